@@ -1,0 +1,42 @@
+# What `cmake --install` puts where.
+include(CMakePackageConfigHelpers)
+
+install(FILES core/apiary.h core/apiary_error.def DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(TARGETS apiary_shared apiary_static EXPORT apiary-targets
+        LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+if(APIARY_PROGRAMS)
+    install(TARGETS ${APIARY_PROGRAMS} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+endif()
+
+set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/apiary)
+install(EXPORT apiary-targets NAMESPACE apiary:: DESTINATION ${package_dir})
+configure_package_config_file(cmake/apiary-config.cmake.in ${PROJECT_BINARY_DIR}/apiary-config.cmake
+                              INSTALL_DESTINATION ${package_dir})
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/apiary-config-version.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${PROJECT_BINARY_DIR}/apiary-config.cmake ${PROJECT_BINARY_DIR}/apiary-config-version.cmake
+        DESTINATION ${package_dir})
+
+# The paths in apiary.pc are relative to the file, so that an installed tree may be moved (and DESTDIR works).
+file(RELATIVE_PATH pc_to_prefix /prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig /prefix)
+configure_file(cmake/apiary.pc.in ${PROJECT_BINARY_DIR}/apiary.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/apiary.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+
+file(GLOB pages CONFIGURE_DEPENDS tools/man/*.[1-8])
+foreach(page ${pages})
+    string(REGEX REPLACE "^.*\\.([1-8])$" "\\1" section ${page})
+    install(FILES ${page} DESTINATION ${CMAKE_INSTALL_MANDIR}/man${section})
+endforeach()
+
+file(GLOB completions CONFIGURE_DEPENDS tools/completion/*)
+foreach(completion ${completions})
+    cmake_path(GET completion STEM name)
+    if(name MATCHES "^_")
+        install(FILES ${completion} DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions RENAME ${name})
+    else()
+        install(FILES ${completion} DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME ${name})
+    endif()
+endforeach()
+
+if(EXISTS ${PROJECT_SOURCE_DIR}/agents/singularity.yaml)
+    install(FILES agents/singularity.yaml DESTINATION ${CMAKE_INSTALL_DATADIR}/apiary)
+endif()

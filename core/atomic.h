@@ -1,0 +1,46 @@
+/* core/atomic.h - the only atomic accesses of the project, each with its order in its name.
+ *
+ * Compiler builtins and not ck_pr: inline assembly is opaque to the thread sanitizer. ck_pr is used for what is no
+ * access to memory (ck_pr_stall). Every ordered access elsewhere carries a label that names its partner.
+ */
+#ifndef AP_ATOMIC_H
+#define AP_ATOMIC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <ck_pr.h>
+
+#define AP_LINE 64u
+#define AP_ALIGNED __attribute__((aligned(AP_LINE)))
+
+#define ap_load_relaxed(p) __atomic_load_n((p), __ATOMIC_RELAXED)
+#define ap_load_acquire(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)
+#define ap_store_relaxed(p, v) __atomic_store_n((p), (v), __ATOMIC_RELAXED)
+#define ap_store_release(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
+#define ap_add_relaxed(p, v) __atomic_fetch_add((p), (v), __ATOMIC_RELAXED)
+#define ap_add_acq_rel(p, v) __atomic_fetch_add((p), (v), __ATOMIC_ACQ_REL)
+#define ap_or_acq_rel(p, v) __atomic_fetch_or((p), (v), __ATOMIC_ACQ_REL)
+#define ap_and_acq_rel(p, v) __atomic_fetch_and((p), (v), __ATOMIC_ACQ_REL)
+#define ap_exchange_acq_rel(p, v) __atomic_exchange_n((p), (v), __ATOMIC_ACQ_REL)
+/* Strong compare-and-swap: acquire and release when it succeeds, acquire when it fails; *expected is updated. */
+#define ap_cas(p, expected, v) \
+    __atomic_compare_exchange_n((p), (expected), (v), false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)
+
+/* Store-load order (the "did the other side go to sleep / close" pattern): both sides publish, fence, then look. */
+static inline void ap_fence_full(void)
+{
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+    /* A locked add to the stack is the cheapest full barrier on x86; mfence also orders non-temporal stores. */
+    __asm__ __volatile__("lock; addl $0,-4(%%rsp)" ::: "memory", "cc");
+#else
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+#endif
+}
+
+static inline void ap_pause(void)
+{
+    ck_pr_stall();
+}
+
+#endif

@@ -1,0 +1,159 @@
+/* core/ops.c - the system behind struct ap_ops. */
+#include "core/ops.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define NSEC UINT64_C(1000000000)
+
+static uint64_t clock_read(clockid_t id)
+{
+    struct timespec t;
+    clock_gettime(id, &t);
+    return (uint64_t)t.tv_sec * NSEC + (uint64_t)t.tv_nsec;
+}
+
+static uint64_t system_now(void)
+{
+    return clock_read(CLOCK_MONOTONIC);
+}
+
+static uint64_t system_realtime(void)
+{
+    return clock_read(CLOCK_REALTIME);
+}
+
+/* FUTEX_WAIT_BITSET takes an absolute time, FUTEX_WAIT a relative one; CLOCK_MONOTONIC unless told otherwise. */
+static int system_futex_wait(const uint32_t *word, uint32_t value, uint64_t until)
+{
+    struct timespec at, *limit = NULL;
+
+    if (until != UINT64_MAX) {
+        at.tv_sec = (time_t)(until / NSEC);
+        at.tv_nsec = (long)(until % NSEC);
+        limit = &at;
+    }
+    if (syscall(SYS_futex, word, FUTEX_WAIT_BITSET, value, limit, NULL, FUTEX_BITSET_MATCH_ANY) == 0) return 0;
+    return -errno;
+}
+
+static int system_futex_wake(const uint32_t *word, int count)
+{
+    long r = syscall(SYS_futex, word, FUTEX_WAKE, count, NULL, NULL, 0);
+    return r < 0 ? -errno : (int)r;
+}
+
+/* Field 22 of a stat file. The second field is a program's name, which may hold anything: count from the last ')'. */
+static int stat_start_time(const char *path, uint64_t *ret)
+{
+    char text[1024], *at, *end;
+    unsigned long long value;
+    ssize_t n;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0) return -errno;
+    do
+        n = read(fd, text, sizeof text - 1);
+    while (n < 0 && errno == EINTR);
+    close(fd);
+    if (n < 0) return -ESRCH; /* gone between open and read */
+    text[n] = '\0';
+    at = strrchr(text, ')');
+    for (int field = 2; at != NULL && field < 22; field++) {
+        at = strchr(at, ' ');
+        if (at != NULL) at++;
+    }
+    if (at == NULL) return -EIO;
+    errno = 0;
+    value = strtoull(at, &end, 10);
+    if (end == at || errno != 0) return -EIO;
+    *ret = value;
+    return 0;
+}
+
+/* The pid namespace, and above it the time namespace: the same process has another start time in the /proc of another
+ * time namespace. The inodes of namespaces have 32 bits. 0 when /proc is not that of this namespace. */
+static uint64_t namespaces_self(void)
+{
+    struct stat pid, time_ns;
+    char link[32];
+    ssize_t n = readlink("/proc/self", link, sizeof link - 1);
+
+    if (n <= 0) return 0;
+    link[n] = '\0';
+    if (strtoll(link, NULL, 10) != (long long)getpid()) return 0;
+    if (stat("/proc/self/ns/pid", &pid) < 0) return 0;
+    if (stat("/proc/self/ns/time", &time_ns) < 0) time_ns.st_ino = 0;
+    return (uint64_t)(uint32_t)pid.st_ino | (uint64_t)time_ns.st_ino << 32;
+}
+
+static int pidfd_exited(int fd)
+{
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    int r;
+
+    do
+        r = poll(&p, 1, 0);
+    while (r < 0 && errno == EINTR);
+    if (r < 0) return -errno;
+    return r > 0 ? 1 : 0;
+}
+
+static int system_process_gone(pid_t pid, uint64_t start_time, uint64_t pid_namespace)
+{
+    char path[40];
+    uint64_t seen = 0;
+    int fd, known, exited;
+
+    if (pid <= 0) return -EINVAL;
+    if (pid_namespace == 0 || pid_namespace != namespaces_self()) return -EOPNOTSUPP;
+    fd = (int)syscall(SYS_pidfd_open, pid, 0u);
+    if (fd < 0) {
+        /* EINVAL, newer ENOENT: the number is now that of a thread of another process. */
+        if (errno == ESRCH || errno == EINVAL || errno == ENOENT) return 1;
+        return -errno;
+    }
+    /* First the descriptor, then the name: a start time that matches now proves that the number was not used by another
+     * process before, so the descriptor is of the process that is meant. */
+    snprintf(path, sizeof path, "/proc/%ld/stat", (long)pid);
+    known = stat_start_time(path, &seen);
+    exited = pidfd_exited(fd); /* readable when all threads are gone, whether it has been waited for or not */
+    close(fd);
+    if (exited != 0) return exited;
+    if (known < 0) return -EOPNOTSUPP; /* alive, but /proc hides whether it is the same */
+    return seen == start_time ? 0 : 1;
+}
+
+const struct ap_ops ap_ops_system = {
+    .now = system_now,
+    .realtime = system_realtime,
+    .futex_wait = system_futex_wait,
+    .futex_wake = system_futex_wake,
+    .process_gone = system_process_gone,
+};
+
+int ap_identity_self(struct ap_identity *ret)
+{
+    struct ap_identity self = {.pid = getpid()};
+    int r = stat_start_time("/proc/self/stat", &self.start_time);
+
+    if (r < 0) return r;
+    self.pid_namespace = namespaces_self();
+    *ret = self;
+    return 0;
+}
+
+uint32_t ap_thread_id(void)
+{
+    return (uint32_t)gettid();
+}

@@ -1,0 +1,36 @@
+/* core/ops.h - every side effect of the library behind one table, so that tests can fake time, sleep and death.
+ *
+ * Production passes the constant ap_ops_system. Functions return 0 or a negative errno of the system (not of
+ * apiary_error.def): callers translate. All are safe from any thread.
+ */
+#ifndef AP_OPS_H
+#define AP_OPS_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+struct ap_ops {
+    uint64_t (*now)(void);      /* CLOCK_MONOTONIC, ns */
+    uint64_t (*realtime)(void); /* CLOCK_REALTIME, ns */
+    /* Sleeps while *word == value, at most until the absolute CLOCK_MONOTONIC time (UINT64_MAX: for ever). Shared
+     * futex. 0 woken, -EAGAIN the word differs, -ETIMEDOUT, -EINTR. */
+    int (*futex_wait)(const uint32_t *word, uint32_t value, uint64_t until);
+    int (*futex_wake)(const uint32_t *word, int count); /* the number woken */
+    /* 1 the process (all its threads) is gone, 0 it lives, negative: cannot tell (another pid namespace, no /proc). */
+    int (*process_gone)(pid_t pid, uint64_t start_time, uint64_t pid_namespace);
+};
+
+extern const struct ap_ops ap_ops_system;
+
+/* Identity of the calling process; start_time is field 22 of /proc/self/stat (clock ticks since boot). */
+struct ap_identity {
+    int64_t pid;
+    uint64_t start_time;
+    uint64_t pid_namespace; /* inodes of /proc/self/ns/pid (low half) and ns/time (high half), 0 if unknown */
+};
+int ap_identity_self(struct ap_identity *ret);
+
+/* The calling thread's id, as in the futex word of a mutex that it holds. */
+uint32_t ap_thread_id(void);
+
+#endif
