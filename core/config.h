@@ -1,0 +1,79 @@
+/* core/config.h - configuration text (YAML, read by libyaml) as a tree that remembers file and line of every node.
+ *
+ * The tree is private memory, owned by the caller of ap_config_load, constant afterwards (any thread may read it).
+ * Every refusal is one sentence: "file:line: key: what is wrong; what is allowed". A mapping's keys are checked against
+ * a schema, so an unknown key is an error that lists the allowed ones, and a duplicate key is an error that names both
+ * lines.
+ */
+#ifndef AP_CONFIG_H
+#define AP_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum ap_node_kind { AP_NODE_TEXT, AP_NODE_LIST, AP_NODE_MAP };
+
+struct ap_node {
+    enum ap_node_kind kind;
+    const char *file;
+    unsigned line;    /* from 1 */
+    const char *text; /* TEXT; "" for an empty scalar */
+    bool quoted;
+    size_t count;      /* LIST, MAP */
+    const char **keys; /* MAP */
+    unsigned *key_lines;
+    struct ap_node **items; /* LIST, MAP */
+};
+
+struct ap_config; /* owns the tree */
+
+struct ap_config_error {
+    char text[1024];
+};
+
+/* 0, or APIARY_ECONFIG with the sentence, or APIARY_ENOBLOCK. Refused: anchors, aliases, tags, a second document, an
+ * empty file, NUL characters. Bounds: 1 MiB, depth 16, 65,536 values, 256 keys of one mapping. `error` may be NULL. */
+int ap_config_load(const char *path, struct ap_config **ret, struct ap_config_error *error);
+int ap_config_parse(const char *name, const char *text, size_t size, struct ap_config **ret,
+                    struct ap_config_error *error);
+void ap_config_free(struct ap_config *config);
+const struct ap_node *ap_config_root(const struct ap_config *config);
+/* Zeroed memory that lives as long as the tree, for what is derived from it; NULL: none left. One thread at a time. */
+void *ap_config_alloc(struct ap_config *config, size_t size);
+
+/* Types as in apiary_agent_key:
+ *   's' text   'i' whole number   'b' true or false   'l' list of texts (one text counts as a list of one)
+ *   'd' duration ("250ms", "30s", "5m"; a bare number is milliseconds) -> ns   units: ns us ms s m h
+ *   'z' size ("64KiB", "2MiB"; a bare number is bytes)                         units: B KiB MiB GiB TiB
+ *   'm' mapping   'L' list of mappings   'a' anything
+ * Digits may be grouped (30_000). A text is empty only in quotes; true, false and whole numbers have no quotes. */
+struct ap_key {
+    const char *name;
+    char type;
+    bool required;
+    const char *what; /* for messages and the manual */
+    int64_t min, max; /* for i d z, in ns and bytes; both 0: no bound, but d and z are never negative */
+};
+/* Checks a mapping against its keys (ends with name NULL): unknown, missing, wrong type, out of range. (A duplicate key
+ * is found by ap_config_parse in every mapping.) */
+int ap_node_check(const struct ap_node *map, const struct ap_key *keys, struct ap_config_error *error);
+
+const struct ap_node *ap_node_get(const struct ap_node *map, const char *key); /* NULL when absent */
+unsigned ap_node_key_line(const struct ap_node *map, const char *key);         /* 0 when absent */
+/* After ap_node_check these cannot fail; `otherwise` when absent. */
+const char *ap_node_text(const struct ap_node *map, const char *key, const char *otherwise);
+int64_t ap_node_number(const struct ap_node *map, const char *key, char type, int64_t otherwise);
+/* Fills error with "file:line: ..." and returns APIARY_ECONFIG. */
+int ap_node_refuse(const struct ap_node *at, struct ap_config_error *error, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* The same with a line of its own (a key's). */
+int ap_node_refuse_line(const struct ap_node *at, unsigned line, struct ap_config_error *error, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+/* Whether `word` is a likely slip of the pen for `meant` (for "did you mean"). */
+bool ap_word_near(const char *word, const char *meant);
+/* Adds a word to a list for a message: "a, b", in the end ", ..." when there is no more room. */
+void ap_words_add(char *list, size_t size, const char *word);
+
+#endif

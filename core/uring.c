@@ -1,0 +1,91 @@
+/* core/uring.c - see uring.h. */
+#include "core/uring.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define OP_FUTEX_WAIT 51        /* IORING_OP_FUTEX_WAIT, Linux 6.7 */
+#define FUTEX2_SIZE_U32_SHARED 2 /* FUTEX2_SIZE_U32 without FUTEX2_PRIVATE */
+#define NSEC UINT64_C(1000000000)
+
+static const char *const names[] = {"any", "uring", "parker", "poll"};
+
+const char *ap_park_name(enum ap_park park)
+{
+    return park <= AP_PARK_POLL ? names[park] : "invalid";
+}
+
+int ap_park_forced(void)
+{
+    const char *text = getenv("APIARY_PARK");
+
+    if (text == NULL || *text == '\0') return AP_PARK_ANY;
+    for (int i = AP_PARK_URING; i <= AP_PARK_POLL; i++)
+        if (strcmp(text, names[i]) == 0) return i;
+    return -1;
+}
+
+int ap_uring_open(struct io_uring *ring, unsigned entries)
+{
+    /* From the newest kernel to the oldest. TASKRUN_FLAG: a busy thread sees from memory alone that there is something. */
+    static const unsigned flags[] = {
+        IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
+        IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
+        IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
+        0,
+    };
+    int r = -EINVAL;
+
+    for (unsigned i = 0; r == -EINVAL && i < sizeof flags / sizeof flags[0]; i++)
+        r = io_uring_queue_init(entries, ring, flags[i]);
+    return r;
+}
+
+struct io_uring_sqe *ap_uring_sqe(struct io_uring *ring)
+{
+    struct io_uring_sqe *sqe = io_uring_get_sqe(ring);
+
+    for (int i = 0; sqe == NULL && i < 3; i++) {
+        io_uring_submit(ring);
+        sqe = io_uring_get_sqe(ring);
+    }
+    return sqe;
+}
+
+void ap_uring_prep_futex_wait(struct io_uring_sqe *sqe, const uint32_t *word, uint32_t value)
+{
+    io_uring_prep_rw(OP_FUTEX_WAIT, sqe, FUTEX2_SIZE_U32_SHARED, word, 0, value);
+    sqe->addr3 = UINT32_MAX;
+}
+
+bool ap_uring_can_futex(struct io_uring *ring)
+{
+    /* The word differs from what is waited for, so a kernel that knows the operation answers at once. */
+    uint32_t word = 1;
+    struct __kernel_timespec limit = {.tv_sec = 1};
+    struct io_uring_sqe *sqe = ap_uring_sqe(ring);
+    struct io_uring_cqe *cqe = NULL;
+    int result;
+
+    if (sqe == NULL) return false;
+    ap_uring_prep_futex_wait(sqe, &word, 0);
+    io_uring_sqe_set_data64(sqe, 0);
+    if (io_uring_submit_and_wait_timeout(ring, &cqe, 1, &limit, NULL) < 0 || cqe == NULL) return false;
+    result = cqe->res;
+    io_uring_cqe_seen(ring, cqe);
+    return result == -EAGAIN;
+}
+
+void ap_uring_wait(struct io_uring *ring, uint64_t now, uint64_t until)
+{
+    uint64_t left = until > now ? until - now : 0;
+    struct __kernel_timespec limit = {.tv_sec = (long long)(left / NSEC), .tv_nsec = (long long)(left % NSEC)};
+    struct io_uring_cqe *cqe;
+
+    if (until == UINT64_MAX) {
+        io_uring_submit_and_wait(ring, 1);
+        return;
+    }
+    io_uring_submit_and_wait_timeout(ring, &cqe, 1, &limit, NULL);
+}
