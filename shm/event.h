@@ -1,0 +1,52 @@
+/* shm/event.h - the event log: a bounded ring of fixed records, newest overwrite oldest; for people, never for control.
+ *
+ * LAYOUT    32..64 B records. Writer: any; the number is claimed by fetch-add of header.event_next, the record's `number` is
+ *           stored last (0 while it is written).
+ * ORDERING  EVENT-R1 number store-release pairs EVENT-A1 load-acquire of readers, who read it again after the copy.
+ *           EVENT-R2 each field store-release pairs EVENT-A2 load-acquire: the 0 before it.
+ * CRASH     a writer dead between: number 0, readers pass over it.
+ */
+#ifndef AP_EVENT_H
+#define AP_EVENT_H
+
+#include "shm/segment.h"
+
+/* X(name, text, meaning of a, meaning of b) */
+#define AP_EVENTS(X)                                                     \
+    X(MEMBER_JOINED, "member joined", "member", "pid")                   \
+    X(MEMBER_LEFT, "member left", "member", "pid")                       \
+    X(LANE_REAPED, "lane of a dead thread recovered", "lane", "member")  \
+    X(TASK_REQUEUED, "task of a dead worker requeued", "slot", "queue")  \
+    X(TASK_CRASHED, "task gave up after crashes", "slot", "crashes")     \
+    X(TASK_MOVED, "queued task moved to another queue", "slot", "queue") \
+    X(SWARM_REGISTERED, "swarm registered", "swarm", "member")           \
+    X(SWARM_LEFT, "swarm deregistered", "swarm", "member")               \
+    X(SWARM_DIED, "swarm's queen died", "swarm", "lane")                 \
+    X(SWARM_MODE, "swarm's mode set by an operator", "swarm", "mode")    \
+    X(BLOCKS_SWEPT, "leaked payload blocks freed", "count", "")          \
+    X(MONITOR, "took the monitor's role", "member", "")
+
+enum ap_event_kind {
+    AP_EVENT_NONE,
+#define X(name, text, a, b) AP_EVENT_##name,
+    AP_EVENTS(X)
+#undef X
+        AP_EVENT_KINDS
+};
+
+struct ap_event {
+    uint64_t number; /* from 1 */
+    uint64_t time;   /* CLOCK_REALTIME */
+    uint32_t kind;
+    uint32_t lane; /* who wrote it */
+    uint64_t a, b;
+    uint8_t reserved[24];
+};
+
+void ap_event_log(struct ap_segment *seg, uint32_t kind, uint32_t lane, uint64_t a, uint64_t b);
+/* Copies event `number` if it is still there: 1, 0. */
+int ap_event_read(const struct ap_segment *seg, uint64_t number, struct ap_event *ret);
+const char *ap_event_text(uint32_t kind);
+void ap_event_check(const struct ap_segment *seg, struct ap_report *report);
+
+#endif

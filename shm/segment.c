@@ -1,0 +1,384 @@
+/* shm/segment.c - creation, attach and removal of a segment. See segment.h for the contract. */
+#include "shm/segment.h"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "shm/lane.h"
+
+#define SHM_DIRECTORY "/dev/shm"
+
+__attribute__((format(printf, 4, 5))) static int refuse(int error, char *message, size_t size, const char *format, ...)
+{
+    va_list args;
+
+    if (message != NULL && size > 0) {
+        va_start(args, format);
+        vsnprintf(message, size, format, args);
+        va_end(args);
+    }
+    return error;
+}
+
+static bool name_valid(const char *name)
+{
+    size_t n = strlen(name);
+    return n >= 2 && n < 64 && name[0] == '/' && strchr(name + 1, '/') == NULL && strcmp(name, "/.") != 0 &&
+           strcmp(name, "/..") != 0;
+}
+
+static void boot_id_read(uint8_t ret[16])
+{
+    char text[64] = "";
+    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+
+    memset(ret, 0, 16);
+    if (fd < 0) return;
+    if (read(fd, text, sizeof text - 1) > 0) {
+        unsigned n = 0;
+        for (const char *p = text; *p != '\0' && n < 16; p++) {
+            unsigned byte;
+            if (*p == '-') continue;
+            if (sscanf(p, "%2x", &byte) != 1) break;
+            ret[n++] = (uint8_t)byte;
+            p++;
+        }
+    }
+    close(fd);
+}
+
+/* ---- mapping -------------------------------------------------------------------------------------------------- */
+
+static int segment_map(int fd, uint64_t size, bool writable, struct ap_segment **ret)
+{
+    struct ap_segment *seg = calloc(1, sizeof *seg);
+    void *base, *canary;
+
+    if (seg == NULL) return APIARY_ENOBLOCK;
+    base = mmap(NULL, size, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd, 0);
+    if (base == MAP_FAILED) {
+        free(seg);
+        return errno == EACCES || errno == EPERM ? APIARY_EPERM : APIARY_ENOBLOCK;
+    }
+    canary = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (canary == MAP_FAILED) {
+        munmap(base, size);
+        free(seg);
+        return APIARY_ENOBLOCK;
+    }
+    ap_store_relaxed((uint32_t *)canary, 1);
+    madvise(canary, 4096, MADV_WIPEONFORK);
+    madvise(base, size, MADV_DONTFORK);
+    seg->base = base;
+    seg->size = size;
+    seg->fd = fd;
+    seg->writable = writable;
+    seg->header = base;
+    seg->fork_canary = canary;
+    seg->ops = &ap_ops_system;
+    ap_identity_self(&seg->self);
+    *ret = seg;
+    return 0;
+}
+
+void ap_segment_unmap(struct ap_segment *seg)
+{
+    if (seg == NULL) return;
+    /* In a forked child the segment was never mapped: something else may lie at its address. */
+    if (!ap_forked(seg)) munmap(seg->base, seg->size);
+    munmap(seg->fork_canary, 4096);
+    if (seg->fd >= 0) close(seg->fd);
+    free(seg);
+}
+
+static void geometry_adopt(struct ap_segment *seg, const struct ap_header *h)
+{
+    seg->geometry = h->geometry;
+    memcpy(seg->sections, h->sections, sizeof seg->sections);
+    seg->section_count = h->section_count;
+}
+
+/* ---- creation ------------------------------------------------------------------------------------------------- */
+
+static int owner_set(int fd, const struct ap_segment_options *o, char *message, size_t size)
+{
+    uid_t uid = (uid_t)-1;
+    gid_t gid = (gid_t)-1;
+    char *end;
+
+    if (o->owner != NULL) {
+        const struct passwd *p = getpwnam(o->owner);
+        uid = p != NULL ? p->pw_uid : (uid_t)strtoul(o->owner, &end, 10);
+        if (p == NULL && (*o->owner == '\0' || *end != '\0'))
+            return refuse(APIARY_EINVAL, message, size, "owner: no user is called '%s'", o->owner);
+    }
+    if (o->group != NULL) {
+        const struct group *g = getgrnam(o->group);
+        gid = g != NULL ? g->gr_gid : (gid_t)strtoul(o->group, &end, 10);
+        if (g == NULL && (*o->group == '\0' || *end != '\0'))
+            return refuse(APIARY_EINVAL, message, size, "group: no group is called '%s'", o->group);
+    }
+    if ((o->owner != NULL || o->group != NULL) && fchown(fd, uid, gid) < 0)
+        return refuse(APIARY_EPERM, message, size, "cannot give the segment to %s:%s: %s; run as root or leave owner out",
+                      o->owner != NULL ? o->owner : "", o->group != NULL ? o->group : "", strerror(errno));
+    /* After fchown: a change of owner clears mode bits; and against the umask. */
+    if (fchmod(fd, o->mode != 0 ? o->mode : 0660) < 0)
+        return refuse(APIARY_EPERM, message, size, "cannot set the segment's mode: %s", strerror(errno));
+    return 0;
+}
+
+static int header_fill(struct ap_segment *seg, const struct ap_segment_options *o, const struct ap_geometry *g)
+{
+    struct ap_header *h = seg->header;
+
+    memcpy(h->magic, AP_SEGMENT_MAGIC, 8);
+    h->version = AP_LAYOUT_VERSION;
+    h->version_min = AP_LAYOUT_VERSION_MIN;
+    h->fingerprint = ap_layout_fingerprint(o->extra_fingerprint);
+    h->size = seg->size;
+    ap_store_relaxed(&h->state, AP_SEGMENT_CREATING);
+    h->creator_pid = seg->self.pid;
+    h->creator_start = seg->self.start_time;
+    h->creator_namespace = seg->self.pid_namespace;
+    h->created_realtime = seg->ops->realtime();
+    h->created_monotonic = seg->ops->now();
+    boot_id_read(h->boot_id);
+    snprintf(h->name, sizeof h->name, "%s", o->name);
+    h->geometry = *g;
+    ap_layout_sections(g, o->extra, o->extra_count, h->sections, &h->section_count);
+    geometry_adopt(seg, h);
+    seg->fingerprint = h->fingerprint;
+    ap_store_relaxed(&h->rescan, 1);
+    ap_store_relaxed(&h->event_next, 1);
+    if (ap_robust_init(&h->role) < 0) return APIARY_ESYS;
+    for (uint32_t i = 0; i < g->lanes; i++)
+        if (ap_robust_init(&ap_lane_at(seg, i)->mutex) < 0) return APIARY_ESYS;
+    return 0;
+}
+
+static int segment_build(int fd, const struct ap_segment_options *o, const struct ap_geometry *g,
+                         int (*fill)(struct ap_segment *), char *message, size_t message_size, struct ap_segment **ret)
+{
+    uint64_t size = ap_segment_size(g, o->extra, o->extra_count);
+    struct ap_segment *seg;
+    int r = posix_fallocate(fd, 0, (off_t)size);
+
+    if (r != 0)
+        return refuse(APIARY_ENOBLOCK, message, message_size,
+                      "cannot reserve %llu bytes in " SHM_DIRECTORY ": %s; make it larger, or lower tasks, queues or payload",
+                      (unsigned long long)size, strerror(r));
+    r = owner_set(fd, o, message, message_size);
+    if (r < 0) return r;
+    r = segment_map(fd, size, true, &seg);
+    if (r < 0) return refuse(r, message, message_size, "cannot map the segment: %s", strerror(errno));
+    r = header_fill(seg, o, g);
+    if (r == 0 && fill != NULL) r = fill(seg);
+    if (r < 0) {
+        seg->fd = -1; /* the caller's */
+        ap_segment_unmap(seg);
+        return refuse(r, message, message_size, "cannot fill the new segment: %s", apiary_strerror(r));
+    }
+    ap_store_release(&seg->header->state, AP_SEGMENT_READY); /* SEG-R1 pairs SEG-A1 */
+    *ret = seg;
+    return 0;
+}
+
+int ap_segment_create(const struct ap_segment_options *o, int (*fill)(struct ap_segment *), char *message, size_t size,
+                      struct ap_segment **ret)
+{
+    struct ap_geometry g = o->geometry;
+    struct ap_segment *seg = NULL;
+    char path[96], self[64];
+    int fd, r;
+
+    if (o->name == NULL || !name_valid(o->name))
+        return refuse(APIARY_EINVAL, message, size, "segment: '%s' is no name; it is '/' and 1 to 62 other bytes, no '/'",
+                      o->name != NULL ? o->name : "");
+    if (o->extra_count > AP_SECTIONS_MAX - AP_SECTION_FIRST_FREE) return APIARY_EINVAL;
+    r = ap_geometry_normalise(&g, message, size);
+    if (r < 0) return r;
+    snprintf(path, sizeof path, SHM_DIRECTORY "%s", o->name);
+    if (access(path, F_OK) == 0)
+        return refuse(APIARY_EEXIST, message, size, "the segment %s exists already; attach to it", o->name);
+    fd = open(SHM_DIRECTORY, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return refuse(errno == EACCES ? APIARY_EPERM : APIARY_ESYS, message, size,
+                      "cannot make a file in " SHM_DIRECTORY ": %s; it must be a tmpfs that this user may write", strerror(errno));
+    flock(fd, LOCK_EX | LOCK_NB);
+    r = segment_build(fd, o, &g, fill, message, size, &seg);
+    if (r < 0) {
+        close(fd);
+        return r;
+    }
+    snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
+    if (linkat(AT_FDCWD, self, AT_FDCWD, path, AT_SYMLINK_FOLLOW) < 0) {
+        r = errno == EEXIST ? refuse(APIARY_EEXIST, message, size, "the segment %s exists already; attach to it", o->name)
+                            : refuse(APIARY_ESYS, message, size, "cannot name the segment %s: %s", o->name, strerror(errno));
+        ap_segment_unmap(seg);
+        return r;
+    }
+    flock(fd, LOCK_UN);
+    *ret = seg;
+    return 0;
+}
+
+/* ---- attach --------------------------------------------------------------------------------------------------- */
+
+/* Not ready: a creator holds the lock, or it died. */
+static int unready(int fd, const char *name, char *message, size_t size)
+{
+    char self[64];
+    int probe, r;
+
+    /* A descriptor of one's own: a duplicate of the creator's would share its lock. */
+    snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
+    probe = open(self, O_RDONLY | O_CLOEXEC);
+    r = flock(probe >= 0 ? probe : fd, LOCK_SH | LOCK_NB);
+    if (r == 0) flock(probe >= 0 ? probe : fd, LOCK_UN);
+    if (probe >= 0) close(probe);
+    if (r < 0)
+        return refuse(APIARY_ECREATING, message, size, "%s: still being created; try again in a moment", name);
+    return refuse(APIARY_ECREATOR, message, size,
+                  "%s: its creator died before it was ready; remove it with 'apiary segment rm %s' and start the "
+                  "coordinator again", name, name);
+}
+
+static bool all_zero(const void *bytes, size_t size)
+{
+    const uint8_t *p = bytes;
+    for (size_t i = 0; i < size; i++)
+        if (p[i] != 0) return false;
+    return true;
+}
+
+static int header_judge(int fd, const char *name, struct ap_header *h, uint64_t size, uint64_t extra, char *message,
+                        size_t message_size)
+{
+    uint64_t expected = ap_layout_fingerprint(extra);
+
+    if (all_zero(h->magic, 8)) return unready(fd, name, message, message_size);
+    if (memcmp(h->magic, AP_SEGMENT_MAGIC, 8) != 0)
+        return refuse(APIARY_ENOTOURS, message, message_size, "%s: not an apiary segment; check the name", name);
+    if (h->version < AP_LAYOUT_VERSION_MIN || h->version_min > AP_LAYOUT_VERSION)
+        return refuse(APIARY_EVERSION, message, message_size,
+                      "%s: the segment has layout version %u, this library works with %u to %u; use programs of the same "
+                      "version, or stop all members and recreate the segment", name, h->version, AP_LAYOUT_VERSION_MIN,
+                      AP_LAYOUT_VERSION);
+    if (h->version == AP_LAYOUT_VERSION && h->fingerprint != expected)
+        return refuse(APIARY_EVERSION, message, message_size,
+                      "%s: the segment has layout fingerprint %016llx, this library has %016llx; use programs of the same "
+                      "build, or stop all members and recreate the segment", name, (unsigned long long)h->fingerprint,
+                      (unsigned long long)expected);
+    if (ap_load_acquire(&h->state) != AP_SEGMENT_READY) return unready(fd, name, message, message_size);
+    if (h->size > size)
+        return refuse(APIARY_ETOOSMALL, message, message_size,
+                      "%s: the segment has %llu bytes, its header says %llu; it is truncated, recreate it", name,
+                      (unsigned long long)size, (unsigned long long)h->size);
+    if (!ap_layout_matches(h, size))
+        return refuse(APIARY_ECORRUPT, message, message_size,
+                      "%s: the header's section table contradicts its geometry; look with 'shmdump --verify', then recreate "
+                      "the segment", name);
+    return 0;
+}
+
+static int attach_open(int fd, const char *name, bool writable, uint64_t extra, char *message, size_t message_size,
+                       struct ap_segment **ret)
+{
+    struct ap_header h;
+    struct ap_segment *seg;
+    struct stat st;
+    ssize_t n;
+    int r;
+
+    if (fstat(fd, &st) < 0) return refuse(APIARY_ESYS, message, message_size, "%s: %s", name, strerror(errno));
+    if (!S_ISREG(st.st_mode)) return refuse(APIARY_ENOTOURS, message, message_size, "%s: not a file", name);
+    memset(&h, 0, sizeof h);
+    n = pread(fd, &h, sizeof h, 0);
+    if (n < 0) return refuse(APIARY_ESYS, message, message_size, "%s: cannot read it: %s", name, strerror(errno));
+    if (st.st_size < 4096) {
+        if (n == 0 || all_zero(&h, sizeof h)) return unready(fd, name, message, message_size);
+        if (memcmp(h.magic, AP_SEGMENT_MAGIC, 8) != 0)
+            return refuse(APIARY_ENOTOURS, message, message_size, "%s: not an apiary segment; check the name", name);
+        return refuse(APIARY_ETOOSMALL, message, message_size,
+                      "%s: %lld bytes are too few for a segment's header; it is truncated, recreate it", name,
+                      (long long)st.st_size);
+    }
+    r = header_judge(fd, name, &h, (uint64_t)st.st_size, extra, message, message_size);
+    if (r < 0) return r;
+    r = segment_map(fd, (uint64_t)st.st_size, writable, &seg);
+    if (r < 0) return refuse(r, message, message_size, "%s: cannot map it: %s", name, strerror(errno));
+    /* SEG-A1 pairs SEG-R1: what was judged was read by a system call; what is adopted is read after READY was seen in the
+     * mapping, and judged again. */
+    r = ap_load_acquire(&seg->header->state) == AP_SEGMENT_READY ? 0 : unready(fd, name, message, message_size);
+    h = *seg->header;
+    if (r == 0) r = header_judge(fd, name, &h, (uint64_t)st.st_size, extra, message, message_size);
+    if (r < 0) {
+        seg->fd = -1; /* the caller's */
+        ap_segment_unmap(seg);
+        return r;
+    }
+    geometry_adopt(seg, &h);
+    seg->fingerprint = ap_layout_fingerprint(extra);
+    *ret = seg;
+    return 0;
+}
+
+int ap_segment_attach(const char *name, bool writable, uint64_t extra, char *message, size_t size, struct ap_segment **ret)
+{
+    int fd, r;
+
+    if (name == NULL || !name_valid(name))
+        return refuse(APIARY_EINVAL, message, size, "segment: '%s' is no name; it is '/' and 1 to 62 other bytes, no '/'",
+                      name != NULL ? name : "");
+    fd = shm_open(name, (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC, 0);
+    if (fd < 0) {
+        if (errno == ENOENT)
+            return refuse(APIARY_ENOSEG, message, size,
+                          "%s: no such segment; start the coordinator ('apiary up', or apiaryd), or name another segment with "
+                          "--segment or APIARY_SEGMENT", name);
+        if (errno == EACCES || errno == EPERM)
+            return refuse(APIARY_EPERM, message, size,
+                          "%s: no permission; join the segment's group ('ls -l " SHM_DIRECTORY "%s' shows it)%s", name, name,
+                          writable ? ", or attach read-only as an observer" : "");
+        return refuse(APIARY_ESYS, message, size, "%s: %s", name, strerror(errno));
+    }
+    r = attach_open(fd, name, writable, extra, message, size, ret);
+    if (r < 0) close(fd);
+    return r;
+}
+
+int ap_segment_attach_fd(int fd, bool writable, uint64_t extra, char *message, size_t size, struct ap_segment **ret)
+{
+    char name[32];
+    int own = fcntl(fd, F_DUPFD_CLOEXEC, 3), r;
+
+    if (own < 0)
+        return refuse(APIARY_EINVAL, message, size, "descriptor %d is not open: %s", fd, strerror(errno));
+    snprintf(name, sizeof name, "descriptor %d", fd);
+    r = attach_open(own, name, writable, extra, message, size, ret);
+    if (r < 0) close(own);
+    return r;
+}
+
+int ap_segment_remove(const char *name)
+{
+    if (name == NULL || !name_valid(name)) return APIARY_EINVAL;
+    if (shm_unlink(name) == 0) return 0;
+    return errno == ENOENT ? APIARY_ENOSEG : errno == EACCES || errno == EPERM ? APIARY_EPERM : APIARY_ESYS;
+}
+
+int ap_segment_section(const struct ap_segment *seg, const char *name)
+{
+    for (uint32_t i = 0; i < seg->section_count; i++)
+        if (strncmp(seg->sections[i].name, name, sizeof seg->sections[i].name) == 0) return (int)i;
+    return -1;
+}

@@ -1,0 +1,178 @@
+/* shm/segment.h - the segment: creation, attach, sections, and the one place where offsets become pointers.
+ *
+ * SCOPE     One POSIX shared-memory object, /dev/shm/<name>, of fixed size, self-describing. Knows sections by name,
+ *           stride and count, and not what a registry keeps in them.
+ * LAYOUT    page 0: struct ap_header. Then the sections of its table, each aligned to 4,096 bytes.
+ *           header.magic .. header.sections   written by the creator before READY, constant afterwards
+ *           header.rescan                     any reaper (AP_SEG_RESCAN)
+ *           header.lanes_changed              any joiner, closer, reaper; futex word of the monitors
+ *           header.role                       robust mutex: the monitor's role
+ * LIFE      The object is made without a name (O_TMPFILE), locked (flock), filled, its state set to READY, and only
+ *           then linked to its name: a name never shows a half-made segment of ours. Two creators: the second link
+ *           fails with EEXIST and that one attaches. Attach nevertheless tells CREATING from a dead creator (the lock
+ *           is free), for descriptors passed early and for file systems without O_TMPFILE.
+ * ORDERING  SEG-R1 header.state store-release READY pairs SEG-A1 load-acquire in attach: all of the header before it.
+ * TRUST     Attach copies the header's geometry to private memory after checking it; afterwards every conversion uses
+ *           the private copy, so a later change of the header cannot move a bound.
+ * ERRORS    as in apiary_attach.
+ */
+#ifndef AP_SEGMENT_H
+#define AP_SEGMENT_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "core/apiary.h"
+#include "core/atomic.h"
+#include "core/ops.h"
+
+#define AP_SEGMENT_MAGIC "APIARYSG"
+#define AP_LAYOUT_VERSION 1u     /* of segments this library creates */
+#define AP_LAYOUT_VERSION_MIN 1u /* the oldest it can attach to */
+#define AP_SECTIONS_MAX 24u
+
+enum ap_segment_state { AP_SEGMENT_CREATING = 1, AP_SEGMENT_READY = 2 };
+
+/* Sections of shm/; a registry's own follow, in the order in which it gave them to ap_segment_create. */
+enum ap_section_id {
+    AP_SECTION_MEMBERS,
+    AP_SECTION_LANES,
+    AP_SECTION_SLABS,
+    AP_SECTION_SLOTS,
+    AP_SECTION_QUEUES,
+    AP_SECTION_RINGS,
+    AP_SECTION_BLOCKS, /* side words of the payload pool */
+    AP_SECTION_POOL,
+    AP_SECTION_EVENTS,
+    AP_SECTION_FIRST_FREE
+};
+
+struct ap_section {
+    char name[16];
+    uint64_t offset; /* from the start of the segment */
+    uint64_t stride; /* bytes of one element */
+    uint64_t count;
+    uint64_t reserved;
+};
+
+#define AP_POOL_CLASSES 7u /* 256 B, 1 K, 4 K, 16 K, 64 K, 256 K, 1 M */
+
+/* What the configuration decides; copied to the header. Zero means the default in brackets. */
+struct ap_geometry {
+    uint32_t members;       /* attached processes [128] */
+    uint32_t lanes;         /* threads of them [256], at most 16,382 */
+    uint32_t tasks;         /* slots [8,192], a multiple of 64, at most 4,194,304 */
+    uint32_t queues;        /* one per agent [128], at most 4,096 */
+    uint32_t queue_depth;   /* references per inlet [256], a power of two */
+    uint32_t queue_inlets;  /* single-producer inlets per queue [15], at most 63; one shared inlet is added */
+    uint32_t pool_blocks[AP_POOL_CLASSES]; /* blocks per class [1024 512 256 64 8 4 4] */
+    uint32_t events;        /* entries of the event log [1,024], a power of two */
+    uint32_t max_concurrent_delegations; /* per calling swarm [100], at most 4,096 */
+    uint32_t reserved;
+    uint64_t task_timeout;  /* default schedule-to-close, ns [60 s] */
+};
+
+struct ap_header {
+    char magic[8];
+    uint32_t version, version_min; /* of the creator */
+    uint64_t fingerprint;          /* of names, offsets and sizes of every shared field */
+    uint64_t size;                 /* of the whole segment */
+    uint32_t state;                /* enum ap_segment_state */
+    uint32_t section_count;
+    int64_t creator_pid;
+    uint64_t creator_start, creator_namespace;
+    uint64_t created_realtime, created_monotonic;
+    uint8_t boot_id[16];
+    char name[64];
+    struct ap_geometry geometry;
+    struct ap_section sections[AP_SECTIONS_MAX];
+
+    uint64_t rescan AP_ALIGNED;         /* raised after every recovery; see queue.h */
+    uint32_t lanes_changed AP_ALIGNED;  /* bumped at each join, close and recovery */
+    uint64_t event_next AP_ALIGNED;     /* next event number, see event.h */
+    pthread_mutex_t role AP_ALIGNED;    /* held by the monitor that watches the lanes */
+};
+
+/* A mapped segment in private memory. Created by create/attach, freed by unmap. Constant afterwards, so any thread may
+ * use it; `fork_canary` is a page that the kernel clears in a forked child. */
+struct ap_segment {
+    uint8_t *base;
+    uint64_t size;
+    int fd;
+    bool writable;
+    struct ap_header *header; /* == base; only its volatile words are read after attach */
+    struct ap_geometry geometry;
+    struct ap_section sections[AP_SECTIONS_MAX];
+    uint32_t section_count;
+    uint64_t fingerprint;   /* the one that whoever attached expects; 0: not known */
+    uint32_t *fork_canary; /* 0 in a forked child: the kernel wipes its page */
+    const struct ap_ops *ops;
+    struct ap_identity self;
+};
+
+struct ap_report; /* check.h */
+
+struct ap_segment_options {
+    const char *name;             /* "/apiary" */
+    struct ap_geometry geometry;
+    uint32_t mode;                /* 0: 0660 */
+    const char *owner, *group;    /* NULL: leave */
+    const struct ap_section *extra; /* name, stride and count of the registry's sections */
+    uint32_t extra_count;
+    uint64_t extra_fingerprint;   /* the registry's part of the fingerprint */
+};
+
+/* Fills zeros with defaults and refuses what is out of range: APIARY_EINVAL with a sentence in message. */
+int ap_geometry_normalise(struct ap_geometry *g, char *message, size_t size);
+
+/* Makes, fills and names a new segment and maps it. The fill callback initialises the registry's sections before the
+ * name appears; may be NULL. APIARY_EEXIST when the name is taken. */
+int ap_segment_create(const struct ap_segment_options *options, int (*fill)(struct ap_segment *), char *message,
+                      size_t message_size, struct ap_segment **ret);
+int ap_segment_attach(const char *name, bool writable, uint64_t extra_fingerprint, char *message, size_t message_size,
+                      struct ap_segment **ret);
+/* fd is duplicated. A regular file (a copy of a segment) is accepted read-only. */
+int ap_segment_attach_fd(int fd, bool writable, uint64_t extra_fingerprint, char *message, size_t message_size,
+                         struct ap_segment **ret);
+void ap_segment_unmap(struct ap_segment *seg);
+int ap_segment_remove(const char *name);
+
+/* Bytes of the segment that a geometry needs, the registry's sections included. */
+uint64_t ap_segment_size(const struct ap_geometry *g, const struct ap_section *extra, uint32_t extra_count);
+
+/* The section table of a geometry; returns the segment's size. */
+uint64_t ap_layout_sections(const struct ap_geometry *g, const struct ap_section *extra, uint32_t extra_count,
+                            struct ap_section ret[AP_SECTIONS_MAX], uint32_t *ret_count);
+/* Whether a header's section table is the one its geometry gives, in a segment of `size` bytes. `h` is a private copy. */
+bool ap_layout_matches(const struct ap_header *h, uint64_t size);
+
+/* The fingerprint of this library's shm structures, mixed with the registry's. */
+uint64_t ap_layout_fingerprint(uint64_t extra);
+
+/* Index of a section by name, or -1. */
+int ap_segment_section(const struct ap_segment *seg, const char *name);
+
+/* THE conversion: element `index` of a section, or NULL when out of range. */
+static inline void *ap_at(const struct ap_segment *seg, uint32_t section, uint64_t index)
+{
+    const struct ap_section *s = &seg->sections[section];
+    if (__builtin_expect(index >= s->count, 0)) return NULL;
+    return seg->base + s->offset + index * s->stride;
+}
+
+/* `size` bytes at `offset`, or NULL when they do not lie inside the segment. */
+static inline void *ap_at_offset(const struct ap_segment *seg, uint64_t offset, uint64_t size)
+{
+    if (__builtin_expect(offset > seg->size || size > seg->size - offset, 0)) return NULL;
+    return seg->base + offset;
+}
+
+static inline bool ap_forked(const struct ap_segment *seg)
+{
+    return seg->fork_canary != NULL && ap_load_relaxed(seg->fork_canary) == 0;
+}
+
+#endif
