@@ -1,0 +1,394 @@
+/* shm/lane.c - members, lanes, liveness. See lane.h. */
+#include "shm/lane.h"
+
+#include <linux/futex.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "shm/bell.h"
+#include "shm/event.h"
+
+/* glibc's __kind of a robust, process-shared mutex of type normal (PTHREAD_MUTEX_ROBUST_NORMAL_NP, PSHARED_BIT). */
+#define ROBUST_SHARED (16 | 128)
+
+/* ---- robust locks --------------------------------------------------------------------------------------------- */
+
+int ap_robust_init(pthread_mutex_t *m)
+{
+    pthread_mutexattr_t attr;
+    int r = pthread_mutexattr_init(&attr);
+
+    if (r != 0) return -r;
+    pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
+    pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
+    r = pthread_mutex_init(m, &attr);
+    pthread_mutexattr_destroy(&attr);
+    return -r;
+}
+
+/* glibc threads the held robust mutexes of a thread into a list whose pointers lie in the mutexes, so in the segment, and
+ * follows them at unlock. This is the list as it must be: what is held by this thread through this file, with the pointers
+ * each must show. */
+#define HOLDS_MAX 64u
+
+struct hold {
+    pthread_mutex_t *mutex;
+    void *next, *prev;
+};
+static _Thread_local struct hold holds[HOLDS_MAX];
+static _Thread_local uint32_t hold_count;
+static _Thread_local uint32_t holder;                /* this thread: a forked child has a copy of all this, but none of the locks */
+static _Thread_local struct robust_list_head *heads; /* glibc's, NULL when the system does not say where */
+
+static void holds_own(void)
+{
+    uint32_t tid = ap_thread_id();
+    size_t size;
+
+    if (holder == tid) return;
+    holder = tid;
+    hold_count = 0;
+    if (syscall(SYS_get_robust_list, 0, &heads, &size) != 0) heads = NULL;
+}
+
+static void *node_of(pthread_mutex_t *m)
+{
+    return &m->__data.__list.__next;
+}
+
+/* glibc believes the kind that stands in the mutex, and aborts on what it thinks cannot be. */
+static bool robust_kind(const pthread_mutex_t *m)
+{
+    return ap_load_relaxed(&m->__data.__kind) == ROBUST_SHARED;
+}
+
+static bool holding(const pthread_mutex_t *m)
+{
+    for (uint32_t i = 0; i < hold_count; i++)
+        if (holds[i].mutex == m) return true;
+    return false;
+}
+
+int ap_robust_trylock(pthread_mutex_t *m)
+{
+    struct hold *h;
+    void *first;
+    int r;
+
+    holds_own();
+    /* Held already: the lock word says otherwise, and glibc would thread it in a second time. */
+    if (hold_count == HOLDS_MAX || !robust_kind(m) || holding(m)) return -EBUSY;
+    h = &holds[hold_count];
+    first = heads != NULL ? (void *)heads->list.next : NULL;
+    r = pthread_mutex_trylock(m);
+    if (r != 0 && r != EOWNERDEAD) return -EBUSY;
+    h->mutex = m;
+    h->next = heads != NULL ? first : m->__data.__list.__next;
+    h->prev = heads != NULL ? (void *)heads : m->__data.__list.__prev;
+    /* A new one goes in at the front: what was first now has it as its predecessor. */
+    for (uint32_t i = 0; i < hold_count; i++)
+        if (node_of(holds[i].mutex) == h->next) holds[i].prev = node_of(m);
+    hold_count++;
+    return -r;
+}
+
+void ap_robust_consistent(pthread_mutex_t *m)
+{
+    pthread_mutex_consistent(m);
+}
+
+static void **untagged(void *node) /* glibc marks what inherits priorities in the lowest bit */
+{
+    return (void **)((uintptr_t)node & ~(uintptr_t)1);
+}
+
+static const struct hold *hold_at(void **node)
+{
+    for (uint32_t i = 0; i < hold_count; i++)
+        if (node_of(holds[i].mutex) == (void *)node) return &holds[i];
+    return NULL;
+}
+
+/* What follows it in the thread's list: the private copy counts. But the list may hold mutexes of the program, too, and what
+ * followed may be one that has gone without our knowledge: then the pointer is believed if it leads to what is known to be in the
+ * list. NULL: it is not to be known. */
+static void *node_after(const struct hold *h)
+{
+    void *shown = ap_load_relaxed(&h->mutex->__data.__list.__next), **list = (void **)heads;
+
+    if (shown == h->next || untagged(h->next) == list || hold_at(untagged(h->next)) != NULL) return h->next;
+    if (shown == (void *)list) return list[-1] == node_of(h->mutex) ? shown : NULL; /* the last one's name lies before the head */
+    return hold_at(untagged(shown)) != NULL ? shown : NULL;
+}
+
+/* The node before it in the thread's list, from glibc's head on. NULL: it is not to be found. */
+static void **node_before(pthread_mutex_t *m)
+{
+    void **at = (void **)heads;
+
+    for (int i = 0; i < ROBUST_LIST_LIMIT; i++) {
+        const struct hold *h = hold_at(at);
+        void **next = untagged(h != NULL ? node_after(h) : *at);
+
+        if (next == node_of(m)) return at;
+        if (next == NULL || next == (void **)heads) return NULL;
+        at = next;
+    }
+    return NULL;
+}
+
+/* Takes it out of the list whatever its pointers say: what stays in is followed at the thread's next lock, when the segment may
+ * be mapped no more. Then frees the lock, if it is still this thread's. False: not without believing the pointers. */
+static bool take_out(struct hold *h)
+{
+    uint32_t *word = (uint32_t *)ap_robust_word(h->mutex), v;
+    void **prev = heads != NULL ? node_before(h->mutex) : NULL, *next = prev != NULL ? node_after(h) : NULL;
+
+    if (next == NULL) return false;
+    *prev = next;
+    untagged(next)[-1] = prev; /* a node is the address of a next pointer; the pointer to the one before lies before it */
+    h->prev = prev;
+    h->next = next;
+    v = ap_load_relaxed(word);
+    while ((v & FUTEX_TID_MASK) == holder)
+        if (ap_cas(word, &v, 0)) break;
+    if ((v & FUTEX_WAITERS) != 0) syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0);
+    return true;
+}
+
+void ap_robust_unlock(pthread_mutex_t *m)
+{
+    struct hold h;
+    uint32_t at = 0;
+    bool sound;
+
+    holds_own();
+    while (at < hold_count && holds[at].mutex != m) at++;
+    if (at == hold_count) return;
+    h = holds[at];
+    sound = robust_kind(m) && m->__data.__list.__next == h.next && m->__data.__list.__prev == h.prev;
+    /* It is refused, and nothing done, when the lock word names another thread. */
+    if ((!sound || pthread_mutex_unlock(m) != 0) && !take_out(&h)) return;
+    for (uint32_t i = 0; i < hold_count; i++) {
+        if (holds[i].next == node_of(m)) holds[i].next = h.next;
+        if (holds[i].prev == node_of(m)) holds[i].prev = h.prev;
+    }
+    holds[at] = holds[--hold_count];
+}
+
+const uint32_t *ap_robust_word(const pthread_mutex_t *m)
+{
+    return (const uint32_t *)&m->__data.__lock;
+}
+
+static uint32_t lock_word(const struct ap_lane *lane)
+{
+    return ap_load_acquire(ap_robust_word(&lane->mutex));
+}
+
+static bool word_held(uint32_t word)
+{
+    return (word & FUTEX_TID_MASK) != 0 && (word & FUTEX_OWNER_DIED) == 0;
+}
+
+/* ---- liveness ------------------------------------------------------------------------------------------------- */
+
+int ap_lane_alive(const struct ap_segment *seg, uint32_t index)
+{
+    const struct ap_lane *lane = ap_lane_at(seg, index);
+
+    /* LANE-A1 pairs LANE-R1 */
+    if (lane == NULL || AP_LIFE_STATE(ap_load_acquire(&lane->life)) != AP_LIFE_LIVE) return 0;
+    return word_held(lock_word(lane)) || ap_load_relaxed(&lane->kind) == AP_LANE_SHARED;
+}
+
+int ap_lane_shared_gone(const struct ap_segment *seg, uint32_t index)
+{
+    const struct ap_lane *lane = ap_lane_at(seg, index);
+
+    if (lane == NULL) return 0;
+    return seg->ops->process_gone((pid_t)ap_load_relaxed(&lane->pid), ap_load_relaxed(&lane->start_time),
+                                  ap_load_relaxed(&lane->pid_namespace)) == 1;
+}
+
+int ap_lane_dead(const struct ap_segment *seg, uint32_t index)
+{
+    const struct ap_lane *lane = ap_lane_at(seg, index);
+    uint32_t state;
+
+    if (lane == NULL) return 0;
+    state = AP_LIFE_STATE(ap_load_acquire(&lane->life)); /* LANE-A1 pairs LANE-R1 */
+    if (state == AP_LIFE_DEAD) return !word_held(lock_word(lane));
+    if (state != AP_LIFE_LIVE) return 0;
+    if (ap_load_relaxed(&lane->kind) == AP_LANE_SHARED) return ap_lane_shared_gone(seg, index);
+    return !word_held(lock_word(lane));
+}
+
+int ap_lane_watch(const struct ap_segment *seg, uint32_t index, const uint32_t **word, uint32_t *value)
+{
+    struct ap_lane *lane = ap_lane_at(seg, index);
+    uint32_t *w, v;
+
+    if (lane == NULL) return -EAGAIN;
+    w = (uint32_t *)ap_robust_word(&lane->mutex);
+    v = ap_load_acquire(w);
+    /* The kernel wakes at death only if this bit is set; glibc's unlock then wakes, too, which does no harm. */
+    while (word_held(v)) {
+        if ((v & FUTEX_WAITERS) != 0 || ap_cas(w, &v, v | FUTEX_WAITERS)) {
+            *word = w;
+            *value = v | FUTEX_WAITERS;
+            return 0;
+        }
+    }
+    return -EAGAIN;
+}
+
+void ap_lanes_changed(struct ap_segment *seg)
+{
+    ap_add_acq_rel(&seg->header->lanes_changed, 1);
+    seg->ops->futex_wake(&seg->header->lanes_changed, INT_MAX);
+}
+
+void ap_bells_all(struct ap_segment *seg)
+{
+    /* BELL-F1 pairs BELL-F2: what the caller made true, before the lives are looked at; a lane that joins later sees it. */
+    ap_fence_full();
+    for (uint32_t i = 0; i < seg->geometry.lanes; i++) {
+        struct ap_lane *lane = ap_lane_at(seg, i);
+        if (AP_LIFE_STATE(ap_load_acquire(&lane->life)) != AP_LIFE_FREE) ap_bell_wake(seg->ops, &lane->bell);
+    }
+}
+
+/* ---- lanes ---------------------------------------------------------------------------------------------------- */
+
+static void lane_live(struct ap_segment *seg, uint32_t index, uint32_t member, uint64_t epoch, struct ap_lane_handle *ret)
+{
+    struct ap_lane *lane = ap_lane_at(seg, index);
+
+    ap_store_relaxed(&lane->kind, AP_LANE_THREAD);
+    ap_store_relaxed(&lane->tid, ap_thread_id());
+    ap_store_relaxed(&lane->member, member);
+    ap_store_relaxed(&lane->joined, seg->ops->now());
+    ap_store_relaxed(&lane->pid, seg->self.pid);
+    ap_store_relaxed(&lane->start_time, seg->self.start_time);
+    ap_store_relaxed(&lane->pid_namespace, seg->self.pid_namespace);
+    for (unsigned i = 0; i < AP_HANDS; i++) ap_store_relaxed(&lane->hand[i], 0);
+    ap_store_release(&lane->life, AP_LIFE(epoch, AP_LIFE_LIVE)); /* LANE-R1 pairs LANE-A1 */
+    ret->seg = seg;
+    ret->lane = lane;
+    ret->index = index;
+    ret->epoch = epoch;
+    ret->member = member;
+    ap_lanes_changed(seg);
+}
+
+int ap_lane_open(struct ap_segment *seg, uint32_t member, struct ap_lane_handle *ret)
+{
+    for (uint32_t i = 0; i < seg->geometry.lanes; i++) {
+        struct ap_lane *lane = ap_lane_at(seg, i);
+        uint64_t life;
+        int r;
+
+        if (AP_LIFE_STATE(ap_load_acquire(&lane->life)) != AP_LIFE_FREE) continue;
+        r = ap_robust_trylock(&lane->mutex);
+        if (r == -EBUSY) continue;
+        life = ap_load_acquire(&lane->life); /* LANE-A2 pairs LANE-R2 */
+        if (AP_LIFE_STATE(life) == AP_LIFE_FREE) {
+            /* Its last holder died before it owned anything. */
+            if (r == -EOWNERDEAD) ap_robust_consistent(&lane->mutex);
+            lane_live(seg, i, member, AP_LIFE_EPOCH(life), ret);
+            return 0;
+        }
+        if (r == -EOWNERDEAD) {
+            /* Somebody opened it and died since the first look. The unlock wipes the kernel's mark, so write it down. */
+            ap_store_release(&lane->life, AP_LIFE(AP_LIFE_EPOCH(life), AP_LIFE_DEAD)); /* LANE-R1 pairs LANE-A1 */
+            ap_robust_consistent(&lane->mutex);
+        }
+        ap_robust_unlock(&lane->mutex);
+        /* A reaper may have met our lock. */
+        if (r == -EOWNERDEAD || AP_LIFE_STATE(life) == AP_LIFE_DEAD) ap_lanes_changed(seg);
+    }
+    return APIARY_ENOLANE;
+}
+
+void ap_lane_close(struct ap_lane_handle *h)
+{
+    struct ap_segment *seg = h->seg;
+
+    ap_store_release(&h->lane->life, AP_LIFE(h->epoch + 1, AP_LIFE_FREE)); /* LANE-R2 pairs LANE-A2 */
+    ap_robust_unlock(&h->lane->mutex);
+    ap_lanes_changed(seg);
+    h->lane = NULL;
+}
+
+void ap_lane_share(struct ap_lane_handle *h)
+{
+    /* Kind before the unlock: a LIVE lane of kind THREAD whose mutex is free counts as dead. */
+    ap_store_release(&h->lane->kind, AP_LANE_SHARED); /* LANE-R3 pairs LANE-A3 */
+    ap_robust_unlock(&h->lane->mutex);
+    ap_lanes_changed(h->seg);
+}
+
+void ap_lane_close_shared(struct ap_lane_handle *h)
+{
+    ap_store_release(&h->lane->life, AP_LIFE(h->epoch + 1, AP_LIFE_FREE)); /* LANE-R2 pairs LANE-A2 */
+    ap_lanes_changed(h->seg);
+    h->lane = NULL;
+}
+
+/* ---- members -------------------------------------------------------------------------------------------------- */
+
+static void member_fill(struct ap_segment *seg, struct ap_member *m, const char *name, const char *swarm, uint32_t kind)
+{
+    ap_store_relaxed(&m->pid, seg->self.pid);
+    ap_store_relaxed(&m->start_time, seg->self.start_time);
+    ap_store_relaxed(&m->pid_namespace, seg->self.pid_namespace);
+    ap_store_relaxed(&m->attached, seg->ops->realtime());
+    ap_store_relaxed(&m->kind, kind);
+    memset(m->name, 0, sizeof m->name);
+    memset(m->swarm, 0, sizeof m->swarm);
+    snprintf(m->name, sizeof m->name, "%s", name != NULL ? name : "");
+    snprintf(m->swarm, sizeof m->swarm, "%s", swarm != NULL ? swarm : "");
+}
+
+int ap_member_open(struct ap_segment *seg, const char *name, const char *swarm, uint32_t kind,
+                   struct ap_lane_handle *anchor)
+{
+    struct ap_lane_handle h;
+    int r = ap_lane_open(seg, 0, &h);
+
+    if (r < 0) return r;
+    for (uint32_t i = 0; i < seg->geometry.members; i++) {
+        struct ap_member *m = ap_member_at(seg, i);
+        uint64_t life = ap_load_acquire(&m->life);
+
+        if (AP_MEMBER_STATE(life) != AP_LIFE_FREE) continue;
+        /* The anchor lane is named by the same store that takes the record: its reaper finds it. */
+        if (!ap_cas(&m->life, &life, AP_MEMBER_LIFE(AP_MEMBER_EPOCH(life), h.index, AP_MEMBER_CLAIMED))) continue;
+        member_fill(seg, m, name, swarm, kind);
+        /* MEMBER-R1 pairs MEMBER-A1 */
+        ap_store_release(&m->life, AP_MEMBER_LIFE(AP_MEMBER_EPOCH(life), h.index, AP_LIFE_LIVE));
+        ap_store_relaxed(&h.lane->member, i);
+        h.member = i;
+        *anchor = h;
+        ap_event_log(seg, AP_EVENT_MEMBER_JOINED, h.index, i, (uint64_t)seg->self.pid);
+        return 0;
+    }
+    ap_lane_close(&h);
+    return APIARY_ENOLANE;
+}
+
+void ap_member_close(struct ap_segment *seg, uint32_t member, uint32_t anchor)
+{
+    struct ap_member *m = ap_member_at(seg, member);
+    uint64_t life;
+
+    if (m == NULL) return;
+    life = ap_load_acquire(&m->life); /* MEMBER-A1 pairs MEMBER-R1 */
+    if (AP_MEMBER_STATE(life) == AP_LIFE_FREE || AP_MEMBER_LANE(life) != anchor) return;
+    if (ap_cas(&m->life, &life, AP_MEMBER_LIFE(AP_MEMBER_EPOCH(life) + 1, 0, AP_LIFE_FREE)))
+        ap_event_log(seg, AP_EVENT_MEMBER_LEFT, anchor, member, (uint64_t)ap_load_relaxed(&m->pid));
+}

@@ -1,0 +1,141 @@
+/* shm/lane.h - members and lanes: who is attached, who owns what, and how the kernel says that an owner is dead.
+ *
+ * SCOPE     A member is an attached process; a lane is the unit of ownership inside it: one thread that submits or
+ *           claims tasks. Everything that can be owned in the segment names a lane, because a dead lane's thread has
+ *           provably stopped storing, while a dying process has not.
+ * LAYOUT    struct ap_lane, 4 lines
+ *           line 0  life, kind, tid, member, pid ..   writer: joiner, owner at close, reaper   readers: all, on every pick
+ *           line 1  the robust mutex          writer: owner, kernel at its death, monitors (waiters bit)
+ *           line 2  bell                      writer: owner, whoever wakes it
+ *           line 3  hand[]                    writer: owner only; hints for the reaper
+ * LIFE      FREE(e) -> LIVE(e) by the joiner that holds the mutex; LIVE(e) -> FREE(e+1) by the owner at close;
+ *           LIVE(e) -> DEAD(e) -> FREE(e+1) by the reaper that holds the mutex. `life` = epoch << 8 | state.
+ *           Taking the mutex (trylock) is the claim: owner and death mark are one store of one word.
+ * KINDS     THREAD: its thread holds the mutex for the lane's life; dead when the kernel sets the owner-died bit.
+ *           SHARED: what a thread that ended left behind, used by the process under a private lock; its mutex is free,
+ *           and it is dead only when the whole process is gone (ops->process_gone).
+ * INVARIANTS L1 a lane's index is used again only after its recovery is complete (FREE is the reaper's last store)
+ *           L2 RUNNING(l) in a task word implies life(l) LIVE or DEAD
+ *           L3 a LIVE lane's member is in range, and LIVE unless that lane is just joining (an anchor lane says 0 until then)
+ * ORDERING  LANE-R1 life store-release LIVE pairs LANE-A1 load-acquire of readers: kind, tid, member before it.
+ *           LANE-R2 life store-release FREE pairs LANE-A2 load-acquire of a joiner: the former life's last stores.
+ *           LANE-R3 kind store-release SHARED, before the unlock, pairs LANE-A3 load-acquire of a reaper that has the lock.
+ *           MEMBER-R1 life store-release LIVE pairs MEMBER-A1 load-acquire: the record's fields.
+ * CRASH     dead with life FREE (between trylock and LIVE, or after close): nothing is owned; the next trylock gets
+ *           EOWNERDEAD and makes the mutex consistent. Dead with life LIVE: reap.h. Dead with DEAD: the reaper died,
+ *           the next one repeats.
+ * TRUST     glibc keeps its robust list's pointers beside the lock word. They are compared with private copies before
+ *           every unlock; on a difference the mutex is taken out of the list by those copies. What remains is in the README.
+ */
+#ifndef AP_LANE_H
+#define AP_LANE_H
+
+#include "shm/segment.h"
+
+#define AP_LANES_MAX 16382u /* 14 bits of owner in the task word; 0x3fff means none */
+#define AP_NO_LANE 0x3fffu
+#define AP_HANDS 8u
+
+enum ap_life { AP_LIFE_FREE = 0, AP_LIFE_LIVE = 1, AP_LIFE_DEAD = 2 };
+enum { AP_MEMBER_CLAIMED = 3 }; /* a member being filled */
+enum ap_lane_kind { AP_LANE_THREAD = 1, AP_LANE_SHARED = 2 };
+
+#define AP_LIFE(epoch, state) ((uint64_t)(epoch) << 8 | (state))
+#define AP_LIFE_STATE(life) ((uint32_t)((life) & 0xff))
+#define AP_LIFE_EPOCH(life) ((uint64_t)(life) >> 8)
+
+struct ap_lane {
+    uint64_t life;
+    uint32_t kind, tid;
+    uint32_t member, reserved;
+    uint64_t joined; /* CLOCK_MONOTONIC */
+    int64_t pid; /* of its process: a SHARED lane outlives its member's record, whose index is used again */
+    uint64_t start_time, pid_namespace;
+    uint8_t pad0[8];
+
+    pthread_mutex_t mutex AP_ALIGNED;
+
+    uint32_t bell AP_ALIGNED; /* bell.h */
+
+    uint64_t hand[AP_HANDS] AP_ALIGNED; /* references (task.h) of what this lane runs, 0: none */
+} AP_ALIGNED;
+
+struct ap_member {
+    uint64_t life; /* epoch << 24 | anchor lane << 8 | state: the anchor lane is the accountable owner */
+    int64_t pid;
+    uint64_t start_time, pid_namespace;
+    uint64_t attached; /* CLOCK_REALTIME, ns */
+    uint32_t kind;     /* enum apiary_member_kind */
+    uint32_t reserved;
+    char name[48];
+    char swarm[48];    /* the service it calls for, "" if none */
+    uint8_t pad[48];
+} AP_ALIGNED;
+
+#define AP_MEMBER_LIFE(epoch, lane, state) ((uint64_t)(epoch) << 24 | (uint64_t)(lane) << 8 | (state))
+#define AP_MEMBER_STATE(life) ((uint32_t)((life) & 0xff))
+#define AP_MEMBER_LANE(life) ((uint32_t)((life) >> 8 & 0xffff))
+#define AP_MEMBER_EPOCH(life) ((uint64_t)(life) >> 24)
+
+/* A lane of this process, private memory; owned by the thread that opened it. */
+struct ap_lane_handle {
+    struct ap_segment *seg;
+    struct ap_lane *lane;
+    uint32_t index;
+    uint64_t epoch;
+    uint32_t member;
+};
+
+static inline struct ap_lane *ap_lane_at(const struct ap_segment *seg, uint64_t index)
+{
+    return ap_at(seg, AP_SECTION_LANES, index);
+}
+static inline struct ap_member *ap_member_at(const struct ap_segment *seg, uint64_t index)
+{
+    return ap_at(seg, AP_SECTION_MEMBERS, index);
+}
+
+/* Opens a THREAD lane for the calling thread under `member` (which must be LIVE). APIARY_ENOLANE: reap, then try again. */
+int ap_lane_open(struct ap_segment *seg, uint32_t member, struct ap_lane_handle *ret);
+/* By the owner thread, when nothing is owned any more. */
+void ap_lane_close(struct ap_lane_handle *h);
+/* By the owner thread at its end, when tasks are still open: THREAD -> SHARED. */
+void ap_lane_share(struct ap_lane_handle *h);
+/* Closes a SHARED lane of this process when nothing is owned any more. */
+void ap_lane_close_shared(struct ap_lane_handle *h);
+
+/* Opens a member and its anchor lane for the calling thread. */
+int ap_member_open(struct ap_segment *seg, const char *name, const char *swarm, uint32_t kind,
+                   struct ap_lane_handle *anchor);
+void ap_member_close(struct ap_segment *seg, uint32_t member, uint32_t anchor);
+
+/* One load of the lock word and one of life: 1 alive, 0 dead or free. Dead from the kernel's mark on. SHARED lanes are
+ * alive until reaped. Safe on any index. */
+int ap_lane_alive(const struct ap_segment *seg, uint32_t lane);
+/* LIVE, and the kernel (or ops->process_gone) says that its owner is gone: to be reaped. */
+int ap_lane_dead(const struct ap_segment *seg, uint32_t lane);
+
+/* A LIVE SHARED lane whose process is gone; asks the system. */
+int ap_lane_shared_gone(const struct ap_segment *seg, uint32_t lane);
+
+/* The futex word the kernel marks, with the waiters bit set: for FUTEX_WAIT on value *value. 0, or -EAGAIN when the lane
+ * is not held by a living thread. */
+int ap_lane_watch(const struct ap_segment *seg, uint32_t lane, const uint32_t **word, uint32_t *value);
+
+/* Robust locks: lanes, the monitor's role. trylock: 0 held, -EOWNERDEAD held after a death (call ap_robust_consistent when
+ * repaired, or the next lock is refused for ever), -EBUSY (also when this thread holds it already). Unlocked by the same
+ * thread, in any order, whatever its list pointers say by then. */
+int ap_robust_init(pthread_mutex_t *m);
+int ap_robust_trylock(pthread_mutex_t *m);
+void ap_robust_consistent(pthread_mutex_t *m);
+void ap_robust_unlock(pthread_mutex_t *m);
+const uint32_t *ap_robust_word(const pthread_mutex_t *m);
+
+/* Bump lanes_changed and wake the monitors. */
+void ap_lanes_changed(struct ap_segment *seg);
+/* Wake every lane's bell: after a confirmed death. */
+void ap_bells_all(struct ap_segment *seg);
+
+void ap_lane_check(const struct ap_segment *seg, struct ap_report *report);
+
+#endif
