@@ -1,0 +1,206 @@
+/* shm/pool.c - the payload pool. See pool.h. */
+#include "shm/pool.h"
+
+const uint32_t ap_pool_class_size[AP_POOL_CLASSES] = {256, 1024, 4096, 16384, 65536, 262144, 1048576};
+
+/* Each class begins at a page, so that blocks of 4 KiB and more are page-aligned. */
+static uint64_t class_bytes(const struct ap_geometry *g, unsigned c)
+{
+    return ((uint64_t)g->pool_blocks[c] * ap_pool_class_size[c] + 4095) & ~UINT64_C(4095);
+}
+
+uint64_t ap_pool_section_size(const struct ap_geometry *g)
+{
+    uint64_t size = 0;
+    for (unsigned c = 0; c < AP_POOL_CLASSES; c++) size += class_bytes(g, c);
+    return size;
+}
+
+uint32_t ap_pool_max(const struct ap_segment *seg)
+{
+    for (unsigned c = AP_POOL_CLASSES; c-- > 0;)
+        if (seg->geometry.pool_blocks[c] != 0) return ap_pool_class_size[c];
+    return AP_INLINE_BODY;
+}
+
+/* A block's place: `number` counts over all classes. */
+struct place {
+    uint64_t number, offset, capacity;
+};
+
+static bool place_of(const struct ap_segment *seg, uint64_t offset, struct place *ret)
+{
+    const struct ap_section *pool = &seg->sections[AP_SECTION_POOL];
+    uint64_t at, number = 0;
+
+    if (offset < pool->offset || offset - pool->offset >= pool->count) return false;
+    at = offset - pool->offset;
+    for (unsigned c = 0; c < AP_POOL_CLASSES; c++) {
+        uint64_t bytes = class_bytes(&seg->geometry, c);
+        if (at < bytes) {
+            if (at % ap_pool_class_size[c] != 0 || at / ap_pool_class_size[c] >= seg->geometry.pool_blocks[c]) return false;
+            ret->number = number + at / ap_pool_class_size[c];
+            ret->offset = offset;
+            ret->capacity = ap_pool_class_size[c];
+            return true;
+        }
+        at -= bytes;
+        number += seg->geometry.pool_blocks[c];
+    }
+    return false;
+}
+
+static uint64_t *word_at(const struct ap_segment *seg, uint64_t number)
+{
+    return ap_at(seg, AP_SECTION_BLOCKS, number);
+}
+
+int ap_pool_block(const struct ap_segment *seg, uint64_t offset, uint64_t *ret_capacity, uint64_t *ret_word)
+{
+    struct place p;
+
+    if (!place_of(seg, offset, &p)) return APIARY_ECORRUPT;
+    if (ret_capacity != NULL) *ret_capacity = p.capacity;
+    if (ret_word != NULL) *ret_word = ap_load_acquire(word_at(seg, p.number));
+    return 0;
+}
+
+uint64_t ap_pool_offset(const struct ap_segment *seg, const void *block)
+{
+    uintptr_t at = (uintptr_t)block, base = (uintptr_t)seg->base;
+    struct place p;
+
+    if (at < base || at - base >= seg->size || !place_of(seg, at - base, &p)) return 0;
+    return p.offset;
+}
+
+int ap_pool_take(struct ap_segment *seg, const struct ap_lane_handle *lane, struct ap_pool_hint *hint, uint64_t size,
+                 uint64_t *ret_offset)
+{
+    uint64_t offset = seg->sections[AP_SECTION_POOL].offset, first = 0;
+
+    if (size > ap_pool_max(seg)) return APIARY_ETOOLARGE;
+    for (unsigned c = 0; c < AP_POOL_CLASSES; c++) {
+        uint32_t count = seg->geometry.pool_blocks[c];
+        uint32_t start = count != 0 ? hint->next[c] % count : 0;
+
+        for (uint32_t i = 0; i < count && size <= ap_pool_class_size[c]; i++) {
+            uint32_t n = start + i < count ? start + i : start + i - count;
+            uint64_t *word = word_at(seg, first + n), free_word = ap_load_relaxed(word);
+
+            if (AP_BLOCK_STATE(free_word) != AP_BLOCK_FREE) continue;
+            /* POOL-A1 pairs POOL-R1: the former owner's last accesses lie before ours. */
+            if (!ap_cas(word, &free_word, AP_BLOCK(AP_BLOCK_OWNED, lane->index, lane->epoch))) continue;
+            hint->next[c] = n + 1;
+            *ret_offset = offset + (uint64_t)n * ap_pool_class_size[c];
+            return 0;
+        }
+        first += count;
+        offset += class_bytes(&seg->geometry, c);
+    }
+    return APIARY_ENOBLOCK;
+}
+
+void ap_pool_attach(struct ap_segment *seg, uint64_t offset, uint32_t state, uint32_t slot, uint64_t generation)
+{
+    struct place p;
+
+    if (!place_of(seg, offset, &p)) return;
+    ap_store_release(word_at(seg, p.number), AP_BLOCK(state, slot, generation)); /* POOL-R2 pairs POOL-A2 */
+}
+
+static int free_from(struct ap_segment *seg, uint64_t number, uint64_t seen)
+{
+    return ap_cas(word_at(seg, number), &seen, AP_BLOCK(AP_BLOCK_FREE, 0, 0)); /* POOL-R1 pairs POOL-A1 */
+}
+
+int ap_pool_free_owned(struct ap_segment *seg, const struct ap_lane_handle *lane, uint64_t offset)
+{
+    struct place p;
+
+    if (!place_of(seg, offset, &p)) return 0;
+    return free_from(seg, p.number, AP_BLOCK(AP_BLOCK_OWNED, lane->index, lane->epoch));
+}
+
+int ap_pool_free_attached(struct ap_segment *seg, uint32_t slot, uint64_t generation, uint64_t offset)
+{
+    struct place p;
+    uint64_t word;
+
+    if (offset == 0 || !place_of(seg, offset, &p)) return 0;
+    word = ap_load_acquire(word_at(seg, p.number));
+    if (AP_BLOCK_STATE(word) < AP_BLOCK_REQUEST || AP_BLOCK_WHO(word) != slot ||
+        AP_BLOCK_GENERATION(word) != generation)
+        return 0;
+    return free_from(seg, p.number, word);
+}
+
+/* ---- leaks ---------------------------------------------------------------------------------------------------- */
+
+static bool lane_holds(const struct ap_segment *seg, uint32_t index, uint64_t epoch)
+{
+    const struct ap_lane *lane = ap_lane_at(seg, index);
+    uint64_t life;
+
+    if (lane == NULL) return false;
+    life = ap_load_acquire(&lane->life);
+    return AP_LIFE_STATE(life) == AP_LIFE_LIVE && (AP_LIFE_EPOCH(life) & ((UINT64_C(1) << 38) - 1)) == epoch;
+}
+
+/* P1 and P2 for a block attached to a slot. The block's word was read before the slot's, so whoever attaches anew since
+ * then changes the block's word and makes the caller's compare-and-swap fail. */
+static bool attached_live(const struct ap_segment *seg, uint64_t word, uint64_t offset)
+{
+    const struct ap_slot *slot = ap_slot_at(seg, AP_BLOCK_WHO(word));
+    uint64_t w;
+    bool named;
+
+    if (slot == NULL) return false;
+    w = ap_load_acquire(&slot->word);
+    if (AP_WORD_GENERATION(w) != AP_BLOCK_GENERATION(word)) return false;
+    switch (AP_WORD_STATE(w)) {
+    case AP_TASK_FREE: return false;
+    case AP_TASK_RESERVED: return true;
+    case AP_TASK_RUNNING:
+        if (AP_BLOCK_STATE(word) == AP_BLOCK_REQUEST) break;
+        if (AP_BLOCK_CRASHES(word) != AP_WORD_CRASHES(w)) return false; /* an earlier attempt's */
+        /* Its worker may be about to name it; a worker in recovery never will. */
+        return ap_lane_at(seg, AP_WORD_OWNER(w)) != NULL &&
+               AP_LIFE_STATE(ap_load_acquire(&ap_lane_at(seg, AP_WORD_OWNER(w))->life)) == AP_LIFE_LIVE;
+    case AP_TASK_QUEUED:
+        if (AP_BLOCK_STATE(word) == AP_BLOCK_RESULT) return false;
+        break;
+    default: break;
+    }
+    named = AP_BLOCK_STATE(word) == AP_BLOCK_REQUEST ? ap_load_acquire(&slot->body) == offset
+                                                     : ap_load_acquire(&slot->result) == offset;
+    /* The fields belong to this word only if it did not change meanwhile. */
+    return named || ap_load_acquire(&slot->word) != w;
+}
+
+bool ap_pool_live(const struct ap_segment *seg, uint64_t word, uint64_t offset)
+{
+    switch (AP_BLOCK_STATE(word)) {
+    case AP_BLOCK_FREE: return true;
+    case AP_BLOCK_OWNED: return lane_holds(seg, AP_BLOCK_WHO(word), AP_BLOCK_GENERATION(word));
+    case AP_BLOCK_REQUEST:
+    case AP_BLOCK_RESULT: return attached_live(seg, word, offset);
+    default: return true; /* corrupt: the checker's business */
+    }
+}
+
+uint32_t ap_pool_sweep(struct ap_segment *seg)
+{
+    uint64_t offset = seg->sections[AP_SECTION_POOL].offset, number = 0;
+    uint32_t freed = 0;
+
+    for (unsigned c = 0; c < AP_POOL_CLASSES; c++) {
+        for (uint32_t i = 0; i < seg->geometry.pool_blocks[c]; i++, number++) {
+            uint64_t word = ap_load_acquire(word_at(seg, number)); /* POOL-A2 pairs POOL-R2 */
+            if (!ap_pool_live(seg, word, offset + (uint64_t)i * ap_pool_class_size[c]) && free_from(seg, number, word))
+                freed++;
+        }
+        offset += class_bytes(&seg->geometry, c);
+    }
+    return freed;
+}

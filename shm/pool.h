@@ -1,0 +1,62 @@
+/* shm/pool.h - the payload pool: blocks for bodies larger than a slot's inline area.
+ *
+ * SCOPE     Seven size classes (256 B .. 1 MiB), blocks aligned to 64 bytes (to 4,096 from 4 KiB up). A body is written once and
+ *           read in place.
+ * LAYOUT    section "blocks": one 8-byte side word per block, class after class; section "pool": the blocks, in the same order.
+ * WORD      bits 0..1 state, 2..3 the task's crashes (RESULT), 4..25 slot or lane, 26..63 generation of the slot, or the low 38
+ *           bits of the lane's epoch.
+ *           FREE -> OWNED(lane) by CAS -> REQUEST(slot, generation) or RESULT(slot, generation) by its owner's store ->
+ *           FREE by whoever releases the slot (RELEASING names it), by CAS.
+ * INVARIANTS P1 a REQUEST block is live exactly while its slot has that generation, is not FREE, and names the block
+ *           P2 a RESULT block is live while its slot has that generation and is RUNNING, or names the block
+ *           P3 an OWNED block's lane is LIVE with that epoch. What fails P1..P3 is a leak, freed by ap_pool_sweep.
+ * ORDERING  POOL-R1 FREE store-release pairs POOL-A1 the allocation's CAS (acquire). A block's content is ordered by the
+ *           task word (TASK-R1, TASK-R2).
+ *           POOL-R2 REQUEST, RESULT, OWNED store-release pairs POOL-A2 load-acquire of the sweep.
+ * CRASH     each state names its accountable owner; the sweep after a recovery frees what the dead left.
+ */
+#ifndef AP_POOL_H
+#define AP_POOL_H
+
+#include "shm/task.h"
+
+enum ap_block_state { AP_BLOCK_FREE, AP_BLOCK_OWNED, AP_BLOCK_REQUEST, AP_BLOCK_RESULT };
+
+#define AP_BLOCK(state, who, generation) \
+    ((uint64_t)(state) | (uint64_t)(who) << 4 | ((uint64_t)(generation) & ((UINT64_C(1) << 38) - 1)) << 26)
+#define AP_BLOCK_STATE(w) ((uint32_t)((w) & 0x3))
+/* A RESULT block names the attempt, too: a redelivered task has the same slot and generation, and a slow sweeper must not take
+ * the new attempt's block for the dead one's. */
+#define AP_BLOCK_RESULT_OF(token) (AP_BLOCK_RESULT | AP_WORD_CRASHES(token) << 2)
+#define AP_BLOCK_CRASHES(w) ((uint32_t)((w) >> 2 & 0x3))
+#define AP_BLOCK_WHO(w) ((uint32_t)((w) >> 4 & 0x3fffff))
+#define AP_BLOCK_GENERATION(w) ((uint64_t)(w) >> 26)
+
+extern const uint32_t ap_pool_class_size[AP_POOL_CLASSES];
+
+/* The largest body this segment can carry: the largest class that has blocks. */
+uint32_t ap_pool_max(const struct ap_segment *seg);
+/* An OWNED block of at least `size` bytes (the next larger class when its own is empty): its offset.
+ * APIARY_ETOOLARGE, APIARY_ENOBLOCK. `hint` is a private cursor per class of the calling lane. */
+struct ap_pool_hint {
+    uint32_t next[AP_POOL_CLASSES];
+};
+int ap_pool_take(struct ap_segment *seg, const struct ap_lane_handle *lane, struct ap_pool_hint *hint, uint64_t size,
+                 uint64_t *ret_offset);
+/* OWNED -> AP_BLOCK_REQUEST or AP_BLOCK_RESULT_OF(token) of a slot; by the owner. */
+void ap_pool_attach(struct ap_segment *seg, uint64_t offset, uint32_t state, uint32_t slot, uint64_t generation);
+/* Frees a block that is OWNED by the lane, or attached to the slot's generation; anything else is left alone: 1, 0. */
+int ap_pool_free_owned(struct ap_segment *seg, const struct ap_lane_handle *lane, uint64_t offset);
+int ap_pool_free_attached(struct ap_segment *seg, uint32_t slot, uint64_t generation, uint64_t offset);
+/* Offset and capacity of the block that `offset` begins, checked: 0, or APIARY_ECORRUPT. */
+int ap_pool_block(const struct ap_segment *seg, uint64_t offset, uint64_t *ret_capacity, uint64_t *ret_word);
+/* The block of this process' pointer: its offset, or 0 when it does not begin a block. */
+uint64_t ap_pool_offset(const struct ap_segment *seg, const void *block);
+/* P1..P3 for a block's word, read before the call. */
+bool ap_pool_live(const struct ap_segment *seg, uint64_t word, uint64_t offset);
+/* Frees leaks (P1..P3); returns how many. Any process, any number at once. */
+uint32_t ap_pool_sweep(struct ap_segment *seg);
+uint64_t ap_pool_section_size(const struct ap_geometry *g);
+void ap_pool_check(const struct ap_segment *seg, struct ap_report *report);
+
+#endif

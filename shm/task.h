@@ -1,0 +1,185 @@
+/* shm/task.h - the task table: slots, their state word, the slabs they are leased in.
+ *
+ * SCOPE     A slot is one delegation. Its 64-bit word is the truth about it; rings, bells and hands are hints that can be
+ *           rebuilt by scanning the table.
+ * WORD      bits 0..3 state, 4..6 crashes, 7..11 attempt, 12..25 owner, 26..63 generation (38 bits).
+ *           owner: the queue while QUEUED; the lane while RESERVED, RUNNING and RELEASING; the errno of why while FAILED and
+ *           CANCELLED (so that one compare-and-swap both ends a task and says why); 0x3fff otherwise.
+ *           Generation: raised when the slot is reserved. 2^38 at 7 million uses a second of one slot is 10.9 hours; slots
+ *           of a slab are used strictly in turn, so a lane at that rate needs 64 times that, 29 days, and then the slot
+ *           retires (AP_GENERATION_LAST) until its slab is leased anew with a new epoch (32 bits): 3 x 10^8 years.
+ *           A task id carries the slab's epoch and the generation.
+ * STATES    from               to                      by                               how
+ *           FREE               RESERVED(lane)          the slab's lane                  store
+ *           RESERVED           QUEUED(q)               the same                         store-release, all else filled
+ *           RESERVED           FREE                    the same (submit failed)         store
+ *           QUEUED(q)          RUNNING(lane)           a worker lane                    CAS; decides who runs it
+ *           QUEUED(q)          QUEUED(q')              router of the client, reaper, sweep   CAS
+ *           QUEUED(q)          CANCELLED               client                           CAS
+ *           QUEUED(q)          FAILED (timed out)      client, worker, sweep            CAS
+ *           RUNNING(lane)      DONE, FAILED            that lane                        store-release
+ *           RUNNING(dead)      QUEUED (crashes + 1)    reaper                           CAS
+ *           RUNNING(dead)      FAILED (crashed)        reaper, at AP_CRASHES_MAX, or abandoned   CAS
+ *           DONE FAILED CANCELLED  RELEASING(lane)     whoever collects or frees it     CAS; decides who
+ *           RELEASING(lane)    FREE                    the same                         store-release, blocks given back
+ *           RELEASING(dead)    FREE                    reaper                           CAS, blocks given back
+ * REQUEST   a second word, generation << 8 | bits, written by the client side only: CANCEL, ABANDON (nobody will collect;
+ *           a finished slot is freed by the slab's next holder), DETACH (ABANDON from birth). Bits of another generation
+ *           do not count.
+ * LAYOUT    line 0 control   writer: client until QUEUED, then the worker that claimed it
+ *           line 1 request   writer: client until QUEUED; immutable afterwards
+ *           line 2 result    writer: the worker while RUNNING; never overlaps the request, so redelivery is possible
+ *           line 3 times     writer: as control; read by tools
+ * ORDERING  TASK-R1 word QUEUED store-release pairs TASK-A1 the claim's CAS (acquire): request before QUEUED.
+ *           TASK-R2 word DONE/FAILED store-release pairs TASK-A2 load-acquire in await: result before DONE.
+ *           TASK-R3 word FREE store-release pairs TASK-A3 load-acquire in reserve: last reads before reuse.
+ *           TASK-R4 word RESERVED store-release pairs TASK-A4 the reaper's load-acquire: the slab's lease before it.
+ *           TASK-R5 lease store-release (given back, renewed) pairs TASK-A5 the lease's CAS: the slab's words before it.
+ *           TASK-F1 full fence after QUEUED and the reference (submit) pairs TASK-F2 full fence after a queue's close
+ *           (reaper): the submitter sees the closed queue, or the reaper's scan sees the task.
+ * CRASH     every state with a dead owner has one row above. A client dead after QUEUED and before its reference: the
+ *           recovery raises header.rescan, and every worker scans the table for its queues.
+ * SLABS     64 slots leased to one lane, which alone reserves in it, strictly in turn, passing over busy slots. The lease
+ *           word is epoch << 16 | lane + 1 (0: free). A dead lane's slab becomes free with its busy slots in place; the
+ *           next holder passes over them and frees what was abandoned.
+ * INVARIANTS T1 state is one of the eight  T2 owner in range for its state  T3 a RESERVED slot's slab is leased to its owner
+ *           T4 sizes and offsets of bodies lie in the slot or in one pool block attached to it
+ * PROGRESS  reserve, publish, claim, finish, release: lock-free, no waiting. Threads: each function says who may call.
+ */
+#ifndef AP_TASK_H
+#define AP_TASK_H
+
+#include "shm/lane.h"
+
+#define AP_SLAB_SLOTS 64u
+#define AP_INLINE_BODY 64u
+#define AP_CRASHES_MAX 3u
+#define AP_GENERATION_BITS 38
+#define AP_GENERATION_LAST ((UINT64_C(1) << AP_GENERATION_BITS) - 2)
+
+enum ap_task_state {
+    AP_TASK_FREE,
+    AP_TASK_RESERVED,
+    AP_TASK_QUEUED,
+    AP_TASK_RUNNING,
+    AP_TASK_DONE,
+    AP_TASK_FAILED,
+    AP_TASK_CANCELLED,
+    AP_TASK_RELEASING,
+    AP_TASK_STATES
+};
+
+enum { AP_REQUEST_CANCEL = 1, AP_REQUEST_ABANDON = 2, AP_REQUEST_DETACH = 4 };
+
+#define AP_WORD(state, crashes, attempt, owner, generation)                                           \
+    ((uint64_t)(state) | (uint64_t)(crashes) << 4 | (uint64_t)(attempt) << 7 | (uint64_t)(owner) << 12 | \
+     (uint64_t)(generation) << 26)
+#define AP_WORD_STATE(w) ((uint32_t)((w) & 0xf))
+#define AP_WORD_CRASHES(w) ((uint32_t)((w) >> 4 & 0x7))
+#define AP_WORD_ATTEMPT(w) ((uint32_t)((w) >> 7 & 0x1f))
+#define AP_WORD_OWNER(w) ((uint32_t)((w) >> 12 & 0x3fff))
+#define AP_WORD_GENERATION(w) ((uint64_t)(w) >> 26)
+/* The same word in another state, with another owner. */
+#define AP_WORD_WITH(w, state, owner) \
+    (((uint64_t)(w) & ~(UINT64_C(0xf) | UINT64_C(0x3fff) << 12)) | (uint64_t)(state) | (uint64_t)(owner) << 12)
+
+/* Why a FAILED or CANCELLED task ended: the value of enum apiary_error in its word. DONE: 0. */
+static inline int ap_word_code(uint64_t w)
+{
+    return AP_WORD_STATE(w) == AP_TASK_DONE ? 0 : -(int)AP_WORD_OWNER(w);
+}
+
+/* An 8-byte reference: lap (4, of the ring) | slot (22) | generation (38). */
+#define AP_REF(slot, generation) ((uint64_t)(slot) << 38 | (uint64_t)(generation))
+#define AP_REF_SLOT(r) ((uint32_t)((r) >> 38 & 0x3fffff))
+#define AP_REF_GENERATION(r) ((uint64_t)(r) & ((UINT64_C(1) << 38) - 1))
+
+/* Where a body lies: 0 inline in the slot, else the offset of a pool block. */
+struct ap_slot {
+    uint64_t word;
+    uint64_t request;
+    uint64_t body;        /* offset of the request's block, 0: inline */
+    uint64_t result;      /* offset of the result's block, 0: inline */
+    uint32_t body_size, result_size;
+    uint32_t agent_code;
+    uint16_t only;        /* service + 1 that alone may run it (execute_task), 0: any */
+    uint16_t reserved0;
+    uint64_t deadline;    /* CLOCK_MONOTONIC, APIARY_FOREVER: none */
+    uint16_t client;      /* lane whose bell to ring */
+    uint16_t capability;  /* index in the registry's table */
+    uint16_t caller;      /* swarm index + 1 of the caller, 0: none */
+    uint16_t ticket;      /* admission ticket + 1, 0: none */
+
+    uint8_t body_inline[AP_INLINE_BODY];
+    uint8_t result_inline[AP_INLINE_BODY];
+
+    uint64_t queued, started, finished; /* CLOCK_MONOTONIC */
+    uint32_t queue, worker;             /* the last of each; informational */
+    uint8_t reserved[32];
+} AP_ALIGNED;
+
+struct ap_slab {
+    uint64_t lease; /* epoch << 16 | lane + 1 */
+    uint64_t reserved;
+};
+
+#define AP_LEASE(epoch, lane_plus_1) ((uint64_t)(epoch) << 16 | (uint64_t)(lane_plus_1))
+#define AP_LEASE_LANE(l) ((uint32_t)((l) & 0xffff)) /* lane + 1 */
+#define AP_LEASE_EPOCH(l) ((uint32_t)((l) >> 16))
+
+static inline struct ap_slot *ap_slot_at(const struct ap_segment *seg, uint64_t index)
+{
+    return ap_at(seg, AP_SECTION_SLOTS, index);
+}
+static inline struct ap_slab *ap_slab_at(const struct ap_segment *seg, uint64_t index)
+{
+    return ap_at(seg, AP_SECTION_SLABS, index);
+}
+
+/* The slabs that a lane holds; private memory, used by the lane's thread (or under the lock of a SHARED lane). */
+struct ap_slabs {
+    struct ap_lane_handle *lane;
+    uint32_t *held; /* slab indexes, in the order of use */
+    uint32_t count, capacity;
+    uint32_t current, next; /* position in held, next slot of that slab */
+};
+void ap_slabs_init(struct ap_slabs *s, struct ap_lane_handle *lane);
+/* Gives back slabs; slots still busy stay in place, marked ABANDON by the caller beforehand. Frees the private list. */
+void ap_slabs_release(struct ap_slabs *s);
+/* Number of slots in held slabs that are neither FREE nor retired. */
+uint32_t ap_slabs_busy(const struct ap_slabs *s);
+
+/* Called when an abandoned, finished slot is freed in passing: gives the admission ticket back (may be NULL). */
+typedef void (*ap_slot_freed_fn)(void *user, const struct ap_slot *slot);
+
+/* FREE -> RESERVED in one of the lane's slabs; leases another slab when all are busy. APIARY_ENOSLOT, _ENOBLOCK (heap).
+ * The slot's request word is {generation, 0}; the caller fills the rest. */
+int ap_task_reserve(struct ap_slabs *s, ap_slot_freed_fn freed, void *user, uint32_t *ret_index);
+void ap_task_unreserve(struct ap_slabs *s, uint32_t index); /* RESERVED -> FREE, blocks given back */
+/* RESERVED -> QUEUED(queue). Returns the reference to push. */
+uint64_t ap_task_publish(struct ap_segment *seg, uint32_t index, uint32_t queue);
+
+/* Worker lanes. Claim: returns 1 claimed (the word is in *ret, it is the token), 0 not to be had (stale, taken, other
+ * queue, out of range). */
+int ap_task_claim(struct ap_segment *seg, uint32_t lane, uint32_t queue, uint64_t ref, uint64_t *ret);
+/* RUNNING -> DONE (code 0) or FAILED(code); result fields are filled before. APIARY_ESTALE when the word is not the token.
+ * Rings the client's bell. Nothing of the slot is touched after the word's store. */
+int ap_task_finish(struct ap_segment *seg, uint32_t index, uint64_t token, int code);
+
+/* Client side, any thread of the process. */
+int ap_task_move(struct ap_segment *seg, uint32_t index, uint64_t seen, uint32_t queue); /* QUEUED -> QUEUED', CAS: 1, 0 */
+/* QUEUED -> CANCELLED or FAILED with a code of enum apiary_error, CAS: 1, 0 */
+int ap_task_cancel_queued(struct ap_segment *seg, uint32_t index, uint64_t seen, uint32_t state, int code);
+/* Sets request bits if the generation still matches: 1, 0. */
+int ap_task_request(struct ap_segment *seg, uint32_t index, uint64_t generation, uint64_t bits);
+/* finished -> RELEASING -> (blocks given back) -> FREE: 1 done, 0 somebody else did or not finished. */
+int ap_task_release(struct ap_segment *seg, uint32_t lane, uint32_t index, uint64_t seen);
+
+/* Checks that the bodies of a slot lie where they may; NULL if not. Never trusts the slot. */
+const void *ap_task_body(const struct ap_segment *seg, const struct ap_slot *slot, uint32_t *size);
+const void *ap_task_result(const struct ap_segment *seg, const struct ap_slot *slot, uint32_t *size);
+
+const char *ap_task_state_name(uint32_t state);
+void ap_task_check(const struct ap_segment *seg, struct ap_report *report);
+
+#endif
