@@ -1,0 +1,279 @@
+/* shm/queue.c - queues: rings of references. See queue.h. */
+#include "shm/queue.h"
+
+#include <string.h>
+
+#include "shm/bell.h"
+
+#define LAP_SHIFT 60
+#define REF_MASK ((UINT64_C(1) << LAP_SHIFT) - 1)
+
+static uint64_t lap_at(const struct ap_segment *seg, uint64_t position)
+{
+    return ((position >> __builtin_ctz(seg->geometry.queue_depth)) + 1) & 15;
+}
+
+static uint64_t *cell_at(const struct ap_segment *seg, struct ap_ring *ring, uint64_t position)
+{
+    return &ring->cells[position & (seg->geometry.queue_depth - 1)];
+}
+
+/* ---- producers ------------------------------------------------------------------------------------------------ */
+
+/* Where a new lessee goes on: behind what the former one left, whose published tail may lag by one. */
+static uint64_t ring_end(const struct ap_segment *seg, struct ap_ring *ring, uint64_t head)
+{
+    uint64_t p = head;
+
+    while (p - head < seg->geometry.queue_depth && ap_load_acquire(cell_at(seg, ring, p)) >> LAP_SHIFT == lap_at(seg, p)) p++;
+    return p;
+}
+
+static void producer_open(struct ap_segment *seg, uint32_t queue, struct ap_producer *p, const struct ap_lane_handle *lane)
+{
+    uint32_t inlets = seg->geometry.queue_inlets;
+    uint64_t lease = lane->epoch << 16 | (lane->index + 1);
+
+    p->opened = 1;
+    for (uint32_t i = 0; i < inlets; i++) {
+        uint32_t r = (lane->index + i) % inlets;
+        struct ap_ring *ring = ap_ring_at(seg, queue, r);
+        uint64_t none = 0;
+
+        /* QUEUE-A3 pairs QUEUE-R3 */
+        if (ap_load_relaxed(&ring->lease) != 0 || !ap_cas(&ring->lease, &none, lease)) continue;
+        p->ring = ring;
+        p->index = r;
+        p->head = ap_load_acquire(&ring->head);
+        p->tail = ring_end(seg, ring, p->head);
+        ap_store_relaxed(&ring->tail, p->tail);
+        return;
+    }
+    p->ring = ap_ring_at(seg, queue, inlets);
+    p->index = inlets;
+    p->shared = 1;
+}
+
+static int push_inlet(struct ap_segment *seg, struct ap_producer *p, uint64_t ref)
+{
+    uint32_t depth = seg->geometry.queue_depth;
+
+    if (p->tail - p->head >= depth) {
+        p->head = ap_load_acquire(&p->ring->head); /* QUEUE-A2 pairs QUEUE-R2 */
+        if (p->tail - p->head >= depth) return APIARY_EQUEUEFULL;
+    }
+    /* QUEUE-R1 pairs QUEUE-A1 */
+    ap_store_release(cell_at(seg, p->ring, p->tail), ref | lap_at(seg, p->tail) << LAP_SHIFT);
+    p->tail++;
+    ap_store_relaxed(&p->ring->tail, p->tail); /* for observers; the cells are what counts */
+    return 0;
+}
+
+static int push_shared(struct ap_segment *seg, struct ap_ring *ring, uint64_t ref)
+{
+    uint32_t depth = seg->geometry.queue_depth;
+
+    /* Every failed turn means that another producer got on; the bound is for a segment that is being corrupted. */
+    for (uint64_t turns = 0; turns < 1u << 20; turns++) {
+        uint64_t tail = ap_load_acquire(&ring->tail);
+        uint64_t *cell = cell_at(seg, ring, tail);
+        uint64_t seen = ap_load_acquire(cell), lap = lap_at(seg, tail);
+        /* QUEUE-A2 pairs QUEUE-R2. Signed: the consumer may have taken a cell whose producer has not moved tail yet, or never
+         * will. */
+        int64_t used = (int64_t)(tail - ap_load_acquire(&ring->head));
+
+        /* A producer that slept since it read tail must not judge a cell of a later lap by it. */
+        if (ap_load_acquire(&ring->tail) != tail) continue;
+        if (seen >> LAP_SHIFT == lap) {
+            /* Filled, and its producer has not moved tail yet, or died: do it for it. */
+            ap_cas(&ring->tail, &tail, tail + 1);
+            continue;
+        }
+        if (used >= (int64_t)depth || seen >> LAP_SHIFT != ((lap - 1) & 15)) return APIARY_EQUEUEFULL;
+        if (ap_cas(cell, &seen, ref | lap << LAP_SHIFT)) { /* QUEUE-R1 pairs QUEUE-A1 */
+            ap_cas(&ring->tail, &tail, tail + 1);
+            return 0;
+        }
+    }
+    return APIARY_EQUEUEFULL;
+}
+
+int ap_queue_push(struct ap_segment *seg, uint32_t queue, struct ap_producer *p, const struct ap_lane_handle *lane,
+                  uint64_t ref)
+{
+    if (__builtin_expect(!p->opened, 0)) producer_open(seg, queue, p, lane);
+    return p->shared ? push_shared(seg, p->ring, ref) : push_inlet(seg, p, ref);
+}
+
+int ap_queue_push_shared(struct ap_segment *seg, uint32_t queue, uint64_t ref)
+{
+    struct ap_ring *ring = ap_ring_at(seg, queue, seg->geometry.queue_inlets);
+    return ring != NULL ? push_shared(seg, ring, ref) : APIARY_ECORRUPT;
+}
+
+void ap_queue_signal(struct ap_segment *seg, uint32_t queue, uint32_t ring, uint64_t life)
+{
+    struct ap_queue *q = ap_queue_at(seg, queue);
+    struct ap_lane *lane = ap_lane_at(seg, AP_QUEUE_LANE(life));
+    uint64_t bit = UINT64_C(1) << ring;
+
+    if (q == NULL) return;
+    /* The caller's full fence is QUEUE-F1, it pairs QUEUE-F2: either this sees what the consumer did before its last look, or
+     * that look sees the cell. */
+    if ((ap_load_relaxed(&q->summary) & bit) == 0) ap_or_acq_rel(&q->summary, bit);
+    if (lane != NULL && __builtin_expect(ap_load_relaxed(&lane->bell) & 1, 0)) ap_bell_wake(seg->ops, &lane->bell);
+}
+
+void ap_producer_close(struct ap_producer *p)
+{
+    if (p->opened && !p->shared) ap_store_release(&p->ring->lease, 0); /* QUEUE-R3 pairs QUEUE-A3 */
+    memset(p, 0, sizeof *p);
+}
+
+void ap_queue_reap_leases(struct ap_segment *seg, uint32_t lane)
+{
+    uint64_t rings = seg->sections[AP_SECTION_RINGS].count;
+
+    for (uint64_t i = 0; i < rings; i++) {
+        struct ap_ring *ring = ap_at(seg, AP_SECTION_RINGS, i);
+        uint64_t lease = ap_load_relaxed(&ring->lease);
+        if ((lease & 0xffff) == lane + 1) ap_cas(&ring->lease, &lease, 0);
+    }
+}
+
+/* ---- ownership ------------------------------------------------------------------------------------------------ */
+
+int ap_queue_claim(struct ap_segment *seg, uint32_t queue, uint32_t lane)
+{
+    struct ap_queue *q = ap_queue_at(seg, queue);
+    uint64_t life;
+
+    if (q == NULL) return 0;
+    life = ap_load_acquire(&q->life);
+    if (AP_QUEUE_STATE(life) != AP_QUEUE_FREE && AP_QUEUE_STATE(life) != AP_QUEUE_CLOSED) return 0;
+    return ap_cas(&q->life, &life, AP_QUEUE_LIFE(AP_QUEUE_EPOCH(life), lane, AP_QUEUE_CLAIMED));
+}
+
+int ap_queue_open(struct ap_segment *seg, uint32_t queue, uint32_t lane)
+{
+    struct ap_queue *q = ap_queue_at(seg, queue);
+    uint64_t life;
+
+    if (q == NULL) return 0;
+    life = ap_load_acquire(&q->life);
+    if (AP_QUEUE_STATE(life) != AP_QUEUE_CLAIMED || AP_QUEUE_LANE(life) != lane) return 0;
+    /* QUEUE-R4 pairs QUEUE-A4 */
+    return ap_cas(&q->life, &life, AP_QUEUE_LIFE(AP_QUEUE_EPOCH(life) + 1, lane, AP_QUEUE_OPEN));
+}
+
+int ap_queue_close(struct ap_segment *seg, uint32_t queue, uint64_t life)
+{
+    struct ap_queue *q = ap_queue_at(seg, queue);
+    uint32_t state = AP_QUEUE_STATE(life);
+
+    if (q == NULL || (state != AP_QUEUE_OPEN && state != AP_QUEUE_CLAIMED)) return 0;
+    /* A queue that was never open has nothing in it. */
+    return ap_cas(&q->life, &life,
+                  AP_QUEUE_LIFE(AP_QUEUE_EPOCH(life), 0, AP_QUEUE_EPOCH(life) != 0 ? AP_QUEUE_CLOSED : AP_QUEUE_FREE));
+}
+
+/* ---- consumer ------------------------------------------------------------------------------------------------- */
+
+void ap_consumer_init(struct ap_consumer *c, struct ap_segment *seg, uint32_t queue)
+{
+    memset(c, 0, sizeof *c);
+    c->seg = seg;
+    c->queue = ap_queue_at(seg, queue);
+    c->index = queue;
+    for (uint32_t r = 0; r <= seg->geometry.queue_inlets; r++)
+        c->heads[r] = ap_load_relaxed(&ap_ring_at(seg, queue, r)->head);
+}
+
+static bool ring_has(const struct ap_consumer *c, uint32_t r, uint64_t *ref)
+{
+    /* QUEUE-A1 pairs QUEUE-R1 */
+    uint64_t cell = ap_load_acquire(cell_at(c->seg, ap_ring_at(c->seg, c->index, r), c->heads[r]));
+
+    *ref = cell & REF_MASK;
+    return cell >> LAP_SHIFT == lap_at(c->seg, c->heads[r]);
+}
+
+uint64_t ap_queue_pop(struct ap_consumer *c)
+{
+    uint32_t rings = c->seg->geometry.queue_inlets + 1;
+    uint64_t all = rings == 64 ? UINT64_MAX : (UINT64_C(1) << rings) - 1;
+    uint64_t active = ap_load_acquire(&c->queue->summary) & all, ref;
+
+    while (active != 0) {
+        /* The first active ring at or after the turn, so that all are served alike. */
+        uint64_t ahead = active & ~((UINT64_C(1) << c->turn) - 1);
+        uint32_t r = (uint32_t)__builtin_ctzll(ahead != 0 ? ahead : active);
+
+        c->turn = r + 1 < rings ? r + 1 : 0;
+        if (ring_has(c, r, &ref)) {
+            c->heads[r]++;
+            ap_store_release(&ap_ring_at(c->seg, c->index, r)->head, c->heads[r]); /* QUEUE-R2 pairs QUEUE-A2 */
+            return ref;
+        }
+        active &= ~(UINT64_C(1) << r);
+    }
+    return 0;
+}
+
+int ap_queue_settle(struct ap_consumer *c)
+{
+    uint64_t set = ap_load_acquire(&c->queue->summary), ref;
+    int found = 0;
+
+    if (set != 0) ap_and_acq_rel(&c->queue->summary, ~set);
+    ap_fence_full(); /* QUEUE-F2 pairs QUEUE-F1 */
+    for (uint32_t r = 0; r <= c->seg->geometry.queue_inlets; r++) {
+        if (!ring_has(c, r, &ref)) continue;
+        ap_or_acq_rel(&c->queue->summary, UINT64_C(1) << r);
+        found = 1;
+    }
+    return found;
+}
+
+uint64_t ap_queue_scan(struct ap_consumer *c, uint64_t *cursor)
+{
+    const struct ap_segment *seg = c->seg;
+
+    if (*cursor == 0) c->scanning = ap_load_acquire(&seg->header->rescan);
+    while (*cursor < seg->geometry.tasks) {
+        uint64_t index = *cursor, word;
+
+        if (index % AP_SLAB_SLOTS == 0 && ap_load_acquire(&ap_slab_at(seg, index / AP_SLAB_SLOTS)->lease) == 0) {
+            *cursor += AP_SLAB_SLOTS; /* never leased: never used */
+            continue;
+        }
+        ++*cursor;
+        word = ap_load_acquire(&ap_slot_at(seg, index)->word);
+        /* No task has generation 0: as slot 0's reference it would read as the end of a scan that is never done. */
+        if (AP_WORD_STATE(word) == AP_TASK_QUEUED && AP_WORD_OWNER(word) == c->index && AP_WORD_GENERATION(word) != 0)
+            return AP_REF(index, AP_WORD_GENERATION(word));
+    }
+    c->rescan = c->scanning;
+    return 0;
+}
+
+void ap_queue_publish(struct ap_consumer *c, uint32_t running)
+{
+    ap_store_relaxed(&c->queue->depth, ap_queue_depth(c->seg, c->index));
+    ap_store_relaxed(&c->queue->running, running);
+}
+
+uint32_t ap_queue_depth(const struct ap_segment *seg, uint32_t queue)
+{
+    uint32_t depth = 0;
+
+    for (uint32_t r = 0; r <= seg->geometry.queue_inlets; r++) {
+        const struct ap_ring *ring = ap_ring_at(seg, queue, r);
+        uint64_t n;
+
+        if (ring == NULL) return 0;
+        n = ap_load_relaxed(&ring->tail) - ap_load_relaxed(&ring->head);
+        if (n <= seg->geometry.queue_depth) depth += (uint32_t)n;
+    }
+    return depth;
+}

@@ -1,0 +1,138 @@
+/* shm/queue.h - one queue per agent: rings of references, hints for the one worker that drains it.
+ *
+ * SCOPE     A queue is `queue_inlets` single-producer rings, each leased to a client lane on its first use, plus one shared
+ *           ring for further producers, re-routing and redelivery. A queue keeps its index when its queen dies and comes
+ *           back; what was queued waits in it. One consumer lane at a time. Order per client lane holds at first
+ *           delivery for clients that hold an inlet.
+ * LAYOUT    struct ap_queue   line 0 life                       writer: its consumer's process, reaper   readers: every submit
+ *                             line 1 summary                    producers set, consumer clears
+ *                             line 2 depth, running, ...        writer: consumer    readers: routers, tools
+ *           struct ap_ring    line 0 lease, tail                writer: the producer (all producers of the shared ring)
+ *                             line 1 head                       writer: consumer    readers: producers that seem full
+ *                             cells[queue_depth]                writer: producers
+ *           Ring r of queue q is element q * (queue_inlets + 1) + r of the section; r == queue_inlets is the shared one.
+ * LIFE      `life` = epoch << 24 | consumer lane << 8 | state. FREE -> CLAIMED(lane) -> OPEN(lane) -> CLOSED(lane) -> OPEN(lane')
+ *           ...; CLAIMED and OPEN name the accountable lane, so its reaper finds them. Epoch rises at each OPEN.
+ *           An inlet's `lease` = lane epoch << 16 | lane + 1; FREE (0) -> leased by the producer's CAS -> FREE by the
+ *           producer or its reaper. The next lessee goes on at the end of what is still in it, which it finds by walking
+ *           from head over the cells of the current lap; nothing has to be drained first.
+ * CELLS     a reference with 4 lap bits on top: a cell is new at position p if its lap is (p / depth + 1) & 15.
+ *           The producer of an inlet stores; producers of the shared ring compare-and-swap the cell and then help `tail`
+ *           along, so one that dies between the two stops nobody.
+ * HINTS     A reference can be lost (a consumer died after it advanced head) or come twice. Twice: the task word refuses
+ *           it. Lost: after each recovery header.rescan is raised, and every consumer whose private copy differs scans the
+ *           slots of leased slabs for QUEUED(its queue) (ap_queue_scan). A consumer starts with a scan.
+ * SUMMARY   bit r: ring r may hold something. A producer sets it only if it reads 0 after its fence; the consumer clears
+ *           it before it looks a last time and never before it parks without such a look.
+ * ORDERING  QUEUE-R1 cell store-release pairs QUEUE-A1 load-acquire in pop: (the task word orders the rest, TASK-R1).
+ *           QUEUE-R2 head store-release pairs QUEUE-A2 load-acquire by a producer that seems full: cells read before reuse.
+ *           QUEUE-R3 lease store-release 0 pairs QUEUE-A3 the next lessee's CAS: the former one's cells.
+ *           QUEUE-R4 life's CAS to OPEN (release) pairs QUEUE-A4 load-acquire of those who route: the agent's record.
+ *           QUEUE-F1 full fence after the cell (submit) pairs QUEUE-F2 full fence after the summary's bit is cleared, and
+ *           after the bell is raised: one of both sees the other.
+ * CRASH     producer dead after the cell: the consumer takes it. Before: QUEUED without reference, found by the rescan.
+ *           Consumer dead: reaper closes the queue; references stay for the next consumer.
+ * INVARIANTS Q1 tail - head <= depth  Q2 life's state in range, lane in range  Q3 a lease's lane in range
+ * ERRORS    APIARY_EQUEUEFULL: retry after a result was collected.
+ * PROGRESS  push to an inlet wait-free, to the shared ring lock-free; pop wait-free.
+ */
+#ifndef AP_QUEUE_H
+#define AP_QUEUE_H
+
+#include "shm/task.h"
+
+enum ap_queue_state { AP_QUEUE_FREE, AP_QUEUE_CLAIMED, AP_QUEUE_OPEN, AP_QUEUE_CLOSED };
+
+#define AP_QUEUE_LIFE(epoch, lane, state) ((uint64_t)(epoch) << 24 | (uint64_t)(lane) << 8 | (state))
+#define AP_QUEUE_STATE(life) ((uint32_t)((life) & 0xff))
+#define AP_QUEUE_LANE(life) ((uint32_t)((life) >> 8 & 0xffff))
+#define AP_QUEUE_EPOCH(life) ((uint64_t)(life) >> 24)
+
+struct ap_queue {
+    uint64_t life;
+    uint64_t reserved0[7];
+
+    uint64_t summary AP_ALIGNED;
+
+    uint32_t depth AP_ALIGNED; /* queued, as of the consumer's last turn */
+    uint32_t running;
+    uint64_t started, finished, failed; /* since the queue was first opened */
+    uint64_t run_time;                  /* ns, exponentially weighted, 1/8 */
+    uint64_t reserved2[3];
+} AP_ALIGNED;
+
+struct ap_ring {
+    uint64_t lease;
+    uint64_t tail;
+    uint64_t reserved0[6];
+    uint64_t head AP_ALIGNED;
+    uint64_t cells[] AP_ALIGNED;
+};
+
+static inline struct ap_queue *ap_queue_at(const struct ap_segment *seg, uint64_t index)
+{
+    return ap_at(seg, AP_SECTION_QUEUES, index);
+}
+static inline struct ap_ring *ap_ring_at(const struct ap_segment *seg, uint32_t queue, uint32_t ring)
+{
+    return ap_at(seg, AP_SECTION_RINGS, (uint64_t)queue * (seg->geometry.queue_inlets + 1) + ring);
+}
+
+/* One producer's view of one queue; private memory of a lane. Zeroed is "not opened yet". */
+struct ap_producer {
+    struct ap_ring *ring;
+    uint64_t tail, head; /* of a leased inlet: own position, last head seen */
+    uint32_t index;      /* ring */
+    uint8_t opened, shared;
+};
+
+/* 0 or APIARY_EQUEUEFULL. By the lane's thread. The caller then fences and calls ap_queue_signal. */
+int ap_queue_push(struct ap_segment *seg, uint32_t queue, struct ap_producer *p, const struct ap_lane_handle *lane,
+                  uint64_t ref);
+/* To the shared ring, by anybody (reaper, re-router). */
+int ap_queue_push_shared(struct ap_segment *seg, uint32_t queue, uint64_t ref);
+/* After a push and a full fence: sets the summary bit if it reads 0 and rings the consumer's bell if it may sleep. */
+void ap_queue_signal(struct ap_segment *seg, uint32_t queue, uint32_t ring, uint64_t life);
+void ap_producer_close(struct ap_producer *p);
+/* Free every inlet leased to a dead lane. */
+void ap_queue_reap_leases(struct ap_segment *seg, uint32_t lane);
+
+/* The consumer, private memory of the worker that owns the queue. */
+struct ap_consumer {
+    struct ap_segment *seg;
+    struct ap_queue *queue;
+    uint32_t index, turn;
+    uint64_t active;  /* rings that had something lately */
+    uint64_t rescan;  /* header.rescan as of the last complete scan */
+    uint64_t scanning; /* header.rescan as of the beginning of the scan under way */
+    uint64_t heads[64];
+};
+
+/* Ownership. claim: FREE or CLOSED -> CLAIMED(lane). open: CLAIMED(lane) -> OPEN(lane), unless the lane's reaper was there
+ * first. close: OPEN -> CLOSED by the owner or the reaper that saw `life`. Each 1 or 0. */
+int ap_queue_claim(struct ap_segment *seg, uint32_t queue, uint32_t lane);
+int ap_queue_open(struct ap_segment *seg, uint32_t queue, uint32_t lane);
+int ap_queue_close(struct ap_segment *seg, uint32_t queue, uint64_t life);
+void ap_consumer_init(struct ap_consumer *c, struct ap_segment *seg, uint32_t queue);
+
+/* The next reference, rings in turn, or 0 when all are empty. `ref` has its lap removed. */
+uint64_t ap_queue_pop(struct ap_consumer *c);
+/* Clears summary bits of empty rings and looks again: nonzero when something is there after all. Before each park, after
+ * the bell was raised. */
+int ap_queue_settle(struct ap_consumer *c);
+/* 1 when a recovery has happened since the last scan. */
+static inline int ap_queue_rescan_due(const struct ap_consumer *c)
+{
+    return ap_load_acquire(&c->seg->header->rescan) != c->rescan;
+}
+/* Scans the table from *cursor (0 at first) for QUEUED(this queue); returns a reference, or 0 at the end, when the scan is
+ * recorded as done for the value of header.rescan that it began with. */
+uint64_t ap_queue_scan(struct ap_consumer *c, uint64_t *cursor);
+/* Publishes heads (so that producers see room) and depth. */
+void ap_queue_publish(struct ap_consumer *c, uint32_t running);
+
+/* Observers: sum of what the rings hold, from shared values, each range-checked. */
+uint32_t ap_queue_depth(const struct ap_segment *seg, uint32_t queue);
+void ap_queue_check(const struct ap_segment *seg, struct ap_report *report);
+
+#endif
