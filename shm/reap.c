@@ -1,0 +1,272 @@
+/* shm/reap.c - recovery. See reap.h. */
+#include "shm/reap.h"
+
+#include "shm/bell.h"
+#include "shm/event.h"
+
+struct reaper {
+    struct ap_segment *seg;
+    uint32_t self, dead;
+    const struct ap_reap_hooks *hooks;
+};
+
+static uint32_t route(const struct reaper *r, const struct ap_slot *slot)
+{
+    return r->hooks != NULL && r->hooks->route != NULL ? r->hooks->route(r->hooks->user, r->seg, slot) : AP_NO_QUEUE;
+}
+
+/* A hint; if the ring is full the rescan finds the task, so there must be one: a sweep raises none of its own. */
+static void announce(const struct reaper *r, uint32_t index, uint64_t word, uint32_t queue)
+{
+    uint64_t life = ap_load_acquire(&ap_queue_at(r->seg, queue)->life);
+
+    if (ap_queue_push_shared(r->seg, queue, AP_REF(index, AP_WORD_GENERATION(word))) < 0)
+        ap_add_acq_rel(&r->seg->header->rescan, 1);
+    ap_fence_full(); /* QUEUE-F1 pairs QUEUE-F2 */
+    ap_queue_signal(r->seg, queue, r->seg->geometry.queue_inlets, life);
+}
+
+static bool queue_living(const struct ap_segment *seg, uint32_t queue)
+{
+    const struct ap_queue *q = ap_queue_at(seg, queue);
+    uint64_t life = q != NULL ? ap_load_acquire(&q->life) : 0; /* QUEUE-A4 pairs QUEUE-R4 */
+
+    return AP_QUEUE_STATE(life) == AP_QUEUE_OPEN && ap_lane_alive(seg, AP_QUEUE_LANE(life));
+}
+
+/* ---- one slot ------------------------------------------------------------------------------------------------- */
+
+/* QUEUED where nobody drains: to another queue, if there is one. Returns 1 when the word changed under us. */
+static int move_queued(const struct reaper *r, uint32_t index, uint64_t word)
+{
+    struct ap_slot *slot = ap_slot_at(r->seg, index);
+    uint32_t to;
+
+    if (AP_WORD_STATE(word) != AP_TASK_QUEUED || queue_living(r->seg, AP_WORD_OWNER(word))) return 0;
+    to = route(r, slot);
+    if (to == AP_NO_QUEUE || to >= r->seg->geometry.queues || to == AP_WORD_OWNER(word)) return 0;
+    if (!ap_task_move(r->seg, index, word, to)) return 1;
+    ap_event_log(r->seg, AP_EVENT_TASK_MOVED, r->self, index, to);
+    announce(r, index, word, to);
+    /* Its reaper may have passed the slot between our choice and our compare-and-swap. */
+    return !queue_living(r->seg, to);
+}
+
+static bool gave_up(const struct ap_slot *slot, uint64_t word)
+{
+    uint64_t request = ap_load_acquire(&slot->request);
+    return request >> 8 == AP_WORD_GENERATION(word) && (request & AP_REQUEST_ABANDON) != 0;
+}
+
+/* RUNNING in the dead lane's hands. Returns 1 when the word changed under us. */
+static int requeue_running(const struct reaper *r, uint32_t index, uint64_t word)
+{
+    struct ap_slot *slot = ap_slot_at(r->seg, index);
+    uint32_t crashes = AP_WORD_CRASHES(word) + 1, to;
+    uint64_t next;
+
+    if (crashes >= AP_CRASHES_MAX || gave_up(slot, word)) {
+        next = AP_WORD_WITH(word, AP_TASK_FAILED, (uint32_t)-APIARY_ECRASHED);
+        if (!ap_cas(&slot->word, &word, next)) return 1;
+        ap_event_log(r->seg, AP_EVENT_TASK_CRASHED, r->dead, index, crashes);
+        return 0;
+    }
+    to = route(r, slot);
+    /* Nobody else offers it: it waits where it was for the restarted queen. */
+    if (to == AP_NO_QUEUE || to >= r->seg->geometry.queues) to = ap_load_relaxed(&slot->queue);
+    if (to >= r->seg->geometry.queues) {
+        next = AP_WORD_WITH(word, AP_TASK_FAILED, (uint32_t)-APIARY_ECORRUPT);
+        return !ap_cas(&slot->word, &word, next);
+    }
+    next = AP_WORD_WITH(word, AP_TASK_QUEUED, to) + (UINT64_C(1) << 4);
+    if (!ap_cas(&slot->word, &word, next)) return 1;
+    ap_event_log(r->seg, AP_EVENT_TASK_REQUEUED, r->dead, index, to);
+    announce(r, index, next, to);
+    return !queue_living(r->seg, to);
+}
+
+/* RESERVED or RELEASING in the dead lane's hands: nobody else will ever touch it. */
+static int free_slot(const struct reaper *r, uint32_t index, uint64_t word)
+{
+    struct ap_slot *slot = ap_slot_at(r->seg, index);
+    uint64_t generation = AP_WORD_GENERATION(word);
+
+    ap_pool_free_attached(r->seg, index, generation, ap_load_relaxed(&slot->body));
+    ap_pool_free_attached(r->seg, index, generation, ap_load_relaxed(&slot->result));
+    return !ap_cas(&slot->word, &word, AP_WORD_WITH(word, AP_TASK_FREE, AP_NO_LANE));
+}
+
+/* `held`: the slot's slab was leased to the dead lane, so its client is gone. Returns 1 to look again. */
+static int recover_slot(const struct reaper *r, uint32_t index, bool held)
+{
+    uint64_t word = ap_load_acquire(&ap_slot_at(r->seg, index)->word); /* TASK-A4 pairs TASK-R4 */
+    bool mine = AP_WORD_OWNER(word) == r->dead;
+
+    switch (AP_WORD_STATE(word)) {
+    case AP_TASK_RESERVED:
+    case AP_TASK_RELEASING: return mine ? free_slot(r, index, word) : 0;
+    case AP_TASK_QUEUED:
+        if (held) ap_task_request(r->seg, index, AP_WORD_GENERATION(word), AP_REQUEST_DETACH);
+        return move_queued(r, index, word);
+    case AP_TASK_RUNNING:
+        if (held) ap_task_request(r->seg, index, AP_WORD_GENERATION(word), AP_REQUEST_DETACH);
+        return mine ? requeue_running(r, index, word) : 0;
+    case AP_TASK_DONE:
+    case AP_TASK_FAILED:
+    case AP_TASK_CANCELLED:
+        /* RELEASING names the dead lane, whose mutex we hold: if we die, the next reaper of that lane goes on. */
+        return held ? !ap_task_release(r->seg, r->dead, index, word) : 0;
+    default: return 0;
+    }
+}
+
+static void recover_slots(const struct reaper *r)
+{
+    struct ap_segment *seg = r->seg;
+
+    for (uint64_t s = 0; s < seg->sections[AP_SECTION_SLABS].count; s++) {
+        uint64_t *lease = &ap_slab_at(seg, s)->lease, seen = ap_load_acquire(lease);
+        bool held = AP_LEASE_LANE(seen) == r->dead + 1;
+
+        if (seen == 0) continue;
+        for (uint32_t i = 0; i < AP_SLAB_SLOTS; i++) {
+            /* A changed word is somebody's progress; the bound is for a segment that is being corrupted. */
+            for (int tries = 0; tries < 64 && recover_slot(r, (uint32_t)s * AP_SLAB_SLOTS + i, held); tries++) {}
+        }
+        if (held) ap_cas(lease, &seen, AP_LEASE(AP_LEASE_EPOCH(seen), 0));
+    }
+}
+
+/* What it was running, first: the rest of the table can wait, these tasks should not. */
+static void recover_hands(const struct reaper *r)
+{
+    const struct ap_lane *lane = ap_lane_at(r->seg, r->dead);
+
+    for (unsigned i = 0; i < AP_HANDS; i++) {
+        uint64_t ref = ap_load_relaxed(&lane->hand[i]), word;
+        const struct ap_slot *slot = ap_slot_at(r->seg, AP_REF_SLOT(ref));
+
+        if (ref == 0 || slot == NULL) continue;
+        word = ap_load_acquire(&slot->word);
+        if (AP_WORD_STATE(word) == AP_TASK_RUNNING && AP_WORD_OWNER(word) == r->dead)
+            requeue_running(r, AP_REF_SLOT(ref), word);
+    }
+}
+
+/* ---- one lane ------------------------------------------------------------------------------------------------- */
+
+static void close_queues(const struct reaper *r)
+{
+    for (uint32_t q = 0; q < r->seg->geometry.queues; q++) {
+        uint64_t life = ap_load_acquire(&ap_queue_at(r->seg, q)->life);
+        if (AP_QUEUE_LANE(life) == r->dead) ap_queue_close(r->seg, q, life);
+    }
+}
+
+static void close_members(const struct reaper *r)
+{
+    for (uint32_t m = 0; m < r->seg->geometry.members; m++) ap_member_close(r->seg, m, r->dead);
+}
+
+static void recover(const struct reaper *r, uint64_t epoch)
+{
+    struct ap_segment *seg = r->seg;
+    struct ap_lane *lane = ap_lane_at(seg, r->dead);
+    uint32_t freed;
+
+    ap_store_release(&lane->life, AP_LIFE(epoch, AP_LIFE_DEAD)); /* LANE-R1 pairs LANE-A1 */
+    close_queues(r);
+    if (r->hooks != NULL && r->hooks->closed != NULL) r->hooks->closed(r->hooks->user, seg, r->dead);
+    ap_fence_full(); /* TASK-F2 pairs TASK-F1 */
+    /* Before anything it ran can run again: result blocks of its unfinished attempts. */
+    freed = ap_pool_sweep(seg);
+    recover_hands(r);
+    recover_slots(r);
+    ap_queue_reap_leases(seg, r->dead);
+    freed += ap_pool_sweep(seg);
+    if (freed != 0) ap_event_log(seg, AP_EVENT_BLOCKS_SWEPT, r->dead, freed, 0);
+    ap_event_log(seg, AP_EVENT_LANE_REAPED, r->dead, r->dead, ap_load_relaxed(&lane->member));
+    ap_add_acq_rel(&seg->header->rescan, 1);
+    ap_bells_all(seg);
+    close_members(r);
+    ap_store_release(&lane->life, AP_LIFE(epoch + 1, AP_LIFE_FREE)); /* LANE-R2 pairs LANE-A2 */
+}
+
+int ap_reap_lane(struct ap_segment *seg, uint32_t self, uint32_t dead, const struct ap_reap_hooks *hooks)
+{
+    const struct reaper r = {seg, self, dead, hooks};
+    struct ap_lane *lane = ap_lane_at(seg, dead);
+    uint64_t life;
+    bool gone;
+    int locked;
+
+    if (lane == NULL || !ap_lane_dead(seg, dead)) return 0;
+    locked = ap_robust_trylock(&lane->mutex);
+    if (locked == -EBUSY) return 0;
+    life = ap_load_acquire(&lane->life);
+    /* All is decided again under the lock. Whoever holds it and finds a LIVE THREAD lane knows that its thread is gone: a
+     * living one never lets go before it has stored FREE or SHARED. */
+    gone = AP_LIFE_STATE(life) == AP_LIFE_DEAD ||
+           (AP_LIFE_STATE(life) == AP_LIFE_LIVE && ap_load_acquire(&lane->kind) != AP_LANE_SHARED); /* LANE-A3 pairs LANE-R3 */
+    if (!gone && AP_LIFE_STATE(life) == AP_LIFE_LIVE) gone = ap_lane_shared_gone(seg, dead);
+    if (gone) recover(&r, AP_LIFE_EPOCH(life));
+    if (locked == -EOWNERDEAD) ap_robust_consistent(&lane->mutex);
+    ap_robust_unlock(&lane->mutex);
+    if (gone) ap_lanes_changed(seg);
+    return gone;
+}
+
+int ap_reap_all(struct ap_segment *seg, uint32_t self, const struct ap_reap_hooks *hooks)
+{
+    int n = 0;
+
+    for (uint32_t i = 0; i < seg->geometry.lanes; i++)
+        if (i != self && ap_lane_dead(seg, i)) n += ap_reap_lane(seg, self, i, hooks);
+    return n;
+}
+
+/* ---- sweep ---------------------------------------------------------------------------------------------------- */
+
+static void sweep_slot(const struct reaper *r, uint32_t index, uint64_t now, uint64_t *soonest)
+{
+    struct ap_slot *slot = ap_slot_at(r->seg, index);
+    uint64_t word = ap_load_acquire(&slot->word), deadline, lease;
+
+    switch (AP_WORD_STATE(word)) {
+    case AP_TASK_QUEUED:
+        deadline = ap_load_acquire(&slot->deadline); /* before the second look at the word */
+        if (ap_load_acquire(&slot->word) != word) return; /* the deadline may be another task's */
+        if (deadline <= now) {
+            struct ap_lane *client = ap_lane_at(r->seg, ap_load_relaxed(&slot->client));
+            if (ap_task_cancel_queued(r->seg, index, word, AP_TASK_FAILED, APIARY_ETIMEDOUT) && client != NULL)
+                ap_bell_ring(r->seg->ops, &client->bell);
+            return;
+        }
+        if (deadline < *soonest) *soonest = deadline;
+        for (int tries = 0; tries < 64 && move_queued(r, index, ap_load_acquire(&slot->word)); tries++) {}
+        return;
+    case AP_TASK_DONE:
+    case AP_TASK_FAILED:
+    case AP_TASK_CANCELLED:
+        /* In a slab that nobody holds its client is gone: do not let it pin payload blocks until the next holder comes by.
+         * The lease is read after the word: a slab leased since then shows in one of them. */
+        lease = ap_load_acquire(&ap_slab_at(r->seg, index / AP_SLAB_SLOTS)->lease);
+        if (AP_LEASE_LANE(lease) == 0 && r->self != AP_NO_LANE) ap_task_release(r->seg, r->self, index, word);
+        return;
+    default: return;
+    }
+}
+
+uint64_t ap_sweep(struct ap_segment *seg, uint32_t self, const struct ap_reap_hooks *hooks)
+{
+    const struct reaper r = {seg, self, AP_NO_LANE, hooks};
+    uint64_t soonest = UINT64_MAX, now = seg->ops->now();
+
+    for (uint64_t s = 0; s < seg->sections[AP_SECTION_SLABS].count; s++) {
+        if (ap_load_acquire(&ap_slab_at(seg, s)->lease) == 0) continue;
+        for (uint32_t i = 0; i < AP_SLAB_SLOTS; i++)
+            sweep_slot(&r, (uint32_t)s * AP_SLAB_SLOTS + i, now, &soonest);
+    }
+    ap_pool_sweep(seg);
+    return soonest;
+}

@@ -1,0 +1,39 @@
+/* shm/reap.h - recovery of a dead lane: callable by any member, idempotent, itself killable at any instruction.
+ *
+ * ELECTION  trylock of the dead lane's mutex: EOWNERDEAD (THREAD), or 0 with the process gone (SHARED). If the reaper dies,
+ *           the kernel elects again; the next one finds life DEAD and repeats everything.
+ * STEPS     1 life LIVE -> DEAD. 2 hooks->closed: queues whose consumer it was are closed and its registrations withdrawn,
+ *           so that nothing new is routed there; full fence (TASK-F2). 3 hands first, then every slot of leased slabs:
+ *           RUNNING(it) by the task table's rows; QUEUED in a closed queue is moved where hooks->route says; slots of slabs
+ *           that it held: RESERVED and RELEASING freed, finished freed, the rest marked DETACH. 4 its slabs and inlets are
+ *           given back. 5 payload sweep. 6 header.rescan is raised, every bell rung. 7 member, life FREE(e+1), unlock.
+ * WHY SCAN  No intents: whatever a dead lane left half-done is visible in the table, and raising rescan makes every worker
+ *           look at the table for tasks whose reference was lost. Hands only make the common case fast.
+ */
+#ifndef AP_REAP_H
+#define AP_REAP_H
+
+#include "shm/pool.h"
+#include "shm/queue.h"
+
+#define AP_NO_QUEUE UINT32_MAX
+
+/* What only a registry knows. All may be NULL, but then queues of the dead lane are closed and nothing is moved. */
+struct ap_reap_hooks {
+    void *user;
+    /* Registrations, tickets and whatever else names the dead lane; idempotent. */
+    void (*closed)(void *user, struct ap_segment *seg, uint32_t lane);
+    /* A living queue that can run this task, or AP_NO_QUEUE: it stays where it is. */
+    uint32_t (*route)(void *user, struct ap_segment *seg, const struct ap_slot *slot);
+};
+
+/* Recovers lane `dead` if it is dead: 1 recovered, 0 not dead or somebody else is at it. `self` is the caller's lane, or
+ * AP_NO_LANE. */
+int ap_reap_lane(struct ap_segment *seg, uint32_t self, uint32_t dead, const struct ap_reap_hooks *hooks);
+/* All dead lanes: how many were recovered. */
+int ap_reap_all(struct ap_segment *seg, uint32_t self, const struct ap_reap_hooks *hooks);
+/* Moves tasks out of closed queues, fails queued tasks past their deadline, frees finished abandoned slots of slabs that
+ * nobody holds, frees leaked blocks. Returns the soonest deadline of a queued task, or UINT64_MAX. */
+uint64_t ap_sweep(struct ap_segment *seg, uint32_t self, const struct ap_reap_hooks *hooks);
+
+#endif
