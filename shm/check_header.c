@@ -1,0 +1,450 @@
+/* shm/check_header.c - the checker of the header: everything in it is redundant with something else in it. */
+#include <stdio.h>
+#include <string.h>
+
+#include "shm/check.h"
+#include "shm/event.h"
+#include "shm/pool.h"
+#include "shm/queue.h"
+
+#define HEADER_PAGE 4096u
+#define LONG(n) ((unsigned long long)(n))
+
+/* ---- identity ------------------------------------------------------------------------------------------------- */
+
+static void look_identity(struct ap_look *look)
+{
+    const struct ap_header *h = look->seg->header;
+    uint32_t version = ap_look_32(look, &h->version), least = ap_look_32(look, &h->version_min);
+    uint64_t fingerprint = ap_look_64(look, &h->fingerprint), size = ap_look_64(look, &h->size);
+    uint32_t state = ap_look_32(look, &h->state);
+    uint64_t magic;
+
+    memcpy(&magic, h->magic, sizeof magic);
+    if (memcmp(&magic, AP_SEGMENT_MAGIC, sizeof magic) != 0)
+        ap_look_found(look, AP_CORRUPT, h->magic, magic, "S1", "the magic bytes are not \"" AP_SEGMENT_MAGIC "\"");
+    if (version < AP_LAYOUT_VERSION_MIN || version > AP_LAYOUT_VERSION)
+        ap_look_found(look, AP_CORRUPT, &h->version, version, "S2", "layout version %u; known are %u to %u", version,
+                      AP_LAYOUT_VERSION_MIN, AP_LAYOUT_VERSION);
+    if (least == 0 || least > AP_LAYOUT_VERSION || least > version)
+        ap_look_found(look, AP_CORRUPT, &h->version_min, least, "S2", "oldest layout version %u; the version is %u", least,
+                      version);
+    if (look->seg->fingerprint != 0 && fingerprint != look->seg->fingerprint)
+        ap_look_found(look, AP_CORRUPT, &h->fingerprint, fingerprint, "S3", "layout fingerprint %016llx, not %016llx",
+                      LONG(fingerprint), LONG(look->seg->fingerprint));
+    if (size != look->seg->size)
+        ap_look_found(look, AP_CORRUPT, &h->size, size, "S4", "the header says %llu bytes, there are %llu",
+                      LONG(size), LONG(look->seg->size));
+    if (state != AP_SEGMENT_READY)
+        ap_look_found(look, AP_CORRUPT, &h->state, state, "S5", "%s (%u)",
+                      state == AP_SEGMENT_CREATING ? "its creator has not finished it" : "no such state", state);
+}
+
+static void look_creator(struct ap_look *look)
+{
+    const struct ap_header *h = look->seg->header;
+    uint64_t pid = ap_look_64(look, (const uint64_t *)&h->creator_pid), stamp = ap_look_64(look, &h->created_monotonic);
+    uint64_t rescan = ap_look_64(look, &h->rescan), next = ap_look_64(look, &h->event_next);
+    char name[sizeof h->name];
+    uint8_t boot[sizeof h->boot_id];
+    size_t length = ap_look_text(look, h->name, sizeof h->name, "S8", "the segment's name", name);
+
+    if (name[0] != '/' || length < 2 || strchr(name + 1, '/') != NULL)
+        ap_look_found(look, AP_CORRUPT, h->name, length, "S8", "\"%s\" is no name of a segment", name);
+    if (pid == 0 || pid > 1u << 22)
+        ap_look_found(look, AP_CORRUPT, &h->creator_pid, pid, "S9", "creator's process %lld", (long long)pid);
+    ap_look_date(look, &h->created_realtime, "S9", "creation");
+    if (stamp > ap_look_now(look))
+        ap_look_found(look, AP_CORRUPT, &h->created_monotonic, stamp, "S9", "created in the future");
+    /* A random UUID carries its version and variant; all zeros where the machine would not tell. */
+    memcpy(boot, (const void *)h->boot_id, sizeof boot);
+    if ((boot[6] & 0xf0) != 0x40 || (boot[8] & 0xc0) != 0x80)
+        for (size_t i = 0; i < sizeof boot; i++) {
+            if (boot[i] == 0) continue;
+            ap_look_found(look, AP_CORRUPT, h->boot_id, boot[i], "S9", "the boot id is no UUID of version 4");
+            break;
+        }
+    if (rescan == 0)
+        ap_look_found(look, AP_CORRUPT, &h->rescan, rescan, "S9", "rescan begins at 1");
+    if (next == 0)
+        ap_look_found(look, AP_CORRUPT, &h->event_next, next, "S9", "event numbers begin at 1");
+}
+
+static void look_reserved(struct ap_look *look)
+{
+    const struct ap_header *h = look->seg->header;
+    const uint8_t *base = (const uint8_t *)h;
+#define GAP(from, to, what) \
+    ap_look_zero(look, base + offsetof(struct ap_header, from) + sizeof h->from, \
+                 (to) - offsetof(struct ap_header, from) - sizeof h->from, "S10", what)
+    GAP(sections, offsetof(struct ap_header, rescan), "behind the sections");
+    GAP(rescan, offsetof(struct ap_header, lanes_changed), "behind rescan");
+    GAP(lanes_changed, offsetof(struct ap_header, event_next), "behind lanes_changed");
+    GAP(event_next, offsetof(struct ap_header, role), "behind event_next");
+    GAP(role, HEADER_PAGE, "behind the role");
+#undef GAP
+    ap_look_zero(look, &h->geometry.reserved, sizeof h->geometry.reserved, "S10", "geometry.reserved");
+    ap_look_mutex(look, &h->role, "S11");
+}
+
+/* ---- geometry and sections ------------------------------------------------------------------------------------ */
+
+/* A number of the geometry, the section that repeats it, and how. */
+static const struct number {
+    const char *name;
+    size_t offset;
+    int section;
+} numbers[] = {
+    {"members", offsetof(struct ap_geometry, members), AP_SECTION_MEMBERS},
+    {"lanes", offsetof(struct ap_geometry, lanes), AP_SECTION_LANES},
+    {"tasks", offsetof(struct ap_geometry, tasks), AP_SECTION_SLOTS},
+    {"queues", offsetof(struct ap_geometry, queues), AP_SECTION_QUEUES},
+    {"queue_depth", offsetof(struct ap_geometry, queue_depth), AP_SECTION_RINGS},
+    {"queue_inlets", offsetof(struct ap_geometry, queue_inlets), AP_SECTION_RINGS},
+    {"events", offsetof(struct ap_geometry, events), AP_SECTION_EVENTS},
+    {"max_concurrent_delegations", offsetof(struct ap_geometry, max_concurrent_delegations), -1},
+};
+#define NUMBERS (sizeof numbers / sizeof numbers[0])
+
+static uint32_t number_of(const struct ap_geometry *g, size_t i)
+{
+    uint32_t value;
+    memcpy(&value, (const uint8_t *)g + numbers[i].offset, sizeof value);
+    return value;
+}
+
+/* In range by itself: a geometry of defaults with this one number in it is taken as it is. */
+static bool number_valid(size_t i, uint32_t value)
+{
+    struct ap_geometry g;
+
+    memset(&g, 0, sizeof g);
+    memcpy((uint8_t *)&g + numbers[i].offset, &value, sizeof value);
+    return value != 0 && ap_geometry_normalise(&g, NULL, 0) == 0 && number_of(&g, i) == value;
+}
+
+static bool geometry_valid(const struct ap_geometry *g)
+{
+    struct ap_geometry copy = *g;
+    return ap_geometry_normalise(&copy, NULL, 0) == 0 && memcmp(&copy, g, sizeof copy) == 0;
+}
+
+/* Two witnesses of where the last section ends: the object, and the header. A truncated copy has only the second. */
+static bool end_possible(const struct ap_segment *seg, uint64_t end)
+{
+    return end == seg->size || end == ap_load_relaxed(&seg->header->size);
+}
+
+static bool sections_contiguous(const struct ap_segment *seg, const struct ap_section *s, uint32_t count)
+{
+    const uint64_t most = UINT64_C(1) << 48;
+    uint64_t at = HEADER_PAGE;
+
+    for (uint32_t i = 0; i < count; i++) {
+        if (s[i].offset != at || s[i].stride == 0 || s[i].stride > most || s[i].count > most / s[i].stride) return false;
+        at += (s[i].stride * s[i].count + 4095) & ~UINT64_C(4095);
+    }
+    return end_possible(seg, at);
+}
+
+/* Which of two witnesses to believe where geometry and table differ. */
+struct witness {
+    struct ap_geometry geometry;
+    struct ap_section table[AP_SECTIONS_MAX];    /* as in the header */
+    struct ap_section expected[AP_SECTIONS_MAX]; /* as the geometry gives it */
+    struct ap_section mixed[AP_SECTIONS_MAX];    /* expected, and the table's further ones behind it in order */
+    uint32_t count;
+    bool ranges;       /* every number is in range, so that `expected` means something */
+    bool table_sound;  /* the table alone fits together and ends where the object ends */
+    bool layout_sound; /* the geometry's sections and the table's further ones do */
+};
+
+static void witness_take(const struct ap_segment *seg, struct witness *w)
+{
+    const uint64_t most = UINT64_C(1) << 48;
+    uint64_t end;
+
+    memcpy(&w->geometry, (const void *)&seg->header->geometry, sizeof w->geometry);
+    memcpy(w->table, (const void *)seg->header->sections, sizeof w->table);
+    w->count = ap_load_acquire(&seg->header->section_count); /* LOOK-A1 */
+    if (w->count > AP_SECTIONS_MAX || w->count < AP_SECTION_FIRST_FREE)
+        for (w->count = 0; w->count < AP_SECTIONS_MAX && w->table[w->count].name[0] != '\0';) w->count++;
+    memset(w->expected, 0, sizeof w->expected);
+    w->table_sound = sections_contiguous(seg, w->table, w->count);
+    w->ranges = geometry_valid(&w->geometry);
+    w->layout_sound = false;
+    if (!w->ranges || w->count < AP_SECTION_FIRST_FREE) return;
+    end = ap_layout_sections(&w->geometry, NULL, 0, w->expected, NULL);
+    memcpy(w->mixed, w->expected, sizeof w->mixed);
+    for (uint32_t i = AP_SECTION_FIRST_FREE; i < w->count; i++) {
+        struct ap_section *s = &w->mixed[i];
+
+        *s = w->table[i];
+        s->offset = end;
+        if (s->stride == 0 || s->stride > most || s->count > most / s->stride) return;
+        end += (s->stride * s->count + 4095) & ~UINT64_C(4095);
+    }
+    w->layout_sound = end_possible(seg, end);
+}
+
+/* What a section says about a number of the geometry. */
+static uint64_t number_by_table(const struct witness *w, size_t i)
+{
+    const struct ap_section *s = &w->table[numbers[i].section];
+    uint64_t queues = w->table[AP_SECTION_QUEUES].count;
+
+    if (numbers[i].offset == offsetof(struct ap_geometry, queue_depth)) return (s->stride - 128) / 8;
+    if (numbers[i].offset == offsetof(struct ap_geometry, queue_inlets)) return queues != 0 ? s->count / queues - 1 : 0;
+    return s->count;
+}
+
+static bool number_agrees(const struct witness *w, size_t i)
+{
+    uint32_t value = number_of(&w->geometry, i);
+
+    if (numbers[i].section < 0) return true;
+    /* Rings of few cells are padded to a whole line. */
+    if (numbers[i].offset == offsetof(struct ap_geometry, queue_depth))
+        return w->table[AP_SECTION_RINGS].stride == (128 + 8ull * value + AP_LINE - 1) / AP_LINE * AP_LINE;
+    return number_by_table(w, i) == value;
+}
+
+static void look_geometry(struct ap_look *look)
+{
+    const struct ap_geometry *g = &look->seg->header->geometry;
+    struct witness w;
+    uint64_t blocks = 0;
+
+    witness_take(look->seg, &w);
+    for (size_t i = 0; i < NUMBERS; i++) {
+        uint32_t value = number_of(&w.geometry, i);
+        const uint8_t *at = (const uint8_t *)g + numbers[i].offset;
+
+        look->report->checked++;
+        if (!number_valid(i, value))
+            ap_look_found(look, AP_CORRUPT, at, value, "S7", "geometry.%s: %u is out of range", numbers[i].name, value);
+        else if (!number_agrees(&w, i) && (!w.layout_sound || w.table_sound))
+            ap_look_found(look, AP_CORRUPT, at, value, "S7", "geometry.%s: %u, but the sections say %llu", numbers[i].name,
+                          value, LONG(number_by_table(&w, i)));
+    }
+    for (unsigned c = 0; c < AP_POOL_CLASSES; c++) {
+        look->report->checked++;
+        blocks += w.geometry.pool_blocks[c];
+        if (w.geometry.pool_blocks[c] > 1u << 20)
+            ap_look_found(look, AP_CORRUPT, &g->pool_blocks[c], w.geometry.pool_blocks[c], "S7",
+                          "geometry.pool_blocks[%u]: %u is out of range", c, w.geometry.pool_blocks[c]);
+        else if (w.ranges && (!w.layout_sound || w.table_sound) &&
+                 (w.table[AP_SECTION_BLOCKS].count != w.expected[AP_SECTION_BLOCKS].count ||
+                  w.table[AP_SECTION_POOL].count != w.expected[AP_SECTION_POOL].count))
+            ap_look_found(look, AP_CORRUPT, &g->pool_blocks[c], w.geometry.pool_blocks[c], "S7",
+                          "geometry.pool_blocks[%u]: %u, or another class, contradicts the sections", c,
+                          w.geometry.pool_blocks[c]);
+    }
+    if (blocks == 0) ap_look_found(look, AP_CORRUPT, &g->pool_blocks[0], 0, "S7", "geometry.pool_blocks: none");
+    if (w.geometry.task_timeout == 0)
+        ap_look_found(look, AP_CORRUPT, &g->task_timeout, 0, "S7", "geometry.task_timeout is 0");
+}
+
+static void section_fields(struct ap_look *look, const struct witness *w, uint32_t i)
+{
+    const struct ap_section *at = &look->seg->header->sections[i], *s = &w->table[i], *e = &w->expected[i];
+
+    if (memcmp(s->name, e->name, sizeof s->name) != 0)
+        ap_look_found(look, AP_CORRUPT, at->name, (uint8_t)s->name[0], "S6", "this section is called \"%s\"", e->name);
+    if (s->offset != e->offset)
+        ap_look_found(look, AP_CORRUPT, &at->offset, s->offset, "S6", "offset %llu, not %llu", LONG(s->offset),
+                      LONG(e->offset));
+    if (s->stride != e->stride)
+        ap_look_found(look, AP_CORRUPT, &at->stride, s->stride, "S6", "stride %llu, not %llu", LONG(s->stride),
+                      LONG(e->stride));
+    if (s->count != e->count)
+        ap_look_found(look, AP_CORRUPT, &at->count, s->count, "S6", "count %llu, not %llu", LONG(s->count),
+                      LONG(e->count));
+}
+
+/* A section of the registry: it begins where the one before it ends, and ends where the next begins. */
+static void section_extra(struct ap_look *look, const struct witness *w, uint32_t i)
+{
+    const struct ap_section *at = &look->seg->header->sections[i], *s = &w->table[i], *before = &w->table[i - 1];
+    const uint64_t most = UINT64_C(1) << 48;
+    uint64_t begin = before->offset + ((before->stride * before->count + 4095) & ~UINT64_C(4095)), end;
+    bool sized = s->stride != 0 && s->count != 0 && s->stride <= most && s->count <= most / s->stride;
+
+    /* The geometry says where the sections of shm/ end, whatever the table says. */
+    if (i == AP_SECTION_FIRST_FREE && w->ranges)
+        begin = ap_layout_sections(&w->geometry, NULL, 0, (struct ap_section[AP_SECTIONS_MAX]){{.count = 0}}, NULL);
+    if ((s->offset & 4095) != 0 || s->offset < HEADER_PAGE || (s->offset != begin && w->ranges))
+        ap_look_found(look, AP_CORRUPT, &at->offset, s->offset, "S6", "offset %llu, the section before ends at %llu",
+                      LONG(s->offset), LONG(begin));
+    end = s->offset + ((s->stride * s->count + 4095) & ~UINT64_C(4095));
+    if (sized && (i + 1 < w->count ? end == w->table[i + 1].offset : end_possible(look->seg, end))) return;
+    ap_look_found(look, AP_CORRUPT, &at->stride, s->stride, "S6", "stride %llu, or the count, does not end where the next begins",
+                  LONG(s->stride));
+    ap_look_found(look, AP_CORRUPT, &at->count, s->count, "S6", "count %llu, or the stride, does not end where the next begins",
+                  LONG(s->count));
+}
+
+static void look_section(struct ap_look *look)
+{
+    const struct ap_section *at = &look->seg->header->sections[look->index];
+    uint32_t i = (uint32_t)look->index;
+    struct witness w;
+    char name[sizeof at->name];
+
+    witness_take(look->seg, &w);
+    look->report->checked += sizeof *at / 8;
+    if (i >= w.count) {
+        ap_look_zero(look, at, sizeof *at, "S10", "an entry that is not used");
+        return;
+    }
+    ap_look_text(look, at->name, sizeof at->name, "S8", "the section's name", name);
+    ap_look_zero(look, &at->reserved, sizeof at->reserved, "S10", "reserved");
+    for (uint32_t k = 0; k < i; k++)
+        if (strncmp(w.table[k].name, w.table[i].name, sizeof name) == 0)
+            ap_look_found(look, AP_CORRUPT, at->name, k, "S6", "called like section %u", k);
+    if (i >= AP_SECTION_FIRST_FREE)
+        section_extra(look, &w, i);
+    else if (w.ranges && (w.layout_sound || !w.table_sound))
+        section_fields(look, &w, i);
+}
+
+static void look_section_count(struct ap_look *look)
+{
+    const struct ap_header *h = look->seg->header;
+    uint32_t count = ap_look_32(look, &h->section_count), used = 0;
+
+    while (used < AP_SECTIONS_MAX && ap_look_64(look, &h->sections[used].stride) != 0) used++;
+    if (count < AP_SECTION_FIRST_FREE || count > AP_SECTIONS_MAX || count != used)
+        ap_look_found(look, AP_CORRUPT, &h->section_count, count, "S6", "%u sections; %u are filled", count, used);
+}
+
+/* ---- entry points --------------------------------------------------------------------------------------------- */
+
+void ap_header_check(const void *base, uint64_t size, uint64_t fingerprint, struct ap_report *report)
+{
+    const struct ap_segment raw = {.base = (uint8_t *)(uintptr_t)base,
+                                   .size = size,
+                                   .fd = -1,
+                                   .header = (struct ap_header *)(uintptr_t)base,
+                                   .fingerprint = fingerprint,
+                                   .ops = &ap_ops_system};
+
+    ap_look_at(&raw, "header", 0, look_identity, report);
+    ap_look_at(&raw, "header", 0, look_creator, report);
+    ap_look_at(&raw, "header", 0, look_reserved, report);
+    ap_look_at(&raw, "header", 0, look_geometry, report);
+    ap_look_at(&raw, "header", 0, look_section_count, report);
+    for (uint32_t i = 0; i < AP_SECTIONS_MAX; i++) ap_look_at(&raw, "section", i, look_section, report);
+}
+
+/* ---- salvage -------------------------------------------------------------------------------------------------- */
+
+/* The geometry as the section table tells it, for where the two differ; what the table does not say is left. */
+static void geometry_from_table(const struct witness *w, struct ap_geometry *g)
+{
+    for (size_t i = 0; i < NUMBERS; i++) {
+        uint64_t told = numbers[i].section >= 0 ? number_by_table(w, i) : number_of(g, i);
+        uint32_t value = told <= UINT32_MAX ? (uint32_t)told : 0;
+
+        if (number_agrees(w, i) && number_valid(i, number_of(g, i))) continue;
+        if (number_valid(i, value)) memcpy((uint8_t *)g + numbers[i].offset, &value, sizeof value);
+    }
+}
+
+/* Drops the elements that do not lie inside; false: it has no place at all. */
+static bool section_fits(struct ap_section *s, uint64_t size)
+{
+    if (s->offset < HEADER_PAGE || s->offset % AP_LINE != 0 || s->offset > size || s->stride == 0) return false;
+    if (s->count > (size - s->offset) / s->stride) s->count = (size - s->offset) / s->stride;
+    return true;
+}
+
+static uint32_t least(uint32_t number, uint64_t count)
+{
+    return number < count ? number : (uint32_t)count;
+}
+
+/* Nothing behind this looks at bounds again, so what does not fit has no elements. */
+static void salvage_clamp(struct ap_segment *seg)
+{
+    static const uint64_t strides[AP_SECTION_FIRST_FREE] = {
+        [AP_SECTION_MEMBERS] = sizeof(struct ap_member), [AP_SECTION_LANES] = sizeof(struct ap_lane),
+        [AP_SECTION_SLABS] = sizeof(struct ap_slab),     [AP_SECTION_SLOTS] = sizeof(struct ap_slot),
+        [AP_SECTION_QUEUES] = sizeof(struct ap_queue),   [AP_SECTION_BLOCKS] = 8,
+        [AP_SECTION_POOL] = 1,                           [AP_SECTION_EVENTS] = sizeof(struct ap_event),
+    };
+    struct ap_geometry *g = &seg->geometry;
+    struct ap_section *s = seg->sections;
+    uint64_t blocks = 0;
+
+    if (g->queue_inlets == 0 || g->queue_inlets > 63) g->queue_inlets = 1;
+    if (g->queue_depth == 0 || (g->queue_depth & (g->queue_depth - 1)) != 0) s[AP_SECTION_RINGS].stride = g->queue_depth = 1;
+    for (uint32_t i = 0; i < AP_SECTIONS_MAX; i++) {
+        bool typed = i >= AP_SECTION_FIRST_FREE || i == AP_SECTION_RINGS || s[i].stride == strides[i];
+        if (i == AP_SECTION_RINGS) typed = s[i].stride % AP_LINE == 0 && s[i].stride >= 128 + 8ull * g->queue_depth;
+        if (!typed || !section_fits(&s[i], seg->size)) s[i] = (struct ap_section){.offset = HEADER_PAGE, .stride = 1};
+    }
+    g->members = least(g->members, s[AP_SECTION_MEMBERS].count);
+    g->lanes = least(g->lanes, s[AP_SECTION_LANES].count);
+    g->tasks = least(g->tasks, s[AP_SECTION_SLOTS].count);
+    if (s[AP_SECTION_SLABS].count * AP_SLAB_SLOTS < g->tasks) g->tasks = (uint32_t)s[AP_SECTION_SLABS].count * AP_SLAB_SLOTS;
+    g->tasks -= g->tasks % AP_SLAB_SLOTS;
+    s[AP_SECTION_SLOTS].count = g->tasks;
+    s[AP_SECTION_SLABS].count = g->tasks / AP_SLAB_SLOTS;
+    g->queues = least(g->queues, s[AP_SECTION_QUEUES].count);
+    g->events = least(g->events, s[AP_SECTION_EVENTS].count);
+    if ((g->events & (g->events - 1)) != 0) g->events = s[AP_SECTION_EVENTS].count = 0;
+    for (unsigned c = 0; c < AP_POOL_CLASSES; c++) blocks += g->pool_blocks[c];
+    if (blocks != s[AP_SECTION_BLOCKS].count || ap_pool_section_size(g) != s[AP_SECTION_POOL].count) {
+        memset(g->pool_blocks, 0, sizeof g->pool_blocks);
+        s[AP_SECTION_BLOCKS].count = s[AP_SECTION_POOL].count = 0;
+    }
+}
+
+void ap_segment_salvage(const void *base, uint64_t size, struct ap_segment *ret)
+{
+    struct ap_segment seg = {.base = (uint8_t *)(uintptr_t)base,
+                             .size = size,
+                             .fd = -1,
+                             .header = (struct ap_header *)(uintptr_t)base,
+                             .ops = &ap_ops_system};
+    struct witness w;
+
+    witness_take(&seg, &w);
+    if (!w.layout_sound) {
+        struct ap_geometry told = w.geometry;
+
+        geometry_from_table(&w, &told);
+        if (geometry_valid(&told)) w.geometry = told;
+    }
+    seg.geometry = w.geometry;
+    seg.section_count = w.count;
+    memcpy(seg.sections, w.layout_sound ? w.mixed : w.table, sizeof seg.sections);
+    if (!w.layout_sound && geometry_valid(&w.geometry)) {
+        uint64_t end = ap_layout_sections(&w.geometry, NULL, 0, w.expected, NULL);
+        memcpy(seg.sections, w.expected, sizeof w.expected[0] * AP_SECTION_FIRST_FREE);
+        if (w.count > AP_SECTION_FIRST_FREE) seg.sections[AP_SECTION_FIRST_FREE].offset = end;
+    }
+    for (uint32_t i = 0; i < AP_SECTIONS_MAX; i++) {
+        if (i >= seg.section_count) memset(&seg.sections[i], 0, sizeof seg.sections[i]);
+        seg.sections[i].name[sizeof seg.sections[i].name - 1] = '\0';
+    }
+    salvage_clamp(&seg);
+    *ret = seg;
+}
+
+static void look_changed(struct ap_look *look)
+{
+    const struct ap_header *h = look->seg->header;
+
+    if (memcmp((const void *)&h->geometry, &look->seg->geometry, sizeof h->geometry) != 0)
+        ap_look_found(look, AP_CORRUPT, &h->geometry, 0, "S12", "the geometry has changed since it was attached to");
+    if (memcmp((const void *)h->sections, look->seg->sections, sizeof h->sections) != 0)
+        ap_look_found(look, AP_CORRUPT, h->sections, 0, "S12", "the section table has changed since it was attached to");
+}
+
+void ap_segment_check(const struct ap_segment *seg, struct ap_report *report)
+{
+    ap_header_check(seg->header, seg->size, seg->fingerprint, report);
+    ap_look_at(seg, "header", 0, look_changed, report);
+}

@@ -1,0 +1,79 @@
+/* shm/check_pool.c - the checkers of the payload pool's blocks and of the event log. See check.h for the rules. */
+#include "shm/check.h"
+#include "shm/event.h"
+#include "shm/pool.h"
+
+#define LONG(n) ((unsigned long long)(n))
+
+/* ---- blocks --------------------------------------------------------------------------------------------------- */
+
+/* Where a block lies: classes one after the other, each from a page on. UINT64_MAX: nowhere. */
+static uint64_t block_offset(const struct ap_segment *seg, uint64_t number)
+{
+    uint64_t offset = seg->sections[AP_SECTION_POOL].offset;
+
+    for (unsigned c = 0; c < AP_POOL_CLASSES; c++) {
+        uint64_t count = seg->geometry.pool_blocks[c];
+        if (number < count) return offset + number * ap_pool_class_size[c];
+        number -= count;
+        offset += (count * ap_pool_class_size[c] + 4095) & ~UINT64_C(4095);
+    }
+    return UINT64_MAX;
+}
+
+static void look_block(struct ap_look *look)
+{
+    static const char *const rules[] = {"P4", "P3", "P1", "P2"};
+    const uint64_t *at = ap_at(look->seg, AP_SECTION_BLOCKS, look->index);
+    uint64_t word = ap_look_64(look, at), offset = block_offset(look->seg, look->index);
+    uint32_t state = AP_BLOCK_STATE(word), who = AP_BLOCK_WHO(word);
+    bool wrong;
+
+    switch (state) {
+    case AP_BLOCK_FREE: wrong = word != 0; break;
+    case AP_BLOCK_OWNED: wrong = who >= look->seg->geometry.lanes || AP_BLOCK_CRASHES(word) != 0; break;
+    default:
+        wrong = who >= look->seg->geometry.tasks || AP_BLOCK_GENERATION(word) == 0 ||
+                AP_BLOCK_CRASHES(word) >= (state == AP_BLOCK_RESULT ? AP_CRASHES_MAX : 1);
+        break;
+    }
+    if (wrong) {
+        ap_look_found(look, AP_CORRUPT, at, word, "P4", "side word %016llx: state %u, owner %u", LONG(word), state, who);
+        return;
+    }
+    if (!ap_pool_live(look->seg, word, offset))
+        ap_look_found(look, AP_REPAIRABLE, at, word, rules[state], "leaked: %s %u, generation or epoch %llu",
+                      state == AP_BLOCK_OWNED ? "lane" : "slot", who, LONG(AP_BLOCK_GENERATION(word)));
+}
+
+void ap_pool_check(const struct ap_segment *seg, struct ap_report *report)
+{
+    for (uint64_t i = 0; i < seg->sections[AP_SECTION_BLOCKS].count; i++)
+        ap_look_at(seg, "block", i, look_block, report);
+}
+
+/* ---- events --------------------------------------------------------------------------------------------------- */
+
+static void look_event(struct ap_look *look)
+{
+    const struct ap_segment *seg = look->seg;
+    const struct ap_event *e = ap_at(seg, AP_SECTION_EVENTS, look->index);
+    uint64_t number = ap_look_64(look, &e->number), next;
+    uint32_t kind = ap_look_32(look, &e->kind), lane = ap_look_32(look, &e->lane);
+
+    ap_look_date(look, &e->time, "E4", "event");
+    next = ap_look_64(look, &seg->header->event_next);
+    if (number != 0 && ((number & (seg->geometry.events - 1)) != look->index || number >= next))
+        ap_look_found(look, AP_CORRUPT, &e->number, number, "E1", "number %llu, the next to be given out is %llu",
+                      LONG(number), LONG(next));
+    if (kind >= AP_EVENT_KINDS || (number != 0 && kind == AP_EVENT_NONE))
+        ap_look_found(look, AP_CORRUPT, &e->kind, number ^ kind, "E2", "kind %u", kind);
+    if (lane >= seg->geometry.lanes && lane != AP_NO_LANE)
+        ap_look_found(look, AP_CORRUPT, &e->lane, number ^ lane, "E3", "lane %u", lane);
+    ap_look_zero(look, e->reserved, sizeof e->reserved, "E5", "reserved");
+}
+
+void ap_event_check(const struct ap_segment *seg, struct ap_report *report)
+{
+    for (uint64_t i = 0; i < seg->geometry.events; i++) ap_look_at(seg, "event", i, look_event, report);
+}

@@ -1,0 +1,214 @@
+/* shm/check_queue.c - the checkers of queues and rings. See check.h for the rules. */
+#include "shm/check.h"
+#include "shm/queue.h"
+
+#define LONG(n) ((unsigned long long)(n))
+
+/* ---- queues --------------------------------------------------------------------------------------------------- */
+
+static void queue_life(struct ap_look *look, const struct ap_queue *q)
+{
+    uint64_t life = ap_look_64(look, &q->life), epoch = AP_QUEUE_EPOCH(life), lane_life = 0;
+    uint32_t state = AP_QUEUE_STATE(life), lane = AP_QUEUE_LANE(life);
+    bool owned = state == AP_QUEUE_CLAIMED || state == AP_QUEUE_OPEN;
+
+    if (state > AP_QUEUE_CLOSED) {
+        ap_look_found(look, AP_CORRUPT, &q->life, life, "Q2", "state %u", state);
+        return;
+    }
+    if ((state == AP_QUEUE_FREE && epoch != 0) || ((state == AP_QUEUE_OPEN || state == AP_QUEUE_CLOSED) && epoch == 0))
+        ap_look_found(look, AP_CORRUPT, &q->life, life, "Q2", "state %u at epoch %llu", state, LONG(epoch));
+    if (!owned) {
+        if (lane != 0) ap_look_found(look, AP_CORRUPT, &q->life, life, "Q2", "lane %u in state %u", lane, state);
+        return;
+    }
+    switch (ap_look_owner(look, lane, &lane_life)) {
+    case AP_OWNER_ABSENT: ap_look_found(look, AP_CORRUPT, &q->life, life, "Q2", "lane %u is out of range", lane); break;
+    case AP_OWNER_FREE:
+        ap_look_found(look, AP_CORRUPT, &q->life, life ^ lane_life, "Q9", "its consumer, lane %u, is FREE", lane);
+        break;
+    case AP_OWNER_DEAD:
+        ap_look_found(look, AP_REPAIRABLE, &q->life, life, "Q9", "its consumer, lane %u, is dead", lane);
+        break;
+    case AP_OWNER_LIVE: break;
+    }
+}
+
+static void look_queue(struct ap_look *look)
+{
+    const struct ap_queue *q = ap_queue_at(look->seg, look->index);
+    const struct ap_geometry *g = &look->seg->geometry;
+    uint32_t rings = g->queue_inlets + 1, depth = ap_look_32(look, &q->depth), running = ap_look_32(look, &q->running);
+    uint64_t summary = ap_look_64(look, &q->summary);
+    const uint8_t *base = (const uint8_t *)q;
+
+    queue_life(look, q);
+    if (rings < 64 && summary >> rings != 0)
+        ap_look_found(look, AP_CORRUPT, &q->summary, summary, "Q6", "summary %016llx; there are %u rings", LONG(summary),
+                      rings);
+    if (depth > (uint64_t)rings * g->queue_depth)
+        ap_look_found(look, AP_CORRUPT, &q->depth, depth, "Q7", "depth %u; its rings hold %llu", depth,
+                      LONG(rings) * g->queue_depth);
+    if (running > g->tasks)
+        ap_look_found(look, AP_CORRUPT, &q->running, running, "Q7", "%u running of %u tasks", running, g->tasks);
+    ap_look_zero(look, q->reserved0, sizeof q->reserved0, "Q8", "reserved0");
+    ap_look_zero(look, base + offsetof(struct ap_queue, summary) + sizeof q->summary,
+                 offsetof(struct ap_queue, depth) - offsetof(struct ap_queue, summary) - sizeof q->summary, "Q8",
+                 "behind the summary");
+    ap_look_zero(look, q->reserved2, sizeof q->reserved2, "Q8", "reserved2");
+}
+
+/* ---- rings ---------------------------------------------------------------------------------------------------- */
+
+static void ring_lease(struct ap_look *look, const struct ap_ring *ring)
+{
+    uint64_t lease = ap_look_64(look, &ring->lease), life = 0;
+    uint32_t inlets = look->seg->geometry.queue_inlets, lane = (uint32_t)(lease & 0xffff) - 1;
+
+    if (lease == 0) return;
+    if (look->index % (inlets + 1) == inlets) {
+        ap_look_found(look, AP_CORRUPT, &ring->lease, lease, "Q3", "the shared ring has the lease %016llx", LONG(lease));
+        return;
+    }
+    switch (ap_look_owner(look, lane, &life)) {
+    case AP_OWNER_ABSENT:
+        ap_look_found(look, AP_CORRUPT, &ring->lease, lease, "Q3", "leased to lane %u, out of range", lane);
+        break;
+    case AP_OWNER_FREE:
+        ap_look_found(look, AP_CORRUPT, &ring->lease, lease ^ life, "Q3", "leased to lane %u, which is FREE", lane);
+        break;
+    case AP_OWNER_DEAD:
+        ap_look_found(look, AP_REPAIRABLE, &ring->lease, lease, "Q3", "leased to lane %u, which is dead", lane);
+        break;
+    case AP_OWNER_LIVE:
+        if (lease >> 16 != (AP_LIFE_EPOCH(life) & ((UINT64_C(1) << 48) - 1)))
+            ap_look_found(look, AP_CORRUPT, &ring->lease, lease ^ life, "Q3", "leased to lane %u at epoch %llu; it is at %llu",
+                          lane, LONG(lease >> 16), LONG(AP_LIFE_EPOCH(life)));
+        break;
+    }
+}
+
+/* Positions from the published head on: which cells are of the current lap. */
+struct cells {
+    const struct ap_ring *ring;
+    uint64_t head, tail;
+    uint32_t depth, shift;
+};
+
+enum lap { LAP_NEW, LAP_OLD, LAP_WRONG };
+
+static enum lap cell_lap(const struct cells *c, uint32_t k, uint64_t cell)
+{
+    uint64_t position = c->head + k, lap = ((position >> c->shift) + 1) & 15;
+
+    if (cell >> 60 == lap) return LAP_NEW;
+    if (position < c->depth) return cell == 0 ? LAP_OLD : LAP_WRONG;
+    return cell >> 60 == ((lap - 1) & 15) ? LAP_OLD : LAP_WRONG;
+}
+
+static const uint64_t *cell_of(const struct cells *c, uint32_t k)
+{
+    return &c->ring->cells[(c->head + k) & (c->depth - 1)];
+}
+
+static void cell_reference(struct ap_look *look, const uint64_t *at, uint64_t cell)
+{
+    const struct ap_slot *slot = ap_slot_at(look->seg, AP_REF_SLOT(cell));
+    const struct ap_slab *slab = ap_slab_at(look->seg, AP_REF_SLOT(cell) / AP_SLAB_SLOTS);
+    uint64_t now;
+
+    if (cell == 0) return;
+    if (slot == NULL || slab == NULL || AP_REF_GENERATION(cell) == 0) {
+        ap_look_found(look, AP_CORRUPT, at, cell, "Q5", "reference %016llx names no task", LONG(cell));
+        return;
+    }
+    now = AP_WORD_GENERATION(ap_look_64(look, &slot->word));
+    /* A slab under a later epoch has begun to count anew. */
+    if (AP_REF_GENERATION(cell) > now && AP_LEASE_EPOCH(ap_look_64(look, &slab->lease)) <= 1)
+        ap_look_found(look, AP_CORRUPT, at, cell ^ now, "Q5", "reference to slot %u at generation %llu; it is at %llu",
+                      AP_REF_SLOT(cell), LONG(AP_REF_GENERATION(cell)), LONG(now));
+}
+
+/* From the far end, since producers fill from the near one: behind a new cell nothing older can turn up. Returns the end of
+ * the new cells, or sets *torn. */
+static uint32_t cells_scan(struct ap_look *look, const struct cells *c, bool *torn)
+{
+    uint32_t end = 0;
+
+    *torn = false;
+    for (uint32_t k = c->depth; k-- > 0;) {
+        uint64_t cell = ap_look_64(look, cell_of(c, k));
+
+        cell_reference(look, cell_of(c, k), cell);
+        switch (cell_lap(c, k, cell)) {
+        case LAP_NEW:
+            if (end == 0) end = k + 1;
+            break;
+        case LAP_OLD:
+            if (end != 0) *torn = true;
+            break;
+        case LAP_WRONG: *torn = true; break;
+        }
+    }
+    return end;
+}
+
+/* Where the cells contradict each other, tail says which are to be new: all below it, none above, and the one at it may be. */
+static void cells_blame(struct ap_look *look, const struct cells *c)
+{
+    for (uint32_t k = c->depth; k-- > 0;) {
+        uint64_t cell = ap_look_64(look, cell_of(c, k)), position = c->head + k;
+        enum lap lap = cell_lap(c, k, cell);
+        bool below = (int64_t)(position - c->tail) < 0;
+
+        if (lap == LAP_WRONG || (lap == LAP_OLD && below) || (lap == LAP_NEW && !below && position != c->tail))
+            ap_look_found(look, AP_CORRUPT, cell_of(c, k), cell, "Q4", "the cell of position %llu has lap %llu (head %llu, tail "
+                          "%llu)", LONG(position), LONG(cell >> 60), LONG(c->head), LONG(c->tail));
+    }
+}
+
+static void look_ring(struct ap_look *look)
+{
+    const struct ap_geometry *g = &look->seg->geometry;
+    const struct ap_ring *ring = ap_at(look->seg, AP_SECTION_RINGS, look->index);
+    struct cells c = {.ring = ring, .depth = g->queue_depth, .shift = (uint32_t)__builtin_ctz(g->queue_depth)};
+    uint64_t evidence, stride = look->seg->sections[AP_SECTION_RINGS].stride, used = sizeof *ring + 8ull * c.depth;
+    const uint8_t *base = (const uint8_t *)ring;
+    uint32_t end;
+    bool torn;
+
+    ring_lease(look, ring);
+    c.head = ap_look_64(look, &ring->head);
+    c.tail = ap_look_64(look, &ring->tail);
+    evidence = c.head * 3 + c.tail * 5;
+    ap_look_zero(look, ring->reserved0, sizeof ring->reserved0, "Q8", "reserved0");
+    ap_look_zero(look, base + offsetof(struct ap_ring, head) + sizeof ring->head,
+                 offsetof(struct ap_ring, cells) - offsetof(struct ap_ring, head) - sizeof ring->head, "Q8",
+                 "behind the head");
+    if (stride > used) ap_look_zero(look, base + used, stride - used, "Q8", "behind the cells");
+    /* The tail is stored behind its cell: the consumer may be one ahead of it, for good when the producer died. */
+    if ((int64_t)(c.tail - c.head) < -1 || (int64_t)(c.tail - c.head) > (int64_t)c.depth) {
+        ap_look_found(look, AP_CORRUPT, &ring->tail, evidence, "Q1", "tail %llu, head %llu, depth %u", LONG(c.tail),
+                      LONG(c.head), c.depth);
+        ap_look_found(look, AP_CORRUPT, &ring->head, evidence, "Q1", "head %llu, tail %llu, depth %u", LONG(c.head),
+                      LONG(c.tail), c.depth);
+        return;
+    }
+    end = cells_scan(look, &c, &torn);
+    if (torn) {
+        cells_blame(look, &c);
+        return;
+    }
+    if (c.head + end - c.tail > 1) {
+        ap_look_found(look, AP_CORRUPT, &ring->tail, evidence ^ end, "Q1", "tail %llu, but the cells end at %llu",
+                      LONG(c.tail), LONG(c.head + end));
+        cells_blame(look, &c);
+    }
+}
+
+void ap_queue_check(const struct ap_segment *seg, struct ap_report *report)
+{
+    for (uint32_t i = 0; i < seg->geometry.queues; i++) ap_look_at(seg, "queue", i, look_queue, report);
+    if (seg->geometry.queue_depth == 0 || (seg->geometry.queue_depth & (seg->geometry.queue_depth - 1)) != 0) return;
+    for (uint64_t i = 0; i < seg->sections[AP_SECTION_RINGS].count; i++) ap_look_at(seg, "ring", i, look_ring, report);
+}

@@ -1,0 +1,250 @@
+/* shm/check_task.c - the checkers of slabs and slots. See check.h for the rules. */
+#include "shm/check.h"
+#include "shm/pool.h"
+#include "shm/queue.h"
+
+#define LONG(n) ((unsigned long long)(n))
+
+/* ---- slabs ---------------------------------------------------------------------------------------------------- */
+
+static void slab_unleased(struct ap_look *look, const struct ap_slab *slab, uint64_t lease)
+{
+    for (uint32_t i = 0; i < AP_SLAB_SLOTS; i++) {
+        const struct ap_slot *slot = ap_slot_at(look->seg, look->index * AP_SLAB_SLOTS + i);
+        uint64_t word = slot != NULL ? ap_look_64(look, &slot->word) : 0;
+
+        if (word == 0) continue;
+        ap_look_found(look, AP_CORRUPT, &slab->lease, lease, "T10", "never leased, but its slot %u was used (%016llx)", i,
+                      LONG(word));
+        return;
+    }
+}
+
+static void look_slab(struct ap_look *look)
+{
+    const struct ap_slab *slab = ap_slab_at(look->seg, look->index);
+    uint64_t lease = ap_look_64(look, &slab->lease);
+    uint32_t lane = AP_LEASE_LANE(lease) - 1;
+
+    ap_look_zero(look, &slab->reserved, sizeof slab->reserved, "T9", "reserved");
+    if (lease == 0) {
+        slab_unleased(look, slab, lease);
+        return;
+    }
+    if (lease >> 48 != 0 || AP_LEASE_EPOCH(lease) == 0)
+        ap_look_found(look, AP_CORRUPT, &slab->lease, lease, "T10", "lease %016llx: epoch out of range", LONG(lease));
+    if (AP_LEASE_LANE(lease) == 0) return;
+    switch (ap_look_owner(look, lane, NULL)) {
+    case AP_OWNER_ABSENT:
+        ap_look_found(look, AP_CORRUPT, &slab->lease, lease, "T10", "leased to lane %u, out of range", lane);
+        break;
+    case AP_OWNER_FREE:
+        ap_look_found(look, AP_CORRUPT, &slab->lease, lease, "T10", "leased to lane %u, which is FREE", lane);
+        break;
+    case AP_OWNER_DEAD:
+        ap_look_found(look, AP_REPAIRABLE, &slab->lease, lease, "T10", "leased to lane %u, which is dead", lane);
+        break;
+    case AP_OWNER_LIVE: break;
+    }
+}
+
+/* ---- the word ------------------------------------------------------------------------------------------------- */
+
+/* Copies of what is judged, so that the evidence of every finding holds the word. */
+struct seen {
+    const struct ap_slot *slot;
+    uint64_t word, generation, lease;
+    uint32_t state, owner;
+};
+
+#define SEEN(s, also) ((s)->word ^ ((uint64_t)(also) << 32 | (uint64_t)(also) >> 32))
+
+static bool finished(uint32_t state)
+{
+    return state == AP_TASK_DONE || state == AP_TASK_FAILED || state == AP_TASK_CANCELLED;
+}
+
+/* QUEUED and later: the request is complete. */
+static bool published(uint32_t state)
+{
+    return state == AP_TASK_QUEUED || state == AP_TASK_RUNNING || finished(state);
+}
+
+static bool code_known(uint32_t number)
+{
+    switch (-(int)number) {
+#define X(name, value, text, advice) case name:
+#include "core/apiary_error.def"
+#undef X
+        return true;
+    default: return false;
+    }
+}
+
+static void owner_lane(struct ap_look *look, const struct seen *s)
+{
+    uint64_t life = 0;
+    const char *rule = s->state == AP_TASK_RUNNING ? "L2" : "T11";
+
+    switch (ap_look_owner(look, s->owner, &life)) {
+    case AP_OWNER_ABSENT:
+        ap_look_found(look, AP_CORRUPT, &s->slot->word, s->word, "T2", "%s: lane %u is out of range",
+                      ap_task_state_name(s->state), s->owner);
+        break;
+    case AP_OWNER_FREE:
+        ap_look_found(look, AP_CORRUPT, &s->slot->word, SEEN(s, life), rule, "%s in the hands of lane %u, which is FREE",
+                      ap_task_state_name(s->state), s->owner);
+        break;
+    case AP_OWNER_DEAD:
+        ap_look_found(look, AP_REPAIRABLE, &s->slot->word, s->word, "T11", "%s in the hands of lane %u, which is dead",
+                      ap_task_state_name(s->state), s->owner);
+        break;
+    case AP_OWNER_LIVE: break;
+    }
+}
+
+static void slot_owner(struct ap_look *look, const struct seen *s)
+{
+    bool wrong = false;
+
+    switch (s->state) {
+    case AP_TASK_RESERVED:
+        if (AP_LEASE_LANE(s->lease) != s->owner + 1)
+            ap_look_found(look, AP_CORRUPT, &s->slot->word, SEEN(s, s->lease), "T3",
+                          "reserved by lane %u in a slab that is not leased to it", s->owner);
+        owner_lane(look, s);
+        return;
+    case AP_TASK_RUNNING:
+    case AP_TASK_RELEASING: owner_lane(look, s); return;
+    case AP_TASK_QUEUED: wrong = s->owner >= look->seg->geometry.queues; break;
+    case AP_TASK_DONE: wrong = s->owner != AP_NO_LANE; break;
+    case AP_TASK_FAILED:
+    case AP_TASK_CANCELLED:
+        if (!code_known(s->owner))
+            ap_look_found(look, AP_CORRUPT, &s->slot->word, s->word, "T7", "%s: code %u is unknown",
+                          ap_task_state_name(s->state), s->owner);
+        return;
+    case AP_TASK_FREE: wrong = s->owner != AP_NO_LANE && s->word != 0; break;
+    default:
+        ap_look_found(look, AP_CORRUPT, &s->slot->word, s->word, "T1", "state %u", s->state);
+        return;
+    }
+    if (wrong)
+        ap_look_found(look, AP_CORRUPT, &s->slot->word, s->word, "T2", "%s: owner %u", ap_task_state_name(s->state),
+                      s->owner);
+}
+
+static void slot_generation(struct ap_look *look, const struct seen *s)
+{
+    uint64_t request = ap_look_64(look, &s->slot->request), generation = request >> 8;
+    const uint64_t bits = AP_REQUEST_CANCEL | AP_REQUEST_ABANDON | AP_REQUEST_DETACH;
+
+    if (s->generation > AP_GENERATION_LAST || (s->generation == 0 && s->state != AP_TASK_FREE))
+        ap_look_found(look, AP_CORRUPT, &s->slot->word, s->word, "T5", "generation %llu", LONG(s->generation));
+    if (AP_WORD_CRASHES(s->word) > AP_CRASHES_MAX)
+        ap_look_found(look, AP_CORRUPT, &s->slot->word, s->word, "T5", "%u crashes; at most %u", AP_WORD_CRASHES(s->word),
+                      AP_CRASHES_MAX);
+    if ((request & 0xff & ~bits) != 0 || generation > AP_GENERATION_LAST)
+        ap_look_found(look, AP_CORRUPT, &s->slot->request, request, "T5", "request %016llx: bits that do not exist",
+                      LONG(request));
+    else if (published(s->state) && generation != s->generation)
+        ap_look_found(look, AP_CORRUPT, &s->slot->request, SEEN(s, request), "T5",
+                      "request of generation %llu, the slot is at %llu", LONG(generation), LONG(s->generation));
+}
+
+/* ---- bodies --------------------------------------------------------------------------------------------------- */
+
+static void body_check(struct ap_look *look, const struct seen *s, const uint64_t *at, const uint32_t *size_at,
+                       uint32_t state, const char *what)
+{
+    uint64_t offset = ap_look_64(look, at), capacity, block;
+    uint32_t size = ap_look_32(look, size_at);
+
+    if (offset == 0) {
+        if (size > AP_INLINE_BODY)
+            ap_look_found(look, AP_CORRUPT, size_at, SEEN(s, size), "T4", "%s: %u bytes inline; at most %u", what, size,
+                          AP_INLINE_BODY);
+        return;
+    }
+    if (ap_pool_block(look->seg, offset, &capacity, &block) < 0) {
+        ap_look_found(look, AP_CORRUPT, at, SEEN(s, offset), "T4", "%s: no block begins at %llu", what, LONG(offset));
+        return;
+    }
+    if (size > capacity)
+        ap_look_found(look, AP_CORRUPT, size_at, SEEN(s, size), "T4", "%s: %u bytes in a block of %llu", what, size,
+                      LONG(capacity));
+    if (block != AP_BLOCK(state, look->index, s->generation)) {
+        /* A submit that finds no room takes a loan back just before it takes the task back. */
+        look->patient = true;
+        ap_look_found(look, AP_CORRUPT, at, SEEN(s, offset ^ block), "T4", "%s: the block at %llu is not attached (%016llx)",
+                      what, LONG(offset), LONG(block));
+    }
+}
+
+static void slot_bodies(struct ap_look *look, const struct seen *s)
+{
+    const struct ap_slot *slot = s->slot;
+
+    if (!published(s->state)) return;
+    body_check(look, s, &slot->body, &slot->body_size, AP_BLOCK_REQUEST, "request");
+    /* Of other ends the result means nothing, and may name what a dead attempt left. */
+    if (s->state == AP_TASK_DONE || (s->state == AP_TASK_FAILED && ap_word_code(s->word) == APIARY_EAGENT))
+        body_check(look, s, &slot->result, &slot->result_size, AP_BLOCK_RESULT_OF(s->word), "result");
+}
+
+/* ---- the rest ------------------------------------------------------------------------------------------------- */
+
+static void slot_times(struct ap_look *look, const struct seen *s)
+{
+    const struct ap_slot *slot = s->slot;
+    uint64_t queued = ap_look_64(look, &slot->queued), started = ap_look_64(look, &slot->started);
+    uint64_t ended = ap_look_64(look, &slot->finished), deadline = ap_look_64(look, &slot->deadline);
+    uint64_t now = ap_look_now(look);
+    uint64_t all = queued * 3 + started * 5 + ended * 7 + deadline * 11;
+
+    if (queued > now) ap_look_found(look, AP_CORRUPT, &slot->queued, SEEN(s, all), "T6", "queued in the future");
+    if (started > now) ap_look_found(look, AP_CORRUPT, &slot->started, SEEN(s, all), "T6", "started in the future");
+    if (ended > now) ap_look_found(look, AP_CORRUPT, &slot->finished, SEEN(s, all), "T6", "finished in the future");
+    if (published(s->state) && deadline < queued)
+        ap_look_found(look, AP_CORRUPT, &slot->deadline, SEEN(s, all), "T6", "its deadline lies before it was queued");
+    if (s->state != AP_TASK_DONE) return;
+    if (started < queued) ap_look_found(look, AP_CORRUPT, &slot->started, SEEN(s, all), "T6", "started before it was queued");
+    if (ended < started) ap_look_found(look, AP_CORRUPT, &slot->finished, SEEN(s, all), "T6", "finished before it started");
+}
+
+static void slot_indexes(struct ap_look *look, const struct seen *s)
+{
+    const struct ap_geometry *g = &look->seg->geometry;
+    const struct ap_slot *slot = s->slot;
+    uint32_t client = ap_look_16(look, &slot->client), queue = ap_look_32(look, &slot->queue);
+    uint32_t worker = ap_look_32(look, &slot->worker);
+
+    if (client >= g->lanes) ap_look_found(look, AP_CORRUPT, &slot->client, client, "T8", "client: lane %u", client);
+    if (queue >= g->queues) ap_look_found(look, AP_CORRUPT, &slot->queue, queue, "T8", "queue %u", queue);
+    if (worker >= g->lanes) ap_look_found(look, AP_CORRUPT, &slot->worker, worker, "T8", "worker: lane %u", worker);
+    ap_look_zero(look, &slot->reserved0, sizeof slot->reserved0, "T9", "reserved0");
+    ap_look_zero(look, slot->reserved, sizeof slot->reserved, "T9", "reserved");
+}
+
+static void look_slot(struct ap_look *look)
+{
+    const struct ap_slab *slab = ap_slab_at(look->seg, look->index / AP_SLAB_SLOTS);
+    struct seen s = {.slot = ap_slot_at(look->seg, look->index)};
+
+    s.word = ap_look_64(look, &s.slot->word);
+    s.lease = slab != NULL ? ap_look_64(look, &slab->lease) : 0;
+    s.state = AP_WORD_STATE(s.word);
+    s.owner = AP_WORD_OWNER(s.word);
+    s.generation = AP_WORD_GENERATION(s.word);
+    slot_owner(look, &s);
+    slot_generation(look, &s);
+    slot_bodies(look, &s);
+    slot_times(look, &s);
+    slot_indexes(look, &s);
+}
+
+void ap_task_check(const struct ap_segment *seg, struct ap_report *report)
+{
+    for (uint64_t i = 0; i < seg->sections[AP_SECTION_SLABS].count; i++) ap_look_at(seg, "slab", i, look_slab, report);
+    for (uint64_t i = 0; i < seg->geometry.tasks; i++) ap_look_at(seg, "slot", i, look_slot, report);
+}
