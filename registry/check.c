@@ -1,0 +1,264 @@
+/* registry/check.c - the checkers of services, swarms, agents, capabilities and tickets. See shm/check.h for the rules. */
+#include <string.h>
+
+#include "core/name.h"
+#include "registry/admission.h"
+#include "registry/discovery.h"
+
+#define LONG(n) ((unsigned long long)(n))
+#define NAME (APIARY_NAME_MAX + 1)
+
+/* What R1 and A1 say of a lane that is named as an owner. */
+static void owner(struct ap_look *look, const volatile void *field, uint64_t evidence, uint32_t lane, const char *rule,
+                  const char *what)
+{
+    uint64_t life = 0;
+
+    switch (ap_look_owner(look, lane, &life)) {
+    case AP_OWNER_ABSENT:
+        ap_look_found(look, AP_CORRUPT, field, evidence, rule, "%s, lane %u, is out of range", what, lane);
+        break;
+    case AP_OWNER_FREE:
+        ap_look_found(look, AP_CORRUPT, field, evidence ^ life, rule, "%s, lane %u, is FREE", what, lane);
+        break;
+    case AP_OWNER_DEAD:
+        ap_look_found(look, AP_REPAIRABLE, field, evidence, rule, "%s, lane %u, is dead", what, lane);
+        break;
+    case AP_OWNER_LIVE: break;
+    }
+}
+
+/* ---- names ---------------------------------------------------------------------------------------------------- */
+
+/* A row of an insert-only table: key, ready and name agree (D1, R2). */
+static void names_row(struct ap_look *look, const uint64_t *key_at, const uint32_t *ready_at, const char *name,
+                      size_t size, const char *rule, bool capability)
+{
+    uint64_t key = ap_look_64(look, key_at);
+    uint32_t ready = ap_look_32(look, ready_at);
+    char text[APIARY_CAPABILITY_MAX + 1];
+    size_t n;
+
+    if (ready > 1) ap_look_found(look, AP_CORRUPT, ready_at, ready, rule, "ready is %u", ready);
+    if (ready == 0) {
+        if (key == 0) ap_look_zero(look, name, size, rule, "a name without a key");
+        return;
+    }
+    if (key == 0) {
+        ap_look_found(look, AP_CORRUPT, key_at, ready, rule, "a name without a key");
+        return;
+    }
+    n = ap_look_text(look, name, size, rule, "name", text);
+    if (capability ? !ap_capability_valid(text) : !ap_name_valid(text, APIARY_NAME_MAX))
+        ap_look_found(look, AP_CORRUPT, name, key, rule, "\"%s\" is no name", text);
+    else if (ap_hash(text, n) != key)
+        ap_look_found(look, AP_CORRUPT, key_at, key, rule, "\"%s\" has another hash than %016llx", text, LONG(key));
+}
+
+static void look_service(struct ap_look *look)
+{
+    const struct ap_service *s = ap_service_at(look->seg, look->index);
+
+    names_row(look, &s->key, &s->ready, s->name, sizeof s->name, "R2", false);
+    ap_look_zero(look, &s->reserved0, sizeof s->reserved0, "R5", "reserved0");
+}
+
+static void look_capability(struct ap_look *look)
+{
+    const struct ap_capability *c = ap_capability_at(look->seg, look->index);
+    uint32_t queues = look->seg->geometry.queues, words = (queues + 63) / 64;
+    uint64_t key = ap_look_64(look, &c->key), any = 0;
+
+    names_row(look, &c->key, &c->ready, c->name, sizeof c->name, "D1", true);
+    for (uint32_t i = 0; i < words; i++) {
+        uint64_t bits = ap_look_64(look, &c->providers[i]);
+        uint64_t beyond = i + 1 == words && queues % 64 != 0 ? bits >> queues % 64 : 0;
+
+        any |= bits;
+        if (beyond != 0)
+            ap_look_found(look, AP_CORRUPT, &c->providers[i], bits, "D2", "providers %016llx; there are %u queues", LONG(bits),
+                          queues);
+    }
+    if (any != 0 && key == 0)
+        ap_look_found(look, AP_CORRUPT, &c->providers[0], any, "D2", "providers of a capability without a name");
+    ap_look_zero(look, &c->reserved0, sizeof c->reserved0, "R5", "reserved0");
+    ap_look_zero(look, &c->asked, sizeof c->asked, "R5", "asked");
+    ap_look_zero(look, c->reserved1, sizeof c->reserved1, "R5", "reserved1");
+    ap_look_zero(look, (const uint8_t *)c + sizeof *c + 8ull * words,
+                 look->seg->sections[AP_SECTION_CAPABILITIES].stride - sizeof *c - 8ull * words, "D2", "behind the providers");
+}
+
+/* ---- swarms --------------------------------------------------------------------------------------------------- */
+
+static void swarm_texts(struct ap_look *look, const struct ap_swarm *s, uint64_t life)
+{
+    char text[128];
+
+    if (ap_look_text(look, s->instance, sizeof s->instance, "R2", "instance", text) == 0)
+        ap_look_found(look, AP_CORRUPT, s->instance, life, "R2", "no instance");
+    ap_look_text(look, s->version, sizeof s->version, "R2", "version", text);
+    ap_look_text(look, s->health_endpoint, sizeof s->health_endpoint, "R2", "health_endpoint", text);
+    ap_look_text(look, s->metrics_endpoint, sizeof s->metrics_endpoint, "R2", "metrics_endpoint", text);
+    ap_look_text(look, s->reason, sizeof s->reason, "R2", "reason", text);
+}
+
+/* R4: the same service and instance once more. */
+static void swarm_unique(struct ap_look *look, const struct ap_swarm *s, uint64_t life, uint64_t key)
+{
+    for (uint64_t i = 0; i < look->index; i++) {
+        const struct ap_swarm *other = ap_swarm_at(look->seg, i);
+        uint64_t other_life = ap_look_64(look, &other->life);
+
+        if (AP_SWARM_STATE(other_life) != AP_SWARM_LIVE || ap_look_64(look, &other->key) != key) continue;
+        ap_look_found(look, AP_CORRUPT, &s->life, life ^ other_life, "R4", "swarm %llu is the same service and instance",
+                      LONG(i));
+        return;
+    }
+}
+
+static void swarm_fields(struct ap_look *look, const struct ap_swarm *s, uint64_t life)
+{
+    uint32_t state = ap_look_32(look, &s->state), mode = ap_look_32(look, &s->mode);
+    uint32_t service = ap_look_32(look, &s->service), member = ap_look_32(look, &s->member);
+    uint32_t most = ap_look_32(look, &s->max_delegations);
+    uint64_t beat = ap_look_64(look, &s->beat), key = ap_look_64(look, &s->key);
+    char name[NAME];
+
+    ap_service_name(look->seg, service, name);
+    if (state < APIARY_STARTING || state > APIARY_DOWN)
+        ap_look_found(look, AP_CORRUPT, &s->state, life ^ state, "R5", "health state %u", state);
+    if (mode < APIARY_READY || mode > APIARY_PAUSE)
+        ap_look_found(look, AP_CORRUPT, &s->mode, life ^ mode, "R5", "mode %u", mode);
+    if (name[0] == '\0')
+        ap_look_found(look, AP_CORRUPT, &s->service, life ^ service, "R2", "service %u is none", service);
+    if (member >= look->seg->geometry.members)
+        ap_look_found(look, AP_CORRUPT, &s->member, life ^ member, "R5", "member %u is out of range", member);
+    if (key == 0) ap_look_found(look, AP_CORRUPT, &s->key, life, "R2", "no key");
+    if (most > 1u << 20) ap_look_found(look, AP_CORRUPT, &s->max_delegations, most, "R5", "max_delegations %u", most);
+    if (beat > ap_look_now(look)) ap_look_found(look, AP_CORRUPT, &s->beat, beat, "R5", "a beat in the future");
+    ap_look_date(look, &s->registered, "R5", "registered");
+    swarm_texts(look, s, life);
+    if (key != 0 && AP_SWARM_STATE(life) == AP_SWARM_LIVE) swarm_unique(look, s, life, key);
+}
+
+static void look_swarm(struct ap_look *look)
+{
+    const struct ap_swarm *s = ap_swarm_at(look->seg, look->index);
+    uint64_t life = ap_look_64(look, &s->life);
+    uint32_t state = AP_SWARM_STATE(life), lane = AP_SWARM_LANE(life);
+
+    switch (state) {
+    case AP_SWARM_LIVE:
+        owner(look, &s->life, life, lane, "R1", "its control lane");
+        swarm_fields(look, s, life);
+        break;
+    case AP_SWARM_CLAIMED: owner(look, &s->life, life, lane, "R1", "its registrant"); break;
+    case AP_SWARM_DOWN:
+        swarm_fields(look, s, life);
+        /* fall through */
+    case AP_SWARM_FREE:
+        if (lane != 0) ap_look_found(look, AP_CORRUPT, &s->life, life, "R1", "lane %u in state %u", lane, state);
+        break;
+    default: ap_look_found(look, AP_CORRUPT, &s->life, life, "R1", "state %u", state); break;
+    }
+    ap_look_zero(look, &s->reserved0, sizeof s->reserved0, "R5", "reserved0");
+    ap_look_zero(look, &s->reserved1, sizeof s->reserved1, "R5", "reserved1");
+    ap_look_zero(look, s->reserved2, sizeof s->reserved2, "R5", "reserved2");
+}
+
+/* ---- agents --------------------------------------------------------------------------------------------------- */
+
+static void agent_swarm(struct ap_look *look, const struct ap_agent_record *a, uint64_t queue_life, uint32_t swarm)
+{
+    const struct ap_swarm *s = ap_swarm_at(look->seg, swarm);
+    bool open = AP_QUEUE_STATE(queue_life) == AP_QUEUE_OPEN;
+    uint64_t life;
+
+    if (s == NULL) {
+        if (open || swarm != AP_NO_SWARM)
+            ap_look_found(look, AP_CORRUPT, &a->swarm, queue_life ^ swarm, "R3", "swarm %u is out of range", swarm);
+        return;
+    }
+    life = ap_look_64(look, &s->life);
+    if (!open || AP_SWARM_STATE(life) == AP_SWARM_LIVE) return;
+    /* A worker's lane may be found dead before its queen's lane, and the other way round. */
+    ap_look_found(look, ap_lane_dead(look->seg, AP_QUEUE_LANE(queue_life)) ? AP_REPAIRABLE : AP_CORRUPT, &a->swarm,
+                  queue_life ^ life, "R3", "its queue is OPEN, swarm %u is not LIVE", swarm);
+}
+
+static void look_agent(struct ap_look *look)
+{
+    const struct ap_agent_record *a = ap_agent_at(look->seg, look->index);
+    const struct ap_queue *q = ap_queue_at(look->seg, look->index);
+    uint64_t life = ap_look_64(look, &q->life);
+    uint32_t state = AP_QUEUE_STATE(life), count, swarm;
+    char text[APIARY_CAPABILITY_MAX + 1];
+
+    ap_look_zero(look, a->reserved, sizeof a->reserved, "R5", "reserved");
+    if (state != AP_QUEUE_OPEN && state != AP_QUEUE_CLOSED) return;
+    count = ap_look_32(look, &a->capability_count);
+    swarm = ap_look_32(look, &a->swarm);
+    agent_swarm(look, a, life, swarm);
+    if (ap_look_text(look, a->name, sizeof a->name, "R2", "name", text) == 0) {
+        /* Its registrant died while it filled the record. */
+        if (state == AP_QUEUE_OPEN) ap_look_found(look, AP_CORRUPT, a->name, life, "R2", "no name");
+    } else if (!ap_name_valid(text, APIARY_NAME_MAX)) {
+        ap_look_found(look, AP_CORRUPT, a->name, life, "R2", "\"%s\" is no name", text);
+    }
+    if (count > AP_AGENT_CAPABILITIES) {
+        ap_look_found(look, AP_CORRUPT, &a->capability_count, life ^ count, "R5", "%u capabilities; at most %u", count,
+                      AP_AGENT_CAPABILITIES);
+        count = 0;
+    }
+    for (uint32_t i = 0; i < AP_AGENT_CAPABILITIES; i++) {
+        uint32_t capability = ap_look_16(look, &a->capabilities[i]);
+
+        ap_capability_name(look->seg, capability, text);
+        if (i < count && text[0] == '\0')
+            ap_look_found(look, AP_CORRUPT, &a->capabilities[i], life ^ capability, "R5", "capability %u has no name",
+                          capability);
+    }
+}
+
+/* ---- tickets -------------------------------------------------------------------------------------------------- */
+
+static void look_tickets(struct ap_look *look)
+{
+    const uint32_t *row = ap_at(look->seg, AP_SECTION_TICKETS, look->index);
+    const struct ap_service *service = ap_service_at(look->seg, look->index);
+    uint32_t length = look->seg->geometry.max_concurrent_delegations;
+
+    for (uint32_t i = 0; i < length; i++) {
+        uint32_t ticket = ap_look_32(look, &row[i]), lane = (ticket & 0xffff) - 1;
+
+        if (ticket == 0) continue;
+        if (ticket >> 17 != 0 || (ticket & 0xffff) == 0)
+            ap_look_found(look, AP_CORRUPT, &row[i], ticket, "A1", "ticket %u is %08x", i, ticket);
+        else if (ap_look_64(look, &service->key) == 0)
+            ap_look_found(look, AP_CORRUPT, &row[i], ticket, "A1", "ticket %u of a service that is none", i);
+        else
+            owner(look, &row[i], ticket, lane, "A1", "the owner of a ticket");
+    }
+    ap_look_zero(look, &row[length], look->seg->sections[AP_SECTION_TICKETS].stride - 4ull * length, "A1",
+                 "behind the tickets");
+}
+
+/* ---- all ------------------------------------------------------------------------------------------------------ */
+
+void ap_registry_check(const struct ap_segment *seg, struct ap_report *report)
+{
+    static const struct {
+        const char *name;
+        uint32_t section;
+        ap_look_fn fn;
+    } parts[] = {
+        {"service", AP_SECTION_SERVICES, look_service}, {"ticket", AP_SECTION_TICKETS, look_tickets},
+        {"swarm", AP_SECTION_SWARMS, look_swarm},       {"agent", AP_SECTION_AGENTS, look_agent},
+        {"capability", AP_SECTION_CAPABILITIES, look_capability},
+    };
+
+    for (size_t p = 0; p < sizeof parts / sizeof parts[0]; p++)
+        for (uint64_t i = 0; i < seg->sections[parts[p].section].count; i++)
+            ap_look_at(seg, parts[p].name, i, parts[p].fn, report);
+    ap_registry_task_check(seg, report);
+}

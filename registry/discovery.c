@@ -1,0 +1,126 @@
+/* registry/discovery.c - DiscoveryService: the capability index and apiary_discover. See discovery.h. */
+#include "registry/discovery.h"
+
+#include <string.h>
+
+#include "core/name.h"
+#include "registry/client.h"
+#include "registry/names.h"
+
+static const struct ap_names names = {AP_SECTION_CAPABILITIES, offsetof(struct ap_capability, name),
+                                      APIARY_CAPABILITY_MAX + 1};
+
+int ap_capability_intern(struct ap_segment *seg, const char *name, uint32_t *ret)
+{
+    return ap_capability_valid(name) ? ap_names_intern(seg, &names, name, ret) : APIARY_EINVAL;
+}
+
+int ap_capability_find(const struct ap_segment *seg, const char *name, size_t length)
+{
+    return ap_names_find(seg, &names, name, length);
+}
+
+void ap_capability_name(const struct ap_segment *seg, uint32_t capability, char ret[APIARY_CAPABILITY_MAX + 1])
+{
+    ap_names_copy(seg, &names, capability, ret);
+}
+
+/* ---- provider bits -------------------------------------------------------------------------------------------- */
+
+static uint64_t *bits_at(const struct ap_segment *seg, uint32_t capability, uint32_t queue)
+{
+    struct ap_capability *row = ap_capability_at(seg, capability);
+
+    return row != NULL && queue < seg->geometry.queues ? &row->providers[queue / 64] : NULL;
+}
+
+void ap_capability_offer(struct ap_segment *seg, uint32_t capability, uint32_t queue)
+{
+    uint64_t *bits = bits_at(seg, capability, queue);
+
+    if (bits != NULL) ap_or_acq_rel(bits, UINT64_C(1) << queue % 64); /* DISC-R2 pairs DISC-A2 */
+}
+
+void ap_capability_withdraw(struct ap_segment *seg, uint32_t capability, uint32_t queue)
+{
+    uint64_t *bits = bits_at(seg, capability, queue), bit = UINT64_C(1) << queue % 64;
+
+    if (bits != NULL && (ap_load_relaxed(bits) & bit) != 0) ap_and_acq_rel(bits, ~bit);
+}
+
+void ap_capability_withdraw_all(struct ap_segment *seg, uint32_t queue)
+{
+    uint64_t count = seg->sections[AP_SECTION_CAPABILITIES].count;
+
+    for (uint64_t i = 0; i < count; i++) ap_capability_withdraw(seg, (uint32_t)i, queue);
+}
+
+int ap_capability_offers(const struct ap_segment *seg, uint32_t capability, uint32_t queue)
+{
+    const uint64_t *bits = bits_at(seg, capability, queue);
+
+    return bits != NULL && (ap_load_acquire(bits) >> queue % 64 & 1) != 0; /* DISC-A2 pairs DISC-R2 */
+}
+
+int ap_capability_next(const struct ap_segment *seg, uint32_t capability, uint32_t from)
+{
+    const struct ap_capability *row = ap_capability_at(seg, capability);
+    uint32_t queues = seg->geometry.queues;
+    uint64_t bits;
+
+    if (row == NULL || from >= queues) return -1;
+    bits = ap_load_acquire(&row->providers[from / 64]) & UINT64_MAX << from % 64; /* DISC-A2 pairs DISC-R2 */
+    for (uint32_t word = from / 64;;) {
+        if (bits != 0) {
+            uint32_t queue = word * 64 + (uint32_t)__builtin_ctzll(bits);
+            return queue < queues ? (int)queue : -1;
+        }
+        if (++word * 64 >= queues) return -1;
+        bits = ap_load_acquire(&row->providers[word]); /* DISC-A2 pairs DISC-R2 */
+    }
+}
+
+/* ---- apiary_discover ------------------------------------------------------------------------------------------ */
+
+/* The row of a queue that has the provider bit; false when its record is not (or no longer) to be had. */
+static bool provider_row(const struct ap_segment *seg, uint32_t queue, apiary_provider_t *ret)
+{
+    const struct ap_queue *q = ap_queue_at(seg, queue);
+    const struct ap_agent_record *agent = ap_agent_at(seg, queue);
+    const struct ap_swarm *swarm = ap_swarm_at(seg, ap_load_relaxed(&agent->swarm));
+    uint64_t life = ap_load_acquire(&q->life), swarm_life;
+    const struct ap_member *member;
+
+    if (swarm == NULL || AP_QUEUE_STATE(life) == AP_QUEUE_FREE) return false;
+    swarm_life = ap_load_acquire(&swarm->life); /* REG-A1 pairs REG-R1 */
+    if (AP_SWARM_STATE(swarm_life) != AP_SWARM_LIVE && AP_SWARM_STATE(swarm_life) != AP_SWARM_DOWN) return false;
+    memset(ret, 0, sizeof *ret);
+    ap_service_name(seg, ap_load_relaxed(&swarm->service), ret->service);
+    ap_text_copy(ret->instance, swarm->instance, sizeof ret->instance);
+    ap_text_copy(ret->agent, agent->name, sizeof ret->agent);
+    member = ap_member_at(seg, ap_load_relaxed(&swarm->member));
+    if (member != NULL && AP_SWARM_STATE(swarm_life) == AP_SWARM_LIVE) ret->pid = ap_load_relaxed(&member->pid);
+    ret->in_flight = ap_queue_depth(seg, queue) + ap_load_relaxed(&q->running);
+    ret->alive = AP_QUEUE_STATE(life) == AP_QUEUE_OPEN && ap_lane_alive(seg, AP_QUEUE_LANE(life));
+    if (!ret->alive) ret->in_flight = ap_queue_depth(seg, queue);
+    /* Copied while it belonged to the same registration, or not at all. */
+    return ap_load_acquire(&swarm->life) == swarm_life && AP_QUEUE_EPOCH(ap_load_acquire(&q->life)) == AP_QUEUE_EPOCH(life);
+}
+
+int apiary_discover(apiary_t *a, const char *capability, apiary_provider_t *ret, size_t capacity)
+{
+    apiary_provider_t row;
+    int index, queue, count = 0;
+
+    if (a == NULL || capability == NULL || (ret == NULL && capacity > 0)) return APIARY_EINVAL;
+    if (ap_forked(a->seg)) return APIARY_EFORKED;
+    index = ap_capability_find(a->seg, capability, strnlen(capability, APIARY_CAPABILITY_MAX + 1));
+    if (index < 0) return APIARY_ENOCAP;
+    queue = ap_capability_next(a->seg, (uint32_t)index, 0);
+    for (; queue >= 0; queue = ap_capability_next(a->seg, (uint32_t)index, (uint32_t)queue + 1)) {
+        if (!provider_row(a->seg, (uint32_t)queue, &row)) continue;
+        if ((size_t)count < capacity) ret[count] = row;
+        count++;
+    }
+    return count;
+}

@@ -1,0 +1,59 @@
+/* registry/hooks.c - what a recovery does in the registry. See reap.h for when. */
+#include "registry/admission.h"
+#include "registry/router.h"
+#include "shm/event.h"
+
+/* The queues of a registration that ends. `seen` is the swarm's life: while it has not changed, a queue life that was loaded
+ * before is of that registration, and the close fails if the queue has been opened anew since. */
+static void close_queues(struct ap_segment *seg, uint32_t swarm, uint64_t seen)
+{
+    for (uint32_t q = 0; q < seg->geometry.queues; q++) {
+        uint64_t life = ap_load_acquire(&ap_queue_at(seg, q)->life);
+
+        if (AP_QUEUE_STATE(life) != AP_QUEUE_OPEN || ap_load_relaxed(&ap_agent_at(seg, q)->swarm) != swarm) continue;
+        if (ap_load_acquire(&ap_swarm_at(seg, swarm)->life) != seen) return; /* REG-A1 pairs REG-R1 */
+        ap_queue_close(seg, q, life);
+    }
+}
+
+static void end_swarms(struct ap_segment *seg, uint32_t lane)
+{
+    for (uint32_t i = 0; i < seg->sections[AP_SECTION_SWARMS].count; i++) {
+        struct ap_swarm *s = ap_swarm_at(seg, i);
+        uint64_t life = ap_load_acquire(&s->life); /* REG-A1 pairs REG-R1 */
+        uint32_t state = AP_SWARM_STATE(life), next = AP_SWARM_DOWN;
+
+        if ((state != AP_SWARM_LIVE && state != AP_SWARM_CLAIMED) || AP_SWARM_LANE(life) != lane) continue;
+        if (state == AP_SWARM_LIVE) close_queues(seg, i, life);
+        /* REG-A3 pairs REG-R3: without a key it has no names yet. */
+        if (state == AP_SWARM_CLAIMED && ap_load_acquire(&s->key) == 0) next = AP_SWARM_FREE;
+        ap_store_relaxed(&s->state, APIARY_DOWN);
+        if (!ap_cas(&s->life, &life, AP_SWARM_LIFE(AP_SWARM_EPOCH(life), 0, next))) continue;
+        if (state != AP_SWARM_LIVE) continue;
+        ap_event_log(seg, AP_EVENT_SWARM_DIED, lane, i, lane);
+    }
+}
+
+/* Idempotent, and called by two at once when a registrant finds its dead predecessor in somebody else's hands. Provider bits
+ * stay: see discovery.h. */
+static void closed(void *user, struct ap_segment *seg, uint32_t lane)
+{
+    (void)user;
+    end_swarms(seg, lane);
+    ap_tickets_free(seg, lane);
+}
+
+static uint32_t route(void *user, struct ap_segment *seg, const struct ap_slot *slot)
+{
+    /* Not from the same place for all, so that the tasks of one dead queue do not all go to the same other one. */
+    uint32_t number = (uint32_t)(slot - ap_slot_at(seg, 0)), only = ap_load_relaxed(&slot->only), queue;
+    struct ap_balance balance = {.turn = (ap_load_relaxed(&slot->queue) + number) % seg->geometry.queues, .producers = NULL};
+    uint64_t life;
+
+    (void)user;
+    if (ap_route_in(seg, ap_load_relaxed(&slot->capability), (int)only - 1, &balance, AP_NO_QUEUE, &queue, &life) < 0)
+        return AP_NO_QUEUE;
+    return queue;
+}
+
+const struct ap_reap_hooks ap_registry_hooks = {.user = NULL, .closed = closed, .route = route};

@@ -1,0 +1,100 @@
+/* registry/names.c - insert-only tables of names. See names.h. */
+#include "registry/names.h"
+
+#include <string.h>
+
+#include "core/name.h"
+
+#define WORDS_MAX 8
+
+/* A name as the words that are stored. */
+struct padded {
+    uint64_t key;
+    uint64_t words[WORDS_MAX];
+};
+
+static void pad(const struct ap_names *t, const char *name, size_t length, struct padded *ret)
+{
+    memset(ret->words, 0, t->size);
+    memcpy(ret->words, name, length);
+    ret->key = ap_hash(name, length);
+}
+
+static uint64_t *words_of(const struct ap_names *t, struct ap_names_row *row)
+{
+    return (uint64_t *)(void *)((char *)row + t->offset);
+}
+
+static bool same(const struct ap_names *t, struct ap_names_row *row, const struct padded *name)
+{
+    const uint64_t *words = words_of(t, row);
+
+    for (uint32_t i = 0; i < t->size / 8; i++)
+        if (ap_load_relaxed(&words[i]) != name->words[i]) return false;
+    return true;
+}
+
+static void fill(const struct ap_names *t, struct ap_names_row *row, const struct padded *name)
+{
+    uint64_t *words = words_of(t, row);
+
+    for (uint32_t i = 0; i < t->size / 8; i++) ap_store_relaxed(&words[i], name->words[i]);
+    ap_store_release(&row->ready, 1); /* DISC-R1 pairs DISC-A1 */
+}
+
+static uint64_t first_row(uint64_t key, uint64_t count)
+{
+    return (count & (count - 1)) == 0 ? key & (count - 1) : key % count;
+}
+
+int ap_names_find(const struct ap_segment *seg, const struct ap_names *t, const char *name, size_t length)
+{
+    uint64_t count = seg->sections[t->section].count, at;
+    struct padded p;
+
+    if (length == 0 || length >= t->size || count == 0) return -1;
+    pad(t, name, length, &p);
+    at = first_row(p.key, count);
+    for (uint64_t n = 0; n < count; n++, at = at + 1 < count ? at + 1 : 0) {
+        struct ap_names_row *row = ap_at(seg, t->section, at);
+        uint64_t key = ap_load_relaxed(&row->key);
+
+        if (key == 0) return -1;
+        if (key != p.key || ap_load_acquire(&row->ready) != 1) continue; /* DISC-A1 pairs DISC-R1 */
+        if (same(t, row, &p)) return (int)at;
+    }
+    return -1;
+}
+
+int ap_names_intern(struct ap_segment *seg, const struct ap_names *t, const char *name, uint32_t *ret)
+{
+    uint64_t count = seg->sections[t->section].count, at;
+    struct padded p;
+
+    pad(t, name, strlen(name), &p);
+    if (count == 0) return APIARY_ETABLEFULL;
+    at = first_row(p.key, count);
+    for (uint64_t n = 0; n < count; n++, at = at + 1 < count ? at + 1 : 0) {
+        struct ap_names_row *row = ap_at(seg, t->section, at);
+        uint64_t key = ap_load_relaxed(&row->key);
+
+        if (key == 0 && ap_cas(&row->key, &key, p.key)) key = p.key;
+        if (key != p.key) continue;
+        if (ap_load_acquire(&row->ready) != 1) fill(t, row, &p); /* DISC-A1 pairs DISC-R1 */
+        if (!same(t, row, &p)) continue;
+        *ret = (uint32_t)at;
+        return 0;
+    }
+    return APIARY_ETABLEFULL;
+}
+
+void ap_names_copy(const struct ap_segment *seg, const struct ap_names *t, uint32_t index, char *ret)
+{
+    struct ap_names_row *row = ap_at(seg, t->section, index);
+    uint64_t words[WORDS_MAX] = {0};
+
+    if (row != NULL && ap_load_acquire(&row->ready) == 1) /* DISC-A1 pairs DISC-R1 */
+        for (uint32_t i = 0; i < t->size / 8; i++) words[i] = ap_load_relaxed(&words_of(t, row)[i]);
+    memcpy(ret, words, t->size);
+    ret[t->size - 1] = '\0';
+}

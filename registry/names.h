@@ -1,0 +1,33 @@
+/* registry/names.h - insert-only tables of names in the segment: services, capabilities.
+ *
+ * LAYOUT    open addressing, linear probing; a row begins with key (the name's hash, 0: free) and ready, and holds the name,
+ *           padded with zeros to whole words.
+ * LIFE      key 0 -> hash by CAS, name, ready 0 -> 1; constant afterwards, nothing is ever removed.
+ * ORDERING  DISC-R1 ready store-release pairs DISC-A1 load-acquire: the name.
+ * CRASH     interner dead between key and ready: the next who interns the same name fills it (same key, same bytes). Two who
+ *           fill at once store the same words.
+ */
+#ifndef AP_NAMES_H
+#define AP_NAMES_H
+
+#include "shm/segment.h"
+
+struct ap_names {
+    uint32_t section;
+    uint32_t offset; /* of the name in its row */
+    uint32_t size;   /* of the name, its NUL included; a multiple of 8, at most 64 */
+};
+
+struct ap_names_row {
+    uint64_t key;
+    uint32_t ready;
+};
+
+/* Index of the name, or -1. */
+int ap_names_find(const struct ap_segment *seg, const struct ap_names *table, const char *name, size_t length);
+/* The same, inserted when absent: APIARY_ETABLEFULL. The name has been validated. */
+int ap_names_intern(struct ap_segment *seg, const struct ap_names *table, const char *name, uint32_t *ret);
+/* Copies table->size bytes, always ended; "" when the index is out of range or the row is not ready. */
+void ap_names_copy(const struct ap_segment *seg, const struct ap_names *table, uint32_t index, char *ret);
+
+#endif

@@ -1,0 +1,153 @@
+/* registry/registry.h - the meta registry's records in the segment: services, swarms, agents.
+ *
+ * SCOPE     A service is a name with its bulkhead of tickets; insert-only. A swarm is one registered instance of a service: a
+ *           queen process with its agents. An agent record describes the queue of the same index (shm/queue.h).
+ * LAYOUT    sections "services", "tickets" (one row per service, admission.h), "swarms", "agents" (one per queue),
+ *           "capabilities" (discovery.h), in this order behind those of shm/.
+ * LIFE      swarm.life = epoch << 24 | lane << 8 | state, lane = the queen's control lane.
+ *           FREE -> CLAIMED(lane) CAS -> filled -> LIVE(lane) store-release, published last (REG-R1) -> DOWN by the queen at
+ *           its end or by the reaper. DOWN -> CLAIMED when the same service and instance registers again (it keeps its
+ *           index, and its agents their queues and what is queued there), or when the table is full and nothing is queued
+ *           for it. CLAIMED(dead): never published: FREE or DOWN by the reaper.
+ *           A queue's agent record is written while the queue is CLAIMED; its swarm is AP_NO_SWARM when the DOWN record that
+ *           owned it was given to another.
+ * UNIQUE    Two registrants of one service and instance take the same DOWN record, where one CAS decides, or two FREE ones:
+ *           then each stores its key, fences (REG-F1) and looks at all others. Whoever sees the other yields, so at least one
+ *           does; the one with the lower index tries again.
+ * INVARIANTS R1 a LIVE swarm's lane is LIVE  R2 names end with NUL and are valid  R3 an OPEN queue's agent record names a LIVE
+ *           swarm  R4 at most one LIVE swarm has a given service and instance
+ * ORDERING  REG-R1 swarm.life LIVE store-release pairs REG-A1 load-acquire of readers. REG-R2 a text's bytes store-release pair
+ *           REG-A2 load-acquire: who sees a new byte sees that the record was CLAIMED. REG-R3 key store-release pairs REG-A3
+ *           load-acquire: the names before it.
+ */
+#ifndef AP_REGISTRY_H
+#define AP_REGISTRY_H
+
+#include "shm/check.h"
+#include "shm/reap.h"
+
+enum ap_registry_section {
+    AP_SECTION_SERVICES = AP_SECTION_FIRST_FREE,
+    AP_SECTION_TICKETS,
+    AP_SECTION_SWARMS,
+    AP_SECTION_AGENTS,
+    AP_SECTION_CAPABILITIES,
+    AP_REGISTRY_SECTIONS_END
+};
+
+enum ap_swarm_life { AP_SWARM_FREE, AP_SWARM_CLAIMED, AP_SWARM_LIVE, AP_SWARM_DOWN };
+#define AP_SWARM_LIFE(epoch, lane, state) ((uint64_t)(epoch) << 24 | (uint64_t)(lane) << 8 | (state))
+#define AP_SWARM_STATE(l) ((uint32_t)((l) & 0xff))
+#define AP_SWARM_LANE(l) ((uint32_t)((l) >> 8 & 0xffff))
+#define AP_SWARM_EPOCH(l) ((uint64_t)(l) >> 24)
+
+#define AP_AGENT_CAPABILITIES 16u
+#define AP_NO_SWARM UINT32_MAX
+
+struct ap_service {
+    uint64_t key;  /* hash of the name, claimed once by CAS; 0 free */
+    uint32_t ready; /* 1 when the name is filled */
+    uint32_t reserved0;
+    char name[APIARY_NAME_MAX + 1];
+} AP_ALIGNED;
+
+struct ap_swarm {
+    uint64_t life;
+    uint32_t state; /* enum apiary_state, measured; writer: the queen, reaper */
+    uint32_t mode;  /* enum apiary_mode, the operator's */
+    uint32_t service, member;
+    uint16_t port, reserved0;
+    uint32_t max_delegations;
+    uint64_t registered; /* CLOCK_REALTIME */
+    uint64_t key;        /* hash of service and instance, stored when both are filled in; 0: they are not */
+    uint64_t reserved1;
+
+    uint64_t beat AP_ALIGNED; /* CLOCK_MONOTONIC, about every second; writer: the queen */
+    uint64_t reserved2[7];
+
+    char instance[APIARY_NAME_MAX + 1];
+    char version[APIARY_NAME_MAX + 1];
+    char health_endpoint[128], metrics_endpoint[128];
+    char reason[64]; /* the operator's, for the mode; cleared at registration */
+} AP_ALIGNED;
+
+struct ap_agent_record {
+    uint32_t swarm; /* index; valid when the queue is not FREE */
+    uint32_t capability_count;
+    uint16_t capabilities[AP_AGENT_CAPABILITIES]; /* indexes in "capabilities" */
+    uint64_t reserved[1];
+    char name[APIARY_NAME_MAX + 1];
+} AP_ALIGNED;
+
+static inline struct ap_service *ap_service_at(const struct ap_segment *seg, uint64_t i)
+{
+    return ap_at(seg, AP_SECTION_SERVICES, i);
+}
+static inline struct ap_swarm *ap_swarm_at(const struct ap_segment *seg, uint64_t i)
+{
+    return ap_at(seg, AP_SECTION_SWARMS, i);
+}
+static inline struct ap_agent_record *ap_agent_at(const struct ap_segment *seg, uint64_t i)
+{
+    return ap_at(seg, AP_SECTION_AGENTS, i);
+}
+
+struct ap_registry_options {
+    struct ap_segment_options segment; /* extra sections are filled in by the registry */
+    uint32_t services;                 /* [64] */
+    uint32_t swarms;                   /* [64] */
+    uint32_t capabilities;             /* [1,024], a power of two */
+};
+
+/* Creates the segment with the registry's sections, or APIARY_EEXIST. */
+int ap_registry_create(const struct ap_registry_options *options, char *message, size_t size, struct ap_segment **ret);
+/* Attach and check that the registry's sections are there. */
+int ap_registry_attach(const char *name, bool writable, char *message, size_t size, struct ap_segment **ret);
+int ap_registry_attach_fd(int fd, bool writable, char *message, size_t size, struct ap_segment **ret);
+
+/* For tools that read what attach refuses (ap_segment_salvage): the fingerprint that attach expects; whether the registry's
+ * sections fit the geometry, without which nothing else of registry/ may be called; what is wrong with their table. */
+uint64_t ap_registry_fingerprint(void);
+bool ap_registry_fits(const struct ap_segment *seg);
+void ap_registry_sections_check(const struct ap_segment *seg, struct ap_report *report);
+
+/* Index of a service, inserted when absent: APIARY_ETABLEFULL, APIARY_EINVAL (name). Lock-free. */
+int ap_service_intern(struct ap_segment *seg, const char *name, uint32_t *ret);
+/* -1 when absent. */
+int ap_service_find(const struct ap_segment *seg, const char *name);
+/* Copies the name, always ended; "" when the index is out of range or not ready. */
+void ap_service_name(const struct ap_segment *seg, uint32_t service, char ret[APIARY_NAME_MAX + 1]);
+
+/* Texts of records: at most size - 1 bytes, the rest zeros. The copy stops at what does not print. */
+void ap_text_store(char *to, const char *from, size_t size);
+void ap_text_copy(char *to, const char *from, size_t size);
+
+/* One agent to register: `lane` is its worker's lane, the queue's consumer. */
+struct ap_agent_registration {
+    const char *name;
+    const char *const *capabilities; /* ends with NULL */
+    uint32_t lane;
+    uint32_t queue; /* filled in */
+};
+struct ap_swarm_registration {
+    const char *service, *instance, *version, *health_endpoint, *metrics_endpoint;
+    uint16_t port;
+    uint32_t max_delegations, lane, member;
+    struct ap_agent_registration *agents;
+    size_t agent_count;
+    uint32_t swarm; /* filled in */
+};
+/* All or nothing; capabilities become discoverable last. APIARY_EEXIST, _ETABLEFULL, _EINVAL. By the control lane. */
+int ap_swarm_register(struct ap_segment *seg, struct ap_swarm_registration *r);
+/* No new picks; queues stay open for what is in them. */
+void ap_swarm_withdraw(struct ap_segment *seg, const struct ap_swarm_registration *r);
+/* Queues closed, what is queued is moved to other providers, swarm DOWN. */
+void ap_swarm_deregister(struct ap_segment *seg, uint32_t self, const struct ap_swarm_registration *r);
+
+/* The reaper's view of the registry: closes queues, withdraws swarms, frees tickets, routes by capability. */
+extern const struct ap_reap_hooks ap_registry_hooks;
+
+void ap_registry_check(const struct ap_segment *seg, struct ap_report *report); /* all of registry/ */
+void ap_registry_task_check(const struct ap_segment *seg, struct ap_report *report); /* what task slots say of it; part of that */
+
+#endif

@@ -1,0 +1,47 @@
+/* registry/service.c - services: names with a bulkhead; and the texts of records. See registry.h. */
+#include <string.h>
+
+#include "core/name.h"
+#include "registry/names.h"
+#include "registry/registry.h"
+
+static const struct ap_names names = {AP_SECTION_SERVICES, offsetof(struct ap_service, name), APIARY_NAME_MAX + 1};
+
+int ap_service_intern(struct ap_segment *seg, const char *name, uint32_t *ret)
+{
+    return ap_name_valid(name, APIARY_NAME_MAX) ? ap_names_intern(seg, &names, name, ret) : APIARY_EINVAL;
+}
+
+int ap_service_find(const struct ap_segment *seg, const char *name)
+{
+    return name != NULL ? ap_names_find(seg, &names, name, strnlen(name, APIARY_NAME_MAX + 1)) : -1;
+}
+
+void ap_service_name(const struct ap_segment *seg, uint32_t service, char ret[APIARY_NAME_MAX + 1])
+{
+    ap_names_copy(seg, &names, service, ret);
+}
+
+/* Byte by byte, because observers copy texts while they are being written; they look at the record's life before and after.
+ * Emptied from the end and filled from the front: a writer that dies leaves a part of a text, padded with zeros, and never
+ * a mixture. */
+void ap_text_store(char *to, const char *from, size_t size)
+{
+    size_t n = from != NULL ? strnlen(from, size - 1) : 0;
+
+    for (size_t i = size; i-- > 0;)
+        if (ap_load_relaxed(&to[i]) != '\0') ap_store_release(&to[i], '\0'); /* REG-R2 pairs REG-A2 */
+    for (size_t i = 0; i < n; i++) ap_store_release(&to[i], from[i]); /* REG-R2 pairs REG-A2 */
+}
+
+void ap_text_copy(char *to, const char *from, size_t size)
+{
+    size_t i = 0;
+
+    for (; i + 1 < size; i++) {
+        char c = ap_load_acquire(&from[i]); /* REG-A2 pairs REG-R2 */
+        if (c < ' ' || c > '~') break;
+        to[i] = c;
+    }
+    memset(to + i, 0, size - i);
+}
