@@ -1,0 +1,78 @@
+/* registry/admission.c - the bulkhead. See admission.h. */
+#include "registry/admission.h"
+
+#define BUSY(lane) (1u << 16 | ((lane) + 1))
+#define IDLE(lane) ((lane) + 1)
+
+static uint32_t *row_of(const struct ap_segment *seg, uint32_t service)
+{
+    return ap_at(seg, AP_SECTION_TICKETS, service);
+}
+
+static uint32_t row_length(const struct ap_segment *seg)
+{
+    return seg->geometry.max_concurrent_delegations;
+}
+
+/* Tickets protect no data, so their order needs no partner: each is a claim decided by its own compare-and-swap. */
+static int take(uint32_t *row, uint32_t from, uint32_t limit, uint32_t lane, bool steal)
+{
+    for (uint32_t n = 0, i = from; n < limit; n++, i = i + 1 < limit ? i + 1 : 0) {
+        uint32_t seen = ap_load_relaxed(&row[i]);
+
+        if (steal ? seen >> 16 != 0 : seen != 0 && seen != IDLE(lane)) continue;
+        if (ap_cas(&row[i], &seen, BUSY(lane))) return (int)i;
+    }
+    return -1;
+}
+
+int ap_ticket_take(struct ap_segment *seg, uint32_t service, uint32_t lane, uint32_t limit, struct ap_ticket_hint *hint,
+                   uint16_t *ret)
+{
+    uint32_t *row = row_of(seg, service), from;
+    int at;
+
+    if (row == NULL) return APIARY_EINVAL;
+    if (limit > row_length(seg)) limit = row_length(seg);
+    if (limit == 0) return APIARY_ELIMIT;
+    /* Lanes begin at different lines, and each comes back to the ticket that it used last. */
+    from = (hint->last != 0 ? hint->last - 1 : lane * (AP_LINE / 4)) % limit;
+    at = take(row, from, limit, lane, false);
+    if (at < 0) at = take(row, from, limit, lane, true);
+    if (at < 0) return APIARY_ELIMIT;
+    hint->last = (uint32_t)at + 1;
+    *ret = (uint16_t)(at + 1);
+    return 0;
+}
+
+void ap_ticket_return(struct ap_segment *seg, uint32_t service, uint32_t lane, uint16_t ticket)
+{
+    uint32_t *row = row_of(seg, service), busy = BUSY(lane);
+
+    if (row == NULL || ticket == 0 || ticket > row_length(seg)) return;
+    /* A ticket that is no longer this lane's was freed when its lane closed or was reaped. */
+    ap_cas(&row[ticket - 1], &busy, IDLE(lane));
+}
+
+void ap_tickets_free(struct ap_segment *seg, uint32_t lane)
+{
+    uint64_t services = seg->sections[AP_SECTION_TICKETS].count;
+
+    for (uint64_t s = 0; s < services; s++) {
+        uint32_t *row = row_of(seg, (uint32_t)s);
+
+        for (uint32_t i = 0; i < row_length(seg); i++) {
+            uint32_t seen = ap_load_relaxed(&row[i]);
+            while ((seen & 0xffff) == IDLE(lane) && !ap_cas(&row[i], &seen, 0)) {}
+        }
+    }
+}
+
+uint32_t ap_tickets_busy(const struct ap_segment *seg, uint32_t service)
+{
+    const uint32_t *row = row_of(seg, service);
+    uint32_t busy = 0;
+
+    for (uint32_t i = 0; row != NULL && i < row_length(seg); i++) busy += ap_load_relaxed(&row[i]) >> 16 & 1;
+    return busy;
+}

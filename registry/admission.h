@@ -1,0 +1,29 @@
+/* registry/admission.h - the bulkhead: at most max_concurrent_delegations tasks in flight per calling service.
+ *
+ * LAYOUT    one row of 32-bit tickets per service; a ticket is 0 (free) or busy << 16 | lane + 1.
+ * WHY       A counter would be wrong when a lane dies between counting and owning. A ticket's owner is in the ticket: 0 ->
+ *           busy(lane) by CAS; a lane keeps a ticket it no longer needs as idle(lane) and takes it again by CAS;
+ *           any lane of the service that finds none free takes an idle one from another by CAS. The reaper frees a dead lane's.
+ * PATH      one CAS on a ticket of one's own in the usual case, no line that everybody writes.
+ * A member without a service has no bulkhead; its lanes' slots and inlets bound it.
+ * INVARIANTS A1 a ticket's lane is LIVE  A2 a task's ticket is busy and owned by its slab's lane
+ */
+#ifndef AP_ADMISSION_H
+#define AP_ADMISSION_H
+
+#include "registry/registry.h"
+
+struct ap_ticket_hint {
+    uint32_t last; /* the ticket to try first, its number + 1; 0: none yet */
+};
+/* Ticket number + 1 in *ret, or APIARY_ELIMIT. limit <= the row's length. */
+int ap_ticket_take(struct ap_segment *seg, uint32_t service, uint32_t lane, uint32_t limit, struct ap_ticket_hint *hint,
+                   uint16_t *ret);
+/* busy(lane) -> idle(lane); `lane` is the ticket's owner, whoever calls. */
+void ap_ticket_return(struct ap_segment *seg, uint32_t service, uint32_t lane, uint16_t ticket);
+/* Frees all tickets of a lane, in all services: at its close, and by its reaper. */
+void ap_tickets_free(struct ap_segment *seg, uint32_t lane);
+/* Busy tickets of a service. */
+uint32_t ap_tickets_busy(const struct ap_segment *seg, uint32_t service);
+
+#endif

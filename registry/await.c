@@ -1,0 +1,309 @@
+/* registry/await.c - waiting for results: spin as long as that paid lately, then park on the submitting lane's bell.
+ *
+ * A park lasts 10 ms at first and then doubles to 1 s. Nobody needs the time-outs while all is well: the worker's finish, and
+ * every recovery, ring the bell. After each the waiter looks whether the worker has died unnoticed (then it recovers the lane
+ * itself) and whether the task sits in a queue that was closed (then it moves it).
+ */
+#include <string.h>
+
+#include "registry/client.h"
+#include "shm/bell.h"
+
+#define SPIN_FIRST UINT64_C(20000)
+#define SPIN_MIN UINT64_C(1000)
+#define SPIN_MAX UINT64_C(200000)
+#define SPIN_TURNS 32u /* pauses between two looks at the clock */
+#define PARK_FIRST UINT64_C(10000000)
+#define PARK_MAX UINT64_C(1000000000)
+/* A park that took less would better have been spun through. It is more than one sleep and wake: while both sides park in
+ * turn, each round trip holds two of them, and a bound below that keeps both parking for ever (thousands of parks in a row, where
+ * one gap of some other's making began it). */
+#define PARK_SHORT UINT64_C(200000)
+
+struct waiting {
+    struct apiary *a;
+    struct ap_lane_context *c; /* of the calling thread, NULL: it has none */
+    const apiary_task_t *tasks;
+    size_t n;
+    bool any;       /* await_any: a task that is given up is a result, too */
+    uint64_t until; /* the caller's */
+    uint64_t soonest; /* deadline of one of the tasks */
+    uint64_t park;
+};
+
+/* ---- looking -------------------------------------------------------------------------------------------------- */
+
+/* 1 and the position, 0 none is finished, or an error. A finished task goes before an error of another. */
+static int look(const struct waiting *w, size_t *position, apiary_result_t *ret)
+{
+    int error = 0;
+
+    for (size_t i = 0; i < w->n; i++) {
+        int r = ap_collect(w->a, w->tasks[i], ret);
+        if (r > 0) {
+            *position = i;
+            return 1;
+        }
+        if (r < 0 && error == 0) error = r;
+    }
+    return error;
+}
+
+/* Something is not as it was: cheaper than look. */
+static bool changed(const struct waiting *w)
+{
+    for (size_t i = 0; i < w->n; i++) {
+        const struct ap_slot *slot = ap_slot_at(w->a->seg, w->tasks[i].slot);
+        uint64_t word = slot != NULL ? ap_load_relaxed(&slot->word) : 0;
+
+        if (AP_WORD_STATE(word) != AP_TASK_QUEUED && AP_WORD_STATE(word) != AP_TASK_RUNNING) return true;
+        if (AP_WORD_GENERATION(word) != w->tasks[i].generation) return true;
+    }
+    return false;
+}
+
+static bool spin(const struct waiting *w)
+{
+    const struct ap_ops *ops = w->a->seg->ops;
+    uint64_t limit = w->c != NULL && w->c->spin != 0 ? w->c->spin : SPIN_FIRST, began = 0;
+
+    if (w->a->alone) return false;
+    do {
+        for (uint32_t left = SPIN_TURNS; left > 0; left = left > w->n ? left - (uint32_t)w->n : 0) {
+            if (changed(w)) {
+                limit += limit / 8;
+                if (w->c != NULL) w->c->spin = limit < SPIN_MAX ? limit : SPIN_MAX;
+                return true;
+            }
+            ap_pause();
+        }
+        if (began == 0) began = ops->now();
+    } while (ops->now() - began < limit);
+    limit -= limit / 8;
+    if (w->c != NULL) w->c->spin = limit > SPIN_MIN ? limit : SPIN_MIN;
+    return false;
+}
+
+static void spin_longer(const struct waiting *w)
+{
+    if (w->c != NULL) w->c->spin = w->c->spin * 2 < SPIN_MAX ? w->c->spin * 2 : SPIN_MAX;
+}
+
+/* ---- what may keep it from finishing -------------------------------------------------------------------------- */
+
+static void reap(const struct waiting *w)
+{
+    ap_reap_all(w->a->seg, w->c != NULL ? w->c->lane.index : AP_NO_LANE, &ap_registry_hooks);
+}
+
+/* Its worker is dead, or its queue is closed. */
+static void help(const struct waiting *w, apiary_task_t task)
+{
+    struct ap_balance own = {.turn = 0, .producers = NULL};
+    struct ap_segment *seg = w->a->seg;
+    const struct ap_queue *q;
+    struct ap_slot *slot;
+    uint64_t word, life;
+
+    if (!ap_task_find(w->a, task, &slot, &word)) return;
+    if (AP_WORD_STATE(word) == AP_TASK_RUNNING) {
+        if (!ap_lane_alive(seg, AP_WORD_OWNER(word))) reap(w);
+        return;
+    }
+    if (AP_WORD_STATE(word) != AP_TASK_QUEUED) return;
+    q = ap_queue_at(seg, AP_WORD_OWNER(word));
+    life = q != NULL ? ap_load_acquire(&q->life) : 0;
+    if (AP_QUEUE_STATE(life) == AP_QUEUE_OPEN) {
+        if (ap_lane_alive(seg, AP_QUEUE_LANE(life))) return;
+        reap(w);
+        if (!ap_task_find(w->a, task, &slot, &word)) return;
+    }
+    ap_reroute(seg, w->c != NULL ? &w->c->balance : &own, task.slot, word);
+}
+
+/* At a task's own deadline: 1 it has finished after all, else APIARY_ETIMEDOUT, or APIARY_ESTALE. */
+static int expire(const struct waiting *w, apiary_task_t task, apiary_result_t *ret)
+{
+    struct ap_segment *seg = w->a->seg;
+    struct ap_slot *slot;
+    uint64_t word;
+    int r;
+
+    for (;;) {
+        r = ap_collect(w->a, task, ret);
+        if (r != 0) return r;
+        if (!ap_task_find(w->a, task, &slot, &word)) return APIARY_ESTALE;
+        if (AP_WORD_STATE(word) == AP_TASK_RUNNING)
+            return ap_task_request(seg, task.slot, task.generation, AP_REQUEST_ABANDON) ? APIARY_ETIMEDOUT : APIARY_ESTALE;
+        if (!ap_task_cancel_queued(seg, task.slot, word, AP_TASK_FAILED, APIARY_ETIMEDOUT)) continue;
+        ap_task_free(w->a, task.slot, AP_WORD_WITH(word, AP_TASK_FAILED, (uint32_t)-APIARY_ETIMEDOUT));
+        return APIARY_ETIMEDOUT;
+    }
+}
+
+static uint64_t deadline_of(const struct waiting *w, size_t i)
+{
+    struct ap_slot *slot;
+    uint64_t word;
+
+    return ap_task_find(w->a, w->tasks[i], &slot, &word) ? ap_load_relaxed(&slot->deadline) : UINT64_MAX;
+}
+
+/* Gives up tasks whose deadline has passed. 1 and the position, 0 none has, or an error; sets w->soonest. */
+static int expire_due(struct waiting *w, uint64_t now, size_t *position, apiary_result_t *ret)
+{
+    w->soonest = UINT64_MAX;
+    for (size_t i = 0; i < w->n; i++) {
+        uint64_t deadline = deadline_of(w, i);
+        int r;
+
+        if (deadline > now) {
+            if (deadline < w->soonest) w->soonest = deadline;
+            continue;
+        }
+        r = expire(w, w->tasks[i], ret);
+        *position = i;
+        if (r != APIARY_ETIMEDOUT || !w->any) return r;
+        *ret = (apiary_result_t){.data = NULL, .code = APIARY_ETIMEDOUT, .task = w->tasks[i]};
+        return 1;
+    }
+    return 0;
+}
+
+/* ---- waiting -------------------------------------------------------------------------------------------------- */
+
+/* The bell that the tasks' finishers ring; sets *mixed when they do not all ring the same. */
+static uint32_t *bell_of(const struct waiting *w, bool *mixed)
+{
+    struct ap_lane *lane = NULL;
+
+    *mixed = false;
+    for (size_t i = 0; i < w->n; i++) {
+        struct ap_slot *slot;
+        struct ap_lane *other;
+        uint64_t word;
+
+        if (!ap_task_find(w->a, w->tasks[i], &slot, &word)) continue;
+        other = ap_lane_at(w->a->seg, ap_load_relaxed(&slot->client));
+        if (lane != NULL && other != lane) *mixed = true;
+        lane = other;
+    }
+    return lane != NULL ? &lane->bell : NULL;
+}
+
+/* Sleeps once, unless something is finished or due already. As look, and APIARY_ENOTREADY when the caller's time is up. */
+static int park(struct waiting *w, size_t *position, apiary_result_t *ret)
+{
+    const struct ap_ops *ops = w->a->seg->ops;
+    bool mixed;
+    uint32_t *bell = bell_of(w, &mixed), value = bell != NULL ? ap_bell_raise(bell) : 0;
+    uint64_t now, wake;
+    int r = look(w, position, ret);
+
+    if (r != 0) return r;
+    if (bell == NULL) return APIARY_ECORRUPT;
+    for (size_t i = 0; i < w->n; i++) help(w, w->tasks[i]);
+    now = ops->now();
+    r = expire_due(w, now, position, ret);
+    if (r != 0) return r;
+    if (now >= w->until) return APIARY_ENOTREADY;
+    wake = now + (mixed ? PARK_FIRST : w->park);
+    if (w->until < wake) wake = w->until;
+    if (w->soonest < wake) wake = w->soonest;
+    r = ops->futex_wait(bell, value, wake);
+    if (r == -ETIMEDOUT) w->park = w->park * 2 < PARK_MAX ? w->park * 2 : PARK_MAX;
+    r = look(w, position, ret);
+    if (r > 0 && ops->now() - now < PARK_SHORT) spin_longer(w);
+    return r;
+}
+
+static int wait_for(struct waiting *w, uint64_t timeout, size_t *position, apiary_result_t *ret)
+{
+    int r = look(w, position, ret);
+
+    if (r != 0) return r;
+    w->c = ap_context_here(w->a);
+    w->park = PARK_FIRST;
+    w->until = UINT64_MAX;
+    if (timeout != APIARY_FOREVER) {
+        uint64_t now = w->a->seg->ops->now();
+        w->until = timeout >= UINT64_MAX - now ? UINT64_MAX : now + timeout;
+    }
+    while (r == 0) r = timeout != 0 && spin(w) ? look(w, position, ret) : park(w, position, ret);
+    return r;
+}
+
+/* ---- the public face ------------------------------------------------------------------------------------------ */
+
+int apiary_await(apiary_t *a, apiary_task_t task, uint64_t timeout, apiary_result_t *ret)
+{
+    struct waiting w = {.a = a, .tasks = &task, .n = 1};
+    size_t position;
+    int r = ap_usable(a);
+
+    if (r < 0) return r;
+    if (ret == NULL) return APIARY_EINVAL;
+    r = wait_for(&w, timeout, &position, ret);
+    return r > 0 ? 0 : r;
+}
+
+int apiary_await_any(apiary_t *a, const apiary_task_t *tasks, size_t n, uint64_t timeout, apiary_result_t *ret)
+{
+    struct waiting w = {.a = a, .tasks = tasks, .n = n, .any = true};
+    size_t position = 0;
+    int r = ap_usable(a);
+
+    if (r < 0) return r;
+    if (ret == NULL || tasks == NULL || n == 0 || n > INT32_MAX) return APIARY_EINVAL;
+    r = wait_for(&w, timeout, &position, ret);
+    return r > 0 ? (int)position : r;
+}
+
+int apiary_poll(apiary_t *a, apiary_task_t task, apiary_result_t *ret)
+{
+    struct waiting w = {.a = a, .tasks = &task, .n = 1};
+    size_t position;
+    int r = ap_usable(a);
+
+    if (r < 0) return r;
+    if (ret == NULL) return APIARY_EINVAL;
+    r = ap_collect(a, task, ret);
+    if (r != 0) return r > 0 ? 0 : r;
+    w.c = ap_context_here(a);
+    help(&w, task);
+    r = expire_due(&w, a->seg->ops->now(), &position, ret);
+    return r > 0 ? 0 : r == 0 ? APIARY_ENOTREADY : r;
+}
+
+int ap_call(struct apiary *a, int service, const char *capability, const void *body, size_t body_size, uint64_t timeout,
+            void *result, size_t capacity, size_t *size)
+{
+    const apiary_delegate_options_t options = {.timeout = timeout, .flags = 0};
+    struct ap_lane_context *c;
+    apiary_result_t r;
+    apiary_task_t task;
+    int e = 0;
+
+    if (capability == NULL || (body == NULL && body_size > 0) || (result == NULL && capacity > 0)) return APIARY_EINVAL;
+    c = ap_context(a, &e);
+    if (c == NULL) return e;
+    e = ap_submit(c, service, capability, body, body_size, 0, &options, &task);
+    if (e < 0) return e;
+    /* The task's own deadline comes first, unless somebody has changed it in the segment. */
+    e = apiary_await(a, task, timeout != 0 ? timeout : a->seg->geometry.task_timeout, &r);
+    if (e < 0) {
+        if (e != APIARY_ETIMEDOUT) ap_give_up(a, task);
+        return e == APIARY_ENOTREADY ? APIARY_ETIMEDOUT : e;
+    }
+    if (r.size > 0 && capacity > 0) memcpy(result, r.data, r.size < capacity ? r.size : capacity);
+    if (size != NULL) *size = r.size;
+    e = r.code;
+    apiary_release(a, &r);
+    return e;
+}
+
+int apiary_call(apiary_t *a, const char *capability, const void *body, size_t body_size, uint64_t timeout, void *result,
+                size_t capacity, size_t *size)
+{
+    return ap_call(a, -1, capability, body, body_size, timeout, result, capacity, size);
+}

@@ -1,0 +1,361 @@
+/* registry/client.c - attach, detach, and what each thread of a member has of its own. See client.h.
+ *
+ * A thread that ends with open tasks leaves its lane behind, shared, in the client's list: other threads may await them. The
+ * anchor lane answers for the member and stays until the end. Detach cannot close the lanes of other threads (a robust mutex
+ * is unlocked by its own thread only), and must not unmap under them: the last of them to end does what is left.
+ */
+#include "registry/client.h"
+
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/name.h"
+
+int ap_usable(const struct apiary *a)
+{
+    if (a == NULL) return APIARY_EINVAL;
+    if (__builtin_expect(ap_forked(a->seg), 0)) return APIARY_EFORKED;
+    return a->read_only ? APIARY_EREADONLY : 0;
+}
+
+/* ---- contexts ------------------------------------------------------------------------------------------------- */
+
+static struct ap_lane_context *context_new(struct apiary *a)
+{
+    struct ap_lane_context *c = calloc(1, sizeof *c);
+
+    if (c == NULL) return NULL;
+    c->producers = calloc(a->seg->geometry.queues, sizeof *c->producers);
+    if (c->producers == NULL) {
+        free(c);
+        return NULL;
+    }
+    c->client = a;
+    c->balance.producers = c->producers;
+    c->event_fd = -1;
+    return c;
+}
+
+static void context_free(struct ap_lane_context *c)
+{
+    if (c == NULL) return;
+    free(c->producers);
+    free(c);
+}
+
+static int context_adopt(struct apiary *a, struct ap_lane_context *c)
+{
+    if (pthread_setspecific(a->key, c) != 0) return APIARY_ENOBLOCK;
+    ap_slabs_init(&c->slabs, &c->lane);
+    c->balance.turn = c->lane.index % a->seg->geometry.queues;
+    pthread_mutex_lock(&a->lock);
+    c->next = a->contexts;
+    a->contexts = c;
+    pthread_mutex_unlock(&a->lock);
+    return 0;
+}
+
+static struct ap_lane_context *context_open(struct apiary *a, int *error)
+{
+    struct ap_lane_context *c = context_new(a);
+    int r = c != NULL ? 0 : APIARY_ENOBLOCK;
+
+    ap_shared_tidy(a);
+    if (r == 0) r = ap_lane_open(a->seg, a->member, &c->lane);
+    if (r == APIARY_ENOLANE && ap_reap_all(a->seg, AP_NO_LANE, &ap_registry_hooks) > 0)
+        r = ap_lane_open(a->seg, a->member, &c->lane);
+    if (r == 0) {
+        r = context_adopt(a, c);
+        if (r < 0) ap_lane_close(&c->lane);
+    }
+    if (r == 0) return c;
+    context_free(c);
+    *error = r;
+    return NULL;
+}
+
+struct ap_lane_context *ap_context(struct apiary *a, int *error)
+{
+    struct ap_lane_context *c;
+    int r = ap_usable(a);
+
+    if (r < 0) {
+        *error = r;
+        return NULL;
+    }
+    c = ap_context_here(a);
+    return __builtin_expect(c != NULL, 1) ? c : context_open(a, error);
+}
+
+/* ---- the end of a lane ---------------------------------------------------------------------------------------- */
+
+static void give_back(struct ap_lane_context *c)
+{
+    for (uint32_t q = 0; q < c->client->seg->geometry.queues; q++) ap_producer_close(&c->producers[q]);
+}
+
+/* With the client's lock. Nothing is open any more; what was abandoned stays in its slabs for their next holder. */
+static void context_close(struct ap_lane_context *c)
+{
+    struct apiary *a = c->client;
+
+    for (struct ap_lane_context **at = &a->contexts; *at != NULL; at = &(*at)->next) {
+        if (*at != c) continue;
+        *at = c->next;
+        break;
+    }
+    ap_slabs_release(&c->slabs);
+    ap_tickets_free(a->seg, c->lane.index);
+    if (c == a->anchor) ap_member_close(a->seg, a->member, c->lane.index);
+    if (c->shared) {
+        ap_store_relaxed(&a->shared, a->shared - 1);
+        ap_lane_close_shared(&c->lane);
+    } else {
+        ap_lane_close(&c->lane);
+    }
+    context_free(c);
+}
+
+/* With the client's lock, by the context's own thread. */
+static void context_leave(struct ap_lane_context *c)
+{
+    struct apiary *a = c->client;
+    bool keep = ap_open_tasks(c, a->leaving) > 0 || ap_load_relaxed(&c->loans) > 0;
+
+    give_back(c);
+    if (c == a->anchor || (keep && !a->leaving)) {
+        c->shared = true;
+        ap_store_relaxed(&a->shared, a->shared + 1);
+        ap_lane_share(&c->lane);
+    } else {
+        context_close(c);
+    }
+}
+
+static bool all_shared(const struct apiary *a)
+{
+    for (const struct ap_lane_context *c = a->contexts; c != NULL; c = c->next)
+        if (!c->shared) return false;
+    return true;
+}
+
+/* No thread has a lane of its own any more; the anchor goes last, because it answers for the member. */
+static void handle_free(struct apiary *a)
+{
+    pthread_mutex_lock(&a->lock);
+    for (struct ap_lane_context *c = a->contexts, *next; c != NULL; c = next) {
+        next = c->next;
+        if (c != a->anchor) context_close(c);
+    }
+    if (a->contexts != NULL) context_close(a->anchor);
+    pthread_mutex_unlock(&a->lock);
+    pthread_mutex_destroy(&a->lock);
+    pthread_key_delete(a->key);
+    ap_segment_unmap(a->seg);
+    free(a);
+}
+
+static void thread_ends(void *context)
+{
+    struct ap_lane_context *c = context;
+    struct apiary *a = c->client;
+    bool last;
+
+    if (ap_forked(a->seg)) return; /* a copy of the parent's */
+    ap_shared_tidy(a);
+    pthread_mutex_lock(&a->lock);
+    ap_parker_stop(c);
+    context_leave(c);
+    last = a->leaving && all_shared(a);
+    pthread_mutex_unlock(&a->lock);
+    if (last) handle_free(a);
+}
+
+void ap_shared_tidy(struct apiary *a)
+{
+    if (ap_load_relaxed(&a->shared) == 0) return;
+    pthread_mutex_lock(&a->lock);
+    for (struct ap_lane_context *c = a->contexts, *next; c != NULL; c = next) {
+        next = c->next;
+        if (c->shared && c != a->anchor && ap_open_tasks(c, false) == 0 && ap_load_relaxed(&c->loans) == 0)
+            context_close(c);
+    }
+    pthread_mutex_unlock(&a->lock);
+}
+
+/* ---- attach --------------------------------------------------------------------------------------------------- */
+
+static int refuse(int error, const apiary_attach_options_t *o, const char *what)
+{
+    if (o->message != NULL && o->message_size > 0)
+        snprintf(o->message, o->message_size, "%s%s%s; %s", what, what[0] != '\0' ? ": " : "", apiary_strerror(error),
+                 apiary_advice(error));
+    return error;
+}
+
+/* What others see of a member's name: bytes that print. */
+static void member_name(const char *name, char ret[APIARY_NAME_MAX + 1])
+{
+    size_t n = 0;
+
+    if (name == NULL) name = program_invocation_short_name;
+    for (; name[n] != '\0' && n < APIARY_NAME_MAX; n++) ret[n] = name[n] > ' ' && name[n] <= '~' ? name[n] : '_';
+    ret[n] = '\0';
+}
+
+/* The segment's bound, or a tighter one that the service's swarm was registered with. */
+static uint32_t limit_of(const struct apiary *a)
+{
+    uint32_t limit = a->seg->geometry.max_concurrent_delegations;
+
+    for (uint32_t i = 0; a->service >= 0 && i < a->seg->sections[AP_SECTION_SWARMS].count; i++) {
+        const struct ap_swarm *s = ap_swarm_at(a->seg, i);
+        uint32_t own = ap_load_relaxed(&s->max_delegations);
+
+        if (AP_SWARM_STATE(ap_load_acquire(&s->life)) != AP_SWARM_LIVE) continue; /* REG-A1 pairs REG-R1 */
+        if (ap_load_relaxed(&s->service) == (uint32_t)a->service && own > 0 && own < limit) limit = own;
+    }
+    return limit;
+}
+
+static int member_open(struct apiary *a, const apiary_attach_options_t *o)
+{
+    struct ap_lane_context *c = context_new(a);
+    char name[APIARY_NAME_MAX + 1];
+    int r = c != NULL ? 0 : APIARY_ENOBLOCK;
+
+    member_name(o->name, name);
+    if (r == 0) r = ap_member_open(a->seg, name, o->swarm, a->kind, &c->lane);
+    if (r == APIARY_ENOLANE && ap_reap_all(a->seg, AP_NO_LANE, &ap_registry_hooks) > 0)
+        r = ap_member_open(a->seg, name, o->swarm, a->kind, &c->lane);
+    if (r < 0) {
+        context_free(c);
+        return refuse(r, o, "cannot attach");
+    }
+    a->member = c->lane.member;
+    a->anchor = c;
+    r = context_adopt(a, c);
+    if (r == 0) return 0;
+    ap_member_close(a->seg, a->member, c->lane.index);
+    ap_lane_close(&c->lane);
+    context_free(c);
+    return refuse(r, o, "cannot attach");
+}
+
+static int handle_open(struct apiary *a, const apiary_attach_options_t *o)
+{
+    cpu_set_t set;
+    uint32_t service;
+    int r;
+
+    a->service = -1;
+    if (o->swarm != NULL) {
+        r = ap_service_intern(a->seg, o->swarm, &service);
+        if (r < 0) return refuse(r, o, o->swarm);
+        a->service = (int)service;
+    }
+    a->limit = limit_of(a);
+    a->alone = sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) == 1;
+    if (pthread_key_create(&a->key, thread_ends) != 0) return refuse(APIARY_ENOBLOCK, o, "no thread-specific key");
+    pthread_mutex_init(&a->lock, NULL);
+    r = member_open(a, o);
+    if (r == 0) return 0;
+    pthread_mutex_destroy(&a->lock);
+    pthread_key_delete(a->key);
+    return r;
+}
+
+static int attached(struct ap_segment *seg, const apiary_attach_options_t *o, apiary_t **ret)
+{
+    struct apiary *a = calloc(1, sizeof *a);
+    int r = a != NULL ? 0 : refuse(APIARY_ENOBLOCK, o, "cannot attach");
+
+    if (r == 0) {
+        a->seg = seg;
+        a->kind = o->kind != 0 ? o->kind : APIARY_CLIENT;
+        a->member = UINT32_MAX;
+        a->service = -1;
+        a->read_only = o->read_only != 0;
+        if (!a->read_only) r = handle_open(a, o);
+    }
+    if (r < 0) {
+        free(a);
+        ap_segment_unmap(seg);
+        return r;
+    }
+    *ret = a;
+    return 0;
+}
+
+static const apiary_attach_options_t no_options;
+
+static int options_judge(const apiary_attach_options_t *o, apiary_t **ret)
+{
+    if (ret == NULL || (unsigned)o->kind > APIARY_TOOL) return refuse(APIARY_EINVAL, o, "attach");
+    if (o->swarm != NULL && !ap_name_valid(o->swarm, APIARY_NAME_MAX)) return refuse(APIARY_EINVAL, o, "the swarm's name");
+    return 0;
+}
+
+int apiary_attach(const char *segment, const apiary_attach_options_t *options, apiary_t **ret)
+{
+    const apiary_attach_options_t *o = options != NULL ? options : &no_options;
+    struct ap_segment *seg;
+    int r = options_judge(o, ret);
+
+    if (r < 0) return r;
+    if (segment == NULL) segment = getenv("APIARY_SEGMENT");
+    if (segment == NULL || segment[0] == '\0') segment = APIARY_DEFAULT_SEGMENT;
+    r = ap_registry_attach(segment, !o->read_only, o->message, o->message_size, &seg);
+    return r < 0 ? r : attached(seg, o, ret);
+}
+
+int apiary_attach_fd(int fd, const apiary_attach_options_t *options, apiary_t **ret)
+{
+    const apiary_attach_options_t *o = options != NULL ? options : &no_options;
+    struct ap_segment *seg;
+    int r = options_judge(o, ret);
+
+    if (r < 0) return r;
+    r = ap_registry_attach_fd(fd, !o->read_only, o->message, o->message_size, &seg);
+    return r < 0 ? r : attached(seg, o, ret);
+}
+
+int apiary_segment_fd(const apiary_t *a)
+{
+    if (a == NULL) return APIARY_EINVAL;
+    return ap_forked(a->seg) ? APIARY_EFORKED : a->seg->fd;
+}
+
+int apiary_detach(apiary_t *a)
+{
+    struct ap_lane_context *c;
+    bool last;
+
+    if (a == NULL) return 0;
+    if (ap_forked(a->seg)) return APIARY_EFORKED;
+    if (a->read_only) {
+        ap_segment_unmap(a->seg);
+        free(a);
+        return 0;
+    }
+    pthread_mutex_lock(&a->lock); /* other threads may be ending just now */
+    a->leaving = true;
+    for (c = a->contexts; c != NULL; c = c->next) {
+        ap_parker_stop(c);
+        ap_open_tasks(c, true);
+        if (!c->shared) give_back(c);
+        ap_slabs_release(&c->slabs);
+        ap_tickets_free(a->seg, c->lane.index);
+    }
+    c = ap_context_here(a);
+    if (c != NULL) {
+        pthread_setspecific(a->key, NULL);
+        context_leave(c);
+    }
+    last = all_shared(a);
+    pthread_mutex_unlock(&a->lock);
+    if (last) handle_free(a);
+    return 0;
+}

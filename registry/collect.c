@@ -1,0 +1,245 @@
+/* registry/collect.c - the end of a task as its client sees it: collect, release, give up, cancel, tidy. */
+#include <string.h>
+
+#include "registry/client.h"
+#include "shm/bell.h"
+
+static bool finished(uint64_t word)
+{
+    uint32_t state = AP_WORD_STATE(word);
+    return state == AP_TASK_DONE || state == AP_TASK_FAILED || state == AP_TASK_CANCELLED;
+}
+
+/* Nobody may collect it. */
+static bool abandoned(const struct ap_slot *slot, uint64_t word)
+{
+    uint64_t request = ap_load_relaxed(&slot->request);
+
+    return request >> 8 == AP_WORD_GENERATION(word) && (request & (AP_REQUEST_ABANDON | AP_REQUEST_DETACH)) != 0;
+}
+
+int ap_task_find(const struct apiary *a, apiary_task_t task, struct ap_slot **ret_slot, uint64_t *ret_word)
+{
+    struct ap_slot *slot = ap_slot_at(a->seg, task.slot);
+    const struct ap_slab *slab = ap_slab_at(a->seg, task.slot / AP_SLAB_SLOTS);
+    uint64_t word;
+
+    if (slot == NULL || slab == NULL) return 0;
+    word = ap_load_acquire(&slot->word); /* TASK-A2 pairs TASK-R2 */
+    if (AP_WORD_GENERATION(word) != task.generation || AP_LEASE_EPOCH(ap_load_relaxed(&slab->lease)) != task.epoch) return 0;
+    *ret_slot = slot;
+    *ret_word = word;
+    return 1;
+}
+
+/* ---- tickets -------------------------------------------------------------------------------------------------- */
+
+struct ap_slot_ticket ap_slot_ticket(const struct ap_slot *slot)
+{
+    struct ap_slot_ticket t;
+
+    t.queued = ap_load_relaxed(&slot->queued);
+    t.service_plus_1 = ap_load_relaxed(&slot->caller);
+    t.lane = ap_load_relaxed(&slot->client);
+    t.ticket = ap_load_relaxed(&slot->ticket);
+    return t;
+}
+
+void ap_slot_ticket_return(struct ap_segment *seg, const struct ap_slot_ticket *t)
+{
+    const struct ap_lane *lane = ap_lane_at(seg, t->lane);
+
+    if (t->ticket == 0 || t->service_plus_1 == 0 || lane == NULL) return;
+    if (ap_load_relaxed(&lane->joined) > t->queued) return;
+    ap_ticket_return(seg, t->service_plus_1 - 1, t->lane, t->ticket);
+}
+
+/* ---- results -------------------------------------------------------------------------------------------------- */
+
+/* Whether an agent brought it to this end, so that there is a result. Of other ends the result area means nothing, and may
+ * hold what a dead attempt left. */
+static bool by_agent(uint32_t state, int code)
+{
+    return state == AP_TASK_DONE || (state == AP_TASK_FAILED && code == APIARY_EAGENT);
+}
+
+int ap_collect(struct apiary *a, apiary_task_t task, apiary_result_t *ret)
+{
+    apiary_result_t out = {.data = "", .size = 0};
+    struct ap_slot *slot;
+    uint64_t word;
+    uint32_t state, size = 0;
+
+    if (!ap_task_find(a, task, &slot, &word)) return APIARY_ESTALE;
+    state = AP_WORD_STATE(word);
+    if (state == AP_TASK_QUEUED || state == AP_TASK_RUNNING) return abandoned(slot, word) ? APIARY_ESTALE : 0;
+    if (!finished(word) || abandoned(slot, word)) return APIARY_ESTALE;
+    if (state != AP_TASK_DONE) {
+        out.code = -(int)AP_WORD_OWNER(word);
+        if (out.code == 0) return APIARY_ECORRUPT;
+        out.agent_code = by_agent(state, out.code) ? ap_load_relaxed(&slot->agent_code) : 0;
+    }
+    if (by_agent(state, out.code)) {
+        out.data = ap_task_result(a->seg, slot, &size);
+        if (out.data == NULL) return APIARY_ECORRUPT;
+        out.size = size;
+    }
+    out.attempts = AP_WORD_ATTEMPT(word) + AP_WORD_CRASHES(word) +
+                   (by_agent(state, out.code) || out.code == APIARY_ECRASHED ? 1 : 0);
+    out.task = task;
+    *ret = out;
+    return 1;
+}
+
+/* The releasing lane answers for the slot meanwhile. A thread that can have no lane borrows one of the process, under the
+ * lock, which keeps it open; and so it is done for slots of ended threads, whose lanes close with their last task. */
+int ap_task_free(struct apiary *a, uint32_t index, uint64_t seen)
+{
+    const struct ap_slot *slot = ap_slot_at(a->seg, index);
+    const struct ap_lane_context *c;
+    struct ap_slot_ticket ticket;
+    bool locked;
+    int error, r;
+
+    if (slot == NULL) return 0;
+    c = ap_context(a, &error);
+    if (c == NULL && error < 0 && (error == APIARY_EFORKED || error == APIARY_EREADONLY)) return 0;
+    locked = c == NULL || ap_load_relaxed(&a->shared) != 0;
+    if (locked) pthread_mutex_lock(&a->lock);
+    if (c == NULL) c = a->anchor;
+    ticket = ap_slot_ticket(slot);
+    r = ap_task_release(a->seg, c->lane.index, index, seen);
+    if (r) ap_slot_ticket_return(a->seg, &ticket);
+    if (locked) pthread_mutex_unlock(&a->lock);
+    ap_shared_tidy(a);
+    return r;
+}
+
+int apiary_release(apiary_t *a, apiary_result_t *result)
+{
+    struct ap_slot *slot;
+    uint64_t word;
+    int r = ap_usable(a), has;
+
+    if (r < 0) return r;
+    if (result == NULL) return APIARY_EINVAL;
+    has = result->data != NULL;
+    if (has && (!ap_task_find(a, result->task, &slot, &word) || !finished(word) || abandoned(slot, word) ||
+                !ap_task_free(a, result->task.slot, word)))
+        return APIARY_ESTALE;
+    /* Without data it was given up when its deadline passed (await_any), and there is nothing to free. */
+    memset(result, 0, sizeof *result);
+    return 0;
+}
+
+/* ---- giving up ------------------------------------------------------------------------------------------------ */
+
+void ap_give_up(struct apiary *a, apiary_task_t task)
+{
+    struct ap_slot *slot;
+    uint64_t word;
+
+    while (ap_task_find(a, task, &slot, &word)) {
+        if (AP_WORD_STATE(word) == AP_TASK_QUEUED) {
+            if (!ap_task_cancel_queued(a->seg, task.slot, word, AP_TASK_CANCELLED, APIARY_ECANCELLED)) continue;
+            word = AP_WORD_WITH(word, AP_TASK_CANCELLED, (uint32_t)-APIARY_ECANCELLED);
+        }
+        if (finished(word)) ap_task_free(a, task.slot, word);
+        else if (AP_WORD_STATE(word) == AP_TASK_RUNNING) ap_task_request(a->seg, task.slot, task.generation, AP_REQUEST_ABANDON);
+        return;
+    }
+}
+
+int apiary_cancel(apiary_t *a, apiary_task_t task)
+{
+    struct ap_slot *slot;
+    struct ap_lane *client;
+    uint64_t word;
+    int r = ap_usable(a);
+
+    if (r < 0) return r;
+    while (ap_task_find(a, task, &slot, &word)) {
+        switch (AP_WORD_STATE(word)) {
+        case AP_TASK_QUEUED:
+            client = ap_lane_at(a->seg, ap_load_relaxed(&slot->client));
+            if (!ap_task_cancel_queued(a->seg, task.slot, word, AP_TASK_CANCELLED, APIARY_ECANCELLED)) continue;
+            if (client != NULL) ap_bell_ring(a->seg->ops, &client->bell);
+            return 0;
+        case AP_TASK_RUNNING:
+            return ap_task_request(a->seg, task.slot, task.generation, AP_REQUEST_CANCEL) ? 0 : APIARY_ESTALE;
+        default: return finished(word) && !abandoned(slot, word) ? 0 : APIARY_ESTALE;
+        }
+    }
+    return APIARY_ESTALE;
+}
+
+/* ---- slots that nobody collects ------------------------------------------------------------------------------- */
+
+uint32_t ap_open_tasks(const struct ap_lane_context *c, bool detach)
+{
+    struct ap_segment *seg = c->client->seg;
+    uint32_t open = 0;
+
+    for (uint32_t k = 0; k < c->slabs.count * AP_SLAB_SLOTS; k++) {
+        uint32_t index = c->slabs.held[k / AP_SLAB_SLOTS] * AP_SLAB_SLOTS + k % AP_SLAB_SLOTS;
+        const struct ap_slot *slot = ap_slot_at(seg, index);
+        uint64_t word = ap_load_acquire(&slot->word); /* TASK-A2 pairs TASK-R2 */
+
+        if (AP_WORD_STATE(word) == AP_TASK_FREE || abandoned(slot, word)) continue;
+        open++;
+        if (!detach) continue;
+        ap_task_request(seg, index, AP_WORD_GENERATION(word), AP_REQUEST_DETACH);
+        word = ap_load_acquire(&slot->word); /* TASK-A2 pairs TASK-R2 */
+        if (finished(word)) ap_task_release(seg, c->lane.index, index, word);
+    }
+    return open;
+}
+
+/* Finished and abandoned slots of one slab, of callers of one service (0: of all). */
+static uint32_t tidy_slab(const struct ap_lane_context *c, uint32_t slab, uint32_t service_plus_1)
+{
+    struct ap_segment *seg = c->lane.seg;
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < AP_SLAB_SLOTS; i++) {
+        uint32_t index = slab * AP_SLAB_SLOTS + i;
+        const struct ap_slot *slot = ap_slot_at(seg, index);
+        uint64_t word = ap_load_acquire(&slot->word); /* TASK-A2 pairs TASK-R2 */
+        struct ap_slot_ticket ticket;
+
+        if (!finished(word) || !abandoned(slot, word)) continue;
+        ticket = ap_slot_ticket(slot);
+        if (service_plus_1 != 0 && ticket.service_plus_1 != service_plus_1) continue;
+        if (!ap_task_release(seg, c->lane.index, index, word)) continue;
+        ap_slot_ticket_return(seg, &ticket);
+        n++;
+    }
+    return n;
+}
+
+uint32_t ap_tidy(struct ap_lane_context *c)
+{
+    struct ap_segment *seg = c->lane.seg;
+    uint32_t n = 0, service_plus_1 = (uint32_t)(c->client->service + 1);
+
+    for (uint32_t k = 0; k < c->slabs.count; k++) n += tidy_slab(c, c->slabs.held[k], 0);
+    /* Another lane of the service may be idle, with tickets of tasks that nobody will collect. */
+    for (uint32_t s = 0; n == 0 && service_plus_1 != 0 && s < seg->sections[AP_SECTION_SLABS].count; s++)
+        if (AP_LEASE_LANE(ap_load_relaxed(&ap_slab_at(seg, s)->lease)) != 0) n += tidy_slab(c, s, service_plus_1);
+    return n;
+}
+
+bool ap_overdue(const struct ap_segment *seg, uint32_t lane, uint64_t now)
+{
+    for (uint64_t slab = 0; slab < seg->sections[AP_SECTION_SLABS].count; slab++) {
+        if (AP_LEASE_LANE(ap_load_relaxed(&ap_slab_at(seg, slab)->lease)) != lane + 1) continue;
+        for (uint64_t i = slab * AP_SLAB_SLOTS; i < (slab + 1) * AP_SLAB_SLOTS; i++) {
+            const struct ap_slot *slot = ap_slot_at(seg, i);
+            uint64_t word = ap_load_acquire(&slot->word); /* TASK-A2 pairs TASK-R2 */
+
+            if (AP_WORD_STATE(word) != AP_TASK_QUEUED && AP_WORD_STATE(word) != AP_TASK_RUNNING) continue;
+            if (ap_load_relaxed(&slot->deadline) <= now && !abandoned(slot, word)) return true;
+        }
+    }
+    return false;
+}
