@@ -1,0 +1,299 @@
+/* registry/monitor.c - the monitor's thread. See monitor.h.
+ *
+ * The waiters bit of a robust lock word is what makes the kernel wake anybody at its owner's death. It survives a take-over
+ * from the dead (trylock keeps it) and not a release (unlock stores 0). Therefore whoever releases or finds the role free
+ * wakes all waiters, and each of them sets the bit anew.
+ */
+#include "registry/monitor.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "registry/monitor_wait.h"
+#include "shm/event.h"
+
+#define SWEEP_SPACING UINT64_C(50000000)   /* between two sweeps for deadlines */
+#define CHANGE_SPACING UINT64_C(100000000) /* between two sweeps for comings and goings */
+#define RETRY UINT64_C(10000000)           /* while somebody else is at a dead lane */
+
+enum { WAIT_SELF, WAIT_CHANGED, WAIT_ROLE, WAIT_LANES };
+
+struct ap_monitor {
+    struct ap_segment *seg;
+    uint32_t member;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t started;
+    bool running;
+    int result;
+
+    struct ap_lane_handle lane;
+    struct ap_waits waits;
+    uint64_t *lives; /* per lane: the life that is being watched */
+    uint64_t due, swept;
+    uint32_t changed, refused;
+
+    uint32_t wake AP_ALIGNED; /* futex; raised by stop and nudge */
+    uint32_t stop;
+};
+
+/* ---- the role ------------------------------------------------------------------------------------------------- */
+
+static uint32_t *role_word(const struct ap_monitor *m)
+{
+    return (uint32_t *)ap_robust_word(&m->seg->header->role);
+}
+
+static bool held(uint32_t word)
+{
+    return (word & FUTEX_TID_MASK) != 0 && (word & FUTEX_OWNER_DIED) == 0;
+}
+
+static bool role_take(struct ap_monitor *m)
+{
+    int r = ap_robust_trylock(&m->seg->header->role);
+
+    if (r == -EBUSY) return false;
+    if (r == -EOWNERDEAD) ap_robust_consistent(&m->seg->header->role); /* what it guards is found anew by the first look */
+    m->seg->ops->futex_wake(role_word(m), INT_MAX);
+    return true;
+}
+
+static void role_release(struct ap_monitor *m)
+{
+    ap_robust_unlock(&m->seg->header->role);
+    m->seg->ops->futex_wake(role_word(m), INT_MAX);
+}
+
+static void role_wait(struct ap_monitor *m, uint32_t wake)
+{
+    uint32_t *word = role_word(m), v = ap_load_acquire(word);
+    uint64_t until = UINT64_MAX;
+
+    while (held(v) && (v & FUTEX_WAITERS) == 0)
+        if (ap_cas(word, &v, v | FUTEX_WAITERS)) v |= FUTEX_WAITERS;
+    /* Just released: try at once. Again and again free and yet refused: a corrupt lock, to be left alone for a while. */
+    m->refused = held(v) ? 0 : m->refused + 1;
+    if (!held(v) && m->refused < 4) return;
+    if (!held(v)) until = m->seg->ops->now() + RETRY;
+    ap_waits_word(&m->waits, WAIT_SELF, &m->wake, wake);
+    ap_waits_word(&m->waits, WAIT_ROLE, word, v);
+    ap_waits_sleep(&m->waits, until);
+}
+
+/* ---- the watch ------------------------------------------------------------------------------------------------ */
+
+static bool watch_thread(struct ap_monitor *m, uint32_t lane)
+{
+    const uint32_t *word;
+    uint32_t value;
+
+    if (ap_lane_watch(m->seg, lane, &word, &value) < 0) return false;
+    ap_waits_word(&m->waits, WAIT_LANES + lane, word, value);
+    return true;
+}
+
+/* What is left of a thread that ended; it lives as long as its process. One of another pid namespace cannot be watched: its
+ * process' other lanes can, and their recovery is followed by a look at all. Returns false when the process is gone. */
+static bool watch_shared(struct ap_monitor *m, const struct ap_lane *lane, uint32_t index)
+{
+    pid_t pid = (pid_t)ap_load_relaxed(&lane->pid);
+    int fd = pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0u) : -1;
+    /* Descriptor first, then the question: the answer 0 proves that it is the process meant. */
+    int gone = m->seg->ops->process_gone(pid, ap_load_relaxed(&lane->start_time), ap_load_relaxed(&lane->pid_namespace));
+
+    if (fd >= 0 && gone == 0)
+        ap_waits_process(&m->waits, WAIT_LANES + index, fd);
+    else if (fd >= 0)
+        close(fd);
+    return gone != 1;
+}
+
+/* Returns false when a lane is found dead, or in the hands of somebody who may be dead: look again. */
+static bool watch_lane(struct ap_monitor *m, uint32_t index)
+{
+    const struct ap_lane *lane = ap_lane_at(m->seg, index);
+    uint64_t life = ap_load_acquire(&lane->life); /* LANE-A1 pairs LANE-R1 */
+    uint32_t state = AP_LIFE_STATE(life);
+    bool armed = ap_waits_armed(&m->waits, WAIT_LANES + index);
+
+    if (state != AP_LIFE_LIVE && state != AP_LIFE_DEAD) {
+        if (armed && m->waits.waits[WAIT_LANES + index].pidfd >= 0) ap_waits_cancel(&m->waits, WAIT_LANES + index);
+        m->lives[index] = life;
+        return true;
+    }
+    /* A new life has a lock word without the waiters bit, even if our wait on the word still stands. */
+    if (armed && m->lives[index] == life) return true;
+    m->lives[index] = life;
+    if (state == AP_LIFE_LIVE && ap_load_acquire(&lane->kind) == AP_LANE_SHARED) return watch_shared(m, lane, index);
+    return watch_thread(m, index) || !ap_lane_dead(m->seg, index);
+}
+
+static bool watch_lanes(struct ap_monitor *m)
+{
+    bool sound = true;
+
+    for (uint32_t i = 0; i < m->seg->geometry.lanes; i++)
+        if (i != m->lane.index && !watch_lane(m, i)) sound = false;
+    return sound;
+}
+
+static void sweep(struct ap_monitor *m, bool reaped, bool changed)
+{
+    uint64_t now = m->seg->ops->now(), soonest;
+
+    if (changed && m->swept + CHANGE_SPACING < m->due) m->due = m->swept + CHANGE_SPACING;
+    if (!reaped && now < m->due) return;
+    soonest = ap_sweep(m->seg, m->lane.index, &ap_registry_hooks);
+    m->swept = now;
+    m->due = soonest < now + SWEEP_SPACING ? now + SWEEP_SPACING : soonest;
+}
+
+static void watch(struct ap_monitor *m)
+{
+    struct ap_segment *seg = m->seg;
+    bool sound = true, first = true;
+
+    ap_event_log(seg, AP_EVENT_MONITOR, m->lane.index, m->member, 0);
+    for (;;) {
+        uint32_t wake = ap_load_acquire(&m->wake);                        /* MONITOR-A1 pairs MONITOR-R1 */
+        uint32_t changed = ap_load_acquire(&seg->header->lanes_changed); /* before the look at the lanes */
+        uint64_t until;
+        int reaped;
+
+        if (ap_load_relaxed(&m->stop)) return;
+        reaped = ap_reap_all(seg, m->lane.index, &ap_registry_hooks);
+        sweep(m, reaped > 0, first || changed != m->changed);
+        m->changed = changed;
+        first = false;
+        ap_waits_word(&m->waits, WAIT_SELF, &m->wake, wake);
+        ap_waits_word(&m->waits, WAIT_CHANGED, &seg->header->lanes_changed, changed);
+        until = m->due;
+        if (!watch_lanes(m)) {
+            /* Died since: at once. A second time: somebody else recovers it, whose own death we would see. */
+            uint64_t retry = seg->ops->now() + RETRY;
+            if (sound)
+                until = 0;
+            else if (retry < until)
+                until = retry;
+            sound = false;
+        } else {
+            sound = true;
+        }
+        ap_waits_sleep(&m->waits, until);
+    }
+}
+
+/* ---- the thread ----------------------------------------------------------------------------------------------- */
+
+static int monitor_open(struct ap_monitor *m)
+{
+    int r = ap_lane_open(m->seg, m->member, &m->lane);
+
+    if (r == APIARY_ENOLANE && ap_reap_all(m->seg, AP_NO_LANE, &ap_registry_hooks) > 0)
+        r = ap_lane_open(m->seg, m->member, &m->lane);
+    if (r < 0) return r;
+    r = ap_waits_open(&m->waits, m->seg->ops, WAIT_LANES + m->seg->geometry.lanes);
+    if (r < 0) ap_lane_close(&m->lane);
+    return r;
+}
+
+static void *monitor_main(void *arg)
+{
+    struct ap_monitor *m = arg;
+    int r = monitor_open(m);
+
+    pthread_mutex_lock(&m->lock);
+    m->running = true;
+    m->result = r;
+    pthread_cond_signal(&m->started);
+    pthread_mutex_unlock(&m->lock);
+    if (r < 0) return NULL;
+    for (;;) {
+        uint32_t wake = ap_load_acquire(&m->wake); /* MONITOR-A1 pairs MONITOR-R1 */
+
+        if (ap_load_relaxed(&m->stop)) break;
+        if (role_take(m)) {
+            watch(m);
+            role_release(m);
+        } else {
+            role_wait(m, wake);
+        }
+    }
+    ap_waits_close(&m->waits);
+    ap_lane_close(&m->lane);
+    return NULL;
+}
+
+static int monitor_run(struct ap_monitor *m)
+{
+    sigset_t all, before;
+    int r;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the program's business */
+    r = pthread_create(&m->thread, NULL, monitor_main, m);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (r != 0) return APIARY_ESYS;
+    pthread_setname_np(m->thread, "apiary-monitor");
+    pthread_mutex_lock(&m->lock);
+    while (!m->running) pthread_cond_wait(&m->started, &m->lock);
+    r = m->result;
+    pthread_mutex_unlock(&m->lock);
+    if (r < 0) pthread_join(m->thread, NULL);
+    return r;
+}
+
+static void monitor_free(struct ap_monitor *m)
+{
+    pthread_mutex_destroy(&m->lock);
+    pthread_cond_destroy(&m->started);
+    free(m->lives);
+    free(m);
+}
+
+int ap_monitor_start(struct ap_segment *seg, uint32_t member, struct ap_monitor **ret)
+{
+    struct ap_monitor *m;
+    int r;
+
+    if (!seg->writable) return APIARY_EREADONLY;
+    m = aligned_alloc(AP_LINE, (sizeof *m + AP_LINE - 1) / AP_LINE * AP_LINE);
+    if (m == NULL) return APIARY_ENOBLOCK;
+    *m = (struct ap_monitor){.seg = seg, .member = member};
+    pthread_mutex_init(&m->lock, NULL);
+    pthread_cond_init(&m->started, NULL);
+    m->lives = calloc(seg->geometry.lanes, sizeof *m->lives);
+    r = m->lives != NULL ? monitor_run(m) : APIARY_ENOBLOCK;
+    if (r < 0) {
+        monitor_free(m);
+        return r;
+    }
+    *ret = m;
+    return 0;
+}
+
+static void monitor_wake(struct ap_monitor *m)
+{
+    ap_add_acq_rel(&m->wake, 1); /* MONITOR-R1 pairs MONITOR-A1 */
+    m->seg->ops->futex_wake(&m->wake, INT_MAX);
+}
+
+void ap_monitor_stop(struct ap_monitor *m)
+{
+    if (m == NULL) return;
+    ap_store_relaxed(&m->stop, 1);
+    monitor_wake(m);
+    pthread_join(m->thread, NULL);
+    monitor_free(m);
+}
+
+void ap_monitor_nudge(struct ap_monitor *m)
+{
+    if (m != NULL && !held(ap_load_relaxed(role_word(m)))) monitor_wake(m);
+}
