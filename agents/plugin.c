@@ -1,0 +1,45 @@
+/* agents/plugin.c - agent kinds from shared objects. See kinds.h. */
+#include <dlfcn.h>
+#include <stdio.h>
+
+#include "agents/kinds.h"
+
+static int refuse(char *message, size_t size, const char *path, const char *what)
+{
+    if (message != NULL && size > 0) snprintf(message, size, "plug-in %s: %s", path, what);
+    return APIARY_ECONFIG;
+}
+
+int ap_agent_plugin(const char *path, const apiary_agent_kind_t **ret, char *message, size_t size)
+{
+    const apiary_agent_kind_t *(*entry)(void);
+    const apiary_agent_kind_t *kind;
+    void *object, *symbol;
+    const char *why;
+    char what[160];
+
+    /* All symbols now, so that what is missing shows here and not in the middle of a task. */
+    object = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (object == NULL) {
+        why = dlerror();
+        return refuse(message, size, path, why != NULL ? why : "cannot be loaded");
+    }
+    symbol = dlsym(object, APIARY_AGENT_PLUGIN_SYMBOL);
+    if (symbol == NULL)
+        return refuse(message, size, path,
+                      "lacks the symbol " APIARY_AGENT_PLUGIN_SYMBOL
+                      "; it must define 'const apiary_agent_kind_t *" APIARY_AGENT_PLUGIN_SYMBOL "(void)'");
+    *(void **)&entry = symbol;
+    kind = entry();
+    if (kind == NULL) return refuse(message, size, path, APIARY_AGENT_PLUGIN_SYMBOL " returned NULL");
+    if (kind->abi != APIARY_AGENT_ABI) {
+        snprintf(what, sizeof what, "was built for agent interface %u, this program has %u; build it again", kind->abi,
+                 APIARY_AGENT_ABI);
+        return refuse(message, size, path, what);
+    }
+    if (kind->name == NULL || kind->name[0] == '\0') return refuse(message, size, path, "its kind has no name");
+    if (kind->create == NULL || kind->handle == NULL)
+        return refuse(message, size, path, "its kind lacks create or handle");
+    *ret = kind;
+    return 0;
+}

@@ -1,0 +1,169 @@
+/* agents/worker_job.c - from a reference to a job, and what other threads hand back. See worker.h. */
+#include <stdlib.h>
+
+#include "agents/worker.h"
+
+int ap_worker_jobs_open(struct ap_worker *w)
+{
+    w->job_count = 0;
+    for (size_t i = 0; i < w->agent_count; i++) w->job_count += w->agents[i]->limit;
+    w->jobs = calloc(w->job_count + 1, sizeof *w->jobs);
+    if (w->jobs == NULL) return APIARY_ENOBLOCK;
+    for (uint32_t i = 0; i < w->job_count; i++) {
+        w->jobs[i].next = w->spare;
+        w->spare = &w->jobs[i];
+    }
+    return 0;
+}
+
+/* In lane->hand[] before the claim, so that there is no instant in which the task is ours and not there. */
+static int hand_take(struct ap_worker *w, uint64_t ref)
+{
+    int hand = __builtin_ffs((int)~w->hands) - 1;
+
+    if (hand < 0 || hand >= (int)AP_HANDS) return -1;
+    w->hands |= 1u << hand;
+    ap_store_relaxed(&w->context->lane.lane->hand[hand], ref); /* ordered by the claim */
+    return hand;
+}
+
+static void hand_clear(struct ap_worker *w, int hand)
+{
+    if (hand < 0) return;
+    ap_store_relaxed(&w->context->lane.lane->hand[hand], 0);
+    w->hands &= ~(1u << hand);
+}
+
+static void job_fill(struct ap_worker *w, struct apiary_job *job, struct apiary_agent *agent, uint32_t index, uint64_t token,
+                     int hand)
+{
+    struct ap_slot *slot = ap_slot_at(w->seg, index);
+    struct apiary_job *next = w->in_hand;
+
+    job->agent = agent;
+    job->slot = index;
+    job->token = token;
+    job->hand = hand;
+    job->data = ap_task_body(w->seg, slot, &job->size);
+    if (job->data == NULL) job->size = 0;
+    job->capability = ap_load_relaxed(&slot->capability);
+    job->caller = ap_load_relaxed(&slot->caller);
+    job->deadline = ap_load_relaxed(&slot->deadline);
+    job->alone = AP_WORD_CRASHES(token) > 0 && w->in_hand_count == 0;
+    job->over = false;
+    job->started = w->now;
+    job->user = NULL;
+    job->reserved = 0;
+    job->capability_name[0] = job->caller_name[0] = '\0';
+    ap_store_relaxed(&slot->started, w->now);
+    job->prev = NULL;
+    job->next = next;
+    if (next != NULL) next->prev = job;
+    w->in_hand = job;
+    w->in_hand_count++;
+    if (job->alone) w->solo_running = true;
+    agent->in_hand++;
+    agent->started++;
+    agent->unpublished++;
+}
+
+static bool cancelled(const struct ap_worker *w, const struct apiary_job *job)
+{
+    uint64_t request = ap_load_acquire(&ap_slot_at(w->seg, job->slot)->request);
+
+    return request >> 8 == AP_WORD_GENERATION(job->token) && (request & AP_REQUEST_CANCEL) != 0;
+}
+
+/* A task that has crashed a worker before runs when nothing else can crash with it. Returns whether it has to wait. One that
+ * this worker has itself delegated does not: it would wait for the one that waits for it. */
+static bool must_wait(struct ap_worker *w, struct apiary_agent *agent, uint64_t ref)
+{
+    const struct ap_slot *slot = ap_slot_at(w->seg, AP_REF_SLOT(ref));
+    uint64_t word = ap_load_acquire(&slot->word); /* TASK-A1 pairs TASK-R1 */
+
+    if (w->in_hand_count == 0 || AP_WORD_CRASHES(word) == 0 || AP_WORD_STATE(word) != AP_TASK_QUEUED) return false;
+    if (AP_WORD_GENERATION(word) != AP_REF_GENERATION(ref)) return false;
+    if (ap_load_relaxed(&slot->client) == w->context->lane.index) return false;
+    w->solo = agent;
+    w->solo_ref = ref;
+    return true;
+}
+
+/* A queue's index can pass to another agent between a client's choice and its submit. Withdrawn capabilities still count: what
+ * was queued before a drain is done. */
+static bool offered(const struct ap_worker *w, const struct apiary_agent *agent, const struct apiary_job *job)
+{
+    const struct ap_agent_record *record = ap_agent_at(w->seg, agent->queue);
+    uint32_t count = ap_load_relaxed(&record->capability_count);
+
+    for (uint32_t i = 0; i < count && i < AP_AGENT_CAPABILITIES; i++)
+        if (ap_load_relaxed(&record->capabilities[i]) == job->capability) return true;
+    return false;
+}
+
+void ap_worker_start_task(struct ap_worker *w, struct apiary_agent *agent, uint64_t ref)
+{
+    struct apiary_job *job = w->spare;
+    uint64_t token;
+    int hand;
+
+    if (job == NULL || ap_slot_at(w->seg, AP_REF_SLOT(ref)) == NULL || must_wait(w, agent, ref)) return;
+    hand = hand_take(w, ref);
+    if (!ap_task_claim(w->seg, w->context->lane.index, agent->queue, ref, &token)) {
+        hand_clear(w, hand);
+        return;
+    }
+    w->spare = job->next;
+    job_fill(w, job, agent, AP_REF_SLOT(ref), token, hand);
+    if (job->data == NULL) {
+        ap_job_finish(job, APIARY_ECORRUPT, 0, NULL, 0);
+    } else if (!offered(w, agent, job)) {
+        ap_job_finish(job, APIARY_ENOPROVIDER, 0, NULL, 0);
+    } else if (job->deadline <= w->now) {
+        ap_job_finish(job, APIARY_ETIMEDOUT, 0, NULL, 0);
+    } else if (cancelled(w, job)) {
+        ap_job_finish(job, APIARY_ECANCELLED, 0, NULL, 0);
+    } else {
+        /* Routers see at once that this worker has something in hand, however long it takes. */
+        if (agent->in_hand > agent->shown) {
+            agent->shown = agent->in_hand;
+            ap_store_relaxed(&agent->consumer.queue->running, agent->shown);
+        }
+        agent->kind->handle(agent->state, job);
+    }
+}
+
+void ap_worker_publish(struct apiary_agent *agent)
+{
+    struct ap_queue *q = agent->consumer.queue;
+
+    ap_store_relaxed(&q->started, agent->started);
+    ap_store_relaxed(&q->finished, agent->finished);
+    ap_store_relaxed(&q->failed, agent->failed);
+    ap_store_relaxed(&q->run_time, agent->run_time);
+    ap_queue_publish(&agent->consumer, agent->in_hand);
+    agent->shown = agent->in_hand;
+    agent->unpublished = 0;
+}
+
+int ap_worker_take_handed(struct ap_worker *w)
+{
+    struct apiary_job *job, *reversed = NULL;
+    int n = 0;
+
+    if (ap_load_relaxed(&w->handed) == NULL) return 0;
+    job = ap_exchange_acq_rel(&w->handed, NULL); /* HANDED-A1 pairs HANDED-R1 */
+    while (job != NULL) { /* last in, first out, of a stack: the order of coming is the other way round */
+        struct apiary_job *next = job->handed_next;
+        job->handed_next = reversed;
+        reversed = job;
+        job = next;
+    }
+    while (reversed != NULL) {
+        job = reversed;
+        reversed = job->handed_next;
+        ap_job_finish_handed(job);
+        n++;
+    }
+    return n;
+}
