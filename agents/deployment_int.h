@@ -1,0 +1,24 @@
+/* agents/deployment_int.h - between deployment.c and deployment_agents.c. */
+#ifndef AP_DEPLOYMENT_INT_H
+#define AP_DEPLOYMENT_INT_H
+
+#include "agents/deployment.h"
+
+#define AP_NAME_RULE "expected a letter, then letters, digits, '_', '.', '-', all lower case, at most 47"
+#define AP_CAPABILITY_RULE \
+    "expected a letter, then letters, digits, '_', '.', '-', all lower case, and perhaps @major (1 to 65535), at " \
+    "most 63 in all"
+
+struct ap_loader {
+    struct ap_deployment *d;
+    const apiary_agent_kind_t *const *kinds; /* NULL: not checked */
+    struct ap_config_error *error;
+    const char *folder; /* absolute; "" is the root */
+};
+
+/* `path` as it is meant from the configuration's folder; NULL: no memory. */
+char *ap_deployment_path(struct ap_loader *l, const char *path);
+int ap_deployment_read_agents(struct ap_loader *l, struct ap_deployment_swarm *s);
+int ap_deployment_read_checks(struct ap_loader *l, struct ap_deployment_swarm *s);
+
+#endif
