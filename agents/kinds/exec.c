@@ -1,0 +1,493 @@
+/* agents/kinds/exec.c - kind "exec": runs one program per task. The request is its standard input, its standard output is
+ * the result; the command is a list and no shell ever sees it.
+ *
+ * The environment is PATH, LC_ALL=C and the configured `env`, which goes before these; nothing is inherited. The task ends
+ * when the program does: whatever it left running in its process group is killed, and what others still hold of its pipes is
+ * not waited for. A program that does not read its input is no failure. Failures carry the shell's numbers: its own exit
+ * status, 128 + signal, 124 after a timeout, 125 for too much output, 126/127 when it could not be run, 130 when cancelled.
+ * Everything runs in the worker's loop: pipes and pidfd are watched, nothing blocks, no thread is made.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agents/kinds/child.h"
+#include "agents/kinds/support.h"
+#include "agents/kinds/table.h"
+
+enum { TAIL = 2048, READ_AT_ONCE = 256 * 1024, FIRST_LOOK = 20, LAST_LOOK = 500 /* ms */ };
+enum { CODE_TIMEOUT = 124, CODE_OUTPUT = 125, CODE_CANNOT_RUN = 126, CODE_NO_PROGRAM = 127, CODE_CANCELLED = 130 };
+enum why { RUNNING, TIMEOUT, CANCELLED, TOO_MUCH, NO_MEMORY };
+
+struct program {
+    apiary_agent_t *agent;
+    struct ap_child_plan plan;
+    uint64_t timeout;
+    size_t max_output;
+    int expect_exit;
+    unsigned concurrency, running;
+    struct run *first, **last; /* waiting for their turn */
+    struct run *alive;         /* those with a process */
+};
+
+struct run {
+    struct program *program;
+    apiary_job_t *job;
+    struct run *next, **link; /* waiting, or alive; link only there */
+    struct ap_child child;
+    apiary_watch_t *in, *out, *err, *end, *timer;
+    const char *request; /* in the segment, until the job is finished */
+    size_t request_size, written;
+    struct ap_bytes output;
+    char tail[TAIL]; /* of standard error, a ring */
+    size_t err_size;
+    uint64_t deadline, look;
+    enum why why;
+};
+
+/* ---- create ------------------------------------------------------------------------------------------------------ */
+
+static const char default_path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+static bool is_program(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
+}
+
+/* The absolute path of a program, on the agent's heap; NULL (and a log line) when there is none. */
+static char *find_program(apiary_agent_t *agent, const char *name)
+{
+    char candidate[PATH_MAX];
+    if (name[0] == '/') {
+        if (is_program(name)) return ap_copy_text(agent, name);
+        apiary_agent_log(agent, 3, "exec: %s is not an executable file", name);
+        return NULL;
+    }
+    if (name[0] == '\0' || strchr(name, '/')) {
+        apiary_agent_log(agent, 3, "exec: command \"%s\": give an absolute path, or a name to be found in PATH", name);
+        return NULL;
+    }
+    const char *path = getenv("PATH");
+    if (!path) path = default_path + strlen("PATH=");
+    for (const char *part = path; *part;) {
+        size_t length = strcspn(part, ":");
+        int n = snprintf(candidate, sizeof candidate, "%.*s/%s", (int)length, part, name);
+        /* Relative folders in PATH would make the program depend on where the queen was started. */
+        if (part[0] == '/' && n > 0 && (size_t)n < sizeof candidate && is_program(candidate))
+            return ap_copy_text(agent, candidate);
+        part += length + (part[length] == ':');
+    }
+    apiary_agent_log(agent, 3, "exec: the program \"%s\" is not found in PATH (%s)", name, path);
+    return NULL;
+}
+
+static void free_list(apiary_agent_t *agent, char **list)
+{
+    for (char **item = list; item && *item; item++)
+        apiary_agent_free(agent, *item);
+    apiary_agent_free(agent, list);
+}
+
+/* A copy of `count` texts, ending with NULL; one block for the pointers, one per text. NULL: no memory for all of it. */
+static char **copy_list(apiary_agent_t *agent, const char *const *items, size_t count)
+{
+    char **copy = apiary_agent_alloc(agent, (count + 1) * sizeof *copy);
+    for (size_t i = 0; copy && i < count; i++)
+        if (!(copy[i] = ap_copy_text(agent, items[i]))) {
+            free_list(agent, copy);
+            return NULL;
+        }
+    if (copy) copy[count] = NULL;
+    return copy;
+}
+
+static bool same_name(const char *line, const char *other)
+{
+    size_t length = strcspn(line, "=");
+    return strncmp(line, other, length + 1) == 0;
+}
+
+/* The built-in lines, then the configured ones; of several for one name the last, as programs differ in which they take. */
+static char **copy_environment(apiary_agent_t *agent, const char *const *env, size_t count)
+{
+    const char **lines = apiary_agent_alloc(agent, (2 + count) * sizeof *lines);
+    size_t kept = 0;
+    if (!lines) return NULL;
+    for (size_t i = 0; i < 2 + count; i++) {
+        const char *line = i == 0 ? default_path : i == 1 ? "LC_ALL=C" : env[i - 2];
+        size_t later = i < 2 ? 0 : i - 1;
+        while (later < count && !same_name(line, env[later]))
+            later++;
+        if (later >= count) lines[kept++] = line;
+    }
+    char **copy = copy_list(agent, lines, kept);
+    apiary_agent_free(agent, lines);
+    return copy;
+}
+
+static void free_program(struct program *p)
+{
+    apiary_agent_free(p->agent, (void *)p->plan.path);
+    free_list(p->agent, p->plan.arguments);
+    free_list(p->agent, p->plan.environment);
+    apiary_agent_free(p->agent, p);
+}
+
+static int configure(struct program *p)
+{
+    apiary_agent_t *agent = p->agent;
+    const char *const *command = NULL, *const *env = NULL;
+    size_t words = apiary_agent_list(agent, "command", &command), lines = apiary_agent_list(agent, "env", &env);
+    struct stat st;
+    if (words == 0) {
+        apiary_agent_log(agent, 3, "exec: command is an empty list");
+        return APIARY_ECONFIG;
+    }
+    for (size_t i = lines; i-- > 0;)
+        if (env[i][0] == '=' || !strchr(env[i], '=')) {
+            apiary_agent_log(agent, 3, "exec: env: \"%s\" is not NAME=VALUE", env[i]);
+            return APIARY_ECONFIG;
+        }
+    p->plan.directory = apiary_agent_text(agent, "directory", NULL);
+    if (p->plan.directory && (stat(p->plan.directory, &st) < 0 || !S_ISDIR(st.st_mode))) {
+        apiary_agent_log(agent, 3, "exec: directory %s does not exist", p->plan.directory);
+        return APIARY_ECONFIG;
+    }
+    if (!(p->plan.path = find_program(agent, command[0]))) return APIARY_ECONFIG;
+    p->plan.arguments = copy_list(agent, command, words);
+    p->plan.environment = copy_environment(agent, env, lines);
+    return p->plan.arguments && p->plan.environment ? 0 : APIARY_ENOBLOCK;
+}
+
+static int create(apiary_agent_t *agent, void **state)
+{
+    struct program *p = apiary_agent_alloc(agent, sizeof *p);
+    if (!p) return APIARY_ENOBLOCK;
+    int64_t concurrency = apiary_agent_number(agent, "concurrency", 4);
+    *p = (struct program){.agent = agent};
+    p->timeout = (uint64_t)apiary_agent_number(agent, "timeout", 60LL * 1000 * 1000 * 1000);
+    p->plan.memory = (size_t)apiary_agent_number(agent, "memory", 0);
+    p->max_output = (size_t)apiary_agent_number(agent, "max_output", 1024 * 1024);
+    p->expect_exit = (int)apiary_agent_number(agent, "expect_exit", 0);
+    p->concurrency = concurrency < 1 ? 1 : (unsigned)concurrency;
+    p->last = &p->first;
+    int error = configure(p);
+    if (error < 0) {
+        free_program(p);
+        return error;
+    }
+    *state = p;
+    return 0;
+}
+
+/* ---- the end of a run -------------------------------------------------------------------------------------------- */
+
+static void start_next(struct program *p);
+
+static void close_watch(apiary_watch_t **watch)
+{
+    if (*watch) apiary_watch_close(*watch);
+    *watch = NULL;
+}
+
+static void close_end(apiary_watch_t **watch, int *fd)
+{
+    close_watch(watch);
+    if (*fd >= 0) close(*fd);
+    *fd = -1;
+}
+
+/* The tail of standard error as one printable text, " (standard error: ...)" or "". */
+static void error_text(const struct run *run, char *ret, size_t capacity)
+{
+    size_t size = run->err_size < TAIL ? run->err_size : TAIL, at = run->err_size - size, used;
+    while (size > 0 && strchr(" \n\t\r", run->tail[(at + size - 1) % TAIL]))
+        size--;
+    ret[0] = '\0';
+    if (size == 0) return;
+    used = (size_t)snprintf(ret, capacity, " (standard error: %s", run->err_size > TAIL ? "..." : "");
+    for (size_t i = 0; i < size && used + 2 < capacity; i++) {
+        unsigned char c = (unsigned char)run->tail[(at + i) % TAIL];
+        ret[used++] = c == '\n' || c == '\t' || (c >= 32 && c != 127) ? (char)c : '?';
+    }
+    ret[used++] = ')';
+    ret[used] = '\0';
+}
+
+static void report(struct run *run, const struct ap_child_end *end)
+{
+    struct program *p = run->program;
+    const char *path = p->plan.path;
+    char text[TAIL + 64];
+    error_text(run, text, sizeof text);
+    if (run->why == TIMEOUT)
+        apiary_job_fail(run->job, CODE_TIMEOUT, "%s: did not end in time and was killed%s", path, text);
+    else if (run->why == CANCELLED)
+        apiary_job_fail(run->job, CODE_CANCELLED, "%s: the task was cancelled; killed", path);
+    else if (run->why == TOO_MUCH)
+        apiary_job_fail(run->job, CODE_OUTPUT, "%s: wrote more than max_output (%zu bytes) and was killed", path,
+                        p->max_output);
+    else if (run->why == NO_MEMORY)
+        apiary_job_fail(run->job, CODE_CANNOT_RUN, "%s: no memory for its output; killed", path);
+    else if (end->refused)
+        apiary_job_fail(run->job, end->refused == ENOENT ? CODE_NO_PROGRAM : CODE_CANNOT_RUN, "%s: cannot run: %s: %s",
+                        path, end->step, strerror(end->refused));
+    else if (!end->exited)
+        apiary_job_fail(run->job, (uint32_t)(128 + end->status), "%s: killed by signal %d (%s)%s", path, end->status,
+                        sigdescr_np(end->status) ? sigdescr_np(end->status) : "unknown", text);
+    else if (end->status != p->expect_exit)
+        apiary_job_fail(run->job, end->status ? (uint32_t)end->status : 1, "%s: exit status %d, expected %d%s", path,
+                        end->status, p->expect_exit, text);
+    else
+        apiary_job_reply(run->job, run->output.data ? run->output.data : "", run->output.size);
+}
+
+static void free_run(struct run *run)
+{
+    ap_bytes_free(&run->output);
+    apiary_agent_free(run->program->agent, run);
+}
+
+static void collect(struct run *run, struct ap_child_end *end)
+{
+    apiary_watch_t **watches[] = {&run->in, &run->out, &run->err, &run->end, &run->timer};
+    for (size_t i = 0; i < sizeof watches / sizeof *watches; i++)
+        close_watch(watches[i]);
+    ap_child_collect(&run->child, end);
+    *run->link = run->next;
+    if (run->next) run->next->link = run->link;
+    run->program->running--;
+}
+
+static void finish(struct run *run)
+{
+    struct program *p = run->program;
+    struct ap_child_end end;
+    collect(run, &end);
+    report(run, &end);
+    free_run(run);
+    start_next(p);
+}
+
+static void stop(struct run *run, enum why why)
+{
+    if (run->why != RUNNING) return;
+    run->why = why;
+    ap_child_kill(&run->child); /* its pidfd becomes readable: finish */
+}
+
+/* ---- the pipes --------------------------------------------------------------------------------------------------- */
+
+static void feed(void *user, uint32_t events)
+{
+    struct run *run = user;
+    (void)events;
+    while (run->written < run->request_size) {
+        ssize_t n = ap_child_write(run->child.in, run->request + run->written, run->request_size - run->written);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0 && errno == EAGAIN) return;
+        if (n <= 0) break; /* EPIPE: it does not want to read more, which is its right */
+        run->written += (size_t)n;
+    }
+    close_end(&run->in, &run->child.in);
+}
+
+/* Reads what is there, at most `most` bytes, so that one loud program does not hold up the worker. */
+static void take_output(struct run *run, size_t most)
+{
+    for (size_t got = 0; got < most && run->why == RUNNING;) {
+        size_t limit = run->program->max_output;
+        if (!ap_bytes_reserve(&run->output, 4096)) {
+            stop(run, NO_MEMORY);
+            return;
+        }
+        size_t room = run->output.capacity - run->output.size;
+        ssize_t n = read(run->child.out, run->output.data + run->output.size, room);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0 && errno == EAGAIN) return;
+        if (n <= 0) {
+            close_end(&run->out, &run->child.out);
+            return;
+        }
+        run->output.size += (size_t)n;
+        got += (size_t)n;
+        if (run->output.size > limit) stop(run, TOO_MUCH);
+    }
+}
+
+static void take_errors(struct run *run, size_t most)
+{
+    char chunk[4096];
+    for (size_t got = 0; got < most;) {
+        ssize_t n = read(run->child.err, chunk, sizeof chunk);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0 && errno == EAGAIN) return;
+        if (n <= 0) {
+            close_end(&run->err, &run->child.err);
+            return;
+        }
+        for (ssize_t i = 0; i < n; i++)
+            run->tail[run->err_size++ % TAIL] = chunk[i];
+        got += (size_t)n;
+    }
+}
+
+static void on_output(void *user, uint32_t events)
+{
+    struct run *run = user;
+    (void)events;
+    if (run->why != RUNNING) /* killed: its last words are not wanted, and would keep this watch firing */
+        close_end(&run->out, &run->child.out);
+    else
+        take_output(run, READ_AT_ONCE);
+}
+
+static void on_errors(void *user, uint32_t events)
+{
+    (void)events;
+    take_errors(user, READ_AT_ONCE);
+}
+
+static void on_end(void *user, uint32_t events)
+{
+    struct run *run = user;
+    (void)events;
+    if (run->child.out >= 0) /* what it wrote before it ended is all in the pipe, which may hold up to 1 MiB */
+        take_output(run, run->program->max_output + 1);
+    if (run->child.err >= 0) take_errors(run, READ_AT_ONCE * 4);
+    finish(run);
+}
+
+static void on_look(void *user, uint32_t events)
+{
+    struct run *run = user;
+    uint64_t now = ap_now();
+    (void)events;
+    close_watch(&run->timer);
+    if (apiary_job_cancelled(run->job))
+        stop(run, CANCELLED);
+    else if (now >= run->deadline)
+        stop(run, TIMEOUT);
+    if (run->why != RUNNING) return;
+    uint64_t after = run->deadline - now < run->look ? run->deadline - now : run->look;
+    if (run->look < LAST_LOOK * 1000000ull) run->look *= 2;
+    if (apiary_watch_timer(run->program->agent, after, on_look, run, &run->timer) < 0)
+        stop(run, NO_MEMORY); /* never run what cannot be stopped */
+}
+
+/* ---- the start of a run ------------------------------------------------------------------------------------------ */
+
+static int watch_all(struct run *run)
+{
+    apiary_agent_t *agent = run->program->agent;
+    int error = apiary_watch_fd(agent, run->child.pidfd, POLLIN, on_end, run, &run->end);
+    if (error == 0) error = apiary_watch_fd(agent, run->child.out, POLLIN, on_output, run, &run->out);
+    if (error == 0) error = apiary_watch_fd(agent, run->child.err, POLLIN, on_errors, run, &run->err);
+    if (error == 0 && run->child.in >= 0) error = apiary_watch_fd(agent, run->child.in, POLLOUT, feed, run, &run->in);
+    return error;
+}
+
+/* The run has its turn; it is finished here when it cannot start. Returns whether it runs. */
+static bool start(struct run *run)
+{
+    struct program *p = run->program;
+    uint64_t left = ap_time_left(run->job, p->timeout);
+    int error = 0;
+    if (apiary_job_cancelled(run->job))
+        apiary_job_fail(run->job, CODE_CANCELLED, "%s: the task was cancelled before it was started", p->plan.path);
+    else if (left == 0)
+        apiary_job_fail(run->job, CODE_TIMEOUT, "%s: the deadline passed before it was started", p->plan.path);
+    else if ((error = ap_child_start(&p->plan, &run->child)) < 0)
+        apiary_job_fail(run->job, CODE_CANNOT_RUN, "%s: cannot start a process: %s", p->plan.path, strerror(-error));
+    else {
+        p->running++;
+        run->next = p->alive;
+        run->link = &p->alive;
+        if (run->next) run->next->link = &run->next;
+        p->alive = run;
+        run->deadline = ap_now() + left;
+        run->look = FIRST_LOOK * 1000000ull;
+        feed(run, POLLOUT);
+        if (watch_all(run) < 0) {
+            stop(run, NO_MEMORY);
+            finish(run);
+            return true;
+        }
+        on_look(run, 0);
+        return true;
+    }
+    free_run(run);
+    return false;
+}
+
+static void start_next(struct program *p)
+{
+    while (p->first && p->running < p->concurrency) {
+        struct run *run = p->first;
+        p->first = run->next;
+        if (!p->first) p->last = &p->first;
+        run->next = NULL;
+        start(run);
+    }
+}
+
+static void handle(void *state, apiary_job_t *job)
+{
+    struct program *p = state;
+    struct run *run = apiary_agent_alloc(p->agent, sizeof *run);
+    if (!run) {
+        ap_out_of_memory(job);
+        return;
+    }
+    memset(run, 0, sizeof *run);
+    run->program = p;
+    run->job = job;
+    run->output.agent = p->agent;
+    run->request = apiary_job_data(job, &run->request_size);
+    *p->last = run;
+    p->last = &run->next;
+    start_next(p);
+}
+
+/* Runs are left only when the worker ends with tasks in hand: those are failed already, their processes must not go on. */
+static void destroy(void *state)
+{
+    struct program *p = state;
+    struct ap_child_end end;
+    for (struct run *run; (run = p->alive) != NULL; free_run(run)) {
+        ap_child_kill(&run->child);
+        collect(run, &end);
+    }
+    for (struct run *run; (run = p->first) != NULL; free_run(run))
+        p->first = run->next;
+    free_program(p);
+}
+
+static const apiary_agent_key_t keys[] = {
+    {"command", 'l', 1, "the program and its arguments; absolute, or a name found in PATH"},
+    {"env", 'l', 0, "NAME=VALUE, beside or in place of PATH and LC_ALL=C"},
+    {"directory", 's', 0, "where it runs [the queen's]"},
+    {"timeout", 'd', 0, "killed after this time [60s]"},
+    {"memory", 'z', 0, "limit of its address space [none]"},
+    {"max_output", 'z', 0, "killed when it writes more [1MiB]"},
+    {"expect_exit", 'i', 0, "the exit status that is a success [0]"},
+    {"concurrency", 'i', 0, "how many run at once [4]"},
+    {NULL, 0, 0, NULL},
+};
+
+const apiary_agent_kind_t ap_kind_exec = {
+    .abi = APIARY_AGENT_ABI,
+    .name = "exec",
+    .what = "runs a program per task: the request on its standard input, its standard output is the result",
+    .keys = keys,
+    .create = create,
+    .handle = handle,
+    .destroy = destroy,
+};

@@ -1,0 +1,439 @@
+/* agents/kinds/http.c - kind "http": forwards each task to the service's own port on this machine; the body of the answer is
+ * the result. libcurl's multi-socket interface, driven by the worker's loop: nothing blocks, no thread is made.
+ *
+ * Only loopback addresses are ever connected to (checked again at connect, whatever a name resolves to); no proxy, no
+ * redirect, plain HTTP. Failures: agent_code is the HTTP status, or 502 (refused, broken), 504 (timeout), 413 (too much).
+ */
+#include <arpa/inet.h>
+#include <ctype.h>
+#include <curl/curl.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "agents/kinds/support.h"
+#include "agents/kinds/table.h"
+
+enum { LOOK = 100 /* ms between looks for cancelled tasks, while there are transfers */, ERROR_TEXT = 400 };
+
+struct forwarder {
+    apiary_agent_t *agent;
+    CURLM *multi;
+    struct curl_slist *headers;
+    char *url;
+    const char *method;
+    uint64_t timeout;
+    size_t max_output;
+    long expect_status; /* 0: any 2xx */
+    apiary_watch_t *timer, *looker;
+    struct transfer *transfers;
+    struct socket_watch *sockets; /* those that libcurl wants watched */
+    bool broken;                  /* libcurl could not have a watch: everything is failed by the next look */
+};
+
+struct transfer {
+    struct forwarder *forwarder;
+    apiary_job_t *job;
+    CURL *easy;
+    struct transfer *next, **link;
+    struct ap_bytes output;
+    bool too_much, no_memory;
+    char why[CURL_ERROR_SIZE];
+};
+
+struct socket_watch {
+    struct forwarder *forwarder;
+    curl_socket_t fd;
+    apiary_watch_t *watch;
+    struct socket_watch *next, **link;
+};
+
+/* ---- the end of a transfer --------------------------------------------------------------------------------------- */
+
+static void remove_transfer(struct transfer *t)
+{
+    *t->link = t->next;
+    if (t->next) t->next->link = t->link;
+    curl_multi_remove_handle(t->forwarder->multi, t->easy);
+    curl_easy_cleanup(t->easy);
+    ap_bytes_free(&t->output);
+    apiary_agent_free(t->forwarder->agent, t);
+}
+
+/* The beginning of an answer's body, printable, for a failure's text. */
+static const char *excerpt(const struct ap_bytes *body, char *ret, size_t capacity)
+{
+    size_t n = 0;
+    for (; n < body->size && n + 1 < capacity; n++) {
+        unsigned char c = (unsigned char)body->data[n];
+        ret[n] = c >= 32 && c != 127 ? (char)c : ' ';
+    }
+    ret[n] = '\0';
+    return ret;
+}
+
+static void report(struct transfer *t, CURLcode result)
+{
+    struct forwarder *f = t->forwarder;
+    char text[ERROR_TEXT];
+    long status = 0;
+    curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
+    if (t->too_much)
+        apiary_job_fail(t->job, AP_CODE_TOO_LARGE, "%s: the answer is larger than max_output (%zu bytes)", f->url,
+                        f->max_output);
+    else if (t->no_memory)
+        ap_out_of_memory(t->job);
+    else if (result == CURLE_OPERATION_TIMEDOUT)
+        apiary_job_fail(t->job, AP_CODE_TIMEOUT, "%s: no answer in time: %s", f->url, t->why);
+    else if (result != CURLE_OK)
+        apiary_job_fail(t->job, AP_CODE_UPSTREAM, "%s: %s", f->url, t->why[0] ? t->why : curl_easy_strerror(result));
+    else if (f->expect_status ? status != f->expect_status : status < 200 || status > 299)
+        apiary_job_fail(t->job, (uint32_t)status, "%s: status %ld: %s", f->url, status,
+                        excerpt(&t->output, text, sizeof text));
+    else
+        apiary_job_reply(t->job, t->output.data ? t->output.data : "", t->output.size);
+    remove_transfer(t);
+}
+
+static void fail_all(struct forwarder *f)
+{
+    while (f->transfers) {
+        apiary_job_fail(f->transfers->job, AP_CODE_INTERNAL, "%s: the worker's loop cannot watch another descriptor",
+                        f->url);
+        remove_transfer(f->transfers);
+    }
+    f->broken = false;
+}
+
+static void collect(struct forwarder *f)
+{
+    CURLMsg *message;
+    int left;
+    while ((message = curl_multi_info_read(f->multi, &left)) != NULL) {
+        struct transfer *t;
+        if (message->msg != CURLMSG_DONE) continue;
+        CURLcode result = message->data.result;
+        curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&t);
+        report(t, result);
+    }
+}
+
+/* ---- libcurl and the loop ---------------------------------------------------------------------------------------- */
+
+static void on_socket(void *user, uint32_t events)
+{
+    struct socket_watch *w = user; /* may be gone after the call below */
+    struct forwarder *f = w->forwarder;
+    int running, what = 0;
+    if (events & POLLIN) what |= CURL_CSELECT_IN;
+    if (events & POLLOUT) what |= CURL_CSELECT_OUT;
+    if (events & (POLLERR | POLLHUP | POLLNVAL)) what |= CURL_CSELECT_ERR;
+    curl_multi_socket_action(f->multi, w->fd, what, &running);
+    collect(f);
+}
+
+static void forget_socket(struct socket_watch *w)
+{
+    if (w->watch) apiary_watch_close(w->watch);
+    *w->link = w->next;
+    if (w->next) w->next->link = w->link;
+    apiary_agent_free(w->forwarder->agent, w);
+}
+
+static int want_socket(CURL *easy, curl_socket_t fd, int what, void *user, void *known)
+{
+    struct forwarder *f = user;
+    struct socket_watch *w = known;
+    (void)easy;
+    if (what == CURL_POLL_REMOVE) {
+        if (w) forget_socket(w);
+        return 0;
+    }
+    if (!w) {
+        if (!(w = apiary_agent_alloc(f->agent, sizeof *w))) {
+            f->broken = true;
+            return 0;
+        }
+        *w = (struct socket_watch){.forwarder = f, .fd = fd, .next = f->sockets, .link = &f->sockets};
+        if (w->next) w->next->link = &w->next;
+        f->sockets = w;
+        curl_multi_assign(f->multi, fd, w);
+    }
+    if (w->watch) apiary_watch_close(w->watch);
+    w->watch = NULL;
+    uint32_t events = (what & CURL_POLL_IN ? POLLIN : 0) | (what & CURL_POLL_OUT ? POLLOUT : 0);
+    if (events && apiary_watch_fd(f->agent, fd, events, on_socket, w, &w->watch) < 0) f->broken = true;
+    return 0;
+}
+
+static void on_timer(void *user, uint32_t events)
+{
+    struct forwarder *f = user;
+    int running;
+    (void)events;
+    apiary_watch_close(f->timer);
+    f->timer = NULL;
+    curl_multi_socket_action(f->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    collect(f);
+}
+
+static int want_timer(CURLM *multi, long ms, void *user)
+{
+    struct forwarder *f = user;
+    (void)multi;
+    if (f->timer) apiary_watch_close(f->timer);
+    f->timer = NULL;
+    if (ms >= 0 && apiary_watch_timer(f->agent, (uint64_t)ms * 1000000u, on_timer, f, &f->timer) < 0) f->broken = true;
+    return 0;
+}
+
+static void look(void *user, uint32_t events)
+{
+    struct forwarder *f = user;
+    (void)events;
+    if (f->looker) apiary_watch_close(f->looker);
+    f->looker = NULL;
+    if (f->broken) fail_all(f);
+    for (struct transfer *t = f->transfers, *next; t; t = next) {
+        next = t->next;
+        if (apiary_job_cancelled(t->job)) {
+            apiary_job_fail(t->job, AP_CODE_CANCELLED, "%s: the task was cancelled", f->url);
+            remove_transfer(t);
+        }
+    }
+    if (f->transfers && apiary_watch_timer(f->agent, LOOK * 1000000ull, look, f, &f->looker) < 0) fail_all(f);
+}
+
+static bool is_loopback(const struct sockaddr *address)
+{
+    if (address->sa_family == AF_INET) {
+        const struct sockaddr_in *in = (const void *)address;
+        return (ntohl(in->sin_addr.s_addr) >> 24) == 127;
+    }
+    const struct sockaddr_in6 *in6 = (const void *)address;
+    return address->sa_family == AF_INET6 && IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr);
+}
+
+static curl_socket_t open_socket(void *user, curlsocktype purpose, struct curl_sockaddr *address)
+{
+    struct transfer *t = user;
+    (void)purpose;
+    if (!is_loopback(&address->addr)) {
+        snprintf(t->why, sizeof t->why, "the name does not resolve to this machine; only loopback is allowed");
+        return CURL_SOCKET_BAD;
+    }
+    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
+static size_t take(char *data, size_t one, size_t size, void *user)
+{
+    struct transfer *t = user;
+    size_t limit = t->forwarder->max_output;
+    (void)one;
+    if (size > limit || t->output.size > limit - size)
+        t->too_much = true;
+    else if (!ap_bytes_add(&t->output, data, size))
+        t->no_memory = true;
+    else
+        return size;
+    return size == 0 ? 1 : 0; /* anything but size ends the transfer */
+}
+
+/* ---- handle ------------------------------------------------------------------------------------------------------ */
+
+static void set_request(struct transfer *t, uint64_t left)
+{
+    struct forwarder *f = t->forwarder;
+    size_t size;
+    const void *body = apiary_job_data(t->job, &size);
+    CURL *easy = t->easy;
+    curl_easy_setopt(easy, CURLOPT_URL, f->url);
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http");
+    curl_easy_setopt(easy, CURLOPT_PROXY, "");
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, f->headers);
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)((left + 999999) / 1000000));
+    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, t->why);
+    curl_easy_setopt(easy, CURLOPT_PRIVATE, t);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, t);
+    curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+    curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, t);
+    bool get = strcmp(f->method, "GET") == 0, head = strcmp(f->method, "HEAD") == 0;
+    if (get || head) {
+        curl_easy_setopt(easy, get ? CURLOPT_HTTPGET : CURLOPT_NOBODY, 1L); /* NOBODY makes it HEAD: no body is waited for */
+        return;
+    }
+    curl_easy_setopt(easy, CURLOPT_POST, 1L);
+    curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, f->method);
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body); /* read in place: it stays until the job is finished */
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)size);
+}
+
+static void handle(void *state, apiary_job_t *job)
+{
+    struct forwarder *f = state;
+    uint64_t left = ap_time_left(job, f->timeout);
+    if (left == 0) {
+        apiary_job_fail(job, AP_CODE_TIMEOUT, "%s: the deadline passed before the request was sent", f->url);
+        return;
+    }
+    struct transfer *t = apiary_agent_alloc(f->agent, sizeof *t);
+    CURL *easy = t ? curl_easy_init() : NULL;
+    if (!easy) {
+        apiary_agent_free(f->agent, t);
+        ap_out_of_memory(job);
+        return;
+    }
+    memset(t, 0, sizeof *t);
+    t->forwarder = f;
+    t->job = job;
+    t->easy = easy;
+    t->output.agent = f->agent;
+    t->next = f->transfers;
+    t->link = &f->transfers;
+    if (t->next) t->next->link = &t->next;
+    f->transfers = t;
+    set_request(t, left);
+    if (curl_multi_add_handle(f->multi, easy) != CURLM_OK) {
+        ap_out_of_memory(job);
+        remove_transfer(t);
+        return;
+    }
+    if (!f->looker) look(f, 0);
+}
+
+/* ---- create ------------------------------------------------------------------------------------------------------ */
+
+static void init_curl(void)
+{
+    curl_global_init(CURL_GLOBAL_NOTHING); /* no TLS: plain HTTP on loopback */
+}
+
+static void destroy(void *state)
+{
+    struct forwarder *f = state;
+    while (f->transfers) /* left only when the worker ends with tasks in hand, which are failed already */
+        remove_transfer(f->transfers);
+    if (f->multi) curl_multi_cleanup(f->multi); /* may still say "remove" for kept connections */
+    while (f->sockets)
+        forget_socket(f->sockets);
+    if (f->timer) apiary_watch_close(f->timer);
+    if (f->looker) apiary_watch_close(f->looker);
+    curl_slist_free_all(f->headers);
+    apiary_agent_free(f->agent, f->url);
+    apiary_agent_free(f->agent, f);
+}
+
+/* The URL from `url`, or from `port` and `path`; only this machine by number or as localhost. */
+static int make_url(struct forwarder *f)
+{
+    const char *given = apiary_agent_text(f->agent, "url", NULL), *path = apiary_agent_text(f->agent, "path", "/");
+    int64_t port = apiary_agent_number(f->agent, "port", 0);
+    char made[512], *scheme = NULL, *host = NULL;
+    if ((given != NULL) == (port != 0) || (port != 0 && (port < 1 || port > 65535 || path[0] != '/'))) {
+        apiary_agent_log(f->agent, 3, "http: give either url, or port (1 to 65535) and path (beginning with /)");
+        return APIARY_ECONFIG;
+    }
+    if (!given) {
+        int n = snprintf(made, sizeof made, "http://127.0.0.1:%d%s", (int)port, path);
+        if (n < 0 || (size_t)n >= sizeof made) return APIARY_ECONFIG;
+        given = made;
+    }
+    CURLU *url = curl_url();
+    bool valid = url && curl_url_set(url, CURLUPART_URL, given, 0) == CURLUE_OK &&
+                 curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
+                 curl_url_get(url, CURLUPART_HOST, &host, 0) == CURLUE_OK;
+    struct in_addr address;
+    bool numeric = valid && inet_pton(AF_INET, host, &address) == 1 && ntohl(address.s_addr) >> 24 == 127;
+    bool local = valid && strcmp(scheme, "http") == 0 &&
+                 (numeric || strcasecmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0);
+    curl_free(scheme);
+    curl_free(host);
+    curl_url_cleanup(url);
+    if (!local) {
+        apiary_agent_log(f->agent, 3, "http: \"%s\": only http:// on localhost, 127.x.x.x or [::1] is allowed", given);
+        return APIARY_ECONFIG;
+    }
+    f->url = ap_copy_text(f->agent, given);
+    return f->url ? 0 : APIARY_ENOBLOCK;
+}
+
+static int make_headers(struct forwarder *f)
+{
+    const char *const *items = NULL;
+    size_t count = apiary_agent_list(f->agent, "headers", &items);
+    for (size_t i = 0; i <= count; i++) {
+        const char *line = i < count ? items[i] : "Expect:"; /* no waiting for "100 Continue" */
+        if (strpbrk(line, "\r\n") || !strpbrk(line, ":;")) {
+            apiary_agent_log(f->agent, 3, "http: headers: \"%s\" is not Name: value on one line", line);
+            return APIARY_ECONFIG;
+        }
+        struct curl_slist *more = curl_slist_append(f->headers, line);
+        if (!more) return APIARY_ENOBLOCK;
+        f->headers = more;
+    }
+    for (const char *c = f->method; *c || c == f->method; c++)
+        if (!isupper((unsigned char)*c)) {
+            apiary_agent_log(f->agent, 3, "http: method \"%s\" is not in capitals", f->method);
+            return APIARY_ECONFIG;
+        }
+    return 0;
+}
+
+static int create(apiary_agent_t *agent, void **state)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    struct forwarder *f = apiary_agent_alloc(agent, sizeof *f);
+    if (!f) return APIARY_ENOBLOCK;
+    pthread_once(&once, init_curl);
+    memset(f, 0, sizeof *f);
+    f->agent = agent;
+    f->method = apiary_agent_text(agent, "method", "POST");
+    f->timeout = (uint64_t)apiary_agent_number(agent, "timeout", 30LL * 1000 * 1000 * 1000);
+    f->max_output = (size_t)apiary_agent_number(agent, "max_output", 1024 * 1024);
+    f->expect_status = (long)apiary_agent_number(agent, "expect_status", 0);
+    int error = make_url(f);
+    if (error == 0) error = make_headers(f);
+    if (error == 0 && !(f->multi = curl_multi_init())) error = APIARY_ENOBLOCK;
+    if (error < 0) {
+        destroy(f);
+        return error;
+    }
+    curl_multi_setopt(f->multi, CURLMOPT_SOCKETFUNCTION, want_socket);
+    curl_multi_setopt(f->multi, CURLMOPT_SOCKETDATA, f);
+    curl_multi_setopt(f->multi, CURLMOPT_TIMERFUNCTION, want_timer);
+    curl_multi_setopt(f->multi, CURLMOPT_TIMERDATA, f);
+    *state = f;
+    return 0;
+}
+
+static const apiary_agent_key_t keys[] = {
+    {"url", 's', 0, "http://127.0.0.1:PORT/PATH; or port and path"},
+    {"port", 'i', 0, "the service's own port on 127.0.0.1"},
+    {"path", 's', 0, "beginning with / [/]"},
+    {"method", 's', 0, "GET and HEAD send no body [POST]"},
+    {"timeout", 'd', 0, "for the whole exchange [30s]"},
+    {"headers", 'l', 0, "lines \"Name: value\""},
+    {"expect_status", 'i', 0, "the only status that is a success [any 2xx]"},
+    {"max_output", 'z', 0, "a larger answer fails the task [1MiB]"},
+    {NULL, 0, 0, NULL},
+};
+
+const apiary_agent_kind_t ap_kind_http = {
+    .abi = APIARY_AGENT_ABI,
+    .name = "http",
+    .what = "forwards each task to the service's own port on this machine; the answer's body is the result",
+    .keys = keys,
+    .create = create,
+    .handle = handle,
+    .destroy = destroy,
+};

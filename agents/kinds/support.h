@@ -1,0 +1,79 @@
+/* agents/kinds/support.h - what the built-in agent kinds share: failure numbers, JSON in and out, growing buffers.
+ *
+ * A kind that speaks JSON gives a table of {capability, function}; ap_dispatch parses the request, finds the function by
+ * the job's capability ("name@major" counts as "name") and fails the job with a sentence when either does not work out.
+ * Every function below that fails a job says so in its return value: the caller just returns. Worker's thread only.
+ */
+#ifndef AP_KINDS_SUPPORT_H
+#define AP_KINDS_SUPPORT_H
+
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/apiary.h"
+
+/* agent_code of a failed job. The numbers are HTTP's, which everybody knows; the exec kind uses the shell's instead. */
+enum ap_code {
+    AP_CODE_BAD_REQUEST = 400,
+    AP_CODE_FORBIDDEN = 403,
+    AP_CODE_NOT_FOUND = 404,
+    AP_CODE_CONFLICT = 409,
+    AP_CODE_TOO_LARGE = 413,
+    AP_CODE_CANCELLED = 499,
+    AP_CODE_INTERNAL = 500,
+    AP_CODE_UPSTREAM = 502,
+    AP_CODE_TIMEOUT = 504,
+    AP_CODE_FULL = 507,
+};
+
+struct ap_function {
+    const char *capability; /* NULL ends the table */
+    void (*call)(void *state, apiary_job_t *job, const json_t *request);
+};
+/* The request must be a JSON object; it lives until `call` returns (json_incref keeps it longer). */
+void ap_dispatch(const struct ap_function *table, void *state, apiary_job_t *job);
+bool ap_capability_is(const apiary_job_t *job, const char *name);
+/* NULL: not JSON, or no object; the job is failed. The caller owns the value. */
+json_t *ap_request(apiary_job_t *job);
+
+/* Takes the reference; NULL fails the job as out of memory. Compact, keys in the order in which they were set. */
+void ap_reply(apiary_job_t *job, json_t *reply);
+void ap_out_of_memory(apiary_job_t *job);
+/* Fails the job because a delegation was refused or failed (an apiary_error). */
+void ap_fail_upstream(apiary_job_t *job, const char *capability, int error);
+
+/* A member of a request. false: absent or of another type, the job is failed and says which member and what is wanted.
+ * The texts live as long as the request. */
+bool ap_need_text(apiary_job_t *job, const json_t *request, const char *key, const char **ret);
+bool ap_need_number(apiary_job_t *job, const json_t *request, const char *key, double *ret);
+bool ap_need_array(apiary_job_t *job, const json_t *request, const char *key, size_t most, const json_t **ret);
+bool ap_need_object(apiary_job_t *job, const json_t *request, const char *key, const json_t **ret);
+/* The same for members that may be missing: *ret is left alone then. */
+bool ap_may_text(apiary_job_t *job, const json_t *request, const char *key, const char **ret);
+bool ap_may_integer(apiary_job_t *job, const json_t *request, const char *key, int64_t min, int64_t max, int64_t *ret);
+
+/* For kinds without state of their own: the state is the agent. */
+int ap_create_plain(apiary_agent_t *agent, void **state);
+
+/* A buffer on the agent's heap. Zero it and set agent; ap_bytes_free at the end. */
+struct ap_bytes {
+    apiary_agent_t *agent;
+    char *data;
+    size_t size, capacity;
+};
+bool ap_bytes_reserve(struct ap_bytes *b, size_t more); /* room for `more` bytes after size; false: out of memory */
+bool ap_bytes_add(struct ap_bytes *b, const void *data, size_t size);
+bool ap_bytes_text(struct ap_bytes *b, const char *text);
+void ap_bytes_free(struct ap_bytes *b);
+
+char *ap_copy_text(apiary_agent_t *agent, const char *text); /* NULL: out of memory */
+uint64_t ap_now(void);                                       /* CLOCK_MONOTONIC, ns */
+/* What is left until the job's deadline, at most `most`; 0 when it has passed. */
+uint64_t ap_time_left(const apiary_job_t *job, uint64_t most);
+void ap_hex(const unsigned char *bytes, size_t size, char *ret); /* ret: 2 * size + 1 */
+void ap_sha256_hex(const void *bytes, size_t size, char ret[65]);
+
+#endif
