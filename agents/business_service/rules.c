@@ -1,0 +1,208 @@
+/* agents/business_service/rules.c - kind "rules": conditions over the members of a JSON object.
+ *
+ * A condition is [member, operator, value]; the member may be a path ("order.total"). Operators: == != < <= > >= in contains
+ * present absent (the last two take no value). Numbers compare as numbers, texts byte by byte; other mixtures are false.
+ *   business_rules {"rules":[{"name":"big","if":[["amount",">",100]],"then":"review"}],"facts":{"amount":120}} ->
+ *                  {"fired":[{"rule":"big","then":"review"}]}    in the order of the rules; all conditions of a rule must hold
+ *   compliance     {"policy":[{"name":"p","require":["country","in",["DE","FR"]]}],"record":{...}} ->
+ *                  {"compliant":false,"violations":[{"policy":"p","member":"country","found":"XX"}]}
+ */
+#include <string.h>
+
+#include "agents/kinds/support.h"
+#include "agents/kinds/table.h"
+
+enum { RULES_MOST = 1000, CONDITIONS_MOST = 64 };
+
+static const char *const operators[] = {"==", "!=", "<", "<=", ">", ">=", "in", "contains", "present", "absent"};
+enum operator{ EQUAL, UNEQUAL, LESS, AT_MOST, MORE, AT_LEAST, IN, CONTAINS, PRESENT, ABSENT, NONE };
+
+static const json_t *member(const json_t *object, const char *path)
+{
+    while (object && *path) {
+        char part[128];
+        size_t size = strcspn(path, ".");
+        if (size == 0 || size >= sizeof part) return NULL;
+        memcpy(part, path, size);
+        part[size] = '\0';
+        object = json_object_get(object, part);
+        path += size + (path[size] == '.');
+    }
+    return object;
+}
+
+static bool equal(const json_t *a, const json_t *b)
+{
+    if (json_is_number(a) && json_is_number(b)) /* 1 and 1.0 are the same */
+        return json_number_value(a) == json_number_value(b);
+    return json_equal(a, b);
+}
+
+/* -1, 0, 1; 2 when the two cannot be ordered. */
+static int order(const json_t *a, const json_t *b)
+{
+    if (json_is_number(a) && json_is_number(b)) {
+        double x = json_number_value(a), y = json_number_value(b);
+        return (x > y) - (x < y);
+    }
+    if (json_is_string(a) && json_is_string(b)) {
+        int c = strcmp(json_string_value(a), json_string_value(b));
+        return (c > 0) - (c < 0);
+    }
+    return 2;
+}
+
+static bool is_in(const json_t *item, const json_t *list)
+{
+    size_t i;
+    json_t *other;
+    json_array_foreach(list, i, other) if (equal(item, other)) return true;
+    if (json_is_string(item) && json_is_string(list))
+        return strstr(json_string_value(list), json_string_value(item)) != NULL;
+    return false;
+}
+
+static enum operator operator_of(const json_t *condition)
+{
+    const char *name = json_string_value(json_array_get(condition, 1));
+    enum operator op = EQUAL;
+    while (op < NONE && !(name && strcmp(name, operators[op]) == 0))
+        op++;
+    return op;
+}
+
+static bool holds(const json_t *condition, const json_t *facts)
+{
+    const json_t *found = member(facts, json_string_value(json_array_get(condition, 0)));
+    const json_t *value = json_array_get(condition, 2);
+    int compared = found ? order(found, value) : 2;
+    switch (operator_of(condition)) {
+    case EQUAL:
+        return found && equal(found, value);
+    case UNEQUAL:
+        return !found || !equal(found, value);
+    case LESS:
+        return compared == -1;
+    case AT_MOST:
+        return compared == -1 || compared == 0;
+    case MORE:
+        return compared == 1;
+    case AT_LEAST:
+        return compared == 1 || compared == 0;
+    case IN:
+        return found && is_in(found, value);
+    case CONTAINS:
+        return found && is_in(value, found);
+    case PRESENT:
+        return found != NULL;
+    case ABSENT:
+        return found == NULL;
+    case NONE:
+        break;
+    }
+    return false;
+}
+
+/* false: the job is failed with what is wrong. */
+static bool check_condition(apiary_job_t *job, const json_t *condition, const char *rule)
+{
+    enum operator op = operator_of(condition);
+    size_t wanted = op == PRESENT || op == ABSENT ? 2 : 3;
+    if (json_is_string(json_array_get(condition, 0)) && op != NONE && json_array_size(condition) == wanted) return true;
+    apiary_job_fail(job, AP_CODE_BAD_REQUEST,
+                    "\"%s\": a condition is [member, operator, value]; operators are == != < <= > >= in contains, and "
+                    "present and absent without a value",
+                    rule);
+    return false;
+}
+
+static bool need_name(apiary_job_t *job, const json_t *rule, size_t i, const char **ret)
+{
+    *ret = json_string_value(json_object_get(rule, "name"));
+    if (*ret) return true;
+    apiary_job_fail(job, AP_CODE_BAD_REQUEST, "item %zu has no \"name\"", i);
+    return false;
+}
+
+/* 1 all conditions hold, 0 not, -1 the job is failed. */
+static int fires(apiary_job_t *job, const json_t *rule, const char *name, const json_t *facts)
+{
+    const json_t *conditions;
+    json_t *condition;
+    size_t i;
+    int all = 1;
+    if (!ap_need_array(job, rule, "if", CONDITIONS_MOST, &conditions)) return -1;
+    json_array_foreach(conditions, i, condition)
+    {
+        if (!check_condition(job, condition, name)) return -1;
+        all &= holds(condition, facts);
+    }
+    return all;
+}
+
+static void fire(void *state, apiary_job_t *job, const json_t *request)
+{
+    const json_t *rules, *facts;
+    const char *name;
+    json_t *rule;
+    size_t i;
+    (void)state;
+    if (!ap_need_array(job, request, "rules", RULES_MOST, &rules) || !ap_need_object(job, request, "facts", &facts))
+        return;
+    json_t *fired = json_array();
+    json_array_foreach(rules, i, rule)
+    {
+        int result = need_name(job, rule, i, &name) ? fires(job, rule, name, facts) : -1;
+        json_t *then = json_object_get(rule, "then");
+        if (result < 0) {
+            json_decref(fired);
+            return;
+        }
+        if (result) json_array_append_new(fired, json_pack("{s:s,s:O?}", "rule", name, "then", then));
+    }
+    ap_reply(job, json_pack("{s:o}", "fired", fired));
+}
+
+static void comply(void *state, apiary_job_t *job, const json_t *request)
+{
+    const json_t *policies, *record, *require;
+    const char *name;
+    json_t *policy;
+    size_t i;
+    (void)state;
+    if (!ap_need_array(job, request, "policy", RULES_MOST, &policies) ||
+        !ap_need_object(job, request, "record", &record))
+        return;
+    json_t *violations = json_array();
+    json_array_foreach(policies, i, policy)
+    {
+        if (!need_name(job, policy, i, &name) || !ap_need_array(job, policy, "require", 3, &require) ||
+            !check_condition(job, require, name)) {
+            json_decref(violations);
+            return;
+        }
+        const char *path = json_string_value(json_array_get(require, 0));
+        if (!holds(require, record))
+            json_array_append_new(
+                violations, json_pack("{s:s,s:s,s:O?}", "policy", name, "member", path, "found", member(record, path)));
+    }
+    ap_reply(job, json_pack("{s:b,s:o}", "compliant", json_array_size(violations) == 0, "violations", violations));
+}
+
+static void handle(void *state, apiary_job_t *job)
+{
+    static const struct ap_function functions[] = {
+        {"business_rules", fire},
+        {"compliance", comply},
+        {NULL, NULL},
+    };
+    ap_dispatch(functions, state, job);
+}
+
+const apiary_agent_kind_t ap_kind_rules = {
+    .abi = APIARY_AGENT_ABI,
+    .name = "rules",
+    .what = "business_rules, compliance: conditions over the members of a JSON object",
+    .create = ap_create_plain,
+    .handle = handle,
+};

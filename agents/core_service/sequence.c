@@ -1,0 +1,49 @@
+/* agents/core_service/sequence.c - kind "sequence": named counters in the swarm's local memory.
+ *
+ *   sequence_number {"name":N,"by":1} -> {"name":N,"value":V}   the next value, from `by` (default 1) on; "by":0 only reads
+ * The numbers live as long as the queen's process and are its own: another instance counts for itself.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "agents/kinds/support.h"
+#include "agents/kinds/table.h"
+
+static void next(void *state, apiary_job_t *job, const json_t *request)
+{
+    const char *name;
+    int64_t by = 1, value = 0;
+    char key[96];
+    if (!ap_need_text(job, request, "name", &name) || !ap_may_integer(job, request, "by", 0, 1000000000, &by)) return;
+    if (name[0] == '\0' || strlen(name) > 64) {
+        apiary_job_fail(job, AP_CODE_BAD_REQUEST, "\"name\" has %zu bytes; 1 to 64 are allowed", strlen(name));
+        return;
+    }
+    snprintf(key, sizeof key, "sequence:%s", name);
+    int64_t size = apiary_local_get(state, key, &value, sizeof value);
+    if (size != (int64_t)sizeof value) value = 0;
+    if (value > INT64_MAX - by) {
+        apiary_job_fail(job, AP_CODE_FULL, "the sequence \"%s\" has come to its end", name);
+        return;
+    }
+    value += by;
+    int error = by > 0 ? apiary_local_put(state, key, &value, sizeof value) : 0;
+    if (error < 0)
+        apiary_job_fail(job, AP_CODE_FULL, "the sequence cannot be kept: %s", apiary_strerror(error));
+    else
+        ap_reply(job, json_pack("{s:s,s:I}", "name", name, "value", (json_int_t)value));
+}
+
+static void handle(void *state, apiary_job_t *job)
+{
+    static const struct ap_function functions[] = {{"sequence_number", next}, {NULL, NULL}};
+    ap_dispatch(functions, state, job);
+}
+
+const apiary_agent_kind_t ap_kind_sequence = {
+    .abi = APIARY_AGENT_ABI,
+    .name = "sequence",
+    .what = "sequence_number: named counters in the swarm's local memory",
+    .create = ap_create_plain,
+    .handle = handle,
+};

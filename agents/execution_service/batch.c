@@ -1,0 +1,124 @@
+/* agents/execution_service/batch.c - kind "batch": one capability over many inputs at once.
+ *
+ *   task_execution {"capability":C,"inputs":[...],"parallel":8} ->
+ *     {"done":N,"failed":N,"outputs":[{"output":ANY} or {"error":"..."}]}   in the order of the inputs
+ * Inputs and outputs as in workflow.c. A failed input does not stop the others.
+ */
+#include <string.h>
+
+#include "agents/kinds/relay.h"
+#include "agents/kinds/support.h"
+#include "agents/kinds/table.h"
+
+enum { INPUTS_MOST = 1000, PARALLEL_MOST = 32 };
+
+struct batch;
+struct item { /* one input on its way */
+    struct batch *batch;
+    size_t number;
+};
+struct batch {
+    apiary_agent_t *agent;
+    apiary_job_t *job;
+    json_t *request, *outputs;
+    const json_t *inputs;
+    const char *capability;
+    size_t next, running, parallel;
+    json_int_t done, failed;
+    bool filling; /* fill() is on the stack: it is the one that ends the batch */
+    struct item items[];
+};
+
+static void set_error(struct batch *b, size_t number, const char *text)
+{
+    json_t *error = json_pack("{s:s}", "error", text);
+    json_array_set_new(b->outputs, number, error ? error : json_pack("{s:s}", "error", "its text is not UTF-8"));
+    b->failed++;
+}
+
+static void fill(struct batch *b);
+
+static void on_item(void *user, const apiary_result_t *result)
+{
+    struct item *item = user;
+    struct batch *b = item->batch;
+    char why[512];
+    json_t *output = result->code == 0 ? ap_output_json(result) : NULL;
+    b->running--;
+    if (output) {
+        json_array_set_new(b->outputs, item->number, json_pack("{s:o}", "output", output));
+        b->done++;
+    } else if (result->code == 0) {
+        set_error(b, item->number, "the output is neither JSON nor UTF-8 text");
+    } else {
+        ap_failure_text(b->capability, result, why, sizeof why);
+        set_error(b, item->number, why);
+    }
+    if (!b->filling) fill(b);
+}
+
+static void fill(struct batch *b)
+{
+    size_t count = json_array_size(b->inputs);
+    b->filling = true;
+    while (b->running < b->parallel && b->next < count) {
+        struct item *item = &b->items[b->next];
+        *item = (struct item){b, b->next++};
+        b->running++;
+        int error = ap_delegate_json(b->job, b->capability, json_array_get(b->inputs, item->number), on_item, item);
+        if (error == 0) continue;
+        b->running--;
+        if ((error == APIARY_EQUEUEFULL || error == APIARY_ELIMIT) && b->running > 0) {
+            b->next--; /* it has its turn again when one of those that run is back */
+            break;
+        }
+        set_error(b, item->number, apiary_strerror(error));
+    }
+    b->filling = false;
+    if (b->running > 0) return;
+    ap_reply(b->job, json_pack("{s:I,s:I,s:O}", "done", b->done, "failed", b->failed, "outputs", b->outputs));
+    json_decref(b->outputs);
+    json_decref(b->request);
+    apiary_agent_free(b->agent, b);
+}
+
+static void execute(void *state, apiary_job_t *job, const json_t *request)
+{
+    const json_t *inputs;
+    const char *capability;
+    int64_t parallel = 8;
+    if (!ap_need_text(job, request, "capability", &capability) ||
+        !ap_need_array(job, request, "inputs", INPUTS_MOST, &inputs) ||
+        !ap_may_integer(job, request, "parallel", 1, PARALLEL_MOST, &parallel))
+        return;
+    size_t count = json_array_size(inputs);
+    struct batch *b = apiary_agent_alloc(state, sizeof *b + count * sizeof b->items[0]);
+    if (!b) {
+        ap_out_of_memory(job);
+        return;
+    }
+    *b = (struct batch){.agent = state,
+                        .job = job,
+                        .request = json_incref((json_t *)request),
+                        .inputs = inputs,
+                        .capability = capability,
+                        .parallel = (size_t)parallel};
+    b->outputs = json_array();
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(b->outputs, json_null());
+    fill(b);
+}
+
+static void handle(void *state, apiary_job_t *job)
+{
+    static const struct ap_function functions[] = {{"task_execution", execute}, {NULL, NULL}};
+    ap_dispatch(functions, state, job);
+}
+
+const apiary_agent_kind_t ap_kind_batch = {
+    .abi = APIARY_AGENT_ABI,
+    .name = "batch",
+    .what = "task_execution: one capability over many inputs at once",
+    .create = ap_create_plain,
+    .handle = handle,
+};

@@ -1,0 +1,170 @@
+/* agents/execution_service/schedule.c - kind "schedule": when each of some dependent tasks runs on a number of workers.
+ *
+ *   task_scheduling {"workers":2,"tasks":{"a":{"takes":3},"b":{"takes":2,"after":["a"]}}} ->
+ *     {"length":5,"critical_path":5,"schedule":[{"task":"a","worker":0,"start":0,"end":3},...]}
+ * List scheduling: whenever a worker is free, the ready task with the longest way to the end starts (Graham 1969: at most
+ * 2 - 1/workers times the optimum). Of equals the one named first. A cycle of dependencies fails.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "agents/kinds/support.h"
+#include "agents/kinds/table.h"
+
+enum { TASKS_MOST = 256, WORKERS_MOST = 64 };
+
+struct task {
+    const char *name;
+    const json_t *after;
+    double takes, way, end; /* way: to the end, itself included */
+    int visited;            /* 0 no, 1 on the stack, 2 done */
+    bool scheduled;
+};
+struct plan {
+    size_t count, workers;
+    struct task tasks[TASKS_MOST];
+    bool follows[TASKS_MOST][TASKS_MOST]; /* [a][b]: b comes after a */
+    double free_at[WORKERS_MOST];
+};
+
+static size_t find(const struct plan *p, const char *name)
+{
+    size_t i = 0;
+    while (i < p->count && strcmp(p->tasks[i].name, name) != 0)
+        i++;
+    return i;
+}
+
+static bool read_tasks(apiary_job_t *job, const json_t *request, struct plan *p)
+{
+    const json_t *tasks;
+    const char *name;
+    json_t *task, *before;
+    size_t i;
+    if (!ap_need_object(job, request, "tasks", &tasks)) return false;
+    if (json_object_size(tasks) == 0 || json_object_size(tasks) > TASKS_MOST) {
+        apiary_job_fail(job, AP_CODE_BAD_REQUEST, "%zu tasks; 1 to %d are allowed", json_object_size(tasks),
+                        TASKS_MOST);
+        return false;
+    }
+    json_object_foreach((json_t *)tasks, name, task)
+    {
+        const json_t *takes = json_object_get(task, "takes");
+        if (!json_is_number(takes) || json_number_value(takes) < 0) {
+            apiary_job_fail(job, AP_CODE_BAD_REQUEST, "task \"%s\" has no \"takes\" of 0 or more", name);
+            return false;
+        }
+        p->tasks[p->count++] =
+            (struct task){.name = name, .after = json_object_get(task, "after"), .takes = json_number_value(takes)};
+    }
+    for (size_t t = 0; t < p->count; t++)
+        json_array_foreach(p->tasks[t].after, i, before)
+        {
+            size_t b = json_is_string(before) ? find(p, json_string_value(before)) : p->count;
+            if (b == p->count) {
+                apiary_job_fail(job, AP_CODE_BAD_REQUEST, "task \"%s\" comes after something that is no task",
+                                p->tasks[t].name);
+                return false;
+            }
+            p->follows[b][t] = true;
+        }
+    return true;
+}
+
+/* false: a cycle. At most TASKS_MOST deep. */
+static bool measure(struct plan *p, size_t t)
+{
+    struct task *task = &p->tasks[t];
+    double longest = 0;
+    if (task->visited) return task->visited == 2;
+    task->visited = 1;
+    for (size_t next = 0; next < p->count; next++) {
+        if (!p->follows[t][next]) continue;
+        if (!measure(p, next)) return false;
+        if (p->tasks[next].way > longest) longest = p->tasks[next].way;
+    }
+    task->way = task->takes + longest;
+    task->visited = 2;
+    return true;
+}
+
+/* When the task can start as far as others go; negative: one that it comes after is not scheduled. */
+static double ready_at(const struct plan *p, size_t t)
+{
+    double at = 0;
+    for (size_t before = 0; before < p->count; before++) {
+        if (!p->follows[before][t]) continue;
+        if (!p->tasks[before].scheduled) return -1;
+        if (p->tasks[before].end > at) at = p->tasks[before].end;
+    }
+    return at;
+}
+
+static json_t *place_one(struct plan *p)
+{
+    size_t worker = 0, best = p->count;
+    double start = 0;
+    for (size_t w = 1; w < p->workers; w++)
+        if (p->free_at[w] < p->free_at[worker]) worker = w;
+    for (size_t t = 0; t < p->count; t++) {
+        double at = p->tasks[t].scheduled ? -1 : ready_at(p, t);
+        if (at < 0) continue;
+        if (at < p->free_at[worker]) at = p->free_at[worker];
+        if (best == p->count || at < start || (at == start && p->tasks[t].way > p->tasks[best].way)) {
+            best = t;
+            start = at;
+        }
+    }
+    struct task *task = &p->tasks[best];
+    task->scheduled = true;
+    task->end = p->free_at[worker] = start + task->takes;
+    return json_pack("{s:s,s:i,s:f,s:f}", "task", task->name, "worker", (int)worker, "start", start, "end", task->end);
+}
+
+static void lay_out(apiary_job_t *job, struct plan *p)
+{
+    double length = 0, path = 0;
+    for (size_t t = 0; t < p->count; t++)
+        if (!measure(p, t)) {
+            apiary_job_fail(job, AP_CODE_BAD_REQUEST, "the tasks' dependencies go round in a circle at \"%s\"",
+                            p->tasks[t].name);
+            return;
+        }
+    json_t *list = json_array();
+    for (size_t i = 0; i < p->count; i++)
+        json_array_append_new(list, place_one(p));
+    for (size_t t = 0; t < p->count; t++) {
+        length = p->tasks[t].end > length ? p->tasks[t].end : length;
+        path = p->tasks[t].way > path ? p->tasks[t].way : path;
+    }
+    ap_reply(job, json_pack("{s:f,s:f,s:o}", "length", length, "critical_path", path, "schedule", list));
+}
+
+static void schedule(void *state, apiary_job_t *job, const json_t *request)
+{
+    int64_t workers = 1;
+    if (!ap_may_integer(job, request, "workers", 1, WORKERS_MOST, &workers)) return;
+    struct plan *p = apiary_agent_alloc(state, sizeof *p);
+    if (!p) {
+        ap_out_of_memory(job);
+        return;
+    }
+    memset(p, 0, sizeof *p);
+    p->workers = (size_t)workers;
+    if (read_tasks(job, request, p)) lay_out(job, p);
+    apiary_agent_free(state, p);
+}
+
+static void handle(void *state, apiary_job_t *job)
+{
+    static const struct ap_function functions[] = {{"task_scheduling", schedule}, {NULL, NULL}};
+    ap_dispatch(functions, state, job);
+}
+
+const apiary_agent_kind_t ap_kind_schedule = {
+    .abi = APIARY_AGENT_ABI,
+    .name = "schedule",
+    .what = "task_scheduling: a schedule of dependent tasks on a number of workers",
+    .create = ap_create_plain,
+    .handle = handle,
+};

@@ -1,0 +1,126 @@
+/* agents/execution_service/workflow.c - kind "workflow": steps in order, each a task for the best provider of its capability.
+ *
+ *   workflow_execution, workflow_management
+ *     {"steps":[{"capability":C,"input":ANY},{"capability":D}],"input":ANY} -> {"steps":[{"capability","output"}],"output":ANY}
+ * A step without "input" gets the output of the step before it, the first one the request's "input". A text is sent as its
+ * bytes, any other value as JSON; a reply that is JSON is kept as such. The first failure ends the workflow and says which
+ * step it was; what earlier steps did is not undone.
+ */
+#include <string.h>
+
+#include "agents/kinds/relay.h"
+#include "agents/kinds/support.h"
+#include "agents/kinds/table.h"
+
+enum { STEPS_MOST = 32 };
+
+struct flow {
+    apiary_agent_t *agent;
+    apiary_job_t *job;
+    json_t *request, *done; /* steps with their outputs */
+    json_t *last;           /* the output that the next step gets */
+    const json_t *steps;
+    size_t at;
+};
+
+static void end_flow(struct flow *f)
+{
+    json_decref(f->request);
+    json_decref(f->done);
+    json_decref(f->last);
+    apiary_agent_free(f->agent, f);
+}
+
+static void step(struct flow *f);
+
+static const char *capability_of(const struct flow *f)
+{
+    return json_string_value(json_object_get(json_array_get(f->steps, f->at), "capability"));
+}
+
+static void on_step(void *user, const apiary_result_t *result)
+{
+    struct flow *f = user;
+    const char *capability = capability_of(f);
+    char why[512];
+    if (result->code != 0) {
+        ap_failure_text(capability, result, why, sizeof why);
+        apiary_job_fail(f->job, result->agent_code ? result->agent_code : AP_CODE_UPSTREAM, "step %zu: %s", f->at + 1,
+                        why);
+        end_flow(f);
+        return;
+    }
+    json_t *output = ap_output_json(result);
+    if (!output) {
+        apiary_job_fail(f->job, AP_CODE_UPSTREAM, "step %zu: %s: its output is neither JSON nor UTF-8 text", f->at + 1,
+                        capability);
+        end_flow(f);
+        return;
+    }
+    json_decref(f->last);
+    f->last = output;
+    json_array_append_new(f->done, json_pack("{s:s,s:O}", "capability", capability, "output", output));
+    f->at++;
+    step(f);
+}
+
+static void step(struct flow *f)
+{
+    if (f->at == json_array_size(f->steps)) {
+        ap_reply(f->job, json_pack("{s:O,s:O}", "steps", f->done, "output", f->last));
+        end_flow(f);
+        return;
+    }
+    const json_t *input = json_object_get(json_array_get(f->steps, f->at), "input");
+    int error = ap_delegate_json(f->job, capability_of(f), input ? input : f->last, on_step, f);
+    if (error < 0) {
+        apiary_job_fail(f->job, error == APIARY_ETIMEDOUT ? AP_CODE_TIMEOUT : AP_CODE_UPSTREAM, "step %zu: %s: %s",
+                        f->at + 1, capability_of(f), apiary_strerror(error));
+        end_flow(f);
+    }
+}
+
+static void execute(void *state, apiary_job_t *job, const json_t *request)
+{
+    const json_t *steps;
+    json_t *item;
+    size_t i;
+    if (!ap_need_array(job, request, "steps", STEPS_MOST, &steps)) return;
+    json_array_foreach(steps, i, item) if (!json_is_string(json_object_get(item, "capability")))
+    {
+        apiary_job_fail(job, AP_CODE_BAD_REQUEST, "step %zu has no \"capability\"", i + 1);
+        return;
+    }
+    if (json_array_size(steps) == 0) {
+        apiary_job_fail(job, AP_CODE_BAD_REQUEST, "\"steps\" is empty");
+        return;
+    }
+    struct flow *f = apiary_agent_alloc(state, sizeof *f);
+    if (!f) {
+        ap_out_of_memory(job);
+        return;
+    }
+    json_t *input = json_object_get(request, "input");
+    *f = (struct flow){.agent = state, .job = job, .request = json_incref((json_t *)request), .steps = steps};
+    f->done = json_array();
+    f->last = input ? json_incref(input) : json_string("");
+    step(f);
+}
+
+static void handle(void *state, apiary_job_t *job)
+{
+    static const struct ap_function functions[] = {
+        {"workflow_execution", execute},
+        {"workflow_management", execute},
+        {NULL, NULL},
+    };
+    ap_dispatch(functions, state, job);
+}
+
+const apiary_agent_kind_t ap_kind_workflow = {
+    .abi = APIARY_AGENT_ABI,
+    .name = "workflow",
+    .what = "workflow_execution, workflow_management: steps in order, each delegated by its capability",
+    .create = ap_create_plain,
+    .handle = handle,
+};

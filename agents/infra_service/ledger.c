@@ -1,0 +1,127 @@
+/* agents/infra_service/ledger.c - kind "ledger": who has reserved how much of some pools.
+ *
+ *   resource_allocation {"op":"reserve","pool":P,"holder":H,"amount":N} -> {"granted":true|false,"held":N,"free":N}
+ *                       {"op":"release","pool":P,"holder":H}            -> {"released":N,"free":N}
+ *                       {"op":"show"}                                   -> {"pools":{P:{"size":N,"free":N,"holders":{H:N}}}}
+ * `reserve` sets what the holder has (so that asking twice is the same as asking once); it is granted whole or not at all.
+ * It is a ledger, nothing is enforced by it, and it is forgotten when the queen's process ends.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "agents/kinds/support.h"
+#include "agents/kinds/table.h"
+
+enum { HOLDERS_MOST = 1000 };
+
+static json_int_t held_by_all(const json_t *pool)
+{
+    const char *name;
+    json_t *amount;
+    json_int_t sum = 0;
+    json_object_foreach(json_object_get(pool, "holders"), name, amount) sum += json_integer_value(amount);
+    return sum;
+}
+
+static json_int_t free_of(const json_t *pool)
+{
+    return json_integer_value(json_object_get(pool, "size")) - held_by_all(pool);
+}
+
+static void reserve(apiary_job_t *job, const json_t *request, const json_t *pool, const char *holder)
+{
+    json_t *holders = json_object_get(pool, "holders");
+    json_int_t held = json_integer_value(json_object_get(holders, holder));
+    int64_t amount = -1;
+    if (!ap_may_integer(job, request, "amount", 0, INT64_MAX / 4, &amount)) return;
+    if (amount < 0) {
+        apiary_job_fail(job, AP_CODE_BAD_REQUEST, "\"amount\" is missing; a whole number is wanted");
+        return;
+    }
+    if (!json_object_get(holders, holder) && json_object_size(holders) >= HOLDERS_MOST) {
+        apiary_job_fail(job, AP_CODE_FULL, "there are %d holders already", HOLDERS_MOST);
+        return;
+    }
+    bool granted = amount <= free_of(pool) + held;
+    if (granted && amount > 0)
+        json_object_set_new(holders, holder, json_integer(amount));
+    else if (granted)
+        json_object_del(holders, holder);
+    ap_reply(job, json_pack("{s:b,s:I,s:I}", "granted", granted, "held", granted ? (json_int_t)amount : held, "free",
+                            free_of(pool)));
+}
+
+static void allocate(void *state, apiary_job_t *job, const json_t *request)
+{
+    const json_t *pools = state;
+    const char *op, *name, *holder;
+    if (!ap_need_text(job, request, "op", &op)) return;
+    if (strcmp(op, "show") == 0) {
+        json_t *copy = json_deep_copy(pools), *pool;
+        json_object_foreach(copy, name, pool) json_object_set_new(pool, "free", json_integer(free_of(pool)));
+        ap_reply(job, json_pack("{s:o}", "pools", copy));
+        return;
+    }
+    if (!ap_need_text(job, request, "pool", &name) || !ap_need_text(job, request, "holder", &holder)) return;
+    json_t *pool = json_object_get(pools, name);
+    if (!pool) {
+        apiary_job_fail(job, AP_CODE_NOT_FOUND, "there is no pool \"%s\"", name);
+    } else if (strcmp(op, "reserve") == 0) {
+        reserve(job, request, pool, holder);
+    } else if (strcmp(op, "release") == 0) {
+        json_t *holders = json_object_get(pool, "holders");
+        json_int_t held = json_integer_value(json_object_get(holders, holder));
+        json_object_del(holders, holder);
+        ap_reply(job, json_pack("{s:I,s:I}", "released", held, "free", free_of(pool)));
+    } else {
+        apiary_job_fail(job, AP_CODE_BAD_REQUEST, "\"op\" is \"%s\"; reserve, release, show are allowed", op);
+    }
+}
+
+static void handle(void *state, apiary_job_t *job)
+{
+    static const struct ap_function functions[] = {{"resource_allocation", allocate}, {NULL, NULL}};
+    ap_dispatch(functions, state, job);
+}
+
+static int create(apiary_agent_t *agent, void **state)
+{
+    const char *const *list = NULL;
+    size_t count = apiary_agent_list(agent, "pools", &list);
+    json_t *pools = json_object();
+    for (size_t i = 0; i < count; i++) {
+        const char *equals = strchr(list[i], '=');
+        char *end = NULL;
+        long long size = equals ? strtoll(equals + 1, &end, 10) : -1;
+        if (!equals || equals == list[i] || equals[1] == '\0' || *end || size < 0 || size > INT64_MAX / 4) {
+            apiary_agent_log(agent, 3, "ledger: pools: \"%s\" is not NAME=SIZE", list[i]);
+            json_decref(pools);
+            return APIARY_ECONFIG;
+        }
+        json_t *pool = json_pack("{s:I,s:{}}", "size", (json_int_t)size, "holders");
+        json_object_setn_new(pools, list[i], (size_t)(equals - list[i]), pool);
+    }
+    if (!pools) return APIARY_ENOBLOCK;
+    *state = pools;
+    return 0;
+}
+
+static void destroy(void *state)
+{
+    json_decref(state);
+}
+
+static const apiary_agent_key_t keys[] = {
+    {"pools", 'l', 1, "NAME=SIZE, whole numbers"},
+    {NULL, 0, 0, NULL},
+};
+
+const apiary_agent_kind_t ap_kind_ledger = {
+    .abi = APIARY_AGENT_ABI,
+    .name = "ledger",
+    .what = "resource_allocation: who has reserved how much of the configured pools",
+    .keys = keys,
+    .create = create,
+    .handle = handle,
+    .destroy = destroy,
+};

@@ -1,0 +1,72 @@
+/* agents/infra_service/readings.c - kind "readings": what the kernel says about this machine's resources.
+ *
+ *   resource_usage  (the request is not looked at) -> {"processors":N,"load_1m":X,"load_5m":X,"load_15m":X,"memory_total_kib":N,
+ *                   "memory_available_kib":N,"swap_total_kib":N,"swap_free_kib":N,"runnable":N,"uptime_s":X}
+ * From /proc/meminfo, /proc/loadavg, /proc/uptime and sysconf; a file that cannot be read fails the task.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agents/kinds/support.h"
+#include "agents/kinds/table.h"
+
+/* false: the job is failed. */
+static bool read_proc(apiary_job_t *job, const char *path, char *ret, size_t capacity)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t size = fd < 0 ? -1 : read(fd, ret, capacity - 1);
+    int error = errno;
+    if (fd >= 0) close(fd);
+    if (size <= 0) {
+        apiary_job_fail(job, AP_CODE_INTERNAL, "%s: %s", path, size == 0 ? "empty" : strerror(error));
+        return false;
+    }
+    ret[size] = '\0';
+    return true;
+}
+
+static json_int_t kib(const char *meminfo, const char *name)
+{
+    size_t length = strlen(name);
+    for (const char *line = meminfo; line; line = strchr(line, '\n')) {
+        line += *line == '\n';
+        if (strncmp(line, name, length) == 0 && line[length] == ':') return strtoll(line + length + 1, NULL, 10);
+    }
+    return 0;
+}
+
+static void handle(void *state, apiary_job_t *job)
+{
+    char memory[4096], load[128], uptime[128];
+    double one, five, fifteen;
+    int runnable;
+    (void)state;
+    if (!ap_capability_is(job, "resource_usage")) {
+        apiary_job_fail(job, AP_CODE_NOT_FOUND, "the kind readings has only the capability resource_usage");
+        return;
+    }
+    if (!read_proc(job, "/proc/meminfo", memory, sizeof memory) ||
+        !read_proc(job, "/proc/loadavg", load, sizeof load) || !read_proc(job, "/proc/uptime", uptime, sizeof uptime))
+        return;
+    if (sscanf(load, "%lf %lf %lf %d/", &one, &five, &fifteen, &runnable) != 4) {
+        apiary_job_fail(job, AP_CODE_INTERNAL, "/proc/loadavg is not understood");
+        return;
+    }
+    ap_reply(job, json_pack("{s:I,s:f,s:f,s:f,s:I,s:I,s:I,s:I,s:i,s:f}", "processors",
+                            (json_int_t)sysconf(_SC_NPROCESSORS_ONLN), "load_1m", one, "load_5m", five, "load_15m",
+                            fifteen, "memory_total_kib", kib(memory, "MemTotal"), "memory_available_kib",
+                            kib(memory, "MemAvailable"), "swap_total_kib", kib(memory, "SwapTotal"), "swap_free_kib",
+                            kib(memory, "SwapFree"), "runnable", runnable, "uptime_s", strtod(uptime, NULL)));
+}
+
+const apiary_agent_kind_t ap_kind_readings = {
+    .abi = APIARY_AGENT_ABI,
+    .name = "readings",
+    .what = "resource_usage: processors, load and memory as the kernel reports them",
+    .create = ap_create_plain,
+    .handle = handle,
+};

@@ -1,0 +1,102 @@
+/* agents/interface_service/gateway.c - kind "gateway": a path is a capability.
+ *
+ *   api_gateway {"path":"/digest","body":ANY} -> {"status":200,"body":ANY}
+ * `routes` lists PATH=CAPABILITY; the body is delegated there (a text as its bytes, anything else as JSON). Unknown paths are
+ * {"status":404}, failures of the agent behind {"status":502,"error":"..."}: answers, not failed tasks, as of any gateway.
+ */
+#include <string.h>
+
+#include "agents/kinds/relay.h"
+#include "agents/kinds/support.h"
+#include "agents/kinds/table.h"
+
+struct passage {
+    apiary_agent_t *agent;
+    apiary_job_t *job;
+    const char *capability;
+};
+
+static const char *capability_of(apiary_agent_t *agent, const char *path)
+{
+    const char *const *routes = NULL;
+    size_t count = apiary_agent_list(agent, "routes", &routes), length = strlen(path);
+    for (size_t i = 0; i < count; i++)
+        if (strncmp(routes[i], path, length) == 0 && routes[i][length] == '=') return routes[i] + length + 1;
+    return NULL;
+}
+
+static void refuse(apiary_job_t *job, int status, const char *text)
+{
+    ap_reply(job, json_pack("{s:i,s:s}", "status", status, "error", text));
+}
+
+static void on_done(void *user, const apiary_result_t *result)
+{
+    struct passage *p = user;
+    char why[512];
+    json_t *body = result->code == 0 ? ap_output_json(result) : NULL;
+    if (result->code != 0) {
+        ap_failure_text(p->capability, result, why, sizeof why);
+        refuse(p->job, result->code == APIARY_ETIMEDOUT ? 504 : 502, why);
+    } else if (!body) {
+        refuse(p->job, 502, "the answer is neither JSON nor UTF-8 text");
+    } else {
+        ap_reply(p->job, json_pack("{s:i,s:o}", "status", 200, "body", body));
+    }
+    apiary_agent_free(p->agent, p);
+}
+
+static void pass(void *state, apiary_job_t *job, const json_t *request)
+{
+    const char *path, *capability;
+    if (!ap_need_text(job, request, "path", &path)) return;
+    if (!(capability = capability_of(state, path))) {
+        refuse(job, 404, "no such path");
+        return;
+    }
+    struct passage *p = apiary_agent_alloc(state, sizeof *p);
+    if (!p) {
+        ap_out_of_memory(job);
+        return;
+    }
+    *p = (struct passage){state, job, capability};
+    int error = ap_delegate_json(job, capability, json_object_get(request, "body"), on_done, p);
+    if (error < 0) {
+        refuse(job, error == APIARY_EQUEUEFULL || error == APIARY_ELIMIT ? 503 : 502, apiary_strerror(error));
+        apiary_agent_free(state, p);
+    }
+}
+
+static void handle(void *state, apiary_job_t *job)
+{
+    static const struct ap_function functions[] = {{"api_gateway", pass}, {NULL, NULL}};
+    ap_dispatch(functions, state, job);
+}
+
+static int create(apiary_agent_t *agent, void **state)
+{
+    const char *const *routes = NULL;
+    for (size_t i = apiary_agent_list(agent, "routes", &routes); i-- > 0;) {
+        const char *equals = strchr(routes[i], '=');
+        if (routes[i][0] != '/' || !equals || equals[1] == '\0') {
+            apiary_agent_log(agent, 3, "gateway: routes: \"%s\" is not /PATH=CAPABILITY", routes[i]);
+            return APIARY_ECONFIG;
+        }
+    }
+    *state = agent;
+    return 0;
+}
+
+static const apiary_agent_key_t keys[] = {
+    {"routes", 'l', 1, "/PATH=CAPABILITY"},
+    {NULL, 0, 0, NULL},
+};
+
+const apiary_agent_kind_t ap_kind_gateway = {
+    .abi = APIARY_AGENT_ABI,
+    .name = "gateway",
+    .what = "api_gateway: delegates a path's body to the capability that the routes give it",
+    .keys = keys,
+    .create = create,
+    .handle = handle,
+};

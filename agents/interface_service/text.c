@@ -1,0 +1,128 @@
+/* agents/interface_service/text.c - kind "text": texts for a page.
+ *
+ *   html_escaping       any bytes -> the same with & < > " ' as entities
+ *   template_rendering  {"template":"Dear {{name}}","values":{"name":"A & B"}} -> the text: each {{member}} replaced by the
+ *                       escaped value ({{{member}}}: as it is). Texts, numbers and true/false; a missing member fails the task.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agents/kinds/support.h"
+#include "agents/kinds/table.h"
+
+static const char *entity(char c)
+{
+    switch (c) {
+    case '&':
+        return "&amp;";
+    case '<':
+        return "&lt;";
+    case '>':
+        return "&gt;";
+    case '"':
+        return "&quot;";
+    case '\'':
+        return "&#39;";
+    default:
+        return NULL;
+    }
+}
+
+static bool add_escaped(struct ap_bytes *out, const char *text, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        const char *as = entity(text[i]);
+        if (as ? !ap_bytes_text(out, as) : !ap_bytes_add(out, text + i, 1)) return false;
+    }
+    return true;
+}
+
+static void escape(void *state, apiary_job_t *job)
+{
+    struct ap_bytes out = {.agent = state};
+    size_t size;
+    const char *body = apiary_job_data(job, &size);
+    if (add_escaped(&out, body, size))
+        apiary_job_reply(job, out.data ? out.data : "", out.size);
+    else
+        ap_out_of_memory(job);
+    ap_bytes_free(&out);
+}
+
+static bool add_value(struct ap_bytes *out, const json_t *value, bool as_it_is)
+{
+    if (json_is_string(value)) {
+        const char *text = json_string_value(value);
+        size_t size = json_string_length(value);
+        return as_it_is ? ap_bytes_add(out, text, size) : add_escaped(out, text, size);
+    }
+    char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(12));
+    bool added = text && ap_bytes_text(out, text);
+    free(text);
+    return added;
+}
+
+/* Renders one {{...}} that begins at `at`; returns what comes after it, or NULL: the job is failed. */
+static const char *add_member(apiary_job_t *job, struct ap_bytes *out, const char *at, const json_t *values)
+{
+    bool as_it_is = at[2] == '{';
+    const char *name = at + (as_it_is ? 3 : 2), *close = as_it_is ? "}}}" : "}}", *end = strstr(name, close);
+    char member[128];
+    if (!end || end == name || (size_t)(end - name) >= sizeof member) {
+        apiary_job_fail(job, AP_CODE_BAD_REQUEST,
+                        "the template has a {{ without its }}, or an empty or too long name in it");
+        return NULL;
+    }
+    memcpy(member, name, (size_t)(end - name));
+    member[end - name] = '\0';
+    const json_t *value = json_object_get(values, member);
+    if (!json_is_string(value) && !json_is_number(value) && !json_is_boolean(value)) {
+        apiary_job_fail(job, AP_CODE_BAD_REQUEST, "\"%s\" has no value that is a text, a number, true or false",
+                        member);
+        return NULL;
+    }
+    if (!add_value(out, value, as_it_is)) {
+        ap_out_of_memory(job);
+        return NULL;
+    }
+    return end + strlen(close);
+}
+
+static void render(void *state, apiary_job_t *job, const json_t *request)
+{
+    struct ap_bytes out = {.agent = state};
+    const char *at, *open;
+    const json_t *values;
+    if (!ap_need_text(job, request, "template", &at) || !ap_need_object(job, request, "values", &values)) return;
+    while (at && (open = strstr(at, "{{")) != NULL) {
+        if (!ap_bytes_add(&out, at, (size_t)(open - at))) {
+            ap_out_of_memory(job);
+            at = NULL;
+        } else {
+            at = add_member(job, &out, open, values);
+        }
+    }
+    if (at && ap_bytes_text(&out, at))
+        apiary_job_reply(job, out.data ? out.data : "", out.size);
+    else if (at)
+        ap_out_of_memory(job);
+    ap_bytes_free(&out);
+}
+
+static void handle(void *state, apiary_job_t *job)
+{
+    static const struct ap_function functions[] = {{"template_rendering", render}, {NULL, NULL}};
+    if (ap_capability_is(job, "html_escaping"))
+        escape(state, job);
+    else
+        ap_dispatch(functions, state, job);
+}
+
+const apiary_agent_kind_t ap_kind_text = {
+    .abi = APIARY_AGENT_ABI,
+    .name = "text",
+    .what = "html_escaping, template_rendering",
+    .create = ap_create_plain,
+    .handle = handle,
+};

@@ -1,0 +1,186 @@
+/* agents/ml_service/clusters.c - kinds "clusters" and "statistics".
+ *
+ *   clustering {"points":[[...],...],"k":2} -> {"centres":[[...]],"cluster":[0,1,...],"inertia":X,"rounds":N}
+ *              k-means (Lloyd); the first centre is the first point, each next one the point farthest from all so far, so the
+ *              same points give the same clusters everywhere
+ *   statistics {"values":[...]} -> {"n","sum","mean","stddev","min","median","max"}    stddev of a sample (n - 1)
+ */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agents/kinds/support.h"
+#include "agents/kinds/table.h"
+#include "agents/ml_service/numbers.h"
+
+enum { POINTS_MOST = 10000, K_MOST = 64, ROUNDS_MOST = 100, VALUES_MOST = 100000 };
+
+struct clusters {
+    const double *points;
+    size_t n, width, k;
+    double *centres, *sums; /* k * width */
+    size_t *of, *sizes;     /* n; k */
+};
+
+static double distance(const double *a, const double *b, size_t width)
+{
+    double sum = 0;
+    for (size_t i = 0; i < width; i++)
+        sum += (a[i] - b[i]) * (a[i] - b[i]);
+    return sum;
+}
+
+static size_t nearest(const struct clusters *c, size_t point, size_t centres, double *least)
+{
+    size_t best = 0;
+    for (size_t k = 0; k < centres; k++) {
+        double d = distance(c->points + point * c->width, c->centres + k * c->width, c->width);
+        if (k == 0 || d < *least) {
+            *least = d;
+            best = k;
+        }
+    }
+    return best;
+}
+
+static void place_centres(struct clusters *c)
+{
+    memcpy(c->centres, c->points, c->width * sizeof *c->centres);
+    for (size_t k = 1; k < c->k; k++) {
+        size_t farthest = 0;
+        double most = -1, d = 0;
+        for (size_t p = 0; p < c->n; p++) {
+            nearest(c, p, k, &d);
+            if (d > most) {
+                most = d;
+                farthest = p;
+            }
+        }
+        memcpy(c->centres + k * c->width, c->points + farthest * c->width, c->width * sizeof *c->centres);
+    }
+}
+
+/* One round: every point to its nearest centre, every centre to the middle of its points. Whether anything changed. */
+static bool improve(struct clusters *c, double *inertia)
+{
+    bool changed = false;
+    *inertia = 0;
+    memset(c->sums, 0, c->k * c->width * sizeof *c->sums);
+    memset(c->sizes, 0, c->k * sizeof *c->sizes);
+    for (size_t p = 0; p < c->n; p++) {
+        double d = 0;
+        size_t k = nearest(c, p, c->k, &d);
+        changed |= c->of[p] != k;
+        c->of[p] = k;
+        c->sizes[k]++;
+        *inertia += d;
+        for (size_t i = 0; i < c->width; i++)
+            c->sums[k * c->width + i] += c->points[p * c->width + i];
+    }
+    for (size_t k = 0; k < c->k; k++)
+        for (size_t i = 0; i < c->width && c->sizes[k] > 0; i++) /* an empty cluster's centre stays */
+            c->centres[k * c->width + i] = c->sums[k * c->width + i] / (double)c->sizes[k];
+    return changed;
+}
+
+static void report(const struct clusters *c, apiary_job_t *job, double inertia, int rounds)
+{
+    json_t *centres = json_array(), *of = json_array();
+    for (size_t k = 0; k < c->k; k++) {
+        json_t *centre = json_array();
+        for (size_t i = 0; i < c->width; i++)
+            json_array_append_new(centre, json_real(c->centres[k * c->width + i]));
+        json_array_append_new(centres, centre);
+    }
+    for (size_t p = 0; p < c->n; p++)
+        json_array_append_new(of, json_integer((json_int_t)c->of[p]));
+    ap_reply(job,
+             json_pack("{s:o,s:o,s:f,s:i}", "centres", centres, "cluster", of, "inertia", inertia, "rounds", rounds));
+}
+
+static void cluster(void *state, apiary_job_t *job, const json_t *request)
+{
+    int64_t k = 2;
+    struct clusters c = {0};
+    double inertia = 0;
+    int rounds = 0;
+    if (!ap_may_integer(job, request, "k", 1, K_MOST, &k) ||
+        !(c.points = ap_need_points(job, request, "points", POINTS_MOST, &c.n, &c.width)))
+        return;
+    c.k = (size_t)k < c.n ? (size_t)k : c.n;
+    c.centres = apiary_agent_alloc(state, c.k * c.width * sizeof *c.centres);
+    c.sums = apiary_agent_alloc(state, c.k * c.width * sizeof *c.sums);
+    c.of = apiary_agent_alloc(state, c.n * sizeof *c.of);
+    c.sizes = apiary_agent_alloc(state, c.k * sizeof *c.sizes);
+    if (c.centres && c.sums && c.of && c.sizes) {
+        memset(c.of, 0xff, c.n * sizeof *c.of);
+        place_centres(&c);
+        while (rounds < ROUNDS_MOST && improve(&c, &inertia))
+            rounds++;
+        report(&c, job, inertia, rounds);
+    } else {
+        ap_out_of_memory(job);
+    }
+    apiary_agent_free(state, (void *)c.points);
+    apiary_agent_free(state, c.centres);
+    apiary_agent_free(state, c.sums);
+    apiary_agent_free(state, c.of);
+    apiary_agent_free(state, c.sizes);
+}
+
+static void cluster_handle(void *state, apiary_job_t *job)
+{
+    static const struct ap_function functions[] = {{"clustering", cluster}, {NULL, NULL}};
+    ap_dispatch(functions, state, job);
+}
+
+/* ---- statistics -------------------------------------------------------------------------------------------------- */
+
+static int ascending(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void describe(void *state, apiary_job_t *job, const json_t *request)
+{
+    size_t n;
+    double sum = 0, squares = 0, *values = ap_need_numbers(job, request, "values", VALUES_MOST, &n);
+    if (!values) return;
+    qsort(values, n, sizeof *values, ascending);
+    for (size_t i = 0; i < n; i++)
+        sum += values[i];
+    double mean = sum / (double)n;
+    for (size_t i = 0; i < n; i++)
+        squares += (values[i] - mean) * (values[i] - mean);
+    double median = n % 2 ? values[n / 2] : values[n / 2 - 1] / 2 + values[n / 2] / 2;
+    double deviation = n > 1 ? sqrt(squares / (double)(n - 1)) : 0, least = values[0], most = values[n - 1];
+    apiary_agent_free(state, values);
+    if (!isfinite(sum) || !isfinite(deviation))
+        apiary_job_fail(job, AP_CODE_BAD_REQUEST, "the values are too large to be added");
+    else
+        ap_reply(job, json_pack("{s:I,s:f,s:f,s:f,s:f,s:f,s:f}", "n", (json_int_t)n, "sum", sum, "mean", mean, "stddev",
+                                deviation, "min", least, "median", median, "max", most));
+}
+
+static void statistics_handle(void *state, apiary_job_t *job)
+{
+    static const struct ap_function functions[] = {{"statistics", describe}, {NULL, NULL}};
+    ap_dispatch(functions, state, job);
+}
+
+const apiary_agent_kind_t ap_kind_clusters = {
+    .abi = APIARY_AGENT_ABI,
+    .name = "clusters",
+    .what = "clustering: k-means that starts the same way every time",
+    .create = ap_create_plain,
+    .handle = cluster_handle,
+};
+
+const apiary_agent_kind_t ap_kind_statistics = {
+    .abi = APIARY_AGENT_ABI,
+    .name = "statistics",
+    .what = "statistics: mean, deviation, median and bounds of a list of numbers",
+    .create = ap_create_plain,
+    .handle = statistics_handle,
+};

@@ -1,0 +1,125 @@
+/* agents/ml_service/regression.c - kind "regression": a straight line through points, kept by name in the swarm's local memory.
+ *
+ *   model_training {"name":"m","points":[[x,y],...]} -> {"name":"m","slope":A,"intercept":B,"r2":R,"points":N}
+ *                  ordinary least squares, of deviations from the means; the name may be left out (nothing is kept then)
+ *   prediction     {"name":"m","x":[...]} or {"slope":A,"intercept":B,"x":[...]} -> {"y":[...]}
+ */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "agents/kinds/support.h"
+#include "agents/kinds/table.h"
+#include "agents/ml_service/numbers.h"
+
+enum { POINTS_MOST = 100000, NAME_MOST = 64 };
+
+struct line {
+    double slope, intercept;
+};
+
+static bool model_key(apiary_job_t *job, const char *name, char *ret, size_t capacity)
+{
+    if (name[0] && strlen(name) <= NAME_MOST) {
+        snprintf(ret, capacity, "line:%s", name);
+        return true;
+    }
+    apiary_job_fail(job, AP_CODE_BAD_REQUEST, "\"name\" has %zu bytes; 1 to %d are allowed", strlen(name), NAME_MOST);
+    return false;
+}
+
+/* false: all x are the same. */
+static bool fit(const double *points, size_t n, struct line *line, double *r2)
+{
+    double mx = 0, my = 0, xx = 0, xy = 0, yy = 0;
+    for (size_t i = 0; i < n; i++) {
+        mx += points[2 * i] / (double)n;
+        my += points[2 * i + 1] / (double)n;
+    }
+    for (size_t i = 0; i < n; i++) {
+        double dx = points[2 * i] - mx, dy = points[2 * i + 1] - my;
+        xx += dx * dx;
+        xy += dx * dy;
+        yy += dy * dy;
+    }
+    if (xx == 0 || !isfinite(xx) || !isfinite(xy)) return false;
+    line->slope = xy / xx;
+    line->intercept = my - line->slope * mx;
+    *r2 = yy > 0 ? xy * xy / (xx * yy) : 1;
+    return true;
+}
+
+static void train(void *state, apiary_job_t *job, const json_t *request)
+{
+    const char *name = NULL;
+    char key[96];
+    size_t n, width;
+    struct line line;
+    double r2;
+    if (!ap_may_text(job, request, "name", &name) || (name && !model_key(job, name, key, sizeof key))) return;
+    double *points = ap_need_points(job, request, "points", POINTS_MOST, &n, &width);
+    if (!points) return;
+    bool fitted = width == 2 && n >= 2 && fit(points, n, &line, &r2);
+    apiary_agent_free(state, points);
+    if (!fitted) {
+        apiary_job_fail(job, AP_CODE_BAD_REQUEST,
+                        "a line needs at least two points [x, y] that differ in x, of finite size");
+        return;
+    }
+    int error = name ? apiary_local_put(state, key, &line, sizeof line) : 0;
+    if (error < 0)
+        apiary_job_fail(job, AP_CODE_FULL, "the model cannot be kept: %s", apiary_strerror(error));
+    else
+        ap_reply(job, json_pack("{s:s?,s:f,s:f,s:f,s:I}", "name", name, "slope", line.slope, "intercept",
+                                line.intercept, "r2", r2, "points", (json_int_t)n));
+}
+
+static bool need_line(apiary_agent_t *agent, apiary_job_t *job, const json_t *request, struct line *line)
+{
+    const char *name;
+    char key[96];
+    if (!json_object_get(request, "name"))
+        return ap_need_number(job, request, "slope", &line->slope) &&
+               ap_need_number(job, request, "intercept", &line->intercept);
+    if (!ap_need_text(job, request, "name", &name) || !model_key(job, name, key, sizeof key)) return false;
+    if (apiary_local_get(agent, key, line, sizeof *line) == (int64_t)sizeof *line) return true;
+    apiary_job_fail(job, AP_CODE_NOT_FOUND, "no model \"%s\" has been trained in this process", name);
+    return false;
+}
+
+static void predict(void *state, apiary_job_t *job, const json_t *request)
+{
+    struct line line;
+    size_t n;
+    if (!need_line(state, job, request, &line)) return;
+    double *x = ap_need_numbers(job, request, "x", POINTS_MOST, &n);
+    if (!x) return;
+    json_t *y = json_array();
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(y, json_real(line.slope * x[i] + line.intercept));
+    bool finite = json_array_size(y) == n; /* json_real refuses infinity */
+    apiary_agent_free(state, x);
+    if (finite)
+        ap_reply(job, json_pack("{s:O}", "y", y));
+    else
+        apiary_job_fail(job, AP_CODE_BAD_REQUEST, "the prediction is too large for a number");
+    json_decref(y);
+}
+
+static void handle(void *state, apiary_job_t *job)
+{
+    static const struct ap_function functions[] = {
+        {"model_training", train},
+        {"prediction", predict},
+        {NULL, NULL},
+    };
+    ap_dispatch(functions, state, job);
+}
+
+const apiary_agent_kind_t ap_kind_regression = {
+    .abi = APIARY_AGENT_ABI,
+    .name = "regression",
+    .what = "model_training, prediction: a least-squares line, kept by name",
+    .create = ap_create_plain,
+    .handle = handle,
+};

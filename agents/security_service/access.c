@@ -1,0 +1,191 @@
+/* agents/security_service/access.c - kinds "authentication" (passwords) and "authorization" (roles).
+ *
+ *   authentication {"op":"hash","password":P}            -> {"hash":"$argon2id$..."}
+ *                  {"op":"verify","password":P,"hash":H} -> {"valid":true|false}
+ *                  Argon2id, 19 MiB, two passes; about 20 ms of the worker each. A hash that would cost more than 64 MiB or ten
+ *                  passes to verify is refused.
+ *   authorization  {"subject":S,"action":A,"resource":R} -> {"allowed":true,"role":ROLE} or {"allowed":false}
+ *                  `subjects`: NAME=ROLE,ROLE; `rules`: "ROLE ACTION RESOURCE", where * is any and a trailing * any ending.
+ *                  What no rule allows is not allowed.
+ */
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agents/kinds/support.h"
+#include "agents/kinds/table.h"
+
+enum {
+    HASH_MEMORY = 19456 * 1024,
+    HASH_PASSES = 2,
+    VERIFY_KIB_MOST = 65536,
+    VERIFY_PASSES_MOST = 10,
+    PASSWORD_MOST = 1024
+};
+
+/* ---- authentication ---------------------------------------------------------------------------------------------- */
+
+static void make_hash(apiary_job_t *job, const char *password)
+{
+    char hash[crypto_pwhash_STRBYTES];
+    if (crypto_pwhash_str(hash, password, strlen(password), HASH_PASSES, HASH_MEMORY) != 0)
+        ap_out_of_memory(job);
+    else
+        ap_reply(job, json_pack("{s:s}", "hash", hash));
+}
+
+static void verify(apiary_job_t *job, const json_t *request, const char *password)
+{
+    const char *hash;
+    unsigned memory, passes, lanes;
+    if (!ap_need_text(job, request, "hash", &hash)) return;
+    if (strlen(hash) >= crypto_pwhash_STRBYTES ||
+        sscanf(hash, "$argon2id$v=19$m=%9u,t=%9u,p=%9u$", &memory, &passes, &lanes) != 3) {
+        apiary_job_fail(job, AP_CODE_BAD_REQUEST, "\"hash\" is not of Argon2id as op \"hash\" makes it");
+        return;
+    }
+    if (memory > VERIFY_KIB_MOST || passes > VERIFY_PASSES_MOST || lanes > 1) {
+        apiary_job_fail(job, AP_CODE_FORBIDDEN, "\"hash\" would cost %u KiB and %u passes; %d and %d are allowed",
+                        memory, passes, VERIFY_KIB_MOST, VERIFY_PASSES_MOST);
+        return;
+    }
+    ap_reply(job, json_pack("{s:b}", "valid", crypto_pwhash_str_verify(hash, password, strlen(password)) == 0));
+}
+
+static void authenticate(void *state, apiary_job_t *job, const json_t *request)
+{
+    const char *op, *password;
+    (void)state;
+    if (!ap_need_text(job, request, "op", &op) || !ap_need_text(job, request, "password", &password)) return;
+    if (strlen(password) > PASSWORD_MOST)
+        apiary_job_fail(job, AP_CODE_TOO_LARGE, "the password has more than %d bytes", PASSWORD_MOST);
+    else if (strcmp(op, "hash") == 0)
+        make_hash(job, password);
+    else if (strcmp(op, "verify") == 0)
+        verify(job, request, password);
+    else
+        apiary_job_fail(job, AP_CODE_BAD_REQUEST, "\"op\" is \"%s\"; hash, verify are allowed", op);
+}
+
+static void authentication_handle(void *state, apiary_job_t *job)
+{
+    static const struct ap_function functions[] = {{"authentication", authenticate}, {NULL, NULL}};
+    ap_dispatch(functions, state, job);
+}
+
+static int authentication_create(apiary_agent_t *agent, void **state)
+{
+    if (sodium_init() < 0) return APIARY_ESYS;
+    *state = agent;
+    return 0;
+}
+
+/* ---- authorization ----------------------------------------------------------------------------------------------- */
+
+/* The next word of a rule; a rule was checked to have three. */
+static const char *word(const char **at, size_t *size)
+{
+    *at += strspn(*at, " \t");
+    const char *start = *at;
+    *size = strcspn(*at, " \t");
+    *at += *size;
+    return start;
+}
+
+static bool fits(const char *pattern, size_t size, const char *text)
+{
+    if (size > 0 && pattern[size - 1] == '*') return strncmp(pattern, text, size - 1) == 0;
+    return strlen(text) == size && memcmp(pattern, text, size) == 0;
+}
+
+static bool role_allows(apiary_agent_t *agent, const char *role, size_t role_size, const char *action,
+                        const char *resource)
+{
+    const char *const *rules = NULL;
+    size_t count = apiary_agent_list(agent, "rules", &rules);
+    for (size_t i = 0; i < count; i++) {
+        const char *at = rules[i], *part;
+        size_t size;
+        part = word(&at, &size);
+        if (size != role_size || memcmp(part, role, size) != 0) continue;
+        part = word(&at, &size);
+        if (!fits(part, size, action)) continue;
+        part = word(&at, &size);
+        if (fits(part, size, resource)) return true;
+    }
+    return false;
+}
+
+static void authorize(void *state, apiary_job_t *job, const json_t *request)
+{
+    const char *subject, *action, *resource;
+    const char *const *subjects = NULL;
+    if (!ap_need_text(job, request, "subject", &subject) || !ap_need_text(job, request, "action", &action) ||
+        !ap_need_text(job, request, "resource", &resource))
+        return;
+    size_t count = apiary_agent_list(state, "subjects", &subjects), length = strlen(subject);
+    for (size_t i = 0; i < count; i++) {
+        if (strncmp(subjects[i], subject, length) != 0 || subjects[i][length] != '=') continue;
+        for (const char *role = subjects[i] + length + 1; *role;) {
+            size_t size = strcspn(role, ",");
+            if (role_allows(state, role, size, action, resource)) {
+                ap_reply(job, json_pack("{s:b,s:s%}", "allowed", 1, "role", role, size));
+                return;
+            }
+            role += size + (role[size] == ',');
+        }
+    }
+    ap_reply(job, json_pack("{s:b}", "allowed", 0));
+}
+
+static void authorization_handle(void *state, apiary_job_t *job)
+{
+    static const struct ap_function functions[] = {{"authorization", authorize}, {NULL, NULL}};
+    ap_dispatch(functions, state, job);
+}
+
+static int authorization_create(apiary_agent_t *agent, void **state)
+{
+    const char *const *list = NULL;
+    for (size_t i = apiary_agent_list(agent, "rules", &list); i-- > 0;) {
+        const char *at = list[i];
+        size_t sizes[4];
+        for (int w = 0; w < 4; w++)
+            word(&at, &sizes[w]);
+        if (sizes[2] == 0 || sizes[3] != 0) {
+            apiary_agent_log(agent, 3, "authorization: rules: \"%s\" is not \"ROLE ACTION RESOURCE\"", list[i]);
+            return APIARY_ECONFIG;
+        }
+    }
+    for (size_t i = apiary_agent_list(agent, "subjects", &list); i-- > 0;)
+        if (list[i][0] == '=' || !strchr(list[i], '=')) {
+            apiary_agent_log(agent, 3, "authorization: subjects: \"%s\" is not NAME=ROLE,ROLE", list[i]);
+            return APIARY_ECONFIG;
+        }
+    *state = agent;
+    return 0;
+}
+
+static const apiary_agent_key_t authorization_keys[] = {
+    {"subjects", 'l', 1, "NAME=ROLE,ROLE"},
+    {"rules", 'l', 1, "\"ROLE ACTION RESOURCE\", * is any"},
+    {NULL, 0, 0, NULL},
+};
+
+const apiary_agent_kind_t ap_kind_authentication = {
+    .abi = APIARY_AGENT_ABI,
+    .name = "authentication",
+    .what = "authentication: Argon2id password hashes",
+    .create = authentication_create,
+    .handle = authentication_handle,
+};
+
+const apiary_agent_kind_t ap_kind_authorization = {
+    .abi = APIARY_AGENT_ABI,
+    .name = "authorization",
+    .what = "authorization: roles and rules; what no rule allows is not allowed",
+    .keys = authorization_keys,
+    .create = authorization_create,
+    .handle = authorization_handle,
+};

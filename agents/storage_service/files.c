@@ -1,0 +1,392 @@
+/* agents/storage_service/files.c - kind "storage_files": records and files that outlive the process, under one folder.
+ *
+ *   data_persistence  {"op":"put","key":K,"value":ANY} -> {"stored":true,"sha256":H}
+ *                     {"op":"get","key":K}             -> {"found":true,"value":ANY,"sha256":H} or {"found":false}
+ *                     {"op":"delete","key":K}          -> {"deleted":true|false}
+ *                     {"op":"list"}                    -> {"keys":[...]}
+ *   data_consistency  {} -> {"checked":N,"damaged":[keys],"consistent":true}   every record against its stored checksum
+ *   file_management   {"op":"write","path":P,"text":T} | {"op":"read"|"stat"|"delete","path":P} |
+ *                     {"op":"rename","path":P,"to":P} | {"op":"list","path":P or absent}
+ * A record is the file records/KEY: the SHA-256 of its JSON text, a line feed, the text. Files are under files/.
+ * Writes are synced before they are answered, by the worker itself: give the agent a worker of its own on a slow disk.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agents/kinds/support.h"
+#include "agents/kinds/table.h"
+#include "agents/storage_service/directory.h"
+
+#define LIST_MOST 10000
+#define PATH_MOST 300 /* with the depth below: a backup puts "backups/NAME/" before it */
+enum { SUM = 64 };    /* hex digits before a record's line feed */
+
+struct files {
+    apiary_agent_t *agent;
+    int root;
+    size_t max_file;
+    uint64_t quota, used; /* used: counted at start, and kept by what this agent writes and removes */
+};
+
+static void fail_errno(apiary_job_t *job, const char *what, const char *path, int error)
+{
+    uint32_t code = error == -ENOENT || error == -ENOTDIR  ? AP_CODE_NOT_FOUND
+                    : error == -EFBIG                      ? AP_CODE_TOO_LARGE
+                    : error == -EINVAL || error == -ELOOP  ? AP_CODE_BAD_REQUEST
+                    : error == -ENOSPC || error == -EDQUOT ? AP_CODE_FULL
+                                                           : AP_CODE_INTERNAL;
+    apiary_job_fail(job, code, "%s %s: %s", what, path, strerror(-error));
+}
+
+static bool need_path(apiary_job_t *job, const json_t *request, const char *key, const char *under,
+                      char ret[AP_PATH_MOST])
+{
+    const char *given;
+    if (!ap_need_text(job, request, key, &given)) return false;
+    int n = snprintf(ret, AP_PATH_MOST, "%s/%s", under, given), depth = 0;
+    for (const char *c = given; *c; c++)
+        depth += *c == '/';
+    if (n > 0 && n <= PATH_MOST && depth < AP_PATH_DEPTH - 3 && ap_path_valid(ret)) return true;
+    apiary_job_fail(job, AP_CODE_BAD_REQUEST,
+                    "\"%s\" is no name here: parts of letters, digits, '.', '_', '-' that do not "
+                    "begin with a dot, joined by '/'",
+                    key);
+    return false;
+}
+
+static uint64_t size_of(const struct files *f, const char *path)
+{
+    const char *name;
+    struct stat st;
+    uint64_t size = 0;
+    int folder = ap_directory_parent(f->root, path, false, &name);
+    if (folder < 0) return 0;
+    if (fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode)) size = (uint64_t)st.st_size;
+    close(folder);
+    return size;
+}
+
+/* false: the job is failed. */
+static bool store(struct files *f, apiary_job_t *job, const char *path, const void *data, size_t size)
+{
+    uint64_t before = size_of(f, path), others = f->used > before ? f->used - before : 0;
+    if (size > f->max_file) {
+        apiary_job_fail(job, AP_CODE_TOO_LARGE, "%zu bytes; max_file allows %zu", size, f->max_file);
+        return false;
+    }
+    if (others + size > f->quota) {
+        apiary_job_fail(job, AP_CODE_FULL, "the quota of %llu bytes is used up", (unsigned long long)f->quota);
+        return false;
+    }
+    int error = ap_file_write(f->root, path, data, size);
+    if (error < 0) {
+        fail_errno(job, "write", path, error);
+        return false;
+    }
+    f->used = others + size;
+    return true;
+}
+
+static int erase(struct files *f, const char *path)
+{
+    uint64_t size = size_of(f, path);
+    int error = ap_file_remove(f->root, path);
+    if (error == 0) f->used -= size < f->used ? size : f->used;
+    return error;
+}
+
+static int append_name(void *list, int root, const char *path, uint64_t size)
+{
+    (void)root;
+    (void)size;
+    if (json_array_size(list) >= LIST_MOST) return -EOVERFLOW;
+    return json_array_append_new(list, json_string(strchr(path, '/') + 1)) == 0 ? 0 : -ENOMEM;
+}
+
+static void list_below(struct files *f, apiary_job_t *job, const char *folder, const char *title)
+{
+    json_t *names = json_array();
+    int error = names ? ap_directory_walk(f->root, folder, append_name, names) : -ENOMEM;
+    if (error < 0)
+        fail_errno(job, "list", folder, error);
+    else
+        ap_reply(job, json_pack("{s:O}", title, names));
+    json_decref(names);
+}
+
+/* ---- records ----------------------------------------------------------------------------------------------------- */
+
+/* The record's text (after its checksum line) if it is what its checksum says. */
+static bool sound(const struct ap_bytes *record, const char **text, size_t *size)
+{
+    char sum[SUM + 1];
+    if (record->size < SUM + 1 || record->data[SUM] != '\n') return false;
+    *text = record->data + SUM + 1;
+    *size = record->size - SUM - 1;
+    ap_sha256_hex(*text, *size, sum);
+    return memcmp(sum, record->data, SUM) == 0;
+}
+
+static void put_record(struct files *f, apiary_job_t *job, const json_t *request, const char *path)
+{
+    const json_t *value = json_object_get(request, "value");
+    struct ap_bytes record = {.agent = f->agent};
+    char sum[SUM + 1];
+    if (!value) {
+        apiary_job_fail(job, AP_CODE_BAD_REQUEST, "\"value\" is missing; any JSON value is wanted");
+        return;
+    }
+    char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+    if (text) ap_sha256_hex(text, strlen(text), sum);
+    if (!text || !ap_bytes_text(&record, sum) || !ap_bytes_text(&record, "\n") || !ap_bytes_text(&record, text))
+        ap_out_of_memory(job);
+    else if (store(f, job, path, record.data, record.size))
+        ap_reply(job, json_pack("{s:b,s:s}", "stored", 1, "sha256", sum));
+    ap_bytes_free(&record);
+    free(text);
+}
+
+static void get_record(struct files *f, apiary_job_t *job, const char *path)
+{
+    struct ap_bytes record = {.agent = f->agent};
+    const char *text;
+    size_t size;
+    int error = ap_file_read(f->root, path, f->max_file, &record);
+    if (error == -ENOENT)
+        ap_reply(job, json_pack("{s:b}", "found", 0));
+    else if (error < 0)
+        fail_errno(job, "read", path, error);
+    else if (!sound(&record, &text, &size))
+        apiary_job_fail(job, AP_CODE_INTERNAL, "%s is damaged: its checksum does not match; restore it from a backup",
+                        path);
+    else
+        ap_reply(job, json_pack("{s:b,s:o,s:s%}", "found", 1, "value", json_loadb(text, size, JSON_DECODE_ANY, NULL),
+                                "sha256", record.data, (size_t)SUM));
+    ap_bytes_free(&record);
+}
+
+static void persist(void *state, apiary_job_t *job, const json_t *request)
+{
+    struct files *f = state;
+    char path[AP_PATH_MOST];
+    const char *op;
+    if (!ap_need_text(job, request, "op", &op)) return;
+    if (strcmp(op, "list") == 0) {
+        list_below(f, job, "records", "keys");
+        return;
+    }
+    if (!need_path(job, request, "key", "records", path)) return;
+    if (strcmp(op, "put") == 0) {
+        put_record(f, job, request, path);
+    } else if (strcmp(op, "get") == 0) {
+        get_record(f, job, path);
+    } else if (strcmp(op, "delete") == 0) {
+        int error = erase(f, path);
+        if (error < 0 && error != -ENOENT)
+            fail_errno(job, "delete", path, error);
+        else
+            ap_reply(job, json_pack("{s:b}", "deleted", error == 0));
+    } else {
+        apiary_job_fail(job, AP_CODE_BAD_REQUEST, "\"op\" is \"%s\"; put, get, delete, list are allowed", op);
+    }
+}
+
+struct scrub {
+    struct files *files;
+    json_t *damaged;
+    json_int_t checked;
+};
+
+static int scrub_one(void *user, int root, const char *path, uint64_t size)
+{
+    struct scrub *s = user;
+    struct ap_bytes record = {.agent = s->files->agent};
+    const char *text;
+    size_t length;
+    (void)size;
+    int error = ap_file_read(root, path, s->files->max_file, &record);
+    if (error == -ENOENT) /* deleted meanwhile */
+        return 0;
+    s->checked++;
+    if (error < 0 || !sound(&record, &text, &length))
+        json_array_append_new(s->damaged, json_string(strchr(path, '/') + 1));
+    ap_bytes_free(&record);
+    return 0;
+}
+
+static void scrub(void *state, apiary_job_t *job, const json_t *request)
+{
+    struct files *f = state;
+    struct scrub s = {.files = f, .damaged = json_array()};
+    (void)request;
+    int error = ap_directory_walk(f->root, "records", scrub_one, &s);
+    if (error < 0)
+        fail_errno(job, "check", "records", error);
+    else
+        ap_reply(job, json_pack("{s:I,s:O,s:b}", "checked", s.checked, "damaged", s.damaged, "consistent",
+                                json_array_size(s.damaged) == 0));
+    json_decref(s.damaged);
+}
+
+/* ---- files ------------------------------------------------------------------------------------------------------- */
+
+static void read_file(struct files *f, apiary_job_t *job, const char *path)
+{
+    struct ap_bytes data = {.agent = f->agent};
+    int error = ap_file_read(f->root, path, f->max_file, &data);
+    json_t *text = error == 0 ? json_stringn(data.data, data.size) : NULL;
+    if (error < 0)
+        fail_errno(job, "read", path, error);
+    else if (!text)
+        apiary_job_fail(job, AP_CODE_BAD_REQUEST, "%s is not UTF-8 text", path);
+    else
+        ap_reply(job, json_pack("{s:O,s:I}", "text", text, "bytes", (json_int_t)data.size));
+    json_decref(text);
+    ap_bytes_free(&data);
+}
+
+static void stat_file(struct files *f, apiary_job_t *job, const char *path)
+{
+    const char *name;
+    struct stat st;
+    int folder = ap_directory_parent(f->root, path, false, &name), error = folder < 0 ? folder : 0;
+    if (error == 0 && fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) < 0) error = -errno;
+    if (folder >= 0) close(folder);
+    if (error < 0)
+        fail_errno(job, "stat", path, error);
+    else
+        ap_reply(job, json_pack("{s:s,s:I,s:I}", "type",
+                                S_ISREG(st.st_mode)   ? "file"
+                                : S_ISDIR(st.st_mode) ? "folder"
+                                                      : "other",
+                                "bytes", (json_int_t)st.st_size, "modified", (json_int_t)st.st_mtime));
+}
+
+static void rename_file(struct files *f, apiary_job_t *job, const char *from, const char *to)
+{
+    const char *old_name, *new_name;
+    int new_folder = -1, old_folder = ap_directory_parent(f->root, from, false, &old_name), error = old_folder;
+    if (old_folder >= 0) error = new_folder = ap_directory_parent(f->root, to, true, &new_name);
+    if (error >= 0) /* NOREPLACE: what is there is never lost by a rename */
+        error = renameat2(old_folder, old_name, new_folder, new_name, RENAME_NOREPLACE) < 0 || fsync(new_folder) < 0 ||
+                        fsync(old_folder) < 0
+                    ? -errno
+                    : 0;
+    if (old_folder >= 0) close(old_folder);
+    if (new_folder >= 0) close(new_folder);
+    if (error == -EEXIST)
+        apiary_job_fail(job, AP_CODE_CONFLICT, "%s is there already", to);
+    else if (error < 0)
+        fail_errno(job, "rename", from, error);
+    else
+        ap_reply(job, json_pack("{s:b}", "renamed", 1));
+}
+
+static void write_file(struct files *f, apiary_job_t *job, const json_t *request, const char *path)
+{
+    const char *text;
+    if (!ap_need_text(job, request, "text", &text)) return;
+    size_t size = json_string_length(json_object_get(request, "text"));
+    if (store(f, job, path, text, size)) ap_reply(job, json_pack("{s:I}", "bytes", (json_int_t)size));
+}
+
+static void manage(void *state, apiary_job_t *job, const json_t *request)
+{
+    struct files *f = state;
+    char path[AP_PATH_MOST], to[AP_PATH_MOST];
+    const char *op;
+    if (!ap_need_text(job, request, "op", &op)) return;
+    if (strcmp(op, "list") == 0 && !json_object_get(request, "path")) {
+        list_below(f, job, "files", "files");
+        return;
+    }
+    if (!need_path(job, request, "path", "files", path)) return;
+    if (strcmp(op, "write") == 0) {
+        write_file(f, job, request, path);
+    } else if (strcmp(op, "read") == 0) {
+        read_file(f, job, path);
+    } else if (strcmp(op, "stat") == 0) {
+        stat_file(f, job, path);
+    } else if (strcmp(op, "list") == 0) {
+        list_below(f, job, path, "files");
+    } else if (strcmp(op, "delete") == 0) {
+        int error = erase(f, path);
+        if (error < 0)
+            fail_errno(job, "delete", path, error);
+        else
+            ap_reply(job, json_pack("{s:b}", "deleted", 1));
+    } else if (strcmp(op, "rename") == 0) {
+        if (need_path(job, request, "to", "files", to)) rename_file(f, job, path, to);
+    } else {
+        apiary_job_fail(job, AP_CODE_BAD_REQUEST,
+                        "\"op\" is \"%s\"; write, read, stat, list, delete, rename are allowed", op);
+    }
+}
+
+/* ---- the kind ---------------------------------------------------------------------------------------------------- */
+
+static void handle(void *state, apiary_job_t *job)
+{
+    static const struct ap_function functions[] = {
+        {"data_persistence", persist},
+        {"data_consistency", scrub},
+        {"file_management", manage},
+        {NULL, NULL},
+    };
+    ap_dispatch(functions, state, job);
+}
+
+static int add_size(void *sum, int root, const char *path, uint64_t size)
+{
+    (void)root;
+    (void)path;
+    *(uint64_t *)sum += size;
+    return 0;
+}
+
+static int create(apiary_agent_t *agent, void **state)
+{
+    struct files *f = apiary_agent_alloc(agent, sizeof *f);
+    if (!f) return APIARY_ENOBLOCK;
+    *f = (struct files){.agent = agent, .root = ap_directory_open(agent)};
+    f->max_file = (size_t)apiary_agent_number(agent, "max_file", 1024 * 1024);
+    f->quota = (uint64_t)apiary_agent_number(agent, "quota", 64 * 1024 * 1024);
+    int error = f->root;
+    if (error >= 0) error = ap_directory_walk(f->root, "", add_size, &f->used);
+    if (error < 0) {
+        if (f->root >= 0) close(f->root);
+        apiary_agent_free(agent, f);
+        return APIARY_ECONFIG;
+    }
+    *state = f;
+    return 0;
+}
+
+static void destroy(void *state)
+{
+    struct files *f = state;
+    close(f->root);
+    apiary_agent_free(f->agent, f);
+}
+
+static const apiary_agent_key_t keys[] = {
+    {"directory", 's', 0, "absolute, mode 0700 [$XDG_RUNTIME_DIR/apiary/SERVICE or /tmp/apiary-UID/SERVICE]"},
+    {"max_file", 'z', 0, "the largest record or file [1MiB]"},
+    {"quota", 'z', 0, "of everything under the directory [64MiB]"},
+    {NULL, 0, 0, NULL},
+};
+
+const apiary_agent_kind_t ap_kind_storage_files = {
+    .abi = APIARY_AGENT_ABI,
+    .name = "storage_files",
+    .what = "data_persistence, data_consistency, file_management: checksummed records and files under one folder",
+    .keys = keys,
+    .create = create,
+    .handle = handle,
+    .destroy = destroy,
+};

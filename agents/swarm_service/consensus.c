@@ -1,0 +1,123 @@
+/* agents/swarm_service/consensus.c - kind "consensus": agreement among members, and work shared out to them.
+ *
+ *   swarm_consensus   {"votes":{"a":"yes","b":"no"},"quorum":0.5} ->
+ *                     {"decided":true,"winner":"yes","votes":N,"of":N}   decided: more than quorum (0.5) of all votes
+ *   work_partitioning {"items":["i1",...],"members":["m1",...]} -> {"assignment":{"m1":["i2"],...}}
+ *                     rendezvous hashing (Thaler, Ravishankar 1998): when a member leaves only its own items move
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "agents/kinds/support.h"
+#include "agents/kinds/table.h"
+#include "core/name.h"
+
+enum { VOTES_MOST = 10000, ITEMS_MOST = 10000, MEMBERS_MOST = 256 };
+
+static void agree(void *state, apiary_job_t *job, const json_t *request)
+{
+    const json_t *votes;
+    const char *name, *winner = NULL;
+    json_t *vote, *counts;
+    double quorum = 0.5;
+    json_int_t most = 0;
+    (void)state;
+    if (!ap_need_object(job, request, "votes", &votes) ||
+        (json_object_get(request, "quorum") && !ap_need_number(job, request, "quorum", &quorum)))
+        return;
+    size_t of = json_object_size(votes);
+    if (of == 0 || of > VOTES_MOST || quorum < 0 || quorum >= 1) {
+        apiary_job_fail(job, AP_CODE_BAD_REQUEST, "1 to %d votes and a quorum from 0 to less than 1 are allowed",
+                        VOTES_MOST);
+        return;
+    }
+    counts = json_object();
+    json_object_foreach((json_t *)votes, name, vote)
+    {
+        const char *choice = json_string_value(vote);
+        if (!choice) {
+            json_decref(counts);
+            apiary_job_fail(job, AP_CODE_BAD_REQUEST, "the vote of \"%s\" is not a text", name);
+            return;
+        }
+        json_int_t count = json_integer_value(json_object_get(counts, choice)) + 1;
+        json_object_set_new(counts, choice, json_integer(count));
+    }
+    json_object_foreach(counts, name, vote) if (json_integer_value(vote) > most)
+    {
+        most = json_integer_value(vote);
+        winner = name;
+    }
+    ap_reply(job, json_pack("{s:b,s:s,s:I,s:I}", "decided", (double)most > quorum * (double)of, "winner", winner,
+                            "votes", most, "of", (json_int_t)of));
+    json_decref(counts);
+}
+
+static uint64_t weight(const char *item, const char *member)
+{
+    uint64_t both[2] = {ap_hash(item, strlen(item)), ap_hash(member, strlen(member))};
+    return ap_hash(both, sizeof both);
+}
+
+static bool all_texts(apiary_job_t *job, const json_t *list, const char *what)
+{
+    size_t i;
+    json_t *item;
+    json_array_foreach(list, i, item) if (!json_is_string(item))
+    {
+        apiary_job_fail(job, AP_CODE_BAD_REQUEST, "item %zu of \"%s\" is not a text", i, what);
+        return false;
+    }
+    return true;
+}
+
+static void partition(void *state, apiary_job_t *job, const json_t *request)
+{
+    const json_t *items, *members;
+    json_t *item, *member;
+    size_t i, m;
+    (void)state;
+    if (!ap_need_array(job, request, "items", ITEMS_MOST, &items) ||
+        !ap_need_array(job, request, "members", MEMBERS_MOST, &members) || !all_texts(job, items, "items") ||
+        !all_texts(job, members, "members"))
+        return;
+    if (json_array_size(members) == 0) {
+        apiary_job_fail(job, AP_CODE_BAD_REQUEST, "\"members\" is empty");
+        return;
+    }
+    json_t *assignment = json_object();
+    json_array_foreach(members, m, member) json_object_set_new(assignment, json_string_value(member), json_array());
+    json_array_foreach(items, i, item)
+    {
+        const char *best = NULL;
+        uint64_t most = 0;
+        json_array_foreach(members, m, member)
+        {
+            uint64_t w = weight(json_string_value(item), json_string_value(member));
+            if (!best || w > most) {
+                most = w;
+                best = json_string_value(member);
+            }
+        }
+        json_array_append(json_object_get(assignment, best), item);
+    }
+    ap_reply(job, json_pack("{s:o}", "assignment", assignment));
+}
+
+static void handle(void *state, apiary_job_t *job)
+{
+    static const struct ap_function functions[] = {
+        {"swarm_consensus", agree},
+        {"work_partitioning", partition},
+        {NULL, NULL},
+    };
+    ap_dispatch(functions, state, job);
+}
+
+const apiary_agent_kind_t ap_kind_consensus = {
+    .abi = APIARY_AGENT_ABI,
+    .name = "consensus",
+    .what = "swarm_consensus, work_partitioning: votes counted, items shared out by rendezvous hashing",
+    .create = ap_create_plain,
+    .handle = handle,
+};

@@ -1,0 +1,109 @@
+/* agents/tools_service/code.c - kind "code_metrics": counts over a source text.
+ *
+ *   code_analysis {"language":"c","source":"..."} -> {"lines":N,"blank":N,"comment":N,"code":N,"longest_line":N,"deepest":N,
+ *                 "balanced":true}
+ * Languages: c (// and block comments, "..." and '...' literals; deepest: of braces) and hash (# comments, as in shell, Python,
+ * Elixir; deepest: of indentation, in steps of its smallest one). A line with code and a comment counts as code. Literals
+ * that span lines (Python's triple quotes) are not known to it.
+ */
+#include <string.h>
+
+#include "agents/kinds/support.h"
+#include "agents/kinds/table.h"
+
+struct metrics {
+    json_int_t lines, blank, comment, code, longest, deepest;
+    json_int_t depth; /* c */
+    size_t step;      /* hash: the smallest indentation seen */
+    size_t most_indent;
+    bool in_block, unbalanced;
+};
+
+static size_t skip_literal(const char *line, size_t at, size_t size)
+{
+    char quote = line[at++];
+    while (at < size && line[at] != quote)
+        at += line[at] == '\\' ? 2 : 1;
+    return at + 1;
+}
+
+/* One line of c: whether it has code and whether it has a comment. */
+static void scan_c(struct metrics *m, const char *line, size_t size, bool *code, bool *comment)
+{
+    for (size_t at = 0; at < size;) {
+        if (m->in_block) {
+            *comment = true;
+            const char *end = memmem(line + at, size - at, "*/", 2);
+            m->in_block = !end;
+            at = end ? (size_t)(end - line) + 2 : size;
+        } else if (at + 1 < size && line[at] == '/' && (line[at + 1] == '/' || line[at + 1] == '*')) {
+            *comment = true;
+            m->in_block = line[at + 1] == '*';
+            at = m->in_block ? at + 2 : size;
+        } else if (line[at] == '"' || line[at] == '\'') {
+            *code = true;
+            at = skip_literal(line, at, size);
+        } else {
+            *code |= line[at] != ' ' && line[at] != '\t' && line[at] != '\r';
+            m->depth += (line[at] == '{') - (line[at] == '}');
+            if (m->depth > m->deepest) m->deepest = m->depth;
+            m->unbalanced |= m->depth < 0;
+            at++;
+        }
+    }
+}
+
+static void scan_hash(struct metrics *m, const char *line, size_t size, bool *code, bool *comment)
+{
+    size_t indent = 0;
+    while (indent < size && (line[indent] == ' ' || line[indent] == '\t'))
+        indent++;
+    if (indent == size || line[indent] == '\r') return;
+    *comment = line[indent] == '#';
+    *code = !*comment;
+    if (!*code || indent == 0) return;
+    if (m->step == 0 || indent < m->step) m->step = indent;
+    if (indent > m->most_indent) m->most_indent = indent;
+}
+
+static void analyse(void *state, apiary_job_t *job, const json_t *request)
+{
+    const char *language, *at;
+    struct metrics m = {0};
+    (void)state;
+    if (!ap_need_text(job, request, "language", &language) || !ap_need_text(job, request, "source", &at)) return;
+    bool c = strcmp(language, "c") == 0;
+    if (!c && strcmp(language, "hash") != 0) {
+        apiary_job_fail(job, AP_CODE_BAD_REQUEST, "\"language\" is \"%s\"; c and hash are known", language);
+        return;
+    }
+    while (*at) {
+        size_t size = strcspn(at, "\n");
+        bool code = false, comment = false;
+        (c ? scan_c : scan_hash)(&m, at, size, &code, &comment);
+        m.lines++;
+        m.code += code;
+        m.comment += !code && comment;
+        m.blank += !code && !comment;
+        if ((json_int_t)size > m.longest) m.longest = (json_int_t)size;
+        at += size + (at[size] == '\n');
+    }
+    if (!c && m.step > 0) m.deepest = (json_int_t)(m.most_indent / m.step);
+    ap_reply(job, json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:b}", "lines", m.lines, "blank", m.blank, "comment", m.comment,
+                            "code", m.code, "longest_line", m.longest, "deepest", m.deepest, "balanced",
+                            m.depth == 0 && !m.unbalanced && !m.in_block));
+}
+
+static void handle(void *state, apiary_job_t *job)
+{
+    static const struct ap_function functions[] = {{"code_analysis", analyse}, {NULL, NULL}};
+    ap_dispatch(functions, state, job);
+}
+
+const apiary_agent_kind_t ap_kind_code_metrics = {
+    .abi = APIARY_AGENT_ABI,
+    .name = "code_metrics",
+    .what = "code_analysis: lines of code, comment and nothing, nesting, balance",
+    .create = ap_create_plain,
+    .handle = handle,
+};
