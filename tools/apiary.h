@@ -1,0 +1,92 @@
+/* tools/apiary.h - the parts of the program `apiary`: one function per command, and how they look at the registry. */
+#ifndef AP_TOOLS_APIARY_H
+#define AP_TOOLS_APIARY_H
+
+#include "agents/deployment.h"
+#include "registry/client.h"
+#include "tools/common.h"
+
+/* argv[0] is the command's name. Each returns an exit code of tools/common.h. */
+struct apiary_command {
+    const char *name;
+    const char *what;
+    int (*run)(struct tool *t, int argc, char **argv);
+};
+int cmd_up(struct tool *t, int argc, char **argv);
+int cmd_queen(struct tool *t, int argc, char **argv);
+int cmd_status(struct tool *t, int argc, char **argv);
+int cmd_services(struct tool *t, int argc, char **argv);
+int cmd_discover(struct tool *t, int argc, char **argv);
+int cmd_kinds(struct tool *t, int argc, char **argv);
+int cmd_delegate(struct tool *t, int argc, char **argv);
+int cmd_task(struct tool *t, int argc, char **argv);
+int cmd_drain(struct tool *t, int argc, char **argv);
+int cmd_resume(struct tool *t, int argc, char **argv);
+int cmd_check(struct tool *t, int argc, char **argv);
+int cmd_segment(struct tool *t, int argc, char **argv);
+
+/* For a command with commands of its own ("task ls"): runs the one that argv[1] names. */
+int apiary_subcommand(struct tool *t, const struct tool_usage *usage, const struct apiary_command *commands, int argc,
+                      char **argv);
+
+/* Loads the file that tool_config_path finds, or says why not. */
+int apiary_load_config(const struct tool *t, const char *option, const char **ret_path, struct ap_deployment **ret);
+
+/* ---- views: copies of records of the segment, range-checked and ended ------------------------------------------ */
+
+struct swarm_view {
+    uint32_t index, service_index;
+    char service[APIARY_NAME_MAX + 1], instance[APIARY_NAME_MAX + 1], reason[64];
+    enum apiary_mode mode;
+    bool alive; /* registered, and its queen lives */
+    int64_t pid;
+};
+/* False: the record is free, not published yet, or not sound. */
+bool view_swarm(const struct ap_segment *seg, uint32_t swarm, struct swarm_view *ret);
+
+struct agent_view {
+    struct swarm_view swarm;
+    uint32_t queue;
+    char name[APIARY_NAME_MAX + 1];
+    uint32_t depth, running;
+    uint64_t started, finished, failed;
+    bool open;
+    uint32_t capability_count;
+    uint16_t capabilities[AP_AGENT_CAPABILITIES];
+};
+bool view_agent(const struct ap_segment *seg, uint32_t queue, struct agent_view *ret);
+
+/* pid of a lane's member; 0 when there is none. */
+int64_t view_lane_pid(const struct ap_segment *seg, uint32_t lane);
+/* Members that are attached and alive, the caller's own left out; by kind, or 0 for all. */
+uint32_t view_members(const struct ap_segment *seg, int kind, uint32_t except);
+/* pid of the living daemon, 0 when there is none. */
+int64_t view_daemon(const struct ap_segment *seg);
+
+/* One slot of the task table that is not FREE; read twice, false when it changed meanwhile or is free. */
+struct task_view {
+    apiary_task_t id;
+    uint32_t state, crashes, starts; /* starts: crashes included */
+    uint32_t request; /* AP_REQUEST_ bits */
+    char capability[APIARY_CAPABILITY_MAX + 1], caller[APIARY_NAME_MAX + 1];
+    uint32_t queue, worker, body_size, result_size, agent_code;
+    int code;
+    uint64_t queued, started, finished, deadline;
+    int64_t client_pid, worker_pid;
+};
+bool view_task(const struct ap_segment *seg, uint32_t slot, struct task_view *ret);
+
+#define BEAT_LATE UINT64_C(5000000000) /* of a beat each second: from here on the state is no longer "passing" */
+
+/* What is left of the task table and of the payload pool. */
+struct usage_view {
+    uint32_t tasks, tasks_used;
+    uint32_t slabs, slabs_leased; /* a thread that delegates leases slabs of 64 tasks; with none left it is refused */
+    uint32_t results;             /* finished, not collected by a client that could */
+    uint32_t holder_results;      /* most of them by one client ... */
+    int64_t holder_pid;           /* ... 0: there are none */
+    uint32_t largest, largest_blocks, largest_free; /* the largest size of payload blocks */
+};
+void view_usage(const struct ap_segment *seg, struct usage_view *ret);
+
+#endif

@@ -1,0 +1,55 @@
+/* tools/apiary_crew.h - the processes of `apiary up`: started, heard, restarted, stopped.
+ *
+ * One thread, one poll(2): the signals (as a descriptor) and what the children write to standard error, which is passed
+ * on line by line with the child's label in front. Children die with this process (PDEATHSIG) and are in process groups
+ * of their own, so that a Ctrl-C reaches this process alone and the order of leaving is its own.
+ */
+#ifndef AP_TOOLS_APIARY_CREW_H
+#define AP_TOOLS_APIARY_CREW_H
+
+#include <sys/types.h>
+
+#include "tools/common.h"
+
+struct crew;
+
+struct crew_child {
+    char *label;
+    char **argv; /* argv[0] is the name; the program is `program` */
+    const char *program;
+    bool restart;          /* when it ends by itself */
+    bool wanted;           /* to be running */
+    pid_t pid;             /* 0: not running */
+    int pipe;              /* what it writes, -1 */
+    int last_exit;         /* exit code, or 128 + signal; -1: never ended */
+    uint32_t ends;         /* in a row, without a stable time between */
+    uint64_t started, due; /* CLOCK_MONOTONIC; due: when to start it again */
+    uint64_t delay;
+    char *line; /* unfinished output */
+    size_t line_size;
+};
+
+/* Blocks SIGINT, SIGTERM, SIGHUP and SIGCHLD. 0, or a negative errno of the system. */
+int crew_open(struct crew **ret);
+void crew_close(struct crew *c); /* kills what is left */
+
+/* Takes over argv (its strings, too). The child is started at the next turn. The pointer holds until crew_close. */
+struct crew_child *crew_add(struct crew *c, const char *label, const char *program, char **argv, bool restart);
+
+/* Waits at most `timeout` ns for something to happen, and does what is due. */
+void crew_turn(struct crew *c, uint64_t timeout);
+/* How often SIGINT, SIGTERM or SIGHUP came. */
+int crew_interrupts(const struct crew *c);
+
+/* SIGTERM to children [from, to), SIGKILL after `grace` or at the next interrupt; waits until they are gone. Returns how
+ * many had to be killed. */
+unsigned crew_stop(struct crew *c, size_t from, size_t to, uint64_t grace);
+size_t crew_count(const struct crew *c);
+struct crew_child *crew_at(struct crew *c, size_t i);
+
+/* A line of this program's own, on standard error, that does not tear the children's lines or the status line. */
+void crew_say(struct crew *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The line at the bottom of a terminal; NULL or "" removes it. Nothing where standard error is no terminal. */
+void crew_status(struct crew *c, const char *text);
+
+#endif

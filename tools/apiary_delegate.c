@@ -1,0 +1,225 @@
+/* tools/apiary_delegate.c - apiary delegate: one task from the command line. */
+#include "tools/apiary.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/name.h"
+
+#define SLICE UINT64_C(100000000) /* how often an interrupt is looked for */
+
+static const struct tool_usage usage = {
+    .command = "delegate",
+    .arguments = "CAPABILITY [DATA | @FILE | -]",
+    .what = "Runs one task by an agent that offers CAPABILITY and prints its result.",
+    .more =
+        "The request is DATA, the contents of FILE, or standard input; without it, it is empty. An interrupt cancels\n"
+        "the task, a second one leaves it to itself. With --detach the task's id is printed at once and nobody waits for\n"
+        "the result.",
+    .least = 1,
+    .most = 2,
+    .json = true,
+};
+
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int signal_number)
+{
+    (void)signal_number;
+    interrupted = interrupted + 1;
+}
+
+struct body {
+    char *bytes;
+    size_t size;
+};
+
+/* Reads one byte more than a segment can carry at most, so that what is too large is refused by the library. */
+static int read_all(const struct tool *t, int fd, const char *name, size_t most, struct body *ret)
+{
+    size_t capacity = 65536;
+    ret->bytes = tool_alloc(capacity);
+    for (;;) {
+        ssize_t got = read(fd, ret->bytes + ret->size, capacity - ret->size);
+        if (got < 0 && errno == EINTR && !interrupted) continue;
+        if (got < 0) return tool_fail(t, TOOL_FAILED, "%s: %m", name);
+        ret->size += (size_t)got;
+        if (got == 0 || ret->size > most) return TOOL_OK;
+        if (ret->size == capacity) {
+            capacity *= 2;
+            ret->bytes = tool_realloc(ret->bytes, capacity);
+        }
+    }
+}
+
+static int read_body(const struct tool *t, const char *argument, size_t most, struct body *ret)
+{
+    if (argument == NULL) return TOOL_OK;
+    if (strcmp(argument, "-") == 0) return read_all(t, STDIN_FILENO, "standard input", most, ret);
+    if (*argument != '@') {
+        ret->bytes = tool_strdup(argument);
+        ret->size = strlen(argument);
+        return TOOL_OK;
+    }
+    int fd = open(argument + 1, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return tool_fail(t, TOOL_USAGE, "%s: %m", argument + 1);
+    int rc = read_all(t, fd, argument + 1, most, ret);
+    close(fd);
+    return rc;
+}
+
+static char *base64(const unsigned char *p, size_t size)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    char *ret = tool_alloc((size + 2) / 3 * 4 + 1);
+    char *to = ret;
+    for (size_t i = 0; i < size; i += 3) {
+        uint32_t three = (uint32_t)p[i] << 16;
+        if (i + 1 < size) three |= (uint32_t)p[i + 1] << 8;
+        if (i + 2 < size) three |= p[i + 2];
+        *to++ = digits[three >> 18];
+        *to++ = digits[three >> 12 & 63];
+        *to++ = i + 1 < size ? digits[three >> 6 & 63] : '=';
+        *to++ = i + 2 < size ? digits[three & 63] : '=';
+    }
+    *to = '\0';
+    return ret;
+}
+
+/* Text goes in as text, anything else in base64. */
+static void set_data(json_t *o, const apiary_result_t *result)
+{
+    json_t *text = memchr(result->data != NULL ? result->data : "", '\0', result->size) == NULL
+                       ? json_stringn(result->data != NULL ? result->data : "", result->size)
+                       : NULL;
+    if (text != NULL) {
+        json_object_set_new(o, "data", text);
+        return;
+    }
+    char *coded = base64(result->data, result->size);
+    json_object_set_new(o, "data_base64", json_string(coded));
+    free(coded);
+}
+
+struct call {
+    const char *capability;
+    uint64_t timeout;
+    bool detach;
+};
+
+static int print_json(const apiary_t *a, const struct call *call, const apiary_result_t *result, uint64_t took)
+{
+    char id[48];
+    struct task_view view;
+    struct agent_view agent;
+    json_t *o = json_object();
+    json_object_set_new(o, "task", json_string(tool_format_task(result->task, id)));
+    json_object_set_new(o, "capability", json_string(call->capability));
+    json_object_set_new(o, "ok", json_boolean(result->code == 0));
+    json_object_set_new(o, "error", result->code == 0 ? json_null() : json_string(apiary_error_name(result->code)));
+    json_object_set_new(o, "agent_code", json_integer(result->agent_code));
+    json_object_set_new(o, "attempts", json_integer(result->attempts));
+    json_object_set_new(o, "latency_ns", json_integer((json_int_t)took));
+    if (view_task(a->seg, result->task.slot, &view) && view_agent(a->seg, view.queue, &agent))
+        json_object_set_new(o, "served_by",
+                            json_pack("{s:o, s:o, s:o, s:I}", "service", tool_json_text(agent.swarm.service),
+                                      "instance", tool_json_text(agent.swarm.instance), "agent",
+                                      tool_json_text(agent.name), "pid", (json_int_t)agent.swarm.pid));
+    json_object_set_new(o, "size", json_integer((json_int_t)result->size));
+    set_data(o, result);
+    return tool_json_print(o);
+}
+
+static int print_result(const struct tool *t, const struct call *call, const apiary_result_t *result)
+{
+    if (result->code == 0) {
+        fwrite(result->data, 1, result->size, stdout);
+        bool ended = result->size == 0 || ((const char *)result->data)[result->size - 1] == '\n';
+        if (!ended && isatty(STDOUT_FILENO) == 1) putchar('\n');
+        return TOOL_OK;
+    }
+    if (result->code != APIARY_EAGENT || result->size == 0)
+        return tool_error(t, result->code, NULL, "%s", call->capability);
+    char *text = tool_printable(result->data, result->size);
+    int rc = tool_fail(t, tool_exit_code(result->code), "%s: the agent failed the task (its code %u): %s",
+                       call->capability, result->agent_code, text);
+    free(text);
+    return rc;
+}
+
+static int wait_for(apiary_t *a, apiary_task_t task, apiary_result_t *result)
+{
+    int rc;
+    bool told = false;
+    do {
+        rc = apiary_await(a, task, SLICE, result);
+        if (interrupted && !told) {
+            apiary_cancel(a, task);
+            told = true;
+        }
+    } while ((rc == APIARY_ENOTREADY || rc == APIARY_EINTR) && interrupted < 1 + told);
+    return rc;
+}
+
+static int run(const struct tool *t, apiary_t *a, const struct call *call, const struct body *body)
+{
+    apiary_delegate_options_t options = {.timeout = call->timeout, .flags = call->detach ? APIARY_DETACH : 0};
+    apiary_task_t task;
+    uint64_t from = ap_ops_system.now();
+    int rc = apiary_delegate(a, call->capability, body->bytes, body->size, &options, &task);
+    if (rc < 0) return tool_error(t, rc, NULL, "%s", call->capability);
+    if (call->detach) {
+        char id[48];
+        tool_format_task(task, id);
+        if (!t->json) return printf("%s\n", id) < 0 ? TOOL_FAILED : TOOL_OK;
+        return tool_json_print(json_pack("{s:s, s:s}", "task", id, "capability", call->capability));
+    }
+    apiary_result_t result;
+    rc = wait_for(a, task, &result);
+    if (rc == APIARY_ENOTREADY)
+        return tool_fail(t, TOOL_FAILED, "%s: interrupted; the task was told to stop and is left to itself", call->capability);
+    if (rc < 0) return tool_error(t, rc, NULL, "%s", call->capability);
+    uint64_t took = ap_ops_system.now() - from;
+    if (t->json) {
+        int printed = print_json(a, call, &result, took);
+        rc = printed != TOOL_OK ? printed : tool_exit_code(result.code);
+    } else {
+        rc = print_result(t, call, &result);
+    }
+    apiary_release(a, &result);
+    return rc;
+}
+
+int cmd_delegate(struct tool *t, int argc, char **argv)
+{
+    const char *timeout = NULL;
+    struct call call = {.timeout = 0};
+    const struct tool_option options[] = {
+        {"timeout", 't', "TIME", "give the task up after TIME (250ms, 5s, 2m) [the segment's task_timeout]", &timeout,
+         NULL},
+        {"detach", 'd', NULL, "print the task's id and do not wait", NULL, &call.detach},
+        {.name = NULL},
+    };
+    int rc = tool_parse(t, &usage, options, &argc, &argv);
+    if (rc != TOOL_GO_ON) return rc;
+    call.capability = argv[0];
+    if (!ap_capability_valid(argv[0])) return tool_usage_error(t, &usage, "'%s' is no name of a capability", argv[0]);
+    if (timeout != NULL && tool_duration(timeout, &call.timeout) != 0)
+        return tool_usage_error(t, &usage, "--timeout: '%s' is no duration; write 250ms, 5s or 2m", timeout);
+    apiary_t *a = NULL;
+    rc = tool_attach(t, tool_segment(t, NULL), false, &a);
+    if (rc != TOOL_OK) return rc;
+    struct sigaction act = {.sa_handler = on_interrupt};
+    sigaction(SIGINT, &act, NULL);
+    sigaction(SIGTERM, &act, NULL);
+    struct body body = {.bytes = NULL};
+    rc = read_body(t, argc > 1 ? argv[1] : NULL, ap_pool_max(a->seg), &body);
+    if (rc == TOOL_OK) rc = run(t, a, &call, &body);
+    free(body.bytes);
+    apiary_detach(a);
+    return tool_finish(t, rc);
+}

@@ -1,0 +1,421 @@
+/* tools/apiary_look.c - apiary status, services, discover, kinds: what is there, read from the segment. */
+#include "tools/apiary.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agents/kinds.h"
+#include "core/name.h"
+
+static const struct tool_option no_options[] = {{.name = NULL}};
+
+/* ---- status --------------------------------------------------------------------------------------------------- */
+
+static const struct tool_usage status_usage = {
+    .command = "status",
+    .arguments = "[SERVICE]",
+    .what = "Shows each registered instance of a swarm: its process, its health, what it has to do and has done.",
+    .most = 1,
+    .json = true,
+};
+
+static int compare_rows(const void *a, const void *b)
+{
+    const apiary_swarm_status_t *x = a;
+    const apiary_swarm_status_t *y = b;
+    int c = strcmp(x->service, y->service);
+    return c != 0 ? c : strcmp(x->instance, y->instance);
+}
+
+/* All rows by name; *ret is to be freed. */
+static int read_status(apiary_t *a, const char *service, apiary_swarm_status_t **ret)
+{
+    size_t capacity = 64;
+    for (;;) {
+        apiary_swarm_status_t *rows = tool_alloc(capacity * sizeof *rows);
+        int n = apiary_swarm_status(a, service, rows, capacity);
+        if (n >= 0 && (size_t)n <= capacity) {
+            qsort(rows, (size_t)n, sizeof *rows, compare_rows);
+            *ret = rows;
+            return n;
+        }
+        free(rows);
+        if (n < 0) return n;
+        capacity = (size_t)n + 16;
+    }
+}
+
+static const char *coloured_state(const apiary_swarm_status_t *s, char *cell, size_t size)
+{
+    const char *mark = s->state == APIARY_PASSING                               ? "+"
+                       : s->state == APIARY_DOWN || s->state == APIARY_CRITICAL ? "!"
+                                                                                : "~";
+    snprintf(cell, size, "%s%s", mark, tool_state_name((int)s->state));
+    return cell;
+}
+
+static void status_row(struct tool_table *table, const apiary_swarm_status_t *s)
+{
+    char state[32], pid[24], port[8], agents[16], queued[16], running[16], out[32], done[24], failed[24], up[32];
+    snprintf(pid, sizeof pid, "%" PRId64, s->pid);
+    snprintf(port, sizeof port, "%u", s->port);
+    snprintf(agents, sizeof agents, "%u", s->agents);
+    snprintf(queued, sizeof queued, "%u", s->queued);
+    snprintf(running, sizeof running, "%u", s->running);
+    snprintf(out, sizeof out, "%u/%u", s->delegations, s->max_delegations);
+    snprintf(done, sizeof done, "%" PRIu64, s->finished);
+    snprintf(failed, sizeof failed, "%" PRIu64, s->failed);
+    bool down = s->state == APIARY_DOWN;
+    tool_table_add(table, (const char *const[]){s->service, s->instance, coloured_state(s, state, sizeof state),
+                                                tool_mode_name((int)s->mode), down ? "-" : pid,
+                                                s->port != 0 ? port : "-", agents, queued, running, out, done, failed,
+                                                down ? "-" : tool_format_duration(s->uptime, up)});
+}
+
+static json_t *status_json(const apiary_swarm_status_t *s, const char *reason)
+{
+    json_t *o = json_object();
+    json_object_set_new(o, "service", tool_json_text(s->service));
+    json_object_set_new(o, "instance", tool_json_text(s->instance));
+    json_object_set_new(o, "version", tool_json_text(s->version));
+    json_object_set_new(o, "pid", json_integer(s->pid));
+    json_object_set_new(o, "state", json_string(tool_state_name((int)s->state)));
+    json_object_set_new(o, "mode", json_string(tool_mode_name((int)s->mode)));
+    json_object_set_new(o, "reason", tool_json_text(reason));
+    json_object_set_new(o, "port", json_integer(s->port));
+    json_object_set_new(o, "agents", json_integer(s->agents));
+    json_object_set_new(o, "queued", json_integer(s->queued));
+    json_object_set_new(o, "running", json_integer(s->running));
+    json_object_set_new(o, "delegations", json_integer(s->delegations));
+    json_object_set_new(o, "max_delegations", json_integer(s->max_delegations));
+    json_object_set_new(o, "started", json_integer((json_int_t)s->started));
+    json_object_set_new(o, "finished", json_integer((json_int_t)s->finished));
+    json_object_set_new(o, "failed", json_integer((json_int_t)s->failed));
+    json_object_set_new(o, "beat_age_ns", json_integer((json_int_t)s->beat_age));
+    json_object_set_new(o, "uptime_ns", json_integer((json_int_t)s->uptime));
+    return o;
+}
+
+/* The operator's reason for a swarm's mode, "" when it is ready. */
+static void reason_of(const struct ap_segment *seg, const apiary_swarm_status_t *s, char ret[64])
+{
+    ret[0] = '\0';
+    struct swarm_view v;
+    for (uint32_t i = 0; s->mode != APIARY_READY && ap_swarm_at(seg, i) != NULL; i++) {
+        if (view_swarm(seg, i, &v) && strcmp(v.service, s->service) == 0 && strcmp(v.instance, s->instance) == 0)
+            memcpy(ret, v.reason, 64);
+    }
+}
+
+static json_t *usage_json(const struct ap_segment *seg)
+{
+    struct usage_view u;
+    view_usage(seg, &u);
+    return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i}", "tasks", (int)u.tasks, "tasks_used", (int)u.tasks_used,
+                     "slabs", (int)u.slabs, "slabs_leased", (int)u.slabs_leased, "results_not_collected", (int)u.results,
+                     "largest_block", (int)u.largest, "largest_blocks", (int)u.largest_blocks, "largest_blocks_free",
+                     (int)u.largest_free);
+}
+
+static int print_status_json(const struct tool *t, apiary_t *a, const apiary_swarm_status_t *rows, int n)
+{
+    json_t *swarms = json_array();
+    for (int i = 0; i < n; i++) {
+        char reason[64];
+        reason_of(a->seg, &rows[i], reason);
+        json_array_append_new(swarms, status_json(&rows[i], reason));
+    }
+    int64_t daemon = view_daemon(a->seg);
+    json_t *o = json_object();
+    json_object_set_new(o, "segment", json_string(tool_segment(t, NULL)));
+    json_object_set_new(o, "daemon", daemon != 0 ? json_integer(daemon) : json_null());
+    json_object_set_new(o, "members", json_integer(view_members(a->seg, 0, UINT32_MAX)));
+    json_object_set_new(o, "usage", usage_json(a->seg));
+    json_object_set_new(o, "swarms", swarms);
+    return tool_json_print(o);
+}
+
+static int print_status(const struct tool *t, apiary_t *a, const apiary_swarm_status_t *rows, int n)
+{
+    int64_t daemon = view_daemon(a->seg);
+    uint32_t members = view_members(a->seg, 0, UINT32_MAX);
+    struct usage_view usage;
+    view_usage(a->seg, &usage);
+    printf("segment %s, %u member%s, %u of %u tasks in use, ", tool_segment(t, NULL), members, members == 1 ? "" : "s",
+           usage.tasks_used, usage.tasks);
+    if (daemon != 0) {
+        printf("coordinator pid %" PRId64 "\n", daemon);
+    } else {
+        printf("no coordinator\n");
+    }
+    struct tool_table *table =
+        tool_table_new((const char *const[]){"service", "instance", "state", "mode", ">pid", ">port", ">agents",
+                                             ">queued", ">running", ">delegating", ">done", ">failed", ">up", NULL});
+    for (int i = 0; i < n; i++)
+        status_row(table, &rows[i]);
+    tool_table_print(table, stdout);
+    for (int i = 0; i < n; i++) {
+        char reason[64], age[32];
+        if (rows[i].state != APIARY_DOWN && rows[i].beat_age >= BEAT_LATE)
+            printf("%s/%s: no beat for %s: its process is stopped, or starved\n", rows[i].service, rows[i].instance,
+                   tool_format_duration(rows[i].beat_age, age));
+        reason_of(a->seg, &rows[i], reason);
+        if (*reason == '\0') continue;
+        char *shown = tool_printable(reason, strlen(reason));
+        printf("%s/%s: %s: %s\n", rows[i].service, rows[i].instance, tool_mode_name((int)rows[i].mode), shown);
+        free(shown);
+    }
+    return TOOL_OK;
+}
+
+int cmd_status(struct tool *t, int argc, char **argv)
+{
+    int rc = tool_parse(t, &status_usage, no_options, &argc, &argv);
+    if (rc != TOOL_GO_ON) return rc;
+    apiary_t *a = NULL;
+    rc = tool_attach(t, tool_segment(t, NULL), true, &a);
+    if (rc != TOOL_OK) return rc;
+    apiary_swarm_status_t *rows = NULL;
+    int n = read_status(a, argc > 0 ? argv[0] : NULL, &rows);
+    if (n < 0) {
+        rc = tool_error(t, n, NULL, "status");
+    } else if (n == 0 && argc > 0) {
+        rc = tool_fail(t, TOOL_NO_PROVIDER,
+                       "status: no swarm of a service '%s' was ever registered; 'apiary services' lists them", argv[0]);
+    } else {
+        rc = t->json ? print_status_json(t, a, rows, n) : print_status(t, a, rows, n);
+    }
+    free(rows);
+    apiary_detach(a);
+    return tool_finish(t, rc);
+}
+
+/* ---- services ------------------------------------------------------------------------------------------------- */
+
+static const struct tool_usage services_usage = {
+    .command = "services",
+    .arguments = "",
+    .what = "Shows every service with its agents and the capabilities that they offer.",
+    .json = true,
+};
+
+static json_t *agent_json(const struct ap_segment *seg, const struct agent_view *v)
+{
+    json_t *capabilities = json_array();
+    for (uint32_t i = 0; i < v->capability_count; i++) {
+        char name[APIARY_CAPABILITY_MAX + 1];
+        ap_capability_name(seg, v->capabilities[i], name);
+        json_array_append_new(capabilities, tool_json_text(name));
+    }
+    json_t *o = json_object();
+    json_object_set_new(o, "service", tool_json_text(v->swarm.service));
+    json_object_set_new(o, "instance", tool_json_text(v->swarm.instance));
+    json_object_set_new(o, "agent", tool_json_text(v->name));
+    json_object_set_new(o, "alive", json_boolean(v->open && v->swarm.alive));
+    json_object_set_new(o, "pid", json_integer(v->swarm.pid));
+    json_object_set_new(o, "queue", json_integer(v->queue));
+    json_object_set_new(o, "queued", json_integer(v->depth));
+    json_object_set_new(o, "running", json_integer(v->running));
+    json_object_set_new(o, "finished", json_integer((json_int_t)v->finished));
+    json_object_set_new(o, "failed", json_integer((json_int_t)v->failed));
+    json_object_set_new(o, "capabilities", capabilities);
+    return o;
+}
+
+static char *capability_list(const struct ap_segment *seg, const struct agent_view *v)
+{
+    char *list = tool_strdup("");
+    for (uint32_t i = 0; i < v->capability_count; i++) {
+        char name[APIARY_CAPABILITY_MAX + 1];
+        ap_capability_name(seg, v->capabilities[i], name);
+        char *longer = tool_format("%s%s%s", list, i > 0 ? " " : "", name);
+        free(list);
+        list = longer;
+    }
+    return list;
+}
+
+static int compare_agents(const void *a, const void *b)
+{
+    const struct agent_view *x = a;
+    const struct agent_view *y = b;
+    int c = strcmp(x->swarm.service, y->swarm.service);
+    if (c == 0) c = strcmp(x->swarm.instance, y->swarm.instance);
+    return c != 0 ? c : (x->queue > y->queue) - (x->queue < y->queue);
+}
+
+static size_t read_agents(const struct ap_segment *seg, struct agent_view **ret)
+{
+    struct agent_view *all = tool_alloc(seg->geometry.queues * sizeof *all);
+    size_t n = 0;
+    for (uint32_t i = 0; i < seg->geometry.queues; i++)
+        n += view_agent(seg, i, &all[n]);
+    qsort(all, n, sizeof *all, compare_agents);
+    *ret = all;
+    return n;
+}
+
+int cmd_services(struct tool *t, int argc, char **argv)
+{
+    int rc = tool_parse(t, &services_usage, no_options, &argc, &argv);
+    if (rc != TOOL_GO_ON) return rc;
+    apiary_t *a = NULL;
+    rc = tool_attach(t, tool_segment(t, NULL), true, &a);
+    if (rc != TOOL_OK) return rc;
+    struct agent_view *agents = NULL;
+    size_t n = read_agents(a->seg, &agents);
+    if (t->json) {
+        json_t *list = json_array();
+        for (size_t i = 0; i < n; i++)
+            json_array_append_new(list, agent_json(a->seg, &agents[i]));
+        json_t *o = json_object();
+        json_object_set_new(o, "segment", json_string(tool_segment(t, NULL)));
+        json_object_set_new(o, "agents", list);
+        rc = tool_json_print(o);
+    } else {
+        struct tool_table *table =
+            tool_table_new((const char *const[]){"service", "instance", "agent", "alive", "capabilities", NULL});
+        for (size_t i = 0; i < n; i++) {
+            char *capabilities = capability_list(a->seg, &agents[i]);
+            tool_table_add(
+                table, (const char *const[]){agents[i].swarm.service, agents[i].swarm.instance, agents[i].name,
+                                             agents[i].open && agents[i].swarm.alive ? "+yes" : "!no", capabilities});
+            free(capabilities);
+        }
+        tool_table_print(table, stdout);
+    }
+    free(agents);
+    apiary_detach(a);
+    return tool_finish(t, rc);
+}
+
+/* ---- discover ------------------------------------------------------------------------------------------------- */
+
+static const struct tool_usage discover_usage = {
+    .command = "discover",
+    .arguments = "CAPABILITY",
+    .what = "Shows which agents offer a capability, and their load. Exit code 4: nobody alive does.",
+    .least = 1,
+    .most = 1,
+    .json = true,
+};
+
+static int discover_json(const char *capability, const apiary_provider_t *rows, int n)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < n; i++) {
+        json_t *o = json_object();
+        json_object_set_new(o, "service", tool_json_text(rows[i].service));
+        json_object_set_new(o, "instance", tool_json_text(rows[i].instance));
+        json_object_set_new(o, "agent", tool_json_text(rows[i].agent));
+        json_object_set_new(o, "pid", json_integer(rows[i].pid));
+        json_object_set_new(o, "in_flight", json_integer(rows[i].in_flight));
+        json_object_set_new(o, "alive", json_boolean(rows[i].alive));
+        json_array_append_new(list, o);
+    }
+    json_t *o = json_object();
+    json_object_set_new(o, "capability", json_string(capability));
+    json_object_set_new(o, "providers", list);
+    return tool_json_print(o);
+}
+
+static int discover_table(const apiary_provider_t *rows, int n)
+{
+    struct tool_table *table =
+        tool_table_new((const char *const[]){"service", "instance", "agent", ">pid", ">in flight", "alive", NULL});
+    for (int i = 0; i < n; i++) {
+        char pid[24], load[16];
+        snprintf(pid, sizeof pid, "%" PRId64, rows[i].pid);
+        snprintf(load, sizeof load, "%u", rows[i].in_flight);
+        tool_table_add(table, (const char *const[]){rows[i].service, rows[i].instance, rows[i].agent, pid, load,
+                                                    rows[i].alive ? "+yes" : "!no"});
+    }
+    tool_table_print(table, stdout);
+    return TOOL_OK;
+}
+
+int cmd_discover(struct tool *t, int argc, char **argv)
+{
+    int rc = tool_parse(t, &discover_usage, no_options, &argc, &argv);
+    if (rc != TOOL_GO_ON) return rc;
+    if (!ap_capability_valid(argv[0]))
+        return tool_usage_error(t, &discover_usage, "'%s' is no name of a capability", argv[0]);
+    apiary_t *a = NULL;
+    rc = tool_attach(t, tool_segment(t, NULL), true, &a);
+    if (rc != TOOL_OK) return rc;
+    apiary_provider_t rows[256];
+    int capacity = (int)(sizeof rows / sizeof *rows);
+    int n = apiary_discover(a, argv[0], rows, (size_t)capacity);
+    if (n < 0) {
+        rc = tool_error(t, n, NULL, "discover %s", argv[0]);
+    } else {
+        if (n > capacity) n = capacity;
+        uint32_t alive = 0;
+        for (int i = 0; i < n; i++)
+            alive += rows[i].alive;
+        rc = t->json ? discover_json(argv[0], rows, n) : n > 0 ? discover_table(rows, n) : TOOL_OK;
+        if (rc == TOOL_OK && alive == 0) rc = tool_error(t, APIARY_ENOPROVIDER, NULL, "discover %s", argv[0]);
+    }
+    apiary_detach(a);
+    return tool_finish(t, rc);
+}
+
+/* ---- kinds ---------------------------------------------------------------------------------------------------- */
+
+static const struct tool_usage kinds_usage = {
+    .command = "kinds",
+    .arguments = "",
+    .what = "Shows the kinds of agents that need no plug-in, and the keys of their configuration.",
+    .json = true,
+};
+
+static const char *key_type(char type)
+{
+    switch (type) {
+    case 's':
+        return "text";
+    case 'i':
+        return "number";
+    case 'b':
+        return "true|false";
+    case 'l':
+        return "list of texts";
+    case 'd':
+        return "duration";
+    case 'z':
+        return "size";
+    default:
+        return "?";
+    }
+}
+
+static int kinds_json(void)
+{
+    json_t *list = json_array();
+    for (const apiary_agent_kind_t *const *k = ap_agent_kinds; *k != NULL; k++) {
+        json_t *keys = json_array();
+        for (const apiary_agent_key_t *key = (*k)->keys; key != NULL && key->name != NULL; key++)
+            json_array_append_new(keys,
+                                  json_pack("{s:s, s:s, s:b, s:s}", "name", key->name, "type", key_type(key->type),
+                                            "required", key->required != 0, "what", key->what));
+        json_array_append_new(list, json_pack("{s:s, s:s, s:o}", "kind", (*k)->name, "what", (*k)->what, "keys", keys));
+    }
+    json_t *o = json_object();
+    json_object_set_new(o, "kinds", list);
+    return tool_json_print(o);
+}
+
+int cmd_kinds(struct tool *t, int argc, char **argv)
+{
+    int rc = tool_parse(t, &kinds_usage, no_options, &argc, &argv);
+    if (rc != TOOL_GO_ON) return rc;
+    if (t->json) return tool_finish(t, kinds_json());
+    for (const apiary_agent_kind_t *const *k = ap_agent_kinds; *k != NULL; k++) {
+        printf("%s: %s\n", (*k)->name, (*k)->what);
+        for (const apiary_agent_key_t *key = (*k)->keys; key != NULL && key->name != NULL; key++)
+            printf("    %-16s %s%s; %s\n", key->name, key_type(key->type), key->required ? ", required" : "",
+                   key->what);
+    }
+    return tool_finish(t, TOOL_OK);
+}

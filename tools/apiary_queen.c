@@ -1,0 +1,174 @@
+/* tools/apiary_queen.c - apiary queen: one swarm in this process, until SIGTERM. */
+#include "tools/apiary.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+
+#include "agents/kinds.h"
+#include "core/log.h"
+
+static const struct tool_usage usage = {
+    .command = "queen",
+    .arguments = "SERVICE",
+    .what = "Runs the swarm of SERVICE: registers its agents and works until SIGTERM, then finishes what it has and "
+            "leaves.",
+    .more =
+        "A second SIGTERM ends it at once. Its unfinished tasks are then done by another instance, or by the next one.",
+    .least = 1,
+    .most = 1,
+};
+
+int apiary_load_config(const struct tool *t, const char *option, const char **ret_path, struct ap_deployment **ret)
+{
+    const char *path = tool_config_path(option);
+    if (path == NULL) return tool_fail(t, TOOL_CONFIG, "no configuration; name one with --config or APIARY_CONFIG");
+    struct ap_config_error error = {.text = ""};
+    int rc = ap_deployment_load(path, ap_agent_kinds, ret, &error);
+    if (rc < 0) return tool_error(t, rc, error.text, "configuration");
+    *ret_path = path;
+    return TOOL_OK;
+}
+
+static void to_log(void *user, int level, const char *line)
+{
+    (void)user;
+    ap_log(level, "%s", line);
+}
+
+/* Every agent with its kind, built in or from a plug-in. *ret is to be freed. */
+static int describe_agents(const struct tool *t, const struct ap_deployment_swarm *swarm,
+                           apiary_agent_description_t **ret)
+{
+    apiary_agent_description_t *agents = tool_alloc(swarm->agent_count * sizeof *agents);
+    for (size_t i = 0; i < swarm->agent_count; i++) {
+        const struct ap_deployment_agent *from = &swarm->agents[i];
+        agents[i] = (apiary_agent_description_t){.name = from->name,
+                                                 .kind = from->kind != NULL ? ap_agent_kind(from->kind) : NULL,
+                                                 .capabilities = from->capabilities,
+                                                 .worker = from->worker,
+                                                 .config = from->config};
+        char message[256] = "";
+        int rc = from->plugin != NULL ? ap_agent_plugin(from->plugin, &agents[i].kind, message, sizeof message) : 0;
+        if (rc == 0 && agents[i].kind != NULL) continue;
+        free(agents);
+        if (rc < 0) return tool_error(t, rc, message, "agent %s", from->name);
+        return tool_fail(t, TOOL_CONFIG, "agent %s: there is no kind '%s'; 'apiary kinds' lists them", from->name,
+                         from->kind);
+    }
+    *ret = agents;
+    return TOOL_OK;
+}
+
+static void set_process(const char *service, const char *instance)
+{
+    static char part[3 * APIARY_NAME_MAX];
+    char name[16];
+    struct rlimit none = {0, 0};
+    setrlimit(RLIMIT_CORE, &none); /* a dump of the segment takes seconds in which the dead lanes are not marked */
+    snprintf(name, sizeof name, "queen:%s", service);
+    prctl(PR_SET_NAME, name);
+    snprintf(part, sizeof part, "queen service=%s instance=%s", service, instance);
+    ap_log_part(part);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+static void block_signals(sigset_t *set)
+{
+    sigemptyset(set);
+    sigaddset(set, SIGTERM);
+    sigaddset(set, SIGINT);
+    sigaddset(set, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, set, NULL); /* before any thread starts */
+}
+
+static int serve(const struct tool *t, apiary_t *a, const apiary_swarm_description_t *description,
+                 const sigset_t *signals, uint64_t drain)
+{
+    char message[256] = "";
+    apiary_queen_t *queen = NULL;
+    int rc = apiary_queen_start(a, description, message, sizeof message, &queen);
+    if (rc < 0) return tool_error(t, rc, message, "queen %s/%s", description->service, description->instance);
+    ap_log(6, "registered, %zu agents, %u workers", description->agent_count, description->workers);
+    tool_notify("READY=1");
+    int which = 0;
+    sigwait(signals, &which);
+    tool_notify("STOPPING=1");
+    ap_log(6, "signal %d: draining", which);
+    pthread_sigmask(SIG_UNBLOCK, signals, NULL); /* the second one ends the process */
+    rc = apiary_queen_stop(queen, drain);
+    if (rc < 0) ap_log(4, "left with tasks in hand: %s", apiary_strerror(rc));
+    return TOOL_OK;
+}
+
+struct queen_options {
+    const char *config, *instance, *level, *drain;
+};
+
+static int run(const struct tool *t, const char *service, const struct queen_options *o, const sigset_t *signals,
+               uint64_t drain)
+{
+    struct ap_deployment *d = NULL;
+    const char *path = NULL;
+    int rc = apiary_load_config(t, o->config, &path, &d);
+    if (rc != TOOL_OK) return rc;
+    const struct ap_deployment_swarm *swarm = ap_deployment_swarm(d, service);
+    apiary_agent_description_t *agents = NULL;
+    apiary_t *a = NULL;
+    rc = swarm == NULL ? tool_fail(t, TOOL_CONFIG, "queen: %s has no service '%s'", path, service)
+                       : describe_agents(t, swarm, &agents);
+    if (rc == TOOL_OK) {
+        const char *segment = tool_segment(t, d->registry.segment.name);
+        char message[256] = "";
+        char name[2 * APIARY_NAME_MAX];
+        snprintf(name, sizeof name, "%s/%s", service, o->instance);
+        apiary_attach_options_t attach = {
+            .name = name, .swarm = service, .kind = APIARY_QUEEN, .message = message, .message_size = sizeof message};
+        int failed = apiary_attach(segment, &attach, &a);
+        if (failed < 0) rc = tool_error(t, failed, message, "queen %s: attach", service);
+    }
+    if (rc == TOOL_OK) {
+        apiary_swarm_description_t description = {.service = service,
+                                                  .instance = o->instance,
+                                                  .version = swarm->version,
+                                                  .port = swarm->port,
+                                                  .health_endpoint = swarm->health_endpoint,
+                                                  .metrics_endpoint = swarm->metrics_endpoint,
+                                                  .workers = swarm->workers,
+                                                  .max_concurrent_delegations = swarm->max_delegations,
+                                                  .agents = agents,
+                                                  .agent_count = swarm->agent_count,
+                                                  .log = to_log};
+        rc = serve(t, a, &description, signals, drain);
+    }
+    apiary_detach(a);
+    free(agents);
+    ap_deployment_free(d);
+    return rc;
+}
+
+int cmd_queen(struct tool *t, int argc, char **argv)
+{
+    struct queen_options o = {.instance = "0", .level = "info", .drain = "10s"};
+    const struct tool_option options[] = {
+        {"config", 'c', "FILE", "the configuration [$APIARY_CONFIG, else /etc/apiary/apiary.yaml]", &o.config, NULL},
+        {"instance", 'i', "NAME", "which instance of the service this is [0]", &o.instance, NULL},
+        {"drain", 'd', "TIME", "how long to finish tasks after SIGTERM [10s]", &o.drain, NULL},
+        {"log-level", 'l', "LEVEL", "error, warning, info or debug [info]", &o.level, NULL},
+        {.name = NULL},
+    };
+    int rc = tool_parse(t, &usage, options, &argc, &argv);
+    if (rc != TOOL_GO_ON) return rc;
+    uint64_t drain = 0;
+    if (tool_duration(o.drain, &drain) != 0)
+        return tool_usage_error(t, &usage, "--drain: '%s' is no duration; write 250ms, 5s or 2m", o.drain);
+    if (tool_log_level(o.level) < 0)
+        return tool_usage_error(t, &usage, "--log-level: '%s' is none of error, warning, info, debug", o.level);
+    ap_log_level(tool_log_level(o.level));
+    sigset_t signals;
+    block_signals(&signals);
+    set_process(argv[0], o.instance);
+    return run(t, argv[0], &o, &signals, drain);
+}

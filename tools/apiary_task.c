@@ -1,0 +1,243 @@
+/* tools/apiary_task.c - apiary task ls, show, cancel: the task table, read without a lock. */
+#include "tools/apiary.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- ls ------------------------------------------------------------------------------------------------------- */
+
+static const struct tool_usage ls_usage = {
+    .command = "task ls",
+    .arguments = "",
+    .what =
+        "Lists the tasks that are in the segment: queued, running, and finished ones that somebody has yet to collect.",
+    .json = true,
+};
+
+static void agent_name(const struct ap_segment *seg, uint32_t queue, char *ret, size_t size)
+{
+    struct agent_view agent;
+    if (view_agent(seg, queue, &agent)) {
+        snprintf(ret, size, "%s/%s", agent.swarm.service, agent.name);
+    } else {
+        snprintf(ret, size, "queue %u", queue);
+    }
+}
+
+static json_t *task_json(const struct ap_segment *seg, const struct task_view *v)
+{
+    char id[48], agent[2 * APIARY_NAME_MAX + 4];
+    agent_name(seg, v->queue, agent, sizeof agent);
+    json_t *o = json_object();
+    json_object_set_new(o, "task", json_string(tool_format_task(v->id, id)));
+    json_object_set_new(o, "state", json_string(ap_task_state_name(v->state)));
+    json_object_set_new(o, "capability", tool_json_text(v->capability));
+    json_object_set_new(o, "caller", tool_json_text(v->caller));
+    json_object_set_new(o, "agent", tool_json_text(agent));
+    json_object_set_new(o, "attempts", json_integer(v->starts));
+    json_object_set_new(o, "crashes", json_integer(v->crashes));
+    json_object_set_new(o, "cancel_requested", json_boolean((v->request & AP_REQUEST_CANCEL) != 0));
+    json_object_set_new(o, "detached", json_boolean((v->request & (AP_REQUEST_ABANDON | AP_REQUEST_DETACH)) != 0));
+    json_object_set_new(o, "client_pid", json_integer(v->client_pid));
+    json_object_set_new(o, "worker_pid", json_integer(v->worker_pid));
+    json_object_set_new(o, "body_size", json_integer(v->body_size));
+    json_object_set_new(o, "result_size", json_integer(v->result_size));
+    json_object_set_new(o, "error", v->state == AP_TASK_FAILED ? json_string(apiary_error_name(v->code)) : json_null());
+    json_object_set_new(o, "agent_code", json_integer(v->agent_code));
+    json_object_set_new(o, "queued_ns", json_integer((json_int_t)v->queued));
+    json_object_set_new(o, "started_ns", json_integer((json_int_t)v->started));
+    json_object_set_new(o, "finished_ns", json_integer((json_int_t)v->finished));
+    json_object_set_new(o, "deadline_ns",
+                        v->deadline == APIARY_FOREVER ? json_null() : json_integer((json_int_t)v->deadline));
+    return o;
+}
+
+static void task_row(const struct ap_segment *seg, struct tool_table *table, const struct task_view *v, uint64_t now)
+{
+    char id[48], agent[2 * APIARY_NAME_MAX + 4], age[32], starts[8], bytes[16], client[24];
+    agent_name(seg, v->queue, agent, sizeof agent);
+    snprintf(starts, sizeof starts, "%u", v->starts);
+    snprintf(bytes, sizeof bytes, "%u", v->body_size);
+    snprintf(client, sizeof client, "%" PRId64, v->client_pid);
+    tool_table_add(table, (const char *const[]){tool_format_task(v->id, id), ap_task_state_name(v->state),
+                                                v->capability, agent, v->client_pid != 0 ? client : "-", starts, bytes,
+                                                now > v->queued ? tool_format_duration(now - v->queued, age) : "-"});
+}
+
+static int parse_state(const char *text)
+{
+    for (int s = AP_TASK_RESERVED; s < AP_TASK_STATES; s++) {
+        if (strcasecmp(text, ap_task_state_name((uint32_t)s)) == 0) return s;
+    }
+    return -1;
+}
+
+/* Finished, and nobody will collect it: its slot is as good as free. */
+static bool nobody_waits(const struct task_view *v)
+{
+    return v->state != AP_TASK_QUEUED && v->state != AP_TASK_RUNNING &&
+           (v->request & (AP_REQUEST_ABANDON | AP_REQUEST_DETACH)) != 0;
+}
+
+static int list(const struct tool *t, const struct ap_segment *seg, int state)
+{
+    uint64_t now = ap_ops_system.now();
+    json_t *tasks = json_array();
+    struct tool_table *table =
+        t->json ? NULL
+                : tool_table_new((const char *const[]){"task", "state", "capability", "agent", ">client", ">starts",
+                                                       ">bytes", ">age", NULL});
+    struct task_view v;
+    for (uint32_t slot = 0; slot < seg->geometry.tasks; slot++) {
+        if (!view_task(seg, slot, &v) || (state >= 0 ? v.state != (uint32_t)state : nobody_waits(&v))) continue;
+        if (t->json) {
+            json_array_append_new(tasks, task_json(seg, &v));
+        } else {
+            task_row(seg, table, &v, now);
+        }
+    }
+    if (t->json) return tool_json_print(json_pack("{s:s, s:o}", "segment", tool_segment(t, NULL), "tasks", tasks));
+    json_decref(tasks);
+    tool_table_print(table, stdout);
+    return TOOL_OK;
+}
+
+static int task_ls(struct tool *t, int argc, char **argv)
+{
+    const char *text = NULL;
+    const struct tool_option options[] = {
+        {"state", 0, "STATE", "only tasks in STATE (queued, running, done, failed, cancelled)", &text, NULL},
+        {.name = NULL},
+    };
+    int rc = tool_parse(t, &ls_usage, options, &argc, &argv);
+    if (rc != TOOL_GO_ON) return rc;
+    int state = text != NULL ? parse_state(text) : -1;
+    if (text != NULL && state < 0)
+        return tool_usage_error(t, &ls_usage,
+                                "--state: '%s' is no state; queued, running, done, failed and cancelled are", text);
+    apiary_t *a = NULL;
+    rc = tool_attach(t, tool_segment(t, NULL), true, &a);
+    if (rc != TOOL_OK) return rc;
+    rc = list(t, a->seg, state);
+    apiary_detach(a);
+    return tool_finish(t, rc);
+}
+
+/* ---- show ----------------------------------------------------------------------------------------------------- */
+
+static const struct tool_usage show_usage = {
+    .command = "task show",
+    .arguments = "ID",
+    .what = "Shows one task of the segment.",
+    .least = 1,
+    .most = 1,
+    .json = true,
+};
+
+static void show_time(const char *what, uint64_t at, uint64_t now)
+{
+    char text[32];
+    if (at == 0 || at == APIARY_FOREVER) {
+        printf("%-12s -\n", what);
+    } else if (at <= now) {
+        printf("%-12s %s ago\n", what, tool_format_duration(now - at, text));
+    } else {
+        printf("%-12s in %s\n", what, tool_format_duration(at - now, text));
+    }
+}
+
+static void show(const struct ap_segment *seg, const struct task_view *v)
+{
+    char id[48], agent[2 * APIARY_NAME_MAX + 4];
+    uint64_t now = ap_ops_system.now();
+    agent_name(seg, v->queue, agent, sizeof agent);
+    printf("task         %s\nstate        %s\ncapability   %s\nagent        %s\ncaller       %s\n",
+           tool_format_task(v->id, id), ap_task_state_name(v->state), v->capability, agent,
+           *v->caller != '\0' ? v->caller : "-");
+    printf("client pid   %" PRId64 "\nworker pid   %" PRId64 "\nstarts       %u\ncrashes      %u\n", v->client_pid,
+           v->worker_pid, v->starts, v->crashes);
+    printf("requested    %s%s%s\n", (v->request & AP_REQUEST_CANCEL) != 0 ? "cancel " : "",
+           (v->request & AP_REQUEST_DETACH) != 0 ? "detached " : "",
+           (v->request & AP_REQUEST_ABANDON) != 0 ? "abandoned" : "");
+    printf("request      %u bytes\nresult       %u bytes\n", v->body_size, v->result_size);
+    if (v->state == AP_TASK_FAILED)
+        printf("error        %s (agent's code %u)\n", apiary_strerror(v->code), v->agent_code);
+    show_time("queued", v->queued, now);
+    show_time("started", v->started >= v->queued ? v->started : 0, now);
+    show_time("finished", v->finished >= v->queued ? v->finished : 0, now);
+    show_time("deadline", v->deadline, now);
+}
+
+static int parse_id(const struct tool *t, const struct tool_usage *usage, const char *text, apiary_task_t *ret)
+{
+    if (tool_parse_task(text, ret) == 0) return TOOL_OK;
+    return tool_usage_error(t, usage, "'%s' is no task id; 'apiary task ls' lists them", text);
+}
+
+static int task_show(struct tool *t, int argc, char **argv)
+{
+    const struct tool_option none[] = {{.name = NULL}};
+    int rc = tool_parse(t, &show_usage, none, &argc, &argv);
+    if (rc != TOOL_GO_ON) return rc;
+    apiary_task_t id;
+    rc = parse_id(t, &show_usage, argv[0], &id);
+    if (rc != TOOL_OK) return rc;
+    apiary_t *a = NULL;
+    rc = tool_attach(t, tool_segment(t, NULL), true, &a);
+    if (rc != TOOL_OK) return rc;
+    struct task_view v;
+    if (!view_task(a->seg, id.slot, &v) || v.id.generation != id.generation || v.id.epoch != id.epoch) {
+        rc = tool_error(t, APIARY_ESTALE, NULL, "task %s", argv[0]);
+    } else if (t->json) {
+        rc = tool_json_print(task_json(a->seg, &v));
+    } else {
+        show(a->seg, &v);
+    }
+    apiary_detach(a);
+    return tool_finish(t, rc);
+}
+
+/* ---- cancel --------------------------------------------------------------------------------------------------- */
+
+static const struct tool_usage cancel_usage = {
+    .command = "task cancel",
+    .arguments = "ID",
+    .what = "Takes a queued task back at once; a running one is told, and its agent may look.",
+    .least = 1,
+    .most = 1,
+};
+
+static int task_cancel(struct tool *t, int argc, char **argv)
+{
+    const struct tool_option none[] = {{.name = NULL}};
+    int rc = tool_parse(t, &cancel_usage, none, &argc, &argv);
+    if (rc != TOOL_GO_ON) return rc;
+    apiary_task_t id;
+    rc = parse_id(t, &cancel_usage, argv[0], &id);
+    if (rc != TOOL_OK) return rc;
+    apiary_t *a = NULL;
+    rc = tool_attach(t, tool_segment(t, NULL), false, &a);
+    if (rc != TOOL_OK) return rc;
+    int done = apiary_cancel(a, id);
+    if (done < 0) rc = tool_error(t, done, NULL, "task %s", argv[0]);
+    apiary_detach(a);
+    return tool_finish(t, rc);
+}
+
+int cmd_task(struct tool *t, int argc, char **argv)
+{
+    static const struct tool_usage usage = {
+        .command = "task",
+        .arguments = "ls | show ID | cancel ID",
+        .what = "Lists, shows and cancels tasks; 'apiary task ls --help' tells more.",
+        .most = -1,
+    };
+    static const struct apiary_command commands[] = {
+        {"ls", "list tasks", task_ls},
+        {"show", "show one task", task_show},
+        {"cancel", "cancel one task", task_cancel},
+        {NULL, NULL, NULL},
+    };
+    return apiary_subcommand(t, &usage, commands, argc, argv);
+}

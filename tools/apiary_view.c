@@ -1,0 +1,180 @@
+/* tools/apiary_view.c - copies of the segment's records for people; see apiary.h.
+ *
+ * Observers take no lock: each word is loaded once, range-checked, and the copy is used. What changes while it is copied
+ * is either left out or shown as it was in between; nothing here decides anything.
+ */
+#include "tools/apiary.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "shm/pool.h"
+
+int64_t view_lane_pid(const struct ap_segment *seg, uint32_t lane)
+{
+    const struct ap_lane *l = ap_lane_at(seg, lane);
+    if (l == NULL || AP_LIFE_STATE(ap_load_acquire(&l->life)) == AP_LIFE_FREE) return 0; /* LANE-A1 pairs LANE-R1 */
+    const struct ap_member *m = ap_member_at(seg, ap_load_relaxed(&l->member));
+    return m == NULL ? 0 : ap_load_relaxed(&m->pid);
+}
+
+_Static_assert(sizeof((struct swarm_view *)0)->instance == sizeof((struct ap_swarm *)0)->instance &&
+                   sizeof((struct swarm_view *)0)->reason == sizeof((struct ap_swarm *)0)->reason &&
+                   sizeof((struct agent_view *)0)->name == sizeof((struct ap_agent_record *)0)->name,
+               "texts are copied whole");
+
+bool view_swarm(const struct ap_segment *seg, uint32_t swarm, struct swarm_view *ret)
+{
+    const struct ap_swarm *s = ap_swarm_at(seg, swarm);
+    if (s == NULL) return false;
+    uint64_t life = ap_load_acquire(&s->life); /* REG-A1 pairs REG-R1 */
+    if (AP_SWARM_STATE(life) != AP_SWARM_LIVE && AP_SWARM_STATE(life) != AP_SWARM_DOWN) return false;
+    memset(ret, 0, sizeof *ret);
+    ret->index = swarm;
+    ret->service_index = ap_load_relaxed(&s->service);
+    ap_service_name(seg, ret->service_index, ret->service);
+    ap_text_copy(ret->instance, s->instance, sizeof ret->instance);
+    ap_text_copy(ret->reason, s->reason, sizeof ret->reason);
+    ret->mode = (enum apiary_mode)ap_load_relaxed(&s->mode);
+    const struct ap_member *m = ap_member_at(seg, ap_load_relaxed(&s->member));
+    ret->pid = m == NULL ? 0 : ap_load_relaxed(&m->pid);
+    ret->alive = AP_SWARM_STATE(life) == AP_SWARM_LIVE && ap_lane_alive(seg, AP_SWARM_LANE(life)) == 1;
+    return true;
+}
+
+bool view_agent(const struct ap_segment *seg, uint32_t queue, struct agent_view *ret)
+{
+    const struct ap_queue *q = ap_queue_at(seg, queue);
+    const struct ap_agent_record *record = ap_agent_at(seg, queue);
+    if (q == NULL || record == NULL) return false;
+    uint64_t life = ap_load_acquire(&q->life); /* DISC-A2 pairs DISC-R2: the record before the open queue */
+    if (AP_QUEUE_STATE(life) != AP_QUEUE_OPEN && AP_QUEUE_STATE(life) != AP_QUEUE_CLOSED) return false;
+    memset(ret, 0, sizeof *ret);
+    if (!view_swarm(seg, ap_load_relaxed(&record->swarm), &ret->swarm)) return false;
+    ret->queue = queue;
+    ap_text_copy(ret->name, record->name, sizeof ret->name);
+    ret->open = AP_QUEUE_STATE(life) == AP_QUEUE_OPEN && ap_lane_alive(seg, AP_QUEUE_LANE(life)) == 1;
+    ret->depth = ap_queue_depth(seg, queue);
+    ret->running = ap_load_relaxed(&q->running);
+    ret->started = ap_load_relaxed(&q->started);
+    ret->finished = ap_load_relaxed(&q->finished);
+    ret->failed = ap_load_relaxed(&q->failed);
+    uint32_t n = ap_load_relaxed(&record->capability_count);
+    ret->capability_count = n <= AP_AGENT_CAPABILITIES ? n : 0;
+    for (uint32_t i = 0; i < ret->capability_count; i++)
+        ret->capabilities[i] = ap_load_relaxed(&record->capabilities[i]);
+    return true;
+}
+
+/* The anchor lane's life decides: a member is dead when all its lanes are. */
+static bool member_alive(const struct ap_segment *seg, const struct ap_member *m)
+{
+    uint64_t life = ap_load_acquire(&m->life);
+    if (AP_MEMBER_STATE(life) != AP_LIFE_LIVE) return false;
+    uint32_t anchor = AP_MEMBER_LANE(life);
+    return ap_lane_alive(seg, anchor) == 1 && ap_lane_dead(seg, anchor) == 0;
+}
+
+uint32_t view_members(const struct ap_segment *seg, int kind, uint32_t except)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < seg->geometry.members; i++) {
+        const struct ap_member *m = ap_member_at(seg, i);
+        if (m == NULL || i == except || !member_alive(seg, m)) continue;
+        if (kind == 0 || (uint32_t)kind == ap_load_relaxed(&m->kind)) n++;
+    }
+    return n;
+}
+
+int64_t view_daemon(const struct ap_segment *seg)
+{
+    for (uint32_t i = 0; i < seg->geometry.members; i++) {
+        const struct ap_member *m = ap_member_at(seg, i);
+        if (m != NULL && ap_load_relaxed(&m->kind) == APIARY_DAEMON && member_alive(seg, m))
+            return ap_load_relaxed(&m->pid);
+    }
+    return 0;
+}
+
+bool view_task(const struct ap_segment *seg, uint32_t slot, struct task_view *ret)
+{
+    const struct ap_slot *s = ap_slot_at(seg, slot);
+    const struct ap_slab *slab = ap_slab_at(seg, slot / AP_SLAB_SLOTS);
+    if (s == NULL || slab == NULL) return false;
+    uint64_t word = ap_load_acquire(&s->word); /* TASK-A2 pairs TASK-R2 */
+    uint32_t state = AP_WORD_STATE(word);
+    if (state == AP_TASK_FREE || state == AP_TASK_RESERVED || state >= AP_TASK_STATES) return false;
+    memset(ret, 0, sizeof *ret);
+    ret->id = (apiary_task_t){slot, AP_LEASE_EPOCH(ap_load_relaxed(&slab->lease)), AP_WORD_GENERATION(word)};
+    ret->state = state;
+    ret->crashes = AP_WORD_CRASHES(word);
+    uint64_t request = ap_load_relaxed(&s->request);
+    if (request >> 8 == AP_WORD_GENERATION(word)) ret->request = (uint32_t)(request & 0xff);
+    ap_capability_name(seg, ap_load_relaxed(&s->capability), ret->capability);
+    uint16_t caller = ap_load_relaxed(&s->caller);
+    if (caller != 0) ap_service_name(seg, (uint32_t)caller - 1, ret->caller);
+    ret->queue = ap_load_relaxed(&s->queue);
+    ret->worker = ap_load_relaxed(&s->worker);
+    ret->body_size = ap_load_relaxed(&s->body_size);
+    ret->result_size = ap_load_relaxed(&s->result_size);
+    ret->agent_code = ap_load_relaxed(&s->agent_code);
+    ret->code = state == AP_TASK_FAILED || state == AP_TASK_CANCELLED ? ap_word_code(word) : 0;
+    ret->queued = ap_load_relaxed(&s->queued);
+    ret->started = ap_load_relaxed(&s->started);
+    ret->finished = ap_load_relaxed(&s->finished);
+    ret->deadline = ap_load_relaxed(&s->deadline);
+    ret->client_pid = view_lane_pid(seg, ap_load_relaxed(&s->client));
+    /* The word counts the starts that came to nothing; the one under way, or the last one, comes to that. */
+    bool begun = state == AP_TASK_RUNNING || state == AP_TASK_DONE || ret->code == APIARY_EAGENT ||
+                 ret->code == APIARY_ECRASHED;
+    ret->starts = AP_WORD_ATTEMPT(word) + ret->crashes + (begun ? 1 : 0);
+    if (state == AP_TASK_RUNNING) ret->worker_pid = view_lane_pid(seg, AP_WORD_OWNER(word));
+    ap_fence_full(); /* the copies before the second look at the word */
+    return ap_load_relaxed(&s->word) == word;
+}
+
+/* Slots in use, and whose results they are; by_lane counts for each client lane. */
+static void count_tasks(const struct ap_segment *seg, struct usage_view *ret, uint32_t *by_lane)
+{
+    for (uint32_t i = 0; i < seg->geometry.tasks; i++) {
+        const struct ap_slot *slot = ap_slot_at(seg, i);
+        if (slot == NULL) break;
+        uint64_t word = ap_load_acquire(&slot->word), request = ap_load_relaxed(&slot->request); /* TASK-A2 pairs TASK-R2 */
+        uint32_t state = AP_WORD_STATE(word), client = ap_load_relaxed(&slot->client);
+        bool given_up = request >> 8 == AP_WORD_GENERATION(word) &&
+                        (request & (AP_REQUEST_ABANDON | AP_REQUEST_DETACH)) != 0;
+        bool finished = state == AP_TASK_DONE || state == AP_TASK_FAILED || state == AP_TASK_CANCELLED;
+        if (state == AP_TASK_FREE || (finished && given_up)) continue;
+        ret->tasks_used++;
+        if (!finished) continue;
+        ret->results++;
+        if (client < seg->geometry.lanes && ++by_lane[client] > ret->holder_results) {
+            ret->holder_results = by_lane[client];
+            ret->holder_pid = view_lane_pid(seg, client);
+        }
+    }
+}
+
+void view_usage(const struct ap_segment *seg, struct usage_view *ret)
+{
+    uint32_t *by_lane = tool_alloc(((size_t)seg->geometry.lanes + 1) * sizeof *by_lane);
+    *ret = (struct usage_view){.tasks = seg->geometry.tasks, .slabs = (uint32_t)seg->sections[AP_SECTION_SLABS].count};
+    count_tasks(seg, ret, by_lane);
+    free(by_lane);
+    for (uint32_t i = 0; i < ret->slabs; i++) {
+        const struct ap_slab *slab = ap_slab_at(seg, i);
+        ret->slabs_leased += slab != NULL && AP_LEASE_LANE(ap_load_relaxed(&slab->lease)) != 0;
+    }
+    uint32_t first = 0, largest = 0;
+    for (uint32_t class = 0, at = 0; class < AP_POOL_CLASSES; at += seg->geometry.pool_blocks[class++]) {
+        if (seg->geometry.pool_blocks[class] == 0) continue;
+        largest = class;
+        first = at;
+    }
+    ret->largest = ap_pool_class_size[largest];
+    ret->largest_blocks = seg->geometry.pool_blocks[largest];
+    for (uint32_t i = first; i < first + ret->largest_blocks; i++) {
+        const uint64_t *word = ap_at(seg, AP_SECTION_BLOCKS, i);
+        ret->largest_free += word != NULL && AP_BLOCK_STATE(ap_load_relaxed(word)) == AP_BLOCK_FREE;
+    }
+}

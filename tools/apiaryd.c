@@ -1,0 +1,176 @@
+/* tools/apiaryd.c - the coordinator: makes the segment or takes the living one over, and watches who dies.
+ *
+ * Nothing passes through it: while it is dead, delegation, discovery and recovery go on. It holds a lock on the segment
+ * itself (an open-file-description lock, which the kernel drops at its death), so there is at most one per segment.
+ */
+#include <fcntl.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agents/deployment.h"
+#include "core/log.h"
+#include "registry/client.h"
+#include "registry/monitor.h"
+#include "tools/common.h"
+
+static const struct tool_usage usage = {
+    .arguments = "",
+    .what = "Creates the segment of a configuration, or takes over the living one, and watches its members.",
+    .more = "It stays in the foreground. SIGTERM ends it and leaves the segment, so that the members go on without it; "
+            "the\n"
+            "next one takes the segment over. Without a configuration the segment has the default sizes.",
+};
+
+struct daemon_options {
+    const char *config, *level;
+    bool remove;
+};
+
+static void compare(const char *what, uint64_t is, uint64_t configured)
+{
+    if (is != configured)
+        ap_log(4,
+               "the living segment has %s %" PRIu64 ", the configuration says %" PRIu64 ": it counts for a new segment",
+               what, is, configured);
+}
+
+/* A living segment keeps its sizes; what the configuration says otherwise is told, once. */
+static void compare_geometry(const struct ap_geometry *is, struct ap_geometry configured)
+{
+    if (ap_geometry_normalise(&configured, NULL, 0) != 0) return;
+    compare("members", is->members, configured.members);
+    compare("lanes", is->lanes, configured.lanes);
+    compare("tasks", is->tasks, configured.tasks);
+    compare("queues", is->queues, configured.queues);
+    compare("queue_depth", is->queue_depth, configured.queue_depth);
+    compare("queue_inlets", is->queue_inlets, configured.queue_inlets);
+    compare("max_concurrent_delegations", is->max_concurrent_delegations, configured.max_concurrent_delegations);
+    compare("task_timeout", is->task_timeout, configured.task_timeout);
+    for (unsigned i = 0; i < AP_POOL_CLASSES; i++)
+        compare("payload blocks of a class", is->pool_blocks[i], configured.pool_blocks[i]);
+}
+
+/* Creates the segment unless it is there. */
+static int make_segment(const struct tool *t, const struct ap_registry_options *options, bool *created)
+{
+    char message[256] = "";
+    struct ap_segment *seg = NULL;
+    int rc = ap_registry_create(options, message, sizeof message, &seg);
+    *created = rc == 0;
+    if (rc == 0) ap_segment_unmap(seg);
+    if (rc == 0 || rc == APIARY_EEXIST) return TOOL_OK;
+    return tool_error(t, rc, message, "cannot create %s", options->segment.name);
+}
+
+static int attach(const struct tool *t, const char *name, apiary_t **ret)
+{
+    char message[256] = "";
+    apiary_attach_options_t options = {
+        .name = "apiaryd", .kind = APIARY_DAEMON, .message = message, .message_size = sizeof message};
+    int rc = apiary_attach(name, &options, ret);
+    if (rc == APIARY_EPERM) /* of another user, most likely */
+        return tool_error(t, rc, message, "cannot take over (another name is given with --segment)");
+    return rc < 0 ? tool_error(t, rc, message, "cannot take over") : TOOL_OK;
+}
+
+static int lock_segment(const struct tool *t, const apiary_t *a, const char *name)
+{
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    if (fcntl(apiary_segment_fd(a), F_OFD_SETLK, &whole) == 0) return TOOL_OK;
+    if (errno == EAGAIN || errno == EACCES)
+        return tool_fail(t, TOOL_FAILED,
+                         "%s: another apiaryd looks after it; stop that one first ('apiary status' shows its pid), or give another "
+                         "name with --segment",
+                         name);
+    return tool_fail(t, TOOL_FAILED, "%s: cannot lock it: %m", name);
+}
+
+/* Only the name that still belongs to this segment. */
+static void remove_segment(int fd, const char *name)
+{
+    char path[300];
+    struct stat mine, named;
+    snprintf(path, sizeof path, "/dev/shm%s", name);
+    if (fstat(fd, &mine) != 0 || stat(path, &named) != 0 || mine.st_ino != named.st_ino || mine.st_dev != named.st_dev)
+        return;
+    int rc = ap_segment_remove(name);
+    if (rc < 0) ap_log(4, "cannot remove %s: %s", name, apiary_strerror(rc));
+}
+
+static int watch(const struct tool *t, apiary_t *a, const char *name, bool created)
+{
+    struct ap_monitor *monitor = NULL;
+    int rc = ap_monitor_start(a->seg, a->member, &monitor);
+    if (rc < 0) return tool_error(t, rc, NULL, "%s: cannot start the monitor", name);
+    ap_log(6, "%s %s, %" PRIu64 " bytes", created ? "created" : "took over", name, a->seg->size);
+    tool_notify("READY=1");
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGHUP);
+    int which = 0;
+    sigwait(&signals, &which);
+    tool_notify("STOPPING=1");
+    ap_log(6, "signal %d: leaving %s to its members", which, name);
+    ap_monitor_stop(monitor);
+    return TOOL_OK;
+}
+
+static int run(const struct tool *t, const struct daemon_options *o)
+{
+    struct ap_deployment *d = NULL;
+    const char *path = tool_config_path(o->config);
+    struct ap_config_error error = {.text = ""};
+    int rc = path != NULL ? ap_deployment_load(path, NULL, &d, &error) : 0;
+    if (rc < 0) return tool_error(t, rc, error.text, "configuration");
+    struct ap_registry_options options = {.segment = {.name = NULL}};
+    if (d != NULL) options = d->registry;
+    options.segment.name = tool_segment(t, options.segment.name);
+    bool created = false;
+    apiary_t *a = NULL;
+    rc = make_segment(t, &options, &created);
+    if (rc == TOOL_OK) rc = attach(t, options.segment.name, &a);
+    if (rc == TOOL_OK) rc = lock_segment(t, a, options.segment.name);
+    if (rc == TOOL_OK) {
+        if (!created && d != NULL) compare_geometry(&a->seg->geometry, options.segment.geometry);
+        rc = watch(t, a, options.segment.name, created);
+        if (o->remove) remove_segment(apiary_segment_fd(a), options.segment.name);
+    }
+    apiary_detach(a);
+    ap_deployment_free(d);
+    return rc;
+}
+
+int main(int argc, char **argv)
+{
+    struct tool t = {.program = "apiaryd"};
+    struct daemon_options o = {.level = "info"};
+    const struct tool_option options[] = {
+        {"config", 'c', "FILE", "the configuration [$APIARY_CONFIG, else /etc/apiary/apiary.yaml if there]", &o.config,
+         NULL},
+        {"remove", 0, NULL, "remove the segment at the end", NULL, &o.remove},
+        {"log-level", 'l', "LEVEL", "error, warning, info or debug [info]", &o.level, NULL},
+        {.name = NULL},
+    };
+    int rc = tool_parse(&t, &usage, options, &argc, &argv);
+    if (rc != TOOL_GO_ON) return rc;
+    if (tool_log_level(o.level) < 0)
+        return tool_usage_error(&t, &usage, "--log-level: '%s' is none of error, warning, info, debug", o.level);
+    ap_log_level(tool_log_level(o.level));
+    ap_log_part("apiaryd");
+    struct rlimit none = {0, 0};
+    setrlimit(RLIMIT_CORE, &none); /* a dump of the segment takes seconds in which its dead lanes are not marked */
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGHUP);
+    sigprocmask(SIG_BLOCK, &signals, NULL); /* before any thread starts */
+    signal(SIGPIPE, SIG_IGN);
+    return run(&t, &o);
+}

@@ -1,0 +1,128 @@
+/* tools/common.h - what the command-line programs share: options, exit codes, errors, tables, JSON, durations.
+ *
+ * Programs only, single-threaded unless said otherwise; may print and exit. Every message on standard error reads
+ * "program: what: text; what to do". Standard output carries results only.
+ */
+#ifndef AP_TOOLS_COMMON_H
+#define AP_TOOLS_COMMON_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include <jansson.h>
+
+#include "core/apiary.h"
+
+/* The exit codes of every program here; the manual page and the README repeat this table. */
+enum tool_exit {
+    TOOL_OK = 0,
+    TOOL_FAILED = 1,      /* the task or the operation failed */
+    TOOL_CONFIG = 2,      /* the configuration is wrong */
+    TOOL_NO_SEGMENT = 3,  /* no segment, or it cannot be attached */
+    TOOL_NO_PROVIDER = 4, /* nobody offers the capability, or nobody alive */
+    TOOL_FULL = 5,        /* a queue, table, pool or limit is full */
+    TOOL_TOO_LARGE = 6,   /* the body is over the limit */
+    TOOL_TIMEOUT = 7,
+    TOOL_USAGE = 64,
+    TOOL_CANNOT = 77, /* this machine cannot do it */
+};
+int tool_exit_code(int error);
+
+#define TOOL_JSON_SCHEMA 1
+
+struct tool {
+    const char *program; /* for messages */
+    const char *segment; /* of --segment, NULL when not given */
+    bool json;
+};
+
+/* One option of one command: help, parser and (by a test) shell completion come from the same row. */
+struct tool_option {
+    const char *name;
+    int letter;           /* 0: none */
+    const char *argument; /* its name in the help; NULL: a flag */
+    const char *what;
+    const char **value; /* exactly one of both */
+    bool *flag;
+};
+struct tool_usage {
+    const char *command;   /* "delegate", NULL for a program without commands */
+    const char *arguments; /* "CAPABILITY [DATA]" */
+    const char *what;      /* one sentence */
+    const char *more;      /* further paragraphs, or NULL */
+    int least, most;       /* number of positional arguments; most < 0: any */
+    bool json;             /* takes --json */
+};
+#define TOOL_GO_ON (-1)
+/* Parses argv (argv[0] is the command). Returns TOOL_GO_ON, with *argc and *argv the positional arguments, or the exit
+ * code after --help, --version or a usage error (printed). `options` ends with name NULL. */
+int tool_parse(struct tool *t, const struct tool_usage *usage, const struct tool_option *options, int *argc,
+               char ***argv);
+int tool_usage_error(const struct tool *t, const struct tool_usage *usage, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* --segment, else $APIARY_SEGMENT, else `otherwise` (a configuration's; may be NULL), else the default; with its slash. */
+const char *tool_segment(const struct tool *t, const char *otherwise);
+
+/* The file of -c, else $APIARY_CONFIG, else /etc/apiary/apiary.yaml when it is there, else NULL. */
+const char *tool_config_path(const char *option);
+
+/* Prints an error with its advice (message NULL), or with the library's own sentence. Returns its exit code. */
+int tool_error(const struct tool *t, int error, const char *message, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+int tool_fail(const struct tool *t, int exit_code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void tool_warn(const struct tool *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Attaches as a tool; on failure prints why and fills the exit code. */
+int tool_attach(const struct tool *t, const char *segment, bool read_only, apiary_t **ret);
+
+/* "250ms", "5s", "2m", "1h"; a bare number is milliseconds. 0 or APIARY_EINVAL. */
+int tool_duration(const char *text, uint64_t *ret);
+/* "812 ns", "35.2 us", "1.50 ms", "12.3 s", "4m 10s", "3h 5m" */
+const char *tool_format_duration(uint64_t ns, char ret[32]);
+const char *tool_format_bytes(uint64_t bytes, char ret[32]);
+/* "2025-01-31T12:00:00Z" of CLOCK_REALTIME ns. */
+const char *tool_format_time(uint64_t realtime, char ret[32]);
+
+/* "slot-epoch-generation", hexadecimal. */
+const char *tool_format_task(apiary_task_t task, char ret[48]);
+int tool_parse_task(const char *text, apiary_task_t *ret);
+
+/* "error", "warning", "info", "debug": syslog's number, or -1. */
+int tool_log_level(const char *name);
+
+const char *tool_state_name(int state); /* enum apiary_state */
+const char *tool_mode_name(int mode);   /* enum apiary_mode */
+const char *tool_member_kind_name(int kind);
+
+/* A text of the segment may hold anything: control bytes and invalid UTF-8 are shown as "\n",
+ * "\t" or "\xNN". Free with free(). */
+char *tool_printable(const char *text, size_t size);
+json_t *tool_json_text(const char *text);
+
+/* A table: columns as wide as their widest cell; right-aligned where the heading begins with '>'. Cells are copied.
+ * A cell that begins with '!' is shown in red, with '+' in green, with '~' in yellow, where the output is a terminal;
+ * with '=' as it is. */
+struct tool_table;
+struct tool_table *tool_table_new(const char *const *headings); /* ends with NULL */
+void tool_table_add(struct tool_table *table, const char *const *cells);
+void tool_table_print(struct tool_table *table, FILE *out); /* and frees it */
+bool tool_colours(FILE *out);
+
+/* Prints {"schema": 1, ...} and frees the object. Returns TOOL_OK, or TOOL_FAILED when standard output fails. */
+int tool_json_print(json_t *object);
+/* Flushes standard output: TOOL_OK or TOOL_FAILED with a message. */
+int tool_finish(const struct tool *t, int exit_code);
+
+/* The service manager's protocol, without its library: nothing happens without $NOTIFY_SOCKET. */
+void tool_notify(const char *state);
+
+void tool_print_version(const char *program);
+
+/* malloc family for programs: a failure ends the program with a message. */
+void *tool_alloc(size_t size);
+void *tool_realloc(void *block, size_t size);
+char *tool_strdup(const char *text);
+char *tool_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#endif

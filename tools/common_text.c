@@ -1,0 +1,287 @@
+/* tools/common_text.c - how times, sizes, states, tables and JSON are written and read; see common.h. */
+#include "tools/common.h"
+
+#include <ctype.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/* ---- durations, sizes, times ---------------------------------------------------------------------------------- */
+
+int tool_duration(const char *text, uint64_t *ret)
+{
+    static const struct {
+        const char *unit;
+        uint64_t ns;
+    } units[] = {{"", 1000000},
+                 {"ns", 1},
+                 {"us", 1000},
+                 {"ms", 1000000},
+                 {"s", 1000000000},
+                 {"m", UINT64_C(60000000000)},
+                 {"h", UINT64_C(3600000000000)}};
+    if (!isdigit((unsigned char)*text)) return APIARY_EINVAL;
+    char *end;
+    errno = 0;
+    double value = strtod(text, &end);
+    if (errno != 0 || memchr(text, 'x', (size_t)(end - text)) != NULL) return APIARY_EINVAL;
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
+        if (strcmp(end, units[i].unit) != 0) continue;
+        double ns = value * (double)units[i].ns;
+        if (!(ns >= 1) || ns > 1e18) return APIARY_EINVAL;
+        *ret = (uint64_t)ns;
+        return 0;
+    }
+    return APIARY_EINVAL;
+}
+
+const char *tool_format_duration(uint64_t ns, char ret[32])
+{
+    uint64_t s = ns / UINT64_C(1000000000);
+    if (ns < 1000) {
+        snprintf(ret, 32, "%" PRIu64 " ns", ns);
+    } else if (ns < 1000000) {
+        snprintf(ret, 32, "%.1f us", (double)ns / 1e3);
+    } else if (s == 0) {
+        snprintf(ret, 32, "%.2f ms", (double)ns / 1e6);
+    } else if (s < 60) {
+        snprintf(ret, 32, "%.1f s", (double)ns / 1e9);
+    } else if (s < 3600) {
+        snprintf(ret, 32, "%" PRIu64 "m %" PRIu64 "s", s / 60, s % 60);
+    } else if (s < 86400) {
+        snprintf(ret, 32, "%" PRIu64 "h %" PRIu64 "m", s / 3600, s % 3600 / 60);
+    } else {
+        snprintf(ret, 32, "%" PRIu64 "d %" PRIu64 "h", s / 86400, s % 86400 / 3600);
+    }
+    return ret;
+}
+
+const char *tool_format_bytes(uint64_t bytes, char ret[32])
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+    double value = (double)bytes;
+    size_t unit = 0;
+    while (value >= 1024 && unit + 1 < sizeof units / sizeof *units) {
+        value /= 1024;
+        unit++;
+    }
+    snprintf(ret, 32, unit == 0 ? "%.0f %s" : "%.1f %s", value, units[unit]);
+    return ret;
+}
+
+const char *tool_format_time(uint64_t realtime, char ret[32])
+{
+    time_t seconds = (time_t)(realtime / UINT64_C(1000000000));
+    struct tm tm;
+    if (gmtime_r(&seconds, &tm) == NULL || strftime(ret, 32, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0) strcpy(ret, "-");
+    return ret;
+}
+
+/* ---- names ---------------------------------------------------------------------------------------------------- */
+
+const char *tool_format_task(apiary_task_t task, char ret[48])
+{
+    snprintf(ret, 48, "%" PRIx32 "-%" PRIx32 "-%" PRIx64, task.slot, task.epoch, task.generation);
+    return ret;
+}
+
+int tool_parse_task(const char *text, apiary_task_t *ret)
+{
+    uint64_t part[3];
+    for (int i = 0; i < 3; i++) {
+        if (!isxdigit((unsigned char)*text)) return APIARY_EINVAL;
+        char *end;
+        errno = 0;
+        part[i] = strtoull(text, &end, 16);
+        if (errno != 0 || *end != (i < 2 ? '-' : '\0')) return APIARY_EINVAL;
+        text = end + 1;
+    }
+    if (part[0] > UINT32_MAX || part[1] > UINT32_MAX) return APIARY_EINVAL;
+    *ret = (apiary_task_t){.slot = (uint32_t)part[0], .epoch = (uint32_t)part[1], .generation = part[2]};
+    return 0;
+}
+
+int tool_log_level(const char *name)
+{
+    static const struct {
+        const char *name;
+        int level;
+    } levels[] = {{"error", 3}, {"warning", 4}, {"info", 6}, {"debug", 7}};
+    for (size_t i = 0; i < sizeof levels / sizeof *levels; i++) {
+        if (strcmp(name, levels[i].name) == 0) return levels[i].level;
+    }
+    return -1;
+}
+
+const char *tool_state_name(int state)
+{
+    static const char *const names[] = {"?", "starting", "passing", "warning", "critical", "down"};
+    return state > 0 && state <= APIARY_DOWN ? names[state] : names[0];
+}
+
+const char *tool_mode_name(int mode)
+{
+    static const char *const names[] = {"?", "ready", "drain", "maint", "pause"};
+    return mode > 0 && mode <= APIARY_PAUSE ? names[mode] : names[0];
+}
+
+const char *tool_member_kind_name(int kind)
+{
+    static const char *const names[] = {"?", "client", "queen", "daemon", "tool"};
+    return kind > 0 && kind <= APIARY_TOOL ? names[kind] : names[0];
+}
+
+/* Length of the valid, printable UTF-8 sequence at p, or 0. */
+static size_t utf8_length(const unsigned char *p, size_t left)
+{
+    if (p[0] < 0x80) return p[0] >= 0x20 && p[0] != 0x7f ? 1 : 0;
+    size_t n = p[0] >= 0xc2 && p[0] <= 0xdf   ? 2
+               : p[0] >= 0xe0 && p[0] <= 0xef ? 3
+               : p[0] >= 0xf0 && p[0] <= 0xf4 ? 4
+                                              : 0;
+    if (n == 0 || n > left) return 0;
+    for (size_t i = 1; i < n; i++) {
+        if ((p[i] & 0xc0) != 0x80) return 0;
+    }
+    if (n == 2 && p[0] == 0xc2 && p[1] < 0xa0) return 0; /* C1 controls move cursors, too */
+    if (n == 3 && ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f))) return 0;
+    if (n == 4 && ((p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))) return 0;
+    return n;
+}
+
+char *tool_printable(const char *text, size_t size)
+{
+    char *ret = tool_alloc(4 * size + 1);
+    size_t used = 0;
+    for (size_t i = 0; i < size;) {
+        size_t n = utf8_length((const unsigned char *)text + i, size - i);
+        if (n == 0) {
+            unsigned char c = (unsigned char)text[i];
+            used += (size_t)(c == '\n'   ? sprintf(ret + used, "\\n")
+                             : c == '\t' ? sprintf(ret + used, "\\t")
+                                         : sprintf(ret + used, "\\x%02x", c));
+            i++;
+        } else {
+            memcpy(ret + used, text + i, n);
+            used += n;
+            i += n;
+        }
+    }
+    ret[used] = '\0';
+    return ret;
+}
+
+json_t *tool_json_text(const char *text)
+{
+    char *printable = tool_printable(text, strlen(text));
+    json_t *ret = json_string(printable);
+    free(printable);
+    return ret;
+}
+
+/* ---- tables --------------------------------------------------------------------------------------------------- */
+
+#define COLUMNS_MAX 16
+
+struct tool_table {
+    size_t columns, rows;
+    char **cells; /* row 0: the headings */
+};
+
+bool tool_colours(FILE *out)
+{
+    const char *term = getenv("TERM");
+    const char *no = getenv("NO_COLOR");
+    return isatty(fileno(out)) == 1 && (no == NULL || *no == '\0') && term != NULL && strcmp(term, "dumb") != 0;
+}
+
+struct tool_table *tool_table_new(const char *const *headings)
+{
+    struct tool_table *table = tool_alloc(sizeof *table);
+    while (table->columns < COLUMNS_MAX && headings[table->columns] != NULL)
+        table->columns++;
+    tool_table_add(table, headings);
+    return table;
+}
+
+void tool_table_add(struct tool_table *table, const char *const *cells)
+{
+    table->cells = tool_realloc(table->cells, (table->rows + 1) * table->columns * sizeof *table->cells);
+    for (size_t i = 0; i < table->columns; i++)
+        table->cells[table->rows * table->columns + i] = tool_printable(cells[i], strlen(cells[i]));
+    table->rows++;
+}
+
+static const char *cell_colour(const char **cell)
+{
+    const char *colour = "";
+    switch (**cell) {
+    case '!':
+        colour = "\033[31m";
+        break;
+    case '+':
+        colour = "\033[32m";
+        break;
+    case '~':
+        colour = "\033[33m";
+        break;
+    case '=':
+    case '>':
+        break;
+    default:
+        return "";
+    }
+    ++*cell;
+    return colour;
+}
+
+/* Characters, not bytes: continuation bytes do not count. */
+static size_t width(const char *text)
+{
+    size_t n = 0;
+    for (; *text != '\0'; text++)
+        n += ((unsigned char)*text & 0xc0) != 0x80;
+    return n;
+}
+
+void tool_table_print(struct tool_table *table, FILE *out)
+{
+    size_t widths[COLUMNS_MAX] = {0};
+    bool right[COLUMNS_MAX] = {false};
+    bool colours = tool_colours(out);
+    for (size_t i = 0; i < table->rows * table->columns; i++) {
+        const char *text = table->cells[i];
+        if (i < table->columns) right[i] = *text == '>';
+        cell_colour(&text);
+        size_t w = width(text);
+        if (w > widths[i % table->columns]) widths[i % table->columns] = w;
+    }
+    for (size_t i = 0; i < table->rows * table->columns; i++) {
+        size_t column = i % table->columns;
+        bool last = column + 1 == table->columns;
+        const char *text = table->cells[i];
+        const char *colour = cell_colour(&text);
+        if (i < table->columns) colour = "\033[1m";
+        size_t pad = widths[column] - width(text);
+        if (right[column]) fprintf(out, "%*s", (int)pad, "");
+        fprintf(out, "%s%s%s", colours ? colour : "", text, colours && *colour != '\0' ? "\033[0m" : "");
+        if (!right[column] && !last) fprintf(out, "%*s", (int)pad, "");
+        fputs(last ? "\n" : "  ", out);
+        free(table->cells[i]);
+    }
+    free(table->cells);
+    free(table);
+}
+
+int tool_json_print(json_t *object)
+{
+    json_t *whole = json_object();
+    json_object_set_new(whole, "schema", json_integer(TOOL_JSON_SCHEMA));
+    json_object_update(whole, object);
+    json_decref(object);
+    int failed = json_dumpf(whole, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
+    json_decref(whole);
+    return failed != 0 || putchar('\n') == EOF ? TOOL_FAILED : TOOL_OK;
+}
