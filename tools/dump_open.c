@@ -1,0 +1,160 @@
+/* tools/dump_open.c - from a name or a file to bytes; and the checkers. See dump.h. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tools/dump.h"
+
+#define PAGE 4096u
+
+static int refuse(int error, char *message, size_t size, const char *what, const char *why)
+{
+    if (message != NULL) snprintf(message, size, "%s: %s", what, why);
+    return error;
+}
+
+/* A copy says nothing about processes: the pids in it may be anybody's by now. */
+static int cannot_tell(pid_t pid, uint64_t start, uint64_t namespace)
+{
+    (void)pid;
+    (void)start;
+    (void)namespace;
+    return -ENOTSUP;
+}
+
+void dump_memory(void *base, uint64_t size, struct dump *ret)
+{
+    static struct ap_ops copied;
+    const struct ap_header *h = base;
+
+    memset(ret, 0, sizeof *ret);
+    copied = ap_ops_system;
+    copied.process_gone = cannot_tell;
+    ap_segment_salvage(base, size, &ret->seg);
+    ret->seg.fingerprint = ap_registry_fingerprint();
+    ret->seg.ops = &copied;
+    ret->registry = ap_registry_fits(&ret->seg);
+    ret->plausible = memcmp(h->magic, AP_SEGMENT_MAGIC, sizeof h->magic) == 0 || h->fingerprint == ret->seg.fingerprint;
+}
+
+/* Zeros behind the end of a short file: the header's page is always whole. */
+static int copy_in(int fd, uint64_t size, const char *source, struct dump *ret, char *message, size_t message_size)
+{
+    size_t room = (size + PAGE - 1) / PAGE * PAGE, got = 0;
+    uint8_t *base;
+
+    if (size == 0) return refuse(APIARY_ENOTOURS, message, message_size, source, "it is empty, so no segment");
+    /* A hole of terabytes costs nothing on a disk, but here it would. */
+    if (room / PAGE > (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / PAGE / 2)
+        return refuse(APIARY_ENOBLOCK, message, message_size, source, "more than half of this machine's memory");
+    base = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (base == MAP_FAILED) return refuse(APIARY_ENOBLOCK, message, message_size, source, "too large for this machine's memory");
+    while (got < size) {
+        ssize_t n = pread(fd, base + got, size - got < (1u << 26) ? size - got : 1u << 26, (off_t)got);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) {
+            munmap(base, room);
+            return refuse(APIARY_ESYS, message, message_size, source, strerror(errno));
+        }
+        if (n == 0) break; /* cut short since */
+        got += (size_t)n;
+        /* Before the rest of some large file is read. */
+        if (got >= PAGE || got == size) {
+            dump_memory(base, got, ret);
+            if (!ret->plausible) break;
+        }
+    }
+    dump_memory(base, got, ret);
+    ret->base = base;
+    ret->mapped = room;
+    return 0;
+}
+
+static int map_in(int fd, uint64_t size, const char *source, struct dump *ret, char *message, size_t message_size)
+{
+    void *base;
+
+    if (size < PAGE) return copy_in(fd, size, source, ret, message, message_size);
+    base = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+    if (base == MAP_FAILED) return refuse(APIARY_ESYS, message, message_size, source, strerror(errno));
+    dump_memory(base, size, ret);
+    ret->base = base;
+    ret->mapped = size;
+    ret->live = true;
+    ret->seg.ops = &ap_ops_system;
+    return 0;
+}
+
+/* "/x" is a segment's name first, then a file's; "x" is a file if there is one. */
+static int open_source(const char *source, bool *ret_live)
+{
+    char path[256], *real;
+    int fd = -1;
+
+    if (source[0] == '/' && strchr(source + 1, '/') == NULL) fd = shm_open(source, O_RDONLY | O_CLOEXEC, 0);
+    *ret_live = fd >= 0;
+    if (fd >= 0 || (source[0] == '/' && strchr(source + 1, '/') == NULL && errno != ENOENT)) return fd;
+    fd = open(source, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0 && errno == ENOENT && strchr(source, '/') == NULL &&
+        snprintf(path, sizeof path, "/%s", source) < (int)sizeof path) {
+        fd = shm_open(path, O_RDONLY | O_CLOEXEC, 0);
+        *ret_live = fd >= 0;
+        return fd;
+    }
+    real = fd >= 0 ? realpath(source, NULL) : NULL;
+    *ret_live = real != NULL && strncmp(real, "/dev/shm/", 9) == 0;
+    free(real);
+    return fd;
+}
+
+int dump_open(const char *source, struct dump *ret, char *message, size_t size)
+{
+    struct stat st;
+    bool live;
+    int fd, r;
+
+    if (source[0] == '\0') return refuse(APIARY_EINVAL, message, size, "''", "no name and no file");
+    fd = open_source(source, &live);
+    if (fd < 0) {
+        if (errno == ENOENT) return refuse(APIARY_ENOSEG, message, size, source, "no such segment, and no such file");
+        if (errno == EACCES || errno == EPERM)
+            return refuse(APIARY_EPERM, message, size, source, "no permission to read it; join the segment's group");
+        return refuse(APIARY_ESYS, message, size, source, strerror(errno));
+    }
+    if (fstat(fd, &st) < 0)
+        r = refuse(APIARY_ESYS, message, size, source, strerror(errno));
+    else if (!S_ISREG(st.st_mode))
+        r = refuse(APIARY_ENOTOURS, message, size, source, "neither a segment nor a file");
+    else
+        r = (live ? map_in : copy_in)(fd, (uint64_t)st.st_size, source, ret, message, size);
+    close(fd);
+    if (r < 0) return r;
+    snprintf(ret->source, sizeof ret->source, "%s", source);
+    if (ret->plausible) return 0;
+    dump_close(ret);
+    return refuse(APIARY_ENOTOURS, message, size, source, "not an apiary segment, nor a copy of one; check the name");
+}
+
+void dump_close(struct dump *d)
+{
+    if (d->base != NULL) munmap(d->base, d->mapped);
+    d->base = NULL;
+}
+
+void dump_check(const struct dump *d, struct ap_report *report)
+{
+    const struct ap_segment *seg = &d->seg;
+
+    ap_header_check(seg->base, seg->size, seg->fingerprint, report);
+    ap_registry_sections_check(seg, report);
+    ap_lane_check(seg, report);
+    ap_task_check(seg, report);
+    ap_queue_check(seg, report);
+    ap_pool_check(seg, report);
+    ap_event_check(seg, report);
+    if (d->registry) ap_registry_check(seg, report);
+}

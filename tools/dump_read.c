@@ -1,0 +1,469 @@
+/* tools/dump_read.c - a segment as JSON: header, members, lanes, queues, tasks, pool, events. See dump.h.
+ *
+ * Words are loaded once; an index found in the segment is only ever passed to ap_at, which checks it. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "registry/discovery.h"
+#include "shm/event.h"
+#include "tools/common.h"
+#include "tools/dump.h"
+
+/* ---- values --------------------------------------------------------------------------------------------------- */
+
+json_t *dump_number(uint64_t n)
+{
+    return n <= INT64_MAX ? json_integer((json_int_t)n) : dump_hex(n);
+}
+
+json_t *dump_hex(uint64_t n)
+{
+    char text[24];
+    snprintf(text, sizeof text, "0x%" PRIx64, n);
+    return json_string(text);
+}
+
+json_t *dump_bytes_json(const char *at, size_t size)
+{
+    char copy[129];
+    size_t n = 0;
+
+    for (; n < size && n < sizeof copy - 1; n++) {
+        copy[n] = ap_load_relaxed(&at[n]);
+        if (copy[n] == '\0') break;
+    }
+    copy[n] = '\0';
+    return tool_json_text(copy);
+}
+
+json_t *dump_age(const struct dump *d, uint64_t stamp)
+{
+    struct ap_report report = {.found = NULL};
+    struct ap_look look = {.seg = &d->seg, .report = &report};
+    uint64_t now = ap_look_now(&look);
+
+    return now == UINT64_MAX || stamp == 0 || stamp > now ? json_null() : dump_number(now - stamp);
+}
+
+const char *dump_enum(const char *const *names, size_t count, uint32_t value, char ret[24])
+{
+    if (value < count && names[value] != NULL) return names[value];
+    snprintf(ret, 24, "invalid(%u)", value);
+    return ret;
+}
+
+static json_t *enumerated(const char *const *names, size_t count, uint32_t value)
+{
+    char text[24];
+    return json_string(dump_enum(names, count, value, text));
+}
+#define ENUM(names, value) enumerated(names, sizeof names / sizeof names[0], value)
+
+static void set(json_t *object, const char *key, json_t *value)
+{
+    json_object_set_new(object, key, value);
+}
+
+/* ---- header --------------------------------------------------------------------------------------------------- */
+
+static json_t *time_json(uint64_t realtime)
+{
+    char text[32];
+    return json_string(tool_format_time(realtime, text));
+}
+
+static json_t *role_json(const struct ap_header *h)
+{
+    uint32_t word = ap_load_acquire(ap_robust_word(&h->role));
+    json_t *role = json_object();
+
+    set(role, "word", dump_hex(word));
+    set(role, "thread", dump_number(word & 0x3fffffff));
+    set(role, "dead", json_boolean((word & 0x40000000) != 0));
+    return role;
+}
+
+static json_t *header_json(const struct dump *d)
+{
+    static const char *const states[] = {[AP_SEGMENT_CREATING] = "creating", [AP_SEGMENT_READY] = "ready"};
+    const struct ap_header *h = d->seg.header;
+    json_t *o = json_object();
+    char boot[33] = "";
+
+    for (unsigned i = 0; i < sizeof h->boot_id; i++) snprintf(boot + 2 * i, 3, "%02x", h->boot_id[i]);
+    set(o, "name", dump_bytes_json(h->name, sizeof h->name));
+    set(o, "magic", dump_bytes_json(h->magic, sizeof h->magic));
+    set(o, "version", dump_number(ap_load_relaxed(&h->version)));
+    set(o, "version_min", dump_number(ap_load_relaxed(&h->version_min)));
+    set(o, "fingerprint", dump_hex(ap_load_relaxed(&h->fingerprint)));
+    set(o, "fingerprint_known", json_boolean(ap_load_relaxed(&h->fingerprint) == d->seg.fingerprint));
+    set(o, "size", dump_number(ap_load_relaxed(&h->size)));
+    set(o, "state", ENUM(states, ap_load_acquire(&h->state)));
+    set(o, "creator_pid", json_integer(ap_load_relaxed(&h->creator_pid)));
+    set(o, "creator_start", dump_number(ap_load_relaxed(&h->creator_start)));
+    set(o, "creator_namespace", dump_number(ap_load_relaxed(&h->creator_namespace)));
+    set(o, "created", time_json(ap_load_relaxed(&h->created_realtime)));
+    set(o, "age", dump_age(d, ap_load_relaxed(&h->created_monotonic)));
+    set(o, "boot_id", json_string(boot));
+    set(o, "rescan", dump_number(ap_load_relaxed(&h->rescan)));
+    set(o, "lanes_changed", dump_number(ap_load_relaxed(&h->lanes_changed)));
+    set(o, "event_next", dump_number(ap_load_relaxed(&h->event_next)));
+    set(o, "monitor", role_json(h));
+    return o;
+}
+
+static json_t *geometry_json(const struct ap_geometry *g)
+{
+    json_t *o = json_object(), *blocks = json_array();
+
+    set(o, "members", dump_number(g->members));
+    set(o, "lanes", dump_number(g->lanes));
+    set(o, "tasks", dump_number(g->tasks));
+    set(o, "queues", dump_number(g->queues));
+    set(o, "queue_depth", dump_number(g->queue_depth));
+    set(o, "queue_inlets", dump_number(g->queue_inlets));
+    for (unsigned c = 0; c < AP_POOL_CLASSES; c++) json_array_append_new(blocks, dump_number(g->pool_blocks[c]));
+    set(o, "pool_blocks", blocks);
+    set(o, "events", dump_number(g->events));
+    set(o, "max_concurrent_delegations", dump_number(g->max_concurrent_delegations));
+    set(o, "task_timeout", dump_number(g->task_timeout));
+    return o;
+}
+
+static json_t *sections_json(const struct ap_segment *seg)
+{
+    json_t *list = json_array();
+
+    for (uint32_t i = 0; i < seg->section_count && i < AP_SECTIONS_MAX; i++) {
+        const struct ap_section *s = &seg->sections[i];
+        json_t *o = json_object();
+
+        set(o, "index", dump_number(i));
+        set(o, "name", dump_bytes_json(s->name, sizeof s->name));
+        set(o, "offset", dump_number(s->offset));
+        set(o, "stride", dump_number(s->stride));
+        set(o, "count", dump_number(s->count));
+        json_array_append_new(list, o);
+    }
+    return list;
+}
+
+/* ---- members, lanes ------------------------------------------------------------------------------------------- */
+
+static const char *const lives[] = {"free", "live", "dead", "claimed"};
+
+static const char *life_of(const struct ap_segment *seg, uint32_t lane)
+{
+    if (ap_lane_dead(seg, lane)) return "dead";
+    return ap_lane_alive(seg, lane) ? "alive" : "none";
+}
+
+static json_t *members_json(const struct ap_segment *seg)
+{
+    json_t *list = json_array();
+
+    for (uint32_t i = 0; i < seg->geometry.members; i++) {
+        const struct ap_member *m = ap_member_at(seg, i);
+        uint64_t life = ap_load_acquire(&m->life); /* LANE-A1 pairs LANE-R1 */
+        json_t *o;
+
+        if (AP_MEMBER_STATE(life) == AP_LIFE_FREE) continue;
+        o = json_object();
+        set(o, "index", dump_number(i));
+        set(o, "state", ENUM(lives, AP_MEMBER_STATE(life)));
+        set(o, "owner", json_string(life_of(seg, AP_MEMBER_LANE(life))));
+        set(o, "epoch", dump_number(AP_MEMBER_EPOCH(life)));
+        set(o, "lane", dump_number(AP_MEMBER_LANE(life)));
+        set(o, "pid", json_integer(ap_load_relaxed(&m->pid)));
+        set(o, "start_time", dump_number(ap_load_relaxed(&m->start_time)));
+        set(o, "pid_namespace", dump_number(ap_load_relaxed(&m->pid_namespace)));
+        set(o, "kind", json_string(tool_member_kind_name((int)ap_load_relaxed(&m->kind))));
+        set(o, "name", dump_bytes_json(m->name, sizeof m->name));
+        set(o, "swarm", dump_bytes_json(m->swarm, sizeof m->swarm));
+        set(o, "attached", time_json(ap_load_relaxed(&m->attached)));
+        json_array_append_new(list, o);
+    }
+    return list;
+}
+
+static json_t *hands_json(const struct ap_lane *lane)
+{
+    json_t *list = json_array();
+
+    for (unsigned i = 0; i < AP_HANDS; i++) {
+        uint64_t hand = ap_load_relaxed(&lane->hand[i]);
+        json_t *o;
+
+        if (hand == 0) continue;
+        o = json_object();
+        set(o, "slot", dump_number(AP_REF_SLOT(hand)));
+        set(o, "generation", dump_number(AP_REF_GENERATION(hand)));
+        json_array_append_new(list, o);
+    }
+    return list;
+}
+
+static json_t *lanes_json(const struct dump *d)
+{
+    static const char *const kinds[] = {[AP_LANE_THREAD] = "thread", [AP_LANE_SHARED] = "shared"};
+    const struct ap_segment *seg = &d->seg;
+    json_t *list = json_array();
+
+    for (uint32_t i = 0; i < seg->geometry.lanes; i++) {
+        const struct ap_lane *lane = ap_lane_at(seg, i);
+        uint64_t life = ap_load_acquire(&lane->life); /* LANE-A1 pairs LANE-R1 */
+        json_t *o;
+
+        if (AP_LIFE_STATE(life) == AP_LIFE_FREE) continue;
+        o = json_object();
+        set(o, "index", dump_number(i));
+        set(o, "state", ENUM(lives, AP_LIFE_STATE(life)));
+        set(o, "owner", json_string(life_of(seg, i)));
+        set(o, "epoch", dump_number(AP_LIFE_EPOCH(life)));
+        set(o, "kind", ENUM(kinds, ap_load_relaxed(&lane->kind)));
+        set(o, "member", dump_number(ap_load_relaxed(&lane->member)));
+        set(o, "thread", dump_number(ap_load_relaxed(&lane->tid)));
+        set(o, "lock_word", dump_hex(ap_load_relaxed(ap_robust_word(&lane->mutex))));
+        set(o, "age", dump_age(d, ap_load_relaxed(&lane->joined)));
+        set(o, "may_sleep", json_boolean((ap_load_relaxed(&lane->bell) & 1) != 0));
+        set(o, "hands", hands_json(lane));
+        json_array_append_new(list, o);
+    }
+    return list;
+}
+
+/* ---- queues --------------------------------------------------------------------------------------------------- */
+
+static json_t *rings_json(const struct ap_segment *seg, uint32_t queue)
+{
+    json_t *list = json_array();
+
+    for (uint32_t r = 0; r <= seg->geometry.queue_inlets; r++) {
+        const struct ap_ring *ring = ap_ring_at(seg, queue, r);
+        uint64_t lease, head, tail;
+        json_t *o;
+
+        if (ring == NULL) break;
+        lease = ap_load_acquire(&ring->lease);
+        head = ap_load_acquire(&ring->head);
+        tail = ap_load_acquire(&ring->tail);
+        if (lease == 0 && (int64_t)(tail - head) <= 0) continue;
+        o = json_object();
+        set(o, "ring", dump_number(r));
+        set(o, "shared", json_boolean(r == seg->geometry.queue_inlets));
+        set(o, "lane", lease != 0 ? dump_number((lease & 0xffff) - 1) : json_null());
+        set(o, "epoch", dump_number(lease >> 16));
+        set(o, "head", dump_number(head));
+        set(o, "tail", dump_number(tail));
+        json_array_append_new(list, o);
+    }
+    return list;
+}
+
+static void queue_agent(const struct dump *d, uint32_t queue, json_t *o)
+{
+    const struct ap_agent_record *agent = d->registry ? ap_agent_at(&d->seg, queue) : NULL;
+    const struct ap_swarm *swarm = agent != NULL ? ap_swarm_at(&d->seg, ap_load_relaxed(&agent->swarm)) : NULL;
+    char service[APIARY_NAME_MAX + 1] = "";
+
+    if (swarm != NULL) ap_service_name(&d->seg, ap_load_relaxed(&swarm->service), service);
+    set(o, "agent", agent != NULL ? dump_bytes_json(agent->name, sizeof agent->name) : json_null());
+    set(o, "service", tool_json_text(service));
+    set(o, "swarm", agent != NULL ? dump_number(ap_load_relaxed(&agent->swarm)) : json_null());
+}
+
+static json_t *queues_json(const struct dump *d)
+{
+    static const char *const states[] = {"free", "claimed", "open", "closed"};
+    const struct ap_segment *seg = &d->seg;
+    json_t *list = json_array();
+
+    for (uint32_t i = 0; i < seg->geometry.queues; i++) {
+        const struct ap_queue *q = ap_queue_at(seg, i);
+        uint64_t life = ap_load_acquire(&q->life);
+        uint32_t state = AP_QUEUE_STATE(life);
+        bool owned = state == AP_QUEUE_CLAIMED || state == AP_QUEUE_OPEN;
+        json_t *o;
+
+        if (state == AP_QUEUE_FREE) continue;
+        o = json_object();
+        set(o, "index", dump_number(i));
+        set(o, "state", ENUM(states, state));
+        set(o, "epoch", dump_number(AP_QUEUE_EPOCH(life)));
+        set(o, "lane", owned ? dump_number(AP_QUEUE_LANE(life)) : json_null());
+        set(o, "owner", json_string(owned ? life_of(seg, AP_QUEUE_LANE(life)) : "none"));
+        queue_agent(d, i, o);
+        set(o, "depth", dump_number(ap_queue_depth(seg, i)));
+        set(o, "running", dump_number(ap_load_relaxed(&q->running)));
+        set(o, "started", dump_number(ap_load_relaxed(&q->started)));
+        set(o, "finished", dump_number(ap_load_relaxed(&q->finished)));
+        set(o, "failed", dump_number(ap_load_relaxed(&q->failed)));
+        set(o, "run_time", dump_number(ap_load_relaxed(&q->run_time)));
+        set(o, "summary", dump_hex(ap_load_relaxed(&q->summary)));
+        set(o, "rings", rings_json(seg, i));
+        json_array_append_new(list, o);
+    }
+    return list;
+}
+
+/* ---- tasks ---------------------------------------------------------------------------------------------------- */
+
+static void task_owner(json_t *o, uint64_t word)
+{
+    uint32_t owner = AP_WORD_OWNER(word), state = AP_WORD_STATE(word);
+    bool lane = state == AP_TASK_RESERVED || state == AP_TASK_RUNNING || state == AP_TASK_RELEASING;
+    bool coded = state == AP_TASK_FAILED || state == AP_TASK_CANCELLED;
+
+    set(o, "lane", lane ? dump_number(owner) : json_null());
+    set(o, "in_queue", state == AP_TASK_QUEUED ? dump_number(owner) : json_null());
+    set(o, "code", coded ? json_string(apiary_error_name(-(int)owner)) : json_null());
+}
+
+static void task_names(const struct dump *d, const struct ap_slot *slot, json_t *o)
+{
+    char capability[APIARY_CAPABILITY_MAX + 1] = "", caller[APIARY_NAME_MAX + 1] = "";
+    uint32_t by = ap_load_relaxed(&slot->caller);
+
+    if (d->registry) {
+        ap_capability_name(&d->seg, ap_load_relaxed(&slot->capability), capability);
+        if (by != 0) ap_service_name(&d->seg, by - 1, caller);
+    }
+    set(o, "capability", tool_json_text(capability));
+    set(o, "caller", tool_json_text(caller));
+}
+
+static json_t *task_json(const struct dump *d, uint32_t index, uint64_t word)
+{
+    const struct ap_slot *slot = ap_slot_at(&d->seg, index);
+    const struct ap_slab *slab = ap_slab_at(&d->seg, index / AP_SLAB_SLOTS);
+    uint64_t lease = slab != NULL ? ap_load_relaxed(&slab->lease) : 0, request = ap_load_relaxed(&slot->request);
+    char id[48];
+    json_t *o = json_object();
+
+    tool_format_task((apiary_task_t){index, AP_LEASE_EPOCH(lease), AP_WORD_GENERATION(word)}, id);
+    set(o, "slot", dump_number(index));
+    set(o, "task", json_string(id));
+    set(o, "state", json_string(ap_task_state_name(AP_WORD_STATE(word))));
+    task_owner(o, word);
+    task_names(d, slot, o);
+    set(o, "crashes", dump_number(AP_WORD_CRASHES(word)));
+    set(o, "attempt", dump_number(AP_WORD_ATTEMPT(word)));
+    set(o, "request_bits", dump_number(request >> 8 == AP_WORD_GENERATION(word) ? request & 0xff : 0));
+    set(o, "client", dump_number(ap_load_relaxed(&slot->client)));
+    set(o, "ticket", dump_number(ap_load_relaxed(&slot->ticket)));
+    set(o, "queue", dump_number(ap_load_relaxed(&slot->queue)));
+    set(o, "worker", dump_number(ap_load_relaxed(&slot->worker)));
+    set(o, "request_size", dump_number(ap_load_relaxed(&slot->body_size)));
+    set(o, "request_block", dump_number(ap_load_relaxed(&slot->body)));
+    set(o, "result_size", dump_number(ap_load_relaxed(&slot->result_size)));
+    set(o, "result_block", dump_number(ap_load_relaxed(&slot->result)));
+    set(o, "queued_age", dump_age(d, ap_load_relaxed(&slot->queued)));
+    set(o, "started_age", dump_age(d, ap_load_relaxed(&slot->started)));
+    set(o, "finished_age", dump_age(d, ap_load_relaxed(&slot->finished)));
+    return o;
+}
+
+static json_t *tasks_json(const struct dump *d, bool each)
+{
+    const struct ap_segment *seg = &d->seg;
+    uint64_t counts[AP_TASK_STATES + 1] = {0};
+    json_t *o = json_object(), *states = json_object(), *list = json_array();
+    uint64_t leased = 0, slabs = seg->sections[AP_SECTION_SLABS].count;
+
+    for (uint32_t i = 0; i < seg->geometry.tasks; i++) {
+        uint64_t word = ap_load_acquire(&ap_slot_at(seg, i)->word); /* TASK-A2 pairs TASK-R2 */
+        uint32_t state = AP_WORD_STATE(word);
+
+        counts[state < AP_TASK_STATES ? state : AP_TASK_STATES]++;
+        if (each && state != AP_TASK_FREE) json_array_append_new(list, task_json(d, i, word));
+    }
+    for (uint64_t i = 0; i < slabs; i++) leased += AP_LEASE_LANE(ap_load_relaxed(&ap_slab_at(seg, i)->lease)) != 0;
+    for (uint32_t i = 0; i < AP_TASK_STATES; i++) set(states, ap_task_state_name(i), dump_number(counts[i]));
+    set(states, "invalid", dump_number(counts[AP_TASK_STATES]));
+    set(o, "total", dump_number(seg->geometry.tasks));
+    set(o, "by_state", states);
+    set(o, "slabs", dump_number(slabs));
+    set(o, "slabs_leased", dump_number(leased));
+    if (each)
+        set(o, "slots", list);
+    else
+        json_decref(list);
+    return o;
+}
+
+/* ---- pool, events --------------------------------------------------------------------------------------------- */
+
+static json_t *pool_json(const struct ap_segment *seg)
+{
+    static const char *const keys[] = {"free", "owned", "requests", "results", "invalid"};
+    json_t *list = json_array();
+    uint64_t number = 0;
+
+    for (unsigned c = 0; c < AP_POOL_CLASSES; c++) {
+        uint64_t counts[5] = {0};
+        json_t *o = json_object();
+
+        for (uint32_t i = 0; i < seg->geometry.pool_blocks[c]; i++) {
+            const uint64_t *word = ap_at(seg, AP_SECTION_BLOCKS, number++);
+            uint32_t state = word != NULL ? AP_BLOCK_STATE(ap_load_relaxed(word)) : 4;
+            counts[state < 4 ? state : 4]++;
+        }
+        set(o, "size", dump_number(ap_pool_class_size[c]));
+        set(o, "blocks", dump_number(seg->geometry.pool_blocks[c]));
+        for (unsigned k = 0; k < 5; k++) set(o, keys[k], dump_number(counts[k]));
+        json_array_append_new(list, o);
+    }
+    return list;
+}
+
+static json_t *events_json(const struct ap_segment *seg, uint32_t most)
+{
+    uint64_t next = ap_load_acquire(&seg->header->event_next), have = seg->geometry.events; /* EVENT-A1 pairs EVENT-R1 */
+    uint64_t count = most < have ? most : have;
+    json_t *list = json_array();
+
+    if (count > next) count = next;
+    for (uint64_t number = next - count; number < next; number++) {
+        struct ap_event e;
+        json_t *o;
+
+        if (!ap_event_read(seg, number, &e)) continue;
+        o = json_object();
+        set(o, "number", dump_number(e.number));
+        set(o, "time", time_json(e.time));
+        set(o, "kind", dump_number(e.kind));
+        set(o, "text", json_string(ap_event_text(e.kind)));
+        set(o, "lane", e.lane < seg->geometry.lanes ? dump_number(e.lane) : json_null());
+        set(o, "a", dump_number(e.a));
+        set(o, "b", dump_number(e.b));
+        json_array_append_new(list, o);
+    }
+    return list;
+}
+
+/* ---- all ------------------------------------------------------------------------------------------------------ */
+
+json_t *dump_json(const struct dump *d, const struct dump_options *options)
+{
+    const struct ap_segment *seg = &d->seg;
+    json_t *o = json_object();
+
+    set(o, "source", tool_json_text(d->source));
+    set(o, "live", json_boolean(d->live));
+    set(o, "bytes", dump_number(seg->size));
+    set(o, "registry", json_boolean(d->registry));
+    set(o, "header", header_json(d));
+    set(o, "geometry", geometry_json(&seg->geometry));
+    set(o, "sections", sections_json(seg));
+    set(o, "members", members_json(seg));
+    set(o, "lanes", lanes_json(d));
+    set(o, "swarms", dump_registry_json(d, "swarms"));
+    set(o, "services", dump_registry_json(d, "services"));
+    set(o, "capabilities", dump_registry_json(d, "capabilities"));
+    set(o, "queues", queues_json(d));
+    set(o, "tasks", tasks_json(d, options->tasks));
+    set(o, "pool", pool_json(seg));
+    set(o, "events", events_json(seg, options->events));
+    return o;
+}

@@ -1,0 +1,127 @@
+/* tools/dump_registry.c - what a registry keeps in the segment, as JSON. See dump.h. */
+#include <string.h>
+
+#include "registry/admission.h"
+#include "registry/discovery.h"
+#include "tools/common.h"
+#include "tools/dump.h"
+
+static void set(json_t *object, const char *key, json_t *value)
+{
+    json_object_set_new(object, key, value);
+}
+
+static json_t *service_name(const struct ap_segment *seg, uint32_t index)
+{
+    char name[APIARY_NAME_MAX + 1] = "";
+
+    ap_service_name(seg, index, name);
+    return tool_json_text(name);
+}
+
+static json_t *services_json(const struct ap_segment *seg)
+{
+    json_t *list = json_array();
+
+    for (uint32_t i = 0; i < seg->sections[AP_SECTION_SERVICES].count; i++) {
+        const struct ap_service *s = ap_service_at(seg, i);
+        uint64_t key = ap_load_acquire(&s->key); /* DISC-A1 pairs DISC-R1 */
+        json_t *o;
+
+        if (key == 0) continue;
+        o = json_object();
+        set(o, "index", dump_number(i));
+        set(o, "name", dump_bytes_json(s->name, sizeof s->name));
+        set(o, "ready", json_boolean(ap_load_relaxed(&s->ready) == 1));
+        set(o, "delegations", dump_number(ap_tickets_busy(seg, i)));
+        json_array_append_new(list, o);
+    }
+    return list;
+}
+
+static json_t *swarm_json(const struct dump *d, uint32_t index, uint64_t life)
+{
+    static const char *const lives[] = {"free", "claimed", "live", "down"};
+    const struct ap_swarm *s = ap_swarm_at(&d->seg, index);
+    uint32_t lane = AP_SWARM_LANE(life), member = ap_load_relaxed(&s->member);
+    const struct ap_member *m = ap_member_at(&d->seg, member);
+    char text[24], time[32];
+    json_t *o = json_object();
+
+    set(o, "index", dump_number(index));
+    set(o, "service", service_name(&d->seg, ap_load_relaxed(&s->service)));
+    set(o, "instance", dump_bytes_json(s->instance, sizeof s->instance));
+    set(o, "version", dump_bytes_json(s->version, sizeof s->version));
+    set(o, "life", json_string(dump_enum(lives, 4, AP_SWARM_STATE(life), text)));
+    set(o, "epoch", dump_number(AP_SWARM_EPOCH(life)));
+    set(o, "owner", json_string(ap_lane_dead(&d->seg, lane) ? "dead" : ap_lane_alive(&d->seg, lane) ? "alive" : "none"));
+    set(o, "state", json_string(tool_state_name((int)ap_load_relaxed(&s->state))));
+    set(o, "mode", json_string(tool_mode_name((int)ap_load_relaxed(&s->mode))));
+    set(o, "lane", dump_number(lane));
+    set(o, "member", dump_number(member));
+    set(o, "pid", m != NULL ? json_integer(ap_load_relaxed(&m->pid)) : json_null());
+    set(o, "port", dump_number(ap_load_relaxed(&s->port)));
+    set(o, "max_delegations", dump_number(ap_load_relaxed(&s->max_delegations)));
+    set(o, "registered", json_string(tool_format_time(ap_load_relaxed(&s->registered), time)));
+    set(o, "beat_age", dump_age(d, ap_load_relaxed(&s->beat)));
+    set(o, "health_endpoint", dump_bytes_json(s->health_endpoint, sizeof s->health_endpoint));
+    set(o, "metrics_endpoint", dump_bytes_json(s->metrics_endpoint, sizeof s->metrics_endpoint));
+    set(o, "reason", dump_bytes_json(s->reason, sizeof s->reason));
+    return o;
+}
+
+static json_t *swarms_json(const struct dump *d)
+{
+    json_t *list = json_array();
+
+    for (uint32_t i = 0; i < d->seg.sections[AP_SECTION_SWARMS].count; i++) {
+        uint64_t life = ap_load_acquire(&ap_swarm_at(&d->seg, i)->life); /* REG-A1 pairs REG-R1 */
+        if (AP_SWARM_STATE(life) != AP_SWARM_FREE) json_array_append_new(list, swarm_json(d, i, life));
+    }
+    return list;
+}
+
+static json_t *provider_json(const struct ap_segment *seg, uint32_t queue)
+{
+    const struct ap_agent_record *agent = ap_agent_at(seg, queue);
+    const struct ap_queue *q = ap_queue_at(seg, queue);
+    const struct ap_swarm *swarm = agent != NULL ? ap_swarm_at(seg, ap_load_relaxed(&agent->swarm)) : NULL;
+    uint64_t life = q != NULL ? ap_load_acquire(&q->life) : 0;
+    json_t *o = json_object();
+
+    set(o, "queue", dump_number(queue));
+    set(o, "agent", agent != NULL ? dump_bytes_json(agent->name, sizeof agent->name) : json_null());
+    set(o, "service", swarm != NULL ? service_name(seg, ap_load_relaxed(&swarm->service)) : json_null());
+    set(o, "instance", swarm != NULL ? dump_bytes_json(swarm->instance, sizeof swarm->instance) : json_null());
+    set(o, "alive", json_boolean(AP_QUEUE_STATE(life) == AP_QUEUE_OPEN && ap_lane_alive(seg, AP_QUEUE_LANE(life))));
+    return o;
+}
+
+static json_t *capabilities_json(const struct ap_segment *seg)
+{
+    json_t *list = json_array();
+
+    for (uint32_t i = 0; i < seg->sections[AP_SECTION_CAPABILITIES].count; i++) {
+        const struct ap_capability *c = ap_capability_at(seg, i);
+        json_t *o, *providers;
+
+        if (ap_load_acquire(&c->key) == 0) continue; /* DISC-A1 pairs DISC-R1 */
+        o = json_object();
+        providers = json_array();
+        set(o, "index", dump_number(i));
+        set(o, "name", dump_bytes_json(c->name, sizeof c->name));
+        set(o, "ready", json_boolean(ap_load_relaxed(&c->ready) == 1));
+        for (int q = ap_capability_next(seg, i, 0); q >= 0; q = ap_capability_next(seg, i, (uint32_t)q + 1))
+            json_array_append_new(providers, provider_json(seg, (uint32_t)q));
+        set(o, "providers", providers);
+        json_array_append_new(list, o);
+    }
+    return list;
+}
+
+json_t *dump_registry_json(const struct dump *d, const char *part)
+{
+    if (!d->registry) return json_array();
+    if (strcmp(part, "services") == 0) return services_json(&d->seg);
+    return strcmp(part, "swarms") == 0 ? swarms_json(d) : capabilities_json(&d->seg);
+}

@@ -1,0 +1,214 @@
+/* tools/dump_text.c - the JSON of a segment as tables for people. See dump.h. */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/common.h"
+#include "tools/dump.h"
+
+#define CELLS_MAX 16
+#define CELL_SIZE 160
+
+/* ---- cells ---------------------------------------------------------------------------------------------------- */
+
+static const json_t *at(const json_t *object, const char *path)
+{
+    const char *dot;
+
+    while ((dot = strchr(path, '.')) != NULL) {
+        char key[32];
+        snprintf(key, sizeof key, "%.*s", (int)(dot - path), path);
+        object = json_object_get(object, key);
+        path = dot + 1;
+    }
+    return json_object_get(object, path);
+}
+
+static void plain(const json_t *value, char *ret)
+{
+    if (json_is_string(value))
+        snprintf(ret, CELL_SIZE, "%s", json_string_value(value));
+    else if (json_is_integer(value))
+        snprintf(ret, CELL_SIZE, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+    else if (json_is_boolean(value))
+        snprintf(ret, CELL_SIZE, "%s", json_is_true(value) ? "yes" : "no");
+    else
+        snprintf(ret, CELL_SIZE, "-");
+}
+
+/* A column: heading, key, and how: 0 as it is, 'd' duration, 'b' bytes, 'o' owner in colour, 'h' hands or rings counted,
+ * 'p' providers. */
+struct column {
+    const char *heading, *key;
+    char how;
+};
+
+static void providers(const json_t *list, char *ret)
+{
+    size_t used = 0, i;
+    const json_t *p;
+
+    ret[0] = '\0';
+    json_array_foreach(list, i, p) {
+        char service[CELL_SIZE], instance[CELL_SIZE], agent[CELL_SIZE];
+        int n;
+
+        plain(at(p, "service"), service);
+        plain(at(p, "instance"), instance);
+        plain(at(p, "agent"), agent);
+        n = snprintf(ret + used, CELL_SIZE - used, "%s%s/%s/%s%s", used > 0 ? ", " : "", service, instance, agent,
+                     json_is_true(at(p, "alive")) ? "" : " (gone)");
+        if (n < 0 || (size_t)n >= CELL_SIZE - used) break;
+        used += (size_t)n;
+    }
+    if (used == 0) strcpy(ret, "-");
+}
+
+static void cell(const json_t *row, const struct column *c, char *ret)
+{
+    const json_t *value = at(row, c->key);
+    char text[32];
+
+    plain(value, ret);
+    if (c->how == 'd' && json_is_integer(value)) {
+        snprintf(ret, CELL_SIZE, "%s", tool_format_duration((uint64_t)json_integer_value(value), text));
+    } else if (c->how == 'b' && json_is_integer(value)) {
+        snprintf(ret, CELL_SIZE, "%s", tool_format_bytes((uint64_t)json_integer_value(value), text));
+    } else if (c->how == 'o' && json_is_string(value)) {
+        const char *s = json_string_value(value);
+        snprintf(ret, CELL_SIZE, "%s%s", strcmp(s, "dead") == 0 ? "!" : strcmp(s, "alive") == 0 ? "+" : "=", s);
+    } else if (c->how == 'h') {
+        snprintf(ret, CELL_SIZE, "%zu", json_array_size(value));
+    } else if (c->how == 'p') {
+        providers(value, ret);
+    }
+}
+
+static void table(const char *title, const json_t *rows, const struct column *columns, FILE *out)
+{
+    const char *cells[CELLS_MAX + 1];
+    char text[CELLS_MAX][CELL_SIZE];
+    struct tool_table *t;
+    size_t n = 0, i;
+    const json_t *row;
+
+    fprintf(out, "\n%s (%zu)\n", title, json_array_size(rows));
+    if (json_array_size(rows) == 0) return;
+    for (; columns[n].heading != NULL && n < CELLS_MAX; n++) cells[n] = columns[n].heading;
+    cells[n] = NULL;
+    t = tool_table_new(cells);
+    json_array_foreach(rows, i, row) {
+        for (size_t k = 0; k < n; k++) {
+            cell(row, &columns[k], text[k]);
+            cells[k] = text[k];
+        }
+        tool_table_add(t, cells);
+    }
+    tool_table_print(t, out);
+}
+
+/* ---- parts ---------------------------------------------------------------------------------------------------- */
+
+static void line(FILE *out, const char *what, const json_t *whole, const char *path, char how)
+{
+    const struct column c = {NULL, path, how};
+    char text[CELL_SIZE];
+
+    cell(whole, &c, text);
+    fprintf(out, "  %-14s %s\n", what, text);
+}
+
+static void header(const json_t *whole, FILE *out)
+{
+    char name[CELL_SIZE], source[CELL_SIZE];
+
+    plain(at(whole, "header.name"), name);
+    plain(at(whole, "source"), source);
+    fprintf(out, "segment %s (%s: %s)\n", name, json_is_true(at(whole, "live")) ? "live" : "copy", source);
+    line(out, "state", whole, "header.state", 0);
+    line(out, "size", whole, "bytes", 'b');
+    line(out, "version", whole, "header.version", 0);
+    line(out, "fingerprint", whole, "header.fingerprint", 0);
+    line(out, "created", whole, "header.created", 0);
+    line(out, "age", whole, "header.age", 'd');
+    line(out, "creator", whole, "header.creator_pid", 0);
+    line(out, "monitor", whole, "header.monitor.thread", 0);
+    line(out, "recoveries", whole, "header.rescan", 0);
+    if (!json_is_true(at(whole, "header.fingerprint_known")))
+        fputs("  the layout is not this program's: what follows may be wrong\n", out);
+    if (!json_is_true(at(whole, "registry"))) fputs("  the registry's sections cannot be used\n", out);
+}
+
+static void geometry(const json_t *whole, FILE *out)
+{
+    const char *key;
+    json_t *value;
+
+    fputs("\ngeometry\n", out);
+    json_object_foreach(json_object_get(whole, "geometry"), key, value) {
+        char text[CELL_SIZE];
+        if (!json_is_integer(value)) continue;
+        plain(value, text);
+        fprintf(out, "  %-27s %s\n", key, text);
+    }
+}
+
+static void tasks(const json_t *whole, FILE *out)
+{
+    static const struct column columns[] = {
+        {"task", "task", 0},           {"state", "state", 0},      {"code", "code", 0},       {"capability", "capability", 0},
+        {"caller", "caller", 0},       {">lane", "lane", 0},       {">queue", "queue", 0},    {">client", "client", 0},
+        {">crashes", "crashes", 0},    {">request", "request_size", 'b'}, {">result", "result_size", 'b'},
+        {">queued", "queued_age", 'd'}, {NULL, NULL, 0}};
+    const char *key;
+    json_t *value;
+
+    fputs("\ntasks\n", out);
+    json_object_foreach((json_t *)(uintptr_t)at(whole, "tasks.by_state"), key, value)
+        fprintf(out, "  %-10s %" JSON_INTEGER_FORMAT "\n", key, json_integer_value(value));
+    if (at(whole, "tasks.slots") != NULL) table("slots that are not free", at(whole, "tasks.slots"), columns, out);
+}
+
+void dump_text(const json_t *whole, FILE *out)
+{
+    static const struct column sections[] = {{">index", "index", 0}, {"section", "name", 0}, {">offset", "offset", 0},
+                                             {">stride", "stride", 0}, {">count", "count", 0}, {NULL, NULL, 0}};
+    static const struct column members[] = {
+        {">member", "index", 0}, {"state", "state", 0}, {"owner", "owner", 'o'}, {"kind", "kind", 0}, {"name", "name", 0},
+        {"swarm", "swarm", 0}, {">pid", "pid", 0}, {">lane", "lane", 0}, {"attached", "attached", 0}, {NULL, NULL, 0}};
+    static const struct column lanes[] = {
+        {">lane", "index", 0}, {"state", "state", 0}, {"owner", "owner", 'o'}, {">epoch", "epoch", 0}, {"kind", "kind", 0},
+        {">member", "member", 0}, {">thread", "thread", 0}, {">age", "age", 'd'}, {"may sleep", "may_sleep", 0},
+        {">in hand", "hands", 'h'}, {NULL, NULL, 0}};
+    static const struct column swarms[] = {
+        {">swarm", "index", 0}, {"service", "service", 0}, {"instance", "instance", 0}, {"life", "life", 0},
+        {"owner", "owner", 'o'}, {"state", "state", 0}, {"mode", "mode", 0}, {">pid", "pid", 0}, {">port", "port", 0},
+        {">beat", "beat_age", 'd'}, {NULL, NULL, 0}};
+    static const struct column services[] = {{">index", "index", 0}, {"service", "name", 0}, {"ready", "ready", 0},
+                                             {">delegations", "delegations", 0}, {NULL, NULL, 0}};
+    static const struct column capabilities[] = {{">index", "index", 0}, {"capability", "name", 0}, {"ready", "ready", 0},
+                                                 {"providers", "providers", 'p'}, {NULL, NULL, 0}};
+    static const struct column queues[] = {
+        {">queue", "index", 0}, {"state", "state", 0}, {"owner", "owner", 'o'}, {">lane", "lane", 0}, {"service", "service", 0},
+        {"agent", "agent", 0}, {">depth", "depth", 0}, {">running", "running", 0}, {">started", "started", 0},
+        {">finished", "finished", 0}, {">failed", "failed", 0}, {">run time", "run_time", 'd'}, {">rings", "rings", 'h'},
+        {NULL, NULL, 0}};
+    static const struct column pool[] = {{">class", "size", 'b'}, {">blocks", "blocks", 0}, {">free", "free", 0},
+                                         {">owned", "owned", 0}, {">requests", "requests", 0}, {">results", "results", 0},
+                                         {">invalid", "invalid", 0}, {NULL, NULL, 0}};
+    static const struct column events[] = {{">event", "number", 0}, {"time", "time", 0}, {"what", "text", 0}, {">lane", "lane", 0},
+                                           {">a", "a", 0}, {">b", "b", 0}, {NULL, NULL, 0}};
+
+    header(whole, out);
+    geometry(whole, out);
+    table("sections", json_object_get(whole, "sections"), sections, out);
+    table("members", json_object_get(whole, "members"), members, out);
+    table("lanes", json_object_get(whole, "lanes"), lanes, out);
+    table("services", json_object_get(whole, "services"), services, out);
+    table("swarms", json_object_get(whole, "swarms"), swarms, out);
+    table("capabilities", json_object_get(whole, "capabilities"), capabilities, out);
+    table("queues", json_object_get(whole, "queues"), queues, out);
+    tasks(whole, out);
+    table("payload pool", json_object_get(whole, "pool"), pool, out);
+    table("events", json_object_get(whole, "events"), events, out);
+}
