@@ -1,0 +1,218 @@
+# The tests. Like the sources they are found by folder:
+#
+#   tests/unit/test_X.c      a Criterion program, test `unit.X`; other files of the folder are linked into each
+#   tests/process/X.c        a helper program of the process tests, in $APIARY_TEST_BIN; common*.c is linked into each
+#   tests/process/X.sh       the test `process.X` (lib*.sh are sourced by others and are no tests)
+#   tests/X.sh               the test `tree.X`: what is asked of the tree as a whole
+#   tests/full/X.sh          the test `full.X`, with -DAPIARY_FULL=ON only
+#   tests/fuzz/fuzz_X.c      a fuzz target, test `fuzz.X`: it replays tests/fuzz/corpus/X and tests/fuzz/findings/X, then
+#                            mutates them with a seed that is printed; driver.c and guard.c are linked into each,
+#                            the others are a library.
+#                            With the preset `fuzz` it is libFuzzer's, and the test replays only
+#   tests/plugins/X.c        a plug-in for the tests, $APIARY_PLUGINS/X.so
+#
+# Environment of each: APIARY_SOURCE (this tree), APIARY_BUILD, APIARY_BIN (the programs), APIARY_TEST_BIN,
+# APIARY_PLUGINS, APIARY_SANITIZE ("", "address,undefined", "thread"), CC. Exit code 77: skipped.
+#
+# What a test needs of ctest stands in its own first lines, as `ctest: ...` in a comment:
+#   ctest: serial          it wants the processors for itself
+#   ctest: timeout 600     seconds; generous, since only a hang should ever meet it
+#   ctest: not address     not with this sanitizer (address, thread)
+#
+# Tests named in tests/parking.list are registered three times, X.uring, X.parker, X.poll, with $APIARY_PARK set.
+
+set(test_bin ${PROJECT_BINARY_DIR}/tests)
+set(plugin_dir ${PROJECT_BINARY_DIR}/plugins)
+set(default_timeout 300)
+
+set(parking_tests "")
+if(EXISTS ${PROJECT_SOURCE_DIR}/tests/parking.list)
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/parking.list)
+    file(STRINGS ${PROJECT_SOURCE_DIR}/tests/parking.list parking_tests REGEX "^[a-z]")
+    foreach(name ${parking_tests})
+        string(REGEX REPLACE "^unit\\.(.*)$" "tests/unit/test_\\1.c" source ${name})
+        string(REGEX REPLACE "^process\\.(.*)$" "tests/process/\\1.sh" source ${source})
+        if(NOT EXISTS ${PROJECT_SOURCE_DIR}/${source})
+            message(FATAL_ERROR "tests/parking.list: there is no ${name} (${source})")
+        endif()
+    endforeach()
+endif()
+
+function(apiary_test_one name label source timeout serial environment command)
+    set(test ${APIARY_TEST_PREFIX}${name})
+    add_test(NAME ${test} COMMAND ${command})
+    # Criterion forgives a crash in a fixture, and a sanitizer's exit status may be lost on the way.
+    set_tests_properties(${test} PROPERTIES LABELS "${label}" TIMEOUT ${timeout} SKIP_RETURN_CODE 77
+        RUN_SERIAL ${serial} ENVIRONMENT "${environment}"
+        FAIL_REGULAR_EXPRESSION "Warning! The test;ERROR: [A-Za-z]+Sanitizer;WARNING: ThreadSanitizer;runtime error: ")
+endfunction()
+
+# apiary_test(<group> <name> <source> <command...>)
+function(apiary_test group name source)
+    file(STRINGS ${source} directives REGEX "^[/* #]*ctest: ")
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${source})
+    set(serial FALSE)
+    set(timeout ${default_timeout})
+    foreach(line ${directives})
+        if(line MATCHES "ctest: serial")
+            set(serial TRUE)
+        elseif(line MATCHES "ctest: timeout ([0-9]+)")
+            set(timeout ${CMAKE_MATCH_1})
+        elseif(line MATCHES "ctest: not (address|thread)")
+            if(APIARY_SANITIZE MATCHES ${CMAKE_MATCH_1})
+                return()
+            endif()
+        else()
+            message(FATAL_ERROR "${source}: what is '${line}'?")
+        endif()
+    endforeach()
+    if(APIARY_SANITIZE)
+        math(EXPR timeout "${timeout} * 4")
+    endif()
+    set(environment "APIARY_SOURCE=${PROJECT_SOURCE_DIR}" "APIARY_BUILD=${PROJECT_BINARY_DIR}"
+        "APIARY_BIN=${PROJECT_BINARY_DIR}/bin" "APIARY_TEST_BIN=${test_bin}" "APIARY_PLUGINS=${plugin_dir}"
+        "APIARY_SANITIZE=${APIARY_SANITIZE}" "LC_ALL=C.UTF-8" "CC=${CMAKE_C_COMPILER}"
+        "ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1:abort_on_error=0"
+        "UBSAN_OPTIONS=print_stacktrace=1" "TSAN_OPTIONS=second_deadlock_stack=1:halt_on_error=1")
+    if(APIARY_SANITIZE MATCHES "thread" AND setarch_result EQUAL 0) # containers may forbid it
+        # The thread sanitizer of gcc 12 needs its shadow's addresses, which newer kernels may give away at random.
+        set(launcher ${SETARCH} -R)
+    else()
+        set(launcher "")
+    endif()
+    if("${group}.${name}" IN_LIST parking_tests)
+        foreach(park uring parker poll)
+            apiary_test_one(${group}.${name}.${park} "${group};park-${park}" ${source} ${timeout} ${serial}
+                "${environment};APIARY_PARK=${park}" "${launcher};${test_bin}/park_probe;${park};${ARGN}")
+        endforeach()
+    else()
+        apiary_test_one(${group}.${name} ${group} ${source} ${timeout} ${serial} "${environment}" "${launcher};${ARGN}")
+    endif()
+endfunction()
+
+find_program(SETARCH setarch)
+execute_process(COMMAND ${SETARCH} -R true RESULT_VARIABLE setarch_result ERROR_QUIET OUTPUT_QUIET)
+find_program(BASH bash REQUIRED)
+
+# Test code keeps its assertions in every build type.
+add_library(apiary_test_flags INTERFACE)
+target_compile_options(apiary_test_flags INTERFACE -UNDEBUG)
+target_link_libraries(apiary_test_flags INTERFACE apiary_internal)
+
+add_executable(park_probe tests/support/park_probe.c)
+set_target_properties(park_probe PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${test_bin})
+target_link_libraries(park_probe PRIVATE apiary_test_flags)
+
+apiary_sources(plugin_sources tests/plugins/*.c)
+foreach(source ${plugin_sources})
+    cmake_path(GET source STEM name)
+    add_library(plugin_${name} MODULE ${source})
+    set_target_properties(plugin_${name} PROPERTIES PREFIX "" OUTPUT_NAME ${name}
+                          LIBRARY_OUTPUT_DIRECTORY ${plugin_dir})
+    target_include_directories(plugin_${name} PRIVATE core)
+    target_compile_definitions(plugin_${name} PRIVATE _GNU_SOURCE)
+    target_link_libraries(plugin_${name} PRIVATE apiary_flags)
+endforeach()
+
+if("unit" IN_LIST APIARY_TESTS)
+    pkg_check_modules(CRITERION REQUIRED IMPORTED_TARGET criterion>=2.4)
+    apiary_sources(unit_sources tests/unit/*.c)
+    set(unit_support ${unit_sources})
+    list(FILTER unit_sources INCLUDE REGEX "/test_[^/]*$")
+    list(FILTER unit_support EXCLUDE REGEX "/test_[^/]*$")
+    if(unit_support)
+        add_library(unit_support STATIC ${unit_support})
+        target_link_libraries(unit_support PRIVATE apiary_test_flags PkgConfig::CRITERION)
+    endif()
+    if(APIARY_SANITIZE MATCHES "thread")
+        if(NOT CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64")
+            message(WARNING "no unit tests: Criterion's arena lies in the thread sanitizer's memory on this processor")
+            set(unit_sources "")
+        endif()
+        set(unit_shim tests/support/tsan_criterion.c)
+    endif()
+    foreach(source ${unit_sources})
+        cmake_path(GET source STEM program)
+        string(REGEX REPLACE "^test_" "" name ${program})
+        add_executable(${program} ${source} ${unit_shim})
+        set_target_properties(${program} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${test_bin} ENABLE_EXPORTS ON)
+        target_link_libraries(${program} PRIVATE $<TARGET_NAME_IF_EXISTS:unit_support>
+            $<TARGET_NAME_IF_EXISTS:apiary_kinds> $<TARGET_NAME_IF_EXISTS:apiary_dump>
+            $<TARGET_NAME_IF_EXISTS:apiary_tools> $<TARGET_NAME_IF_EXISTS:apiary_perf_stat>
+            apiary_static apiary_test_flags PkgConfig::CRITERION)
+        apiary_test(unit ${name} ${source} ${test_bin}/${program} --jobs 2)
+    endforeach()
+endif()
+
+if("process" IN_LIST APIARY_TESTS)
+    apiary_sources(process_sources tests/process/*.c)
+    set(process_common ${process_sources})
+    list(FILTER process_common INCLUDE REGEX "/common[^/]*$")
+    list(FILTER process_sources EXCLUDE REGEX "/common[^/]*$")
+    foreach(source ${process_sources})
+        cmake_path(GET source STEM program)
+        add_executable(process_${program} ${source} ${process_common})
+        set_target_properties(process_${program} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${test_bin}
+                              OUTPUT_NAME ${program} ENABLE_EXPORTS ON)
+        target_link_libraries(process_${program} PRIVATE $<TARGET_NAME_IF_EXISTS:apiary_kinds>
+            $<TARGET_NAME_IF_EXISTS:apiary_dump> apiary_static apiary_test_flags)
+        target_link_options(process_${program} PRIVATE -Wl,-z,now)
+    endforeach()
+    file(GLOB process_scripts CONFIGURE_DEPENDS tests/process/*.sh)
+    list(FILTER process_scripts EXCLUDE REGEX "/lib[^/]*$")
+    foreach(source ${process_scripts})
+        cmake_path(GET source STEM name)
+        apiary_test(process ${name} ${source} ${BASH} ${source})
+    endforeach()
+endif()
+
+# Built with the unit tests, so in every preset; without them in the preset `fuzz`.
+if("fuzz" IN_LIST APIARY_TESTS OR "unit" IN_LIST APIARY_TESTS)
+    set(fuzz_wrapped -Wl,--wrap=mmap,--wrap=munmap,--wrap=nanosleep,--wrap=sched_yield,--wrap=ap_identity_self,--wrap=ap_layout_fingerprint)
+    set(fuzz_mutations --runs 1000)
+    if(APIARY_SANITIZE MATCHES "fuzzer")
+        include(CheckLinkerFlag)
+        check_linker_flag(C -fsanitize=${APIARY_SANITIZE} fuzz_no_link)
+        if(NOT fuzz_no_link)
+            message(FATAL_ERROR "${CMAKE_C_COMPILER} has no libFuzzer; with Debian's clang it is in libclang-rt-dev")
+        endif()
+        set(fuzz_mutations -runs=0 -verbosity=0)
+    endif()
+    apiary_sources(fuzz_sources tests/fuzz/*.c)
+    set(fuzz_support ${fuzz_sources})
+    list(FILTER fuzz_sources INCLUDE REGEX "/fuzz_[^/]*$")
+    list(FILTER fuzz_support EXCLUDE REGEX "/(fuzz_[^/]*|driver\\.c|guard\\.c)$")
+    add_library(fuzz_support STATIC ${fuzz_support})
+    target_link_libraries(fuzz_support PRIVATE apiary_static apiary_test_flags)
+    foreach(source ${fuzz_sources})
+        cmake_path(GET source STEM program)
+        string(REGEX REPLACE "^fuzz_" "" name ${program})
+        add_executable(${program} ${source} tests/fuzz/driver.c tests/fuzz/guard.c)
+        target_include_directories(${program} PRIVATE tests/fuzz/shim)
+        set_target_properties(${program} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${test_bin})
+        target_link_libraries(${program} PRIVATE fuzz_support apiary_kinds apiary_dump apiary_static apiary_test_flags)
+        target_link_options(${program} PRIVATE ${fuzz_wrapped})
+        if(APIARY_SANITIZE MATCHES "fuzzer")
+            target_compile_definitions(${program} PRIVATE FUZZ_LIBFUZZER)
+            target_link_options(${program} PRIVATE -fsanitize=fuzzer)
+        endif()
+        file(GLOB fuzz_folders tests/fuzz/corpus/${name} tests/fuzz/findings/${name})
+        apiary_test(fuzz ${name} ${source} ${test_bin}/${program} ${fuzz_mutations} ${fuzz_folders})
+    endforeach()
+endif()
+
+if("tree" IN_LIST APIARY_TESTS)
+    file(GLOB tree_scripts CONFIGURE_DEPENDS tests/*.sh)
+    foreach(source ${tree_scripts})
+        cmake_path(GET source STEM name)
+        apiary_test(tree ${name} ${source} ${BASH} ${source})
+    endforeach()
+endif()
+
+if(APIARY_FULL)
+    file(GLOB full_scripts CONFIGURE_DEPENDS tests/full/*.sh)
+    foreach(source ${full_scripts})
+        cmake_path(GET source STEM name)
+        apiary_test(full ${name} ${source} ${BASH} ${source})
+    endforeach()
+endif()

@@ -1,0 +1,484 @@
+/* tests/unit/test_check.c - each rule of the checkers broken once, by hand: named by structure, index, offset and rule. */
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "tests/process/corrupt_make.h"
+#include "tools/dump.h"
+
+static uint8_t *bytes;
+static uint64_t size;
+static struct dump d;
+static struct ap_header *header;
+
+struct found {
+    uint32_t count;
+    struct ap_finding list[4096];
+};
+static struct found all;
+
+static void on_finding(void *user, const struct ap_finding *f)
+{
+    struct found *to = user;
+    if (to->count < 4096) to->list[to->count++] = *f;
+}
+
+static struct ap_report check(void)
+{
+    struct ap_report report = {.found = on_finding, .user = &all};
+
+    all.count = 0;
+    dump_check(&d, &report);
+    return report;
+}
+
+static void setup(void)
+{
+    bytes = make_segment(NULL, &size);
+    dump_memory(bytes, size, &d);
+    header = (struct ap_header *)bytes;
+}
+
+static const struct ap_finding *find(const char *structure, uint64_t index, const void *field, const char *rule)
+{
+    uint64_t offset = (uint64_t)((const uint8_t *)field - bytes);
+
+    for (uint32_t i = 0; i < all.count; i++) {
+        const struct ap_finding *f = &all.list[i];
+        if (f->index != index || f->offset != offset) continue;
+        if (strcmp(f->structure, structure) == 0 && strcmp(f->rule, rule) == 0) return f;
+    }
+    return NULL;
+}
+
+static const char *first_text(void)
+{
+    static char text[256];
+    const struct ap_finding *f = &all.list[0];
+
+    if (all.count == 0) return "none";
+    snprintf(text, sizeof text, "%s %llu offset %llu %s: %s", f->structure, (unsigned long long)f->index,
+             (unsigned long long)f->offset, f->rule, f->text);
+    return text;
+}
+
+/* The first slot in a state. */
+static uint32_t slot_in(uint32_t state)
+{
+    for (uint32_t i = 0; i < d.seg.geometry.tasks; i++)
+        if (AP_WORD_STATE(ap_slot_at(&d.seg, i)->word) == state) return i;
+    cr_assert(false, "no slot in state %u", state);
+    return 0;
+}
+
+/* Stores `value`, expects the finding at the field, and puts the old value back, after which all is sound again. */
+#define FORGE(field, value, what, number, which, grade)                                                                  \
+    do {                                                                                                                 \
+        __typeof__(field) forge_old = (field);                                                                           \
+        const struct ap_finding *forge_found;                                                                            \
+        (field) = (__typeof__(field))(value);                                                                            \
+        dump_memory(bytes, size, &d);                                                                                    \
+        check();                                                                                                         \
+        forge_found = find(what, number, &(field), which);                                                               \
+        cr_expect_not_null(forge_found, #field " = " #value ": %u findings, the first: %s", all.count, first_text());    \
+        if (forge_found != NULL)                                                                                         \
+            cr_expect_eq(forge_found->severity, grade, #field " = " #value ": %s", forge_found->text);                   \
+        (field) = forge_old;                                                                                             \
+        dump_memory(bytes, size, &d);                                                                                    \
+    } while (0)
+#define CORRUPTS(field, value, what, number, which) FORGE(field, value, what, number, which, AP_CORRUPT)
+#define REPAIRS(field, value, what, number, which) FORGE(field, value, what, number, which, AP_REPAIRABLE)
+
+TestSuite(check, .init = setup);
+
+Test(check, a_sound_segment_has_no_findings)
+{
+    struct ap_report report = check();
+
+    cr_assert_eq(report.corrupt + report.repairable, 0, "%s", all.list[0].text);
+    cr_assert(report.checked > 2000, "%llu words", (unsigned long long)report.checked);
+}
+
+Test(check, header)
+{
+    header->magic[3] = 'x';
+    check();
+    cr_expect_not_null(find("header", 0, header->magic, "S1"));
+}
+
+Test(check, identity)
+{
+    CORRUPTS(header->version, 2, "header", 0, "S2");
+    CORRUPTS(header->version_min, 0, "header", 0, "S2");
+    CORRUPTS(header->fingerprint, 1, "header", 0, "S3");
+    CORRUPTS(header->size, size - 1, "header", 0, "S4");
+    CORRUPTS(header->state, AP_SEGMENT_CREATING, "header", 0, "S5");
+    CORRUPTS(header->section_count, 3, "header", 0, "S6");
+    CORRUPTS(header->name[0], 'x', "header", 0, "S8");
+    CORRUPTS(header->name[2], 1, "header", 0, "S8");
+    CORRUPTS(header->name[63], 'x', "header", 0, "S8");
+    CORRUPTS(header->creator_pid, 0, "header", 0, "S9");
+    CORRUPTS(header->created_realtime, UINT64_MAX, "header", 0, "S9");
+    CORRUPTS(header->created_monotonic, UINT64_MAX, "header", 0, "S9");
+    CORRUPTS(header->rescan, 0, "header", 0, "S9");
+    CORRUPTS(header->event_next, 0, "header", 0, "S9");
+    CORRUPTS(bytes[4095], 1, "header", 0, "S10");
+    CORRUPTS(header->role.__data.__kind, 0, "header", 0, "S11");
+    CORRUPTS(header->role.__data.__lock, 0x3fffffff, "header", 0, "S11");
+}
+
+Test(check, geometry)
+{
+    CORRUPTS(header->geometry.members, 0, "header", 0, "S7");
+    CORRUPTS(header->geometry.members, 5, "header", 0, "S7");
+    CORRUPTS(header->geometry.lanes, 40, "header", 0, "S7");
+    CORRUPTS(header->geometry.tasks, 65, "header", 0, "S7");
+    CORRUPTS(header->geometry.tasks, 256, "header", 0, "S7");
+    CORRUPTS(header->geometry.queues, 9, "header", 0, "S7");
+    CORRUPTS(header->geometry.queue_depth, 64, "header", 0, "S7");
+    CORRUPTS(header->geometry.queue_inlets, 3, "header", 0, "S7");
+    CORRUPTS(header->geometry.pool_blocks[2], 7, "header", 0, "S7");
+    CORRUPTS(header->geometry.events, 17, "header", 0, "S7");
+    CORRUPTS(header->geometry.max_concurrent_delegations, 5000, "header", 0, "S7");
+    CORRUPTS(header->geometry.reserved, 1, "header", 0, "S10");
+    CORRUPTS(header->geometry.task_timeout, 0, "header", 0, "S7");
+}
+
+Test(check, sections)
+{
+    for (uint32_t i = 0; i < header->section_count; i++) {
+        CORRUPTS(header->sections[i].offset, header->sections[i].offset + 64, "section", i, "S6");
+        CORRUPTS(header->sections[i].stride, header->sections[i].stride + 8192, "section", i, "S6");
+        CORRUPTS(header->sections[i].count, UINT64_MAX / 2, "section", i, "S6");
+        CORRUPTS(header->sections[i].reserved, 1, "section", i, "S10");
+    }
+    CORRUPTS(header->sections[15].count, 1, "section", 15, "S10");
+}
+
+Test(check, members)
+{
+    struct ap_member *m = ap_member_at(&d.seg, 0);
+
+    CORRUPTS(m->life, AP_MEMBER_LIFE(0, 0, 2), "member", 0, "M1");
+    CORRUPTS(m->life, AP_MEMBER_LIFE(0, 4000, AP_LIFE_LIVE), "member", 0, "M1");
+    CORRUPTS(m->pid, -1, "member", 0, "M2");
+    CORRUPTS(m->kind, 9, "member", 0, "M2");
+    CORRUPTS(m->life, AP_MEMBER_LIFE(0, 9, AP_LIFE_LIVE), "member", 0, "M3");
+    CORRUPTS(m->life, AP_MEMBER_LIFE(0, 2, AP_LIFE_LIVE), "member", 0, "M3");
+    CORRUPTS(m->name[47], 'x', "member", 0, "M4");
+    CORRUPTS(m->swarm[0], 'X', "member", 0, "M4");
+    CORRUPTS(m->attached, UINT64_MAX, "member", 0, "M5");
+    CORRUPTS(m->pad[0], 1, "member", 0, "M6");
+}
+
+Test(check, lanes)
+{
+    struct ap_lane *l = ap_lane_at(&d.seg, 2);
+    uint32_t *lock = (uint32_t *)&l->mutex.__data.__lock;
+
+    CORRUPTS(l->life, AP_LIFE(0, 7), "lane", 2, "L4");
+    CORRUPTS(l->kind, 3, "lane", 2, "L4");
+    CORRUPTS(l->member, 6, "lane", 2, "L3");
+    REPAIRS(l->member, 4, "lane", 2, "L3");
+    REPAIRS(l->life, AP_LIFE(0, AP_LIFE_DEAD), "lane", 2, "L5");
+    REPAIRS(*lock, 0x40000000, "lane", 2, "L5");
+    CORRUPTS(*lock, *lock ^ 1, "lane", 2, "L6");
+    CORRUPTS(l->tid, l->tid + 1, "lane", 2, "L6");
+    CORRUPTS(*lock, 0x3fffffff, "lane", 2, "L7");
+    CORRUPTS(l->mutex.__data.__kind, 1, "lane", 2, "L7");
+    CORRUPTS(l->mutex.__data.__owner, 0x3fffffff, "lane", 2, "L7");
+    CORRUPTS(l->hand[7], UINT64_MAX, "lane", 2, "L8");
+    CORRUPTS(l->joined, UINT64_MAX, "lane", 2, "L9");
+    CORRUPTS(l->pad0[5], 1, "lane", 2, "L10");
+}
+
+Test(check, slabs)
+{
+    struct ap_slab *s = ap_slab_at(&d.seg, 0);
+
+    for (uint32_t i = 0; i < 2; i++, s++)
+        if (s->lease != 0) break;
+    uint64_t index = (uint64_t)(s - ap_slab_at(&d.seg, 0));
+    CORRUPTS(s->lease, AP_LEASE(1, 4000), "slab", index, "T10");
+    CORRUPTS(s->lease, AP_LEASE(1, 10), "slab", index, "T10");
+    CORRUPTS(s->lease, AP_LEASE(0, 3), "slab", index, "T10");
+    CORRUPTS(s->lease, 0, "slab", index, "T10");
+    CORRUPTS(s->reserved, 1, "slab", index, "T9");
+}
+
+Test(check, words)
+{
+    uint32_t queued = slot_in(AP_TASK_QUEUED), running = slot_in(AP_TASK_RUNNING), done = slot_in(AP_TASK_DONE);
+    uint32_t reserved = slot_in(AP_TASK_RESERVED), failed = slot_in(AP_TASK_FAILED), releasing = slot_in(AP_TASK_RELEASING);
+    uint64_t *word = &ap_slot_at(&d.seg, queued)->word;
+
+    CORRUPTS(*word, *word | 0xf, "slot", queued, "T1");
+    CORRUPTS(*word, AP_WORD_WITH(*word, AP_TASK_QUEUED, 5), "slot", queued, "T2");
+    CORRUPTS(*word, *word | 7 << 4, "slot", queued, "T5");
+    CORRUPTS(*word, *word & 0xfffff, "slot", queued, "T5");
+    word = &ap_slot_at(&d.seg, running)->word;
+    CORRUPTS(*word, AP_WORD_WITH(*word, AP_TASK_RUNNING, 12), "slot", running, "T2");
+    CORRUPTS(*word, AP_WORD_WITH(*word, AP_TASK_RUNNING, 11), "slot", running, "L2");
+    word = &ap_slot_at(&d.seg, done)->word;
+    CORRUPTS(*word, AP_WORD_WITH(*word, AP_TASK_DONE, 1), "slot", done, "T2");
+    word = &ap_slot_at(&d.seg, reserved)->word;
+    CORRUPTS(*word, AP_WORD_WITH(*word, AP_TASK_RESERVED, 1), "slot", reserved, "T3");
+    word = &ap_slot_at(&d.seg, failed)->word;
+    CORRUPTS(*word, AP_WORD_WITH(*word, AP_TASK_FAILED, 0x3000), "slot", failed, "T7");
+    word = &ap_slot_at(&d.seg, releasing)->word;
+    CORRUPTS(*word, AP_WORD_WITH(*word, AP_TASK_RELEASING, 11), "slot", releasing, "T11");
+}
+
+Test(check, slots)
+{
+    uint32_t index = slot_in(AP_TASK_DONE), n;
+    struct ap_slot *s = ap_slot_at(&d.seg, index);
+
+    CORRUPTS(s->body_size, 65, "slot", index, "T4");
+    CORRUPTS(s->body, 1, "slot", index, "T4");
+    CORRUPTS(s->body, d.seg.sections[AP_SECTION_POOL].offset + 2816, "slot", index, "T4");
+    CORRUPTS(s->result, d.seg.size, "slot", index, "T4");
+    CORRUPTS(s->request, s->request + 256, "slot", index, "T5");
+    CORRUPTS(s->request, s->request | 0x80, "slot", index, "T5");
+    CORRUPTS(s->queued, UINT64_MAX, "slot", index, "T6");
+    CORRUPTS(s->started, s->queued - 1, "slot", index, "T6");
+    CORRUPTS(s->finished, s->started - 1, "slot", index, "T6");
+    CORRUPTS(s->deadline, 1, "slot", index, "T6");
+    CORRUPTS(s->client, 12, "slot", index, "T8");
+    CORRUPTS(s->queue, 5, "slot", index, "T8");
+    CORRUPTS(s->worker, 12, "slot", index, "T8");
+    CORRUPTS(s->reserved0, 1, "slot", index, "T9");
+    CORRUPTS(s->reserved[31], 1, "slot", index, "T9");
+    for (n = index; ap_slot_at(&d.seg, n)->result == 0;) n++;
+    s = ap_slot_at(&d.seg, n);
+    CORRUPTS(s->result_size, 1u << 30, "slot", n, "T4");
+    CORRUPTS(s->result, s->result + 64, "slot", n, "T4");
+}
+
+Test(check, queues)
+{
+    struct ap_queue *q = ap_queue_at(&d.seg, 0);
+
+    CORRUPTS(q->life, AP_QUEUE_LIFE(1, 1, 9), "queue", 0, "Q2");
+    CORRUPTS(q->life, AP_QUEUE_LIFE(0, 1, AP_QUEUE_OPEN), "queue", 0, "Q2");
+    CORRUPTS(q->life, AP_QUEUE_LIFE(1, 4000, AP_QUEUE_OPEN), "queue", 0, "Q2");
+    CORRUPTS(q->life, AP_QUEUE_LIFE(1, 1, AP_QUEUE_CLOSED), "queue", 0, "Q2");
+    CORRUPTS(q->life, AP_QUEUE_LIFE(1, 11, AP_QUEUE_OPEN), "queue", 0, "Q9");
+    CORRUPTS(q->summary, 8, "queue", 0, "Q6");
+    CORRUPTS(q->depth, 49, "queue", 0, "Q7");
+    CORRUPTS(q->running, 129, "queue", 0, "Q7");
+    CORRUPTS(q->reserved0[0], 1, "queue", 0, "Q8");
+    CORRUPTS(q->reserved2[2], 1, "queue", 0, "Q8");
+}
+
+Test(check, rings)
+{
+    struct ap_ring *r = NULL;
+    uint32_t index = 0;
+
+    for (; index < 3; index++) {
+        r = ap_at(&d.seg, AP_SECTION_RINGS, index);
+        if (r->lease != 0) break;
+    }
+    uint64_t *next = &r->cells[r->head % 16], *free_cell = &r->cells[(r->tail + 3) % 16];
+    CORRUPTS(r->tail, r->tail + 100, "ring", index, "Q1");
+    CORRUPTS(r->head, r->head + 100, "ring", index, "Q1");
+    CORRUPTS(r->tail, r->tail + 2, "ring", index, "Q1");
+    CORRUPTS(r->lease, 4000, "ring", index, "Q3");
+    CORRUPTS(r->lease, r->lease + 65536, "ring", index, "Q3");
+    CORRUPTS(((struct ap_ring *)ap_at(&d.seg, AP_SECTION_RINGS, 2))->lease, 3, "ring", 2, "Q3");
+    CORRUPTS(*next, *next ^ UINT64_C(3) << 60, "ring", index, "Q4");
+    CORRUPTS(*free_cell, *free_cell + (UINT64_C(1) << 60), "ring", index, "Q4");
+    CORRUPTS(*next, *next | UINT64_C(0x3fffff) << 38, "ring", index, "Q5");
+    CORRUPTS(*next, *next + 5, "ring", index, "Q5");
+    CORRUPTS(r->reserved0[0], 1, "ring", index, "Q8");
+}
+
+Test(check, blocks)
+{
+    uint64_t *owned = NULL, *request = NULL, *result = NULL;
+
+    for (uint64_t i = 0; i < d.seg.sections[AP_SECTION_BLOCKS].count; i++) {
+        uint64_t *w = ap_at(&d.seg, AP_SECTION_BLOCKS, i);
+        if (AP_BLOCK_STATE(*w) == AP_BLOCK_OWNED) owned = w;
+        if (AP_BLOCK_STATE(*w) == AP_BLOCK_REQUEST) request = w;
+        if (AP_BLOCK_STATE(*w) == AP_BLOCK_RESULT) result = w;
+    }
+    uint64_t *first = ap_at(&d.seg, AP_SECTION_BLOCKS, 0);
+    cr_assert(owned != NULL && request != NULL && result != NULL);
+    REPAIRS(*request, *request + (UINT64_C(1) << 26), "block", (uint64_t)(request - first), "P1");
+    REPAIRS(*result, *result + 16, "block", (uint64_t)(result - first), "P2");
+    REPAIRS(*owned, *owned + (UINT64_C(1) << 26), "block", (uint64_t)(owned - first), "P3");
+    CORRUPTS(*owned, *owned | 0xf, "block", (uint64_t)(owned - first), "P4");
+    CORRUPTS(*owned, *owned | 4000 << 4, "block", (uint64_t)(owned - first), "P4");
+}
+
+Test(check, events)
+{
+    struct ap_event *e = ap_at(&d.seg, AP_SECTION_EVENTS, 3);
+
+    CORRUPTS(e->number, e->number + 1, "event", 3, "E1");
+    CORRUPTS(e->number, e->number + 160, "event", 3, "E1");
+    CORRUPTS(e->kind, AP_EVENT_KINDS, "event", 3, "E2");
+    CORRUPTS(e->lane, 12, "event", 3, "E3");
+    CORRUPTS(e->time, UINT64_MAX, "event", 3, "E4");
+    CORRUPTS(e->reserved[0], 1, "event", 3, "E5");
+}
+
+Test(check, registry)
+{
+    struct ap_swarm *s = ap_swarm_at(&d.seg, 0);
+    struct ap_agent_record *a = ap_agent_at(&d.seg, 0);
+    uint32_t queued = slot_in(AP_TASK_QUEUED);
+    int index = ap_capability_find(&d.seg, "cache.get", 9);
+    struct ap_capability *c = ap_capability_at(&d.seg, (uint64_t)index);
+    uint32_t *tickets = ap_at(&d.seg, AP_SECTION_TICKETS, (uint64_t)ap_service_find(&d.seg, "ai_service"));
+
+    CORRUPTS(c->key, c->key + 1, "capability", (uint64_t)index, "D1");
+    CORRUPTS(c->providers[0], 1u << 5, "capability", (uint64_t)index, "D2");
+    CORRUPTS(s->life, AP_SWARM_LIFE(1, 0, 77), "swarm", 0, "R1");
+    CORRUPTS(s->instance[47], 'x', "swarm", 0, "R2");
+    CORRUPTS(a->swarm, 9, "agent", 0, "R3");
+    CORRUPTS(s->mode, 9, "swarm", 0, "R5");
+    CORRUPTS(ap_slot_at(&d.seg, queued)->capability, 31, "slot", queued, "R6");
+    CORRUPTS(ap_slot_at(&d.seg, queued)->caller, 1, "slot", queued, "R6");
+    CORRUPTS(ap_slot_at(&d.seg, queued)->only, 99, "slot", queued, "R6");
+    CORRUPTS(ap_slot_at(&d.seg, queued)->ticket, 11, "slot", queued, "R6");
+    CORRUPTS(tickets[9], 0x70001, "ticket", (uint64_t)ap_service_find(&d.seg, "ai_service"), "A1");
+}
+
+/* ---- a truncated copy, at every length ------------------------------------------------------------------------ */
+
+Test(check, a_copy_cut_short_is_said_to_be)
+{
+    for (uint64_t left = 4096; left < size; left += 3 * 4096 + 64) {
+        uint8_t *part = aligned_alloc(4096, (left + 4095) & ~UINT64_C(4095)); /* a read behind the end is the sanitizer's */
+        const struct dump_options options = {.tasks = true, .events = 100};
+
+        memset(part, 0, (left + 4095) & ~UINT64_C(4095));
+        memcpy(part, bytes, left);
+        dump_memory(part, left, &d);
+        json_decref(dump_json(&d, &options));
+        cr_assert(check().corrupt > 0);
+        cr_assert(strcmp(all.list[0].structure, "header") == 0 && strcmp(all.list[0].rule, "S4") == 0, "%s: %s", all.list[0].rule,
+                  all.list[0].text);
+        free(part);
+    }
+}
+
+/* ---- looks ---------------------------------------------------------------------------------------------------- */
+
+static unsigned looks;
+static uint64_t word;
+
+static void look_once(struct ap_look *look)
+{
+    if (looks++ == 0) ap_look_found(look, AP_CORRUPT, &word, 1, "X1", "gone at the second look");
+}
+static void look_same(struct ap_look *look)
+{
+    looks++;
+    ap_look_found(look, AP_CORRUPT, &word, 1, "X1", "the same");
+}
+static void look_moving(struct ap_look *look)
+{
+    looks++;
+    ap_look_found(look, AP_CORRUPT, &word, looks, "X1", "there each time, on other words");
+}
+static void look_passing(struct ap_look *look)
+{
+    if (looks++ < AP_LOOKS - 1) ap_look_found(look, AP_CORRUPT, &word, looks, "X1", "gone at last");
+}
+
+static uint64_t look(ap_look_fn fn)
+{
+    struct ap_report report = {.found = on_finding, .user = &all};
+
+    looks = 0;
+    all.count = 0;
+    ap_look_at(&d.seg, "thing", 5, fn, &report);
+    return report.corrupt;
+}
+
+Test(check, findings_are_confirmed)
+{
+    cr_expect_eq(look(look_once), 0);
+    cr_expect_eq(looks, 2);
+    cr_expect_eq(look(look_same), 1);
+    cr_expect_eq(looks, 2);
+    cr_expect_eq(look(look_moving), 1);
+    cr_expect_eq(looks, AP_LOOKS);
+    cr_expect_eq(look(look_passing), 0);
+    cr_expect_eq(looks, AP_LOOKS);
+}
+
+/* ---- the dead ------------------------------------------------------------------------------------------------- */
+
+#define REAL "/apiary-unit-check"
+
+/* Attached, with a task reserved, one queued and a block in hand; then killed. */
+static void die(void)
+{
+    static struct made m;
+    uint32_t slot;
+    uint64_t block;
+
+    MUST(ap_registry_attach(REAL, true, NULL, 0, &m.seg) == 0);
+    MUST(ap_member_open(m.seg, "victim", NULL, APIARY_CLIENT, &m.client) == 0);
+    ap_slabs_init(&m.slabs, &m.client);
+    MUST(ap_task_reserve(&m.slabs, NULL, NULL, &slot) == 0);
+    MUST(ap_pool_take(m.seg, &m.client, &m.hint, 4000, &block) == 0);
+    kill(getpid(), SIGKILL);
+}
+
+static struct ap_report check_real(void)
+{
+    struct ap_report report = {.found = on_finding, .user = &all};
+    char message[256] = "";
+    struct dump real;
+
+    all.count = 0;
+    cr_assert_eq(dump_open(REAL, &real, message, sizeof message), 0, "%s", message);
+    cr_assert(real.live && real.registry);
+    dump_check(&real, &report);
+    dump_close(&real);
+    return report;
+}
+
+static bool has_rule(const char *structure, const char *rule)
+{
+    for (uint32_t i = 0; i < all.count; i++)
+        if (strcmp(all.list[i].structure, structure) == 0 && strcmp(all.list[i].rule, rule) == 0) return true;
+    return false;
+}
+
+Test(check, what_the_dead_left_is_repairable_and_a_recovery_mends_it)
+{
+    struct ap_segment *seg;
+    struct ap_report report;
+    char message[256] = "";
+    uint64_t unused;
+    int status;
+    pid_t pid;
+
+    shm_unlink(REAL);
+    make_segment(REAL, &unused);
+    cr_assert_eq(ap_registry_attach(REAL, true, message, sizeof message, &seg), 0, "%s", message);
+    report = check_real();
+    cr_assert_eq(report.corrupt + report.repairable, 0, "%s", all.list[0].text);
+    pid = fork();
+    if (pid == 0) {
+        die();
+        _exit(1);
+    }
+    cr_assert_eq(waitpid(pid, &status, 0), pid);
+    cr_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    report = check_real();
+    cr_expect_eq(report.corrupt, 0, "%s %s", all.list[0].rule, all.list[0].text);
+    cr_expect(has_rule("lane", "L5") && has_rule("member", "M3") && has_rule("slab", "T10") && has_rule("slot", "T11"));
+    cr_assert_eq(ap_reap_all(seg, AP_NO_LANE, &ap_registry_hooks), 1);
+    report = check_real();
+    cr_expect_eq(report.corrupt + report.repairable, 0, "%s %s %s", all.list[0].structure, all.list[0].rule, all.list[0].text);
+    ap_segment_unmap(seg);
+    shm_unlink(REAL);
+}

@@ -1,0 +1,166 @@
+/* The agents and checks of a swarm's configuration: the sentence for each thing that is refused. */
+#include "tests/unit/deployment_fixture.h"
+
+TestSuite(deployment_agents, .init = set_up, .fini = tear_down);
+
+Test(deployment_agents, refused_agents)
+{
+    static const struct row rows[] = {
+        {S "      - {kind: echo, capabilities: c}\n", "4: name: missing: the agent's name; expected a text"},
+        {S "      - {name: a, kind: echo}\n",
+         "4: capabilities: missing: what it can be asked for; expected a text or a list "
+         "of texts"},
+        {S "      - {name: a, kind: echo, capabilities: []}\n", "4: capabilities: agent a has 0; allowed: 1 to 16"},
+        {S "      - {name: a, kind: echo, capabilities: [a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q]}\n",
+         "4: capabilities: agent a has 17; allowed: 1 to 16"},
+        {S "      - name: a\n        kind: echo\n        capabilities:\n          - good\n          - Not good\n",
+         "8: capabilities: 'Not good' is no capability" CAPABILITY},
+        {S "      - {name: a, kind: echo, capabilities: c@0}\n", "4: capabilities: 'c@0' is no capability" CAPABILITY},
+        {S "      - {name: a, kind: echo, capabilities: [c,\n d, c]}\n",
+         "5: capabilities: agent a offers c twice; each is given once"},
+        {S "      - {name: A, kind: echo, capabilities: c}\n", "4: name: 'A' is no name" NAME},
+        {S "      - {name: a, kind: echo, capabilities: c}\n      - {name: b, kind: echo, capabilities: c}\n"
+           "      - {name: a, kind: exec, capabilities: d}\n",
+         "6: name: s has an agent a already (line 4); give each agent a name of its own"},
+        {S "      - {name: a, capabilities: c}\n",
+         "4: kind: missing: agent a has neither kind nor plugin; expected one of them"},
+        {S "      - name: a\n        kind: echo\n        capabilities: c\n        plugin: x.so\n",
+         "7: plugin: agent a has a kind as well (line 5); expected one of them"},
+        {S "      - name: a\n        kind: exce\n        capabilities: c\n",
+         "5: kind: 'exce' is no kind of agent (did you mean 'exec'?); known: exec, echo, cache_manager, odd"},
+        {S "      - {name: a, kind: quantum, capabilities: c}\n",
+         "4: kind: 'quantum' is no kind of agent; known: exec, echo, cache_manager, odd"},
+        {S "      - {name: a, kind: echo, capabilities: c, worker: 1}\n",
+         "4: worker: 1 is out of range; s has workers: 1, so allowed: 0 to 0"},
+        {S "      - {name: a, kind: echo, capabilities: c, worker: -1}\n",
+         "4: worker: -1 is out of range; allowed: 0 to 15"},
+        {S "      - {name: a, kind: echo, capabilities: c, colour: red}\n",
+         "4: colour: unknown key; allowed: name, kind, plugin, capabilities, worker, config"},
+        /* the kind's own keys */
+        {S "      - {name: a, kind: exec, capabilities: c}\n",
+         "4: config: missing; the kind 'exec' of agent a needs config: {command: ...} - program and arguments"},
+        {S "      - {name: a, kind: exec, capabilities: c, config: {}}\n",
+         "4: command: missing: program and arguments; expected a text or a list of texts"},
+        {S "      - name: a\n        kind: exec\n        capabilities: c\n        config:\n          comand: ls\n",
+         "8: comand: unknown key (did you mean 'command'?); allowed: command, time_limit, memory_limit, clean, name, "
+         "niceness"},
+        {S "      - {name: a, kind: exec, capabilities: c, config: {command: ls, time_limit: soon}}\n",
+         "4: time_limit: 'soon' is not allowed; expected a duration such as 250ms, 30s, 5m (ns us ms s m h; a bare "
+         "number is "
+         "milliseconds)"},
+        {S "      - {name: a, kind: exec, capabilities: c, config: {command: ls, niceness: x}}\n",
+         "4: niceness: 'x' is not allowed" WHOLE},
+        {S "      - {name: a, kind: exec, capabilities: c, config: [ls]}\n",
+         "4: config: is a list; expected a mapping (key: value)"},
+        {S "      - {name: a, kind: echo, capabilities: c, config: {\n          volume: 3}}\n",
+         "5: volume: unknown key; the kind 'echo' has no keys, leave out config"},
+        {S "      - {name: a, kind: odd, capabilities: c}\n",
+         "4: config: the kind 'odd' declares its key 'x' with an unknown type; expected one of s i b l d z"},
+    };
+
+    ALL_REFUSED(rows);
+    ap_deployment_free(load(S "      - {name: a, kind: echo, capabilities: c, config: {}}\n"));
+}
+
+#define C S "      - {name: a, kind: echo, capabilities: [lookup, other@2]}\n    checks:\n"
+
+Test(deployment_agents, refused_checks)
+{
+    static const struct row rows[] = {
+        {C "      - {expect: x}\n", "6: capability: missing: what is asked for; expected a text"},
+        {C "      - {capability: lookup}\n",
+         "6: expect: missing: the check of lookup says nothing about the answer; expected expect or expect_match"},
+        {C "      - capability: lookup\n        expect: x\n        expect_match: x\n",
+         "8: expect_match: there is expect as well (line 7); expected one of them"},
+        {C "      - capability: lookup\n        expect: x\n        send: x\n        send_file: x\n",
+         "9: send_file: there is send as well (line 8); expected one of them"},
+        {C "      - {capability: loookup, expect: x}\n",
+         "6: capability: no agent of s offers loookup (did you mean 'lookup'?); expected a capability of this swarm"},
+        {C "      - {capability: other@3, expect: x}\n",
+         "6: capability: no agent of s offers other@3 (did you mean 'other@2'?); expected a capability of this swarm"},
+        {C "      - {capability: oth, expect: x}\n",
+         "6: capability: no agent of s offers oth; expected a capability of this swarm"},
+        {C "      - {capability: Look up, expect: x}\n", "6: capability: 'Look up' is no capability" CAPABILITY},
+        {C "      - {capability: lookup, expect: x, timeout: 0}\n",
+         "6: timeout: 0 is out of range; allowed: 1ms to 24h"},
+        {C "      - {capability: lookup, expct: x}\n", "6: expct: unknown key (did you mean 'expect'?); allowed: "
+                                                       "capability, send, send_file, expect, expect_match, timeout"},
+        {C "      - {capability: lookup, expect_match: 'a{1001}'}\n",
+         "6: expect_match: the expression is too large; allowed: at most 512 bytes, and {n} that multiply to at most "
+         "1000"},
+        {C "      - {capability: lookup, expect_match: '((a{1,99}){99}){,99}'}\n",
+         "6: expect_match: the expression is too large; allowed: at most 512 bytes, and {n} that multiply to at most "
+         "1000"},
+    };
+
+    ALL_REFUSED(rows);
+    const char *sentence = refused(C "      - {capability: lookup, expect_match: \"(a\"}\n");
+    cr_expect_eq(strncmp(sentence, "6: expect_match: '(a' is no extended regular expression: ", 57), 0, "%s", sentence);
+    ap_deployment_free(load(C "      - {capability: other, expect: x}\n      - {capability: other@2, expect: x}\n"));
+}
+
+/* ---- plug-ins ------------------------------------------------------------------------------------------------- */
+
+static const char *with_plugin(const char *plugin, const char *config)
+{
+    static char text[1024];
+    snprintf(text, sizeof text, S "      - name: a\n        capabilities: c\n        plugin: %s\n%s", plugin, config);
+    return text;
+}
+
+static const char *built_plugin(const char *name)
+{
+    static char file[512];
+    const char *plugins = getenv("APIARY_PLUGINS");
+
+    if (plugins == NULL) cr_skip_test("APIARY_PLUGINS is not set: no plug-ins to load");
+    snprintf(file, sizeof file, "%s/%s.so", plugins, name);
+    cr_assert_eq(access(file, R_OK), 0, "%s", file);
+    return file;
+}
+
+Test(deployment_agents, refused_plugins_that_are_missing)
+{
+    char sentence[512];
+
+    snprintf(sentence, sizeof sentence,
+             "6: plugin: %s/lib/none.so: No such file or directory; expected the path of a shared object, relative to "
+             "the folder "
+             "of this file",
+             folder);
+    cr_expect_str_eq(refused(with_plugin("lib/none.so", "")), sentence);
+    cr_expect_str_eq(
+        refused(with_plugin("/nowhere/none.so", "")),
+        "6: plugin: /nowhere/none.so: No such file or directory; expected the path of a shared object, relative to "
+        "the folder of this file");
+}
+
+Test(deployment_agents, refused_plugins_that_are_none)
+{
+    static const char tail[] = "; expected a shared object that exports apiary_agent_plugin";
+    const char *sentence = refused(with_plugin("host.yaml", ""));
+
+    cr_expect_eq(strncmp(sentence, "6: plugin: ", 11), 0, "%s", sentence);
+    cr_expect_not_null(strstr(sentence, tail), "%s", sentence);
+    sentence = refused(with_plugin(".", ""));
+    cr_expect_eq(strncmp(sentence, "6: plugin: ", 11), 0, "%s", sentence);
+    sentence = refused(with_plugin(built_plugin("no_symbol"), ""));
+    cr_expect_eq(strncmp(sentence, "6: plugin: ", 11), 0, "%s", sentence);
+    cr_expect_not_null(strstr(sentence, "no_symbol.so"), "%s", sentence);
+    cr_expect_not_null(strstr(sentence, APIARY_AGENT_PLUGIN_SYMBOL), "%s", sentence);
+}
+
+Test(deployment_agents, the_keys_of_a_plugin_are_checked)
+{
+    const char *plugin = built_plugin("keyed");
+
+    struct ap_deployment *d = load(with_plugin(plugin, "        config: {limit: 2MiB}\n"));
+    cr_expect_str_eq(d->swarms[0].agents[0].plugin, plugin);
+    cr_expect_null(d->swarms[0].agents[0].kind);
+    ap_deployment_free(d);
+    cr_expect_str_eq(
+        refused(with_plugin(plugin, "")),
+        "4: config: missing; the kind 'keyed' of agent a needs config: {limit: ...} - how much it may keep");
+    cr_expect_str_eq(refused(with_plugin(plugin, "        config: {limti: 2MiB}\n")),
+                     "7: limti: unknown key (did you mean 'limit'?); allowed: limit");
+}

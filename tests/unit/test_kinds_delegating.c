@@ -1,0 +1,201 @@
+/* tests/unit/test_kinds_delegating.c - the kinds that hand on to others: workflow, batch, gateway; and the schedule. */
+#include "tests/unit/fake_agent.h"
+
+static struct apiary_agent *agent, *text, *sorter;
+
+static void open_with(const char *kind, const struct fake_key *config)
+{
+    static const char *const command[] = {"sort", NULL};
+    static const struct fake_key sort[] = {{"command", NULL, 0, command}, {NULL, NULL, 0, NULL}};
+    fake_open();
+    cr_assert_eq(fake_create(kind, config, &agent), 0, "%s", agent->log);
+    cr_assert_eq(fake_create("text", NULL, &text), 0);
+    cr_assert_eq(fake_create("exec", sort, &sorter), 0);
+    fake_offer("html_escaping", text);
+    fake_offer("template_rendering", text);
+    fake_offer("line_sorting", sorter);
+}
+
+static void done(void)
+{
+    fake_destroy(agent);
+    fake_destroy(text);
+    fake_destroy(sorter);
+    fake_close();
+}
+
+Test(workflow, passes_each_output_on)
+{
+    open_with("workflow", NULL);
+    fake_expect(
+        agent, "workflow_execution",
+        "{\"steps\":[{\"capability\":\"line_sorting\"},{\"capability\":\"html_escaping\"}],\"input\":\"<\\n&\\n\"}",
+        "{\"steps\":[{\"capability\":\"line_sorting\",\"output\":\"&\\n<\\n\"},{\"capability\":\"html_escaping\","
+        "\"output\":\"&amp;\\n&lt;\\n\"}],\"output\":\"&amp;\\n&lt;\\n\"}");
+    /* JSON goes and comes as such. */
+    fake_expect(agent, "workflow_execution",
+                "{\"steps\":[{\"capability\":\"template_rendering\",\"input\":{\"template\":\"[{{n}}]\","
+                "\"values\":{\"n\":3}}},{\"capability\":\"line_sorting\"}]}",
+                "{\"steps\":[{\"capability\":\"template_rendering\",\"output\":[3]},{\"capability\":\"line_sorting\","
+                "\"output\":[3]}],"
+                "\"output\":[3]}");
+    done();
+}
+
+Test(workflow, the_first_failure_ends_it)
+{
+    open_with("workflow", NULL);
+    fake_expect_failure(agent, "workflow_execution",
+                        "{\"steps\":[{\"capability\":\"html_escaping\"},{\"capability\":\"template_rendering\"},"
+                        "{\"capability\":\"html_escaping\"}],\"input\":\"x\"}",
+                        400, "step 2: template_rendering: the request is not JSON");
+    fake_expect_failure(agent, "workflow_execution", "{\"steps\":[{\"capability\":\"nobody\"}]}", 502,
+                        "step 1: nobody: nobody has ever offered");
+    fake_expect_failure(agent, "workflow_execution", "{\"steps\":[]}", 400, "\"steps\" is empty");
+    fake_expect_failure(agent, "workflow_execution", "{\"steps\":[{}]}", 400, "step 1 has no \"capability\"");
+    fake_expect_failure(agent, "workflow_execution", "{}", 400, "\"steps\" is missing");
+    done();
+}
+
+Test(workflow, a_cancelled_or_late_one_goes_no_further)
+{
+    open_with("workflow", NULL);
+    const char *request =
+        "{\"steps\":[{\"capability\":\"line_sorting\"},{\"capability\":\"html_escaping\"}],\"input\":\"x\"}";
+    struct apiary_job *job = fake_submit(agent, "workflow_execution", request, strlen(request));
+    fake_turn(); /* the first step is delegated */
+    cr_assert(!job->finished);
+    job->cancelled = true;
+    fake_finish(job);
+    cr_assert(job->failed);
+    cr_assert_not_null(strstr(job->data, "step 2: html_escaping: the task was cancelled"), "%s", job->data);
+    fake_free(job);
+    job = fake_submit(agent, "workflow_execution", request, strlen(request));
+    job->deadline = 1;
+    fake_finish(job);
+    cr_assert_eq(job->code, 504, "%s", job->data);
+    fake_free(job);
+    done();
+}
+
+Test(batch, keeps_the_order_and_the_failures)
+{
+    open_with("batch", NULL);
+    fake_expect(agent, "task_execution",
+                "{\"capability\":\"template_rendering\",\"inputs\":[{\"template\":\"a\",\"values\":{}},\"rubbish\","
+                "{\"template\":\"c\",\"values\":{}}]}",
+                "{\"done\":2,\"failed\":1,\"outputs\":[{\"output\":\"a\"},{\"error\":\"template_rendering: the request "
+                "is not JSON: line 1, "
+                "column 7: '[' or '{' expected near 'rubbish'\"},{\"output\":\"c\"}]}");
+    fake_expect(agent, "task_execution", "{\"capability\":\"html_escaping\",\"inputs\":[]}",
+                "{\"done\":0,\"failed\":0,\"outputs\":[]}");
+    fake_expect_part(agent, "task_execution", "{\"capability\":\"nobody\",\"inputs\":[\"a\",\"b\"]}",
+                     "{\"done\":0,\"failed\":2,");
+    fake_expect_failure(agent, "task_execution", "{\"capability\":\"x\",\"inputs\":[],\"parallel\":0}", 400,
+                        "parallel");
+    done();
+}
+
+Test(batch, runs_at_most_so_many_at_once)
+{
+    enum { COUNT = 100 };
+    char request[2000] = "{\"capability\":\"html_escaping\",\"parallel\":3,\"inputs\":[";
+    open_with("batch", NULL);
+    for (int i = 0; i < COUNT; i++)
+        snprintf(request + strlen(request), 16, "%s\"i%d\"", i ? "," : "", i);
+    strcat(request, "]}");
+    struct apiary_job *job = fake_submit(agent, "task_execution", request, strlen(request));
+    while (!job->finished) {
+        int waiting = 0;
+        for (struct apiary_job *j = fake.queue; j; j = j->next)
+            waiting += j->done != NULL;
+        cr_assert_leq(waiting, 3, "%d at once", waiting);
+        fake_turn();
+    }
+    cr_assert_not_null(strstr(job->data, "{\"done\":100,\"failed\":0,"), "%s", job->data);
+    cr_assert_not_null(strstr(job->data, "{\"output\":\"i98\"},{\"output\":\"i99\"}]}"), "%s", job->data);
+    fake_free(job);
+    done();
+}
+
+Test(batch, a_full_queue_is_tried_again_while_something_runs)
+{
+    open_with("batch", NULL);
+    const char *request = "{\"capability\":\"html_escaping\",\"inputs\":[\"a\",\"b\",\"c\"],\"parallel\":3}";
+    struct apiary_job *job = fake_submit(agent, "task_execution", request, strlen(request));
+    fake.refuse = APIARY_EQUEUEFULL;
+    fake.accepts = 1;
+    fake_turn(); /* the first is taken, the others have to wait for it */
+    cr_assert(!job->finished);
+    fake.refuse = 0;
+    fake_finish(job);
+    cr_assert_str_eq(
+        job->data, "{\"done\":3,\"failed\":0,\"outputs\":[{\"output\":\"a\"},{\"output\":\"b\"},{\"output\":\"c\"}]}");
+    fake_free(job);
+    job = fake_submit(agent, "task_execution", request, strlen(request));
+    fake.refuse = APIARY_EQUEUEFULL;
+    fake.accepts = 0;
+    fake_turn();
+    cr_assert(job->finished, "nothing runs: there is nobody to wait for");
+    cr_assert_not_null(strstr(job->data, "{\"done\":0,\"failed\":3,"), "%s", job->data);
+    fake_free(job);
+    done();
+}
+
+Test(gateway, a_path_is_a_capability)
+{
+    const struct fake_key config[] = {
+        {"routes", NULL, 0, FAKE_LIST("/escape=html_escaping", "/render=template_rendering", "/gone=nobody")},
+        {NULL, NULL, 0, NULL}};
+    open_with("gateway", config);
+    fake_expect(agent, "api_gateway", "{\"path\":\"/escape\",\"body\":\"<\"}", "{\"status\":200,\"body\":\"&lt;\"}");
+    fake_expect(agent, "api_gateway", "{\"path\":\"/escape\"}", "{\"status\":200,\"body\":\"\"}");
+    fake_expect_part(agent, "api_gateway", "{\"path\":\"/render\",\"body\":[]}",
+                     "{\"status\":502,\"error\":\"template_rendering: ");
+    fake_expect_part(agent, "api_gateway", "{\"path\":\"/gone\"}",
+                     "{\"status\":502,\"error\":\"nobody has ever offered");
+    fake_expect(agent, "api_gateway", "{\"path\":\"/esc\"}", "{\"status\":404,\"error\":\"no such path\"}");
+    fake_expect(agent, "api_gateway", "{\"path\":\"\"}", "{\"status\":404,\"error\":\"no such path\"}");
+    fake.refuse = APIARY_EQUEUEFULL;
+    fake_expect_part(agent, "api_gateway", "{\"path\":\"/escape\"}", "{\"status\":503,");
+    fake.refuse = 0;
+    fake_expect_failure(agent, "api_gateway", "{}", 400, "\"path\" is missing");
+    done();
+}
+
+Test(gateway, create_refuses_bad_routes)
+{
+    static const char *const routes[] = {"/x", "x=y", "/x=", NULL};
+    for (const char *const *route = routes; *route; route++) {
+        const struct fake_key config[] = {{"routes", NULL, 0, FAKE_LIST(*route)}, {NULL, NULL, 0, NULL}};
+        fake_open();
+        cr_assert_eq(fake_create("gateway", config, &agent), APIARY_ECONFIG);
+        cr_assert_not_null(strstr(agent->log, "/PATH=CAPABILITY"), "%s", agent->log);
+        agent->state = NULL;
+        fake_destroy(agent);
+        fake_close();
+    }
+}
+
+Test(schedule, the_longest_way_goes_first)
+{
+    open_with("schedule", NULL);
+    /* b is short but c hangs on it: it must not wait behind a. */
+    fake_expect(
+        agent, "task_scheduling",
+        "{\"tasks\":{\"a\":{\"takes\":4},\"b\":{\"takes\":1},\"c\":{\"takes\":5,\"after\":[\"b\"]}},\"workers\":2}",
+        "{\"length\":6.0,\"critical_path\":6.0,\"schedule\":[{\"task\":\"b\",\"worker\":0,\"start\":0.0,\"end\":1.0},"
+        "{\"task\":\"a\",\"worker\":1,\"start\":0.0,\"end\":4.0},{\"task\":\"c\",\"worker\":0,\"start\":1.0,\"end\":6."
+        "0}]}");
+    fake_expect_part(agent, "task_scheduling", "{\"tasks\":{\"a\":{\"takes\":1},\"b\":{\"takes\":2}}}",
+                     "{\"length\":3.0,\"critical_path\":2.0,");
+    fake_expect_failure(agent, "task_scheduling",
+                        "{\"tasks\":{\"a\":{\"takes\":1,\"after\":[\"b\"]},\"b\":{\"takes\":1,\"after\":[\"a\"]}}}",
+                        400, "circle");
+    fake_expect_failure(agent, "task_scheduling", "{\"tasks\":{\"a\":{\"takes\":1,\"after\":[\"z\"]}}}", 400,
+                        "no task");
+    fake_expect_failure(agent, "task_scheduling", "{\"tasks\":{\"a\":{\"takes\":-1}}}", 400, "\"takes\"");
+    fake_expect_failure(agent, "task_scheduling", "{\"tasks\":{}}", 400, "1 to 256");
+    fake_expect_failure(agent, "task_scheduling", "{\"tasks\":{\"a\":{\"takes\":1}},\"workers\":0}", 400, "workers");
+    done();
+}

@@ -1,0 +1,278 @@
+/* tests/unit/test_kinds_hex_security.c - versions, packages, signatures, passwords, roles. */
+#include "agents/hex_server/version.h"
+#include "tests/unit/fake_agent.h"
+
+static struct apiary_agent *agent;
+
+static void open_kind(const char *kind, const struct fake_key *config)
+{
+    fake_open();
+    cr_assert_eq(fake_create(kind, config, &agent), 0, "%s", agent->log);
+}
+
+static void done(void)
+{
+    fake_destroy(agent);
+    fake_close();
+}
+
+static void refused(const char *kind, struct fake_key key, const char *why)
+{
+    const struct fake_key config[] = {key, {NULL, NULL, 0, NULL}};
+    fake_open();
+    cr_assert_eq(fake_create(kind, config, &agent), APIARY_ECONFIG);
+    cr_assert_not_null(strstr(agent->log, why), "%s", agent->log);
+    agent->state = NULL;
+    done();
+}
+
+/* ---- hex --------------------------------------------------------------------------------------------------------- */
+
+Test(version, order_is_semvers)
+{
+    /* The example of semver.org, paragraph 11, and its neighbours. */
+    static const char *const ascending[] = {
+        "0.0.1",      "0.9.0",        "1.0.0-alpha",   "1.0.0-alpha.1", "1.0.0-alpha.beta",
+        "1.0.0-beta", "1.0.0-beta.2", "1.0.0-beta.11", "1.0.0-rc.1",    "1.0.0",
+        "1.0.1",      "1.2.0",        "1.10.0",        "2.0.0-0",       "2.0.0"};
+    enum { COUNT = sizeof ascending / sizeof *ascending };
+    struct ap_version v[COUNT];
+    for (int i = 0; i < COUNT; i++)
+        cr_assert(ap_version_parse(ascending[i], strlen(ascending[i]), false, &v[i]), "%s", ascending[i]);
+    for (int i = 0; i < COUNT; i++)
+        for (int k = 0; k < COUNT; k++)
+            cr_assert_eq(ap_version_compare(&v[i], &v[k]), (i > k) - (i < k), "%s and %s", ascending[i], ascending[k]);
+    struct ap_version build;
+    cr_assert(ap_version_parse("1.0.0+build.7", 13, false, &build));
+    cr_assert_eq(ap_version_compare(&build, &v[9]), 0);
+}
+
+Test(version, malformed_ones_are_refused)
+{
+    static const char *const bad[] = {
+        "",       "1",      "1.2",           "1.2.3.4",  "01.2.3", "1.02.3", "1.2.03", "1.2.x",
+        "v1.2.3", "1.2.3-", "1.2.3-a..b",    "1.2.3-01", "1.2.3+", "1.2.3 ", " 1.2.3", "1.2.3-\xC3\xBC",
+        "-1.2.3", "1..3",   "9999999999.0.0"};
+    struct ap_version v;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        cr_assert(!ap_version_parse(bad[i], strlen(bad[i]), false, &v), "\"%s\" is taken", bad[i]);
+    cr_assert(ap_version_parse("1.2", 3, true, &v));
+    cr_assert(!ap_version_parse("1", 1, true, &v));
+}
+
+Test(version, requirements_as_elixir_reads_them)
+{
+    static const struct {
+        const char *requirement, *version;
+        bool matches;
+    } cases[] = {
+        {"1.2.3", "1.2.3", true},
+        {"== 1.2.3", "1.2.4", false},
+        {"!= 1.2.3", "1.2.4", true},
+        {">= 1.2.3", "1.2.3", true},
+        {"> 1.2.3", "1.2.3", false},
+        {"<= 1.2.3", "1.2.3", true},
+        {"< 1.2.3", "1.2.2", true},
+        {"~> 1.2", "1.9.0", true},
+        {"~> 1.2", "2.0.0", false},
+        {"~> 1.2", "1.1.9", false},
+        {"~> 1.2.3", "1.2.9", true},
+        {"~> 1.2.3", "1.3.0", false},
+        {">= 1.0.0 and < 2.0.0", "1.5.0", true},
+        {">= 1.0.0 and < 2.0.0", "2.0.0", false},
+        {"< 1.0.0 or > 2.0.0", "2.0.1", true},
+        {"< 1.0.0 or > 2.0.0", "1.5.0", false},
+        {"== 1.0.0 or > 2.0.0 and < 3.0.0", "1.0.0", true},
+        {"== 1.0.0 or > 2.0.0 and < 3.0.0", "3.0.0", false},
+        {"> 2.0.0 and < 3.0.0 or == 1.0.0", "1.0.0", true},
+        {"> 9.0.0 and < 3.0.0 or == 1.0.0", "2.5.0", false},
+        {">= 1.0.0", "2.0.0-rc.1", false},
+        {">= 2.0.0-rc.0", "2.0.0-rc.1", true},
+        {"~> 2.0-rc.1", "2.0.0", true},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct ap_version v;
+        cr_assert(ap_version_parse(cases[i].version, strlen(cases[i].version), false, &v));
+        cr_assert(ap_requirement_valid(cases[i].requirement), "%s", cases[i].requirement);
+        cr_assert_eq(ap_requirement_match(cases[i].requirement, &v), cases[i].matches, "%s, %s", cases[i].requirement,
+                     cases[i].version);
+    }
+    static const char *const bad[] = {
+        "", "~> 1", ">=", "1.2", "1.2.3 and", "and 1.2.3", "1.2.3 xor 1.2.4", "1.2.3, 1.2.4", "=> 1.2.3"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        cr_assert(!ap_requirement_valid(bad[i]), "\"%s\" is taken", bad[i]);
+}
+
+static void publish(const char *name, const char *version, const char *requires)
+{
+    char request[256];
+    snprintf(request, sizeof request, "{\"op\":\"publish\",\"name\":\"%s\",\"version\":\"%s\",\"requires\":{%s}}", name,
+             version, requires);
+    fake_expect(agent, "package_registry", request, "{\"published\":true}");
+}
+
+Test(packages, resolution_goes_back_when_the_newest_does_not_fit)
+{
+    open_kind("packages", NULL);
+    publish("app", "1.0.0", "\"log\":\"~> 2.0\"");
+    publish("app", "2.0.0", "\"log\":\"~> 3.0\",\"net\":\"~> 1.0\"");
+    publish("net", "1.1.0", "\"log\":\"~> 2.0\"");
+    publish("net", "1.0.0", "\"log\":\">= 2.0.0\"");
+    publish("log", "2.5.0", "");
+    publish("log", "3.1.0", "");
+    publish("log", "3.0.0", "");
+    fake_expect(agent, "package_management", "{\"requires\":{\"app\":\">= 1.0.0\"}}",
+                "{\"resolved\":{\"app\":\"2.0.0\",\"log\":\"3.1.0\",\"net\":\"1.0.0\"}}");
+    fake_expect(agent, "package_management", "{\"requires\":{\"app\":\">= 1.0.0\",\"log\":\"~> 2.0\"}}",
+                "{\"resolved\":{\"app\":\"1.0.0\",\"log\":\"2.5.0\"}}");
+    fake_expect(agent, "package_management", "{\"requires\":{}}", "{\"resolved\":{}}");
+    fake_expect_failure(agent, "package_management", "{\"requires\":{\"app\":\">= 9.0.0\"}}", 409, "\"app\"");
+    fake_expect_failure(agent, "package_management", "{\"requires\":{\"none\":\">= 1.0.0\"}}", 409, "\"none\"");
+    fake_expect_failure(agent, "package_management", "{\"requires\":{\"app\":\"newest\"}}", 400, "no requirement");
+    fake_expect(agent, "package_registry", "{\"op\":\"versions\",\"name\":\"log\"}",
+                "{\"name\":\"log\",\"versions\":[\"3.1.0\",\"3.0.0\",\"2.5.0\"]}");
+    fake_expect(agent, "package_registry", "{\"op\":\"list\"}", "{\"packages\":[\"app\",\"net\",\"log\"]}");
+    fake_expect(agent, "package_registry", "{\"op\":\"publish\",\"name\":\"log\",\"version\":\"3.0.0\"}",
+                "{\"published\":false}");
+    fake_expect_failure(agent, "package_registry",
+                        "{\"op\":\"publish\",\"name\":\"log\",\"version\":\"3.0.0\",\"requires\":{\"a\":\"1.0.0\"}}",
+                        409, "never changes");
+    fake_expect_failure(agent, "package_registry", "{\"op\":\"publish\",\"name\":\"log\",\"version\":\"3\"}", 400,
+                        "no version");
+    fake_expect_failure(agent, "package_registry",
+                        "{\"op\":\"publish\",\"name\":\"log\",\"version\":\"4.0.0\",\"requires\":{\"a\":1}}", 400,
+                        "no requirement");
+    fake_expect_failure(agent, "package_registry", "{\"op\":\"versions\",\"name\":\"none\"}", 404, "no package");
+    fake_expect_failure(agent, "package_registry", "{\"op\":\"fly\"}", 400, "publish, versions");
+    done();
+}
+
+Test(packages, an_impossible_search_ends)
+{
+    char name[16], requires[80];
+    open_kind("packages", NULL);
+    for (int p = 0; p < 20; p++)
+        for (int v = 1; v <= 8; v++) {
+            char version[24];
+            snprintf(name, sizeof name, "p%d", p);
+            snprintf(version, sizeof version, "%d.0.0", v);
+            snprintf(requires, sizeof requires, "\"p%d\":\">= 1.0.0\"%s", p + 1, p == 19 ? ",\"p0\":\">= 9.0.0\"" : "");
+            publish(name, version, p == 19 ? "\"p0\":\">= 9.0.0\"" : requires);
+        }
+    fake_expect_failure(agent, "package_management", "{\"requires\":{\"p0\":\">= 1.0.0\"}}", 413,
+                        "no set was found in");
+    done();
+}
+
+/* ---- security ---------------------------------------------------------------------------------------------------- */
+
+Test(signer, macs_are_compared_and_tokens_checked)
+{
+    open_kind("signer", NULL);
+    char request[600];
+    fake_expect(agent, "message_authentication",
+                "{\"op\":\"verify\",\"key\":\"Jefe\",\"message\":\"what do ya want for nothing?\","
+                "\"mac\":\"5BDCC146BF60754E6A042426089575C75A003F089D2739839DEC58B964EC3843\"}",
+                "{\"valid\":true}");
+    fake_expect(agent, "message_authentication",
+                "{\"op\":\"verify\",\"key\":\"Jefe\",\"message\":\"x\",\"mac\":\"5bdc\"}", "{\"valid\":false}");
+    char *mac = fake_call(agent, "message_authentication", "{\"op\":\"sign\",\"message\":\"own key\"}");
+    snprintf(request, sizeof request, "{\"op\":\"verify\",\"message\":\"own key\",%.*s}", 72, mac + 1);
+    fake_expect(agent, "message_authentication", request, "{\"valid\":true}");
+    free(mac);
+    char *token = fake_call(agent, "token_management", "{\"op\":\"issue\",\"subject\":\"bee \xC3\xBC\",\"ttl_s\":100}");
+    char *text = strstr(token, "\"token\":\"") + 9;
+    *strchr(text, '"') = '\0';
+    snprintf(request, sizeof request, "{\"op\":\"check\",\"token\":\"%s\"}", text);
+    fake_expect_part(agent, "token_management", request, "{\"valid\":true,\"subject\":\"bee \xC3\xBC\",\"expires\":");
+    for (size_t i = 0; text[i]; i++) { /* no byte of it may be changed */
+        char was = text[i];
+        text[i] = was == '0' ? '1' : '0';
+        snprintf(request, sizeof request, "{\"op\":\"check\",\"token\":\"%s\"}", text);
+        fake_expect(agent, "token_management", request, "{\"valid\":false,\"because\":\"not a token of this signer\"}");
+        text[i] = was;
+    }
+    snprintf(request, sizeof request, "{\"op\":\"check\",\"token\":\"%s\"}", text);
+    struct apiary_agent *other;
+    cr_assert_eq(fake_create("signer", NULL, &other), 0);
+    fake_expect_part(other, "token_management", request, "\"valid\":false"); /* another start, another key */
+    fake_destroy(other);
+    free(token);
+    fake_expect_failure(agent, "token_management", "{\"op\":\"issue\",\"subject\":\"\"}", 400, "0 bytes");
+    fake_expect_failure(agent, "token_management", "{\"op\":\"issue\",\"subject\":\"x\",\"ttl_s\":0}", 400, "ttl_s");
+    fake_expect_failure(agent, "token_management", "{\"op\":\"fly\"}", 400, "issue, check");
+    fake_expect_failure(agent, "message_authentication", "{\"op\":\"fly\",\"message\":\"\"}", 400, "sign, verify");
+    done();
+}
+
+/* Whoever may have messages signed must not be able to make tokens of them. */
+Test(signer, a_signed_message_is_no_token)
+{
+    static const char head[] = "626565.4102444800"; /* "bee", until 2100 */
+    open_kind("signer", NULL);
+    char request[300];
+    snprintf(request, sizeof request, "{\"op\":\"sign\",\"message\":\"%s\"}", head);
+    char *mac = fake_call(agent, "message_authentication", request);
+    snprintf(request, sizeof request, "{\"op\":\"check\",\"token\":\"%s.%.64s\"}", head, strstr(mac, "\"mac\":\"") + 7);
+    fake_expect(agent, "token_management", request, "{\"valid\":false,\"because\":\"not a token of this signer\"}");
+    free(mac);
+    done();
+}
+
+Test(authentication, hashes_verify)
+{
+    char request[400];
+    open_kind("authentication", NULL);
+    char *reply = fake_call(agent, "authentication", "{\"op\":\"hash\",\"password\":\"honey\"}");
+    char *hash = strstr(reply, "$argon2id$v=19$m=19456,t=2,p=1$");
+    cr_assert_not_null(hash, "%s", reply);
+    *strchr(hash, '"') = '\0';
+    snprintf(request, sizeof request, "{\"op\":\"verify\",\"password\":\"honey\",\"hash\":\"%s\"}", hash);
+    fake_expect(agent, "authentication", request, "{\"valid\":true}");
+    snprintf(request, sizeof request, "{\"op\":\"verify\",\"password\":\"Honey\",\"hash\":\"%s\"}", hash);
+    fake_expect(agent, "authentication", request, "{\"valid\":false}");
+    free(reply);
+    fake_expect_failure(agent, "authentication", "{\"op\":\"verify\",\"password\":\"x\",\"hash\":\"md5\"}", 400,
+                        "not of Argon2id");
+    fake_expect_failure(agent, "authentication",
+                        "{\"op\":\"verify\",\"password\":\"x\",\"hash\":\"$argon2id$v=19$m=999999,t=2,p=1$\"}", 403,
+                        "would cost");
+    fake_expect_failure(agent, "authentication",
+                        "{\"op\":\"verify\",\"password\":\"x\",\"hash\":\"$argon2id$v=19$m=8,t=99,p=1$\"}", 403,
+                        "would cost");
+    fake_expect_failure(agent, "authentication", "{\"op\":\"fly\",\"password\":\"x\"}", 400, "hash, verify");
+    done();
+}
+
+Test(authorization, only_what_a_rule_allows)
+{
+    const struct fake_key config[] = {
+        {"subjects", NULL, 0, FAKE_LIST("root=admin", "bee=reader,writer", "none=")},
+        {"rules", NULL, 0, FAKE_LIST("admin * *", "reader read *", "writer write comb/*", "reader list comb")},
+        {NULL, NULL, 0, NULL}};
+    static const struct {
+        const char *subject, *action, *resource;
+        bool allowed;
+    } cases[] = {{"root", "burn", "all", true},     {"bee", "read", "x", true},       {"bee", "write", "comb/1", true},
+                 {"bee", "write", "comb", false},   {"bee", "write", "other", false}, {"bee", "list", "comb", true},
+                 {"bee", "list", "comb2", false},   {"bee", "reads", "x", false},     {"none", "read", "x", false},
+                 {"nobody", "read", "x", false},    {"", "read", "x", false},         {"be", "read", "x", false},
+                 {"bee=reader", "read", "x", false}};
+    open_kind("authorization", config);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char request[200];
+        snprintf(request, sizeof request, "{\"subject\":\"%s\",\"action\":\"%s\",\"resource\":\"%s\"}",
+                 cases[i].subject, cases[i].action, cases[i].resource);
+        fake_expect_part(agent, "authorization", request,
+                         cases[i].allowed ? "{\"allowed\":true" : "{\"allowed\":false}");
+    }
+    fake_expect_failure(agent, "authorization", "{\"subject\":\"bee\",\"action\":\"read\"}", 400,
+                        "\"resource\" is missing");
+    done();
+    refused("authorization", (struct fake_key){"rules", NULL, 0, FAKE_LIST("two words")}, "ROLE ACTION RESOURCE");
+    refused("authorization", (struct fake_key){"rules", NULL, 0, FAKE_LIST("one two three four")},
+            "ROLE ACTION RESOURCE");
+    refused("authorization", (struct fake_key){"subjects", NULL, 0, FAKE_LIST("bee")}, "NAME=ROLE");
+    refused("signer", (struct fake_key){"key_file", "/no/such/file", 0, NULL}, "cannot be read");
+    refused("signer", (struct fake_key){"key_file", "/etc/passwd", 0, NULL}, "only its owner may read");
+}

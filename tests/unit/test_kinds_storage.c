@@ -1,0 +1,320 @@
+/* tests/unit/test_kinds_storage.c - records, files and backups: what is kept, what is refused, what damage is noticed. */
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tests/unit/fake_agent.h"
+
+static char folder[64];
+static struct apiary_agent *files, *backup;
+static struct fake_key config[4];
+
+static void open_storage(int64_t max_file, int64_t quota)
+{
+    strcpy(folder, "/tmp/apiary-test-XXXXXX");
+    cr_assert_not_null(mkdtemp(folder));
+    config[0] = (struct fake_key){"directory", folder, 0, NULL};
+    config[1] = (struct fake_key){"max_file", NULL, max_file, NULL};
+    config[2] = (struct fake_key){NULL, NULL, 0, NULL};
+    fake_open();
+    cr_assert_eq(fake_create("storage_backup", config, &backup), 0, "%s", backup->log);
+    config[2] = (struct fake_key){"quota", NULL, quota, NULL};
+    cr_assert_eq(fake_create("storage_files", config, &files), 0, "%s", files->log);
+}
+
+static void done(void)
+{
+    char command[128];
+    fake_destroy(files);
+    fake_destroy(backup);
+    fake_close();
+    snprintf(command, sizeof command, "rm -rf '%s'", folder);
+    cr_assert_eq(system(command), 0);
+}
+
+static char *inside(const char *path)
+{
+    static char full[256];
+    snprintf(full, sizeof full, "%s/%s", folder, path);
+    return full;
+}
+
+static void overwrite(const char *path, const char *text)
+{
+    int fd = open(inside(path), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    cr_assert_geq(fd, 0);
+    cr_assert_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+    close(fd);
+}
+
+#define ONE "6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b" /* of "1" */
+
+Test(storage, records_are_kept)
+{
+    open_storage(1 << 20, 1 << 20);
+    fake_expect(files, "data_persistence", "{\"op\":\"get\",\"key\":\"a\"}", "{\"found\":false}");
+    fake_expect(files, "data_persistence", "{\"op\":\"put\",\"key\":\"a\",\"value\":1}",
+                "{\"stored\":true,\"sha256\":\"" ONE "\"}");
+    fake_expect(files, "data_persistence", "{\"op\":\"put\",\"key\":\"b/c\",\"value\":{\"x\":[null]}}",
+                "{\"stored\":true,\"sha256\":\"7d51f7ed3d3487cf384505cf80c09ff40c1cab63fb28bd37bd5bf0ded9f4f4fa\"}");
+    done();
+}
+
+Test(storage, records_outlive_the_agent)
+{
+    open_storage(1 << 20, 1 << 20);
+    free(fake_call(files, "data_persistence", "{\"op\":\"put\",\"key\":\"a\",\"value\":1}"));
+    free(fake_call(files, "data_persistence", "{\"op\":\"put\",\"key\":\"b/c\",\"value\":\"two\"}"));
+    fake_destroy(files);
+    cr_assert_eq(fake_create("storage_files", config, &files), 0);
+    fake_expect(files, "data_persistence", "{\"op\":\"get\",\"key\":\"a\"}",
+                "{\"found\":true,\"value\":1,\"sha256\":\"" ONE "\"}");
+    fake_expect(files, "data_persistence", "{\"op\":\"list\"}", "{\"keys\":[\"a\",\"b/c\"]}");
+    fake_expect(files, "data_persistence", "{\"op\":\"delete\",\"key\":\"a\"}", "{\"deleted\":true}");
+    fake_expect(files, "data_persistence", "{\"op\":\"delete\",\"key\":\"a\"}", "{\"deleted\":false}");
+    fake_expect(files, "data_persistence", "{\"op\":\"list\"}", "{\"keys\":[\"b/c\"]}");
+    done();
+}
+
+Test(storage, damage_is_noticed)
+{
+    open_storage(1 << 20, 1 << 20);
+    free(fake_call(files, "data_persistence", "{\"op\":\"put\",\"key\":\"a\",\"value\":1}"));
+    free(fake_call(files, "data_persistence", "{\"op\":\"put\",\"key\":\"b\",\"value\":2}"));
+    fake_expect(files, "data_consistency", "{}", "{\"checked\":2,\"damaged\":[],\"consistent\":true}");
+    overwrite("records/a", ONE "\n3");
+    fake_expect(files, "data_consistency", "{}", "{\"checked\":2,\"damaged\":[\"a\"],\"consistent\":false}");
+    fake_expect_failure(files, "data_persistence", "{\"op\":\"get\",\"key\":\"a\"}", 500, "damaged");
+    overwrite("records/a", "short");
+    fake_expect_failure(files, "data_persistence", "{\"op\":\"get\",\"key\":\"a\"}", 500, "damaged");
+    fake_expect(files, "data_persistence", "{\"op\":\"get\",\"key\":\"b\"}",
+                "{\"found\":true,\"value\":2,\"sha256\":"
+                "\"d4735e3a265e16eee03f59718b9b5d03019c07d8b6c51f90da3a666eec13ab35\"}");
+    done();
+}
+
+Test(storage, files_are_managed)
+{
+    open_storage(1 << 20, 1 << 20);
+    fake_expect(files, "file_management", "{\"op\":\"write\",\"path\":\"comb/cell.txt\",\"text\":\"honey\"}",
+                "{\"bytes\":5}");
+    fake_expect(files, "file_management", "{\"op\":\"read\",\"path\":\"comb/cell.txt\"}",
+                "{\"text\":\"honey\",\"bytes\":5}");
+    fake_expect_part(files, "file_management", "{\"op\":\"stat\",\"path\":\"comb/cell.txt\"}",
+                     "{\"type\":\"file\",\"bytes\":5,");
+    fake_expect_part(files, "file_management", "{\"op\":\"stat\",\"path\":\"comb\"}", "{\"type\":\"folder\"");
+    fake_expect(files, "file_management", "{\"op\":\"rename\",\"path\":\"comb/cell.txt\",\"to\":\"b.txt\"}",
+                "{\"renamed\":true}");
+    fake_expect(files, "file_management", "{\"op\":\"write\",\"path\":\"c.txt\",\"text\":\"\"}", "{\"bytes\":0}");
+    fake_expect(files, "file_management", "{\"op\":\"list\"}", "{\"files\":[\"b.txt\",\"c.txt\"]}");
+    fake_expect_failure(files, "file_management", "{\"op\":\"rename\",\"path\":\"c.txt\",\"to\":\"b.txt\"}", 409,
+                        "there already");
+    fake_expect(files, "file_management", "{\"op\":\"delete\",\"path\":\"b.txt\"}", "{\"deleted\":true}");
+    fake_expect_failure(files, "file_management", "{\"op\":\"read\",\"path\":\"b.txt\"}", 404, "No such file");
+    fake_expect_failure(files, "file_management", "{\"op\":\"delete\",\"path\":\"b.txt\"}", 404, "No such file");
+    fake_expect_failure(files, "file_management", "{\"op\":\"fly\",\"path\":\"b.txt\"}", 400, "write, read");
+    fake_expect_failure(files, "file_management", "{\"op\":\"write\",\"path\":\"c.txt/d\",\"text\":\"\"}", 404,
+                        "Not a directory");
+    overwrite("files/c.txt", "\xff\xfe");
+    fake_expect_failure(files, "file_management", "{\"op\":\"read\",\"path\":\"c.txt\"}", 400, "not UTF-8");
+    done();
+}
+
+Test(storage, nothing_outside_the_folder_can_be_named)
+{
+    static const char *const paths[] = {"..",   "../x",    "a/../../x", "/etc/passwd",  "a//b",
+                                        "",     ".hidden", "a/.hidden", "a/",           "./a",
+                                        "a\\b", "a b",     "a\\n",      "1/2/3/4/5/6/7"};
+    open_storage(1 << 20, 1 << 20);
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        char request[128];
+        snprintf(request, sizeof request, "{\"op\":\"write\",\"path\":\"%s\",\"text\":\"x\"}", paths[i]);
+        fake_expect_failure(files, "file_management", request, 400, "\"path\" is no name here");
+        snprintf(request, sizeof request, "{\"op\":\"put\",\"key\":\"%s\",\"value\":1}", paths[i]);
+        fake_expect_failure(files, "data_persistence", request, 400, "\"key\" is no name here");
+    }
+    fake_expect(files, "file_management", "{\"op\":\"list\"}", "{\"files\":[]}");
+    done();
+}
+
+Test(storage, symbolic_links_are_not_followed)
+{
+    char secret[] = "/tmp/apiary-test-secret-XXXXXX", text[8] = "";
+    int fd = mkstemp(secret);
+    cr_assert_eq(write(fd, "secret", 6), 6);
+    open_storage(1 << 20, 1 << 20);
+    free(fake_call(files, "file_management", "{\"op\":\"write\",\"path\":\"a\",\"text\":\"x\"}"));
+    cr_assert_eq(symlink(secret, inside("files/link")), 0);
+    cr_assert_eq(symlink("/tmp", inside("files/tmp")), 0);
+    fake_expect_failure(files, "file_management", "{\"op\":\"read\",\"path\":\"link\"}", 400,
+                        "Too many levels of symbolic links");
+    fake_expect_failure(files, "file_management", "{\"op\":\"read\",\"path\":\"tmp/x\"}", 404, "Not a directory");
+    fake_expect_failure(files, "file_management", "{\"op\":\"write\",\"path\":\"tmp/x\",\"text\":\"y\"}", 404,
+                        "Not a directory");
+    fake_expect(files, "file_management", "{\"op\":\"list\"}", "{\"files\":[\"a\"]}");
+    /* A write takes the link's place; what it pointed to stays. */
+    fake_expect(files, "file_management", "{\"op\":\"write\",\"path\":\"link\",\"text\":\"mine\"}", "{\"bytes\":4}");
+    cr_assert_eq(pread(fd, text, sizeof text, 0), 6);
+    cr_assert_eq(strcmp(text, "secret"), 0);
+    close(fd);
+    unlink(secret);
+    done();
+}
+
+Test(storage, fifos_do_not_block)
+{
+    open_storage(1 << 20, 1 << 20);
+    free(fake_call(files, "file_management", "{\"op\":\"write\",\"path\":\"a\",\"text\":\"x\"}"));
+    cr_assert_eq(mkfifo(inside("files/pipe"), 0600), 0);
+    fake_expect_failure(files, "file_management", "{\"op\":\"read\",\"path\":\"pipe\"}", 400, "Invalid");
+    done();
+}
+
+Test(storage, sizes_are_bounded)
+{
+    open_storage(10, 25);
+    fake_expect_failure(files, "file_management", "{\"op\":\"write\",\"path\":\"a\",\"text\":\"12345678901\"}", 413,
+                        "max_file");
+    free(fake_call(files, "file_management", "{\"op\":\"write\",\"path\":\"a\",\"text\":\"1234567890\"}"));
+    free(fake_call(files, "file_management", "{\"op\":\"write\",\"path\":\"b\",\"text\":\"1234567890\"}"));
+    fake_expect_failure(files, "file_management", "{\"op\":\"write\",\"path\":\"c\",\"text\":\"1234567890\"}", 507,
+                        "quota");
+    free(fake_call(files, "file_management",
+                   "{\"op\":\"write\",\"path\":\"a\",\"text\":\"12345\"}")); /* replaced: 15 are used */
+    free(fake_call(files, "file_management", "{\"op\":\"write\",\"path\":\"c\",\"text\":\"1234567890\"}"));
+    free(fake_call(files, "file_management", "{\"op\":\"delete\",\"path\":\"b\"}"));
+    free(fake_call(files, "file_management", "{\"op\":\"write\",\"path\":\"d\",\"text\":\"1234567890\"}"));
+    fake_destroy(files);
+    cr_assert_eq(fake_create("storage_files", config, &files), 0); /* counts what is there */
+    fake_expect_failure(files, "file_management", "{\"op\":\"write\",\"path\":\"e\",\"text\":\"1\"}", 507, "quota");
+    overwrite("files/large", "12345678901");
+    fake_expect_failure(files, "file_management", "{\"op\":\"read\",\"path\":\"large\"}", 413, "File too large");
+    done();
+}
+
+Test(storage, no_unfinished_file_is_left_or_seen)
+{
+    open_storage(1 << 20, 1 << 20);
+    free(fake_call(files, "file_management", "{\"op\":\"write\",\"path\":\"d/x\",\"text\":\"x\"}"));
+    char command[256];
+    snprintf(command, sizeof command, "mv '%s/files/d/x' '%s/files/d/.unfinished-1'", folder, folder);
+    cr_assert_eq(system(command), 0);
+    fake_expect(files, "file_management", "{\"op\":\"list\"}", "{\"files\":[]}");
+    cr_assert_eq(mkdir(inside("files/folder"), 0700), 0);
+    fake_expect_failure(files, "file_management", "{\"op\":\"write\",\"path\":\"folder\",\"text\":\"x\"}", 500,
+                        "directory");
+    snprintf(command, sizeof command, "test -z \"$(ls -A '%s/files' | grep unfinished)\"", folder);
+    cr_assert_eq(system(command), 0, "a failed write has left its unfinished file");
+    done();
+}
+
+Test(storage, backups_restore)
+{
+    open_storage(1 << 20, 1 << 20);
+    free(fake_call(files, "data_persistence", "{\"op\":\"put\",\"key\":\"a\",\"value\":1}"));
+    free(fake_call(files, "file_management", "{\"op\":\"write\",\"path\":\"d/e\",\"text\":\"deep\"}"));
+    fake_expect(backup, "backup", "{\"op\":\"list\"}", "{\"backups\":[]}");
+    char *made = fake_call(backup, "backup", "{\"op\":\"create\",\"name\":\"monday\"}");
+    cr_assert_eq(strncmp(made, "{\"name\":\"monday\",\"files\":2,\"bytes\":70,\"sha256\":\"", 47), 0, "%s", made);
+    fake_expect_failure(backup, "backup", "{\"op\":\"create\",\"name\":\"monday\"}", 409, "there already");
+    fake_expect(backup, "backup", "{\"op\":\"list\"}", "{\"backups\":[\"monday\"]}");
+    fake_expect_part(backup, "backup", "{\"op\":\"verify\",\"name\":\"monday\"}", "\"intact\":true");
+    overwrite("records/a", "damaged");
+    free(fake_call(files, "file_management", "{\"op\":\"delete\",\"path\":\"d/e\"}"));
+    free(fake_call(files, "file_management", "{\"op\":\"write\",\"path\":\"later\",\"text\":\"stays\"}"));
+    fake_expect(backup, "backup", "{\"op\":\"restore\",\"name\":\"monday\"}", made);
+    fake_expect_part(files, "data_persistence", "{\"op\":\"get\",\"key\":\"a\"}", "\"value\":1");
+    fake_expect_part(files, "file_management", "{\"op\":\"read\",\"path\":\"d/e\"}", "\"deep\"");
+    fake_expect_part(files, "file_management", "{\"op\":\"read\",\"path\":\"later\"}", "\"stays\"");
+    fake_expect(backup, "backup", "{\"op\":\"delete\",\"name\":\"monday\"}", "{\"deleted\":2}");
+    fake_expect(backup, "backup", "{\"op\":\"list\"}", "{\"backups\":[]}");
+    fake_expect_failure(backup, "backup", "{\"op\":\"verify\",\"name\":\"monday\"}", 404, "no backup");
+    free(made);
+    done();
+}
+
+Test(storage, a_damaged_backup_is_not_restored)
+{
+    open_storage(1 << 20, 1 << 20);
+    free(fake_call(files, "file_management", "{\"op\":\"write\",\"path\":\"a\",\"text\":\"good\"}"));
+    free(fake_call(backup, "backup", "{\"op\":\"create\",\"name\":\"b\"}"));
+    overwrite("backups/b/files/a", "evil");
+    fake_expect_part(backup, "backup", "{\"op\":\"verify\",\"name\":\"b\"}", "\"intact\":false");
+    fake_expect_failure(backup, "backup", "{\"op\":\"restore\",\"name\":\"b\"}", 409, "nothing is restored");
+    fake_expect_part(files, "file_management", "{\"op\":\"read\",\"path\":\"a\"}", "\"good\"");
+    overwrite("backups/b/manifest", "rubbish");
+    fake_expect_failure(backup, "backup", "{\"op\":\"restore\",\"name\":\"b\"}", 500, "Bad message");
+    fake_expect_failure(backup, "backup", "{\"op\":\"verify\",\"name\":\"../records\"}", 400, "\"name\" is no name");
+    fake_expect_failure(backup, "backup", "{\"op\":\"fly\",\"name\":\"b\"}", 400, "create, verify");
+    done();
+}
+
+static void refused(const char *kind, const char *directory, const char *why)
+{
+    const struct fake_key one[] = {{"directory", directory, 0, NULL}, {NULL, NULL, 0, NULL}};
+    struct apiary_agent *agent;
+    cr_assert_eq(fake_create(kind, one, &agent), APIARY_ECONFIG);
+    cr_assert_not_null(strstr(agent->log, why), "%s", agent->log);
+    fake_destroy(agent);
+}
+
+Test(storage, create_refuses_a_folder_that_is_not_safe)
+{
+    open_storage(1 << 20, 1 << 20);
+    cr_assert_eq(mkdir(inside("open"), 0700), 0);
+    cr_assert_eq(chmod(inside("open"), 0777), 0);
+    cr_assert_eq(symlink(folder, inside("link")), 0);
+    overwrite("file", "x");
+    static const char *const kinds[] = {"storage_files", "storage_backup"};
+    for (int i = 0; i < 2; i++) {
+        refused(kinds[i], "relative", "not absolute");
+        refused(kinds[i], inside("open"), "writable by nobody else");
+        refused(kinds[i], inside("link"), "cannot be opened");
+        refused(kinds[i], inside("file"), "cannot be opened");
+        refused(kinds[i], inside("no/such/parent"), "cannot be made");
+    }
+    done();
+}
+
+Test(storage, the_default_folder_is_private)
+{
+    struct apiary_agent *agent;
+    struct stat st;
+    char base[] = "/tmp/apiary-test-XXXXXX", path[64], command[64];
+    cr_assert_not_null(mkdtemp(base));
+    setenv("XDG_RUNTIME_DIR", base, 1);
+    umask(0);
+    fake_open();
+    cr_assert_eq(fake_create("storage_files", NULL, &agent), 0, "%s", agent->log);
+    snprintf(path, sizeof path, "%s/apiary/test_service", base);
+    cr_assert_eq(stat(path, &st), 0);
+    cr_assert_eq(st.st_mode & 07777, 0700);
+    fake_destroy(agent);
+    fake_close();
+    snprintf(command, sizeof command, "rm -rf '%s'", base);
+    cr_assert_eq(system(command), 0);
+}
+
+Test(query_optimizer, finds_the_cheapest_order)
+{
+    struct apiary_agent *agent;
+    fake_open();
+    cr_assert_eq(fake_create("query_optimizer", NULL, &agent), 0);
+    fake_expect(agent, "query_optimization", "{\"tables\":{\"a\":5}}",
+                "{\"order\":[\"a\"],\"rows\":5.0,\"cost\":5.0,\"plans_compared\":1}");
+    /* b-c first gives 10 + 10 rows before a; any order with a earlier has at least 1000. */
+    fake_expect_part(agent, "query_optimization",
+                     "{\"tables\":{\"a\":1000,\"b\":100,\"c\":10},\"joins\":[[\"a\",\"b\",0.01],[\"b\",\"c\",0.01]]}",
+                     "{\"order\":[\"c\",\"b\",\"a\"],\"rows\":100.0,\"cost\":120.0");
+    fake_expect_part(agent, "query_optimization", "{\"tables\":{\"x\":2,\"y\":3}}",
+                     "{\"order\":[\"x\",\"y\"],\"rows\":6.0,\"cost\":8.0");
+    fake_expect_failure(agent, "query_optimization", "{\"tables\":{}}", 400, "1 to 12");
+    fake_expect_failure(agent, "query_optimization", "{\"tables\":{\"a\":\"x\"}}", 400, "number of rows");
+    fake_expect_failure(agent, "query_optimization", "{\"tables\":{\"a\":1},\"joins\":[[\"a\",\"z\",1]]}", 400,
+                        "join 0");
+    fake_expect_failure(agent, "query_optimization", "{\"tables\":{\"a\":1,\"b\":1},\"joins\":[[\"a\",\"b\",2]]}", 400,
+                        "join 0");
+    fake_expect_failure(agent, "query_optimization", "{\"tables\":{\"a\":1,\"b\":1},\"joins\":[7]}", 400, "join 0");
+    fake_destroy(agent);
+    fake_close();
+}

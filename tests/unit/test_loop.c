@@ -1,0 +1,373 @@
+/* The worker's loop. Run once for each way of parking ($APIARY_PARK); without it, the best of this machine. */
+#include <criterion/criterion.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "agents/loop_inside.h"
+#include "core/atomic.h"
+#include "shm/bell.h"
+
+static struct ap_loop *loop;
+static uint32_t bell; /* outlives the loop, as its contract asks */
+
+static void setup(void)
+{
+    cr_assert_eq(ap_loop_create(&ap_ops_system, &loop), 0);
+}
+
+static void teardown(void)
+{
+    ap_loop_destroy(loop);
+}
+
+TestSuite(loop, .init = setup, .fini = teardown, .timeout = 60);
+
+struct record {
+    int calls;
+    uint32_t events;
+    int fd;
+    apiary_watch_t *close;
+    apiary_watch_t *other;
+};
+
+static void record_event(void *user, uint32_t events)
+{
+    struct record *r = user;
+    char byte;
+
+    r->calls++;
+    r->events = events;
+    if (r->fd >= 0 && (events & POLLIN) != 0) cr_assert_eq(read(r->fd, &byte, 1), 1);
+    if (r->close != NULL) {
+        ap_loop_close(r->close);
+        r->close = NULL;
+    }
+    if (r->other != NULL) {
+        ap_loop_close(r->other);
+        r->other = NULL;
+    }
+}
+
+static void park_until_calls(const struct record *r, int calls)
+{
+    while (r->calls < calls) ap_loop_park(loop, &bell, 0, UINT64_MAX);
+}
+
+static void *wake_soon(void *arg)
+{
+    (void)arg;
+    ap_loop_wake(loop);
+    return NULL;
+}
+
+/* Without memory for its list of descriptors poll has none to be woken by. */
+Test(loop, without_memory_it_does_not_sleep_for_good)
+{
+    pthread_t thread;
+
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
+    cr_skip_test("its allocator ends the program instead");
+#endif
+    loop->watch_count = SIZE_MAX / 64;
+    loop->polls_stale = true;
+    cr_assert_eq(pthread_create(&thread, NULL, wake_soon, NULL), 0);
+    ap_loop_park(loop, NULL, 0, UINT64_MAX);
+    pthread_join(thread, NULL);
+    loop->watch_count = 0;
+}
+
+static void put(int fd)
+{
+    cr_assert_eq(write(fd, "x", 1), 1);
+}
+
+Test(loop, forced_variant_is_used)
+{
+    const char *forced = getenv("APIARY_PARK");
+
+    if (forced != NULL && *forced != '\0') cr_assert_str_eq(ap_loop_park_name(ap_loop_park_kind(loop)), forced);
+    cr_assert_gt(ap_loop_park_kind(loop), AP_PARK_ANY);
+}
+
+Test(loop, unknown_variant_is_refused)
+{
+    struct ap_loop *other = NULL;
+
+    setenv("APIARY_PARK", "hammock", 1);
+    cr_assert_eq(ap_loop_create(&ap_ops_system, &other), APIARY_EINVAL);
+    cr_assert_null(other);
+}
+
+Test(loop, changed_bell_does_not_sleep)
+{
+    bell = 7;
+    ap_loop_park(loop, &bell, 5, UINT64_MAX);
+    /* The same with a wait left over in the kernel. */
+    ap_loop_park(loop, &bell, 7, ap_ops_system.now() + 1000);
+    ap_loop_park(loop, &bell, 5, UINT64_MAX);
+}
+
+Test(loop, sleeps_until_the_time_given)
+{
+    uint64_t until = ap_ops_system.now() + 5000000;
+
+    for (int turns = 0; ap_ops_system.now() < until; turns++) {
+        cr_assert_lt(turns, 100, "it does not sleep");
+        ap_loop_park(loop, &bell, 0, until);
+    }
+}
+
+struct ringer {
+    uint32_t *bell;
+    uint32_t *rounds, *seen;
+    uint32_t count;
+};
+
+/* Rings once for every round that the sleeper has acknowledged. */
+static void *ring(void *arg)
+{
+    struct ringer *r = arg;
+
+    for (uint32_t i = 1; i <= r->count; i++) {
+        while (ap_load_acquire(r->seen) != i - 1) sched_yield();
+        ap_store_release(r->rounds, i);
+        ap_bell_ring(&ap_ops_system, r->bell);
+    }
+    return NULL;
+}
+
+static void sleep_for_rounds(uint32_t *word, uint32_t *rounds, uint32_t *seen, uint32_t count)
+{
+    for (uint32_t i = 1; i <= count; i++) {
+        while (ap_load_acquire(rounds) != i) {
+            uint32_t value = ap_bell_raise(word);
+            if (ap_load_acquire(rounds) == i) break;
+            ap_loop_park(loop, word, value, UINT64_MAX);
+        }
+        ap_store_release(seen, i);
+    }
+}
+
+Test(loop, bell_wakes_every_time)
+{
+    uint32_t rounds = 0, seen = 0;
+    struct ringer r = {&bell, &rounds, &seen, 2000};
+    pthread_t thread;
+
+    cr_assert_eq(pthread_create(&thread, NULL, ring, &r), 0);
+    sleep_for_rounds(&bell, &rounds, &seen, r.count);
+    pthread_join(thread, NULL);
+}
+
+Test(loop, bell_wakes_from_another_process)
+{
+    uint32_t *words = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    struct ringer r = {&words[0], &words[1], &words[2], 200};
+    int status;
+    pid_t child;
+
+    cr_assert_neq(words, MAP_FAILED);
+    child = fork();
+    cr_assert_geq(child, 0);
+    if (child == 0) {
+        ring(&r);
+        _exit(0);
+    }
+    sleep_for_rounds(&words[0], &words[1], &words[2], r.count);
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert_eq(status, 0);
+}
+
+Test(loop, another_word_is_waited_for)
+{
+    static uint32_t bells[2];
+    uint32_t rounds = 0, seen = 0;
+
+    for (int i = 0; i < 20; i++) {
+        struct ringer r = {&bells[i & 1], &rounds, &seen, 3};
+        pthread_t thread;
+        ap_loop_park(loop, &bells[(i + 1) & 1], bells[(i + 1) & 1], ap_ops_system.now() + 100000);
+        cr_assert_eq(pthread_create(&thread, NULL, ring, &r), 0);
+        sleep_for_rounds(&bells[i & 1], &rounds, &seen, 3);
+        pthread_join(thread, NULL);
+        rounds = seen = 0;
+    }
+}
+
+static void *wake_loop(void *arg)
+{
+    uint32_t *flag = arg;
+
+    ap_store_release(flag, 1);
+    ap_loop_wake(loop);
+    return NULL;
+}
+
+Test(loop, wake_ends_the_park)
+{
+
+    for (int i = 0; i < 200; i++) {
+        uint32_t flag = 0;
+        pthread_t thread;
+        cr_assert_eq(pthread_create(&thread, NULL, wake_loop, &flag), 0);
+        while (!ap_load_acquire(&flag)) ap_loop_park(loop, &bell, 0, UINT64_MAX);
+        pthread_join(thread, NULL);
+    }
+    /* One that came while the loop was awake counts for the next park. */
+    ap_loop_wake(loop);
+    ap_loop_park(loop, &bell, 0, UINT64_MAX);
+}
+
+Test(loop, descriptor_is_reported_as_long_as_it_is_ready)
+{
+    int ends[2];
+    struct record r = {.fd = -1};
+    apiary_watch_t *watch;
+
+    cr_assert_eq(pipe(ends), 0);
+    cr_assert_eq(ap_loop_watch(loop, ends[0], POLLIN, record_event, &r, &watch), 0);
+    cr_assert_eq(ap_loop_turn(loop), 0);
+    put(ends[1]);
+    park_until_calls(&r, 3); /* nothing was read: level-triggered */
+    cr_assert_eq(r.events, POLLIN);
+    r.fd = ends[0];
+    park_until_calls(&r, 4);
+    cr_assert_eq(r.calls, 4);
+    close(ends[1]);
+    r.fd = -1;
+    park_until_calls(&r, 5);
+    cr_assert(r.events & POLLHUP);
+    ap_loop_close(watch);
+}
+
+Test(loop, turn_finds_descriptors_without_parking)
+{
+    int ends[2];
+    struct record r = {.fd = -1};
+
+    cr_assert_eq(pipe(ends), 0);
+    r.fd = ends[0];
+    cr_assert_eq(ap_loop_watch(loop, ends[0], POLLIN, record_event, &r, NULL), 0);
+    for (int i = 1; i <= 50; i++) {
+        put(ends[1]);
+        while (r.calls < i) ap_loop_turn(loop);
+    }
+}
+
+Test(loop, watch_is_closed_in_its_own_callback_and_by_another)
+{
+    int first[2], second[2];
+    struct record a = {.fd = -1}, b = {.fd = -1};
+    apiary_watch_t *wa, *wb;
+
+    cr_assert_eq(pipe(first), 0);
+    cr_assert_eq(pipe(second), 0);
+    cr_assert_eq(ap_loop_watch(loop, first[0], POLLIN, record_event, &a, &wa), 0);
+    cr_assert_eq(ap_loop_watch(loop, second[0], POLLIN, record_event, &b, &wb), 0);
+    a.close = wa;
+    a.other = wb;
+    b.close = wb;
+    b.other = wa;
+    put(first[1]);
+    put(second[1]);
+    while (a.calls + b.calls == 0) ap_loop_park(loop, &bell, 0, UINT64_MAX);
+    /* Whichever came first closed both. */
+    for (int i = 0; i < 200; i++) ap_loop_turn(loop);
+    cr_assert_eq(a.calls + b.calls, 1);
+}
+
+Test(loop, closed_pipe_is_let_go_of)
+{
+    int ends[2];
+    struct record r = {.fd = -1};
+    apiary_watch_t *watch;
+    struct pollfd p;
+
+    cr_assert_eq(pipe(ends), 0);
+    cr_assert_eq(ap_loop_watch(loop, ends[0], POLLIN, record_event, &r, &watch), 0);
+    ap_loop_turn(loop);
+    ap_loop_close(watch);
+    close(ends[0]);
+    /* The writer sees that nobody reads, so the ring does not hold the pipe open. */
+    p = (struct pollfd){.fd = ends[1], .events = POLLOUT};
+    do {
+        ap_loop_turn(loop);
+        cr_assert_geq(poll(&p, 1, 0), 0);
+    } while ((p.revents & POLLERR) == 0);
+    cr_assert_eq(r.calls, 0);
+}
+
+static int order[3], fired;
+
+static void note_order(void *user, uint32_t events)
+{
+    cr_assert_eq(events, 0);
+    order[fired++] = *(int *)user;
+}
+
+Test(loop, timers_fire_once_in_order)
+{
+    static int names[4] = {0, 1, 2, 3};
+    uint64_t now = ap_ops_system.now();
+    apiary_watch_t *closed, *kept;
+
+    cr_assert_eq(ap_loop_timer(loop, now + 3000000, note_order, &names[2], NULL), 0);
+    cr_assert_eq(ap_loop_timer(loop, now + 1000000, note_order, &names[0], &kept), 0);
+    cr_assert_eq(ap_loop_timer(loop, now + 1500000, note_order, &names[3], &closed), 0);
+    cr_assert_eq(ap_loop_timer(loop, now + 2000000, note_order, &names[1], NULL), 0);
+    ap_loop_close(closed);
+    while (fired < 3) ap_loop_park(loop, &bell, 0, UINT64_MAX);
+    for (int i = 0; i < 3; i++) cr_assert_eq(order[i], i);
+    cr_assert_geq(ap_ops_system.now(), now + 3000000);
+    ap_loop_close(kept);
+    ap_loop_park(loop, &bell, 0, ap_ops_system.now() + 1000000);
+    cr_assert_eq(fired, 3);
+}
+
+static int many_fired;
+
+static void count_timer(void *user, uint32_t events)
+{
+    (void)user;
+    (void)events;
+    many_fired++;
+}
+
+Test(loop, many_timers_and_watches)
+{
+    apiary_watch_t *timers[500];
+    struct record r[100];
+    int ends[100][2];
+
+    for (int i = 0; i < 500; i++)
+        cr_assert_eq(ap_loop_timer(loop, ap_ops_system.now() + (uint64_t)(i * 7919 % 500) * 10000, count_timer, NULL, &timers[i]),
+                     0);
+    for (int i = 0; i < 500; i += 2) ap_loop_close(timers[i]);
+    for (int i = 0; i < 100; i++) {
+        cr_assert_eq(pipe(ends[i]), 0);
+        r[i] = (struct record){.fd = ends[i][0]};
+        cr_assert_eq(ap_loop_watch(loop, ends[i][0], POLLIN, record_event, &r[i], NULL), 0);
+        put(ends[i][1]);
+    }
+    for (int i = 0; i < 100; i++) park_until_calls(&r[i], 1);
+    while (many_fired < 250) ap_loop_park(loop, &bell, 0, UINT64_MAX);
+    for (int i = 0; i < 100; i++) cr_assert_eq(r[i].calls, 1);
+}
+
+Test(loop, what_is_no_descriptor_is_refused)
+{
+    struct record r = {.fd = -1};
+    int ends[2];
+
+    cr_assert_eq(pipe(ends), 0);
+    cr_assert_eq(ap_loop_watch(loop, 9999, POLLIN, record_event, &r, NULL), APIARY_EINVAL);
+    cr_assert_eq(ap_loop_watch(loop, ends[0], 0, record_event, &r, NULL), APIARY_EINVAL);
+    cr_assert_eq(ap_loop_watch(loop, ends[0], POLLIN, NULL, &r, NULL), APIARY_EINVAL);
+    cr_assert_eq(ap_loop_timer(loop, 0, NULL, &r, NULL), APIARY_EINVAL);
+}

@@ -1,0 +1,395 @@
+/* The monitor: real deaths by SIGKILL. Run once for each way of waiting ($APIARY_PARK). */
+#include <criterion/criterion.h>
+
+#include <linux/futex.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "registry/monitor.h"
+#include "shm/event.h"
+
+#ifdef __SANITIZE_THREAD__
+/* The children of these tests have threads, and so may the test have when it forks. */
+const char *__tsan_default_options(void);
+__attribute__((visibility("default"))) const char *__tsan_default_options(void)
+{
+    return "die_after_fork=0";
+}
+#endif
+
+static struct ap_segment *seg;
+static struct ap_lane_handle anchor;
+static char name[64];
+
+static void setup(void)
+{
+    struct ap_registry_options options = {.segment = {.name = name,
+                                                      .geometry = {.members = 16, .lanes = 200, .tasks = 256, .queues = 4}}};
+    char message[256] = "";
+
+    snprintf(name, sizeof name, "/apiary-test-monitor-%d", (int)getpid());
+    cr_assert_eq(ap_registry_create(&options, message, sizeof message, &seg), 0, "%s", message);
+    cr_assert_eq(ap_member_open(seg, "test", NULL, APIARY_TOOL, &anchor), 0);
+}
+
+static void teardown(void)
+{
+    ap_segment_remove(name);
+}
+
+TestSuite(monitor, .init = setup, .fini = teardown, .timeout = 60);
+
+/* ---- children ------------------------------------------------------------------------------------------------- */
+
+struct child {
+    pid_t pid;
+    uint32_t lane;
+};
+
+enum child_kind { WITH_LANE, WITH_SHARED_LANE, WITH_MONITOR, WITH_MANY_LANES };
+
+static void *open_shared(void *arg)
+{
+    struct ap_lane_handle *h = arg;
+    uint32_t member = h->member;
+
+    if (ap_lane_open(h->seg, member, h) == 0) ap_lane_share(h);
+    return NULL;
+}
+
+static void *open_and_stay(void *arg)
+{
+    struct ap_lane_handle from = *(struct ap_lane_handle *)arg, mine;
+
+    if (ap_lane_open(from.seg, from.member, &mine) < 0) _exit(4);
+    ap_add_acq_rel(&from.lane->hand[7], 1); /* as a counter, in a lane that runs nothing */
+    for (;;) pause();
+}
+
+static void child_main(int out, enum child_kind kind)
+{
+    struct ap_segment *own;
+    struct ap_lane_handle h, shared;
+    struct ap_monitor *m;
+    uint32_t lane;
+    pthread_t thread;
+    pthread_attr_t large; /* so that no stack of the parent's threads is used again, which the thread sanitizer refuses */
+
+    pthread_attr_init(&large);
+    pthread_attr_setstacksize(&large, 16 << 20);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (ap_registry_attach(name, true, NULL, 0, &own) < 0) _exit(2);
+    if (ap_member_open(own, "child", NULL, APIARY_TOOL, &h) < 0) _exit(3);
+    lane = h.index;
+    if (kind == WITH_SHARED_LANE) {
+        shared = h;
+        pthread_create(&thread, &large, open_shared, &shared);
+        pthread_join(thread, NULL);
+        lane = shared.index;
+    }
+    if (kind == WITH_MONITOR && ap_monitor_start(own, h.member, &m) < 0) _exit(5);
+    if (kind == WITH_MANY_LANES) {
+        for (int i = 0; i < 150; i++) pthread_create(&thread, &large, open_and_stay, &h);
+        while (ap_load_acquire(&h.lane->hand[7]) < 150) sched_yield();
+        ap_store_relaxed(&h.lane->hand[7], 0);
+    }
+    if (write(out, &lane, sizeof lane) != sizeof lane) _exit(6);
+    for (;;) pause();
+}
+
+static struct child start(enum child_kind kind)
+{
+    struct child c;
+    int ends[2];
+
+    cr_assert_eq(pipe(ends), 0);
+    c.pid = fork();
+    cr_assert_geq(c.pid, 0);
+    if (c.pid == 0) {
+        close(ends[0]);
+        child_main(ends[1], kind);
+    }
+    close(ends[1]);
+    cr_assert_eq(read(ends[0], &c.lane, sizeof c.lane), (ssize_t)sizeof c.lane, "the child ended early");
+    close(ends[0]);
+    return c;
+}
+
+static void kill_child(const struct child *c)
+{
+    int status;
+
+    cr_assert_eq(kill(c->pid, SIGKILL), 0);
+    cr_assert_eq(waitpid(c->pid, &status, 0), c->pid);
+    cr_assert(WIFSIGNALED(status));
+}
+
+static uint64_t life(uint32_t lane)
+{
+    return ap_load_acquire(&ap_lane_at(seg, lane)->life);
+}
+
+static void wait_until_free(uint32_t lane, uint64_t before)
+{
+    /* Another may have it by now, but the old life must end. */
+    while (AP_LIFE_EPOCH(life(lane)) == AP_LIFE_EPOCH(before)) sched_yield();
+}
+
+static uint32_t role(void)
+{
+    return ap_load_acquire(ap_robust_word(&seg->header->role));
+}
+
+static bool role_held(void)
+{
+    return (role() & FUTEX_TID_MASK) != 0 && (role() & FUTEX_OWNER_DIED) == 0;
+}
+
+static struct ap_monitor *start_monitor(void)
+{
+    struct ap_monitor *m = NULL;
+
+    cr_assert_eq(ap_monitor_start(seg, anchor.member, &m), 0);
+    while (!role_held()) sched_yield();
+    return m;
+}
+
+static uint32_t lanes_of(const char *who)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < seg->geometry.lanes; i++) {
+        const struct ap_lane *lane = ap_lane_at(seg, i);
+        const struct ap_member *member = ap_member_at(seg, ap_load_relaxed(&lane->member));
+        if (AP_LIFE_STATE(life(i)) != AP_LIFE_FREE && member != NULL && strcmp(member->name, who) == 0) n++;
+    }
+    return n;
+}
+
+/* ---- tests ---------------------------------------------------------------------------------------------------- */
+
+Test(monitor, recovers_the_lane_of_a_killed_process)
+{
+    struct ap_monitor *m = start_monitor();
+
+    for (int i = 0; i < 20; i++) {
+        struct child c = start(WITH_LANE);
+        uint64_t before = life(c.lane);
+        cr_assert_eq(AP_LIFE_STATE(before), AP_LIFE_LIVE);
+        kill_child(&c);
+        wait_until_free(c.lane, before);
+    }
+    ap_monitor_stop(m);
+    cr_assert_not(role_held());
+}
+
+Test(monitor, recovers_what_died_before_it_was_there)
+{
+    struct child c = start(WITH_LANE);
+    uint64_t before = life(c.lane);
+    struct ap_monitor *m;
+
+    kill_child(&c);
+    cr_assert_eq(life(c.lane), before, "nobody is there to recover it");
+    m = start_monitor();
+    wait_until_free(c.lane, before);
+    ap_monitor_stop(m);
+}
+
+Test(monitor, recovers_a_shared_lane_when_its_process_is_gone)
+{
+    struct ap_monitor *m = start_monitor();
+    struct child c = start(WITH_SHARED_LANE);
+    uint64_t before = life(c.lane);
+
+    cr_assert_eq(ap_load_acquire(&ap_lane_at(seg, c.lane)->kind), AP_LANE_SHARED);
+    kill_child(&c);
+    wait_until_free(c.lane, before);
+    ap_monitor_stop(m);
+}
+
+static uint32_t asked;
+
+static int gone_since(pid_t pid, uint64_t start_time, uint64_t pid_namespace)
+{
+    if (pid == getpid()) return ap_ops_system.process_gone(pid, start_time, pid_namespace);
+    return ap_add_relaxed(&asked, 1) == 0 ? 0 : 1;
+}
+
+/* It ends between the look at all lanes and the question whether it can be watched; nothing else happens afterwards. */
+Test(monitor, recovers_a_shared_lane_whose_process_ends_as_it_is_to_be_watched)
+{
+    struct child c = start(WITH_SHARED_LANE);
+    uint64_t before = life(c.lane);
+    struct ap_ops ops = ap_ops_system;
+    struct ap_monitor *m;
+
+    ops.process_gone = gone_since;
+    seg->ops = &ops;
+    m = start_monitor();
+    wait_until_free(c.lane, before);
+    ap_monitor_stop(m);
+    seg->ops = &ap_ops_system;
+    kill_child(&c);
+}
+
+Test(monitor, leaves_the_living_alone)
+{
+    struct ap_monitor *m = start_monitor();
+    struct child stays = start(WITH_LANE), goes = start(WITH_LANE), shared = start(WITH_SHARED_LANE);
+    uint64_t kept = life(stays.lane), kept_shared = life(shared.lane), before = life(goes.lane);
+
+    kill_child(&goes);
+    wait_until_free(goes.lane, before);
+    cr_assert_eq(life(stays.lane), kept);
+    cr_assert_eq(life(shared.lane), kept_shared);
+    kill_child(&stays);
+    kill_child(&shared);
+    wait_until_free(stays.lane, kept);
+    wait_until_free(shared.lane, kept_shared);
+    ap_monitor_stop(m);
+}
+
+Test(monitor, more_lanes_than_one_call_can_wait_for)
+{
+    struct ap_monitor *m = start_monitor();
+    struct child many = start(WITH_MANY_LANES), last = start(WITH_LANE);
+    uint64_t before = life(last.lane);
+
+    kill_child(&last);
+    wait_until_free(last.lane, before);
+    cr_assert_eq(lanes_of("child"), 151);
+    kill_child(&many);
+    while (lanes_of("child") != 0) sched_yield();
+    ap_monitor_stop(m);
+}
+
+Test(monitor, role_goes_to_another_when_its_holder_is_killed)
+{
+    for (int i = 0; i < 5; i++) {
+        struct child first = start(WITH_MONITOR), second, third;
+        struct child victim;
+        uint64_t before;
+        uint32_t holder;
+
+        while (!role_held()) sched_yield();
+        holder = role() & FUTEX_TID_MASK;
+        second = start(WITH_MONITOR);
+        third = start(WITH_MONITOR);
+        cr_assert_eq(role() & FUTEX_TID_MASK, holder, "the role is taken once");
+        before = life(first.lane);
+        kill_child(&first);
+        wait_until_free(first.lane, before);
+        while (!role_held()) sched_yield();
+        cr_assert_neq(role() & FUTEX_TID_MASK, holder);
+        /* And the new holder watches. */
+        victim = start(WITH_LANE);
+        before = life(victim.lane);
+        kill_child(&victim);
+        wait_until_free(victim.lane, before);
+        kill_child(&second);
+        while (!role_held()) sched_yield();
+        kill_child(&third);
+    }
+}
+
+Test(monitor, role_is_passed_on_at_a_normal_end)
+{
+    struct ap_monitor *a = start_monitor(), *b = NULL, *c = NULL;
+    uint32_t holder = role() & FUTEX_TID_MASK;
+
+    cr_assert_eq(ap_monitor_start(seg, anchor.member, &b), 0);
+    cr_assert_eq(ap_monitor_start(seg, anchor.member, &c), 0);
+    ap_monitor_stop(a);
+    while (!role_held() || (role() & FUTEX_TID_MASK) == holder) sched_yield();
+    ap_monitor_stop(b);
+    while (!role_held()) sched_yield();
+    ap_monitor_stop(c);
+    cr_assert_not(role_held());
+    cr_assert_eq(ap_lane_alive(seg, anchor.index), 1);
+}
+
+Test(monitor, nudge_finds_the_role_of_the_dead)
+{
+    struct child holder = start(WITH_MONITOR);
+    struct ap_monitor *m = NULL;
+
+    while (!role_held()) sched_yield();
+    cr_assert_eq(ap_monitor_start(seg, anchor.member, &m), 0);
+    /* The bit that makes the kernel wake somebody gets lost, as by a waiter that was woken and died: no handover. */
+    while ((role() & FUTEX_WAITERS) == 0) sched_yield();
+    for (uint32_t v = role(); (v & FUTEX_WAITERS) != 0;) {
+        if (ap_cas((uint32_t *)ap_robust_word(&seg->header->role), &v, v & ~(uint32_t)FUTEX_WAITERS)) break;
+    }
+    kill_child(&holder);
+    while (!role_held()) {
+        ap_monitor_nudge(m);
+        sched_yield();
+    }
+    ap_monitor_nudge(m); /* and now it finds nothing to do */
+    ap_monitor_stop(m);
+}
+
+Test(monitor, fails_queued_tasks_at_their_deadline)
+{
+    struct ap_monitor *m = start_monitor();
+    struct ap_slabs slabs;
+    struct ap_slot *slot;
+    uint32_t index;
+    uint64_t word;
+
+    ap_slabs_init(&slabs, &anchor);
+    cr_assert_eq(ap_task_reserve(&slabs, NULL, NULL, &index), 0);
+    slot = ap_slot_at(seg, index);
+    ap_store_relaxed(&slot->deadline, seg->ops->now() + 20000000);
+    ap_store_relaxed(&slot->capability, UINT16_MAX);
+    ap_task_publish(seg, index, 0);
+    ap_lanes_changed(seg); /* as everything does that can leave a task without a worker */
+    do {
+        word = ap_load_acquire(&slot->word);
+        sched_yield();
+    } while (AP_WORD_STATE(word) == AP_TASK_QUEUED);
+    cr_assert_eq(AP_WORD_STATE(word), AP_TASK_FAILED);
+    cr_assert_eq(-(int)AP_WORD_OWNER(word), APIARY_ETIMEDOUT);
+    ap_slabs_release(&slabs);
+    ap_monitor_stop(m);
+}
+
+static uint64_t switches(void)
+{
+    char path[64], line[128];
+    uint64_t sum = 0;
+    uint32_t tid = role() & FUTEX_TID_MASK;
+    FILE *f;
+
+    snprintf(path, sizeof path, "/proc/self/task/%u/status", tid);
+    f = fopen(path, "r");
+    cr_assert_not_null(f);
+    while (fgets(line, sizeof line, f) != NULL) {
+        unsigned long long n;
+        if (sscanf(line, "voluntary_ctxt_switches: %llu", &n) == 1) sum += n;
+    }
+    fclose(f);
+    return sum;
+}
+
+Test(monitor, idle_makes_no_wakeups)
+{
+    struct ap_monitor *m;
+    const char *forced = getenv("APIARY_PARK");
+    uint64_t before, until;
+
+    if (forced != NULL && strcmp(forced, "poll") == 0) cr_skip_test("looks every 10 ms by design");
+    m = start_monitor();
+    /* Let the sweep after its own coming pass: it is the last thing it does. */
+    do {
+        before = switches();
+        until = ap_ops_system.now() + 300000000;
+        while (ap_ops_system.now() < until) sched_yield();
+    } while (switches() != before);
+    ap_monitor_stop(m);
+}

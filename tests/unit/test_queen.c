@@ -1,0 +1,216 @@
+/* The queen: registration, beat, drain, death and return; plug-ins. Run once for each way of parking ($APIARY_PARK). */
+#include "tests/unit/worker_fixture.h"
+
+TestSuite(queen, .init = setup, .fini = teardown, .timeout = 120);
+
+static int refuse_create(apiary_agent_t *agent, void **state)
+{
+    (void)state;
+    apiary_agent_log(agent, 3, "the moon is wrong");
+    return APIARY_ENOTSUP;
+}
+
+KIND(refuse, refuse_create, echo, NULL);
+
+Test(queen, execute_task_stays_in_the_swarm)
+{
+    apiary_queen_t *q = start_as(a, "one", NULL), *p;
+    static const apiary_agent_description_t lone[] = {{"lone", &about_kind, echo_caps, 0, NULL}};
+    apiary_swarm_description_t d = {.service = "two", .workers = 1, .agents = lone, .agent_count = 1};
+    char text[64];
+    size_t n;
+
+    cr_assert_eq(apiary_queen_start(a, &d, NULL, 0, &p), 0);
+    for (int i = 0; i < 20; i++) {
+        cr_assert_eq(apiary_execute_task(q, "echo", "mine", 4, LONG, text, sizeof text, &n), 0);
+        cr_assert_eq(n, 4);
+        cr_assert_eq(apiary_execute_task(p, "echo", "mine", 4, LONG, text, sizeof text, &n), 0);
+        cr_assert_eq(memcmp(text, "two lone", 8), 0);
+    }
+    cr_assert_eq(apiary_execute_task(p, "count", "", 0, LONG, text, sizeof text, &n), APIARY_ENOPROVIDER);
+    cr_assert_eq(apiary_delegate_external_task(p, "count", "", 0, LONG, text, sizeof text, &n), 0);
+    apiary_queen_stop(p, LONG);
+    apiary_queen_stop(q, LONG);
+}
+
+Test(queen, counts_are_published)
+{
+    apiary_queen_t *q = start();
+    const struct ap_queue *queue = ap_queue_at(a->seg, queue_of(q, "count"));
+    char text[8];
+
+    for (int i = 0; i < 200; i++) cr_assert_eq(call("count", "", 0, text, sizeof text), 0);
+    while (ap_load_relaxed(&queue->finished) != 200) sched_yield();
+    cr_assert_eq(ap_load_relaxed(&queue->started), 200);
+    cr_assert_eq(ap_load_relaxed(&queue->failed), 0);
+    while (ap_load_relaxed(&queue->running) != 0) sched_yield();
+    cr_assert_eq(ap_load_relaxed(&queue->depth), 0);
+    apiary_queen_stop(q, LONG);
+}
+
+Test(queen, stop_drains_what_is_queued)
+{
+    apiary_queen_t *q = start();
+    apiary_task_t tasks[200];
+    apiary_result_t result;
+
+    for (int i = 0; i < 200; i++) cr_assert_eq(apiary_delegate(a, "count", NULL, 0, NULL, &tasks[i]), 0);
+    apiary_queen_stop(q, LONG);
+    cr_assert_eq(ap_load_relaxed(&handled), 200);
+    for (int i = 0; i < 200; i++) {
+        cr_assert_eq(apiary_poll(a, tasks[i], &result), 0);
+        apiary_release(a, &result);
+    }
+    cr_assert_eq(apiary_delegate(a, "count", NULL, 0, NULL, &tasks[0]), APIARY_ENOPROVIDER);
+}
+
+static void *stop_queen(void *queen)
+{
+    apiary_queen_stop(queen, LONG);
+    return NULL;
+}
+
+/* A client that chose an agent just before it was withdrawn: its task is begun when the worker has said that it has nothing, and
+ * is finished all the same. */
+Test(queen, stop_finishes_what_came_at_the_last_moment)
+{
+    static const char *const first_caps[] = {"first", NULL}, *const second_caps[] = {"second", NULL};
+    static const apiary_agent_description_t two[] = {{"first", &keep_kind, first_caps, 0, NULL},
+                                                     {"second", &keep_kind, second_caps, 1, NULL}};
+    const apiary_swarm_description_t d = {.service = "test", .workers = 2, .agents = two, .agent_count = 2};
+    apiary_queen_t *q;
+    apiary_task_t early, late;
+    apiary_result_t result;
+    const struct ap_swarm *swarm;
+    uint32_t queue, capability;
+    pthread_t thread;
+
+    cr_assert_eq(apiary_queen_start(a, &d, NULL, 0, &q), 0);
+    queue = queue_of(q, "first");
+    capability = (uint32_t)ap_capability_find(a->seg, "first", 5);
+    swarm = ap_swarm_at(a->seg, q->registration.swarm);
+    cr_assert_eq(apiary_delegate(a, "second", "x", 1, NULL, &early), 0);
+    while (ap_load_acquire(&kept_count) < 1) sched_yield();
+    cr_assert_eq(pthread_create(&thread, NULL, stop_queen, q), 0);
+    while (ap_load_acquire(&q->workers[0].drained) == 0) sched_yield();
+    ap_capability_offer(a->seg, capability, queue);
+    cr_assert_eq(apiary_delegate(a, "first", "y", 1, NULL, &late), 0);
+    ap_capability_withdraw(a->seg, capability, queue);
+    while (ap_load_acquire(&kept_count) < 2) sched_yield();
+    cr_assert_eq(apiary_job_finish_from_thread(kept[0], 0, "early", 5), 0);
+    cr_assert_eq(apiary_await(a, early, LONG, &result), 0);
+    cr_assert_eq(result.code, 0);
+    apiary_release(a, &result);
+    while (AP_SWARM_STATE(ap_load_acquire(&swarm->life)) != AP_SWARM_DOWN) sched_yield();
+    cr_assert_eq(apiary_await(a, late, SECOND / 10, &result), APIARY_ENOTREADY, "it is still in hand");
+    cr_assert_eq(apiary_job_finish_from_thread(kept[1], 0, "late", 4), 0);
+    cr_assert_eq(apiary_await(a, late, LONG, &result), 0);
+    cr_assert_eq(result.code, 0, "%s", apiary_strerror(result.code));
+    apiary_release(a, &result);
+    pthread_join(thread, NULL);
+}
+
+Test(queen, refusals_say_why)
+{
+    static const apiary_agent_description_t bad_agents[] = {{"echo", &echo_kind, echo_caps, 0, NULL},
+                                                            {"moody", &refuse_kind, count_caps, 0, NULL}};
+    apiary_swarm_description_t d = {.service = "bad", .workers = 1, .agents = bad_agents, .agent_count = 2, .log = log_line};
+    apiary_queen_t *q = NULL, *other = NULL;
+    apiary_task_t task;
+    char message[256];
+
+    cr_assert_eq(apiary_queen_start(a, &d, message, sizeof message, &q), APIARY_ENOTSUP);
+    cr_assert_str_eq(message, "agent moody: the moon is wrong");
+    cr_assert_null(q);
+    cr_assert_eq(apiary_delegate(a, "echo", NULL, 0, NULL, &task), APIARY_ENOCAP, "all or nothing");
+    q = start();
+    d = (apiary_swarm_description_t){.service = "test", .workers = 1, .agents = all_agents, .agent_count = 1};
+    cr_assert_eq(apiary_queen_start(a, &d, message, sizeof message, &other), APIARY_EEXIST);
+    cr_assert_not_null(strstr(message, "test, instance 0"), "%s", message);
+    d.workers = 17;
+    cr_assert_eq(apiary_queen_start(a, &d, message, sizeof message, &other), APIARY_EINVAL);
+    d.workers = 1;
+    d.agents = &all_agents[6];
+    cr_assert_eq(apiary_queen_start(a, &d, message, sizeof message, &other), APIARY_EINVAL);
+    cr_assert_not_null(strstr(message, "no worker 1"), "%s", message);
+    d.service = "Bad Name";
+    cr_assert_eq(apiary_queen_start(a, &d, message, sizeof message, &other), APIARY_EINVAL);
+    cr_assert_null(other);
+    apiary_queen_stop(q, LONG);
+}
+
+Test(queen, swarm_is_passing_and_beats)
+{
+    apiary_queen_t *q = start();
+    const struct ap_swarm *s = ap_swarm_at(a->seg, q->registration.swarm);
+    uint64_t beat = ap_load_relaxed(&s->beat);
+
+    cr_assert_eq(ap_load_relaxed(&s->state), APIARY_PASSING);
+    while (ap_load_relaxed(&s->beat) == beat) sched_yield();
+    cr_assert_eq(ap_load_relaxed(&s->state), APIARY_PASSING);
+    apiary_queen_stop(q, LONG);
+}
+
+/* ---- with death ----------------------------------------------------------------------------------------------- */
+
+static pid_t start_queen_process(void)
+{
+    int ends[2];
+    char byte;
+    pid_t child;
+
+    cr_assert_eq(pipe(ends), 0);
+    child = fork();
+    cr_assert_geq(child, 0);
+    if (child == 0) {
+        apiary_t *own;
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (apiary_attach(name, NULL, &own) < 0) _exit(2);
+        start_as(own, "victim", NULL);
+        if (write(ends[1], "r", 1) != 1) _exit(3);
+        for (;;) pause();
+    }
+    close(ends[1]);
+    cr_assert_eq(read(ends[0], &byte, 1), 1, "the queen did not start");
+    close(ends[0]);
+    return child;
+}
+
+Test(queen, killed_queen_comes_back_and_nothing_is_lost)
+{
+    apiary_task_t tasks[64];
+    apiary_result_t result;
+    int status;
+
+    for (int round = 0; round < 5; round++) {
+        pid_t child = start_queen_process();
+        for (int i = 0; i < 64; i++) cr_assert_eq(apiary_delegate(a, i % 2 ? "later" : "thread", "abc", 3, NULL, &tasks[i]), 0);
+        cr_assert_eq(apiary_await(a, tasks[0], LONG, &result), 0);
+        apiary_release(a, &result);
+        cr_assert_eq(kill(child, SIGKILL), 0);
+        cr_assert_eq(waitpid(child, &status, 0), child);
+        child = start_queen_process();
+        for (int i = 1; i < 64; i++) {
+            cr_assert_eq(apiary_await(a, tasks[i], LONG, &result), 0);
+            cr_assert_eq(result.code, 0, "%s", apiary_error_name(result.code));
+            cr_assert_leq(result.attempts, 2);
+            apiary_release(a, &result);
+        }
+        cr_assert_eq(kill(child, SIGKILL), 0);
+        cr_assert_eq(waitpid(child, &status, 0), child);
+    }
+}
+
+/* ---- plug-ins ------------------------------------------------------------------------------------------------- */
+
+Test(queen, plugins_that_are_none_are_refused_with_their_path)
+{
+    const apiary_agent_kind_t *kind = NULL;
+    char message[512];
+
+    cr_assert_eq(ap_agent_plugin("/nonexistent/agent.so", &kind, message, sizeof message), APIARY_ECONFIG);
+    cr_assert_not_null(strstr(message, "/nonexistent/agent.so"));
+    cr_assert_eq(ap_agent_plugin("libm.so.6", &kind, message, sizeof message), APIARY_ECONFIG);
+    cr_assert_not_null(strstr(message, APIARY_AGENT_PLUGIN_SYMBOL));
+    cr_assert_null(kind);
+}

@@ -1,0 +1,446 @@
+/* Members: attach in all its ways, threads that end, fork, detach, the lane's descriptor. */
+#include <fcntl.h>
+#include <poll.h>
+
+#include "registry_fixture.h"
+
+TestSuite(client, .init = fixture_setup, .fini = fixture_teardown, .timeout = 60);
+
+static const char *const echo[] = {"echo", NULL};
+
+/* ---- attach --------------------------------------------------------------------------------------------------- */
+
+Test(client, attach_says_what_it_met)
+{
+    char message[256] = "";
+    apiary_attach_options_t o = {.message = message, .message_size = sizeof message};
+    apiary_t *a = (apiary_t *)&o;
+
+    cr_expect_eq(apiary_attach("/apiary-registry-none", &o, &a), APIARY_ENOSEG);
+    cr_expect(strstr(message, "/apiary-registry-none") != NULL && strstr(message, "start the coordinator") != NULL, "%s",
+              message);
+    cr_expect_eq(apiary_attach("no-slash", &o, &a), APIARY_EINVAL);
+    o.swarm = "Bad Name";
+    message[0] = '\0';
+    cr_expect_eq(apiary_attach(seg_name, &o, &a), APIARY_EINVAL);
+    cr_expect_neq(message[0], '\0');
+    o.swarm = NULL;
+    o.kind = 77;
+    cr_expect_eq(apiary_attach(seg_name, &o, &a), APIARY_EINVAL);
+    cr_expect_eq(apiary_attach(seg_name, NULL, NULL), APIARY_EINVAL);
+    cr_expect_eq((void *)a, (void *)&o, "the output is untouched");
+    cr_expect_eq(apiary_attach_fd(-1, NULL, &a), APIARY_EINVAL);
+}
+
+Test(client, attach_by_environment_and_by_descriptor)
+{
+    apiary_t *a, *b;
+    char name[64] = "";
+    struct ap_member *m;
+
+    setenv("APIARY_SEGMENT", seg_name, 1);
+    cr_assert_eq(apiary_attach(NULL, NULL, &a), 0);
+    cr_assert_eq(apiary_attach_fd(apiary_segment_fd(a), &(apiary_attach_options_t){.name = "by handle"}, &b), 0);
+    cr_assert_neq(apiary_segment_fd(a), apiary_segment_fd(b));
+    m = ap_member_at(client->seg, b->member);
+    memcpy(name, m->name, sizeof m->name);
+    cr_assert_str_eq(name, "by_handle");
+    cr_assert_eq(m->pid, getpid());
+    /* In the order in which they came: each has a robust lock in the list of this one thread. */
+    cr_assert_eq(apiary_detach(a), 0);
+    cr_assert_eq(apiary_detach(b), 0);
+    cr_assert_eq(apiary_detach(NULL), 0);
+    cr_assert_eq(lanes_live(client->seg), 1);
+    assert_sound();
+}
+
+Test(client, observers_write_nothing)
+{
+    struct worker w;
+    apiary_t *eye;
+    apiary_provider_t row;
+    apiary_swarm_status_t status;
+    apiary_result_t result = {.data = "x"};
+    apiary_task_t task = {0};
+    void *body;
+    uint32_t lanes;
+
+    worker_start(&w, "echo");
+    lanes = lanes_live(client->seg);
+    cr_assert_eq(apiary_attach(seg_name, &(apiary_attach_options_t){.read_only = 1}, &eye), 0);
+    cr_expect_eq(lanes_live(client->seg), lanes);
+    cr_expect_eq(apiary_discover(eye, "echo", &row, 1), 1);
+    cr_expect_eq(apiary_swarm_status(eye, NULL, &status, 1), 1);
+    cr_expect_eq(apiary_delegate(eye, "echo", "x", 1, NULL, &task), APIARY_EREADONLY);
+    cr_expect_eq(apiary_loan(eye, 1, &body), APIARY_EREADONLY);
+    cr_expect_eq(apiary_unloan(eye, &row), APIARY_EREADONLY);
+    cr_expect_eq(apiary_await(eye, task, 0, &result), APIARY_EREADONLY);
+    cr_expect_eq(apiary_await_any(eye, &task, 1, 0, &result), APIARY_EREADONLY);
+    cr_expect_eq(apiary_poll(eye, task, &result), APIARY_EREADONLY);
+    cr_expect_eq(apiary_release(eye, &result), APIARY_EREADONLY);
+    cr_expect_eq(apiary_cancel(eye, task), APIARY_EREADONLY);
+    cr_expect_eq(apiary_lane_fd(eye), APIARY_EREADONLY);
+    cr_expect_geq(apiary_segment_fd(eye), 0);
+    cr_expect_eq(apiary_detach(eye), 0);
+    worker_stop(&w);
+}
+
+static pthread_key_t last_key;
+
+static void end_child(void *unused)
+{
+    (void)unused;
+    _exit(0);
+}
+
+Test(client, a_forked_child_must_attach_again)
+{
+    struct worker w;
+    int status;
+    pid_t pid;
+
+    worker_start(&w, "echo");
+    cr_assert_eq(apiary_call(client, "echo", "x", 1, 0, NULL, 0, NULL), 0);
+    pid = fork();
+    if (pid == 0) {
+        apiary_task_t task = {0};
+        apiary_result_t result;
+        apiary_t *own;
+        void *body;
+
+        if (apiary_delegate(client, "echo", "x", 1, NULL, &task) != APIARY_EFORKED) _exit(1);
+        if (apiary_await(client, task, 0, &result) != APIARY_EFORKED) _exit(2);
+        if (apiary_poll(client, task, &result) != APIARY_EFORKED) _exit(3);
+        if (apiary_discover(client, "echo", NULL, 0) != APIARY_EFORKED) _exit(4);
+        if (apiary_loan(client, 1, &body) != APIARY_EFORKED) _exit(5);
+        if (apiary_segment_fd(client) != APIARY_EFORKED) _exit(6);
+        if (apiary_lane_fd(client) != APIARY_EFORKED) _exit(7);
+        if (apiary_swarm_status(client, NULL, NULL, 0) != APIARY_EFORKED) _exit(8);
+        if (apiary_detach(client) != APIARY_EFORKED) _exit(9);
+        if (apiary_attach(seg_name, NULL, &own) != 0) _exit(10);
+        if (apiary_call(own, "echo", "x", 1, 0, NULL, 0, NULL) != 0) _exit(11);
+        if (apiary_detach(own) != 0) _exit(12);
+        /* The destructor of the handle's key meets the parent's context, then this one ends the child. */
+        if (pthread_key_create(&last_key, end_child) != 0) _exit(13);
+        pthread_setspecific(last_key, &last_key);
+        pthread_exit(NULL);
+    }
+    cr_assert_eq(waitpid(pid, &status, 0), pid);
+    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %x", (unsigned)status);
+    cr_assert_eq(apiary_call(client, "echo", "x", 1, 0, NULL, 0, NULL), 0);
+    worker_stop(&w);
+    assert_sound();
+}
+
+/* ---- threads -------------------------------------------------------------------------------------------------- */
+
+struct job {
+    apiary_task_t task;
+    int result;
+    void *loan;
+};
+
+static void *delegate_and_end(void *arg)
+{
+    struct job *job = arg;
+
+    job->result = apiary_delegate(client, "echo", "left behind", 11, NULL, &job->task);
+    return NULL;
+}
+
+static void *await_and_release(void *arg)
+{
+    struct job *job = arg;
+    apiary_result_t result;
+
+    job->result = apiary_await(client, job->task, APIARY_FOREVER, &result);
+    if (job->result == 0) {
+        cr_assert_eq(result.size, 11);
+        job->result = apiary_release(client, &result);
+    }
+    return NULL;
+}
+
+static void in_thread(void *(*fn)(void *), struct job *job)
+{
+    pthread_t thread;
+
+    cr_assert_eq(pthread_create(&thread, NULL, fn, job), 0);
+    cr_assert_eq(pthread_join(thread, NULL), 0);
+    cr_assert_eq(job->result, 0, "%s", apiary_strerror(job->result));
+}
+
+Test(client, a_task_outlives_its_thread_and_is_awaited_by_another)
+{
+    struct worker w;
+    struct job job = {0};
+    uint32_t lanes;
+
+    cr_assert_eq(worker_register(&w, "server", NULL, "agent", echo), 0);
+    lanes = lanes_live(client->seg);
+    in_thread(delegate_and_end, &job);
+    cr_assert_eq(lanes_live(client->seg), lanes + 1, "the lane stays, shared");
+    cr_assert_eq(busy_tickets(), 1);
+    worker_go(&w);
+    in_thread(await_and_release, &job);
+    cr_assert_eq(lanes_live(client->seg), lanes, "and closes with its last task");
+    cr_assert_eq(slots_in_use(), 0);
+    cr_assert_eq(busy_tickets(), 0);
+    assert_sound();
+    worker_stop(&w);
+}
+
+Test(client, another_thread_awaits_while_the_first_goes_on)
+{
+    struct worker w;
+    struct job job = {0};
+    pthread_t thread;
+
+    worker_start(&w, "echo");
+    ap_store_release(&w.hold, 1);
+    cr_assert_eq(apiary_delegate(client, "echo", "left behind", 11, NULL, &job.task), 0);
+    sem_wait(&w.took);
+    cr_assert_eq(pthread_create(&thread, NULL, await_and_release, &job), 0);
+    ap_store_release(&w.hold, 0);
+    sem_post(&w.go);
+    for (int i = 0; i < 100; i++) cr_assert_eq(apiary_call(client, "echo", "x", 1, 0, NULL, 0, NULL), 0);
+    pthread_join(thread, NULL);
+    cr_assert_eq(job.result, 0);
+    cr_assert_eq(slots_in_use(), 0);
+    worker_stop(&w);
+}
+
+static void *loan_and_end(void *arg)
+{
+    struct job *job = arg;
+
+    job->result = apiary_loan(client, 1000, &job->loan);
+    return NULL;
+}
+
+Test(client, a_loan_may_be_used_by_another_thread)
+{
+    struct worker w;
+    struct job job = {0}, second = {0};
+    uint32_t lanes;
+    apiary_task_t task;
+    apiary_result_t result;
+
+    worker_start(&w, "echo");
+    lanes = lanes_live(client->seg);
+    in_thread(loan_and_end, &job);
+    in_thread(loan_and_end, &second);
+    ap_pool_sweep(client->seg);
+    cr_assert_eq(blocks_in_use(), 2, "the sweep leaves them alone");
+    memset(job.loan, 'z', 1000);
+    cr_assert_eq(apiary_delegate_loan(client, "echo", job.loan, 1000, NULL, &task), 0);
+    cr_assert_eq(apiary_await(client, task, APIARY_FOREVER, &result), 0);
+    cr_assert_eq(((const char *)result.data)[999], 'z');
+    apiary_release(client, &result);
+    cr_assert_eq(apiary_unloan(client, second.loan), 0);
+    cr_assert_eq(blocks_in_use(), 0);
+    cr_assert_eq(lanes_live(client->seg), lanes);
+    worker_stop(&w);
+}
+
+static sem_t holding, may_end;
+
+static void *hold_a_lane(void *arg)
+{
+    struct job *job = arg;
+
+    job->result = apiary_delegate(client, "echo", "left behind", 11, NULL, &job->task);
+    sem_post(&holding);
+    sem_wait(&may_end);
+    return NULL;
+}
+
+Test(client, detach_before_other_threads_end)
+{
+    struct worker w;
+    struct job job = {0};
+    pthread_t thread;
+    apiary_t *second;
+
+    worker_start(&w, "echo");
+    sem_init(&holding, 0, 0);
+    sem_init(&may_end, 0, 0);
+    cr_assert_eq(pthread_create(&thread, NULL, hold_a_lane, &job), 0);
+    sem_wait(&holding);
+    cr_assert_eq(job.result, 0);
+    cr_assert_eq(apiary_detach(client), 0);
+    sem_post(&may_end);
+    pthread_join(thread, NULL); /* its lane was the last: it unmaps */
+    second = client = attach_as("caller");
+    while (ap_load_acquire(&w.runs) == 0) sched_yield();
+    while (slots_in_use() > 0) ap_sweep(second->seg, second->anchor->lane.index, &ap_registry_hooks);
+    cr_assert_eq(busy_tickets(), 0);
+    cr_assert_eq(lanes_live(second->seg), 3, "the server's two and this one");
+    assert_sound();
+    worker_stop(&w);
+}
+
+static pthread_barrier_t together;
+
+static void *hold_a_descriptor(void *arg)
+{
+    (void)arg;
+    cr_assert_geq(apiary_lane_fd(client), 0);
+    pthread_barrier_wait(&together);
+    return NULL;
+}
+
+/* Their ends are no use of the handle. */
+Test(client, detach_while_other_threads_end)
+{
+    pthread_t threads[8];
+    apiary_t *first = client;
+
+    pthread_barrier_init(&together, NULL, 9);
+    for (int round = 0; round < 50; round++) {
+        client = attach_as("caller");
+        for (int i = 0; i < 8; i++) cr_assert_eq(pthread_create(&threads[i], NULL, hold_a_descriptor, NULL), 0);
+        pthread_barrier_wait(&together);
+        cr_assert_eq(apiary_detach(client), 0);
+        for (int i = 0; i < 8; i++) pthread_join(threads[i], NULL);
+    }
+    client = first;
+    cr_assert_eq(lanes_live(client->seg), 1);
+    assert_sound();
+}
+
+static void *attach_and_end(void *arg)
+{
+    struct job *job = arg;
+
+    client = attach_as("caller");
+    job->result = 0;
+    return NULL;
+}
+
+Test(client, the_thread_that_attached_may_end)
+{
+    struct job job = {0};
+    apiary_t *first = client;
+
+    in_thread(attach_and_end, &job);
+    cr_assert_eq(ap_lane_alive(first->seg, client->anchor->lane.index), 1);
+    cr_assert_eq(ap_reap_all(first->seg, first->anchor->lane.index, &ap_registry_hooks), 0);
+    cr_assert_eq(apiary_delegate(client, "nobody", "x", 1, NULL, &job.task), APIARY_ENOCAP);
+    assert_sound();
+    cr_assert_eq(apiary_detach(client), 0);
+    client = first;
+    cr_assert_eq(lanes_live(client->seg), 1);
+    assert_sound();
+}
+
+Test(client, no_lane_left)
+{
+    struct job jobs[64];
+    pthread_t threads[64];
+    int n = 0, refused = 0;
+    struct worker w;
+
+    cr_assert_eq(worker_register(&w, "server", NULL, "agent", echo), 0);
+    sem_init(&holding, 0, 0);
+    sem_init(&may_end, 0, 0);
+    for (; n < 40; n++) {
+        cr_assert_eq(pthread_create(&threads[n], NULL, hold_a_lane, &jobs[n]), 0);
+        sem_wait(&holding);
+        if (jobs[n].result == APIARY_ENOLANE) refused++;
+    }
+    cr_assert_eq(refused, 40 + 3 - 32);
+    for (int i = 0; i < n; i++) sem_post(&may_end);
+    for (int i = 0; i < n; i++) pthread_join(threads[i], NULL);
+    worker_stop(&w);
+}
+
+/* ---- the lane's descriptor ------------------------------------------------------------------------------------ */
+
+Test(client, lane_fd)
+{
+    struct worker w;
+    apiary_task_t task;
+    apiary_result_t result;
+    uint64_t count;
+    struct pollfd p = {.events = POLLIN};
+
+    worker_start(&w, "echo");
+    p.fd = apiary_lane_fd(client);
+    cr_assert_geq(p.fd, 0);
+    cr_assert_eq(apiary_lane_fd(client), p.fd);
+    cr_assert(fcntl(p.fd, F_GETFD) & FD_CLOEXEC);
+    for (int i = 0; i < 300; i++) {
+        int r;
+
+        cr_assert_eq(apiary_delegate(client, "echo", "x", 1, NULL, &task), 0);
+        while ((r = apiary_poll(client, task, &result)) == APIARY_ENOTREADY) {
+            cr_assert_eq(poll(&p, 1, 30000), 1, "round %d", i);
+            cr_assert_eq(read(p.fd, &count, sizeof count), (ssize_t)sizeof count);
+        }
+        cr_assert_eq(r, 0);
+        apiary_release(client, &result);
+    }
+    worker_stop(&w);
+}
+
+/* A worker that stands still rings nobody's bell. */
+Test(client, lane_fd_tells_of_a_deadline)
+{
+    const apiary_delegate_options_t soon = {.timeout = 20 * MS};
+    struct worker w;
+    apiary_task_t task;
+    apiary_result_t result;
+    uint64_t count;
+    struct pollfd p = {.events = POLLIN};
+    int r;
+
+    worker_start(&w, "echo");
+    ap_store_release(&w.hold, 1);
+    p.fd = apiary_lane_fd(client);
+    cr_assert_eq(apiary_delegate(client, "echo", "x", 1, &soon, &task), 0);
+    sem_wait(&w.took);
+    while ((r = apiary_poll(client, task, &result)) == APIARY_ENOTREADY) {
+        cr_assert_eq(poll(&p, 1, -1), 1);
+        cr_assert_eq(read(p.fd, &count, sizeof count), (ssize_t)sizeof count);
+    }
+    cr_assert_eq(r, APIARY_ETIMEDOUT);
+    ap_store_release(&w.hold, 0);
+    sem_post(&w.go);
+    worker_stop(&w);
+}
+
+/* ---- what is not a registry of ours ---------------------------------------------------------------------------- */
+
+Test(client, attach_refuses_another_registry)
+{
+    struct ap_header *h = client->seg->header;
+    char message[256] = "";
+    apiary_attach_options_t o = {.message = message, .message_size = sizeof message};
+    apiary_t *a;
+    struct ap_section was = h->sections[AP_SECTION_CAPABILITIES];
+
+    memcpy(h->sections[AP_SECTION_CAPABILITIES].name, "something", 10);
+    cr_assert_eq(apiary_attach(seg_name, &o, &a), APIARY_ECORRUPT);
+    cr_assert_neq(message[0], '\0');
+    h->sections[AP_SECTION_CAPABILITIES] = was;
+    h->fingerprint ^= 1;
+    cr_assert_eq(apiary_attach(seg_name, &o, &a), APIARY_EVERSION);
+    h->fingerprint ^= 1;
+    cr_assert_eq(apiary_attach(seg_name, &o, &a), 0);
+    apiary_detach(a);
+}
+
+Test(client, geometry_is_judged_at_creation)
+{
+    struct ap_registry_options o = {.segment = {.name = "/apiary-registry-never"}, .capabilities = 1000};
+    struct ap_segment *seg;
+    char message[256] = "";
+
+    cr_assert_eq(ap_registry_create(&o, message, sizeof message, &seg), APIARY_EINVAL);
+    cr_assert(strstr(message, "1024") != NULL, "%s", message);
+    o.capabilities = 0;
+    o.swarms = 5000;
+    cr_assert_eq(ap_registry_create(&o, message, sizeof message, &seg), APIARY_EINVAL);
+    cr_assert(strstr(message, "swarms") != NULL, "%s", message);
+}

@@ -1,0 +1,131 @@
+/* The payload pool: classes, exhaustion, and that every kind of leak is found. */
+#include "shm_fixture.h"
+
+static struct ap_lane_handle lane;
+static struct ap_slabs slabs;
+static struct ap_pool_hint hint;
+
+static void setup(void)
+{
+    fixture_setup();
+    cr_assert_eq(ap_member_open(seg, "pool", NULL, APIARY_CLIENT, &lane), 0);
+    ap_slabs_init(&slabs, &lane);
+}
+
+static void teardown(void)
+{
+    ap_slabs_release(&slabs);
+    ap_lane_close(&lane);
+    fixture_teardown();
+}
+
+TestSuite(pool, .init = setup, .fini = teardown);
+
+static uint64_t take(uint64_t size)
+{
+    uint64_t offset = 0;
+    cr_assert_eq(ap_pool_take(seg, &lane, &hint, size, &offset), 0);
+    return offset;
+}
+
+static uint64_t block_word(uint64_t offset)
+{
+    uint64_t w;
+    cr_assert_eq(ap_pool_block(seg, offset, NULL, &w), 0);
+    return w;
+}
+
+Test(pool, classes_and_exhaustion)
+{
+    uint64_t offset = 1, capacity;
+
+    cr_assert_eq(ap_pool_max(seg), 1u << 20);
+    cr_assert_eq(ap_pool_take(seg, &lane, &hint, (1u << 20) + 1, &offset), APIARY_ETOOLARGE);
+    cr_assert_eq(offset, 1);
+    for (int i = 0; i < 8; i++) {
+        cr_assert_eq(ap_pool_block(seg, take(65), &capacity, NULL), 0);
+        cr_assert_eq(capacity, 256);
+    }
+    cr_assert_eq(ap_pool_block(seg, take(65), &capacity, NULL), 0);
+    cr_assert_eq(capacity, 1024, "the next larger class serves when its own is empty");
+    for (int i = 0; i < 3 + 2 + 1 + 1 + 1 + 1; i++) take(65);
+    cr_assert_eq(ap_pool_take(seg, &lane, &hint, 65, &offset), APIARY_ENOBLOCK);
+    cr_assert_eq(offset, 1);
+}
+
+Test(pool, large_blocks_are_aligned_and_inside)
+{
+    uint64_t offset = take(1u << 20);
+
+    cr_assert_eq(offset % 4096, 0);
+    cr_assert_not_null(ap_at_offset(seg, offset, 1u << 20));
+    cr_assert_eq(ap_pool_offset(seg, seg->base + offset), offset);
+    cr_assert_eq(ap_pool_offset(seg, seg->base + offset + 1), 0);
+    cr_assert_eq(ap_pool_offset(seg, &offset), 0);
+    cr_assert_eq(ap_pool_block(seg, offset + 64, NULL, NULL), APIARY_ECORRUPT);
+    cr_assert_eq(ap_pool_free_owned(seg, &lane, offset), 1);
+    cr_assert_eq(ap_pool_free_owned(seg, &lane, offset), 0, "a block is freed once");
+}
+
+Test(pool, released_with_its_slot)
+{
+    uint64_t body = take(100), result = take(100), token;
+    uint32_t slot;
+    struct ap_slot *s;
+
+    cr_assert_eq(ap_task_reserve(&slabs, NULL, NULL, &slot), 0);
+    s = ap_slot_at(seg, slot);
+    s->body = body;
+    ap_pool_attach(seg, body, AP_BLOCK_REQUEST, slot, AP_WORD_GENERATION(s->word));
+    cr_assert_eq(ap_task_claim(seg, 1, 0, ap_task_publish(seg, slot, 0), &token), 1);
+    s->result = result;
+    ap_pool_attach(seg, result, AP_BLOCK_RESULT_OF(token), slot, AP_WORD_GENERATION(token));
+    cr_assert_eq(ap_task_finish(seg, slot, token, 0), 0);
+    cr_assert_eq(ap_pool_sweep(seg), 0, "nothing of this is a leak");
+    cr_assert_eq(ap_task_release(seg, lane.index, slot, word_of(slot)), 1);
+    cr_assert_eq(AP_BLOCK_STATE(block_word(body)), AP_BLOCK_FREE);
+    cr_assert_eq(AP_BLOCK_STATE(block_word(result)), AP_BLOCK_FREE);
+}
+
+Test(pool, a_new_attempts_block_is_not_the_dead_ones)
+{
+    uint64_t block = take(100), token, old;
+    uint32_t slot;
+
+    cr_assert_eq(ap_task_reserve(&slabs, NULL, NULL, &slot), 0);
+    cr_assert_eq(ap_task_claim(seg, lane.index, 0, ap_task_publish(seg, slot, 0), &token), 1);
+    ap_pool_attach(seg, block, AP_BLOCK_RESULT_OF(token), slot, AP_WORD_GENERATION(token));
+    old = block_word(block);
+    /* As the reaper leaves it for the next worker, which happens to take the same block. */
+    token += 1 << 4;
+    ap_slot_at(seg, slot)->word = token;
+    cr_assert_not(ap_pool_live(seg, old, block), "the dead attempt's");
+    ap_pool_attach(seg, block, AP_BLOCK_RESULT_OF(token), slot, AP_WORD_GENERATION(token));
+    cr_assert_neq(block_word(block), old, "a sweeper that still holds the old word must not free it");
+    cr_assert(ap_pool_live(seg, block_word(block), block));
+}
+
+Test(pool, every_leak_is_found)
+{
+    uint64_t owned = take(100), stale = take(100), unnamed = take(100), token;
+    uint32_t slot;
+
+    cr_assert_eq(ap_pool_sweep(seg), 0, "what a living lane owns is no leak");
+    /* P3: owned in a former life of the lane. */
+    uint64_t *words = ap_at(seg, AP_SECTION_BLOCKS, 0);
+    words[0] = AP_BLOCK(AP_BLOCK_OWNED, lane.index, lane.epoch + 1);
+    cr_assert_eq(ap_pool_sweep(seg), 1);
+    cr_assert_eq(AP_BLOCK_STATE(block_word(owned)), AP_BLOCK_FREE);
+    /* P1: of a task that is gone, and of one that does not name it. */
+    cr_assert_eq(ap_task_reserve(&slabs, NULL, NULL, &slot), 0);
+    ap_pool_attach(seg, stale, AP_BLOCK_REQUEST, slot, AP_WORD_GENERATION(word_of(slot)) - 1);
+    ap_pool_attach(seg, unnamed, AP_BLOCK_REQUEST, slot, AP_WORD_GENERATION(word_of(slot)));
+    cr_assert_eq(ap_pool_sweep(seg), 1, "one RESERVED slot's block may yet be named");
+    cr_assert_eq(ap_task_claim(seg, lane.index, 0, ap_task_publish(seg, slot, 0), &token), 1);
+    cr_assert_eq(ap_pool_sweep(seg), 1);
+    /* P2: result of an attempt that has ended. */
+    ap_pool_attach(seg, unnamed, AP_BLOCK_RESULT_OF(token), slot, AP_WORD_GENERATION(token));
+    cr_assert_eq(ap_pool_sweep(seg), 0, "its worker lives and may name it");
+    cr_assert_eq(ap_task_finish(seg, slot, token, 0), 0);
+    cr_assert_eq(ap_pool_sweep(seg), 1);
+}

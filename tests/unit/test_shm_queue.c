@@ -1,0 +1,209 @@
+/* Queues: order, fullness, laps, several producers, half-done pushes of the dead, no lost wake. */
+#include "shm_fixture.h"
+
+#include <pthread.h>
+
+#include "shm/bell.h"
+
+static struct ap_lane_handle lane;
+static struct ap_producer producer;
+static struct ap_consumer consumer;
+
+static void setup(void)
+{
+    fixture_setup();
+    cr_assert_eq(ap_member_open(seg, "queue", NULL, APIARY_CLIENT, &lane), 0);
+    cr_assert_eq(ap_queue_claim(seg, 1, lane.index), 1);
+    cr_assert_eq(ap_queue_open(seg, 1, lane.index), 1);
+    ap_consumer_init(&consumer, seg, 1);
+    producer = (struct ap_producer){0};
+}
+
+TestSuite(queue, .init = setup, .fini = fixture_teardown);
+
+static int push(struct ap_producer *p, uint64_t ref)
+{
+    int r = ap_queue_push(seg, 1, p, &lane, ref);
+    if (r == 0) {
+        ap_fence_full();
+        ap_queue_signal(seg, 1, p->index, ap_queue_at(seg, 1)->life);
+    }
+    return r;
+}
+
+Test(queue, order_fullness_and_many_laps)
+{
+    uint64_t next = 1, expected = 1;
+
+    cr_assert_eq(ap_queue_pop(&consumer), 0);
+    for (int i = 0; i < 8; i++) cr_assert_eq(push(&producer, AP_REF(1, next++)), 0);
+    cr_assert_eq(push(&producer, AP_REF(1, next)), APIARY_EQUEUEFULL);
+    cr_assert_eq(ap_queue_depth(seg, 1), 8);
+    for (int i = 0; i < 1000; i++) {
+        cr_assert_eq(ap_queue_pop(&consumer), AP_REF(1, expected));
+        expected++;
+        cr_assert_eq(push(&producer, AP_REF(1, next)), 0);
+        next++;
+    }
+    for (int i = 0; i < 8; i++) cr_assert_eq(ap_queue_pop(&consumer), AP_REF(1, expected++));
+    cr_assert_eq(ap_queue_pop(&consumer), 0);
+    cr_assert_eq(ap_queue_depth(seg, 1), 0);
+}
+
+Test(queue, the_next_lessee_goes_on_behind_the_last)
+{
+    struct ap_producer other = {0}, third = {0};
+
+    for (uint64_t i = 1; i <= 5; i++) cr_assert_eq(push(&producer, AP_REF(0, i)), 0);
+    producer.ring->tail -= 1; /* as if its producer had died between the cell and the published tail */
+    ap_queue_reap_leases(seg, lane.index);
+    cr_assert_eq(producer.ring->lease, 0);
+    cr_assert_eq(push(&other, AP_REF(0, 6)), 0);
+    cr_assert_eq(other.ring, producer.ring);
+    for (uint64_t i = 1; i <= 6; i++) cr_assert_eq(ap_queue_pop(&consumer), AP_REF(0, i));
+    ap_producer_close(&other);
+    /* A consumer that takes over begins at the published head. */
+    cr_assert_eq(push(&third, AP_REF(0, 7)), 0);
+    ap_consumer_init(&consumer, seg, 1);
+    cr_assert_eq(ap_queue_pop(&consumer), AP_REF(0, 7));
+}
+
+Test(queue, producers_beyond_the_inlets_share)
+{
+    struct ap_producer p[4] = {0};
+
+    for (uint64_t i = 0; i < 4; i++) cr_assert_eq(push(&p[i], AP_REF(i, 1)), 0);
+    cr_assert(!p[0].shared && !p[1].shared && p[2].shared && p[3].shared);
+    for (int i = 0; i < 4; i++) cr_assert_neq(ap_queue_pop(&consumer), 0);
+    cr_assert_eq(ap_queue_pop(&consumer), 0);
+}
+
+Test(queue, a_producer_dead_in_the_middle_stops_nobody)
+{
+    struct ap_ring *ring = ap_ring_at(seg, 1, 2);
+
+    for (uint64_t i = 1; i <= 20; i++) {
+        cr_assert_eq(ap_queue_push_shared(seg, 1, AP_REF(3, i)), 0);
+        ring->tail -= 1; /* the cell is filled, the tail was not moved */
+        ap_or_acq_rel(&consumer.queue->summary, 4);
+        cr_assert_eq(ap_queue_push_shared(seg, 1, AP_REF(4, i)), 0);
+        cr_assert_eq(ap_queue_pop(&consumer), AP_REF(3, i));
+        cr_assert_eq(ap_queue_pop(&consumer), AP_REF(4, i));
+    }
+    for (int i = 0; i < 8; i++) cr_assert_eq(ap_queue_push_shared(seg, 1, AP_REF(1, 1)), 0);
+    cr_assert_eq(ap_queue_push_shared(seg, 1, AP_REF(1, 1)), APIARY_EQUEUEFULL);
+}
+
+Test(queue, a_consumer_may_be_ahead_of_a_dead_producers_tail)
+{
+    struct ap_ring *ring = ap_ring_at(seg, 1, 2);
+
+    cr_assert_eq(ap_queue_push_shared(seg, 1, AP_REF(3, 1)), 0);
+    ring->tail -= 1; /* killed between the cell and the tail */
+    ap_or_acq_rel(&consumer.queue->summary, 4);
+    cr_assert_eq(ap_queue_pop(&consumer), AP_REF(3, 1));
+    cr_assert_eq(ring->head, ring->tail + 1);
+    for (uint64_t i = 2; i < 30; i++) {
+        cr_assert_eq(ap_queue_push_shared(seg, 1, AP_REF(3, i)), 0, "the ring must not take this for full");
+        cr_assert_eq(ap_queue_pop(&consumer), AP_REF(3, i));
+    }
+}
+
+Test(queue, corrupt_positions_are_an_answer)
+{
+    struct ap_ring *ring = ap_ring_at(seg, 1, 2);
+
+    ring->head = UINT64_MAX - 100;
+    cr_assert_eq(ap_queue_push_shared(seg, 1, AP_REF(1, 1)), APIARY_EQUEUEFULL);
+    ring->head = 0;
+    ring->tail = 5 * 8; /* cells of other laps */
+    ring->head = 5 * 8;
+    cr_assert_eq(ap_queue_push_shared(seg, 1, AP_REF(1, 1)), APIARY_EQUEUEFULL);
+    cr_assert_eq(ap_queue_push_shared(seg, 4000, AP_REF(1, 1)), APIARY_ECORRUPT);
+}
+
+Test(queue, life)
+{
+    uint64_t life = ap_queue_at(seg, 1)->life;
+
+    cr_assert_eq(AP_QUEUE_EPOCH(life), 1);
+    cr_assert_eq(ap_queue_claim(seg, 1, 3), 0, "it is open");
+    cr_assert_eq(ap_queue_close(seg, 1, life + 256), 0, "somebody else's life word");
+    cr_assert_eq(ap_queue_close(seg, 1, life), 1);
+    cr_assert_eq(AP_QUEUE_STATE(ap_queue_at(seg, 1)->life), AP_QUEUE_CLOSED);
+    cr_assert_eq(ap_queue_claim(seg, 1, 3), 1);
+    cr_assert_eq(ap_queue_open(seg, 1, 4), 0, "not the claimant");
+    cr_assert_eq(ap_queue_open(seg, 1, 3), 1);
+    cr_assert_eq(ap_queue_open(seg, 1, 3), 0);
+    cr_assert_eq(AP_QUEUE_EPOCH(ap_queue_at(seg, 1)->life), 2);
+    cr_assert_eq(ap_queue_claim(seg, 2, 3), 1);
+    cr_assert_eq(ap_queue_close(seg, 2, ap_queue_at(seg, 2)->life), 1);
+    cr_assert_eq(AP_QUEUE_STATE(ap_queue_at(seg, 2)->life), AP_QUEUE_FREE, "never open, so free again");
+}
+
+Test(queue, scan_finds_what_no_reference_tells)
+{
+    struct ap_slabs slabs;
+    uint32_t slot;
+    uint64_t cursor = 0;
+
+    ap_slabs_init(&slabs, &lane);
+    for (int i = 0; i < 5; i++) {
+        cr_assert_eq(ap_task_reserve(&slabs, NULL, NULL, &slot), 0);
+        ap_task_publish(seg, slot, i < 3 ? 1 : 2);
+    }
+    cr_assert(ap_queue_rescan_due(&consumer));
+    for (int i = 0; i < 3; i++) cr_assert_neq(ap_queue_scan(&consumer, &cursor), 0);
+    ap_add_acq_rel(&seg->header->rescan, 1); /* another recovery while the scan is under way */
+    cr_assert_eq(ap_queue_scan(&consumer, &cursor), 0);
+    cr_assert(ap_queue_rescan_due(&consumer), "what was raised during the scan is still due");
+    cursor = 0;
+    while (ap_queue_scan(&consumer, &cursor) != 0) {}
+    cr_assert_not(ap_queue_rescan_due(&consumer));
+    ap_slabs_release(&slabs);
+}
+
+/* ---- races ---------------------------------------------------------------------------------------------------- */
+
+enum { SENDERS = 4, ITEMS = 60000 };
+static uint8_t seen[SENDERS][ITEMS + 1];
+
+static void *sender(void *user)
+{
+    uint64_t me = (uint64_t)(uintptr_t)user;
+    struct ap_producer p = {0};
+
+    for (uint64_t i = 1; i <= ITEMS; i++)
+        while (push(&p, AP_REF(me, i)) != 0) sched_yield();
+    return NULL;
+}
+
+/* Two inlets and two senders in the shared ring; the consumer parks by the book whenever it finds nothing. A lost wake hangs
+ * the test (the runner's limit ends it), a lost or doubled item fails it. */
+Test(queue, everything_arrives_once_and_no_wake_is_lost)
+{
+    pthread_t t[SENDERS];
+    uint64_t got = 0, parks = 0, last[SENDERS] = {0};
+
+    for (uintptr_t i = 0; i < SENDERS; i++) pthread_create(&t[i], NULL, sender, (void *)i);
+    while (got < (uint64_t)SENDERS * ITEMS) {
+        uint64_t ref = ap_queue_pop(&consumer);
+        if (ref == 0) {
+            uint32_t value = ap_bell_raise(&lane.lane->bell);
+            if (!ap_queue_settle(&consumer)) {
+                seg->ops->futex_wait(&lane.lane->bell, value, UINT64_MAX);
+                parks++;
+            }
+            continue;
+        }
+        uint32_t from = AP_REF_SLOT(ref);
+        cr_assert(from < SENDERS && AP_REF_GENERATION(ref) <= ITEMS);
+        cr_assert_eq(seen[from][AP_REF_GENERATION(ref)]++, 0);
+        cr_assert_gt(AP_REF_GENERATION(ref), last[from], "order per sender");
+        last[from] = AP_REF_GENERATION(ref);
+        got++;
+    }
+    for (int i = 0; i < SENDERS; i++) pthread_join(t[i], NULL);
+    cr_assert_eq(ap_queue_pop(&consumer), 0);
+    cr_log_info("%lu parks", (unsigned long)parks);
+}

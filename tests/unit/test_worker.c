@@ -1,0 +1,342 @@
+/* Worker, agents, jobs: called through the public interface. Run once for each way of parking ($APIARY_PARK). */
+#include "tests/unit/worker_fixture.h"
+
+TestSuite(worker, .init = setup, .fini = teardown, .timeout = 120);
+
+Test(worker, echoes_every_size)
+{
+    static const size_t sizes[] = {0, 1, 64, 65, 256, 257, 4096, 70000, 1 << 20};
+    static char body[1 << 20], text[(1 << 20) + 1];
+    apiary_queen_t *q = start();
+
+    for (size_t i = 0; i < sizeof body; i++) body[i] = (char)(i * 31);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        size_t n = 0;
+        cr_assert_eq(apiary_call(a, "echo", body, sizes[i], LONG, text, sizeof text, &n), 0);
+        cr_assert_eq(n, sizes[i]);
+        cr_assert_eq(memcmp(text, body, n), 0);
+    }
+    cr_assert_eq(apiary_queen_stop(q, LONG), 0);
+}
+
+Test(worker, job_knows_its_surroundings)
+{
+    apiary_attach_options_t o = {.swarm = "caller"};
+    char text[256];
+    size_t n = 0;
+    apiary_t *other;
+    apiary_queen_t *q = start();
+
+    cr_assert_eq(call("about", "", 0, text, sizeof text), 0);
+    cr_assert_str_eq(text, "test about about [] 1 1");
+    cr_assert_eq(apiary_attach(name, &o, &other), 0);
+    cr_assert_eq(apiary_call(other, "about@2", "", 0, LONG, text, sizeof text, &n), 0);
+    text[n] = '\0';
+    cr_assert_str_eq(text, "test about about@2 [caller] 1 1");
+    apiary_detach(other);
+    apiary_queen_stop(q, LONG);
+}
+
+Test(worker, failures_carry_text_and_number)
+{
+    apiary_queen_t *q = start();
+    apiary_task_t task;
+    apiary_result_t result;
+    char text[256];
+
+    cr_assert_eq(apiary_delegate(a, "fail", NULL, 0, NULL, &task), 0);
+    cr_assert_eq(apiary_await(a, task, LONG, &result), 0);
+    cr_assert_eq(result.code, APIARY_EAGENT);
+    cr_assert_eq(result.agent_code, 42);
+    snprintf(text, sizeof text, "%.*s", (int)result.size, (const char *)result.data);
+    cr_assert_str_eq(text, "no luck today, and that is said at some length so that it does not fit a slot: sorry");
+    apiary_release(a, &result);
+    cr_assert_eq(call("too_large", "", 0, text, sizeof text), APIARY_ETOOLARGE);
+    apiary_queen_stop(q, LONG);
+}
+
+Test(worker, results_written_in_place)
+{
+    static char text[300000];
+    static const uint32_t sizes[] = {0, 10, 64, 65, 5000, 200000};
+    apiary_queen_t *q = start();
+    uint32_t wanted;
+    size_t n;
+
+    for (int turn = 0; turn < 20; turn++) {
+        for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+            wanted = sizes[i];
+            cr_assert_eq(apiary_call(a, "reserve", &wanted, sizeof wanted, LONG, text, sizeof text, &n), 0);
+            cr_assert_eq(n, wanted);
+            for (size_t k = 0; k < n; k++) cr_assert_eq(text[k], 'r');
+        }
+    }
+    wanted = (1 << 20) + 1;
+    cr_assert_eq(apiary_call(a, "reserve", &wanted, sizeof wanted, LONG, text, sizeof text, &n), APIARY_EAGENT);
+    apiary_queen_stop(q, LONG);
+}
+
+Test(worker, jobs_are_kept_and_more_than_its_hands_stay_queued)
+{
+    apiary_queen_t *q = start();
+    apiary_task_t tasks[100], go;
+    apiary_result_t result;
+
+    for (int i = 0; i < 100; i++) cr_assert_eq(apiary_delegate(a, "keep", "x", 1, NULL, &tasks[i]), 0);
+    while (ap_load_acquire(&kept_count) < (int)AP_AGENT_HANDS) sched_yield();
+    for (int i = (int)AP_AGENT_HANDS; i < 100; i++) {
+        const struct ap_slot *slot = ap_slot_at(a->seg, tasks[i].slot);
+        cr_assert_eq(AP_WORD_STATE(ap_load_acquire(&slot->word)), AP_TASK_QUEUED);
+    }
+    for (int i = (int)AP_AGENT_HANDS; i < 100; i++) cr_assert_eq(apiary_cancel(a, tasks[i]), 0);
+    cr_assert_eq(apiary_delegate(a, "keep", "go", 2, NULL, &go), 0);
+    cr_assert_eq(apiary_poll(a, go, &result), APIARY_ENOTREADY, "no hand is free");
+    apiary_queen_stop(q, 1); /* at once: what is in hand fails, what is queued stays */
+    cr_assert_eq(apiary_await(a, tasks[0], LONG, &result), 0);
+    cr_assert_eq(result.code, APIARY_ESHUTDOWN);
+    apiary_release(a, &result);
+    cr_assert_eq(apiary_poll(a, go, &result), APIARY_ENOTREADY);
+    kept_count = 0;
+    q = start(); /* the same queues: what waited is done */
+    cr_assert_eq(apiary_await(a, go, LONG, &result), 0);
+    cr_assert_eq(result.size, 4);
+    apiary_release(a, &result);
+    apiary_queen_stop(q, LONG);
+}
+
+Test(worker, finishes_from_another_thread)
+{
+    apiary_queen_t *q = start();
+    apiary_task_t tasks[60];
+    apiary_result_t result;
+    char text[1000];
+
+    for (int i = 0; i < 60; i++) {
+        memset(text, i % 3 == 0 ? '!' : 'a', sizeof text);
+        cr_assert_eq(apiary_delegate(a, "thread", text, i % 2 == 0 ? 10 : 200, NULL, &tasks[i]), 0);
+    }
+    for (int i = 0; i < 60; i++) {
+        cr_assert_eq(apiary_await(a, tasks[i], LONG, &result), 0);
+        cr_assert_eq(result.code, i % 3 == 0 ? APIARY_EAGENT : 0);
+        cr_assert_eq(result.agent_code, i % 3 == 0 ? 7 : 0);
+        cr_assert_eq(result.size, i % 2 == 0 ? 10 : 200);
+        apiary_release(a, &result);
+    }
+    apiary_queen_stop(q, LONG);
+}
+
+Test(worker, timers_and_descriptors_of_agents)
+{
+    apiary_queen_t *q = start();
+    char text[64];
+
+    for (int i = 0; i < 10; i++) {
+        cr_assert_eq(call("later", "", 0, text, sizeof text), 0);
+        cr_assert_str_eq(text, "later");
+        cr_assert_eq(call("pipe", "", 0, text, sizeof text), 0);
+        cr_assert_str_eq(text, "piped");
+    }
+    apiary_queen_stop(q, LONG);
+}
+
+Test(worker, agents_delegate)
+{
+    apiary_queen_t *q = start();
+    char text[64];
+
+    cr_assert_eq(call("relay", "echo", 4, text, sizeof text), 0);
+    cr_assert_str_eq(text, "hello");
+    cr_assert_eq(call("relay", "=echo", 5, text, sizeof text), 0);
+    cr_assert_str_eq(text, "hello");
+    cr_assert_eq(call("relay", "nobody", 6, text, sizeof text), APIARY_EAGENT);
+    cr_assert_str_eq(text, "APIARY_ENOCAP");
+    cr_assert_eq(call("relay", "fail", 4, text, sizeof text), APIARY_EAGENT);
+    cr_assert_str_eq(text, "APIARY_EAGENT");
+    /* Kept by its agent for ever: the deadline ends it. */
+    cr_assert_eq(call("relay", "keep", 4, text, sizeof text), APIARY_EAGENT);
+    cr_assert_str_eq(text, "APIARY_ETIMEDOUT");
+    apiary_queen_stop(q, 1);
+}
+
+Test(worker, heap_and_local_memory)
+{
+    apiary_queen_t *q = start();
+    char text[8];
+
+    cr_assert_eq(call("heap", "", 0, text, sizeof text), 0);
+    cr_assert_eq(call("local", "", 0, text, sizeof text), 0);
+    apiary_queen_stop(q, LONG);
+}
+
+/* Returns when a turn is over that began after this call: what could be started has been. */
+static void let_turn(struct ap_worker *w)
+{
+    uint32_t turns = ap_load_relaxed(&w->turns);
+
+    while (ap_load_relaxed(&w->turns) - turns < 3) {
+        ap_loop_wake(w->loop);
+        sched_yield();
+    }
+}
+
+/* Returns when the worker starts nothing any more. */
+static void hold(struct ap_worker *w)
+{
+    ap_worker_command(w, AP_WORKER_HOLD);
+    let_turn(w);
+}
+
+Test(worker, expired_and_cancelled_tasks_are_not_run)
+{
+    apiary_queen_t *q = start();
+    apiary_task_t late, cancelled;
+    apiary_delegate_options_t soon = {.timeout = 1000000};
+    apiary_result_t result;
+    uint32_t queue = queue_of(q, "count");
+    struct ap_slot *slot;
+    uint64_t word, until;
+
+    /* A worker that is held starts nothing, so that both wait in the queue. */
+    hold(&q->workers[0]);
+    cr_assert_eq(apiary_delegate(a, "count", NULL, 0, &soon, &late), 0);
+    cr_assert_eq(apiary_delegate(a, "count", NULL, 0, NULL, &cancelled), 0);
+    slot = ap_slot_at(a->seg, cancelled.slot);
+    word = ap_load_acquire(&slot->word);
+    cr_assert_eq(AP_WORD_OWNER(word), queue);
+    cr_assert_eq(ap_task_request(a->seg, cancelled.slot, AP_WORD_GENERATION(word), AP_REQUEST_CANCEL), 1);
+    until = ap_ops_system.now() + soon.timeout;
+    while (ap_ops_system.now() < until) sched_yield();
+    ap_worker_command(&q->workers[0], AP_WORKER_RUN);
+    cr_assert_eq(apiary_await(a, cancelled, LONG, &result), 0);
+    cr_assert_eq(result.code, APIARY_ECANCELLED);
+    apiary_release(a, &result);
+    slot = ap_slot_at(a->seg, late.slot);
+    while (AP_WORD_STATE(word = ap_load_acquire(&slot->word)) == AP_TASK_QUEUED || AP_WORD_STATE(word) == AP_TASK_RUNNING)
+        sched_yield();
+    cr_assert_eq(AP_WORD_STATE(word), AP_TASK_FAILED);
+    cr_assert_eq(-(int)AP_WORD_OWNER(word), APIARY_ETIMEDOUT);
+    cr_assert_eq(ap_load_relaxed(&handled), 0);
+    apiary_queen_stop(q, LONG);
+}
+
+Test(worker, one_that_crashed_before_runs_alone)
+{
+    apiary_queen_t *q = start();
+    apiary_task_t held, suspect, other;
+    apiary_result_t result;
+    struct ap_slot *slot;
+    uint64_t word;
+
+    cr_assert_eq(apiary_delegate(a, "keep", "x", 1, NULL, &held), 0);
+    while (ap_load_acquire(&kept_count) < 1) sched_yield();
+    hold(&q->workers[1]);
+    cr_assert_eq(apiary_delegate(a, "keep", "y", 1, NULL, &suspect), 0);
+    slot = ap_slot_at(a->seg, suspect.slot);
+    word = ap_load_acquire(&slot->word);
+    cr_assert(ap_cas(&slot->word, &word, word + (1 << 4))); /* as a reaper counts a crash */
+    ap_worker_command(&q->workers[1], AP_WORKER_RUN);
+    let_turn(&q->workers[1]);
+    cr_assert_eq(AP_WORD_STATE(ap_load_acquire(&slot->word)), AP_TASK_QUEUED, "it waits for what is in hand");
+    /* The job in hand ends from outside of the worker, as by a thread of the agent. */
+    cr_assert_eq(apiary_job_finish_from_thread(kept[0], 0, "done", 4), 0);
+    cr_assert_eq(apiary_await(a, held, LONG, &result), 0);
+    apiary_release(a, &result);
+    while (ap_load_acquire(&kept_count) < 2) sched_yield();
+    cr_assert_eq(AP_WORD_STATE(ap_load_acquire(&slot->word)), AP_TASK_RUNNING);
+    cr_assert_eq(apiary_delegate(a, "thread", "", 0, NULL, &other), 0);
+    let_turn(&q->workers[1]);
+    cr_assert_eq(AP_WORD_STATE(ap_load_acquire(&ap_slot_at(a->seg, other.slot)->word)), AP_TASK_QUEUED, "nothing runs beside it");
+    cr_assert_eq(apiary_job_finish_from_thread(kept[1], 0, NULL, 0), 0);
+    cr_assert_eq(apiary_await(a, suspect, LONG, &result), 0);
+    apiary_release(a, &result);
+    cr_assert_eq(apiary_await(a, other, LONG, &result), 0);
+    apiary_release(a, &result);
+    apiary_queen_stop(q, LONG);
+}
+
+/* What it delegates to its own worker would otherwise wait for its end, and it for that. */
+Test(worker, one_that_runs_alone_may_delegate_to_its_own_worker)
+{
+    apiary_queen_t *q = start();
+    const apiary_delegate_options_t soon = {.timeout = 20 * SECOND};
+    apiary_task_t task;
+    apiary_result_t result;
+    struct ap_slot *slot;
+    uint64_t word;
+
+    hold(&q->workers[1]);
+    cr_assert_eq(apiary_delegate(a, "relay", "later", 5, &soon, &task), 0);
+    slot = ap_slot_at(a->seg, task.slot);
+    word = ap_load_acquire(&slot->word);
+    cr_assert(ap_cas(&slot->word, &word, word + (1 << 4))); /* as a reaper counts a crash */
+    ap_worker_command(&q->workers[1], AP_WORKER_RUN);
+    cr_assert_eq(apiary_await(a, task, LONG, &result), 0);
+    cr_assert_eq(result.code, 0, "%s", apiary_strerror(result.code));
+    apiary_release(a, &result);
+    apiary_queen_stop(q, LONG);
+}
+
+/* The same while the suspect still waits for one that has delegated. */
+Test(worker, one_that_waits_to_run_alone_lets_others_finish)
+{
+    apiary_queen_t *q = start();
+    const apiary_delegate_options_t soon = {.timeout = 20 * SECOND};
+    apiary_task_t relayed, suspect;
+    apiary_result_t result;
+    struct ap_slot *slot;
+    uint64_t word;
+
+    hold(&q->workers[1]);
+    cr_assert_eq(apiary_delegate(a, "relay", "later", 5, &soon, &relayed), 0);
+    cr_assert_eq(apiary_delegate(a, "relay", "echo", 4, &soon, &suspect), 0);
+    slot = ap_slot_at(a->seg, suspect.slot);
+    word = ap_load_acquire(&slot->word);
+    cr_assert(ap_cas(&slot->word, &word, word + (1 << 4)));
+    ap_worker_command(&q->workers[1], AP_WORKER_RUN);
+    cr_assert_eq(apiary_await(a, relayed, LONG, &result), 0);
+    cr_assert_eq(result.code, 0, "%s", apiary_strerror(result.code));
+    apiary_release(a, &result);
+    cr_assert_eq(apiary_await(a, suspect, LONG, &result), 0);
+    cr_assert_eq(result.code, 0, "%s", apiary_strerror(result.code));
+    apiary_release(a, &result);
+    apiary_queen_stop(q, LONG);
+}
+
+static void *flood(void *arg)
+{
+    static const size_t sizes[] = {0, 8, 100};
+    apiary_task_t tasks[32];
+    apiary_result_t result;
+    char body[100];
+    intptr_t bad = 0;
+
+    memset(body, 'f', sizeof body);
+    for (int round = 0; round < 100; round++) {
+        for (int i = 0; i < 32; i++)
+            while (apiary_delegate(a, arg, body, sizes[i % 3], NULL, &tasks[i]) < 0) sched_yield();
+        for (int i = 0; i < 32; i++) {
+            if (apiary_await(a, tasks[i], LONG, &result) < 0 || result.code != 0) {
+                bad++;
+                continue;
+            }
+            apiary_release(a, &result);
+        }
+    }
+    return (void *)bad;
+}
+
+Test(worker, many_clients_at_once)
+{
+    static char *const capabilities[] = {"echo", "count", "echo", "thread"};
+    apiary_queen_t *q = start();
+    pthread_t threads[3];
+
+    for (int i = 0; i < 3; i++) cr_assert_eq(pthread_create(&threads[i], NULL, flood, capabilities[i]), 0);
+    for (int i = 0; i < 3; i++) {
+        void *bad;
+        pthread_join(threads[i], &bad);
+        cr_assert_null(bad);
+    }
+    cr_assert_eq(ap_load_relaxed(&handled), 3200);
+    apiary_queen_stop(q, LONG);
+}
