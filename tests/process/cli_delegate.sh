@@ -1,0 +1,138 @@
+#!/bin/bash
+# Tasks from the command line: results and every way to fail, each with its own message and exit code; task ls, show and
+# cancel; drain and resume; the checks of a monitoring system.
+. "$APIARY_SOURCE/tests/process/lib_cli.sh" || exit 1
+mkfifo "$folder/gate"
+cat >"$config" <<END
+meta_registry:
+  members: 32
+  lanes: 64
+  tasks: 512
+  queue_depth: 4
+  queue_inlets: 2
+  payload: {blocks_256B: 64, blocks_1KiB: 16, blocks_4KiB: 16, blocks_16KiB: 0, blocks_64KiB: 0, blocks_256KiB: 0, blocks_1MiB: 0}
+swarms:
+  - service: text_service
+    agents:
+      - {name: cat, kind: exec, capabilities: [text.copy, text.copy2@2], config: {command: [cat]}}
+      - {name: wrong, kind: exec, capabilities: [text.wrong], config: {command: [sh, -c, "echo it is broken >&2; exit 3"]}}
+  - service: gate_service
+    agents:
+      - {name: gate, plugin: $APIARY_PLUGINS/gate.so, capabilities: [gate.pass], config: {fifo: $folder/gate}}
+  - service: echo_service
+    agents:
+      - {name: echo, plugin: $APIARY_BUILD/examples/echo_agent.so, capabilities: [echo], config: {greeting: "you said: "}}
+END
+declare -A queens
+start "$folder/daemon" apiaryd --config "$config"
+until_true apiary status
+for service in text_service gate_service echo_service; do
+    start "$folder/$service" apiary queen "$service" --config "$config"
+    queens[$service]=$last
+done
+for service in text_service gate_service echo_service; do until_true apiary check "$service"; done
+expect 0 'OK: 3 instances passing \| instances=3 passing=3 .* tasks=[0-9]+;;;0;512' apiary check
+
+# ---- results
+
+expect 0 '^hello$' apiary delegate text.copy hello
+expect 0 '^you said: hello$' apiary delegate echo hello
+expect 0 '^versioned$' apiary delegate text.copy2 versioned
+expect 0 '^versioned$' apiary delegate text.copy2@2 versioned
+expect 0 '^from a file$' apiary delegate text.copy @<(echo 'from a file')
+expect 0 '^from standard input$' apiary delegate text.copy - <<<'from standard input'
+head -c 4000 /dev/urandom >"$folder/bytes"
+apiary delegate text.copy "@$folder/bytes" | cmp - "$folder/bytes" || fail 'bytes came back changed'
+expect 0 '"data": "hello"' apiary delegate text.copy hello --json
+expect 0 '"data_base64"' apiary delegate text.copy "@$folder/bytes" --json
+expect 0 '"service": "text_service"' apiary delegate text.copy hello --json
+expect 0 '' apiary delegate text.copy ''
+expect 0 'text_service +0 +cat +[0-9]+ +0 +yes' apiary discover text.copy
+expect 0 'text.copy text.copy2@2' apiary services
+expect 0 '"schema": 1' apiary services --json
+expect 0 '"state": "passing"' apiary status --json
+expect 0 "text_service +0 +passing +ready +${queens[text_service]} " apiary status text_service
+for json in 'status' 'services' 'discover text.copy' 'task ls' 'kinds' 'segment ls' 'delegate text.copy x'; do
+    # shellcheck disable=SC2086 # words
+    apiary $json --json | python3 -c 'import json, sys; assert json.load(sys.stdin)["schema"] == 1' || fail "$json --json"
+done
+
+# ---- the ways to fail
+
+expect 4 'nobody has ever offered this capability.*apiary services' apiary delegate text.copi hello
+expect 64 'is no name of a capability' apiary delegate 'no such name!' hello
+expect 64 'is no name of a capability' apiary discover Text
+expect 6 'larger than.*payload' apiary delegate text.copy - < <(head -c 5000 /dev/zero)
+expect 1 "text.wrong: the agent failed the task .*it is broken" apiary delegate text.wrong
+expect 1 '"error": "APIARY_EAGENT"' apiary delegate text.wrong --json
+expect 64 'No such file' apiary delegate text.copy @/nowhere/at/all
+expect 7 'deadline' apiary delegate gate.pass --timeout 50ms
+# That worker still stands at the gate: the next tasks wait behind it until the queue is full.
+id=$(apiary delegate gate.pass waiting --detach) || fail 'detach'
+expect 0 "^$id +queued +gate.pass +gate_service/gate " apiary task ls
+expect 0 'state +queued' apiary task show "$id"
+expect 0 "\"task\": \"$id\"" apiary task show "$id" --json
+expect 0 'running +gate.pass' apiary task ls --state running
+code=0
+for _ in $(seq 100); do
+    output=$(apiary delegate gate.pass more --detach 2>&1)
+    code=$?
+    [ "$code" -eq 0 ] || break
+done
+[ "$code" -eq 5 ] || fail "a full queue exits $code: $output"
+grep -q 'the queue is full.*retry' <<<"$output" || fail "a full queue says: $output"
+expect 0 '' apiary task cancel "$id"
+apiary task show "$id" 2>&1 | grep -qE 'state +cancelled|no such task' || fail 'the cancelled task is something else'
+apiary task ls | grep -q "^$id " && fail 'a cancelled task that nobody waits for is listed'
+expect 1 'no such task' apiary task cancel "$id"
+expect 1 'no such task' apiary task show ffffffff-0-1
+
+# ---- drain: nothing new, and it waits for what is there
+
+expect 7 'tasks are left' apiary drain gate_service --timeout 50ms --reason 'new gate'
+expect 0 'gate_service/0: drain: new gate' apiary status
+expect 0 '"reason": "new gate"' apiary status --json
+expect 4 'nobody alive offers' apiary delegate gate.pass x
+expect 1 'WARNING: gate_service/0 passing in drain|WARNING.*gate_service/0' apiary check
+start "$folder/drain" apiary drain gate_service --timeout 5m
+drain=$last
+until gone "$drain"; do
+    timeout 1 bash -c "printf open >'$folder/gate'" 2>/dev/null
+done
+wait "$drain" || fail "drain exits $? after the last task: $(cat "$folder/drain")"
+grep -q 'gate_service: 1 instance drained' "$folder/drain" || fail "drain says: $(cat "$folder/drain")"
+expect 0 'gate_service: 1 instance ready' apiary resume gate_service
+start "$folder/passed" apiary delegate gate.pass
+passed=$last
+until gone "$passed"; do
+    timeout 1 bash -c "printf open >'$folder/gate'" 2>/dev/null
+done
+grep -q open "$folder/passed" || fail "after resume: $(cat "$folder/passed")"
+expect 4 "no instance of 'x_service' is alive" apiary drain x_service
+expect 4 "no instance 7 of 'gate_service' is alive" apiary resume gate_service --instance 7
+
+# ---- interrupts: the first cancels, the second does not wait for an agent that does not look
+
+start "$folder/stubborn" apiary delegate gate.pass
+stubborn=$last
+until apiary task ls --state running | grep -q gate.pass; do :; done
+until gone "$stubborn"; do kill -INT "$stubborn" 2>/dev/null; done
+wait "$stubborn"
+code=$?
+[ "$code" -eq 1 ] || fail "interrupted twice, delegate exits $code"
+grep -q 'interrupted' "$folder/stubborn" || fail "interrupted twice, it says: $(cat "$folder/stubborn")"
+
+# ---- a dead queen, a leaving queen
+
+kill -KILL "${queens[text_service]}"
+until_true gone "${queens[text_service]}"
+expect 4 'nobody alive offers this capability now' apiary delegate text.copy hello
+expect 4 'nobody alive' apiary discover text.copy
+expect 2 'CRITICAL: text_service/0 down' apiary check
+expect 3 'UNKNOWN' apiary check x_service
+kill -TERM "${queens[echo_service]}"
+wait "${queens[echo_service]}" || fail "a queen left with $? after SIGTERM"
+expect 4 'nobody alive' apiary delegate echo hello
+expect 1 'already there' apiary queen gate_service --config "$config"
+
+ends

@@ -1,0 +1,96 @@
+#!/bin/bash
+# The coordinator and the segment: what attach says, who removes what, how apiaryd is taken over.
+. "$APIARY_SOURCE/tests/process/lib_cli.sh" || exit 1
+shm=/dev/shm$APIARY_SEGMENT
+printf 'meta_registry: {members: 32, lanes: 64, tasks: 512}\n' >"$config"
+
+expect 3 'attach: .*no such segment.*start the coordinator' apiary status
+expect 3 'no such segment' apiary delegate test.cat hello
+expect 3 'no such segment' apiary segment rm "$APIARY_SEGMENT"
+expect 2 'CRITICAL.*no such segment' apiary check
+
+# Not ours, too small to be one.
+head -c 65536 /dev/urandom >"$shm"
+expect 3 'not an apiary segment' apiary status
+expect 3 'not an apiary segment' apiary segment rm "$APIARY_SEGMENT"
+expect 3 'not an apiary segment' apiaryd --config "$config"
+rm -f "$shm"
+
+# One coordinator; a second one is refused, and the first goes on.
+start "$folder/first" apiaryd --config "$config"
+daemon=$last
+until_true grep -q "created $APIARY_SEGMENT" "$folder/first"
+expect 0 "coordinator pid $daemon" apiary status
+expect 1 'another apiaryd' apiaryd --config "$config"
+expect 0 "$APIARY_SEGMENT .*0660 .* 1 " apiary segment ls
+expect 0 '"schema": 1' apiary segment ls --json
+expect 1 '1 living member is attached' apiary segment rm "$APIARY_SEGMENT"
+[ -e "$shm" ] || fail 'the segment was removed under a living member'
+expect 2 'no swarm is registered' apiary check
+expect 4 'nobody has ever offered' apiary discover test.cat
+expect 4 "no swarm of a service 'x_service'" apiary status x_service
+
+# Killed: the segment stays, and the next one takes over the same.
+inode=$(stat -c %i "$shm")
+kill -KILL "$daemon"
+until_true gone "$daemon"
+expect 0 'no coordinator' apiary status
+start "$folder/second" apiaryd --config "$config"
+daemon=$last
+until_true grep -q "took over $APIARY_SEGMENT" "$folder/second"
+[ "$(stat -c %i "$shm")" = "$inode" ] || fail 'the segment is another one after the daemon was killed'
+
+# SIGTERM leaves the segment; a living segment keeps its sizes and says so.
+kill -TERM "$daemon"
+wait "$daemon" || fail "apiaryd left with $? after SIGTERM"
+[ "$(stat -c %i "$shm")" = "$inode" ] || fail 'SIGTERM removed the segment'
+printf 'meta_registry: {members: 48, lanes: 64, tasks: 512}\n' >"$config"
+start "$folder/third" apiaryd --config "$config" --remove
+daemon=$last
+until_true grep -q "took over" "$folder/third"
+grep -q 'members 32.*48' "$folder/third" || fail "another size was not told: $(cat "$folder/third")"
+
+# Another version: both are told. The version is the 32-bit word at byte 8, the oldest that may read it at 12.
+cp "$shm" "$shm-old"
+printf '\377\377\377\000\377\377\377\000' | dd of="$shm-old" bs=1 seek=8 conv=notrunc status=none
+expect 3 '16777215.*1|1.*16777215' apiary --segment "$APIARY_SEGMENT-old" status
+expect 3 'version' apiaryd --segment "$APIARY_SEGMENT-old" --config "$config"
+expect 0 "$APIARY_SEGMENT-old .*another layout version" apiary segment ls
+expect 0 '' apiary segment rm "$APIARY_SEGMENT-old"
+[ ! -e "$shm-old" ] || fail 'segment rm left a segment of another version'
+
+# Truncated.
+head -c 8192 "$shm" >"$shm-short"
+expect 3 '8192 bytes.*truncated' apiary --segment "$APIARY_SEGMENT-short" status
+rm -f "$shm-short"
+
+# No permission: as another user, who may not even read it.
+if [ "$(id -u)" -eq 0 ] && command -v setpriv >/dev/null; then
+    # The tree may lie where that user cannot look.
+    cp "$APIARY_BIN/apiary" "$APIARY_BIN/apiaryd" "$folder" && chmod 755 "$folder" "$folder/apiary" "$folder/apiaryd"
+    expect 3 'no permission.*group' setpriv --reuid 65534 --regid 65534 --clear-groups "$folder/apiary" status
+    expect 3 'no permission' setpriv --reuid 65534 --regid 65534 --clear-groups "$folder/apiary" delegate test.cat x
+    expect 3 'another name .*--segment.*no permission' setpriv --reuid 65534 --regid 65534 --clear-groups "$folder/apiaryd"
+fi
+
+kill -TERM "$daemon"
+wait "$daemon" || fail "apiaryd left with $? after SIGTERM"
+[ ! -e "$shm" ] || fail '--remove left the segment'
+
+# The service manager's protocol.
+python3 - "$folder/notify" >"$folder/heard" <<'END' &
+import socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.bind(sys.argv[1])
+for _ in range(2): print(s.recv(100).decode(), flush=True)
+END
+listener=$!
+until_true test -S "$folder/notify"
+NOTIFY_SOCKET=$folder/notify start "$folder/fourth" apiaryd --remove
+daemon=$last
+until_true grep -q READY=1 "$folder/heard"
+kill -TERM "$daemon"
+wait "$daemon" "$listener"
+grep -q STOPPING=1 "$folder/heard" || fail 'STOPPING=1 was not told'
+
+ends

@@ -1,0 +1,196 @@
+/* tests/process/corrupt_make.h - a segment with something of everything in it, made by the library in this process: lanes of
+ * both kinds, swarms, capabilities, queues, tasks in every state, bodies inline and in blocks of every class. */
+#ifndef CORRUPT_MAKE_H
+#define CORRUPT_MAKE_H
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "registry/client.h"
+#include "registry/discovery.h"
+#include "shm/event.h"
+
+#define MUST(condition)                                                                      \
+    do {                                                                                     \
+        if (!(condition)) {                                                                  \
+            fprintf(stderr, "%s:%d: %s does not hold\n", __FILE__, __LINE__, #condition);    \
+            exit(1);                                                                         \
+        }                                                                                    \
+    } while (0)
+
+struct made {
+    struct ap_segment *seg;
+    struct ap_lane_handle queen, worker, client, left;
+    struct ap_slabs slabs;
+    struct ap_producer *producers;
+    struct ap_pool_hint hint;
+    struct ap_swarm_registration swarm;
+    struct ap_agent_registration agents[3];
+};
+
+static void make_swarm(struct made *m)
+{
+    static const char *const first[] = {"cache.get", "cache.put@2", NULL};
+    static const char *const second[] = {"store.read", NULL};
+    static const char *const third[] = {"cache.get", "store.write", NULL};
+
+    m->agents[0] = (struct ap_agent_registration){.name = "cache", .capabilities = first, .lane = m->worker.index};
+    m->agents[1] = (struct ap_agent_registration){.name = "reader", .capabilities = second, .lane = m->worker.index};
+    m->agents[2] = (struct ap_agent_registration){.name = "writer", .capabilities = third, .lane = m->worker.index};
+    m->swarm = (struct ap_swarm_registration){.service = "storage_service", .instance = "0", .version = "1.2",
+                                              .health_endpoint = "/health", .metrics_endpoint = "/metrics", .port = 4009,
+                                              .max_delegations = 10, .lane = m->queen.index, .member = m->queen.member,
+                                              .agents = m->agents, .agent_count = 3};
+    MUST(ap_swarm_register(m->seg, &m->swarm) == 0);
+}
+
+/* A task as a client leaves it, QUEUED in the queue of `agent`; returns its slot. */
+static uint32_t make_task(struct made *m, unsigned agent, const char *capability, uint32_t size)
+{
+    struct ap_segment *seg = m->seg;
+    struct ap_slot *slot;
+    uint64_t ref, block = 0, now = seg->ops->now();
+    uint32_t index;
+    int row = ap_capability_find(seg, capability, strlen(capability));
+
+    MUST(row >= 0);
+    MUST(ap_task_reserve(&m->slabs, NULL, NULL, &index) == 0);
+    slot = ap_slot_at(seg, index);
+    slot->deadline = now + UINT64_C(60000000000);
+    slot->capability = (uint16_t)row;
+    slot->queued = now;
+    slot->body_size = size;
+    if (size > AP_INLINE_BODY) {
+        MUST(ap_pool_take(seg, &m->client, &m->hint, size, &block) == 0);
+        memset(ap_at_offset(seg, block, size), 'b', size);
+        slot->body = block;
+        ap_pool_attach(seg, block, AP_BLOCK_REQUEST, index, AP_WORD_GENERATION(slot->word));
+    }
+    ref = ap_task_publish(seg, index, m->agents[agent].queue);
+    MUST(ap_queue_push(seg, m->agents[agent].queue, &m->producers[m->agents[agent].queue], &m->client, ref) == 0);
+    ap_fence_full();
+    ap_queue_signal(seg, m->agents[agent].queue, m->producers[m->agents[agent].queue].index,
+                    ap_load_acquire(&ap_queue_at(seg, m->agents[agent].queue)->life));
+    return index;
+}
+
+/* Claims what is next for the agent; returns its slot and the token. */
+static uint32_t make_running(struct made *m, struct ap_consumer *c, uint64_t *token)
+{
+    uint64_t ref = ap_queue_pop(c);
+
+    MUST(ref != 0);
+    MUST(ap_task_claim(m->seg, m->worker.index, c->index, ref, token) == 1);
+    ap_slot_at(m->seg, AP_REF_SLOT(ref))->started = m->seg->ops->now();
+    return AP_REF_SLOT(ref);
+}
+
+static void make_finished(struct made *m, uint32_t index, uint64_t token, int code, uint32_t size)
+{
+    struct ap_slot *slot = ap_slot_at(m->seg, index);
+    uint64_t block;
+
+    slot->result_size = size;
+    if (size > AP_INLINE_BODY) {
+        MUST(ap_pool_take(m->seg, &m->worker, &m->hint, size, &block) == 0);
+        ap_pool_attach(m->seg, block, AP_BLOCK_RESULT_OF(token), index, AP_WORD_GENERATION(token));
+        slot->result = block;
+    }
+    slot->finished = m->seg->ops->now();
+    MUST(ap_task_finish(m->seg, index, token, code) == 0);
+}
+
+/* What a thread leaves behind that ends with open tasks. */
+static void *make_shared_lane(void *user)
+{
+    struct made *m = user;
+
+    MUST(ap_lane_open(m->seg, m->client.member, &m->left) == 0);
+    ap_lane_share(&m->left);
+    return NULL;
+}
+
+static void make_tasks(struct made *m)
+{
+    static const uint32_t sizes[] = {0, 20, 64, 65, 300, 5000, 20000, 70000};
+    struct ap_segment *seg = m->seg;
+    struct ap_consumer cache, reader;
+    uint32_t index, spare;
+    uint64_t token, block;
+
+    ap_consumer_init(&cache, seg, m->agents[0].queue);
+    ap_consumer_init(&reader, seg, m->agents[1].queue);
+    for (int i = 0; i < 40; i++) { /* several laps of the ring */
+        make_task(m, 0, "cache.get", sizes[i % 5]);
+        index = make_running(m, &cache, &token);
+        make_finished(m, index, token, i % 4 == 3 ? APIARY_EAGENT : 0, sizes[i % 4]);
+        MUST(ap_task_release(seg, m->client.index, index, ap_slot_at(seg, index)->word) == 1);
+    }
+    for (int i = 0; i < 8; i++) make_task(m, 0, "cache.get", sizes[i]);
+    for (int i = 0; i < 3; i++) make_finished(m, make_running(m, &cache, &token), token, 0, sizes[i + 2]);
+    make_finished(m, make_running(m, &cache, &token), token, APIARY_EAGENT, 30);
+    m->worker.lane->hand[0] = AP_REF(make_running(m, &cache, &token), AP_WORD_GENERATION(token));
+    index = make_task(m, 1, "store.read", 10);
+    MUST(ap_task_cancel_queued(seg, index, ap_slot_at(seg, index)->word, AP_TASK_CANCELLED, APIARY_ECANCELLED) == 1);
+    index = make_task(m, 1, "store.read", 500);
+    MUST(ap_task_cancel_queued(seg, index, ap_slot_at(seg, index)->word, AP_TASK_FAILED, APIARY_ETIMEDOUT) == 1);
+    index = make_task(m, 1, "store.read", 0);
+    MUST(ap_task_request(seg, index, AP_WORD_GENERATION(ap_slot_at(seg, index)->word), AP_REQUEST_DETACH) == 1);
+    /* Between the compare-and-swap and the free: RELEASING in the client's hands. */
+    index = make_task(m, 2, "store.write", 100);
+    MUST(ap_task_cancel_queued(seg, index, ap_slot_at(seg, index)->word, AP_TASK_CANCELLED, APIARY_ECANCELLED) == 1);
+    ap_slot_at(seg, index)->word = AP_WORD_WITH(ap_slot_at(seg, index)->word, AP_TASK_RELEASING, m->client.index);
+    MUST(ap_task_reserve(&m->slabs, NULL, NULL, &spare) == 0);
+    MUST(ap_pool_take(seg, &m->client, &m->hint, 1000, &block) == 0); /* a loan */
+    MUST(ap_queue_push_shared(seg, m->agents[1].queue, AP_REF(spare, 1)) == 0);
+    ap_queue_publish(&cache, 1);
+    ap_queue_publish(&reader, 0);
+}
+
+/* Returns a private copy of its bytes; the segment itself stays as it is until the process ends, under the name if there is
+ * one. */
+static uint8_t *make_segment(const char *keep, uint64_t *size)
+{
+    static struct made all[4]; /* they stay */
+    static unsigned count;
+    struct made *m = &all[count++];
+    struct ap_registry_options o = {.services = 8, .swarms = 4, .capabilities = 32};
+    char name[64], message[256] = "";
+    struct ap_ticket_hint ticket = {0};
+    pthread_t thread;
+    uint16_t number;
+    uint32_t service;
+    uint8_t *copy;
+
+    snprintf(name, sizeof name, "/apiary-corrupt-%d", (int)getpid());
+    o.segment.name = keep != NULL ? keep : name;
+    o.segment.geometry = (struct ap_geometry){.members = 6, .lanes = 12, .tasks = 128, .queues = 5, .queue_depth = 16,
+                                              .queue_inlets = 2, .pool_blocks = {12, 8, 6, 2, 2, 1, 0}, .events = 16,
+                                              .max_concurrent_delegations = 10};
+    MUST(ap_registry_create(&o, message, sizeof message, &m->seg) == 0);
+    if (keep == NULL) MUST(ap_segment_remove(name) == 0);
+    MUST(ap_member_open(m->seg, "queen", "storage_service", APIARY_QUEEN, &m->queen) == 0);
+    MUST(ap_lane_open(m->seg, m->queen.member, &m->worker) == 0);
+    MUST(ap_member_open(m->seg, "a client", NULL, APIARY_CLIENT, &m->client) == 0);
+    MUST(pthread_create(&thread, NULL, make_shared_lane, m) == 0 && pthread_join(thread, NULL) == 0);
+    MUST(ap_robust_trylock(&m->seg->header->role) == 0);
+    make_swarm(m);
+    MUST(ap_service_intern(m->seg, "ai_service", &service) == 0);
+    MUST(ap_ticket_take(m->seg, service, m->client.index, 10, &ticket, &number) == 0);
+    m->producers = calloc(m->seg->geometry.queues, sizeof *m->producers);
+    MUST(m->producers != NULL);
+    ap_slabs_init(&m->slabs, &m->client);
+    make_tasks(m);
+    for (int i = 0; i < 30; i++) ap_event_log(m->seg, AP_EVENT_TASK_MOVED, m->client.index, (uint64_t)i, 1);
+    *size = m->seg->size;
+    copy = mmap(NULL, *size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    MUST(copy != MAP_FAILED);
+    memcpy(copy, m->seg->base, *size);
+    return copy;
+}
+
+#endif

@@ -1,0 +1,475 @@
+/* tests/process/corrupt_oracle.h - which invariants hold in a segment, told a second time and independently of shm/check*.c,
+ * from the headers alone: plain code on bytes that nobody changes meanwhile. */
+#ifndef CORRUPT_ORACLE_H
+#define CORRUPT_ORACLE_H
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "core/name.h"
+#include "registry/discovery.h"
+#include "shm/event.h"
+#include "shm/queue.h"
+
+#define BROKEN_MAX 4096
+
+struct broken { /* a finding at `structure`, `index` and an offset in [begin, end) names it */
+    const char *structure;
+    uint64_t index, begin, end;
+};
+
+struct oracle {
+    const struct ap_segment *seg; /* of the sound original: its geometry counts */
+    const struct ap_header *original;
+    uint64_t now, day_ahead;
+    uint32_t mutex_kind;
+    uint32_t count;
+    struct broken list[BROKEN_MAX];
+};
+
+static void oracle_range(struct oracle *o, bool holds, const char *structure, uint64_t index, const void *begin,
+                         const void *end)
+{
+    const uint8_t *base = o->seg->base;
+
+    if (holds || o->count == BROKEN_MAX) return;
+    o->list[o->count++] = (struct broken){structure, index, (uint64_t)((const uint8_t *)begin - base),
+                                          (uint64_t)((const uint8_t *)end - base)};
+}
+#define HOLDS(condition, structure, index, field) \
+    oracle_range(o, (condition), structure, index, &(field), (const uint8_t *)&(field) + sizeof(field))
+
+static bool zeros(const void *p, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        if (((const uint8_t *)p)[i] != 0) return false;
+    return true;
+}
+#define ZEROS(structure, index, from, to) \
+    oracle_range(o, zeros((from), (size_t)((const uint8_t *)(to) - (const uint8_t *)(from))), structure, index, (from), (to))
+
+/* NUL at the end of the text, nothing behind it, no control bytes. */
+static bool text_holds(const char *p, size_t size)
+{
+    size_t n = strnlen(p, size);
+
+    for (size_t i = 0; i < n; i++)
+        if ((uint8_t)p[i] < 32 || p[i] == 127) return false;
+    return n < size && zeros(p + n, size - n);
+}
+
+/* ---- owners --------------------------------------------------------------------------------------------------- */
+
+enum lane_is { LANE_LIVE, LANE_DEAD, LANE_FREE, LANE_ABSENT };
+
+static enum lane_is lane_is(const struct oracle *o, uint32_t index)
+{
+    const struct ap_lane *l = ap_lane_at(o->seg, index);
+    uint32_t lock;
+
+    if (l == NULL) return LANE_ABSENT;
+    lock = (uint32_t)l->mutex.__data.__lock;
+    if ((l->life & 0xff) == 2) return LANE_DEAD;
+    if ((l->life & 0xff) != 1) return LANE_FREE;
+    if (l->kind == AP_LANE_SHARED) return LANE_LIVE;
+    return (lock & 0x3fffffff) != 0 && (lock & 0x40000000) == 0 ? LANE_LIVE : LANE_DEAD;
+}
+
+static void oracle_mutex(struct oracle *o, const char *structure, uint64_t index, const pthread_mutex_t *m)
+{
+    HOLDS(((uint32_t)m->__data.__lock & 0x3fffffff) <= 1u << 22, structure, index, m->__data.__lock);
+    HOLDS((uint32_t)m->__data.__kind == o->mutex_kind, structure, index, m->__data.__kind);
+    HOLDS(m->__data.__count <= 1, structure, index, m->__data.__count);
+    HOLDS((uint32_t)m->__data.__owner <= 1u << 22 || m->__data.__owner >= INT_MAX - 1, structure, index, m->__data.__owner);
+}
+
+/* ---- header --------------------------------------------------------------------------------------------------- */
+
+static void oracle_geometry(struct oracle *o)
+{
+    const struct ap_geometry *g = &((const struct ap_header *)o->seg->base)->geometry, *was = &o->original->geometry;
+
+#define SAME(field) HOLDS(g->field == was->field, "header", 0, g->field)
+    SAME(members);
+    SAME(lanes);
+    SAME(tasks);
+    SAME(queues);
+    SAME(queue_inlets);
+    SAME(events);
+    SAME(reserved);
+#undef SAME
+    /* Rings are whole lines, so some wrong depths of few cells give the same stride. */
+    HOLDS(g->queue_depth == was->queue_depth || (g->queue_depth < 16 && was->queue_depth < 16), "header", 0, g->queue_depth);
+    for (unsigned c = 0; c < AP_POOL_CLASSES; c++) HOLDS(g->pool_blocks[c] == was->pool_blocks[c], "header", 0, g->pool_blocks[c]);
+    HOLDS(g->max_concurrent_delegations >= 1 && g->max_concurrent_delegations <= 4096, "header", 0,
+          g->max_concurrent_delegations);
+    HOLDS(g->task_timeout != 0, "header", 0, g->task_timeout);
+}
+
+static void oracle_sections(struct oracle *o)
+{
+    const struct ap_header *h = (const struct ap_header *)o->seg->base;
+
+    for (uint32_t i = 0; i < AP_SECTIONS_MAX; i++) {
+        const struct ap_section *s = &h->sections[i], *was = &o->original->sections[i];
+        bool counted = i != AP_SECTION_SWARMS && i != AP_SECTION_CAPABILITIES; /* elsewhere, too */
+
+        if (i >= o->original->section_count) {
+            ZEROS("section", i, s, s + 1);
+            continue;
+        }
+        HOLDS(memcmp(s->name, was->name, sizeof s->name) == 0, "section", i, s->name);
+        HOLDS(s->offset == was->offset, "section", i, s->offset);
+        HOLDS(s->stride == was->stride, "section", i, s->stride);
+        HOLDS(s->count == was->count || (!counted && s->count != 0 && s->count <= 32768), "section", i, s->count);
+        HOLDS(s->reserved == 0, "section", i, s->reserved);
+    }
+}
+
+static void oracle_header(struct oracle *o)
+{
+    const struct ap_header *h = (const struct ap_header *)o->seg->base, *was = o->original;
+    bool uuid = (h->boot_id[6] & 0xf0) == 0x40 && (h->boot_id[8] & 0xc0) == 0x80;
+
+    HOLDS(memcmp(h->magic, "APIARYSG", 8) == 0, "header", 0, h->magic);
+    HOLDS(h->version == was->version, "header", 0, h->version);
+    HOLDS(h->version_min == was->version_min, "header", 0, h->version_min);
+    HOLDS(h->fingerprint == was->fingerprint, "header", 0, h->fingerprint);
+    HOLDS(h->size == was->size, "header", 0, h->size);
+    HOLDS(h->state == 2, "header", 0, h->state);
+    HOLDS(h->section_count == was->section_count, "header", 0, h->section_count);
+    HOLDS(h->creator_pid > 0 && h->creator_pid <= 1 << 22, "header", 0, h->creator_pid);
+    HOLDS(h->created_realtime < o->day_ahead, "header", 0, h->created_realtime);
+    if (memcmp(h->boot_id, was->boot_id, 16) == 0) HOLDS(h->created_monotonic <= o->now, "header", 0, h->created_monotonic);
+    HOLDS(uuid || zeros(h->boot_id, 16), "header", 0, h->boot_id);
+    HOLDS(text_holds(h->name, sizeof h->name) && h->name[0] == '/' && h->name[1] != 0 && strchr(h->name + 1, '/') == NULL,
+          "header", 0, h->name);
+    HOLDS(h->rescan != 0, "header", 0, h->rescan);
+    HOLDS(h->event_next != 0, "header", 0, h->event_next);
+    ZEROS("header", 0, &h->sections[AP_SECTIONS_MAX], &h->rescan);
+    ZEROS("header", 0, &h->rescan + 1, &h->lanes_changed);
+    ZEROS("header", 0, &h->lanes_changed + 1, &h->event_next);
+    ZEROS("header", 0, &h->event_next + 1, &h->role);
+    ZEROS("header", 0, &h->role + 1, o->seg->base + 4096);
+    oracle_mutex(o, "header", 0, &h->role);
+    oracle_geometry(o);
+    oracle_sections(o);
+}
+
+/* ---- members, lanes ------------------------------------------------------------------------------------------- */
+
+static void oracle_member(struct oracle *o, uint32_t i)
+{
+    const struct ap_member *m = ap_member_at(o->seg, i);
+    uint32_t state = m->life & 0xff, lane = m->life >> 8 & 0xffff;
+    const struct ap_lane *anchor = ap_lane_at(o->seg, lane);
+
+    HOLDS(state == 0 || state == 1 || state == 3, "member", i, m->life);
+    HOLDS(lane < o->seg->geometry.lanes && (state != 0 || lane == 0), "member", i, m->life);
+    HOLDS(m->reserved == 0, "member", i, m->reserved);
+    HOLDS(zeros(m->pad, sizeof m->pad), "member", i, m->pad);
+    if ((state == 1 || state == 3) && anchor != NULL) HOLDS(lane_is(o, lane) == LANE_LIVE, "member", i, m->life);
+    if (state != 1) return;
+    if (anchor != NULL && lane_is(o, lane) == LANE_LIVE)
+        HOLDS(anchor->member == i || anchor->member == 0, "member", i, m->life);
+    HOLDS(m->pid > 0 && m->pid <= 1 << 22, "member", i, m->pid);
+    HOLDS(m->start_time != 0, "member", i, m->start_time);
+    HOLDS(m->kind >= 1 && m->kind <= 4, "member", i, m->kind);
+    HOLDS(m->attached < o->day_ahead, "member", i, m->attached);
+    HOLDS(text_holds(m->name, sizeof m->name), "member", i, m->name);
+    HOLDS(text_holds(m->swarm, sizeof m->swarm) && (m->swarm[0] == 0 || ap_name_valid(m->swarm, 47)), "member", i, m->swarm);
+}
+
+static void oracle_lane(struct oracle *o, uint32_t i)
+{
+    const struct ap_lane *l = ap_lane_at(o->seg, i);
+    const struct ap_member *m = ap_member_at(o->seg, l->member);
+    uint32_t state = l->life & 0xff, lock = (uint32_t)l->mutex.__data.__lock;
+
+    HOLDS(state <= 2 && state != 2, "lane", i, l->life);
+    HOLDS(l->kind <= 2 && (state == 0 || state > 2 || l->kind != 0), "lane", i, l->kind);
+    HOLDS(m != NULL, "lane", i, l->member);
+    if (state == 1 && m != NULL && l->member != 0) HOLDS((m->life & 0xff) == 1, "lane", i, l->member);
+    HOLDS(l->joined <= o->now, "lane", i, l->joined);
+    oracle_mutex(o, "lane", i, &l->mutex);
+    if (state == 1 && l->kind != AP_LANE_SHARED) {
+        HOLDS(lane_is(o, i) == LANE_LIVE, "lane", i, l->mutex.__data.__lock);
+        if (lane_is(o, i) == LANE_LIVE && l->kind == AP_LANE_THREAD && l->mutex.__data.__owner != INT_MAX)
+            oracle_range(o, (lock & 0x3fffffff) == l->tid && l->tid <= 1u << 22, "lane", i, &l->tid, &l->mutex + 1);
+    }
+    for (unsigned k = 0; k < AP_HANDS; k++)
+        HOLDS(l->hand[k] == 0 || (l->hand[k] >> 60 == 0 && AP_REF_SLOT(l->hand[k]) < o->seg->geometry.tasks &&
+                                  AP_REF_GENERATION(l->hand[k]) != 0), "lane", i, l->hand[k]);
+    HOLDS(l->reserved == 0, "lane", i, l->reserved);
+    ZEROS("lane", i, l->pad0, &l->mutex);
+    ZEROS("lane", i, &l->mutex + 1, &l->bell);
+    ZEROS("lane", i, &l->bell + 1, l->hand);
+}
+
+/* ---- slabs, slots --------------------------------------------------------------------------------------------- */
+
+static void oracle_slab(struct oracle *o, uint32_t i)
+{
+    const struct ap_slab *s = ap_slab_at(o->seg, i);
+    bool used = false;
+
+    for (uint32_t k = 0; k < AP_SLAB_SLOTS; k++) used |= ap_slot_at(o->seg, i * AP_SLAB_SLOTS + k)->word != 0;
+    HOLDS(s->reserved == 0, "slab", i, s->reserved);
+    if (s->lease == 0)
+        HOLDS(!used, "slab", i, s->lease);
+    else
+        HOLDS(s->lease >> 48 == 0 && s->lease >> 16 != 0 &&
+              ((s->lease & 0xffff) == 0 || lane_is(o, (uint32_t)(s->lease & 0xffff) - 1) == LANE_LIVE), "slab", i, s->lease);
+}
+
+/* 0 or the block's side word; *capacity by its place. */
+static bool block_find(const struct oracle *o, uint64_t offset, uint64_t *capacity, uint64_t *word)
+{
+    const struct ap_geometry *g = &o->seg->geometry;
+    uint64_t at = o->seg->sections[AP_SECTION_POOL].offset, number = 0;
+
+    for (unsigned c = 0; c < AP_POOL_CLASSES; c++) {
+        for (uint32_t i = 0; i < g->pool_blocks[c]; i++, number++) {
+            if (at + (uint64_t)i * (256u << 2 * c) != offset) continue;
+            *capacity = 256u << 2 * c;
+            *word = *(const uint64_t *)ap_at(o->seg, AP_SECTION_BLOCKS, number);
+            return true;
+        }
+        at += ((uint64_t)g->pool_blocks[c] * (256u << 2 * c) + 4095) / 4096 * 4096;
+    }
+    return false;
+}
+
+static void oracle_body(struct oracle *o, uint32_t i, const uint64_t *body, const uint32_t *size, uint64_t state)
+{
+    uint64_t capacity = 0, word = 0, generation = ap_slot_at(o->seg, i)->word >> 26;
+
+    if (*body == 0) {
+        HOLDS(*size <= 64, "slot", i, *size);
+        return;
+    }
+    if (!block_find(o, *body, &capacity, &word)) {
+        HOLDS(false, "slot", i, *body);
+        return;
+    }
+    HOLDS(*size <= capacity, "slot", i, *size);
+    HOLDS(word == (state | (uint64_t)i << 4 | generation << 26), "slot", i, *body);
+}
+
+static bool error_known(uint32_t number)
+{
+    static const int known[] = {
+#define X(name, value, text, advice) value,
+#include "core/apiary_error.def"
+#undef X
+    };
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        if (known[i] == (int)number) return true;
+    return false;
+}
+
+static bool owner_holds(const struct oracle *o, uint32_t slot, uint32_t state, uint32_t owner)
+{
+    uint64_t word = ap_slot_at(o->seg, slot)->word;
+
+    switch (state) {
+    case 0: return owner == 0x3fff || word == 0;
+    case 1: return lane_is(o, owner) == LANE_LIVE && (ap_slab_at(o->seg, slot / 64)->lease & 0xffff) == owner + 1;
+    case 2: return owner < o->seg->geometry.queues;
+    case 3:
+    case 7: return lane_is(o, owner) == LANE_LIVE;
+    case 4: return owner == 0x3fff;
+    case 5:
+    case 6: return error_known(owner);
+    default: return false;
+    }
+}
+
+static void oracle_slot(struct oracle *o, uint32_t i)
+{
+    const struct ap_slot *s = ap_slot_at(o->seg, i);
+    uint32_t state = s->word & 15, owner = s->word >> 12 & 0x3fff;
+    uint64_t generation = s->word >> 26;
+    bool published = state >= 2 && state <= 6;
+
+    HOLDS(owner_holds(o, i, state, owner), "slot", i, s->word);
+    HOLDS((s->word >> 4 & 7) <= 3 && generation <= AP_GENERATION_LAST && (generation != 0 || state == 0), "slot", i, s->word);
+    HOLDS((s->request & 0xf8) == 0 && s->request >> 8 <= AP_GENERATION_LAST, "slot", i, s->request);
+    if (published) {
+        HOLDS(s->request >> 8 == generation, "slot", i, s->request);
+        oracle_body(o, i, &s->body, &s->body_size, AP_BLOCK_REQUEST);
+        HOLDS(s->deadline >= s->queued, "slot", i, s->deadline);
+    }
+    if (state == 4 || (state == 5 && owner == (uint32_t)-APIARY_EAGENT))
+        oracle_body(o, i, &s->result, &s->result_size, AP_BLOCK_RESULT);
+    HOLDS(s->queued <= o->now, "slot", i, s->queued);
+    HOLDS(s->started <= o->now && (state != 4 || s->started >= s->queued), "slot", i, s->started);
+    HOLDS(s->finished <= o->now && (state != 4 || s->finished >= s->started), "slot", i, s->finished);
+    HOLDS(s->client < o->seg->geometry.lanes, "slot", i, s->client);
+    HOLDS(s->queue < o->seg->geometry.queues, "slot", i, s->queue);
+    HOLDS(s->worker < o->seg->geometry.lanes, "slot", i, s->worker);
+    HOLDS(s->reserved0 == 0, "slot", i, s->reserved0);
+    HOLDS(zeros(s->reserved, sizeof s->reserved), "slot", i, s->reserved);
+}
+
+/* ---- queues, rings -------------------------------------------------------------------------------------------- */
+
+static void oracle_queue(struct oracle *o, uint32_t i)
+{
+    const struct ap_queue *q = ap_queue_at(o->seg, i);
+    const struct ap_geometry *g = &o->seg->geometry;
+    uint32_t state = q->life & 0xff, lane = q->life >> 8 & 0xffff;
+    uint64_t epoch = q->life >> 24;
+
+    HOLDS(state <= 3 && (state != 0 || epoch == 0) && (state < 2 || epoch != 0), "queue", i, q->life);
+    HOLDS(state == 1 || state == 2 ? lane_is(o, lane) == LANE_LIVE : state > 3 || lane == 0, "queue", i, q->life);
+    HOLDS(g->queue_inlets == 63 || q->summary >> (g->queue_inlets + 1) == 0, "queue", i, q->summary);
+    HOLDS(q->depth <= (g->queue_inlets + 1) * g->queue_depth, "queue", i, q->depth);
+    HOLDS(q->running <= g->tasks, "queue", i, q->running);
+    ZEROS("queue", i, q->reserved0, &q->summary);
+    ZEROS("queue", i, &q->summary + 1, &q->depth);
+    HOLDS(zeros(q->reserved2, sizeof q->reserved2), "queue", i, q->reserved2);
+}
+
+static void oracle_cells(struct oracle *o, uint32_t i, const struct ap_ring *r)
+{
+    uint64_t depth = o->seg->geometry.queue_depth;
+
+    for (uint64_t k = 0; k < depth; k++) {
+        const uint64_t *cell = &r->cells[(r->head + k) % depth];
+        uint64_t position = r->head + k, slot = *cell >> 38 & 0x3fffff, generation = *cell & ((UINT64_C(1) << 38) - 1);
+        uint64_t lap = (position / depth + 1) % 16, before = position < depth ? 0 : (position / depth) % 16;
+
+        if (*cell != 0)
+            HOLDS(slot < o->seg->geometry.tasks && generation != 0 && generation <= ap_slot_at(o->seg, slot)->word >> 26,
+                  "ring", i, *cell);
+        /* A reference below the tail, none above it; the producer may have filled the one at it. */
+        if ((int64_t)(position - r->tail) < 0)
+            HOLDS(*cell >> 60 == lap, "ring", i, *cell);
+        else if (position != r->tail)
+            HOLDS(*cell >> 60 == before && (position >= depth || *cell == 0), "ring", i, *cell);
+        else
+            HOLDS(*cell >> 60 == lap || (*cell >> 60 == before && (position >= depth || *cell == 0)), "ring", i, *cell);
+    }
+}
+
+static void oracle_ring(struct oracle *o, uint32_t i)
+{
+    const struct ap_ring *r = ap_at(o->seg, AP_SECTION_RINGS, i);
+    uint32_t inlets = o->seg->geometry.queue_inlets, lane = (uint32_t)(r->lease & 0xffff) - 1;
+    bool ordered = (int64_t)(r->tail - r->head) >= -1 && (int64_t)(r->tail - r->head) <= (int64_t)o->seg->geometry.queue_depth;
+
+    if (i % (inlets + 1) == inlets)
+        HOLDS(r->lease == 0, "ring", i, r->lease);
+    else
+        HOLDS(r->lease == 0 || (lane_is(o, lane) == LANE_LIVE && r->lease >> 16 == ap_lane_at(o->seg, lane)->life >> 8), "ring",
+              i, r->lease);
+    oracle_range(o, ordered, "ring", i, &r->tail, &r->head + 1);
+    if (ordered) oracle_cells(o, i, r);
+    ZEROS("ring", i, r->reserved0, &r->head);
+    ZEROS("ring", i, &r->head + 1, r->cells);
+}
+
+/* ---- pool, events, registry ----------------------------------------------------------------------------------- */
+
+static void oracle_blocks(struct oracle *o)
+{
+    const struct ap_segment *seg = o->seg;
+    uint64_t at = seg->sections[AP_SECTION_POOL].offset, number = 0;
+
+    for (unsigned c = 0; c < AP_POOL_CLASSES; c++) {
+        for (uint32_t k = 0; k < seg->geometry.pool_blocks[c]; k++, number++) {
+            const uint64_t *w = ap_at(seg, AP_SECTION_BLOCKS, number), offset = at + (uint64_t)k * (256u << 2 * c);
+            uint64_t state = *w & 3, crashes = *w >> 2 & 3, who = *w >> 4 & 0x3fffff, generation = *w >> 26;
+            const struct ap_slot *s = ap_slot_at(seg, who);
+            bool holds = state == 0 && *w == 0;
+
+            if (state == AP_BLOCK_OWNED)
+                holds = lane_is(o, (uint32_t)who) != LANE_ABSENT && (ap_lane_at(seg, who)->life & 0xff) == 1 &&
+                        (ap_lane_at(seg, who)->life >> 8 & ((UINT64_C(1) << 38) - 1)) == generation;
+            if ((state == AP_BLOCK_REQUEST || state == AP_BLOCK_RESULT) && s != NULL && generation == s->word >> 26 &&
+                generation != 0 && (s->word & 15) != 0)
+                holds = (state == AP_BLOCK_REQUEST ? s->body : s->result) == offset || (s->word & 15) == 1 ||
+                        ((s->word & 15) == 3 && state == AP_BLOCK_RESULT);
+            if (state == AP_BLOCK_RESULT)
+                holds = holds && crashes < 3 && ((s->word & 15) != 3 || crashes == (s->word >> 4 & 7));
+            else
+                holds = holds && crashes == 0;
+            HOLDS(holds, "block", number, *w);
+        }
+        at += ((uint64_t)seg->geometry.pool_blocks[c] * (256u << 2 * c) + 4095) / 4096 * 4096;
+    }
+}
+
+static void oracle_event(struct oracle *o, uint32_t i)
+{
+    const struct ap_event *e = ap_at(o->seg, AP_SECTION_EVENTS, i);
+
+    HOLDS(e->number == 0 || (e->number % o->seg->geometry.events == i && e->number < o->seg->header->event_next), "event", i,
+          e->number);
+    HOLDS(e->kind < AP_EVENT_KINDS && (e->kind != 0 || e->number == 0), "event", i, e->kind);
+    HOLDS(e->lane < o->seg->geometry.lanes || e->lane == AP_NO_LANE, "event", i, e->lane);
+    HOLDS(e->time < o->day_ahead, "event", i, e->time);
+    HOLDS(zeros(e->reserved, sizeof e->reserved), "event", i, e->reserved);
+}
+
+static void oracle_registry(struct oracle *o)
+{
+    const struct ap_segment *seg = o->seg;
+
+    for (uint32_t i = 0; i < seg->sections[AP_SECTION_CAPABILITIES].count; i++) {
+        const struct ap_capability *c = ap_capability_at(seg, i);
+        uint32_t last = (seg->geometry.queues - 1) / 64, over = seg->geometry.queues % 64;
+
+        HOLDS(c->ready <= 1, "capability", i, c->ready);
+        /* Key and name are two witnesses. */
+        if (c->ready == 1)
+            oracle_range(o, text_holds(c->name, sizeof c->name) && ap_capability_valid(c->name) &&
+                         ap_hash(c->name, strnlen(c->name, 63)) == c->key, "capability", i, c, &c->reserved1);
+        HOLDS(over == 0 || c->providers[last] >> over == 0, "capability", i, c->providers[last]);
+    }
+    for (uint32_t i = 0; i < seg->geometry.tasks; i++) {
+        const struct ap_slot *s = ap_slot_at(seg, i);
+
+        if ((s->word & 15) < 2 || (s->word & 15) > 6) continue;
+        HOLDS(s->capability < seg->sections[AP_SECTION_CAPABILITIES].count && ap_capability_at(seg, s->capability)->ready == 1,
+              "slot", i, s->capability);
+        HOLDS(s->caller == 0 || (s->caller <= seg->sections[AP_SECTION_SERVICES].count &&
+                                 ap_service_at(seg, s->caller - 1)->ready == 1), "slot", i, s->caller);
+        HOLDS(s->ticket <= seg->geometry.max_concurrent_delegations, "slot", i, s->ticket);
+    }
+    for (uint32_t i = 0; i < seg->sections[AP_SECTION_SWARMS].count; i++) {
+        const struct ap_swarm *s = ap_swarm_at(seg, i);
+        uint32_t state = s->life & 0xff, lane = s->life >> 8 & 0xffff;
+
+        HOLDS(state <= 3 && (state == 1 || state == 2 ? lane_is(o, lane) == LANE_LIVE : lane == 0), "swarm", i, s->life);
+        if (state != AP_SWARM_LIVE) continue;
+        HOLDS(s->state >= APIARY_STARTING && s->state <= APIARY_DOWN, "swarm", i, s->state);
+        HOLDS(s->mode >= APIARY_READY && s->mode <= APIARY_PAUSE, "swarm", i, s->mode);
+        HOLDS(s->service < seg->sections[AP_SECTION_SERVICES].count && ap_service_at(seg, s->service)->ready == 1, "swarm", i,
+              s->service);
+        HOLDS(text_holds(s->instance, sizeof s->instance) && s->instance[0] != 0, "swarm", i, s->instance);
+        HOLDS(s->beat <= o->now, "swarm", i, s->beat);
+    }
+}
+
+static void oracle_ask(struct oracle *o)
+{
+    const struct ap_segment *seg = o->seg;
+
+    o->count = 0;
+    oracle_header(o);
+    if (memcmp(seg->header->boot_id, o->original->boot_id, 16) != 0) o->now = UINT64_MAX;
+    for (uint32_t i = 0; i < seg->geometry.members; i++) oracle_member(o, i);
+    for (uint32_t i = 0; i < seg->geometry.lanes; i++) oracle_lane(o, i);
+    for (uint32_t i = 0; i < seg->geometry.tasks / AP_SLAB_SLOTS; i++) oracle_slab(o, i);
+    for (uint32_t i = 0; i < seg->geometry.tasks; i++) oracle_slot(o, i);
+    for (uint32_t i = 0; i < seg->geometry.queues; i++) oracle_queue(o, i);
+    for (uint32_t i = 0; i < seg->sections[AP_SECTION_RINGS].count; i++) oracle_ring(o, i);
+    oracle_blocks(o);
+    for (uint32_t i = 0; i < seg->geometry.events; i++) oracle_event(o, i);
+    oracle_registry(o);
+}
+
+#endif

@@ -1,0 +1,68 @@
+# Sourced by the cli_*.sh: a segment and a folder of their own, always removed, and what they all say.
+set -u
+name=$(basename "$0" .sh)
+export APIARY_SEGMENT=/apiary-test-$name-$$
+unset APIARY_CONFIG NOTIFY_SOCKET
+export PATH="$APIARY_BIN:$PATH"
+[ -x "$APIARY_BIN/apiary" ] && [ -x "$APIARY_BIN/apiaryd" ] || exit 1
+command -v python3 >/dev/null || { echo 'python3 is missing; it reads the JSON here'; exit 1; }
+folder=$(mktemp -d) || exit 1
+export config=$folder/config.yaml
+failures=0
+
+cleanup()
+{
+    local pid f
+    for pid in $(jobs -rp); do kill -KILL "$pid" 2>/dev/null; done
+    wait 2>/dev/null
+    for f in /dev/shm/"${APIARY_SEGMENT#/}"*; do
+        [ -e "$f" ] && rm -f "$f"
+    done
+    rm -rf "$folder"
+}
+trap cleanup EXIT
+trap 'exit 143' TERM INT HUP
+
+fail()
+{
+    echo "FAILED: $*"
+    failures=$((failures + 1))
+}
+
+# expect CODE PATTERN COMMAND...: runs it; its exit code, and an extended regular expression for all that it prints.
+expect()
+{
+    local code=$1 pattern=$2 got
+    shift 2
+    output=$("$@" 2>&1)
+    got=$?
+    [ "$got" -eq "$code" ] || fail "'$*' exited $got, not $code; it printed: $output"
+    grep -qE -- "$pattern" <<<"$output" || fail "'$*' printed nothing like '$pattern' but: $output"
+}
+
+# start FILE COMMAND...: in the background, its output in FILE; the pid is in $last.
+start()
+{
+    local out=$1
+    shift
+    "$@" >"$out" 2>&1 </dev/null &
+    last=$!
+}
+
+# until_true COMMAND...: asks again and again; ctest's timeout ends what never comes.
+until_true()
+{
+    until "$@" >/dev/null 2>&1; do :; done
+}
+
+gone()
+{
+    ! kill -0 "$1" 2>/dev/null
+}
+
+ends()
+{
+    [ "$failures" -eq 0 ] || echo "$failures failures"
+    [ "$failures" -eq 0 ]
+    exit
+}
