@@ -1,0 +1,128 @@
+/* tests/fuzz/guard.c - in the place of mmap, munmap, nanosleep and sched_yield of everything that is linked into a target; and of
+ * two functions of ours whose answer is always the same and costs more than all else that an input does.
+ *
+ * A shared mapping lies between two stretches of memory that nobody may touch, so that an access outside a segment ends the
+ * process even where its neighbour would have been some other mapping. */
+#include <pthread.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+
+#include "core/atomic.h"
+#include "core/ops.h"
+#include "shm/segment.h"
+#include "tests/fuzz/fuzz.h"
+
+#define MOAT ((size_t)16 << 20)
+#define KEPT 64
+
+void *__real_mmap(void *at, size_t size, int protection, int flags, int fd, off_t offset);
+int __real_munmap(void *at, size_t size);
+void *__wrap_mmap(void *at, size_t size, int protection, int flags, int fd, off_t offset);
+int __wrap_munmap(void *at, size_t size);
+int __wrap_nanosleep(const struct timespec *time, struct timespec *left);
+int __wrap_sched_yield(void);
+int __real_ap_identity_self(struct ap_identity *ret);
+int __wrap_ap_identity_self(struct ap_identity *ret);
+uint64_t __real_ap_layout_fingerprint(uint64_t extra);
+uint64_t __wrap_ap_layout_fingerprint(uint64_t extra);
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct {
+    uint8_t *at;
+    size_t size, whole;
+} kept[KEPT];
+
+static size_t pages(size_t size)
+{
+    return (size + 4095) & ~(size_t)4095;
+}
+
+static bool keep(uint8_t *at, size_t size, size_t whole)
+{
+    bool done = false;
+
+    pthread_mutex_lock(&lock);
+    for (int i = 0; i < KEPT && !done; i++) {
+        if (kept[i].at != NULL) continue;
+        kept[i].at = at;
+        kept[i].size = size;
+        kept[i].whole = whole;
+        done = true;
+    }
+    pthread_mutex_unlock(&lock);
+    return done;
+}
+
+size_t fuzz_mapped(void)
+{
+    size_t sum = 0;
+
+    pthread_mutex_lock(&lock);
+    for (int i = 0; i < KEPT; i++) sum += kept[i].size;
+    pthread_mutex_unlock(&lock);
+    return sum;
+}
+
+void *__wrap_mmap(void *at, size_t size, int protection, int flags, int fd, off_t offset)
+{
+    size_t whole = pages(size) + 2 * MOAT;
+    uint8_t *moat;
+    void *got;
+
+    if ((flags & MAP_SHARED) == 0 || at != NULL || size == 0 || size > ((size_t)1 << 40))
+        return __real_mmap(at, size, protection, flags, fd, offset);
+    moat = __real_mmap(NULL, whole, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (moat == MAP_FAILED) return MAP_FAILED;
+    got = __real_mmap(moat + MOAT, size, protection, flags | MAP_FIXED, fd, offset);
+    if (got == MAP_FAILED || !keep(got, size, whole)) {
+        __real_munmap(moat, whole);
+        return MAP_FAILED;
+    }
+    return got;
+}
+
+int __wrap_munmap(void *at, size_t size)
+{
+    size_t whole = 0;
+
+    pthread_mutex_lock(&lock);
+    for (int i = 0; i < KEPT && at != NULL; i++) {
+        if (kept[i].at != at) continue;
+        FUZZ_REQUIRE(kept[i].size == size);
+        whole = kept[i].whole;
+        memset(&kept[i], 0, sizeof kept[i]);
+    }
+    pthread_mutex_unlock(&lock);
+    return whole != 0 ? __real_munmap((uint8_t *)at - MOAT, whole) : __real_munmap(at, size);
+}
+
+int __wrap_nanosleep(const struct timespec *time, struct timespec *left)
+{
+    (void)time;
+    (void)left;
+    return 0;
+}
+
+int __wrap_sched_yield(void)
+{
+    return 0;
+}
+
+int __wrap_ap_identity_self(struct ap_identity *ret)
+{
+    static struct ap_identity self;
+
+    if (self.pid == 0) FUZZ_REQUIRE(__real_ap_identity_self(&self) == 0);
+    *ret = self;
+    return 0;
+}
+
+uint64_t __wrap_ap_layout_fingerprint(uint64_t extra)
+{
+    static uint64_t of, sum;
+
+    if (sum == 0 || of != extra) sum = __real_ap_layout_fingerprint(extra);
+    of = extra;
+    return sum;
+}
