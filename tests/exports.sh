@@ -1,0 +1,41 @@
+#!/bin/bash
+# The libraries export what <apiary.h> declares and nothing else, and leave the choice of the allocator to the program.
+set -u
+library=$APIARY_BUILD/lib/libapiary.so
+archive=$APIARY_BUILD/lib/libapiary.a
+failures=0
+
+fail()
+{
+    echo "$*"
+    failures=$((failures + 1))
+}
+
+exported=$(nm -D --defined-only "$library" | awk '{ print $3 }' | sort)
+declared=$(${CC:-cc} -E -P "$APIARY_SOURCE/core/apiary.h" | tr '\n' ' ' | sed 's/;/;\n/g' |
+    sed -nE 's/.*visibility\("default"\).*[ *](apiary_[a-z_]+)\(.*/\1/p' | sort -u)
+[ "$(wc -l <<<"$declared")" -gt 20 ] || fail "the declarations of apiary.h were not understood"
+
+extra=$(comm -23 <(echo "$exported") <(echo "$declared"))
+[ -z "$extra" ] || fail "exported but not declared: $extra"
+absent=$(comm -13 <(echo "$exported") <(echo "$declared"))
+[ -z "$absent" ] || fail "declared but not exported: $absent"
+
+# A program that links the archive shares its names: they must be ours.
+foreign=$(nm --defined-only --extern-only "$archive" 2>/dev/null | awk 'NF == 3 && $3 !~ /^(ap|apiary)_/ { print $3 }')
+[ -z "$foreign" ] || fail "global names in libapiary.a without our prefix: $foreign"
+
+if readelf -d "$library" | grep -q jemalloc; then
+    fail "the library is linked with jemalloc"
+fi
+readelf -d "$library" | grep -q 'SONAME.*libapiary\.so\.[0-9]' || fail "the library has no versioned name"
+for program in "$APIARY_BIN"/*; do
+    [ -f "$program" ] || continue
+    readelf -d "$program" | grep -q 'Flags:.*NOW.*PIE' || fail "$program is not linked with -z now, as PIE"
+done
+readelf -d "$APIARY_BIN/apiary" | grep -q 'NEEDED.*jemalloc' || fail "apiary is not linked with jemalloc"
+# Plug-ins use the interface from the program that loads them.
+lacking=$(comm -13 <(nm -D --defined-only "$APIARY_BIN/apiary" | awk '{ print $3 }' | sort) <(echo "$declared"))
+[ -z "$lacking" ] || fail "plug-ins would not find in apiary: $lacking"
+
+[ "$failures" -eq 0 ]

@@ -1,0 +1,71 @@
+#!/bin/bash
+# The layers: core <- shm <- registry <- agents <- tools, perf, tests. Each may use itself and those to its left only,
+# in what it includes and in what it links to (tests may use all: they test all); and every header compiles alone.
+set -u
+cd "$APIARY_SOURCE" || exit 1
+failures=0
+
+fail()
+{
+    echo "$*"
+    failures=$((failures + 1))
+}
+
+declare -A rank=([core]=0 [shm]=1 [registry]=2 [agents]=3 [tools]=4 [perf]=4 [tests]=5)
+
+allowed() # allowed USER USED
+{
+    [ "$1" = "$2" ] || [ "${rank[$2]}" -lt "${rank[$1]}" ]
+}
+
+# ---- includes
+
+files=0
+while IFS= read -r file; do
+    files=$((files + 1))
+    layer=${file%%/*}
+    while IFS=: read -r line included; do
+        used=${included%%/*}
+        case $included in
+        *../*) fail "$file:$line: includes $included: write it from the top of the tree" ;;
+        apiary.h | apiary_error.def) ;; # public
+        */*)
+            if [ -z "${rank[$used]:-}" ] || [ ! -f "$included" ]; then
+                fail "$file:$line: includes $included, which is not there"
+            elif ! allowed "$layer" "$used"; then
+                fail "$file:$line: $layer may not use $used ($included)"
+            fi
+            ;;
+        *) [ -f "${file%/*}/$included" ] || fail "$file:$line: includes $included: write it from the top of the tree" ;;
+        esac
+    done < <(sed -nE 's/^[[:space:]]*#[[:space:]]*include[[:space:]]*"([^"]*)".*/\1/;T;=;p' "$file" | paste -d: - -)
+done < <(find core shm registry agents tools perf tests -name '*.[ch]' 2>/dev/null)
+[ "$files" -gt 10 ] || fail "only $files files were looked at"
+
+# ---- what is linked: an undefined symbol of one layer's objects must be defined in the same or a layer to its left
+
+objects=$APIARY_BUILD/CMakeFiles/apiary_objects.dir
+defined=$(mktemp) && undefined=$(mktemp) || exit 1
+trap 'rm -f "$defined" "$undefined"' EXIT
+for layer in core shm registry agents; do
+    find "$objects/$layer" -name '*.o' 2>/dev/null | while IFS= read -r object; do
+        nm --defined-only --extern-only "$object" | awk -v l="$layer" 'NF == 3 { print $3, l }' >>"$defined"
+        nm --undefined-only "$object" | awk -v l="$layer" -v o="${object##*/}" '{ print $NF, l, o }' >>"$undefined"
+    done
+done
+[ "$(wc -l <"$defined")" -gt 20 ] || fail "the library's objects are not in $objects"
+while read -r symbol user object used; do
+    allowed "$user" "$used" || fail "$user/${object%.o}: $user may not use $used (symbol $symbol)"
+done < <(join <(sort "$undefined") <(sort "$defined"))
+
+# ---- each header alone
+
+while IFS= read -r header; do
+    flags=
+    case $header in tools/* | agents/*) flags=$(pkg-config --cflags jansson 2>/dev/null) ;; esac
+    # shellcheck disable=SC2086 # words
+    ${CC:-cc} -std=gnu11 -D_GNU_SOURCE -I. -Icore $flags -Wall -Wextra -Werror -fsyntax-only -x c - <<<"#include \"$header\"" ||
+        fail "$header does not compile alone"
+done < <(find core shm registry agents tools perf tests -name '*.h' 2>/dev/null)
+
+[ "$failures" -eq 0 ]

@@ -1,0 +1,161 @@
+#!/bin/bash
+# The rules of the source that a script can see. A line that breaks one with good reason carries "LINT:" and the reason;
+# a file or function that is longer than the rule says "LENGTH:" and the reason near its top.
+set -u
+cd "$APIARY_SOURCE" || exit 1
+failures=0
+
+fail()
+{
+    echo "$*"
+    failures=$((failures + 1))
+}
+
+if git rev-parse --is-inside-work-tree >/dev/null 2>&1; then
+    mapfile -t tree < <(git ls-files --cached --others --exclude-standard | while read -r f; do [ -f "$f" ] && echo "$f"; done)
+else
+    mapfile -t tree < <(find . -type f -not -path './build/*' -not -path './.git/*' | sed 's|^\./||')
+fi
+
+select_files() # select_files REGEX
+{
+    printf '%s\n' "${tree[@]}" | grep -E "$1"
+}
+
+mapfile -t code < <(select_files '^(core|shm|registry|agents|tools|perf|tests)/.*\.[ch]$')
+mapfile -t scripts < <(select_files '^(tools/(up|check)|\.ci/run|.*\.sh)$')
+mapfile -t text < <(select_files '\.(c|h|def|sh|md|yaml|cmake|in|json|[1-8])$|^(CMakeLists.txt|LICENSE|tools/(up|check)|\.ci/run)$' |
+    grep -v '^tests/lint\.sh$')
+[ "${#code[@]}" -gt 10 ] || fail "only ${#code[@]} source files were looked at"
+
+forbid() # forbid WHAT REGEX FILE...
+{
+    what=$1 regex=$2
+    shift 2
+    [ $# -gt 0 ] || return 0
+    while IFS= read -r hit; do
+        fail "$what: $hit"
+    done < <(grep -nEH -e "$regex" -- "$@" | grep -v 'LINT:')
+}
+
+# ---- memory order: core/atomic.h alone names it (plug-ins and examples are as a stranger writes them: public header only)
+
+mapfile -t unordered < <(printf '%s\n' "${code[@]}" | grep -vE '^(core/atomic\.h$|tests/plugins/|tools/examples/)')
+forbid "raw atomics, use core/atomic.h" \
+    '__atomic_(load|store|exchange|compare|add|sub|and|or|xor|nand|fetch|test|clear|thread|signal)|__sync_|__ATOMIC_|stdatomic\.h|(^|[^A-Za-z_])_Atomic([^A-Za-z_]|$)|ck_pr_(load|store|cas|fas|faa|inc|dec|add|sub|and|or|xor|fence|barrier|btr|bts|btc)' \
+    "${unordered[@]}"
+# A pointer to const volatile may stay: it keeps the compiler from reading untrusted memory twice.
+mapfile -t volatiles < <(awk '{ code = $0; sub(/\/\*.*/, "", code); gsub(/const volatile|volatile sig_atomic_t/, "", code)
+    if (code ~ /^[ \t]*\*/ || /LINT:/) next
+    if (code ~ /(^|[^A-Za-z_])volatile([^A-Za-z_]|$)/) print FILENAME ":" FNR ":" $0 }' "${unordered[@]}")
+for hit in "${volatiles[@]}"; do
+    fail "volatile orders nothing, use core/atomic.h: $hit"
+done
+
+# ---- what publishes in shared memory has its label beside it, and every label has its partner
+
+mapfile -t shared < <(select_files '^(shm|registry)/.*\.[ch]$')
+labels=$(mktemp) || exit 1
+trap 'rm -f "$labels"' EXIT
+# Output: "at LABEL file:line" where the label is within three lines of an access, "named LABEL file:line" elsewhere,
+# "pairs LABEL file:line" where the text says whom it pairs, "bare file:line" for a release or fence without a label.
+awk '
+function flush_file(   i, j, k, n, found, m, rest) {
+    for (i = 1; i <= count; i++) {
+        rest = lines[i]
+        while (match(rest, /[A-Z][A-Z0-9]*(-[A-Z0-9]+)*-[RAF][0-9]+/)) {
+            m = substr(rest, RSTART, RLENGTH)
+            rest = substr(rest, RSTART + RLENGTH)
+            found = 0
+            for (j = i; j <= i + 3 && j <= count; j++) if (access[j]) found = 1
+            print (found ? "at" : "named"), m, name ":" i
+            if (rest ~ /^[^.;]* pairs( |$)/) print "pairs", m, name ":" i
+        }
+        if (publishes[i]) {
+            found = 0
+            for (j = i; j >= 1 && j >= i - 4; j--) if (lines[j] ~ /[A-Z0-9]-[RAF][0-9]+|LINT:/) found = 1
+            if (!found) print "bare", "-", name ":" i ": " lines[i]
+        }
+    }
+    count = 0
+}
+FNR == 1 { flush_file(); name = FILENAME }
+{
+    count = FNR
+    lines[FNR] = $0
+    code = $0
+    sub(/\/\*.*/, "", code)
+    if (code ~ /^[ \t]*\*/) code = ""
+    ordered[FNR] = code ~ /ap_(load_acquire|store_release|(add|or|and|exchange)_acq_rel|cas|fence_full)\(/
+    publishes[FNR] = code ~ /ap_(store_release|fence_full)\(/
+    access[FNR] = ordered[FNR] || code ~ /ap_(load|store|add)_relaxed\(/
+}
+END { flush_file() }' "${shared[@]}" >"$labels"
+
+while read -r _ _ where; do
+    fail "a release or fence without its pairing label: $where"
+done < <(grep '^bare ' "$labels")
+
+while read -r label; do
+    grep -q "^at $label " "$labels" ||
+        fail "label $label stands at no access: $(awk -v l="$label" '$2 == l { print $3; exit }' "$labels")"
+    case $label in
+    *-R[0-9]*) grep -q "^at ${label%-R*}-A${label##*-R} " "$labels" || fail "label $label has no partner with -A at an access" ;;
+    *-A[0-9]*) grep -qE "^(at ${label%-A*}-R${label##*-A}|pairs $label) " "$labels" || fail "label $label has no partner" ;;
+    *) grep -q "^pairs $label " "$labels" || fail "label $label does not say what it pairs" ;;
+    esac
+done < <(awk '$1 != "bare" { print $2 }' "$labels" | sort -u)
+[ "$(grep -c '^at ' "$labels")" -gt 10 ] || fail "the labels were not understood"
+
+# ---- nothing is left open, nothing names one machine
+
+forbid "left open" '(^|[^A-Za-z])(TODO|FIXME|XXX|HACK)([^A-Za-z]|$)|[Nn]ot implemented|[Uu]nimplemented|[Pp]laceholder' "${text[@]}"
+forbid "a path of one machine" '(^|[^A-Za-z0-9_.}$/-])/(home|root|work|farm|Users|mnt|media)(/|[^A-Za-z0-9_/-]|$)' "${text[@]}"
+forbid "a path out of the tree" '\.\./shared' "${text[@]}"
+forbid "the host of a package registry" \
+    'deb\.debian\.org|(archive|ports)\.ubuntu\.com|pypi\.org|registry\.npmjs|crates\.io|proxy\.golang|hex\.pm|rubygems\.org' "${text[@]}"
+
+# ---- tests wait for conditions, not for time
+
+mapfile -t test_code < <(select_files '^tests/.*\.[ch]$')
+mapfile -t test_scripts < <(select_files '^tests/.*\.sh$' | grep -v '^tests/lint\.sh$')
+forbid "a test that sleeps" '(^|[^a-z_])(u|nano|clock_nano|thrd_)?sleep *\(' "${test_code[@]}"
+forbid "a test that sleeps" '(^|[;&|({]|then|do|else)[[:space:]]*sleep[[:space:]]' "${test_scripts[@]}"
+
+# ---- length
+
+for file in "${code[@]}" "${scripts[@]}"; do
+    count=$(wc -l <"$file")
+    if [ "$count" -gt 600 ] && ! head -n 30 "$file" | grep -q 'LENGTH:'; then
+        fail "$file has $count lines (600): is it one thing?"
+    fi
+done
+while IFS= read -r hit; do
+    fail "$hit"
+done < <(awk '
+FNR == 1 { open = 0; reason = 0 }
+/LENGTH:/ { reason = FNR }
+/^\{/ { open = FNR; head = previous }
+/^[A-Za-z_].*\) \{$/ { open = FNR; head = $0 }
+/^\}/ {
+    if (open && FNR - open > 75 && !(reason && reason >= open - 8))
+        print FILENAME ":" open ": a function of " FNR - open " lines (75): " head
+    open = 0
+}
+{ previous = $0 }' "${code[@]}")
+while IFS= read -r hit; do
+    fail "over 132 columns: $hit"
+done < <(awk 'length($0) > 132 { print FILENAME ":" FNR }' "${code[@]}")
+
+# ---- scripts
+
+for script in "${scripts[@]}"; do
+    case $(head -n 1 "$script"):$script in
+    *bash:* | *:tests/*) shell=bash ;;
+    *) shell="sh" ;;
+    esac
+    "$shell" -n "$script" || fail "$script does not parse"
+done
+
+[ "$failures" -eq 0 ] || echo "$failures failures"
+[ "$failures" -eq 0 ]
