@@ -1,0 +1,88 @@
+/* perf/base_apiary.c - the subject: delegate by the capability's name, await, release; an agent in another process reads the
+ * body where it lies and returns it. */
+#include <stdlib.h>
+
+#include "perf/link.h"
+
+struct state {
+    unsigned segment;
+    apiary_t *a;
+    apiary_task_t *tasks; /* of the window, by number */
+    apiary_result_t result;
+    struct perf_queen queen;
+};
+
+static bool make(struct perf_link *l, char *why, size_t size)
+{
+    static unsigned segments;
+    struct state *s = calloc(1, sizeof *s);
+
+    (void)why;
+    (void)size;
+    if (s == NULL || (s->tasks = calloc(l->window + 1, sizeof *s->tasks)) == NULL) perf_die("out of memory");
+    s->segment = segments++;
+    perf_segment_make(s->segment, NULL, 0, 0);
+    s->queen = (struct perf_queen){.segment = s->segment, .service = "perf", .control = l->control};
+    l->state = s;
+    return true;
+}
+
+static void serve(struct perf_link *l)
+{
+    struct state *s = l->state;
+
+    perf_queen_serve(&s->queen);
+}
+
+static void join(struct perf_link *l, int side)
+{
+    struct state *s = l->state;
+
+    if (side == PERF_CLIENT_SIDE) s->a = perf_attach(s->segment, NULL);
+}
+
+static int put(struct perf_link *l, int side, const void *body, bool wait)
+{
+    struct state *s = l->state;
+    int r = apiary_delegate(s->a, PERF_CAPABILITY, body, l->size, NULL, &s->tasks[l->sent % l->window]);
+
+    (void)side;
+    if (r == 0) return 1;
+    if (!wait && (r == APIARY_EQUEUEFULL || r == APIARY_ENOSLOT || r == APIARY_ENOBLOCK)) return 0;
+    perf_must(r, "delegate");
+    return -1;
+}
+
+static int get(struct perf_link *l, int side, const void **ret, bool wait)
+{
+    struct state *s = l->state;
+    apiary_task_t task = s->tasks[l->received % l->window];
+    int r = wait ? apiary_await(s->a, task, APIARY_FOREVER, &s->result) : apiary_poll(s->a, task, &s->result);
+
+    (void)side;
+    if (r == APIARY_ENOTREADY) return 0;
+    perf_must(r, "await");
+    perf_must(s->result.code, "the agent");
+    if (s->result.size != l->size) perf_die("apiary: a result of %zu bytes, not %zu", s->result.size, l->size);
+    *ret = s->result.data;
+    return 1;
+}
+
+static void done(struct perf_link *l)
+{
+    struct state *s = l->state;
+
+    perf_must(apiary_release(s->a, &s->result), "release");
+}
+
+const struct perf_link_kind perf_link_apiary = {
+    .name = "apiary",
+    .setting = "default segment, one agent, one worker",
+    .queues = true,
+    .make = make,
+    .join = join,
+    .put = put,
+    .get = get,
+    .serve = serve,
+    .done = done,
+};

@@ -1,0 +1,418 @@
+/* perf/main.c - apiary-perf: measures the library beside the limit of the hardware and beside what one would use instead. */
+#include <dirent.h>
+#include <errno.h>
+#include <getopt.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "perf/report.h"
+#include "perf/step.h"
+
+#ifndef PERF_BUILD_TYPE
+#define PERF_BUILD_TYPE "unknown"
+#endif
+
+enum { OK = 0, FAILED = 1, USAGE = 64, CANNOT = 77 };
+
+static struct {
+    bool json;
+    const char *plot, *out;
+} wanted = {.out = "perf/results"};
+
+static volatile sig_atomic_t interrupted;
+static sig_atomic_t running; /* pid of the case */
+
+static void usage(FILE *to)
+{
+    fputs("usage: apiary-perf [OPTION]... CASE...\n"
+          "       apiary-perf [OPTION]... all            every case: results.json, table.md, plots.svg\n"
+          "       apiary-perf list                       the cases\n"
+          "       apiary-perf compare A.json B.json      is B faster than A\n"
+          "       apiary-perf count [STEP]...            instructions and cache lines, by valgrind\n"
+          "       apiary-perf build                      processor, compiler and kind of build, in one word\n"
+          "\n"
+          "  --json           print JSON\n"
+          "  --blocks N       interleaved blocks of a case (30)\n"
+          "  --block-ms N     time of one contestant's turn in a block (20)\n"
+          "  --pin A,B|free   the client's and the serving side's processor (the first two that are allowed)\n"
+          "  --rate N         operations a second of the open loop (20000)\n"
+          "  --seconds N      how long an idle host is watched (20)\n"
+          "  --plot FILE      draw the percentiles, .svg or .png, by gnuplot\n"
+          "  --out DIR        where `all` writes (perf/results)\n"
+          "  --help, --version\n",
+          to);
+}
+
+/* ---- one case, in a process of its own ------------------------------------------------------------------------ */
+
+static void run_here(const struct perf_case *c, int fd)
+{
+    struct perf_result r = {.name = c->name, .what = c->what, .blocks = perf_options.blocks};
+    json_t *env = perf_environment(), *o;
+
+    c->run(c, &r);
+    perf_expect_end(true);
+    o = perf_result_json(&r, env);
+    if (json_dumpfd(o, fd, JSON_REAL_PRECISION(9)) < 0) perf_die("out of memory");
+    json_decref(o);
+    json_decref(env);
+    perf_result_free(&r);
+}
+
+static void remove_left(const char *folder, pid_t pid)
+{
+    char prefix[64], path[320];
+    const struct dirent *e;
+    DIR *d = opendir(folder);
+
+    snprintf(prefix, sizeof prefix, "apiary-perf-%d-", (int)pid);
+    while (d != NULL && (e = readdir(d)) != NULL) {
+        if (strncmp(e->d_name, prefix, strlen(prefix)) != 0) continue;
+        snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
+        unlink(path);
+    }
+    if (d != NULL) closedir(d);
+}
+
+static void interrupt(int signal)
+{
+    interrupted = signal;
+    if (running > 0) kill((pid_t)running, SIGKILL);
+}
+
+static int await_case(pid_t pid)
+{
+    int status = 0;
+
+    running = (sig_atomic_t)pid;
+    if (interrupted) kill(pid, SIGKILL);
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+    }
+    running = 0;
+    remove_left("/dev/shm", pid);
+    return status;
+}
+
+/* The result, or NULL. */
+static json_t *run_case(const struct perf_case *c)
+{
+    int fd = memfd_create("result", MFD_CLOEXEC), status;
+    pid_t parent = getpid(), pid;
+    json_t *o = NULL;
+
+    if (fd < 0) perf_die("memfd: %s", strerror(errno));
+    fflush(NULL);
+    pid = fork();
+    if (pid < 0) perf_die("fork: %s", strerror(errno));
+    if (pid == 0) {
+        signal(SIGINT, SIG_DFL);
+        signal(SIGTERM, SIG_DFL);
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != parent) _exit(FAILED);
+        run_here(c, fd);
+        _exit(OK); /* children are killed with it */
+    }
+    status = await_case(pid);
+    if (interrupted) {
+        fprintf(stderr, "apiary-perf: interrupted\n");
+        exit(128 + interrupted);
+    }
+    if (status == 0 && lseek(fd, 0, SEEK_SET) == 0) o = json_loadfd(fd, 0, NULL);
+    close(fd);
+    if (o == NULL) fprintf(stderr, "apiary-perf: %s has failed (status 0x%x)\n", c->name, (unsigned)status);
+    return o;
+}
+
+/* ---- commands --------------------------------------------------------------------------------------------------- */
+
+static const struct perf_case *find_case(const char *name)
+{
+    for (const struct perf_case *c = perf_cases; c->name != NULL; c++)
+        if (strcmp(c->name, name) == 0) return c;
+    return NULL;
+}
+
+static int list(void)
+{
+    json_t *array = json_array();
+
+    for (const struct perf_case *c = perf_cases; c->name != NULL; c++) {
+        if (!wanted.json)
+            printf("%-15s %s%s\n", c->name, c->what,
+                   c->run == NULL ? " (missing: the interface has no such call)" : "");
+        else
+            json_array_append_new(
+                array, json_pack("{s:s,s:s,s:b}", "case", c->name, "what", c->what, "missing", c->run == NULL));
+    }
+    if (wanted.json) json_dumpf(array, stdout, JSON_INDENT(1)), putchar('\n');
+    json_decref(array);
+    return OK;
+}
+
+/* A case without figures is in the results, too, and says why. */
+static void append_missing(json_t *results, const struct perf_case *c, const char *why)
+{
+    struct perf_result r = {.name = c->name, .what = c->what};
+    json_t *env = perf_environment();
+
+    perf_result_missing(&r, "the case", "%s", why);
+    json_array_append_new(results, perf_result_json(&r, env));
+    json_decref(env);
+}
+
+static int run_cases(const struct perf_case *const *cases, size_t n, json_t *results)
+{
+    int exit_code = OK;
+
+    for (size_t i = 0; i < n; i++) {
+        json_t *o;
+        if (cases[i]->run == NULL) {
+            fprintf(stderr, "apiary-perf: %s is missing: the interface has no such call\n", cases[i]->name);
+            if (n == 1) return CANNOT;
+            append_missing(results, cases[i], "the interface has no such call");
+            continue;
+        }
+        o = run_case(cases[i]);
+        if (o == NULL) {
+            exit_code = FAILED;
+            if (n > 1) append_missing(results, cases[i], "it has failed");
+            continue;
+        }
+        if (!wanted.json) perf_report_text(o, stdout), fflush(stdout);
+        json_array_append_new(results, o);
+    }
+    return exit_code;
+}
+
+static int run_named(int n, char **names)
+{
+    const struct perf_case **cases = calloc((size_t)n + 1, sizeof *cases);
+    json_t *results = json_array();
+    int exit_code;
+
+    if (cases == NULL) perf_die("out of memory");
+    for (int i = 0; i < n; i++) {
+        cases[i] = find_case(names[i]);
+        if (cases[i] != NULL) continue;
+        fprintf(stderr, "apiary-perf: there is no case %s; see apiary-perf list\n", names[i]);
+        return USAGE;
+    }
+    exit_code = run_cases(cases, (size_t)n, results);
+    if (wanted.json && json_array_size(results) > 0) {
+        json_dumpf(n == 1 ? json_array_get(results, 0) : results, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
+        putchar('\n');
+    }
+    if (wanted.plot != NULL && exit_code == OK && perf_report_plot(results, wanted.plot) < 0) exit_code = FAILED;
+    json_decref(results);
+    free(cases);
+    return exit_code;
+}
+
+static FILE *open_out(const char *file)
+{
+    char path[512];
+    FILE *f;
+
+    snprintf(path, sizeof path, "%s/%s", wanted.out, file);
+    f = fopen(path, "w");
+    if (f == NULL) perf_die("%s: %s", path, strerror(errno));
+    return f;
+}
+
+static int run_all(void)
+{
+    const struct perf_case *cases[128];
+    json_t *results = json_array();
+    char plots[512];
+    size_t n = 0;
+    int exit_code;
+    FILE *f;
+
+    if (mkdir(wanted.out, 0777) < 0 && errno != EEXIST) perf_die("%s: %s", wanted.out, strerror(errno));
+    for (const struct perf_case *c = perf_cases; c->name != NULL; c++)
+        cases[n++] = c;
+    exit_code = run_cases(cases, n, results);
+    if (wanted.json) json_dumpf(results, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(9)), putchar('\n');
+    f = open_out("results.json");
+    json_dumpf(results, f, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
+    fclose(f);
+    f = open_out("table.md");
+    perf_report_table(results, f);
+    fclose(f);
+    snprintf(plots, sizeof plots, "%s/plots.svg", wanted.out);
+    if (perf_report_plot(results, wanted.plot != NULL ? wanted.plot : plots) < 0) exit_code = FAILED;
+    json_decref(results);
+    return exit_code;
+}
+
+static int compare(const char *a, const char *b)
+{
+    json_t *of_a = perf_report_load(a), *of_b = of_a != NULL ? perf_report_load(b) : NULL;
+    int n = of_b != NULL ? perf_report_compare(of_a, of_b, wanted.json, stdout) : 0;
+
+    if (of_b != NULL && n == 0) fprintf(stderr, "apiary-perf: %s and %s have no blocks of one case and bin\n", a, b);
+    json_decref(of_a);
+    json_decref(of_b);
+    return n > 0 ? OK : FAILED;
+}
+
+static int count(int n, char **names)
+{
+    for (int i = 0; i < (n > 0 ? n : PERF_STEPS); i++) {
+        int step = n > 0 ? perf_step_of(names[i]) : i;
+        double instructions, lines;
+        char why[160];
+        if (step < 0) {
+            fprintf(stderr, "apiary-perf: there is no step %s\n", names[i]);
+            return USAGE;
+        }
+        if (!perf_step_count((enum perf_step)step, &instructions, &lines, why, sizeof why)) {
+            fprintf(stderr, "apiary-perf: %s\n", why);
+            return strstr(why, "not installed") != NULL ? CANNOT : FAILED;
+        }
+        printf("%s %.1f %.1f\n", perf_step_name((enum perf_step)step), instructions, lines);
+    }
+    return OK;
+}
+
+static int count_run(int n, char **arguments)
+{
+    int step = n == 2 ? perf_step_of(arguments[0]) : -1;
+
+    if (step < 0) return USAGE;
+    perf_step_counted((enum perf_step)step, (unsigned)strtoul(arguments[1], NULL, 10));
+    remove_left("/dev/shm", getpid());
+    return OK;
+}
+
+/* Which code this is, for figures that belong to it: one word. */
+static int build(void)
+{
+#if defined(__clang__)
+    const char *compiler = "clang";
+    int version = __clang_major__;
+#else
+    const char *compiler = "gcc";
+    int version = __GNUC__;
+#endif
+    struct utsname u;
+
+    uname(&u);
+    printf("%s-%s-%d-%s\n", u.machine, compiler, version, PERF_BUILD_TYPE);
+    return OK;
+}
+
+/* ---- options ---------------------------------------------------------------------------------------------------- */
+
+static void default_placement(void)
+{
+    cpu_set_t set;
+    int found = 0;
+
+    perf_remember_affinity();
+    if (sched_getaffinity(0, sizeof set, &set) < 0) CPU_ZERO(&set);
+    for (int i = 0; i < CPU_SETSIZE && found < 2; i++) {
+        if (!CPU_ISSET((size_t)i, &set)) continue;
+        if (found++ == 0) perf_options.client = i;
+        perf_options.server = i;
+    }
+    if (found < 2) fputs("apiary-perf: one processor only: what spins will measure the scheduler\n", stderr);
+}
+
+static bool parse_pin(const char *value)
+{
+    if (strcmp(value, "free") == 0) {
+        perf_options.pinned = false;
+        return true;
+    }
+    perf_options.pinned = true;
+    return sscanf(value, "%d,%d", &perf_options.client, &perf_options.server) == 2 && perf_options.client >= 0 &&
+           perf_options.server >= 0;
+}
+
+static bool positive(const char *value, double most, double *ret)
+{
+    char *end;
+    double v = strtod(value, &end);
+
+    if (*value == '\0' || *end != '\0' || !(v > 0) || v > most) return false;
+    *ret = v;
+    return true;
+}
+
+/* -1: go on, else the exit code. */
+static int parse(int argc, char **argv)
+{
+    enum { JSON = 1, BLOCKS, BLOCK_MS, PIN, RATE, SECONDS, PLOT, OUT, HELP, VERSION };
+    static const struct option longs[] = {{"json", 0, NULL, JSON},
+                                          {"blocks", 1, NULL, BLOCKS},
+                                          {"block-ms", 1, NULL, BLOCK_MS},
+                                          {"pin", 1, NULL, PIN},
+                                          {"rate", 1, NULL, RATE},
+                                          {"seconds", 1, NULL, SECONDS},
+                                          {"plot", 1, NULL, PLOT},
+                                          {"out", 1, NULL, OUT},
+                                          {"help", 0, NULL, HELP},
+                                          {"version", 0, NULL, VERSION},
+                                          {0}};
+    double number;
+    bool good = true;
+    int o;
+
+    while (good && (o = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+        if (o == JSON)
+            wanted.json = true;
+        else if (o == BLOCKS)
+            good = positive(optarg, 4000, &number) && number >= 1, perf_options.blocks = good ? (unsigned)number : 0;
+        else if (o == BLOCK_MS)
+            good = positive(optarg, 60000, &perf_options.block_ms);
+        else if (o == PIN)
+            good = parse_pin(optarg);
+        else if (o == RATE)
+            good = positive(optarg, 1e7, &perf_options.rate);
+        else if (o == SECONDS)
+            good = positive(optarg, 86400, &perf_options.seconds);
+        else if (o == PLOT)
+            wanted.plot = optarg;
+        else if (o == OUT)
+            wanted.out = optarg;
+        else if (o == HELP)
+            return usage(stdout), OK;
+        else if (o == VERSION)
+            return printf("apiary-perf %s\n", apiary_version()), OK;
+        else
+            return usage(stderr), USAGE;
+        if (!good) fprintf(stderr, "apiary-perf: %s is not a value of this option\n", optarg);
+    }
+    return good ? -1 : USAGE;
+}
+
+int main(int argc, char **argv)
+{
+    struct sigaction action = {.sa_handler = interrupt};
+    int r;
+
+    default_placement();
+    r = parse(argc, argv);
+    if (r >= 0) return r;
+    argc -= optind;
+    argv += optind;
+    if (argc == 0) return usage(stderr), USAGE;
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    if (strcmp(argv[0], "list") == 0) return list();
+    if (strcmp(argv[0], "compare") == 0) return argc == 3 ? compare(argv[1], argv[2]) : (usage(stderr), USAGE);
+    if (strcmp(argv[0], "build") == 0) return build();
+    if (strcmp(argv[0], "count") == 0) return count(argc - 1, argv + 1);
+    perf_clock_open();
+    if (strcmp(argv[0], "count-run") == 0) return count_run(argc - 1, argv + 1);
+    return strcmp(argv[0], "all") == 0 ? run_all() : run_named(argc, argv);
+}

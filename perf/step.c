@@ -1,0 +1,156 @@
+/* perf/step.c - see step.h. The worker's part is done by hand, with the calls that a worker makes. */
+#include "perf/step.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "registry/client.h"
+
+#define BODY 64u
+#define EMPTYING (4u << 20) /* bytes read to empty a simulated cache */
+
+struct perf_bench {
+    apiary_t *a;
+    struct ap_lane_handle worker;
+    struct ap_consumer consumer;
+    struct ap_balance balance;
+    uint8_t body[BODY];
+    apiary_task_t tasks[64];
+    uint64_t tokens[64], refs[64];
+    unsigned done[PERF_STEPS];
+    uint32_t queue;
+};
+
+static const char *const names[PERF_STEPS] = {"submit", "claim", "complete", "collect", "discover", "route"};
+
+const char *perf_step_name(enum perf_step step)
+{
+    return names[step];
+}
+
+int perf_step_of(const char *name)
+{
+    for (int i = 0; i < PERF_STEPS; i++)
+        if (strcmp(name, names[i]) == 0) return i;
+    return -1;
+}
+
+struct perf_bench *perf_bench_open(void)
+{
+    struct perf_bench *b = calloc(1, sizeof *b);
+    static const char *const capabilities[] = {PERF_CAPABILITY, NULL};
+    static struct ap_agent_registration agent = {.name = "agent", .capabilities = capabilities};
+    static struct ap_swarm_registration swarm = {.service = "perf", .version = "1", .agents = &agent, .agent_count = 1};
+
+    if (b == NULL) perf_die("out of memory");
+    perf_segment_make(3, NULL, 0, 0);
+    b->a = perf_attach(3, NULL);
+    perf_must(ap_lane_open(b->a->seg, b->a->member, &b->worker), "lane");
+    agent.lane = b->worker.index;
+    swarm.lane = b->a->anchor->lane.index;
+    swarm.member = b->a->member;
+    perf_must(ap_swarm_register(b->a->seg, &swarm), "register");
+    b->queue = agent.queue;
+    ap_consumer_init(&b->consumer, b->a->seg, b->queue);
+    perf_body_make(b->body, sizeof b->body);
+    return b;
+}
+
+/* Each a function of its own, never inlined: valgrind counts by their names. */
+__attribute__((noinline)) void perf_step_submit(struct perf_bench *b, unsigned at);
+__attribute__((noinline)) void perf_step_claim(struct perf_bench *b, unsigned at);
+__attribute__((noinline)) void perf_step_complete(struct perf_bench *b, unsigned at);
+__attribute__((noinline)) void perf_step_collect(struct perf_bench *b, unsigned at);
+__attribute__((noinline)) void perf_step_discover(struct perf_bench *b, unsigned at);
+__attribute__((noinline)) void perf_step_route(struct perf_bench *b, unsigned at);
+
+void perf_step_submit(struct perf_bench *b, unsigned at)
+{
+    perf_must(apiary_delegate(b->a, PERF_CAPABILITY, b->body, sizeof b->body, NULL, &b->tasks[at]), "delegate");
+}
+
+void perf_step_claim(struct perf_bench *b, unsigned at)
+{
+    b->refs[at] = ap_queue_pop(&b->consumer);
+    if (b->refs[at] == 0 || !ap_task_claim(b->a->seg, b->worker.index, b->queue, b->refs[at], &b->tokens[at]))
+        perf_die("a task was not to be claimed");
+}
+
+void perf_step_complete(struct perf_bench *b, unsigned at)
+{
+    struct ap_segment *seg = b->a->seg;
+    struct ap_slot *slot = ap_slot_at(seg, AP_REF_SLOT(b->refs[at]));
+    uint32_t size = 0;
+    const void *body = ap_task_body(seg, slot, &size);
+
+    if (body == NULL || size != BODY) perf_die("a body was lost");
+    memcpy(slot->result_inline, body, BODY);
+    ap_store_relaxed(&slot->result, 0);
+    ap_store_relaxed(&slot->result_size, size);
+    ap_store_relaxed(&slot->agent_code, 0);
+    perf_must(ap_task_finish(seg, AP_REF_SLOT(b->refs[at]), b->tokens[at], 0), "finish");
+}
+
+void perf_step_collect(struct perf_bench *b, unsigned at)
+{
+    apiary_result_t result;
+
+    perf_must(apiary_poll(b->a, b->tasks[at], &result), "poll");
+    if (result.code != 0 || result.size != BODY) perf_die("a result was lost");
+    perf_must(apiary_release(b->a, &result), "release");
+}
+
+void perf_step_discover(struct perf_bench *b, unsigned at)
+{
+    apiary_provider_t row;
+
+    (void)at;
+    if (apiary_discover(b->a, PERF_CAPABILITY, &row, 1) != 1) perf_die("nobody was found");
+}
+
+void perf_step_route(struct perf_bench *b, unsigned at)
+{
+    int capability = ap_capability_find(b->a->seg, PERF_CAPABILITY, strlen(PERF_CAPABILITY));
+    uint32_t queue;
+    uint64_t life;
+
+    (void)at;
+    perf_must(capability, "find");
+    perf_must(ap_route(b->a->seg, (uint32_t)capability, &b->balance, AP_NO_QUEUE, &queue, &life), "route");
+}
+
+void perf_bench_step(struct perf_bench *b, enum perf_step step)
+{
+    static void (*const steps[PERF_STEPS])(struct perf_bench *, unsigned) = {
+        perf_step_submit, perf_step_claim, perf_step_complete, perf_step_collect, perf_step_discover, perf_step_route};
+
+    steps[step](b, b->done[step]++ % 64);
+    if (step == PERF_COLLECT) ap_queue_publish(&b->consumer, 0);
+}
+
+/* ---- counting ------------------------------------------------------------------------------------------------------ */
+
+static void empty_caches(const uint8_t *room)
+{
+    static uint8_t kept;
+    uint8_t sum = 0;
+
+    for (size_t i = 0; i < EMPTYING; i += AP_LINE)
+        sum ^= ap_load_relaxed(&room[i]);
+    ap_store_relaxed(&kept, sum);
+}
+
+void perf_step_counted(enum perf_step step, unsigned n)
+{
+    struct perf_bench *b = perf_bench_open();
+    uint8_t *room = calloc(1, EMPTYING);
+
+    if (room == NULL) perf_die("out of memory");
+    for (unsigned i = 0; i < n; i++) {
+        for (enum perf_step s = PERF_SUBMIT; s < PERF_STEPS; s++) {
+            if (s == step) empty_caches(room);
+            perf_bench_step(b, s);
+        }
+    }
+    free(room);
+}
