@@ -1,6 +1,7 @@
 /* registry/delegate.c - submit: route, admit, reserve, fill, publish, signal; and the bodies that are lent. */
 #include <string.h>
 
+#include "core/defect.h"
 #include "registry/client.h"
 #include "shm/event.h"
 
@@ -96,7 +97,7 @@ static void fill(const struct submit *s)
     ap_store_relaxed(&slot->capability, (uint16_t)s->capability);
     ap_store_relaxed(&slot->caller, (uint16_t)(s->c->client->service + 1));
     ap_store_relaxed(&slot->only, (uint16_t)(s->service + 1));
-    ap_store_relaxed(&slot->ticket, s->ticket);
+    ap_store_relaxed(&slot->ticket, AP_DEFECT(ticket_unnamed) ? 0 : s->ticket);
     ap_store_relaxed(&slot->queued, s->now);
     ap_store_relaxed(&slot->started, 0);
     ap_store_relaxed(&slot->finished, 0);
@@ -108,7 +109,7 @@ static void fill(const struct submit *s)
         return;
     }
     if (s->loan == 0) memcpy(ap_at_offset(s->seg, s->block, s->size), s->body, s->size);
-    /* Named first: an attached block that its slot does not name is a leak. */
+    /* Named first: whoever frees the slot then gives the block back without a search of the pool. */
     ap_store_relaxed(&slot->body, s->block);
     ap_pool_attach(s->seg, s->block, AP_BLOCK_REQUEST, s->slot, generation);
 }
@@ -232,6 +233,7 @@ static int launch(struct submit *s)
     }
     ap_fence_full(); /* TASK-F1 pairs TASK-F2; it is QUEUE-F1 for the signal, too */
     ap_queue_signal(seg, s->queue, p->index, s->life);
+    if (AP_DEFECT(no_second_look)) return 0;
     if (__builtin_expect(ap_load_acquire(&ap_queue_at(seg, s->queue)->life) == s->life &&
                              ap_lane_alive(seg, AP_QUEUE_LANE(s->life)), 1))
         return 0;
@@ -267,6 +269,7 @@ int ap_submit(struct ap_lane_context *c, int service, const char *capability, co
     s.deadline = deadline_of(seg, options, s.now);
     r = acquire(&s);
     if (r < 0) return r;
+    if (AP_DEFECT(publish_before_fill)) ap_task_publish(seg, s.slot, s.queue);
     fill(&s);
     /* Before it is published: afterwards the slot may be another task's. */
     id.slot = s.slot;

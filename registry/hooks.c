@@ -1,4 +1,5 @@
 /* registry/hooks.c - what a recovery does in the registry. See reap.h for when. */
+#include "core/defect.h"
 #include "registry/admission.h"
 #include "registry/router.h"
 #include "shm/event.h"
@@ -39,8 +40,8 @@ static void end_swarms(struct ap_segment *seg, uint32_t lane)
 static void closed(void *user, struct ap_segment *seg, uint32_t lane)
 {
     (void)user;
-    end_swarms(seg, lane);
-    ap_tickets_free(seg, lane);
+    if (!AP_DEFECT(swarm_stays)) end_swarms(seg, lane);
+    if (!AP_DEFECT(tickets_forgotten)) ap_tickets_free(seg, lane);
 }
 
 static uint32_t route(void *user, struct ap_segment *seg, const struct ap_slot *slot)

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/defect.h"
 #include "core/name.h"
 #include "registry/discovery.h"
 #include "shm/event.h"
@@ -294,6 +295,7 @@ static int queue_take(struct plan *p, size_t i)
         for (uint32_t q = 0; q < seg->geometry.queues; q++) {
             if (!queue_fits(p, q, a->name, pass) || !ap_queue_claim(seg, q, a->lane)) continue;
             a->queue = q;
+            if (AP_DEFECT(queue_first)) ap_queue_open(seg, q, a->lane);
             p->agents[i].adopted = pass <= OWN;
             p->taken = i + 1;
             return 0;

@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "core/defect.h"
 #include "shm/bell.h"
 #include "shm/event.h"
 
@@ -326,6 +327,7 @@ void ap_lane_close(struct ap_lane_handle *h)
 
 void ap_lane_share(struct ap_lane_handle *h)
 {
+    if (AP_DEFECT(shared_late)) ap_robust_unlock(&h->lane->mutex);
     /* Kind before the unlock: a LIVE lane of kind THREAD whose mutex is free counts as dead. */
     ap_store_release(&h->lane->kind, AP_LANE_SHARED); /* LANE-R3 pairs LANE-A3 */
     ap_robust_unlock(&h->lane->mutex);

@@ -163,7 +163,8 @@ static bool attached_live(const struct ap_segment *seg, uint64_t word, uint64_t 
     case AP_TASK_RESERVED: return true;
     case AP_TASK_RUNNING:
         if (AP_BLOCK_STATE(word) == AP_BLOCK_REQUEST) break;
-        if (AP_BLOCK_CRASHES(word) != AP_WORD_CRASHES(w)) return false; /* an earlier attempt's */
+        /* An earlier attempt's? */
+        if (AP_BLOCK_CRASHES(word) != AP_WORD_CRASHES(w) && !AP_DEFECT(block_of_any_attempt)) return false;
         /* Its worker may be about to name it; a worker in recovery never will. */
         return ap_lane_at(seg, AP_WORD_OWNER(w)) != NULL &&
                AP_LIFE_STATE(ap_load_acquire(&ap_lane_at(seg, AP_WORD_OWNER(w))->life)) == AP_LIFE_LIVE;

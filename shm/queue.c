@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "core/defect.h"
 #include "shm/bell.h"
 
 #define LAP_SHIFT 60
@@ -83,8 +84,8 @@ static int push_shared(struct ap_segment *seg, struct ap_ring *ring, uint64_t re
         int64_t used = (int64_t)(tail - ap_load_acquire(&ring->head));
 
         /* A producer that slept since it read tail must not judge a cell of a later lap by it. */
-        if (ap_load_acquire(&ring->tail) != tail) continue;
-        if (seen >> LAP_SHIFT == lap) {
+        if (ap_load_acquire(&ring->tail) != tail && !AP_DEFECT(full_before_help)) continue;
+        if (seen >> LAP_SHIFT == lap && !AP_DEFECT(full_before_help)) {
             /* Filled, and its producer has not moved tail yet, or died: do it for it. */
             ap_cas(&ring->tail, &tail, tail + 1);
             continue;
@@ -134,6 +135,7 @@ void ap_queue_reap_leases(struct ap_segment *seg, uint32_t lane)
 {
     uint64_t rings = seg->sections[AP_SECTION_RINGS].count;
 
+    if (AP_DEFECT(leases_forgotten)) return;
     for (uint64_t i = 0; i < rings; i++) {
         struct ap_ring *ring = ap_at(seg, AP_SECTION_RINGS, i);
         uint64_t lease = ap_load_relaxed(&ring->lease);
@@ -227,6 +229,7 @@ int ap_queue_settle(struct ap_consumer *c)
 
     if (set != 0) ap_and_acq_rel(&c->queue->summary, ~set);
     ap_fence_full(); /* QUEUE-F2 pairs QUEUE-F1 */
+    if (AP_DEFECT(no_last_look)) return 0;
     for (uint32_t r = 0; r <= c->seg->geometry.queue_inlets; r++) {
         if (!ring_has(c, r, &ref)) continue;
         ap_or_acq_rel(&c->queue->summary, UINT64_C(1) << r);

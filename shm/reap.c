@@ -1,6 +1,7 @@
 /* shm/reap.c - recovery. See reap.h. */
 #include "shm/reap.h"
 
+#include "core/defect.h"
 #include "shm/bell.h"
 #include "shm/event.h"
 
@@ -20,7 +21,7 @@ static void announce(const struct reaper *r, uint32_t index, uint64_t word, uint
 {
     uint64_t life = ap_load_acquire(&ap_queue_at(r->seg, queue)->life);
 
-    if (ap_queue_push_shared(r->seg, queue, AP_REF(index, AP_WORD_GENERATION(word))) < 0)
+    if (ap_queue_push_shared(r->seg, queue, AP_REF(index, AP_WORD_GENERATION(word))) < 0 && !AP_DEFECT(move_unannounced))
         ap_add_acq_rel(&r->seg->header->rescan, 1);
     ap_fence_full(); /* QUEUE-F1 pairs QUEUE-F2 */
     ap_queue_signal(r->seg, queue, r->seg->geometry.queue_inlets, life);
@@ -78,7 +79,9 @@ static int requeue_running(const struct reaper *r, uint32_t index, uint64_t word
         next = AP_WORD_WITH(word, AP_TASK_FAILED, (uint32_t)-APIARY_ECORRUPT);
         return !ap_cas(&slot->word, &word, next);
     }
-    next = AP_WORD_WITH(word, AP_TASK_QUEUED, to) + (UINT64_C(1) << 4);
+    next = AP_WORD_WITH(word, AP_TASK_QUEUED, to) + (AP_DEFECT(crash_not_counted) ? 0 : UINT64_C(1) << 4);
+    if (AP_DEFECT(free_before_requeue))
+        ap_pool_free_attached(r->seg, index, AP_WORD_GENERATION(word), ap_load_relaxed(&slot->body));
     if (!ap_cas(&slot->word, &word, next)) return 1;
     ap_event_log(r->seg, AP_EVENT_TASK_REQUEUED, r->dead, index, to);
     announce(r, index, next, to);
@@ -159,7 +162,7 @@ static void close_queues(const struct reaper *r)
 {
     for (uint32_t q = 0; q < r->seg->geometry.queues; q++) {
         uint64_t life = ap_load_acquire(&ap_queue_at(r->seg, q)->life);
-        if (AP_QUEUE_LANE(life) == r->dead) ap_queue_close(r->seg, q, life);
+        if (AP_QUEUE_LANE(life) == r->dead && !AP_DEFECT(queues_open)) ap_queue_close(r->seg, q, life);
     }
 }
 
@@ -175,20 +178,21 @@ static void recover(const struct reaper *r, uint64_t epoch)
     uint32_t freed;
 
     ap_store_release(&lane->life, AP_LIFE(epoch, AP_LIFE_DEAD)); /* LANE-R1 pairs LANE-A1 */
+    if (AP_DEFECT(lane_early)) ap_store_release(&lane->life, AP_LIFE(epoch + 1, AP_LIFE_FREE)); /* LANE-R2 pairs LANE-A2 */
     close_queues(r);
     if (r->hooks != NULL && r->hooks->closed != NULL) r->hooks->closed(r->hooks->user, seg, r->dead);
     ap_fence_full(); /* TASK-F2 pairs TASK-F1 */
     /* Before anything it ran can run again: result blocks of its unfinished attempts. */
-    freed = ap_pool_sweep(seg);
+    freed = AP_DEFECT(no_pool_sweep) ? 0 : ap_pool_sweep(seg);
     recover_hands(r);
     recover_slots(r);
     ap_queue_reap_leases(seg, r->dead);
-    freed += ap_pool_sweep(seg);
+    freed += AP_DEFECT(no_pool_sweep) ? 0 : ap_pool_sweep(seg);
     if (freed != 0) ap_event_log(seg, AP_EVENT_BLOCKS_SWEPT, r->dead, freed, 0);
     ap_event_log(seg, AP_EVENT_LANE_REAPED, r->dead, r->dead, ap_load_relaxed(&lane->member));
-    ap_add_acq_rel(&seg->header->rescan, 1);
+    if (!AP_DEFECT(lost_reference)) ap_add_acq_rel(&seg->header->rescan, 1);
     ap_bells_all(seg);
-    close_members(r);
+    if (!AP_DEFECT(member_kept)) close_members(r);
     ap_store_release(&lane->life, AP_LIFE(epoch + 1, AP_LIFE_FREE)); /* LANE-R2 pairs LANE-A2 */
 }
 
@@ -210,7 +214,7 @@ int ap_reap_lane(struct ap_segment *seg, uint32_t self, uint32_t dead, const str
            (AP_LIFE_STATE(life) == AP_LIFE_LIVE && ap_load_acquire(&lane->kind) != AP_LANE_SHARED); /* LANE-A3 pairs LANE-R3 */
     if (!gone && AP_LIFE_STATE(life) == AP_LIFE_LIVE) gone = ap_lane_shared_gone(seg, dead);
     if (gone) recover(&r, AP_LIFE_EPOCH(life));
-    if (locked == -EOWNERDEAD) ap_robust_consistent(&lane->mutex);
+    if (locked == -EOWNERDEAD && !AP_DEFECT(inconsistent)) ap_robust_consistent(&lane->mutex);
     ap_robust_unlock(&lane->mutex);
     if (gone) ap_lanes_changed(seg);
     return gone;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/defect.h"
 #include "shm/bell.h"
 #include "shm/pool.h"
 
@@ -144,7 +145,8 @@ static void slot_reserve(struct ap_slot *slot, uint64_t word, uint32_t lane)
     uint64_t generation = AP_WORD_GENERATION(word) + 1;
 
     /* Only the slab's holder writes a FREE word, so a store will do. The owner is in it: from here the reaper finds it. */
-    ap_store_release(&slot->word, AP_WORD(AP_TASK_RESERVED, 0, 0, lane, generation)); /* TASK-R4 pairs TASK-A4 */
+    ap_store_release(&slot->word, /* TASK-R4 pairs TASK-A4 */
+                     AP_WORD(AP_TASK_RESERVED, 0, 0, AP_DEFECT(nobodys_slot) ? AP_NO_LANE : lane, generation));
     ap_store_relaxed(&slot->request, generation << 8);
     ap_store_relaxed(&slot->body, 0);
     ap_store_relaxed(&slot->result, 0);
@@ -166,6 +168,7 @@ static int reserve_turn(struct ap_slabs *s, ap_slot_freed_fn freed, void *user, 
     /* Before a slot of the slab is looked at, not after the last of it: the slab may be given back here. */
     if (s->next == AP_SLAB_SLOTS) slab_advance(s);
     index = s->held[s->current] * AP_SLAB_SLOTS + s->next++;
+    if (AP_DEFECT(slab_early) && s->next == AP_SLAB_SLOTS) slab_advance(s);
     slot = ap_slot_at(seg, index);
     word = ap_load_acquire(&slot->word); /* TASK-A3 pairs TASK-R3 */
     if (finished(AP_WORD_STATE(word)) && abandoned(slot, word)) {
@@ -254,7 +257,7 @@ int ap_task_release(struct ap_segment *seg, uint32_t lane, uint32_t index, uint6
 
     if (slot == NULL || !finished(AP_WORD_STATE(seen))) return 0;
     releasing = AP_WORD_WITH(seen, AP_TASK_RELEASING, lane);
-    if (!ap_cas(&slot->word, &seen, releasing)) return 0;
+    if (!AP_DEFECT(release_without_claim) && !ap_cas(&slot->word, &seen, releasing)) return 0;
     ap_pool_free_attached(seg, index, generation, ap_load_relaxed(&slot->body));
     ap_pool_free_attached(seg, index, generation, ap_load_relaxed(&slot->result));
     ap_store_release(&slot->word, AP_WORD_WITH(releasing, AP_TASK_FREE, AP_NO_LANE)); /* TASK-R3 pairs TASK-A3 */
@@ -272,15 +275,15 @@ int ap_task_claim(struct ap_segment *seg, uint32_t lane, uint32_t queue, uint64_
     word = ap_load_acquire(&slot->word);
     /* Tried again while it is still QUEUED here: the reference is gone, so giving up after a lost race with a mere change of
      * the word would lose the task. */
-    while (AP_WORD_STATE(word) == AP_TASK_QUEUED && AP_WORD_OWNER(word) == queue &&
-           AP_WORD_GENERATION(word) == AP_REF_GENERATION(ref)) {
+    while (AP_WORD_STATE(word) == AP_TASK_QUEUED && (AP_WORD_OWNER(word) == queue || AP_DEFECT(any_queue)) &&
+           (AP_WORD_GENERATION(word) == AP_REF_GENERATION(ref) || AP_DEFECT(old_generation))) {
         uint64_t running = AP_WORD_WITH(word, AP_TASK_RUNNING, lane);
         if (ap_cas(&slot->word, &word, running)) { /* TASK-A1 pairs TASK-R1 */
             ap_store_relaxed(&slot->queue, queue);
             ap_store_relaxed(&slot->worker, lane);
             /* What a dead attempt named is not this one's, and its block is somebody else's by now. */
-            ap_store_relaxed(&slot->result, 0);
-            ap_store_relaxed(&slot->result_size, 0);
+            if (!AP_DEFECT(stale_result)) ap_store_relaxed(&slot->result, 0);
+            if (!AP_DEFECT(stale_result)) ap_store_relaxed(&slot->result_size, 0);
             *ret = running;
             return 1;
         }
@@ -293,7 +296,7 @@ int ap_task_finish(struct ap_segment *seg, uint32_t index, uint64_t token, int c
     struct ap_slot *slot = ap_slot_at(seg, index);
     struct ap_lane *client;
 
-    if (slot == NULL || ap_load_relaxed(&slot->word) != token) return APIARY_ESTALE;
+    if (slot == NULL || (ap_load_relaxed(&slot->word) != token && !AP_DEFECT(no_token))) return APIARY_ESTALE;
     client = ap_lane_at(seg, ap_load_relaxed(&slot->client));
     /* TASK-R2 pairs TASK-A2. The slot may be another task's after this store. */
     ap_store_release(&slot->word, code == 0 ? AP_WORD_WITH(token, AP_TASK_DONE, AP_NO_LANE)
