@@ -4,6 +4,9 @@
 #   tests/process/X.c        a helper program of the process tests, in $APIARY_TEST_BIN; common*.c is linked into each
 #   tests/process/X.sh       the test `process.X` (lib*.sh are sourced by others and are no tests)
 #   tests/X.sh               the test `tree.X`: what is asked of the tree as a whole
+#   tests/crash/*.c          the program `sweep` (x86-64 only), in $APIARY_TEST_BIN; tests/crash/X.sh is the test `crash.X`.
+#                            With -DAPIARY_DEFECTS=ON also `sweep_defects` and, of each unit test that tests/crash/defects.sh
+#                            names, `X_defects`: linked to a copy of the library that can break (core/defect.h)
 #   tests/full/X.sh          the test `full.X`, with -DAPIARY_FULL=ON only
 #   tests/fuzz/fuzz_X.c      a fuzz target, test `fuzz.X`: it replays tests/fuzz/corpus/X and tests/fuzz/findings/X, then
 #                            mutates them with a seed that is printed; driver.c and guard.c are linked into each,
@@ -198,6 +201,49 @@ if("fuzz" IN_LIST APIARY_TESTS OR "unit" IN_LIST APIARY_TESTS)
         endif()
         file(GLOB fuzz_folders tests/fuzz/corpus/${name} tests/fuzz/findings/${name})
         apiary_test(fuzz ${name} ${source} ${test_bin}/${program} ${fuzz_mutations} ${fuzz_folders})
+    endforeach()
+endif()
+
+# ---- the crash sweep
+
+if("crash" IN_LIST APIARY_TESTS AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+    apiary_sources(sweep_sources tests/crash/*.c)
+    list(FILTER sweep_sources EXCLUDE REGEX "/defect\\.c$")
+    add_executable(sweep ${sweep_sources})
+    set_target_properties(sweep PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${test_bin})
+    target_link_libraries(sweep PRIVATE apiary_static apiary_test_flags)
+    # A symbol that the dynamic linker resolves at its first use would make the same path longer once.
+    target_link_options(sweep PRIVATE -Wl,-z,now)
+    if(APIARY_DEFECTS)
+        add_library(apiary_defects STATIC ${library_sources})
+        target_include_directories(apiary_defects PRIVATE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/core
+                                   ${XXHASH_INCLUDE_DIR} ${CK_INCLUDE_DIR})
+        target_compile_definitions(apiary_defects PUBLIC APIARY_DEFECTS
+                                   PRIVATE _GNU_SOURCE APIARY_BUILD_VERSION="${PROJECT_VERSION}")
+        target_link_libraries(apiary_defects PRIVATE apiary_flags ${library_needs})
+        add_executable(sweep_defects ${sweep_sources} tests/crash/defect.c)
+        set(defect_programs sweep_defects)
+        file(STRINGS tests/crash/defects.sh named REGEX "unit\\.")
+        string(REGEX MATCHALL "unit\\.[a-z_0-9]+" named "${named}")
+        list(REMOVE_DUPLICATES named)
+        foreach(name ${named})
+            string(REGEX REPLACE "^unit\\." "" name ${name})
+            add_executable(${name}_defects tests/unit/test_${name}.c tests/crash/defect.c)
+            set_target_properties(${name}_defects PROPERTIES ENABLE_EXPORTS ON)
+            target_link_libraries(${name}_defects PRIVATE $<TARGET_NAME_IF_EXISTS:unit_support> PkgConfig::CRITERION)
+            list(APPEND defect_programs ${name}_defects)
+        endforeach()
+        foreach(program ${defect_programs})
+            target_link_options(${program} PRIVATE -Wl,-z,now)
+            set_target_properties(${program} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${test_bin})
+            target_link_libraries(${program} PRIVATE apiary_defects apiary_test_flags)
+        endforeach()
+        add_custom_target(defects DEPENDS ${defect_programs})
+    endif()
+    file(GLOB crash_scripts CONFIGURE_DEPENDS tests/crash/*.sh)
+    foreach(source ${crash_scripts})
+        cmake_path(GET source STEM name)
+        apiary_test(crash ${name} ${source} ${BASH} ${source})
     endforeach()
 endif()
 

@@ -1,0 +1,174 @@
+/* tests/crash/operations_registry.c - the public operations, by a member "actor" that calls as the service "caller". */
+#include "sweep.h"
+
+#include <unistd.h>
+
+static void must(int r)
+{
+    if (r != 0) _exit(10);
+}
+
+/* ---- attach, register ----------------------------------------------------------------------------------------- */
+
+static void run_attach(void)
+{
+    apiary_attach_options_t o = {.name = "another", .swarm = "another"};
+    apiary_t *a;
+
+    must(apiary_attach(world_name, &o, &a));
+    must(apiary_detach(a));
+}
+
+static void run_detach(void)
+{
+    must(apiary_detach(actor.api));
+}
+
+/* With tasks that nobody will collect: one queued, one finished. */
+static void prepare_detach(void)
+{
+    must(apiary_delegate(actor.api, "echo", "work", 4, NULL, &actor.task));
+    serve(&actor, 0, AP_REF(actor.task.slot, actor.task.generation), true);
+    must(apiary_delegate(actor.api, "echo", "work", 4, NULL, &actor.task));
+}
+
+static void run_register(void)
+{
+    static const char *const capabilities[] = {"other@2", NULL};
+    struct ap_agent_registration agent = {.name = "one", .capabilities = capabilities, .lane = actor.lane.index};
+    struct ap_swarm_registration r = {.service = "victim", .version = "7", .lane = actor.lane.index,
+                                      .member = actor.api->member, .agents = &agent, .agent_count = 1};
+
+    must(ap_swarm_register(actor.seg, &r));
+    ap_swarm_deregister(actor.seg, r.lane, &r);
+}
+
+/* The second provider of "echo" goes, with a task queued in its queue: the survivor gets it. */
+static const char *const echo[] = {"echo", NULL};
+static struct ap_agent_registration second_agent = {.name = "two", .capabilities = echo};
+static struct ap_swarm_registration second = {.service = "second", .agents = &second_agent, .agent_count = 1};
+
+static void prepare_second(void)
+{
+    second_agent.lane = second.lane = actor.lane.index;
+    second.member = actor.api->member;
+    must(ap_swarm_register(actor.seg, &second));
+}
+
+static void prepare_leaving(void)
+{
+    prepare_second();
+    for (int i = 0; i < 2; i++) must(apiary_delegate(actor.api, "echo", "work", 4, NULL, &actor.task));
+}
+
+static void run_deregister(void)
+{
+    ap_swarm_deregister(actor.seg, second.lane, &second);
+}
+
+/* ---- delegate ------------------------------------------------------------------------------------------------- */
+
+static void run_delegate(void)
+{
+    must(apiary_delegate(actor.api, "echo", "work", 4, NULL, &actor.task));
+}
+
+static void run_delegate_block(void)
+{
+    static const char body[BODY] = "work";
+    must(apiary_delegate(actor.api, "echo", body, sizeof body, NULL, &actor.task));
+}
+
+static void run_delegate_detached(void)
+{
+    const apiary_delegate_options_t o = {.flags = APIARY_DETACH};
+    must(apiary_delegate(actor.api, "echo", "work", 4, &o, NULL));
+}
+
+/* No ring has room: the task is taken back. */
+static void image_no_room(void)
+{
+    image_held_inlets();
+    image_full_ring();
+}
+
+static void run_delegate_full(void)
+{
+    if (apiary_delegate(actor.api, "echo", "work", 4, NULL, &actor.task) != APIARY_EQUEUEFULL) _exit(11);
+}
+
+static void run_loan(void)
+{
+    must(apiary_loan(actor.api, BODY, &actor.loan));
+    must(apiary_unloan(actor.api, actor.loan));
+}
+
+static void run_delegate_loan(void)
+{
+    must(apiary_loan(actor.api, BODY, &actor.loan));
+    memcpy(actor.loan, "work", 4);
+    must(apiary_delegate_loan(actor.api, "echo", actor.loan, BODY, NULL, &actor.task));
+}
+
+/* ---- the end of a task ---------------------------------------------------------------------------------------- */
+
+static void prepare_done(void)
+{
+    run_delegate_block();
+    serve(&actor, 0, AP_REF(actor.task.slot, actor.task.generation), true);
+}
+
+static void run_await_release(void)
+{
+    must(apiary_await(actor.api, actor.task, APIARY_FOREVER, &actor.collected));
+    must(apiary_release(actor.api, &actor.collected));
+}
+
+/* Nobody runs it: the caller's own time is up first. */
+static void run_await_in_vain(void)
+{
+    if (apiary_await(actor.api, actor.task, 1, &actor.collected) != APIARY_ENOTREADY) _exit(12);
+}
+
+static void run_cancel(void)
+{
+    must(apiary_cancel(actor.api, actor.task));
+    ap_give_up(actor.api, actor.task);
+}
+
+/* ---- recovery ------------------------------------------------------------------------------------------------- */
+
+static void dead_queen(void)
+{
+    prepare_leaving();
+    ap_task_claim(actor.seg, actor.lane.index, second_agent.queue, AP_REF(actor.task.slot, actor.task.generation), &actor.token);
+}
+
+static void image_dead_queen(void)
+{
+    die_having(dead_queen);
+}
+
+static void run_reap_queen(void)
+{
+    ap_reap_all(actor.seg, actor.lane.index, world_hooks);
+}
+
+const struct operation kills_registry[] = {
+    {.name = "attach", .registry = true, .run = run_attach, .varies = true},
+    {.name = "detach", .registry = true, .prepare = prepare_detach, .run = run_detach},
+    {.name = "register", .registry = true, .run = run_register},
+    {.name = "deregister", .registry = true, .prepare = prepare_leaving, .run = run_deregister},
+    {.name = "delegate", .registry = true, .run = run_delegate},
+    {.name = "delegate_warm", .registry = true, .prepare = run_delegate, .run = run_delegate},
+    {.name = "delegate_block", .registry = true, .run = run_delegate_block},
+    {.name = "delegate_detached", .registry = true, .run = run_delegate_detached},
+    {.name = "delegate_full", .registry = true, .image = image_no_room, .run = run_delegate_full},
+    {.name = "loan_unloan", .registry = true, .run = run_loan},
+    {.name = "delegate_loan", .registry = true, .run = run_delegate_loan},
+    {.name = "await_release", .registry = true, .prepare = prepare_done, .run = run_await_release},
+    {.name = "await_in_vain", .registry = true, .prepare = run_delegate, .run = run_await_in_vain},
+    {.name = "cancel_task", .registry = true, .prepare = run_delegate, .run = run_cancel},
+    {.name = "reap_queen", .registry = true, .image = image_dead_queen, .run = run_reap_queen},
+    {.name = NULL},
+};

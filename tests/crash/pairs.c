@@ -1,0 +1,387 @@
+/* tests/crash/pairs.c - two at once: the actor's operation is interrupted at each boundary by the whole of the survivor's. */
+#include "sweep.h"
+
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* ---- what the survivor does at the boundary ------------------------------------------------------------------- */
+
+static void other_reap(void)
+{
+    ap_reap_all(survivor.seg, survivor.lane.index, world_hooks);
+}
+
+static void other_drain(void)
+{
+    drain(&survivor.consumer);
+}
+
+/* Three laps of a ring of four take more than one turn. */
+static void other_push_pop(void)
+{
+    uint64_t ref = AP_REF(survivor.slot, generation_of(&survivor));
+
+    for (int i = 0; i < 3; i++) {
+        ap_queue_push_shared(survivor.seg, 0, ref);
+        signal_queue(survivor.seg, 0, 1);
+        ap_queue_pop(&survivor.consumer);
+    }
+}
+
+static void other_park(void)
+{
+    uint32_t value = ap_bell_raise(&survivor.lane.lane->bell);
+
+    survivor.result = ap_queue_settle(&survivor.consumer);
+    survivor.seen = value;
+}
+
+static void other_cancel(void)
+{
+    ap_task_cancel_queued(survivor.seg, actor.slot, word_of(actor.slot), AP_TASK_CANCELLED, APIARY_ECANCELLED);
+}
+
+static void other_abandon(void)
+{
+    ap_task_request(survivor.seg, actor.slot, AP_REF_GENERATION(actor.ref), AP_REQUEST_ABANDON);
+}
+
+static void other_move(void)
+{
+    uint64_t word = word_of(actor.slot);
+
+    survivor.result = ap_task_move(survivor.seg, actor.slot, word, 0);
+    if (!survivor.result) return;
+    ap_queue_push_shared(survivor.seg, 0, AP_REF(actor.slot, AP_WORD_GENERATION(word)));
+    signal_queue(survivor.seg, 0, 1);
+}
+
+/* Releases it, and uses what became free: its blocks, and its slot, whose turn is made to come. */
+static void other_release_reuse(void)
+{
+    struct ap_slot *slot = ap_slot_at(survivor.seg, actor.slot);
+    uint64_t offset;
+
+    survivor.count = 0;
+    if (!ap_task_release(survivor.seg, survivor.lane.index, actor.slot, actor.word)) return;
+    survivor.slabs.next = actor.slot % AP_SLAB_SLOTS;
+    if (reserve(&survivor) < 0 || survivor.slot != actor.slot) return;
+    if (ap_pool_take(survivor.seg, &survivor.lane, &survivor.hint, BODY, &offset) < 0) return;
+    ap_store_relaxed(&slot->body, offset);
+    ap_store_relaxed(&slot->body_size, BODY);
+    ap_pool_attach(survivor.seg, offset, AP_BLOCK_REQUEST, survivor.slot, generation_of(&survivor));
+    survivor.word = word_of(survivor.slot);
+    survivor.count = 1;
+}
+
+/* Leases a slab, uses it, and leaves a DONE task of a living client behind. */
+static void other_use(void)
+{
+    if (submit(&survivor, 1, true) < 0) return;
+    ap_producer_close(&survivor.producers[1]);
+    serve(&survivor, 1, survivor.ref, true);
+    actor.slot = survivor.slot;
+    actor.ref = survivor.ref;
+}
+
+/* Whatever slot is to be had. */
+static void other_reserve_all(void)
+{
+    survivor.count = 0;
+    while (survivor.count < TASKS && ap_task_reserve(&survivor.slabs, NULL, NULL, &survivor.slots[survivor.count]) == 0)
+        survivor.count++;
+}
+
+/* Recovers the dead worker and runs its task again, leaving the result attached. */
+static void other_redeliver(void)
+{
+    other_reap();
+    serve(&survivor, 1, actor.ref, true);
+}
+
+static void other_submit(void)
+{
+    submit(&survivor, 1, false);
+}
+
+/* As every client must: the reference, a fence, a second look at the queue. */
+static void submit_and_look(struct side *s)
+{
+    uint64_t word, life;
+
+    if (submit(s, 1, false) < 0) return;
+    life = ap_load_acquire(&ap_queue_at(s->seg, 1)->life);
+    word = word_of(s->slot);
+    if (AP_QUEUE_STATE(life) == AP_QUEUE_OPEN || AP_WORD_STATE(word) != AP_TASK_QUEUED) return;
+    if (!ap_task_move(s->seg, s->slot, word, 0)) return;
+    ap_queue_push_shared(s->seg, 0, s->ref);
+    signal_queue(s->seg, 0, 1);
+}
+
+static void other_submit_and_look(void)
+{
+    submit_and_look(&survivor);
+}
+
+static void run_submit_and_look(void)
+{
+    submit_and_look(&actor);
+}
+
+/* Somebody opens a lane, owns something, and is killed. */
+static void other_join_and_die(void)
+{
+    struct ap_lane_handle h;
+
+    if (ap_lane_open(survivor.seg, survivor.lane.member, &h) == 0) die_in_place(h.index);
+}
+
+static void other_ring(void)
+{
+    survivor.result = (ap_load_relaxed(&actor.lane.lane->bell) & 1) != 0;
+    ap_bell_ring(survivor.seg->ops, &actor.lane.lane->bell);
+}
+
+/* ---- what the actor does -------------------------------------------------------------------------------------- */
+
+static void run_park(void)
+{
+    actor.seen = ap_bell_raise(&actor.lane.lane->bell);
+    actor.result = ap_queue_settle(&actor.consumer);
+}
+
+static void prepare_idle_worker(void)
+{
+    uint64_t cursor = 0;
+
+    prepare_worker();
+    while (ap_queue_scan(&actor.consumer, &cursor) != 0) {}
+}
+
+static void run_pool_sweep(void)
+{
+    ap_pool_sweep(actor.seg);
+}
+
+static void run_lane_share(void)
+{
+    if (ap_lane_open(actor.seg, actor.lane.member, &actor.second) < 0) return;
+    ap_lane_share(&actor.second);
+    actor.result = AP_LIFE_STATE(ap_load_acquire(&actor.second.lane->life)) == AP_LIFE_LIVE &&
+                   AP_LIFE_EPOCH(ap_load_acquire(&actor.second.lane->life)) == actor.second.epoch;
+    if (actor.result) ap_lane_close_shared(&actor.second);
+}
+
+static void run_lane(void)
+{
+    if (ap_lane_open(actor.seg, actor.lane.member, &actor.second) == 0) ap_lane_close(&actor.second);
+}
+
+/* ---- with a registry ------------------------------------------------------------------------------------------ */
+
+static const char *const echo[] = {"echo", NULL};
+
+/* A second provider of "echo", in a process that waits for its end. */
+static uint32_t second_queen;
+
+static void second_main(void)
+{
+    struct ap_agent_registration agent = {.name = "two", .capabilities = echo};
+    struct ap_swarm_registration r = {.service = "second", .agents = &agent, .agent_count = 1};
+
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    actor_join();
+    agent.lane = r.lane = actor.lane.index;
+    r.member = actor.api->member;
+    if (ap_swarm_register(actor.seg, &r) < 0) _exit(10);
+    raise(SIGSTOP);
+    _exit(11);
+}
+
+static void image_second_queen(void)
+{
+    int status;
+    pid_t pid = fork();
+
+    if (pid == 0) second_main();
+    if (pid < 0 || waitpid(pid, &status, WUNTRACED) != pid || !WIFSTOPPED(status)) exit(2);
+    second_queen = (uint32_t)pid;
+    world_later();
+}
+
+/* Its lists are allocated, and the next task goes to the second queen. */
+static void prepare_caller(void)
+{
+    for (int i = 0; i < 2; i++) {
+        if (apiary_delegate(actor.api, "echo", "work", 4, NULL, &actor.task) < 0) exit(2);
+        ap_give_up(actor.api, actor.task);
+    }
+    actor.api->anchor->balance.turn = 1;
+}
+
+static void run_delegate(void)
+{
+    actor.result = apiary_delegate(actor.api, "echo", "work", 4, NULL, &actor.task);
+}
+
+static void other_kill_queen(void)
+{
+    kernel_marks(survivor.seg->base, second_queen);
+    other_reap();
+}
+
+static void before_second(bool over)
+{
+    (void)over;
+    if (actor.result != 0) return;
+    if (AP_WORD_STATE(word_of(actor.task.slot)) == AP_TASK_QUEUED && AP_WORD_OWNER(word_of(actor.task.slot)) != 0)
+        fail("the task waits in the queue of a dead queen, and another could run it");
+}
+
+/* ---- what must hold ------------------------------------------------------------------------------------------- */
+
+static void before_pushed(bool over)
+{
+    if (over && actor.result < 0) fail("the shared ring is said to be full, and it never held more than one");
+}
+
+static void before_park(bool over)
+{
+    (void)over;
+    if (actor.result || actor.lane.lane->bell != actor.seen) return;
+    if (AP_WORD_STATE(word_of(survivor.slot)) == AP_TASK_QUEUED) fail("the consumer sleeps, and a task is queued");
+}
+
+static void before_other_park(bool over)
+{
+    (void)over;
+    if (survivor.result || survivor.lane.lane->bell != survivor.seen) return;
+    if (AP_WORD_STATE(word_of(actor.slot)) == AP_TASK_QUEUED) fail("the consumer sleeps, and a task is queued");
+}
+
+/* A reference that stayed behind in the old queue delivers nothing. */
+static void before_moved(bool over)
+{
+    const struct ap_slot *slot = ap_slot_at(survivor.seg, actor.slot);
+
+    (void)over;
+    if (survivor.result && AP_WORD_STATE(word_of(actor.slot)) != AP_TASK_QUEUED && slot->worker == actor.lane.index)
+        fail("the worker of another queue has run it");
+}
+
+static void before_none_in_closed(bool over)
+{
+    (void)over;
+    for (uint32_t i = 0; i < TASKS; i++)
+        if (AP_WORD_STATE(word_of(i)) == AP_TASK_QUEUED && AP_WORD_OWNER(word_of(i)) == 1)
+            fail("slot %u waits in a closed queue", i);
+}
+
+static void before_reused(bool over)
+{
+    struct ap_slot *slot = ap_slot_at(survivor.seg, survivor.slot);
+    uint64_t block = 0;
+
+    (void)over;
+    if (survivor.count == 0) return;
+    if (word_of(survivor.slot) != survivor.word) fail("a slot in use was freed by whoever lost the race for its release");
+    else if (ap_pool_block(survivor.seg, slot->body, NULL, &block) < 0 || AP_BLOCK_STATE(block) != AP_BLOCK_REQUEST)
+        fail("a block in use was freed");
+    else ap_task_unreserve(&survivor.slabs, survivor.slot);
+    survivor.count = 0;
+}
+
+static void before_reserved_once(bool over)
+{
+    (void)over;
+    for (uint32_t i = 0; i < survivor.count; i++) {
+        uint64_t word = word_of(survivor.slots[i]);
+
+        if (AP_WORD_STATE(word) != AP_TASK_RESERVED || AP_WORD_OWNER(word) != survivor.lane.index)
+            fail("slot %u is reserved by two", survivor.slots[i]);
+        else ap_task_unreserve(&survivor.slabs, survivor.slots[i]);
+    }
+    survivor.count = 0;
+}
+
+static void before_result(bool over)
+{
+    const struct ap_slot *slot = ap_slot_at(survivor.seg, actor.slot);
+    uint64_t block = 0;
+
+    after_task(over);
+    if (AP_WORD_STATE(word_of(actor.slot)) != AP_TASK_DONE || slot->result == 0) return;
+    ap_pool_block(survivor.seg, slot->result, NULL, &block);
+    if (AP_BLOCK_STATE(block) != AP_BLOCK_RESULT || AP_BLOCK_WHO(block) != actor.slot ||
+        AP_BLOCK_GENERATION(block) != AP_REF_GENERATION(actor.ref))
+        fail("the block of a result that nobody has collected was freed");
+}
+
+static void before_shared(bool over)
+{
+    if (over && actor.second.seg != NULL && actor.result == 0) fail("a lane of a living process was recovered");
+}
+
+static void image_dead_consumer(void)
+{
+    world_route = 0;
+    die_having(prepare_worker);
+}
+
+static void image_dead_consumer_task(void)
+{
+    image_task();
+    die_having(prepare_worker);
+}
+
+static void image_dead_client_moved(void)
+{
+    world_route = 0;
+    image_dead_client();
+}
+
+/* So that a run begins with the reference that others left and with tasks of its own. */
+static void prepare_reference(void)
+{
+    submit(&actor, 1, false);
+    serve(&actor, 1, actor.ref, false);
+    ap_task_release(actor.seg, actor.lane.index, actor.slot, word_of(actor.slot));
+}
+
+const struct operation pairs[] = {
+    {.name = "submit|drain", .run = run_submit, .other = other_drain},
+    {.name = "submit|park", .run = run_submit, .other = other_park, .before = before_other_park},
+    {.name = "submit|reap_consumer", .image = image_dead_consumer, .run = run_submit_and_look, .other = other_reap,
+     .after = before_none_in_closed},
+    {.name = "reap_consumer|submit", .image = image_dead_consumer, .run = run_reap, .other = other_submit_and_look,
+     .before = before_none_in_closed},
+    {.name = "submit_shared|push_pop", .image = image_held_inlets, .run = run_submit, .other = other_push_pop},
+    {.name = "push_shared|push_pop", .prepare = prepare_reference, .run = run_push_shared, .other = other_push_pop,
+     .before = before_pushed},
+    {.name = "park|submit", .prepare = prepare_idle_worker, .run = run_park, .other = other_submit, .before = before_park},
+    {.name = "park|ring", .prepare = prepare_idle_worker, .run = run_park, .other = other_ring},
+    {.name = "claim|cancel", .image = image_task, .prepare = prepare_worker, .run = run_claim_finish, .other = other_cancel,
+     .after = after_task},
+    {.name = "claim|abandon", .image = image_task, .prepare = prepare_worker, .run = run_claim_finish,
+     .other = other_abandon, .after = after_task},
+    {.name = "claim|move", .image = image_task, .prepare = prepare_worker, .run = run_claim_finish, .other = other_move,
+     .before = before_moved, .after = after_task},
+    {.name = "release|release_reuse", .image = image_done, .run = run_release_task, .other = other_release_reuse,
+     .before = before_reused},
+    {.name = "sweep|use", .image = image_abandoned, .run = run_sweep, .other = other_use, .before = before_result},
+    {.name = "reserve|reserve_all", .prepare = prepare_two_slabs, .run = run_reserve, .other = other_reserve_all,
+     .before = before_reserved_once},
+    {.name = "pool_sweep|redeliver", .image = image_dead_worker, .run = run_pool_sweep, .other = other_redeliver,
+     .before = before_result},
+    {.name = "sweep|redeliver", .image = image_dead_worker, .run = run_sweep, .other = other_redeliver,
+     .before = before_result},
+    {.name = "reap|reap", .image = image_dead_client_moved, .run = run_reap, .other = other_reap},
+    {.name = "reap|redeliver", .image = image_dead_worker, .run = run_reap, .other = other_redeliver, .before = before_result},
+    {.name = "move|reap_consumer", .image = image_dead_consumer_task, .run = run_move, .other = other_reap},
+    {.name = "lane_share|reap", .run = run_lane_share, .other = other_reap, .before = before_shared},
+    {.name = "lane_open|join_and_die", .run = run_lane, .other = other_join_and_die},
+    {.name = "delegate|kill_queen", .registry = true, .image = image_second_queen, .prepare = prepare_caller,
+     .run = run_delegate, .other = other_kill_queen, .before = before_second},
+    {.name = NULL},
+};

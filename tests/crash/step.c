@@ -1,0 +1,431 @@
+/* tests/crash/step.c - an operation one instruction at a time: the trap flag, snapshots, real kills, preemption in place. */
+#include "sweep.h"
+
+#include <errno.h>
+#include <link.h>
+#include <linux/futex.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+#if defined(__x86_64__)
+
+#define SHOTS 6000u
+#define FEW 40u /* images that are all judged in a sampled run, too: the stepping takes the time */
+#define TRAP_FLAG 0x100u
+#define STACK_BYTES (256u << 10)
+
+enum step_mode { TAKE_IMAGES, KILL_AT, PREEMPT, GO_BACK };
+
+static uint32_t mode;
+static uint64_t steps, kill_at, take_every, take_seed, preemptions;
+
+static inline __attribute__((always_inline)) void step_on(void)
+{
+    __asm__ __volatile__("pushfq; orq %0,(%%rsp); popfq" ::"i"(TRAP_FLAG) : "memory", "cc");
+}
+
+static inline __attribute__((always_inline)) void step_off(void)
+{
+    __asm__ __volatile__("pushfq; andq %0,(%%rsp); popfq" ::"i"(~TRAP_FLAG) : "memory", "cc");
+}
+
+static bool taken(uint64_t step)
+{
+    return take_every <= 1 || mix(take_seed ^ step) % take_every == 0;
+}
+
+static uint64_t now(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * UINT64_C(1000000000) + (uint64_t)t.tv_nsec;
+}
+
+/* ---- snapshots ------------------------------------------------------------------------------------------------ */
+
+/* Shared with the child that fills it. */
+static struct {
+    uint64_t count, steps;
+    uint64_t at[SHOTS];
+} *shot_index;
+static uint8_t *shots, *shot_base, *shot_last;
+static uint64_t shot_size;
+
+static void shots_make(void)
+{
+    shot_size = survivor.seg->size;
+    shots = mmap(NULL, SHOTS * shot_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    shot_index = mmap(NULL, sizeof *shot_index, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (shots == MAP_FAILED || shot_index == MAP_FAILED) exit(2);
+}
+
+static void shots_free(void)
+{
+    munmap(shots, SHOTS * shot_size);
+    munmap(shot_index, sizeof *shot_index);
+}
+
+static void shot_take(void)
+{
+    if (memcmp(shot_last, shot_base, shot_size) == 0) return;
+    if (shot_index->count == SHOTS) _exit(8);
+    shot_last = shots + shot_index->count * shot_size;
+    memcpy(shot_last, shot_base, shot_size);
+    shot_index->at[shot_index->count++] = steps;
+}
+
+static void shot_first(void)
+{
+    /* A mapping of its own: the operation may be the one that unmaps. */
+    shot_base = mmap(NULL, shot_size, PROT_READ, MAP_SHARED, actor.seg->fd, 0);
+    if (shot_base == MAP_FAILED) _exit(2);
+    shot_last = shots;
+    memcpy(shots, shot_base, shot_size);
+    shot_index->at[0] = 0;
+    shot_index->count = 1;
+}
+
+/* ---- preemption in place -------------------------------------------------------------------------------------- */
+
+/* Everything private that a stepped thread may have changed: registers, vector state, stack, thread-local variables, the head of
+ * its list of robust mutexes, and what the two sides keep. */
+static struct {
+    gregset_t registers;
+    uint8_t vector[16384];
+    uint8_t stack[STACK_BYTES];
+    uint8_t local[4096];
+    struct robust_list_head *robust, robust_copy;
+    uintptr_t stack_low, stack_high, local_at;
+    size_t vector_size, local_size;
+    uint8_t *segment;
+    struct kept *kept;
+} back;
+
+static int find_local(struct dl_phdr_info *info, size_t size, void *user)
+{
+    (void)size;
+    (void)user;
+    /* The program's own block lies right below the thread pointer, aligned; it comes first in the list. */
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *p = &info->dlpi_phdr[i];
+        if (p->p_type != PT_TLS) continue;
+        back.local_size = (p->p_memsz + p->p_align - 1) & ~(p->p_align - 1);
+        back.local_at = (uintptr_t)__builtin_thread_pointer() - back.local_size;
+    }
+    return 1;
+}
+
+/* The size of what the kernel saved of the vector registers stands in the bytes it leaves to software. */
+static size_t vector_size(const uint8_t *area)
+{
+    uint32_t magic, size;
+
+    memcpy(&magic, area + 464, sizeof magic);
+    memcpy(&size, area + 468, sizeof size);
+    return magic == 0x46505853u ? size : 512;
+}
+
+static void back_save(const ucontext_t *u)
+{
+    const uint8_t *area = (const uint8_t *)u->uc_mcontext.fpregs;
+
+    memcpy(back.registers, u->uc_mcontext.gregs, sizeof back.registers);
+    back.vector_size = vector_size(area);
+    back.stack_low = (uintptr_t)u->uc_mcontext.gregs[REG_RSP] - 128; /* the red zone */
+    if (back.vector_size > sizeof back.vector || back.stack_high - back.stack_low > STACK_BYTES ||
+        back.local_size > sizeof back.local)
+        _exit(9);
+    memcpy(back.vector, area, back.vector_size);
+    memcpy(back.stack, (const void *)back.stack_low, back.stack_high - back.stack_low);
+    memcpy(back.local, (const void *)back.local_at, back.local_size);
+    back.robust_copy = *back.robust;
+    memcpy(back.segment, survivor.seg->base, survivor.seg->size);
+    keep(back.kept);
+}
+
+static void back_go(ucontext_t *u)
+{
+    memcpy(survivor.seg->base, back.segment, survivor.seg->size);
+    bring_back(back.kept);
+    *back.robust = back.robust_copy;
+    memcpy((void *)back.local_at, back.local, back.local_size);
+    memcpy((void *)back.stack_low, back.stack, back.stack_high - back.stack_low);
+    memcpy(u->uc_mcontext.fpregs, back.vector, back.vector_size);
+    memcpy(u->uc_mcontext.gregs, back.registers, sizeof back.registers);
+}
+
+/* The other side is to be another thread, whose held mutexes are in a list of its own: the one of this thread may be half
+ * changed. What it locks bears the same thread id, but nobody unlocks another's. */
+static void other_thread(void (*run)(void))
+{
+    static uint8_t local[sizeof back.local];
+    struct robust_list_head head = *back.robust;
+
+    memcpy(local, (const void *)back.local_at, back.local_size);
+    memset((void *)back.local_at, 0, back.local_size);
+    back.robust->list.next = &back.robust->list;
+    back.robust->list_op_pending = NULL;
+    run();
+    *back.robust = head;
+    memcpy((void *)back.local_at, local, back.local_size);
+}
+
+/* ---- the handler ---------------------------------------------------------------------------------------------- */
+
+static uint32_t preempted;
+static uint64_t last_rip;
+
+static void on_trap(int number, siginfo_t *info, void *context)
+{
+    ucontext_t *u = context;
+
+    (void)number;
+    (void)info;
+    if (mode == GO_BACK) {
+        mode = PREEMPT;
+        preempted = 0;
+        back_go(u); /* its copy of the flags has the trap flag set */
+        return;
+    }
+    /* A `rep` instruction traps after each round, and now and then once more when it was interrupted: its rounds are one step,
+     * whose images in between are taken all the same. */
+    if ((uint64_t)u->uc_mcontext.gregs[REG_RIP] != last_rip || mode == PREEMPT) steps++;
+    else if (mode == KILL_AT) return;
+    last_rip = (uint64_t)u->uc_mcontext.gregs[REG_RIP];
+    if (mode == TAKE_IMAGES) {
+        shot_index->steps = steps;
+        shot_take();
+    } else if (mode == KILL_AT && steps == kill_at) {
+        kill(getpid(), SIGKILL);
+        for (;;) {}
+    } else if (mode == PREEMPT && taken(steps)) {
+        back_save(u);
+        preempted = 1;
+        preemptions++;
+        other_thread(at_operation->other);
+        u->uc_mcontext.gregs[REG_EFL] &= ~(greg_t)TRAP_FLAG; /* to its end at full speed */
+    }
+}
+
+static void handler_set(void)
+{
+    static uint8_t stack[STACK_BYTES] __attribute__((aligned(64)));
+    const stack_t other = {.ss_sp = stack, .ss_size = sizeof stack};
+    struct sigaction action = {.sa_sigaction = on_trap, .sa_flags = SA_SIGINFO | SA_ONSTACK};
+
+    if (sigaltstack(&other, NULL) != 0 || sigaction(SIGTRAP, &action, NULL) != 0) _exit(2);
+}
+
+bool step_possible(void)
+{
+    return true;
+}
+
+/* ---- kills ---------------------------------------------------------------------------------------------------- */
+
+static void actor_main(const struct operation *o, uint64_t at)
+{
+    handler_set();
+    actor_join();
+    if (o->prepare != NULL) o->prepare();
+    mode = at == 0 ? TAKE_IMAGES : KILL_AT;
+    kill_at = at;
+    if (at == 0) shot_first();
+    step_on();
+    o->run();
+    step_off();
+    _exit(42);
+}
+
+static pid_t actor_run(const struct operation *o, uint64_t at, bool *ended)
+{
+    int status;
+    pid_t pid = fork();
+
+    if (pid == 0) actor_main(o, at);
+    if (pid < 0 || waitpid(pid, &status, 0) != pid) exit(2);
+    *ended = WIFEXITED(status) && WEXITSTATUS(status) == 42;
+    if (!*ended && !(at != 0 && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL))
+        fail("the actor ended with status %x", (unsigned)status);
+    return pid;
+}
+
+void step_kills(const struct operation *o, uint64_t every, uint64_t seed, struct tally *t)
+{
+    struct kept *kept = kept_new();
+    uint64_t began = now();
+    uint8_t *image = malloc(survivor.seg->size);
+    bool ended;
+    pid_t pid;
+
+    keep(kept);
+    if (image == NULL) exit(2);
+    memcpy(image, survivor.seg->base, survivor.seg->size);
+    shots_make();
+    pid = actor_run(o, 0, &ended);
+    take_every = shot_index->count > FEW ? every : 1;
+    take_seed = seed;
+    for (uint64_t i = 0; i < shot_index->count; i++) {
+        at_step = shot_index->at[i];
+        if (!taken(at_step) && i + 1 < shot_index->count) continue;
+        memcpy(survivor.seg->base, shots + i * shot_size, shot_size);
+        bring_back(kept);
+        world_later();
+        kernel_marks(survivor.seg->base, (uint32_t)pid);
+        judge(i + 1 == shot_index->count);
+        t->images++;
+    }
+    t->points += shot_index->steps;
+    t->nanoseconds += now() - began;
+    memcpy(survivor.seg->base, image, survivor.seg->size);
+    bring_back(kept);
+    shots_free();
+    free(image);
+}
+
+/* What names the process is another's in each run. */
+static void forget_process(uint8_t *image, uint64_t size, uint32_t pid)
+{
+    for (uint64_t i = 0; i + 4 <= size; i += 4) {
+        uint32_t v;
+        memcpy(&v, image + i, 4);
+        if ((v & 0x3fffffff) != pid) continue;
+        v &= 0xc0000000u;
+        memcpy(image + i, &v, 4);
+    }
+}
+
+static bool is_snapshot(uint64_t i, uint32_t model, const uint8_t *real, uint32_t pid, uint8_t *space)
+{
+    memcpy(space, shots + i * shot_size, shot_size);
+    kernel_marks(space, model);
+    forget_process(space, shot_size, model);
+    forget_process(space, shot_size, pid);
+    return memcmp(space, real, shot_size) == 0;
+}
+
+/* Whether the image that a real kill left is the snapshot of the same boundary. Now and then it is that of another: the actor
+ * is born with a heap of which verdicts have been made, and an allocation takes another path. Those are counted. */
+static void compare(uint64_t at, uint32_t model, uint8_t *real, uint32_t pid, uint8_t *space, struct tally *t)
+{
+    forget_process(real, shot_size, pid);
+    forget_process(real, shot_size, model);
+    if (is_snapshot(at, model, real, pid, space)) return;
+    t->shifted++;
+    for (uint64_t i = 0; i < shot_index->count; i++)
+        if (is_snapshot(i, model, real, pid, space)) return;
+    fail("a real kill leaves an image that is no snapshot");
+}
+
+void step_real(const struct operation *o, uint64_t count, uint64_t seed, struct tally *t)
+{
+    struct kept *kept = kept_new();
+    uint64_t size = survivor.seg->size, began = now();
+    uint8_t *image = malloc(size), *one = malloc(size), *two = malloc(size);
+    bool ended;
+    pid_t model, pid;
+
+    if (image == NULL || one == NULL || two == NULL) exit(2);
+    keep(kept);
+    memcpy(image, survivor.seg->base, size);
+    shots_make();
+    /* One verdict before: its heap is what the later actors are born with, and a first allocation takes another path. */
+    actor_run(o, 1, &ended);
+    world_later();
+    judge(false);
+    memcpy(survivor.seg->base, image, size);
+    bring_back(kept);
+    model = actor_run(o, 0, &ended);
+    for (uint64_t n = 0; n < count && n < shot_index->steps; n++) {
+        /* All of them, or at random. */
+        uint64_t at = count >= shot_index->steps ? n + 1 : mix(seed + n) % shot_index->steps + 1, i = shot_index->count;
+
+        at_step = at;
+        memcpy(survivor.seg->base, image, size);
+        bring_back(kept);
+        pid = actor_run(o, at, &ended);
+        if (ended) continue;
+        while (i > 1 && shot_index->at[i - 1] > at) i--;
+        while (i > 1 && shot_index->at[i - 1] == at && shot_index->at[i - 2] == at) i--;
+        memcpy(two, survivor.seg->base, size);
+        if (!o->varies) compare(i - 1, (uint32_t)model, two, (uint32_t)pid, one, t);
+        world_later();
+        judge(false);
+        t->images++;
+        t->points++;
+    }
+    t->nanoseconds += now() - began;
+    memcpy(survivor.seg->base, image, size);
+    bring_back(kept);
+    shots_free();
+    free(two);
+    free(one);
+    free(image);
+}
+
+/* ---- pairs ---------------------------------------------------------------------------------------------------- */
+
+static __attribute__((noinline)) void preempt_run(const struct operation *o)
+{
+    step_on();
+    o->run();
+    step_off();
+    if (!ap_load_relaxed(&preempted)) return;
+    at_step = steps;
+    die_in_place(actor.lane.index);
+    judge(true);
+    mode = GO_BACK;
+    __asm__ __volatile__("int3" ::: "memory"); /* the handler goes back to the boundary */
+}
+
+void step_pairs(const struct operation *o, uint64_t every, uint64_t seed, struct tally *t)
+{
+    uint64_t began = now();
+    size_t length;
+
+    back.stack_high = (uintptr_t)__builtin_frame_address(0);
+    back.segment = malloc(survivor.seg->size);
+    back.kept = kept_new();
+    if (back.segment == NULL || syscall(SYS_get_robust_list, 0, &back.robust, &length) != 0) exit(2);
+    dl_iterate_phdr(find_local, NULL);
+    handler_set();
+    actor_meet();
+    if (o->prepare != NULL) o->prepare();
+    take_every = every;
+    take_seed = seed;
+    mode = PREEMPT;
+    steps = 0;
+    preempt_run(o);
+    t->points += steps;
+    t->images += preemptions;
+    t->nanoseconds += now() - began;
+}
+
+#else
+
+bool step_possible(void)
+{
+    return false;
+}
+
+void step_kills(const struct operation *o, uint64_t every, uint64_t seed, struct tally *t)
+{
+    (void)o, (void)every, (void)seed, (void)t;
+}
+
+void step_real(const struct operation *o, uint64_t count, uint64_t seed, struct tally *t)
+{
+    (void)o, (void)count, (void)seed, (void)t;
+}
+
+void step_pairs(const struct operation *o, uint64_t every, uint64_t seed, struct tally *t)
+{
+    (void)o, (void)every, (void)seed, (void)t;
+}
+
+#endif

@@ -1,0 +1,150 @@
+/* tests/crash/sweep.h - every instruction boundary of every operation as a place to die at, and as one to be preempted at.
+ *
+ * KILL      A forked actor runs one operation under the trap flag; at each boundary where the segment differs from the one
+ *           before, the handler takes a snapshot (step.c). In between, a death leaves the same image: what the dead thread had
+ *           in registers and private memory is gone with it. The survivor then takes image after image, marks the robust
+ *           mutexes as the kernel does, and judges (judge.c). With -r the actor is really killed, too, and the image that it
+ *           leaves must be the snapshot.
+ * PREEMPT   One thread plays both sides. At each boundary of A the handler lets B run to its end and A go on to its end, and A
+ *           dies there, owning what it owns; after the verdict registers, stack, private state and segment are put back and A
+ *           goes on to the next boundary. So an interleaving costs no fork and A is stepped through once.
+ * A death of the reaper while it repairs is a KILL of the operations reap_*.
+ * WORLD     world.c: the smallest segment in which the operation can go wrong. shm operations have one without a registry.
+ */
+#ifndef SWEEP_H
+#define SWEEP_H
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "registry/client.h"
+#include "registry/discovery.h"
+#include "shm/bell.h"
+#include "shm/check.h"
+#include "shm/event.h"
+
+#define QUEUES 2u
+#define TASKS 192u
+#define HELD 16u
+#define BODY 200u /* bytes of a request or result in a block of the smallest class */
+
+/* One side: a lane and what its thread has in private memory. */
+struct side {
+    struct ap_segment *seg;
+    struct ap_lane_handle lane, second;
+    struct ap_slabs slabs;
+    struct ap_producer producers[QUEUES];
+    struct ap_pool_hint hint;
+    struct ap_consumer consumer;
+    apiary_t *api; /* of a world with a registry */
+    uint32_t slot, slots[TASKS], count;
+    uint64_t ref, word, token, seen;
+    int result;
+    apiary_task_t task;
+    apiary_result_t collected;
+    void *loan;
+};
+/* The actor's operation is swept; the survivor holds queue 0, judges and recovers. */
+extern struct side actor, survivor;
+
+struct operation {
+    const char *name;
+    bool registry;         /* needs a world with one */
+    void (*image)(void);   /* the survivor, once */
+    void (*prepare)(void); /* the actor, before it is stepped */
+    void (*run)(void);     /* the actor, stepped */
+    void (*other)(void);   /* preemption: the survivor, at the boundary; NULL: a kill sweep */
+    /* What must hold beyond what judge.c asks. Before anything was recovered; `over`: the operation had come to its end. */
+    void (*before)(bool over);
+    void (*after)(bool over); /* after the recovery */
+    bool varies; /* its instructions are not the same twice (it reads /proc): not compared with a real kill */
+};
+/* Each table ends with a NULL name. */
+extern const struct operation kills_shm[], kills_registry[], pairs[];
+
+/* ---- world.c */
+extern char world_name[64];
+extern uint32_t world_route; /* where the recovery may move tasks of a world without registry to; AP_NO_QUEUE: nowhere */
+extern bool world_registry;
+extern const struct ap_reap_hooks *world_hooks;
+
+void world_make(bool registry);
+void world_drop(void);
+void world_later(void); /* than all that a child did */
+void actor_join(void); /* attaches, in the process that calls */
+void actor_meet(void); /* the actor becomes a second member of the survivor's thread */
+/* Private state of both sides, and what hangs from it. */
+struct kept;
+struct kept *kept_new(void);
+void keep(struct kept *k);
+void bring_back(const struct kept *k);
+
+int reserve(struct side *s);
+int submit(struct side *s, uint32_t queue, bool block);
+int finish(struct side *s, uint32_t slot, uint64_t token, bool block);
+void serve(struct side *s, uint32_t queue, uint64_t ref, bool block); /* claims and finishes */
+void signal_queue(struct ap_segment *seg, uint32_t queue, uint32_t ring);
+void own_queue(struct side *s, uint32_t queue);
+uint64_t word_of(uint32_t slot);
+uint64_t generation_of(const struct side *s);
+/* What the kernel does to a robust mutex of a dead thread. */
+void kernel_marks(uint8_t *base, uint32_t tid);
+/* A lane of the calling thread is as if its thread had been killed. */
+void die_in_place(uint32_t lane);
+/* A child attaches, does this, and is killed. */
+void die_having(void (*done)(void));
+
+/* ---- operations.c: setups that pairs.c uses, too */
+void image_task(void);   /* the survivor's task, with a block, waits in queue 1; actor.slot, .ref and .word name it */
+void image_done(void);   /* it is finished, with a result in a block */
+void image_abandoned(void); /* and abandoned, in a slab that nobody holds */
+void image_dead_worker(void); /* a worker died with it, its result half made */
+void image_dead_client(void);
+void image_full_ring(void);   /* the shared ring of queue 0 */
+void image_held_inlets(void); /* so that one pushes to shared rings */
+void prepare_worker(void);    /* the actor serves queue 1 */
+void prepare_two_slabs(void); /* the actor is at the last slot of one of two */
+void run_submit(void);
+void run_claim_finish(void);
+void run_release_task(void);
+void run_sweep(void);
+void run_reserve(void);
+void run_move(void);
+void run_push_shared(void);
+void run_reap(void);
+void after_task(bool over);
+
+/* ---- judge.c */
+extern const struct operation *at_operation;
+extern uint64_t at_step;
+extern unsigned failures;
+void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void drain(struct ap_consumer *c);
+void judge(bool over);
+void judge_quiet(unsigned shown); /* how many failures of one operation are printed */
+
+/* ---- step.c */
+struct tally {
+    uint64_t points, images, nanoseconds;
+    uint64_t shifted; /* real kills whose image is the snapshot of another boundary */
+};
+bool step_possible(void);
+/* Runs actor-side code in a child under the trap flag, judges every image. `every`: of the images one in so many. */
+void step_kills(const struct operation *o, uint64_t every, uint64_t seed, struct tally *t);
+/* The same with a real SIGKILL at `count` boundaries, whose images must equal the snapshots. */
+void step_real(const struct operation *o, uint64_t count, uint64_t seed, struct tally *t);
+/* All interleavings of one preemption, or one in `every`. */
+void step_pairs(const struct operation *o, uint64_t every, uint64_t seed, struct tally *t);
+
+/* splitmix64: which boundaries a sampled run takes. */
+static inline uint64_t mix(uint64_t x)
+{
+    x += UINT64_C(0x9e3779b97f4a7c15);
+    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
+    return x ^ x >> 31;
+}
+
+#endif

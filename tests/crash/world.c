@@ -1,0 +1,396 @@
+/* tests/crash/world.c - the segment that is swept, its two sides, and what clients and workers do in it. */
+#include "sweep.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+char world_name[64];
+uint32_t world_route;
+bool world_registry;
+const struct ap_reap_hooks *world_hooks;
+struct side actor, survivor;
+
+/* A clock of our own, so that a run takes the same path twice; ahead of the system's, with which attach marks what it makes. */
+static uint64_t ticks, calendar;
+static struct ap_ops world_ops;
+
+static uint64_t world_now(void)
+{
+    return ticks += 1000;
+}
+
+static uint64_t world_realtime(void)
+{
+    return calendar + world_now();
+}
+
+/* Without /proc, whose texts are as long as their numbers are. */
+static int world_process_gone(pid_t pid, uint64_t start_time, uint64_t pid_namespace)
+{
+    (void)start_time, (void)pid_namespace;
+    return kill(pid, 0) != 0 && errno == ESRCH;
+}
+
+void world_later(void)
+{
+    ticks += UINT64_C(1000000000);
+}
+
+static uint32_t route(void *user, struct ap_segment *seg, const struct ap_slot *slot)
+{
+    (void)user, (void)seg, (void)slot;
+    return world_route;
+}
+static const struct ap_reap_hooks route_hooks = {.route = route};
+
+/* ---- making it ------------------------------------------------------------------------------------------------ */
+
+static const struct ap_geometry small = {.members = 4, .lanes = 6, .tasks = TASKS, .queues = QUEUES, .queue_depth = 4,
+                                         .queue_inlets = 1, .pool_blocks = {2, 1}, .events = 4,
+                                         .max_concurrent_delegations = 5};
+
+static void must(bool condition, const char *what)
+{
+    if (condition) return;
+    fprintf(stderr, "sweep: %s\n", what);
+    exit(2);
+}
+
+static void side_init(struct side *s)
+{
+    s->slabs.lane = &s->lane;
+    s->slabs.held = calloc(HELD, sizeof *s->slabs.held);
+    s->slabs.capacity = HELD; /* so that nothing is allocated in the middle of an operation */
+    must(s->slabs.held != NULL, "no memory");
+}
+
+static void consumer_settle(struct ap_consumer *c)
+{
+    uint64_t cursor = 0;
+    while (ap_queue_scan(c, &cursor) != 0) {}
+}
+
+/* The survivor serves the capability "echo". */
+static void survivor_register(void)
+{
+    static const char *const capabilities[] = {"echo", NULL};
+    struct ap_agent_registration agent = {.name = "agent", .capabilities = capabilities, .lane = survivor.lane.index};
+    struct ap_swarm_registration r = {.service = "server", .lane = survivor.lane.index, .member = survivor.lane.member,
+                                      .agents = &agent, .agent_count = 1};
+
+    must(ap_swarm_register(survivor.seg, &r) == 0 && agent.queue == 0, "the survivor cannot register");
+}
+
+void world_make(bool registry)
+{
+    struct ap_registry_options o = {.services = 4, .swarms = 3, .capabilities = 8};
+    char message[256] = "";
+    int r;
+
+    snprintf(world_name, sizeof world_name, "/apiary-sweep-%d", (int)getpid());
+    ap_segment_remove(world_name);
+    ticks = ap_ops_system.now() + UINT64_C(3600000000000);
+    calendar = ap_ops_system.realtime() - ap_ops_system.now();
+    world_ops = ap_ops_system;
+    world_ops.now = world_now;
+    world_ops.realtime = world_realtime;
+    world_ops.process_gone = world_process_gone;
+    world_registry = registry;
+    world_hooks = registry ? &ap_registry_hooks : &route_hooks;
+    world_route = AP_NO_QUEUE;
+    o.segment.name = world_name;
+    o.segment.geometry = small;
+    memset(&survivor, 0, sizeof survivor);
+    r = registry ? ap_registry_create(&o, message, sizeof message, &survivor.seg)
+                 : ap_segment_create(&o.segment, NULL, message, sizeof message, &survivor.seg);
+    must(r == 0, message);
+    survivor.seg->ops = &world_ops;
+    must(ap_member_open(survivor.seg, "survivor", NULL, APIARY_CLIENT, &survivor.lane) == 0, "no lane");
+    side_init(&survivor);
+    if (registry) {
+        survivor_register();
+    } else {
+        must(ap_queue_claim(survivor.seg, 0, survivor.lane.index) && ap_queue_open(survivor.seg, 0, survivor.lane.index),
+             "no queue");
+    }
+    ap_consumer_init(&survivor.consumer, survivor.seg, 0);
+    consumer_settle(&survivor.consumer);
+    /* It holds a slab from the beginning: without a recovery it can do with that. */
+    must(ap_task_reserve(&survivor.slabs, NULL, NULL, &survivor.slot) == 0, "no slot");
+    ap_task_unreserve(&survivor.slabs, survivor.slot);
+}
+
+void world_drop(void)
+{
+    ap_segment_remove(world_name);
+}
+
+/* ---- the actor ------------------------------------------------------------------------------------------------ */
+
+/* Its stamps become those of our clock. */
+static void actor_attach(void)
+{
+    apiary_attach_options_t o = {.name = "actor", .swarm = "caller"};
+
+    must(apiary_attach(world_name, &o, &actor.api) == 0, "the actor cannot attach");
+    actor.seg = actor.api->seg;
+    actor.seg->ops = &world_ops;
+    actor.lane = actor.api->anchor->lane;
+    ap_store_relaxed(&actor.lane.lane->joined, world_now());
+    ap_store_relaxed(&ap_member_at(actor.seg, actor.api->member)->attached, world_realtime());
+    for (uint32_t i = 0; i < actor.seg->geometry.events; i++) {
+        struct ap_event *e = ap_at(actor.seg, AP_SECTION_EVENTS, i);
+        if (ap_load_relaxed(&e->number) != 0) ap_store_relaxed(&e->time, world_realtime());
+    }
+}
+
+/* The same in each run, where images are compared. */
+static void actor_disguise(void)
+{
+    actor.seg->self.start_time = 1;
+    ap_store_relaxed(&actor.lane.lane->start_time, 1);
+    ap_store_relaxed(&ap_member_at(actor.seg, actor.lane.member)->start_time, 1);
+}
+
+static void reset_actor(void)
+{
+    struct side keep_these = actor;
+
+    /* What the image's maker left for the actor to work on. */
+    memset(&actor, 0, sizeof actor);
+    actor.slot = keep_these.slot;
+    actor.ref = keep_these.ref;
+    actor.word = keep_these.word;
+}
+
+void actor_join(void)
+{
+    char message[256] = "";
+
+    reset_actor();
+    if (world_registry) {
+        actor_attach();
+    } else {
+        must(ap_segment_attach(world_name, true, 0, message, sizeof message, &actor.seg) == 0, message);
+        actor.seg->ops = &world_ops;
+        must(ap_member_open(actor.seg, "actor", NULL, APIARY_CLIENT, &actor.lane) == 0, "no lane");
+    }
+    actor_disguise();
+    side_init(&actor);
+}
+
+void actor_meet(void)
+{
+    reset_actor();
+    if (world_registry) {
+        actor_attach();
+    } else {
+        actor.seg = survivor.seg;
+        must(ap_member_open(actor.seg, "actor", NULL, APIARY_CLIENT, &actor.lane) == 0, "no lane");
+    }
+    side_init(&actor);
+}
+
+/* ---- private state -------------------------------------------------------------------------------------------- */
+
+struct kept_side {
+    struct side side;
+    uint32_t held[HELD], api_held[HELD];
+    struct apiary api;
+    struct ap_lane_context context;
+    struct ap_producer producers[QUEUES];
+};
+
+struct kept {
+    struct kept_side sides[2];
+    uint64_t ticks;
+};
+
+static void side_keep(struct kept_side *k, const struct side *s)
+{
+    k->side = *s;
+    if (s->slabs.held != NULL) memcpy(k->held, s->slabs.held, sizeof k->held);
+    if (s->api == NULL) return;
+    k->api = *s->api;
+    if (s->api->anchor == NULL) return;
+    k->context = *s->api->anchor;
+    memcpy(k->producers, k->context.producers, sizeof k->producers);
+    if (k->context.slabs.count > 0) memcpy(k->api_held, k->context.slabs.held, k->context.slabs.count * sizeof k->held[0]);
+}
+
+static void side_back(const struct kept_side *k, struct side *s)
+{
+    *s = k->side;
+    if (s->slabs.held != NULL) memcpy(s->slabs.held, k->held, sizeof k->held);
+    if (s->api == NULL) return;
+    *s->api = k->api;
+    if (s->api->anchor == NULL) return;
+    *s->api->anchor = k->context;
+    memcpy(k->context.producers, k->producers, sizeof k->producers);
+    if (k->context.slabs.count > 0) memcpy(k->context.slabs.held, k->api_held, k->context.slabs.count * sizeof k->held[0]);
+}
+
+struct kept *kept_new(void)
+{
+    struct kept *k = calloc(1, sizeof *k);
+
+    must(k != NULL, "no memory");
+    return k;
+}
+
+void keep(struct kept *k)
+{
+    side_keep(&k->sides[0], &actor);
+    side_keep(&k->sides[1], &survivor);
+    k->ticks = ticks;
+}
+
+void bring_back(const struct kept *k)
+{
+    side_back(&k->sides[0], &actor);
+    side_back(&k->sides[1], &survivor);
+    ticks = k->ticks;
+}
+
+/* ---- what clients and workers do ------------------------------------------------------------------------------ */
+
+uint64_t word_of(uint32_t slot)
+{
+    return ap_load_acquire(&ap_slot_at(survivor.seg, slot)->word);
+}
+
+uint64_t generation_of(const struct side *s)
+{
+    return AP_WORD_GENERATION(word_of(s->slot));
+}
+
+void signal_queue(struct ap_segment *seg, uint32_t queue, uint32_t ring)
+{
+    ap_fence_full();
+    ap_queue_signal(seg, queue, ring, ap_load_acquire(&ap_queue_at(seg, queue)->life));
+}
+
+void own_queue(struct side *s, uint32_t queue)
+{
+    must(ap_queue_claim(s->seg, queue, s->lane.index) && ap_queue_open(s->seg, queue, s->lane.index), "no queue to own");
+    ap_consumer_init(&s->consumer, s->seg, queue);
+}
+
+int reserve(struct side *s)
+{
+    return ap_task_reserve(&s->slabs, NULL, NULL, &s->slot);
+}
+
+/* Filled so that the checkers have nothing to say. */
+static void fill(struct side *s)
+{
+    struct ap_slot *slot = ap_slot_at(s->seg, s->slot);
+    uint64_t now = s->seg->ops->now();
+
+    ap_store_relaxed(&slot->deadline, UINT64_MAX);
+    ap_store_relaxed(&slot->queued, now);
+    ap_store_relaxed(&slot->started, now);
+    ap_store_relaxed(&slot->finished, now);
+    ap_store_relaxed(&slot->caller, 0);
+    ap_store_relaxed(&slot->only, 0);
+    ap_store_relaxed(&slot->capability, (uint16_t)(world_registry ? ap_capability_find(s->seg, "echo", 4) : 0));
+    ap_store_relaxed(&slot->body_size, 4);
+    memcpy(slot->body_inline, "work", 4);
+}
+
+int submit(struct side *s, uint32_t queue, bool block)
+{
+    struct ap_producer *p = &s->producers[queue];
+    struct ap_slot *slot;
+    uint64_t offset;
+    int r = reserve(s);
+
+    if (r < 0) return r;
+    slot = ap_slot_at(s->seg, s->slot);
+    fill(s);
+    if (block) {
+        r = ap_pool_take(s->seg, &s->lane, &s->hint, BODY, &offset);
+        if (r < 0) {
+            ap_task_unreserve(&s->slabs, s->slot);
+            return r;
+        }
+        memcpy(ap_at_offset(s->seg, offset, BODY), "work", 4);
+        ap_store_relaxed(&slot->body_size, BODY);
+        ap_store_relaxed(&slot->body, offset);
+        ap_pool_attach(s->seg, offset, AP_BLOCK_REQUEST, s->slot, AP_WORD_GENERATION(ap_load_relaxed(&slot->word)));
+    }
+    s->ref = ap_task_publish(s->seg, s->slot, queue);
+    r = ap_queue_push(s->seg, queue, p, &s->lane, s->ref);
+    if (r < 0) return r;
+    signal_queue(s->seg, queue, p->index);
+    return 0;
+}
+
+/* Without a block for it, the result is left as the claim left it: empty. */
+int finish(struct side *s, uint32_t slot, uint64_t token, bool block)
+{
+    struct ap_slot *at = ap_slot_at(s->seg, slot);
+    uint64_t offset;
+
+    ap_store_relaxed(&at->started, s->seg->ops->now());
+    ap_store_relaxed(&at->finished, s->seg->ops->now());
+    if (block && ap_pool_take(s->seg, &s->lane, &s->hint, BODY, &offset) == 0) {
+        ap_pool_attach(s->seg, offset, AP_BLOCK_RESULT_OF(token), slot, AP_WORD_GENERATION(token));
+        ap_store_relaxed(&at->result, offset);
+        ap_store_relaxed(&at->result_size, BODY);
+    }
+    return ap_task_finish(s->seg, slot, token, 0);
+}
+
+void serve(struct side *s, uint32_t queue, uint64_t ref, bool block)
+{
+    if (!ap_task_claim(s->seg, s->lane.index, queue, ref, &s->token)) return;
+    ap_store_relaxed(&s->lane.lane->hand[0], ref);
+    finish(s, AP_REF_SLOT(ref), s->token, block);
+    ap_store_relaxed(&s->lane.lane->hand[0], 0);
+}
+
+/* ---- death ---------------------------------------------------------------------------------------------------- */
+
+static void mark(uint8_t *base, const pthread_mutex_t *m, uint32_t tid)
+{
+    uint32_t *word = (uint32_t *)(base + ((const uint8_t *)ap_robust_word(m) - survivor.seg->base)), v = ap_load_relaxed(word);
+
+    if ((v & FUTEX_TID_MASK) == tid) ap_store_relaxed(word, (v & FUTEX_WAITERS) | FUTEX_OWNER_DIED);
+}
+
+void kernel_marks(uint8_t *base, uint32_t tid)
+{
+    for (uint32_t l = 0; l < survivor.seg->geometry.lanes; l++) mark(base, &ap_lane_at(survivor.seg, l)->mutex, tid);
+    mark(base, &survivor.seg->header->role, tid);
+}
+
+/* The mutex leaves the list of the living thread first, which the kernel does by ending it. */
+void die_in_place(uint32_t lane)
+{
+    struct ap_segment *seg = actor.seg;
+    pthread_mutex_t *m = &ap_lane_at(seg, lane)->mutex;
+    uint32_t *word = (uint32_t *)ap_robust_word(m);
+
+    if ((ap_load_relaxed(word) & FUTEX_TID_MASK) != ap_thread_id()) return;
+    ap_robust_unlock(m);
+    ap_store_relaxed(word, FUTEX_OWNER_DIED);
+}
+
+void die_having(void (*done)(void))
+{
+    int status;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        actor_join();
+        done();
+        kill(getpid(), SIGKILL);
+    }
+    must(pid > 0 && waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL,
+         "the one that was to die did not");
+    world_later();
+}

@@ -1,0 +1,6 @@
+#!/bin/bash
+# ctest: timeout 3600
+# Every image of every operation, every preemption of every pair, and real kills, whose images must be those of the sweep.
+set -eu
+"$APIARY_TEST_BIN/sweep" -v || exit
+"$APIARY_TEST_BIN/sweep" -r -q -n "${SWEEP_KILLS:-60}"
