@@ -36,6 +36,7 @@
     X(member_kept, "a recovery leaves the dead member's record taken")                                      \
     X(inconsistent, "a reaper leaves the robust mutex inconsistent: nobody will ever have it again")        \
     X(nobodys_slot, "a RESERVED slot does not name its lane")                                               \
+    X(scan_disorder, "a scan hands out a task before what its client had queued earlier")                   \
     X(ticket_unnamed, "a slot does not name the ticket that its delegation holds")
 
 enum ap_defect_name {

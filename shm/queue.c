@@ -238,23 +238,48 @@ int ap_queue_settle(struct ap_consumer *c)
     return found;
 }
 
+/* What was queued before the task goes first: the table is in the order of slots, which begins anew with every round of a slab.
+ * All rings are asked, since a dead client's is leased to nobody, or to another by now. What was lost from a ring is older than
+ * all that is left in it, and goes at once. */
+static uint64_t pop_before(struct ap_consumer *c, const struct ap_slot *task)
+{
+    for (uint32_t r = 0; r <= c->seg->geometry.queue_inlets; r++) {
+        const struct ap_slot *first;
+        uint64_t ref;
+
+        if (!ring_has(c, r, &ref)) continue;
+        first = ap_slot_at(c->seg, AP_REF_SLOT(ref));
+        if (first != NULL && AP_WORD_GENERATION(ap_load_acquire(&first->word)) == AP_REF_GENERATION(ref) &&
+            ap_load_relaxed(&first->queued) > ap_load_relaxed(&task->queued))
+            continue;
+        c->heads[r]++;
+        ap_store_release(&ap_ring_at(c->seg, c->index, r)->head, c->heads[r]); /* QUEUE-R2 pairs QUEUE-A2 */
+        return ref;
+    }
+    return 0;
+}
+
 uint64_t ap_queue_scan(struct ap_consumer *c, uint64_t *cursor)
 {
     const struct ap_segment *seg = c->seg;
 
     if (*cursor == 0) c->scanning = ap_load_acquire(&seg->header->rescan);
     while (*cursor < seg->geometry.tasks) {
-        uint64_t index = *cursor, word;
+        uint64_t index = *cursor, word, before;
 
         if (index % AP_SLAB_SLOTS == 0 && ap_load_acquire(&ap_slab_at(seg, index / AP_SLAB_SLOTS)->lease) == 0) {
             *cursor += AP_SLAB_SLOTS; /* never leased: never used */
             continue;
         }
-        ++*cursor;
         word = ap_load_acquire(&ap_slot_at(seg, index)->word);
         /* No task has generation 0: as slot 0's reference it would read as the end of a scan that is never done. */
-        if (AP_WORD_STATE(word) == AP_TASK_QUEUED && AP_WORD_OWNER(word) == c->index && AP_WORD_GENERATION(word) != 0)
+        if (AP_WORD_STATE(word) == AP_TASK_QUEUED && AP_WORD_OWNER(word) == c->index && AP_WORD_GENERATION(word) != 0) {
+            before = AP_DEFECT(scan_disorder) ? 0 : pop_before(c, ap_slot_at(seg, index));
+            if (before != 0) return before;
+            ++*cursor;
             return AP_REF(index, AP_WORD_GENERATION(word));
+        }
+        ++*cursor;
     }
     c->rescan = c->scanning;
     return 0;

@@ -126,7 +126,8 @@ static inline int ap_queue_rescan_due(const struct ap_consumer *c)
     return ap_load_acquire(&c->seg->header->rescan) != c->rescan;
 }
 /* Scans the table from *cursor (0 at first) for QUEUED(this queue); returns a reference, or 0 at the end, when the scan is
- * recorded as done for the value of header.rescan that it began with. */
+ * recorded as done for the value of header.rescan that it began with. What was queued earlier is popped from its
+ * ring and returned first, so a scan keeps the order of each client, too. */
 uint64_t ap_queue_scan(struct ap_consumer *c, uint64_t *cursor);
 /* Publishes heads (so that producers see room) and depth. */
 void ap_queue_publish(struct ap_consumer *c, uint32_t running);

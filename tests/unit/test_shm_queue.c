@@ -207,3 +207,34 @@ Test(queue, everything_arrives_once_and_no_wake_is_lost)
     cr_assert_eq(ap_queue_pop(&consumer), 0);
     cr_log_info("%lu parks", (unsigned long)parks);
 }
+
+/* One client's tasks in the slots 62, 63, 0, 1 of its slab; the first reference was taken by a consumer that died. */
+Test(queue, a_scan_keeps_the_order_of_a_client)
+{
+    struct ap_slabs slabs;
+    uint32_t slots[4], index;
+    uint64_t cursor = 0, ref, token, clock = 1;
+
+    ap_slabs_init(&slabs, &lane);
+    for (int i = 0; i < 62; i++) {
+        cr_assert_eq(ap_task_reserve(&slabs, NULL, NULL, &index), 0);
+        ap_task_unreserve(&slabs, index);
+    }
+    for (int i = 0; i < 4; i++) {
+        cr_assert_eq(ap_task_reserve(&slabs, NULL, NULL, &slots[i]), 0);
+        ap_store_relaxed(&ap_slot_at(seg, slots[i])->queued, clock++);
+        cr_assert_eq(push(&producer, ap_task_publish(seg, slots[i], 1)), 0);
+    }
+    cr_assert_eq(slots[2] % AP_SLAB_SLOTS, 0);
+    ap_producer_close(&producer); /* it is gone, and what it left is in a ring that nobody holds */
+    cr_assert_eq(AP_REF_SLOT(ap_queue_pop(&consumer)), slots[0]);
+    for (int i = 0; i < 4; i++) {
+        do
+            ref = ap_queue_scan(&consumer, &cursor);
+        while (ref != 0 && !ap_task_claim(seg, lane.index, 1, ref, &token));
+        cr_assert_neq(ref, 0);
+        /* The lost one is met where it stands in the table; the others come in their order. */
+        cr_expect_eq(AP_REF_SLOT(ref), slots[(i + 1) % 4], "turn %d: slot %u", i, AP_REF_SLOT(ref));
+    }
+    ap_slabs_release(&slabs);
+}
