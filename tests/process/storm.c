@@ -1,6 +1,7 @@
 /* storm - kills real processes under load and balances the books.
  *
  *   storm --bin DIR --plugin FILE [--queen N] [--client N] [--daemon N] [--pause N] [--attach N] [--clients N] [--seed N]
+ *         [--seconds N]
  *
  * Two services run as real queens: "work" in two instances, and "calm" which is never touched. Clients (children of this
  * program) keep a window of tasks open at both and write what they know of each task into a file that outlives them; the
@@ -8,8 +9,8 @@
  * as asked, queens are stopped and continued much later (--pause), clients are killed while they attach (--attach); the dead
  * are started again. A victim is stopped first, so that what it had in hand can be looked up, and then killed. At the end:
  *   submitted = completed once + reported failed + submitter died unknowing; nothing completed without an execution; extra
- *   executions <= kills of queens; calm's tasks never failed; no slot, block, lease, lane, member or ticket is left;
- *   shmdump --verify finds nothing.
+ *   executions <= kills of queens; calm's tasks never failed, and came first in the order of their client; no slot,
+ *   block, lease, lane, member or ticket is left; shmdump --verify finds nothing.
  */
 #include <fcntl.h>
 #include <getopt.h>
@@ -29,13 +30,14 @@
 #include "core/apiary.h"
 #include "registry/client.h"
 
-enum { CLIENTS_MAX = 16, WINDOW = 8, TASKS_MAX = 64000000, BODY_MAX = 70000 };
+enum { CLIENTS_MAX = 16, WINDOW = 8, WORK_SPIN = 800000, TASKS_MAX = 200000000, BODY_MAX = 70000 };
 enum { NONE, BEGUN, DELEGATED, COMPLETED, FAILED };
 
 /* One byte each: what the client knows, how often agents ran it. Index = client life's base + its running number. */
 static uint8_t *known, *executed;
 struct shared {
     uint64_t next;          /* index to give out */
+    uint64_t lives;         /* of clients so far */
     uint32_t stop;          /* clients finish what is open and leave */
     uint64_t doubled;       /* completions of a task not open */
     uint64_t wrong;         /* results that are not the request */
@@ -45,6 +47,7 @@ struct shared {
 };
 static uint64_t victims[2][AP_TASK_STATES + 1]; /* queens, clients; by the state of a task in their hands, last: none */
 static struct shared *shared;
+static uint64_t *order[2]; /* of "work", of "calm": first executions in their client's order, and late ones */
 
 static char folder[] = "/tmp/apiary-storm-XXXXXX", config[64], segment[64];
 static const char *bin, *plugin;
@@ -95,7 +98,7 @@ static void settle(struct open_task *t, int r, apiary_result_t *result, apiary_t
     t->open = 0;
 }
 
-static int submit(apiary_t *a, struct open_task *t, uint64_t turn)
+static int submit(apiary_t *a, struct open_task *t, uint64_t turn, uint32_t life, uint32_t *number)
 {
     const apiary_delegate_options_t options = {.timeout = UINT64_C(120000000000)};
     static uint8_t body[BODY_MAX];
@@ -103,8 +106,10 @@ static int submit(apiary_t *a, struct open_task *t, uint64_t turn)
 
     t->index = ap_add_relaxed(&shared->next, 1);
     if (t->index >= TASKS_MAX) return 0;
-    t->calm = turn % 4 == 0;
+    /* One in a window is work, and it takes longer than all the others: a kill finds most queens at it. */
+    t->calm = turn % WINDOW != 0;
     memcpy(body, &t->index, sizeof t->index);
+    memcpy(body + 8, (const uint32_t[2]){life, ++*number}, 8);
     ap_store_relaxed(&known[t->index], BEGUN);
     for (;;) {
         r = apiary_delegate(a, t->calm ? "calm_echo" : "work_echo", body, size_of(t->index), &options, &t->task);
@@ -125,6 +130,7 @@ static void client(void)
     struct open_task tasks[WINDOW] = {0};
     apiary_t *a = NULL;
     apiary_result_t result;
+    uint32_t life = (uint32_t)ap_add_relaxed(&shared->lives, 1), number = 0;
     char message[256] = "";
     int r;
 
@@ -139,7 +145,7 @@ static void client(void)
             r = apiary_await(a, t->task, APIARY_FOREVER, &result);
             settle(t, r, &result, a);
         }
-        if (more && submit(a, t, turn)) continue;
+        if (more && submit(a, t, turn, life, &number)) continue;
         for (turn = 0; turn < WINDOW; turn++) {
             if (!tasks[turn].open) continue;
             r = apiary_await(a, tasks[turn].task, APIARY_FOREVER, &result);
@@ -274,8 +280,8 @@ static void write_config(void)
     for (int i = 0; i < 2; i++) {
         const char *service = i == 0 ? "work" : "calm";
         fprintf(f, "  - service: %s\n    queen: {instances: %d}\n    agents:\n      - name: echo\n        plugin: %s\n"
-                   "        capabilities: [%s_echo]\n        config: {file: %s/executed, spin: %d}\n",
-                service, i == 0 ? 2 : 1, plugin, service, folder, i == 0 ? 100000 : 0);
+                   "        capabilities: [%s_echo]\n        config: {file: %s/executed, order: %s/order_%s, spin: %d}\n",
+                service, i == 0 ? 2 : 1, plugin, service, folder, folder, service, i == 0 ? WORK_SPIN : 0);
     }
     fclose(f);
 }
@@ -327,13 +333,17 @@ static unsigned leaks(void)
 
 static void print_victims(void)
 {
+    uint64_t all = 0, none = victims[0][AP_TASK_STATES] + victims[1][AP_TASK_STATES];
+
     for (int who = 0; who < 2; who++) {
         printf("%s when killed:", who == 0 ? "queens" : "clients");
         for (uint32_t i = 0; i <= AP_TASK_STATES; i++)
             if (victims[who][i] != 0)
                 printf(" %s %lu", i < AP_TASK_STATES ? ap_task_state_name(i) : "nothing in hand", (unsigned long)victims[who][i]);
         printf("\n");
+        for (uint32_t i = 0; i <= AP_TASK_STATES; i++) all += victims[who][i];
     }
+    printf("with a task in hand: %lu of %lu\n", (unsigned long)(all - none), (unsigned long)all);
 }
 
 static int balance(unsigned queen_kills, unsigned client_kills)
@@ -357,6 +367,9 @@ static int balance(unsigned queen_kills, unsigned client_kills)
     printf("extra executions %lu; completed twice %lu; wrong result %lu; completed without execution %lu; lost %lu; calm failed "
            "%lu\n", (unsigned long)extra, (unsigned long)shared->doubled, (unsigned long)shared->wrong,
            (unsigned long)unexecuted, (unsigned long)lost, (unsigned long)shared->calm_failed);
+    for (int i = 0; i < 2; i++)
+        printf("%s, first executions: %lu in the order of their client, %lu late\n", i == 0 ? "work" : "calm",
+               (unsigned long)ap_load_relaxed(&order[i][0]), (unsigned long)ap_load_relaxed(&order[i][1]));
     for (int i = 0; i < 200; i++) {
         if (shared->codes[i] != 0) printf("failed with %s: %lu\n", apiary_error_name(-i), (unsigned long)shared->codes[i]);
         if (shared->refused[i] != 0)
@@ -364,6 +377,8 @@ static int balance(unsigned queen_kills, unsigned client_kills)
     }
     bad |= count[NONE] > client_kills || shared->doubled != 0 || shared->wrong != 0 || unexecuted != 0 || lost != 0;
     bad |= shared->calm_failed != 0;
+    /* Nobody moves a task of a queue that was never closed. */
+    bad |= ap_load_relaxed(&order[1][1]) != 0;
     bad |= unknowing > (uint64_t)client_kills * WINDOW + client_kills;
     /* What a dead worker had started is started again: it has one task in hand at a time, as this agent finishes at once. */
     bad |= extra > queen_kills;
@@ -376,14 +391,15 @@ static int balance(unsigned queen_kills, unsigned client_kills)
 
 struct plan {
     unsigned queen, client, daemon, pause, attach, clients;
-    unsigned seed;
+    unsigned seed, seconds;
 };
 
 static struct plan options(int argc, char **argv)
 {
     static const struct option longs[] = {{"bin", 1, NULL, 'b'}, {"plugin", 1, NULL, 'p'}, {"queen", 1, NULL, 'q'},
         {"client", 1, NULL, 'c'}, {"daemon", 1, NULL, 'd'}, {"pause", 1, NULL, 'z'},
-        {"attach", 1, NULL, 'a'}, {"clients", 1, NULL, 'n'}, {"seed", 1, NULL, 's'}, {0}};
+        {"attach", 1, NULL, 'a'}, {"clients", 1, NULL, 'n'}, {"seed", 1, NULL, 's'},
+        {"seconds", 1, NULL, 't'}, {0}};
     struct plan p = {.queen = 10, .client = 4, .daemon = 2, .pause = 2, .attach = 4, .clients = 3, .seed = (unsigned)time(NULL)};
     int o;
 
@@ -397,6 +413,7 @@ static struct plan options(int argc, char **argv)
         case 'z': p.pause = (unsigned)atoi(optarg); break;
         case 'a': p.attach = (unsigned)atoi(optarg); break;
         case 'n': p.clients = (unsigned)atoi(optarg); break;
+        case 't': p.seconds = (unsigned)atoi(optarg); break;
         case 's': p.seed = (unsigned)atoi(optarg); break;
         default: die("usage: see the head of the source");
         }
@@ -456,30 +473,37 @@ static void kill_attaching(void)
     reap_child(pid);
 }
 
-static void kill_all(apiary_t *a, const struct plan *p, struct host *h)
+/* The plan once, and then again as often as it takes to fill the seconds. Returns what was done. */
+static struct plan kill_all(apiary_t *a, const struct plan *p, struct host *h)
 {
-    struct plan left = *p;
-    unsigned sum;
+    struct plan left = *p, done = {.clients = p->clients, .seed = p->seed};
+    time_t until = time(NULL) + (time_t)p->seconds;
 
-    while ((sum = left.queen + left.client + left.daemon + left.pause + left.attach) > 0) {
-        unsigned pick = (unsigned)rand() % sum;
+    for (;;) {
+        unsigned sum = left.queen + left.client + left.daemon + left.pause + left.attach, pick;
 
+        if (sum == 0 && time(NULL) >= until) return done;
+        if (sum == 0) {
+            left = *p;
+            continue;
+        }
+        pick = (unsigned)rand() % sum;
         wait_progress(50 + (unsigned)rand() % 500);
         if (pick < left.queen) {
             kill_queen(a, h);
-            left.queen--;
+            left.queen--, done.queen++;
         } else if ((pick -= left.queen) < left.client) {
             kill_client(a, h, p->clients);
-            left.client--;
+            left.client--, done.client++;
         } else if ((pick -= left.client) < left.daemon) {
             kill_daemon(h);
-            left.daemon--;
+            left.daemon--, done.daemon++;
         } else if ((pick -= left.daemon) < left.pause) {
             pause_queen(h);
-            left.pause--;
+            left.pause--, done.pause++;
         } else {
             kill_attaching();
-            left.attach--;
+            left.attach--, done.attach++;
         }
     }
 }
@@ -499,6 +523,8 @@ int main(int argc, char **argv)
     known = shared_file("known", TASKS_MAX);
     executed = shared_file("executed", TASKS_MAX);
     shared = shared_file("shared", sizeof *shared);
+    order[0] = shared_file("order_work", 2 * sizeof **order);
+    order[1] = shared_file("order_calm", 2 * sizeof **order);
     write_config();
     host.daemon = start_daemon();
     while (apiary_attach(segment, &(apiary_attach_options_t){.name = "watcher", .read_only = 1}, &a) < 0) poll(NULL, 0, 2);
@@ -507,7 +533,9 @@ int main(int argc, char **argv)
     wait_passing(a, "work", 2);
     wait_passing(a, "calm", 1);
     for (unsigned i = 0; i < p.clients; i++) host.clients[i] = start_client();
-    kill_all(a, &p, &host);
+    p = kill_all(a, &p, &host);
+    printf("killed: %u queens, %u clients, %u daemons, %u while they attached; %u stopped and continued\n", p.queen, p.client,
+           p.daemon, p.attach, p.pause);
     wait_progress(500);
     ap_store_release(&shared->stop, 1);
     for (unsigned i = 0; i < p.clients; i++) {
