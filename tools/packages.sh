@@ -11,7 +11,7 @@ packages_run="cmake ninja-build pkg-config gcc libc6-dev
 packages_test="bash bash-completion binutils util-linux procps python3 g++ libcriterion-dev mandoc"
 
 # tools/check full, in addition.
-packages_full="clang libclang-rt-dev strace"
+packages_full="clang libclang-rt-dev strace file gcc-aarch64-linux-gnu qemu-user"
 
 # Makes the folder for what is built.
 packages_folder()

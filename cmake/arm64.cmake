@@ -1,0 +1,12 @@
+# Toolchain: arm64 by Debian's cross compiler, with a system root in $APIARY_SYSROOT (tests/full/arm64.sh makes one).
+set(CMAKE_SYSTEM_NAME Linux)
+set(CMAKE_SYSTEM_PROCESSOR aarch64)
+set(CMAKE_C_COMPILER aarch64-linux-gnu-gcc)
+set(CMAKE_SYSROOT $ENV{APIARY_SYSROOT})
+set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
+set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY ONLY)
+set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE ONLY)
+set(CMAKE_LIBRARY_ARCHITECTURE aarch64-linux-gnu)
+set(CMAKE_CROSSCOMPILING_EMULATOR qemu-aarch64;-L;$ENV{APIARY_SYSROOT})
+set(ENV{PKG_CONFIG_SYSROOT_DIR} $ENV{APIARY_SYSROOT})
+set(ENV{PKG_CONFIG_LIBDIR} $ENV{APIARY_SYSROOT}/usr/lib/aarch64-linux-gnu/pkgconfig:$ENV{APIARY_SYSROOT}/usr/share/pkgconfig)
