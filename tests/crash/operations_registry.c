@@ -130,6 +130,42 @@ static void run_await_in_vain(void)
     if (apiary_await(actor.api, actor.task, 1, &actor.collected) != APIARY_ENOTREADY) _exit(12);
 }
 
+static void run_await_any(void)
+{
+    if (apiary_await_any(actor.api, &actor.task, 1, APIARY_FOREVER, &actor.collected) != 0) _exit(13);
+    must(apiary_release(actor.api, &actor.collected));
+}
+
+static void run_poll(void)
+{
+    must(apiary_poll(actor.api, actor.task, &actor.collected));
+    must(apiary_release(actor.api, &actor.collected));
+}
+
+/* Nobody runs it before its deadline: it is taken back. */
+static void run_call_expires(void)
+{
+    char result[8];
+    size_t size;
+
+    if (apiary_call(actor.api, "echo", "work", 4, 1, result, sizeof result, &size) != APIARY_ETIMEDOUT) _exit(14);
+}
+
+/* Its deadline finds it running: it is given up, and whoever runs it finishes it unseen. */
+static void prepare_running(void)
+{
+    const apiary_delegate_options_t o = {.timeout = 1};
+
+    must(apiary_delegate(actor.api, "echo", "work", 4, &o, &actor.task));
+    if (!ap_task_claim(actor.seg, actor.lane.index, 0, AP_REF(actor.task.slot, actor.task.generation), &actor.token)) _exit(15);
+}
+
+static void run_await_expires(void)
+{
+    if (apiary_await(actor.api, actor.task, APIARY_FOREVER, &actor.collected) != APIARY_ETIMEDOUT) _exit(16);
+    finish(&actor, actor.task.slot, actor.token, true);
+}
+
 static void run_cancel(void)
 {
     must(apiary_cancel(actor.api, actor.task));
@@ -167,6 +203,10 @@ const struct operation kills_registry[] = {
     {.name = "loan_unloan", .registry = true, .run = run_loan},
     {.name = "delegate_loan", .registry = true, .run = run_delegate_loan},
     {.name = "await_release", .registry = true, .prepare = prepare_done, .run = run_await_release},
+    {.name = "await_any", .registry = true, .prepare = prepare_done, .run = run_await_any},
+    {.name = "poll", .registry = true, .prepare = prepare_done, .run = run_poll},
+    {.name = "call_expires", .registry = true, .run = run_call_expires},
+    {.name = "await_expires", .registry = true, .prepare = prepare_running, .run = run_await_expires},
     {.name = "await_in_vain", .registry = true, .prepare = run_delegate, .run = run_await_in_vain},
     {.name = "cancel_task", .registry = true, .prepare = run_delegate, .run = run_cancel},
     {.name = "reap_queen", .registry = true, .image = image_dead_queen, .run = run_reap_queen},

@@ -1,0 +1,59 @@
+#!/bin/bash
+# Each function of core/apiary.h has a line here: the operations of the sweep that run it, or why it needs none. A function
+# without a line fails, so does a line without its function or its operation.
+set -u
+cd "$APIARY_SOURCE" || exit 1
+failures=0
+
+fail()
+{
+    echo "$*"
+    failures=$((failures + 1))
+}
+
+lines=$(cat <<'LINES'
+apiary_attach: attach
+apiary_attach_fd: attach (the same but for where the descriptor comes from)
+apiary_detach: detach
+apiary_delegate: delegate delegate_warm delegate_block delegate_detached delegate_full
+apiary_delegate_loan: delegate_loan
+apiary_loan: loan_unloan
+apiary_unloan: loan_unloan
+apiary_await: await_release await_in_vain await_expires
+apiary_await_any: await_any
+apiary_poll: poll
+apiary_release: await_release
+apiary_cancel: cancel_task
+apiary_call: call_expires
+apiary_queen_start: register (what it does in the segment)
+apiary_queen_stop: deregister (what it does in the segment)
+apiary_execute_task: call_expires (a call that names a service)
+apiary_delegate_external_task: call_expires (the same)
+apiary_agent_execute_task: delegate (by a worker's lane)
+apiary_agent_delegate_external_task: delegate (by a worker's lane)
+apiary_job_reply: pop_claim_finish (claim, result, finish)
+apiary_job_fail: pop_claim_finish
+apiary_job_finish_from_thread: pop_claim_finish (done by the worker's thread)
+apiary_job_reserve: pool (takes a block for the result and attaches it)
+apiary_lane_fd: park (a thread that sleeps on the bell)
+LINES
+)
+reads="discover swarm_status segment_fd version strerror error_name advice job_agent job_caller job_cancelled job_capability
+    job_data job_deadline job_user job_set_user agent_alloc agent_allocated agent_free agent_handle agent_list agent_log agent_name
+    agent_number agent_plugin agent_resize agent_service agent_text local_get local_put local_delete watch_close watch_fd
+    watch_timer"
+
+operations=$(grep -ohE '\.name = "[^"]+"' tests/crash/*.c | cut -d'"' -f2)
+functions=$(grep -oE '\bapiary_[a-z_]+\(' core/apiary.h | tr -d '(' | sort -u)
+for function in $functions; do
+    grep -q "^$function:" <<<"$lines" && continue
+    # shellcheck disable=SC2086 # a list of words
+    printf '%s\n' $reads | grep -qx "${function#apiary_}" || fail "$function has no line in tests/crash/covers.sh"
+done
+while IFS=: read -r function named; do
+    grep -qx "$function" <<<"$functions" || fail "$function is not in core/apiary.h"
+    for operation in ${named%%(*}; do
+        grep -qx "$operation" <<<"$operations" || fail "$function: the sweep has no operation $operation"
+    done
+done <<<"$lines"
+[ "$failures" -eq 0 ]
