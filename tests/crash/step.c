@@ -18,7 +18,7 @@
 #define TRAP_FLAG 0x100u
 #define STACK_BYTES (256u << 10)
 
-enum step_mode { TAKE_IMAGES, KILL_AT, PREEMPT, GO_BACK };
+enum step_mode { TAKE_IMAGES, KILL_AT, PREEMPT, PREEMPT_AGAIN, GO_BACK };
 
 static uint32_t mode;
 static uint64_t steps, kill_at, take_every, take_seed, preemptions;
@@ -180,6 +180,31 @@ static void other_thread(void (*run)(void))
 static uint32_t preempted;
 static uint64_t last_rip;
 
+/* A second preemption, `second_at` boundaries after the first, `rounds` times for each first one. */
+static uint64_t rounds, turn, second_at, second_steps;
+
+/* Other work of the survivor, that fits between any two operations. */
+static void second_run(void)
+{
+    drain(&survivor.consumer);
+    ap_reap_all(survivor.seg, survivor.lane.index, world_hooks);
+}
+
+static void first_preemption(ucontext_t *u)
+{
+    preempted = 1;
+    preemptions++;
+    other_thread(at_operation->other);
+    if (rounds == 0) {
+        u->uc_mcontext.gregs[REG_EFL] &= ~(greg_t)TRAP_FLAG; /* to its end at full speed */
+        return;
+    }
+    mode = PREEMPT_AGAIN;
+    second_steps = 0;
+    second_at = 1 + mix(take_seed ^ steps << 20 ^ turn) % (turn % 2 == 0 ? 40 : 400);
+    turn++;
+}
+
 static void on_trap(int number, siginfo_t *info, void *context)
 {
     ucontext_t *u = context;
@@ -190,6 +215,14 @@ static void on_trap(int number, siginfo_t *info, void *context)
         mode = PREEMPT;
         preempted = 0;
         back_go(u); /* its copy of the flags has the trap flag set */
+        if (turn < rounds) first_preemption(u);
+        else turn = 0;
+        return;
+    }
+    if (mode == PREEMPT_AGAIN) {
+        if (++second_steps != second_at) return;
+        other_thread(second_run);
+        u->uc_mcontext.gregs[REG_EFL] &= ~(greg_t)TRAP_FLAG;
         return;
     }
     /* A `rep` instruction traps after each round, and now and then once more when it was interrupted: its rounds are one step,
@@ -205,10 +238,7 @@ static void on_trap(int number, siginfo_t *info, void *context)
         for (;;) {}
     } else if (mode == PREEMPT && taken(steps)) {
         back_save(u);
-        preempted = 1;
-        preemptions++;
-        other_thread(at_operation->other);
-        u->uc_mcontext.gregs[REG_EFL] &= ~(greg_t)TRAP_FLAG; /* to its end at full speed */
+        first_preemption(u);
     }
 }
 
@@ -383,7 +413,7 @@ static __attribute__((noinline)) void preempt_run(const struct operation *o)
     __asm__ __volatile__("int3" ::: "memory"); /* the handler goes back to the boundary */
 }
 
-void step_pairs(const struct operation *o, uint64_t every, uint64_t seed, struct tally *t)
+void step_pairs(const struct operation *o, uint64_t every, uint64_t seed, uint64_t again, struct tally *t)
 {
     uint64_t began = now();
     size_t length;
@@ -399,6 +429,7 @@ void step_pairs(const struct operation *o, uint64_t every, uint64_t seed, struct
     take_every = every;
     take_seed = seed;
     mode = PREEMPT;
+    rounds = again;
     steps = 0;
     preempt_run(o);
     t->points += steps;
@@ -423,9 +454,9 @@ void step_real(const struct operation *o, uint64_t count, uint64_t seed, struct 
     (void)o, (void)count, (void)seed, (void)t;
 }
 
-void step_pairs(const struct operation *o, uint64_t every, uint64_t seed, struct tally *t)
+void step_pairs(const struct operation *o, uint64_t every, uint64_t seed, uint64_t again, struct tally *t)
 {
-    (void)o, (void)every, (void)seed, (void)t;
+    (void)o, (void)every, (void)seed, (void)again, (void)t;
 }
 
 #endif

@@ -1,9 +1,10 @@
-/* tests/crash/sweep.c - sweep [-r | -k | -p] [-q] [-s EVERY] [-n COUNT] [-x SEED] [-v] [name...]
+/* tests/crash/sweep.c - sweep [-r | -k | -p] [-q] [-s EVERY] [-n COUNT] [-x SEED] [-v] [-2 ROUNDS] [name...]
  *
  *   no option   every image of every operation, every preemption of every pair
  *   -k, -p      kills only, pairs only
  *   -q          quick: without what takes seconds to step through (attach)
  *   -r          real kills, COUNT of each operation (0: at every boundary), whose images must equal the snapshots
+ *   -2 ROUNDS   pairs with a second preemption, ROUNDS times for each first one
  *   -s EVERY    of images and preemptions one in EVERY, chosen by SEED
  *   -x SEED     printed at the beginning; [from the clock]
  *   -v          all failures, not the first three of each
@@ -20,7 +21,7 @@
 
 static struct {
     bool real, kills, pairs, quick;
-    uint64_t every, count, seed;
+    uint64_t every, count, seed, again;
     unsigned shown;
     char **names;
 } choice = {.kills = true, .pairs = true, .every = 1, .shown = 3};
@@ -39,13 +40,14 @@ static void options(int argc, char **argv)
 
     clock_gettime(CLOCK_REALTIME, &t);
     choice.seed = (uint64_t)t.tv_nsec;
-    while ((c = getopt(argc, argv, "rkpqs:n:x:v")) != -1) {
+    while ((c = getopt(argc, argv, "rkpqs:n:x:v2:")) != -1) {
         switch (c) {
         case 'r': choice.real = true; break;
         case 'k': choice.pairs = false; break;
         case 'p': choice.kills = false; break;
         case 'q': choice.quick = true; break;
         case 's': choice.every = strtoull(optarg, NULL, 0); break;
+        case '2': choice.again = strtoull(optarg, NULL, 0); choice.kills = false; break;
         case 'n': choice.count = strtoull(optarg, NULL, 0); break;
         case 'x': choice.seed = strtoull(optarg, NULL, 0); break;
         case 'v': choice.shown = 1000; break;
@@ -84,7 +86,7 @@ static void operation_main(const struct operation *o)
     judge_quiet(choice.shown);
     world_make(o->registry);
     if (o->image != NULL) o->image();
-    if (o->other != NULL) step_pairs(o, choice.every, seed, &said->tally);
+    if (o->other != NULL) step_pairs(o, choice.every, seed, choice.again, &said->tally);
     else if (choice.real) step_real(o, choice.count != 0 ? choice.count : UINT64_MAX, seed, &said->tally);
     else step_kills(o, choice.every, seed, &said->tally);
     world_drop();

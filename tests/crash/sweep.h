@@ -135,8 +135,9 @@ bool step_possible(void);
 void step_kills(const struct operation *o, uint64_t every, uint64_t seed, struct tally *t);
 /* The same with a real SIGKILL at `count` boundaries, whose images must equal the snapshots. */
 void step_real(const struct operation *o, uint64_t count, uint64_t seed, struct tally *t);
-/* All interleavings of one preemption, or one in `every`. */
-void step_pairs(const struct operation *o, uint64_t every, uint64_t seed, struct tally *t);
+/* All interleavings of one preemption, or one in `every`. With `again`, each that many times with a second preemption at one of
+ * the next boundaries, chosen by the seed, at which the survivor drains its queue and recovers whoever is dead. */
+void step_pairs(const struct operation *o, uint64_t every, uint64_t seed, uint64_t again, struct tally *t);
 
 /* splitmix64: which boundaries a sampled run takes. */
 static inline uint64_t mix(uint64_t x)
