@@ -126,6 +126,29 @@ APIARY_API int apiary_poll(apiary_t *a, apiary_task_t task, apiary_result_t *ret
 APIARY_API int apiary_await_any(apiary_t *a, const apiary_task_t *tasks, size_t n, uint64_t timeout,
                                 apiary_result_t *ret);
 
+/* One request of a batch; `timeout` and `flags` as in apiary_delegate_options_t. */
+typedef struct apiary_request {
+    const char *capability;
+    const void *body;
+    size_t size;
+    uint64_t timeout;
+    uint32_t flags;
+} apiary_request_t;
+
+/* Delegates requests in their order, as apiary_delegate does, but each worker is woken once for many. Stops at the first that
+ * cannot be delegated and returns its error. In any case *submitted says how many were: exactly requests 0 to *submitted - 1 are
+ * under way, their names are in `tasks`, whose other elements are untouched. `tasks` may be NULL when all are detached.
+ * Errors: those of apiary_delegate; APIARY_EINVAL with *submitted 0 for NULL arguments or no request. Any thread. */
+APIARY_API int apiary_delegate_batch(apiary_t *a, const apiary_request_t *requests, size_t count, apiary_task_t *tasks,
+                                     size_t *submitted);
+
+/* Blocks until all `n` tasks are finished, or for `timeout`. results[i] is tasks[i]'s. A task whose own deadline passes is given
+ * up and counts as finished, as in apiary_await_any. Returns 0, or the error of the first task without a result
+ * (APIARY_ENOTREADY after `timeout`, APIARY_ESTALE). In any case *finished says how many results from the first on are filled,
+ * each to be released; the other tasks go on and may be awaited again. */
+APIARY_API int apiary_await_batch(apiary_t *a, const apiary_task_t *tasks, size_t n, uint64_t timeout,
+                                  apiary_result_t *results, size_t *finished);
+
 /* Frees the task and its result. The result is cleared. */
 APIARY_API int apiary_release(apiary_t *a, apiary_result_t *result);
 

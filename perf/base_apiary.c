@@ -8,7 +8,9 @@ struct state {
     unsigned segment;
     apiary_t *a;
     apiary_task_t *tasks; /* of the window, by number */
-    apiary_result_t result;
+    apiary_result_t result, *results;
+    apiary_request_t *requests; /* of the window, for batches, with their bodies */
+    uint8_t *bodies;
     struct perf_queen queen;
 };
 
@@ -75,6 +77,38 @@ static void done(struct perf_link *l)
     perf_must(apiary_release(s->a, &s->result), "release");
 }
 
+static void batch_make(const struct perf_link *l, struct state *s)
+{
+    s->results = calloc(l->window, sizeof *s->results);
+    s->requests = calloc(l->window, sizeof *s->requests);
+    s->bodies = calloc(l->window, l->size + 1);
+    if (s->results == NULL || s->requests == NULL || s->bodies == NULL) perf_die("out of memory");
+    for (unsigned i = 0; i < l->window; i++) {
+        s->requests[i] = (apiary_request_t){.capability = PERF_CAPABILITY, .body = s->bodies + i * l->size, .size = l->size};
+        perf_body_make(s->bodies + i * l->size, l->size);
+    }
+}
+
+static void batch(struct perf_link *l)
+{
+    struct state *s = l->state;
+    size_t done_first = 0;
+
+    if (s->requests == NULL) batch_make(l, s);
+    for (unsigned i = 0; i < l->window; i++) perf_body_number(s->bodies + i * l->size, l->size, l->sent + i);
+    perf_must(apiary_delegate_batch(s->a, s->requests, l->window, s->tasks, &done_first), "delegate_batch");
+    l->sent += l->window;
+    perf_must(apiary_await_batch(s->a, s->tasks, l->window, APIARY_FOREVER, s->results, &done_first), "await_batch");
+    for (unsigned i = 0; i < l->window; i++) {
+        uint64_t number = l->received;
+        perf_must(s->results[i].code, "the agent");
+        if (s->results[i].size != l->size || !perf_body_check(s->results[i].data, l->size, &number) || number != l->received)
+            perf_die("apiary: a result of the batch is not what was sent");
+        perf_must(apiary_release(s->a, &s->results[i]), "release");
+        l->received++;
+    }
+}
+
 const struct perf_link_kind perf_link_apiary = {
     .name = "apiary",
     .setting = "default segment, one agent, one worker",
@@ -85,4 +119,5 @@ const struct perf_link_kind perf_link_apiary = {
     .get = get,
     .serve = serve,
     .done = done,
+    .batch = batch,
 };

@@ -68,6 +68,32 @@ void perf_case_stream(const struct perf_case *c, struct perf_result *r)
     perf_apiary_placement(field[0].state, r);
 }
 
+static void single(void *link, struct perf_block *b)
+{
+    perf_turn_window(link, b);
+}
+
+/* Beside the others, apiary itself by its calls for one task, at the same window. */
+void perf_case_batch(const struct perf_case *c, struct perf_result *r)
+{
+    struct perf_contestant field[FIELD_MAX + 1];
+    size_t n = perf_field(r, field, c->size, c->window, PERF_WITH_RAW | PERF_QUEUES);
+
+    for (size_t i = 0; i < n; i++) {
+        if (field[i].turn == perf_raw_turn) continue;
+        field[i].turn = perf_turn_batch;
+        field[i].figure = PERF_FIGURE_MEAN;
+    }
+    field[n] = (struct perf_contestant){.name = "single",
+                                        .setting = "apiary, a call for each task, as many outstanding",
+                                        .state = field[0].state,
+                                        .turn = single,
+                                        .figure = PERF_FIGURE_MEAN};
+    perf_result_note(r, "ns, p50 to max: time of a batch of %u, sent whole and awaited whole, by its number of tasks", c->window);
+    perf_blocks(r, field, n + 1);
+    perf_apiary_placement(field[0].state, r);
+}
+
 void perf_case_open(const struct perf_case *c, struct perf_result *r)
 {
     struct perf_contestant field[FIELD_MAX];

@@ -215,6 +215,29 @@ void perf_turn_window(void *link, struct perf_block *b)
     turn_end(l);
 }
 
+/* The whole window at once, then all of its replies, and again; apiary by its calls for batches. */
+void perf_turn_batch(void *link, struct perf_block *b)
+{
+    struct perf_link *l = link;
+
+    turn_begin(l);
+    perf_block_begin(b);
+    do {
+        uint64_t end = l->received + l->window;
+        if (l->kind->batch != NULL) {
+            l->kind->batch(l);
+            continue;
+        }
+        while (l->received < end) {
+            while (l->sent < end && send_next(l, l->sent == l->received) > 0) {
+            }
+            if (receive_next(l, true) <= 0) perf_die("%s: nothing came back", l->kind->name);
+        }
+    } while (perf_block_did(b, l->window));
+    perf_block_end(b);
+    turn_end(l);
+}
+
 #define OPEN_WARM 64u
 
 /* Open loop: operation n is due at a time fixed beforehand, and its latency runs from that time whether or not the client was

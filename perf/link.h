@@ -26,6 +26,7 @@ struct perf_link_kind {
     int (*get)(struct perf_link *l, int side, const void **ret, bool wait);
     void (*serve)(struct perf_link *l); /* NULL: receive, check, return */
     void (*done)(struct perf_link *l);  /* the client has read what it got; may be NULL */
+    void (*batch)(struct perf_link *l); /* a window sent, received and checked; NULL: one by one */
 };
 
 struct perf_link {
@@ -66,6 +67,7 @@ void perf_link_verify(const struct perf_link *l); /* dies when the server got so
 /* Turns. */
 void perf_turn_round_trip(void *link, struct perf_block *b);
 void perf_turn_window(void *link, struct perf_block *b);
+void perf_turn_batch(void *link, struct perf_block *b);
 void perf_turn_open(void *link, struct perf_block *b);
 
 /* The subject, raw, and every baseline that can do what the case asks. Leaves them joined and the client pinned. */

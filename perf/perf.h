@@ -178,6 +178,7 @@ void perf_case_raw(const struct perf_case *c, struct perf_result *r);
 void perf_case_rtt(const struct perf_case *c, struct perf_result *r);
 void perf_case_wake(const struct perf_case *c, struct perf_result *r);
 void perf_case_stream(const struct perf_case *c, struct perf_result *r);
+void perf_case_batch(const struct perf_case *c, struct perf_result *r);
 void perf_case_open(const struct perf_case *c, struct perf_result *r);
 void perf_case_discover(const struct perf_case *c, struct perf_result *r);
 void perf_case_step(const struct perf_case *c, struct perf_result *r);

@@ -45,6 +45,9 @@ struct ap_lane_context *ap_context(struct apiary *a, int *error);
  * service >= 0 restricts the candidates (execute_task). */
 int ap_submit(struct ap_lane_context *c, int service, const char *capability, const void *body, size_t size,
               uint64_t loan, const apiary_delegate_options_t *options, apiary_task_t *ret);
+/* apiary_delegate_batch, its arguments checked but for the requests themselves. */
+int ap_submit_batch(struct ap_lane_context *c, const apiary_request_t *requests, size_t count, apiary_task_t *tasks,
+                    size_t *submitted);
 /* apiary_call, with the candidates restricted as in ap_submit. */
 int ap_call(struct apiary *a, int service, const char *capability, const void *body, size_t body_size, uint64_t timeout,
             void *result, size_t capacity, size_t *size);

@@ -17,6 +17,7 @@ struct submit {
     uint32_t flags, capability, queue, slot;
     int service;
     uint16_t ticket;
+    bool batched; /* others of its batch are submitted already: it cannot be taken back after its turn */
 };
 
 static bool queue_serves(const struct ap_segment *seg, uint32_t queue, uint32_t capability)
@@ -198,7 +199,7 @@ static int settle(struct submit *s)
         if (AP_WORD_STATE(word) != AP_TASK_QUEUED || AP_WORD_GENERATION(word) != generation) return 0;
         if (AP_QUEUE_STATE(ap_load_acquire(&q->life)) != AP_QUEUE_OPEN) return 0; /* its queen may come back */
         /* Another agent has the queue by now, and nobody offers the capability. */
-        if (!ap_capability_offers(s->seg, s->capability, s->queue)) return take_back(s, APIARY_ENOPROVIDER);
+        if (!s->batched && !ap_capability_offers(s->seg, s->capability, s->queue)) return take_back(s, APIARY_ENOPROVIDER);
         return 0;
     }
     return 0;
@@ -220,19 +221,24 @@ static int elsewhere(struct submit *s, uint64_t ref)
     return ap_queue_push(s->seg, to, &c->producers[to], &c->lane, ref) < 0 ? take_back(s, APIARY_EQUEUEFULL) : 1;
 }
 
+/* 1 it is in a ring and nobody was told, 0 it has found its way otherwise, or an error. */
+static inline int offer(struct submit *s)
+{
+    uint64_t ref = ap_task_publish(s->seg, s->slot, s->queue);
+
+    if (__builtin_expect(ap_queue_push(s->seg, s->queue, &s->c->producers[s->queue], &s->c->lane, ref) < 0, 0))
+        return elsewhere(s, ref);
+    return 1;
+}
+
 static int launch(struct submit *s)
 {
     struct ap_segment *seg = s->seg;
-    struct ap_producer *p = &s->c->producers[s->queue];
-    uint64_t ref = ap_task_publish(seg, s->slot, s->queue);
+    int r = offer(s);
 
-    if (__builtin_expect(ap_queue_push(seg, s->queue, p, &s->c->lane, ref) < 0, 0)) {
-        int r = elsewhere(s, ref);
-        if (r <= 0) return r;
-        p = &s->c->producers[s->queue];
-    }
+    if (__builtin_expect(r <= 0, 0)) return r;
     ap_fence_full(); /* TASK-F1 pairs TASK-F2; it is QUEUE-F1 for the signal, too */
-    ap_queue_signal(seg, s->queue, p->index, s->life);
+    ap_queue_signal(seg, s->queue, s->c->producers[s->queue].index, s->life);
     if (AP_DEFECT(no_second_look)) return 0;
     if (__builtin_expect(ap_load_acquire(&ap_queue_at(seg, s->queue)->life) == s->life &&
                              ap_lane_alive(seg, AP_QUEUE_LANE(s->life)), 1))
@@ -281,6 +287,104 @@ int ap_submit(struct ap_lane_context *c, int service, const char *capability, co
     if (loan != 0 && (s.flags & APIARY_DETACH) != 0) ap_task_request(seg, s.slot, id.generation, AP_REQUEST_DETACH);
     if (ret != NULL) *ret = id;
     return 0;
+}
+
+/* ---- batches -------------------------------------------------------------------------------------------------- */
+
+/* What is in a ring and was not yet told of; few, so that the first of a long batch does not wait for its last. */
+#define UNTOLD 32u
+
+struct batch {
+    struct submit common; /* capability and time of the last request are the next one's, too, where it asks for the same */
+    const char *capability;
+    uint32_t untold;
+    struct submit waiting[UNTOLD];
+    uint64_t generations[UNTOLD];
+};
+
+/* One fence for all, one signal for each queue. A death before it is as one between the push and the signal of a single submit:
+ * the reaper has every consumer look. */
+static void tell(struct batch *b)
+{
+    struct ap_segment *seg = b->common.seg;
+
+    if (b->untold == 0) return;
+    ap_fence_full(); /* TASK-F1 pairs TASK-F2; it is QUEUE-F1 for the signals, too */
+    for (uint32_t i = 0; i < b->untold; i++) {
+        const struct submit *s = &b->waiting[i];
+        bool told = false;
+
+        for (uint32_t k = 0; k < i && !told; k++) told = b->waiting[k].queue == s->queue && b->waiting[k].life == s->life;
+        if (!told) ap_queue_signal(seg, s->queue, s->c->producers[s->queue].index, s->life);
+    }
+    for (uint32_t i = 0; i < b->untold; i++) {
+        struct submit *s = &b->waiting[i];
+        uint64_t word = ap_load_relaxed(&ap_slot_at(seg, s->slot)->word);
+
+        if (ap_load_acquire(&ap_queue_at(seg, s->queue)->life) == s->life && ap_lane_alive(seg, AP_QUEUE_LANE(s->life))) continue;
+        /* Of a detached task the slot may be a later one's by now, which has its own turn. */
+        if (AP_WORD_GENERATION(word) == b->generations[i]) settle(s);
+    }
+    b->untold = 0;
+}
+
+static int batch_one(struct batch *b, const apiary_request_t *q, apiary_task_t *ret)
+{
+    const apiary_delegate_options_t options = {.timeout = q->timeout, .flags = q->flags};
+    struct submit s = b->common;
+    struct ap_segment *seg = s.seg;
+    apiary_task_t id;
+    int r;
+
+    if ((q->flags & ~(uint32_t)APIARY_DETACH) != 0) return APIARY_EINVAL;
+    if (q->capability == NULL || (q->body == NULL && q->size > 0)) return APIARY_EINVAL;
+    if (q->size > AP_INLINE_BODY && q->size > ap_pool_max(seg)) return APIARY_ETOOLARGE;
+    if (b->capability == NULL || (b->capability != q->capability && strcmp(b->capability, q->capability) != 0)) {
+        r = ap_capability_find(seg, q->capability, strnlen(q->capability, APIARY_CAPABILITY_MAX + 1));
+        if (r < 0) return APIARY_ENOCAP;
+        s.capability = b->common.capability = (uint32_t)r;
+        b->capability = q->capability;
+    }
+    r = ap_route_in(seg, s.capability, -1, &s.c->balance, AP_NO_QUEUE, &s.queue, &s.life);
+    if (r < 0) return r;
+    s.body = q->body;
+    s.size = q->size;
+    s.flags = q->flags;
+    s.deadline = deadline_of(seg, &options, s.now);
+    r = acquire(&s);
+    if (r < 0) return r;
+    fill(&s);
+    id.slot = s.slot;
+    id.epoch = AP_LEASE_EPOCH(ap_load_relaxed(&ap_slab_at(seg, s.slot / AP_SLAB_SLOTS)->lease));
+    id.generation = AP_WORD_GENERATION(ap_load_relaxed(&ap_slot_at(seg, s.slot)->word));
+    r = offer(&s);
+    if (r < 0) return r;
+    if (r > 0) {
+        b->generations[b->untold] = id.generation;
+        b->waiting[b->untold++] = s;
+        if (b->untold == UNTOLD) tell(b);
+    }
+    if (ret != NULL) *ret = id;
+    return 0;
+}
+
+int ap_submit_batch(struct ap_lane_context *c, const apiary_request_t *requests, size_t count, apiary_task_t *tasks,
+                    size_t *submitted)
+{
+    struct batch b;
+    size_t i;
+    int r = 0;
+
+    b.common = (struct submit){.c = c, .seg = c->lane.seg, .service = -1, .batched = true, .now = c->lane.seg->ops->now()};
+    b.capability = NULL;
+    b.untold = 0;
+    for (i = 0; i < count; i++) {
+        r = batch_one(&b, &requests[i], tasks != NULL ? &tasks[i] : NULL);
+        if (r < 0) break;
+    }
+    tell(&b);
+    *submitted = i;
+    return r;
 }
 
 /* ---- the public face ------------------------------------------------------------------------------------------ */

@@ -1,0 +1,44 @@
+/* registry/batch.c - many tasks by one call: the public face. How they are submitted together is in delegate.c. */
+#include "registry/client.h"
+
+int apiary_delegate_batch(apiary_t *a, const apiary_request_t *requests, size_t count, apiary_task_t *tasks, size_t *submitted)
+{
+    struct ap_lane_context *c;
+    int r = 0;
+
+    if (submitted == NULL) return APIARY_EINVAL;
+    *submitted = 0;
+    if (requests == NULL || count == 0) return APIARY_EINVAL;
+    for (size_t i = 0; tasks == NULL && i < count; i++)
+        if ((requests[i].flags & APIARY_DETACH) == 0) return APIARY_EINVAL;
+    c = ap_context(a, &r);
+    return c != NULL ? ap_submit_batch(c, requests, count, tasks, submitted) : r;
+}
+
+/* Each in its turn: all are waited for, so the order is no loss, and one task is cheaper to watch than many. */
+int apiary_await_batch(apiary_t *a, const apiary_task_t *tasks, size_t n, uint64_t timeout, apiary_result_t *results,
+                       size_t *finished)
+{
+    uint64_t until = UINT64_MAX, left = timeout;
+    int r = ap_usable(a);
+
+    if (finished == NULL) return APIARY_EINVAL;
+    *finished = 0;
+    if (r < 0) return r;
+    if (tasks == NULL || results == NULL || n == 0) return APIARY_EINVAL;
+    if (timeout != APIARY_FOREVER && timeout != 0) {
+        uint64_t now = a->seg->ops->now();
+        until = timeout >= UINT64_MAX - now ? UINT64_MAX : now + timeout;
+    }
+    for (size_t i = 0; i < n; i++) {
+        r = ap_collect(a, tasks[i], &results[i]);
+        if (r == 0 && until != UINT64_MAX) {
+            uint64_t now = a->seg->ops->now();
+            left = now < until ? until - now : 0;
+        }
+        if (r == 0) r = apiary_await_any(a, &tasks[i], 1, left, &results[i]);
+        if (r < 0) return r;
+        *finished = i + 1;
+    }
+    return 0;
+}
