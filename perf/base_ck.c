@@ -1,4 +1,5 @@
-/* perf/base_ck.c - ck_ring, one producer and one consumer, one ring each way in shared memory, both sides spinning.
+/* perf/base_ck.c - ck_ring, one ring each way in shared memory, both sides spinning: for one producer and one consumer, and
+ * for many of each (of which there is one here, too: what it costs to allow for more).
  *
  * Entries of 64 bytes carry bodies up to that size; of larger ones the entry says in which buffer, of as many as there may be
  * messages under way, the body lies. No task, no choice, no word of what became of it: a transport.
@@ -25,6 +26,12 @@ struct state {
     struct way way[2] AP_ALIGNED; /* to the client, to the server */
     unsigned depth;
 };
+
+static bool enqueue(const struct perf_link *l, struct way *w, struct entry *entries, struct entry *e)
+{
+    if (l->kind == &perf_link_ck_mpmc) return CK_RING_ENQUEUE_MPMC(perf, &w->ring, entries, e);
+    return CK_RING_ENQUEUE_SPSC(perf, &w->ring, entries, e);
+}
 
 static struct entry *entries_of(struct state *s, int side)
 {
@@ -63,12 +70,12 @@ static bool try_put(struct perf_link *l, int side, const void *body)
 
     if (l->size <= sizeof e) {
         memcpy(&e, body, l->size);
-        return CK_RING_ENQUEUE_SPSC(perf, &w->ring, entries_of(s, !side), &e);
+        return enqueue(l, w, entries_of(s, !side), &e);
     }
     if (ck_ring_size(&w->ring) == s->depth - 1) return false; /* its buffer is not free before its entry */
     memcpy(body_of(l, s, !side, w->sent), body, l->size);
     memcpy(&e, &w->sent, sizeof w->sent);
-    if (!CK_RING_ENQUEUE_SPSC(perf, &w->ring, entries_of(s, !side), &e)) return false;
+    if (!enqueue(l, w, entries_of(s, !side), &e)) return false;
     w->sent++;
     return true;
 }
@@ -76,10 +83,13 @@ static bool try_put(struct perf_link *l, int side, const void *body)
 static bool try_get(struct perf_link *l, int side, const void **ret)
 {
     struct state *s = l->state;
+    struct entry *to = (struct entry *)(void *)l->buffer;
+    ck_ring_t *ring = &s->way[side].ring;
     uint64_t number;
+    bool got = l->kind == &perf_link_ck_mpmc ? CK_RING_DEQUEUE_MPMC(perf, ring, entries_of(s, side), to)
+                                             : CK_RING_DEQUEUE_SPSC(perf, ring, entries_of(s, side), to);
 
-    if (!CK_RING_DEQUEUE_SPSC(perf, &s->way[side].ring, entries_of(s, side), (struct entry *)(void *)l->buffer))
-        return false;
+    if (!got) return false;
     *ret = l->buffer;
     if (l->size <= sizeof(struct entry)) return true;
     memcpy(&number, l->buffer, sizeof number);
@@ -118,3 +128,11 @@ const struct perf_link_kind perf_link_ck = {.name = "ck_ring",
                                             .make = make,
                                             .put = put,
                                             .get = get};
+
+const struct perf_link_kind perf_link_ck_mpmc = {.name = "ck_ring_mpmc",
+                                                 .setting = "MPMC, 64-byte entries, both sides spin",
+                                                 .spins = true,
+                                                 .queues = true,
+                                                 .make = make,
+                                                 .put = put,
+                                                 .get = get};

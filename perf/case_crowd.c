@@ -100,7 +100,7 @@ static void client(void *arg)
                 ask_socket(c, service, m->index, body);
             now = perf_ticks();
             ap_hist_add(&one->hist, (uint64_t)((double)(now - last) * perf_clock_ns));
-            one->operations++;
+            ap_store_relaxed(&one->operations, one->operations + 1);
             last = now;
         }
         while ((on = ap_load_acquire(&c->control[m->index]->active)) % 2 == 1)
@@ -135,6 +135,13 @@ static void server(void *arg)
 
 /* ---- a turn ------------------------------------------------------------------------------------------------------ */
 
+static bool any_done(const struct crowd *c)
+{
+    for (unsigned i = 0; i < c->clients; i++)
+        if (ap_load_relaxed(&c->ones[i].operations) > 0) return true;
+    return false;
+}
+
 static void turn(void *state, struct perf_block *b)
 {
     struct crowd *c = state;
@@ -149,7 +156,10 @@ static void turn(void *state, struct perf_block *b)
     perf_block_begin(b);
     for (unsigned i = 0; i < c->clients; i++)
         perf_give_turn(c->control[i]);
-    perf_nap(perf_options.block_ms);
+    /* A short block may end before the scheduler let anybody finish: without one operation there is no figure. */
+    do
+        perf_nap(perf_options.block_ms);
+    while (!any_done(c));
     ap_store_release(c->stop, 1);
     b->last = perf_ticks();
     for (unsigned i = 0; i < c->clients; i++)

@@ -9,7 +9,13 @@
 
 static const struct perf_link_kind *const kinds[] = {
     &perf_link_apiary, &perf_link_ck,        &perf_link_futex, &perf_link_eventfd,
-    &perf_link_pipe,   &perf_link_seqpacket, &perf_link_mq,
+    &perf_link_pipe,   &perf_link_seqpacket, &perf_link_mq,    &perf_link_ck_mpmc,
+#ifdef PERF_BOOST
+    &perf_link_boost,
+#endif
+#ifdef PERF_RTE
+    &perf_link_rte,
+#endif
 #ifdef PERF_ZMQ
     &perf_link_zmq,
 #endif
@@ -301,8 +307,13 @@ static void absent(struct perf_result *r)
 #ifndef PERF_NNG
     perf_result_missing(r, "nng", "libnng-dev was not there when this was built");
 #endif
-    perf_result_missing(r, "boost", "Boost.Interprocess is C++; this harness has no C++ compiler in its build");
-    perf_result_missing(r, "rte_ring", "DPDK is not used here");
+#ifndef PERF_BOOST
+    perf_result_missing(r, "boost", "libboost-dev or a C++ compiler was not there when this was built, or a sanitizer was");
+#endif
+#ifndef PERF_RTE
+    perf_result_missing(r, "rte_ring", "libdpdk-dev was not there when this was built, or a sanitizer was");
+#endif
+    (void)r;
 }
 
 size_t perf_field(struct perf_result *r, struct perf_contestant *ret, size_t size, unsigned window, unsigned flags)

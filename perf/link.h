@@ -49,7 +49,13 @@ struct perf_link {
 };
 
 extern const struct perf_link_kind perf_link_apiary, perf_link_futex, perf_link_eventfd, perf_link_pipe,
-    perf_link_seqpacket, perf_link_mq, perf_link_ck;
+    perf_link_seqpacket, perf_link_mq, perf_link_ck, perf_link_ck_mpmc;
+#ifdef PERF_BOOST
+extern const struct perf_link_kind perf_link_boost;
+#endif
+#ifdef PERF_RTE
+extern const struct perf_link_kind perf_link_rte;
+#endif
 #ifdef PERF_ZMQ
 extern const struct perf_link_kind perf_link_zmq;
 #endif

@@ -42,6 +42,8 @@ static void usage(FILE *to)
           "  --json           print JSON\n"
           "  --blocks N       interleaved blocks of a case (30)\n"
           "  --block-ms N     time of one contestant's turn in a block (20)\n"
+          "  --quick          a smoke run: 2 blocks of 2 ms, `idle` for half a second; no figures to rely on\n"
+          "  --cpus A,B       the same as --pin A,B\n"
           "  --pin A,B|free   the client's and the serving side's processor (the first two that are allowed)\n"
           "  --rate N         operations a second of the open loop (20000)\n"
           "  --seconds N      how long an idle host is watched (20)\n"
@@ -351,11 +353,13 @@ static bool positive(const char *value, double most, double *ret)
 /* -1: go on, else the exit code. */
 static int parse(int argc, char **argv)
 {
-    enum { JSON = 1, BLOCKS, BLOCK_MS, PIN, RATE, SECONDS, PLOT, OUT, HELP, VERSION };
+    enum { JSON = 1, BLOCKS, BLOCK_MS, PIN, QUICK, RATE, SECONDS, PLOT, OUT, HELP, VERSION };
     static const struct option longs[] = {{"json", 0, NULL, JSON},
                                           {"blocks", 1, NULL, BLOCKS},
                                           {"block-ms", 1, NULL, BLOCK_MS},
                                           {"pin", 1, NULL, PIN},
+                                          {"cpus", 1, NULL, PIN},
+                                          {"quick", 0, NULL, QUICK},
                                           {"rate", 1, NULL, RATE},
                                           {"seconds", 1, NULL, SECONDS},
                                           {"plot", 1, NULL, PLOT},
@@ -376,6 +380,8 @@ static int parse(int argc, char **argv)
             good = positive(optarg, 60000, &perf_options.block_ms);
         else if (o == PIN)
             good = parse_pin(optarg);
+        else if (o == QUICK)
+            perf_options.blocks = 2, perf_options.block_ms = 2, perf_options.seconds = 0.5;
         else if (o == RATE)
             good = positive(optarg, 1e7, &perf_options.rate);
         else if (o == SECONDS)

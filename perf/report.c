@@ -1,5 +1,6 @@
 /* perf/report.c - results as text. */
 #include "perf/report.h"
+#include "perf/target.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -89,7 +90,7 @@ static void bins(const json_t *result, FILE *to)
 
 void perf_report_text(const json_t *result, FILE *to)
 {
-    json_t *env = json_object_get(result, "env"), *spread = json_object_get(result, "spread"), *baselines, *v;
+    json_t *env = json_object_get(result, "env"), *spread = json_object_get(result, "spread"), *baselines, *v, *one;
     const char *name;
     size_t i;
 
@@ -110,6 +111,9 @@ void perf_report_text(const json_t *result, FILE *to)
     }
     json_array_foreach(json_object_get(result, "table"), i, v)
         fprintf(to, "  %14.6g %-6s %s\n", field(v, "value"), text(v, "unit"), text(v, "what"));
+    one = json_pack("[O]", result);
+    perf_target_print(one, false, to);
+    json_decref(one);
     json_object_foreach(json_object_get(result, "missing"), name, v)
         fprintf(to, "  missing: %s: %s\n", name, json_string_value(v));
     json_array_foreach(json_object_get(result, "notes"), i, v) fprintf(to, "  note: %s\n", json_string_value(v));
@@ -188,6 +192,7 @@ void perf_report_table(const json_t *results, FILE *to)
         "%s, %.0f processors, Linux %s, commit %s, %s. Ratios are medians over blocks, below 1 is less time than the"
         " baseline.\n\n",
         text(env, "cpu"), field(env, "processors"), text(env, "kernel"), text(env, "commit"), text(env, "time"));
+    perf_target_print(results, true, to);
     fputs("| case | against | ratio | quartiles | apiary, ns | baseline, ns |\n|---|---|---:|---:|---:|---:|\n", to);
     for (size_t i = 0; i < n; i++)
         fprintf(to, "| %s | %s | %.3f | %.3f to %.3f | %.1f | %.1f |\n", rows[i].name, rows[i].baseline, rows[i].ratio,

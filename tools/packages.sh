@@ -8,10 +8,11 @@ packages_run="cmake ninja-build pkg-config gcc libc6-dev
     libsodium-dev"
 
 # The tests, in addition.
-packages_test="bash bash-completion binutils util-linux procps python3 g++ libcriterion-dev mandoc"
+packages_test="bash bash-completion binutils util-linux procps python3 g++ libcriterion-dev mandoc valgrind"
 
 # tools/check full, in addition.
-packages_full="clang libclang-rt-dev strace file gcc-aarch64-linux-gnu qemu-user"
+packages_full="clang libclang-rt-dev strace file gcc-aarch64-linux-gnu qemu-user
+    gnuplot-nox libzmq3-dev libnng-dev libboost-dev libdpdk-dev"
 
 # Makes the folder for what is built.
 packages_folder()
