@@ -1,5 +1,5 @@
 /* perf/case_scale.c - the same round trips in a segment of small tables and in one of large ones, block by block. */
-#include "perf/perf.h"
+#include "perf/step.h"
 #include "registry/client.h"
 
 #define BODY 64u
@@ -43,6 +43,29 @@ static void place_make(struct place *p, unsigned segment, const struct ap_geomet
     perf_queen_start(&p->queen, -1);
 }
 
+/* Submit, claim, complete, collect, discover and route, each once: what they cost must not depend on the size of the tables. */
+static void count_steps(struct perf_result *r)
+{
+    static const struct perf_tables points[] = {{16, 1024}, {1024, 1024}, {16, 1000000 / 64 * 64}, {1024, 1000000 / 64 * 64}};
+    double least = 0, most = 0;
+
+    for (size_t i = 0; i < sizeof points / sizeof *points; i++) {
+        double instructions, lines;
+        char why[160];
+
+        if (!perf_step_count(PERF_STEPS, points[i], &instructions, &lines, why, sizeof why)) {
+            perf_result_missing(r, "instructions", "%s", why);
+            return;
+        }
+        perf_result_row(r, "", instructions, "instructions of a task's steps: %u members, %u tasks", points[i].members,
+                        points[i].tasks);
+        perf_result_row(r, "", lines, "cache lines of a task's steps: %u members, %u tasks", points[i].members, points[i].tasks);
+        if (i == 0 || instructions < least) least = instructions;
+        if (instructions > most) most = instructions;
+    }
+    perf_result_row(r, "", most / least, "instructions of a task's steps, most by least");
+}
+
 /* The least payload pool: what grows is the tables. */
 void perf_case_scale(const struct perf_case *c, struct perf_result *r)
 {
@@ -55,6 +78,8 @@ void perf_case_scale(const struct perf_case *c, struct perf_result *r)
         {.name = "small", .setting = "the same with small tables", .state = &places[1], .turn = turn}};
 
     (void)c;
+    count_steps(r);
+    perf_expect_end(false);
     place_make(&places[0], 0, &large, r, "large");
     place_make(&places[1], 1, &small, r, "small");
     all[1].state = perf_raw_open(perf_options.pinned ? perf_options.server : -1);

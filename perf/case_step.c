@@ -35,7 +35,7 @@ void perf_case_step(const struct perf_case *c, struct perf_result *r)
     char why[160];
 
     state.step = (enum perf_step)c->flag;
-    if (perf_step_count(state.step, &instructions, &lines, why, sizeof why)) {
+    if (perf_step_count(state.step, (struct perf_tables){0}, &instructions, &lines, why, sizeof why)) {
         perf_result_row(r, "", instructions, "instructions");
         perf_result_row(r, "", lines, "cache lines touched");
     } else {
@@ -43,7 +43,7 @@ void perf_case_step(const struct perf_case *c, struct perf_result *r)
     }
     all[1].state = perf_raw_open(perf_options.pinned ? perf_options.server : -1);
     if (perf_options.pinned) perf_pin(perf_options.client);
-    state.bench = perf_bench_open();
+    state.bench = perf_bench_open((struct perf_tables){0});
     perf_result_note(r, "each sample is the mean of %u; all sides of the task in one thread, so no line travels",
                      BATCH);
     perf_blocks(r, all, 2);

@@ -21,22 +21,41 @@ struct counts {
     double instructions, lines;
 };
 
-static void become_valgrind(enum perf_step step, unsigned n, const char *file)
+static void become_valgrind(enum perf_step step, unsigned n, struct perf_tables tables, const char *file)
 {
-    char out[80], toggle[64], count[16], self[512];
+    char out[80], toggles[PERF_STEPS][64], count[16], members[16], tasks[16], self[512];
+    char program[] = "valgrind", quiet[] = "-q", tool[] = "--tool=callgrind", off[] = "--collect-atstart=no";
+    char sim[] = "--cache-sim=yes", d1[] = "--D1=32768,8,64", i1[] = "--I1=32768,8,64", ll[] = "--LL=2097152,16,64";
+    char command[] = "count-run", name[16];
+    char *arguments[24] = {program, quiet, tool, off, sim, d1, i1, ll, out};
+    int given = 9;
     ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
     self[length > 0 ? length : 0] = '\0';
     snprintf(out, sizeof out, "--callgrind-out-file=%s", file);
-    snprintf(toggle, sizeof toggle, "--toggle-collect=perf_step_%s", perf_step_name(step));
+    /* By their full names: a pattern would take in perf_step_counted, which calls them. */
+    for (int i = 0; i < PERF_STEPS; i++) {
+        enum perf_step which = step == PERF_STEPS ? (enum perf_step)i : step;
+        snprintf(toggles[i], sizeof toggles[i], "--toggle-collect=perf_step_%s", perf_step_name(which));
+        arguments[given + (step == PERF_STEPS ? i : 0)] = toggles[i];
+    }
+    given += step == PERF_STEPS ? PERF_STEPS : 1;
+    snprintf(name, sizeof name, "%s", perf_step_name(step));
     snprintf(count, sizeof count, "%u", n);
+    snprintf(members, sizeof members, "%u", tables.members);
+    snprintf(tasks, sizeof tasks, "%u", tables.tasks);
     dup2(null, 0);
     dup2(null, 1);
     dup2(null, 2);
-    execlp("valgrind", "valgrind", "-q", "--tool=callgrind", "--collect-atstart=no", "--cache-sim=yes",
-           "--D1=32768,8,64", "--I1=32768,8,64", "--LL=2097152,16,64", out, toggle, self, "count-run",
-           perf_step_name(step), count, (char *)NULL);
+    arguments[given++] = self;
+    arguments[given++] = command;
+    arguments[given++] = name;
+    arguments[given++] = count;
+    arguments[given++] = members;
+    arguments[given++] = tasks;
+    arguments[given] = NULL;
+    execvp("valgrind", arguments);
     _exit(127);
 }
 
@@ -67,7 +86,7 @@ static bool read_counts(const char *file, struct counts *ret)
     return found;
 }
 
-static bool run_once(enum perf_step step, unsigned n, struct counts *ret, char *why, size_t size)
+static bool run_once(enum perf_step step, unsigned n, struct perf_tables t, struct counts *ret, char *why, size_t size)
 {
     char file[] = "/tmp/apiary-perf-XXXXXX";
     int fd = mkstemp(file), status = 0;
@@ -81,7 +100,7 @@ static bool run_once(enum perf_step step, unsigned n, struct counts *ret, char *
     close(fd);
     fflush(NULL);
     pid = fork();
-    if (pid == 0) become_valgrind(step, n, file);
+    if (pid == 0) become_valgrind(step, n, t, file);
     while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) {
     }
     if (pid < 0)
@@ -96,12 +115,12 @@ static bool run_once(enum perf_step step, unsigned n, struct counts *ret, char *
     return ok;
 }
 
-bool perf_step_count(enum perf_step step, double *instructions, double *lines, char *why, size_t size)
+bool perf_step_count(enum perf_step step, struct perf_tables tables, double *instructions, double *lines, char *why, size_t size)
 {
     struct counts few, many;
 
     perf_expect_end(true);
-    if (!run_once(step, SHORT_RUN, &few, why, size) || !run_once(step, LONG_RUN, &many, why, size)) return false;
+    if (!run_once(step, SHORT_RUN, tables, &few, why, size) || !run_once(step, LONG_RUN, tables, &many, why, size)) return false;
     *instructions = (many.instructions - few.instructions) / (LONG_RUN - SHORT_RUN);
     *lines = (many.lines - few.lines) / (LONG_RUN - SHORT_RUN);
     return true;

@@ -276,7 +276,7 @@ static int count(int n, char **names)
             fprintf(stderr, "apiary-perf: there is no step %s\n", names[i]);
             return USAGE;
         }
-        if (!perf_step_count((enum perf_step)step, &instructions, &lines, why, sizeof why)) {
+        if (!perf_step_count((enum perf_step)step, (struct perf_tables){0}, &instructions, &lines, why, sizeof why)) {
             fprintf(stderr, "apiary-perf: %s\n", why);
             return strstr(why, "not installed") != NULL ? CANNOT : FAILED;
         }
@@ -287,10 +287,13 @@ static int count(int n, char **names)
 
 static int count_run(int n, char **arguments)
 {
-    int step = n == 2 ? perf_step_of(arguments[0]) : -1;
+    int step = n == 4 ? perf_step_of(arguments[0]) : -1;
+    struct perf_tables tables;
 
     if (step < 0) return USAGE;
-    perf_step_counted((enum perf_step)step, (unsigned)strtoul(arguments[1], NULL, 10));
+    tables.members = (unsigned)strtoul(arguments[2], NULL, 10);
+    tables.tasks = (unsigned)strtoul(arguments[3], NULL, 10);
+    perf_step_counted((enum perf_step)step, (unsigned)strtoul(arguments[1], NULL, 10), tables);
     remove_left("/dev/shm", getpid());
     return OK;
 }

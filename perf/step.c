@@ -25,25 +25,27 @@ static const char *const names[PERF_STEPS] = {"submit", "claim", "complete", "co
 
 const char *perf_step_name(enum perf_step step)
 {
-    return names[step];
+    return step == PERF_STEPS ? "*" : names[step];
 }
 
 int perf_step_of(const char *name)
 {
-    for (int i = 0; i < PERF_STEPS; i++)
-        if (strcmp(name, names[i]) == 0) return i;
+    for (int i = 0; i <= PERF_STEPS; i++)
+        if (strcmp(name, perf_step_name((enum perf_step)i)) == 0) return i;
     return -1;
 }
 
-struct perf_bench *perf_bench_open(void)
+struct perf_bench *perf_bench_open(struct perf_tables tables)
 {
+    struct ap_geometry geometry = {
+        .members = tables.members, .lanes = tables.members * 2, .tasks = tables.tasks, .queues = tables.members != 0 ? 16 : 0};
     struct perf_bench *b = calloc(1, sizeof *b);
     static const char *const capabilities[] = {PERF_CAPABILITY, NULL};
     static struct ap_agent_registration agent = {.name = "agent", .capabilities = capabilities};
     static struct ap_swarm_registration swarm = {.service = "perf", .version = "1", .agents = &agent, .agent_count = 1};
 
     if (b == NULL) perf_die("out of memory");
-    perf_segment_make(3, NULL, 0, 0);
+    perf_segment_make(3, &geometry, 0, 0);
     b->a = perf_attach(3, NULL);
     perf_must(ap_lane_open(b->a->seg, b->a->member, &b->worker), "lane");
     agent.lane = b->worker.index;
@@ -140,15 +142,15 @@ static void empty_caches(const uint8_t *room)
     ap_store_relaxed(&kept, sum);
 }
 
-void perf_step_counted(enum perf_step step, unsigned n)
+void perf_step_counted(enum perf_step step, unsigned n, struct perf_tables tables)
 {
-    struct perf_bench *b = perf_bench_open();
+    struct perf_bench *b = perf_bench_open(tables);
     uint8_t *room = calloc(1, EMPTYING);
 
     if (room == NULL) perf_die("out of memory");
     for (unsigned i = 0; i < n; i++) {
         for (enum perf_step s = PERF_SUBMIT; s < PERF_STEPS; s++) {
-            if (s == step) empty_caches(room);
+            if (s == step || step == PERF_STEPS) empty_caches(room);
             perf_bench_step(b, s);
         }
     }

@@ -6,15 +6,19 @@
 
 enum perf_step { PERF_SUBMIT, PERF_CLAIM, PERF_COMPLETE, PERF_COLLECT, PERF_DISCOVER, PERF_ROUTE, PERF_STEPS };
 const char *perf_step_name(enum perf_step step);
-int perf_step_of(const char *name); /* -1: none */
+int perf_step_of(const char *name); /* "*": PERF_STEPS; -1: none */
 
 struct perf_bench;
-struct perf_bench *perf_bench_open(void);
+struct perf_tables { /* zeros: the defaults */
+    unsigned members, tasks;
+};
+struct perf_bench *perf_bench_open(struct perf_tables tables);
 void perf_bench_step(struct perf_bench *b, enum perf_step step); /* one; tasks go from submit to collect in turn */
 
-/* Instructions and cache lines touched by one step, by running this program under valgrind. False, with the reason. */
-bool perf_step_count(enum perf_step step, double *instructions, double *lines, char *why, size_t size);
+/* Instructions and cache lines touched by one step (PERF_STEPS: by all of them, once each), by running this program under
+ * valgrind. False, with the reason. */
+bool perf_step_count(enum perf_step step, struct perf_tables tables, double *instructions, double *lines, char *why, size_t size);
 /* What that runs: `n` tasks, with all caches emptied before each step. */
-void perf_step_counted(enum perf_step step, unsigned n);
+void perf_step_counted(enum perf_step step, unsigned n, struct perf_tables tables);
 
 #endif
