@@ -5,6 +5,7 @@
 #include "registry/client.h"
 #include "shm/event.h"
 
+#define ALWAYS_INLINE static inline __attribute__((always_inline)) /* single submits and batches share it, each its own copy */
 #define REROUTES 8 /* queues that may close under one task before it is left where it is */
 
 /* One submit under way. */
@@ -57,7 +58,7 @@ static void release_all(struct submit *s, bool slot)
     s->ticket = 0;
 }
 
-static int acquire_once(struct submit *s)
+ALWAYS_INLINE int acquire_once(struct submit *s)
 {
     struct ap_lane_context *c = s->c;
     const struct apiary *a = c->client;
@@ -79,7 +80,7 @@ static int acquire_once(struct submit *s)
     return r;
 }
 
-static int acquire(struct submit *s)
+ALWAYS_INLINE int acquire(struct submit *s)
 {
     int r = acquire_once(s);
 
@@ -89,7 +90,7 @@ static int acquire(struct submit *s)
 }
 
 /* RESERVED: the slot is this lane's alone. */
-static void fill(const struct submit *s)
+ALWAYS_INLINE void fill(const struct submit *s)
 {
     struct ap_slot *slot = ap_slot_at(s->seg, s->slot);
     uint64_t generation = AP_WORD_GENERATION(ap_load_relaxed(&slot->word));
@@ -222,7 +223,7 @@ static int elsewhere(struct submit *s, uint64_t ref)
 }
 
 /* 1 it is in a ring and nobody was told, 0 it has found its way otherwise, or an error. */
-static inline int offer(struct submit *s)
+ALWAYS_INLINE int offer(struct submit *s)
 {
     uint64_t ref = ap_task_publish(s->seg, s->slot, s->queue);
 
@@ -248,7 +249,7 @@ static int launch(struct submit *s)
 
 /* ---- ap_submit ------------------------------------------------------------------------------------------------ */
 
-static uint64_t deadline_of(const struct ap_segment *seg, const apiary_delegate_options_t *o, uint64_t now)
+ALWAYS_INLINE uint64_t deadline_of(const struct ap_segment *seg, const apiary_delegate_options_t *o, uint64_t now)
 {
     uint64_t timeout = o != NULL && o->timeout != 0 ? o->timeout : seg->geometry.task_timeout;
 
