@@ -15,6 +15,7 @@
     X(lower_before_wake, "a waker lowers the bell's flag before it wakes")                                  \
     X(queues_open, "a recovery leaves the dead consumer's queues open")                                     \
     X(no_second_look, "a submitter does not look whether the queue was closed meanwhile")                   \
+    X(no_second_look_batch, "the same for a batch")                                                         \
     X(no_token, "finish does not compare the token")                                                        \
     X(old_generation, "claim takes a reference of any generation")                                          \
     X(release_without_claim, "release frees without the compare-and-swap that decides who does")            \

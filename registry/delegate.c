@@ -318,7 +318,7 @@ static void tell(struct batch *b)
         for (uint32_t k = 0; k < i && !told; k++) told = b->waiting[k].queue == s->queue && b->waiting[k].life == s->life;
         if (!told) ap_queue_signal(seg, s->queue, s->c->producers[s->queue].index, s->life);
     }
-    for (uint32_t i = 0; i < b->untold; i++) {
+    for (uint32_t i = 0; i < b->untold && !AP_DEFECT(no_second_look_batch); i++) {
         struct submit *s = &b->waiting[i];
         uint64_t word = ap_load_relaxed(&ap_slot_at(seg, s->slot)->word);
 

@@ -16,6 +16,8 @@ apiary_attach: attach
 apiary_attach_fd: attach (the same but for where the descriptor comes from)
 apiary_detach: detach
 apiary_delegate: delegate delegate_warm delegate_block delegate_detached delegate_full
+apiary_delegate_batch: delegate_batch delegate_batch_warm
+apiary_await_batch: await_batch
 apiary_delegate_loan: delegate_loan
 apiary_loan: loan_unloan
 apiary_unloan: loan_unloan

@@ -12,6 +12,7 @@ declare -A noticed=(
     [lower_before_wake]="crash.wake"
     [queues_open]="crash.reap_consumer|submit"
     [no_second_look]="crash.delegate|kill_queen"
+    [no_second_look_batch]="crash.delegate_batch|kill_queen"
     [no_token]="unit.shm_task"
     [old_generation]="crash.cancel unit.shm_task"
     [release_without_claim]="crash.release|release_reuse crash.release_foreign"

@@ -79,6 +79,20 @@ static void run_delegate_block(void)
     must(apiary_delegate(actor.api, "echo", body, sizeof body, NULL, &actor.task));
 }
 
+/* Three in the slot and in a block; the ring holds four. */
+static apiary_task_t batch[3];
+
+static void run_delegate_batch(void)
+{
+    static const char body[BODY] = "work";
+    const apiary_request_t requests[3] = {
+        {.capability = "echo", .body = "work", .size = 4}, {.capability = "echo", .body = body, .size = sizeof body},
+        {.capability = "echo", .body = "work", .size = 4}};
+    size_t submitted;
+
+    must(apiary_delegate_batch(actor.api, requests, 3, batch, &submitted));
+}
+
 static void run_delegate_detached(void)
 {
     const apiary_delegate_options_t o = {.flags = APIARY_DETACH};
@@ -134,6 +148,21 @@ static void run_await_any(void)
 {
     if (apiary_await_any(actor.api, &actor.task, 1, APIARY_FOREVER, &actor.collected) != 0) _exit(13);
     must(apiary_release(actor.api, &actor.collected));
+}
+
+static void prepare_batch_done(void)
+{
+    run_delegate_batch();
+    for (int i = 0; i < 3; i++) serve(&actor, 0, AP_REF(batch[i].slot, batch[i].generation), true);
+}
+
+static void run_await_batch(void)
+{
+    apiary_result_t results[3];
+    size_t finished;
+
+    must(apiary_await_batch(actor.api, batch, 3, APIARY_FOREVER, results, &finished));
+    for (int i = 0; i < 3; i++) must(apiary_release(actor.api, &results[i]));
 }
 
 static void run_poll(void)
@@ -198,12 +227,15 @@ const struct operation kills_registry[] = {
     {.name = "delegate", .registry = true, .run = run_delegate},
     {.name = "delegate_warm", .registry = true, .prepare = run_delegate, .run = run_delegate},
     {.name = "delegate_block", .registry = true, .run = run_delegate_block},
+    {.name = "delegate_batch", .registry = true, .run = run_delegate_batch},
+    {.name = "delegate_batch_warm", .registry = true, .prepare = run_delegate, .run = run_delegate_batch},
     {.name = "delegate_detached", .registry = true, .run = run_delegate_detached},
     {.name = "delegate_full", .registry = true, .image = image_no_room, .run = run_delegate_full},
     {.name = "loan_unloan", .registry = true, .run = run_loan},
     {.name = "delegate_loan", .registry = true, .run = run_delegate_loan},
     {.name = "await_release", .registry = true, .prepare = prepare_done, .run = run_await_release},
     {.name = "await_any", .registry = true, .prepare = prepare_done, .run = run_await_any},
+    {.name = "await_batch", .registry = true, .prepare = prepare_batch_done, .run = run_await_batch},
     {.name = "poll", .registry = true, .prepare = prepare_done, .run = run_poll},
     {.name = "call_expires", .registry = true, .run = run_call_expires},
     {.name = "await_expires", .registry = true, .prepare = prepare_running, .run = run_await_expires},

@@ -225,6 +225,21 @@ static void run_delegate(void)
     actor.result = apiary_delegate(actor.api, "echo", "work", 4, NULL, &actor.task);
 }
 
+/* Two of it for the second queen, untold of until the third is in its ring. */
+static void run_delegate_batch(void)
+{
+    const apiary_request_t request = {.capability = "echo", .body = "work", .size = 4}, requests[3] = {request, request, request};
+    apiary_task_t tasks[3];
+    size_t submitted;
+
+    actor.result = apiary_delegate_batch(actor.api, requests, 3, tasks, &submitted);
+    actor.task = tasks[0];
+    for (size_t i = 0; actor.result == 0 && i < 3; i++) {
+        uint64_t word = word_of(tasks[i].slot);
+        if (AP_WORD_STATE(word) == AP_TASK_QUEUED && AP_WORD_OWNER(word) != 0) actor.task = tasks[i];
+    }
+}
+
 static void other_kill_queen(void)
 {
     kernel_marks(survivor.seg->base, second_queen);
@@ -383,5 +398,7 @@ const struct operation pairs[] = {
     {.name = "lane_open|join_and_die", .run = run_lane, .other = other_join_and_die},
     {.name = "delegate|kill_queen", .registry = true, .image = image_second_queen, .prepare = prepare_caller,
      .run = run_delegate, .other = other_kill_queen, .before = before_second},
+    {.name = "delegate_batch|kill_queen", .registry = true, .image = image_second_queen, .prepare = prepare_caller,
+     .run = run_delegate_batch, .other = other_kill_queen, .before = before_second},
     {.name = NULL},
 };
