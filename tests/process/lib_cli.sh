@@ -45,6 +45,7 @@ start()
 {
     local out=$1
     shift
+    : >"$out" # here, not in the background: the caller looks into it at once, and must not see what another run said
     "$@" >"$out" 2>&1 </dev/null &
     last=$!
 }
