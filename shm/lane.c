@@ -201,9 +201,14 @@ int ap_lane_alive(const struct ap_segment *seg, uint32_t index)
 {
     const struct ap_lane *lane = ap_lane_at(seg, index);
 
+    uint32_t word;
+
     /* LANE-A1 pairs LANE-R1 */
     if (lane == NULL || AP_LIFE_STATE(ap_load_acquire(&lane->life)) != AP_LIFE_LIVE) return 0;
-    return word_held(lock_word(lane)) || ap_load_relaxed(&lane->kind) == AP_LANE_SHARED;
+    word = lock_word(lane);
+    /* Held by its own thread: a reaper that has taken the lock and not yet said so in the life hides the kernel's mark. */
+    return (word_held(word) && (word & FUTEX_TID_MASK) == ap_load_relaxed(&lane->tid)) ||
+           ap_load_relaxed(&lane->kind) == AP_LANE_SHARED;
 }
 
 int ap_lane_shared_gone(const struct ap_segment *seg, uint32_t index)

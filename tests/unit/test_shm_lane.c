@@ -56,6 +56,18 @@ Test(lane, a_killed_owner_is_marked_and_reaped)
     }
 }
 
+Test(lane, a_reapers_lock_does_not_make_the_dead_alive)
+{
+    uint32_t dead = fixture_die(NULL);
+
+    cr_assert_eq(ap_robust_trylock(&ap_lane_at(seg, dead)->mutex), -EOWNERDEAD);
+    cr_assert_not(ap_lane_alive(seg, dead), "the kernel's mark is gone, the life still says LIVE");
+    ap_robust_consistent(&ap_lane_at(seg, dead)->mutex);
+    ap_robust_unlock(&ap_lane_at(seg, dead)->mutex);
+    cr_assert_not(ap_lane_alive(seg, dead));
+    cr_assert_eq(ap_reap_all(seg, AP_NO_LANE, NULL), 1);
+}
+
 static void claim_only(struct ap_segment *own, struct ap_lane_handle *h)
 {
     /* As between trylock and LIVE: the mutex is held, nothing is owned. */
