@@ -6,8 +6,7 @@
 
 static bool finished(uint64_t word)
 {
-    uint32_t state = AP_WORD_STATE(word);
-    return state == AP_TASK_DONE || state == AP_TASK_FAILED || state == AP_TASK_CANCELLED;
+    return ap_task_ended(AP_WORD_STATE(word));
 }
 
 /* Nobody may collect it. */

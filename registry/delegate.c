@@ -227,6 +227,10 @@ ALWAYS_INLINE int offer(struct submit *s)
 {
     uint64_t ref = ap_task_publish(s->seg, s->slot, s->queue);
 
+    if (__builtin_expect(ref == 0, 0)) { /* somebody has written over the slot */
+        release_all(s, false);
+        return APIARY_ECORRUPT;
+    }
     if (__builtin_expect(ap_queue_push(s->seg, s->queue, &s->c->producers[s->queue], &s->c->lane, ref) < 0, 0))
         return elsewhere(s, ref);
     return 1;

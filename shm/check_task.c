@@ -59,15 +59,10 @@ struct seen {
 
 #define SEEN(s, also) ((s)->word ^ ((uint64_t)(also) << 32 | (uint64_t)(also) >> 32))
 
-static bool finished(uint32_t state)
-{
-    return state == AP_TASK_DONE || state == AP_TASK_FAILED || state == AP_TASK_CANCELLED;
-}
-
 /* QUEUED and later: the request is complete. */
 static bool published(uint32_t state)
 {
-    return state == AP_TASK_QUEUED || state == AP_TASK_RUNNING || finished(state);
+    return state == AP_TASK_QUEUED || state == AP_TASK_RUNNING || ap_task_ended(state);
 }
 
 static bool code_known(uint32_t number)
@@ -107,27 +102,24 @@ static void slot_owner(struct ap_look *look, const struct seen *s)
 {
     bool wrong = false;
 
-    switch (s->state) {
-    case AP_TASK_RESERVED:
-        if (AP_LEASE_LANE(s->lease) != s->owner + 1)
+    if (s->state >= AP_TASK_STATES) {
+        ap_look_found(look, AP_CORRUPT, &s->slot->word, s->word, "T1", "state %u", s->state);
+        return;
+    }
+    switch (ap_task_owner(s->state)) {
+    case AP_OWNER_IS_LANE:
+        if (s->state == AP_TASK_RESERVED && AP_LEASE_LANE(s->lease) != s->owner + 1)
             ap_look_found(look, AP_CORRUPT, &s->slot->word, SEEN(s, s->lease), "T3",
                           "reserved by lane %u in a slab that is not leased to it", s->owner);
         owner_lane(look, s);
         return;
-    case AP_TASK_RUNNING:
-    case AP_TASK_RELEASING: owner_lane(look, s); return;
-    case AP_TASK_QUEUED: wrong = s->owner >= look->seg->geometry.queues; break;
-    case AP_TASK_DONE: wrong = s->owner != AP_NO_LANE; break;
-    case AP_TASK_FAILED:
-    case AP_TASK_CANCELLED:
+    case AP_OWNER_IS_QUEUE: wrong = s->owner >= look->seg->geometry.queues; break;
+    case AP_OWNER_IS_CODE:
         if (!code_known(s->owner))
             ap_look_found(look, AP_CORRUPT, &s->slot->word, s->word, "T7", "%s: code %u is unknown",
                           ap_task_state_name(s->state), s->owner);
         return;
-    case AP_TASK_FREE: wrong = s->owner != AP_NO_LANE && s->word != 0; break;
-    default:
-        ap_look_found(look, AP_CORRUPT, &s->slot->word, s->word, "T1", "state %u", s->state);
-        return;
+    case AP_OWNER_IS_NONE: wrong = s->owner != AP_NO_LANE && s->word != 0; break;
     }
     if (wrong)
         ap_look_found(look, AP_CORRUPT, &s->slot->word, s->word, "T2", "%s: owner %u", ap_task_state_name(s->state),

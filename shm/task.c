@@ -129,11 +129,6 @@ static void slab_advance(struct ap_slabs *s)
 
 /* ---- client --------------------------------------------------------------------------------------------------- */
 
-static bool finished(uint32_t state)
-{
-    return state == AP_TASK_DONE || state == AP_TASK_FAILED || state == AP_TASK_CANCELLED;
-}
-
 static bool abandoned(const struct ap_slot *slot, uint64_t word)
 {
     uint64_t request = ap_load_acquire(&slot->request);
@@ -171,7 +166,7 @@ static int reserve_turn(struct ap_slabs *s, ap_slot_freed_fn freed, void *user, 
     if (AP_DEFECT(slab_early) && s->next == AP_SLAB_SLOTS) slab_advance(s);
     slot = ap_slot_at(seg, index);
     word = ap_load_acquire(&slot->word); /* TASK-A3 pairs TASK-R3 */
-    if (finished(AP_WORD_STATE(word)) && abandoned(slot, word)) {
+    if (ap_task_ended(AP_WORD_STATE(word)) && abandoned(slot, word)) {
         if (!ap_task_release(seg, s->lane->index, index, word)) return 0;
         /* After it: whoever lost the race must not give the ticket back again. The fields stay, only this lane reserves here. */
         if (freed != NULL) freed(user, slot);
@@ -202,6 +197,7 @@ void ap_task_unreserve(struct ap_slabs *s, uint32_t index)
     struct ap_slot *slot = ap_slot_at(seg, index);
     uint64_t word = ap_load_relaxed(&slot->word);
 
+    if (AP_WORD_STATE(word) != AP_TASK_RESERVED) return;
     ap_pool_free_attached(seg, index, AP_WORD_GENERATION(word), ap_load_relaxed(&slot->body));
     ap_store_release(&slot->word, AP_WORD_WITH(word, AP_TASK_FREE, AP_NO_LANE)); /* TASK-R3 pairs TASK-A3 */
 }
@@ -211,6 +207,7 @@ uint64_t ap_task_publish(struct ap_segment *seg, uint32_t index, uint32_t queue)
     struct ap_slot *slot = ap_slot_at(seg, index);
     uint64_t word = ap_load_relaxed(&slot->word);
 
+    if (AP_WORD_STATE(word) != AP_TASK_RESERVED && !AP_DEFECT(publish_before_fill)) return 0;
     ap_store_relaxed(&slot->queue, queue);
     ap_store_release(&slot->word, AP_WORD_WITH(word, AP_TASK_QUEUED, queue)); /* TASK-R1 pairs TASK-A1 */
     return AP_REF(index, AP_WORD_GENERATION(word));
@@ -235,6 +232,7 @@ int ap_task_cancel_queued(struct ap_segment *seg, uint32_t index, uint64_t seen,
     struct ap_slot *slot = ap_slot_at(seg, index);
 
     if (slot == NULL || AP_WORD_STATE(seen) != AP_TASK_QUEUED) return 0;
+    if (!ap_task_ended(state) || !ap_task_permitted(AP_TASK_QUEUED, state)) return 0;
     return ap_cas(&slot->word, &seen, AP_WORD_WITH(seen, state, code_owner(code)));
 }
 
@@ -255,7 +253,7 @@ int ap_task_release(struct ap_segment *seg, uint32_t lane, uint32_t index, uint6
     struct ap_slot *slot = ap_slot_at(seg, index);
     uint64_t generation = AP_WORD_GENERATION(seen), releasing;
 
-    if (slot == NULL || !finished(AP_WORD_STATE(seen))) return 0;
+    if (slot == NULL || !ap_task_ended(AP_WORD_STATE(seen))) return 0;
     releasing = AP_WORD_WITH(seen, AP_TASK_RELEASING, lane);
     if (!AP_DEFECT(release_without_claim) && !ap_cas(&slot->word, &seen, releasing)) return 0;
     ap_pool_free_attached(seg, index, generation, ap_load_relaxed(&slot->body));
@@ -296,7 +294,8 @@ int ap_task_finish(struct ap_segment *seg, uint32_t index, uint64_t token, int c
     struct ap_slot *slot = ap_slot_at(seg, index);
     struct ap_lane *client;
 
-    if (slot == NULL || (ap_load_relaxed(&slot->word) != token && !AP_DEFECT(no_token))) return APIARY_ESTALE;
+    if (slot == NULL || AP_WORD_STATE(token) != AP_TASK_RUNNING) return APIARY_ESTALE;
+    if (ap_load_relaxed(&slot->word) != token && !AP_DEFECT(no_token)) return APIARY_ESTALE;
     client = ap_lane_at(seg, ap_load_relaxed(&slot->client));
     /* TASK-R2 pairs TASK-A2. The slot may be another task's after this store. */
     ap_store_release(&slot->word, code == 0 ? AP_WORD_WITH(token, AP_TASK_DONE, AP_NO_LANE)
@@ -334,9 +333,31 @@ const void *ap_task_result(const struct ap_segment *seg, const struct ap_slot *s
     return body;
 }
 
+/* ---- the table of states -------------------------------------------------------------------------------------- */
+
 const char *ap_task_state_name(uint32_t state)
 {
-    static const char *const names[AP_TASK_STATES] = {"free", "reserved", "queued", "running",
-                                                      "done", "failed",   "cancelled", "releasing"};
+    static const char *const names[AP_TASK_STATES] = {
+#define AP_STATE(name, text, owner) text,
+#include "shm/states.def"
+    };
     return state < AP_TASK_STATES ? names[state] : "invalid";
+}
+
+enum ap_task_owner ap_task_owner(uint32_t state)
+{
+    static const enum ap_task_owner owners[AP_TASK_STATES] = {
+#define AP_STATE(name, text, owner) AP_OWNER_IS_##owner,
+#include "shm/states.def"
+    };
+    return state < AP_TASK_STATES ? owners[state] : AP_OWNER_IS_NONE;
+}
+
+bool ap_task_permitted(uint32_t from, uint32_t to)
+{
+    static const bool ways[AP_TASK_STATES][AP_TASK_STATES] = {
+#define AP_TRANSITION(from, to, how, by) [AP_TASK_##from][AP_TASK_##to] = true,
+#include "shm/states.def"
+    };
+    return from < AP_TASK_STATES && to < AP_TASK_STATES && ways[from][to];
 }

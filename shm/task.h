@@ -9,7 +9,8 @@
  *           of a slab are used strictly in turn, so a lane at that rate needs 64 times that, 29 days, and then the slot
  *           retires (AP_GENERATION_LAST) until its slab is leased anew with a new epoch (32 bits): 3 x 10^8 years.
  *           A task id carries the slab's epoch and the generation.
- * STATES    from               to                      by                               how
+ * STATES    The table is shm/states.def; here with the words that go with it.
+ *           from               to                      by                               how
  *           FREE               RESERVED(lane)          the slab's lane                  store
  *           RESERVED           QUEUED(q)               the same                         store-release, all else filled
  *           RESERVED           FREE                    the same (submit failed)         store
@@ -58,16 +59,23 @@
 #define AP_GENERATION_LAST ((UINT64_C(1) << AP_GENERATION_BITS) - 2)
 
 enum ap_task_state {
-    AP_TASK_FREE,
-    AP_TASK_RESERVED,
-    AP_TASK_QUEUED,
-    AP_TASK_RUNNING,
-    AP_TASK_DONE,
-    AP_TASK_FAILED,
-    AP_TASK_CANCELLED,
-    AP_TASK_RELEASING,
+#define AP_STATE(name, text, owner) AP_TASK_##name,
+#include "shm/states.def"
     AP_TASK_STATES
 };
+
+/* What the owner field says in a state. */
+enum ap_task_owner { AP_OWNER_IS_NONE, AP_OWNER_IS_LANE, AP_OWNER_IS_QUEUE, AP_OWNER_IS_CODE };
+
+/* Whether a task in this state has ended (DONE, FAILED, CANCELLED); false for what is no state. */
+static inline bool ap_task_ended(uint32_t state)
+{
+    const uint32_t ends = 0
+#define AP_END(name) | 1u << AP_TASK_##name
+#include "shm/states.def"
+        ;
+    return state < AP_TASK_STATES && (ends >> state & 1) != 0;
+}
 
 enum { AP_REQUEST_CANCEL = 1, AP_REQUEST_ABANDON = 2, AP_REQUEST_DETACH = 4 };
 
@@ -156,19 +164,20 @@ typedef void (*ap_slot_freed_fn)(void *user, const struct ap_slot *slot);
  * The slot's request word is {generation, 0}; the caller fills the rest. */
 int ap_task_reserve(struct ap_slabs *s, ap_slot_freed_fn freed, void *user, uint32_t *ret_index);
 void ap_task_unreserve(struct ap_slabs *s, uint32_t index); /* RESERVED -> FREE, blocks given back */
-/* RESERVED -> QUEUED(queue). Returns the reference to push. */
+/* RESERVED -> QUEUED(queue). Returns the reference to push; 0, and nothing is changed, when the slot is not RESERVED. */
 uint64_t ap_task_publish(struct ap_segment *seg, uint32_t index, uint32_t queue);
 
 /* Worker lanes. Claim: returns 1 claimed (the word is in *ret, it is the token), 0 not to be had (stale, taken, other
  * queue, out of range). */
 int ap_task_claim(struct ap_segment *seg, uint32_t lane, uint32_t queue, uint64_t ref, uint64_t *ret);
-/* RUNNING -> DONE (code 0) or FAILED(code); result fields are filled before. APIARY_ESTALE when the word is not the token.
+/* RUNNING -> DONE (code 0) or FAILED(code); result fields are filled before. APIARY_ESTALE when the word is not the token,
+ * or the token not that of a claim.
  * Rings the client's bell. Nothing of the slot is touched after the word's store. */
 int ap_task_finish(struct ap_segment *seg, uint32_t index, uint64_t token, int code);
 
 /* Client side, any thread of the process. */
 int ap_task_move(struct ap_segment *seg, uint32_t index, uint64_t seen, uint32_t queue); /* QUEUED -> QUEUED', CAS: 1, 0 */
-/* QUEUED -> CANCELLED or FAILED with a code of enum apiary_error, CAS: 1, 0 */
+/* QUEUED -> CANCELLED or FAILED with a code of enum apiary_error, CAS: 1, 0 (another state, too) */
 int ap_task_cancel_queued(struct ap_segment *seg, uint32_t index, uint64_t seen, uint32_t state, int code);
 /* Sets request bits if the generation still matches: 1, 0. */
 int ap_task_request(struct ap_segment *seg, uint32_t index, uint64_t generation, uint64_t bits);
@@ -180,6 +189,9 @@ const void *ap_task_body(const struct ap_segment *seg, const struct ap_slot *slo
 const void *ap_task_result(const struct ap_segment *seg, const struct ap_slot *slot, uint32_t *size);
 
 const char *ap_task_state_name(uint32_t state);
+/* Of shm/states.def: what the owner field says (NONE for what is no state); whether there is a way from one to the other. */
+enum ap_task_owner ap_task_owner(uint32_t state);
+bool ap_task_permitted(uint32_t from, uint32_t to);
 void ap_task_check(const struct ap_segment *seg, struct ap_report *report);
 
 #endif

@@ -143,7 +143,7 @@ static void count_tasks(const struct ap_segment *seg, struct usage_view *ret, ui
         uint32_t state = AP_WORD_STATE(word), client = ap_load_relaxed(&slot->client);
         bool given_up = request >> 8 == AP_WORD_GENERATION(word) &&
                         (request & (AP_REQUEST_ABANDON | AP_REQUEST_DETACH)) != 0;
-        bool finished = state == AP_TASK_DONE || state == AP_TASK_FAILED || state == AP_TASK_CANCELLED;
+        bool finished = ap_task_ended(state);
         if (state == AP_TASK_FREE || (finished && given_up)) continue;
         ret->tasks_used++;
         if (!finished) continue;

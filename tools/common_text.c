@@ -117,13 +117,21 @@ int tool_log_level(const char *name)
 
 const char *tool_state_name(int state)
 {
-    static const char *const names[] = {"?", "starting", "passing", "warning", "critical", "down"};
+    static const char *const names[] = {
+        "?",
+#define AP_SWARM_STATE(name, text) [APIARY_##name] = text,
+#include "core/swarm_states.def"
+    };
     return state > 0 && state <= APIARY_DOWN ? names[state] : names[0];
 }
 
 const char *tool_mode_name(int mode)
 {
-    static const char *const names[] = {"?", "ready", "drain", "maint", "pause"};
+    static const char *const names[] = {
+        "?",
+#define AP_SWARM_MODE(name, text) [APIARY_##name] = text,
+#include "core/swarm_states.def"
+    };
     return mode > 0 && mode <= APIARY_PAUSE ? names[mode] : names[0];
 }
 

@@ -312,12 +312,11 @@ static json_t *queues_json(const struct dump *d)
 static void task_owner(json_t *o, uint64_t word)
 {
     uint32_t owner = AP_WORD_OWNER(word), state = AP_WORD_STATE(word);
-    bool lane = state == AP_TASK_RESERVED || state == AP_TASK_RUNNING || state == AP_TASK_RELEASING;
-    bool coded = state == AP_TASK_FAILED || state == AP_TASK_CANCELLED;
+    enum ap_task_owner is = ap_task_owner(state);
 
-    set(o, "lane", lane ? dump_number(owner) : json_null());
-    set(o, "in_queue", state == AP_TASK_QUEUED ? dump_number(owner) : json_null());
-    set(o, "code", coded ? json_string(apiary_error_name(-(int)owner)) : json_null());
+    set(o, "lane", is == AP_OWNER_IS_LANE ? dump_number(owner) : json_null());
+    set(o, "in_queue", is == AP_OWNER_IS_QUEUE ? dump_number(owner) : json_null());
+    set(o, "code", is == AP_OWNER_IS_CODE ? json_string(apiary_error_name(-(int)owner)) : json_null());
 }
 
 static void task_names(const struct dump *d, const struct ap_slot *slot, json_t *o)

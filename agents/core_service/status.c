@@ -12,8 +12,16 @@
 
 enum { ROWS_MOST = 256 };
 
-static const char *const state_names[] = {"unknown", "starting", "passing", "warning", "critical", "down"};
-static const char *const mode_names[] = {"unknown", "ready", "drain", "maint", "pause"};
+static const char *const state_names[] = {
+    "unknown",
+#define AP_SWARM_STATE(name, text) [APIARY_##name] = text,
+#include "core/swarm_states.def"
+};
+static const char *const mode_names[] = {
+    "unknown",
+#define AP_SWARM_MODE(name, text) [APIARY_##name] = text,
+#include "core/swarm_states.def"
+};
 
 static const char *state_name(enum apiary_state state)
 {
