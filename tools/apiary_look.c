@@ -46,18 +46,14 @@ static int read_status(apiary_t *a, const char *service, apiary_swarm_status_t *
     }
 }
 
-static const char *coloured_state(const apiary_swarm_status_t *s, char *cell, size_t size)
+static char state_mark(const apiary_swarm_status_t *s)
 {
-    const char *mark = s->state == APIARY_PASSING                               ? "+"
-                       : s->state == APIARY_DOWN || s->state == APIARY_CRITICAL ? "!"
-                                                                                : "~";
-    snprintf(cell, size, "%s%s", mark, tool_state_name((int)s->state));
-    return cell;
+    return s->state == APIARY_PASSING ? '+' : s->state == APIARY_DOWN || s->state == APIARY_CRITICAL ? '!' : '~';
 }
 
 static void status_row(struct tool_table *table, const apiary_swarm_status_t *s)
 {
-    char state[32], pid[24], port[8], agents[16], queued[16], running[16], out[32], done[24], failed[24], up[32];
+    char pid[24], port[8], agents[16], queued[16], running[16], out[32], done[24], failed[24], up[32];
     snprintf(pid, sizeof pid, "%" PRId64, s->pid);
     snprintf(port, sizeof port, "%u", s->port);
     snprintf(agents, sizeof agents, "%u", s->agents);
@@ -67,10 +63,11 @@ static void status_row(struct tool_table *table, const apiary_swarm_status_t *s)
     snprintf(done, sizeof done, "%" PRIu64, s->finished);
     snprintf(failed, sizeof failed, "%" PRIu64, s->failed);
     bool down = s->state == APIARY_DOWN;
-    tool_table_add(table, (const char *const[]){s->service, s->instance, coloured_state(s, state, sizeof state),
+    tool_table_add(table, (const char *const[]){s->service, s->instance, tool_state_name((int)s->state),
                                                 tool_mode_name((int)s->mode), down ? "-" : pid,
                                                 s->port != 0 ? port : "-", agents, queued, running, out, done, failed,
                                                 down ? "-" : tool_format_duration(s->uptime, up)});
+    tool_table_mark(table, 2, state_mark(s));
 }
 
 static json_t *status_json(const apiary_swarm_status_t *s, const char *reason)
@@ -278,9 +275,10 @@ int cmd_services(struct tool *t, int argc, char **argv)
             tool_table_new((const char *const[]){"service", "instance", "agent", "alive", "capabilities", NULL});
         for (size_t i = 0; i < n; i++) {
             char *capabilities = capability_list(a->seg, &agents[i]);
-            tool_table_add(
-                table, (const char *const[]){agents[i].swarm.service, agents[i].swarm.instance, agents[i].name,
-                                             agents[i].open && agents[i].swarm.alive ? "+yes" : "!no", capabilities});
+            bool alive = agents[i].open && agents[i].swarm.alive;
+            tool_table_add(table, (const char *const[]){agents[i].swarm.service, agents[i].swarm.instance, agents[i].name,
+                                                        alive ? "yes" : "no", capabilities});
+            tool_table_mark(table, 3, alive ? '+' : '!');
             free(capabilities);
         }
         tool_table_print(table, stdout);
@@ -329,7 +327,8 @@ static int discover_table(const apiary_provider_t *rows, int n)
         snprintf(pid, sizeof pid, "%" PRId64, rows[i].pid);
         snprintf(load, sizeof load, "%u", rows[i].in_flight);
         tool_table_add(table, (const char *const[]){rows[i].service, rows[i].instance, rows[i].agent, pid, load,
-                                                    rows[i].alive ? "+yes" : "!no"});
+                                                    rows[i].alive ? "yes" : "no"});
+        tool_table_mark(table, 5, rows[i].alive ? '+' : '!');
     }
     tool_table_print(table, stdout);
     return TOOL_OK;

@@ -218,13 +218,14 @@ void rows_print(const struct check_rows *r, FILE *out)
         const struct check_row *row = &r->rows[i];
         char latency[32];
         char *outcome = tool_format("%s%s",
-                                    !row->done    ? "~not run"
-                                    : row->passed ? "+"
-                                                  : "!FAILED: ",
+                                    !row->done    ? "not run"
+                                    : row->passed ? ""
+                                                  : "FAILED: ",
                                     row->outcome != NULL ? row->outcome : "");
         tool_table_add(table, (const char *const[]){
                                   row->capability, *row->served_by != '\0' ? row->served_by : "-",
                                   row->latency > 0 ? tool_format_duration(row->latency, latency) : "-", outcome});
+        tool_table_mark(table, 3, !row->done ? '~' : row->passed ? '+' : '!');
         free(outcome);
     }
     tool_table_print(table, out);

@@ -86,7 +86,8 @@ static void segment_row(struct tool_table *table, const struct segment_view *v)
     tool_table_add(table, (const char *const[]){v->name, tool_format_bytes((uint64_t)v->stat.st_size, size), version,
                                                 owner, mode, tool_format_time(v->header.created_realtime, created),
                                                 v->attach_error == 0 ? members : "-",
-                                                v->attach_error == 0 ? "+ready" : apiary_strerror(v->attach_error)});
+                                                v->attach_error == 0 ? "ready" : apiary_strerror(v->attach_error)});
+    if (v->attach_error == 0) tool_table_mark(table, 7, '+');
 }
 
 static int segment_ls(struct tool *t, int argc, char **argv)

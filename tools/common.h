@@ -101,11 +101,12 @@ char *tool_printable(const char *text, size_t size);
 json_t *tool_json_text(const char *text);
 
 /* A table: columns as wide as their widest cell; right-aligned where the heading begins with '>'. Cells are copied.
- * A cell that begins with '!' is shown in red, with '+' in green, with '~' in yellow, where the output is a terminal;
- * with '=' as it is. */
+ * A mark says how a cell of the row added last is shown where the output is a terminal: '!' in red, '+' in green, '~' in
+ * yellow. It is no part of the cell's text, which may begin with anything. */
 struct tool_table;
 struct tool_table *tool_table_new(const char *const *headings); /* ends with NULL */
 void tool_table_add(struct tool_table *table, const char *const *cells);
+void tool_table_mark(struct tool_table *table, size_t column, char mark);
 void tool_table_print(struct tool_table *table, FILE *out); /* and frees it */
 bool tool_colours(FILE *out);
 

@@ -196,6 +196,8 @@ json_t *tool_json_text(const char *text)
 struct tool_table {
     size_t columns, rows;
     char **cells; /* row 0: the headings */
+    char *marks;  /* of each cell, or 0 */
+    bool right[COLUMNS_MAX];
 };
 
 bool tool_colours(FILE *out)
@@ -208,41 +210,33 @@ bool tool_colours(FILE *out)
 struct tool_table *tool_table_new(const char *const *headings)
 {
     struct tool_table *table = tool_alloc(sizeof *table);
-    while (table->columns < COLUMNS_MAX && headings[table->columns] != NULL)
-        table->columns++;
-    tool_table_add(table, headings);
+    const char *texts[COLUMNS_MAX];
+    for (; table->columns < COLUMNS_MAX && headings[table->columns] != NULL; table->columns++) {
+        table->right[table->columns] = *headings[table->columns] == '>';
+        texts[table->columns] = headings[table->columns] + table->right[table->columns];
+    }
+    tool_table_add(table, texts);
     return table;
 }
 
 void tool_table_add(struct tool_table *table, const char *const *cells)
 {
     table->cells = tool_realloc(table->cells, (table->rows + 1) * table->columns * sizeof *table->cells);
+    table->marks = tool_realloc(table->marks, (table->rows + 1) * table->columns);
+    memset(table->marks + table->rows * table->columns, 0, table->columns);
     for (size_t i = 0; i < table->columns; i++)
         table->cells[table->rows * table->columns + i] = tool_printable(cells[i], strlen(cells[i]));
     table->rows++;
 }
 
-static const char *cell_colour(const char **cell)
+void tool_table_mark(struct tool_table *table, size_t column, char mark)
 {
-    const char *colour = "";
-    switch (**cell) {
-    case '!':
-        colour = "\033[31m";
-        break;
-    case '+':
-        colour = "\033[32m";
-        break;
-    case '~':
-        colour = "\033[33m";
-        break;
-    case '=':
-    case '>':
-        break;
-    default:
-        return "";
-    }
-    ++*cell;
-    return colour;
+    table->marks[(table->rows - 1) * table->columns + column] = mark;
+}
+
+static const char *mark_colour(char mark)
+{
+    return mark == '!' ? "\033[31m" : mark == '+' ? "\033[32m" : mark == '~' ? "\033[33m" : "";
 }
 
 /* Characters, not bytes: continuation bytes do not count. */
@@ -257,29 +251,25 @@ static size_t width(const char *text)
 void tool_table_print(struct tool_table *table, FILE *out)
 {
     size_t widths[COLUMNS_MAX] = {0};
-    bool right[COLUMNS_MAX] = {false};
     bool colours = tool_colours(out);
     for (size_t i = 0; i < table->rows * table->columns; i++) {
-        const char *text = table->cells[i];
-        if (i < table->columns) right[i] = *text == '>';
-        cell_colour(&text);
-        size_t w = width(text);
+        size_t w = width(table->cells[i]);
         if (w > widths[i % table->columns]) widths[i % table->columns] = w;
     }
     for (size_t i = 0; i < table->rows * table->columns; i++) {
         size_t column = i % table->columns;
         bool last = column + 1 == table->columns;
         const char *text = table->cells[i];
-        const char *colour = cell_colour(&text);
-        if (i < table->columns) colour = "\033[1m";
+        const char *colour = i < table->columns ? "\033[1m" : mark_colour(table->marks[i]);
         size_t pad = widths[column] - width(text);
-        if (right[column]) fprintf(out, "%*s", (int)pad, "");
+        if (table->right[column]) fprintf(out, "%*s", (int)pad, "");
         fprintf(out, "%s%s%s", colours ? colour : "", text, colours && *colour != '\0' ? "\033[0m" : "");
-        if (!right[column] && !last) fprintf(out, "%*s", (int)pad, "");
+        if (!table->right[column] && !last) fprintf(out, "%*s", (int)pad, "");
         fputs(last ? "\n" : "  ", out);
         free(table->cells[i]);
     }
     free(table->cells);
+    free(table->marks);
     free(table);
 }
 

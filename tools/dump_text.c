@@ -74,9 +74,6 @@ static void cell(const json_t *row, const struct column *c, char *ret)
         snprintf(ret, CELL_SIZE, "%s", tool_format_duration((uint64_t)json_integer_value(value), text));
     } else if (c->how == 'b' && json_is_integer(value)) {
         snprintf(ret, CELL_SIZE, "%s", tool_format_bytes((uint64_t)json_integer_value(value), text));
-    } else if (c->how == 'o' && json_is_string(value)) {
-        const char *s = json_string_value(value);
-        snprintf(ret, CELL_SIZE, "%s%s", strcmp(s, "dead") == 0 ? "!" : strcmp(s, "alive") == 0 ? "+" : "=", s);
     } else if (c->how == 'h') {
         snprintf(ret, CELL_SIZE, "%zu", json_array_size(value));
     } else if (c->how == 'p') {
@@ -103,6 +100,10 @@ static void table(const char *title, const json_t *rows, const struct column *co
             cells[k] = text[k];
         }
         tool_table_add(t, cells);
+        for (size_t k = 0; k < n; k++) {
+            if (columns[k].how != 'o') continue;
+            tool_table_mark(t, k, strcmp(cells[k], "dead") == 0 ? '!' : strcmp(cells[k], "alive") == 0 ? '+' : 0);
+        }
     }
     tool_table_print(t, out);
 }

@@ -134,3 +134,21 @@ Test(tools, the_segment_is_named_by_option_then_environment_then_configuration)
     cr_expect_str_eq(tool_segment(&t, "/file"), "/file");
     cr_expect_str_eq(tool_segment(&t, NULL), APIARY_DEFAULT_SEGMENT);
 }
+
+Test(tools, a_cell_may_begin_with_anything)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    cr_assert_not_null(out);
+    struct tool_table *table = tool_table_new((const char *const[]){"name", ">n", NULL});
+    static const char *const cells[] = {"!a", "+b", "~c", "=d", ">e"};
+    for (size_t i = 0; i < sizeof cells / sizeof *cells; i++) {
+        tool_table_add(table, (const char *const[]){cells[i], "-1", NULL});
+        tool_table_mark(table, 0, '!');
+    }
+    tool_table_print(table, out);
+    fclose(out);
+    cr_expect_str_eq(text, "name   n\n!a    -1\n+b    -1\n~c    -1\n=d    -1\n>e    -1\n", "%s", text);
+    free(text);
+}
