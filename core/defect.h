@@ -38,7 +38,8 @@
     X(inconsistent, "a reaper leaves the robust mutex inconsistent: nobody will ever have it again")        \
     X(nobodys_slot, "a RESERVED slot does not name its lane")                                               \
     X(scan_disorder, "a scan hands out a task before what its client had queued earlier")                   \
-    X(ticket_unnamed, "a slot does not name the ticket that its delegation holds")
+    X(ticket_unnamed, "a slot does not name the ticket that its delegation holds")                          \
+    X(gone_unconfirmed, "a sweep does not ask whether a worker that is gone had finished its task first")
 
 enum ap_defect_name {
     AP_DEFECT_none,

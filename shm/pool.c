@@ -165,9 +165,12 @@ static bool attached_live(const struct ap_segment *seg, uint64_t word, uint64_t 
         if (AP_BLOCK_STATE(word) == AP_BLOCK_REQUEST) break;
         /* An earlier attempt's? */
         if (AP_BLOCK_CRASHES(word) != AP_WORD_CRASHES(w) && !AP_DEFECT(block_of_any_attempt)) return false;
-        /* Its worker may be about to name it; a worker in recovery never will. */
-        return ap_lane_at(seg, AP_WORD_OWNER(w)) != NULL &&
-               AP_LIFE_STATE(ap_load_acquire(&ap_lane_at(seg, AP_WORD_OWNER(w))->life)) == AP_LIFE_LIVE;
+        /* Its worker may be about to name it; a worker in recovery never will. But one that has named it, finished and gone
+         * since the word was read is not LIVE either: then the word has changed. */
+        if (ap_lane_at(seg, AP_WORD_OWNER(w)) != NULL &&
+            AP_LIFE_STATE(ap_load_acquire(&ap_lane_at(seg, AP_WORD_OWNER(w))->life)) == AP_LIFE_LIVE)
+            return true;
+        return ap_load_acquire(&slot->word) != w && !AP_DEFECT(gone_unconfirmed);
     case AP_TASK_QUEUED:
         if (AP_BLOCK_STATE(word) == AP_BLOCK_RESULT) return false;
         break;

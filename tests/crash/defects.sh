@@ -20,7 +20,7 @@ declare -A noticed=(
     [free_before_requeue]="crash.reap_worker"
     [leases_forgotten]="crash.submit_warm"
     [no_pool_sweep]="crash.submit_block"
-    [block_of_any_attempt]="crash.pool_sweep|redeliver"
+    [block_of_any_attempt]="crash.pool_sweep|redeliver_marked"
     [slab_early]="crash.reserve|reserve_all"
     [full_before_help]="crash.push_shared crash.push_shared|push_pop"
     [crash_not_counted]="crash.reap_worker_moves"
@@ -38,6 +38,8 @@ declare -A noticed=(
     [ticket_unnamed]="unit.registry_client"
     # found by the storm's order stamps
     [scan_disorder]="unit.shm_queue"
+    # found by the model of what goes with a task
+    [gone_unconfirmed]="crash.pool_sweep|finish_leave unit.shm_pool"
 )
 failures=0
 

@@ -100,6 +100,15 @@ static void other_redeliver(void)
     serve(&survivor, 1, actor.ref, true);
 }
 
+/* The result's block is named, the task finished, and its worker leaves. */
+static void other_finish_leave(void)
+{
+    ap_store_relaxed(&ap_slot_at(survivor.seg, actor.slot)->result, survivor.seen);
+    ap_store_relaxed(&ap_slot_at(survivor.seg, actor.slot)->result_size, BODY);
+    ap_task_finish(survivor.seg, actor.slot, survivor.token, 0);
+    ap_lane_close_shared(&survivor.second);
+}
+
 static void other_submit(void)
 {
     submit(&survivor, 1, false);
@@ -350,6 +359,29 @@ static void image_dead_consumer_task(void)
     die_having(prepare_worker);
 }
 
+/* And its reaper died after its first step. */
+static void image_marked_worker(void)
+{
+    struct ap_lane *lane;
+
+    image_dead_worker();
+    lane = ap_lane_at(survivor.seg, AP_WORD_OWNER(word_of(actor.slot)));
+    ap_store_relaxed(&lane->life, AP_LIFE(AP_LIFE_EPOCH(lane->life), AP_LIFE_DEAD));
+}
+
+/* A second lane runs the task; its result has a block that no slot names yet. The lane is one that need not be closed by the
+ * thread that opened it. */
+static void image_result_unnamed(void)
+{
+    image_task();
+    if (ap_lane_open(survivor.seg, survivor.lane.member, &survivor.second) < 0 ||
+        !ap_task_claim(survivor.seg, survivor.second.index, 1, actor.ref, &survivor.token) ||
+        ap_pool_take(survivor.seg, &survivor.second, &survivor.hint, BODY, &survivor.seen) < 0)
+        fail("no worker with half a result");
+    ap_lane_share(&survivor.second);
+    ap_pool_attach(survivor.seg, survivor.seen, AP_BLOCK_RESULT_OF(survivor.token), actor.slot, AP_WORD_GENERATION(survivor.token));
+}
+
 static void image_dead_client_moved(void)
 {
     world_route = 0;
@@ -388,6 +420,10 @@ const struct operation pairs[] = {
     {.name = "reserve|reserve_all", .prepare = prepare_two_slabs, .run = run_reserve, .other = other_reserve_all,
      .before = before_reserved_once},
     {.name = "pool_sweep|redeliver", .image = image_dead_worker, .run = run_pool_sweep, .other = other_redeliver,
+     .before = before_result},
+    {.name = "pool_sweep|redeliver_marked", .image = image_marked_worker, .run = run_pool_sweep, .other = other_redeliver,
+     .before = before_result},
+    {.name = "pool_sweep|finish_leave", .image = image_result_unnamed, .run = run_pool_sweep, .other = other_finish_leave,
      .before = before_result},
     {.name = "sweep|redeliver", .image = image_dead_worker, .run = run_sweep, .other = other_redeliver,
      .before = before_result},

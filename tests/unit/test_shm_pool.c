@@ -129,3 +129,61 @@ Test(pool, every_leak_is_found)
     cr_assert_eq(ap_task_finish(seg, slot, token, 0), 0);
     cr_assert_eq(ap_pool_sweep(seg), 1);
 }
+
+/* ---- a sweep that is overtaken -------------------------------------------------------------------------------- */
+
+static struct {
+    void *page;
+    size_t size;
+    uint32_t slot;
+    uint64_t token;
+    struct ap_lane_handle worker;
+    int traps;
+} overtaken;
+
+/* The sweeper has read the slot's word and is about to read the life of the lane that runs it. */
+static void finish_and_close(int signal)
+{
+    (void)signal;
+    mprotect(overtaken.page, overtaken.size, PROT_READ | PROT_WRITE);
+    if (overtaken.traps++ > 0) return;
+    ap_task_finish(seg, overtaken.slot, overtaken.token, 0);
+    ap_lane_close(&overtaken.worker);
+}
+
+static bool within(const void *at)
+{
+    return (uintptr_t)at - (uintptr_t)overtaken.page < overtaken.size;
+}
+
+/* The worker names its result, finishes and closes its lane while the sweeper thinks: the result stays. */
+Test(pool, a_result_named_meanwhile_is_no_leak)
+{
+    struct ap_segment *other = fixture_again();
+    struct sigaction action = {.sa_handler = finish_and_close}, before;
+    uint64_t offset, word, life;
+
+    cr_assert_eq(ap_lane_open(seg, lane.member, &overtaken.worker), 0);
+    cr_assert_eq(ap_task_reserve(&slabs, NULL, NULL, &overtaken.slot), 0);
+    word = ap_task_publish(seg, overtaken.slot, 0);
+    cr_assert_eq(ap_task_claim(seg, overtaken.worker.index, 0, word, &overtaken.token), 1);
+    offset = take(256);
+    ap_pool_attach(seg, offset, AP_BLOCK_RESULT_OF(overtaken.token), overtaken.slot, AP_WORD_GENERATION(overtaken.token));
+    ap_store_relaxed(&ap_slot_at(seg, overtaken.slot)->result, offset);
+
+    overtaken.size = (size_t)sysconf(_SC_PAGESIZE);
+    life = (uint64_t)(uintptr_t)&ap_lane_at(other, overtaken.worker.index)->life;
+    overtaken.page = (void *)(uintptr_t)(life & ~(uint64_t)(overtaken.size - 1));
+    cr_assert(!within(ap_slot_at(other, overtaken.slot)) && !within(ap_at(other, AP_SECTION_BLOCKS, 0)),
+              "the trap would come too early");
+    sigaction(SIGSEGV, &action, &before);
+    cr_assert_eq(mprotect(overtaken.page, overtaken.size, PROT_NONE), 0);
+    cr_expect_eq(ap_pool_sweep(other), 0, "a block that its slot names was freed");
+    sigaction(SIGSEGV, &before, NULL);
+
+    cr_assert_eq(overtaken.traps, 1);
+    cr_assert_eq(AP_WORD_STATE(word_of(overtaken.slot)), AP_TASK_DONE);
+    cr_expect_eq(AP_BLOCK_STATE(block_word(offset)), AP_BLOCK_RESULT);
+    cr_assert_eq(ap_task_release(seg, lane.index, overtaken.slot, word_of(overtaken.slot)), 1);
+    ap_segment_unmap(other);
+}
