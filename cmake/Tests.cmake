@@ -7,6 +7,7 @@
 #   tests/crash/*.c          the program `sweep` (x86-64 only), in $APIARY_TEST_BIN; tests/crash/X.sh is the test `crash.X`.
 #                            With -DAPIARY_DEFECTS=ON also `sweep_defects` and, of each unit test that tests/crash/defects.sh
 #                            names, `X_defects`: linked to a copy of the library that can break (core/defect.h)
+#   tests/model/*.pml        the models that tests/model.sh has searched
 #   tests/full/X.sh          the test `full.X`, with -DAPIARY_FULL=ON only
 #   tests/fuzz/fuzz_X.c      a fuzz target, test `fuzz.X`: it replays tests/fuzz/corpus/X and tests/fuzz/findings/X, then
 #                            mutates them with a seed that is printed; driver.c and guard.c are linked into each,

@@ -24,7 +24,7 @@ select_files() # select_files REGEX
 
 mapfile -t code < <(select_files '^(core|shm|registry|agents|tools|perf|tests)/.*\.[ch]$')
 mapfile -t scripts < <(select_files '^(tools/(up|check)|\.ci/run|.*\.sh)$')
-mapfile -t text < <(select_files '\.(c|h|def|sh|md|yaml|cmake|in|json|[1-8])$|^(CMakeLists.txt|LICENSE|tools/(up|check)|\.ci/run)$' |
+mapfile -t text < <(select_files '\.(c|h|def|pml|sh|md|yaml|cmake|in|json|[1-8])$|^(CMakeLists.txt|LICENSE|tools/(up|check)|\.ci/run)$' |
     grep -v '^tests/lint\.sh$')
 [ "${#code[@]}" -gt 10 ] || fail "only ${#code[@]} source files were looked at"
 
