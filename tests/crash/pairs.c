@@ -277,6 +277,13 @@ static void before_park(bool over)
     if (AP_WORD_STATE(word_of(survivor.slot)) == AP_TASK_QUEUED) fail("the consumer sleeps, and a task is queued");
 }
 
+/* Rung between the raise and the sleep: the sleep must not begin. */
+static void before_rung(bool over)
+{
+    (void)over;
+    if (survivor.result && actor.lane.lane->bell == actor.seen) fail("who was rung for goes to sleep");
+}
+
 static void before_other_park(bool over)
 {
     (void)over;
@@ -407,7 +414,7 @@ const struct operation pairs[] = {
     {.name = "push_shared|push_pop", .prepare = prepare_reference, .run = run_push_shared, .other = other_push_pop,
      .before = before_pushed},
     {.name = "park|submit", .prepare = prepare_idle_worker, .run = run_park, .other = other_submit, .before = before_park},
-    {.name = "park|ring", .prepare = prepare_idle_worker, .run = run_park, .other = other_ring},
+    {.name = "park|ring", .prepare = prepare_idle_worker, .run = run_park, .other = other_ring, .before = before_rung},
     {.name = "claim|cancel", .image = image_task, .prepare = prepare_worker, .run = run_claim_finish, .other = other_cancel,
      .after = after_task},
     {.name = "claim|abandon", .image = image_task, .prepare = prepare_worker, .run = run_claim_finish,
