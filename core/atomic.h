@@ -13,6 +13,8 @@
 
 #define AP_LINE 64u
 #define AP_ALIGNED __attribute__((aligned(AP_LINE)))
+/* For steps of the hot path that are written once and used in several. */
+#define AP_ALWAYS_INLINE static inline __attribute__((always_inline))
 
 #define ap_load_relaxed(p) __atomic_load_n((p), __ATOMIC_RELAXED)
 #define ap_load_acquire(p) __atomic_load_n((p), __ATOMIC_ACQUIRE)

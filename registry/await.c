@@ -217,11 +217,11 @@ static int park(struct waiting *w, size_t *position, apiary_result_t *ret)
     return r;
 }
 
+/* After a look that found nothing. */
 static int wait_for(struct waiting *w, uint64_t timeout, size_t *position, apiary_result_t *ret)
 {
-    int r = look(w, position, ret);
+    int r = 0;
 
-    if (r != 0) return r;
     w->c = ap_context_here(w->a);
     w->park = PARK_FIRST;
     w->until = UINT64_MAX;
@@ -237,12 +237,15 @@ static int wait_for(struct waiting *w, uint64_t timeout, size_t *position, apiar
 
 int apiary_await(apiary_t *a, apiary_task_t task, uint64_t timeout, apiary_result_t *ret)
 {
-    struct waiting w = {.a = a, .tasks = &task, .n = 1};
+    struct waiting w;
     size_t position;
     int r = ap_usable(a);
 
     if (r < 0) return r;
     if (ret == NULL) return APIARY_EINVAL;
+    r = ap_collect(a, task, ret);
+    if (r != 0) return r > 0 ? 0 : r;
+    w = (struct waiting){.a = a, .tasks = &task, .n = 1};
     r = wait_for(&w, timeout, &position, ret);
     return r > 0 ? 0 : r;
 }
@@ -255,13 +258,14 @@ int apiary_await_any(apiary_t *a, const apiary_task_t *tasks, size_t n, uint64_t
 
     if (r < 0) return r;
     if (ret == NULL || tasks == NULL || n == 0 || n > INT32_MAX) return APIARY_EINVAL;
-    r = wait_for(&w, timeout, &position, ret);
+    r = look(&w, &position, ret);
+    if (r == 0) r = wait_for(&w, timeout, &position, ret);
     return r > 0 ? (int)position : r;
 }
 
 int apiary_poll(apiary_t *a, apiary_task_t task, apiary_result_t *ret)
 {
-    struct waiting w = {.a = a, .tasks = &task, .n = 1};
+    struct waiting w;
     size_t position;
     int r = ap_usable(a);
 
@@ -269,6 +273,7 @@ int apiary_poll(apiary_t *a, apiary_task_t task, apiary_result_t *ret)
     if (ret == NULL) return APIARY_EINVAL;
     r = ap_collect(a, task, ret);
     if (r != 0) return r > 0 ? 0 : r;
+    w = (struct waiting){.a = a, .tasks = &task, .n = 1};
     w.c = ap_context_here(a);
     help(&w, task);
     r = expire_due(&w, a->seg->ops->now(), &position, ret);

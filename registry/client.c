@@ -13,13 +13,6 @@
 
 #include "core/name.h"
 
-int ap_usable(const struct apiary *a)
-{
-    if (a == NULL) return APIARY_EINVAL;
-    if (__builtin_expect(ap_forked(a->seg), 0)) return APIARY_EFORKED;
-    return a->read_only ? APIARY_EREADONLY : 0;
-}
-
 /* ---- contexts ------------------------------------------------------------------------------------------------- */
 
 static struct ap_lane_context *context_new(struct apiary *a)
@@ -57,6 +50,27 @@ static int context_adopt(struct apiary *a, struct ap_lane_context *c)
     return 0;
 }
 
+_Thread_local struct ap_here ap_here;
+
+static struct ap_lane_context *here_set(const struct apiary *a, struct ap_lane_context *c)
+{
+    ap_here = (struct ap_here){.client = a, .context = c, .serial = a->serial};
+    return c;
+}
+
+/* The thread's context of this handle goes. */
+static void here_clear(const struct apiary *a)
+{
+    if (ap_here.client == a) ap_here.context = NULL;
+}
+
+struct ap_lane_context *ap_context_find(const struct apiary *a)
+{
+    struct ap_lane_context *c = pthread_getspecific(a->key);
+
+    return c != NULL ? here_set(a, c) : NULL;
+}
+
 static struct ap_lane_context *context_open(struct apiary *a, int *error)
 {
     struct ap_lane_context *c = context_new(a);
@@ -76,7 +90,7 @@ static struct ap_lane_context *context_open(struct apiary *a, int *error)
     return NULL;
 }
 
-struct ap_lane_context *ap_context(struct apiary *a, int *error)
+struct ap_lane_context *ap_context_open(struct apiary *a, int *error)
 {
     struct ap_lane_context *c;
     int r = ap_usable(a);
@@ -85,8 +99,9 @@ struct ap_lane_context *ap_context(struct apiary *a, int *error)
         *error = r;
         return NULL;
     }
-    c = ap_context_here(a);
-    return __builtin_expect(c != NULL, 1) ? c : context_open(a, error);
+    c = ap_context_find(a);
+    if (c == NULL) c = context_open(a, error);
+    return c != NULL ? here_set(a, c) : NULL;
 }
 
 /* ---- the end of a lane ---------------------------------------------------------------------------------------- */
@@ -163,6 +178,7 @@ static void thread_ends(void *context)
     struct apiary *a = c->client;
     bool last;
 
+    here_clear(a);
     if (ap_forked(a->seg)) return; /* a copy of the parent's */
     ap_shared_tidy(a);
     pthread_mutex_lock(&a->lock);
@@ -273,7 +289,10 @@ static int attached(struct ap_segment *seg, const apiary_attach_options_t *o, ap
     int r = a != NULL ? 0 : refuse(APIARY_ENOBLOCK, o, "cannot attach");
 
     if (r == 0) {
+        static uint64_t handles;
+
         a->seg = seg;
+        a->serial = ap_add_relaxed(&handles, 1) + 1;
         a->kind = o->kind != 0 ? o->kind : APIARY_CLIENT;
         a->member = UINT32_MAX;
         a->service = -1;
@@ -352,6 +371,7 @@ int apiary_detach(apiary_t *a)
     c = ap_context_here(a);
     if (c != NULL) {
         pthread_setspecific(a->key, NULL);
+        here_clear(a);
         context_leave(c);
     }
     last = all_shared(a);

@@ -2,8 +2,19 @@
 #ifndef AP_CLIENT_H
 #define AP_CLIENT_H
 
+#include <string.h>
+
 #include "registry/admission.h"
 #include "registry/router.h"
+
+/* Names that a thread has looked up, by where it keeps them; what stands there is compared at each use. A name's index never
+ * changes while the segment lives, so there is nothing to forget. */
+#define AP_NAMES_KNOWN 8u
+struct ap_known_name {
+    const char *at; /* NULL: none */
+    uint32_t capability;
+    char name[APIARY_CAPABILITY_MAX + 1];
+};
 
 /* What one thread needs to delegate; owned by that thread, found by a thread-specific key of the handle. */
 struct ap_lane_context {
@@ -14,6 +25,7 @@ struct ap_lane_context {
     struct ap_balance balance;
     struct ap_pool_hint pool_hint;
     struct ap_ticket_hint ticket_hint;
+    struct ap_known_name names[AP_NAMES_KNOWN];
     struct ap_lane_context *next; /* list of the client, under its lock */
     uint64_t spin;                /* self-tuned, ns */
     int event_fd;                 /* apiary_lane_fd, -1 */
@@ -24,6 +36,7 @@ struct ap_lane_context {
 
 struct apiary {
     struct ap_segment *seg;
+    uint64_t serial; /* of this process' handles, from 1 */
     uint32_t member;
     enum apiary_member_kind kind;
     int service; /* of the caller, -1 none */
@@ -38,8 +51,37 @@ struct apiary {
     bool leaving;        /* detached; the last thread that still has a lane frees the handle */
 };
 
+/* The context that the calling thread used last. A handle is known by its serial, too: its memory may be another's by now. */
+struct ap_here {
+    const struct apiary *client;
+    struct ap_lane_context *context; /* NULL: none yet */
+    uint64_t serial;
+};
+extern _Thread_local struct ap_here ap_here __attribute__((tls_model("initial-exec")));
+
+static inline bool ap_here_is(const struct apiary *a)
+{
+    return __builtin_expect(ap_here.context != NULL && ap_here.client == a && ap_here.serial == a->serial, 1);
+}
+
+struct ap_lane_context *ap_context_open(struct apiary *a, int *error);
+struct ap_lane_context *ap_context_find(const struct apiary *a);
+
 /* The calling thread's context, opened on first use: NULL and *error. */
-struct ap_lane_context *ap_context(struct apiary *a, int *error);
+static inline struct ap_lane_context *ap_context(struct apiary *a, int *error)
+{
+    return ap_here_is(a) && __builtin_expect(!ap_forked(a->seg), 1) ? ap_here.context : ap_context_open(a, error);
+}
+
+/* ap_capability_find, with what the lane knows of it. */
+int ap_capability_learn(struct ap_lane_context *c, struct ap_known_name *known, const char *name);
+static inline int ap_capability_known(struct ap_lane_context *c, const char *name)
+{
+    struct ap_known_name *known = &c->names[(uintptr_t)name / 8 % AP_NAMES_KNOWN];
+
+    if (__builtin_expect(known->at == name && strcmp(known->name, name) == 0, 1)) return (int)known->capability;
+    return ap_capability_learn(c, known, name);
+}
 
 /* The whole of a submit. body NULL with size > 0 is not allowed; loan != 0 is the offset of a block that this lane owns.
  * service >= 0 restricts the candidates (execute_task). */
@@ -61,13 +103,30 @@ void ap_give_up(struct apiary *a, apiary_task_t task);
 /* The calling thread's context, or NULL when it has none yet. */
 static inline struct ap_lane_context *ap_context_here(const struct apiary *a)
 {
-    return pthread_getspecific(a->key);
+    return ap_here_is(a) ? ap_here.context : ap_context_find(a);
 }
 /* APIARY_EFORKED, APIARY_EREADONLY, or 0 when the handle may be written through. */
-int ap_usable(const struct apiary *a);
+static inline int ap_usable(const struct apiary *a)
+{
+    if (a == NULL) return APIARY_EINVAL;
+    if (__builtin_expect(ap_forked(a->seg), 0)) return APIARY_EFORKED;
+    return a->read_only ? APIARY_EREADONLY : 0;
+}
 
 /* The slot of a task id, and the word that was seen: 1, or 0 when the id is not (or no longer) valid. */
-int ap_task_find(const struct apiary *a, apiary_task_t task, struct ap_slot **ret_slot, uint64_t *ret_word);
+static inline int ap_task_find(const struct apiary *a, apiary_task_t task, struct ap_slot **ret_slot, uint64_t *ret_word)
+{
+    struct ap_slot *slot = ap_slot_at(a->seg, task.slot);
+    const struct ap_slab *slab = ap_slab_at(a->seg, task.slot / AP_SLAB_SLOTS);
+    uint64_t word;
+
+    if (slot == NULL || slab == NULL) return 0;
+    word = ap_load_acquire(&slot->word); /* TASK-A2 pairs TASK-R2 */
+    if (AP_WORD_GENERATION(word) != task.generation || AP_LEASE_EPOCH(ap_load_relaxed(&slab->lease)) != task.epoch) return 0;
+    *ret_slot = slot;
+    *ret_word = word;
+    return 1;
+}
 /* finished -> FREE and the admission ticket given back: 1, or 0 when somebody else did. */
 int ap_task_free(struct apiary *a, uint32_t index, uint64_t seen);
 /* The ticket of a slot, read before the slot is given away, and returned after: if the lane that took it still lives the

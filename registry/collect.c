@@ -17,20 +17,6 @@ static bool abandoned(const struct ap_slot *slot, uint64_t word)
     return request >> 8 == AP_WORD_GENERATION(word) && (request & (AP_REQUEST_ABANDON | AP_REQUEST_DETACH)) != 0;
 }
 
-int ap_task_find(const struct apiary *a, apiary_task_t task, struct ap_slot **ret_slot, uint64_t *ret_word)
-{
-    struct ap_slot *slot = ap_slot_at(a->seg, task.slot);
-    const struct ap_slab *slab = ap_slab_at(a->seg, task.slot / AP_SLAB_SLOTS);
-    uint64_t word;
-
-    if (slot == NULL || slab == NULL) return 0;
-    word = ap_load_acquire(&slot->word); /* TASK-A2 pairs TASK-R2 */
-    if (AP_WORD_GENERATION(word) != task.generation || AP_LEASE_EPOCH(ap_load_relaxed(&slab->lease)) != task.epoch) return 0;
-    *ret_slot = slot;
-    *ret_word = word;
-    return 1;
-}
-
 /* ---- tickets -------------------------------------------------------------------------------------------------- */
 
 struct ap_slot_ticket ap_slot_ticket(const struct ap_slot *slot)
@@ -64,29 +50,26 @@ static bool by_agent(uint32_t state, int code)
 
 int ap_collect(struct apiary *a, apiary_task_t task, apiary_result_t *ret)
 {
-    apiary_result_t out = {.data = "", .size = 0};
     struct ap_slot *slot;
     uint64_t word;
     uint32_t state, size = 0;
+    const void *data = "";
+    int code;
 
     if (!ap_task_find(a, task, &slot, &word)) return APIARY_ESTALE;
     state = AP_WORD_STATE(word);
     if (state == AP_TASK_QUEUED || state == AP_TASK_RUNNING) return abandoned(slot, word) ? APIARY_ESTALE : 0;
     if (!finished(word) || abandoned(slot, word)) return APIARY_ESTALE;
-    if (state != AP_TASK_DONE) {
-        out.code = -(int)AP_WORD_OWNER(word);
-        if (out.code == 0) return APIARY_ECORRUPT;
-        out.agent_code = by_agent(state, out.code) ? ap_load_relaxed(&slot->agent_code) : 0;
-    }
-    if (by_agent(state, out.code)) {
-        out.data = ap_task_result(a->seg, slot, &size);
-        if (out.data == NULL) return APIARY_ECORRUPT;
-        out.size = size;
-    }
-    out.attempts = AP_WORD_ATTEMPT(word) + AP_WORD_CRASHES(word) +
-                   (by_agent(state, out.code) || out.code == APIARY_ECRASHED ? 1 : 0);
-    out.task = task;
-    *ret = out;
+    code = ap_word_code(word);
+    if (code == 0 && state != AP_TASK_DONE) return APIARY_ECORRUPT;
+    if (by_agent(state, code)) data = ap_task_result(a->seg, slot, &size);
+    if (data == NULL) return APIARY_ECORRUPT;
+    ret->data = data;
+    ret->size = size;
+    ret->code = code;
+    ret->agent_code = code == APIARY_EAGENT ? ap_load_relaxed(&slot->agent_code) : 0;
+    ret->attempts = AP_WORD_ATTEMPT(word) + AP_WORD_CRASHES(word) + (by_agent(state, code) || code == APIARY_ECRASHED ? 1 : 0);
+    ret->task = task;
     return 1;
 }
 

@@ -5,7 +5,6 @@
 #include "registry/client.h"
 #include "shm/event.h"
 
-#define ALWAYS_INLINE static inline __attribute__((always_inline)) /* single submits and batches share it, each its own copy */
 #define REROUTES 8 /* queues that may close under one task before it is left where it is */
 
 /* One submit under way. */
@@ -58,7 +57,7 @@ static void release_all(struct submit *s, bool slot)
     s->ticket = 0;
 }
 
-ALWAYS_INLINE int acquire_once(struct submit *s)
+AP_ALWAYS_INLINE int acquire_once(struct submit *s)
 {
     struct ap_lane_context *c = s->c;
     const struct apiary *a = c->client;
@@ -80,7 +79,7 @@ ALWAYS_INLINE int acquire_once(struct submit *s)
     return r;
 }
 
-ALWAYS_INLINE int acquire(struct submit *s)
+AP_ALWAYS_INLINE int acquire(struct submit *s)
 {
     int r = acquire_once(s);
 
@@ -90,7 +89,7 @@ ALWAYS_INLINE int acquire(struct submit *s)
 }
 
 /* RESERVED: the slot is this lane's alone. */
-ALWAYS_INLINE void fill(const struct submit *s)
+AP_ALWAYS_INLINE void fill(const struct submit *s)
 {
     struct ap_slot *slot = ap_slot_at(s->seg, s->slot);
     uint64_t generation = AP_WORD_GENERATION(ap_load_relaxed(&slot->word));
@@ -223,7 +222,7 @@ static int elsewhere(struct submit *s, uint64_t ref)
 }
 
 /* 1 it is in a ring and nobody was told, 0 it has found its way otherwise, or an error. */
-ALWAYS_INLINE int offer(struct submit *s)
+AP_ALWAYS_INLINE int offer(struct submit *s)
 {
     uint64_t ref = ap_task_publish(s->seg, s->slot, s->queue);
 
@@ -253,7 +252,7 @@ static int launch(struct submit *s)
 
 /* ---- ap_submit ------------------------------------------------------------------------------------------------ */
 
-ALWAYS_INLINE uint64_t deadline_of(const struct ap_segment *seg, const apiary_delegate_options_t *o, uint64_t now)
+AP_ALWAYS_INLINE uint64_t deadline_of(const struct ap_segment *seg, const apiary_delegate_options_t *o, uint64_t now)
 {
     uint64_t timeout = o != NULL && o->timeout != 0 ? o->timeout : seg->geometry.task_timeout;
 
@@ -271,7 +270,7 @@ int ap_submit(struct ap_lane_context *c, int service, const char *capability, co
     s.flags = options != NULL ? options->flags : 0;
     if ((s.flags & ~(uint32_t)APIARY_DETACH) != 0 || (ret == NULL && (s.flags & APIARY_DETACH) == 0)) return APIARY_EINVAL;
     if (size > AP_INLINE_BODY && size > ap_pool_max(seg)) return APIARY_ETOOLARGE;
-    r = ap_capability_find(seg, capability, strnlen(capability, APIARY_CAPABILITY_MAX + 1));
+    r = ap_capability_known(c, capability);
     if (r < 0) return APIARY_ENOCAP;
     s.capability = (uint32_t)r;
     r = ap_route_in(seg, s.capability, service, &c->balance, AP_NO_QUEUE, &s.queue, &s.life);
@@ -345,7 +344,7 @@ static int batch_one(struct batch *b, const apiary_request_t *q, apiary_task_t *
     if (q->capability == NULL || (q->body == NULL && q->size > 0)) return APIARY_EINVAL;
     if (q->size > AP_INLINE_BODY && q->size > ap_pool_max(seg)) return APIARY_ETOOLARGE;
     if (b->capability == NULL || (b->capability != q->capability && strcmp(b->capability, q->capability) != 0)) {
-        r = ap_capability_find(seg, q->capability, strnlen(q->capability, APIARY_CAPABILITY_MAX + 1));
+        r = ap_capability_known(s.c, q->capability);
         if (r < 0) return APIARY_ENOCAP;
         s.capability = b->common.capability = (uint32_t)r;
         b->capability = q->capability;

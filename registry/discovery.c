@@ -20,6 +20,19 @@ int ap_capability_find(const struct ap_segment *seg, const char *name, size_t le
     return ap_names_find(seg, &names, name, length);
 }
 
+int ap_capability_learn(struct ap_lane_context *c, struct ap_known_name *known, const char *name)
+{
+    size_t length = strnlen(name, APIARY_CAPABILITY_MAX + 1);
+    int index = ap_names_find(c->lane.seg, &names, name, length);
+
+    if (index < 0) return index;
+    memcpy(known->name, name, length);
+    known->name[length] = '\0';
+    known->at = name;
+    known->capability = (uint32_t)index;
+    return index;
+}
+
 void ap_capability_name(const struct ap_segment *seg, uint32_t capability, char ret[APIARY_CAPABILITY_MAX + 1])
 {
     ap_names_copy(seg, &names, capability, ret);
@@ -87,40 +100,50 @@ static bool provider_row(const struct ap_segment *seg, uint32_t queue, apiary_pr
 {
     const struct ap_queue *q = ap_queue_at(seg, queue);
     const struct ap_agent_record *agent = ap_agent_at(seg, queue);
-    const struct ap_swarm *swarm = ap_swarm_at(seg, ap_load_relaxed(&agent->swarm));
-    uint64_t life = ap_load_acquire(&q->life), swarm_life;
     const struct ap_member *member;
+    const struct ap_swarm *swarm;
+    uint64_t life, swarm_life;
 
+    if (q == NULL || agent == NULL) return false;
+    life = ap_load_acquire(&q->life); /* QUEUE-A4 pairs QUEUE-R4 */
+    swarm = ap_swarm_at(seg, ap_load_relaxed(&agent->swarm));
     if (swarm == NULL || AP_QUEUE_STATE(life) == AP_QUEUE_FREE) return false;
     swarm_life = ap_load_acquire(&swarm->life); /* REG-A1 pairs REG-R1 */
     if (AP_SWARM_STATE(swarm_life) != AP_SWARM_LIVE && AP_SWARM_STATE(swarm_life) != AP_SWARM_DOWN) return false;
-    memset(ret, 0, sizeof *ret);
+    ret->pid = 0;
     ap_service_name(seg, ap_load_relaxed(&swarm->service), ret->service);
     ap_text_copy(ret->instance, swarm->instance, sizeof ret->instance);
     ap_text_copy(ret->agent, agent->name, sizeof ret->agent);
     member = ap_member_at(seg, ap_load_relaxed(&swarm->member));
     if (member != NULL && AP_SWARM_STATE(swarm_life) == AP_SWARM_LIVE) ret->pid = ap_load_relaxed(&member->pid);
-    ret->in_flight = ap_queue_depth(seg, queue) + ap_load_relaxed(&q->running);
     ret->alive = AP_QUEUE_STATE(life) == AP_QUEUE_OPEN && ap_lane_alive(seg, AP_QUEUE_LANE(life));
-    if (!ret->alive) ret->in_flight = ap_queue_depth(seg, queue);
+    ret->in_flight = ap_queue_depth(seg, queue) + (ret->alive ? ap_load_relaxed(&q->running) : 0);
     /* Copied while it belonged to the same registration, or not at all. */
     return ap_load_acquire(&swarm->life) == swarm_life && AP_QUEUE_EPOCH(ap_load_acquire(&q->life)) == AP_QUEUE_EPOCH(life);
 }
 
 int apiary_discover(apiary_t *a, const char *capability, apiary_provider_t *ret, size_t capacity)
 {
-    apiary_provider_t row;
-    int index, queue, count = 0;
+    apiary_provider_t beyond;
+    struct ap_lane_context *c;
+    const uint64_t *providers;
+    int index, count = 0;
 
     if (a == NULL || capability == NULL || (ret == NULL && capacity > 0)) return APIARY_EINVAL;
     if (ap_forked(a->seg)) return APIARY_EFORKED;
-    index = ap_capability_find(a->seg, capability, strnlen(capability, APIARY_CAPABILITY_MAX + 1));
+    c = a->read_only ? NULL : ap_context_here(a);
+    index = c != NULL ? ap_capability_known(c, capability)
+                      : ap_capability_find(a->seg, capability, strnlen(capability, APIARY_CAPABILITY_MAX + 1));
     if (index < 0) return APIARY_ENOCAP;
-    queue = ap_capability_next(a->seg, (uint32_t)index, 0);
-    for (; queue >= 0; queue = ap_capability_next(a->seg, (uint32_t)index, (uint32_t)queue + 1)) {
-        if (!provider_row(a->seg, (uint32_t)queue, &row)) continue;
-        if ((size_t)count < capacity) ret[count] = row;
-        count++;
+    providers = ap_capability_at(a->seg, (uint32_t)index)->providers;
+    for (uint32_t word = 0; word * 64 < a->seg->geometry.queues; word++) {
+        uint64_t bits = ap_load_acquire(&providers[word]); /* DISC-A2 pairs DISC-R2 */
+
+        for (; bits != 0; bits &= bits - 1) {
+            apiary_provider_t *to = (size_t)count < capacity ? &ret[count] : &beyond;
+
+            count += provider_row(a->seg, word * 64 + (uint32_t)__builtin_ctzll(bits), to);
+        }
     }
     return count;
 }

@@ -87,14 +87,3 @@ int ap_names_intern(struct ap_segment *seg, const struct ap_names *t, const char
     }
     return APIARY_ETABLEFULL;
 }
-
-void ap_names_copy(const struct ap_segment *seg, const struct ap_names *t, uint32_t index, char *ret)
-{
-    struct ap_names_row *row = ap_at(seg, t->section, index);
-    uint64_t words[WORDS_MAX] = {0};
-
-    if (row != NULL && ap_load_acquire(&row->ready) == 1) /* DISC-A1 pairs DISC-R1 */
-        for (uint32_t i = 0; i < t->size / 8; i++) words[i] = ap_load_relaxed(&words_of(t, row)[i]);
-    memcpy(ret, words, t->size);
-    ret[t->size - 1] = '\0';
-}

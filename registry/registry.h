@@ -118,7 +118,8 @@ int ap_service_find(const struct ap_segment *seg, const char *name);
 /* Copies the name, always ended; "" when the index is out of range or not ready. */
 void ap_service_name(const struct ap_segment *seg, uint32_t service, char ret[APIARY_NAME_MAX + 1]);
 
-/* Texts of records: at most size - 1 bytes, the rest zeros. The copy stops at what does not print. */
+/* Texts of records: at most size - 1 bytes, the rest zeros; size is a multiple of 8, and `from` of a copy (a record's) aligned to
+ * 8. The copy stops at what does not print. */
 void ap_text_store(char *to, const char *from, size_t size);
 void ap_text_copy(char *to, const char *from, size_t size);
 

@@ -1,22 +1,32 @@
 /* registry/router.c - TaskRouter and LoadBalancer. See router.h. */
 #include "registry/router.h"
 
+/* One pick under way. */
+struct pick {
+    const struct ap_segment *seg;
+    const uint64_t *providers; /* of the capability */
+    const struct ap_balance *balance;
+    int service;
+    uint32_t not, best;
+    uint64_t best_life, best_load; /* UINT64_MAX: not asked yet */
+};
+
 /* Whether the queue may be picked; its life word in *ret. */
-static bool candidate(const struct ap_segment *seg, uint32_t capability, uint32_t queue, int service, uint64_t *ret)
+AP_ALWAYS_INLINE bool candidate(const struct pick *p, uint32_t queue, uint64_t *ret)
 {
-    const struct ap_queue *q = ap_queue_at(seg, queue);
-    const struct ap_agent_record *agent = ap_agent_at(seg, queue);
+    const struct ap_queue *q = ap_queue_at(p->seg, queue);
+    const struct ap_agent_record *agent = ap_agent_at(p->seg, queue);
     const struct ap_swarm *swarm;
     uint64_t life;
 
     if (q == NULL || agent == NULL) return false;
-    life = ap_load_acquire(&q->life);
-    if (AP_QUEUE_STATE(life) != AP_QUEUE_OPEN || !ap_lane_alive(seg, AP_QUEUE_LANE(life))) return false;
-    swarm = ap_swarm_at(seg, ap_load_relaxed(&agent->swarm));
+    life = ap_load_acquire(&q->life); /* QUEUE-A4 pairs QUEUE-R4 */
+    if (AP_QUEUE_STATE(life) != AP_QUEUE_OPEN || !ap_lane_alive(p->seg, AP_QUEUE_LANE(life))) return false;
+    swarm = ap_swarm_at(p->seg, ap_load_relaxed(&agent->swarm));
     if (swarm == NULL || ap_load_relaxed(&swarm->mode) != APIARY_READY) return false;
-    if (service >= 0 && ap_load_relaxed(&swarm->service) != (uint32_t)service) return false;
-    /* The first look at the bit may have been at that of the queue's former agent. */
-    if (!ap_capability_offers(seg, capability, queue)) return false;
+    if (p->service >= 0 && ap_load_relaxed(&swarm->service) != (uint32_t)p->service) return false;
+    /* The first look at the bit may have been at that of the queue's former agent. DISC-A2 pairs DISC-R2 */
+    if ((ap_load_acquire(&p->providers[queue / 64]) >> queue % 64 & 1) == 0) return false;
     *ret = life;
     return true;
 }
@@ -36,38 +46,45 @@ static uint64_t load_of(const struct ap_segment *seg, const struct ap_balance *b
     return (own > depth ? own : depth) + ap_load_relaxed(&q->running);
 }
 
+AP_ALWAYS_INLINE void consider(struct pick *p, uint32_t queue)
+{
+    uint64_t life, load;
+
+    if (queue == p->not || !candidate(p, queue, &life)) return;
+    if (p->best != AP_NO_QUEUE) {
+        load = load_of(p->seg, p->balance, queue);
+        /* An only candidate's load is nobody's business. */
+        if (p->best_load == UINT64_MAX) p->best_load = load_of(p->seg, p->balance, p->best);
+        if (load >= p->best_load) return;
+        p->best_load = load;
+    }
+    p->best = queue;
+    p->best_life = life;
+}
+
 int ap_route_in(struct ap_segment *seg, uint32_t capability, int service, struct ap_balance *balance, uint32_t not,
                 uint32_t *ret_queue, uint64_t *ret_life)
 {
-    uint32_t turn = balance->turn, best = AP_NO_QUEUE;
-    uint64_t best_life = 0, best_load = UINT64_MAX, life;
-    bool wrapped = false;
-    int at;
+    const struct ap_capability *row = ap_capability_at(seg, capability);
+    uint32_t queues = seg->geometry.queues, turn = balance->turn < queues ? balance->turn : 0;
+    uint32_t first = turn / 64, words = (queues + 63) / 64;
+    struct pick p = {.seg = seg, .balance = balance, .service = service, .not = not, .best = AP_NO_QUEUE,
+                     .best_load = UINT64_MAX};
 
-    if (ap_capability_at(seg, capability) == NULL) return APIARY_ENOCAP;
-    if (turn >= seg->geometry.queues) turn = 0;
-    /* Round once, beginning behind the last pick, so that equals take turns. */
-    for (at = ap_capability_next(seg, capability, turn);; at = ap_capability_next(seg, capability, (uint32_t)at + 1)) {
-        if (at < 0 && !wrapped) {
-            wrapped = true;
-            at = ap_capability_next(seg, capability, 0);
-        }
-        if (at < 0 || (wrapped && (uint32_t)at >= turn)) break;
-        if ((uint32_t)at == not || !candidate(seg, capability, (uint32_t)at, service, &life)) continue;
-        if (best != AP_NO_QUEUE) {
-            uint64_t load = load_of(seg, balance, (uint32_t)at);
-            /* An only candidate's load is nobody's business. */
-            if (best_load == UINT64_MAX) best_load = load_of(seg, balance, best);
-            if (load >= best_load) continue;
-            best_load = load;
-        }
-        best = (uint32_t)at;
-        best_life = life;
+    if (row == NULL) return APIARY_ENOCAP;
+    p.providers = row->providers;
+    /* Round once, beginning behind the last pick, so that equals take turns: the word of the turn comes first and last. */
+    for (uint32_t n = 0, word = first; n <= words; n++, word = word + 1 < words ? word + 1 : 0) {
+        uint64_t bits = ap_load_acquire(&row->providers[word]); /* DISC-A2 pairs DISC-R2 */
+
+        if (n == 0) bits &= UINT64_MAX << turn % 64;
+        if (n == words) bits &= ~(UINT64_MAX << turn % 64);
+        for (; bits != 0; bits &= bits - 1) consider(&p, word * 64 + (uint32_t)__builtin_ctzll(bits));
     }
-    if (best == AP_NO_QUEUE) return APIARY_ENOPROVIDER;
-    balance->turn = best + 1;
-    *ret_queue = best;
-    *ret_life = best_life;
+    if (p.best == AP_NO_QUEUE) return APIARY_ENOPROVIDER;
+    balance->turn = p.best + 1;
+    *ret_queue = p.best;
+    *ret_life = p.best_life;
     return 0;
 }
 

@@ -1,4 +1,5 @@
 /* registry/service.c - services: names with a bulkhead; and the texts of records. See registry.h. */
+#include <endian.h>
 #include <string.h>
 
 #include "core/name.h"
@@ -34,14 +35,29 @@ void ap_text_store(char *to, const char *from, size_t size)
     for (size_t i = 0; i < n; i++) ap_store_release(&to[i], from[i]); /* REG-R2 pairs REG-A2 */
 }
 
+#define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
+
+/* The highest bit of each byte that does not print. */
+static inline uint64_t unprinted(uint64_t x)
+{
+    uint64_t low = x & EACH(0x7f);
+
+    return (x | (low + EACH(0x01)) | ~(low + EACH(0x60))) & EACH(0x80); /* above 0x7f; 0x7f; below 0x20 */
+}
+
 void ap_text_copy(char *to, const char *from, size_t size)
 {
+    const uint64_t *words = (const uint64_t *)(const void *)from;
+    uint64_t word, bad = 0;
     size_t i = 0;
 
-    for (; i + 1 < size; i++) {
-        char c = ap_load_acquire(&from[i]); /* REG-A2 pairs REG-R2 */
-        if (c < ' ' || c > '~') break;
-        to[i] = c;
+    for (; i < size && bad == 0; i += sizeof word) {
+        word = le64toh(ap_load_acquire(&words[i / sizeof word])); /* REG-A2 pairs REG-R2 */
+        bad = unprinted(word);
+        if (bad != 0) word &= (bad & -bad) / 0x80 - 1; /* what is before the first of them */
+        word = htole64(word);
+        memcpy(to + i, &word, sizeof word);
     }
     memset(to + i, 0, size - i);
+    to[size - 1] = '\0';
 }

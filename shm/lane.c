@@ -180,36 +180,12 @@ void ap_robust_unlock(pthread_mutex_t *m)
     holds[at] = holds[--hold_count];
 }
 
-const uint32_t *ap_robust_word(const pthread_mutex_t *m)
-{
-    return (const uint32_t *)&m->__data.__lock;
-}
-
 static uint32_t lock_word(const struct ap_lane *lane)
 {
     return ap_load_acquire(ap_robust_word(&lane->mutex));
 }
 
-static bool word_held(uint32_t word)
-{
-    return (word & FUTEX_TID_MASK) != 0 && (word & FUTEX_OWNER_DIED) == 0;
-}
-
 /* ---- liveness ------------------------------------------------------------------------------------------------- */
-
-int ap_lane_alive(const struct ap_segment *seg, uint32_t index)
-{
-    const struct ap_lane *lane = ap_lane_at(seg, index);
-
-    uint32_t word;
-
-    /* LANE-A1 pairs LANE-R1 */
-    if (lane == NULL || AP_LIFE_STATE(ap_load_acquire(&lane->life)) != AP_LIFE_LIVE) return 0;
-    word = lock_word(lane);
-    /* Held by its own thread: a reaper that has taken the lock and not yet said so in the life hides the kernel's mark. */
-    return (word_held(word) && (word & FUTEX_TID_MASK) == ap_load_relaxed(&lane->tid)) ||
-           ap_load_relaxed(&lane->kind) == AP_LANE_SHARED;
-}
 
 int ap_lane_shared_gone(const struct ap_segment *seg, uint32_t index)
 {
@@ -227,10 +203,10 @@ int ap_lane_dead(const struct ap_segment *seg, uint32_t index)
 
     if (lane == NULL) return 0;
     state = AP_LIFE_STATE(ap_load_acquire(&lane->life)); /* LANE-A1 pairs LANE-R1 */
-    if (state == AP_LIFE_DEAD) return !word_held(lock_word(lane));
+    if (state == AP_LIFE_DEAD) return !ap_robust_held(lock_word(lane));
     if (state != AP_LIFE_LIVE) return 0;
     if (ap_load_relaxed(&lane->kind) == AP_LANE_SHARED) return ap_lane_shared_gone(seg, index);
-    return !word_held(lock_word(lane));
+    return !ap_robust_held(lock_word(lane));
 }
 
 int ap_lane_watch(const struct ap_segment *seg, uint32_t index, const uint32_t **word, uint32_t *value)
@@ -242,7 +218,7 @@ int ap_lane_watch(const struct ap_segment *seg, uint32_t index, const uint32_t *
     w = (uint32_t *)ap_robust_word(&lane->mutex);
     v = ap_load_acquire(w);
     /* The kernel wakes at death only if this bit is set; glibc's unlock then wakes, too, which does no harm. */
-    while (word_held(v)) {
+    while (ap_robust_held(v)) {
         if ((v & FUTEX_WAITERS) != 0 || ap_cas(w, &v, v | FUTEX_WAITERS)) {
             *word = w;
             *value = v | FUTEX_WAITERS;

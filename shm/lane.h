@@ -30,6 +30,8 @@
 #ifndef AP_LANE_H
 #define AP_LANE_H
 
+#include <linux/futex.h>
+
 #include "shm/segment.h"
 
 #define AP_LANES_MAX 16382u /* 14 bits of owner in the task word; 0x3fff means none */
@@ -109,9 +111,6 @@ int ap_member_open(struct ap_segment *seg, const char *name, const char *swarm, 
                    struct ap_lane_handle *anchor);
 void ap_member_close(struct ap_segment *seg, uint32_t member, uint32_t anchor);
 
-/* One load of the lock word and one of life: 1 alive, 0 dead or free. Dead from the kernel's mark on. SHARED lanes are
- * alive until reaped. Safe on any index. */
-int ap_lane_alive(const struct ap_segment *seg, uint32_t lane);
 /* LIVE, and the kernel (or ops->process_gone) says that its owner is gone: to be reaped. */
 int ap_lane_dead(const struct ap_segment *seg, uint32_t lane);
 
@@ -129,7 +128,30 @@ int ap_robust_init(pthread_mutex_t *m);
 int ap_robust_trylock(pthread_mutex_t *m);
 void ap_robust_consistent(pthread_mutex_t *m);
 void ap_robust_unlock(pthread_mutex_t *m);
-const uint32_t *ap_robust_word(const pthread_mutex_t *m);
+static inline const uint32_t *ap_robust_word(const pthread_mutex_t *m)
+{
+    return (const uint32_t *)&m->__data.__lock;
+}
+/* Whether the word of a robust lock says that a living thread holds it. */
+static inline bool ap_robust_held(uint32_t word)
+{
+    return (word & FUTEX_TID_MASK) != 0 && (word & FUTEX_OWNER_DIED) == 0;
+}
+
+/* One load of life and one of the lock word: 1 alive, 0 dead or free. Dead from the kernel's mark on. SHARED lanes are
+ * alive until reaped. Safe on any index. */
+static inline int ap_lane_alive(const struct ap_segment *seg, uint32_t index)
+{
+    const struct ap_lane *lane = ap_lane_at(seg, index);
+    uint32_t word, tid;
+
+    /* LANE-A1 pairs LANE-R1 */
+    if (lane == NULL || AP_LIFE_STATE(ap_load_acquire(&lane->life)) != AP_LIFE_LIVE) return 0;
+    word = ap_load_acquire(ap_robust_word(&lane->mutex));
+    /* Held by its own thread: a reaper that has taken the lock and not yet said so in the life hides the kernel's mark. */
+    tid = ap_load_relaxed(&lane->tid);
+    return ((word & (FUTEX_TID_MASK | FUTEX_OWNER_DIED)) == tid && tid != 0) || ap_load_relaxed(&lane->kind) == AP_LANE_SHARED;
+}
 
 /* Bump lanes_changed and wake the monitors. */
 void ap_lanes_changed(struct ap_segment *seg);

@@ -4,20 +4,8 @@
 #include <string.h>
 
 #include "core/defect.h"
-#include "shm/bell.h"
 
-#define LAP_SHIFT 60
-#define REF_MASK ((UINT64_C(1) << LAP_SHIFT) - 1)
-
-static uint64_t lap_at(const struct ap_segment *seg, uint64_t position)
-{
-    return ((position >> __builtin_ctz(seg->geometry.queue_depth)) + 1) & 15;
-}
-
-static uint64_t *cell_at(const struct ap_segment *seg, struct ap_ring *ring, uint64_t position)
-{
-    return &ring->cells[position & (seg->geometry.queue_depth - 1)];
-}
+#define REF_MASK ((UINT64_C(1) << AP_LAP_SHIFT) - 1)
 
 /* ---- producers ------------------------------------------------------------------------------------------------ */
 
@@ -26,7 +14,9 @@ static uint64_t ring_end(const struct ap_segment *seg, struct ap_ring *ring, uin
 {
     uint64_t p = head;
 
-    while (p - head < seg->geometry.queue_depth && ap_load_acquire(cell_at(seg, ring, p)) >> LAP_SHIFT == lap_at(seg, p)) p++;
+    while (p - head < seg->geometry.queue_depth &&
+           ap_load_acquire(ap_cell_at(seg, ring, p)) >> AP_LAP_SHIFT == ap_lap_at(seg, p))
+        p++;
     return p;
 }
 
@@ -57,16 +47,11 @@ static void producer_open(struct ap_segment *seg, uint32_t queue, struct ap_prod
 
 static int push_inlet(struct ap_segment *seg, struct ap_producer *p, uint64_t ref)
 {
-    uint32_t depth = seg->geometry.queue_depth;
-
-    if (p->tail - p->head >= depth) {
+    if (p->tail - p->head >= seg->geometry.queue_depth) {
         p->head = ap_load_acquire(&p->ring->head); /* QUEUE-A2 pairs QUEUE-R2 */
-        if (p->tail - p->head >= depth) return APIARY_EQUEUEFULL;
+        if (p->tail - p->head >= seg->geometry.queue_depth) return APIARY_EQUEUEFULL;
     }
-    /* QUEUE-R1 pairs QUEUE-A1 */
-    ap_store_release(cell_at(seg, p->ring, p->tail), ref | lap_at(seg, p->tail) << LAP_SHIFT);
-    p->tail++;
-    ap_store_relaxed(&p->ring->tail, p->tail); /* for observers; the cells are what counts */
+    ap_inlet_store(seg, p, ref);
     return 0;
 }
 
@@ -77,21 +62,21 @@ static int push_shared(struct ap_segment *seg, struct ap_ring *ring, uint64_t re
     /* Every failed turn means that another producer got on; the bound is for a segment that is being corrupted. */
     for (uint64_t turns = 0; turns < 1u << 20; turns++) {
         uint64_t tail = ap_load_acquire(&ring->tail);
-        uint64_t *cell = cell_at(seg, ring, tail);
-        uint64_t seen = ap_load_acquire(cell), lap = lap_at(seg, tail);
+        uint64_t *cell = ap_cell_at(seg, ring, tail);
+        uint64_t seen = ap_load_acquire(cell), lap = ap_lap_at(seg, tail);
         /* QUEUE-A2 pairs QUEUE-R2. Signed: the consumer may have taken a cell whose producer has not moved tail yet, or never
          * will. */
         int64_t used = (int64_t)(tail - ap_load_acquire(&ring->head));
 
         /* A producer that slept since it read tail must not judge a cell of a later lap by it. */
         if (ap_load_acquire(&ring->tail) != tail && !AP_DEFECT(full_before_help)) continue;
-        if (seen >> LAP_SHIFT == lap && !AP_DEFECT(full_before_help)) {
+        if (seen >> AP_LAP_SHIFT == lap && !AP_DEFECT(full_before_help)) {
             /* Filled, and its producer has not moved tail yet, or died: do it for it. */
             ap_cas(&ring->tail, &tail, tail + 1);
             continue;
         }
-        if (used >= (int64_t)depth || seen >> LAP_SHIFT != ((lap - 1) & 15)) return APIARY_EQUEUEFULL;
-        if (ap_cas(cell, &seen, ref | lap << LAP_SHIFT)) { /* QUEUE-R1 pairs QUEUE-A1 */
+        if (used >= (int64_t)depth || seen >> AP_LAP_SHIFT != ((lap - 1) & 15)) return APIARY_EQUEUEFULL;
+        if (ap_cas(cell, &seen, ref | lap << AP_LAP_SHIFT)) { /* QUEUE-R1 pairs QUEUE-A1 */
             ap_cas(&ring->tail, &tail, tail + 1);
             return 0;
         }
@@ -99,8 +84,8 @@ static int push_shared(struct ap_segment *seg, struct ap_ring *ring, uint64_t re
     return APIARY_EQUEUEFULL;
 }
 
-int ap_queue_push(struct ap_segment *seg, uint32_t queue, struct ap_producer *p, const struct ap_lane_handle *lane,
-                  uint64_t ref)
+int ap_queue_push_first(struct ap_segment *seg, uint32_t queue, struct ap_producer *p, const struct ap_lane_handle *lane,
+                        uint64_t ref)
 {
     if (__builtin_expect(!p->opened, 0)) producer_open(seg, queue, p, lane);
     return p->shared ? push_shared(seg, p->ring, ref) : push_inlet(seg, p, ref);
@@ -110,19 +95,6 @@ int ap_queue_push_shared(struct ap_segment *seg, uint32_t queue, uint64_t ref)
 {
     struct ap_ring *ring = ap_ring_at(seg, queue, seg->geometry.queue_inlets);
     return ring != NULL ? push_shared(seg, ring, ref) : APIARY_ECORRUPT;
-}
-
-void ap_queue_signal(struct ap_segment *seg, uint32_t queue, uint32_t ring, uint64_t life)
-{
-    struct ap_queue *q = ap_queue_at(seg, queue);
-    struct ap_lane *lane = ap_lane_at(seg, AP_QUEUE_LANE(life));
-    uint64_t bit = UINT64_C(1) << ring;
-
-    if (q == NULL) return;
-    /* The caller's full fence is QUEUE-F1, it pairs QUEUE-F2: either this sees what the consumer did before its last look, or
-     * that look sees the cell. */
-    if ((ap_load_relaxed(&q->summary) & bit) == 0) ap_or_acq_rel(&q->summary, bit);
-    if (lane != NULL && __builtin_expect(ap_load_relaxed(&lane->bell) & 1, 0)) ap_bell_wake(seg->ops, &lane->bell);
 }
 
 void ap_producer_close(struct ap_producer *p)
@@ -194,10 +166,10 @@ void ap_consumer_init(struct ap_consumer *c, struct ap_segment *seg, uint32_t qu
 static bool ring_has(const struct ap_consumer *c, uint32_t r, uint64_t *ref)
 {
     /* QUEUE-A1 pairs QUEUE-R1 */
-    uint64_t cell = ap_load_acquire(cell_at(c->seg, ap_ring_at(c->seg, c->index, r), c->heads[r]));
+    uint64_t cell = ap_load_acquire(ap_cell_at(c->seg, ap_ring_at(c->seg, c->index, r), c->heads[r]));
 
     *ref = cell & REF_MASK;
-    return cell >> LAP_SHIFT == lap_at(c->seg, c->heads[r]);
+    return cell >> AP_LAP_SHIFT == ap_lap_at(c->seg, c->heads[r]);
 }
 
 uint64_t ap_queue_pop(struct ap_consumer *c)
@@ -293,13 +265,16 @@ void ap_queue_publish(struct ap_consumer *c, uint32_t running)
 
 uint32_t ap_queue_depth(const struct ap_segment *seg, uint32_t queue)
 {
+    const struct ap_queue *q = ap_queue_at(seg, queue);
+    uint64_t active = q != NULL ? ap_load_relaxed(&q->summary) : 0;
     uint32_t depth = 0;
 
-    for (uint32_t r = 0; r <= seg->geometry.queue_inlets; r++) {
-        const struct ap_ring *ring = ap_ring_at(seg, queue, r);
+    for (; active != 0; active &= active - 1) {
+        uint32_t r = (uint32_t)__builtin_ctzll(active);
+        const struct ap_ring *ring = r <= seg->geometry.queue_inlets ? ap_ring_at(seg, queue, r) : NULL;
         uint64_t n;
 
-        if (ring == NULL) return 0;
+        if (ring == NULL) break;
         n = ap_load_relaxed(&ring->tail) - ap_load_relaxed(&ring->head);
         if (n <= seg->geometry.queue_depth) depth += (uint32_t)n;
     }

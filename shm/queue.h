@@ -39,6 +39,7 @@
 #ifndef AP_QUEUE_H
 #define AP_QUEUE_H
 
+#include "shm/bell.h"
 #include "shm/task.h"
 
 enum ap_queue_state { AP_QUEUE_FREE, AP_QUEUE_CLAIMED, AP_QUEUE_OPEN, AP_QUEUE_CLOSED };
@@ -86,13 +87,53 @@ struct ap_producer {
     uint8_t opened, shared;
 };
 
+#define AP_LAP_SHIFT 60
+
+static inline uint64_t ap_lap_at(const struct ap_segment *seg, uint64_t position)
+{
+    return ((position >> __builtin_ctz(seg->geometry.queue_depth)) + 1) & 15;
+}
+static inline uint64_t *ap_cell_at(const struct ap_segment *seg, struct ap_ring *ring, uint64_t position)
+{
+    return &ring->cells[position & (seg->geometry.queue_depth - 1)];
+}
+
+/* Into a leased inlet that has room. */
+static inline void ap_inlet_store(const struct ap_segment *seg, struct ap_producer *p, uint64_t ref)
+{
+    /* QUEUE-R1 pairs QUEUE-A1 */
+    ap_store_release(ap_cell_at(seg, p->ring, p->tail), ref | ap_lap_at(seg, p->tail) << AP_LAP_SHIFT);
+    p->tail++;
+    ap_store_relaxed(&p->ring->tail, p->tail); /* for observers; the cells are what counts */
+}
+
+/* The same for a producer that is not opened yet, has no inlet, or seems to have no room. */
+int ap_queue_push_first(struct ap_segment *seg, uint32_t queue, struct ap_producer *p, const struct ap_lane_handle *lane,
+                        uint64_t ref);
 /* 0 or APIARY_EQUEUEFULL. By the lane's thread. The caller then fences and calls ap_queue_signal. */
-int ap_queue_push(struct ap_segment *seg, uint32_t queue, struct ap_producer *p, const struct ap_lane_handle *lane,
-                  uint64_t ref);
+static inline int ap_queue_push(struct ap_segment *seg, uint32_t queue, struct ap_producer *p, const struct ap_lane_handle *lane,
+                                uint64_t ref)
+{
+    if (__builtin_expect(!p->opened || p->shared || p->tail - p->head >= seg->geometry.queue_depth, 0))
+        return ap_queue_push_first(seg, queue, p, lane, ref);
+    ap_inlet_store(seg, p, ref);
+    return 0;
+}
 /* To the shared ring, by anybody (reaper, re-router). */
 int ap_queue_push_shared(struct ap_segment *seg, uint32_t queue, uint64_t ref);
 /* After a push and a full fence: sets the summary bit if it reads 0 and rings the consumer's bell if it may sleep. */
-void ap_queue_signal(struct ap_segment *seg, uint32_t queue, uint32_t ring, uint64_t life);
+static inline void ap_queue_signal(struct ap_segment *seg, uint32_t queue, uint32_t ring, uint64_t life)
+{
+    struct ap_queue *q = ap_queue_at(seg, queue);
+    struct ap_lane *lane = ap_lane_at(seg, AP_QUEUE_LANE(life));
+    uint64_t bit = UINT64_C(1) << ring;
+
+    if (q == NULL) return;
+    /* The caller's full fence is QUEUE-F1, it pairs QUEUE-F2: either this sees what the consumer did before its last look, or
+     * that look sees the cell. */
+    if (__builtin_expect((ap_load_relaxed(&q->summary) & bit) == 0, 0)) ap_or_acq_rel(&q->summary, bit);
+    if (lane != NULL && __builtin_expect(ap_load_relaxed(&lane->bell) & 1, 0)) ap_bell_wake(seg->ops, &lane->bell);
+}
 void ap_producer_close(struct ap_producer *p);
 /* Free every inlet leased to a dead lane. */
 void ap_queue_reap_leases(struct ap_segment *seg, uint32_t lane);
@@ -132,7 +173,7 @@ uint64_t ap_queue_scan(struct ap_consumer *c, uint64_t *cursor);
 /* Publishes heads (so that producers see room) and depth. */
 void ap_queue_publish(struct ap_consumer *c, uint32_t running);
 
-/* Observers: sum of what the rings hold, from shared values, each range-checked. */
+/* Observers: sum of what the rings hold whose summary bits are set, from shared values, each range-checked. */
 uint32_t ap_queue_depth(const struct ap_segment *seg, uint32_t queue);
 void ap_queue_check(const struct ap_segment *seg, struct ap_report *report);
 

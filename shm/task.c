@@ -152,8 +152,18 @@ static void slot_reserve(struct ap_slot *slot, uint64_t word, uint32_t lane)
     ap_store_relaxed(&slot->client, (uint16_t)lane);
 }
 
+/* A finished slot that nobody may collect is freed in passing: its word then, or the one that was seen. */
+static __attribute__((noinline)) uint64_t free_abandoned(struct ap_slabs *s, struct ap_slot *slot, uint32_t index, uint64_t word,
+                                                         ap_slot_freed_fn freed, void *user)
+{
+    if (!abandoned(slot, word) || !ap_task_release(s->lane->seg, s->lane->index, index, word)) return word;
+    /* After it: whoever lost the race must not give the ticket back again. The fields stay, only this lane reserves here. */
+    if (freed != NULL) freed(user, slot);
+    return ap_load_acquire(&slot->word); /* TASK-A3 pairs TASK-R3 */
+}
+
 /* Tries the slot in turn: 1 reserved. */
-static int reserve_turn(struct ap_slabs *s, ap_slot_freed_fn freed, void *user, uint32_t *ret)
+AP_ALWAYS_INLINE int reserve_turn(struct ap_slabs *s, ap_slot_freed_fn freed, void *user, uint32_t *ret)
 {
     struct ap_segment *seg = s->lane->seg;
     struct ap_slot *slot;
@@ -166,12 +176,7 @@ static int reserve_turn(struct ap_slabs *s, ap_slot_freed_fn freed, void *user, 
     if (AP_DEFECT(slab_early) && s->next == AP_SLAB_SLOTS) slab_advance(s);
     slot = ap_slot_at(seg, index);
     word = ap_load_acquire(&slot->word); /* TASK-A3 pairs TASK-R3 */
-    if (ap_task_ended(AP_WORD_STATE(word)) && abandoned(slot, word)) {
-        if (!ap_task_release(seg, s->lane->index, index, word)) return 0;
-        /* After it: whoever lost the race must not give the ticket back again. The fields stay, only this lane reserves here. */
-        if (freed != NULL) freed(user, slot);
-        word = ap_load_acquire(&slot->word);
-    }
+    if (__builtin_expect(ap_task_ended(AP_WORD_STATE(word)), 0)) word = free_abandoned(s, slot, index, word, freed, user);
     if (AP_WORD_STATE(word) != AP_TASK_FREE || AP_WORD_GENERATION(word) >= AP_GENERATION_LAST) return 0;
     slot_reserve(slot, word, s->lane->index);
     *ret = index;
@@ -251,13 +256,15 @@ int ap_task_request(struct ap_segment *seg, uint32_t index, uint64_t generation,
 int ap_task_release(struct ap_segment *seg, uint32_t lane, uint32_t index, uint64_t seen)
 {
     struct ap_slot *slot = ap_slot_at(seg, index);
-    uint64_t generation = AP_WORD_GENERATION(seen), releasing;
+    uint64_t generation = AP_WORD_GENERATION(seen), releasing, body, result;
 
     if (slot == NULL || !ap_task_ended(AP_WORD_STATE(seen))) return 0;
     releasing = AP_WORD_WITH(seen, AP_TASK_RELEASING, lane);
     if (!AP_DEFECT(release_without_claim) && !ap_cas(&slot->word, &seen, releasing)) return 0;
-    ap_pool_free_attached(seg, index, generation, ap_load_relaxed(&slot->body));
-    ap_pool_free_attached(seg, index, generation, ap_load_relaxed(&slot->result));
+    body = ap_load_relaxed(&slot->body);
+    result = ap_load_relaxed(&slot->result);
+    if (body != 0) ap_pool_free_attached(seg, index, generation, body);
+    if (result != 0) ap_pool_free_attached(seg, index, generation, result);
     ap_store_release(&slot->word, AP_WORD_WITH(releasing, AP_TASK_FREE, AP_NO_LANE)); /* TASK-R3 pairs TASK-A3 */
     return 1;
 }
@@ -306,7 +313,8 @@ int ap_task_finish(struct ap_segment *seg, uint32_t index, uint64_t token, int c
 
 /* ---- bodies --------------------------------------------------------------------------------------------------- */
 
-static const void *body_at(const struct ap_segment *seg, const uint8_t *inline_body, uint64_t offset, uint32_t size)
+AP_ALWAYS_INLINE const void *body_at(const struct ap_segment *seg, const uint8_t *inline_body, uint64_t offset,
+                                     uint32_t size)
 {
     uint64_t capacity;
 
