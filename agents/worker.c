@@ -13,6 +13,7 @@
 #define BATCH 16            /* tasks of one agent in one turn */
 #define LOOKS 16u           /* delegations looked at in one turn */
 #define PUBLISH_AFTER 64u   /* tasks started or finished, while busy */
+#define GLANCES 4u          /* at one ring, between two turns of everything */
 #define PUBLISH_IDLE 32u    /* empty turns, after which it says what it has done */
 
 static _Thread_local struct ap_worker *self;
@@ -55,6 +56,7 @@ static int drain(struct ap_worker *w, struct apiary_agent *agent)
         if (n++ == 0) w->now = w->seg->ops->now();
         ap_worker_start_task(w, agent, ref);
     }
+    if (n > 0) w->latest = agent;
     if (agent->unpublished >= PUBLISH_AFTER) ap_worker_publish(agent);
     return n;
 }
@@ -171,6 +173,9 @@ static void run(struct ap_worker *w)
         if (++idle == PUBLISH_IDLE) publish_all(w);
         if (command != AP_WORKER_RUN || !ap_spin_more(&w->spin)) {
             park(w, command);
+            idle = 0;
+        } else if (w->latest != NULL && ap_queue_glance(&w->latest->consumer, GLANCES) && drain(w, w->latest) > 0) {
+            ap_spin_found(&w->spin);
             idle = 0;
         }
     }

@@ -30,6 +30,7 @@ struct ap_worker {
     struct ap_loop *loop;
     struct apiary_agent **agents;
     size_t agent_count, first; /* whose turn it is */
+    struct apiary_agent *latest; /* that had a task last, NULL: none had */
     struct apiary_job *jobs, *in_hand, *spare; /* all of them, once; lists */
     uint32_t job_count, in_hand_count;
     uint32_t hands; /* bits of lane->hand[] in use */

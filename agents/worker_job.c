@@ -104,10 +104,17 @@ static bool offered(const struct ap_worker *w, const struct apiary_agent *agent,
 void ap_worker_start_task(struct ap_worker *w, struct apiary_agent *agent, uint64_t ref)
 {
     struct apiary_job *job = w->spare;
+    const struct ap_slot *slot = ap_slot_at(w->seg, AP_REF_SLOT(ref));
     uint64_t token;
     int hand;
 
-    if (job == NULL || ap_slot_at(w->seg, AP_REF_SLOT(ref)) == NULL || must_wait(w, agent, ref)) return;
+    if (slot == NULL) return;
+    /* All four lines at once, three of them to be written. */
+    ap_prefetch_write(&slot->word);
+    ap_prefetch_read(slot->body_inline);
+    ap_prefetch_write(slot->result_inline);
+    ap_prefetch_write(&slot->queued);
+    if (job == NULL || must_wait(w, agent, ref)) return;
     hand = hand_take(w, ref);
     if (!ap_task_claim(w->seg, w->context->lane.index, agent->queue, ref, &token)) {
         hand_clear(w, hand);

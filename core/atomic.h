@@ -40,6 +40,21 @@ static inline void ap_fence_full(void)
 #endif
 }
 
+/* Fetches a line that is about to be written, so that it comes once and not first to read and then to own. Any address. */
+static inline void ap_prefetch_write(const void *p)
+{
+#if defined(__x86_64__)
+    __asm__ __volatile__("prefetchw %0" ::"m"(*(const char *)p)); /* gcc emits it only where it is told that all processors have it */
+#else
+    __builtin_prefetch(p, 1, 3);
+#endif
+}
+
+static inline void ap_prefetch_read(const void *p)
+{
+    __builtin_prefetch(p, 0, 3);
+}
+
 static inline void ap_pause(void)
 {
     ck_pr_stall();

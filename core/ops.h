@@ -10,7 +10,7 @@
 #include <sys/types.h>
 
 struct ap_ops {
-    uint64_t (*now)(void);      /* CLOCK_MONOTONIC, ns */
+    uint64_t (*now)(void);      /* CLOCK_MONOTONIC, ns; within a thread it never goes back */
     uint64_t (*realtime)(void); /* CLOCK_REALTIME, ns */
     /* Sleeps while *word == value, at most until the absolute CLOCK_MONOTONIC time (UINT64_MAX: for ever). Shared
      * futex. 0 woken, -EAGAIN the word differs, -ETIMEDOUT, -EINTR. */

@@ -23,10 +23,11 @@ struct ap_slot_ticket ap_slot_ticket(const struct ap_slot *slot)
 {
     struct ap_slot_ticket t;
 
-    t.queued = ap_load_relaxed(&slot->queued);
     t.service_plus_1 = ap_load_relaxed(&slot->caller);
     t.lane = ap_load_relaxed(&slot->client);
     t.ticket = ap_load_relaxed(&slot->ticket);
+    /* The worker wrote that line last: it is fetched only if there is a ticket. */
+    t.queued = t.ticket != 0 ? ap_load_relaxed(&slot->queued) : 0;
     return t;
 }
 

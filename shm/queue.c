@@ -186,6 +186,7 @@ uint64_t ap_queue_pop(struct ap_consumer *c)
         c->turn = r + 1 < rings ? r + 1 : 0;
         if (ring_has(c, r, &ref)) {
             c->heads[r]++;
+            c->last = r;
             ap_store_release(&ap_ring_at(c->seg, c->index, r)->head, c->heads[r]); /* QUEUE-R2 pairs QUEUE-A2 */
             return ref;
         }

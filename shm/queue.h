@@ -143,6 +143,7 @@ struct ap_consumer {
     struct ap_segment *seg;
     struct ap_queue *queue;
     uint32_t index, turn;
+    uint32_t last;    /* the ring that had the last reference */
     uint64_t active;  /* rings that had something lately */
     uint64_t rescan;  /* header.rescan as of the last complete scan */
     uint64_t scanning; /* header.rescan as of the beginning of the scan under way */
@@ -158,6 +159,19 @@ void ap_consumer_init(struct ap_consumer *c, struct ap_segment *seg, uint32_t qu
 
 /* The next reference, rings in turn, or 0 when all are empty. `ref` has its lap removed. */
 uint64_t ap_queue_pop(struct ap_consumer *c);
+/* Looks so often, with pauses, whether there is something new in the ring that had the last reference: where the next is
+ * likeliest. Takes nothing. */
+static inline bool ap_queue_glance(const struct ap_consumer *c, unsigned looks)
+{
+    const uint64_t *cell = ap_cell_at(c->seg, ap_ring_at(c->seg, c->index, c->last), c->heads[c->last]);
+    uint64_t lap = ap_lap_at(c->seg, c->heads[c->last]);
+
+    for (; looks > 0; looks--) {
+        if (ap_load_relaxed(cell) >> AP_LAP_SHIFT == lap) return true;
+        ap_pause();
+    }
+    return false;
+}
 /* Clears summary bits of empty rings and looks again: nonzero when something is there after all. Before each park, after
  * the bell was raised. */
 int ap_queue_settle(struct ap_consumer *c);
