@@ -15,6 +15,7 @@
 #define PUBLISH_AFTER 64u   /* tasks started or finished, while busy */
 #define GLANCES 4u          /* at one ring, between two turns of everything */
 #define PUBLISH_IDLE 32u    /* empty turns, after which it says what it has done */
+#define PUBLISH_CROWDED 4u  /* the same where each may last as long as a turn of the scheduler */
 
 static _Thread_local struct ap_worker *self;
 
@@ -170,7 +171,7 @@ static void run(struct ap_worker *w)
             idle = 0;
             continue;
         }
-        if (++idle == PUBLISH_IDLE) publish_all(w);
+        if (++idle == (w->spin.crowded ? PUBLISH_CROWDED : PUBLISH_IDLE)) publish_all(w);
         if (command != AP_WORKER_RUN || !ap_spin_more(&w->spin)) {
             park(w, command);
             idle = 0;
@@ -265,7 +266,6 @@ static void worker_close(struct ap_worker *w)
     jobs_end(w); /* what those callbacks did not end */
     agents_destroy(w);
     ap_worker_take_handed(w);
-    ap_spin_close(&w->spin);
 }
 
 static void say_phase(struct ap_worker *w, enum ap_worker_phase phase)

@@ -11,7 +11,7 @@
 
 #include "agents/agent.h"
 #include "agents/loop.h"
-#include "agents/spin.h"
+#include "core/spin.h"
 
 enum ap_worker_phase { AP_WORKER_OPENING, AP_WORKER_READY, AP_WORKER_FAILED };
 enum ap_worker_command { AP_WORKER_WAIT, AP_WORKER_RUN, AP_WORKER_HOLD, AP_WORKER_STOP };

@@ -44,7 +44,8 @@ static inline void ap_fence_full(void)
 static inline void ap_prefetch_write(const void *p)
 {
 #if defined(__x86_64__)
-    __asm__ __volatile__("prefetchw %0" ::"m"(*(const char *)p)); /* gcc emits it only where it is told that all processors have it */
+    /* The builtin emits it only where the compiler is told that every processor has it. */
+    __asm__ __volatile__("prefetchw %0" ::"m"(*(const char *)p));
 #else
     __builtin_prefetch(p, 1, 3);
 #endif

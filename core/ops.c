@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -111,6 +112,11 @@ static int system_futex_wait(const uint32_t *word, uint32_t value, uint64_t unti
     return -errno;
 }
 
+static void system_yield(void)
+{
+    sched_yield();
+}
+
 static int system_futex_wake(const uint32_t *word, int count)
 {
     long r = syscall(SYS_futex, word, FUTEX_WAKE, count, NULL, NULL, 0);
@@ -203,6 +209,7 @@ const struct ap_ops ap_ops_system = {
     .realtime = system_realtime,
     .futex_wait = system_futex_wait,
     .futex_wake = system_futex_wake,
+    .yield = system_yield,
     .process_gone = system_process_gone,
 };
 

@@ -16,6 +16,7 @@ struct ap_ops {
      * futex. 0 woken, -EAGAIN the word differs, -ETIMEDOUT, -EINTR. */
     int (*futex_wait)(const uint32_t *word, uint32_t value, uint64_t until);
     int (*futex_wake)(const uint32_t *word, int count); /* the number woken */
+    void (*yield)(void); /* lets others run on this processor */
     /* 1 the process (all its threads) is gone, 0 it lives, negative: cannot tell (another pid namespace, no /proc). */
     int (*process_gone)(pid_t pid, uint64_t start_time, uint64_t pid_namespace);
 };

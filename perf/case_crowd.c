@@ -269,6 +269,8 @@ void perf_case_crowd(const struct perf_case *c, struct perf_result *r)
                     "apiary: the least client's part of the mean, worst block");
     perf_result_row(r, "", perf_quantile(sockets->shares, sockets->turns, 0.5),
                     "seqpacket: the least client's part of the mean, median");
+    perf_result_row(r, "", perf_quantile(sockets->shares, sockets->turns, 0),
+                    "seqpacket: the least client's part of the mean, worst block");
     perf_result_row(
         r, "", (double)ap_hist_quantile(r->series[0].hist, 0.999) / (double)ap_hist_quantile(r->series[2].hist, 0.999),
         "p99.9 by seqpacket's p99.9");

@@ -1,4 +1,6 @@
 /* perf/case_exchange.c - raw, rtt, wake, same-core, stream, open: a request and its reply, as each of the field carries it. */
+#include <stdlib.h>
+
 #include "perf/link.h"
 
 #define FIELD_MAX (PERF_SERIES_MAX)
@@ -13,41 +15,36 @@ void perf_case_raw(const struct perf_case *c, struct perf_result *r)
     perf_blocks(r, &one, 1);
 }
 
-void perf_apiary_placement(const struct perf_link *l, struct perf_result *r)
-{
-    if (l->turns == 0) return;
-    perf_result_row(r, "turns", (double)l->moved, "of %llu, begun by moving apiary's worker off the client's processor",
-                    (unsigned long long)l->turns);
-    perf_result_row(r, "turns", (double)l->together, "of %llu, ended with apiary's worker on the client's processor",
-                    (unsigned long long)l->turns);
-    perf_result_note(r, "apiary's worker is not pinned: allowed on one processor only, it would not spin");
-}
-
 void perf_case_rtt(const struct perf_case *c, struct perf_result *r)
 {
     struct perf_contestant field[FIELD_MAX];
     size_t n = perf_field(r, field, c->size, 1, PERF_WITH_RAW);
 
     perf_blocks(r, field, n);
-    perf_apiary_placement(field[0].state, r);
 }
 
-/* Both sides sleep each time: pinned to one processor each before they attach, neither the client nor the worker of apiary
- * spins, and the kernel's own ways never do. That it was so is counted: context switches an operation. */
+/* Wake: both sides sleep each time; the client and the worker of apiary are told to, and the kernel's own ways do. That it was so
+ * is counted: context switches an operation. Same-core: as each does it when it has to share one processor. */
 void perf_case_wake(const struct perf_case *c, struct perf_result *r)
 {
     struct perf_contestant field[FIELD_MAX];
     unsigned one = c->flag != 0 ? PERF_ONE_PROCESSOR : PERF_PARK | PERF_WITH_RAW;
-    size_t n = perf_field(r, field, c->size, 1, one);
-    const struct perf_link *apiary = field[0].state;
-    uint64_t before = perf_switches(apiary->pid), sent = apiary->sent;
+    const struct perf_link *apiary;
+    uint64_t before, sent;
+    size_t n;
 
+    if (c->flag == 0) setenv("APIARY_SPIN", "never", 1);
+    n = perf_field(r, field, c->size, 1, one);
+    unsetenv("APIARY_SPIN");
+    apiary = field[0].state;
+    before = perf_switches(apiary->pid);
+    sent = apiary->sent;
     perf_blocks(r, field, n);
     if (apiary->sent > sent)
         perf_result_row(r, "", (double)(perf_switches(apiary->pid) - before) / (double)(apiary->sent - sent),
                         "voluntary switches of the serving process for each task");
-    if (!perf_options.pinned)
-        perf_result_note(r, "pinned all the same: what may run on two processors spins, and would not be parked");
+    if (!perf_options.pinned) perf_result_note(r, "pinned all the same");
+    if (c->flag == 0) perf_result_note(r, "apiary with APIARY_SPIN=never: it would not sleep in so short a wait");
 }
 
 void perf_case_stream(const struct perf_case *c, struct perf_result *r)
@@ -65,7 +62,6 @@ void perf_case_stream(const struct perf_case *c, struct perf_result *r)
         "ns, p50 to max: from send to reply at a window of %u; figures of blocks and ratios: time by number of replies",
         c->window);
     perf_blocks(r, field, n);
-    perf_apiary_placement(field[0].state, r);
 }
 
 static void single(void *link, struct perf_block *b)
@@ -91,7 +87,6 @@ void perf_case_batch(const struct perf_case *c, struct perf_result *r)
                                         .figure = PERF_FIGURE_MEAN};
     perf_result_note(r, "ns, p50 to max: time of a batch of %u, sent whole and awaited whole, by its number of tasks", c->window);
     perf_blocks(r, field, n + 1);
-    perf_apiary_placement(field[0].state, r);
 }
 
 void perf_case_open(const struct perf_case *c, struct perf_result *r)
@@ -111,5 +106,4 @@ void perf_case_open(const struct perf_case *c, struct perf_result *r)
                         "%s: sent later than a whole interval", l->kind->name);
     }
     perf_result_note(r, "ns: from the instant at which an operation was due, whether or not it could be sent then");
-    perf_apiary_placement(field[0].state, r);
 }

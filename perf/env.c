@@ -52,7 +52,7 @@ static json_t *placement(void)
     char text[160];
 
     if (!perf_options.pinned) return json_string("free");
-    snprintf(text, sizeof text, "client pinned to %d, serving sides to %d; see the notes for who is not",
+    snprintf(text, sizeof text, "client pinned to %d, serving sides to %d",
              perf_options.client, perf_options.server);
     return json_string(text);
 }

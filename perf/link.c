@@ -82,8 +82,7 @@ struct perf_link *perf_link_make(const struct perf_link_kind *kind, struct perf_
         free(l);
         return NULL;
     }
-    /* A worker of apiary that may run on one processor only does not spin: it is left free unless it is to park. */
-    l->pid = perf_fork(kind->serve == NULL || park ? processor : -1, kind->serve != NULL ? serve_own : serve, l);
+    l->pid = perf_fork(processor, kind->serve != NULL ? serve_own : serve, l);
     perf_await_ready(l->control);
     return l;
 }
@@ -127,46 +126,9 @@ static int receive_next(struct perf_link *l, bool wait)
     return r;
 }
 
-/* A worker of apiary that may run on one processor only does not spin, so it is not pinned; but where the scheduler has put
- * it on the client's processor it is moved to its own before the turn, and then free again. The round trips after that are
- * for the worker to see that it is (it looks again after 4 ms). */
-#define WORKER "apiary-work-0"
-#define MOVE_NS UINT64_C(6000000)
-
-static void round_trips(struct perf_link *l, uint64_t ns)
-{
-    uint64_t until = perf_monotonic() + ns;
-
-    do
-        if (send_next(l, true) <= 0 || receive_next(l, true) <= 0) perf_die("%s: nothing came back", l->kind->name);
-    while (perf_monotonic() < until);
-}
-
-static bool together(const struct perf_link *l)
-{
-    return perf_ran_on(l->pid, WORKER) == perf_options.client;
-}
-
-static bool movable(struct perf_link *l)
-{
-    if (l->kind->serve == NULL || l->park || !perf_options.pinned || perf_options.client == perf_options.server)
-        return false;
-    if (l->worker == 0) l->worker = perf_thread_id(l->pid, WORKER);
-    return l->worker > 0;
-}
-
 static void turn_begin(struct perf_link *l)
 {
     if (l->kind->spins) perf_give_turn(l->control);
-    if (!movable(l)) return;
-    l->turns++;
-    round_trips(l, 0); /* awake, it is where it will be */
-    if (!together(l)) return;
-    l->moved++;
-    perf_pin_thread(l->worker, perf_options.server);
-    round_trips(l, MOVE_NS / 6);
-    perf_pin_thread(l->worker, -1);
-    round_trips(l, MOVE_NS);
 }
 
 static void turn_end(struct perf_link *l)
@@ -176,7 +138,6 @@ static void turn_end(struct perf_link *l)
         perf_await_idle(l->control);
     }
     perf_link_verify(l);
-    if (movable(l) && together(l)) l->together++;
 }
 
 void perf_turn_round_trip(void *link, struct perf_block *b)
@@ -338,11 +299,9 @@ size_t perf_field(struct perf_result *r, struct perf_contestant *ret, size_t siz
     absent(r);
     if ((flags & PERF_WITH_RAW) != 0)
         ret[1] = (struct perf_contestant){.name = "raw", .state = perf_raw_open(server), .turn = perf_raw_turn};
-    /* A client of apiary that may run on one processor only does not spin: pin it first where it is to park. */
-    if (park) perf_pin(client);
+    perf_pin(client);
     for (size_t i = 0; i < n; i++)
         perf_link_join(links[i]);
-    perf_pin(client);
     for (size_t i = 0; i < n; i++) {
         if (count == 1 && (flags & PERF_WITH_RAW) != 0) count++;
         ret[count++] = (struct perf_contestant){.name = links[i]->kind->name,

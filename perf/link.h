@@ -43,8 +43,6 @@ struct perf_link {
     uint64_t *stamps;             /* ticks at which each of the window was sent */
     const char *service;          /* where a case has several of a kind */
     double interval;              /* of the open loop, ticks */
-    int worker;         /* apiary's worker thread, 0: not looked up yet, -1: none to be moved */
-    uint64_t turns, moved, together; /* turns; begun with a move; ended with worker and client on one processor */
     uint64_t late, asked, missed; /* of the open loop: operations sent late, operations, blocks that missed the rate */
 };
 
@@ -79,7 +77,5 @@ void perf_turn_open(void *link, struct perf_block *b);
 /* The subject, raw, and every baseline that can do what the case asks. Leaves them joined and the client pinned. */
 enum { PERF_WITH_RAW = 1, PERF_QUEUES = 2, PERF_PARK = 4, PERF_ONE_PROCESSOR = 8 };
 size_t perf_field(struct perf_result *r, struct perf_contestant *ret, size_t size, unsigned window, unsigned flags);
-
-void perf_apiary_placement(const struct perf_link *l, struct perf_result *r);
 
 #endif

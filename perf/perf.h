@@ -112,9 +112,6 @@ static inline bool perf_turn_on(const struct perf_control *c)
 
 void perf_pin(int processor); /* the calling thread; -1: whatever the program was allowed at its start */
 void perf_remember_affinity(void);
-int perf_ran_on(pid_t pid,
-                const char *thread); /* the processor a thread (by its name, NULL: the first) ran on last, or -1 */
-int perf_thread_id(pid_t pid, const char *thread); /* -1: none of that name */
 void perf_pin_thread(int tid, int processor);      /* -1: whatever the program was allowed at its start */
 uint64_t perf_switches(pid_t pid);   /* voluntary context switches of all its threads */
 double perf_cpu_ns(pid_t pid);       /* processor time of all its threads */

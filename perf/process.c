@@ -206,8 +206,6 @@ static void each_thread(pid_t pid, void (*fn)(const char *path, void *user), voi
 }
 
 struct look {
-    const char *thread;
-    int processor, tid;
     uint64_t switches;
     double ns;
 };
@@ -224,34 +222,11 @@ static void look_at(const char *path, void *user)
     if (p != NULL) look->switches += strtoull(p + strlen("\nvoluntary_ctxt_switches:"), NULL, 10);
     snprintf(file, sizeof file, "%s/schedstat", path);
     if (read_text(file, text, sizeof text) && sscanf(text, "%llu", &ns) == 1) look->ns += (double)ns;
-    snprintf(file, sizeof file, "%s/stat", path);
-    if (!read_text(file, text, sizeof text) || (p = strrchr(text, ')')) == NULL) return;
-    if (look->thread == NULL ? look->processor >= 0 : strstr(text, look->thread) == NULL) return;
-    look->tid = atoi(text);
-    for (int field = 2; field < 39 && p != NULL; field++)
-        p = strchr(p + 1, ' ');
-    if (p != NULL) look->processor = atoi(p);
-}
-
-int perf_ran_on(pid_t pid, const char *thread)
-{
-    struct look look = {.thread = thread, .processor = -1};
-
-    each_thread(pid, look_at, &look);
-    return look.processor;
-}
-
-int perf_thread_id(pid_t pid, const char *thread)
-{
-    struct look look = {.thread = thread, .processor = -1, .tid = -1};
-
-    each_thread(pid, look_at, &look);
-    return look.tid;
 }
 
 uint64_t perf_switches(pid_t pid)
 {
-    struct look look = {.processor = -1};
+    struct look look = {0};
 
     each_thread(pid, look_at, &look);
     return look.switches;
@@ -259,7 +234,7 @@ uint64_t perf_switches(pid_t pid)
 
 double perf_cpu_ns(pid_t pid)
 {
-    struct look look = {.processor = -1};
+    struct look look = {0};
 
     each_thread(pid, look_at, &look);
     return look.ns;

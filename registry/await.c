@@ -9,20 +9,14 @@
 #include "registry/client.h"
 #include "shm/bell.h"
 
-#define SPIN_FIRST UINT64_C(20000)
-#define SPIN_MIN UINT64_C(1000)
-#define SPIN_MAX UINT64_C(200000)
-#define SPIN_TURNS 32u /* pauses between two looks at the clock */
 #define PARK_FIRST UINT64_C(10000000)
 #define PARK_MAX UINT64_C(1000000000)
-/* A park that took less would better have been spun through. It is more than one sleep and wake: while both sides park in
- * turn, each round trip holds two of them, and a bound below that keeps both parking for ever (thousands of parks in a row, where
- * one gap of some other's making began it). */
-#define PARK_SHORT UINT64_C(200000)
 
 struct waiting {
     struct apiary *a;
     struct ap_lane_context *c; /* of the calling thread, NULL: it has none */
+    struct ap_spin *spin;      /* the context's, or own */
+    struct ap_spin own;
     const apiary_task_t *tasks;
     size_t n;
     bool any;       /* await_any: a task that is given up is a result, too */
@@ -64,29 +58,12 @@ static bool changed(const struct waiting *w)
 
 static bool spin(const struct waiting *w)
 {
-    const struct ap_ops *ops = w->a->seg->ops;
-    uint64_t limit = w->c != NULL && w->c->spin != 0 ? w->c->spin : SPIN_FIRST, began = 0;
-
-    if (w->a->alone) return false;
     do {
-        for (uint32_t left = SPIN_TURNS; left > 0; left = left > w->n ? left - (uint32_t)w->n : 0) {
-            if (changed(w)) {
-                limit += limit / 8;
-                if (w->c != NULL) w->c->spin = limit < SPIN_MAX ? limit : SPIN_MAX;
-                return true;
-            }
-            ap_pause();
-        }
-        if (began == 0) began = ops->now();
-    } while (ops->now() - began < limit);
-    limit -= limit / 8;
-    if (w->c != NULL) w->c->spin = limit > SPIN_MIN ? limit : SPIN_MIN;
+        if (!changed(w)) continue;
+        ap_spin_found(w->spin);
+        return true;
+    } while (ap_spin_more(w->spin));
     return false;
-}
-
-static void spin_longer(const struct waiting *w)
-{
-    if (w->c != NULL) w->c->spin = w->c->spin * 2 < SPIN_MAX ? w->c->spin * 2 : SPIN_MAX;
 }
 
 /* ---- what may keep it from finishing -------------------------------------------------------------------------- */
@@ -213,7 +190,7 @@ static int park(struct waiting *w, size_t *position, apiary_result_t *ret)
     r = ops->futex_wait(bell, value, wake);
     if (r == -ETIMEDOUT) w->park = w->park * 2 < PARK_MAX ? w->park * 2 : PARK_MAX;
     r = look(w, position, ret);
-    if (r > 0 && ops->now() - now < PARK_SHORT) spin_longer(w);
+    ap_spin_parked(w->spin, ops->now() - now);
     return r;
 }
 
@@ -223,6 +200,8 @@ static int wait_for(struct waiting *w, uint64_t timeout, size_t *position, apiar
     int r = 0;
 
     w->c = ap_context_here(w->a);
+    w->spin = w->c != NULL ? &w->c->spin : &w->own;
+    if (w->c == NULL) ap_spin_open(&w->own, w->a->seg->ops);
     w->park = PARK_FIRST;
     w->until = UINT64_MAX;
     if (timeout != APIARY_FOREVER) {

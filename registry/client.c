@@ -6,7 +6,6 @@
  */
 #include "registry/client.h"
 
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +26,7 @@ static struct ap_lane_context *context_new(struct apiary *a)
     }
     c->client = a;
     c->balance.producers = c->producers;
+    ap_spin_open(&c->spin, a->seg->ops);
     c->event_fd = -1;
     return c;
 }
@@ -262,7 +262,6 @@ static int member_open(struct apiary *a, const apiary_attach_options_t *o)
 
 static int handle_open(struct apiary *a, const apiary_attach_options_t *o)
 {
-    cpu_set_t set;
     uint32_t service;
     int r;
 
@@ -273,7 +272,6 @@ static int handle_open(struct apiary *a, const apiary_attach_options_t *o)
         a->service = (int)service;
     }
     a->limit = limit_of(a);
-    a->alone = sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) == 1;
     if (pthread_key_create(&a->key, thread_ends) != 0) return refuse(APIARY_ENOBLOCK, o, "no thread-specific key");
     pthread_mutex_init(&a->lock, NULL);
     r = member_open(a, o);

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "core/spin.h"
 #include "registry/admission.h"
 #include "registry/router.h"
 
@@ -27,7 +28,7 @@ struct ap_lane_context {
     struct ap_ticket_hint ticket_hint;
     struct ap_known_name names[AP_NAMES_KNOWN];
     struct ap_lane_context *next; /* list of the client, under its lock */
-    uint64_t spin;                /* self-tuned, ns */
+    struct ap_spin spin;
     int event_fd;                 /* apiary_lane_fd, -1 */
     struct ap_parker *parker;     /* feeds event_fd */
     uint32_t loans;               /* blocks borrowed and not yet given back or delegated */
@@ -46,7 +47,6 @@ struct apiary {
     struct ap_lane_context *contexts;
     struct ap_lane_context *anchor;
     uint32_t shared;     /* how many contexts are */
-    bool alone;          /* one processor: waiting by spinning only keeps the other side from running */
     bool read_only;
     bool leaving;        /* detached; the last thread that still has a lane frees the handle */
 };
@@ -79,7 +79,8 @@ static inline int ap_capability_known(struct ap_lane_context *c, const char *nam
 {
     struct ap_known_name *known = &c->names[(uintptr_t)name / 8 % AP_NAMES_KNOWN];
 
-    if (__builtin_expect(known->at == name && strcmp(known->name, name) == 0, 1)) return (int)known->capability;
+    if (__builtin_expect(known->at == name && strncmp(known->name, name, sizeof known->name) == 0, 1))
+        return (int)known->capability;
     return ap_capability_learn(c, known, name);
 }
 

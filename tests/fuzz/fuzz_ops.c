@@ -476,7 +476,7 @@ void fuzz_one(const uint8_t *data, size_t size)
 
     memset(results, 0, sizeof results);
     world_make(&w);
-    w.client->alone = (mode & 2) == 0;
+    w.client->anchor->spin.never = (mode & 2) == 0;
     corrupter.count = 0;
     if ((mode & 1) != 0) {
         for (struct fuzz_input all = in; all.left >= PATCH_SIZE && corrupter.count < 64;) {

@@ -41,7 +41,12 @@ static int gone(pid_t pid, uint64_t start, uint64_t namespace)
     return pid == getpid() ? 0 : pid & 1 ? 1 : -EOPNOTSUPP;
 }
 
+static void nothing(void)
+{
+}
+
 const struct ap_ops world_ops = {.now = tick, .realtime = tick, .futex_wait = sleep_until, .futex_wake = wake,
+                                 .yield = nothing,
                                  .process_gone = gone};
 
 uint64_t world_now(void)
@@ -142,7 +147,8 @@ static apiary_t *attach(int fd, const char *name, const char *swarm, enum apiary
 
     FUZZ_REQUIRE(apiary_attach_fd(fd, &o, &a) == 0);
     a->seg->ops = &world_ops;
-    a->alone = true;
+    a->anchor->spin.ops = &world_ops;
+    a->anchor->spin.never = true;
     return a;
 }
 

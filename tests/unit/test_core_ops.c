@@ -57,6 +57,28 @@ Test(ops, clocks)
     cr_expect_gt(before, UINT64_C(1600000000) * 1000000000u);
 }
 
+/* Between two readings of the clock the processor's counter may stand for it: never back, and near it all the time. */
+Test(ops, the_clock_goes_on_with_the_real_one)
+{
+    const uint64_t slack = 20000; /* a rate that is wrong by a percent for a millisecond would be off by 10,000 ns */
+    uint64_t began = ops->now(), last = began;
+
+    while (last - began < UINT64_C(30000000)) {
+        struct timespec t;
+        uint64_t before, real, after;
+
+        before = ops->now();
+        clock_gettime(CLOCK_MONOTONIC, &t);
+        after = ops->now();
+        real = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+        cr_assert_geq(before, last);
+        cr_assert_geq(after, before);
+        cr_assert_leq(before, real + slack);
+        cr_assert_geq(after + slack, real);
+        last = after;
+    }
+}
+
 Test(ops, futex_wait_looks_at_the_value_first)
 {
     uint32_t word = 7;

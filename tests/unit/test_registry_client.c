@@ -190,6 +190,29 @@ Test(client, a_task_outlives_its_thread_and_is_awaited_by_another)
     worker_stop(&w);
 }
 
+/* A thread knows the context that it used last; that of a handle which is gone must not be taken for that of the next one, whose
+ * memory may be the same. */
+Test(client, handles_one_after_another)
+{
+    for (int i = 0; i < 20; i++) {
+        apiary_t *a = attach_as("caller"), *b = attach_as("caller");
+        struct ap_lane_context *first, *second;
+        int error;
+
+        first = ap_context(a, &error);
+        second = ap_context(b, &error);
+        cr_assert_not_null(first);
+        cr_assert_not_null(second);
+        cr_assert_eq(first->client, a);
+        cr_assert_eq(second->client, b);
+        cr_assert_eq(ap_context(a, &error), first);
+        cr_assert_eq(ap_context_here(b), second);
+        cr_assert_eq(apiary_detach(a), 0);
+        cr_assert_eq(ap_context_here(b), second);
+        cr_assert_eq(apiary_detach(b), 0);
+    }
+}
+
 Test(client, another_thread_awaits_while_the_first_goes_on)
 {
     struct worker w;

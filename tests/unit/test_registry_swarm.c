@@ -423,3 +423,23 @@ Test(swarm, the_least_loaded_of_the_living)
     ap_swarm_deregister(client->seg, control(), &r[0]);
     cr_assert_eq(pick(ap_service_find(client->seg, "one"), AP_NO_QUEUE), AP_NO_QUEUE);
 }
+
+/* The copy of a text is its beginning that prints, and zeros. */
+Test(swarm, texts_are_copied_as_far_as_they_print)
+{
+    char from[48] AP_ALIGNED, to[48], want[48];
+
+    for (unsigned at = 0; at < sizeof from; at++) {
+        for (unsigned byte = 0; byte < 256; byte++) {
+            bool prints = byte >= ' ' && byte <= '~';
+
+            memset(from, 'a', sizeof from);
+            from[at] = (char)byte;
+            memset(to, 'x', sizeof to);
+            ap_text_copy(to, from, sizeof to);
+            memset(want, 0, sizeof want);
+            memcpy(want, from, prints ? sizeof want - 1 : at < sizeof want - 1 ? at : sizeof want - 1);
+            cr_assert_arr_eq(to, want, sizeof want, "byte %u at %u", byte, at);
+        }
+    }
+}

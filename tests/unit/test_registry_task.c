@@ -88,6 +88,30 @@ Test(task, errors_of_delegate)
     free(big);
 }
 
+/* What a thread has looked up is known by its place; what stands there now is what counts. */
+Test(task, another_name_in_the_same_place)
+{
+    char name[APIARY_CAPABILITY_MAX + 2] = "echo";
+    struct worker w;
+    apiary_task_t task;
+    apiary_result_t r;
+
+    worker_start(&w, "echo");
+    for (int i = 0; i < 2; i++) {
+        strcpy(name, "echo");
+        cr_assert_eq(apiary_delegate(client, name, "x", 1, NULL, &task), 0);
+        cr_assert_eq(apiary_await(client, task, 10 * SECOND, &r), 0);
+        cr_assert_eq(apiary_release(client, &r), 0);
+        strcpy(name, "ech");
+        cr_assert_eq(apiary_delegate(client, name, "x", 1, NULL, &task), APIARY_ENOCAP);
+        strcpy(name, "echoes");
+        cr_assert_eq(apiary_delegate(client, name, "x", 1, NULL, &task), APIARY_ENOCAP);
+        memset(name, 'e', sizeof name); /* without an end, for all that it may look at */
+        cr_assert_eq(apiary_delegate(client, name, "x", 1, NULL, &task), APIARY_ENOCAP);
+    }
+    worker_stop(&w);
+}
+
 Test(task, no_block_for_the_body)
 {
     struct worker w;

@@ -1,0 +1,99 @@
+/* core/spin.c - see spin.h. */
+#include "core/spin.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/atomic.h"
+
+/* More than a round trip in which both sides sleep in turn, which holds two sleeps and wakes: with a lower bound both would go on
+ * sleeping, thousands of times in a row, where one gap of some other's making began it. */
+#define LONGEST UINT64_C(200000)
+#define SHORTEST UINT64_C(1000)
+#define TURNS 8u                 /* between two looks at the clock */
+#define TRY_FIRST UINT64_C(4000) /* ns; then after twice as long each time */
+#define ALONE UINT64_C(1500)     /* ns that a yield takes at most in which nobody else has run */
+#define BELIEVED 2u
+#define YIELDS 32u
+#define OVERLONG UINT64_C(2000000) /* ns: about the least that the scheduler gives to who does not yield */
+#define REST 16u /* times what an overlong yield has taken */
+
+void ap_spin_open(struct ap_spin *s, const struct ap_ops *ops)
+{
+    const char *spin = getenv("APIARY_SPIN");
+
+    *s = (struct ap_spin){.ops = ops, .limit = LONGEST / 2, .yields = YIELDS};
+    s->never = spin != NULL && strcmp(spin, "never") == 0;
+}
+
+static bool begin(struct ap_spin *s)
+{
+    uint64_t now;
+
+    if (s->never) return false;
+    now = s->ops->now();
+    if (now < s->not_before) return false;
+    s->turns = 0;
+    s->next = now + TRY_FIRST;
+    if (s->crowded ? s->yields == 0 : s->limit == 0) return false;
+    s->began = now;
+    return true;
+}
+
+/* Lets others run; whether any did, if that was otherwise than believed, for the second time running, is believed now. */
+static void yield(struct ap_spin *s)
+{
+    uint64_t before = s->ops->now(), after;
+    bool others;
+
+    s->ops->yield();
+    after = s->ops->now();
+    others = after - before > ALONE;
+    if (after - before > OVERLONG) {
+        s->not_before = after + REST * (after - before);
+        s->turns = s->yields;
+    }
+    s->seen = others != s->crowded ? s->seen + 1 : 0;
+    if (s->seen < BELIEVED) return;
+    s->seen = 0;
+    s->crowded = others;
+    s->turns = 0;
+}
+
+bool ap_spin_more(struct ap_spin *s)
+{
+    uint64_t now;
+
+    if (s->began == 0 && !begin(s)) return false;
+    s->turns++;
+    if (s->crowded) {
+        if (s->turns <= s->yields) {
+            yield(s);
+            return true;
+        }
+    } else {
+        ap_pause();
+        if (s->turns % TURNS != 0) return true;
+        now = s->ops->now();
+        if (now >= s->next) {
+            s->next = now + 2 * (now - s->began);
+            yield(s);
+        }
+        if (now - s->began < s->limit) return true;
+    }
+    s->began = 0;
+    return false;
+}
+
+void ap_spin_parked(struct ap_spin *s, uint64_t slept)
+{
+    s->began = 0;
+    if (slept < LONGEST) {
+        s->limit = s->limit < SHORTEST ? SHORTEST : s->limit * 2;
+        s->yields = YIELDS;
+    } else {
+        s->limit = s->limit / 2 < SHORTEST ? 0 : s->limit / 2;
+        s->yields /= 2;
+    }
+    if (s->limit > LONGEST) s->limit = LONGEST;
+}

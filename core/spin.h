@@ -1,0 +1,43 @@
+/* core/spin.h - how long a thread that waits looks, and how, before it sleeps; private memory, one thread.
+ *
+ * LIMIT     follows what looking would have gained: a sleep that ended within the longest spin doubles it, any other halves it.
+ * CROWDED   Where there are more threads than processors, looking keeps the other side from running. Then each look lets others
+ *           run (sched_yield): all of a host's tasks go one step further in each turn of the scheduler, and nobody needs to be
+ *           put to sleep and woken for it. What tells is the yield itself: one in which others ran takes longer. A spin that
+ *           lasts tries one now and then; two running that took long are believed, and so are two that did not.
+ *           One that lasts milliseconds went to somebody who does not yield: then sleeping, and being woken, is quicker, for
+ *           sixteen times as long.
+ * SYSTEM    two awake sides on free processors make no system call, if each answers within the first try's time.
+ * $APIARY_SPIN=never: no looks at all, each wait is a sleep.
+ */
+#ifndef AP_SPIN_H
+#define AP_SPIN_H
+
+#include <stdbool.h>
+
+#include "core/ops.h"
+
+struct ap_spin {
+    const struct ap_ops *ops;
+    uint64_t limit;       /* ns */
+    uint64_t began;       /* 0: not looking */
+    uint64_t next;        /* when to try whether others would run */
+    uint64_t not_before;  /* sleep until then */
+    unsigned turns;       /* of this wait */
+    unsigned yields;      /* how many turns at most, when crowded */
+    unsigned seen;        /* tries running that say that it is otherwise */
+    bool crowded, never;
+};
+
+void ap_spin_open(struct ap_spin *s, const struct ap_ops *ops);
+/* A look found nothing: pauses or yields and returns true to look again, or false: sleep. */
+bool ap_spin_more(struct ap_spin *s);
+/* A look found something. */
+static inline void ap_spin_found(struct ap_spin *s)
+{
+    s->began = 0;
+}
+/* A sleep is over that lasted so long, ns. */
+void ap_spin_parked(struct ap_spin *s, uint64_t slept);
+
+#endif

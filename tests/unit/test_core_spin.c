@@ -1,0 +1,144 @@
+/* How long a thread that waits looks before it sleeps, with a clock and a scheduler of the test's own. */
+#include <criterion/criterion.h>
+#include <stdlib.h>
+
+#include "core/spin.h"
+
+#define US UINT64_C(1000)
+#define LOOKS_MAX 10000000u
+
+static uint64_t clock_ns, yield_ns;
+static unsigned yields;
+
+static uint64_t fake_now(void)
+{
+    return clock_ns += 50;
+}
+
+static void fake_yield(void)
+{
+    clock_ns += yield_ns;
+    yields++;
+}
+
+static const struct ap_ops ops = {.now = fake_now, .yield = fake_yield};
+static struct ap_spin spin;
+
+static void setup(void)
+{
+    unsetenv("APIARY_SPIN");
+    clock_ns = 1000 * US;
+    yield_ns = 300;
+    yields = 0;
+    ap_spin_open(&spin, &ops);
+}
+
+TestSuite(spin, .init = setup);
+
+/* Looks in vain until it is told to sleep. */
+static unsigned looks_in_vain(void)
+{
+    unsigned n = 0;
+
+    while (ap_spin_more(&spin)) cr_assert_lt(++n, LOOKS_MAX, "it never ends");
+    return n;
+}
+
+/* On free processors: some tries whether others would run, each twice as late as the one before. */
+Test(spin, alone_it_hardly_yields)
+{
+    unsigned n = looks_in_vain();
+
+    cr_expect_gt(n, 100);
+    cr_expect_gt(yields, 0);
+    cr_expect_lt(yields, 10);
+    cr_expect_not(spin.crowded);
+}
+
+/* One that finds what it waits for at once makes no system call at all. */
+Test(spin, what_comes_soon_costs_no_yield)
+{
+    for (int i = 0; i < 1000; i++) {
+        for (int k = 0; k < 8; k++) cr_assert(ap_spin_more(&spin));
+        ap_spin_found(&spin);
+    }
+    cr_expect_eq(yields, 0);
+}
+
+Test(spin, sleeps_that_were_short_make_it_look_longer_and_long_ones_not_at_all)
+{
+    unsigned first = looks_in_vain(), longer, n;
+
+    ap_spin_parked(&spin, 10 * US);
+    longer = looks_in_vain();
+    cr_expect_gt(longer, first);
+    for (int i = 0; i < 20; i++) ap_spin_parked(&spin, 1000 * 1000 * US);
+    cr_expect_not(ap_spin_more(&spin));
+    ap_spin_parked(&spin, 10 * US);
+    n = looks_in_vain();
+    cr_expect_gt(n, 0, "it looks again");
+    cr_expect_lt(n, longer);
+}
+
+/* A yield in which others ran takes longer; two running are believed, and two that say otherwise. */
+Test(spin, crowded_it_yields_each_turn_until_nobody_else_runs)
+{
+    unsigned n;
+
+    yield_ns = 20 * US;
+    while (!spin.crowded) cr_assert(ap_spin_more(&spin));
+    cr_expect_eq(yields, 2);
+    ap_spin_found(&spin);
+    n = yields;
+    for (int i = 0; i < 5; i++) cr_assert(ap_spin_more(&spin));
+    cr_expect_eq(yields, n + 5);
+    cr_expect_lt(looks_in_vain(), 100u);
+    yield_ns = 300;
+    for (int i = 0; i < 2; i++) cr_assert(ap_spin_more(&spin));
+    cr_expect_not(spin.crowded);
+}
+
+/* One turn that something else has used is no crowd. */
+Test(spin, one_long_yield_is_not_believed)
+{
+    yield_ns = 20 * US;
+    while (yields == 0) cr_assert(ap_spin_more(&spin));
+    yield_ns = 300;
+    looks_in_vain();
+    cr_expect_not(spin.crowded);
+}
+
+Test(spin, crowded_and_in_vain_it_sleeps_at_once)
+{
+    yield_ns = 20 * US;
+    while (!spin.crowded) cr_assert(ap_spin_more(&spin));
+    ap_spin_found(&spin);
+    for (int i = 0; i < 20; i++) ap_spin_parked(&spin, 1000 * 1000 * US);
+    cr_expect_not(ap_spin_more(&spin));
+}
+
+/* Who does not yield has the processor for milliseconds: to sleep, and be woken, is quicker. */
+Test(spin, it_does_not_yield_to_who_never_does)
+{
+    yield_ns = 20 * US;
+    while (!spin.crowded) cr_assert(ap_spin_more(&spin));
+    ap_spin_found(&spin);
+    yield_ns = 3000 * US;
+    cr_assert(ap_spin_more(&spin), "one more look after the yield");
+    cr_expect_not(ap_spin_more(&spin));
+    ap_spin_parked(&spin, 10 * US);
+    cr_expect_not(ap_spin_more(&spin), "nor soon after");
+    clock_ns += 100 * 1000 * US;
+    cr_expect(ap_spin_more(&spin));
+}
+
+Test(spin, never)
+{
+    setenv("APIARY_SPIN", "never", 1);
+    ap_spin_open(&spin, &ops);
+    cr_expect_not(ap_spin_more(&spin));
+    ap_spin_parked(&spin, 10 * US);
+    cr_expect_not(ap_spin_more(&spin));
+    cr_expect_eq(yields, 0);
+    unsetenv("APIARY_SPIN");
+}
