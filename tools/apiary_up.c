@@ -8,6 +8,7 @@
 
 #include <libgen.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -278,6 +279,7 @@ static int open_up(struct up *up, const char *config)
     int rc = apiary_load_config(up->t, config, &up->path, &up->d);
     if (rc != TOOL_OK) return rc;
     up->segment = tool_segment(up->t, up->d->registry.segment.name);
+    signal(SIGPIPE, SIG_IGN); /* all swarms would go down with whoever read our lines */
     rc = crew_open(&up->crew);
     if (rc < 0) return tool_fail(up->t, TOOL_FAILED, "up: cannot listen for signals: %s", strerror(-rc));
     return TOOL_OK;

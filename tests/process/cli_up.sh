@@ -43,6 +43,10 @@ apiary up --once --config "$config" >"$folder/bad" 2>&1 && fail 'a queen that ca
 grep -q 'bad_service/0' "$folder/bad" || fail "the bad queen is not named: $(cat "$folder/bad")"
 [ ! -e "/dev/shm$APIARY_SEGMENT" ] || fail 'the segment is still there after a failure'
 
+# Whoever reads what it says may go: the swarms are stopped as ever, and the segment goes.
+apiary up --once --config "$config" 2>&1 | true
+[ ! -e "/dev/shm$APIARY_SEGMENT" ] || fail 'the segment is still there after its reader went'
+
 # ---- staying
 
 write HELLO
