@@ -201,7 +201,7 @@ int ap_segment_create(const struct ap_segment_options *o, int (*fill)(struct ap_
     int fd, r;
 
     if (o->name == NULL || !name_valid(o->name))
-        return refuse(APIARY_EINVAL, message, size, "segment: '%s' is no name; it is '/' and 1 to 62 other bytes, no '/'",
+        return refuse(APIARY_EINVAL, message, size, "segment: '%.63s' is no name; it is '/' and 1 to 62 other bytes, no '/'",
                       o->name != NULL ? o->name : "");
     if (o->extra_count > AP_SECTIONS_MAX - AP_SECTION_FIRST_FREE) return APIARY_EINVAL;
     r = ap_geometry_normalise(&g, message, size);
@@ -337,7 +337,7 @@ int ap_segment_attach(const char *name, bool writable, uint64_t extra, char *mes
     int fd, r;
 
     if (name == NULL || !name_valid(name))
-        return refuse(APIARY_EINVAL, message, size, "segment: '%s' is no name; it is '/' and 1 to 62 other bytes, no '/'",
+        return refuse(APIARY_EINVAL, message, size, "segment: '%.63s' is no name; it is '/' and 1 to 62 other bytes, no '/'",
                       name != NULL ? name : "");
     fd = shm_open(name, (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC, 0);
     if (fd < 0) {

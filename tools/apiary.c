@@ -74,6 +74,7 @@ static int leading_options(struct tool *t, int argc, char **argv, int *ret)
         } else {
             return tool_fail(t, TOOL_USAGE, "there is no option '%s' before the command; see 'apiary --help'", argv[i]);
         }
+        if (*t->segment == '\0') return tool_fail(t, TOOL_USAGE, "--segment: the name is empty; see 'apiary --help'");
     }
     *ret = i;
     return TOOL_GO_ON;

@@ -177,6 +177,8 @@ static int segment_rm(struct tool *t, int argc, char **argv)
     };
     int rc = tool_parse(t, &rm_usage, options, &argc, &argv);
     if (rc != TOOL_GO_ON) return rc;
+    /* Not the default: an unset variable in a script must not remove that. */
+    if (*argv[0] == '\0') return tool_usage_error(t, &rm_usage, "the name is empty");
     struct tool named = {.program = t->program, .segment = argv[0]};
     const char *name = tool_segment(&named, NULL);
     struct segment_view v;

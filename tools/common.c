@@ -182,6 +182,7 @@ int tool_parse(struct tool *t, const struct tool_usage *usage, const struct tool
             *o->value = optarg;
         } else if (found == 's') {
             t->segment = optarg;
+            if (*optarg == '\0') return tool_usage_error(t, usage, "--segment: the name is empty");
         } else if (found == 'j') {
             t->json = true;
         } else if (found == 'h') {

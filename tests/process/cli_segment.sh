@@ -7,6 +7,12 @@ printf 'meta_registry: {members: 32, lanes: 64, tasks: 512}\n' >"$config"
 expect 3 'attach: .*no such segment.*start the coordinator' apiary status
 expect 3 'no such segment' apiary delegate test.cat hello
 expect 3 'no such segment' apiary segment rm "$APIARY_SEGMENT"
+# What a script's unset variable leaves is no name, least of all the default's.
+expect 64 'the name is empty' apiary segment rm ''
+expect 64 "is no name; it is '/' and 1 to 62 other bytes, no '/'" apiary status --segment "/$(printf '%0300d' 0)"
+expect 64 '--segment: the name is empty' apiary status --segment ''
+expect 64 '--segment: the name is empty' apiary --segment= status
+expect 64 '--segment: the name is empty' apiaryd --segment=
 expect 2 'CRITICAL.*no such segment' apiary check
 
 # Not ours, too small to be one.
