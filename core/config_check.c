@@ -299,13 +299,26 @@ static bool is_text(const struct ap_node *node)
     return true;
 }
 
+/* A number well written, that no 64 bits hold. */
+static bool is_huge(const struct ap_node *node, char type)
+{
+    const char *digits = node->kind == AP_NODE_TEXT ? node->text + (node->text[0] == '-') : "";
+
+    return type != 'b' && !node->quoted && digits[0] != '0' && strlen(digits) >= 19 && strspn(digits, "0123456789") == strlen(digits);
+}
+
 static int check_number(const struct ap_node *node, const struct ap_key *key, struct ap_config_error *error)
 {
     char min[32], max[32];
     int64_t value = 0;
+    bool unbounded = key->min == 0 && key->max == 0;
 
-    if (!read_number(node, key->type, &value)) return refuse_type(node, key, error);
-    if (key->type == 'b' || (key->min == 0 && key->max == 0) || (value >= key->min && value <= key->max)) return 0;
+    if (!read_number(node, key->type, &value)) {
+        if (!is_huge(node, key->type)) return refuse_type(node, key, error);
+        if (unbounded) return ap_node_refuse(node, error, "%s: %.40s is out of range", key->name, node->text);
+    } else if (key->type == 'b' || unbounded || (value >= key->min && value <= key->max)) {
+        return 0;
+    }
     print_number(min, sizeof min, key->type, key->min);
     print_number(max, sizeof max, key->type, key->max);
     return ap_node_refuse(node, error, "%s: %.40s is out of range; allowed: %s to %s", key->name, node->text, min, max);
