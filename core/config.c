@@ -386,6 +386,12 @@ static int read_file(int fd, char *text, size_t *ret)
     return 0;
 }
 
+/* Of an errno: is it the path that is wrong, or is this machine short of something for the moment? */
+static bool is_shortage(int error)
+{
+    return error == EMFILE || error == ENFILE || error == ENOMEM || error == EIO;
+}
+
 int ap_config_load(const char *path, struct ap_config **ret, struct ap_config_error *error)
 {
     const struct ap_node at = {.file = path};
@@ -393,7 +399,11 @@ int ap_config_load(const char *path, struct ap_config **ret, struct ap_config_er
     size_t size = 0;
     int e, fd = open(path, O_RDONLY | O_CLOEXEC);
 
-    if (fd < 0) return ap_node_refuse(&at, error, "cannot be opened: %m; give the path of a configuration file");
+    if (fd < 0) {
+        if (!is_shortage(errno)) return ap_node_refuse(&at, error, "cannot be opened: %m; give the path of a configuration file");
+        ap_node_refuse(&at, error, "cannot be opened: %m; try again when the machine is less busy, or raise its limits");
+        return APIARY_ESYS;
+    }
     text = malloc(TEXT_MAX + 1);
     if (text == NULL) {
         close(fd);

@@ -32,7 +32,8 @@ struct ap_config_error {
     char text[1024];
 };
 
-/* 0, or APIARY_ECONFIG with the sentence, or APIARY_ENOBLOCK. Refused: anchors, aliases, tags, a second document, an
+/* 0, or APIARY_ECONFIG with the sentence, or APIARY_ESYS with one when not the file but the machine is at fault (too many open
+ * files, ...) so that a repetition may succeed, or APIARY_ENOBLOCK. Refused: anchors, aliases, tags, a second document, an
  * empty file, NUL characters. Bounds: 1 MiB, depth 16, 65,536 values, 256 keys of one mapping. `error` may be NULL. */
 int ap_config_load(const char *path, struct ap_config **ret, struct ap_config_error *error);
 int ap_config_parse(const char *name, const char *text, size_t size, struct ap_config **ret,

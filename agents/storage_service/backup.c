@@ -216,8 +216,9 @@ static int create(apiary_agent_t *agent, void **state)
     *b = (struct backup){.agent = agent, .root = ap_directory_open(agent)};
     b->max_file = (size_t)apiary_agent_number(agent, "max_file", 1024 * 1024);
     if (b->root < 0) {
+        int error = b->root;
         apiary_agent_free(agent, b);
-        return APIARY_ECONFIG;
+        return ap_directory_error(error);
     }
     *state = b;
     return 0;

@@ -82,6 +82,14 @@ int ap_directory_open(apiary_agent_t *agent)
     return make_private(agent, path);
 }
 
+int ap_directory_error(int error)
+{
+    static const int shortages[] = {EMFILE, ENFILE, ENOMEM, ENOSPC, EDQUOT, EIO};
+    for (size_t i = 0; i < sizeof shortages / sizeof shortages[0]; i++)
+        if (error == -shortages[i]) return APIARY_ESYS;
+    return APIARY_ECONFIG;
+}
+
 /* ---- folders ----------------------------------------------------------------------------------------------------- */
 
 /* Opens `parts` parts of the path below root. */

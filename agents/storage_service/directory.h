@@ -16,6 +16,9 @@
 /* The agent's folder: `directory` of its configuration, or $XDG_RUNTIME_DIR/apiary/SERVICE, or /tmp/apiary-UID/SERVICE; made
  * with mode 0700 when missing. One that others own or may write is refused. Says why in the agent's log. A descriptor. */
 int ap_directory_open(apiary_agent_t *agent);
+/* What an agent's create returns for such an errno: APIARY_ECONFIG, or APIARY_ESYS where the machine is short of something, so
+ * that its queen is started again. */
+int ap_directory_error(int error);
 
 bool ap_path_valid(const char *path);
 /* The folder of a valid path, opened, and its last part in *name; with `make` folders are made. */

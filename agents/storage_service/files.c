@@ -361,7 +361,7 @@ static int create(apiary_agent_t *agent, void **state)
     if (error < 0) {
         if (f->root >= 0) close(f->root);
         apiary_agent_free(agent, f);
-        return APIARY_ECONFIG;
+        return ap_directory_error(error);
     }
     *state = f;
     return 0;

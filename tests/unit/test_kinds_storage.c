@@ -1,5 +1,6 @@
 /* tests/unit/test_kinds_storage.c - records, files and backups: what is kept, what is refused, what damage is noticed. */
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -249,13 +250,18 @@ Test(storage, a_damaged_backup_is_not_restored)
     done();
 }
 
-static void refused(const char *kind, const char *directory, const char *why)
+static void refused_with(int error, const char *kind, const char *directory, const char *why)
 {
     const struct fake_key one[] = {{"directory", directory, 0, NULL}, {NULL, NULL, 0, NULL}};
     struct apiary_agent *agent;
-    cr_assert_eq(fake_create(kind, one, &agent), APIARY_ECONFIG);
+    cr_assert_eq(fake_create(kind, one, &agent), error);
     cr_assert_not_null(strstr(agent->log, why), "%s", agent->log);
     fake_destroy(agent);
+}
+
+static void refused(const char *kind, const char *directory, const char *why)
+{
+    refused_with(APIARY_ECONFIG, kind, directory, why);
 }
 
 Test(storage, create_refuses_a_folder_that_is_not_safe)
@@ -272,6 +278,13 @@ Test(storage, create_refuses_a_folder_that_is_not_safe)
         refused(kinds[i], inside("link"), "cannot be opened");
         refused(kinds[i], inside("file"), "cannot be opened");
         refused(kinds[i], inside("no/such/parent"), "cannot be made");
+        /* Too many open files is no mistake of the configuration: the queen is to be started again. */
+        struct rlimit limit, none;
+        cr_assert_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+        none = (struct rlimit){0, limit.rlim_max};
+        cr_assert_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+        refused_with(APIARY_ESYS, kinds[i], folder, "Too many open files");
+        cr_assert_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
     }
     done();
 }
