@@ -1,6 +1,7 @@
 /* agents/worker.c - the worker's thread. See worker.h. */
 #include "agents/worker.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
@@ -8,6 +9,7 @@
 #include <string.h>
 
 #include "agents/queen.h"
+#include "core/uring.h"
 #include "shm/bell.h"
 
 #define BATCH 16            /* tasks of one agent in one turn */
@@ -219,6 +221,7 @@ static void agents_destroy(struct ap_worker *w)
 
 static int worker_open(struct ap_worker *w)
 {
+    char why[192];
     int r = 0;
 
     w->delegations_end = &w->delegations;
@@ -228,7 +231,9 @@ static int worker_open(struct ap_worker *w)
     r = ap_loop_create(w->seg->ops, &w->loop);
     if (r == 0) r = ap_worker_jobs_open(w);
     if (r < 0) {
-        snprintf(w->message, sizeof w->message, "worker %u: %s; %s", w->index, apiary_strerror(r), apiary_advice(r));
+        if (r == APIARY_ESYS) snprintf(why, sizeof why, "%s: %s", apiary_strerror(r), strerror(errno));
+        else ap_park_refusal(r, why, sizeof why);
+        snprintf(w->message, sizeof w->message, "worker %u: %s", w->index, why);
         return r;
     }
     return agents_create(w);

@@ -2,8 +2,11 @@
 #include "core/uring.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "core/apiary.h"
 
 #define OP_FUTEX_WAIT 51        /* IORING_OP_FUTEX_WAIT, Linux 6.7 */
 #define FUTEX2_SIZE_U32_SHARED 2 /* FUTEX2_SIZE_U32 without FUTEX2_PRIVATE */
@@ -24,6 +27,18 @@ int ap_park_forced(void)
     for (int i = AP_PARK_URING; i <= AP_PARK_POLL; i++)
         if (strcmp(text, names[i]) == 0) return i;
     return -1;
+}
+
+void ap_park_refusal(int error, char *ret, size_t size)
+{
+    const char *text = getenv("APIARY_PARK"), *advice = apiary_advice(error);
+
+    if (error == APIARY_EINVAL && ap_park_forced() < 0)
+        snprintf(ret, size, "APIARY_PARK is '%.40s'; it may be uring, parker or poll, or unset", text);
+    else if (error == APIARY_ENOTSUP && ap_park_forced() > AP_PARK_ANY)
+        snprintf(ret, size, "APIARY_PARK is '%.40s', which this machine cannot do; unset it for the best that works here", text);
+    else
+        snprintf(ret, size, "%s%s%s", apiary_strerror(error), advice[0] != '\0' ? "; " : "", advice);
 }
 
 int ap_uring_open(struct io_uring *ring, unsigned entries)

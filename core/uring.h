@@ -6,6 +6,7 @@
 #define AP_URING_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include <liburing.h>
@@ -16,6 +17,9 @@ enum ap_park { AP_PARK_ANY, AP_PARK_URING, AP_PARK_PARKER, AP_PARK_POLL };
 /* What $APIARY_PARK asks for; AP_PARK_ANY when unset, or -1 when it names none. */
 int ap_park_forced(void);
 const char *ap_park_name(enum ap_park park);
+/* Why nobody can park so, for a message: of APIARY_EINVAL and APIARY_ENOTSUP what $APIARY_PARK has to do with it, of others their
+ * text and advice. */
+void ap_park_refusal(int error, char *ret, size_t size);
 
 /* 0 or a negative errno: io_uring forbidden (EPERM), absent (ENOSYS), no memory for it. */
 int ap_uring_open(struct io_uring *ring, unsigned entries);

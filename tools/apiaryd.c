@@ -13,6 +13,7 @@
 
 #include "agents/deployment.h"
 #include "core/log.h"
+#include "core/uring.h"
 #include "registry/client.h"
 #include "registry/monitor.h"
 #include "tools/common.h"
@@ -105,7 +106,11 @@ static int watch(const struct tool *t, apiary_t *a, const char *name, bool creat
 {
     struct ap_monitor *monitor = NULL;
     int rc = ap_monitor_start(a->seg, a->member, &monitor);
-    if (rc < 0) return tool_error(t, rc, NULL, "%s: cannot start the monitor", name);
+    if (rc < 0) {
+        char why[192];
+        ap_park_refusal(rc, why, sizeof why);
+        return tool_error(t, rc, why, "%s: cannot start the monitor", name);
+    }
     ap_log(6, "%s %s, %" PRIu64 " bytes", created ? "created" : "took over", name, a->seg->size);
     tool_notify("READY=1");
     sigset_t signals;

@@ -1,4 +1,6 @@
 /* The queen: registration, beat, drain, death and return; plug-ins. Run once for each way of parking ($APIARY_PARK). */
+#include <sys/resource.h>
+
 #include "tests/unit/worker_fixture.h"
 
 TestSuite(queen, .init = setup, .fini = teardown, .timeout = 120);
@@ -137,6 +139,25 @@ Test(queen, refusals_say_why)
     cr_assert_eq(apiary_queen_start(a, &d, message, sizeof message, &other), APIARY_EINVAL);
     cr_assert_null(other);
     apiary_queen_stop(q, LONG);
+}
+
+Test(queen, what_the_machine_lacks_is_named)
+{
+    apiary_swarm_description_t d = {.service = "poor", .workers = 1, .agents = all_agents, .agent_count = 1};
+    struct rlimit files, none;
+    apiary_queen_t *q = NULL;
+    char message[256];
+
+    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &files), 0);
+    none = (struct rlimit){0, files.rlim_max};
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+    cr_expect_eq(apiary_queen_start(a, &d, message, sizeof message, &q), APIARY_ESYS);
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &files), 0);
+    cr_expect_str_eq(message, "worker 0: a system call failed: Too many open files");
+    setenv("APIARY_PARK", "hammock", 1);
+    cr_expect_eq(apiary_queen_start(a, &d, message, sizeof message, &q), APIARY_EINVAL);
+    cr_expect_str_eq(message, "worker 0: APIARY_PARK is 'hammock'; it may be uring, parker or poll, or unset");
+    cr_expect_null(q);
 }
 
 Test(queen, swarm_is_passing_and_beats)
