@@ -161,7 +161,7 @@ static int wait_for(apiary_t *a, apiary_task_t task, apiary_result_t *result)
             apiary_cancel(a, task);
             told = true;
         }
-    } while ((rc == APIARY_ENOTREADY || rc == APIARY_EINTR) && interrupted < 1 + told);
+    } while (rc == APIARY_ENOTREADY && interrupted < 1 + told);
     return rc;
 }
 

@@ -178,14 +178,15 @@ static void run_row(struct check_row *row, apiary_t *a, struct crew *crew)
     int rc = apiary_delegate(a, row->capability, request, size, &options, &task);
     bool delegated = rc == 0;
     if (delegated) {
-        while ((rc = apiary_await(a, task, SLICE, &result)) == APIARY_ENOTREADY || rc == APIARY_EINTR) {
+        while ((rc = apiary_await(a, task, SLICE, &result)) == APIARY_ENOTREADY) {
             crew_turn(crew, 0);
-            if (crew_interrupts(crew) > 0) apiary_cancel(a, task);
-            if (crew_interrupts(crew) > 0 && rc == APIARY_ENOTREADY) break;
+            if (crew_interrupts(crew) == 0) continue;
+            apiary_cancel(a, task);
+            break;
         }
     }
     row->latency = ap_ops_system.now() - from;
-    if (rc == APIARY_ENOTREADY || rc == APIARY_EINTR) {
+    if (rc == APIARY_ENOTREADY) {
         row->outcome = tool_strdup("interrupted");
     } else if (rc == 0) {
         note_server(row, a->seg, task);

@@ -221,6 +221,54 @@ Test(task, poll_and_await_for_a_time)
     worker_stop(&w);
 }
 
+static uint32_t signals_seen;
+
+static void on_signal(int number)
+{
+    (void)number;
+    ap_add_relaxed(&signals_seen, 1);
+}
+
+/* Signals the thread five times while it sleeps, then lets the worker finish. */
+static void *interrupt(void *arg)
+{
+    struct worker *w = ((void **)arg)[0];
+    const pthread_t *waiter = ((void **)arg)[1];
+    const struct ap_lane *lane = ((void **)arg)[2];
+
+    for (uint32_t i = 0; i < 5; i++) {
+        while ((ap_load_acquire(&lane->bell) & 1) == 0) sched_yield();
+        pthread_kill(*waiter, SIGUSR1);
+        while (ap_load_acquire(&signals_seen) == i) sched_yield();
+    }
+    sem_post(&w->go);
+    return NULL;
+}
+
+Test(task, a_signal_does_not_end_the_wait)
+{
+    const struct sigaction act = {.sa_handler = on_signal}; /* no SA_RESTART */
+    struct worker w;
+    apiary_result_t result;
+    apiary_task_t task;
+    pthread_t thread, waiter = pthread_self();
+    void *arg[] = {&w, &waiter, NULL};
+
+    worker_start(&w, "echo");
+    ap_store_release(&w.hold, 1);
+    task = delegate("echo", "x", 1);
+    sem_wait(&w.took);
+    arg[2] = ap_context_here(client)->lane.lane;
+    cr_assert_eq(sigaction(SIGUSR1, &act, NULL), 0);
+    cr_assert_eq(pthread_create(&thread, NULL, interrupt, arg), 0);
+    cr_assert_eq(apiary_await(client, task, APIARY_FOREVER, &result), 0);
+    cr_expect_eq(ap_load_acquire(&signals_seen), 5);
+    apiary_release(client, &result);
+    pthread_join(thread, NULL);
+    ap_store_release(&w.hold, 0);
+    worker_stop(&w);
+}
+
 Test(task, deadline_of_a_queued_task)
 {
     struct worker w;
