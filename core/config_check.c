@@ -304,7 +304,9 @@ static bool is_huge(const struct ap_node *node, char type)
 {
     const char *digits = node->kind == AP_NODE_TEXT ? node->text + (node->text[0] == '-') : "";
 
-    return type != 'b' && !node->quoted && digits[0] != '0' && strlen(digits) >= 19 && strspn(digits, "0123456789") == strlen(digits);
+    size_t size = strlen(digits);
+
+    return type != 'b' && !node->quoted && digits[0] != '0' && size >= 19 && strspn(digits, "0123456789") == size;
 }
 
 static int check_number(const struct ap_node *node, const struct ap_key *key, struct ap_config_error *error)

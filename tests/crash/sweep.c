@@ -19,6 +19,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tests/support/leftovers.h"
+
 static struct {
     bool real, kills, pairs, quick;
     uint64_t every, count, seed, again;
@@ -138,6 +140,7 @@ int main(int argc, char **argv)
         return 77;
     }
     setrlimit(RLIMIT_CORE, &none);
+    leftovers_clear("apiary-sweep");
     setvbuf(stdout, NULL, _IOLBF, 0);
     said = mmap(NULL, sizeof *said, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (said == MAP_FAILED) return 2;

@@ -29,6 +29,7 @@
 
 #include "core/apiary.h"
 #include "registry/client.h"
+#include "tests/support/leftovers.h"
 
 enum { CLIENTS_MAX = 16, WINDOW = 8, WORK_SPIN = 800000, TASKS_MAX = 200000000, BODY_MAX = 70000 };
 enum { NONE, BEGUN, DELEGATED, COMPLETED, FAILED };
@@ -273,6 +274,7 @@ static void write_config(void)
     FILE *f;
 
     snprintf(config, sizeof config, "%s/storm.yaml", folder);
+    leftovers_clear("apiary-storm");
     snprintf(segment, sizeof segment, "/apiary-storm-%d", (int)getpid());
     f = fopen(config, "w");
     if (f == NULL) die("%s: %s", config, strerror(errno));

@@ -14,6 +14,7 @@
 
 #include "registry/client.h"
 #include "shm/bell.h"
+#include "tests/support/leftovers.h"
 
 #define MS UINT64_C(1000000)
 #define SECOND UINT64_C(1000000000)
@@ -33,6 +34,7 @@ static inline void segment_make(const struct ap_geometry *g)
     struct ap_segment *seg;
     char message[256] = "";
 
+    leftovers_clear("apiary-registry");
     snprintf(seg_name, sizeof seg_name, "/apiary-registry-%d", (int)getpid());
     shm_unlink(seg_name);
     o.segment.name = seg_name;

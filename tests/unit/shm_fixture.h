@@ -11,6 +11,7 @@
 
 #include "shm/check.h"
 #include "shm/reap.h"
+#include "tests/support/leftovers.h"
 
 static struct ap_segment *seg;
 static char seg_name[64];
@@ -20,6 +21,7 @@ static inline void fixture_make(uint32_t tasks, uint32_t depth, uint32_t inlets)
     struct ap_segment_options o = {.name = seg_name};
     char message[256] = "";
 
+    leftovers_clear("apiary-unit");
     snprintf(seg_name, sizeof seg_name, "/apiary-unit-%d", (int)getpid());
     shm_unlink(seg_name);
     o.geometry = (struct ap_geometry){.members = 8, .lanes = 16, .tasks = tasks, .queues = 4, .queue_depth = depth,

@@ -11,6 +11,7 @@
 
 #include "registry/monitor.h"
 #include "shm/event.h"
+#include "tests/support/leftovers.h"
 
 #ifdef __SANITIZE_THREAD__
 /* The children of these tests have threads, and so may the test have when it forks. */
@@ -31,7 +32,9 @@ static void setup(void)
                                                       .geometry = {.members = 16, .lanes = 200, .tasks = 256, .queues = 4}}};
     char message[256] = "";
 
+    leftovers_clear("apiary-test-monitor");
     snprintf(name, sizeof name, "/apiary-test-monitor-%d", (int)getpid());
+    ap_segment_remove(name);
     cr_assert_eq(ap_registry_create(&options, message, sizeof message, &seg), 0, "%s", message);
     cr_assert_eq(ap_member_open(seg, "test", NULL, APIARY_TOOL, &anchor), 0);
 }

@@ -56,6 +56,30 @@ Test(segment, the_name_is_taken_once)
     cr_assert_null(other);
 }
 
+Test(segment, what_a_dead_process_left_is_cleared)
+{
+    char prefix[64], name[80], path[96];
+    pid_t pid;
+
+    snprintf(prefix, sizeof prefix, "apiary-unit-left-%d", (int)getpid());
+    pid = fork();
+    if (pid == 0) {
+        struct ap_segment_options o = {.name = name, .geometry = seg->geometry};
+        struct ap_segment *own = NULL;
+
+        snprintf(name, sizeof name, "/%s-%d", prefix, (int)getpid());
+        _exit(ap_segment_create(&o, NULL, NULL, 0, &own) == 0 ? 0 : 1);
+    }
+    snprintf(path, sizeof path, "/dev/shm/%s-%d", prefix, (int)pid);
+    cr_assert_eq(waitpid(pid, NULL, 0), pid);
+    cr_assert_eq(access(path, F_OK), 0);
+    cr_expect_eq(leftovers_clear(prefix), 1);
+    cr_expect_neq(access(path, F_OK), 0);
+    snprintf(path, sizeof path, "/dev/shm%s", seg_name);
+    leftovers_clear("apiary-unit");
+    cr_expect_eq(access(path, F_OK), 0, "that of a living process stays");
+}
+
 Test(segment, mode_is_0660_whatever_the_umask)
 {
     struct ap_segment_options o = {.name = "/apiary-unit-mode"};

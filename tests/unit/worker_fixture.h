@@ -17,6 +17,7 @@
 
 #include "agents/kinds.h"
 #include "agents/queen.h"
+#include "tests/support/leftovers.h"
 
 #ifdef __SANITIZE_THREAD__
 /* The children of these tests have threads, and so may the test have when it forks. */
@@ -49,6 +50,7 @@ static inline void setup(void)
     char message[256] = "";
     struct ap_segment *seg;
 
+    leftovers_clear("apiary-test-worker");
     snprintf(name, sizeof name, "/apiary-test-worker-%d", (int)getpid());
     ap_segment_remove(name);
     cr_assert_eq(ap_registry_create(&options, message, sizeof message, &seg), 0, "%s", message);
