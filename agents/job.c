@@ -39,7 +39,7 @@ uint64_t apiary_job_deadline(const apiary_job_t *job)
     return job->deadline;
 }
 
-/* Told to stop, or given up: nobody will look at the result. A task detached from birth has no such wish. */
+/* Told to stop, or given up: nobody will look at the result. A task that is fire and forget has no such wish. */
 int apiary_job_cancelled(const apiary_job_t *job)
 {
     const struct ap_slot *slot = ap_slot_at(job->agent->worker->seg, job->slot);

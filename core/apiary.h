@@ -69,7 +69,7 @@ APIARY_API int apiary_attach_fd(int fd, const apiary_attach_options_t *options, 
 /* The segment's descriptor, to be passed on; valid until detach, owned by the handle. */
 APIARY_API int apiary_segment_fd(const apiary_t *a);
 
-/* Gives everything back and frees the handle. Tasks still open are left to finish detached. No other thread may use
+/* Gives everything back and frees the handle. Tasks still open go on, their results are dropped. No other thread may use
  * the handle during or after the call. NULL is allowed. */
 APIARY_API int apiary_detach(apiary_t *a);
 
@@ -100,7 +100,7 @@ typedef struct apiary_result {
 } apiary_result_t;
 
 /* Delegates `size` bytes to the best living agent that offers `capability`; they are copied once. Never blocks.
- * `ret` may be NULL only with APIARY_DETACH.
+ * `ret` may be NULL only with APIARY_DETACH (fire and forget).
  * APIARY_ENOCAP, _ENOPROVIDER, _EQUEUEFULL, _ENOSLOT, _ENOBLOCK, _ELIMIT, _ETOOLARGE, _ENOLANE. */
 APIARY_API int apiary_delegate(apiary_t *a, const char *capability, const void *body, size_t size,
                                const apiary_delegate_options_t *options, apiary_task_t *ret);
@@ -138,7 +138,7 @@ typedef struct apiary_request {
 
 /* Delegates requests in their order, as apiary_delegate does, but each worker is woken once for many. Stops at the first that
  * cannot be delegated and returns its error. In any case *submitted says how many were: exactly requests 0 to *submitted - 1 are
- * under way, their names are in `tasks`, whose other elements are untouched. `tasks` may be NULL when all are detached.
+ * under way, their names are in `tasks`, whose other elements are untouched. `tasks` may be NULL when all are fire and forget.
  * Errors: those of apiary_delegate; APIARY_EINVAL with *submitted 0 for NULL arguments or no request. Any thread. */
 APIARY_API int apiary_delegate_batch(apiary_t *a, const apiary_request_t *requests, size_t count, apiary_task_t *tasks,
                                      size_t *submitted);

@@ -142,8 +142,8 @@ void ap_slot_ticket_return(struct ap_segment *seg, const struct ap_slot_ticket *
 /* Frees what nobody will collect: finished and abandoned slots of the caller's lane, and, when it had none, those of all
  * lanes that call for its service. How many. */
 uint32_t ap_tidy(struct ap_lane_context *c);
-/* Slots of the lane that somebody may still collect; with `detach` nobody may any more. */
-uint32_t ap_open_tasks(const struct ap_lane_context *c, bool detach);
+/* Slots of the lane that somebody may still collect; with `drop` nobody may any more. */
+uint32_t ap_open_tasks(const struct ap_lane_context *c, bool drop);
 /* Whether a task of the lane is past its deadline, unfinished, and not given up. Any thread. */
 bool ap_overdue(const struct ap_segment *seg, uint32_t lane, uint64_t now);
 /* Moves a task out of a queue that nobody drains: 1 moved, 0 not needed, no longer queued, or nobody else offers it. */

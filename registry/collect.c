@@ -158,7 +158,7 @@ int apiary_cancel(apiary_t *a, apiary_task_t task)
 
 /* ---- slots that nobody collects ------------------------------------------------------------------------------- */
 
-uint32_t ap_open_tasks(const struct ap_lane_context *c, bool detach)
+uint32_t ap_open_tasks(const struct ap_lane_context *c, bool drop)
 {
     struct ap_segment *seg = c->client->seg;
     uint32_t open = 0;
@@ -170,7 +170,7 @@ uint32_t ap_open_tasks(const struct ap_lane_context *c, bool detach)
 
         if (AP_WORD_STATE(word) == AP_TASK_FREE || abandoned(slot, word)) continue;
         open++;
-        if (!detach) continue;
+        if (!drop) continue;
         ap_task_request(seg, index, AP_WORD_GENERATION(word), AP_REQUEST_DETACH);
         word = ap_load_acquire(&slot->word); /* TASK-A2 pairs TASK-R2 */
         if (finished(word)) ap_task_release(seg, c->lane.index, index, word);

@@ -287,7 +287,7 @@ int ap_submit(struct ap_lane_context *c, int service, const char *capability, co
     id.generation = AP_WORD_GENERATION(ap_load_relaxed(&ap_slot_at(seg, s.slot)->word));
     r = launch(&s);
     if (r < 0) return r;
-    /* A detached loan is given up only now: had the queue been full, it would have had to come back whole. */
+    /* A loan that is fire and forget is given up only now: had the queue been full, it would have had to come back whole. */
     if (loan != 0 && (s.flags & APIARY_DETACH) != 0) ap_task_request(seg, s.slot, id.generation, AP_REQUEST_DETACH);
     if (ret != NULL) *ret = id;
     return 0;
@@ -326,7 +326,7 @@ static void tell(struct batch *b)
         uint64_t word = ap_load_relaxed(&ap_slot_at(seg, s->slot)->word);
 
         if (ap_load_acquire(&ap_queue_at(seg, s->queue)->life) == s->life && ap_lane_alive(seg, AP_QUEUE_LANE(s->life))) continue;
-        /* Of a detached task the slot may be a later one's by now, which has its own turn. */
+        /* Of a task that is fire and forget the slot may be a later one's by now, which has its own turn. */
         if (AP_WORD_GENERATION(word) == b->generations[i]) settle(s);
     }
     b->untold = 0;

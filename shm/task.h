@@ -25,8 +25,8 @@
  *           RELEASING(lane)    FREE                    the same                         store-release, blocks given back
  *           RELEASING(dead)    FREE                    reaper                           CAS, blocks given back
  * REQUEST   a second word, generation << 8 | bits, written by the client side only: CANCEL, ABANDON (nobody will collect;
- *           a finished slot is freed by the slab's next holder), DETACH (ABANDON from birth). Bits of another generation
- *           do not count.
+ *           a finished slot is freed by the slab's next holder), DETACH (fire and forget: ABANDON from birth). Bits of
+ *           another generation do not count.
  * LAYOUT    line 0 control   writer: client until QUEUED, then the worker that claimed it
  *           line 1 request   writer: client until QUEUED; immutable afterwards
  *           line 2 result    writer: the worker while RUNNING; never overlaps the request, so redelivery is possible

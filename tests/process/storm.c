@@ -544,7 +544,7 @@ int main(int argc, char **argv)
         int status;
         if (waitpid(host.clients[i], &status, 0) != host.clients[i] || status != 0) die("a client ended with status %x", status);
     }
-    /* What dead clients left is done detached: wait until the table holds no open task. */
+    /* What dead clients left is done for nobody: wait until the table holds no open task. */
     while (open_tasks(a->seg) != 0) poll(NULL, 0, 2);
     print_victims();
     bad = balance(p.queen, p.client + p.attach);

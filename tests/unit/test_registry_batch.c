@@ -36,7 +36,7 @@ Test(batch, arguments)
     cr_expect_eq(apiary_delegate_batch(client, NULL, 1, &task, &n), APIARY_EINVAL);
     cr_expect_eq(n, 0);
     cr_expect_eq(apiary_delegate_batch(client, &q, 0, &task, &n), APIARY_EINVAL);
-    cr_expect_eq(apiary_delegate_batch(client, &q, 1, NULL, &n), APIARY_EINVAL, "not detached, and nowhere to name it");
+    cr_expect_eq(apiary_delegate_batch(client, &q, 1, NULL, &n), APIARY_EINVAL, "not fire and forget, and nowhere to name it");
     cr_expect_eq(apiary_delegate_batch(client, &q, 1, &task, &n), APIARY_ENOCAP);
     q.flags = 64;
     cr_expect_eq(apiary_delegate_batch(client, &q, 1, &task, &n), APIARY_EINVAL);
