@@ -109,23 +109,37 @@ static void geometry_adopt(struct ap_segment *seg, const struct ap_header *h)
 
 /* ---- creation ------------------------------------------------------------------------------------------------- */
 
+/* A user's or group's number; UINT32_MAX would leave it as it is. */
+static bool id_read(const char *text, uint32_t *ret)
+{
+    unsigned long long n;
+    char *end;
+
+    if (*text < '0' || *text > '9') return false;
+    errno = 0;
+    n = strtoull(text, &end, 10);
+    *ret = (uint32_t)n;
+    return *end == '\0' && errno == 0 && n < UINT32_MAX;
+}
+
 static int owner_set(int fd, const struct ap_segment_options *o, char *message, size_t size)
 {
     uid_t uid = (uid_t)-1;
     gid_t gid = (gid_t)-1;
-    char *end;
 
     if (o->owner != NULL) {
         const struct passwd *p = getpwnam(o->owner);
-        uid = p != NULL ? p->pw_uid : (uid_t)strtoul(o->owner, &end, 10);
-        if (p == NULL && (*o->owner == '\0' || *end != '\0'))
-            return refuse(APIARY_EINVAL, message, size, "owner: no user is called '%s'", o->owner);
+        if (p != NULL) uid = p->pw_uid;
+        else if (!id_read(o->owner, &uid))
+            return refuse(APIARY_ECONFIG, message, size, "owner: no user is called '%.64s'; give a user's name or number",
+                          o->owner);
     }
     if (o->group != NULL) {
         const struct group *g = getgrnam(o->group);
-        gid = g != NULL ? g->gr_gid : (gid_t)strtoul(o->group, &end, 10);
-        if (g == NULL && (*o->group == '\0' || *end != '\0'))
-            return refuse(APIARY_EINVAL, message, size, "group: no group is called '%s'", o->group);
+        if (g != NULL) gid = g->gr_gid;
+        else if (!id_read(o->group, &gid))
+            return refuse(APIARY_ECONFIG, message, size, "group: no group is called '%.64s'; give a group's name or number",
+                          o->group);
     }
     if ((o->owner != NULL || o->group != NULL) && fchown(fd, uid, gid) < 0)
         return refuse(APIARY_EPERM, message, size, "cannot give the segment to %s:%s: %s; run as root or leave owner out",

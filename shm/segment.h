@@ -119,7 +119,7 @@ struct ap_segment_options {
     const char *name;             /* "/apiary" */
     struct ap_geometry geometry;
     uint32_t mode;                /* 0: 0660 */
-    const char *owner, *group;    /* NULL: leave */
+    const char *owner, *group;    /* name or number; NULL: leave; APIARY_ECONFIG: there is none such */
     const struct ap_section *extra; /* name, stride and count of the registry's sections */
     uint32_t extra_count;
     uint64_t extra_fingerprint;   /* the registry's part of the fingerprint */

@@ -22,6 +22,24 @@ expect 3 'not an apiary segment' apiary segment rm "$APIARY_SEGMENT"
 expect 3 'not an apiary segment' apiaryd --config "$config"
 rm -f "$shm"
 
+# Whom it is to belong to must exist, and a number must be one.
+for owner in 'owner: nobody-of-that-name' 'owner: -1' 'group: "4294967295"' 'group: "99999999999"' 'owner: 0x10'; do
+    printf 'meta_registry: {%s}\n' "$owner" >"$folder/owner.yaml"
+    expect 2 "${owner%%:*}: no (user|group) is called .*; give a" apiaryd --config "$folder/owner.yaml"
+done
+[ ! -e "$shm" ] || fail 'a segment was made for a user that is not there'
+if [ "$(id -u)" -eq 0 ]; then
+    printf 'meta_registry: {owner: "65534", group: "65534", tasks: 512}\n' >"$folder/owner.yaml"
+    start "$folder/owned" apiaryd --config "$folder/owner.yaml" --remove
+    until_true grep -q created "$folder/owned"
+    [ "$(stat -c %u:%g "$shm")" = 65534:65534 ] || fail "the segment belongs to $(stat -c %u:%g "$shm")"
+    kill -TERM "$last"
+    wait "$last"
+fi
+
+# A limit on the size of files is an answer, not the end by a signal.
+expect 5 'cannot reserve [0-9]+ bytes.*File too large' bash -c 'ulimit -f 8; exec apiaryd'
+
 # One coordinator; a second one is refused, and the first goes on.
 start "$folder/first" apiaryd --config "$config"
 daemon=$last
