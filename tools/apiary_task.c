@@ -147,6 +147,12 @@ static void show_time(const char *what, uint64_t at, uint64_t now)
     }
 }
 
+static void show_pid(const char *what, int64_t pid)
+{
+    if (pid != 0) printf("%-12s %" PRId64 "\n", what, pid);
+    else printf("%-12s -\n", what);
+}
+
 static void show(const struct ap_segment *seg, const struct task_view *v)
 {
     char id[48], agent[2 * APIARY_NAME_MAX + 4];
@@ -155,11 +161,12 @@ static void show(const struct ap_segment *seg, const struct task_view *v)
     printf("task         %s\nstate        %s\ncapability   %s\nagent        %s\ncaller       %s\n",
            tool_format_task(v->id, id), ap_task_state_name(v->state), v->capability, agent,
            *v->caller != '\0' ? v->caller : "-");
-    printf("client pid   %" PRId64 "\nworker pid   %" PRId64 "\nstarts       %u\ncrashes      %u\n", v->client_pid,
-           v->worker_pid, v->starts, v->crashes);
-    printf("requested    %s%s%s\n", (v->request & AP_REQUEST_CANCEL) != 0 ? "cancel " : "",
-           (v->request & AP_REQUEST_DETACH) != 0 ? "detached " : "",
-           (v->request & AP_REQUEST_ABANDON) != 0 ? "abandoned" : "");
+    show_pid("client pid", v->client_pid);
+    show_pid("worker pid", v->worker_pid);
+    printf("starts       %u\ncrashes      %u\n", v->starts, v->crashes);
+    printf("requested   %s%s%s%s\n", (v->request & AP_REQUEST_CANCEL) != 0 ? " cancel" : "",
+           (v->request & AP_REQUEST_DETACH) != 0 ? " detach" : "",
+           (v->request & AP_REQUEST_ABANDON) != 0 ? " abandon" : "", v->request == 0 ? " -" : "");
     printf("request      %u bytes\nresult       %u bytes\n", v->body_size, v->result_size);
     if (v->state == AP_TASK_FAILED)
         printf("error        %s (agent's code %u)\n", apiary_strerror(v->code), v->agent_code);

@@ -93,11 +93,11 @@ static int map_in(int fd, uint64_t size, const char *source, struct dump *ret, c
 static int open_source(const char *source, bool *ret_live)
 {
     char path[256], *real;
-    int fd = -1;
+    bool name = source[0] == '/' && source[1] != '\0' && strchr(source + 1, '/') == NULL;
+    int fd = name ? shm_open(source, O_RDONLY | O_CLOEXEC, 0) : -1;
 
-    if (source[0] == '/' && strchr(source + 1, '/') == NULL) fd = shm_open(source, O_RDONLY | O_CLOEXEC, 0);
     *ret_live = fd >= 0;
-    if (fd >= 0 || (source[0] == '/' && strchr(source + 1, '/') == NULL && errno != ENOENT)) return fd;
+    if (fd >= 0 || (name && errno != ENOENT)) return fd;
     fd = open(source, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0 && errno == ENOENT && strchr(source, '/') == NULL &&
         snprintf(path, sizeof path, "/%s", source) < (int)sizeof path) {

@@ -71,6 +71,7 @@ expect 7 'deadline' apiary delegate gate.pass --timeout 50ms
 id=$(apiary delegate gate.pass waiting --detach) || fail 'detach'
 expect 0 "^$id +queued +gate.pass +gate_service/gate " apiary task ls
 expect 0 'state +queued' apiary task show "$id"
+grep -qE '^worker pid +-$' <<<"$output" && grep -qE '^requested +detach$' <<<"$output" || fail "task show: $output"
 expect 0 "\"task\": \"$id\"" apiary task show "$id" --json
 expect 0 'running +gate.pass' apiary task ls --state running
 code=0
@@ -92,7 +93,7 @@ expect 1 'no such task' apiary task show ffffffff-0-1
 expect 7 'tasks are left' apiary drain gate_service --timeout 50ms --reason 'new gate'
 expect 0 'gate_service/0: drain: new gate' apiary status
 expect 0 '"reason": "new gate"' apiary status --json
-expect 4 'nobody alive offers' apiary delegate gate.pass x
+expect 4 'nobody alive offers .*in drain' apiary delegate gate.pass x
 expect 1 'WARNING: gate_service/0 passing in drain|WARNING.*gate_service/0' apiary check
 start "$folder/drain" apiary drain gate_service --timeout 5m
 drain=$last

@@ -112,6 +112,8 @@ shows 'another file' 'not an apiary segment'
 : >"$work/empty"
 expect 3 'an empty file' "$dump" "$work/empty"
 expect 3 'a folder' "$dump" "$work"
+expect 3 'the folder of all' "$dump" /
+shows 'the folder of all' 'neither a segment nor a file'
 mkfifo "$work/fifo"
 expect 3 'a pipe that nobody writes' "$dump" "$work/fifo"
 head -c 300000 /dev/urandom >"$work/noise"
