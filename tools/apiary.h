@@ -44,6 +44,10 @@ struct swarm_view {
 /* False: the record is free, not published yet, or not sound. */
 bool view_swarm(const struct ap_segment *seg, uint32_t swarm, struct swarm_view *ret);
 
+/* How an instance that is down ended, as far as the event log still tells. `ago` is 0 where only its lane tells. */
+enum swarm_end { SWARM_END_UNKNOWN, SWARM_END_LEFT, SWARM_END_DIED };
+enum swarm_end view_swarm_end(const struct ap_segment *seg, const char *service, const char *instance, uint64_t *ago);
+
 struct agent_view {
     struct swarm_view swarm;
     uint32_t queue;

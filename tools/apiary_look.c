@@ -105,6 +105,24 @@ static void reason_of(const struct ap_segment *seg, const apiary_swarm_status_t 
     }
 }
 
+/* Why an instance is down: by accident, or because it was told to leave. */
+static void print_end(const struct ap_segment *seg, const apiary_swarm_status_t *s)
+{
+    char text[32];
+    uint64_t ago;
+    enum swarm_end end = view_swarm_end(seg, s->service, s->instance, &ago);
+    if (end == SWARM_END_UNKNOWN) return;
+    printf("%s/%s: %s%s%s%s\n", s->service, s->instance, end == SWARM_END_DIED ? "its queen died" : "it was told to stop, and left",
+           ago > 0 ? " " : "", ago > 0 ? tool_format_duration(ago, text) : "", ago > 0 ? " ago" : "");
+}
+
+static json_t *end_json(const struct ap_segment *seg, const apiary_swarm_status_t *s)
+{
+    uint64_t ago;
+    enum swarm_end end = s->state == APIARY_DOWN ? view_swarm_end(seg, s->service, s->instance, &ago) : SWARM_END_UNKNOWN;
+    return end == SWARM_END_UNKNOWN ? json_null() : json_string(end == SWARM_END_DIED ? "died" : "left");
+}
+
 static json_t *usage_json(const struct ap_segment *seg)
 {
     struct usage_view u;
@@ -121,7 +139,9 @@ static int print_status_json(const struct tool *t, apiary_t *a, const apiary_swa
     for (int i = 0; i < n; i++) {
         char reason[64];
         reason_of(a->seg, &rows[i], reason);
-        json_array_append_new(swarms, status_json(&rows[i], reason));
+        json_t *row = status_json(&rows[i], reason);
+        json_object_set_new(row, "ended", end_json(a->seg, &rows[i]));
+        json_array_append_new(swarms, row);
     }
     int64_t daemon = view_daemon(a->seg);
     json_t *o = json_object();
@@ -157,6 +177,7 @@ static int print_status(const struct tool *t, apiary_t *a, const apiary_swarm_st
         if (rows[i].state != APIARY_DOWN && rows[i].beat_age >= BEAT_LATE)
             printf("%s/%s: no beat for %s: its process is stopped, or starved\n", rows[i].service, rows[i].instance,
                    tool_format_duration(rows[i].beat_age, age));
+        if (rows[i].state == APIARY_DOWN) print_end(a->seg, &rows[i]);
         reason_of(a->seg, &rows[i], reason);
         if (*reason == '\0') continue;
         char *shown = tool_printable(reason, strlen(reason));

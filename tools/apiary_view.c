@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "shm/event.h"
 #include "shm/pool.h"
 
 int64_t view_lane_pid(const struct ap_segment *seg, uint32_t lane)
@@ -40,6 +41,35 @@ bool view_swarm(const struct ap_segment *seg, uint32_t swarm, struct swarm_view 
     ret->pid = m == NULL ? 0 : ap_load_relaxed(&m->pid);
     ret->alive = AP_SWARM_STATE(life) == AP_SWARM_LIVE && ap_lane_alive(seg, AP_SWARM_LANE(life)) == 1;
     return true;
+}
+
+static enum swarm_end end_in_log(const struct ap_segment *seg, uint32_t swarm, uint64_t *ago)
+{
+    uint64_t next = ap_load_relaxed(&seg->header->event_next), now = ap_ops_system.realtime();
+
+    for (uint64_t n = next; n > 1 && next - n < seg->geometry.events; n--) {
+        struct ap_event e;
+        if (ap_event_read(seg, n - 1, &e) != 1 || e.a != swarm) continue;
+        if (e.kind == AP_EVENT_SWARM_REGISTERED) break;
+        if (e.kind != AP_EVENT_SWARM_LEFT && e.kind != AP_EVENT_SWARM_DIED) continue;
+        *ago = now > e.time ? now - e.time : 0;
+        return e.kind == AP_EVENT_SWARM_LEFT ? SWARM_END_LEFT : SWARM_END_DIED;
+    }
+    return SWARM_END_UNKNOWN;
+}
+
+enum swarm_end view_swarm_end(const struct ap_segment *seg, const char *service, const char *instance, uint64_t *ago)
+{
+    struct swarm_view v;
+
+    *ago = 0;
+    for (uint32_t i = 0; ap_swarm_at(seg, i) != NULL; i++) {
+        if (!view_swarm(seg, i, &v) || strcmp(v.service, service) != 0 || strcmp(v.instance, instance) != 0) continue;
+        uint64_t life = ap_load_acquire(&ap_swarm_at(seg, i)->life); /* REG-A1 pairs REG-R1 */
+        if (AP_SWARM_STATE(life) == AP_SWARM_LIVE) return v.alive ? SWARM_END_UNKNOWN : SWARM_END_DIED;
+        return end_in_log(seg, i, ago);
+    }
+    return SWARM_END_UNKNOWN;
 }
 
 bool view_agent(const struct ap_segment *seg, uint32_t queue, struct agent_view *ret)

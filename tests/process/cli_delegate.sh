@@ -130,10 +130,15 @@ until_true gone "${queens[text_service]}"
 expect 4 'nobody alive offers this capability now' apiary delegate text.copy hello
 expect 4 'nobody alive' apiary discover text.copy
 expect 2 'CRITICAL: text_service/0 down' apiary check
+expect 0 '^text_service/0: its queen died' apiary status
+expect 0 '"ended": "died"' apiary status text_service --json
 expect 3 'UNKNOWN' apiary check x_service
 kill -TERM "${queens[echo_service]}"
 wait "${queens[echo_service]}" || fail "a queen left with $? after SIGTERM"
 expect 4 'nobody alive' apiary delegate echo hello
+expect 0 '^echo_service/0: it was told to stop, and left [0-9.]+ [a-z]+ ago$' apiary status
+expect 0 '"ended": "left"' apiary status echo_service --json
+expect 0 '"ended": null' apiary status gate_service --json
 expect 1 'already there' apiary queen gate_service --config "$config"
 
 ends
