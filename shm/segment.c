@@ -285,12 +285,12 @@ static int header_judge(int fd, const char *name, struct ap_header *h, uint64_t 
     if (h->version < AP_LAYOUT_VERSION_MIN || h->version_min > AP_LAYOUT_VERSION)
         return refuse(APIARY_EVERSION, message, message_size,
                       "%s: the segment has layout version %u, this library works with %u to %u; use programs of the same "
-                      "version, or stop all members and recreate the segment", name, h->version, AP_LAYOUT_VERSION_MIN,
+                      "version, or stop all members, then 'apiary segment rm' it", name, h->version, AP_LAYOUT_VERSION_MIN,
                       AP_LAYOUT_VERSION);
     if (h->version == AP_LAYOUT_VERSION && h->fingerprint != expected)
         return refuse(APIARY_EVERSION, message, message_size,
                       "%s: the segment has layout fingerprint %016llx, this library has %016llx; use programs of the same "
-                      "build, or stop all members and recreate the segment", name, (unsigned long long)h->fingerprint,
+                      "build, or stop all members, then 'apiary segment rm' it", name, (unsigned long long)h->fingerprint,
                       (unsigned long long)expected);
     if (ap_load_acquire(&h->state) != AP_SEGMENT_READY) return unready(fd, name, message, message_size);
     if (h->size > size)

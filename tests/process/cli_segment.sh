@@ -78,7 +78,7 @@ grep -q 'members 32.*48' "$folder/third" || fail "another size was not told: $(c
 cp "$shm" "$shm-old"
 printf '\377\377\377\000\377\377\377\000' | dd of="$shm-old" bs=1 seek=8 conv=notrunc status=none
 expect 3 '16777215.*1|1.*16777215' apiary --segment "$APIARY_SEGMENT-old" status
-expect 3 'version' apiaryd --segment "$APIARY_SEGMENT-old" --config "$config"
+expect 3 "version.*'apiary segment rm'" apiaryd --segment "$APIARY_SEGMENT-old" --config "$config"
 expect 0 "$APIARY_SEGMENT-old .*another layout version" apiary segment ls
 expect 0 '' apiary segment rm "$APIARY_SEGMENT-old"
 [ ! -e "$shm-old" ] || fail 'segment rm left a segment of another version'
