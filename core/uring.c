@@ -54,7 +54,10 @@ int ap_uring_open(struct io_uring *ring, unsigned entries)
 
     for (unsigned i = 0; r == -EINVAL && i < sizeof flags / sizeof flags[0]; i++)
         r = io_uring_queue_init(entries, ring, flags[i]);
-    return r;
+    if (r < 0) return r;
+    r = io_uring_get_events(ring); /* a filter may let a ring be made and not be entered */
+    if (r < 0) io_uring_queue_exit(ring);
+    return r < 0 ? r : 0;
 }
 
 struct io_uring_sqe *ap_uring_sqe(struct io_uring *ring)

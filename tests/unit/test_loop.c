@@ -2,10 +2,15 @@
 #include <criterion/criterion.h>
 
 #include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -102,6 +107,32 @@ Test(loop, unknown_variant_is_refused)
     setenv("APIARY_PARK", "hammock", 1);
     cr_assert_eq(ap_loop_create(&ap_ops_system, &other), APIARY_EINVAL);
     cr_assert_null(other);
+}
+
+Test(loop, a_ring_that_must_not_be_entered_is_not_used)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_enter, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    const struct sock_fprog filter = {sizeof code / sizeof code[0], code};
+    int status;
+    pid_t pid = fork(); /* the loop of the fixture may need what is forbidden here */
+
+    if (pid == 0) {
+        struct ap_loop *other = NULL;
+
+        unsetenv("APIARY_PARK");
+        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) != 0) _exit(77);
+        if (ap_loop_create(&ap_ops_system, &other) != 0) _exit(1);
+        _exit(ap_loop_park_kind(other) == AP_PARK_POLL ? 0 : 2);
+    }
+    cr_assert_eq(waitpid(pid, &status, 0), pid);
+    cr_assert(WIFEXITED(status), "status %x", (unsigned)status);
+    if (WEXITSTATUS(status) == 77) cr_skip_test("no seccomp filters here");
+    cr_expect_eq(WEXITSTATUS(status), 0);
 }
 
 Test(loop, changed_bell_does_not_sleep)
