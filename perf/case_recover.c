@@ -12,6 +12,7 @@
 
 #include "perf/perf.h"
 #include "registry/client.h"
+#include "registry/monitor.h"
 
 #define KILLS_A_BLOCK 4u
 #define WAKES_A_BLOCK 64u
@@ -109,6 +110,18 @@ static void turn_kill(void *state, struct perf_block *b)
     perf_block_end(b);
 }
 
+/* As apiaryd: it has the monitor's role, so that no victim has it. */
+static void watcher(void *arg)
+{
+    apiary_t *a = perf_attach(0, NULL);
+    struct ap_monitor *m;
+
+    perf_must(ap_monitor_start(a->seg, a->member, &m), "monitor");
+    perf_ready(arg);
+    for (;;)
+        pause();
+}
+
 /* ---- the baseline ---------------------------------------------------------------------------------------------- */
 
 static void sleeper(void *arg)
@@ -163,10 +176,12 @@ void perf_case_recover(const struct perf_case *c, struct perf_result *r)
         {.name = "apiary", .setting = "two queens, both asleep when one is killed", .state = &s, .turn = turn_kill},
         {.name = "raw", .turn = perf_raw_turn},
         {.name = "futex wake", .setting = "one FUTEX_WAKE of a sleeping process, until it runs", .turn = turn_wake}};
-    struct perf_control *control = perf_shared(sizeof *control);
+    struct perf_control *control = perf_shared(sizeof *control), *watching = perf_shared(sizeof *watching);
 
     page = perf_shared(sizeof *page);
     perf_segment_make(0, NULL, 0, 0);
+    perf_fork(-1, watcher, watching);
+    perf_await_ready(watching);
     for (int i = 0; i < 2; i++) {
         s.queens[i] = (struct perf_queen){.segment = 0, .service = "perf", .kind = &hold_kind};
         snprintf(s.queens[i].instance, sizeof s.queens[i].instance, "%d", i);

@@ -11,6 +11,7 @@
 #include <linux/futex.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -154,6 +155,15 @@ static void sweep(struct ap_monitor *m, bool reaped, bool changed)
     m->due = soonest < now + SWEEP_SPACING ? now + SWEEP_SPACING : soonest;
 }
 
+/* Threads of a process die one after another: those that have died meanwhile go before a sweep. */
+static int reap(const struct ap_monitor *m)
+{
+    int n = 0, more;
+
+    while ((more = ap_reap_all(m->seg, m->lane.index, &ap_registry_hooks)) > 0) n += more;
+    return n;
+}
+
 static void watch(struct ap_monitor *m)
 {
     struct ap_segment *seg = m->seg;
@@ -167,7 +177,7 @@ static void watch(struct ap_monitor *m)
         int reaped;
 
         if (ap_load_relaxed(&m->stop)) return;
-        reaped = ap_reap_all(seg, m->lane.index, &ap_registry_hooks);
+        reaped = reap(m);
         sweep(m, reaped > 0, first || changed != m->changed);
         m->changed = changed;
         first = false;
@@ -191,6 +201,15 @@ static void watch(struct ap_monitor *m)
 
 /* ---- the thread ----------------------------------------------------------------------------------------------- */
 
+/* All but the payload, so that a recovery does not begin with page faults. A kernel that cannot does without. */
+static void tables_map(const struct ap_segment *seg)
+{
+    const struct ap_section *pool = &seg->sections[AP_SECTION_POOL], *next = pool + 1;
+
+    madvise(seg->base, pool->offset, MADV_POPULATE_WRITE);
+    madvise(seg->base + next->offset, seg->size - next->offset, MADV_POPULATE_WRITE);
+}
+
 static int monitor_open(struct ap_monitor *m)
 {
     int r = ap_lane_open(m->seg, m->member, &m->lane);
@@ -198,6 +217,7 @@ static int monitor_open(struct ap_monitor *m)
     if (r == APIARY_ENOLANE && ap_reap_all(m->seg, AP_NO_LANE, &ap_registry_hooks) > 0)
         r = ap_lane_open(m->seg, m->member, &m->lane);
     if (r < 0) return r;
+    tables_map(m->seg);
     r = ap_waits_open(&m->waits, m->seg->ops, WAIT_LANES + m->seg->geometry.lanes);
     if (r < 0) ap_lane_close(&m->lane);
     return r;

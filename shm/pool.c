@@ -147,50 +147,73 @@ static bool lane_holds(const struct ap_segment *seg, uint32_t index, uint64_t ep
     return AP_LIFE_STATE(life) == AP_LIFE_LIVE && (AP_LIFE_EPOCH(life) & ((UINT64_C(1) << 38) - 1)) == epoch;
 }
 
+enum verdict { LEAKED, LIVE, CHANGED /* while it was looked at */ };
+
 /* P1 and P2 for a block attached to a slot. The block's word was read before the slot's, so whoever attaches anew since
  * then changes the block's word and makes the caller's compare-and-swap fail. */
-static bool attached_live(const struct ap_segment *seg, uint64_t word, uint64_t offset)
+static enum verdict attached(const struct ap_segment *seg, uint64_t word, uint64_t offset)
 {
     const struct ap_slot *slot = ap_slot_at(seg, AP_BLOCK_WHO(word));
     uint64_t w;
     bool named;
 
-    if (slot == NULL) return false;
+    if (slot == NULL) return LEAKED;
     w = ap_load_acquire(&slot->word);
-    if (AP_WORD_GENERATION(w) != AP_BLOCK_GENERATION(word)) return false;
+    if (AP_WORD_GENERATION(w) != AP_BLOCK_GENERATION(word)) return LEAKED;
     switch (AP_WORD_STATE(w)) {
-    case AP_TASK_FREE: return false;
-    case AP_TASK_RESERVED: return true;
+    case AP_TASK_FREE: return LEAKED;
+    case AP_TASK_RESERVED: return LIVE;
     case AP_TASK_RUNNING:
         if (AP_BLOCK_STATE(word) == AP_BLOCK_REQUEST) break;
         /* An earlier attempt's? */
-        if (AP_BLOCK_CRASHES(word) != AP_WORD_CRASHES(w) && !AP_DEFECT(block_of_any_attempt)) return false;
+        if (AP_BLOCK_CRASHES(word) != AP_WORD_CRASHES(w) && !AP_DEFECT(block_of_any_attempt)) return LEAKED;
         /* Its worker may be about to name it; a worker in recovery never will. But one that has named it, finished and gone
          * since the word was read is not LIVE either: then the word has changed. */
         if (ap_lane_at(seg, AP_WORD_OWNER(w)) != NULL &&
             AP_LIFE_STATE(ap_load_acquire(&ap_lane_at(seg, AP_WORD_OWNER(w))->life)) == AP_LIFE_LIVE)
-            return true;
-        return ap_load_acquire(&slot->word) != w && !AP_DEFECT(gone_unconfirmed);
+            return LIVE;
+        return ap_load_acquire(&slot->word) != w && !AP_DEFECT(gone_unconfirmed) ? CHANGED : LEAKED;
     case AP_TASK_QUEUED:
-        if (AP_BLOCK_STATE(word) == AP_BLOCK_RESULT) return false;
+        if (AP_BLOCK_STATE(word) == AP_BLOCK_RESULT) return LEAKED;
         break;
     default: break;
     }
     named = AP_BLOCK_STATE(word) == AP_BLOCK_REQUEST ? ap_load_acquire(&slot->body) == offset
                                                      : ap_load_acquire(&slot->result) == offset;
     /* The fields belong to this word only if it did not change meanwhile. */
-    return named || ap_load_acquire(&slot->word) != w;
+    return named ? LIVE : ap_load_acquire(&slot->word) != w ? CHANGED : LEAKED;
+}
+
+static enum verdict verdict_of(const struct ap_segment *seg, uint64_t word, uint64_t offset)
+{
+    switch (AP_BLOCK_STATE(word)) {
+    case AP_BLOCK_FREE: return LIVE;
+    case AP_BLOCK_OWNED: return lane_holds(seg, AP_BLOCK_WHO(word), AP_BLOCK_GENERATION(word)) ? LIVE : LEAKED;
+    case AP_BLOCK_REQUEST:
+    case AP_BLOCK_RESULT: return attached(seg, word, offset);
+    default: return LIVE; /* corrupt: the checker's business */
+    }
 }
 
 bool ap_pool_live(const struct ap_segment *seg, uint64_t word, uint64_t offset)
 {
-    switch (AP_BLOCK_STATE(word)) {
-    case AP_BLOCK_FREE: return true;
-    case AP_BLOCK_OWNED: return lane_holds(seg, AP_BLOCK_WHO(word), AP_BLOCK_GENERATION(word));
-    case AP_BLOCK_REQUEST:
-    case AP_BLOCK_RESULT: return attached_live(seg, word, offset);
-    default: return true; /* corrupt: the checker's business */
+    return verdict_of(seg, word, offset) != LEAKED;
+}
+
+/* 1 it was leaked and is free now. */
+static uint32_t sweep_block(struct ap_segment *seg, uint64_t number, uint64_t offset)
+{
+    /* A changed slot is somebody's progress; the bound is for a segment that is being corrupted. */
+    for (int tries = 0; tries < 64; tries++) {
+        uint64_t word = ap_load_acquire(word_at(seg, number)); /* POOL-A2 pairs POOL-R2 */
+
+        switch (verdict_of(seg, word, offset)) {
+        case LIVE: return 0;
+        case LEAKED: return free_from(seg, number, word) ? 1 : 0;
+        case CHANGED: break;
+        }
     }
+    return 0;
 }
 
 uint32_t ap_pool_sweep(struct ap_segment *seg)
@@ -199,11 +222,8 @@ uint32_t ap_pool_sweep(struct ap_segment *seg)
     uint32_t freed = 0;
 
     for (unsigned c = 0; c < AP_POOL_CLASSES; c++) {
-        for (uint32_t i = 0; i < seg->geometry.pool_blocks[c]; i++, number++) {
-            uint64_t word = ap_load_acquire(word_at(seg, number)); /* POOL-A2 pairs POOL-R2 */
-            if (!ap_pool_live(seg, word, offset + (uint64_t)i * ap_pool_class_size[c]) && free_from(seg, number, word))
-                freed++;
-        }
+        for (uint32_t i = 0; i < seg->geometry.pool_blocks[c]; i++, number++)
+            freed += sweep_block(seg, number, offset + (uint64_t)i * ap_pool_class_size[c]);
         offset += class_bytes(&seg->geometry, c);
     }
     return freed;

@@ -171,23 +171,26 @@ static void close_members(const struct reaper *r)
     for (uint32_t m = 0; m < r->seg->geometry.members; m++) ap_member_close(r->seg, m, r->dead);
 }
 
+/* From here on it is nobody's turn but the reapers'. What it ran runs again as soon as may be. */
+static void begin(const struct reaper *r, uint64_t epoch)
+{
+    ap_store_release(&ap_lane_at(r->seg, r->dead)->life, AP_LIFE(epoch, AP_LIFE_DEAD)); /* LANE-R1 pairs LANE-A1 */
+    recover_hands(r);
+}
+
 static void recover(const struct reaper *r, uint64_t epoch)
 {
     struct ap_segment *seg = r->seg;
     struct ap_lane *lane = ap_lane_at(seg, r->dead);
     uint32_t freed;
 
-    ap_store_release(&lane->life, AP_LIFE(epoch, AP_LIFE_DEAD)); /* LANE-R1 pairs LANE-A1 */
     if (AP_DEFECT(lane_early)) ap_store_release(&lane->life, AP_LIFE(epoch + 1, AP_LIFE_FREE)); /* LANE-R2 pairs LANE-A2 */
     close_queues(r);
     if (r->hooks != NULL && r->hooks->closed != NULL) r->hooks->closed(r->hooks->user, seg, r->dead);
     ap_fence_full(); /* TASK-F2 pairs TASK-F1 */
-    /* Before anything it ran can run again: result blocks of its unfinished attempts. */
-    freed = AP_DEFECT(no_pool_sweep) ? 0 : ap_pool_sweep(seg);
-    recover_hands(r);
     recover_slots(r);
     ap_queue_reap_leases(seg, r->dead);
-    freed += AP_DEFECT(no_pool_sweep) ? 0 : ap_pool_sweep(seg);
+    freed = AP_DEFECT(no_pool_sweep) ? 0 : ap_pool_sweep(seg);
     if (freed != 0) ap_event_log(seg, AP_EVENT_BLOCKS_SWEPT, r->dead, freed, 0);
     ap_event_log(seg, AP_EVENT_LANE_REAPED, r->dead, r->dead, ap_load_relaxed(&lane->member));
     if (!AP_DEFECT(lost_reference)) ap_add_acq_rel(&seg->header->rescan, 1);
@@ -196,7 +199,8 @@ static void recover(const struct reaper *r, uint64_t epoch)
     ap_store_release(&lane->life, AP_LIFE(epoch + 1, AP_LIFE_FREE)); /* LANE-R2 pairs LANE-A2 */
 }
 
-int ap_reap_lane(struct ap_segment *seg, uint32_t self, uint32_t dead, const struct ap_reap_hooks *hooks)
+/* Under its lock: begins the recovery of a dead lane, and with `whole` completes it. */
+static int reap(struct ap_segment *seg, uint32_t self, uint32_t dead, const struct ap_reap_hooks *hooks, bool whole)
 {
     const struct reaper r = {seg, self, dead, hooks};
     struct ap_lane *lane = ap_lane_at(seg, dead);
@@ -213,19 +217,43 @@ int ap_reap_lane(struct ap_segment *seg, uint32_t self, uint32_t dead, const str
     gone = AP_LIFE_STATE(life) == AP_LIFE_DEAD ||
            (AP_LIFE_STATE(life) == AP_LIFE_LIVE && ap_load_acquire(&lane->kind) != AP_LANE_SHARED); /* LANE-A3 pairs LANE-R3 */
     if (!gone && AP_LIFE_STATE(life) == AP_LIFE_LIVE) gone = ap_lane_shared_gone(seg, dead);
-    if (gone) recover(&r, AP_LIFE_EPOCH(life));
+    if (gone) begin(&r, AP_LIFE_EPOCH(life));
+    if (gone && whole) recover(&r, AP_LIFE_EPOCH(life));
     if (locked == -EOWNERDEAD && !AP_DEFECT(inconsistent)) ap_robust_consistent(&lane->mutex);
     ap_robust_unlock(&lane->mutex);
-    if (gone) ap_lanes_changed(seg);
+    if (gone && whole) ap_lanes_changed(seg);
     return gone;
+}
+
+int ap_reap_lane(struct ap_segment *seg, uint32_t self, uint32_t dead, const struct ap_reap_hooks *hooks)
+{
+    return reap(seg, self, dead, hooks, true);
+}
+
+/* Threads of a process die together, or one soon after another: none of what they ran waits until all else of another of them is
+ * repaired. A lane that was only begun is as one whose reaper died. */
+static void begin_all(struct ap_segment *seg, uint32_t self, const struct ap_reap_hooks *hooks)
+{
+    int begun = 0;
+
+    for (uint32_t i = 0; i < seg->geometry.lanes; i++) {
+        if (i == self || AP_LIFE_STATE(ap_load_acquire(&ap_lane_at(seg, i)->life)) != AP_LIFE_LIVE) continue;
+        if (ap_lane_dead(seg, i)) begun += reap(seg, self, i, hooks, false);
+    }
+    /* A worker that was woken may be waiting for this very processor. */
+    if (begun > 0) seg->ops->yield();
 }
 
 int ap_reap_all(struct ap_segment *seg, uint32_t self, const struct ap_reap_hooks *hooks)
 {
     int n = 0;
 
-    for (uint32_t i = 0; i < seg->geometry.lanes; i++)
-        if (i != self && ap_lane_dead(seg, i)) n += ap_reap_lane(seg, self, i, hooks);
+    begin_all(seg, self, hooks);
+    for (uint32_t i = 0; i < seg->geometry.lanes; i++) {
+        if (i == self || !ap_lane_dead(seg, i) || reap(seg, self, i, hooks, true) == 0) continue;
+        n++;
+        begin_all(seg, self, hooks);
+    }
     return n;
 }
 

@@ -242,42 +242,50 @@ end:
 
 /* ---- ap_pool_sweep: the side word, then the slot's, then what it names, then the slot's again -------------------------- */
 
+#define CHANGED 9 /* the slot, while it was looked at: once more */
+
 inline sweep_block(n, k, w, t, s, o, c, g, ok)
 {
-    d_step { k = kind[n]; w = who[n]; t = tries[n] }; /* POOL-A2 */
-    if
-    :: k == B_FREE -> ok = true
-#ifdef DEFECT_SWEEP_OWNED
-    :: k == B_OWNED -> ok = false
-#else
-    :: k == B_OWNED -> ok = (life[w] == LIVE && epoch[w] == t)
-#endif
-    :: k >= B_REQUEST -> /* attached_live */
-        LOAD(s, o, c, g);
+    do
+    :: d_step { k = kind[n]; w = who[n]; t = tries[n] }; /* POOL-A2 */
         if
-        :: g != w || s == FREE -> ok = false
-        :: g == w && s == RESERVED -> ok = true
-        :: g == w && s == RUNNING && k == B_RESULT ->
+        :: k == B_FREE -> ok = true
+#ifdef DEFECT_SWEEP_OWNED
+        :: k == B_OWNED -> ok = false
+#else
+        :: k == B_OWNED -> ok = (life[w] == LIVE && epoch[w] == t)
+#endif
+        :: k >= B_REQUEST -> /* attached */
+            LOAD(s, o, c, g);
             if
-            :: t != TRIES(c) -> ok = false
-            :: else ->
-                ok = (life[o] == LIVE);
-#ifndef DEFECT_NO_SECOND_LOOK
+            :: g != w || s == FREE -> ok = false
+            :: g == w && s == RESERVED -> ok = true
+            :: g == w && s == RUNNING && k == B_RESULT ->
                 if
-                :: !ok -> ok = !SAME(s, o, c, g)
+                :: t != TRIES(c) -> ok = false
+                :: else ->
+                    ok = (life[o] == LIVE);
+#ifndef DEFECT_NO_SECOND_LOOK
+                    if
+                    :: !ok && !SAME(s, o, c, g) -> k = CHANGED
+                    :: else
+                    fi
+#endif
+                fi
+            :: g == w && s == QUEUED && k == B_RESULT -> ok = false
+            :: else ->
+                ok = ((k == B_REQUEST -> body : result) == n + 1);
+                if
+                :: !ok && !SAME(s, o, c, g) -> k = CHANGED
                 :: else
                 fi
-#endif
             fi
-        :: g == w && s == QUEUED && k == B_RESULT -> ok = false
-        :: else ->
-            ok = ((k == B_REQUEST -> body : result) == n + 1);
-            if
-            :: !ok -> ok = !SAME(s, o, c, g)
-            :: else
-            fi
+        fi;
+        if
+        :: k != CHANGED -> break
+        :: else
         fi
-    fi;
+    od;
     if
     :: !ok ->
 #ifdef DEFECT_SWEEP_STORE
@@ -302,6 +310,27 @@ inline pool_sweep()
 #endif
 }
 
+/* requeue_running; ok: to look again */
+inline requeue(d)
+{
+    d_step {
+        if
+        :: SAME(s, o, c, g) && (c + 1 >= CRASHES_MAX || abandoned) -> GO(FAILED, NOBODY)
+        :: SAME(s, o, c, g) && !(c + 1 >= CRASHES_MAX || abandoned) -> GO(QUEUED, NOBODY); crashes++
+        :: else -> ok = true
+        fi
+    }
+}
+
+inline recover_hands(d)
+{
+    LOAD(s, o, c, g);
+    if
+    :: s == RUNNING && o == d -> requeue(d)
+    :: else
+    fi
+}
+
 inline recover_slot(d)
 {
     LOAD(s, o, c, g);
@@ -314,14 +343,7 @@ inline recover_slot(d)
     :: s == RUNNING ->
         d_step { if :: held && gen == g -> abandoned = true :: else fi };
         if
-        :: o == d ->
-            d_step {
-                if
-                :: SAME(s, o, c, g) && (c + 1 >= CRASHES_MAX || abandoned) -> GO(FAILED, NOBODY)
-                :: SAME(s, o, c, g) && !(c + 1 >= CRASHES_MAX || abandoned) -> GO(QUEUED, NOBODY); crashes++
-                :: else -> ok = true
-                fi
-            }
+        :: o == d -> requeue(d)
         :: else
         fi
     :: ENDED(s) && held -> release(d, s, o, c, g, ok); ok = !ok
@@ -332,11 +354,11 @@ inline recover_slot(d)
 inline recover(d)
 {
     life[d] = DEAD;
+    recover_hands(d);
 #ifndef DEFECT_FORGET_TICKET
     tickets_free(d); /* hooks->closed */
 #endif
     held = (lease == d);
-    pool_sweep();
     ok = true;
     do
     :: ok -> ok = false; recover_slot(d)
