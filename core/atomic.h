@@ -29,6 +29,9 @@
 #define ap_cas(p, expected, v) \
     __atomic_compare_exchange_n((p), (expected), (v), false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)
 
+/* What was read before it is not read after it: for a second look at what says that it belonged together. */
+#define ap_fence_acquire() __atomic_thread_fence(__ATOMIC_ACQUIRE)
+
 /* Store-load order (the "did the other side go to sleep / close" pattern): both sides publish, fence, then look. */
 static inline void ap_fence_full(void)
 {

@@ -10,11 +10,20 @@
 
 /* Names that a thread has looked up, by where it keeps them; what stands there is compared at each use. A name's index never
  * changes while the segment lives, so there is nothing to forget. */
-#define AP_NAMES_KNOWN 8u
+#define AP_NAMES_KNOWN_BITS 5
 struct ap_known_name {
     const char *at; /* NULL: none */
     uint32_t capability;
     char name[APIARY_CAPABILITY_MAX + 1];
+};
+
+/* Rows of apiary_discover that do not change while the lives are the same. */
+#define AP_ROWS_KNOWN 16u
+struct ap_known_row {
+    const struct ap_swarm *swarm; /* NULL: none */
+    uint64_t life, swarm_life;
+    uint32_t queue;
+    apiary_provider_t row;
 };
 
 /* What one thread needs to delegate; owned by that thread, found by a thread-specific key of the handle. */
@@ -26,7 +35,8 @@ struct ap_lane_context {
     struct ap_balance balance;
     struct ap_pool_hint pool_hint;
     struct ap_ticket_hint ticket_hint;
-    struct ap_known_name names[AP_NAMES_KNOWN];
+    struct ap_known_name names[1 << AP_NAMES_KNOWN_BITS];
+    struct ap_known_row rows[AP_ROWS_KNOWN];
     struct ap_lane_context *next; /* list of the client, under its lock */
     struct ap_spin spin;
     int event_fd;                 /* apiary_lane_fd, -1 */
@@ -77,7 +87,9 @@ static inline struct ap_lane_context *ap_context(struct apiary *a, int *error)
 int ap_capability_learn(struct ap_lane_context *c, struct ap_known_name *known, const char *name);
 static inline int ap_capability_known(struct ap_lane_context *c, const char *name)
 {
-    struct ap_known_name *known = &c->names[(uintptr_t)name / 8 % AP_NAMES_KNOWN];
+    /* Fibonacci hashing: names often lie at even distances. */
+    uint64_t place = (uint64_t)(uintptr_t)name * UINT64_C(0x9e3779b97f4a7c15) >> (64 - AP_NAMES_KNOWN_BITS);
+    struct ap_known_name *known = &c->names[place];
 
     if (__builtin_expect(known->at == name && strncmp(known->name, name, sizeof known->name) == 0, 1))
         return (int)known->capability;

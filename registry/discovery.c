@@ -95,12 +95,31 @@ int ap_capability_next(const struct ap_segment *seg, uint32_t capability, uint32
 
 /* ---- apiary_discover ------------------------------------------------------------------------------------------ */
 
-/* The row of a queue that has the provider bit; false when its record is not (or no longer) to be had. */
-static bool provider_row(const struct ap_segment *seg, uint32_t queue, apiary_provider_t *ret)
+/* What of a row stays the same for a registration, known by the lives of its queue and its swarm. */
+static bool copy_registration(const struct ap_segment *seg, uint32_t queue, uint64_t life, const struct ap_swarm *swarm,
+                              uint64_t swarm_life, apiary_provider_t *ret)
+{
+    const struct ap_member *member;
+
+    ret->pid = 0;
+    ap_service_name(seg, ap_load_relaxed(&swarm->service), ret->service);
+    ap_text_copy(ret->instance, swarm->instance, sizeof ret->instance);
+    ap_text_copy(ret->agent, ap_agent_at(seg, queue)->name, sizeof ret->agent);
+    member = ap_member_at(seg, ap_load_relaxed(&swarm->member));
+    if (member != NULL && AP_SWARM_STATE(swarm_life) == AP_SWARM_LIVE) ret->pid = ap_load_relaxed(&member->pid);
+    /* Copied while it belonged to the same registration, or not at all: what was read comes before this second look. */
+    ap_fence_acquire();
+    return ap_load_relaxed(&swarm->life) == swarm_life &&
+           AP_QUEUE_EPOCH(ap_load_relaxed(&ap_queue_at(seg, queue)->life)) == AP_QUEUE_EPOCH(life);
+}
+
+/* The row of a queue that has the provider bit; false when its record is not (or no longer) to be had. `c`: what its lane knows is
+ * used; may be NULL. */
+static bool provider_row(const struct ap_segment *seg, struct ap_lane_context *c, uint32_t queue, apiary_provider_t *ret)
 {
     const struct ap_queue *q = ap_queue_at(seg, queue);
     const struct ap_agent_record *agent = ap_agent_at(seg, queue);
-    const struct ap_member *member;
+    struct ap_known_row *known = c != NULL ? &c->rows[queue % AP_ROWS_KNOWN] : NULL;
     const struct ap_swarm *swarm;
     uint64_t life, swarm_life;
 
@@ -110,16 +129,16 @@ static bool provider_row(const struct ap_segment *seg, uint32_t queue, apiary_pr
     if (swarm == NULL || AP_QUEUE_STATE(life) == AP_QUEUE_FREE) return false;
     swarm_life = ap_load_acquire(&swarm->life); /* REG-A1 pairs REG-R1 */
     if (AP_SWARM_STATE(swarm_life) != AP_SWARM_LIVE && AP_SWARM_STATE(swarm_life) != AP_SWARM_DOWN) return false;
-    ret->pid = 0;
-    ap_service_name(seg, ap_load_relaxed(&swarm->service), ret->service);
-    ap_text_copy(ret->instance, swarm->instance, sizeof ret->instance);
-    ap_text_copy(ret->agent, agent->name, sizeof ret->agent);
-    member = ap_member_at(seg, ap_load_relaxed(&swarm->member));
-    if (member != NULL && AP_SWARM_STATE(swarm_life) == AP_SWARM_LIVE) ret->pid = ap_load_relaxed(&member->pid);
+    if (known != NULL && known->queue == queue && known->swarm == swarm && known->life == life && known->swarm_life == swarm_life) {
+        *ret = known->row;
+    } else {
+        if (!copy_registration(seg, queue, life, swarm, swarm_life, ret)) return false;
+        if (known != NULL)
+            *known = (struct ap_known_row){.queue = queue, .swarm = swarm, .life = life, .swarm_life = swarm_life, .row = *ret};
+    }
     ret->alive = AP_QUEUE_STATE(life) == AP_QUEUE_OPEN && ap_lane_alive(seg, AP_QUEUE_LANE(life));
     ret->in_flight = ap_queue_depth(seg, queue) + (ret->alive ? ap_load_relaxed(&q->running) : 0);
-    /* Copied while it belonged to the same registration, or not at all. */
-    return ap_load_acquire(&swarm->life) == swarm_life && AP_QUEUE_EPOCH(ap_load_acquire(&q->life)) == AP_QUEUE_EPOCH(life);
+    return true;
 }
 
 int apiary_discover(apiary_t *a, const char *capability, apiary_provider_t *ret, size_t capacity)
@@ -142,7 +161,7 @@ int apiary_discover(apiary_t *a, const char *capability, apiary_provider_t *ret,
         for (; bits != 0; bits &= bits - 1) {
             apiary_provider_t *to = (size_t)count < capacity ? &ret[count] : &beyond;
 
-            count += provider_row(a->seg, word * 64 + (uint32_t)__builtin_ctzll(bits), to);
+            count += provider_row(a->seg, c, word * 64 + (uint32_t)__builtin_ctzll(bits), to);
         }
     }
     return count;

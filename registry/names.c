@@ -49,19 +49,20 @@ static uint64_t first_row(uint64_t key, uint64_t count)
 
 int ap_names_find(const struct ap_segment *seg, const struct ap_names *t, const char *name, size_t length)
 {
-    uint64_t count = seg->sections[t->section].count, at;
-    struct padded p;
+    uint64_t count = seg->sections[t->section].count, at, wanted;
 
     if (length == 0 || length >= t->size || count == 0) return -1;
-    pad(t, name, length, &p);
-    at = first_row(p.key, count);
+    wanted = ap_hash(name, length);
+    at = first_row(wanted, count);
     for (uint64_t n = 0; n < count; n++, at = at + 1 < count ? at + 1 : 0) {
-        struct ap_names_row *row = ap_at(seg, t->section, at);
+        const struct ap_names_row *row = ap_at(seg, t->section, at);
+        const char *stored = (const char *)row + t->offset;
         uint64_t key = ap_load_relaxed(&row->key);
 
         if (key == 0) return -1;
-        if (key != p.key || ap_load_acquire(&row->ready) != 1) continue; /* DISC-A1 pairs DISC-R1 */
-        if (same(t, row, &p)) return (int)at;
+        if (key != wanted || ap_load_acquire(&row->ready) != 1) continue; /* DISC-A1 pairs DISC-R1 */
+        /* A ready row's name is constant. */
+        if (memcmp(stored, name, length) == 0 && stored[length] == '\0') return (int)at;
     }
     return -1;
 }

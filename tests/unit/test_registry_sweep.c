@@ -3,6 +3,9 @@
  *
  * ctest: timeout 600
  * ctest: not thread
+ * ctest: not address
+ * With a sanitizer an operation has several times the instructions, each of them two switches of processes; tests/crash has more
+ * points in less time.
  */
 #include <stdlib.h>
 #include <sys/ptrace.h>
