@@ -17,6 +17,7 @@
 #define SWARMS_MAX 13u
 #define CLIENTS_MAX 64u
 #define AGENTS 4u
+#define WINDOW_MAX 64u
 #define BODY 64u
 
 struct one { /* one client's, written by it alone */
@@ -25,7 +26,7 @@ struct one { /* one client's, written by it alone */
 };
 
 struct crowd {
-    unsigned swarms, clients;
+    unsigned swarms, clients, window;
     struct perf_control *control[CLIENTS_MAX];
     struct one *ones;
     uint32_t *stop; /* the turn is over */
@@ -37,44 +38,61 @@ struct crowd {
     char capabilities[SWARMS_MAX][32];
 };
 
+struct asked { /* one request under way */
+    apiary_task_t task;
+    unsigned service;
+    uint64_t at; /* ticks */
+};
+
 struct member { /* private to its process */
     struct crowd *crowd;
     apiary_t *a;
     unsigned index;
     bool apiary;
+    uint8_t body[BODY];
+    uint64_t asked, heard; /* numbers of the next */
+    struct asked window[WINDOW_MAX];
 };
 
 /* ---- clients ---------------------------------------------------------------------------------------------------- */
 
-static void ask_apiary(const struct member *m, unsigned service, uint8_t *body)
+static void ask(struct member *m, struct asked *q)
 {
     const struct crowd *c = m->crowd;
-    apiary_result_t result;
-    apiary_task_t task;
-    uint64_t number;
     int r;
 
+    perf_body_number(m->body, BODY, m->asked);
+    q->service = (unsigned)(m->asked++ % c->swarms);
+    q->at = perf_ticks();
+    if (!m->apiary) {
+        if (send(c->sockets[q->service][m->index][0], m->body, BODY, MSG_NOSIGNAL) != BODY)
+            perf_die("crowd: socket: %s", strerror(errno));
+        return;
+    }
     /* Full is an answer: asked again, and the time counts. */
     do
-        r = apiary_delegate(m->a, c->capabilities[service], body, BODY, NULL, &task);
+        r = apiary_delegate(m->a, c->capabilities[q->service], m->body, BODY, NULL, &q->task);
     while (r == APIARY_EQUEUEFULL || r == APIARY_ENOSLOT);
     perf_must(r, "delegate");
-    perf_must(apiary_await(m->a, task, APIARY_FOREVER, &result), "await");
-    perf_must(result.code, "the agent");
-    if (result.size != BODY || !perf_body_check(result.data, BODY, &number))
-        perf_die("crowd: a result is not what was sent");
-    perf_must(apiary_release(m->a, &result), "release");
 }
 
-static void ask_socket(const struct crowd *c, unsigned service, unsigned client, uint8_t *body)
+static void hear(const struct member *m, const struct asked *q)
 {
-    int fd = c->sockets[service][client][0];
     uint8_t answer[BODY];
-    uint64_t number;
+    apiary_result_t result;
+    uint64_t number = 0;
+    bool whole;
 
-    if (send(fd, body, BODY, MSG_NOSIGNAL) != BODY || recv(fd, answer, BODY, 0) != BODY)
-        perf_die("crowd: socket: %s", strerror(errno));
-    if (!perf_body_check(answer, BODY, &number)) perf_die("crowd: a reply is not what was sent");
+    if (m->apiary) {
+        perf_must(apiary_await(m->a, q->task, APIARY_FOREVER, &result), "await");
+        perf_must(result.code, "the agent");
+        whole = result.size == BODY && perf_body_check(result.data, BODY, &number);
+        perf_must(apiary_release(m->a, &result), "release");
+    } else {
+        whole = recv(m->crowd->sockets[q->service][m->index][0], answer, BODY, 0) == BODY &&
+                perf_body_check(answer, BODY, &number);
+    }
+    if (!whole || number != m->heard) perf_die("crowd: an answer is not what was sent");
 }
 
 static void client(void *arg)
@@ -82,27 +100,21 @@ static void client(void *arg)
     struct member *m = arg;
     struct crowd *c = m->crowd;
     struct one *one = &c->ones[m->index];
-    uint8_t body[BODY];
-    uint64_t n = m->index;
     uint32_t on;
 
     if (m->apiary) m->a = perf_attach(0, NULL);
-    perf_body_make(body, BODY);
+    m->asked = m->heard = m->index;
+    perf_body_make(m->body, BODY);
     perf_ready(c->control[m->index]);
     while (perf_await_turn(c->control[m->index])) {
-        uint64_t last = perf_ticks(), now;
         while (!ap_load_acquire(c->stop)) {
-            unsigned service = (unsigned)(n++ % c->swarms);
-            perf_body_number(body, BODY, n);
-            if (m->apiary)
-                ask_apiary(m, service, body);
-            else
-                ask_socket(c, service, m->index, body);
-            now = perf_ticks();
-            ap_hist_add(&one->hist, (uint64_t)((double)(now - last) * perf_clock_ns));
+            while (m->asked - m->heard < c->window) ask(m, &m->window[m->asked % c->window]);
+            hear(m, &m->window[m->heard % c->window]);
+            ap_hist_add(&one->hist, (uint64_t)((double)(perf_ticks() - m->window[m->heard++ % c->window].at) * perf_clock_ns));
             ap_store_relaxed(&one->operations, one->operations + 1);
-            last = now;
         }
+        /* What is still under way is of no turn. */
+        for (; m->heard < m->asked; m->heard++) hear(m, &m->window[m->heard % c->window]);
         while ((on = ap_load_acquire(&c->control[m->index]->active)) % 2 == 1)
             ap_ops_system.futex_wait(&c->control[m->index]->active, on, UINT64_MAX);
     }
@@ -179,12 +191,13 @@ static void turn(void *state, struct perf_block *b)
         c->shares[c->turns++] = (double)least * c->clients / (double)total;
 }
 
-static struct crowd *crowd_make(unsigned swarms, unsigned clients)
+static struct crowd *crowd_make(unsigned swarms, unsigned clients, unsigned window)
 {
     struct crowd *c = perf_shared(sizeof *c);
 
     c->swarms = swarms;
     c->clients = clients;
+    c->window = window;
     c->ones = perf_shared(clients * sizeof *c->ones);
     c->stop = perf_shared(AP_LINE);
     for (unsigned i = 0; i < clients; i++)
@@ -241,8 +254,8 @@ static void servers_start(struct crowd *c)
 /* c->number clients; c->flag swarms. */
 void perf_case_crowd(const struct perf_case *c, struct perf_result *r)
 {
-    struct crowd *apiary = crowd_make((unsigned)c->flag, c->number),
-                 *sockets = crowd_make((unsigned)c->flag, c->number);
+    struct crowd *apiary = crowd_make((unsigned)c->flag, c->number, c->window),
+                 *sockets = crowd_make((unsigned)c->flag, c->number, c->window);
     struct ap_geometry geometry = {.members = 256, .lanes = 512, .queue_inlets = 63, .queues = 128};
     struct perf_contestant all[3] = {{.name = "apiary",
                                       .setting = "4 agents a swarm, an inlet for every client",
@@ -275,7 +288,7 @@ void perf_case_crowd(const struct perf_case *c, struct perf_result *r)
         r, "", (double)ap_hist_quantile(r->series[0].hist, 0.999) / (double)ap_hist_quantile(r->series[2].hist, 0.999),
         "p99.9 by seqpacket's p99.9");
     perf_result_note(
-        r, "%u clients, %d services, nothing is pinned; figures of blocks and ratios: time by number of replies",
-        c->number, c->flag);
+        r, "%u clients, %d services, a window of %u, nothing is pinned; figures of blocks and ratios: time by number of replies",
+        c->number, c->flag, c->window);
     perf_result_note(r, "a block's time ends when clients are told to stop; short blocks make the shares coarse");
 }

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "perf/perf.h"
+#include "perf/step.h"
 #include "registry/client.h"
 
 #define BATCH 16u
@@ -134,6 +134,20 @@ static void turn_route(void *state, struct perf_block *b)
 }
 
 /* c->number capabilities; c->flag: only what a submit asks. */
+static void count(struct perf_result *r, enum perf_step step)
+{
+    double instructions, lines;
+    char why[160];
+
+    if (perf_step_count(step, (struct perf_tables){0}, &instructions, &lines, why, sizeof why)) {
+        perf_result_row(r, "", instructions, "instructions");
+        perf_result_row(r, "", lines, "cache lines touched");
+    } else {
+        perf_result_missing(r, "instructions", "%s", why);
+    }
+    perf_expect_end(false);
+}
+
 void perf_case_discover(const struct perf_case *c, struct perf_result *r)
 {
     void (*turn)(void *, struct perf_block *) = c->flag != 0 ? turn_route : turn_discover;
@@ -149,6 +163,7 @@ void perf_case_discover(const struct perf_case *c, struct perf_result *r)
         all[n++] = (struct perf_contestant){
             .name = "thirteen", .setting = "the same with 13 capabilities", .state = few, .turn = turn};
     }
+    if (c->number == 13) count(r, c->flag != 0 ? PERF_ROUTE : PERF_DISCOVER);
     if (perf_options.pinned) perf_pin(perf_options.client);
     if (c->number > SERVICES_MAX / 2)
         perf_result_note(

@@ -19,6 +19,7 @@ const struct perf_case perf_cases[] = {
     {"stream-1024", "the same, window 1,024", perf_case_stream, 64, 1024, 0, 0},
     {"open", "open loop at a fixed rate (--rate), 64 B each way", perf_case_open, 64, 256, 0, 0},
     {"crowd", "32 clients, 13 swarms of 4 agents", perf_case_crowd, 64, 1, 32, 13},
+    {"stream-many", "4 clients, 4 swarms of 4 agents, window 64", perf_case_crowd, 64, 64, 4, 4},
     {"discover", "who offers a capability, of 13", perf_case_discover, 0, 1, 13, 0},
     {"discover-10k", "who offers a capability, of 10,000", perf_case_discover, 0, 1, 10000, 0},
     {"route", "what a submit asks of the index, of 13 capabilities", perf_case_discover, 0, 1, 13, 1},

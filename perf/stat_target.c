@@ -1,4 +1,4 @@
-/* perf/target.c - the figures that are promised, beside those that were measured. */
+/* perf/stat_target.c - the figures that are promised, beside those that were measured. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,6 +34,10 @@ static const struct target targets[] = {
     {"crowd", "p99.9 by seqpacket's p99.9", ROW, 1.0},
     {"crowd", "apiary: the least client's part of the mean, worst block", ROW_LEAST, 0.5},
     {"discover", "raw", RATIO, 0.5},
+    {"discover", "instructions", ROW, 200},
+    {"discover-10k", "thirteen", RATIO, 2.0},
+    {"batch", "single", RATIO, 1.0},
+    {"stream-many", "seqpacket", RATIO, 0.1},
     {"recover", "futex wake", RATIO, 3.0},
     {"recover", "futex wake", P99, 5.0},
     {"attach", "open and touch", RATIO, 3.0},
