@@ -259,8 +259,8 @@ AP_ALWAYS_INLINE uint64_t deadline_of(const struct ap_segment *seg, const apiary
     return timeout >= APIARY_FOREVER - now ? APIARY_FOREVER : now + timeout;
 }
 
-int ap_submit(struct ap_lane_context *c, int service, const char *capability, const void *body, size_t size, uint64_t loan,
-              const apiary_delegate_options_t *options, apiary_task_t *ret)
+AP_ALWAYS_INLINE int submit(struct ap_lane_context *c, int service, const char *capability, const void *body, size_t size,
+                            uint64_t loan, const apiary_delegate_options_t *options, apiary_task_t *ret)
 {
     struct ap_segment *seg = c->lane.seg;
     struct submit s = {.c = c, .seg = seg, .body = body, .size = size, .loan = loan, .service = service};
@@ -291,6 +291,12 @@ int ap_submit(struct ap_lane_context *c, int service, const char *capability, co
     if (loan != 0 && (s.flags & APIARY_DETACH) != 0) ap_task_request(seg, s.slot, id.generation, AP_REQUEST_DETACH);
     if (ret != NULL) *ret = id;
     return 0;
+}
+
+int ap_submit(struct ap_lane_context *c, int service, const char *capability, const void *body, size_t size, uint64_t loan,
+              const apiary_delegate_options_t *options, apiary_task_t *ret)
+{
+    return submit(c, service, capability, body, size, loan, options, ret);
 }
 
 /* ---- batches -------------------------------------------------------------------------------------------------- */
@@ -401,7 +407,8 @@ int apiary_delegate(apiary_t *a, const char *capability, const void *body, size_
 
     if (capability == NULL || (body == NULL && size > 0)) return APIARY_EINVAL;
     c = ap_context(a, &r);
-    return c != NULL ? ap_submit(c, -1, capability, body, size, 0, options, ret) : r;
+    /* Its own copy, without what only a loan or a task for one's own swarm needs. */
+    return __builtin_expect(c != NULL, 1) ? submit(c, -1, capability, body, size, 0, options, ret) : r;
 }
 
 int apiary_loan(apiary_t *a, size_t size, void **ret)

@@ -62,25 +62,52 @@ AP_ALWAYS_INLINE void consider(struct pick *p, uint32_t queue)
     p->best_life = life;
 }
 
+/* The only queue whose bit is set, AP_NO_QUEUE when there are none or several. */
+AP_ALWAYS_INLINE uint32_t only_provider(const uint64_t *providers, uint32_t words)
+{
+    uint64_t only = 0;
+    uint32_t at = 0;
+
+    for (uint32_t word = 0; word < words; word++) {
+        uint64_t bits = ap_load_acquire(&providers[word]); /* DISC-A2 pairs DISC-R2 */
+
+        if (bits == 0) continue;
+        if (only != 0 || (bits & (bits - 1)) != 0) return AP_NO_QUEUE;
+        only = bits;
+        at = word * 64;
+    }
+    return only != 0 ? at + (uint32_t)__builtin_ctzll(only) : AP_NO_QUEUE;
+}
+
+/* Round once, beginning behind the last pick, so that equals take turns: the word of the turn comes first and last. */
+static void consider_all(struct pick *p, uint32_t words, uint32_t turn)
+{
+    for (uint32_t n = 0, word = turn / 64; n <= words; n++, word = word + 1 < words ? word + 1 : 0) {
+        uint64_t bits = ap_load_acquire(&p->providers[word]); /* DISC-A2 pairs DISC-R2 */
+
+        if (n == 0) bits &= UINT64_MAX << turn % 64;
+        if (n == words) bits &= ~(UINT64_MAX << turn % 64);
+        for (; bits != 0; bits &= bits - 1) consider(p, word * 64 + (uint32_t)__builtin_ctzll(bits));
+    }
+}
+
 int ap_route_in(struct ap_segment *seg, uint32_t capability, int service, struct ap_balance *balance, uint32_t not,
                 uint32_t *ret_queue, uint64_t *ret_life)
 {
     const struct ap_capability *row = ap_capability_at(seg, capability);
-    uint32_t queues = seg->geometry.queues, turn = balance->turn < queues ? balance->turn : 0;
-    uint32_t first = turn / 64, words = (queues + 63) / 64;
+    uint32_t queues = seg->geometry.queues, words = (queues + 63) / 64, only;
     struct pick p = {.seg = seg, .balance = balance, .service = service, .not = not, .best = AP_NO_QUEUE,
                      .best_load = UINT64_MAX};
 
     if (row == NULL) return APIARY_ENOCAP;
     p.providers = row->providers;
-    /* Round once, beginning behind the last pick, so that equals take turns: the word of the turn comes first and last. */
-    for (uint32_t n = 0, word = first; n <= words; n++, word = word + 1 < words ? word + 1 : 0) {
-        uint64_t bits = ap_load_acquire(&row->providers[word]); /* DISC-A2 pairs DISC-R2 */
-
-        if (n == 0) bits &= UINT64_MAX << turn % 64;
-        if (n == words) bits &= ~(UINT64_MAX << turn % 64);
-        for (; bits != 0; bits &= bits - 1) consider(&p, word * 64 + (uint32_t)__builtin_ctzll(bits));
+    only = only_provider(row->providers, words);
+    if (only != AP_NO_QUEUE) {
+        if (only == not || !candidate(&p, only, ret_life)) return APIARY_ENOPROVIDER;
+        *ret_queue = only;
+        return 0;
     }
+    consider_all(&p, words, balance->turn < queues ? balance->turn : 0);
     if (p.best == AP_NO_QUEUE) return APIARY_ENOPROVIDER;
     balance->turn = p.best + 1;
     *ret_queue = p.best;
