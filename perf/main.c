@@ -33,7 +33,7 @@ static sig_atomic_t running; /* pid of the case */
 static void usage(FILE *to)
 {
     fputs("usage: apiary-perf [OPTION]... CASE...\n"
-          "       apiary-perf [OPTION]... all            every case: results.json, table.md, plots.svg\n"
+          "       apiary-perf [OPTION]... all            every case: results.json, table.md, plots.png\n"
           "       apiary-perf list                       the cases\n"
           "       apiary-perf compare A.json B.json      is B faster than A\n"
           "       apiary-perf count [STEP]...            instructions and cache lines, by valgrind\n"
@@ -249,7 +249,7 @@ static int run_all(void)
     f = open_out("table.md");
     perf_report_table(results, f);
     fclose(f);
-    snprintf(plots, sizeof plots, "%s/plots.svg", wanted.out);
+    snprintf(plots, sizeof plots, "%s/plots.png", wanted.out);
     if (perf_report_plot(results, wanted.plot != NULL ? wanted.plot : plots) < 0) exit_code = FAILED;
     json_decref(results);
     return exit_code;

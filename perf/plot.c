@@ -71,10 +71,10 @@ static void page(FILE *to, const json_t *results, const char *file, size_t n)
     const char *end = strrchr(file, '.');
 
     fprintf(to, "set terminal %s size %zu,%zu\nset output ",
-            end != NULL && strcmp(end, ".png") == 0 ? "pngcairo" : "svg", columns * 480, rows * 360);
+            end != NULL && strcmp(end, ".png") == 0 ? "pngcairo font ',9'" : "svg font ',9'", columns * 460, rows * 280);
     quoted(to, file);
-    fprintf(to, "\nset logscale y\nset grid\nset ylabel 'ns'\nset xlabel 'percentile'\nset key left top\nset xrange "
-                "[-0.2:5.2]\nset xtics (");
+    fprintf(to, "\nset logscale y\nset grid\nset ylabel 'ns'\nset xlabel 'percentile'\nset xrange [-0.2:5.2]\n"
+                "set key outside right top samplen 1 spacing 0.9\nset xtics (");
     for (size_t i = 0; i < POINTS; i++)
         fprintf(to, "%s'%s' %zu", i > 0 ? ", " : "", points[i].label, i);
     fprintf(to, ")\nset multiplot layout %zu,%zu\n", rows, columns);
