@@ -11,8 +11,12 @@
 #define LONGEST UINT64_C(200000)
 #define SHORTEST UINT64_C(1000)
 #define TURNS 8u                 /* between two looks at the clock */
-#define TRY_FIRST UINT64_C(4000) /* ns; then after twice as long each time */
+#define TRY_FIRST UINT64_C(50000) /* ns; then after twice as long each time. Free processors have gaps of tens of us, too */
+#define TRY_WARY UINT64_C(4000)   /* the same soon after a crowd */
+#define WARY UINT64_C(20000000)
 #define ALONE UINT64_C(1500)     /* ns that a yield takes at most in which nobody else has run */
+#define TRIAL UINT64_C(4000) /* ns */
+#define TRIAL_EACH 16u        /* waits */
 #define BELIEVED 2u
 #define YIELDS 32u
 #define OVERLONG UINT64_C(2000000) /* ns: about the least that the scheduler gives to who does not yield */
@@ -34,7 +38,9 @@ static bool begin(struct ap_spin *s)
     now = s->ops->now();
     if (now < s->not_before) return false;
     s->turns = 0;
-    s->next = now + TRY_FIRST;
+    if (s->crowded) s->wary = now + WARY;
+    s->next = now + (now < s->wary ? TRY_WARY : TRY_FIRST);
+    s->trial = s->crowded && (s->paid > 0 || ++s->waits % TRIAL_EACH == 0);
     if (s->crowded ? s->yields == 0 : s->limit == 0) return false;
     s->began = now;
     return true;
@@ -60,12 +66,28 @@ static void yield(struct ap_spin *s)
     s->turns = 0;
 }
 
+void ap_spin_paid(struct ap_spin *s)
+{
+    s->trial = false;
+    if (++s->paid < BELIEVED) return;
+    s->paid = 0;
+    s->crowded = false;
+}
+
 bool ap_spin_more(struct ap_spin *s)
 {
     uint64_t now;
 
     if (s->began == 0 && !begin(s)) return false;
     s->turns++;
+    if (s->trial) {
+        ap_pause();
+        if (s->turns % TURNS != 0 || s->ops->now() - s->began < TRIAL) return true;
+        s->trial = false;
+        s->paid = 0;
+        s->turns = 0;
+        return true;
+    }
     if (s->crowded) {
         if (s->turns <= s->yields) {
             yield(s);

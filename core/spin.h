@@ -7,6 +7,7 @@
  *           lasts tries one now and then; two running that took long are believed, and so are two that did not.
  *           One that lasts milliseconds went to somebody who does not yield: then sleeping, and being woken, is quicker, for
  *           sixteen times as long.
+ *           Every sixteenth wait begins with a short spin all the same: two running that pay say that it is no crowd, either.
  * SYSTEM    two awake sides on free processors make no system call, if each answers within the first try's time.
  * $APIARY_SPIN=never: no looks at all, each wait is a sleep.
  */
@@ -23,18 +24,23 @@ struct ap_spin {
     uint64_t began;       /* 0: not looking */
     uint64_t next;        /* when to try whether others would run */
     uint64_t not_before;  /* sleep until then */
+    uint64_t wary;        /* until then the first try comes early */
     unsigned turns;       /* of this wait */
     unsigned yields;      /* how many turns at most, when crowded */
     unsigned seen;        /* tries running that say that it is otherwise */
-    bool crowded, never;
+    unsigned waits;       /* when crowded */
+    unsigned paid;        /* short spins running that did */
+    bool crowded, trial, never;
 };
 
 void ap_spin_open(struct ap_spin *s, const struct ap_ops *ops);
 /* A look found nothing: pauses or yields and returns true to look again, or false: sleep. */
 bool ap_spin_more(struct ap_spin *s);
+void ap_spin_paid(struct ap_spin *s);
 /* A look found something. */
 static inline void ap_spin_found(struct ap_spin *s)
 {
+    if (__builtin_expect(s->trial && s->began != 0, 0)) ap_spin_paid(s);
     s->began = 0;
 }
 /* A sleep is over that lasted so long, ns. */
