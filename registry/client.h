@@ -17,7 +17,7 @@ struct ap_known_name {
     char name[APIARY_CAPABILITY_MAX + 1];
 };
 
-/* Rows of apiary_discover that do not change while the lives are the same. */
+/* Rows of apiary_discover: of an OPEN queue of a LIVE swarm nothing changes while their lives are the same. */
 #define AP_ROWS_KNOWN 16u
 struct ap_known_row {
     const struct ap_swarm *swarm; /* NULL: none */

@@ -129,6 +129,8 @@ static bool provider_row(const struct ap_segment *seg, struct ap_lane_context *c
     if (swarm == NULL || AP_QUEUE_STATE(life) == AP_QUEUE_FREE) return false;
     swarm_life = ap_load_acquire(&swarm->life); /* REG-A1 pairs REG-R1 */
     if (AP_SWARM_STATE(swarm_life) != AP_SWARM_LIVE && AP_SWARM_STATE(swarm_life) != AP_SWARM_DOWN) return false;
+    /* What is closed or down may be claimed and left again under the same words. */
+    if (AP_QUEUE_STATE(life) != AP_QUEUE_OPEN || AP_SWARM_STATE(swarm_life) != AP_SWARM_LIVE) known = NULL;
     if (known != NULL && known->queue == queue && known->swarm == swarm && known->life == life && known->swarm_life == swarm_life) {
         *ret = known->row;
     } else {
