@@ -253,6 +253,24 @@ void perf_turn_open(void *link, struct perf_block *b)
 
 /* ---- the field ------------------------------------------------------------------------------------------------------ */
 
+static bool unwanted[KINDS];
+
+bool perf_field_choose(const char *names)
+{
+    for (size_t i = 1; i < KINDS; i++)
+        unwanted[i] = true;
+    while (*names != '\0') {
+        size_t length = strcspn(names, ","), i = 1;
+
+        while (i < KINDS && (strlen(kinds[i]->name) != length || strncmp(kinds[i]->name, names, length) != 0))
+            i++;
+        if (i == KINDS) return false;
+        unwanted[i] = false;
+        names += names[length] == ',' ? length + 1 : length;
+    }
+    return true;
+}
+
 static const char *unfit(const struct perf_link_kind *k, unsigned window, unsigned flags)
 {
     if ((flags & PERF_QUEUES) != 0 && window > 1 && !k->queues) return "carries one message at a time";
@@ -291,6 +309,8 @@ size_t perf_field(struct perf_result *r, struct perf_contestant *ret, size_t siz
         client = perf_options.client, server = (flags & PERF_ONE_PROCESSOR) != 0 ? client : perf_options.server;
     for (size_t i = 0; i < KINDS; i++) {
         const char *why = unfit(kinds[i], window, flags);
+        if (unwanted[i])
+            continue;
         if (why != NULL)
             perf_result_missing(r, kinds[i]->name, "%s", why);
         else if ((links[n] = perf_link_make(kinds[i], r, size, window, park, server)) != NULL)

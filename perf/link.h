@@ -74,6 +74,9 @@ void perf_turn_window(void *link, struct perf_block *b);
 void perf_turn_batch(void *link, struct perf_block *b);
 void perf_turn_open(void *link, struct perf_block *b);
 
+/* Leaves only the named baselines (a list with commas) of what perf_field opens; false: there is none of such a name. */
+bool perf_field_choose(const char *names);
+
 /* The subject, raw, and every baseline that can do what the case asks. Leaves them joined and the client pinned. */
 enum { PERF_WITH_RAW = 1, PERF_QUEUES = 2, PERF_PARK = 4, PERF_ONE_PROCESSOR = 8 };
 size_t perf_field(struct perf_result *r, struct perf_contestant *ret, size_t size, unsigned window, unsigned flags);

@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "perf/link.h"
 #include "perf/report.h"
 #include "perf/step.h"
 
@@ -40,6 +41,7 @@ static void usage(FILE *to)
           "       apiary-perf build                      processor, compiler and kind of build, in one word\n"
           "\n"
           "  --json           print JSON\n"
+          "  --against A,B    only these baselines of links (all; see `apiary-perf rtt`); apiary and raw are always there\n"
           "  --blocks N       interleaved blocks of a case (30)\n"
           "  --block-ms N     time of one contestant's turn in a block (20)\n"
           "  --quick          a smoke run: 2 blocks of 2 ms, `idle` for half a second; no figures to rely on\n"
@@ -356,8 +358,9 @@ static bool positive(const char *value, double most, double *ret)
 /* -1: go on, else the exit code. */
 static int parse(int argc, char **argv)
 {
-    enum { JSON = 1, BLOCKS, BLOCK_MS, PIN, QUICK, RATE, SECONDS, PLOT, OUT, HELP, VERSION };
+    enum { JSON = 1, AGAINST, BLOCKS, BLOCK_MS, PIN, QUICK, RATE, SECONDS, PLOT, OUT, HELP, VERSION };
     static const struct option longs[] = {{"json", 0, NULL, JSON},
+                                          {"against", 1, NULL, AGAINST},
                                           {"blocks", 1, NULL, BLOCKS},
                                           {"block-ms", 1, NULL, BLOCK_MS},
                                           {"pin", 1, NULL, PIN},
@@ -377,6 +380,8 @@ static int parse(int argc, char **argv)
     while (good && (o = getopt_long(argc, argv, "", longs, NULL)) != -1) {
         if (o == JSON)
             wanted.json = true;
+        else if (o == AGAINST)
+            good = perf_field_choose(optarg);
         else if (o == BLOCKS)
             good = positive(optarg, 4000, &number) && number >= 1, perf_options.blocks = good ? (unsigned)number : 0;
         else if (o == BLOCK_MS)
