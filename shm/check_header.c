@@ -430,6 +430,7 @@ void ap_segment_salvage(const void *base, uint64_t size, struct ap_segment *ret)
         seg.sections[i].name[sizeof seg.sections[i].name - 1] = '\0';
     }
     salvage_clamp(&seg);
+    ap_segment_places(&seg);
     *ret = seg;
 }
 

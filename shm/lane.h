@@ -90,11 +90,11 @@ struct ap_lane_handle {
 
 static inline struct ap_lane *ap_lane_at(const struct ap_segment *seg, uint64_t index)
 {
-    return ap_at(seg, AP_SECTION_LANES, index);
+    return AP_ELEMENT(seg, AP_SECTION_LANES, index, struct ap_lane);
 }
 static inline struct ap_member *ap_member_at(const struct ap_segment *seg, uint64_t index)
 {
-    return ap_at(seg, AP_SECTION_MEMBERS, index);
+    return AP_ELEMENT(seg, AP_SECTION_MEMBERS, index, struct ap_member);
 }
 
 /* Opens a THREAD lane for the calling thread under `member` (which must be LIVE). APIARY_ENOLANE: reap, then try again. */
@@ -139,18 +139,25 @@ static inline bool ap_robust_held(uint32_t word)
 }
 
 /* One load of life and one of the lock word: 1 alive, 0 dead or free. Dead from the kernel's mark on. SHARED lanes are
- * alive until reaped. Safe on any index. */
-static inline int ap_lane_alive(const struct ap_segment *seg, uint32_t index)
+ * alive until reaped. */
+static inline int ap_lane_lives(const struct ap_lane *lane)
 {
-    const struct ap_lane *lane = ap_lane_at(seg, index);
     uint32_t word, tid;
 
     /* LANE-A1 pairs LANE-R1 */
-    if (lane == NULL || AP_LIFE_STATE(ap_load_acquire(&lane->life)) != AP_LIFE_LIVE) return 0;
+    if (AP_LIFE_STATE(ap_load_acquire(&lane->life)) != AP_LIFE_LIVE) return 0;
     word = ap_load_acquire(ap_robust_word(&lane->mutex));
     /* Held by its own thread: a reaper that has taken the lock and not yet said so in the life hides the kernel's mark. */
     tid = ap_load_relaxed(&lane->tid);
     return ((word & (FUTEX_TID_MASK | FUTEX_OWNER_DIED)) == tid && tid != 0) || ap_load_relaxed(&lane->kind) == AP_LANE_SHARED;
+}
+
+/* The same for any index. */
+static inline int ap_lane_alive(const struct ap_segment *seg, uint32_t index)
+{
+    const struct ap_lane *lane = ap_lane_at(seg, index);
+
+    return lane != NULL && ap_lane_lives(lane);
 }
 
 /* Bump lanes_changed and wake the monitors. */

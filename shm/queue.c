@@ -159,35 +159,43 @@ void ap_consumer_init(struct ap_consumer *c, struct ap_segment *seg, uint32_t qu
     c->seg = seg;
     c->queue = ap_queue_at(seg, queue);
     c->index = queue;
-    for (uint32_t r = 0; r <= seg->geometry.queue_inlets; r++)
-        c->heads[r] = ap_load_relaxed(&ap_ring_at(seg, queue, r)->head);
+    c->count = seg->geometry.queue_inlets + 1;
+    for (uint32_t r = 0; r < c->count; r++) {
+        c->rings[r].ring = ap_ring_at(seg, queue, r);
+        c->rings[r].head = ap_load_relaxed(&c->rings[r].ring->head);
+    }
 }
 
-static bool ring_has(const struct ap_consumer *c, uint32_t r, uint64_t *ref)
+/* What the ring has next, its lap removed; 0: nothing. */
+static inline uint64_t intake_look(const struct ap_consumer *c, const struct ap_intake *in)
 {
     /* QUEUE-A1 pairs QUEUE-R1 */
-    uint64_t cell = ap_load_acquire(ap_cell_at(c->seg, ap_ring_at(c->seg, c->index, r), c->heads[r]));
+    uint64_t cell = ap_load_acquire(ap_cell_at(c->seg, in->ring, in->head));
 
-    *ref = cell & REF_MASK;
-    return cell >> AP_LAP_SHIFT == ap_lap_at(c->seg, c->heads[r]);
+    return cell >> AP_LAP_SHIFT == ap_lap_at(c->seg, in->head) ? cell & REF_MASK : 0;
+}
+
+static inline void intake_taken(struct ap_intake *in)
+{
+    in->head++;
+    ap_store_release(&in->ring->head, in->head); /* QUEUE-R2 pairs QUEUE-A2 */
 }
 
 uint64_t ap_queue_pop(struct ap_consumer *c)
 {
-    uint32_t rings = c->seg->geometry.queue_inlets + 1;
-    uint64_t all = rings == 64 ? UINT64_MAX : (UINT64_C(1) << rings) - 1;
-    uint64_t active = ap_load_acquire(&c->queue->summary) & all, ref;
+    /* Bits beyond the rings are nobody's: who corrupts the summary is not to lead out of the table. */
+    uint64_t active = ap_load_acquire(&c->queue->summary) << (64 - c->count) >> (64 - c->count), ref;
 
     while (active != 0) {
         /* The first active ring at or after the turn, so that all are served alike. */
-        uint64_t ahead = active & ~((UINT64_C(1) << c->turn) - 1);
+        uint64_t ahead = active >> c->turn << c->turn;
         uint32_t r = (uint32_t)__builtin_ctzll(ahead != 0 ? ahead : active);
 
-        c->turn = r + 1 < rings ? r + 1 : 0;
-        if (ring_has(c, r, &ref)) {
-            c->heads[r]++;
+        c->turn = (r + 1) % 64;
+        ref = intake_look(c, &c->rings[r]);
+        if (__builtin_expect(ref != 0, 1)) {
             c->last = r;
-            ap_store_release(&ap_ring_at(c->seg, c->index, r)->head, c->heads[r]); /* QUEUE-R2 pairs QUEUE-A2 */
+            intake_taken(&c->rings[r]);
             return ref;
         }
         active &= ~(UINT64_C(1) << r);
@@ -197,14 +205,14 @@ uint64_t ap_queue_pop(struct ap_consumer *c)
 
 int ap_queue_settle(struct ap_consumer *c)
 {
-    uint64_t set = ap_load_acquire(&c->queue->summary), ref;
+    uint64_t set = ap_load_acquire(&c->queue->summary);
     int found = 0;
 
     if (set != 0) ap_and_acq_rel(&c->queue->summary, ~set);
     ap_fence_full(); /* QUEUE-F2 pairs QUEUE-F1 */
     if (AP_DEFECT(no_last_look)) return 0;
-    for (uint32_t r = 0; r <= c->seg->geometry.queue_inlets; r++) {
-        if (!ring_has(c, r, &ref)) continue;
+    for (uint32_t r = 0; r < c->count; r++) {
+        if (intake_look(c, &c->rings[r]) == 0) continue;
         ap_or_acq_rel(&c->queue->summary, UINT64_C(1) << r);
         found = 1;
     }
@@ -216,17 +224,16 @@ int ap_queue_settle(struct ap_consumer *c)
  * all that is left in it, and goes at once. */
 static uint64_t pop_before(struct ap_consumer *c, const struct ap_slot *task)
 {
-    for (uint32_t r = 0; r <= c->seg->geometry.queue_inlets; r++) {
+    for (uint32_t r = 0; r < c->count; r++) {
         const struct ap_slot *first;
-        uint64_t ref;
+        uint64_t ref = intake_look(c, &c->rings[r]);
 
-        if (!ring_has(c, r, &ref)) continue;
+        if (ref == 0) continue;
         first = ap_slot_at(c->seg, AP_REF_SLOT(ref));
         if (first != NULL && AP_WORD_GENERATION(ap_load_acquire(&first->word)) == AP_REF_GENERATION(ref) &&
             ap_load_relaxed(&first->queued) > ap_load_relaxed(&task->queued))
             continue;
-        c->heads[r]++;
-        ap_store_release(&ap_ring_at(c->seg, c->index, r)->head, c->heads[r]); /* QUEUE-R2 pairs QUEUE-A2 */
+        intake_taken(&c->rings[r]);
         return ref;
     }
     return 0;

@@ -72,7 +72,7 @@ struct ap_ring {
 
 static inline struct ap_queue *ap_queue_at(const struct ap_segment *seg, uint64_t index)
 {
-    return ap_at(seg, AP_SECTION_QUEUES, index);
+    return AP_ELEMENT(seg, AP_SECTION_QUEUES, index, struct ap_queue);
 }
 static inline struct ap_ring *ap_ring_at(const struct ap_segment *seg, uint32_t queue, uint32_t ring)
 {
@@ -121,18 +121,22 @@ static inline int ap_queue_push(struct ap_segment *seg, uint32_t queue, struct a
 }
 /* To the shared ring, by anybody (reaper, re-router). */
 int ap_queue_push_shared(struct ap_segment *seg, uint32_t queue, uint64_t ref);
-/* After a push and a full fence: sets the summary bit if it reads 0 and rings the consumer's bell if it may sleep. */
-static inline void ap_queue_signal(struct ap_segment *seg, uint32_t queue, uint32_t ring, uint64_t life)
+/* After a push and a full fence: sets the summary bit if it reads 0 and rings the consumer's bell if it may sleep. `lane` is its
+ * consumer's, NULL: none. */
+AP_ALWAYS_INLINE void ap_queue_signal_at(const struct ap_segment *seg, struct ap_queue *q, uint32_t ring, struct ap_lane *lane)
 {
-    struct ap_queue *q = ap_queue_at(seg, queue);
-    struct ap_lane *lane = ap_lane_at(seg, AP_QUEUE_LANE(life));
     uint64_t bit = UINT64_C(1) << ring;
 
-    if (q == NULL) return;
     /* The caller's full fence is QUEUE-F1, it pairs QUEUE-F2: either this sees what the consumer did before its last look, or
      * that look sees the cell. */
     if (__builtin_expect((ap_load_relaxed(&q->summary) & bit) == 0, 0)) ap_or_acq_rel(&q->summary, bit);
     if (lane != NULL && __builtin_expect(ap_load_relaxed(&lane->bell) & 1, 0)) ap_bell_wake(seg->ops, &lane->bell);
+}
+static inline void ap_queue_signal(struct ap_segment *seg, uint32_t queue, uint32_t ring, uint64_t life)
+{
+    struct ap_queue *q = ap_queue_at(seg, queue);
+
+    if (q != NULL) ap_queue_signal_at(seg, q, ring, ap_lane_at(seg, AP_QUEUE_LANE(life)));
 }
 void ap_producer_close(struct ap_producer *p);
 /* Free every inlet leased to a dead lane. */
@@ -143,11 +147,14 @@ struct ap_consumer {
     struct ap_segment *seg;
     struct ap_queue *queue;
     uint32_t index, turn;
-    uint32_t last;    /* the ring that had the last reference */
-    uint64_t active;  /* rings that had something lately */
-    uint64_t rescan;  /* header.rescan as of the last complete scan */
+    uint32_t last;     /* the ring that had the last reference */
+    uint32_t count;    /* of rings, the shared one included */
+    uint64_t rescan;   /* header.rescan as of the last complete scan */
     uint64_t scanning; /* header.rescan as of the beginning of the scan under way */
-    uint64_t heads[64];
+    struct ap_intake {
+        struct ap_ring *ring;
+        uint64_t head;
+    } rings[64];
 };
 
 /* Ownership. claim: FREE or CLOSED -> CLAIMED(lane). open: CLAIMED(lane) -> OPEN(lane), unless the lane's reaper was there
@@ -163,8 +170,9 @@ uint64_t ap_queue_pop(struct ap_consumer *c);
  * likeliest. Takes nothing. */
 static inline bool ap_queue_glance(const struct ap_consumer *c, unsigned looks)
 {
-    const uint64_t *cell = ap_cell_at(c->seg, ap_ring_at(c->seg, c->index, c->last), c->heads[c->last]);
-    uint64_t lap = ap_lap_at(c->seg, c->heads[c->last]);
+    const struct ap_intake *in = &c->rings[c->last];
+    const uint64_t *cell = ap_cell_at(c->seg, in->ring, in->head);
+    uint64_t lap = ap_lap_at(c->seg, in->head);
 
     for (; looks > 0; looks--) {
         if (ap_load_relaxed(cell) >> AP_LAP_SHIFT == lap) return true;

@@ -105,6 +105,13 @@ static void geometry_adopt(struct ap_segment *seg, const struct ap_header *h)
     seg->geometry = h->geometry;
     memcpy(seg->sections, h->sections, sizeof seg->sections);
     seg->section_count = h->section_count;
+    ap_segment_places(seg);
+}
+
+void ap_segment_places(struct ap_segment *seg)
+{
+    for (uint32_t i = 0; i < AP_SECTIONS_MAX; i++)
+        seg->places[i] = (struct ap_place){.at = seg->base + seg->sections[i].offset, .count = seg->sections[i].count};
 }
 
 /* ---- creation ------------------------------------------------------------------------------------------------- */

@@ -96,6 +96,12 @@ struct ap_header {
     pthread_mutex_t role AP_ALIGNED;    /* held by the monitor that watches the lanes */
 };
 
+/* Where a section begins, and how many elements it has. */
+struct ap_place {
+    uint8_t *at;
+    uint64_t count;
+};
+
 /* A mapped segment in private memory. Created by create/attach, freed by unmap. Constant afterwards, so any thread may
  * use it; `fork_canary` is a page that the kernel clears in a forked child. */
 struct ap_segment {
@@ -106,6 +112,7 @@ struct ap_segment {
     struct ap_header *header; /* == base; only its volatile words are read after attach */
     struct ap_geometry geometry;
     struct ap_section sections[AP_SECTIONS_MAX];
+    struct ap_place places[AP_SECTIONS_MAX]; /* the same for the hot path, see ap_segment_places */
     uint32_t section_count;
     uint64_t fingerprint;   /* the one that whoever attached expects; 0: not known */
     uint32_t *fork_canary; /* 0 in a forked child: the kernel wipes its page */
@@ -155,12 +162,24 @@ uint64_t ap_layout_fingerprint(uint64_t extra);
 /* Index of a section by name, or -1. */
 int ap_segment_section(const struct ap_segment *seg, const char *name);
 
+/* Works out the places of the sections: by whoever has set base and sections. */
+void ap_segment_places(struct ap_segment *seg);
+
 /* THE conversion: element `index` of a section, or NULL when out of range. */
 static inline void *ap_at(const struct ap_segment *seg, uint32_t section, uint64_t index)
 {
-    const struct ap_section *s = &seg->sections[section];
-    if (__builtin_expect(index >= s->count, 0)) return NULL;
-    return seg->base + s->offset + index * s->stride;
+    const struct ap_place *p = &seg->places[section];
+    if (__builtin_expect(index >= p->count, 0)) return NULL;
+    return p->at + index * seg->sections[section].stride;
+}
+
+/* The same for a section whose stride the compiler knows: attach has compared it (ap_layout_matches, ap_registry_fits). */
+#define AP_ELEMENT(seg, section, index, type) ((type *)ap_at_stride((seg), (section), (index), sizeof(type)))
+static inline void *ap_at_stride(const struct ap_segment *seg, uint32_t section, uint64_t index, uint64_t stride)
+{
+    const struct ap_place *p = &seg->places[section];
+    if (__builtin_expect(index >= p->count, 0)) return NULL;
+    return p->at + index * stride;
 }
 
 /* `size` bytes at `offset`, or NULL when they do not lie inside the segment. */

@@ -14,6 +14,7 @@ void ap_slabs_init(struct ap_slabs *s, struct ap_lane_handle *lane)
 {
     memset(s, 0, sizeof *s);
     s->lane = lane;
+    s->next = AP_SLAB_SLOTS;
 }
 
 static uint64_t slot_word(const struct ap_segment *seg, uint32_t slab, uint32_t i)
@@ -43,6 +44,15 @@ static void slab_renew(struct ap_segment *seg, uint32_t slab, uint32_t lane)
     for (uint32_t i = 0; i < AP_SLAB_SLOTS; i++)
         ap_store_release(&ap_slot_at(seg, (uint64_t)slab * AP_SLAB_SLOTS + i)->word, /* TASK-R3 pairs TASK-A3 */
                          AP_WORD(AP_TASK_FREE, 0, 0, AP_NO_LANE, 0));
+}
+
+/* Begins anew with one of the slabs that are held. */
+static void slab_use(struct ap_slabs *s, uint32_t position)
+{
+    s->current = position;
+    s->next = 0;
+    s->first = s->held[position] * AP_SLAB_SLOTS;
+    s->epoch = AP_LEASE_EPOCH(ap_load_relaxed(&ap_slab_at(s->lane->seg, s->held[position])->lease));
 }
 
 static bool holds(const struct ap_slabs *s, uint32_t slab)
@@ -77,8 +87,7 @@ static int slab_lease(struct ap_slabs *s)
             continue;
         slab_renew(seg, slab, s->lane->index);
         s->held[s->count++] = slab;
-        s->current = s->count - 1;
-        s->next = 0;
+        slab_use(s, s->count - 1);
         return 0;
     }
     return APIARY_ENOSLOT;
@@ -98,7 +107,8 @@ void ap_slabs_release(struct ap_slabs *s)
     for (uint32_t i = 0; i < s->count; i++) slab_return(s, s->held[i]);
     free(s->held);
     s->held = NULL;
-    s->count = s->capacity = s->current = s->next = 0;
+    s->count = s->capacity = s->current = 0;
+    s->next = AP_SLAB_SLOTS;
 }
 
 uint32_t ap_slabs_busy(const struct ap_slabs *s)
@@ -114,17 +124,15 @@ uint32_t ap_slabs_busy(const struct ap_slabs *s)
 /* The next slab of the lane; one that is wholly free goes back when the lane has others (a burst is over). */
 static void slab_advance(struct ap_slabs *s)
 {
-    uint32_t left = s->held[s->current];
+    uint32_t left = s->held[s->current], then = s->current + 1;
 
-    s->next = 0;
     if (s->count > 1 && slab_all_free(s->lane->seg, left)) {
         slab_return(s, left);
-        memmove(&s->held[s->current], &s->held[s->current + 1], (s->count - s->current - 1) * sizeof *s->held);
+        then = s->current;
+        memmove(&s->held[then], &s->held[then + 1], (s->count - then - 1) * sizeof *s->held);
         s->count--;
-        if (s->current == s->count) s->current = 0;
-        return;
     }
-    if (++s->current == s->count) s->current = 0;
+    slab_use(s, then < s->count ? then : 0);
 }
 
 /* ---- client --------------------------------------------------------------------------------------------------- */
@@ -133,23 +141,6 @@ static bool abandoned(const struct ap_slot *slot, uint64_t word)
 {
     uint64_t request = ap_load_acquire(&slot->request);
     return request >> 8 == AP_WORD_GENERATION(word) && (request & (AP_REQUEST_ABANDON | AP_REQUEST_DETACH)) != 0;
-}
-
-static void slot_reserve(struct ap_slot *slot, uint64_t word, uint32_t lane)
-{
-    uint64_t generation = AP_WORD_GENERATION(word) + 1;
-
-    /* Only the slab's holder writes a FREE word, so a store will do. The owner is in it: from here the reaper finds it. */
-    ap_store_release(&slot->word, /* TASK-R4 pairs TASK-A4 */
-                     AP_WORD(AP_TASK_RESERVED, 0, 0, AP_DEFECT(nobodys_slot) ? AP_NO_LANE : lane, generation));
-    ap_store_relaxed(&slot->request, generation << 8);
-    ap_store_relaxed(&slot->body, 0);
-    ap_store_relaxed(&slot->result, 0);
-    ap_store_relaxed(&slot->body_size, 0);
-    ap_store_relaxed(&slot->result_size, 0);
-    ap_store_relaxed(&slot->agent_code, 0);
-    ap_store_relaxed(&slot->ticket, 0);
-    ap_store_relaxed(&slot->client, (uint16_t)lane);
 }
 
 /* A finished slot that nobody may collect is freed in passing: its word then, or the one that was seen. */
@@ -162,38 +153,60 @@ static __attribute__((noinline)) uint64_t free_abandoned(struct ap_slabs *s, str
     return ap_load_acquire(&slot->word); /* TASK-A3 pairs TASK-R3 */
 }
 
-/* Tries the slot in turn: 1 reserved. */
-AP_ALWAYS_INLINE int reserve_turn(struct ap_slabs *s, ap_slot_freed_fn freed, void *user, uint32_t *ret)
+/* Tries the slot in turn: 1 it is FREE. */
+static int try_turn(struct ap_slabs *s, ap_slot_freed_fn freed, void *user, uint32_t *ret)
 {
-    struct ap_segment *seg = s->lane->seg;
     struct ap_slot *slot;
     uint32_t index;
     uint64_t word;
 
     /* Before a slot of the slab is looked at, not after the last of it: the slab may be given back here. */
     if (s->next == AP_SLAB_SLOTS) slab_advance(s);
-    index = s->held[s->current] * AP_SLAB_SLOTS + s->next++;
+    index = s->first + s->next++;
     if (AP_DEFECT(slab_early) && s->next == AP_SLAB_SLOTS) slab_advance(s);
-    slot = ap_slot_at(seg, index);
+    slot = ap_slot_at(s->lane->seg, index);
     word = ap_load_acquire(&slot->word); /* TASK-A3 pairs TASK-R3 */
     if (__builtin_expect(ap_task_ended(AP_WORD_STATE(word)), 0)) word = free_abandoned(s, slot, index, word, freed, user);
     if (AP_WORD_STATE(word) != AP_TASK_FREE || AP_WORD_GENERATION(word) >= AP_GENERATION_LAST) return 0;
-    slot_reserve(slot, word, s->lane->index);
     *ret = index;
     return 1;
 }
 
-int ap_task_reserve(struct ap_slabs *s, ap_slot_freed_fn freed, void *user, uint32_t *ret_index)
+int ap_task_next(struct ap_slabs *s, ap_slot_freed_fn freed, void *user, uint32_t *ret_index)
 {
     for (uint32_t tries = s->count * AP_SLAB_SLOTS; tries > 0 && s->count > 0; tries--)
-        if (reserve_turn(s, freed, user, ret_index)) return 0;
+        if (try_turn(s, freed, user, ret_index)) return 0;
     for (;;) {
         int r = slab_lease(s);
         if (r < 0) return r;
         /* It may have come with busy slots in place. */
         for (uint32_t i = 0, slab = s->held[s->current]; i < AP_SLAB_SLOTS && s->held[s->current] == slab; i++)
-            if (reserve_turn(s, freed, user, ret_index)) return 0;
+            if (try_turn(s, freed, user, ret_index)) return 0;
     }
+}
+
+/* With nothing in it yet. */
+static void slot_clear(struct ap_slot *slot, uint32_t lane)
+{
+    ap_store_relaxed(&slot->body, 0);
+    ap_store_relaxed(&slot->result, 0);
+    ap_store_relaxed(&slot->body_size, 0);
+    ap_store_relaxed(&slot->result_size, 0);
+    ap_store_relaxed(&slot->agent_code, 0);
+    ap_store_relaxed(&slot->ticket, 0);
+    ap_store_relaxed(&slot->client, (uint16_t)lane);
+}
+
+int ap_task_reserve(struct ap_slabs *s, ap_slot_freed_fn freed, void *user, uint32_t *ret_index)
+{
+    uint32_t index;
+    int r = ap_task_next(s, freed, user, &index);
+
+    if (r < 0) return r;
+    slot_clear(ap_slot_at(s->lane->seg, index), s->lane->index);
+    ap_slot_reserve(ap_slot_at(s->lane->seg, index), s->lane->index);
+    *ret_index = index;
+    return 0;
 }
 
 void ap_task_unreserve(struct ap_slabs *s, uint32_t index)
@@ -209,19 +222,7 @@ void ap_task_unreserve(struct ap_slabs *s, uint32_t index)
 
 uint64_t ap_task_publish(struct ap_segment *seg, uint32_t index, uint32_t queue)
 {
-    struct ap_slot *slot = ap_slot_at(seg, index);
-    uint64_t word = ap_load_relaxed(&slot->word);
-
-    if (AP_WORD_STATE(word) != AP_TASK_RESERVED && !AP_DEFECT(publish_before_fill)) return 0;
-    ap_store_relaxed(&slot->queue, queue);
-    ap_store_release(&slot->word, AP_WORD_WITH(word, AP_TASK_QUEUED, queue)); /* TASK-R1 pairs TASK-A1 */
-    return AP_REF(index, AP_WORD_GENERATION(word));
-}
-
-/* What does not fit the owner field is no code of ours. */
-static uint32_t code_owner(int code)
-{
-    return code < 0 && code > -(int)AP_NO_LANE ? (uint32_t)-code : (uint32_t)-APIARY_EAGENT;
+    return ap_slot_publish(ap_slot_at(seg, index), index, queue);
 }
 
 int ap_task_move(struct ap_segment *seg, uint32_t index, uint64_t seen, uint32_t queue)
@@ -238,7 +239,7 @@ int ap_task_cancel_queued(struct ap_segment *seg, uint32_t index, uint64_t seen,
 
     if (slot == NULL || AP_WORD_STATE(seen) != AP_TASK_QUEUED) return 0;
     if (!ap_task_ended(state) || !ap_task_permitted(AP_TASK_QUEUED, state)) return 0;
-    return ap_cas(&slot->word, &seen, AP_WORD_WITH(seen, state, code_owner(code)));
+    return ap_cas(&slot->word, &seen, AP_WORD_WITH(seen, state, ap_code_owner(code)));
 }
 
 int ap_task_request(struct ap_segment *seg, uint32_t index, uint64_t generation, uint64_t bits)
@@ -256,17 +257,16 @@ int ap_task_request(struct ap_segment *seg, uint32_t index, uint64_t generation,
 int ap_task_release(struct ap_segment *seg, uint32_t lane, uint32_t index, uint64_t seen)
 {
     struct ap_slot *slot = ap_slot_at(seg, index);
-    uint64_t generation = AP_WORD_GENERATION(seen), releasing, body, result;
 
-    if (slot == NULL || !ap_task_ended(AP_WORD_STATE(seen))) return 0;
-    releasing = AP_WORD_WITH(seen, AP_TASK_RELEASING, lane);
-    if (!AP_DEFECT(release_without_claim) && !ap_cas(&slot->word, &seen, releasing)) return 0;
-    body = ap_load_relaxed(&slot->body);
-    result = ap_load_relaxed(&slot->result);
+    return slot != NULL && ap_task_ended(AP_WORD_STATE(seen)) && ap_slot_release(seg, lane, slot, index, seen);
+}
+
+void ap_slot_blocks_free(struct ap_segment *seg, const struct ap_slot *slot, uint32_t index, uint64_t generation)
+{
+    uint64_t body = ap_load_relaxed(&slot->body), result = ap_load_relaxed(&slot->result);
+
     if (body != 0) ap_pool_free_attached(seg, index, generation, body);
     if (result != 0) ap_pool_free_attached(seg, index, generation, result);
-    ap_store_release(&slot->word, AP_WORD_WITH(releasing, AP_TASK_FREE, AP_NO_LANE)); /* TASK-R3 pairs TASK-A3 */
-    return 1;
 }
 
 /* ---- worker --------------------------------------------------------------------------------------------------- */
@@ -274,71 +274,31 @@ int ap_task_release(struct ap_segment *seg, uint32_t lane, uint32_t index, uint6
 int ap_task_claim(struct ap_segment *seg, uint32_t lane, uint32_t queue, uint64_t ref, uint64_t *ret)
 {
     struct ap_slot *slot = ap_slot_at(seg, AP_REF_SLOT(ref));
-    uint64_t word;
+    uint64_t token = slot != NULL ? ap_slot_claim(slot, lane, queue, ref) : 0;
 
-    if (slot == NULL) return 0;
-    word = ap_load_acquire(&slot->word);
-    /* Tried again while it is still QUEUED here: the reference is gone, so giving up after a lost race with a mere change of
-     * the word would lose the task. */
-    while (AP_WORD_STATE(word) == AP_TASK_QUEUED && (AP_WORD_OWNER(word) == queue || AP_DEFECT(any_queue)) &&
-           (AP_WORD_GENERATION(word) == AP_REF_GENERATION(ref) || AP_DEFECT(old_generation))) {
-        uint64_t running = AP_WORD_WITH(word, AP_TASK_RUNNING, lane);
-        if (ap_cas(&slot->word, &word, running)) { /* TASK-A1 pairs TASK-R1 */
-            ap_store_relaxed(&slot->queue, queue);
-            ap_store_relaxed(&slot->worker, lane);
-            /* What a dead attempt named is not this one's, and its block is somebody else's by now. */
-            if (!AP_DEFECT(stale_result)) ap_store_relaxed(&slot->result, 0);
-            if (!AP_DEFECT(stale_result)) ap_store_relaxed(&slot->result_size, 0);
-            *ret = running;
-            return 1;
-        }
-    }
-    return 0;
+    if (token == 0) return 0;
+    *ret = token;
+    return 1;
 }
 
 int ap_task_finish(struct ap_segment *seg, uint32_t index, uint64_t token, int code)
 {
     struct ap_slot *slot = ap_slot_at(seg, index);
-    struct ap_lane *client;
 
     if (slot == NULL || AP_WORD_STATE(token) != AP_TASK_RUNNING) return APIARY_ESTALE;
     if (ap_load_relaxed(&slot->word) != token && !AP_DEFECT(no_token)) return APIARY_ESTALE;
-    client = ap_lane_at(seg, ap_load_relaxed(&slot->client));
-    /* TASK-R2 pairs TASK-A2. The slot may be another task's after this store. */
-    ap_store_release(&slot->word, code == 0 ? AP_WORD_WITH(token, AP_TASK_DONE, AP_NO_LANE)
-                                            : AP_WORD_WITH(token, AP_TASK_FAILED, code_owner(code)));
-    if (client != NULL) ap_bell_ring(seg->ops, &client->bell);
+    ap_slot_finish(seg, slot, token, code);
     return 0;
 }
 
 /* ---- bodies --------------------------------------------------------------------------------------------------- */
 
-AP_ALWAYS_INLINE const void *body_at(const struct ap_segment *seg, const uint8_t *inline_body, uint64_t offset,
-                                     uint32_t size)
+const void *ap_body_in_pool(const struct ap_segment *seg, uint64_t offset, uint32_t size)
 {
     uint64_t capacity;
 
-    if (offset == 0) return size <= AP_INLINE_BODY ? inline_body : NULL;
     if (ap_pool_block(seg, offset, &capacity, NULL) < 0 || size > capacity) return NULL;
     return ap_at_offset(seg, offset, size);
-}
-
-const void *ap_task_body(const struct ap_segment *seg, const struct ap_slot *slot, uint32_t *size)
-{
-    uint32_t n = ap_load_relaxed(&slot->body_size);
-    const void *body = body_at(seg, slot->body_inline, ap_load_relaxed(&slot->body), n);
-
-    if (body != NULL) *size = n;
-    return body;
-}
-
-const void *ap_task_result(const struct ap_segment *seg, const struct ap_slot *slot, uint32_t *size)
-{
-    uint32_t n = ap_load_relaxed(&slot->result_size);
-    const void *body = body_at(seg, slot->result_inline, ap_load_relaxed(&slot->result), n);
-
-    if (body != NULL) *size = n;
-    return body;
 }
 
 /* ---- the table of states -------------------------------------------------------------------------------------- */

@@ -50,6 +50,8 @@
 #ifndef AP_TASK_H
 #define AP_TASK_H
 
+#include "core/defect.h"
+#include "shm/bell.h"
 #include "shm/lane.h"
 
 #define AP_SLAB_SLOTS 64u
@@ -137,11 +139,11 @@ struct ap_slab {
 
 static inline struct ap_slot *ap_slot_at(const struct ap_segment *seg, uint64_t index)
 {
-    return ap_at(seg, AP_SECTION_SLOTS, index);
+    return AP_ELEMENT(seg, AP_SECTION_SLOTS, index, struct ap_slot);
 }
 static inline struct ap_slab *ap_slab_at(const struct ap_segment *seg, uint64_t index)
 {
-    return ap_at(seg, AP_SECTION_SLABS, index);
+    return AP_ELEMENT(seg, AP_SECTION_SLABS, index, struct ap_slab);
 }
 
 /* The slabs that a lane holds; private memory, used by the lane's thread (or under the lock of a SHARED lane). */
@@ -149,7 +151,10 @@ struct ap_slabs {
     struct ap_lane_handle *lane;
     uint32_t *held; /* slab indexes, in the order of use */
     uint32_t count, capacity;
-    uint32_t current, next; /* position in held, next slot of that slab */
+    uint32_t current;  /* position in held */
+    uint32_t next;     /* next slot of that slab; AP_SLAB_SLOTS: none yet, or none left */
+    uint32_t first;    /* index of that slab's slot 0 */
+    uint32_t epoch;    /* of that slab's lease */
 };
 void ap_slabs_init(struct ap_slabs *s, struct ap_lane_handle *lane);
 /* Gives back slabs; slots still busy stay in place, marked ABANDON by the caller beforehand. Frees the private list. */
@@ -160,8 +165,10 @@ uint32_t ap_slabs_busy(const struct ap_slabs *s);
 /* Called when an abandoned, finished slot is freed in passing: gives the admission ticket back (may be NULL). */
 typedef void (*ap_slot_freed_fn)(void *user, const struct ap_slot *slot);
 
-/* FREE -> RESERVED in one of the lane's slabs; leases another slab when all are busy. APIARY_ENOSLOT, _ENOBLOCK (heap).
- * The slot's request word is {generation, 0}; the caller fills the rest. */
+/* The next FREE slot of the lane's slabs; leases another slab when all are busy. APIARY_ENOSLOT, _ENOBLOCK (heap). By the
+ * lane's thread, which alone takes from its slabs, so the slot stays FREE until it is reserved. */
+int ap_task_next(struct ap_slabs *s, ap_slot_freed_fn freed, void *user, uint32_t *ret_index);
+/* The same and FREE -> RESERVED, with no body and no result. The request word is {generation, 0}; the caller fills the rest. */
 int ap_task_reserve(struct ap_slabs *s, ap_slot_freed_fn freed, void *user, uint32_t *ret_index);
 void ap_task_unreserve(struct ap_slabs *s, uint32_t index); /* RESERVED -> FREE, blocks given back */
 /* RESERVED -> QUEUED(queue). Returns the reference to push; 0, and nothing is changed, when the slot is not RESERVED. */
@@ -184,9 +191,116 @@ int ap_task_request(struct ap_segment *seg, uint32_t index, uint64_t generation,
 /* finished -> RELEASING -> (blocks given back) -> FREE: 1 done, 0 somebody else did or not finished. */
 int ap_task_release(struct ap_segment *seg, uint32_t lane, uint32_t index, uint64_t seen);
 
+/* ---- the same steps where the slot is at hand, without calls on the usual path ---------------------------------- */
+
+/* The slot in turn and its FREE word, or NULL: ap_task_next has to look further. Its index is s->first + s->next - 1. */
+AP_ALWAYS_INLINE struct ap_slot *ap_slabs_turn(struct ap_slabs *s)
+{
+    struct ap_slot *slot;
+    uint64_t word;
+
+    if (__builtin_expect(s->next == AP_SLAB_SLOTS, 0) || AP_DEFECT(slab_early)) return NULL;
+    slot = ap_slot_at(s->lane->seg, s->first + s->next);
+    word = ap_load_acquire(&slot->word); /* TASK-A3 pairs TASK-R3 */
+    if (__builtin_expect(AP_WORD_STATE(word) != AP_TASK_FREE || AP_WORD_GENERATION(word) >= AP_GENERATION_LAST, 0)) return NULL;
+    s->next++;
+    return slot;
+}
+
+/* FREE -> RESERVED; returns the new generation. What a checker looks at in a RESERVED slot is there before. */
+AP_ALWAYS_INLINE uint64_t ap_slot_reserve(struct ap_slot *slot, uint32_t lane)
+{
+    uint64_t generation = AP_WORD_GENERATION(ap_load_relaxed(&slot->word)) + 1;
+
+    ap_store_relaxed(&slot->request, generation << 8);
+    /* Only the slab's holder writes a FREE word, so a store will do. The owner is in it: from here the reaper finds it. */
+    ap_store_release(&slot->word, /* TASK-R4 pairs TASK-A4 */
+                     AP_WORD(AP_TASK_RESERVED, 0, 0, AP_DEFECT(nobodys_slot) ? AP_NO_LANE : lane, generation));
+    return generation;
+}
+
+AP_ALWAYS_INLINE uint64_t ap_slot_publish(struct ap_slot *slot, uint32_t index, uint32_t queue)
+{
+    uint64_t word = ap_load_relaxed(&slot->word);
+
+    if (AP_WORD_STATE(word) != AP_TASK_RESERVED && !AP_DEFECT(publish_before_fill)) return 0;
+    ap_store_relaxed(&slot->queue, queue);
+    ap_store_release(&slot->word, AP_WORD_WITH(word, AP_TASK_QUEUED, queue)); /* TASK-R1 pairs TASK-A1 */
+    return AP_REF(index, AP_WORD_GENERATION(word));
+}
+
+/* The token, 0: not to be had. */
+AP_ALWAYS_INLINE uint64_t ap_slot_claim(struct ap_slot *slot, uint32_t lane, uint32_t queue, uint64_t ref)
+{
+    uint64_t word = ap_load_acquire(&slot->word);
+
+    /* Tried again while it is still QUEUED here: the reference is gone, so giving up after a lost race with a mere change of
+     * the word would lose the task. */
+    while (AP_WORD_STATE(word) == AP_TASK_QUEUED && (AP_WORD_OWNER(word) == queue || AP_DEFECT(any_queue)) &&
+           (AP_WORD_GENERATION(word) == AP_REF_GENERATION(ref) || AP_DEFECT(old_generation))) {
+        uint64_t running = AP_WORD_WITH(word, AP_TASK_RUNNING, lane);
+        if (!ap_cas(&slot->word, &word, running)) continue; /* TASK-A1 pairs TASK-R1 */
+        ap_store_relaxed(&slot->queue, queue);
+        ap_store_relaxed(&slot->worker, lane);
+        /* What a dead attempt named is not this one's, and its block is somebody else's by now. */
+        if (!AP_DEFECT(stale_result)) ap_store_relaxed(&slot->result, 0);
+        if (!AP_DEFECT(stale_result)) ap_store_relaxed(&slot->result_size, 0);
+        return running;
+    }
+    return 0;
+}
+
+/* What does not fit the owner field is no code of ours. */
+static inline uint32_t ap_code_owner(int code)
+{
+    return code < 0 && code > -(int)AP_NO_LANE ? (uint32_t)-code : (uint32_t)-APIARY_EAGENT;
+}
+
+/* The caller has compared the word with the token. */
+AP_ALWAYS_INLINE void ap_slot_finish(struct ap_segment *seg, struct ap_slot *slot, uint64_t token, int code)
+{
+    struct ap_lane *client = ap_lane_at(seg, ap_load_relaxed(&slot->client));
+
+    /* TASK-R2 pairs TASK-A2. The slot may be another task's after this store. */
+    ap_store_release(&slot->word, code == 0 ? AP_WORD_WITH(token, AP_TASK_DONE, AP_NO_LANE)
+                                            : AP_WORD_WITH(token, AP_TASK_FAILED, ap_code_owner(code)));
+    if (client != NULL) ap_bell_ring(seg->ops, &client->bell);
+}
+
+void ap_slot_blocks_free(struct ap_segment *seg, const struct ap_slot *slot, uint32_t index, uint64_t generation);
+
+/* `seen` has ended. */
+AP_ALWAYS_INLINE int ap_slot_release(struct ap_segment *seg, uint32_t lane, struct ap_slot *slot, uint32_t index, uint64_t seen)
+{
+    uint64_t releasing = AP_WORD_WITH(seen, AP_TASK_RELEASING, lane);
+
+    if (!AP_DEFECT(release_without_claim) && !ap_cas(&slot->word, &seen, releasing)) return 0;
+    if (__builtin_expect((ap_load_relaxed(&slot->body) | ap_load_relaxed(&slot->result)) != 0, 0))
+        ap_slot_blocks_free(seg, slot, index, AP_WORD_GENERATION(releasing));
+    ap_store_release(&slot->word, AP_WORD_WITH(releasing, AP_TASK_FREE, AP_NO_LANE)); /* TASK-R3 pairs TASK-A3 */
+    return 1;
+}
+
 /* Checks that the bodies of a slot lie where they may; NULL if not. Never trusts the slot. */
-const void *ap_task_body(const struct ap_segment *seg, const struct ap_slot *slot, uint32_t *size);
-const void *ap_task_result(const struct ap_segment *seg, const struct ap_slot *slot, uint32_t *size);
+const void *ap_body_in_pool(const struct ap_segment *seg, uint64_t offset, uint32_t size);
+AP_ALWAYS_INLINE const void *ap_body_at(const struct ap_segment *seg, const uint8_t *inside, uint64_t offset, uint32_t *size,
+                                        uint32_t n)
+{
+    const void *body = NULL;
+
+    if (__builtin_expect(offset != 0, 0)) body = ap_body_in_pool(seg, offset, n);
+    else if (n <= AP_INLINE_BODY) body = inside;
+    if (body != NULL) *size = n;
+    return body;
+}
+AP_ALWAYS_INLINE const void *ap_task_body(const struct ap_segment *seg, const struct ap_slot *slot, uint32_t *size)
+{
+    return ap_body_at(seg, slot->body_inline, ap_load_relaxed(&slot->body), size, ap_load_relaxed(&slot->body_size));
+}
+AP_ALWAYS_INLINE const void *ap_task_result(const struct ap_segment *seg, const struct ap_slot *slot, uint32_t *size)
+{
+    return ap_body_at(seg, slot->result_inline, ap_load_relaxed(&slot->result), size, ap_load_relaxed(&slot->result_size));
+}
 
 const char *ap_task_state_name(uint32_t state);
 /* Of shm/states.def: what the owner field says (NONE for what is no state); whether there is a way from one to the other. */
