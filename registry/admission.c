@@ -1,9 +1,6 @@
 /* registry/admission.c - the bulkhead. See admission.h. */
 #include "registry/admission.h"
 
-#define BUSY(lane) (1u << 16 | ((lane) + 1))
-#define IDLE(lane) ((lane) + 1)
-
 static uint32_t *row_of(const struct ap_segment *seg, uint32_t service)
 {
     return ap_at(seg, AP_SECTION_TICKETS, service);
@@ -20,8 +17,8 @@ static int take(uint32_t *row, uint32_t from, uint32_t limit, uint32_t lane, boo
     for (uint32_t n = 0, i = from; n < limit; n++, i = i + 1 < limit ? i + 1 : 0) {
         uint32_t seen = ap_load_relaxed(&row[i]);
 
-        if (steal ? seen >> 16 != 0 : seen != 0 && seen != IDLE(lane)) continue;
-        if (ap_cas(&row[i], &seen, BUSY(lane))) return (int)i;
+        if (steal ? seen >> 16 != 0 : seen != 0 && seen != AP_TICKET_IDLE(lane)) continue;
+        if (ap_cas(&row[i], &seen, AP_TICKET_BUSY(lane))) return (int)i;
     }
     return -1;
 }
@@ -41,17 +38,18 @@ int ap_ticket_take(struct ap_segment *seg, uint32_t service, uint32_t lane, uint
     if (at < 0) at = take(row, from, limit, lane, true);
     if (at < 0) return APIARY_ELIMIT;
     hint->last = (uint32_t)at + 1;
+    hint->row = row;
     *ret = (uint16_t)(at + 1);
     return 0;
 }
 
 void ap_ticket_return(struct ap_segment *seg, uint32_t service, uint32_t lane, uint16_t ticket)
 {
-    uint32_t *row = row_of(seg, service), busy = BUSY(lane);
+    uint32_t *row = row_of(seg, service), busy = AP_TICKET_BUSY(lane);
 
     if (row == NULL || ticket == 0 || ticket > row_length(seg)) return;
     /* A ticket that is no longer this lane's was freed when its lane closed or was reaped. */
-    ap_cas(&row[ticket - 1], &busy, IDLE(lane));
+    ap_cas(&row[ticket - 1], &busy, AP_TICKET_IDLE(lane));
 }
 
 void ap_tickets_free(struct ap_segment *seg, uint32_t lane)
@@ -63,7 +61,7 @@ void ap_tickets_free(struct ap_segment *seg, uint32_t lane)
 
         for (uint32_t i = 0; i < row_length(seg); i++) {
             uint32_t seen = ap_load_relaxed(&row[i]);
-            while ((seen & 0xffff) == IDLE(lane) && !ap_cas(&row[i], &seen, 0)) {}
+            while ((seen & 0xffff) == AP_TICKET_IDLE(lane) && !ap_cas(&row[i], &seen, 0)) {}
         }
     }
 }

@@ -15,7 +15,20 @@
 
 struct ap_ticket_hint {
     uint32_t last; /* the ticket to try first, its number + 1; 0: none yet */
+    uint32_t *row; /* of the service; set with last */
 };
+#define AP_TICKET_BUSY(lane) (1u << 16 | ((lane) + 1))
+#define AP_TICKET_IDLE(lane) ((lane) + 1)
+
+/* The ticket that the lane gave back last: its number + 1, 0: ap_ticket_take has to look. */
+AP_ALWAYS_INLINE uint16_t ap_ticket_again(const struct ap_ticket_hint *hint, uint32_t lane, uint32_t limit)
+{
+    uint32_t idle = AP_TICKET_IDLE(lane);
+
+    /* 0, none yet, is over any limit here. */
+    if (__builtin_expect(hint->last - 1 >= limit, 0)) return 0;
+    return ap_cas(&hint->row[hint->last - 1], &idle, AP_TICKET_BUSY(lane)) ? (uint16_t)hint->last : 0;
+}
 /* Ticket number + 1 in *ret, or APIARY_ELIMIT. limit <= the row's length. */
 int ap_ticket_take(struct ap_segment *seg, uint32_t service, uint32_t lane, uint32_t limit, struct ap_ticket_hint *hint,
                    uint16_t *ret);

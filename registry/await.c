@@ -33,7 +33,7 @@ static int look(const struct waiting *w, size_t *position, apiary_result_t *ret)
     int error = 0;
 
     for (size_t i = 0; i < w->n; i++) {
-        int r = ap_collect(w->a, w->tasks[i], ret);
+        int r = ap_collect_at(w->a, w->tasks[i], ret);
         if (r > 0) {
             *position = i;
             return 1;
@@ -214,19 +214,24 @@ static int wait_for(struct waiting *w, uint64_t timeout, size_t *position, apiar
 
 /* ---- the public face ------------------------------------------------------------------------------------------ */
 
+static __attribute__((noinline)) int await_slowly(struct apiary *a, apiary_task_t task, uint64_t timeout, apiary_result_t *ret)
+{
+    struct waiting w = {.a = a, .tasks = &task, .n = 1};
+    size_t position;
+    int r = wait_for(&w, timeout, &position, ret);
+
+    return r > 0 ? 0 : r;
+}
+
 int apiary_await(apiary_t *a, apiary_task_t task, uint64_t timeout, apiary_result_t *ret)
 {
-    struct waiting w;
-    size_t position;
     int r = ap_usable(a);
 
     if (r < 0) return r;
     if (ret == NULL) return APIARY_EINVAL;
-    r = ap_collect(a, task, ret);
+    r = ap_collect_at(a, task, ret);
     if (r != 0) return r > 0 ? 0 : r;
-    w = (struct waiting){.a = a, .tasks = &task, .n = 1};
-    r = wait_for(&w, timeout, &position, ret);
-    return r > 0 ? 0 : r;
+    return await_slowly(a, task, timeout, ret);
 }
 
 int apiary_await_any(apiary_t *a, const apiary_task_t *tasks, size_t n, uint64_t timeout, apiary_result_t *ret)
@@ -242,21 +247,26 @@ int apiary_await_any(apiary_t *a, const apiary_task_t *tasks, size_t n, uint64_t
     return r > 0 ? (int)position : r;
 }
 
+static __attribute__((noinline)) int poll_unfinished(struct apiary *a, apiary_task_t task, apiary_result_t *ret)
+{
+    struct waiting w = {.a = a, .c = ap_context_here(a), .tasks = &task, .n = 1};
+    size_t position;
+    int r;
+
+    help(&w, task);
+    r = expire_due(&w, a->seg->ops->now(), &position, ret);
+    return r > 0 ? 0 : r == 0 ? APIARY_ENOTREADY : r;
+}
+
 int apiary_poll(apiary_t *a, apiary_task_t task, apiary_result_t *ret)
 {
-    struct waiting w;
-    size_t position;
     int r = ap_usable(a);
 
     if (r < 0) return r;
     if (ret == NULL) return APIARY_EINVAL;
-    r = ap_collect(a, task, ret);
+    r = ap_collect_at(a, task, ret);
     if (r != 0) return r > 0 ? 0 : r;
-    w = (struct waiting){.a = a, .tasks = &task, .n = 1};
-    w.c = ap_context_here(a);
-    help(&w, task);
-    r = expire_due(&w, a->seg->ops->now(), &position, ret);
-    return r > 0 ? 0 : r == 0 ? APIARY_ENOTREADY : r;
+    return poll_unfinished(a, task, ret);
 }
 
 int ap_call(struct apiary *a, int service, const char *capability, const void *body, size_t body_size, uint64_t timeout,

@@ -14,6 +14,7 @@
 struct ap_known_name {
     const char *at; /* NULL: none */
     uint32_t capability;
+    struct ap_only only;
     char name[APIARY_CAPABILITY_MAX + 1];
 };
 
@@ -83,16 +84,15 @@ static inline struct ap_lane_context *ap_context(struct apiary *a, int *error)
     return ap_here_is(a) && __builtin_expect(!ap_forked(a->seg), 1) ? ap_here.context : ap_context_open(a, error);
 }
 
-/* ap_capability_find, with what the lane knows of it. */
-int ap_capability_learn(struct ap_lane_context *c, struct ap_known_name *known, const char *name);
-static inline int ap_capability_known(struct ap_lane_context *c, const char *name)
+/* ap_capability_find, with what the lane knows of it; NULL: never interned. */
+struct ap_known_name *ap_capability_learn(struct ap_lane_context *c, struct ap_known_name *known, const char *name);
+AP_ALWAYS_INLINE struct ap_known_name *ap_capability_known(struct ap_lane_context *c, const char *name)
 {
     /* Fibonacci hashing: names often lie at even distances. */
     uint64_t place = (uint64_t)(uintptr_t)name * UINT64_C(0x9e3779b97f4a7c15) >> (64 - AP_NAMES_KNOWN_BITS);
     struct ap_known_name *known = &c->names[place];
 
-    if (__builtin_expect(known->at == name && strncmp(known->name, name, sizeof known->name) == 0, 1))
-        return (int)known->capability;
+    if (__builtin_expect(known->at == name && strcmp(known->name, name) == 0, 1)) return known;
     return ap_capability_learn(c, known, name);
 }
 
@@ -140,6 +140,49 @@ static inline int ap_task_find(const struct apiary *a, apiary_task_t task, struc
     *ret_word = word;
     return 1;
 }
+/* Nobody may collect it. */
+static inline bool ap_abandoned(const struct ap_slot *slot, uint64_t word)
+{
+    uint64_t request = ap_load_relaxed(&slot->request);
+
+    return request >> 8 == AP_WORD_GENERATION(word) && (request & (AP_REQUEST_ABANDON | AP_REQUEST_DETACH)) != 0;
+}
+
+/* Whether an agent brought it to this end, so that there is a result. Of other ends the result area means nothing, and may
+ * hold what a dead attempt left. */
+static inline bool ap_ended_by_agent(uint32_t state, int code)
+{
+    return state == AP_TASK_DONE || (state == AP_TASK_FAILED && code == APIARY_EAGENT);
+}
+
+/* ap_collect without a call. */
+AP_ALWAYS_INLINE int ap_collect_at(const struct apiary *a, apiary_task_t task, apiary_result_t *ret)
+{
+    struct ap_slot *slot;
+    uint64_t word;
+    uint32_t state, size = 0;
+    const void *data = "";
+    int code;
+    bool by_agent;
+
+    if (!ap_task_find(a, task, &slot, &word)) return APIARY_ESTALE;
+    state = AP_WORD_STATE(word);
+    if (__builtin_expect(ap_abandoned(slot, word), 0)) return APIARY_ESTALE;
+    if (state == AP_TASK_QUEUED || state == AP_TASK_RUNNING) return 0;
+    if (!ap_task_ended(state)) return APIARY_ESTALE;
+    code = ap_word_code(word);
+    if (code == 0 && state != AP_TASK_DONE) return APIARY_ECORRUPT;
+    by_agent = ap_ended_by_agent(state, code);
+    if (by_agent) data = ap_task_result(a->seg, slot, &size);
+    if (data == NULL) return APIARY_ECORRUPT;
+    ret->data = data;
+    ret->size = size;
+    ret->code = code;
+    ret->agent_code = code == APIARY_EAGENT ? ap_load_relaxed(&slot->agent_code) : 0;
+    ret->attempts = AP_WORD_ATTEMPT(word) + AP_WORD_CRASHES(word) + (by_agent || code == APIARY_ECRASHED ? 1 : 0);
+    ret->task = task;
+    return 1;
+}
 /* finished -> FREE and the admission ticket given back: 1, or 0 when somebody else did. */
 int ap_task_free(struct apiary *a, uint32_t index, uint64_t seen);
 /* The ticket of a slot, read before the slot is given away, and returned after: if the lane that took it still lives the
@@ -161,6 +204,8 @@ bool ap_overdue(const struct ap_segment *seg, uint32_t lane, uint64_t now);
 /* Moves a task out of a queue that nobody drains: 1 moved, 0 not needed, no longer queued, or nobody else offers it. */
 int ap_reroute(struct ap_segment *seg, struct ap_balance *balance, uint32_t index, uint64_t seen);
 
+/* Something was full (`error`): frees what is nobody's any more. Whether there was anything. */
+bool ap_make_room(struct ap_lane_context *c, int error);
 /* Closes contexts of ended threads whose tasks are all gone. */
 void ap_shared_tidy(struct apiary *a);
 /* Stops the thread behind apiary_lane_fd and closes the descriptor. With the client's lock. */

@@ -4,19 +4,6 @@
 #include "registry/client.h"
 #include "shm/bell.h"
 
-static bool finished(uint64_t word)
-{
-    return ap_task_ended(AP_WORD_STATE(word));
-}
-
-/* Nobody may collect it. */
-static bool abandoned(const struct ap_slot *slot, uint64_t word)
-{
-    uint64_t request = ap_load_relaxed(&slot->request);
-
-    return request >> 8 == AP_WORD_GENERATION(word) && (request & (AP_REQUEST_ABANDON | AP_REQUEST_DETACH)) != 0;
-}
-
 /* ---- tickets -------------------------------------------------------------------------------------------------- */
 
 struct ap_slot_ticket ap_slot_ticket(const struct ap_slot *slot)
@@ -42,36 +29,9 @@ void ap_slot_ticket_return(struct ap_segment *seg, const struct ap_slot_ticket *
 
 /* ---- results -------------------------------------------------------------------------------------------------- */
 
-/* Whether an agent brought it to this end, so that there is a result. Of other ends the result area means nothing, and may
- * hold what a dead attempt left. */
-static bool by_agent(uint32_t state, int code)
-{
-    return state == AP_TASK_DONE || (state == AP_TASK_FAILED && code == APIARY_EAGENT);
-}
-
 int ap_collect(struct apiary *a, apiary_task_t task, apiary_result_t *ret)
 {
-    struct ap_slot *slot;
-    uint64_t word;
-    uint32_t state, size = 0;
-    const void *data = "";
-    int code;
-
-    if (!ap_task_find(a, task, &slot, &word)) return APIARY_ESTALE;
-    state = AP_WORD_STATE(word);
-    if (state == AP_TASK_QUEUED || state == AP_TASK_RUNNING) return abandoned(slot, word) ? APIARY_ESTALE : 0;
-    if (!finished(word) || abandoned(slot, word)) return APIARY_ESTALE;
-    code = ap_word_code(word);
-    if (code == 0 && state != AP_TASK_DONE) return APIARY_ECORRUPT;
-    if (by_agent(state, code)) data = ap_task_result(a->seg, slot, &size);
-    if (data == NULL) return APIARY_ECORRUPT;
-    ret->data = data;
-    ret->size = size;
-    ret->code = code;
-    ret->agent_code = code == APIARY_EAGENT ? ap_load_relaxed(&slot->agent_code) : 0;
-    ret->attempts = AP_WORD_ATTEMPT(word) + AP_WORD_CRASHES(word) + (by_agent(state, code) || code == APIARY_ECRASHED ? 1 : 0);
-    ret->task = task;
-    return 1;
+    return ap_collect_at(a, task, ret);
 }
 
 /* The releasing lane answers for the slot meanwhile. A thread that can have no lane borrows one of the process, under the
@@ -98,19 +58,37 @@ int ap_task_free(struct apiary *a, uint32_t index, uint64_t seen)
     return r;
 }
 
+/* Of a task of the calling thread's own, as most are; the ticket is the one it will take next. */
+AP_ALWAYS_INLINE int free_own(struct ap_lane_context *c, struct ap_slot *slot, uint32_t index, uint64_t seen)
+{
+    struct ap_segment *seg = c->lane.seg;
+    struct ap_slot_ticket t = {.ticket = ap_load_relaxed(&slot->ticket)};
+
+    if (t.ticket != 0) t = ap_slot_ticket(slot);
+    if (!ap_slot_release(seg, c->lane.index, slot, index, seen)) return 0;
+    if (t.ticket == 0) return 1;
+    ap_slot_ticket_return(seg, &t);
+    if (t.lane == c->lane.index && c->ticket_hint.last != 0) c->ticket_hint.last = t.ticket;
+    return 1;
+}
+
 int apiary_release(apiary_t *a, apiary_result_t *result)
 {
     struct ap_slot *slot;
     uint64_t word;
-    int r = ap_usable(a), has;
+    int r = ap_usable(a);
 
     if (r < 0) return r;
     if (result == NULL) return APIARY_EINVAL;
-    has = result->data != NULL;
-    if (has && (!ap_task_find(a, result->task, &slot, &word) || !finished(word) || abandoned(slot, word) ||
-                !ap_task_free(a, result->task.slot, word)))
-        return APIARY_ESTALE;
     /* Without data it was given up when its deadline passed (await_any), and there is nothing to free. */
+    if (result->data != NULL) {
+        if (!ap_task_find(a, result->task, &slot, &word)) return APIARY_ESTALE;
+        if (!ap_task_ended(AP_WORD_STATE(word)) || ap_abandoned(slot, word)) return APIARY_ESTALE;
+        r = __builtin_expect(ap_here_is(a) && ap_load_relaxed(&a->shared) == 0, 1)
+                ? free_own(ap_here.context, slot, result->task.slot, word)
+                : ap_task_free(a, result->task.slot, word);
+        if (r == 0) return APIARY_ESTALE;
+    }
     memset(result, 0, sizeof *result);
     return 0;
 }
@@ -127,7 +105,7 @@ void ap_give_up(struct apiary *a, apiary_task_t task)
             if (!ap_task_cancel_queued(a->seg, task.slot, word, AP_TASK_CANCELLED, APIARY_ECANCELLED)) continue;
             word = AP_WORD_WITH(word, AP_TASK_CANCELLED, (uint32_t)-APIARY_ECANCELLED);
         }
-        if (finished(word)) ap_task_free(a, task.slot, word);
+        if (ap_task_ended(AP_WORD_STATE(word))) ap_task_free(a, task.slot, word);
         else if (AP_WORD_STATE(word) == AP_TASK_RUNNING) ap_task_request(a->seg, task.slot, task.generation, AP_REQUEST_ABANDON);
         return;
     }
@@ -150,7 +128,7 @@ int apiary_cancel(apiary_t *a, apiary_task_t task)
             return 0;
         case AP_TASK_RUNNING:
             return ap_task_request(a->seg, task.slot, task.generation, AP_REQUEST_CANCEL) ? 0 : APIARY_ESTALE;
-        default: return finished(word) && !abandoned(slot, word) ? 0 : APIARY_ESTALE;
+        default: return ap_task_ended(AP_WORD_STATE(word)) && !ap_abandoned(slot, word) ? 0 : APIARY_ESTALE;
         }
     }
     return APIARY_ESTALE;
@@ -168,12 +146,12 @@ uint32_t ap_open_tasks(const struct ap_lane_context *c, bool drop)
         const struct ap_slot *slot = ap_slot_at(seg, index);
         uint64_t word = ap_load_acquire(&slot->word); /* TASK-A2 pairs TASK-R2 */
 
-        if (AP_WORD_STATE(word) == AP_TASK_FREE || abandoned(slot, word)) continue;
+        if (AP_WORD_STATE(word) == AP_TASK_FREE || ap_abandoned(slot, word)) continue;
         open++;
         if (!drop) continue;
         ap_task_request(seg, index, AP_WORD_GENERATION(word), AP_REQUEST_DETACH);
         word = ap_load_acquire(&slot->word); /* TASK-A2 pairs TASK-R2 */
-        if (finished(word)) ap_task_release(seg, c->lane.index, index, word);
+        if (ap_task_ended(AP_WORD_STATE(word))) ap_task_release(seg, c->lane.index, index, word);
     }
     return open;
 }
@@ -190,7 +168,7 @@ static uint32_t tidy_slab(const struct ap_lane_context *c, uint32_t slab, uint32
         uint64_t word = ap_load_acquire(&slot->word); /* TASK-A2 pairs TASK-R2 */
         struct ap_slot_ticket ticket;
 
-        if (!finished(word) || !abandoned(slot, word)) continue;
+        if (!ap_task_ended(AP_WORD_STATE(word)) || !ap_abandoned(slot, word)) continue;
         ticket = ap_slot_ticket(slot);
         if (service_plus_1 != 0 && ticket.service_plus_1 != service_plus_1) continue;
         if (!ap_task_release(seg, c->lane.index, index, word)) continue;
@@ -221,7 +199,7 @@ bool ap_overdue(const struct ap_segment *seg, uint32_t lane, uint64_t now)
             uint64_t word = ap_load_acquire(&slot->word); /* TASK-A2 pairs TASK-R2 */
 
             if (AP_WORD_STATE(word) != AP_TASK_QUEUED && AP_WORD_STATE(word) != AP_TASK_RUNNING) continue;
-            if (ap_load_relaxed(&slot->deadline) <= now && !abandoned(slot, word)) return true;
+            if (ap_load_relaxed(&slot->deadline) <= now && !ap_abandoned(slot, word)) return true;
         }
     }
     return false;

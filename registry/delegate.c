@@ -1,19 +1,23 @@
-/* registry/delegate.c - submit: route, admit, reserve, fill, publish, signal; and the bodies that are lent. */
+/* registry/delegate.c - submit: route, admit, reserve, fill, publish, signal; one task or a batch. */
 #include <string.h>
 
+#include "core/copy.h"
 #include "core/defect.h"
 #include "registry/client.h"
 #include "shm/event.h"
 
 #define REROUTES 8 /* queues that may close under one task before it is left where it is */
 
-/* One submit under way. */
+/* One submit under way. What is slow and not inlined gets it by value, so that the fast path can have it in registers. */
 struct submit {
     struct ap_lane_context *c;
     struct ap_segment *seg;
     const void *body;
     size_t size;
-    uint64_t loan, deadline, now, life, block;
+    uint64_t loan, deadline, now, life, block, generation;
+    struct ap_slot *at;
+    struct ap_queue *to;
+    struct ap_lane *consumer; /* of the queue, as of `life` */
     uint32_t flags, capability, queue, slot;
     int service;
     uint16_t ticket;
@@ -31,8 +35,7 @@ static bool queue_serves(const struct ap_segment *seg, uint32_t queue, uint32_t 
 
 /* ---- what a submit needs -------------------------------------------------------------------------------------- */
 
-/* Something was full: free what is nobody's any more. */
-static bool make_room(struct ap_lane_context *c, int error)
+bool ap_make_room(struct ap_lane_context *c, int error)
 {
     struct ap_segment *seg = c->lane.seg;
     uint32_t n = ap_tidy(c);
@@ -48,71 +51,94 @@ static void freed(void *user, const struct ap_slot *slot)
     ap_slot_ticket_return(user, &t);
 }
 
-static void release_all(struct submit *s, bool slot)
+static void ticket_back(struct submit *s)
 {
     struct ap_lane_context *c = s->c;
 
-    if (slot) ap_task_unreserve(&c->slabs, s->slot);
     if (s->ticket != 0) ap_ticket_return(s->seg, (uint32_t)c->client->service, c->lane.index, s->ticket);
     s->ticket = 0;
 }
 
-AP_ALWAYS_INLINE int acquire_once(struct submit *s)
+/* The block before the slot is RESERVED: what it is for is not said yet, and if there is none the slot has stayed FREE. */
+static int acquire_once(struct submit *s)
 {
     struct ap_lane_context *c = s->c;
     const struct apiary *a = c->client;
-    int r;
+    int r = 0;
 
-    if (a->service >= 0) {
+    if (a->service >= 0)
         r = ap_ticket_take(s->seg, (uint32_t)a->service, c->lane.index, ap_load_relaxed(&a->limit), &c->ticket_hint, &s->ticket);
-        if (r < 0) return r;
-    }
-    r = ap_task_reserve(&c->slabs, freed, s->seg, &s->slot);
-    if (r < 0) {
-        release_all(s, false);
-        return r;
-    }
+    if (r < 0) return r;
+    r = ap_task_next(&c->slabs, freed, s->seg, &s->slot);
     s->block = s->loan;
-    if (s->size <= AP_INLINE_BODY || s->loan != 0) return 0;
-    r = ap_pool_take(s->seg, &c->lane, &c->pool_hint, s->size, &s->block);
-    if (r < 0) release_all(s, true);
+    if (r == 0 && s->size > AP_INLINE_BODY && s->loan == 0)
+        r = ap_pool_take(s->seg, &c->lane, &c->pool_hint, s->size, &s->block);
+    if (r < 0) ticket_back(s);
+    else s->at = ap_slot_at(s->seg, s->slot);
     return r;
 }
 
-AP_ALWAYS_INLINE int acquire(struct submit *s)
+static __attribute__((noinline)) int acquire_slowly(struct submit *s)
 {
     int r = acquire_once(s);
 
-    if (__builtin_expect(r == 0, 1)) return 0;
     if (r != APIARY_ELIMIT && r != APIARY_ENOSLOT && r != APIARY_ENOBLOCK) return r;
-    return make_room(s->c, r) ? acquire_once(s) : r;
+    return ap_make_room(s->c, r) ? acquire_once(s) : r;
 }
 
-/* RESERVED: the slot is this lane's alone. */
-AP_ALWAYS_INLINE void fill(const struct submit *s)
+/* What is simply there: the slot in turn, the ticket that was given back last. */
+AP_ALWAYS_INLINE bool acquire_at_once(struct submit *s)
 {
-    struct ap_slot *slot = ap_slot_at(s->seg, s->slot);
-    uint64_t generation = AP_WORD_GENERATION(ap_load_relaxed(&slot->word));
+    struct ap_lane_context *c = s->c;
+    const struct apiary *a = c->client;
 
+    if (s->size > AP_INLINE_BODY || s->loan != 0) return false;
+    s->at = ap_slabs_turn(&c->slabs);
+    if (s->at == NULL) return false;
+    s->slot = c->slabs.first + c->slabs.next - 1;
+    if (a->service < 0) return true;
+    s->ticket = ap_ticket_again(&c->ticket_hint, c->lane.index, ap_load_relaxed(&a->limit));
+    return s->ticket != 0; /* if not, another slot is taken, and this one when its turn comes again */
+}
+
+/* What does not fit the slot, once that is RESERVED: whoever frees the slot then gives the block back without a search of the
+ * pool, since it is named first. */
+static __attribute__((noinline)) void fill_block(const struct submit s)
+{
+    if (s.loan == 0) memcpy(ap_at_offset(s.seg, s.block, s.size), s.body, s.size);
+    ap_store_relaxed(&s.at->body, s.block);
+    ap_pool_attach(s.seg, s.block, AP_BLOCK_REQUEST, s.slot, s.generation);
+}
+
+/* The slot is FREE, and this lane's alone; afterwards it is RESERVED, with all that it needs. */
+AP_ALWAYS_INLINE void fill(struct submit *s)
+{
+    struct ap_slot *slot = s->at;
+
+    if (AP_DEFECT(publish_before_fill)) {
+        ap_slot_reserve(slot, s->c->lane.index);
+        ap_slot_publish(slot, s->slot, s->queue);
+    }
+    ap_store_relaxed(&slot->body, 0);
+    ap_store_relaxed(&slot->result, 0);
+    ap_store_relaxed(&slot->body_size, (uint32_t)s->size);
+    ap_store_relaxed(&slot->result_size, 0);
+    ap_store_relaxed(&slot->agent_code, 0);
+    ap_store_relaxed(&slot->only, (uint16_t)(s->service + 1));
     ap_store_relaxed(&slot->deadline, s->deadline);
+    ap_store_relaxed(&slot->client, (uint16_t)s->c->lane.index);
     ap_store_relaxed(&slot->capability, (uint16_t)s->capability);
     ap_store_relaxed(&slot->caller, (uint16_t)(s->c->client->service + 1));
-    ap_store_relaxed(&slot->only, (uint16_t)(s->service + 1));
     ap_store_relaxed(&slot->ticket, AP_DEFECT(ticket_unnamed) ? 0 : s->ticket);
     ap_store_relaxed(&slot->queued, s->now);
     ap_store_relaxed(&slot->started, 0);
     ap_store_relaxed(&slot->finished, 0);
-    ap_store_relaxed(&slot->body_size, (uint32_t)s->size);
-    if ((s->flags & APIARY_DETACH) != 0 && s->loan == 0)
-        ap_store_relaxed(&slot->request, generation << 8 | AP_REQUEST_DETACH);
-    if (s->block == 0) {
-        if (s->size > 0) memcpy(slot->body_inline, s->body, s->size);
-        return;
-    }
-    if (s->loan == 0) memcpy(ap_at_offset(s->seg, s->block, s->size), s->body, s->size);
-    /* Named first: whoever frees the slot then gives the block back without a search of the pool. */
-    ap_store_relaxed(&slot->body, s->block);
-    ap_pool_attach(s->seg, s->block, AP_BLOCK_REQUEST, s->slot, generation);
+    if (s->block == 0) ap_copy_small(slot->body_inline, s->body, s->size);
+    s->generation = AP_DEFECT(publish_before_fill) ? AP_WORD_GENERATION(ap_load_relaxed(&slot->word))
+                                                   : ap_slot_reserve(slot, s->c->lane.index);
+    if (__builtin_expect((s->flags & APIARY_DETACH) != 0 && s->loan == 0, 0))
+        ap_store_relaxed(&slot->request, s->generation << 8 | AP_REQUEST_DETACH);
+    if (__builtin_expect(s->block != 0, 0)) fill_block(*s);
 }
 
 /* ---- publishing ----------------------------------------------------------------------------------------------- */
@@ -178,10 +204,11 @@ void ap_reroute_own(struct ap_lane_context *c, apiary_task_t task)
 }
 
 /* The queue was closed, or its consumer was marked dead, while the task was on its way into it. */
-static int settle(struct submit *s)
+static __attribute__((noinline)) int settle(struct submit copy)
 {
-    const struct ap_queue *q = ap_queue_at(s->seg, s->queue);
-    const struct ap_slot *slot = ap_slot_at(s->seg, s->slot);
+    struct submit *s = &copy;
+    const struct ap_queue *q = s->to;
+    const struct ap_slot *slot = s->at;
     uint64_t generation = AP_WORD_GENERATION(ap_load_relaxed(&slot->word)), word, life;
 
     for (int tries = 0; tries < REROUTES; tries++) {
@@ -205,49 +232,63 @@ static int settle(struct submit *s)
     return 0;
 }
 
-/* The ring of the chosen queue is full: one other provider is tried. */
+static void chosen(struct submit *s, uint32_t queue, uint64_t life)
+{
+    s->queue = queue;
+    s->life = life;
+    s->to = ap_queue_at(s->seg, queue);
+    s->consumer = ap_lane_at(s->seg, AP_QUEUE_LANE(life));
+}
+
+/* The ring of the chosen queue is full: one other provider is tried. As offer. */
 static int elsewhere(struct submit *s, uint64_t ref)
 {
     struct ap_lane_context *c = s->c;
-    const struct ap_slot *slot = ap_slot_at(s->seg, s->slot);
-    uint64_t word = ap_load_acquire(&slot->word), life;
+    uint64_t word = ap_load_acquire(&s->at->word), life;
     uint32_t to;
 
     if (ap_route_in(s->seg, s->capability, s->service, &c->balance, s->queue, &to, &life) < 0)
         return take_back(s, APIARY_EQUEUEFULL);
     if (AP_WORD_STATE(word) != AP_TASK_QUEUED || !ap_task_move(s->seg, s->slot, word, to)) return 0;
-    s->queue = to;
-    s->life = life;
+    chosen(s, to, life);
     return ap_queue_push(s->seg, to, &c->producers[to], &c->lane, ref) < 0 ? take_back(s, APIARY_EQUEUEFULL) : 1;
 }
 
-/* 1 it is in a ring and nobody was told, 0 it has found its way otherwise, or an error. */
-AP_ALWAYS_INLINE int offer(struct submit *s)
+AP_ALWAYS_INLINE bool push(const struct submit *s, uint64_t ref)
 {
-    uint64_t ref = ap_task_publish(s->seg, s->slot, s->queue);
-
-    if (__builtin_expect(ref == 0, 0)) { /* somebody has written over the slot */
-        release_all(s, false);
-        return APIARY_ECORRUPT;
-    }
-    if (__builtin_expect(ap_queue_push(s->seg, s->queue, &s->c->producers[s->queue], &s->c->lane, ref) < 0, 0))
-        return elsewhere(s, ref);
-    return 1;
+    return __builtin_expect(ap_queue_push(s->seg, s->queue, &s->c->producers[s->queue], &s->c->lane, ref) == 0, 1);
 }
 
-static int launch(struct submit *s)
+/* What is in a ring. The caller has fenced. */
+AP_ALWAYS_INLINE void tell_consumer(const struct submit *s)
 {
-    struct ap_segment *seg = s->seg;
-    int r = offer(s);
+    ap_queue_signal_at(s->seg, s->to, s->c->producers[s->queue].index, s->consumer);
+}
 
-    if (__builtin_expect(r <= 0, 0)) return r;
+/* The queue has the life in which it was picked, and its consumer lives. */
+AP_ALWAYS_INLINE bool as_picked(const struct submit *s)
+{
+    return ap_load_acquire(&s->to->life) == s->life && ap_lane_lives(s->consumer);
+}
+
+/* Publishes, and tries to put the reference into a ring: 1 it is in one and nobody was told, 0 it has found its way otherwise, or
+ * an error. */
+static int offer(struct submit *s)
+{
+    uint64_t ref = ap_slot_publish(s->at, s->slot, s->queue);
+
+    if (ref != 0) return push(s, ref) ? 1 : elsewhere(s, ref);
+    ticket_back(s); /* somebody has written over the slot */
+    return APIARY_ECORRUPT;
+}
+
+/* After the push. */
+AP_ALWAYS_INLINE int tell_one(const struct submit *s)
+{
     ap_fence_full(); /* TASK-F1 pairs TASK-F2; it is QUEUE-F1 for the signal, too */
-    ap_queue_signal(seg, s->queue, s->c->producers[s->queue].index, s->life);
-    if (AP_DEFECT(no_second_look)) return 0;
-    if (__builtin_expect(ap_load_acquire(&ap_queue_at(seg, s->queue)->life) == s->life &&
-                             ap_lane_alive(seg, AP_QUEUE_LANE(s->life)), 1))
-        return 0;
-    return settle(s);
+    tell_consumer(s);
+    if (AP_DEFECT(no_second_look) || __builtin_expect(as_picked(s), 1)) return 0;
+    return settle(*s);
 }
 
 /* ---- ap_submit ------------------------------------------------------------------------------------------------ */
@@ -259,38 +300,94 @@ AP_ALWAYS_INLINE uint64_t deadline_of(const struct ap_segment *seg, const apiary
     return timeout >= APIARY_FOREVER - now ? APIARY_FOREVER : now + timeout;
 }
 
+static __attribute__((noinline)) int pick_among_all(struct submit *s, struct ap_known_name *known)
+{
+    uint32_t queue;
+    uint64_t life;
+    int r = s->service < 0 ? ap_route_learn(s->seg, s->capability, &s->c->balance, &known->only, &queue, &life)
+                           : ap_route_in(s->seg, s->capability, s->service, &s->c->balance, AP_NO_QUEUE, &queue, &life);
+
+    if (r == 0) chosen(s, queue, life);
+    return r;
+}
+
+/* The queue that the lane knows as the only one, if it still is. */
+AP_ALWAYS_INLINE bool pick_known(struct submit *s, const struct ap_known_name *known)
+{
+    if (s->service >= 0 || !ap_route_only(s->seg, &known->only)) return false;
+    s->queue = known->only.queue;
+    s->life = known->only.life;
+    s->to = known->only.at;
+    s->consumer = known->only.lane;
+    return true;
+}
+
+AP_ALWAYS_INLINE void answer(const struct submit *s, apiary_task_t *ret)
+{
+    *ret = (apiary_task_t){.slot = s->slot, .epoch = s->c->slabs.epoch, .generation = s->generation};
+}
+
+/* All of it, where something is not simply there. */
+static __attribute__((noinline)) int submit_slowly(struct submit s, struct ap_known_name *known,
+                                                   const apiary_delegate_options_t *options, apiary_task_t *ret)
+{
+    apiary_task_t id;
+    int r = pick_known(&s, known) ? 0 : pick_among_all(&s, known);
+
+    if (r < 0) return r;
+    s.now = s.seg->ops->now();
+    s.deadline = deadline_of(s.seg, options, s.now);
+    r = acquire_slowly(&s);
+    if (r < 0) return r;
+    fill(&s);
+    answer(&s, &id); /* before it is published: afterwards the slot may be another task's */
+    r = offer(&s);
+    if (r > 0) r = tell_one(&s);
+    if (r < 0) return r;
+    /* A loan that is fire and forget is given up only now: had the queue been full, it would have had to come back whole. */
+    if (s.loan != 0 && (s.flags & APIARY_DETACH) != 0) ap_task_request(s.seg, s.slot, id.generation, AP_REQUEST_DETACH);
+    if (ret != NULL) *ret = id;
+    return 0;
+}
+
+/* The ring was full, or the slot was written over. */
+static __attribute__((noinline)) int offer_slowly(struct submit s, uint64_t ref, apiary_task_t *ret)
+{
+    apiary_task_t id;
+    int r;
+
+    answer(&s, &id);
+    if (ref == 0) ticket_back(&s);
+    r = ref != 0 ? elsewhere(&s, ref) : APIARY_ECORRUPT;
+    if (r > 0) r = tell_one(&s);
+    if (r == 0 && ret != NULL) *ret = id;
+    return r;
+}
+
 AP_ALWAYS_INLINE int submit(struct ap_lane_context *c, int service, const char *capability, const void *body, size_t size,
                             uint64_t loan, const apiary_delegate_options_t *options, apiary_task_t *ret)
 {
     struct ap_segment *seg = c->lane.seg;
     struct submit s = {.c = c, .seg = seg, .body = body, .size = size, .loan = loan, .service = service};
-    apiary_task_t id;
+    struct ap_known_name *known;
+    uint64_t ref;
     int r;
 
     s.flags = options != NULL ? options->flags : 0;
     if ((s.flags & ~(uint32_t)APIARY_DETACH) != 0 || (ret == NULL && (s.flags & APIARY_DETACH) == 0)) return APIARY_EINVAL;
     if (size > AP_INLINE_BODY && size > ap_pool_max(seg)) return APIARY_ETOOLARGE;
-    r = ap_capability_known(c, capability);
-    if (r < 0) return APIARY_ENOCAP;
-    s.capability = (uint32_t)r;
-    r = ap_route_in(seg, s.capability, service, &c->balance, AP_NO_QUEUE, &s.queue, &s.life);
-    if (r < 0) return r;
+    known = ap_capability_known(c, capability);
+    if (__builtin_expect(known == NULL, 0)) return APIARY_ENOCAP;
+    s.capability = known->capability;
+    if (__builtin_expect(!pick_known(&s, known) || !acquire_at_once(&s), 0)) return submit_slowly(s, known, options, ret);
     s.now = seg->ops->now();
     s.deadline = deadline_of(seg, options, s.now);
-    r = acquire(&s);
-    if (r < 0) return r;
-    if (AP_DEFECT(publish_before_fill)) ap_task_publish(seg, s.slot, s.queue);
     fill(&s);
-    /* Before it is published: afterwards the slot may be another task's. */
-    id.slot = s.slot;
-    id.epoch = AP_LEASE_EPOCH(ap_load_relaxed(&ap_slab_at(seg, s.slot / AP_SLAB_SLOTS)->lease));
-    id.generation = AP_WORD_GENERATION(ap_load_relaxed(&ap_slot_at(seg, s.slot)->word));
-    r = launch(&s);
-    if (r < 0) return r;
-    /* A loan that is fire and forget is given up only now: had the queue been full, it would have had to come back whole. */
-    if (loan != 0 && (s.flags & APIARY_DETACH) != 0) ap_task_request(seg, s.slot, id.generation, AP_REQUEST_DETACH);
-    if (ret != NULL) *ret = id;
-    return 0;
+    ref = ap_slot_publish(s.at, s.slot, s.queue);
+    if (__builtin_expect(ref == 0 || !push(&s, ref), 0)) return offer_slowly(s, ref, ret);
+    r = tell_one(&s);
+    if (r == 0 && ret != NULL) answer(&s, ret);
+    return r;
 }
 
 int ap_submit(struct ap_lane_context *c, int service, const char *capability, const void *body, size_t size, uint64_t loan,
@@ -305,19 +402,17 @@ int ap_submit(struct ap_lane_context *c, int service, const char *capability, co
 #define UNTOLD 32u
 
 struct batch {
-    struct submit common; /* capability and time of the last request are the next one's, too, where it asks for the same */
-    const char *capability;
+    struct submit common; /* the time of the first is all others', too */
+    const char *capability; /* of the last request: the next one's where it asks for the same */
+    struct ap_known_name *known;
     uint32_t untold;
     struct submit waiting[UNTOLD];
-    uint64_t generations[UNTOLD];
 };
 
 /* One fence for all, one signal for each queue. A death before it is as one between the push and the signal of a single submit:
  * the reaper has every consumer look. */
 static void tell(struct batch *b)
 {
-    struct ap_segment *seg = b->common.seg;
-
     if (b->untold == 0) return;
     ap_fence_full(); /* TASK-F1 pairs TASK-F2; it is QUEUE-F1 for the signals, too */
     for (uint32_t i = 0; i < b->untold; i++) {
@@ -325,15 +420,14 @@ static void tell(struct batch *b)
         bool told = false;
 
         for (uint32_t k = 0; k < i && !told; k++) told = b->waiting[k].queue == s->queue && b->waiting[k].life == s->life;
-        if (!told) ap_queue_signal(seg, s->queue, s->c->producers[s->queue].index, s->life);
+        if (!told) tell_consumer(s);
     }
     for (uint32_t i = 0; i < b->untold && !AP_DEFECT(no_second_look_batch); i++) {
-        struct submit *s = &b->waiting[i];
-        uint64_t word = ap_load_relaxed(&ap_slot_at(seg, s->slot)->word);
+        const struct submit *s = &b->waiting[i];
 
-        if (ap_load_acquire(&ap_queue_at(seg, s->queue)->life) == s->life && ap_lane_alive(seg, AP_QUEUE_LANE(s->life))) continue;
+        if (as_picked(s)) continue;
         /* Of a task that is fire and forget the slot may be a later one's by now, which has its own turn. */
-        if (AP_WORD_GENERATION(word) == b->generations[i]) settle(s);
+        if (AP_WORD_GENERATION(ap_load_relaxed(&s->at->word)) == s->generation) settle(*s);
     }
     b->untold = 0;
 }
@@ -342,35 +436,30 @@ static int batch_one(struct batch *b, const apiary_request_t *q, apiary_task_t *
 {
     const apiary_delegate_options_t options = {.timeout = q->timeout, .flags = q->flags};
     struct submit s = b->common;
-    struct ap_segment *seg = s.seg;
     apiary_task_t id;
     int r;
 
     if ((q->flags & ~(uint32_t)APIARY_DETACH) != 0) return APIARY_EINVAL;
     if (q->capability == NULL || (q->body == NULL && q->size > 0)) return APIARY_EINVAL;
-    if (q->size > AP_INLINE_BODY && q->size > ap_pool_max(seg)) return APIARY_ETOOLARGE;
+    if (q->size > AP_INLINE_BODY && q->size > ap_pool_max(s.seg)) return APIARY_ETOOLARGE;
     if (b->capability == NULL || (b->capability != q->capability && strcmp(b->capability, q->capability) != 0)) {
-        r = ap_capability_known(s.c, q->capability);
-        if (r < 0) return APIARY_ENOCAP;
-        s.capability = b->common.capability = (uint32_t)r;
-        b->capability = q->capability;
+        b->known = ap_capability_known(s.c, q->capability);
+        b->capability = b->known != NULL ? q->capability : NULL;
+        if (b->known == NULL) return APIARY_ENOCAP;
     }
-    r = ap_route_in(seg, s.capability, -1, &s.c->balance, AP_NO_QUEUE, &s.queue, &s.life);
-    if (r < 0) return r;
+    s.capability = b->known->capability;
     s.body = q->body;
     s.size = q->size;
     s.flags = q->flags;
-    s.deadline = deadline_of(seg, &options, s.now);
-    r = acquire(&s);
+    s.deadline = deadline_of(s.seg, &options, s.now);
+    r = pick_known(&s, b->known) ? 0 : pick_among_all(&s, b->known);
+    if (r == 0) r = acquire_at_once(&s) ? 0 : acquire_slowly(&s);
     if (r < 0) return r;
     fill(&s);
-    id.slot = s.slot;
-    id.epoch = AP_LEASE_EPOCH(ap_load_relaxed(&ap_slab_at(seg, s.slot / AP_SLAB_SLOTS)->lease));
-    id.generation = AP_WORD_GENERATION(ap_load_relaxed(&ap_slot_at(seg, s.slot)->word));
+    answer(&s, &id);
     r = offer(&s);
     if (r < 0) return r;
     if (r > 0) {
-        b->generations[b->untold] = id.generation;
         b->waiting[b->untold++] = s;
         if (b->untold == UNTOLD) tell(b);
     }
@@ -409,87 +498,4 @@ int apiary_delegate(apiary_t *a, const char *capability, const void *body, size_
     c = ap_context(a, &r);
     /* Its own copy, without what only a loan or a task for one's own swarm needs. */
     return __builtin_expect(c != NULL, 1) ? submit(c, -1, capability, body, size, 0, options, ret) : r;
-}
-
-int apiary_loan(apiary_t *a, size_t size, void **ret)
-{
-    struct ap_lane_context *c;
-    uint64_t offset;
-    int r = 0;
-
-    if (ret == NULL) return APIARY_EINVAL;
-    c = ap_context(a, &r);
-    if (c == NULL) return r;
-    r = ap_pool_take(a->seg, &c->lane, &c->pool_hint, size, &offset);
-    if (r == APIARY_ENOBLOCK && make_room(c, r)) r = ap_pool_take(a->seg, &c->lane, &c->pool_hint, size, &offset);
-    if (r < 0) return r;
-    ap_add_relaxed(&c->loans, 1);
-    *ret = ap_at_offset(a->seg, offset, size);
-    return 0;
-}
-
-/* With the client's lock, so that the lane of another thread cannot close meanwhile. */
-static struct ap_lane_context *loan_owner(const struct apiary *a, uint64_t offset)
-{
-    uint64_t word;
-
-    if (offset == 0 || ap_pool_block(a->seg, offset, NULL, &word) < 0) return NULL;
-    for (struct ap_lane_context *c = a->contexts; c != NULL; c = c->next)
-        if (word == AP_BLOCK(AP_BLOCK_OWNED, c->lane.index, c->lane.epoch)) return c;
-    return NULL;
-}
-
-int apiary_unloan(apiary_t *a, void *body)
-{
-    struct ap_lane_context *owner;
-    uint64_t offset;
-    int r = ap_usable(a);
-
-    if (r < 0) return r;
-    offset = ap_pool_offset(a->seg, body);
-    r = APIARY_EINVAL;
-    pthread_mutex_lock(&a->lock);
-    owner = loan_owner(a, offset);
-    if (owner != NULL && ap_pool_free_owned(a->seg, &owner->lane, offset)) {
-        ap_add_relaxed(&owner->loans, UINT32_MAX);
-        r = 0;
-    }
-    pthread_mutex_unlock(&a->lock);
-    ap_shared_tidy(a);
-    return r;
-}
-
-/* A block borrowed by another thread of the process becomes this lane's. */
-static int loan_adopt(struct apiary *a, struct ap_lane_context *c, uint64_t offset)
-{
-    struct ap_lane_context *owner;
-
-    pthread_mutex_lock(&a->lock);
-    owner = loan_owner(a, offset);
-    if (owner != NULL && owner != c) {
-        ap_pool_attach(a->seg, offset, AP_BLOCK_OWNED, c->lane.index, c->lane.epoch);
-        ap_add_relaxed(&owner->loans, UINT32_MAX);
-        ap_add_relaxed(&c->loans, 1);
-    }
-    pthread_mutex_unlock(&a->lock);
-    return owner != NULL ? 0 : APIARY_EINVAL;
-}
-
-int apiary_delegate_loan(apiary_t *a, const char *capability, void *body, size_t size,
-                         const apiary_delegate_options_t *options, apiary_task_t *ret)
-{
-    struct ap_lane_context *c;
-    uint64_t offset, capacity, word;
-    int r = 0;
-
-    if (capability == NULL || body == NULL) return APIARY_EINVAL;
-    c = ap_context(a, &r);
-    if (c == NULL) return r;
-    offset = ap_pool_offset(a->seg, body);
-    if (offset == 0 || ap_pool_block(a->seg, offset, &capacity, &word) < 0 || size > capacity) return APIARY_EINVAL;
-    if (word != AP_BLOCK(AP_BLOCK_OWNED, c->lane.index, c->lane.epoch)) r = loan_adopt(a, c, offset);
-    if (r < 0) return r;
-    r = ap_submit(c, -1, capability, body, size, offset, options, ret);
-    if (r == 0) ap_add_relaxed(&c->loans, UINT32_MAX);
-    return r;
 }

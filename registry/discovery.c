@@ -20,17 +20,15 @@ int ap_capability_find(const struct ap_segment *seg, const char *name, size_t le
     return ap_names_find(seg, &names, name, length);
 }
 
-int ap_capability_learn(struct ap_lane_context *c, struct ap_known_name *known, const char *name)
+struct ap_known_name *ap_capability_learn(struct ap_lane_context *c, struct ap_known_name *known, const char *name)
 {
     size_t length = strnlen(name, APIARY_CAPABILITY_MAX + 1);
     int index = ap_names_find(c->lane.seg, &names, name, length);
 
-    if (index < 0) return index;
+    if (index < 0) return NULL;
+    *known = (struct ap_known_name){.at = name, .capability = (uint32_t)index};
     memcpy(known->name, name, length);
-    known->name[length] = '\0';
-    known->at = name;
-    known->capability = (uint32_t)index;
-    return index;
+    return known;
 }
 
 void ap_capability_name(const struct ap_segment *seg, uint32_t capability, char ret[APIARY_CAPABILITY_MAX + 1])
@@ -146,6 +144,7 @@ static bool provider_row(const struct ap_segment *seg, struct ap_lane_context *c
 int apiary_discover(apiary_t *a, const char *capability, apiary_provider_t *ret, size_t capacity)
 {
     apiary_provider_t beyond;
+    const struct ap_known_name *known;
     struct ap_lane_context *c;
     const uint64_t *providers;
     int index, count = 0;
@@ -153,8 +152,12 @@ int apiary_discover(apiary_t *a, const char *capability, apiary_provider_t *ret,
     if (a == NULL || capability == NULL || (ret == NULL && capacity > 0)) return APIARY_EINVAL;
     if (ap_forked(a->seg)) return APIARY_EFORKED;
     c = a->read_only ? NULL : ap_context_here(a);
-    index = c != NULL ? ap_capability_known(c, capability)
-                      : ap_capability_find(a->seg, capability, strnlen(capability, APIARY_CAPABILITY_MAX + 1));
+    if (c != NULL) {
+        known = ap_capability_known(c, capability);
+        index = known != NULL ? (int)known->capability : -1;
+    } else {
+        index = ap_capability_find(a->seg, capability, strnlen(capability, APIARY_CAPABILITY_MAX + 1));
+    }
     if (index < 0) return APIARY_ENOCAP;
     providers = ap_capability_at(a->seg, (uint32_t)index)->providers;
     for (uint32_t word = 0; word * 64 < a->seg->geometry.queues; word++) {

@@ -81,15 +81,15 @@ struct ap_agent_record {
 
 static inline struct ap_service *ap_service_at(const struct ap_segment *seg, uint64_t i)
 {
-    return ap_at(seg, AP_SECTION_SERVICES, i);
+    return AP_ELEMENT(seg, AP_SECTION_SERVICES, i, struct ap_service);
 }
 static inline struct ap_swarm *ap_swarm_at(const struct ap_segment *seg, uint64_t i)
 {
-    return ap_at(seg, AP_SECTION_SWARMS, i);
+    return AP_ELEMENT(seg, AP_SECTION_SWARMS, i, struct ap_swarm);
 }
 static inline struct ap_agent_record *ap_agent_at(const struct ap_segment *seg, uint64_t i)
 {
-    return ap_at(seg, AP_SECTION_AGENTS, i);
+    return AP_ELEMENT(seg, AP_SECTION_AGENTS, i, struct ap_agent_record);
 }
 
 struct ap_registry_options {

@@ -115,6 +115,28 @@ int ap_route_in(struct ap_segment *seg, uint32_t capability, int service, struct
     return 0;
 }
 
+int ap_route_learn(struct ap_segment *seg, uint32_t capability, struct ap_balance *balance, struct ap_only *only,
+                   uint32_t *ret_queue, uint64_t *ret_life)
+{
+    const struct ap_capability *row = ap_capability_at(seg, capability);
+    int r = ap_route_in(seg, capability, -1, balance, AP_NO_QUEUE, ret_queue, ret_life);
+
+    only->providers = NULL;
+    if (r < 0 || only_provider(row->providers, (seg->geometry.queues + 63) / 64) != *ret_queue) return r;
+    only->word = *ret_queue / 64;
+    only->bit = UINT64_C(1) << *ret_queue % 64;
+    only->queue = *ret_queue;
+    only->life = *ret_life;
+    only->at = ap_queue_at(seg, *ret_queue);
+    only->lane = ap_lane_at(seg, AP_QUEUE_LANE(*ret_life));
+    only->swarm = ap_swarm_at(seg, ap_load_relaxed(&ap_agent_at(seg, *ret_queue)->swarm));
+    /* The record was that life's if the queue still has it. */
+    ap_fence_acquire();
+    if (only->lane == NULL || only->swarm == NULL || ap_load_relaxed(&only->at->life) != only->life) return r;
+    only->providers = row->providers;
+    return r;
+}
+
 int ap_route(struct ap_segment *seg, uint32_t capability, struct ap_balance *balance, uint32_t not, uint32_t *ret_queue,
              uint64_t *ret_life)
 {

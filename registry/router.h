@@ -25,4 +25,30 @@ int ap_route(struct ap_segment *seg, uint32_t capability, struct ap_balance *bal
 int ap_route_in(struct ap_segment *seg, uint32_t capability, int service, struct ap_balance *balance, uint32_t not,
                 uint32_t *ret_queue, uint64_t *ret_life);
 
+/* The only provider of a capability as a lane has last seen it; private to the lane. What is remembered cannot change while its
+ * queue has the same life; whether it may be picked is looked at each time. */
+struct ap_only {
+    const uint64_t *providers; /* of the capability; NULL: nothing is remembered */
+    uint64_t bit;
+    uint32_t word, queue;
+    uint64_t life;
+    struct ap_queue *at;
+    struct ap_lane *lane; /* its consumer's */
+    const struct ap_swarm *swarm;
+};
+
+/* Whether the remembered provider is still the only one and may be picked. */
+AP_ALWAYS_INLINE bool ap_route_only(const struct ap_segment *seg, const struct ap_only *o)
+{
+    if (__builtin_expect(o->providers == NULL, 0)) return false;
+    for (uint32_t word = 0; word * 64 < seg->geometry.queues; word++)
+        if (ap_load_acquire(&o->providers[word]) != (word == o->word ? o->bit : 0)) return false; /* DISC-A2 pairs DISC-R2 */
+    /* The bit was seen after this life before, so it is not that of the queue's former agent. QUEUE-A4 pairs QUEUE-R4 */
+    return ap_load_acquire(&o->at->life) == o->life && ap_lane_lives(o->lane) && ap_load_relaxed(&o->swarm->mode) == APIARY_READY;
+}
+
+/* Picks as ap_route_in does for any service, and remembers an only provider. */
+int ap_route_learn(struct ap_segment *seg, uint32_t capability, struct ap_balance *balance, struct ap_only *only,
+                   uint32_t *ret_queue, uint64_t *ret_life);
+
 #endif
