@@ -43,9 +43,10 @@ struct apiary_agent {
 
 struct apiary_job {
     struct apiary_agent *agent;
+    struct ap_slot *at;
     uint32_t slot;
     int hand; /* of the lane, -1: none was free */
-    uint64_t token;
+    uint64_t token; /* 0: the job is free */
     const void *data;
     uint32_t size;
     uint16_t capability, caller;
@@ -56,7 +57,7 @@ struct apiary_job {
     uint64_t reserved; /* block of apiary_job_reserve, 0: none */
     char capability_name[APIARY_CAPABILITY_MAX + 1], caller_name[APIARY_NAME_MAX + 1];
 
-    struct apiary_job *prev, *next; /* of the worker's list of jobs in hand, or its free list */
+    struct apiary_job *next; /* of the worker's list of free ones */
 
     /* From another thread to the worker, by worker->handed. */
     struct apiary_job *handed_next;

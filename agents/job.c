@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "agents/worker.h"
+#include "core/copy.h"
 
 #define FAILURE_TEXT 1024u
 
@@ -42,8 +43,7 @@ uint64_t apiary_job_deadline(const apiary_job_t *job)
 /* Told to stop, or given up: nobody will look at the result. A task that is fire and forget has no such wish. */
 int apiary_job_cancelled(const apiary_job_t *job)
 {
-    const struct ap_slot *slot = ap_slot_at(job->agent->worker->seg, job->slot);
-    uint64_t request = ap_load_acquire(&slot->request);
+    uint64_t request = ap_load_acquire(&job->at->request);
 
     if (request >> 8 != AP_WORD_GENERATION(job->token)) return 0;
     if ((request & AP_REQUEST_CANCEL) != 0) return 1;
@@ -75,16 +75,21 @@ static void reserved_free(struct apiary_job *job)
     job->reserved = 0;
 }
 
-static void result_attach(struct apiary_job *job, struct ap_slot *slot, uint64_t block, size_t size)
+static void result_name(struct ap_slot *slot, uint64_t block, size_t size)
 {
-    /* Attached first: if we die before it is named, nothing but the running task held it, and a sweep frees it. */
-    if (block != 0)
-        ap_pool_attach(job->agent->worker->seg, block, AP_BLOCK_RESULT_OF(job->token), job->slot, AP_WORD_GENERATION(job->token));
     ap_store_relaxed(&slot->result, block);
     ap_store_relaxed(&slot->result_size, (uint32_t)size);
 }
 
-static int result_store(struct apiary_job *job, struct ap_slot *slot, const void *data, size_t size)
+static void result_attach(const struct apiary_job *job, uint64_t block, size_t size)
+{
+    /* Attached first: if we die before it is named, nothing but the running task held it, and a sweep frees it. */
+    ap_pool_attach(job->agent->worker->seg, block, AP_BLOCK_RESULT_OF(job->token), job->slot, AP_WORD_GENERATION(job->token));
+    result_name(job->at, block, size);
+}
+
+/* A result that is in the block that the agent has reserved, or needs one. */
+static __attribute__((noinline)) int result_store_block(struct apiary_job *job, const void *data, size_t size)
 {
     struct ap_worker *w = job->agent->worker;
     uint64_t block, capacity;
@@ -92,35 +97,38 @@ static int result_store(struct apiary_job *job, struct ap_slot *slot, const void
 
     if (job->reserved != 0 && data == ap_at_offset(w->seg, job->reserved, 1)) {
         if (ap_pool_block(w->seg, job->reserved, &capacity, NULL) < 0 || size > capacity) return APIARY_ETOOLARGE;
-        result_attach(job, slot, job->reserved, size);
+        result_attach(job, job->reserved, size);
         job->reserved = 0;
-        return 0;
-    }
-    if (size <= AP_INLINE_BODY) {
-        if (size > 0 && data != slot->result_inline) memmove(slot->result_inline, data, size);
-        result_attach(job, slot, 0, size);
         return 0;
     }
     r = ap_pool_take(w->seg, &w->context->lane, &w->context->pool_hint, size, &block);
     if (r < 0) return r;
     memcpy(ap_at_offset(w->seg, block, size), data, size);
-    result_attach(job, slot, block, size);
+    result_attach(job, block, size);
+    return 0;
+}
+
+AP_ALWAYS_INLINE int result_store(struct apiary_job *job, const void *data, size_t size)
+{
+    if (__builtin_expect(size > AP_INLINE_BODY || job->reserved != 0, 0)) {
+        if (size > AP_INLINE_BODY || data == ap_at_offset(job->agent->worker->seg, job->reserved, 1))
+            return result_store_block(job, data, size);
+    }
+    ap_copy_small(job->at->result_inline, data, size);
+    result_name(job->at, 0, size);
     return 0;
 }
 
 /* A text that finds no block is cut to what fits the slot: the reason of a failure is worth more than its end. */
-static int outcome_store(struct apiary_job *job, struct ap_slot *slot, int *code, const void *data, size_t size)
+static __attribute__((noinline)) int result_none(struct apiary_job *job, int *code, int why, const void *data, size_t size)
 {
-    int r = result_store(job, slot, data, size);
-
-    if (r == 0) return 0;
-    if (*code != 0) return result_store(job, slot, data, size < AP_INLINE_BODY ? size : AP_INLINE_BODY);
-    *code = r;
-    result_attach(job, slot, 0, 0);
-    return r;
+    if (*code != 0) return result_store(job, data, size < AP_INLINE_BODY ? size : AP_INLINE_BODY);
+    *code = why;
+    result_name(job->at, 0, 0);
+    return why;
 }
 
-static void job_done(struct apiary_job *job, bool failed, uint64_t now)
+AP_ALWAYS_INLINE void job_done(struct apiary_job *job, bool failed, uint64_t now)
 {
     struct apiary_agent *agent = job->agent;
     struct ap_worker *w = agent->worker;
@@ -136,35 +144,42 @@ static void job_done(struct apiary_job *job, bool failed, uint64_t now)
         ap_store_relaxed(&w->context->lane.lane->hand[job->hand], 0);
         w->hands &= ~(1u << job->hand);
     }
-    if (job->alone) w->solo_running = false;
-    if (job->prev != NULL)
-        job->prev->next = job->next;
-    else
-        w->in_hand = job->next;
-    if (job->next != NULL) job->next->prev = job->prev;
+    if (__builtin_expect(job->alone, 0)) w->solo_running = false;
     w->in_hand_count--;
+    job->token = 0;
+    job->next = w->spare;
+    w->spare = job;
+}
+
+AP_ALWAYS_INLINE int finish(struct apiary_job *job, int code, uint32_t agent_code, const void *data, size_t size)
+{
+    struct ap_segment *seg = job->agent->worker->seg;
+    struct ap_slot *slot = job->at;
+    uint64_t now = seg->ops->now();
+    int r = APIARY_ESTALE;
+
+    /* The token: while the word is what the claim made of it, nobody but this lane writes the slot's result. */
+    if (__builtin_expect(ap_load_relaxed(&slot->word) == job->token, 1)) {
+        r = result_store(job, data, size);
+        if (__builtin_expect(r < 0, 0)) {
+            int end = code;
+            r = result_none(job, &end, r, data, size);
+            code = end;
+        }
+        ap_store_relaxed(&slot->agent_code, code == APIARY_EAGENT ? agent_code : 0);
+        ap_store_relaxed(&slot->finished, now);
+        if (__builtin_expect(job->reserved != 0, 0)) reserved_free(job);
+        ap_slot_finish(seg, slot, job->token, code);
+    } else {
+        reserved_free(job);
+    }
+    job_done(job, code != 0, now);
+    return r;
 }
 
 int ap_job_finish(struct apiary_job *job, int code, uint32_t agent_code, const void *data, size_t size)
 {
-    struct ap_worker *w = job->agent->worker;
-    struct ap_slot *slot = ap_slot_at(w->seg, job->slot);
-    uint64_t now = w->seg->ops->now();
-    int r = APIARY_ESTALE;
-
-    /* The token: while the word is what the claim made of it, nobody but this lane writes the slot's result. */
-    if (ap_load_relaxed(&slot->word) == job->token) {
-        r = outcome_store(job, slot, &code, data, size);
-        ap_store_relaxed(&slot->agent_code, code == APIARY_EAGENT ? agent_code : 0);
-        ap_store_relaxed(&slot->finished, now);
-        reserved_free(job);
-        if (ap_task_finish(w->seg, job->slot, job->token, code) < 0) r = APIARY_ESTALE;
-    }
-    reserved_free(job);
-    job_done(job, code != 0, now);
-    job->next = w->spare;
-    w->spare = job;
-    return r;
+    return finish(job, code, agent_code, data, size);
 }
 
 /* ---- the agent's side ----------------------------------------------------------------------------------------- */
@@ -174,7 +189,7 @@ int apiary_job_reply(apiary_job_t *job, const void *data, size_t size)
 {
     if (job->over) return APIARY_ESTALE;
     if (data == NULL && size > 0) return APIARY_EINVAL;
-    return ap_job_finish(job, 0, 0, data, size);
+    return finish(job, 0, 0, data, size);
 }
 
 int apiary_job_fail(apiary_job_t *job, uint32_t agent_code, const char *format, ...)
@@ -201,7 +216,7 @@ int apiary_job_reserve(apiary_job_t *job, size_t size, void **ret)
     if (job->over) return APIARY_ESTALE;
     if (size <= AP_INLINE_BODY) {
         reserved_free(job);
-        *ret = ap_slot_at(w->seg, job->slot)->result_inline;
+        *ret = job->at->result_inline;
         return 0;
     }
     r = ap_pool_take(w->seg, &w->context->lane, &w->context->pool_hint, size, &block);

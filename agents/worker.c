@@ -257,10 +257,10 @@ static void consumers_open(struct ap_worker *w)
 static void jobs_end(struct ap_worker *w)
 {
     ap_worker_take_handed(w);
-    while (w->in_hand != NULL) {
-        struct apiary_job *job = w->in_hand;
-        ap_job_finish(job, APIARY_ESHUTDOWN, 0, NULL, 0);
-        job->over = true;
+    for (uint32_t i = 0; i < w->job_count; i++) {
+        if (w->jobs[i].token == 0) continue;
+        ap_job_finish(&w->jobs[i], APIARY_ESHUTDOWN, 0, NULL, 0);
+        w->jobs[i].over = true;
     }
 }
 

@@ -31,7 +31,7 @@ struct ap_worker {
     struct apiary_agent **agents;
     size_t agent_count, first; /* whose turn it is */
     struct apiary_agent *latest; /* that had a task last, NULL: none had */
-    struct apiary_job *jobs, *in_hand, *spare; /* all of them, once; lists */
+    struct apiary_job *jobs, *spare; /* all of them, once; the list of those that are free */
     uint32_t job_count, in_hand_count;
     uint32_t hands; /* bits of lane->hand[] in use */
     struct apiary_agent *solo; /* the agent of a task that must run alone and waits for the others to finish */

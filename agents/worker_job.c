@@ -8,7 +8,10 @@ int ap_worker_jobs_open(struct ap_worker *w)
     w->job_count = 0;
     for (size_t i = 0; i < w->agent_count; i++) w->job_count += w->agents[i]->limit;
     w->jobs = calloc(w->job_count + 1, sizeof *w->jobs);
-    if (w->jobs == NULL) return APIARY_ENOBLOCK;
+    if (w->jobs == NULL) {
+        w->job_count = 0;
+        return APIARY_ENOBLOCK;
+    }
     for (uint32_t i = 0; i < w->job_count; i++) {
         w->jobs[i].next = w->spare;
         w->spare = &w->jobs[i];
@@ -34,18 +37,15 @@ static void hand_clear(struct ap_worker *w, int hand)
     w->hands &= ~(1u << hand);
 }
 
-static void job_fill(struct ap_worker *w, struct apiary_job *job, struct apiary_agent *agent, uint32_t index, uint64_t token,
-                     int hand)
+AP_ALWAYS_INLINE void job_fill(struct ap_worker *w, struct apiary_job *job, struct apiary_agent *agent, struct ap_slot *slot,
+                               uint64_t token, int hand)
 {
-    struct ap_slot *slot = ap_slot_at(w->seg, index);
-    struct apiary_job *next = w->in_hand;
-
     job->agent = agent;
-    job->slot = index;
+    job->at = slot;
     job->token = token;
     job->hand = hand;
+    job->size = 0;
     job->data = ap_task_body(w->seg, slot, &job->size);
-    if (job->data == NULL) job->size = 0;
     job->capability = ap_load_relaxed(&slot->capability);
     job->caller = ap_load_relaxed(&slot->caller);
     job->deadline = ap_load_relaxed(&slot->deadline);
@@ -56,32 +56,29 @@ static void job_fill(struct ap_worker *w, struct apiary_job *job, struct apiary_
     job->reserved = 0;
     job->capability_name[0] = job->caller_name[0] = '\0';
     ap_store_relaxed(&slot->started, w->now);
-    job->prev = NULL;
-    job->next = next;
-    if (next != NULL) next->prev = job;
-    w->in_hand = job;
     w->in_hand_count++;
-    if (job->alone) w->solo_running = true;
+    if (__builtin_expect(job->alone, 0)) w->solo_running = true;
     agent->in_hand++;
     agent->started++;
     agent->unpublished++;
 }
 
-static bool cancelled(const struct ap_worker *w, const struct apiary_job *job)
+static bool cancelled(const struct apiary_job *job)
 {
-    uint64_t request = ap_load_acquire(&ap_slot_at(w->seg, job->slot)->request);
+    uint64_t request = ap_load_acquire(&job->at->request);
 
     return request >> 8 == AP_WORD_GENERATION(job->token) && (request & AP_REQUEST_CANCEL) != 0;
 }
 
 /* A task that has crashed a worker before runs when nothing else can crash with it. Returns whether it has to wait. One that
  * this worker has itself delegated does not: it would wait for the one that waits for it. */
-static bool must_wait(struct ap_worker *w, struct apiary_agent *agent, uint64_t ref)
+static bool must_wait(struct ap_worker *w, struct apiary_agent *agent, const struct ap_slot *slot, uint64_t ref)
 {
-    const struct ap_slot *slot = ap_slot_at(w->seg, AP_REF_SLOT(ref));
-    uint64_t word = ap_load_acquire(&slot->word); /* TASK-A1 pairs TASK-R1 */
+    uint64_t word;
 
-    if (w->in_hand_count == 0 || AP_WORD_CRASHES(word) == 0 || AP_WORD_STATE(word) != AP_TASK_QUEUED) return false;
+    if (w->in_hand_count == 0) return false;
+    word = ap_load_acquire(&slot->word); /* TASK-A1 pairs TASK-R1 */
+    if (AP_WORD_CRASHES(word) == 0 || AP_WORD_STATE(word) != AP_TASK_QUEUED) return false;
     if (AP_WORD_GENERATION(word) != AP_REF_GENERATION(ref)) return false;
     if (ap_load_relaxed(&slot->client) == w->context->lane.index) return false;
     w->solo = agent;
@@ -101,12 +98,21 @@ static bool offered(const struct ap_worker *w, const struct apiary_agent *agent,
     return false;
 }
 
+/* Why a task that was claimed is not to be started; 0: it is. */
+AP_ALWAYS_INLINE int refusal(const struct ap_worker *w, const struct apiary_agent *agent, const struct apiary_job *job)
+{
+    if (job->data == NULL) return APIARY_ECORRUPT;
+    if (!offered(w, agent, job)) return APIARY_ENOPROVIDER;
+    if (job->deadline <= w->now) return APIARY_ETIMEDOUT;
+    return cancelled(job) ? APIARY_ECANCELLED : 0;
+}
+
 void ap_worker_start_task(struct ap_worker *w, struct apiary_agent *agent, uint64_t ref)
 {
     struct apiary_job *job = w->spare;
-    const struct ap_slot *slot = ap_slot_at(w->seg, AP_REF_SLOT(ref));
+    struct ap_slot *slot = ap_slot_at(w->seg, AP_REF_SLOT(ref));
     uint64_t token;
-    int hand;
+    int hand, code;
 
     if (slot == NULL) return;
     /* All four lines at once, three of them to be written. */
@@ -114,30 +120,27 @@ void ap_worker_start_task(struct ap_worker *w, struct apiary_agent *agent, uint6
     ap_prefetch_read(slot->body_inline);
     ap_prefetch_write(slot->result_inline);
     ap_prefetch_write(&slot->queued);
-    if (job == NULL || must_wait(w, agent, ref)) return;
+    if (job == NULL || must_wait(w, agent, slot, ref)) return;
     hand = hand_take(w, ref);
-    if (!ap_task_claim(w->seg, w->context->lane.index, agent->queue, ref, &token)) {
+    token = ap_slot_claim(slot, w->context->lane.index, agent->queue, ref);
+    if (__builtin_expect(token == 0, 0)) {
         hand_clear(w, hand);
         return;
     }
     w->spare = job->next;
-    job_fill(w, job, agent, AP_REF_SLOT(ref), token, hand);
-    if (job->data == NULL) {
-        ap_job_finish(job, APIARY_ECORRUPT, 0, NULL, 0);
-    } else if (!offered(w, agent, job)) {
-        ap_job_finish(job, APIARY_ENOPROVIDER, 0, NULL, 0);
-    } else if (job->deadline <= w->now) {
-        ap_job_finish(job, APIARY_ETIMEDOUT, 0, NULL, 0);
-    } else if (cancelled(w, job)) {
-        ap_job_finish(job, APIARY_ECANCELLED, 0, NULL, 0);
-    } else {
-        /* Routers see at once that this worker has something in hand, however long it takes. */
-        if (agent->in_hand > agent->shown) {
-            agent->shown = agent->in_hand;
-            ap_store_relaxed(&agent->consumer.queue->running, agent->shown);
-        }
-        agent->kind->handle(agent->state, job);
+    job->slot = AP_REF_SLOT(ref);
+    job_fill(w, job, agent, slot, token, hand);
+    code = refusal(w, agent, job);
+    if (__builtin_expect(code != 0, 0)) {
+        ap_job_finish(job, code, 0, NULL, 0);
+        return;
     }
+    /* Routers see at once that this worker has something in hand, however long it takes. */
+    if (agent->in_hand > agent->shown) {
+        agent->shown = agent->in_hand;
+        ap_store_relaxed(&agent->consumer.queue->running, agent->shown);
+    }
+    agent->kind->handle(agent->state, job);
 }
 
 void ap_worker_publish(struct apiary_agent *agent)

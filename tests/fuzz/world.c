@@ -231,7 +231,8 @@ void world_free(struct world *w)
     struct ap_worker *k = &w->worker;
 
     ap_swarm_withdraw(k->seg, &w->swarm);
-    while (k->in_hand != NULL) ap_job_finish(k->in_hand, APIARY_ESHUTDOWN, 0, NULL, 0);
+    for (uint32_t i = 0; i < k->job_count; i++)
+        if (k->jobs[i].token != 0) ap_job_finish(&k->jobs[i], APIARY_ESHUTDOWN, 0, NULL, 0);
     ap_swarm_deregister(k->seg, w->q->lane.index, &w->swarm);
     free(k->jobs);
     FUZZ_REQUIRE(apiary_detach(w->client) == 0);
