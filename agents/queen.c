@@ -57,16 +57,6 @@ static int workers_start(struct apiary_queen *q)
     return r == 0 ? workers_wait(q) : r;
 }
 
-static void workers_stop(struct apiary_queen *q)
-{
-    for (uint32_t i = 0; i < q->worker_count; i++) {
-        if (!q->workers[i].running) continue;
-        /* One that is still making its agents has to end that first: it has no loop yet that could be woken. */
-        ap_worker_command(&q->workers[i], AP_WORKER_STOP);
-    }
-    for (uint32_t i = 0; i < q->worker_count; i++) ap_worker_join(&q->workers[i]);
-}
-
 static void workers_command(struct apiary_queen *q, enum ap_worker_command command)
 {
     for (uint32_t i = 0; i < q->worker_count; i++) ap_worker_command(&q->workers[i], command);
@@ -102,6 +92,18 @@ static void beat(struct apiary_queen *q)
     ap_store_relaxed(&s->state, health(q));
     ap_store_relaxed(&s->beat, q->seg->ops->now());
     ap_monitor_nudge(q->monitor);
+}
+
+/* Beats on: one that does not come back from its handler is no reason to say that the process has stopped. */
+static void workers_stop(struct apiary_queen *q)
+{
+    for (uint32_t i = 0; i < q->worker_count; i++) {
+        if (!q->workers[i].running) continue;
+        /* One that is still making its agents has to end that first: it has no loop yet that could be woken. */
+        ap_worker_command(&q->workers[i], AP_WORKER_STOP);
+    }
+    for (uint32_t i = 0; i < q->worker_count; i++)
+        while (!ap_worker_join(&q->workers[i], BEAT)) beat(q);
 }
 
 /* Sleeps until there is news or the next beat is due, and beats. */
@@ -188,7 +190,7 @@ static void queen_run(struct apiary_queen *q)
     drain(q, &next);
     /* Nothing more is started, then the queues close and what is left in them goes to others. */
     workers_command(q, AP_WORKER_HOLD);
-    ap_swarm_deregister(q->seg, q->registration.lane, &q->registration);
+    ap_swarm_close(q->seg, q->registration.lane, &q->registration);
     /* What a client that had chosen an agent before the withdrawal brought when its worker had just drained. */
     drain(q, &next);
 }
@@ -209,6 +211,9 @@ static void *control_main(void *arg)
         queen_run(q);
     }
     workers_stop(q);
+    /* Not before: whoever registers this instance next opens its queues, and a worker that was in a handler when it was told to
+     * hold is their consumer until it has ended. */
+    if (q->result == 0) ap_swarm_deregister(q->seg, q->registration.lane, &q->registration);
     ap_monitor_stop(q->monitor);
     if (q->result < 0) say_phase(q, AP_QUEEN_REFUSED);
     return NULL;

@@ -1,7 +1,8 @@
 /* agents/queen.h - the inside of a queen: its workers, its control thread, its registration.
  *
  * The control thread has the lane that the swarm is registered under. It starts the workers, registers when all agents are made,
- * beats once a second, and at the end withdraws, drains, deregisters, stops the workers. It wakes up for nothing else.
+ * beats once a second, and at the end withdraws, drains, closes the queues, stops the workers, deregisters. It wakes up for nothing
+ * else. While a worker does not come back from a handler the swarm stays LIVE and beats: nobody else may take its queues.
  */
 #ifndef AP_QUEEN_H
 #define AP_QUEEN_H

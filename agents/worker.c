@@ -12,6 +12,7 @@
 #include "core/uring.h"
 #include "shm/bell.h"
 
+#define NSEC UINT64_C(1000000000)
 #define BATCH 16            /* tasks of one agent in one turn */
 #define LOOKS 16u           /* delegations looked at in one turn */
 #define PUBLISH_AFTER 64u   /* tasks started or finished, while busy */
@@ -53,7 +54,8 @@ static int drain(struct ap_worker *w, struct apiary_agent *agent)
         agent->scanning = true;
         agent->cursor = 0;
     }
-    while (n < BATCH && may_start(w, agent)) {
+    /* A handler may have taken so long that the queen has said to hold: she waits for nothing that is begun after that. */
+    while (n < BATCH && may_start(w, agent) && ap_load_relaxed(&w->command) == AP_WORKER_RUN) {
         uint64_t ref = next_ref(agent);
         if (ref == 0) break;
         if (n++ == 0) w->now = w->seg->ops->now();
@@ -328,12 +330,16 @@ void ap_worker_drain(struct ap_worker *w)
 }
 
 /* The loop goes only here: until its thread has ended, the queen's thread may be about to wake it. */
-void ap_worker_join(struct ap_worker *w)
+bool ap_worker_join(struct ap_worker *w, uint64_t within)
 {
-    if (w->running) pthread_join(w->thread, NULL);
+    uint64_t until = w->seg->ops->realtime() + within;
+    const struct timespec limit = {.tv_sec = (time_t)(until / NSEC), .tv_nsec = (long)(until % NSEC)};
+
+    if (w->running && pthread_timedjoin_np(w->thread, NULL, &limit) == ETIMEDOUT) return false;
     w->running = false;
     ap_loop_destroy(w->loop);
     w->loop = NULL;
     free(w->jobs);
     w->jobs = NULL;
+    return true;
 }

@@ -58,7 +58,8 @@ int ap_worker_start(struct ap_worker *w);
 void ap_worker_command(struct ap_worker *w, enum ap_worker_command command);
 /* Wakes it to look at `drain`. */
 void ap_worker_drain(struct ap_worker *w);
-void ap_worker_join(struct ap_worker *w); /* after STOP, or when it never ran */
+/* After STOP, or when it never ran: false when it has not ended `within` that time. */
+bool ap_worker_join(struct ap_worker *w, uint64_t within);
 
 /* The worker whose thread this is, or NULL. */
 struct ap_worker *ap_worker_self(void);

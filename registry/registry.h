@@ -6,9 +6,10 @@
  *           "capabilities" (discovery.h), in this order behind those of shm/.
  * LIFE      swarm.life = epoch << 24 | lane << 8 | state, lane = the queen's control lane.
  *           FREE -> CLAIMED(lane) CAS -> filled -> LIVE(lane) store-release, published last (REG-R1) -> DOWN by the queen at
- *           its end or by the reaper. DOWN -> CLAIMED when the same service and instance registers again (it keeps its
- *           index, and its agents their queues and what is queued there), or when the table is full and nothing is queued
- *           for it. CLAIMED(dead): never published: FREE or DOWN by the reaper.
+ *           its end, when its queues are closed and their consumers have stopped, or by the reaper. DOWN -> CLAIMED when the
+ *           same service and instance registers again (it keeps its index, and its agents their queues and what is queued
+ *           there), or when the table is full and nothing is queued for it. CLAIMED(dead): never published: FREE or DOWN by
+ *           the reaper.
  *           A queue's agent record is written while the queue is CLAIMED; its swarm is AP_NO_SWARM when the DOWN record that
  *           owned it was given to another.
  * UNIQUE    Two registrants of one service and instance take the same DOWN record, where one CAS decides, or two FREE ones:
@@ -142,7 +143,10 @@ struct ap_swarm_registration {
 int ap_swarm_register(struct ap_segment *seg, struct ap_swarm_registration *r);
 /* No new picks; queues stay open for what is in them. */
 void ap_swarm_withdraw(struct ap_segment *seg, const struct ap_swarm_registration *r);
-/* Queues closed, what is queued is moved to other providers, swarm DOWN. */
+/* Queues closed, what is queued is moved to other providers. The record stays LIVE, and so the queues stay the swarm's: a worker
+ * may still be taking from one. Who is killed after this is killed while LIVE, and the reaper ends it. */
+void ap_swarm_close(struct ap_segment *seg, uint32_t self, const struct ap_swarm_registration *r);
+/* Closed, if that was not done, and DOWN: the queues may be opened by another consumer, so the workers have stopped. */
 void ap_swarm_deregister(struct ap_segment *seg, uint32_t self, const struct ap_swarm_registration *r);
 
 /* The reaper's view of the registry: closes queues, withdraws swarms, frees tickets, routes by capability. */

@@ -394,9 +394,8 @@ void ap_swarm_withdraw(struct ap_segment *seg, const struct ap_swarm_registratio
         if (own_queue(seg, &r->agents[i], &life) != NULL) ap_capability_withdraw_all(seg, r->agents[i].queue);
 }
 
-void ap_swarm_deregister(struct ap_segment *seg, uint32_t self, const struct ap_swarm_registration *r)
+void ap_swarm_close(struct ap_segment *seg, uint32_t self, const struct ap_swarm_registration *r)
 {
-    struct ap_swarm *s = ap_swarm_at(seg, r->swarm);
     uint64_t life;
 
     ap_swarm_withdraw(seg, r);
@@ -404,6 +403,14 @@ void ap_swarm_deregister(struct ap_segment *seg, uint32_t self, const struct ap_
         if (own_queue(seg, &r->agents[i], &life) != NULL) ap_queue_close(seg, r->agents[i].queue, life);
     ap_fence_full(); /* TASK-F2 pairs TASK-F1 */
     ap_sweep(seg, self, &ap_registry_hooks);
+}
+
+void ap_swarm_deregister(struct ap_segment *seg, uint32_t self, const struct ap_swarm_registration *r)
+{
+    struct ap_swarm *s = ap_swarm_at(seg, r->swarm);
+    uint64_t life;
+
+    ap_swarm_close(seg, self, r);
     if (s == NULL) return;
     life = ap_load_acquire(&s->life); /* REG-A1 pairs REG-R1 */
     if (AP_SWARM_STATE(life) != AP_SWARM_LIVE || AP_SWARM_LANE(life) != r->lane) return;

@@ -1,4 +1,5 @@
 /* The queen: registration, beat, drain, death and return; plug-ins. Run once for each way of parking ($APIARY_PARK). */
+#include <semaphore.h>
 #include <sys/resource.h>
 
 #include "tests/unit/worker_fixture.h"
@@ -72,6 +73,12 @@ static void *stop_queen(void *queen)
     return NULL;
 }
 
+static void *stop_queen_at_once(void *queen)
+{
+    apiary_queen_stop(queen, 0);
+    return NULL;
+}
+
 /* A client that chose an agent just before it was withdrawn: its task is begun when the worker has said that it has nothing, and
  * is finished all the same. */
 Test(queen, stop_finishes_what_came_at_the_last_moment)
@@ -103,13 +110,61 @@ Test(queen, stop_finishes_what_came_at_the_last_moment)
     cr_assert_eq(apiary_await(a, early, LONG, &result), 0);
     cr_assert_eq(result.code, 0);
     apiary_release(a, &result);
-    while (AP_SWARM_STATE(ap_load_acquire(&swarm->life)) != AP_SWARM_DOWN) sched_yield();
+    while (AP_QUEUE_STATE(ap_load_acquire(&ap_queue_at(a->seg, queue)->life)) != AP_QUEUE_CLOSED) sched_yield();
+    cr_assert_eq(AP_SWARM_STATE(ap_load_acquire(&swarm->life)), AP_SWARM_LIVE, "its queues are not for others yet");
     cr_assert_eq(apiary_await(a, late, SECOND / 10, &result), APIARY_ENOTREADY, "it is still in hand");
     cr_assert_eq(apiary_job_finish_from_thread(kept[1], 0, "late", 4), 0);
     cr_assert_eq(apiary_await(a, late, LONG, &result), 0);
     cr_assert_eq(result.code, 0, "%s", apiary_strerror(result.code));
     apiary_release(a, &result);
     pthread_join(thread, NULL);
+}
+
+static sem_t block_entered, block_leave;
+
+static void block(void *state, apiary_job_t *job)
+{
+    (void)state;
+    ap_add_relaxed(&handled, 1);
+    sem_post(&block_entered);
+    sem_wait(&block_leave);
+    apiary_job_reply(job, NULL, 0);
+}
+KIND(block, create_nothing, block, NULL);
+
+/* A worker that is in a handler when the time to stop is up takes nothing more from its queue, and until it has ended nobody else
+ * opens that: two consumers would move its heads back and forth. */
+Test(queen, nobody_opens_a_queue_whose_worker_is_in_a_handler)
+{
+    static const char *const slow_caps[] = {"slow", NULL};
+    static const apiary_agent_description_t slow[] = {{"slow", &block_kind, slow_caps, 0, NULL}};
+    const apiary_swarm_description_t d = {.service = "test", .workers = 1, .agents = slow, .agent_count = 1};
+    apiary_queen_t *q, *again;
+    apiary_task_t tasks[3];
+    apiary_result_t result;
+    const struct ap_queue *queue;
+    pthread_t thread;
+
+    sem_init(&block_entered, 0, 0);
+    sem_init(&block_leave, 0, 0);
+    cr_assert_eq(apiary_queen_start(a, &d, NULL, 0, &q), 0);
+    queue = ap_queue_at(a->seg, queue_of(q, "slow"));
+    for (int i = 0; i < 3; i++) cr_assert_eq(apiary_delegate(a, "slow", "x", 1, NULL, &tasks[i]), 0);
+    sem_wait(&block_entered);
+    cr_assert_eq(pthread_create(&thread, NULL, stop_queen_at_once, q), 0);
+    while (AP_QUEUE_STATE(ap_load_acquire(&queue->life)) != AP_QUEUE_CLOSED) sched_yield();
+    cr_expect_eq(apiary_queen_start(a, &d, NULL, 0, &again), APIARY_EEXIST);
+    for (int i = 0; i < 3; i++) sem_post(&block_leave);
+    pthread_join(thread, NULL);
+    cr_assert_eq(ap_load_relaxed(&handled), 1, "it went on after it was told to hold");
+    cr_assert_eq(apiary_queen_start(a, &d, NULL, 0, &again), 0);
+    cr_assert_eq(ap_queue_at(a->seg, queue_of(again, "slow")), queue);
+    for (int i = 0; i < 3; i++) {
+        cr_assert_eq(apiary_await(a, tasks[i], LONG, &result), 0);
+        cr_assert_eq(result.code, 0);
+        apiary_release(a, &result);
+    }
+    apiary_queen_stop(again, LONG);
 }
 
 Test(queen, refusals_say_why)
