@@ -17,26 +17,30 @@ static void close_queues(struct ap_segment *seg, uint32_t swarm, uint64_t seen)
     }
 }
 
+void ap_swarm_end(struct ap_segment *seg, uint32_t swarm, uint64_t life)
+{
+    struct ap_swarm *s = ap_swarm_at(seg, swarm);
+    uint32_t state = AP_SWARM_STATE(life), lane = AP_SWARM_LANE(life), next = AP_SWARM_DOWN;
+
+    if (s == NULL || (state != AP_SWARM_LIVE && state != AP_SWARM_CLAIMED)) return;
+    if (state == AP_SWARM_LIVE) close_queues(seg, swarm, life);
+    /* REG-A3 pairs REG-R3: without a key it has no names yet. */
+    if (state == AP_SWARM_CLAIMED && ap_load_acquire(&s->key) == 0) next = AP_SWARM_FREE;
+    ap_store_relaxed(&s->state, APIARY_DOWN);
+    if (!ap_cas(&s->life, &life, AP_SWARM_LIFE(AP_SWARM_EPOCH(life), 0, next)) || state != AP_SWARM_LIVE) return;
+    ap_event_log(seg, AP_EVENT_SWARM_DIED, lane, swarm, lane);
+}
+
 static void end_swarms(struct ap_segment *seg, uint32_t lane)
 {
     for (uint32_t i = 0; i < seg->sections[AP_SECTION_SWARMS].count; i++) {
-        struct ap_swarm *s = ap_swarm_at(seg, i);
-        uint64_t life = ap_load_acquire(&s->life); /* REG-A1 pairs REG-R1 */
-        uint32_t state = AP_SWARM_STATE(life), next = AP_SWARM_DOWN;
+        uint64_t life = ap_load_acquire(&ap_swarm_at(seg, i)->life); /* REG-A1 pairs REG-R1 */
 
-        if ((state != AP_SWARM_LIVE && state != AP_SWARM_CLAIMED) || AP_SWARM_LANE(life) != lane) continue;
-        if (state == AP_SWARM_LIVE) close_queues(seg, i, life);
-        /* REG-A3 pairs REG-R3: without a key it has no names yet. */
-        if (state == AP_SWARM_CLAIMED && ap_load_acquire(&s->key) == 0) next = AP_SWARM_FREE;
-        ap_store_relaxed(&s->state, APIARY_DOWN);
-        if (!ap_cas(&s->life, &life, AP_SWARM_LIFE(AP_SWARM_EPOCH(life), 0, next))) continue;
-        if (state != AP_SWARM_LIVE) continue;
-        ap_event_log(seg, AP_EVENT_SWARM_DIED, lane, i, lane);
+        if (AP_SWARM_LANE(life) == lane) ap_swarm_end(seg, i, life);
     }
 }
 
-/* Idempotent, and called by two at once when a registrant finds its dead predecessor in somebody else's hands. Provider bits
- * stay: see discovery.h. */
+/* By the lane's index, so with its lock: it may be another's otherwise. Idempotent. Provider bits stay: see discovery.h. */
 static void closed(void *user, struct ap_segment *seg, uint32_t lane)
 {
     (void)user;

@@ -149,6 +149,10 @@ void ap_swarm_close(struct ap_segment *seg, uint32_t self, const struct ap_swarm
 /* Closed, if that was not done, and DOWN: the queues may be opened by another consumer, so the workers have stopped. */
 void ap_swarm_deregister(struct ap_segment *seg, uint32_t self, const struct ap_swarm_registration *r);
 
+/* Ends the registration that `life` was loaded of, whose lane has been seen dead, if it is still that one: queues closed, DOWN, or
+ * FREE when it was never named. Its tasks and tickets are the reaper's business. By anybody, by several at once. */
+void ap_swarm_end(struct ap_segment *seg, uint32_t swarm, uint64_t life);
+
 /* The reaper's view of the registry: closes queues, withdraws swarms, frees tickets, routes by capability. */
 extern const struct ap_reap_hooks ap_registry_hooks;
 

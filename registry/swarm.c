@@ -112,9 +112,9 @@ static int look_for_same(const struct plan *p, uint32_t except, uint32_t *ret)
         /* REG-A3 pairs REG-R3 */
         if (i == except || AP_SWARM_STATE(life) == AP_SWARM_FREE || ap_load_acquire(&s->key) != p->key) continue;
         if (AP_SWARM_STATE(life) != AP_SWARM_DOWN && !ap_lane_alive(seg, lane)) {
-            /* Killed and not recovered yet: do it now. If somebody is at it, its registration is ended here all the same. */
-            if (!ap_reap_lane(seg, p->r->lane, lane, &ap_registry_hooks))
-                ap_registry_hooks.closed(ap_registry_hooks.user, seg, lane);
+            /* Killed and not recovered yet: do it now. If somebody is at it, or was, this one registration is ended here all
+             * the same, and nothing else of the lane's: it may be another's by now, with swarms and tickets of its own. */
+            if (!ap_reap_lane(seg, p->r->lane, lane, &ap_registry_hooks)) ap_swarm_end(seg, i, life);
             life = ap_load_acquire(&s->life); /* REG-A1 pairs REG-R1 */
         }
         if (AP_SWARM_STATE(life) == AP_SWARM_FREE) continue;

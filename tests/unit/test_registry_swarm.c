@@ -373,6 +373,40 @@ Test(swarm, records_and_queues_of_those_who_left_are_used_again)
     assert_sound();
 }
 
+/* ---- what others do at the same time -------------------------------------------------------------------------- */
+
+/* A registrant finds its dead predecessor in somebody else's hands, and by then the lane is another swarm's. */
+Test(swarm, a_registrant_ends_only_its_predecessor)
+{
+    struct ap_agent_registration a = {.name = "a", .capabilities = echo}, b = a, c = a;
+    struct ap_swarm_registration r, r2, r3;
+    struct ap_lane *lane;
+    struct ap_ticket_hint hint = {0};
+    struct worker w;
+    uint64_t life;
+    uint32_t service;
+    uint16_t ticket;
+
+    cr_assert_eq(worker_register(&w, "server", NULL, "agent", echo), 0);
+    cr_assert_eq(enrol(&r, "one", NULL, &a, 1), 0);
+    cr_assert_eq(enrol(&r2, "two", NULL, &b, 1), 0);
+    cr_assert_eq(ap_service_intern(client->seg, "two", &service), 0);
+    cr_assert_eq(ap_ticket_take(client->seg, service, w.lane, 5, &hint, &ticket), 0);
+    for (uint32_t i = 0; i < 2; i++) {
+        struct ap_swarm *s = ap_swarm_at(client->seg, i == 0 ? r.swarm : r2.swarm);
+        ap_store_release(&s->life, AP_SWARM_LIFE(AP_SWARM_EPOCH(s->life), w.lane, AP_SWARM_LIVE));
+    }
+    lane = ap_lane_at(client->seg, w.lane);
+    life = ap_load_acquire(&lane->life);
+    ap_store_release(&lane->life, AP_LIFE(AP_LIFE_EPOCH(life), AP_LIFE_DEAD)); /* whoever has the mutex is at it */
+    cr_expect_eq(enrol(&r3, "one", NULL, &c, 1), 0);
+    cr_expect_eq(r3.swarm, r.swarm);
+    cr_expect_eq(AP_SWARM_STATE(ap_load_acquire(&ap_swarm_at(client->seg, r2.swarm)->life)), AP_SWARM_LIVE);
+    cr_expect_eq(ap_tickets_busy(client->seg, service), 1, "the reaper's business");
+    ap_store_release(&lane->life, life);
+    worker_stop(&w);
+}
+
 /* ---- routing -------------------------------------------------------------------------------------------------- */
 
 static uint32_t pick(int service, uint32_t not)
