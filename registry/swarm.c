@@ -158,9 +158,11 @@ static bool swarm_empty(const struct ap_segment *seg, uint32_t swarm, bool disow
     for (uint32_t q = 0; q < seg->geometry.queues; q++) {
         struct ap_agent_record *agent = ap_agent_at(seg, q);
         uint64_t life = ap_load_acquire(&ap_queue_at(seg, q)->life);
+        uint32_t owner = ap_load_relaxed(&agent->swarm);
 
-        if (AP_QUEUE_STATE(life) != AP_QUEUE_CLOSED || ap_load_relaxed(&agent->swarm) != swarm) continue;
-        if (disown) ap_store_relaxed(&agent->swarm, AP_NO_SWARM);
+        if (AP_QUEUE_STATE(life) != AP_QUEUE_CLOSED || owner != swarm) continue;
+        /* Compared, because one who judged the queue while the swarm was DOWN may have taken it since, and named its own. */
+        if (disown) ap_cas(&agent->swarm, &owner, AP_NO_SWARM);
         else if (!queue_empty(seg, q)) return false;
     }
     return true;
