@@ -190,6 +190,8 @@ int ap_reroute(struct ap_segment *seg, struct ap_balance *balance, uint32_t inde
         ap_event_log(seg, AP_EVENT_TASK_MOVED, AP_NO_LANE, index, to);
         if (ap_queue_push_shared(seg, to, AP_REF(index, AP_WORD_GENERATION(seen))) < 0) raise_rescan(seg);
         ap_fence_full(); /* TASK-F1 pairs TASK-F2; it is QUEUE-F1 for the signal, too */
+        /* Of now: one that opens it after this begins with a scan and finds the task. */
+        life = ap_load_acquire(&ap_queue_at(seg, to)->life); /* QUEUE-A4 pairs QUEUE-R4 */
         ap_queue_signal(seg, to, seg->geometry.queue_inlets, life);
     }
     return moved;

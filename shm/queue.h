@@ -132,6 +132,7 @@ AP_ALWAYS_INLINE void ap_queue_signal_at(const struct ap_segment *seg, struct ap
     if (__builtin_expect((ap_load_relaxed(&q->summary) & bit) == 0, 0)) ap_or_acq_rel(&q->summary, bit);
     if (lane != NULL && __builtin_expect(ap_load_relaxed(&lane->bell) & 1, 0)) ap_bell_wake(seg->ops, &lane->bell);
 }
+/* `life` is the queue's, loaded after that fence or compared with it afterwards. */
 static inline void ap_queue_signal(struct ap_segment *seg, uint32_t queue, uint32_t ring, uint64_t life)
 {
     struct ap_queue *q = ap_queue_at(seg, queue);

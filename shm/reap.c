@@ -19,12 +19,11 @@ static uint32_t route(const struct reaper *r, const struct ap_slot *slot)
 /* A hint; if the ring is full the rescan finds the task, so there must be one: a sweep raises none of its own. */
 static void announce(const struct reaper *r, uint32_t index, uint64_t word, uint32_t queue)
 {
-    uint64_t life = ap_load_acquire(&ap_queue_at(r->seg, queue)->life);
-
     if (ap_queue_push_shared(r->seg, queue, AP_REF(index, AP_WORD_GENERATION(word))) < 0 && !AP_DEFECT(move_unannounced))
         ap_add_acq_rel(&r->seg->header->rescan, 1);
     ap_fence_full(); /* QUEUE-F1 pairs QUEUE-F2 */
-    ap_queue_signal(r->seg, queue, r->seg->geometry.queue_inlets, life);
+    /* The consumer of now: one that opens the queue after this begins with a scan. QUEUE-A4 pairs QUEUE-R4 */
+    ap_queue_signal(r->seg, queue, r->seg->geometry.queue_inlets, ap_load_acquire(&ap_queue_at(r->seg, queue)->life));
 }
 
 static bool queue_living(const struct ap_segment *seg, uint32_t queue)
