@@ -228,10 +228,13 @@ static uint32_t limit_of(const struct apiary *a)
 
     for (uint32_t i = 0; a->service >= 0 && i < a->seg->sections[AP_SECTION_SWARMS].count; i++) {
         const struct ap_swarm *s = ap_swarm_at(a->seg, i);
-        uint32_t own = ap_load_relaxed(&s->max_delegations);
+        uint64_t life = ap_load_acquire(&s->life); /* REG-A1 pairs REG-R1 */
+        uint32_t service = ap_load_relaxed(&s->service), own = ap_load_relaxed(&s->max_delegations);
 
-        if (AP_SWARM_STATE(ap_load_acquire(&s->life)) != AP_SWARM_LIVE) continue; /* REG-A1 pairs REG-R1 */
-        if (ap_load_relaxed(&s->service) == (uint32_t)a->service && own > 0 && own < limit) limit = own;
+        if (AP_SWARM_STATE(life) != AP_SWARM_LIVE || service != (uint32_t)a->service) continue;
+        /* Both are of one registration, or it is one that has just changed and binds nobody yet. */
+        ap_fence_acquire();
+        if (ap_load_relaxed(&s->life) == life && own > 0 && own < limit) limit = own;
     }
     return limit;
 }
