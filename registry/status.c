@@ -61,7 +61,9 @@ static bool status_row(const struct ap_segment *seg, uint32_t index, int service
     ret->beat_age = since(ap_load_relaxed(&s->beat), seg->ops->now());
     ret->state = live ? judged((enum apiary_state)ap_load_relaxed(&s->state), ret->beat_age) : APIARY_DOWN;
     if (live) ret->uptime = since(ap_load_relaxed(&s->registered), seg->ops->realtime());
-    return ap_load_acquire(&s->life) == life; /* REG-A1 pairs REG-R1 */
+    /* What was read comes before this second look. */
+    ap_fence_acquire();
+    return ap_load_relaxed(&s->life) == life;
 }
 
 int apiary_swarm_status(apiary_t *a, const char *service, apiary_swarm_status_t *ret, size_t capacity)
