@@ -31,6 +31,9 @@
 
 /* What was read before it is not read after it: for a second look at what says that it belonged together. */
 #define ap_fence_acquire() __atomic_thread_fence(__ATOMIC_ACQUIRE)
+/* What was written before it is seen by whoever sees what is written after it, and then fences with acquire. For relaxed stores
+ * behind a compare-and-swap, which on arm64 may be seen before its own store is. */
+#define ap_fence_release() __atomic_thread_fence(__ATOMIC_RELEASE)
 
 /* Store-load order (the "did the other side go to sleep / close" pattern): both sides publish, fence, then look. */
 static inline void ap_fence_full(void)

@@ -232,7 +232,7 @@ static uint32_t limit_of(const struct apiary *a)
         uint32_t service = ap_load_relaxed(&s->service), own = ap_load_relaxed(&s->max_delegations);
 
         if (AP_SWARM_STATE(life) != AP_SWARM_LIVE || service != (uint32_t)a->service) continue;
-        /* Both are of one registration, or it is one that has just changed and binds nobody yet. */
+        /* Both are of one registration, or it is one that has just changed and binds nobody yet. REG-A4 pairs REG-R4 */
         ap_fence_acquire();
         if (ap_load_relaxed(&s->life) == life && own > 0 && own < limit) limit = own;
     }

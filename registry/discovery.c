@@ -105,7 +105,8 @@ static bool copy_registration(const struct ap_segment *seg, uint32_t queue, uint
     ap_text_copy(ret->agent, ap_agent_at(seg, queue)->name, sizeof ret->agent);
     member = ap_member_at(seg, ap_load_relaxed(&swarm->member));
     if (member != NULL && AP_SWARM_STATE(swarm_life) == AP_SWARM_LIVE) ret->pid = ap_load_relaxed(&member->pid);
-    /* Copied while it belonged to the same registration, or not at all: what was read comes before this second look. */
+    /* Copied while it belonged to the same registration, or not at all: what was read comes before this second look.
+     * REG-A4 pairs REG-R4 */
     ap_fence_acquire();
     return ap_load_relaxed(&swarm->life) == swarm_life &&
            AP_QUEUE_EPOCH(ap_load_relaxed(&ap_queue_at(seg, queue)->life)) == AP_QUEUE_EPOCH(life);

@@ -19,7 +19,8 @@
  *           swarm  R4 at most one LIVE swarm has a given service and instance
  * ORDERING  REG-R1 swarm.life LIVE store-release pairs REG-A1 load-acquire of readers. REG-R2 a text's bytes store-release pair
  *           REG-A2 load-acquire: who sees a new byte sees that the record was CLAIMED. REG-R3 key store-release pairs REG-A3
- *           load-acquire: the names before it.
+ *           load-acquire: the names before it. REG-R4 release fence after the CAS that claims a record or a queue pairs REG-A4
+ *           acquire fence before a reader's second look at the life: who has read a new field sees that it was CLAIMED.
  */
 #ifndef AP_REGISTRY_H
 #define AP_REGISTRY_H

@@ -61,8 +61,7 @@ static bool status_row(const struct ap_segment *seg, uint32_t index, int service
     ret->beat_age = since(ap_load_relaxed(&s->beat), seg->ops->now());
     ret->state = live ? judged((enum apiary_state)ap_load_relaxed(&s->state), ret->beat_age) : APIARY_DOWN;
     if (live) ret->uptime = since(ap_load_relaxed(&s->registered), seg->ops->realtime());
-    /* What was read comes before this second look. */
-    ap_fence_acquire();
+    ap_fence_acquire(); /* REG-A4 pairs REG-R4: what was read comes before this second look */
     return ap_load_relaxed(&s->life) == life;
 }
 

@@ -131,7 +131,9 @@ static bool record_take(const struct plan *p, uint32_t index, uint32_t from)
     uint64_t life = ap_load_acquire(&s->life); /* REG-A1 pairs REG-R1 */
 
     if (AP_SWARM_STATE(life) != from) return false;
-    return ap_cas(&s->life, &life, AP_SWARM_LIFE(AP_SWARM_EPOCH(life) + 1, p->r->lane, AP_SWARM_CLAIMED));
+    if (!ap_cas(&s->life, &life, AP_SWARM_LIFE(AP_SWARM_EPOCH(life) + 1, p->r->lane, AP_SWARM_CLAIMED))) return false;
+    ap_fence_release(); /* REG-R4 pairs REG-A4 */
+    return true;
 }
 
 static void record_state(struct ap_swarm *s, uint32_t state)
@@ -296,6 +298,7 @@ static int queue_take(struct plan *p, size_t i)
     for (int pass = OWN_QUEUED; pass <= REUSABLE; pass++) {
         for (uint32_t q = 0; q < seg->geometry.queues; q++) {
             if (!queue_fits(p, q, a->name, pass) || !ap_queue_claim(seg, q, a->lane)) continue;
+            ap_fence_release(); /* REG-R4 pairs REG-A4 */
             a->queue = q;
             if (AP_DEFECT(queue_first)) ap_queue_open(seg, q, a->lane);
             p->agents[i].adopted = pass <= OWN;

@@ -86,8 +86,8 @@ FNR == 1 { flush_file(); name = FILENAME }
     code = $0
     sub(/\/\*.*/, "", code)
     if (code ~ /^[ \t]*\*/) code = ""
-    ordered[FNR] = code ~ /ap_(load_acquire|store_release|(add|or|and|exchange)_acq_rel|cas|fence_full)\(/
-    publishes[FNR] = code ~ /ap_(store_release|fence_full)\(/
+    ordered[FNR] = code ~ /ap_(load_acquire|store_release|(add|or|and|exchange)_acq_rel|cas|fence_(full|release|acquire))\(/
+    publishes[FNR] = code ~ /ap_(store_release|fence_(full|release))\(/
     access[FNR] = ordered[FNR] || code ~ /ap_(load|store|add)_relaxed\(/
 }
 END { flush_file() }' "${shared[@]}" >"$labels"

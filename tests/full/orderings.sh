@@ -2,7 +2,7 @@
 # ctest: timeout 7200
 # Weakens every labelled release store (and compare-and-swap, and, or, add) to a relaxed one, label by label, in a copy of the
 # tree, and runs unit tests under the thread sanitizer. What tests/ORDERINGS.md says of it in its last column must be so:
-# `tsan` is noticed, anything else need not be. Full fences are left alone: the sanitizer does not know them.
+# `tsan` is noticed, anything else need not be. Fences are left alone: the sanitizer does not know them.
 set -u
 source=$APIARY_SOURCE
 work=$APIARY_BUILD/orderings
