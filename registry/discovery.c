@@ -98,6 +98,7 @@ static bool copy_registration(const struct ap_segment *seg, uint32_t queue, uint
                               uint64_t swarm_life, apiary_provider_t *ret)
 {
     const struct ap_member *member;
+    uint64_t now;
 
     ret->pid = 0;
     ap_service_name(seg, ap_load_relaxed(&swarm->service), ret->service);
@@ -108,8 +109,9 @@ static bool copy_registration(const struct ap_segment *seg, uint32_t queue, uint
     /* Copied while it belonged to the same registration, or not at all: what was read comes before this second look.
      * REG-A4 pairs REG-R4 */
     ap_fence_acquire();
-    return ap_load_relaxed(&swarm->life) == swarm_life &&
-           AP_QUEUE_EPOCH(ap_load_relaxed(&ap_queue_at(seg, queue)->life)) == AP_QUEUE_EPOCH(life);
+    now = ap_load_relaxed(&ap_queue_at(seg, queue)->life);
+    return ap_load_relaxed(&swarm->life) == swarm_life && AP_QUEUE_EPOCH(now) == AP_QUEUE_EPOCH(life) &&
+           AP_QUEUE_STATE(now) != AP_QUEUE_CLAIMED;
 }
 
 /* The row of a queue that has the provider bit; false when its record is not (or no longer) to be had. `c`: what its lane knows is
@@ -125,7 +127,8 @@ static bool provider_row(const struct ap_segment *seg, struct ap_lane_context *c
     if (q == NULL || agent == NULL) return false;
     life = ap_load_acquire(&q->life); /* QUEUE-A4 pairs QUEUE-R4 */
     swarm = ap_swarm_at(seg, ap_load_relaxed(&agent->swarm));
-    if (swarm == NULL || AP_QUEUE_STATE(life) == AP_QUEUE_FREE) return false;
+    /* The epoch rises when a queue opens: while it is CLAIMED, and its agent is being written, it has that of the former one. */
+    if (swarm == NULL || AP_QUEUE_STATE(life) == AP_QUEUE_FREE || AP_QUEUE_STATE(life) == AP_QUEUE_CLAIMED) return false;
     swarm_life = ap_load_acquire(&swarm->life); /* REG-A1 pairs REG-R1 */
     if (AP_SWARM_STATE(swarm_life) != AP_SWARM_LIVE && AP_SWARM_STATE(swarm_life) != AP_SWARM_DOWN) return false;
     /* What is closed or down may be claimed and left again under the same words. */

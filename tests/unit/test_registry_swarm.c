@@ -464,6 +464,24 @@ Test(swarm, the_consumer_of_now_is_woken)
     worker_stop(&w[1]);
 }
 
+/* While a queue is CLAIMED its agent's name is being written. */
+Test(swarm, a_claimed_queue_is_nobodys_row)
+{
+    struct ap_agent_registration a = {.name = "a", .capabilities = echo};
+    struct ap_swarm_registration r;
+    apiary_provider_t row;
+    struct ap_queue *q;
+
+    cr_assert_eq(enrol(&r, "one", "0", &a, 1), 0);
+    q = ap_queue_at(client->seg, a.queue);
+    cr_assert_eq(ap_queue_close(client->seg, a.queue, ap_load_acquire(&q->life)), 1);
+    cr_expect_eq(apiary_discover(client, "echo", &row, 1), 1, "closed: its queen may come back");
+    cr_assert_eq(ap_queue_claim(client->seg, a.queue, control()), 1);
+    cr_expect_eq(apiary_discover(client, "echo", &row, 1), 0);
+    cr_assert_eq(ap_queue_open(client->seg, a.queue, control()), 1);
+    cr_expect_eq(apiary_discover(client, "echo", &row, 1), 1);
+}
+
 /* ---- routing -------------------------------------------------------------------------------------------------- */
 
 static uint32_t pick(int service, uint32_t not)
