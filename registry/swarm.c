@@ -97,9 +97,15 @@ static int plan_make(struct plan *p)
 
 /* ---- the swarm's record --------------------------------------------------------------------------------------- */
 
-/* Looks at all records but `except` for this service and instance: APIARY_EEXIST when one is in living hands (its index
- * in *ret), 1 when there is one that is DOWN (the same), 0 when there is none. */
-static int look_for_same(const struct plan *p, uint32_t except, uint32_t *ret)
+/* A record that was judged, and by which life: it is taken as that or not at all. */
+struct found {
+    uint32_t index;
+    uint64_t life;
+};
+
+/* Looks at all records but `except` for this service and instance: APIARY_EEXIST when one is in living hands (*ret says
+ * which), 1 when there is one that is DOWN (the same), 0 when there is none. */
+static int look_for_same(const struct plan *p, uint32_t except, struct found *ret)
 {
     struct ap_segment *seg = p->seg;
     int down = 0;
@@ -118,20 +124,19 @@ static int look_for_same(const struct plan *p, uint32_t except, uint32_t *ret)
             life = ap_load_acquire(&s->life); /* REG-A1 pairs REG-R1 */
         }
         if (AP_SWARM_STATE(life) == AP_SWARM_FREE) continue;
-        *ret = i;
+        *ret = (struct found){i, life};
         if (AP_SWARM_STATE(life) != AP_SWARM_DOWN) return APIARY_EEXIST;
         down = 1;
     }
     return down;
 }
 
-static bool record_take(const struct plan *p, uint32_t index, uint32_t from)
+static bool record_take(const struct plan *p, struct found from)
 {
-    struct ap_swarm *s = ap_swarm_at(p->seg, index);
-    uint64_t life = ap_load_acquire(&s->life); /* REG-A1 pairs REG-R1 */
+    struct ap_swarm *s = ap_swarm_at(p->seg, from.index);
+    uint64_t next = AP_SWARM_LIFE(AP_SWARM_EPOCH(from.life) + 1, p->r->lane, AP_SWARM_CLAIMED);
 
-    if (AP_SWARM_STATE(life) != from) return false;
-    if (!ap_cas(&s->life, &life, AP_SWARM_LIFE(AP_SWARM_EPOCH(life) + 1, p->r->lane, AP_SWARM_CLAIMED))) return false;
+    if (!ap_cas(&s->life, &from.life, next)) return false;
     ap_fence_release(); /* REG-R4 pairs REG-A4 */
     return true;
 }
@@ -176,17 +181,20 @@ static int record_new(struct plan *p)
     uint32_t count = (uint32_t)p->seg->sections[AP_SECTION_SWARMS].count;
 
     for (uint32_t i = 0; i < count; i++) {
+        uint64_t life = ap_load_acquire(&ap_swarm_at(p->seg, i)->life); /* REG-A1 pairs REG-R1 */
+
         p->swarm = i;
-        if (!record_take(p, i, AP_SWARM_FREE)) continue;
+        if (AP_SWARM_STATE(life) != AP_SWARM_FREE || !record_take(p, (struct found){i, life})) continue;
         swarm_empty(p->seg, i, true);
         return 1;
     }
     for (uint32_t i = 0; i < count; i++) {
         struct ap_swarm *s = ap_swarm_at(p->seg, i);
+        uint64_t life = ap_load_acquire(&s->life); /* REG-A1 pairs REG-R1 */
 
         p->swarm = i;
-        if (AP_SWARM_STATE(ap_load_acquire(&s->life)) != AP_SWARM_DOWN || !swarm_empty(p->seg, i, false)) continue;
-        if (!record_take(p, i, AP_SWARM_DOWN)) continue;
+        if (AP_SWARM_STATE(life) != AP_SWARM_DOWN || !swarm_empty(p->seg, i, false)) continue;
+        if (!record_take(p, (struct found){i, life})) continue;
         ap_store_release(&s->key, 0); /* REG-R3 pairs REG-A3 */
         swarm_empty(p->seg, i, true);
         return 1;
@@ -227,13 +235,13 @@ static void record_give_back(const struct plan *p)
 static int record_claim(struct plan *p)
 {
     for (int tries = 0; tries < TRIES; tries++) {
-        uint32_t other;
+        struct found other;
         int same = look_for_same(p, AP_NO_SWARM, &other);
 
         if (same < 0) return same;
         if (same > 0) {
-            if (!record_take(p, other, AP_SWARM_DOWN)) continue;
-            p->swarm = other;
+            if (!record_take(p, other)) continue;
+            p->swarm = other.index;
             p->adopted = true;
             record_fill(p);
             return 0;
@@ -244,7 +252,7 @@ static int record_claim(struct plan *p)
         same = look_for_same(p, p->swarm, &other);
         if (same == 0) return 0;
         record_give_back(p);
-        if (same < 0 && other < p->swarm) return same;
+        if (same < 0 && other.index < p->swarm) return same;
     }
     return APIARY_EEXIST;
 }
@@ -280,9 +288,9 @@ static bool reusable(const struct plan *p, uint32_t queue)
  * a second queue of the same name, in which nothing ever was. */
 enum queue_fit { OWN_QUEUED, OWN, UNUSED, REUSABLE };
 
-static bool queue_fits(const struct plan *p, uint32_t queue, const char *name, int pass)
+static bool queue_fits(const struct plan *p, uint32_t queue, uint64_t life, const char *name, int pass)
 {
-    uint32_t state = AP_QUEUE_STATE(ap_load_acquire(&ap_queue_at(p->seg, queue)->life));
+    uint32_t state = AP_QUEUE_STATE(life);
 
     if (pass == UNUSED) return state == AP_QUEUE_FREE;
     if (state != AP_QUEUE_CLOSED) return false;
@@ -297,7 +305,10 @@ static int queue_take(struct plan *p, size_t i)
 
     for (int pass = OWN_QUEUED; pass <= REUSABLE; pass++) {
         for (uint32_t q = 0; q < seg->geometry.queues; q++) {
-            if (!queue_fits(p, q, a->name, pass) || !ap_queue_claim(seg, q, a->lane)) continue;
+            uint64_t life = ap_load_acquire(&ap_queue_at(seg, q)->life);
+
+            /* Had it been opened and closed since it was judged, it could be full of somebody's tasks. */
+            if (!queue_fits(p, q, life, a->name, pass) || !ap_queue_claim_seen(seg, q, a->lane, life)) continue;
             ap_fence_release(); /* REG-R4 pairs REG-A4 */
             a->queue = q;
             if (AP_DEFECT(queue_first)) ap_queue_open(seg, q, a->lane);

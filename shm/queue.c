@@ -117,6 +117,14 @@ void ap_queue_reap_leases(struct ap_segment *seg, uint32_t lane)
 
 /* ---- ownership ------------------------------------------------------------------------------------------------ */
 
+int ap_queue_claim_seen(struct ap_segment *seg, uint32_t queue, uint32_t lane, uint64_t life)
+{
+    struct ap_queue *q = ap_queue_at(seg, queue);
+
+    if (q == NULL || (AP_QUEUE_STATE(life) != AP_QUEUE_FREE && AP_QUEUE_STATE(life) != AP_QUEUE_CLOSED)) return 0;
+    return ap_cas(&q->life, &life, AP_QUEUE_LIFE(AP_QUEUE_EPOCH(life), lane, AP_QUEUE_CLAIMED));
+}
+
 int ap_queue_claim(struct ap_segment *seg, uint32_t queue, uint32_t lane)
 {
     struct ap_queue *q = ap_queue_at(seg, queue);
@@ -124,8 +132,7 @@ int ap_queue_claim(struct ap_segment *seg, uint32_t queue, uint32_t lane)
 
     if (q == NULL) return 0;
     life = ap_load_acquire(&q->life);
-    if (AP_QUEUE_STATE(life) != AP_QUEUE_FREE && AP_QUEUE_STATE(life) != AP_QUEUE_CLOSED) return 0;
-    return ap_cas(&q->life, &life, AP_QUEUE_LIFE(AP_QUEUE_EPOCH(life), lane, AP_QUEUE_CLAIMED));
+    return ap_queue_claim_seen(seg, queue, lane, life);
 }
 
 int ap_queue_open(struct ap_segment *seg, uint32_t queue, uint32_t lane)

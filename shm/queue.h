@@ -158,9 +158,10 @@ struct ap_consumer {
     } rings[64];
 };
 
-/* Ownership. claim: FREE or CLOSED -> CLAIMED(lane). open: CLAIMED(lane) -> OPEN(lane), unless the lane's reaper was there
- * first. close: OPEN -> CLOSED by the owner or the reaper that saw `life`. Each 1 or 0. */
+/* Ownership. claim: FREE or CLOSED -> CLAIMED(lane), claim_seen only from that `life`. open: CLAIMED(lane) -> OPEN(lane), unless
+ * the lane's reaper was there first. close: OPEN -> CLOSED by the owner or the reaper that saw `life`. Each 1 or 0. */
 int ap_queue_claim(struct ap_segment *seg, uint32_t queue, uint32_t lane);
+int ap_queue_claim_seen(struct ap_segment *seg, uint32_t queue, uint32_t lane, uint64_t life);
 int ap_queue_open(struct ap_segment *seg, uint32_t queue, uint32_t lane);
 int ap_queue_close(struct ap_segment *seg, uint32_t queue, uint64_t life);
 void ap_consumer_init(struct ap_consumer *c, struct ap_segment *seg, uint32_t queue);

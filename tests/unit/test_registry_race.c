@@ -5,6 +5,20 @@ TestSuite(race, .init = fixture_setup, .fini = fixture_teardown, .timeout = 60);
 
 static const char *const echo[] = {"echo", NULL};
 
+static uint32_t control(void)
+{
+    return client->anchor->lane.index;
+}
+
+/* Registers under the client's own lane; no worker runs. */
+static int enrol(struct ap_swarm_registration *r, const char *instance, struct ap_agent_registration *agent)
+{
+    agent->lane = control();
+    *r = (struct ap_swarm_registration){.service = "one", .instance = instance, .lane = control(), .member = client->member,
+                                        .agents = agent, .agent_count = 1};
+    return ap_swarm_register(client->seg, r);
+}
+
 /* An operation reads the calendar for the log, and some are long over what they looked at before: that is when others act. */
 static struct ap_ops meddled_ops;
 static void (*meddle)(void);
@@ -24,6 +38,65 @@ static void meddle_with(struct ap_segment *seg, void (*act)(void))
     meddled_ops.realtime = meddled_realtime;
     meddle = act;
     seg->ops = &meddled_ops;
+}
+
+static void *lane_main(void *arg)
+{
+    struct ap_lane_handle *lane = arg;
+
+    cr_assert_eq(ap_lane_open(client->seg, client->member, lane), 0);
+    return NULL;
+}
+
+/* A lane whose thread has ended without closing it. */
+static uint32_t dead_lane(void)
+{
+    struct ap_lane_handle lane;
+    pthread_t thread;
+
+    cr_assert_eq(pthread_create(&thread, NULL, lane_main, &lane), 0);
+    pthread_join(thread, NULL);
+    cr_assert_eq(ap_lane_dead(client->seg, lane.index), 1);
+    return lane.index;
+}
+
+static struct ap_swarm *left, *dead;
+static uint64_t another_key;
+
+/* The record that was DOWN is given to another instance, which leaves; the other one to nobody. */
+static void recycle_both(void)
+{
+    ap_text_store(left->instance, "another", sizeof left->instance);
+    ap_store_release(&left->key, another_key);
+    ap_store_release(&left->life, AP_SWARM_LIFE(AP_SWARM_EPOCH(left->life) + 1, 0, AP_SWARM_DOWN));
+    ap_store_release(&dead->key, 0);
+    ap_store_release(&dead->life, AP_SWARM_LIFE(AP_SWARM_EPOCH(dead->life) + 1, 0, AP_SWARM_FREE));
+}
+
+/* What is adopted is the registration that was looked at, and not what its record has become. */
+Test(race, a_record_that_was_recycled_is_not_adopted)
+{
+    struct ap_agent_registration a = {.name = "a", .capabilities = echo};
+    struct ap_swarm_registration r;
+    uint32_t left_index, lane = dead_lane();
+
+    cr_assert_eq(enrol(&r, "another", &a), 0);
+    another_key = ap_load_acquire(&ap_swarm_at(client->seg, r.swarm)->key);
+    ap_swarm_deregister(client->seg, control(), &r);
+    ap_store_release(&ap_swarm_at(client->seg, r.swarm)->life, 0);
+    cr_assert_eq(enrol(&r, "0", &a), 0);
+    ap_swarm_deregister(client->seg, control(), &r);
+    left_index = r.swarm;
+    left = ap_swarm_at(client->seg, left_index);
+    dead = ap_swarm_at(client->seg, left_index + 1);
+    ap_store_release(&dead->key, ap_load_acquire(&left->key)); /* a registrant that died when both of one name took new records */
+    ap_store_release(&dead->life, AP_SWARM_LIFE(1, lane, AP_SWARM_CLAIMED));
+    meddle_with(client->seg, recycle_both);
+    cr_assert_eq(enrol(&r, "0", &a), 0);
+    cr_assert_null(meddle);
+    cr_expect_neq(r.swarm, left_index);
+    cr_expect_str_eq(ap_swarm_at(client->seg, r.swarm)->instance, "0");
+    assert_sound();
 }
 
 static uint32_t reopened, reopener;
