@@ -103,29 +103,45 @@ struct found {
     uint64_t life;
 };
 
+/* What a record is to this registration: 0 nothing, 1 its own and DOWN, APIARY_EEXIST its own in living hands; by *life. */
+static int look_at(const struct plan *p, uint32_t index, uint64_t *life)
+{
+    struct ap_segment *seg = p->seg;
+    const struct ap_swarm *s = ap_swarm_at(seg, index);
+
+    for (int tries = 0; tries < TRIES; tries++) {
+        uint32_t state, lane;
+
+        *life = ap_load_acquire(&s->life); /* REG-A1 pairs REG-R1 */
+        state = AP_SWARM_STATE(*life);
+        lane = AP_SWARM_LANE(*life);
+        if (state == AP_SWARM_FREE || ap_load_acquire(&s->key) != p->key) return 0; /* REG-A3 pairs REG-R3 */
+        if (state == AP_SWARM_DOWN) return 1;
+        if (ap_lane_alive(seg, lane)) {
+            /* If it left meanwhile, the record, or the lane, may have been another's when it was looked at: look again. */
+            if (ap_load_acquire(&s->life) == *life) return APIARY_EEXIST; /* REG-A1 pairs REG-R1 */
+            continue;
+        }
+        /* Killed and not recovered yet: do it now. If somebody is at it, or was, this one registration is ended here all
+         * the same, and nothing else of the lane's: it may be another's by now, with swarms and tickets of its own. */
+        if (!ap_reap_lane(seg, p->r->lane, lane, &ap_registry_hooks)) ap_swarm_end(seg, index, *life);
+    }
+    return APIARY_EEXIST;
+}
+
 /* Looks at all records but `except` for this service and instance: APIARY_EEXIST when one is in living hands (*ret says
  * which), 1 when there is one that is DOWN (the same), 0 when there is none. */
 static int look_for_same(const struct plan *p, uint32_t except, struct found *ret)
 {
-    struct ap_segment *seg = p->seg;
     int down = 0;
 
-    for (uint32_t i = 0; i < seg->sections[AP_SECTION_SWARMS].count; i++) {
-        struct ap_swarm *s = ap_swarm_at(seg, i);
-        uint64_t life = ap_load_acquire(&s->life); /* REG-A1 pairs REG-R1 */
-        uint32_t lane = AP_SWARM_LANE(life);
+    for (uint32_t i = 0; i < p->seg->sections[AP_SECTION_SWARMS].count; i++) {
+        uint64_t life;
+        int same = i != except ? look_at(p, i, &life) : 0;
 
-        /* REG-A3 pairs REG-R3 */
-        if (i == except || AP_SWARM_STATE(life) == AP_SWARM_FREE || ap_load_acquire(&s->key) != p->key) continue;
-        if (AP_SWARM_STATE(life) != AP_SWARM_DOWN && !ap_lane_alive(seg, lane)) {
-            /* Killed and not recovered yet: do it now. If somebody is at it, or was, this one registration is ended here all
-             * the same, and nothing else of the lane's: it may be another's by now, with swarms and tickets of its own. */
-            if (!ap_reap_lane(seg, p->r->lane, lane, &ap_registry_hooks)) ap_swarm_end(seg, i, life);
-            life = ap_load_acquire(&s->life); /* REG-A1 pairs REG-R1 */
-        }
-        if (AP_SWARM_STATE(life) == AP_SWARM_FREE) continue;
+        if (same == 0) continue;
         *ret = (struct found){i, life};
-        if (AP_SWARM_STATE(life) != AP_SWARM_DOWN) return APIARY_EEXIST;
+        if (same < 0) return same;
         down = 1;
     }
     return down;

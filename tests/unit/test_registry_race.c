@@ -99,6 +99,31 @@ Test(race, a_record_that_was_recycled_is_not_adopted)
     assert_sound();
 }
 
+static void recycle_for_a_living(void)
+{
+    ap_text_store(dead->instance, "another", sizeof dead->instance);
+    ap_store_release(&dead->key, another_key);
+    ap_store_release(&dead->life, AP_SWARM_LIFE(AP_SWARM_EPOCH(dead->life) + 1, control(), AP_SWARM_LIVE));
+}
+
+/* The record of a dead predecessor is another's by the time it is recovered: that is no reason to refuse. */
+Test(race, who_lives_in_the_record_now_is_no_predecessor)
+{
+    struct ap_agent_registration a = {.name = "a", .capabilities = echo};
+    struct ap_swarm_registration r;
+    uint32_t lane = dead_lane();
+
+    cr_assert_eq(enrol(&r, "0", &a), 0);
+    dead = ap_swarm_at(client->seg, r.swarm);
+    another_key = ap_load_acquire(&dead->key) + 1;
+    ap_queue_close(client->seg, a.queue, ap_load_acquire(&ap_queue_at(client->seg, a.queue)->life));
+    ap_store_release(&dead->life, AP_SWARM_LIFE(AP_SWARM_EPOCH(dead->life), lane, AP_SWARM_LIVE));
+    meddle_with(client->seg, recycle_for_a_living);
+    cr_expect_eq(enrol(&r, "0", &a), 0);
+    cr_assert_null(meddle);
+    cr_expect_neq(ap_swarm_at(client->seg, r.swarm), dead);
+}
+
 static uint32_t reopened, reopener;
 
 static void reopen(void)
