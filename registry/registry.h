@@ -14,7 +14,8 @@
  *           owned it was given to another.
  * UNIQUE    Two registrants of one service and instance take the same DOWN record, where one CAS decides, or two FREE ones:
  *           then each stores its key, fences (REG-F1) and looks at all others. Whoever sees the other yields, so at least one
- *           does; the one with the lower index tries again.
+ *           does; the one with the lower index tries again, and gives up if the other has not yielded by then. So both may be
+ *           refused with EEXIST, and neither is registered: whoever tries once more is told what came of it.
  * INVARIANTS R1 a LIVE swarm's lane is LIVE  R2 names end with NUL and are valid  R3 an OPEN queue's agent record names a LIVE
  *           swarm  R4 at most one LIVE swarm has a given service and instance
  * ORDERING  REG-R1 swarm.life LIVE store-release pairs REG-A1 load-acquire of readers. REG-R2 a text's bytes store-release pair
