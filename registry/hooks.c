@@ -26,7 +26,6 @@ void ap_swarm_end(struct ap_segment *seg, uint32_t swarm, uint64_t life)
     if (state == AP_SWARM_LIVE) close_queues(seg, swarm, life);
     /* REG-A3 pairs REG-R3: without a key it has no names yet. */
     if (state == AP_SWARM_CLAIMED && ap_load_acquire(&s->key) == 0) next = AP_SWARM_FREE;
-    ap_store_relaxed(&s->state, APIARY_DOWN);
     if (!ap_cas(&s->life, &life, AP_SWARM_LIFE(AP_SWARM_EPOCH(life), 0, next)) || state != AP_SWARM_LIVE) return;
     ap_event_log(seg, AP_EVENT_SWARM_DIED, lane, swarm, lane);
 }

@@ -56,7 +56,7 @@ struct ap_service {
 
 struct ap_swarm {
     uint64_t life;
-    uint32_t state; /* enum apiary_state, measured; writer: the queen, reaper */
+    uint32_t state; /* enum apiary_state, measured; writer: the queen. What she said last, if her life is not LIVE */
     uint32_t mode;  /* enum apiary_mode, the operator's */
     uint32_t service, member;
     uint16_t port, reserved0;

@@ -44,6 +44,8 @@ static json_t *swarm_json(const struct dump *d, uint32_t index, uint64_t life)
     static const char *const lives[] = {"free", "claimed", "live", "down"};
     const struct ap_swarm *s = ap_swarm_at(&d->seg, index);
     uint32_t lane = AP_SWARM_LANE(life), member = ap_load_relaxed(&s->member);
+    /* One that was killed did not say so. */
+    uint32_t state = AP_SWARM_STATE(life) == AP_SWARM_DOWN ? APIARY_DOWN : ap_load_relaxed(&s->state);
     const struct ap_member *m = ap_member_at(&d->seg, member);
     char text[24], time[32];
     json_t *o = json_object();
@@ -55,7 +57,7 @@ static json_t *swarm_json(const struct dump *d, uint32_t index, uint64_t life)
     set(o, "life", json_string(dump_enum(lives, 4, AP_SWARM_STATE(life), text)));
     set(o, "epoch", dump_number(AP_SWARM_EPOCH(life)));
     set(o, "owner", json_string(ap_lane_dead(&d->seg, lane) ? "dead" : ap_lane_alive(&d->seg, lane) ? "alive" : "none"));
-    set(o, "state", json_string(tool_state_name((int)ap_load_relaxed(&s->state))));
+    set(o, "state", json_string(tool_state_name((int)state)));
     set(o, "mode", json_string(tool_mode_name((int)ap_load_relaxed(&s->mode))));
     set(o, "lane", dump_number(lane));
     set(o, "member", dump_number(member));

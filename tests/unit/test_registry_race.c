@@ -124,6 +124,27 @@ Test(race, who_lives_in_the_record_now_is_no_predecessor)
     cr_expect_neq(ap_swarm_at(client->seg, r.swarm), dead);
 }
 
+/* A reaper that slept since it saw the life of a former registration. */
+Test(race, nothing_of_a_later_registration_is_ended)
+{
+    struct ap_agent_registration a = {.name = "a", .capabilities = echo};
+    struct ap_swarm_registration r;
+    struct ap_swarm *s;
+    uint64_t before;
+
+    cr_assert_eq(enrol(&r, "0", &a), 0);
+    s = ap_swarm_at(client->seg, r.swarm);
+    before = ap_load_acquire(&s->life);
+    ap_swarm_deregister(client->seg, control(), &r);
+    cr_assert_eq(enrol(&r, "0", &a), 0);
+    ap_store_relaxed(&s->state, APIARY_PASSING);
+    ap_swarm_end(client->seg, r.swarm, before);
+    cr_expect_eq(AP_SWARM_STATE(ap_load_acquire(&s->life)), AP_SWARM_LIVE);
+    cr_expect_eq(AP_QUEUE_STATE(ap_load_acquire(&ap_queue_at(client->seg, a.queue)->life)), AP_QUEUE_OPEN);
+    cr_expect_eq(ap_load_relaxed(&s->state), APIARY_PASSING);
+    assert_sound();
+}
+
 static uint32_t reopened, reopener;
 
 static void reopen(void)
