@@ -1,7 +1,7 @@
 /* agents/worker_job.c - from a reference to a job, and what other threads hand back. See worker.h. */
 #include <stdlib.h>
 
-#include "agents/worker.h"
+#include "agents/queen.h"
 
 int ap_worker_jobs_open(struct ap_worker *w)
 {
@@ -86,13 +86,14 @@ static bool must_wait(struct ap_worker *w, struct apiary_agent *agent, const str
     return true;
 }
 
-/* A queue's index can pass to another agent between a client's choice and its submit. Withdrawn capabilities still count: what
- * was queued before a drain is done. */
+/* A queue's index can pass to another agent, of another service, between a client's choice and its submit. Withdrawn
+ * capabilities still count: what was queued before a drain is done. */
 static bool offered(const struct ap_worker *w, const struct apiary_agent *agent, const struct apiary_job *job)
 {
     const struct ap_agent_record *record = ap_agent_at(w->seg, agent->queue);
-    uint32_t count = ap_load_relaxed(&record->capability_count);
+    uint32_t count = ap_load_relaxed(&record->capability_count), only = ap_load_relaxed(&ap_slot_at(w->seg, job->slot)->only);
 
+    if (only != 0 && only != w->queen->service_index + 1) return false;
     for (uint32_t i = 0; i < count && i < AP_AGENT_CAPABILITIES; i++)
         if (ap_load_relaxed(&record->capabilities[i]) == job->capability) return true;
     return false;

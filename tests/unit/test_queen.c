@@ -15,6 +15,18 @@ static int refuse_create(apiary_agent_t *agent, void **state)
 
 KIND(refuse, refuse_create, echo, NULL);
 
+static sem_t block_entered, block_leave;
+
+static void block(void *state, apiary_job_t *job)
+{
+    (void)state;
+    ap_add_relaxed(&handled, 1);
+    sem_post(&block_entered);
+    sem_wait(&block_leave);
+    apiary_job_reply(job, NULL, 0);
+}
+KIND(block, create_nothing, block, NULL);
+
 Test(queen, execute_task_stays_in_the_swarm)
 {
     apiary_queen_t *q = start_as(a, "one", NULL), *p;
@@ -33,6 +45,34 @@ Test(queen, execute_task_stays_in_the_swarm)
     cr_assert_eq(apiary_execute_task(p, "count", "", 0, LONG, text, sizeof text, &n), APIARY_ENOPROVIDER);
     cr_assert_eq(apiary_delegate_external_task(p, "count", "", 0, LONG, text, sizeof text, &n), 0);
     apiary_queen_stop(p, LONG);
+    apiary_queen_stop(q, LONG);
+}
+
+/* Its queue was another service's when it was chosen. */
+Test(queen, a_task_for_another_swarm_is_refused)
+{
+    static const char *const slow_caps[] = {"slow", NULL};
+    static const apiary_agent_description_t slow[] = {{"slow", &block_kind, slow_caps, 0, NULL}};
+    const apiary_swarm_description_t d = {.service = "test", .workers = 1, .agents = slow, .agent_count = 1};
+    apiary_queen_t *q;
+    apiary_task_t tasks[3];
+    apiary_result_t result;
+
+    sem_init(&block_entered, 0, 0);
+    sem_init(&block_leave, 0, 0);
+    cr_assert_eq(apiary_queen_start(a, &d, NULL, 0, &q), 0);
+    for (int i = 0; i < 3; i++) {
+        cr_assert_eq(apiary_delegate(a, "slow", "x", 1, NULL, &tasks[i]), 0);
+        if (i == 0) sem_wait(&block_entered); /* the others wait in the queue */
+    }
+    ap_store_relaxed(&ap_slot_at(a->seg, tasks[1].slot)->only, (uint16_t)(q->service_index + 1));
+    ap_store_relaxed(&ap_slot_at(a->seg, tasks[2].slot)->only, (uint16_t)(q->service_index + 2));
+    for (int i = 0; i < 3; i++) sem_post(&block_leave);
+    for (int i = 0; i < 3; i++) {
+        cr_assert_eq(apiary_await(a, tasks[i], LONG, &result), 0);
+        cr_expect_eq(result.code, i < 2 ? 0 : APIARY_ENOPROVIDER);
+        apiary_release(a, &result);
+    }
     apiary_queen_stop(q, LONG);
 }
 
@@ -119,18 +159,6 @@ Test(queen, stop_finishes_what_came_at_the_last_moment)
     apiary_release(a, &result);
     pthread_join(thread, NULL);
 }
-
-static sem_t block_entered, block_leave;
-
-static void block(void *state, apiary_job_t *job)
-{
-    (void)state;
-    ap_add_relaxed(&handled, 1);
-    sem_post(&block_entered);
-    sem_wait(&block_leave);
-    apiary_job_reply(job, NULL, 0);
-}
-KIND(block, create_nothing, block, NULL);
 
 /* A worker that is in a handler when the time to stop is up takes nothing more from its queue, and until it has ended nobody else
  * opens that: two consumers would move its heads back and forth. */
