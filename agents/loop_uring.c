@@ -49,7 +49,9 @@ static int complete_watch(struct apiary_watch *watch, int result)
     watch->failed = result < 0 || (result & POLLNVAL) != 0;
     ap_loop_call(watch, result < 0 ? POLLERR : (uint32_t)result);
     /* Burying waits for the end of the dispatch, so the watch may be read here even if its callback closed it. */
-    if (!watch->closed && !watch->failed) ap_loop_uring_watch(watch);
+    if (watch->closed || watch->failed || ap_loop_uring_watch(watch) == 0) return 1;
+    watch->failed = true;
+    ap_loop_call(watch, POLLERR);
     return 1;
 }
 
@@ -110,7 +112,8 @@ static void arm_bell(struct ap_loop *loop, const uint32_t *bell, uint32_t value)
 void ap_loop_uring_park(struct ap_loop *loop, const uint32_t *bell, uint32_t value, uint64_t until)
 {
     if (!loop->wake_armed) loop->wake_armed = arm(loop, loop->event_fd, POLLIN, TAG_WAKE);
-    if (until == 0) return;
+    /* Nothing would end a sleep that ap_loop_wake cannot: to be tried again. */
+    if (until == 0 || !loop->wake_armed) return;
     if (loop->park == AP_PARK_URING && bell != NULL) {
         arm_bell(loop, bell, value);
         if (loop->bell != bell) return; /* the ring took nothing: to be tried again */

@@ -87,6 +87,18 @@ Test(loop, without_memory_it_does_not_sleep_for_good)
     loop->watch_count = 0;
 }
 
+/* A ring that takes no more entries cannot watch what ap_loop_wake writes. */
+Test(loop, with_a_full_ring_it_does_not_sleep_for_good)
+{
+    unsigned entries;
+
+    if (loop->park == AP_PARK_POLL) cr_skip_test("without a ring");
+    entries = loop->ring.sq.ring_entries;
+    loop->ring.sq.ring_entries = 0;
+    ap_loop_park(loop, NULL, 0, UINT64_MAX);
+    loop->ring.sq.ring_entries = entries;
+}
+
 static void put(int fd)
 {
     cr_assert_eq(write(fd, "x", 1), 1);
@@ -274,6 +286,30 @@ Test(loop, descriptor_is_reported_as_long_as_it_is_ready)
     r.fd = -1;
     park_until_calls(&r, 5);
     cr_assert(r.events & POLLHUP);
+    ap_loop_close(watch);
+}
+
+/* Its callback learns of it, or it would wait for ever for what nobody watches. */
+Test(loop, descriptor_that_a_full_ring_watches_no_longer_has_failed)
+{
+    int ends[2];
+    struct record r = {.fd = -1};
+    apiary_watch_t *watch;
+    unsigned entries;
+
+    if (loop->park == AP_PARK_POLL) cr_skip_test("without a ring");
+    cr_assert_eq(pipe(ends), 0);
+    cr_assert_eq(ap_loop_watch(loop, ends[0], POLLIN, record_event, &r, &watch), 0);
+    ap_loop_turn(loop);
+    entries = loop->ring.sq.ring_entries;
+    loop->ring.sq.ring_entries = 0;
+    put(ends[1]);
+    while (r.calls == 0) ap_loop_turn(loop);
+    loop->ring.sq.ring_entries = entries;
+    cr_expect_eq(r.calls, 2);
+    cr_expect_eq(r.events, POLLERR);
+    for (int i = 0; i < 200; i++) ap_loop_turn(loop);
+    cr_expect_eq(r.calls, 2, "reported once");
     ap_loop_close(watch);
 }
 
