@@ -113,10 +113,11 @@ APIARY_API int apiary_delegate_loan(apiary_t *a, const char *capability, void *b
                                     const apiary_delegate_options_t *options, apiary_task_t *ret);
 
 /* Blocks until the task is finished, or for `timeout`, or until the task's own deadline, whichever is first; any thread
- * may await it. On 0 the result is filled (a task that failed is a 0 with result.code set) and must be released.
- * APIARY_ENOTREADY after `timeout` (the task goes on), APIARY_ETIMEDOUT after its deadline (it is given up: a worker
- * that has it may still finish it, unseen), APIARY_ESTALE. A signal ends no wait, here or below: who is to be interrupted
- * by one waits with a timeout and looks in between. */
+ * may await it, one at a time: of two that await or poll one task, one may be handed what the other has released. On 0 the
+ * result is filled (a task that failed is a 0 with result.code set) and must be released. APIARY_ENOTREADY after `timeout`
+ * (the task goes on), APIARY_ETIMEDOUT after its deadline (it is given up: a worker that has it may still finish it,
+ * unseen), APIARY_ESTALE. A signal ends no wait, here or below: who is to be interrupted by one waits with a timeout and
+ * looks in between. */
 APIARY_API int apiary_await(apiary_t *a, apiary_task_t task, uint64_t timeout, apiary_result_t *ret);
 
 /* The same without blocking. */
