@@ -285,8 +285,11 @@ int ap_lane_open(struct ap_segment *seg, uint32_t member, struct ap_lane_handle 
             return 0;
         }
         if (r == -EOWNERDEAD) {
-            /* Somebody opened it and died since the first look. The unlock wipes the kernel's mark, so write it down. */
-            ap_store_release(&lane->life, AP_LIFE(AP_LIFE_EPOCH(life), AP_LIFE_DEAD)); /* LANE-R1 pairs LANE-A1 */
+            /* Somebody opened it and died since the first look. The unlock wipes the kernel's mark, so write it down. A SHARED
+             * lane's lock is nobody's: it was another opener that died with it, and the lane lives. LANE-A3 pairs LANE-R3 */
+            if (AP_LIFE_STATE(life) == AP_LIFE_LIVE &&
+                (ap_load_acquire(&lane->kind) != AP_LANE_SHARED || AP_DEFECT(shared_marked)))
+                ap_store_release(&lane->life, AP_LIFE(AP_LIFE_EPOCH(life), AP_LIFE_DEAD)); /* LANE-R1 pairs LANE-A1 */
             ap_robust_consistent(&lane->mutex);
         }
         ap_robust_unlock(&lane->mutex);

@@ -9,17 +9,20 @@
  *           line 2  bell                      writer: owner, whoever wakes it
  *           line 3  hand[]                    writer: owner only; hints for the reaper
  * LIFE      FREE(e) -> LIVE(e) by the joiner that holds the mutex; LIVE(e) -> FREE(e+1) by the owner at close;
- *           LIVE(e) -> DEAD(e) -> FREE(e+1) by the reaper that holds the mutex. `life` = epoch << 8 | state.
+ *           LIVE(e) -> DEAD(e) -> FREE(e+1) by the reaper that holds the mutex, the first step also by a joiner that met the
+ *           kernel's mark. `life` = epoch << 8 | state.
  *           Taking the mutex (trylock) is the claim: owner and death mark are one store of one word.
  * KINDS     THREAD: its thread holds the mutex for the lane's life; dead when the kernel sets the owner-died bit.
  *           SHARED: what a thread that ended left behind, used by the process under a private lock; its mutex is free,
- *           and it is dead only when the whole process is gone (ops->process_gone).
+ *           and it is dead only when the whole process is gone (ops->process_gone): the kernel's mark in its mutex is that of
+ *           a joiner or reaper which held it for a moment.
  * INVARIANTS L1 a lane's index is used again only after its recovery is complete (FREE is the reaper's last store)
  *           L2 RUNNING(l) in a task word implies life(l) LIVE or DEAD
  *           L3 a LIVE lane's member is in range, and LIVE unless that lane is just joining (an anchor lane says 0 until then)
  * ORDERING  LANE-R1 life store-release LIVE pairs LANE-A1 load-acquire of readers: kind, tid, member before it.
  *           LANE-R2 life store-release FREE pairs LANE-A2 load-acquire of a joiner: the former life's last stores.
- *           LANE-R3 kind store-release SHARED, before the unlock, pairs LANE-A3 load-acquire of a reaper that has the lock.
+ *           LANE-R3 kind store-release SHARED, before the unlock, pairs LANE-A3 load-acquire of a reaper or joiner that
+ *           has the lock.
  *           MEMBER-R1 life store-release LIVE pairs MEMBER-A1 load-acquire: the record's fields.
  * CRASH     dead with life FREE (between trylock and LIVE, or after close): nothing is owned; the next trylock gets
  *           EOWNERDEAD and makes the mutex consistent. Dead with life LIVE: reap.h. Dead with DEAD: the reaper died,

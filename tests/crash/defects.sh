@@ -40,6 +40,8 @@ declare -A noticed=(
     [scan_disorder]="unit.shm_queue"
     # found by the model of what goes with a task
     [gone_unconfirmed]="crash.pool_sweep|finish_leave unit.shm_pool"
+    # found by reading
+    [shared_marked]="crash.lane_open|share_marked"
 )
 failures=0
 

@@ -146,6 +146,14 @@ static void other_join_and_die(void)
     if (ap_lane_open(survivor.seg, survivor.lane.member, &h) == 0) die_in_place(h.index);
 }
 
+/* Somebody opens a lane and shares it; a third, who had seen it free, is killed with its lock. */
+static void other_share_marked(void)
+{
+    if (ap_lane_open(survivor.seg, survivor.lane.member, &survivor.second) < 0) return;
+    ap_lane_share(&survivor.second);
+    if (ap_robust_trylock(&survivor.second.lane->mutex) == 0) die_in_place(survivor.second.index);
+}
+
 static void other_ring(void)
 {
     survivor.result = (ap_load_relaxed(&actor.lane.lane->bell) & 1) != 0;
@@ -354,6 +362,16 @@ static void before_shared(bool over)
     if (over && actor.second.seg != NULL && actor.result == 0) fail("a lane of a living process was recovered");
 }
 
+static void before_share_marked(bool over)
+{
+    (void)over;
+    if (survivor.second.lane == NULL) return;
+    if (ap_load_acquire(&survivor.second.lane->life) != AP_LIFE(survivor.second.epoch, AP_LIFE_LIVE))
+        fail("a lane of a living process was given up");
+    else ap_lane_close_shared(&survivor.second);
+    survivor.second.lane = NULL;
+}
+
 static void image_dead_consumer(void)
 {
     world_route = 0;
@@ -439,6 +457,7 @@ const struct operation pairs[] = {
     {.name = "move|reap_consumer", .image = image_dead_consumer_task, .run = run_move, .other = other_reap},
     {.name = "lane_share|reap", .run = run_lane_share, .other = other_reap, .before = before_shared},
     {.name = "lane_open|join_and_die", .run = run_lane, .other = other_join_and_die},
+    {.name = "lane_open|share_marked", .run = run_lane, .other = other_share_marked, .before = before_share_marked},
     {.name = "delegate|kill_queen", .registry = true, .image = image_second_queen, .prepare = prepare_caller,
      .run = run_delegate, .other = other_kill_queen, .before = before_second},
     {.name = "delegate_batch|kill_queen", .registry = true, .image = image_second_queen, .prepare = prepare_caller,
