@@ -40,7 +40,8 @@
     X(scan_disorder, "a scan hands out a task before what its client had queued earlier")                   \
     X(ticket_unnamed, "a slot does not name the ticket that its delegation holds")                          \
     X(gone_unconfirmed, "a sweep does not ask whether a worker that is gone had finished its task first") \
-    X(shared_marked, "a joiner takes the kernel's mark in a SHARED lane's mutex for the death of its owner")
+    X(shared_marked, "a joiner takes the kernel's mark in a SHARED lane's mutex for the death of its owner") \
+    X(home_believed, "a task without a provider waits where its slot says, whether that queue offers it or not")
 
 enum ap_defect_name {
     AP_DEFECT_none,

@@ -58,6 +58,24 @@ static bool gave_up(const struct ap_slot *slot, uint64_t word)
     return request >> 8 == AP_WORD_GENERATION(word) && (request & AP_REQUEST_ABANDON) != 0;
 }
 
+/* Where it waits when nobody living offers it. The claim stores slot->queue after its compare-and-swap, so a worker killed in
+ * between leaves the queue that the task was moved from, which may be another agent's by now; that one would refuse it. */
+static uint32_t home(const struct reaper *r, const struct ap_slot *slot)
+{
+    uint32_t was = ap_load_relaxed(&slot->queue), some = AP_NO_QUEUE;
+
+    if (r->hooks == NULL || r->hooks->offers == NULL || AP_DEFECT(home_believed)) return was;
+    if (was < r->seg->geometry.queues && r->hooks->offers(r->hooks->user, r->seg, slot, was)) return was;
+    for (uint32_t q = 0; q < r->seg->geometry.queues; q++) {
+        uint64_t life = ap_load_acquire(&ap_queue_at(r->seg, q)->life); /* QUEUE-A4 pairs QUEUE-R4 */
+
+        if (!r->hooks->offers(r->hooks->user, r->seg, slot, q)) continue;
+        if (AP_QUEUE_STATE(life) == AP_QUEUE_OPEN && AP_QUEUE_LANE(life) == r->dead) return q;
+        if (some == AP_NO_QUEUE) some = q; /* the dead lane's are closed already, or another reaper closed them */
+    }
+    return some != AP_NO_QUEUE ? some : was;
+}
+
 /* RUNNING in the dead lane's hands. Returns 1 when the word changed under us. */
 static int requeue_running(const struct reaper *r, uint32_t index, uint64_t word)
 {
@@ -72,8 +90,8 @@ static int requeue_running(const struct reaper *r, uint32_t index, uint64_t word
         return 0;
     }
     to = route(r, slot);
-    /* Nobody else offers it: it waits where it was for the restarted queen. */
-    if (to == AP_NO_QUEUE || to >= r->seg->geometry.queues) to = ap_load_relaxed(&slot->queue);
+    /* Nobody else offers it: it waits for the restarted queen. */
+    if (to == AP_NO_QUEUE || to >= r->seg->geometry.queues) to = home(r, slot);
     if (to >= r->seg->geometry.queues) {
         next = AP_WORD_WITH(word, AP_TASK_FAILED, (uint32_t)-APIARY_ECORRUPT);
         return !ap_cas(&slot->word, &word, next);

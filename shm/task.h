@@ -124,7 +124,7 @@ struct ap_slot {
     uint8_t result_inline[AP_INLINE_BODY];
 
     uint64_t queued, started, finished; /* CLOCK_MONOTONIC */
-    uint32_t queue, worker;             /* the last of each; informational */
+    uint32_t queue, worker;             /* of the last claim, after its CAS; until then of submit or the claim before */
     uint8_t reserved[32];
 } AP_ALIGNED;
 

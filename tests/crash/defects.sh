@@ -42,6 +42,7 @@ declare -A noticed=(
     [gone_unconfirmed]="crash.pool_sweep|finish_leave unit.shm_pool"
     # found by reading
     [shared_marked]="crash.lane_open|share_marked"
+    [home_believed]="unit.shm_reap"
 )
 failures=0
 

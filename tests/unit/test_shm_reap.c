@@ -172,6 +172,65 @@ Test(reap, queues_close_and_their_tasks_move)
     cr_assert_eq(AP_WORD_CRASHES(word_of(running)), 1);
 }
 
+static uint32_t offering; /* the queues whose agents run what is published here, a bit each */
+static bool offers(void *user, struct ap_segment *s, const struct ap_slot *slot, uint32_t queue)
+{
+    (void)user;
+    (void)s;
+    (void)slot;
+    return (offering >> queue & 1) != 0;
+}
+
+/* Moved from queue 0 to queue 2, and killed in the claim before the slot says so. */
+static void claim_moved_and_die(struct ap_segment *own, struct ap_lane_handle *h)
+{
+    uint64_t token;
+
+    for (uint32_t q = 1; q <= 2; q++)
+        if (!ap_queue_claim(own, q, h->index) || !ap_queue_open(own, q, h->index)) _exit(1);
+    if (!ap_task_move(own, shared_slot, ap_slot_at(own, shared_slot)->word, 2)) _exit(1);
+    h->lane->hand[0] = shared_ref;
+    if (!ap_task_claim(own, h->index, 2, shared_ref, &token)) _exit(1);
+    ap_store_relaxed(&ap_slot_at(own, shared_slot)->queue, 0);
+}
+
+Test(reap, a_moved_task_does_not_go_back_to_where_another_agent_is)
+{
+    const struct ap_reap_hooks hooks = {.offers = offers};
+    uint32_t slot = publish(0);
+
+    offering = 1u << 2 | 1u << 3; /* 3 is nobody's now */
+    cr_assert_eq(ap_queue_claim(seg, 0, lane.index), 1);
+    cr_assert_eq(ap_queue_open(seg, 0, lane.index), 1);
+    fixture_die(claim_moved_and_die);
+    cr_assert_eq(ap_reap_all(seg, lane.index, &hooks), 1);
+    cr_assert_eq(state_of(slot), AP_TASK_QUEUED);
+    cr_assert_eq(AP_WORD_OWNER(word_of(slot)), 2, "it waits in queue %u", AP_WORD_OWNER(word_of(slot)));
+}
+
+Test(reap, a_task_waits_where_it_was_if_that_will_do)
+{
+    const struct ap_reap_hooks hooks = {.offers = offers};
+    uint32_t slot = publish(1);
+
+    offering = 1u << 0 | 1u << 1;
+    fixture_die(claim_moved_and_die);
+    ap_store_relaxed(&ap_slot_at(seg, slot)->queue, 1);
+    cr_assert_eq(ap_reap_all(seg, lane.index, &hooks), 1);
+    cr_assert_eq(AP_WORD_OWNER(word_of(slot)), 1);
+}
+
+Test(reap, a_task_that_no_agent_offers_waits_where_it_was)
+{
+    const struct ap_reap_hooks hooks = {.offers = offers};
+    uint32_t slot = publish(0);
+
+    offering = 0;
+    fixture_die(claim_moved_and_die);
+    cr_assert_eq(ap_reap_all(seg, lane.index, &hooks), 1);
+    cr_assert_eq(AP_WORD_OWNER(word_of(slot)), 0);
+}
+
 /* ---- the reaper dies ------------------------------------------------------------------------------------------ */
 
 static uint32_t victim;
