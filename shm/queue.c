@@ -210,6 +210,15 @@ uint64_t ap_queue_pop(struct ap_consumer *c)
     return 0;
 }
 
+/* A former consumer that was still in a pop when this one began has moved the head past ours. Producers fill by it, so the cell at
+ * ours may be of the next lap already: then nothing in this ring would ever be new to us. QUEUE-A2 pairs QUEUE-R2 */
+static void head_adopt(struct ap_intake *in)
+{
+    uint64_t head = ap_load_acquire(&in->ring->head);
+
+    if ((int64_t)(head - in->head) > 0) in->head = head;
+}
+
 int ap_queue_settle(struct ap_consumer *c)
 {
     uint64_t set = ap_load_acquire(&c->queue->summary);
@@ -219,6 +228,7 @@ int ap_queue_settle(struct ap_consumer *c)
     ap_fence_full(); /* QUEUE-F2 pairs QUEUE-F1 */
     if (AP_DEFECT(no_last_look)) return 0;
     for (uint32_t r = 0; r < c->count; r++) {
+        head_adopt(&c->rings[r]);
         if (intake_look(c, &c->rings[r]) == 0) continue;
         ap_or_acq_rel(&c->queue->summary, UINT64_C(1) << r);
         found = 1;

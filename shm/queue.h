@@ -25,13 +25,16 @@
  * SUMMARY   bit r: ring r may hold something. A producer sets it only if it reads 0 after its fence; the consumer clears
  *           it before it looks a last time and never before it parks without such a look.
  * ORDERING  QUEUE-R1 cell store-release pairs QUEUE-A1 load-acquire in pop: (the task word orders the rest, TASK-R1).
- *           QUEUE-R2 head store-release pairs QUEUE-A2 load-acquire by a producer that seems full: cells read before reuse.
+ *           QUEUE-R2 head store-release pairs QUEUE-A2 load-acquire by a producer that seems full: cells read before reuse;
+ *           and by the next consumer.
  *           QUEUE-R3 lease store-release 0 pairs QUEUE-A3 the next lessee's CAS: the former one's cells.
  *           QUEUE-R4 life's CAS to OPEN (release) pairs QUEUE-A4 load-acquire of those who route: the agent's record.
  *           QUEUE-F1 full fence after the cell (submit) pairs QUEUE-F2 full fence after the summary's bit is cleared, and
  *           after the bell is raised: one of both sees the other.
  * CRASH     producer dead after the cell: the consumer takes it. Before: QUEUED without reference, found by the rescan.
  *           Consumer dead: reaper closes the queue; references stay for the next consumer.
+ *           A consumer that was superseded while it lives may still move a head on from under the next one, which adopts
+ *           what is ahead of its own (ap_queue_settle).
  * INVARIANTS Q1 tail - head <= depth  Q2 life's state in range, lane in range  Q3 a lease's lane in range
  * ERRORS    APIARY_EQUEUEFULL: retry after a result was collected.
  * PROGRESS  push to an inlet wait-free, to the shared ring lock-free; pop wait-free.
@@ -182,8 +185,8 @@ static inline bool ap_queue_glance(const struct ap_consumer *c, unsigned looks)
     }
     return false;
 }
-/* Clears summary bits of empty rings and looks again: nonzero when something is there after all. Before each park, after
- * the bell was raised. */
+/* Clears summary bits of empty rings and looks again, from a former consumer's heads where those are ahead: nonzero when
+ * something is there after all. Before each park, after the bell was raised. */
 int ap_queue_settle(struct ap_consumer *c);
 /* 1 when a recovery has happened since the last scan. */
 static inline int ap_queue_rescan_due(const struct ap_consumer *c)

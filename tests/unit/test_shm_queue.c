@@ -68,6 +68,29 @@ Test(queue, the_next_lessee_goes_on_behind_the_last)
     cr_assert_eq(ap_queue_pop(&consumer), AP_REF(0, 7));
 }
 
+/* The former consumer took one between our beginning and now; its cell was filled again before we looked. */
+Test(queue, what_a_former_consumer_took_late_does_not_stop_the_next)
+{
+    for (uint64_t i = 1; i <= 8; i++) cr_assert_eq(push(&producer, AP_REF(0, i)), 0);
+    ap_store_release(&producer.ring->head, 1);
+    cr_assert_eq(push(&producer, AP_REF(0, 9)), 0);
+    cr_assert_eq(ap_queue_pop(&consumer), 0, "the cell is one lap on");
+    cr_assert_neq(ap_queue_settle(&consumer), 0);
+    for (uint64_t i = 2; i <= 9; i++) cr_assert_eq(ap_queue_pop(&consumer), AP_REF(0, i));
+    cr_assert_eq(ap_queue_settle(&consumer), 0);
+    cr_assert_eq(ap_queue_pop(&consumer), 0);
+}
+
+Test(queue, a_head_behind_ones_own_is_not_adopted)
+{
+    for (uint64_t i = 1; i <= 3; i++) cr_assert_eq(push(&producer, AP_REF(0, i)), 0);
+    cr_assert_eq(ap_queue_pop(&consumer), AP_REF(0, 1));
+    ap_store_release(&producer.ring->head, 0); /* a former consumer's late store */
+    cr_assert_neq(ap_queue_settle(&consumer), 0);
+    cr_assert_eq(ap_queue_pop(&consumer), AP_REF(0, 2));
+    cr_assert_eq(ap_queue_pop(&consumer), AP_REF(0, 3));
+}
+
 Test(queue, producers_beyond_the_inlets_share)
 {
     struct ap_producer p[4] = {0};
