@@ -155,7 +155,7 @@ static bool take_out(struct hold *h)
     h->next = next;
     v = ap_load_relaxed(word);
     while ((v & FUTEX_TID_MASK) == holder)
-        if (ap_cas(word, &v, 0)) break;
+        if (ap_cas(word, &v, 0)) break; /* LANE-R4 pairs LANE-A4, as glibc's unlock and the kernel's mark do */
     if ((v & FUTEX_WAITERS) != 0) syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0);
     return true;
 }
@@ -182,7 +182,7 @@ void ap_robust_unlock(pthread_mutex_t *m)
 
 static uint32_t lock_word(const struct ap_lane *lane)
 {
-    return ap_load_acquire(ap_robust_word(&lane->mutex));
+    return ap_load_acquire(ap_robust_word(&lane->mutex)); /* LANE-A4 pairs LANE-R4 */
 }
 
 /* ---- liveness ------------------------------------------------------------------------------------------------- */

@@ -20,9 +20,12 @@
  *           L2 RUNNING(l) in a task word implies life(l) LIVE or DEAD
  *           L3 a LIVE lane's member is in range, and LIVE unless that lane is just joining (an anchor lane says 0 until then)
  * ORDERING  LANE-R1 life store-release LIVE pairs LANE-A1 load-acquire of readers: kind, tid, member before it.
- *           LANE-R2 life store-release FREE pairs LANE-A2 load-acquire of a joiner: the former life's last stores.
+ *           LANE-R2 life store-release FREE pairs LANE-A2 load-acquire of a joiner, and of the pool's sweep before
+ *           its second look at a task: the former life's last stores.
  *           LANE-R3 kind store-release SHARED, before the unlock, pairs LANE-A3 load-acquire of a reaper or joiner that
  *           has the lock.
+ *           LANE-R4 the lock word, freed (release) by glibc's unlock or take_out, or marked by the kernel, pairs LANE-A4
+ *           load-acquire: the thread's stores before it, kind SHARED among them.
  *           MEMBER-R1 life store-release LIVE pairs MEMBER-A1 load-acquire: the record's fields.
  * CRASH     dead with life FREE (between trylock and LIVE, or after close): nothing is owned; the next trylock gets
  *           EOWNERDEAD and makes the mutex consistent. Dead with life LIVE: reap.h. Dead with DEAD: the reaper died,
@@ -149,7 +152,7 @@ static inline int ap_lane_lives(const struct ap_lane *lane)
 
     /* LANE-A1 pairs LANE-R1 */
     if (AP_LIFE_STATE(ap_load_acquire(&lane->life)) != AP_LIFE_LIVE) return 0;
-    word = ap_load_acquire(ap_robust_word(&lane->mutex));
+    word = ap_load_acquire(ap_robust_word(&lane->mutex)); /* LANE-A4 pairs LANE-R4: before kind */
     /* Held by its own thread: a reaper that has taken the lock and not yet said so in the life hides the kernel's mark. */
     tid = ap_load_relaxed(&lane->tid);
     return ((word & (FUTEX_TID_MASK | FUTEX_OWNER_DIED)) == tid && tid != 0) || ap_load_relaxed(&lane->kind) == AP_LANE_SHARED;

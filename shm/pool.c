@@ -89,7 +89,8 @@ int ap_pool_take(struct ap_segment *seg, const struct ap_lane_handle *lane, stru
             uint64_t *word = word_at(seg, first + n), free_word = ap_load_relaxed(word);
 
             if (AP_BLOCK_STATE(free_word) != AP_BLOCK_FREE) continue;
-            /* POOL-A1 pairs POOL-R1: the former owner's last accesses lie before ours. */
+            /* POOL-A1 pairs POOL-R1: the former owner's last accesses lie before ours.
+             * POOL-R3 pairs POOL-A3: our life LIVE lies before our name in the word. */
             if (!ap_cas(word, &free_word, AP_BLOCK(AP_BLOCK_OWNED, lane->index, lane->epoch))) continue;
             hint->next[c] = n + 1;
             *ret_offset = offset + (uint64_t)n * ap_pool_class_size[c];
@@ -158,7 +159,7 @@ static enum verdict attached(const struct ap_segment *seg, uint64_t word, uint64
     bool named;
 
     if (slot == NULL) return LEAKED;
-    w = ap_load_acquire(&slot->word);
+    w = ap_load_acquire(&slot->word); /* TASK-A6 pairs TASK-R6: before the worker's life */
     if (AP_WORD_GENERATION(w) != AP_BLOCK_GENERATION(word)) return LEAKED;
     switch (AP_WORD_STATE(w)) {
     case AP_TASK_FREE: return LEAKED;
@@ -168,7 +169,8 @@ static enum verdict attached(const struct ap_segment *seg, uint64_t word, uint64
         /* An earlier attempt's? */
         if (AP_BLOCK_CRASHES(word) != AP_WORD_CRASHES(w) && !AP_DEFECT(block_of_any_attempt)) return LEAKED;
         /* Its worker may be about to name it; a worker in recovery never will. But one that has named it, finished and gone
-         * since the word was read is not LIVE either: then the word has changed. */
+         * since the word was read is not LIVE either: then the word has changed, which is seen after its life FREE.
+         * LANE-A2 pairs LANE-R2 */
         if (ap_lane_at(seg, AP_WORD_OWNER(w)) != NULL &&
             AP_LIFE_STATE(ap_load_acquire(&ap_lane_at(seg, AP_WORD_OWNER(w))->life)) == AP_LIFE_LIVE)
             return LIVE;
@@ -205,7 +207,7 @@ static uint32_t sweep_block(struct ap_segment *seg, uint64_t number, uint64_t of
 {
     /* A changed slot is somebody's progress; the bound is for a segment that is being corrupted. */
     for (int tries = 0; tries < 64; tries++) {
-        uint64_t word = ap_load_acquire(word_at(seg, number)); /* POOL-A2 pairs POOL-R2 */
+        uint64_t word = ap_load_acquire(word_at(seg, number)); /* POOL-A2 pairs POOL-R2, POOL-A3 pairs POOL-R3 */
 
         switch (verdict_of(seg, word, offset)) {
         case LIVE: return 0;

@@ -13,6 +13,7 @@
  * ORDERING  POOL-R1 FREE store-release pairs POOL-A1 the allocation's CAS (acquire). A block's content is ordered by the
  *           task word (TASK-R1, TASK-R2).
  *           POOL-R2 REQUEST, RESULT, OWNED store-release pairs POOL-A2 load-acquire of the sweep.
+ *           POOL-R3 the allocation's CAS (release) to OWNED(lane) pairs POOL-A3 load-acquire of the sweep: the lane is LIVE.
  * CRASH     each state names its accountable owner; the sweep after a recovery frees what the dead left.
  */
 #ifndef AP_POOL_H

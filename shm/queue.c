@@ -260,7 +260,7 @@ uint64_t ap_queue_scan(struct ap_consumer *c, uint64_t *cursor)
 {
     const struct ap_segment *seg = c->seg;
 
-    if (*cursor == 0) c->scanning = ap_load_acquire(&seg->header->rescan);
+    if (*cursor == 0) c->scanning = ap_load_acquire(&seg->header->rescan); /* QUEUE-A5 pairs QUEUE-R5 */
     while (*cursor < seg->geometry.tasks) {
         uint64_t index = *cursor, word, before;
 

@@ -29,6 +29,8 @@
  *           and by the next consumer.
  *           QUEUE-R3 lease store-release 0 pairs QUEUE-A3 the next lessee's CAS: the former one's cells.
  *           QUEUE-R4 life's CAS to OPEN (release) pairs QUEUE-A4 load-acquire of those who route: the agent's record.
+ *           QUEUE-R5 rescan's add (release) pairs QUEUE-A5 load-acquire before a scan: the words QUEUED before it. Whoever
+ *           raises it fences before it looks at bells, as after a cell.
  *           QUEUE-F1 full fence after the cell (submit) pairs QUEUE-F2 full fence after the summary's bit is cleared, and
  *           after the bell is raised: one of both sees the other.
  * CRASH     producer dead after the cell: the consumer takes it. Before: QUEUED without reference, found by the rescan.
@@ -191,7 +193,7 @@ int ap_queue_settle(struct ap_consumer *c);
 /* 1 when a recovery has happened since the last scan. */
 static inline int ap_queue_rescan_due(const struct ap_consumer *c)
 {
-    return ap_load_acquire(&c->seg->header->rescan) != c->rescan;
+    return ap_load_acquire(&c->seg->header->rescan) != c->rescan; /* QUEUE-A5 pairs QUEUE-R5 */
 }
 /* Scans the table from *cursor (0 at first) for QUEUED(this queue); returns a reference, or 0 at the end, when the scan is
  * recorded as done for the value of header.rescan that it began with. What was queued earlier is popped from its

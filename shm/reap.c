@@ -20,7 +20,7 @@ static uint32_t route(const struct reaper *r, const struct ap_slot *slot)
 static void announce(const struct reaper *r, uint32_t index, uint64_t word, uint32_t queue)
 {
     if (ap_queue_push_shared(r->seg, queue, AP_REF(index, AP_WORD_GENERATION(word))) < 0 && !AP_DEFECT(move_unannounced))
-        ap_add_acq_rel(&r->seg->header->rescan, 1);
+        ap_add_acq_rel(&r->seg->header->rescan, 1); /* QUEUE-R5 pairs QUEUE-A5 */
     ap_fence_full(); /* QUEUE-F1 pairs QUEUE-F2 */
     /* The consumer of now: one that opens the queue after this begins with a scan. QUEUE-A4 pairs QUEUE-R4 */
     ap_queue_signal(r->seg, queue, r->seg->geometry.queue_inlets, ap_load_acquire(&ap_queue_at(r->seg, queue)->life));
@@ -54,7 +54,7 @@ static int move_queued(const struct reaper *r, uint32_t index, uint64_t word)
 
 static bool gave_up(const struct ap_slot *slot, uint64_t word)
 {
-    uint64_t request = ap_load_acquire(&slot->request);
+    uint64_t request = ap_load_acquire(&slot->request); /* TASK-A7 pairs TASK-R7 */
     return request >> 8 == AP_WORD_GENERATION(word) && (request & AP_REQUEST_ABANDON) != 0;
 }
 
@@ -210,7 +210,7 @@ static void recover(const struct reaper *r, uint64_t epoch)
     freed = AP_DEFECT(no_pool_sweep) ? 0 : ap_pool_sweep(seg);
     if (freed != 0) ap_event_log(seg, AP_EVENT_BLOCKS_SWEPT, r->dead, freed, 0);
     ap_event_log(seg, AP_EVENT_LANE_REAPED, r->dead, r->dead, ap_load_relaxed(&lane->member));
-    if (!AP_DEFECT(lost_reference)) ap_add_acq_rel(&seg->header->rescan, 1);
+    if (!AP_DEFECT(lost_reference)) ap_add_acq_rel(&seg->header->rescan, 1); /* QUEUE-R5 pairs QUEUE-A5 */
     ap_bells_all(seg);
     if (!AP_DEFECT(member_kept)) close_members(r);
     ap_store_release(&lane->life, AP_LIFE(epoch + 1, AP_LIFE_FREE)); /* LANE-R2 pairs LANE-A2 */

@@ -139,7 +139,7 @@ static void slab_advance(struct ap_slabs *s)
 
 static bool abandoned(const struct ap_slot *slot, uint64_t word)
 {
-    uint64_t request = ap_load_acquire(&slot->request);
+    uint64_t request = ap_load_acquire(&slot->request); /* TASK-A7 pairs TASK-R7 */
     return request >> 8 == AP_WORD_GENERATION(word) && (request & (AP_REQUEST_ABANDON | AP_REQUEST_DETACH)) != 0;
 }
 
@@ -250,7 +250,7 @@ int ap_task_request(struct ap_segment *seg, uint32_t index, uint64_t generation,
     if (slot == NULL) return 0;
     request = ap_load_acquire(&slot->request);
     while (request >> 8 == generation)
-        if (ap_cas(&slot->request, &request, request | bits)) return 1;
+        if (ap_cas(&slot->request, &request, request | bits)) return 1; /* TASK-R7 pairs TASK-A7 */
     return 0;
 }
 

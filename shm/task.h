@@ -36,6 +36,8 @@
  *           TASK-R3 word FREE store-release pairs TASK-A3 load-acquire in reserve: last reads before reuse.
  *           TASK-R4 word RESERVED store-release pairs TASK-A4 the reaper's load-acquire: the slab's lease before it.
  *           TASK-R5 lease store-release (given back, renewed) pairs TASK-A5 the lease's CAS: the slab's words before it.
+ *           TASK-R6 the claim's CAS to RUNNING(lane) (release) pairs TASK-A6 load-acquire of the pool's sweep: the lane is LIVE.
+ *           TASK-R7 the request word's CAS (release) pairs TASK-A7 load-acquire of who frees the slot: the client's last reads.
  *           TASK-F1 full fence after QUEUED and the reference (submit) pairs TASK-F2 full fence after a queue's close
  *           (reaper): the submitter sees the closed queue, or the reaper's scan sees the task.
  * CRASH     every state with a dead owner has one row above. A client dead after QUEUED and before its reference: the
@@ -239,7 +241,7 @@ AP_ALWAYS_INLINE uint64_t ap_slot_claim(struct ap_slot *slot, uint32_t lane, uin
     while (AP_WORD_STATE(word) == AP_TASK_QUEUED && (AP_WORD_OWNER(word) == queue || AP_DEFECT(any_queue)) &&
            (AP_WORD_GENERATION(word) == AP_REF_GENERATION(ref) || AP_DEFECT(old_generation))) {
         uint64_t running = AP_WORD_WITH(word, AP_TASK_RUNNING, lane);
-        if (!ap_cas(&slot->word, &word, running)) continue; /* TASK-A1 pairs TASK-R1 */
+        if (!ap_cas(&slot->word, &word, running)) continue; /* TASK-A1 pairs TASK-R1; TASK-R6 pairs TASK-A6 */
         ap_store_relaxed(&slot->queue, queue);
         ap_store_relaxed(&slot->worker, lane);
         /* What a dead attempt named is not this one's, and its block is somebody else's by now. */
