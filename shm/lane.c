@@ -354,6 +354,7 @@ int ap_member_open(struct ap_segment *seg, const char *name, const char *swarm, 
         if (AP_MEMBER_STATE(life) != AP_LIFE_FREE) continue;
         /* The anchor lane is named by the same store that takes the record: its reaper finds it. */
         if (!ap_cas(&m->life, &life, AP_MEMBER_LIFE(AP_MEMBER_EPOCH(life), h.index, AP_MEMBER_CLAIMED))) continue;
+        ap_fence_release(); /* MEMBER-R2 pairs MEMBER-A2 */
         member_fill(seg, m, name, swarm, kind);
         /* MEMBER-R1 pairs MEMBER-A1 */
         ap_store_release(&m->life, AP_MEMBER_LIFE(AP_MEMBER_EPOCH(life), h.index, AP_LIFE_LIVE));
@@ -373,8 +374,23 @@ void ap_member_close(struct ap_segment *seg, uint32_t member, uint32_t anchor)
     uint64_t life;
 
     if (m == NULL) return;
-    life = ap_load_acquire(&m->life); /* MEMBER-A1 pairs MEMBER-R1 */
+    life = ap_load_acquire(&m->life);
     if (AP_MEMBER_STATE(life) == AP_LIFE_FREE || AP_MEMBER_LANE(life) != anchor) return;
     if (ap_cas(&m->life, &life, AP_MEMBER_LIFE(AP_MEMBER_EPOCH(life) + 1, 0, AP_LIFE_FREE)))
         ap_event_log(seg, AP_EVENT_MEMBER_LEFT, anchor, member, (uint64_t)ap_load_relaxed(&m->pid));
+}
+
+int ap_member_read(const struct ap_segment *seg, uint32_t member, struct ap_member *ret)
+{
+    const struct ap_member *m = ap_member_at(seg, member);
+    uint64_t life, words[sizeof *m / sizeof(uint64_t)];
+
+    if (m == NULL) return 0;
+    life = ap_load_acquire(&m->life); /* MEMBER-A1 pairs MEMBER-R1 */
+    if (AP_MEMBER_STATE(life) != AP_LIFE_LIVE) return 0;
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) words[i] = ap_load_relaxed((const uint64_t *)m + i);
+    memcpy(ret, words, sizeof *ret);
+    /* MEMBER-A2 pairs MEMBER-R2: whoever has copied anything of the next one finds that the record was CLAIMED. */
+    ap_fence_acquire();
+    return ap_load_relaxed(&m->life) == life;
 }

@@ -27,6 +27,8 @@
  *           LANE-R4 the lock word, freed (release) by glibc's unlock or take_out, or marked by the kernel, pairs LANE-A4
  *           load-acquire: the thread's stores before it, kind SHARED among them.
  *           MEMBER-R1 life store-release LIVE pairs MEMBER-A1 load-acquire: the record's fields.
+ *           MEMBER-R2 release fence after the CAS to CLAIMED pairs MEMBER-A2 acquire fence before a reader's second look at the
+ *           life: the former life's end before the next one's fields.
  * CRASH     dead with life FREE (between trylock and LIVE, or after close): nothing is owned; the next trylock gets
  *           EOWNERDEAD and makes the mutex consistent. Dead with life LIVE: reap.h. Dead with DEAD: the reaper died,
  *           the next one repeats.
@@ -116,6 +118,9 @@ void ap_lane_close_shared(struct ap_lane_handle *h);
 int ap_member_open(struct ap_segment *seg, const char *name, const char *swarm, uint32_t kind,
                    struct ap_lane_handle *anchor);
 void ap_member_close(struct ap_segment *seg, uint32_t member, uint32_t anchor);
+/* For observers: a copy of a LIVE member's record, 1; 0 when it is not LIVE, or changed hands meanwhile. Texts may be without an
+ * end. Any index. */
+int ap_member_read(const struct ap_segment *seg, uint32_t member, struct ap_member *ret);
 
 /* LIVE, and the kernel (or ops->process_gone) says that its owner is gone: to be reaped. */
 int ap_lane_dead(const struct ap_segment *seg, uint32_t lane);

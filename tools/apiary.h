@@ -41,7 +41,7 @@ struct swarm_view {
     bool alive; /* registered, and its queen lives */
     int64_t pid;
 };
-/* False: the record is free, not published yet, or not sound. */
+/* False: the record is free, not published yet, not sound, or changed while it was read. No pid when it is down. */
 bool view_swarm(const struct ap_segment *seg, uint32_t swarm, struct swarm_view *ret);
 
 /* How an instance that is down ended, as far as the event log still tells. `ago` is 0 where only its lane tells. */
@@ -60,7 +60,7 @@ struct agent_view {
 };
 bool view_agent(const struct ap_segment *seg, uint32_t queue, struct agent_view *ret);
 
-/* pid of a lane's member; 0 when there is none. */
+/* pid of a lane's process; 0 when there is none. */
 int64_t view_lane_pid(const struct ap_segment *seg, uint32_t lane);
 /* Members that are attached and alive, the caller's own left out; by kind, or 0 for all. */
 uint32_t view_members(const struct ap_segment *seg, int kind, uint32_t except);

@@ -14,9 +14,13 @@
 int64_t view_lane_pid(const struct ap_segment *seg, uint32_t lane)
 {
     const struct ap_lane *l = ap_lane_at(seg, lane);
-    if (l == NULL || AP_LIFE_STATE(ap_load_acquire(&l->life)) == AP_LIFE_FREE) return 0; /* LANE-A1 pairs LANE-R1 */
-    const struct ap_member *m = ap_member_at(seg, ap_load_relaxed(&l->member));
-    return m == NULL ? 0 : ap_load_relaxed(&m->pid);
+    if (l == NULL) return 0;
+    uint64_t life = ap_load_acquire(&l->life); /* LANE-A1 pairs LANE-R1 */
+    if (AP_LIFE_STATE(life) == AP_LIFE_FREE) return 0;
+    /* The lane's own: a SHARED one outlives its member's record, whose next tenant is somebody else. */
+    int64_t pid = ap_load_relaxed(&l->pid);
+    ap_fence_acquire();
+    return AP_LIFE_EPOCH(ap_load_relaxed(&l->life)) == AP_LIFE_EPOCH(life) ? pid : 0;
 }
 
 _Static_assert(sizeof((struct swarm_view *)0)->instance == sizeof((struct ap_swarm *)0)->instance &&
@@ -37,10 +41,12 @@ bool view_swarm(const struct ap_segment *seg, uint32_t swarm, struct swarm_view 
     ap_text_copy(ret->instance, s->instance, sizeof ret->instance);
     ap_text_copy(ret->reason, s->reason, sizeof ret->reason);
     ret->mode = (enum apiary_mode)ap_load_relaxed(&s->mode);
-    const struct ap_member *m = ap_member_at(seg, ap_load_relaxed(&s->member));
-    ret->pid = m == NULL ? 0 : ap_load_relaxed(&m->pid);
+    /* A swarm that is DOWN has no member: its record may be another's by now. */
+    struct ap_member m;
+    if (AP_SWARM_STATE(life) == AP_SWARM_LIVE && ap_member_read(seg, ap_load_relaxed(&s->member), &m)) ret->pid = m.pid;
     ret->alive = AP_SWARM_STATE(life) == AP_SWARM_LIVE && ap_lane_alive(seg, AP_SWARM_LANE(life)) == 1;
-    return true;
+    ap_fence_acquire();
+    return ap_load_relaxed(&s->life) == life;
 }
 
 static enum swarm_end end_in_log(const struct ap_segment *seg, uint32_t swarm, uint64_t *ago)
@@ -96,12 +102,11 @@ bool view_agent(const struct ap_segment *seg, uint32_t queue, struct agent_view 
     return true;
 }
 
-/* The anchor lane's life decides: a member is dead when all its lanes are. */
-static bool member_alive(const struct ap_segment *seg, const struct ap_member *m)
+/* A copy of member `i`, if it lives. The anchor lane's life decides: a member is dead when all its lanes are. */
+static bool member_alive(const struct ap_segment *seg, uint32_t i, struct ap_member *ret)
 {
-    uint64_t life = ap_load_acquire(&m->life);
-    if (AP_MEMBER_STATE(life) != AP_LIFE_LIVE) return false;
-    uint32_t anchor = AP_MEMBER_LANE(life);
+    if (!ap_member_read(seg, i, ret)) return false;
+    uint32_t anchor = AP_MEMBER_LANE(ret->life);
     return ap_lane_alive(seg, anchor) == 1 && ap_lane_dead(seg, anchor) == 0;
 }
 
@@ -109,9 +114,8 @@ uint32_t view_members(const struct ap_segment *seg, int kind, uint32_t except)
 {
     uint32_t n = 0;
     for (uint32_t i = 0; i < seg->geometry.members; i++) {
-        const struct ap_member *m = ap_member_at(seg, i);
-        if (m == NULL || i == except || !member_alive(seg, m)) continue;
-        if (kind == 0 || (uint32_t)kind == ap_load_relaxed(&m->kind)) n++;
+        struct ap_member m;
+        if (i != except && member_alive(seg, i, &m) && (kind == 0 || (uint32_t)kind == m.kind)) n++;
     }
     return n;
 }
@@ -119,9 +123,8 @@ uint32_t view_members(const struct ap_segment *seg, int kind, uint32_t except)
 int64_t view_daemon(const struct ap_segment *seg)
 {
     for (uint32_t i = 0; i < seg->geometry.members; i++) {
-        const struct ap_member *m = ap_member_at(seg, i);
-        if (m != NULL && ap_load_relaxed(&m->kind) == APIARY_DAEMON && member_alive(seg, m))
-            return ap_load_relaxed(&m->pid);
+        struct ap_member m;
+        if (member_alive(seg, i, &m) && m.kind == APIARY_DAEMON) return m.pid;
     }
     return 0;
 }

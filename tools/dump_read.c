@@ -159,29 +159,41 @@ static const char *life_of(const struct ap_segment *seg, uint32_t lane)
     return ap_lane_alive(seg, lane) ? "alive" : "none";
 }
 
+/* What is not LIVE has its life only: the rest is a former member's, or half the next one's. */
+static bool member_copy(const struct ap_segment *seg, uint32_t index, struct ap_member *ret)
+{
+    uint64_t life = ap_load_acquire(&ap_member_at(seg, index)->life);
+
+    if (AP_MEMBER_STATE(life) == AP_LIFE_LIVE) return ap_member_read(seg, index, ret);
+    memset(ret, 0, sizeof *ret);
+    ret->life = life;
+    return true;
+}
+
 static json_t *members_json(const struct ap_segment *seg)
 {
     json_t *list = json_array();
 
     for (uint32_t i = 0; i < seg->geometry.members; i++) {
-        const struct ap_member *m = ap_member_at(seg, i);
-        uint64_t life = ap_load_acquire(&m->life); /* LANE-A1 pairs LANE-R1 */
+        struct ap_member m;
+        uint64_t life;
         json_t *o;
 
-        if (AP_MEMBER_STATE(life) == AP_LIFE_FREE) continue;
+        if (!member_copy(seg, i, &m) || AP_MEMBER_STATE(m.life) == AP_LIFE_FREE) continue;
+        life = m.life;
         o = json_object();
         set(o, "index", dump_number(i));
         set(o, "state", ENUM(lives, AP_MEMBER_STATE(life)));
         set(o, "owner", json_string(life_of(seg, AP_MEMBER_LANE(life))));
         set(o, "epoch", dump_number(AP_MEMBER_EPOCH(life)));
         set(o, "lane", dump_number(AP_MEMBER_LANE(life)));
-        set(o, "pid", json_integer(ap_load_relaxed(&m->pid)));
-        set(o, "start_time", dump_number(ap_load_relaxed(&m->start_time)));
-        set(o, "pid_namespace", dump_number(ap_load_relaxed(&m->pid_namespace)));
-        set(o, "kind", json_string(tool_member_kind_name((int)ap_load_relaxed(&m->kind))));
-        set(o, "name", dump_bytes_json(m->name, sizeof m->name));
-        set(o, "swarm", dump_bytes_json(m->swarm, sizeof m->swarm));
-        set(o, "attached", time_json(ap_load_relaxed(&m->attached)));
+        set(o, "pid", json_integer(m.pid));
+        set(o, "start_time", dump_number(m.start_time));
+        set(o, "pid_namespace", dump_number(m.pid_namespace));
+        set(o, "kind", json_string(tool_member_kind_name((int)m.kind)));
+        set(o, "name", dump_bytes_json(m.name, sizeof m.name));
+        set(o, "swarm", dump_bytes_json(m.swarm, sizeof m.swarm));
+        set(o, "attached", time_json(m.attached));
         json_array_append_new(list, o);
     }
     return list;

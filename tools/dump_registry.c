@@ -46,7 +46,7 @@ static json_t *swarm_json(const struct dump *d, uint32_t index, uint64_t life)
     uint32_t lane = AP_SWARM_LANE(life), member = ap_load_relaxed(&s->member);
     /* One that was killed did not say so. */
     uint32_t state = AP_SWARM_STATE(life) == AP_SWARM_DOWN ? APIARY_DOWN : ap_load_relaxed(&s->state);
-    const struct ap_member *m = ap_member_at(&d->seg, member);
+    struct ap_member m;
     char text[24], time[32];
     json_t *o = json_object();
 
@@ -61,7 +61,8 @@ static json_t *swarm_json(const struct dump *d, uint32_t index, uint64_t life)
     set(o, "mode", json_string(tool_mode_name((int)ap_load_relaxed(&s->mode))));
     set(o, "lane", dump_number(lane));
     set(o, "member", dump_number(member));
-    set(o, "pid", m != NULL ? json_integer(ap_load_relaxed(&m->pid)) : json_null());
+    /* Of a swarm that is down the member has gone, and its record may be another's. */
+    set(o, "pid", AP_SWARM_STATE(life) == AP_SWARM_LIVE && ap_member_read(&d->seg, member, &m) ? json_integer(m.pid) : json_null());
     set(o, "port", dump_number(ap_load_relaxed(&s->port)));
     set(o, "max_delegations", dump_number(ap_load_relaxed(&s->max_delegations)));
     set(o, "registered", json_string(tool_format_time(ap_load_relaxed(&s->registered), time)));

@@ -5,6 +5,7 @@
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
+#include <string.h>
 #include <sys/syscall.h>
 
 TestSuite(lane, .init = fixture_setup, .fini = fixture_teardown);
@@ -25,6 +26,26 @@ Test(lane, open_close_reuse_raises_the_epoch)
     cr_assert_eq(b.index, a.index);
     cr_assert_eq(b.epoch, a.epoch + 1);
     ap_lane_close(&b);
+}
+
+Test(lane, only_a_living_members_record_is_read)
+{
+    struct ap_lane_handle h;
+    struct ap_member m, *record;
+
+    cr_assert_eq(ap_member_open(seg, "one", "svc", APIARY_CLIENT, &h), 0);
+    record = ap_member_at(seg, h.member);
+    cr_assert_eq(ap_member_read(seg, h.member, &m), 1);
+    cr_assert_eq(memcmp(&m, record, sizeof m), 0);
+    cr_assert_eq(m.pid, getpid());
+    /* Taken by the next one, who has not filled it in: it still shows the former one's name. */
+    ap_store_release(&record->life, AP_MEMBER_LIFE(AP_MEMBER_EPOCH(m.life) + 1, h.index, AP_MEMBER_CLAIMED));
+    cr_assert_eq(ap_member_read(seg, h.member, &m), 0);
+    ap_store_release(&record->life, AP_MEMBER_LIFE(AP_MEMBER_EPOCH(m.life) + 1, h.index, AP_LIFE_LIVE));
+    ap_member_close(seg, h.member, h.index);
+    cr_assert_eq(ap_member_read(seg, h.member, &m), 0);
+    cr_assert_eq(ap_member_read(seg, 999999, &m), 0);
+    ap_lane_close(&h);
 }
 
 Test(lane, all_taken)
