@@ -372,12 +372,14 @@ void ap_member_close(struct ap_segment *seg, uint32_t member, uint32_t anchor)
 {
     struct ap_member *m = ap_member_at(seg, member);
     uint64_t life;
+    int64_t pid;
 
     if (m == NULL) return;
     life = ap_load_acquire(&m->life);
     if (AP_MEMBER_STATE(life) == AP_LIFE_FREE || AP_MEMBER_LANE(life) != anchor) return;
+    pid = ap_load_relaxed(&m->pid); /* the record is somebody else's after the compare-and-swap */
     if (ap_cas(&m->life, &life, AP_MEMBER_LIFE(AP_MEMBER_EPOCH(life) + 1, 0, AP_LIFE_FREE)))
-        ap_event_log(seg, AP_EVENT_MEMBER_LEFT, anchor, member, (uint64_t)ap_load_relaxed(&m->pid));
+        ap_event_log(seg, AP_EVENT_MEMBER_LEFT, anchor, member, (uint64_t)pid);
 }
 
 int ap_member_read(const struct ap_segment *seg, uint32_t member, struct ap_member *ret)
