@@ -5,6 +5,9 @@
  * ORDERING  EVENT-R1 number store-release pairs EVENT-A1 load-acquire of readers, who read it again after the copy.
  *           EVENT-R2 each field store-release pairs EVENT-A2 load-acquire: the 0 before it.
  * CRASH     a writer dead between: number 0, readers pass over it.
+ * LIMIT     A writer that stalls between its stores while all others fill the ring once writes into the row of a later event, and
+ *           that row may be read as one event mixed of two. It cannot claim the row instead: nobody else could tell a claim of the
+ *           dead from one of the slow, so each death in here would cost a row for good.
  */
 #ifndef AP_EVENT_H
 #define AP_EVENT_H
