@@ -168,7 +168,7 @@ static int take_back(struct submit *s, int error)
 /* The reference is in the table only: have every consumer look there. */
 static void raise_rescan(struct ap_segment *seg)
 {
-    ap_add_acq_rel(&seg->header->rescan, 1);
+    ap_add_acq_rel(&seg->header->rescan, 1); /* QUEUE-R5 pairs QUEUE-A5 */
 }
 
 int ap_reroute(struct ap_segment *seg, struct ap_balance *balance, uint32_t index, uint64_t seen)

@@ -172,7 +172,7 @@ static void watch(struct ap_monitor *m)
     ap_event_log(seg, AP_EVENT_MONITOR, m->lane.index, m->member, 0);
     for (;;) {
         uint32_t wake = ap_load_acquire(&m->wake);                        /* MONITOR-A1 pairs MONITOR-R1 */
-        uint32_t changed = ap_load_acquire(&seg->header->lanes_changed); /* before the look at the lanes */
+        uint32_t changed = ap_load_acquire(&seg->header->lanes_changed); /* LANE-A5 pairs LANE-R5: before the look at the lanes */
         uint64_t until;
         int reaped;
 

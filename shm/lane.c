@@ -230,7 +230,7 @@ int ap_lane_watch(const struct ap_segment *seg, uint32_t index, const uint32_t *
 
 void ap_lanes_changed(struct ap_segment *seg)
 {
-    ap_add_acq_rel(&seg->header->lanes_changed, 1);
+    ap_add_acq_rel(&seg->header->lanes_changed, 1); /* LANE-R5 pairs LANE-A5 */
     seg->ops->futex_wake(&seg->header->lanes_changed, INT_MAX);
 }
 
