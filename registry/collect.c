@@ -65,7 +65,7 @@ AP_ALWAYS_INLINE int free_own(struct ap_lane_context *c, struct ap_slot *slot, u
     struct ap_slot_ticket t = {.ticket = ap_load_relaxed(&slot->ticket)};
 
     if (t.ticket != 0) t = ap_slot_ticket(slot);
-    if (!ap_slot_release(seg, c->lane.index, slot, index, seen)) return 0;
+    if (!ap_slot_release(seg, c->lane.index, slot, index, seen, true)) return 0;
     if (t.ticket == 0) return 1;
     ap_slot_ticket_return(seg, &t);
     if (t.lane == c->lane.index && c->ticket_hint.last != 0) c->ticket_hint.last = t.ticket;

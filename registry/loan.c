@@ -56,8 +56,8 @@ static int loan_adopt(struct apiary *a, struct ap_lane_context *c, uint64_t offs
 
     pthread_mutex_lock(&a->lock);
     owner = loan_owner(a, offset);
+    if (owner != NULL && owner != c && !ap_pool_pass(a->seg, offset, &owner->lane, &c->lane)) owner = NULL;
     if (owner != NULL && owner != c) {
-        ap_pool_attach(a->seg, offset, AP_BLOCK_OWNED, c->lane.index, c->lane.epoch);
         ap_add_relaxed(&owner->loans, UINT32_MAX);
         ap_add_relaxed(&c->loans, 1);
     }

@@ -110,6 +110,16 @@ void ap_pool_attach(struct ap_segment *seg, uint64_t offset, uint32_t state, uin
     ap_store_release(word_at(seg, p.number), AP_BLOCK(state, slot, generation)); /* POOL-R2 pairs POOL-A2 */
 }
 
+int ap_pool_pass(struct ap_segment *seg, uint64_t offset, const struct ap_lane_handle *from, const struct ap_lane_handle *to)
+{
+    uint64_t seen = AP_BLOCK(AP_BLOCK_OWNED, from->index, from->epoch);
+    struct place p;
+
+    if (!place_of(seg, offset, &p)) return 0;
+    /* POOL-R3 pairs POOL-A3: our life LIVE lies before our name in the word. */
+    return ap_cas(word_at(seg, p.number), &seen, AP_BLOCK(AP_BLOCK_OWNED, to->index, to->epoch));
+}
+
 static int free_from(struct ap_segment *seg, uint64_t number, uint64_t seen)
 {
     return ap_cas(word_at(seg, number), &seen, AP_BLOCK(AP_BLOCK_FREE, 0, 0)); /* POOL-R1 pairs POOL-A1 */

@@ -47,6 +47,8 @@ int ap_pool_take(struct ap_segment *seg, const struct ap_lane_handle *lane, stru
                  uint64_t *ret_offset);
 /* OWNED -> AP_BLOCK_REQUEST or AP_BLOCK_RESULT_OF(token) of a slot; by the owner. */
 void ap_pool_attach(struct ap_segment *seg, uint64_t offset, uint32_t state, uint32_t slot, uint64_t generation);
+/* OWNED by one lane -> OWNED by another, on the latter's thread: 1, or 0 and it is not (or no longer) the former's. */
+int ap_pool_pass(struct ap_segment *seg, uint64_t offset, const struct ap_lane_handle *from, const struct ap_lane_handle *to);
 /* Frees a block that is OWNED by the lane, or attached to the slot's generation; anything else is left alone: 1, 0. */
 int ap_pool_free_owned(struct ap_segment *seg, const struct ap_lane_handle *lane, uint64_t offset);
 int ap_pool_free_attached(struct ap_segment *seg, uint32_t slot, uint64_t generation, uint64_t offset);

@@ -99,7 +99,8 @@ static void slab_return(struct ap_slabs *s, uint32_t slab)
     uint64_t lease = ap_load_relaxed(&at->lease);
 
     if (AP_LEASE_LANE(lease) != s->lane->index + 1) return;
-    ap_store_release(&at->lease, AP_LEASE(AP_LEASE_EPOCH(lease), 0)); /* TASK-R5 pairs TASK-A5 */
+    /* No store: where a handle is detached by another thread than the lane's, that lane may be dead and recovered by now. */
+    ap_cas(&at->lease, &lease, AP_LEASE(AP_LEASE_EPOCH(lease), 0)); /* TASK-R5 pairs TASK-A5 */
 }
 
 void ap_slabs_release(struct ap_slabs *s)
@@ -258,7 +259,7 @@ int ap_task_release(struct ap_segment *seg, uint32_t lane, uint32_t index, uint6
 {
     struct ap_slot *slot = ap_slot_at(seg, index);
 
-    return slot != NULL && ap_task_ended(AP_WORD_STATE(seen)) && ap_slot_release(seg, lane, slot, index, seen);
+    return slot != NULL && ap_task_ended(AP_WORD_STATE(seen)) && ap_slot_release(seg, lane, slot, index, seen, false);
 }
 
 void ap_slot_blocks_free(struct ap_segment *seg, const struct ap_slot *slot, uint32_t index, uint64_t generation)

@@ -271,15 +271,17 @@ AP_ALWAYS_INLINE void ap_slot_finish(struct ap_segment *seg, struct ap_slot *slo
 
 void ap_slot_blocks_free(struct ap_segment *seg, const struct ap_slot *slot, uint32_t index, uint64_t generation);
 
-/* `seen` has ended. */
-AP_ALWAYS_INLINE int ap_slot_release(struct ap_segment *seg, uint32_t lane, struct ap_slot *slot, uint32_t index, uint64_t seen)
+/* `seen` has ended. `own`: by the thread of the lane; if not, that lane may be dead and recovered before this is over. */
+AP_ALWAYS_INLINE int ap_slot_release(struct ap_segment *seg, uint32_t lane, struct ap_slot *slot, uint32_t index, uint64_t seen,
+                                     bool own)
 {
-    uint64_t releasing = AP_WORD_WITH(seen, AP_TASK_RELEASING, lane);
+    uint64_t releasing = AP_WORD_WITH(seen, AP_TASK_RELEASING, lane), done = AP_WORD_WITH(seen, AP_TASK_FREE, AP_NO_LANE);
 
     if (!AP_DEFECT(release_without_claim) && !ap_cas(&slot->word, &seen, releasing)) return 0;
     if (__builtin_expect((ap_load_relaxed(&slot->body) | ap_load_relaxed(&slot->result)) != 0, 0))
         ap_slot_blocks_free(seg, slot, index, AP_WORD_GENERATION(releasing));
-    ap_store_release(&slot->word, AP_WORD_WITH(releasing, AP_TASK_FREE, AP_NO_LANE)); /* TASK-R3 pairs TASK-A3 */
+    if (own || AP_DEFECT(release_without_claim)) ap_store_release(&slot->word, done); /* TASK-R3 pairs TASK-A3 */
+    else ap_cas(&slot->word, &releasing, done); /* TASK-R3 pairs TASK-A3 */
     return 1;
 }
 
