@@ -8,12 +8,15 @@
 #include "registry/admission.h"
 #include "registry/router.h"
 
-/* Names that a thread has looked up, by where it keeps them; what stands there is compared at each use. A name's index never
- * changes while the segment lives, so there is nothing to forget. */
+/* Names that a thread has looked up twice running, by where it keeps them; what stands there is compared at each use. A name's
+ * index never changes while the segment lives, so there is nothing to forget. A name that is new takes nobody's place: who goes
+ * through thousands would do nothing but remember. */
 #define AP_NAMES_KNOWN_BITS 5
 struct ap_known_name {
-    const char *at; /* NULL: none */
+    const char *at;    /* NULL: none, or one that is not remembered */
+    const char *asked; /* for what else this place was asked last */
     uint32_t capability;
+    const uint64_t *providers;
     struct ap_only only;
     char name[APIARY_CAPABILITY_MAX + 1];
 };
@@ -22,6 +25,8 @@ struct ap_known_name {
 #define AP_ROWS_KNOWN 16u
 struct ap_known_row {
     const struct ap_swarm *swarm; /* NULL: none */
+    const struct ap_queue *at;
+    const struct ap_lane *lane;
     uint64_t life, swarm_life;
     uint32_t queue;
     apiary_provider_t row;
@@ -37,6 +42,7 @@ struct ap_lane_context {
     struct ap_pool_hint pool_hint;
     struct ap_ticket_hint ticket_hint;
     struct ap_known_name names[1 << AP_NAMES_KNOWN_BITS];
+    struct ap_known_name stranger; /* the last that is not among them */
     struct ap_known_row rows[AP_ROWS_KNOWN];
     struct ap_lane_context *next; /* list of the client, under its lock */
     struct ap_spin spin;
@@ -84,7 +90,7 @@ static inline struct ap_lane_context *ap_context(struct apiary *a, int *error)
     return ap_here_is(a) && __builtin_expect(!ap_forked(a->seg), 1) ? ap_here.context : ap_context_open(a, error);
 }
 
-/* ap_capability_find, with what the lane knows of it; NULL: never interned. */
+/* ap_capability_find, with what the lane knows of it; NULL: never interned. Valid until the next call. */
 struct ap_known_name *ap_capability_learn(struct ap_lane_context *c, struct ap_known_name *known, const char *name);
 AP_ALWAYS_INLINE struct ap_known_name *ap_capability_known(struct ap_lane_context *c, const char *name)
 {

@@ -306,9 +306,12 @@ static __attribute__((noinline)) int pick_among_all(struct submit *s, struct ap_
 {
     uint32_t queue;
     uint64_t life;
-    int r = s->service < 0 ? ap_route_learn(s->seg, s->capability, &s->c->balance, &known->only, &queue, &life)
-                           : ap_route_in(s->seg, s->capability, s->service, &s->c->balance, AP_NO_QUEUE, &queue, &life);
+    int r;
 
+    if (s->service < 0 && known->at != NULL)
+        r = ap_route_learn(s->seg, s->capability, &s->c->balance, &known->only, &queue, &life);
+    else
+        r = ap_route_in(s->seg, s->capability, s->service, &s->c->balance, AP_NO_QUEUE, &queue, &life);
     if (r == 0) chosen(s, queue, life);
     return r;
 }

@@ -8,7 +8,7 @@
 #include "registry/names.h"
 
 static const struct ap_names names = {AP_SECTION_CAPABILITIES, offsetof(struct ap_capability, name),
-                                      APIARY_CAPABILITY_MAX + 1};
+                                      APIARY_CAPABILITY_MAX + 1, offsetof(struct ap_capability, providers)};
 
 int ap_capability_intern(struct ap_segment *seg, const char *name, uint32_t *ret)
 {
@@ -24,11 +24,18 @@ struct ap_known_name *ap_capability_learn(struct ap_lane_context *c, struct ap_k
 {
     size_t length = strnlen(name, APIARY_CAPABILITY_MAX + 1);
     int index = ap_names_find(c->lane.seg, &names, name, length);
+    struct ap_known_name *to = known->asked == name ? known : &c->stranger;
 
     if (index < 0) return NULL;
-    *known = (struct ap_known_name){.at = name, .capability = (uint32_t)index};
-    memcpy(known->name, name, length);
-    return known;
+    known->asked = name;
+    to->capability = (uint32_t)index;
+    to->providers = ap_capability_at(c->lane.seg, (uint32_t)index)->providers;
+    if (to == &c->stranger) return to;
+    to->at = name;
+    to->only.providers = NULL;
+    memcpy(to->name, name, length);
+    to->name[length] = '\0';
+    return to;
 }
 
 void ap_capability_name(const struct ap_segment *seg, uint32_t capability, char ret[APIARY_CAPABILITY_MAX + 1])
@@ -114,13 +121,21 @@ static bool copy_registration(const struct ap_segment *seg, uint32_t queue, uint
            AP_QUEUE_STATE(now) != AP_QUEUE_CLAIMED;
 }
 
-/* The row of a queue that has the provider bit; false when its record is not (or no longer) to be had. `c`: what its lane knows is
- * used; may be NULL. */
+/* What changes all the time. */
+AP_ALWAYS_INLINE void row_load(const struct ap_segment *seg, const struct ap_queue *q, uint32_t queue, bool alive,
+                               apiary_provider_t *row)
+{
+    row->alive = alive;
+    row->in_flight = alive ? ap_load_relaxed(&q->running) : 0;
+    if (ap_load_relaxed(&q->summary) != 0) row->in_flight += ap_queue_depth(seg, queue);
+}
+
+/* The row of a queue that has the provider bit; false when its record is not (or no longer) to be had. `c`: its lane remembers
+ * it; may be NULL. */
 static bool provider_row(const struct ap_segment *seg, struct ap_lane_context *c, uint32_t queue, apiary_provider_t *ret)
 {
     const struct ap_queue *q = ap_queue_at(seg, queue);
     const struct ap_agent_record *agent = ap_agent_at(seg, queue);
-    struct ap_known_row *known = c != NULL ? &c->rows[queue % AP_ROWS_KNOWN] : NULL;
     const struct ap_swarm *swarm;
     uint64_t life, swarm_life;
 
@@ -131,47 +146,86 @@ static bool provider_row(const struct ap_segment *seg, struct ap_lane_context *c
     if (swarm == NULL || AP_QUEUE_STATE(life) == AP_QUEUE_FREE || AP_QUEUE_STATE(life) == AP_QUEUE_CLAIMED) return false;
     swarm_life = ap_load_acquire(&swarm->life); /* REG-A1 pairs REG-R1 */
     if (AP_SWARM_STATE(swarm_life) != AP_SWARM_LIVE && AP_SWARM_STATE(swarm_life) != AP_SWARM_DOWN) return false;
+    if (!copy_registration(seg, queue, life, swarm, swarm_life, ret)) return false;
+    row_load(seg, q, queue, AP_QUEUE_STATE(life) == AP_QUEUE_OPEN && ap_lane_alive(seg, AP_QUEUE_LANE(life)), ret);
     /* What is closed or down may be claimed and left again under the same words. */
-    if (AP_QUEUE_STATE(life) != AP_QUEUE_OPEN || AP_SWARM_STATE(swarm_life) != AP_SWARM_LIVE) known = NULL;
-    if (known != NULL && known->queue == queue && known->swarm == swarm && known->life == life && known->swarm_life == swarm_life) {
-        *ret = known->row;
-    } else {
-        if (!copy_registration(seg, queue, life, swarm, swarm_life, ret)) return false;
-        if (known != NULL)
-            *known = (struct ap_known_row){.queue = queue, .swarm = swarm, .life = life, .swarm_life = swarm_life, .row = *ret};
-    }
-    ret->alive = AP_QUEUE_STATE(life) == AP_QUEUE_OPEN && ap_lane_alive(seg, AP_QUEUE_LANE(life));
-    ret->in_flight = ap_queue_depth(seg, queue) + (ret->alive ? ap_load_relaxed(&q->running) : 0);
+    if (c != NULL && AP_QUEUE_STATE(life) == AP_QUEUE_OPEN && AP_SWARM_STATE(swarm_life) == AP_SWARM_LIVE)
+        c->rows[queue % AP_ROWS_KNOWN] = (struct ap_known_row){.queue = queue,
+                                                               .at = q,
+                                                               .lane = ap_lane_at(seg, AP_QUEUE_LANE(life)),
+                                                               .swarm = swarm,
+                                                               .life = life,
+                                                               .swarm_life = swarm_life,
+                                                               .row = *ret};
     return true;
+}
+
+/* The same from what the lane remembers: false when it is not that, or no longer. An OPEN queue of a life has one agent, and that
+ * one swarm. */
+AP_ALWAYS_INLINE bool remembered_row(const struct ap_segment *seg, const struct ap_lane_context *c, uint32_t queue,
+                                     apiary_provider_t *ret)
+{
+    const struct ap_known_row *known = &c->rows[queue % AP_ROWS_KNOWN];
+
+    if (known->swarm == NULL || known->queue != queue) return false;
+    /* QUEUE-A4 pairs QUEUE-R4; REG-A1 pairs REG-R1 */
+    if (ap_load_acquire(&known->at->life) != known->life || ap_load_acquire(&known->swarm->life) != known->swarm_life) return false;
+    *ret = known->row;
+    row_load(seg, known->at, queue, known->lane != NULL && ap_lane_lives(known->lane), ret);
+    return true;
+}
+
+static int discover_all(struct ap_segment *seg, struct ap_lane_context *c, const uint64_t *providers, apiary_provider_t *ret,
+                        size_t capacity)
+{
+    apiary_provider_t beyond;
+    size_t count = 0;
+
+    for (uint32_t word = 0; word * 64 < seg->geometry.queues; word++) {
+        uint64_t bits = ap_load_acquire(&providers[word]); /* DISC-A2 pairs DISC-R2 */
+
+        for (; bits != 0; bits &= bits - 1) {
+            apiary_provider_t *to = count < capacity ? &ret[count] : &beyond;
+            uint32_t queue = word * 64 + (uint32_t)__builtin_ctzll(bits);
+
+            count += (c != NULL && remembered_row(seg, c, queue, to)) || provider_row(seg, c, queue, to);
+        }
+    }
+    return (int)count;
+}
+
+static __attribute__((noinline)) int discover_known(struct ap_segment *seg, struct ap_lane_context *c, struct ap_known_name *known,
+                                                    apiary_provider_t *ret, size_t capacity)
+{
+    int count = discover_all(seg, c, known->providers, ret, capacity);
+    uint32_t queue;
+    uint64_t life;
+
+    if (count == 1 && known->at != NULL) ap_route_learn(seg, known->capability, &c->balance, &known->only, &queue, &life);
+    return count;
+}
+
+/* By a thread that has no lane: nothing is remembered. */
+static __attribute__((noinline)) int discover_unknown(const struct apiary *a, const char *capability, apiary_provider_t *ret,
+                                                      size_t capacity)
+{
+    int index = ap_capability_find(a->seg, capability, strnlen(capability, APIARY_CAPABILITY_MAX + 1));
+
+    if (index < 0) return APIARY_ENOCAP;
+    return discover_all(a->seg, NULL, ap_capability_at(a->seg, (uint32_t)index)->providers, ret, capacity);
 }
 
 int apiary_discover(apiary_t *a, const char *capability, apiary_provider_t *ret, size_t capacity)
 {
-    apiary_provider_t beyond;
-    const struct ap_known_name *known;
+    struct ap_known_name *known;
     struct ap_lane_context *c;
-    const uint64_t *providers;
-    int index, count = 0;
 
     if (a == NULL || capability == NULL || (ret == NULL && capacity > 0)) return APIARY_EINVAL;
     if (ap_forked(a->seg)) return APIARY_EFORKED;
     c = a->read_only ? NULL : ap_context_here(a);
-    if (c != NULL) {
-        known = ap_capability_known(c, capability);
-        index = known != NULL ? (int)known->capability : -1;
-    } else {
-        index = ap_capability_find(a->seg, capability, strnlen(capability, APIARY_CAPABILITY_MAX + 1));
-    }
-    if (index < 0) return APIARY_ENOCAP;
-    providers = ap_capability_at(a->seg, (uint32_t)index)->providers;
-    for (uint32_t word = 0; word * 64 < a->seg->geometry.queues; word++) {
-        uint64_t bits = ap_load_acquire(&providers[word]); /* DISC-A2 pairs DISC-R2 */
-
-        for (; bits != 0; bits &= bits - 1) {
-            apiary_provider_t *to = (size_t)count < capacity ? &ret[count] : &beyond;
-
-            count += provider_row(a->seg, c, word * 64 + (uint32_t)__builtin_ctzll(bits), to);
-        }
-    }
-    return count;
+    if (c == NULL) return discover_unknown(a, capability, ret, capacity);
+    known = ap_capability_known(c, capability);
+    if (known == NULL) return APIARY_ENOCAP;
+    if (capacity > 0 && ap_only_still(a->seg, &known->only) && remembered_row(a->seg, c, known->only.queue, ret)) return 1;
+    return discover_known(a->seg, c, known, ret, capacity);
 }

@@ -57,8 +57,10 @@ int ap_names_find(const struct ap_segment *seg, const struct ap_names *t, const 
     for (uint64_t n = 0; n < count; n++, at = at + 1 < count ? at + 1 : 0) {
         const struct ap_names_row *row = ap_at(seg, t->section, at);
         const char *stored = (const char *)row + t->offset;
-        uint64_t key = ap_load_relaxed(&row->key);
+        uint64_t key;
 
+        ap_prefetch_read((const char *)row + t->after);
+        key = ap_load_relaxed(&row->key);
         if (key == 0) return -1;
         if (key != wanted || ap_load_acquire(&row->ready) != 1) continue; /* DISC-A1 pairs DISC-R1 */
         /* A ready row's name is constant. */

@@ -18,6 +18,7 @@ struct ap_names {
     uint32_t section;
     uint32_t offset; /* of the name in its row */
     uint32_t size;   /* of the name, its NUL included; a multiple of 8, at most 64 */
+    uint32_t after;  /* what of the row is wanted after its name: on its way while the name is compared */
 };
 
 struct ap_names_row {

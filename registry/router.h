@@ -37,12 +37,21 @@ struct ap_only {
     const struct ap_swarm *swarm;
 };
 
-/* Whether the remembered provider is still the only one and may be picked. */
+/* Whether the remembered provider is still the only one. */
+AP_ALWAYS_INLINE bool ap_only_still(const struct ap_segment *seg, const struct ap_only *o)
+{
+    uint64_t differ = 0;
+
+    if (__builtin_expect(o->providers == NULL, 0)) return false;
+    for (uint32_t word = 0, words = (seg->geometry.queues + 63) / 64; word < words; word++)
+        differ |= ap_load_acquire(&o->providers[word]) ^ (word == o->word ? o->bit : 0); /* DISC-A2 pairs DISC-R2 */
+    return differ == 0;
+}
+
+/* Whether it may be picked, too. */
 AP_ALWAYS_INLINE bool ap_route_only(const struct ap_segment *seg, const struct ap_only *o)
 {
-    if (__builtin_expect(o->providers == NULL, 0)) return false;
-    for (uint32_t word = 0; word * 64 < seg->geometry.queues; word++)
-        if (ap_load_acquire(&o->providers[word]) != (word == o->word ? o->bit : 0)) return false; /* DISC-A2 pairs DISC-R2 */
+    if (!ap_only_still(seg, o)) return false;
     /* The bit was seen after this life before, so it is not that of the queue's former agent. QUEUE-A4 pairs QUEUE-R4 */
     return ap_load_acquire(&o->at->life) == o->life && ap_lane_lives(o->lane) && ap_load_relaxed(&o->swarm->mode) == APIARY_READY;
 }

@@ -6,7 +6,7 @@
 #include "registry/names.h"
 #include "registry/registry.h"
 
-static const struct ap_names names = {AP_SECTION_SERVICES, offsetof(struct ap_service, name), APIARY_NAME_MAX + 1};
+static const struct ap_names names = {AP_SECTION_SERVICES, offsetof(struct ap_service, name), APIARY_NAME_MAX + 1, 0};
 
 int ap_service_intern(struct ap_segment *seg, const char *name, uint32_t *ret)
 {

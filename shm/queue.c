@@ -291,15 +291,16 @@ void ap_queue_publish(struct ap_consumer *c, uint32_t running)
 uint32_t ap_queue_depth(const struct ap_segment *seg, uint32_t queue)
 {
     const struct ap_queue *q = ap_queue_at(seg, queue);
-    uint64_t active = q != NULL ? ap_load_relaxed(&q->summary) : 0;
-    uint32_t depth = 0;
+    uint64_t active = q != NULL ? ap_load_relaxed(&q->summary) : 0, n;
+    uint32_t depth = 0, r;
 
     for (; active != 0; active &= active - 1) {
-        uint32_t r = (uint32_t)__builtin_ctzll(active);
-        const struct ap_ring *ring = r <= seg->geometry.queue_inlets ? ap_ring_at(seg, queue, r) : NULL;
-        uint64_t n;
+        const struct ap_ring *ring;
 
-        if (ring == NULL) break;
+        r = (uint32_t)__builtin_ctzll(active);
+        if (r > seg->geometry.queue_inlets) break;
+        ring = ap_ring_at(seg, queue, r);
+        if (ring == NULL) break; /* of a segment whose tables were salvaged */
         n = ap_load_relaxed(&ring->tail) - ap_load_relaxed(&ring->head);
         if (n <= seg->geometry.queue_depth) depth += (uint32_t)n;
     }
