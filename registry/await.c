@@ -22,6 +22,7 @@ struct waiting {
     bool any;       /* await_any: a task that is given up is a result, too */
     uint64_t until; /* the caller's */
     uint64_t soonest; /* deadline of one of the tasks */
+    size_t helped;    /* how often it was looked whether one needs help, while awake */
     uint64_t park;
 };
 
@@ -56,46 +57,53 @@ static bool changed(const struct waiting *w)
     return false;
 }
 
-static bool spin(const struct waiting *w)
-{
-    do {
-        if (!changed(w)) continue;
-        ap_spin_found(w->spin);
-        return true;
-    } while (ap_spin_more(w->spin));
-    return false;
-}
-
 /* ---- what may keep it from finishing -------------------------------------------------------------------------- */
 
-static void reap(const struct waiting *w)
+static bool reap(const struct waiting *w)
 {
-    ap_reap_all(w->a->seg, w->c != NULL ? w->c->lane.index : AP_NO_LANE, &ap_registry_hooks);
+    return ap_reap_all(w->a->seg, w->c != NULL ? w->c->lane.index : AP_NO_LANE, &ap_registry_hooks) > 0;
 }
 
-/* Its worker is dead, or its queue is closed. */
-static void help(const struct waiting *w, apiary_task_t task)
+/* Its worker is dead, or its queue is closed. True: the dead were recovered here. */
+static bool help(const struct waiting *w, apiary_task_t task)
 {
     struct ap_balance own = {.turn = 0, .producers = NULL};
     struct ap_segment *seg = w->a->seg;
     const struct ap_queue *q;
     struct ap_slot *slot;
     uint64_t word, life;
+    bool reaped = false;
 
-    if (!ap_task_find(w->a, task, &slot, &word)) return;
-    if (AP_WORD_STATE(word) == AP_TASK_RUNNING) {
-        if (!ap_lane_alive(seg, AP_WORD_OWNER(word))) reap(w);
-        return;
-    }
-    if (AP_WORD_STATE(word) != AP_TASK_QUEUED) return;
+    if (!ap_task_find(w->a, task, &slot, &word)) return false;
+    if (AP_WORD_STATE(word) == AP_TASK_RUNNING) return !ap_lane_alive(seg, AP_WORD_OWNER(word)) && reap(w);
+    if (AP_WORD_STATE(word) != AP_TASK_QUEUED) return false;
     q = ap_queue_at(seg, AP_WORD_OWNER(word));
     life = q != NULL ? ap_load_acquire(&q->life) : 0;
     if (AP_QUEUE_STATE(life) == AP_QUEUE_OPEN) {
-        if (ap_lane_alive(seg, AP_QUEUE_LANE(life))) return;
-        reap(w);
-        if (!ap_task_find(w->a, task, &slot, &word)) return;
+        if (ap_lane_alive(seg, AP_QUEUE_LANE(life))) return false;
+        reaped = reap(w);
+        if (!ap_task_find(w->a, task, &slot, &word)) return reaped;
     }
     ap_reroute(seg, w->c != NULL ? &w->c->balance : &own, task.slot, word);
+    return reaped;
+}
+
+#define LOOKS 16u /* of a spin, between two at what may keep a task from finishing */
+
+/* Who is awake need not wait until the monitor has been woken: of many tasks one at a time. Who has recovered the dead goes to
+ * sleep: another has to be woken to run the task, and may need this processor. */
+static bool spin(struct waiting *w)
+{
+    unsigned looks = 0;
+
+    do {
+        if (changed(w)) {
+            ap_spin_found(w->spin);
+            return true;
+        }
+        if (++looks % LOOKS == LOOKS / 2 && help(w, w->tasks[w->helped++ % w->n])) return false;
+    } while (ap_spin_more(w->spin));
+    return false;
 }
 
 /* At a task's own deadline: 1 it has finished after all, else APIARY_ETIMEDOUT, or APIARY_ESTALE. */
