@@ -40,7 +40,8 @@ static void join(struct perf_link *l, int side)
 {
     struct state *s = l->state;
 
-    if (side == PERF_CLIENT_SIDE) s->a = perf_attach(s->segment, NULL);
+    /* For a service, so that each delegation is admitted by its bulkhead. */
+    if (side == PERF_CLIENT_SIDE) s->a = perf_attach(s->segment, "caller");
 }
 
 static int put(struct perf_link *l, int side, const void *body, bool wait)

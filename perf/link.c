@@ -8,7 +8,7 @@
 #include <string.h>
 
 static const struct perf_link_kind *const kinds[] = {
-    &perf_link_apiary, &perf_link_ck,        &perf_link_futex, &perf_link_eventfd,
+    &perf_link_apiary, &perf_link_lines,     &perf_link_ck,        &perf_link_futex, &perf_link_eventfd,
     &perf_link_pipe,   &perf_link_seqpacket, &perf_link_mq,    &perf_link_ck_mpmc,
 #ifdef PERF_BOOST
     &perf_link_boost,

@@ -40,13 +40,14 @@ struct perf_link {
     void *state; /* the kind's own; made before the fork */
     uint8_t *body, *buffer;
     uint64_t sent, received;
+    uint64_t got; /* messages taken, on this side; of kinds that number them */
     uint64_t *stamps;             /* ticks at which each of the window was sent */
     const char *service;          /* where a case has several of a kind */
     double interval;              /* of the open loop, ticks */
     uint64_t late, asked, missed; /* of the open loop: operations sent late, operations, blocks that missed the rate */
 };
 
-extern const struct perf_link_kind perf_link_apiary, perf_link_futex, perf_link_eventfd, perf_link_pipe,
+extern const struct perf_link_kind perf_link_apiary, perf_link_lines, perf_link_futex, perf_link_eventfd, perf_link_pipe,
     perf_link_seqpacket, perf_link_mq, perf_link_ck, perf_link_ck_mpmc;
 #ifdef PERF_BOOST
 extern const struct perf_link_kind perf_link_boost;

@@ -29,6 +29,16 @@ AP_ALWAYS_INLINE uint16_t ap_ticket_again(const struct ap_ticket_hint *hint, uin
     if (__builtin_expect(hint->last - 1 >= limit, 0)) return 0;
     return ap_cas(&hint->row[hint->last - 1], &idle, AP_TICKET_BUSY(lane)) ? (uint16_t)hint->last : 0;
 }
+/* The opposite: of a lane's own, which it then has as its next. */
+AP_ALWAYS_INLINE void ap_ticket_back(const struct ap_segment *seg, struct ap_ticket_hint *hint, uint32_t lane, uint16_t ticket)
+{
+    uint32_t busy = AP_TICKET_BUSY(lane);
+
+    /* What the slot says is not trusted. A ticket that is not this lane's was another's word. */
+    if (ticket > seg->geometry.max_concurrent_delegations) return;
+    if (ap_cas(&hint->row[ticket - 1], &busy, AP_TICKET_IDLE(lane))) hint->last = ticket;
+}
+
 /* Ticket number + 1 in *ret, or APIARY_ELIMIT. limit <= the row's length. */
 int ap_ticket_take(struct ap_segment *seg, uint32_t service, uint32_t lane, uint32_t limit, struct ap_ticket_hint *hint,
                    uint16_t *ret);

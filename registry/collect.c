@@ -58,17 +58,23 @@ int ap_task_free(struct apiary *a, uint32_t index, uint64_t seen)
     return r;
 }
 
-/* Of a task of the calling thread's own, as most are; the ticket is the one it will take next. */
+/* By the thread of c: finished -> FREE. The ticket of a task of its own lane was taken in the lane's present life, for at the end
+ * of one nobody may collect its tasks any more; and it is the one that the lane will take next. */
 AP_ALWAYS_INLINE int free_own(struct ap_lane_context *c, struct ap_slot *slot, uint32_t index, uint64_t seen)
 {
     struct ap_segment *seg = c->lane.seg;
-    struct ap_slot_ticket t = {.ticket = ap_load_relaxed(&slot->ticket)};
+    uint16_t ticket = ap_load_relaxed(&slot->ticket);
+    bool own = ap_load_relaxed(&slot->client) == c->lane.index && c->ticket_hint.last != 0;
+    struct ap_slot_ticket t;
 
-    if (t.ticket != 0) t = ap_slot_ticket(slot);
+    if (__builtin_expect(ticket != 0 && !own, 0)) {
+        t = ap_slot_ticket(slot);
+        if (!ap_slot_release(seg, c->lane.index, slot, index, seen, true)) return 0;
+        ap_slot_ticket_return(seg, &t);
+        return 1;
+    }
     if (!ap_slot_release(seg, c->lane.index, slot, index, seen, true)) return 0;
-    if (t.ticket == 0) return 1;
-    ap_slot_ticket_return(seg, &t);
-    if (t.lane == c->lane.index && c->ticket_hint.last != 0) c->ticket_hint.last = t.ticket;
+    if (ticket != 0) ap_ticket_back(seg, &c->ticket_hint, c->lane.index, ticket);
     return 1;
 }
 

@@ -98,7 +98,9 @@ AP_ALWAYS_INLINE bool acquire_at_once(struct submit *s)
     s->slot = c->slabs.first + c->slabs.next - 1;
     if (a->service < 0) return true;
     s->ticket = ap_ticket_again(&c->ticket_hint, c->lane.index, ap_load_relaxed(&a->limit));
-    return s->ticket != 0; /* if not, another slot is taken, and this one when its turn comes again */
+    if (__builtin_expect(s->ticket != 0, 1)) return true;
+    c->slabs.next--; /* it is still this slot's turn; slots passed over are holes, in which later turns stumble */
+    return false;
 }
 
 /* What does not fit the slot, once that is RESERVED: whoever frees the slot then gives the block back without a search of the

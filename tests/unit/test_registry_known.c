@@ -1,0 +1,165 @@
+/* What a lane remembers of names, an only provider and its last ticket is what is so now, or it does not count. */
+#include "tests/unit/registry_fixture.h"
+
+TestSuite(known, .init = fixture_setup, .fini = fixture_teardown, .timeout = 60);
+
+static const char *const echo[] = {"echo", NULL};
+
+/* Delegates and returns the queue that got the task, or the error; the task is given up. */
+static int goes_to(apiary_t *a)
+{
+    apiary_task_t task;
+    struct ap_slot *slot;
+    uint64_t word;
+    int r = apiary_delegate(a, "echo", "x", 1, NULL, &task);
+
+    if (r < 0) return r;
+    cr_assert(ap_task_find(a, task, &slot, &word));
+    cr_assert_eq(AP_WORD_STATE(word), AP_TASK_QUEUED);
+    ap_give_up(a, task);
+    return (int)AP_WORD_OWNER(word);
+}
+
+/* So often that the name and its provider are remembered. */
+static void remember(apiary_t *a, int queue)
+{
+    const struct ap_known_name *known;
+
+    for (int i = 0; i < 3; i++) cr_assert_eq(goes_to(a), queue);
+    known = ap_capability_known(ap_context_here(a), "echo");
+    cr_assert(known != NULL && known->at != NULL);
+    cr_assert(ap_route_only(a->seg, &known->only), "it is not remembered, so nothing of this is tested");
+}
+
+static void mode_set(const struct worker *w, uint32_t mode)
+{
+    ap_store_relaxed(&ap_swarm_at(client->seg, w->swarm.swarm)->mode, mode);
+}
+
+Test(known, a_second_provider_gets_its_part)
+{
+    struct worker w[2];
+
+    cr_assert_eq(worker_register(&w[0], "server", "0", "agent", echo), 0);
+    remember(client, (int)w[0].queue);
+    cr_assert_eq(worker_register(&w[1], "server", "1", "agent", echo), 0);
+    ap_store_relaxed(&ap_queue_at(client->seg, w[0].queue)->running, 200);
+    cr_expect_eq(goes_to(client), (int)w[1].queue);
+    worker_stop(&w[1]);
+    cr_expect_eq(goes_to(client), (int)w[0].queue);
+    worker_stop(&w[0]);
+    cr_expect_eq(goes_to(client), APIARY_ENOPROVIDER);
+    assert_sound();
+}
+
+Test(known, an_operator_takes_it_out_and_back)
+{
+    struct worker w;
+
+    cr_assert_eq(worker_register(&w, "server", NULL, "agent", echo), 0);
+    remember(client, (int)w.queue);
+    mode_set(&w, APIARY_DRAIN);
+    cr_expect_eq(goes_to(client), APIARY_ENOPROVIDER);
+    mode_set(&w, APIARY_READY);
+    cr_expect_eq(goes_to(client), (int)w.queue);
+    worker_stop(&w);
+}
+
+Test(known, a_closed_queue_and_its_next_life)
+{
+    struct worker w, again;
+    uint64_t life;
+
+    cr_assert_eq(worker_register(&w, "server", NULL, "agent", echo), 0);
+    remember(client, (int)w.queue);
+    life = ap_load_acquire(&ap_queue_at(client->seg, w.queue)->life);
+    cr_assert_eq(ap_queue_close(client->seg, w.queue, life), 1);
+    cr_expect_eq(goes_to(client), APIARY_ENOPROVIDER);
+    worker_stop(&w);
+    cr_assert_eq(worker_register(&again, "server", NULL, "agent", echo), 0);
+    cr_assert_eq(again.queue, w.queue, "a queen that comes back has its queue again");
+    cr_expect_eq(goes_to(client), (int)again.queue);
+    worker_stop(&again);
+}
+
+/* The consumer's lane is dead as soon as its lock word says so, before anybody has recovered it. */
+Test(known, a_marked_consumer)
+{
+    struct worker w;
+    uint32_t *word, was;
+
+    cr_assert_eq(worker_register(&w, "server", NULL, "agent", echo), 0);
+    remember(client, (int)w.queue);
+    word = (uint32_t *)ap_robust_word(&ap_lane_at(client->seg, w.lane)->mutex);
+    was = ap_load_relaxed(word);
+    ap_store_relaxed(word, was | FUTEX_OWNER_DIED);
+    cr_expect_eq(goes_to(client), APIARY_ENOPROVIDER);
+    ap_store_relaxed(word, was);
+    cr_expect_eq(goes_to(client), (int)w.queue);
+    worker_stop(&w);
+}
+
+Test(known, discover_shows_what_is_now)
+{
+    struct worker w[2];
+    apiary_provider_t rows[2];
+    uint32_t before;
+
+    cr_assert_eq(worker_register(&w[0], "server", "0", "agent", echo), 0);
+    remember(client, (int)w[0].queue);
+    for (int i = 0; i < 3; i++) {
+        cr_assert_eq(apiary_discover(client, "echo", rows, 2), 1);
+        cr_expect_str_eq(rows[0].instance, "0");
+        cr_expect(rows[0].alive);
+    }
+    before = rows[0].in_flight;
+    ap_store_relaxed(&ap_queue_at(client->seg, w[0].queue)->running, 3);
+    cr_assert_eq(apiary_discover(client, "echo", rows, 2), 1);
+    cr_expect_eq(rows[0].in_flight, before + 3);
+    cr_assert_eq(worker_register(&w[1], "server", "1", "agent", echo), 0);
+    cr_assert_eq(apiary_discover(client, "echo", rows, 2), 2);
+    cr_expect_str_eq(rows[1].instance, "1");
+    cr_assert_eq(apiary_discover(client, "echo", rows, 1), 2, "the number of all, whatever there is room for");
+    worker_stop(&w[0]);
+    cr_assert_eq(apiary_discover(client, "echo", rows, 2), 1);
+    cr_expect_str_eq(rows[0].instance, "1");
+    worker_stop(&w[1]);
+}
+
+/* A name that was asked for once is nobody's place. */
+Test(known, strangers_do_not_make_it_forget)
+{
+    static char names[8][16];
+    const struct ap_known_name *known;
+    struct worker w;
+    uint32_t index;
+
+    cr_assert_eq(worker_register(&w, "server", NULL, "agent", echo), 0);
+    remember(client, (int)w.queue);
+    known = ap_capability_known(ap_context_here(client), echo[0]);
+    for (int i = 0; i < 8; i++) {
+        snprintf(names[i], sizeof names[i], "stranger-%d", i);
+        cr_assert_eq(ap_capability_intern(client->seg, names[i], &index), 0);
+        cr_expect_eq(apiary_discover(client, names[i], NULL, 0), 0);
+        cr_expect_eq(ap_capability_known(ap_context_here(client), echo[0])->capability, known->capability);
+    }
+    cr_expect_eq(goes_to(client), (int)w.queue);
+    worker_stop(&w);
+}
+
+/* While a lane's tickets are all out, the next is not at hand; that must not cost a slot, whose hole every later round meets. */
+Test(known, slots_in_turn_where_tickets_are_not_at_hand)
+{
+    apiary_task_t tasks[5];
+    struct worker w;
+
+    cr_assert_eq(worker_register(&w, "server", NULL, "agent", echo), 0);
+    remember(client, (int)w.queue);
+    for (int i = 0; i < 5; i++) cr_assert_eq(apiary_delegate(client, "echo", "x", 1, NULL, &tasks[i]), 0);
+    for (int i = 1; i < 5; i++) cr_expect_eq(tasks[i].slot, tasks[0].slot + (uint32_t)i);
+    cr_expect_eq(busy_tickets(), 5);
+    for (int i = 0; i < 5; i++) ap_give_up(client, tasks[i]);
+    cr_expect_eq(busy_tickets(), 0);
+    worker_stop(&w);
+    assert_sound();
+}
