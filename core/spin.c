@@ -16,7 +16,7 @@
 #define WARY UINT64_C(20000000)
 #define ALONE UINT64_C(1500)     /* ns that a yield takes at most in which nobody else has run */
 #define TRIAL UINT64_C(4000) /* ns */
-#define TRIAL_EACH 16u        /* waits */
+#define TRIAL_EACH 64u        /* waits */
 #define BELIEVED 2u
 #define YIELDS 32u
 #define OVERLONG UINT64_C(2000000) /* ns: about the least that the scheduler gives to who does not yield */
@@ -55,7 +55,9 @@ static void yield(struct ap_spin *s)
     s->ops->yield();
     after = s->ops->now();
     others = after - before > ALONE;
-    if (after - before > OVERLONG) {
+    s->overlong = after - before > OVERLONG ? s->overlong + 1 : 0;
+    if (s->overlong >= BELIEVED) {
+        s->overlong = 0;
         s->not_before = after + REST * (after - before);
         s->turns = s->yields;
     }

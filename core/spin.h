@@ -5,9 +5,9 @@
  *           run (sched_yield): all of a host's tasks go one step further in each turn of the scheduler, and nobody needs to be
  *           put to sleep and woken for it. What tells is the yield itself: one in which others ran takes longer. A spin that
  *           lasts tries one now and then; two running that took long are believed, and so are two that did not.
- *           One that lasts milliseconds went to somebody who does not yield: then sleeping, and being woken, is quicker, for
- *           sixteen times as long.
- *           Every sixteenth wait begins with a short spin all the same: two running that pay say that it is no crowd, either.
+ *           Two running that lasted milliseconds went to somebody who does not yield: then sleeping, and being woken, is quicker,
+ *           for sixteen times as long.
+ *           Every 64th wait begins with a short spin all the same: two running that pay say that it is no crowd, either.
  * SYSTEM    two awake sides on free processors make no system call, if each answers within the first try's time.
  * $APIARY_SPIN=never: no looks at all, each wait is a sleep.
  */
@@ -29,6 +29,7 @@ struct ap_spin {
     unsigned yields;      /* how many turns at most, when crowded */
     unsigned seen;        /* tries running that say that it is otherwise */
     unsigned waits;       /* when crowded */
+    unsigned overlong;    /* yields running that went to who does not yield */
     unsigned paid;        /* short spins running that did */
     bool crowded, trial, never;
 };

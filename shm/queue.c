@@ -5,6 +5,7 @@
 
 #include "core/defect.h"
 
+#define EMPTY_LEFT 3 /* rings that a pop may find empty and leave in the summary */
 #define REF_MASK ((UINT64_C(1) << AP_LAP_SHIFT) - 1)
 
 /* ---- producers ------------------------------------------------------------------------------------------------ */
@@ -188,10 +189,29 @@ static inline void intake_taken(struct ap_intake *in)
     ap_store_release(&in->ring->head, in->head); /* QUEUE-R2 pairs QUEUE-A2 */
 }
 
+/* Clears the summary bits of rings that were seen empty, looks again, and sets those of rings that are not. */
+static int bits_clear(struct ap_consumer *c, uint64_t bits)
+{
+    uint64_t found = 0;
+
+    ap_and_acq_rel(&c->queue->summary, ~bits);
+    ap_fence_full(); /* QUEUE-F2 pairs QUEUE-F1 */
+    if (AP_DEFECT(no_last_look)) return 0;
+    for (; bits != 0; bits &= bits - 1)
+        if (intake_look(c, &c->rings[__builtin_ctzll(bits)]) != 0) found |= bits & -bits;
+    if (found != 0) ap_or_acq_rel(&c->queue->summary, found);
+    return found != 0;
+}
+
+static __attribute__((noinline)) void empties(struct ap_consumer *c, uint64_t empty)
+{
+    if (__builtin_popcountll(empty) > EMPTY_LEFT) bits_clear(c, empty);
+}
+
 uint64_t ap_queue_pop(struct ap_consumer *c)
 {
     /* Bits beyond the rings are nobody's: who corrupts the summary is not to lead out of the table. */
-    uint64_t active = ap_load_acquire(&c->queue->summary) << (64 - c->count) >> (64 - c->count), ref;
+    uint64_t active = ap_load_acquire(&c->queue->summary) << (64 - c->count) >> (64 - c->count), empty = 0, ref = 0;
 
     while (active != 0) {
         /* The first active ring at or after the turn, so that all are served alike. */
@@ -203,11 +223,15 @@ uint64_t ap_queue_pop(struct ap_consumer *c)
         if (__builtin_expect(ref != 0, 1)) {
             c->last = r;
             intake_taken(&c->rings[r]);
-            return ref;
+            break;
         }
+        empty |= UINT64_C(1) << r;
         active &= ~(UINT64_C(1) << r);
     }
-    return 0;
+    /* Of many clients that ask seldom each leaves a bit, and every look would go through all their rings. One or two are not worth
+     * the fence: they are about to send again. */
+    if (__builtin_expect(empty != 0, 0)) empties(c, empty);
+    return ref;
 }
 
 /* A former consumer that was still in a pop when this one began has moved the head past ours. Producers fill by it, so the cell at

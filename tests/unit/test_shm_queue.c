@@ -9,9 +9,10 @@ static struct ap_lane_handle lane;
 static struct ap_producer producer;
 static struct ap_consumer consumer;
 
-static void setup(void)
+#define MANY 6u /* inlets of the second fixture */
+
+static void open_all(void)
 {
-    fixture_setup();
     cr_assert_eq(ap_member_open(seg, "queue", NULL, APIARY_CLIENT, &lane), 0);
     cr_assert_eq(ap_queue_claim(seg, 1, lane.index), 1);
     cr_assert_eq(ap_queue_open(seg, 1, lane.index), 1);
@@ -19,7 +20,20 @@ static void setup(void)
     producer = (struct ap_producer){0};
 }
 
+static void setup(void)
+{
+    fixture_setup();
+    open_all();
+}
+
+static void setup_many(void)
+{
+    fixture_make(128, 8, MANY);
+    open_all();
+}
+
 TestSuite(queue, .init = setup, .fini = fixture_teardown);
+TestSuite(queue_many, .init = setup_many, .fini = fixture_teardown);
 
 static int push(struct ap_producer *p, uint64_t ref)
 {
@@ -48,6 +62,26 @@ Test(queue, order_fullness_and_many_laps)
     for (int i = 0; i < 8; i++) cr_assert_eq(ap_queue_pop(&consumer), AP_REF(1, expected++));
     cr_assert_eq(ap_queue_pop(&consumer), 0);
     cr_assert_eq(ap_queue_depth(seg, 1), 0);
+}
+
+/* Bits of rings that a pop found empty go when they are many, and come again with the next push; others stay. */
+Test(queue_many, empty_rings_lose_their_bits)
+{
+    struct ap_producer shared = {.ring = ap_ring_at(seg, 1, MANY), .index = MANY, .opened = 1, .shared = 1};
+    uint64_t *summary = &ap_queue_at(seg, 1)->summary, all = (UINT64_C(1) << (MANY + 1)) - 1;
+
+    cr_assert_eq(push(&producer, AP_REF(0, 1)), 0);
+    ap_or_acq_rel(summary, all);
+    cr_assert_eq(ap_queue_pop(&consumer), AP_REF(0, 1), "one that has something is found among the empty");
+    cr_assert_eq(push(&shared, AP_REF(0, 2)), 0);
+    ap_or_acq_rel(summary, all);
+    consumer.turn = 0;
+    cr_assert_eq(ap_queue_pop(&consumer), AP_REF(0, 2));
+    cr_expect_eq(ap_load_relaxed(summary), UINT64_C(1) << MANY, "only the one that had something is left");
+    cr_assert_eq(ap_queue_pop(&consumer), 0);
+    cr_assert_eq(push(&producer, AP_REF(0, 3)), 0);
+    cr_expect_neq(ap_load_relaxed(summary) & UINT64_C(1) << producer.index, 0);
+    cr_assert_eq(ap_queue_pop(&consumer), AP_REF(0, 3));
 }
 
 Test(queue, the_next_lessee_goes_on_behind_the_last)
