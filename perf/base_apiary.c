@@ -3,6 +3,9 @@
 #include <stdlib.h>
 
 #include "perf/link.h"
+#include "shm/segment.h"
+
+#define BULKHEAD 100u /* the default of a segment */
 
 struct state {
     unsigned segment;
@@ -17,13 +20,15 @@ struct state {
 static bool make(struct perf_link *l, char *why, size_t size)
 {
     static unsigned segments;
+    /* A window beyond the default bulkhead needs a wider one. */
+    struct ap_geometry geometry = {.max_concurrent_delegations = l->window > BULKHEAD ? l->window : BULKHEAD};
     struct state *s = calloc(1, sizeof *s);
 
     (void)why;
     (void)size;
     if (s == NULL || (s->tasks = calloc(l->window + 1, sizeof *s->tasks)) == NULL) perf_die("out of memory");
     s->segment = segments++;
-    perf_segment_make(s->segment, NULL, 0, 0);
+    perf_segment_make(s->segment, &geometry, 0, 0);
     s->queen = (struct perf_queen){.segment = s->segment, .service = "perf", .control = l->control};
     l->state = s;
     return true;
@@ -112,7 +117,7 @@ static void batch(struct perf_link *l)
 
 const struct perf_link_kind perf_link_apiary = {
     .name = "apiary",
-    .setting = "default segment, one agent, one worker",
+    .setting = "default segment (bulkhead 100, or the window if that is more), one agent, one worker",
     .queues = true,
     .make = make,
     .join = join,
