@@ -328,7 +328,9 @@ static int queue_take(struct plan *p, size_t i)
             ap_fence_release(); /* REG-R4 pairs REG-A4 */
             a->queue = q;
             if (AP_DEFECT(queue_first)) ap_queue_open(seg, q, a->lane);
-            p->agents[i].adopted = pass <= OWN;
+            /* Judged again where nobody else writes: one that was CLAIMED meanwhile and given back has the same life, and maybe
+             * another agent's record. */
+            p->agents[i].adopted = pass <= OWN && agent_is(seg, q, p->swarm, a->name);
             p->taken = i + 1;
             return 0;
         }
