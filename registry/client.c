@@ -108,7 +108,7 @@ struct ap_lane_context *ap_context_open(struct apiary *a, int *error)
 
 static void give_back(struct ap_lane_context *c)
 {
-    for (uint32_t q = 0; q < c->client->seg->geometry.queues; q++) ap_producer_close(&c->producers[q]);
+    for (uint32_t q = 0; q < c->client->seg->geometry.queues; q++) ap_producer_close(&c->producers[q], &c->lane);
 }
 
 /* With the client's lock. Nothing is open any more; what was abandoned stays in its slabs for their next holder. */
@@ -348,6 +348,12 @@ int apiary_segment_fd(const apiary_t *a)
     return ap_forked(a->seg) ? APIARY_EFORKED : a->seg->fd;
 }
 
+/* Of a thread that was killed with this process its lane may be recovered, and another's, before this one has ended. */
+static bool still_has(const struct ap_lane_context *c)
+{
+    return ap_load_acquire(&c->lane.lane->life) == AP_LIFE(c->lane.epoch, AP_LIFE_LIVE); /* LANE-A1 pairs LANE-R1 */
+}
+
 int apiary_detach(apiary_t *a)
 {
     struct ap_lane_context *c;
@@ -364,6 +370,7 @@ int apiary_detach(apiary_t *a)
     a->leaving = true;
     for (c = a->contexts; c != NULL; c = c->next) {
         ap_parker_stop(c);
+        if (!still_has(c)) continue;
         ap_open_tasks(c, true);
         if (!c->shared) give_back(c);
         ap_slabs_release(&c->slabs);

@@ -21,10 +21,15 @@ static uint64_t ring_end(const struct ap_segment *seg, struct ap_ring *ring, uin
     return p;
 }
 
+static uint64_t lease_of(const struct ap_lane_handle *lane)
+{
+    return lane->epoch << 16 | (lane->index + 1);
+}
+
 static void producer_open(struct ap_segment *seg, uint32_t queue, struct ap_producer *p, const struct ap_lane_handle *lane)
 {
     uint32_t inlets = seg->geometry.queue_inlets;
-    uint64_t lease = lane->epoch << 16 | (lane->index + 1);
+    uint64_t lease = lease_of(lane);
 
     p->opened = 1;
     for (uint32_t i = 0; i < inlets; i++) {
@@ -98,9 +103,12 @@ int ap_queue_push_shared(struct ap_segment *seg, uint32_t queue, uint64_t ref)
     return ring != NULL ? push_shared(seg, ring, ref) : APIARY_ECORRUPT;
 }
 
-void ap_producer_close(struct ap_producer *p)
+void ap_producer_close(struct ap_producer *p, const struct ap_lane_handle *lane)
 {
-    if (p->opened && !p->shared) ap_store_release(&p->ring->lease, 0); /* QUEUE-R3 pairs QUEUE-A3 */
+    uint64_t lease = lease_of(lane);
+
+    /* No store: by another thread than the lane's, at detach, it may be somebody else's by now. QUEUE-R3 pairs QUEUE-A3 */
+    if (p->opened && !p->shared) ap_cas(&p->ring->lease, &lease, 0);
     memset(p, 0, sizeof *p);
 }
 
@@ -241,6 +249,8 @@ static void head_adopt(struct ap_intake *in)
     uint64_t head = ap_load_acquire(&in->ring->head);
 
     if ((int64_t)(head - in->head) > 0) in->head = head;
+    /* Or it has moved it back behind ours: then a full ring would seem full for ever. */
+    else if (head != in->head) ap_store_release(&in->ring->head, in->head); /* QUEUE-R2 pairs QUEUE-A2 */
 }
 
 int ap_queue_settle(struct ap_consumer *c)

@@ -22,8 +22,9 @@
  * HINTS     A reference can be lost (a consumer died after it advanced head) or come twice. Twice: the task word refuses
  *           it. Lost: after each recovery header.rescan is raised, and every consumer whose private copy differs scans the
  *           slots of leased slabs for QUEUED(its queue) (ap_queue_scan). A consumer starts with a scan.
- * SUMMARY   bit r: ring r may hold something. A producer sets it only if it reads 0 after its fence; the consumer clears
- *           it before it looks a last time and never before it parks without such a look.
+ * SUMMARY   bit r: ring r may hold something. A producer sets it only if it reads 0 after its fence; the consumer clears it
+ *           before it looks at that ring a last time: of all rings before it parks, of those that a pop found empty when they
+ *           are many. Killed in between, it leaves a ring without its bit; the next consumer begins with a scan.
  * ORDERING  QUEUE-R1 cell store-release pairs QUEUE-A1 load-acquire in pop: (the task word orders the rest, TASK-R1).
  *           QUEUE-R2 head store-release pairs QUEUE-A2 load-acquire by a producer that seems full: cells read before reuse;
  *           and by the next consumer.
@@ -144,7 +145,7 @@ static inline void ap_queue_signal(struct ap_segment *seg, uint32_t queue, uint3
 
     if (q != NULL) ap_queue_signal_at(seg, q, ring, ap_lane_at(seg, AP_QUEUE_LANE(life)));
 }
-void ap_producer_close(struct ap_producer *p);
+void ap_producer_close(struct ap_producer *p, const struct ap_lane_handle *lane);
 /* Free every inlet leased to a dead lane. */
 void ap_queue_reap_leases(struct ap_segment *seg, uint32_t lane);
 
@@ -171,7 +172,8 @@ int ap_queue_open(struct ap_segment *seg, uint32_t queue, uint32_t lane);
 int ap_queue_close(struct ap_segment *seg, uint32_t queue, uint64_t life);
 void ap_consumer_init(struct ap_consumer *c, struct ap_segment *seg, uint32_t queue);
 
-/* The next reference, rings in turn, or 0 when all are empty. `ref` has its lap removed. */
+/* The next reference, rings in turn, or 0 when all are empty; its lap is removed. Clears the summary bits of rings that it found
+ * empty when they are many. */
 uint64_t ap_queue_pop(struct ap_consumer *c);
 /* Looks so often, with pauses, whether there is something new in the ring that had the last reference: where the next is
  * likeliest. Takes nothing. */

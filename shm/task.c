@@ -99,7 +99,8 @@ static void slab_return(struct ap_slabs *s, uint32_t slab)
     uint64_t lease = ap_load_relaxed(&at->lease);
 
     if (AP_LEASE_LANE(lease) != s->lane->index + 1) return;
-    /* No store: where a handle is detached by another thread than the lane's, that lane may be dead and recovered by now. */
+    /* No store: where a handle is detached by another thread than the lane's, that lane may be dead and recovered by now. (Its next
+     * owner has the same index: whoever detaches looks at the lane's epoch first.) */
     ap_cas(&at->lease, &lease, AP_LEASE(AP_LEASE_EPOCH(lease), 0)); /* TASK-R5 pairs TASK-A5 */
 }
 

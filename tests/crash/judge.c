@@ -116,7 +116,7 @@ static void work_on(void)
         else if (r == 0) continue;
         if (n == 4) fail("without recovery: the queue stays full");
     }
-    ap_producer_close(&s.producers[0]);
+    ap_producer_close(&s.producers[0], &s.lane);
     survivor.slabs = s.slabs;
 }
 
@@ -274,7 +274,7 @@ static void cycle(void)
     ap_slabs_init(&k.slabs, &k.lane);
     for (int n = 0; n < 6; n++) cycle_task(&k, n);
     cycle_shared_ring(&k);
-    ap_producer_close(&k.producers[0]);
+    ap_producer_close(&k.producers[0], &k.lane);
     ap_slabs_release(&k.slabs);
     ap_lane_close(&k.lane);
     cycle_lanes();

@@ -6,7 +6,7 @@
 static void task_queued(uint32_t queue)
 {
     if (submit(&survivor, queue, true) < 0) exit(2);
-    ap_producer_close(&survivor.producers[queue]);
+    ap_producer_close(&survivor.producers[queue], &survivor.lane);
     actor.slot = survivor.slot;
     actor.ref = survivor.ref;
     actor.word = word_of(survivor.slot);

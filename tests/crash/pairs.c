@@ -79,7 +79,7 @@ static void other_release_reuse(void)
 static void other_use(void)
 {
     if (submit(&survivor, 1, true) < 0) return;
-    ap_producer_close(&survivor.producers[1]);
+    ap_producer_close(&survivor.producers[1], &survivor.lane);
     serve(&survivor, 1, survivor.ref, true);
     actor.slot = survivor.slot;
     actor.ref = survivor.ref;

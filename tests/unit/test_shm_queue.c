@@ -95,7 +95,7 @@ Test(queue, the_next_lessee_goes_on_behind_the_last)
     cr_assert_eq(push(&other, AP_REF(0, 6)), 0);
     cr_assert_eq(other.ring, producer.ring);
     for (uint64_t i = 1; i <= 6; i++) cr_assert_eq(ap_queue_pop(&consumer), AP_REF(0, i));
-    ap_producer_close(&other);
+    ap_producer_close(&other, &lane);
     /* A consumer that takes over begins at the published head. */
     cr_assert_eq(push(&third, AP_REF(0, 7)), 0);
     ap_consumer_init(&consumer, seg, 1);
@@ -283,7 +283,7 @@ Test(queue, a_scan_keeps_the_order_of_a_client)
         cr_assert_eq(push(&producer, ap_task_publish(seg, slots[i], 1)), 0);
     }
     cr_assert_eq(slots[2] % AP_SLAB_SLOTS, 0);
-    ap_producer_close(&producer); /* it is gone, and what it left is in a ring that nobody holds */
+    ap_producer_close(&producer, &lane); /* it is gone, and what it left is in a ring that nobody holds */
     cr_assert_eq(AP_REF_SLOT(ap_queue_pop(&consumer)), slots[0]);
     for (int i = 0; i < 4; i++) {
         do
