@@ -110,8 +110,12 @@ static void geometry_adopt(struct ap_segment *seg, const struct ap_header *h)
 
 void ap_segment_places(struct ap_segment *seg)
 {
-    for (uint32_t i = 0; i < AP_SECTIONS_MAX; i++)
-        seg->places[i] = (struct ap_place){.at = seg->base + seg->sections[i].offset, .count = seg->sections[i].count};
+    for (uint32_t i = 0; i < AP_SECTIONS_MAX; i++) {
+        seg->places[i] = (struct ap_place){.at = seg->base, .count = 0};
+        if (i >= seg->section_count) continue; /* nobody has judged what stands there */
+        seg->places[i].at += seg->sections[i].offset;
+        seg->places[i].count = seg->sections[i].count;
+    }
 }
 
 /* ---- creation ------------------------------------------------------------------------------------------------- */
