@@ -46,7 +46,8 @@ struct apiary_job {
     struct ap_slot *at;
     uint32_t slot;
     int hand; /* of the lane, -1: none was free */
-    uint64_t token; /* 0: the job is free */
+    uint64_t token;
+    bool busy; /* it is in an agent's hands; the worker's own */
     const void *data;
     uint32_t size;
     uint16_t capability, caller;

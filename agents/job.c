@@ -146,7 +146,7 @@ AP_ALWAYS_INLINE void job_done(struct apiary_job *job, bool failed, uint64_t now
     }
     if (__builtin_expect(job->alone, 0)) w->solo_running = false;
     w->in_hand_count--;
-    job->token = 0;
+    job->busy = false;
     job->next = w->spare;
     w->spare = job;
 }

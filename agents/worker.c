@@ -260,7 +260,7 @@ static void jobs_end(struct ap_worker *w)
 {
     ap_worker_take_handed(w);
     for (uint32_t i = 0; i < w->job_count; i++) {
-        if (w->jobs[i].token == 0) continue;
+        if (!w->jobs[i].busy) continue;
         ap_job_finish(&w->jobs[i], APIARY_ESHUTDOWN, 0, NULL, 0);
         w->jobs[i].over = true;
     }

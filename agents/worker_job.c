@@ -43,6 +43,7 @@ AP_ALWAYS_INLINE void job_fill(struct ap_worker *w, struct apiary_job *job, stru
     job->agent = agent;
     job->at = slot;
     job->token = token;
+    job->busy = true;
     job->hand = hand;
     job->size = 0;
     job->data = ap_task_body(w->seg, slot, &job->size);

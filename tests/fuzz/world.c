@@ -232,7 +232,7 @@ void world_free(struct world *w)
 
     ap_swarm_withdraw(k->seg, &w->swarm);
     for (uint32_t i = 0; i < k->job_count; i++)
-        if (k->jobs[i].token != 0) ap_job_finish(&k->jobs[i], APIARY_ESHUTDOWN, 0, NULL, 0);
+        if (k->jobs[i].busy) ap_job_finish(&k->jobs[i], APIARY_ESHUTDOWN, 0, NULL, 0);
     ap_swarm_deregister(k->seg, w->q->lane.index, &w->swarm);
     free(k->jobs);
     FUZZ_REQUIRE(apiary_detach(w->client) == 0);
