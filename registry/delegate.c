@@ -413,38 +413,99 @@ struct batch {
     const char *capability; /* of the last request: the next one's where it asks for the same */
     struct ap_known_name *known;
     uint32_t untold;
-    struct submit waiting[UNTOLD];
+    struct untold { /* what its second look needs */
+        struct ap_slot *at;
+        struct ap_queue *to;
+        struct ap_lane *consumer;
+        uint64_t life, generation;
+        uint32_t slot, queue, capability;
+    } waiting[UNTOLD];
 };
+
+/* The whole of one that was not told of. */
+static struct submit submit_of(const struct batch *b, const struct untold *u)
+{
+    struct submit s = b->common;
+
+    s.at = u->at;
+    s.to = u->to;
+    s.consumer = u->consumer;
+    s.life = u->life;
+    s.generation = u->generation;
+    s.slot = u->slot;
+    s.queue = u->queue;
+    s.capability = u->capability;
+    return s;
+}
 
 /* One fence for all, one signal for each queue. A death before it is as one between the push and the signal of a single submit:
  * the reaper has every consumer look. */
-static void tell(struct batch *b)
+static __attribute__((noinline)) void tell(struct batch *b)
 {
     if (b->untold == 0) return;
     ap_fence_full(); /* TASK-F1 pairs TASK-F2; it is QUEUE-F1 for the signals, too */
     for (uint32_t i = 0; i < b->untold; i++) {
-        const struct submit *s = &b->waiting[i];
+        const struct untold *u = &b->waiting[i];
         bool told = false;
 
-        for (uint32_t k = 0; k < i && !told; k++) told = b->waiting[k].queue == s->queue && b->waiting[k].life == s->life;
-        if (!told) tell_consumer(s);
+        for (uint32_t k = i; k > 0 && !told; k--) told = b->waiting[k - 1].to == u->to && b->waiting[k - 1].life == u->life;
+        if (!told) ap_queue_signal_at(b->common.seg, u->to, b->common.c->producers[u->queue].index, u->consumer);
     }
     for (uint32_t i = 0; i < b->untold && !AP_DEFECT(no_second_look_batch); i++) {
-        const struct submit *s = &b->waiting[i];
+        const struct untold *u = &b->waiting[i];
 
-        if (as_picked(s)) continue;
+        if (ap_load_acquire(&u->to->life) == u->life && ap_lane_lives(u->consumer)) continue;
         /* Of a task that is fire and forget the slot may be a later one's by now, which has its own turn. */
-        if (AP_WORD_GENERATION(ap_load_relaxed(&s->at->word)) == s->generation) settle(*s);
+        if (AP_WORD_GENERATION(ap_load_relaxed(&u->at->word)) == u->generation) settle(submit_of(b, u));
     }
     b->untold = 0;
+}
+
+/* It is in a ring. */
+AP_ALWAYS_INLINE void leave_untold(struct batch *b, const struct submit *s)
+{
+    b->waiting[b->untold++] = (struct untold){.at = s->at, .to = s->to, .consumer = s->consumer, .life = s->life,
+                                              .generation = s->generation, .slot = s->slot, .queue = s->queue,
+                                              .capability = s->capability};
+    if (b->untold == UNTOLD) tell(b);
+}
+
+/* Where something is not simply there. */
+static __attribute__((noinline)) int batch_slowly(struct batch *b, struct submit s, apiary_task_t *ret)
+{
+    apiary_task_t id;
+    int r = pick_known(&s, b->known) ? 0 : pick_among_all(&s, b->known);
+
+    if (r == 0) r = acquire_slowly(&s);
+    if (r < 0) return r;
+    fill(&s);
+    answer(&s, &id);
+    r = offer(&s);
+    if (r < 0) return r;
+    if (r > 0) leave_untold(b, &s);
+    if (ret != NULL) *ret = id;
+    return 0;
+}
+
+/* The ring was full, or the slot was written over. */
+static __attribute__((noinline)) int batch_elsewhere(struct batch *b, struct submit s, uint64_t ref, apiary_task_t *ret)
+{
+    apiary_task_t id;
+    int r;
+
+    answer(&s, &id);
+    if (ref == 0) ticket_back(&s);
+    r = ref != 0 ? elsewhere(&s, ref) : APIARY_ECORRUPT;
+    if (r > 0) leave_untold(b, &s);
+    if (r >= 0 && ret != NULL) *ret = id;
+    return r < 0 ? r : 0;
 }
 
 static int batch_one(struct batch *b, const apiary_request_t *q, apiary_task_t *ret)
 {
     const apiary_delegate_options_t options = {.timeout = q->timeout, .flags = q->flags};
     struct submit s = b->common;
-    apiary_task_t id;
-    int r;
+    uint64_t ref;
 
     if ((q->flags & ~(uint32_t)APIARY_DETACH) != 0) return APIARY_EINVAL;
     if (q->capability == NULL || (q->body == NULL && q->size > 0)) return APIARY_EINVAL;
@@ -459,18 +520,12 @@ static int batch_one(struct batch *b, const apiary_request_t *q, apiary_task_t *
     s.size = q->size;
     s.flags = q->flags;
     s.deadline = deadline_of(s.seg, &options, s.now);
-    r = pick_known(&s, b->known) ? 0 : pick_among_all(&s, b->known);
-    if (r == 0) r = acquire_at_once(&s) ? 0 : acquire_slowly(&s);
-    if (r < 0) return r;
+    if (__builtin_expect(!pick_known(&s, b->known) || !acquire_at_once(&s), 0)) return batch_slowly(b, s, ret);
     fill(&s);
-    answer(&s, &id);
-    r = offer(&s);
-    if (r < 0) return r;
-    if (r > 0) {
-        b->waiting[b->untold++] = s;
-        if (b->untold == UNTOLD) tell(b);
-    }
-    if (ret != NULL) *ret = id;
+    ref = ap_slot_publish(s.at, s.slot, s.queue);
+    if (__builtin_expect(ref == 0 || !push(&s, ref), 0)) return batch_elsewhere(b, s, ref, ret);
+    if (ret != NULL) answer(&s, ret);
+    leave_untold(b, &s);
     return 0;
 }
 
