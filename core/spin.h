@@ -44,6 +44,12 @@ static inline void ap_spin_found(struct ap_spin *s)
     if (__builtin_expect(s->trial && s->began != 0, 0)) ap_spin_paid(s);
     s->began = 0;
 }
+/* It is left without having found anything, and without a sleep. */
+static inline void ap_spin_left(struct ap_spin *s)
+{
+    s->trial = false;
+    s->began = 0;
+}
 /* A sleep is over that lasted so long, ns. */
 void ap_spin_parked(struct ap_spin *s, uint64_t slept);
 

@@ -1,8 +1,8 @@
 /* registry/await.c - waiting for results: spin as long as that paid lately, then park on the submitting lane's bell.
  *
  * A park lasts 10 ms at first and then doubles to 1 s. Nobody needs the time-outs while all is well: the worker's finish, and
- * every recovery, ring the bell. After each the waiter looks whether the worker has died unnoticed (then it recovers the lane
- * itself) and whether the task sits in a queue that was closed (then it moves it).
+ * every recovery, ring the bell. Now and then in the spin, and before each park, the waiter looks whether the worker has died
+ * unnoticed (then it recovers the lane itself) and whether the task sits in a queue that was closed (then it moves it).
  */
 #include <string.h>
 
@@ -101,7 +101,9 @@ static bool spin(struct waiting *w)
             ap_spin_found(w->spin);
             return true;
         }
-        if (++looks % LOOKS == LOOKS / 2 && help(w, w->tasks[w->helped++ % w->n])) return false;
+        if (++looks % LOOKS != LOOKS / 2 || !help(w, w->tasks[w->helped++ % w->n])) continue;
+        ap_spin_left(w->spin);
+        return false;
     } while (ap_spin_more(w->spin));
     return false;
 }

@@ -98,7 +98,7 @@ AP_ALWAYS_INLINE struct ap_known_name *ap_capability_known(struct ap_lane_contex
     uint64_t place = (uint64_t)(uintptr_t)name * UINT64_C(0x9e3779b97f4a7c15) >> (64 - AP_NAMES_KNOWN_BITS);
     struct ap_known_name *known = &c->names[place];
 
-    if (__builtin_expect(known->at == name && strcmp(known->name, name) == 0, 1)) return known;
+    if (__builtin_expect(known->at == name && strncmp(known->name, name, sizeof known->name) == 0, 1)) return known;
     return ap_capability_learn(c, known, name);
 }
 
@@ -149,7 +149,7 @@ static inline int ap_task_find(const struct apiary *a, apiary_task_t task, struc
 /* Nobody may collect it. */
 static inline bool ap_abandoned(const struct ap_slot *slot, uint64_t word)
 {
-    uint64_t request = ap_load_relaxed(&slot->request);
+    uint64_t request = ap_load_acquire(&slot->request); /* TASK-A7 pairs TASK-R7 */
 
     return request >> 8 == AP_WORD_GENERATION(word) && (request & (AP_REQUEST_ABANDON | AP_REQUEST_DETACH)) != 0;
 }
