@@ -7,7 +7,8 @@
  * HINTS     A provider bit is a hint: the pick also checks that the queue is OPEN and its consumer lane alive, so a stale bit
  *           costs a look and never a wrong route. Death therefore leaves the bits alone: discovery shows the provider as not
  *           alive, and it has them again when its queen comes back. Whoever claims a queue clears the bits of its former
- *           agent before it opens it; a pick looks at the bit once more after it has seen the queue OPEN.
+ *           agent before it opens it; a pick looks at the bit once more after it has seen the queue OPEN. Who remembers a life
+ *           (ap_only) has seen the bit after it once, so that a later look before it will do.
  * ORDERING  DISC-R1 ready store-release pairs DISC-A1 load-acquire: the name. DISC-R2 providers fetch-or (release) pairs DISC-A2
  *           load-acquire: the agent record and the OPEN queue before the bit.
  * CRASH     interner dead between key and ready: the next who interns the same name fills it (same key, same bytes).

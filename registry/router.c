@@ -130,7 +130,7 @@ int ap_route_learn(struct ap_segment *seg, uint32_t capability, struct ap_balanc
     only->at = ap_queue_at(seg, *ret_queue);
     only->lane = ap_lane_at(seg, AP_QUEUE_LANE(*ret_life));
     only->swarm = ap_swarm_at(seg, ap_load_relaxed(&ap_agent_at(seg, *ret_queue)->swarm));
-    /* The record was that life's if the queue still has it. */
+    /* The record was that life's if the queue still has it. REG-A4 pairs REG-R4 */
     ap_fence_acquire();
     if (only->lane == NULL || only->swarm == NULL || ap_load_relaxed(&only->at->life) != only->life) return r;
     only->providers = row->providers;

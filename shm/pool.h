@@ -6,7 +6,7 @@
  * WORD      bits 0..1 state, 2..3 the task's crashes (RESULT), 4..25 slot or lane, 26..63 generation of the slot, or the low 38
  *           bits of the lane's epoch.
  *           FREE -> OWNED(lane) by CAS -> REQUEST(slot, generation) or RESULT(slot, generation) by its owner's store ->
- *           FREE by whoever releases the slot (RELEASING names it), by CAS.
+ *           FREE by whoever releases the slot (RELEASING names it), by CAS. OWNED -> OWNED(another lane of the process) by CAS.
  * INVARIANTS P1 a REQUEST block is live exactly while its slot has that generation, is not FREE, and names the block
  *           P2 a RESULT block is live while its slot has that generation and is RUNNING, or names the block
  *           P3 an OWNED block's lane is LIVE with that epoch. What fails P1..P3 is a leak, freed by ap_pool_sweep.

@@ -11,9 +11,9 @@
  *           A task id carries the slab's epoch and the generation.
  * STATES    The table is shm/states.def; here with the words that go with it.
  *           from               to                      by                               how
- *           FREE               RESERVED(lane)          the slab's lane                  store
+ *           FREE               RESERVED(lane)          the slab's lane                  store-release, all but a block filled
  *           RESERVED           QUEUED(q)               the same                         store-release, all else filled
- *           RESERVED           FREE                    the same (submit failed)         store
+ *           RESERVED           FREE                    the same (ap_task_unreserve)     store-release
  *           QUEUED(q)          RUNNING(lane)           a worker lane                    CAS; decides who runs it
  *           QUEUED(q)          QUEUED(q')              router of the client, reaper, sweep   CAS
  *           QUEUED(q)          CANCELLED               client                           CAS
@@ -22,7 +22,8 @@
  *           RUNNING(dead)      QUEUED (crashes + 1)    reaper                           CAS
  *           RUNNING(dead)      FAILED (crashed)        reaper, at AP_CRASHES_MAX, or abandoned   CAS
  *           DONE FAILED CANCELLED  RELEASING(lane)     whoever collects or frees it     CAS; decides who
- *           RELEASING(lane)    FREE                    the same                         store-release, blocks given back
+ *           RELEASING(lane)    FREE                    the same                         store-release by the lane's thread, CAS by
+ *                                                      another of its process; blocks given back
  *           RELEASING(dead)    FREE                    reaper                           CAS, blocks given back
  * REQUEST   a second word, generation << 8 | bits, written by the client side only: CANCEL, ABANDON (nobody will collect;
  *           a finished slot is freed by the slab's next holder), DETACH (fire and forget: ABANDON from birth). Bits of
@@ -33,9 +34,11 @@
  *           line 3 times     writer: as control; read by tools
  * ORDERING  TASK-R1 word QUEUED store-release pairs TASK-A1 the claim's CAS (acquire): request before QUEUED.
  *           TASK-R2 word DONE/FAILED store-release pairs TASK-A2 load-acquire in await: result before DONE.
- *           TASK-R3 word FREE store-release pairs TASK-A3 load-acquire in reserve: last reads before reuse.
- *           TASK-R4 word RESERVED store-release pairs TASK-A4 the reaper's load-acquire: the slab's lease before it.
- *           TASK-R5 lease store-release (given back, renewed) pairs TASK-A5 the lease's CAS: the slab's words before it.
+ *           TASK-R3 word FREE store-release pairs TASK-A3 load-acquire of the slot's next turn: last reads before reuse.
+ *           TASK-R4 word RESERVED store-release pairs TASK-A4 the reaper's load-acquire: the slab's lease, and that no block is
+ *           named, before it.
+ *           TASK-R5 lease, by CAS when given back and by store-release when renewed, pairs TASK-A5 the lease's CAS: the slab's
+ *           words before it.
  *           TASK-R6 the claim's CAS to RUNNING(lane) (release) pairs TASK-A6 load-acquire of the pool's sweep: the lane is LIVE.
  *           TASK-R7 the request word's CAS (release) pairs TASK-A7 load-acquire of who frees the slot: the client's last reads.
  *           TASK-F1 full fence after QUEUED and the reference (submit) pairs TASK-F2 full fence after a queue's close
@@ -170,7 +173,8 @@ typedef void (*ap_slot_freed_fn)(void *user, const struct ap_slot *slot);
 /* The next FREE slot of the lane's slabs; leases another slab when all are busy. APIARY_ENOSLOT, _ENOBLOCK (heap). By the
  * lane's thread, which alone takes from its slabs, so the slot stays FREE until it is reserved. */
 int ap_task_next(struct ap_slabs *s, ap_slot_freed_fn freed, void *user, uint32_t *ret_index);
-/* The same and FREE -> RESERVED, with no body and no result. The request word is {generation, 0}; the caller fills the rest. */
+/* The same and FREE -> RESERVED, with no body and no result. The request word is {generation, 0}; the caller fills the rest. This,
+ * ap_task_unreserve and ap_task_publish are single steps, for tests; a submit (registry/delegate.c) takes the steps below. */
 int ap_task_reserve(struct ap_slabs *s, ap_slot_freed_fn freed, void *user, uint32_t *ret_index);
 void ap_task_unreserve(struct ap_slabs *s, uint32_t index); /* RESERVED -> FREE, blocks given back */
 /* RESERVED -> QUEUED(queue). Returns the reference to push; 0, and nothing is changed, when the slot is not RESERVED. */

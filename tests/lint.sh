@@ -109,6 +109,9 @@ done < <(awk '$1 != "bare" { print $2 }' "$labels" | sort -u)
 
 # ---- nothing is left open, nothing names one machine
 
+while IFS= read -r hit; do
+    fail "a leftover of a patch: $hit"
+done < <(printf '%s\n' "${tree[@]}" | grep -E '\.(orig|rej)$')
 forbid "left open" '(^|[^A-Za-z])(TODO|FIXME|XXX|HACK)([^A-Za-z]|$)|[Nn]ot implemented|[Uu]nimplemented|[Pp]laceholder' "${text[@]}"
 forbid "a path of one machine" '(^|[^A-Za-z0-9_.}$/-])/(home|root|work|farm|Users|mnt|media)(/|[^A-Za-z0-9_/-]|$)' "${text[@]}"
 forbid "a path out of the tree" '\.\./shared' "${text[@]}"

@@ -137,8 +137,8 @@ Test(known, strangers_do_not_make_it_forget)
     cr_assert_eq(worker_register(&w, "server", NULL, "agent", echo), 0);
     remember(client, (int)w.queue);
     known = ap_capability_known(ap_context_here(client), echo[0]);
-    for (int i = 0; i < 8; i++) {
-        snprintf(names[i], sizeof names[i], "stranger-%d", i);
+    for (unsigned i = 0; i < 8; i++) {
+        snprintf(names[i], sizeof names[i], "stranger-%u", i % 10u);
         cr_assert_eq(ap_capability_intern(client->seg, names[i], &index), 0);
         cr_expect_eq(apiary_discover(client, names[i], NULL, 0), 0);
         cr_expect_eq(ap_capability_known(ap_context_here(client), echo[0])->capability, known->capability);
