@@ -21,6 +21,11 @@ struct counts {
     double instructions, lines;
 };
 
+/* What is counted: the call itself where a step is one call of the interface, else the step with what it does by hand. By full
+ * names: a pattern would take in perf_step_counted, which calls them. */
+static const char *const counted[PERF_STEPS] = {"apiary_delegate",   "perf_step_claim", "perf_step_complete",
+                                                "perf_step_collect", "apiary_discover", "perf_step_route"};
+
 static void become_valgrind(enum perf_step step, unsigned n, struct perf_tables tables, const char *file)
 {
     char out[80], toggles[PERF_STEPS][64], count[16], members[16], tasks[16], self[512];
@@ -34,10 +39,9 @@ static void become_valgrind(enum perf_step step, unsigned n, struct perf_tables 
 
     self[length > 0 ? length : 0] = '\0';
     snprintf(out, sizeof out, "--callgrind-out-file=%s", file);
-    /* By their full names: a pattern would take in perf_step_counted, which calls them. */
     for (int i = 0; i < PERF_STEPS; i++) {
         enum perf_step which = step == PERF_STEPS ? (enum perf_step)i : step;
-        snprintf(toggles[i], sizeof toggles[i], "--toggle-collect=perf_step_%s", perf_step_name(which));
+        snprintf(toggles[i], sizeof toggles[i], "--toggle-collect=%s", counted[which]);
         arguments[given + (step == PERF_STEPS ? i : 0)] = toggles[i];
     }
     given += step == PERF_STEPS ? PERF_STEPS : 1;

@@ -25,6 +25,7 @@ static struct ap_lane_context *context_new(struct apiary *a)
         return NULL;
     }
     c->client = a;
+    for (uint32_t i = 0; i < AP_ROWS_KNOWN; i++) c->rows[i].queue = AP_NO_QUEUE;
     c->balance.producers = c->producers;
     ap_spin_open(&c->spin, a->seg->ops);
     c->event_fd = -1;

@@ -8,6 +8,8 @@
 #include "registry/admission.h"
 #include "registry/router.h"
 
+struct ap_known_row;
+
 /* Names that a thread has looked up twice running, by where it keeps them; what stands there is compared at each use. A name's
  * index never changes while the segment lives, so there is nothing to forget. A name that is new takes nobody's place: who goes
  * through thousands would do nothing but remember. */
@@ -18,17 +20,19 @@ struct ap_known_name {
     uint32_t capability;
     const uint64_t *providers;
     struct ap_only only;
+    const struct ap_known_row *row; /* where the only provider's is, NULL: not asked for yet; it may be another's by now */
     char name[APIARY_CAPABILITY_MAX + 1];
 };
 
 /* Rows of apiary_discover: of an OPEN queue of a LIVE swarm nothing changes while their lives are the same. */
 #define AP_ROWS_KNOWN 16u
 struct ap_known_row {
-    const struct ap_swarm *swarm; /* NULL: none */
+    const struct ap_swarm *swarm;
     const struct ap_queue *at;
+    const struct ap_ring *rings;
     const struct ap_lane *lane;
     uint64_t life, swarm_life;
-    uint32_t queue;
+    uint32_t queue; /* AP_NO_QUEUE: none */
     apiary_provider_t row;
 };
 

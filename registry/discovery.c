@@ -33,6 +33,7 @@ struct ap_known_name *ap_capability_learn(struct ap_lane_context *c, struct ap_k
     if (to == &c->stranger) return to;
     to->at = name;
     to->only.providers = NULL;
+    to->row = NULL;
     memcpy(to->name, name, length);
     to->name[length] = '\0';
     return to;
@@ -122,12 +123,10 @@ static bool copy_registration(const struct ap_segment *seg, uint32_t queue, uint
 }
 
 /* What changes all the time. */
-AP_ALWAYS_INLINE void row_load(const struct ap_segment *seg, const struct ap_queue *q, uint32_t queue, bool alive,
-                               apiary_provider_t *row)
+AP_ALWAYS_INLINE void row_load(const struct ap_queue *q, bool alive, uint32_t depth, apiary_provider_t *row)
 {
     row->alive = alive;
-    row->in_flight = alive ? ap_load_relaxed(&q->running) : 0;
-    if (ap_load_relaxed(&q->summary) != 0) row->in_flight += ap_queue_depth(seg, queue);
+    row->in_flight = depth + (alive ? ap_load_relaxed(&q->running) : 0);
 }
 
 /* The row of a queue that has the provider bit; false when its record is not (or no longer) to be had. `c`: its lane remembers
@@ -147,11 +146,13 @@ static bool provider_row(const struct ap_segment *seg, struct ap_lane_context *c
     swarm_life = ap_load_acquire(&swarm->life); /* REG-A1 pairs REG-R1 */
     if (AP_SWARM_STATE(swarm_life) != AP_SWARM_LIVE && AP_SWARM_STATE(swarm_life) != AP_SWARM_DOWN) return false;
     if (!copy_registration(seg, queue, life, swarm, swarm_life, ret)) return false;
-    row_load(seg, q, queue, AP_QUEUE_STATE(life) == AP_QUEUE_OPEN && ap_lane_alive(seg, AP_QUEUE_LANE(life)), ret);
+    row_load(q, AP_QUEUE_STATE(life) == AP_QUEUE_OPEN && ap_lane_alive(seg, AP_QUEUE_LANE(life)), ap_queue_depth(seg, queue), ret);
     /* What is closed or down may be claimed and left again under the same words. */
-    if (c != NULL && AP_QUEUE_STATE(life) == AP_QUEUE_OPEN && AP_SWARM_STATE(swarm_life) == AP_SWARM_LIVE)
+    if (c != NULL && AP_QUEUE_STATE(life) == AP_QUEUE_OPEN && AP_SWARM_STATE(swarm_life) == AP_SWARM_LIVE &&
+        ap_lane_at(seg, AP_QUEUE_LANE(life)) != NULL)
         c->rows[queue % AP_ROWS_KNOWN] = (struct ap_known_row){.queue = queue,
                                                                .at = q,
+                                                               .rings = ap_ring_at(seg, queue, 0),
                                                                .lane = ap_lane_at(seg, AP_QUEUE_LANE(life)),
                                                                .swarm = swarm,
                                                                .life = life,
@@ -162,16 +163,14 @@ static bool provider_row(const struct ap_segment *seg, struct ap_lane_context *c
 
 /* The same from what the lane remembers: false when it is not that, or no longer. An OPEN queue of a life has one agent, and that
  * one swarm. */
-AP_ALWAYS_INLINE bool remembered_row(const struct ap_segment *seg, const struct ap_lane_context *c, uint32_t queue,
+AP_ALWAYS_INLINE bool remembered_row(const struct ap_segment *seg, const struct ap_known_row *known, uint32_t queue,
                                      apiary_provider_t *ret)
 {
-    const struct ap_known_row *known = &c->rows[queue % AP_ROWS_KNOWN];
-
-    if (known->swarm == NULL || known->queue != queue) return false;
+    if (known->queue != queue) return false;
     /* QUEUE-A4 pairs QUEUE-R4; REG-A1 pairs REG-R1 */
     if (ap_load_acquire(&known->at->life) != known->life || ap_load_acquire(&known->swarm->life) != known->swarm_life) return false;
     *ret = known->row;
-    row_load(seg, known->at, queue, known->lane != NULL && ap_lane_lives(known->lane), ret);
+    row_load(known->at, ap_lane_lives(known->lane), ap_queue_depth_at(seg, known->at, known->rings), ret);
     return true;
 }
 
@@ -187,8 +186,9 @@ static int discover_all(struct ap_segment *seg, struct ap_lane_context *c, const
         for (; bits != 0; bits &= bits - 1) {
             apiary_provider_t *to = count < capacity ? &ret[count] : &beyond;
             uint32_t queue = word * 64 + (uint32_t)__builtin_ctzll(bits);
+            const struct ap_known_row *known = c != NULL ? &c->rows[queue % AP_ROWS_KNOWN] : NULL;
 
-            count += (c != NULL && remembered_row(seg, c, queue, to)) || provider_row(seg, c, queue, to);
+            count += (known != NULL && remembered_row(seg, known, queue, to)) || provider_row(seg, c, queue, to);
         }
     }
     return (int)count;
@@ -201,7 +201,9 @@ static __attribute__((noinline)) int discover_known(struct ap_segment *seg, stru
     uint32_t queue;
     uint64_t life;
 
-    if (count == 1 && known->at != NULL) ap_route_learn(seg, known->capability, &c->balance, &known->only, &queue, &life);
+    if (count != 1 || known->at == NULL) return count;
+    if (ap_route_learn(seg, known->capability, &c->balance, &known->only, &queue, &life) == 0)
+        known->row = &c->rows[queue % AP_ROWS_KNOWN];
     return count;
 }
 
@@ -226,6 +228,8 @@ int apiary_discover(apiary_t *a, const char *capability, apiary_provider_t *ret,
     if (c == NULL) return discover_unknown(a, capability, ret, capacity);
     known = ap_capability_known(c, capability);
     if (known == NULL) return APIARY_ENOCAP;
-    if (capacity > 0 && ap_only_still(a->seg, &known->only) && remembered_row(a->seg, c, known->only.queue, ret)) return 1;
+    if (capacity > 0 && known->row != NULL && ap_only_still(a->seg, &known->only) &&
+        remembered_row(a->seg, known->row, known->only.queue, ret))
+        return 1;
     return discover_known(a->seg, c, known, ret, capacity);
 }

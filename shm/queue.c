@@ -325,18 +325,10 @@ void ap_queue_publish(struct ap_consumer *c, uint32_t running)
 uint32_t ap_queue_depth(const struct ap_segment *seg, uint32_t queue)
 {
     const struct ap_queue *q = ap_queue_at(seg, queue);
-    uint64_t active = q != NULL ? ap_load_relaxed(&q->summary) : 0, n;
-    uint32_t depth = 0, r;
+    uint64_t rings = seg->geometry.queue_inlets + 1;
+    const struct ap_ring *first = ap_ring_at(seg, queue, 0);
 
-    for (; active != 0; active &= active - 1) {
-        const struct ap_ring *ring;
-
-        r = (uint32_t)__builtin_ctzll(active);
-        if (r > seg->geometry.queue_inlets) break;
-        ring = ap_ring_at(seg, queue, r);
-        if (ring == NULL) break; /* of a segment whose tables were salvaged */
-        n = ap_load_relaxed(&ring->tail) - ap_load_relaxed(&ring->head);
-        if (n <= seg->geometry.queue_depth) depth += (uint32_t)n;
-    }
-    return depth;
+    /* The last ring is there, too, or none is: of a segment that was salvaged. */
+    if (q == NULL || first == NULL || ap_ring_at(seg, queue, (uint32_t)rings - 1) == NULL) return 0;
+    return ap_queue_depth_at(seg, q, first);
 }

@@ -206,6 +206,23 @@ void ap_queue_publish(struct ap_consumer *c, uint32_t running);
 
 /* Observers: sum of what the rings hold whose summary bits are set, from shared values, each range-checked. */
 uint32_t ap_queue_depth(const struct ap_segment *seg, uint32_t queue);
+/* The same where queue and ring 0 are at hand. */
+AP_ALWAYS_INLINE uint32_t ap_queue_depth_at(const struct ap_segment *seg, const struct ap_queue *q, const struct ap_ring *rings)
+{
+    uint64_t active = ap_load_relaxed(&q->summary), stride = seg->sections[AP_SECTION_RINGS].stride, n;
+    uint32_t depth = 0, r;
+
+    for (; __builtin_expect(active != 0, 0); active &= active - 1) {
+        const struct ap_ring *ring;
+
+        r = (uint32_t)__builtin_ctzll(active);
+        if (r > seg->geometry.queue_inlets) break;
+        ring = (const struct ap_ring *)(const void *)((const char *)rings + r * stride);
+        n = ap_load_relaxed(&ring->tail) - ap_load_relaxed(&ring->head);
+        if (n <= seg->geometry.queue_depth) depth += (uint32_t)n;
+    }
+    return depth;
+}
 void ap_queue_check(const struct ap_segment *seg, struct ap_report *report);
 
 #endif
