@@ -34,12 +34,13 @@ int ap_names_intern(struct ap_segment *seg, const struct ap_names *table, const 
 static inline void ap_names_copy(const struct ap_segment *seg, const struct ap_names *t, uint32_t index, char *ret)
 {
     const struct ap_names_row *row = ap_at(seg, t->section, index);
-    const uint64_t *words = (const uint64_t *)(const void *)((const char *)row + t->offset);
+    const uint64_t *words;
 
     if (row == NULL || ap_load_acquire(&row->ready) != 1) { /* DISC-A1 pairs DISC-R1 */
         memset(ret, 0, t->size);
         return;
     }
+    words = (const uint64_t *)(const void *)((const char *)row + t->offset);
     for (uint32_t i = 0; i < t->size / sizeof *words; i++) {
         uint64_t word = ap_load_relaxed(&words[i]);
         memcpy(ret + i * sizeof word, &word, sizeof word);
