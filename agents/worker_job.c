@@ -92,7 +92,7 @@ static bool must_wait(struct ap_worker *w, struct apiary_agent *agent, const str
 static bool offered(const struct ap_worker *w, const struct apiary_agent *agent, const struct apiary_job *job)
 {
     const struct ap_agent_record *record = ap_agent_at(w->seg, agent->queue);
-    uint32_t count = ap_load_relaxed(&record->capability_count), only = ap_load_relaxed(&ap_slot_at(w->seg, job->slot)->only);
+    uint32_t count = ap_load_relaxed(&record->capability_count), only = ap_load_relaxed(&job->at->only);
 
     if (only != 0 && only != w->queen->service_index + 1) return false;
     for (uint32_t i = 0; i < count && i < AP_AGENT_CAPABILITIES; i++)

@@ -124,6 +124,8 @@ static void worker_make(struct world *w)
 {
     struct ap_worker *k = &w->worker;
 
+    w->host.service_index = (uint32_t)w->queen->service;
+    k->queen = &w->host;
     k->client = w->queen;
     k->seg = w->queen->seg;
     k->context = w->q;
