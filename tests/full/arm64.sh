@@ -17,7 +17,7 @@ done
 # What user mode emulation cannot do. Each is run all the same; its failures are told and do not count.
 declare -A cannot=(
     [shm_lane]="no robust list: the dead are not marked" [shm_reap]="no robust list" [registry_killed]="no robust list"
-    [states]="no robust list"
+    [states]="no robust list" [registry_race]="no robust list"
     [monitor]="no robust list" [queen]="no robust list" [check]="no robust list" [registry_client]="/proc/self is the emulator's"
     [shm_segment]="/proc/self is the emulator's" [core_ops]="/proc/self is the emulator's"
     [kinds_exec]="memory limits and process trees are the emulator's" [registry_sweep]="no single steps"
