@@ -31,7 +31,7 @@ int apiary_await_batch(apiary_t *a, const apiary_task_t *tasks, size_t n, uint64
         until = timeout >= UINT64_MAX - now ? UINT64_MAX : now + timeout;
     }
     for (size_t i = 0; i < n; i++) {
-        r = ap_collect(a, tasks[i], &results[i]);
+        r = ap_collect_at(a, tasks[i], &results[i]);
         if (r == 0 && until != UINT64_MAX) {
             uint64_t now = a->seg->ops->now();
             left = now < until ? until - now : 0;

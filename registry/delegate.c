@@ -504,7 +504,8 @@ static __attribute__((noinline)) int batch_elsewhere(struct batch *b, struct sub
 static int batch_one(struct batch *b, const apiary_request_t *q, apiary_task_t *ret)
 {
     const apiary_delegate_options_t options = {.timeout = q->timeout, .flags = q->flags};
-    struct submit s = b->common;
+    /* What is common, and no copy of it: so it can be in registers, as in a single submit. */
+    struct submit s = {.c = b->common.c, .seg = b->common.seg, .service = -1, .batched = true, .now = b->common.now};
     uint64_t ref;
 
     if ((q->flags & ~(uint32_t)APIARY_DETACH) != 0) return APIARY_EINVAL;
