@@ -10,7 +10,7 @@ static int goes_to(apiary_t *a)
 {
     apiary_task_t task;
     struct ap_slot *slot;
-    uint64_t word;
+    uint64_t word = 0;
     int r = apiary_delegate(a, "echo", "x", 1, NULL, &task);
 
     if (r < 0) return r;
