@@ -199,7 +199,7 @@ int ap_task_release(struct ap_segment *seg, uint32_t lane, uint32_t index, uint6
 
 /* ---- the same steps where the slot is at hand, without calls on the usual path ---------------------------------- */
 
-/* The slot in turn and its FREE word, or NULL: ap_task_next has to look further. Its index is s->first + s->next - 1. */
+/* The slot in turn if it is FREE, or NULL: ap_task_next has to look further. Its index is s->first + s->next - 1. */
 AP_ALWAYS_INLINE struct ap_slot *ap_slabs_turn(struct ap_slabs *s)
 {
     struct ap_slot *slot;
