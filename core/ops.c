@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -117,6 +118,13 @@ static void system_yield(void)
     sched_yield();
 }
 
+static uint64_t system_switches(void)
+{
+    struct rusage u;
+
+    return getrusage(RUSAGE_THREAD, &u) == 0 ? (uint64_t)u.ru_nvcsw + (uint64_t)u.ru_nivcsw : 0;
+}
+
 static int system_futex_wake(const uint32_t *word, int count)
 {
     long r = syscall(SYS_futex, word, FUTEX_WAKE, count, NULL, NULL, 0);
@@ -210,6 +218,7 @@ const struct ap_ops ap_ops_system = {
     .futex_wait = system_futex_wait,
     .futex_wake = system_futex_wake,
     .yield = system_yield,
+    .switches = system_switches,
     .process_gone = system_process_gone,
 };
 

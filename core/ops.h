@@ -17,6 +17,7 @@ struct ap_ops {
     int (*futex_wait)(const uint32_t *word, uint32_t value, uint64_t until);
     int (*futex_wake)(const uint32_t *word, int count); /* the number woken */
     void (*yield)(void); /* lets others run on this processor */
+    uint64_t (*switches)(void); /* how often the calling thread has left its processor, willingly or not; 0 where nobody counts */
     /* 1 the process (all its threads) is gone, 0 it lives, negative: cannot tell (another pid namespace, no /proc). */
     int (*process_gone)(pid_t pid, uint64_t start_time, uint64_t pid_namespace);
 };

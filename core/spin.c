@@ -14,7 +14,7 @@
 #define TRY_FIRST UINT64_C(50000) /* ns; then after twice as long each time. Free processors have gaps of tens of us, too */
 #define TRY_WARY UINT64_C(4000)   /* the same soon after a crowd */
 #define WARY UINT64_C(20000000)
-#define ALONE UINT64_C(1500)     /* ns that a yield takes at most in which nobody else has run */
+#define ALONE UINT64_C(1500)      /* ns that a yield takes at most in which nobody else has run, where nobody counts */
 #define TRIAL UINT64_C(4000) /* ns */
 #define TRIAL_EACH 64u        /* waits */
 #define BELIEVED 2u
@@ -26,7 +26,7 @@ void ap_spin_open(struct ap_spin *s, const struct ap_ops *ops)
 {
     const char *spin = getenv("APIARY_SPIN");
 
-    *s = (struct ap_spin){.ops = ops, .limit = LONGEST / 2, .yields = YIELDS};
+    *s = (struct ap_spin){.ops = ops, .limit = LONGEST / 2, .switching = UINT64_MAX, .yields = YIELDS};
     s->never = spin != NULL && strcmp(spin, "never") == 0;
 }
 
@@ -46,21 +46,37 @@ static bool begin(struct ap_spin *s)
     return true;
 }
 
-/* Lets others run; whether any did, if that was otherwise than believed, for the second time running, is believed now. */
-static void yield(struct ap_spin *s)
+/* Lets others run; whether any did. The kernel counts switches: where they are quick, a yield in which another ran is shorter than
+ * one alone is elsewhere. In a crowd that is asked only after a yield shorter than all that are known to have let another run. */
+static bool others_ran(struct ap_spin *s)
 {
-    uint64_t before = s->ops->now(), after;
-    bool others;
+    bool counted = !s->crowded || s->doubt, switched;
+    uint64_t switches = counted ? s->ops->switches() : 0, before = s->ops->now(), after, took;
 
     s->ops->yield();
     after = s->ops->now();
-    others = after - before > ALONE;
-    s->overlong = after - before > OVERLONG ? s->overlong + 1 : 0;
+    took = after - before;
+    s->overlong = took > OVERLONG ? s->overlong + 1 : 0;
     if (s->overlong >= BELIEVED) {
         s->overlong = 0;
-        s->not_before = after + REST * (after - before);
+        s->not_before = after + REST * took;
         s->turns = s->yields;
     }
+    if (!counted) {
+        s->doubt = took < s->switching;
+        return true;
+    }
+    switched = s->ops->switches() != switches;
+    if (switched && took < s->switching) s->switching = took;
+    s->doubt = !switched;
+    return switched || took > ALONE;
+}
+
+/* What the yield shows is believed if it is otherwise than before for the second time running. */
+static void yield(struct ap_spin *s)
+{
+    bool others = others_ran(s);
+
     s->seen = others != s->crowded ? s->seen + 1 : 0;
     if (s->seen < BELIEVED) return;
     s->seen = 0;

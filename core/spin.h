@@ -3,8 +3,8 @@
  * LIMIT     follows what looking would have gained: a sleep that ended within the longest spin doubles it, any other halves it.
  * CROWDED   Where there are more threads than processors, looking keeps the other side from running. Then each look lets others
  *           run (sched_yield): all of a host's tasks go one step further in each turn of the scheduler, and nobody needs to be
- *           put to sleep and woken for it. What tells is the yield itself: one in which others ran takes longer. A spin that
- *           lasts tries one now and then; two running that took long are believed, and so are two that did not.
+ *           put to sleep and woken for it. What tells is the yield itself: one in which others ran is counted by the kernel as
+ *           a switch, and takes longer. A spin that lasts tries one now and then; two running are believed, either way.
  *           Two running that lasted milliseconds went to somebody who does not yield: then sleeping, and being woken, is quicker,
  *           for sixteen times as long.
  *           Every 64th wait begins with a short spin all the same: two running that pay say that it is no crowd, either.
@@ -24,6 +24,7 @@ struct ap_spin {
     uint64_t began;       /* 0: not looking */
     uint64_t next;        /* when to try whether others would run */
     uint64_t not_before;  /* sleep until then */
+    uint64_t switching;   /* ns, of the shortest yield in which the kernel has counted a switch */
     uint64_t wary;        /* until then the first try comes early */
     unsigned turns;       /* of this wait */
     unsigned yields;      /* how many turns at most, when crowded */
@@ -31,6 +32,7 @@ struct ap_spin {
     unsigned waits;       /* when crowded */
     unsigned overlong;    /* yields running that went to who does not yield */
     unsigned paid;        /* short spins running that did */
+    bool doubt;           /* the next yield is counted */
     bool crowded, trial, never;
 };
 

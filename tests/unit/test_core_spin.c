@@ -7,8 +7,8 @@
 #define US UINT64_C(1000)
 #define LOOKS_MAX 10000000u
 
-static uint64_t clock_ns, yield_ns;
-static unsigned yields;
+static uint64_t clock_ns, yield_ns, switches;
+static unsigned yields, switched;
 
 static uint64_t fake_now(void)
 {
@@ -18,10 +18,16 @@ static uint64_t fake_now(void)
 static void fake_yield(void)
 {
     clock_ns += yield_ns;
+    switches += switched;
     yields++;
 }
 
-static const struct ap_ops ops = {.now = fake_now, .yield = fake_yield};
+static uint64_t fake_switches(void)
+{
+    return switches;
+}
+
+static const struct ap_ops ops = {.now = fake_now, .yield = fake_yield, .switches = fake_switches};
 static struct ap_spin spin;
 
 static void setup(void)
@@ -29,7 +35,8 @@ static void setup(void)
     unsetenv("APIARY_SPIN");
     clock_ns = 1000 * US;
     yield_ns = 300;
-    yields = 0;
+    yields = switched = 0;
+    switches = 7;
     ap_spin_open(&spin, &ops);
 }
 
@@ -103,6 +110,25 @@ Test(spin, crowded_it_yields_each_turn_until_nobody_else_runs)
     cr_expect_eq(yields, n + 5);
     cr_expect_lt(looks_in_vain(), 100u);
     yield_ns = 300;
+    for (int i = 0; i < 2; i++) cr_assert(ap_spin_more(&spin));
+    cr_expect_not(spin.crowded);
+}
+
+/* Where switches are quick, the time does not tell, but the kernel does. */
+Test(spin, a_short_yield_in_which_another_ran_counts)
+{
+    unsigned n;
+
+    switched = 2;
+    for (int waits = 0; !spin.crowded; waits++) {
+        cr_assert_lt(waits, 10);
+        while (!spin.crowded && ap_spin_more(&spin)) {}
+    }
+    ap_spin_found(&spin);
+    n = yields;
+    for (int i = 0; i < 5; i++) cr_assert(ap_spin_more(&spin));
+    cr_expect_eq(yields, n + 5);
+    switched = 0;
     for (int i = 0; i < 2; i++) cr_assert(ap_spin_more(&spin));
     cr_expect_not(spin.crowded);
 }
