@@ -211,6 +211,7 @@ static int wait_for(struct waiting *w, uint64_t timeout, size_t *position, apiar
 
     w->c = ap_context_here(w->a);
     w->spin = w->c != NULL ? &w->c->spin : &w->own;
+    if (w->c != NULL) w->c->ready = 0;
     if (w->c == NULL) ap_spin_open(&w->own, w->a->seg->ops);
     w->park = PARK_FIRST;
     w->until = UINT64_MAX;
@@ -263,6 +264,7 @@ static __attribute__((noinline)) int poll_unfinished(struct apiary *a, apiary_ta
     size_t position;
     int r;
 
+    if (w.c != NULL) w.c->ready = 0;
     help(&w, task);
     r = expire_due(&w, a->seg->ops->now(), &position, ret);
     return r > 0 ? 0 : r == 0 ? APIARY_ENOTREADY : r;

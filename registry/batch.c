@@ -15,11 +15,24 @@ int apiary_delegate_batch(apiary_t *a, const apiary_request_t *requests, size_t 
     return c != NULL ? ap_submit_batch(c, requests, count, tasks, submitted) : r;
 }
 
+#define AHEAD 4u       /* tasks whose lines are asked for before their turn */
+#define READY_BEFORE 2u /* results that were there, before it is believed that the next are, too */
+
+static void lines_ahead(const struct apiary *a, apiary_task_t task)
+{
+    const struct ap_slot *slot = ap_slot_at(a->seg, task.slot);
+
+    if (slot == NULL) return;
+    ap_prefetch_write(&slot->word);
+    ap_prefetch_read(slot->result_inline);
+}
+
 /* Each in its turn: all are waited for, so the order is no loss, and one task is cheaper to watch than many. */
 int apiary_await_batch(apiary_t *a, const apiary_task_t *tasks, size_t n, uint64_t timeout, apiary_result_t *results,
                        size_t *finished)
 {
     uint64_t until = UINT64_MAX, left = timeout;
+    unsigned ready = 0;
     int r = ap_usable(a);
 
     if (finished == NULL) return APIARY_EINVAL;
@@ -31,7 +44,9 @@ int apiary_await_batch(apiary_t *a, const apiary_task_t *tasks, size_t n, uint64
         until = timeout >= UINT64_MAX - now ? UINT64_MAX : now + timeout;
     }
     for (size_t i = 0; i < n; i++) {
+        if (ready > READY_BEFORE && i + AHEAD < n) lines_ahead(a, tasks[i + AHEAD]);
         r = ap_collect_at(a, tasks[i], &results[i]);
+        ready = r > 0 ? ready + 1 : 0;
         if (r == 0 && until != UINT64_MAX) {
             uint64_t now = a->seg->ops->now();
             left = now < until ? until - now : 0;

@@ -52,6 +52,7 @@ struct ap_lane_context {
     struct ap_spin spin;
     int event_fd;                 /* apiary_lane_fd, -1 */
     struct ap_parker *parker;     /* feeds event_fd */
+    uint32_t ready;               /* results running that nobody had to wait for */
     uint32_t loans;               /* blocks borrowed and not yet given back or delegated */
     bool shared;                  /* its thread has ended: used under client->lock */
 };

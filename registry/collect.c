@@ -58,6 +58,8 @@ int ap_task_free(struct apiary *a, uint32_t index, uint64_t seen)
     return r;
 }
 
+#define READY_BEFORE 8u /* results, before it is believed that those of the next slots are there, too */
+
 /* By the thread of c: finished -> FREE. The ticket of a task of its own lane was taken in the lane's present life, for at the end
  * of one nobody may collect its tasks any more; and it is the one that the lane will take next. */
 AP_ALWAYS_INLINE int free_own(struct ap_lane_context *c, struct ap_slot *slot, uint32_t index, uint64_t seen)
@@ -75,6 +77,8 @@ AP_ALWAYS_INLINE int free_own(struct ap_lane_context *c, struct ap_slot *slot, u
     }
     if (!ap_slot_release(seg, c->lane.index, slot, index, seen, true)) return 0;
     if (ticket != 0) ap_ticket_back(seg, &c->ticket_hint, c->lane.index, ticket);
+    /* A client that is behind its workers: its next results lie in the next slots, and those will be the next to be filled. */
+    if (++c->ready > READY_BEFORE) ap_slot_ahead(seg, index);
     return 1;
 }
 

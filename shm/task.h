@@ -213,6 +213,20 @@ AP_ALWAYS_INLINE struct ap_slot *ap_slabs_turn(struct ap_slabs *s)
     return slot;
 }
 
+/* Asks for the lines of the slot so many places on in the slab: who goes through many in turn waits for a transfer once and not for
+ * each. Of a slot whose worker has not finished it this takes from the worker what it is about to write. */
+#define AP_SLOTS_AHEAD 8u
+AP_ALWAYS_INLINE void ap_slot_ahead(const struct ap_segment *seg, uint32_t index)
+{
+    uint32_t place = (index + AP_SLOTS_AHEAD) % AP_SLAB_SLOTS;
+    const struct ap_slot *slot = ap_slot_at(seg, index - index % AP_SLAB_SLOTS + place);
+
+    if (slot == NULL) return;
+    ap_prefetch_write(&slot->word);
+    ap_prefetch_write(slot->body_inline);
+    ap_prefetch_read(slot->result_inline);
+}
+
 /* FREE -> RESERVED; returns the new generation. What a checker looks at in a RESERVED slot is there before. */
 AP_ALWAYS_INLINE uint64_t ap_slot_reserve(struct ap_slot *slot, uint32_t lane)
 {
