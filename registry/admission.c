@@ -33,11 +33,11 @@ int ap_ticket_take(struct ap_segment *seg, uint32_t service, uint32_t lane, uint
     if (limit > row_length(seg)) limit = row_length(seg);
     if (limit == 0) return APIARY_ELIMIT;
     /* Lanes begin at different lines, and each comes back to the ticket that it used last. */
-    from = (hint->last != 0 ? hint->last - 1 : lane * (AP_LINE / 4)) % limit;
+    from = (hint->row != NULL ? hint->last : lane * (AP_LINE / 4)) % limit;
     at = take(row, from, limit, lane, false);
     if (at < 0) at = take(row, from, limit, lane, true);
     if (at < 0) return APIARY_ELIMIT;
-    hint->last = (uint32_t)at + 1;
+    hint->last = (uint32_t)at;
     hint->row = row;
     *ret = (uint16_t)(at + 1);
     return 0;

@@ -13,21 +13,27 @@
 
 #include "registry/registry.h"
 
+/* What a lane remembers of its tickets; private memory of its thread. A hint: each take and return is decided in the row. */
+#define AP_TICKETS_KNOWN 64u
 struct ap_ticket_hint {
-    uint32_t last; /* the ticket to try first, its number + 1; 0: none yet */
-    uint32_t *row; /* of the service; set with last */
+    uint32_t *row;  /* of the service, NULL: none taken yet */
+    uint32_t last;  /* where the last search of the row ended; the next begins there */
+    uint32_t count; /* of known */
+    uint16_t known[AP_TICKETS_KNOWN]; /* given back and not taken again since, the last first; numbers + 1 */
 };
 #define AP_TICKET_BUSY(lane) (1u << 16 | ((lane) + 1))
 #define AP_TICKET_IDLE(lane) ((lane) + 1)
 
-/* The ticket that the lane gave back last: its number + 1, 0: ap_ticket_take has to look. */
-AP_ALWAYS_INLINE uint16_t ap_ticket_again(const struct ap_ticket_hint *hint, uint32_t lane, uint32_t limit)
+/* One that the lane has given back: its number + 1, 0: ap_ticket_take has to look. */
+AP_ALWAYS_INLINE uint16_t ap_ticket_again(struct ap_ticket_hint *hint, uint32_t lane, uint32_t limit)
 {
     uint32_t idle = AP_TICKET_IDLE(lane);
+    uint16_t ticket;
 
-    /* 0, none yet, is over any limit here. */
-    if (__builtin_expect(hint->last - 1 >= limit, 0)) return 0;
-    return ap_cas(&hint->row[hint->last - 1], &idle, AP_TICKET_BUSY(lane)) ? (uint16_t)hint->last : 0;
+    if (__builtin_expect(hint->count == 0, 0)) return 0;
+    ticket = hint->known[--hint->count];
+    if (__builtin_expect(ticket > limit, 0)) return 0;
+    return ap_cas(&hint->row[ticket - 1], &idle, AP_TICKET_BUSY(lane)) ? ticket : 0;
 }
 /* The opposite: of a lane's own, which it then has as its next. */
 AP_ALWAYS_INLINE void ap_ticket_back(const struct ap_segment *seg, struct ap_ticket_hint *hint, uint32_t lane, uint16_t ticket)
@@ -36,7 +42,8 @@ AP_ALWAYS_INLINE void ap_ticket_back(const struct ap_segment *seg, struct ap_tic
 
     /* What the slot says is not trusted. A ticket that is not this lane's was another's word. */
     if (ticket > seg->geometry.max_concurrent_delegations) return;
-    if (ap_cas(&hint->row[ticket - 1], &busy, AP_TICKET_IDLE(lane))) hint->last = ticket;
+    if (!ap_cas(&hint->row[ticket - 1], &busy, AP_TICKET_IDLE(lane)) || hint->count == AP_TICKETS_KNOWN) return;
+    hint->known[hint->count++] = ticket;
 }
 
 /* Ticket number + 1 in *ret, or APIARY_ELIMIT. limit <= the row's length. */

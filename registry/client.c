@@ -16,9 +16,10 @@
 
 static struct ap_lane_context *context_new(struct apiary *a)
 {
-    struct ap_lane_context *c = calloc(1, sizeof *c);
+    struct ap_lane_context *c = aligned_alloc(AP_LINE, sizeof *c);
 
     if (c == NULL) return NULL;
+    memset(c, 0, sizeof *c);
     c->producers = calloc(a->seg->geometry.queues, sizeof *c->producers);
     if (c->producers == NULL) {
         free(c);

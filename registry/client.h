@@ -15,13 +15,13 @@ struct ap_known_row;
  * through thousands would do nothing but remember. */
 #define AP_NAMES_KNOWN_BITS 5
 struct ap_known_name {
+    char name[APIARY_CAPABILITY_MAX + 1] AP_ALIGNED; /* in one line, wherever the context lies */
     const char *at;    /* NULL: none, or one that is not remembered */
     const char *asked; /* for what else this place was asked last */
     uint32_t capability;
     const uint64_t *providers;
     struct ap_only only;
     const struct ap_known_row *row; /* where the only provider's is, NULL: not asked for yet; it may be another's by now */
-    char name[APIARY_CAPABILITY_MAX + 1];
 };
 
 /* Rows of apiary_discover: of an OPEN queue of a LIVE swarm nothing changes while their lives are the same. */

@@ -66,7 +66,7 @@ AP_ALWAYS_INLINE int free_own(struct ap_lane_context *c, struct ap_slot *slot, u
 {
     struct ap_segment *seg = c->lane.seg;
     uint16_t ticket = ap_load_relaxed(&slot->ticket);
-    bool own = ap_load_relaxed(&slot->client) == c->lane.index && c->ticket_hint.last != 0;
+    bool own = ap_load_relaxed(&slot->client) == c->lane.index && c->ticket_hint.row != NULL;
     struct ap_slot_ticket t;
 
     if (__builtin_expect(ticket != 0 && !own, 0)) {
