@@ -10,9 +10,9 @@
 struct state {
     unsigned segment;
     apiary_t *a;
-    apiary_task_t *tasks; /* of the window, by number */
+    apiary_task_t *tasks; /* of the window, by number; a batch may begin near its end */
     apiary_result_t result, *results;
-    apiary_request_t *requests; /* of the window, for batches, with their bodies */
+    apiary_request_t *requests; /* of a batch, with their bodies */
     uint8_t *bodies;
     struct perf_queen queen;
 };
@@ -26,7 +26,7 @@ static bool make(struct perf_link *l, char *why, size_t size)
 
     (void)why;
     (void)size;
-    if (s == NULL || (s->tasks = calloc(l->window + 1, sizeof *s->tasks)) == NULL) perf_die("out of memory");
+    if (s == NULL || (s->tasks = calloc(2 * l->window, sizeof *s->tasks)) == NULL) perf_die("out of memory");
     s->segment = segments++;
     perf_segment_make(s->segment, &geometry, 0, 0);
     s->queen = (struct perf_queen){.segment = s->segment, .service = "perf", .control = l->control};
@@ -95,17 +95,25 @@ static void batch_make(const struct perf_link *l, struct state *s)
     }
 }
 
-static void batch(struct perf_link *l)
+static void put_many(struct perf_link *l, unsigned n)
 {
     struct state *s = l->state;
     size_t done_first = 0;
 
     if (s->requests == NULL) batch_make(l, s);
-    for (unsigned i = 0; i < l->window; i++) perf_body_number(s->bodies + i * l->size, l->size, l->sent + i);
-    perf_must(apiary_delegate_batch(s->a, s->requests, l->window, s->tasks, &done_first), "delegate_batch");
-    l->sent += l->window;
-    perf_must(apiary_await_batch(s->a, s->tasks, l->window, APIARY_FOREVER, s->results, &done_first), "await_batch");
-    for (unsigned i = 0; i < l->window; i++) {
+    for (unsigned i = 0; i < n; i++) perf_body_number(s->bodies + i * l->size, l->size, l->sent + i);
+    perf_must(apiary_delegate_batch(s->a, s->requests, n, &s->tasks[l->sent % l->window], &done_first), "delegate_batch");
+    l->sent += n;
+}
+
+static void get_many(struct perf_link *l, unsigned n)
+{
+    struct state *s = l->state;
+    size_t done_first = 0;
+
+    perf_must(apiary_await_batch(s->a, &s->tasks[l->received % l->window], n, APIARY_FOREVER, s->results, &done_first),
+              "await_batch");
+    for (unsigned i = 0; i < n; i++) {
         uint64_t number = l->received;
         perf_must(s->results[i].code, "the agent");
         if (s->results[i].size != l->size || !perf_body_check(s->results[i].data, l->size, &number) || number != l->received)
@@ -125,5 +133,6 @@ const struct perf_link_kind perf_link_apiary = {
     .get = get,
     .serve = serve,
     .done = done,
-    .batch = batch,
+    .put_many = put_many,
+    .get_many = get_many,
 };

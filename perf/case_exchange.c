@@ -85,7 +85,8 @@ void perf_case_batch(const struct perf_case *c, struct perf_result *r)
                                         .state = field[0].state,
                                         .turn = single,
                                         .figure = PERF_FIGURE_MEAN};
-    perf_result_note(r, "ns, p50 to max: time of a batch of %u, sent whole and awaited whole, by its number of tasks", c->window);
+    perf_result_note(r, "ns, p50 to max: time of a batch of %u, by its number of tasks; two by turns, %u under way",
+                     c->window / 2, c->window);
     perf_blocks(r, field, n + 1);
 }
 

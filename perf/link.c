@@ -182,26 +182,43 @@ void perf_turn_window(void *link, struct perf_block *b)
     turn_end(l);
 }
 
-/* The whole window at once, then all of its replies, and again; apiary by its calls for batches. */
+static void receive_must(struct perf_link *l)
+{
+    if (receive_next(l, true) <= 0) perf_die("%s: nothing came back", l->kind->name);
+}
+
+static void send_many(struct perf_link *l, unsigned n)
+{
+    uint64_t end = l->sent + n;
+
+    if (l->kind->put_many != NULL) l->kind->put_many(l, n);
+    while (l->sent < end)
+        if (send_next(l, l->sent == l->received) <= 0) receive_must(l);
+}
+
+static void receive_many(struct perf_link *l, uint64_t end)
+{
+    if (l->kind->get_many != NULL) l->kind->get_many(l, (unsigned)(end - l->received));
+    while (l->received < end) receive_must(l);
+}
+
+/* Two batches of half a window each in turn, so that the other side has one while this side sees to the other; apiary by its calls
+ * for batches. */
 void perf_turn_batch(void *link, struct perf_block *b)
 {
     struct perf_link *l = link;
+    unsigned n = l->window / 2;
 
     turn_begin(l);
     perf_block_begin(b);
+    send_many(l, n);
     do {
-        uint64_t end = l->received + l->window;
-        if (l->kind->batch != NULL) {
-            l->kind->batch(l);
-            continue;
-        }
-        while (l->received < end) {
-            while (l->sent < end && send_next(l, l->sent == l->received) > 0) {
-            }
-            if (receive_next(l, true) <= 0) perf_die("%s: nothing came back", l->kind->name);
-        }
-    } while (perf_block_did(b, l->window));
+        uint64_t end = l->received + n;
+        send_many(l, n);
+        receive_many(l, end);
+    } while (perf_block_did(b, n));
     perf_block_end(b);
+    receive_many(l, l->sent);
     turn_end(l);
 }
 

@@ -26,7 +26,8 @@ struct perf_link_kind {
     int (*get)(struct perf_link *l, int side, const void **ret, bool wait);
     void (*serve)(struct perf_link *l); /* NULL: receive, check, return */
     void (*done)(struct perf_link *l);  /* the client has read what it got; may be NULL */
-    void (*batch)(struct perf_link *l); /* a window sent, received and checked; NULL: one by one */
+    void (*put_many)(struct perf_link *l, unsigned n); /* by one call; NULL: one by one */
+    void (*get_many)(struct perf_link *l, unsigned n); /* awaited by one call, and checked */
 };
 
 struct perf_link {
