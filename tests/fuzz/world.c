@@ -45,9 +45,13 @@ static void nothing(void)
 {
 }
 
+static uint64_t none(void)
+{
+    return 0;
+}
+
 const struct ap_ops world_ops = {.now = tick, .realtime = tick, .futex_wait = sleep_until, .futex_wake = wake,
-                                 .yield = nothing,
-                                 .process_gone = gone};
+                                 .yield = nothing, .switches = none, .process_gone = gone};
 
 uint64_t world_now(void)
 {
