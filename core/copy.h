@@ -1,4 +1,4 @@
-/* core/copy.h - copies of a few bytes without a call.
+/* core/copy.h - copies and comparisons of a few bytes without a call.
  *
  * Most bodies are small, and then the C library's choice among its many ways takes longer than the copy. Here a size is covered
  * by blocks of a power of two from both of its ends, which may overlap.
@@ -48,6 +48,23 @@ static inline void ap_copy_small(void *to, const void *from, size_t size)
     else if (size >= 4) AP_COPY_ENDS(uint32_t, t, f, size);
     else if (size >= 2) AP_COPY_ENDS(uint16_t, t, f, size);
     else if (size == 1) *t = *f;
+}
+
+/* Whether two of the same size are the same. */
+static inline int ap_same_small(const void *one, const void *other, size_t size)
+{
+    const char *a = one, *b = other;
+    uint64_t x, y, differ = 0;
+
+    if (size < 8) return memcmp(a, b, size) == 0;
+    for (size_t i = 0; i + 8 < size; i += 8) {
+        memcpy(&x, a + i, 8);
+        memcpy(&y, b + i, 8);
+        differ |= x ^ y;
+    }
+    memcpy(&x, a + size - 8, 8);
+    memcpy(&y, b + size - 8, 8);
+    return (differ | (x ^ y)) == 0;
 }
 
 #endif

@@ -3,10 +3,8 @@
 
 #include <string.h>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 #include "core/apiary.h"
+#include "core/hash.h"
 
 /* Characters by hand: isalpha() follows the locale. */
 static bool name_bytes_valid(const char *name, size_t length)
@@ -51,6 +49,5 @@ bool ap_capability_valid(const char *name)
 
 uint64_t ap_hash(const void *bytes, size_t size)
 {
-    uint64_t h = XXH3_64bits(bytes, size);
-    return h != 0 ? h : 1; /* 0 marks a free row */
+    return ap_hash_here(bytes, size);
 }

@@ -65,11 +65,12 @@ static void look_service(struct ap_look *look)
 
 static void look_capability(struct ap_look *look)
 {
-    const struct ap_capability *c = ap_capability_at(look->seg, look->index);
-    uint32_t queues = look->seg->geometry.queues, words = (queues + 63) / 64;
-    uint64_t key = ap_look_64(look, &c->key), any = 0;
+    struct ap_capability *c = ap_capability_at(look->seg, look->index);
+    const char *name = ap_capability_text(look->seg, c);
+    uint32_t queues = look->seg->geometry.queues, words = ap_provider_words(queues);
+    uint64_t key = ap_look_64(look, &c->key), any = 0, used = sizeof *c + 8ull * words + APIARY_CAPABILITY_MAX + 1;
 
-    names_row(look, &c->key, &c->ready, c->name, sizeof c->name, "D1", true);
+    names_row(look, &c->key, &c->ready, name, APIARY_CAPABILITY_MAX + 1, "D1", true);
     for (uint32_t i = 0; i < words; i++) {
         uint64_t bits = ap_look_64(look, &c->providers[i]);
         uint64_t beyond = i + 1 == words && queues % 64 != 0 ? bits >> queues % 64 : 0;
@@ -82,10 +83,8 @@ static void look_capability(struct ap_look *look)
     if (any != 0 && key == 0)
         ap_look_found(look, AP_CORRUPT, &c->providers[0], any, "D2", "providers of a capability without a name");
     ap_look_zero(look, &c->reserved0, sizeof c->reserved0, "R5", "reserved0");
-    ap_look_zero(look, &c->asked, sizeof c->asked, "R5", "asked");
-    ap_look_zero(look, c->reserved1, sizeof c->reserved1, "R5", "reserved1");
-    ap_look_zero(look, (const uint8_t *)c + sizeof *c + 8ull * words,
-                 look->seg->sections[AP_SECTION_CAPABILITIES].stride - sizeof *c - 8ull * words, "D2", "behind the providers");
+    ap_look_zero(look, (const uint8_t *)c + used, look->seg->sections[AP_SECTION_CAPABILITIES].stride - used, "D1",
+                 "behind the name");
 }
 
 /* ---- swarms --------------------------------------------------------------------------------------------------- */

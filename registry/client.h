@@ -97,14 +97,21 @@ static inline struct ap_lane_context *ap_context(struct apiary *a, int *error)
 
 /* ap_capability_find, with what the lane knows of it; NULL: never interned. Valid until the next call. */
 struct ap_known_name *ap_capability_learn(struct ap_lane_context *c, struct ap_known_name *known, const char *name);
-AP_ALWAYS_INLINE struct ap_known_name *ap_capability_known(struct ap_lane_context *c, const char *name)
+/* Where a name is, if it is remembered. */
+AP_ALWAYS_INLINE struct ap_known_name *ap_known_place(struct ap_lane_context *c, const char *name)
 {
     /* Fibonacci hashing: names often lie at even distances. */
-    uint64_t place = (uint64_t)(uintptr_t)name * UINT64_C(0x9e3779b97f4a7c15) >> (64 - AP_NAMES_KNOWN_BITS);
-    struct ap_known_name *known = &c->names[place];
+    return &c->names[(uint64_t)(uintptr_t)name * UINT64_C(0x9e3779b97f4a7c15) >> (64 - AP_NAMES_KNOWN_BITS)];
+}
+AP_ALWAYS_INLINE bool ap_known_is(const struct ap_known_name *known, const char *name)
+{
+    return known->at == name && strncmp(known->name, name, sizeof known->name) == 0;
+}
+AP_ALWAYS_INLINE struct ap_known_name *ap_capability_known(struct ap_lane_context *c, const char *name)
+{
+    struct ap_known_name *known = ap_known_place(c, name);
 
-    if (__builtin_expect(known->at == name && strncmp(known->name, name, sizeof known->name) == 0, 1)) return known;
-    return ap_capability_learn(c, known, name);
+    return __builtin_expect(ap_known_is(known, name), 1) ? known : ap_capability_learn(c, known, name);
 }
 
 /* The whole of a submit. body NULL with size > 0 is not allowed; loan != 0 is the offset of a block that this lane owns.

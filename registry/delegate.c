@@ -321,7 +321,7 @@ static __attribute__((noinline)) int pick_among_all(struct submit *s, struct ap_
 /* The queue that the lane knows as the only one, if it still is. */
 AP_ALWAYS_INLINE bool pick_known(struct submit *s, const struct ap_known_name *known)
 {
-    if (s->service >= 0 || !ap_route_only(s->seg, &known->only)) return false;
+    if (s->service >= 0 || !ap_route_only(&known->only)) return false;
     s->queue = known->only.queue;
     s->life = known->only.life;
     s->to = known->only.at;

@@ -3,27 +3,41 @@
 
 #include <string.h>
 
+#include "core/hash.h"
 #include "core/name.h"
 #include "registry/client.h"
 #include "registry/names.h"
 
-static const struct ap_names names = {AP_SECTION_CAPABILITIES, offsetof(struct ap_capability, name),
-                                      APIARY_CAPABILITY_MAX + 1, offsetof(struct ap_capability, providers)};
+static inline struct ap_names names_of(const struct ap_segment *seg)
+{
+    uint32_t bits = 8 * ap_provider_words(seg->geometry.queues);
+
+    return (struct ap_names){AP_SECTION_CAPABILITIES, (uint32_t)sizeof(struct ap_capability) + bits, APIARY_CAPABILITY_MAX + 1};
+}
 
 int ap_capability_intern(struct ap_segment *seg, const char *name, uint32_t *ret)
 {
+    const struct ap_names names = names_of(seg);
+
     return ap_capability_valid(name) ? ap_names_intern(seg, &names, name, ret) : APIARY_EINVAL;
+}
+
+AP_ALWAYS_INLINE int find(const struct ap_segment *seg, const char *name, size_t length)
+{
+    const struct ap_names names = names_of(seg);
+
+    return ap_names_find(seg, &names, name, length, ap_hash_here(name, length));
 }
 
 int ap_capability_find(const struct ap_segment *seg, const char *name, size_t length)
 {
-    return ap_names_find(seg, &names, name, length);
+    return find(seg, name, length);
 }
 
 struct ap_known_name *ap_capability_learn(struct ap_lane_context *c, struct ap_known_name *known, const char *name)
 {
     size_t length = strnlen(name, APIARY_CAPABILITY_MAX + 1);
-    int index = ap_names_find(c->lane.seg, &names, name, length);
+    int index = ap_capability_find(c->lane.seg, name, length);
     struct ap_known_name *to = known->asked == name ? known : &c->stranger;
 
     if (index < 0) return NULL;
@@ -41,6 +55,8 @@ struct ap_known_name *ap_capability_learn(struct ap_lane_context *c, struct ap_k
 
 void ap_capability_name(const struct ap_segment *seg, uint32_t capability, char ret[APIARY_CAPABILITY_MAX + 1])
 {
+    const struct ap_names names = names_of(seg);
+
     ap_names_copy(seg, &names, capability, ret);
 }
 
@@ -166,9 +182,10 @@ static bool provider_row(const struct ap_segment *seg, struct ap_lane_context *c
 AP_ALWAYS_INLINE bool remembered_row(const struct ap_segment *seg, const struct ap_known_row *known, uint32_t queue,
                                      apiary_provider_t *ret)
 {
-    if (known->queue != queue) return false;
+    if (__builtin_expect(known->queue != queue, 0)) return false;
     /* QUEUE-A4 pairs QUEUE-R4; REG-A1 pairs REG-R1 */
-    if (ap_load_acquire(&known->at->life) != known->life || ap_load_acquire(&known->swarm->life) != known->swarm_life) return false;
+    if (__builtin_expect(ap_load_acquire(&known->at->life) != known->life, 0)) return false;
+    if (__builtin_expect(ap_load_acquire(&known->swarm->life) != known->swarm_life, 0)) return false;
     *ret = known->row;
     row_load(known->at, ap_lane_lives(known->lane), ap_queue_depth_at(seg, known->at, known->rings), ret);
     return true;
@@ -207,8 +224,32 @@ static __attribute__((noinline)) int discover_known(struct ap_segment *seg, stru
     return count;
 }
 
+/* A name that the lane does not remember: it will, if it is asked for twice running. A row of its provider may be known already. */
+static __attribute__((noinline)) int discover_stranger(struct ap_segment *seg, struct ap_lane_context *c,
+                                                       struct ap_known_name *known, const char *capability,
+                                                       apiary_provider_t *ret, size_t capacity)
+{
+    const uint64_t *providers;
+    uint32_t only;
+    int index;
+
+    if (__builtin_expect(known->asked == capability, 0)) {
+        known = ap_capability_learn(c, known, capability);
+        return known != NULL ? discover_known(seg, c, known, ret, capacity) : APIARY_ENOCAP;
+    }
+    known->asked = capability;
+    index = find(seg, capability, strnlen(capability, APIARY_CAPABILITY_MAX + 1));
+    if (index < 0) return APIARY_ENOCAP;
+    providers = ap_capability_at(seg, (uint32_t)index)->providers;
+    only = ap_provider_only(providers, ap_provider_words(seg->geometry.queues));
+    if (__builtin_expect(only != AP_NO_QUEUE && capacity > 0, 1) &&
+        __builtin_expect(remembered_row(seg, &c->rows[only % AP_ROWS_KNOWN], only, ret), 1))
+        return 1;
+    return discover_all(seg, c, providers, ret, capacity);
+}
+
 /* By a thread that has no lane: nothing is remembered. */
-static __attribute__((noinline)) int discover_unknown(const struct apiary *a, const char *capability, apiary_provider_t *ret,
+static __attribute__((noinline)) int discover_without(const struct apiary *a, const char *capability, apiary_provider_t *ret,
                                                       size_t capacity)
 {
     int index = ap_capability_find(a->seg, capability, strnlen(capability, APIARY_CAPABILITY_MAX + 1));
@@ -217,19 +258,33 @@ static __attribute__((noinline)) int discover_unknown(const struct apiary *a, co
     return discover_all(a->seg, NULL, ap_capability_at(a->seg, (uint32_t)index)->providers, ret, capacity);
 }
 
+/* All but an only provider of a name that the calling thread's lane remembers. */
+static __attribute__((noinline)) int discover_slowly(const struct apiary *a, const char *capability, apiary_provider_t *ret,
+                                                     size_t capacity)
+{
+    struct ap_lane_context *c;
+    struct ap_known_name *known;
+
+    if (capability == NULL || (ret == NULL && capacity > 0)) return APIARY_EINVAL;
+    if (ap_forked(a->seg)) return APIARY_EFORKED;
+    c = a->read_only ? NULL : ap_context_here(a);
+    if (c == NULL) return discover_without(a, capability, ret, capacity);
+    known = ap_known_place(c, capability);
+    return ap_known_is(known, capability) ? discover_known(a->seg, c, known, ret, capacity)
+                                          : discover_stranger(a->seg, c, known, capability, ret, capacity);
+}
+
 int apiary_discover(apiary_t *a, const char *capability, apiary_provider_t *ret, size_t capacity)
 {
     struct ap_known_name *known;
-    struct ap_lane_context *c;
 
-    if (a == NULL || capability == NULL || (ret == NULL && capacity > 0)) return APIARY_EINVAL;
-    if (ap_forked(a->seg)) return APIARY_EFORKED;
-    c = a->read_only ? NULL : ap_context_here(a);
-    if (c == NULL) return discover_unknown(a, capability, ret, capacity);
-    known = ap_capability_known(c, capability);
-    if (known == NULL) return APIARY_ENOCAP;
-    if (capacity > 0 && known->row != NULL && ap_only_still(a->seg, &known->only) &&
-        remembered_row(a->seg, known->row, known->only.queue, ret))
+    if (a == NULL) return APIARY_EINVAL;
+    if (__builtin_expect(capability == NULL || ret == NULL || capacity == 0 || !ap_here_is(a) || ap_forked(a->seg), 0))
+        return discover_slowly(a, capability, ret, capacity);
+    known = ap_known_place(ap_here.context, capability);
+    if (known->at != capability) return discover_stranger(a->seg, ap_here.context, known, capability, ret, capacity);
+    if (__builtin_expect(ap_known_is(known, capability) && known->row != NULL && ap_only_still(&known->only), 1) &&
+        __builtin_expect(remembered_row(a->seg, known->row, known->only.queue, ret), 1))
         return 1;
-    return discover_known(a->seg, c, known, ret, capacity);
+    return discover_slowly(a, capability, ret, capacity);
 }

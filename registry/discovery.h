@@ -1,6 +1,7 @@
 /* registry/discovery.h - DiscoveryService: the capability index. A lookup is a read of the segment: no call, no lock.
  *
- * LAYOUT    open addressing, insert-only, linear probing; a row is key, ready, name, then one bit per queue.
+ * LAYOUT    open addressing, insert-only, linear probing; a row is key, ready, one bit per queue, then the name: with
+ *           128 queues a name of 31 bytes and all else that a lookup reads are in one line.
  *           key and ready   writer: whoever interns the name first (CAS from 0)     constant afterwards
  *           providers[]     writers: registrants of the queue (fetch-or, fetch-and)
  * NAMES     "name" or "name@major". An agent that offers "name@2" is entered under both "name@2" and "name".
@@ -22,15 +23,22 @@
 struct ap_capability {
     uint64_t key;
     uint32_t ready, reserved0;
-    uint64_t asked; /* reserved for counters */
-    char name[APIARY_CAPABILITY_MAX + 1];
-    uint64_t reserved1[5];
-    uint64_t providers[] AP_ALIGNED;
+    uint64_t providers[]; /* ap_provider_words of them, then the name, APIARY_CAPABILITY_MAX + 1 bytes */
 };
+
+static inline uint32_t ap_provider_words(uint32_t queues)
+{
+    return (queues + 63) / 64;
+}
 
 static inline struct ap_capability *ap_capability_at(const struct ap_segment *seg, uint64_t i)
 {
     return ap_at(seg, AP_SECTION_CAPABILITIES, i);
+}
+/* Where its name lies; at most APIARY_CAPABILITY_MAX bytes, padded with zeros. */
+static inline char *ap_capability_text(const struct ap_segment *seg, struct ap_capability *row)
+{
+    return (char *)&row->providers[ap_provider_words(seg->geometry.queues)];
 }
 
 /* Index of a name, inserted when absent. APIARY_ETABLEFULL, APIARY_EINVAL. */
@@ -46,5 +54,22 @@ void ap_capability_withdraw_all(struct ap_segment *seg, uint32_t queue); /* of a
 int ap_capability_offers(const struct ap_segment *seg, uint32_t capability, uint32_t queue); /* 1, 0 */
 /* The next queue >= from that offers it, or -1. */
 int ap_capability_next(const struct ap_segment *seg, uint32_t capability, uint32_t from);
+
+/* The only queue whose bit is set, AP_NO_QUEUE when there are none or several. */
+AP_ALWAYS_INLINE uint32_t ap_provider_only(const uint64_t *providers, uint32_t words)
+{
+    uint64_t only = 0;
+    uint32_t at = 0;
+
+    for (uint32_t word = 0; word < words; word++) {
+        uint64_t bits = ap_load_acquire(&providers[word]); /* DISC-A2 pairs DISC-R2 */
+
+        if (bits == 0) continue;
+        if (only != 0 || (bits & (bits - 1)) != 0) return AP_NO_QUEUE;
+        only = bits;
+        at = word * 64;
+    }
+    return only != 0 ? at + (uint32_t)__builtin_ctzll(only) : AP_NO_QUEUE;
+}
 
 #endif

@@ -13,9 +13,8 @@ _Static_assert(offsetof(struct ap_swarm, beat) == 64, "the beat has a line of it
 _Static_assert(offsetof(struct ap_swarm, instance) == 128, "swarm: two lines, then texts");
 _Static_assert(sizeof(struct ap_swarm) % AP_LINE == 0, "swarm: whole lines");
 _Static_assert(sizeof(struct ap_agent_record) == 128, "agent: two lines");
-_Static_assert(offsetof(struct ap_capability, providers) == 128, "capability: two lines, then bits");
-_Static_assert(offsetof(struct ap_capability, name) % 8 == 0 && offsetof(struct ap_service, name) % 8 == 0,
-               "names are copied word by word");
+_Static_assert(offsetof(struct ap_capability, providers) == 16, "capability: bits, then its name, are in whole words");
+_Static_assert(offsetof(struct ap_service, name) % 8 == 0, "names are copied word by word");
 _Static_assert((APIARY_CAPABILITY_MAX + 1) % 8 == 0 && (APIARY_NAME_MAX + 1) % 8 == 0, "names are whole words");
 
 #define FIELD(type, field) {#type "." #field, offsetof(struct type, field), sizeof(((struct type *)0)->field)}
@@ -31,7 +30,7 @@ static const struct {
     FIELD(ap_swarm, health_endpoint), FIELD(ap_swarm, metrics_endpoint), FIELD(ap_swarm, reason),
     FIELD(ap_agent_record, swarm), FIELD(ap_agent_record, capability_count), FIELD(ap_agent_record, capabilities),
     FIELD(ap_agent_record, name),
-    FIELD(ap_capability, key), FIELD(ap_capability, ready), FIELD(ap_capability, name),
+    FIELD(ap_capability, key), FIELD(ap_capability, ready),
     FIELD(ap_capability, providers[0]),
 };
 
@@ -69,7 +68,8 @@ static void sections_of(const struct ap_geometry *g, uint64_t services, uint64_t
     section(&ret[1], "tickets", lines(4ull * g->max_concurrent_delegations), services);
     section(&ret[2], "swarms", sizeof(struct ap_swarm), swarms);
     section(&ret[3], "agents", sizeof(struct ap_agent_record), g->queues);
-    section(&ret[4], "capabilities", sizeof(struct ap_capability) + lines((g->queues + 63) / 64 * 8), capabilities);
+    section(&ret[4], "capabilities",
+            lines(sizeof(struct ap_capability) + ap_provider_words(g->queues) * 8 + APIARY_CAPABILITY_MAX + 1), capabilities);
 }
 
 static int in_range(const char *what, uint32_t value, uint32_t min, uint32_t max, char *message, size_t size)

@@ -42,33 +42,6 @@ static void fill(const struct ap_names *t, struct ap_names_row *row, const struc
     ap_store_release(&row->ready, 1); /* DISC-R1 pairs DISC-A1 */
 }
 
-static uint64_t first_row(uint64_t key, uint64_t count)
-{
-    return (count & (count - 1)) == 0 ? key & (count - 1) : key % count;
-}
-
-int ap_names_find(const struct ap_segment *seg, const struct ap_names *t, const char *name, size_t length)
-{
-    uint64_t count = seg->sections[t->section].count, at, wanted;
-
-    if (length == 0 || length >= t->size || count == 0) return -1;
-    wanted = ap_hash(name, length);
-    at = first_row(wanted, count);
-    for (uint64_t n = 0; n < count; n++, at = at + 1 < count ? at + 1 : 0) {
-        const struct ap_names_row *row = ap_at(seg, t->section, at);
-        const char *stored = (const char *)row + t->offset;
-        uint64_t key;
-
-        ap_prefetch_read((const char *)row + t->after);
-        key = ap_load_relaxed(&row->key);
-        if (key == 0) return -1;
-        if (key != wanted || ap_load_acquire(&row->ready) != 1) continue; /* DISC-A1 pairs DISC-R1 */
-        /* A ready row's name is constant. */
-        if (memcmp(stored, name, length) == 0 && stored[length] == '\0') return (int)at;
-    }
-    return -1;
-}
-
 int ap_names_intern(struct ap_segment *seg, const struct ap_names *t, const char *name, uint32_t *ret)
 {
     uint64_t count = seg->sections[t->section].count, at;
@@ -76,7 +49,7 @@ int ap_names_intern(struct ap_segment *seg, const struct ap_names *t, const char
 
     pad(t, name, strlen(name), &p);
     if (count == 0) return APIARY_ETABLEFULL;
-    at = first_row(p.key, count);
+    at = ap_names_first(p.key, count);
     for (uint64_t n = 0; n < count; n++, at = at + 1 < count ? at + 1 : 0) {
         struct ap_names_row *row = ap_at(seg, t->section, at);
         uint64_t key = ap_load_relaxed(&row->key);

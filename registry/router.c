@@ -62,23 +62,6 @@ AP_ALWAYS_INLINE void consider(struct pick *p, uint32_t queue)
     p->best_life = life;
 }
 
-/* The only queue whose bit is set, AP_NO_QUEUE when there are none or several. */
-AP_ALWAYS_INLINE uint32_t only_provider(const uint64_t *providers, uint32_t words)
-{
-    uint64_t only = 0;
-    uint32_t at = 0;
-
-    for (uint32_t word = 0; word < words; word++) {
-        uint64_t bits = ap_load_acquire(&providers[word]); /* DISC-A2 pairs DISC-R2 */
-
-        if (bits == 0) continue;
-        if (only != 0 || (bits & (bits - 1)) != 0) return AP_NO_QUEUE;
-        only = bits;
-        at = word * 64;
-    }
-    return only != 0 ? at + (uint32_t)__builtin_ctzll(only) : AP_NO_QUEUE;
-}
-
 /* Round once, beginning behind the last pick, so that equals take turns: the word of the turn comes first and last. */
 static void consider_all(struct pick *p, uint32_t words, uint32_t turn)
 {
@@ -95,13 +78,13 @@ int ap_route_in(struct ap_segment *seg, uint32_t capability, int service, struct
                 uint32_t *ret_queue, uint64_t *ret_life)
 {
     const struct ap_capability *row = ap_capability_at(seg, capability);
-    uint32_t queues = seg->geometry.queues, words = (queues + 63) / 64, only;
+    uint32_t queues = seg->geometry.queues, words = ap_provider_words(queues), only;
     struct pick p = {.seg = seg, .balance = balance, .service = service, .not = not, .best = AP_NO_QUEUE,
                      .best_load = UINT64_MAX};
 
     if (row == NULL) return APIARY_ENOCAP;
     p.providers = row->providers;
-    only = only_provider(row->providers, words);
+    only = ap_provider_only(row->providers, words);
     if (only != AP_NO_QUEUE) {
         if (only == not || !candidate(&p, only, ret_life)) return APIARY_ENOPROVIDER;
         *ret_queue = only;
@@ -122,10 +105,11 @@ int ap_route_learn(struct ap_segment *seg, uint32_t capability, struct ap_balanc
     int r = ap_route_in(seg, capability, -1, balance, AP_NO_QUEUE, ret_queue, ret_life);
 
     only->providers = NULL;
-    if (r < 0 || only_provider(row->providers, (seg->geometry.queues + 63) / 64) != *ret_queue) return r;
-    only->word = *ret_queue / 64;
-    only->bit = UINT64_C(1) << *ret_queue % 64;
+    if (r < 0 || ap_provider_only(row->providers, ap_provider_words(seg->geometry.queues)) != *ret_queue) return r;
+    for (uint32_t word = 0; word < 2; word++)
+        only->expected[word] = word == *ret_queue / 64 ? UINT64_C(1) << *ret_queue % 64 : 0;
     only->queue = *ret_queue;
+    only->words = ap_provider_words(seg->geometry.queues);
     only->life = *ret_life;
     only->at = ap_queue_at(seg, *ret_queue);
     only->lane = ap_lane_at(seg, AP_QUEUE_LANE(*ret_life));

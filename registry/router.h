@@ -29,8 +29,8 @@ int ap_route_in(struct ap_segment *seg, uint32_t capability, int service, struct
  * queue has the same life; whether it may be picked is looked at each time. */
 struct ap_only {
     const uint64_t *providers; /* of the capability; NULL: nothing is remembered */
-    uint64_t bit;
-    uint32_t word, queue;
+    uint64_t expected[2];      /* its first two words of bits: all there are, with 128 queues */
+    uint32_t queue, words;
     uint64_t life;
     struct ap_queue *at;
     struct ap_lane *lane; /* its consumer's */
@@ -38,20 +38,25 @@ struct ap_only {
 };
 
 /* Whether the remembered provider is still the only one. */
-AP_ALWAYS_INLINE bool ap_only_still(const struct ap_segment *seg, const struct ap_only *o)
+AP_ALWAYS_INLINE bool ap_only_still(const struct ap_only *o)
 {
-    uint64_t differ = 0;
+    const uint64_t *providers = o->providers;
+    uint32_t words = o->words;
+    uint64_t differ;
 
-    if (__builtin_expect(o->providers == NULL, 0)) return false;
-    for (uint32_t word = 0, words = (seg->geometry.queues + 63) / 64; word < words; word++)
-        differ |= ap_load_acquire(&o->providers[word]) ^ (word == o->word ? o->bit : 0); /* DISC-A2 pairs DISC-R2 */
+    if (__builtin_expect(providers == NULL, 0)) return false;
+    differ = ap_load_acquire(&providers[0]) ^ o->expected[0]; /* DISC-A2 pairs DISC-R2 */
+    if (words > 1) differ |= ap_load_acquire(&providers[1]) ^ o->expected[1]; /* DISC-A2 pairs DISC-R2 */
+    for (uint32_t word = 2; __builtin_expect(word < words, 0); word++)
+        differ |= ap_load_acquire(&providers[word]) ^ /* DISC-A2 pairs DISC-R2 */
+                  (word == o->queue / 64 ? UINT64_C(1) << o->queue % 64 : 0);
     return differ == 0;
 }
 
 /* Whether it may be picked, too. */
-AP_ALWAYS_INLINE bool ap_route_only(const struct ap_segment *seg, const struct ap_only *o)
+AP_ALWAYS_INLINE bool ap_route_only(const struct ap_only *o)
 {
-    if (!ap_only_still(seg, o)) return false;
+    if (!ap_only_still(o)) return false;
     /* The bit was seen after this life before, so it is not that of the queue's former agent. QUEUE-A4 pairs QUEUE-R4 */
     return ap_load_acquire(&o->at->life) == o->life && ap_lane_lives(o->lane) && ap_load_relaxed(&o->swarm->mode) == APIARY_READY;
 }

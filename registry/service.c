@@ -6,7 +6,7 @@
 #include "registry/names.h"
 #include "registry/registry.h"
 
-static const struct ap_names names = {AP_SECTION_SERVICES, offsetof(struct ap_service, name), APIARY_NAME_MAX + 1, 0};
+static const struct ap_names names = {AP_SECTION_SERVICES, offsetof(struct ap_service, name), APIARY_NAME_MAX + 1};
 
 int ap_service_intern(struct ap_segment *seg, const char *name, uint32_t *ret)
 {
@@ -15,7 +15,9 @@ int ap_service_intern(struct ap_segment *seg, const char *name, uint32_t *ret)
 
 int ap_service_find(const struct ap_segment *seg, const char *name)
 {
-    return name != NULL ? ap_names_find(seg, &names, name, strnlen(name, APIARY_NAME_MAX + 1)) : -1;
+    size_t length = name != NULL ? strnlen(name, APIARY_NAME_MAX + 1) : 0;
+
+    return length != 0 ? ap_names_find(seg, &names, name, length, ap_hash(name, length)) : -1;
 }
 
 void ap_service_name(const struct ap_segment *seg, uint32_t service, char ret[APIARY_NAME_MAX + 1])

@@ -105,14 +105,14 @@ static json_t *capabilities_json(const struct ap_segment *seg)
     json_t *list = json_array();
 
     for (uint32_t i = 0; i < seg->sections[AP_SECTION_CAPABILITIES].count; i++) {
-        const struct ap_capability *c = ap_capability_at(seg, i);
+        struct ap_capability *c = ap_capability_at(seg, i);
         json_t *o, *providers;
 
         if (ap_load_acquire(&c->key) == 0) continue; /* DISC-A1 pairs DISC-R1 */
         o = json_object();
         providers = json_array();
         set(o, "index", dump_number(i));
-        set(o, "name", dump_bytes_json(c->name, sizeof c->name));
+        set(o, "name", dump_bytes_json(ap_capability_text(seg, c), APIARY_CAPABILITY_MAX + 1));
         set(o, "ready", json_boolean(ap_load_relaxed(&c->ready) == 1));
         for (int q = ap_capability_next(seg, i, 0); q >= 0; q = ap_capability_next(seg, i, (uint32_t)q + 1))
             json_array_append_new(providers, provider_json(seg, (uint32_t)q));

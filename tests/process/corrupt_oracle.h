@@ -419,14 +419,15 @@ static void oracle_registry(struct oracle *o)
     const struct ap_segment *seg = o->seg;
 
     for (uint32_t i = 0; i < seg->sections[AP_SECTION_CAPABILITIES].count; i++) {
-        const struct ap_capability *c = ap_capability_at(seg, i);
+        struct ap_capability *c = ap_capability_at(seg, i);
+        const char *name = ap_capability_text(seg, c);
         uint32_t last = (seg->geometry.queues - 1) / 64, over = seg->geometry.queues % 64;
 
         HOLDS(c->ready <= 1, "capability", i, c->ready);
         /* Key and name are two witnesses. */
         if (c->ready == 1)
-            oracle_range(o, text_holds(c->name, sizeof c->name) && ap_capability_valid(c->name) &&
-                         ap_hash(c->name, strnlen(c->name, 63)) == c->key, "capability", i, c, &c->reserved1);
+            oracle_range(o, text_holds(name, 64) && ap_capability_valid(name) && ap_hash(name, strnlen(name, 63)) == c->key,
+                         "capability", i, c, name + 64);
         HOLDS(over == 0 || c->providers[last] >> over == 0, "capability", i, c->providers[last]);
     }
     for (uint32_t i = 0; i < seg->geometry.tasks; i++) {

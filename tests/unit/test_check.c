@@ -108,7 +108,7 @@ Test(check, header)
 
 Test(check, identity)
 {
-    CORRUPTS(header->version, 2, "header", 0, "S2");
+    CORRUPTS(header->version, AP_LAYOUT_VERSION + 1, "header", 0, "S2");
     CORRUPTS(header->version_min, 0, "header", 0, "S2");
     CORRUPTS(header->fingerprint, 1, "header", 0, "S3");
     CORRUPTS(header->size, size - 1, "header", 0, "S4");

@@ -244,7 +244,7 @@ Test(killed, the_checkers_name_what_is_wrong)
     EXPECT_FOUND(a->capability_count, 17, "R5");
     EXPECT_FOUND(a->capabilities[0], 15000, "R5");
     EXPECT_FOUND(c->key, c->key ^ 4, "D1");
-    EXPECT_FOUND(c->name[1], 'd', "D1");
+    EXPECT_FOUND(ap_capability_text(seg, c)[1], 'd', "D1");
     EXPECT_FOUND(c->providers[0], c->providers[0] | 1u << 8, "D2");
     EXPECT_FOUND(service->key, 0, "R2");
     EXPECT_FOUND(service->name[2], 'R', "R2");

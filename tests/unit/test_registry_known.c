@@ -28,7 +28,7 @@ static void remember(apiary_t *a, int queue)
     for (int i = 0; i < 3; i++) cr_assert_eq(goes_to(a), queue);
     known = ap_capability_known(ap_context_here(a), "echo");
     cr_assert(known != NULL && known->at != NULL);
-    cr_assert(ap_route_only(a->seg, &known->only), "it is not remembered, so nothing of this is tested");
+    cr_assert(ap_route_only(&known->only), "it is not remembered, so nothing of this is tested");
 }
 
 static void mode_set(const struct worker *w, uint32_t mode)

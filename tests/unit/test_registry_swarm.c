@@ -63,7 +63,7 @@ Test(swarm, an_interner_that_died_is_finished_by_the_next)
     cr_assert_eq(ap_capability_intern(client->seg, "half", &index), 0);
     c = ap_capability_at(client->seg, index);
     cr_assert_not_null(c);
-    ap_text_store(c->name, "h", sizeof c->name);
+    ap_text_store(ap_capability_text(client->seg, c), "h", APIARY_CAPABILITY_MAX + 1);
     ap_store_relaxed(&c->ready, 0);
     cr_assert_eq(ap_capability_find(client->seg, "half", 4), -1);
     cr_assert_eq(ap_capability_intern(client->seg, "half", &index), 0);
