@@ -16,6 +16,10 @@
 #include "shm/lane.h"
 
 #define SHM_DIRECTORY "/dev/shm"
+#define HUGE_PAGE (UINT64_C(2) << 20)
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25 /* Linux 6.1 */
+#endif
 
 __attribute__((format(printf, 4, 5))) static int refuse(int error, char *message, size_t size, const char *format, ...)
 {
@@ -58,13 +62,44 @@ static void boot_id_read(uint8_t ret[16])
 
 /* ---- mapping -------------------------------------------------------------------------------------------------- */
 
+/* Where the kernel can map huge pages: at a multiple of their size, cut out of a reservation that is larger by one. */
+static void *map_aligned(int fd, uint64_t size, int protection)
+{
+    uint64_t length = (size + 4095) & ~UINT64_C(4095);
+    uint8_t *room = MAP_FAILED, *at;
+    void *base;
+
+    if (size >= HUGE_PAGE)
+        room = mmap(NULL, length + HUGE_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (room == MAP_FAILED) return mmap(NULL, size, protection, MAP_SHARED, fd, 0);
+    at = room + (-(uintptr_t)room & (HUGE_PAGE - 1));
+    base = mmap(at, size, protection, MAP_SHARED | MAP_FIXED, fd, 0);
+    if (base == MAP_FAILED) {
+        int error = errno;
+        munmap(room, length + HUGE_PAGE);
+        errno = error;
+        return MAP_FAILED;
+    }
+    if (at > room) munmap(room, (size_t)(at - room));
+    munmap(at + length, (size_t)(room + HUGE_PAGE - at));
+    return base;
+}
+
+/* By the creator: every member's mapping then has huge pages where there are any. A kernel that cannot does without. */
+static void huge_pages(const struct ap_segment *seg)
+{
+    uint64_t whole = seg->size & ~(HUGE_PAGE - 1);
+
+    if (whole != 0 && madvise(seg->base, whole, MADV_POPULATE_WRITE) == 0) madvise(seg->base, whole, MADV_COLLAPSE);
+}
+
 static int segment_map(int fd, uint64_t size, bool writable, struct ap_segment **ret)
 {
     struct ap_segment *seg = calloc(1, sizeof *seg);
     void *base, *canary;
 
     if (seg == NULL) return APIARY_ENOBLOCK;
-    base = mmap(NULL, size, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd, 0);
+    base = map_aligned(fd, size, writable ? PROT_READ | PROT_WRITE : PROT_READ);
     if (base == MAP_FAILED) {
         free(seg);
         return errno == EACCES || errno == EPERM ? APIARY_EPERM : APIARY_ENOBLOCK;
@@ -205,6 +240,7 @@ static int segment_build(int fd, const struct ap_segment_options *o, const struc
     if (r < 0) return r;
     r = segment_map(fd, size, true, &seg);
     if (r < 0) return refuse(r, message, message_size, "cannot map the segment: %s", strerror(errno));
+    huge_pages(seg);
     r = header_fill(seg, o, g);
     if (r == 0 && fill != NULL) r = fill(seg);
     if (r < 0) {
