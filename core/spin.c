@@ -18,6 +18,8 @@
 #define TRIAL UINT64_C(4000) /* ns */
 #define TRIAL_EACH 64u        /* waits */
 #define BELIEVED 2u
+#define GONE UINT64_C(1000000) /* ns between two waits, of which the former came soon: it has not had the processor meanwhile */
+#define SOON UINT64_C(50000)
 #define YIELDS 32u
 #define OVERLONG UINT64_C(2000000) /* ns: about the least that the scheduler gives to who does not yield */
 #define REST 16u /* times what an overlong yield has taken */
@@ -26,24 +28,8 @@ void ap_spin_open(struct ap_spin *s, const struct ap_ops *ops)
 {
     const char *spin = getenv("APIARY_SPIN");
 
-    *s = (struct ap_spin){.ops = ops, .limit = LONGEST / 2, .switching = UINT64_MAX, .yields = YIELDS};
+    *s = (struct ap_spin){.ops = ops, .limit = LONGEST / 2, .gap = UINT64_MAX, .switching = UINT64_MAX, .yields = YIELDS};
     s->never = spin != NULL && strcmp(spin, "never") == 0;
-}
-
-static bool begin(struct ap_spin *s)
-{
-    uint64_t now;
-
-    if (s->never) return false;
-    now = s->ops->now();
-    if (now < s->not_before) return false;
-    s->turns = 0;
-    if (s->crowded) s->wary = now + WARY;
-    s->next = now + (now < s->wary ? TRY_WARY : TRY_FIRST);
-    s->trial = s->crowded && (s->paid > 0 || ++s->waits % TRIAL_EACH == 0);
-    if (s->crowded ? s->yields == 0 : s->limit == 0) return false;
-    s->began = now;
-    return true;
 }
 
 /* Lets others run; whether any did. The kernel counts switches: where they are quick, a yield in which another ran is shorter than
@@ -57,10 +43,12 @@ static bool others_ran(struct ap_spin *s)
     after = s->ops->now();
     took = after - before;
     s->overlong = took > OVERLONG ? s->overlong + 1 : 0;
+    s->hogged = took > OVERLONG;
     if (s->overlong >= BELIEVED) {
         s->overlong = 0;
         s->not_before = after + REST * took;
         s->turns = s->yields;
+        s->short_spins = BELIEVED;
     }
     if (!counted) {
         s->doubt = took < s->switching;
@@ -84,12 +72,43 @@ static void yield(struct ap_spin *s)
     s->turns = 0;
 }
 
+/* Among those who yield nobody is to keep others waiting, however well it would pay. */
+static bool short_spin_due(struct ap_spin *s)
+{
+    bool due;
+
+    if (!s->crowded || (!s->hogged && s->switching != UINT64_MAX)) return false;
+    due = s->paid > 0 || s->short_spins > 0 || ++s->waits % TRIAL_EACH == 0;
+    if (s->short_spins > 0) s->short_spins--;
+    return due;
+}
+
+static bool begin(struct ap_spin *s)
+{
+    uint64_t now;
+
+    if (s->never) return false;
+    now = s->ops->now();
+    s->turns = 0;
+    s->preempted = !s->crowded && now - s->last > GONE && s->gap < SOON;
+    s->gap = now - s->last;
+    s->last = now;
+    if (s->crowded) s->wary = now + WARY;
+    s->next = now + (now < s->wary ? TRY_WARY : TRY_FIRST);
+    s->trial = short_spin_due(s);
+    if (!s->trial && now < s->not_before) return false;
+    if (s->crowded ? s->yields == 0 && !s->trial : s->limit == 0) return false;
+    s->began = now;
+    return true;
+}
+
 void ap_spin_paid(struct ap_spin *s)
 {
     s->trial = false;
     if (++s->paid < BELIEVED) return;
     s->paid = 0;
     s->crowded = false;
+    s->not_before = 0;
 }
 
 bool ap_spin_more(struct ap_spin *s)
@@ -98,12 +117,22 @@ bool ap_spin_more(struct ap_spin *s)
 
     if (s->began == 0 && !begin(s)) return false;
     s->turns++;
+    if (s->preempted) {
+        s->preempted = false;
+        s->seen = BELIEVED - 1; /* that is one sign, the yield is the other */
+        yield(s);
+        return true;
+    }
     if (s->trial) {
         ap_pause();
         if (s->turns % TURNS != 0 || s->ops->now() - s->began < TRIAL) return true;
         s->trial = false;
         s->paid = 0;
         s->turns = 0;
+        if (s->ops->now() < s->not_before) {
+            s->began = 0;
+            return false;
+        }
         return true;
     }
     if (s->crowded) {

@@ -5,9 +5,12 @@
  *           run (sched_yield): all of a host's tasks go one step further in each turn of the scheduler, and nobody needs to be
  *           put to sleep and woken for it. What tells is the yield itself: one in which others ran is counted by the kernel as
  *           a switch, and takes longer. A spin that lasts tries one now and then; two running are believed, either way.
- *           Two running that lasted milliseconds went to somebody who does not yield: then sleeping, and being woken, is quicker,
- *           for sixteen times as long.
- *           Every 64th wait begins with a short spin all the same: two running that pay say that it is no crowd, either.
+ *           A thread whose waits are all short would try none, and have its processor for a whole turn of the scheduler while
+ *           others stand in line for it. It sees that in the clock: two waits a millisecond apart, where they had come microseconds
+ *           apart, are a sign that it was made to leave, and the next begins with a yield.
+ *           Two yields running that lasted milliseconds went to somebody who does not yield: then sleeping, and being woken, is
+ *           quicker, for sixteen times as long. But the one who answers may be awake on another processor: the two waits after
+ *           that, and every 64th, begin with a short spin, and two running that pay say to spin as those others do.
  * SYSTEM    two awake sides on free processors make no system call, if each answers within the first try's time.
  * $APIARY_SPIN=never: no looks at all, each wait is a sleep.
  */
@@ -26,12 +29,17 @@ struct ap_spin {
     uint64_t not_before;  /* sleep until then */
     uint64_t switching;   /* ns, of the shortest yield in which the kernel has counted a switch */
     uint64_t wary;        /* until then the first try comes early */
+    uint64_t last;        /* when the last wait began */
+    uint64_t gap;         /* ns, from the one before to it */
+    unsigned short_spins; /* waits to come that begin with one */
     unsigned turns;       /* of this wait */
     unsigned yields;      /* how many turns at most, when crowded */
     unsigned seen;        /* tries running that say that it is otherwise */
     unsigned waits;       /* when crowded */
     unsigned overlong;    /* yields running that went to who does not yield */
     unsigned paid;        /* short spins running that did */
+    bool preempted;       /* before this wait */
+    bool hogged;          /* the last yield went to who does not */
     bool doubt;           /* the next yield is counted */
     bool crowded, trial, never;
 };

@@ -180,9 +180,69 @@ Test(spin, it_does_not_yield_to_who_never_does)
     cr_assert(ap_spin_more(&spin), "one more look after the second");
     cr_expect_not(ap_spin_more(&spin));
     ap_spin_parked(&spin, 10 * US);
+    yield_ns = 0;
+    for (int i = 0; i < 2; i++) {
+        unsigned before = yields;
+        cr_expect_gt(looks_in_vain(), 0u, "a short spin may pay where others only spin");
+        cr_expect_eq(yields, before);
+        ap_spin_parked(&spin, 10 * US);
+    }
     cr_expect_not(ap_spin_more(&spin), "nor soon after");
     clock_ns += 100 * 1000 * US;
     cr_expect(ap_spin_more(&spin));
+}
+
+/* Others spin, and the one who answers is awake elsewhere: to sleep at once would be to wait a turn of theirs for each answer. */
+Test(spin, short_spins_that_pay_end_the_sleep)
+{
+    become_crowded();
+    ap_spin_found(&spin);
+    yield_ns = 3000 * US;
+    for (int i = 0; i < 2; i++) cr_assert(ap_spin_more(&spin));
+    cr_expect_not(ap_spin_more(&spin));
+    ap_spin_parked(&spin, 10 * US);
+    for (int i = 0; i < 2; i++) {
+        cr_assert(ap_spin_more(&spin));
+        ap_spin_found(&spin);
+    }
+    cr_expect_not(spin.crowded);
+    cr_expect(ap_spin_more(&spin));
+}
+
+/* Each of its waits is short, and then it has not had the processor for a while: others stand in line for it. */
+Test(spin, who_was_made_to_leave_yields)
+{
+    unsigned n;
+
+    switched = 2;
+    yield_ns = 900;
+    for (int i = 0; i < 10; i++) {
+        cr_assert(ap_spin_more(&spin));
+        ap_spin_found(&spin);
+    }
+    cr_expect_eq(yields, 0);
+    clock_ns += 4000 * US;
+    cr_assert(ap_spin_more(&spin));
+    cr_expect_eq(yields, 1);
+    cr_expect(spin.crowded);
+    ap_spin_found(&spin);
+    n = yields;
+    for (int i = 0; i < 200; i++) {
+        cr_assert(ap_spin_more(&spin));
+        ap_spin_found(&spin);
+    }
+    cr_expect_eq(yields, n + 200, "among those who yield it stays one of them, however soon its answers come");
+}
+
+/* Who asks seldom has such gaps of its own. */
+Test(spin, a_gap_between_rare_waits_is_nothing)
+{
+    for (int i = 0; i < 20; i++) {
+        cr_assert(ap_spin_more(&spin));
+        ap_spin_found(&spin);
+        clock_ns += 5000 * US;
+    }
+    cr_expect_eq(yields, 0);
 }
 
 Test(spin, it_goes_on_where_only_one_yield_was_overlong)
