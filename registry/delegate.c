@@ -304,29 +304,38 @@ AP_ALWAYS_INLINE uint64_t deadline_of(const struct ap_segment *seg, const apiary
     return timeout >= APIARY_FOREVER - now ? APIARY_FOREVER : now + timeout;
 }
 
-static __attribute__((noinline)) int pick_among_all(struct submit *s, struct ap_known_name *known)
-{
+struct picked {
+    int error;
     uint32_t queue;
     uint64_t life;
-    int r;
+};
 
-    if (s->service < 0 && known->at != NULL)
-        r = ap_route_learn(s->seg, s->capability, &s->c->balance, &known->only, &queue, &life);
+static __attribute__((noinline)) struct picked pick_among_all(struct ap_lane_context *c, int service, struct ap_known_name *known)
+{
+    struct picked p;
+
+    if (service < 0 && known->at != NULL)
+        p.error = ap_route_learn(c->lane.seg, known->capability, &c->balance, &known->only, &p.queue, &p.life);
     else
-        r = ap_route_in(s->seg, s->capability, s->service, &s->c->balance, AP_NO_QUEUE, &queue, &life);
-    if (r == 0) chosen(s, queue, life);
-    return r;
+        p.error = ap_route_in(c->lane.seg, known->capability, service, &c->balance, AP_NO_QUEUE, &p.queue, &p.life);
+    return p;
 }
 
-/* The queue that the lane knows as the only one, if it still is. */
-AP_ALWAYS_INLINE bool pick_known(struct submit *s, const struct ap_known_name *known)
+/* The queue that the lane knows as the only one, if it still is, or the best of several. 0 or an error. */
+AP_ALWAYS_INLINE int pick(struct submit *s, struct ap_known_name *known)
 {
-    if (s->service >= 0 || !ap_route_only(&known->only)) return false;
-    s->queue = known->only.queue;
-    s->life = known->only.life;
-    s->to = known->only.at;
-    s->consumer = known->only.lane;
-    return true;
+    struct picked p;
+
+    if (__builtin_expect(s->service < 0 && ap_route_only(&known->only), 1)) {
+        s->queue = known->only.queue;
+        s->life = known->only.life;
+        s->to = known->only.at;
+        s->consumer = known->only.lane;
+        return 0;
+    }
+    p = pick_among_all(s->c, s->service, known);
+    if (p.error == 0) chosen(s, p.queue, p.life);
+    return p.error;
 }
 
 AP_ALWAYS_INLINE void answer(const struct submit *s, apiary_task_t *ret)
@@ -335,13 +344,11 @@ AP_ALWAYS_INLINE void answer(const struct submit *s, apiary_task_t *ret)
 }
 
 /* All of it, where something is not simply there. */
-static __attribute__((noinline)) int submit_slowly(struct submit s, struct ap_known_name *known,
-                                                   const apiary_delegate_options_t *options, apiary_task_t *ret)
+static __attribute__((noinline)) int submit_slowly(struct submit s, const apiary_delegate_options_t *options, apiary_task_t *ret)
 {
     apiary_task_t id;
-    int r = pick_known(&s, known) ? 0 : pick_among_all(&s, known);
+    int r;
 
-    if (r < 0) return r;
     s.now = s.seg->ops->now();
     s.deadline = deadline_of(s.seg, options, s.now);
     r = acquire_slowly(&s);
@@ -386,7 +393,9 @@ AP_ALWAYS_INLINE int submit(struct ap_lane_context *c, int service, const char *
     known = ap_capability_known(c, capability);
     if (__builtin_expect(known == NULL, 0)) return APIARY_ENOCAP;
     s.capability = known->capability;
-    if (__builtin_expect(!pick_known(&s, known) || !acquire_at_once(&s), 0)) return submit_slowly(s, known, options, ret);
+    r = pick(&s, known);
+    if (__builtin_expect(r < 0, 0)) return r;
+    if (__builtin_expect(!acquire_at_once(&s), 0)) return submit_slowly(s, options, ret);
     s.now = seg->ops->now();
     s.deadline = deadline_of(seg, options, s.now);
     fill(&s);
@@ -474,9 +483,8 @@ AP_ALWAYS_INLINE void leave_untold(struct batch *b, const struct submit *s)
 static __attribute__((noinline)) int batch_slowly(struct batch *b, struct submit s, apiary_task_t *ret)
 {
     apiary_task_t id;
-    int r = pick_known(&s, b->known) ? 0 : pick_among_all(&s, b->known);
+    int r = acquire_slowly(&s);
 
-    if (r == 0) r = acquire_slowly(&s);
     if (r < 0) return r;
     fill(&s);
     answer(&s, &id);
@@ -507,6 +515,7 @@ static int batch_one(struct batch *b, const apiary_request_t *q, apiary_task_t *
     /* What is common, and no copy of it: so it can be in registers, as in a single submit. */
     struct submit s = {.c = b->common.c, .seg = b->common.seg, .service = -1, .batched = true, .now = b->common.now};
     uint64_t ref;
+    int r;
 
     if ((q->flags & ~(uint32_t)APIARY_DETACH) != 0) return APIARY_EINVAL;
     if (q->capability == NULL || (q->body == NULL && q->size > 0)) return APIARY_EINVAL;
@@ -521,7 +530,9 @@ static int batch_one(struct batch *b, const apiary_request_t *q, apiary_task_t *
     s.size = q->size;
     s.flags = q->flags;
     s.deadline = deadline_of(s.seg, &options, s.now);
-    if (__builtin_expect(!pick_known(&s, b->known) || !acquire_at_once(&s), 0)) return batch_slowly(b, s, ret);
+    r = pick(&s, b->known);
+    if (__builtin_expect(r < 0, 0)) return r;
+    if (__builtin_expect(!acquire_at_once(&s), 0)) return batch_slowly(b, s, ret);
     fill(&s);
     ref = ap_slot_publish(s.at, s.slot, s.queue);
     if (__builtin_expect(ref == 0 || !push(&s, ref), 0)) return batch_elsewhere(b, s, ref, ret);
