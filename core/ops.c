@@ -122,7 +122,7 @@ static uint64_t system_switches(void)
 {
     struct rusage u;
 
-    return getrusage(RUSAGE_THREAD, &u) == 0 ? (uint64_t)u.ru_nvcsw + (uint64_t)u.ru_nivcsw : 0;
+    return getrusage(RUSAGE_THREAD, &u) == 0 ? (uint64_t)u.ru_nivcsw : 0;
 }
 
 static int system_futex_wake(const uint32_t *word, int count)

@@ -17,7 +17,9 @@ struct ap_ops {
     int (*futex_wait)(const uint32_t *word, uint32_t value, uint64_t until);
     int (*futex_wake)(const uint32_t *word, int count); /* the number woken */
     void (*yield)(void); /* lets others run on this processor */
-    uint64_t (*switches)(void); /* how often the calling thread has left its processor, willingly or not; 0 where nobody counts */
+    /* How often the calling thread has left its processor without having gone to sleep: preempted, or by a yield; 0 where nobody
+     * counts. */
+    uint64_t (*switches)(void);
     /* 1 the process (all its threads) is gone, 0 it lives, negative: cannot tell (another pid namespace, no /proc). */
     int (*process_gone)(pid_t pid, uint64_t start_time, uint64_t pid_namespace);
 };

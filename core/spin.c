@@ -18,7 +18,8 @@
 #define TRIAL UINT64_C(4000) /* ns */
 #define TRIAL_EACH 64u        /* waits */
 #define BELIEVED 2u
-#define GONE UINT64_C(1000000) /* ns between two waits, of which the former came soon: it has not had the processor meanwhile */
+#define COUNT_EACH 64u        /* yields in a crowd */
+#define GONE UINT64_C(1000000) /* ns between two waits, of which the former came SOON: it may have been made to leave meanwhile */
 #define SOON UINT64_C(50000)
 #define YIELDS 32u
 #define OVERLONG UINT64_C(2000000) /* ns: about the least that the scheduler gives to who does not yield */
@@ -28,15 +29,17 @@ void ap_spin_open(struct ap_spin *s, const struct ap_ops *ops)
 {
     const char *spin = getenv("APIARY_SPIN");
 
-    *s = (struct ap_spin){.ops = ops, .limit = LONGEST / 2, .gap = UINT64_MAX, .switching = UINT64_MAX, .yields = YIELDS};
+    *s = (struct ap_spin){.ops = ops, .limit = LONGEST / 2, .gap = UINT64_MAX, .switching = UINT64_MAX, .yields = YIELDS,
+                          .left = ops->switches()};
     s->never = spin != NULL && strcmp(spin, "never") == 0;
 }
 
 /* Lets others run; whether any did. The kernel counts switches: where they are quick, a yield in which another ran is shorter than
- * one alone is elsewhere. In a crowd that is asked only after a yield shorter than all that are known to have let another run. */
+ * one alone is elsewhere. In a crowd that is asked only after a yield shorter than all that are known to have let another run, and
+ * now and then: a switch between the yield and the count would make a yield alone such a one. */
 static bool others_ran(struct ap_spin *s)
 {
-    bool counted = !s->crowded || s->doubt, switched;
+    bool counted = !s->crowded || s->doubt || ++s->uncounted == COUNT_EACH, switched;
     uint64_t switches = counted ? s->ops->switches() : 0, before = s->ops->now(), after, took;
 
     s->ops->yield();
@@ -54,8 +57,11 @@ static bool others_ran(struct ap_spin *s)
         s->doubt = took < s->switching;
         return true;
     }
-    switched = s->ops->switches() != switches;
+    s->uncounted = 0;
+    s->left = s->ops->switches();
+    switched = s->left != switches;
     if (switched && took < s->switching) s->switching = took;
+    if (!switched && took >= s->switching) s->switching = took + 1;
     s->doubt = !switched;
     return switched || took > ALONE;
 }
@@ -81,6 +87,15 @@ static bool short_spin_due(struct ap_spin *s)
     due = s->paid > 0 || s->short_spins > 0 || ++s->waits % TRIAL_EACH == 0;
     if (s->short_spins > 0) s->short_spins--;
     return due;
+}
+
+/* It has not only had work of its own. */
+static bool made_to_leave(struct ap_spin *s)
+{
+    uint64_t before = s->left;
+
+    s->left = s->ops->switches();
+    return s->left != before;
 }
 
 static bool begin(struct ap_spin *s)
@@ -119,9 +134,11 @@ bool ap_spin_more(struct ap_spin *s)
     s->turns++;
     if (s->preempted) {
         s->preempted = false;
-        s->seen = BELIEVED - 1; /* that is one sign, the yield is the other */
-        yield(s);
-        return true;
+        if (made_to_leave(s)) {
+            s->seen = BELIEVED - 1; /* that is one sign, the yield is the other */
+            yield(s);
+            return true;
+        }
     }
     if (s->trial) {
         ap_pause();
@@ -157,6 +174,7 @@ bool ap_spin_more(struct ap_spin *s)
 void ap_spin_parked(struct ap_spin *s, uint64_t slept)
 {
     s->began = 0;
+    s->gap = UINT64_MAX; /* the next is as long as it has slept */
     if (slept < LONGEST) {
         s->limit = s->limit < SHORTEST ? SHORTEST : s->limit * 2;
         s->yields = YIELDS;

@@ -222,6 +222,7 @@ Test(spin, who_was_made_to_leave_yields)
     }
     cr_expect_eq(yields, 0);
     clock_ns += 4000 * US;
+    switches++;
     cr_assert(ap_spin_more(&spin));
     cr_expect_eq(yields, 1);
     cr_expect(spin.crowded);
@@ -232,6 +233,47 @@ Test(spin, who_was_made_to_leave_yields)
         ap_spin_found(&spin);
     }
     cr_expect_eq(yields, n + 200, "among those who yield it stays one of them, however soon its answers come");
+}
+
+/* A pause of its own, in which it was not made to leave. */
+Test(spin, own_work_is_no_reason_to_yield)
+{
+    for (int i = 0; i < 100; i++) {
+        for (int k = 0; k < 4; k++) {
+            cr_assert(ap_spin_more(&spin));
+            ap_spin_found(&spin);
+        }
+        clock_ns += 1500 * US;
+    }
+    cr_expect_eq(yields, 0);
+}
+
+/* Nor is a sleep, however many switches there were before it. */
+Test(spin, a_sleep_is_no_reason_to_yield)
+{
+    for (int i = 0; i < 100; i++) {
+        cr_assert(ap_spin_more(&spin));
+        ap_spin_found(&spin);
+        cr_assert(ap_spin_more(&spin));
+        clock_ns += 5000 * US;
+        switches++;
+        ap_spin_parked(&spin, 10 * US);
+    }
+    cr_expect_eq(yields, 0);
+}
+
+/* A switch between a yield and the count makes that yield seem to have let another run. */
+Test(spin, a_yield_counted_wrongly_is_forgotten)
+{
+    become_crowded();
+    spin.switching = 130;
+    ap_spin_found(&spin);
+    yield_ns = 150;
+    for (int waits = 0; spin.crowded; waits++) {
+        cr_assert_lt(waits, 300);
+        cr_assert(ap_spin_more(&spin));
+        ap_spin_found(&spin);
+    }
 }
 
 /* Who asks seldom has such gaps of its own. */
