@@ -32,7 +32,13 @@ int ap_ticket_take(struct ap_segment *seg, uint32_t service, uint32_t lane, uint
     if (row == NULL) return APIARY_EINVAL;
     if (limit > row_length(seg)) limit = row_length(seg);
     if (limit == 0) return APIARY_ELIMIT;
-    /* Lanes begin at different lines, and each comes back to the ticket that it used last. */
+    while (hint->count > 0) {
+        uint16_t ticket = ap_ticket_again(hint, lane, limit);
+        if (ticket == 0) continue;
+        *ret = ticket;
+        return 0;
+    }
+    /* Lanes begin at different lines, and each goes on where its last search ended. */
     from = (hint->row != NULL ? hint->last : lane * (AP_LINE / 4)) % limit;
     at = take(row, from, limit, lane, false);
     if (at < 0) at = take(row, from, limit, lane, true);

@@ -19,7 +19,7 @@ struct ap_ticket_hint {
     uint32_t *row;  /* of the service, NULL: none taken yet */
     uint32_t last;  /* where the last search of the row ended; the next begins there */
     uint32_t count; /* of known */
-    uint16_t known[AP_TICKETS_KNOWN]; /* given back and not taken again since, the last first; numbers + 1 */
+    uint16_t known[AP_TICKETS_KNOWN]; /* given back, the last is the next; numbers + 1. Others may have taken them since */
 };
 #define AP_TICKET_BUSY(lane) (1u << 16 | ((lane) + 1))
 #define AP_TICKET_IDLE(lane) ((lane) + 1)

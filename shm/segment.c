@@ -62,27 +62,21 @@ static void boot_id_read(uint8_t ret[16])
 
 /* ---- mapping -------------------------------------------------------------------------------------------------- */
 
-/* Where the kernel can map huge pages: at a multiple of their size, cut out of a reservation that is larger by one. */
+/* Where the kernel can map huge pages, if it will: at a multiple of their size, cut out of a reservation that is larger by one. */
 static void *map_aligned(int fd, uint64_t size, int protection)
 {
-    uint64_t length = (size + 4095) & ~UINT64_C(4095);
-    uint8_t *room = MAP_FAILED, *at;
-    void *base;
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), length = (size + page - 1) / page * page;
+    void *base = mmap(NULL, size, protection, MAP_SHARED, fd, 0), *moved;
+    uint8_t *room, *at;
 
-    if (size >= HUGE_PAGE)
-        room = mmap(NULL, length + HUGE_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (room == MAP_FAILED) return mmap(NULL, size, protection, MAP_SHARED, fd, 0);
+    if (base == MAP_FAILED || size < HUGE_PAGE || (uintptr_t)base % HUGE_PAGE == 0) return base;
+    room = mmap(NULL, length + HUGE_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (room == MAP_FAILED) return base;
     at = room + (-(uintptr_t)room & (HUGE_PAGE - 1));
-    base = mmap(at, size, protection, MAP_SHARED | MAP_FIXED, fd, 0);
-    if (base == MAP_FAILED) {
-        int error = errno;
-        munmap(room, length + HUGE_PAGE);
-        errno = error;
-        return MAP_FAILED;
-    }
+    moved = mremap(base, length, length, MREMAP_MAYMOVE | MREMAP_FIXED, at);
     if (at > room) munmap(room, (size_t)(at - room));
     munmap(at + length, (size_t)(room + HUGE_PAGE - at));
-    return base;
+    return moved != MAP_FAILED ? moved : base;
 }
 
 /* By the creator: every member's mapping then has huge pages where there are any. A kernel that cannot does without. */

@@ -7,9 +7,9 @@
  *           header.rescan                     any reaper (AP_SEG_RESCAN)
  *           header.lanes_changed              any joiner, closer, reaper; futex word of the monitors
  *           header.role                       robust mutex: the monitor's role
- * PAGES     All are there from the creation on, huge ones where the kernel can (MADV_COLLAPSE), and each mapping lies at a
- *           multiple of 2 MiB: a member that dies then takes its processor for less time, of which the recovery of what it
- *           leaves may be in need.
+ * PAGES     All are there from the creation on, huge ones where the kernel can (MADV_COLLAPSE), and a mapping of 2 MiB or
+ *           more lies at a multiple of that if it may: a member that dies then takes its processor for less time, of which the
+ *           recovery of what it leaves may be in need.
  * LIFE      The object is made without a name (O_TMPFILE), locked (flock), filled, its state set to READY, and only
  *           then linked to its name: a name never shows a half-made segment of ours. Two creators: the second link
  *           fails with EEXIST and that one attaches. Attach nevertheless tells CREATING from a dead creator (the lock

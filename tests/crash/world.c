@@ -235,9 +235,10 @@ static void side_back(const struct kept_side *k, struct side *s)
 
 struct kept *kept_new(void)
 {
-    struct kept *k = calloc(1, sizeof *k);
+    struct kept *k = aligned_alloc(AP_LINE, sizeof *k);
 
     must(k != NULL, "no memory");
+    memset(k, 0, sizeof *k);
     return k;
 }
 
