@@ -19,7 +19,7 @@
 #define TRIAL_EACH 64u        /* waits */
 #define BELIEVED 2u
 #define COUNT_EACH 64u        /* yields in a crowd */
-#define GONE UINT64_C(1000000) /* ns between two waits, of which the former came SOON: it may have been made to leave meanwhile */
+#define GONE UINT64_C(1000000) /* ns between two waits, of which the former came SOON: somebody else may have run meanwhile */
 #define SOON UINT64_C(50000)
 #define YIELDS 32u
 #define OVERLONG UINT64_C(2000000) /* ns: about the least that the scheduler gives to who does not yield */
@@ -29,8 +29,7 @@ void ap_spin_open(struct ap_spin *s, const struct ap_ops *ops)
 {
     const char *spin = getenv("APIARY_SPIN");
 
-    *s = (struct ap_spin){.ops = ops, .limit = LONGEST / 2, .gap = UINT64_MAX, .switching = UINT64_MAX, .yields = YIELDS,
-                          .left = ops->switches()};
+    *s = (struct ap_spin){.ops = ops, .limit = LONGEST / 2, .gap = UINT64_MAX, .switching = UINT64_MAX, .yields = YIELDS};
     s->never = spin != NULL && strcmp(spin, "never") == 0;
 }
 
@@ -58,8 +57,7 @@ static bool others_ran(struct ap_spin *s)
         return true;
     }
     s->uncounted = 0;
-    s->left = s->ops->switches();
-    switched = s->left != switches;
+    switched = s->ops->switches() != switches;
     if (switched && took < s->switching) s->switching = took;
     if (!switched && took >= s->switching) s->switching = took + 1;
     s->doubt = !switched;
@@ -87,15 +85,6 @@ static bool short_spin_due(struct ap_spin *s)
     due = s->paid > 0 || s->short_spins > 0 || ++s->waits % TRIAL_EACH == 0;
     if (s->short_spins > 0) s->short_spins--;
     return due;
-}
-
-/* It has not only had work of its own. */
-static bool made_to_leave(struct ap_spin *s)
-{
-    uint64_t before = s->left;
-
-    s->left = s->ops->switches();
-    return s->left != before;
 }
 
 static bool begin(struct ap_spin *s)
@@ -134,11 +123,9 @@ bool ap_spin_more(struct ap_spin *s)
     s->turns++;
     if (s->preempted) {
         s->preempted = false;
-        if (made_to_leave(s)) {
-            s->seen = BELIEVED - 1; /* that is one sign, the yield is the other */
-            yield(s);
-            return true;
-        }
+        s->seen = BELIEVED - 1; /* that is one sign, the yield is the other */
+        yield(s);
+        return true;
     }
     if (s->trial) {
         ap_pause();
@@ -174,7 +161,6 @@ bool ap_spin_more(struct ap_spin *s)
 void ap_spin_parked(struct ap_spin *s, uint64_t slept)
 {
     s->began = 0;
-    s->gap = UINT64_MAX; /* the next is as long as it has slept */
     if (slept < LONGEST) {
         s->limit = s->limit < SHORTEST ? SHORTEST : s->limit * 2;
         s->yields = YIELDS;

@@ -6,12 +6,13 @@
  *           put to sleep and woken for it. What tells is the yield itself: one in which others ran is counted by the kernel as
  *           a switch, and takes longer. A spin that lasts tries one now and then; two running are believed, either way.
  *           A thread whose waits are all short would try none, and have its processor for a whole turn of the scheduler while
- *           others stand in line for it. Two waits a millisecond apart, where they had come microseconds apart, are a reason to ask
- *           the kernel whether it was made to leave; then the next begins with a yield.
+ *           others stand in line for it. Two waits a millisecond apart, where they had come microseconds apart, are a sign that it was
+ *           made to leave, or slept for longer than it had to, and the next begins with a yield. (A pause of its own looks the
+ *           same, and has no other consequence where nobody else stands in line.)
  *           Two yields running that lasted milliseconds went to somebody who does not yield: then sleeping, and being woken, is
  *           quicker, for sixteen times as long. But the one who answers may be awake on another processor: the two waits after
  *           that, and every 64th, begin with a short spin, and two running that pay say to spin as those others do.
- * SYSTEM    two awake sides on free processors make no system call, if each answers within the first try's time, but for one
+ * SYSTEM    two awake sides on free processors make no system call, if each answers within the first try's time, but for one yield
  *           where a quick exchange goes on after a pause of the thread's own.
  * $APIARY_SPIN=never: no looks at all, each wait is a sleep.
  */
@@ -32,8 +33,7 @@ struct ap_spin {
     uint64_t wary;        /* until then the first try comes early */
     uint64_t last;        /* when the last wait began */
     uint64_t gap;         /* ns, from the one before to it */
-    uint64_t left;        /* switches, when they were counted last */
-    unsigned uncounted;   /* yields since then, in a crowd */
+    unsigned uncounted;   /* yields since the last that was counted, in a crowd */
     unsigned short_spins; /* waits to come that begin with one */
     unsigned turns;       /* of this wait */
     unsigned yields;      /* how many turns at most, when crowded */
