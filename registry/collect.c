@@ -78,7 +78,7 @@ AP_ALWAYS_INLINE int free_own(struct ap_lane_context *c, struct ap_slot *slot, u
     if (!ap_slot_release(seg, c->lane.index, slot, index, seen, true)) return 0;
     if (ticket != 0) ap_ticket_back(seg, &c->ticket_hint, c->lane.index, ticket);
     /* A client that is behind its workers: its next results lie in the next slots, and those will be the next to be filled. */
-    if (++c->ready > READY_BEFORE) ap_slot_ahead(seg, index);
+    if (++c->ready > READY_BEFORE) ap_slot_ahead_of_collect(seg, index);
     return 1;
 }
 

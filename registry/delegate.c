@@ -96,6 +96,7 @@ AP_ALWAYS_INLINE bool acquire_at_once(struct submit *s)
     s->at = ap_slabs_turn(&c->slabs);
     if (s->at == NULL) return false;
     s->slot = c->slabs.first + c->slabs.next - 1;
+    if (!s->batched) ap_slot_ahead_of_fill(s->seg, s->slot); /* in a batch no answer comes between, and it only takes time */
     if (a->service < 0) return true;
     s->ticket = ap_ticket_again(&c->ticket_hint, c->lane.index, ap_load_relaxed(&a->limit));
     if (__builtin_expect(s->ticket != 0, 1)) return true;

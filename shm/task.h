@@ -213,18 +213,33 @@ AP_ALWAYS_INLINE struct ap_slot *ap_slabs_turn(struct ap_slabs *s)
     return slot;
 }
 
-/* Asks for the lines of the slot so many places on in the slab: who goes through many in turn waits for a transfer once and not for
- * each. Of a slot whose worker has not finished it this takes from the worker what it is about to write. */
+/* Lines of the slot so many places on in the slab, asked for before its turn: who goes through many waits for a transfer once and
+ * not for each. Of a slot whose worker has not finished it this takes from the worker what it is about to write. */
 #define AP_SLOTS_AHEAD 8u
-AP_ALWAYS_INLINE void ap_slot_ahead(const struct ap_segment *seg, uint32_t index)
+AP_ALWAYS_INLINE const struct ap_slot *ap_slot_later(const struct ap_segment *seg, uint32_t index)
 {
     uint32_t place = (index + AP_SLOTS_AHEAD) % AP_SLAB_SLOTS;
-    const struct ap_slot *slot = ap_slot_at(seg, index - index % AP_SLAB_SLOTS + place);
+
+    return ap_slot_at(seg, index - index % AP_SLAB_SLOTS + place);
+}
+/* By a client that has collected the result in slot `index`: for one that has ended by then. */
+AP_ALWAYS_INLINE void ap_slot_ahead_of_collect(const struct ap_segment *seg, uint32_t index)
+{
+    const struct ap_slot *slot = ap_slot_later(seg, index);
 
     if (slot == NULL) return;
     ap_prefetch_write(&slot->word);
     ap_prefetch_write(slot->body_inline);
     ap_prefetch_read(slot->result_inline);
+}
+/* By a client that fills slot `index`: for one that is FREE by then, whose last worker has written its times and read its request. */
+AP_ALWAYS_INLINE void ap_slot_ahead_of_fill(const struct ap_segment *seg, uint32_t index)
+{
+    const struct ap_slot *slot = ap_slot_later(seg, index);
+
+    if (slot == NULL) return;
+    ap_prefetch_write(slot->body_inline);
+    ap_prefetch_write(&slot->queued);
 }
 
 /* FREE -> RESERVED; returns the new generation. What a checker looks at in a RESERVED slot is there before. */
