@@ -6,9 +6,9 @@
  *           put to sleep and woken for it. What tells is the yield itself: one in which others ran is counted by the kernel as
  *           a switch, and takes longer. A spin that lasts tries one now and then; two running are believed, either way.
  *           A thread whose waits are all short would try none, and have its processor for a whole turn of the scheduler while
- *           others stand in line for it. Two waits a millisecond apart, where they had come microseconds apart, are a sign that it was
- *           made to leave, or slept for longer than it had to, and the next begins with a yield. (A pause of its own looks the
- *           same, and has no other consequence where nobody else stands in line.)
+ *           others stand in line for it. Two waits a millisecond apart, where they had come microseconds apart, are a sign that
+ *           it was made to leave, or slept for longer than it had to, and the next begins with a yield. (A pause of its own
+ *           looks the same, and has no other consequence where nobody else stands in line.)
  *           Two yields running that lasted milliseconds went to somebody who does not yield: then sleeping, and being woken, is
  *           quicker, for sixteen times as long. But the one who answers may be awake on another processor: the two waits after
  *           that, and every 64th, begin with a short spin, and two running that pay say to spin as those others do.

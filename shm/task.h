@@ -232,7 +232,7 @@ AP_ALWAYS_INLINE void ap_slot_ahead_of_collect(const struct ap_segment *seg, uin
     ap_prefetch_write(slot->body_inline);
     ap_prefetch_read(slot->result_inline);
 }
-/* By a client that fills slot `index`: for one that is FREE by then, whose last worker has written its times and read its request. */
+/* By a client that fills slot `index`: for one that is FREE by then. Its last worker has written its times and read its request. */
 AP_ALWAYS_INLINE void ap_slot_ahead_of_fill(const struct ap_segment *seg, uint32_t index)
 {
     const struct ap_slot *slot = ap_slot_later(seg, index);
