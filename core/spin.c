@@ -61,7 +61,7 @@ static bool others_ran(struct ap_spin *s)
     if (switched && took < s->switching) s->switching = took;
     if (!switched && took >= s->switching) s->switching = took + 1;
     s->doubt = !switched;
-    return switched || took > ALONE;
+    return switched || (s->switching == UINT64_MAX && took > ALONE);
 }
 
 /* What the yield shows is believed if it is otherwise than before for the second time running. */
@@ -73,7 +73,7 @@ static void yield(struct ap_spin *s)
     if (s->seen < BELIEVED) return;
     s->seen = 0;
     s->crowded = others;
-    s->turns = 0;
+    if (s->turns != s->yields) s->turns = 0; /* unless this was the last of the wait */
 }
 
 /* Among those who yield nobody is to keep others waiting, however well it would pay. */

@@ -12,8 +12,8 @@
  *           Two yields running that lasted milliseconds went to somebody who does not yield: then sleeping, and being woken, is
  *           quicker, for sixteen times as long. But the one who answers may be awake on another processor: the two waits after
  *           that, and every 64th, begin with a short spin, and two running that pay say to spin as those others do.
- * SYSTEM    two awake sides on free processors make no system call, if each answers within the first try's time, but for one yield
- *           where a quick exchange goes on after a pause of the thread's own.
+ * SYSTEM    two awake sides on free processors make no system call, if each answers within the first try's time, but for one
+ *           yield, counted, where a quick exchange goes on after a pause of the thread's own.
  * $APIARY_SPIN=never: no looks at all, each wait is a sleep.
  */
 #ifndef AP_SPIN_H
@@ -29,7 +29,7 @@ struct ap_spin {
     uint64_t began;       /* 0: not looking */
     uint64_t next;        /* when to try whether others would run */
     uint64_t not_before;  /* sleep until then */
-    uint64_t switching;   /* ns, of the shortest yield in which the kernel has counted a switch */
+    uint64_t switching;   /* ns: a yield as long has let another run. UINT64_MAX: the kernel has counted none yet */
     uint64_t wary;        /* until then the first try comes early */
     uint64_t last;        /* when the last wait began */
     uint64_t gap;         /* ns, from the one before to it */
