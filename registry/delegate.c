@@ -55,7 +55,7 @@ static void ticket_back(struct submit *s)
 {
     struct ap_lane_context *c = s->c;
 
-    if (s->ticket != 0) ap_ticket_return(s->seg, (uint32_t)c->client->service, c->lane.index, s->ticket);
+    if (s->ticket != 0) ap_ticket_back(s->seg, &c->ticket_hint, c->lane.index, s->ticket);
     s->ticket = 0;
 }
 
@@ -71,8 +71,10 @@ static int acquire_once(struct submit *s)
     if (r < 0) return r;
     r = ap_task_next(&c->slabs, freed, s->seg, &s->slot);
     s->block = s->loan;
-    if (r == 0 && s->size > AP_INLINE_BODY && s->loan == 0)
+    if (r == 0 && s->size > AP_INLINE_BODY && s->loan == 0) {
         r = ap_pool_take(s->seg, &c->lane, &c->pool_hint, s->size, &s->block);
+        if (r < 0) c->slabs.next--; /* it is still that slot's turn */
+    }
     if (r < 0) ticket_back(s);
     else s->at = ap_slot_at(s->seg, s->slot);
     return r;
@@ -344,7 +346,7 @@ AP_ALWAYS_INLINE void answer(const struct submit *s, apiary_task_t *ret)
     *ret = (apiary_task_t){.slot = s->slot, .epoch = s->c->slabs.epoch, .generation = s->generation};
 }
 
-/* All of it, where something is not simply there. */
+/* All after the pick, where something is not simply there. */
 static __attribute__((noinline)) int submit_slowly(struct submit s, const apiary_delegate_options_t *options, apiary_task_t *ret)
 {
     apiary_task_t id;
