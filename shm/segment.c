@@ -62,21 +62,21 @@ static void boot_id_read(uint8_t ret[16])
 
 /* ---- mapping -------------------------------------------------------------------------------------------------- */
 
-/* Where the kernel can map huge pages, if it will: at a multiple of their size, cut out of a reservation that is larger by one. */
+/* At a multiple of a huge page, if it may: a reservation that is larger by one shows where there is room. */
 static void *map_aligned(int fd, uint64_t size, int protection)
 {
-    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), length = (size + page - 1) / page * page;
-    void *base = mmap(NULL, size, protection, MAP_SHARED, fd, 0), *moved;
-    uint8_t *room, *at;
+    uint8_t *room = MAP_FAILED, *at;
+    void *base;
 
-    if (base == MAP_FAILED || size < HUGE_PAGE || (uintptr_t)base % HUGE_PAGE == 0) return base;
-    room = mmap(NULL, length + HUGE_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (room == MAP_FAILED) return base;
-    at = room + (-(uintptr_t)room & (HUGE_PAGE - 1));
-    moved = mremap(base, length, length, MREMAP_MAYMOVE | MREMAP_FIXED, at);
-    if (at > room) munmap(room, (size_t)(at - room));
-    munmap(at + length, (size_t)(room + HUGE_PAGE - at));
-    return moved != MAP_FAILED ? moved : base;
+    if (size >= HUGE_PAGE)
+        room = mmap(NULL, size + HUGE_PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (room != MAP_FAILED) {
+        at = room + (-(uintptr_t)room & (HUGE_PAGE - 1));
+        munmap(room, size + HUGE_PAGE);
+        base = mmap(at, size, protection, MAP_SHARED | MAP_FIXED_NOREPLACE, fd, 0);
+        if (base != MAP_FAILED) return base;
+    }
+    return mmap(NULL, size, protection, MAP_SHARED, fd, 0);
 }
 
 /* By the creator: every member's mapping then has huge pages where there are any. A kernel that cannot does without. */
