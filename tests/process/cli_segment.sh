@@ -77,7 +77,7 @@ grep -q 'members 32.*48' "$folder/third" || fail "another size was not told: $(c
 # Another version: both are told. The version is the 32-bit word at byte 8, the oldest that may read it at 12.
 cp "$shm" "$shm-old"
 printf '\377\377\377\000\377\377\377\000' | dd of="$shm-old" bs=1 seek=8 conv=notrunc status=none
-expect 3 '16777215.*1|1.*16777215' apiary --segment "$APIARY_SEGMENT-old" status
+expect 3 'version 16777215, this library works with [0-9]+ to [0-9]+' apiary --segment "$APIARY_SEGMENT-old" status
 expect 3 "version.*'apiary segment rm'" apiaryd --segment "$APIARY_SEGMENT-old" --config "$config"
 expect 0 "$APIARY_SEGMENT-old .*another layout version" apiary segment ls
 expect 0 '' apiary segment rm "$APIARY_SEGMENT-old"
