@@ -4,10 +4,10 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include "agents/loop_inside.h"
+#include "core/descriptor.h"
 
 #define RING_ENTRIES 64u
 #define TIMER_TURNS 16u /* turns between two looks at the clock */
@@ -44,7 +44,7 @@ int ap_loop_create(const struct ap_ops *ops, struct ap_loop **ret)
     memset(loop, 0, sizeof *loop);
     loop->ops = ops;
     loop->polls_stale = true;
-    loop->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    loop->event_fd = ap_fd_event();
     if (loop->event_fd < 0) {
         free(loop);
         return APIARY_ESYS;

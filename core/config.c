@@ -11,6 +11,7 @@
 #include <yaml.h>
 
 #include "core/apiary.h"
+#include "core/descriptor.h"
 
 #define TEXT_MAX ((size_t)1 << 20)
 #define DEPTH_MAX 16u
@@ -397,7 +398,7 @@ int ap_config_load(const char *path, struct ap_config **ret, struct ap_config_er
     const struct ap_node at = {.file = path};
     char *text;
     size_t size = 0;
-    int e, fd = open(path, O_RDONLY | O_CLOEXEC);
+    int e, fd = ap_fd_open(path, O_RDONLY, 0);
 
     if (fd < 0) {
         if (!is_shortage(errno)) return ap_node_refuse(&at, error, "cannot be opened: %m; give the path of a configuration file");

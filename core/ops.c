@@ -2,6 +2,7 @@
 #include "core/ops.h"
 
 #include "core/atomic.h"
+#include "core/descriptor.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -49,7 +50,7 @@ static bool counter_trusted(void)
     int fd;
 
     if (answer != 0) return answer == 1;
-    fd = open("/sys/devices/system/clocksource/clocksource0/current_clocksource", O_RDONLY | O_CLOEXEC);
+    fd = ap_fd_open("/sys/devices/system/clocksource/clocksource0/current_clocksource", O_RDONLY, 0);
     answer = fd >= 0 && read(fd, name, sizeof name - 1) > 0 && strcmp(name, "tsc\n") == 0 ? 1 : 2;
     if (fd >= 0) close(fd);
     ap_store_relaxed(&known, answer);
@@ -137,7 +138,7 @@ static int stat_start_time(const char *path, uint64_t *ret)
     char text[1024], *at, *end;
     unsigned long long value;
     ssize_t n;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = ap_fd_open(path, O_RDONLY, 0);
 
     if (fd < 0) return -errno;
     do
@@ -195,7 +196,7 @@ static int system_process_gone(pid_t pid, uint64_t start_time, uint64_t pid_name
 
     if (pid <= 0) return -EINVAL;
     if (pid_namespace == 0 || pid_namespace != namespaces_self()) return -EOPNOTSUPP;
-    fd = (int)syscall(SYS_pidfd_open, pid, 0u);
+    fd = ap_fd_process(pid);
     if (fd < 0) {
         /* EINVAL, newer ENOENT: the number is now that of a thread of another process. */
         if (errno == ESRCH || errno == EINVAL || errno == ENOENT) return 1;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "core/apiary.h"
+#include "core/descriptor.h"
 
 #define OP_FUTEX_WAIT 51        /* IORING_OP_FUTEX_WAIT, Linux 6.7 */
 #define FUTEX2_SIZE_U32_SHARED 2 /* FUTEX2_SIZE_U32 without FUTEX2_PRIVATE */
@@ -41,6 +42,20 @@ void ap_park_refusal(int error, char *ret, size_t size)
         snprintf(ret, size, "%s%s%s", apiary_strerror(error), advice[0] != '\0' ? "; " : "", advice);
 }
 
+struct made {
+    struct io_uring *ring;
+    unsigned entries, flags;
+    int error;
+};
+
+static int make(void *user)
+{
+    struct made *m = user;
+
+    m->error = io_uring_queue_init(m->entries, m->ring, m->flags); /* LINT: as ap_fd_made wants it */
+    return m->error < 0 ? -1 : m->ring->ring_fd;
+}
+
 int ap_uring_open(struct io_uring *ring, unsigned entries)
 {
     /* From the newest kernel to the oldest. TASKRUN_FLAG: a busy thread sees from memory alone that there is something. */
@@ -50,12 +65,16 @@ int ap_uring_open(struct io_uring *ring, unsigned entries)
         IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
         0,
     };
-    int r = -EINVAL;
+    struct made m = {.ring = ring, .entries = entries, .error = -EINVAL};
+    int r, fd = -1;
 
-    for (unsigned i = 0; r == -EINVAL && i < sizeof flags / sizeof flags[0]; i++)
-        r = io_uring_queue_init(entries, ring, flags[i]);
-    if (r < 0) return r;
-    r = io_uring_get_events(ring); /* a filter may let a ring be made and not be entered */
+    for (unsigned i = 0; m.error == -EINVAL && i < sizeof flags / sizeof flags[0]; i++) {
+        m.flags = flags[i];
+        fd = ap_fd_made(make, &m);
+    }
+    if (m.error < 0) return m.error;
+    if (fd != ring->ring_fd) ring->ring_fd = ring->enter_ring_fd = fd; /* it has been moved */
+    r = fd < 0 ? -EMFILE : io_uring_get_events(ring); /* a filter may let a ring be made and not be entered */
     if (r < 0) io_uring_queue_exit(ring);
     return r < 0 ? r : 0;
 }

@@ -6,9 +6,9 @@
  */
 #include <signal.h>
 #include <stdlib.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "core/descriptor.h"
 #include "registry/client.h"
 #include "shm/bell.h"
 
@@ -56,7 +56,7 @@ static int parker_start(struct ap_lane_context *c)
     p->seg = c->client->seg;
     p->bell = &c->lane.lane->bell;
     p->lane = c->lane.index;
-    p->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    p->fd = ap_fd_event();
     if (p->fd < 0) {
         free(p);
         return APIARY_ESYS;

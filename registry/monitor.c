@@ -12,9 +12,9 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "core/descriptor.h"
 #include "registry/monitor_wait.h"
 #include "shm/event.h"
 
@@ -104,7 +104,7 @@ static bool watch_thread(struct ap_monitor *m, uint32_t lane)
 static bool watch_shared(struct ap_monitor *m, const struct ap_lane *lane, uint32_t index)
 {
     pid_t pid = (pid_t)ap_load_relaxed(&lane->pid);
-    int fd = pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0u) : -1;
+    int fd = pid > 0 ? ap_fd_process(pid) : -1;
     /* Descriptor first, then the question: the answer 0 proves that it is the process meant. */
     int gone = m->seg->ops->process_gone(pid, ap_load_relaxed(&lane->start_time), ap_load_relaxed(&lane->pid_namespace));
 

@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/descriptor.h"
 #include "shm/event.h"
 #include "shm/pool.h"
 #include "shm/queue.h"
@@ -221,7 +222,7 @@ enum ap_owner ap_look_owner(struct ap_look *look, uint32_t index, uint64_t *ret_
 static bool boot_read(uint8_t ret[16])
 {
     char text[64] = "";
-    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    int fd = ap_fd_open("/proc/sys/kernel/random/boot_id", O_RDONLY, 0);
     unsigned n = 0, byte;
 
     if (fd < 0) return false;

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/descriptor.h"
 #include "shm/lane.h"
 
 #define SHM_DIRECTORY "/dev/shm"
@@ -43,7 +44,7 @@ static bool name_valid(const char *name)
 static void boot_id_read(uint8_t ret[16])
 {
     char text[64] = "";
-    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    int fd = ap_fd_open("/proc/sys/kernel/random/boot_id", O_RDONLY, 0);
 
     memset(ret, 0, 16);
     if (fd < 0) return;
@@ -264,7 +265,7 @@ int ap_segment_create(const struct ap_segment_options *o, int (*fill)(struct ap_
     snprintf(path, sizeof path, SHM_DIRECTORY "%s", o->name);
     if (access(path, F_OK) == 0)
         return refuse(APIARY_EEXIST, message, size, "the segment %s exists already; attach to it", o->name);
-    fd = open(SHM_DIRECTORY, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    fd = ap_fd_open(SHM_DIRECTORY, O_TMPFILE | O_RDWR, 0600);
     if (fd < 0)
         return refuse(errno == EACCES ? APIARY_EPERM : APIARY_ESYS, message, size,
                       "cannot make a file in " SHM_DIRECTORY ": %s; it must be a tmpfs that this user may write", strerror(errno));
@@ -296,7 +297,7 @@ static int unready(int fd, const char *name, char *message, size_t size)
 
     /* A descriptor of one's own: a duplicate of the creator's would share its lock. */
     snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
-    probe = open(self, O_RDONLY | O_CLOEXEC);
+    probe = ap_fd_open(self, O_RDONLY, 0);
     r = flock(probe >= 0 ? probe : fd, LOCK_SH | LOCK_NB);
     if (r == 0) flock(probe >= 0 ? probe : fd, LOCK_UN);
     if (probe >= 0) close(probe);
@@ -389,12 +390,14 @@ static int attach_open(int fd, const char *name, bool writable, uint64_t extra, 
 
 int ap_segment_attach(const char *name, bool writable, uint64_t extra, char *message, size_t size, struct ap_segment **ret)
 {
+    char path[96];
     int fd, r;
 
     if (name == NULL || !name_valid(name))
         return refuse(APIARY_EINVAL, message, size, "segment: '%.63s' is no name; it is '/' and 1 to 62 other bytes, no '/'",
                       name != NULL ? name : "");
-    fd = shm_open(name, (writable ? O_RDWR : O_RDONLY) | O_CLOEXEC, 0);
+    snprintf(path, sizeof path, SHM_DIRECTORY "%s", name);
+    fd = ap_fd_open(path, (writable ? O_RDWR : O_RDONLY) | O_NOFOLLOW | O_NONBLOCK, 0);
     if (fd < 0) {
         if (errno == ENOENT)
             return refuse(APIARY_ENOSEG, message, size,
@@ -414,7 +417,7 @@ int ap_segment_attach(const char *name, bool writable, uint64_t extra, char *mes
 int ap_segment_attach_fd(int fd, bool writable, uint64_t extra, char *message, size_t size, struct ap_segment **ret)
 {
     char name[32];
-    int own = fcntl(fd, F_DUPFD_CLOEXEC, 3), r;
+    int own = ap_fd_duplicate(fd), r;
 
     if (own < 0)
         return refuse(APIARY_EINVAL, message, size, "descriptor %d is not open: %s", fd, strerror(errno));

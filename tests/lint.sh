@@ -107,6 +107,18 @@ while read -r label; do
 done < <(awk '$1 != "bare" { print $2 }' "$labels" | sort -u)
 [ "$(grep -c '^at ' "$labels")" -gt 10 ] || fail "the labels were not understood"
 
+# ---- descriptors: those of the library come from one place, those of programs and agents are close-on-exec
+
+mapfile -t library < <(select_files '^((core|shm|registry)/.*|agents/[^/]*)\.[ch]$' | grep -v '^core/descriptor\.c$')
+forbid "a raw descriptor, use core/descriptor.h" \
+    '(^|[^A-Za-z_0-9])(open(at)?(64)?|creat|shm_open|memfd_create|(event|signal|timerfd_create|mem)fd|epoll_create1?|pipe2?|socket(pair)?|accept4?|dup[23]?|pidfd_(open|getfd)|inotify_init1?|f?d?open(dir)?|tmpfile|mko?stemps?|io_uring_queue_init[a-z_]*|recvmsg)\(|F_DUPFD|SYS_(open|pidfd|memfd|io_uring_setup|eventfd|signalfd)' \
+    "${library[@]}"
+mapfile -t programs < <(select_files '^(tools|agents)/.*\.[ch]$')
+while IFS= read -r hit; do
+    fail "a descriptor that children inherit: $hit"
+done < <(grep -nEH '(^|[^A-Za-z_0-9])(open(at)?|(event|signal)fd|epoll_create1|pipe2?|socket(pair)?|accept4?|fopen|mko?stemp)\(' -- "${programs[@]}" |
+    grep -vE 'CLOEXEC|FOLDER_FLAGS|"re"|LINT:|:[[:space:]]*(/\*|\*)')
+
 # ---- nothing is left open, nothing names one machine
 
 while IFS= read -r hit; do

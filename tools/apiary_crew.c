@@ -139,7 +139,7 @@ _Noreturn static void become(const struct crew *c, const struct crew_child *chil
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != c->self) _exit(TOOL_FAILED); /* it died before the line above */
     setpgid(0, 0);
-    int input = open("/dev/null", O_RDONLY);
+    int input = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (input < 0 || dup2(input, STDIN_FILENO) < 0 || dup2(output, STDOUT_FILENO) < 0 ||
         dup2(output, STDERR_FILENO) < 0) {
         dprintf(output, "cannot open /dev/null: %m\n");
