@@ -49,7 +49,7 @@ static void trouble(struct question *q, const char *capability, int error)
 static int ask(struct question *q, const char *capability, json_t *request, apiary_done_fn done)
 {
     uint64_t left = ap_time_left(q->job, 5000000000u);
-    char *text = request ? json_dumps(request, JSON_COMPACT) : NULL;
+    char *text = request ? ap_json_text(request) : NULL;
     json_decref(request);
     if (!text) return APIARY_ENOBLOCK;
     int error =

@@ -136,7 +136,7 @@ json_t *ap_models_load(apiary_agent_t *agent)
 
 int ap_models_store(apiary_agent_t *agent, const json_t *catalogue)
 {
-    char *text = json_dumps(catalogue, JSON_COMPACT);
+    char *text = ap_json_text(catalogue);
     if (!text) return APIARY_ENOBLOCK;
     size_t size = strlen(text);
     int error = size > CATALOGUE_MOST ? APIARY_ETOOLARGE : apiary_local_put(agent, CATALOGUE_KEY, text, size);

@@ -62,8 +62,8 @@ static void optimize(void *state, apiary_job_t *job, const json_t *request)
         ap_out_of_memory(job);
     } else {
         size_t size = cut_at_word(out.data ? out.data : "", out.size, (size_t)most);
-        ap_reply(job, json_pack("{s:s%,s:I,s:I,s:b}", "text", out.data ? out.data : "", size, "bytes_before",
-                                (json_int_t)strlen(text), "bytes_after", (json_int_t)size, "cut", size < out.size));
+        ap_answer(job, "{s:s%,s:I,s:I,s:b}", "text", out.data ? out.data : "", size, "bytes_before",
+                  (json_int_t)strlen(text), "bytes_after", (json_int_t)size, "cut", size < out.size);
     }
     ap_bytes_free(&out);
 }

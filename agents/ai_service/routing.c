@@ -70,9 +70,9 @@ static void choose(void *state, apiary_job_t *job, const json_t *request)
             best = item;
     }
     if (best)
-        ap_reply(job, json_pack("{s:s,s:s,s:O,s:O,s:O}", "model", text_of(best, "model"), "provider",
-                                text_of(best, "provider"), "cost", json_object_get(best, "cost"), "context",
-                                json_object_get(best, "context"), "passed_over", passed));
+        ap_answer(job, "{s:s,s:s,s:O,s:O,s:O}", "model", text_of(best, "model"), "provider", text_of(best, "provider"),
+                  "cost", json_object_get(best, "cost"), "context", json_object_get(best, "context"), "passed_over",
+                  passed);
     else
         apiary_job_fail(job, AP_CODE_NOT_FOUND, "none of the %zu models fits", json_array_size(models));
     json_decref(passed);
@@ -176,7 +176,7 @@ static void manage(void *state, apiary_job_t *job, const json_t *request)
     if (error < 0)
         apiary_job_fail(job, AP_CODE_FULL, "the catalogue cannot be stored: %s", apiary_strerror(error));
     else if (done)
-        ap_reply(job, json_pack("{s:O}", "models", models));
+        ap_answer(job, "{s:O}", "models", models);
     json_decref(models);
 }
 

@@ -118,7 +118,7 @@ static void analyse(void *state, apiary_job_t *job, const json_t *request)
     memset(g, 0, sizeof *g);
     if (read_graph(job, request, g)) {
         close_graph(g);
-        ap_reply(job, json_pack("{s:o,s:o}", "components", describe(g), "cycles", cycles(g)));
+        ap_answer(job, "{s:o,s:o}", "components", describe(g), "cycles", cycles(g));
     }
     apiary_agent_free(state, g);
 }
@@ -155,7 +155,7 @@ static void check_design(void *state, apiary_job_t *job, const json_t *request)
                     json_array_append_new(violations, json_pack("{s:s,s:s,s:s}", "from", g->names[from], "to",
                                                                 g->names[to], "because", why));
             }
-        ap_reply(job, json_pack("{s:b,s:o}", "sound", json_array_size(violations) == 0, "violations", violations));
+        ap_answer(job, "{s:b,s:o}", "sound", json_array_size(violations) == 0, "violations", violations);
     }
     apiary_agent_free(state, g);
 }

@@ -29,7 +29,7 @@ static int better_first(const void *a, const void *b)
     return x->place < y->place ? -1 : 1;
 }
 
-/* false: an option lacks the criterion's number, the job is failed. */
+/* false: an option lacks the criterion's number, or it is too large; the job is failed. */
 static bool add_criterion(apiary_job_t *job, struct option *options, size_t count, const char *criterion, double share)
 {
     double least = INFINITY, most = -INFINITY;
@@ -43,6 +43,7 @@ static bool add_criterion(apiary_job_t *job, struct option *options, size_t coun
         least = fmin(least, json_number_value(value));
         most = fmax(most, json_number_value(value));
     }
+    if (!ap_finite(job, most - least, "the difference of two options' values")) return false;
     for (size_t i = 0; i < count && most > least; i++) {
         double scaled = (json_number_value(json_object_get(options[i].values, criterion)) - least) / (most - least);
         options[i].score += share < 0 ? -share * (1 - scaled) : share * scaled;
@@ -63,6 +64,7 @@ static bool score(apiary_job_t *job, const json_t *criteria, struct option *opti
         }
         sum += fabs(json_number_value(weight));
     }
+    if (!ap_finite(job, sum, "the sum of the weights")) return false;
     json_object_foreach(
         (json_t *)criteria, name,
         weight) if (!add_criterion(job, options, count, name, json_number_value(weight) / sum)) return false;
@@ -99,7 +101,7 @@ static void decide(void *state, apiary_job_t *job, const json_t *request)
         for (size_t i = 0; i < count; i++)
             json_array_append_new(ranking,
                                   json_pack("{s:s,s:f}", "option", options[i].name, "score", options[i].score));
-        ap_reply(job, json_pack("{s:s,s:o}", "decision", options[0].name, "ranking", ranking));
+        ap_answer(job, "{s:s,s:o}", "decision", options[0].name, "ranking", ranking);
     }
     apiary_agent_free(state, options);
 }

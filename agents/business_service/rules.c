@@ -1,7 +1,8 @@
 /* agents/business_service/rules.c - kind "rules": conditions over the members of a JSON object.
  *
- * A condition is [member, operator, value]; the member may be a path ("order.total"). Operators: == != < <= > >= in contains
- * present absent (the last two take no value). Numbers compare as numbers, texts byte by byte; other mixtures are false.
+ * A condition is [member, operator, value]; the member may be a path ("order.total": the member of that name, or "total" of
+ * the member "order"). Operators: == != < <= > >= in contains present absent (the last two take no value). Numbers compare as
+ * numbers, exactly, and 1 equals 1.0, also in lists and objects; texts compare byte by byte; other mixtures are false.
  *   business_rules {"rules":[{"name":"big","if":[["amount",">",100]],"then":"review"}],"facts":{"amount":120}} ->
  *                  {"fired":[{"rule":"big","then":"review"}]}    in the order of the rules; all conditions of a rule must hold
  *   compliance     {"policy":[{"name":"p","require":["country","in",["DE","FR"]]}],"record":{...}} ->
@@ -17,46 +18,11 @@ enum { RULES_MOST = 1000, CONDITIONS_MOST = 64 };
 static const char *const operators[] = {"==", "!=", "<", "<=", ">", ">=", "in", "contains", "present", "absent"};
 enum operator{ EQUAL, UNEQUAL, LESS, AT_MOST, MORE, AT_LEAST, IN, CONTAINS, PRESENT, ABSENT, NONE };
 
-static const json_t *member(const json_t *object, const char *path)
-{
-    while (object && *path) {
-        char part[128];
-        size_t size = strcspn(path, ".");
-        if (size == 0 || size >= sizeof part) return NULL;
-        memcpy(part, path, size);
-        part[size] = '\0';
-        object = json_object_get(object, part);
-        path += size + (path[size] == '.');
-    }
-    return object;
-}
-
-static bool equal(const json_t *a, const json_t *b)
-{
-    if (json_is_number(a) && json_is_number(b)) /* 1 and 1.0 are the same */
-        return json_number_value(a) == json_number_value(b);
-    return json_equal(a, b);
-}
-
-/* -1, 0, 1; 2 when the two cannot be ordered. */
-static int order(const json_t *a, const json_t *b)
-{
-    if (json_is_number(a) && json_is_number(b)) {
-        double x = json_number_value(a), y = json_number_value(b);
-        return (x > y) - (x < y);
-    }
-    if (json_is_string(a) && json_is_string(b)) {
-        int c = strcmp(json_string_value(a), json_string_value(b));
-        return (c > 0) - (c < 0);
-    }
-    return 2;
-}
-
 static bool is_in(const json_t *item, const json_t *list)
 {
     size_t i;
     json_t *other;
-    json_array_foreach(list, i, other) if (equal(item, other)) return true;
+    json_array_foreach(list, i, other) if (ap_json_equal(item, other)) return true;
     if (json_is_string(item) && json_is_string(list))
         return strstr(json_string_value(list), json_string_value(item)) != NULL;
     return false;
@@ -73,14 +39,14 @@ static enum operator operator_of(const json_t *condition)
 
 static bool holds(const json_t *condition, const json_t *facts)
 {
-    const json_t *found = member(facts, json_string_value(json_array_get(condition, 0)));
+    const json_t *found = ap_json_member(facts, json_string_value(json_array_get(condition, 0)));
     const json_t *value = json_array_get(condition, 2);
-    int compared = found ? order(found, value) : 2;
+    int compared = found ? ap_json_order(found, value) : 2;
     switch (operator_of(condition)) {
     case EQUAL:
-        return found && equal(found, value);
+        return found && ap_json_equal(found, value);
     case UNEQUAL:
-        return !found || !equal(found, value);
+        return !found || !ap_json_equal(found, value);
     case LESS:
         return compared == -1;
     case AT_MOST:
@@ -160,7 +126,7 @@ static void fire(void *state, apiary_job_t *job, const json_t *request)
         }
         if (result) json_array_append_new(fired, json_pack("{s:s,s:O?}", "rule", name, "then", then));
     }
-    ap_reply(job, json_pack("{s:o}", "fired", fired));
+    ap_answer(job, "{s:o}", "fired", fired);
 }
 
 static void comply(void *state, apiary_job_t *job, const json_t *request)
@@ -183,10 +149,10 @@ static void comply(void *state, apiary_job_t *job, const json_t *request)
         }
         const char *path = json_string_value(json_array_get(require, 0));
         if (!holds(require, record))
-            json_array_append_new(
-                violations, json_pack("{s:s,s:s,s:O?}", "policy", name, "member", path, "found", member(record, path)));
+            json_array_append_new(violations, json_pack("{s:s,s:s,s:O?}", "policy", name, "member", path, "found",
+                                                        ap_json_member(record, path)));
     }
-    ap_reply(job, json_pack("{s:b,s:o}", "compliant", json_array_size(violations) == 0, "violations", violations));
+    ap_answer(job, "{s:b,s:o}", "compliant", json_array_size(violations) == 0, "violations", violations);
 }
 
 static void handle(void *state, apiary_job_t *job)

@@ -31,7 +31,7 @@ static void next(void *state, apiary_job_t *job, const json_t *request)
     if (error < 0)
         apiary_job_fail(job, AP_CODE_FULL, "the sequence cannot be kept: %s", apiary_strerror(error));
     else
-        ap_reply(job, json_pack("{s:s,s:I}", "name", name, "value", (json_int_t)value));
+        ap_answer(job, "{s:s,s:I}", "name", name, "value", (json_int_t)value);
 }
 
 static void handle(void *state, apiary_job_t *job)

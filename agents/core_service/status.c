@@ -85,9 +85,8 @@ static void health(void *state, apiary_job_t *job, const json_t *request)
                                               (int)r->queued, "running", (int)r->running));
     }
     apiary_agent_free(state, rows);
-    ap_reply(job,
-             json_pack("{s:s,s:i,s:i,s:{s:I,s:I,s:I},s:o}", "health", state_name(worst), "swarms", count, "passing",
-                       passing, "tasks", "started", started, "finished", finished, "failed", failed, "rows", list));
+    ap_answer(job, "{s:s,s:i,s:i,s:{s:I,s:I,s:I},s:o}", "health", state_name(worst), "swarms", count, "passing",
+              passing, "tasks", "started", started, "finished", finished, "failed", failed, "rows", list);
 }
 
 static void discover(void *state, apiary_job_t *job, const json_t *request)
@@ -109,7 +108,7 @@ static void discover(void *state, apiary_job_t *job, const json_t *request)
                                   json_pack("{s:s,s:s,s:s,s:I,s:i,s:b}", "service", rows[i].service, "instance",
                                             rows[i].instance, "agent", rows[i].agent, "pid", (json_int_t)rows[i].pid,
                                             "in_flight", (int)rows[i].in_flight, "alive", rows[i].alive != 0));
-        ap_reply(job, json_pack("{s:o}", "providers", list));
+        ap_answer(job, "{s:o}", "providers", list);
     }
     apiary_agent_free(state, rows);
 }
@@ -135,8 +134,8 @@ static void coordinate(void *state, apiary_job_t *job, const json_t *request)
         if (!names_it(services, rows[i].service)) json_array_append_new(services, json_string(rows[i].service));
     }
     apiary_agent_free(state, rows);
-    ap_reply(job, json_pack("{s:o,s:i,s:i,s:i}", "services", services, "instances", count, "agents", agents,
-                            "in_flight", in_flight));
+    ap_answer(job, "{s:o,s:i,s:i,s:i}", "services", services, "instances", count, "agents", agents, "in_flight",
+              in_flight);
 }
 
 static void handle(void *state, apiary_job_t *job)

@@ -137,7 +137,7 @@ static void lay_out(apiary_job_t *job, struct plan *p)
         length = p->tasks[t].end > length ? p->tasks[t].end : length;
         path = p->tasks[t].way > path ? p->tasks[t].way : path;
     }
-    ap_reply(job, json_pack("{s:f,s:f,s:o}", "length", length, "critical_path", path, "schedule", list));
+    ap_answer(job, "{s:f,s:f,s:o}", "length", length, "critical_path", path, "schedule", list);
 }
 
 static void schedule(void *state, apiary_job_t *job, const json_t *request)

@@ -66,7 +66,7 @@ static void resolve_versions(void *state, apiary_job_t *job, const json_t *reque
         if (ap_requirement_match(requirement, &version))
             json_array_insert(matching, place_of(matching, &version), item);
     }
-    ap_reply(job, json_pack("{s:O?,s:o}", "version", json_array_get(matching, 0), "matching", matching));
+    ap_answer(job, "{s:O?,s:o}", "version", json_array_get(matching, 0), "matching", matching);
 }
 
 static void versions_handle(void *state, apiary_job_t *job)
@@ -111,7 +111,7 @@ static void publish(json_t *packages, apiary_job_t *job, const json_t *request)
     json_t *wanted = requires ? json_deep_copy(requires) : json_object();
     if (there) {
         if (json_equal(json_object_get(there, "requires"), wanted))
-            ap_reply(job, json_pack("{s:b}", "published", 0));
+            ap_answer(job, "{s:b}", "published", 0);
         else
             apiary_job_fail(job, AP_CODE_CONFLICT, "%s %s is published with other requirements and never changes", name,
                             text);
@@ -130,7 +130,7 @@ static void publish(json_t *packages, apiary_job_t *job, const json_t *request)
     }
     json_array_insert_new(releases, place_of(releases, &version),
                           json_pack("{s:s,s:o}", "version", text, "requires", wanted));
-    ap_reply(job, json_pack("{s:b}", "published", 1));
+    ap_answer(job, "{s:b}", "published", 1);
 }
 
 static void show_versions(const json_t *packages, apiary_job_t *job, const json_t *request)
@@ -146,7 +146,7 @@ static void show_versions(const json_t *packages, apiary_job_t *job, const json_
     }
     json_t *versions = json_array();
     json_array_foreach(releases, i, release) json_array_append(versions, json_object_get(release, "version"));
-    ap_reply(job, json_pack("{s:s,s:o}", "name", name, "versions", versions));
+    ap_answer(job, "{s:s,s:o}", "name", name, "versions", versions);
 }
 
 static void registry(void *state, apiary_job_t *job, const json_t *request)
@@ -161,7 +161,7 @@ static void registry(void *state, apiary_job_t *job, const json_t *request)
     } else if (strcmp(op, "list") == 0) {
         json_t *names = json_array();
         json_object_foreach((json_t *)state, name, unused) json_array_append_new(names, json_string(name));
-        ap_reply(job, json_pack("{s:o}", "packages", names));
+        ap_answer(job, "{s:o}", "packages", names);
     } else {
         apiary_job_fail(job, AP_CODE_BAD_REQUEST, "\"op\" is \"%s\"; publish, versions, list are allowed", op);
     }
@@ -236,7 +236,7 @@ static void resolve(void *state, apiary_job_t *job, const json_t *request)
     s->packages = state;
     s->chosen = json_object();
     if (want(s, requires) && solve(s, 0))
-        ap_reply(job, json_pack("{s:O}", "resolved", s->chosen));
+        ap_answer(job, "{s:O}", "resolved", s->chosen);
     else if (s->too_much)
         apiary_job_fail(job, AP_CODE_TOO_LARGE, "no set was found in %d steps", STEPS_MOST);
     else

@@ -47,8 +47,8 @@ static void reserve(apiary_job_t *job, const json_t *request, const json_t *pool
         json_object_set_new(holders, holder, json_integer(amount));
     else if (granted)
         json_object_del(holders, holder);
-    ap_reply(job, json_pack("{s:b,s:I,s:I}", "granted", granted, "held", granted ? (json_int_t)amount : held, "free",
-                            free_of(pool)));
+    ap_answer(job, "{s:b,s:I,s:I}", "granted", granted, "held", granted ? (json_int_t)amount : held, "free",
+              free_of(pool));
 }
 
 static void allocate(void *state, apiary_job_t *job, const json_t *request)
@@ -59,7 +59,7 @@ static void allocate(void *state, apiary_job_t *job, const json_t *request)
     if (strcmp(op, "show") == 0) {
         json_t *copy = json_deep_copy(pools), *pool;
         json_object_foreach(copy, name, pool) json_object_set_new(pool, "free", json_integer(free_of(pool)));
-        ap_reply(job, json_pack("{s:o}", "pools", copy));
+        ap_answer(job, "{s:o}", "pools", copy);
         return;
     }
     if (!ap_need_text(job, request, "pool", &name) || !ap_need_text(job, request, "holder", &holder)) return;
@@ -72,7 +72,7 @@ static void allocate(void *state, apiary_job_t *job, const json_t *request)
         json_t *holders = json_object_get(pool, "holders");
         json_int_t held = json_integer_value(json_object_get(holders, holder));
         json_object_del(holders, holder);
-        ap_reply(job, json_pack("{s:I,s:I}", "released", held, "free", free_of(pool)));
+        ap_answer(job, "{s:I,s:I}", "released", held, "free", free_of(pool));
     } else {
         apiary_job_fail(job, AP_CODE_BAD_REQUEST, "\"op\" is \"%s\"; reserve, release, show are allowed", op);
     }

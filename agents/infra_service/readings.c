@@ -56,11 +56,10 @@ static void handle(void *state, apiary_job_t *job)
         apiary_job_fail(job, AP_CODE_INTERNAL, "/proc/loadavg is not understood");
         return;
     }
-    ap_reply(job, json_pack("{s:I,s:f,s:f,s:f,s:I,s:I,s:I,s:I,s:i,s:f}", "processors",
-                            (json_int_t)sysconf(_SC_NPROCESSORS_ONLN), "load_1m", one, "load_5m", five, "load_15m",
-                            fifteen, "memory_total_kib", kib(memory, "MemTotal"), "memory_available_kib",
-                            kib(memory, "MemAvailable"), "swap_total_kib", kib(memory, "SwapTotal"), "swap_free_kib",
-                            kib(memory, "SwapFree"), "runnable", runnable, "uptime_s", strtod(uptime, NULL)));
+    ap_answer(job, "{s:I,s:f,s:f,s:f,s:I,s:I,s:I,s:I,s:i,s:f}", "processors", (json_int_t)sysconf(_SC_NPROCESSORS_ONLN),
+              "load_1m", one, "load_5m", five, "load_15m", fifteen, "memory_total_kib", kib(memory, "MemTotal"),
+              "memory_available_kib", kib(memory, "MemAvailable"), "swap_total_kib", kib(memory, "SwapTotal"),
+              "swap_free_kib", kib(memory, "SwapFree"), "runnable", runnable, "uptime_s", strtod(uptime, NULL));
 }
 
 const apiary_agent_kind_t ap_kind_readings = {

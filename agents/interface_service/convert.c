@@ -89,7 +89,7 @@ static void from_csv(apiary_agent_t *agent, apiary_job_t *job, const json_t *req
         }
         json_decref(row);
     }
-    if (!failed) ap_reply(job, json_pack("{s:O}", "rows", rows));
+    if (!failed) ap_answer(job, "{s:O}", "rows", rows);
     json_decref(rows);
     json_decref(names);
     ap_bytes_free(&field);
@@ -111,7 +111,7 @@ static bool add_value(struct ap_bytes *out, const json_t *value, bool first)
 {
     if (!value || json_is_null(value)) return add_field(out, "", first);
     if (json_is_string(value)) return add_field(out, json_string_value(value), first);
-    char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(12));
+    char *text = ap_json_text(value);
     bool added = text && add_field(out, text, first);
     free(text);
     return added;
@@ -159,7 +159,7 @@ static void to_csv(apiary_agent_t *agent, apiary_job_t *job, const json_t *reque
     bool added = !columns || add_row(&out, columns, NULL);
     json_array_foreach(rows, i, row) added = added && add_row(&out, columns, row);
     if (added)
-        ap_reply(job, json_pack("{s:s%}", "text", out.data ? out.data : "", out.size));
+        ap_answer(job, "{s:s%}", "text", out.data ? out.data : "", out.size);
     else
         ap_out_of_memory(job);
     ap_bytes_free(&out);

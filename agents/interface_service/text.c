@@ -57,7 +57,7 @@ static bool add_value(struct ap_bytes *out, const json_t *value, bool as_it_is)
         size_t size = json_string_length(value);
         return as_it_is ? ap_bytes_add(out, text, size) : add_escaped(out, text, size);
     }
-    char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(12));
+    char *text = ap_json_text(value);
     bool added = text && ap_bytes_text(out, text);
     free(text);
     return added;
@@ -68,18 +68,14 @@ static const char *add_member(apiary_job_t *job, struct ap_bytes *out, const cha
 {
     bool as_it_is = at[2] == '{';
     const char *name = at + (as_it_is ? 3 : 2), *close = as_it_is ? "}}}" : "}}", *end = strstr(name, close);
-    char member[128];
-    if (!end || end == name || (size_t)(end - name) >= sizeof member) {
-        apiary_job_fail(job, AP_CODE_BAD_REQUEST,
-                        "the template has a {{ without its }}, or an empty or too long name in it");
+    if (!end || end == name) {
+        apiary_job_fail(job, AP_CODE_BAD_REQUEST, "the template has a {{ without its }}, or an empty name in it");
         return NULL;
     }
-    memcpy(member, name, (size_t)(end - name));
-    member[end - name] = '\0';
-    const json_t *value = json_object_get(values, member);
+    const json_t *value = json_object_getn(values, name, (size_t)(end - name));
     if (!json_is_string(value) && !json_is_number(value) && !json_is_boolean(value)) {
-        apiary_job_fail(job, AP_CODE_BAD_REQUEST, "\"%s\" has no value that is a text, a number, true or false",
-                        member);
+        apiary_job_fail(job, AP_CODE_BAD_REQUEST, "\"%.*s\" has no value that is a text, a number, true or false",
+                        (int)(end - name), name);
         return NULL;
     }
     if (!add_value(out, value, as_it_is)) {

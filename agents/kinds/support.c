@@ -1,12 +1,11 @@
 /* agents/kinds/support.c - see support.h. */
 #include "agents/kinds/support.h"
 
+#include <math.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-
-#define REPLY_FLAGS (JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(12))
 
 /* ---- requests ---------------------------------------------------------------------------------------------------- */
 
@@ -27,6 +26,14 @@ json_t *ap_request(apiary_job_t *job)
         return NULL;
     }
     json_t *request = json_loadb(body, size, JSON_REJECT_DUPLICATES, &error);
+    if (!request && json_error_code(&error) == json_error_numeric_overflow) {
+        apiary_job_fail(
+            job, AP_CODE_BAD_REQUEST,
+            "line %d, column %d: %s; a whole number has 64 bits, any other is a double (up to 1.8e308): send "
+            "what has more digits as a text",
+            error.line, error.column, error.text);
+        return NULL;
+    }
     if (!request) {
         apiary_job_fail(job, AP_CODE_BAD_REQUEST, "the request is not JSON: line %d, column %d: %s", error.line,
                         error.column, error.text);
@@ -130,13 +137,42 @@ void ap_out_of_memory(apiary_job_t *job)
 
 void ap_reply(apiary_job_t *job, json_t *reply)
 {
-    char *text = reply ? json_dumps(reply, REPLY_FLAGS) : NULL;
+    char *text = ap_json_text(reply);
     json_decref(reply);
     if (text)
         apiary_job_reply(job, text, strlen(text));
     else
         ap_out_of_memory(job);
     free(text);
+}
+
+void ap_answer(apiary_job_t *job, const char *format, ...)
+{
+    json_error_t error;
+    va_list args;
+    va_start(args, format);
+    json_t *reply = json_vpack_ex(&error, 0, format, args);
+    va_end(args);
+    if (reply || json_error_code(&error) == json_error_out_of_memory ||
+        json_error_code(&error) == json_error_null_value)
+        ap_reply(job, reply); /* a value that is NULL could not be made */
+    else if (json_error_code(&error) == json_error_numeric_overflow)
+        apiary_job_fail(
+            job, AP_CODE_BAD_REQUEST,
+            "a number of the answer is out of range (beyond 1.8e308, or divided by zero): the request's numbers "
+            "are too large, or too small, for this");
+    else if (json_error_code(&error) == json_error_invalid_utf8)
+        apiary_job_fail(job, AP_CODE_BAD_REQUEST, "a text of the answer would not be UTF-8");
+    else
+        apiary_job_fail(job, AP_CODE_INTERNAL, "the answer cannot be made: %s", error.text);
+}
+
+bool ap_finite(apiary_job_t *job, double value, const char *what)
+{
+    if (isfinite(value)) return true;
+    apiary_job_fail(job, AP_CODE_BAD_REQUEST,
+                    "%s is out of range (beyond 1.8e308): the request's numbers are too large", what);
+    return false;
 }
 
 void ap_fail_upstream(apiary_job_t *job, const char *capability, int error)

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "agents/kinds/json.h"
 #include "core/apiary.h"
 
 /* agent_code of a failed job. The numbers are HTTP's, which everybody knows; the exec kind uses the shell's instead. */
@@ -39,8 +40,14 @@ bool ap_capability_is(const apiary_job_t *job, const char *name);
 /* NULL: not JSON, or no object; the job is failed. The caller owns the value. */
 json_t *ap_request(apiary_job_t *job);
 
-/* Takes the reference; NULL fails the job as out of memory. Compact, keys in the order in which they were set. */
+/* Replies with what json_pack makes of the format. What it cannot make fails the job and says why: a number that is none
+ * or out of range, a text that is not UTF-8, no memory. */
+void ap_answer(apiary_job_t *job, const char *format, ...);
+/* The same for a value that is there; takes the reference, NULL is out of memory. */
 void ap_reply(apiary_job_t *job, json_t *reply);
+/* false: `value` is infinite or not a number, and the job is failed with "WHAT is out of range". Asked before a number goes
+ * into a list: a list drops what JSON cannot hold. */
+bool ap_finite(apiary_job_t *job, double value, const char *what);
 void ap_out_of_memory(apiary_job_t *job);
 /* Fails the job because a delegation was refused or failed (an apiary_error). */
 void ap_fail_upstream(apiary_job_t *job, const char *capability, int error);

@@ -85,6 +85,10 @@ static bool improve(struct clusters *c, double *inertia)
 
 static void report(const struct clusters *c, apiary_job_t *job, double inertia, int rounds)
 {
+    bool finite = ap_finite(job, inertia, "the distance of two points");
+    for (size_t i = 0; i < c->k * c->width && finite; i++)
+        finite = ap_finite(job, c->centres[i], "the sum of the points of a cluster");
+    if (!finite) return;
     json_t *centres = json_array(), *of = json_array();
     for (size_t k = 0; k < c->k; k++) {
         json_t *centre = json_array();
@@ -94,8 +98,7 @@ static void report(const struct clusters *c, apiary_job_t *job, double inertia, 
     }
     for (size_t p = 0; p < c->n; p++)
         json_array_append_new(of, json_integer((json_int_t)c->of[p]));
-    ap_reply(job,
-             json_pack("{s:o,s:o,s:f,s:i}", "centres", centres, "cluster", of, "inertia", inertia, "rounds", rounds));
+    ap_answer(job, "{s:o,s:o,s:f,s:i}", "centres", centres, "cluster", of, "inertia", inertia, "rounds", rounds);
 }
 
 static void cluster(void *state, apiary_job_t *job, const json_t *request)
@@ -156,11 +159,9 @@ static void describe(void *state, apiary_job_t *job, const json_t *request)
     double median = n % 2 ? values[n / 2] : values[n / 2 - 1] / 2 + values[n / 2] / 2;
     double deviation = n > 1 ? sqrt(squares / (double)(n - 1)) : 0, least = values[0], most = values[n - 1];
     apiary_agent_free(state, values);
-    if (!isfinite(sum) || !isfinite(deviation))
-        apiary_job_fail(job, AP_CODE_BAD_REQUEST, "the values are too large to be added");
-    else
-        ap_reply(job, json_pack("{s:I,s:f,s:f,s:f,s:f,s:f,s:f}", "n", (json_int_t)n, "sum", sum, "mean", mean, "stddev",
-                                deviation, "min", least, "median", median, "max", most));
+    if (ap_finite(job, sum, "the sum of the values") && ap_finite(job, deviation, "the sum of their squares"))
+        ap_answer(job, "{s:I,s:f,s:f,s:f,s:f,s:f,s:f}", "n", (json_int_t)n, "sum", sum, "mean", mean, "stddev",
+                  deviation, "min", least, "median", median, "max", most);
 }
 
 static void statistics_handle(void *state, apiary_job_t *job)

@@ -28,14 +28,16 @@ static bool model_key(apiary_job_t *job, const char *name, char *ret, size_t cap
     return false;
 }
 
-/* false: all x are the same. */
+/* false: all x are the same, or the squares of the numbers leave the range of a double. */
 static bool fit(const double *points, size_t n, struct line *line, double *r2)
 {
     double mx = 0, my = 0, xx = 0, xy = 0, yy = 0;
     for (size_t i = 0; i < n; i++) {
-        mx += points[2 * i] / (double)n;
-        my += points[2 * i + 1] / (double)n;
+        mx += points[2 * i];
+        my += points[2 * i + 1];
     }
+    mx /= (double)n;
+    my /= (double)n;
     for (size_t i = 0; i < n; i++) {
         double dx = points[2 * i] - mx, dy = points[2 * i + 1] - my;
         xx += dx * dx;
@@ -45,8 +47,8 @@ static bool fit(const double *points, size_t n, struct line *line, double *r2)
     if (xx == 0 || !isfinite(xx) || !isfinite(xy)) return false;
     line->slope = xy / xx;
     line->intercept = my - line->slope * mx;
-    *r2 = yy > 0 ? xy * xy / (xx * yy) : 1;
-    return true;
+    *r2 = yy > 0 ? line->slope * xy / yy : 1;
+    return isfinite(line->slope) && isfinite(line->intercept) && isfinite(*r2);
 }
 
 static void train(void *state, apiary_job_t *job, const json_t *request)
@@ -62,16 +64,18 @@ static void train(void *state, apiary_job_t *job, const json_t *request)
     bool fitted = width == 2 && n >= 2 && fit(points, n, &line, &r2);
     apiary_agent_free(state, points);
     if (!fitted) {
-        apiary_job_fail(job, AP_CODE_BAD_REQUEST,
-                        "a line needs at least two points [x, y] that differ in x, of finite size");
+        apiary_job_fail(
+            job, AP_CODE_BAD_REQUEST,
+            "a line needs at least two points [x, y] that differ in x, none so large that its square is out of "
+            "range (about 1e154)");
         return;
     }
     int error = name ? apiary_local_put(state, key, &line, sizeof line) : 0;
     if (error < 0)
         apiary_job_fail(job, AP_CODE_FULL, "the model cannot be kept: %s", apiary_strerror(error));
     else
-        ap_reply(job, json_pack("{s:s?,s:f,s:f,s:f,s:I}", "name", name, "slope", line.slope, "intercept",
-                                line.intercept, "r2", r2, "points", (json_int_t)n));
+        ap_answer(job, "{s:s?,s:f,s:f,s:f,s:I}", "name", name, "slope", line.slope, "intercept", line.intercept, "r2",
+                  r2, "points", (json_int_t)n);
 }
 
 static bool need_line(apiary_agent_t *agent, apiary_job_t *job, const json_t *request, struct line *line)
@@ -95,14 +99,14 @@ static void predict(void *state, apiary_job_t *job, const json_t *request)
     double *x = ap_need_numbers(job, request, "x", POINTS_MOST, &n);
     if (!x) return;
     json_t *y = json_array();
-    for (size_t i = 0; i < n; i++)
-        json_array_append_new(y, json_real(line.slope * x[i] + line.intercept));
-    bool finite = json_array_size(y) == n; /* json_real refuses infinity */
+    bool finite = true;
+    for (size_t i = 0; i < n && finite; i++) {
+        double at = line.slope * x[i] + line.intercept;
+        finite = ap_finite(job, at, "a prediction");
+        json_array_append_new(y, json_real(at));
+    }
     apiary_agent_free(state, x);
-    if (finite)
-        ap_reply(job, json_pack("{s:O}", "y", y));
-    else
-        apiary_job_fail(job, AP_CODE_BAD_REQUEST, "the prediction is too large for a number");
+    if (finite) ap_answer(job, "{s:O}", "y", y);
     json_decref(y);
 }
 

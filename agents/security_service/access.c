@@ -32,7 +32,7 @@ static void make_hash(apiary_job_t *job, const char *password)
     if (crypto_pwhash_str(hash, password, strlen(password), HASH_PASSES, HASH_MEMORY) != 0)
         ap_out_of_memory(job);
     else
-        ap_reply(job, json_pack("{s:s}", "hash", hash));
+        ap_answer(job, "{s:s}", "hash", hash);
 }
 
 static void verify(apiary_job_t *job, const json_t *request, const char *password)
@@ -50,7 +50,7 @@ static void verify(apiary_job_t *job, const json_t *request, const char *passwor
                         memory, passes, VERIFY_KIB_MOST, VERIFY_PASSES_MOST);
         return;
     }
-    ap_reply(job, json_pack("{s:b}", "valid", crypto_pwhash_str_verify(hash, password, strlen(password)) == 0));
+    ap_answer(job, "{s:b}", "valid", crypto_pwhash_str_verify(hash, password, strlen(password)) == 0);
 }
 
 static void authenticate(void *state, apiary_job_t *job, const json_t *request)
@@ -130,13 +130,13 @@ static void authorize(void *state, apiary_job_t *job, const json_t *request)
         for (const char *role = subjects[i] + length + 1; *role;) {
             size_t size = strcspn(role, ",");
             if (role_allows(state, role, size, action, resource)) {
-                ap_reply(job, json_pack("{s:b,s:s%}", "allowed", 1, "role", role, size));
+                ap_answer(job, "{s:b,s:s%}", "allowed", 1, "role", role, size);
                 return;
             }
             role += size + (role[size] == ',');
         }
     }
-    ap_reply(job, json_pack("{s:b}", "allowed", 0));
+    ap_answer(job, "{s:b}", "allowed", 0);
 }
 
 static void authorization_handle(void *state, apiary_job_t *job)

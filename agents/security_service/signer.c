@@ -73,9 +73,9 @@ static void authenticate(void *state, apiary_job_t *job, const json_t *request)
            mac);
     if (strcmp(op, "sign") == 0) {
         ap_hex(mac, MAC, hex);
-        ap_reply(job, json_pack("{s:s,s:s}", "mac", hex, "algorithm", "hmac-sha256"));
+        ap_answer(job, "{s:s,s:s}", "mac", hex, "algorithm", "hmac-sha256");
     } else if (strcmp(op, "verify") == 0) {
-        if (ap_need_text(job, request, "mac", &given)) ap_reply(job, json_pack("{s:b}", "valid", same_mac(given, mac)));
+        if (ap_need_text(job, request, "mac", &given)) ap_answer(job, "{s:b}", "valid", same_mac(given, mac));
     } else {
         apiary_job_fail(job, AP_CODE_BAD_REQUEST, "\"op\" is \"%s\"; sign, verify are allowed", op);
     }
@@ -103,7 +103,7 @@ static void issue(struct signer *s, apiary_job_t *job, const json_t *request)
     token_mac(s, token, (size_t)n, mac);
     token[n++] = '.';
     ap_hex(mac, MAC, token + n);
-    ap_reply(job, json_pack("{s:s,s:I}", "token", token, "expires", (json_int_t)expires));
+    ap_answer(job, "{s:s,s:I}", "token", token, "expires", (json_int_t)expires);
 }
 
 static void check(struct signer *s, apiary_job_t *job, const json_t *request)
@@ -124,10 +124,10 @@ static void check(struct signer *s, apiary_job_t *job, const json_t *request)
     else if (expires <= (int64_t)time(NULL))
         why = "expired";
     if (why)
-        ap_reply(job, json_pack("{s:b,s:s}", "valid", 0, "because", why));
+        ap_answer(job, "{s:b,s:s}", "valid", 0, "because", why);
     else
-        ap_reply(job, json_pack("{s:b,s:s%,s:I}", "valid", 1, "subject", (const char *)subject, size, "expires",
-                                (json_int_t)expires));
+        ap_answer(job, "{s:b,s:s%,s:I}", "valid", 1, "subject", (const char *)subject, size, "expires",
+                  (json_int_t)expires);
 }
 
 static void tokens(void *state, apiary_job_t *job, const json_t *request)

@@ -102,7 +102,7 @@ static void create_backup(struct backup *b, apiary_job_t *job, const char *name,
         return;
     }
     json_t *manifest = copy_tree(b, name, "", folder, &error);
-    char *text = manifest ? json_dumps(manifest, JSON_COMPACT) : NULL;
+    char *text = manifest ? ap_json_text(manifest) : NULL;
     if (text) error = join(path, folder, "manifest");
     if (text && error == 0) error = ap_file_write(b->root, path, text, strlen(text));
     if (error < 0 || !text)
@@ -161,7 +161,7 @@ static void delete_backup(struct backup *b, apiary_job_t *job, const char *folde
     if (error < 0)
         apiary_job_fail(job, AP_CODE_INTERNAL, "%s: %s", folder, strerror(-error));
     else
-        ap_reply(job, json_pack("{s:I}", "deleted", count));
+        ap_answer(job, "{s:I}", "deleted", count);
 }
 
 static int list_one(void *list, int root, const char *path, uint64_t size)
@@ -183,7 +183,7 @@ static void run(void *state, apiary_job_t *job, const json_t *request)
     if (strcmp(op, "list") == 0) {
         json_t *list = json_array();
         ap_directory_walk(b->root, "backups", list_one, list);
-        ap_reply(job, json_pack("{s:o}", "backups", list));
+        ap_answer(job, "{s:o}", "backups", list);
         return;
     }
     if (!ap_need_text(job, request, "name", &name)) return;

@@ -47,7 +47,7 @@ static void put(void *state, apiary_job_t *job, const json_t *request)
         apiary_job_fail(job, AP_CODE_BAD_REQUEST, "\"value\" is missing; any JSON value is wanted");
         return;
     }
-    char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+    char *text = ap_json_text(value);
     if (!text) {
         ap_out_of_memory(job);
         return;
@@ -56,7 +56,7 @@ static void put(void *state, apiary_job_t *job, const json_t *request)
     int error = ap_s3fifo_insert(m->cache, key, key_size, text, strlen(text), now, expires);
     free(text);
     if (error == 0) {
-        ap_reply(job, json_pack("{s:b,s:i}", "stored", 1, "served_by", (int)getpid()));
+        ap_answer(job, "{s:b,s:i}", "stored", 1, "served_by", (int)getpid());
         return;
     }
     struct ap_s3fifo_stats stats;
@@ -79,7 +79,7 @@ static void get(void *state, apiary_job_t *job, const json_t *request)
     uint64_t now = ap_now(), expires;
     if (!need_key(job, request, &key, &key_size)) return;
     if (!ap_s3fifo_lookup(m->cache, key, key_size, now, &value, &size, &expires)) {
-        ap_reply(job, json_pack("{s:b,s:i}", "hit", 0, "served_by", (int)getpid()));
+        ap_answer(job, "{s:b,s:i}", "hit", 0, "served_by", (int)getpid());
         return;
     }
     if (expires == AP_S3FIFO_NEVER)
@@ -102,7 +102,7 @@ static void delete (void *state, apiary_job_t *job, const json_t *request)
     size_t key_size;
     if (!need_key(job, request, &key, &key_size)) return;
     int deleted = ap_s3fifo_delete(m->cache, key, key_size, ap_now());
-    ap_reply(job, json_pack("{s:b,s:i}", "deleted", deleted, "served_by", (int)getpid()));
+    ap_answer(job, "{s:b,s:i}", "deleted", deleted, "served_by", (int)getpid());
 }
 
 static void stats(struct manager *m, apiary_job_t *job)
@@ -110,12 +110,11 @@ static void stats(struct manager *m, apiary_job_t *job)
     struct ap_s3fifo_stats s;
     ap_s3fifo_stats(m->cache, &s);
 #define N(x) (json_int_t)(x)
-    ap_reply(job, json_pack("{s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:i}", "policy", "s3-fifo",
-                            "entries", N(s.entries), "bytes", N(s.bytes), "capacity", N(s.capacity), "small_bytes",
-                            N(s.small_bytes), "main_bytes", N(s.main_bytes), "hits", N(s.hits), "misses", N(s.misses),
-                            "inserts", N(s.inserts), "updates", N(s.updates), "deletes", N(s.deletes), "expired",
-                            N(s.expired), "evicted", N(s.evicted), "evicted_unread", N(s.evicted_unread), "ghost_hits",
-                            N(s.ghost_hits), "served_by", (int)getpid()));
+    ap_answer(job, "{s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:i}", "policy", "s3-fifo", "entries",
+              N(s.entries), "bytes", N(s.bytes), "capacity", N(s.capacity), "small_bytes", N(s.small_bytes),
+              "main_bytes", N(s.main_bytes), "hits", N(s.hits), "misses", N(s.misses), "inserts", N(s.inserts),
+              "updates", N(s.updates), "deletes", N(s.deletes), "expired", N(s.expired), "evicted", N(s.evicted),
+              "evicted_unread", N(s.evicted_unread), "ghost_hits", N(s.ghost_hits), "served_by", (int)getpid());
 #undef N
 }
 

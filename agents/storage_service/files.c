@@ -115,7 +115,7 @@ static void list_below(struct files *f, apiary_job_t *job, const char *folder, c
     if (error < 0)
         fail_errno(job, "list", folder, error);
     else
-        ap_reply(job, json_pack("{s:O}", title, names));
+        ap_answer(job, "{s:O}", title, names);
     json_decref(names);
 }
 
@@ -141,12 +141,12 @@ static void put_record(struct files *f, apiary_job_t *job, const json_t *request
         apiary_job_fail(job, AP_CODE_BAD_REQUEST, "\"value\" is missing; any JSON value is wanted");
         return;
     }
-    char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+    char *text = ap_json_text(value);
     if (text) ap_sha256_hex(text, strlen(text), sum);
     if (!text || !ap_bytes_text(&record, sum) || !ap_bytes_text(&record, "\n") || !ap_bytes_text(&record, text))
         ap_out_of_memory(job);
     else if (store(f, job, path, record.data, record.size))
-        ap_reply(job, json_pack("{s:b,s:s}", "stored", 1, "sha256", sum));
+        ap_answer(job, "{s:b,s:s}", "stored", 1, "sha256", sum);
     ap_bytes_free(&record);
     free(text);
 }
@@ -158,15 +158,15 @@ static void get_record(struct files *f, apiary_job_t *job, const char *path)
     size_t size;
     int error = ap_file_read(f->root, path, f->max_file, &record);
     if (error == -ENOENT)
-        ap_reply(job, json_pack("{s:b}", "found", 0));
+        ap_answer(job, "{s:b}", "found", 0);
     else if (error < 0)
         fail_errno(job, "read", path, error);
     else if (!sound(&record, &text, &size))
         apiary_job_fail(job, AP_CODE_INTERNAL, "%s is damaged: its checksum does not match; restore it from a backup",
                         path);
     else
-        ap_reply(job, json_pack("{s:b,s:o,s:s%}", "found", 1, "value", json_loadb(text, size, JSON_DECODE_ANY, NULL),
-                                "sha256", record.data, (size_t)SUM));
+        ap_answer(job, "{s:b,s:o,s:s%}", "found", 1, "value", json_loadb(text, size, JSON_DECODE_ANY, NULL), "sha256",
+                  record.data, (size_t)SUM);
     ap_bytes_free(&record);
 }
 
@@ -190,7 +190,7 @@ static void persist(void *state, apiary_job_t *job, const json_t *request)
         if (error < 0 && error != -ENOENT)
             fail_errno(job, "delete", path, error);
         else
-            ap_reply(job, json_pack("{s:b}", "deleted", error == 0));
+            ap_answer(job, "{s:b}", "deleted", error == 0);
     } else {
         apiary_job_fail(job, AP_CODE_BAD_REQUEST, "\"op\" is \"%s\"; put, get, delete, list are allowed", op);
     }
@@ -228,8 +228,8 @@ static void scrub(void *state, apiary_job_t *job, const json_t *request)
     if (error < 0)
         fail_errno(job, "check", "records", error);
     else
-        ap_reply(job, json_pack("{s:I,s:O,s:b}", "checked", s.checked, "damaged", s.damaged, "consistent",
-                                json_array_size(s.damaged) == 0));
+        ap_answer(job, "{s:I,s:O,s:b}", "checked", s.checked, "damaged", s.damaged, "consistent",
+                  json_array_size(s.damaged) == 0);
     json_decref(s.damaged);
 }
 
@@ -245,7 +245,7 @@ static void read_file(struct files *f, apiary_job_t *job, const char *path)
     else if (!text)
         apiary_job_fail(job, AP_CODE_BAD_REQUEST, "%s is not UTF-8 text", path);
     else
-        ap_reply(job, json_pack("{s:O,s:I}", "text", text, "bytes", (json_int_t)data.size));
+        ap_answer(job, "{s:O,s:I}", "text", text, "bytes", (json_int_t)data.size);
     json_decref(text);
     ap_bytes_free(&data);
 }
@@ -260,11 +260,11 @@ static void stat_file(struct files *f, apiary_job_t *job, const char *path)
     if (error < 0)
         fail_errno(job, "stat", path, error);
     else
-        ap_reply(job, json_pack("{s:s,s:I,s:I}", "type",
-                                S_ISREG(st.st_mode)   ? "file"
-                                : S_ISDIR(st.st_mode) ? "folder"
-                                                      : "other",
-                                "bytes", (json_int_t)st.st_size, "modified", (json_int_t)st.st_mtime));
+        ap_answer(job, "{s:s,s:I,s:I}", "type",
+                  S_ISREG(st.st_mode)   ? "file"
+                  : S_ISDIR(st.st_mode) ? "folder"
+                                        : "other",
+                  "bytes", (json_int_t)st.st_size, "modified", (json_int_t)st.st_mtime);
 }
 
 static void rename_file(struct files *f, apiary_job_t *job, const char *from, const char *to)
@@ -284,7 +284,7 @@ static void rename_file(struct files *f, apiary_job_t *job, const char *from, co
     else if (error < 0)
         fail_errno(job, "rename", from, error);
     else
-        ap_reply(job, json_pack("{s:b}", "renamed", 1));
+        ap_answer(job, "{s:b}", "renamed", 1);
 }
 
 static void write_file(struct files *f, apiary_job_t *job, const json_t *request, const char *path)
@@ -292,7 +292,7 @@ static void write_file(struct files *f, apiary_job_t *job, const json_t *request
     const char *text;
     if (!ap_need_text(job, request, "text", &text)) return;
     size_t size = json_string_length(json_object_get(request, "text"));
-    if (store(f, job, path, text, size)) ap_reply(job, json_pack("{s:I}", "bytes", (json_int_t)size));
+    if (store(f, job, path, text, size)) ap_answer(job, "{s:I}", "bytes", (json_int_t)size);
 }
 
 static void manage(void *state, apiary_job_t *job, const json_t *request)
@@ -319,7 +319,7 @@ static void manage(void *state, apiary_job_t *job, const json_t *request)
         if (error < 0)
             fail_errno(job, "delete", path, error);
         else
-            ap_reply(job, json_pack("{s:b}", "deleted", 1));
+            ap_answer(job, "{s:b}", "deleted", 1);
     } else if (strcmp(op, "rename") == 0) {
         if (need_path(job, request, "to", "files", to)) rename_file(f, job, path, to);
     } else {

@@ -111,8 +111,7 @@ static void optimize(void *state, apiary_job_t *job, const json_t *request)
         set &= ~(1u << best[set].last);
     }
     apiary_agent_free(state, best);
-    ap_reply(job,
-             json_pack("{s:o,s:f,s:f,s:I}", "order", order, "rows", rows, "cost", cost, "plans_compared", compared));
+    ap_answer(job, "{s:o,s:f,s:f,s:I}", "order", order, "rows", rows, "cost", cost, "plans_compared", compared);
 }
 
 static void handle(void *state, apiary_job_t *job)

@@ -48,8 +48,8 @@ static void agree(void *state, apiary_job_t *job, const json_t *request)
         most = json_integer_value(vote);
         winner = name;
     }
-    ap_reply(job, json_pack("{s:b,s:s,s:I,s:I}", "decided", (double)most > quorum * (double)of, "winner", winner,
-                            "votes", most, "of", (json_int_t)of));
+    ap_answer(job, "{s:b,s:s,s:I,s:I}", "decided", (double)most > quorum * (double)of, "winner", winner, "votes", most,
+              "of", (json_int_t)of);
     json_decref(counts);
 }
 
@@ -101,7 +101,7 @@ static void partition(void *state, apiary_job_t *job, const json_t *request)
         }
         json_array_append(json_object_get(assignment, best), item);
     }
-    ap_reply(job, json_pack("{s:o}", "assignment", assignment));
+    ap_answer(job, "{s:o}", "assignment", assignment);
 }
 
 static void handle(void *state, apiary_job_t *job)

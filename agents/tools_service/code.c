@@ -89,9 +89,9 @@ static void analyse(void *state, apiary_job_t *job, const json_t *request)
         at += size + (at[size] == '\n');
     }
     if (!c && m.step > 0) m.deepest = (json_int_t)(m.most_indent / m.step);
-    ap_reply(job, json_pack("{s:I,s:I,s:I,s:I,s:I,s:I,s:b}", "lines", m.lines, "blank", m.blank, "comment", m.comment,
-                            "code", m.code, "longest_line", m.longest, "deepest", m.deepest, "balanced",
-                            m.depth == 0 && !m.unbalanced && !m.in_block));
+    ap_answer(job, "{s:I,s:I,s:I,s:I,s:I,s:I,s:b}", "lines", m.lines, "blank", m.blank, "comment", m.comment, "code",
+              m.code, "longest_line", m.longest, "deepest", m.deepest, "balanced",
+              m.depth == 0 && !m.unbalanced && !m.in_block);
 }
 
 static void handle(void *state, apiary_job_t *job)
