@@ -43,13 +43,13 @@ static void on_item(void *user, const apiary_result_t *result)
     struct item *item = user;
     struct batch *b = item->batch;
     char why[512];
-    json_t *output = result->code == 0 ? ap_output_json(result) : NULL;
+    json_t *output = result->code == 0 ? ap_output_json(result->data, result->size) : NULL;
     b->running--;
     if (output) {
         json_array_set_new(b->outputs, item->number, json_pack("{s:o}", "output", output));
         b->done++;
     } else if (result->code == 0) {
-        set_error(b, item->number, "the output is neither JSON nor UTF-8 text");
+        set_error(b, item->number, "the output is not UTF-8");
     } else {
         ap_failure_text(b->capability, result, why, sizeof why);
         set_error(b, item->number, why);
@@ -76,7 +76,7 @@ static void fill(struct batch *b)
     }
     b->filling = false;
     if (b->running > 0) return;
-    ap_reply(b->job, json_pack("{s:I,s:I,s:O}", "done", b->done, "failed", b->failed, "outputs", b->outputs));
+    ap_answer(b->job, "{s:I,s:I,s:O}", "done", b->done, "failed", b->failed, "outputs", b->outputs);
     json_decref(b->outputs);
     json_decref(b->request);
     apiary_agent_free(b->agent, b);

@@ -2,9 +2,10 @@
  *
  *   workflow_execution, workflow_management
  *     {"steps":[{"capability":C,"input":ANY},{"capability":D}],"input":ANY} -> {"steps":[{"capability","output"}],"output":ANY}
- * A step without "input" gets the output of the step before it, the first one the request's "input". A text is sent as its
- * bytes, any other value as JSON; a reply that is JSON is kept as such. The first failure ends the workflow and says which
- * step it was; what earlier steps did is not undone.
+ * A step without "input" gets the output of the step before it, byte by byte, the first one the request's "input": a text as
+ * its bytes, any other value as JSON. In the reply an output that is an object or a list is shown as such, any other as a
+ * text; one between two steps that is not UTF-8 as null with its "bytes", and as the last one it fails the workflow. The
+ * first failure ends the workflow and says which step it was; what earlier steps did is not undone.
  */
 #include <string.h>
 
@@ -18,7 +19,7 @@ struct flow {
     apiary_agent_t *agent;
     apiary_job_t *job;
     json_t *request, *done; /* steps with their outputs */
-    json_t *last;           /* the output that the next step gets */
+    struct ap_bytes last;   /* the output of the step before, which the next one gets */
     const json_t *steps;
     size_t at;
 };
@@ -27,7 +28,7 @@ static void end_flow(struct flow *f)
 {
     json_decref(f->request);
     json_decref(f->done);
-    json_decref(f->last);
+    ap_bytes_free(&f->last);
     apiary_agent_free(f->agent, f);
 }
 
@@ -50,29 +51,41 @@ static void on_step(void *user, const apiary_result_t *result)
         end_flow(f);
         return;
     }
-    json_t *output = ap_output_json(result);
-    if (!output) {
-        apiary_job_fail(f->job, AP_CODE_UPSTREAM, "step %zu: %s: its output is neither JSON nor UTF-8 text", f->at + 1,
-                        capability);
+    f->last.size = 0;
+    if (!ap_bytes_add(&f->last, result->data, result->size)) {
+        ap_out_of_memory(f->job);
         end_flow(f);
         return;
     }
-    json_decref(f->last);
-    f->last = output;
-    json_array_append_new(f->done, json_pack("{s:s,s:O}", "capability", capability, "output", output));
+    json_t *output = ap_output_json(result->data, result->size);
+    json_array_append_new(f->done, output ? json_pack("{s:s,s:o}", "capability", capability, "output", output)
+                                          : json_pack("{s:s,s:n,s:I}", "capability", capability, "output", "bytes",
+                                                      (json_int_t)result->size));
     f->at++;
     step(f);
+}
+
+static void reply(struct flow *f)
+{
+    const json_t *output = json_object_get(json_array_get(f->done, f->at - 1), "output");
+    if (json_is_null(output))
+        apiary_job_fail(f->job, AP_CODE_UPSTREAM, "step %zu: its output, %zu bytes, is not UTF-8", f->at, f->last.size);
+    else
+        ap_answer(f->job, "{s:O,s:O}", "steps", f->done, "output", output);
+    end_flow(f);
 }
 
 static void step(struct flow *f)
 {
     if (f->at == json_array_size(f->steps)) {
-        ap_reply(f->job, json_pack("{s:O,s:O}", "steps", f->done, "output", f->last));
-        end_flow(f);
+        reply(f);
         return;
     }
     const json_t *input = json_object_get(json_array_get(f->steps, f->at), "input");
-    int error = ap_delegate_json(f->job, capability_of(f), input ? input : f->last, on_step, f);
+    if (!input && f->at == 0) input = json_object_get(f->request, "input");
+    int error = input || f->at == 0
+                    ? ap_delegate_json(f->job, capability_of(f), input, on_step, f)
+                    : ap_delegate_bytes(f->job, capability_of(f), f->last.data, f->last.size, on_step, f);
     if (error < 0) {
         apiary_job_fail(f->job, error == APIARY_ETIMEDOUT ? AP_CODE_TIMEOUT : AP_CODE_UPSTREAM, "step %zu: %s: %s",
                         f->at + 1, capability_of(f), apiary_strerror(error));
@@ -100,10 +113,12 @@ static void execute(void *state, apiary_job_t *job, const json_t *request)
         ap_out_of_memory(job);
         return;
     }
-    json_t *input = json_object_get(request, "input");
-    *f = (struct flow){.agent = state, .job = job, .request = json_incref((json_t *)request), .steps = steps};
+    *f = (struct flow){.agent = state,
+                       .job = job,
+                       .request = json_incref((json_t *)request),
+                       .last = {.agent = state},
+                       .steps = steps};
     f->done = json_array();
-    f->last = input ? json_incref(input) : json_string("");
     step(f);
 }
 

@@ -27,21 +27,21 @@ static const char *capability_of(apiary_agent_t *agent, const char *path)
 
 static void refuse(apiary_job_t *job, int status, const char *text)
 {
-    ap_reply(job, json_pack("{s:i,s:s}", "status", status, "error", text));
+    ap_answer(job, "{s:i,s:s}", "status", status, "error", text);
 }
 
 static void on_done(void *user, const apiary_result_t *result)
 {
     struct passage *p = user;
     char why[512];
-    json_t *body = result->code == 0 ? ap_output_json(result) : NULL;
+    json_t *body = result->code == 0 ? ap_output_json(result->data, result->size) : NULL;
     if (result->code != 0) {
         ap_failure_text(p->capability, result, why, sizeof why);
         refuse(p->job, result->code == APIARY_ETIMEDOUT ? 504 : 502, why);
     } else if (!body) {
-        refuse(p->job, 502, "the answer is neither JSON nor UTF-8 text");
+        refuse(p->job, 502, "the answer is not UTF-8");
     } else {
-        ap_reply(p->job, json_pack("{s:i,s:o}", "status", 200, "body", body));
+        ap_answer(p->job, "{s:i,s:o}", "status", 200, "body", body);
     }
     apiary_agent_free(p->agent, p);
 }

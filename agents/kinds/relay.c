@@ -7,28 +7,32 @@
 
 #define LONGEST 60000000000u
 
-int ap_delegate_json(const apiary_job_t *job, const char *capability, const json_t *input, apiary_done_fn done,
-                     void *user)
+int ap_delegate_bytes(const apiary_job_t *job, const char *capability, const void *data, size_t size,
+                      apiary_done_fn done, void *user)
 {
-    apiary_agent_t *agent = apiary_job_agent(job);
     uint64_t left = ap_time_left(job, LONGEST);
     if (apiary_job_cancelled(job)) return APIARY_ECANCELLED;
     if (left == 0) return APIARY_ETIMEDOUT;
-    if (!input) return apiary_agent_delegate_external_task(agent, capability, "", 0, left, done, user);
+    return apiary_agent_delegate_external_task(apiary_job_agent(job), capability, data, size, left, done, user);
+}
+
+int ap_delegate_json(const apiary_job_t *job, const char *capability, const json_t *input, apiary_done_fn done,
+                     void *user)
+{
+    if (!input) return ap_delegate_bytes(job, capability, "", 0, done, user);
     if (json_is_string(input))
-        return apiary_agent_delegate_external_task(agent, capability, json_string_value(input),
-                                                   json_string_length(input), left, done, user);
-    char *text = json_dumps(input, JSON_COMPACT | JSON_ENCODE_ANY);
+        return ap_delegate_bytes(job, capability, json_string_value(input), json_string_length(input), done, user);
+    char *text = ap_json_text(input);
     if (!text) return APIARY_ENOBLOCK;
-    int error = apiary_agent_delegate_external_task(agent, capability, text, strlen(text), left, done, user);
+    int error = ap_delegate_bytes(job, capability, text, strlen(text), done, user);
     free(text);
     return error;
 }
 
-json_t *ap_output_json(const apiary_result_t *result)
+json_t *ap_output_json(const void *data, size_t size)
 {
-    json_t *parsed = result->size ? json_loadb(result->data, result->size, JSON_DECODE_ANY, NULL) : NULL;
-    return parsed ? parsed : json_stringn(result->size ? result->data : "", result->size);
+    json_t *parsed = size > 0 ? json_loadb(data, size, JSON_REJECT_DUPLICATES, NULL) : NULL; /* an object or a list */
+    return parsed ? parsed : json_stringn(size > 0 ? data : "", size);
 }
 
 void ap_failure_text(const char *capability, const apiary_result_t *result, char *ret, size_t capacity)

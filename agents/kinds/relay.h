@@ -1,4 +1,7 @@
-/* agents/kinds/relay.h - texts in and out of delegations, for agents that pass JSON on. */
+/* agents/kinds/relay.h - bodies in and out of delegations, for agents that pass on what others wrote.
+ *
+ * What one agent has written and another is to read goes on byte by byte; JSON is made of it only to show it in a reply.
+ */
 #ifndef AP_KINDS_RELAY_H
 #define AP_KINDS_RELAY_H
 
@@ -7,8 +10,12 @@
 /* Delegates `input`: a text as its bytes, anything else as its JSON text. 0 or an apiary_error. */
 int ap_delegate_json(const apiary_job_t *job, const char *capability, const json_t *input, apiary_done_fn done,
                      void *user);
-/* What came back: parsed when it is JSON, else as a text; NULL when it is neither (or out of memory). */
-json_t *ap_output_json(const apiary_result_t *result);
+/* The same for bytes, which are copied. */
+int ap_delegate_bytes(const apiary_job_t *job, const char *capability, const void *data, size_t size,
+                      apiary_done_fn done, void *user);
+/* What came back, to be shown: an object or a list as such, anything else as the text that it is ("1.10" stays that, and so
+ * does an object that names a member twice); NULL when it is not UTF-8 (or out of memory). */
+json_t *ap_output_json(const void *data, size_t size);
 /* "CAPABILITY: why" of a result that is a failure. */
 void ap_failure_text(const char *capability, const apiary_result_t *result, char *ret, size_t capacity);
 

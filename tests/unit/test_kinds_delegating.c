@@ -1,19 +1,22 @@
 /* tests/unit/test_kinds_delegating.c - the kinds that hand on to others: workflow, batch, gateway; and the schedule. */
 #include "tests/unit/fake_agent.h"
 
-static struct apiary_agent *agent, *text, *sorter;
+static struct apiary_agent *agent, *text, *sorter, *copy;
 
 static void open_with(const char *kind, const struct fake_key *config)
 {
-    static const char *const command[] = {"sort", NULL};
-    static const struct fake_key sort[] = {{"command", NULL, 0, command}, {NULL, NULL, 0, NULL}};
+    static const char *const sort_command[] = {"sort", NULL}, *const cat_command[] = {"cat", NULL};
+    static const struct fake_key sort[] = {{"command", NULL, 0, sort_command}, {NULL, NULL, 0, NULL}},
+                                 cat[] = {{"command", NULL, 0, cat_command}, {NULL, NULL, 0, NULL}};
     fake_open();
     cr_assert_eq(fake_create(kind, config, &agent), 0, "%s", agent->log);
     cr_assert_eq(fake_create("text", NULL, &text), 0);
     cr_assert_eq(fake_create("exec", sort, &sorter), 0);
+    cr_assert_eq(fake_create("exec", cat, &copy), 0);
     fake_offer("html_escaping", text);
     fake_offer("template_rendering", text);
     fake_offer("line_sorting", sorter);
+    fake_offer("copy", copy);
 }
 
 static void done(void)
@@ -21,6 +24,7 @@ static void done(void)
     fake_destroy(agent);
     fake_destroy(text);
     fake_destroy(sorter);
+    fake_destroy(copy);
     fake_close();
 }
 
@@ -197,5 +201,87 @@ Test(schedule, the_longest_way_goes_first)
     fake_expect_failure(agent, "task_scheduling", "{\"tasks\":{\"a\":{\"takes\":-1}}}", 400, "\"takes\"");
     fake_expect_failure(agent, "task_scheduling", "{\"tasks\":{}}", 400, "1 to 256");
     fake_expect_failure(agent, "task_scheduling", "{\"tasks\":{\"a\":{\"takes\":1}},\"workers\":0}", 400, "workers");
+    done();
+}
+
+/* ---- what others wrote ------------------------------------------------------------------------------------------- */
+
+/* What looks like JSON and would come back as something else, and what is. */
+static const struct {
+    const char *bytes, *shown;
+} outputs[] = {
+    {"1.10", "\"1.10\""},
+    {"5 ", "\"5 \""},
+    {"1E5", "\"1E5\""},
+    {"true", "\"true\""},
+    {"\\\"a\\\"", "\"\\\"a\\\"\""},
+    {"{\\\"a\\\":1,\\\"a\\\":2}", "\"{\\\"a\\\":1,\\\"a\\\":2}\""},
+    {"[12345678901234567890123]", "\"[12345678901234567890123]\""},
+    {"{\\\"a\\\":[1]}\\n", "{\"a\":[1]}"},
+    {"", "\"\""},
+};
+
+Test(workflow, what_looks_like_json_goes_on_as_it_is)
+{
+    open_with("workflow", NULL);
+    for (size_t i = 0; i < sizeof outputs / sizeof outputs[0]; i++) {
+        char request[256], reply[512];
+        snprintf(request, sizeof request,
+                 "{\"steps\":[{\"capability\":\"copy\"},{\"capability\":\"copy\"}],\"input\":\"%s\"}",
+                 outputs[i].bytes);
+        snprintf(reply, sizeof reply,
+                 "{\"steps\":[{\"capability\":\"copy\",\"output\":%s},{\"capability\":\"copy\",\"output\":%s}],"
+                 "\"output\":%s}",
+                 outputs[i].shown, outputs[i].shown, outputs[i].shown);
+        fake_expect(agent, "workflow_execution", request, reply);
+    }
+    /* An object is shown as one, but the next step gets the bytes that were written. */
+    fake_expect_part(
+        agent, "workflow_execution",
+        "{\"steps\":[{\"capability\":\"copy\"},{\"capability\":\"html_escaping\"}],\"input\":\"[1.10, \\\"<\\\"]\\n\"}",
+        "\"output\":[1.1,\"<\"]},{\"capability\":\"html_escaping\",\"output\":\"[1.10, &quot;&lt;&quot;]\\n\"}");
+    done();
+}
+
+Test(workflow, bytes_that_are_no_text_go_on_too)
+{
+    static const char *const pack[] = {"gzip", "-cn", NULL}, *const unpack[] = {"gzip", "-cd", NULL};
+    static const struct fake_key packs[] = {{"command", NULL, 0, pack}, {NULL, NULL, 0, NULL}},
+                                 unpacks[] = {{"command", NULL, 0, unpack}, {NULL, NULL, 0, NULL}};
+    struct apiary_agent *packer, *unpacker;
+    open_with("workflow", NULL);
+    cr_assert_eq(fake_create("exec", packs, &packer), 0, "%s", packer->log);
+    cr_assert_eq(fake_create("exec", unpacks, &unpacker), 0, "%s", unpacker->log);
+    fake_offer("pack", packer);
+    fake_offer("unpack", unpacker);
+    char *reply = fake_call(agent, "workflow_execution",
+                            "{\"steps\":[{\"capability\":\"pack\"},{\"capability\":\"unpack\"}],\"input\":\"hello\"}");
+    cr_assert_not_null(strstr(reply, "\"output\":null,\"bytes\":"), "%s", reply);
+    cr_assert_not_null(strstr(reply, "\"output\":\"hello\"}"), "%s", reply);
+    free(reply);
+    fake_expect_failure(agent, "workflow_execution", "{\"steps\":[{\"capability\":\"pack\"}],\"input\":\"hello\"}", 502,
+                        "step 1: its output, ");
+    fake_destroy(packer);
+    fake_destroy(unpacker);
+    done();
+}
+
+Test(relay, batch_and_gateway_show_the_same)
+{
+    const struct fake_key routes[] = {{"routes", NULL, 0, FAKE_LIST("/copy=copy")}, {NULL, NULL, 0, NULL}};
+    char request[256], reply[256];
+    open_with("batch", NULL);
+    for (size_t i = 0; i < sizeof outputs / sizeof outputs[0]; i++) {
+        snprintf(request, sizeof request, "{\"capability\":\"copy\",\"inputs\":[\"%s\"]}", outputs[i].bytes);
+        snprintf(reply, sizeof reply, "{\"done\":1,\"failed\":0,\"outputs\":[{\"output\":%s}]}", outputs[i].shown);
+        fake_expect(agent, "task_execution", request, reply);
+    }
+    done();
+    open_with("gateway", routes);
+    for (size_t i = 0; i < sizeof outputs / sizeof outputs[0]; i++) {
+        snprintf(request, sizeof request, "{\"path\":\"/copy\",\"body\":\"%s\"}", outputs[i].bytes);
+        snprintf(reply, sizeof reply, "{\"status\":200,\"body\":%s}", outputs[i].shown);
+        fake_expect(agent, "api_gateway", request, reply);
+    }
     done();
 }
