@@ -1,6 +1,7 @@
 /* agents/agent.c - what an agent's functions may ask of their surroundings. See apiary.h. */
 #include "agents/agent.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,13 +87,10 @@ void ap_agent_lists_free(struct apiary_agent *agent)
 
 /* ---- log ------------------------------------------------------------------------------------------------------ */
 
-void ap_agent_logv(struct apiary_agent *agent, int level, const char *format, va_list args)
+static void log_line(struct apiary_agent *agent, int level, const char *line)
 {
     struct ap_worker *w = agent->worker;
-    char line[1024];
-    int n = snprintf(line, sizeof line, "%s: ", agent->name);
 
-    vsnprintf(line + n, sizeof line - (size_t)n, format, args);
     /* Why an agent could not be made is what apiary_queen_start says. */
     if (level <= 3 && ap_load_relaxed(&w->phase) == AP_WORKER_OPENING && ap_worker_self() == w)
         snprintf(w->message, sizeof w->message, "agent %.480s", line);
@@ -101,28 +99,44 @@ void ap_agent_logv(struct apiary_agent *agent, int level, const char *format, va
 
 void apiary_agent_log(apiary_agent_t *agent, int level, const char *format, ...)
 {
+    char line[1024];
     va_list args;
+    int n = snprintf(line, sizeof line, "%s: ", agent->name);
 
     va_start(args, format);
-    ap_agent_logv(agent, level, format, args);
+    vsnprintf(line + n, sizeof line - (size_t)n, format, args);
     va_end(args);
+    log_line(agent, level, line);
+}
+
+void apiary_agent_log_text(apiary_agent_t *agent, int level, const char *text, size_t size)
+{
+    if (text != NULL || size == 0) apiary_agent_log(agent, level, "%.*s", (int)(size < 1024 ? size : 1024), size > 0 ? text : "");
 }
 
 /* ---- memory --------------------------------------------------------------------------------------------------- */
 
+/* The arena is its worker's alone: what another thread would do to it would be found much later, elsewhere. */
+static bool at_home(const struct apiary_agent *agent)
+{
+    return ap_worker_self() == agent->worker;
+}
+
 void *apiary_agent_alloc(apiary_agent_t *agent, size_t size)
 {
+    if (!at_home(agent)) return NULL;
     return ap_arena_alloc(&agent->arena, size);
 }
 
 void *apiary_agent_resize(apiary_agent_t *agent, void *block, size_t size)
 {
+    if (!at_home(agent)) return NULL;
     return ap_arena_resize(&agent->arena, block, size);
 }
 
 void apiary_agent_free(apiary_agent_t *agent, void *block)
 {
-    ap_arena_free(&agent->arena, block);
+    if (at_home(agent)) ap_arena_free(&agent->arena, block);
 }
 
 size_t apiary_agent_allocated(apiary_agent_t *agent)
@@ -159,7 +173,7 @@ int apiary_watch_timer(apiary_agent_t *agent, uint64_t after, apiary_watch_fn fn
     return ap_loop_timer(agent->worker->loop, after >= UINT64_MAX - now ? UINT64_MAX : now + after, fn, user, ret);
 }
 
-void apiary_watch_close(apiary_watch_t *watch)
+int apiary_watch_close(apiary_watch_t *watch)
 {
-    ap_loop_close(watch);
+    return ap_loop_close(watch);
 }

@@ -2,9 +2,8 @@
 #ifndef AP_AGENT_H
 #define AP_AGENT_H
 
-#include <stdarg.h>
-
 #include "agents/arena.h"
+#include "agents/handle.h"
 #include "core/config.h"
 #include "registry/client.h"
 
@@ -35,45 +34,51 @@ struct apiary_agent {
     struct ap_consumer consumer;
     bool scanning; /* the table is being looked through for tasks whose reference was lost */
     uint64_t cursor;
+    struct ap_job *jobs, *spare; /* `limit` of them, once; the list of those that are free */
     uint32_t in_hand, limit;
+    uint32_t misused; /* how often it has used a job that it had finished; any of its threads */
     uint64_t started, finished, failed, run_time;
     uint32_t shown;       /* `running`, as last published */
     uint32_t unpublished; /* tasks started or finished since */
 };
 
-struct apiary_job {
+/* The agent knows it by a handle, good for one task: apiary_job_t is never defined. */
+struct ap_job {
     struct apiary_agent *agent;
+    struct ap_handle *handle; /* raised when the job ends */
     struct ap_slot *at;
     uint32_t slot;
     int hand; /* of the lane, -1: none was free */
     uint64_t token;
+    uint64_t handed; /* the handle that another thread has finished: its answer is on the way to the worker */
     bool busy; /* it is in an agent's hands; the worker's own */
-    const void *data;
-    uint32_t size;
-    uint16_t capability, caller;
     bool alone; /* has crashed a worker before, so nothing is started beside it */
-    bool over;  /* finished by the worker's end; the agent may still hold the pointer */
+    uint16_t capability, caller;
+    uint32_t size;
+    const void *data;
     uint64_t deadline, started;
     void *user;
     uint64_t reserved; /* block of apiary_job_reserve, 0: none */
+    struct ap_job *next; /* of the agent's list of free ones */
     char capability_name[APIARY_CAPABILITY_MAX + 1], caller_name[APIARY_NAME_MAX + 1];
+};
 
-    struct apiary_job *next; /* of the worker's list of free ones */
-
-    /* From another thread to the worker, by worker->handed. */
-    struct apiary_job *handed_next;
-    void *handed_data;
-    size_t handed_size;
-    int handed_failed, handed_code;
+/* An answer of another thread, on worker->handed. */
+struct ap_handed {
+    struct ap_handed *next;
+    const apiary_job_t *job;
+    int code;
+    uint32_t agent_code;
+    size_t size;
+    uint8_t data[];
 };
 
 /* Finishes a job of the calling worker's: DONE with code 0, else FAILED. Returns 0, or why the result could not be stored
  * (the task then failed with that), or APIARY_ESTALE. */
-int ap_job_finish(struct apiary_job *job, int code, uint32_t agent_code, const void *data, size_t size);
-/* What another thread handed over. */
-void ap_job_finish_handed(struct apiary_job *job);
+int ap_job_finish(struct ap_job *job, int code, uint32_t agent_code, const void *data, size_t size);
+/* What another thread handed over; frees it. */
+void ap_job_finish_handed(struct ap_handed *handed);
 
-void ap_agent_logv(struct apiary_agent *agent, int level, const char *format, va_list args);
 void ap_agent_lists_free(struct apiary_agent *agent);
 
 #endif

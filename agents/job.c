@@ -1,4 +1,5 @@
 /* agents/job.c - a task in the hands of an agent: what it asks, and how it ends. See apiary.h and agent.h. */
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,66 +9,146 @@
 
 #define FAILURE_TEXT 1024u
 
+/* ---- whose it is ---------------------------------------------------------------------------------------------- */
+
+/* Says so at the first time, the second, the fourth...: an agent that does it with each task fills no log. */
+static void misused(struct apiary_agent *agent, const char *what)
+{
+    uint32_t times = ap_add_relaxed(&agent->misused, 1) + 1;
+
+    if ((times & (times - 1)) != 0) return;
+    apiary_agent_log(agent, 3, "%s; refused, %u times so far", what, times);
+}
+
+/* At its end the worker finishes what its agents have in hand over their heads: then it is no fault to come with it. */
+static __attribute__((noinline)) int stale(const apiary_job_t *handle, const char *what)
+{
+    const struct ap_handle *entry = ap_handle_entry(handle);
+    const struct ap_job *job = ap_handle_get(ap_handle_name(entry));
+
+    if (handle == NULL) return APIARY_EINVAL;
+    if (job != NULL && job->handle == entry && ap_load_relaxed(&job->agent->worker->command) != AP_WORKER_STOP)
+        misused(job->agent, what);
+    return APIARY_ESTALE;
+}
+
+AP_ALWAYS_INLINE struct ap_job *job_get(const apiary_job_t *handle)
+{
+    return ap_handle_get(handle);
+}
+
+static __attribute__((noinline)) struct ap_job *asked_stale(const apiary_job_t *handle)
+{
+    stale(handle, "asks about a task that it has finished");
+    return NULL;
+}
+
+/* For what any thread may ask. */
+AP_ALWAYS_INLINE struct ap_job *job_asked(const apiary_job_t *handle)
+{
+    struct ap_job *job = job_get(handle);
+
+    return __builtin_expect(job != NULL, 1) ? job : asked_stale(handle);
+}
+
+static __attribute__((noinline)) int not_to_finish(const apiary_job_t *handle, const struct ap_job *job)
+{
+    if (job == NULL) return stale(handle, "answers a task that it has finished");
+    if (ap_worker_self() == job->agent->worker) return stale(handle, "answers a task that a thread of it has finished");
+    misused(job->agent, "answers a task from a thread that is not its worker's, without apiary_job_finish_from_thread");
+    return APIARY_EINVAL;
+}
+
+/* The job, if its answer may come now and on this thread; or NULL and *error. */
+AP_ALWAYS_INLINE struct ap_job *job_to_finish(const apiary_job_t *handle, int *error)
+{
+    struct ap_job *job = job_get(handle);
+
+    if (__builtin_expect(job != NULL && ap_worker_self() == job->agent->worker, 1) &&
+        __builtin_expect(ap_load_relaxed(&job->handed) != (uintptr_t)handle, 1))
+        return job;
+    *error = not_to_finish(handle, job);
+    return NULL;
+}
+
 /* ---- what is asked -------------------------------------------------------------------------------------------- */
 
-const void *apiary_job_data(const apiary_job_t *job, size_t *size)
+const void *apiary_job_data(const apiary_job_t *handle, size_t *size)
 {
+    const struct ap_job *job = job_asked(handle);
+
+    if (__builtin_expect(job == NULL, 0)) {
+        if (size != NULL) *size = 0;
+        return NULL;
+    }
     if (size != NULL) *size = job->size;
     return job->data;
 }
 
-/* The names are copied when first asked for; the job is the caller's, so this is no change that anybody else sees. */
-const char *apiary_job_capability(const apiary_job_t *job)
+/* The names are copied when first asked for. */
+const char *apiary_job_capability(const apiary_job_t *handle)
 {
-    struct apiary_job *own = (struct apiary_job *)job;
+    struct ap_job *job = job_asked(handle);
 
-    if (own->capability_name[0] == '\0')
-        ap_capability_name(own->agent->worker->seg, own->capability, own->capability_name);
-    return own->capability_name;
+    if (job == NULL) return "";
+    if (job->capability_name[0] == '\0') ap_capability_name(job->agent->worker->seg, job->capability, job->capability_name);
+    return job->capability_name;
 }
 
-const char *apiary_job_caller(const apiary_job_t *job)
+const char *apiary_job_caller(const apiary_job_t *handle)
 {
-    struct apiary_job *own = (struct apiary_job *)job;
+    struct ap_job *job = job_asked(handle);
 
-    if (own->caller_name[0] == '\0' && own->caller != 0)
-        ap_service_name(own->agent->worker->seg, own->caller - 1u, own->caller_name);
-    return own->caller_name;
+    if (job == NULL) return "";
+    if (job->caller_name[0] == '\0' && job->caller != 0)
+        ap_service_name(job->agent->worker->seg, job->caller - 1u, job->caller_name);
+    return job->caller_name;
 }
 
-uint64_t apiary_job_deadline(const apiary_job_t *job)
+uint64_t apiary_job_deadline(const apiary_job_t *handle)
 {
-    return job->deadline;
+    const struct ap_job *job = job_asked(handle);
+
+    return job != NULL ? job->deadline : 0;
 }
 
 /* Told to stop, or given up: nobody will look at the result. A task that is fire and forget has no such wish. */
-int apiary_job_cancelled(const apiary_job_t *job)
+int apiary_job_cancelled(const apiary_job_t *handle)
 {
-    uint64_t request = ap_load_acquire(&job->at->request);
+    const struct ap_job *job = job_asked(handle);
+    uint64_t request;
 
+    if (job == NULL) return 1;
+    request = ap_load_acquire(&job->at->request);
     if (request >> 8 != AP_WORD_GENERATION(job->token)) return 0;
     if ((request & AP_REQUEST_CANCEL) != 0) return 1;
     return (request & (AP_REQUEST_ABANDON | AP_REQUEST_DETACH)) == AP_REQUEST_ABANDON;
 }
 
-apiary_agent_t *apiary_job_agent(const apiary_job_t *job)
+apiary_agent_t *apiary_job_agent(const apiary_job_t *handle)
 {
-    return job->agent;
+    const struct ap_job *job = job_asked(handle);
+
+    return job != NULL ? job->agent : NULL;
 }
 
-void *apiary_job_user(const apiary_job_t *job)
+void *apiary_job_user(const apiary_job_t *handle)
 {
-    return job->user;
+    const struct ap_job *job = job_asked(handle);
+
+    return job != NULL ? job->user : NULL;
 }
 
-void apiary_job_set_user(apiary_job_t *job, void *user)
+void apiary_job_set_user(apiary_job_t *handle, void *user)
 {
-    job->user = user;
+    struct ap_job *job = job_asked(handle);
+
+    if (job != NULL) job->user = user;
 }
 
 /* ---- the result ----------------------------------------------------------------------------------------------- */
 
-static void reserved_free(struct apiary_job *job)
+static void reserved_free(struct ap_job *job)
 {
     struct ap_worker *w = job->agent->worker;
 
@@ -81,26 +162,36 @@ static void result_name(struct ap_slot *slot, uint64_t block, size_t size)
     ap_store_relaxed(&slot->result_size, (uint32_t)size);
 }
 
-static void result_attach(const struct apiary_job *job, uint64_t block, size_t size)
+static void result_attach(const struct ap_job *job, uint64_t block, size_t size)
 {
     /* Attached first: if we die before it is named, nothing but the running task held it, and a sweep frees it. */
     ap_pool_attach(job->agent->worker->seg, block, AP_BLOCK_RESULT_OF(job->token), job->slot, AP_WORD_GENERATION(job->token));
     result_name(job->at, block, size);
 }
 
+/* An agent may have given its block back as if it had been lent: then it is somebody else's by now. */
+static int reserved_attach(struct ap_job *job, size_t size)
+{
+    const struct ap_lane_handle *lane = &job->agent->worker->context->lane;
+    uint64_t block = job->reserved, capacity, word;
+
+    if (ap_pool_block(job->agent->worker->seg, block, &capacity, &word) < 0 ||
+        word != AP_BLOCK(AP_BLOCK_OWNED, lane->index, lane->epoch))
+        return APIARY_EINVAL;
+    if (size > capacity) return APIARY_ETOOLARGE;
+    result_attach(job, block, size);
+    job->reserved = 0;
+    return 0;
+}
+
 /* A result that is in the block that the agent has reserved, or needs one. */
-static __attribute__((noinline)) int result_store_block(struct apiary_job *job, const void *data, size_t size)
+static __attribute__((noinline)) int result_store_block(struct ap_job *job, const void *data, size_t size)
 {
     struct ap_worker *w = job->agent->worker;
-    uint64_t block, capacity;
+    uint64_t block;
     int r;
 
-    if (job->reserved != 0 && data == ap_at_offset(w->seg, job->reserved, 1)) {
-        if (ap_pool_block(w->seg, job->reserved, &capacity, NULL) < 0 || size > capacity) return APIARY_ETOOLARGE;
-        result_attach(job, job->reserved, size);
-        job->reserved = 0;
-        return 0;
-    }
+    if (job->reserved != 0 && data == ap_at_offset(w->seg, job->reserved, 1)) return reserved_attach(job, size);
     r = ap_pool_take(w->seg, &w->context->lane, &w->context->pool_hint, size, &block);
     if (r < 0) return r;
     memcpy(ap_at_offset(w->seg, block, size), data, size);
@@ -108,7 +199,7 @@ static __attribute__((noinline)) int result_store_block(struct apiary_job *job, 
     return 0;
 }
 
-AP_ALWAYS_INLINE int result_store(struct apiary_job *job, const void *data, size_t size)
+AP_ALWAYS_INLINE int result_store(struct ap_job *job, const void *data, size_t size)
 {
     if (__builtin_expect(size > AP_INLINE_BODY || job->reserved != 0, 0)) {
         if (size > AP_INLINE_BODY || data == ap_at_offset(job->agent->worker->seg, job->reserved, 1))
@@ -120,7 +211,7 @@ AP_ALWAYS_INLINE int result_store(struct apiary_job *job, const void *data, size
 }
 
 /* A text that finds no block is cut to what fits the slot: the reason of a failure is worth more than its end. */
-static __attribute__((noinline)) int result_none(struct apiary_job *job, int *code, int why, const void *data, size_t size)
+static __attribute__((noinline)) int result_none(struct ap_job *job, int *code, int why, const void *data, size_t size)
 {
     if (*code != 0) return result_store(job, data, size < AP_INLINE_BODY ? size : AP_INLINE_BODY);
     *code = why;
@@ -128,7 +219,7 @@ static __attribute__((noinline)) int result_none(struct apiary_job *job, int *co
     return why;
 }
 
-AP_ALWAYS_INLINE void job_done(struct apiary_job *job, bool failed, uint64_t now)
+AP_ALWAYS_INLINE void job_done(struct ap_job *job, bool failed, uint64_t now)
 {
     struct apiary_agent *agent = job->agent;
     struct ap_worker *w = agent->worker;
@@ -147,11 +238,12 @@ AP_ALWAYS_INLINE void job_done(struct apiary_job *job, bool failed, uint64_t now
     if (__builtin_expect(job->alone, 0)) w->solo_running = false;
     w->in_hand_count--;
     job->busy = false;
-    job->next = w->spare;
-    w->spare = job;
+    ap_handle_renew(job->handle);
+    job->next = agent->spare;
+    agent->spare = job;
 }
 
-AP_ALWAYS_INLINE int finish(struct apiary_job *job, int code, uint32_t agent_code, const void *data, size_t size)
+AP_ALWAYS_INLINE int finish(struct ap_job *job, int code, uint32_t agent_code, const void *data, size_t size)
 {
     struct ap_segment *seg = job->agent->worker->seg;
     struct ap_slot *slot = job->at;
@@ -177,43 +269,58 @@ AP_ALWAYS_INLINE int finish(struct apiary_job *job, int code, uint32_t agent_cod
     return r;
 }
 
-int ap_job_finish(struct apiary_job *job, int code, uint32_t agent_code, const void *data, size_t size)
+int ap_job_finish(struct ap_job *job, int code, uint32_t agent_code, const void *data, size_t size)
 {
     return finish(job, code, agent_code, data, size);
 }
 
 /* ---- the agent's side ----------------------------------------------------------------------------------------- */
 
-/* Of a job that the worker has ended over the agent's head (at its stop) only the pointer is left. */
-int apiary_job_reply(apiary_job_t *job, const void *data, size_t size)
+int apiary_job_reply(apiary_job_t *handle, const void *data, size_t size)
 {
-    if (job->over) return APIARY_ESTALE;
+    struct ap_job *job;
+    int r;
+
     if (data == NULL && size > 0) return APIARY_EINVAL;
-    return finish(job, 0, 0, data, size);
+    job = job_to_finish(handle, &r);
+    return __builtin_expect(job != NULL, 1) ? finish(job, 0, 0, data, size) : r;
 }
 
-int apiary_job_fail(apiary_job_t *job, uint32_t agent_code, const char *format, ...)
+int apiary_job_fail_text(apiary_job_t *handle, uint32_t agent_code, const char *text, size_t size)
+{
+    struct ap_job *job;
+    int r;
+
+    if (text == NULL && size > 0) return APIARY_EINVAL;
+    job = job_to_finish(handle, &r);
+    return job != NULL ? ap_job_finish(job, APIARY_EAGENT, agent_code, text, size) : r;
+}
+
+int apiary_job_fail(apiary_job_t *handle, uint32_t agent_code, const char *format, ...)
 {
     char text[FAILURE_TEXT];
     va_list args;
     int n;
 
-    if (job->over) return APIARY_ESTALE;
     va_start(args, format);
     n = vsnprintf(text, sizeof text, format, args);
     va_end(args);
     if (n < 0) n = 0;
     if ((size_t)n >= sizeof text) n = (int)sizeof text - 1;
-    return ap_job_finish(job, APIARY_EAGENT, agent_code, text, (size_t)n);
+    return apiary_job_fail_text(handle, agent_code, text, (size_t)n);
 }
 
-int apiary_job_reserve(apiary_job_t *job, size_t size, void **ret)
+int apiary_job_reserve(apiary_job_t *handle, size_t size, void **ret)
 {
-    struct ap_worker *w = job->agent->worker;
+    struct ap_worker *w;
+    struct ap_job *job;
     uint64_t block;
     int r;
 
-    if (job->over) return APIARY_ESTALE;
+    if (ret == NULL) return APIARY_EINVAL;
+    job = job_to_finish(handle, &r);
+    if (job == NULL) return r;
+    w = job->agent->worker;
     if (size <= AP_INLINE_BODY) {
         reserved_free(job);
         *ret = job->at->result_inline;
@@ -227,40 +334,64 @@ int apiary_job_reserve(apiary_job_t *job, size_t size, void **ret)
     return 0;
 }
 
-int apiary_job_finish_from_thread(apiary_job_t *job, int failed, const void *data, size_t size)
+/* ---- from other threads --------------------------------------------------------------------------------------- */
+
+/* With the data if there is memory for it, else the task fails as it does where no block is to be had. */
+static struct ap_handed *handed_new(apiary_job_t *handle, int failed, const void *data, size_t size)
 {
-    struct ap_worker *w = job->agent->worker;
-    struct apiary_job *first;
-    int r = 0;
+    struct ap_handed *handed = size <= SIZE_MAX - sizeof *handed ? malloc(sizeof *handed + size) : NULL;
+    bool whole = handed != NULL;
+
+    if (!whole) handed = malloc(sizeof *handed);
+    if (handed == NULL) return NULL;
+    *handed = (struct ap_handed){.job = handle};
+    if (!whole) {
+        handed->code = APIARY_ENOBLOCK;
+        return handed;
+    }
+    handed->code = failed != 0 ? APIARY_EAGENT : 0;
+    handed->agent_code = (uint32_t)failed;
+    handed->size = size;
+    if (size > 0) memcpy(handed->data, data, size);
+    return handed;
+}
+
+int apiary_job_finish_from_thread(apiary_job_t *handle, int failed, const void *data, size_t size)
+{
+    struct ap_job *job = job_get(handle);
+    struct ap_handed *handed, *first;
+    struct ap_worker *w;
+    uint64_t before;
+    int r;
 
     if (data == NULL && size > 0) return APIARY_EINVAL;
-    job->handed_data = size > 0 ? malloc(size) : NULL;
-    if (size > 0 && job->handed_data == NULL) {
-        r = APIARY_ENOBLOCK; /* the task fails with it, as in apiary_job_reply */
-        size = 0;
+    if (job == NULL) return stale(handle, "finishes a task from a thread that it has finished");
+    w = job->agent->worker;
+    handed = handed_new(handle, failed, data, size);
+    if (handed == NULL) return APIARY_ENOBLOCK;
+    r = handed->code == APIARY_ENOBLOCK ? APIARY_ENOBLOCK : 0;
+    /* Of several threads that bring an answer to one task, one is the first. */
+    before = ap_load_relaxed(&job->handed);
+    while (before != (uintptr_t)handle)
+        if (ap_cas(&job->handed, &before, (uintptr_t)handle)) break;
+    if (before == (uintptr_t)handle) {
+        free(handed);
+        return stale(handle, "finishes a task from two threads");
     }
-    if (size > 0) memcpy(job->handed_data, data, size);
-    job->handed_size = size;
-    job->handed_failed = failed;
-    job->handed_code = r;
     first = ap_load_relaxed(&w->handed);
-    do job->handed_next = first;
-    while (!ap_cas(&w->handed, &first, job)); /* HANDED-R1 pairs HANDED-A1 */
+    do handed->next = first;
+    while (!ap_cas(&w->handed, &first, handed)); /* HANDED-R1 pairs HANDED-A1 */
     ap_loop_wake(w->loop);
     return r;
 }
 
-void ap_job_finish_handed(struct apiary_job *job)
+void ap_job_finish_handed(struct ap_handed *handed)
 {
-    void *data = job->handed_data;
-    uint32_t agent_code = (uint32_t)job->handed_failed;
+    struct ap_job *job = job_get(handed->job);
 
-    job->handed_data = NULL;
-    if (!job->over) {
-        if (job->handed_code != 0)
-            ap_job_finish(job, job->handed_code, 0, NULL, 0);
-        else
-            ap_job_finish(job, agent_code != 0 ? APIARY_EAGENT : 0, agent_code, data, job->handed_size);
-    }
-    free(data);
+    if (job != NULL)
+        ap_job_finish(job, handed->code, handed->agent_code, handed->data, handed->size);
+    else
+        stale(handed->job, "finishes a task from a thread that it has finished");
+    free(handed);
 }

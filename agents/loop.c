@@ -43,6 +43,7 @@ int ap_loop_create(const struct ap_ops *ops, struct ap_loop **ret)
     if (loop == NULL) return APIARY_ENOBLOCK;
     memset(loop, 0, sizeof *loop);
     loop->ops = ops;
+    loop->thread = pthread_self();
     loop->polls_stale = true;
     loop->event_fd = ap_fd_event();
     if (loop->event_fd < 0) {
@@ -61,10 +62,11 @@ int ap_loop_create(const struct ap_ops *ops, struct ap_loop **ret)
     return 0;
 }
 
-static void free_list(struct apiary_watch *watch)
+static void free_list(struct ap_watch *watch)
 {
     while (watch != NULL) {
-        struct apiary_watch *next = watch->next;
+        struct ap_watch *next = watch->next;
+        ap_handle_close(watch->handle);
         free(watch);
         watch = next;
     }
@@ -96,13 +98,13 @@ const char *ap_loop_park_name(enum ap_park park)
 
 /* ---- timers: a binary heap ------------------------------------------------------------------------------------ */
 
-static void heap_put(struct ap_loop *loop, size_t at, struct apiary_watch *watch)
+static void heap_put(struct ap_loop *loop, size_t at, struct ap_watch *watch)
 {
     loop->heap[at] = watch;
     watch->position = at;
 }
 
-static void heap_up(struct ap_loop *loop, struct apiary_watch *watch)
+static void heap_up(struct ap_loop *loop, struct ap_watch *watch)
 {
     size_t at = watch->position;
 
@@ -113,7 +115,7 @@ static void heap_up(struct ap_loop *loop, struct apiary_watch *watch)
     heap_put(loop, at, watch);
 }
 
-static void heap_down(struct ap_loop *loop, struct apiary_watch *watch)
+static void heap_down(struct ap_loop *loop, struct ap_watch *watch)
 {
     size_t at = watch->position;
 
@@ -128,11 +130,11 @@ static void heap_down(struct ap_loop *loop, struct apiary_watch *watch)
     heap_put(loop, at, watch);
 }
 
-static int heap_add(struct ap_loop *loop, struct apiary_watch *watch)
+static int heap_add(struct ap_loop *loop, struct ap_watch *watch)
 {
     if (loop->heap_count + 1 >= loop->heap_capacity) {
         size_t capacity = loop->heap_capacity != 0 ? loop->heap_capacity * 2 : 16;
-        struct apiary_watch **heap = realloc(loop->heap, capacity * sizeof *heap);
+        struct ap_watch **heap = realloc(loop->heap, capacity * sizeof *heap);
         if (heap == NULL) return APIARY_ENOBLOCK;
         loop->heap = heap;
         loop->heap_capacity = capacity;
@@ -142,10 +144,10 @@ static int heap_add(struct ap_loop *loop, struct apiary_watch *watch)
     return 0;
 }
 
-static void heap_remove(struct ap_loop *loop, struct apiary_watch *watch)
+static void heap_remove(struct ap_loop *loop, struct ap_watch *watch)
 {
     size_t at = watch->position;
-    struct apiary_watch *last = loop->heap[loop->heap_count--];
+    struct ap_watch *last = loop->heap[loop->heap_count--];
 
     watch->position = 0;
     if (last == watch) return;
@@ -163,7 +165,7 @@ static int fire_timers(struct ap_loop *loop)
     now = loop->ops->now();
     /* One that a callback adds has its turn next time, even if it is due: the bound is what was there. */
     for (size_t n = loop->heap_count; n > 0 && loop->heap_count > 0 && loop->heap[1]->at <= now; n--) {
-        struct apiary_watch *watch = loop->heap[1];
+        struct ap_watch *watch = loop->heap[1];
         heap_remove(loop, watch);
         ap_loop_call(watch, 0);
         fired++;
@@ -173,7 +175,7 @@ static int fire_timers(struct ap_loop *loop)
 
 /* ---- watches -------------------------------------------------------------------------------------------------- */
 
-static void list_add(struct apiary_watch **list, struct apiary_watch *watch)
+static void list_add(struct ap_watch **list, struct ap_watch *watch)
 {
     watch->prev = NULL;
     watch->next = *list;
@@ -181,7 +183,7 @@ static void list_add(struct apiary_watch **list, struct apiary_watch *watch)
     *list = watch;
 }
 
-static void list_remove(struct apiary_watch **list, struct apiary_watch *watch)
+static void list_remove(struct ap_watch **list, struct ap_watch *watch)
 {
     if (watch->prev != NULL)
         watch->prev->next = watch->next;
@@ -190,11 +192,16 @@ static void list_remove(struct apiary_watch **list, struct apiary_watch *watch)
     if (watch->next != NULL) watch->next->prev = watch->prev;
 }
 
-static struct apiary_watch *watch_new(struct ap_loop *loop, apiary_watch_fn fn, void *user, bool owned)
+static struct ap_watch *watch_new(struct ap_loop *loop, apiary_watch_fn fn, void *user, bool owned)
 {
-    struct apiary_watch *watch = calloc(1, sizeof *watch);
+    struct ap_watch *watch = calloc(1, sizeof *watch);
 
     if (watch == NULL) return NULL;
+    watch->handle = owned ? NULL : ap_handle_open(watch);
+    if (watch->handle == NULL && !owned) {
+        free(watch);
+        return NULL;
+    }
     watch->loop = loop;
     watch->fn = fn;
     watch->user = user;
@@ -203,11 +210,22 @@ static struct apiary_watch *watch_new(struct ap_loop *loop, apiary_watch_fn fn, 
     return watch;
 }
 
+static void watch_drop(struct ap_watch *watch)
+{
+    ap_handle_close(watch->handle);
+    free(watch);
+}
+
+static bool at_home(const struct ap_loop *loop)
+{
+    return pthread_equal(loop->thread, pthread_self()) != 0;
+}
+
 int ap_loop_watch(struct ap_loop *loop, int fd, uint32_t events, apiary_watch_fn fn, void *user, apiary_watch_t **ret)
 {
-    struct apiary_watch *watch;
+    struct ap_watch *watch;
 
-    if (fn == NULL || (events & (POLLIN | POLLOUT)) == 0 || (events & ~(uint32_t)(POLLIN | POLLOUT)) != 0 ||
+    if (fn == NULL || !at_home(loop) || (events & (POLLIN | POLLOUT)) == 0 || (events & ~(uint32_t)(POLLIN | POLLOUT)) != 0 ||
         fcntl(fd, F_GETFD) < 0)
         return APIARY_EINVAL;
     watch = watch_new(loop, fn, user, ret == NULL);
@@ -215,34 +233,34 @@ int ap_loop_watch(struct ap_loop *loop, int fd, uint32_t events, apiary_watch_fn
     watch->fd = fd;
     watch->events = events;
     if (loop->park != AP_PARK_POLL && ap_loop_uring_watch(watch) < 0) {
-        free(watch);
+        watch_drop(watch);
         return APIARY_ESYS;
     }
     list_add(&loop->watches, watch);
     loop->watch_count++;
     loop->polls_stale = true;
-    if (ret != NULL) *ret = watch;
+    if (ret != NULL) *ret = ap_handle_name(watch->handle);
     return 0;
 }
 
 int ap_loop_timer(struct ap_loop *loop, uint64_t at, apiary_watch_fn fn, void *user, apiary_watch_t **ret)
 {
-    struct apiary_watch *watch;
+    struct ap_watch *watch;
 
-    if (fn == NULL) return APIARY_EINVAL;
+    if (fn == NULL || !at_home(loop)) return APIARY_EINVAL;
     watch = watch_new(loop, fn, user, ret == NULL);
     if (watch == NULL) return APIARY_ENOBLOCK;
     watch->at = at;
     if (heap_add(loop, watch) < 0) {
-        free(watch);
+        watch_drop(watch);
         return APIARY_ENOBLOCK;
     }
     list_add(&loop->watches, watch);
-    if (ret != NULL) *ret = watch;
+    if (ret != NULL) *ret = ap_handle_name(watch->handle);
     return 0;
 }
 
-void ap_loop_bury(struct apiary_watch *watch)
+void ap_loop_bury(struct ap_watch *watch)
 {
     struct ap_loop *loop = watch->loop;
 
@@ -253,13 +271,14 @@ void ap_loop_bury(struct apiary_watch *watch)
         free(watch);
 }
 
-void ap_loop_close(apiary_watch_t *watch)
+static void watch_close(struct ap_watch *watch)
 {
-    struct ap_loop *loop;
+    struct ap_loop *loop = watch->loop;
 
-    if (watch == NULL || watch->closed) return;
-    loop = watch->loop;
+    if (watch->closed) return;
     watch->closed = true;
+    ap_handle_close(watch->handle);
+    watch->handle = NULL;
     if (watch->position != 0) heap_remove(loop, watch);
     if (watch->fd >= 0) {
         loop->watch_count--;
@@ -271,12 +290,23 @@ void ap_loop_close(apiary_watch_t *watch)
         ap_loop_bury(watch);
 }
 
-void ap_loop_call(struct apiary_watch *watch, uint32_t events)
+int ap_loop_close(apiary_watch_t *name)
+{
+    struct ap_watch *watch = ap_handle_get(name);
+
+    if (name == NULL) return 0;
+    if (watch == NULL) return APIARY_ESTALE;
+    if (!at_home(watch->loop)) return APIARY_EINVAL;
+    watch_close(watch);
+    return 0;
+}
+
+void ap_loop_call(struct ap_watch *watch, uint32_t events)
 {
     bool last = watch->owned && watch->fd < 0;
 
     watch->fn(watch->user, events);
-    if (last) ap_loop_close(watch);
+    if (last) watch_close(watch);
 }
 
 /* ---- turn and park -------------------------------------------------------------------------------------------- */

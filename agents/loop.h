@@ -24,10 +24,11 @@ const char *ap_loop_park_name(enum ap_park park);
 
 /* A watch lasts until ap_loop_close, a timer fires once and its watch, too, lasts until closed (0 events); with ret NULL it
  * cannot be closed and goes with the loop, a timer when it has fired. A descriptor that fails is reported once with POLLNVAL
- * or POLLERR and then left alone. Level-triggered: reported as long as it is ready. APIARY_EINVAL, APIARY_ENOBLOCK. */
+ * or POLLERR and then left alone. Level-triggered: reported as long as it is ready. Only by the loop's thread. APIARY_EINVAL,
+ * APIARY_ENOBLOCK. */
 int ap_loop_watch(struct ap_loop *loop, int fd, uint32_t events, apiary_watch_fn fn, void *user, apiary_watch_t **ret);
 int ap_loop_timer(struct ap_loop *loop, uint64_t at, apiary_watch_fn fn, void *user, apiary_watch_t **ret);
-void ap_loop_close(apiary_watch_t *watch); /* also from inside its own callback */
+int ap_loop_close(apiary_watch_t *watch); /* also from inside its own callback; APIARY_ESTALE: closed before, APIARY_EINVAL */
 /* From any thread: makes ap_loop_park return. */
 void ap_loop_wake(struct ap_loop *loop);
 

@@ -9,22 +9,25 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "agents/handle.h"
 #include "agents/loop.h"
 #include "core/atomic.h"
 
-struct apiary_watch {
+/* Known outside by its handle: apiary_watch_t is never defined. */
+struct ap_watch {
     struct ap_loop *loop;
+    struct ap_handle *handle; /* NULL: nobody has one, or it is closed */
     apiary_watch_fn fn;
     void *user;
     int fd; /* -1: timer */
     uint32_t events;
     uint64_t at;     /* timer */
     size_t position; /* timer: in the heap, from 1; 0: not there */
-    bool owned;      /* nobody has a pointer to it */
+    bool owned;      /* nobody has a handle to it */
     bool closed;     /* to be freed as soon as the ring lets go and no dispatch is under way */
     bool armed;      /* the ring has a POLL_ADD for it */
     bool failed;     /* reported as not to be watched */
-    struct apiary_watch *prev, *next; /* of loop->watches, or loop->closed */
+    struct ap_watch *prev, *next; /* of loop->watches, or loop->closed */
 };
 
 /* Waits on one word at a time and writes the loop's event_fd when it was woken. */
@@ -43,10 +46,11 @@ struct ap_bell_thread {
 struct ap_loop {
     const struct ap_ops *ops;
     enum ap_park park;
+    pthread_t thread; /* whose it is */
     int event_fd; /* ap_loop_wake and the bell thread write it */
-    struct apiary_watch *watches, *graveyard;
+    struct ap_watch *watches, *graveyard;
     size_t watch_count; /* descriptors */
-    struct apiary_watch **heap; /* from 1 */
+    struct ap_watch **heap; /* from 1 */
     size_t heap_count, heap_capacity;
     unsigned dispatching;
     unsigned turn;
@@ -57,7 +61,7 @@ struct ap_loop {
     uint64_t bell_serial;
 
     struct pollfd *polls; /* poll variant; polls[0] is event_fd */
-    struct apiary_watch **poll_watches;
+    struct ap_watch **poll_watches;
     size_t poll_count, poll_capacity;
     bool polls_stale;
 
@@ -68,13 +72,13 @@ struct ap_loop {
 };
 
 /* loop.c */
-void ap_loop_call(struct apiary_watch *watch, uint32_t events);
-void ap_loop_bury(struct apiary_watch *watch); /* closed, and no ring has it */
+void ap_loop_call(struct ap_watch *watch, uint32_t events);
+void ap_loop_bury(struct ap_watch *watch); /* closed, and no ring has it */
 void ap_loop_drain_event(struct ap_loop *loop);
 
 /* loop_uring.c */
-int ap_loop_uring_watch(struct apiary_watch *watch);
-void ap_loop_uring_close(struct apiary_watch *watch);
+int ap_loop_uring_watch(struct ap_watch *watch);
+void ap_loop_uring_close(struct ap_watch *watch);
 int ap_loop_uring_dispatch(struct ap_loop *loop);
 void ap_loop_uring_park(struct ap_loop *loop, const uint32_t *bell, uint32_t value, uint64_t until);
 

@@ -9,7 +9,7 @@
 static bool polls_fit(struct ap_loop *loop, size_t count)
 {
     struct pollfd *polls;
-    struct apiary_watch **watches;
+    struct ap_watch **watches;
 
     if (count <= loop->poll_capacity) return true;
     count = count * 2;
@@ -26,7 +26,7 @@ static bool polls_fit(struct ap_loop *loop, size_t count)
 /* The array of what is watched now. Without memory for it nothing is, until the next call. */
 static void polls_refresh(struct ap_loop *loop)
 {
-    struct apiary_watch *watch;
+    struct ap_watch *watch;
     size_t n = 1;
 
     if (!loop->polls_stale) return;
@@ -57,7 +57,7 @@ int ap_loop_poll_dispatch(struct ap_loop *loop, uint64_t until)
     if (ppoll(loop->polls, loop->poll_count, until == UINT64_MAX && loop->poll_count > 0 ? NULL : &limit, NULL) <= 0) return 0;
     if (loop->polls[0].revents != 0) ap_loop_drain_event(loop);
     for (size_t i = 1; i < loop->poll_count; i++) {
-        struct apiary_watch *watch = loop->poll_watches[i];
+        struct ap_watch *watch = loop->poll_watches[i];
         short events = loop->polls[i].revents;
 
         /* The array stays as it is during the calls, and closed watches are freed only after them. */

@@ -22,14 +22,14 @@ static bool arm(struct ap_loop *loop, int fd, uint32_t events, uint64_t data)
     return true;
 }
 
-int ap_loop_uring_watch(struct apiary_watch *watch)
+int ap_loop_uring_watch(struct ap_watch *watch)
 {
     watch->armed = arm(watch->loop, watch->fd, watch->events, (uint64_t)(uintptr_t)watch);
     return watch->armed ? 0 : APIARY_ESYS;
 }
 
 /* Submitted at once: the ring holds the file open, and its other end would not see the agent's close. */
-void ap_loop_uring_close(struct apiary_watch *watch)
+void ap_loop_uring_close(struct ap_watch *watch)
 {
     struct io_uring_sqe *sqe = ap_uring_sqe(&watch->loop->ring);
 
@@ -39,7 +39,7 @@ void ap_loop_uring_close(struct apiary_watch *watch)
     io_uring_submit(&watch->loop->ring);
 }
 
-static int complete_watch(struct apiary_watch *watch, int result)
+static int complete_watch(struct ap_watch *watch, int result)
 {
     watch->armed = false;
     if (watch->closed) {
@@ -66,7 +66,7 @@ static int complete(struct ap_loop *loop, uint64_t data, int result)
     case TAG_BELL:
         if (data >> TAG_BITS == loop->bell_serial) loop->bell = NULL;
         return 0;
-    default: return complete_watch((struct apiary_watch *)(uintptr_t)data, result);
+    default: return complete_watch((struct ap_watch *)(uintptr_t)data, result);
     }
 }
 

@@ -38,8 +38,7 @@ int ap_agent_plugin(const char *path, const apiary_agent_kind_t **ret, char *mes
         return refuse(message, size, path, what);
     }
     if (kind->name == NULL || kind->name[0] == '\0') return refuse(message, size, path, "its kind has no name");
-    if (kind->create == NULL || kind->handle == NULL)
-        return refuse(message, size, path, "its kind lacks create or handle");
+    if (kind->handle == NULL) return refuse(message, size, path, "its kind lacks handle");
     *ret = kind;
     return 0;
 }

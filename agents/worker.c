@@ -20,12 +20,7 @@
 #define PUBLISH_IDLE 32u    /* empty turns, after which it says what it has done */
 #define PUBLISH_CROWDED 4u  /* the same where each may last as long as a turn of the scheduler */
 
-static _Thread_local struct ap_worker *self;
-
-struct ap_worker *ap_worker_self(void)
-{
-    return self;
-}
+_Thread_local struct ap_worker *ap_worker_here;
 
 /* ---- draining ------------------------------------------------------------------------------------------------- */
 
@@ -255,15 +250,13 @@ static void consumers_open(struct ap_worker *w)
     }
 }
 
-/* What is still in hand fails; a thread of an agent may hand its jobs over until its destroy has ended it. */
+/* What is still in hand fails, and its handle is stale; a thread of an agent may hand its jobs over until its destroy has ended
+ * it. */
 static void jobs_end(struct ap_worker *w)
 {
     ap_worker_take_handed(w);
-    for (uint32_t i = 0; i < w->job_count; i++) {
-        if (!w->jobs[i].busy) continue;
-        ap_job_finish(&w->jobs[i], APIARY_ESHUTDOWN, 0, NULL, 0);
-        w->jobs[i].over = true;
-    }
+    for (uint32_t i = 0; i < w->job_count; i++)
+        if (w->jobs[i].busy) ap_job_finish(&w->jobs[i], APIARY_ESHUTDOWN, 0, NULL, 0);
 }
 
 static void worker_close(struct ap_worker *w)
@@ -286,7 +279,7 @@ static void *worker_main(void *arg)
     struct ap_worker *w = arg;
     uint32_t command;
 
-    self = w;
+    ap_worker_here = w;
     w->result = worker_open(w);
     say_phase(w, w->result < 0 ? AP_WORKER_FAILED : AP_WORKER_READY);
     while ((command = ap_load_acquire(&w->command)) == AP_WORKER_WAIT) /* WORKER-A2 pairs WORKER-R2: the queues */
@@ -339,7 +332,6 @@ bool ap_worker_join(struct ap_worker *w, uint64_t within)
     w->running = false;
     ap_loop_destroy(w->loop);
     w->loop = NULL;
-    free(w->jobs);
-    w->jobs = NULL;
+    ap_worker_jobs_close(w);
     return true;
 }

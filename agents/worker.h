@@ -31,7 +31,7 @@ struct ap_worker {
     struct apiary_agent **agents;
     size_t agent_count, first; /* whose turn it is */
     struct apiary_agent *latest; /* that had a task last, NULL: none had */
-    struct apiary_job *jobs, *spare; /* all of them, once; the list of those that are free */
+    struct ap_job *jobs; /* those of all its agents */
     uint32_t job_count, in_hand_count;
     uint32_t hands; /* bits of lane->hand[] in use */
     struct apiary_agent *solo; /* the agent of a task that must run alone and waits for the others to finish */
@@ -50,7 +50,7 @@ struct ap_worker {
     uint32_t phase AP_ALIGNED;   /* writer: worker, as all below */
     uint32_t drained;            /* which of those has been answered */
     uint32_t turns, parked;      /* the queen's beat looks whether it goes round */
-    struct apiary_job *handed AP_ALIGNED; /* stack; pushed by any thread, taken as a whole by the worker */
+    struct ap_handed *handed AP_ALIGNED; /* stack; pushed by any thread, taken as a whole by the worker */
 };
 
 /* The queen's thread. Agents are set before start; start returns as soon as the thread runs. */
@@ -62,10 +62,15 @@ void ap_worker_drain(struct ap_worker *w);
 bool ap_worker_join(struct ap_worker *w, uint64_t within);
 
 /* The worker whose thread this is, or NULL. */
-struct ap_worker *ap_worker_self(void);
+extern _Thread_local struct ap_worker *ap_worker_here __attribute__((tls_model("initial-exec")));
+static inline struct ap_worker *ap_worker_self(void)
+{
+    return ap_worker_here;
+}
 
-/* worker_job.c */
+/* worker_job.c. jobs_open: those of all agents, with their handles. jobs_close: when no thread of the worker's runs any more. */
 int ap_worker_jobs_open(struct ap_worker *w);
+void ap_worker_jobs_close(struct ap_worker *w);
 void ap_worker_start_task(struct ap_worker *w, struct apiary_agent *agent, uint64_t ref);
 int ap_worker_take_handed(struct ap_worker *w);
 void ap_worker_publish(struct apiary_agent *agent);

@@ -3,8 +3,11 @@
 
 #include "agents/queen.h"
 
+/* Each agent has its own, so that a stale handle still says whose it was. */
 int ap_worker_jobs_open(struct ap_worker *w)
 {
+    struct ap_job *job;
+
     w->job_count = 0;
     for (size_t i = 0; i < w->agent_count; i++) w->job_count += w->agents[i]->limit;
     w->jobs = calloc(w->job_count + 1, sizeof *w->jobs);
@@ -12,11 +15,29 @@ int ap_worker_jobs_open(struct ap_worker *w)
         w->job_count = 0;
         return APIARY_ENOBLOCK;
     }
-    for (uint32_t i = 0; i < w->job_count; i++) {
-        w->jobs[i].next = w->spare;
-        w->spare = &w->jobs[i];
+    job = w->jobs;
+    for (size_t i = 0; i < w->agent_count; i++) {
+        struct apiary_agent *agent = w->agents[i];
+
+        agent->jobs = job;
+        for (uint32_t k = 0; k < agent->limit; k++, job++) {
+            job->agent = agent;
+            job->handle = ap_handle_open(job);
+            if (job->handle == NULL) return APIARY_ENOBLOCK;
+            job->next = agent->spare;
+            agent->spare = job;
+        }
     }
     return 0;
+}
+
+void ap_worker_jobs_close(struct ap_worker *w)
+{
+    for (uint32_t i = 0; i < w->job_count; i++) ap_handle_close(w->jobs[i].handle);
+    for (size_t i = 0; i < w->agent_count; i++) w->agents[i]->jobs = w->agents[i]->spare = NULL;
+    free(w->jobs);
+    w->jobs = NULL;
+    w->job_count = 0;
 }
 
 /* In lane->hand[] before the claim, so that there is no instant in which the task is ours and not there. */
@@ -37,10 +58,9 @@ static void hand_clear(struct ap_worker *w, int hand)
     w->hands &= ~(1u << hand);
 }
 
-AP_ALWAYS_INLINE void job_fill(struct ap_worker *w, struct apiary_job *job, struct apiary_agent *agent, struct ap_slot *slot,
+AP_ALWAYS_INLINE void job_fill(struct ap_worker *w, struct ap_job *job, struct apiary_agent *agent, struct ap_slot *slot,
                                uint64_t token, int hand)
 {
-    job->agent = agent;
     job->at = slot;
     job->token = token;
     job->busy = true;
@@ -51,7 +71,6 @@ AP_ALWAYS_INLINE void job_fill(struct ap_worker *w, struct apiary_job *job, stru
     job->caller = ap_load_relaxed(&slot->caller);
     job->deadline = ap_load_relaxed(&slot->deadline);
     job->alone = AP_WORD_CRASHES(token) > 0 && w->in_hand_count == 0;
-    job->over = false;
     job->started = w->now;
     job->user = NULL;
     job->reserved = 0;
@@ -64,7 +83,7 @@ AP_ALWAYS_INLINE void job_fill(struct ap_worker *w, struct apiary_job *job, stru
     agent->unpublished++;
 }
 
-static bool cancelled(const struct apiary_job *job)
+static bool cancelled(const struct ap_job *job)
 {
     uint64_t request = ap_load_acquire(&job->at->request);
 
@@ -89,7 +108,7 @@ static bool must_wait(struct ap_worker *w, struct apiary_agent *agent, const str
 
 /* A queue's index can pass to another agent, of another service, between a client's choice and its submit. Withdrawn
  * capabilities still count: what was queued before a drain is done. */
-static bool offered(const struct ap_worker *w, const struct apiary_agent *agent, const struct apiary_job *job)
+static bool offered(const struct ap_worker *w, const struct apiary_agent *agent, const struct ap_job *job)
 {
     const struct ap_agent_record *record = ap_agent_at(w->seg, agent->queue);
     uint32_t count = ap_load_relaxed(&record->capability_count), only = ap_load_relaxed(&job->at->only);
@@ -101,7 +120,7 @@ static bool offered(const struct ap_worker *w, const struct apiary_agent *agent,
 }
 
 /* Why a task that was claimed is not to be started; 0: it is. */
-AP_ALWAYS_INLINE int refusal(const struct ap_worker *w, const struct apiary_agent *agent, const struct apiary_job *job)
+AP_ALWAYS_INLINE int refusal(const struct ap_worker *w, const struct apiary_agent *agent, const struct ap_job *job)
 {
     if (job->data == NULL) return APIARY_ECORRUPT;
     if (!offered(w, agent, job)) return APIARY_ENOPROVIDER;
@@ -111,7 +130,7 @@ AP_ALWAYS_INLINE int refusal(const struct ap_worker *w, const struct apiary_agen
 
 void ap_worker_start_task(struct ap_worker *w, struct apiary_agent *agent, uint64_t ref)
 {
-    struct apiary_job *job = w->spare;
+    struct ap_job *job = agent->spare;
     struct ap_slot *slot = ap_slot_at(w->seg, AP_REF_SLOT(ref));
     uint64_t token;
     int hand, code;
@@ -129,7 +148,7 @@ void ap_worker_start_task(struct ap_worker *w, struct apiary_agent *agent, uint6
         hand_clear(w, hand);
         return;
     }
-    w->spare = job->next;
+    agent->spare = job->next;
     job->slot = AP_REF_SLOT(ref);
     job_fill(w, job, agent, slot, token, hand);
     code = refusal(w, agent, job);
@@ -142,7 +161,7 @@ void ap_worker_start_task(struct ap_worker *w, struct apiary_agent *agent, uint6
         agent->shown = agent->in_hand;
         ap_store_relaxed(&agent->consumer.queue->running, agent->shown);
     }
-    agent->kind->handle(agent->state, job);
+    agent->kind->handle(agent->state, ap_handle_name(job->handle));
 }
 
 void ap_worker_publish(struct apiary_agent *agent)
@@ -160,21 +179,21 @@ void ap_worker_publish(struct apiary_agent *agent)
 
 int ap_worker_take_handed(struct ap_worker *w)
 {
-    struct apiary_job *job, *reversed = NULL;
+    struct ap_handed *handed, *reversed = NULL;
     int n = 0;
 
     if (ap_load_relaxed(&w->handed) == NULL) return 0;
-    job = ap_exchange_acq_rel(&w->handed, NULL); /* HANDED-A1 pairs HANDED-R1 */
-    while (job != NULL) { /* last in, first out, of a stack: the order of coming is the other way round */
-        struct apiary_job *next = job->handed_next;
-        job->handed_next = reversed;
-        reversed = job;
-        job = next;
+    handed = ap_exchange_acq_rel(&w->handed, NULL); /* HANDED-A1 pairs HANDED-R1 */
+    while (handed != NULL) { /* last in, first out, of a stack: the order of coming is the other way round */
+        struct ap_handed *next = handed->next;
+        handed->next = reversed;
+        reversed = handed;
+        handed = next;
     }
     while (reversed != NULL) {
-        job = reversed;
-        reversed = job->handed_next;
-        ap_job_finish_handed(job);
+        handed = reversed;
+        reversed = handed->next;
+        ap_job_finish_handed(handed);
         n++;
     }
     return n;

@@ -202,7 +202,8 @@ typedef struct apiary_agent_kind {
     const char *name;
     const char *what;                 /* one line for `apiary kinds` */
     const apiary_agent_key_t *keys;   /* ends with name == NULL; may be NULL */
-    int (*create)(apiary_agent_t *agent, void **state); /* 0 or an error; say why with apiary_agent_log */
+    /* 0 or an error; say why with apiary_agent_log. May be NULL: `state` is NULL. */
+    int (*create)(apiary_agent_t *agent, void **state);
     /* Called on the worker's thread for each task. Finish the job now, or keep it and finish it later. */
     void (*handle)(void *state, apiary_job_t *job);
     void (*destroy)(void *state); /* after the last job; may be NULL */
@@ -220,9 +221,11 @@ APIARY_API int64_t apiary_agent_number(const apiary_agent_t *agent, const char *
 APIARY_API size_t apiary_agent_list(const apiary_agent_t *agent, const char *key, const char *const **ret);
 APIARY_API void apiary_agent_log(apiary_agent_t *agent, int level, const char *format, ...)
     __attribute__((format(printf, 3, 4))); /* levels as syslog's: 3 error, 4 warning, 6 info, 7 debug */
+/* The same with a whole text, for who cannot call a function of variable arguments. */
+APIARY_API void apiary_agent_log_text(apiary_agent_t *agent, int level, const char *text, size_t size);
 
 /* The agent's heap: a jemalloc arena of its own where the process has jemalloc, else malloc. Only on the worker's
- * thread. apiary_agent_free takes NULL. */
+ * thread: on another one alloc and resize return NULL, free does nothing. apiary_agent_free takes NULL. */
 APIARY_API void *apiary_agent_alloc(apiary_agent_t *agent, size_t size);
 APIARY_API void *apiary_agent_resize(apiary_agent_t *agent, void *block, size_t size);
 APIARY_API void apiary_agent_free(apiary_agent_t *agent, void *block);
@@ -234,7 +237,9 @@ APIARY_API int apiary_local_put(apiary_agent_t *agent, const char *key, const vo
 APIARY_API int64_t apiary_local_get(apiary_agent_t *agent, const char *key, void *value, size_t capacity);
 APIARY_API int apiary_local_delete(apiary_agent_t *agent, const char *key);
 
-/* The job in hand. The body is in the segment: read it in place, trust nothing in it, copy what is checked. */
+/* The job in hand; any thread of the agent's may ask. The body is in the segment: read it in place, trust nothing in it,
+ * copy what is checked. A handle is good until its job is finished, and is never one of another job: after that, data,
+ * agent and user are NULL, the names are "", the deadline is 0, it is cancelled, and the log says whose fault that is. */
 APIARY_API const void *apiary_job_data(const apiary_job_t *job, size_t *size);
 APIARY_API const char *apiary_job_capability(const apiary_job_t *job);
 APIARY_API const char *apiary_job_caller(const apiary_job_t *job); /* the calling service, "" if none */
@@ -244,15 +249,19 @@ APIARY_API apiary_agent_t *apiary_job_agent(const apiary_job_t *job);
 APIARY_API void *apiary_job_user(const apiary_job_t *job); /* a pointer of the agent's own, kept with the job */
 APIARY_API void apiary_job_set_user(apiary_job_t *job, void *user);
 
-/* Finish it, once; the job is gone afterwards. Only on the worker's thread. A result that fits no block fails the task
- * with APIARY_ENOBLOCK or _ETOOLARGE, and that is also returned. */
+/* Finish it, once; the job is gone afterwards: a second answer, of whatever kind, is refused with APIARY_ESTALE and told in
+ * the log. Only on the worker's thread, APIARY_EINVAL on another. A result that fits no block fails the task with
+ * APIARY_ENOBLOCK or _ETOOLARGE, and that is also returned. */
 APIARY_API int apiary_job_reply(apiary_job_t *job, const void *data, size_t size);
 APIARY_API int apiary_job_fail(apiary_job_t *job, uint32_t agent_code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* The same with a whole text, for who cannot call a function of variable arguments. */
+APIARY_API int apiary_job_fail_text(apiary_job_t *job, uint32_t agent_code, const char *text, size_t size);
 /* Write a large result in place: reserve, fill, then reply with the same pointer. */
 APIARY_API int apiary_job_reserve(apiary_job_t *job, size_t size, void **ret);
 
-/* From any other thread of the process: hand the result over, the worker finishes the job. The data is copied. */
+/* From any other thread of the process: hand the result over, the worker finishes the job. The data is copied; where there
+ * is no memory for it the task fails with APIARY_ENOBLOCK, and that is also returned. APIARY_ESTALE: it has its answer. */
 APIARY_API int apiary_job_finish_from_thread(apiary_job_t *job, int failed, const void *data, size_t size);
 
 /* Delegate to another swarm from inside an agent; `done` is called on the worker's thread, the result is valid only
@@ -264,15 +273,17 @@ APIARY_API int apiary_agent_execute_task(apiary_agent_t *agent, const char *capa
 APIARY_API int apiary_agent_delegate_external_task(apiary_agent_t *agent, const char *capability, const void *body,
                                                    size_t size, uint64_t timeout, apiary_done_fn done, void *user);
 
-/* Descriptors and timers in the worker's own loop (its io_uring). Callbacks run on the worker's thread.
- * events: POLLIN, POLLOUT. A watch lasts until it is closed; a timer fires once. */
+/* Descriptors and timers in the worker's own loop (its io_uring). Callbacks run on the worker's thread; the functions are
+ * for that thread alone, APIARY_EINVAL on another. events: POLLIN, POLLOUT. A watch lasts until it is closed, a timer fires
+ * once and its watch, too, lasts until then; with `ret` NULL it cannot be closed. APIARY_ENOBLOCK. */
 typedef struct apiary_watch apiary_watch_t;
 typedef void (*apiary_watch_fn)(void *user, uint32_t events);
 APIARY_API int apiary_watch_fd(apiary_agent_t *agent, int fd, uint32_t events, apiary_watch_fn fn, void *user,
                                apiary_watch_t **ret);
 APIARY_API int apiary_watch_timer(apiary_agent_t *agent, uint64_t after, apiary_watch_fn fn, void *user,
                                   apiary_watch_t **ret);
-APIARY_API void apiary_watch_close(apiary_watch_t *watch);
+/* NULL is allowed. APIARY_ESTALE: it is closed already. */
+APIARY_API int apiary_watch_close(apiary_watch_t *watch);
 
 /* A queen in this process: registers the swarm (all or nothing, published last), starts its workers. */
 typedef struct apiary_agent_description {

@@ -18,14 +18,15 @@ int apiary_loan(apiary_t *a, size_t size, void **ret)
     return 0;
 }
 
-/* With the client's lock, so that the lane of another thread cannot close meanwhile. */
+/* With the client's lock, so that the lane of another thread cannot close meanwhile. A lane that has lent nothing owns blocks, too:
+ * what an agent has reserved for a result. */
 static struct ap_lane_context *loan_owner(const struct apiary *a, uint64_t offset)
 {
     uint64_t word;
 
     if (offset == 0 || ap_pool_block(a->seg, offset, NULL, &word) < 0) return NULL;
     for (struct ap_lane_context *c = a->contexts; c != NULL; c = c->next)
-        if (word == AP_BLOCK(AP_BLOCK_OWNED, c->lane.index, c->lane.epoch)) return c;
+        if (word == AP_BLOCK(AP_BLOCK_OWNED, c->lane.index, c->lane.epoch) && ap_load_relaxed(&c->loans) != 0) return c;
     return NULL;
 }
 
@@ -77,7 +78,8 @@ int apiary_delegate_loan(apiary_t *a, const char *capability, void *body, size_t
     if (c == NULL) return r;
     offset = ap_pool_offset(a->seg, body);
     if (offset == 0 || ap_pool_block(a->seg, offset, &capacity, &word) < 0 || size > capacity) return APIARY_EINVAL;
-    if (word != AP_BLOCK(AP_BLOCK_OWNED, c->lane.index, c->lane.epoch)) r = loan_adopt(a, c, offset);
+    if (word != AP_BLOCK(AP_BLOCK_OWNED, c->lane.index, c->lane.epoch) || ap_load_relaxed(&c->loans) == 0)
+        r = loan_adopt(a, c, offset);
     if (r < 0) return r;
     r = ap_submit(c, -1, capability, body, size, offset, options, ret);
     if (r == 0) ap_add_relaxed(&c->loans, UINT32_MAX);

@@ -35,14 +35,15 @@ apiary_agent_execute_task: delegate (by a worker's lane)
 apiary_agent_delegate_external_task: delegate (by a worker's lane)
 apiary_job_reply: pop_claim_finish (claim, result, finish)
 apiary_job_fail: pop_claim_finish
+apiary_job_fail_text: pop_claim_finish
 apiary_job_finish_from_thread: pop_claim_finish (done by the worker's thread)
 apiary_job_reserve: pool (takes a block for the result and attaches it)
 apiary_lane_fd: park (a thread that sleeps on the bell)
 LINES
 )
 reads="discover swarm_status segment_fd version strerror error_name advice job_agent job_caller job_cancelled job_capability
-    job_data job_deadline job_user job_set_user agent_alloc agent_allocated agent_free agent_handle agent_list agent_log agent_name
-    agent_number agent_plugin agent_resize agent_service agent_text local_get local_put local_delete watch_close watch_fd
+    job_data job_deadline job_user job_set_user agent_alloc agent_allocated agent_free agent_handle agent_list agent_log agent_log_text
+    agent_name agent_number agent_plugin agent_resize agent_service agent_text local_get local_put local_delete watch_close watch_fd
     watch_timer"
 
 operations=$(grep -ohE '\.name = "[^"]+"' tests/crash/*.c | cut -d'"' -f2)

@@ -142,6 +142,7 @@ static void worker_make(struct world *w)
         ap_consumer_init(&w->hosts[i].consumer, k->seg, w->agents[i].queue);
     }
     FUZZ_REQUIRE(ap_worker_jobs_open(k) == 0);
+    ap_worker_here = k;
 }
 
 /* ---- the world ------------------------------------------------------------------------------------------------ */
@@ -240,7 +241,8 @@ void world_free(struct world *w)
     for (uint32_t i = 0; i < k->job_count; i++)
         if (k->jobs[i].busy) ap_job_finish(&k->jobs[i], APIARY_ESHUTDOWN, 0, NULL, 0);
     ap_swarm_deregister(k->seg, w->q->lane.index, &w->swarm);
-    free(k->jobs);
+    ap_worker_jobs_close(k);
+    ap_worker_here = NULL;
     FUZZ_REQUIRE(apiary_detach(w->client) == 0);
     FUZZ_REQUIRE(apiary_detach(w->queen) == 0);
 }

@@ -479,7 +479,7 @@ int apiary_watch_timer(apiary_agent_t *a, uint64_t after, apiary_watch_fn fn, vo
     return error;
 }
 
-void apiary_watch_close(apiary_watch_t *watch)
+int apiary_watch_close(apiary_watch_t *watch)
 {
     for (struct fake_watch **at = &fake.watches; *at; at = &(*at)->next)
         if ((*at)->watch == watch) {
@@ -487,10 +487,10 @@ void apiary_watch_close(apiary_watch_t *watch)
             *at = w->next;
             w->agent->watches--;
             free(w);
-            ap_loop_close(watch);
-            return;
+            return ap_loop_close(watch);
         }
     cr_assert_fail("a watch was closed that is none, or twice");
+    return APIARY_ESTALE;
 }
 
 int apiary_swarm_status(apiary_t *handle, const char *service, apiary_swarm_status_t *ret, size_t capacity)

@@ -1,0 +1,38 @@
+#!/bin/bash
+# Agents that do what they should not: their worker goes on, and who it was is said.
+. "$APIARY_SOURCE/tests/process/lib_cli.sh" || exit 1
+
+cat >"$config" <<END
+meta_registry: {members: 32, lanes: 64, tasks: 512}
+swarms:
+  - service: bad_service
+    workers: 1
+    agents:
+      - {name: careless, plugin: $APIARY_PLUGINS/misbehave.so, capabilities: [bad]}
+      - {name: upper, kind: exec, capabilities: [text.upper], config: {command: [tr, a-z, A-Z]}}
+END
+
+start "$folder/daemon" apiaryd --config "$config"
+until_true apiary status
+start "$folder/queen" apiary queen bad_service --config "$config"
+until_true apiary check bad_service
+
+# An answer is an answer, and a second one is none.
+for _ in 1 2 3 4 5; do
+    expect 0 '^once$' apiary delegate bad twice
+    expect 0 '^once$' apiary delegate bad threads
+    expect 0 '^HELLO$' apiary delegate text.upper hello
+done
+grep -q 'careless: answers a task that it has finished' "$folder/queen" || fail "who answers twice is not named: $(cat "$folder/queen")"
+idle()
+{
+    apiary status --json | python3 -c '
+import json, sys
+for s in json.load(sys.stdin)["swarms"]:
+    assert s["running"] <= 128 and s["queued"] <= 512, s
+    if s["running"] + s["queued"] > 0: sys.exit(1)'
+}
+until_true idle
+expect 0 'OK' apiary check
+
+ends
