@@ -98,7 +98,6 @@ static void swarm_texts(struct ap_look *look, const struct ap_swarm *s, uint64_t
     ap_look_text(look, s->version, sizeof s->version, "R2", "version", text);
     ap_look_text(look, s->health_endpoint, sizeof s->health_endpoint, "R2", "health_endpoint", text);
     ap_look_text(look, s->metrics_endpoint, sizeof s->metrics_endpoint, "R2", "metrics_endpoint", text);
-    ap_look_text(look, s->reason, sizeof s->reason, "R2", "reason", text);
 }
 
 /* R4: the same service and instance once more. */
@@ -115,9 +114,32 @@ static void swarm_unique(struct ap_look *look, const struct ap_swarm *s, uint64_
     }
 }
 
+/* The mode is this service and instance's, and the words of its reason print. A dead writer's last words are of another change. */
+static void swarm_mode(struct ap_look *look, const struct ap_swarm *s, uint64_t life, uint64_t key)
+{
+    uint64_t mode = ap_look_64(look, &s->mode);
+    bool ended = false;
+
+    if (AP_MODE_OF(mode) < APIARY_READY || AP_MODE_OF(mode) > APIARY_PAUSE)
+        ap_look_found(look, AP_CORRUPT, &s->mode, life ^ mode, "R5", "mode %u", AP_MODE_OF(mode));
+    if (key != 0 && !AP_MODE_IS_OF(mode, key))
+        ap_look_found(look, AP_CORRUPT, &s->mode, life ^ mode ^ key, "R5", "the mode of another service or instance");
+    for (uint32_t i = 0; i < AP_REASON_WORDS; i++) {
+        uint64_t word = ap_look_64(look, &s->reason[i]);
+
+        for (uint32_t k = 0; k < 6 && word >> 48 == AP_MODE_CHANGE(mode); k++) {
+            uint32_t c = word >> 8 * k & 0xff;
+
+            if (c == 0) ended = true;
+            if (c != 0 && (ended || c < ' ' || c > '~'))
+                ap_look_found(look, AP_CORRUPT, &s->reason[i], mode ^ word, "R5", "reason: byte 0x%02x", c);
+        }
+    }
+}
+
 static void swarm_fields(struct ap_look *look, const struct ap_swarm *s, uint64_t life)
 {
-    uint32_t state = ap_look_32(look, &s->state), mode = ap_look_32(look, &s->mode);
+    uint32_t state = ap_look_32(look, &s->state);
     uint32_t service = ap_look_32(look, &s->service), member = ap_look_32(look, &s->member);
     uint32_t most = ap_look_32(look, &s->max_delegations);
     uint64_t beat = ap_look_64(look, &s->beat), key = ap_look_64(look, &s->key);
@@ -126,8 +148,7 @@ static void swarm_fields(struct ap_look *look, const struct ap_swarm *s, uint64_
     ap_service_name(look->seg, service, name);
     if (state < APIARY_STARTING || state > APIARY_DOWN)
         ap_look_found(look, AP_CORRUPT, &s->state, life ^ state, "R5", "health state %u", state);
-    if (mode < APIARY_READY || mode > APIARY_PAUSE)
-        ap_look_found(look, AP_CORRUPT, &s->mode, life ^ mode, "R5", "mode %u", mode);
+    swarm_mode(look, s, life, key);
     if (name[0] == '\0')
         ap_look_found(look, AP_CORRUPT, &s->service, life ^ service, "R2", "service %u is none", service);
     if (member >= look->seg->geometry.members)

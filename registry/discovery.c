@@ -162,7 +162,8 @@ static bool provider_row(const struct ap_segment *seg, struct ap_lane_context *c
     swarm_life = ap_load_acquire(&swarm->life); /* REG-A1 pairs REG-R1 */
     if (AP_SWARM_STATE(swarm_life) != AP_SWARM_LIVE && AP_SWARM_STATE(swarm_life) != AP_SWARM_DOWN) return false;
     if (!copy_registration(seg, queue, life, swarm, swarm_life, ret)) return false;
-    row_load(q, AP_QUEUE_STATE(life) == AP_QUEUE_OPEN && ap_lane_alive(seg, AP_QUEUE_LANE(life)), ap_queue_depth(seg, queue), ret);
+    row_load(q, AP_QUEUE_STATE(life) == AP_QUEUE_OPEN && ap_lane_alive(seg, AP_QUEUE_LANE(life)), ap_queue_waiting(seg, queue),
+             ret);
     /* What is closed or down may be claimed and left again under the same words. */
     if (c != NULL && AP_QUEUE_STATE(life) == AP_QUEUE_OPEN && AP_SWARM_STATE(swarm_life) == AP_SWARM_LIVE &&
         ap_lane_at(seg, AP_QUEUE_LANE(life)) != NULL)

@@ -11,7 +11,8 @@
 _Static_assert(sizeof(struct ap_service) == 64, "service: one line");
 _Static_assert(offsetof(struct ap_swarm, beat) == 64, "the beat has a line of its own");
 _Static_assert(offsetof(struct ap_swarm, instance) == 128, "swarm: two lines, then texts");
-_Static_assert(sizeof(struct ap_swarm) % AP_LINE == 0, "swarm: whole lines");
+_Static_assert(sizeof(struct ap_swarm) == 576, "swarm: whole lines, nothing behind the reason");
+_Static_assert(AP_REASON_MAX == 6 * AP_REASON_WORDS, "six bytes a word");
 _Static_assert(sizeof(struct ap_agent_record) == 128, "agent: two lines");
 _Static_assert(offsetof(struct ap_capability, providers) == 16, "capability: bits, then its name, are in whole words");
 _Static_assert(offsetof(struct ap_service, name) % 8 == 0, "names are copied word by word");
@@ -24,9 +25,9 @@ static const struct {
     uint32_t offset, size;
 } fields[] = {
     FIELD(ap_service, key), FIELD(ap_service, ready), FIELD(ap_service, name),
-    FIELD(ap_swarm, life), FIELD(ap_swarm, state), FIELD(ap_swarm, mode), FIELD(ap_swarm, service),
+    FIELD(ap_swarm, life), FIELD(ap_swarm, state), FIELD(ap_swarm, service),
     FIELD(ap_swarm, member), FIELD(ap_swarm, port), FIELD(ap_swarm, max_delegations), FIELD(ap_swarm, registered),
-    FIELD(ap_swarm, key), FIELD(ap_swarm, beat), FIELD(ap_swarm, instance), FIELD(ap_swarm, version),
+    FIELD(ap_swarm, key), FIELD(ap_swarm, mode), FIELD(ap_swarm, beat), FIELD(ap_swarm, instance), FIELD(ap_swarm, version),
     FIELD(ap_swarm, health_endpoint), FIELD(ap_swarm, metrics_endpoint), FIELD(ap_swarm, reason),
     FIELD(ap_agent_record, swarm), FIELD(ap_agent_record, capability_count), FIELD(ap_agent_record, capabilities),
     FIELD(ap_agent_record, name),

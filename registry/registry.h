@@ -12,6 +12,12 @@
  *           the reaper.
  *           A queue's agent record is written while the queue is CLAIMED; its swarm is AP_NO_SWARM when the DOWN record that
  *           owned it was given to another.
+ * MODE      The operator's mode belongs to a service and instance, not to a registration: it stays when their queen leaves, dies
+ *           or comes back, and begins anew when the record goes to another (those that are in no mode but READY go first).
+ *           mode = key (40 bits) << 24 | change << 8 | enum apiary_mode. Writer: any operator, by CAS, which fails when the
+ *           record is another's by then. Each word of the reason is six bytes under the number of the change they belong to:
+ *           words of another change are not read, so a text is that of the mode beside it, or the beginning of it if its writer
+ *           died, and nothing has to be emptied.
  * UNIQUE    Two registrants of one service and instance take the same DOWN record, where one CAS decides, or two FREE ones:
  *           then each stores its key, fences (REG-F1) and looks at all others. Whoever sees the other yields, so at least one
  *           does; the one with the lower index tries again, and gives up if the other has not yielded by then. So both may be
@@ -22,6 +28,7 @@
  *           REG-A2 load-acquire: who sees a new byte sees that the record was CLAIMED. REG-R3 key store-release pairs REG-A3
  *           load-acquire: the names before it. REG-R4 release fence after the CAS that claims a record or a queue pairs REG-A4
  *           acquire fence before a reader's second look at the life: who has read a new field sees that it was CLAIMED.
+ *           MODE-R1 CAS of a word of the reason pairs MODE-A1 load-acquire: the mode before it.
  */
 #ifndef AP_REGISTRY_H
 #define AP_REGISTRY_H
@@ -47,6 +54,13 @@ enum ap_swarm_life { AP_SWARM_FREE, AP_SWARM_CLAIMED, AP_SWARM_LIVE, AP_SWARM_DO
 #define AP_AGENT_CAPABILITIES 16u
 #define AP_NO_SWARM UINT32_MAX
 
+#define AP_MODE_WORD(key, change, mode) ((uint64_t)(key) << 24 | (uint64_t)((change) & 0xffff) << 8 | (mode))
+#define AP_MODE_OF(w) ((uint32_t)((w) & 0xff)) /* enum apiary_mode */
+#define AP_MODE_CHANGE(w) ((uint32_t)((w) >> 8 & 0xffff))
+#define AP_MODE_IS_OF(w, key) ((w) >> 24 == ((uint64_t)(key) << 24) >> 24)
+#define AP_REASON_WORDS 12u
+#define AP_REASON_MAX 72u
+
 struct ap_service {
     uint64_t key;  /* hash of the name, claimed once by CAS; 0 free */
     uint32_t ready; /* 1 when the name is filled */
@@ -57,13 +71,13 @@ struct ap_service {
 struct ap_swarm {
     uint64_t life;
     uint32_t state; /* enum apiary_state, measured; writer: the queen. What she said last, if her life is not LIVE */
-    uint32_t mode;  /* enum apiary_mode, the operator's */
+    uint32_t reserved0;
     uint32_t service, member;
-    uint16_t port, reserved0;
+    uint16_t port, reserved1;
     uint32_t max_delegations;
     uint64_t registered; /* CLOCK_REALTIME */
     uint64_t key;        /* hash of service and instance, stored when both are filled in; 0: they are not */
-    uint64_t reserved1;
+    uint64_t mode;       /* AP_MODE_WORD, the operator's */
 
     uint64_t beat AP_ALIGNED; /* CLOCK_MONOTONIC, about every second; writer: the queen */
     uint64_t reserved2[7];
@@ -71,7 +85,7 @@ struct ap_swarm {
     char instance[APIARY_NAME_MAX + 1];
     char version[APIARY_NAME_MAX + 1];
     char health_endpoint[128], metrics_endpoint[128];
-    char reason[64]; /* the operator's, for the mode; cleared at registration */
+    uint64_t reason[AP_REASON_WORDS]; /* the operator's, for the mode */
 } AP_ALIGNED;
 
 struct ap_agent_record {
@@ -150,6 +164,23 @@ void ap_swarm_withdraw(struct ap_segment *seg, const struct ap_swarm_registratio
 void ap_swarm_close(struct ap_segment *seg, uint32_t self, const struct ap_swarm_registration *r);
 /* Closed, if that was not done, and DOWN: the queues may be opened by another consumer, so the workers have stopped. */
 void ap_swarm_deregister(struct ap_segment *seg, uint32_t self, const struct ap_swarm_registration *r);
+
+/* What waits in a queue of the segment (not in a damaged one's). Of one that is closed nobody takes anything out: its rings keep
+ * what has been taken back or moved away since, so there the task words are counted. */
+uint32_t ap_queue_waiting(const struct ap_segment *seg, uint32_t queue);
+
+/* What service and instance are known by in a record. */
+uint64_t ap_swarm_key(const char *service, const char *instance);
+
+/* The operator's mode of a service's instance, which the record `swarm` was seen to be, living or not; `reason` at most
+ * AP_REASON_MAX printable characters; NULL: none, or as it stands when the mode is that already. 1; 0 when both were so already;
+ * APIARY_ESTALE when the record is another's by now, APIARY_EINVAL. By anybody, by several at once: the last one's holds. */
+int ap_swarm_mode_set(struct ap_segment *seg, uint32_t swarm, const char *service, const char *instance, enum apiary_mode mode,
+                      const char *reason);
+/* The reason for its mode; "" when there is none, or no such record. */
+void ap_swarm_reason(const struct ap_segment *seg, uint32_t swarm, char ret[AP_REASON_MAX + 1]);
+/* For who has CLAIMED a record that was another's: READY, for no reason. */
+void ap_swarm_mode_begin(struct ap_swarm *s, uint64_t key);
 
 /* Ends the registration that `life` was loaded of, whose lane has been seen dead, if it is still that one: queues closed, DOWN, or
  * FREE when it was never named. Its tasks and tickets are the reaper's business. By anybody, by several at once. */

@@ -23,7 +23,7 @@ AP_ALWAYS_INLINE bool candidate(const struct pick *p, uint32_t queue, uint64_t *
     life = ap_load_acquire(&q->life); /* QUEUE-A4 pairs QUEUE-R4 */
     if (AP_QUEUE_STATE(life) != AP_QUEUE_OPEN || !ap_lane_alive(p->seg, AP_QUEUE_LANE(life))) return false;
     swarm = ap_swarm_at(p->seg, ap_load_relaxed(&agent->swarm));
-    if (swarm == NULL || ap_load_relaxed(&swarm->mode) != APIARY_READY) return false;
+    if (swarm == NULL || AP_MODE_OF(ap_load_relaxed(&swarm->mode)) != APIARY_READY) return false;
     if (p->service >= 0 && ap_load_relaxed(&swarm->service) != (uint32_t)p->service) return false;
     /* The first look at the bit may have been at that of the queue's former agent. DISC-A2 pairs DISC-R2 */
     if ((ap_load_acquire(&p->providers[queue / 64]) >> queue % 64 & 1) == 0) return false;

@@ -58,7 +58,8 @@ AP_ALWAYS_INLINE bool ap_route_only(const struct ap_only *o)
 {
     if (!ap_only_still(o)) return false;
     /* The bit was seen after this life before, so it is not that of the queue's former agent. QUEUE-A4 pairs QUEUE-R4 */
-    return ap_load_acquire(&o->at->life) == o->life && ap_lane_lives(o->lane) && ap_load_relaxed(&o->swarm->mode) == APIARY_READY;
+    return ap_load_acquire(&o->at->life) == o->life && ap_lane_lives(o->lane) &&
+           AP_MODE_OF(ap_load_relaxed(&o->swarm->mode)) == APIARY_READY;
 }
 
 /* Picks as ap_route_in does for any service, and remembers an only provider. */

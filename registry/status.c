@@ -3,6 +3,19 @@
 
 #include "registry/client.h"
 
+uint32_t ap_queue_waiting(const struct ap_segment *seg, uint32_t queue)
+{
+    uint32_t n = 0;
+
+    if (AP_QUEUE_STATE(ap_load_acquire(&ap_queue_at(seg, queue)->life)) == AP_QUEUE_OPEN) return ap_queue_depth(seg, queue);
+    for (uint64_t i = 0; i < seg->geometry.tasks; i++) {
+        uint64_t word = ap_load_relaxed(&ap_slot_at(seg, i)->word);
+
+        n += AP_WORD_STATE(word) == AP_TASK_QUEUED && AP_WORD_OWNER(word) == queue;
+    }
+    return n;
+}
+
 static void add_queues(const struct ap_segment *seg, uint32_t swarm, bool live, apiary_swarm_status_t *ret)
 {
     for (uint32_t i = 0; i < seg->geometry.queues; i++) {
@@ -12,7 +25,7 @@ static void add_queues(const struct ap_segment *seg, uint32_t swarm, bool live, 
         if ((state != AP_QUEUE_OPEN && state != AP_QUEUE_CLOSED) || ap_load_relaxed(&ap_agent_at(seg, i)->swarm) != swarm)
             continue;
         ret->agents++;
-        ret->queued += ap_queue_depth(seg, i);
+        ret->queued += ap_queue_waiting(seg, i);
         if (live) ret->running += ap_load_relaxed(&q->running);
         ret->started += ap_load_relaxed(&q->started);
         ret->finished += ap_load_relaxed(&q->finished);
@@ -52,7 +65,7 @@ static bool status_row(const struct ap_segment *seg, uint32_t index, int service
     ap_text_copy(ret->version, s->version, sizeof ret->version);
     member = ap_member_at(seg, ap_load_relaxed(&s->member));
     if (live && member != NULL) ret->pid = ap_load_relaxed(&member->pid);
-    ret->mode = (enum apiary_mode)ap_load_relaxed(&s->mode);
+    ret->mode = (enum apiary_mode)AP_MODE_OF(ap_load_relaxed(&s->mode));
     ret->port = ap_load_relaxed(&s->port);
     add_queues(seg, index, live, ret);
     ret->delegations = ap_tickets_busy(seg, of);

@@ -70,11 +70,20 @@ static int plan_agent(struct plan *p, size_t i)
     return r;
 }
 
+/* The NUL between them keeps "a" + "bc" from "ab" + "c". */
+uint64_t ap_swarm_key(const char *service, const char *instance)
+{
+    char text[2 * (APIARY_NAME_MAX + 1)] = "";
+    size_t n = strnlen(service, APIARY_NAME_MAX) + 1, more = strnlen(instance, APIARY_NAME_MAX);
+
+    memcpy(text, service, n - 1);
+    memcpy(text + n, instance, more);
+    return ap_hash(text, n + more);
+}
+
 static int plan_make(struct plan *p)
 {
     const struct ap_swarm_registration *r = p->r;
-    char text[2 * (APIARY_NAME_MAX + 1)];
-    size_t n;
     int e;
 
     if (!ap_name_valid(r->service, APIARY_NAME_MAX) || (r->agents == NULL && r->agent_count > 0)) return APIARY_EINVAL;
@@ -85,11 +94,7 @@ static int plan_make(struct plan *p)
         !text_valid(r->metrics_endpoint, 128))
         return APIARY_EINVAL;
     if (r->agent_count > p->seg->geometry.queues) return APIARY_ETABLEFULL;
-    /* The NUL between them keeps "a" + "bc" from "ab" + "c". */
-    n = strlen(r->service) + 1;
-    memcpy(text, r->service, n);
-    memcpy(text + n, p->instance, strlen(p->instance));
-    p->key = ap_hash(text, n + strlen(p->instance));
+    p->key = ap_swarm_key(r->service, p->instance);
     e = ap_service_intern(p->seg, r->service, &p->service);
     for (size_t i = 0; e == 0 && i < r->agent_count; i++) e = plan_agent(p, i);
     return e;
@@ -191,7 +196,25 @@ static bool swarm_empty(const struct ap_segment *seg, uint32_t swarm, bool disow
     return true;
 }
 
-/* A FREE record, or that of another swarm which is DOWN and for which nothing is queued: 1, 0. */
+/* That of another swarm which is DOWN and for which nothing is queued: 1, 0. Those that an operator has put into a mode are
+ * kept as long as there are others. */
+static int record_of_other(struct plan *p, bool ready)
+{
+    for (uint32_t i = 0; i < p->seg->sections[AP_SECTION_SWARMS].count; i++) {
+        struct ap_swarm *s = ap_swarm_at(p->seg, i);
+        uint64_t life = ap_load_acquire(&s->life); /* REG-A1 pairs REG-R1 */
+
+        p->swarm = i;
+        if (AP_SWARM_STATE(life) != AP_SWARM_DOWN || (AP_MODE_OF(ap_load_relaxed(&s->mode)) == APIARY_READY) != ready) continue;
+        if (!swarm_empty(p->seg, i, false) || !record_take(p, (struct found){i, life})) continue;
+        ap_store_release(&s->key, 0); /* REG-R3 pairs REG-A3 */
+        swarm_empty(p->seg, i, true);
+        return 1;
+    }
+    return 0;
+}
+
+/* A FREE record, or that of another: 1, 0. */
 static int record_new(struct plan *p)
 {
     uint32_t count = (uint32_t)p->seg->sections[AP_SECTION_SWARMS].count;
@@ -204,18 +227,7 @@ static int record_new(struct plan *p)
         swarm_empty(p->seg, i, true);
         return 1;
     }
-    for (uint32_t i = 0; i < count; i++) {
-        struct ap_swarm *s = ap_swarm_at(p->seg, i);
-        uint64_t life = ap_load_acquire(&s->life); /* REG-A1 pairs REG-R1 */
-
-        p->swarm = i;
-        if (AP_SWARM_STATE(life) != AP_SWARM_DOWN || !swarm_empty(p->seg, i, false)) continue;
-        if (!record_take(p, (struct found){i, life})) continue;
-        ap_store_release(&s->key, 0); /* REG-R3 pairs REG-A3 */
-        swarm_empty(p->seg, i, true);
-        return 1;
-    }
-    return 0;
+    return record_of_other(p, true) || record_of_other(p, false);
 }
 
 static void record_fill(const struct plan *p)
@@ -230,12 +242,13 @@ static void record_fill(const struct plan *p)
     ap_store_relaxed(&s->registered, p->seg->ops->realtime());
     ap_store_relaxed(&s->beat, p->seg->ops->now());
     ap_store_relaxed(&s->state, APIARY_STARTING);
-    ap_store_relaxed(&s->mode, APIARY_READY);
-    if (!p->adopted) ap_text_store(s->instance, p->instance, sizeof s->instance);
+    if (!p->adopted) {
+        ap_swarm_mode_begin(s, p->key);
+        ap_text_store(s->instance, p->instance, sizeof s->instance);
+    }
     ap_text_store(s->version, r->version, sizeof s->version);
     ap_text_store(s->health_endpoint, r->health_endpoint, sizeof s->health_endpoint);
     ap_text_store(s->metrics_endpoint, r->metrics_endpoint, sizeof s->metrics_endpoint);
-    ap_text_store(s->reason, "", sizeof s->reason);
     ap_store_release(&s->key, p->key); /* REG-R3 pairs REG-A3 */
 }
 

@@ -33,8 +33,8 @@
 #include "core/ops.h"
 
 #define AP_SEGMENT_MAGIC "APIARYSG"
-#define AP_LAYOUT_VERSION 2u     /* of segments this library creates */
-#define AP_LAYOUT_VERSION_MIN 2u /* the oldest it can attach to */
+#define AP_LAYOUT_VERSION 3u     /* of segments this library creates */
+#define AP_LAYOUT_VERSION_MIN 3u /* the oldest it can attach to */
 #define AP_SECTIONS_MAX 24u
 
 enum ap_segment_state { AP_SEGMENT_CREATING = 1, AP_SEGMENT_READY = 2 };

@@ -15,6 +15,7 @@ static const struct apiary_command commands[] = {
     {"drain", "route no new tasks to a swarm and wait until it has none", cmd_drain},
     {"resume", "route tasks to a drained swarm again", cmd_resume},
     {"check", "judge the swarms for a monitoring system", cmd_check},
+    {"wait", "wait until a service, a capability or a whole configuration is ready", cmd_wait},
     {"segment", "list and remove segments of this host", cmd_segment},
     {NULL, NULL, NULL},
 };

@@ -23,6 +23,7 @@ int cmd_task(struct tool *t, int argc, char **argv);
 int cmd_drain(struct tool *t, int argc, char **argv);
 int cmd_resume(struct tool *t, int argc, char **argv);
 int cmd_check(struct tool *t, int argc, char **argv);
+int cmd_wait(struct tool *t, int argc, char **argv);
 int cmd_segment(struct tool *t, int argc, char **argv);
 
 /* For a command with commands of its own ("task ls"): runs the one that argv[1] names. */
@@ -36,13 +37,16 @@ int apiary_load_config(const struct tool *t, const char *option, const char **re
 
 struct swarm_view {
     uint32_t index, service_index;
-    char service[APIARY_NAME_MAX + 1], instance[APIARY_NAME_MAX + 1], reason[64];
+    char service[APIARY_NAME_MAX + 1], instance[APIARY_NAME_MAX + 1], reason[AP_REASON_MAX + 1];
     enum apiary_mode mode;
     bool alive; /* registered, and its queen lives */
     int64_t pid;
 };
 /* False: the record is free, not published yet, not sound, or changed while it was read. No pid when it is down. */
 bool view_swarm(const struct ap_segment *seg, uint32_t swarm, struct swarm_view *ret);
+
+/* All rows of apiary_swarm_status by name, however many: how many, or an error. *ret is to be freed. */
+int view_status(apiary_t *a, const char *service, apiary_swarm_status_t **ret);
 
 /* How an instance that is down ended, as far as the event log still tells. `ago` is 0 where only its lane tells. */
 enum swarm_end { SWARM_END_UNKNOWN, SWARM_END_LEFT, SWARM_END_DIED };

@@ -20,32 +20,6 @@ static const struct tool_usage status_usage = {
     .json = true,
 };
 
-static int compare_rows(const void *a, const void *b)
-{
-    const apiary_swarm_status_t *x = a;
-    const apiary_swarm_status_t *y = b;
-    int c = strcmp(x->service, y->service);
-    return c != 0 ? c : strcmp(x->instance, y->instance);
-}
-
-/* All rows by name; *ret is to be freed. */
-static int read_status(apiary_t *a, const char *service, apiary_swarm_status_t **ret)
-{
-    size_t capacity = 64;
-    for (;;) {
-        apiary_swarm_status_t *rows = tool_alloc(capacity * sizeof *rows);
-        int n = apiary_swarm_status(a, service, rows, capacity);
-        if (n >= 0 && (size_t)n <= capacity) {
-            qsort(rows, (size_t)n, sizeof *rows, compare_rows);
-            *ret = rows;
-            return n;
-        }
-        free(rows);
-        if (n < 0) return n;
-        capacity = (size_t)n + 16;
-    }
-}
-
 static char state_mark(const apiary_swarm_status_t *s)
 {
     return s->state == APIARY_PASSING ? '+' : s->state == APIARY_DOWN || s->state == APIARY_CRITICAL ? '!' : '~';
@@ -95,13 +69,13 @@ static json_t *status_json(const apiary_swarm_status_t *s, const char *reason)
 }
 
 /* The operator's reason for a swarm's mode, "" when it is ready. */
-static void reason_of(const struct ap_segment *seg, const apiary_swarm_status_t *s, char ret[64])
+static void reason_of(const struct ap_segment *seg, const apiary_swarm_status_t *s, char ret[AP_REASON_MAX + 1])
 {
     ret[0] = '\0';
     struct swarm_view v;
     for (uint32_t i = 0; s->mode != APIARY_READY && ap_swarm_at(seg, i) != NULL; i++) {
         if (view_swarm(seg, i, &v) && strcmp(v.service, s->service) == 0 && strcmp(v.instance, s->instance) == 0)
-            memcpy(ret, v.reason, 64);
+            memcpy(ret, v.reason, sizeof v.reason);
     }
 }
 
@@ -137,7 +111,7 @@ static int print_status_json(const struct tool *t, apiary_t *a, const apiary_swa
 {
     json_t *swarms = json_array();
     for (int i = 0; i < n; i++) {
-        char reason[64];
+        char reason[AP_REASON_MAX + 1];
         reason_of(a->seg, &rows[i], reason);
         json_t *row = status_json(&rows[i], reason);
         json_object_set_new(row, "ended", end_json(a->seg, &rows[i]));
@@ -173,7 +147,7 @@ static int print_status(const struct tool *t, apiary_t *a, const apiary_swarm_st
         status_row(table, &rows[i]);
     tool_table_print(table, stdout);
     for (int i = 0; i < n; i++) {
-        char reason[64], age[32];
+        char reason[AP_REASON_MAX + 1], age[32];
         if (rows[i].state != APIARY_DOWN && rows[i].beat_age >= BEAT_LATE)
             printf("%s/%s: no beat for %s: its process is stopped, or starved\n", rows[i].service, rows[i].instance,
                    tool_format_duration(rows[i].beat_age, age));
@@ -195,7 +169,7 @@ int cmd_status(struct tool *t, int argc, char **argv)
     rc = tool_attach(t, tool_segment(t, NULL), true, &a);
     if (rc != TOOL_OK) return rc;
     apiary_swarm_status_t *rows = NULL;
-    int n = read_status(a, argc > 0 ? argv[0] : NULL, &rows);
+    int n = view_status(a, argc > 0 ? argv[0] : NULL, &rows);
     if (n < 0) {
         rc = tool_error(t, n, NULL, "status");
     } else if (n == 0 && argc > 0) {
@@ -259,7 +233,7 @@ static int compare_agents(const void *a, const void *b)
     const struct agent_view *x = a;
     const struct agent_view *y = b;
     int c = strcmp(x->swarm.service, y->swarm.service);
-    if (c == 0) c = strcmp(x->swarm.instance, y->swarm.instance);
+    if (c == 0) c = strverscmp(x->swarm.instance, y->swarm.instance);
     return c != 0 ? c : (x->queue > y->queue) - (x->queue < y->queue);
 }
 
@@ -314,45 +288,69 @@ int cmd_services(struct tool *t, int argc, char **argv)
 static const struct tool_usage discover_usage = {
     .command = "discover",
     .arguments = "CAPABILITY",
-    .what = "Shows which agents offer a capability, and their load. Exit code 4: nobody alive does.",
+    .what = "Shows which agents offer a capability, and their load. Exit code 4: none of them would be given a task.",
     .least = 1,
     .most = 1,
     .json = true,
 };
 
-static int discover_json(const char *capability, const apiary_provider_t *rows, int n)
+static bool alive(const struct agent_view *v)
 {
-    json_t *list = json_array();
-    for (int i = 0; i < n; i++) {
-        json_t *o = json_object();
-        json_object_set_new(o, "service", tool_json_text(rows[i].service));
-        json_object_set_new(o, "instance", tool_json_text(rows[i].instance));
-        json_object_set_new(o, "agent", tool_json_text(rows[i].agent));
-        json_object_set_new(o, "pid", json_integer(rows[i].pid));
-        json_object_set_new(o, "in_flight", json_integer(rows[i].in_flight));
-        json_object_set_new(o, "alive", json_boolean(rows[i].alive));
-        json_array_append_new(list, o);
-    }
-    json_t *o = json_object();
-    json_object_set_new(o, "capability", json_string(capability));
-    json_object_set_new(o, "providers", list);
-    return tool_json_print(o);
+    return v->open && v->swarm.alive;
 }
 
-static int discover_table(const apiary_provider_t *rows, int n)
+static uint32_t in_flight(const struct agent_view *v)
 {
-    struct tool_table *table =
-        tool_table_new((const char *const[]){"service", "instance", "agent", ">pid", ">in flight", "alive", NULL});
-    for (int i = 0; i < n; i++) {
-        char pid[24], load[16];
-        snprintf(pid, sizeof pid, "%" PRId64, rows[i].pid);
-        snprintf(load, sizeof load, "%u", rows[i].in_flight);
-        tool_table_add(table, (const char *const[]){rows[i].service, rows[i].instance, rows[i].agent, pid, load,
-                                                    rows[i].alive ? "yes" : "no"});
-        tool_table_mark(table, 5, rows[i].alive ? '+' : '!');
+    return v->depth + (v->open ? v->running : 0);
+}
+
+static json_t *provider_json(const struct agent_view *v)
+{
+    json_t *o = json_object();
+    json_object_set_new(o, "service", tool_json_text(v->swarm.service));
+    json_object_set_new(o, "instance", tool_json_text(v->swarm.instance));
+    json_object_set_new(o, "agent", tool_json_text(v->name));
+    json_object_set_new(o, "pid", json_integer(v->swarm.pid));
+    json_object_set_new(o, "in_flight", json_integer(in_flight(v)));
+    json_object_set_new(o, "alive", json_boolean(alive(v)));
+    json_object_set_new(o, "mode", json_string(tool_mode_name((int)v->swarm.mode)));
+    return o;
+}
+
+static void provider_row(struct tool_table *table, const struct agent_view *v)
+{
+    char pid[24], load[16];
+    snprintf(pid, sizeof pid, "%" PRId64, v->swarm.pid);
+    snprintf(load, sizeof load, "%u", in_flight(v));
+    tool_table_add(table, (const char *const[]){v->swarm.service, v->swarm.instance, v->name, v->swarm.pid != 0 ? pid : "-", load,
+                                                alive(v) ? "yes" : "no", tool_mode_name((int)v->swarm.mode)});
+    tool_table_mark(table, 5, alive(v) ? '+' : '!');
+    tool_table_mark(table, 6, v->swarm.mode == APIARY_READY ? '+' : '~');
+}
+
+/* Those that the capability's index names, and whether any would be picked: alive, and its swarm ready. */
+static int discover(const struct tool *t, const struct ap_segment *seg, const char *name)
+{
+    int capability = ap_capability_find(seg, name, strlen(name));
+    if (capability < 0) return tool_error(t, APIARY_ENOCAP, NULL, "discover %s", name);
+    json_t *list = json_array();
+    struct tool_table *table = NULL;
+    uint32_t picked = 0;
+    int rc = TOOL_OK;
+    struct agent_view v;
+    for (int q = -1; (q = ap_capability_next(seg, (uint32_t)capability, (uint32_t)(q + 1))) >= 0;) {
+        if (!view_agent(seg, (uint32_t)q, &v)) continue;
+        if (table == NULL && !t->json)
+            table = tool_table_new(
+                (const char *const[]){"service", "instance", "agent", ">pid", ">in flight", "alive", "mode", NULL});
+        if (t->json) json_array_append_new(list, provider_json(&v));
+        else provider_row(table, &v);
+        picked += alive(&v) && v.swarm.mode == APIARY_READY;
     }
-    tool_table_print(table, stdout);
-    return TOOL_OK;
+    if (table != NULL) tool_table_print(table, stdout);
+    if (t->json) rc = tool_json_print(json_pack("{s:s, s:O}", "capability", name, "providers", list));
+    json_decref(list);
+    return rc == TOOL_OK && picked == 0 ? tool_error(t, APIARY_ENOPROVIDER, NULL, "discover %s", name) : rc;
 }
 
 int cmd_discover(struct tool *t, int argc, char **argv)
@@ -364,19 +362,7 @@ int cmd_discover(struct tool *t, int argc, char **argv)
     apiary_t *a = NULL;
     rc = tool_attach(t, tool_segment(t, NULL), true, &a);
     if (rc != TOOL_OK) return rc;
-    apiary_provider_t rows[256];
-    int capacity = (int)(sizeof rows / sizeof *rows);
-    int n = apiary_discover(a, argv[0], rows, (size_t)capacity);
-    if (n < 0) {
-        rc = tool_error(t, n, NULL, "discover %s", argv[0]);
-    } else {
-        if (n > capacity) n = capacity;
-        uint32_t alive = 0;
-        for (int i = 0; i < n; i++)
-            alive += rows[i].alive;
-        rc = t->json ? discover_json(argv[0], rows, n) : n > 0 ? discover_table(rows, n) : TOOL_OK;
-        if (rc == TOOL_OK && alive == 0) rc = tool_error(t, APIARY_ENOPROVIDER, NULL, "discover %s", argv[0]);
-    }
+    rc = discover(t, a->seg, argv[0]);
     apiary_detach(a);
     return tool_finish(t, rc);
 }

@@ -182,6 +182,18 @@ static int parse_id(const struct tool *t, const struct tool_usage *usage, const 
     return tool_usage_error(t, usage, "'%s' is no task id; 'apiary task ls' lists them", text);
 }
 
+/* Why a slot has no such task: it had one, or never had. The numbers of a slot only rise, and so do the epochs of its slab. */
+static int no_task(const struct tool *t, const struct ap_segment *seg, apiary_task_t id, const char *text)
+{
+    const struct ap_slot *s = ap_slot_at(seg, id.slot);
+    const struct ap_slab *slab = ap_slab_at(seg, id.slot / AP_SLAB_SLOTS);
+    if (s != NULL && slab != NULL && id.generation != 0 && id.generation <= AP_WORD_GENERATION(ap_load_acquire(&s->word)) &&
+        id.epoch <= AP_LEASE_EPOCH(ap_load_relaxed(&slab->lease)))
+        return tool_error(t, APIARY_ESTALE, NULL, "task %s", text);
+    return tool_fail(t, TOOL_FAILED,
+                     "task %s: no such task: none with this id was ever in the segment; 'apiary task ls' lists them", text);
+}
+
 static int task_show(struct tool *t, int argc, char **argv)
 {
     const struct tool_option none[] = {{.name = NULL}};
@@ -195,7 +207,7 @@ static int task_show(struct tool *t, int argc, char **argv)
     if (rc != TOOL_OK) return rc;
     struct task_view v;
     if (!view_task(a->seg, id.slot, &v) || v.id.generation != id.generation || v.id.epoch != id.epoch) {
-        rc = tool_error(t, APIARY_ESTALE, NULL, "task %s", argv[0]);
+        rc = no_task(t, a->seg, id, argv[0]);
     } else if (t->json) {
         rc = tool_json_print(task_json(a->seg, &v));
     } else {
@@ -227,7 +239,7 @@ static int task_cancel(struct tool *t, int argc, char **argv)
     rc = tool_attach(t, tool_segment(t, NULL), false, &a);
     if (rc != TOOL_OK) return rc;
     int done = apiary_cancel(a, id);
-    if (done < 0) rc = tool_error(t, done, NULL, "task %s", argv[0]);
+    if (done < 0) rc = done == APIARY_ESTALE ? no_task(t, a->seg, id, argv[0]) : tool_error(t, done, NULL, "task %s", argv[0]);
     apiary_detach(a);
     return tool_finish(t, rc);
 }

@@ -24,7 +24,6 @@ int64_t view_lane_pid(const struct ap_segment *seg, uint32_t lane)
 }
 
 _Static_assert(sizeof((struct swarm_view *)0)->instance == sizeof((struct ap_swarm *)0)->instance &&
-                   sizeof((struct swarm_view *)0)->reason == sizeof((struct ap_swarm *)0)->reason &&
                    sizeof((struct agent_view *)0)->name == sizeof((struct ap_agent_record *)0)->name,
                "texts are copied whole");
 
@@ -39,8 +38,8 @@ bool view_swarm(const struct ap_segment *seg, uint32_t swarm, struct swarm_view 
     ret->service_index = ap_load_relaxed(&s->service);
     ap_service_name(seg, ret->service_index, ret->service);
     ap_text_copy(ret->instance, s->instance, sizeof ret->instance);
-    ap_text_copy(ret->reason, s->reason, sizeof ret->reason);
-    ret->mode = (enum apiary_mode)ap_load_relaxed(&s->mode);
+    ap_swarm_reason(seg, swarm, ret->reason);
+    ret->mode = (enum apiary_mode)AP_MODE_OF(ap_load_relaxed(&s->mode));
     /* A swarm that is DOWN has no member: its record may be another's by now. */
     struct ap_member m;
     if (AP_SWARM_STATE(life) == AP_SWARM_LIVE && ap_member_read(seg, ap_load_relaxed(&s->member), &m)) ret->pid = m.pid;
@@ -90,7 +89,7 @@ bool view_agent(const struct ap_segment *seg, uint32_t queue, struct agent_view 
     ret->queue = queue;
     ap_text_copy(ret->name, record->name, sizeof ret->name);
     ret->open = AP_QUEUE_STATE(life) == AP_QUEUE_OPEN && ap_lane_alive(seg, AP_QUEUE_LANE(life)) == 1;
-    ret->depth = ap_queue_depth(seg, queue);
+    ret->depth = ap_queue_waiting(seg, queue);
     ret->running = ap_load_relaxed(&q->running);
     ret->started = ap_load_relaxed(&q->started);
     ret->finished = ap_load_relaxed(&q->finished);
@@ -129,6 +128,16 @@ int64_t view_daemon(const struct ap_segment *seg)
     return 0;
 }
 
+/* A lane that was joined after the task came is another client's: its own one has gone. */
+static int64_t client_pid(const struct ap_segment *seg, const struct ap_slot *s)
+{
+    uint32_t client = ap_load_relaxed(&s->client);
+    const struct ap_lane *lane = ap_lane_at(seg, client);
+    int64_t pid = view_lane_pid(seg, client);
+    ap_fence_acquire();
+    return lane != NULL && ap_load_relaxed(&lane->joined) <= ap_load_relaxed(&s->queued) ? pid : 0;
+}
+
 bool view_task(const struct ap_segment *seg, uint32_t slot, struct task_view *ret)
 {
     const struct ap_slot *s = ap_slot_at(seg, slot);
@@ -146,7 +155,8 @@ bool view_task(const struct ap_segment *seg, uint32_t slot, struct task_view *re
     ap_capability_name(seg, ap_load_relaxed(&s->capability), ret->capability);
     uint16_t caller = ap_load_relaxed(&s->caller);
     if (caller != 0) ap_service_name(seg, (uint32_t)caller - 1, ret->caller);
-    ret->queue = ap_load_relaxed(&s->queue);
+    /* While it waits the word says where; the slot then still names the queue that it was taken from before, if it was. */
+    ret->queue = state == AP_TASK_QUEUED ? AP_WORD_OWNER(word) : ap_load_relaxed(&s->queue);
     ret->worker = ap_load_relaxed(&s->worker);
     ret->body_size = ap_load_relaxed(&s->body_size);
     ret->result_size = ap_load_relaxed(&s->result_size);
@@ -156,7 +166,7 @@ bool view_task(const struct ap_segment *seg, uint32_t slot, struct task_view *re
     ret->started = ap_load_relaxed(&s->started);
     ret->finished = ap_load_relaxed(&s->finished);
     ret->deadline = ap_load_relaxed(&s->deadline);
-    ret->client_pid = view_lane_pid(seg, ap_load_relaxed(&s->client));
+    ret->client_pid = client_pid(seg, s);
     /* The word counts the starts that came to nothing; the one under way, or the last one, comes to that. */
     bool begun = state == AP_TASK_RUNNING || state == AP_TASK_DONE || ret->code == APIARY_EAGENT ||
                  ret->code == APIARY_ECRASHED;
@@ -209,5 +219,30 @@ void view_usage(const struct ap_segment *seg, struct usage_view *ret)
     for (uint32_t i = first; i < first + ret->largest_blocks; i++) {
         const uint64_t *word = ap_at(seg, AP_SECTION_BLOCKS, i);
         ret->largest_free += word != NULL && AP_BLOCK_STATE(ap_load_relaxed(word)) == AP_BLOCK_FREE;
+    }
+}
+
+static int compare_rows(const void *a, const void *b)
+{
+    const apiary_swarm_status_t *x = a;
+    const apiary_swarm_status_t *y = b;
+    int c = strcmp(x->service, y->service);
+    return c != 0 ? c : strverscmp(x->instance, y->instance);
+}
+
+int view_status(apiary_t *a, const char *service, apiary_swarm_status_t **ret)
+{
+    size_t capacity = 64;
+    for (;;) {
+        apiary_swarm_status_t *rows = tool_alloc(capacity * sizeof *rows);
+        int n = apiary_swarm_status(a, service, rows, capacity);
+        if (n >= 0 && (size_t)n <= capacity) {
+            qsort(rows, (size_t)n, sizeof *rows, compare_rows);
+            *ret = rows;
+            return n;
+        }
+        free(rows);
+        if (n < 0) return n;
+        capacity = (size_t)n + 16;
     }
 }

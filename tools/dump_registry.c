@@ -47,7 +47,7 @@ static json_t *swarm_json(const struct dump *d, uint32_t index, uint64_t life)
     /* One that was killed did not say so. */
     uint32_t state = AP_SWARM_STATE(life) == AP_SWARM_DOWN ? APIARY_DOWN : ap_load_relaxed(&s->state);
     struct ap_member m;
-    char text[24], time[32];
+    char text[24], time[32], reason[AP_REASON_MAX + 1];
     json_t *o = json_object();
 
     set(o, "index", dump_number(index));
@@ -58,7 +58,7 @@ static json_t *swarm_json(const struct dump *d, uint32_t index, uint64_t life)
     set(o, "epoch", dump_number(AP_SWARM_EPOCH(life)));
     set(o, "owner", json_string(ap_lane_dead(&d->seg, lane) ? "dead" : ap_lane_alive(&d->seg, lane) ? "alive" : "none"));
     set(o, "state", json_string(tool_state_name((int)state)));
-    set(o, "mode", json_string(tool_mode_name((int)ap_load_relaxed(&s->mode))));
+    set(o, "mode", json_string(tool_mode_name((int)AP_MODE_OF(ap_load_relaxed(&s->mode)))));
     set(o, "lane", dump_number(lane));
     set(o, "member", dump_number(member));
     /* Of a swarm that is down the member has gone, and its record may be another's. */
@@ -69,7 +69,8 @@ static json_t *swarm_json(const struct dump *d, uint32_t index, uint64_t life)
     set(o, "beat_age", dump_age(d, ap_load_relaxed(&s->beat)));
     set(o, "health_endpoint", dump_bytes_json(s->health_endpoint, sizeof s->health_endpoint));
     set(o, "metrics_endpoint", dump_bytes_json(s->metrics_endpoint, sizeof s->metrics_endpoint));
-    set(o, "reason", dump_bytes_json(s->reason, sizeof s->reason));
+    ap_swarm_reason(&d->seg, index, reason);
+    set(o, "reason", json_string(reason));
     return o;
 }
 

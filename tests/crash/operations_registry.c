@@ -66,6 +66,11 @@ static void run_deregister(void)
     ap_swarm_deregister(actor.seg, second.lane, &second);
 }
 
+static void run_mode(void)
+{
+    if (ap_swarm_mode_set(actor.seg, 0, "server", "0", APIARY_READY, "a reason of several words") != 1) _exit(17);
+}
+
 /* ---- delegate ------------------------------------------------------------------------------------------------- */
 
 static void run_delegate(void)
@@ -224,6 +229,7 @@ const struct operation kills_registry[] = {
     {.name = "detach", .registry = true, .prepare = prepare_detach, .run = run_detach},
     {.name = "register", .registry = true, .run = run_register},
     {.name = "deregister", .registry = true, .prepare = prepare_leaving, .run = run_deregister},
+    {.name = "mode", .registry = true, .run = run_mode},
     {.name = "delegate", .registry = true, .run = run_delegate},
     {.name = "delegate_warm", .registry = true, .prepare = run_delegate, .run = run_delegate},
     {.name = "delegate_block", .registry = true, .run = run_delegate_block},

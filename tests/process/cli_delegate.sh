@@ -86,7 +86,10 @@ expect 0 '' apiary task cancel "$id"
 apiary task show "$id" 2>&1 | grep -qE 'state +cancelled|no such task' || fail 'the cancelled task is something else'
 apiary task ls | grep -q "^$id " && fail 'a cancelled task that nobody waits for is listed'
 expect 1 'no such task' apiary task cancel "$id"
-expect 1 'no such task' apiary task show ffffffff-0-1
+expect 1 'no such task any more: its result was taken or it was given up' apiary task show "${id%-*}-1"
+expect 1 'no such task: none with this id was ever' apiary task show ffffffff-0-1
+expect 1 'no such task: none with this id was ever' apiary task show "${id%-*}-ffffff"
+expect 1 'no such task: none with this id was ever' apiary task cancel "${id%-*}-ffffff"
 
 # ---- drain: nothing new, and it waits for what is there
 
@@ -94,6 +97,10 @@ expect 7 'tasks are left' apiary drain gate_service --timeout 50ms --reason 'new
 expect 0 'gate_service/0: drain: new gate' apiary status
 expect 0 '"reason": "new gate"' apiary status --json
 expect 4 'nobody alive offers .*in drain' apiary delegate gate.pass x
+expect 4 'gate_service +0 +gate +[0-9]+ +[0-9]+ +yes +drain' apiary discover gate.pass
+expect 4 '"mode": "drain"' apiary discover gate.pass --json
+expect 7 'nobody alive and ready offers gate.pass' apiary wait --capability gate.pass --timeout 50ms
+expect 7 'no instance of gate_service passes and is ready' apiary wait gate_service --timeout 50ms
 expect 1 'WARNING: gate_service/0 passing in drain|WARNING.*gate_service/0' apiary check
 start "$folder/drain" apiary drain gate_service --timeout 5m
 drain=$last
@@ -102,15 +109,17 @@ until gone "$drain"; do
 done
 wait "$drain" || fail "drain exits $? after the last task: $(cat "$folder/drain")"
 grep -q 'gate_service: 1 instance drained' "$folder/drain" || fail "drain says: $(cat "$folder/drain")"
+expect 0 'gate_service/0: drain: new gate' apiary status # asking once more for the same has not taken the reason away
 expect 0 'gate_service: 1 instance ready' apiary resume gate_service
+expect 0 '' apiary wait --capability gate.pass
 start "$folder/passed" apiary delegate gate.pass
 passed=$last
 until gone "$passed"; do
     timeout 1 bash -c "printf open >'$folder/gate'" 2>/dev/null
 done
 grep -q open "$folder/passed" || fail "after resume: $(cat "$folder/passed")"
-expect 4 "no instance of 'x_service' is alive" apiary drain x_service
-expect 4 "no instance 7 of 'gate_service' is alive" apiary resume gate_service --instance 7
+expect 4 "no instance of 'x_service' is registered" apiary drain x_service
+expect 4 "no instance 7 of 'gate_service' is registered" apiary resume gate_service --instance 7
 
 # ---- interrupts: the first cancels, the second does not wait for an agent that does not look
 

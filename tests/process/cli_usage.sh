@@ -35,10 +35,15 @@ expect 64 "no option '--fly'" apiary status --fly
 expect 64 "'--timeout' needs a value" apiary delegate x --timeout
 expect 64 'CAPABILITY.* is missing' apiary delegate
 expect 64 "'three' is one argument too many" apiary delegate one two three
+expect 64 'wait for one thing' apiary wait
+expect 64 'wait for one thing' apiary wait text_service --capability text.copy
+expect 64 "'soon' is no duration" apiary wait x --timeout soon
+expect 64 "'No' is no name of a capability" apiary wait --capability No
+expect 7 'no such segment' apiary wait x_service --timeout 10ms
 expect 64 "'soon' is no duration" apiary delegate x --timeout soon
 expect 64 "'-5s' is no duration" apiary delegate x --timeout=-5s
-expect 64 'at most 63 printable' apiary drain x --reason "$(printf '%064d' 0)"
-expect 64 'at most 63 printable' apiary drain x --reason $'two\nlines'
+expect 64 'at most 72 printable' apiary drain x --reason "$(printf '%073d' 0)"
+expect 64 'at most 72 printable' apiary drain x --reason $'two\nlines'
 expect 64 "'lost' is no state" apiary task ls --state lost
 expect 64 "'1-2' is no task id" apiary task show 1-2
 expect 64 "'1-2-3-4' is no task id" apiary task show 1-2-3-4

@@ -447,7 +447,7 @@ static void oracle_registry(struct oracle *o)
         HOLDS(state <= 3 && (state == 1 || state == 2 ? lane_is(o, lane) == LANE_LIVE : lane == 0), "swarm", i, s->life);
         if (state != AP_SWARM_LIVE) continue;
         HOLDS(s->state >= APIARY_STARTING && s->state <= APIARY_DOWN, "swarm", i, s->state);
-        HOLDS(s->mode >= APIARY_READY && s->mode <= APIARY_PAUSE, "swarm", i, s->mode);
+        HOLDS(AP_MODE_OF(s->mode) >= APIARY_READY && AP_MODE_OF(s->mode) <= APIARY_PAUSE, "swarm", i, s->mode);
         HOLDS(s->service < seg->sections[AP_SECTION_SERVICES].count && ap_service_at(seg, s->service)->ready == 1, "swarm", i,
               s->service);
         HOLDS(text_holds(s->instance, sizeof s->instance) && s->instance[0] != 0, "swarm", i, s->instance);

@@ -33,7 +33,7 @@ static void remember(apiary_t *a, int queue)
 
 static void mode_set(const struct worker *w, uint32_t mode)
 {
-    ap_store_relaxed(&ap_swarm_at(client->seg, w->swarm.swarm)->mode, mode);
+    cr_assert_eq(ap_swarm_mode_set(client->seg, w->swarm.swarm, "server", "0", mode, NULL), 1);
 }
 
 Test(known, a_second_provider_gets_its_part)

@@ -67,6 +67,7 @@ static uint64_t another_key;
 static void recycle_both(void)
 {
     ap_text_store(left->instance, "another", sizeof left->instance);
+    ap_swarm_mode_begin(left, another_key);
     ap_store_release(&left->key, another_key);
     ap_store_release(&left->life, AP_SWARM_LIFE(AP_SWARM_EPOCH(left->life) + 1, 0, AP_SWARM_DOWN));
     ap_store_release(&dead->key, 0);

@@ -1,0 +1,363 @@
+/* tools/apiary_check.c - apiary check, wait: what a monitoring system and a script ask for. */
+#include "tools/apiary.h"
+
+#include <inttypes.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/name.h"
+
+#define LOOK_EVERY 20 /* ms */
+#define OVERDUE UINT64_C(2000000000) /* past its deadline; whoever looks after the host ends a task within 50 ms */
+
+/* ---- a list of complaints ------------------------------------------------------------------------------------- */
+
+enum judgement { CHECK_OK, CHECK_WARNING, CHECK_CRITICAL, CHECK_UNKNOWN }; /* exit codes of monitoring plug-ins */
+
+struct report {
+    enum judgement worst;
+    char *text; /* complaints with commas between; NULL: none */
+};
+
+static void complain(struct report *r, enum judgement j, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static void complain(struct report *r, enum judgement j, const char *format, ...)
+{
+    char *more = NULL, *before = r->text;
+    va_list list;
+    va_start(list, format);
+    int n = vasprintf(&more, format, list);
+    va_end(list);
+    if (j > r->worst) r->worst = j;
+    if (n < 0) return;
+    r->text = tool_format("%s%s%s", before != NULL ? before : "", before != NULL ? ", " : "", more);
+    free(before);
+    free(more);
+}
+
+static int verdict(enum judgement j, const char *text, const char *figures)
+{
+    static const char *const names[] = {"OK", "WARNING", "CRITICAL", "UNKNOWN"};
+    printf("APIARY %s: %s%s%s\n", names[j], text, *figures != '\0' ? " | " : "", figures);
+    return (int)j;
+}
+
+/* ---- the instances -------------------------------------------------------------------------------------------- */
+
+static bool service_passes(const apiary_swarm_status_t *rows, int n, const char *service)
+{
+    for (int i = 0; i < n; i++) {
+        if (strcmp(rows[i].service, service) == 0 && rows[i].state == APIARY_PASSING) return true;
+    }
+    return false;
+}
+
+static void judge_instance(struct report *r, const apiary_swarm_status_t *s, bool other_passes)
+{
+    enum judgement j = other_passes || s->state == APIARY_WARNING || s->state == APIARY_STARTING || s->state == APIARY_PASSING
+                           ? CHECK_WARNING
+                           : CHECK_CRITICAL;
+    char *service = tool_printable(s->service, strlen(s->service));
+    char age[32], beat[64] = "";
+    if (s->state != APIARY_DOWN && s->beat_age >= BEAT_LATE)
+        snprintf(beat, sizeof beat, " (no beat for %s)", tool_format_duration(s->beat_age, age));
+    complain(r, j, "%s/%s %s%s%s%s", service, s->instance, tool_state_name((int)s->state), s->mode != APIARY_READY ? " in " : "",
+             s->mode != APIARY_READY ? tool_mode_name((int)s->mode) : "", beat);
+    free(service);
+}
+
+static const apiary_swarm_status_t *row_of(const apiary_swarm_status_t *rows, int n, const char *service, uint32_t instance)
+{
+    char name[16];
+    snprintf(name, sizeof name, "%u", instance);
+    for (int i = 0; i < n; i++) {
+        if (strcmp(rows[i].service, service) == 0 && strcmp(rows[i].instance, name) == 0) return &rows[i];
+    }
+    return NULL;
+}
+
+/* What the configuration has and nobody has registered. What is registered is judged by itself. */
+static void judge_absent(struct report *r, const struct ap_deployment *d, const char *service, const apiary_swarm_status_t *rows,
+                         int n)
+{
+    for (size_t i = 0; i < d->swarm_count; i++) {
+        const struct ap_deployment_swarm *s = &d->swarms[i];
+        if (service != NULL && strcmp(s->service, service) != 0) continue;
+        for (uint32_t k = 0; k < s->instances; k++) {
+            if (row_of(rows, n, s->service, k) != NULL) continue;
+            complain(r, service_passes(rows, n, s->service) ? CHECK_WARNING : CHECK_CRITICAL, "%s/%u is not registered",
+                     s->service, k);
+        }
+    }
+}
+
+/* ---- the segment: what makes delegations fail, or hang, while each swarm passes --------------------------------- */
+
+static void judge_usage(struct report *r, const struct usage_view *u)
+{
+    bool room = u->slabs_leased < u->slabs, blocks = u->largest_blocks == 0 || u->largest_free > 0;
+    char block[32];
+    if (!room)
+        complain(r, CHECK_WARNING, "no room for another thread in the task table (%u of %u tasks in use)", u->tasks_used,
+                 u->tasks);
+    if (!blocks) complain(r, CHECK_WARNING, "no free payload block of %s", tool_format_bytes(u->largest, block));
+    if ((!room || !blocks) && u->holder_pid != 0)
+        complain(r, CHECK_WARNING, "%u result%s not collected, %u of them by pid %" PRId64, u->results,
+                 u->results == 1 ? " is" : "s are", u->holder_results, u->holder_pid);
+}
+
+struct lanes_seen {
+    uint32_t free, dead;
+};
+
+static struct lanes_seen look_at_lanes(const struct ap_segment *seg)
+{
+    struct lanes_seen ret = {0};
+    for (uint32_t i = 0; i < seg->geometry.lanes; i++) {
+        ret.free += AP_LIFE_STATE(ap_load_acquire(&ap_lane_at(seg, i)->life)) == AP_LIFE_FREE;
+        ret.dead += ap_lane_dead(seg, i) != 0;
+    }
+    return ret;
+}
+
+/* A death takes somebody a moment to recover: only who is still there after several looks is left lying. */
+static void judge_lanes(struct report *r, const struct ap_segment *seg)
+{
+    struct lanes_seen seen = look_at_lanes(seg);
+    for (int tries = 0; tries < 25 && seen.dead > 0; tries++) {
+        poll(NULL, 0, LOOK_EVERY);
+        seen = look_at_lanes(seg);
+    }
+    if (seen.dead > 0)
+        complain(r, CHECK_WARNING, "%u dead thread%s not recovered: nobody looks after the host", seen.dead,
+                 seen.dead == 1 ? " is" : "s are");
+    if (seen.free == 0)
+        complain(r, CHECK_WARNING, "no free lane: no other thread can delegate (%u lanes in use)", seg->geometry.lanes);
+}
+
+/* Tasks that wait where nobody takes them, and those that nobody has ended at their deadline. */
+static void judge_tasks(struct report *r, const struct ap_segment *seg)
+{
+    uint64_t now = ap_ops_system.now();
+    uint32_t stranded = 0, overdue = 0;
+    char example[APIARY_CAPABILITY_MAX + 1] = "";
+    struct task_view v;
+    for (uint32_t i = 0; i < seg->geometry.tasks; i++) {
+        if (AP_WORD_STATE(ap_load_relaxed(&ap_slot_at(seg, i)->word)) != AP_TASK_QUEUED || !view_task(seg, i, &v)) continue;
+        const struct ap_queue *q = ap_queue_at(seg, v.queue);
+        bool closed = q == NULL || AP_QUEUE_STATE(ap_load_acquire(&q->life)) != AP_QUEUE_OPEN; /* QUEUE-A4 pairs QUEUE-R4 */
+        if (closed && stranded++ == 0) memcpy(example, v.capability, sizeof example);
+        overdue += v.deadline < now && now - v.deadline > OVERDUE;
+    }
+    if (stranded > 0)
+        complain(r, CHECK_WARNING, "%u task%s for an agent that is down (%s)", stranded, stranded == 1 ? " waits" : "s wait",
+                 example);
+    if (overdue > 0)
+        complain(r, CHECK_WARNING, "%u queued task%s past the deadline and not ended", overdue, overdue == 1 ? " is" : "s are");
+}
+
+/* ---- check ---------------------------------------------------------------------------------------------------- */
+
+static const struct tool_usage check_usage = {
+    .command = "check",
+    .arguments = "[SERVICE]",
+    .what = "Judges the swarms in one line, as plug-ins of monitoring systems do.",
+    .more =
+        "Exit codes: 0 all instances pass, 1 warning (an instance is not ready, or down while another one of its\n"
+        "service passes, or there is no coordinator, or something of the segment is used up or left lying: the task\n"
+        "table, the largest payload blocks, lanes, dead threads, tasks that nobody takes), 2 critical (a service has no\n"
+        "passing instance, or there is no segment), 3 unknown (usage, or a service that was never registered).\n"
+        "With --config each instance that the configuration has is to be registered, too.",
+    .most = 1,
+};
+
+static int judge(const apiary_t *a, const struct ap_deployment *d, const char *service, const apiary_swarm_status_t *rows, int n)
+{
+    struct report r = {.worst = CHECK_OK};
+    uint64_t queued = 0, running = 0, failed = 0;
+    int passing = 0;
+    struct usage_view usage;
+    for (int i = 0; i < n; i++) {
+        queued += rows[i].queued;
+        running += rows[i].running;
+        failed += rows[i].failed;
+        bool passes = rows[i].state == APIARY_PASSING;
+        passing += passes;
+        if (!passes || rows[i].mode != APIARY_READY) judge_instance(&r, &rows[i], service_passes(rows, n, rows[i].service));
+    }
+    if (d != NULL) judge_absent(&r, d, service, rows, n);
+    view_usage(a->seg, &usage);
+    if (view_daemon(a->seg) == 0) complain(&r, CHECK_WARNING, "no coordinator");
+    judge_usage(&r, &usage);
+    judge_lanes(&r, a->seg);
+    judge_tasks(&r, a->seg);
+    char *figures = tool_format("instances=%d passing=%d queued=%" PRIu64 " running=%" PRIu64 " failed=%" PRIu64
+                                "c tasks=%u;;;0;%u",
+                                n, passing, queued, running, failed, usage.tasks_used, usage.tasks);
+    if (r.text == NULL) r.text = tool_format("%d instance%s passing", passing, passing == 1 ? "" : "s");
+    int rc = verdict(r.worst, r.text, figures);
+    free(figures);
+    free(r.text);
+    return rc;
+}
+
+static int check(apiary_t *a, const struct ap_deployment *d, const char *service)
+{
+    apiary_swarm_status_t *rows = NULL;
+    int n = view_status(a, service, &rows), rc;
+    bool known = d != NULL && (service == NULL ? d->swarm_count > 0 : ap_deployment_swarm(d, service) != NULL);
+    if (n < 0) {
+        rc = verdict(CHECK_UNKNOWN, apiary_strerror(n), "");
+    } else if (n == 0 && !known) {
+        rc = service != NULL ? verdict(CHECK_UNKNOWN, "no swarm of this service was ever registered", "")
+                             : verdict(CHECK_CRITICAL, "no swarm is registered", "");
+    } else {
+        rc = judge(a, d, service, rows, n);
+    }
+    free(rows);
+    return rc;
+}
+
+int cmd_check(struct tool *t, int argc, char **argv)
+{
+    const char *config = NULL, *path;
+    const struct tool_option options[] = {
+        {"config", 'c', "FILE", "each instance of this configuration is to be there", &config, NULL},
+        {.name = NULL},
+    };
+    struct ap_deployment *d = NULL;
+    int rc = tool_parse(t, &check_usage, options, &argc, &argv);
+    if (rc == TOOL_GO_ON && config != NULL && apiary_load_config(t, config, &path, &d) != TOOL_OK) rc = TOOL_USAGE;
+    if (rc != TOOL_GO_ON) return rc == TOOL_USAGE ? (int)CHECK_UNKNOWN : rc;
+    char message[512] = "";
+    apiary_attach_options_t attach = {.kind = APIARY_TOOL, .read_only = 1, .message = message, .message_size = sizeof message};
+    apiary_t *a = NULL;
+    rc = apiary_attach(tool_segment(t, d != NULL ? d->registry.segment.name : NULL), &attach, &a);
+    if (rc < 0) {
+        rc = verdict(CHECK_CRITICAL, *message != '\0' ? message : apiary_strerror(rc), "");
+    } else {
+        rc = check(a, d, argc > 0 ? argv[0] : NULL);
+    }
+    apiary_detach(a);
+    ap_deployment_free(d);
+    return fflush(stdout) == 0 ? rc : (int)CHECK_UNKNOWN;
+}
+
+/* ---- wait ----------------------------------------------------------------------------------------------------- */
+
+static const struct tool_usage wait_usage = {
+    .command = "wait",
+    .arguments = "[SERVICE]",
+    .what = "Waits until tasks can be delegated: to a service, for a capability, or to all of a configuration.",
+    .more = "SERVICE: one of its instances passes and is ready. --capability: an agent that offers it would be given a task.\n"
+            "--all: each instance of the configuration passes and is ready. A segment that is not there yet is waited for, too.\n"
+            "Exit code 7: not by then; what was missing is said.",
+    .most = 1,
+};
+
+struct wish {
+    const char *service, *capability;
+    const struct ap_deployment *d; /* of --all */
+};
+
+static bool ready(const apiary_swarm_status_t *s)
+{
+    return s != NULL && s->state == APIARY_PASSING && s->mode == APIARY_READY;
+}
+
+/* What is still missing, to be freed; NULL: nothing. */
+static char *missing_service(const apiary_swarm_status_t *rows, int n, const char *service)
+{
+    for (int i = 0; i < n; i++) {
+        if (strcmp(rows[i].service, service) == 0 && ready(&rows[i])) return NULL;
+    }
+    return tool_format("no instance of %s passes and is ready", service);
+}
+
+static char *missing_instance(const apiary_swarm_status_t *rows, int n, const struct ap_deployment *d)
+{
+    for (size_t i = 0; i < d->swarm_count; i++) {
+        for (uint32_t k = 0; k < d->swarms[i].instances; k++) {
+            const apiary_swarm_status_t *s = row_of(rows, n, d->swarms[i].service, k);
+            if (ready(s)) continue;
+            if (s == NULL) return tool_format("%s/%u is not registered", d->swarms[i].service, k);
+            return tool_format("%s/%u is %s in mode %s", d->swarms[i].service, k, tool_state_name((int)s->state),
+                               tool_mode_name((int)s->mode));
+        }
+    }
+    return NULL;
+}
+
+static char *missing_capability(const struct ap_segment *seg, const char *name)
+{
+    int capability = ap_capability_find(seg, name, strlen(name));
+    struct agent_view v;
+    for (int q = -1; capability >= 0 && (q = ap_capability_next(seg, (uint32_t)capability, (uint32_t)(q + 1))) >= 0;) {
+        if (view_agent(seg, (uint32_t)q, &v) && v.open && v.swarm.alive && v.swarm.mode == APIARY_READY) return NULL;
+    }
+    return tool_format("nobody alive and ready offers %s", name);
+}
+
+static char *missing(apiary_t *a, const struct wish *w)
+{
+    if (w->capability != NULL) return missing_capability(a->seg, w->capability);
+    apiary_swarm_status_t *rows = NULL;
+    int n = view_status(a, w->service, &rows);
+    char *ret = n < 0              ? tool_strdup(apiary_strerror(n))
+                : w->service != NULL ? missing_service(rows, n, w->service)
+                                     : missing_instance(rows, n, w->d);
+    free(rows);
+    return ret;
+}
+
+static int wait_for(const struct tool *t, const char *segment, const struct wish *w, uint64_t timeout)
+{
+    uint64_t until = ap_ops_system.now() + timeout;
+    for (;;) {
+        apiary_t *a = NULL;
+        char message[512] = "";
+        apiary_attach_options_t attach = {
+            .kind = APIARY_TOOL, .read_only = 1, .message = message, .message_size = sizeof message};
+        int rc = apiary_attach(segment, &attach, &a);
+        char *lacks = rc < 0 ? tool_strdup(*message != '\0' ? message : apiary_strerror(rc)) : missing(a, w);
+        bool late = ap_ops_system.now() >= until;
+        rc = lacks == NULL ? TOOL_OK : late ? tool_fail(t, TOOL_TIMEOUT, "wait: %s", lacks) : TOOL_GO_ON;
+        free(lacks);
+        /* Attached anew each time: a segment that is made again under the name is another one. */
+        apiary_detach(a);
+        if (rc != TOOL_GO_ON) return rc;
+        poll(NULL, 0, LOOK_EVERY);
+    }
+}
+
+int cmd_wait(struct tool *t, int argc, char **argv)
+{
+    struct wish w = {.service = NULL};
+    const char *config = NULL, *path, *text = "60s";
+    struct ap_deployment *d = NULL;
+    bool all = false;
+    uint64_t timeout = 0;
+    const struct tool_option options[] = {
+        {"capability", 'C', "NAME", "until this capability is offered", &w.capability, NULL},
+        {"all", 'a', NULL, "until all instances of the configuration pass", NULL, &all},
+        {"config", 'c', "FILE", "the configuration [$APIARY_CONFIG, else /etc/apiary/apiary.yaml]", &config, NULL},
+        {"timeout", 't', "TIME", "how long to wait [60s]", &text, NULL},
+        {.name = NULL},
+    };
+    int rc = tool_parse(t, &wait_usage, options, &argc, &argv);
+    if (rc != TOOL_GO_ON) return rc;
+    if (tool_duration(text, &timeout) != 0)
+        return tool_usage_error(t, &wait_usage, "--timeout: '%s' is no duration; write 250ms, 5s or 2m", text);
+    if (argc > 0) w.service = argv[0];
+    if ((w.service != NULL) + (w.capability != NULL) + all != 1)
+        return tool_usage_error(t, &wait_usage, "wait for one thing: SERVICE, --capability or --all");
+    if (w.capability != NULL && !ap_capability_valid(w.capability))
+        return tool_usage_error(t, &wait_usage, "'%s' is no name of a capability", w.capability);
+    if (all || config != NULL) rc = apiary_load_config(t, config, &path, &d);
+    if (rc > 0) return rc;
+    w.d = d;
+    rc = wait_for(t, tool_segment(t, d != NULL ? d->registry.segment.name : NULL), &w, timeout);
+    ap_deployment_free(d);
+    return tool_finish(t, rc);
+}
