@@ -2,6 +2,7 @@
 #include "tools/apiary_live.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -9,7 +10,6 @@
 
 #define EVERY UINT64_C(1000000000)
 #define PLAIN_EVERY 10 /* seconds */
-#define ROWS 256
 
 struct figures {
     uint32_t passing, registered, queued, running;
@@ -18,10 +18,10 @@ struct figures {
 
 static void look(apiary_t *a, struct figures *ret)
 {
-    apiary_swarm_status_t rows[ROWS];
+    apiary_swarm_status_t *rows = NULL;
     *ret = (struct figures){.passing = 0};
-    int n = apiary_swarm_status(a, NULL, rows, ROWS);
-    for (int i = 0; i < n && i < ROWS; i++) {
+    int n = view_status(a, NULL, &rows);
+    for (int i = 0; i < n; i++) {
         ret->registered++;
         ret->passing += rows[i].state == APIARY_PASSING;
         ret->queued += rows[i].queued;
@@ -29,6 +29,7 @@ static void look(apiary_t *a, struct figures *ret)
         ret->finished += rows[i].finished;
         ret->failed += rows[i].failed;
     }
+    free(rows);
 }
 
 static void say_swarm_event(const struct ap_segment *seg, struct crew *crew, const char *when, const struct ap_event *e)

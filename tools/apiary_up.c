@@ -161,14 +161,15 @@ static int start_daemon(struct up *up)
 
 static bool instance_passes(const struct up *up, const char *service, uint32_t instance)
 {
-    apiary_swarm_status_t rows[64];
+    apiary_swarm_status_t *rows = NULL;
     char name[16];
     snprintf(name, sizeof name, "%u", instance);
-    int n = apiary_swarm_status(up->a, service, rows, 64);
-    for (int i = 0; i < n && i < 64; i++) {
-        if (strcmp(rows[i].instance, name) == 0 && rows[i].state == APIARY_PASSING) return true;
-    }
-    return false;
+    int n = view_status(up->a, service, &rows);
+    bool passes = false;
+    for (int i = 0; i < n && !passes; i++)
+        passes = strcmp(rows[i].instance, name) == 0 && rows[i].state == APIARY_PASSING;
+    free(rows);
+    return passes;
 }
 
 static bool all_pass(struct up *up)

@@ -7,7 +7,6 @@
 #include "tools/dump.h"
 
 #define CELLS_MAX 16
-#define CELL_SIZE 160
 
 /* ---- cells ---------------------------------------------------------------------------------------------------- */
 
@@ -24,16 +23,12 @@ static const json_t *at(const json_t *object, const char *path)
     return json_object_get(object, path);
 }
 
-static void plain(const json_t *value, char *ret)
+/* As it is, to be freed. */
+static char *plain(const json_t *value)
 {
-    if (json_is_string(value))
-        snprintf(ret, CELL_SIZE, "%s", json_string_value(value));
-    else if (json_is_integer(value))
-        snprintf(ret, CELL_SIZE, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
-    else if (json_is_boolean(value))
-        snprintf(ret, CELL_SIZE, "%s", json_is_true(value) ? "yes" : "no");
-    else
-        snprintf(ret, CELL_SIZE, "-");
+    if (json_is_string(value)) return tool_strdup(json_string_value(value));
+    if (json_is_integer(value)) return tool_format("%" JSON_INTEGER_FORMAT, json_integer_value(value));
+    return tool_strdup(json_is_boolean(value) ? json_is_true(value) ? "yes" : "no" : "-");
 }
 
 /* A column: heading, key, and how: 0 as it is, 'd' duration, 'b' bytes, 'o' owner in colour, 'h' hands or rings counted,
@@ -43,48 +38,42 @@ struct column {
     char how;
 };
 
-static void providers(const json_t *list, char *ret)
+static char *providers(const json_t *list)
 {
-    size_t used = 0, i;
+    char *ret = NULL;
     const json_t *p;
+    size_t i;
 
-    ret[0] = '\0';
     json_array_foreach(list, i, p) {
-        char service[CELL_SIZE], instance[CELL_SIZE], agent[CELL_SIZE];
-        int n;
+        char *service = plain(at(p, "service")), *instance = plain(at(p, "instance")), *agent = plain(at(p, "agent"));
+        char *longer = tool_format("%s%s%s/%s/%s%s", ret != NULL ? ret : "", ret != NULL ? ", " : "", service, instance, agent,
+                                   json_is_true(at(p, "alive")) ? "" : " (gone)");
 
-        plain(at(p, "service"), service);
-        plain(at(p, "instance"), instance);
-        plain(at(p, "agent"), agent);
-        n = snprintf(ret + used, CELL_SIZE - used, "%s%s/%s/%s%s", used > 0 ? ", " : "", service, instance, agent,
-                     json_is_true(at(p, "alive")) ? "" : " (gone)");
-        if (n < 0 || (size_t)n >= CELL_SIZE - used) break;
-        used += (size_t)n;
+        free(service);
+        free(instance);
+        free(agent);
+        free(ret);
+        ret = longer;
     }
-    if (used == 0) strcpy(ret, "-");
+    return ret != NULL ? ret : tool_strdup("-");
 }
 
-static void cell(const json_t *row, const struct column *c, char *ret)
+static char *cell(const json_t *row, const struct column *c)
 {
     const json_t *value = at(row, c->key);
+    uint64_t number = json_is_integer(value) ? (uint64_t)json_integer_value(value) : 0;
     char text[32];
 
-    plain(value, ret);
-    if (c->how == 'd' && json_is_integer(value)) {
-        snprintf(ret, CELL_SIZE, "%s", tool_format_duration((uint64_t)json_integer_value(value), text));
-    } else if (c->how == 'b' && json_is_integer(value)) {
-        snprintf(ret, CELL_SIZE, "%s", tool_format_bytes((uint64_t)json_integer_value(value), text));
-    } else if (c->how == 'h') {
-        snprintf(ret, CELL_SIZE, "%zu", json_array_size(value));
-    } else if (c->how == 'p') {
-        providers(value, ret);
-    }
+    if (c->how == 'd' && json_is_integer(value)) return tool_strdup(tool_format_duration(number, text));
+    if (c->how == 'b' && json_is_integer(value)) return tool_strdup(tool_format_bytes(number, text));
+    if (c->how == 'h') return tool_format("%zu", json_array_size(value));
+    return c->how == 'p' ? providers(value) : plain(value);
 }
 
 static void table(const char *title, const json_t *rows, const struct column *columns, FILE *out)
 {
     const char *cells[CELLS_MAX + 1];
-    char text[CELLS_MAX][CELL_SIZE];
+    char *text[CELLS_MAX];
     struct tool_table *t;
     size_t n = 0, i;
     const json_t *row;
@@ -96,7 +85,7 @@ static void table(const char *title, const json_t *rows, const struct column *co
     t = tool_table_new(cells);
     json_array_foreach(rows, i, row) {
         for (size_t k = 0; k < n; k++) {
-            cell(row, &columns[k], text[k]);
+            text[k] = cell(row, &columns[k]);
             cells[k] = text[k];
         }
         tool_table_add(t, cells);
@@ -104,6 +93,7 @@ static void table(const char *title, const json_t *rows, const struct column *co
             if (columns[k].how != 'o') continue;
             tool_table_mark(t, k, strcmp(cells[k], "dead") == 0 ? '!' : strcmp(cells[k], "alive") == 0 ? '+' : 0);
         }
+        for (size_t k = 0; k < n; k++) free(text[k]);
     }
     tool_table_print(t, out);
 }
@@ -113,19 +103,19 @@ static void table(const char *title, const json_t *rows, const struct column *co
 static void line(FILE *out, const char *what, const json_t *whole, const char *path, char how)
 {
     const struct column c = {NULL, path, how};
-    char text[CELL_SIZE];
+    char *text = cell(whole, &c);
 
-    cell(whole, &c, text);
     fprintf(out, "  %-14s %s\n", what, text);
+    free(text);
 }
 
 static void header(const json_t *whole, FILE *out)
 {
-    char name[CELL_SIZE], source[CELL_SIZE];
+    char *name = plain(at(whole, "header.name")), *source = plain(at(whole, "source"));
 
-    plain(at(whole, "header.name"), name);
-    plain(at(whole, "source"), source);
     fprintf(out, "segment %s (%s: %s)\n", name, json_is_true(at(whole, "live")) ? "live" : "copy", source);
+    free(name);
+    free(source);
     line(out, "state", whole, "header.state", 0);
     line(out, "size", whole, "bytes", 'b');
     line(out, "version", whole, "header.version", 0);
@@ -147,10 +137,7 @@ static void geometry(const json_t *whole, FILE *out)
 
     fputs("\ngeometry\n", out);
     json_object_foreach(json_object_get(whole, "geometry"), key, value) {
-        char text[CELL_SIZE];
-        if (!json_is_integer(value)) continue;
-        plain(value, text);
-        fprintf(out, "  %-27s %s\n", key, text);
+        if (json_is_integer(value)) fprintf(out, "  %-27s %" JSON_INTEGER_FORMAT "\n", key, json_integer_value(value));
     }
 }
 

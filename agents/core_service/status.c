@@ -10,7 +10,7 @@
 #include "agents/kinds/support.h"
 #include "agents/kinds/table.h"
 
-enum { ROWS_MOST = 256 };
+enum { ROWS_FIRST = 64 };
 
 static const char *const state_names[] = {
     "unknown",
@@ -43,19 +43,24 @@ static int badness(enum apiary_state state)
 /* All rows of a service (NULL: all), on the agent's heap; negative: the job is failed. */
 static int read_rows(apiary_agent_t *agent, apiary_job_t *job, const char *service, apiary_swarm_status_t **ret)
 {
-    apiary_swarm_status_t *rows = apiary_agent_alloc(agent, ROWS_MOST * sizeof *rows);
-    if (!rows) {
-        ap_out_of_memory(job);
-        return -1;
-    }
-    int count = apiary_swarm_status(apiary_agent_handle(agent), service, rows, ROWS_MOST);
-    if (count < 0) {
+    for (size_t room = ROWS_FIRST;;) {
+        apiary_swarm_status_t *rows = apiary_agent_alloc(agent, room * sizeof *rows);
+        if (!rows) {
+            ap_out_of_memory(job);
+            return -1;
+        }
+        int count = apiary_swarm_status(apiary_agent_handle(agent), service, rows, room);
+        if (count >= 0 && (size_t)count <= room) {
+            *ret = rows;
+            return count;
+        }
         apiary_agent_free(agent, rows);
-        apiary_job_fail(job, AP_CODE_INTERNAL, "the swarms' status: %s", apiary_strerror(count));
-        return -1;
+        if (count < 0) {
+            apiary_job_fail(job, AP_CODE_INTERNAL, "the swarms' status: %s", apiary_strerror(count));
+            return -1;
+        }
+        room = (size_t)count + ROWS_FIRST;
     }
-    *ret = rows;
-    return count < ROWS_MOST ? count : ROWS_MOST;
 }
 
 static void health(void *state, apiary_job_t *job, const json_t *request)
@@ -89,21 +94,35 @@ static void health(void *state, apiary_job_t *job, const json_t *request)
               passing, "tasks", "started", started, "finished", finished, "failed", failed, "rows", list);
 }
 
+/* All providers, on the agent's heap, or an error of the library. */
+static int read_providers(apiary_agent_t *agent, const char *capability, apiary_provider_t **ret)
+{
+    for (size_t room = ROWS_FIRST;;) {
+        apiary_provider_t *rows = apiary_agent_alloc(agent, room * sizeof *rows);
+        int count = rows ? apiary_discover(apiary_agent_handle(agent), capability, rows, room) : APIARY_ENOBLOCK;
+        if (count >= 0 && (size_t)count <= room) {
+            *ret = rows;
+            return count;
+        }
+        apiary_agent_free(agent, rows);
+        if (count < 0) return count;
+        room = (size_t)count + ROWS_FIRST;
+    }
+}
+
 static void discover(void *state, apiary_job_t *job, const json_t *request)
 {
     const char *capability;
+    apiary_provider_t *rows = NULL;
     if (!ap_need_text(job, request, "capability", &capability)) return;
-    apiary_provider_t *rows = apiary_agent_alloc(state, ROWS_MOST * sizeof *rows);
-    if (!rows) {
+    int count = read_providers(state, capability, &rows);
+    if (count == APIARY_ENOBLOCK) {
         ap_out_of_memory(job);
-        return;
-    }
-    int count = apiary_discover(apiary_agent_handle(state), capability, rows, ROWS_MOST);
-    if (count < 0) {
+    } else if (count < 0) {
         apiary_job_fail(job, AP_CODE_NOT_FOUND, "%s: %s", capability, apiary_strerror(count));
     } else {
         json_t *list = json_array();
-        for (int i = 0; i < count && i < ROWS_MOST; i++)
+        for (int i = 0; i < count; i++)
             json_array_append_new(list,
                                   json_pack("{s:s,s:s,s:s,s:I,s:i,s:b}", "service", rows[i].service, "instance",
                                             rows[i].instance, "agent", rows[i].agent, "pid", (json_int_t)rows[i].pid,
