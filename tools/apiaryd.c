@@ -16,6 +16,7 @@
 #include "core/uring.h"
 #include "registry/client.h"
 #include "registry/monitor.h"
+#include "shm/pool.h"
 #include "tools/common.h"
 
 static const struct tool_usage usage = {
@@ -31,12 +32,23 @@ struct daemon_options {
     bool remove;
 };
 
+static void tell(const char *what, const char *is, const char *configured)
+{
+    ap_log(4, "the living segment has %s %s, the configuration says %s: it counts for a new segment", what, is, configured);
+}
+
 static void compare(const char *what, uint64_t is, uint64_t configured)
 {
-    if (is != configured)
-        ap_log(4,
-               "the living segment has %s %" PRIu64 ", the configuration says %" PRIu64 ": it counts for a new segment",
-               what, is, configured);
+    char texts[2][24];
+    snprintf(texts[0], sizeof texts[0], "%" PRIu64, is);
+    snprintf(texts[1], sizeof texts[1], "%" PRIu64, configured);
+    if (is != configured) tell(what, texts[0], texts[1]);
+}
+
+static void compare_time(const char *what, uint64_t is, uint64_t configured)
+{
+    char texts[2][32];
+    if (is != configured) tell(what, tool_format_duration(is, texts[0]), tool_format_duration(configured, texts[1]));
 }
 
 /* A living segment keeps its sizes; what the configuration says otherwise is told, once. */
@@ -50,9 +62,12 @@ static void compare_geometry(const struct ap_geometry *is, struct ap_geometry co
     compare("queue_depth", is->queue_depth, configured.queue_depth);
     compare("queue_inlets", is->queue_inlets, configured.queue_inlets);
     compare("max_concurrent_delegations", is->max_concurrent_delegations, configured.max_concurrent_delegations);
-    compare("task_timeout", is->task_timeout, configured.task_timeout);
-    for (unsigned i = 0; i < AP_POOL_CLASSES; i++)
-        compare("payload blocks of a class", is->pool_blocks[i], configured.pool_blocks[i]);
+    compare_time("task_timeout", is->task_timeout, configured.task_timeout);
+    for (unsigned i = 0; i < AP_POOL_CLASSES; i++) {
+        char what[48], size[32];
+        snprintf(what, sizeof what, "payload blocks of %s:", tool_format_bytes(ap_pool_class_size[i], size));
+        compare(what, is->pool_blocks[i], configured.pool_blocks[i]);
+    }
 }
 
 /* Creates the segment unless it is there. */
