@@ -23,6 +23,13 @@ apiary_t *apiary_agent_handle(const apiary_agent_t *agent)
     return agent->queen->client;
 }
 
+int apiary_agent_limit(apiary_agent_t *agent, uint32_t jobs)
+{
+    if (agent->jobs != NULL) return APIARY_EINVAL; /* they are made */
+    agent->limit = jobs < 1 ? 1 : jobs > AP_AGENT_HANDS_MAX ? AP_AGENT_HANDS_MAX : jobs;
+    return 0;
+}
+
 /* ---- configuration -------------------------------------------------------------------------------------------- */
 
 const char *apiary_agent_text(const apiary_agent_t *agent, const char *key, const char *otherwise)

@@ -7,7 +7,8 @@
 #include "core/config.h"
 #include "registry/client.h"
 
-#define AP_AGENT_HANDS 64u /* jobs that an agent has at once; the rest stays queued, for others */
+#define AP_AGENT_HANDS 64u /* jobs that an agent has at once when it does not say how many; the rest stays queued, for others */
+#define AP_AGENT_HANDS_MAX 1024u
 
 struct ap_worker;
 struct apiary_queen;
@@ -35,7 +36,7 @@ struct apiary_agent {
     bool scanning; /* the table is being looked through for tasks whose reference was lost */
     uint64_t cursor;
     struct ap_job *jobs, *spare; /* `limit` of them, once; the list of those that are free */
-    uint32_t in_hand, limit;
+    uint32_t in_hand, limit;     /* limit: AP_AGENT_HANDS, or what the agent has asked for */
     uint32_t misused; /* how often it has used a job that it had finished; any of its threads */
     uint64_t started, finished, failed, run_time;
     uint32_t shown;       /* `running`, as last published */

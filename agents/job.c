@@ -125,6 +125,24 @@ int apiary_job_cancelled(const apiary_job_t *handle)
     return (request & (AP_REQUEST_ABANDON | AP_REQUEST_DETACH)) == AP_REQUEST_ABANDON;
 }
 
+apiary_task_t apiary_job_task(const apiary_job_t *handle)
+{
+    const struct ap_job *job = job_asked(handle);
+    const struct ap_slab *slab = job != NULL ? ap_slab_at(job->agent->worker->seg, job->slot / AP_SLAB_SLOTS) : NULL;
+
+    if (slab == NULL) return (apiary_task_t){0};
+    return (apiary_task_t){.slot = job->slot,
+                           .epoch = AP_LEASE_EPOCH(ap_load_relaxed(&slab->lease)),
+                           .generation = AP_WORD_GENERATION(job->token)};
+}
+
+uint32_t apiary_job_attempt(const apiary_job_t *handle)
+{
+    const struct ap_job *job = job_asked(handle);
+
+    return job != NULL ? AP_WORD_ATTEMPT(job->token) + AP_WORD_CRASHES(job->token) + 1 : 0;
+}
+
 apiary_agent_t *apiary_job_agent(const apiary_job_t *handle)
 {
     const struct ap_job *job = job_asked(handle);

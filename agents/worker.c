@@ -226,14 +226,17 @@ static int worker_open(struct ap_worker *w)
     w->context = ap_context(w->client, &r);
     if (w->context == NULL) return r;
     r = ap_loop_create(w->seg->ops, &w->loop);
-    if (r == 0) r = ap_worker_jobs_open(w);
     if (r < 0) {
         if (r == APIARY_ESYS) snprintf(why, sizeof why, "%s: %s", apiary_strerror(r), strerror(errno));
         else ap_park_refusal(r, why, sizeof why);
         snprintf(w->message, sizeof w->message, "worker %u: %s", w->index, why);
         return r;
     }
-    return agents_create(w);
+    r = agents_create(w);
+    if (r < 0) return r;
+    r = ap_worker_jobs_open(w); /* how many, the agents have said */
+    if (r < 0) snprintf(w->message, sizeof w->message, "worker %u: no memory for its agents' jobs", w->index);
+    return r;
 }
 
 static void consumers_open(struct ap_worker *w)

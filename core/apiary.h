@@ -224,6 +224,11 @@ APIARY_API void apiary_agent_log(apiary_agent_t *agent, int level, const char *f
 /* The same with a whole text, for who cannot call a function of variable arguments. */
 APIARY_API void apiary_agent_log_text(apiary_agent_t *agent, int level, const char *text, size_t size);
 
+/* In `create`: how many jobs the agent has in hand at once, 1 to 1024 (64 unless this is called; other values become the nearest of
+ * these). The rest stays in its queue, where it is seen, counted as waiting, and can move to another instance. APIARY_EINVAL after
+ * `create`. */
+APIARY_API int apiary_agent_limit(apiary_agent_t *agent, uint32_t jobs);
+
 /* The agent's heap: a jemalloc arena of its own where the process has jemalloc, else malloc. Only on the worker's
  * thread: on another one alloc and resize return NULL, free does nothing. apiary_agent_free takes NULL. */
 APIARY_API void *apiary_agent_alloc(apiary_agent_t *agent, size_t size);
@@ -245,6 +250,8 @@ APIARY_API const char *apiary_job_capability(const apiary_job_t *job);
 APIARY_API const char *apiary_job_caller(const apiary_job_t *job); /* the calling service, "" if none */
 APIARY_API uint64_t apiary_job_deadline(const apiary_job_t *job);  /* CLOCK_MONOTONIC; APIARY_FOREVER if none */
 APIARY_API int apiary_job_cancelled(const apiary_job_t *job);
+APIARY_API apiary_task_t apiary_job_task(const apiary_job_t *job);    /* the name by which its caller knows it */
+APIARY_API uint32_t apiary_job_attempt(const apiary_job_t *job);      /* 1, more after crashes of those that had it before */
 APIARY_API apiary_agent_t *apiary_job_agent(const apiary_job_t *job);
 APIARY_API void *apiary_job_user(const apiary_job_t *job); /* a pointer of the agent's own, kept with the job */
 APIARY_API void apiary_job_set_user(apiary_job_t *job, void *user);

@@ -33,12 +33,16 @@ struct apiary_agent {
     void *state;
     size_t allocated;
     int watches;
+    uint32_t limit, in_hand; /* jobs at once; 0: no limit */
     char log[1024];
 };
 
 struct apiary_job {
     struct apiary_agent *agent;
     char capability[64];
+    const char *caller;
+    uint64_t generation;
+    uint32_t attempt;
     void *body;
     size_t size;
     uint64_t deadline;
@@ -138,6 +142,9 @@ static inline struct apiary_job *fake_submit(struct apiary_agent *a, const char 
     if (size > 0) memcpy(job->body, body, size);
     job->size = size;
     job->deadline = APIARY_FOREVER;
+    job->caller = "";
+    job->generation = 1;
+    job->attempt = 1;
     fake_push(job);
     return job;
 }
@@ -163,15 +170,19 @@ static inline void fake_turn(void)
 {
     uint32_t bell = 0;
     struct apiary_job *job = fake.queue;
+    if (job && !job->finished && job->agent->limit && job->agent->in_hand >= job->agent->limit)
+        job = NULL; /* it waits, and what is behind it */
     if (job) {
         fake.queue = job->next;
         if (!fake.queue) fake.queue_end = &fake.queue;
         if (job->finished)
             fake_tell(job);
-        else
+        else {
+            job->agent->in_hand++;
             job->agent->kind->handle(job->agent->state, job);
+        }
     }
-    if (fake.queue)
+    if (job && fake.queue)
         ap_loop_turn(fake.loop);
     else if (!job)
         ap_loop_park(fake.loop, NULL, bell, APIARY_FOREVER);
@@ -248,6 +259,12 @@ apiary_t *apiary_agent_handle(const apiary_agent_t *a)
 {
     (void)a;
     return NULL;
+}
+
+int apiary_agent_limit(apiary_agent_t *a, uint32_t jobs)
+{
+    a->limit = jobs < 1 ? 1 : jobs;
+    return 0;
 }
 
 const char *apiary_agent_text(const apiary_agent_t *a, const char *key, const char *otherwise)
@@ -367,8 +384,17 @@ const char *apiary_job_capability(const apiary_job_t *job)
 
 const char *apiary_job_caller(const apiary_job_t *job)
 {
-    (void)job;
-    return "";
+    return job->caller;
+}
+
+apiary_task_t apiary_job_task(const apiary_job_t *job)
+{
+    return (apiary_task_t){.slot = 0x1a, .epoch = 2, .generation = job->generation};
+}
+
+uint32_t apiary_job_attempt(const apiary_job_t *job)
+{
+    return job->attempt;
 }
 
 uint64_t apiary_job_deadline(const apiary_job_t *job)
@@ -408,6 +434,7 @@ static inline void fake_end(apiary_job_t *job, bool failed, uint32_t code, const
     free(job->body); /* as the library does: the request is gone with the job */
     job->body = NULL;
     job->finished = true;
+    job->agent->in_hand--;
     if (job->done) fake_push(job);
 }
 
