@@ -93,10 +93,11 @@ static int attach(const struct tool *t, const char *name, apiary_t **ret)
     return rc < 0 ? tool_error(t, rc, message, "cannot take over") : TOOL_OK;
 }
 
+/* The first byte stands for the role of the daemon; bytes far behind the end for tasks (agents/kinds/child.h). */
 static int lock_segment(const struct tool *t, const apiary_t *a, const char *name)
 {
-    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    if (fcntl(apiary_segment_fd(a), F_OFD_SETLK, &whole) == 0) return TOOL_OK;
+    struct flock first = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
+    if (fcntl(apiary_segment_fd(a), F_OFD_SETLK, &first) == 0) return TOOL_OK;
     if (errno == EAGAIN || errno == EACCES)
         return tool_fail(t, TOOL_FAILED,
                          "%s: another apiaryd looks after it; stop that one first ('apiary status' shows its pid), or give another "

@@ -1,85 +1,29 @@
-/* agents/kinds/child.c - see child.h. Everything in the new process up to exec is async-signal-safe: the parent has other
- * threads, whose locks the child would inherit held. */
+/* agents/kinds/child.c - see child.h: the parent's side. */
 #include "agents/kinds/child.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/close_range.h>
 #include <signal.h>
-#include <string.h>
+#include <stdbool.h>
 #include <sys/pidfd.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
-enum step { STEP_EXEC = 1, STEP_PARENT, STEP_DESCRIPTORS, STEP_LIMIT, STEP_DIRECTORY };
-static const char *const step_names[] = {"start",       "exec",         "parent check",
-                                         "descriptors", "memory limit", "change directory"};
-struct refusal {
-    int step, error;
-};
+#include "agents/kinds/guard.h"
+#include "core/descriptor.h"
 
-/* ---- in the child ------------------------------------------------------------------------------------------------ */
+enum { ABOVE = 5 /* descriptors of the guard: see guard.c */ };
 
-static void close_from(unsigned first)
-{
-    if (syscall(SYS_close_range, first, ~0u, 0u) == 0) return;
-    struct rlimit limit; /* a sandbox without close_range */
-    unsigned last = 65536;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < last) last = (unsigned)limit.rlim_cur;
-    for (unsigned fd = first; fd < last; fd++)
-        close((int)fd);
-}
-
-__attribute__((noreturn)) static void refuse(enum step step)
-{
-    struct refusal r = {step, errno};
-    ssize_t written = write(3, &r, sizeof r);
-    _exit(written == (ssize_t)sizeof r ? 127 : 126);
-}
-
-static void default_signals(void)
-{
-    struct sigaction action = {.sa_handler = SIG_DFL};
-    sigset_t none;
-    for (int signal = 1; signal < NSIG; signal++)
-        sigaction(signal, &action, NULL); /* KILL, STOP and libc's own are refused, rightly */
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
-/* The four descriptors are all above 3 (pipe_above), so none is overwritten before it is moved. */
-__attribute__((noreturn)) static void become(const struct ap_child_plan *plan, pid_t parent, const int fds[4])
-{
-    if (dup2(fds[3], 3) < 0 || fcntl(3, F_SETFD, FD_CLOEXEC) < 0) _exit(126);
-    if (dup2(fds[0], 0) < 0 || dup2(fds[1], 1) < 0 || dup2(fds[2], 2) < 0) refuse(STEP_DESCRIPTORS);
-    close_from(4);
-    setpgid(0, 0);
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent) { /* it died before the line above: nobody would ever kill us */
-        errno = ESRCH;
-        refuse(STEP_PARENT);
-    }
-    default_signals();
-    struct rlimit no_core = {0, 0}, memory = {plan->memory, plan->memory};
-    setrlimit(RLIMIT_CORE, &no_core);
-    if (plan->memory > 0 && setrlimit(RLIMIT_AS, &memory) < 0) refuse(STEP_LIMIT);
-    if (plan->directory && chdir(plan->directory) < 0) refuse(STEP_DIRECTORY);
-    execve(plan->path, plan->arguments, plan->environment);
-    refuse(STEP_EXEC);
-}
-
-/* ---- in the parent ----------------------------------------------------------------------------------------------- */
+static const char *const step_names[] = {"guard",         "guard",        "guard",           "start", "descriptors",
+                                         "earlier attempt", "memory limit", "change directory", "exec"};
 
 static int pipe_above(int ends[2])
 {
-    if (pipe2(ends, O_CLOEXEC) < 0) return -errno;
+    if (ap_fd_pipe(ends) < 0) return -errno;
     for (int i = 0; i < 2; i++) {
-        if (ends[i] > 3) continue;
-        int moved = fcntl(ends[i], F_DUPFD_CLOEXEC, 4);
+        if (ends[i] >= ABOVE) continue;
+        int moved = fcntl(ends[i], F_DUPFD_CLOEXEC, ABOVE);
         if (moved < 0) {
             int error = errno;
             close(ends[0]);
@@ -105,11 +49,23 @@ static pid_t fork_quietly(const struct ap_child_plan *plan, const int fds[4])
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before); /* or the parent's handlers could run in the child */
     pid_t pid = fork();
-    if (pid == 0) become(plan, parent, fds);
+    if (pid == 0) ap_guard(plan, parent, fds);
     int error = errno;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     errno = error;
     return pid;
+}
+
+/* A guard that was not told to go is still there, whatever is done about SIGCHLD: the number is its own. */
+static int watch(struct ap_child *child)
+{
+    child->pidfd = ap_fd_process(child->pid);
+    if (child->pidfd >= 0 && pidfd_send_signal(child->pidfd, GUARD_GO, NULL, 0) == 0) return 0;
+    int error = errno;
+    struct ap_child_end end;
+    kill(child->pid, SIGKILL);
+    ap_child_collect(child, &end);
+    return -error;
 }
 
 int ap_child_start(const struct ap_child_plan *plan, struct ap_child *ret)
@@ -122,11 +78,11 @@ int ap_child_start(const struct ap_child_plan *plan, struct ap_child *ret)
         return error;
     }
     const int theirs[4] = {pipes[0][0], pipes[1][1], pipes[2][1], pipes[3][1]};
-    struct ap_child child = {.in = pipes[0][1], .out = pipes[1][0], .err = pipes[2][0], .refusal = pipes[3][0]};
+    struct ap_child child = {.in = pipes[0][1], .out = pipes[1][0], .err = pipes[2][0], .report = pipes[3][0]};
     fcntl(child.in, F_SETFL, O_NONBLOCK);
     fcntl(child.out, F_SETFL, O_NONBLOCK);
     fcntl(child.err, F_SETFL, O_NONBLOCK);
-    fcntl(child.refusal, F_SETFL, O_NONBLOCK);
+    fcntl(child.report, F_SETFL, O_NONBLOCK);
     child.pid = fork_quietly(plan, theirs);
     if (child.pid < 0) {
         error = -errno;
@@ -135,51 +91,47 @@ int ap_child_start(const struct ap_child_plan *plan, struct ap_child *ret)
     }
     for (int i = 0; i < 4; i++)
         close(theirs[i]);
-    setpgid(child.pid, child.pid); /* also here: a kill may come before the child gets to run */
-    child.pidfd = pidfd_open(child.pid, 0);
-    if (child.pidfd < 0) {
-        error = -errno;
-        struct ap_child_end end;
-        if (error != -ESRCH) ap_child_kill(&child); /* else it is gone, and reaped: SIGCHLD is ignored */
-        ap_child_collect(&child, &end);
-        return error;
-    }
-    *ret = child;
-    return 0;
+    error = watch(&child);
+    if (error == 0) *ret = child;
+    return error;
 }
 
 void ap_child_kill(const struct ap_child *child)
 {
-    if (kill(-child->pid, SIGKILL) < 0) kill(child->pid, SIGKILL);
+    pidfd_send_signal(child->pidfd, SIGTERM, NULL, 0);
+}
+
+static void read_reports(const struct ap_child *child, struct ap_child_end *ret)
+{
+    struct ap_guard_report r;
+    bool ended = false;
+    while (read(child->report, &r, sizeof r) == (ssize_t)sizeof r) {
+        if (r.step == AP_GUARD_EXITED || r.step == AP_GUARD_SIGNALLED) {
+            ended = true;
+            ret->exited = r.step == AP_GUARD_EXITED;
+            ret->status = r.value;
+        } else if (r.step >= AP_GUARD_START && r.step <= AP_GUARD_EXEC) {
+            ret->refused = r.value;
+            ret->step = step_names[r.step];
+        }
+    }
+    if (ended || ret->refused) return;
+    ret->refused = EOWNERDEAD; /* somebody has killed it */
+    ret->step = step_names[0];
 }
 
 void ap_child_collect(struct ap_child *child, struct ap_child_end *ret)
 {
-    siginfo_t info = {0};
-    struct refusal r;
-    int result;
+    siginfo_t info;
     *ret = (struct ap_child_end){0};
-    /* Until it is reaped its number cannot be reused, so the group that is killed is its own. */
-    do
-        result = waitid(P_PID, (id_t)child->pid, &info, WEXITED | WNOWAIT);
-    while (result < 0 && errno == EINTR);
-    if (result == 0) {
-        kill(-child->pid, SIGKILL);
-        while (waitid(P_PID, (id_t)child->pid, &info, WEXITED) < 0 && errno == EINTR)
-            ;
-        ret->exited = info.si_code == CLD_EXITED;
-        ret->status = info.si_status;
-    } else { /* somebody set SIGCHLD to be ignored: the status is lost */
-        ret->refused = errno;
-        ret->step = "wait";
-    }
-    if (read(child->refusal, &r, sizeof r) == (ssize_t)sizeof r) {
-        ret->refused = r.error;
-        ret->step = step_names[r.step >= STEP_EXEC && r.step <= STEP_DIRECTORY ? r.step : 0];
-    }
-    int fds[] = {child->in, child->out, child->err, child->refusal, child->pidfd};
+    /* Where SIGCHLD is ignored, or somebody in this process waits for any child, there is nothing to reap, and it has ended. */
+    idtype_t type = child->pidfd >= 0 ? P_PIDFD : P_PID;
+    while (waitid(type, (id_t)(child->pidfd >= 0 ? child->pidfd : child->pid), &info, WEXITED) < 0 && errno == EINTR)
+        ;
+    read_reports(child, ret);
+    int fds[] = {child->in, child->out, child->err, child->report, child->pidfd};
     close_all(fds, 5);
-    child->in = child->out = child->err = child->refusal = child->pidfd = -1;
+    child->in = child->out = child->err = child->report = child->pidfd = -1;
 }
 
 ssize_t ap_child_write(int fd, const void *data, size_t size)

@@ -1,11 +1,13 @@
 /* agents/kinds/exec.c - kind "exec": runs one program per task. The request is its standard input, its standard output is
  * the result; the command is a list and no shell ever sees it.
  *
- * The environment is PATH, LC_ALL=C and the configured `env`, which goes before these; nothing is inherited. The task ends
- * when the program does: whatever it left running in its process group is killed, and what others still hold of its pipes is
- * not waited for. A program that does not read its input is no failure. Failures carry the shell's numbers: its own exit
+ * The environment is PATH, LC_ALL=C and the configured `env`, which goes before these, and what there is to know about the task
+ * (about.h: APIARY_CAPABILITY and so on); nothing is inherited. The task ends when the program does: whatever it left running is
+ * killed, wherever it has gone (child.h), and before another attempt at the task starts a program; what others still hold of its
+ * pipes is not waited for. A program that does not read its input is no failure. Failures carry the shell's numbers: its own exit
  * status, 128 + signal, 124 after a timeout, 125 for too much output, 126/127 when it could not be run, 130 when cancelled.
- * Everything runs in the worker's loop: pipes and pidfd are watched, nothing blocks, no thread is made.
+ * Everything runs in the worker's loop: pipes and pidfd are watched, nothing blocks, no thread is made. The agent takes as many
+ * tasks as it may run at once; what waits stays in its queue.
  */
 #include <errno.h>
 #include <limits.h>
@@ -17,29 +19,31 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agents/kinds/about.h"
 #include "agents/kinds/child.h"
 #include "agents/kinds/support.h"
 #include "agents/kinds/table.h"
 
 enum { TAIL = 2048, READ_AT_ONCE = 256 * 1024, FIRST_LOOK = 20, LAST_LOOK = 500 /* ms */ };
 enum { CODE_TIMEOUT = 124, CODE_OUTPUT = 125, CODE_CANNOT_RUN = 126, CODE_NO_PROGRAM = 127, CODE_CANCELLED = 130 };
-enum why { RUNNING, TIMEOUT, CANCELLED, TOO_MUCH, NO_MEMORY };
+enum why { RUNNING, TIMEOUT, CANCELLED, TOO_MUCH, NO_MEMORY, NO_WATCH };
 
 struct program {
     apiary_agent_t *agent;
-    struct ap_child_plan plan;
+    struct ap_child_plan plan; /* but for what differs from run to run */
+    char **arguments, **environment;
+    const char **task_environment; /* that and `lines` */
+    char lines[AP_ABOUT][sizeof(struct ap_about) + 24];
     uint64_t timeout;
     size_t max_output;
     int expect_exit;
-    unsigned concurrency, running;
-    struct run *first, **last; /* waiting for their turn */
-    struct run *alive;         /* those with a process */
+    struct run *alive; /* those with a process */
 };
 
 struct run {
     struct program *program;
     apiary_job_t *job;
-    struct run *next, **link; /* waiting, or alive; link only there */
+    struct run *next, **link; /* of those alive */
     struct ap_child child;
     apiary_watch_t *in, *out, *err, *end, *timer;
     const char *request; /* in the segment, until the job is finished */
@@ -49,9 +53,12 @@ struct run {
     size_t err_size;
     uint64_t deadline, look;
     enum why why;
+    int error; /* with NO_WATCH: an apiary_error */
 };
 
 /* ---- create ------------------------------------------------------------------------------------------------------ */
+
+#define PREFIX "APIARY_"
 
 static const char default_path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -132,11 +139,39 @@ static char **copy_environment(apiary_agent_t *agent, const char *const *env, si
     return copy;
 }
 
+/* APIARY_TASK and the like; APIARY_SEGMENT, say, is anybody's. */
+static bool is_about(const char *line)
+{
+    size_t length = strcspn(line, "=");
+    if (strncmp(line, PREFIX, strlen(PREFIX)) != 0) return false;
+    for (size_t i = 0; i < AP_ABOUT; i++) {
+        const char *name = ap_about_names[i];
+        if (strlen(PREFIX) + strlen(name) == length && strncmp(line + strlen(PREFIX), name, strlen(name)) == 0) return true;
+    }
+    return false;
+}
+
+static bool add_lines(struct program *p)
+{
+    size_t count = 0;
+    while (p->environment[count])
+        count++;
+    p->task_environment = apiary_agent_alloc(p->agent, (count + AP_ABOUT + 1) * sizeof *p->task_environment);
+    if (!p->task_environment) return false;
+    memcpy(p->task_environment, p->environment, count * sizeof *p->task_environment);
+    for (size_t i = 0; i < AP_ABOUT; i++)
+        p->task_environment[count++] = p->lines[i];
+    p->task_environment[count] = NULL;
+    p->plan.environment = (char *const *)p->task_environment;
+    return true;
+}
+
 static void free_program(struct program *p)
 {
     apiary_agent_free(p->agent, (void *)p->plan.path);
-    free_list(p->agent, p->plan.arguments);
-    free_list(p->agent, p->plan.environment);
+    free_list(p->agent, p->arguments);
+    free_list(p->agent, p->environment);
+    apiary_agent_free(p->agent, p->task_environment);
     apiary_agent_free(p->agent, p);
 }
 
@@ -150,20 +185,25 @@ static int configure(struct program *p)
         apiary_agent_log(agent, 3, "exec: command is an empty list");
         return APIARY_ECONFIG;
     }
-    for (size_t i = lines; i-- > 0;)
+    for (size_t i = lines; i-- > 0;) {
         if (env[i][0] == '=' || !strchr(env[i], '=')) {
             apiary_agent_log(agent, 3, "exec: env: \"%s\" is not NAME=VALUE", env[i]);
             return APIARY_ECONFIG;
         }
+        if (is_about(env[i])) {
+            apiary_agent_log(agent, 3, "exec: env: \"%s\": each task has a value of its own for this name", env[i]);
+            return APIARY_ECONFIG;
+        }
+    }
     p->plan.directory = apiary_agent_text(agent, "directory", NULL);
     if (p->plan.directory && (stat(p->plan.directory, &st) < 0 || !S_ISDIR(st.st_mode))) {
         apiary_agent_log(agent, 3, "exec: directory %s does not exist", p->plan.directory);
         return APIARY_ECONFIG;
     }
     if (!(p->plan.path = find_program(agent, command[0]))) return APIARY_ECONFIG;
-    p->plan.arguments = copy_list(agent, command, words);
-    p->plan.environment = copy_environment(agent, env, lines);
-    return p->plan.arguments && p->plan.environment ? 0 : APIARY_ENOBLOCK;
+    p->plan.arguments = p->arguments = copy_list(agent, command, words);
+    p->environment = copy_environment(agent, env, lines);
+    return p->arguments && p->environment && add_lines(p) ? 0 : APIARY_ENOBLOCK;
 }
 
 static int create(apiary_agent_t *agent, void **state)
@@ -176,8 +216,8 @@ static int create(apiary_agent_t *agent, void **state)
     p->plan.memory = (size_t)apiary_agent_number(agent, "memory", 0);
     p->max_output = (size_t)apiary_agent_number(agent, "max_output", 1024 * 1024);
     p->expect_exit = (int)apiary_agent_number(agent, "expect_exit", 0);
-    p->concurrency = concurrency < 1 ? 1 : (unsigned)concurrency;
-    p->last = &p->first;
+    p->plan.claim_file = apiary_segment_fd(apiary_agent_handle(agent));
+    apiary_agent_limit(agent, concurrency < 1 ? 1 : (uint32_t)(concurrency < UINT32_MAX ? concurrency : UINT32_MAX));
     int error = configure(p);
     if (error < 0) {
         free_program(p);
@@ -188,8 +228,6 @@ static int create(apiary_agent_t *agent, void **state)
 }
 
 /* ---- the end of a run -------------------------------------------------------------------------------------------- */
-
-static void start_next(struct program *p);
 
 static void close_watch(apiary_watch_t **watch)
 {
@@ -227,7 +265,10 @@ static void report(struct run *run, const struct ap_child_end *end)
     const char *path = p->plan.path;
     char text[TAIL + 64];
     error_text(run, text, sizeof text);
-    if (run->why == TIMEOUT)
+    if (run->why == TIMEOUT && end->refused)
+        apiary_job_fail(run->job, CODE_TIMEOUT, "%s: not started in time: %s: %s", path, end->step,
+                        strerror(end->refused));
+    else if (run->why == TIMEOUT)
         apiary_job_fail(run->job, CODE_TIMEOUT, "%s: did not end in time and was killed%s", path, text);
     else if (run->why == CANCELLED)
         apiary_job_fail(run->job, CODE_CANCELLED, "%s: the task was cancelled; killed", path);
@@ -236,6 +277,9 @@ static void report(struct run *run, const struct ap_child_end *end)
                         p->max_output);
     else if (run->why == NO_MEMORY)
         apiary_job_fail(run->job, CODE_CANNOT_RUN, "%s: no memory for its output; killed", path);
+    else if (run->why == NO_WATCH)
+        apiary_job_fail(run->job, CODE_CANNOT_RUN, "%s: the worker's loop cannot watch it: %s; killed", path,
+                        apiary_strerror(run->error));
     else if (end->refused)
         apiary_job_fail(run->job, end->refused == ENOENT ? CODE_NO_PROGRAM : CODE_CANNOT_RUN, "%s: cannot run: %s: %s",
                         path, end->step, strerror(end->refused));
@@ -245,8 +289,10 @@ static void report(struct run *run, const struct ap_child_end *end)
     else if (end->status != p->expect_exit)
         apiary_job_fail(run->job, end->status ? (uint32_t)end->status : 1, "%s: exit status %d, expected %d%s", path,
                         end->status, p->expect_exit, text);
-    else
+    else {
+        if (text[0] != '\0') apiary_agent_log(p->agent, 6, "%s: succeeded%s", path, text);
         apiary_job_reply(run->job, run->output.data ? run->output.data : "", run->output.size);
+    }
 }
 
 static void free_run(struct run *run)
@@ -263,17 +309,14 @@ static void collect(struct run *run, struct ap_child_end *end)
     ap_child_collect(&run->child, end);
     *run->link = run->next;
     if (run->next) run->next->link = run->link;
-    run->program->running--;
 }
 
 static void finish(struct run *run)
 {
-    struct program *p = run->program;
     struct ap_child_end end;
     collect(run, &end);
     report(run, &end);
     free_run(run);
-    start_next(p);
 }
 
 static void stop(struct run *run, enum why why)
@@ -378,8 +421,8 @@ static void on_look(void *user, uint32_t events)
     if (run->why != RUNNING) return;
     uint64_t after = run->deadline - now < run->look ? run->deadline - now : run->look;
     if (run->look < LAST_LOOK * 1000000ull) run->look *= 2;
-    if (apiary_watch_timer(run->program->agent, after, on_look, run, &run->timer) < 0)
-        stop(run, NO_MEMORY); /* never run what cannot be stopped */
+    run->error = apiary_watch_timer(run->program->agent, after, on_look, run, &run->timer);
+    if (run->error < 0) stop(run, NO_WATCH); /* never run what cannot be stopped */
 }
 
 /* ---- the start of a run ------------------------------------------------------------------------------------------ */
@@ -394,54 +437,44 @@ static int watch_all(struct run *run)
     return error;
 }
 
-/* The run has its turn; it is finished here when it cannot start. Returns whether it runs. */
-static bool start(struct run *run)
+static int start_child(struct run *run, uint64_t left)
 {
     struct program *p = run->program;
-    uint64_t left = ap_time_left(run->job, p->timeout);
-    int error = 0;
-    if (apiary_job_cancelled(run->job))
-        apiary_job_fail(run->job, CODE_CANCELLED, "%s: the task was cancelled before it was started", p->plan.path);
-    else if (left == 0)
-        apiary_job_fail(run->job, CODE_TIMEOUT, "%s: the deadline passed before it was started", p->plan.path);
-    else if ((error = ap_child_start(&p->plan, &run->child)) < 0)
-        apiary_job_fail(run->job, CODE_CANNOT_RUN, "%s: cannot start a process: %s", p->plan.path, strerror(-error));
-    else {
-        p->running++;
-        run->next = p->alive;
-        run->link = &p->alive;
-        if (run->next) run->next->link = &run->next;
-        p->alive = run;
-        run->deadline = ap_now() + left;
-        run->look = FIRST_LOOK * 1000000ull;
-        feed(run, POLLOUT);
-        if (watch_all(run) < 0) {
-            stop(run, NO_MEMORY);
-            finish(run);
-            return true;
-        }
-        on_look(run, 0);
-        return true;
-    }
-    free_run(run);
-    return false;
+    struct ap_about about[AP_ABOUT];
+    apiary_task_t task = apiary_job_task(run->job);
+    ap_about(run->job, left, about);
+    for (size_t i = 0; i < AP_ABOUT; i++)
+        snprintf(p->lines[i], sizeof p->lines[i], PREFIX "%s=%s", about[i].name, about[i].value);
+    p->plan.claim = task.generation << 22 ^ task.slot; /* no two tasks of a segment have both */
+    return ap_child_start(&p->plan, &run->child);
 }
 
-static void start_next(struct program *p)
+/* It has a process: from here on the loop has it. */
+static void begin(struct run *run, uint64_t left)
 {
-    while (p->first && p->running < p->concurrency) {
-        struct run *run = p->first;
-        p->first = run->next;
-        if (!p->first) p->last = &p->first;
-        run->next = NULL;
-        start(run);
+    struct program *p = run->program;
+    run->next = p->alive;
+    run->link = &p->alive;
+    if (run->next) run->next->link = &run->next;
+    p->alive = run;
+    run->deadline = ap_now() + left;
+    run->look = FIRST_LOOK * 1000000ull;
+    feed(run, POLLOUT);
+    run->error = watch_all(run);
+    if (run->error == 0) {
+        on_look(run, 0);
+        return;
     }
+    stop(run, NO_WATCH);
+    finish(run);
 }
 
 static void handle(void *state, apiary_job_t *job)
 {
     struct program *p = state;
+    uint64_t left = ap_time_left(job, p->timeout);
     struct run *run = apiary_agent_alloc(p->agent, sizeof *run);
+    int error = 0;
     if (!run) {
         ap_out_of_memory(job);
         return;
@@ -451,9 +484,15 @@ static void handle(void *state, apiary_job_t *job)
     run->job = job;
     run->output.agent = p->agent;
     run->request = apiary_job_data(job, &run->request_size);
-    *p->last = run;
-    p->last = &run->next;
-    start_next(p);
+    if (left == 0)
+        apiary_job_fail(job, CODE_TIMEOUT, "%s: the deadline passed before it was started", p->plan.path);
+    else if ((error = start_child(run, left)) < 0)
+        apiary_job_fail(job, CODE_CANNOT_RUN, "%s: cannot start a process: %s", p->plan.path, strerror(-error));
+    else {
+        begin(run, left);
+        return;
+    }
+    free_run(run);
 }
 
 /* Runs are left only when the worker ends with tasks in hand: those are failed already, their processes must not go on. */
@@ -465,8 +504,6 @@ static void destroy(void *state)
         ap_child_kill(&run->child);
         collect(run, &end);
     }
-    for (struct run *run; (run = p->first) != NULL; free_run(run))
-        p->first = run->next;
     free_program(p);
 }
 
@@ -478,7 +515,7 @@ static const apiary_agent_key_t keys[] = {
     {"memory", 'z', 0, "limit of its address space [none]"},
     {"max_output", 'z', 0, "killed when it writes more [1MiB]"},
     {"expect_exit", 'i', 0, "the exit status that is a success [0]"},
-    {"concurrency", 'i', 0, "how many run at once [4]"},
+    {"concurrency", 'i', 0, "how many run at once; the rest stays queued [4]"},
     {NULL, 0, 0, NULL},
 };
 

@@ -32,6 +32,11 @@ static struct apiary_agent *agent;
         key, NULL, n, NULL \
     }
 
+static bool is_gone(pid_t pid)
+{
+    return pid > 0 && kill(pid, 0) < 0 && errno == ESRCH;
+}
+
 static void done(void)
 {
     fake_destroy(agent);
@@ -144,16 +149,12 @@ Test(exec, timeout_kills)
 Test(exec, timeout_kills_the_whole_group)
 {
     WITH(SCRIPT("tail -f /dev/null & echo $! >&2; wait"), NUMBER("timeout", 300 * MS));
-    prctl(PR_SET_CHILD_SUBREAPER, 1);
     struct apiary_job *job = fake_submit(agent, "x", "", 0);
     fake_finish(job);
     cr_assert_eq(job->code, 124);
     const char *told = strstr(job->data, "standard error: ");
     cr_assert_not_null(told, "%s", job->data);
-    pid_t grandchild = atoi(told + strlen("standard error: "));
-    int status = 0;
-    cr_assert_eq(waitpid(grandchild, &status, 0), grandchild); /* would hang if it lived on */
-    cr_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    cr_assert(is_gone(atoi(told + strlen("standard error: "))), "%s", job->data);
     fake_free(job);
     done();
 }
@@ -161,13 +162,99 @@ Test(exec, timeout_kills_the_whole_group)
 Test(exec, what_a_program_leaves_running_is_killed_and_not_waited_for)
 {
     WITH(SCRIPT("tail -f /dev/null & echo $!"));
-    prctl(PR_SET_CHILD_SUBREAPER, 1);
     char *reply = fake_call(agent, "x", "");
-    int status = 0;
-    cr_assert_eq(waitpid(atoi(reply), &status, 0), atoi(reply));
-    cr_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    cr_assert(is_gone(atoi(reply)), "%s", reply);
     free(reply);
     done();
+}
+
+/* A daemon's way: out of the group, out of the session, and away from its parent. The inner shell tells its number and stays. */
+#define DAEMON(to) "(setsid sh -c 'echo $$ >" to "; exec tail -f /dev/null' &) "
+
+/* A folder with a named pipe in it, which is at its end for the reader when all that have it open for writing have ended. */
+static char folder[32], fifo[64], script[256];
+
+static void make_fifo(void)
+{
+    strcpy(folder, "/tmp/apiary-test-XXXXXX");
+    cr_assert_not_null(mkdtemp(folder));
+    snprintf(fifo, sizeof fifo, "%s/fifo", folder);
+    cr_assert_eq(mkfifo(fifo, 0600), 0);
+}
+
+static void remove_fifo(void)
+{
+    unlink(fifo);
+    rmdir(folder);
+}
+
+/* Leaves its group, its session and its parent, as a daemon does, and stays; then the script goes on with `rest`. */
+static const char *leave_a_daemon(const char *rest)
+{
+    snprintf(script, sizeof script, "(setsid sh -c 'echo $$; exec tail -f /dev/null' >%s 2>&1 </dev/null &) && %s", fifo, rest);
+    return script;
+}
+
+/* Blocks until the daemon writes its number. */
+static pid_t daemon_of(int *ret_fd)
+{
+    char text[32] = "";
+    *ret_fd = open(fifo, O_RDONLY | O_CLOEXEC);
+    cr_assert_gt(read(*ret_fd, text, sizeof text - 1), 0);
+    cr_assert_gt(atoi(text), 0);
+    return atoi(text);
+}
+
+/* Hangs if the daemon lives on. */
+static void daemon_ends(int fd)
+{
+    char byte;
+    cr_assert_eq(read(fd, &byte, 1), 0);
+    close(fd);
+}
+
+Test(exec, what_has_left_its_session_is_killed_when_the_program_ends)
+{
+    int fd;
+    make_fifo();
+    int keep = open(fifo, O_RDWR | O_CLOEXEC); /* or the script would wait for the reader */
+    WITH(SCRIPT(leave_a_daemon("read -r line && echo done")));
+    struct apiary_job *job = fake_submit(agent, "x", "go\n", 3);
+    fake_finish(job);
+    close(keep);
+    cr_assert_str_eq(job->data, "done\n");
+    fd = open(fifo, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    char byte;
+    cr_assert_eq(read(fd, &byte, 1), 0, "the daemon is still there");
+    close(fd);
+    fake_free(job);
+    done();
+    remove_fifo();
+}
+
+static pid_t queen_of(const char *text)
+{
+    pid_t queen = fork();
+    if (queen == 0) {
+        const char *const command[] = {"/bin/sh", "-c", text, NULL};
+        const struct fake_key config[] = {{"command", NULL, 0, command}, {NULL, NULL, 0, NULL}};
+        fake_open();
+        if (fake_create("exec", config, &agent) == 0) fake_finish(fake_submit(agent, "x", "", 0)); /* never */
+        _exit(1);
+    }
+    return queen;
+}
+
+Test(exec, all_that_a_program_has_started_dies_with_the_process_that_started_it)
+{
+    int fd;
+    make_fifo();
+    pid_t queen = queen_of(leave_a_daemon("exec tail -f /dev/null"));
+    daemon_of(&fd);
+    kill(queen, SIGKILL);
+    cr_assert_eq(waitpid(queen, NULL, 0), queen);
+    daemon_ends(fd);
+    remove_fifo();
 }
 
 Test(exec, the_tasks_deadline_counts_too)
@@ -314,14 +401,37 @@ Test(exec, the_environment_is_what_is_configured)
     setenv("SECRET", "of the queen", 1);
     WITH(COMMAND("env"), {"env", NULL, 0, FAKE_LIST("HIVE=7", "EMPTY=")});
     fake_expect(agent, "x", "",
-                "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\nLC_ALL=C\nHIVE=7\nEMPTY=\n");
+                "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\nLC_ALL=C\nHIVE=7\nEMPTY=\n"
+                "APIARY_CAPABILITY=x\nAPIARY_CALLER=\nAPIARY_TASK=1a-2-1\nAPIARY_ATTEMPT=1\nAPIARY_TIMEOUT_MS=60000\n");
     done();
 }
 
 Test(exec, the_configured_environment_goes_before_the_built_in_one)
 {
     WITH(COMMAND("env"), {"env", NULL, 0, FAKE_LIST("LC_ALL=C.UTF-8", "PATH=/bin", "HIVE=7", "HIVE=8")});
-    fake_expect(agent, "x", "", "LC_ALL=C.UTF-8\nPATH=/bin\nHIVE=8\n");
+    fake_expect_part(agent, "x", "", "LC_ALL=C.UTF-8\nPATH=/bin\nHIVE=8\nAPIARY_CAPABILITY=x\n");
+    done();
+}
+
+Test(exec, a_program_is_told_what_it_runs_for)
+{
+    WITH(SCRIPT("echo \"$APIARY_CAPABILITY|$APIARY_CALLER|$APIARY_TASK|$APIARY_ATTEMPT|$APIARY_TIMEOUT_MS\""),
+         {"env", NULL, 0, FAKE_LIST("APIARY_SEGMENT=/elsewhere")}, NUMBER("timeout", 60000 * MS));
+    struct apiary_job *job = fake_submit(agent, "score@2", "", 0);
+    job->caller = "shop\nAPIARY_TASK=0";
+    job->attempt = 3;
+    job->generation = 0xabcdef;
+    fake_finish(job);
+    cr_assert_str_eq(job->data, "score@2|shop?APIARY_TASK=0|1a-2-abcdef|3|60000\n");
+    fake_free(job);
+    done();
+}
+
+Test(exec, what_a_successful_program_says_on_standard_error_is_logged)
+{
+    WITH(SCRIPT("echo 'the disk is nearly full' >&2; echo out"));
+    fake_expect(agent, "x", "", "out\n");
+    cr_assert_str_eq(agent->log, "/bin/sh: succeeded (standard error: the disk is nearly full)");
     done();
 }
 
@@ -342,31 +452,15 @@ Test(exec, the_child_leads_a_group_of_its_own)
 
 Test(exec, dies_with_the_process_that_started_it)
 {
-    char folder[] = "/tmp/apiary-test-XXXXXX", fifo[64], script[160], text[32] = "";
-    cr_assert_not_null(mkdtemp(folder));
-    snprintf(fifo, sizeof fifo, "%s/fifo", folder);
-    snprintf(script, sizeof script, "echo $$ >%s; exec tail -f /dev/null", fifo);
-    cr_assert_eq(mkfifo(fifo, 0600), 0);
-    prctl(PR_SET_CHILD_SUBREAPER, 1);
-    pid_t queen = fork();
-    if (queen == 0) {
-        const char *const command[] = {"/bin/sh", "-c", script, NULL};
-        const struct fake_key config[] = {{"command", NULL, 0, command}, {NULL, NULL, 0, NULL}};
-        fake_open();
-        if (fake_create("exec", config, &agent) == 0) fake_finish(fake_submit(agent, "x", "", 0)); /* never */
-        _exit(1);
-    }
-    int fd = open(fifo, O_RDONLY); /* blocks until the program writes */
-    cr_assert_gt(read(fd, text, sizeof text - 1), 0);
-    pid_t program = atoi(text);
-    int status = 0;
+    int fd;
+    make_fifo();
+    snprintf(script, sizeof script, "echo $$ >%s; exec tail -f /dev/null >%s", fifo, fifo);
+    pid_t queen = queen_of(script);
+    daemon_of(&fd);
     kill(queen, SIGKILL);
     cr_assert_eq(waitpid(queen, NULL, 0), queen);
-    cr_assert_eq(waitpid(program, &status, 0), program); /* would hang if it lived on */
-    cr_assert(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
-    close(fd);
-    unlink(fifo);
-    rmdir(folder);
+    daemon_ends(fd);
+    remove_fifo();
 }
 
 Test(exec, a_program_that_vanished_is_told)
@@ -386,13 +480,33 @@ Test(exec, a_program_that_vanished_is_told)
     done();
 }
 
-Test(exec, ignored_sigchld_is_told_and_does_not_hang)
+Test(exec, ignored_sigchld_changes_nothing)
 {
     signal(SIGCHLD, SIG_IGN);
-    WITH(COMMAND("true"));
-    fake_expect_failure(agent, "x", "", 126, ": No "); /* such process, or child processes: as soon as it is gone */
-    fake_destroy(agent);
-    fake_close();
+    WITH(SCRIPT("read -r n; echo $n; exit $n"));
+    fake_expect(agent, "x", "0\n", "0\n");
+    fake_expect_failure(agent, "x", "3\n", 3, "exit status 3");
+    done();
+}
+
+static void reap_any(int signal)
+{
+    int saved = errno;
+    (void)signal;
+    while (waitpid(-1, NULL, WNOHANG) > 0)
+        ;
+    errno = saved;
+}
+
+Test(exec, who_waits_for_any_child_takes_nothing_away)
+{
+    signal(SIGCHLD, reap_any);
+    WITH(SCRIPT("read -r n; echo $n; exit $n"));
+    for (int i = 0; i < 20; i++) {
+        fake_expect(agent, "x", "0\n", "0\n");
+        fake_expect_failure(agent, "x", "3\n", 3, "exit status 3");
+    }
+    done();
 }
 
 Test(exec, the_workers_end_kills_what_still_runs)
@@ -401,7 +515,7 @@ Test(exec, the_workers_end_kills_what_still_runs)
     struct apiary_job *first = fake_submit(agent, "x", "", 0), *second = fake_submit(agent, "x", "", 0);
     fake_turn();
     fake_turn();
-    done(); /* with both in hand */
+    done(); /* with one in hand, and one that waits for its turn */
     fake_free(first);
     fake_free(second);
 }
@@ -430,6 +544,7 @@ Test(exec, create_refuses_what_cannot_work)
         {{{"command", NULL, 0, (const char *const[]){NULL}}}, "empty list"},
         {{COMMAND("cat"), {"env", NULL, 0, FAKE_LIST("NOVALUE")}}, "\"NOVALUE\" is not NAME=VALUE"},
         {{COMMAND("cat"), {"env", NULL, 0, FAKE_LIST("=x")}}, "is not NAME=VALUE"},
+        {{COMMAND("cat"), {"env", NULL, 0, FAKE_LIST("APIARY_TASK=1")}}, "each task has a value of its own"},
         {{COMMAND("cat"), {"directory", "/no/such/folder", 0, NULL}}, "/no/such/folder does not exist"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)

@@ -1,0 +1,35 @@
+/* agents/kinds/guard.h - the process between a queen and a program, from its fork to its end (see child.h).
+ *
+ * All signals are blocked, and come by sigwaitinfo: GUARD_GO when the parent has what it needs to watch the guard, SIGTERM to
+ * end everything (from the parent, or from the kernel when the parent's thread has died), SIGCHLD. It writes reports to its
+ * parent: at most one of a step that failed, and in the end how the program ended.
+ */
+#ifndef AP_KINDS_GUARD_H
+#define AP_KINDS_GUARD_H
+
+#include <signal.h>
+
+#include "agents/kinds/child.h"
+
+#define GUARD_GO SIGUSR1
+
+enum ap_guard_step {
+    AP_GUARD_EXITED = 1, /* value: the exit status */
+    AP_GUARD_SIGNALLED,  /* value: the signal */
+    AP_GUARD_START,      /* this and the following: errno */
+    AP_GUARD_DESCRIPTORS,
+    AP_GUARD_EARLIER,
+    AP_GUARD_LIMIT,
+    AP_GUARD_DIRECTORY,
+    AP_GUARD_EXEC,
+};
+
+struct ap_guard_report {
+    int step, value;
+};
+
+/* In the forked process, with all signals blocked. fds: standard input, output and error of the program, and where reports go;
+ * all are above 4. */
+__attribute__((noreturn)) void ap_guard(const struct ap_child_plan *plan, pid_t parent, const int fds[4]);
+
+#endif
