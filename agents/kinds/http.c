@@ -1,6 +1,10 @@
 /* agents/kinds/http.c - kind "http": forwards each task to the service's own port on this machine; the body of the answer is
  * the result. libcurl's multi-socket interface, driven by the worker's loop: nothing blocks, no thread is made.
  *
+ * A body that is a JSON object or list goes as application/json, any other without a type, unless `content_type` or a line of
+ * `headers` names one. Headers say what there is to know about the task (about.h: Apiary-Capability and so on). The agent takes as
+ * many tasks as it may forward at once; what waits stays in its queue.
+ *
  * Only loopback addresses are ever connected to (checked again at connect, whatever a name resolves to); no proxy, no
  * redirect, plain HTTP. Failures: agent_code is the HTTP status, or 502 (refused, broken), 504 (timeout), 413 (too much).
  */
@@ -18,30 +22,34 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "agents/kinds/about.h"
 #include "agents/kinds/support.h"
 #include "agents/kinds/table.h"
+#include "core/descriptor.h"
 
-enum { LOOK = 100 /* ms between looks for cancelled tasks, while there are transfers */, ERROR_TEXT = 400 };
+enum { LOOK = 100 /* ms between looks for cancelled tasks, while there are transfers */, ERROR_TEXT = 400, TYPE_MOST = 200 };
 
 struct forwarder {
     apiary_agent_t *agent;
     CURLM *multi;
     struct curl_slist *headers;
     char *url;
-    const char *method;
+    const char *method, *content_type;
+    bool typed; /* `headers` has a Content-Type */
     uint64_t timeout;
     size_t max_output;
     long expect_status; /* 0: any 2xx */
     apiary_watch_t *timer, *looker;
     struct transfer *transfers;
     struct socket_watch *sockets; /* those that libcurl wants watched */
-    bool broken;                  /* libcurl could not have a watch: everything is failed by the next look */
+    int broken; /* why libcurl could not have a watch (an apiary_error): everything is failed by the next look */
 };
 
 struct transfer {
     struct forwarder *forwarder;
     apiary_job_t *job;
     CURL *easy;
+    struct curl_slist *headers;
     struct transfer *next, **link;
     struct ap_bytes output;
     bool too_much, no_memory;
@@ -63,6 +71,7 @@ static void remove_transfer(struct transfer *t)
     if (t->next) t->next->link = t->link;
     curl_multi_remove_handle(t->forwarder->multi, t->easy);
     curl_easy_cleanup(t->easy);
+    curl_slist_free_all(t->headers);
     ap_bytes_free(&t->output);
     apiary_agent_free(t->forwarder->agent, t);
 }
@@ -102,14 +111,14 @@ static void report(struct transfer *t, CURLcode result)
     remove_transfer(t);
 }
 
-static void fail_all(struct forwarder *f)
+static void fail_all(struct forwarder *f, int error)
 {
     while (f->transfers) {
-        apiary_job_fail(f->transfers->job, AP_CODE_INTERNAL, "%s: the worker's loop cannot watch another descriptor",
-                        f->url);
+        apiary_job_fail(f->transfers->job, AP_CODE_INTERNAL, "%s: the worker's loop cannot watch it: %s", f->url,
+                        apiary_strerror(error));
         remove_transfer(f->transfers);
     }
-    f->broken = false;
+    f->broken = 0;
 }
 
 static void collect(struct forwarder *f)
@@ -158,7 +167,7 @@ static int want_socket(CURL *easy, curl_socket_t fd, int what, void *user, void 
     }
     if (!w) {
         if (!(w = apiary_agent_alloc(f->agent, sizeof *w))) {
-            f->broken = true;
+            f->broken = APIARY_ENOBLOCK;
             return 0;
         }
         *w = (struct socket_watch){.forwarder = f, .fd = fd, .next = f->sockets, .link = &f->sockets};
@@ -169,7 +178,8 @@ static int want_socket(CURL *easy, curl_socket_t fd, int what, void *user, void 
     if (w->watch) apiary_watch_close(w->watch);
     w->watch = NULL;
     uint32_t events = (what & CURL_POLL_IN ? POLLIN : 0) | (what & CURL_POLL_OUT ? POLLOUT : 0);
-    if (events && apiary_watch_fd(f->agent, fd, events, on_socket, w, &w->watch) < 0) f->broken = true;
+    int error = events ? apiary_watch_fd(f->agent, fd, events, on_socket, w, &w->watch) : 0;
+    if (error < 0) f->broken = error;
     return 0;
 }
 
@@ -190,7 +200,8 @@ static int want_timer(CURLM *multi, long ms, void *user)
     (void)multi;
     if (f->timer) apiary_watch_close(f->timer);
     f->timer = NULL;
-    if (ms >= 0 && apiary_watch_timer(f->agent, (uint64_t)ms * 1000000u, on_timer, f, &f->timer) < 0) f->broken = true;
+    int error = ms >= 0 ? apiary_watch_timer(f->agent, (uint64_t)ms * 1000000u, on_timer, f, &f->timer) : 0;
+    if (error < 0) f->broken = error;
     return 0;
 }
 
@@ -200,7 +211,7 @@ static void look(void *user, uint32_t events)
     (void)events;
     if (f->looker) apiary_watch_close(f->looker);
     f->looker = NULL;
-    if (f->broken) fail_all(f);
+    if (f->broken) fail_all(f, f->broken);
     for (struct transfer *t = f->transfers, *next; t; t = next) {
         next = t->next;
         if (apiary_job_cancelled(t->job)) {
@@ -208,7 +219,8 @@ static void look(void *user, uint32_t events)
             remove_transfer(t);
         }
     }
-    if (f->transfers && apiary_watch_timer(f->agent, LOOK * 1000000ull, look, f, &f->looker) < 0) fail_all(f);
+    int error = f->transfers ? apiary_watch_timer(f->agent, LOOK * 1000000ull, look, f, &f->looker) : 0;
+    if (error < 0) fail_all(f, error);
 }
 
 static bool is_loopback(const struct sockaddr *address)
@@ -229,7 +241,7 @@ static curl_socket_t open_socket(void *user, curlsocktype purpose, struct curl_s
         snprintf(t->why, sizeof t->why, "the name does not resolve to this machine; only loopback is allowed");
         return CURL_SOCKET_BAD;
     }
-    return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    return ap_fd_socket(address->family, address->socktype, address->protocol);
 }
 
 static size_t take(char *data, size_t one, size_t size, void *user)
@@ -248,6 +260,56 @@ static size_t take(char *data, size_t one, size_t size, void *user)
 
 /* ---- handle ------------------------------------------------------------------------------------------------------ */
 
+static bool is_json(const char *body, size_t size)
+{
+    size_t blank = 0;
+    while (blank < size && strchr(" \t\r\n", body[blank]) && body[blank])
+        blank++;
+    if (blank == size || (body[blank] != '{' && body[blank] != '[')) return false;
+    json_t *value = json_loadb(body, size, 0, NULL);
+    json_decref(value);
+    return value != NULL;
+}
+
+static bool add_header(struct transfer *t, const char *line)
+{
+    struct curl_slist *more = curl_slist_append(t->headers, line);
+    if (more) t->headers = more;
+    return more != NULL;
+}
+
+/* "Apiary-Timeout-Ms: 29874" */
+static bool add_about(struct transfer *t, const struct ap_about *about)
+{
+    char line[sizeof *about + 32];
+    int n = snprintf(line, sizeof line, "Apiary-%s", about->name);
+    for (char *c = line + strlen("Apiary-") + 1; *c; c++)
+        *c = *c == '_' ? '-' : c[-1] == '-' ? *c : (char)tolower((unsigned char)*c);
+    snprintf(line + n, sizeof line - (size_t)n, "%s%s", about->value[0] ? ": " : ";", about->value); /* "Name;" is an empty one */
+    return add_header(t, line);
+}
+
+static bool set_headers(struct transfer *t, uint64_t left)
+{
+    struct forwarder *f = t->forwarder;
+    struct ap_about about[AP_ABOUT];
+    char type[TYPE_MOST + 32];
+    size_t size;
+    const char *body = apiary_job_data(t->job, &size), *given = f->content_type;
+    bool good = true, sent = strcmp(f->method, "GET") != 0 && strcmp(f->method, "HEAD") != 0;
+    for (const struct curl_slist *h = f->headers; good && h; h = h->next)
+        good = add_header(t, h->data);
+    if (!given && sent && !f->typed && is_json(body, size)) given = "application/json";
+    /* With an empty one libcurl adds none of its own. */
+    snprintf(type, sizeof type, "Content-Type:%s%s", given ? " " : "", given ? given : "");
+    if (good && sent && !f->typed) good = add_header(t, type);
+    ap_about(t->job, left, about);
+    for (size_t i = 0; good && i < AP_ABOUT; i++)
+        good = add_about(t, &about[i]);
+    curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, t->headers);
+    return good;
+}
+
 static void set_request(struct transfer *t, uint64_t left)
 {
     struct forwarder *f = t->forwarder;
@@ -259,7 +321,6 @@ static void set_request(struct transfer *t, uint64_t left)
     curl_easy_setopt(easy, CURLOPT_PROXY, "");
     curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, f->headers);
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)((left + 999999) / 1000000));
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, t->why);
     curl_easy_setopt(easy, CURLOPT_PRIVATE, t);
@@ -303,8 +364,9 @@ static void handle(void *state, apiary_job_t *job)
     if (t->next) t->next->link = &t->next;
     f->transfers = t;
     set_request(t, left);
-    if (curl_multi_add_handle(f->multi, easy) != CURLM_OK) {
-        ap_out_of_memory(job);
+    CURLMcode error = set_headers(t, left) ? curl_multi_add_handle(f->multi, easy) : CURLM_OUT_OF_MEMORY;
+    if (error != CURLM_OK) {
+        apiary_job_fail(job, AP_CODE_INTERNAL, "%s: cannot be started: %s", f->url, curl_multi_strerror(error));
         remove_transfer(t);
         return;
     }
@@ -345,7 +407,10 @@ static int make_url(struct forwarder *f)
     }
     if (!given) {
         int n = snprintf(made, sizeof made, "http://127.0.0.1:%d%s", (int)port, path);
-        if (n < 0 || (size_t)n >= sizeof made) return APIARY_ECONFIG;
+        if (n < 0 || (size_t)n >= sizeof made) {
+            apiary_agent_log(f->agent, 3, "http: path has %zu bytes; allowed: at most %zu", strlen(path), sizeof made - 32);
+            return APIARY_ECONFIG;
+        }
         given = made;
     }
     CURLU *url = curl_url();
@@ -371,12 +436,19 @@ static int make_headers(struct forwarder *f)
 {
     const char *const *items = NULL;
     size_t count = apiary_agent_list(f->agent, "headers", &items);
+    f->content_type = apiary_agent_text(f->agent, "content_type", NULL);
+    if (f->content_type && (strpbrk(f->content_type, "\r\n") || strlen(f->content_type) > TYPE_MOST)) {
+        apiary_agent_log(f->agent, 3, "http: content_type: \"%.40s\" is not one line of at most %d bytes", f->content_type,
+                         TYPE_MOST);
+        return APIARY_ECONFIG;
+    }
     for (size_t i = 0; i <= count; i++) {
         const char *line = i < count ? items[i] : "Expect:"; /* no waiting for "100 Continue" */
         if (strpbrk(line, "\r\n") || !strpbrk(line, ":;")) {
             apiary_agent_log(f->agent, 3, "http: headers: \"%s\" is not Name: value on one line", line);
             return APIARY_ECONFIG;
         }
+        if (strncasecmp(line, "content-type", 12) == 0 && strchr(":; \t", line[12])) f->typed = true;
         struct curl_slist *more = curl_slist_append(f->headers, line);
         if (!more) return APIARY_ENOBLOCK;
         f->headers = more;
@@ -401,6 +473,8 @@ static int create(apiary_agent_t *agent, void **state)
     f->timeout = (uint64_t)apiary_agent_number(agent, "timeout", 30LL * 1000 * 1000 * 1000);
     f->max_output = (size_t)apiary_agent_number(agent, "max_output", 1024 * 1024);
     f->expect_status = (long)apiary_agent_number(agent, "expect_status", 0);
+    int64_t concurrency = apiary_agent_number(agent, "concurrency", 64);
+    apiary_agent_limit(agent, concurrency < 1 ? 1 : (uint32_t)(concurrency < UINT32_MAX ? concurrency : UINT32_MAX));
     int error = make_url(f);
     if (error == 0) error = make_headers(f);
     if (error == 0 && !(f->multi = curl_multi_init())) error = APIARY_ENOBLOCK;
@@ -423,6 +497,8 @@ static const apiary_agent_key_t keys[] = {
     {"method", 's', 0, "GET and HEAD send no body [POST]"},
     {"timeout", 'd', 0, "for the whole exchange [30s]"},
     {"headers", 'l', 0, "lines \"Name: value\""},
+    {"content_type", 's', 0, "of the body [application/json where it is a JSON object or list, else none]"},
+    {"concurrency", 'i', 0, "how many are under way at once; the rest stays queued [64]"},
     {"expect_status", 'i', 0, "the only status that is a success [any 2xx]"},
     {"max_output", 'z', 0, "a larger answer fails the task [1MiB]"},
     {NULL, 0, 0, NULL},

@@ -196,6 +196,59 @@ Test(http, method_and_headers_are_as_configured)
     done();
 }
 
+/* The head that the service gets for this body. */
+static char *head_of(const struct fake_key *more, const char *body)
+{
+    forward("/head", more);
+    return fake_call(agent, "x", body);
+}
+
+Test(http, the_type_of_a_body_is_what_it_is_or_what_is_configured)
+{
+    const struct fake_key typed[] = {{"content_type", "text/csv", 0, NULL}, {NULL, NULL, 0, NULL}};
+    const char *const lines[] = {"content-type: text/x-hive", NULL};
+    const struct fake_key by_header[] = {{"headers", NULL, 0, lines}, {NULL, NULL, 0, NULL}};
+    const struct {
+        const struct fake_key *more;
+        const char *body, *type; /* type NULL: none */
+    } cases[] = {
+        {NULL, "{\"a\":1}", "\r\nContent-Type: application/json\r\n"},
+        {NULL, " \n[1, 2]", "\r\nContent-Type: application/json\r\n"},
+        {NULL, "{not json}", NULL},
+        {NULL, "a=b&c=d", NULL},
+        {NULL, "7", NULL},
+        {NULL, "", NULL},
+        {typed, "{\"a\":1}", "\r\nContent-Type: text/csv\r\n"},
+        {by_header, "{\"a\":1}", "\r\ncontent-type: text/x-hive\r\n"},
+    };
+    open_server();
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char *head = head_of(cases[i].more, cases[i].body);
+        if (cases[i].type) cr_assert_not_null(strstr(head, cases[i].type), "case %zu: %s", i, head);
+        char *first = strcasestr(head, "\r\ncontent-type");
+        cr_assert_eq(first != NULL, cases[i].type != NULL, "case %zu: %s", i, head);
+        cr_assert(!first || !strcasestr(first + 1, "\r\ncontent-type"), "case %zu: twice: %s", i, head);
+        free(head);
+        if (i + 1 < sizeof cases / sizeof *cases) fake_destroy(agent);
+    }
+    done();
+}
+
+Test(http, a_service_is_told_what_a_request_is_for)
+{
+    open_server();
+    forward("/head", NULL);
+    struct apiary_job *job = fake_submit(agent, "score@2", "x", 1);
+    job->caller = "shop\r\nX-Evil: 1";
+    job->attempt = 2;
+    fake_finish(job);
+    cr_assert_not_null(strstr(job->data, "\r\nApiary-Capability: score@2\r\nApiary-Caller: shop??X-Evil:?1\r\n"
+                                         "Apiary-Task: 1a-2-1\r\nApiary-Attempt: 2\r\nApiary-Timeout-Ms: 30000\r\n"),
+                       "%s", job->data);
+    fake_free(job);
+    done();
+}
+
 Test(http, get_sends_no_body)
 {
     const struct fake_key more[] = {{"method", "GET", 0, NULL}, {NULL, NULL, 0, NULL}};
@@ -384,6 +437,7 @@ Test(http, create_refuses_other_hosts_and_nonsense)
         {{{"port", NULL, 80, NULL}, {"method", "", 0, NULL}}, "not in capitals"},
         {{{"port", NULL, 80, NULL}, {"headers", NULL, 0, FAKE_LIST("A: b\r\nC: d")}}, "on one line"},
         {{{"port", NULL, 80, NULL}, {"headers", NULL, 0, FAKE_LIST("nothing")}}, "on one line"},
+        {{{"port", NULL, 80, NULL}, {"content_type", "a\r\nB: c", 0, NULL}}, "content_type"},
     };
     fake_open();
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
