@@ -34,6 +34,7 @@ struct apiary_agent {
     uint32_t queue;
     struct ap_consumer consumer;
     bool scanning; /* the table is being looked through for tasks whose reference was lost */
+    bool first_scan, scan_turn;
     uint64_t cursor;
     struct ap_job *jobs, *spare; /* `limit` of them, once; the list of those that are free */
     uint32_t in_hand, limit;     /* limit: AP_AGENT_HANDS, or what the agent has asked for */

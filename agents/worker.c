@@ -29,16 +29,23 @@ static bool may_start(const struct ap_worker *w, const struct apiary_agent *agen
     return agent->in_hand < agent->limit && !w->solo_running && w->solo == NULL;
 }
 
+static uint64_t scan(struct apiary_agent *agent)
+{
+    uint64_t ref = ap_queue_scan(&agent->consumer, &agent->cursor);
+
+    if (ref == 0) agent->scanning = agent->first_scan = false;
+    return ref;
+}
+
+/* The first scan comes before the rings, since it may find what was taken from one and never begun. Later ones take turns with
+ * them: what a recovery leaves to be found is a dead client's, or was moved here, and nobody who lives should wait for it. */
 static uint64_t next_ref(struct apiary_agent *agent)
 {
-    uint64_t ref;
+    uint64_t ref = 0;
 
-    if (agent->scanning) {
-        ref = ap_queue_scan(&agent->consumer, &agent->cursor);
-        if (ref != 0) return ref;
-        agent->scanning = false;
-    }
-    return ap_queue_pop(&agent->consumer);
+    if (agent->scanning && (agent->first_scan || (agent->scan_turn = !agent->scan_turn))) ref = scan(agent);
+    if (ref == 0) ref = ap_queue_pop(&agent->consumer);
+    return ref == 0 && agent->scanning ? scan(agent) : ref;
 }
 
 static int drain(struct ap_worker *w, struct apiary_agent *agent)
@@ -248,7 +255,7 @@ static void consumers_open(struct ap_worker *w)
         agent->finished = ap_load_relaxed(&agent->consumer.queue->finished);
         agent->failed = ap_load_relaxed(&agent->consumer.queue->failed);
         agent->run_time = ap_load_relaxed(&agent->consumer.queue->run_time);
-        agent->scanning = true; /* tasks may have waited here for years */
+        agent->scanning = agent->first_scan = true; /* tasks may have waited here for years */
         agent->cursor = 0;
     }
 }

@@ -38,6 +38,7 @@
     X(inconsistent, "a reaper leaves the robust mutex inconsistent: nobody will ever have it again")        \
     X(nobodys_slot, "a RESERVED slot does not name its lane")                                               \
     X(scan_disorder, "a scan hands out a task before what its client had queued earlier")                   \
+    X(scan_endless, "a scan hands out what was queued after it began")                                      \
     X(ticket_unnamed, "a slot does not name the ticket that its delegation holds")                          \
     X(gone_unconfirmed, "a sweep does not ask whether a worker that is gone had finished its task first") \
     X(shared_marked, "a joiner takes the kernel's mark in a SHARED lane's mutex for the death of its owner") \

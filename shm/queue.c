@@ -271,12 +271,13 @@ int ap_queue_settle(struct ap_consumer *c)
 }
 
 /* What was queued before the task goes first: the table is in the order of slots, which begins anew with every round of a slab.
- * All rings are asked, since a dead client's is leased to nobody, or to another by now. What was lost from a ring is older than
- * all that is left in it, and goes at once. */
+ * All rings are asked, in turn, since a dead client's is leased to nobody, or to another by now. What was lost from a ring is
+ * older than all that is left in it, and goes at once. */
 static uint64_t pop_before(struct ap_consumer *c, const struct ap_slot *task)
 {
-    for (uint32_t r = 0; r < c->count; r++) {
+    for (uint32_t i = 0, begin = c->turn; i < c->count; i++) {
         const struct ap_slot *first;
+        uint32_t r = (begin + i) % c->count;
         uint64_t ref = intake_look(c, &c->rings[r]);
 
         if (ref == 0) continue;
@@ -284,33 +285,46 @@ static uint64_t pop_before(struct ap_consumer *c, const struct ap_slot *task)
         if (first != NULL && AP_WORD_GENERATION(ap_load_acquire(&first->word)) == AP_REF_GENERATION(ref) &&
             ap_load_relaxed(&first->queued) > ap_load_relaxed(&task->queued))
             continue;
+        c->turn = (r + 1) % 64;
         intake_taken(&c->rings[r]);
         return ref;
     }
     return 0;
 }
 
+/* QUEUED here when the scan began. No task has generation 0: as slot 0's reference it would read as the end of a scan that is never
+ * done. */
+static bool to_be_found(const struct ap_consumer *c, const struct ap_slot *slot, uint64_t word)
+{
+    if (AP_WORD_STATE(word) != AP_TASK_QUEUED || AP_WORD_OWNER(word) != c->index || AP_WORD_GENERATION(word) == 0) return false;
+    return ap_load_relaxed(&slot->queued) <= c->began || AP_DEFECT(scan_endless);
+}
+
 uint64_t ap_queue_scan(struct ap_consumer *c, uint64_t *cursor)
 {
     const struct ap_segment *seg = c->seg;
 
-    if (*cursor == 0) c->scanning = ap_load_acquire(&seg->header->rescan); /* QUEUE-A5 pairs QUEUE-R5 */
+    if (*cursor == 0) {
+        c->scanning = ap_load_acquire(&seg->header->rescan); /* QUEUE-A5 pairs QUEUE-R5: before the clock */
+        c->began = seg->ops->now();
+    }
     while (*cursor < seg->geometry.tasks) {
+        const struct ap_slot *slot = ap_slot_at(seg, *cursor);
         uint64_t index = *cursor, word, before;
 
         if (index % AP_SLAB_SLOTS == 0 && ap_load_acquire(&ap_slab_at(seg, index / AP_SLAB_SLOTS)->lease) == 0) {
             *cursor += AP_SLAB_SLOTS; /* never leased: never used */
             continue;
         }
-        word = ap_load_acquire(&ap_slot_at(seg, index)->word);
-        /* No task has generation 0: as slot 0's reference it would read as the end of a scan that is never done. */
-        if (AP_WORD_STATE(word) == AP_TASK_QUEUED && AP_WORD_OWNER(word) == c->index && AP_WORD_GENERATION(word) != 0) {
-            before = AP_DEFECT(scan_disorder) ? 0 : pop_before(c, ap_slot_at(seg, index));
-            if (before != 0) return before;
+        word = ap_load_acquire(&slot->word);
+        if (!to_be_found(c, slot, word)) {
             ++*cursor;
-            return AP_REF(index, AP_WORD_GENERATION(word));
+            continue;
         }
+        before = AP_DEFECT(scan_disorder) ? 0 : pop_before(c, slot);
+        if (before != 0) return before;
         ++*cursor;
+        return AP_REF(index, AP_WORD_GENERATION(word));
     }
     c->rescan = c->scanning;
     return 0;

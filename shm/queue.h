@@ -21,7 +21,9 @@
  *           along, so one that dies between the two stops nobody.
  * HINTS     A reference can be lost (a consumer died after it advanced head) or come twice. Twice: the task word refuses
  *           it. Lost: after each recovery header.rescan is raised, and every consumer whose private copy differs scans the
- *           slots of leased slabs for QUEUED(its queue) (ap_queue_scan). A consumer starts with a scan.
+ *           slots of leased slabs for QUEUED(its queue) (ap_queue_scan). A consumer starts with a scan. What was queued after a
+ *           scan began is none of its business: whoever dies with it raises rescan again. So a scan ends, however fast the
+ *           living fill their slots anew.
  * SUMMARY   bit r: ring r may hold something. A producer sets it only if it reads 0 after its fence; the consumer clears it
  *           before it looks at that ring a last time: of all rings before it parks, of those that a pop found empty when they
  *           are many. Killed in between, it leaves a ring without its bit; the next consumer begins with a scan.
@@ -30,8 +32,9 @@
  *           and by the next consumer.
  *           QUEUE-R3 lease store-release 0 pairs QUEUE-A3 the next lessee's CAS: the former one's cells.
  *           QUEUE-R4 life's CAS to OPEN (release) pairs QUEUE-A4 load-acquire of those who route: the agent's record.
- *           QUEUE-R5 rescan's add (release) pairs QUEUE-A5 load-acquire before a scan: the words QUEUED before it. Whoever
- *           raises it fences before it looks at bells, as after a cell.
+ *           QUEUE-R5 rescan's add (release) pairs QUEUE-A5 load-acquire before a scan: the words QUEUED before it, and the
+ *           clock is read after it, so that no task that the recovery knew of is younger than the scan. Whoever raises it
+ *           fences before it looks at bells, as after a cell.
  *           QUEUE-F1 full fence after the cell (submit) pairs QUEUE-F2 full fence after the summary's bit is cleared, and
  *           after the bell is raised: one of both sees the other.
  * CRASH     producer dead after the cell: the consumer takes it. Before: QUEUED without reference, found by the rescan.
@@ -158,6 +161,7 @@ struct ap_consumer {
     uint32_t count;    /* of rings, the shared one included */
     uint64_t rescan;   /* header.rescan as of the last complete scan */
     uint64_t scanning; /* header.rescan as of the beginning of the scan under way */
+    uint64_t began;    /* when that was */
     struct ap_intake {
         struct ap_ring *ring;
         uint64_t head;
@@ -197,9 +201,10 @@ static inline int ap_queue_rescan_due(const struct ap_consumer *c)
 {
     return ap_load_acquire(&c->seg->header->rescan) != c->rescan; /* QUEUE-A5 pairs QUEUE-R5 */
 }
-/* Scans the table from *cursor (0 at first) for QUEUED(this queue); returns a reference, or 0 at the end, when the scan is
- * recorded as done for the value of header.rescan that it began with. What was queued earlier is popped from its
- * ring and returned first, so a scan keeps the order of each client, too. */
+/* Scans the table from *cursor (0 at first) for what was QUEUED(this queue) before the scan began; returns a reference, or 0 at
+ * the end, when the scan is recorded as done for the value of header.rescan that it began with. What was queued earlier is popped
+ * from its ring and returned first, rings in turn, so a scan keeps the order of each client, too. Pops may come in between, but
+ * not in a consumer's first scan: what its forerunner took from a ring and never began is older than all that is left there. */
 uint64_t ap_queue_scan(struct ap_consumer *c, uint64_t *cursor);
 /* Publishes heads (so that producers see room) and depth. */
 void ap_queue_publish(struct ap_consumer *c, uint32_t running);

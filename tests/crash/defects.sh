@@ -38,6 +38,8 @@ declare -A noticed=(
     [ticket_unnamed]="unit.registry_client"
     # found by the storm's order stamps
     [scan_disorder]="unit.shm_queue"
+    # found by a storm of bystanders beside clients that kept their slots full
+    [scan_endless]="unit.shm_queue"
     # found by the model of what goes with a task
     [gone_unconfirmed]="crash.pool_sweep|finish_leave unit.shm_pool"
     # found by reading

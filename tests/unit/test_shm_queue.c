@@ -295,3 +295,56 @@ Test(queue, a_scan_keeps_the_order_of_a_client)
     }
     ap_slabs_release(&slabs);
 }
+
+static uint32_t queued_at(struct ap_slabs *slabs, uint64_t when)
+{
+    uint32_t slot;
+
+    cr_assert_eq(ap_task_reserve(slabs, NULL, NULL, &slot), 0);
+    ap_store_relaxed(&ap_slot_at(seg, slot)->queued, when);
+    cr_assert_eq(push(&producer, ap_task_publish(seg, slot, 1)), 0);
+    return slot;
+}
+
+/* A client that has each answer followed by its next task, in whatever slot is free: there is always one ahead of the cursor. */
+Test(queue, a_scan_ends_while_slots_are_filled_anew)
+{
+    struct ap_slabs slabs;
+    uint64_t cursor = 0, ref, token;
+    int begun = 0;
+
+    ap_slabs_init(&slabs, &lane);
+    for (int i = 0; i < 4; i++) queued_at(&slabs, seg->ops->now());
+    while ((ref = ap_queue_scan(&consumer, &cursor)) != 0) {
+        cr_assert_lt(++begun, 20, "what is queued after the scan began is not its business");
+        if (!ap_task_claim(seg, lane.index, 1, ref, &token)) continue;
+        ap_task_finish(seg, AP_REF_SLOT(ref), token, 0);
+        queued_at(&slabs, consumer.began + 1);
+    }
+    cr_assert_not(ap_queue_rescan_due(&consumer));
+    cr_assert_neq(ap_queue_pop(&consumer), 0, "it has its reference");
+    ap_slabs_release(&slabs);
+}
+
+/* Two rings hold what is older than the task at the cursor: neither waits for the other to be empty. */
+Test(queue_many, a_scan_takes_rings_in_turn)
+{
+    struct ap_producer other = {0};
+    struct ap_slabs slabs;
+    uint32_t slots[7];
+    uint64_t cursor = 0;
+    int from[2] = {0, 0};
+
+    ap_slabs_init(&slabs, &lane);
+    for (uint32_t i = 0; i < 7; i++) {
+        cr_assert_eq(ap_task_reserve(&slabs, NULL, NULL, &slots[i]), 0);
+        ap_store_relaxed(&ap_slot_at(seg, slots[i])->queued, 7 - i); /* the youngest is met first */
+    }
+    for (uint32_t i = 1; i < 7; i++)
+        cr_assert_eq(push(i % 2 == 0 ? &producer : &other, ap_task_publish(seg, slots[7 - i], 1)), 0);
+    cr_assert_neq(producer.index, other.index);
+    ap_task_publish(seg, slots[0], 1);
+    for (int i = 0; i < 4; i++) from[AP_REF_SLOT(ap_queue_scan(&consumer, &cursor)) % 2]++;
+    cr_expect(from[0] == 2 && from[1] == 2, "%d of one, %d of the other", from[0], from[1]);
+    ap_slabs_release(&slabs);
+}
