@@ -40,6 +40,7 @@ static const struct target targets[] = {
     {"stream-many", "seqpacket", RATIO, 0.1},
     {"recover", "futex wake", RATIO, 3.0},
     {"recover", "futex wake", P99, 5.0},
+    {"bystander", "p99 by the undisturbed p99", ROW, 2.0},
     {"attach", "open and touch", RATIO, 3.0},
     {"idle", "of one processor", ROW, 0.5},
     {"scale", "instructions of a task's steps, most by least", ROW, 1.02},
