@@ -1,8 +1,9 @@
 /* perf/case_bystander.c - does the death of somebody who does nothing cost those who work?
  *
- * Four clients keep 255 tasks of a microsecond under way each, at one agent, and a fifth asks one at a time. In the subject's turns a
- * process attaches, does nothing, and is killed; in the baseline's nobody dies. Counted are the answers of the one that asks singly:
- * whoever is unfair is so to it first.
+ * Four clients keep 255 tasks of ten microseconds under way each, at one agent, and a fifth asks one at a time. So almost every
+ * slot of the four is in use, and the one that comes free is filled anew at once. In the subject's turns a process attaches, does
+ * nothing, and is killed; in the baseline's nobody dies. Counted are the answers of the one that asks singly: whoever is unfair is
+ * so to it first.
  */
 #include <stdio.h>
 #include <string.h>
@@ -230,7 +231,7 @@ void perf_case_bystander(const struct perf_case *c, struct perf_result *r)
         perf_result_row(r, "", perf_quantile(sides[i].shares, sides[i].turns, 0),
                         "%s: the least flooder's part of their mean, worst block", i == 0 ? "apiary" : "undisturbed");
     }
-    perf_result_note(r, "%u clients with %u under way each and one that asks singly, whose answers are what is counted", CLIENTS - 1,
+    perf_result_note(r, "%u clients with %u under way each and one that asks singly, whose answers are counted", CLIENTS - 1,
                      c->window);
     perf_result_note(r, "nothing is pinned; a turn is %u times --block-ms and has one death in its middle", ROUNDS);
 }

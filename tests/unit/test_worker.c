@@ -340,3 +340,69 @@ Test(worker, many_clients_at_once)
     cr_assert_eq(ap_load_relaxed(&handled), 3200);
     apiary_queen_stop(q, LONG);
 }
+
+/* ---- order among clients --------------------------------------------------------------------------------------- */
+
+static uint32_t gate, begun, order_of[128];
+
+static void block(void *state, apiary_job_t *job)
+{
+    (void)state;
+    ap_store_release(&begun, 1);
+    while (!ap_load_acquire(&gate)) sched_yield();
+    apiary_job_reply(job, NULL, 0);
+}
+
+static void note(void *state, apiary_job_t *job)
+{
+    size_t size;
+
+    (void)state;
+    memcpy(&order_of[handled++], apiary_job_data(job, &size), sizeof order_of[0]);
+    apiary_job_reply(job, NULL, 0);
+}
+
+/* What a recovery has the worker look for in the table stands in its way one by one: a client that has much there does not keep
+ * another waiting that has one task in its ring. */
+Test(worker, rings_are_served_while_the_table_is_searched)
+{
+    static const apiary_agent_kind_t block_kind = {APIARY_AGENT_ABI, "block", "", NULL, create_nothing, block, NULL},
+                                     note_kind = {APIARY_AGENT_ABI, "note", "", NULL, create_nothing, note, NULL};
+    static const char *const block_caps[] = {"block", NULL}, *const note_caps[] = {"note", NULL};
+    const apiary_agent_description_t agents[] = {{"block", &block_kind, block_caps, 0, NULL},
+                                                 {"note", &note_kind, note_caps, 0, NULL}};
+    const apiary_swarm_description_t d = {.service = "test", .workers = 1, .agents = agents, .agent_count = 2};
+    apiary_task_t blocked, tasks[101];
+    uint32_t number, at = 0;
+    char message[256] = "";
+    apiary_result_t result;
+    apiary_t *other;
+    apiary_queen_t *q;
+
+    cr_assert_eq(apiary_queen_start(a, &d, message, sizeof message, &q), 0, "%s", message);
+    cr_assert_eq(apiary_attach(name, NULL, &other), 0);
+    number = 1000;
+    cr_assert_eq(apiary_call(a, "note", &number, sizeof number, LONG, NULL, 0, NULL), 0, "its first scan is over");
+    handled = 0;
+    cr_assert_eq(apiary_delegate(a, "block", NULL, 0, NULL, &blocked), 0);
+    while (!ap_load_acquire(&begun)) sched_yield();
+    for (number = 0; number < 100; number++)
+        cr_assert_eq(apiary_delegate(a, "note", &number, sizeof number, NULL, &tasks[number]), 0);
+    cr_assert_eq(apiary_delegate(other, "note", &number, sizeof number, NULL, &tasks[100]), 0);
+    ap_add_acq_rel(&a->seg->header->rescan, 1);
+    ap_store_release(&gate, 1);
+    cr_assert_eq(apiary_await(other, tasks[100], LONG, &result), 0);
+    cr_assert_eq(apiary_release(other, &result), 0);
+    for (int i = 0; i < 100; i++) {
+        cr_assert_eq(apiary_await(a, tasks[i], LONG, &result), 0);
+        cr_assert_eq(apiary_release(a, &result), 0);
+    }
+    cr_assert_eq(apiary_await(a, blocked, LONG, &result), 0);
+    cr_assert_eq(apiary_release(a, &result), 0);
+    while (order_of[at] != 100) at++;
+    cr_expect_lt(at, 10, "it came after %u of the other's", at);
+    for (uint32_t i = 0, next = 0; i < 101; i++)
+        if (order_of[i] != 100) cr_expect_eq(order_of[i], next++);
+    apiary_detach(other);
+    cr_assert_eq(apiary_queen_stop(q, LONG), 0);
+}
