@@ -258,6 +258,8 @@ static int member_open(struct apiary *a, const apiary_attach_options_t *o)
     a->member = c->lane.member;
     a->anchor = c;
     r = context_adopt(a, c);
+    /* Whoever comes looks for the dead: those whose work it is to be woken by a death may be stopped. */
+    if (r == 0) ap_reap_all(a->seg, c->lane.index, &ap_registry_hooks);
     if (r == 0) return 0;
     ap_member_close(a->seg, a->member, c->lane.index);
     ap_lane_close(&c->lane);

@@ -21,6 +21,8 @@
 #define SWEEP_SPACING UINT64_C(50000000)   /* between two sweeps for deadlines */
 #define CHANGE_SPACING UINT64_C(100000000) /* between two sweeps for comings and goings */
 #define RETRY UINT64_C(10000000)           /* while somebody else is at a dead lane */
+#define BEAT UINT64_C(1000000000)          /* of whoever watches */
+#define STALE (3 * BEAT)
 
 enum { WAIT_SELF, WAIT_CHANGED, WAIT_ROLE, WAIT_LANES };
 
@@ -69,6 +71,56 @@ static void role_release(struct ap_monitor *m)
 {
     ap_robust_unlock(&m->seg->header->role);
     m->seg->ops->futex_wake(role_word(m), INT_MAX);
+}
+
+/* Of a beat that has just been made by another processor's clock, 0. */
+static uint64_t beat_age(const struct ap_segment *seg, uint64_t watched)
+{
+    uint64_t now = seg->ops->now(), at = AP_WATCHED_AT(watched) * UINT64_C(1000000);
+
+    return now > at ? now - at : 0;
+}
+
+static bool stale(const struct ap_segment *seg)
+{
+    return held(ap_load_acquire(ap_robust_word(&seg->header->role))) &&
+           beat_age(seg, ap_load_relaxed(&seg->header->watched)) >= STALE;
+}
+
+static bool lane_of_thread(const struct ap_segment *seg, uint32_t index, uint32_t thread)
+{
+    const struct ap_lane *lane = ap_lane_at(seg, index);
+
+    return lane != NULL && ap_lane_lives(lane) && ap_load_relaxed(&lane->tid) == thread;
+}
+
+bool ap_monitor_stopped(const struct ap_segment *seg, uint32_t *ret_lane, uint32_t *ret_beats, uint64_t *ret_age)
+{
+    uint32_t word = ap_load_acquire(ap_robust_word(&seg->header->role)), thread = word & FUTEX_TID_MASK;
+    uint64_t watched = ap_load_relaxed(&seg->header->watched), age = beat_age(seg, watched);
+    uint32_t beats = age < STALE ? AP_WATCHED_LANE(watched) : AP_NO_LANE, lane = AP_NO_LANE;
+
+    if (!held(word) || lane_of_thread(seg, beats, thread)) return false;
+    for (uint32_t i = 0; i < seg->geometry.lanes && lane == AP_NO_LANE; i++)
+        if (lane_of_thread(seg, i, thread)) lane = i;
+    *ret_lane = lane;
+    *ret_beats = beats;
+    *ret_age = age;
+    return true;
+}
+
+static void beat(const struct ap_monitor *m)
+{
+    ap_store_relaxed(&m->seg->header->watched, AP_WATCHED(m->seg->ops->now(), m->lane.index));
+}
+
+/* Whether one who watches beside the holder may leave: the role is to be had, or another beats. Of two who came at the same time
+ * the one that beat first sees the other's and goes. */
+static bool needless(const struct ap_monitor *m)
+{
+    uint64_t watched = ap_load_relaxed(&m->seg->header->watched);
+
+    return !held(ap_load_relaxed(role_word(m))) || (AP_WATCHED_LANE(watched) != m->lane.index && beat_age(m->seg, watched) < STALE);
 }
 
 static void role_wait(struct ap_monitor *m, uint32_t wake)
@@ -164,26 +216,29 @@ static int reap(const struct ap_monitor *m)
     return n;
 }
 
-static void watch(struct ap_monitor *m)
+/* `beside`: the role is another's, who is not seen to do its work. */
+static void watch(struct ap_monitor *m, bool beside)
 {
     struct ap_segment *seg = m->seg;
     bool sound = true, first = true;
 
-    ap_event_log(seg, AP_EVENT_MONITOR, m->lane.index, m->member, 0);
+    ap_event_log(seg, AP_EVENT_MONITOR, m->lane.index, m->member, beside);
     for (;;) {
         uint32_t wake = ap_load_acquire(&m->wake);                        /* MONITOR-A1 pairs MONITOR-R1 */
         uint32_t changed = ap_load_acquire(&seg->header->lanes_changed); /* LANE-A5 pairs LANE-R5: before the look at the lanes */
         uint64_t until;
         int reaped;
 
-        if (ap_load_relaxed(&m->stop)) return;
+        if (ap_load_relaxed(&m->stop) || (beside && needless(m))) return;
+        beat(m);
         reaped = reap(m);
         sweep(m, reaped > 0, first || changed != m->changed);
         m->changed = changed;
         first = false;
         ap_waits_word(&m->waits, WAIT_SELF, &m->wake, wake);
         ap_waits_word(&m->waits, WAIT_CHANGED, &seg->header->lanes_changed, changed);
-        until = m->due;
+        until = seg->ops->now() + BEAT;
+        if (m->due < until) until = m->due;
         if (!watch_lanes(m)) {
             /* Died since: at once. A second time: somebody else recovers it, whose own death we would see. */
             uint64_t retry = seg->ops->now() + RETRY;
@@ -239,8 +294,10 @@ static void *monitor_main(void *arg)
 
         if (ap_load_relaxed(&m->stop)) break;
         if (role_take(m)) {
-            watch(m);
+            watch(m, false);
             role_release(m);
+        } else if (stale(m->seg)) {
+            watch(m, true);
         } else {
             role_wait(m, wake);
         }
@@ -315,5 +372,5 @@ void ap_monitor_stop(struct ap_monitor *m)
 
 void ap_monitor_nudge(struct ap_monitor *m)
 {
-    if (m != NULL && !held(ap_load_relaxed(role_word(m)))) monitor_wake(m);
+    if (m != NULL && (!held(ap_load_relaxed(role_word(m))) || stale(m->seg))) monitor_wake(m);
 }

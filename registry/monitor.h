@@ -2,7 +2,11 @@
  *
  * The role is a robust mutex in the header. Its holder waits, in one io_uring, for the kernel's death mark of every lane
  * (FUTEX_WAIT on its lock word), for lanes_changed, and for the soonest deadline of a queued task; it reaps and sweeps. The
- * others wait for the role's own word: when the holder dies, the kernel wakes one of them. Nothing is polled.
+ * others wait for the role's own word: when the holder dies, the kernel wakes one of them. Nothing is polled; once a second
+ * the holder goes round without a reason and leaves its beat in header.watched.
+ * A holder that is stopped (SIGSTOP, a debugger, a frozen cgroup) is alive and keeps the role. But the role is there to save
+ * work, not to exclude: recovery may run in several places at once. Whoever finds the beat stale watches beside the holder,
+ * beats in its stead, and leaves it alone again as soon as somebody else beats.
  * Lanes of kind SHARED are watched by pidfd. Where io_uring lacks FUTEX_WAIT, or is forbidden, futex_waitv does the same in
  * groups of 120 words; where that is missing too, a look every 10 ms. APIARY_PARK selects (see agents/loop.h).
  */
@@ -10,14 +14,21 @@
 #define AP_MONITOR_H
 
 #include "registry/registry.h"
+#include "shm/lane.h"
 
 struct ap_monitor;
 /* Starts the thread, which opens a lane of its own under `member`. */
 int ap_monitor_start(struct ap_segment *seg, uint32_t member, struct ap_monitor **ret);
 /* Wakes and joins it; it gives up the role and its lane. NULL is allowed. */
 void ap_monitor_stop(struct ap_monitor *m);
-/* Any thread, about once a second where the process wakes up anyway: one load; wakes the monitor when nobody alive holds the
- * role. For the one case that the kernel cannot help with: a holder's death wakes one waiter, and that one dies, too. */
+/* Any thread, about once a second where the process wakes up anyway: two loads; wakes the monitor when nobody alive holds the
+ * role, or when its holder's beat is stale. For the cases that the kernel cannot help with: a holder's death wakes one waiter,
+ * and that one dies, too; a holder that is stopped wakes nobody. */
 void ap_monitor_nudge(struct ap_monitor *m);
+
+/* For observers: whether the role's holder is alive and does not watch, since its last beat is stale, or another beats in its
+ * stead. *ret_lane: the holder's, AP_NO_LANE when no lane has that thread; *ret_beats: the lane that does beat, AP_NO_LANE when
+ * none does, and so no death on this host is noticed; *ret_age: of the last beat. */
+bool ap_monitor_stopped(const struct ap_segment *seg, uint32_t *ret_lane, uint32_t *ret_beats, uint64_t *ret_age);
 
 #endif

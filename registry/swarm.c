@@ -127,9 +127,11 @@ static int look_at(const struct plan *p, uint32_t index, uint64_t *life)
             if (ap_load_acquire(&s->life) == *life) return APIARY_EEXIST; /* REG-A1 pairs REG-R1 */
             continue;
         }
-        /* Killed and not recovered yet: do it now. If somebody is at it, or was, this one registration is ended here all
-         * the same, and nothing else of the lane's: it may be another's by now, with swarms and tickets of its own. */
-        if (!ap_reap_lane(seg, p->r->lane, lane, &ap_registry_hooks)) ap_swarm_end(seg, index, *life);
+        /* Killed and not recovered yet: do it now, and so with all lanes of its process. If somebody is at it, or was, this
+         * one registration is ended here all the same, and nothing else of the lane's: it may be another's by now, with
+         * swarms and tickets of its own. */
+        ap_reap_all(seg, p->r->lane, &ap_registry_hooks);
+        ap_swarm_end(seg, index, *life);
     }
     return APIARY_EEXIST;
 }

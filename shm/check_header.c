@@ -81,7 +81,8 @@ static void look_reserved(struct ap_look *look)
     GAP(rescan, offsetof(struct ap_header, lanes_changed), "behind rescan");
     GAP(lanes_changed, offsetof(struct ap_header, event_next), "behind lanes_changed");
     GAP(event_next, offsetof(struct ap_header, role), "behind event_next");
-    GAP(role, HEADER_PAGE, "behind the role");
+    GAP(role, offsetof(struct ap_header, watched), "behind the role");
+    GAP(watched, HEADER_PAGE, "behind the beat");
 #undef GAP
     ap_look_zero(look, &h->geometry.reserved, sizeof h->geometry.reserved, "S10", "geometry.reserved");
     ap_look_mutex(look, &h->role, "S11");

@@ -27,7 +27,7 @@
     X(SWARM_DIED, "swarm's queen died", "swarm", "lane")                 \
     X(SWARM_MODE, "swarm's mode set by an operator", "swarm", "mode")    \
     X(BLOCKS_SWEPT, "leaked payload blocks freed", "count", "")          \
-    X(MONITOR, "took the monitor's role", "member", "")
+    X(MONITOR, "watches all lanes", "member", "beside a stopped holder")
 
 enum ap_event_kind {
     AP_EVENT_NONE,

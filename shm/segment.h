@@ -7,6 +7,7 @@
  *           header.rescan                     any reaper (AP_SEG_RESCAN)
  *           header.lanes_changed              any joiner, closer, reaper; futex word of the monitors
  *           header.role                       robust mutex: the monitor's role
+ *           header.watched                    whoever watches the lanes, once a second (registry/monitor.h)
  * PAGES     All are there from the creation on, huge ones where the kernel can (MADV_COLLAPSE), and a mapping of 2 MiB or
  *           more lies at a multiple of that if it may: a member that dies then takes its processor for less time, of which the
  *           recovery of what it leaves may be in need.
@@ -97,7 +98,13 @@ struct ap_header {
     uint32_t lanes_changed AP_ALIGNED;  /* bumped at each join, close and recovery */
     uint64_t event_next AP_ALIGNED;     /* next event number, see event.h */
     pthread_mutex_t role AP_ALIGNED;    /* held by the monitor that watches the lanes */
+    uint64_t watched AP_ALIGNED;        /* AP_WATCHED of the last look at them */
 };
+
+/* A beat of whoever watches the lanes: in ms of CLOCK_MONOTONIC, and its lane. */
+#define AP_WATCHED(now, lane) ((uint64_t)(now) / 1000000 << 16 | (uint64_t)(lane))
+#define AP_WATCHED_AT(w) ((uint64_t)(w) >> 16) /* ms */
+#define AP_WATCHED_LANE(w) ((uint32_t)((w) & 0xffff))
 
 /* Where a section begins, and how many elements it has. */
 struct ap_place {

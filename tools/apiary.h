@@ -70,6 +70,14 @@ int64_t view_lane_pid(const struct ap_segment *seg, uint32_t lane);
 uint32_t view_members(const struct ap_segment *seg, int kind, uint32_t except);
 /* pid of the living daemon, 0 when there is none. */
 int64_t view_daemon(const struct ap_segment *seg);
+/* The monitor whose turn it is to watch all lanes, if it does not; false: all is well. */
+struct monitor_view {
+    int64_t pid;   /* 0: not known */
+    char name[49]; /* its member's */
+    bool replaced; /* another watches in its stead */
+    uint64_t age;  /* since anybody watched */
+};
+bool view_stopped_monitor(const struct ap_segment *seg, struct monitor_view *ret);
 
 /* One slot of the task table that is not FREE; read twice, false when it changed meanwhile or is free. */
 struct task_view {

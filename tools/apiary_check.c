@@ -107,6 +107,19 @@ static void judge_usage(struct report *r, const struct usage_view *u)
                  u->results == 1 ? " is" : "s are", u->holder_results, u->holder_pid);
 }
 
+/* The process that is to notice deaths. */
+static void judge_monitor(struct report *r, const struct ap_segment *seg)
+{
+    struct monitor_view m;
+    char age[32];
+    if (!view_stopped_monitor(seg, &m)) return;
+    char *name = tool_printable(m.name, strlen(m.name));
+    complain(r, CHECK_WARNING, "the monitor (%s, pid %" PRId64 ") is stopped, %s%s", name, m.pid,
+             m.replaced ? "another watches in its stead" : "nobody has looked for the dead for ",
+             m.replaced ? "" : tool_format_duration(m.age, age));
+    free(name);
+}
+
 struct lanes_seen {
     uint32_t free, dead;
 };
@@ -165,9 +178,9 @@ static const struct tool_usage check_usage = {
     .what = "Judges the swarms in one line, as plug-ins of monitoring systems do.",
     .more =
         "Exit codes: 0 all instances pass, 1 warning (an instance is not ready, or down while another one of its\n"
-        "service passes, or there is no coordinator, or something of the segment is used up or left lying: the task\n"
-        "table, the largest payload blocks, lanes, dead threads, tasks that nobody takes), 2 critical (a service has no\n"
-        "passing instance, or there is no segment), 3 unknown (usage, or a service that was never registered).\n"
+        "service passes, or there is no coordinator, or the monitor is stopped, or something of the segment is used\n"
+        "up or left lying: the task table, the largest payload blocks, lanes, dead threads, tasks that nobody takes), 2 critical\n"
+        "(a service has no passing instance, or there is no segment), 3 unknown (usage, or a service that was never registered).\n"
         "With --config each instance that the configuration has is to be registered, too.",
     .most = 1,
 };
@@ -189,6 +202,7 @@ static int judge(const apiary_t *a, const struct ap_deployment *d, const char *s
     if (d != NULL) judge_absent(&r, d, service, rows, n);
     view_usage(a->seg, &usage);
     if (view_daemon(a->seg) == 0) complain(&r, CHECK_WARNING, "no coordinator");
+    judge_monitor(&r, a->seg);
     judge_usage(&r, &usage);
     judge_lanes(&r, a->seg);
     judge_tasks(&r, a->seg);

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "registry/monitor.h"
 #include "shm/event.h"
 #include "shm/pool.h"
 
@@ -136,6 +137,19 @@ static int64_t client_pid(const struct ap_segment *seg, const struct ap_slot *s)
     int64_t pid = view_lane_pid(seg, client);
     ap_fence_acquire();
     return lane != NULL && ap_load_relaxed(&lane->joined) <= ap_load_relaxed(&s->queued) ? pid : 0;
+}
+
+bool view_stopped_monitor(const struct ap_segment *seg, struct monitor_view *ret)
+{
+    uint32_t index, beats;
+    memset(ret, 0, sizeof *ret);
+    if (!ap_monitor_stopped(seg, &index, &beats, &ret->age)) return false;
+    const struct ap_lane *lane = ap_lane_at(seg, index);
+    struct ap_member m;
+    if (lane != NULL) ret->pid = ap_load_relaxed(&lane->pid);
+    if (lane != NULL && ap_member_read(seg, ap_load_relaxed(&lane->member), &m)) memcpy(ret->name, m.name, sizeof m.name);
+    ret->replaced = beats != AP_NO_LANE;
+    return true;
 }
 
 bool view_task(const struct ap_segment *seg, uint32_t slot, struct task_view *ret)

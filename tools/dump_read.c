@@ -73,14 +73,30 @@ static json_t *time_json(uint64_t realtime)
     return json_string(tool_format_time(realtime, text));
 }
 
-static json_t *role_json(const struct ap_header *h)
+/* Of the process whose thread this is, null when none has a lane. */
+static json_t *thread_pid(const struct dump *d, uint32_t thread)
 {
+    for (uint32_t i = 0; thread != 0 && ap_lane_at(&d->seg, i) != NULL; i++) {
+        const struct ap_lane *lane = ap_lane_at(&d->seg, i);
+        if (AP_LIFE_STATE(ap_load_acquire(&lane->life)) == AP_LIFE_LIVE && ap_load_relaxed(&lane->tid) == thread)
+            return json_integer(ap_load_relaxed(&lane->pid));
+    }
+    return json_null();
+}
+
+static json_t *role_json(const struct dump *d)
+{
+    const struct ap_header *h = d->seg.header;
+    uint64_t watched = ap_load_relaxed(&h->watched);
     uint32_t word = ap_load_acquire(ap_robust_word(&h->role));
     json_t *role = json_object();
 
     set(role, "word", dump_hex(word));
     set(role, "thread", dump_number(word & 0x3fffffff));
+    set(role, "pid", thread_pid(d, word & 0x3fffffff));
     set(role, "dead", json_boolean((word & 0x40000000) != 0));
+    set(role, "watching_lane", dump_number(AP_WATCHED_LANE(watched)));
+    set(role, "beat_age", dump_age(d, AP_WATCHED_AT(watched) * 1000000));
     return role;
 }
 
@@ -109,7 +125,7 @@ static json_t *header_json(const struct dump *d)
     set(o, "rescan", dump_number(ap_load_relaxed(&h->rescan)));
     set(o, "lanes_changed", dump_number(ap_load_relaxed(&h->lanes_changed)));
     set(o, "event_next", dump_number(ap_load_relaxed(&h->event_next)));
-    set(o, "monitor", role_json(h));
+    set(o, "monitor", role_json(d));
     return o;
 }
 

@@ -124,6 +124,9 @@ static void header(const json_t *whole, FILE *out)
     line(out, "age", whole, "header.age", 'd');
     line(out, "creator", whole, "header.creator_pid", 0);
     line(out, "monitor", whole, "header.monitor.thread", 0);
+    line(out, "of process", whole, "header.monitor.pid", 0);
+    line(out, "watching lane", whole, "header.monitor.watching_lane", 0);
+    line(out, "has looked", whole, "header.monitor.beat_age", 'd');
     line(out, "recoveries", whole, "header.rescan", 0);
     if (!json_is_true(at(whole, "header.fingerprint_known")))
         fputs("  the layout is not this program's: what follows may be wrong\n", out);

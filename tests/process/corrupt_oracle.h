@@ -151,7 +151,8 @@ static void oracle_header(struct oracle *o)
     ZEROS("header", 0, &h->rescan + 1, &h->lanes_changed);
     ZEROS("header", 0, &h->lanes_changed + 1, &h->event_next);
     ZEROS("header", 0, &h->event_next + 1, &h->role);
-    ZEROS("header", 0, &h->role + 1, o->seg->base + 4096);
+    ZEROS("header", 0, &h->role + 1, &h->watched);
+    ZEROS("header", 0, &h->watched + 1, o->seg->base + 4096);
     oracle_mutex(o, "header", 0, &h->role);
     oracle_geometry(o);
     oracle_sections(o);

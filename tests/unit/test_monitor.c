@@ -337,6 +337,43 @@ Test(monitor, nudge_finds_the_role_of_the_dead)
     ap_monitor_stop(m);
 }
 
+/* One that is stopped holds the role and wakes nobody: what is told of it, and that another does its work until it is back. */
+Test(monitor, a_stopped_holder_is_stood_in_for)
+{
+    struct child holder = start(WITH_MONITOR), victim = start(WITH_LANE);
+    uint64_t before = life(victim.lane), age, told;
+    uint32_t lane, beats, by;
+    struct ap_monitor *m = NULL;
+
+    while (!role_held()) sched_yield();
+    cr_assert_eq(ap_monitor_start(seg, anchor.member, &m), 0);
+    while (ap_monitor_stopped(seg, &lane, &beats, &age)) sched_yield();
+    kill(holder.pid, SIGSTOP);
+    kill_child(&victim);
+    while (AP_LIFE_EPOCH(life(victim.lane)) == AP_LIFE_EPOCH(before)) {
+        ap_monitor_nudge(m);
+        sched_yield();
+    }
+    cr_expect(ap_monitor_stopped(seg, &lane, &beats, &age));
+    cr_expect_eq(ap_lane_at(seg, lane)->pid, holder.pid);
+    cr_expect_neq(beats, AP_NO_LANE);
+    kill(holder.pid, SIGCONT);
+    while (ap_monitor_stopped(seg, &lane, &beats, &age)) sched_yield();
+    /* Nor does it go on beside it: beats are the holder's now. */
+    by = AP_WATCHED_LANE(ap_load_relaxed(&seg->header->watched));
+    for (int i = 0; i < 2; i++) {
+        told = ap_load_relaxed(&seg->header->watched);
+        while (ap_load_relaxed(&seg->header->watched) == told) sched_yield();
+    }
+    cr_expect_eq(AP_WATCHED_LANE(ap_load_relaxed(&seg->header->watched)), by);
+    kill_child(&holder);
+    while ((role() & FUTEX_TID_MASK) == 0 || !role_held()) {
+        ap_monitor_nudge(m);
+        sched_yield();
+    }
+    ap_monitor_stop(m);
+}
+
 Test(monitor, fails_queued_tasks_at_their_deadline)
 {
     struct ap_monitor *m = start_monitor();
@@ -388,7 +425,7 @@ Test(monitor, idle_makes_no_wakeups)
 
     if (forced != NULL && strcmp(forced, "poll") == 0) cr_skip_test("looks every 10 ms by design");
     m = start_monitor();
-    /* Let the sweep after its own coming pass: it is the last thing it does. */
+    /* Let the sweep after its own coming pass: from then on it beats once a second. */
     do {
         before = switches();
         until = ap_ops_system.now() + 300000000;
