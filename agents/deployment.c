@@ -151,15 +151,15 @@ static bool power_of_two(uint32_t n)
     return (n & (n - 1)) == 0;
 }
 
-/* A sentence about a limit begins with its key. */
-static int refuse_limit(struct ap_loader *l, const struct ap_node *meta, const char *sentence)
+int ap_deployment_refuse(const struct ap_deployment *d, const char *sentence, struct ap_config_error *error)
 {
+    const struct ap_node *root = ap_config_root(d->config), *meta = ap_node_get(root, "meta_registry"), *at;
     char key[64];
-    const struct ap_node *at;
 
     snprintf(key, sizeof key, "%.*s", (int)strcspn(sentence, ":"), sentence);
     at = ap_node_get(meta, key);
-    return ap_node_refuse(at != NULL ? at : meta, l->error, "%s", sentence);
+    if (at == NULL) at = meta != NULL ? meta : root;
+    return ap_node_refuse(at, error, "%s", sentence);
 }
 
 static int read_limits(struct ap_loader *l, const struct ap_node *meta)
@@ -178,11 +178,11 @@ static int read_limits(struct ap_loader *l, const struct ap_node *meta)
         *value = (uint32_t)ap_node_number(meta, limits[i].key, 'i', *value);
     }
     g->task_timeout = (uint64_t)ap_node_number(meta, "task_timeout", 'd', (int64_t)g->task_timeout);
-    if (ap_geometry_normalise(g, sentence, sizeof sentence) < 0) return refuse_limit(l, meta, sentence);
+    if (ap_geometry_normalise(g, sentence, sizeof sentence) < 0) return ap_deployment_refuse(l->d, sentence, l->error);
     if (!power_of_two(o->capabilities)) {
         snprintf(sentence, sizeof sentence, "capabilities: %u is not a power of two; for example %u would be",
                  o->capabilities, 1u << (32 - __builtin_clz(o->capabilities)));
-        return refuse_limit(l, meta, sentence);
+        return ap_deployment_refuse(l->d, sentence, l->error);
     }
     return 0;
 }
@@ -214,8 +214,9 @@ static int check_port(struct ap_loader *l, const struct ap_deployment_swarm *s, 
                                     "port: %u is already that of meta_registry (line %u); give %s another port",
                                     s->port, meta_port->line, s->service)
                    : ap_node_refuse(at, l->error,
-                                    "port: %u is that of meta_registry when it names none; give %s another port",
-                                    s->port, s->service);
+                                    "port: %u is already that of meta_registry, which names none and so has %u; give %s "
+                                    "another port, or meta_registry",
+                                    s->port, l->d->port, s->service);
     for (size_t i = 0; i < before; i++) {
         const struct ap_deployment_swarm *other = &l->d->swarms[i];
         if (other->port != s->port) continue;

@@ -62,6 +62,9 @@ struct ap_deployment {
 int ap_deployment_load(const char *path, const apiary_agent_kind_t *const *kinds, struct ap_deployment **ret,
                        struct ap_config_error *error);
 void ap_deployment_free(struct ap_deployment *d);
+/* The place in the file for a sentence about meta_registry that begins with its key ("owner: no user is called ..."), as
+ * ap_registry_create refuses what only the machine can judge. Returns APIARY_ECONFIG. */
+int ap_deployment_refuse(const struct ap_deployment *d, const char *sentence, struct ap_config_error *error);
 /* NULL: no such service. */
 const struct ap_deployment_swarm *ap_deployment_swarm(const struct ap_deployment *d, const char *service);
 /* The n-th capability (from 0) that no check of its swarm asks for, with the sentence in error; NULL: no more. */

@@ -47,7 +47,7 @@ static int find_kind(struct ap_loader *l, const struct ap_node *node, const char
             *ret = l->kinds[i];
             return 0;
         }
-        if (near == NULL && ap_word_near(name, other)) near = other;
+        near = ap_word_nearest(name, near, other);
         ap_words_add(known, sizeof known, other);
     }
     return ap_node_refuse(ap_node_get(node, "kind"), l->error, "kind: '%.48s' is no kind of agent%s%s%s; known: %s",
@@ -95,7 +95,12 @@ static int translate_keys(struct ap_loader *l, const struct ap_node *at, const a
                                   "config: the kind '%s' declares its key '%s' with an unknown type; expected one of "
                                   "s i b l d z",
                                   kind->name, k->name);
-        keys[i] = (struct ap_key){.name = k->name, .type = k->type, .required = k->required != 0, .what = k->what};
+        keys[i] = (struct ap_key){.name = k->name,
+                                  .type = k->type,
+                                  .required = k->required != 0,
+                                  .what = k->what,
+                                  .min = k->min,
+                                  .max = k->max};
     }
     *ret = keys;
     return 0;
@@ -166,7 +171,7 @@ static int read_capabilities(struct ap_loader *l, struct ap_deployment_agent *ag
     size_t count = list->kind == AP_NODE_LIST ? list->count : 1;
     int e = 0;
 
-    if (count == 0 || count > AP_AGENT_CAPABILITIES)
+    if (count > AP_AGENT_CAPABILITIES)
         return ap_node_refuse(list, l->error, "capabilities: agent %s has %zu; allowed: 1 to %u", agent->name, count,
                               AP_AGENT_CAPABILITIES);
     agent->capabilities = ap_config_alloc(l->d->config, (count + 1) * sizeof *agent->capabilities);
@@ -211,8 +216,6 @@ int ap_deployment_read_agents(struct ap_loader *l, struct ap_deployment_swarm *s
     const struct ap_node *list = ap_node_get(s->node, "agents");
     int e = 0;
 
-    if (list->count == 0)
-        return ap_node_refuse(list, l->error, "agents: %s has none; expected at least one", s->service);
     s->agents = ap_config_alloc(l->d->config, list->count * sizeof *s->agents);
     if (s->agents == NULL) return APIARY_ENOBLOCK;
     for (size_t i = 0; i < list->count && e == 0; i++)
@@ -241,8 +244,7 @@ static int check_capability(struct ap_loader *l, const struct ap_deployment_swar
     for (size_t i = 0; i < s->agent_count; i++) {
         for (size_t c = 0; c < s->agents[i].capability_count; c++) {
             if (offers(s->agents[i].capabilities[c], check->capability)) return 0;
-            if (near == NULL && ap_word_near(check->capability, s->agents[i].capabilities[c]))
-                near = s->agents[i].capabilities[c];
+            near = ap_word_nearest(check->capability, near, s->agents[i].capabilities[c]);
         }
     }
     return ap_node_refuse(

@@ -187,14 +187,16 @@ typedef struct apiary_queen apiary_queen_t; /* a registered swarm instance with 
 typedef struct apiary_agent apiary_agent_t; /* one agent inside it, as the agent's functions see it */
 typedef struct apiary_job apiary_job_t;     /* one task in the hands of an agent */
 
-#define APIARY_AGENT_ABI 1u
+#define APIARY_AGENT_ABI 2u
 
-/* One key of an agent's configuration; keys not declared are refused with file and line. */
+/* One key of an agent's configuration. What is not declared, of another type or out of its bounds is refused with file and
+ * line before an agent is made. */
 typedef struct apiary_agent_key {
     const char *name;
     char type;    /* 's' text, 'i' whole number, 'b' true/false, 'l' list of texts, 'd' duration (ns), 'z' size (bytes) */
     char required;
     const char *what;
+    int64_t min, max; /* what i, d (ns) and z (bytes) may be; both 0: any, but d and z are never negative */
 } apiary_agent_key_t;
 
 typedef struct apiary_agent_kind {

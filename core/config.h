@@ -56,7 +56,8 @@ struct ap_key {
     const char *what; /* for messages and the manual */
     int64_t min, max; /* for i d z, in ns and bytes; both 0: no bound, but d and z are never negative */
 };
-/* Checks a mapping against its keys (ends with name NULL): unknown, missing, wrong type, out of range. (A duplicate key
+/* Checks a mapping against its keys (ends with name NULL): unknown, missing, wrong type, out of range, a list that is required
+ * and empty. (A duplicate key
  * is found by ap_config_parse in every mapping.) */
 int ap_node_check(const struct ap_node *map, const struct ap_key *keys, struct ap_config_error *error);
 
@@ -72,8 +73,12 @@ int ap_node_refuse(const struct ap_node *at, struct ap_config_error *error, cons
 int ap_node_refuse_line(const struct ap_node *at, unsigned line, struct ap_config_error *error, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* Whether `word` is a likely slip of the pen for `meant` (for "did you mean"). */
+/* Whether `word` is a likely slip of the pen for `meant` (for "did you mean"); not where their digits differ before an @. */
 bool ap_word_near(const char *word, const char *meant);
+/* The nearer of `meant` (NULL: none so far) and `other`, where `word` may be a slip for `other` at all. */
+const char *ap_word_nearest(const char *word, const char *meant, const char *other);
+/* A value of type 'i', 'd' or 'z' in the largest unit that divides it. */
+void ap_number_print(char *text, size_t size, char type, int64_t value);
 /* Adds a word to a list for a message: "a, b", in the end ", ..." when there is no more room. */
 void ap_words_add(char *list, size_t size, const char *word);
 

@@ -163,7 +163,7 @@ static bool read_number(const struct ap_node *node, char type, int64_t *ret)
     }
 }
 
-static void print_number(char *text, size_t size, char type, int64_t value)
+void ap_number_print(char *text, size_t size, char type, int64_t value)
 {
     const struct unit *units = type == 'd' ? durations : sizes;
     size_t i = 0, count = type == 'd' ? UNITS(durations) : UNITS(sizes);
@@ -222,10 +222,29 @@ static unsigned distance(const char *a, const char *b)
     return d[n][m];
 }
 
+/* blocks_2MiB is no slip for blocks_256B: who writes a number means it. (But the version behind an '@' may be the slip.) */
+static bool same_digits(const char *a, const char *b)
+{
+    static const char digits[] = "0123456789@";
+
+    for (;; a++, b++) {
+        a += strcspn(a, digits);
+        b += strcspn(b, digits);
+        if (*a != *b) return false;
+        if (*a == '\0' || *a == '@') return true;
+    }
+}
+
 bool ap_word_near(const char *word, const char *meant)
 {
     size_t length = length_limited(meant);
-    return distance(word, meant) <= (length >= 6 ? 2u : length >= 3 ? 1u : 0u);
+    return distance(word, meant) <= (length >= 6 ? 2u : length >= 3 ? 1u : 0u) && same_digits(word, meant);
+}
+
+const char *ap_word_nearest(const char *word, const char *meant, const char *other)
+{
+    if (!ap_word_near(word, other)) return meant;
+    return meant == NULL || distance(word, other) < distance(word, meant) ? other : meant;
 }
 
 void ap_words_add(char *list, size_t size, const char *word)
@@ -246,7 +265,7 @@ static int refuse_unknown(const struct ap_node *map, size_t i, const struct ap_k
     char allowed[512] = "";
 
     for (const struct ap_key *k = keys; k->name != NULL; k++) {
-        if (near == NULL && ap_word_near(map->keys[i], k->name)) near = k->name;
+        near = ap_word_nearest(map->keys[i], near, k->name);
         ap_words_add(allowed, sizeof allowed, k->name);
     }
     return ap_node_refuse_line(map, map->key_lines[i], error, "%.64s: unknown key%s%s%s; %s%s", map->keys[i],
@@ -321,13 +340,16 @@ static int check_number(const struct ap_node *node, const struct ap_key *key, st
     } else if (key->type == 'b' || unbounded || (value >= key->min && value <= key->max)) {
         return 0;
     }
-    print_number(min, sizeof min, key->type, key->min);
-    print_number(max, sizeof max, key->type, key->max);
+    ap_number_print(min, sizeof min, key->type, key->min);
+    ap_number_print(max, sizeof max, key->type, key->max);
     return ap_node_refuse(node, error, "%s: %.40s is out of range; allowed: %s to %s", key->name, node->text, min, max);
 }
 
 static int check_items(const struct ap_node *node, const struct ap_key *key, struct ap_config_error *error)
 {
+    if (key->required && node->count == 0)
+        return ap_node_refuse(node, error, "%s: is an empty list; expected at least one item%s%s", key->name,
+                              key->what != NULL ? ": " : "", key->what != NULL ? key->what : "");
     for (size_t i = 0; i < node->count; i++) {
         const struct ap_node *item = node->items[i];
         bool good = key->type == 'l' ? is_text(item) : item->kind == AP_NODE_MAP;

@@ -86,14 +86,16 @@ static void print_end(const struct ap_segment *seg, const apiary_swarm_status_t 
     uint64_t ago;
     enum swarm_end end = view_swarm_end(seg, s->service, s->instance, &ago);
     if (end == SWARM_END_UNKNOWN) return;
-    printf("%s/%s: %s%s%s%s\n", s->service, s->instance, end == SWARM_END_DIED ? "its queen died" : "it was told to stop, and left",
-           ago > 0 ? " " : "", ago > 0 ? tool_format_duration(ago, text) : "", ago > 0 ? " ago" : "");
+    printf("%s/%s: %s%s%s%s\n", s->service, s->instance,
+           end == SWARM_END_DIED ? "its queen died" : "it was told to stop, and left", ago > 0 ? " " : "",
+           ago > 0 ? tool_format_duration(ago, text) : "", ago > 0 ? " ago" : "");
 }
 
 static json_t *end_json(const struct ap_segment *seg, const apiary_swarm_status_t *s)
 {
     uint64_t ago;
-    enum swarm_end end = s->state == APIARY_DOWN ? view_swarm_end(seg, s->service, s->instance, &ago) : SWARM_END_UNKNOWN;
+    enum swarm_end end =
+        s->state == APIARY_DOWN ? view_swarm_end(seg, s->service, s->instance, &ago) : SWARM_END_UNKNOWN;
     return end == SWARM_END_UNKNOWN ? json_null() : json_string(end == SWARM_END_DIED ? "died" : "left");
 }
 
@@ -102,9 +104,9 @@ static json_t *usage_json(const struct ap_segment *seg)
     struct usage_view u;
     view_usage(seg, &u);
     return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i}", "tasks", (int)u.tasks, "tasks_used", (int)u.tasks_used,
-                     "slabs", (int)u.slabs, "slabs_leased", (int)u.slabs_leased, "results_not_collected", (int)u.results,
-                     "largest_block", (int)u.largest, "largest_blocks", (int)u.largest_blocks, "largest_blocks_free",
-                     (int)u.largest_free);
+                     "slabs", (int)u.slabs, "slabs_leased", (int)u.slabs_leased, "results_not_collected",
+                     (int)u.results, "largest_block", (int)u.largest, "largest_blocks", (int)u.largest_blocks,
+                     "largest_blocks_free", (int)u.largest_free);
 }
 
 static int print_status_json(const struct tool *t, apiary_t *a, const apiary_swarm_status_t *rows, int n)
@@ -271,8 +273,8 @@ int cmd_services(struct tool *t, int argc, char **argv)
         for (size_t i = 0; i < n; i++) {
             char *capabilities = capability_list(a->seg, &agents[i]);
             bool alive = agents[i].open && agents[i].swarm.alive;
-            tool_table_add(table, (const char *const[]){agents[i].swarm.service, agents[i].swarm.instance, agents[i].name,
-                                                        alive ? "yes" : "no", capabilities});
+            tool_table_add(table, (const char *const[]){agents[i].swarm.service, agents[i].swarm.instance,
+                                                        agents[i].name, alive ? "yes" : "no", capabilities});
             tool_table_mark(table, 3, alive ? '+' : '!');
             free(capabilities);
         }
@@ -396,15 +398,36 @@ static const char *key_type(char type)
     }
 }
 
+/* Bounds as numbers: nanoseconds and bytes, as everywhere in JSON. */
+static json_t *key_json(const apiary_agent_key_t *key)
+{
+    json_t *o = json_pack("{s:s, s:s, s:b, s:s}", "name", key->name, "type", key_type(key->type), "required",
+                          key->required != 0, "what", key->what);
+    if (key->min == 0 && key->max == 0) return o;
+    json_object_set_new(o, "min", json_integer(key->min));
+    json_object_set_new(o, "max", json_integer(key->max));
+    return o;
+}
+
+static void print_key(const apiary_agent_key_t *key)
+{
+    char min[32], max[32];
+    printf("    %-16s %s%s; %s", key->name, key_type(key->type), key->required ? ", required" : "", key->what);
+    if (key->min != 0 || key->max != 0) {
+        ap_number_print(min, sizeof min, key->type, key->min);
+        ap_number_print(max, sizeof max, key->type, key->max);
+        printf("; %s to %s", min, max);
+    }
+    putchar('\n');
+}
+
 static int kinds_json(void)
 {
     json_t *list = json_array();
     for (const apiary_agent_kind_t *const *k = ap_agent_kinds; *k != NULL; k++) {
         json_t *keys = json_array();
         for (const apiary_agent_key_t *key = (*k)->keys; key != NULL && key->name != NULL; key++)
-            json_array_append_new(keys,
-                                  json_pack("{s:s, s:s, s:b, s:s}", "name", key->name, "type", key_type(key->type),
-                                            "required", key->required != 0, "what", key->what));
+            json_array_append_new(keys, key_json(key));
         json_array_append_new(list, json_pack("{s:s, s:s, s:o}", "kind", (*k)->name, "what", (*k)->what, "keys", keys));
     }
     json_t *o = json_object();
@@ -420,8 +443,7 @@ int cmd_kinds(struct tool *t, int argc, char **argv)
     for (const apiary_agent_kind_t *const *k = ap_agent_kinds; *k != NULL; k++) {
         printf("%s: %s\n", (*k)->name, (*k)->what);
         for (const apiary_agent_key_t *key = (*k)->keys; key != NULL && key->name != NULL; key++)
-            printf("    %-16s %s%s; %s\n", key->name, key_type(key->type), key->required ? ", required" : "",
-                   key->what);
+            print_key(key);
     }
     return tool_finish(t, TOOL_OK);
 }

@@ -179,8 +179,8 @@ static void destroy(void *state)
 }
 
 static const apiary_agent_key_t keys[] = {
-    {"ttl", 'd', 0, "life of an answer in the cache [the cache manager's]"},
-    {NULL, 0, 0, NULL},
+    {"ttl", 'd', 0, "life of an answer in the cache [the cache manager's]", 0, 366 * AP_DAY},
+    {.name = NULL},
 };
 
 const apiary_agent_kind_t ap_kind_ai_cache = {

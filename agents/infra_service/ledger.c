@@ -13,6 +13,8 @@
 #include "agents/kinds/table.h"
 
 enum { HOLDERS_MOST = 1000 };
+#define SIZE_MOST 1000000000000000000
+#define SIZE_TEXT "1000000000000000000" /* so that sums of a few stay within 64 bits */
 
 static json_int_t held_by_all(const json_t *pool)
 {
@@ -33,7 +35,7 @@ static void reserve(apiary_job_t *job, const json_t *request, const json_t *pool
     json_t *holders = json_object_get(pool, "holders");
     json_int_t held = json_integer_value(json_object_get(holders, holder));
     int64_t amount = -1;
-    if (!ap_may_integer(job, request, "amount", 0, INT64_MAX / 4, &amount)) return;
+    if (!ap_may_integer(job, request, "amount", 0, SIZE_MOST, &amount)) return;
     if (amount < 0) {
         apiary_job_fail(job, AP_CODE_BAD_REQUEST, "\"amount\" is missing; a whole number is wanted");
         return;
@@ -84,6 +86,14 @@ static void handle(void *state, apiary_job_t *job)
     ap_dispatch(functions, state, job);
 }
 
+/* -1: no whole number, or too large. */
+static long long size_of(const char *text)
+{
+    size_t digits = strspn(text, "0123456789");
+    long long size = digits > 0 && text[digits] == '\0' ? strtoll(text, NULL, 10) : -1;
+    return size <= SIZE_MOST ? size : -1;
+}
+
 static int create(apiary_agent_t *agent, void **state)
 {
     const char *const *list = NULL;
@@ -91,15 +101,16 @@ static int create(apiary_agent_t *agent, void **state)
     json_t *pools = json_object();
     for (size_t i = 0; i < count; i++) {
         const char *equals = strchr(list[i], '=');
-        char *end = NULL;
-        long long size = equals ? strtoll(equals + 1, &end, 10) : -1;
-        if (!equals || equals == list[i] || equals[1] == '\0' || *end || size < 0 || size > INT64_MAX / 4) {
-            apiary_agent_log(agent, 3, "ledger: pools: \"%s\" is not NAME=SIZE", list[i]);
+        long long size = equals && equals > list[i] ? size_of(equals + 1) : -1;
+        size_t length = equals ? (size_t)(equals - list[i]) : 0;
+        if (size < 0 || json_object_getn(pools, list[i], length)) {
             json_decref(pools);
-            return APIARY_ECONFIG;
+            return ap_refuse_item(agent, "pools", list[i],
+                                  size < 0 ? "is not NAME=SIZE, a whole number of at most " SIZE_TEXT
+                                           : "gives its pool a second size; expected each once");
         }
         json_t *pool = json_pack("{s:I,s:{}}", "size", (json_int_t)size, "holders");
-        json_object_setn_new(pools, list[i], (size_t)(equals - list[i]), pool);
+        json_object_setn_new(pools, list[i], length, pool);
     }
     if (!pools) return APIARY_ENOBLOCK;
     *state = pools;
@@ -112,8 +123,8 @@ static void destroy(void *state)
 }
 
 static const apiary_agent_key_t keys[] = {
-    {"pools", 'l', 1, "NAME=SIZE, whole numbers"},
-    {NULL, 0, 0, NULL},
+    {"pools", 'l', 1, "NAME=SIZE, whole numbers", 0, 0},
+    {.name = NULL},
 };
 
 const apiary_agent_kind_t ap_kind_ledger = {

@@ -77,19 +77,25 @@ static int create(apiary_agent_t *agent, void **state)
 {
     const char *const *routes = NULL;
     for (size_t i = apiary_agent_list(agent, "routes", &routes); i-- > 0;) {
-        const char *equals = strchr(routes[i], '=');
-        if (routes[i][0] != '/' || !equals || equals[1] == '\0') {
-            apiary_agent_log(agent, 3, "gateway: routes: \"%s\" is not /PATH=CAPABILITY", routes[i]);
-            return APIARY_ECONFIG;
-        }
+        size_t path = strcspn(routes[i], "=");
+        const char *capability = routes[i] + path + (routes[i][path] == '=');
+        if (routes[i][0] != '/' || !*capability ||
+            capability[strspn(capability, "abcdefghijklmnopqrstuvwxyz0123456789_.-@")] != '\0')
+            return ap_refuse_item(
+                agent, "routes", routes[i],
+                "is not /PATH=CAPABILITY, one of each; a capability is a word such as scoring or scoring@2");
+        for (size_t j = 0; j < i; j++)
+            if (strncmp(routes[j], routes[i], path + 1) == 0)
+                return ap_refuse_item(agent, "routes", routes[i],
+                                      "gives its path a second capability; expected each once");
     }
     *state = agent;
     return 0;
 }
 
 static const apiary_agent_key_t keys[] = {
-    {"routes", 'l', 1, "/PATH=CAPABILITY"},
-    {NULL, 0, 0, NULL},
+    {"routes", 'l', 1, "/PATH=CAPABILITY", 0, 0},
+    {.name = NULL},
 };
 
 const apiary_agent_kind_t ap_kind_gateway = {

@@ -508,15 +508,15 @@ static void destroy(void *state)
 }
 
 static const apiary_agent_key_t keys[] = {
-    {"command", 'l', 1, "the program and its arguments; absolute, or a name found in PATH"},
-    {"env", 'l', 0, "NAME=VALUE, beside or in place of PATH and LC_ALL=C"},
-    {"directory", 's', 0, "where it runs [the queen's]"},
-    {"timeout", 'd', 0, "killed after this time [60s]"},
-    {"memory", 'z', 0, "limit of its address space [none]"},
-    {"max_output", 'z', 0, "killed when it writes more [1MiB]"},
-    {"expect_exit", 'i', 0, "the exit status that is a success [0]"},
-    {"concurrency", 'i', 0, "how many run at once; the rest stays queued [4]"},
-    {NULL, 0, 0, NULL},
+    {"command", 'l', 1, "the program and its arguments; absolute, or a name found in PATH", 0, 0},
+    {"env", 'l', 0, "NAME=VALUE, beside or in place of PATH and LC_ALL=C", 0, 0},
+    {"directory", 's', 0, "where it runs [the queen's]", 0, 0},
+    {"timeout", 'd', 0, "killed after this time [60s]", AP_MS, 30 * AP_DAY},
+    {"memory", 'z', 0, "limit of its address space [none]", 1 << 20, INT64_C(1) << 46},
+    {"max_output", 'z', 0, "killed when it writes more [1MiB]", 1, 1 << 30},
+    {"expect_exit", 'i', 0, "the exit status that is a success [0]", 0, 255},
+    {"concurrency", 'i', 0, "how many run at once; the rest stays queued [4]", 1, 1024},
+    {.name = NULL},
 };
 
 const apiary_agent_kind_t ap_kind_exec = {

@@ -330,7 +330,8 @@ static void set_request(struct transfer *t, uint64_t left)
     curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, t);
     bool get = strcmp(f->method, "GET") == 0, head = strcmp(f->method, "HEAD") == 0;
     if (get || head) {
-        curl_easy_setopt(easy, get ? CURLOPT_HTTPGET : CURLOPT_NOBODY, 1L); /* NOBODY makes it HEAD: no body is waited for */
+        curl_easy_setopt(easy, get ? CURLOPT_HTTPGET : CURLOPT_NOBODY,
+                         1L); /* NOBODY makes it HEAD: no body is waited for */
         return;
     }
     curl_easy_setopt(easy, CURLOPT_POST, 1L);
@@ -491,17 +492,17 @@ static int create(apiary_agent_t *agent, void **state)
 }
 
 static const apiary_agent_key_t keys[] = {
-    {"url", 's', 0, "http://127.0.0.1:PORT/PATH; or port and path"},
-    {"port", 'i', 0, "the service's own port on 127.0.0.1"},
-    {"path", 's', 0, "beginning with / [/]"},
-    {"method", 's', 0, "GET and HEAD send no body [POST]"},
-    {"timeout", 'd', 0, "for the whole exchange [30s]"},
-    {"headers", 'l', 0, "lines \"Name: value\""},
-    {"content_type", 's', 0, "of the body [application/json where it is a JSON object or list, else none]"},
-    {"concurrency", 'i', 0, "how many are under way at once; the rest stays queued [64]"},
-    {"expect_status", 'i', 0, "the only status that is a success [any 2xx]"},
-    {"max_output", 'z', 0, "a larger answer fails the task [1MiB]"},
-    {NULL, 0, 0, NULL},
+    {"url", 's', 0, "http://127.0.0.1:PORT/PATH; or port and path", 0, 0},
+    {"port", 'i', 0, "the service's own port on 127.0.0.1", 1, 65535},
+    {"path", 's', 0, "beginning with / [/]", 0, 0},
+    {"method", 's', 0, "GET and HEAD send no body [POST]", 0, 0},
+    {"timeout", 'd', 0, "for the whole exchange [30s]", AP_MS, 30 * AP_DAY},
+    {"headers", 'l', 0, "lines \"Name: value\"", 0, 0},
+    {"content_type", 's', 0, "of the body [application/json where it is a JSON object or list, else none]", 0, 0},
+    {"concurrency", 'i', 0, "how many are under way at once; the rest stays queued [64]", 1, 1024},
+    {"expect_status", 'i', 0, "the only status that is a success [any 2xx]", 100, 599},
+    {"max_output", 'z', 0, "a larger answer fails the task [1MiB]", 1, 1 << 30},
+    {.name = NULL},
 };
 
 const apiary_agent_kind_t ap_kind_http = {

@@ -181,6 +181,12 @@ void ap_fail_upstream(apiary_job_t *job, const char *capability, int error)
     apiary_job_fail(job, code, "delegating %s: %s (%s)", capability, apiary_strerror(error), apiary_error_name(error));
 }
 
+int ap_refuse_item(apiary_agent_t *agent, const char *key, const char *text, const char *why)
+{
+    apiary_agent_log(agent, 3, "%s: \"%.200s\" %s", key, text, why);
+    return APIARY_ECONFIG;
+}
+
 int ap_create_plain(apiary_agent_t *agent, void **state)
 {
     *state = agent;

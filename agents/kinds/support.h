@@ -30,6 +30,10 @@ enum ap_code {
     AP_CODE_FULL = 507,
 };
 
+/* For the bounds of a kind's keys, in ns. */
+#define AP_MS INT64_C(1000000)
+#define AP_DAY (24 * 3600 * 1000 * AP_MS)
+
 struct ap_function {
     const char *capability; /* NULL ends the table */
     void (*call)(void *state, apiary_job_t *job, const json_t *request);
@@ -61,6 +65,10 @@ bool ap_need_object(apiary_job_t *job, const json_t *request, const char *key, c
 /* The same for members that may be missing: *ret is left alone then. */
 bool ap_may_text(apiary_job_t *job, const json_t *request, const char *key, const char **ret);
 bool ap_may_integer(apiary_job_t *job, const json_t *request, const char *key, int64_t min, int64_t max, int64_t *ret);
+
+/* Why an agent is not made: `text` of the list `key` is wrong because of `why`, "is ... " or "is not ...". APIARY_ECONFIG, to
+ * be returned by create. */
+int ap_refuse_item(apiary_agent_t *agent, const char *key, const char *text, const char *why);
 
 /* For kinds without state of their own: the state is the agent. */
 int ap_create_plain(apiary_agent_t *agent, void **state);

@@ -93,6 +93,18 @@ static const char *word(const char **at, size_t *size)
     return start;
 }
 
+/* The next role of a subject's, without the spaces around it; *at is at the comma or the end behind it then. */
+static const char *next_role(const char **at, size_t *size)
+{
+    *at += strspn(*at, " \t");
+    const char *start = *at;
+    *size = strcspn(*at, ",");
+    *at += *size;
+    while (*size > 0 && strchr(" \t", start[*size - 1]))
+        --*size;
+    return start;
+}
+
 static bool fits(const char *pattern, size_t size, const char *text)
 {
     if (size > 0 && pattern[size - 1] == '*') return strncmp(pattern, text, size - 1) == 0;
@@ -127,13 +139,13 @@ static void authorize(void *state, apiary_job_t *job, const json_t *request)
     size_t count = apiary_agent_list(state, "subjects", &subjects), length = strlen(subject);
     for (size_t i = 0; i < count; i++) {
         if (strncmp(subjects[i], subject, length) != 0 || subjects[i][length] != '=') continue;
-        for (const char *role = subjects[i] + length + 1; *role;) {
-            size_t size = strcspn(role, ",");
+        for (const char *at = subjects[i] + length + 1; *at; at += *at == ',') {
+            size_t size;
+            const char *role = next_role(&at, &size);
             if (role_allows(state, role, size, action, resource)) {
                 ap_answer(job, "{s:b,s:s%}", "allowed", 1, "role", role, size);
                 return;
             }
-            role += size + (role[size] == ',');
         }
     }
     ap_answer(job, "{s:b}", "allowed", 0);
@@ -145,6 +157,37 @@ static void authorization_handle(void *state, apiary_job_t *job)
     ap_dispatch(functions, state, job);
 }
 
+static bool role_has_rule(apiary_agent_t *agent, const char *role, size_t role_size)
+{
+    const char *const *rules = NULL;
+    for (size_t i = apiary_agent_list(agent, "rules", &rules); i-- > 0;) {
+        const char *at = rules[i];
+        size_t size;
+        const char *named = word(&at, &size);
+        if (size == role_size && memcmp(named, role, size) == 0) return true;
+    }
+    return false;
+}
+
+/* false: one of them could be no role of a rule, and it is said. One that merely has no rule allows nothing: a warning. */
+static bool check_roles(apiary_agent_t *agent, const char *subject, const char *at)
+{
+    for (bool more = *at != '\0'; more; at += more) {
+        size_t size;
+        const char *role = next_role(&at, &size);
+        if (size == 0 || strcspn(role, " \t=") < size) {
+            ap_refuse_item(agent, "subjects", subject,
+                           "is not NAME=ROLE,ROLE: a role is one word, and each comma is "
+                           "between two");
+            return false;
+        }
+        if (!role_has_rule(agent, role, size))
+            apiary_agent_log(agent, 4, "subjects: \"%s\": no rule is for the role %.*s", subject, (int)size, role);
+        more = *at == ',';
+    }
+    return true;
+}
+
 static int authorization_create(apiary_agent_t *agent, void **state)
 {
     const char *const *list = NULL;
@@ -153,24 +196,22 @@ static int authorization_create(apiary_agent_t *agent, void **state)
         size_t sizes[4];
         for (int w = 0; w < 4; w++)
             word(&at, &sizes[w]);
-        if (sizes[2] == 0 || sizes[3] != 0) {
-            apiary_agent_log(agent, 3, "authorization: rules: \"%s\" is not \"ROLE ACTION RESOURCE\"", list[i]);
-            return APIARY_ECONFIG;
-        }
+        if (sizes[2] == 0 || sizes[3] != 0)
+            return ap_refuse_item(agent, "rules", list[i], "is not \"ROLE ACTION RESOURCE\"");
     }
-    for (size_t i = apiary_agent_list(agent, "subjects", &list); i-- > 0;)
-        if (list[i][0] == '=' || !strchr(list[i], '=')) {
-            apiary_agent_log(agent, 3, "authorization: subjects: \"%s\" is not NAME=ROLE,ROLE", list[i]);
-            return APIARY_ECONFIG;
-        }
+    for (size_t i = apiary_agent_list(agent, "subjects", &list); i-- > 0;) {
+        const char *equals = strchr(list[i], '=');
+        if (!equals || equals == list[i]) return ap_refuse_item(agent, "subjects", list[i], "is not NAME=ROLE,ROLE");
+        if (!check_roles(agent, list[i], equals + 1)) return APIARY_ECONFIG;
+    }
     *state = agent;
     return 0;
 }
 
 static const apiary_agent_key_t authorization_keys[] = {
-    {"subjects", 'l', 1, "NAME=ROLE,ROLE"},
-    {"rules", 'l', 1, "\"ROLE ACTION RESOURCE\", * is any"},
-    {NULL, 0, 0, NULL},
+    {"subjects", 'l', 1, "NAME=ROLE,ROLE", 0, 0},
+    {"rules", 'l', 1, "\"ROLE ACTION RESOURCE\", * is any", 0, 0},
+    {.name = NULL},
 };
 
 const apiary_agent_kind_t ap_kind_authentication = {

@@ -205,8 +205,8 @@ static int create(apiary_agent_t *agent, void **state)
 }
 
 static const apiary_agent_key_t keys[] = {
-    {"key_file", 's', 0, "the agent's own key, mode 0600 [a random one each start]"},
-    {NULL, 0, 0, NULL},
+    {"key_file", 's', 0, "the agent's own key, mode 0600 [a random one each start]", 0, 0},
+    {.name = NULL},
 };
 
 const apiary_agent_kind_t ap_kind_signer = {

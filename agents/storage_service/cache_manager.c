@@ -17,7 +17,7 @@
 #include "agents/kinds/table.h"
 
 #define KEY_MOST 1024
-#define TTL_MOST (366LL * 24 * 3600 * 1000)
+#define TTL_MOST (366 * AP_DAY / AP_MS)
 
 struct manager {
     apiary_agent_t *agent;
@@ -169,9 +169,9 @@ static void destroy(void *state)
 }
 
 static const apiary_agent_key_t keys[] = {
-    {"memory", 'z', 0, "bound of the cache, its tables included [16MiB]"},
-    {"ttl", 'd', 0, "life of entries put without ttl_ms [no end]"},
-    {NULL, 0, 0, NULL},
+    {"memory", 'z', 0, "bound of the cache, its tables included [16MiB]", AP_S3FIFO_SMALLEST, INT64_C(1) << 40},
+    {"ttl", 'd', 0, "life of entries put without ttl_ms [no end]", 0, 366 * AP_DAY},
+    {.name = NULL},
 };
 
 const apiary_agent_kind_t ap_kind_cache_manager = {

@@ -375,10 +375,10 @@ static void destroy(void *state)
 }
 
 static const apiary_agent_key_t keys[] = {
-    {"directory", 's', 0, "absolute, mode 0700 [$XDG_RUNTIME_DIR/apiary/SERVICE or /tmp/apiary-UID/SERVICE]"},
-    {"max_file", 'z', 0, "the largest record or file [1MiB]"},
-    {"quota", 'z', 0, "of everything under the directory [64MiB]"},
-    {NULL, 0, 0, NULL},
+    {"directory", 's', 0, "absolute, mode 0700 [$XDG_RUNTIME_DIR/apiary/SERVICE or /tmp/apiary-UID/SERVICE]", 0, 0},
+    {"max_file", 'z', 0, "the largest record or file [1MiB]", 1, 1 << 30},
+    {"quota", 'z', 0, "of everything under the directory [64MiB]", 1, INT64_C(1) << 50},
+    {.name = NULL},
 };
 
 const apiary_agent_kind_t ap_kind_storage_files = {

@@ -11,12 +11,16 @@
 const char fuzz_target[] = "deployment";
 const size_t fuzz_longest = 1 << 15;
 
-static const apiary_agent_key_t echo_keys[] = {{"text", 's', 0, "a text"},   {"count", 'i', 0, "a number"},
-                                               {"flag", 'b', 0, "a flag"},   {"words", 'l', 0, "texts"},
-                                               {"wait", 'd', 0, "duration"}, {"room", 'z', 1, "size"},
-                                               {NULL, 0, 0, NULL}};
+static const apiary_agent_key_t echo_keys[] = {{"text", 's', 0, "a text", 0, 0},
+                                               {"count", 'i', 0, "a number", 0, 0},
+                                               {"flag", 'b', 0, "a flag", 0, 0},
+                                               {"words", 'l', 0, "texts", 0, 0},
+                                               {"wait", 'd', 0, "duration", 0, 0},
+                                               {"room", 'z', 1, "size", 0, 0},
+                                               {.name = NULL}};
 static const apiary_agent_kind_t echo = {.abi = APIARY_AGENT_ABI, .name = "echo", .what = "says it again"};
-static const apiary_agent_kind_t keyed = {.abi = APIARY_AGENT_ABI, .name = "keyed", .what = "has keys", .keys = echo_keys};
+static const apiary_agent_kind_t keyed = {
+    .abi = APIARY_AGENT_ABI, .name = "keyed", .what = "has keys", .keys = echo_keys};
 static const apiary_agent_kind_t *const kinds[] = {&echo, &keyed, NULL};
 
 static void swarm_check(const struct ap_deployment *d, const struct ap_deployment_swarm *s)
@@ -28,10 +32,12 @@ static void swarm_check(const struct ap_deployment *d, const struct ap_deploymen
 
         FUZZ_REQUIRE(a->name != NULL && (a->kind != NULL || a->plugin != NULL) && a->worker < s->workers);
         FUZZ_REQUIRE(a->capabilities[a->capability_count] == NULL);
-        for (size_t c = 0; c < a->capability_count; c++) FUZZ_REQUIRE(a->capabilities[c][0] != '\0');
+        for (size_t c = 0; c < a->capability_count; c++)
+            FUZZ_REQUIRE(a->capabilities[c][0] != '\0');
     }
     for (size_t i = 0; i < s->check_count; i++)
-        FUZZ_REQUIRE(s->checks[i].capability != NULL && (s->checks[i].expect != NULL || s->checks[i].expect_match != NULL));
+        FUZZ_REQUIRE(s->checks[i].capability != NULL &&
+                     (s->checks[i].expect != NULL || s->checks[i].expect_match != NULL));
 }
 
 static void check(const struct ap_deployment *d)
@@ -42,7 +48,8 @@ static void check(const struct ap_deployment *d)
 
     FUZZ_REQUIRE(ap_geometry_normalise(&g, message, sizeof message) == 0);
     FUZZ_REQUIRE(memcmp(&g, &d->registry.segment.geometry, sizeof g) == 0); /* complete already */
-    for (size_t i = 0; i < d->swarm_count; i++) swarm_check(d, &d->swarms[i]);
+    for (size_t i = 0; i < d->swarm_count; i++)
+        swarm_check(d, &d->swarms[i]);
     for (size_t n = 0; n < 1000 && ap_deployment_unchecked(d, n, &error) != NULL; n++)
         FUZZ_REQUIRE(strnlen(error.text, sizeof error.text) < sizeof error.text);
 }
@@ -60,7 +67,8 @@ void fuzz_one(const uint8_t *data, size_t size)
         FUZZ_REQUIRE((file = memfd_create("deployment", MFD_CLOEXEC)) >= 0);
         snprintf(path, sizeof path, "/proc/self/fd/%d", file);
     }
-    if (memmem(data, size, "plugin", 6) != NULL && memmem(data, size, ".so", 3) != NULL) return; /* it would be loaded */
+    if (memmem(data, size, "plugin", 6) != NULL && memmem(data, size, ".so", 3) != NULL)
+        return; /* it would be loaded */
     FUZZ_REQUIRE(ftruncate(file, 0) == 0 && pwrite(file, data + 1, size - 1, 0) == (ssize_t)size - 1);
     r = ap_deployment_load(path, (data[0] & 1) != 0 ? kinds : NULL, &d, &error);
     FUZZ_REQUIRE(r == 0 || r == APIARY_ECONFIG);

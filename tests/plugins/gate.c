@@ -27,7 +27,7 @@ static void handle(void *state, apiary_job_t *job)
 APIARY_API const apiary_agent_kind_t *apiary_agent_plugin(void);
 const apiary_agent_kind_t *apiary_agent_plugin(void)
 {
-    static const apiary_agent_key_t keys[] = {{"fifo", 's', 1, "the gate"}, {NULL, 0, 0, NULL}};
+    static const apiary_agent_key_t keys[] = {{"fifo", 's', 1, "the gate", 0, 0}, {.name = NULL}};
     static const apiary_agent_kind_t kind = {.abi = APIARY_AGENT_ABI,
                                              .name = "gate",
                                              .what = "stands still until it is opened",

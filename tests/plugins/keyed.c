@@ -13,8 +13,8 @@ static void handle(void *state, apiary_job_t *job)
 }
 
 static const apiary_agent_key_t keys[] = {
-    {"limit", 'z', 1, "how much it may keep"},
-    {NULL, 0, 0, NULL},
+    {"limit", 'z', 1, "how much it may keep", 1024, 1 << 30},
+    {.name = NULL},
 };
 
 static const apiary_agent_kind_t kind = {

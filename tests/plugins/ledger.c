@@ -15,7 +15,7 @@ struct ledger {
     uint64_t size;
     uint64_t *order; /* in order, late */
     uint32_t *last;  /* by life: the highest running number that came */
-    int64_t spin; /* turns of work for each task, so that a kill may find it in hand */
+    int64_t spin;    /* turns of work for each task, so that a kill may find it in hand */
 };
 
 enum { LIVES = 1 << 16 };
@@ -80,20 +80,25 @@ static void handle(void *state, apiary_job_t *job)
             order_look(l, stamp);
         }
     }
-    for (volatile int64_t turn = 0; turn < l->spin; turn++) {}
+    for (volatile int64_t turn = 0; turn < l->spin; turn++) {
+    }
     apiary_job_reply(job, body, size);
 }
 
 const apiary_agent_kind_t *apiary_agent_plugin(void);
 __attribute__((visibility("default"))) const apiary_agent_kind_t *apiary_agent_plugin(void)
 {
-    static const apiary_agent_key_t keys[] = {{"file", 's', 0, "the ledger"},
-                                                {"order", 's', 0, "where the order of first executions is counted"},
-                                                {"spin", 'i', 0, "turns of work per task"},
-                                                {NULL, 0, 0, NULL}};
+    static const apiary_agent_key_t keys[] = {{"file", 's', 0, "the ledger", 0, 0},
+                                              {"order", 's', 0, "where the order of first executions is counted", 0, 0},
+                                              {"spin", 'i', 0, "turns of work per task", 0, 0},
+                                              {.name = NULL}};
     static const apiary_agent_kind_t kind = {
-        .abi = APIARY_AGENT_ABI, .name = "ledger", .what = "counts executions, then echoes", .keys = keys,
-        .create = create, .handle = handle,
+        .abi = APIARY_AGENT_ABI,
+        .name = "ledger",
+        .what = "counts executions, then echoes",
+        .keys = keys,
+        .create = create,
+        .handle = handle,
     };
     return &kind;
 }

@@ -12,15 +12,15 @@
 #include "agents/deployment.h"
 
 static const apiary_agent_key_t exec_keys[] = {
-    {"command", 'l', 1, "program and arguments"},
-    {"time_limit", 'd', 0, NULL},
-    {"memory_limit", 'z', 0, NULL},
-    {"clean", 'b', 0, NULL},
-    {"name", 's', 0, NULL},
-    {"niceness", 'i', 0, NULL},
-    {NULL, 0, 0, NULL},
+    {"command", 'l', 1, "program and arguments", 0, 0},
+    {"time_limit", 'd', 0, NULL, 1000000, INT64_C(3600000000000)},
+    {"memory_limit", 'z', 0, NULL, 0, 0},
+    {"clean", 'b', 0, NULL, 0, 0},
+    {"name", 's', 0, NULL, 0, 0},
+    {"niceness", 'i', 0, NULL, -20, 19},
+    {.name = NULL},
 };
-static const apiary_agent_key_t odd_keys[] = {{"x", '?', 0, NULL}, {NULL, 0, 0, NULL}};
+static const apiary_agent_key_t odd_keys[] = {{"x", '?', 0, NULL, 0, 0}, {.name = NULL}};
 static const apiary_agent_kind_t kind_exec = {.abi = APIARY_AGENT_ABI, .name = "exec", .keys = exec_keys};
 static const apiary_agent_kind_t kind_echo = {.abi = APIARY_AGENT_ABI, .name = "echo"};
 static const apiary_agent_kind_t kind_cache = {.abi = APIARY_AGENT_ABI, .name = "cache_manager"};
@@ -61,7 +61,7 @@ static struct ap_deployment *load(const char *text)
 }
 
 /* The sentence that refuses the text, behind "<path>:". */
-static const char *refused(const char *text)
+static inline const char *refused(const char *text)
 {
     struct ap_deployment *d = (void *)&error;
     size_t length = strlen(path);
@@ -78,7 +78,7 @@ struct row {
     const char *text, *sentence;
 };
 
-static void all_refused(const struct row *rows, size_t count)
+static inline void all_refused(const struct row *rows, size_t count)
 {
     for (size_t i = 0; i < count; i++)
         cr_expect_str_eq(refused(rows[i].text), rows[i].sentence);

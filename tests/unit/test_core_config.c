@@ -535,6 +535,14 @@ Test(config, slips_of_the_pen)
 {
     cr_expect(ap_word_near("wrokers", "workers"));
     cr_expect(ap_word_near("prot", "port"));
+    cr_expect(ap_word_near("blocks_256b", "blocks_256B"));
+    cr_expect_not(ap_word_near("blocks_2MiB", "blocks_256B"));
+    cr_expect(ap_word_near("other@3", "other@2"));
+    cr_expect_str_eq(ap_word_nearest("instance", "instances", "distances"), "instances");
+    cr_expect_str_eq(ap_word_nearest("instance", NULL, "instances"), "instances");
+    cr_expect_str_eq(ap_word_nearest("statoin", "statin", "station"), "statin"); /* the first of equals */
+    cr_expect_str_eq(ap_word_nearest("workers_", "worker", "workers"), "workers");
+    cr_expect_null(ap_word_nearest("port", NULL, "kind"));
     cr_expect(ap_word_near("ports", "port"));
     cr_expect(ap_word_near("capabilites", "capabilities"));
     cr_expect_not(ap_word_near("send", "port"));

@@ -274,7 +274,7 @@ Test(deployment, refused_meta_registry)
         {"meta_registry:\n  capabilities: 100\n",
          "2: capabilities: 100 is not a power of two; for example 128 would be"},
         {"meta_registry:\n  payload:\n    blocks_2MiB: 1\n",
-         "3: blocks_2MiB: unknown key (did you mean 'blocks_256B'?); allowed: blocks_256B, blocks_1KiB, blocks_4KiB, "
+         "3: blocks_2MiB: unknown key; allowed: blocks_256B, blocks_1KiB, blocks_4KiB, "
          "blocks_16KiB, blocks_64KiB, blocks_256KiB, blocks_1MiB"},
         {"meta_registry:\n  payload: {blocks_1MiB: 2000000}\n",
          "2: blocks_1MiB: 2000000 is out of range; allowed: 0 to 1048576"},
@@ -309,7 +309,8 @@ Test(deployment, refused_swarms)
         {"swarms:\n  - service: s\n",
          "2: agents: missing: name, kind or plugin, capabilities of each; expected a list of "
          "mappings"},
-        {"swarms:\n  - service: s\n    agents: []\n", "3: agents: s has none; expected at least one"},
+        {"swarms:\n  - service: s\n    agents: []\n",
+         "3: agents: is an empty list; expected at least one item: name, kind or plugin, capabilities of each"},
         {"swarms:\n  - service: s\n    wrokers: 2\n" AGENTS,
          "3: wrokers: unknown key (did you mean 'workers'?); allowed: service, port, queen, workers, version, "
          "health_endpoint, "
@@ -323,7 +324,8 @@ Test(deployment, refused_swarms)
         {"meta_registry:\n  port: 4001\nswarms:\n  - service: s\n    port: 4001\n" AGENTS,
          "5: port: 4001 is already that of meta_registry (line 2); give s another port"},
         {"swarms:\n  - service: s\n    port: 4100\n" AGENTS,
-         "3: port: 4100 is that of meta_registry when it names none; give s another port"},
+         "3: port: 4100 is already that of meta_registry, which names none and so has 4100; give s another port, or "
+         "meta_registry"},
         {"swarms:\n  - service: s\n    workers: 17\n" AGENTS, "3: workers: 17 is out of range; allowed: 1 to 16"},
         {"swarms:\n  - service: s\n    queen: {instances: 0}\n" AGENTS,
          "3: instances: 0 is out of range; allowed: 1 to 64"},

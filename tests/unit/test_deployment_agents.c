@@ -10,7 +10,9 @@ Test(deployment_agents, refused_agents)
         {S "      - {name: a, kind: echo}\n",
          "4: capabilities: missing: what it can be asked for; expected a text or a list "
          "of texts"},
-        {S "      - {name: a, kind: echo, capabilities: []}\n", "4: capabilities: agent a has 0; allowed: 1 to 16"},
+        {S "      - {name: a, kind: echo, capabilities: []}\n",
+         "4: capabilities: is an empty list; expected at least one item: what it can be "
+         "asked for"},
         {S "      - {name: a, kind: echo, capabilities: [a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q]}\n",
          "4: capabilities: agent a has 17; allowed: 1 to 16"},
         {S "      - name: a\n        kind: echo\n        capabilities:\n          - good\n          - Not good\n",
@@ -50,6 +52,8 @@ Test(deployment_agents, refused_agents)
          "milliseconds)"},
         {S "      - {name: a, kind: exec, capabilities: c, config: {command: ls, niceness: x}}\n",
          "4: niceness: 'x' is not allowed" WHOLE},
+        {S "      - {name: a, kind: exec, capabilities: c, config: {command: []}}\n",
+         "4: command: is an empty list; expected at least one item: program and arguments"},
         {S "      - {name: a, kind: exec, capabilities: c, config: [ls]}\n",
          "4: config: is a list; expected a mapping (key: value)"},
         {S "      - {name: a, kind: echo, capabilities: c, config: {\n          volume: 3}}\n",
@@ -163,4 +167,6 @@ Test(deployment_agents, the_keys_of_a_plugin_are_checked)
         "4: config: missing; the kind 'keyed' of agent a needs config: {limit: ...} - how much it may keep");
     cr_expect_str_eq(refused(with_plugin(plugin, "        config: {limti: 2MiB}\n")),
                      "7: limti: unknown key (did you mean 'limit'?); allowed: limit");
+    cr_expect_str_eq(refused(with_plugin(plugin, "        config:\n          limit: 2\n")),
+                     "8: limit: 2 is out of range; allowed: 1KiB to 1GiB");
 }

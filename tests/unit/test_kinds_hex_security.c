@@ -247,17 +247,18 @@ Test(authentication, hashes_verify)
 Test(authorization, only_what_a_rule_allows)
 {
     const struct fake_key config[] = {
-        {"subjects", NULL, 0, FAKE_LIST("root=admin", "bee=reader,writer", "none=")},
+        {"subjects", NULL, 0, FAKE_LIST("root=admin", "bee=reader , writer", "ant=\treader,lazy", "none=")},
         {"rules", NULL, 0, FAKE_LIST("admin * *", "reader read *", "writer write comb/*", "reader list comb")},
         {NULL, NULL, 0, NULL}};
     static const struct {
         const char *subject, *action, *resource;
         bool allowed;
-    } cases[] = {{"root", "burn", "all", true},     {"bee", "read", "x", true},       {"bee", "write", "comb/1", true},
-                 {"bee", "write", "comb", false},   {"bee", "write", "other", false}, {"bee", "list", "comb", true},
-                 {"bee", "list", "comb2", false},   {"bee", "reads", "x", false},     {"none", "read", "x", false},
-                 {"nobody", "read", "x", false},    {"", "read", "x", false},         {"be", "read", "x", false},
-                 {"bee=reader", "read", "x", false}};
+    } cases[] = {
+        {"root", "burn", "all", true},      {"bee", "read", "x", true},       {"bee", "write", "comb/1", true},
+        {"bee", "write", "comb", false},    {"bee", "write", "other", false}, {"bee", "list", "comb", true},
+        {"bee", "list", "comb2", false},    {"bee", "reads", "x", false},     {"none", "read", "x", false},
+        {"nobody", "read", "x", false},     {"", "read", "x", false},         {"be", "read", "x", false},
+        {"bee=reader", "read", "x", false}, {"ant", "read", "x", true},       {"ant", "write", "comb/1", false}};
     open_kind("authorization", config);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char request[200];
@@ -273,6 +274,9 @@ Test(authorization, only_what_a_rule_allows)
     refused("authorization", (struct fake_key){"rules", NULL, 0, FAKE_LIST("one two three four")},
             "ROLE ACTION RESOURCE");
     refused("authorization", (struct fake_key){"subjects", NULL, 0, FAKE_LIST("bee")}, "NAME=ROLE");
+    static const char *const lists[] = {"bee=a,", "bee=,a", "bee=a,,b", "bee= ", "bee=a b", "bee=a, ant=b"};
+    for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
+        refused("authorization", (struct fake_key){"subjects", NULL, 0, FAKE_LIST(lists[i])}, "a role is one word");
     refused("signer", (struct fake_key){"key_file", "/no/such/file", 0, NULL}, "cannot be read");
     refused("signer", (struct fake_key){"key_file", "/etc/passwd", 0, NULL}, "only its owner may read");
 }

@@ -296,6 +296,19 @@ Test(ledger, grants_whole_or_not_at_all)
     refused("ledger", (struct fake_key){"pools", NULL, 0, FAKE_LIST("cpu")}, "NAME=SIZE");
     refused("ledger", (struct fake_key){"pools", NULL, 0, FAKE_LIST("cpu=x")}, "NAME=SIZE");
     refused("ledger", (struct fake_key){"pools", NULL, 0, FAKE_LIST("cpu=-1")}, "NAME=SIZE");
+    refused("ledger", (struct fake_key){"pools", NULL, 0, FAKE_LIST("=1")}, "NAME=SIZE");
+    refused("ledger", (struct fake_key){"pools", NULL, 0, FAKE_LIST("cpu=8, cpu=4")}, "NAME=SIZE");
+    refused("ledger", (struct fake_key){"pools", NULL, 0, FAKE_LIST("cpu=1000000000000000001")},
+            "at most 1000000000000000000");
+    refused("ledger", (struct fake_key){"pools", NULL, 0, FAKE_LIST("cpu=92233720368547758080")},
+            "at most 10000000000");
+    refused("ledger", (struct fake_key){"pools", NULL, 0, FAKE_LIST("cpu=8", "gpu=1", "cpu=4")},
+            "pools: \"cpu=4\" gives its pool a second size");
+    refused("gateway", (struct fake_key){"routes", NULL, 0, FAKE_LIST("/a=x", "/b=x", "/a=y")},
+            "routes: \"/a=y\" gives its path a second capability");
+    static const char *const routes[] = {"a=x", "/a", "/a=", "/a=x, /b=y", "/a=X", "/a=x "};
+    for (size_t i = 0; i < sizeof routes / sizeof routes[0]; i++)
+        refused("gateway", (struct fake_key){"routes", NULL, 0, FAKE_LIST(routes[i])}, "is not /PATH=CAPABILITY");
 }
 
 Test(text, escapes_and_renders)

@@ -26,7 +26,7 @@ static void handle(void *state, apiary_job_t *job)
     apiary_job_reply(job, answer, before + size);
 }
 
-static const apiary_agent_key_t keys[] = {{"greeting", 's', 0, "put before the request"}, {NULL, 0, 0, NULL}};
+static const apiary_agent_key_t keys[] = {{"greeting", 's', 0, "put before the request", 0, 0}, {.name = NULL}};
 static const apiary_agent_kind_t kind = {APIARY_AGENT_ABI, "echo", "answers with the request", keys, create,
                                          handle,           NULL};
 
