@@ -94,13 +94,38 @@ void ap_agent_lists_free(struct apiary_agent *agent)
 
 /* ---- log ------------------------------------------------------------------------------------------------------ */
 
-static void log_line(struct apiary_agent *agent, int level, const char *line)
+/* Where in the configuration the key is that a sentence begins with, be it behind the kind's name; else all of it. */
+static const struct ap_node *place_of(const struct apiary_agent *agent, const char *sentence)
+{
+    size_t kind = strlen(agent->kind->name);
+    const struct ap_node *node;
+    char key[64];
+
+    if (strncmp(sentence, agent->kind->name, kind) == 0 && strncmp(sentence + kind, ": ", 2) == 0) sentence += kind + 2;
+    snprintf(key, sizeof key, "%.*s", (int)strcspn(sentence, ": "), sentence);
+    node = ap_node_get(agent->config, key);
+    return node != NULL ? node : agent->config;
+}
+
+void ap_agent_explain(struct apiary_agent *agent, const char *sentence)
+{
+    struct ap_worker *w = agent->worker;
+    struct ap_config_error at;
+
+    if (agent->config != NULL)
+        ap_node_refuse(place_of(agent, sentence), &at, "agent %s: %s", agent->name, sentence);
+    else
+        snprintf(at.text, sizeof at.text, "agent %s: %s", agent->name, sentence);
+    snprintf(w->message, sizeof w->message, "%.*s", (int)sizeof w->message - 1, at.text);
+}
+
+static void log_line(struct apiary_agent *agent, int level, const char *line, const char *sentence)
 {
     struct ap_worker *w = agent->worker;
 
     /* Why an agent could not be made is what apiary_queen_start says. */
     if (level <= 3 && ap_load_relaxed(&w->phase) == AP_WORKER_OPENING && ap_worker_self() == w)
-        snprintf(w->message, sizeof w->message, "agent %.480s", line);
+        ap_agent_explain(agent, sentence);
     if (agent->queen->log != NULL) agent->queen->log(agent->queen->log_user, level, line);
 }
 
@@ -113,7 +138,7 @@ void apiary_agent_log(apiary_agent_t *agent, int level, const char *format, ...)
     va_start(args, format);
     vsnprintf(line + n, sizeof line - (size_t)n, format, args);
     va_end(args);
-    log_line(agent, level, line);
+    log_line(agent, level, line, line + n);
 }
 
 void apiary_agent_log_text(apiary_agent_t *agent, int level, const char *text, size_t size)

@@ -81,6 +81,8 @@ int ap_job_finish(struct ap_job *job, int code, uint32_t agent_code, const void 
 /* What another thread handed over; frees it. */
 void ap_job_finish_handed(struct ap_handed *handed);
 
+/* Why it cannot be made: for the worker's message, with its place in the configuration. */
+void ap_agent_explain(struct apiary_agent *agent, const char *sentence);
 void ap_agent_lists_free(struct apiary_agent *agent);
 
 #endif

@@ -192,16 +192,20 @@ static void run(struct ap_worker *w)
 
 static int agents_create(struct ap_worker *w)
 {
+    char why[256];
+
     for (size_t i = 0; i < w->agent_count; i++) {
         struct apiary_agent *agent = w->agents[i];
         int r;
 
         ap_arena_open(&agent->arena);
+        w->message[0] = '\0'; /* of one that was made all the same */
         r = agent->kind->create != NULL ? agent->kind->create(agent, &agent->state) : 0;
         if (r < 0) {
-            if (w->message[0] == '\0')
-                snprintf(w->message, sizeof w->message, "agent %s: %s; %s", agent->name, apiary_strerror(r),
-                         apiary_advice(r));
+            if (w->message[0] == '\0') {
+                snprintf(why, sizeof why, "%s; %s", apiary_strerror(r), apiary_advice(r));
+                ap_agent_explain(agent, why);
+            }
             return r;
         }
         agent->created = true;

@@ -71,7 +71,8 @@ static void compare_geometry(const struct ap_geometry *is, struct ap_geometry co
 }
 
 /* Creates the segment unless it is there. */
-static int make_segment(const struct tool *t, const struct ap_registry_options *options, bool *created)
+static int make_segment(const struct tool *t, const struct ap_deployment *d, const struct ap_registry_options *options,
+                        bool *created)
 {
     char message[256] = "";
     struct ap_segment *seg = NULL;
@@ -79,6 +80,9 @@ static int make_segment(const struct tool *t, const struct ap_registry_options *
     *created = rc == 0;
     if (rc == 0) ap_segment_unmap(seg);
     if (rc == 0 || rc == APIARY_EEXIST) return TOOL_OK;
+    struct ap_config_error error;
+    if (rc == APIARY_ECONFIG && d != NULL && ap_deployment_refuse(d, message, &error) < 0)
+        return tool_error(t, rc, error.text, "cannot create %s", options->segment.name);
     return tool_error(t, rc, message, "cannot create %s", options->segment.name);
 }
 
@@ -154,7 +158,7 @@ static int run(const struct tool *t, const struct daemon_options *o)
     options.segment.name = tool_segment(t, options.segment.name);
     bool created = false;
     apiary_t *a = NULL;
-    rc = make_segment(t, &options, &created);
+    rc = make_segment(t, d, &options, &created);
     if (rc == TOOL_OK) rc = attach(t, options.segment.name, &a);
     if (rc == TOOL_OK) rc = lock_segment(t, a, options.segment.name);
     if (rc == TOOL_OK) {

@@ -41,6 +41,51 @@ refused 'nowhere\.so'
 # The five messages are five.
 [ "$(printf '%s\n' "${seen[@]}" | sort -u | wc -l)" -eq 5 ] || fail 'two mistakes have the same message'
 
+# What no agent can do with is refused before one is made, also in the configuration of a kind.
+bounded() # bounded KIND CONFIG ALLOWED
+{
+    write '  - service: one_service' '    agents:' "      - name: a" "        kind: $1" '        capabilities: [test.a]' \
+        '        config:' "          $2" "${@:4}"
+    refused "$3"
+    grep -q "^apiary: configuration: $config:9: ${2%%:*}: " <<<"$output" || fail "$2: the line is not named: $output"
+}
+also='          command: [cat]'
+bounded exec 'concurrency: 0' 'concurrency: 0 is out of range; allowed: 1 to 1024' "$also"
+bounded exec 'concurrency: -3' 'concurrency: -3 is out of range; allowed: 1 to 1024' "$also"
+bounded exec 'expect_exit: 300' 'expect_exit: 300 is out of range; allowed: 0 to 255' "$also"
+bounded exec 'timeout: 0' 'timeout: 0 is out of range; allowed: 1ms to 720h' "$also"
+bounded exec 'command: []' 'command: is an empty list; expected at least one item'
+bounded http 'expect_status: 0' 'expect_status: 0 is out of range; allowed: 100 to 599' '          port: 80'
+bounded cache_manager 'memory: 1' 'memory: 1 is out of range; allowed: 8KiB to 1TiB'
+
+# What only the agent can judge has file and line, too; so has an owner whom this machine does not know.
+printf '%s\n' "meta_registry: {segment: $APIARY_SEGMENT}" >"$config"
+start "$folder/daemon" apiaryd --config "$config"
+daemon=$last
+until_true apiary status
+listed() # listed KIND KEY PATTERN ITEM...
+{
+    local kind=$1 key=$2 pattern=$3
+    shift 3
+    write '  - service: one_service' '    agents:' "      - {name: a, kind: $kind, capabilities: [test.a], config: {" \
+        "          $key: [$(printf '"%s",' "$@")]," '          rules: ["reader read *"]}}'
+    [ "$kind" = authorization ] || sed -i 's/^          rules:.*/          }}/' "$config"
+    expect 2 "$config:6: agent a: $key: $pattern" apiary queen one_service --config "$config"
+}
+listed ledger pools '"cpu=4" gives its pool a second size' cpu=8 cpu=4
+listed ledger pools '"cpu=8, cpu=4" is not NAME=SIZE' 'cpu=8, cpu=4'
+listed ledger pools '"cpu=99999999999999999999" is not NAME=SIZE' cpu=99999999999999999999
+listed gateway routes '"/a=other" gives its path a second capability' /a=test.a /a=other
+listed gateway routes '"/a=test.a, /b=test.a" is not /PATH=CAPABILITY' '/a=test.a, /b=test.a'
+listed authorization subjects '"writer" is not NAME=ROLE,ROLE' bee=reader writer
+listed authorization subjects '"bee=reader,,writer" is not NAME=ROLE,ROLE' bee=reader,,writer
+listed authorization subjects '"bee=reader, ant=writer" is not NAME=ROLE,ROLE' 'bee=reader, ant=writer'
+kill "$daemon"
+wait "$daemon"
+apiary segment rm -f "$APIARY_SEGMENT" >/dev/null || fail 'the segment cannot be removed'
+printf 'meta_registry:\n  segment: %s\n  owner: nobody-is-called-so\n' "$APIARY_SEGMENT" >"$config"
+expect 2 "$config:3: owner: no user is called 'nobody-is-called-so'" apiaryd --config "$config"
+
 # What apiaryd reads itself it refuses, too.
 printf 'meta_registry: {segment: %s, tsaks: 64}\n' "$APIARY_SEGMENT" >"$config"
 expect 2 "^apiaryd: configuration: $config:1: .*tsaks" apiaryd --config "$config"
