@@ -1,13 +1,17 @@
 /* agents/job.c - a task in the hands of an agent: what it asks, and how it ends. See apiary.h and agent.h. */
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "agents/worker.h"
+#include "agents/queen.h"
 #include "core/copy.h"
 
 #define FAILURE_TEXT 1024u
+#define TOLD 10u /* failures of an agent in one second */
+#define LOGGED 600u /* bytes of a failure's text */
+#define NSEC UINT64_C(1000000000)
 
 /* ---- whose it is ---------------------------------------------------------------------------------------------- */
 
@@ -86,13 +90,17 @@ const void *apiary_job_data(const apiary_job_t *handle, size_t *size)
 }
 
 /* The names are copied when first asked for. */
+static const char *job_capability(struct ap_job *job)
+{
+    if (job->capability_name[0] == '\0') ap_capability_name(job->agent->worker->seg, job->capability, job->capability_name);
+    return job->capability_name;
+}
+
 const char *apiary_job_capability(const apiary_job_t *handle)
 {
     struct ap_job *job = job_asked(handle);
 
-    if (job == NULL) return "";
-    if (job->capability_name[0] == '\0') ap_capability_name(job->agent->worker->seg, job->capability, job->capability_name);
-    return job->capability_name;
+    return job != NULL ? job_capability(job) : "";
 }
 
 const char *apiary_job_caller(const apiary_job_t *handle)
@@ -125,15 +133,20 @@ int apiary_job_cancelled(const apiary_job_t *handle)
     return (request & (AP_REQUEST_ABANDON | AP_REQUEST_DETACH)) == AP_REQUEST_ABANDON;
 }
 
+static apiary_task_t job_task(const struct ap_job *job)
+{
+    const struct ap_slab *slab = ap_slab_at(job->agent->worker->seg, job->slot / AP_SLAB_SLOTS);
+
+    return (apiary_task_t){.slot = job->slot,
+                           .epoch = slab != NULL ? AP_LEASE_EPOCH(ap_load_relaxed(&slab->lease)) : 0,
+                           .generation = AP_WORD_GENERATION(job->token)};
+}
+
 apiary_task_t apiary_job_task(const apiary_job_t *handle)
 {
     const struct ap_job *job = job_asked(handle);
-    const struct ap_slab *slab = job != NULL ? ap_slab_at(job->agent->worker->seg, job->slot / AP_SLAB_SLOTS) : NULL;
 
-    if (slab == NULL) return (apiary_task_t){0};
-    return (apiary_task_t){.slot = job->slot,
-                           .epoch = AP_LEASE_EPOCH(ap_load_relaxed(&slab->lease)),
-                           .generation = AP_WORD_GENERATION(job->token)};
+    return job != NULL ? job_task(job) : (apiary_task_t){0};
 }
 
 uint32_t apiary_job_attempt(const apiary_job_t *handle)
@@ -228,12 +241,44 @@ AP_ALWAYS_INLINE int result_store(struct ap_job *job, const void *data, size_t s
     return 0;
 }
 
+/* In the log, with the agent's name: a caller that looks at nothing, or is gone, is no reason not to know. What was cancelled has
+ * not failed. Of many in one second the first are told, and later how many there were. */
+static __attribute__((noinline)) void tell_failure(struct ap_job *job, int code, uint32_t agent_code, const void *text, size_t size)
+{
+    struct apiary_agent *agent = job->agent;
+    uint64_t second = agent->worker->seg->ops->now() / NSEC;
+    apiary_task_t task = job_task(job);
+    char number[16] = "";
+
+    if (code == APIARY_ECANCELLED || agent->queen->log == NULL) return;
+    if (second != agent->told_second) {
+        if (agent->untold > 0) apiary_agent_log(agent, 5, "%u more tasks have failed, which were not told", agent->untold);
+        agent->told_second = second;
+        agent->told = agent->untold = 0;
+    }
+    if (agent->told >= TOLD) {
+        agent->untold++;
+        return;
+    }
+    agent->told++;
+    if (code == APIARY_EAGENT) {
+        snprintf(number, sizeof number, " with %u", agent_code);
+    } else {
+        text = apiary_strerror(code);
+        size = strlen(text);
+    }
+    apiary_agent_log(agent, 5, "task %" PRIx32 "-%" PRIx32 "-%" PRIx64 " (%s) failed%s: %.*s", task.slot, task.epoch,
+                     task.generation, job_capability(job), number, (int)(size < LOGGED ? size : LOGGED),
+                     size > 0 ? (const char *)text : "");
+}
+
 /* A text that finds no block is cut to what fits the slot: the reason of a failure is worth more than its end. */
 static __attribute__((noinline)) int result_none(struct ap_job *job, int *code, int why, const void *data, size_t size)
 {
     if (*code != 0) return result_store(job, data, size < AP_INLINE_BODY ? size : AP_INLINE_BODY);
     *code = why;
     result_name(job->at, 0, 0);
+    tell_failure(job, why, 0, NULL, 0);
     return why;
 }
 
@@ -289,6 +334,7 @@ AP_ALWAYS_INLINE int finish(struct ap_job *job, int code, uint32_t agent_code, c
 
 int ap_job_finish(struct ap_job *job, int code, uint32_t agent_code, const void *data, size_t size)
 {
+    if (code != 0) tell_failure(job, code, agent_code, data, size);
     return finish(job, code, agent_code, data, size);
 }
 

@@ -260,7 +260,8 @@ APIARY_API void apiary_job_set_user(apiary_job_t *job, void *user);
 
 /* Finish it, once; the job is gone afterwards: a second answer, of whatever kind, is refused with APIARY_ESTALE and told in
  * the log. Only on the worker's thread, APIARY_EINVAL on another. A result that fits no block fails the task with
- * APIARY_ENOBLOCK or _ETOOLARGE, and that is also returned. */
+ * APIARY_ENOBLOCK or _ETOOLARGE, and that is also returned. What fails is told to the swarm's `log` at level 5, ten times a second
+ * at most. */
 APIARY_API int apiary_job_reply(apiary_job_t *job, const void *data, size_t size);
 APIARY_API int apiary_job_fail(apiary_job_t *job, uint32_t agent_code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
