@@ -8,7 +8,6 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
-#include <poll.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -176,41 +175,12 @@ static uint64_t namespaces_self(void)
     return (uint64_t)(uint32_t)pid.st_ino | (uint64_t)time_ns.st_ino << 32;
 }
 
-static int pidfd_exited(int fd)
+static int system_lock_gone(int fd, uint64_t byte)
 {
-    struct pollfd p = {.fd = fd, .events = POLLIN};
-    int r;
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = (off_t)byte, .l_len = 1};
 
-    do
-        r = poll(&p, 1, 0);
-    while (r < 0 && errno == EINTR);
-    if (r < 0) return -errno;
-    return r > 0 ? 1 : 0;
-}
-
-static int system_process_gone(pid_t pid, uint64_t start_time, uint64_t pid_namespace)
-{
-    char path[40];
-    uint64_t seen = 0;
-    int fd, known, exited;
-
-    if (pid <= 0) return -EINVAL;
-    if (pid_namespace == 0 || pid_namespace != namespaces_self()) return -EOPNOTSUPP;
-    fd = ap_fd_process(pid);
-    if (fd < 0) {
-        /* EINVAL, newer ENOENT: the number is now that of a thread of another process. */
-        if (errno == ESRCH || errno == EINVAL || errno == ENOENT) return 1;
-        return -errno;
-    }
-    /* First the descriptor, then the name: a start time that matches now proves that the number was not used by another
-     * process before, so the descriptor is of the process that is meant. */
-    snprintf(path, sizeof path, "/proc/%ld/stat", (long)pid);
-    known = stat_start_time(path, &seen);
-    exited = pidfd_exited(fd); /* readable when all threads are gone, whether it has been waited for or not */
-    close(fd);
-    if (exited != 0) return exited;
-    if (known < 0) return -EOPNOTSUPP; /* alive, but /proc hides whether it is the same */
-    return seen == start_time ? 0 : 1;
+    if (fcntl(fd, F_OFD_GETLK, &lock) < 0) return -errno;
+    return lock.l_type == F_UNLCK;
 }
 
 const struct ap_ops ap_ops_system = {
@@ -220,7 +190,7 @@ const struct ap_ops ap_ops_system = {
     .futex_wake = system_futex_wake,
     .yield = system_yield,
     .switches = system_switches,
-    .process_gone = system_process_gone,
+    .lock_gone = system_lock_gone,
 };
 
 int ap_identity_self(struct ap_identity *ret)

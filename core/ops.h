@@ -20,8 +20,8 @@ struct ap_ops {
     /* How often the calling thread has left its processor without having gone to sleep: preempted, or by a yield; 0 where nobody
      * counts. */
     uint64_t (*switches)(void);
-    /* 1 the process (all its threads) is gone, 0 it lives, negative: cannot tell (another pid namespace, no /proc). */
-    int (*process_gone)(pid_t pid, uint64_t start_time, uint64_t pid_namespace);
+    /* 1 no open file description has a lock on that byte of the file, 0 another than fd's has, negative: cannot tell. */
+    int (*lock_gone)(int fd, uint64_t byte);
 };
 
 extern const struct ap_ops ap_ops_system;

@@ -2,12 +2,14 @@
  *
  * A park lasts 10 ms at first and then doubles to 1 s. Nobody needs the time-outs while all is well: the worker's finish, and
  * every recovery, ring the bell. Now and then in the spin, and before each park, the waiter looks whether the worker has died
- * unnoticed (then it recovers the lane itself) and whether the task sits in a queue that was closed (then it moves it).
+ * unnoticed (then it recovers the lane itself) and whether the task sits in a queue that was closed (then it moves it). Before a
+ * park that follows another it asks the system, too, for a death that no mark tells.
  */
 #include <string.h>
 
 #include "registry/client.h"
 #include "shm/bell.h"
+#include "shm/image.h"
 
 #define PARK_FIRST UINT64_C(10000000)
 #define PARK_MAX UINT64_C(1000000000)
@@ -64,8 +66,15 @@ static bool reap(const struct waiting *w)
     return ap_reap_all(w->a->seg, w->c != NULL ? w->c->lane.index : AP_NO_LANE, &ap_registry_hooks) > 0;
 }
 
+/* With `ask` the system is asked, too, for a death that no mark tells. */
+static bool owner_lives(const struct waiting *w, uint32_t lane, bool ask)
+{
+    if (ask) ap_image_judge(w->a->seg, lane);
+    return ap_lane_alive(w->a->seg, lane);
+}
+
 /* Its worker is dead, or its queue is closed. True: the dead were recovered here. */
-static bool help(const struct waiting *w, apiary_task_t task)
+static bool help(const struct waiting *w, apiary_task_t task, bool ask)
 {
     struct ap_balance own = {.turn = 0, .producers = NULL};
     struct ap_segment *seg = w->a->seg;
@@ -75,12 +84,12 @@ static bool help(const struct waiting *w, apiary_task_t task)
     bool reaped = false;
 
     if (!ap_task_find(w->a, task, &slot, &word)) return false;
-    if (AP_WORD_STATE(word) == AP_TASK_RUNNING) return !ap_lane_alive(seg, AP_WORD_OWNER(word)) && reap(w);
+    if (AP_WORD_STATE(word) == AP_TASK_RUNNING) return !owner_lives(w, AP_WORD_OWNER(word), ask) && reap(w);
     if (AP_WORD_STATE(word) != AP_TASK_QUEUED) return false;
     q = ap_queue_at(seg, AP_WORD_OWNER(word));
     life = q != NULL ? ap_load_acquire(&q->life) : 0;
     if (AP_QUEUE_STATE(life) == AP_QUEUE_OPEN) {
-        if (ap_lane_alive(seg, AP_QUEUE_LANE(life))) return false;
+        if (owner_lives(w, AP_QUEUE_LANE(life), ask)) return false;
         reaped = reap(w);
         if (!ap_task_find(w->a, task, &slot, &word)) return reaped;
     }
@@ -101,7 +110,7 @@ static bool spin(struct waiting *w)
             ap_spin_found(w->spin);
             return true;
         }
-        if (++looks % LOOKS != LOOKS / 2 || !help(w, w->tasks[w->helped++ % w->n])) continue;
+        if (++looks % LOOKS != LOOKS / 2 || !help(w, w->tasks[w->helped++ % w->n], false)) continue;
         ap_spin_left(w->spin);
         return false;
     } while (ap_spin_more(w->spin));
@@ -189,7 +198,7 @@ static int park(struct waiting *w, size_t *position, apiary_result_t *ret)
 
     if (r != 0) return r;
     if (bell == NULL) return APIARY_ECORRUPT;
-    for (size_t i = 0; i < w->n; i++) help(w, w->tasks[i]);
+    for (size_t i = 0; i < w->n; i++) help(w, w->tasks[i], w->park > PARK_FIRST);
     now = ops->now();
     r = expire_due(w, now, position, ret);
     if (r != 0) return r;
@@ -265,7 +274,7 @@ static __attribute__((noinline)) int poll_unfinished(struct apiary *a, apiary_ta
     int r;
 
     if (w.c != NULL) w.c->ready = 0;
-    help(&w, task);
+    help(&w, task, false);
     r = expire_due(&w, a->seg->ops->now(), &position, ret);
     return r > 0 ? 0 : r == 0 ? APIARY_ENOTREADY : r;
 }

@@ -80,7 +80,7 @@ static struct ap_lane_context *context_open(struct apiary *a, int *error)
 
     ap_shared_tidy(a);
     if (r == 0) r = ap_lane_open(a->seg, a->member, &c->lane);
-    if (r == APIARY_ENOLANE && ap_reap_all(a->seg, AP_NO_LANE, &ap_registry_hooks) > 0)
+    if (r == APIARY_ENOLANE && ap_reap_asking(a->seg, AP_NO_LANE, &ap_registry_hooks) > 0)
         r = ap_lane_open(a->seg, a->member, &c->lane);
     if (r == 0) {
         r = context_adopt(a, c);
@@ -249,7 +249,7 @@ static int member_open(struct apiary *a, const apiary_attach_options_t *o)
 
     member_name(o->name, name);
     if (r == 0) r = ap_member_open(a->seg, name, o->swarm, a->kind, &c->lane);
-    if (r == APIARY_ENOLANE && ap_reap_all(a->seg, AP_NO_LANE, &ap_registry_hooks) > 0)
+    if (r == APIARY_ENOLANE && ap_reap_asking(a->seg, AP_NO_LANE, &ap_registry_hooks) > 0)
         r = ap_member_open(a->seg, name, o->swarm, a->kind, &c->lane);
     if (r < 0) {
         context_free(c);

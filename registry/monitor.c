@@ -14,12 +14,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "core/descriptor.h"
 #include "registry/monitor_wait.h"
 #include "shm/event.h"
 
 #define SWEEP_SPACING UINT64_C(50000000)   /* between two sweeps for deadlines */
 #define CHANGE_SPACING UINT64_C(100000000) /* between two sweeps for comings and goings */
+#define ASK_SPACING UINT64_C(1000000000)   /* between two questions for deaths that no mark tells */
 #define RETRY UINT64_C(10000000)           /* while somebody else is at a dead lane */
 #define BEAT UINT64_C(1000000000)          /* of whoever watches */
 #define STALE (3 * BEAT)
@@ -38,7 +38,7 @@ struct ap_monitor {
     struct ap_lane_handle lane;
     struct ap_waits waits;
     uint64_t *lives; /* per lane: the life that is being watched */
-    uint64_t due, swept;
+    uint64_t due, swept, ask, ask_spacing;
     uint32_t changed, refused;
 
     uint32_t wake AP_ALIGNED; /* futex; raised by stop and nudge */
@@ -151,22 +151,6 @@ static bool watch_thread(struct ap_monitor *m, uint32_t lane)
     return true;
 }
 
-/* What is left of a thread that ended; it lives as long as its process. One of another pid namespace cannot be watched: its
- * process' other lanes can, and their recovery is followed by a look at all. Returns false when the process is gone. */
-static bool watch_shared(struct ap_monitor *m, const struct ap_lane *lane, uint32_t index)
-{
-    pid_t pid = (pid_t)ap_load_relaxed(&lane->pid);
-    int fd = pid > 0 ? ap_fd_process(pid) : -1;
-    /* Descriptor first, then the question: the answer 0 proves that it is the process meant. */
-    int gone = m->seg->ops->process_gone(pid, ap_load_relaxed(&lane->start_time), ap_load_relaxed(&lane->pid_namespace));
-
-    if (fd >= 0 && gone == 0)
-        ap_waits_process(&m->waits, WAIT_LANES + index, fd);
-    else if (fd >= 0)
-        close(fd);
-    return gone != 1;
-}
-
 /* Returns false when a lane is found dead, or in the hands of somebody who may be dead: look again. */
 static bool watch_lane(struct ap_monitor *m, uint32_t index)
 {
@@ -176,14 +160,13 @@ static bool watch_lane(struct ap_monitor *m, uint32_t index)
     bool armed = ap_waits_armed(&m->waits, WAIT_LANES + index);
 
     if (state != AP_LIFE_LIVE && state != AP_LIFE_DEAD) {
-        if (armed && m->waits.waits[WAIT_LANES + index].pidfd >= 0) ap_waits_cancel(&m->waits, WAIT_LANES + index);
         m->lives[index] = life;
         return true;
     }
     /* A new life has a lock word without the waiters bit, even if our wait on the word still stands. */
     if (armed && m->lives[index] == life) return true;
     m->lives[index] = life;
-    if (state == AP_LIFE_LIVE && ap_load_acquire(&lane->kind) == AP_LANE_SHARED) return watch_shared(m, lane, index);
+    if (state == AP_LIFE_LIVE && ap_load_acquire(&lane->kind) == AP_LANE_SHARED) return true; /* see ask */
     return watch_thread(m, index) || !ap_lane_dead(m->seg, index);
 }
 
@@ -207,12 +190,19 @@ static void sweep(struct ap_monitor *m, bool reaped, bool changed)
     m->due = soonest < now + SWEEP_SPACING ? now + SWEEP_SPACING : soonest;
 }
 
-/* Threads of a process die one after another: those that have died meanwhile go before a sweep. */
-static int reap(const struct ap_monitor *m)
+/* Threads of a process die one after another: those that have died meanwhile go before a sweep. What no mark tells is asked for:
+ * soon after each recovery, for the rest of that process goes when its memory has been torn down, then less and less often. */
+static int reap(struct ap_monitor *m)
 {
+    uint64_t now = m->seg->ops->now();
+    bool ask = now >= m->ask;
     int n = 0, more;
 
+    if (ask) n = ap_reap_asking(m->seg, m->lane.index, &ap_registry_hooks);
     while ((more = ap_reap_all(m->seg, m->lane.index, &ap_registry_hooks)) > 0) n += more;
+    if (n > 0) m->ask_spacing = RETRY;
+    else if (ask) m->ask_spacing = m->ask_spacing * 2 < ASK_SPACING ? m->ask_spacing * 2 : ASK_SPACING;
+    if (n > 0 || ask) m->ask = now + m->ask_spacing;
     return n;
 }
 
@@ -222,6 +212,8 @@ static void watch(struct ap_monitor *m, bool beside)
     struct ap_segment *seg = m->seg;
     bool sound = true, first = true;
 
+    m->ask = 0;
+    m->ask_spacing = RETRY;
     ap_event_log(seg, AP_EVENT_MONITOR, m->lane.index, m->member, beside);
     for (;;) {
         uint32_t wake = ap_load_acquire(&m->wake);                        /* MONITOR-A1 pairs MONITOR-R1 */
@@ -239,6 +231,7 @@ static void watch(struct ap_monitor *m, bool beside)
         ap_waits_word(&m->waits, WAIT_CHANGED, &seg->header->lanes_changed, changed);
         until = seg->ops->now() + BEAT;
         if (m->due < until) until = m->due;
+        if (m->ask < until) until = m->ask;
         if (!watch_lanes(m)) {
             /* Died since: at once. A second time: somebody else recovers it, whose own death we would see. */
             uint64_t retry = seg->ops->now() + RETRY;
@@ -269,7 +262,7 @@ static int monitor_open(struct ap_monitor *m)
 {
     int r = ap_lane_open(m->seg, m->member, &m->lane);
 
-    if (r == APIARY_ENOLANE && ap_reap_all(m->seg, AP_NO_LANE, &ap_registry_hooks) > 0)
+    if (r == APIARY_ENOLANE && ap_reap_asking(m->seg, AP_NO_LANE, &ap_registry_hooks) > 0)
         r = ap_lane_open(m->seg, m->member, &m->lane);
     if (r < 0) return r;
     tables_map(m->seg);

@@ -3,11 +3,12 @@
  * The role is a robust mutex in the header. Its holder waits, in one io_uring, for the kernel's death mark of every lane
  * (FUTEX_WAIT on its lock word), for lanes_changed, and for the soonest deadline of a queued task; it reaps and sweeps. The
  * others wait for the role's own word: when the holder dies, the kernel wakes one of them. Nothing is polled; once a second
- * the holder goes round without a reason and leaves its beat in header.watched.
+ * the holder goes round without a reason and leaves its beat in header.watched. What no mark tells (shm/image.h) it asks 10 ms
+ * after a recovery, then less and less often, down to once a second.
  * A holder that is stopped (SIGSTOP, a debugger, a frozen cgroup) is alive and keeps the role. But the role is there to save
  * work, not to exclude: recovery may run in several places at once. Whoever finds the beat stale watches beside the holder,
  * beats in its stead, and leaves it alone again as soon as somebody else beats.
- * Lanes of kind SHARED are watched by pidfd. Where io_uring lacks FUTEX_WAIT, or is forbidden, futex_waitv does the same in
+ * Where io_uring lacks FUTEX_WAIT, or is forbidden, futex_waitv does the same in
  * groups of 120 words; where that is missing too, a look every 10 ms. APIARY_PARK selects (see agents/loop.h).
  */
 #ifndef AP_MONITOR_H

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -48,7 +47,6 @@ int ap_waits_open(struct ap_waits *w, const struct ap_ops *ops, uint32_t count)
     w->count = count;
     w->waits = calloc(count, sizeof *w->waits);
     if (w->waits == NULL) return APIARY_ENOBLOCK;
-    for (uint32_t i = 0; i < count; i++) w->waits[i].pidfd = -1;
     r = choose(w);
     if (r < 0) free(w->waits);
     return r;
@@ -57,26 +55,16 @@ int ap_waits_open(struct ap_waits *w, const struct ap_ops *ops, uint32_t count)
 void ap_waits_close(struct ap_waits *w)
 {
     if (w->way == AP_PARK_URING) io_uring_queue_exit(&w->ring);
-    for (uint32_t i = 0; i < w->count; i++)
-        if (w->waits[i].pidfd >= 0) close(w->waits[i].pidfd);
     free(w->waits);
     w->waits = NULL;
 }
 
 /* ---- what is waited for --------------------------------------------------------------------------------------- */
 
-static void disarm(struct ap_wait *wait)
-{
-    wait->armed = false;
-    if (wait->pidfd >= 0) close(wait->pidfd);
-    wait->pidfd = -1;
-}
-
 void ap_waits_word(struct ap_waits *w, uint32_t tag, const uint32_t *word, uint32_t value)
 {
     struct ap_wait *wait = &w->waits[tag];
 
-    if (wait->armed && wait->word != word) ap_waits_cancel(w, tag);
     wait->value = value;
     if (wait->armed) return;
     wait->word = word;
@@ -90,49 +78,13 @@ void ap_waits_word(struct ap_waits *w, uint32_t tag, const uint32_t *word, uint3
     wait->armed = true;
 }
 
-void ap_waits_process(struct ap_waits *w, uint32_t tag, int pidfd)
-{
-    struct ap_wait *wait = &w->waits[tag];
-
-    if (wait->armed) ap_waits_cancel(w, tag);
-    wait->word = NULL;
-    wait->pidfd = pidfd;
-    if (w->way == AP_PARK_URING) {
-        struct io_uring_sqe *sqe = ap_uring_sqe(&w->ring);
-        w->refused |= sqe == NULL;
-        if (sqe == NULL) {
-            disarm(wait);
-            return;
-        }
-        io_uring_prep_poll_add(sqe, pidfd, POLLIN);
-        io_uring_sqe_set_data64(sqe, DATA(tag, ++wait->serial));
-    }
-    wait->armed = true;
-}
-
-void ap_waits_cancel(struct ap_waits *w, uint32_t tag)
-{
-    struct ap_wait *wait = &w->waits[tag];
-
-    if (wait->armed && w->way == AP_PARK_URING) {
-        struct io_uring_sqe *sqe = ap_uring_sqe(&w->ring);
-        if (sqe != NULL) {
-            io_uring_prep_cancel64(sqe, DATA(tag, wait->serial), 0);
-            io_uring_sqe_set_data64(sqe, 0);
-            io_uring_submit(&w->ring); /* before the descriptor's number can be another's */
-        }
-    }
-    wait->serial++;
-    disarm(wait);
-}
-
 /* ---- sleep ---------------------------------------------------------------------------------------------------- */
 
 /* Only if the word has changed: two who woke each other for nothing would never stop. */
 static void fired(struct ap_waits *w, struct ap_wait *wait)
 {
-    if (wait->word != NULL && ap_load_acquire(wait->word) != wait->value) w->ops->futex_wake(wait->word, INT_MAX);
-    disarm(wait);
+    if (ap_load_acquire(wait->word) != wait->value) w->ops->futex_wake(wait->word, INT_MAX);
+    wait->armed = false;
 }
 
 static void sleep_uring(struct ap_waits *w, uint64_t until)
@@ -153,14 +105,7 @@ static void sleep_uring(struct ap_waits *w, uint64_t until)
 
 static bool word_changed(const struct ap_wait *wait)
 {
-    return wait->word != NULL && ap_load_acquire(wait->word) != wait->value;
-}
-
-static bool process_ended(const struct ap_wait *wait)
-{
-    struct pollfd p = {.fd = wait->pidfd, .events = POLLIN};
-
-    return wait->pidfd >= 0 && poll(&p, 1, 0) > 0;
+    return ap_load_acquire(wait->word) != wait->value;
 }
 
 /* The words that futex_waitv will wait for; *rest is set when something is left out. */
@@ -171,7 +116,7 @@ static unsigned collect(const struct ap_waits *w, struct futex_waitv set[FUTEX_W
     for (uint32_t i = 0; i < w->count; i++) {
         const struct ap_wait *wait = &w->waits[i];
         if (!wait->armed) continue;
-        if (wait->word == NULL || n == FUTEX_WAITV_MAX) {
+        if (n == FUTEX_WAITV_MAX) {
             *rest = true;
             continue;
         }
@@ -203,7 +148,7 @@ static void sleep_look(struct ap_waits *w, uint64_t until)
     /* The first armed word is the caller's own, so that it can be woken. */
     for (uint32_t i = 0; i < w->count; i++) {
         const struct ap_wait *wait = &w->waits[i];
-        if (!wait->armed || wait->word == NULL) continue;
+        if (!wait->armed) continue;
         w->ops->futex_wait(wait->word, wait->value, look < until ? look : until);
         return;
     }
@@ -221,6 +166,6 @@ void ap_waits_sleep(struct ap_waits *w, uint64_t until)
         sleep_look(w, until);
     for (uint32_t i = 0; i < w->count; i++) {
         struct ap_wait *wait = &w->waits[i];
-        if (wait->armed && (word_changed(wait) || process_ended(wait))) fired(w, wait);
+        if (wait->armed && word_changed(wait)) fired(w, wait);
     }
 }

@@ -1,7 +1,7 @@
-/* registry/monitor_wait.h - waiting for many futex words and processes at once; private memory, one thread.
+/* registry/monitor_wait.h - waiting for many futex words at once; private memory, one thread.
  *
- * Three ways, the best that works: uring (FUTEX_WAIT and POLL_ADD in a ring), waitv (futex_waitv, 128 words; what does not fit,
- * and processes, are looked at every 10 ms), look (all of it every 10 ms). $APIARY_PARK forces them: "uring", "parker", "poll".
+ * Three ways, the best that works: uring (FUTEX_WAIT in a ring), waitv (futex_waitv, 128 words; what does not fit is
+ * looked at every 10 ms), look (all of it every 10 ms). $APIARY_PARK forces them: "uring", "parker", "poll".
  * A wait in the ring that is left from an earlier value of its word still stands in the kernel's queue of that word, so any
  * later wake completes it and it is not replaced.
  */
@@ -12,10 +12,9 @@
 #include "core/uring.h"
 
 struct ap_wait {
-    const uint32_t *word; /* NULL: a process */
+    const uint32_t *word;
     uint32_t value;
     uint32_t serial;
-    int pidfd; /* -1: a word */
     bool armed;
 };
 
@@ -32,10 +31,8 @@ struct ap_waits {
 int ap_waits_open(struct ap_waits *w, const struct ap_ops *ops, uint32_t count);
 void ap_waits_close(struct ap_waits *w);
 
-/* Wait number `tag` is for the word to leave `value`, or for the process to end (the descriptor is taken over). */
+/* Wait number `tag`, always of the same word, is for it to leave `value`. */
 void ap_waits_word(struct ap_waits *w, uint32_t tag, const uint32_t *word, uint32_t value);
-void ap_waits_process(struct ap_waits *w, uint32_t tag, int pidfd);
-void ap_waits_cancel(struct ap_waits *w, uint32_t tag);
 static inline bool ap_waits_armed(const struct ap_waits *w, uint32_t tag)
 {
     return w->waits[tag].armed;

@@ -38,7 +38,7 @@ enum ap_severity { AP_REPAIRABLE = 1, AP_CORRUPT = 2 }; /* the exit codes of shm
     X("L6", "a LIVE lane's mutex is held by its thread")                                \
     X("L7", "a lane's mutex is possible")                                               \
     X("L8", "hands name slots of the table")                                            \
-    X("L9", "a lane's stamp is not in the future")                                      \
+    X("L9", "a lane's stamp and image are not of the future")                           \
     X("L10", "reserved bytes are 0")                                                    \
     X("L2", "the lane of a RUNNING task is LIVE or DEAD")                               \
     X("T1", "a task's state is one of the eight")                                       \

@@ -45,6 +45,7 @@ static void look_creator(struct ap_look *look)
     const struct ap_header *h = look->seg->header;
     uint64_t pid = ap_look_64(look, (const uint64_t *)&h->creator_pid), stamp = ap_look_64(look, &h->created_monotonic);
     uint64_t rescan = ap_look_64(look, &h->rescan), next = ap_look_64(look, &h->event_next);
+    uint64_t images = ap_look_64(look, &h->images);
     char name[sizeof h->name];
     uint8_t boot[sizeof h->boot_id];
     size_t length = ap_look_text(look, h->name, sizeof h->name, "S8", "the segment's name", name);
@@ -68,6 +69,8 @@ static void look_creator(struct ap_look *look)
         ap_look_found(look, AP_CORRUPT, &h->rescan, rescan, "S9", "rescan begins at 1");
     if (next == 0)
         ap_look_found(look, AP_CORRUPT, &h->event_next, next, "S9", "event numbers begin at 1");
+    if (images == 0)
+        ap_look_found(look, AP_CORRUPT, &h->images, images, "S9", "its creator's is the first image");
 }
 
 static void look_reserved(struct ap_look *look)
@@ -82,7 +85,8 @@ static void look_reserved(struct ap_look *look)
     GAP(lanes_changed, offsetof(struct ap_header, event_next), "behind lanes_changed");
     GAP(event_next, offsetof(struct ap_header, role), "behind event_next");
     GAP(role, offsetof(struct ap_header, watched), "behind the role");
-    GAP(watched, HEADER_PAGE, "behind the beat");
+    GAP(watched, offsetof(struct ap_header, images), "behind the beat");
+    GAP(images, HEADER_PAGE, "behind images");
 #undef GAP
     ap_look_zero(look, &h->geometry.reserved, sizeof h->geometry.reserved, "S10", "geometry.reserved");
     ap_look_mutex(look, &h->role, "S11");

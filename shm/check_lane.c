@@ -3,6 +3,7 @@
 
 #include "core/name.h"
 #include "shm/check.h"
+#include "shm/image.h"
 #include "shm/task.h"
 
 #define TID_MASK 0x3fffffffu
@@ -113,7 +114,7 @@ static void lane_live(struct ap_look *look, const struct ap_lane *lane, uint64_t
         ap_look_found(look, AP_REPAIRABLE, &lane->life, life, "L5", "its recovery is not complete");
         return;
     }
-    if (ap_lane_dead(look->seg, (uint32_t)look->index)) {
+    if (ap_lane_dead(look->seg, (uint32_t)look->index) || ap_image_gone(look->seg, (uint32_t)look->index)) {
         ap_look_found(look, AP_REPAIRABLE, ap_robust_word(&lane->mutex), life ^ lock, "L5",
                       "its %s is dead and not recovered yet (lock word 0x%08x)",
                       kind == AP_LANE_SHARED ? "process" : "thread", lock);
@@ -138,6 +139,7 @@ static void look_lane(struct ap_look *look)
 {
     const struct ap_lane *lane = ap_lane_at(look->seg, look->index);
     uint64_t life = ap_look_64(look, &lane->life), joined = ap_look_64(look, &lane->joined);
+    uint64_t image = ap_look_64(look, &lane->image);
     uint32_t state = AP_LIFE_STATE(life), kind = ap_look_32(look, &lane->kind), member = ap_look_32(look, &lane->member);
     uint32_t lock = ap_look_mutex(look, &lane->mutex, "L7");
     const uint8_t *base = (const uint8_t *)lane;
@@ -146,6 +148,9 @@ static void look_lane(struct ap_look *look)
     if (kind > AP_LANE_SHARED) ap_look_found(look, AP_CORRUPT, &lane->kind, life ^ kind, "L4", "kind %u", kind);
     if (member >= look->seg->geometry.members)
         ap_look_found(look, AP_CORRUPT, &lane->member, life ^ member, "L3", "member %u is out of range", member);
+    if (image > ap_look_64(look, &look->seg->header->images))
+        ap_look_found(look, AP_CORRUPT, &lane->image, image, "L9", "image %llu has not been given out",
+                      (unsigned long long)image);
     if (joined > ap_look_now(look)) ap_look_found(look, AP_CORRUPT, &lane->joined, joined, "L9", "joined in the future");
     if (state == AP_LIFE_LIVE || state == AP_LIFE_DEAD) lane_live(look, lane, life, kind, lock);
     if (state == AP_LIFE_LIVE) lane_member(look, lane, life, member);

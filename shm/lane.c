@@ -187,15 +187,6 @@ static uint32_t lock_word(const struct ap_lane *lane)
 
 /* ---- liveness ------------------------------------------------------------------------------------------------- */
 
-int ap_lane_shared_gone(const struct ap_segment *seg, uint32_t index)
-{
-    const struct ap_lane *lane = ap_lane_at(seg, index);
-
-    if (lane == NULL) return 0;
-    return seg->ops->process_gone((pid_t)ap_load_relaxed(&lane->pid), ap_load_relaxed(&lane->start_time),
-                                  ap_load_relaxed(&lane->pid_namespace)) == 1;
-}
-
 int ap_lane_dead(const struct ap_segment *seg, uint32_t index)
 {
     const struct ap_lane *lane = ap_lane_at(seg, index);
@@ -205,8 +196,7 @@ int ap_lane_dead(const struct ap_segment *seg, uint32_t index)
     state = AP_LIFE_STATE(ap_load_acquire(&lane->life)); /* LANE-A1 pairs LANE-R1 */
     if (state == AP_LIFE_DEAD) return !ap_robust_held(lock_word(lane));
     if (state != AP_LIFE_LIVE) return 0;
-    if (ap_load_relaxed(&lane->kind) == AP_LANE_SHARED) return ap_lane_shared_gone(seg, index);
-    return !ap_robust_held(lock_word(lane));
+    return ap_load_relaxed(&lane->kind) != AP_LANE_SHARED && !ap_robust_held(lock_word(lane));
 }
 
 int ap_lane_watch(const struct ap_segment *seg, uint32_t index, const uint32_t **word, uint32_t *value)
@@ -255,8 +245,7 @@ static void lane_live(struct ap_segment *seg, uint32_t index, uint32_t member, u
     ap_store_relaxed(&lane->member, member);
     ap_store_relaxed(&lane->joined, seg->ops->now());
     ap_store_relaxed(&lane->pid, seg->self.pid);
-    ap_store_relaxed(&lane->start_time, seg->self.start_time);
-    ap_store_relaxed(&lane->pid_namespace, seg->self.pid_namespace);
+    ap_store_relaxed(&lane->image, seg->image);
     for (unsigned i = 0; i < AP_HANDS; i++) ap_store_relaxed(&lane->hand[i], 0);
     ap_store_release(&lane->life, AP_LIFE(epoch, AP_LIFE_LIVE)); /* LANE-R1 pairs LANE-A1 */
     ret->seg = seg;

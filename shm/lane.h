@@ -10,12 +10,13 @@
  *           line 3  hand[]                    writer: owner only; hints for the reaper
  * LIFE      FREE(e) -> LIVE(e) by the joiner that holds the mutex; LIVE(e) -> FREE(e+1) by the owner at close;
  *           LIVE(e) -> DEAD(e) -> FREE(e+1) by the reaper that holds the mutex, the first step also by a joiner that met the
- *           kernel's mark. `life` = epoch << 8 | state.
+ *           kernel's mark, and of a SHARED lane by whoever has learnt that its image is gone. `life` = epoch << 8 | state.
  *           Taking the mutex (trylock) is the claim: owner and death mark are one store of one word.
  * KINDS     THREAD: its thread holds the mutex for the lane's life; dead when the kernel sets the owner-died bit.
  *           SHARED: what a thread that ended left behind, used by the process under a private lock; its mutex is free,
- *           and it is dead only when the whole process is gone (ops->process_gone): the kernel's mark in its mutex is that of
- *           a joiner or reaper which held it for a moment.
+ *           and it is dead only when the process image is gone: the kernel's mark in its mutex is that of a joiner or reaper
+ *           which held it for a moment. What no mark tells of either kind is asked of the system now and then (image.h), and
+ *           the answer written where the mark would be, or into the life.
  * INVARIANTS L1 a lane's index is used again only after its recovery is complete (FREE is the reaper's last store)
  *           L2 RUNNING(l) in a task word implies life(l) LIVE or DEAD
  *           L3 a LIVE lane's member is in range, and LIVE unless that lane is just joining (an anchor lane says 0 until then)
@@ -59,9 +60,9 @@ struct ap_lane {
     uint32_t kind, tid;
     uint32_t member, reserved;
     uint64_t joined; /* CLOCK_MONOTONIC */
-    int64_t pid; /* of its process: a SHARED lane outlives its member's record, whose index is used again */
-    uint64_t start_time, pid_namespace;
-    uint8_t pad0[8];
+    int64_t pid;    /* of its process: a SHARED lane outlives its member's record, whose index is used again */
+    uint64_t image; /* of its process (image.h) */
+    uint8_t pad0[16];
 
     pthread_mutex_t mutex AP_ALIGNED;
 
@@ -122,11 +123,9 @@ void ap_member_close(struct ap_segment *seg, uint32_t member, uint32_t anchor);
  * end. Any index. */
 int ap_member_read(const struct ap_segment *seg, uint32_t member, struct ap_member *ret);
 
-/* LIVE, and the kernel (or ops->process_gone) says that its owner is gone: to be reaped. */
+/* LIVE and its thread is gone by the kernel's mark, or DEAD and nobody is at it: to be reaped. Two loads; see image.h for what
+ * they do not tell. */
 int ap_lane_dead(const struct ap_segment *seg, uint32_t lane);
-
-/* A LIVE SHARED lane whose process is gone; asks the system. */
-int ap_lane_shared_gone(const struct ap_segment *seg, uint32_t lane);
 
 /* The futex word the kernel marks, with the waiters bit set: for FUTEX_WAIT on value *value. 0, or -EAGAIN when the lane
  * is not held by a living thread. */

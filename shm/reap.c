@@ -4,6 +4,7 @@
 #include "core/defect.h"
 #include "shm/bell.h"
 #include "shm/event.h"
+#include "shm/image.h"
 
 struct reaper {
     struct ap_segment *seg;
@@ -233,7 +234,6 @@ static int reap(struct ap_segment *seg, uint32_t self, uint32_t dead, const stru
      * living one never lets go before it has stored FREE or SHARED. */
     gone = AP_LIFE_STATE(life) == AP_LIFE_DEAD ||
            (AP_LIFE_STATE(life) == AP_LIFE_LIVE && ap_load_acquire(&lane->kind) != AP_LANE_SHARED); /* LANE-A3 pairs LANE-R3 */
-    if (!gone && AP_LIFE_STATE(life) == AP_LIFE_LIVE) gone = ap_lane_shared_gone(seg, dead);
     if (gone) begin(&r, AP_LIFE_EPOCH(life));
     if (gone && whole) recover(&r, AP_LIFE_EPOCH(life));
     if (locked == -EOWNERDEAD && !AP_DEFECT(inconsistent)) ap_robust_consistent(&lane->mutex);
@@ -272,6 +272,12 @@ int ap_reap_all(struct ap_segment *seg, uint32_t self, const struct ap_reap_hook
         begin_all(seg, self, hooks);
     }
     return n;
+}
+
+int ap_reap_asking(struct ap_segment *seg, uint32_t self, const struct ap_reap_hooks *hooks)
+{
+    if (ap_images_judge(seg) > 0) ap_lanes_changed(seg);
+    return ap_reap_all(seg, self, hooks);
 }
 
 /* ---- sweep ---------------------------------------------------------------------------------------------------- */

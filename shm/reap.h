@@ -1,6 +1,6 @@
 /* shm/reap.h - recovery of a dead lane: callable by any member, idempotent, itself killable at any instruction.
  *
- * ELECTION  trylock of the dead lane's mutex: EOWNERDEAD (THREAD), or 0 with the process gone (SHARED). If the reaper dies,
+ * ELECTION  trylock of the dead lane's mutex: EOWNERDEAD (THREAD), or 0 with life DEAD (SHARED). If the reaper dies,
  *           the kernel elects again; the next one finds life DEAD and repeats everything.
  * STEPS     1 life LIVE -> DEAD. 2 what it had in hand: RUNNING(it) by the task table's rows. No queue of a dead lane is chosen
  *           any more, and an attempt's block names the attempt, so this can come before all else; of several dead lanes all
@@ -39,6 +39,8 @@ struct ap_reap_hooks {
 int ap_reap_lane(struct ap_segment *seg, uint32_t self, uint32_t dead, const struct ap_reap_hooks *hooks);
 /* All dead lanes: how many were recovered. */
 int ap_reap_all(struct ap_segment *seg, uint32_t self, const struct ap_reap_hooks *hooks);
+/* The same after asking the system for deaths that no mark tells (image.h): a system call for each process. */
+int ap_reap_asking(struct ap_segment *seg, uint32_t self, const struct ap_reap_hooks *hooks);
 /* Moves tasks out of closed queues, fails queued tasks past their deadline, frees finished abandoned slots of slabs that
  * nobody holds, frees leaked blocks. Returns the soonest deadline of a queued task, or UINT64_MAX. */
 uint64_t ap_sweep(struct ap_segment *seg, uint32_t self, const struct ap_reap_hooks *hooks);

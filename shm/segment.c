@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "core/descriptor.h"
+#include "shm/image.h"
 #include "shm/lane.h"
 
 #define SHM_DIRECTORY "/dev/shm"
@@ -88,13 +89,14 @@ static void huge_pages(const struct ap_segment *seg)
     if (whole != 0 && madvise(seg->base, whole, MADV_POPULATE_WRITE) == 0) madvise(seg->base, whole, MADV_COLLAPSE);
 }
 
-static int segment_map(int fd, uint64_t size, bool writable, struct ap_segment **ret)
+/* Through `through`, which may be another descriptor of the same file; `fd` stays with the segment. */
+static int segment_map(int fd, int through, uint64_t size, bool writable, struct ap_segment **ret)
 {
     struct ap_segment *seg = calloc(1, sizeof *seg);
     void *base, *canary;
 
     if (seg == NULL) return APIARY_ENOBLOCK;
-    base = map_aligned(fd, size, writable ? PROT_READ | PROT_WRITE : PROT_READ);
+    base = map_aligned(through, size, writable ? PROT_READ | PROT_WRITE : PROT_READ);
     if (base == MAP_FAILED) {
         free(seg);
         return errno == EACCES || errno == EPERM ? APIARY_EPERM : APIARY_ENOBLOCK;
@@ -118,6 +120,35 @@ static int segment_map(int fd, uint64_t size, bool writable, struct ap_segment *
     ap_identity_self(&seg->self);
     *ret = seg;
     return 0;
+}
+
+/* A mapping that knows when it ends, for whoever writes: see image.h. */
+static int image_map(int fd, const char *path, uint64_t size, struct ap_segment **ret, int *ret_through)
+{
+    int through = ap_image_open(fd, path), r;
+
+    if (through < 0) {
+        errno = -through;
+        return APIARY_ESYS;
+    }
+    r = segment_map(fd, through, size, true, ret);
+    if (r < 0) close(through);
+    else *ret_through = through;
+    return r;
+}
+
+/* The descriptor goes: the mapping alone holds what it named. */
+static int image_take(struct ap_segment *seg, int through, const char *name, char *message, size_t size)
+{
+    int r = ap_image_take(seg, through);
+
+    if (r == APIARY_ENOTSUP)
+        r = refuse(r, message, size, "%s: the system refuses the lock by which others learn of this process' death (fcntl "
+                   "F_OFD_SETLK: %s); permit it, where a filter of system calls forbids it", name, strerror(errno));
+    else if (r < 0)
+        r = refuse(r, message, size, "%s: no number is free for this process; look with 'shmdump --verify'", name);
+    close(through);
+    return r;
 }
 
 void ap_segment_unmap(struct ap_segment *seg)
@@ -225,23 +256,27 @@ static int segment_build(int fd, const struct ap_segment_options *o, const struc
 {
     uint64_t size = ap_segment_size(g, o->extra, o->extra_count);
     struct ap_segment *seg;
-    int r = posix_fallocate(fd, 0, (off_t)size);
+    int r = posix_fallocate(fd, 0, (off_t)size), through;
 
     if (r != 0)
         return refuse(APIARY_ENOBLOCK, message, message_size,
                       "cannot reserve %llu bytes in " SHM_DIRECTORY ": %s; make it larger, or lower tasks, queues or payload",
                       (unsigned long long)size, strerror(r));
-    r = owner_set(fd, o, message, message_size);
-    if (r < 0) return r;
-    r = segment_map(fd, size, true, &seg);
+    r = image_map(fd, NULL, size, &seg, &through); /* before the file is given to somebody else */
     if (r < 0) return refuse(r, message, message_size, "cannot map the segment: %s", strerror(errno));
-    huge_pages(seg);
-    r = header_fill(seg, o, g);
-    if (r == 0 && fill != NULL) r = fill(seg);
+    r = owner_set(fd, o, message, message_size);
+    if (r == 0) {
+        huge_pages(seg);
+        r = header_fill(seg, o, g);
+        if (r == 0 && fill != NULL) r = fill(seg);
+        if (r < 0) refuse(r, message, message_size, "cannot fill the new segment: %s", apiary_strerror(r));
+    }
+    if (r < 0) close(through);
+    else r = image_take(seg, through, o->name, message, message_size);
     if (r < 0) {
         seg->fd = -1; /* the caller's */
         ap_segment_unmap(seg);
-        return refuse(r, message, message_size, "cannot fill the new segment: %s", apiary_strerror(r));
+        return r;
     }
     ap_store_release(&seg->header->state, AP_SEGMENT_READY); /* SEG-R1 pairs SEG-A1 */
     *ret = seg;
@@ -346,11 +381,47 @@ static int header_judge(int fd, const char *name, struct ap_header *h, uint64_t 
     return 0;
 }
 
-static int attach_open(int fd, const char *name, bool writable, uint64_t extra, char *message, size_t message_size,
-                       struct ap_segment **ret)
+/* Reads what is there once more, in the mapping, and adopts it. */
+static int attach_adopt(struct ap_segment *seg, const char *name, uint64_t extra, char *message, size_t message_size)
 {
     struct ap_header h;
+    /* SEG-A1 pairs SEG-R1: what was judged was read by a system call; what is adopted is read after READY was seen in the
+     * mapping, and judged again. */
+    int r = ap_load_acquire(&seg->header->state) == AP_SEGMENT_READY ? 0 : unready(seg->fd, name, message, message_size);
+
+    h = *seg->header;
+    if (r == 0) r = header_judge(seg->fd, name, &h, seg->size, extra, message, message_size);
+    if (r < 0) return r;
+    geometry_adopt(seg, &h);
+    seg->fingerprint = ap_layout_fingerprint(extra);
+    return 0;
+}
+
+static int attach_map(int fd, const char *name, const char *path, bool writable, uint64_t size, uint64_t extra, char *message,
+                      size_t message_size, struct ap_segment **ret)
+{
     struct ap_segment *seg;
+    int through = -1;
+    int r = writable ? image_map(fd, path, size, &seg, &through) : segment_map(fd, fd, size, false, &seg);
+
+    if (r < 0) return refuse(r, message, message_size, "%s: cannot map it: %s", name, strerror(errno));
+    r = attach_adopt(seg, name, extra, message, message_size);
+    if (r == 0 && writable) r = image_take(seg, through, name, message, message_size);
+    else if (writable) close(through);
+    if (r < 0) {
+        seg->fd = -1; /* the caller's */
+        ap_segment_unmap(seg);
+        return r;
+    }
+    *ret = seg;
+    return 0;
+}
+
+/* `name` is for messages; `path` (NULL: none) is one by which the same file may be opened. */
+static int attach_open(int fd, const char *name, const char *path, bool writable, uint64_t extra, char *message,
+                       size_t message_size, struct ap_segment **ret)
+{
+    struct ap_header h;
     struct stat st;
     ssize_t n;
     int r;
@@ -370,22 +441,7 @@ static int attach_open(int fd, const char *name, bool writable, uint64_t extra, 
     }
     r = header_judge(fd, name, &h, (uint64_t)st.st_size, extra, message, message_size);
     if (r < 0) return r;
-    r = segment_map(fd, (uint64_t)st.st_size, writable, &seg);
-    if (r < 0) return refuse(r, message, message_size, "%s: cannot map it: %s", name, strerror(errno));
-    /* SEG-A1 pairs SEG-R1: what was judged was read by a system call; what is adopted is read after READY was seen in the
-     * mapping, and judged again. */
-    r = ap_load_acquire(&seg->header->state) == AP_SEGMENT_READY ? 0 : unready(fd, name, message, message_size);
-    h = *seg->header;
-    if (r == 0) r = header_judge(fd, name, &h, (uint64_t)st.st_size, extra, message, message_size);
-    if (r < 0) {
-        seg->fd = -1; /* the caller's */
-        ap_segment_unmap(seg);
-        return r;
-    }
-    geometry_adopt(seg, &h);
-    seg->fingerprint = ap_layout_fingerprint(extra);
-    *ret = seg;
-    return 0;
+    return attach_map(fd, name, path, writable, (uint64_t)st.st_size, extra, message, message_size, ret);
 }
 
 int ap_segment_attach(const char *name, bool writable, uint64_t extra, char *message, size_t size, struct ap_segment **ret)
@@ -409,7 +465,7 @@ int ap_segment_attach(const char *name, bool writable, uint64_t extra, char *mes
                           writable ? ", or attach read-only as an observer" : "");
         return refuse(APIARY_ESYS, message, size, "%s: %s", name, strerror(errno));
     }
-    r = attach_open(fd, name, writable, extra, message, size, ret);
+    r = attach_open(fd, name, path, writable, extra, message, size, ret);
     if (r < 0) close(fd);
     return r;
 }
@@ -422,7 +478,7 @@ int ap_segment_attach_fd(int fd, bool writable, uint64_t extra, char *message, s
     if (own < 0)
         return refuse(APIARY_EINVAL, message, size, "descriptor %d is not open: %s", fd, strerror(errno));
     snprintf(name, sizeof name, "descriptor %d", fd);
-    r = attach_open(own, name, writable, extra, message, size, ret);
+    r = attach_open(own, name, NULL, writable, extra, message, size, ret);
     if (r < 0) close(own);
     return r;
 }

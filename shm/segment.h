@@ -8,6 +8,7 @@
  *           header.lanes_changed              any joiner, closer, reaper; futex word of the monitors
  *           header.role                       robust mutex: the monitor's role
  *           header.watched                    whoever watches the lanes, once a second (registry/monitor.h)
+ *           header.images                     counted by every attach
  * PAGES     All are there from the creation on, huge ones where the kernel can (MADV_COLLAPSE), and a mapping of 2 MiB or
  *           more lies at a multiple of that if it may: a member that dies then takes its processor for less time, of which the
  *           recovery of what it leaves may be in need.
@@ -99,6 +100,7 @@ struct ap_header {
     uint64_t event_next AP_ALIGNED;     /* next event number, see event.h */
     pthread_mutex_t role AP_ALIGNED;    /* held by the monitor that watches the lanes */
     uint64_t watched AP_ALIGNED;        /* AP_WATCHED of the last look at them */
+    uint64_t images AP_ALIGNED;         /* how many there have been; see image.h */
 };
 
 /* A beat of whoever watches the lanes: in ms of CLOCK_MONOTONIC, and its lane. */
@@ -128,6 +130,7 @@ struct ap_segment {
     uint32_t *fork_canary; /* 0 in a forked child: the kernel wipes its page */
     const struct ap_ops *ops;
     struct ap_identity self;
+    uint64_t image;          /* what this mapping is known by (image.h); 0: it has no lanes */
 };
 
 struct ap_report; /* check.h */

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/descriptor.h"
 #include "tools/dump.h"
 
 #define PAGE 4096u
@@ -17,26 +18,13 @@ static int refuse(int error, char *message, size_t size, const char *what, const
     return error;
 }
 
-/* A copy says nothing about processes: the pids in it may be anybody's by now. */
-static int cannot_tell(pid_t pid, uint64_t start, uint64_t namespace)
-{
-    (void)pid;
-    (void)start;
-    (void)namespace;
-    return -ENOTSUP;
-}
-
 void dump_memory(void *base, uint64_t size, struct dump *ret)
 {
-    static struct ap_ops copied;
     const struct ap_header *h = base;
 
     memset(ret, 0, sizeof *ret);
-    copied = ap_ops_system;
-    copied.process_gone = cannot_tell;
     ap_segment_salvage(base, size, &ret->seg);
     ret->seg.fingerprint = ap_registry_fingerprint();
-    ret->seg.ops = &copied;
     ret->registry = ap_registry_fits(&ret->seg);
     ret->plausible = memcmp(h->magic, AP_SEGMENT_MAGIC, sizeof h->magic) == 0 || h->fingerprint == ret->seg.fingerprint;
 }
@@ -85,7 +73,7 @@ static int map_in(int fd, uint64_t size, const char *source, struct dump *ret, c
     ret->base = base;
     ret->mapped = size;
     ret->live = true;
-    ret->seg.ops = &ap_ops_system;
+    ret->seg.fd = ap_fd_duplicate(fd); /* of the living it can be asked who lives; a copy says nothing about that */
     return 0;
 }
 
@@ -142,6 +130,7 @@ int dump_open(const char *source, struct dump *ret, char *message, size_t size)
 void dump_close(struct dump *d)
 {
     if (d->base != NULL) munmap(d->base, d->mapped);
+    if (d->base != NULL && d->seg.fd >= 0) close(d->seg.fd);
     d->base = NULL;
 }
 

@@ -124,6 +124,7 @@ static json_t *header_json(const struct dump *d)
     set(o, "boot_id", json_string(boot));
     set(o, "rescan", dump_number(ap_load_relaxed(&h->rescan)));
     set(o, "lanes_changed", dump_number(ap_load_relaxed(&h->lanes_changed)));
+    set(o, "images", dump_number(ap_load_relaxed(&h->images)));
     set(o, "event_next", dump_number(ap_load_relaxed(&h->event_next)));
     set(o, "monitor", role_json(d));
     return o;
@@ -252,6 +253,7 @@ static json_t *lanes_json(const struct dump *d)
         set(o, "kind", ENUM(kinds, ap_load_relaxed(&lane->kind)));
         set(o, "member", dump_number(ap_load_relaxed(&lane->member)));
         set(o, "thread", dump_number(ap_load_relaxed(&lane->tid)));
+        set(o, "image", dump_number(ap_load_relaxed(&lane->image)));
         set(o, "lock_word", dump_hex(ap_load_relaxed(ap_robust_word(&lane->mutex))));
         set(o, "age", dump_age(d, ap_load_relaxed(&lane->joined)));
         set(o, "may_sleep", json_boolean((ap_load_relaxed(&lane->bell) & 1) != 0));

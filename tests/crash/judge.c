@@ -289,7 +289,7 @@ void judge(bool over)
 
     if (o->before != NULL) o->before(over);
     work_on();
-    ap_reap_all(survivor.seg, survivor.lane.index, world_hooks);
+    ap_reap_asking(survivor.seg, survivor.lane.index, world_hooks);
     check_all();
     if (o->after != NULL) o->after(over);
     nothing_held();

@@ -355,7 +355,7 @@ static void image_dead_worker_full(void)
 
 void run_reap(void)
 {
-    ap_reap_all(actor.seg, actor.lane.index, world_hooks);
+    ap_reap_asking(actor.seg, actor.lane.index, world_hooks);
 }
 
 void run_sweep(void)

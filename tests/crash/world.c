@@ -27,13 +27,6 @@ static uint64_t world_realtime(void)
     return calendar + world_now();
 }
 
-/* Without /proc, whose texts are as long as their numbers are. */
-static int world_process_gone(pid_t pid, uint64_t start_time, uint64_t pid_namespace)
-{
-    (void)start_time, (void)pid_namespace;
-    return kill(pid, 0) != 0 && errno == ESRCH;
-}
-
 void world_later(void)
 {
     ticks += UINT64_C(1000000000);
@@ -97,7 +90,6 @@ void world_make(bool registry)
     world_ops = ap_ops_system;
     world_ops.now = world_now;
     world_ops.realtime = world_realtime;
-    world_ops.process_gone = world_process_gone;
     world_registry = registry;
     world_hooks = registry ? &ap_registry_hooks : &route_hooks;
     world_route = AP_NO_QUEUE;
@@ -151,7 +143,6 @@ static void actor_attach(void)
 static void actor_disguise(void)
 {
     actor.seg->self.start_time = 1;
-    ap_store_relaxed(&actor.lane.lane->start_time, 1);
     ap_store_relaxed(&ap_member_at(actor.seg, actor.lane.member)->start_time, 1);
 }
 

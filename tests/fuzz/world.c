@@ -34,11 +34,10 @@ static int wake(const uint32_t *word, int count)
     return 0;
 }
 
-static int gone(pid_t pid, uint64_t start, uint64_t namespace)
+static int gone(int fd, uint64_t byte)
 {
-    (void)start;
-    (void)namespace;
-    return pid == getpid() ? 0 : pid & 1 ? 1 : -EOPNOTSUPP;
+    (void)fd;
+    return byte & 1 ? 1 : -EOPNOTSUPP;
 }
 
 static void nothing(void)
@@ -51,7 +50,7 @@ static uint64_t none(void)
 }
 
 const struct ap_ops world_ops = {.now = tick, .realtime = tick, .futex_wait = sleep_until, .futex_wake = wake,
-                                 .yield = nothing, .switches = none, .process_gone = gone};
+                                 .yield = nothing, .switches = none, .lock_gone = gone};
 
 uint64_t world_now(void)
 {

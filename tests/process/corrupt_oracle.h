@@ -151,8 +151,10 @@ static void oracle_header(struct oracle *o)
     ZEROS("header", 0, &h->rescan + 1, &h->lanes_changed);
     ZEROS("header", 0, &h->lanes_changed + 1, &h->event_next);
     ZEROS("header", 0, &h->event_next + 1, &h->role);
+    HOLDS(h->images != 0, "header", 0, h->images);
     ZEROS("header", 0, &h->role + 1, &h->watched);
-    ZEROS("header", 0, &h->watched + 1, o->seg->base + 4096);
+    ZEROS("header", 0, &h->watched + 1, &h->images);
+    ZEROS("header", 0, &h->images + 1, o->seg->base + 4096);
     oracle_mutex(o, "header", 0, &h->role);
     oracle_geometry(o);
     oracle_sections(o);
@@ -193,6 +195,7 @@ static void oracle_lane(struct oracle *o, uint32_t i)
     HOLDS(m != NULL, "lane", i, l->member);
     if (state == 1 && m != NULL && l->member != 0) HOLDS((m->life & 0xff) == 1, "lane", i, l->member);
     HOLDS(l->joined <= o->now, "lane", i, l->joined);
+    HOLDS(l->image <= o->seg->header->images, "lane", i, l->image);
     oracle_mutex(o, "lane", i, &l->mutex);
     if (state == 1 && l->kind != AP_LANE_SHARED) {
         HOLDS(lane_is(o, i) == LANE_LIVE, "lane", i, l->mutex.__data.__lock);

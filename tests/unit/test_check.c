@@ -189,6 +189,7 @@ Test(check, lanes)
     CORRUPTS(l->mutex.__data.__owner, 0x3fffffff, "lane", 2, "L7");
     CORRUPTS(l->hand[7], UINT64_MAX, "lane", 2, "L8");
     CORRUPTS(l->joined, UINT64_MAX, "lane", 2, "L9");
+    CORRUPTS(l->image, 1000000, "lane", 2, "L9");
     CORRUPTS(l->pad0[5], 1, "lane", 2, "L10");
 }
 

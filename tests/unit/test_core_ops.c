@@ -180,205 +180,31 @@ Test(ops, thread_id_is_that_of_the_lock_word)
     cr_expect_neq(here.id, there.id);
 }
 
-/* ---- process_gone --------------------------------------------------------------------------------------------- */
+/* ---- lock_gone ------------------------------------------------------------------------------------------------ */
 
-/* A child that has said who it is and blocks until it is killed, or until the pipe is closed. */
-struct child {
-    pid_t pid;
-    int control;
-    struct ap_identity who;
-};
-
-static char state_of(pid_t pid)
+Test(ops, a_lock_lasts_as_long_as_what_holds_its_description)
 {
-    char path[64], text[512] = "", *end;
-    int fd;
-    ssize_t n;
+    char path[] = "/dev/shm/apiary-test-ops-XXXXXX", again[64];
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 7, .l_len = 1};
+    int fd = mkstemp(path), own;
+    void *map;
 
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    fd = open(path, O_RDONLY);
-    if (fd < 0) return '?';
-    n = read(fd, text, sizeof text - 1);
+    cr_assert_geq(fd, 0);
+    cr_assert_eq(ftruncate(fd, 4096), 0);
+    snprintf(again, sizeof again, "/proc/self/fd/%d", fd);
+    own = open(again, O_RDWR | O_CLOEXEC);
+    cr_assert_geq(own, 0);
+    unlink(path);
+    cr_expect_eq(ops->lock_gone(fd, 7), 1, "nobody has locked it");
+    cr_assert_eq(fcntl(own, F_OFD_SETLK, &lock), 0);
+    cr_expect_eq(ops->lock_gone(fd, 7), 0);
+    cr_expect_eq(ops->lock_gone(fd, 8), 1);
+    map = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, own, 0);
+    cr_assert_neq(map, MAP_FAILED);
+    close(own);
+    cr_expect_eq(ops->lock_gone(fd, 7), 0, "the mapping holds it");
+    munmap(map, 4096);
+    cr_expect_eq(ops->lock_gone(fd, 7), 1);
     close(fd);
-    end = n > 0 ? strrchr(text, ')') : NULL;
-    return end != NULL ? end[2] : '?';
-}
-
-static void *linger(void *user)
-{
-    char c;
-    while (read(*(int *)user, &c, 1) < 0)
-        continue;
-    _exit(0);
-}
-
-static struct child start(int leave_leader)
-{
-    static int control[2];
-    int told[2];
-    struct child c;
-
-    cr_assert_eq(pipe(control), 0);
-    cr_assert_eq(pipe(told), 0);
-    c.pid = fork();
-    if (c.pid == 0) {
-        struct ap_identity self;
-        pthread_t thread;
-        close(control[1]);
-        if (ap_identity_self(&self) < 0 || write(told[1], &self, sizeof self) != sizeof self) _exit(1);
-        if (leave_leader) {
-            if (pthread_create(&thread, NULL, linger, &control[0]) != 0) _exit(1);
-            pthread_exit(NULL);
-        }
-        linger(&control[0]);
-    }
-    close(control[0]);
-    c.control = control[1];
-    cr_assert_eq(read(told[0], &c.who, sizeof c.who), (ssize_t)sizeof c.who);
-    close(told[0]);
-    close(told[1]);
-    return c;
-}
-
-static int gone(const struct child *c)
-{
-    return ops->process_gone((pid_t)c->who.pid, c->who.start_time, c->who.pid_namespace);
-}
-
-Test(ops, a_living_process_is_not_gone)
-{
-    struct ap_identity self;
-    struct child c = start(0);
-
-    cr_assert_eq(ap_identity_self(&self), 0);
-    cr_expect_eq(ops->process_gone((pid_t)self.pid, self.start_time, self.pid_namespace), 0);
-    cr_expect_eq(gone(&c), 0);
-    kill(c.pid, SIGSTOP);
-    cr_expect_eq(gone(&c), 0, "a stopped process is alive");
-    kill(c.pid, SIGKILL);
-    waitpid(c.pid, NULL, 0);
-}
-
-Test(ops, a_zombie_is_gone_and_so_is_one_that_was_waited_for)
-{
-    struct child c = start(0);
-    siginfo_t info;
-
-    kill(c.pid, SIGKILL);
-    cr_assert_eq(waitid(P_PID, (id_t)c.pid, &info, WEXITED | WNOWAIT), 0);
-    cr_expect_eq(state_of(c.pid), 'Z');
-    cr_expect_eq(kill(c.pid, 0), 0, "which is why kill() is no answer");
-    cr_expect_eq(gone(&c), 1);
-    waitpid(c.pid, NULL, 0);
-    cr_expect_eq(gone(&c), 1);
-}
-
-Test(ops, a_zombie_leader_with_a_living_thread_is_not_gone)
-{
-    if (THREAD_SANITIZER) cr_skip_test("the thread sanitizer allows no threads in a forked process");
-    struct child c = start(1);
-    siginfo_t info;
-
-    while (state_of(c.pid) != 'Z')
-        sched_yield();
-    cr_expect_eq(gone(&c), 0);
-    close(c.control);
-    cr_assert_eq(waitid(P_PID, (id_t)c.pid, &info, WEXITED | WNOWAIT), 0);
-    cr_expect_eq(gone(&c), 1);
-    waitpid(c.pid, NULL, 0);
-}
-
-Test(ops, a_number_used_again_is_gone)
-{
-    struct child c = start(0);
-
-    c.who.start_time++;
-    cr_expect_eq(gone(&c), 1);
-    c.who.start_time -= 2;
-    cr_expect_eq(gone(&c), 1);
-    kill(c.pid, SIGKILL);
-    waitpid(c.pid, NULL, 0);
-}
-
-struct thread_number {
-    pthread_barrier_t barrier;
-    pid_t tid;
-};
-
-static void *tell_and_stay(void *user)
-{
-    struct thread_number *n = user;
-    n->tid = (pid_t)ap_thread_id();
-    pthread_barrier_wait(&n->barrier);
-    pthread_barrier_wait(&n->barrier);
-    return NULL;
-}
-
-Test(ops, a_number_that_is_now_a_threads_is_gone)
-{
-    struct thread_number n;
-    struct ap_identity self;
-    pthread_t thread;
-
-    cr_assert_eq(ap_identity_self(&self), 0);
-    pthread_barrier_init(&n.barrier, NULL, 2);
-    cr_assert_eq(pthread_create(&thread, NULL, tell_and_stay, &n), 0);
-    pthread_barrier_wait(&n.barrier);
-    cr_expect_eq(ops->process_gone(n.tid, self.start_time, self.pid_namespace), 1);
-    pthread_barrier_wait(&n.barrier);
-    pthread_join(thread, NULL);
-}
-
-Test(ops, another_namespace_cannot_be_told)
-{
-    struct child c = start(0);
-
-    kill(c.pid, SIGKILL);
-    waitpid(c.pid, NULL, 0);
-    c.who.pid_namespace ^= 1;
-    cr_expect_lt(gone(&c), 0, "another pid namespace");
-    c.who.pid_namespace ^= 1 | UINT64_C(1) << 32;
-    cr_expect_lt(gone(&c), 0, "another time namespace");
-    c.who.pid_namespace = 0;
-    cr_expect_lt(gone(&c), 0, "unknown");
-}
-
-Test(ops, nonsense_is_no_process)
-{
-    struct ap_identity self;
-
-    cr_assert_eq(ap_identity_self(&self), 0);
-    cr_expect_lt(ops->process_gone(0, self.start_time, self.pid_namespace), 0);
-    cr_expect_lt(ops->process_gone(-1, self.start_time, self.pid_namespace), 0);
-}
-
-Test(ops, a_new_pid_namespace_with_the_old_proc_knows_that_it_does_not_know)
-{
-    int result[2], in_namespace = 0;
-    struct child c = start(0);
-    pid_t outer;
-
-    cr_assert_eq(pipe(result), 0);
-    outer = fork();
-    if (outer == 0) {
-        if (unshare(CLONE_NEWPID) < 0) _exit(77);
-        pid_t inner = fork();
-        if (inner == 0) {
-            struct ap_identity self = {.pid_namespace = 1};
-            int r = ap_identity_self(&self);
-            /* Number 1 is this very process: whoever believed /proc would look at init. */
-            int seen =
-                (r < 0 || self.pid_namespace == 0) && ops->process_gone(1, c.who.start_time, c.who.pid_namespace) < 0;
-            _exit(write(result[1], &seen, sizeof seen) == sizeof seen ? 0 : 1);
-        }
-        waitpid(inner, NULL, 0);
-        _exit(0);
-    }
-    close(result[1]);
-    int status = exit_code(outer);
-    kill(c.pid, SIGKILL);
-    waitpid(c.pid, NULL, 0);
-    if (status == 77) cr_skip_test("no right to make a pid namespace");
-    cr_assert_eq(read(result[0], &in_namespace, sizeof in_namespace), (ssize_t)sizeof in_namespace);
-    cr_expect_eq(in_namespace, 1);
+    cr_expect_lt(ops->lock_gone(fd, 7), 0, "there is nothing to ask");
 }

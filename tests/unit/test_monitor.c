@@ -215,31 +215,6 @@ Test(monitor, recovers_a_shared_lane_when_its_process_is_gone)
     ap_monitor_stop(m);
 }
 
-static uint32_t asked;
-
-static int gone_since(pid_t pid, uint64_t start_time, uint64_t pid_namespace)
-{
-    if (pid == getpid()) return ap_ops_system.process_gone(pid, start_time, pid_namespace);
-    return ap_add_relaxed(&asked, 1) == 0 ? 0 : 1;
-}
-
-/* It ends between the look at all lanes and the question whether it can be watched; nothing else happens afterwards. */
-Test(monitor, recovers_a_shared_lane_whose_process_ends_as_it_is_to_be_watched)
-{
-    struct child c = start(WITH_SHARED_LANE);
-    uint64_t before = life(c.lane);
-    struct ap_ops ops = ap_ops_system;
-    struct ap_monitor *m;
-
-    ops.process_gone = gone_since;
-    seg->ops = &ops;
-    m = start_monitor();
-    wait_until_free(c.lane, before);
-    ap_monitor_stop(m);
-    seg->ops = &ap_ops_system;
-    kill_child(&c);
-}
-
 Test(monitor, leaves_the_living_alone)
 {
     struct ap_monitor *m = start_monitor();

@@ -135,7 +135,7 @@ static void recover_and_judge(uint64_t at)
 {
     uint32_t self = client->anchor->lane.index;
 
-    ap_reap_all(client->seg, self, &ap_registry_hooks);
+    ap_reap_asking(client->seg, self, &ap_registry_hooks);
     assert_sound();
     serve_all();
     ap_sweep(client->seg, self, &ap_registry_hooks);

@@ -1,0 +1,126 @@
+/* shm/image.c - process images. See image.h. */
+#include "shm/image.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "core/descriptor.h"
+#include "shm/lane.h"
+
+#define NUMBER_MASK (UINT64_MAX >> 2) /* of what can be an offset */
+#define TRIES 1024                    /* of numbers that are taken, as they can be when the count is corrupt */
+
+static bool same_file(int a, int b)
+{
+    struct stat x, y;
+
+    return fstat(a, &x) == 0 && fstat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
+int ap_image_open(int fd, const char *path)
+{
+    char self[64];
+    int own;
+
+    snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
+    own = ap_fd_open(self, O_RDWR, 0);
+    if (own < 0 && path != NULL) own = ap_fd_open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK, 0);
+    if (own >= 0 && same_file(own, fd)) return own; /* what is mounted as /proc, or lies at the path, may be another's */
+    if (own >= 0) close(own);
+    own = ap_fd_duplicate(fd);
+    return own >= 0 ? own : -errno;
+}
+
+int ap_image_take(struct ap_segment *seg, int fd)
+{
+    for (int i = 0; i < TRIES; i++) {
+        uint64_t number = (ap_add_relaxed(&seg->header->images, 1) + 1) & NUMBER_MASK;
+        struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = (off_t)number, .l_len = 1};
+
+        if (number == 0) continue;
+        if (fcntl(fd, F_OFD_SETLK, &lock) < 0) {
+            if (errno == EAGAIN || errno == EACCES) continue;
+            return APIARY_ENOTSUP;
+        }
+        seg->image = number;
+        return 0;
+    }
+    return APIARY_ESYS;
+}
+
+/* ---- the verdict ---------------------------------------------------------------------------------------------- */
+
+/* What was asked last: lanes of one process often lie side by side. */
+struct asked {
+    uint64_t image;
+    bool gone;
+};
+
+static bool gone(const struct ap_segment *seg, uint64_t image, struct asked *asked)
+{
+    if (image == 0 || image == seg->image) return false;
+    if (image == asked->image) return asked->gone;
+    asked->image = image;
+    asked->gone = seg->ops->lock_gone(seg->fd, image) == 1;
+    return asked->gone;
+}
+
+/* The thread's own hold, with the word that shows it; a taker's is none. */
+static bool own_hold(const struct ap_lane *lane, uint32_t *ret)
+{
+    uint32_t tid = ap_load_relaxed(&lane->tid);
+
+    *ret = ap_load_acquire(ap_robust_word(&lane->mutex)); /* LANE-A4 pairs LANE-R4 */
+    if (!ap_robust_held(*ret) || (*ret & FUTEX_TID_MASK) != tid) return false;
+    return (uint32_t)ap_load_relaxed(&lane->mutex.__data.__owner) == tid;
+}
+
+static int judge(struct ap_segment *seg, struct ap_lane *lane, struct asked *asked)
+{
+    uint64_t life = ap_load_acquire(&lane->life); /* LANE-A1 pairs LANE-R1 */
+    uint32_t *word = (uint32_t *)ap_robust_word(&lane->mutex), v;
+
+    if (AP_LIFE_STATE(life) != AP_LIFE_LIVE || !gone(seg, ap_load_relaxed(&lane->image), asked)) return 0;
+    /* Acquire and release as LANE-R1 and LANE-R4: what the dead stored last comes through the kernel, which has torn down their
+     * mapping and dropped the lock after it. */
+    if (ap_load_relaxed(&lane->kind) == AP_LANE_SHARED)
+        return ap_cas(&lane->life, &life, AP_LIFE(AP_LIFE_EPOCH(life), AP_LIFE_DEAD)); /* LANE-R1 pairs LANE-A1 */
+    if (!own_hold(lane, &v)) return 0;
+    ap_fence_acquire(); /* LANE-A2 pairs LANE-R2: the image and the hold were of this life */
+    if (ap_load_relaxed(&lane->life) != life) return 0;
+    if (!ap_cas(word, &v, (v & FUTEX_WAITERS) | FUTEX_OWNER_DIED)) return 0; /* LANE-R4 pairs LANE-A4 */
+    seg->ops->futex_wake(word, INT_MAX);
+    return 1;
+}
+
+int ap_image_judge(struct ap_segment *seg, uint32_t index)
+{
+    struct ap_lane *lane = ap_lane_at(seg, index);
+    struct asked asked = {0, false};
+
+    return lane != NULL && judge(seg, lane, &asked);
+}
+
+int ap_images_judge(struct ap_segment *seg)
+{
+    struct asked asked = {0, false};
+    int n = 0;
+
+    for (uint32_t i = 0; i < seg->geometry.lanes; i++) n += judge(seg, ap_lane_at(seg, i), &asked);
+    return n;
+}
+
+int ap_image_gone(const struct ap_segment *seg, uint32_t index)
+{
+    const struct ap_lane *lane = ap_lane_at(seg, index);
+    struct asked asked = {0, false};
+    uint64_t life = lane != NULL ? ap_load_acquire(&lane->life) : 0; /* LANE-A1 pairs LANE-R1 */
+
+    if (AP_LIFE_STATE(life) != AP_LIFE_LIVE || !gone(seg, ap_load_relaxed(&lane->image), &asked)) return 0;
+    ap_fence_acquire(); /* LANE-A2 pairs LANE-R2 */
+    return ap_load_relaxed(&lane->life) == life;
+}

@@ -1,0 +1,161 @@
+/* leaving - a member that goes in unusual ways: leaving MODE SEGMENT CAPABILITY [N]
+ *   exec     a thread that is not the main one attaches, calls, and replaces the program by itself, N times
+ *   threads  N threads delegate, one after the other, and end without having collected; then "ready" is printed and the program
+ *            waits for a line of its input. "exec" replaces it by `cat`; anything else ends it.
+ *   rounds   eight threads live on; in each of N rounds a handle is attached, each of them calls through it, it is detached
+ *   across   N times: attached by the main thread, detached by another
+ *   handles  N handles in one thread, at once
+ * Exit 1 with a line when something is refused. */
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/apiary.h"
+
+static const char *segment, *capability;
+static char **arguments;
+static unsigned n;
+
+static void must(int r, const char *what)
+{
+    if (r >= 0) return;
+    fprintf(stderr, "%s: %s; %s\n", what, apiary_strerror(r), apiary_advice(r));
+    _exit(1);
+}
+
+static apiary_t *attach(void)
+{
+    char message[512] = "";
+    apiary_t *a = NULL;
+    int r = apiary_attach(segment, &(apiary_attach_options_t){.message = message, .message_size = sizeof message}, &a);
+
+    if (r < 0) fprintf(stderr, "%s\n", message);
+    must(r, "attach");
+    return a;
+}
+
+static void call(apiary_t *a)
+{
+    char back[16];
+    size_t size;
+
+    must(apiary_call(a, capability, "x", 1, APIARY_FOREVER, back, sizeof back, &size), "call");
+}
+
+static void *exec_itself(void *user)
+{
+    char left[16];
+
+    (void)user;
+    call(attach());
+    snprintf(left, sizeof left, "%u", n - 1);
+    arguments[4] = left;
+    execv("/proc/self/exe", arguments);
+    _exit(1);
+}
+
+static void *delegate_and_end(void *a)
+{
+    apiary_task_t task;
+
+    must(apiary_delegate(a, capability, "left", 4, NULL, &task), "delegate");
+    return NULL;
+}
+
+static void in_a_thread(void *(*run)(void *), void *user)
+{
+    pthread_t thread;
+
+    if (pthread_create(&thread, NULL, run, user) != 0) _exit(1);
+    pthread_join(thread, NULL);
+}
+
+static void threads(void)
+{
+    char line[16] = "";
+    apiary_t *a = attach();
+
+    for (unsigned i = 0; i < n; i++) in_a_thread(delegate_and_end, a);
+    printf("ready\n");
+    fflush(stdout);
+    if (fgets(line, sizeof line, stdin) != NULL && strcmp(line, "exec\n") == 0) execlp("cat", "cat", (char *)NULL);
+}
+
+static pthread_barrier_t barrier;
+static apiary_t *shared;
+
+static void *live_on(void *user)
+{
+    (void)user;
+    for (unsigned i = 0; i < n; i++) {
+        pthread_barrier_wait(&barrier);
+        call(shared);
+        pthread_barrier_wait(&barrier);
+    }
+    pthread_barrier_wait(&barrier); /* idle from here on, and alive */
+    return NULL;
+}
+
+static void rounds(void)
+{
+    pthread_t thread[8];
+
+    pthread_barrier_init(&barrier, NULL, 9);
+    for (int i = 0; i < 8; i++)
+        if (pthread_create(&thread[i], NULL, live_on, NULL) != 0) _exit(1);
+    for (unsigned i = 0; i < n; i++) {
+        shared = attach();
+        pthread_barrier_wait(&barrier);
+        pthread_barrier_wait(&barrier);
+        must(apiary_detach(shared), "detach");
+    }
+    printf("ready\n");
+    fflush(stdout);
+    getchar();
+    pthread_barrier_wait(&barrier);
+    for (int i = 0; i < 8; i++) pthread_join(thread[i], NULL);
+}
+
+static void *detach(void *a)
+{
+    must(apiary_detach(a), "detach");
+    return NULL;
+}
+
+static void across(void)
+{
+    for (unsigned i = 0; i < n; i++) {
+        apiary_t *a = attach();
+
+        call(a);
+        in_a_thread(detach, a);
+    }
+}
+
+static void handles(void)
+{
+    apiary_t **all = calloc(n, sizeof(*all));
+
+    if (all == NULL) _exit(1);
+    for (unsigned i = 0; i < n; i++) all[i] = attach();
+    for (unsigned i = 0; i < n; i++) call(all[i]);
+    for (unsigned i = 0; i < n; i++) must(apiary_detach(all[i]), "detach");
+    free(all);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc != 5) return 64;
+    arguments = argv;
+    segment = argv[2];
+    capability = argv[3];
+    n = (unsigned)strtoul(argv[4], NULL, 10);
+    if (strcmp(argv[1], "exec") == 0 && n > 0) in_a_thread(exec_itself, NULL);
+    if (strcmp(argv[1], "threads") == 0) threads();
+    if (strcmp(argv[1], "rounds") == 0) rounds();
+    if (strcmp(argv[1], "across") == 0) across();
+    if (strcmp(argv[1], "handles") == 0) handles();
+    return 0;
+}
