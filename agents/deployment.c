@@ -296,6 +296,7 @@ static int read_swarm(struct ap_loader *l, size_t index, const struct ap_node *n
     s->workers = (uint32_t)ap_node_number(node, "workers", 'i', 1);
     s->max_delegations = (uint32_t)ap_node_number(node, "max_concurrent_delegations", 'i',
                                                   l->d->registry.segment.geometry.max_concurrent_delegations);
+    l->kinds = l->only == NULL || strcmp(l->only, s->service) == 0 ? l->all_kinds : NULL;
     e = check_service(l, s, index);
     if (e == 0) e = check_port(l, s, index);
     if (e == 0) e = check_length(l, node, "version", APIARY_NAME_MAX);
@@ -378,16 +379,17 @@ static int find_folder(struct ap_loader *l, const char *path)
     return folder != NULL ? 0 : APIARY_ENOBLOCK;
 }
 
-int ap_deployment_load(const char *path, const apiary_agent_kind_t *const *kinds, struct ap_deployment **ret,
-                       struct ap_config_error *error)
+int ap_deployment_parse(const char *path, const char *text, size_t size, const apiary_agent_kind_t *const *kinds,
+                        const char *only, struct ap_deployment **ret, struct ap_config_error *error)
 {
     struct ap_config_error ignored;
-    struct ap_loader l = {.kinds = kinds, .error = error != NULL ? error : &ignored};
+    struct ap_loader l = {.all_kinds = kinds, .only = only, .error = error != NULL ? error : &ignored};
     int e;
 
     l.d = calloc(1, sizeof *l.d);
     if (l.d == NULL) return APIARY_ENOBLOCK;
-    e = ap_config_load(path, &l.d->config, l.error);
+    e = text != NULL ? ap_config_parse(path, text, size, &l.d->config, l.error)
+                     : ap_config_load(path, &l.d->config, l.error);
     if (e == 0) e = find_folder(&l, path);
     if (e == 0) e = read_root(&l);
     if (e < 0) {
@@ -397,6 +399,12 @@ int ap_deployment_load(const char *path, const apiary_agent_kind_t *const *kinds
     }
     *ret = l.d;
     return 0;
+}
+
+int ap_deployment_load(const char *path, const apiary_agent_kind_t *const *kinds, struct ap_deployment **ret,
+                       struct ap_config_error *error)
+{
+    return ap_deployment_parse(path, NULL, 0, kinds, NULL, ret, error);
 }
 
 void ap_deployment_free(struct ap_deployment *d)

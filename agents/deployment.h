@@ -13,8 +13,7 @@
  * swarm; one for "name" also covers "name@major".
  * Refused by name, with file and line: unknown keys, a port used twice, a service named twice, an agent named twice in
  * a swarm, an unknown kind, a plug-in that is missing or lacks its symbol, capabilities that are no names, a segment
- * too small for the swarms of the same file, a capability without a check (ap_deployment_unchecked: for
- * `apiary up --once`; a warning elsewhere).
+ * too small for the swarms of the same file. A capability without a check is none the worse (ap_deployment_unchecked).
  */
 #ifndef AP_DEPLOYMENT_H
 #define AP_DEPLOYMENT_H
@@ -61,6 +60,11 @@ struct ap_deployment {
  * All that is handed out lives until ap_deployment_free. Geometry and limits are complete (absent keys: defaults). */
 int ap_deployment_load(const char *path, const apiary_agent_kind_t *const *kinds, struct ap_deployment **ret,
                        struct ap_config_error *error);
+/* The same of a text that was read before (NULL: the file is read); path names it in messages, and relative paths begin at its
+ * folder. With `only` the kinds, plug-ins and their `config` of other services are not looked at: whoever runs one service
+ * does not fall with the plug-in of another. */
+int ap_deployment_parse(const char *path, const char *text, size_t size, const apiary_agent_kind_t *const *kinds,
+                        const char *only, struct ap_deployment **ret, struct ap_config_error *error);
 void ap_deployment_free(struct ap_deployment *d);
 /* The place in the file for a sentence about meta_registry that begins with its key ("owner: no user is called ..."), as
  * ap_registry_create refuses what only the machine can judge. Returns APIARY_ECONFIG. */

@@ -11,7 +11,8 @@
 
 struct ap_loader {
     struct ap_deployment *d;
-    const apiary_agent_kind_t *const *kinds; /* NULL: not checked */
+    const apiary_agent_kind_t *const *all_kinds, *const *kinds; /* kinds: for the swarm in hand; NULL: not checked */
+    const char *only; /* service; NULL: all */
     struct ap_config_error *error;
     const char *folder; /* absolute; "" is the root */
 };

@@ -393,31 +393,44 @@ static bool is_shortage(int error)
     return error == EMFILE || error == ENFILE || error == ENOMEM || error == EIO;
 }
 
-int ap_config_load(const char *path, struct ap_config **ret, struct ap_config_error *error)
+int ap_config_read(int fd, const char *name, char **ret, size_t *ret_size, struct ap_config_error *error)
+{
+    const struct ap_node at = {.file = name};
+    char *text = malloc(TEXT_MAX + 1);
+    int e;
+
+    if (text == NULL) return APIARY_ENOBLOCK;
+    e = read_file(fd, text, ret_size);
+    if (e < 0) {
+        free(text);
+        errno = -e;
+        return ap_node_refuse(&at, error, "cannot be read: %m; give the path of a configuration file");
+    }
+    *ret = text;
+    return 0;
+}
+
+int ap_config_open(const char *path, struct ap_config_error *error)
 {
     const struct ap_node at = {.file = path};
-    char *text;
-    size_t size = 0;
-    int e, fd = ap_fd_open(path, O_RDONLY, 0);
+    int fd = ap_fd_open(path, O_RDONLY, 0);
 
-    if (fd < 0) {
-        if (!is_shortage(errno)) return ap_node_refuse(&at, error, "cannot be opened: %m; give the path of a configuration file");
-        ap_node_refuse(&at, error, "cannot be opened: %m; try again when the machine is less busy, or raise its limits");
-        return APIARY_ESYS;
-    }
-    text = malloc(TEXT_MAX + 1);
-    if (text == NULL) {
-        close(fd);
-        return APIARY_ENOBLOCK;
-    }
-    e = read_file(fd, text, &size);
+    if (fd >= 0) return fd;
+    if (!is_shortage(errno)) return ap_node_refuse(&at, error, "cannot be opened: %m; give the path of a configuration file");
+    ap_node_refuse(&at, error, "cannot be opened: %m; try again when the machine is less busy, or raise its limits");
+    return APIARY_ESYS;
+}
+
+int ap_config_load(const char *path, struct ap_config **ret, struct ap_config_error *error)
+{
+    char *text = NULL;
+    size_t size = 0;
+    int e, fd = ap_config_open(path, error);
+
+    if (fd < 0) return fd;
+    e = ap_config_read(fd, path, &text, &size, error);
     close(fd);
-    if (e < 0) {
-        errno = -e;
-        e = ap_node_refuse(&at, error, "cannot be read: %m; give the path of a configuration file");
-    } else {
-        e = ap_config_parse(path, text, size, ret, error);
-    }
+    if (e == 0) e = ap_config_parse(path, text, size, ret, error);
     free(text);
     return e;
 }

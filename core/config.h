@@ -38,6 +38,10 @@ struct ap_config_error {
 int ap_config_load(const char *path, struct ap_config **ret, struct ap_config_error *error);
 int ap_config_parse(const char *name, const char *text, size_t size, struct ap_config **ret,
                     struct ap_config_error *error);
+/* The halves of ap_config_load, for who keeps the text: a descriptor, or a negative error with its sentence; and the whole text,
+ * to be freed (one byte too many is read of a text that is too long, so that ap_config_parse refuses it). */
+int ap_config_open(const char *path, struct ap_config_error *error);
+int ap_config_read(int fd, const char *name, char **ret, size_t *ret_size, struct ap_config_error *error);
 void ap_config_free(struct ap_config *config);
 const struct ap_node *ap_config_root(const struct ap_config *config);
 /* Zeroed memory that lives as long as the tree, for what is derived from it; NULL: none left. One thread at a time. */
