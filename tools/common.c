@@ -2,7 +2,6 @@
 #include "tools/common.h"
 
 #include <getopt.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -105,8 +104,9 @@ static void help_row(int letter, const char *name, const char *argument, const c
     char left[64];
     char short_form[8] = "    ";
     if (letter != 0) snprintf(short_form, sizeof short_form, "-%c, ", letter);
-    snprintf(left, sizeof left, "  %s--%s%s%s", short_form, name, argument != NULL ? " " : "",
-             argument != NULL ? argument : "");
+    bool may = argument != NULL && *argument == '['; /* --wait[=TIME] */
+    snprintf(left, sizeof left, "  %s--%s%s%s", short_form, name, may ? "[=" : argument != NULL ? " " : "",
+             argument != NULL ? argument + may : "");
     printf("%-26s %s\n", left, what);
 }
 
@@ -132,10 +132,13 @@ static size_t getopt_tables(const struct tool_usage *usage, const struct tool_op
     size_t s = 0;
     shorts[s++] = ':';
     for (const struct tool_option *o = options; o->name != NULL && n < OPTIONS_MAX; o++, n++) {
-        longs[n] = (struct option){o->name, o->argument != NULL, NULL, FIRST_LONG_ONLY + (int)n};
-        if (o->letter != 0 && s + 3 < shorts_size) {
+        bool may = o->argument != NULL && *o->argument == '[';
+        longs[n] = (struct option){o->name, may ? optional_argument : o->argument != NULL, NULL,
+                                   FIRST_LONG_ONLY + (int)n};
+        if (o->letter != 0 && s + 4 < shorts_size) {
             shorts[s++] = (char)o->letter;
             if (o->argument != NULL) shorts[s++] = ':';
+            if (may) shorts[s++] = ':';
         }
     }
     size_t own = n;
@@ -169,7 +172,7 @@ int tool_parse(struct tool *t, const struct tool_usage *usage, const struct tool
                char ***argv)
 {
     struct option longs[OPTIONS_MAX + 5];
-    char shorts[3 * OPTIONS_MAX + 16];
+    char shorts[4 * OPTIONS_MAX + 16];
     getopt_tables(usage, options, longs, shorts, sizeof shorts);
     optind = 0; /* also forgets what an earlier call kept */
     for (;;) {
@@ -179,7 +182,7 @@ int tool_parse(struct tool *t, const struct tool_usage *usage, const struct tool
         if (o != NULL && o->flag != NULL) {
             *o->flag = true;
         } else if (o != NULL) {
-            *o->value = optarg;
+            *o->value = optarg != NULL ? optarg : "";
         } else if (found == 's') {
             t->segment = optarg;
             if (*optarg == '\0') return tool_usage_error(t, usage, "--segment: the name is empty");
@@ -244,21 +247,22 @@ int tool_finish(const struct tool *t, int exit_code)
     return exit_code == TOOL_OK ? TOOL_FAILED : exit_code;
 }
 
-void tool_notify(const char *state)
+bool tool_notify(const char *state)
 {
     const char *path = getenv("NOTIFY_SOCKET");
-    if (path == NULL || (*path != '/' && *path != '@')) return;
+    if (path == NULL || (*path != '/' && *path != '@')) return true;
     struct sockaddr_un to = {.sun_family = AF_UNIX};
     size_t size = strlen(path);
-    if (size >= sizeof to.sun_path) return;
+    if (size >= sizeof to.sun_path) return true;
     memcpy(to.sun_path, path, size);
     if (*path == '@') to.sun_path[0] = '\0'; /* the abstract name space */
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (fd < 0) return;
-    ssize_t sent = sendto(fd, state, strlen(state), MSG_NOSIGNAL, (const struct sockaddr *)&to,
+    if (fd < 0) return false;
+    ssize_t sent = sendto(fd, state, strlen(state), MSG_NOSIGNAL | MSG_DONTWAIT, (const struct sockaddr *)&to,
                           (socklen_t)(offsetof(struct sockaddr_un, sun_path) + size));
-    (void)sent; /* a manager that is gone changes nothing here */
+    bool full = sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS);
     close(fd);
+    return !full; /* a manager that is gone changes nothing here */
 }
 
 static void *or_end(void *block)
@@ -287,8 +291,14 @@ char *tool_format(const char *format, ...)
 {
     va_list list;
     va_start(list, format);
+    char *text = tool_vformat(format, list);
+    va_end(list);
+    return text;
+}
+
+char *tool_vformat(const char *format, va_list list)
+{
     char *text = NULL;
     if (vasprintf(&text, format, list) < 0) text = NULL;
-    va_end(list);
     return or_end(text);
 }

@@ -6,6 +6,7 @@
 #ifndef AP_TOOLS_COMMON_H
 #define AP_TOOLS_COMMON_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 
@@ -40,7 +41,7 @@ struct tool {
 struct tool_option {
     const char *name;
     int letter;           /* 0: none */
-    const char *argument; /* its name in the help; NULL: a flag */
+    const char *argument; /* its name in the help; "[NAME]": it may be left out ("" then); NULL: a flag */
     const char *what;
     const char **value; /* exactly one of both */
     bool *flag;
@@ -100,7 +101,8 @@ const char *tool_member_kind_name(int kind);
 char *tool_printable(const char *text, size_t size);
 json_t *tool_json_text(const char *text);
 
-/* A table: columns as wide as their widest cell; right-aligned where the heading begins with '>'. Cells are copied.
+/* A table: columns as wide as their widest cell; right-aligned where the heading begins with '>'. Cells are copied. On a
+ * terminal a row is one line: what does not fit is cut and ends in "...".
  * A mark says how a cell of the row added last is shown where the output is a terminal: '!' in red, '+' in green, '~' in
  * yellow. It is no part of the cell's text, which may begin with anything. */
 struct tool_table;
@@ -108,15 +110,19 @@ struct tool_table *tool_table_new(const char *const *headings); /* ends with NUL
 void tool_table_add(struct tool_table *table, const char *const *cells);
 void tool_table_mark(struct tool_table *table, size_t column, char mark);
 void tool_table_print(struct tool_table *table, FILE *out); /* and frees it */
+/* The same into memory, for standard output later: in its width and colours. */
+void tool_table_write(struct tool_table *table, FILE *out);
 bool tool_colours(FILE *out);
 
 /* Prints {"schema": 1, ...} and frees the object. Returns TOOL_OK, or TOOL_FAILED when standard output fails. */
 int tool_json_print(json_t *object);
+int tool_json_write(json_t *object, FILE *out);
 /* Flushes standard output: TOOL_OK or TOOL_FAILED with a message. */
 int tool_finish(const struct tool *t, int exit_code);
 
-/* The service manager's protocol, without its library: nothing happens without $NOTIFY_SOCKET. */
-void tool_notify(const char *state);
+/* The service manager's protocol, without its library: nothing happens without $NOTIFY_SOCKET. It does not wait for a manager that
+ * is busy: false then, to be tried again by whoever needs it. */
+bool tool_notify(const char *state);
 
 void tool_print_version(const char *program);
 
@@ -125,5 +131,6 @@ void *tool_alloc(size_t size);
 void *tool_realloc(void *block, size_t size);
 char *tool_strdup(const char *text);
 char *tool_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
+char *tool_vformat(const char *format, va_list list) __attribute__((format(printf, 1, 0)));
 
 #endif

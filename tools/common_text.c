@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -192,6 +193,7 @@ json_t *tool_json_text(const char *text)
 /* ---- tables --------------------------------------------------------------------------------------------------- */
 
 #define COLUMNS_MAX 16
+#define NARROWEST 8 /* a column that is cut keeps so many characters */
 
 struct tool_table {
     size_t columns, rows;
@@ -248,23 +250,73 @@ static size_t width(const char *text)
     return n;
 }
 
-void tool_table_print(struct tool_table *table, FILE *out)
+/* Columns of the terminal that `out` is; SIZE_MAX: none, or it does not say. */
+static size_t room(FILE *out)
+{
+    struct winsize size;
+    int fd = fileno(out);
+    return fd >= 0 && ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : SIZE_MAX;
+}
+
+/* Takes from the widest column, the last of several, until a row fits or nothing is left to take. */
+static void fit(size_t *widths, const bool *right, size_t columns, size_t most)
+{
+    size_t whole = 2 * (columns - 1);
+    for (size_t i = 0; i < columns; i++)
+        whole += widths[i];
+    while (whole > most) {
+        size_t widest = columns;
+        for (size_t i = 0; i < columns; i++) {
+            if (!right[i] && widths[i] > NARROWEST && (widest == columns || widths[i] >= widths[widest])) widest = i;
+        }
+        if (widest == columns) return;
+        widths[widest]--;
+        whole--;
+    }
+}
+
+/* Bytes of the first `most` characters. */
+static size_t bytes_of(const char *text, size_t most)
+{
+    size_t n = 0;
+    while (text[n] != '\0' && (most > 0 || ((unsigned char)text[n] & 0xc0) == 0x80)) {
+        most -= ((unsigned char)text[n] & 0xc0) != 0x80;
+        n++;
+    }
+    return n;
+}
+
+/* What does not fit ends in "...". */
+static void print_cell(FILE *out, const char *text, size_t width_of_column)
+{
+    if (width(text) <= width_of_column) {
+        fputs(text, out);
+    } else {
+        fprintf(out, "%.*s...", (int)bytes_of(text, width_of_column - 3), text);
+    }
+}
+
+static void print_table(struct tool_table *table, FILE *out, FILE *shown_on)
 {
     size_t widths[COLUMNS_MAX] = {0};
-    bool colours = tool_colours(out);
+    bool colours = tool_colours(shown_on);
     for (size_t i = 0; i < table->rows * table->columns; i++) {
         size_t w = width(table->cells[i]);
         if (w > widths[i % table->columns]) widths[i % table->columns] = w;
     }
+    fit(widths, table->right, table->columns, room(shown_on));
     for (size_t i = 0; i < table->rows * table->columns; i++) {
         size_t column = i % table->columns;
         bool last = column + 1 == table->columns;
         const char *text = table->cells[i];
         const char *colour = i < table->columns ? "\033[1m" : mark_colour(table->marks[i]);
-        size_t pad = widths[column] - width(text);
-        if (table->right[column]) fprintf(out, "%*s", (int)pad, "");
-        fprintf(out, "%s%s%s", colours ? colour : "", text, colours && *colour != '\0' ? "\033[0m" : "");
-        if (!table->right[column] && !last) fprintf(out, "%*s", (int)pad, "");
+        size_t shown = width(text) < widths[column] ? width(text) : widths[column];
+        int pad = (int)(widths[column] - shown);
+        if (table->right[column]) fprintf(out, "%*s", pad, "");
+        fputs(colours ? colour : "", out);
+        print_cell(out, text, widths[column]);
+        fputs(colours && *colour != '\0' ? "\033[0m" : "", out);
+        if (!table->right[column] && !last) fprintf(out, "%*s", pad, "");
         fputs(last ? "\n" : "  ", out);
         free(table->cells[i]);
     }
@@ -273,13 +325,28 @@ void tool_table_print(struct tool_table *table, FILE *out)
     free(table);
 }
 
+void tool_table_print(struct tool_table *table, FILE *out)
+{
+    print_table(table, out, out);
+}
+
+void tool_table_write(struct tool_table *table, FILE *out)
+{
+    print_table(table, out, stdout);
+}
+
 int tool_json_print(json_t *object)
+{
+    return tool_json_write(object, stdout);
+}
+
+int tool_json_write(json_t *object, FILE *out)
 {
     json_t *whole = json_object();
     json_object_set_new(whole, "schema", json_integer(TOOL_JSON_SCHEMA));
     json_object_update(whole, object);
     json_decref(object);
-    int failed = json_dumpf(whole, stdout, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
+    int failed = json_dumpf(whole, out, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
     json_decref(whole);
-    return failed != 0 || putchar('\n') == EOF ? TOOL_FAILED : TOOL_OK;
+    return failed != 0 || putc('\n', out) == EOF ? TOOL_FAILED : TOOL_OK;
 }
