@@ -32,6 +32,10 @@ int apiary_subcommand(struct tool *t, const struct tool_usage *usage, const stru
 
 /* Loads the file that tool_config_path finds, or says why not. */
 int apiary_load_config(const struct tool *t, const char *option, const char **ret_path, struct ap_deployment **ret);
+/* The same, or the text on standard input under the file's name. `only`: the one service whose plug-ins and kinds matter,
+ * NULL for all. */
+int apiary_read_config(const struct tool *t, const char *option, bool standard_input, const char *only,
+                       const char **ret_path, struct ap_deployment **ret);
 
 /* ---- views: copies of records of the segment, range-checked and ended ------------------------------------------ */
 
@@ -78,6 +82,10 @@ struct monitor_view {
     uint64_t age;  /* since anybody watched */
 };
 bool view_stopped_monitor(const struct ap_segment *seg, struct monitor_view *ret);
+/* pid of a living `apiary up` of the caller's own namespace of pids, 0 when there is none; `except`: the caller's member. */
+int64_t view_supervisor(const struct ap_segment *seg, uint32_t except);
+/* Tasks that wait in a queue, and tasks that run. */
+void view_open_tasks(const struct ap_segment *seg, uint32_t *queued, uint32_t *running);
 
 /* One slot of the task table that is not FREE; read twice, false when it changed meanwhile or is free. */
 struct task_view {

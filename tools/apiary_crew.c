@@ -8,86 +8,126 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "core/descriptor.h"
 #include "core/ops.h"
+#include "tools/apiary_output.h"
 
-#define FIRST_DELAY UINT64_C(10000000) /* 10 ms */
+#define SECOND_DELAY UINT64_C(10000000) /* the first restart is at once: callers are waiting */
 #define LAST_DELAY UINT64_C(10000000000)
-#define STABLE UINT64_C(5000000000) /* a child that lived so long starts with the first delay again */
+#define STABLE UINT64_C(5000000000) /* a child that lived so long is started again at once */
+#define PUT_OFF UINT64_C(10000000)
+#define LAST_WORDS UINT64_C(500000000) /* for what was said last to be written */
 #define LINE_MAX_BYTES 4096
-#define CHILDREN_MAX 1024
+#define WORDS_MAX_BYTES 200
 
 struct crew {
-    struct crew_child *children[CHILDREN_MAX];
+    struct crew_child **children;
+    struct pollfd *fds; /* one for each child, and the signals */
     size_t count;
+    struct output *output;
+    bool (*prepare)(void *user, struct crew_child *child);
+    void *user;
     int signals;
     sigset_t before; /* the mask that children get */
     pid_t self;
-    int interrupts;
+    int interrupts, last_interrupt;
     bool terminal;
     char *status;
 };
+
+static const int caught[] = {SIGINT, SIGTERM, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGCHLD};
 
 int crew_open(struct crew **ret)
 {
     sigset_t set;
     sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGHUP);
-    sigaddset(&set, SIGCHLD);
+    for (size_t i = 0; i < sizeof caught / sizeof *caught; i++)
+        sigaddset(&set, caught[i]);
     struct crew *c = tool_alloc(sizeof *c);
+    int error = 0;
     if (sigprocmask(SIG_BLOCK, &set, &c->before) != 0 ||
-        (c->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK)) < 0) {
-        int error = -errno;
+        (c->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK)) < 0)
+        error = -errno;
+    if (error == 0) error = output_open("apiary: up", &c->output);
+    if (error < 0) {
         free(c);
         return error;
     }
+    prctl(PR_SET_CHILD_SUBREAPER, 1); /* refused: what leaves its session goes to the first process, as ever */
     c->self = getpid();
     c->terminal = tool_colours(stderr);
+    c->fds = tool_alloc(sizeof *c->fds);
     *ret = c;
     return 0;
 }
 
+void crew_prepare(struct crew *c, bool (*prepare)(void *user, struct crew_child *child), void *user)
+{
+    c->prepare = prepare;
+    c->user = user;
+}
+
 /* ---- what is shown -------------------------------------------------------------------------------------------- */
-
-static void clear_status(const struct crew *c)
-{
-    if (c->terminal && c->status != NULL) fputs("\r\033[K", stderr);
-}
-
-static void draw_status(const struct crew *c)
-{
-    if (c->terminal && c->status != NULL) fputs(c->status, stderr);
-    fflush(stderr);
-}
 
 void crew_status(struct crew *c, const char *text)
 {
-    clear_status(c);
+    if (!c->terminal) return;
+    bool shown = c->status != NULL;
     free(c->status);
     c->status = text != NULL && *text != '\0' ? tool_strdup(text) : NULL;
+    if (!shown && c->status == NULL) return;
     struct winsize size; /* a line that wraps could not be cleared */
     if (c->status != NULL && ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1 &&
         strlen(c->status) >= size.ws_col)
         c->status[size.ws_col - 1] = '\0';
-    draw_status(c);
+    char *whole = tool_format("\r\033[K%s", c->status != NULL ? c->status : "");
+    output_refresh(c->output, whole, strlen(whole));
+    free(whole);
 }
 
 void crew_say(struct crew *c, const char *format, ...)
 {
-    fflush(stdout);
-    clear_status(c);
     va_list list;
     va_start(list, format);
-    vfprintf(stderr, format, list);
+    char *text = tool_vformat(format, list);
     va_end(list);
-    fputc('\n', stderr);
-    draw_status(c);
+    const char *status = c->status != NULL ? c->status : "";
+    char *whole = tool_format("%s%s\n%s", *status != '\0' ? "\r\033[K" : "", text, status);
+    output_note(c->output, whole, strlen(whole));
+    free(whole);
+    free(text);
+}
+
+void crew_result(struct crew *c, const char *text, size_t size)
+{
+    crew_status(c, NULL);
+    output_result(c->output, text, size);
+}
+
+bool crew_results_wait(struct crew *c)
+{
+    return output_pending(c->output);
+}
+
+int crew_results_code(struct crew *c)
+{
+    int error = output_failed(c->output);
+    if (error != 0) crew_say(c, "apiary: standard output: %s", strerror(error));
+    return error != 0 ? TOOL_FAILED : TOOL_OK;
+}
+
+static void pass_on_line(struct crew *c, struct crew_child *child)
+{
+    child->line[child->line_size] = '\0';
+    snprintf(child->words, WORDS_MAX_BYTES + 1, "%s", child->line);
+    crew_say(c, "%s%s%.*s", child->label, *child->label != '\0' ? ": " : "", (int)child->line_size, child->line);
+    child->line_size = 0;
 }
 
 static void pass_on(struct crew *c, struct crew_child *child, const char *text, size_t size)
@@ -95,9 +135,7 @@ static void pass_on(struct crew *c, struct crew_child *child, const char *text, 
     for (size_t i = 0; i < size; i++) {
         bool end = text[i] == '\n';
         if (!end) child->line[child->line_size++] = text[i];
-        if (!end && child->line_size < LINE_MAX_BYTES) continue;
-        crew_say(c, "%s: %.*s", child->label, (int)child->line_size, child->line);
-        child->line_size = 0;
+        if (end || child->line_size == LINE_MAX_BYTES) pass_on_line(c, child);
     }
 }
 
@@ -109,7 +147,7 @@ static void hear(struct crew *c, struct crew_child *child, bool all)
     for (int turns = 0; turns < 8 && (got = read(child->pipe, buffer, sizeof buffer)) > 0; turns++)
         pass_on(c, child, buffer, (size_t)got);
     if (got == 0 || all) {
-        if (child->line_size > 0) pass_on(c, child, "\n", 1);
+        if (child->line_size > 0) pass_on_line(c, child);
         close(child->pipe);
         child->pipe = -1;
     }
@@ -119,7 +157,6 @@ static void hear(struct crew *c, struct crew_child *child, bool all)
 
 struct crew_child *crew_add(struct crew *c, const char *label, const char *program, char **argv, bool restart)
 {
-    if (c->count == CHILDREN_MAX) return NULL;
     struct crew_child *child = tool_alloc(sizeof *child);
     *child = (struct crew_child){.label = tool_strdup(label),
                                  .argv = argv,
@@ -128,18 +165,20 @@ struct crew_child *crew_add(struct crew *c, const char *label, const char *progr
                                  .wanted = true,
                                  .pipe = -1,
                                  .last_exit = -1,
-                                 .delay = FIRST_DELAY,
+                                 .words = tool_alloc(WORDS_MAX_BYTES + 1),
                                  .line = tool_alloc(LINE_MAX_BYTES + 1)};
+    c->children = tool_realloc(c->children, (c->count + 1) * sizeof *c->children);
+    c->fds = tool_realloc(c->fds, (c->count + 2) * sizeof *c->fds);
     c->children[c->count++] = child;
     return child;
 }
 
-_Noreturn static void become(const struct crew *c, const struct crew_child *child, int output)
+_Noreturn static void become(const struct crew *c, const struct crew_child *child, int input, int output)
 {
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != c->self) _exit(TOOL_FAILED); /* it died before the line above */
-    setpgid(0, 0);
-    int input = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    setsid();
+    if (input < 0) input = open("/dev/null", O_RDONLY | O_CLOEXEC);
     if (input < 0 || dup2(input, STDIN_FILENO) < 0 || dup2(output, STDOUT_FILENO) < 0 ||
         dup2(output, STDERR_FILENO) < 0) {
         dprintf(output, "cannot open /dev/null: %m\n");
@@ -148,30 +187,88 @@ _Noreturn static void become(const struct crew *c, const struct crew_child *chil
     unsetenv("NOTIFY_SOCKET"); /* only the supervisor speaks to the service manager */
     unsetenv("JOURNAL_STREAM");
     sigprocmask(SIG_SETMASK, &c->before, NULL);
+    ap_fd_close_from(STDERR_FILENO + 1, NULL, 0);
     execv(child->program, child->argv);
     dprintf(STDERR_FILENO, "cannot run %s: %m\n", child->program);
     _exit(TOOL_CANNOT);
 }
 
+/* The text as a file without a name, at its beginning: nobody shares its position. */
+static int input_of(const struct crew_child *child)
+{
+    int fd = memfd_create("configuration", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    size_t at = 0;
+    while (fd >= 0 && at < child->input_size) {
+        ssize_t n = pwrite(fd, child->input + at, child->input_size - at, (off_t)at);
+        if (n > 0) at += (size_t)n;
+        if (n > 0 || errno == EINTR) continue;
+        close(fd);
+        fd = -1;
+    }
+    if (fd >= 0) fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
+    return fd;
+}
+
+/* In `delay` again, longer from time to time. */
+static void put_back(struct crew_child *child, uint64_t now)
+{
+    uint64_t delay = child->ends > 1 ? SECOND_DELAY : 0;
+    for (uint32_t i = 2; i < child->ends && delay < LAST_DELAY; i++)
+        delay *= 2;
+    child->due = now + (delay < LAST_DELAY ? delay : LAST_DELAY);
+}
+
+static void say_end(struct crew *c, const struct crew_child *child, uint64_t now, bool again)
+{
+    char wait[32], times[48] = "";
+    if (*child->label == '\0') return;
+    if (child->ends > 1) snprintf(times, sizeof times, ", %u times in a row", child->ends);
+    if (!again) {
+        crew_say(c, "apiary: %s %s", child->label, child->why);
+    } else if (child->due > now) {
+        crew_say(c, "apiary: %s %s%s, starting it again in %s", child->label, child->why, times,
+                 tool_format_duration(child->due - now, wait));
+    } else {
+        crew_say(c, "apiary: %s %s%s, starting it again", child->label, child->why, times);
+    }
+}
+
+/* This machine is short of something: the next try is later, like after an end. */
+static void cannot_start(struct crew *c, struct crew_child *child, const char *what)
+{
+    uint64_t now = ap_ops_system.now();
+    snprintf(child->why, sizeof child->why, "cannot be started (%s: %m)", what);
+    child->ends++;
+    put_back(child, now);
+    say_end(c, child, now, true);
+}
+
 static void start(struct crew *c, struct crew_child *child)
 {
-    int ends[2];
-    child->started = ap_ops_system.now();
-    child->due = child->started + child->delay; /* should it not come to life */
-    if (pipe2(ends, O_CLOEXEC) != 0) return;
-    fflush(NULL);
-    pid_t pid = fork();
-    if (pid == 0) become(c, child, ends[1]);
-    close(ends[1]);
-    if (pid < 0) {
-        close(ends[0]);
+    int ends[2], input = -1;
+    if (child->input != NULL && (input = input_of(child)) < 0) {
+        cannot_start(c, child, "memfd_create");
         return;
     }
+    pid_t pid = pipe2(ends, O_CLOEXEC) == 0 ? 0 : -1;
+    if (pid < 0) {
+        cannot_start(c, child, "pipe");
+    } else {
+        fflush(NULL);
+        pid = fork();
+        if (pid == 0) become(c, child, input, ends[1]);
+        if (pid < 0) cannot_start(c, child, "fork");
+        close(ends[1]);
+        if (pid < 0) close(ends[0]);
+    }
+    if (input >= 0) close(input);
+    if (pid < 0) return;
     fcntl(ends[0], F_SETFL, O_NONBLOCK);
     if (child->pipe >= 0) close(child->pipe);
     child->pipe = ends[0];
     child->pid = pid;
-    child->due = UINT64_MAX;
+    child->started = ap_ops_system.now();
+    child->starts++;
 }
 
 static void ended(struct crew *c, struct crew_child *child, int status)
@@ -180,36 +277,38 @@ static void ended(struct crew *c, struct crew_child *child, int status)
     if (child->pipe >= 0) hear(c, child, true);
     child->pid = 0;
     child->last_exit = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-    if (!child->wanted || c->interrupts > 0) return; /* all of them are to end: a Ctrl-C may have met a new child, too */
-    /* A wrong configuration or a wrong call does not heal by being repeated. */
-    bool again = child->restart && child->last_exit != TOOL_CONFIG && child->last_exit != TOOL_USAGE;
-    char how[64], wait[32];
     if (WIFSIGNALED(status)) {
-        snprintf(how, sizeof how, "killed by signal %d", WTERMSIG(status));
+        snprintf(child->why, sizeof child->why, "killed by signal %d", WTERMSIG(status));
     } else {
-        snprintf(how, sizeof how, "ended with code %d", WEXITSTATUS(status));
+        snprintf(child->why, sizeof child->why, "ended with code %d", WEXITSTATUS(status));
     }
-    if (now - child->started >= STABLE) {
-        child->delay = FIRST_DELAY;
-        child->ends = 0;
-    }
+    if (!child->wanted || c->interrupts > 0) return; /* all of them are to end: a Ctrl-C may have met a new child, too */
+    if (now - child->started >= STABLE) child->ends = 0;
     child->ends++;
-    if (!again) {
-        crew_say(c, "apiary: %s %s", child->label, how);
-        child->wanted = false;
-        return;
-    }
-    crew_say(c, "apiary: %s %s, starting it again in %s", child->label, how, tool_format_duration(child->delay, wait));
-    child->due = now + child->delay;
-    child->delay = child->delay * 2 < LAST_DELAY ? child->delay * 2 : LAST_DELAY;
+    put_back(child, now);
+    say_end(c, child, now, child->restart);
+    child->wanted = child->restart;
 }
 
-static void reap(struct crew *c)
+static struct crew_child *child_of(const struct crew *c, pid_t pid)
 {
     for (size_t i = 0; i < c->count; i++) {
-        struct crew_child *child = c->children[i];
-        int status;
-        if (child->pid != 0 && waitpid(child->pid, &status, WNOHANG) == child->pid) ended(c, child, status);
+        if (c->children[i]->pid == pid) return c->children[i];
+    }
+    return NULL;
+}
+
+/* Everybody who has ended: children, and the orphans of children that came to this process. */
+static void reap(struct crew *c)
+{
+    siginfo_t info = {.si_pid = 0};
+    while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid != 0) {
+        pid_t pid = info.si_pid;
+        struct crew_child *child = child_of(c, pid);
+        int status = 0;
+        if (child != NULL) reap_session(pid); /* its number cannot be another's before it is waited for */
+        if (waitpid(pid, &status, WNOHANG) == pid && child != NULL) ended(c, child, status);
+        info.si_pid = 0;
     }
 }
 
@@ -218,13 +317,18 @@ static void start_due(struct crew *c)
     uint64_t now = ap_ops_system.now();
     for (size_t i = 0; i < c->count; i++) {
         struct crew_child *child = c->children[i];
-        if (child->wanted && child->pid == 0 && (child->started == 0 || child->due <= now)) start(c, child);
+        if (!child->wanted || child->pid != 0 || child->due > now || c->interrupts > 0) continue;
+        if (c->prepare == NULL || c->prepare(c->user, child)) {
+            start(c, child);
+        } else {
+            child->due = now + PUT_OFF;
+        }
     }
 }
 
 static uint64_t soonest(const struct crew *c, uint64_t until)
 {
-    for (size_t i = 0; i < c->count; i++) {
+    for (size_t i = 0; i < c->count && c->interrupts == 0; i++) {
         const struct crew_child *child = c->children[i];
         if (child->wanted && child->pid == 0 && child->due < until) until = child->due;
     }
@@ -235,31 +339,31 @@ static void read_signals(struct crew *c)
 {
     struct signalfd_siginfo info;
     while (read(c->signals, &info, sizeof info) == (ssize_t)sizeof info) {
-        if (info.ssi_signo != SIGCHLD) c->interrupts++;
+        int number = (int)info.ssi_signo;
+        if (number == SIGINT || number == SIGTERM || number == SIGQUIT) {
+            c->interrupts++;
+            c->last_interrupt = number;
+        } else if (number != SIGCHLD) {
+            crew_say(c, "apiary: up: SIG%s changes nothing; SIGTERM stops everything", sigabbrev_np(number));
+        }
     }
 }
 
 void crew_turn(struct crew *c, uint64_t timeout)
 {
     start_due(c);
-    struct pollfd fds[CHILDREN_MAX + 1];
-    struct crew_child *of[CHILDREN_MAX + 1];
-    nfds_t n = 0;
-    fds[n++] = (struct pollfd){.fd = c->signals, .events = POLLIN};
-    for (size_t i = 0; i < c->count; i++) {
-        if (c->children[i]->pipe < 0) continue;
-        of[n] = c->children[i];
-        fds[n++] = (struct pollfd){.fd = c->children[i]->pipe, .events = POLLIN};
-    }
+    c->fds[0] = (struct pollfd){.fd = c->signals, .events = POLLIN};
+    for (size_t i = 0; i < c->count; i++) /* poll passes over a descriptor of -1 */
+        c->fds[i + 1] = (struct pollfd){.fd = c->children[i]->pipe, .events = POLLIN};
     uint64_t now = ap_ops_system.now();
     uint64_t until = soonest(c, timeout > UINT64_MAX - now ? UINT64_MAX : now + timeout);
     uint64_t wait = until > now ? until - now : 0;
     struct timespec ts = {(time_t)(wait / UINT64_C(1000000000)), (long)(wait % UINT64_C(1000000000))};
-    if (ppoll(fds, n, &ts, NULL) > 0) {
-        for (nfds_t i = 1; i < n; i++) {
-            if (fds[i].revents != 0) hear(c, of[i], false);
+    if (ppoll(c->fds, c->count + 1, &ts, NULL) > 0) {
+        for (size_t i = 0; i < c->count; i++) {
+            if (c->fds[i + 1].revents != 0) hear(c, c->children[i], false);
         }
-        if (fds[0].revents != 0) read_signals(c);
+        if (c->fds[0].revents != 0) read_signals(c);
     }
     reap(c);
     start_due(c);
@@ -268,6 +372,11 @@ void crew_turn(struct crew *c, uint64_t timeout)
 int crew_interrupts(const struct crew *c)
 {
     return c->interrupts;
+}
+
+const char *crew_interrupt(const struct crew *c)
+{
+    return c->last_interrupt != 0 ? sigabbrev_np(c->last_interrupt) : "";
 }
 
 size_t crew_count(const struct crew *c)
@@ -287,7 +396,9 @@ unsigned crew_stop(struct crew *c, size_t from, size_t to, uint64_t grace)
     uint64_t until = ap_ops_system.now() + grace;
     for (size_t i = from; i < to && i < c->count; i++) {
         c->children[i]->wanted = false;
-        if (c->children[i]->pid != 0) kill(c->children[i]->pid, SIGTERM);
+        if (c->children[i]->pid == 0) continue;
+        kill(c->children[i]->pid, SIGTERM);
+        kill(c->children[i]->pid, SIGCONT); /* one that is stopped would not learn of it */
     }
     for (;;) {
         size_t left = 0;
@@ -310,16 +421,23 @@ void crew_close(struct crew *c)
 {
     crew_stop(c, 0, c->count, 0);
     crew_status(c, NULL);
+    reap_strays();
+    reap(c);
     for (size_t i = 0; i < c->count; i++) {
         struct crew_child *child = c->children[i];
         for (char **arg = child->argv; *arg != NULL; arg++)
             free(*arg);
         free(child->argv);
         free(child->label);
+        free(child->words);
         free(child->line);
         if (child->pipe >= 0) close(child->pipe);
         free(child);
     }
+    free(c->children);
+    free(c->fds);
+    free(c->status);
+    output_close(c->output, LAST_WORDS);
     close(c->signals);
     free(c);
 }

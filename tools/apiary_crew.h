@@ -1,8 +1,10 @@
 /* tools/apiary_crew.h - the processes of `apiary up`: started, heard, restarted, stopped.
  *
  * One thread, one poll(2): the signals (as a descriptor) and what the children write to standard error, which is passed
- * on line by line with the child's label in front. Children die with this process (PDEATHSIG) and are in process groups
- * of their own, so that a Ctrl-C reaches this process alone and the order of leaving is its own.
+ * on line by line with the child's label in front, through a thread that may wait for whoever reads it (apiary_output.h).
+ * Children die with this process (PDEATHSIG) and lead sessions of their own, so that a Ctrl-C reaches this process alone
+ * and the order of leaving is its own. What a child leaves behind in its session ends with it, and every orphan below
+ * this process is waited for, so that it may be the first process of a container.
  */
 #ifndef AP_TOOLS_APIARY_CREW_H
 #define AP_TOOLS_APIARY_CREW_H
@@ -14,32 +16,41 @@
 struct crew;
 
 struct crew_child {
-    char *label;
+    char *label; /* "": its lines are passed on as they are, and its end is not told */
     char **argv; /* argv[0] is the name; the program is `program` */
     const char *program;
-    bool restart;          /* when it ends by itself */
-    bool wanted;           /* to be running */
-    pid_t pid;             /* 0: not running */
-    int pipe;              /* what it writes, -1 */
-    int last_exit;         /* exit code, or 128 + signal; -1: never ended */
-    uint32_t ends;         /* in a row, without a stable time between */
+    const char *input; /* on its standard input; NULL: nothing */
+    size_t input_size;
+    void *user;
+    bool restart;  /* when it ends by itself */
+    bool wanted;   /* to be running */
+    pid_t pid;     /* 0: not running */
+    int pipe;      /* what it writes, -1 */
+    int last_exit; /* exit code, or 128 + signal; -1: never ended */
+    char why[128]; /* how it ended last, "" */
+    char *words;   /* the last line it wrote, "" */
+    uint32_t ends; /* in a row, without a stable time between */
+    uint32_t starts;
     uint64_t started, due; /* CLOCK_MONOTONIC; due: when to start it again */
-    uint64_t delay;
-    char *line; /* unfinished output */
+    char *line;            /* unfinished output */
     size_t line_size;
 };
 
-/* Blocks SIGINT, SIGTERM, SIGHUP and SIGCHLD. 0, or a negative errno of the system. */
+/* Blocks the signals of this process (INT, TERM, QUIT, HUP, USR1, USR2, CHLD). 0, or a negative errno of the system. */
 int crew_open(struct crew **ret);
-void crew_close(struct crew *c); /* kills what is left */
+void crew_close(struct crew *c); /* kills what is left, and waits a moment for what was said to be written */
+
+/* Asked before each start: false puts it off for a moment. */
+void crew_prepare(struct crew *c, bool (*prepare)(void *user, struct crew_child *child), void *user);
 
 /* Takes over argv (its strings, too). The child is started at the next turn. The pointer holds until crew_close. */
 struct crew_child *crew_add(struct crew *c, const char *label, const char *program, char **argv, bool restart);
 
 /* Waits at most `timeout` ns for something to happen, and does what is due. */
 void crew_turn(struct crew *c, uint64_t timeout);
-/* How often SIGINT, SIGTERM or SIGHUP came. */
+/* How often SIGINT, SIGTERM or SIGQUIT came, and the name of the last one. */
 int crew_interrupts(const struct crew *c);
+const char *crew_interrupt(const struct crew *c);
 
 /* SIGTERM to children [from, to), SIGKILL after `grace` or at the next interrupt; waits until they are gone. Returns how
  * many had to be killed. */
@@ -51,5 +62,16 @@ struct crew_child *crew_at(struct crew *c, size_t i);
 void crew_say(struct crew *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* The line at the bottom of a terminal; NULL or "" removes it. Nothing where standard error is no terminal. */
 void crew_status(struct crew *c, const char *text);
+/* What belongs on standard output. crew_results: whether all of it is written yet, TOOL_FAILED when it cannot be. */
+void crew_result(struct crew *c, const char *text, size_t size);
+bool crew_results_wait(struct crew *c);
+int crew_results_code(struct crew *c);
+
+/* ---- apiary_reap.c: the processes below this one -------------------------------------------------------------------- */
+
+/* Kills what is left of a session whose leader has ended and is not waited for yet. */
+void reap_session(pid_t leader);
+/* Kills every child of this process that is left. */
+void reap_strays(void);
 
 #endif

@@ -12,24 +12,30 @@
 #define PLAIN_EVERY 10 /* seconds */
 
 struct figures {
-    uint32_t passing, registered, queued, running;
+    uint32_t passing, drained, down, starts, queued, running;
     uint64_t finished, failed;
 };
 
-static void look(apiary_t *a, struct figures *ret)
+static void look(struct up *up, struct figures *ret)
 {
     apiary_swarm_status_t *rows = NULL;
+    int count = view_status(up->a, NULL, &rows);
     *ret = (struct figures){.passing = 0};
-    int n = view_status(a, NULL, &rows);
-    for (int i = 0; i < n; i++) {
-        ret->registered++;
-        ret->passing += rows[i].state == APIARY_PASSING;
+    for (int i = 0; i < count; i++) {
         ret->queued += rows[i].queued;
         ret->running += rows[i].running;
         ret->finished += rows[i].finished;
         ret->failed += rows[i].failed;
     }
     free(rows);
+    queens_look(up);
+    for (size_t i = 0; i < up->queen_count; i++) {
+        const struct queen *q = &up->queens[i];
+        ret->passing += q->passes && !q->drained;
+        ret->drained += q->drained;
+        ret->down += !q->passes;
+        ret->starts += q->child->starts;
+    }
 }
 
 static void say_swarm_event(const struct ap_segment *seg, struct crew *crew, const char *when, const struct ap_event *e)
@@ -96,39 +102,65 @@ static uint64_t say_events(const struct ap_segment *seg, struct crew *crew, uint
     return end;
 }
 
-static void say_figures(struct crew *crew, const struct figures *now, const struct figures *before, double seconds,
-                        size_t instances)
+/* "; down: a/0 (killed by signal 9, started 3 times), b/0 (...)" */
+static char *down_text(const struct up *up)
 {
-    char line[200];
-    double rate =
-        now->finished >= before->finished && seconds > 0 ? (double)(now->finished - before->finished) / seconds : 0;
-    snprintf(line, sizeof line,
-             "%u of %zu instances passing, %u queued, %u running, %" PRIu64 " done, %" PRIu64 " failed, %.0f tasks/s",
-             now->passing, instances, now->queued, now->running, now->finished, now->failed, rate);
-    if (tool_colours(stderr)) {
-        crew_status(crew, line);
-    } else {
-        crew_say(crew, "%s", line);
+    char *text = tool_strdup("");
+    for (size_t i = 0; i < up->queen_count; i++) {
+        const struct queen *q = &up->queens[i];
+        if (q->passes) continue;
+        const struct crew_child *c = q->child;
+        char *longer = tool_format("%s%s%s (%s, started %u time%s)", text, *text == '\0' ? "; down: " : ", ", c->label,
+                                   *c->why != '\0' ? c->why : "starting", c->starts, c->starts == 1 ? "" : "s");
+        free(text);
+        text = longer;
     }
+    return text;
 }
 
-void live_run(apiary_t *a, struct crew *crew, size_t instances)
+static void say_figures(struct up *up, const struct figures *now, const struct figures *before, double seconds)
+{
+    char drained[32] = "", restarts[48] = "";
+    uint32_t again = now->starts > up->queen_count ? now->starts - (uint32_t)up->queen_count : 0;
+    double rate =
+        now->finished >= before->finished && seconds > 0 ? (double)(now->finished - before->finished) / seconds : 0;
+    if (now->drained > 0) snprintf(drained, sizeof drained, ", %u drained", now->drained);
+    if (again > 0) snprintf(restarts, sizeof restarts, ", %u restart%s", again, again == 1 ? "" : "s");
+    char *down = down_text(up);
+    char *line = tool_format("%u of %zu instances passing%s, %u queued, %u running, %" PRIu64 " done, %" PRIu64
+                             " failed, %.0f tasks/s%s%s",
+                             now->passing, up->queen_count, drained, now->queued, now->running, now->finished,
+                             now->failed, rate, restarts, down);
+    char *state = tool_format("STATUS=%u of %zu instances passing%s%s", now->passing, up->queen_count, drained, down);
+    if (tool_colours(stderr)) {
+        crew_status(up->crew, line);
+    } else {
+        crew_say(up->crew, "%s", line);
+    }
+    if (!up->ready) up->ready = tool_notify("READY=1");
+    tool_notify(state);
+    free(state);
+    free(line);
+    free(down);
+}
+
+void live_run(struct up *up)
 {
     bool terminal = tool_colours(stderr);
     struct figures before, now;
-    uint64_t next = ap_load_relaxed(&a->seg->header->event_next);
+    uint64_t next = ap_load_relaxed(&up->a->seg->header->event_next);
     uint64_t shown_at = ap_ops_system.now();
-    look(a, &before);
-    say_figures(crew, &before, &before, 0, instances);
-    while (crew_interrupts(crew) == 0) {
-        crew_turn(crew, EVERY);
-        next = say_events(a->seg, crew, next);
+    look(up, &before);
+    say_figures(up, &before, &before, 0);
+    while (crew_interrupts(up->crew) == 0) {
+        crew_turn(up->crew, EVERY);
+        next = say_events(up->a->seg, up->crew, next);
         uint64_t at = ap_ops_system.now();
-        look(a, &now);
+        look(up, &now);
         uint64_t passed = at - shown_at;
         bool changed = memcmp(&now, &before, sizeof now) != 0;
         if (passed < EVERY || (!terminal && (!changed || passed < PLAIN_EVERY * EVERY))) continue;
-        say_figures(crew, &now, &before, (double)passed / 1e9, instances);
+        say_figures(up, &now, &before, (double)passed / 1e9);
         before = now;
         shown_at = at;
     }

@@ -2,11 +2,11 @@
 #ifndef AP_TOOLS_APIARY_LIVE_H
 #define AP_TOOLS_APIARY_LIVE_H
 
-#include "tools/apiary.h"
-#include "tools/apiary_crew.h"
+#include "tools/apiary_up.h"
 
 /* Until an interrupt. On a terminal the figures stand at the bottom, renewed every second; elsewhere they are a line
- * whenever they have changed, at most every ten seconds. */
-void live_run(apiary_t *a, struct crew *crew, size_t instances);
+ * whenever they have changed, at most every ten seconds. A service that is down is in them, with how often it was started
+ * and why it ended; the service manager learns of it, too. */
+void live_run(struct up *up);
 
 #endif

@@ -21,17 +21,6 @@ static const struct tool_usage usage = {
     .most = 1,
 };
 
-int apiary_load_config(const struct tool *t, const char *option, const char **ret_path, struct ap_deployment **ret)
-{
-    const char *path = tool_config_path(option);
-    if (path == NULL) return tool_fail(t, TOOL_CONFIG, "no configuration; name one with --config or APIARY_CONFIG");
-    struct ap_config_error error = {.text = ""};
-    int rc = ap_deployment_load(path, ap_agent_kinds, ret, &error);
-    if (rc < 0) return tool_error(t, rc, error.text, "configuration");
-    *ret_path = path;
-    return TOOL_OK;
-}
-
 static void to_log(void *user, int level, const char *line)
 {
     (void)user;
@@ -105,14 +94,35 @@ static int serve(const struct tool *t, apiary_t *a, const apiary_swarm_descripti
 
 struct queen_options {
     const char *config, *instance, *level, *drain;
+    bool standard_input;
+    uint64_t wait; /* for the segment; 0: not at all */
 };
+
+/* TOOL_OK with *ret NULL: told to leave before there was anything to leave. */
+static int attach_when_there(const struct tool *t, const char *segment, const apiary_attach_options_t *options,
+                             const sigset_t *signals, uint64_t wait, apiary_t **ret)
+{
+    const struct timespec pause = {.tv_nsec = 20000000};
+    uint64_t now = ap_ops_system.now(), until = wait < UINT64_MAX - now ? now + wait : UINT64_MAX;
+    bool told = false;
+    for (;;) {
+        int rc = apiary_attach(segment, options, ret);
+        bool comes = rc == APIARY_ENOSEG || rc == APIARY_ECREATING || rc == APIARY_ECREATOR;
+        if (rc == 0) return TOOL_OK;
+        if (!comes || ap_ops_system.now() >= until)
+            return tool_error(t, rc, options->message, "queen %s: attach", options->swarm);
+        if (!told) ap_log(6, "waiting for %s", segment);
+        told = true;
+        if (sigtimedwait(signals, NULL, &pause) > 0) return TOOL_OK;
+    }
+}
 
 static int run(const struct tool *t, const char *service, const struct queen_options *o, const sigset_t *signals,
                uint64_t drain)
 {
     struct ap_deployment *d = NULL;
     const char *path = NULL;
-    int rc = apiary_load_config(t, o->config, &path, &d);
+    int rc = apiary_read_config(t, o->config, o->standard_input, service, &path, &d);
     if (rc != TOOL_OK) return rc;
     const struct ap_deployment_swarm *swarm = ap_deployment_swarm(d, service);
     apiary_agent_description_t *agents = NULL;
@@ -126,10 +136,9 @@ static int run(const struct tool *t, const char *service, const struct queen_opt
         snprintf(name, sizeof name, "%s/%s", service, o->instance);
         apiary_attach_options_t attach = {
             .name = name, .swarm = service, .kind = APIARY_QUEEN, .message = message, .message_size = sizeof message};
-        int failed = apiary_attach(segment, &attach, &a);
-        if (failed < 0) rc = tool_error(t, failed, message, "queen %s: attach", service);
+        rc = attach_when_there(t, segment, &attach, signals, o->wait, &a);
     }
-    if (rc == TOOL_OK) {
+    if (rc == TOOL_OK && a != NULL) {
         apiary_swarm_description_t description = {.service = service,
                                                   .instance = o->instance,
                                                   .version = swarm->version,
@@ -152,8 +161,12 @@ static int run(const struct tool *t, const char *service, const struct queen_opt
 int cmd_queen(struct tool *t, int argc, char **argv)
 {
     struct queen_options o = {.instance = "0", .level = "info", .drain = "10s"};
+    const char *wait = NULL;
     const struct tool_option options[] = {
         {"config", 'c', "FILE", "the configuration [$APIARY_CONFIG, else /etc/apiary/apiary.yaml]", &o.config, NULL},
+        {"stdin", 0, NULL, "read the configuration's text from standard input; its FILE is its name, and where paths begin",
+         NULL, &o.standard_input},
+        {"wait", 'w', "[TIME]", "how long to wait for the segment [not at all; without TIME for ever]", &wait, NULL},
         {"instance", 'i', "NAME", "which instance of the service this is [0]", &o.instance, NULL},
         {"drain", 'd', "TIME", "how long to finish tasks after SIGTERM [10s]", &o.drain, NULL},
         {"log-level", 'l', "LEVEL", "error, warning, info or debug [info]", &o.level, NULL},
@@ -164,6 +177,11 @@ int cmd_queen(struct tool *t, int argc, char **argv)
     uint64_t drain = 0;
     if (tool_duration(o.drain, &drain) != 0)
         return tool_usage_error(t, &usage, "--drain: '%s' is no duration; write 250ms, 5s or 2m", o.drain);
+    if (wait != NULL && *wait == '\0') {
+        o.wait = UINT64_MAX;
+    } else if (wait != NULL && tool_duration(wait, &o.wait) != 0) {
+        return tool_usage_error(t, &usage, "--wait: '%s' is no duration; write --wait=5s, or --wait for ever", wait);
+    }
     if (tool_log_level(o.level) < 0)
         return tool_usage_error(t, &usage, "--log-level: '%s' is none of error, warning, info, debug", o.level);
     ap_log_level(tool_log_level(o.level));

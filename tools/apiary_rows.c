@@ -9,46 +9,22 @@
 #include <unistd.h>
 
 #define SLICE UINT64_C(20000000) /* how long the crew may wait for attention */
-#define SHOWN 48                 /* bytes of an output that is right */
-#define SHOWN_WRONG 400
 
-static void add(struct check_rows *r, const struct ap_deployment_swarm *swarm, const struct ap_deployment_check *check,
-                const char *capability)
+static void add(struct check_rows *r, const struct ap_deployment_swarm *swarm, const struct ap_deployment_check *check)
 {
     r->rows = tool_realloc(r->rows, (r->count + 1) * sizeof *r->rows);
-    r->rows[r->count++] = (struct check_row){.swarm = swarm, .check = check, .capability = capability};
-}
-
-/* "name@2" is also served under "name". */
-static bool same_capability(const char *offered, const char *checked)
-{
-    size_t n = strcspn(offered, "@");
-    return strcmp(offered, checked) == 0 || (strlen(checked) == n && strncmp(offered, checked, n) == 0);
-}
-
-static bool has_check(const struct ap_deployment *d, const char *capability)
-{
-    for (size_t i = 0; i < d->swarm_count; i++) {
-        for (size_t k = 0; k < d->swarms[i].check_count; k++) {
-            if (same_capability(capability, d->swarms[i].checks[k].capability)) return true;
-        }
-    }
-    return false;
+    r->rows[r->count++] = (struct check_row){.swarm = swarm, .check = check};
 }
 
 void rows_collect(const struct ap_deployment *d, struct check_rows *ret)
 {
     *ret = (struct check_rows){.rows = NULL};
     for (size_t i = 0; i < d->swarm_count; i++) {
-        const struct ap_deployment_swarm *s = &d->swarms[i];
-        for (size_t k = 0; k < s->check_count; k++)
-            add(ret, s, &s->checks[k], s->checks[k].capability);
-        for (size_t g = 0; g < s->agent_count; g++) {
-            for (size_t k = 0; k < s->agents[g].capability_count; k++) {
-                if (!has_check(d, s->agents[g].capabilities[k])) add(ret, s, NULL, s->agents[g].capabilities[k]);
-            }
-        }
+        for (size_t k = 0; k < d->swarms[i].check_count; k++)
+            add(ret, &d->swarms[i], &d->swarms[i].checks[k]);
     }
+    while (ap_deployment_unchecked(d, ret->unchecked, NULL) != NULL)
+        ret->unchecked++;
 }
 
 void rows_free(struct check_rows *r)
@@ -96,11 +72,11 @@ static size_t without_newlines(const char *text, size_t size)
     return size;
 }
 
-/* One line, printable, not long. */
-static char *shorten(const char *text, size_t size, size_t most)
+/* One line, printable. */
+static char *quoted(const char *text, size_t size)
 {
-    char *whole = tool_printable(text, size < most ? size : most);
-    char *ret = tool_format("\"%s%s\"", whole, size > most ? "..." : "");
+    char *whole = tool_printable(text, size);
+    char *ret = tool_format("\"%s\"", whole);
     free(whole);
     return ret;
 }
@@ -129,7 +105,7 @@ static void compare(struct check_row *row, const apiary_result_t *result)
     const char *text = result->data != NULL ? result->data : "";
     size_t size = without_newlines(text, result->size);
     if (result->code != 0) {
-        char *shown = shorten(text, result->code == APIARY_EAGENT ? size : 0, SHOWN_WRONG);
+        char *shown = quoted(text, result->code == APIARY_EAGENT ? size : 0);
         row->outcome = tool_format("%s%s%s", apiary_strerror(result->code), result->code == APIARY_EAGENT ? ": " : "",
                                    result->code == APIARY_EAGENT ? shown : "");
         free(shown);
@@ -141,7 +117,7 @@ static void compare(struct check_row *row, const apiary_result_t *result)
         row->passed = without_newlines(c->expect, strlen(c->expect)) == size && memcmp(c->expect, text, size) == 0;
     }
     if (row->outcome != NULL) return;
-    char *shown = shorten(text, size, row->passed ? SHOWN : SHOWN_WRONG);
+    char *shown = quoted(text, size);
     row->outcome = row->passed
                        ? tool_format("ok %s", shown)
                        : tool_format("got %s, expected %s\"%s\"", shown, c->expect_match != NULL ? "a match of " : "",
@@ -166,16 +142,12 @@ static void run_row(struct check_row *row, apiary_t *a, struct crew *crew)
     char *request = NULL;
     size_t size = 0;
     row->done = true;
-    if (row->check == NULL) {
-        row->outcome = tool_strdup("this capability has no check in the configuration");
-        return;
-    }
     if (!read_request(row, &request, &size)) return;
     apiary_delegate_options_t options = {.timeout = row->check->timeout};
     apiary_result_t result;
     apiary_task_t task;
     uint64_t from = ap_ops_system.now();
-    int rc = apiary_delegate(a, row->capability, request, size, &options, &task);
+    int rc = apiary_delegate(a, row->check->capability, request, size, &options, &task);
     bool delegated = rc == 0;
     if (delegated) {
         while ((rc = apiary_await(a, task, SLICE, &result)) == APIARY_ENOTREADY) {
@@ -224,12 +196,12 @@ void rows_print(const struct check_rows *r, FILE *out)
                                                   : "FAILED: ",
                                     row->outcome != NULL ? row->outcome : "");
         tool_table_add(table, (const char *const[]){
-                                  row->capability, *row->served_by != '\0' ? row->served_by : "-",
+                                  row->check->capability, *row->served_by != '\0' ? row->served_by : "-",
                                   row->latency > 0 ? tool_format_duration(row->latency, latency) : "-", outcome});
         tool_table_mark(table, 3, !row->done ? '~' : row->passed ? '+' : '!');
         free(outcome);
     }
-    tool_table_print(table, out);
+    tool_table_write(table, out);
 }
 
 json_t *rows_json(const struct check_rows *r)
@@ -238,7 +210,7 @@ json_t *rows_json(const struct check_rows *r)
     for (size_t i = 0; i < r->count; i++) {
         const struct check_row *row = &r->rows[i];
         json_t *o = json_object();
-        json_object_set_new(o, "capability", json_string(row->capability));
+        json_object_set_new(o, "capability", json_string(row->check->capability));
         json_object_set_new(o, "served_by", tool_json_text(row->served_by));
         json_object_set_new(o, "latency_ns", json_integer((json_int_t)row->latency));
         json_object_set_new(o, "passed", json_boolean(row->passed));

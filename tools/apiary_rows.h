@@ -7,8 +7,7 @@
 
 struct check_row {
     const struct ap_deployment_swarm *swarm;
-    const struct ap_deployment_check *check; /* NULL: the capability has none, and the row fails */
-    const char *capability;
+    const struct ap_deployment_check *check;
     bool done, passed;
     uint64_t latency;
     char served_by[2 * APIARY_NAME_MAX + 32]; /* "service/agent pid" */
@@ -17,13 +16,15 @@ struct check_row {
 struct check_rows {
     struct check_row *rows;
     size_t count;
+    size_t unchecked; /* capabilities that no check asks for */
 };
 
-/* A row per check in the configuration's order, and one per capability without a check. */
+/* A row per check in the configuration's order. */
 void rows_collect(const struct ap_deployment *d, struct check_rows *ret);
 void rows_free(struct check_rows *r);
 /* Runs them one after another while the crew is looked after; stops at an interrupt. Returns how many passed. */
 size_t rows_run(struct check_rows *r, apiary_t *a, struct crew *crew);
+/* For standard output: on a terminal each row is one line of its width, elsewhere nothing is cut. */
 void rows_print(const struct check_rows *r, FILE *out);
 json_t *rows_json(const struct check_rows *r);
 

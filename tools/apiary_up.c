@@ -2,21 +2,20 @@
  *
  * Starts the coordinator and every queen as processes of their own, waits until all swarms pass, runs the checks of the
  * configuration through the segment, and then either stops everything (--once) or shows what is going on until Ctrl-C.
+ * A service that does not come up is its own affair: the others work meanwhile, and it is tried again.
  */
 #include "tools/apiary_live.h"
-#include "tools/apiary_rows.h"
 
 #include <libgen.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <unistd.h>
 
 #define TURN UINT64_C(20000000)
 #define DAEMON_GRACE UINT64_C(5000000000)
-#define GIVE_UP_AFTER 5 /* ends in a row of one process before everything passes */
+#define DAEMON_LEAVES UINT64_C(1000000000) /* that of a supervisor that was killed */
 
 static const struct tool_usage usage = {
     .command = "up",
@@ -28,18 +27,6 @@ static const struct tool_usage usage = {
             "Ctrl-C;\n"
             "with --once it stops everything and exits 0 only if every check passed.",
     .json = true,
-};
-
-struct up {
-    struct tool *t;
-    struct ap_deployment *d;
-    const char *path, *segment, *level;
-    struct crew *crew;
-    apiary_t *a;
-    struct check_rows rows;
-    char *daemon_path;
-    bool once, owned; /* owned: the segment is to be removed at the end */
-    uint64_t wait, drain;
 };
 
 /* ---- processes ------------------------------------------------------------------------------------------------ */
@@ -55,7 +42,7 @@ static char **arguments(const char *const *list)
     return ret;
 }
 
-/* apiaryd beside this program, else ../sbin, else as found by its name. */
+/* apiaryd beside this program, else in ../sbin. */
 static char *find_daemon(void)
 {
     static const char *const places[] = {"apiaryd", "../sbin/apiaryd"};
@@ -72,30 +59,10 @@ static char *find_daemon(void)
     return NULL;
 }
 
-static void add_queens(struct up *up)
-{
-    char drain[32];
-    snprintf(drain, sizeof drain, "%lluns", (unsigned long long)up->drain);
-    for (size_t i = 0; i < up->d->swarm_count; i++) {
-        const struct ap_deployment_swarm *s = &up->d->swarms[i];
-        for (uint32_t k = 0; k < s->instances; k++) {
-            char instance[16];
-            char *label = tool_format("%s/%u", s->service, k);
-            snprintf(instance, sizeof instance, "%u", k);
-            crew_add(up->crew, label, "/proc/self/exe",
-                     arguments((const char *const[]){"apiary", "queen", s->service, "--instance", instance, "--config",
-                                                     up->path, "--segment", up->segment, "--drain", drain,
-                                                     "--log-level", up->level, NULL}),
-                     s->restart);
-            free(label);
-        }
-    }
-}
-
-static apiary_t *try_attach(const char *segment, bool read_only)
+static apiary_t *try_attach(const char *segment)
 {
     apiary_t *a = NULL;
-    apiary_attach_options_t options = {.name = "up", .kind = APIARY_TOOL, .read_only = read_only};
+    apiary_attach_options_t options = {.name = "up", .kind = APIARY_TOOL};
     return apiary_attach(segment, &options, &a) == 0 ? a : NULL;
 }
 
@@ -110,159 +77,248 @@ static bool is_abandoned(const char *segment)
     return ret;
 }
 
-/* Turns until `done`; TOOL_OK, or why not. */
-static int wait_until(struct up *up, bool (*done)(struct up *), int (*hopeless)(struct up *))
+/* ---- the coordinator ------------------------------------------------------------------------------------------ */
+
+static bool no_daemon(struct up *up)
 {
-    uint64_t until = ap_ops_system.now() + up->wait;
-    while (!done(up)) {
-        int rc = hopeless(up);
-        if (rc != TOOL_OK) return rc;
-        if (crew_interrupts(up->crew) > 0) return TOOL_FAILED;
-        if (ap_ops_system.now() >= until) return TOOL_TIMEOUT;
-        crew_turn(up->crew, TURN);
-    }
-    return TOOL_OK;
+    return view_daemon(up->a->seg) == 0;
 }
 
-/* ---- the coordinator ------------------------------------------------------------------------------------------ */
+static bool nobody_else(struct up *up)
+{
+    return view_supervisor(up->a->seg, up->a->member) == 0 && no_daemon(up);
+}
 
 static bool daemon_ready(struct up *up)
 {
-    if (up->a == NULL) up->a = try_attach(up->segment, false);
-    const struct crew_child *child = crew_at(up->crew, 0);
-    return up->a != NULL && child->pid != 0 && view_daemon(up->a->seg) == child->pid;
+    if (up->a == NULL) up->a = try_attach(up->segment);
+    return up->a != NULL && up->daemon->pid != 0 && view_daemon(up->a->seg) == up->daemon->pid;
 }
 
-static int daemon_hopeless(struct up *up)
+static bool daemon_settled(struct up *up)
 {
-    const struct crew_child *child = crew_at(up->crew, 0);
-    return child->last_exit < 0 ? TOOL_OK : child->last_exit == 0 ? TOOL_FAILED : child->last_exit;
+    return daemon_ready(up) || !up->daemon->wanted;
 }
 
+/* One that cannot even start does not heal by being repeated; from then on it is started again. */
 static int start_daemon(struct up *up)
 {
-    up->daemon_path = find_daemon();
-    if (up->daemon_path == NULL) return tool_fail(up->t, TOOL_CANNOT, "up: there is no apiaryd beside this program");
-    up->owned = is_abandoned(up->segment);
-    crew_add(up->crew, "apiaryd", up->daemon_path,
-             arguments((const char *const[]){"apiaryd", "--config", up->path, "--segment", up->segment, "--log-level",
-                                             up->level, NULL}),
-             false);
-    int rc = wait_until(up, daemon_ready, daemon_hopeless);
-    crew_at(up->crew, 0)->restart = true; /* from now on; one that cannot even start does not heal by being repeated */
-    if (rc == TOOL_OK) return rc;
-    if (daemon_hopeless(up) != TOOL_OK) up->owned = false; /* it did not come to use it */
+    up->daemon->wanted = true;
+    int rc = up_wait(up, up->wait, daemon_settled);
+    up->daemon->restart = true;
+    if (rc == TOOL_OK && up->daemon->wanted) return rc;
+    if (rc == TOOL_OK) {
+        rc = up->daemon->last_exit > 0 && up->daemon->last_exit < 128 ? up->daemon->last_exit : TOOL_FAILED;
+        up->owned = false; /* it did not come to use it */
+    }
     if (crew_interrupts(up->crew) == 0)
         crew_say(up->crew, "apiary: up: the coordinator did not start; its messages are above");
     return rc;
 }
 
-/* ---- the swarms ----------------------------------------------------------------------------------------------- */
-
-static bool instance_passes(const struct up *up, const char *service, uint32_t instance)
+/* Another supervisor on this segment: to be replaced, or in the way. */
+static int look_around(struct up *up, int64_t *ret_other)
 {
-    apiary_swarm_status_t *rows = NULL;
-    char name[16];
-    snprintf(name, sizeof name, "%u", instance);
-    int n = view_status(up->a, service, &rows);
-    bool passes = false;
-    for (int i = 0; i < n && !passes; i++)
-        passes = strcmp(rows[i].instance, name) == 0 && rows[i].state == APIARY_PASSING;
-    free(rows);
-    return passes;
-}
-
-static bool all_pass(struct up *up)
-{
-    for (size_t i = 0; i < up->d->swarm_count; i++) {
-        for (uint32_t k = 0; k < up->d->swarms[i].instances; k++) {
-            if (!instance_passes(up, up->d->swarms[i].service, k)) return false;
-        }
+    up->owned = is_abandoned(up->segment);
+    up->a = up->owned ? NULL : try_attach(up->segment);
+    *ret_other = up->a != NULL ? view_supervisor(up->a->seg, up->a->member) : 0;
+    if (*ret_other != 0 && !up->replace) {
+        crew_say(up->crew, "apiary: up: another 'apiary up' (pid %lld) looks after %s; --replace takes its place, and "
+                           "--segment gives another name",
+                 (long long)*ret_other, up->segment);
+        return TOOL_FAILED;
     }
-    return true;
-}
-
-static int queen_hopeless(struct up *up)
-{
-    for (size_t i = 0; i < crew_count(up->crew); i++) {
-        const struct crew_child *child = crew_at(up->crew, i);
-        if (!child->wanted) return child->last_exit > 0 && child->last_exit < 128 ? child->last_exit : TOOL_FAILED;
-        if (child->ends >= GIVE_UP_AFTER) return TOOL_FAILED;
+    if (*ret_other != 0) {
+        up->owned = true; /* as it was the other's */
+    } else if (up->a != NULL && !no_daemon(up)) {
+        up_wait(up, DAEMON_LEAVES, no_daemon);
     }
     return TOOL_OK;
 }
 
-static void say_missing(struct up *up)
+static int add_daemon(struct up *up)
 {
-    for (size_t i = 0; i < up->d->swarm_count; i++) {
-        const struct ap_deployment_swarm *s = &up->d->swarms[i];
-        for (uint32_t k = 0; k < s->instances; k++) {
-            if (!instance_passes(up, s->service, k))
-                crew_say(up->crew,
-                         "apiary: up: %s/%u does not pass; its messages are above, or run 'apiary queen %s -c %s'",
-                         s->service, k, s->service, up->path);
-        }
+    up->daemon_path = find_daemon();
+    if (up->daemon_path == NULL) {
+        crew_say(up->crew, "apiary: up: there is no apiaryd beside this program%s",
+                 access("/proc/self/exe", F_OK) == 0 ? "" : " (/proc, which tells where that is, is not mounted)");
+        return TOOL_CANNOT;
     }
+    up->daemon = crew_add(up->crew, "apiaryd", up->daemon_path,
+                          arguments((const char *const[]){"apiaryd", "--stdin", "--config", up->path, "--segment",
+                                                          up->segment, "--log-level", up->level, NULL}),
+                          false);
+    up->daemon->wanted = false;
+    return TOOL_OK;
 }
 
-static int start_queens(struct up *up)
+/* The own swarms work already: the others leave now, and nobody who asks meets a closed door. */
+static int take_over(struct up *up, pid_t other)
 {
-    add_queens(up);
-    int rc = wait_until(up, all_pass, queen_hopeless);
-    if (rc != TOOL_OK && crew_interrupts(up->crew) == 0) say_missing(up);
-    return rc;
+    crew_say(up->crew, "apiary: up: taking over from pid %d", (int)other);
+    kill(other, SIGTERM);
+    int rc = up_wait(up, up->wait, nobody_else);
+    if (rc == TOOL_TIMEOUT) crew_say(up->crew, "apiary: up: pid %d does not leave", (int)other);
+    return rc == TOOL_OK ? start_daemon(up) : rc;
 }
 
 /* ---- checks, and what comes after them ------------------------------------------------------------------------ */
 
+/* How to ask for something, where no check shows it. */
+static void print_how_to_try(const struct up *up, FILE *out)
+{
+    for (size_t i = 0; i < up->queen_count; i++) {
+        const struct queen *q = &up->queens[i];
+        if (!q->passes || q->swarm->agent_count == 0 || q->swarm->agents[0].capability_count == 0) continue;
+        bool usual = strcmp(up->segment, APIARY_DEFAULT_SEGMENT) == 0;
+        fprintf(out, "the configuration has no checks; to try one: apiary delegate %s%s%s%s 'some input'\n",
+                usual ? "" : "-s ", usual ? "" : up->segment + 1, usual ? "" : " ", q->swarm->agents[0].capabilities[0]);
+        return;
+    }
+}
+
+static void print_text(const struct up *up, size_t passed, FILE *out)
+{
+    size_t swarms = up->d->swarm_count, processes = up->queen_count, passing = 0;
+    for (size_t i = 0; i < up->queen_count; i++)
+        passing += up->queens[i].passes;
+    if (up->rows.count > 0) {
+        rows_print(&up->rows, out);
+        fprintf(out, "%zu of %zu checks passed, ", passed, up->rows.count);
+    }
+    fprintf(out, "%zu swarm%s in %zu process%s", swarms, swarms == 1 ? "" : "s", processes, processes == 1 ? "" : "es");
+    if (passing < processes || up->rows.count == 0) fprintf(out, ", %zu of them passing", passing);
+    if (up->rows.count > 0 && up->rows.unchecked > 0)
+        fprintf(out, "; %zu capabilit%s no check", up->rows.unchecked, up->rows.unchecked == 1 ? "y has" : "ies have");
+    fputc('\n', out);
+    if (up->rows.count == 0) print_how_to_try(up, out);
+}
+
+static json_t *queens_json(const struct up *up)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < up->queen_count; i++) {
+        const struct queen *q = &up->queens[i];
+        json_array_append_new(list, json_pack("{s:s, s:i, s:b, s:b, s:i, s:o}", "service", q->swarm->service, "pid",
+                                              (int)q->child->pid, "passing", q->passes, "drained", q->drained, "starts",
+                                              (int)q->child->starts, "ended", tool_json_text(q->child->why)));
+    }
+    return list;
+}
+
+/* TOOL_OK when all passed. The results may wait for who reads them; the crew does not. */
 static int run_checks(struct up *up)
 {
+    char *text = NULL;
+    size_t size = 0;
     rows_collect(up->d, &up->rows);
     size_t passed = rows_run(&up->rows, up->a, up->crew);
+    queens_look(up);
+    FILE *out = open_memstream(&text, &size);
+    if (out == NULL) return TOOL_FAILED;
     if (up->t->json) {
-        int rc = tool_json_print(json_pack("{s:s, s:i, s:i, s:i, s:o}", "segment", up->segment, "swarms",
-                                           (int)up->d->swarm_count, "rows", (int)up->rows.count, "passed", (int)passed,
-                                           "checks", rows_json(&up->rows)));
-        if (rc != TOOL_OK) return rc;
+        tool_json_write(json_pack("{s:s, s:i, s:i, s:i, s:o, s:o}", "segment", up->segment, "swarms",
+                                  (int)up->d->swarm_count, "rows", (int)up->rows.count, "passed", (int)passed,
+                                  "instances", queens_json(up), "checks", rows_json(&up->rows)),
+                        out);
     } else {
-        rows_print(&up->rows, stdout);
-        size_t swarms = up->d->swarm_count, processes = crew_count(up->crew) - 1;
-        printf("%zu of %zu checks passed, %zu swarm%s in %zu process%s\n", passed, up->rows.count, swarms,
-               swarms == 1 ? "" : "s", processes, processes == 1 ? "" : "es");
+        print_text(up, passed, out);
     }
-    fflush(stdout);
-    return passed == up->rows.count ? TOOL_OK : TOOL_FAILED;
+    fclose(out);
+    crew_result(up->crew, text, size);
+    free(text);
+    while (up->once && crew_results_wait(up->crew) && crew_interrupts(up->crew) == 0)
+        crew_turn(up->crew, TURN);
+    int rc = crew_results_code(up->crew);
+    return rc == TOOL_OK && passed < up->rows.count ? TOOL_FAILED : rc;
+}
+
+/* ---- the end -------------------------------------------------------------------------------------------------- */
+
+static void say_stopping(struct up *up)
+{
+    bool asked = crew_interrupts(up->crew) > 0;
+    uint32_t queued = 0, running = 0;
+    if (up->a != NULL) view_open_tasks(up->a->seg, &queued, &running);
+    crew_say(up->crew, "apiary: up: %s%s%sstopping %zu instance%s; %u task%s running, %u queued",
+             asked ? "SIG" : "", asked ? crew_interrupt(up->crew) : "", asked ? ": " : "",
+             up->queen_count, up->queen_count == 1 ? "" : "s", running, running == 1 ? " is" : "s are", queued);
+}
+
+/* What becomes of the segment; `others` are attached to it besides this process. */
+static const char *leave_segment(struct up *up, uint32_t others, bool used, char *text, size_t size)
+{
+    if (!used) {
+        *text = '\0';
+    } else if (others > 0) {
+        snprintf(text, size, "; %s stays, %u other member%s attached", up->segment, others,
+                 others == 1 ? " is" : "s are");
+    } else if (!up->owned) {
+        snprintf(text, size, "; %s stays, it was there before; 'apiary segment rm' removes it", up->segment);
+    } else {
+        ap_segment_remove(up->segment);
+        snprintf(text, size, "; %s is removed", up->segment);
+    }
+    return text;
 }
 
 static void stop(struct up *up)
 {
     crew_status(up->crew, NULL);
-    unsigned killed = crew_stop(up->crew, 1, crew_count(up->crew), up->drain + UINT64_C(2000000000));
-    if (killed > 0) crew_say(up->crew, "apiary: up: %u process%s had to be killed", killed, killed == 1 ? "" : "es");
-    uint32_t others = up->a != NULL ? view_members(up->a->seg, 0, up->a->member) : 0;
-    const struct crew_child *daemon = crew_at(up->crew, 0);
-    if (daemon != NULL && daemon->pid != 0 && others > 0) others--;
+    bool used = up->a != NULL;
+    uint64_t from = ap_ops_system.now();
+    if (up->queen_count > 0) say_stopping(up);
+    unsigned killed = crew_stop(up->crew, up->first_queen, crew_count(up->crew), up->drain + UINT64_C(2000000000));
+    uint32_t others = 0, queued = 0, running = 0;
+    if (used) {
+        others = view_members(up->a->seg, 0, up->a->member);
+        view_open_tasks(up->a->seg, &queued, &running);
+        if (up->daemon != NULL && up->daemon->pid != 0 && others > 0) others--;
+    }
     apiary_detach(up->a);
     up->a = NULL;
-    crew_stop(up->crew, 0, 1, DAEMON_GRACE);
-    if (!up->owned) return;
-    if (others > 0) {
-        crew_say(up->crew, "apiary: up: %s stays, %u other member%s attached; 'apiary segment rm' removes it",
-                 up->segment, others, others == 1 ? " is" : "s are");
-    } else {
-        ap_segment_remove(up->segment);
+    crew_stop(up->crew, 0, up->first_queen, DAEMON_GRACE);
+    char killed_text[48] = "", left[64] = "", segment[160], took[32];
+    if (killed > 0) snprintf(killed_text, sizeof killed_text, ", %u had to be killed", killed);
+    if (queued + running > 0) {
+        snprintf(left, sizeof left, "; %u task%s undone", queued + running, queued + running == 1 ? " is" : "s are");
     }
+    leave_segment(up, others, used, segment, sizeof segment);
+    if (up->queen_count > 0) {
+        crew_say(up->crew, "apiary: up: stopped %zu instance%s in %s%s%s%s", up->queen_count,
+                 up->queen_count == 1 ? "" : "s", tool_format_duration(ap_ops_system.now() - from, took), killed_text,
+                 left, segment);
+    }
+}
+
+static void tell_ready(struct up *up)
+{
+    if (!up->ready) up->ready = tool_notify("READY=1");
 }
 
 static int run(struct up *up)
 {
-    int rc = start_daemon(up);
-    if (rc == TOOL_OK) rc = start_queens(up);
-    if (rc == TOOL_OK) {
-        tool_notify("READY=1");
+    int64_t other = 0;
+    int rc = look_around(up, &other);
+    if (rc == TOOL_OK) rc = add_daemon(up);
+    up->first_queen = crew_count(up->crew);
+    if (rc == TOOL_OK && other == 0) rc = start_daemon(up);
+    bool started = rc == TOOL_OK;
+    if (started) {
+        queens_add(up);
+        rc = queens_wait(up);
+    }
+    /* A service that does not come up: the others do their work, and a manager that waited for it would end them. */
+    bool go_on = started && crew_interrupts(up->crew) == 0 && (rc == TOOL_OK || (!up->once && other == 0));
+    if (go_on && other != 0) {
+        rc = take_over(up, (pid_t)other);
+        go_on = rc == TOOL_OK;
+    }
+    if (go_on) {
+        tell_ready(up);
         rc = run_checks(up);
         if (!up->once && crew_interrupts(up->crew) == 0) {
-            live_run(up->a, up->crew, crew_count(up->crew) - 1);
+            live_run(up);
             rc = TOOL_OK; /* left because it was asked to */
         }
     }
@@ -275,15 +331,32 @@ static int run(struct up *up)
     return rc;
 }
 
+/* ---- the command ---------------------------------------------------------------------------------------------- */
+
 static int open_up(struct up *up, const char *config)
 {
-    int rc = apiary_load_config(up->t, config, &up->path, &up->d);
-    if (rc != TOOL_OK) return rc;
-    up->segment = tool_segment(up->t, up->d->registry.segment.name);
+    up->path = tool_config_path(config);
+    if (up->path == NULL) return tool_fail(up->t, TOOL_CONFIG, "no configuration; name one with --config or APIARY_CONFIG");
     signal(SIGPIPE, SIG_IGN); /* all swarms would go down with whoever read our lines */
-    rc = crew_open(&up->crew);
+    signal(SIGXFSZ, SIG_IGN); /* and with a limit on the size of files */
+    int rc = crew_open(&up->crew);
     if (rc < 0) return tool_fail(up->t, TOOL_FAILED, "up: cannot listen for signals: %s", strerror(-rc));
+    rc = config_open(&up->config, up->t, up->path, up->crew, &up->d);
+    if (rc != TOOL_OK) return rc;
+    if (up->d->swarm_count == 0)
+        return tool_fail(up->t, TOOL_CONFIG, "up: %s names no swarms; there is nothing to start", up->path);
+    up->segment = tool_segment(up->t, up->d->registry.segment.name);
+    crew_prepare(up->crew, queens_prepare, up);
     return TOOL_OK;
+}
+
+static int check_config(const struct tool *t, const char *config, bool standard_input)
+{
+    struct ap_deployment *d = NULL;
+    const char *path = NULL;
+    int rc = apiary_read_config(t, config, standard_input, NULL, &path, &d);
+    ap_deployment_free(d);
+    return rc;
 }
 
 int cmd_up(struct tool *t, int argc, char **argv)
@@ -292,12 +365,15 @@ int cmd_up(struct tool *t, int argc, char **argv)
     const char *config = NULL;
     const char *wait = "60s";
     const char *drain = "10s";
-    bool verbose = false;
+    bool verbose = false, check_only = false, standard_input = false;
     const struct tool_option options[] = {
         {"config", 'c', "FILE", "the configuration [$APIARY_CONFIG, else /etc/apiary/apiary.yaml]", &config, NULL},
         {"once", '1', NULL, "stop everything after the checks; exit 0 only if all passed", NULL, &up.once},
         {"wait", 'w', "TIME", "how long the swarms may take to pass [60s]", &wait, NULL},
         {"drain", 'd', "TIME", "how long they may take to finish their tasks at the end [10s]", &drain, NULL},
+        {"replace", 'r', NULL, "take the place of the 'apiary up' that runs, once the own swarms pass", NULL, &up.replace},
+        {"check-config", 0, NULL, "judge the configuration and leave: 0 when it is right, 2 when not", NULL, &check_only},
+        {"stdin", 0, NULL, "with --check-config: the text is on standard input, FILE is its name", NULL, &standard_input},
         {"verbose", 'v', NULL, "show all log lines of the processes, not only warnings", NULL, &verbose},
         {.name = NULL},
     };
@@ -305,11 +381,15 @@ int cmd_up(struct tool *t, int argc, char **argv)
     if (rc != TOOL_GO_ON) return rc;
     if (tool_duration(wait, &up.wait) != 0 || tool_duration(drain, &up.drain) != 0)
         return tool_usage_error(t, &usage, "--wait, --drain: a duration is written 250ms, 5s or 2m");
+    if (check_only) return check_config(t, config, standard_input);
+    if (standard_input) return tool_usage_error(t, &usage, "--stdin goes with --check-config");
     if (verbose) up.level = "info";
     rc = open_up(&up, config);
     if (rc == TOOL_OK) rc = run(&up);
     if (up.crew != NULL) crew_close(up.crew);
     rows_free(&up.rows);
+    config_close(&up.config);
+    free(up.queens);
     free(up.daemon_path);
     ap_deployment_free(up.d);
     return tool_finish(t, rc);

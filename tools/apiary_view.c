@@ -129,6 +129,29 @@ int64_t view_daemon(const struct ap_segment *seg)
     return 0;
 }
 
+int64_t view_supervisor(const struct ap_segment *seg, uint32_t except)
+{
+    struct ap_member own;
+    if (!ap_member_read(seg, except, &own)) return 0;
+    for (uint32_t i = 0; i < seg->geometry.members; i++) {
+        struct ap_member m;
+        if (i == except || !member_alive(seg, i, &m) || m.kind != APIARY_TOOL) continue;
+        if (m.pid_namespace == own.pid_namespace && memcmp(m.name, "up", sizeof "up") == 0) return m.pid;
+    }
+    return 0;
+}
+
+void view_open_tasks(const struct ap_segment *seg, uint32_t *queued, uint32_t *running)
+{
+    *queued = *running = 0;
+    for (uint32_t i = 0; i < seg->geometry.tasks; i++) {
+        struct task_view task;
+        if (!view_task(seg, i, &task)) continue;
+        *queued += task.state == AP_TASK_QUEUED;
+        *running += task.state == AP_TASK_RUNNING;
+    }
+}
+
 /* A lane that was joined after the task came is another client's: its own one has gone. */
 static int64_t client_pid(const struct ap_segment *seg, const struct ap_slot *s)
 {

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -29,7 +30,7 @@ static const struct tool_usage usage = {
 
 struct daemon_options {
     const char *config, *level;
-    bool remove;
+    bool remove, standard_input, ready_passing;
 };
 
 static void tell(const char *what, const char *is, const char *configured)
@@ -123,7 +124,45 @@ static void remove_segment(int fd, const char *name)
     if (rc < 0) ap_log(4, "cannot remove %s: %s", name, apiary_strerror(rc));
 }
 
-static int watch(const struct tool *t, apiary_t *a, const char *name, bool created)
+static bool service_passes(apiary_t *a, const char *service)
+{
+    apiary_swarm_status_t *rows = NULL;
+    int n = apiary_swarm_status(a, service, NULL, 0), room = n;
+    if (n <= 0) return false;
+    rows = tool_alloc((size_t)room * sizeof *rows);
+    n = apiary_swarm_status(a, service, rows, (size_t)room);
+    bool ret = false;
+    for (int i = 0; i < n && i < room; i++)
+        ret = ret || rows[i].state == APIARY_PASSING;
+    free(rows);
+    return ret;
+}
+
+static bool all_pass(apiary_t *a, const struct ap_deployment *d)
+{
+    for (size_t i = 0; i < d->swarm_count; i++) {
+        if (!service_passes(a, d->swarms[i].service)) return false;
+    }
+    return true;
+}
+
+/* READY now, or (`d` not NULL) when an instance of each of its services passes; then until a signal, which is returned. */
+static int wait_for_signal(apiary_t *a, const struct ap_deployment *d, const sigset_t *signals)
+{
+    const struct timespec pause = {.tv_nsec = 100000000};
+    bool told = false;
+    while (!told) {
+        told = (d == NULL || all_pass(a, d)) && tool_notify("READY=1");
+        if (told && d != NULL) ap_log(6, "all %zu services pass", d->swarm_count);
+        int which = told ? -1 : sigtimedwait(signals, NULL, &pause);
+        if (which > 0) return which;
+    }
+    int which = 0;
+    sigwait(signals, &which);
+    return which;
+}
+
+static int watch(const struct tool *t, apiary_t *a, const char *name, bool created, const struct ap_deployment *awaited)
 {
     struct ap_monitor *monitor = NULL;
     int rc = ap_monitor_start(a->seg, a->member, &monitor);
@@ -133,14 +172,12 @@ static int watch(const struct tool *t, apiary_t *a, const char *name, bool creat
         return tool_error(t, rc, why, "%s: cannot start the monitor", name);
     }
     ap_log(6, "%s %s, %" PRIu64 " bytes", created ? "created" : "took over", name, a->seg->size);
-    tool_notify("READY=1");
     sigset_t signals;
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGHUP);
-    int which = 0;
-    sigwait(&signals, &which);
+    int which = wait_for_signal(a, awaited, &signals);
     tool_notify("STOPPING=1");
     ap_log(6, "signal %d: leaving %s to its members", which, name);
     ap_monitor_stop(monitor);
@@ -152,7 +189,11 @@ static int run(const struct tool *t, const struct daemon_options *o)
     struct ap_deployment *d = NULL;
     const char *path = tool_config_path(o->config);
     struct ap_config_error error = {.text = ""};
-    int rc = path != NULL ? ap_deployment_load(path, NULL, &d, &error) : 0;
+    char *text = NULL;
+    size_t size = 0;
+    int rc = path != NULL && o->standard_input ? ap_config_read(STDIN_FILENO, path, &text, &size, &error) : 0;
+    if (rc == 0 && path != NULL) rc = ap_deployment_parse(path, text, size, NULL, NULL, &d, &error);
+    free(text);
     if (rc < 0) return tool_error(t, rc, error.text, "configuration");
     struct ap_registry_options options = {.segment = {.name = NULL}};
     if (d != NULL) options = d->registry;
@@ -164,7 +205,7 @@ static int run(const struct tool *t, const struct daemon_options *o)
     if (rc == TOOL_OK) rc = lock_segment(t, a, options.segment.name);
     if (rc == TOOL_OK) {
         if (!created && d != NULL) compare_geometry(&a->seg->geometry, options.segment.geometry);
-        rc = watch(t, a, options.segment.name, created);
+        rc = watch(t, a, options.segment.name, created, o->ready_passing ? d : NULL);
         if (o->remove) remove_segment(apiary_segment_fd(a), options.segment.name);
     }
     apiary_detach(a);
@@ -179,12 +220,17 @@ int main(int argc, char **argv)
     const struct tool_option options[] = {
         {"config", 'c', "FILE", "the configuration [$APIARY_CONFIG, else /etc/apiary/apiary.yaml if there]", &o.config,
          NULL},
+        {"stdin", 0, NULL, "read the configuration's text from standard input; FILE is its name", NULL, &o.standard_input},
+        {"ready-when-passing", 0, NULL, "tell the service manager READY when every service of the configuration passes", NULL,
+         &o.ready_passing},
         {"remove", 0, NULL, "remove the segment at the end", NULL, &o.remove},
         {"log-level", 'l', "LEVEL", "error, warning, info or debug [info]", &o.level, NULL},
         {.name = NULL},
     };
     int rc = tool_parse(&t, &usage, options, &argc, &argv);
     if (rc != TOOL_GO_ON) return rc;
+    if ((o.standard_input || o.ready_passing) && tool_config_path(o.config) == NULL)
+        return tool_usage_error(&t, &usage, "--stdin, --ready-when-passing: name the configuration with --config");
     if (tool_log_level(o.level) < 0)
         return tool_usage_error(&t, &usage, "--log-level: '%s' is none of error, warning, info, debug", o.level);
     ap_log_level(tool_log_level(o.level));

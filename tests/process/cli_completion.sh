@@ -29,7 +29,7 @@ expect 0 '^--force $' complete_line apiary segment rm --f
 expect 0 '^--state $' complete_line apiary task ls --st
 expect 0 '^queued $' complete_line apiary task ls --state q
 expect 0 '^queued $' split_line q apiary task ls --state=q
-expect 0 '^--remove $' complete_line apiaryd --r
+expect 0 '^--remove $' complete_line apiaryd --rem
 expect 0 '^--verify --tasks --watch --events --json --segment --help --version $' complete_line shmdump --
 printf 'swarms: []\n' >"$folder/some.yaml"
 touch "$folder/some.text"

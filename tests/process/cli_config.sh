@@ -94,7 +94,7 @@ expect 2 'nowhere' apiary up --config "$folder/nowhere.yaml"
 write '  - service: one_service' '    agents:' "$agent"
 expect 2 "no service 'two_service'" apiary queen two_service --config "$config"
 
-# A capability that no check covers does not fail the load, but the run.
-expect 1 'has no check' apiary up --once --config "$config"
+# A configuration without checks is none the worse: it is said how to try it.
+expect 0 'no checks; to try one: apiary delegate .*test.cat' apiary up --once --config "$config"
 
 ends

@@ -112,7 +112,7 @@ for once in '' --once; do
     [ "$code" -eq $((${#once} > 0)) ] || fail "up $once left with $code after an interrupt"
     grep -q 'interrupted before all checks were done' "$folder/up" || fail "up $once said: $(cat "$folder/up")"
     grep -qE 'gate.pass .*interrupted' "$folder/up" || fail "the row says: $(cat "$folder/up")"
-    grep -q '1 process had to be killed' "$folder/up" || fail "up $once said: $(cat "$folder/up")"
+    grep -qE 'stopped 1 instance in .*, 1 had to be killed; 1 task is undone' "$folder/up" || fail "up $once said: $(cat "$folder/up")"
     grep -q 'starting it again' "$folder/up" && fail "something was started again while everything was stopped"
     [ ! -e "/dev/shm$APIARY_SEGMENT" ] || fail 'the segment is still there'
 done

@@ -1,0 +1,206 @@
+#!/bin/bash
+# What may happen round a supervisor: nobody reads what it says, its terminal goes, its surroundings are strange, its
+# services break. The healthy service answers throughout, and what was harmed comes back.
+. "$APIARY_SOURCE/tests/process/lib_cli.sh" || exit 1
+. "$APIARY_SOURCE/tests/process/lib_up.sh" || exit 1
+
+up() # up OPTION...: in the background
+{
+    apiary up --config "$config" "$@" >"$up_out" 2>"$up_err" </dev/null &
+    up=$!
+    until_true answers text.upper
+}
+
+says() { grep -qE -- "$1" "$up_err"; }
+told() { says "$1" || fail "$misfortune: nothing like '$1' was said"; }
+
+# ---- nobody reads
+
+chatter="{service: chatter, agents: [{name: chatter, plugin: $plugins/chatter.so, capabilities: [chat]}]}"
+misfortune 'standard error is a pipe that nobody reads' "$chatter"
+mkfifo "$folder/fifo"
+apiary up --config "$config" >"$up_out" 2>"$folder/fifo" </dev/null &
+up=$!
+exec 8<"$folder/fifo"
+healthy
+expect 0 said apiary delegate chat x --timeout 60s
+harm
+comes_back
+exec 7<"$folder/fifo" 8<&-
+cat <&7 >"$up_err" &
+reader=$!
+exec 7<&-
+until_true says '[0-9]+ lines are left out here'
+verdict
+leaves "$up"
+wait "$reader"
+told 'stopped 3 instances'
+
+misfortune 'standard error is a pipe that nobody reads, to the end' "$chatter"
+apiary up --config "$config" >"$up_out" 2>"$folder/fifo" </dev/null &
+up=$!
+exec 8<"$folder/fifo"
+healthy
+expect 0 said apiary delegate chat x --timeout 60s
+verdict
+leaves "$up"
+exec 8<&-
+
+misfortune 'standard output is a pipe that nobody reads'
+sed -i 's|\(    agents: .{name: echo.*\)|\1\n    checks:|' "$config"
+for _ in $(seq 200); do echo "      - {capability: echo, send: $(printf '%0400d' 0), expect_match: '^0+\$'}"; done >"$folder/checks"
+sed -i "/^    checks:/r $folder/checks" "$config"
+apiary up --config "$config" >"$folder/fifo" 2>"$up_err" </dev/null &
+up=$!
+exec 8<"$folder/fifo"
+healthy
+harm
+comes_back
+verdict
+leaves "$up"
+exec 8<&-
+
+misfortune 'the disk under standard error is full'
+apiary up --config "$config" >"$up_out" 2>/dev/full </dev/null &
+up=$!
+healthy
+harm
+comes_back
+verdict
+leaves "$up"
+
+misfortune 'standard error is open for reading only'
+apiary up --config "$config" >"$up_out" 2<"$config" </dev/null &
+up=$!
+healthy
+harm
+comes_back
+verdict
+leaves "$up"
+
+misfortune 'the log has reached the largest size that a file may have' "$chatter"
+up
+healthy
+prlimit --pid "$up" --fsize=16384
+expect 0 said apiary delegate chat x --timeout 60s
+harm
+comes_back
+verdict
+leaves "$up"
+
+misfortune 'the terminal is stopped, and then closed'
+python3 "$APIARY_SOURCE/tests/process/up_terminal.py" "$folder/terminal" apiary up --config "$config" &
+terminal=$!
+healthy
+up=$(pgrep -P "$terminal")
+echo stop >"$folder/terminal"
+harm
+comes_back
+harm
+comes_back
+echo close >"$folder/terminal"
+wait "$terminal"
+harm
+comes_back
+verdict
+leaves "$up"
+
+misfortune 'the service manager does not listen'
+python3 -c '
+import os, socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.bind(sys.argv[1])
+c = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+c.setblocking(False)
+try:
+    while True: c.sendto(b"X=1", sys.argv[1])
+except BlockingIOError: pass
+os.set_inheritable(s.fileno(), True)
+os.environ["NOTIFY_SOCKET"] = sys.argv[1]
+os.execvp(sys.argv[2], sys.argv[2:])' "$folder/notify" apiary up --config "$config" >"$up_out" 2>"$up_err" </dev/null &
+up=$!
+healthy
+harm
+comes_back
+verdict
+leaves "$up"
+
+# ---- signals, descriptors, processes
+
+misfortune 'SIGHUP, SIGUSR1 and SIGUSR2'
+up
+healthy
+kill -HUP "$up"
+kill -USR1 "$up"
+kill -USR2 "$up"
+until_true says 'SIGUSR2 changes nothing'
+told 'SIGHUP changes nothing'
+harm
+comes_back
+verdict
+leaves "$up"
+told 'SIGTERM: stopping 2 instances'
+told "stopped 2 instances in .*; $APIARY_SEGMENT is removed"
+
+misfortune 'a descriptor with a lock is inherited'
+: >"$folder/lock"
+apiary up --config "$config" >"$up_out" 2>"$up_err" </dev/null 9>"$folder/lock" &
+up=$!
+healthy
+for pid in $(pgrep -P "$up"); do
+    find "/proc/$pid/fd" -lname "$folder/lock" 2>/dev/null | grep -q . && fail "$misfortune: process $pid has it"
+done
+harm
+comes_back
+verdict
+leaves "$up"
+
+misfortune 'a queen leaves processes behind' "{service: parent, agents: [{name: parent, kind: exec, capabilities: [have.children], config: {command: [sh, -c, 'tail -f $config & tail -f $config & echo \$! >$folder/child; wait'], timeout: 1h}}]}"
+up
+healthy
+apiary delegate have.children x --detach >/dev/null
+until_true test -s "$folder/child"
+mapfile -t left < <(pgrep -f "^tail -f $config")
+[ "${#left[@]}" -eq 2 ] || fail "$misfortune: ${#left[@]} processes"
+kill -KILL "$(pid_of parent)"
+for pid in "${left[@]}"; do until_true gone "$pid"; done
+verdict
+leaves "$up"
+
+misfortune 'the coordinator is killed, three times'
+up
+healthy
+for _ in 1 2 3; do
+    daemon=$(apiary status --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["daemon"])')
+    kill -KILL "$daemon"
+    until_true gone "$daemon"
+    until_true apiary check
+done
+verdict
+leaves "$up"
+
+misfortune 'it is the first process of a container'
+if unshare -pf --mount-proc true 2>/dev/null; then
+    unshare -pf --mount-proc apiary up --config "$config" >"$up_out" 2>"$up_err" </dev/null &
+    outer=$!
+    until_true pgrep -P "$outer"
+    up=$(pgrep -P "$outer")
+    until_true says 'instances passing'
+    # An orphan of somebody who came in from outside is adopted by it, and waited for: also the dead have a row in the table.
+    orphan="sh -c 'echo >>$folder/orphans' &"
+    nsenter -t "$up" -p -m -- sh -c "($orphan) & ($orphan) & exit"
+    orphans() { [ "$(wc -l <"$folder/orphans")" -eq 2 ]; }
+    until_true orphans
+    nobody_left() { ! pgrep -P "$up" -x sh; }
+    until_true nobody_left
+    nsenter -t "$up" -p -m -- apiary delegate echo ping >"$folder/said" 2>&1
+    [ "$(cat "$folder/said")" = ping ] || fail "$misfortune: $(cat "$folder/said")"
+    kill -TERM "$up"
+    wait "$outer" || fail "$misfortune: it left with $?"
+    until_true test ! -e "/dev/shm$APIARY_SEGMENT"
+    echo "$misfortune: answered, no zombies, ended by SIGTERM"
+else
+    echo "$misfortune: not possible here"
+fi
+
+ends

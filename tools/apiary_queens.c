@@ -1,0 +1,167 @@
+/* tools/apiary_queens.c - the queens of `apiary up`: what they are called, whether they pass, why they do not. */
+#include "tools/apiary_up.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define TURN UINT64_C(20000000)
+#define KEEPS_ENDING 5 /* ends in a row after which a service that never passed is not waited for */
+
+enum { ARGUMENT_INSTANCE = 4 }; /* in the list below */
+
+static char **arguments(const struct up *up, const char *service)
+{
+    char drain[32];
+    snprintf(drain, sizeof drain, "%lluns", (unsigned long long)up->drain);
+    const char *const list[] = {"apiary",  "queen",     service,     "--instance", "",        "--stdin",     "--config",
+                                up->path,  "--segment", up->segment, "--drain",    drain,     "--log-level", up->level,
+                                "--wait=10s", NULL};
+    char **ret = tool_alloc(sizeof list);
+    for (size_t i = 0; list[i] != NULL; i++)
+        ret[i] = tool_strdup(list[i]);
+    return ret;
+}
+
+void queens_add(struct up *up)
+{
+    up->first_queen = crew_count(up->crew);
+    for (size_t i = 0; i < up->d->swarm_count; i++)
+        up->queen_count += up->d->swarms[i].instances;
+    up->queens = tool_alloc(up->queen_count * sizeof *up->queens);
+    struct queen *q = up->queens;
+    for (size_t i = 0; i < up->d->swarm_count; i++) {
+        const struct ap_deployment_swarm *s = &up->d->swarms[i];
+        for (uint32_t k = 0; k < s->instances; k++, q++) {
+            char *label = tool_format("%s/%u", s->service, k);
+            q->swarm = s;
+            q->number = k;
+            q->child = crew_add(up->crew, label, "/proc/self/exe", arguments(up, s->service), s->restart);
+            q->child->user = q;
+            free(label);
+        }
+    }
+}
+
+/* Whether somebody who lives, and is none of this process's children, is this instance. */
+static bool taken(const struct up *up, const char *service, const char *instance)
+{
+    struct swarm_view v;
+    for (uint32_t i = 0; ap_swarm_at(up->a->seg, i) != NULL; i++) {
+        if (view_swarm(up->a->seg, i, &v) && v.alive && strcmp(v.service, service) == 0 &&
+            strcmp(v.instance, instance) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Its number, unless a queen of another supervisor still works under it: then the next one that no sister can have. */
+static void name_instance(const struct up *up, const struct queen *q)
+{
+    uint32_t number = q->number;
+    char *name = tool_format("%u", number);
+    while (taken(up, q->swarm->service, name)) {
+        free(name);
+        number += q->swarm->instances;
+        name = tool_format("%u", number);
+    }
+    free(q->child->argv[ARGUMENT_INSTANCE]);
+    q->child->argv[ARGUMENT_INSTANCE] = name;
+}
+
+bool queens_prepare(void *user, struct crew_child *child)
+{
+    struct up *up = user;
+    if (child == up->config.judge) return true;
+    if (!config_settled(&up->config)) return false;
+    config_give(&up->config, child);
+    if (child->user != NULL) name_instance(up, child->user);
+    return true;
+}
+
+bool queens_look(struct up *up)
+{
+    apiary_swarm_status_t *rows = NULL;
+    int count = view_status(up->a, NULL, &rows);
+    size_t good = 0;
+    for (size_t i = 0; i < up->queen_count; i++) {
+        struct queen *q = &up->queens[i];
+        q->passes = q->drained = false;
+        for (int k = 0; k < count && q->child->pid != 0; k++) {
+            if (rows[k].pid != q->child->pid || rows[k].state != APIARY_PASSING) continue;
+            q->passes = true;
+            q->drained = rows[k].mode != APIARY_READY;
+        }
+        q->passed = q->passed || q->passes;
+        good += q->passes;
+    }
+    free(rows);
+    return good == up->queen_count;
+}
+
+char *queen_trouble(const struct queen *q)
+{
+    const struct crew_child *c = q->child;
+    if (q->passes || *c->why == '\0') return NULL;
+    return tool_format("%s is down: %s, started %u time%s%s%s", c->label, c->why, c->starts, c->starts == 1 ? "" : "s",
+                       *c->words != '\0' ? "; it said: " : "", c->words);
+}
+
+int up_wait(struct up *up, uint64_t limit, bool (*done)(struct up *))
+{
+    uint64_t now = ap_ops_system.now(), until = limit < UINT64_MAX - now ? now + limit : UINT64_MAX;
+    while (!done(up)) {
+        if (crew_interrupts(up->crew) > 0) return TOOL_FAILED;
+        if (ap_ops_system.now() >= until) return TOOL_TIMEOUT;
+        crew_turn(up->crew, TURN);
+    }
+    return TOOL_OK;
+}
+
+/* A configuration that is refused does not heal while somebody waits for it. */
+static bool hopeless(const struct queen *q)
+{
+    const struct crew_child *c = q->child;
+    if (q->passed) return false;
+    return !c->wanted || c->ends >= KEEPS_ENDING || (c->ends > 0 && c->last_exit == TOOL_CONFIG);
+}
+
+static bool settled(struct up *up)
+{
+    bool all = true, none_left = true;
+    queens_look(up);
+    for (size_t i = 0; i < up->queen_count; i++) {
+        const struct queen *q = &up->queens[i];
+        if (up->once && hopeless(q)) return true;
+        all = all && q->passes;
+        none_left = none_left && (q->passes || hopeless(q));
+    }
+    return all || none_left;
+}
+
+/* Who is the matter: those that cannot start, or else those that took too long. */
+static int say_missing(struct up *up)
+{
+    bool some = false;
+    int rc = TOOL_FAILED;
+    for (size_t i = 0; i < up->queen_count; i++)
+        some = some || (!up->queens[i].passes && hopeless(&up->queens[i]));
+    for (size_t i = 0; i < up->queen_count; i++) {
+        const struct queen *q = &up->queens[i];
+        if (q->passes || (some && up->once && !hopeless(q))) continue;
+        if (hopeless(q) && q->child->last_exit > 0 && q->child->last_exit < 128) rc = q->child->last_exit;
+        char *why = queen_trouble(q);
+        crew_say(up->crew, "apiary: up: %s%s; its messages are above, or run 'apiary queen %s -c %s'",
+                 why != NULL ? why : q->child->label, why != NULL ? "" : " does not pass yet", q->swarm->service,
+                 up->path);
+        free(why);
+    }
+    return some ? rc : TOOL_TIMEOUT;
+}
+
+int queens_wait(struct up *up)
+{
+    int rc = up_wait(up, up->wait, settled);
+    if (crew_interrupts(up->crew) > 0) return TOOL_FAILED;
+    if (rc == TOOL_OK && queens_look(up)) return TOOL_OK;
+    return say_missing(up);
+}

@@ -1,0 +1,51 @@
+/* tools/apiary_up.h - between the parts of `apiary up`: what it starts, waits for and shows. */
+#ifndef AP_TOOLS_APIARY_UP_H
+#define AP_TOOLS_APIARY_UP_H
+
+#include "tools/apiary_config.h"
+#include "tools/apiary_crew.h"
+#include "tools/apiary_rows.h"
+
+struct up {
+    struct tool *t;
+    struct ap_deployment *d;
+    struct config_keeper config;
+    const char *path, *segment, *level;
+    struct crew *crew;
+    apiary_t *a;
+    struct check_rows rows;
+    struct crew_child *daemon;
+    size_t first_queen; /* in the crew; the rest are queens */
+    struct queen *queens;
+    size_t queen_count;
+    char *daemon_path;
+    bool once, owned, replace; /* owned: the segment is to be removed at the end */
+    bool ready;                /* the service manager has been told */
+    uint64_t wait, drain;
+};
+
+/* One instance of a service. */
+struct queen {
+    const struct ap_deployment_swarm *swarm;
+    uint32_t number;
+    struct crew_child *child;
+    bool passes, drained; /* when it was looked at last: its own process, not another one of that name */
+    bool passed;          /* once at least */
+};
+
+/* ---- apiary_queens.c ------------------------------------------------------------------------------------------------ */
+
+void queens_add(struct up *up);
+/* For crew_prepare: what a process is given at each start. */
+bool queens_prepare(void *up, struct crew_child *child);
+/* Looks at all of them; whether every one passes or is drained. */
+bool queens_look(struct up *up);
+/* Waits for them: TOOL_OK when all pass, or what is the matter, which has been told. With --once it ends at the first one
+ * that cannot start; else a service that keeps ending is not waited for. */
+int queens_wait(struct up *up);
+/* "bad/0 is down: ended with code 2, started 7 times: its last words"; NULL when it is not down. To be freed. */
+char *queen_trouble(const struct queen *q);
+/* Turns the crew until `done`; TOOL_OK, TOOL_TIMEOUT after `limit` ns, or TOOL_FAILED at an interrupt. */
+int up_wait(struct up *up, uint64_t limit, bool (*done)(struct up *));
+
+#endif
