@@ -153,7 +153,7 @@ uint32_t apiary_job_attempt(const apiary_job_t *handle)
 {
     const struct ap_job *job = job_asked(handle);
 
-    return job != NULL ? AP_WORD_ATTEMPT(job->token) + AP_WORD_CRASHES(job->token) + 1 : 0;
+    return job != NULL ? ap_word_starts(job->token) : 0;
 }
 
 apiary_agent_t *apiary_job_agent(const apiary_job_t *handle)

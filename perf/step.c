@@ -1,4 +1,5 @@
-/* perf/step.c - see step.h. The worker's part is done by hand, with the calls that a worker makes. */
+/* perf/step.c - see step.h. The worker's part is done by hand: the task is claimed and finished by the calls that a worker makes
+ * for it, and its result stored as a worker stores one; loop, job and agent are left out. */
 #include "perf/step.h"
 
 #include <stdlib.h>

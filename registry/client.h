@@ -197,7 +197,7 @@ AP_ALWAYS_INLINE int ap_collect_at(const struct apiary *a, apiary_task_t task, a
     ret->size = size;
     ret->code = code;
     ret->agent_code = code == APIARY_EAGENT ? ap_load_relaxed(&slot->agent_code) : 0;
-    ret->attempts = AP_WORD_ATTEMPT(word) + AP_WORD_CRASHES(word) + (by_agent || code == APIARY_ECRASHED ? 1 : 0);
+    ret->attempts = ap_word_starts(word);
     ret->task = task;
     return 1;
 }

@@ -45,7 +45,7 @@ enum ap_severity { AP_REPAIRABLE = 1, AP_CORRUPT = 2 }; /* the exit codes of shm
     X("T2", "a task's owner is in range for its state")                                 \
     X("T3", "a RESERVED slot's slab is leased to its owner")                            \
     X("T4", "bodies lie in the slot, or in one pool block that is attached to it")      \
-    X("T5", "generation, attempts, crashes and the request word are possible")          \
+    X("T5", "generation, crashes, the unused bits and the request word are possible")       \
     X("T6", "a task's stamps are in order and not in the future")                       \
     X("T7", "a finished task's code is 0 exactly if it is DONE, and known")             \
     X("T8", "the client's lane and the queue are in range")                             \

@@ -1,6 +1,6 @@
 /* shm/event.h - the event log: a bounded ring of fixed records, newest overwrite oldest; for people, never for control.
  *
- * LAYOUT    32..64 B records. Writer: any; the number is claimed by fetch-add of header.event_next, the record's `number` is
+ * LAYOUT    64 B records. Writer: any; the number is claimed by fetch-add of header.event_next, the record's `number` is
  *           stored last (0 while it is written).
  * ORDERING  EVENT-R1 number store-release pairs EVENT-A1 load-acquire of readers, who read it again after the copy.
  *           EVENT-R2 each field store-release pairs EVENT-A2 load-acquire: the 0 before it.

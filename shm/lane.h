@@ -27,6 +27,8 @@
  *           has the lock.
  *           LANE-R4 the lock word, freed (release) by glibc's unlock or take_out, or marked by the kernel, pairs LANE-A4
  *           load-acquire: the thread's stores before it, kind SHARED among them.
+ *           LANE-R5 header.lanes_changed's add (release), after a life has changed, pairs LANE-A5 load-acquire of who watches,
+ *           before its look at the lanes: the life before the count.
  *           MEMBER-R1 life store-release LIVE pairs MEMBER-A1 load-acquire: the record's fields.
  *           MEMBER-R2 release fence after the CAS to CLAIMED pairs MEMBER-A2 acquire fence before a reader's second look at the
  *           life: the former life's end before the next one's fields.

@@ -5,12 +5,11 @@
  * STEPS     1 life LIVE -> DEAD. 2 what it had in hand: RUNNING(it) by the task table's rows. No queue of a dead lane is chosen
  *           any more, and an attempt's block names the attempt, so this can come before all else; of several dead lanes all
  *           are begun before one is completed. It waits where hooks->route says, else where its slot says, if
- *           hooks->offers agrees, else in a queue whose agent does offer it, the dead lane's first. 3 hooks->closed: queues
- *           whose consumer it was are closed and its registrations withdrawn; full fence (TASK-F2). 4 every slot of leased
- *           slabs: RUNNING(it) as before; QUEUED in a closed queue is moved where hooks->route says; slots of slabs that it
- *           held: RESERVED and RELEASING freed, finished freed, the rest marked DETACH. 5 its slabs and inlets are given back.
- *           6 payload sweep.
- *           7 header.rescan is raised, every bell rung. 8 member, life FREE(e+1), unlock.
+ *           hooks->offers agrees, else in a queue whose agent does offer it, the dead lane's first. 3 queues
+ *           whose consumer it was are closed, hooks->closed withdraws its registrations; full fence (TASK-F2). 4 every slot
+ *           of leased slabs: RUNNING(it) as before; QUEUED in a closed queue is moved where hooks->route says; slots of slabs
+ *           that it held: RESERVED and RELEASING freed, finished freed, the rest marked DETACH. 5 its slabs and inlets are
+ *           given back. 6 payload sweep. 7 header.rescan is raised, every bell rung. 8 member, life FREE(e+1), unlock.
  * WHY SCAN  No intents: whatever a dead lane left half-done is visible in the table, and raising rescan makes every worker
  *           look at the table for tasks whose reference was lost. Hands only make the common case fast.
  */

@@ -43,7 +43,7 @@ static void slab_renew(struct ap_segment *seg, uint32_t slab, uint32_t lane)
     ap_store_release(&s->lease, AP_LEASE((uint64_t)AP_LEASE_EPOCH(lease) + 1, lane + 1)); /* TASK-R5 pairs TASK-A5 */
     for (uint32_t i = 0; i < AP_SLAB_SLOTS; i++)
         ap_store_release(&ap_slot_at(seg, (uint64_t)slab * AP_SLAB_SLOTS + i)->word, /* TASK-R3 pairs TASK-A3 */
-                         AP_WORD(AP_TASK_FREE, 0, 0, AP_NO_LANE, 0));
+                         AP_WORD(AP_TASK_FREE, 0, AP_NO_LANE, 0));
 }
 
 /* Begins anew with one of the slabs that are held. */

@@ -2,7 +2,7 @@
  *
  * SCOPE     A slot is one delegation. Its 64-bit word is the truth about it; rings, bells and hands are hints that can be
  *           rebuilt by scanning the table.
- * WORD      bits 0..3 state, 4..6 crashes, 7..11 attempt, 12..25 owner, 26..63 generation (38 bits).
+ * WORD      bits 0..3 state, 4..6 crashes, 7..11 unused (0), 12..25 owner, 26..63 generation (38 bits).
  *           owner: the queue while QUEUED; the lane while RESERVED, RUNNING and RELEASING; the errno of why while FAILED and
  *           CANCELLED (so that one compare-and-swap both ends a task and says why); 0x3fff otherwise.
  *           Generation: raised when the slot is reserved. 2^38 at 7 million uses a second of one slot is 10.9 hours; slots
@@ -14,24 +14,28 @@
  *           FREE               RESERVED(lane)          the slab's lane                  store-release, all but a block filled
  *           RESERVED           QUEUED(q)               the same                         store-release, all else filled
  *           RESERVED           FREE                    the same (ap_task_unreserve)     store-release
+ *           RESERVED(dead)     FREE                    reaper                           CAS, blocks given back
  *           QUEUED(q)          RUNNING(lane)           a worker lane                    CAS; decides who runs it
  *           QUEUED(q)          QUEUED(q')              router of the client, reaper, sweep   CAS
  *           QUEUED(q)          CANCELLED               client                           CAS
- *           QUEUED(q)          FAILED (timed out)      client, worker, sweep            CAS
- *           RUNNING(lane)      DONE, FAILED            that lane                        store-release
+ *           QUEUED(q)          FAILED (timed out)      client, sweep                    CAS
+ *           RUNNING(lane)      DONE, FAILED            that lane                        store-release; FAILED (timed out), too,
+ *                                                      when it is late at the claim
  *           RUNNING(dead)      QUEUED (crashes + 1)    reaper                           CAS
  *           RUNNING(dead)      FAILED (crashed)        reaper, at AP_CRASHES_MAX, or abandoned   CAS
+ *           RUNNING(dead)      FAILED (corrupt)        reaper, when the queue it names is none   CAS
  *           DONE FAILED CANCELLED  RELEASING(lane)     whoever collects or frees it     CAS; decides who
  *           RELEASING(lane)    FREE                    the same                         store-release by the lane's thread, CAS by
  *                                                      another of its process; blocks given back
  *           RELEASING(dead)    FREE                    reaper                           CAS, blocks given back
- * REQUEST   a second word, generation << 8 | bits, written by the client side only: CANCEL, ABANDON (nobody will collect;
- *           a finished slot is freed by the slab's next holder), DETACH (fire and forget: ABANDON from birth). Bits of
- *           another generation do not count.
+ * REQUEST   a second word, generation << 8 | bits, written by the client side, and for a dead client by its reaper (DETACH):
+ *           CANCEL, ABANDON (nobody will collect; a finished slot is freed by the slab's next holder), DETACH (fire and
+ *           forget: ABANDON from birth). Bits of another generation do not count.
  * LAYOUT    line 0 control   writer: client until QUEUED, then the worker that claimed it
  *           line 1 request   writer: client until QUEUED; immutable afterwards
  *           line 2 result    writer: the worker while RUNNING; never overlaps the request, so redelivery is possible
- *           line 3 times     writer: as control; read by tools
+ *           line 3 times     writer: as control; read by tools, by a queue's scan (the oldest first, none newer than the scan)
+ *                            and by who gives a ticket back (whether its lane had joined before the task)
  * ORDERING  TASK-R1 word QUEUED store-release pairs TASK-A1 the claim's CAS (acquire): request before QUEUED.
  *           TASK-R2 word DONE/FAILED store-release pairs TASK-A2 load-acquire in await: result before DONE.
  *           TASK-R3 word FREE store-release pairs TASK-A3 load-acquire of the slot's next turn: last reads before reuse.
@@ -86,12 +90,11 @@ static inline bool ap_task_ended(uint32_t state)
 
 enum { AP_REQUEST_CANCEL = 1, AP_REQUEST_ABANDON = 2, AP_REQUEST_DETACH = 4 };
 
-#define AP_WORD(state, crashes, attempt, owner, generation)                                           \
-    ((uint64_t)(state) | (uint64_t)(crashes) << 4 | (uint64_t)(attempt) << 7 | (uint64_t)(owner) << 12 | \
-     (uint64_t)(generation) << 26)
+#define AP_WORD(state, crashes, owner, generation) \
+    ((uint64_t)(state) | (uint64_t)(crashes) << 4 | (uint64_t)(owner) << 12 | (uint64_t)(generation) << 26)
+#define AP_WORD_UNUSED (UINT64_C(0x1f) << 7)
 #define AP_WORD_STATE(w) ((uint32_t)((w) & 0xf))
 #define AP_WORD_CRASHES(w) ((uint32_t)((w) >> 4 & 0x7))
-#define AP_WORD_ATTEMPT(w) ((uint32_t)((w) >> 7 & 0x1f))
 #define AP_WORD_OWNER(w) ((uint32_t)((w) >> 12 & 0x3fff))
 #define AP_WORD_GENERATION(w) ((uint64_t)(w) >> 26)
 /* The same word in another state, with another owner. */
@@ -102,6 +105,18 @@ enum { AP_REQUEST_CANCEL = 1, AP_REQUEST_ABANDON = 2, AP_REQUEST_DETACH = 4 };
 static inline int ap_word_code(uint64_t w)
 {
     return AP_WORD_STATE(w) == AP_TASK_DONE ? 0 : -(int)AP_WORD_OWNER(w);
+}
+
+/* How often a task with this word was started: the starts that ended in a crash, and the one that is under way or ended it. */
+static inline uint32_t ap_word_starts(uint64_t w)
+{
+    uint32_t state = AP_WORD_STATE(w);
+    int code = ap_word_code(w);
+    bool begun = state == AP_TASK_RUNNING || state == AP_TASK_DONE ||
+                 (state == AP_TASK_FAILED && (code == APIARY_EAGENT || code == APIARY_ECRASHED || code == APIARY_ENOBLOCK ||
+                                              code == APIARY_ETOOLARGE)); /* the last two: the agent's result found no room */
+
+    return AP_WORD_CRASHES(w) + begun;
 }
 
 /* An 8-byte reference: lap (4, of the ring) | slot (22) | generation (38). */
@@ -122,7 +137,7 @@ struct ap_slot {
     uint64_t deadline;    /* CLOCK_MONOTONIC, APIARY_FOREVER: none */
     uint16_t client;      /* lane whose bell to ring */
     uint16_t capability;  /* index in the registry's table */
-    uint16_t caller;      /* swarm index + 1 of the caller, 0: none */
+    uint16_t caller;      /* service + 1 of the caller, 0: none */
     uint16_t ticket;      /* admission ticket + 1, 0: none */
 
     uint8_t body_inline[AP_INLINE_BODY];
@@ -250,7 +265,7 @@ AP_ALWAYS_INLINE uint64_t ap_slot_reserve(struct ap_slot *slot, uint32_t lane)
     ap_store_relaxed(&slot->request, generation << 8);
     /* Only the slab's holder writes a FREE word, so a store will do. The owner is in it: from here the reaper finds it. */
     ap_store_release(&slot->word, /* TASK-R4 pairs TASK-A4 */
-                     AP_WORD(AP_TASK_RESERVED, 0, 0, AP_DEFECT(nobodys_slot) ? AP_NO_LANE : lane, generation));
+                     AP_WORD(AP_TASK_RESERVED, 0, AP_DEFECT(nobodys_slot) ? AP_NO_LANE : lane, generation));
     return generation;
 }
 

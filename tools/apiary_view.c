@@ -204,10 +204,7 @@ bool view_task(const struct ap_segment *seg, uint32_t slot, struct task_view *re
     ret->finished = ap_load_relaxed(&s->finished);
     ret->deadline = ap_load_relaxed(&s->deadline);
     ret->client_pid = client_pid(seg, s);
-    /* The word counts the starts that came to nothing; the one under way, or the last one, comes to that. */
-    bool begun = state == AP_TASK_RUNNING || state == AP_TASK_DONE || ret->code == APIARY_EAGENT ||
-                 ret->code == APIARY_ECRASHED;
-    ret->starts = AP_WORD_ATTEMPT(word) + ret->crashes + (begun ? 1 : 0);
+    ret->starts = ap_word_starts(word);
     if (state == AP_TASK_RUNNING) ret->worker_pid = view_lane_pid(seg, AP_WORD_OWNER(word));
     ap_fence_full(); /* the copies before the second look at the word */
     return ap_load_relaxed(&s->word) == word;

@@ -44,7 +44,7 @@ void image_held_inlets(void)
 static void image_old_slabs(void)
 {
     for (uint32_t i = AP_SLAB_SLOTS; i < TASKS; i++)
-        ap_slot_at(survivor.seg, i)->word = AP_WORD(AP_TASK_FREE, 0, 0, AP_NO_LANE, AP_GENERATION_LAST - 1);
+        ap_slot_at(survivor.seg, i)->word = AP_WORD(AP_TASK_FREE, 0, AP_NO_LANE, AP_GENERATION_LAST - 1);
     for (uint32_t i = 1; i < TASKS / AP_SLAB_SLOTS; i++) ap_slab_at(survivor.seg, i)->lease = AP_LEASE(1, 0);
 }
 

@@ -298,7 +298,8 @@ static void oracle_slot(struct oracle *o, uint32_t i)
     bool published = state >= 2 && state <= 6;
 
     HOLDS(owner_holds(o, i, state, owner), "slot", i, s->word);
-    HOLDS((s->word >> 4 & 7) <= 3 && generation <= AP_GENERATION_LAST && (generation != 0 || state == 0), "slot", i, s->word);
+    HOLDS((s->word >> 4 & 7) <= 3 && (s->word >> 7 & 31) == 0 && generation <= AP_GENERATION_LAST &&
+              (generation != 0 || state == 0), "slot", i, s->word);
     HOLDS((s->request & 0xf8) == 0 && s->request >> 8 <= AP_GENERATION_LAST, "slot", i, s->request);
     if (published) {
         HOLDS(s->request >> 8 == generation, "slot", i, s->request);

@@ -216,6 +216,7 @@ Test(check, words)
     CORRUPTS(*word, *word | 0xf, "slot", queued, "T1");
     CORRUPTS(*word, AP_WORD_WITH(*word, AP_TASK_QUEUED, 5), "slot", queued, "T2");
     CORRUPTS(*word, *word | 7 << 4, "slot", queued, "T5");
+    CORRUPTS(*word, *word | 1 << 9, "slot", queued, "T5");
     CORRUPTS(*word, *word & 0xfffff, "slot", queued, "T5");
     word = &ap_slot_at(&d.seg, running)->word;
     CORRUPTS(*word, AP_WORD_WITH(*word, AP_TASK_RUNNING, 12), "slot", running, "T2");

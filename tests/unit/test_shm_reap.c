@@ -61,7 +61,7 @@ static void client_in_every_state(struct ap_segment *own, struct ap_lane_handle 
     if (!ap_task_claim(own, 15, 0, AP_REF(slot[2], 1), &token)) _exit(1);
     ap_task_finish(own, slot[2], token, 0);
     ap_task_cancel_queued(own, slot[3], ap_slot_at(own, slot[3])->word, AP_TASK_CANCELLED, APIARY_ECANCELLED);
-    ap_store_release(&ap_slot_at(own, slot[4])->word, AP_WORD(AP_TASK_RELEASING, 0, 0, h->index, 1));
+    ap_store_release(&ap_slot_at(own, slot[4])->word, AP_WORD(AP_TASK_RELEASING, 0, h->index, 1));
 }
 
 Test(reap, a_client_dead_in_every_state)

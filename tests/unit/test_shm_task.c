@@ -143,7 +143,7 @@ Test(task, generations_end_and_begin_anew_under_a_new_epoch)
     ap_task_unreserve(&slabs, slot);
     for (uint32_t i = 0; i < 64; i++)
         ap_store_relaxed(&ap_slot_at(seg, slot / 64 * 64 + i)->word,
-                         AP_WORD(AP_TASK_FREE, 0, 0, AP_NO_LANE, AP_GENERATION_LAST));
+                         AP_WORD(AP_TASK_FREE, 0, AP_NO_LANE, AP_GENERATION_LAST));
     cr_assert_neq(reserve() / 64, slot / 64, "a retired slot is not used");
     ap_slabs_release(&slabs);
     ap_slabs_init(&slabs, &lane);

@@ -268,7 +268,7 @@ static void try_renewal(void)
     uint32_t got;
 
     for (uint32_t i = first; i < first + AP_SLAB_SLOTS; i++)
-        ap_store_release(&ap_slot_at(seg, i)->word, AP_WORD(AP_TASK_FREE, 0, 0, AP_NO_LANE, AP_GENERATION_LAST));
+        ap_store_release(&ap_slot_at(seg, i)->word, AP_WORD(AP_TASK_FREE, 0, AP_NO_LANE, AP_GENERATION_LAST));
     ap_slabs_release(&slabs);
     cr_assert_eq(ap_task_reserve(&slabs, NULL, NULL, &got), 0);
     cr_assert_eq(got / AP_SLAB_SLOTS, first / AP_SLAB_SLOTS);
@@ -309,4 +309,33 @@ Test(states, what_is_no_state_has_no_ways)
     }
     cr_expect_str_eq(ap_task_state_name(AP_TASK_STATES), "invalid");
     cr_expect_str_eq(ap_task_state_name(AP_TASK_RELEASING), "releasing");
+}
+
+/* ---- how often a task was started ----------------------------------------------------------------------------- */
+
+Test(states, a_word_says_how_often_its_task_was_started)
+{
+    static const struct {
+        uint32_t state, crashes;
+        int code;
+        uint32_t starts;
+    } cases[] = {
+        {AP_TASK_QUEUED, 0, 0, 0},
+        {AP_TASK_QUEUED, 2, 0, 2}, /* waits for its third start */
+        {AP_TASK_RUNNING, 0, 0, 1},
+        {AP_TASK_RUNNING, 2, 0, 3},
+        {AP_TASK_DONE, 0, 0, 1},
+        {AP_TASK_DONE, 1, 0, 2},
+        {AP_TASK_FAILED, 0, APIARY_EAGENT, 1},
+        {AP_TASK_FAILED, 0, APIARY_ENOBLOCK, 1},
+        {AP_TASK_FAILED, 0, APIARY_ETOOLARGE, 1},
+        {AP_TASK_FAILED, AP_CRASHES_MAX - 1, APIARY_ECRASHED, AP_CRASHES_MAX},
+        {AP_TASK_FAILED, 0, APIARY_ETIMEDOUT, 0}, /* in the queue */
+        {AP_TASK_FAILED, 1, APIARY_ETIMEDOUT, 1},
+        {AP_TASK_CANCELLED, 1, APIARY_ECANCELLED, 1},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        uint64_t word = AP_WORD(cases[i].state, cases[i].crashes, (uint32_t)-cases[i].code, 5);
+        cr_expect_eq(ap_word_starts(word), cases[i].starts, "case %zu: %u", i, ap_word_starts(word));
+    }
 }
