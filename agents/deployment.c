@@ -105,12 +105,12 @@ static int read_segment(struct ap_loader *l, const struct ap_node *meta)
     const char *mode = ap_node_text(meta, "mode", "0660");
     size_t length;
 
-    o->name = ap_node_text(meta, "segment", APIARY_DEFAULT_SEGMENT);
+    o->name = ap_node_text(meta, "segment", NULL);
     o->owner = ap_node_text(meta, "owner", NULL);
     o->group = ap_node_text(meta, "group", NULL);
-    length = strlen(o->name);
-    if (o->name[0] != '/' || length < 2 || length > 63 || strchr(o->name + 1, '/') != NULL ||
-        strcmp(o->name, "/.") == 0 || strcmp(o->name, "/..") == 0)
+    length = o->name != NULL ? strlen(o->name) : 0;
+    if (o->name != NULL && (o->name[0] != '/' || length < 2 || length > 63 || strchr(o->name + 1, '/') != NULL ||
+        strcmp(o->name, "/.") == 0 || strcmp(o->name, "/..") == 0))
         return ap_node_refuse(
             ap_node_get(meta, "segment"), l->error,
             "segment: '%.64s' is no name of a segment; expected '/' and 1 to 62 other bytes without '/', such "

@@ -25,12 +25,18 @@
 #define OVERLONG UINT64_C(2000000) /* ns: about the least that the scheduler gives to who does not yield */
 #define REST 16u /* times what an overlong yield has taken */
 
-void ap_spin_open(struct ap_spin *s, const struct ap_ops *ops)
+int ap_spin_forced(void)
 {
     const char *spin = getenv("APIARY_SPIN");
 
+    if (spin == NULL || *spin == '\0') return 0;
+    return strcmp(spin, "never") == 0 ? 1 : -1;
+}
+
+void ap_spin_open(struct ap_spin *s, const struct ap_ops *ops)
+{
     *s = (struct ap_spin){.ops = ops, .limit = LONGEST / 2, .gap = UINT64_MAX, .switching = UINT64_MAX, .yields = YIELDS};
-    s->never = spin != NULL && strcmp(spin, "never") == 0;
+    s->never = ap_spin_forced() == 1;
 }
 
 /* Lets others run; whether any did. The kernel counts switches: where they are quick, a yield in which another ran is shorter than

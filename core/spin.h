@@ -47,6 +47,8 @@ struct ap_spin {
     bool crowded, trial, never;
 };
 
+/* What $APIARY_SPIN asks for: 1 never, 0 unset, -1 it says nothing that is known. */
+int ap_spin_forced(void);
 void ap_spin_open(struct ap_spin *s, const struct ap_ops *ops);
 /* A look found nothing: pauses or yields and returns true to look again, or false: sleep. */
 bool ap_spin_more(struct ap_spin *s);

@@ -13,6 +13,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "core/process.h"
 #include "perf/link.h"
 #include "perf/report.h"
 #include "perf/step.h"
@@ -409,7 +410,7 @@ static int parse(int argc, char **argv)
     return good ? -1 : USAGE;
 }
 
-int main(int argc, char **argv)
+static int run(int argc, char **argv)
 {
     struct sigaction action = {.sa_handler = interrupt};
     int r;
@@ -429,4 +430,15 @@ int main(int argc, char **argv)
     perf_clock_open();
     if (strcmp(argv[0], "count-run") == 0) return count_run(argc - 1, argv + 1);
     return strcmp(argv[0], "all") == 0 ? run_all() : run_named(argc, argv);
+}
+
+int main(int argc, char **argv)
+{
+    int r;
+
+    ap_process_begin();
+    r = run(argc, argv);
+    if (fflush(stdout) == 0 && ferror(stdout) == 0) return r;
+    fprintf(stderr, "apiary-perf: standard output: %s\n", strerror(errno));
+    return r == OK ? FAILED : r;
 }

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "core/name.h"
+#include "core/uring.h"
 
 /* ---- contexts ------------------------------------------------------------------------------------------------- */
 
@@ -315,11 +316,23 @@ static int attached(struct ap_segment *seg, const apiary_attach_options_t *o, ap
 
 static const apiary_attach_options_t no_options;
 
+/* A setting that is not understood is no setting: told before it could be missed. */
+static int environment_judge(const apiary_attach_options_t *o)
+{
+    bool spin = ap_spin_forced() < 0, park = ap_park_forced() < 0;
+
+    if (!spin && !park) return 0;
+    if (o->message == NULL || o->message_size == 0) return APIARY_EINVAL;
+    if (spin) snprintf(o->message, o->message_size, "APIARY_SPIN is '%.40s'; it may be never, or unset", getenv("APIARY_SPIN"));
+    else ap_park_refusal(APIARY_EINVAL, o->message, o->message_size);
+    return APIARY_EINVAL;
+}
+
 static int options_judge(const apiary_attach_options_t *o, apiary_t **ret)
 {
     if (ret == NULL || (unsigned)o->kind > APIARY_TOOL) return refuse(APIARY_EINVAL, o, "attach");
     if (o->swarm != NULL && !ap_name_valid(o->swarm, APIARY_NAME_MAX)) return refuse(APIARY_EINVAL, o, "the swarm's name");
-    return 0;
+    return environment_judge(o);
 }
 
 int apiary_attach(const char *segment, const apiary_attach_options_t *options, apiary_t **ret)

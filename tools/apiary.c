@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "core/process.h"
+
 static const struct apiary_command commands[] = {
     {"up", "start the coordinator and all swarms of a configuration, and look after them", cmd_up},
     {"queen", "run one swarm", cmd_queen},
@@ -28,7 +30,7 @@ static void print_commands(const struct apiary_command *table)
 
 static int print_help(const struct tool *t)
 {
-    printf("usage: apiary [--segment NAME] COMMAND [OPTION...] [ARGUMENT...]\n\n"
+    printf("usage: apiary [--segment NAME] [--json] COMMAND [OPTION...] [ARGUMENT...]\n\n"
            "Delegates tasks by capability between processes of this host through shared memory.\n\n");
     print_commands(commands);
     printf("\n'apiary COMMAND --help' tells more.\n"
@@ -68,6 +70,10 @@ static int leading_options(struct tool *t, int argc, char **argv, int *ret)
             tool_print_version(t->program);
             return tool_finish(t, TOOL_OK);
         }
+        if (strcmp(argv[i], "--json") == 0) {
+            t->json = true;
+            continue;
+        }
         if (strncmp(argv[i], "--segment=", 10) == 0) {
             t->segment = argv[i] + 10;
         } else if ((strcmp(argv[i], "--segment") == 0 || strcmp(argv[i], "-s") == 0) && i + 1 < argc) {
@@ -81,21 +87,27 @@ static int leading_options(struct tool *t, int argc, char **argv, int *ret)
     return TOOL_GO_ON;
 }
 
-int main(int argc, char **argv)
+static int run(struct tool *t, int argc, char **argv)
 {
-    struct tool t = {.program = "apiary"};
     int first = 1;
-    int rc = leading_options(&t, argc, argv, &first);
+    int rc = leading_options(t, argc, argv, &first);
     if (rc != TOOL_GO_ON) return rc;
-    if (first >= argc) return tool_fail(&t, TOOL_USAGE, "a command is missing; see 'apiary --help'");
+    if (first >= argc) return tool_fail(t, TOOL_USAGE, "a command is missing; see 'apiary --help'");
     if (strcmp(argv[first], "help") == 0) {
-        if (first + 1 >= argc) return print_help(&t);
+        if (first + 1 >= argc) return print_help(t);
         const struct apiary_command *about = find(commands, argv[first + 1]);
         char *help[] = {argv[first + 1], (char[]){"--help"}, NULL};
-        if (about != NULL) return about->run(&t, 2, help);
+        if (about != NULL) return about->run(t, 2, help);
         first++;
     }
     const struct apiary_command *c = find(commands, argv[first]);
-    if (c == NULL) return tool_fail(&t, TOOL_USAGE, "there is no command '%s'; see 'apiary --help'", argv[first]);
-    return c->run(&t, argc - first, argv + first);
+    if (c == NULL) return tool_fail(t, TOOL_USAGE, "there is no command '%s'; see 'apiary --help'", argv[first]);
+    return c->run(t, argc - first, argv + first);
+}
+
+int main(int argc, char **argv)
+{
+    struct tool t = {.program = "apiary"};
+    ap_process_begin();
+    return tool_finish(&t, run(&t, argc, argv)); /* whatever the command: what it printed has arrived, or it failed */
 }

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/name.h"
@@ -46,6 +47,7 @@ static int read_all(const struct tool *t, int fd, const char *name, size_t most,
     for (;;) {
         ssize_t got = read(fd, ret->bytes + ret->size, capacity - ret->size);
         if (got < 0 && errno == EINTR && !interrupted) continue;
+        if (got < 0 && errno == EBADF) return tool_fail(t, TOOL_FAILED, "%s is closed", name);
         if (got < 0) return tool_fail(t, TOOL_FAILED, "%s: %m", name);
         ret->size += (size_t)got;
         if (got == 0 || ret->size > most) return TOOL_OK;
@@ -67,6 +69,11 @@ static int read_body(const struct tool *t, const char *argument, size_t most, st
     }
     int fd = open(argument + 1, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return tool_fail(t, TOOL_USAGE, "%s: %m", argument + 1);
+    struct stat st;
+    if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)) {
+        close(fd);
+        return tool_fail(t, TOOL_USAGE, "%s: it is a folder; name a file", argument + 1);
+    }
     int rc = read_all(t, fd, argument + 1, most, ret);
     close(fd);
     return rc;
@@ -88,6 +95,19 @@ static char *base64(const unsigned char *p, size_t size)
     }
     *to = '\0';
     return ret;
+}
+
+/* One that ended before there was a result. */
+static int print_failure(const struct tool *t, const char *capability, int error)
+{
+    const char *advice = apiary_advice(error);
+    int rc;
+    if (!t->json) return tool_error(t, error, NULL, "%s", capability);
+    char *message = tool_format("%s%s%s", apiary_strerror(error), *advice != '\0' ? "; " : "", advice);
+    rc = tool_json_print(json_pack("{s:n, s:s, s:b, s:s, s:s}", "task", "capability", capability, "ok", 0, "error",
+                                   apiary_error_name(error), "message", message));
+    free(message);
+    return rc != TOOL_OK ? rc : tool_exit_code(error);
 }
 
 /* Text goes in as text, anything else in base64. */
@@ -171,7 +191,7 @@ static int run(const struct tool *t, apiary_t *a, const struct call *call, const
     apiary_task_t task;
     uint64_t from = ap_ops_system.now();
     int rc = apiary_delegate(a, call->capability, body->bytes, body->size, &options, &task);
-    if (rc < 0) return tool_error(t, rc, NULL, "%s", call->capability);
+    if (rc < 0) return print_failure(t, call->capability, rc);
     if (call->detach) {
         char id[48];
         tool_format_task(task, id);
@@ -182,7 +202,7 @@ static int run(const struct tool *t, apiary_t *a, const struct call *call, const
     rc = wait_for(a, task, &result);
     if (rc == APIARY_ENOTREADY)
         return tool_fail(t, TOOL_FAILED, "%s: interrupted; the task was told to stop and is left to itself", call->capability);
-    if (rc < 0) return tool_error(t, rc, NULL, "%s", call->capability);
+    if (rc < 0) return print_failure(t, call->capability, rc);
     uint64_t took = ap_ops_system.now() - from;
     if (t->json) {
         int printed = print_json(a, call, &result, took);

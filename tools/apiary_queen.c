@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 
 #include "agents/kinds.h"
 #include "core/log.h"
@@ -55,13 +54,10 @@ static void set_process(const char *service, const char *instance)
 {
     static char part[3 * APIARY_NAME_MAX];
     char name[16];
-    struct rlimit none = {0, 0};
-    setrlimit(RLIMIT_CORE, &none); /* a dump of the segment takes seconds in which the dead lanes are not marked */
     snprintf(name, sizeof name, "queen:%s", service);
     prctl(PR_SET_NAME, name);
     snprintf(part, sizeof part, "queen service=%s instance=%s", service, instance);
     ap_log_part(part);
-    signal(SIGPIPE, SIG_IGN);
 }
 
 static void block_signals(sigset_t *set)
@@ -129,8 +125,10 @@ static int run(const struct tool *t, const char *service, const struct queen_opt
     apiary_t *a = NULL;
     rc = swarm == NULL ? tool_fail(t, TOOL_CONFIG, "queen: %s has no service '%s'", path, service)
                        : describe_agents(t, swarm, &agents);
+    const char *segment = NULL, *why = NULL;
+    if (rc == TOOL_OK) rc = tool_choose_segment(t, path, d->registry.segment.name, &segment, &why);
     if (rc == TOOL_OK) {
-        const char *segment = tool_segment(t, d->registry.segment.name);
+        ap_log(6, "segment %s, %s", segment, why);
         char message[256] = "";
         char name[2 * APIARY_NAME_MAX];
         snprintf(name, sizeof name, "%s/%s", service, o->instance);
@@ -184,6 +182,8 @@ int cmd_queen(struct tool *t, int argc, char **argv)
     }
     if (tool_log_level(o.level) < 0)
         return tool_usage_error(t, &usage, "--log-level: '%s' is none of error, warning, info, debug", o.level);
+    rc = tool_serve(t);
+    if (rc != TOOL_OK) return rc;
     ap_log_level(tool_log_level(o.level));
     sigset_t signals;
     block_signals(&signals);

@@ -337,15 +337,16 @@ static int open_up(struct up *up, const char *config)
 {
     up->path = tool_config_path(config);
     if (up->path == NULL) return tool_fail(up->t, TOOL_CONFIG, "no configuration; name one with --config or APIARY_CONFIG");
-    signal(SIGPIPE, SIG_IGN); /* all swarms would go down with whoever read our lines */
-    signal(SIGXFSZ, SIG_IGN); /* and with a limit on the size of files */
     int rc = crew_open(&up->crew);
     if (rc < 0) return tool_fail(up->t, TOOL_FAILED, "up: cannot listen for signals: %s", strerror(-rc));
     rc = config_open(&up->config, up->t, up->path, up->crew, &up->d);
     if (rc != TOOL_OK) return rc;
     if (up->d->swarm_count == 0)
         return tool_fail(up->t, TOOL_CONFIG, "up: %s names no swarms; there is nothing to start", up->path);
-    up->segment = tool_segment(up->t, up->d->registry.segment.name);
+    const char *why = NULL;
+    rc = tool_choose_segment(up->t, up->path, up->d->registry.segment.name, &up->segment, &why);
+    if (rc != TOOL_OK) return rc;
+    crew_say(up->crew, "apiary: up: segment %s, %s", up->segment, why);
     crew_prepare(up->crew, queens_prepare, up);
     return TOOL_OK;
 }
@@ -384,7 +385,8 @@ int cmd_up(struct tool *t, int argc, char **argv)
     if (check_only) return check_config(t, config, standard_input);
     if (standard_input) return tool_usage_error(t, &usage, "--stdin goes with --check-config");
     if (verbose) up.level = "info";
-    rc = open_up(&up, config);
+    rc = tool_serve(t);
+    if (rc == TOOL_OK) rc = open_up(&up, config);
     if (rc == TOOL_OK) rc = run(&up);
     if (up.crew != NULL) crew_close(up.crew);
     rows_free(&up.rows);

@@ -8,12 +8,12 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "agents/deployment.h"
 #include "core/log.h"
+#include "core/process.h"
 #include "core/uring.h"
 #include "registry/client.h"
 #include "registry/monitor.h"
@@ -197,11 +197,14 @@ static int run(const struct tool *t, const struct daemon_options *o)
     if (rc < 0) return tool_error(t, rc, error.text, "configuration");
     struct ap_registry_options options = {.segment = {.name = NULL}};
     if (d != NULL) options = d->registry;
-    options.segment.name = tool_segment(t, options.segment.name);
+    const char *why = NULL;
     bool created = false;
     apiary_t *a = NULL;
-    rc = make_segment(t, d, &options, &created);
+    rc = tool_choose_segment(t, path, options.segment.name, &options.segment.name, &why);
+    if (rc == TOOL_OK) ap_log(6, "segment %s, %s", options.segment.name, why);
+    if (rc == TOOL_OK) rc = make_segment(t, d, &options, &created);
     if (rc == TOOL_OK) rc = attach(t, options.segment.name, &a);
+    if (a == NULL && created && o->remove) ap_segment_remove(options.segment.name);
     if (rc == TOOL_OK) rc = lock_segment(t, a, options.segment.name);
     if (rc == TOOL_OK) {
         if (!created && d != NULL) compare_geometry(&a->seg->geometry, options.segment.geometry);
@@ -227,6 +230,7 @@ int main(int argc, char **argv)
         {"log-level", 'l', "LEVEL", "error, warning, info or debug [info]", &o.level, NULL},
         {.name = NULL},
     };
+    ap_process_begin();
     int rc = tool_parse(&t, &usage, options, &argc, &argv);
     if (rc != TOOL_GO_ON) return rc;
     if ((o.standard_input || o.ready_passing) && tool_config_path(o.config) == NULL)
@@ -235,15 +239,13 @@ int main(int argc, char **argv)
         return tool_usage_error(&t, &usage, "--log-level: '%s' is none of error, warning, info, debug", o.level);
     ap_log_level(tool_log_level(o.level));
     ap_log_part("apiaryd");
-    struct rlimit none = {0, 0};
-    setrlimit(RLIMIT_CORE, &none); /* a dump of the segment takes seconds in which its dead lanes are not marked */
+    rc = tool_serve(&t);
+    if (rc != TOOL_OK) return rc;
     sigset_t signals;
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGHUP);
     sigprocmask(SIG_BLOCK, &signals, NULL); /* before any thread starts */
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGXFSZ, SIG_IGN); /* a limit on the size of files: creation then says so */
     return run(&t, &o);
 }

@@ -8,6 +8,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "core/descriptor.h"
+#include "core/log.h"
+#include "core/process.h"
+
 #define OPTIONS_MAX 24
 enum { FIRST_LONG_ONLY = 256 };
 
@@ -37,36 +41,57 @@ int tool_exit_code(int error)
 
 /* ---- messages ------------------------------------------------------------------------------------------------- */
 
-int tool_error(const struct tool *t, int error, const char *message, const char *format, ...)
+static bool serving;
+
+int tool_serve(const struct tool *t)
 {
-    fflush(stdout);
-    fprintf(stderr, "%s: ", t->program);
-    va_list list;
-    va_start(list, format);
-    vfprintf(stderr, format, list);
-    va_end(list);
-    if (message != NULL && *message != '\0') {
-        fprintf(stderr, ": %s\n", message);
-    } else {
-        const char *advice = apiary_advice(error);
-        fprintf(stderr, ": %s%s%s\n", apiary_strerror(error), *advice != '\0' ? "; " : "", advice);
-    }
-    return tool_exit_code(error);
+    if (ap_process_serve() < 0)
+        return tool_fail(t, TOOL_USAGE, "APIARY_KEEP_FDS is '%.60s'; it is a list of descriptors such as 4,9, or unset",
+                         getenv("APIARY_KEEP_FDS"));
+    serving = true;
+    return TOOL_OK;
 }
 
-static void say(const struct tool *t, const char *format, va_list list)
+/* In one piece: lines of several processes do not mix. */
+static void say(const char *line)
 {
     fflush(stdout);
-    fprintf(stderr, "%s: ", t->program);
-    vfprintf(stderr, format, list);
-    fputc('\n', stderr);
+    if (serving) {
+        ap_log_bytes(line, strlen(line));
+    } else {
+        fputs(line, stderr);
+    }
+}
+
+static void say_as(const struct tool *t, const char *format, va_list list, const char *then)
+{
+    char *text = NULL;
+    if (vasprintf(&text, format, list) < 0) text = NULL;
+    char *line = tool_format("%s: %s%s\n", t->program, text != NULL ? text : format, then);
+    say(line);
+    free(line);
+    free(text);
+}
+
+int tool_error(const struct tool *t, int error, const char *message, const char *format, ...)
+{
+    const char *advice = apiary_advice(error);
+    bool own = message != NULL && *message != '\0';
+    char *then = own ? tool_format(": %s", message)
+                     : tool_format(": %s%s%s", apiary_strerror(error), *advice != '\0' ? "; " : "", advice);
+    va_list list;
+    va_start(list, format);
+    say_as(t, format, list, then);
+    va_end(list);
+    free(then);
+    return tool_exit_code(error);
 }
 
 int tool_fail(const struct tool *t, int exit_code, const char *format, ...)
 {
     va_list list;
     va_start(list, format);
-    say(t, format, list);
+    say_as(t, format, list, "");
     va_end(list);
     return exit_code;
 }
@@ -75,20 +100,21 @@ void tool_warn(const struct tool *t, const char *format, ...)
 {
     va_list list;
     va_start(list, format);
-    say(t, format, list);
+    say_as(t, format, list, "");
     va_end(list);
 }
 
 int tool_usage_error(const struct tool *t, const struct tool_usage *usage, const char *format, ...)
 {
+    bool command = usage->command != NULL;
+    char *then = tool_format("\nusage: %s%s%s [OPTION...]%s%s; '%s%s%s --help' tells more", t->program, command ? " " : "",
+                             command ? usage->command : "", *usage->arguments != '\0' ? " " : "", usage->arguments,
+                             t->program, command ? " " : "", command ? usage->command : "");
     va_list list;
     va_start(list, format);
-    say(t, format, list);
+    say_as(t, format, list, then);
     va_end(list);
-    bool command = usage->command != NULL;
-    fprintf(stderr, "usage: %s%s%s [OPTION...]%s%s; '%s%s%s --help' tells more\n", t->program, command ? " " : "",
-            command ? usage->command : "", *usage->arguments != '\0' ? " " : "", usage->arguments, t->program,
-            command ? " " : "", command ? usage->command : "");
+    free(then);
     return TOOL_USAGE;
 }
 
@@ -200,6 +226,7 @@ int tool_parse(struct tool *t, const struct tool_usage *usage, const struct tool
             return tool_usage_error(t, usage, "there is no option '%s'", (*argv)[optind - 1]);
         }
     }
+    if (t->json && !usage->json) return tool_usage_error(t, usage, "there is no option '--json'");
     *argc -= optind;
     *argv += optind;
     return check_count(t, usage, *argc, *argv);
@@ -217,6 +244,25 @@ const char *tool_segment(const struct tool *t, const char *otherwise)
     if (*name == '/') return name;
     snprintf(with_slash, sizeof with_slash, "/%s", name);
     return with_slash;
+}
+
+int tool_choose_segment(const struct tool *t, const char *path, const char *configured, const char **name, const char **why)
+{
+    static char of_file[320];
+    const char *environment = getenv("APIARY_SEGMENT");
+    bool from_environment = t->segment == NULL && environment != NULL && *environment != '\0';
+    bool from_file = t->segment == NULL && !from_environment && configured != NULL && *configured != '\0';
+    *name = tool_segment(t, configured);
+    if (from_environment && configured != NULL && strcmp(configured, *name) != 0)
+        return tool_fail(t, TOOL_CONFIG,
+                         "APIARY_SEGMENT is %s, but %s says segment: %s; unset the variable, or say which with --segment",
+                         environment, path, configured);
+    snprintf(of_file, sizeof of_file, "as %s says", path != NULL ? path : "");
+    *why = t->segment != NULL ? "as --segment says"
+           : from_environment ? "as APIARY_SEGMENT says"
+           : from_file        ? of_file
+                              : "by default";
+    return TOOL_OK;
 }
 
 const char *tool_config_path(const char *option)
@@ -242,8 +288,13 @@ int tool_attach(const struct tool *t, const char *segment, bool read_only, apiar
 
 int tool_finish(const struct tool *t, int exit_code)
 {
+    static bool told;
+    errno = 0;
     if (fflush(stdout) == 0 && ferror(stdout) == 0) return exit_code;
-    fprintf(stderr, "%s: standard output: %m\n", t->program);
+    if (!told) tool_fail(t, TOOL_FAILED, "standard output %s", errno == EBADF  ? "is closed"
+                                                    : errno == ENOSPC ? "is full: no space left on its device"
+                                                                      : "did not take everything");
+    told = true;
     return exit_code == TOOL_OK ? TOOL_FAILED : exit_code;
 }
 
@@ -256,7 +307,7 @@ bool tool_notify(const char *state)
     if (size >= sizeof to.sun_path) return true;
     memcpy(to.sun_path, path, size);
     if (*path == '@') to.sun_path[0] = '\0'; /* the abstract name space */
-    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    int fd = ap_fd_socket(AF_UNIX, SOCK_DGRAM, 0);
     if (fd < 0) return false;
     ssize_t sent = sendto(fd, state, strlen(state), MSG_NOSIGNAL | MSG_DONTWAIT, (const struct sockaddr *)&to,
                           (socklen_t)(offsetof(struct sockaddr_un, sun_path) + size));

@@ -68,6 +68,15 @@ const char *tool_segment(const struct tool *t, const char *otherwise);
 /* The file of -c, else $APIARY_CONFIG, else /etc/apiary/apiary.yaml when it is there, else NULL. */
 const char *tool_config_path(const char *option);
 
+/* The same for who joins a segment that a configuration describes (`path`; NULL: none): *name as above, and *why for the log ("as
+ * --segment says"). TOOL_CONFIG, with a message, when $APIARY_SEGMENT names another one than the configuration: which of both is
+ * stale cannot be known, and on the wrong one a queen would serve another host's tasks. */
+int tool_choose_segment(const struct tool *t, const char *path, const char *configured, const char **name, const char **why);
+
+/* For programs that stay, before they open anything: see ap_process_serve. From then on messages, too, go out through the log,
+ * which nobody waits for. Prints what is wrong with $APIARY_KEEP_FDS. TOOL_OK or TOOL_USAGE. */
+int tool_serve(const struct tool *t);
+
 /* Prints an error with its advice (message NULL), or with the library's own sentence. Returns its exit code. */
 int tool_error(const struct tool *t, int error, const char *message, const char *format, ...)
     __attribute__((format(printf, 4, 5)));

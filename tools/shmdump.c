@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "tools/common.h"
+#include "core/process.h"
 #include "tools/dump.h"
 
 #define FINDINGS_MAX 1000u /* lines; what is more is counted */
@@ -184,7 +185,10 @@ int main(int argc, char **argv)
     const char *source;
     char message[384], *end;
     struct dump d;
-    int r = tool_parse(&t, &usage, options, &argc, &argv);
+    int r;
+
+    ap_process_begin();
+    r = tool_parse(&t, &usage, options, &argc, &argv);
 
     if (r != TOOL_GO_ON) return r;
     if (a.events != NULL && (strtoul(a.events, &end, 10) > 1u << 20 || *end != '\0' || end == a.events || *a.events == '-'))

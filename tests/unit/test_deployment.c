@@ -125,7 +125,7 @@ Test(deployment, absent_keys_have_defaults)
     struct ap_deployment *d = load("swarms: [{service: s, agents: [{name: a, kind: echo, capabilities: c}]}]");
     const struct ap_geometry *g = &d->registry.segment.geometry;
 
-    cr_expect_str_eq(d->registry.segment.name, "/apiary");
+    cr_expect_null(d->registry.segment.name, "nothing is said of it");
     cr_expect_eq(d->registry.segment.mode, 0660);
     cr_expect_null(d->registry.segment.owner);
     cr_expect_null(d->registry.segment.group);
