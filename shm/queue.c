@@ -26,25 +26,32 @@ static uint64_t lease_of(const struct ap_lane_handle *lane)
     return lane->epoch << 16 | (lane->index + 1);
 }
 
+/* An inlet that nobody leases and in which no more than so much is left. */
+static bool inlet_take(struct ap_segment *seg, struct ap_ring *ring, uint64_t lease, uint64_t most, struct ap_producer *p)
+{
+    uint64_t head = ap_load_acquire(&ring->head), none = 0;
+
+    if (ap_load_relaxed(&ring->lease) != 0 || ring_end(seg, ring, head) - head > most) return false;
+    if (!ap_cas(&ring->lease, &none, lease)) return false; /* QUEUE-A3 pairs QUEUE-R3 */
+    p->ring = ring;
+    p->head = ap_load_acquire(&ring->head);
+    p->tail = ring_end(seg, ring, p->head);
+    ap_store_relaxed(&ring->tail, p->tail);
+    return true;
+}
+
+/* One that is empty, or else half so: what a former lessee left in it is not to have its next one refused. */
 static void producer_open(struct ap_segment *seg, uint32_t queue, struct ap_producer *p, const struct ap_lane_handle *lane)
 {
     uint32_t inlets = seg->geometry.queue_inlets;
-    uint64_t lease = lease_of(lane);
+    uint64_t most = 0;
 
     p->opened = 1;
-    for (uint32_t i = 0; i < inlets; i++) {
-        uint32_t r = (lane->index + i) % inlets;
-        struct ap_ring *ring = ap_ring_at(seg, queue, r);
-        uint64_t none = 0;
-
-        /* QUEUE-A3 pairs QUEUE-R3 */
-        if (ap_load_relaxed(&ring->lease) != 0 || !ap_cas(&ring->lease, &none, lease)) continue;
-        p->ring = ring;
-        p->index = r;
-        p->head = ap_load_acquire(&ring->head);
-        p->tail = ring_end(seg, ring, p->head);
-        ap_store_relaxed(&ring->tail, p->tail);
-        return;
+    for (int pass = 0; pass < 2; pass++, most = seg->geometry.queue_depth / 2) {
+        for (uint32_t i = 0; i < inlets; i++) {
+            p->index = (lane->index + i) % inlets;
+            if (inlet_take(seg, ap_ring_at(seg, queue, p->index), lease_of(lane), most, p)) return;
+        }
     }
     p->ring = ap_ring_at(seg, queue, inlets);
     p->index = inlets;

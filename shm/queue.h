@@ -15,7 +15,8 @@
  *           ...; CLAIMED and OPEN name the accountable lane, so its reaper finds them. Epoch rises at each OPEN.
  *           An inlet's `lease` = lane epoch << 16 | lane + 1; FREE (0) -> leased by the producer's CAS -> FREE by the
  *           producer or its reaper. The next lessee goes on at the end of what is still in it, which it finds by walking
- *           from head over the cells of the current lap; nothing has to be drained first.
+ *           from head over the cells of the current lap; nothing has to be drained first. But empty ones are taken first, and
+ *           one that is more than half full is left alone.
  * CELLS     a reference with 4 lap bits on top: a cell is new at position p if its lap is (p / depth + 1) & 15.
  *           The producer of an inlet stores; producers of the shared ring compare-and-swap the cell and then help `tail`
  *           along, so one that dies between the two stops nobody.

@@ -86,20 +86,39 @@ Test(queue_many, empty_rings_lose_their_bits)
 
 Test(queue, the_next_lessee_goes_on_behind_the_last)
 {
-    struct ap_producer other = {0}, third = {0};
+    struct ap_producer other = {0}, third = {0}, neighbour = {0};
 
-    for (uint64_t i = 1; i <= 5; i++) cr_assert_eq(push(&producer, AP_REF(0, i)), 0);
+    for (uint64_t i = 1; i <= 4; i++) cr_assert_eq(push(&producer, AP_REF(0, i)), 0);
     producer.ring->tail -= 1; /* as if its producer had died between the cell and the published tail */
     ap_queue_reap_leases(seg, lane.index);
     cr_assert_eq(producer.ring->lease, 0);
-    cr_assert_eq(push(&other, AP_REF(0, 6)), 0);
+    cr_assert_eq(push(&neighbour, AP_REF(1, 1)), 0);
+    cr_assert_neq(neighbour.ring, producer.ring, "an empty one first");
+    cr_assert_eq(push(&other, AP_REF(0, 5)), 0);
     cr_assert_eq(other.ring, producer.ring);
-    for (uint64_t i = 1; i <= 6; i++) cr_assert_eq(ap_queue_pop(&consumer), AP_REF(0, i));
+    consumer.turn = neighbour.index;
+    cr_assert_eq(ap_queue_pop(&consumer), AP_REF(1, 1));
+    for (uint64_t i = 1; i <= 5; i++) cr_assert_eq(ap_queue_pop(&consumer), AP_REF(0, i));
     ap_producer_close(&other, &lane);
     /* A consumer that takes over begins at the published head. */
-    cr_assert_eq(push(&third, AP_REF(0, 7)), 0);
+    cr_assert_eq(push(&third, AP_REF(0, 6)), 0);
     ap_consumer_init(&consumer, seg, 1);
-    cr_assert_eq(ap_queue_pop(&consumer), AP_REF(0, 7));
+    cr_assert_eq(ap_queue_pop(&consumer), AP_REF(0, 6));
+}
+
+/* What a dead client left fills its inlet, and nobody drains yet: the next client takes another, and the one after that shares. */
+Test(queue, what_the_dead_left_refuses_nobody)
+{
+    struct ap_producer next = {0}, third = {0};
+
+    for (uint64_t i = 1; i <= 8; i++) cr_assert_eq(push(&producer, AP_REF(0, i)), 0);
+    ap_producer_close(&producer, &lane);
+    for (uint64_t i = 1; i <= 8; i++) cr_assert_eq(push(&next, AP_REF(1, i)), 0);
+    cr_assert_neq(next.index, 2);
+    for (uint64_t i = 1; i <= 8; i++) cr_assert_eq(push(&third, AP_REF(2, i)), 0);
+    cr_assert(third.shared);
+    for (int i = 0; i < 24; i++) cr_assert_neq(ap_queue_pop(&consumer), 0);
+    cr_assert_eq(ap_queue_pop(&consumer), 0);
 }
 
 /* The former consumer took one between our beginning and now; its cell was filled again before we looked. */
