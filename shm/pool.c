@@ -1,6 +1,8 @@
 /* shm/pool.c - the payload pool. See pool.h. */
 #include "shm/pool.h"
 
+#define LARGER 2u /* classes above its own in which a body may lie */
+
 const uint32_t ap_pool_class_size[AP_POOL_CLASSES] = {256, 1024, 4096, 16384, 65536, 262144, 1048576};
 
 /* Each class begins at a page, so that blocks of 4 KiB and more are page-aligned. */
@@ -74,30 +76,58 @@ uint64_t ap_pool_offset(const struct ap_segment *seg, const void *block)
     return p.offset;
 }
 
+/* A class: where its words and its blocks begin. */
+struct class {
+    unsigned number;
+    uint64_t first, offset;
+};
+
+static bool class_take(struct ap_segment *seg, const struct class *k, const struct ap_lane_handle *lane, struct ap_pool_hint *hint,
+                       uint64_t *ret_offset)
+{
+    uint32_t count = seg->geometry.pool_blocks[k->number], start = hint->next[k->number] % count;
+
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t n = start + i < count ? start + i : start + i - count;
+        uint64_t *word = word_at(seg, k->first + n), free_word = ap_load_relaxed(word);
+
+        if (AP_BLOCK_STATE(free_word) != AP_BLOCK_FREE) continue;
+        /* POOL-A1 pairs POOL-R1: the former owner's last accesses lie before ours.
+         * POOL-R3 pairs POOL-A3: our life LIVE lies before our name in the word. */
+        if (!ap_cas(word, &free_word, AP_BLOCK(AP_BLOCK_OWNED, lane->index, lane->epoch))) continue;
+        hint->next[k->number] = n + 1;
+        *ret_offset = k->offset + (uint64_t)n * ap_pool_class_size[k->number];
+        return true;
+    }
+    return false;
+}
+
+/* Whether more is free than is kept for bodies that fit no smaller class. Several who look at once may take a few more. */
+static bool class_spares(const struct ap_segment *seg, const struct class *k)
+{
+    uint32_t count = seg->geometry.pool_blocks[k->number], kept = count / 4, spare = 0;
+
+    for (uint32_t i = 0; i < count && spare <= kept; i++)
+        spare += AP_BLOCK_STATE(ap_load_relaxed(word_at(seg, k->first + i))) == AP_BLOCK_FREE;
+    return spare > kept;
+}
+
 int ap_pool_take(struct ap_segment *seg, const struct ap_lane_handle *lane, struct ap_pool_hint *hint, uint64_t size,
                  uint64_t *ret_offset)
 {
-    uint64_t offset = seg->sections[AP_SECTION_POOL].offset, first = 0;
+    struct class k = {.offset = seg->sections[AP_SECTION_POOL].offset};
+    unsigned tried = 0;
 
     if (size > ap_pool_max(seg)) return APIARY_ETOOLARGE;
-    for (unsigned c = 0; c < AP_POOL_CLASSES; c++) {
-        uint32_t count = seg->geometry.pool_blocks[c];
-        uint32_t start = count != 0 ? hint->next[c] % count : 0;
+    for (; k.number < AP_POOL_CLASSES && tried <= LARGER; k.number++) {
+        uint32_t count = seg->geometry.pool_blocks[k.number];
 
-        for (uint32_t i = 0; i < count && size <= ap_pool_class_size[c]; i++) {
-            uint32_t n = start + i < count ? start + i : start + i - count;
-            uint64_t *word = word_at(seg, first + n), free_word = ap_load_relaxed(word);
-
-            if (AP_BLOCK_STATE(free_word) != AP_BLOCK_FREE) continue;
-            /* POOL-A1 pairs POOL-R1: the former owner's last accesses lie before ours.
-             * POOL-R3 pairs POOL-A3: our life LIVE lies before our name in the word. */
-            if (!ap_cas(word, &free_word, AP_BLOCK(AP_BLOCK_OWNED, lane->index, lane->epoch))) continue;
-            hint->next[c] = n + 1;
-            *ret_offset = offset + (uint64_t)n * ap_pool_class_size[c];
-            return 0;
+        if (count != 0 && size <= ap_pool_class_size[k.number]) {
+            bool allowed = tried++ == 0 || class_spares(seg, &k);
+            if (allowed && class_take(seg, &k, lane, hint, ret_offset)) return 0;
         }
-        first += count;
-        offset += class_bytes(&seg->geometry, c);
+        k.first += count;
+        k.offset += class_bytes(&seg->geometry, k.number);
     }
     return APIARY_ENOBLOCK;
 }

@@ -10,6 +10,8 @@
  * INVARIANTS P1 a REQUEST block is live exactly while its slot has that generation, is not FREE, and names the block
  *           P2 a RESULT block is live while its slot has that generation and is RUNNING, or names the block
  *           P3 an OWNED block's lane is LIVE with that epoch. What fails P1..P3 is a leak, freed by ap_pool_sweep.
+ * CLASSES   A body takes a block of the smallest class that it fits and that has blocks; of the next two only while more than a
+ *           quarter of them (rounded down) is free. So small bodies cannot use up what only large ones need.
  * ORDERING  POOL-R1 FREE store-release pairs POOL-A1 the allocation's CAS (acquire). A block's content is ordered by the
  *           task word (TASK-R1, TASK-R2).
  *           POOL-R2 REQUEST, RESULT, OWNED store-release pairs POOL-A2 load-acquire of the sweep.
@@ -38,7 +40,7 @@ extern const uint32_t ap_pool_class_size[AP_POOL_CLASSES];
 
 /* The largest body this segment can carry: the largest class that has blocks. */
 uint32_t ap_pool_max(const struct ap_segment *seg);
-/* An OWNED block of at least `size` bytes (the next larger class when its own is empty): its offset.
+/* An OWNED block of at least `size` bytes (of its own class, or see CLASSES): its offset.
  * APIARY_ETOOLARGE, APIARY_ENOBLOCK. `hint` is a private cursor per class of the calling lane. */
 struct ap_pool_hint {
     uint32_t next[AP_POOL_CLASSES];

@@ -46,11 +46,19 @@ Test(pool, classes_and_exhaustion)
         cr_assert_eq(ap_pool_block(seg, take(65), &capacity, NULL), 0);
         cr_assert_eq(capacity, 256);
     }
-    cr_assert_eq(ap_pool_block(seg, take(65), &capacity, NULL), 0);
-    cr_assert_eq(capacity, 1024, "the next larger class serves when its own is empty");
-    for (int i = 0; i < 3 + 2 + 1 + 1 + 1 + 1; i++) take(65);
+    for (int i = 0; i < 3; i++) {
+        cr_assert_eq(ap_pool_block(seg, take(65), &capacity, NULL), 0);
+        cr_assert_eq(capacity, 1024, "the next larger class serves when its own is empty, but for a quarter of it");
+    }
+    for (int i = 0; i < 2; i++) {
+        cr_assert_eq(ap_pool_block(seg, take(65), &capacity, NULL), 0);
+        cr_assert_eq(capacity, 4096);
+    }
     cr_assert_eq(ap_pool_take(seg, &lane, &hint, 65, &offset), APIARY_ENOBLOCK);
     cr_assert_eq(offset, 1);
+    take(1024);
+    for (unsigned c = 3; c < AP_POOL_CLASSES; c++) take(ap_pool_class_size[c]);
+    cr_assert_eq(ap_pool_take(seg, &lane, &hint, 1u << 20, &offset), APIARY_ENOBLOCK);
 }
 
 Test(pool, large_blocks_are_aligned_and_inside)
