@@ -89,7 +89,7 @@ verdict
 leaves "$up"
 
 misfortune 'the terminal is stopped, and then closed'
-python3 "$APIARY_SOURCE/tests/process/up_terminal.py" "$folder/terminal" apiary up --config "$config" &
+python3 "$APIARY_SOURCE/tests/process/up_terminal.py" "$folder/terminal" apiary up --config "$config" >/dev/null &
 terminal=$!
 healthy
 up=$(pgrep -P "$terminal")

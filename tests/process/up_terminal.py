@@ -1,10 +1,9 @@
-# up_terminal.py CONTROL COMMAND...: runs COMMAND on a terminal of its own, reads what it says, and obeys the words in the file
-# CONTROL: "stop" (Ctrl-S, and nothing is read any more), "close" (the terminal goes; the command stays).
+# up_terminal.py CONTROL COMMAND...: runs COMMAND on a terminal of its own (80 columns), passes on what it says, and obeys the
+# words in the file CONTROL: "stop" (Ctrl-S, and nothing is read any more), "close" (the terminal goes; the command stays).
 import fcntl
 import os
 import pty
 import select
-import signal
 import sys
 import termios
 
@@ -21,7 +20,8 @@ while True:
     ready = select.select([words] + ([master] if reading else []), [], [])[0]
     if master in ready:
         try:
-            os.read(master, 65536)
+            sys.stdout.buffer.write(os.read(master, 65536))
+            sys.stdout.buffer.flush()
         except OSError:
             break
     if words in ready:

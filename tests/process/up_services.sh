@@ -1,0 +1,226 @@
+#!/bin/bash
+# What may happen to the services and the configuration of a supervisor, and to the supervisor itself. The healthy service
+# answers throughout; each fault stays with whose it is.
+. "$APIARY_SOURCE/tests/process/lib_cli.sh" || exit 1
+. "$APIARY_SOURCE/tests/process/lib_up.sh" || exit 1
+
+up() # up OPTION...: in the background
+{
+    apiary up --config "$config" "$@" >"$up_out" 2>"$up_err" </dev/null &
+    up=$!
+    healthy
+    until_true answers text.upper
+}
+
+says() { grep -qE -- "$1" "$up_err"; }
+told() { says "$1" || fail "$misfortune: nothing like '$1' was said"; }
+
+# ---- services that cannot work
+
+abort="{service: broken, agents: [{name: a, plugin: $plugins/abort_create.so, capabilities: [broken.create]}]}"
+misfortune 'a plug-in aborts when its agent is made' "$abort"
+up --wait 3s
+until_true says 'broken/0 killed by signal 6, [0-9]+ times in a row, starting it again in'
+until_true says '2 of 3 instances passing.*; down: broken/0 \(killed by signal 6, started [0-9]+ times\)'
+told 'broken/0 is down: killed by signal 6, started [0-9]+ times'
+harm
+comes_back
+verdict
+leaves "$up"
+expect 1 'broken/0 is down: killed by signal 6' apiary up --once --config "$config"
+grep -qE '(good|harmed)/0 (is down|does not pass)' <<<"$output" && fail "$misfortune: --once names the healthy: $output"
+
+misfortune 'a plug-in aborts when it is loaded' "{service: broken, agents: [{name: a, plugin: $plugins/abort_load.so, capabilities: [broken.load]}]}"
+up --wait 3s
+until_true says 'broken/0 killed by signal 6, [0-9]+ times in a row'
+harm
+comes_back
+verdict
+leaves "$up"
+
+cp "$plugins/ledger.so" "$folder/mine.so" 2>/dev/null || cp "$APIARY_BUILD/examples/echo_agent.so" "$folder/mine.so"
+misfortune 'the plug-in of another service is missing for a while' "{service: other, agents: [{name: a, plugin: $folder/mine.so, capabilities: [other]}]}"
+up
+until_true pid_of other
+other=$(pid_of other)
+mv "$folder/mine.so" "$folder/away.so"
+kill -KILL "$other"
+until_true says 'other/0 ended with code 2'
+harm
+comes_back
+mv "$folder/away.so" "$folder/mine.so"
+until_true passes_anew other "$other"
+verdict
+leaves "$up"
+
+misfortune 'one service ends itself again and again, and one may not be started again' \
+    "{service: once, queen: {restart: never}, agents: [{name: a, kind: exec, capabilities: [once], config: {command: [cat]}}]}" "$abort"
+up --wait 3s
+until_true pid_of once
+kill -KILL "$(pid_of once)"
+until_true says 'once/0 killed by signal 9$'
+harm
+comes_back
+verdict
+leaves "$up"
+
+# ---- the configuration
+
+misfortune 'half a configuration is copied over the other while a queen is started again'
+up
+cp "$config" "$folder/whole"
+head -c 150 "$folder/whole" >"$config"
+harm
+comes_back
+verdict
+leaves "$up"
+
+misfortune 'a typo is saved, a queen dies meanwhile; then it is mended, and one value is another'
+up
+sed 's/harmed/harmed: [/' "$config" >"$folder/typo"
+sed 's/A-Z\]/X-Z]/' "$config" >"$folder/mended"
+cp "$folder/typo" "$config"
+touch -d '2 seconds ago' "$config"
+again() # again TEXT: the queen is killed until this was said
+{
+    until says "$1"; do
+        harm
+        comes_back
+    done
+}
+again "config.yaml has changed and cannot be used"
+told 'configuration: .*config.yaml:[0-9]+'
+cp "$folder/mended" "$config"
+again 'config.yaml has changed; what is started from now on follows it'
+new_value() { [ "$(apiary delegate text.upper a 2>&1)" = X ]; }
+until_true new_value
+verdict
+leaves "$up"
+
+misfortune 'the configuration lacks a service that runs, and then it is gone'
+up
+cp "$config" "$folder/whole"
+sed '/harmed/,$d' "$folder/whole" >"$config"
+again 'config.yaml has changed and lacks harmed, which runs'
+rm "$config"
+harm
+comes_back
+mkfifo "$config"
+harm
+comes_back
+verdict
+leaves "$up"
+rm "$config"
+
+misfortune 'the new configuration has a plug-in that aborts when it is loaded'
+up
+sed "s|$APIARY_BUILD/examples/echo_agent.so|$plugins/abort_load.so|" "$config" >"$folder/new"
+cp "$folder/new" "$config"
+again 'config.yaml has changed and cannot be used'
+verdict
+leaves "$up"
+
+# ---- stopped, stuck, killed, replaced
+
+misfortune 'a queen is stopped while all are told to leave'
+up --drain 200ms
+kill -STOP "$(pid_of harmed)"
+verdict
+leaves "$up"
+told 'stopped 2 instances'
+
+gate="{service: gated, agents: [{name: gate, plugin: $plugins/gate.so, capabilities: [gate.pass], config: {fifo: $folder/gate}}]}"
+stuck() # a handler that does not come back
+{
+    apiary delegate gate.pass x --detach >/dev/null
+    until apiary task ls 2>/dev/null | grep -q 'running.*gate.pass'; do :; done
+}
+mkfifo "$folder/gate"
+misfortune 'a handler does not come back while all are told to leave, and tasks wait' "$gate"
+up --drain 200ms
+stuck
+apiary delegate gate.pass y --detach >/dev/null
+verdict
+leaves "$up"
+told 'SIGTERM: stopping 3 instances; 1 task is running, 1 queued'
+told 'stopped 3 instances in .*; 2 tasks are undone'
+
+misfortune 'it is killed, and the next one starts while an old queen still has a task' "$gate"
+up
+stuck
+verdict
+kill -KILL "$up"
+wait "$up" 2>/dev/null
+up
+until_true says '3 of 3 instances passing'
+harm
+comes_back
+verdict
+kill -TERM "$up"
+until_true gone "$up"
+wait "$up"
+
+rm -f "/dev/shm$APIARY_SEGMENT"
+misfortune 'it is replaced by another one, three times'
+up
+for _ in 1 2 3; do
+    expect 1 "another 'apiary up' \(pid $up\) looks after" apiary up --once --config "$config"
+    old=$up
+    : >"$up_err.new"
+    apiary up --replace --config "$config" >"$up_out" 2>"$up_err.new" </dev/null &
+    up=$!
+    until_true gone "$old"
+    wait "$old" || fail "$misfortune: the old one left with $?"
+    until_true grep -q '2 of 2 instances passing' "$up_err.new"
+done
+verdict
+leaves "$up"
+
+misfortune 'what would replace it cannot work'
+up
+sed "s|  - service: good|  - $abort\n&|" "$config" >"$folder/other.yaml"
+expect 1 'broken/0 is down' apiary up --replace --wait 5s --config "$folder/other.yaml"
+gone "$up" && fail "$misfortune: the one that works has gone"
+verdict
+leaves "$up"
+
+# ---- to begin with
+
+misfortune 'there is nothing to start'
+echo 'swarms: []' >"$config"
+expect 2 'names no swarms' apiary up --once --config "$config"
+echo "$misfortune: refused"
+
+misfortune 'a queen comes before its coordinator'
+start "$folder/queen" apiary queen good --wait --config "$config"
+until_true grep -q 'waiting for' "$folder/queen"
+expect 3 'no such segment' apiary queen harmed --config "$config"
+expect 3 'no such segment' apiary queen harmed --wait=50ms --config "$config"
+queen=$last
+python3 "$APIARY_SOURCE/tests/process/up_ready.py" "$folder/ready" "$folder/states" apiaryd --ready-when-passing --config "$config" >"$folder/daemon" 2>&1 &
+listener=$!
+until_true answers echo
+grep -q READY "$folder/states" && fail "$misfortune: READY with one service of two"
+start "$folder/queen2" apiary queen harmed --wait --config "$config"
+queen2=$last
+until_true grep -q READY=1 "$folder/states"
+kill -TERM "$queen" "$queen2"
+until_true gone "$queen"
+until_true gone "$queen2"
+pkill -TERM -P "$listener"
+wait "$listener"
+[ "$failures" -eq "$before" ] && echo "$misfortune: it waits; READY comes with the second service"
+rm -f "/dev/shm$APIARY_SEGMENT"
+
+misfortune 'the table is wider than the terminal'
+cat >>"$config" <<END
+    checks: [{capability: text.upper, send: $(printf '%0120d' 0), expect_match: "^0+\$"}]
+END
+python3 "$APIARY_SOURCE/tests/process/up_terminal.py" "$folder/terminal" apiary up --once --config "$config" >"$folder/screen"
+row=$(tr -d '\r' <"$folder/screen" | sed $'s/\033\\[[0-9;]*[a-zA-Z]//g' | grep '^text.upper')
+[ "${#row}" -le 80 ] && [[ $row = *... ]] || fail "$misfortune: $row"
+apiary up --once --json --config "$config" 2>/dev/null | grep -q "$(printf '%0120d' 0)" || fail "$misfortune: --json is cut"
+apiary up --once --config "$config" 2>/dev/null | grep -q "$(printf '%0120d' 0)" || fail "$misfortune: a file is cut"
+[ "$failures" -eq "$before" ] && echo "$misfortune: ${#row} of 80 columns"
+
+ends
