@@ -65,6 +65,7 @@ static void ask(struct config_keeper *k, const char *text, size_t size)
     k->judge->input = text;
     k->judge->input_size = size;
     k->judge->last_exit = -1;
+    *k->judge->words = '\0';
     k->judge->due = 0;
     k->judge->ends = 0;
     k->judge->wanted = true;
@@ -132,6 +133,7 @@ static void take_next(struct config_keeper *k)
         crew_say(k->crew, "apiary: up: %s has changed and cannot be used (%s); what was read before stays in force",
                  k->path, *k->judge->words != '\0' ? "see above" : k->judge->why);
         free(k->next);
+        if (k->judge->last_exit < 0) k->of = (struct stat){.st_ino = 0}; /* it was not even started: to be asked again */
     } else if (lacks != NULL) {
         crew_say(k->crew, "apiary: up: %s has changed and lacks %s, which runs; what was read before stays in force",
                  k->path, lacks);

@@ -179,15 +179,18 @@ static void print_how_to_try(const struct up *up, FILE *out)
 
 static void print_text(const struct up *up, size_t passed, FILE *out)
 {
-    size_t swarms = up->d->swarm_count, processes = up->queen_count, passing = 0;
-    for (size_t i = 0; i < up->queen_count; i++)
-        passing += up->queens[i].passes;
+    size_t swarms = up->d->swarm_count, processes = up->queen_count, passing = 0, drained = 0;
+    for (size_t i = 0; i < up->queen_count; i++) {
+        passing += up->queens[i].passes && !up->queens[i].drained;
+        drained += up->queens[i].drained;
+    }
     if (up->rows.count > 0) {
         rows_print(&up->rows, out);
         fprintf(out, "%zu of %zu checks passed, ", passed, up->rows.count);
     }
     fprintf(out, "%zu swarm%s in %zu process%s", swarms, swarms == 1 ? "" : "s", processes, processes == 1 ? "" : "es");
     if (passing < processes || up->rows.count == 0) fprintf(out, ", %zu of them passing", passing);
+    if (drained > 0) fprintf(out, ", %zu drained", drained);
     if (up->rows.count > 0 && up->rows.unchecked > 0)
         fprintf(out, "; %zu capabilit%s no check", up->rows.unchecked, up->rows.unchecked == 1 ? "y has" : "ies have");
     fputc('\n', out);
