@@ -108,11 +108,13 @@ comes_back()
 # leaves PID: told to, it ends and takes the segment along.
 leaves()
 {
-    local children
+    local children code
     mapfile -t children < <(pgrep -P "$1")
     kill -TERM "$1"
     until_true gone "$1"
     wait "$1" 2>/dev/null
+    code=$? # 127: another one's child
+    [ "$code" -eq 0 ] || [ "$code" -eq 127 ] || fail "$misfortune: it left with $code"
     for child in "${children[@]}"; do gone "$child" || fail "$misfortune: process $child is left behind"; done
     [ ! -e "/dev/shm$APIARY_SEGMENT" ] || fail "$misfortune: the segment is left behind"
 }
