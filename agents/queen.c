@@ -131,6 +131,7 @@ static int queen_register(struct apiary_queen *q)
         snprintf(q->message, sizeof q->message, "%s, instance %s: %s; %s", q->service,
                  q->registration.instance != NULL ? q->registration.instance : "0", apiary_strerror(r), apiary_advice(r));
     if (r < 0) return r;
+    q->service_index = q->registration.service_index; /* nobody may have used the name since it was entered */
     for (size_t i = 0; i < q->agent_count; i++) q->agents[i].queue = q->rows[i].queue;
     /* The member attached before its swarm's own, tighter bound could be known. */
     if (q->client->service >= 0 && q->client->service == ap_service_find(q->seg, q->service) &&

@@ -171,7 +171,7 @@ int ap_queen_make(struct apiary *a, const apiary_swarm_description_t *d, char *m
     } else {
         failed = true;
     }
-    r = failed ? APIARY_ENOBLOCK : ap_service_intern(q->seg, d->service, &q->service_index);
+    r = failed ? APIARY_ENOBLOCK : ap_service_intern(q->seg, a->anchor->lane.index, d->service, &q->service_index);
     if (r < 0) {
         ap_queen_free(q);
         return r;

@@ -46,7 +46,7 @@ static void fill_up(struct place *p)
         char name[48];
         if (i < FEW) continue;
         snprintf(name, sizeof name, "service-%u", i);
-        if (i < SERVICES_MAX / 2) perf_must(ap_service_intern(seg, name, &service), "service");
+        if (i < SERVICES_MAX / 2) perf_must(ap_service_intern(seg, p->a->anchor->lane.index, name, &service), "service");
         perf_must(ap_capability_intern(seg, p->names[i], &capability), "capability");
         ap_capability_offer(seg, capability, i % FEW);
     }

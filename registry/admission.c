@@ -72,6 +72,15 @@ void ap_tickets_free(struct ap_segment *seg, uint32_t lane)
     }
 }
 
+bool ap_tickets_any(const struct ap_segment *seg, uint32_t service)
+{
+    const uint32_t *row = row_of(seg, service);
+    bool any = false;
+
+    for (uint32_t i = 0; row != NULL && !any && i < row_length(seg); i++) any = ap_load_relaxed(&row[i]) != 0;
+    return any;
+}
+
 uint32_t ap_tickets_busy(const struct ap_segment *seg, uint32_t service)
 {
     const uint32_t *row = row_of(seg, service);

@@ -53,6 +53,8 @@ int ap_ticket_take(struct ap_segment *seg, uint32_t service, uint32_t lane, uint
 void ap_ticket_return(struct ap_segment *seg, uint32_t service, uint32_t lane, uint16_t ticket);
 /* Frees all tickets of a lane, in all services: at its close, and by its reaper. */
 void ap_tickets_free(struct ap_segment *seg, uint32_t lane);
+/* Whether any lane has a ticket of the service, busy or idle. */
+bool ap_tickets_any(const struct ap_segment *seg, uint32_t service);
 /* Busy tickets of a service. */
 uint32_t ap_tickets_busy(const struct ap_segment *seg, uint32_t service);
 

@@ -30,9 +30,9 @@ static void owner(struct ap_look *look, const volatile void *field, uint64_t evi
 
 /* ---- names ---------------------------------------------------------------------------------------------------- */
 
-/* A row of an insert-only table: key, ready and name agree (D1, R2). */
+/* A row of an insert-only table: key, ready and name agree (D1). */
 static void names_row(struct ap_look *look, const uint64_t *key_at, const uint32_t *ready_at, const char *name,
-                      size_t size, const char *rule, bool capability)
+                      size_t size, const char *rule)
 {
     uint64_t key = ap_look_64(look, key_at);
     uint32_t ready = ap_look_32(look, ready_at);
@@ -49,18 +49,49 @@ static void names_row(struct ap_look *look, const uint64_t *key_at, const uint32
         return;
     }
     n = ap_look_text(look, name, size, rule, "name", text);
-    if (capability ? !ap_capability_valid(text) : !ap_name_valid(text, APIARY_NAME_MAX))
+    if (!ap_capability_valid(text))
         ap_look_found(look, AP_CORRUPT, name, key, rule, "\"%s\" is no name", text);
     else if (ap_hash(text, n) != key)
         ap_look_found(look, AP_CORRUPT, key_at, key, rule, "\"%s\" has another hash than %016llx", text, LONG(key));
+}
+
+static bool service_named(uint64_t life)
+{
+    return AP_SERVICE_STATE(life) == AP_SERVICE_READY || AP_SERVICE_STATE(life) == AP_SERVICE_CONDEMNED;
+}
+
+/* R7: the same name once more. */
+static void service_unique(struct ap_look *look, uint64_t life, uint64_t key)
+{
+    for (uint64_t i = 0; i < look->index; i++) {
+        const struct ap_service *other = ap_service_at(look->seg, i);
+        uint64_t other_life = ap_look_64(look, &other->life);
+
+        if (service_named(other_life) && ap_look_64(look, &other->key) == key)
+            ap_look_found(look, AP_CORRUPT, &ap_service_at(look->seg, look->index)->life, life ^ other_life, "R7",
+                          "service %llu has the same name", LONG(i));
+    }
 }
 
 static void look_service(struct ap_look *look)
 {
     const struct ap_service *s = ap_service_at(look->seg, look->index);
 
-    names_row(look, &s->key, &s->ready, s->name, sizeof s->name, "R2", false);
-    ap_look_zero(look, &s->reserved0, sizeof s->reserved0, "R5", "reserved0");
+    uint64_t life = ap_look_64(look, &s->life), key = ap_look_64(look, &s->key);
+    uint32_t state = AP_SERVICE_STATE(life), lane = AP_SERVICE_LANE(life);
+    char text[NAME];
+    size_t n;
+
+    if (state == AP_SERVICE_FILLING || state == AP_SERVICE_NAMED) owner(look, &s->life, life, lane, "R1", "who enters it");
+    else if (state > AP_SERVICE_CONDEMNED || lane != 0)
+        ap_look_found(look, AP_CORRUPT, &s->life, life, "R1", "state %u, lane %u", state, lane);
+    if (!service_named(life)) return;
+    n = ap_look_text(look, s->name, sizeof s->name, "R2", "name", text);
+    if (!ap_name_valid(text, APIARY_NAME_MAX))
+        ap_look_found(look, AP_CORRUPT, s->name, life, "R2", "\"%s\" is no name", text);
+    else if (ap_hash(text, n) != key)
+        ap_look_found(look, AP_CORRUPT, &s->key, life ^ key, "R2", "\"%s\" has another hash than %016llx", text, LONG(key));
+    service_unique(look, life, key);
 }
 
 static void look_capability(struct ap_look *look)
@@ -70,7 +101,7 @@ static void look_capability(struct ap_look *look)
     uint32_t queues = look->seg->geometry.queues, words = ap_provider_words(queues);
     uint64_t key = ap_look_64(look, &c->key), any = 0, used = sizeof *c + 8ull * words + APIARY_CAPABILITY_MAX + 1;
 
-    names_row(look, &c->key, &c->ready, name, APIARY_CAPABILITY_MAX + 1, "D1", true);
+    names_row(look, &c->key, &c->ready, name, APIARY_CAPABILITY_MAX + 1, "D1");
     for (uint32_t i = 0; i < words; i++) {
         uint64_t bits = ap_look_64(look, &c->providers[i]);
         uint64_t beyond = i + 1 == words && queues % 64 != 0 ? bits >> queues % 64 : 0;
@@ -254,7 +285,7 @@ static void look_tickets(struct ap_look *look)
         if (ticket == 0) continue;
         if (ticket >> 17 != 0 || (ticket & 0xffff) == 0)
             ap_look_found(look, AP_CORRUPT, &row[i], ticket, "A1", "ticket %u is %08x", i, ticket);
-        else if (ap_look_64(look, &service->key) == 0)
+        else if (!service_named(ap_look_64(look, &service->life)))
             ap_look_found(look, AP_CORRUPT, &row[i], ticket, "A1", "ticket %u of a service that is none", i);
         else
             owner(look, &row[i], ticket, lane, "A1", "the owner of a ticket");

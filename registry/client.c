@@ -268,21 +268,30 @@ static int member_open(struct apiary *a, const apiary_attach_options_t *o)
     return refuse(r, o, "cannot attach");
 }
 
-static int handle_open(struct apiary *a, const apiary_attach_options_t *o)
+/* Not before the member's record says that the name is used. */
+static int service_enter(struct apiary *a, const apiary_attach_options_t *o)
 {
     uint32_t service;
+    int r = o->swarm != NULL ? ap_service_intern(a->seg, a->anchor->lane.index, o->swarm, &service) : 0;
+
+    if (r == 0) {
+        if (o->swarm != NULL) a->service = (int)service;
+        a->limit = limit_of(a);
+        return 0;
+    }
+    context_close(a->anchor);
+    return refuse(r, o, o->swarm);
+}
+
+static int handle_open(struct apiary *a, const apiary_attach_options_t *o)
+{
     int r;
 
     a->service = -1;
-    if (o->swarm != NULL) {
-        r = ap_service_intern(a->seg, o->swarm, &service);
-        if (r < 0) return refuse(r, o, o->swarm);
-        a->service = (int)service;
-    }
-    a->limit = limit_of(a);
     if (pthread_key_create(&a->key, thread_ends) != 0) return refuse(APIARY_ENOBLOCK, o, "no thread-specific key");
     pthread_mutex_init(&a->lock, NULL);
     r = member_open(a, o);
+    if (r == 0) r = service_enter(a, o);
     if (r == 0) return 0;
     pthread_mutex_destroy(&a->lock);
     pthread_key_delete(a->key);

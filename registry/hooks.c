@@ -44,6 +44,7 @@ static void closed(void *user, struct ap_segment *seg, uint32_t lane)
 {
     (void)user;
     if (!AP_DEFECT(swarm_stays)) end_swarms(seg, lane);
+    ap_services_end(seg, lane);
     if (!AP_DEFECT(tickets_forgotten)) ap_tickets_free(seg, lane);
 }
 

@@ -24,7 +24,7 @@ static const struct {
     const char *name;
     uint32_t offset, size;
 } fields[] = {
-    FIELD(ap_service, key), FIELD(ap_service, ready), FIELD(ap_service, name),
+    FIELD(ap_service, key), FIELD(ap_service, life), FIELD(ap_service, name),
     FIELD(ap_swarm, life), FIELD(ap_swarm, state), FIELD(ap_swarm, service),
     FIELD(ap_swarm, member), FIELD(ap_swarm, port), FIELD(ap_swarm, max_delegations), FIELD(ap_swarm, registered),
     FIELD(ap_swarm, key), FIELD(ap_swarm, mode), FIELD(ap_swarm, beat), FIELD(ap_swarm, instance), FIELD(ap_swarm, version),

@@ -1,4 +1,4 @@
-/* registry/names.c - insert-only tables of names. See names.h. */
+/* registry/names.c - an insert-only table of names. See names.h. */
 #include "registry/names.h"
 
 #include <string.h>

@@ -1,4 +1,4 @@
-/* registry/names.h - insert-only tables of names in the segment: services, capabilities.
+/* registry/names.h - an insert-only table of names in the segment: capabilities.
  *
  * LAYOUT    open addressing, linear probing; a row begins with key (the name's hash, 0: free) and ready, and holds the name,
  *           padded with zeros to whole words.

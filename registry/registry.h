@@ -1,9 +1,17 @@
 /* registry/registry.h - the meta registry's records in the segment: services, swarms, agents.
  *
- * SCOPE     A service is a name with its bulkhead of tickets; insert-only. A swarm is one registered instance of a service: a
+ * SCOPE     A service is a name with its bulkhead of tickets. A swarm is one registered instance of a service: a
  *           queen process with its agents. An agent record describes the queue of the same index (shm/queue.h).
  * LAYOUT    sections "services", "tickets" (one row per service, admission.h), "swarms", "agents" (one per queue),
  *           "capabilities" (discovery.h), in this order behind those of shm/.
+ * NAMES     A service is known by its index, and keeps it while anybody uses the name: a member that calls for it, a swarm's record
+ *           (DOWN, too), a ticket, a task's caller or `only`. service.life = epoch << 24 | lane << 8 | state, each step a CAS that
+ *           raises the epoch: FREE -> FILLING(lane) -> NAMED(lane) -> READY; READY -> CONDEMNED by who needs a row, then FREE if
+ *           nobody uses it, else READY again. FILLING or NAMED(dead) -> FREE by the reaper; whoever finds his name CONDEMNED, by
+ *           somebody slow or dead, makes it READY. Who is to use a name says so where it is looked for, fences (NAME-F1), and then
+ *           looks at the row; who condemns a row fences, and then looks for users.
+ *           Two who enter one name take two rows: each is NAMED, fences, and looks at the others. A READY row, and a NAMED one
+ *           before his own, are yielded to; a NAMED one behind is freed. So one of them becomes READY at most.
  * LIFE      swarm.life = epoch << 24 | lane << 8 | state, lane = the queen's control lane.
  *           FREE -> CLAIMED(lane) CAS -> filled -> LIVE(lane) store-release, published last (REG-R1) -> DOWN by the queen at
  *           its end, when its queues are closed and their consumers have stopped, or by the reaper. DOWN -> CLAIMED when the
@@ -23,11 +31,13 @@
  *           does; the one with the lower index tries again, and gives up if the other has not yielded by then. So both may be
  *           refused with EEXIST, and neither is registered: whoever tries once more is told what came of it.
  * INVARIANTS R1 a LIVE swarm's lane is LIVE  R2 names end with NUL and are valid  R3 an OPEN queue's agent record names a LIVE
- *           swarm  R4 at most one LIVE swarm has a given service and instance
+ *           swarm  R4 at most one LIVE swarm has a given service and instance  R7 at most one service has a name
  * ORDERING  REG-R1 swarm.life LIVE store-release pairs REG-A1 load-acquire of readers. REG-R2 a text's bytes store-release pair
  *           REG-A2 load-acquire: who sees a new byte sees that the record was CLAIMED. REG-R3 key store-release pairs REG-A3
  *           load-acquire: the names before it. REG-R4 release fence after the CAS that claims a record or a queue pairs REG-A4
  *           acquire fence before a reader's second look at the life: who has read a new field sees that it was CLAIMED.
+ *           NAME-R1 CAS of a service's life pairs NAME-A1 load-acquire: the name before it. NAME-R2 release fence after FILLING
+ *           pairs NAME-A2 acquire fence before a reader's second look at the life.
  *           MODE-R1 CAS of a word of the reason pairs MODE-A1 load-acquire: the mode before it.
  */
 #ifndef AP_REGISTRY_H
@@ -61,11 +71,16 @@ enum ap_swarm_life { AP_SWARM_FREE, AP_SWARM_CLAIMED, AP_SWARM_LIVE, AP_SWARM_DO
 #define AP_REASON_WORDS 12u
 #define AP_REASON_MAX 72u
 
+enum ap_service_life { AP_SERVICE_FREE, AP_SERVICE_FILLING, AP_SERVICE_NAMED, AP_SERVICE_READY, AP_SERVICE_CONDEMNED };
+#define AP_SERVICE_LIFE(epoch, lane, state) ((uint64_t)(epoch) << 24 | (uint64_t)(lane) << 8 | (state))
+#define AP_SERVICE_STATE(l) ((uint32_t)((l) & 0xff))
+#define AP_SERVICE_LANE(l) ((uint32_t)((l) >> 8 & 0xffff))
+#define AP_SERVICE_EPOCH(l) ((uint64_t)(l) >> 24)
+
 struct ap_service {
-    uint64_t key;  /* hash of the name, claimed once by CAS; 0 free */
-    uint32_t ready; /* 1 when the name is filled */
-    uint32_t reserved0;
-    char name[APIARY_NAME_MAX + 1];
+    uint64_t key; /* hash of the name */
+    uint64_t life;
+    char name[APIARY_NAME_MAX + 1]; /* padded with zeros */
 } AP_ALIGNED;
 
 struct ap_swarm {
@@ -128,8 +143,11 @@ uint64_t ap_registry_fingerprint(void);
 bool ap_registry_fits(const struct ap_segment *seg);
 void ap_registry_sections_check(const struct ap_segment *seg, struct ap_report *report);
 
-/* Index of a service, inserted when absent: APIARY_ETABLEFULL, APIARY_EINVAL (name). Lock-free. */
-int ap_service_intern(struct ap_segment *seg, const char *name, uint32_t *ret);
+/* Index of a service, entered when absent: APIARY_ETABLEFULL, APIARY_EINVAL (name). Lock-free. `lane` is the caller's. It stays
+ * that name's while what the caller has stored before (see NAMES) says that it is used. */
+int ap_service_intern(struct ap_segment *seg, uint32_t lane, const char *name, uint32_t *ret);
+/* What a dead lane left half entered. */
+void ap_services_end(struct ap_segment *seg, uint32_t lane);
 /* -1 when absent. */
 int ap_service_find(const struct ap_segment *seg, const char *name);
 /* Copies the name, always ended; "" when the index is out of range or not ready. */
@@ -153,7 +171,7 @@ struct ap_swarm_registration {
     uint32_t max_delegations, lane, member;
     struct ap_agent_registration *agents;
     size_t agent_count;
-    uint32_t swarm; /* filled in */
+    uint32_t swarm, service_index; /* filled in */
 };
 /* All or nothing; capabilities become discoverable last. APIARY_EEXIST, _ETABLEFULL, _EINVAL. By the control lane. */
 int ap_swarm_register(struct ap_segment *seg, struct ap_swarm_registration *r);
@@ -181,6 +199,9 @@ int ap_swarm_mode_set(struct ap_segment *seg, uint32_t swarm, const char *servic
 void ap_swarm_reason(const struct ap_segment *seg, uint32_t swarm, char ret[AP_REASON_MAX + 1]);
 /* For who has CLAIMED a record that was another's: READY, for no reason. */
 void ap_swarm_mode_begin(struct ap_swarm *s, uint64_t key);
+
+/* One record that is DOWN, READY, and for which nothing waits, is FREE: false when there is none. `lane` is the caller's. */
+bool ap_swarm_forget(struct ap_segment *seg, uint32_t lane);
 
 /* Ends the registration that `life` was loaded of, whose lane has been seen dead, if it is still that one: queues closed, DOWN, or
  * FREE when it was never named. Its tasks and tickets are the reaper's business. By anybody, by several at once. */

@@ -1,65 +1,43 @@
-/* registry/service.c - services: names with a bulkhead; and the texts of records. See registry.h. */
-#include <endian.h>
-#include <string.h>
+/* registry/service.c - the names of services, read. See registry.h. */
+#include "registry/service.h"
 
 #include "core/name.h"
-#include "registry/names.h"
-#include "registry/registry.h"
 
-static const struct ap_names names = {AP_SECTION_SERVICES, offsetof(struct ap_service, name), APIARY_NAME_MAX + 1};
-
-int ap_service_intern(struct ap_segment *seg, const char *name, uint32_t *ret)
+bool ap_service_is(const struct ap_service *s, uint64_t key, const char *name, uint32_t accept, uint64_t *ret)
 {
-    return ap_name_valid(name, APIARY_NAME_MAX) ? ap_names_intern(seg, &names, name, ret) : APIARY_EINVAL;
+    char text[APIARY_NAME_MAX + 1];
+
+    for (int tries = 0; tries < AP_SERVICE_TRIES; tries++) {
+        uint64_t life = ap_load_acquire(&s->life); /* NAME-A1 pairs NAME-R1 */
+
+        if ((accept >> AP_SERVICE_STATE(life) & 1) == 0 || ap_load_relaxed(&s->key) != key) return false;
+        *ret = ap_service_read(s, text);
+        if (*ret == life) return strcmp(text, name) == 0;
+    }
+    return false;
+}
+
+int ap_service_lookup(const struct ap_segment *seg, const char *name, uint64_t *ret)
+{
+    uint64_t key = ap_hash(name, strlen(name));
+
+    for (uint32_t i = 0; i < ap_service_count(seg); i++)
+        if (ap_service_is(ap_service_at(seg, i), key, name, AP_SERVICE_ACCEPT_NAMED, ret)) return (int)i;
+    return -1;
 }
 
 int ap_service_find(const struct ap_segment *seg, const char *name)
 {
-    size_t length = name != NULL ? strnlen(name, APIARY_NAME_MAX + 1) : 0;
+    uint64_t life;
 
-    return length != 0 ? ap_names_find(seg, &names, name, length, ap_hash(name, length)) : -1;
+    return ap_name_valid(name, APIARY_NAME_MAX) ? ap_service_lookup(seg, name, &life) : -1;
 }
 
 void ap_service_name(const struct ap_segment *seg, uint32_t service, char ret[APIARY_NAME_MAX + 1])
 {
-    ap_names_copy(seg, &names, service, ret);
-}
+    const struct ap_service *s = ap_service_at(seg, service);
 
-/* Byte by byte, because observers copy texts while they are being written; they look at the record's life before and after.
- * Emptied from the end and filled from the front: a writer that dies leaves a part of a text, padded with zeros, and never
- * a mixture. */
-void ap_text_store(char *to, const char *from, size_t size)
-{
-    size_t n = from != NULL ? strnlen(from, size - 1) : 0;
-
-    for (size_t i = size; i-- > 0;)
-        if (ap_load_relaxed(&to[i]) != '\0') ap_store_release(&to[i], '\0'); /* REG-R2 pairs REG-A2 */
-    for (size_t i = 0; i < n; i++) ap_store_release(&to[i], from[i]); /* REG-R2 pairs REG-A2 */
-}
-
-#define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
-
-/* The highest bit of each byte that does not print. */
-static inline uint64_t unprinted(uint64_t x)
-{
-    uint64_t low = x & EACH(0x7f);
-
-    return (x | (low + EACH(0x01)) | ~(low + EACH(0x60))) & EACH(0x80); /* above 0x7f; 0x7f; below 0x20 */
-}
-
-void ap_text_copy(char *to, const char *from, size_t size)
-{
-    const uint64_t *words = (const uint64_t *)(const void *)from;
-    uint64_t word, bad = 0;
-    size_t i = 0;
-
-    for (; i < size && bad == 0; i += sizeof word) {
-        word = le64toh(ap_load_acquire(&words[i / sizeof word])); /* REG-A2 pairs REG-R2 */
-        bad = unprinted(word);
-        if (bad != 0) word &= (bad & -bad) / 0x80 - 1; /* what is before the first of them */
-        word = htole64(word);
-        memcpy(to + i, &word, sizeof word);
-    }
-    memset(to + i, 0, size - i);
-    to[size - 1] = '\0';
+    for (int tries = 0; s != NULL && tries < AP_SERVICE_TRIES; tries++)
+        if (__builtin_expect(ap_service_named(ap_service_read(s, ret)), 1)) return;
+    memset(ret, 0, APIARY_NAME_MAX + 1);
 }

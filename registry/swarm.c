@@ -5,6 +5,7 @@
 #include "core/defect.h"
 #include "core/name.h"
 #include "registry/discovery.h"
+#include "registry/swarm_record.h"
 #include "shm/event.h"
 
 #define TRIES 64 /* lost races with other registrants, each of which got something done */
@@ -95,18 +96,12 @@ static int plan_make(struct plan *p)
         return APIARY_EINVAL;
     if (r->agent_count > p->seg->geometry.queues) return APIARY_ETABLEFULL;
     p->key = ap_swarm_key(r->service, p->instance);
-    e = ap_service_intern(p->seg, r->service, &p->service);
+    e = ap_service_intern(p->seg, r->lane, r->service, &p->service);
     for (size_t i = 0; e == 0 && i < r->agent_count; i++) e = plan_agent(p, i);
     return e;
 }
 
 /* ---- the swarm's record --------------------------------------------------------------------------------------- */
-
-/* A record that was judged, and by which life: it is taken as that or not at all. */
-struct found {
-    uint32_t index;
-    uint64_t life;
-};
 
 /* What a record is to this registration: 0 nothing, 1 its own and DOWN, APIARY_EEXIST its own in living hands; by *life. */
 static int look_at(const struct plan *p, uint32_t index, uint64_t *life)
@@ -138,7 +133,7 @@ static int look_at(const struct plan *p, uint32_t index, uint64_t *life)
 
 /* Looks at all records but `except` for this service and instance: APIARY_EEXIST when one is in living hands (*ret says
  * which), 1 when there is one that is DOWN (the same), 0 when there is none. */
-static int look_for_same(const struct plan *p, uint32_t except, struct found *ret)
+static int look_for_same(const struct plan *p, uint32_t except, struct ap_found *ret)
 {
     int down = 0;
 
@@ -147,76 +142,14 @@ static int look_for_same(const struct plan *p, uint32_t except, struct found *re
         int same = i != except ? look_at(p, i, &life) : 0;
 
         if (same == 0) continue;
-        *ret = (struct found){i, life};
+        *ret = (struct ap_found){i, life};
         if (same < 0) return same;
         down = 1;
     }
     return down;
 }
 
-static bool record_take(const struct plan *p, struct found from)
-{
-    struct ap_swarm *s = ap_swarm_at(p->seg, from.index);
-    uint64_t next = AP_SWARM_LIFE(AP_SWARM_EPOCH(from.life) + 1, p->r->lane, AP_SWARM_CLAIMED);
-
-    if (!ap_cas(&s->life, &from.life, next)) return false;
-    ap_fence_release(); /* REG-R4 pairs REG-A4 */
-    return true;
-}
-
-static void record_state(struct ap_swarm *s, uint32_t state)
-{
-    uint64_t life = ap_load_relaxed(&s->life);
-    uint32_t lane = state == AP_SWARM_LIVE ? AP_SWARM_LANE(life) : 0;
-
-    ap_store_release(&s->life, AP_SWARM_LIFE(AP_SWARM_EPOCH(life), lane, state)); /* REG-R1 pairs REG-A1 */
-}
-
-static bool queue_empty(const struct ap_segment *seg, uint32_t queue)
-{
-    for (uint64_t i = 0; i < seg->geometry.tasks; i++) {
-        uint64_t word = ap_load_acquire(&ap_slot_at(seg, i)->word);
-        if (AP_WORD_STATE(word) == AP_TASK_QUEUED && AP_WORD_OWNER(word) == queue) return false;
-    }
-    return true;
-}
-
-/* The closed queues of a swarm that is DOWN: with `disown` they are given away, else it is asked whether nothing waits in
- * them. */
-static bool swarm_empty(const struct ap_segment *seg, uint32_t swarm, bool disown)
-{
-    for (uint32_t q = 0; q < seg->geometry.queues; q++) {
-        struct ap_agent_record *agent = ap_agent_at(seg, q);
-        uint64_t life = ap_load_acquire(&ap_queue_at(seg, q)->life);
-        uint32_t owner = ap_load_relaxed(&agent->swarm);
-
-        if (AP_QUEUE_STATE(life) != AP_QUEUE_CLOSED || owner != swarm) continue;
-        /* Compared, because one who judged the queue while the swarm was DOWN may have taken it since, and named its own. */
-        if (disown) ap_cas(&agent->swarm, &owner, AP_NO_SWARM);
-        else if (!queue_empty(seg, q)) return false;
-    }
-    return true;
-}
-
-/* That of another swarm which is DOWN and for which nothing is queued: 1, 0. Those that an operator has put into a mode are
- * kept as long as there are others. */
-static int record_of_other(struct plan *p, bool ready)
-{
-    for (uint32_t i = 0; i < p->seg->sections[AP_SECTION_SWARMS].count; i++) {
-        struct ap_swarm *s = ap_swarm_at(p->seg, i);
-        uint64_t life = ap_load_acquire(&s->life); /* REG-A1 pairs REG-R1 */
-
-        p->swarm = i;
-        if (AP_SWARM_STATE(life) != AP_SWARM_DOWN || (AP_MODE_OF(ap_load_relaxed(&s->mode)) == APIARY_READY) != ready) continue;
-        if (!swarm_empty(p->seg, i, false) || !record_take(p, (struct found){i, life})) continue;
-        ap_store_release(&s->key, 0); /* REG-R3 pairs REG-A3 */
-        swarm_empty(p->seg, i, true);
-        return 1;
-    }
-    return 0;
-}
-
-/* A FREE record, or that of another: 1, 0. */
+/* A FREE record, or that of another, those last that an operator has put into a mode: 1, 0. */
 static int record_new(struct plan *p)
 {
     uint32_t count = (uint32_t)p->seg->sections[AP_SECTION_SWARMS].count;
@@ -225,11 +158,11 @@ static int record_new(struct plan *p)
         uint64_t life = ap_load_acquire(&ap_swarm_at(p->seg, i)->life); /* REG-A1 pairs REG-R1 */
 
         p->swarm = i;
-        if (AP_SWARM_STATE(life) != AP_SWARM_FREE || !record_take(p, (struct found){i, life})) continue;
-        swarm_empty(p->seg, i, true);
+        if (AP_SWARM_STATE(life) != AP_SWARM_FREE || !ap_record_take(p->seg, p->r->lane, (struct ap_found){i, life})) continue;
+        ap_swarm_empty(p->seg, i, true);
         return 1;
     }
-    return record_of_other(p, true) || record_of_other(p, false);
+    return ap_record_of_other(p->seg, p->r->lane, true, &p->swarm) || ap_record_of_other(p->seg, p->r->lane, false, &p->swarm);
 }
 
 static void record_fill(const struct plan *p)
@@ -260,18 +193,18 @@ static void record_give_back(const struct plan *p)
 
     ap_store_relaxed(&s->state, APIARY_DOWN);
     if (!p->adopted) ap_store_release(&s->key, 0); /* REG-R3 pairs REG-A3 */
-    record_state(s, p->adopted ? AP_SWARM_DOWN : AP_SWARM_FREE);
+    ap_record_state(s, p->adopted ? AP_SWARM_DOWN : AP_SWARM_FREE);
 }
 
 static int record_claim(struct plan *p)
 {
     for (int tries = 0; tries < TRIES; tries++) {
-        struct found other;
+        struct ap_found other;
         int same = look_for_same(p, AP_NO_SWARM, &other);
 
         if (same < 0) return same;
         if (same > 0) {
-            if (!record_take(p, other)) continue;
+            if (!ap_record_take(p->seg, p->r->lane, other)) continue;
             p->swarm = other.index;
             p->adopted = true;
             record_fill(p);
@@ -286,6 +219,19 @@ static int record_claim(struct plan *p)
         if (same < 0 && other.index < p->swarm) return same;
     }
     return APIARY_EEXIST;
+}
+
+/* Now that the record says that the name is used, it stays; it may have been given away between. */
+static int service_hold(struct plan *p)
+{
+    for (;;) {
+        uint32_t service;
+        int e = ap_service_intern(p->seg, p->r->lane, p->r->service, &service);
+
+        if (e < 0 || service == p->service) return e;
+        p->service = service;
+        ap_store_relaxed(&ap_swarm_at(p->seg, p->swarm)->service, service);
+    }
 }
 
 /* ---- queues --------------------------------------------------------------------------------------------------- */
@@ -312,7 +258,7 @@ static bool reusable(const struct plan *p, uint32_t queue)
     } else if (state == AP_SWARM_CLAIMED || state == AP_SWARM_LIVE) {
         return false;
     }
-    return queue_empty(p->seg, queue);
+    return ap_queue_empty(p->seg, queue);
 }
 
 /* In the order of preference. That where something waits comes first, because a registrant that was killed may have left
@@ -326,7 +272,7 @@ static bool queue_fits(const struct plan *p, uint32_t queue, uint64_t life, cons
     if (pass == UNUSED) return state == AP_QUEUE_FREE;
     if (state != AP_QUEUE_CLOSED) return false;
     if (pass == REUSABLE) return reusable(p, queue);
-    return p->adopted && agent_is(p->seg, queue, p->swarm, name) && (pass == OWN || !queue_empty(p->seg, queue));
+    return p->adopted && agent_is(p->seg, queue, p->swarm, name) && (pass == OWN || !ap_queue_empty(p->seg, queue));
 }
 
 static int queue_take(struct plan *p, size_t i)
@@ -393,13 +339,14 @@ static void roll_back(const struct plan *p)
 
 static void publish(const struct plan *p)
 {
-    record_state(ap_swarm_at(p->seg, p->swarm), AP_SWARM_LIVE);
+    ap_record_state(ap_swarm_at(p->seg, p->swarm), AP_SWARM_LIVE);
     /* Not those whose worker has died since: their reaper has them. */
     for (size_t i = 0; i < p->r->agent_count; i++) ap_queue_open(p->seg, p->r->agents[i].queue, p->r->agents[i].lane);
     for (size_t i = 0; i < p->r->agent_count; i++)
         for (uint32_t c = 0; c < p->agents[i].count; c++)
             ap_capability_offer(p->seg, p->agents[i].capabilities[c], p->r->agents[i].queue);
     p->r->swarm = p->swarm;
+    p->r->service_index = p->service;
     ap_event_log(p->seg, AP_EVENT_SWARM_REGISTERED, p->r->lane, p->swarm, p->r->member);
 }
 
@@ -413,6 +360,7 @@ int ap_swarm_register(struct ap_segment *seg, struct ap_swarm_registration *r)
     e = plan_make(&p);
     if (e == 0) e = record_claim(&p);
     if (e == 0) {
+        e = service_hold(&p);
         for (size_t i = 0; e == 0 && i < r->agent_count; i++) e = queue_take(&p, i);
         if (e == 0) {
             for (size_t i = 0; i < r->agent_count; i++) agent_fill(&p, i);
@@ -464,6 +412,6 @@ void ap_swarm_deregister(struct ap_segment *seg, uint32_t self, const struct ap_
     life = ap_load_acquire(&s->life); /* REG-A1 pairs REG-R1 */
     if (AP_SWARM_STATE(life) != AP_SWARM_LIVE || AP_SWARM_LANE(life) != r->lane) return;
     ap_store_relaxed(&s->state, APIARY_DOWN);
-    record_state(s, AP_SWARM_DOWN);
+    ap_record_state(s, AP_SWARM_DOWN);
     ap_event_log(seg, AP_EVENT_SWARM_LEFT, self, r->swarm, r->member);
 }

@@ -25,14 +25,14 @@ static json_t *services_json(const struct ap_segment *seg)
 
     for (uint32_t i = 0; i < seg->sections[AP_SECTION_SERVICES].count; i++) {
         const struct ap_service *s = ap_service_at(seg, i);
-        uint64_t key = ap_load_acquire(&s->key); /* DISC-A1 pairs DISC-R1 */
+        uint32_t state = AP_SERVICE_STATE(ap_load_acquire(&s->life)); /* NAME-A1 pairs NAME-R1 */
         json_t *o;
 
-        if (key == 0) continue;
+        if (state == AP_SERVICE_FREE) continue;
         o = json_object();
         set(o, "index", dump_number(i));
         set(o, "name", dump_bytes_json(s->name, sizeof s->name));
-        set(o, "ready", json_boolean(ap_load_relaxed(&s->ready) == 1));
+        set(o, "ready", json_boolean(state == AP_SERVICE_READY));
         set(o, "delegations", dump_number(ap_tickets_busy(seg, i)));
         json_array_append_new(list, o);
     }

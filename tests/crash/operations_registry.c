@@ -66,6 +66,23 @@ static void run_deregister(void)
     ap_swarm_deregister(actor.seg, second.lane, &second);
 }
 
+/* The table of names is full; two of them nobody uses. */
+static void prepare_names(void)
+{
+    uint32_t index;
+
+    must(ap_service_intern(actor.seg, actor.lane.index, "gone", &index));
+    must(ap_service_intern(actor.seg, actor.lane.index, "left", &index));
+}
+
+static void run_new_name(void)
+{
+    uint32_t index;
+
+    must(ap_service_intern(actor.seg, actor.lane.index, "another", &index));
+    if (ap_service_find(actor.seg, "another") != (int)index || ap_service_find(actor.seg, "server") < 0) _exit(18);
+}
+
 static void run_mode(void)
 {
     if (ap_swarm_mode_set(actor.seg, 0, "server", "0", APIARY_READY, "a reason of several words") != 1) _exit(17);
@@ -226,6 +243,8 @@ static void run_reap_queen(void)
 
 const struct operation kills_registry[] = {
     {.name = "attach", .registry = true, .run = run_attach, .varies = true},
+    {.name = "attach_new_name", .registry = true, .prepare = prepare_names, .run = run_attach, .varies = true},
+    {.name = "new_name", .registry = true, .prepare = prepare_names, .run = run_new_name},
     {.name = "detach", .registry = true, .prepare = prepare_detach, .run = run_detach},
     {.name = "register", .registry = true, .run = run_register},
     {.name = "deregister", .registry = true, .prepare = prepare_leaving, .run = run_deregister},

@@ -346,7 +346,7 @@ static void op_names(struct step *s)
     uint32_t index;
 
     ap_capability_intern(s->w->seg, capability(s->b), &index);
-    ap_service_intern(s->w->seg, s->a & 1 ? "server" : "stranger", &index);
+    ap_service_intern(s->w->seg, s->w->c->lane.index, s->a & 1 ? "server" : "stranger", &index);
     ap_capability_name(s->w->seg, s->n, text);
     FUZZ_REQUIRE(strnlen(text, sizeof text) < sizeof text);
     ap_service_name(s->w->seg, s->n, text);

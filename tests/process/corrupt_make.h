@@ -179,7 +179,7 @@ static uint8_t *make_segment(const char *keep, uint64_t *size)
     MUST(pthread_create(&thread, NULL, make_shared_lane, m) == 0 && pthread_join(thread, NULL) == 0);
     MUST(ap_robust_trylock(&m->seg->header->role) == 0);
     make_swarm(m);
-    MUST(ap_service_intern(m->seg, "ai_service", &service) == 0);
+    MUST(ap_service_intern(m->seg, m->queen.index, "ai_service", &service) == 0);
     MUST(ap_ticket_take(m->seg, service, m->client.index, 10, &ticket, &number) == 0);
     m->producers = calloc(m->seg->geometry.queues, sizeof *m->producers);
     MUST(m->producers != NULL);

@@ -442,7 +442,7 @@ static void oracle_registry(struct oracle *o)
         HOLDS(s->capability < seg->sections[AP_SECTION_CAPABILITIES].count && ap_capability_at(seg, s->capability)->ready == 1,
               "slot", i, s->capability);
         HOLDS(s->caller == 0 || (s->caller <= seg->sections[AP_SECTION_SERVICES].count &&
-                                 ap_service_at(seg, s->caller - 1)->ready == 1), "slot", i, s->caller);
+                                 ap_service_at(seg, s->caller - 1)->life % 256 >= AP_SERVICE_READY), "slot", i, s->caller);
         HOLDS(s->ticket <= seg->geometry.max_concurrent_delegations, "slot", i, s->ticket);
     }
     for (uint32_t i = 0; i < seg->sections[AP_SECTION_SWARMS].count; i++) {
@@ -453,8 +453,8 @@ static void oracle_registry(struct oracle *o)
         if (state != AP_SWARM_LIVE) continue;
         HOLDS(s->state >= APIARY_STARTING && s->state <= APIARY_DOWN, "swarm", i, s->state);
         HOLDS(AP_MODE_OF(s->mode) >= APIARY_READY && AP_MODE_OF(s->mode) <= APIARY_PAUSE, "swarm", i, s->mode);
-        HOLDS(s->service < seg->sections[AP_SECTION_SERVICES].count && ap_service_at(seg, s->service)->ready == 1, "swarm", i,
-              s->service);
+        HOLDS(s->service < seg->sections[AP_SECTION_SERVICES].count &&
+                  ap_service_at(seg, s->service)->life % 256 >= AP_SERVICE_READY, "swarm", i, s->service);
         HOLDS(text_holds(s->instance, sizeof s->instance) && s->instance[0] != 0, "swarm", i, s->instance);
         HOLDS(s->beat <= o->now, "swarm", i, s->beat);
     }

@@ -343,7 +343,7 @@ Test(check, registry)
     CORRUPTS(a->swarm, 9, "agent", 0, "R3");
     CORRUPTS(s->mode, 9, "swarm", 0, "R5");
     CORRUPTS(ap_slot_at(&d.seg, queued)->capability, 31, "slot", queued, "R6");
-    CORRUPTS(ap_slot_at(&d.seg, queued)->caller, 1, "slot", queued, "R6");
+    CORRUPTS(ap_slot_at(&d.seg, queued)->caller, 6, "slot", queued, "R6");
     CORRUPTS(ap_slot_at(&d.seg, queued)->only, 99, "slot", queued, "R6");
     CORRUPTS(ap_slot_at(&d.seg, queued)->ticket, 11, "slot", queued, "R6");
     CORRUPTS(tickets[9], 0x70001, "ticket", (uint64_t)ap_service_find(&d.seg, "ai_service"), "A1");

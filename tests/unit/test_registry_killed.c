@@ -248,7 +248,12 @@ Test(killed, the_checkers_name_what_is_wrong)
     EXPECT_FOUND(c->providers[0], c->providers[0] | 1u << 8, "D2");
     EXPECT_FOUND(service->key, 0, "R2");
     EXPECT_FOUND(service->name[2], 'R', "R2");
-    EXPECT_FOUND(service->ready, 5, "R2");
+    EXPECT_FOUND(service->life, AP_SERVICE_LIFE(5, 0, 5), "R1");
+    EXPECT_FOUND(service->life, AP_SERVICE_LIFE(5, 3, AP_SERVICE_READY), "R1");
+    EXPECT_FOUND(service->life, AP_SERVICE_LIFE(5, 31, AP_SERVICE_NAMED), "R1");
+    EXPECT_FOUND(service->life, AP_SERVICE_LIFE(5, 0, AP_SERVICE_FREE), "R2");
+    EXPECT_FOUND(s->mode, AP_MODE_WORD(s->key + 1, 0, APIARY_READY), "R5");
+    EXPECT_FOUND(s->reason[0], (uint64_t)AP_MODE_CHANGE(s->mode) << 48 | 7, "R5");
     EXPECT_FOUND(ticket[0], 1u << 16 | 30, "A1");
     EXPECT_FOUND(ticket[0], 1u << 20 | 1, "A1");
     EXPECT_FOUND(ticket[5], 1, "A1");

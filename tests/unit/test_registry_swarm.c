@@ -35,15 +35,15 @@ Test(swarm, names_are_interned_once)
     char name[APIARY_CAPABILITY_MAX + 1];
 
     cr_assert_eq(ap_service_find(client->seg, "storage"), -1);
-    cr_assert_eq(ap_service_intern(client->seg, "storage", &a), 0);
-    cr_assert_eq(ap_service_intern(client->seg, "storage", &b), 0);
+    cr_assert_eq(ap_service_intern(client->seg, control(), "storage", &a), 0);
+    cr_assert_eq(ap_service_intern(client->seg, control(), "storage", &b), 0);
     cr_assert_eq(a, b);
     cr_assert_eq(ap_service_find(client->seg, "storage"), (int)a);
     ap_service_name(client->seg, a, name);
     cr_assert_str_eq(name, "storage");
     ap_service_name(client->seg, 1000, name);
     cr_assert_str_eq(name, "");
-    cr_assert_eq(ap_service_intern(client->seg, "Not A Name", &a), APIARY_EINVAL);
+    cr_assert_eq(ap_service_intern(client->seg, control(), "Not A Name", &a), APIARY_EINVAL);
     cr_assert_eq(ap_capability_intern(client->seg, "x@0", &a), APIARY_EINVAL);
     for (int i = 0; i < 16; i++) {
         snprintf(name, sizeof name, "capability-%d", i);
@@ -390,7 +390,7 @@ Test(swarm, a_registrant_ends_only_its_predecessor)
     cr_assert_eq(worker_register(&w, "server", NULL, "agent", echo), 0);
     cr_assert_eq(enrol(&r, "one", NULL, &a, 1), 0);
     cr_assert_eq(enrol(&r2, "two", NULL, &b, 1), 0);
-    cr_assert_eq(ap_service_intern(client->seg, "two", &service), 0);
+    cr_assert_eq(ap_service_intern(client->seg, control(), "two", &service), 0);
     cr_assert_eq(ap_ticket_take(client->seg, service, w.lane, 5, &hint, &ticket), 0);
     for (uint32_t i = 0; i < 2; i++) {
         struct ap_swarm *s = ap_swarm_at(client->seg, i == 0 ? r.swarm : r2.swarm);
