@@ -1,6 +1,7 @@
 /* agents/deployment.c - from a configuration tree to the segment's options and the swarms. */
 #include "agents/deployment.h"
 
+#include <errno.h>
 #include <libgen.h>
 #include <limits.h>
 #include <stdio.h>
@@ -365,10 +366,17 @@ static int read_root(struct ap_loader *l)
 /* The folder of the file, absolute, so that a later chdir changes nothing. */
 static int find_folder(struct ap_loader *l, const char *path)
 {
+    const struct ap_node at = {.file = path};
     char *copy = strdup(path);
     char *absolute = copy != NULL ? realpath(dirname(copy), NULL) : NULL;
     char *folder = NULL;
+    int e = errno;
 
+    if (absolute == NULL && copy != NULL && e != ENOMEM) {
+        free(copy);
+        errno = e;
+        return ap_node_refuse(&at, l->error, "its folder, where relative paths begin, cannot be found: %m");
+    }
     if (absolute != NULL) {
         folder = ap_config_alloc(l->d->config, strlen(absolute) + 1);
         if (folder != NULL) strcpy(folder, strcmp(absolute, "/") != 0 ? absolute : "");

@@ -74,7 +74,10 @@ int ap_directory_open(apiary_agent_t *agent)
     int n = run && run[0] == '/' && access(run, W_OK) == 0
                 ? snprintf(base, sizeof base, "%s/apiary", run)
                 : snprintf(base, sizeof base, "/tmp/apiary-%u", (unsigned)geteuid());
-    if (n < 0 || (size_t)n >= sizeof base) return -ENAMETOOLONG;
+    if (n < 0 || (size_t)n >= sizeof base) {
+        apiary_agent_log(agent, 3, "directory: XDG_RUNTIME_DIR has more than %d bytes; name a directory", AP_PATH_MOST - 8);
+        return -ENAMETOOLONG;
+    }
     int fd = make_private(agent, base);
     if (fd < 0) return fd;
     close(fd);

@@ -359,7 +359,10 @@ static int create(apiary_agent_t *agent, void **state)
     int error = f->root;
     if (error >= 0) error = ap_directory_walk(f->root, "", add_size, &f->used);
     if (error < 0) {
-        if (f->root >= 0) close(f->root);
+        if (f->root >= 0) {
+            apiary_agent_log(agent, 3, "directory: what is in it cannot be counted: %s", strerror(-error));
+            close(f->root);
+        }
         apiary_agent_free(agent, f);
         return ap_directory_error(error);
     }

@@ -251,6 +251,18 @@ Test(deployment, refused_files)
     cr_expect_null(d);
 }
 
+Test(deployment, a_folder_that_is_gone_is_no_lack_of_memory)
+{
+    static const char text[] = "swarms: []\n";
+    struct ap_deployment *d = NULL;
+
+    cr_assert_eq(chdir(folder), 0);
+    cr_assert_eq(rmdir(folder), 0);
+    cr_expect_eq(ap_deployment_parse("host.yaml", text, sizeof text - 1, kinds, NULL, &d, &error), APIARY_ECONFIG);
+    cr_expect_str_eq(error.text, "host.yaml: its folder, where relative paths begin, cannot be found: "
+                                 "No such file or directory");
+}
+
 Test(deployment, refused_meta_registry)
 {
     static const struct row rows[] = {
