@@ -459,10 +459,14 @@ int ap_segment_attach(const char *name, bool writable, uint64_t extra, char *mes
             return refuse(APIARY_ENOSEG, message, size,
                           "%s: no such segment; start the coordinator ('apiary up', or apiaryd), or name another segment with "
                           "--segment or APIARY_SEGMENT", name);
+        if (errno == EROFS)
+            return refuse(APIARY_EPERM, message, size,
+                          "%s: " SHM_DIRECTORY " is mounted read-only here: only observers ('apiary status') can attach; mount it "
+                          "writable", name);
         if (errno == EACCES || errno == EPERM)
             return refuse(APIARY_EPERM, message, size,
                           "%s: no permission; join the segment's group ('ls -l " SHM_DIRECTORY "%s' shows it)%s", name, name,
-                          writable ? ", or attach read-only as an observer" : "");
+                          writable && access(path, R_OK) == 0 ? ", or attach read-only as an observer" : "");
         return refuse(APIARY_ESYS, message, size, "%s: %s", name, strerror(errno));
     }
     r = attach_open(fd, name, path, writable, extra, message, size, ret);

@@ -362,7 +362,7 @@ int cmd_wait(struct tool *t, int argc, char **argv)
     int rc = tool_parse(t, &wait_usage, options, &argc, &argv);
     if (rc != TOOL_GO_ON) return rc;
     if (tool_duration(text, &timeout) != 0)
-        return tool_usage_error(t, &wait_usage, "--timeout: '%s' is no duration; write 250ms, 5s or 2m", text);
+        return tool_usage_error(t, &wait_usage, "--timeout: '%s' is no duration above 0; write 250ms, 5s or 2m", text);
     if (argc > 0) w.service = argv[0];
     if ((w.service != NULL) + (w.capability != NULL) + all != 1)
         return tool_usage_error(t, &wait_usage, "wait for one thing: SERVICE, --capability or --all");

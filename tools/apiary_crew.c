@@ -126,7 +126,10 @@ static void pass_on_line(struct crew *c, struct crew_child *child)
 {
     child->line[child->line_size] = '\0';
     snprintf(child->words, WORDS_MAX_BYTES + 1, "%s", child->line);
-    crew_say(c, "%s%s%.*s", child->label, *child->label != '\0' ? ": " : "", (int)child->line_size, child->line);
+    /* A message of the program itself begins with its name, which may be the label. */
+    size_t n = strlen(child->label);
+    bool named = n == 0 || (strncmp(child->line, child->label, n) == 0 && child->line[n] == ':');
+    crew_say(c, "%s%s%.*s", named ? "" : child->label, named ? "" : ": ", (int)child->line_size, child->line);
     child->line_size = 0;
 }
 

@@ -229,7 +229,7 @@ int cmd_delegate(struct tool *t, int argc, char **argv)
     call.capability = argv[0];
     if (!ap_capability_valid(argv[0])) return tool_usage_error(t, &usage, "'%s' is no name of a capability", argv[0]);
     if (timeout != NULL && tool_duration(timeout, &call.timeout) != 0)
-        return tool_usage_error(t, &usage, "--timeout: '%s' is no duration; write 250ms, 5s or 2m", timeout);
+        return tool_usage_error(t, &usage, "--timeout: '%s' is no duration above 0; write 250ms, 5s or 2m", timeout);
     apiary_t *a = NULL;
     rc = tool_attach(t, tool_segment(t, NULL), false, &a);
     if (rc != TOOL_OK) return rc;

@@ -174,7 +174,7 @@ int cmd_queen(struct tool *t, int argc, char **argv)
     if (rc != TOOL_GO_ON) return rc;
     uint64_t drain = 0;
     if (tool_duration(o.drain, &drain) != 0)
-        return tool_usage_error(t, &usage, "--drain: '%s' is no duration; write 250ms, 5s or 2m", o.drain);
+        return tool_usage_error(t, &usage, "--drain: '%s' is no duration above 0; write 250ms, 5s or 2m", o.drain);
     if (wait != NULL && *wait == '\0') {
         o.wait = UINT64_MAX;
     } else if (wait != NULL && tool_duration(wait, &o.wait) != 0) {

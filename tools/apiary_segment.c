@@ -20,6 +20,7 @@ struct segment_view {
     char name[256];
     struct stat stat;
     struct ap_header header; /* a copy, not judged */
+    bool regular;            /* a file, whatever it holds */
     int attach_error;        /* of a read-only attach */
     uint32_t members;        /* alive; 0 when it cannot be attached */
 };
@@ -33,8 +34,8 @@ static int look(const char *name, struct segment_view *ret)
     snprintf(path, sizeof path, SHM_FOLDER "%s", name);
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0) return errno == EACCES ? APIARY_EPERM : errno == ENOENT ? APIARY_ENOSEG : APIARY_ENOTOURS;
-    bool regular = fstat(fd, &ret->stat) == 0 && S_ISREG(ret->stat.st_mode);
-    ssize_t got = regular ? pread(fd, &ret->header, sizeof ret->header, 0) : -1;
+    ret->regular = fstat(fd, &ret->stat) == 0 && S_ISREG(ret->stat.st_mode);
+    ssize_t got = ret->regular ? pread(fd, &ret->header, sizeof ret->header, 0) : -1;
     close(fd);
     if (got < (ssize_t)sizeof ret->header || memcmp(ret->header.magic, AP_SEGMENT_MAGIC, sizeof ret->header.magic) != 0)
         return APIARY_ENOTOURS;
@@ -79,7 +80,10 @@ static void segment_row(struct tool_table *table, const struct segment_view *v)
     char size[32], version[16], created[32], members[16], mode[8], owner[80];
     const struct passwd *user = getpwuid(v->stat.st_uid);
     const struct group *group = getgrgid(v->stat.st_gid);
-    snprintf(owner, sizeof owner, "%s:%s", user != NULL ? user->pw_name : "?", group != NULL ? group->gr_name : "?");
+    char uid[16], gid[16];
+    snprintf(uid, sizeof uid, "%u", v->stat.st_uid);
+    snprintf(gid, sizeof gid, "%u", v->stat.st_gid);
+    snprintf(owner, sizeof owner, "%.38s:%.38s", user != NULL ? user->pw_name : uid, group != NULL ? group->gr_name : gid);
     snprintf(version, sizeof version, "%u", v->header.version);
     snprintf(members, sizeof members, "%u", v->members);
     snprintf(mode, sizeof mode, "%04o", (unsigned)v->stat.st_mode & 07777);
@@ -172,7 +176,8 @@ static int segment_rm(struct tool *t, int argc, char **argv)
 {
     bool force = false;
     const struct tool_option options[] = {
-        {"force", 'f', NULL, "even when living members are attached: they keep a segment without a name", NULL, &force},
+        {"force", 'f', NULL, "even when living members are attached (they keep a segment without a name), or it is damaged", NULL,
+         &force},
         {.name = NULL},
     };
     int rc = tool_parse(t, &rm_usage, options, &argc, &argv);
@@ -183,7 +188,15 @@ static int segment_rm(struct tool *t, int argc, char **argv)
     const char *name = tool_segment(&named, NULL);
     struct segment_view v;
     rc = look(name, &v);
-    if (rc != 0) return tool_error(t, rc, NULL, "segment rm %s", name);
+    if (rc == APIARY_ENOTOURS && v.regular) {
+        if (!force)
+            return tool_fail(t, TOOL_NO_SEGMENT,
+                             "segment rm %s: not an apiary segment, or a damaged one; --force removes it whatever it holds",
+                             name);
+        v.attach_error = rc;
+    } else if (rc != 0) {
+        return tool_error(t, rc, NULL, "segment rm %s", name);
+    }
     uint32_t members = v.attach_error == 0 ? v.members : count_mappers(&v.stat);
     if (members > 0 && !force)
         return tool_fail(t, TOOL_FAILED, "segment rm %s: %u living member%s attached; stop %s first, or use --force",

@@ -66,6 +66,12 @@ expect 6 'larger than.*payload' apiary delegate text.copy - < <(head -c 5000 /de
 expect 1 "text.wrong: the agent failed the task .*it is broken" apiary delegate text.wrong
 expect 1 '"error": "APIARY_EAGENT"' apiary delegate text.wrong --json
 expect 64 'No such file' apiary delegate text.copy @/nowhere/at/all
+expect 64 'it is a folder' apiary delegate text.copy @/tmp
+expect 64 "'0' is no duration above 0" apiary delegate text.copy x --timeout 0
+expect 4 '"error": "APIARY_ENOCAP"' apiary delegate text.copi x --json
+expect 4 '"error": "APIARY_ENOCAP"' apiary --json delegate text.copi x
+expect 0 '"state": "passing"' apiary --json status
+expect 64 "no option '--json'" apiary --json drain text_service
 expect 7 'deadline' apiary delegate gate.pass --timeout 50ms
 # That worker still stands at the gate: the next tasks wait behind it until the queue is full.
 id=$(apiary delegate gate.pass waiting --detach) || fail 'detach'

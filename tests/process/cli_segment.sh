@@ -18,7 +18,15 @@ expect 2 'CRITICAL.*no such segment' apiary check
 # Not ours, too small to be one.
 head -c 65536 /dev/urandom >"$shm"
 expect 3 'not an apiary segment' apiary status
-expect 3 'not an apiary segment' apiary segment rm "$APIARY_SEGMENT"
+expect 3 'not an apiary segment, or a damaged one; --force' apiary segment rm "$APIARY_SEGMENT"
+printf 'apiary: nope: nobody has ever offered it' >"$shm-damaged"
+truncate -s 1M "$shm-damaged"
+expect 3 'not an apiary segment' apiary --segment "$APIARY_SEGMENT-damaged" status
+expect 3 '--force removes it whatever it holds' apiary segment rm "$APIARY_SEGMENT-damaged"
+expect 0 '' apiary segment rm -f "$APIARY_SEGMENT-damaged"
+[ ! -e "$shm-damaged" ] || fail 'a damaged segment stays'
+mkfifo "$shm-fifo"
+expect 3 'not an apiary segment' apiary segment rm -f "$APIARY_SEGMENT-fifo"
 expect 3 'not an apiary segment' apiaryd --config "$config"
 rm -f "$shm"
 
