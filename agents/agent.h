@@ -39,7 +39,7 @@ struct apiary_agent {
     struct ap_job *jobs, *spare; /* `limit` of them, once; the list of those that are free */
     uint32_t in_hand, limit;     /* limit: AP_AGENT_HANDS, or what the agent has asked for */
     uint32_t misused; /* how often it has used a job that it had finished; any of its threads */
-    uint64_t started, finished, failed, run_time;
+    uint64_t started, done, failed, late, run_time;
     uint64_t told_second; /* in which the last failure came; how many of it are in the log, and how many are not: */
     uint32_t told, untold;
     uint32_t shown;       /* `running`, as last published */

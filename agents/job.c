@@ -282,16 +282,35 @@ static __attribute__((noinline)) int result_none(struct ap_job *job, int *code, 
     return why;
 }
 
-AP_ALWAYS_INLINE void job_done(struct ap_job *job, bool failed, uint64_t now)
+/* How it ended, for its caller. */
+enum end { END_DONE, END_FAILED, END_LATE };
+
+/* Given up by its caller, who knows it as timed out: whatever it came to, it came too late. */
+static __attribute__((noinline)) bool given_up(uint64_t request, uint64_t token)
+{
+    return request >> 8 == AP_WORD_GENERATION(token) &&
+           (request & (AP_REQUEST_ABANDON | AP_REQUEST_DETACH)) == AP_REQUEST_ABANDON;
+}
+
+AP_ALWAYS_INLINE enum end end_of(const struct ap_job *job, int code)
+{
+    uint64_t request = ap_load_relaxed(&job->at->request);
+
+    if (__builtin_expect((request & 0xff) != 0, 0) && given_up(request, job->token)) return END_LATE;
+    return code == 0 ? END_DONE : END_FAILED;
+}
+
+AP_ALWAYS_INLINE void job_done(struct ap_job *job, enum end end, uint64_t now)
 {
     struct apiary_agent *agent = job->agent;
     struct ap_worker *w = agent->worker;
     uint64_t took = now > job->started ? now - job->started : 0;
 
     agent->in_hand--;
-    agent->finished++;
-    agent->failed += failed;
-    agent->run_time = agent->run_time - agent->run_time / 8 + took / 8;
+    agent->done += end == END_DONE;
+    if (__builtin_expect(end != END_DONE, 0)) end == END_FAILED ? agent->failed++ : agent->late++;
+    /* A mean that began at nothing would need dozens of tasks to come near. */
+    agent->run_time = __builtin_expect(agent->run_time == 0, 0) ? took : agent->run_time - agent->run_time / 8 + took / 8;
     agent->unpublished++;
     w->now = now;
     if (job->hand >= 0) {
@@ -311,24 +330,26 @@ AP_ALWAYS_INLINE int finish(struct ap_job *job, int code, uint32_t agent_code, c
     struct ap_segment *seg = job->agent->worker->seg;
     struct ap_slot *slot = job->at;
     uint64_t now = seg->ops->now();
+    enum end end = END_LATE;
     int r = APIARY_ESTALE;
 
     /* The token: while the word is what the claim made of it, nobody but this lane writes the slot's result. */
     if (__builtin_expect(ap_load_relaxed(&slot->word) == job->token, 1)) {
         r = result_store(job, data, size);
         if (__builtin_expect(r < 0, 0)) {
-            int end = code;
-            r = result_none(job, &end, r, data, size);
-            code = end;
+            int why = code;
+            r = result_none(job, &why, r, data, size);
+            code = why;
         }
         ap_store_relaxed(&slot->agent_code, code == APIARY_EAGENT ? agent_code : 0);
         ap_store_relaxed(&slot->finished, now);
         if (__builtin_expect(job->reserved != 0, 0)) reserved_free(job);
+        end = end_of(job, code);
         ap_slot_finish(seg, slot, job->token, code);
     } else {
         reserved_free(job);
     }
-    job_done(job, code != 0, now);
+    job_done(job, end, now);
     return r;
 }
 

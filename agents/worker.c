@@ -256,8 +256,9 @@ static void consumers_open(struct ap_worker *w)
         struct apiary_agent *agent = w->agents[i];
         ap_consumer_init(&agent->consumer, w->seg, agent->queue);
         agent->started = ap_load_relaxed(&agent->consumer.queue->started);
-        agent->finished = ap_load_relaxed(&agent->consumer.queue->finished);
+        agent->done = ap_load_relaxed(&agent->consumer.queue->done);
         agent->failed = ap_load_relaxed(&agent->consumer.queue->failed);
+        agent->late = ap_load_relaxed(&agent->consumer.queue->late);
         agent->run_time = ap_load_relaxed(&agent->consumer.queue->run_time);
         agent->scanning = agent->first_scan = true; /* tasks may have waited here for years */
         agent->cursor = 0;

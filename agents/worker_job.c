@@ -169,8 +169,9 @@ void ap_worker_publish(struct apiary_agent *agent)
     struct ap_queue *q = agent->consumer.queue;
 
     ap_store_relaxed(&q->started, agent->started);
-    ap_store_relaxed(&q->finished, agent->finished);
+    ap_store_relaxed(&q->done, agent->done);
     ap_store_relaxed(&q->failed, agent->failed);
+    ap_store_relaxed(&q->late, agent->late);
     ap_store_relaxed(&q->run_time, agent->run_time);
     ap_queue_publish(&agent->consumer, agent->in_hand);
     agent->shown = agent->in_hand;

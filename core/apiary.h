@@ -337,8 +337,12 @@ typedef struct apiary_swarm_status {
     enum apiary_mode mode;
     uint16_t port;
     uint32_t agents, queued, running, delegations, max_delegations;
-    uint64_t started, finished, failed; /* tasks since the instance was first registered */
-    uint64_t beat_age, uptime;          /* ns */
+    /* Tasks since the instance was first registered. Each that ends is counted once, by how it ended for its caller:
+     * finished = done + failed + cancelled (taken back before it was started). */
+    uint64_t started, finished, failed;
+    uint64_t beat_age, uptime; /* ns */
+    uint64_t done, cancelled;
+    uint64_t late; /* of failed: those that the agent ended after their caller had given them up */
 } apiary_swarm_status_t;
 
 /* get_swarm_status: one row per registered instance of `service` (NULL: of all); returns how many there are. */

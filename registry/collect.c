@@ -112,7 +112,7 @@ void ap_give_up(struct apiary *a, apiary_task_t task)
 
     while (ap_task_find(a, task, &slot, &word)) {
         if (AP_WORD_STATE(word) == AP_TASK_QUEUED) {
-            if (!ap_task_cancel_queued(a->seg, task.slot, word, AP_TASK_CANCELLED, APIARY_ECANCELLED)) continue;
+            if (!ap_queue_end_task(a->seg, task.slot, word, AP_TASK_CANCELLED, APIARY_ECANCELLED)) continue;
             word = AP_WORD_WITH(word, AP_TASK_CANCELLED, (uint32_t)-APIARY_ECANCELLED);
         }
         if (ap_task_ended(AP_WORD_STATE(word))) ap_task_free(a, task.slot, word);
@@ -133,7 +133,7 @@ int apiary_cancel(apiary_t *a, apiary_task_t task)
         switch (AP_WORD_STATE(word)) {
         case AP_TASK_QUEUED:
             client = ap_lane_at(a->seg, ap_load_relaxed(&slot->client));
-            if (!ap_task_cancel_queued(a->seg, task.slot, word, AP_TASK_CANCELLED, APIARY_ECANCELLED)) continue;
+            if (!ap_queue_end_task(a->seg, task.slot, word, AP_TASK_CANCELLED, APIARY_ECANCELLED)) continue;
             if (client != NULL) ap_bell_ring(a->seg->ops, &client->bell);
             return 0;
         case AP_TASK_RUNNING:

@@ -20,6 +20,7 @@ static void add_queues(const struct ap_segment *seg, uint32_t swarm, bool live, 
 {
     for (uint32_t i = 0; i < seg->geometry.queues; i++) {
         const struct ap_queue *q = ap_queue_at(seg, i);
+        struct ap_queue_counts counts;
         uint32_t state = AP_QUEUE_STATE(ap_load_acquire(&q->life));
 
         if ((state != AP_QUEUE_OPEN && state != AP_QUEUE_CLOSED) || ap_load_relaxed(&ap_agent_at(seg, i)->swarm) != swarm)
@@ -27,9 +28,13 @@ static void add_queues(const struct ap_segment *seg, uint32_t swarm, bool live, 
         ret->agents++;
         ret->queued += ap_queue_waiting(seg, i);
         if (live) ret->running += ap_load_relaxed(&q->running);
-        ret->started += ap_load_relaxed(&q->started);
-        ret->finished += ap_load_relaxed(&q->finished);
-        ret->failed += ap_load_relaxed(&q->failed);
+        ap_queue_counts(q, &counts);
+        ret->started += counts.started;
+        ret->done += counts.done;
+        ret->failed += counts.failed;
+        ret->cancelled += counts.cancelled;
+        ret->late += counts.late;
+        ret->finished += counts.done + counts.failed + counts.cancelled;
     }
 }
 

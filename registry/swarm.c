@@ -316,9 +316,14 @@ static void agent_fill(const struct plan *p, size_t i)
     ap_store_relaxed(&agent->swarm, p->swarm);
     ap_text_store(agent->name, p->r->agents[i].name, sizeof agent->name);
     ap_store_relaxed(&q->depth, 0);
-    ap_store_relaxed(&q->started, 0);
-    ap_store_relaxed(&q->finished, 0);
+    /* What has started last: no more may have ended, at any instant. */
+    ap_store_relaxed(&q->done, 0);
     ap_store_relaxed(&q->failed, 0);
+    ap_store_relaxed(&q->late, 0);
+    ap_store_relaxed(&q->started, 0);
+    ap_store_relaxed(&q->crashed, 0);
+    ap_store_relaxed(&q->expired, 0);
+    ap_store_relaxed(&q->cancelled, 0);
     ap_store_relaxed(&q->run_time, 0);
 }
 

@@ -34,6 +34,19 @@ static void queue_life(struct ap_look *look, const struct ap_queue *q)
     }
 }
 
+/* Its consumer stores what has started first, and what has ended is read first here. */
+static void queue_counts(struct ap_look *look, const struct ap_queue *q)
+{
+    uint64_t done = ap_look_64(look, &q->done), failed = ap_look_64(look, &q->failed), late = ap_look_64(look, &q->late);
+    uint64_t started = ap_look_64(look, &q->started), evidence = done * 3 ^ failed * 5 ^ late * 7 ^ started;
+
+    const uint64_t *most = done > started ? &q->done : failed > started - done ? &q->failed : &q->late;
+
+    if (most != &q->late || late > started - done - failed)
+        ap_look_found(look, AP_CORRUPT, most, evidence, "Q7", "%llu started; %llu done, %llu failed, %llu late",
+                      LONG(started), LONG(done), LONG(failed), LONG(late));
+}
+
 static void look_queue(struct ap_look *look)
 {
     const struct ap_queue *q = ap_queue_at(look->seg, look->index);
@@ -43,6 +56,7 @@ static void look_queue(struct ap_look *look)
     const uint8_t *base = (const uint8_t *)q;
 
     queue_life(look, q);
+    queue_counts(look, q);
     if (rings < 64 && summary >> rings != 0)
         ap_look_found(look, AP_CORRUPT, &q->summary, summary, "Q6", "summary %016llx; there are %u rings", LONG(summary),
                       rings);
@@ -52,9 +66,9 @@ static void look_queue(struct ap_look *look)
     if (running > g->tasks)
         ap_look_found(look, AP_CORRUPT, &q->running, running, "Q7", "%u running of %u tasks", running, g->tasks);
     ap_look_zero(look, q->reserved0, sizeof q->reserved0, "Q8", "reserved0");
-    ap_look_zero(look, base + offsetof(struct ap_queue, summary) + sizeof q->summary,
-                 offsetof(struct ap_queue, depth) - offsetof(struct ap_queue, summary) - sizeof q->summary, "Q8",
-                 "behind the summary");
+    ap_look_zero(look, base + offsetof(struct ap_queue, cancelled) + sizeof q->cancelled,
+                 offsetof(struct ap_queue, depth) - offsetof(struct ap_queue, cancelled) - sizeof q->cancelled, "Q8",
+                 "behind the summary's line");
     ap_look_zero(look, q->reserved2, sizeof q->reserved2, "Q8", "reserved2");
 }
 

@@ -353,3 +353,29 @@ uint32_t ap_queue_depth(const struct ap_segment *seg, uint32_t queue)
     if (q == NULL || first == NULL || ap_ring_at(seg, queue, (uint32_t)rings - 1) == NULL) return 0;
     return ap_queue_depth_at(seg, q, first);
 }
+
+/* ---- counts --------------------------------------------------------------------------------------------------- */
+
+void ap_queue_count_ended(const struct ap_segment *seg, uint32_t queue, uint32_t state, bool crashed)
+{
+    struct ap_queue *q = ap_queue_at(seg, queue);
+
+    if (q == NULL) return;
+    ap_add_relaxed(crashed ? &q->crashed : state == AP_TASK_CANCELLED ? &q->cancelled : &q->expired, 1);
+}
+
+int ap_queue_end_task(struct ap_segment *seg, uint32_t index, uint64_t seen, uint32_t state, int code)
+{
+    if (!ap_task_cancel_queued(seg, index, seen, state, code)) return 0;
+    ap_queue_count_ended(seg, AP_WORD_OWNER(seen), state, false);
+    return 1;
+}
+
+void ap_queue_counts(const struct ap_queue *q, struct ap_queue_counts *ret)
+{
+    ret->late = ap_load_relaxed(&q->late);
+    ret->done = ap_load_relaxed(&q->done);
+    ret->failed = ap_load_relaxed(&q->failed) + ret->late + ap_load_relaxed(&q->crashed) + ap_load_relaxed(&q->expired);
+    ret->cancelled = ap_load_relaxed(&q->cancelled);
+    ret->started = ap_load_relaxed(&q->started);
+}

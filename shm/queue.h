@@ -5,7 +5,7 @@
  *           back; what was queued waits in it. One consumer lane at a time. Order per client lane holds at first
  *           delivery for clients that hold an inlet.
  * LAYOUT    struct ap_queue   line 0 life                       writer: its consumer's process, reaper   readers: every submit
- *                             line 1 summary                    producers set, consumer clears
+ *                             line 1 summary, crashed, ...      producers set, consumer clears; whoever ends a task adds
  *                             line 2 depth, running, ...        writer: consumer    readers: routers, tools
  *           struct ap_ring    line 0 lease, tail                writer: the producer (all producers of the shared ring)
  *                             line 1 head                       writer: consumer    readers: producers that seem full
@@ -40,9 +40,12 @@
  *           after the bell is raised: one of both sees the other.
  * CRASH     producer dead after the cell: the consumer takes it. Before: QUEUED without reference, found by the rescan.
  *           Consumer dead: reaper closes the queue; references stay for the next consumer.
+ *           Counters: each task that ends is counted once, by whoever ends it, right after it; who is killed in between takes
+ *           that one with it, a consumer what it had not published (64 at most).
  *           A consumer that was superseded while it lives may still move a head on from under the next one, which adopts
  *           what is ahead of its own (ap_queue_settle).
  * INVARIANTS Q1 tail - head <= depth  Q2 life's state in range, lane in range  Q3 a lease's lane in range
+ *           Q7 no count is above its bound: depth, running; done + failed + late <= started
  * ERRORS    APIARY_EQUEUEFULL: retry after a result was collected.
  * PROGRESS  push to an inlet wait-free, to the shared ring lock-free; pop wait-free.
  */
@@ -64,12 +67,14 @@ struct ap_queue {
     uint64_t reserved0[7];
 
     uint64_t summary AP_ALIGNED;
+    uint64_t crashed, expired, cancelled; /* tasks that ended without their consumer: added by whoever ended them */
 
     uint32_t depth AP_ALIGNED; /* queued, as of the consumer's last turn */
     uint32_t running;
-    uint64_t started, finished, failed; /* since the queue was first opened */
-    uint64_t run_time;                  /* ns, exponentially weighted, 1/8 */
-    uint64_t reserved2[3];
+    uint64_t started;  /* tasks since the queue was first opened, as the next three */
+    uint64_t done, failed, late; /* ended by the consumer: well, not well, after its caller had given it up */
+    uint64_t run_time; /* ns, exponentially weighted, 1/8 */
+    uint64_t reserved2[2];
 } AP_ALIGNED;
 
 struct ap_ring {
@@ -207,6 +212,16 @@ static inline int ap_queue_rescan_due(const struct ap_consumer *c)
  * from its ring and returned first, rings in turn, so a scan keeps the order of each client, too. Pops may come in between, but
  * not in a consumer's first scan: what its forerunner took from a ring and never began is older than all that is left there. */
 uint64_t ap_queue_scan(struct ap_consumer *c, uint64_t *cursor);
+/* A task at the queue has ended in `state` without its consumer. `crashed`: it was being run. */
+void ap_queue_count_ended(const struct ap_segment *seg, uint32_t queue, uint32_t state, bool crashed);
+/* ap_task_cancel_queued, counted. */
+int ap_queue_end_task(struct ap_segment *seg, uint32_t index, uint64_t seen, uint32_t state, int code);
+/* What its tasks came to, for their callers. */
+struct ap_queue_counts {
+    uint64_t started, done, failed, cancelled; /* failed: by the agent's word, by crashes, by deadlines, and `late` */
+    uint64_t late;
+};
+void ap_queue_counts(const struct ap_queue *q, struct ap_queue_counts *ret);
 /* Publishes heads (so that producers see room) and depth. */
 void ap_queue_publish(struct ap_consumer *c, uint32_t running);
 

@@ -81,12 +81,14 @@ static uint32_t home(const struct reaper *r, const struct ap_slot *slot)
 static int requeue_running(const struct reaper *r, uint32_t index, uint64_t word)
 {
     struct ap_slot *slot = ap_slot_at(r->seg, index);
-    uint32_t crashes = AP_WORD_CRASHES(word) + 1, to;
+    uint32_t crashes = AP_WORD_CRASHES(word) + 1, to, was;
     uint64_t next;
 
     if (crashes >= AP_CRASHES_MAX || gave_up(slot, word)) {
         next = AP_WORD_WITH(word, AP_TASK_FAILED, (uint32_t)-APIARY_ECRASHED);
+        was = ap_load_relaxed(&slot->queue);
         if (!ap_cas(&slot->word, &word, next)) return 1;
+        ap_queue_count_ended(r->seg, was, AP_TASK_FAILED, true);
         ap_event_log(r->seg, AP_EVENT_TASK_CRASHED, r->dead, index, crashes);
         return 0;
     }
@@ -94,7 +96,7 @@ static int requeue_running(const struct reaper *r, uint32_t index, uint64_t word
     /* Nobody else offers it: it waits for the restarted queen. */
     if (to == AP_NO_QUEUE || to >= r->seg->geometry.queues) to = home(r, slot);
     if (to >= r->seg->geometry.queues) {
-        next = AP_WORD_WITH(word, AP_TASK_FAILED, (uint32_t)-APIARY_ECORRUPT);
+        next = AP_WORD_WITH(word, AP_TASK_FAILED, (uint32_t)-APIARY_ECORRUPT); /* at no queue that could count it */
         return !ap_cas(&slot->word, &word, next);
     }
     next = AP_WORD_WITH(word, AP_TASK_QUEUED, to) + (AP_DEFECT(crash_not_counted) ? 0 : UINT64_C(1) << 4);
@@ -293,7 +295,7 @@ static void sweep_slot(const struct reaper *r, uint32_t index, uint64_t now, uin
         if (ap_load_acquire(&slot->word) != word) return; /* the deadline may be another task's */
         if (deadline <= now) {
             struct ap_lane *client = ap_lane_at(r->seg, ap_load_relaxed(&slot->client));
-            if (ap_task_cancel_queued(r->seg, index, word, AP_TASK_FAILED, APIARY_ETIMEDOUT) && client != NULL)
+            if (ap_queue_end_task(r->seg, index, word, AP_TASK_FAILED, APIARY_ETIMEDOUT) && client != NULL)
                 ap_bell_ring(r->seg->ops, &client->bell);
             return;
         }

@@ -61,7 +61,7 @@ struct agent_view {
     uint32_t queue;
     char name[APIARY_NAME_MAX + 1];
     uint32_t depth, running;
-    uint64_t started, finished, failed;
+    struct ap_queue_counts counts;
     bool open;
     uint32_t capability_count;
     uint16_t capabilities[AP_AGENT_CAPABILITIES];

@@ -13,7 +13,7 @@
 
 struct figures {
     uint32_t passing, drained, down, starts, queued, running;
-    uint64_t finished, failed;
+    uint64_t finished, done, failed;
 };
 
 static void look(struct up *up, struct figures *ret)
@@ -25,6 +25,7 @@ static void look(struct up *up, struct figures *ret)
         ret->queued += rows[i].queued;
         ret->running += rows[i].running;
         ret->finished += rows[i].finished;
+        ret->done += rows[i].done;
         ret->failed += rows[i].failed;
     }
     free(rows);
@@ -129,7 +130,7 @@ static void say_figures(struct up *up, const struct figures *now, const struct f
     char *down = down_text(up);
     char *line = tool_format("%u of %zu instances passing%s, %u queued, %u running, %" PRIu64 " done, %" PRIu64
                              " failed, %.0f tasks/s%s%s",
-                             now->passing, up->queen_count, drained, now->queued, now->running, now->finished,
+                             now->passing, up->queen_count, drained, now->queued, now->running, now->done,
                              now->failed, rate, restarts, down);
     char *state = tool_format("STATUS=%u of %zu instances passing%s%s", now->passing, up->queen_count, drained, down);
     if (tool_colours(stderr)) {

@@ -34,7 +34,7 @@ static void status_row(struct tool_table *table, const apiary_swarm_status_t *s)
     snprintf(queued, sizeof queued, "%u", s->queued);
     snprintf(running, sizeof running, "%u", s->running);
     snprintf(out, sizeof out, "%u/%u", s->delegations, s->max_delegations);
-    snprintf(done, sizeof done, "%" PRIu64, s->finished);
+    snprintf(done, sizeof done, "%" PRIu64, s->done);
     snprintf(failed, sizeof failed, "%" PRIu64, s->failed);
     bool down = s->state == APIARY_DOWN;
     tool_table_add(table, (const char *const[]){s->service, s->instance, tool_state_name((int)s->state),
@@ -62,7 +62,10 @@ static json_t *status_json(const apiary_swarm_status_t *s, const char *reason)
     json_object_set_new(o, "max_delegations", json_integer(s->max_delegations));
     json_object_set_new(o, "started", json_integer((json_int_t)s->started));
     json_object_set_new(o, "finished", json_integer((json_int_t)s->finished));
+    json_object_set_new(o, "done", json_integer((json_int_t)s->done));
     json_object_set_new(o, "failed", json_integer((json_int_t)s->failed));
+    json_object_set_new(o, "late", json_integer((json_int_t)s->late));
+    json_object_set_new(o, "cancelled", json_integer((json_int_t)s->cancelled));
     json_object_set_new(o, "beat_age_ns", json_integer((json_int_t)s->beat_age));
     json_object_set_new(o, "uptime_ns", json_integer((json_int_t)s->uptime));
     return o;
@@ -211,8 +214,10 @@ static json_t *agent_json(const struct ap_segment *seg, const struct agent_view 
     json_object_set_new(o, "queue", json_integer(v->queue));
     json_object_set_new(o, "queued", json_integer(v->depth));
     json_object_set_new(o, "running", json_integer(v->running));
-    json_object_set_new(o, "finished", json_integer((json_int_t)v->finished));
-    json_object_set_new(o, "failed", json_integer((json_int_t)v->failed));
+    json_object_set_new(o, "done", json_integer((json_int_t)v->counts.done));
+    json_object_set_new(o, "failed", json_integer((json_int_t)v->counts.failed));
+    json_object_set_new(o, "late", json_integer((json_int_t)v->counts.late));
+    json_object_set_new(o, "cancelled", json_integer((json_int_t)v->counts.cancelled));
     json_object_set_new(o, "capabilities", capabilities);
     return o;
 }

@@ -92,9 +92,7 @@ bool view_agent(const struct ap_segment *seg, uint32_t queue, struct agent_view 
     ret->open = AP_QUEUE_STATE(life) == AP_QUEUE_OPEN && ap_lane_alive(seg, AP_QUEUE_LANE(life)) == 1;
     ret->depth = ap_queue_waiting(seg, queue);
     ret->running = ap_load_relaxed(&q->running);
-    ret->started = ap_load_relaxed(&q->started);
-    ret->finished = ap_load_relaxed(&q->finished);
-    ret->failed = ap_load_relaxed(&q->failed);
+    ap_queue_counts(q, &ret->counts);
     uint32_t n = ap_load_relaxed(&record->capability_count);
     ret->capability_count = n <= AP_AGENT_CAPABILITIES ? n : 0;
     for (uint32_t i = 0; i < ret->capability_count; i++)

@@ -327,8 +327,12 @@ static json_t *queues_json(const struct dump *d)
         set(o, "depth", dump_number(ap_queue_depth(seg, i)));
         set(o, "running", dump_number(ap_load_relaxed(&q->running)));
         set(o, "started", dump_number(ap_load_relaxed(&q->started)));
-        set(o, "finished", dump_number(ap_load_relaxed(&q->finished)));
+        set(o, "done", dump_number(ap_load_relaxed(&q->done)));
         set(o, "failed", dump_number(ap_load_relaxed(&q->failed)));
+        set(o, "late", dump_number(ap_load_relaxed(&q->late)));
+        set(o, "crashed", dump_number(ap_load_relaxed(&q->crashed)));
+        set(o, "expired", dump_number(ap_load_relaxed(&q->expired)));
+        set(o, "cancelled", dump_number(ap_load_relaxed(&q->cancelled)));
         set(o, "run_time", dump_number(ap_load_relaxed(&q->run_time)));
         set(o, "summary", dump_hex(ap_load_relaxed(&q->summary)));
         set(o, "rings", rings_json(seg, i));

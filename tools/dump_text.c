@@ -182,7 +182,8 @@ void dump_text(const json_t *whole, FILE *out)
     static const struct column queues[] = {
         {">queue", "index", 0}, {"state", "state", 0}, {"owner", "owner", 'o'}, {">lane", "lane", 0}, {"service", "service", 0},
         {"agent", "agent", 0}, {">depth", "depth", 0}, {">running", "running", 0}, {">started", "started", 0},
-        {">finished", "finished", 0}, {">failed", "failed", 0}, {">run time", "run_time", 'd'}, {">rings", "rings", 'h'},
+        {">done", "done", 0}, {">failed", "failed", 0}, {">late", "late", 0}, {">crashed", "crashed", 0},
+        {">expired", "expired", 0}, {">cancelled", "cancelled", 0}, {">run time", "run_time", 'd'}, {">rings", "rings", 'h'},
         {NULL, NULL, 0}};
     static const struct column pool[] = {{">class", "size", 'b'}, {">blocks", "blocks", 0}, {">free", "free", 0},
                                          {">owned", "owned", 0}, {">requests", "requests", 0}, {">results", "results", 0},

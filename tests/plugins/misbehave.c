@@ -1,9 +1,10 @@
 /* A plug-in agent for the tests that does what an agent should not, as the body says: "twice" answers two times, "threads" lets
- * two threads and itself answer, "stuck" never comes back, "close" closes descriptors that are not its own. It has nothing to
- * create. */
+ * two threads and itself answer, "stuck" never comes back, "close" closes descriptors that are not its own, "abort" does. It has
+ * nothing to create. */
 #include <apiary.h>
 
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -30,6 +31,7 @@ static void handle(void *state, apiary_job_t *job)
     (void)state;
     if (size == 5 && memcmp(body, "stuck", 5) == 0)
         for (;;) pause();
+    if (size == 5 && memcmp(body, "abort", 5) == 0) abort();
     if (size == 5 && memcmp(body, "close", 5) == 0)
         for (int fd = 3; fd < 200; fd++) close(fd);
     if (size == 7 && memcmp(body, "threads", 7) == 0) answer_in_threads(job);

@@ -15,6 +15,7 @@ END
 start "$folder/daemon" apiaryd --config "$config"
 until_true apiary status
 start "$folder/queen" apiary queen bad_service --config "$config"
+queen=$last
 until_true apiary check bad_service
 
 # An answer is an answer, and a second one is none.
@@ -34,5 +35,32 @@ for s in json.load(sys.stdin)["swarms"]:
 }
 until_true idle
 expect 0 'OK' apiary check
+
+# What crashes too often has failed, and that is counted, though no worker is left that could.
+count() # count FIELD: of the service
+{
+    apiary status --json | python3 -c '
+import json, sys
+print(sum(s[sys.argv[1]] for s in json.load(sys.stdin)["swarms"]))' "$1"
+}
+is() # is FIELD VALUE
+{
+    [ "$(count "$1")" -eq "$2" ]
+}
+until_true is done 15
+is failed 0 || fail "$(count failed) tasks have failed before any did"
+start "$folder/crash" apiary delegate --timeout 1m bad abort
+crash=$last
+for _ in 1 2 3; do
+    until_true gone "$queen"
+    start "$folder/queen" apiary queen bad_service --config "$config"
+    queen=$last
+done
+wait "$crash" && fail 'a task that crashes its worker has ended well'
+grep -q 'crashed its worker too often' "$folder/crash" || fail "the end of the poison: $(cat "$folder/crash")"
+until_true is failed 1
+is done 15 || fail "$(count done) are done, of 15"
+is finished 16 || fail "$(count finished) have ended, of 16"
+expect 0 '^once$' apiary delegate bad twice
 
 ends

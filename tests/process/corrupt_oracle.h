@@ -325,7 +325,7 @@ static void oracle_queue(struct oracle *o, uint32_t i)
     const struct ap_queue *q = ap_queue_at(o->seg, i);
     const struct ap_geometry *g = &o->seg->geometry;
     uint32_t state = q->life & 0xff, lane = q->life >> 8 & 0xffff;
-    uint64_t epoch = q->life >> 24;
+    uint64_t epoch = q->life >> 24, left;
 
     HOLDS(state <= 3 && (state != 0 || epoch == 0) && (state < 2 || epoch != 0), "queue", i, q->life);
     HOLDS(state == 1 || state == 2 ? lane_is(o, lane) == LANE_LIVE : state > 3 || lane == 0, "queue", i, q->life);
@@ -333,7 +333,12 @@ static void oracle_queue(struct oracle *o, uint32_t i)
     HOLDS(q->depth <= (g->queue_inlets + 1) * g->queue_depth, "queue", i, q->depth);
     HOLDS(q->running <= g->tasks, "queue", i, q->running);
     ZEROS("queue", i, q->reserved0, &q->summary);
-    ZEROS("queue", i, &q->summary + 1, &q->depth);
+    HOLDS(q->done <= q->started, "queue", i, q->done);
+    left = q->done <= q->started ? q->started - q->done : UINT64_MAX;
+    HOLDS(q->failed <= left, "queue", i, q->failed);
+    left = q->failed <= left ? left - q->failed : UINT64_MAX;
+    HOLDS(q->late <= left, "queue", i, q->late);
+    ZEROS("queue", i, &q->cancelled + 1, &q->depth);
     HOLDS(zeros(q->reserved2, sizeof q->reserved2), "queue", i, q->reserved2);
 }
 

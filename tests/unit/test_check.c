@@ -270,7 +270,11 @@ Test(check, queues)
     CORRUPTS(q->depth, 49, "queue", 0, "Q7");
     CORRUPTS(q->running, 129, "queue", 0, "Q7");
     CORRUPTS(q->reserved0[0], 1, "queue", 0, "Q8");
-    CORRUPTS(q->reserved2[2], 1, "queue", 0, "Q8");
+    CORRUPTS(q->running, UINT32_MAX, "queue", 0, "Q7");
+    CORRUPTS(q->done, q->started + 1, "queue", 0, "Q7");
+    CORRUPTS(q->failed, UINT64_MAX, "queue", 0, "Q7");
+    CORRUPTS(q->late, UINT64_MAX - 1, "queue", 0, "Q7");
+    CORRUPTS(q->reserved2[1], 1, "queue", 0, "Q8");
 }
 
 Test(check, rings)

@@ -83,11 +83,111 @@ Test(queen, counts_are_published)
     char text[8];
 
     for (int i = 0; i < 200; i++) cr_assert_eq(call("count", "", 0, text, sizeof text), 0);
-    while (ap_load_relaxed(&queue->finished) != 200) sched_yield();
+    while (ap_load_relaxed(&queue->done) != 200) sched_yield();
     cr_assert_eq(ap_load_relaxed(&queue->started), 200);
     cr_assert_eq(ap_load_relaxed(&queue->failed), 0);
     while (ap_load_relaxed(&queue->running) != 0) sched_yield();
     cr_assert_eq(ap_load_relaxed(&queue->depth), 0);
+    apiary_queen_stop(q, LONG);
+}
+
+static struct ap_queue_counts counts_of(apiary_queen_t *q, const char *agent)
+{
+    struct ap_queue_counts counts;
+
+    ap_queue_counts(ap_queue_at(a->seg, queue_of(q, agent)), &counts);
+    return counts;
+}
+
+/* Each is counted once, as what it was for its caller. */
+Test(queen, counts_say_how_tasks_ended)
+{
+    apiary_queen_t *q = start();
+    const apiary_delegate_options_t soon = {.timeout = 20000000}, detached = {.flags = APIARY_DETACH};
+    struct ap_queue_counts counts;
+    apiary_swarm_status_t row;
+    apiary_result_t result;
+    apiary_task_t task;
+    char text[128];
+
+    for (int i = 0; i < 3; i++) cr_assert_eq(call("count", "", 0, text, sizeof text), 0);
+    cr_assert_eq(apiary_delegate(a, "count", "", 0, &detached, NULL), 0);
+    for (int i = 0; i < 2; i++) cr_assert_eq(call("fail", "", 0, text, sizeof text), APIARY_EAGENT);
+    cr_assert_eq(call("too_large", "", 0, text, sizeof text), APIARY_ETOOLARGE);
+    /* Given up while it is in hand, and ended well later. */
+    cr_assert_eq(apiary_delegate(a, "keep", "x", 1, &soon, &task), 0);
+    while (ap_load_acquire(&kept_count) < 1) sched_yield();
+    cr_assert_eq(apiary_await(a, task, LONG, &result), APIARY_ETIMEDOUT);
+    cr_assert_eq(call("keep", "go", 2, text, sizeof text), 0);
+    /* Its time is over, and another is taken back, in the queue. */
+    ap_worker_command(&q->workers[1], AP_WORKER_HOLD);
+    do counts = counts_of(q, "keep");
+    while (counts.done + counts.failed != 2);
+    cr_assert_eq(apiary_delegate(a, "keep", "x", 1, &soon, &task), 0);
+    cr_assert_eq(apiary_await(a, task, LONG, &result), APIARY_ETIMEDOUT);
+    cr_assert_eq(apiary_delegate(a, "keep", "x", 1, NULL, &task), 0);
+    cr_assert_eq(apiary_cancel(a, task), 0);
+    counts = counts_of(q, "keep");
+    cr_expect(counts.started == 2 && counts.done == 1 && counts.failed == 2 && counts.late == 1 && counts.cancelled == 1);
+    do cr_assert_eq(apiary_swarm_status(a, "test", &row, 1), 1);
+    while (row.finished < 11);
+    cr_expect_eq(row.done, 5);
+    cr_expect_eq(row.failed, 5);
+    cr_expect_eq(row.late, 1);
+    cr_expect_eq(row.cancelled, 1);
+    cr_expect_eq(row.finished, 11);
+    cr_expect_eq(row.started, 9);
+    apiary_queen_stop(q, 1);
+}
+
+/* It was started, whatever became of its result; one that no agent saw was not. */
+Test(queen, attempts_count_every_start)
+{
+    apiary_queen_t *q = start();
+    apiary_task_t task;
+    apiary_result_t result;
+
+    cr_assert_eq(apiary_delegate(a, "too_large", "", 0, NULL, &task), 0);
+    cr_assert_eq(apiary_await(a, task, LONG, &result), 0);
+    cr_expect_eq(result.code, APIARY_ETOOLARGE);
+    cr_expect_eq(result.attempts, 1);
+    apiary_release(a, &result);
+    ap_worker_command(&q->workers[0], AP_WORKER_HOLD);
+    cr_assert_eq(apiary_delegate(a, "fail", "", 0, NULL, &task), 0);
+    cr_assert_eq(apiary_cancel(a, task), 0);
+    cr_assert_eq(apiary_await(a, task, LONG, &result), 0);
+    cr_expect_eq(result.code, APIARY_ECANCELLED);
+    cr_expect_eq(result.attempts, 0);
+    apiary_release(a, &result);
+    apiary_queen_stop(q, LONG);
+}
+
+#define A_WHILE (20 * (SECOND / 1000))
+
+static void take_a_while(void *state, apiary_job_t *job)
+{
+    uint64_t until = ap_ops_system.now() + A_WHILE;
+
+    (void)state;
+    while (ap_ops_system.now() < until) sched_yield();
+    apiary_job_reply(job, NULL, 0);
+}
+KIND(slow, NULL, take_a_while, NULL);
+
+Test(queen, the_first_run_time_is_the_mean)
+{
+    static const char *const caps[] = {"slow", NULL};
+    static const apiary_agent_description_t slow[] = {{"slow", &slow_kind, caps, 0, NULL}};
+    const apiary_swarm_description_t d = {.service = "test", .workers = 1, .agents = slow, .agent_count = 1};
+    const struct ap_queue *queue;
+    apiary_queen_t *q;
+    char text[8];
+
+    cr_assert_eq(apiary_queen_start(a, &d, NULL, 0, &q), 0);
+    queue = ap_queue_at(a->seg, queue_of(q, "slow"));
+    cr_assert_eq(call("slow", "", 0, text, sizeof text), 0);
+    while (ap_load_relaxed(&queue->done) != 1) sched_yield();
+    cr_expect_geq(ap_load_relaxed(&queue->run_time), A_WHILE);
     apiary_queen_stop(q, LONG);
 }
 
