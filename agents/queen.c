@@ -1,6 +1,7 @@
 /* agents/queen.c - the queen's control thread: workers, registration, beat, drain. See queen.h. */
 #include "agents/queen.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -8,7 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BEAT UINT64_C(1000000000)
+#define NSEC UINT64_C(1000000000)
+#define BEAT NSEC
+#define LAST_MOMENT NSEC /* after the time to stop is over: for workers that have nothing left to do but to end */
 #define STILL_WARNING 2u   /* beats without a turn of a worker that is not parked */
 #define STILL_CRITICAL 10u
 
@@ -54,7 +57,10 @@ static int workers_start(struct apiary_queen *q)
 {
     int r = 0;
 
-    for (uint32_t i = 0; r == 0 && i < q->worker_count; i++) r = ap_worker_start(&q->workers[i]);
+    for (uint32_t i = 0; r == 0 && i < q->worker_count; i++) {
+        r = ap_worker_start(&q->workers[i]);
+        if (r < 0) memcpy(q->message, q->workers[i].message, sizeof q->message);
+    }
     return r == 0 ? workers_wait(q) : r;
 }
 
@@ -95,6 +101,28 @@ static void beat(struct apiary_queen *q)
     ap_monitor_nudge(q->monitor);
 }
 
+/* Whose fault it is that the time to stop is over and the queen is still here. */
+static void say_stuck(struct apiary_queen *q, struct ap_worker *w)
+{
+    const struct apiary_agent *agent = ap_load_relaxed(&w->called);
+    uint64_t now = q->seg->ops->now();
+
+    if (!w->running || w->told || !ap_load_relaxed(&q->stop)) return;
+    if (now < q->stop_until || now - q->stop_until < LAST_MOMENT / 2) return;
+    w->told = true;
+    ap_queen_log(q, 4, "worker %u does not come back; the agent that was called last is %s", w->index,
+                 agent != NULL ? agent->name : "none");
+}
+
+static bool workers_join(struct apiary_queen *q)
+{
+    bool all = true;
+
+    for (uint32_t i = 0; i < q->worker_count; i++)
+        if (!ap_worker_join(&q->workers[i], LAST_MOMENT / 64)) all = false;
+    return all;
+}
+
 /* Beats on: one that does not come back from its handler is no reason to say that the process has stopped. */
 static void workers_stop(struct apiary_queen *q)
 {
@@ -103,8 +131,10 @@ static void workers_stop(struct apiary_queen *q)
         /* One that is still making its agents has to end that first: it has no loop yet that could be woken. */
         ap_worker_command(&q->workers[i], AP_WORKER_STOP);
     }
-    for (uint32_t i = 0; i < q->worker_count; i++)
-        while (!ap_worker_join(&q->workers[i], BEAT)) beat(q);
+    while (!workers_join(q)) {
+        for (uint32_t i = 0; i < q->worker_count; i++) say_stuck(q, &q->workers[i]);
+        beat(q);
+    }
 }
 
 /* Sleeps until there is news or the next beat is due, and beats. */
@@ -149,7 +179,11 @@ static int queen_open(struct apiary_queen *q)
     q->registration.lane = c->lane.index;
     q->registration.member = c->lane.member;
     r = workers_start(q);
-    if (r == 0) r = ap_monitor_start(q->seg, c->lane.member, &q->monitor);
+    if (r == 0) {
+        r = ap_monitor_start(q->seg, c->lane.member, &q->monitor);
+        if (r == APIARY_ESYS) snprintf(q->message, sizeof q->message, "%s: her monitor cannot be started: %s", q->service,
+                     strerror(errno));
+    }
     if (r == 0) r = queen_register(q);
     if (r < 0) return r;
     workers_command(q, AP_WORKER_RUN);
@@ -230,7 +264,10 @@ static int control_start(struct apiary_queen *q)
     pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the program's business */
     r = pthread_create(&q->control, NULL, control_main, q);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (r != 0) return APIARY_ESYS;
+    if (r != 0) {
+        snprintf(q->message, sizeof q->message, "%s: its thread cannot be made: %s", q->service, strerror(r));
+        return APIARY_ESYS;
+    }
     pthread_setname_np(q->control, "apiary-queen");
     while (ap_load_acquire(&q->phase) == AP_QUEEN_STARTING) /* QUEEN-A1 pairs QUEEN-R1 */
         q->seg->ops->futex_wait(&q->phase, AP_QUEEN_STARTING, UINT64_MAX);
@@ -267,17 +304,28 @@ int apiary_queen_start(apiary_t *a, const apiary_swarm_description_t *swarm, cha
     return r;
 }
 
+static bool control_join(struct apiary_queen *q, uint64_t until)
+{
+    const struct timespec limit = {.tv_sec = (time_t)(until / NSEC), .tv_nsec = (long)(until % NSEC)};
+
+    if (until == UINT64_MAX) return pthread_join(q->control, NULL) == 0;
+    return pthread_clockjoin_np(q->control, NULL, CLOCK_MONOTONIC, &limit) == 0;
+}
+
 int apiary_queen_stop(apiary_queen_t *queen, uint64_t timeout)
 {
-    uint64_t now;
+    uint64_t now, until;
 
     if (queen == NULL) return 0;
     if (ap_worker_self() != NULL && ap_worker_self()->queen == queen) return APIARY_EINVAL; /* it would wait for itself */
     now = queen->seg->ops->now();
-    queen->stop_until = timeout >= UINT64_MAX - now ? UINT64_MAX : now + timeout;
-    ap_store_release(&queen->stop, 1); /* NEWS-R2 pairs NEWS-A2 */
-    ap_queen_news(queen);
-    pthread_join(queen->control, NULL);
+    until = timeout >= UINT64_MAX - now - LAST_MOMENT ? UINT64_MAX : now + timeout + LAST_MOMENT;
+    if (!ap_load_relaxed(&queen->stop)) {
+        queen->stop_until = until == UINT64_MAX ? UINT64_MAX : now + timeout;
+        ap_store_release(&queen->stop, 1); /* NEWS-R2 pairs NEWS-A2 */
+        ap_queen_news(queen);
+    }
+    if (!control_join(queen, until)) return APIARY_ETIMEDOUT;
     ap_queen_log(queen, 6, "%s has left", queen->service);
     ap_queen_free(queen);
     return 0;

@@ -313,12 +313,17 @@ int ap_worker_start(struct ap_worker *w)
 {
     sigset_t all, before;
     char name[16];
+    int r;
 
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the program's business */
-    w->running = pthread_create(&w->thread, NULL, worker_main, w) == 0;
+    r = pthread_create(&w->thread, NULL, worker_main, w);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (!w->running) return APIARY_ESYS;
+    w->running = r == 0;
+    if (r != 0) {
+        snprintf(w->message, sizeof w->message, "worker %u: its thread cannot be made: %s", w->index, strerror(r));
+        return APIARY_ESYS;
+    }
     snprintf(name, sizeof name, "apiary-work-%u", w->index & 0xff);
     pthread_setname_np(w->thread, name);
     return 0;

@@ -31,6 +31,7 @@ struct ap_worker {
     struct apiary_agent **agents;
     size_t agent_count, first; /* whose turn it is */
     struct apiary_agent *latest; /* that had a task last, NULL: none had */
+    struct apiary_agent *called; /* whose function was called last with a task; read by the queen's thread */
     struct ap_job *jobs; /* those of all its agents */
     uint32_t job_count, in_hand_count;
     uint32_t hands; /* bits of lane->hand[] in use */
@@ -43,6 +44,7 @@ struct ap_worker {
     uint32_t delegation_count;
 
     int result; /* with FAILED */
+    bool told;  /* the queen has said that it does not come back */
     char message[512];
 
     uint32_t command AP_ALIGNED; /* futex; writer: queen */

@@ -161,6 +161,7 @@ void ap_worker_start_task(struct ap_worker *w, struct apiary_agent *agent, uint6
         agent->shown = agent->in_hand;
         ap_store_relaxed(&agent->consumer.queue->running, agent->shown);
     }
+    ap_store_relaxed(&w->called, agent);
     agent->kind->handle(agent->state, ap_handle_name(job->handle));
 }
 

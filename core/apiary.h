@@ -319,7 +319,10 @@ typedef struct apiary_swarm_description {
 /* APIARY_EEXIST: this service and instance is registered by a living process. Blocks until all agents are created. */
 APIARY_API int apiary_queen_start(apiary_t *a, const apiary_swarm_description_t *swarm, char *message,
                                   size_t message_size, apiary_queen_t **ret);
-/* Drain: no new tasks are routed here, what is in hand is finished, at most for `timeout`; then deregister and free. */
+/* Drain: no new tasks are routed here, what is in hand is finished, at most for `timeout`; then deregister and free.
+ * APIARY_ETIMEDOUT: a second after that an agent has still not come back from its function, and the log says which. The
+ * queen is not freed, her name and queues are not for others yet: call again to wait for her, or end the process, which
+ * leaves what she has in hand to others. */
 APIARY_API int apiary_queen_stop(apiary_queen_t *queen, uint64_t timeout);
 APIARY_API int apiary_execute_task(apiary_queen_t *queen, const char *capability, const void *body, size_t size,
                                    uint64_t timeout, void *result, size_t capacity, size_t *ret_size);
@@ -334,7 +337,7 @@ typedef struct apiary_swarm_status {
     char service[APIARY_NAME_MAX + 1], instance[APIARY_NAME_MAX + 1], version[APIARY_NAME_MAX + 1];
     int64_t pid;
     enum apiary_state state; /* by its queen, each second; warning or critical where that has not beaten for 5 or 15 s */
-    enum apiary_mode mode;
+    enum apiary_mode mode; /* the operator's; APIARY_DRAIN while its queen, told to stop, ends what she has */
     uint16_t port;
     uint32_t agents, queued, running, delegations, max_delegations;
     /* Tasks since the instance was first registered. Each that ends is counted once, by how it ended for its caller:

@@ -170,13 +170,14 @@ static void swarm_mode(struct ap_look *look, const struct ap_swarm *s, uint64_t 
 
 static void swarm_fields(struct ap_look *look, const struct ap_swarm *s, uint64_t life)
 {
-    uint32_t state = ap_look_32(look, &s->state);
+    uint32_t state = ap_look_32(look, &s->state), leaving = ap_look_32(look, &s->leaving);
     uint32_t service = ap_look_32(look, &s->service), member = ap_look_32(look, &s->member);
     uint32_t most = ap_look_32(look, &s->max_delegations);
     uint64_t beat = ap_look_64(look, &s->beat), key = ap_look_64(look, &s->key);
     char name[NAME];
 
     ap_service_name(look->seg, service, name);
+    if (leaving > 1) ap_look_found(look, AP_CORRUPT, &s->leaving, life ^ leaving, "R5", "leaving is %u", leaving);
     if (state < APIARY_STARTING || state > APIARY_DOWN)
         ap_look_found(look, AP_CORRUPT, &s->state, life ^ state, "R5", "health state %u", state);
     swarm_mode(look, s, life, key);
@@ -212,7 +213,6 @@ static void look_swarm(struct ap_look *look)
         break;
     default: ap_look_found(look, AP_CORRUPT, &s->life, life, "R1", "state %u", state); break;
     }
-    ap_look_zero(look, &s->reserved0, sizeof s->reserved0, "R5", "reserved0");
     ap_look_zero(look, &s->reserved1, sizeof s->reserved1, "R5", "reserved1");
     ap_look_zero(look, s->reserved2, sizeof s->reserved2, "R5", "reserved2");
 }

@@ -27,6 +27,7 @@ static const struct {
     FIELD(ap_service, key), FIELD(ap_service, life), FIELD(ap_service, name),
     FIELD(ap_swarm, life), FIELD(ap_swarm, state), FIELD(ap_swarm, service),
     FIELD(ap_swarm, member), FIELD(ap_swarm, port), FIELD(ap_swarm, max_delegations), FIELD(ap_swarm, registered),
+    FIELD(ap_swarm, leaving),
     FIELD(ap_swarm, key), FIELD(ap_swarm, mode), FIELD(ap_swarm, beat), FIELD(ap_swarm, instance), FIELD(ap_swarm, version),
     FIELD(ap_swarm, health_endpoint), FIELD(ap_swarm, metrics_endpoint), FIELD(ap_swarm, reason),
     FIELD(ap_agent_record, swarm), FIELD(ap_agent_record, capability_count), FIELD(ap_agent_record, capabilities),

@@ -309,6 +309,7 @@ static int monitor_run(struct ap_monitor *m)
     pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the program's business */
     r = pthread_create(&m->thread, NULL, monitor_main, m);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (r != 0) errno = r; /* why, for whoever tells it */
     if (r != 0) return APIARY_ESYS;
     pthread_setname_np(m->thread, "apiary-monitor");
     pthread_mutex_lock(&m->lock);

@@ -86,7 +86,7 @@ struct ap_service {
 struct ap_swarm {
     uint64_t life;
     uint32_t state; /* enum apiary_state, measured; writer: the queen. What she said last, if her life is not LIVE */
-    uint32_t reserved0;
+    uint32_t leaving; /* 1: she has been told to stop, and ends what she has; writer: the queen */
     uint32_t service, member;
     uint16_t port, reserved1;
     uint32_t max_delegations;

@@ -71,6 +71,7 @@ static bool status_row(const struct ap_segment *seg, uint32_t index, int service
     member = ap_member_at(seg, ap_load_relaxed(&s->member));
     if (live && member != NULL) ret->pid = ap_load_relaxed(&member->pid);
     ret->mode = (enum apiary_mode)AP_MODE_OF(ap_load_relaxed(&s->mode));
+    if (live && ap_load_relaxed(&s->leaving) != 0) ret->mode = APIARY_DRAIN;
     ret->port = ap_load_relaxed(&s->port);
     add_queues(seg, index, live, ret);
     ret->delegations = ap_tickets_busy(seg, of);

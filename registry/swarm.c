@@ -177,6 +177,7 @@ static void record_fill(const struct plan *p)
     ap_store_relaxed(&s->registered, p->seg->ops->realtime());
     ap_store_relaxed(&s->beat, p->seg->ops->now());
     ap_store_relaxed(&s->state, APIARY_STARTING);
+    ap_store_relaxed(&s->leaving, 0);
     if (!p->adopted) {
         ap_swarm_mode_begin(s, p->key);
         ap_text_store(s->instance, p->instance, sizeof s->instance);
@@ -390,8 +391,10 @@ static struct ap_queue *own_queue(struct ap_segment *seg, const struct ap_agent_
 
 void ap_swarm_withdraw(struct ap_segment *seg, const struct ap_swarm_registration *r)
 {
-    uint64_t life;
+    struct ap_swarm *s = ap_swarm_at(seg, r->swarm);
+    uint64_t life = s != NULL ? ap_load_acquire(&s->life) : 0; /* REG-A1 pairs REG-R1 */
 
+    if (AP_SWARM_STATE(life) == AP_SWARM_LIVE && AP_SWARM_LANE(life) == r->lane) ap_store_relaxed(&s->leaving, 1);
     for (size_t i = 0; i < r->agent_count; i++)
         if (own_queue(seg, &r->agents[i], &life) != NULL) ap_capability_withdraw_all(seg, r->agents[i].queue);
 }

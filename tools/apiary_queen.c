@@ -5,9 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
 #include "agents/kinds.h"
 #include "core/log.h"
+
+#define LAST_WORDS UINT64_C(200000000) /* ns, for what the log has not written */
 
 static const struct tool_usage usage = {
     .command = "queen",
@@ -72,7 +75,7 @@ static void block_signals(sigset_t *set)
 static int serve(const struct tool *t, apiary_t *a, const apiary_swarm_description_t *description,
                  const sigset_t *signals, uint64_t drain)
 {
-    char message[256] = "";
+    char message[256] = "", text[32];
     apiary_queen_t *queen = NULL;
     int rc = apiary_queen_start(a, description, message, sizeof message, &queen);
     if (rc < 0) return tool_error(t, rc, message, "queen %s/%s", description->service, description->instance);
@@ -84,8 +87,11 @@ static int serve(const struct tool *t, apiary_t *a, const apiary_swarm_descripti
     ap_log(6, "signal %d: draining", which);
     pthread_sigmask(SIG_UNBLOCK, signals, NULL); /* the second one ends the process */
     rc = apiary_queen_stop(queen, drain);
-    if (rc < 0) ap_log(4, "left with tasks in hand: %s", apiary_strerror(rc));
-    return TOOL_OK;
+    if (rc == 0) return TOOL_OK;
+    /* What hangs in an agent's function cannot be ended but with the process. What it has in hand is done again elsewhere. */
+    ap_log(4, "still not done after %s: ends with tasks in hand, which others take over", tool_format_duration(drain, text));
+    ap_log_wait(LAST_WORDS);
+    _exit(TOOL_FAILED);
 }
 
 struct queen_options {

@@ -58,6 +58,7 @@ static json_t *swarm_json(const struct dump *d, uint32_t index, uint64_t life)
     set(o, "epoch", dump_number(AP_SWARM_EPOCH(life)));
     set(o, "owner", json_string(ap_lane_dead(&d->seg, lane) ? "dead" : ap_lane_alive(&d->seg, lane) ? "alive" : "none"));
     set(o, "state", json_string(tool_state_name((int)state)));
+    set(o, "leaving", json_boolean(ap_load_relaxed(&s->leaving) != 0));
     set(o, "mode", json_string(tool_mode_name((int)AP_MODE_OF(ap_load_relaxed(&s->mode)))));
     set(o, "lane", dump_number(lane));
     set(o, "member", dump_number(member));

@@ -14,7 +14,7 @@ END
 
 start "$folder/daemon" apiaryd --config "$config"
 until_true apiary status
-start "$folder/queen" apiary queen bad_service --config "$config"
+start "$folder/queen" apiary queen bad_service --drain 100ms --config "$config"
 queen=$last
 until_true apiary check bad_service
 
@@ -53,7 +53,7 @@ start "$folder/crash" apiary delegate --timeout 1m bad abort
 crash=$last
 for _ in 1 2 3; do
     until_true gone "$queen"
-    start "$folder/queen" apiary queen bad_service --config "$config"
+    start "$folder/queen" apiary queen bad_service --drain 100ms --config "$config"
     queen=$last
 done
 wait "$crash" && fail 'a task that crashes its worker has ended well'
@@ -62,5 +62,19 @@ until_true is failed 1
 is done 15 || fail "$(count done) are done, of 15"
 is finished 16 || fail "$(count finished) have ended, of 16"
 expect 0 '^once$' apiary delegate bad twice
+
+# What never comes back does not keep its queen: she ends when her time is over, says why, and the next one may come.
+start "$folder/client" apiary delegate --timeout 1h bad stuck
+client=$last
+until_true is running 1
+kill -TERM "$queen"
+until_true gone "$queen"
+wait "$queen" && fail 'a queen that left tasks behind has ended well'
+grep -q 'does not come back; the agent that was called last is careless' "$folder/queen" || fail "who is stuck is not said: $(cat "$folder/queen")"
+grep -q 'ends with tasks in hand' "$folder/queen" || fail "what it leaves is not said: $(cat "$folder/queen")"
+kill -KILL "$client"
+start "$folder/queen" apiary queen bad_service --drain 100ms --config "$config"
+queen=$last
+until_true apiary check bad_service
 
 ends

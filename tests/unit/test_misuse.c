@@ -308,7 +308,7 @@ Test(misuse, handles_outlive_the_queen)
     cr_assert_eq(apiary_delegate(a, "keep", "x", 1, NULL, &task), 0);
     while (ap_load_acquire(&kept_count) < 1) sched_yield();
     job = kept[0];
-    apiary_queen_stop(q, 0);
+    stop_at_once(q);
     refused(job);
     cr_assert_eq(apiary_await(a, task, LONG, &result), 0);
     cr_expect_eq(result.code, APIARY_ESHUTDOWN);

@@ -137,7 +137,7 @@ Test(queen, counts_say_how_tasks_ended)
     cr_expect_eq(row.cancelled, 1);
     cr_expect_eq(row.finished, 11);
     cr_expect_eq(row.started, 9);
-    apiary_queen_stop(q, 1);
+    stop_at_once(q);
 }
 
 /* It was started, whatever became of its result; one that no agent saw was not. */
@@ -215,7 +215,7 @@ static void *stop_queen(void *queen)
 
 static void *stop_queen_at_once(void *queen)
 {
-    apiary_queen_stop(queen, 0);
+    stop_at_once(queen);
     return NULL;
 }
 
@@ -295,6 +295,41 @@ Test(queen, nobody_opens_a_queue_whose_worker_is_in_a_handler)
     apiary_queen_stop(again, LONG);
 }
 
+/* Its time is over, and whoever told it to stop can go on: the agent is named, and nothing is let go of that it still uses. */
+Test(queen, stop_does_not_wait_for_ever)
+{
+    static const char *const slow_caps[] = {"slow", NULL};
+    static const apiary_agent_description_t slow[] = {{"sleeper", &block_kind, slow_caps, 0, NULL},
+                                                      {"echo", &echo_kind, echo_caps, 1, NULL}};
+    const apiary_swarm_description_t d = {.service = "test", .workers = 2, .agents = slow, .agent_count = 2, .log = log_line};
+    apiary_swarm_status_t row;
+    apiary_queen_t *q;
+    apiary_task_t task;
+    apiary_result_t result;
+
+    sem_init(&block_entered, 0, 0);
+    sem_init(&block_leave, 0, 0);
+    cr_assert_eq(apiary_queen_start(a, &d, NULL, 0, &q), 0);
+    cr_assert_eq(apiary_swarm_status(a, "test", &row, 1), 1);
+    cr_expect_eq(row.mode, APIARY_READY);
+    cr_assert_eq(apiary_delegate(a, "slow", "x", 1, NULL, &task), 0);
+    sem_wait(&block_entered);
+    cr_assert_eq(apiary_queen_stop(q, SECOND / 100), APIARY_ETIMEDOUT);
+    cr_expect_not_null(strstr(last_log, "sleeper"), "%s", last_log);
+    cr_assert_eq(apiary_swarm_status(a, "test", &row, 1), 1);
+    cr_expect_neq(row.state, APIARY_DOWN);
+    cr_expect_eq(row.mode, APIARY_DRAIN, "it is not ready any more");
+    cr_assert_eq(apiary_queen_stop(q, 0), APIARY_ETIMEDOUT);
+    sem_post(&block_leave);
+    stop_at_once(q);
+    cr_assert_eq(apiary_await(a, task, LONG, &result), 0);
+    apiary_release(a, &result);
+    cr_assert_eq(apiary_queen_start(a, &d, NULL, 0, &q), 0);
+    cr_assert_eq(apiary_swarm_status(a, "test", &row, 1), 1);
+    cr_expect_eq(row.mode, APIARY_READY);
+    apiary_queen_stop(q, LONG);
+}
+
 Test(queen, refusals_say_why)
 {
     static const apiary_agent_description_t bad_agents[] = {{"echo", &echo_kind, echo_caps, 0, NULL},
@@ -340,6 +375,24 @@ Test(queen, what_the_machine_lacks_is_named)
     setenv("APIARY_PARK", "hammock", 1);
     cr_expect_eq(apiary_queen_start(a, &d, message, sizeof message, &q), APIARY_EINVAL);
     cr_expect_str_eq(message, "worker 0: APIARY_PARK is 'hammock'; it may be uring, parker or poll, or unset");
+    cr_expect_null(q);
+}
+
+/* As where the number of threads is bounded. The size of a stack is what this can make impossible wherever it runs. */
+Test(queen, a_thread_that_cannot_be_made_is_told_as_that)
+{
+    apiary_swarm_description_t d = {.service = "poor", .workers = 1, .agents = all_agents, .agent_count = 1};
+    apiary_queen_t *q = NULL;
+    pthread_attr_t before, huge;
+    char message[256];
+
+    cr_assert_eq(pthread_getattr_default_np(&before), 0);
+    cr_assert_eq(pthread_attr_init(&huge), 0);
+    cr_assert_eq(pthread_attr_setstacksize(&huge, (size_t)1 << 60), 0);
+    cr_assert_eq(pthread_setattr_default_np(&huge), 0);
+    cr_expect_eq(apiary_queen_start(a, &d, message, sizeof message, &q), APIARY_ESYS);
+    cr_assert_eq(pthread_setattr_default_np(&before), 0);
+    cr_expect_not_null(strstr(message, "its thread cannot be made: "), "%s", message);
     cr_expect_null(q);
 }
 

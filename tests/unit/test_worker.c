@@ -91,7 +91,7 @@ Test(worker, jobs_are_kept_and_more_than_its_hands_stay_queued)
     for (int i = (int)AP_AGENT_HANDS; i < 100; i++) cr_assert_eq(apiary_cancel(a, tasks[i]), 0);
     cr_assert_eq(apiary_delegate(a, "keep", "go", 2, NULL, &go), 0);
     cr_assert_eq(apiary_poll(a, go, &result), APIARY_ENOTREADY, "no hand is free");
-    apiary_queen_stop(q, 1); /* at once: what is in hand fails, what is queued stays */
+    stop_at_once(q); /* at once: what is in hand fails, what is queued stays */
     cr_assert_eq(apiary_await(a, tasks[0], LONG, &result), 0);
     cr_assert_eq(result.code, APIARY_ESHUTDOWN);
     apiary_release(a, &result);
@@ -155,7 +155,7 @@ Test(worker, agents_delegate)
     /* Kept by its agent for ever: the deadline ends it. */
     cr_assert_eq(call("relay", "keep", 4, text, sizeof text), APIARY_EAGENT);
     cr_assert_str_eq(text, "APIARY_ETIMEDOUT");
-    apiary_queen_stop(q, 1);
+    stop_at_once(q);
 }
 
 Test(worker, heap_and_local_memory)
