@@ -136,7 +136,7 @@ static void worker_make(struct world *w)
     k->agent_count = WORLD_AGENTS;
     for (unsigned i = 0; i < WORLD_AGENTS; i++) {
         w->host_list[i] = &w->hosts[i];
-        w->hosts[i] = (struct apiary_agent){.worker = k, .kind = &kind, .name = w->agents[i].name, .limit = 4,
+        w->hosts[i] = (struct apiary_agent){.queen = &w->host, .worker = k, .kind = &kind, .name = w->agents[i].name, .limit = 4,
                                             .queue = w->agents[i].queue};
         ap_consumer_init(&w->hosts[i].consumer, k->seg, w->agents[i].queue);
     }
