@@ -12,6 +12,8 @@
 #define RING_ENTRIES 64u
 #define TIMER_TURNS 16u /* turns between two looks at the clock */
 #define POLL_TURNS 64u  /* turns between two calls of poll */
+#define BLIND UINT64_C(10000000)       /* ns; a sleep of a loop that has no descriptor to be woken by */
+#define PATIENCE UINT64_C(10000000000) /* ns */
 
 /* ---- choice --------------------------------------------------------------------------------------------------- */
 
@@ -94,6 +96,29 @@ enum ap_park ap_loop_park_kind(const struct ap_loop *loop)
 const char *ap_loop_park_name(enum ap_park park)
 {
     return ap_park_name(park);
+}
+
+unsigned ap_loop_reopened(const struct ap_loop *loop)
+{
+    return loop->reopened;
+}
+
+/* What an agent has closed that was not its own. The old numbers may be other files' by now, so they are not closed. Returns
+ * whether the loop can sleep again. */
+static bool reopen(struct ap_loop *loop)
+{
+    int fd = ap_fd_event();
+
+    if (fd < 0) return false;
+    if (loop->park != AP_PARK_POLL) ap_uring_forget(&loop->ring);
+    if (loop_choose(loop) < 0) loop->park = AP_PARK_POLL; /* that needs nothing */
+    ap_store_relaxed(&loop->event_fd, fd);
+    ap_store_relaxed(&loop->bell_thread.event_fd, fd);
+    loop->polls_stale = true;
+    loop->lost = false;
+    loop->reopened++;
+    ap_loop_uring_again(loop);
+    return true;
 }
 
 /* ---- timers: a binary heap ------------------------------------------------------------------------------------ */
@@ -318,14 +343,17 @@ void ap_loop_wake(struct ap_loop *loop)
     ap_store_release(&loop->woken, 1);
     ap_fence_full(); /* LOOP-F1: woken before parked is read, pairs the same in ap_loop_park */
     if (!ap_load_relaxed(&loop->parked)) return;
-    while (write(loop->event_fd, &one, sizeof one) < 0 && errno == EINTR) {}
+    while (write(ap_load_relaxed(&loop->event_fd), &one, sizeof one) < 0 && errno == EINTR) {}
 }
 
 void ap_loop_drain_event(struct ap_loop *loop)
 {
     uint64_t count;
+    ssize_t n;
 
-    while (read(loop->event_fd, &count, sizeof count) < 0 && errno == EINTR) {}
+    do n = read(loop->event_fd, &count, sizeof count);
+    while (n < 0 && errno == EINTR);
+    if (n != sizeof count && !(n < 0 && errno == EAGAIN)) loop->lost = true;
 }
 
 static int dispatch(struct ap_loop *loop, bool timers, bool descriptors, uint64_t poll_until)
@@ -369,6 +397,8 @@ void ap_loop_park(struct ap_loop *loop, uint32_t *bell, uint32_t value, uint64_t
         uint64_t soon = loop->ops->now() + 1000000;
         if (soon < until) until = soon;
     }
+    /* What only an event descriptor ends would not end if somebody had closed that: it looks now and then. */
+    if (loop->park != AP_PARK_URING && until != 0 && loop->ops->now() + PATIENCE < until) until = loop->ops->now() + PATIENCE;
     if (bell != NULL && ap_load_acquire(bell) != value) until = 0;
     if (loop->park == AP_PARK_POLL) {
         dispatch(loop, true, true, until);
@@ -376,6 +406,8 @@ void ap_loop_park(struct ap_loop *loop, uint32_t *bell, uint32_t value, uint64_t
         ap_loop_uring_park(loop, bell, value, until);
         dispatch(loop, true, true, 0);
     }
+    if (__builtin_expect(loop->lost, 0) && !reopen(loop) && until != 0 && bell != NULL)
+        loop->ops->futex_wait(bell, value, loop->ops->now() + BLIND);
     ap_store_relaxed(&loop->parked, 0);
     /* An exchange and no store: what the waker did before must be seen by whoever looks after this call. */
     ap_exchange_acq_rel(&loop->woken, 0);

@@ -19,6 +19,8 @@ struct ap_loop;
 /* By the thread that will use it. A forced variant that this machine cannot do: APIARY_ENOTSUP. */
 int ap_loop_create(const struct ap_ops *ops, struct ap_loop **ret);
 void ap_loop_destroy(struct ap_loop *loop);
+/* How often it has had to open its own descriptors again, because somebody in the process has closed them. */
+unsigned ap_loop_reopened(const struct ap_loop *loop);
 enum ap_park ap_loop_park_kind(const struct ap_loop *loop);
 const char *ap_loop_park_name(enum ap_park park);
 

@@ -48,6 +48,8 @@ struct ap_loop {
     enum ap_park park;
     pthread_t thread; /* whose it is */
     int event_fd; /* ap_loop_wake and the bell thread write it */
+    bool lost;    /* one of its descriptors is not its own any more */
+    unsigned reopened;
     struct ap_watch *watches, *graveyard;
     size_t watch_count; /* descriptors */
     struct ap_watch **heap; /* from 1 */
@@ -74,10 +76,12 @@ struct ap_loop {
 /* loop.c */
 void ap_loop_call(struct ap_watch *watch, uint32_t events);
 void ap_loop_bury(struct ap_watch *watch); /* closed, and no ring has it */
+/* Of the event descriptor, which is ready: without a count in it, it is lost. */
 void ap_loop_drain_event(struct ap_loop *loop);
 
 /* loop_uring.c */
 int ap_loop_uring_watch(struct ap_watch *watch);
+void ap_loop_uring_again(struct ap_loop *loop); /* a new ring: all that the old one was to look for */
 void ap_loop_uring_close(struct ap_watch *watch);
 int ap_loop_uring_dispatch(struct ap_loop *loop);
 void ap_loop_uring_park(struct ap_loop *loop, const uint32_t *bell, uint32_t value, uint64_t until);

@@ -55,7 +55,8 @@ int ap_loop_poll_dispatch(struct ap_loop *loop, uint64_t until)
     /* Nothing watched, not even what ap_loop_wake writes: it must not sleep for long. */
     if (loop->poll_count == 0 && left > BLIND) limit = (struct timespec){.tv_nsec = BLIND};
     if (ppoll(loop->polls, loop->poll_count, until == UINT64_MAX && loop->poll_count > 0 ? NULL : &limit, NULL) <= 0) return 0;
-    if (loop->polls[0].revents != 0) ap_loop_drain_event(loop);
+    if ((loop->polls[0].revents & POLLNVAL) != 0) loop->lost = true;
+    else if (loop->polls[0].revents != 0) ap_loop_drain_event(loop);
     for (size_t i = 1; i < loop->poll_count; i++) {
         struct ap_watch *watch = loop->poll_watches[i];
         short events = loop->polls[i].revents;

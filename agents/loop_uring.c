@@ -61,7 +61,8 @@ static int complete(struct ap_loop *loop, uint64_t data, int result)
     case TAG_NONE: return 0;
     case TAG_WAKE:
         loop->wake_armed = false;
-        ap_loop_drain_event(loop);
+        if (result < 0 || (result & POLLNVAL) != 0) loop->lost = true;
+        else ap_loop_drain_event(loop);
         return 0;
     case TAG_BELL:
         if (data >> TAG_BITS == loop->bell_serial) loop->bell = NULL;
@@ -109,14 +110,39 @@ static void arm_bell(struct ap_loop *loop, const uint32_t *bell, uint32_t value)
     io_uring_sqe_set_data64(sqe, loop->bell_serial << TAG_BITS | TAG_BELL);
 }
 
+/* The ring took nothing: to be tried again, unless it never will. */
+static void judge(struct ap_loop *loop)
+{
+    loop->lost |= ap_uring_lost(io_uring_submit(&loop->ring));
+}
+
 void ap_loop_uring_park(struct ap_loop *loop, const uint32_t *bell, uint32_t value, uint64_t until)
 {
     if (!loop->wake_armed) loop->wake_armed = arm(loop, loop->event_fd, POLLIN, TAG_WAKE);
-    /* Nothing would end a sleep that ap_loop_wake cannot: to be tried again. */
+    /* Nothing would end a sleep that ap_loop_wake cannot. */
+    if (!loop->wake_armed) judge(loop);
     if (until == 0 || !loop->wake_armed) return;
     if (loop->park == AP_PARK_URING && bell != NULL) {
         arm_bell(loop, bell, value);
-        if (loop->bell != bell) return; /* the ring took nothing: to be tried again */
+        if (loop->bell != bell) {
+            judge(loop);
+            return;
+        }
     }
-    ap_uring_wait(&loop->ring, until == UINT64_MAX ? 0 : loop->ops->now(), until);
+    loop->lost |= ap_uring_wait(&loop->ring, until == UINT64_MAX ? 0 : loop->ops->now(), until) < 0;
+}
+
+void ap_loop_uring_again(struct ap_loop *loop)
+{
+    loop->wake_armed = false;
+    loop->bell = NULL;
+    for (struct ap_watch *watch = loop->watches, *next; watch != NULL; watch = next) {
+        next = watch->next;
+        if (watch->fd < 0) continue;
+        watch->armed = false;
+        if (watch->closed)
+            ap_loop_bury(watch);
+        else if (!watch->failed && loop->park != AP_PARK_POLL && ap_loop_uring_watch(watch) < 0)
+            watch->failed = true;
+    }
 }

@@ -151,6 +151,15 @@ static void say_drained(struct ap_worker *w, uint32_t command)
     ap_queen_news(w->queen);
 }
 
+static void say_reopened(struct ap_worker *w)
+{
+    const struct apiary_agent *agent = w->called;
+
+    w->reopened = ap_loop_reopened(w->loop);
+    ap_queen_log(w->queen, 3, "worker %u: somebody in this process has closed its descriptors, they are opened again; the agent "
+                 "that was called last is %s", w->index, agent != NULL ? agent->name : "none");
+}
+
 static void park(struct ap_worker *w, uint32_t command)
 {
     uint32_t *bell = &w->context->lane.lane->bell, value;
@@ -164,6 +173,7 @@ static void park(struct ap_worker *w, uint32_t command)
     ap_store_relaxed(&w->parked, 1);
     ap_loop_park(w->loop, bell, value, ap_delegations_due(w));
     ap_store_relaxed(&w->parked, 0);
+    if (__builtin_expect(ap_loop_reopened(w->loop) != w->reopened, 0)) say_reopened(w);
     ap_spin_parked(&w->spin, w->seg->ops->now() - before);
 }
 

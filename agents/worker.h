@@ -45,6 +45,7 @@ struct ap_worker {
 
     int result; /* with FAILED */
     bool told;  /* the queen has said that it does not come back */
+    unsigned reopened; /* as of the loop's, when it was last said */
     char message[512];
 
     uint32_t command AP_ALIGNED; /* futex; writer: queen */

@@ -114,15 +114,24 @@ bool ap_uring_can_futex(struct io_uring *ring)
     return result == -EAGAIN;
 }
 
-void ap_uring_wait(struct io_uring *ring, uint64_t now, uint64_t until)
+bool ap_uring_lost(int error)
+{
+    /* No descriptor; not of a ring; of a ring of another thread. */
+    return error == -EBADF || error == -EOPNOTSUPP || error == -ENXIO || error == -EEXIST;
+}
+
+void ap_uring_forget(struct io_uring *ring)
+{
+    ring->ring_fd = ring->enter_ring_fd = -1;
+    io_uring_queue_exit(ring);
+}
+
+int ap_uring_wait(struct io_uring *ring, uint64_t now, uint64_t until)
 {
     uint64_t left = until > now ? until - now : 0;
     struct __kernel_timespec limit = {.tv_sec = (long long)(left / NSEC), .tv_nsec = (long long)(left % NSEC)};
     struct io_uring_cqe *cqe;
+    int r = until == UINT64_MAX ? io_uring_submit_and_wait(ring, 1) : io_uring_submit_and_wait_timeout(ring, &cqe, 1, &limit, NULL);
 
-    if (until == UINT64_MAX) {
-        io_uring_submit_and_wait(ring, 1);
-        return;
-    }
-    io_uring_submit_and_wait_timeout(ring, &cqe, 1, &limit, NULL);
+    return ap_uring_lost(r) ? r : 0;
 }

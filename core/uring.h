@@ -32,8 +32,14 @@ struct io_uring_sqe *ap_uring_sqe(struct io_uring *ring);
 void ap_uring_prep_futex_wait(struct io_uring_sqe *sqe, const uint32_t *word, uint32_t value);
 
 /* Submits, and waits until something completes or until the absolute CLOCK_MONOTONIC time (UINT64_MAX: for ever). May
- * return early for any reason. */
-void ap_uring_wait(struct io_uring *ring, uint64_t now, uint64_t until);
+ * return early for any reason. 0, or a negative errno of ap_uring_lost: it will never wait again. */
+int ap_uring_wait(struct io_uring *ring, uint64_t now, uint64_t until);
+
+/* Whether an error of the ring's functions means that its descriptor is not the ring's any more: somebody has closed the
+ * number, and maybe another file has it. */
+bool ap_uring_lost(int error);
+/* Gives such a ring back, without closing what has the number now. */
+void ap_uring_forget(struct io_uring *ring);
 
 /* Whether a look at the completions is worth while; no system call. */
 static inline bool ap_uring_ready(const struct io_uring *ring)

@@ -93,7 +93,12 @@ static void sleep_uring(struct ap_waits *w, uint64_t until)
 
     if (w->refused) until = w->ops->now() + LOOK < until ? w->ops->now() + LOOK : until;
     w->refused = false;
-    ap_uring_wait(&w->ring, until == UINT64_MAX ? 0 : w->ops->now(), until);
+    if (ap_uring_wait(&w->ring, until == UINT64_MAX ? 0 : w->ops->now(), until) < 0) {
+        /* Some code in the process has closed what was not its own. What is armed stands, and is waited for without a ring. */
+        ap_uring_forget(&w->ring);
+        w->way = AP_PARK_PARKER;
+        return;
+    }
     while (ap_uring_ready(&w->ring) && io_uring_peek_cqe(&w->ring, &cqe) == 0) {
         uint64_t data = io_uring_cqe_get_data64(cqe), tag = (data & UINT32_MAX) - 1;
 

@@ -63,6 +63,29 @@ is done 15 || fail "$(count done) are done, of 15"
 is finished 16 || fail "$(count finished) have ended, of 16"
 expect 0 '^once$' apiary delegate bad twice
 
+# Who closes what is not his does not stop his worker, nor the other one, nor makes them turn round for nothing.
+expect 0 '^once$' apiary delegate bad close
+for _ in 1 2 3 4 5; do
+    expect 0 '^once$' apiary delegate bad twice
+    expect 0 '^HELLO$' apiary delegate text.upper hello
+done
+time_of() # processor time of the queen, in ticks
+{
+    awk '{ sub(/.*\) /, ""); print $12 + $13 }' "/proc/$1/stat"
+}
+beats() # until two beats are over, in which a thread that spins would have used much
+{
+    local before now
+    before=$(apiary status --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["swarms"][0]["uptime_ns"])')
+    until now=$(apiary status --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["swarms"][0]["uptime_ns"])') &&
+        [ $((now - before)) -gt 1000000000 ]; do :; done
+}
+until_true idle
+used=$(time_of "$queen")
+beats
+used=$(($(time_of "$queen") - used))
+[ "$used" -lt $(($(getconf CLK_TCK) / 2)) ] || fail "the queen used $used ticks in a second without work"
+
 # What never comes back does not keep its queen: she ends when her time is over, says why, and the next one may come.
 start "$folder/client" apiary delegate --timeout 1h bad stuck
 client=$last

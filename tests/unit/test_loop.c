@@ -2,6 +2,7 @@
 #include <criterion/criterion.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <poll.h>
@@ -437,4 +438,88 @@ Test(loop, what_is_no_descriptor_is_refused)
     cr_assert_eq(ap_loop_watch(loop, ends[0], 0, record_event, &r, NULL), APIARY_EINVAL);
     cr_assert_eq(ap_loop_watch(loop, ends[0], POLLIN, NULL, &r, NULL), APIARY_EINVAL);
     cr_assert_eq(ap_loop_timer(loop, 0, NULL, &r, NULL), APIARY_EINVAL);
+}
+
+/* ---- somebody has closed its descriptors ---------------------------------------------------------------------- */
+
+static void close_own(void)
+{
+    if (loop->park != AP_PARK_POLL) close(loop->ring.ring_fd);
+    close(loop->event_fd);
+}
+
+/* The numbers are other files' at once: a pipe whose ends are neither to be written nor read, nor closed. */
+static void take_numbers(int ends[2])
+{
+    int event_fd = loop->event_fd, ring_fd = loop->park != AP_PARK_POLL ? loop->ring.ring_fd : -1;
+
+    cr_assert_eq(pipe2(ends, O_NONBLOCK), 0);
+    if (ring_fd >= 0) cr_assert_eq(dup2(ends[0], ring_fd), ring_fd);
+    cr_assert_eq(dup2(ends[0], event_fd), event_fd);
+}
+
+/* Sleeps once with nothing to be woken by but the clock; more than a few of these without it having slept would be a spin. */
+static void sleep_once(void)
+{
+    uint64_t until = ap_ops_system.now() + 20000000;
+    int turns = 0;
+
+    while (ap_ops_system.now() < until) {
+        ap_loop_park(loop, &bell, 0, until);
+        turns++;
+    }
+    cr_expect_leq(turns, 20, "%d turns", turns);
+}
+
+static void serves_again(int fd, const struct record *r)
+{
+    pthread_t thread;
+    int calls = r->calls;
+
+    sleep_once();
+    sleep_once();
+    put(fd);
+    park_until_calls(r, calls + 1);
+    cr_assert_eq(pthread_create(&thread, NULL, wake_soon, NULL), 0);
+    ap_loop_park(loop, &bell, 0, UINT64_MAX);
+    pthread_join(thread, NULL);
+}
+
+Test(loop, descriptors_that_somebody_closed_are_opened_again)
+{
+    struct record r = {.fd = -1};
+    apiary_watch_t *watch;
+    int ends[2];
+
+    cr_assert_eq(pipe(ends), 0);
+    r.fd = ends[0];
+    cr_assert_eq(ap_loop_watch(loop, ends[0], POLLIN, record_event, &r, &watch), 0);
+    sleep_once();
+    cr_assert_eq(ap_loop_reopened(loop), 0);
+    for (int round = 0; round < 3; round++) {
+        close_own();
+        serves_again(ends[1], &r);
+        cr_expect_geq(ap_loop_reopened(loop), (unsigned)round + 1);
+    }
+    cr_assert_eq(ap_loop_close(watch), 0);
+}
+
+Test(loop, descriptors_that_are_others_by_now_are_left_alone)
+{
+    struct record r = {.fd = -1};
+    apiary_watch_t *watch;
+    int ends[2], strange[2];
+    char byte;
+
+    cr_assert_eq(pipe(ends), 0);
+    r.fd = ends[0];
+    cr_assert_eq(ap_loop_watch(loop, ends[0], POLLIN, record_event, &r, &watch), 0);
+    take_numbers(strange);
+    put(strange[1]);
+    put(strange[1]);
+    serves_again(ends[1], &r);
+    cr_expect_geq(ap_loop_reopened(loop), 1);
+    put(strange[1]);
+    cr_expect_geq(read(strange[0], &byte, 1), 1, "its pipe is still open");
+    cr_assert_eq(ap_loop_close(watch), 0);
 }
