@@ -116,12 +116,21 @@ APIARY_API int apiary_delegate_loan(apiary_t *a, const char *capability, void *b
  * may await it, one at a time: of two that await or poll one task, one may be handed what the other has released. On 0 the
  * result is filled (a task that failed is a 0 with result.code set) and must be released. APIARY_ENOTREADY after `timeout`
  * (the task goes on), APIARY_ETIMEDOUT after its deadline (it is given up: a worker that has it may still finish it,
- * unseen), APIARY_ESTALE. A signal ends no wait, here or below: who is to be interrupted by one waits with a timeout and
- * looks in between. */
+ * unseen), APIARY_ESTALE, APIARY_EINTERRUPTED. A signal ends no wait, here or below: who is to be interrupted by one waits
+ * with a timeout and looks in between, or has another thread call apiary_interrupt.
+ *
+ * Every function that waits for tasks is a cancellation point of pthread_cancel while it sleeps. A task that was awaited goes
+ * on and may be awaited by another thread; that of an apiary_call is given up. */
 APIARY_API int apiary_await(apiary_t *a, apiary_task_t task, uint64_t timeout, apiary_result_t *ret);
 
 /* The same without blocking. */
 APIARY_API int apiary_poll(apiary_t *a, apiary_task_t task, apiary_result_t *ret);
+
+/* Ends all waits of the handle that are under way in other threads, with APIARY_EINTERRUPTED: apiary_await, _await_any and
+ * _await_batch, whose tasks go on, apiary_call and its like, which give theirs up. A wait that begins later is none of them: who
+ * cannot know whether a thread waits already calls this again until that thread says so. Any thread; a system call for each
+ * thread that sleeps. */
+APIARY_API int apiary_interrupt(apiary_t *a);
 
 /* Blocks until one of the calling thread's `n` tasks is finished and returns its position in `tasks`. A task whose own
  * deadline passes is given up and counts as finished: result.code is APIARY_ETIMEDOUT, data NULL. */

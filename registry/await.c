@@ -5,6 +5,7 @@
  * unnoticed (then it recovers the lane itself) and whether the task sits in a queue that was closed (then it moves it). Before a
  * park that follows another it asks the system, too, for a death that no mark tells.
  */
+#include <pthread.h>
 #include <string.h>
 
 #include "registry/client.h"
@@ -22,6 +23,8 @@ struct waiting {
     const apiary_task_t *tasks;
     size_t n;
     bool any;       /* await_any: a task that is given up is a result, too */
+    bool sole;      /* nobody else knows the task: it goes with the wait */
+    uint32_t interrupts; /* of the handle, as of the beginning */
     uint64_t until; /* the caller's */
     uint64_t soonest; /* deadline of one of the tasks */
     size_t helped;    /* how often it was looked whether one needs help, while awake */
@@ -187,6 +190,27 @@ static uint32_t *bell_of(const struct waiting *w, bool *mixed)
     return lane != NULL ? &lane->bell : NULL;
 }
 
+static void cancelled(void *arg)
+{
+    const struct waiting *w = arg;
+
+    if (w->sole) ap_give_up(w->a, *w->tasks);
+}
+
+/* A cancellation point: nothing is held here but the task, and the thread's lane, which goes back when the thread ends. What is
+ * called may be left at any instruction: it is a system call and nothing else. */
+static int sleep_on(struct waiting *w, const uint32_t *bell, uint32_t value, uint64_t until)
+{
+    int r, before;
+
+    pthread_cleanup_push(cancelled, w);
+    pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &before);
+    r = w->a->seg->ops->futex_wait(bell, value, until);
+    pthread_setcanceltype(before, NULL);
+    pthread_cleanup_pop(0);
+    return r;
+}
+
 /* Sleeps once, unless something is finished or due already. As look, and APIARY_ENOTREADY when the caller's time is up. */
 static int park(struct waiting *w, size_t *position, apiary_result_t *ret)
 {
@@ -198,6 +222,7 @@ static int park(struct waiting *w, size_t *position, apiary_result_t *ret)
 
     if (r != 0) return r;
     if (bell == NULL) return APIARY_ECORRUPT;
+    if (ap_load_acquire(&w->a->interrupts) != w->interrupts) return APIARY_EINTERRUPTED;
     for (size_t i = 0; i < w->n; i++) help(w, w->tasks[i], w->park > PARK_FIRST);
     now = ops->now();
     r = expire_due(w, now, position, ret);
@@ -206,7 +231,7 @@ static int park(struct waiting *w, size_t *position, apiary_result_t *ret)
     wake = now + (mixed ? PARK_FIRST : w->park);
     if (w->until < wake) wake = w->until;
     if (w->soonest < wake) wake = w->soonest;
-    r = ops->futex_wait(bell, value, wake);
+    r = sleep_on(w, bell, value, wake);
     if (r == -ETIMEDOUT) w->park = w->park * 2 < PARK_MAX ? w->park * 2 : PARK_MAX;
     r = look(w, position, ret);
     ap_spin_parked(w->spin, ops->now() - now);
@@ -222,6 +247,7 @@ static int wait_for(struct waiting *w, uint64_t timeout, size_t *position, apiar
     w->spin = w->c != NULL ? &w->c->spin : &w->own;
     if (w->c != NULL) w->c->ready = 0;
     if (w->c == NULL) ap_spin_open(&w->own, w->a->seg->ops);
+    w->interrupts = ap_load_acquire(&w->a->interrupts);
     w->park = PARK_FIRST;
     w->until = UINT64_MAX;
     if (timeout != APIARY_FOREVER) {
@@ -234,16 +260,17 @@ static int wait_for(struct waiting *w, uint64_t timeout, size_t *position, apiar
 
 /* ---- the public face ------------------------------------------------------------------------------------------ */
 
-static __attribute__((noinline)) int await_slowly(struct apiary *a, apiary_task_t task, uint64_t timeout, apiary_result_t *ret)
+static __attribute__((noinline)) int await_slowly(struct apiary *a, apiary_task_t task, uint64_t timeout, bool sole,
+                                                  apiary_result_t *ret)
 {
-    struct waiting w = {.a = a, .tasks = &task, .n = 1};
+    struct waiting w = {.a = a, .tasks = &task, .n = 1, .sole = sole};
     size_t position;
     int r = wait_for(&w, timeout, &position, ret);
 
     return r > 0 ? 0 : r;
 }
 
-int apiary_await(apiary_t *a, apiary_task_t task, uint64_t timeout, apiary_result_t *ret)
+AP_ALWAYS_INLINE int await(struct apiary *a, apiary_task_t task, uint64_t timeout, bool sole, apiary_result_t *ret)
 {
     int r = ap_usable(a);
 
@@ -251,7 +278,24 @@ int apiary_await(apiary_t *a, apiary_task_t task, uint64_t timeout, apiary_resul
     if (ret == NULL) return APIARY_EINVAL;
     r = ap_collect_at(a, task, ret);
     if (r != 0) return r > 0 ? 0 : r;
-    return await_slowly(a, task, timeout, ret);
+    return await_slowly(a, task, timeout, sole, ret);
+}
+
+int apiary_await(apiary_t *a, apiary_task_t task, uint64_t timeout, apiary_result_t *ret)
+{
+    return await(a, task, timeout, false, ret);
+}
+
+int apiary_interrupt(apiary_t *a)
+{
+    int r = ap_usable(a);
+
+    if (r < 0) return r;
+    ap_add_acq_rel(&a->interrupts, 1);
+    pthread_mutex_lock(&a->lock); /* no lane closes meanwhile */
+    for (struct ap_lane_context *c = a->contexts; c != NULL; c = c->next) ap_bell_ring(a->seg->ops, &c->lane.lane->bell);
+    pthread_mutex_unlock(&a->lock);
+    return 0;
 }
 
 int apiary_await_any(apiary_t *a, const apiary_task_t *tasks, size_t n, uint64_t timeout, apiary_result_t *ret)
@@ -305,7 +349,7 @@ int ap_call(struct apiary *a, int service, const char *capability, const void *b
     e = ap_submit(c, service, capability, body, body_size, 0, &options, &task);
     if (e < 0) return e;
     /* The task's own deadline comes first, unless somebody has changed it in the segment. */
-    e = apiary_await(a, task, timeout != 0 ? timeout : a->seg->geometry.task_timeout, &r);
+    e = await(a, task, timeout != 0 ? timeout : a->seg->geometry.task_timeout, true, &r);
     if (e < 0) {
         if (e != APIARY_ETIMEDOUT) ap_give_up(a, task);
         return e == APIARY_ENOTREADY ? APIARY_ETIMEDOUT : e;

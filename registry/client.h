@@ -69,6 +69,7 @@ struct apiary {
     struct ap_lane_context *contexts;
     struct ap_lane_context *anchor;
     uint32_t shared;     /* how many contexts are */
+    uint32_t interrupts; /* how often apiary_interrupt was called */
     bool read_only;
     bool leaving;        /* detached; the last thread that still has a lane frees the handle */
 };

@@ -24,6 +24,7 @@ apiary_unloan: loan_unloan
 apiary_await: await_release await_in_vain await_expires
 apiary_await_any: await_any
 apiary_poll: poll
+apiary_interrupt: park (a thread that sleeps on the bell)
 apiary_release: await_release
 apiary_cancel: cancel_task
 apiary_call: call_expires

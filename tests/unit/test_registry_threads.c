@@ -110,3 +110,106 @@ Test(threads, collected_by_other_threads)
     worker_stop(&w);
     assert_empty();
 }
+
+/* ---- waits that end before their task does --------------------------------------------------------------------- */
+
+struct wait {
+    apiary_task_t task;
+    bool call;
+    int result;
+    uint32_t begun, ended;
+};
+
+static void *wait_for_it(void *arg)
+{
+    struct wait *w = arg;
+    apiary_result_t result;
+    size_t size;
+
+    ap_store_release(&w->begun, 1);
+    if (w->call)
+        w->result = apiary_call(client, "echo", "x", 1, APIARY_FOREVER, NULL, 0, &size);
+    else
+        w->result = apiary_await(client, w->task, APIARY_FOREVER, &result);
+    ap_store_release(&w->ended, 1);
+    return NULL;
+}
+
+/* Returns when a worker has the task in hand, where it stays until worker->go. */
+static pthread_t begin(struct worker *worker, struct wait *w, bool call)
+{
+    pthread_t thread;
+
+    *w = (struct wait){.call = call};
+    if (!call) cr_assert_eq(apiary_delegate(client, "echo", "x", 1, NULL, &w->task), 0);
+    cr_assert_eq(pthread_create(&thread, NULL, wait_for_it, w), 0);
+    while (!ap_load_acquire(&w->begun)) sched_yield();
+    sem_wait(&worker->took);
+    return thread;
+}
+
+/* A task that was awaited is there for the next who does; that of a call is nobody's. */
+static void wait_is_over(struct worker *worker, struct wait *w)
+{
+    apiary_result_t result;
+
+    if (!w->call) cr_assert_eq(apiary_await(client, w->task, 0, &result), APIARY_ENOTREADY);
+    sem_post(&worker->go);
+    if (w->call) return;
+    cr_assert_eq(apiary_await(client, w->task, APIARY_FOREVER, &result), 0);
+    cr_assert_eq(result.code, 0);
+    cr_assert_eq(apiary_release(client, &result), 0);
+}
+
+static void start_slow(struct worker *worker)
+{
+    worker_start(worker, "echo");
+    ap_store_release(&worker->hold, 1);
+}
+
+Test(threads, waits_are_interrupted_by_another_thread)
+{
+    struct worker worker;
+    struct wait w;
+
+    start_slow(&worker);
+    for (int i = 0; i < 40; i++) {
+        pthread_t thread = begin(&worker, &w, i % 2 != 0);
+
+        while (!ap_load_acquire(&w.ended)) {
+            cr_assert_eq(apiary_interrupt(client), 0);
+            sched_yield();
+        }
+        pthread_join(thread, NULL);
+        cr_assert_eq(w.result, APIARY_EINTERRUPTED);
+        wait_is_over(&worker, &w);
+    }
+    /* What is past does not end a wait that begins now. */
+    cr_assert_eq(apiary_delegate(client, "echo", "x", 1, NULL, &w.task), 0);
+    sem_wait(&worker.took);
+    cr_assert_eq(apiary_interrupt(client), 0);
+    cr_assert_eq(apiary_await(client, w.task, 20000000, &(apiary_result_t){0}), APIARY_ENOTREADY);
+    w.call = false;
+    wait_is_over(&worker, &w);
+    worker_stop(&worker);
+}
+
+/* More often than there are lanes: each thread has given its own back. */
+Test(threads, a_thread_that_waits_can_be_cancelled)
+{
+    struct worker worker;
+    struct wait w;
+
+    start_slow(&worker);
+    for (int i = 0; i < 80; i++) {
+        pthread_t thread = begin(&worker, &w, i % 2 != 0);
+        void *end;
+
+        cr_assert_eq(pthread_cancel(thread), 0);
+        cr_assert_eq(pthread_join(thread, &end), 0);
+        cr_assert_eq(end, PTHREAD_CANCELED);
+        cr_assert_eq(ap_load_acquire(&w.ended), 0);
+        wait_is_over(&worker, &w);
+    }
+    worker_stop(&worker);
+}
