@@ -19,10 +19,13 @@
 extern "C" {
 #endif
 
-#if defined(__GNUC__)
+/* With APIARY_PLAIN the preprocessed header is C11 without extensions, for parsers of foreign-function interfaces. */
+#if defined(__GNUC__) && !defined(APIARY_PLAIN)
 #define APIARY_API __attribute__((visibility("default")))
+#define APIARY_PRINTF(text, first) __attribute__((format(printf, text, first)))
 #else
 #define APIARY_API
+#define APIARY_PRINTF(text, first)
 #endif
 
 #define APIARY_DEFAULT_SEGMENT "/apiary"
@@ -231,7 +234,7 @@ APIARY_API const char *apiary_agent_text(const apiary_agent_t *agent, const char
 APIARY_API int64_t apiary_agent_number(const apiary_agent_t *agent, const char *key, int64_t otherwise);
 APIARY_API size_t apiary_agent_list(const apiary_agent_t *agent, const char *key, const char *const **ret);
 APIARY_API void apiary_agent_log(apiary_agent_t *agent, int level, const char *format, ...)
-    __attribute__((format(printf, 3, 4))); /* levels as syslog's: 3 error, 4 warning, 6 info, 7 debug */
+    APIARY_PRINTF(3, 4); /* levels as syslog's: 3 error, 4 warning, 6 info, 7 debug */
 /* The same with a whole text, for who cannot call a function of variable arguments. */
 APIARY_API void apiary_agent_log_text(apiary_agent_t *agent, int level, const char *text, size_t size);
 
@@ -273,7 +276,7 @@ APIARY_API void apiary_job_set_user(apiary_job_t *job, void *user);
  * at most. */
 APIARY_API int apiary_job_reply(apiary_job_t *job, const void *data, size_t size);
 APIARY_API int apiary_job_fail(apiary_job_t *job, uint32_t agent_code, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+    APIARY_PRINTF(3, 4);
 /* The same with a whole text, for who cannot call a function of variable arguments. */
 APIARY_API int apiary_job_fail_text(apiary_job_t *job, uint32_t agent_code, const char *text, size_t size);
 /* Write a large result in place: reserve, fill, then reply with the same pointer. */

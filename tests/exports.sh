@@ -16,6 +16,12 @@ declared=$(${CC:-cc} -E -P "$APIARY_SOURCE/core/apiary.h" | tr '\n' ' ' | sed 's
     sed -nE 's/.*visibility\("default"\).*[ *](apiary_[a-z_]+)\(.*/\1/p' | sort -u)
 [ "$(wc -l <<<"$declared")" -gt 20 ] || fail "the declarations of apiary.h were not understood"
 
+# What a parser of a foreign-function interface is given: our own lines, without extensions of the compiler.
+plain=$(${CC:-cc} -E -DAPIARY_PLAIN "$APIARY_SOURCE/core/apiary.h" |
+    awk '/^# [0-9]+ "/ { ours = $3 ~ /apiary(_error)?\.(h|def)"/; next } ours')
+grep -q 'int apiary_await(' <<<"$plain" || fail 'the plain header lacks its functions'
+grep -nE '__|\bstatic\b|\binline\b' <<<"$plain" && fail 'the plain header is not plain'
+
 extra=$(comm -23 <(echo "$exported") <(echo "$declared"))
 [ -z "$extra" ] || fail "exported but not declared: $extra"
 absent=$(comm -13 <(echo "$exported") <(echo "$declared"))
