@@ -77,13 +77,14 @@ answers()
     apiary delegate "$1" x --timeout 5s
 }
 
-# pid_of SERVICE: of a living instance.
+# pid_of SERVICE: of an instance that passes; false when there is none.
 pid_of()
 {
     apiary status --json 2>/dev/null | python3 -c '
 import json, sys
 for s in json.load(sys.stdin)["swarms"]:
-    if s["service"] == sys.argv[1] and s["state"] == "passing": print(s["pid"]); break' "$1"
+    if s["service"] == sys.argv[1] and s["state"] == "passing": print(s["pid"]); break
+else: sys.exit(1)' "$1" 2>/dev/null
 }
 
 passes_anew() # passes_anew SERVICE OLD
@@ -96,6 +97,7 @@ passes_anew() # passes_anew SERVICE OLD
 # harm: the queen of the harmed service is killed.
 harm()
 {
+    until_true pid_of harmed
     harmed=$(pid_of harmed)
     kill -KILL "$harmed"
 }

@@ -23,6 +23,7 @@ apiary up --config "$config" >"$up_out" 2>"$folder/fifo" </dev/null &
 up=$!
 exec 8<"$folder/fifo"
 healthy
+until_true pid_of chatter
 expect 0 said apiary delegate chat x --timeout 60s
 harm
 comes_back
@@ -41,6 +42,7 @@ apiary up --config "$config" >"$up_out" 2>"$folder/fifo" </dev/null &
 up=$!
 exec 8<"$folder/fifo"
 healthy
+until_true pid_of chatter
 expect 0 said apiary delegate chat x --timeout 60s
 verdict
 leaves "$up"
@@ -82,6 +84,7 @@ misfortune 'the log has reached the largest size that a file may have' "$chatter
 up
 healthy
 prlimit --pid "$up" --fsize=16384
+until_true pid_of chatter
 expect 0 said apiary delegate chat x --timeout 60s
 harm
 comes_back
@@ -127,6 +130,29 @@ leaves "$up"
 
 # ---- signals, descriptors, processes
 
+misfortune 'SIGCHLD is ignored, and all signals are blocked, by whoever started it'
+python3 -c '
+import os, signal, sys
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+os.execvp(sys.argv[1], sys.argv[1:])' apiary up --config "$config" >"$up_out" 2>"$up_err" </dev/null &
+up=$!
+healthy
+harm
+comes_back
+[ "$(apiary delegate text.upper shout)" = SHOUT ] || fail "$misfortune: an exec agent does not work"
+verdict
+leaves "$up"
+
+misfortune 'its standard descriptors are closed'
+(exec apiary up --config "$config" --segment "$APIARY_SEGMENT" <&- >&- 2>&-) &
+up=$!
+healthy
+harm
+comes_back
+verdict
+leaves "$up"
+
 misfortune 'SIGHUP, SIGUSR1 and SIGUSR2'
 up
 healthy
@@ -147,7 +173,7 @@ misfortune 'a descriptor with a lock is inherited'
 apiary up --config "$config" >"$up_out" 2>"$up_err" </dev/null 9>"$folder/lock" &
 up=$!
 healthy
-for pid in $(pgrep -P "$up"); do
+for pid in "$up" $(pgrep -P "$up"); do
     find "/proc/$pid/fd" -lname "$folder/lock" 2>/dev/null | grep -q . && fail "$misfortune: process $pid has it"
 done
 harm
@@ -158,6 +184,7 @@ leaves "$up"
 misfortune 'a queen leaves processes behind' "{service: parent, agents: [{name: parent, kind: exec, capabilities: [have.children], config: {command: [sh, -c, 'tail -f $config & tail -f $config & echo \$! >$folder/child; wait'], timeout: 1h}}]}"
 up
 healthy
+until_true pid_of parent
 apiary delegate have.children x --detach >/dev/null
 until_true test -s "$folder/child"
 mapfile -t left < <(pgrep -f "^tail -f $config")

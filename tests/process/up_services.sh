@@ -124,6 +124,7 @@ leaves "$up"
 
 misfortune 'a queen is stopped while all are told to leave'
 up --drain 200ms
+until_true pid_of harmed
 kill -STOP "$(pid_of harmed)"
 verdict
 leaves "$up"
@@ -132,6 +133,7 @@ told 'stopped 2 instances'
 gate="{service: gated, agents: [{name: gate, plugin: $plugins/gate.so, capabilities: [gate.pass], config: {fifo: $folder/gate}}]}"
 stuck() # a handler that does not come back
 {
+    until_true pid_of gated
     apiary delegate gate.pass x --detach >/dev/null
     until apiary task ls 2>/dev/null | grep -q 'running.*gate.pass'; do :; done
 }
