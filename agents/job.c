@@ -215,6 +215,16 @@ static int reserved_attach(struct ap_job *job, size_t size)
     return 0;
 }
 
+/* By the worker's thread. What nobody will collect is freed before a task that has run loses its result. */
+static int block_take(const struct ap_job *job, size_t size, uint64_t *ret)
+{
+    struct ap_worker *w = job->agent->worker;
+    int r = ap_pool_take(w->seg, &w->context->lane, &w->context->pool_hint, size, ret);
+
+    if (r != APIARY_ENOBLOCK || !ap_make_room(w->context, r)) return r;
+    return ap_pool_take(w->seg, &w->context->lane, &w->context->pool_hint, size, ret);
+}
+
 /* A result that is in the block that the agent has reserved, or needs one. */
 static __attribute__((noinline)) int result_store_block(struct ap_job *job, const void *data, size_t size)
 {
@@ -223,7 +233,7 @@ static __attribute__((noinline)) int result_store_block(struct ap_job *job, cons
     int r;
 
     if (job->reserved != 0 && data == ap_at_offset(w->seg, job->reserved, 1)) return reserved_attach(job, size);
-    r = ap_pool_take(w->seg, &w->context->lane, &w->context->pool_hint, size, &block);
+    r = block_take(job, size, &block);
     if (r < 0) return r;
     memcpy(ap_at_offset(w->seg, block, size), data, size);
     result_attach(job, block, size);
@@ -411,7 +421,7 @@ int apiary_job_reserve(apiary_job_t *handle, size_t size, void **ret)
         *ret = job->at->result_inline;
         return 0;
     }
-    r = ap_pool_take(w->seg, &w->context->lane, &w->context->pool_hint, size, &block);
+    r = block_take(job, size, &block);
     if (r < 0) return r;
     reserved_free(job);
     job->reserved = block;

@@ -216,6 +216,9 @@ void ap_slot_ticket_return(struct ap_segment *seg, const struct ap_slot_ticket *
 /* Frees what nobody will collect: finished and abandoned slots of the caller's lane, and, when it had none, those of all
  * lanes that call for its service. How many. */
 uint32_t ap_tidy(struct ap_lane_context *c);
+/* The same of all lanes: their clients may be idle for long, and what nobody will collect keeps its blocks until somebody comes
+ * by. */
+uint32_t ap_tidy_all(const struct ap_lane_context *c);
 /* Slots of the lane that somebody may still collect; with `drop` nobody may any more. */
 uint32_t ap_open_tasks(const struct ap_lane_context *c, bool drop);
 /* Whether a task of the lane is past its deadline, unfinished, and not given up. Any thread. */

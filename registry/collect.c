@@ -200,6 +200,16 @@ uint32_t ap_tidy(struct ap_lane_context *c)
     return n;
 }
 
+uint32_t ap_tidy_all(const struct ap_lane_context *c)
+{
+    const struct ap_segment *seg = c->lane.seg;
+    uint32_t n = 0;
+
+    for (uint32_t s = 0; s < seg->sections[AP_SECTION_SLABS].count; s++)
+        if (ap_load_relaxed(&ap_slab_at(seg, s)->lease) != 0) n += tidy_slab(c, s, 0);
+    return n;
+}
+
 bool ap_overdue(const struct ap_segment *seg, uint32_t lane, uint64_t now)
 {
     for (uint64_t slab = 0; slab < seg->sections[AP_SECTION_SLABS].count; slab++) {

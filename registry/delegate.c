@@ -40,6 +40,7 @@ bool ap_make_room(struct ap_lane_context *c, int error)
     struct ap_segment *seg = c->lane.seg;
     uint32_t n = ap_tidy(c);
 
+    if (error == APIARY_ENOBLOCK) n += ap_tidy_all(c);
     if (n == 0) n += (uint32_t)ap_reap_asking(seg, c->lane.index, &ap_registry_hooks);
     if (n == 0 && error == APIARY_ENOBLOCK) n += ap_pool_sweep(seg);
     return n > 0;

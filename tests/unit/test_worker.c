@@ -341,6 +341,23 @@ Test(worker, many_clients_at_once)
     apiary_queen_stop(q, LONG);
 }
 
+/* Their client has nothing more to ask, so it frees nothing: whoever needs the blocks does. */
+Test(worker, blocks_of_finished_fire_and_forget_tasks_are_had_by_others)
+{
+    static char body[1 << 20];
+    const apiary_delegate_options_t detach = {.flags = APIARY_DETACH};
+    apiary_queen_t *q = start();
+    apiary_t *other;
+    char text[8];
+
+    cr_assert_eq(apiary_attach(name, NULL, &other), 0);
+    for (int i = 0; i < 2; i++) cr_assert_eq(apiary_delegate(a, "count", body, sizeof body, &detach, NULL), 0);
+    cr_assert_eq(call("count", NULL, 0, text, sizeof text), 0, "it comes after them");
+    cr_expect_eq(apiary_call(other, "count", body, sizeof body, LONG, NULL, 0, NULL), 0);
+    apiary_detach(other);
+    cr_assert_eq(apiary_queen_stop(q, LONG), 0);
+}
+
 /* ---- order among clients --------------------------------------------------------------------------------------- */
 
 static uint32_t gate, begun, order_of[128];
