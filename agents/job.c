@@ -286,9 +286,10 @@ static __attribute__((noinline)) void tell_failure(struct ap_job *job, int code,
 static __attribute__((noinline)) int result_none(struct ap_job *job, int *code, int why, const void *data, size_t size)
 {
     if (*code != 0) return result_store(job, data, size < AP_INLINE_BODY ? size : AP_INLINE_BODY);
-    *code = why;
+    /* Its caller must not take this for a task that was never begun. */
+    *code = why == APIARY_ENOBLOCK ? APIARY_ENORESULT : why;
     result_name(job->at, 0, 0);
-    tell_failure(job, why, 0, NULL, 0);
+    tell_failure(job, *code, 0, NULL, 0);
     return why;
 }
 

@@ -358,6 +358,20 @@ Test(worker, blocks_of_finished_fire_and_forget_tasks_are_had_by_others)
     cr_assert_eq(apiary_queen_stop(q, LONG), 0);
 }
 
+/* The largest blocks are lent out but for the request's: the task has run, and that is what its caller is told. */
+Test(worker, a_result_without_a_block_is_no_task_that_was_not_begun)
+{
+    static char body[1 << 20];
+    apiary_queen_t *q = start();
+    void *loan;
+
+    cr_assert_eq(apiary_loan(a, sizeof body, &loan), 0);
+    cr_expect_eq(apiary_call(a, "echo", body, sizeof body, LONG, NULL, 0, NULL), APIARY_ENORESULT);
+    apiary_unloan(a, loan);
+    cr_expect_eq(apiary_call(a, "echo", body, sizeof body, LONG, NULL, 0, NULL), 0);
+    cr_assert_eq(apiary_queen_stop(q, LONG), 0);
+}
+
 /* ---- order among clients --------------------------------------------------------------------------------------- */
 
 static uint32_t gate, begun, order_of[128];
