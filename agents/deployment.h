@@ -9,10 +9,11 @@
  *                  agents*: list of {name*, kind* | plugin*, capabilities*, worker [0], config: mapping for the kind},
  *                  checks: list of {capability*, send, send_file, expect* | expect_match*, timeout}}
  * `checks` are what `tools/up` runs: one real task per capability at least, the output compared with what is expected.
- * Relative paths (plugin, send_file) begin at the configuration's folder. A check asks for a capability of its own
- * swarm; one for "name" also covers "name@major".
+ * Relative paths (plugin, send_file, and what a kind declares as a path or a command) begin at the configuration's folder.
+ * A check asks for a capability of its own swarm; one for "name" also covers "name@major".
  * Refused by name, with file and line: unknown keys, a port used twice, a service named twice, an agent named twice in
- * a swarm, an unknown kind, a plug-in that is missing or lacks its symbol, capabilities that are no names, a segment
+ * a swarm, an unknown kind, a capability that the kind does not have, a program that is missing, a plug-in that is missing or lacks
+ * its symbol, capabilities that are no names, a segment
  * too small for the swarms of the same file. A capability without a check is none the worse (ap_deployment_unchecked).
  */
 #ifndef AP_DEPLOYMENT_H

@@ -1,4 +1,5 @@
 /* agents/deployment_agents.c - the agents and checks of a swarm's configuration. */
+#include <limits.h>
 #include <regex.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -90,13 +91,13 @@ static int translate_keys(struct ap_loader *l, const struct ap_node *at, const a
     if (keys == NULL) return APIARY_ENOBLOCK;
     for (size_t i = 0; i < count; i++) {
         const apiary_agent_key_t *k = &kind->keys[i];
-        if (k->type == '\0' || strchr("sibldz", k->type) == NULL)
+        if (k->type == '\0' || strchr("sibldzpc", k->type) == NULL)
             return ap_node_refuse(at, l->error,
                                   "config: the kind '%s' declares its key '%s' with an unknown type; expected one of "
-                                  "s i b l d z",
+                                  "s i b l d z p c",
                                   kind->name, k->name);
         keys[i] = (struct ap_key){.name = k->name,
-                                  .type = k->type,
+                                  .type = k->type == 'p' ? 's' : k->type == 'c' ? 'l' : k->type,
                                   .required = k->required != 0,
                                   .what = k->what,
                                   .min = k->min,
@@ -104,6 +105,41 @@ static int translate_keys(struct ap_loader *l, const struct ap_node *at, const a
     }
     *ret = keys;
     return 0;
+}
+
+/* The tree is this loader's own until it is handed out. */
+static int make_absolute(struct ap_loader *l, const struct ap_node *node)
+{
+    char *path = ap_deployment_path(l, node->text);
+
+    if (path == NULL) return APIARY_ENOBLOCK;
+    ((struct ap_node *)node)->text = path;
+    return 0;
+}
+
+static int find_program(struct ap_loader *l, const struct ap_node *command)
+{
+    const struct ap_node *program = command->kind == AP_NODE_LIST ? command->items[0] : command;
+    char path[PATH_MAX], why[PATH_MAX + 128];
+    int e = strchr(program->text, '/') != NULL ? make_absolute(l, program) : 0;
+
+    if (e < 0 || ap_agent_program(program->text, path, why, sizeof why) == 0) return e;
+    return ap_node_refuse(program, l->error, "command: %.400s", why);
+}
+
+/* Where the paths among the kind's keys lead, and whether the programs are there. */
+static int find_paths(struct ap_loader *l, const struct ap_node *config, const apiary_agent_kind_t *kind)
+{
+    int e = 0;
+
+    for (const apiary_agent_key_t *k = kind->keys; e == 0 && k != NULL && k->name != NULL; k++) {
+        const struct ap_node *node = ap_node_get(config, k->name);
+
+        if (node == NULL) continue;
+        if (k->type == 'p') e = make_absolute(l, node);
+        if (k->type == 'c') e = find_program(l, node);
+    }
+    return e;
 }
 
 static int check_config(struct ap_loader *l, const struct ap_deployment_agent *agent, const apiary_agent_kind_t *kind)
@@ -116,12 +152,41 @@ static int check_config(struct ap_loader *l, const struct ap_deployment_agent *a
         return ap_node_refuse_line(agent->config, agent->config->key_lines[0], l->error,
                                    "%.48s: unknown key; the kind '%s' has no keys, leave out config",
                                    agent->config->keys[0], kind->name);
-    if (agent->config != NULL) return ap_node_check(agent->config, keys, l->error);
+    if (agent->config != NULL) {
+        e = ap_node_check(agent->config, keys, l->error);
+        return e < 0 ? e : find_paths(l, agent->config, kind);
+    }
     for (; keys->name != NULL; keys++) {
         if (!keys->required) continue;
         return ap_node_refuse(
             agent->node, l->error, "config: missing; the kind '%s' of agent %s needs config: {%s: ...}%s%s", kind->name,
             agent->name, keys->name, keys->what != NULL ? " - " : "", keys->what != NULL ? keys->what : "");
+    }
+    return 0;
+}
+
+static const struct ap_node *capability_node(const struct ap_deployment_agent *agent, size_t c)
+{
+    const struct ap_node *list = ap_node_get(agent->node, "capabilities");
+
+    return list->kind == AP_NODE_LIST ? list->items[c] : list;
+}
+
+static int check_offers(struct ap_loader *l, const struct ap_deployment_agent *agent, const apiary_agent_kind_t *kind)
+{
+    char offered[400] = "";
+    const char *near = NULL;
+
+    for (size_t i = 0; i < agent->capability_count; i++) {
+        if (ap_agent_kind_offers(kind, agent->capabilities[i])) continue;
+        for (const char *const *c = kind->capabilities; *c != NULL; c++) {
+            near = ap_word_nearest(agent->capabilities[i], near, *c);
+            ap_words_add(offered, sizeof offered, *c);
+        }
+        return ap_node_refuse(capability_node(agent, i), l->error,
+                              "capabilities: the kind '%s' of agent %s does not have %s%s%s%s; it offers: %s", kind->name,
+                              agent->name, agent->capabilities[i], near != NULL ? " (did you mean '" : "",
+                              near != NULL ? near : "", near != NULL ? "'?)" : "", offered);
     }
     return 0;
 }
@@ -147,7 +212,8 @@ static int read_kind(struct ap_loader *l, struct ap_deployment_agent *agent)
     if (l->kinds == NULL) return 0;
     e = plugin != NULL ? find_plugin(l, agent->node, agent->plugin, &kind)
                        : find_kind(l, agent->node, agent->kind, &kind);
-    return e < 0 ? e : check_config(l, agent, kind);
+    if (e == 0) e = check_config(l, agent, kind);
+    return e < 0 ? e : check_offers(l, agent, kind);
 }
 
 /* ---- agents --------------------------------------------------------------------------------------------------- */
@@ -348,12 +414,6 @@ static bool is_checked(const struct ap_deployment_swarm *s, const char *capabili
     for (size_t i = 0; i < s->check_count; i++)
         if (offers(capability, s->checks[i].capability)) return true;
     return false;
-}
-
-static const struct ap_node *capability_node(const struct ap_deployment_agent *agent, size_t c)
-{
-    const struct ap_node *list = ap_node_get(agent->node, "capabilities");
-    return list->kind == AP_NODE_LIST ? list->items[c] : list;
 }
 
 const char *ap_deployment_unchecked(const struct ap_deployment *d, size_t n, struct ap_config_error *error)

@@ -1,6 +1,7 @@
-/* agents/plugin.c - agent kinds from shared objects. See kinds.h. */
+/* agents/plugin.c - agent kinds from shared objects, and what a kind offers. See kinds.h. */
 #include <dlfcn.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "agents/kinds.h"
 
@@ -41,4 +42,14 @@ int ap_agent_plugin(const char *path, const apiary_agent_kind_t **ret, char *mes
     if (kind->handle == NULL) return refuse(message, size, path, "its kind lacks handle");
     *ret = kind;
     return 0;
+}
+
+bool ap_agent_kind_offers(const apiary_agent_kind_t *kind, const char *capability)
+{
+    size_t length = strcspn(capability, "@");
+
+    if (kind->capabilities == NULL) return true;
+    for (const char *const *name = kind->capabilities; *name != NULL; name++)
+        if (strlen(*name) == length && memcmp(*name, capability, length) == 0) return true;
+    return false;
 }

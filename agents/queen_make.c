@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agents/kinds.h"
 #include "agents/queen.h"
 #include "core/name.h"
 
@@ -31,8 +32,9 @@ static int judge_agent(const apiary_swarm_description_t *d, size_t i, char *mess
         return APIARY_EINVAL;
     }
     for (const char *const *c = a->capabilities; *c != NULL; c++) {
-        if (ap_capability_valid(*c)) continue;
-        snprintf(message, size, "agent %s: '%s' is no name of a capability", name, *c);
+        if (ap_capability_valid(*c) && ap_agent_kind_offers(a->kind, *c)) continue;
+        snprintf(message, size, ap_capability_valid(*c) ? "agent %s: its kind does not have the capability %s"
+                                                        : "agent %s: '%s' is no name of a capability", name, *c);
         return APIARY_EINVAL;
     }
     if (a->worker >= (d->workers != 0 ? d->workers : 1)) {

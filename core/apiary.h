@@ -205,7 +205,9 @@ typedef struct apiary_job apiary_job_t;     /* one task in the hands of an agent
  * line before an agent is made. */
 typedef struct apiary_agent_key {
     const char *name;
-    char type;    /* 's' text, 'i' whole number, 'b' true/false, 'l' list of texts, 'd' duration (ns), 'z' size (bytes) */
+    char type;    /* 's' text, 'i' whole number, 'b' true/false, 'l' list of texts, 'd' duration (ns), 'z' size (bytes),
+                   'p' path: a relative one begins at the folder of the configuration, 'c' list of texts, a program (a name to be
+                   found in PATH, or a path as 'p'; it must be there) and its arguments */
     char required;
     const char *what;
     int64_t min, max; /* what i, d (ns) and z (bytes) may be; both 0: any, but d and z are never negative */
@@ -221,6 +223,8 @@ typedef struct apiary_agent_kind {
     /* Called on the worker's thread for each task. Finish the job now, or keep it and finish it later. */
     void (*handle)(void *state, apiary_job_t *job);
     void (*destroy)(void *state); /* after the last job; may be NULL */
+    const char *const *capabilities; /* what it can be asked for, ends with NULL; an agent that is to offer anything else is
+                                        refused. NULL: whatever the agent is configured for */
 } apiary_agent_kind_t;
 
 /* What a plug-in exports: `const apiary_agent_kind_t *apiary_agent_plugin(void)`. */

@@ -394,6 +394,10 @@ static const char *key_type(char type)
         return "true|false";
     case 'l':
         return "list of texts";
+    case 'p':
+        return "path";
+    case 'c':
+        return "command";
     case 'd':
         return "duration";
     case 'z':
@@ -433,7 +437,12 @@ static int kinds_json(void)
         json_t *keys = json_array();
         for (const apiary_agent_key_t *key = (*k)->keys; key != NULL && key->name != NULL; key++)
             json_array_append_new(keys, key_json(key));
-        json_array_append_new(list, json_pack("{s:s, s:s, s:o}", "kind", (*k)->name, "what", (*k)->what, "keys", keys));
+        json_t *o = json_pack("{s:s, s:s, s:o}", "kind", (*k)->name, "what", (*k)->what, "keys", keys);
+        for (const char *const *c = (*k)->capabilities; c != NULL && *c != NULL; c++) {
+            if (c == (*k)->capabilities) json_object_set_new(o, "capabilities", json_array());
+            json_array_append_new(json_object_get(o, "capabilities"), json_string(*c));
+        }
+        json_array_append_new(list, o);
     }
     json_t *o = json_object();
     json_object_set_new(o, "kinds", list);
@@ -447,6 +456,9 @@ int cmd_kinds(struct tool *t, int argc, char **argv)
     if (t->json) return tool_finish(t, kinds_json());
     for (const apiary_agent_kind_t *const *k = ap_agent_kinds; *k != NULL; k++) {
         printf("%s: %s\n", (*k)->name, (*k)->what);
+        if ((*k)->capabilities != NULL) fputs("    capabilities    ", stdout);
+        for (const char *const *c = (*k)->capabilities; c != NULL && *c != NULL; c++)
+            printf(" %s%s", *c, c[1] != NULL ? "," : "\n");
         for (const apiary_agent_key_t *key = (*k)->keys; key != NULL && key->name != NULL; key++)
             print_key(key);
     }

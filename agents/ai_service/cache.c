@@ -191,4 +191,5 @@ const apiary_agent_kind_t ap_kind_ai_cache = {
     .create = create,
     .handle = handle,
     .destroy = destroy,
+    .capabilities = (const char *const[]){"response_cache", NULL},
 };

@@ -80,4 +80,5 @@ const apiary_agent_kind_t ap_kind_ai_optimizer = {
     .what = "response_optimization: removes repetition and white space, cuts at a word",
     .create = ap_create_plain,
     .handle = handle,
+    .capabilities = (const char *const[]){"response_optimization", NULL},
 };

@@ -192,6 +192,7 @@ const apiary_agent_kind_t ap_kind_ai_selector = {
     .what = "llm_routing: picks the cheapest enabled model that has the skills and room for the prompt",
     .create = ap_create_plain,
     .handle = select_handle,
+    .capabilities = (const char *const[]){"llm_routing", NULL},
 };
 
 const apiary_agent_kind_t ap_kind_ai_providers = {
@@ -200,4 +201,5 @@ const apiary_agent_kind_t ap_kind_ai_providers = {
     .what = "model_management: the catalogue of models, kept in the swarm's local memory",
     .create = ap_create_plain,
     .handle = manage_handle,
+    .capabilities = (const char *const[]){"model_management", NULL},
 };

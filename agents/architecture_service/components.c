@@ -176,4 +176,5 @@ const apiary_agent_kind_t ap_kind_components = {
     .what = "component_analysis, system_design: metrics, cycles and layer violations of a dependency graph",
     .create = ap_create_plain,
     .handle = handle,
+    .capabilities = (const char *const[]){"component_analysis", "system_design", NULL},
 };

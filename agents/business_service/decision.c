@@ -118,4 +118,5 @@ const apiary_agent_kind_t ap_kind_decision = {
     .what = "decision_making: a weighted decision table",
     .create = ap_create_plain,
     .handle = handle,
+    .capabilities = (const char *const[]){"decision_making", NULL},
 };

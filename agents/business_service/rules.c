@@ -171,4 +171,5 @@ const apiary_agent_kind_t ap_kind_rules = {
     .what = "business_rules, compliance: conditions over the members of a JSON object",
     .create = ap_create_plain,
     .handle = handle,
+    .capabilities = (const char *const[]){"business_rules", "compliance", NULL},
 };

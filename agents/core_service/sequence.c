@@ -46,4 +46,5 @@ const apiary_agent_kind_t ap_kind_sequence = {
     .what = "sequence_number: named counters in the swarm's local memory",
     .create = ap_create_plain,
     .handle = handle,
+    .capabilities = (const char *const[]){"sequence_number", NULL},
 };

@@ -175,4 +175,5 @@ const apiary_agent_kind_t ap_kind_swarm_status = {
         "health_monitoring, service_discovery, swarm_coordination: what the registry knows about this host's swarms",
     .create = ap_create_plain,
     .handle = handle,
+    .capabilities = (const char *const[]){"health_monitoring", "service_discovery", "swarm_coordination", NULL},
 };

@@ -121,4 +121,5 @@ const apiary_agent_kind_t ap_kind_batch = {
     .what = "task_execution: one capability over many inputs at once",
     .create = ap_create_plain,
     .handle = handle,
+    .capabilities = (const char *const[]){"task_execution", NULL},
 };

@@ -167,4 +167,5 @@ const apiary_agent_kind_t ap_kind_schedule = {
     .what = "task_scheduling: a schedule of dependent tasks on a number of workers",
     .create = ap_create_plain,
     .handle = handle,
+    .capabilities = (const char *const[]){"task_scheduling", NULL},
 };

@@ -138,4 +138,5 @@ const apiary_agent_kind_t ap_kind_workflow = {
     .what = "workflow_execution, workflow_management: steps in order, each delegated by its capability",
     .create = ap_create_plain,
     .handle = handle,
+    .capabilities = (const char *const[]){"workflow_execution", "workflow_management", NULL},
 };

@@ -275,6 +275,7 @@ const apiary_agent_kind_t ap_kind_versions = {
     .what = "version_resolution: the newest semantic version that meets a requirement",
     .create = ap_create_plain,
     .handle = versions_handle,
+    .capabilities = (const char *const[]){"version_resolution", NULL},
 };
 
 const apiary_agent_kind_t ap_kind_packages = {
@@ -284,4 +285,5 @@ const apiary_agent_kind_t ap_kind_packages = {
     .create = packages_create,
     .handle = packages_handle,
     .destroy = packages_destroy,
+    .capabilities = (const char *const[]){"package_registry", "package_management", NULL},
 };

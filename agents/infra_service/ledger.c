@@ -135,4 +135,5 @@ const apiary_agent_kind_t ap_kind_ledger = {
     .create = create,
     .handle = handle,
     .destroy = destroy,
+    .capabilities = (const char *const[]){"resource_allocation", NULL},
 };

@@ -68,4 +68,5 @@ const apiary_agent_kind_t ap_kind_readings = {
     .what = "resource_usage: processors, load and memory as the kernel reports them",
     .create = ap_create_plain,
     .handle = handle,
+    .capabilities = (const char *const[]){"resource_usage", NULL},
 };

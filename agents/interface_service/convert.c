@@ -190,4 +190,5 @@ const apiary_agent_kind_t ap_kind_convert = {
     .what = "format_conversion: CSV to JSON and back",
     .create = ap_create_plain,
     .handle = handle,
+    .capabilities = (const char *const[]){"format_conversion", NULL},
 };

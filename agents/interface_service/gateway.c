@@ -105,4 +105,5 @@ const apiary_agent_kind_t ap_kind_gateway = {
     .keys = keys,
     .create = create,
     .handle = handle,
+    .capabilities = (const char *const[]){"api_gateway", NULL},
 };

@@ -121,4 +121,5 @@ const apiary_agent_kind_t ap_kind_text = {
     .what = "html_escaping, template_rendering",
     .create = ap_create_plain,
     .handle = handle,
+    .capabilities = (const char *const[]){"html_escaping", "template_rendering", NULL},
 };

@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agents/kinds.h"
 #include "agents/kinds/about.h"
 #include "agents/kinds/child.h"
 #include "agents/kinds/support.h"
@@ -60,40 +61,7 @@ struct run {
 
 #define PREFIX "APIARY_"
 
-static const char default_path[] = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-static bool is_program(const char *path)
-{
-    struct stat st;
-    return stat(path, &st) == 0 && S_ISREG(st.st_mode) && access(path, X_OK) == 0;
-}
-
-/* The absolute path of a program, on the agent's heap; NULL (and a log line) when there is none. */
-static char *find_program(apiary_agent_t *agent, const char *name)
-{
-    char candidate[PATH_MAX];
-    if (name[0] == '/') {
-        if (is_program(name)) return ap_copy_text(agent, name);
-        apiary_agent_log(agent, 3, "exec: %s is not an executable file", name);
-        return NULL;
-    }
-    if (name[0] == '\0' || strchr(name, '/')) {
-        apiary_agent_log(agent, 3, "exec: command \"%s\": give an absolute path, or a name to be found in PATH", name);
-        return NULL;
-    }
-    const char *path = getenv("PATH");
-    if (!path) path = default_path + strlen("PATH=");
-    for (const char *part = path; *part;) {
-        size_t length = strcspn(part, ":");
-        int n = snprintf(candidate, sizeof candidate, "%.*s/%s", (int)length, part, name);
-        /* Relative folders in PATH would make the program depend on where the queen was started. */
-        if (part[0] == '/' && n > 0 && (size_t)n < sizeof candidate && is_program(candidate))
-            return ap_copy_text(agent, candidate);
-        part += length + (part[length] == ':');
-    }
-    apiary_agent_log(agent, 3, "exec: the program \"%s\" is not found in PATH (%s)", name, path);
-    return NULL;
-}
+static const char default_path[] = "PATH=" AP_AGENT_PATH;
 
 static void free_list(apiary_agent_t *agent, char **list)
 {
@@ -180,30 +148,35 @@ static int configure(struct program *p)
     apiary_agent_t *agent = p->agent;
     const char *const *command = NULL, *const *env = NULL;
     size_t words = apiary_agent_list(agent, "command", &command), lines = apiary_agent_list(agent, "env", &env);
+    char path[PATH_MAX], why[PATH_MAX + 128];
     struct stat st;
     if (words == 0) {
-        apiary_agent_log(agent, 3, "exec: command is an empty list");
+        apiary_agent_log(agent, 3, "command: is an empty list");
         return APIARY_ECONFIG;
     }
     for (size_t i = lines; i-- > 0;) {
         if (env[i][0] == '=' || !strchr(env[i], '=')) {
-            apiary_agent_log(agent, 3, "exec: env: \"%s\" is not NAME=VALUE", env[i]);
+            apiary_agent_log(agent, 3, "env: \"%s\" is not NAME=VALUE", env[i]);
             return APIARY_ECONFIG;
         }
         if (is_about(env[i])) {
-            apiary_agent_log(agent, 3, "exec: env: \"%s\": each task has a value of its own for this name", env[i]);
+            apiary_agent_log(agent, 3, "env: \"%s\": each task has a value of its own for this name", env[i]);
             return APIARY_ECONFIG;
         }
     }
     p->plan.directory = apiary_agent_text(agent, "directory", NULL);
     if (p->plan.directory && (stat(p->plan.directory, &st) < 0 || !S_ISDIR(st.st_mode))) {
-        apiary_agent_log(agent, 3, "exec: directory %s does not exist", p->plan.directory);
+        apiary_agent_log(agent, 3, "directory: %s does not exist", p->plan.directory);
         return APIARY_ECONFIG;
     }
-    if (!(p->plan.path = find_program(agent, command[0]))) return APIARY_ECONFIG;
+    if (ap_agent_program(command[0], path, why, sizeof why) < 0) {
+        apiary_agent_log(agent, 3, "command: %s", why);
+        return APIARY_ECONFIG;
+    }
+    p->plan.path = ap_copy_text(agent, path);
     p->plan.arguments = p->arguments = copy_list(agent, command, words);
     p->environment = copy_environment(agent, env, lines);
-    return p->arguments && p->environment && add_lines(p) ? 0 : APIARY_ENOBLOCK;
+    return p->plan.path && p->arguments && p->environment && add_lines(p) ? 0 : APIARY_ENOBLOCK;
 }
 
 static int create(apiary_agent_t *agent, void **state)
@@ -508,9 +481,9 @@ static void destroy(void *state)
 }
 
 static const apiary_agent_key_t keys[] = {
-    {"command", 'l', 1, "the program and its arguments; absolute, or a name found in PATH", 0, 0},
+    {"command", 'c', 1, "the program, a path or a name found in PATH, and its arguments", 0, 0},
     {"env", 'l', 0, "NAME=VALUE, beside or in place of PATH and LC_ALL=C", 0, 0},
-    {"directory", 's', 0, "where it runs [the queen's]", 0, 0},
+    {"directory", 'p', 0, "where it runs [the queen's]", 0, 0},
     {"timeout", 'd', 0, "killed after this time [60s]", AP_MS, 30 * AP_DAY},
     {"memory", 'z', 0, "limit of its address space [none]", 1 << 20, INT64_C(1) << 46},
     {"max_output", 'z', 0, "killed when it writes more [1MiB]", 1, 1 << 30},

@@ -176,6 +176,7 @@ const apiary_agent_kind_t ap_kind_clusters = {
     .what = "clustering: k-means that starts the same way every time",
     .create = ap_create_plain,
     .handle = cluster_handle,
+    .capabilities = (const char *const[]){"clustering", NULL},
 };
 
 const apiary_agent_kind_t ap_kind_statistics = {
@@ -184,4 +185,5 @@ const apiary_agent_kind_t ap_kind_statistics = {
     .what = "statistics: mean, deviation, median and bounds of a list of numbers",
     .create = ap_create_plain,
     .handle = statistics_handle,
+    .capabilities = (const char *const[]){"statistics", NULL},
 };

@@ -126,4 +126,5 @@ const apiary_agent_kind_t ap_kind_regression = {
     .what = "model_training, prediction: a least-squares line, kept by name",
     .create = ap_create_plain,
     .handle = handle,
+    .capabilities = (const char *const[]){"model_training", "prediction", NULL},
 };

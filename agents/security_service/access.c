@@ -220,6 +220,7 @@ const apiary_agent_kind_t ap_kind_authentication = {
     .what = "authentication: Argon2id password hashes",
     .create = authentication_create,
     .handle = authentication_handle,
+    .capabilities = (const char *const[]){"authentication", NULL},
 };
 
 const apiary_agent_kind_t ap_kind_authorization = {
@@ -229,4 +230,5 @@ const apiary_agent_kind_t ap_kind_authorization = {
     .keys = authorization_keys,
     .create = authorization_create,
     .handle = authorization_handle,
+    .capabilities = (const char *const[]){"authorization", NULL},
 };

@@ -205,7 +205,7 @@ static int create(apiary_agent_t *agent, void **state)
 }
 
 static const apiary_agent_key_t keys[] = {
-    {"key_file", 's', 0, "the agent's own key, mode 0600 [a random one each start]", 0, 0},
+    {"key_file", 'p', 0, "the agent's own key, mode 0600 [a random one each start]", 0, 0},
     {.name = NULL},
 };
 
@@ -217,4 +217,5 @@ const apiary_agent_kind_t ap_kind_signer = {
     .create = create,
     .handle = handle,
     .destroy = destroy,
+    .capabilities = (const char *const[]){"message_authentication", "token_management", NULL},
 };

@@ -232,7 +232,7 @@ static void destroy(void *state)
 }
 
 static const apiary_agent_key_t keys[] = {
-    {"directory", 's', 0, "the same as the service's storage_files agent", 0, 0},
+    {"directory", 'p', 0, "the same as the service's storage_files agent", 0, 0},
     {"max_file", 'z', 0, "the largest file [1MiB]", 1, 1 << 30},
     {.name = NULL},
 };
@@ -245,4 +245,5 @@ const apiary_agent_kind_t ap_kind_storage_backup = {
     .create = create,
     .handle = handle,
     .destroy = destroy,
+    .capabilities = (const char *const[]){"backup", NULL},
 };

@@ -182,4 +182,5 @@ const apiary_agent_kind_t ap_kind_cache_manager = {
     .create = create,
     .handle = handle,
     .destroy = destroy,
+    .capabilities = (const char *const[]){"cache_get", "cache_put", "cache_delete", "cache_stats", NULL},
 };

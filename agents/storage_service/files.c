@@ -378,7 +378,7 @@ static void destroy(void *state)
 }
 
 static const apiary_agent_key_t keys[] = {
-    {"directory", 's', 0, "absolute, mode 0700 [$XDG_RUNTIME_DIR/apiary/SERVICE or /tmp/apiary-UID/SERVICE]", 0, 0},
+    {"directory", 'p', 0, "mode 0700 [$XDG_RUNTIME_DIR/apiary/SERVICE or /tmp/apiary-UID/SERVICE]", 0, 0},
     {"max_file", 'z', 0, "the largest record or file [1MiB]", 1, 1 << 30},
     {"quota", 'z', 0, "of everything under the directory [64MiB]", 1, INT64_C(1) << 50},
     {.name = NULL},
@@ -392,4 +392,5 @@ const apiary_agent_kind_t ap_kind_storage_files = {
     .create = create,
     .handle = handle,
     .destroy = destroy,
+    .capabilities = (const char *const[]){"data_persistence", "data_consistency", "file_management", NULL},
 };

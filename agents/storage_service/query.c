@@ -126,4 +126,5 @@ const apiary_agent_kind_t ap_kind_query_optimizer = {
     .what = "query_optimization: the cheapest left-deep order of joins",
     .create = ap_create_plain,
     .handle = handle,
+    .capabilities = (const char *const[]){"query_optimization", NULL},
 };

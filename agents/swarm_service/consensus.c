@@ -120,4 +120,5 @@ const apiary_agent_kind_t ap_kind_consensus = {
     .what = "swarm_consensus, work_partitioning: votes counted, items shared out by rendezvous hashing",
     .create = ap_create_plain,
     .handle = handle,
+    .capabilities = (const char *const[]){"swarm_consensus", "work_partitioning", NULL},
 };

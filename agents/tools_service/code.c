@@ -106,4 +106,5 @@ const apiary_agent_kind_t ap_kind_code_metrics = {
     .what = "code_analysis: lines of code, comment and nothing, nesting, balance",
     .create = ap_create_plain,
     .handle = handle,
+    .capabilities = (const char *const[]){"code_analysis", NULL},
 };

@@ -65,9 +65,10 @@ daemon=$last
 until_true apiary status
 listed() # listed KIND KEY PATTERN ITEM...
 {
-    local kind=$1 key=$2 pattern=$3
+    local kind=$1 key=$2 pattern=$3 capability
     shift 3
-    write '  - service: one_service' '    agents:' "      - {name: a, kind: $kind, capabilities: [test.a], config: {" \
+    case $kind in ledger) capability=resource_allocation ;; gateway) capability=api_gateway ;; *) capability=$kind ;; esac
+    write '  - service: one_service' '    agents:' "      - {name: a, kind: $kind, capabilities: [$capability], config: {" \
         "          $key: [$(printf '"%s",' "$@")]," '          rules: ["reader read *"]}}'
     [ "$kind" = authorization ] || sed -i 's/^          rules:.*/          }}/' "$config"
     expect 2 "$config:6: agent a: $key: $pattern" apiary queen one_service --config "$config"
@@ -85,6 +86,32 @@ wait "$daemon"
 apiary segment rm -f "$APIARY_SEGMENT" >/dev/null || fail 'the segment cannot be removed'
 printf 'meta_registry:\n  segment: %s\n  owner: nobody-is-called-so\n' "$APIARY_SEGMENT" >"$config"
 expect 2 "$config:3: owner: no user is called 'nobody-is-called-so'" apiaryd --config "$config"
+
+# What a kind does not have is told before anybody asks for it; so is a program that is not there.
+write '  - service: one_service' '    agents:' '      - name: a' '        kind: ledger' '        capabilities: [resource_alocation]' \
+    '        config: {pools: [cpu=8]}'
+refused "capabilities: the kind 'ledger' of agent a does not have resource_alocation \(did you mean 'resource_allocation'"
+grep -q "config.yaml:7: capabilities: .*; it offers: resource_allocation" <<<"$output" || fail "the line is not named: $output"
+write '  - service: one_service' '    agents:' '      - name: a' '        kind: exec' '        capabilities: [score]' \
+    '        config: {command: [./score.sh, 3]}'
+refused "command: $folder/\./score.sh is not an executable file: No such file"
+grep -q 'config.yaml:8: command: ' <<<"$output" || fail "the line is not named: $output"
+
+# Paths begin at the folder of the file, wherever the queen is started.
+mkdir "$folder/data"
+printf '#!/bin/sh\necho "scored $1 in $(pwd)"\n' >"$folder/score.sh"
+chmod +x "$folder/score.sh"
+sed -i 's/3\]}/3], directory: data}/' "$config"
+start "$folder/daemon" apiaryd --config "$config"
+daemon=$last
+until_true apiary status
+start "$folder/queen" sh -c "cd / && exec apiary queen one_service --config $config"
+queen=$last
+until_true apiary check one_service
+expect 0 "^scored 3 in $folder/data\$" apiary delegate score x
+kill "$queen" "$daemon"
+wait "$queen" "$daemon"
+apiary segment rm -f "$APIARY_SEGMENT" >/dev/null || fail 'the segment cannot be removed'
 
 # What apiaryd reads itself it refuses, too.
 printf 'meta_registry: {segment: %s, tsaks: 64}\n' "$APIARY_SEGMENT" >"$config"

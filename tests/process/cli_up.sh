@@ -38,7 +38,7 @@ grep -q '2 of 3 checks passed' <<<"$output" || fail "the sum is wrong: $output"
 
 # A queen that cannot start is named, and everything else is stopped.
 write HELLO
-printf '  - {service: bad_service, agents: [{name: a, kind: exec, capabilities: [bad], config: {command: [/nowhere/at/all]}}]}\n' >>"$config"
+printf '  - {service: bad_service, agents: [{name: a, kind: exec, capabilities: [bad], config: {command: [cat], directory: /nowhere/at/all}}]}\n' >>"$config"
 apiary up --once --config "$config" >"$folder/bad" 2>&1 && fail 'a queen that cannot start went unnoticed'
 grep -q 'bad_service/0' "$folder/bad" || fail "the bad queen is not named: $(cat "$folder/bad")"
 [ ! -e "/dev/shm$APIARY_SEGMENT" ] || fail 'the segment is still there after a failure'

@@ -59,7 +59,7 @@ Test(deployment_agents, refused_agents)
         {S "      - {name: a, kind: echo, capabilities: c, config: {\n          volume: 3}}\n",
          "5: volume: unknown key; the kind 'echo' has no keys, leave out config"},
         {S "      - {name: a, kind: odd, capabilities: c}\n",
-         "4: config: the kind 'odd' declares its key 'x' with an unknown type; expected one of s i b l d z"},
+         "4: config: the kind 'odd' declares its key 'x' with an unknown type; expected one of s i b l d z p c"},
     };
 
     ALL_REFUSED(rows);

@@ -18,7 +18,7 @@ static const struct section
     nameless_swarm = {"a swarm without a name", "swarms:\n  - workers: 1\n" AGENTS, "    ", ""},
     queen = {"queen", "swarms:\n  - service: s\n" AGENTS "    queen:\n", "      ", ""},
     agent = {"an agent", S "      - colour: red\n", "        ", ""},
-    check = {"a check", S "      - {name: a, kind: sequence, capabilities: c}\n    checks:\n      - colour: red\n",
+    check = {"a check", S "      - {name: a, kind: sequence, capabilities: sequence_number}\n    checks:\n      - colour: red\n",
              "        ", ""};
 
 static const struct row_of_keys {
@@ -84,7 +84,7 @@ static const struct row_of_keys {
 
 static const char *wrong(char type)
 {
-    return type == 's' ? "[a]" : type == 'l' ? "{a: b}" : "maybe";
+    return strchr("sp", type) ? "[a]" : strchr("lc", type) ? "{a: b}" : "maybe";
 }
 
 static unsigned lines_of(const char *text)

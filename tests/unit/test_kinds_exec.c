@@ -536,11 +536,11 @@ Test(exec, create_refuses_what_cannot_work)
         struct fake_key config[3];
         const char *why;
     } cases[] = {
-        {{COMMAND("no-such-program-anywhere")}, "\"no-such-program-anywhere\" is not found in PATH"},
-        {{COMMAND("/no/such/program")}, "/no/such/program is not an executable file"},
-        {{COMMAND("/etc")}, "/etc is not an executable file"},
-        {{COMMAND("./cat")}, "give an absolute path"},
-        {{COMMAND("")}, "give an absolute path"},
+        {{COMMAND("no-such-program-anywhere")}, "command: the program \"no-such-program-anywhere\" is not found in PATH"},
+        {{COMMAND("/no/such/program")}, "command: /no/such/program is not an executable file: No such file or directory"},
+        {{COMMAND("/etc")}, "command: /etc is not an executable file: Is a directory"},
+        {{COMMAND("./cat")}, "expected a name to be found in PATH, or an absolute path"},
+        {{COMMAND("")}, "expected a name to be found in PATH, or an absolute path"},
         {{{"command", NULL, 0, (const char *const[]){NULL}}}, "empty list"},
         {{COMMAND("cat"), {"env", NULL, 0, FAKE_LIST("NOVALUE")}}, "\"NOVALUE\" is not NAME=VALUE"},
         {{COMMAND("cat"), {"env", NULL, 0, FAKE_LIST("=x")}}, "is not NAME=VALUE"},

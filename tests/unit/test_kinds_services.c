@@ -35,7 +35,7 @@ Test(kinds, the_table_is_complete_and_sound)
         cr_assert_gt(strlen((*k)->what), 10, "%s", (*k)->name);
         cr_assert_eq(ap_agent_kind((*k)->name), *k, "two kinds are called %s", (*k)->name);
         for (const apiary_agent_key_t *key = (*k)->keys; key && key->name; key++)
-            cr_assert(strchr("sibldz", key->type) && key->what && key->what[0], "%s: %s", (*k)->name, key->name);
+            cr_assert(strchr("sibldzpc", key->type) && key->what && key->what[0], "%s: %s", (*k)->name, key->name);
     }
     cr_assert_geq(count, 30);
     cr_assert_null(ap_agent_kind("no_such_kind"));

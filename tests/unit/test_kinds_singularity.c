@@ -37,12 +37,12 @@ static struct fake_key *translate(const struct ap_node *config, const apiary_age
         const struct ap_node *node = ap_node_get(config, k->name);
         if (!node) continue;
         ret[count].key = k->name;
-        if (k->type == 'l') {
+        if (k->type == 'l' || k->type == 'c') {
             const char **list = keep(node->count + 1, sizeof *list);
             for (size_t i = 0; i < node->count; i++)
                 list[i] = node->items[i]->text;
             ret[count].list = list;
-        } else if (k->type == 's') {
+        } else if (k->type == 's' || k->type == 'p') {
             ret[count].text = node->text;
         } else {
             ret[count].number = ap_node_number(config, k->name, k->type, -1);

@@ -397,8 +397,8 @@ static void note(void *state, apiary_job_t *job)
  * another waiting that has one task in its ring. */
 Test(worker, rings_are_served_while_the_table_is_searched)
 {
-    static const apiary_agent_kind_t block_kind = {APIARY_AGENT_ABI, "block", "", NULL, create_nothing, block, NULL},
-                                     note_kind = {APIARY_AGENT_ABI, "note", "", NULL, create_nothing, note, NULL};
+    static const apiary_agent_kind_t block_kind = {APIARY_AGENT_ABI, "block", "", NULL, create_nothing, block, NULL, NULL},
+                                     note_kind = {APIARY_AGENT_ABI, "note", "", NULL, create_nothing, note, NULL, NULL};
     static const char *const block_caps[] = {"block", NULL}, *const note_caps[] = {"note", NULL};
     const apiary_agent_description_t agents[] = {{"block", &block_kind, block_caps, 0, NULL},
                                                  {"note", &note_kind, note_caps, 0, NULL}};

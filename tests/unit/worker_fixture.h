@@ -285,7 +285,7 @@ static void local(void *state, apiary_job_t *job)
 }
 
 #define KIND(id, create_, handle_, destroy_) \
-    static const apiary_agent_kind_t id##_kind = {APIARY_AGENT_ABI, #id, "", NULL, create_, handle_, destroy_}
+    static const apiary_agent_kind_t id##_kind = {APIARY_AGENT_ABI, #id, "", NULL, create_, handle_, destroy_, NULL}
 KIND(echo, create_nothing, echo, NULL);
 KIND(about, create_nothing, about, NULL);
 KIND(fail, create_nothing, fail, NULL);

@@ -28,7 +28,7 @@ static void handle(void *state, apiary_job_t *job)
 
 static const apiary_agent_key_t keys[] = {{"greeting", 's', 0, "put before the request", 0, 0}, {.name = NULL}};
 static const apiary_agent_kind_t kind = {APIARY_AGENT_ABI, "echo", "answers with the request", keys, create,
-                                         handle,           NULL};
+                                         handle,           NULL, NULL};
 
 APIARY_API const apiary_agent_kind_t *apiary_agent_plugin(void);
 const apiary_agent_kind_t *apiary_agent_plugin(void)
