@@ -72,8 +72,8 @@ APIARY_API int apiary_attach_fd(int fd, const apiary_attach_options_t *options, 
 /* The segment's descriptor, to be passed on; valid until detach, owned by the handle. */
 APIARY_API int apiary_segment_fd(const apiary_t *a);
 
-/* Gives everything back and frees the handle. Tasks still open go on, their results are dropped. No other thread may use
- * the handle during or after the call. NULL is allowed. */
+/* Gives everything back and frees the handle. Tasks still open go on, their results are dropped. By any thread, while others
+ * that have used the handle live on; but none may use it during or after the call. NULL is allowed. */
 APIARY_API int apiary_detach(apiary_t *a);
 
 /* ---- tasks ---------------------------------------------------------------------------------------------------- */

@@ -1,8 +1,10 @@
 /* registry/client.c - attach, detach, and what each thread of a member has of its own. See client.h.
  *
  * A thread that ends with open tasks leaves its lane behind, shared, in the client's list: other threads may await them. The
- * anchor lane answers for the member and stays until the end. Detach cannot close the lanes of other threads (a robust mutex
- * is unlocked by its own thread only), and must not unmap under them: the last of them to end does what is left.
+ * anchor lane answers for the member and stays until the end. A thread that ends in the midst of work (its handler has ended it)
+ * leaves all as it is: the kernel marks its lane, and what it ran runs again.
+ * Detach gives everything back, also when other threads live on that hold locks of their lanes, which only they can unlock: these
+ * are parted from the segment (shm/robust.h), and then their lanes are recovered like those of the dead.
  */
 #include "registry/client.h"
 
@@ -12,6 +14,7 @@
 
 #include "core/name.h"
 #include "core/uring.h"
+#include "shm/image.h"
 
 /* ---- contexts ------------------------------------------------------------------------------------------------- */
 
@@ -46,6 +49,7 @@ static int context_adopt(struct apiary *a, struct ap_lane_context *c)
     if (pthread_setspecific(a->key, c) != 0) return APIARY_ENOBLOCK;
     ap_slabs_init(&c->slabs, &c->lane);
     c->balance.turn = c->lane.index % a->seg->geometry.queues;
+    c->thread = ap_thread_id();
     pthread_mutex_lock(&a->lock);
     c->next = a->contexts;
     a->contexts = c;
@@ -114,8 +118,8 @@ static void give_back(struct ap_lane_context *c)
     for (uint32_t q = 0; q < c->client->seg->geometry.queues; q++) ap_producer_close(&c->producers[q], &c->lane);
 }
 
-/* With the client's lock. Nothing is open any more; what was abandoned stays in its slabs for their next holder. */
-static void context_close(struct ap_lane_context *c)
+/* With the client's lock. */
+static void context_forget(struct ap_lane_context *c)
 {
     struct apiary *a = c->client;
 
@@ -124,72 +128,130 @@ static void context_close(struct ap_lane_context *c)
         *at = c->next;
         break;
     }
-    ap_slabs_release(&c->slabs);
-    ap_tickets_free(a->seg, c->lane.index);
-    if (c == a->anchor) ap_member_close(a->seg, a->member, c->lane.index);
-    if (c->shared) {
-        ap_store_relaxed(&a->shared, a->shared - 1);
-        ap_lane_close_shared(&c->lane);
-    } else {
-        ap_lane_close(&c->lane);
-    }
+    if (c->shared) ap_store_relaxed(&a->shared, a->shared - 1);
+    free(c->slabs.held);
     context_free(c);
 }
 
-/* With the client's lock, by the context's own thread. */
+/* With the client's lock. Nothing is open any more; what was abandoned stays in its slabs for their next holder. */
+static void context_close(struct ap_lane_context *c)
+{
+    struct apiary *a = c->client;
+
+    ap_slabs_release(&c->slabs);
+    ap_tickets_free(a->seg, c->lane.index);
+    if (c == a->anchor) ap_member_close(a->seg, a->member, c->lane.index);
+    if (c->shared) ap_lane_close_shared(&c->lane);
+    else ap_lane_close(&c->lane);
+    context_forget(c);
+}
+
+/* A worker's, whose end is not told by itself: its queues would be nobody's, its tasks run for ever. */
+static bool at_work(const struct ap_lane_context *c)
+{
+    const struct ap_segment *seg = c->client->seg;
+    bool worker = false;
+
+    for (uint32_t q = 0; q < seg->geometry.queues; q++) {
+        uint64_t life = ap_load_acquire(&ap_queue_at(seg, q)->life); /* QUEUE-A4 pairs QUEUE-R4 */
+
+        if (AP_QUEUE_LANE(life) != c->lane.index) continue;
+        if (AP_QUEUE_STATE(life) == AP_QUEUE_OPEN) return true;
+        if (AP_QUEUE_STATE(life) == AP_QUEUE_CLOSED) worker = true;
+    }
+    return worker && ap_task_running(seg, c->lane.index);
+}
+
+static void context_share(struct ap_lane_context *c)
+{
+    c->shared = true;
+    ap_store_relaxed(&c->client->shared, c->client->shared + 1);
+    ap_lane_share(&c->lane);
+}
+
+/* With the client's lock, by the context's own thread, which ends. */
 static void context_leave(struct ap_lane_context *c)
 {
     struct apiary *a = c->client;
-    bool keep = ap_open_tasks(c, a->leaving) > 0 || ap_load_relaxed(&c->loans) > 0;
 
+    if (c != a->anchor && at_work(c)) {
+        context_forget(c); /* the lock stays held */
+        return;
+    }
     give_back(c);
-    if (c == a->anchor || (keep && !a->leaving)) {
-        c->shared = true;
-        ap_store_relaxed(&a->shared, a->shared + 1);
-        ap_lane_share(&c->lane);
-    } else {
-        context_close(c);
+    if (c == a->anchor || ap_open_tasks(c, false) > 0 || ap_load_relaxed(&c->loans) > 0) context_share(c);
+    else context_close(c);
+}
+
+/* All handles of the process: a thread may end while another detaches, and must not look at what is gone by then. */
+static struct apiary *handles;
+static pthread_mutex_t handles_lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_once_t handles_once = PTHREAD_ONCE_INIT;
+
+/* Another thread may have been at it when this process was forked. */
+static void child_begins(void)
+{
+    pthread_mutex_init(&handles_lock, NULL);
+}
+
+static void handles_begin(void)
+{
+    pthread_atfork(NULL, NULL, child_begins);
+}
+
+static void handle_add(struct apiary *a)
+{
+    pthread_once(&handles_once, handles_begin);
+    pthread_mutex_lock(&handles_lock);
+    a->next = handles;
+    handles = a;
+    pthread_mutex_unlock(&handles_lock);
+}
+
+/* With the lock of the handles. */
+static void handle_remove(const struct apiary *a)
+{
+    for (struct apiary **at = &handles; *at != NULL; at = &(*at)->next) {
+        if (*at != a) continue;
+        *at = a->next;
+        return;
     }
 }
 
-static bool all_shared(const struct apiary *a)
+/* With the lock of the handles: whose context of the calling thread it is. NULL: it has gone; what lies there now is of another
+ * thread. */
+static struct apiary *handle_of(const struct ap_lane_context *context)
 {
-    for (const struct ap_lane_context *c = a->contexts; c != NULL; c = c->next)
-        if (!c->shared) return false;
-    return true;
-}
+    uint32_t thread = ap_thread_id();
 
-/* No thread has a lane of its own any more; the anchor goes last, because it answers for the member. */
-static void handle_free(struct apiary *a)
-{
-    pthread_mutex_lock(&a->lock);
-    for (struct ap_lane_context *c = a->contexts, *next; c != NULL; c = next) {
-        next = c->next;
-        if (c != a->anchor) context_close(c);
+    for (struct apiary *a = handles; a != NULL; a = a->next) {
+        const struct ap_lane_context *c;
+
+        if (ap_forked(a->seg)) continue; /* a copy of the parent's */
+        pthread_mutex_lock(&a->lock);
+        for (c = a->contexts; c != NULL && c != context; c = c->next) {}
+        pthread_mutex_unlock(&a->lock);
+        if (c != NULL) return c->thread == thread ? a : NULL;
     }
-    if (a->contexts != NULL) context_close(a->anchor);
-    pthread_mutex_unlock(&a->lock);
-    pthread_mutex_destroy(&a->lock);
-    pthread_key_delete(a->key);
-    ap_segment_unmap(a->seg);
-    free(a);
+    return NULL;
 }
 
 static void thread_ends(void *context)
 {
     struct ap_lane_context *c = context;
-    struct apiary *a = c->client;
-    bool last;
+    struct apiary *a;
 
-    here_clear(a);
-    if (ap_forked(a->seg)) return; /* a copy of the parent's */
-    ap_shared_tidy(a);
-    pthread_mutex_lock(&a->lock);
-    ap_parker_stop(c);
-    context_leave(c);
-    last = a->leaving && all_shared(a);
-    pthread_mutex_unlock(&a->lock);
-    if (last) handle_free(a);
+    pthread_mutex_lock(&handles_lock);
+    a = handle_of(c);
+    if (a != NULL) {
+        here_clear(a);
+        ap_shared_tidy(a);
+        pthread_mutex_lock(&a->lock);
+        ap_parker_stop(c);
+        context_leave(c);
+        pthread_mutex_unlock(&a->lock);
+    }
+    pthread_mutex_unlock(&handles_lock);
 }
 
 void ap_shared_tidy(struct apiary *a)
@@ -285,14 +347,23 @@ static int service_enter(struct apiary *a, const apiary_attach_options_t *o)
 
 static int handle_open(struct apiary *a, const apiary_attach_options_t *o)
 {
+    uint32_t word = 0;
     int r;
 
+    if (a->seg->ops->futex_wake(&word, 1) < 0)
+        return refuse(APIARY_ENOTSUP, o, "the system refuses futex, so nobody could be woken; permit it");
+    if (!ap_robust_known())
+        return refuse(APIARY_ENOTSUP, o, "the kernel does not know this thread's robust list, so nobody would see its death; "
+                                         "permit set_robust_list and get_robust_list where a filter of system calls refuses them");
     a->service = -1;
     if (pthread_key_create(&a->key, thread_ends) != 0) return refuse(APIARY_ENOBLOCK, o, "no thread-specific key");
     pthread_mutex_init(&a->lock, NULL);
     r = member_open(a, o);
     if (r == 0) r = service_enter(a, o);
-    if (r == 0) return 0;
+    if (r == 0) {
+        handle_add(a);
+        return 0;
+    }
     pthread_mutex_destroy(&a->lock);
     pthread_key_delete(a->key);
     return r;
@@ -304,10 +375,10 @@ static int attached(struct ap_segment *seg, const apiary_attach_options_t *o, ap
     int r = a != NULL ? 0 : refuse(APIARY_ENOBLOCK, o, "cannot attach");
 
     if (r == 0) {
-        static uint64_t handles;
+        static uint64_t serials;
 
         a->seg = seg;
-        a->serial = ap_add_relaxed(&handles, 1) + 1;
+        a->serial = ap_add_relaxed(&serials, 1) + 1;
         a->kind = o->kind != 0 ? o->kind : APIARY_CLIENT;
         a->member = UINT32_MAX;
         a->service = -1;
@@ -380,11 +451,79 @@ static bool still_has(const struct ap_lane_context *c)
     return ap_load_acquire(&c->lane.lane->life) == AP_LIFE(c->lane.epoch, AP_LIFE_LIVE); /* LANE-A1 pairs LANE-R1 */
 }
 
+/* Nobody may collect any more what the lane has open, or take what it holds. */
+static void context_drop(struct ap_lane_context *c)
+{
+    ap_parker_stop(c);
+    if (!still_has(c)) return;
+    ap_open_tasks(c, true);
+    if (!c->shared) give_back(c);
+    ap_slabs_release(&c->slabs);
+    ap_tickets_free(c->client->seg, c->lane.index);
+}
+
+/* What the calling thread and ended ones have; the anchor stays, and is not the calling thread's any more. */
+static void close_own(struct apiary *a)
+{
+    struct ap_lane_context *own = ap_context_here(a);
+
+    if (own != NULL) {
+        pthread_setspecific(a->key, NULL);
+        here_clear(a);
+        if (still_has(own)) context_share(own);
+    }
+    for (struct ap_lane_context *c = a->contexts, *next; c != NULL; c = next) {
+        next = c->next;
+        if (c->shared && c != a->anchor && still_has(c)) context_close(c);
+    }
+}
+
+/* Other threads live on and hold the locks of their lanes. Parted from them, the lanes are recovered; the anchor goes last,
+ * because it answers for the member. Without memory for that they stay until this process ends, and the mapping with them. */
+static void part(struct apiary *a, const size_t *held, size_t count)
+{
+    uint32_t anchor = a->anchor->lane.index;
+
+    if (held == NULL || ap_segment_part(a->seg, held, count) < 0) {
+        a->seg = NULL;
+        return;
+    }
+    for (const struct ap_lane_context *c = a->contexts; c != NULL; c = c->next) {
+        if (c == a->anchor) continue;
+        ap_image_judge(a->seg, c->lane.index);
+        ap_reap_lane(a->seg, AP_NO_LANE, c->lane.index, &ap_registry_hooks);
+    }
+    ap_image_judge(a->seg, anchor);
+    ap_reap_lane(a->seg, AP_NO_LANE, anchor, &ap_registry_hooks);
+}
+
+/* The offsets of the locks that other threads hold: how many. */
+static size_t held_by_others(const struct apiary *a, size_t *ret, size_t room)
+{
+    size_t n = 0;
+
+    for (const struct ap_lane_context *c = a->contexts; c != NULL && n < room; c = c->next)
+        if (!c->shared && still_has(c) && ap_robust_held(ap_load_relaxed(ap_robust_word(&c->lane.lane->mutex))))
+            ret[n++] = (size_t)((uint8_t *)&c->lane.lane->mutex - a->seg->base);
+    return n;
+}
+
+static void handle_close(struct apiary *a)
+{
+    size_t *held, room = 1, n;
+
+    for (struct ap_lane_context *c = a->contexts; c != NULL; c = c->next, room++) context_drop(c);
+    close_own(a);
+    held = calloc(room, sizeof *held);
+    n = held != NULL ? held_by_others(a, held, room) : 0;
+    if (n > 0 || held == NULL) part(a, held, n);
+    else if (still_has(a->anchor) && a->anchor->shared) context_close(a->anchor);
+    free(held);
+    while (a->contexts != NULL) context_forget(a->contexts);
+}
+
 int apiary_detach(apiary_t *a)
 {
-    struct ap_lane_context *c;
-    bool last;
-
     if (a == NULL) return 0;
     if (ap_forked(a->seg)) return APIARY_EFORKED;
     if (a->read_only) {
@@ -392,24 +531,15 @@ int apiary_detach(apiary_t *a)
         free(a);
         return 0;
     }
-    pthread_mutex_lock(&a->lock); /* other threads may be ending just now */
-    a->leaving = true;
-    for (c = a->contexts; c != NULL; c = c->next) {
-        ap_parker_stop(c);
-        if (!still_has(c)) continue;
-        ap_open_tasks(c, true);
-        if (!c->shared) give_back(c);
-        ap_slabs_release(&c->slabs);
-        ap_tickets_free(a->seg, c->lane.index);
-    }
-    c = ap_context_here(a);
-    if (c != NULL) {
-        pthread_setspecific(a->key, NULL);
-        here_clear(a);
-        context_leave(c);
-    }
-    last = all_shared(a);
+    pthread_mutex_lock(&handles_lock); /* other threads may be ending just now */
+    pthread_mutex_lock(&a->lock);
+    handle_remove(a);
+    pthread_key_delete(a->key);
+    handle_close(a);
     pthread_mutex_unlock(&a->lock);
-    if (last) handle_free(a);
+    pthread_mutex_unlock(&handles_lock);
+    pthread_mutex_destroy(&a->lock);
+    ap_segment_unmap(a->seg);
+    free(a);
     return 0;
 }

@@ -54,6 +54,7 @@ struct ap_lane_context {
     struct ap_parker *parker;     /* feeds event_fd */
     uint32_t ready;               /* results running that nobody had to wait for */
     uint32_t loans;               /* blocks borrowed and not yet given back or delegated */
+    uint32_t thread;              /* whose it is, or was */
     bool shared;                  /* its thread has ended: used under client->lock */
 };
 
@@ -71,7 +72,7 @@ struct apiary {
     uint32_t shared;     /* how many contexts are */
     uint32_t interrupts; /* how often apiary_interrupt was called */
     bool read_only;
-    bool leaving;        /* detached; the last thread that still has a lane frees the handle */
+    struct apiary *next; /* of this process' handles */
 };
 
 /* The context that the calling thread used last. A handle is known by its serial, too: its memory may be another's by now. */

@@ -61,7 +61,7 @@ static bool role_take(struct ap_monitor *m)
 {
     int r = ap_robust_trylock(&m->seg->header->role);
 
-    if (r == -EBUSY) return false;
+    if (r < 0 && r != -EOWNERDEAD) return false;
     if (r == -EOWNERDEAD) ap_robust_consistent(&m->seg->header->role); /* what it guards is found anew by the first look */
     m->seg->ops->futex_wake(role_word(m), INT_MAX);
     return true;

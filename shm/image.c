@@ -46,6 +46,7 @@ int ap_image_take(struct ap_segment *seg, int fd)
             if (errno == EAGAIN || errno == EACCES) continue;
             return APIARY_ENOTSUP;
         }
+        if (seg->ops->lock_gone(seg->fd, number) < 0) return APIARY_ENOTSUP;
         seg->image = number;
         return 0;
     }

@@ -1,184 +1,14 @@
 /* shm/lane.c - members, lanes, liveness. See lane.h. */
 #include "shm/lane.h"
 
-#include <linux/futex.h>
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "core/defect.h"
 #include "shm/bell.h"
 #include "shm/event.h"
-
-/* glibc's __kind of a robust, process-shared mutex of type normal (PTHREAD_MUTEX_ROBUST_NORMAL_NP, PSHARED_BIT). */
-#define ROBUST_SHARED (16 | 128)
-
-/* ---- robust locks --------------------------------------------------------------------------------------------- */
-
-int ap_robust_init(pthread_mutex_t *m)
-{
-    pthread_mutexattr_t attr;
-    int r = pthread_mutexattr_init(&attr);
-
-    if (r != 0) return -r;
-    pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
-    pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
-    r = pthread_mutex_init(m, &attr);
-    pthread_mutexattr_destroy(&attr);
-    return -r;
-}
-
-/* glibc threads the held robust mutexes of a thread into a list whose pointers lie in the mutexes, so in the segment, and
- * follows them at unlock. This is the list as it must be: what is held by this thread through this file, with the pointers
- * each must show. */
-#define HOLDS_MAX 64u
-
-struct hold {
-    pthread_mutex_t *mutex;
-    void *next, *prev;
-};
-static _Thread_local struct hold holds[HOLDS_MAX];
-static _Thread_local uint32_t hold_count;
-static _Thread_local uint32_t holder;                /* this thread: a forked child has a copy of all this, but none of the locks */
-static _Thread_local struct robust_list_head *heads; /* glibc's, NULL when the system does not say where */
-
-static void holds_own(void)
-{
-    uint32_t tid = ap_thread_id();
-    size_t size;
-
-    if (holder == tid) return;
-    holder = tid;
-    hold_count = 0;
-    if (syscall(SYS_get_robust_list, 0, &heads, &size) != 0) heads = NULL;
-}
-
-static void *node_of(pthread_mutex_t *m)
-{
-    return &m->__data.__list.__next;
-}
-
-/* glibc believes the kind that stands in the mutex, and aborts on what it thinks cannot be. */
-static bool robust_kind(const pthread_mutex_t *m)
-{
-    return ap_load_relaxed(&m->__data.__kind) == ROBUST_SHARED;
-}
-
-static bool holding(const pthread_mutex_t *m)
-{
-    for (uint32_t i = 0; i < hold_count; i++)
-        if (holds[i].mutex == m) return true;
-    return false;
-}
-
-int ap_robust_trylock(pthread_mutex_t *m)
-{
-    struct hold *h;
-    void *first;
-    int r;
-
-    holds_own();
-    /* Held already: the lock word says otherwise, and glibc would thread it in a second time. */
-    if (hold_count == HOLDS_MAX || !robust_kind(m) || holding(m)) return -EBUSY;
-    h = &holds[hold_count];
-    first = heads != NULL ? (void *)heads->list.next : NULL;
-    r = pthread_mutex_trylock(m);
-    if (r != 0 && r != EOWNERDEAD) return -EBUSY;
-    h->mutex = m;
-    h->next = heads != NULL ? first : m->__data.__list.__next;
-    h->prev = heads != NULL ? (void *)heads : m->__data.__list.__prev;
-    /* A new one goes in at the front: what was first now has it as its predecessor. */
-    for (uint32_t i = 0; i < hold_count; i++)
-        if (node_of(holds[i].mutex) == h->next) holds[i].prev = node_of(m);
-    hold_count++;
-    return -r;
-}
-
-void ap_robust_consistent(pthread_mutex_t *m)
-{
-    pthread_mutex_consistent(m);
-}
-
-static void **untagged(void *node) /* glibc marks what inherits priorities in the lowest bit */
-{
-    return (void **)((uintptr_t)node & ~(uintptr_t)1);
-}
-
-static const struct hold *hold_at(void **node)
-{
-    for (uint32_t i = 0; i < hold_count; i++)
-        if (node_of(holds[i].mutex) == (void *)node) return &holds[i];
-    return NULL;
-}
-
-/* What follows it in the thread's list: the private copy counts. But the list may hold mutexes of the program, too, and what
- * followed may be one that has gone without our knowledge: then the pointer is believed if it leads to what is known to be in the
- * list. NULL: it is not to be known. */
-static void *node_after(const struct hold *h)
-{
-    void *shown = ap_load_relaxed(&h->mutex->__data.__list.__next), **list = (void **)heads;
-
-    if (shown == h->next || untagged(h->next) == list || hold_at(untagged(h->next)) != NULL) return h->next;
-    if (shown == (void *)list) return list[-1] == node_of(h->mutex) ? shown : NULL; /* the last one's name lies before the head */
-    return hold_at(untagged(shown)) != NULL ? shown : NULL;
-}
-
-/* The node before it in the thread's list, from glibc's head on. NULL: it is not to be found. */
-static void **node_before(pthread_mutex_t *m)
-{
-    void **at = (void **)heads;
-
-    for (int i = 0; i < ROBUST_LIST_LIMIT; i++) {
-        const struct hold *h = hold_at(at);
-        void **next = untagged(h != NULL ? node_after(h) : *at);
-
-        if (next == node_of(m)) return at;
-        if (next == NULL || next == (void **)heads) return NULL;
-        at = next;
-    }
-    return NULL;
-}
-
-/* Takes it out of the list whatever its pointers say: what stays in is followed at the thread's next lock, when the segment may
- * be mapped no more. Then frees the lock, if it is still this thread's. False: not without believing the pointers. */
-static bool take_out(struct hold *h)
-{
-    uint32_t *word = (uint32_t *)ap_robust_word(h->mutex), v;
-    void **prev = heads != NULL ? node_before(h->mutex) : NULL, *next = prev != NULL ? node_after(h) : NULL;
-
-    if (next == NULL) return false;
-    *prev = next;
-    untagged(next)[-1] = prev; /* a node is the address of a next pointer; the pointer to the one before lies before it */
-    h->prev = prev;
-    h->next = next;
-    v = ap_load_relaxed(word);
-    while ((v & FUTEX_TID_MASK) == holder)
-        if (ap_cas(word, &v, 0)) break; /* LANE-R4 pairs LANE-A4, as glibc's unlock and the kernel's mark do */
-    if ((v & FUTEX_WAITERS) != 0) syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0);
-    return true;
-}
-
-void ap_robust_unlock(pthread_mutex_t *m)
-{
-    struct hold h;
-    uint32_t at = 0;
-    bool sound;
-
-    holds_own();
-    while (at < hold_count && holds[at].mutex != m) at++;
-    if (at == hold_count) return;
-    h = holds[at];
-    sound = robust_kind(m) && m->__data.__list.__next == h.next && m->__data.__list.__prev == h.prev;
-    /* It is refused, and nothing done, when the lock word names another thread. */
-    if ((!sound || pthread_mutex_unlock(m) != 0) && !take_out(&h)) return;
-    for (uint32_t i = 0; i < hold_count; i++) {
-        if (holds[i].next == node_of(m)) holds[i].next = h.next;
-        if (holds[i].prev == node_of(m)) holds[i].prev = h.prev;
-    }
-    holds[at] = holds[--hold_count];
-}
 
 static uint32_t lock_word(const struct ap_lane *lane)
 {
@@ -258,6 +88,7 @@ static void lane_live(struct ap_segment *seg, uint32_t index, uint32_t member, u
 
 int ap_lane_open(struct ap_segment *seg, uint32_t member, struct ap_lane_handle *ret)
 {
+    if (!ap_robust_known()) return APIARY_ENOTSUP;
     for (uint32_t i = 0; i < seg->geometry.lanes; i++) {
         struct ap_lane *lane = ap_lane_at(seg, i);
         uint64_t life;
@@ -265,7 +96,8 @@ int ap_lane_open(struct ap_segment *seg, uint32_t member, struct ap_lane_handle 
 
         if (AP_LIFE_STATE(ap_load_acquire(&lane->life)) != AP_LIFE_FREE) continue;
         r = ap_robust_trylock(&lane->mutex);
-        if (r == -EBUSY) continue;
+        if (r == -ENOMEM) return APIARY_ENOBLOCK;
+        if (r < 0 && r != -EOWNERDEAD) continue;
         life = ap_load_acquire(&lane->life); /* LANE-A2 pairs LANE-R2 */
         if (AP_LIFE_STATE(life) == AP_LIFE_FREE) {
             /* Its last holder died before it owned anything. */

@@ -35,14 +35,11 @@
  * CRASH     dead with life FREE (between trylock and LIVE, or after close): nothing is owned; the next trylock gets
  *           EOWNERDEAD and makes the mutex consistent. Dead with life LIVE: reap.h. Dead with DEAD: the reaper died,
  *           the next one repeats.
- * TRUST     glibc keeps its robust list's pointers beside the lock word. They are compared with private copies before
- *           every unlock; on a difference the mutex is taken out of the list by those copies. What remains is in the README.
  */
 #ifndef AP_LANE_H
 #define AP_LANE_H
 
-#include <linux/futex.h>
-
+#include "shm/robust.h"
 #include "shm/segment.h"
 
 #define AP_LANES_MAX 16382u /* 14 bits of owner in the task word; 0x3fff means none */
@@ -132,23 +129,6 @@ int ap_lane_dead(const struct ap_segment *seg, uint32_t lane);
 /* The futex word the kernel marks, with the waiters bit set: for FUTEX_WAIT on value *value. 0, or -EAGAIN when the lane
  * is not held by a living thread. */
 int ap_lane_watch(const struct ap_segment *seg, uint32_t lane, const uint32_t **word, uint32_t *value);
-
-/* Robust locks: lanes, the monitor's role. trylock: 0 held, -EOWNERDEAD held after a death (call ap_robust_consistent when
- * repaired, or the next lock is refused for ever), -EBUSY (also when this thread holds it already). Unlocked by the same
- * thread, in any order, whatever its list pointers say by then. */
-int ap_robust_init(pthread_mutex_t *m);
-int ap_robust_trylock(pthread_mutex_t *m);
-void ap_robust_consistent(pthread_mutex_t *m);
-void ap_robust_unlock(pthread_mutex_t *m);
-static inline const uint32_t *ap_robust_word(const pthread_mutex_t *m)
-{
-    return (const uint32_t *)&m->__data.__lock;
-}
-/* Whether the word of a robust lock says that a living thread holds it. */
-static inline bool ap_robust_held(uint32_t word)
-{
-    return (word & FUTEX_TID_MASK) != 0 && (word & FUTEX_OWNER_DIED) == 0;
-}
 
 /* One load of life and one of the lock word: 1 alive, 0 dead or free. Dead from the kernel's mark on. SHARED lanes are
  * alive until reaped. */

@@ -230,7 +230,7 @@ static int reap(struct ap_segment *seg, uint32_t self, uint32_t dead, const stru
 
     if (lane == NULL || !ap_lane_dead(seg, dead)) return 0;
     locked = ap_robust_trylock(&lane->mutex);
-    if (locked == -EBUSY) return 0;
+    if (locked < 0 && locked != -EOWNERDEAD) return 0;
     life = ap_load_acquire(&lane->life);
     /* All is decided again under the lock. Whoever holds it and finds a LIVE THREAD lane knows that its thread is gone: a
      * living one never lets go before it has stored FREE or SHARED. */

@@ -144,7 +144,7 @@ static int image_take(struct ap_segment *seg, int through, const char *name, cha
 
     if (r == APIARY_ENOTSUP)
         r = refuse(r, message, size, "%s: the system refuses the lock by which others learn of this process' death (fcntl "
-                   "F_OFD_SETLK: %s); permit it, where a filter of system calls forbids it", name, strerror(errno));
+                   "F_OFD_SETLK, F_OFD_GETLK: %s); permit it, where a filter of system calls forbids it", name, strerror(errno));
     else if (r < 0)
         r = refuse(r, message, size, "%s: no number is free for this process; look with 'shmdump --verify'", name);
     close(through);
@@ -159,6 +159,23 @@ void ap_segment_unmap(struct ap_segment *seg)
     munmap(seg->fork_canary, 4096);
     if (seg->fd >= 0) close(seg->fd);
     free(seg);
+}
+
+int ap_segment_part(struct ap_segment *seg, const size_t *held, size_t count)
+{
+    uint8_t *again = map_aligned(seg->fd, seg->size, PROT_READ | PROT_WRITE);
+
+    if (again == MAP_FAILED) return APIARY_ENOBLOCK;
+    madvise(again, seg->size, MADV_DONTFORK);
+    if (!ap_robust_part(seg->base, seg->size, again, held, count)) {
+        munmap(again, seg->size);
+        return APIARY_ENOBLOCK;
+    }
+    seg->base = again;
+    seg->header = (struct ap_header *)(void *)again;
+    seg->image = 0;
+    ap_segment_places(seg);
+    return 0;
 }
 
 static void geometry_adopt(struct ap_segment *seg, const struct ap_header *h)

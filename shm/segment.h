@@ -158,6 +158,9 @@ int ap_segment_attach(const char *name, bool writable, uint64_t extra_fingerprin
 int ap_segment_attach_fd(int fd, bool writable, uint64_t extra_fingerprint, char *message, size_t message_size,
                          struct ap_segment **ret);
 void ap_segment_unmap(struct ap_segment *seg);
+/* Maps it anew, without an image, in the place of a mapping in which other threads of this process hold the mutexes at the
+ * offsets `held` (robust.h, PART). By the last who uses it. 0, or an error, and nothing has changed. */
+int ap_segment_part(struct ap_segment *seg, const size_t *held, size_t count);
 int ap_segment_remove(const char *name);
 
 /* Bytes of the segment that a geometry needs, the registry's sections included. */

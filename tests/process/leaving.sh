@@ -1,6 +1,6 @@
 #!/bin/bash
 # Members that go in unusual ways give back what they had: exec from a thread, exec and kill with what ended threads left, also in
-# a pid namespace of their own, detach with living threads.
+# a pid namespace of their own, detach with living threads, handlers that do not come back.
 # ctest: not thread
 set -u
 dir=$(mktemp -d)
@@ -41,7 +41,7 @@ start() # the other end of its input is descriptor 9, its output is read from 8
 
 "$APIARY_BIN/apiaryd" -c "$dir/c.yaml" 2>"$dir/log" &
 until [ -e /dev/shm$segment ]; do turn; done
-"$APIARY_BIN/apiary" queen left -c "$dir/c.yaml" 2>>"$dir/log" &
+"$APIARY_BIN/apiary" queen left -c "$dir/c.yaml" 2>>"$dir/log" & queens=$!
 until "$APIARY_BIN/apiary" check left --segment "$segment" >/dev/null; do turn; done
 [ "$("$APIARY_BIN/apiary" delegate left.echo x --segment "$segment")" = x ] || fail "the service does not answer"
 until now=$(lanes) && turn && [ "$(lanes)" = "$now" ]; do :; done
@@ -67,6 +67,50 @@ if unshare --pid --fork true 2>/dev/null; then
 else
     echo "no right to make a pid namespace: that part is skipped"
 fi
+
+start "$APIARY_TEST_BIN/leaving" rounds "$segment" left.echo 40
+given_back # its eight threads are alive
+echo >&9
+wait "$member" || fail "rounds: exit $?: $(cat "$dir/err")"
+leaves "detach by another thread" across 130
+given_back
+
+# As many as there are members, less the daemon's and the queen's; one more has advice that helps.
+leaves "many handles in one thread" handles 58
+given_back
+"$APIARY_TEST_BIN/leaving" handles "$segment" left.echo 70 2>"$dir/err" </dev/null && fail "more handles than members"
+grep -q "raise members or lanes" "$dir/err" || fail "no advice: $(cat "$dir/err")"
+given_back
+
+if [ -z "$APIARY_SANITIZE" ]; then # whose runtime is the program's
+    "$APIARY_TEST_BIN/dlopened" "$APIARY_BIN/../lib/libapiary.so" "$segment" left.echo || fail "dlopened: exit $?"
+    given_back
+fi
+
+# Handlers that end their thread, or become another program: what they had in hand runs again, until that is enough; what they
+# would have taken goes to others. Each finds three queens to end, and a fourth.
+queens()
+{
+    for pid in $queens; do kill -KILL "$pid"; wait "$pid" 2>/dev/null; done
+    queens=
+    for i in 0 1 2 3; do
+        "$APIARY_BIN/apiary" queen left -i "$i" -c "$dir/c.yaml" 2>>"$dir/log" & queens+=" $!"
+    done
+    until "$APIARY_BIN/apiary" check left --segment "$segment" | grep -q "passing=4"; do turn; done
+}
+for body in exit exec; do
+    queens
+    "$APIARY_BIN/apiary" delegate left.echo $body -t 60s --segment "$segment" >"$dir/out" 2>"$dir/err"
+    grep -q "crashed its worker" "$dir/err" || fail "$body: exit $?: $(cat "$dir/out" "$dir/err")"
+    [ "$("$APIARY_BIN/apiary" delegate left.echo y -t 60s --segment "$segment")" = y ] || fail "$body: the fourth does not answer"
+done
+queens
+for n in 1 2 3; do
+    [ "$("$APIARY_BIN/apiary" delegate left.echo reply -t 60s --segment "$segment")" = reply ] || fail "reply $n"
+done
+for n in 1 2 3 4 5; do
+    [ "$("$APIARY_BIN/apiary" delegate left.echo "z$n" -t 60s --segment "$segment")" = "z$n" ] || fail "a queue without a worker"
+done
 
 "$APIARY_BIN/shmdump" "$segment" --verify >"$dir/out" || fail "not sound: $(cat "$dir/out")"
 [ "$failures" -eq 0 ] || exit 1
