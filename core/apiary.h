@@ -63,7 +63,8 @@ typedef struct apiary_attach_options {
 } apiary_attach_options_t;
 
 /* Attaches by name ("/apiary"; NULL: $APIARY_SEGMENT or the default). options may be NULL. Never waits.
- * APIARY_ENOSEG, _ECREATING, _ECREATOR, _EVERSION, _ETOOSMALL, _ENOTOURS, _EPERM, _ENOLANE, _ENOBLOCK. */
+ * APIARY_ENOSEG, _ECREATING, _ECREATOR, _EVERSION, _ETOOSMALL, _ENOTOURS, _EPERM, _ENOLANE, _ENOBLOCK; _ETIMENS where deadlines
+ * would mean something else; _ENOTSUP where the system does not tell of deaths, as under some filters of system calls. */
 APIARY_API int apiary_attach(const char *segment, const apiary_attach_options_t *options, apiary_t **ret);
 
 /* The same by handle: a descriptor of the segment, inherited or received over a Unix socket. It is duplicated. */

@@ -204,6 +204,40 @@ int ap_identity_self(struct ap_identity *ret)
     return 0;
 }
 
+/* The file shows what children will have, so it tells of this process only when that is the same. A line: monotonic, seconds,
+ * nanoseconds. */
+static int64_t time_offset(ino_t own)
+{
+    char text[256] = "", *at, *end;
+    struct stat children;
+    int fd = -1;
+    ssize_t n = 0;
+    long long seconds;
+
+    if (stat("/proc/self/ns/time_for_children", &children) == 0 && children.st_ino == own)
+        fd = ap_fd_open("/proc/self/timens_offsets", O_RDONLY, 0);
+    if (fd >= 0) {
+        n = read(fd, text, sizeof text - 1);
+        close(fd);
+    }
+    at = n > 0 ? strstr(text, "monotonic") : NULL;
+    if (at == NULL) return AP_OFFSET_UNKNOWN;
+    at += strlen("monotonic");
+    seconds = strtoll(at, &end, 10);
+    if (end == at || seconds > INT64_MAX / (int64_t)NSEC - 1 || seconds < INT64_MIN / (int64_t)NSEC + 1) return AP_OFFSET_UNKNOWN;
+    return seconds * (int64_t)NSEC + strtoll(end, NULL, 10);
+}
+
+void ap_time_namespace_self(struct ap_time_namespace *ret)
+{
+    struct stat own;
+
+    *ret = (struct ap_time_namespace){.inode = 0, .offset = AP_OFFSET_UNKNOWN};
+    if (stat("/proc/self/ns/time", &own) < 0) return;
+    ret->inode = own.st_ino;
+    ret->offset = time_offset(own.st_ino);
+}
+
 uint32_t ap_thread_id(void)
 {
     return (uint32_t)gettid();

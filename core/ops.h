@@ -34,6 +34,15 @@ struct ap_identity {
 };
 int ap_identity_self(struct ap_identity *ret);
 
+/* The time namespace of the calling process: its inode, and what it adds to CLOCK_MONOTONIC in ns. Two are alike when either is the
+ * same. The inode is 0, or the offset AP_OFFSET_UNKNOWN, where the system does not tell. */
+#define AP_OFFSET_UNKNOWN INT64_MIN
+struct ap_time_namespace {
+    uint64_t inode;
+    int64_t offset;
+};
+void ap_time_namespace_self(struct ap_time_namespace *ret);
+
 /* The calling thread's id, as in the futex word of a mutex that it holds. */
 uint32_t ap_thread_id(void);
 

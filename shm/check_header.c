@@ -80,7 +80,7 @@ static void look_reserved(struct ap_look *look)
 #define GAP(from, to, what) \
     ap_look_zero(look, base + offsetof(struct ap_header, from) + sizeof h->from, \
                  (to) - offsetof(struct ap_header, from) - sizeof h->from, "S10", what)
-    GAP(sections, offsetof(struct ap_header, rescan), "behind the sections");
+    GAP(time_namespace, offsetof(struct ap_header, rescan), "behind the time namespace");
     GAP(rescan, offsetof(struct ap_header, lanes_changed), "behind rescan");
     GAP(lanes_changed, offsetof(struct ap_header, event_next), "behind lanes_changed");
     GAP(event_next, offsetof(struct ap_header, role), "behind event_next");

@@ -34,7 +34,7 @@ static const struct {
     FIELD(ap_header, creator_start), FIELD(ap_header, creator_namespace),
     FIELD(ap_header, created_realtime), FIELD(ap_header, created_monotonic), FIELD(ap_header, boot_id),
     FIELD(ap_header, name), FIELD(ap_header, geometry),
-    FIELD(ap_header, sections), FIELD(ap_header, rescan), FIELD(ap_header, lanes_changed),
+    FIELD(ap_header, sections), FIELD(ap_header, time_namespace), FIELD(ap_header, rescan), FIELD(ap_header, lanes_changed),
     FIELD(ap_header, event_next), FIELD(ap_header, role), FIELD(ap_header, watched), FIELD(ap_header, images),
     FIELD(ap_geometry, members), FIELD(ap_geometry, lanes), FIELD(ap_geometry, tasks), FIELD(ap_geometry, queues),
     FIELD(ap_geometry, queue_depth), FIELD(ap_geometry, queue_inlets), FIELD(ap_geometry, pool_blocks),

@@ -254,6 +254,7 @@ static int header_fill(struct ap_segment *seg, const struct ap_segment_options *
     h->creator_namespace = seg->self.pid_namespace;
     h->created_realtime = seg->ops->realtime();
     h->created_monotonic = seg->ops->now();
+    ap_time_namespace_self(&h->time_namespace);
     boot_id_read(h->boot_id);
     snprintf(h->name, sizeof h->name, "%s", o->name);
     h->geometry = *g;
@@ -398,6 +399,26 @@ static int header_judge(int fd, const char *name, struct ap_header *h, uint64_t 
     return 0;
 }
 
+/* Who writes times must mean the same by them; who only looks sees wrong ages. Where nothing is known nothing is refused: there may
+ * be no such namespaces. */
+static int time_judge(const struct ap_header *h, const char *name, char *message, size_t size)
+{
+    const struct ap_time_namespace *its = &h->time_namespace;
+    struct ap_time_namespace own;
+    char shift[64] = "";
+
+    ap_time_namespace_self(&own);
+    if (its->inode == 0 || own.inode == 0 || its->inode == own.inode) return 0;
+    if (its->offset == own.offset && own.offset != AP_OFFSET_UNKNOWN) return 0;
+    if (its->offset != AP_OFFSET_UNKNOWN && own.offset != AP_OFFSET_UNKNOWN)
+        snprintf(shift, sizeof shift, ", where the clock shows %+lld s",
+                 (long long)(own.offset / 1000000000 - its->offset / 1000000000));
+    return refuse(APIARY_ETIMENS, message, size,
+                  "%s: its times are those of time namespace %llu, this process is in %llu%s; attach from there, or start a "
+                  "coordinator with a segment of its own here", name, (unsigned long long)its->inode,
+                  (unsigned long long)own.inode, shift);
+}
+
 /* Reads what is there once more, in the mapping, and adopts it. */
 static int attach_adopt(struct ap_segment *seg, const char *name, uint64_t extra, char *message, size_t message_size)
 {
@@ -423,6 +444,7 @@ static int attach_map(int fd, const char *name, const char *path, bool writable,
 
     if (r < 0) return refuse(r, message, message_size, "%s: cannot map it: %s", name, strerror(errno));
     r = attach_adopt(seg, name, extra, message, message_size);
+    if (r == 0 && writable) r = time_judge(seg->header, name, message, message_size);
     if (r == 0 && writable) r = image_take(seg, through, name, message, message_size);
     else if (writable) close(through);
     if (r < 0) {

@@ -3,7 +3,7 @@
  * SCOPE     One POSIX shared-memory object, /dev/shm/<name>, of fixed size, self-describing. Knows sections by name,
  *           stride and count, and not what a registry keeps in them.
  * LAYOUT    page 0: struct ap_header. Then the sections of its table, each aligned to 4,096 bytes.
- *           header.magic .. header.sections   written by the creator before READY, constant afterwards
+ *           header.magic .. time_namespace    written by the creator before READY, constant afterwards
  *           header.rescan                     any reaper (AP_SEG_RESCAN)
  *           header.lanes_changed              any joiner, closer, reaper; futex word of the monitors
  *           header.role                       robust mutex: the monitor's role
@@ -94,6 +94,7 @@ struct ap_header {
     char name[64];
     struct ap_geometry geometry;
     struct ap_section sections[AP_SECTIONS_MAX];
+    struct ap_time_namespace time_namespace; /* whose CLOCK_MONOTONIC all times are of */
 
     uint64_t rescan AP_ALIGNED;         /* raised after every recovery; see queue.h */
     uint32_t lanes_changed AP_ALIGNED;  /* bumped at each join, close and recovery */

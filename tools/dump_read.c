@@ -124,6 +124,7 @@ static json_t *header_json(const struct dump *d)
     set(o, "boot_id", json_string(boot));
     set(o, "rescan", dump_number(ap_load_relaxed(&h->rescan)));
     set(o, "lanes_changed", dump_number(ap_load_relaxed(&h->lanes_changed)));
+    set(o, "time_namespace", dump_number(ap_load_relaxed(&h->time_namespace.inode)));
     set(o, "images", dump_number(ap_load_relaxed(&h->images)));
     set(o, "event_next", dump_number(ap_load_relaxed(&h->event_next)));
     set(o, "monitor", role_json(d));

@@ -147,7 +147,7 @@ static void oracle_header(struct oracle *o)
           "header", 0, h->name);
     HOLDS(h->rescan != 0, "header", 0, h->rescan);
     HOLDS(h->event_next != 0, "header", 0, h->event_next);
-    ZEROS("header", 0, &h->sections[AP_SECTIONS_MAX], &h->rescan);
+    ZEROS("header", 0, &h->time_namespace + 1, &h->rescan);
     ZEROS("header", 0, &h->rescan + 1, &h->lanes_changed);
     ZEROS("header", 0, &h->lanes_changed + 1, &h->event_next);
     ZEROS("header", 0, &h->event_next + 1, &h->role);
