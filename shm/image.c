@@ -21,17 +21,25 @@ static bool same_file(int a, int b)
     return fstat(a, &x) == 0 && fstat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
 }
 
-int ap_image_open(int fd, const char *path)
+/* An open file description that nobody else has; -1: there is no way to one. */
+static int own_description(int fd, const char *path, int flags)
 {
     char self[64];
     int own;
 
     snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
-    own = ap_fd_open(self, O_RDWR, 0);
-    if (own < 0 && path != NULL) own = ap_fd_open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK, 0);
-    if (own >= 0 && same_file(own, fd)) return own; /* what is mounted as /proc, or lies at the path, may be another's */
-    if (own >= 0) close(own);
-    own = ap_fd_duplicate(fd);
+    own = ap_fd_open(self, flags, 0);
+    if (own < 0 && path != NULL) own = ap_fd_open(path, flags | O_NOFOLLOW | O_NONBLOCK, 0);
+    if (own < 0 || same_file(own, fd)) return own; /* what is mounted as /proc, or lies at the path, may be another's */
+    close(own);
+    return -1;
+}
+
+int ap_image_open(int fd, const char *path)
+{
+    int own = own_description(fd, path, O_RDWR);
+
+    if (own < 0) own = ap_fd_duplicate(fd);
     return own >= 0 ? own : -errno;
 }
 
@@ -55,19 +63,39 @@ int ap_image_take(struct ap_segment *seg, int fd)
 
 /* ---- the verdict ---------------------------------------------------------------------------------------------- */
 
-/* What was asked last: lanes of one process often lie side by side. */
-struct asked {
+/* Asked by a description of one's own: a lock of the very description by which one asks does not show, and the segment's may be
+ * shared with whom it was handed to. Opened when it is needed. What was asked last is kept: lanes of one process often lie side by
+ * side. */
+struct asking {
+    int fd; /* -1: none yet */
+    bool refused, gone;
     uint64_t image;
-    bool gone;
 };
 
-static bool gone(const struct ap_segment *seg, uint64_t image, struct asked *asked)
+static const struct asking nothing_asked = {.fd = -1, .refused = false, .gone = false, .image = 0};
+
+static void ask_open(const struct ap_segment *seg, struct asking *asking)
+{
+    char path[sizeof seg->header->name + 16];
+
+    snprintf(path, sizeof path, "/dev/shm%.*s", (int)sizeof seg->header->name, seg->header->name);
+    asking->fd = seg->fd >= 0 ? own_description(seg->fd, path, O_RDONLY) : -1;
+    asking->refused = asking->fd < 0;
+}
+
+static bool gone(const struct ap_segment *seg, uint64_t image, struct asking *asking)
 {
     if (image == 0 || image == seg->image) return false;
-    if (image == asked->image) return asked->gone;
-    asked->image = image;
-    asked->gone = seg->ops->lock_gone(seg->fd, image) == 1;
-    return asked->gone;
+    if (image == asking->image) return asking->gone;
+    if (asking->fd < 0 && !asking->refused) ask_open(seg, asking);
+    asking->image = image;
+    asking->gone = !asking->refused && seg->ops->lock_gone(asking->fd, image) == 1;
+    return asking->gone;
+}
+
+static void ask_close(const struct asking *asking)
+{
+    if (asking->fd >= 0) close(asking->fd);
 }
 
 /* The thread's own hold, with the word that shows it; a taker's is none. */
@@ -80,12 +108,12 @@ static bool own_hold(const struct ap_lane *lane, uint32_t *ret)
     return (uint32_t)ap_load_relaxed(&lane->mutex.__data.__owner) == tid;
 }
 
-static int judge(struct ap_segment *seg, struct ap_lane *lane, struct asked *asked)
+static int judge(struct ap_segment *seg, struct ap_lane *lane, struct asking *asking)
 {
     uint64_t life = ap_load_acquire(&lane->life); /* LANE-A1 pairs LANE-R1 */
     uint32_t *word = (uint32_t *)ap_robust_word(&lane->mutex), v;
 
-    if (AP_LIFE_STATE(life) != AP_LIFE_LIVE || !gone(seg, ap_load_relaxed(&lane->image), asked)) return 0;
+    if (AP_LIFE_STATE(life) != AP_LIFE_LIVE || !gone(seg, ap_load_relaxed(&lane->image), asking)) return 0;
     /* Acquire and release as LANE-R1 and LANE-R4: what the dead stored last comes through the kernel, which has torn down their
      * mapping and dropped the lock after it. */
     if (ap_load_relaxed(&lane->kind) == AP_LANE_SHARED)
@@ -101,27 +129,32 @@ static int judge(struct ap_segment *seg, struct ap_lane *lane, struct asked *ask
 int ap_image_judge(struct ap_segment *seg, uint32_t index)
 {
     struct ap_lane *lane = ap_lane_at(seg, index);
-    struct asked asked = {0, false};
+    struct asking asking = nothing_asked;
+    int verdict = lane != NULL && judge(seg, lane, &asking);
 
-    return lane != NULL && judge(seg, lane, &asked);
+    ask_close(&asking);
+    return verdict;
 }
 
 int ap_images_judge(struct ap_segment *seg)
 {
-    struct asked asked = {0, false};
+    struct asking asking = nothing_asked;
     int n = 0;
 
-    for (uint32_t i = 0; i < seg->geometry.lanes; i++) n += judge(seg, ap_lane_at(seg, i), &asked);
+    for (uint32_t i = 0; i < seg->geometry.lanes; i++) n += judge(seg, ap_lane_at(seg, i), &asking);
+    ask_close(&asking);
     return n;
 }
 
 int ap_image_gone(const struct ap_segment *seg, uint32_t index)
 {
     const struct ap_lane *lane = ap_lane_at(seg, index);
-    struct asked asked = {0, false};
+    struct asking asking = nothing_asked;
     uint64_t life = lane != NULL ? ap_load_acquire(&lane->life) : 0; /* LANE-A1 pairs LANE-R1 */
+    bool is = AP_LIFE_STATE(life) == AP_LIFE_LIVE && gone(seg, ap_load_relaxed(&lane->image), &asking);
 
-    if (AP_LIFE_STATE(life) != AP_LIFE_LIVE || !gone(seg, ap_load_relaxed(&lane->image), &asked)) return 0;
+    ask_close(&asking);
+    if (!is) return 0;
     ap_fence_acquire(); /* LANE-A2 pairs LANE-R2 */
     return ap_load_relaxed(&lane->life) == life;
 }

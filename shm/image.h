@@ -17,8 +17,9 @@
  *           dead since (a reaper, a joiner) has left glibc's sign of a lock that is not repaired in `__owner`, which tells them
  *           apart even when another pid namespace has given them the same number. All is looked at after the kernel's answer,
  *           since when no mark can come any more, and the life once more after that.
- * LIMITS    Where a process may not open the file (it was given a descriptor, and not the permission) or has no /proc to do it by,
- *           the description is the giver's, too: what the lock alone tells is then told when all who share it have gone. A child
+ * LIMITS    Where a process may not open the file (it was given a descriptor, and not the permission) or has no way to do it,
+ *           the description is the giver's, too: what the lock alone tells is then told when all who share it have gone, and
+ *           such a process cannot ask. A child
  *           that is forked by another thread in the midst of attach has the descriptor until it execs. An exec from a signal
  *           handler in the midst of joining or reaping, on a thread that is not the main one, leaves that one lane locked.
  */

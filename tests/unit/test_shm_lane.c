@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include "shm/image.h"
@@ -550,6 +551,43 @@ Test(lane, a_death_in_another_pid_namespace_is_seen)
     cr_assert_eq(read(told[0], &lane, sizeof lane), (ssize_t)sizeof lane);
     epoch = epoch_of(lane);
     while (!reaped(lane, epoch)) sched_yield();
+}
+
+static void left_by_descriptor(int out)
+{
+    struct ap_segment *own;
+    struct ap_lane_handle h;
+
+    if (setresgid(65534, 65534, 65534) < 0 || setresuid(65534, 65534, 65534) < 0) _exit(77);
+    if (ap_segment_attach(seg_name, true, 0, NULL, 0, &own) != APIARY_EPERM) _exit(77);
+    if (ap_segment_attach_fd(seg->fd, true, 0, NULL, 0, &own) < 0 || ap_lane_open(own, 0, &h) < 0) _exit(1);
+    ap_lane_share(&h);
+    if (write(out, &h.index, sizeof h.index) != sizeof h.index) _exit(1);
+    for (;;) pause();
+}
+
+/* Its lock is one of the very description that the giver has. */
+Test(lane, who_was_given_a_descriptor_and_no_permission_is_not_taken_for_dead)
+{
+    int told[2], status;
+    uint32_t lane;
+    pid_t pid;
+
+    cr_assert_eq(fchmod(seg->fd, 0600), 0);
+    cr_assert_eq(pipe(told), 0);
+    pid = fork();
+    if (pid == 0) left_by_descriptor(told[1]);
+    close(told[1]);
+    if (read(told[0], &lane, sizeof lane) != (ssize_t)sizeof lane) {
+        cr_assert_eq(waitpid(pid, &status, 0), pid);
+        if (WEXITSTATUS(status) == 77) cr_skip_test("no right to become another user");
+        cr_assert_fail("status %x", (unsigned)status);
+    }
+    cr_expect_eq(ap_image_gone(seg, lane), 0);
+    cr_expect_eq(ap_reap_asking(seg, AP_NO_LANE, NULL), 0);
+    cr_expect(ap_lane_alive(seg, lane));
+    kill(pid, SIGKILL);
+    cr_assert_eq(waitpid(pid, &status, 0), pid);
 }
 
 Test(lane, numbers_of_images_are_not_given_twice)
