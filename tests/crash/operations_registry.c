@@ -231,7 +231,8 @@ static void dead_queen(void)
     ap_task_claim(actor.seg, actor.lane.index, second_agent.queue, AP_REF(actor.task.slot, actor.task.generation), &actor.token);
 }
 
-static void image_dead_queen(void)
+/* Who attaches looks for the dead: this one dies after that. */
+static void prepare_dead_queen(void)
 {
     die_having(dead_queen);
 }
@@ -266,6 +267,6 @@ const struct operation kills_registry[] = {
     {.name = "await_expires", .registry = true, .prepare = prepare_running, .run = run_await_expires},
     {.name = "await_in_vain", .registry = true, .prepare = run_delegate, .run = run_await_in_vain},
     {.name = "cancel_task", .registry = true, .prepare = run_delegate, .run = run_cancel},
-    {.name = "reap_queen", .registry = true, .image = image_dead_queen, .run = run_reap_queen},
+    {.name = "reap_queen", .registry = true, .prepare = prepare_dead_queen, .run = run_reap_queen},
     {.name = NULL},
 };
