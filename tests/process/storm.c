@@ -1,182 +1,21 @@
 /* storm - kills real processes under load and balances the books.
  *
- *   storm --bin DIR --plugin FILE [--queen N] [--client N] [--daemon N] [--pause N] [--attach N] [--clients N] [--seed N]
- *         [--seconds N]
+ *   storm --bin DIR --plugin FILE [--clients N] [--seed N] [--seconds N] [--FAULT N]...
  *
  * Two services run as real queens: "work" in two instances, and "calm" which is never touched. Clients (children of this
  * program) keep a window of tasks open at both and write what they know of each task into a file that outlives them; the
  * agents count each execution in another. Then queens of "work", clients, and the daemon are killed with SIGKILL as often
- * as asked, queens are stopped and continued much later (--pause), clients are killed while they attach (--attach); the dead
+ * as asked, queens are stopped and continued much later (--pause), clients are killed while they attach (--attach), and the rest
+ * of the table `faults`: the monitor's holder is stopped while a queen dies; strangers exec from a second thread, end threads with
+ * open tasks, do so in a process namespace of their own, idle until they are killed, and write to closed descriptors. The dead
  * are started again. A victim is stopped first, so that what it had in hand can be looked up, and then killed. At the end:
  *   submitted = completed once + reported failed + submitter died unknowing; nothing completed without an execution; extra
  *   executions <= kills of queens; calm's tasks never failed, and came first in the order of their client; no slot,
  *   block, lease, lane, member or ticket is left; shmdump --verify finds nothing.
  */
-#include <fcntl.h>
-#include <getopt.h>
-#include <poll.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
-
-#include "core/apiary.h"
-#include "registry/client.h"
-#include "tests/support/leftovers.h"
-
-enum { CLIENTS_MAX = 16, WINDOW = 8, WORK_SPIN = 800000, TASKS_MAX = 200000000, BODY_MAX = 70000 };
-enum { NONE, BEGUN, DELEGATED, COMPLETED, FAILED };
-
-/* One byte each: what the client knows, how often agents ran it. Index = client life's base + its running number. */
-static uint8_t *known, *executed;
-struct shared {
-    uint64_t next;          /* index to give out */
-    uint64_t lives;         /* of clients so far */
-    uint32_t stop;          /* clients finish what is open and leave */
-    uint64_t doubled;       /* completions of a task not open */
-    uint64_t wrong;         /* results that are not the request */
-    uint64_t calm_failed;   /* failures of the untouched service */
-    uint64_t codes[200];    /* failures by errno */
-    uint64_t refused[200];  /* submits refused by errno, retried */
-};
-static uint64_t victims[2][AP_TASK_STATES + 1]; /* queens, clients; by the state of a task in their hands, last: none */
-static struct shared *shared;
-static uint64_t *order[2]; /* of "work", of "calm": first executions in their client's order, and late ones */
-
-static char folder[] = "/tmp/apiary-storm-XXXXXX", config[64], segment[64];
-static const char *bin, *plugin;
-
-__attribute__((noreturn, format(printf, 1, 2))) static void die(const char *format, ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    vfprintf(stderr, format, args);
-    va_end(args);
-    fputc('\n', stderr);
-    exit(1);
-}
-
-/* ---- one client ------------------------------------------------------------------------------------------------- */
-
-struct open_task {
-    apiary_task_t task;
-    uint64_t index;
-    int calm, open;
-};
-
-/* Most bodies lie in the slot; some in the pool, in two classes. */
-static size_t size_of(uint64_t index)
-{
-    return index % 64 == 5 ? BODY_MAX : index % 8 == 3 ? 2000 : 64;
-}
-
-static void settle(struct open_task *t, int r, apiary_result_t *result, apiary_t *a)
-{
-    int code = r < 0 ? r : result->code;
-    uint64_t echoed = 0;
-
-    if (ap_load_relaxed(&known[t->index]) != DELEGATED)
-        ap_add_relaxed(&shared->doubled, 1);
-    if (code == 0) {
-        if (result->size != size_of(t->index)) ap_add_relaxed(&shared->wrong, 1);
-        else memcpy(&echoed, result->data, sizeof echoed);
-        if (echoed != t->index) ap_add_relaxed(&shared->wrong, 1);
-        ap_store_relaxed(&known[t->index], COMPLETED);
-    } else {
-        ap_add_relaxed(&shared->codes[-code], 1);
-        if (t->calm) ap_add_relaxed(&shared->calm_failed, 1);
-        ap_store_relaxed(&known[t->index], FAILED);
-    }
-    if (r == 0) apiary_release(a, result);
-    t->open = 0;
-}
-
-static int submit(apiary_t *a, struct open_task *t, uint64_t turn, uint32_t life, uint32_t *number)
-{
-    const apiary_delegate_options_t options = {.timeout = UINT64_C(120000000000)};
-    static uint8_t body[BODY_MAX];
-    int r;
-
-    t->index = ap_add_relaxed(&shared->next, 1);
-    if (t->index >= TASKS_MAX) return 0;
-    /* One in a window is work, and it takes longer than all the others: a kill finds most queens at it. */
-    t->calm = turn % WINDOW != 0;
-    memcpy(body, &t->index, sizeof t->index);
-    memcpy(body + 8, (const uint32_t[2]){life, ++*number}, 8);
-    ap_store_relaxed(&known[t->index], BEGUN);
-    for (;;) {
-        r = apiary_delegate(a, t->calm ? "calm_echo" : "work_echo", body, size_of(t->index), &options, &t->task);
-        if (r == 0) break;
-        ap_add_relaxed(&shared->refused[-r], 1);
-        /* "nobody alive offers it now": between a kill and the restart. Not an answer to be had more often than is useful. */
-        if (r != APIARY_ENOPROVIDER && r != APIARY_EQUEUEFULL && r != APIARY_ENOSLOT && r != APIARY_ENOBLOCK)
-            die("delegate: %s", apiary_strerror(r));
-        poll(NULL, 0, 1);
-    }
-    ap_store_relaxed(&known[t->index], DELEGATED);
-    t->open = 1;
-    return 1;
-}
-
-static void client(void)
-{
-    struct open_task tasks[WINDOW] = {0};
-    apiary_t *a = NULL;
-    apiary_result_t result;
-    uint32_t life = (uint32_t)ap_add_relaxed(&shared->lives, 1), number = 0;
-    char message[256] = "";
-    int r;
-
-    if (apiary_attach(segment, &(apiary_attach_options_t){.name = "storm", .message = message, .message_size = sizeof message},
-                      &a) < 0)
-        die("client: %s", message);
-    for (uint64_t turn = 0;; turn++) {
-        struct open_task *t = &tasks[turn % WINDOW];
-        int more = !ap_load_acquire(&shared->stop);
-
-        if (t->open) {
-            r = apiary_await(a, t->task, APIARY_FOREVER, &result);
-            settle(t, r, &result, a);
-        }
-        if (more && submit(a, t, turn, life, &number)) continue;
-        for (turn = 0; turn < WINDOW; turn++) {
-            if (!tasks[turn].open) continue;
-            r = apiary_await(a, tasks[turn].task, APIARY_FOREVER, &result);
-            settle(&tasks[turn], r, &result, a);
-        }
-        break;
-    }
-    apiary_detach(a);
-    _exit(0);
-}
+#include "tests/process/storm_client.h"
 
 /* ---- processes -------------------------------------------------------------------------------------------------- */
-
-static pid_t start(char *const argv[])
-{
-    pid_t pid = fork();
-
-    if (pid == 0) {
-        char path[512], log[128];
-        int fd;
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        snprintf(path, sizeof path, "%s/%s", bin, argv[0]);
-        snprintf(log, sizeof log, "%s/log", folder);
-        fd = open(log, O_WRONLY | O_CREAT | O_APPEND, 0600);
-        if (fd >= 0) dup2(fd, 2);
-        execv(path, argv);
-        _exit(127);
-    }
-    return pid;
-}
 
 static pid_t start_queen(const char *service, const char *instance)
 {
@@ -299,133 +138,13 @@ static unsigned open_tasks(const struct ap_segment *seg)
     return n;
 }
 
-/* ---- the books -------------------------------------------------------------------------------------------------- */
+#include "tests/process/storm_books.h"
 
-static int verify(void)
-{
-    pid_t pid = start((char *[]){"shmdump", segment, "--verify", NULL});
-    int status;
-    if (waitpid(pid, &status, 0) != pid || !WIFEXITED(status)) return -1;
-    return WEXITSTATUS(status);
-}
-
-/* When all have left: anything that is not free is a leak. */
-static unsigned leaks(void)
-{
-    struct ap_segment *seg;
-    unsigned slots = 0, blocks = 0, leases = 0, lanes = 0, members = 0, tickets = 0;
-
-    if (ap_registry_attach(segment, true, NULL, 0, &seg) < 0) die("%s is gone", segment);
-    ap_reap_all(seg, AP_NO_LANE, &ap_registry_hooks);
-    ap_sweep(seg, 0, &ap_registry_hooks);
-    for (uint32_t i = 0; i < seg->geometry.tasks; i++) slots += AP_WORD_STATE(ap_slot_at(seg, i)->word) != AP_TASK_FREE;
-    for (uint64_t i = 0; i < seg->sections[AP_SECTION_BLOCKS].count; i++)
-        blocks += *(uint64_t *)ap_at(seg, AP_SECTION_BLOCKS, i) != 0;
-    for (uint64_t i = 0; i < seg->sections[AP_SECTION_SLABS].count; i++) leases += AP_LEASE_LANE(ap_slab_at(seg, i)->lease) != 0;
-    for (uint64_t i = 0; i < seg->sections[AP_SECTION_RINGS].count; i++)
-        leases += ((struct ap_ring *)ap_at(seg, AP_SECTION_RINGS, i))->lease != 0;
-    for (uint32_t i = 0; i < seg->geometry.lanes; i++) lanes += AP_LIFE_STATE(ap_lane_at(seg, i)->life) != AP_LIFE_FREE;
-    for (uint32_t i = 0; i < seg->geometry.members; i++) members += AP_MEMBER_STATE(ap_member_at(seg, i)->life) != AP_LIFE_FREE;
-    for (uint32_t i = 0; i < seg->sections[AP_SECTION_SERVICES].count; i++) tickets += ap_tickets_busy(seg, i);
-    printf("left behind: %u slots, %u blocks, %u leases, %u lanes, %u members, %u tickets\n", slots, blocks, leases, lanes,
-           members, tickets);
-    ap_segment_unmap(seg);
-    return slots + blocks + leases + lanes + members + tickets;
-}
-
-static void print_victims(void)
-{
-    uint64_t all = 0, none = victims[0][AP_TASK_STATES] + victims[1][AP_TASK_STATES];
-
-    for (int who = 0; who < 2; who++) {
-        printf("%s when killed:", who == 0 ? "queens" : "clients");
-        for (uint32_t i = 0; i <= AP_TASK_STATES; i++)
-            if (victims[who][i] != 0)
-                printf(" %s %lu", i < AP_TASK_STATES ? ap_task_state_name(i) : "nothing in hand", (unsigned long)victims[who][i]);
-        printf("\n");
-        for (uint32_t i = 0; i <= AP_TASK_STATES; i++) all += victims[who][i];
-    }
-    printf("with a task in hand: %lu of %lu\n", (unsigned long)(all - none), (unsigned long)all);
-}
-
-static int balance(unsigned queen_kills, unsigned client_kills)
-{
-    uint64_t n = ap_load_relaxed(&shared->next), count[5] = {0}, extra = 0, unexecuted = 0, unknowing = 0;
-    uint64_t lost = 0;
-    int bad = 0;
-
-    if (n > TASKS_MAX) n = TASKS_MAX;
-    for (uint64_t i = 0; i < n; i++) {
-        count[known[i] <= FAILED ? known[i] : 0]++;
-        if (executed[i] > 1) extra += executed[i] - 1u;
-        if (known[i] == COMPLETED && executed[i] == 0) unexecuted++;
-        /* Delegated, and its client was killed: it must have been executed all the same. */
-        if (known[i] == DELEGATED && executed[i] == 0) lost++;
-    }
-    /* A client may be killed with its next number in hand and nothing begun. */
-    unknowing = count[NONE] + count[BEGUN] + count[DELEGATED];
-    printf("submitted %lu = completed %lu + failed %lu + submitter died unknowing %lu\n", (unsigned long)n,
-           (unsigned long)count[COMPLETED], (unsigned long)count[FAILED], (unsigned long)unknowing);
-    printf("extra executions %lu; completed twice %lu; wrong result %lu; completed without execution %lu; lost %lu; calm failed "
-           "%lu\n", (unsigned long)extra, (unsigned long)shared->doubled, (unsigned long)shared->wrong,
-           (unsigned long)unexecuted, (unsigned long)lost, (unsigned long)shared->calm_failed);
-    for (int i = 0; i < 2; i++)
-        printf("%s, first executions: %lu in the order of their client, %lu late\n", i == 0 ? "work" : "calm",
-               (unsigned long)ap_load_relaxed(&order[i][0]), (unsigned long)ap_load_relaxed(&order[i][1]));
-    for (int i = 0; i < 200; i++) {
-        if (shared->codes[i] != 0) printf("failed with %s: %lu\n", apiary_error_name(-i), (unsigned long)shared->codes[i]);
-        if (shared->refused[i] != 0)
-            printf("refused and retried, %s: %lu\n", apiary_error_name(-i), (unsigned long)shared->refused[i]);
-    }
-    bad |= count[NONE] > client_kills || shared->doubled != 0 || shared->wrong != 0 || unexecuted != 0 || lost != 0;
-    bad |= shared->calm_failed != 0;
-    /* Nobody moves a task of a queue that was never closed. */
-    bad |= ap_load_relaxed(&order[1][1]) != 0;
-    bad |= unknowing > (uint64_t)client_kills * WINDOW + client_kills;
-    /* What a dead worker had started is started again: it has one task in hand at a time, as this agent finishes at once. */
-    bad |= extra > queen_kills;
-    /* A task fails only by three crashes of its own workers: none here crashes for its task's sake, but chance may. */
-    bad |= count[FAILED] > queen_kills / 3;
-    return bad;
-}
-
-/* ---- main ------------------------------------------------------------------------------------------------------- */
-
-struct plan {
-    unsigned queen, client, daemon, pause, attach, clients;
-    unsigned seed, seconds;
-};
-
-static struct plan options(int argc, char **argv)
-{
-    static const struct option longs[] = {{"bin", 1, NULL, 'b'}, {"plugin", 1, NULL, 'p'}, {"queen", 1, NULL, 'q'},
-        {"client", 1, NULL, 'c'}, {"daemon", 1, NULL, 'd'}, {"pause", 1, NULL, 'z'},
-        {"attach", 1, NULL, 'a'}, {"clients", 1, NULL, 'n'}, {"seed", 1, NULL, 's'},
-        {"seconds", 1, NULL, 't'}, {0}};
-    struct plan p = {.queen = 10, .client = 4, .daemon = 2, .pause = 2, .attach = 4, .clients = 3, .seed = (unsigned)time(NULL)};
-    int o;
-
-    while ((o = getopt_long(argc, argv, "", longs, NULL)) != -1) {
-        switch (o) {
-        case 'b': bin = optarg; break;
-        case 'p': plugin = optarg; break;
-        case 'q': p.queen = (unsigned)atoi(optarg); break;
-        case 'c': p.client = (unsigned)atoi(optarg); break;
-        case 'd': p.daemon = (unsigned)atoi(optarg); break;
-        case 'z': p.pause = (unsigned)atoi(optarg); break;
-        case 'a': p.attach = (unsigned)atoi(optarg); break;
-        case 'n': p.clients = (unsigned)atoi(optarg); break;
-        case 't': p.seconds = (unsigned)atoi(optarg); break;
-        case 's': p.seed = (unsigned)atoi(optarg); break;
-        default: die("usage: see the head of the source");
-        }
-    }
-    if (bin == NULL || plugin == NULL || p.clients < 1 || p.clients > CLIENTS_MAX) die("usage: see the head of the source");
-    return p;
-}
+/* ---- faults ------------------------------------------------------------------------------------------------------ */
 
 struct host {
     pid_t queens[2], calm, daemon, clients[CLIENTS_MAX];
+    unsigned client_count;
 };
 static const char *const instances[2] = {"0", "1"};
 
@@ -439,17 +158,18 @@ static void kill_queen(apiary_t *a, struct host *h)
     wait_passing(a, "work", 2);
 }
 
-static void kill_client(apiary_t *a, struct host *h, unsigned clients)
+static void kill_client(apiary_t *a, struct host *h)
 {
-    unsigned k = (unsigned)rand() % clients;
+    unsigned k = (unsigned)rand() % h->client_count;
 
     put_down(a->seg, h->clients[k], victims[1]);
     reap_child(h->clients[k]);
     h->clients[k] = start_client();
 }
 
-static void kill_daemon(struct host *h)
+static void kill_daemon(apiary_t *a, struct host *h)
 {
+    (void)a;
     kill(h->daemon, SIGKILL);
     reap_child(h->daemon);
     wait_progress(200); /* delegations go on while the daemon is dead */
@@ -457,57 +177,215 @@ static void kill_daemon(struct host *h)
 }
 
 /* A slow process is never declared dead: what it had in hand it finishes, and nobody else does. */
-static void pause_queen(struct host *h)
+static void pause_queen(apiary_t *a, struct host *h)
 {
     unsigned k = (unsigned)rand() % 2;
 
+    (void)a;
     kill(h->queens[k], SIGSTOP);
     poll(NULL, 0, rand() % 50); /* the fault lasts so long; soon all clients wait for a task of this queen */
     kill(h->queens[k], SIGCONT);
 }
 
-static void kill_attaching(void)
+static void kill_attaching(apiary_t *a, struct host *h)
 {
     pid_t pid = start_client();
 
+    (void)a;
+    (void)h;
     for (unsigned turns = (unsigned)rand() % 60000; turns > 0; turns--) ap_pause();
     kill(pid, SIGKILL);
     reap_child(pid);
 }
 
-/* The plan once, and then again as often as it takes to fill the seconds. Returns what was done. */
-static struct plan kill_all(apiary_t *a, const struct plan *p, struct host *h)
+static bool is_hosts(const struct host *h, pid_t pid)
 {
-    struct plan left = *p, done = {.clients = p->clients, .seed = p->seed};
+    bool is = pid == h->queens[0] || pid == h->queens[1] || pid == h->calm || pid == h->daemon;
+
+    for (unsigned i = 0; i < h->client_count; i++) is |= pid == h->clients[i];
+    return is;
+}
+
+/* Lanes that are not FREE and name this process; 0: one that is not the host's, by whatever number it has where it lives. */
+static unsigned lanes_of(const struct ap_segment *seg, const struct host *h, pid_t pid)
+{
+    unsigned n = 0;
+
+    for (uint32_t i = 0; i < seg->geometry.lanes; i++) {
+        const struct ap_lane *lane = ap_lane_at(seg, i);
+        pid_t named = (pid_t)ap_load_relaxed(&lane->pid);
+
+        if (AP_LIFE_STATE(ap_load_acquire(&lane->life)) == AP_LIFE_FREE) continue;
+        n += pid != 0 ? named == pid : !is_hosts(h, named);
+    }
+    return n;
+}
+
+static int has_thread(pid_t pid, uint32_t tid)
+{
+    char path[64];
+
+    snprintf(path, sizeof path, "/proc/%d/task/%u", (int)pid, tid);
+    return access(path, F_OK) == 0;
+}
+
+/* Recovery does not wait for who stands still. */
+static void stop_holder(apiary_t *a, struct host *h)
+{
+    uint32_t tid = ap_load_acquire((uint32_t *)ap_robust_word(&a->seg->header->role)) & FUTEX_TID_MASK;
+    const pid_t hosts[] = {h->queens[0], h->queens[1], h->calm, h->daemon};
+    unsigned k = (unsigned)rand() % 2;
+    pid_t holder = 0, victim;
+
+    for (unsigned i = 0; i < 4; i++)
+        if (tid != 0 && has_thread(hosts[i], tid)) holder = hosts[i];
+    if (holder == 0) return; /* between two holders */
+    if (holder == h->queens[k]) k = 1 - k;
+    victim = h->queens[k];
+    kill(holder, SIGSTOP);
+    put_down(a->seg, victim, victims[0]);
+    reap_child(victim);
+    while (lanes_of(a->seg, h, victim) != 0) poll(NULL, 0, 1);
+    kill(holder, SIGCONT);
+    h->queens[k] = start_queen("work", instances[k]);
+    wait_passing(a, "work", 2);
+}
+
+/* Starts a stranger and waits until it has done what it came for; then it is killed, or (`gone`) has left all of itself already. */
+static void with_stranger(apiary_t *a, const struct host *h, void (*what)(int ready), int gone)
+{
+    int ends[2];
+    char word = 0;
+    pid_t pid;
+
+    if (pipe(ends) < 0) die("pipe: %s", strerror(errno));
+    pid = fork();
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        close(ends[0]);
+        what(ends[1]);
+        _exit(1);
+    }
+    close(ends[1]);
+    if (read(ends[0], &word, 1) != 1) die("a stranger ended too soon");
+    close(ends[0]);
+    if (word == 's') skipped_namespaces++;
+    if (gone)
+        while (lanes_of(a->seg, h, 0) != 0) poll(NULL, 0, 1);
+    kill(pid, SIGKILL);
+    reap_child(pid);
+    while (lanes_of(a->seg, h, 0) != 0) poll(NULL, 0, 1);
+}
+
+static void exec_from_thread(apiary_t *a, struct host *h)
+{
+    with_stranger(a, h, stranger_execs, 1);
+}
+
+static void end_threads(apiary_t *a, struct host *h)
+{
+    with_stranger(a, h, stranger_threads, 0);
+}
+
+static void other_namespace(apiary_t *a, struct host *h)
+{
+    with_stranger(a, h, stranger_namespace, 0);
+}
+
+static void kill_bystander(apiary_t *a, struct host *h)
+{
+    with_stranger(a, h, stranger_idles, 0);
+}
+
+static void close_descriptors(apiary_t *a, struct host *h)
+{
+    with_stranger(a, h, stranger_closed, 0);
+}
+
+/* ---- main ------------------------------------------------------------------------------------------------------- */
+
+enum { FAULT_QUEEN, FAULT_CLIENT, FAULT_DAEMON, FAULT_PAUSE, FAULT_ATTACH, FAULT_HOLDER, FAULT_EXEC, FAULT_THREADS, FAULT_NAMESPACE,
+       FAULT_BYSTANDER, FAULT_CLOSED, FAULTS };
+
+static struct fault {
+    const char *name, *what;
+    void (*run)(apiary_t *a, struct host *h);
+    unsigned planned, left, done;
+} faults[FAULTS] = {
+    [FAULT_QUEEN] = {"queen", "queens killed", kill_queen, 10, 0, 0},
+    [FAULT_CLIENT] = {"client", "clients killed", kill_client, 4, 0, 0},
+    [FAULT_DAEMON] = {"daemon", "daemons killed", kill_daemon, 2, 0, 0},
+    [FAULT_PAUSE] = {"pause", "queens stopped and continued", pause_queen, 2, 0, 0},
+    [FAULT_ATTACH] = {"attach", "clients killed while they attached", kill_attaching, 4, 0, 0},
+    [FAULT_HOLDER] = {"holder", "holders of the monitor's role stopped, and a queen killed meanwhile", stop_holder, 2, 0, 0},
+    [FAULT_EXEC] = {"exec", "programs replaced by a second thread", exec_from_thread, 2, 0, 0},
+    [FAULT_THREADS] = {"threads", "processes killed whose threads had ended with open tasks", end_threads, 2, 0, 0},
+    [FAULT_NAMESPACE] = {"namespace", "the same in a process namespace of their own", other_namespace, 2, 0, 0},
+    [FAULT_BYSTANDER] = {"bystander", "bystanders killed", kill_bystander, 4, 0, 0},
+    [FAULT_CLOSED] = {"closed", "processes without descriptors 0 to 2 killed", close_descriptors, 2, 0, 0},
+};
+
+struct plan {
+    unsigned clients, seed, seconds;
+};
+
+static unsigned *option_of(struct plan *p, const char *name)
+{
+    if (strcmp(name, "clients") == 0) return &p->clients;
+    if (strcmp(name, "seed") == 0) return &p->seed;
+    if (strcmp(name, "seconds") == 0) return &p->seconds;
+    for (int i = 0; i < FAULTS; i++)
+        if (strcmp(name, faults[i].name) == 0) return &faults[i].planned;
+    return NULL;
+}
+
+static struct plan options(int argc, char **argv)
+{
+    struct plan p = {.clients = 3, .seed = (unsigned)time(NULL)};
+
+    for (int i = 1; i + 1 < argc; i += 2) {
+        const char *name = strncmp(argv[i], "--", 2) == 0 ? argv[i] + 2 : "";
+        unsigned *number = option_of(&p, name);
+
+        if (strcmp(name, "bin") == 0) bin = argv[i + 1];
+        else if (strcmp(name, "plugin") == 0) plugin = argv[i + 1];
+        else if (number != NULL) *number = (unsigned)atoi(argv[i + 1]);
+        else die("%s: usage: see the head of the source", argv[i]);
+    }
+    if (argc % 2 == 0 || bin == NULL || plugin == NULL || p.clients < 1 || p.clients > CLIENTS_MAX)
+        die("usage: see the head of the source");
+    return p;
+}
+
+/* The plan once, and then again as often as it takes to fill the seconds. */
+static void run_faults(apiary_t *a, const struct plan *p, struct host *h)
+{
     time_t until = time(NULL) + (time_t)p->seconds;
 
     for (;;) {
-        unsigned sum = left.queen + left.client + left.daemon + left.pause + left.attach, pick;
+        unsigned sum = 0, pick;
+        int i = 0;
 
-        if (sum == 0 && time(NULL) >= until) return done;
+        for (int k = 0; k < FAULTS; k++) sum += faults[k].left;
+        if (sum == 0 && time(NULL) >= until) return;
         if (sum == 0) {
-            left = *p;
-            continue;
+            for (int k = 0; k < FAULTS; k++) sum += faults[k].left = faults[k].planned;
+            if (sum == 0) return;
         }
         pick = (unsigned)rand() % sum;
         wait_progress(50 + (unsigned)rand() % 500);
-        if (pick < left.queen) {
-            kill_queen(a, h);
-            left.queen--, done.queen++;
-        } else if ((pick -= left.queen) < left.client) {
-            kill_client(a, h, p->clients);
-            left.client--, done.client++;
-        } else if ((pick -= left.client) < left.daemon) {
-            kill_daemon(h);
-            left.daemon--, done.daemon++;
-        } else if ((pick -= left.daemon) < left.pause) {
-            pause_queen(h);
-            left.pause--, done.pause++;
-        } else {
-            kill_attaching();
-            left.attach--, done.attach++;
-        }
+        while (pick >= faults[i].left) pick -= faults[i++].left;
+        faults[i].run(a, h);
+        faults[i].left--, faults[i].done++;
     }
+}
+
+static unsigned strangers(void)
+{
+    unsigned n = 0;
+
+    for (int i = FAULT_EXEC; i < FAULTS; i++) n += faults[i].done;
+    return n;
 }
 
 int main(int argc, char **argv)
@@ -517,8 +395,8 @@ int main(int argc, char **argv)
     apiary_t *a = NULL;
     int bad, verdict;
 
-    printf("storm: %u queens, %u clients, %u daemons, %u attaching to kill, %u pauses; seed %u\n", p.queen, p.client, p.daemon,
-           p.attach, p.pause, p.seed);
+    printf("storm: seed %u\n", p.seed);
+    for (int i = 0; i < FAULTS; i++) faults[i].left = faults[i].planned;
     fflush(stdout);
     srand(p.seed);
     if (mkdtemp(folder) == NULL) die("%s: %s", folder, strerror(errno));
@@ -534,10 +412,11 @@ int main(int argc, char **argv)
     host.calm = start_queen("calm", instances[0]);
     wait_passing(a, "work", 2);
     wait_passing(a, "calm", 1);
+    host.client_count = p.clients;
     for (unsigned i = 0; i < p.clients; i++) host.clients[i] = start_client();
-    p = kill_all(a, &p, &host);
-    printf("killed: %u queens, %u clients, %u daemons, %u while they attached; %u stopped and continued\n", p.queen, p.client,
-           p.daemon, p.attach, p.pause);
+    run_faults(a, &p, &host);
+    for (int i = 0; i < FAULTS; i++) printf("%u %s\n", faults[i].done, faults[i].what);
+    if (skipped_namespaces > 0) printf("skipped: %u process namespaces, which need root\n", skipped_namespaces);
     wait_progress(500);
     ap_store_release(&shared->stop, 1);
     for (unsigned i = 0; i < p.clients; i++) {
@@ -547,7 +426,8 @@ int main(int argc, char **argv)
     /* What dead clients left is done for nobody: wait until the table holds no open task. */
     while (open_tasks(a->seg) != 0) poll(NULL, 0, 2);
     print_victims();
-    bad = balance(p.queen, p.client + p.attach);
+    bad = balance(faults[FAULT_QUEEN].done + faults[FAULT_HOLDER].done,
+                  faults[FAULT_CLIENT].done + faults[FAULT_ATTACH].done, strangers());
     verdict = verify();
     printf("shmdump --verify: %d\n", verdict);
     kill(host.calm, SIGTERM);

@@ -1,9 +1,9 @@
 #!/bin/bash
-# Kills queens, clients and the daemon under load; the books must balance. See storm.c. The long one is full/storm.sh.
+# Kills queens, clients and the daemon under load, and what else storm.c has; the books must balance. The long one is full/storm.sh.
 # ctest: serial
 # ctest: timeout 300
 # ctest: not thread
 set -eu
 exec "$APIARY_TEST_BIN/storm" --bin "$APIARY_BIN" --plugin "$APIARY_PLUGINS/ledger.so" \
     --queen "${STORM_QUEEN:-12}" --client "${STORM_CLIENT:-4}" --daemon "${STORM_DAEMON:-2}" --pause "${STORM_PAUSE:-2}" --attach "${STORM_ATTACH:-4}" \
-    --clients 3 --seconds "${STORM_SECONDS:-0}" ${STORM_SEED:+--seed "$STORM_SEED"}
+    --clients 3 --seconds "${STORM_SECONDS:-0}" ${STORM_SEED:+--seed "$STORM_SEED"} "$@"
