@@ -231,10 +231,27 @@ static void dead_queen(void)
     ap_task_claim(actor.seg, actor.lane.index, second_agent.queue, AP_REF(actor.task.slot, actor.task.generation), &actor.token);
 }
 
-/* Who attaches looks for the dead: this one dies after that. */
-static void prepare_dead_queen(void)
+/* The words of the lanes' locks that are `from` become `to`. */
+static void words_change(uint32_t from, uint32_t to)
+{
+    for (uint32_t i = 0; i < survivor.seg->geometry.lanes; i++) {
+        uint32_t *word = (uint32_t *)ap_robust_word(&ap_lane_at(survivor.seg, i)->mutex);
+        if (ap_load_relaxed(word) == from) ap_store_relaxed(word, to);
+    }
+}
+
+#define SOMEBODY 1u /* alive */
+
+/* Who attaches looks for the dead, so this one seems to live until the actor has done that. */
+static void image_dead_queen(void)
 {
     die_having(dead_queen);
+    words_change(FUTEX_OWNER_DIED, SOMEBODY);
+}
+
+static void prepare_reap_queen(void)
+{
+    words_change(SOMEBODY, FUTEX_OWNER_DIED);
 }
 
 static void run_reap_queen(void)
@@ -267,6 +284,7 @@ const struct operation kills_registry[] = {
     {.name = "await_expires", .registry = true, .prepare = prepare_running, .run = run_await_expires},
     {.name = "await_in_vain", .registry = true, .prepare = run_delegate, .run = run_await_in_vain},
     {.name = "cancel_task", .registry = true, .prepare = run_delegate, .run = run_cancel},
-    {.name = "reap_queen", .registry = true, .prepare = prepare_dead_queen, .run = run_reap_queen},
+    {.name = "reap_queen", .registry = true, .image = image_dead_queen, .prepare = prepare_reap_queen,
+     .run = run_reap_queen},
     {.name = NULL},
 };
