@@ -29,7 +29,7 @@ done
 [ -e "$work/tree/echo_agent.so" ] && mv "$work/tree/first_client" "$work" || exit 1
 awk '/^```yaml$/ { on = 1; next } /^```$/ { on = 0 } on' README.md >"$work/apiary.yaml"
 export APIARY_SEGMENT=$segment
-"$APIARY_BIN/apiary" up --config "$work/apiary.yaml" >"$work/up" 2>&1 &
+"$APIARY_BIN/apiary" up --segment "$segment" --config "$work/apiary.yaml" >"$work/up" 2>&1 &
 up=$!
 until grep -q 'checks passed' "$work/up"; do
     kill -0 "$up" 2>/dev/null || { cat "$work/up"; exit 1; }
