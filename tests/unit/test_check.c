@@ -86,6 +86,17 @@ static uint32_t slot_in(uint32_t state)
         (field) = forge_old;                                                                                             \
         dump_memory(bytes, size, &d);                                                                                    \
     } while (0)
+/* Stores `value`, expects no finding, and puts the old value back. */
+#define SOUND(field, value)                                                                                     \
+    do {                                                                                                        \
+        __typeof__(field) sound_old = (field);                                                                  \
+        (field) = (__typeof__(field))(value);                                                                   \
+        dump_memory(bytes, size, &d);                                                                           \
+        check();                                                                                                \
+        cr_expect_eq(all.count, 0, #field " = " #value ": %u findings, the first: %s", all.count, first_text()); \
+        (field) = sound_old;                                                                                    \
+        dump_memory(bytes, size, &d);                                                                           \
+    } while (0)
 #define CORRUPTS(field, value, what, number, which) FORGE(field, value, what, number, which, AP_CORRUPT)
 #define REPAIRS(field, value, what, number, which) FORGE(field, value, what, number, which, AP_REPAIRABLE)
 
@@ -351,6 +362,66 @@ Test(check, registry)
     CORRUPTS(ap_slot_at(&d.seg, queued)->only, 99, "slot", queued, "R6");
     CORRUPTS(ap_slot_at(&d.seg, queued)->ticket, 11, "slot", queued, "R6");
     CORRUPTS(tickets[9], 0x70001, "ticket", (uint64_t)ap_service_find(&d.seg, "ai_service"), "A1");
+}
+
+/* ---- limits --------------------------------------------------------------------------------------------------- */
+
+Test(check, the_last_value_that_may_be_is_sound)
+{
+    struct ap_slot *s = ap_slot_at(&d.seg, slot_in(AP_TASK_DONE)), *free_slot = ap_slot_at(&d.seg, slot_in(AP_TASK_FREE));
+    struct ap_queue *q = ap_queue_at(&d.seg, 0);
+    struct ap_event *e = ap_at(&d.seg, AP_SECTION_EVENTS, 3);
+
+    SOUND(header->creator_pid, 1 << 22);
+    SOUND(header->created_monotonic, 0);
+    SOUND(ap_member_at(&d.seg, 0)->pid, 1 << 22);
+    SOUND(s->client, 11);
+    SOUND(s->queue, 4);
+    SOUND(s->worker, 11);
+    SOUND(s->deadline, s->queued);
+    SOUND(s->finished, s->started);
+    SOUND(free_slot->request, AP_GENERATION_LAST << 8 | AP_REQUEST_CANCEL | AP_REQUEST_ABANDON | AP_REQUEST_DETACH);
+    SOUND(free_slot->word, AP_WORD(AP_TASK_FREE, 0, AP_NO_LANE, AP_GENERATION_LAST));
+    SOUND(q->depth, 48);
+    SOUND(q->running, 128);
+    SOUND(q->summary, 7);
+    SOUND(q->late, q->started - q->done - q->failed);
+    SOUND(e->kind, AP_EVENT_KINDS - 1);
+    SOUND(e->lane, 11);
+    CORRUPTS(free_slot->request, (AP_GENERATION_LAST + 1) << 8, "slot", (uint64_t)(free_slot - ap_slot_at(&d.seg, 0)), "T5");
+    CORRUPTS(q->late, q->started - q->done - q->failed + 1, "queue", 0, "Q7");
+}
+
+/* What a task must have from the moment on in which it is published. */
+Test(check, every_published_state_is_judged)
+{
+    static const uint32_t states[] = {AP_TASK_QUEUED, AP_TASK_RUNNING, AP_TASK_DONE, AP_TASK_FAILED, AP_TASK_CANCELLED};
+
+    for (size_t i = 0; i < sizeof states / sizeof states[0]; i++) {
+        uint32_t index = slot_in(states[i]);
+        struct ap_slot *s = ap_slot_at(&d.seg, index);
+
+        CORRUPTS(s->body_size, UINT32_MAX, "slot", index, "T4");
+        CORRUPTS(s->body, d.seg.size, "slot", index, "T4");
+        CORRUPTS(s->request, s->request + 256, "slot", index, "T5");
+        CORRUPTS(s->deadline, s->queued - 1, "slot", index, "T6");
+    }
+}
+
+/* The names tell how many there are, so that no section is blamed for it. */
+Test(check, a_wrong_number_of_sections_is_the_only_finding)
+{
+    static const uint32_t counts[] = {0, 3, AP_SECTIONS_MAX + 1, UINT32_MAX};
+    uint32_t count = header->section_count;
+
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
+        header->section_count = counts[i];
+        dump_memory(bytes, size, &d);
+        check();
+        cr_expect_not_null(find("header", 0, &header->section_count, "S6"), "%u", counts[i]);
+        cr_expect_eq(all.count, 1, "%u sections: %u findings, the first: %s", counts[i], all.count, first_text());
+    }
+    header->section_count = count;
 }
 
 /* ---- a truncated copy, at every length ------------------------------------------------------------------------ */
