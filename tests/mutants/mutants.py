@@ -6,8 +6,8 @@
 One build holds all changes (sites.py); APIARY_MUTANT selects one. First each test runs once without a change and tells which it
 reaches; then each change meets the tests that reach it, the quickest first, until one fails. A failure counts when it comes a
 second time, too; so does a test that takes ten times as long as before. The tests are the units, the process tests, the fuzz
-replays and the crash sweep of a release build. Each test has a process namespace and a /dev/shm of its own where the machine
-allows it, so that a change which leaves processes behind spoils nothing for the next.
+replays and the crash sweep of a release build. Each test has a process namespace, a /dev/shm and a /tmp of its own where the
+machine allows it, so that a change which leaves processes behind spoils nothing for the next.
 
 listed.txt has changes that are always among them, explained.txt those that change nothing for anybody, with the reason.
 The table goes to DIR/report.txt; exit 0 when every survivor is explained.
@@ -226,10 +226,12 @@ class Test:
         return 'failed' if p.returncode != 0 or self.bad.search(out.decode(errors='replace')) else 'passed'
 
 
-def alone():
-    """The words before a command that give it processes and shared memory of its own, if the machine lets us."""
+def alone(work):
+    """The words before a command that give it processes, shared memory and temporary files of its own, if the machine lets us.
+    Criterion names its socket in /tmp after its process, and in each process namespace that is the same number."""
     shell = ['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc', 'bash', '-c',
-             'mount -t tmpfs -o size=4g,mode=1777 shm /dev/shm && "$@"; exit $?', 'bash']
+             'mount -t tmpfs -o size=4g,mode=1777 shm /dev/shm && mount --bind "$0" /mnt && mount -t tmpfs -o mode=1777 tmp /tmp && '
+             'mkdir -p "$0" && mount --move /mnt "$0" && cd "$PWD" && "$@"; exit $?', os.path.abspath(work)]
     if shutil.which('unshare') and subprocess.run(shell + ['true'], capture_output=True).returncode == 0:
         return shell
     return []
@@ -292,8 +294,8 @@ def main():
         for m in mutants:
             say(m.key())
         return 0
-    SHELL.extend(alone())
     os.makedirs(options.work, exist_ok=True)
+    SHELL.extend(alone(options.work))
     build, mutants = make(options, mutants)
     began = time.monotonic()
     tests = tests_of(options, build, mutants)
