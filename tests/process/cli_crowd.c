@@ -1,5 +1,6 @@
 /* tests/process/cli_crowd.c - N instances of the service "crowd", all passing but the last, which is critical; each has an agent
- * for "crowd.work" that takes nothing. They stay until this process is killed, and beat once. */
+ * for "crowd.work" that takes nothing. They stay until this process is killed, and beat. */
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -33,5 +34,12 @@ int main(int argc, char **argv)
     for (unsigned i = 0; rc == 0 && i < n; i++) rc = enrol(a, i, i + 1 == n);
     printf("%s\n", rc == 0 ? "registered" : apiary_strerror(rc));
     fflush(stdout);
-    for (;;) pause();
+    for (;;) {
+        struct ap_swarm *s;
+
+        for (uint32_t i = 0; rc == 0 && (s = ap_swarm_at(a->seg, i)) != NULL; i++) {
+            if (AP_SWARM_STATE(ap_load_relaxed(&s->life)) == AP_SWARM_LIVE) ap_store_relaxed(&s->beat, a->seg->ops->now());
+        }
+        poll(NULL, 0, 1000);
+    }
 }

@@ -10,6 +10,7 @@ meta_registry:
   tasks: 512
   queue_depth: 4
   queue_inlets: 2
+  task_timeout: 1h
   payload: {blocks_256B: 64, blocks_1KiB: 16, blocks_4KiB: 16, blocks_16KiB: 0, blocks_64KiB: 0, blocks_256KiB: 0, blocks_1MiB: 0}
 swarms:
   - service: text_service
@@ -72,6 +73,13 @@ expect 4 '"error": "APIARY_ENOCAP"' apiary delegate text.copi x --json
 expect 4 '"error": "APIARY_ENOCAP"' apiary --json delegate text.copi x
 expect 0 '"state": "passing"' apiary --json status
 expect 64 "no option '--json'" apiary --json drain text_service
+# One stands at the gate, and the next one's deadline passes behind it.
+apiary delegate gate.pass --detach >/dev/null || fail 'detach'
+at_the_gate()
+{
+    apiary task ls --state running | grep -q gate.pass
+}
+until_true at_the_gate
 expect 7 'deadline' apiary delegate gate.pass --timeout 50ms
 # That worker still stands at the gate: the next tasks wait behind it until the queue is full.
 id=$(apiary delegate gate.pass waiting --detach) || fail 'detach'
@@ -92,10 +100,22 @@ expect 0 '' apiary task cancel "$id"
 apiary task show "$id" 2>&1 | grep -qE 'state +cancelled|no such task' || fail 'the cancelled task is something else'
 apiary task ls | grep -q "^$id " && fail 'a cancelled task that nobody waits for is listed'
 expect 1 'no such task' apiary task cancel "$id"
-expect 1 'no such task any more: its result was taken or it was given up' apiary task show "${id%-*}-1"
+taken=$(apiary delegate text.copy hello --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["task"])')
+expect 1 'no such task any more: its result was taken or it was given up' apiary task show "$taken"
 expect 1 'no such task: none with this id was ever' apiary task show ffffffff-0-1
 expect 1 'no such task: none with this id was ever' apiary task show "${id%-*}-ffffff"
 expect 1 'no such task: none with this id was ever' apiary task cancel "${id%-*}-ffffff"
+
+open_gate() # for whoever comes, until it is closed
+{
+    (trap '' PIPE; while [ -p "$folder/gate" ]; do printf open >"$folder/gate"; done) 2>/dev/null &
+    opener=$!
+}
+close_gate()
+{
+    kill -KILL "$opener"
+    wait "$opener" 2>/dev/null
+}
 
 # ---- drain: nothing new, and it waits for what is there
 
@@ -110,9 +130,8 @@ expect 7 'no instance of gate_service passes and is ready' apiary wait gate_serv
 expect 1 'WARNING: gate_service/0 passing in drain|WARNING.*gate_service/0' apiary check
 start "$folder/drain" apiary drain gate_service --timeout 5m
 drain=$last
-until gone "$drain"; do
-    timeout 1 bash -c "printf open >'$folder/gate'" 2>/dev/null
-done
+open_gate
+until_true gone "$drain"
 wait "$drain" || fail "drain exits $? after the last task: $(cat "$folder/drain")"
 grep -q 'gate_service: 1 instance drained' "$folder/drain" || fail "drain says: $(cat "$folder/drain")"
 expect 0 'gate_service/0: drain: new gate' apiary status # asking once more for the same has not taken the reason away
@@ -120,9 +139,8 @@ expect 0 'gate_service: 1 instance ready' apiary resume gate_service
 expect 0 '' apiary wait --capability gate.pass
 start "$folder/passed" apiary delegate gate.pass
 passed=$last
-until gone "$passed"; do
-    timeout 1 bash -c "printf open >'$folder/gate'" 2>/dev/null
-done
+until_true gone "$passed"
+close_gate
 grep -q open "$folder/passed" || fail "after resume: $(cat "$folder/passed")"
 expect 4 "no instance of 'x_service' is registered" apiary drain x_service
 expect 4 "no instance 7 of 'gate_service' is registered" apiary resume gate_service --instance 7
@@ -131,12 +149,15 @@ expect 4 "no instance 7 of 'gate_service' is registered" apiary resume gate_serv
 
 start "$folder/stubborn" apiary delegate gate.pass
 stubborn=$last
-until apiary task ls --state running | grep -q gate.pass; do :; done
+until_true at_the_gate
 until gone "$stubborn"; do kill -INT "$stubborn" 2>/dev/null; done
 wait "$stubborn"
 code=$?
 [ "$code" -eq 1 ] || fail "interrupted twice, delegate exits $code"
 grep -q 'interrupted' "$folder/stubborn" || fail "interrupted twice, it says: $(cat "$folder/stubborn")"
+open_gate # its queen passes again when the agent has come back, and only then
+until_true apiary check
+close_gate
 
 # ---- a dead queen, a leaving queen
 

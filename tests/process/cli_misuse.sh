@@ -49,7 +49,7 @@ is() # is FIELD VALUE
 }
 until_true is done 15
 is failed 0 || fail "$(count failed) tasks have failed before any did"
-start "$folder/crash" apiary delegate --timeout 1m bad abort
+start "$folder/crash" apiary delegate --timeout 1h bad abort
 crash=$last
 for _ in 1 2 3; do
     until_true gone "$queen"

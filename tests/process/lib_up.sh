@@ -44,7 +44,7 @@ healthy()
     : >"$folder/asking"
     (
         while [ -e "$folder/asking" ]; do
-            said=$(apiary delegate echo ping --timeout 20s 2>&1) && [ "$said" = ping ] || echo "$said" >>"$folder/refused"
+            said=$(apiary delegate echo ping --timeout 2m 2>&1) && [ "$said" = ping ] || echo "$said" >>"$folder/refused"
             printf . >>"$folder/asked"
         done
     ) &
@@ -74,7 +74,7 @@ verdict()
 
 answers()
 {
-    apiary delegate "$1" x --timeout 5s
+    apiary delegate "$1" x --timeout 1m
 }
 
 # pid_of SERVICE: of an instance that passes; false when there is none.

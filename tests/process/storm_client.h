@@ -42,7 +42,7 @@ static void settle(struct open_task *t, int r, apiary_result_t *result, apiary_t
 
 static int submit(apiary_t *a, struct open_task *t, uint64_t turn, uint32_t life, uint32_t *number)
 {
-    const apiary_delegate_options_t options = {.timeout = UINT64_C(120000000000)};
+    const apiary_delegate_options_t options = {.timeout = UINT64_C(3600000000000)};
     static _Thread_local uint8_t body[BODY_MAX];
     int r;
 
