@@ -10,10 +10,28 @@ folder=$(mktemp -d) || exit 1
 export config=$folder/config.yaml
 failures=0
 
+# end_of SEGMENT: kills what was started for it: also what is stopped, and what its parent has left behind.
+end_of()
+{
+    local environment
+    for environment in $(grep -lszxF -- "APIARY_SEGMENT=$1" /proc/[0-9]*/environ); do
+        environment=${environment#/proc/}
+        kill -KILL "${environment%/environ}" 2>/dev/null
+    done
+}
+
+# What a run left that was killed itself, as at ctest's timeout: the names end in the process that made them.
+for left in /dev/shm/"apiary-test-$name-"*; do
+    [[ ${left##*-} =~ ^[0-9]+$ ]] && [ ! -e "/proc/${left##*-}" ] || continue
+    end_of "/${left#/dev/shm/}"
+    rm -f "$left"
+done
+
 cleanup()
 {
     local pid f
-    for pid in $(jobs -rp); do kill -KILL "$pid" 2>/dev/null; done
+    for pid in $(jobs -p); do kill -KILL "$pid" 2>/dev/null; done
+    end_of "$APIARY_SEGMENT"
     wait 2>/dev/null
     for f in /dev/shm/"${APIARY_SEGMENT#/}"*; do
         [ -e "$f" ] && rm -f "$f"
