@@ -470,7 +470,13 @@ static void close_own(struct apiary *a)
     if (own != NULL) {
         pthread_setspecific(a->key, NULL);
         here_clear(a);
-        if (still_has(own)) context_share(own);
+        if (still_has(own)) {
+            context_share(own);
+        } else {
+            /* The lane was taken from it, and the lock is in its list all the same. */
+            ap_robust_unlock(&own->lane.lane->mutex);
+            own->shared = true;
+        }
     }
     for (struct ap_lane_context *c = a->contexts, *next; c != NULL; c = next) {
         next = c->next;
@@ -497,14 +503,13 @@ static void part(struct apiary *a, const size_t *held, size_t count)
     ap_reap_lane(a->seg, AP_NO_LANE, anchor, &ap_registry_hooks);
 }
 
-/* The offsets of the locks that other threads hold: how many. */
+/* The offsets of the locks that other threads have in their lists, whatever the segment says of those: how many. */
 static size_t held_by_others(const struct apiary *a, size_t *ret, size_t room)
 {
     size_t n = 0;
 
     for (const struct ap_lane_context *c = a->contexts; c != NULL && n < room; c = c->next)
-        if (!c->shared && still_has(c) && ap_robust_held(ap_load_relaxed(ap_robust_word(&c->lane.lane->mutex))))
-            ret[n++] = (size_t)((uint8_t *)&c->lane.lane->mutex - a->seg->base);
+        if (!c->shared) ret[n++] = (size_t)((uint8_t *)&c->lane.lane->mutex - a->seg->base);
     return n;
 }
 

@@ -31,6 +31,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct {
     uint8_t *at;
     size_t size, whole;
+    size_t left; /* of it, still mapped: a detach beside living threads unmaps in pieces */
 } kept[KEPT];
 
 static size_t pages(size_t size)
@@ -46,7 +47,8 @@ static bool keep(uint8_t *at, size_t size, size_t whole)
     for (int i = 0; i < KEPT && !done; i++) {
         if (kept[i].at != NULL) continue;
         kept[i].at = at;
-        kept[i].size = size;
+        kept[i].size = pages(size);
+        kept[i].left = pages(size);
         kept[i].whole = whole;
         done = true;
     }
@@ -59,7 +61,7 @@ size_t fuzz_mapped(void)
     size_t sum = 0;
 
     pthread_mutex_lock(&lock);
-    for (int i = 0; i < KEPT; i++) sum += kept[i].size;
+    for (int i = 0; i < KEPT; i++) sum += kept[i].left;
     pthread_mutex_unlock(&lock);
     return sum;
 }
@@ -84,17 +86,22 @@ void *__wrap_mmap(void *at, size_t size, int protection, int flags, int fd, off_
 
 int __wrap_munmap(void *at, size_t size)
 {
+    uint8_t *from = at, *moat = NULL;
     size_t whole = 0;
 
     pthread_mutex_lock(&lock);
-    for (int i = 0; i < KEPT && at != NULL; i++) {
-        if (kept[i].at != at) continue;
-        FUZZ_REQUIRE(kept[i].size == size);
+    for (int i = 0; i < KEPT && from != NULL; i++) {
+        if (kept[i].at == NULL || from < kept[i].at || from >= kept[i].at + kept[i].size) continue;
+        FUZZ_REQUIRE(from + pages(size) <= kept[i].at + kept[i].size && pages(size) <= kept[i].left);
+        kept[i].left -= pages(size);
+        if (kept[i].left > 0) break;
+        moat = kept[i].at - MOAT;
         whole = kept[i].whole;
         memset(&kept[i], 0, sizeof kept[i]);
+        break;
     }
     pthread_mutex_unlock(&lock);
-    return whole != 0 ? __real_munmap((uint8_t *)at - MOAT, whole) : __real_munmap(at, size);
+    return moat != NULL ? __real_munmap(moat, whole) : __real_munmap(at, size);
 }
 
 int __wrap_nanosleep(const struct timespec *time, struct timespec *left)
