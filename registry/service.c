@@ -10,7 +10,8 @@ bool ap_service_is(const struct ap_service *s, uint64_t key, const char *name, u
     for (int tries = 0; tries < AP_SERVICE_TRIES; tries++) {
         uint64_t life = ap_load_acquire(&s->life); /* NAME-A1 pairs NAME-R1 */
 
-        if ((accept >> AP_SERVICE_STATE(life) & 1) == 0 || ap_load_relaxed(&s->key) != key) return false;
+        if (AP_SERVICE_STATE(life) > AP_SERVICE_CONDEMNED || (accept >> AP_SERVICE_STATE(life) & 1) == 0) return false;
+        if (ap_load_relaxed(&s->key) != key) return false;
         *ret = ap_service_read(s, text);
         if (*ret == life) return strcmp(text, name) == 0;
     }
