@@ -112,8 +112,8 @@ static bool reopen(struct ap_loop *loop)
     if (fd < 0) return false;
     if (loop->park != AP_PARK_POLL) ap_uring_forget(&loop->ring);
     if (loop_choose(loop) < 0) loop->park = AP_PARK_POLL; /* that needs nothing */
-    ap_store_relaxed(&loop->event_fd, fd);
-    ap_store_relaxed(&loop->bell_thread.event_fd, fd);
+    ap_store_release(&loop->event_fd, fd);             /* PARKER-R3 pairs PARKER-A3 */
+    ap_store_release(&loop->bell_thread.event_fd, fd); /* PARKER-R3 pairs PARKER-A3 */
     loop->polls_stale = true;
     loop->lost = false;
     loop->reopened++;
@@ -343,7 +343,8 @@ void ap_loop_wake(struct ap_loop *loop)
     ap_store_release(&loop->woken, 1);
     ap_fence_full(); /* LOOP-F1: woken before parked is read, pairs the same in ap_loop_park */
     if (!ap_load_relaxed(&loop->parked)) return;
-    while (write(ap_load_relaxed(&loop->event_fd), &one, sizeof one) < 0 && errno == EINTR) {}
+    /* PARKER-A3 pairs PARKER-R3 */
+    while (write(ap_load_acquire(&loop->event_fd), &one, sizeof one) < 0 && errno == EINTR) {}
 }
 
 void ap_loop_drain_event(struct ap_loop *loop)

@@ -10,7 +10,8 @@ static void bell_signal(struct ap_bell_thread *t, uint32_t request)
     uint64_t one = 1;
 
     ap_store_release(&t->done, request); /* PARKER-R2 pairs PARKER-A2 */
-    while (write(ap_load_relaxed(&t->event_fd), &one, sizeof one) < 0 && errno == EINTR) {}
+    /* PARKER-A3 pairs PARKER-R3 */
+    while (write(ap_load_acquire(&t->event_fd), &one, sizeof one) < 0 && errno == EINTR) {}
 }
 
 static void *bell_main(void *arg)
