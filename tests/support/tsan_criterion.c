@@ -15,3 +15,10 @@ __attribute__((visibility("default"))) int rand_r(unsigned *seed)
     *seed = *seed * 1103515245u + 12345u + (unsigned)getpid();
     return (int)(FIRST + (*seed >> 8) % COUNT);
 }
+
+/* Children of the tests have threads, and so may the test have when it forks. */
+const char *__tsan_default_options(void);
+__attribute__((visibility("default"))) const char *__tsan_default_options(void)
+{
+    return "die_after_fork=0";
+}

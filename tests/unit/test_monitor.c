@@ -13,15 +13,6 @@
 #include "shm/event.h"
 #include "tests/support/leftovers.h"
 
-#ifdef __SANITIZE_THREAD__
-/* The children of these tests have threads, and so may the test have when it forks. */
-const char *__tsan_default_options(void);
-__attribute__((visibility("default"))) const char *__tsan_default_options(void)
-{
-    return "die_after_fork=0";
-}
-#endif
-
 static struct ap_segment *seg;
 static struct ap_lane_handle anchor;
 static char name[64];

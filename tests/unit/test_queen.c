@@ -315,7 +315,7 @@ Test(queen, stop_does_not_wait_for_ever)
     cr_assert_eq(apiary_delegate(a, "slow", "x", 1, NULL, &task), 0);
     sem_wait(&block_entered);
     cr_assert_eq(apiary_queen_stop(q, SECOND / 100), APIARY_ETIMEDOUT);
-    cr_expect_not_null(strstr(last_log, "sleeper"), "%s", last_log);
+    cr_expect_not_null(strstr(logged(), "sleeper"), "%s", logged());
     cr_assert_eq(apiary_swarm_status(a, "test", &row, 1), 1);
     cr_expect_neq(row.state, APIARY_DOWN);
     cr_expect_eq(row.mode, APIARY_DRAIN, "it is not ready any more");

@@ -19,27 +19,32 @@
 #include "agents/queen.h"
 #include "tests/support/leftovers.h"
 
-#ifdef __SANITIZE_THREAD__
-/* The children of these tests have threads, and so may the test have when it forks. */
-const char *__tsan_default_options(void);
-__attribute__((visibility("default"))) const char *__tsan_default_options(void)
-{
-    return "die_after_fork=0";
-}
-#endif
-
 #define SECOND UINT64_C(1000000000)
 #define LONG (120 * SECOND)
 
 static char name[64];
 static apiary_t *a;
+static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER;
 static char last_log[1024];
 
 static void log_line(void *user, int level, const char *line)
 {
     (void)user;
     (void)level;
+    pthread_mutex_lock(&log_lock);
     snprintf(last_log, sizeof last_log, "%s", line);
+    pthread_mutex_unlock(&log_lock);
+}
+
+/* The last line that any thread has logged, as of now. */
+static inline const char *logged(void)
+{
+    static char copy[sizeof last_log];
+
+    pthread_mutex_lock(&log_lock);
+    memcpy(copy, last_log, sizeof copy);
+    pthread_mutex_unlock(&log_lock);
+    return copy;
 }
 
 static inline void setup(void)
