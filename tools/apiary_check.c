@@ -255,7 +255,7 @@ int cmd_check(struct tool *t, int argc, char **argv)
     }
     apiary_detach(a);
     ap_deployment_free(d);
-    return fflush(stdout) == 0 ? rc : (int)CHECK_UNKNOWN;
+    return fflush(stdout) == 0 && ferror(stdout) == 0 ? rc : (int)CHECK_UNKNOWN;
 }
 
 /* ---- wait ----------------------------------------------------------------------------------------------------- */

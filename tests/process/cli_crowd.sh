@@ -30,6 +30,8 @@ expect 0 'crowd.work .*crowd/299/idler' shmdump
 expect 0 'crowd: 300 instances drained' apiary drain crowd --reason "$(printf '%072d' 7)"
 expect 0 "crowd/299: drain: 0*7\$" apiary status
 expect 1 'crowd/0 passing in drain, .*crowd/298 passing in drain, crowd/299 critical in drain' apiary check
+apiary check >/dev/full 2>"$folder/check" # more than a buffer holds: it is lost before the end
+[ $? -eq 3 ] && grep -q 'standard output' "$folder/check" || fail "a check that could not say it all: $(cat "$folder/check")"
 expect 0 'crowd: 300 instances ready' apiary resume crowd
 
 # What was taken back waits nowhere, although the rings still hold it; what was not does.
