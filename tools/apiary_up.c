@@ -218,7 +218,7 @@ static int run_checks(struct up *up)
     size_t passed = rows_run(&up->rows, up->a, up->crew);
     queens_look(up);
     FILE *out = open_memstream(&text, &size);
-    if (out == NULL) return TOOL_FAILED;
+    if (out == NULL) return tool_fail(up->t, TOOL_FAILED, "out of memory");
     if (up->t->json) {
         tool_json_write(json_pack("{s:s, s:i, s:i, s:i, s:o, s:o}", "segment", up->segment, "swarms",
                                   (int)up->d->swarm_count, "rows", (int)up->rows.count, "passed", (int)passed,
@@ -227,7 +227,10 @@ static int run_checks(struct up *up)
     } else {
         print_text(up, passed, out);
     }
-    fclose(out);
+    if (fclose(out) != 0) {
+        free(text);
+        return tool_fail(up->t, TOOL_FAILED, "out of memory");
+    }
     crew_result(up->crew, text, size);
     free(text);
     while (up->once && crew_results_wait(up->crew) && crew_interrupts(up->crew) == 0)
