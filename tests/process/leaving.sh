@@ -5,8 +5,11 @@
 set -u
 dir=$(mktemp -d)
 segment=/apiary-leaving-$$
+export APIARY_SEGMENT=$segment
+. "$APIARY_SOURCE/tests/process/lib_leftovers.sh" || exit 1
+clear_leftovers apiary-leaving
 failures=0
-trap 'for job in $(jobs -p); do kill -KILL "$job" 2>/dev/null || true; done; wait 2>/dev/null; rm -rf "$dir" /dev/shm$segment' EXIT
+trap 'for job in $(jobs -p); do kill -KILL "$job" 2>/dev/null || true; done; end_of $segment; wait 2>/dev/null; rm -rf "$dir" /dev/shm$segment' EXIT
 cat >"$dir/c.yaml" <<END
 meta_registry: {segment: $segment, lanes: 64, members: 64}
 swarms:

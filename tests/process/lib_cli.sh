@@ -10,22 +10,8 @@ folder=$(mktemp -d) || exit 1
 export config=$folder/config.yaml
 failures=0
 
-# end_of SEGMENT: kills what was started for it: also what is stopped, and what its parent has left behind.
-end_of()
-{
-    local environment
-    for environment in $(grep -lszxF -- "APIARY_SEGMENT=$1" /proc/[0-9]*/environ); do
-        environment=${environment#/proc/}
-        kill -KILL "${environment%/environ}" 2>/dev/null
-    done
-}
-
-# What a run left that was killed itself, as at ctest's timeout: the names end in the process that made them.
-for left in /dev/shm/"apiary-test-$name-"*; do
-    [[ ${left##*-} =~ ^[0-9]+$ ]] && [ ! -e "/proc/${left##*-}" ] || continue
-    end_of "/${left#/dev/shm/}"
-    rm -f "$left"
-done
+. "$APIARY_SOURCE/tests/process/lib_leftovers.sh" || exit 1
+clear_leftovers "apiary-test-$name"
 
 cleanup()
 {

@@ -5,7 +5,10 @@ set -eu
 unshare --pid --fork true 2>/dev/null || { echo "skipped: no right to make a pid namespace"; exit 77; }
 dir=$(mktemp -d)
 segment=/apiary-namespace-$$
-trap 'for job in $(jobs -p); do kill "$job" 2>/dev/null || true; done; wait || true; rm -rf "$dir" /dev/shm$segment' EXIT
+export APIARY_SEGMENT=$segment
+. "$APIARY_SOURCE/tests/process/lib_leftovers.sh" || exit 1
+clear_leftovers apiary-namespace
+trap 'for job in $(jobs -p); do kill -KILL "$job" 2>/dev/null || true; done; end_of $segment; wait || true; rm -rf "$dir" /dev/shm$segment' EXIT
 cat >"$dir/c.yaml" <<END
 meta_registry: {segment: $segment}
 swarms:

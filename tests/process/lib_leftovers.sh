@@ -1,0 +1,25 @@
+# Sourced by tests with a segment and processes of their own: what a run leaves behind.
+
+# end_of SEGMENT: kills what was started with $APIARY_SEGMENT so: also what is stopped, and what its parent has left behind.
+end_of()
+{
+    local environment
+    for environment in $(grep -lszxF -- "APIARY_SEGMENT=$1" /proc/[0-9]*/environ); do
+        environment=${environment#/proc/}
+        kill -KILL "${environment%/environ}" 2>/dev/null
+    done
+    return 0
+}
+
+# clear_leftovers PREFIX: of runs that were killed themselves, as at ctest's timeout, which no trap sees. The names /PREFIX-PID end in
+# the process that made them.
+clear_leftovers()
+{
+    local left
+    for left in "/dev/shm/$1-"*; do
+        if [[ ${left##*-} =~ ^[0-9]+$ ]] && [ ! -e "/proc/${left##*-}" ]; then
+            end_of "/${left#/dev/shm/}"
+            rm -f "$left"
+        fi
+    done
+}
