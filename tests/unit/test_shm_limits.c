@@ -282,6 +282,19 @@ Test(limits, the_last_queue_is_one_as_the_others)
     cr_expect_eq(ap_queue_depth(seg, last), 0);
 }
 
+/* Of clients that are about to send again; to clear them costs a fence. */
+Test(limits, few_empty_rings_keep_their_bits)
+{
+    uint64_t *summary = &ap_queue_at(seg, 1)->summary;
+    struct ap_consumer c;
+
+    begin();
+    ap_consumer_init(&c, seg, 1);
+    ap_store_relaxed(summary, 7);
+    cr_expect_eq(ap_queue_pop(&c), 0);
+    cr_expect_eq(ap_load_relaxed(summary), 7);
+}
+
 /* ---- what an observer sees ------------------------------------------------------------------------------------- */
 
 static struct {
