@@ -232,7 +232,7 @@ def alone(work):
     shell = ['unshare', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc', 'bash', '-c',
              'mount -t tmpfs -o size=4g,mode=1777 shm /dev/shm && mount --bind "$0" /mnt && mount -t tmpfs -o mode=1777 tmp /tmp && '
              'mkdir -p "$0" && mount --move /mnt "$0" && cd "$PWD" && "$@"; exit $?', os.path.abspath(work)]
-    if shutil.which('unshare') and subprocess.run(shell + ['true'], capture_output=True).returncode == 0:
+    if shutil.which('unshare') and subprocess.run(shell + ['true'], capture_output=True, cwd=work).returncode == 0:
         return shell
     return []
 
