@@ -172,7 +172,8 @@ APIARY_API int apiary_release(apiary_t *a, apiary_result_t *result);
 APIARY_API int apiary_call(apiary_t *a, const char *capability, const void *body, size_t body_size, uint64_t timeout,
                            void *result, size_t capacity, size_t *size);
 
-/* A queued task is taken back at once; a running one is told (the agent may look). 0, APIARY_ESTALE. */
+/* A queued task is taken back at once; a running one is told (the agent may look); one that has ended is as it was, and still to
+ * be collected. 0, APIARY_ESTALE. */
 APIARY_API int apiary_cancel(apiary_t *a, apiary_task_t task);
 
 /* A descriptor that becomes readable when a task of the calling thread may have finished, or (up to a second later) has

@@ -222,7 +222,7 @@ static int task_show(struct tool *t, int argc, char **argv)
 static const struct tool_usage cancel_usage = {
     .command = "task cancel",
     .arguments = "ID",
-    .what = "Takes a queued task back at once; a running one is told, and its agent may look.",
+    .what = "Takes a queued task back at once; a running one is told, and its agent may look. One that has ended is left alone.",
     .least = 1,
     .most = 1,
 };
@@ -238,8 +238,16 @@ static int task_cancel(struct tool *t, int argc, char **argv)
     apiary_t *a = NULL;
     rc = tool_attach(t, tool_segment(t, NULL), false, &a);
     if (rc != TOOL_OK) return rc;
-    int done = apiary_cancel(a, id);
-    if (done < 0) rc = done == APIARY_ESTALE ? no_task(t, a->seg, id, argv[0]) : tool_error(t, done, NULL, "task %s", argv[0]);
+    /* The library answers 0 for what has ended, too: its caller will see how. Here somebody would take that for a success. */
+    struct task_view v;
+    bool ended = view_task(a->seg, id.slot, &v) && v.id.generation == id.generation && v.id.epoch == id.epoch &&
+                 ap_task_ended(v.state) && !nobody_waits(&v);
+    int done = ended ? 0 : apiary_cancel(a, id);
+    if (ended)
+        rc = tool_fail(t, TOOL_FAILED, "task %s has ended already (%s), nothing to cancel; its client has yet to collect it",
+                       argv[0], ap_task_state_name(v.state));
+    else if (done < 0)
+        rc = done == APIARY_ESTALE ? no_task(t, a->seg, id, argv[0]) : tool_error(t, done, NULL, "task %s", argv[0]);
     apiary_detach(a);
     return tool_finish(t, rc);
 }

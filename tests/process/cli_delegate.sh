@@ -145,6 +145,21 @@ grep -q open "$folder/passed" || fail "after resume: $(cat "$folder/passed")"
 expect 4 "no instance of 'x_service' is registered" apiary drain x_service
 expect 4 "no instance 7 of 'gate_service' is registered" apiary resume gate_service --instance 7
 
+# ---- a task that has ended, and whose client has not come to collect it
+
+start "$folder/stopped" apiary delegate gate.pass --timeout 5m
+stopped=$last
+until id=$(apiary task ls --state running | grep -o '^[^ ]* .*gate.pass' | cut -d' ' -f1); [ -n "$id" ]; do :; done
+kill -STOP "$stopped"
+until apiary task show "$id" | grep -qE '^state +done'; do
+    timeout 1 bash -c "printf open >'$folder/gate'" 2>/dev/null
+done
+expect 1 'has ended already \(done\), nothing to cancel' apiary task cancel "$id"
+expect 0 'state +done' apiary task show "$id"
+kill -CONT "$stopped"
+wait "$stopped" || fail "its client exits $?"
+grep -q open "$folder/stopped" || fail "its client says: $(cat "$folder/stopped")"
+
 # ---- interrupts: the first cancels, the second does not wait for an agent that does not look
 
 start "$folder/stubborn" apiary delegate gate.pass
