@@ -362,6 +362,39 @@ Test(check, registry)
     CORRUPTS(ap_slot_at(&d.seg, queued)->only, 99, "slot", queued, "R6");
     CORRUPTS(ap_slot_at(&d.seg, queued)->ticket, 11, "slot", queued, "R6");
     CORRUPTS(tickets[9], 0x70001, "ticket", (uint64_t)ap_service_find(&d.seg, "ai_service"), "A1");
+    tickets = ap_at(&d.seg, AP_SECTION_TICKETS, 7);
+    CORRUPTS(tickets[0], 0x10001, "ticket", 7, "A1");
+}
+
+/* As much as fits is no fault, and one more is one. */
+Test(check, an_agent_with_all_the_capabilities_that_fit)
+{
+    struct ap_agent_record *a = ap_agent_at(&d.seg, 0);
+    struct ap_report report;
+
+    for (uint32_t i = 1; i < AP_AGENT_CAPABILITIES; i++) a->capabilities[i] = a->capabilities[0];
+    a->capability_count = AP_AGENT_CAPABILITIES;
+    dump_memory(bytes, size, &d);
+    report = check();
+    cr_expect_eq(report.corrupt + report.repairable, 0, "%s", first_text());
+    CORRUPTS(a->capability_count, AP_AGENT_CAPABILITIES + 1, "agent", 0, "R5");
+}
+
+/* The text ends once, and is of bytes that print; what belongs to another change is not read. */
+Test(check, the_reason_of_a_mode)
+{
+    struct ap_swarm *s = ap_swarm_at(&d.seg, 0);
+    uint64_t change = (uint64_t)AP_MODE_CHANGE(s->mode) << 48, other = (uint64_t)(AP_MODE_CHANGE(s->mode) + 1) << 48;
+    struct ap_report report;
+
+    s->reason[0] = change | 'a' | 'b' << 8;
+    s->reason[1] = other | 1;
+    dump_memory(bytes, size, &d);
+    report = check();
+    cr_expect_eq(report.corrupt + report.repairable, 0, "%s", first_text());
+    CORRUPTS(s->reason[0], change | 'a' | 'b' << 16, "swarm", 0, "R5");
+    CORRUPTS(s->reason[0], change | '\n', "swarm", 0, "R5");
+    CORRUPTS(s->reason[1], change | 'c', "swarm", 0, "R5");
 }
 
 /* ---- limits --------------------------------------------------------------------------------------------------- */
