@@ -303,6 +303,35 @@ Test(monitor, nudge_finds_the_role_of_the_dead)
     ap_monitor_stop(m);
 }
 
+static struct ap_ops counted_ops;
+static uint32_t clock_reads;
+
+static uint64_t counted_now(void)
+{
+    ap_add_relaxed(&clock_reads, 1);
+    return ap_ops_system.now();
+}
+
+/* Free and yet refused, by damage: it is tried again and again, with pauses, and taken when it has been mended, by which nobody
+ * is woken. */
+Test(monitor, a_role_that_was_damaged_is_tried_again)
+{
+    pthread_mutex_t *lock = &seg->header->role;
+    int kind = lock->__data.__kind;
+    struct ap_monitor *m = NULL;
+
+    counted_ops = ap_ops_system;
+    counted_ops.now = counted_now;
+    seg->ops = &counted_ops;
+    lock->__data.__kind = 0;
+    cr_assert_eq(ap_monitor_start(seg, anchor.member, &m), 0);
+    while (ap_load_relaxed(&clock_reads) < 20) sched_yield();
+    cr_assert_not(role_held());
+    lock->__data.__kind = kind;
+    while (!role_held()) sched_yield();
+    ap_monitor_stop(m);
+}
+
 /* One that is stopped holds the role and wakes nobody: what is told of it, and that another does its work until it is back. */
 Test(monitor, a_stopped_holder_is_stood_in_for)
 {
