@@ -539,8 +539,8 @@ int apiary_detach(apiary_t *a)
     pthread_mutex_lock(&handles_lock); /* other threads may be ending just now */
     pthread_mutex_lock(&a->lock);
     handle_remove(a);
-    pthread_key_delete(a->key);
     handle_close(a);
+    pthread_key_delete(a->key); /* which tells until here what the calling thread has */
     pthread_mutex_unlock(&a->lock);
     pthread_mutex_unlock(&handles_lock);
     pthread_mutex_destroy(&a->lock);

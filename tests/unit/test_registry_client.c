@@ -3,6 +3,7 @@
 #include <poll.h>
 
 #include "registry_fixture.h"
+#include "shm/event.h"
 
 TestSuite(client, .init = fixture_setup, .fini = fixture_teardown, .timeout = 60);
 
@@ -52,6 +53,44 @@ Test(client, attach_by_environment_and_by_descriptor)
     cr_assert_eq(apiary_detach(NULL), 0);
     cr_assert_eq(lanes_live(client->seg), 1);
     assert_sound();
+}
+
+static uint64_t events_of(uint32_t kind)
+{
+    struct ap_event e;
+    uint64_t n = 0;
+
+    for (uint64_t i = 1; i < ap_load_acquire(&client->seg->header->event_next); i++)
+        n += ap_event_read(client->seg, i, &e) == 1 && e.kind == kind;
+    return n;
+}
+
+/* Whether it has used the handle or not: that is no death. */
+Test(client, who_leaves_at_once_is_not_recovered_like_the_dead)
+{
+    uint64_t left = events_of(AP_EVENT_MEMBER_LEFT), reaped = events_of(AP_EVENT_LANE_REAPED);
+    apiary_t *first = attach_as("first"), *second = attach_as("second");
+
+    cr_assert_geq(apiary_lane_fd(second), 0);
+    cr_assert_eq(apiary_detach(first), 0);
+    cr_assert_eq(apiary_detach(second), 0);
+    cr_expect_eq(events_of(AP_EVENT_MEMBER_LEFT), left + 2);
+    cr_expect_eq(events_of(AP_EVENT_LANE_REAPED), reaped);
+    cr_assert_eq(lanes_live(client->seg), 1);
+    assert_sound();
+}
+
+/* The lane was recovered while its thread stood still, and another has it: a detach takes nothing away from that one. */
+Test(client, a_lane_that_another_has_outlasts_the_detach)
+{
+    apiary_t *own = attach_as("other");
+    struct ap_lane *lane = own->anchor->lane.lane;
+    uint32_t index = own->anchor->lane.index;
+    uint64_t life = AP_LIFE(own->anchor->lane.epoch + 1, AP_LIFE_LIVE);
+
+    ap_store_release(&lane->life, life);
+    cr_assert_eq(apiary_detach(own), 0);
+    cr_expect_eq(ap_load_acquire(&ap_lane_at(client->seg, index)->life), life);
 }
 
 Test(client, observers_write_nothing)
