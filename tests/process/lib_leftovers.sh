@@ -6,7 +6,7 @@ end_of()
     local environment
     for environment in $(grep -lszxF -- "APIARY_SEGMENT=$1" /proc/[0-9]*/environ); do
         environment=${environment#/proc/}
-        kill -KILL "${environment%/environ}" 2>/dev/null
+        kill -KILL "${environment%/environ}" 2>/dev/null || true # it may have died meanwhile, and the caller may stop at errors
     done
     return 0
 }
