@@ -1,4 +1,6 @@
-/* Process images: deaths that no mark in a lock tells. */
+/* Process images: deaths that no mark in a lock tells.
+ * ctest: not thread
+ * The thread sanitizer does not know threads that a forked child makes anew ("dup thread with used id"). */
 #include "shm_fixture.h"
 
 #include <fcntl.h>
