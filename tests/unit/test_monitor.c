@@ -323,11 +323,11 @@ Test(monitor, a_role_that_was_damaged_is_tried_again)
     counted_ops = ap_ops_system;
     counted_ops.now = counted_now;
     seg->ops = &counted_ops;
-    lock->__data.__kind = 0;
+    ap_store_relaxed(&lock->__data.__kind, 0);
     cr_assert_eq(ap_monitor_start(seg, anchor.member, &m), 0);
     while (ap_load_relaxed(&clock_reads) < 20) sched_yield();
     cr_assert_not(role_held());
-    lock->__data.__kind = kind;
+    ap_store_relaxed(&lock->__data.__kind, kind);
     while (!role_held()) sched_yield();
     ap_monitor_stop(m);
 }

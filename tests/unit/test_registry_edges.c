@@ -281,13 +281,23 @@ Test(registry_edges, a_queue_offers_what_its_agent_does)
     for (int i = 0; i < 2; i++) worker_stop(&w[i]);
 }
 
+static uint32_t lane_opened;
+
 static void *lane_main(void *arg)
 {
     struct ap_lane_handle *lane = arg;
 
     cr_assert_eq(ap_lane_open(client->seg, client->member, lane), 0);
+    ap_store_release(&lane_opened, 1);
     while (ap_load_acquire(&lane->lane->hand[7]) == 0) sched_yield();
     return NULL;
+}
+
+static void lane_start(pthread_t *thread, struct ap_lane_handle *lane)
+{
+    ap_store_relaxed(&lane_opened, 0);
+    cr_assert_eq(pthread_create(thread, NULL, lane_main, lane), 0);
+    while (ap_load_acquire(&lane_opened) == 0) sched_yield();
 }
 
 /* Nobody has begun it, and nobody else offers it: the only one who would is recovered all the same. */
@@ -301,8 +311,7 @@ Test(registry_edges, who_looks_at_a_queued_task_recovers_its_dead_worker)
     apiary_task_t task;
     pthread_t thread;
 
-    cr_assert_eq(pthread_create(&thread, NULL, lane_main, &lane), 0);
-    while (ap_load_acquire(&lane.lane) == NULL) sched_yield();
+    lane_start(&thread, &lane);
     agent.lane = lane.index;
     cr_assert_eq(ap_swarm_register(client->seg, &r), 0);
     cr_assert_eq(apiary_delegate(client, "echo", "x", 1, NULL, &task), 0);
@@ -379,8 +388,7 @@ Test(registry_edges, a_queue_whose_consumer_dies_meanwhile_keeps_no_task)
     struct ap_lane_handle lane = {.lane = NULL};
     struct worker w;
 
-    cr_assert_eq(pthread_create(&consumer_thread, NULL, lane_main, &lane), 0);
-    while (ap_load_acquire(&lane.lane) == NULL) sched_yield();
+    lane_start(&consumer_thread, &lane);
     agent.lane = lane.index;
     cr_assert_eq(ap_swarm_register(client->seg, &r), 0);
     cr_assert_eq(worker_register(&w, "server", "1", "agent", echo), 0);
