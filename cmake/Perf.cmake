@@ -24,6 +24,12 @@ if(NNG_INCLUDE_DIR AND NNG_LIBRARY)
     target_include_directories(apiary-perf PRIVATE ${NNG_INCLUDE_DIR})
     target_link_libraries(apiary-perf PRIVATE ${NNG_LIBRARY})
 endif()
+pkg_check_modules(HIREDIS QUIET IMPORTED_TARGET hiredis)
+find_program(REDIS_SERVER redis-server)
+if(HIREDIS_FOUND AND REDIS_SERVER)
+    target_compile_definitions(apiary-perf PRIVATE PERF_REDIS="${REDIS_SERVER}")
+    target_link_libraries(apiary-perf PRIVATE PkgConfig::HIREDIS)
+endif()
 
 # A C++ compiler is needed for this one file alone, so it is asked for here and not in the project's own languages.
 find_path(BOOST_INTERPROCESS_INCLUDE_DIR boost/interprocess/ipc/message_queue.hpp)

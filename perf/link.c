@@ -22,6 +22,9 @@ static const struct perf_link_kind *const kinds[] = {
 #ifdef PERF_NNG
     &perf_link_nng,
 #endif
+#ifdef PERF_REDIS
+    &perf_link_redis,
+#endif
 };
 #define KINDS (sizeof kinds / sizeof *kinds)
 
@@ -302,6 +305,9 @@ static void absent(struct perf_result *r)
 #endif
 #ifndef PERF_NNG
     perf_result_missing(r, "nng", "libnng-dev was not there when this was built");
+#endif
+#ifndef PERF_REDIS
+    perf_result_missing(r, "redis", "libhiredis-dev or redis-server was not there when this was built");
 #endif
 #ifndef PERF_BOOST
     perf_result_missing(r, "boost", "libboost-dev or a C++ compiler was not there when this was built, or a sanitizer was");

@@ -62,6 +62,9 @@ extern const struct perf_link_kind perf_link_zmq;
 #ifdef PERF_NNG
 extern const struct perf_link_kind perf_link_nng;
 #endif
+#ifdef PERF_REDIS
+extern const struct perf_link_kind perf_link_redis;
+#endif
 
 /* Opens the link and its server: NULL when the kind is not to be had here (recorded in the result as missing). Two steps, for
  * no server may be forked after a client has joined: some libraries have threads. */
