@@ -130,6 +130,37 @@ forbid "a path out of the tree" '\.\./shared' "${text[@]}"
 forbid "the host of a package registry" \
     'deb\.debian\.org|(archive|ports)\.ubuntu\.com|pypi\.org|registry\.npmjs|crates\.io|proxy\.golang|hex\.pm|rubygems\.org' "${text[@]}"
 
+# ---- links of the documents: relative, to files and headings that are there
+
+headings() # headings FILE: as the anchors that GitHub makes of them
+{
+    awk '/^```/ { code = !code } !code && sub(/^#+ /, "")' "$1" | tr 'A-Z ' 'a-z-' | tr -cd 'a-z0-9_\n-'
+}
+
+mapfile -t documents < <(select_files '\.md$')
+links=0
+while IFS=: read -r file line link; do
+    link=${link#\](} link=${link%)}
+    [[ $link =~ ^(https?://|mailto:) ]] && continue
+    links=$((links + 1))
+    path=${link%%#*} anchor=
+    [[ $link == *'#'* ]] && anchor=${link#*#}
+    if [ -z "$path" ]; then
+        target=$file
+    else
+        target=$(realpath -m --relative-to=. -- "$(dirname -- "$file")/$path")
+        [[ $path == /* ]] && target=$path
+    fi
+    if [[ $target == /* || $target == ..* ]]; then
+        fail "$file:$line: a link out of the tree: $link"
+    elif [ ! -e "$target" ]; then
+        fail "$file:$line: a link to nothing: $link"
+    elif [ -n "$anchor" ] && ! headings "$target" | grep -qxF -- "$anchor"; then
+        fail "$file:$line: a link to a heading that is not there: $link"
+    fi
+done < <(grep -noHE '\]\([^) ]+\)' -- "${documents[@]}")
+[ "$links" -gt 10 ] || fail "only $links links were found"
+
 # ---- tests wait for conditions, not for time
 
 mapfile -t test_code < <(select_files '^tests/.*\.[ch]$')
