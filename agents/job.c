@@ -296,18 +296,26 @@ static __attribute__((noinline)) int result_none(struct ap_job *job, int *code, 
 /* How it ended, for its caller. */
 enum end { END_DONE, END_FAILED, END_LATE };
 
-/* Given up by its caller, who knows it as timed out: whatever it came to, it came too late. */
-static __attribute__((noinline)) bool given_up(uint64_t request, uint64_t token)
+/* Somebody has asked for something, of this task or of one that has the slot since. What nobody will collect is freed: its client
+ * may ask for nothing any more while others need its blocks. Given up by its caller, who knows it as timed out: whatever it came
+ * to, it came too late. */
+static __attribute__((noinline)) enum end ended_requested(const struct ap_job *job, uint64_t request, int code)
 {
-    return request >> 8 == AP_WORD_GENERATION(token) &&
-           (request & (AP_REQUEST_ABANDON | AP_REQUEST_DETACH)) == AP_REQUEST_ABANDON;
+    struct ap_worker *w = job->agent->worker;
+
+    ap_task_free_unseen(w->seg, w->context->lane.index, job->slot, ap_slot_ticket_return, w->seg);
+    if (request >> 8 == AP_WORD_GENERATION(job->token) &&
+        (request & (AP_REQUEST_ABANDON | AP_REQUEST_DETACH)) == AP_REQUEST_ABANDON)
+        return END_LATE;
+    return code == 0 ? END_DONE : END_FAILED;
 }
 
-AP_ALWAYS_INLINE enum end end_of(const struct ap_job *job, int code)
+/* After its end, since nobody need look again who gives it up before. TASK-F3 pairs TASK-F4 */
+AP_ALWAYS_INLINE enum end ended(const struct ap_job *job, int code)
 {
     uint64_t request = ap_load_relaxed(&job->at->request);
 
-    if (__builtin_expect((request & 0xff) != 0, 0) && given_up(request, job->token)) return END_LATE;
+    if (__builtin_expect((request & 0xff) != 0, 0)) return ended_requested(job, request, code);
     return code == 0 ? END_DONE : END_FAILED;
 }
 
@@ -355,8 +363,8 @@ AP_ALWAYS_INLINE int finish(struct ap_job *job, int code, uint32_t agent_code, c
         ap_store_relaxed(&slot->agent_code, code == APIARY_EAGENT ? agent_code : 0);
         ap_store_relaxed(&slot->finished, now);
         if (__builtin_expect(job->reserved != 0, 0)) reserved_free(job);
-        end = end_of(job, code);
         ap_slot_finish(seg, slot, job->token, code);
+        end = ended(job, code);
     } else {
         reserved_free(job);
     }

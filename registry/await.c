@@ -133,7 +133,7 @@ static int expire(const struct waiting *w, apiary_task_t task, apiary_result_t *
         if (r != 0) return r;
         if (!ap_task_find(w->a, task, &slot, &word)) return APIARY_ESTALE;
         if (AP_WORD_STATE(word) == AP_TASK_RUNNING)
-            return ap_task_request(seg, task.slot, task.generation, AP_REQUEST_ABANDON) ? APIARY_ETIMEDOUT : APIARY_ESTALE;
+            return ap_abandon(w->a, task) ? APIARY_ETIMEDOUT : APIARY_ESTALE;
         if (!ap_queue_end_task(seg, task.slot, word, AP_TASK_FAILED, APIARY_ETIMEDOUT)) continue;
         ap_task_free(w->a, task.slot, AP_WORD_WITH(word, AP_TASK_FAILED, (uint32_t)-APIARY_ETIMEDOUT));
         return APIARY_ETIMEDOUT;

@@ -160,14 +160,6 @@ static inline int ap_task_find(const struct apiary *a, apiary_task_t task, struc
     *ret_word = word;
     return 1;
 }
-/* Nobody may collect it. */
-static inline bool ap_abandoned(const struct ap_slot *slot, uint64_t word)
-{
-    uint64_t request = ap_load_acquire(&slot->request); /* TASK-A7 pairs TASK-R7 */
-
-    return request >> 8 == AP_WORD_GENERATION(word) && (request & (AP_REQUEST_ABANDON | AP_REQUEST_DETACH)) != 0;
-}
-
 /* Whether an agent brought it to this end, so that there is a result. Of other ends the result area means nothing, and may
  * hold what a dead attempt left. */
 static inline bool ap_ended_by_agent(uint32_t state, int code)
@@ -205,20 +197,12 @@ AP_ALWAYS_INLINE int ap_collect_at(const struct apiary *a, apiary_task_t task, a
 }
 /* finished -> FREE and the admission ticket given back: 1, or 0 when somebody else did. */
 int ap_task_free(struct apiary *a, uint32_t index, uint64_t seen);
-/* The ticket of a slot, read before the slot is given away, and returned after: if the lane that took it still lives the
- * life in which it took it, for at its end all tickets of a lane are freed. */
-struct ap_slot_ticket {
-    uint64_t queued;
-    uint32_t service_plus_1, lane;
-    uint16_t ticket;
-};
-struct ap_slot_ticket ap_slot_ticket(const struct ap_slot *slot);
-void ap_slot_ticket_return(struct ap_segment *seg, const struct ap_slot_ticket *t);
+/* Nobody will collect it: it is freed as soon as it has ended. 1, or 0 when the id is not (or no longer) valid. */
+int ap_abandon(struct apiary *a, apiary_task_t task);
 /* Frees what nobody will collect: finished and abandoned slots of the caller's lane, and, when it had none, those of all
  * lanes that call for its service. How many. */
 uint32_t ap_tidy(struct ap_lane_context *c);
-/* The same of all lanes: their clients may be idle for long, and what nobody will collect keeps its blocks until somebody comes
- * by. */
+/* The same of all lanes: whoever should have freed it may be dead, and not recovered yet. */
 uint32_t ap_tidy_all(const struct ap_lane_context *c);
 /* Slots of the lane that somebody may still collect; with `drop` nobody may any more. */
 uint32_t ap_open_tasks(const struct ap_lane_context *c, bool drop);

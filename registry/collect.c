@@ -1,31 +1,9 @@
 /* registry/collect.c - the end of a task as its client sees it: collect, release, give up, cancel, tidy. */
 #include <string.h>
 
+#include "core/defect.h"
 #include "registry/client.h"
 #include "shm/bell.h"
-
-/* ---- tickets -------------------------------------------------------------------------------------------------- */
-
-struct ap_slot_ticket ap_slot_ticket(const struct ap_slot *slot)
-{
-    struct ap_slot_ticket t;
-
-    t.service_plus_1 = ap_load_relaxed(&slot->caller);
-    t.lane = ap_load_relaxed(&slot->client);
-    t.ticket = ap_load_relaxed(&slot->ticket);
-    /* The worker wrote that line last: it is fetched only if there is a ticket. */
-    t.queued = t.ticket != 0 ? ap_load_relaxed(&slot->queued) : 0;
-    return t;
-}
-
-void ap_slot_ticket_return(struct ap_segment *seg, const struct ap_slot_ticket *t)
-{
-    const struct ap_lane *lane = ap_lane_at(seg, t->lane);
-
-    if (t->ticket == 0 || t->service_plus_1 == 0 || lane == NULL) return;
-    if (ap_load_relaxed(&lane->joined) > t->queued) return;
-    ap_ticket_return(seg, t->service_plus_1 - 1, t->lane, t->ticket);
-}
 
 /* ---- results -------------------------------------------------------------------------------------------------- */
 
@@ -40,7 +18,6 @@ int ap_task_free(struct apiary *a, uint32_t index, uint64_t seen)
 {
     const struct ap_slot *slot = ap_slot_at(a->seg, index);
     const struct ap_lane_context *c;
-    struct ap_slot_ticket ticket;
     bool locked;
     int error, r;
 
@@ -50,9 +27,7 @@ int ap_task_free(struct apiary *a, uint32_t index, uint64_t seen)
     locked = c == NULL || ap_load_relaxed(&a->shared) != 0;
     if (locked) pthread_mutex_lock(&a->lock);
     if (c == NULL) c = a->anchor;
-    ticket = ap_slot_ticket(slot);
-    r = ap_task_release(a->seg, c->lane.index, index, seen);
-    if (r) ap_slot_ticket_return(a->seg, &ticket);
+    r = ap_task_release_with(a->seg, c->lane.index, index, seen, ap_slot_ticket_return, a->seg);
     if (locked) pthread_mutex_unlock(&a->lock);
     ap_shared_tidy(a);
     return r;
@@ -67,15 +42,10 @@ AP_ALWAYS_INLINE int free_own(struct ap_lane_context *c, struct ap_slot *slot, u
     struct ap_segment *seg = c->lane.seg;
     uint16_t ticket = ap_load_relaxed(&slot->ticket);
     bool own = ap_load_relaxed(&slot->client) == c->lane.index && c->ticket_hint.row != NULL;
-    struct ap_slot_ticket t;
 
-    if (__builtin_expect(ticket != 0 && !own, 0)) {
-        t = ap_slot_ticket(slot);
-        if (!ap_slot_release(seg, c->lane.index, slot, index, seen, true)) return 0;
-        ap_slot_ticket_return(seg, &t);
-        return 1;
-    }
-    if (!ap_slot_release(seg, c->lane.index, slot, index, seen, true)) return 0;
+    if (__builtin_expect(ticket != 0 && !own, 0))
+        return ap_slot_release(seg, c->lane.index, slot, index, seen, true, ap_slot_ticket_return, seg);
+    if (!ap_slot_release(seg, c->lane.index, slot, index, seen, true, NULL, NULL)) return 0;
     if (ticket != 0) ap_ticket_back(seg, &c->ticket_hint, c->lane.index, ticket);
     /* A client that is behind its workers: its next results lie in the next slots, and those will be the next to be filled. */
     if (++c->ready > READY_BEFORE) ap_slot_ahead_of_collect(seg, index);
@@ -105,6 +75,18 @@ int apiary_release(apiary_t *a, apiary_result_t *result)
 
 /* ---- giving up ------------------------------------------------------------------------------------------------ */
 
+int ap_abandon(struct apiary *a, apiary_task_t task)
+{
+    struct ap_slot *slot;
+    uint64_t word;
+
+    if (!ap_task_request(a->seg, task.slot, task.generation, AP_REQUEST_ABANDON)) return 0;
+    /* Ended meanwhile: whoever ended it need not have seen it. */
+    if (!AP_DEFECT(given_up_blindly) && ap_task_find(a, task, &slot, &word) && ap_task_ended(AP_WORD_STATE(word)))
+        ap_task_free(a, task.slot, word);
+    return 1;
+}
+
 void ap_give_up(struct apiary *a, apiary_task_t task)
 {
     struct ap_slot *slot;
@@ -116,7 +98,7 @@ void ap_give_up(struct apiary *a, apiary_task_t task)
             word = AP_WORD_WITH(word, AP_TASK_CANCELLED, (uint32_t)-APIARY_ECANCELLED);
         }
         if (ap_task_ended(AP_WORD_STATE(word))) ap_task_free(a, task.slot, word);
-        else if (AP_WORD_STATE(word) == AP_TASK_RUNNING) ap_task_request(a->seg, task.slot, task.generation, AP_REQUEST_ABANDON);
+        else if (AP_WORD_STATE(word) == AP_TASK_RUNNING) ap_abandon(a, task);
         return;
     }
 }
@@ -134,7 +116,9 @@ int apiary_cancel(apiary_t *a, apiary_task_t task)
         case AP_TASK_QUEUED:
             client = ap_lane_at(a->seg, ap_load_relaxed(&slot->client));
             if (!ap_queue_end_task(a->seg, task.slot, word, AP_TASK_CANCELLED, APIARY_ECANCELLED)) continue;
-            if (client != NULL) ap_bell_ring(a->seg->ops, &client->bell);
+            if (client != NULL) ap_bell_ring(a->seg->ops, &client->bell); /* its fence: TASK-F3 pairs TASK-F4 */
+            word = AP_WORD_WITH(word, AP_TASK_CANCELLED, (uint32_t)-APIARY_ECANCELLED);
+            if (ap_abandoned(slot, word)) ap_task_free(a, task.slot, word);
             return 0;
         case AP_TASK_RUNNING:
             return ap_task_request(a->seg, task.slot, task.generation, AP_REQUEST_CANCEL) ? 0 : APIARY_ESTALE;
@@ -160,8 +144,7 @@ uint32_t ap_open_tasks(const struct ap_lane_context *c, bool drop)
         open++;
         if (!drop) continue;
         ap_task_request(seg, index, AP_WORD_GENERATION(word), AP_REQUEST_DETACH);
-        word = ap_load_acquire(&slot->word); /* TASK-A2 pairs TASK-R2 */
-        if (ap_task_ended(AP_WORD_STATE(word))) ap_task_release(seg, c->lane.index, index, word);
+        ap_task_free_unseen(seg, c->lane.index, index, ap_slot_ticket_return, seg);
     }
     return open;
 }
@@ -175,15 +158,9 @@ static uint32_t tidy_slab(const struct ap_lane_context *c, uint32_t slab, uint32
     for (uint32_t i = 0; i < AP_SLAB_SLOTS; i++) {
         uint32_t index = slab * AP_SLAB_SLOTS + i;
         const struct ap_slot *slot = ap_slot_at(seg, index);
-        uint64_t word = ap_load_acquire(&slot->word); /* TASK-A2 pairs TASK-R2 */
-        struct ap_slot_ticket ticket;
 
-        if (!ap_task_ended(AP_WORD_STATE(word)) || !ap_abandoned(slot, word)) continue;
-        ticket = ap_slot_ticket(slot);
-        if (service_plus_1 != 0 && ticket.service_plus_1 != service_plus_1) continue;
-        if (!ap_task_release(seg, c->lane.index, index, word)) continue;
-        ap_slot_ticket_return(seg, &ticket);
-        n++;
+        if (service_plus_1 != 0 && ap_load_relaxed(&slot->caller) != service_plus_1) continue;
+        n += (uint32_t)ap_task_free_unseen(seg, c->lane.index, index, ap_slot_ticket_return, seg);
     }
     return n;
 }

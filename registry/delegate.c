@@ -46,12 +46,6 @@ bool ap_make_room(struct ap_lane_context *c, int error)
     return n > 0;
 }
 
-static void freed(void *user, const struct ap_slot *slot)
-{
-    struct ap_slot_ticket t = ap_slot_ticket(slot);
-    ap_slot_ticket_return(user, &t);
-}
-
 static void ticket_back(struct submit *s)
 {
     struct ap_lane_context *c = s->c;
@@ -70,7 +64,7 @@ static int acquire_once(struct submit *s)
     if (a->service >= 0)
         r = ap_ticket_take(s->seg, (uint32_t)a->service, c->lane.index, ap_load_relaxed(&a->limit), &c->ticket_hint, &s->ticket);
     if (r < 0) return r;
-    r = ap_task_next(&c->slabs, freed, s->seg, &s->slot);
+    r = ap_task_next(&c->slabs, ap_slot_ticket_return, s->seg, &s->slot);
     s->block = s->loan;
     if (r == 0 && s->size > AP_INLINE_BODY && s->loan == 0) {
         r = ap_pool_take(s->seg, &c->lane, &c->pool_hint, s->size, &s->block);
@@ -154,7 +148,6 @@ static int take_back(struct submit *s, int error)
 {
     struct ap_segment *seg = s->seg;
     struct ap_slot *slot = ap_slot_at(seg, s->slot);
-    struct ap_slot_ticket ticket = ap_slot_ticket(slot);
     uint64_t word = ap_load_acquire(&slot->word), generation = AP_WORD_GENERATION(word);
 
     while (AP_WORD_STATE(word) == AP_TASK_QUEUED && AP_WORD_GENERATION(word) == generation) {
@@ -163,7 +156,7 @@ static int take_back(struct submit *s, int error)
              * (see ap_submit). */
             if (s->loan != 0) ap_pool_attach(seg, s->loan, AP_BLOCK_OWNED, s->c->lane.index, s->c->lane.epoch);
             word = ap_load_acquire(&slot->word);
-            if (ap_task_release(seg, s->c->lane.index, s->slot, word)) ap_slot_ticket_return(seg, &ticket);
+            ap_task_release_with(seg, s->c->lane.index, s->slot, word, ap_slot_ticket_return, seg);
             return error;
         }
         word = ap_load_acquire(&slot->word);
@@ -348,6 +341,12 @@ AP_ALWAYS_INLINE void answer(const struct submit *s, apiary_task_t *ret)
 }
 
 /* All after the pick, where something is not simply there. */
+static void detach(const struct submit *s, uint64_t generation)
+{
+    if (ap_task_request(s->seg, s->slot, generation, AP_REQUEST_DETACH))
+        ap_task_free_unseen(s->seg, s->c->lane.index, s->slot, ap_slot_ticket_return, s->seg);
+}
+
 static __attribute__((noinline)) int submit_slowly(struct submit s, const apiary_delegate_options_t *options, apiary_task_t *ret)
 {
     apiary_task_t id;
@@ -363,7 +362,7 @@ static __attribute__((noinline)) int submit_slowly(struct submit s, const apiary
     if (r > 0) r = tell_one(&s);
     if (r < 0) return r;
     /* A loan that is fire and forget is given up only now: had the queue been full, it would have had to come back whole. */
-    if (s.loan != 0 && (s.flags & APIARY_DETACH) != 0) ap_task_request(s.seg, s.slot, id.generation, AP_REQUEST_DETACH);
+    if (s.loan != 0 && (s.flags & APIARY_DETACH) != 0) detach(&s, id.generation);
     if (ret != NULL) *ret = id;
     return 0;
 }

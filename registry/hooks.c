@@ -79,4 +79,7 @@ static bool offers(void *user, struct ap_segment *seg, const struct ap_slot *slo
     return false;
 }
 
-const struct ap_reap_hooks ap_registry_hooks = {.user = NULL, .closed = closed, .route = route, .offers = offers};
+const struct ap_reap_hooks ap_registry_hooks = {
+    .user = NULL, .closed = closed, .route = route, .offers = offers,
+    .freed = ap_slot_ticket_return, .freed_again = ap_slot_ticket_return_again,
+};

@@ -35,6 +35,11 @@ static bool queue_living(const struct ap_segment *seg, uint32_t queue)
     return AP_QUEUE_STATE(life) == AP_QUEUE_OPEN && ap_lane_alive(seg, AP_QUEUE_LANE(life));
 }
 
+static ap_slot_freed_fn freed(const struct reaper *r)
+{
+    return r->hooks != NULL ? r->hooks->freed : NULL;
+}
+
 /* ---- one slot ------------------------------------------------------------------------------------------------- */
 
 /* QUEUED where nobody drains: to another queue, if there is one. Returns 1 when the word changed under us. */
@@ -90,14 +95,17 @@ static int requeue_running(const struct reaper *r, uint32_t index, uint64_t word
         if (!ap_cas(&slot->word, &word, next)) return 1;
         ap_queue_count_ended(r->seg, was, AP_TASK_FAILED, true);
         ap_event_log(r->seg, AP_EVENT_TASK_CRASHED, r->dead, index, crashes);
-        return 0;
+        ap_fence_full(); /* TASK-F3 pairs TASK-F4 */
+        return 1; /* it has ended, and perhaps nobody may collect it */
     }
     to = route(r, slot);
     /* Nobody else offers it: it waits for the restarted queen. */
     if (to == AP_NO_QUEUE || to >= r->seg->geometry.queues) to = home(r, slot);
     if (to >= r->seg->geometry.queues) {
         next = AP_WORD_WITH(word, AP_TASK_FAILED, (uint32_t)-APIARY_ECORRUPT); /* at no queue that could count it */
-        return !ap_cas(&slot->word, &word, next);
+        ap_cas(&slot->word, &word, next);
+        ap_fence_full(); /* TASK-F3 pairs TASK-F4 */
+        return 1;
     }
     next = AP_WORD_WITH(word, AP_TASK_QUEUED, to) + (AP_DEFECT(crash_not_counted) ? 0 : UINT64_C(1) << 4);
     if (AP_DEFECT(free_before_requeue))
@@ -114,31 +122,41 @@ static int free_slot(const struct reaper *r, uint32_t index, uint64_t word)
     struct ap_slot *slot = ap_slot_at(r->seg, index);
     uint64_t generation = AP_WORD_GENERATION(word);
 
+    if (AP_WORD_STATE(word) == AP_TASK_RELEASING && r->hooks != NULL && r->hooks->freed_again != NULL && !AP_DEFECT(ticket_kept))
+        r->hooks->freed_again(r->seg, slot);
     ap_pool_free_attached(r->seg, index, generation, ap_load_relaxed(&slot->body));
     ap_pool_free_attached(r->seg, index, generation, ap_load_relaxed(&slot->result));
     return !ap_cas(&slot->word, &word, AP_WORD_WITH(word, AP_TASK_FREE, AP_NO_LANE));
 }
 
+/* Nobody will collect it any more. Returns 1 when it went on meanwhile: whoever did that need not have seen it. */
+static int detach(const struct reaper *r, uint32_t index, uint64_t word)
+{
+    ap_task_request(r->seg, index, AP_WORD_GENERATION(word), AP_REQUEST_DETACH);
+    return ap_load_acquire(&ap_slot_at(r->seg, index)->word) != word;
+}
+
 /* `held`: the slot's slab was leased to the dead lane, so its client is gone. Returns 1 to look again. */
 static int recover_slot(const struct reaper *r, uint32_t index, bool held)
 {
-    uint64_t word = ap_load_acquire(&ap_slot_at(r->seg, index)->word); /* TASK-A4 pairs TASK-R4 */
+    const struct ap_slot *slot = ap_slot_at(r->seg, index);
+    uint64_t word = ap_load_acquire(&slot->word); /* TASK-A4 pairs TASK-R4 */
     bool mine = AP_WORD_OWNER(word) == r->dead;
 
     switch (AP_WORD_STATE(word)) {
     case AP_TASK_RESERVED:
     case AP_TASK_RELEASING: return mine ? free_slot(r, index, word) : 0;
-    case AP_TASK_QUEUED:
-        if (held) ap_task_request(r->seg, index, AP_WORD_GENERATION(word), AP_REQUEST_DETACH);
-        return move_queued(r, index, word);
+    case AP_TASK_QUEUED: return (held && detach(r, index, word)) || move_queued(r, index, word);
     case AP_TASK_RUNNING:
-        if (held) ap_task_request(r->seg, index, AP_WORD_GENERATION(word), AP_REQUEST_DETACH);
+        if (held && detach(r, index, word)) return 1;
         return mine ? requeue_running(r, index, word) : 0;
     case AP_TASK_DONE:
     case AP_TASK_FAILED:
     case AP_TASK_CANCELLED:
-        /* RELEASING names the dead lane, whose mutex we hold: if we die, the next reaper of that lane goes on. */
-        return held ? !ap_task_release(r->seg, r->dead, index, word) : 0;
+        /* It may have died with what it should have freed. RELEASING names the dead lane, whose mutex we hold: if we die, the next
+         * reaper of that lane goes on. */
+        if (!held && (!ap_abandoned(slot, word) || AP_DEFECT(unseen_kept))) return 0;
+        return !ap_task_release_with(r->seg, r->dead, index, word, freed(r), r->seg);
     default: return 0;
     }
 }
@@ -295,8 +313,9 @@ static void sweep_slot(const struct reaper *r, uint32_t index, uint64_t now, uin
         if (ap_load_acquire(&slot->word) != word) return; /* the deadline may be another task's */
         if (deadline <= now) {
             struct ap_lane *client = ap_lane_at(r->seg, ap_load_relaxed(&slot->client));
-            if (ap_queue_end_task(r->seg, index, word, AP_TASK_FAILED, APIARY_ETIMEDOUT) && client != NULL)
-                ap_bell_ring(r->seg->ops, &client->bell);
+            if (!ap_queue_end_task(r->seg, index, word, AP_TASK_FAILED, APIARY_ETIMEDOUT)) return;
+            if (client != NULL) ap_bell_ring(r->seg->ops, &client->bell); /* its fence: TASK-F3 pairs TASK-F4 */
+            if (r->self != AP_NO_LANE) ap_task_free_unseen(r->seg, r->self, index, freed(r), r->seg);
             return;
         }
         if (deadline < *soonest) *soonest = deadline;
@@ -308,7 +327,8 @@ static void sweep_slot(const struct reaper *r, uint32_t index, uint64_t now, uin
         /* In a slab that nobody holds its client is gone: do not let it pin payload blocks until the next holder comes by.
          * The lease is read after the word: a slab leased since then shows in one of them. */
         lease = ap_load_acquire(&ap_slab_at(r->seg, index / AP_SLAB_SLOTS)->lease);
-        if (AP_LEASE_LANE(lease) == 0 && r->self != AP_NO_LANE) ap_task_release(r->seg, r->self, index, word);
+        if (r->self != AP_NO_LANE && (AP_LEASE_LANE(lease) == 0 || ap_abandoned(slot, word)))
+            ap_task_release_with(r->seg, r->self, index, word, freed(r), r->seg);
         return;
     default: return;
     }

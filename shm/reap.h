@@ -7,8 +7,9 @@
  *           are begun before one is completed. It waits where hooks->route says, else where its slot says, if
  *           hooks->offers agrees, else in a queue whose agent does offer it, the dead lane's first. 3 queues
  *           whose consumer it was are closed, hooks->closed withdraws its registrations; full fence (TASK-F2). 4 every slot
- *           of leased slabs: RUNNING(it) as before; QUEUED in a closed queue is moved where hooks->route says; slots of slabs
- *           that it held: RESERVED and RELEASING freed, finished freed, the rest marked DETACH. 5 its slabs and inlets are
+ *           of leased slabs: RUNNING(it) as before; RESERVED(it) and RELEASING(it) freed, and what has ended and nobody may
+ *           collect; QUEUED in a closed queue is moved where hooks->route says; slots of slabs that it held: finished freed,
+ *           the rest marked DETACH. 5 its slabs and inlets are
  *           given back. 6 payload sweep. 7 header.rescan is raised, every bell rung. 8 member, life FREE(e+1), unlock.
  * WHY SCAN  No intents: whatever a dead lane left half-done is visible in the table, and raising rescan makes every worker
  *           look at the table for tasks whose reference was lost. Hands only make the common case fast.
@@ -31,6 +32,10 @@ struct ap_reap_hooks {
     /* Whether the agent that has this queue, or had it last, runs such tasks. Asked when there is nowhere to route to. NULL: the
      * slot is believed, which after a kill in the middle of a claim names the queue that the task had been moved from. */
     bool (*offers)(void *user, struct ap_segment *seg, const struct ap_slot *slot, uint32_t queue);
+    /* A slot is about to be FREE: gives its ticket back. `user` is the segment. */
+    ap_slot_freed_fn freed;
+    /* The same where whoever died with the slot may have done it. */
+    ap_slot_freed_fn freed_again;
 };
 
 /* Recovers lane `dead` if it is dead: 1 recovered, 0 not dead or somebody else is at it. `self` is the caller's lane, or
@@ -40,8 +45,8 @@ int ap_reap_lane(struct ap_segment *seg, uint32_t self, uint32_t dead, const str
 int ap_reap_all(struct ap_segment *seg, uint32_t self, const struct ap_reap_hooks *hooks);
 /* The same after asking the system for deaths that no mark tells (image.h): a system call for each process. */
 int ap_reap_asking(struct ap_segment *seg, uint32_t self, const struct ap_reap_hooks *hooks);
-/* Moves tasks out of closed queues, fails queued tasks past their deadline, frees finished abandoned slots of slabs that
- * nobody holds, frees leaked blocks. Returns the soonest deadline of a queued task, or UINT64_MAX. */
+/* Moves tasks out of closed queues, fails queued tasks past their deadline, frees finished slots that nobody may collect or whose
+ * slab nobody holds, frees leaked blocks. Returns the soonest deadline of a queued task, or UINT64_MAX. */
 uint64_t ap_sweep(struct ap_segment *seg, uint32_t self, const struct ap_reap_hooks *hooks);
 
 #endif

@@ -149,19 +149,11 @@ static void slab_advance(struct ap_slabs *s)
 
 /* ---- client --------------------------------------------------------------------------------------------------- */
 
-static bool abandoned(const struct ap_slot *slot, uint64_t word)
-{
-    uint64_t request = ap_load_acquire(&slot->request); /* TASK-A7 pairs TASK-R7 */
-    return request >> 8 == AP_WORD_GENERATION(word) && (request & (AP_REQUEST_ABANDON | AP_REQUEST_DETACH)) != 0;
-}
-
 /* A finished slot that nobody may collect is freed in passing: its word then, or the one that was seen. */
 static __attribute__((noinline)) uint64_t free_abandoned(struct ap_slabs *s, struct ap_slot *slot, uint32_t index, uint64_t word,
                                                          ap_slot_freed_fn freed, void *user)
 {
-    if (!abandoned(slot, word) || !ap_task_release(s->lane->seg, s->lane->index, index, word)) return word;
-    /* After it: whoever lost the race must not give the ticket back again. The fields stay, only this lane reserves here. */
-    if (freed != NULL) freed(user, slot);
+    if (!ap_abandoned(slot, word) || !ap_task_release_with(s->lane->seg, s->lane->index, index, word, freed, user)) return word;
     return ap_load_acquire(&slot->word); /* TASK-A3 pairs TASK-R3 */
 }
 
@@ -261,16 +253,33 @@ int ap_task_request(struct ap_segment *seg, uint32_t index, uint64_t generation,
 
     if (slot == NULL) return 0;
     request = ap_load_acquire(&slot->request);
-    while (request >> 8 == generation)
-        if (ap_cas(&slot->request, &request, request | bits)) return 1; /* TASK-R7 pairs TASK-A7 */
+    while (request >> 8 == generation) {
+        if (!ap_cas(&slot->request, &request, request | bits)) continue; /* TASK-R7 pairs TASK-A7 */
+        ap_fence_full(); /* TASK-F4 pairs TASK-F3 */
+        return 1;
+    }
     return 0;
+}
+
+int ap_task_release_with(struct ap_segment *seg, uint32_t lane, uint32_t index, uint64_t seen, ap_slot_freed_fn freed, void *user)
+{
+    struct ap_slot *slot = ap_slot_at(seg, index);
+
+    return slot != NULL && ap_task_ended(AP_WORD_STATE(seen)) && ap_slot_release(seg, lane, slot, index, seen, false, freed, user);
 }
 
 int ap_task_release(struct ap_segment *seg, uint32_t lane, uint32_t index, uint64_t seen)
 {
-    struct ap_slot *slot = ap_slot_at(seg, index);
+    return ap_task_release_with(seg, lane, index, seen, NULL, NULL);
+}
 
-    return slot != NULL && ap_task_ended(AP_WORD_STATE(seen)) && ap_slot_release(seg, lane, slot, index, seen, false);
+int ap_task_free_unseen(struct ap_segment *seg, uint32_t lane, uint32_t index, ap_slot_freed_fn freed, void *user)
+{
+    const struct ap_slot *slot = ap_slot_at(seg, index);
+    uint64_t word = slot != NULL ? ap_load_acquire(&slot->word) : 0; /* TASK-A2 pairs TASK-R2 */
+
+    return slot != NULL && ap_task_ended(AP_WORD_STATE(word)) && ap_abandoned(slot, word) &&
+           ap_task_release_with(seg, lane, index, word, freed, user);
 }
 
 void ap_slot_blocks_free(struct ap_segment *seg, const struct ap_slot *slot, uint32_t index, uint64_t generation)

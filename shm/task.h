@@ -24,13 +24,19 @@
  *           RUNNING(dead)      QUEUED (crashes + 1)    reaper                           CAS
  *           RUNNING(dead)      FAILED (crashed)        reaper, at AP_CRASHES_MAX, or abandoned   CAS
  *           RUNNING(dead)      FAILED (corrupt)        reaper, when the queue it names is none   CAS
- *           DONE FAILED CANCELLED  RELEASING(lane)     whoever collects or frees it     CAS; decides who
+ *           DONE FAILED CANCELLED  RELEASING(lane)     whoever collects or frees it; of  CAS; decides who
+ *                                                      what nobody may collect who has
+ *                                                      ended it, who gives it up, or
+ *                                                      anybody who comes by
  *           RELEASING(lane)    FREE                    the same                         store-release by the lane's thread, CAS by
- *                                                      another of its process; blocks given back
- *           RELEASING(dead)    FREE                    reaper                           CAS, blocks given back
+ *                                                      another of its process; blocks and ticket given back
+ *           RELEASING(dead)    FREE                    reaper                           CAS, blocks and ticket given back
  * REQUEST   a second word, generation << 8 | bits, written by the client side, and for a dead client by its reaper (DETACH):
- *           CANCEL, ABANDON (nobody will collect; a finished slot is freed by the slab's next holder), DETACH (fire and
- *           forget: ABANDON from birth). Bits of another generation do not count.
+ *           CANCEL, ABANDON (nobody will collect), DETACH (fire and forget: ABANDON from birth). Bits of another generation do
+ *           not count.
+ * UNSEEN    What nobody may collect is freed as soon as it has ended: who ends it looks at the request word afterwards, who gives
+ *           it up looks at the word afterwards (TASK-F3, TASK-F4), so one of them sees both. If that one dies first, the recovery
+ *           of its lane frees it.
  * LAYOUT    line 0 control   writer: client until QUEUED, then the worker that claimed it
  *           line 1 request   writer: client until QUEUED; immutable afterwards
  *           line 2 result    writer: the worker while RUNNING; never overlaps the request, so redelivery is possible
@@ -45,6 +51,8 @@
  *           words before it.
  *           TASK-R6 the claim's CAS to RUNNING(lane) (release) pairs TASK-A6 load-acquire of the pool's sweep: the lane is LIVE.
  *           TASK-R7 the request word's CAS (release) pairs TASK-A7 load-acquire of who frees the slot: the client's last reads.
+ *           TASK-F3 full fence after the word that ends a task, before the look at its request word, pairs TASK-F4 full fence
+ *           after ABANDON or DETACH, before the look at the word: one of both sides sees that nobody will collect it.
  *           TASK-F1 full fence after QUEUED and the reference (submit) pairs TASK-F2 full fence after a queue's close
  *           (reaper): the submitter sees the closed queue, or the reaper's scan sees the task.
  * CRASH     every state with a dead owner has one row above. A client dead after QUEUED and before its reference: the
@@ -185,7 +193,8 @@ bool ap_task_running(const struct ap_segment *seg, uint32_t lane);
 /* Number of slots in held slabs that are neither FREE nor retired. */
 uint32_t ap_slabs_busy(const struct ap_slabs *s);
 
-/* Called when an abandoned, finished slot is freed in passing: gives the admission ticket back (may be NULL). */
+/* Called when a slot is freed, while it is RELEASING: gives the admission ticket back (may be NULL). Whoever dies before the slot
+ * is FREE leaves that to the reaper. */
 typedef void (*ap_slot_freed_fn)(void *user, const struct ap_slot *slot);
 
 /* The next FREE slot of the lane's slabs; leases another slab when all are busy. APIARY_ENOSLOT, _ENOBLOCK (heap). By the
@@ -210,12 +219,23 @@ int ap_task_finish(struct ap_segment *seg, uint32_t index, uint64_t token, int c
 int ap_task_move(struct ap_segment *seg, uint32_t index, uint64_t seen, uint32_t queue); /* QUEUED -> QUEUED', CAS: 1, 0 */
 /* QUEUED -> CANCELLED or FAILED with a code of enum apiary_error, CAS: 1, 0 (another state, too) */
 int ap_task_cancel_queued(struct ap_segment *seg, uint32_t index, uint64_t seen, uint32_t state, int code);
-/* Sets request bits if the generation still matches: 1, 0. */
+/* Sets request bits if the generation still matches: 1, 0. Who gives a task up frees it if it has ended by then. */
 int ap_task_request(struct ap_segment *seg, uint32_t index, uint64_t generation, uint64_t bits);
-/* finished -> RELEASING -> (blocks given back) -> FREE: 1 done, 0 somebody else did or not finished. */
-int ap_task_release(struct ap_segment *seg, uint32_t lane, uint32_t index, uint64_t seen);
+/* finished -> RELEASING -> (blocks and ticket given back) -> FREE: 1 done, 0 somebody else did or not finished. */
+int ap_task_release_with(struct ap_segment *seg, uint32_t lane, uint32_t index, uint64_t seen, ap_slot_freed_fn freed, void *user);
+int ap_task_release(struct ap_segment *seg, uint32_t lane, uint32_t index, uint64_t seen); /* of what has no ticket */
+/* The same for what has ended by now and nobody may collect, whichever task it is: 1 done, 0 there is no such thing. */
+int ap_task_free_unseen(struct ap_segment *seg, uint32_t lane, uint32_t index, ap_slot_freed_fn freed, void *user);
 
 /* ---- the same steps where the slot is at hand, without calls on the usual path ---------------------------------- */
+
+/* Nobody may collect it. */
+static inline bool ap_abandoned(const struct ap_slot *slot, uint64_t word)
+{
+    uint64_t request = ap_load_acquire(&slot->request); /* TASK-A7 pairs TASK-R7 */
+
+    return request >> 8 == AP_WORD_GENERATION(word) && (request & (AP_REQUEST_ABANDON | AP_REQUEST_DETACH)) != 0;
+}
 
 /* The slot in turn if it is FREE, or NULL: ap_task_next has to look further. Its index is s->first + s->next - 1. */
 AP_ALWAYS_INLINE struct ap_slot *ap_slabs_turn(struct ap_slabs *s)
@@ -309,7 +329,8 @@ static inline uint32_t ap_code_owner(int code)
     return code < 0 && code > -(int)AP_NO_LANE ? (uint32_t)-code : (uint32_t)-APIARY_EAGENT;
 }
 
-/* The caller has compared the word with the token. */
+/* The caller has compared the word with the token. The bell's fence is TASK-F3, too: the caller looks at the request word after
+ * this, and at nothing else of the slot. */
 AP_ALWAYS_INLINE void ap_slot_finish(struct ap_segment *seg, struct ap_slot *slot, uint64_t token, int code)
 {
     struct ap_lane *client = ap_lane_at(seg, ap_load_relaxed(&slot->client));
@@ -324,13 +345,14 @@ void ap_slot_blocks_free(struct ap_segment *seg, const struct ap_slot *slot, uin
 
 /* `seen` has ended. `own`: by the thread of the lane; if not, that lane may be dead and recovered before this is over. */
 AP_ALWAYS_INLINE int ap_slot_release(struct ap_segment *seg, uint32_t lane, struct ap_slot *slot, uint32_t index, uint64_t seen,
-                                     bool own)
+                                     bool own, ap_slot_freed_fn freed, void *user)
 {
     uint64_t releasing = AP_WORD_WITH(seen, AP_TASK_RELEASING, lane), done = AP_WORD_WITH(seen, AP_TASK_FREE, AP_NO_LANE);
 
     if (!AP_DEFECT(release_without_claim) && !ap_cas(&slot->word, &seen, releasing)) return 0;
     if (__builtin_expect((ap_load_relaxed(&slot->body) | ap_load_relaxed(&slot->result)) != 0, 0))
         ap_slot_blocks_free(seg, slot, index, AP_WORD_GENERATION(releasing));
+    if (freed != NULL) freed(user, slot);
     if (own || AP_DEFECT(release_without_claim)) ap_store_release(&slot->word, done); /* TASK-R3 pairs TASK-A3 */
     else ap_cas(&slot->word, &releasing, done); /* TASK-R3 pairs TASK-A3 */
     return 1;

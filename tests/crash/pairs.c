@@ -47,6 +47,20 @@ static void other_abandon(void)
     ap_task_request(survivor.seg, actor.slot, AP_REF_GENERATION(actor.ref), AP_REQUEST_ABANDON);
 }
 
+/* And looks whether it has ended. */
+static void other_give_up(void)
+{
+    other_abandon();
+    ap_task_free_unseen(survivor.seg, survivor.lane.index, actor.slot, NULL, NULL);
+}
+
+/* Finishes what it runs, and looks whether anybody will collect it. */
+static void other_finish(void)
+{
+    ap_task_finish(survivor.seg, actor.task.slot, survivor.token, 0);
+    ap_task_free_unseen(survivor.seg, survivor.lane.index, actor.task.slot, NULL, NULL);
+}
+
 static void other_move(void)
 {
     uint64_t word = word_of(actor.slot);
@@ -235,6 +249,44 @@ static void prepare_caller(void)
         ap_give_up(actor.api, actor.task);
     }
     actor.api->anchor->balance.turn = 1;
+}
+
+static void prepare_given_up(void)
+{
+    if (apiary_delegate(actor.api, "echo", "work", 4, NULL, &actor.task) < 0) exit(2);
+    if (!ap_task_claim(survivor.seg, survivor.lane.index, 0, AP_REF(actor.task.slot, actor.task.generation), &survivor.token))
+        exit(2);
+}
+
+static void run_give_up(void)
+{
+    ap_give_up(actor.api, actor.task);
+}
+
+static void run_finish_and_look(void)
+{
+    run_claim_finish();
+    ap_task_free_unseen(actor.seg, actor.lane.index, actor.slot, NULL, NULL);
+}
+
+/* One of both sides has seen that nobody will collect it; no recovery was needed. */
+static void unseen_judge(uint32_t slot)
+{
+    uint32_t state = AP_WORD_STATE(word_of(slot));
+
+    if (state != AP_TASK_FREE) fail("what nobody will collect stays %s", ap_task_state_name(state));
+}
+
+static void before_given_up(bool over)
+{
+    (void)over;
+    unseen_judge(actor.task.slot);
+}
+
+static void before_unseen(bool over)
+{
+    (void)over;
+    unseen_judge(actor.slot);
 }
 
 static void run_delegate(void)
@@ -435,8 +487,8 @@ const struct operation pairs[] = {
     {.name = "park|ring", .prepare = prepare_idle_worker, .run = run_park, .other = other_ring, .before = before_rung},
     {.name = "claim|cancel", .image = image_task, .prepare = prepare_worker, .run = run_claim_finish, .other = other_cancel,
      .after = after_task},
-    {.name = "claim|abandon", .image = image_task, .prepare = prepare_worker, .run = run_claim_finish,
-     .other = other_abandon, .after = after_task},
+    {.name = "claim|abandon", .image = image_task, .prepare = prepare_worker, .run = run_finish_and_look,
+     .other = other_give_up, .before = before_unseen},
     {.name = "claim|move", .image = image_task, .prepare = prepare_worker, .run = run_claim_finish, .other = other_move,
      .before = before_moved, .after = after_task},
     {.name = "release|release_reuse", .image = image_done, .run = run_release_task, .other = other_release_reuse,
@@ -458,6 +510,8 @@ const struct operation pairs[] = {
     {.name = "lane_share|reap", .run = run_lane_share, .other = other_reap, .before = before_shared},
     {.name = "lane_open|join_and_die", .run = run_lane, .other = other_join_and_die},
     {.name = "lane_open|share_marked", .run = run_lane, .other = other_share_marked, .before = before_share_marked},
+    {.name = "give_up|finish", .registry = true, .prepare = prepare_given_up, .run = run_give_up, .other = other_finish,
+     .before = before_given_up},
     {.name = "delegate|kill_queen", .registry = true, .image = image_second_queen, .prepare = prepare_caller,
      .run = run_delegate, .other = other_kill_queen, .before = before_second},
     {.name = "delegate_batch|kill_queen", .registry = true, .image = image_second_queen, .prepare = prepare_caller,

@@ -4,6 +4,8 @@
  *            waits for a line of its input. "exec" replaces it by `cat`; anything else ends it.
  *   rounds   eight threads live on; in each of N rounds a handle is attached, each of them calls through it, it is detached
  *   across   N times: attached by the main thread, detached by another
+ *   detached N bodies of 1 MiB are delegated, fire and forget; then as `threads`, with nothing collected
+ *   given_up a call that waits is interrupted at a line of the input, before and after which "ready" is printed; then as above
  *   handles  N handles in one thread, at once
  * Exit 1 with a line when something is refused. */
 #include <poll.h>
@@ -84,15 +86,58 @@ static void in_a_thread(void *(*run)(void *), void *user)
     pthread_join(thread, NULL);
 }
 
-static void threads(void)
+static void ready(void)
+{
+    printf("ready\n");
+    fflush(stdout);
+}
+
+/* Lives on, and asks for nothing. */
+static void idle(void)
 {
     char line[16] = "";
+
+    ready();
+    if (fgets(line, sizeof line, stdin) != NULL && strcmp(line, "exec\n") == 0) execlp("cat", "cat", (char *)NULL);
+}
+
+static void threads(void)
+{
     apiary_t *a = attach();
 
     for (unsigned i = 0; i < n; i++) in_a_thread(delegate_and_end, a);
-    printf("ready\n");
-    fflush(stdout);
-    if (fgets(line, sizeof line, stdin) != NULL && strcmp(line, "exec\n") == 0) execlp("cat", "cat", (char *)NULL);
+    idle();
+}
+
+static char large[1 << 20];
+
+static void detached(void)
+{
+    const apiary_delegate_options_t o = {.flags = APIARY_DETACH};
+    apiary_t *a = attach();
+
+    for (unsigned i = 0; i < n; i++) must(apiary_delegate(a, capability, large, sizeof large, &o, NULL), "delegate");
+    idle();
+}
+
+/* The thread lives on, too: its lane does not close. */
+static void *interrupted(void *a)
+{
+    if (apiary_call(a, capability, large, sizeof large, APIARY_FOREVER, NULL, 0, NULL) != APIARY_EINTERRUPTED) _exit(1);
+    idle();
+    return NULL;
+}
+
+static void given_up(void)
+{
+    pthread_t thread;
+    apiary_t *a = attach();
+
+    if (pthread_create(&thread, NULL, interrupted, a) != 0) _exit(1);
+    ready();
+    if (getchar() == EOF) _exit(1);
+    must(apiary_interrupt(a), "interrupt");
+    pthread_join(thread, NULL);
 }
 
 static pthread_barrier_t barrier;
@@ -123,8 +168,7 @@ static void rounds(void)
         pthread_barrier_wait(&barrier);
         must(apiary_detach(shared), "detach");
     }
-    printf("ready\n");
-    fflush(stdout);
+    ready();
     getchar();
     pthread_barrier_wait(&barrier);
     for (int i = 0; i < 8; i++) pthread_join(thread[i], NULL);
@@ -166,6 +210,8 @@ int main(int argc, char **argv)
     n = (unsigned)strtoul(argv[4], NULL, 10);
     if (strcmp(argv[1], "exec") == 0 && n > 0) in_a_thread(exec_itself, NULL);
     if (strcmp(argv[1], "threads") == 0) threads();
+    if (strcmp(argv[1], "detached") == 0) detached();
+    if (strcmp(argv[1], "given_up") == 0) given_up();
     if (strcmp(argv[1], "rounds") == 0) rounds();
     if (strcmp(argv[1], "across") == 0) across();
     if (strcmp(argv[1], "handles") == 0) handles();

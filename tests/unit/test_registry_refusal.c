@@ -78,15 +78,16 @@ Test(refusal, a_ticket_of_a_former_life_is_not_given_back_in_the_next)
     struct ap_lane *lane = client->anchor->lane.lane;
     struct ap_ticket_hint hint = {.row = NULL};
     uint64_t joined = ap_load_relaxed(&lane->joined);
-    struct ap_slot_ticket t = {.queued = joined - 1, .service_plus_1 = 2, .lane = client->anchor->lane.index};
+    uint32_t index = client->anchor->lane.index;
+    struct ap_slot slot = {.queued = joined - 1, .caller = 2, .client = (uint16_t)index};
     uint16_t ticket;
 
-    cr_assert_eq(ap_ticket_take(seg, 1, t.lane, 5, &hint, &ticket), 0);
-    t.ticket = ticket;
-    ap_slot_ticket_return(seg, &t);
+    cr_assert_eq(ap_ticket_take(seg, 1, index, 5, &hint, &ticket), 0);
+    slot.ticket = ticket;
+    ap_slot_ticket_return(seg, &slot);
     cr_assert_eq(ap_tickets_busy(seg, 1), 1, "queued before the lane was opened");
-    t.queued = joined;
-    ap_slot_ticket_return(seg, &t);
+    slot.queued = joined;
+    ap_slot_ticket_return(seg, &slot);
     cr_assert_eq(ap_tickets_busy(seg, 1), 0);
 }
 

@@ -133,7 +133,42 @@ Test(reap, an_abandoned_task_is_not_run_again)
     ap_task_request(seg, slot, AP_REF_GENERATION(shared_ref), AP_REQUEST_ABANDON);
     fixture_die(claim_and_die);
     cr_assert_eq(reap(), 1);
-    cr_assert_eq(state_of(slot), AP_TASK_FAILED);
+    cr_assert_eq(state_of(slot), AP_TASK_FREE, "it has failed, and nobody may collect it");
+    cr_assert_eq(ap_load_relaxed(&ap_queue_at(seg, 0)->crashed), 1);
+}
+
+static void finish_and_die(struct ap_segment *own, struct ap_lane_handle *h)
+{
+    uint64_t token;
+
+    if (!ap_task_claim(own, h->index, 0, shared_ref, &token)) _exit(1);
+    ap_task_finish(own, AP_REF_SLOT(shared_ref), token, 0);
+}
+
+/* Its worker has finished it, and died before it looked whether anybody will collect it. */
+Test(reap, what_nobody_will_collect_is_freed_with_its_worker)
+{
+    uint32_t slot = publish(0);
+
+    fixture_die(finish_and_die);
+    cr_assert_eq(reap(), 1);
+    cr_assert_eq(state_of(slot), AP_TASK_DONE, "its client lives");
+    ap_task_request(seg, slot, AP_REF_GENERATION(shared_ref), AP_REQUEST_DETACH);
+    fixture_die(NULL);
+    cr_assert_eq(reap(), 1);
+    cr_assert_eq(state_of(slot), AP_TASK_FREE);
+}
+
+/* Ended by the sweep, at its deadline. */
+Test(reap, what_expires_and_nobody_will_collect_is_freed)
+{
+    uint32_t slot = publish(0);
+
+    ap_task_request(seg, slot, AP_REF_GENERATION(shared_ref), AP_REQUEST_DETACH);
+    ap_store_relaxed(&ap_slot_at(seg, slot)->deadline, 1);
+    ap_sweep(seg, lane.index, NULL);
+    cr_assert_eq(state_of(slot), AP_TASK_FREE);
+    cr_assert_eq(ap_load_relaxed(&ap_queue_at(seg, 0)->expired), 1);
 }
 
 static void own_queue_and_die(struct ap_segment *own, struct ap_lane_handle *h)

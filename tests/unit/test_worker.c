@@ -341,6 +341,29 @@ Test(worker, many_clients_at_once)
     apiary_queen_stop(q, LONG);
 }
 
+static uint32_t slots_in_use(void)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < a->seg->geometry.tasks; i++)
+        n += AP_WORD_STATE(ap_load_acquire(&ap_slot_at(a->seg, i)->word)) != AP_TASK_FREE;
+    return n;
+}
+
+/* Its client asks for nothing any more, nor does anybody else. */
+Test(worker, what_is_fire_and_forget_is_freed_when_it_finishes)
+{
+    static char body[1 << 20];
+    const apiary_delegate_options_t detach = {.flags = APIARY_DETACH};
+    apiary_queen_t *q = start();
+
+    for (int i = 0; i < 2; i++) cr_assert_eq(apiary_delegate(a, "count", body, sizeof body, &detach, NULL), 0);
+    while (slots_in_use() > 0) sched_yield();
+    for (uint64_t i = 0; i < a->seg->sections[AP_SECTION_BLOCKS].count; i++)
+        cr_expect_eq(AP_BLOCK_STATE(ap_load_acquire((uint64_t *)ap_at(a->seg, AP_SECTION_BLOCKS, i))), AP_BLOCK_FREE);
+    cr_assert_eq(apiary_queen_stop(q, LONG), 0);
+}
+
 /* Their client has nothing more to ask, so it frees nothing: whoever needs the blocks does. */
 Test(worker, blocks_of_finished_fire_and_forget_tasks_are_had_by_others)
 {
