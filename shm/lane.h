@@ -1,22 +1,28 @@
 /* shm/lane.h - members and lanes: who is attached, who owns what, and how the kernel says that an owner is dead.
  *
- * SCOPE     A member is an attached process; a lane is the unit of ownership inside it: one thread that submits or
- *           claims tasks. Everything that can be owned in the segment names a lane, because a dead lane's thread has
- *           provably stopped storing, while a dying process has not.
+ * SCOPE     1 A member is an attached process.
+ *           2 A lane is the unit of ownership inside it: one thread that submits or claims tasks.
+ *           3 Everything that can be owned in the segment names a lane, and not a process: the thread of a dead lane has provably
+ *           stopped storing, while other threads of a dying process may not have.
  * LAYOUT    struct ap_lane, 4 lines
  *           line 0  life, kind, tid, member, pid ..   writer: joiner, owner at close, reaper   readers: all, on every pick
  *           line 1  the robust mutex          writer: owner, kernel at its death, monitors (waiters bit)
  *           line 2  bell                      writer: owner, whoever wakes it
  *           line 3  hand[]                    writer: owner only; hints for the reaper
- * LIFE      FREE(e) -> LIVE(e) by the joiner that holds the mutex; LIVE(e) -> FREE(e+1) by the owner at close;
- *           LIVE(e) -> DEAD(e) -> FREE(e+1) by the reaper that holds the mutex, the first step also by a joiner that met the
- *           kernel's mark, and of a SHARED lane by whoever has learnt that its image is gone. `life` = epoch << 8 | state.
- *           Taking the mutex (trylock) is the claim: owner and death mark are one store of one word.
- * KINDS     THREAD: its thread holds the mutex for the lane's life; dead when the kernel sets the owner-died bit.
- *           SHARED: what a thread that ended left behind, used by the process under a private lock; its mutex is free,
- *           and it is dead only when the process image is gone: the kernel's mark in its mutex is that of a joiner or reaper
- *           which held it for a moment. What no mark tells of either kind is asked of the system now and then (image.h), and
- *           the answer written where the mark would be, or into the life.
+ * LIFE      1 `life` = epoch << 8 | state.
+ *           2 FREE(e) -> LIVE(e) by the joiner that holds the mutex.
+ *           3 LIVE(e) -> FREE(e+1) by the owner at close.
+ *           4 LIVE(e) -> DEAD(e) by the reaper that holds the mutex; by a joiner that met the kernel's mark; of a SHARED lane by
+ *           anybody who has learnt that its image is gone.
+ *           5 DEAD(e) -> FREE(e+1) by the reaper that holds the mutex.
+ *           6 Taking the mutex (trylock) is the claim: owner and death mark are one store of one word.
+ * KINDS     1 THREAD: the lane's thread holds the mutex for the lane's life. The lane is dead when the kernel sets the owner-died
+ *           bit.
+ *           2 SHARED: a thread that ended left it behind, and the process uses it under a private lock. Its mutex is free.
+ *           3 A SHARED lane is dead only when the process image is gone. The kernel's mark in its mutex says nothing of that: it
+ *           is of a joiner or reaper that held the mutex for a moment.
+ *           4 For deaths that no mark tells the system is asked now and then (image.h). The answer is written where the mark
+ *           would be (THREAD), or into the life (SHARED).
  * INVARIANTS L1 a lane's index is used again only after its recovery is complete (FREE is the reaper's last store)
  *           L2 RUNNING(l) in a task word implies life(l) LIVE or DEAD
  *           L3 a LIVE lane's member is in range, and LIVE unless that lane is just joining (an anchor lane says 0 until then)
@@ -32,9 +38,10 @@
  *           MEMBER-R1 life store-release LIVE pairs MEMBER-A1 load-acquire: the record's fields.
  *           MEMBER-R2 release fence after the CAS to CLAIMED pairs MEMBER-A2 acquire fence before a reader's second look at the
  *           life: the former life's end before the next one's fields.
- * CRASH     dead with life FREE (between trylock and LIVE, or after close): nothing is owned; the next trylock gets
- *           EOWNERDEAD and makes the mutex consistent. Dead with life LIVE: reap.h. Dead with DEAD: the reaper died,
- *           the next one repeats.
+ * CRASH     1 Dead with life FREE (between trylock and LIVE, or after close): nothing is owned. The next trylock gets EOWNERDEAD
+ *           and makes the mutex consistent.
+ *           2 Dead with life LIVE: reap.h.
+ *           3 Dead with life DEAD: the reaper died, and the next one repeats the recovery.
  */
 #ifndef AP_LANE_H
 #define AP_LANE_H
@@ -122,8 +129,8 @@ void ap_member_close(struct ap_segment *seg, uint32_t member, uint32_t anchor);
  * end. Any index. */
 int ap_member_read(const struct ap_segment *seg, uint32_t member, struct ap_member *ret);
 
-/* LIVE and its thread is gone by the kernel's mark, or DEAD and nobody is at it: to be reaped. Two loads; see image.h for what
- * they do not tell. */
+/* To be reaped: LIVE and its thread is gone by the kernel's mark, or DEAD and no reaper is at work on it. Two loads; see image.h
+ * for the deaths that they do not tell. */
 int ap_lane_dead(const struct ap_segment *seg, uint32_t lane);
 
 /* The futex word the kernel marks, with the waiters bit set: for FUTEX_WAIT on value *value. 0, or -EAGAIN when the lane

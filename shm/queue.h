@@ -1,9 +1,11 @@
 /* shm/queue.h - one queue per agent: rings of references, hints for the one worker that drains it.
  *
- * SCOPE     A queue is `queue_inlets` single-producer rings, each leased to a client lane on its first use, plus one shared
- *           ring for further producers, re-routing and redelivery. A queue keeps its index when its queen dies and comes
- *           back; what was queued waits in it. One consumer lane at a time. Order per client lane holds at first
- *           delivery for clients that hold an inlet.
+ * SCOPE     1 A queue has `queue_inlets` single-producer rings, the inlets. A client lane leases one on its first use of the
+ *           queue.
+ *           2 It has one shared ring, for further producers, re-routing and redelivery.
+ *           3 It has one consumer lane at a time.
+ *           4 It keeps its index when its queen dies and comes back. What was queued waits in it.
+ *           5 Tasks of a client lane that holds an inlet are first delivered in the order in which they were submitted.
  * LAYOUT    struct ap_queue   line 0 life                       writer: its consumer's process, reaper   readers: every submit
  *                             line 1 summary, crashed, ...      producers set, consumer clears; whoever ends a task adds
  *                             line 2 depth, running, ...        writer: consumer    readers: routers, tools
@@ -11,39 +13,47 @@
  *                             line 1 head                       writer: consumer    readers: producers that seem full
  *                             cells[queue_depth]                writer: producers
  *           Ring r of queue q is element q * (queue_inlets + 1) + r of the section; r == queue_inlets is the shared one.
- * LIFE      `life` = epoch << 24 | consumer lane << 8 | state. FREE -> CLAIMED(lane) -> OPEN(lane) -> CLOSED(lane) -> OPEN(lane')
- *           ...; CLAIMED and OPEN name the accountable lane, so its reaper finds them. Epoch rises at each OPEN.
- *           An inlet's `lease` = lane epoch << 16 | lane + 1; FREE (0) -> leased by the producer's CAS -> FREE by the
- *           producer or its reaper. The next lessee goes on at the end of what is still in it, which it finds by walking
- *           from head over the cells of the current lap; nothing has to be drained first. But empty ones are taken first, and
- *           one that is more than half full is left alone.
- * CELLS     a reference with 4 lap bits on top: a cell is new at position p if its lap is (p / depth + 1) & 15.
- *           The producer of an inlet stores; producers of the shared ring compare-and-swap the cell and then help `tail`
- *           along, so one that dies between the two stops nobody.
- * HINTS     A reference can be lost (a consumer died after it advanced head) or come twice. Twice: the task word refuses
- *           it. Lost: after each recovery header.rescan is raised, and every consumer whose private copy differs scans the
- *           slots of leased slabs for QUEUED(its queue) (ap_queue_scan). A consumer starts with a scan. What was queued after a
- *           scan began is none of its business: whoever dies with it raises rescan again. So a scan ends, however fast the
- *           living fill their slots anew.
- * SUMMARY   bit r: ring r may hold something. A producer sets it only if it reads 0 after its fence; the consumer clears it
- *           before it looks at that ring a last time: of all rings before it parks, of those that a pop found empty when they
- *           are many. Killed in between, it leaves a ring without its bit; the next consumer begins with a scan.
+ * LIFE      1 `life` = epoch << 24 | consumer lane << 8 | state.
+ *           2 FREE -> CLAIMED(lane) -> OPEN(lane) -> CLOSED(lane) -> CLAIMED(lane') -> OPEN(lane') ... The epoch rises at each
+ *           OPEN.
+ *           3 CLAIMED and OPEN name the accountable lane, so that its reaper finds them.
+ * LEASE     1 An inlet's `lease` = lane epoch << 16 | lane + 1, or FREE (0). FREE -> leased by the producer's CAS -> FREE by the
+ *           producer or its reaper.
+ *           2 An inlet need not be empty to be leased. The lessee finds the end of what is in it by walking from head over the
+ *           cells of the current lap, and goes on there.
+ *           3 Empty inlets are taken first. One that is more than half full is not taken.
+ * CELLS     1 A cell holds a reference with 4 lap bits on top. It is new at position p if its lap is (p / depth + 1) & 15.
+ *           2 The producer of an inlet stores the cell.
+ *           3 A producer of the shared ring compare-and-swaps the cell and then helps `tail` along. Each of the others helps,
+ *           too, so a producer that dies between the two stops nobody.
+ * HINTS     1 A reference can come twice. The task word refuses the second.
+ *           2 A reference can be lost, when a consumer dies after it advanced head. Each recovery raises header.rescan, and every
+ *           consumer whose private copy differs scans the slots of leased slabs for QUEUED(its queue) (ap_queue_scan).
+ *           3 A consumer starts with a scan.
+ *           4 A scan leaves out what was queued after it began: if a consumer loses such a reference by dying, its recovery
+ *           raises rescan again. So a scan ends, however fast the living fill their slots anew.
+ * SUMMARY   1 Bit r: ring r may hold something.
+ *           2 A producer sets it only if it reads 0 after the producer's fence.
+ *           3 The consumer clears it and then looks at that ring a last time. It does so for all rings before it parks, and for
+ *           those that a pop found empty when they are many.
+ *           4 A consumer that is killed between the two leaves a ring without its bit. The next consumer begins with a scan.
  * ORDERING  QUEUE-R1 cell store-release pairs QUEUE-A1 load-acquire in pop: (the task word orders the rest, TASK-R1).
  *           QUEUE-R2 head store-release pairs QUEUE-A2 load-acquire by a producer that seems full: cells read before reuse;
  *           and by the next consumer.
  *           QUEUE-R3 lease store-release 0 pairs QUEUE-A3 the next lessee's CAS: the former one's cells.
  *           QUEUE-R4 life's CAS to OPEN (release) pairs QUEUE-A4 load-acquire of those who route: the agent's record.
- *           QUEUE-R5 rescan's add (release) pairs QUEUE-A5 load-acquire before a scan: the words QUEUED before it, and the
- *           clock is read after it, so that no task that the recovery knew of is younger than the scan. Whoever raises it
- *           fences before it looks at bells, as after a cell.
+ *           QUEUE-R5 rescan's add (release) pairs QUEUE-A5 load-acquire before a scan: the words QUEUED before it. The consumer
+ *           reads the clock after it, so no task that the recovery knew of is younger than the scan. After raising rescan a
+ *           recovery fences before it looks at bells, as a producer does after a cell.
  *           QUEUE-F1 full fence after the cell (submit) pairs QUEUE-F2 full fence after the summary's bit is cleared, and
  *           after the bell is raised: one of both sees the other.
- * CRASH     producer dead after the cell: the consumer takes it. Before: QUEUED without reference, found by the rescan.
- *           Consumer dead: reaper closes the queue; references stay for the next consumer.
- *           Counters: each task that ends is counted once, by whoever ends it, right after it; who is killed in between takes
- *           that one with it, a consumer what it had not published (64 at most).
- *           A consumer that was superseded while it lives may still move a head on from under the next one, which adopts
- *           what is ahead of its own (ap_queue_settle).
+ * CRASH     1 A producer dies after the cell: the consumer takes it. Before the cell: QUEUED without a reference, found by the
+ *           rescan.
+ *           2 A consumer dies: its reaper closes the queue. The references stay for the next consumer.
+ *           3 A consumer was superseded while it lives: it may still move a head on. The next consumer adopts a head that is
+ *           ahead of its own (ap_queue_settle).
+ * COUNTERS  1 Each task that ends is counted once, right after its end, by the one who ended it.
+ *           2 A death between the two loses that one count. The death of a consumer loses what it had not published (64 at most).
  * INVARIANTS Q1 tail - head <= depth  Q2 life's state in range, lane in range  Q3 a lease's lane in range
  *           Q7 no count is above its bound: depth, running; done + failed + late <= started
  * ERRORS    APIARY_EQUEUEFULL: retry after a result was collected.

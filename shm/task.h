@@ -2,13 +2,13 @@
  *
  * SCOPE     A slot is one delegation. Its 64-bit word is the truth about it; rings, bells and hands are hints that can be
  *           rebuilt by scanning the table.
- * WORD      bits 0..3 state, 4..6 crashes, 7..11 unused (0), 12..25 owner, 26..63 generation (38 bits).
- *           owner: the queue while QUEUED; the lane while RESERVED, RUNNING and RELEASING; the errno of why while FAILED and
- *           CANCELLED (so that one compare-and-swap both ends a task and says why); 0x3fff otherwise.
- *           Generation: raised when the slot is reserved. 2^38 at 7 million uses a second of one slot is 10.9 hours; slots
- *           of a slab are used strictly in turn, so a lane at that rate needs 64 times that, 29 days, and then the slot
- *           retires (AP_GENERATION_LAST) until its slab is leased anew with a new epoch (32 bits): 3 x 10^8 years.
- *           A task id carries the slab's epoch and the generation.
+ * WORD      1 Bits 0..3 state, 4..6 crashes, 7..11 unused (0), 12..25 owner, 26..63 generation (38 bits).
+ *           2 The owner is the queue while QUEUED; the lane while RESERVED, RUNNING and RELEASING; the errno of why while FAILED
+ *           and CANCELLED, so that one compare-and-swap both ends a task and says why; 0x3fff otherwise.
+ *           3 The generation rises when the slot is reserved. A task id carries the slab's epoch and the generation.
+ *           4 At 7 million uses a second of one slot the generations last 10.9 hours. Slots of a slab are used strictly in turn,
+ *           so a lane at that rate needs 64 times as long, 29 days. Then the slot retires (AP_GENERATION_LAST) until its slab is
+ *           leased anew with a new epoch (32 bits). The epochs last 3 x 10^8 years.
  * STATES    The table is shm/states.def; here with the words that go with it.
  *           from               to                      by                               how
  *           FREE               RESERVED(lane)          the slab's lane                  store-release, all but a block filled
@@ -57,9 +57,11 @@
  *           (reaper): the submitter sees the closed queue, or the reaper's scan sees the task.
  * CRASH     every state with a dead owner has one row above. A client dead after QUEUED and before its reference: the
  *           recovery raises header.rescan, and every worker scans the table for its queues.
- * SLABS     64 slots leased to one lane, which alone reserves in it, strictly in turn, passing over busy slots. The lease
- *           word is epoch << 16 | lane + 1 (0: free). A dead lane's slab becomes free with its busy slots in place; the
- *           next holder passes over them and frees what was abandoned.
+ * SLABS     1 A slab is 64 slots, leased to one lane. That lane alone reserves in it, strictly in turn, and passes over busy
+ *           slots.
+ *           2 The lease word is epoch << 16 | lane + 1 (0: free).
+ *           3 A dead lane's slab becomes free with its busy slots in place. The next holder passes over them and frees what was
+ *           abandoned.
  * INVARIANTS T1 state is one of the eight  T2 owner in range for its state  T3 a RESERVED slot's slab is leased to its owner
  *           T4 sizes and offsets of bodies lie in the slot or in one pool block attached to it
  * PROGRESS  reserve, publish, claim, finish, release: lock-free, no waiting. Threads: each function says who may call.
