@@ -11,45 +11,9 @@
 #include "agents/deployment_int.h"
 #include "core/name.h"
 
-#define MS INT64_C(1000000)
-#define HOUR INT64_C(3600000000000)
-
 static const struct ap_key root_keys[] = {
     {.name = "meta_registry", .type = 'm', .what = "the segment and its limits"},
     {.name = "swarms", .type = 'L', .what = "one per service"},
-    {.name = NULL},
-};
-
-static const struct ap_key registry_keys[] = {
-    {.name = "segment", .type = 's', .what = "name of the shared memory, such as /apiary"},
-    {.name = "port", .type = 'i', .min = 1, .max = 65535},
-    {.name = "max_concurrent_delegations", .type = 'i', .min = 1, .max = 4096},
-    {.name = "health_check_interval", .type = 'd', .min = 100 * MS, .max = 24 * HOUR},
-    {.name = "task_timeout", .type = 'd', .min = MS, .max = 720 * HOUR},
-    {.name = "members", .type = 'i', .min = 1, .max = 4096},
-    {.name = "lanes", .type = 'i', .min = 1, .max = AP_LANES_MAX},
-    {.name = "tasks", .type = 'i', .min = AP_SLAB_SLOTS, .max = 1 << 22},
-    {.name = "queues", .type = 'i', .min = 1, .max = 4096},
-    {.name = "queue_depth", .type = 'i', .min = 2, .max = 65536},
-    {.name = "queue_inlets", .type = 'i', .min = 1, .max = 63},
-    {.name = "services", .type = 'i', .min = 1, .max = 4096},
-    {.name = "swarms", .type = 'i', .min = 1, .max = 4096},
-    {.name = "capabilities", .type = 'i', .min = 2, .max = 32768},
-    {.name = "payload", .type = 'm', .what = "blocks per size"},
-    {.name = "mode", .type = 's', .what = "permissions of the segment, such as \"0660\""},
-    {.name = "owner", .type = 's', .what = "user"},
-    {.name = "group", .type = 's', .what = "group"},
-    {.name = NULL},
-};
-
-static const struct ap_key payload_keys[] = {
-    {.name = "blocks_256B", .type = 'i', .min = 0, .max = 1 << 20},
-    {.name = "blocks_1KiB", .type = 'i', .min = 0, .max = 1 << 20},
-    {.name = "blocks_4KiB", .type = 'i', .min = 0, .max = 1 << 20},
-    {.name = "blocks_16KiB", .type = 'i', .min = 0, .max = 1 << 20},
-    {.name = "blocks_64KiB", .type = 'i', .min = 0, .max = 1 << 20},
-    {.name = "blocks_256KiB", .type = 'i', .min = 0, .max = 1 << 20},
-    {.name = "blocks_1MiB", .type = 'i', .min = 0, .max = 1 << 20},
     {.name = NULL},
 };
 
@@ -73,22 +37,6 @@ static const struct ap_key queen_keys[] = {
     {.name = NULL},
 };
 
-static const struct {
-    const char *key;
-    size_t offset;
-} limits[] = {
-    {"members", offsetof(struct ap_registry_options, segment.geometry.members)},
-    {"lanes", offsetof(struct ap_registry_options, segment.geometry.lanes)},
-    {"tasks", offsetof(struct ap_registry_options, segment.geometry.tasks)},
-    {"queues", offsetof(struct ap_registry_options, segment.geometry.queues)},
-    {"queue_depth", offsetof(struct ap_registry_options, segment.geometry.queue_depth)},
-    {"queue_inlets", offsetof(struct ap_registry_options, segment.geometry.queue_inlets)},
-    {"max_concurrent_delegations", offsetof(struct ap_registry_options, segment.geometry.max_concurrent_delegations)},
-    {"services", offsetof(struct ap_registry_options, services)},
-    {"swarms", offsetof(struct ap_registry_options, swarms)},
-    {"capabilities", offsetof(struct ap_registry_options, capabilities)},
-};
-
 char *ap_deployment_path(struct ap_loader *l, const char *path)
 {
     size_t size = strlen(l->folder) + strlen(path) + 2;
@@ -96,109 +44,6 @@ char *ap_deployment_path(struct ap_loader *l, const char *path)
 
     if (ret != NULL) snprintf(ret, size, "%s%s%s", path[0] == '/' ? "" : l->folder, path[0] == '/' ? "" : "/", path);
     return ret;
-}
-
-/* ---- meta_registry -------------------------------------------------------------------------------------------- */
-
-static int read_segment(struct ap_loader *l, const struct ap_node *meta)
-{
-    struct ap_segment_options *o = &l->d->registry.segment;
-    const char *mode = ap_node_text(meta, "mode", "0660");
-    size_t length;
-
-    o->name = ap_node_text(meta, "segment", NULL);
-    o->owner = ap_node_text(meta, "owner", NULL);
-    o->group = ap_node_text(meta, "group", NULL);
-    length = o->name != NULL ? strlen(o->name) : 0;
-    if (o->name != NULL && (o->name[0] != '/' || length < 2 || length > 63 || strchr(o->name + 1, '/') != NULL ||
-        strcmp(o->name, "/.") == 0 || strcmp(o->name, "/..") == 0))
-        return ap_node_refuse(
-            ap_node_get(meta, "segment"), l->error,
-            "segment: '%.64s' is no name of a segment; expected '/' and 1 to 62 other bytes without '/', such "
-            "as /apiary",
-            o->name);
-    length = strlen(mode);
-    if ((length != 3 && length != 4) || strspn(mode, "01234567") != length) length = 0;
-    o->mode = length > 0 ? (uint32_t)strtoul(mode, NULL, 8) : 0;
-    if ((o->mode & ~0666u) != 0 || (o->mode & 0600) != 0600)
-        return ap_node_refuse(
-            ap_node_get(meta, "mode"), l->error,
-            "mode: '%.16s' is no usable mode; expected octal digits from \"0600\" to \"0666\" that let the owner "
-            "read and write, such as \"0660\"",
-            mode);
-    return 0;
-}
-
-static int read_payload(struct ap_loader *l, const struct ap_node *payload)
-{
-    uint32_t *blocks = l->d->registry.segment.geometry.pool_blocks;
-    uint64_t sum = 0;
-    int e;
-
-    if (payload == NULL) return 0;
-    e = ap_node_check(payload, payload_keys, l->error);
-    if (e < 0) return e;
-    for (unsigned c = 0; c < AP_POOL_CLASSES; c++) {
-        blocks[c] = (uint32_t)ap_node_number(payload, payload_keys[c].name, 'i', blocks[c]);
-        sum += blocks[c];
-    }
-    if (sum == 0)
-        return ap_node_refuse(payload, l->error, "payload: there are no blocks at all; at least one size needs blocks");
-    return 0;
-}
-
-static bool power_of_two(uint32_t n)
-{
-    return (n & (n - 1)) == 0;
-}
-
-int ap_deployment_refuse(const struct ap_deployment *d, const char *sentence, struct ap_config_error *error)
-{
-    const struct ap_node *root = ap_config_root(d->config), *meta = ap_node_get(root, "meta_registry"), *at;
-    char key[64];
-
-    snprintf(key, sizeof key, "%.*s", (int)strcspn(sentence, ":"), sentence);
-    at = ap_node_get(meta, key);
-    if (at == NULL) at = meta != NULL ? meta : root;
-    return ap_node_refuse(at, error, "%s", sentence);
-}
-
-static int read_limits(struct ap_loader *l, const struct ap_node *meta)
-{
-    struct ap_registry_options *o = &l->d->registry;
-    struct ap_geometry *g = &o->segment.geometry;
-    char sentence[256];
-    int e = ap_geometry_normalise(g, sentence, sizeof sentence); /* of zeros: the defaults */
-
-    o->services = o->swarms = 64;
-    o->capabilities = 1024;
-    if (e == 0) e = read_payload(l, ap_node_get(meta, "payload"));
-    if (e < 0) return e;
-    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
-        uint32_t *value = (uint32_t *)((char *)o + limits[i].offset);
-        *value = (uint32_t)ap_node_number(meta, limits[i].key, 'i', *value);
-    }
-    g->task_timeout = (uint64_t)ap_node_number(meta, "task_timeout", 'd', (int64_t)g->task_timeout);
-    if (ap_geometry_normalise(g, sentence, sizeof sentence) < 0) return ap_deployment_refuse(l->d, sentence, l->error);
-    if (!power_of_two(o->capabilities)) {
-        snprintf(sentence, sizeof sentence, "capabilities: %u is not a power of two; for example %u would be",
-                 o->capabilities, 1u << (32 - __builtin_clz(o->capabilities)));
-        return ap_deployment_refuse(l->d, sentence, l->error);
-    }
-    return 0;
-}
-
-static int read_registry(struct ap_loader *l, const struct ap_node *meta)
-{
-    int e = 0;
-
-    if (meta != NULL) e = ap_node_check(meta, registry_keys, l->error);
-    if (e == 0) e = read_segment(l, meta);
-    if (e == 0) e = read_limits(l, meta);
-    if (e < 0) return e;
-    l->d->port = (uint16_t)ap_node_number(meta, "port", 'i', 4100);
-    l->d->health_check_interval = (uint64_t)ap_node_number(meta, "health_check_interval", 'd', 30000 * MS);
-    return 0;
 }
 
 /* ---- swarms --------------------------------------------------------------------------------------------------- */
@@ -272,7 +117,7 @@ static int read_queen(struct ap_loader *l, struct ap_deployment_swarm *s)
 
 static int check_delegations(struct ap_loader *l, const struct ap_deployment_swarm *s)
 {
-    uint32_t most = l->d->registry.segment.geometry.max_concurrent_delegations;
+    uint32_t most = l->d->segment.geometry.max_concurrent_delegations;
 
     if (s->max_delegations <= most) return 0;
     return ap_node_refuse(
@@ -296,7 +141,7 @@ static int read_swarm(struct ap_loader *l, size_t index, const struct ap_node *n
     s->port = (uint16_t)ap_node_number(node, "port", 'i', 0);
     s->workers = (uint32_t)ap_node_number(node, "workers", 'i', 1);
     s->max_delegations = (uint32_t)ap_node_number(node, "max_concurrent_delegations", 'i',
-                                                  l->d->registry.segment.geometry.max_concurrent_delegations);
+                                                  l->d->segment.geometry.max_concurrent_delegations);
     l->kinds = l->only == NULL || strcmp(l->only, s->service) == 0 ? l->all_kinds : NULL;
     e = check_service(l, s, index);
     if (e == 0) e = check_port(l, s, index);
@@ -314,7 +159,7 @@ static int read_swarm(struct ap_loader *l, size_t index, const struct ap_node *n
 static int check_room(struct ap_loader *l, const struct ap_node *root)
 {
     const struct ap_node *meta = ap_node_get(root, "meta_registry"), *at;
-    const struct ap_registry_options *o = &l->d->registry;
+    const struct ap_geometry *g = &l->d->segment.geometry;
     uint64_t instances = 0, agents = 0, lanes = 1;
 
     for (size_t i = 0; i < l->d->swarm_count; i++) {
@@ -327,11 +172,11 @@ static int check_room(struct ap_loader *l, const struct ap_node *root)
         const char *key, *why;
         uint64_t have, need;
     } rooms[] = {
-        {"services", "one for each service", o->services, l->d->swarm_count},
-        {"swarms", "one for each instance of a queen", o->swarms, instances},
-        {"members", "one for each queen and the daemon", o->segment.geometry.members, instances + 1},
-        {"queues", "one for each agent of each instance", o->segment.geometry.queues, agents},
-        {"lanes", "two and one for each worker in each queen, one for the daemon", o->segment.geometry.lanes, lanes},
+        {"services", "one for each service", AP_REGISTRY_NUMBER(g, SERVICES), l->d->swarm_count},
+        {"swarms", "one for each instance of a queen", AP_REGISTRY_NUMBER(g, SWARMS), instances},
+        {"members", "one for each queen and the daemon", g->members, instances + 1},
+        {"queues", "one for each agent of each instance", g->queues, agents},
+        {"lanes", "two and one for each worker in each queen, one for the daemon", g->lanes, lanes},
     };
     for (size_t i = 0; i < sizeof rooms / sizeof rooms[0]; i++) {
         if (rooms[i].have >= rooms[i].need) continue;
@@ -349,7 +194,7 @@ static int read_root(struct ap_loader *l)
     const struct ap_node *root = ap_config_root(l->d->config), *swarms;
     int e = ap_node_check(root, root_keys, l->error);
 
-    if (e == 0) e = read_registry(l, ap_node_get(root, "meta_registry"));
+    if (e == 0) e = ap_deployment_registry(l, ap_node_get(root, "meta_registry"));
     if (e < 0) return e;
     swarms = ap_node_get(root, "swarms");
     if (swarms == NULL) return 0;

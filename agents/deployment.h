@@ -49,7 +49,7 @@ struct ap_deployment_swarm {
 };
 struct ap_deployment {
     struct ap_config *config; /* owned */
-    struct ap_registry_options registry; /* segment.name: NULL when the file says nothing of it */
+    struct ap_segment_options segment; /* name: NULL when the file says nothing of it */
     uint16_t port;
     uint64_t health_check_interval;
     struct ap_deployment_swarm *swarms;

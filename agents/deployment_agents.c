@@ -380,7 +380,7 @@ static int read_check(struct ap_loader *l, struct ap_deployment_swarm *s, const 
     check->expect = ap_node_text(node, "expect", NULL);
     check->expect_match = ap_node_text(node, "expect_match", NULL);
     check->timeout =
-        (uint64_t)ap_node_number(node, "timeout", 'd', (int64_t)l->d->registry.segment.geometry.task_timeout);
+        (uint64_t)ap_node_number(node, "timeout", 'd', (int64_t)l->d->segment.geometry.task_timeout);
     if (check->expect == NULL && check->expect_match == NULL)
         return ap_node_refuse(node, l->error,
                               "expect: missing: the check of %.63s says nothing about the answer; expected expect or "

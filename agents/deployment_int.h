@@ -1,4 +1,4 @@
-/* agents/deployment_int.h - between deployment.c and deployment_agents.c. */
+/* agents/deployment_int.h - between deployment.c, deployment_registry.c and deployment_agents.c. */
 #ifndef AP_DEPLOYMENT_INT_H
 #define AP_DEPLOYMENT_INT_H
 
@@ -19,6 +19,7 @@ struct ap_loader {
 
 /* `path` as it is meant from the configuration's folder; NULL: no memory. */
 char *ap_deployment_path(struct ap_loader *l, const char *path);
+int ap_deployment_registry(struct ap_loader *l, const struct ap_node *meta); /* NULL: defaults */
 int ap_deployment_read_agents(struct ap_loader *l, struct ap_deployment_swarm *s);
 int ap_deployment_read_checks(struct ap_loader *l, struct ap_deployment_swarm *s);
 

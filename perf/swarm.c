@@ -22,14 +22,15 @@ static char segment_names[4][64];
 
 uint64_t perf_segment_make(unsigned n, const struct ap_geometry *geometry, uint32_t services, uint32_t capabilities)
 {
-    struct ap_registry_options options = {.services = services, .capabilities = capabilities};
+    struct ap_segment_options options = {.name = segment_names[n % 4]};
     struct ap_segment *seg;
     char message[256] = "";
     uint64_t size;
 
     snprintf(segment_names[n % 4], sizeof segment_names[0], "%s", perf_segment_name(n));
-    options.segment.name = segment_names[n % 4];
-    if (geometry != NULL) options.segment.geometry = *geometry;
+    if (geometry != NULL) options.geometry = *geometry;
+    AP_REGISTRY_NUMBER(&options.geometry, SERVICES) = services;
+    AP_REGISTRY_NUMBER(&options.geometry, CAPABILITIES) = capabilities;
     if (ap_registry_create(&options, message, sizeof message, &seg) < 0) perf_die("%s", message);
     size = seg->size;
     ap_segment_unmap(seg);

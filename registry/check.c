@@ -294,22 +294,97 @@ static void look_tickets(struct ap_look *look)
                  "behind the tickets");
 }
 
-/* ---- all ------------------------------------------------------------------------------------------------------ */
+/* ---- parts ------------------------------------------------------------------------------------------------------ */
 
-void ap_registry_check(const struct ap_segment *seg, struct ap_report *report)
+static const struct ap_field service_fields[] = {
+    AP_FIELD(ap_service, key), AP_FIELD(ap_service, life), AP_FIELD(ap_service, name), {NULL, 0, 0},
+};
+static const struct ap_number service_numbers[] = {
+    {.key = "services", .what = "names of services at the same time", .at = AP_REGISTRY_NUMBER_AT(SERVICES), .otherwise = 64,
+     .min = 1, .max = 4096, .counts = true},
+    {.key = NULL},
+};
+const struct ap_part ap_part_services = {
+    .name = "services", .element = "service", .size = sizeof(struct ap_service), .fields = service_fields,
+    .numbers = service_numbers, .look = look_service,
+};
+
+static uint64_t tickets_stride(const struct ap_geometry *g)
 {
-    static const struct {
-        const char *name;
-        uint32_t section;
-        ap_look_fn fn;
-    } parts[] = {
-        {"service", AP_SECTION_SERVICES, look_service}, {"ticket", AP_SECTION_TICKETS, look_tickets},
-        {"swarm", AP_SECTION_SWARMS, look_swarm},       {"agent", AP_SECTION_AGENTS, look_agent},
-        {"capability", AP_SECTION_CAPABILITIES, look_capability},
-    };
-
-    for (size_t p = 0; p < sizeof parts / sizeof parts[0]; p++)
-        for (uint64_t i = 0; i < seg->sections[parts[p].section].count; i++)
-            ap_look_at(seg, parts[p].name, i, parts[p].fn, report);
-    ap_registry_task_check(seg, report);
+    return (4ull * g->max_concurrent_delegations + AP_LINE - 1) / AP_LINE * AP_LINE;
 }
+
+static uint64_t tickets_count(const struct ap_geometry *g)
+{
+    return AP_REGISTRY_NUMBER(g, SERVICES);
+}
+
+/* Rows are whole lines. */
+static uint64_t tickets_told(const struct ap_section *table, uint64_t value)
+{
+    uint64_t stride = table[AP_SECTION_TICKETS].stride;
+
+    return stride == (4 * value + AP_LINE - 1) / AP_LINE * AP_LINE ? value : stride / 4;
+}
+
+static const struct ap_number ticket_numbers[] = {
+    {.key = "max_concurrent_delegations", .what = "tasks that one calling service may have in flight",
+     .at = AP_NUMBER_AT(max_concurrent_delegations), .otherwise = 100, .min = 1, .max = 4096, .told = tickets_told},
+    {.key = NULL},
+};
+const struct ap_part ap_part_tickets = {
+    .name = "tickets", .element = "ticket", .stride = tickets_stride, .count = tickets_count, .fields = AP_NO_FIELDS,
+    .numbers = ticket_numbers, .look = look_tickets,
+};
+
+static const struct ap_field swarm_fields_list[] = {
+    AP_FIELD(ap_swarm, life), AP_FIELD(ap_swarm, state), AP_FIELD(ap_swarm, service), AP_FIELD(ap_swarm, member),
+    AP_FIELD(ap_swarm, port), AP_FIELD(ap_swarm, max_delegations), AP_FIELD(ap_swarm, registered),
+    AP_FIELD(ap_swarm, leaving), AP_FIELD(ap_swarm, key), AP_FIELD(ap_swarm, mode), AP_FIELD(ap_swarm, beat),
+    AP_FIELD(ap_swarm, instance), AP_FIELD(ap_swarm, version), AP_FIELD(ap_swarm, health_endpoint),
+    AP_FIELD(ap_swarm, metrics_endpoint), AP_FIELD(ap_swarm, reason), {NULL, 0, 0},
+};
+static const struct ap_number swarm_numbers[] = {
+    {.key = "swarms", .what = "registered instances of services", .at = AP_REGISTRY_NUMBER_AT(SWARMS), .otherwise = 64, .min = 1,
+     .max = 4096, .counts = true},
+    {.key = NULL},
+};
+const struct ap_part ap_part_swarms = {
+    .name = "swarms", .element = "swarm", .size = sizeof(struct ap_swarm), .fields = swarm_fields_list,
+    .numbers = swarm_numbers, .look = look_swarm,
+};
+
+/* One for each queue. */
+static uint64_t agents_count(const struct ap_geometry *g)
+{
+    return g->queues;
+}
+
+static const struct ap_field agent_fields[] = {
+    AP_FIELD(ap_agent_record, swarm), AP_FIELD(ap_agent_record, capability_count),
+    AP_FIELD(ap_agent_record, capabilities), AP_FIELD(ap_agent_record, name), {NULL, 0, 0},
+};
+const struct ap_part ap_part_agents = {
+    .name = "agents", .element = "agent", .size = sizeof(struct ap_agent_record), .count = agents_count, .fields = agent_fields,
+    .numbers = AP_NO_NUMBERS, .look = look_agent,
+};
+
+static uint64_t capabilities_stride(const struct ap_geometry *g)
+{
+    uint64_t used = sizeof(struct ap_capability) + ap_provider_words(g->queues) * 8 + APIARY_CAPABILITY_MAX + 1;
+
+    return (used + AP_LINE - 1) / AP_LINE * AP_LINE;
+}
+
+static const struct ap_field capability_fields[] = {
+    AP_FIELD(ap_capability, key), AP_FIELD(ap_capability, ready), AP_FIELD(ap_capability, providers[0]), {NULL, 0, 0},
+};
+static const struct ap_number capability_numbers[] = {
+    {.key = "capabilities", .what = "names of capabilities", .at = AP_REGISTRY_NUMBER_AT(CAPABILITIES), .otherwise = 1024,
+     .min = 2, .max = 32768, .power = true, .counts = true},
+    {.key = NULL},
+};
+const struct ap_part ap_part_capabilities = {
+    .name = "capabilities", .element = "capability", .stride = capabilities_stride, .fields = capability_fields,
+    .numbers = capability_numbers, .look = look_capability,
+};

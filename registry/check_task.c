@@ -14,7 +14,7 @@ static void service(struct ap_look *look, const uint16_t *at, uint64_t word, con
         ap_look_found(look, AP_CORRUPT, at, word ^ (uint64_t)number << 32, "R6", "%s: service %u has no name", what, number - 1);
 }
 
-static void look_slot(struct ap_look *look)
+void ap_registry_look_slot(struct ap_look *look)
 {
     const struct ap_slot *slot = ap_slot_at(look->seg, look->index);
     uint64_t word = ap_look_64(look, &slot->word);
@@ -34,9 +34,4 @@ static void look_slot(struct ap_look *look)
     if (ticket > look->seg->geometry.max_concurrent_delegations)
         ap_look_found(look, AP_CORRUPT, &slot->ticket, word ^ (uint64_t)ticket << 32, "R6", "ticket %u; there are %u", ticket - 1,
                       look->seg->geometry.max_concurrent_delegations);
-}
-
-void ap_registry_task_check(const struct ap_segment *seg, struct ap_report *report)
-{
-    for (uint64_t i = 0; i < seg->geometry.tasks; i++) ap_look_at(seg, "slot", i, look_slot, report);
 }

@@ -53,13 +53,6 @@ struct ap_known_name *ap_capability_learn(struct ap_lane_context *c, struct ap_k
     return to;
 }
 
-void ap_capability_name(const struct ap_segment *seg, uint32_t capability, char ret[APIARY_CAPABILITY_MAX + 1])
-{
-    const struct ap_names names = names_of(seg);
-
-    ap_names_copy(seg, &names, capability, ret);
-}
-
 /* ---- provider bits -------------------------------------------------------------------------------------------- */
 
 static uint64_t *bits_at(const struct ap_segment *seg, uint32_t capability, uint32_t queue)

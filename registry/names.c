@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/name.h"
+#include "registry/discovery.h"
 
 #define WORDS_MAX 8
 
@@ -62,4 +63,19 @@ int ap_names_intern(struct ap_segment *seg, const struct ap_names *t, const char
         return 0;
     }
     return APIARY_ETABLEFULL;
+}
+
+void ap_capability_name(const struct ap_segment *seg, uint32_t capability, char ret[APIARY_CAPABILITY_MAX + 1])
+{
+    struct ap_capability *row = ap_capability_at(seg, capability);
+    const uint64_t *words;
+
+    memset(ret, 0, APIARY_CAPABILITY_MAX + 1);
+    if (row == NULL || ap_load_acquire(&row->ready) != 1) return; /* DISC-A1 pairs DISC-R1 */
+    words = (const uint64_t *)(const void *)ap_capability_text(seg, row);
+    for (uint32_t i = 0; i < (APIARY_CAPABILITY_MAX + 1) / sizeof *words; i++) {
+        uint64_t word = ap_load_relaxed(&words[i]);
+        memcpy(ret + i * sizeof word, &word, sizeof word);
+    }
+    ret[APIARY_CAPABILITY_MAX] = '\0';
 }

@@ -56,22 +56,4 @@ AP_ALWAYS_INLINE int ap_names_find(const struct ap_segment *seg, const struct ap
 }
 /* The same, inserted when absent: APIARY_ETABLEFULL. The name has been validated. */
 int ap_names_intern(struct ap_segment *seg, const struct ap_names *table, const char *name, uint32_t *ret);
-/* Copies table->size bytes, always ended; "" when the index is out of range or the row is not ready. */
-static inline void ap_names_copy(const struct ap_segment *seg, const struct ap_names *t, uint32_t index, char *ret)
-{
-    const struct ap_names_row *row = ap_at(seg, t->section, index);
-    const uint64_t *words;
-
-    if (row == NULL || ap_load_acquire(&row->ready) != 1) { /* DISC-A1 pairs DISC-R1 */
-        memset(ret, 0, t->size);
-        return;
-    }
-    words = (const uint64_t *)(const void *)((const char *)row + t->offset);
-    for (uint32_t i = 0; i < t->size / sizeof *words; i++) {
-        uint64_t word = ap_load_relaxed(&words[i]);
-        memcpy(ret + i * sizeof word, &word, sizeof word);
-    }
-    ret[t->size - 1] = '\0';
-}
-
 #endif

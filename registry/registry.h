@@ -43,17 +43,23 @@
 #ifndef AP_REGISTRY_H
 #define AP_REGISTRY_H
 
-#include "shm/check.h"
+#include "shm/part.h"
 #include "shm/reap.h"
 
 enum ap_registry_section {
-    AP_SECTION_SERVICES = AP_SECTION_FIRST_FREE,
-    AP_SECTION_TICKETS,
-    AP_SECTION_SWARMS,
-    AP_SECTION_AGENTS,
-    AP_SECTION_CAPABILITIES,
+    AP_SECTION_BEFORE_REGISTRY = AP_SECTION_FIRST_FREE - 1,
+#define AP_PART(ID, id) AP_SECTION_##ID,
+#include "registry/parts.def"
+#undef AP_PART
     AP_REGISTRY_SECTIONS_END
 };
+
+/* The number of the geometry that a section of the registry may have. */
+#define AP_REGISTRY_INDEX(ID) (AP_SECTION_##ID - AP_SECTION_FIRST_FREE)
+#define AP_REGISTRY_NUMBER(g, ID) ((g)->registry[AP_REGISTRY_INDEX(ID)])
+#define AP_REGISTRY_NUMBER_AT(ID) (AP_NUMBER_AT(registry) + 4 * AP_REGISTRY_INDEX(ID))
+
+extern const struct ap_parts ap_registry_parts;
 
 enum ap_swarm_life { AP_SWARM_FREE, AP_SWARM_CLAIMED, AP_SWARM_LIVE, AP_SWARM_DOWN };
 #define AP_SWARM_LIFE(epoch, lane, state) ((uint64_t)(epoch) << 24 | (uint64_t)(lane) << 8 | (state))
@@ -124,24 +130,15 @@ static inline struct ap_agent_record *ap_agent_at(const struct ap_segment *seg, 
     return AP_ELEMENT(seg, AP_SECTION_AGENTS, i, struct ap_agent_record);
 }
 
-struct ap_registry_options {
-    struct ap_segment_options segment; /* extra sections are filled in by the registry */
-    uint32_t services;                 /* [64] */
-    uint32_t swarms;                   /* [64] */
-    uint32_t capabilities;             /* [1,024], a power of two */
-};
-
 /* Creates the segment with the registry's sections, or APIARY_EEXIST. */
-int ap_registry_create(const struct ap_registry_options *options, char *message, size_t size, struct ap_segment **ret);
+int ap_registry_create(const struct ap_segment_options *options, char *message, size_t size, struct ap_segment **ret);
 /* Attach and check that the registry's sections are there. */
 int ap_registry_attach(const char *name, bool writable, char *message, size_t size, struct ap_segment **ret);
 int ap_registry_attach_fd(int fd, bool writable, char *message, size_t size, struct ap_segment **ret);
 
-/* For tools that read what attach refuses (ap_segment_salvage): the fingerprint that attach expects; whether the registry's
- * sections fit the geometry, without which nothing else of registry/ may be called; what is wrong with their table. */
-uint64_t ap_registry_fingerprint(void);
+/* For tools that read what attach refuses (ap_segment_salvage): whether the registry's sections fit the geometry, without which
+ * nothing else of registry/ may be called. */
 bool ap_registry_fits(const struct ap_segment *seg);
-void ap_registry_sections_check(const struct ap_segment *seg, struct ap_report *report);
 
 /* Index of a service, entered when absent: APIARY_ETABLEFULL, APIARY_EINVAL (name). Lock-free. `lane` is the caller's. It stays
  * that name's while what the caller has stored before (see NAMES) says that it is used. */
@@ -210,7 +207,7 @@ void ap_swarm_end(struct ap_segment *seg, uint32_t swarm, uint64_t life);
 /* The reaper's view of the registry: closes queues, withdraws swarms, frees tickets, routes by capability. */
 extern const struct ap_reap_hooks ap_registry_hooks;
 
-void ap_registry_check(const struct ap_segment *seg, struct ap_report *report); /* all of registry/ */
-void ap_registry_task_check(const struct ap_segment *seg, struct ap_report *report); /* what task slots say of it; part of that */
+/* What a task slot says of the registry: R6 capability, services and ticket are those of the tables. */
+void ap_registry_look_slot(struct ap_look *look);
 
 #endif

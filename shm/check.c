@@ -1,5 +1,5 @@
 /* shm/check.c - findings, looks, and the order of the checkers. See check.h. */
-#include "shm/check.h"
+#include "shm/part.h"
 
 #include <fcntl.h>
 #include <limits.h>
@@ -295,9 +295,5 @@ uint32_t ap_look_mutex(struct ap_look *look, const pthread_mutex_t *m, const cha
 void ap_check_all(const struct ap_segment *seg, struct ap_report *report)
 {
     ap_segment_check(seg, report);
-    ap_lane_check(seg, report);
-    ap_task_check(seg, report);
-    ap_queue_check(seg, report);
-    ap_pool_check(seg, report);
-    ap_event_check(seg, report);
+    ap_parts_check(seg, 0, seg->parts->count, report);
 }

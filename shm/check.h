@@ -1,8 +1,8 @@
 /* shm/check.h - what a checker reports: one finding names structure, index and offset.
  *
- * Each structure exports x_check(seg, report); ap_check_all runs those of shm/. Checkers read a segment that may change
- * under them or be hostile: every index is range-checked, every loop is bounded by the private geometry, and a word is
- * loaded once and judged on the copy. On a live segment a finding is confirmed by a second look.
+ * Each part has a look at one of its elements in its row of the table (part.h), and ap_check_all goes through the table.
+ * Checkers read a segment that may change under them or be hostile: every index is range-checked, every loop is bounded by the
+ * private geometry, and a word is loaded once and judged on the copy. On a live segment a finding is confirmed by a second look.
  */
 #ifndef AP_CHECK_H
 #define AP_CHECK_H
@@ -91,7 +91,7 @@ struct ap_report {
 void ap_found(struct ap_report *r, enum ap_severity severity, const char *structure, uint64_t index, uint64_t offset,
               const char *rule, const char *format, ...) __attribute__((format(printf, 7, 8)));
 void ap_segment_check(const struct ap_segment *seg, struct ap_report *report); /* header and sections */
-void ap_check_all(const struct ap_segment *seg, struct ap_report *report);
+void ap_check_all(const struct ap_segment *seg, struct ap_report *report);     /* those, and every part */
 
 /* ---- looks: how a checker reads one element that may change under it ---------------------------------------------
  *
@@ -144,9 +144,10 @@ void ap_look_date(struct ap_look *look, const uint64_t *p, const char *rule, con
 
 /* The header alone, from its bytes, before anything of it is believed. `base` has one page at least, `size` is the size of the
  * object. fingerprint 0: unknown. ap_segment_check runs it, too. */
-void ap_header_check(const void *base, uint64_t size, uint64_t fingerprint, struct ap_report *report);
+void ap_header_check(const void *base, uint64_t size, const struct ap_parts *parts, uint64_t fingerprint,
+                     struct ap_report *report);
 /* For tools that read what attach refuses: geometry and sections as well as the header allows, each clamped to what lies
  * inside. No descriptor, no canary: `ret` is not to be unmapped. */
-void ap_segment_salvage(const void *base, uint64_t size, struct ap_segment *ret);
+void ap_segment_salvage(const void *base, uint64_t size, const struct ap_parts *parts, struct ap_segment *ret);
 
 #endif

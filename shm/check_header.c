@@ -2,8 +2,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "shm/check.h"
 #include "shm/event.h"
+#include "shm/part.h"
 #include "shm/pool.h"
 #include "shm/queue.h"
 
@@ -88,50 +88,16 @@ static void look_reserved(struct ap_look *look)
     GAP(watched, offsetof(struct ap_header, images), "behind the beat");
     GAP(images, HEADER_PAGE, "behind images");
 #undef GAP
-    ap_look_zero(look, &h->geometry.reserved, sizeof h->geometry.reserved, "S10", "geometry.reserved");
+    ap_look_zero(look, h->geometry.reserved, sizeof h->geometry.reserved, "S10", "geometry.reserved");
     ap_look_mutex(look, &h->role, "S11");
 }
 
 /* ---- geometry and sections ------------------------------------------------------------------------------------ */
 
-/* A number of the geometry, the section that repeats it, and how. */
-static const struct number {
-    const char *name;
-    size_t offset;
-    int section;
-} numbers[] = {
-    {"members", offsetof(struct ap_geometry, members), AP_SECTION_MEMBERS},
-    {"lanes", offsetof(struct ap_geometry, lanes), AP_SECTION_LANES},
-    {"tasks", offsetof(struct ap_geometry, tasks), AP_SECTION_SLOTS},
-    {"queues", offsetof(struct ap_geometry, queues), AP_SECTION_QUEUES},
-    {"queue_depth", offsetof(struct ap_geometry, queue_depth), AP_SECTION_RINGS},
-    {"queue_inlets", offsetof(struct ap_geometry, queue_inlets), AP_SECTION_RINGS},
-    {"events", offsetof(struct ap_geometry, events), AP_SECTION_EVENTS},
-    {"max_concurrent_delegations", offsetof(struct ap_geometry, max_concurrent_delegations), -1},
-};
-#define NUMBERS (sizeof numbers / sizeof numbers[0])
-
-static uint32_t number_of(const struct ap_geometry *g, size_t i)
-{
-    uint32_t value;
-    memcpy(&value, (const uint8_t *)g + numbers[i].offset, sizeof value);
-    return value;
-}
-
-/* In range by itself: a geometry of defaults with this one number in it is taken as it is. */
-static bool number_valid(size_t i, uint32_t value)
-{
-    struct ap_geometry g;
-
-    memset(&g, 0, sizeof g);
-    memcpy((uint8_t *)&g + numbers[i].offset, &value, sizeof value);
-    return value != 0 && ap_geometry_normalise(&g, NULL, 0) == 0 && number_of(&g, i) == value;
-}
-
-static bool geometry_valid(const struct ap_geometry *g)
+static bool geometry_valid(const struct ap_parts *parts, const struct ap_geometry *g)
 {
     struct ap_geometry copy = *g;
-    return ap_geometry_normalise(&copy, NULL, 0) == 0 && memcmp(&copy, g, sizeof copy) == 0;
+    return ap_geometry_normalise(parts, &copy, NULL, 0) == 0 && memcmp(&copy, g, sizeof copy) == 0;
 }
 
 /* Two witnesses of where the last section ends: the object, and the header. A truncated copy has only the second. */
@@ -157,18 +123,14 @@ struct witness {
     struct ap_geometry geometry;
     struct ap_section table[AP_SECTIONS_MAX];    /* as in the header */
     struct ap_section expected[AP_SECTIONS_MAX]; /* as the geometry gives it */
-    struct ap_section mixed[AP_SECTIONS_MAX];    /* expected, and the table's further ones behind it in order */
     uint32_t count;
     bool ranges;       /* every number is in range, so that `expected` means something */
     bool table_sound;  /* the table alone fits together and ends where the object ends */
-    bool layout_sound; /* the geometry's sections and the table's further ones do */
+    bool layout_sound; /* the geometry's sections do */
 };
 
 static void witness_take(const struct ap_segment *seg, struct witness *w)
 {
-    const uint64_t most = UINT64_C(1) << 48;
-    uint64_t end;
-
     memcpy(&w->geometry, (const void *)&seg->header->geometry, sizeof w->geometry);
     memcpy(w->table, (const void *)seg->header->sections, sizeof w->table);
     w->count = ap_load_acquire(&seg->header->section_count); /* LOOK-A1 */
@@ -176,78 +138,66 @@ static void witness_take(const struct ap_segment *seg, struct witness *w)
         for (w->count = 0; w->count < AP_SECTIONS_MAX && w->table[w->count].name[0] != '\0';) w->count++;
     memset(w->expected, 0, sizeof w->expected);
     w->table_sound = sections_contiguous(seg, w->table, w->count);
-    w->ranges = geometry_valid(&w->geometry);
-    w->layout_sound = false;
-    if (!w->ranges || w->count < AP_SECTION_FIRST_FREE) return;
-    end = ap_layout_sections(&w->geometry, NULL, 0, w->expected, NULL);
-    memcpy(w->mixed, w->expected, sizeof w->mixed);
-    for (uint32_t i = AP_SECTION_FIRST_FREE; i < w->count; i++) {
-        struct ap_section *s = &w->mixed[i];
-
-        *s = w->table[i];
-        s->offset = end;
-        if (s->stride == 0 || s->stride > most || s->count > most / s->stride) return;
-        end += (s->stride * s->count + 4095) & ~UINT64_C(4095);
-    }
-    w->layout_sound = end_possible(seg, end);
+    w->ranges = geometry_valid(seg->parts, &w->geometry);
+    w->layout_sound = w->ranges && end_possible(seg, ap_layout_sections(seg->parts, &w->geometry, w->expected));
 }
 
-/* What a section says about a number of the geometry. */
-static uint64_t number_by_table(const struct witness *w, size_t i)
+/* Whether the header is to be believed where its geometry and its table differ. */
+static bool geometry_doubted(const struct witness *w)
 {
-    const struct ap_section *s = &w->table[numbers[i].section];
-    uint64_t queues = w->table[AP_SECTION_QUEUES].count;
-
-    if (numbers[i].offset == offsetof(struct ap_geometry, queue_depth)) return (s->stride - 128) / 8;
-    if (numbers[i].offset == offsetof(struct ap_geometry, queue_inlets)) return queues != 0 ? s->count / queues - 1 : 0;
-    return s->count;
+    return !w->layout_sound || w->table_sound;
 }
 
-static bool number_agrees(const struct witness *w, size_t i)
+static bool section_differs(const struct witness *w, uint32_t i)
 {
-    uint32_t value = number_of(&w->geometry, i);
+    return w->table[i].count != w->expected[i].count || w->table[i].stride != w->expected[i].stride;
+}
 
-    if (numbers[i].section < 0) return true;
-    /* Rings of few cells are padded to a whole line. */
-    if (numbers[i].offset == offsetof(struct ap_geometry, queue_depth))
-        return w->table[AP_SECTION_RINGS].stride == (128 + 8ull * value + AP_LINE - 1) / AP_LINE * AP_LINE;
-    return number_by_table(w, i) == value;
+static void look_number(struct ap_look *look, const struct witness *w, uint32_t section, const struct ap_number *n)
+{
+    const uint8_t *at = (const uint8_t *)&look->seg->header->geometry + n->at;
+    uint32_t value = ap_number_of(&w->geometry, n);
+    uint64_t told = ap_number_told(n, section, w->table, value);
+
+    look->report->checked++;
+    if (!ap_number_valid(n, value))
+        ap_look_found(look, AP_CORRUPT, at, value, "S7", "geometry.%s: %u is out of range", n->key, value);
+    else if (told != value && geometry_doubted(w))
+        ap_look_found(look, AP_CORRUPT, at, value, "S7", "geometry.%s: %u, but the sections say %llu", n->key, value, LONG(told));
+    else if (!n->counts && n->told == NULL && w->ranges && geometry_doubted(w) &&
+             (section_differs(w, section) || (n->wide && section_differs(w, section + 1))))
+        ap_look_found(look, AP_CORRUPT, at, value, "S7", "geometry.%s: %u, or another such number, contradicts the sections",
+                      n->key, value);
+}
+
+/* A registry's numbers that no part has. */
+static void look_unused_numbers(struct ap_look *look, const struct witness *w)
+{
+    const struct ap_geometry *g = &look->seg->header->geometry;
+    struct ap_geometry used = w->geometry;
+
+    look->report->checked += AP_REGISTRY_SECTIONS_MAX;
+    if (!w->ranges && ap_geometry_normalise(look->seg->parts, &used, NULL, 0) < 0) return;
+    for (uint32_t i = 0; i < AP_REGISTRY_SECTIONS_MAX; i++)
+        if (used.registry[i] == 0 && w->geometry.registry[i] != 0)
+            ap_look_found(look, AP_CORRUPT, &g->registry[i], w->geometry.registry[i], "S7",
+                          "geometry.registry[%u]: %u, and there is no such number", i, w->geometry.registry[i]);
 }
 
 static void look_geometry(struct ap_look *look)
 {
+    const struct ap_parts *parts = look->seg->parts;
     const struct ap_geometry *g = &look->seg->header->geometry;
     struct witness w;
-    uint64_t blocks = 0;
 
     witness_take(look->seg, &w);
-    for (size_t i = 0; i < NUMBERS; i++) {
-        uint32_t value = number_of(&w.geometry, i);
-        const uint8_t *at = (const uint8_t *)g + numbers[i].offset;
-
-        look->report->checked++;
-        if (!number_valid(i, value))
-            ap_look_found(look, AP_CORRUPT, at, value, "S7", "geometry.%s: %u is out of range", numbers[i].name, value);
-        else if (!number_agrees(&w, i) && (!w.layout_sound || w.table_sound))
-            ap_look_found(look, AP_CORRUPT, at, value, "S7", "geometry.%s: %u, but the sections say %llu", numbers[i].name,
-                          value, LONG(number_by_table(&w, i)));
-    }
-    for (unsigned c = 0; c < AP_POOL_CLASSES; c++) {
-        look->report->checked++;
-        blocks += w.geometry.pool_blocks[c];
-        if (w.geometry.pool_blocks[c] > 1u << 20)
-            ap_look_found(look, AP_CORRUPT, &g->pool_blocks[c], w.geometry.pool_blocks[c], "S7",
-                          "geometry.pool_blocks[%u]: %u is out of range", c, w.geometry.pool_blocks[c]);
-        else if (w.ranges && (!w.layout_sound || w.table_sound) &&
-                 (w.table[AP_SECTION_BLOCKS].count != w.expected[AP_SECTION_BLOCKS].count ||
-                  w.table[AP_SECTION_POOL].count != w.expected[AP_SECTION_POOL].count))
-            ap_look_found(look, AP_CORRUPT, &g->pool_blocks[c], w.geometry.pool_blocks[c], "S7",
-                          "geometry.pool_blocks[%u]: %u, or another class, contradicts the sections", c,
-                          w.geometry.pool_blocks[c]);
-    }
-    if (blocks == 0) ap_look_found(look, AP_CORRUPT, &g->pool_blocks[0], 0, "S7", "geometry.pool_blocks: none");
+    for (uint32_t i = 0; i < parts->count; i++)
+        for (const struct ap_number *n = parts->rows[i]->numbers; n->key != NULL; n++) look_number(look, &w, i, n);
+    if (ap_part_count(parts->rows[AP_SECTION_BLOCKS], &w.geometry) == 0)
+        ap_look_found(look, AP_CORRUPT, &g->pool_blocks[0], 0, "S7", "geometry.pool_blocks: none");
     if (w.geometry.task_timeout == 0)
         ap_look_found(look, AP_CORRUPT, &g->task_timeout, 0, "S7", "geometry.task_timeout is 0");
+    look_unused_numbers(look, &w);
 }
 
 static void section_fields(struct ap_look *look, const struct witness *w, uint32_t i)
@@ -265,28 +215,6 @@ static void section_fields(struct ap_look *look, const struct witness *w, uint32
     if (s->count != e->count)
         ap_look_found(look, AP_CORRUPT, &at->count, s->count, "S6", "count %llu, not %llu", LONG(s->count),
                       LONG(e->count));
-}
-
-/* A section of the registry: it begins where the one before it ends, and ends where the next begins. */
-static void section_extra(struct ap_look *look, const struct witness *w, uint32_t i)
-{
-    const struct ap_section *at = &look->seg->header->sections[i], *s = &w->table[i], *before = &w->table[i - 1];
-    const uint64_t most = UINT64_C(1) << 48;
-    uint64_t begin = before->offset + ((before->stride * before->count + 4095) & ~UINT64_C(4095)), end;
-    bool sized = s->stride != 0 && s->count != 0 && s->stride <= most && s->count <= most / s->stride;
-
-    /* The geometry says where the sections of shm/ end, whatever the table says. */
-    if (i == AP_SECTION_FIRST_FREE && w->ranges)
-        begin = ap_layout_sections(&w->geometry, NULL, 0, (struct ap_section[AP_SECTIONS_MAX]){{.count = 0}}, NULL);
-    if ((s->offset & 4095) != 0 || s->offset < HEADER_PAGE || (s->offset != begin && w->ranges))
-        ap_look_found(look, AP_CORRUPT, &at->offset, s->offset, "S6", "offset %llu, the section before ends at %llu",
-                      LONG(s->offset), LONG(begin));
-    end = s->offset + ((s->stride * s->count + 4095) & ~UINT64_C(4095));
-    if (sized && (i + 1 < w->count ? end == w->table[i + 1].offset : end_possible(look->seg, end))) return;
-    ap_look_found(look, AP_CORRUPT, &at->stride, s->stride, "S6", "stride %llu, or the count, does not end where the next begins",
-                  LONG(s->stride));
-    ap_look_found(look, AP_CORRUPT, &at->count, s->count, "S6", "count %llu, or the stride, does not end where the next begins",
-                  LONG(s->count));
 }
 
 static void look_section(struct ap_look *look)
@@ -307,10 +235,7 @@ static void look_section(struct ap_look *look)
     for (uint32_t k = 0; k < i; k++)
         if (strncmp(w.table[k].name, w.table[i].name, sizeof name) == 0)
             ap_look_found(look, AP_CORRUPT, at->name, k, "S6", "called like section %u", k);
-    if (i >= AP_SECTION_FIRST_FREE)
-        section_extra(look, &w, i);
-    else if (w.ranges && (w.layout_sound || !w.table_sound))
-        section_fields(look, &w, i);
+    if (w.ranges && (w.layout_sound || !w.table_sound)) section_fields(look, &w, i);
 }
 
 static void look_section_count(struct ap_look *look)
@@ -319,19 +244,22 @@ static void look_section_count(struct ap_look *look)
     uint32_t count = ap_look_32(look, &h->section_count), used = 0;
 
     while (used < AP_SECTIONS_MAX && ap_look_64(look, &h->sections[used].stride) != 0) used++;
-    if (count < AP_SECTION_FIRST_FREE || count > AP_SECTIONS_MAX || count != used)
-        ap_look_found(look, AP_CORRUPT, &h->section_count, count, "S6", "%u sections; %u are filled", count, used);
+    if (count != look->seg->parts->count || count != used)
+        ap_look_found(look, AP_CORRUPT, &h->section_count, count, "S6", "%u sections, not %u; %u are filled", count,
+                      look->seg->parts->count, used);
 }
 
 /* ---- entry points --------------------------------------------------------------------------------------------- */
 
-void ap_header_check(const void *base, uint64_t size, uint64_t fingerprint, struct ap_report *report)
+void ap_header_check(const void *base, uint64_t size, const struct ap_parts *parts, uint64_t fingerprint,
+                     struct ap_report *report)
 {
     const struct ap_segment raw = {.base = (uint8_t *)(uintptr_t)base,
                                    .size = size,
                                    .fd = -1,
                                    .header = (struct ap_header *)(uintptr_t)base,
                                    .fingerprint = fingerprint,
+                                   .parts = parts,
                                    .ops = &ap_ops_system};
 
     ap_look_at(&raw, "header", 0, look_identity, report);
@@ -345,15 +273,16 @@ void ap_header_check(const void *base, uint64_t size, uint64_t fingerprint, stru
 /* ---- salvage -------------------------------------------------------------------------------------------------- */
 
 /* The geometry as the section table tells it, for where the two differ; what the table does not say is left. */
-static void geometry_from_table(const struct witness *w, struct ap_geometry *g)
+static void geometry_from_table(const struct ap_parts *parts, const struct witness *w, struct ap_geometry *g)
 {
-    for (size_t i = 0; i < NUMBERS; i++) {
-        uint64_t told = numbers[i].section >= 0 ? number_by_table(w, i) : number_of(g, i);
-        uint32_t value = told <= UINT32_MAX ? (uint32_t)told : 0;
+    for (uint32_t i = 0; i < parts->count; i++)
+        for (const struct ap_number *n = parts->rows[i]->numbers; n->key != NULL; n++) {
+            uint32_t value = ap_number_of(g, n);
+            uint64_t told = ap_number_told(n, i, w->table, value);
 
-        if (number_agrees(w, i) && number_valid(i, number_of(g, i))) continue;
-        if (number_valid(i, value)) memcpy((uint8_t *)g + numbers[i].offset, &value, sizeof value);
-    }
+            if (told == value && ap_number_valid(n, value)) continue;
+            if (told <= UINT32_MAX && ap_number_valid(n, (uint32_t)told)) ap_number_set(g, n, (uint32_t)told);
+        }
 }
 
 /* Drops the elements that do not lie inside; false: it has no place at all. */
@@ -364,54 +293,50 @@ static bool section_fits(struct ap_section *s, uint64_t size)
     return true;
 }
 
-static uint32_t least(uint32_t number, uint64_t count)
+/* Neither has more elements than the other says. */
+static void section_and_number(const struct ap_part *part, struct ap_section *s, struct ap_geometry *g)
 {
-    return number < count ? number : (uint32_t)count;
+    uint64_t count = ap_part_count(part, g);
+
+    if (s->count > count) s->count = count;
+    for (const struct ap_number *n = part->numbers; n->key != NULL; n++)
+        if (n->counts) ap_number_set(g, n, (uint32_t)s->count);
 }
 
 /* Nothing behind this looks at bounds again, so what does not fit has no elements. */
 static void salvage_clamp(struct ap_segment *seg)
 {
-    static const uint64_t strides[AP_SECTION_FIRST_FREE] = {
-        [AP_SECTION_MEMBERS] = sizeof(struct ap_member), [AP_SECTION_LANES] = sizeof(struct ap_lane),
-        [AP_SECTION_SLABS] = sizeof(struct ap_slab),     [AP_SECTION_SLOTS] = sizeof(struct ap_slot),
-        [AP_SECTION_QUEUES] = sizeof(struct ap_queue),   [AP_SECTION_BLOCKS] = 8,
-        [AP_SECTION_POOL] = 1,                           [AP_SECTION_EVENTS] = sizeof(struct ap_event),
-    };
+    const struct ap_parts *parts = seg->parts;
     struct ap_geometry *g = &seg->geometry;
     struct ap_section *s = seg->sections;
-    uint64_t blocks = 0;
 
     if (g->queue_inlets == 0 || g->queue_inlets > 63) g->queue_inlets = 1;
-    if (g->queue_depth == 0 || (g->queue_depth & (g->queue_depth - 1)) != 0) s[AP_SECTION_RINGS].stride = g->queue_depth = 1;
+    if (g->queue_depth == 0 || (g->queue_depth & (g->queue_depth - 1)) != 0) s[AP_SECTION_RINGS].stride = 0, g->queue_depth = 1;
     for (uint32_t i = 0; i < AP_SECTIONS_MAX; i++) {
-        bool typed = i >= AP_SECTION_FIRST_FREE || i == AP_SECTION_RINGS || s[i].stride == strides[i];
-        if (i == AP_SECTION_RINGS) typed = s[i].stride % AP_LINE == 0 && s[i].stride >= 128 + 8ull * g->queue_depth;
+        bool typed = i < parts->count && s[i].stride == ap_part_stride(parts->rows[i], g);
+
         if (!typed || !section_fits(&s[i], seg->size)) s[i] = (struct ap_section){.offset = HEADER_PAGE, .stride = 1};
+        if (i < parts->count) section_and_number(parts->rows[i], &s[i], g);
     }
-    g->members = least(g->members, s[AP_SECTION_MEMBERS].count);
-    g->lanes = least(g->lanes, s[AP_SECTION_LANES].count);
-    g->tasks = least(g->tasks, s[AP_SECTION_SLOTS].count);
     if (s[AP_SECTION_SLABS].count * AP_SLAB_SLOTS < g->tasks) g->tasks = (uint32_t)s[AP_SECTION_SLABS].count * AP_SLAB_SLOTS;
     g->tasks -= g->tasks % AP_SLAB_SLOTS;
     s[AP_SECTION_SLOTS].count = g->tasks;
     s[AP_SECTION_SLABS].count = g->tasks / AP_SLAB_SLOTS;
-    g->queues = least(g->queues, s[AP_SECTION_QUEUES].count);
-    g->events = least(g->events, s[AP_SECTION_EVENTS].count);
     if ((g->events & (g->events - 1)) != 0) g->events = s[AP_SECTION_EVENTS].count = 0;
-    for (unsigned c = 0; c < AP_POOL_CLASSES; c++) blocks += g->pool_blocks[c];
-    if (blocks != s[AP_SECTION_BLOCKS].count || ap_pool_section_size(g) != s[AP_SECTION_POOL].count) {
+    if (s[AP_SECTION_BLOCKS].count != ap_part_count(parts->rows[AP_SECTION_BLOCKS], g) ||
+        s[AP_SECTION_POOL].count != ap_pool_section_size(g)) {
         memset(g->pool_blocks, 0, sizeof g->pool_blocks);
         s[AP_SECTION_BLOCKS].count = s[AP_SECTION_POOL].count = 0;
     }
 }
 
-void ap_segment_salvage(const void *base, uint64_t size, struct ap_segment *ret)
+void ap_segment_salvage(const void *base, uint64_t size, const struct ap_parts *parts, struct ap_segment *ret)
 {
     struct ap_segment seg = {.base = (uint8_t *)(uintptr_t)base,
                              .size = size,
                              .fd = -1,
                              .header = (struct ap_header *)(uintptr_t)base,
+                             .parts = parts,
                              .ops = &ap_ops_system};
     struct witness w;
 
@@ -419,17 +344,15 @@ void ap_segment_salvage(const void *base, uint64_t size, struct ap_segment *ret)
     if (!w.layout_sound) {
         struct ap_geometry told = w.geometry;
 
-        geometry_from_table(&w, &told);
-        if (geometry_valid(&told)) w.geometry = told;
+        geometry_from_table(parts, &w, &told);
+        if (geometry_valid(parts, &told)) w.geometry = told;
     }
     seg.geometry = w.geometry;
-    seg.section_count = w.count;
-    memcpy(seg.sections, w.layout_sound ? w.mixed : w.table, sizeof seg.sections);
-    if (!w.layout_sound && geometry_valid(&w.geometry)) {
-        uint64_t end = ap_layout_sections(&w.geometry, NULL, 0, w.expected, NULL);
-        memcpy(seg.sections, w.expected, sizeof w.expected[0] * AP_SECTION_FIRST_FREE);
-        if (w.count > AP_SECTION_FIRST_FREE) seg.sections[AP_SECTION_FIRST_FREE].offset = end;
-    }
+    seg.section_count = parts->count;
+    if (geometry_valid(parts, &w.geometry))
+        ap_layout_sections(parts, &w.geometry, seg.sections);
+    else
+        memcpy(seg.sections, w.table, sizeof seg.sections);
     for (uint32_t i = 0; i < AP_SECTIONS_MAX; i++) {
         if (i >= seg.section_count) memset(&seg.sections[i], 0, sizeof seg.sections[i]);
         seg.sections[i].name[sizeof seg.sections[i].name - 1] = '\0';
@@ -451,6 +374,6 @@ static void look_changed(struct ap_look *look)
 
 void ap_segment_check(const struct ap_segment *seg, struct ap_report *report)
 {
-    ap_header_check(seg->header, seg->size, seg->fingerprint, report);
+    ap_header_check(seg->header, seg->size, seg->parts, seg->fingerprint, report);
     ap_look_at(seg, "header", 0, look_changed, report);
 }

@@ -2,8 +2,8 @@
 #include <limits.h>
 
 #include "core/name.h"
-#include "shm/check.h"
 #include "shm/image.h"
+#include "shm/part.h"
 #include "shm/task.h"
 
 #define TID_MASK 0x3fffffffu
@@ -165,8 +165,34 @@ static void look_lane(struct ap_look *look)
                  "behind the bell");
 }
 
-void ap_lane_check(const struct ap_segment *seg, struct ap_report *report)
-{
-    for (uint32_t i = 0; i < seg->geometry.members; i++) ap_look_at(seg, "member", i, look_member, report);
-    for (uint32_t i = 0; i < seg->geometry.lanes; i++) ap_look_at(seg, "lane", i, look_lane, report);
-}
+/* ---- parts ------------------------------------------------------------------------------------------------------ */
+
+static const struct ap_field member_fields[] = {
+    AP_FIELD(ap_member, life), AP_FIELD(ap_member, pid), AP_FIELD(ap_member, start_time), AP_FIELD(ap_member, pid_namespace),
+    AP_FIELD(ap_member, attached), AP_FIELD(ap_member, kind), AP_FIELD(ap_member, name), AP_FIELD(ap_member, swarm),
+    {NULL, 0, 0},
+};
+static const struct ap_number member_numbers[] = {
+    {.key = "members", .what = "attached processes", .at = AP_NUMBER_AT(members), .otherwise = 128, .min = 1, .max = 4096,
+     .counts = true},
+    {.key = NULL},
+};
+const struct ap_part ap_part_members = {
+    .name = "members", .element = "member", .size = sizeof(struct ap_member), .fields = member_fields,
+    .numbers = member_numbers, .look = look_member,
+};
+
+static const struct ap_field lane_fields[] = {
+    AP_FIELD(ap_lane, life), AP_FIELD(ap_lane, kind), AP_FIELD(ap_lane, tid), AP_FIELD(ap_lane, member),
+    AP_FIELD(ap_lane, joined), AP_FIELD(ap_lane, pid), AP_FIELD(ap_lane, image), AP_FIELD(ap_lane, mutex),
+    AP_FIELD(ap_lane, bell), AP_FIELD(ap_lane, hand), {NULL, 0, 0},
+};
+static const struct ap_number lane_numbers[] = {
+    {.key = "lanes", .what = "threads of them that delegate or work", .at = AP_NUMBER_AT(lanes), .otherwise = 256, .min = 1,
+     .max = AP_LANES_MAX, .counts = true},
+    {.key = NULL},
+};
+const struct ap_part ap_part_lanes = {
+    .name = "lanes", .element = "lane", .size = sizeof(struct ap_lane), .fields = lane_fields, .numbers = lane_numbers,
+    .look = look_lane,
+};

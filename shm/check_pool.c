@@ -1,6 +1,6 @@
 /* shm/check_pool.c - the checkers of the payload pool's blocks and of the event log. See check.h for the rules. */
-#include "shm/check.h"
 #include "shm/event.h"
+#include "shm/part.h"
 #include "shm/pool.h"
 
 #define LONG(n) ((unsigned long long)(n))
@@ -46,11 +46,35 @@ static void look_block(struct ap_look *look)
                       state == AP_BLOCK_OWNED ? "lane" : "slot", who, LONG(AP_BLOCK_GENERATION(word)));
 }
 
-void ap_pool_check(const struct ap_segment *seg, struct ap_report *report)
+static uint64_t blocks_count(const struct ap_geometry *g)
 {
-    for (uint64_t i = 0; i < seg->sections[AP_SECTION_BLOCKS].count; i++)
-        ap_look_at(seg, "block", i, look_block, report);
+    uint64_t sum = 0;
+
+    for (unsigned c = 0; c < AP_POOL_CLASSES; c++) sum += g->pool_blocks[c];
+    return sum;
 }
+
+#define BLOCKS(c, name, n)                                                                                          \
+    {.key = (name), .group = "payload", .what = "blocks of this size for bodies of more than 64 bytes",             \
+     .at = AP_NUMBER_AT(pool_blocks[c]), .otherwise = (n), .min = 0, .max = 1u << 20, .wide = true}
+static const struct ap_number block_numbers[] = {
+    BLOCKS(0, "blocks_256B", 1024),
+    BLOCKS(1, "blocks_1KiB", 512),
+    BLOCKS(2, "blocks_4KiB", 256),
+    BLOCKS(3, "blocks_16KiB", 64),
+    BLOCKS(4, "blocks_64KiB", 8),
+    BLOCKS(5, "blocks_256KiB", 4),
+    BLOCKS(6, "blocks_1MiB", 4),
+    {.key = NULL},
+};
+const struct ap_part ap_part_blocks = {
+    .name = "blocks", .element = "block", .size = 8, .count = blocks_count, .fields = AP_NO_FIELDS,
+    .numbers = block_numbers, .look = look_block,
+};
+const struct ap_part ap_part_pool = {
+    .name = "pool", .element = "body", .size = 1, .count = ap_pool_section_size, .fields = AP_NO_FIELDS,
+    .numbers = AP_NO_NUMBERS, .look = ap_look_nothing,
+};
 
 /* ---- events --------------------------------------------------------------------------------------------------- */
 
@@ -73,7 +97,16 @@ static void look_event(struct ap_look *look)
     ap_look_zero(look, e->reserved, sizeof e->reserved, "E5", "reserved");
 }
 
-void ap_event_check(const struct ap_segment *seg, struct ap_report *report)
-{
-    for (uint64_t i = 0; i < seg->geometry.events; i++) ap_look_at(seg, "event", i, look_event, report);
-}
+static const struct ap_field event_fields[] = {
+    AP_FIELD(ap_event, number), AP_FIELD(ap_event, time), AP_FIELD(ap_event, kind), AP_FIELD(ap_event, lane),
+    AP_FIELD(ap_event, a), AP_FIELD(ap_event, b), {NULL, 0, 0},
+};
+static const struct ap_number event_numbers[] = {
+    {.key = "events", .what = "entries of the event log", .at = AP_NUMBER_AT(events), .otherwise = 1024, .min = 2,
+     .max = 1u << 20, .power = true, .counts = true},
+    {.key = NULL},
+};
+const struct ap_part ap_part_events = {
+    .name = "events", .element = "event", .size = sizeof(struct ap_event), .fields = event_fields,
+    .numbers = event_numbers, .look = look_event,
+};

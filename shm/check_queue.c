@@ -1,5 +1,5 @@
 /* shm/check_queue.c - the checkers of queues and rings. See check.h for the rules. */
-#include "shm/check.h"
+#include "shm/part.h"
 #include "shm/queue.h"
 
 #define LONG(n) ((unsigned long long)(n))
@@ -220,9 +220,67 @@ static void look_ring(struct ap_look *look)
     }
 }
 
-void ap_queue_check(const struct ap_segment *seg, struct ap_report *report)
+/* ---- parts ------------------------------------------------------------------------------------------------------ */
+
+static const struct ap_field queue_fields[] = {
+    AP_FIELD(ap_queue, life), AP_FIELD(ap_queue, summary), AP_FIELD(ap_queue, depth), AP_FIELD(ap_queue, running),
+    AP_FIELD(ap_queue, crashed), AP_FIELD(ap_queue, expired), AP_FIELD(ap_queue, cancelled), AP_FIELD(ap_queue, started),
+    AP_FIELD(ap_queue, done), AP_FIELD(ap_queue, failed), AP_FIELD(ap_queue, late), AP_FIELD(ap_queue, run_time),
+    {NULL, 0, 0},
+};
+static const struct ap_number queue_numbers[] = {
+    {.key = "queues", .what = "agents of all swarms", .at = AP_NUMBER_AT(queues), .otherwise = 128, .min = 1, .max = 4096,
+     .counts = true},
+    {.key = NULL},
+};
+const struct ap_part ap_part_queues = {
+    .name = "queues", .element = "queue", .size = sizeof(struct ap_queue), .fields = queue_fields,
+    .numbers = queue_numbers, .look = look_queue,
+};
+
+static uint64_t ring_stride(uint64_t depth)
 {
-    for (uint32_t i = 0; i < seg->geometry.queues; i++) ap_look_at(seg, "queue", i, look_queue, report);
-    if (seg->geometry.queue_depth == 0 || (seg->geometry.queue_depth & (seg->geometry.queue_depth - 1)) != 0) return;
-    for (uint64_t i = 0; i < seg->sections[AP_SECTION_RINGS].count; i++) ap_look_at(seg, "ring", i, look_ring, report);
+    return (sizeof(struct ap_ring) + 8 * depth + AP_LINE - 1) / AP_LINE * AP_LINE;
 }
+
+static uint64_t rings_stride(const struct ap_geometry *g)
+{
+    return ring_stride(g->queue_depth);
+}
+
+/* Of each queue: the inlets, then the shared one. */
+static uint64_t rings_count(const struct ap_geometry *g)
+{
+    return (uint64_t)g->queues * (g->queue_inlets + 1);
+}
+
+/* A ring of few cells is padded to a whole line. */
+static uint64_t depth_told(const struct ap_section *table, uint64_t value)
+{
+    uint64_t stride = table[AP_SECTION_RINGS].stride;
+
+    return stride == ring_stride(value) ? value : (stride - sizeof(struct ap_ring)) / 8;
+}
+
+static uint64_t inlets_told(const struct ap_section *table, uint64_t value)
+{
+    uint64_t queues = table[AP_SECTION_QUEUES].count;
+
+    (void)value;
+    return queues != 0 ? table[AP_SECTION_RINGS].count / queues - 1 : 0;
+}
+
+static const struct ap_field ring_fields[] = {
+    AP_FIELD(ap_ring, lease), AP_FIELD(ap_ring, tail), AP_FIELD(ap_ring, head), AP_FIELD(ap_ring, cells[0]), {NULL, 0, 0},
+};
+static const struct ap_number ring_numbers[] = {
+    {.key = "queue_depth", .what = "tasks that one caller can have queued at one agent", .at = AP_NUMBER_AT(queue_depth),
+     .otherwise = 256, .min = 2, .max = 65536, .power = true, .told = depth_told},
+    {.key = "queue_inlets", .what = "callers per agent that have a ring of their own there", .at = AP_NUMBER_AT(queue_inlets),
+     .otherwise = 15, .min = 1, .max = 63, .told = inlets_told},
+    {.key = NULL},
+};
+const struct ap_part ap_part_rings = {
+    .name = "rings", .element = "ring", .stride = rings_stride, .count = rings_count, .fields = ring_fields,
+    .numbers = ring_numbers, .look = look_ring,
+};

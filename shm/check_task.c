@@ -1,5 +1,5 @@
 /* shm/check_task.c - the checkers of slabs and slots. See check.h for the rules. */
-#include "shm/check.h"
+#include "shm/part.h"
 #include "shm/pool.h"
 #include "shm/queue.h"
 
@@ -237,8 +237,35 @@ static void look_slot(struct ap_look *look)
     slot_indexes(look, &s);
 }
 
-void ap_task_check(const struct ap_segment *seg, struct ap_report *report)
+/* ---- parts ------------------------------------------------------------------------------------------------------ */
+
+static uint64_t slabs_count(const struct ap_geometry *g)
 {
-    for (uint64_t i = 0; i < seg->sections[AP_SECTION_SLABS].count; i++) ap_look_at(seg, "slab", i, look_slab, report);
-    for (uint64_t i = 0; i < seg->geometry.tasks; i++) ap_look_at(seg, "slot", i, look_slot, report);
+    return g->tasks / AP_SLAB_SLOTS;
 }
+
+static const struct ap_field slab_fields[] = {
+    AP_FIELD(ap_slab, lease), {NULL, 0, 0},
+};
+const struct ap_part ap_part_slabs = {
+    .name = "slabs", .element = "slab", .size = sizeof(struct ap_slab), .count = slabs_count, .fields = slab_fields,
+    .numbers = AP_NO_NUMBERS, .look = look_slab,
+};
+
+static const struct ap_field slot_fields[] = {
+    AP_FIELD(ap_slot, word), AP_FIELD(ap_slot, request), AP_FIELD(ap_slot, body), AP_FIELD(ap_slot, result),
+    AP_FIELD(ap_slot, body_size), AP_FIELD(ap_slot, result_size), AP_FIELD(ap_slot, agent_code), AP_FIELD(ap_slot, only),
+    AP_FIELD(ap_slot, deadline), AP_FIELD(ap_slot, client), AP_FIELD(ap_slot, capability), AP_FIELD(ap_slot, caller),
+    AP_FIELD(ap_slot, ticket), AP_FIELD(ap_slot, body_inline), AP_FIELD(ap_slot, result_inline), AP_FIELD(ap_slot, queued),
+    AP_FIELD(ap_slot, started), AP_FIELD(ap_slot, finished), AP_FIELD(ap_slot, queue), AP_FIELD(ap_slot, worker),
+    {NULL, 0, 0},
+};
+static const struct ap_number slot_numbers[] = {
+    {.key = "tasks", .what = "tasks at the same time; each thread that delegates holds 64 of them or a multiple",
+     .at = AP_NUMBER_AT(tasks), .otherwise = 8192, .min = AP_SLAB_SLOTS, .max = 1u << 22, .counts = true},
+    {.key = NULL},
+};
+const struct ap_part ap_part_slots = {
+    .name = "slots", .element = "slot", .size = sizeof(struct ap_slot), .fields = slot_fields, .numbers = slot_numbers,
+    .look = look_slot,
+};

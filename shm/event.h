@@ -50,6 +50,5 @@ void ap_event_log(struct ap_segment *seg, uint32_t kind, uint32_t lane, uint64_t
 /* Copies event `number` if it is still there: 1, 0. */
 int ap_event_read(const struct ap_segment *seg, uint64_t number, struct ap_event *ret);
 const char *ap_event_text(uint32_t kind);
-void ap_event_check(const struct ap_segment *seg, struct ap_report *report);
 
 #endif

@@ -164,6 +164,4 @@ void ap_lanes_changed(struct ap_segment *seg);
 /* Wake every lane's bell: after a confirmed death. */
 void ap_bells_all(struct ap_segment *seg);
 
-void ap_lane_check(const struct ap_segment *seg, struct ap_report *report);
-
 #endif

@@ -1,14 +1,16 @@
-/* shm/layout.c - geometry, section table, fingerprint: what lies where in a segment. */
+/* shm/layout.c - the table of parts read: geometry, section table, fingerprint. See part.h. */
 #include <stdio.h>
 #include <string.h>
 
 #include "core/name.h"
 #include "shm/event.h"
+#include "shm/part.h"
 #include "shm/pool.h"
 #include "shm/queue.h"
 
 _Static_assert(sizeof(struct ap_header) <= 4096, "the header is one page");
 _Static_assert(sizeof(struct ap_section) == 48, "section");
+_Static_assert(AP_SECTION_FIRST_FREE + AP_REGISTRY_SECTIONS_MAX == AP_SECTIONS_MAX, "each section of a registry has its number");
 _Static_assert(sizeof(struct ap_lane) == 256, "lane: four lines");
 _Static_assert(sizeof(struct ap_member) == 192, "member: three lines");
 _Static_assert(sizeof(struct ap_slot) == 256, "slot: four lines");
@@ -23,181 +25,186 @@ _Static_assert(offsetof(struct ap_lane, bell) == 128 && offsetof(struct ap_lane,
 _Static_assert(sizeof(pthread_mutex_t) <= 64, "the mutex is one line");
 _Static_assert(__atomic_always_lock_free(8, 0) && __atomic_always_lock_free(4, 0), "words are lock-free");
 
-#define FIELD(type, field) {#type "." #field, offsetof(struct type, field), sizeof(((struct type *)0)->field)}
+/* ---- the table ------------------------------------------------------------------------------------------------- */
 
-static const struct {
-    const char *name;
-    uint32_t offset, size;
-} fields[] = {
-    FIELD(ap_header, magic), FIELD(ap_header, version), FIELD(ap_header, version_min), FIELD(ap_header, fingerprint),
-    FIELD(ap_header, size), FIELD(ap_header, state), FIELD(ap_header, section_count), FIELD(ap_header, creator_pid),
-    FIELD(ap_header, creator_start), FIELD(ap_header, creator_namespace),
-    FIELD(ap_header, created_realtime), FIELD(ap_header, created_monotonic), FIELD(ap_header, boot_id),
-    FIELD(ap_header, name), FIELD(ap_header, geometry),
-    FIELD(ap_header, sections), FIELD(ap_header, time_namespace), FIELD(ap_header, rescan), FIELD(ap_header, lanes_changed),
-    FIELD(ap_header, event_next), FIELD(ap_header, role), FIELD(ap_header, watched), FIELD(ap_header, images),
-    FIELD(ap_geometry, members), FIELD(ap_geometry, lanes), FIELD(ap_geometry, tasks), FIELD(ap_geometry, queues),
-    FIELD(ap_geometry, queue_depth), FIELD(ap_geometry, queue_inlets), FIELD(ap_geometry, pool_blocks),
-    FIELD(ap_geometry, events), FIELD(ap_geometry, max_concurrent_delegations), FIELD(ap_geometry, task_timeout),
-    FIELD(ap_section, name), FIELD(ap_section, offset), FIELD(ap_section, stride), FIELD(ap_section, count),
-    FIELD(ap_lane, life), FIELD(ap_lane, kind), FIELD(ap_lane, tid), FIELD(ap_lane, member),
-    FIELD(ap_lane, joined), FIELD(ap_lane, pid),
-    FIELD(ap_lane, image),
-    FIELD(ap_lane, mutex), FIELD(ap_lane, bell), FIELD(ap_lane, hand),
-    FIELD(ap_member, life), FIELD(ap_member, pid), FIELD(ap_member, start_time), FIELD(ap_member, pid_namespace),
-    FIELD(ap_member, attached), FIELD(ap_member, kind), FIELD(ap_member, name), FIELD(ap_member, swarm),
-    FIELD(ap_slot, word), FIELD(ap_slot, request), FIELD(ap_slot, body), FIELD(ap_slot, result),
-    FIELD(ap_slot, body_size), FIELD(ap_slot, result_size), FIELD(ap_slot, agent_code), FIELD(ap_slot, only),
-    FIELD(ap_slot, deadline), FIELD(ap_slot, client), FIELD(ap_slot, capability), FIELD(ap_slot, caller),
-    FIELD(ap_slot, ticket), FIELD(ap_slot, body_inline), FIELD(ap_slot, result_inline), FIELD(ap_slot, queued),
-    FIELD(ap_slot, started), FIELD(ap_slot, finished), FIELD(ap_slot, queue), FIELD(ap_slot, worker),
-    FIELD(ap_slab, lease),
-    FIELD(ap_queue, life), FIELD(ap_queue, summary), FIELD(ap_queue, depth), FIELD(ap_queue, running),
-    FIELD(ap_queue, crashed), FIELD(ap_queue, expired), FIELD(ap_queue, cancelled), FIELD(ap_queue, started),
-    FIELD(ap_queue, done), FIELD(ap_queue, failed), FIELD(ap_queue, late), FIELD(ap_queue, run_time),
-    FIELD(ap_ring, lease), FIELD(ap_ring, tail), FIELD(ap_ring, head), FIELD(ap_ring, cells[0]),
-    FIELD(ap_event, number), FIELD(ap_event, time), FIELD(ap_event, kind), FIELD(ap_event, lane), FIELD(ap_event, a),
-    FIELD(ap_event, b),
+#define AP_PART(ID, id) extern const struct ap_part ap_part_##id;
+#include "shm/parts.def"
+#undef AP_PART
+
+static const struct ap_part *const rows[] = {
+#define AP_PART(ID, id) [AP_SECTION_##ID] = &ap_part_##id,
+#include "shm/parts.def"
+#undef AP_PART
 };
 
-uint64_t ap_layout_fingerprint(uint64_t extra)
-{
-    uint64_t sum = ap_hash(AP_SEGMENT_MAGIC, 8) ^ extra;
+const struct ap_parts ap_shm_parts = {.rows = rows, .count = AP_SECTION_FIRST_FREE};
 
-    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
-        char text[96];
-        int n = snprintf(text, sizeof text, "%016llx %s %u %u", (unsigned long long)sum, fields[i].name, fields[i].offset,
-                         fields[i].size);
-        sum = ap_hash(text, (size_t)n);
-    }
+void ap_look_nothing(struct ap_look *look)
+{
+    (void)look;
+}
+
+static void look_each(const struct ap_segment *seg, uint32_t section, const char *element, ap_look_fn look,
+                      struct ap_report *report)
+{
+    if (look == ap_look_nothing) return;
+    for (uint64_t i = 0; i < seg->sections[section].count; i++) ap_look_at(seg, element, i, look, report);
+}
+
+void ap_parts_check(const struct ap_segment *seg, uint32_t from, uint32_t to, struct ap_report *report)
+{
+    const struct ap_parts *parts = seg->parts;
+
+    for (uint32_t i = from; i < to && i < parts->count; i++)
+        look_each(seg, i, parts->rows[i]->element, parts->rows[i]->look, report);
+    if (parts->look_slot != NULL && to > AP_SECTION_FIRST_FREE)
+        look_each(seg, AP_SECTION_SLOTS, parts->rows[AP_SECTION_SLOTS]->element, parts->look_slot, report);
+}
+
+/* ---- fingerprint ----------------------------------------------------------------------------------------------- */
+
+static const struct ap_field header_fields[] = {
+    AP_FIELD(ap_header, magic), AP_FIELD(ap_header, version), AP_FIELD(ap_header, version_min),
+    AP_FIELD(ap_header, fingerprint), AP_FIELD(ap_header, size), AP_FIELD(ap_header, state), AP_FIELD(ap_header, section_count),
+    AP_FIELD(ap_header, creator_pid), AP_FIELD(ap_header, creator_start), AP_FIELD(ap_header, creator_namespace),
+    AP_FIELD(ap_header, created_realtime), AP_FIELD(ap_header, created_monotonic), AP_FIELD(ap_header, boot_id),
+    AP_FIELD(ap_header, name), AP_FIELD(ap_header, geometry), AP_FIELD(ap_header, sections), AP_FIELD(ap_header, time_namespace),
+    AP_FIELD(ap_header, rescan), AP_FIELD(ap_header, lanes_changed), AP_FIELD(ap_header, event_next), AP_FIELD(ap_header, role),
+    AP_FIELD(ap_header, watched), AP_FIELD(ap_header, images),
+    AP_FIELD(ap_geometry, members), AP_FIELD(ap_geometry, lanes), AP_FIELD(ap_geometry, tasks), AP_FIELD(ap_geometry, queues),
+    AP_FIELD(ap_geometry, queue_depth), AP_FIELD(ap_geometry, queue_inlets), AP_FIELD(ap_geometry, pool_blocks),
+    AP_FIELD(ap_geometry, events), AP_FIELD(ap_geometry, max_concurrent_delegations), AP_FIELD(ap_geometry, registry),
+    AP_FIELD(ap_geometry, task_timeout),
+    AP_FIELD(ap_section, name), AP_FIELD(ap_section, offset), AP_FIELD(ap_section, stride), AP_FIELD(ap_section, count),
+    {NULL, 0, 0},
+};
+
+static uint64_t sum_name(uint64_t sum, const char *name, uint64_t offset, uint64_t size)
+{
+    char text[128];
+    int n = snprintf(text, sizeof text, "%016llx %s %llu %llu", (unsigned long long)sum, name, (unsigned long long)offset,
+                     (unsigned long long)size);
+
+    return ap_hash(text, (size_t)n);
+}
+
+static uint64_t sum_fields(uint64_t sum, const struct ap_field *fields)
+{
+    for (; fields->name != NULL; fields++) sum = sum_name(sum, fields->name, fields->offset, fields->size);
     return sum;
 }
 
-struct bound {
-    const char *name;
-    uint32_t *value;
-    uint32_t otherwise, min, max;
-    bool power;
+uint64_t ap_layout_fingerprint(const struct ap_parts *parts)
+{
+    uint64_t sum = sum_fields(ap_hash(AP_SEGMENT_MAGIC, 8), header_fields);
+
+    for (uint32_t i = 0; i < parts->count; i++)
+        sum = sum_fields(sum_name(sum, parts->rows[i]->name, i, parts->rows[i]->size), parts->rows[i]->fields);
+    return sum;
+}
+
+/* ---- geometry -------------------------------------------------------------------------------------------------- */
+
+bool ap_number_valid(const struct ap_number *n, uint32_t value)
+{
+    return value >= n->min && value <= n->max && (!n->power || (value & (value - 1)) == 0);
+}
+
+int ap_numbers_each(const struct ap_parts *parts, int (*each)(void *user, const struct ap_number *n), void *user)
+{
+    int r = 0;
+
+    for (uint32_t i = 0; r == 0 && i < parts->count; i++)
+        for (const struct ap_number *n = parts->rows[i]->numbers; r == 0 && n->key != NULL; n++) r = each(user, n);
+    return r;
+}
+
+/* The next power of two, or the last one that is allowed. */
+static uint32_t power_near(uint32_t value, uint32_t max)
+{
+    uint32_t below = 1u << (31 - __builtin_clz(value));
+
+    return below <= max / 2 ? below * 2 : below;
+}
+
+struct normalising {
+    const struct ap_geometry *from;
+    struct ap_geometry g; /* what no number mentions is 0 */
+    uint64_t chosen;      /* of the numbers that may be 0: whether any is not */
+    char *message;
+    size_t size;
 };
 
-static int normalise(const struct bound *b, char *message, size_t size)
+static int sum_of_those_that_may_be_0(void *user, const struct ap_number *n)
 {
-    if (*b->value == 0) *b->value = b->otherwise;
-    if (*b->value < b->min || *b->value > b->max) {
-        if (message != NULL)
-            snprintf(message, size, "%s: %u is out of range; allowed: %u to %u", b->name, *b->value, b->min, b->max);
-        return APIARY_EINVAL;
-    }
-    if (b->power && (*b->value & (*b->value - 1)) != 0) {
-        if (message != NULL)
-            snprintf(message, size, "%s: %u is not a power of two; for example %u would be", b->name, *b->value,
-                     1u << (31 - __builtin_clz(*b->value)));
-        return APIARY_EINVAL;
-    }
+    struct normalising *to = user;
+
+    if (n->min == 0) to->chosen += ap_number_of(to->from, n);
     return 0;
 }
 
-int ap_geometry_normalise(struct ap_geometry *g, char *message, size_t size)
+static int normalise(void *user, const struct ap_number *n)
 {
-    static const uint32_t blocks[AP_POOL_CLASSES] = {1024, 512, 256, 64, 8, 4, 4};
-    struct ap_geometry out = *g;
-    const struct bound bounds[] = {
-        {"members", &out.members, 128, 1, 4096, false},
-        {"lanes", &out.lanes, 256, 1, AP_LANES_MAX, false},
-        {"tasks", &out.tasks, 8192, AP_SLAB_SLOTS, 1u << 22, false},
-        {"queues", &out.queues, 128, 1, 4096, false},
-        {"queue_depth", &out.queue_depth, 256, 2, 65536, true},
-        {"queue_inlets", &out.queue_inlets, 15, 1, 63, false},
-        {"events", &out.events, 1024, 2, 1u << 20, true},
-        {"max_concurrent_delegations", &out.max_concurrent_delegations, 100, 1, 4096, false},
-    };
-    bool none = true;
+    struct normalising *to = user;
+    uint32_t value = ap_number_of(to->from, n);
+    const char *group = n->group != NULL ? n->group : "", *colon = n->group != NULL ? ": " : "";
 
-    for (size_t i = 0; i < sizeof bounds / sizeof bounds[0]; i++) {
-        int r = normalise(&bounds[i], message, size);
-        if (r < 0) return r;
-    }
-    out.tasks = (out.tasks + AP_SLAB_SLOTS - 1) / AP_SLAB_SLOTS * AP_SLAB_SLOTS;
-    for (unsigned c = 0; c < AP_POOL_CLASSES; c++) {
-        if (out.pool_blocks[c] != 0) none = false;
-        if (out.pool_blocks[c] > 1u << 20) {
-            if (message != NULL)
-                snprintf(message, size, "payload: %u blocks of %u bytes; allowed: at most 1048576 of a size",
-                         out.pool_blocks[c], ap_pool_class_size[c]);
-            return APIARY_EINVAL;
-        }
-    }
-    if (none) memcpy(out.pool_blocks, blocks, sizeof blocks);
-    if (out.task_timeout == 0) out.task_timeout = UINT64_C(60000000000);
-    out.reserved = 0;
-    *g = out;
+    if (value == 0 && (n->min != 0 || to->chosen == 0)) value = n->otherwise;
+    ap_number_set(&to->g, n, value);
+    if (ap_number_valid(n, value)) return 0;
+    if (to->message != NULL && (value < n->min || value > n->max))
+        snprintf(to->message, to->size, "%s%s%s: %u is out of range; allowed: %u to %u", group, colon, n->key, value, n->min,
+                 n->max);
+    else if (to->message != NULL)
+        snprintf(to->message, to->size, "%s%s%s: %u is not a power of two; for example %u would be", group, colon, n->key, value,
+                 power_near(value, n->max));
+    return APIARY_EINVAL;
+}
+
+int ap_geometry_normalise(const struct ap_parts *parts, struct ap_geometry *g, char *message, size_t size)
+{
+    struct normalising to = {.from = g, .message = message, .size = size};
+    int r;
+
+    ap_numbers_each(parts, sum_of_those_that_may_be_0, &to);
+    r = ap_numbers_each(parts, normalise, &to);
+    if (r < 0) return r;
+    to.g.tasks = (to.g.tasks + AP_SLAB_SLOTS - 1) / AP_SLAB_SLOTS * AP_SLAB_SLOTS;
+    to.g.task_timeout = g->task_timeout != 0 ? g->task_timeout : UINT64_C(60000000000);
+    *g = to.g;
     return 0;
 }
+
+/* ---- sections -------------------------------------------------------------------------------------------------- */
 
 static uint64_t page_align(uint64_t n)
 {
     return (n + 4095) & ~UINT64_C(4095);
 }
 
-static void section_set(struct ap_section *s, const char *name, uint64_t stride, uint64_t count)
+uint64_t ap_layout_sections(const struct ap_parts *parts, const struct ap_geometry *g, struct ap_section ret[AP_SECTIONS_MAX])
 {
-    memset(s, 0, sizeof *s);
-    memcpy(s->name, name, strnlen(name, sizeof s->name - 1));
-    s->stride = stride;
-    s->count = count;
-}
+    uint64_t offset = 4096;
 
-uint64_t ap_layout_sections(const struct ap_geometry *g, const struct ap_section *extra, uint32_t extra_count,
-                            struct ap_section ret[AP_SECTIONS_MAX], uint32_t *ret_count)
-{
-    uint64_t blocks = 0, offset = 4096;
-    uint32_t n = AP_SECTION_FIRST_FREE;
-
-    for (unsigned c = 0; c < AP_POOL_CLASSES; c++) blocks += g->pool_blocks[c];
     memset(ret, 0, sizeof(struct ap_section) * AP_SECTIONS_MAX);
-    section_set(&ret[AP_SECTION_MEMBERS], "members", sizeof(struct ap_member), g->members);
-    section_set(&ret[AP_SECTION_LANES], "lanes", sizeof(struct ap_lane), g->lanes);
-    section_set(&ret[AP_SECTION_SLABS], "slabs", sizeof(struct ap_slab), g->tasks / AP_SLAB_SLOTS);
-    section_set(&ret[AP_SECTION_SLOTS], "slots", sizeof(struct ap_slot), g->tasks);
-    section_set(&ret[AP_SECTION_QUEUES], "queues", sizeof(struct ap_queue), g->queues);
-    section_set(&ret[AP_SECTION_RINGS], "rings",
-                (sizeof(struct ap_ring) + 8ull * g->queue_depth + AP_LINE - 1) / AP_LINE * AP_LINE,
-                (uint64_t)g->queues * (g->queue_inlets + 1));
-    section_set(&ret[AP_SECTION_BLOCKS], "blocks", 8, blocks);
-    section_set(&ret[AP_SECTION_POOL], "pool", 1, ap_pool_section_size(g));
-    section_set(&ret[AP_SECTION_EVENTS], "events", sizeof(struct ap_event), g->events);
-    for (uint32_t i = 0; i < extra_count && n < AP_SECTIONS_MAX; i++, n++)
-        section_set(&ret[n], extra[i].name, extra[i].stride, extra[i].count);
-    for (uint32_t i = 0; i < n; i++) {
+    for (uint32_t i = 0; i < parts->count; i++) {
+        const struct ap_part *part = parts->rows[i];
+
+        memcpy(ret[i].name, part->name, strnlen(part->name, sizeof ret[i].name - 1));
+        ret[i].stride = ap_part_stride(part, g);
+        ret[i].count = ap_part_count(part, g);
         ret[i].offset = offset;
         offset += page_align(ret[i].stride * ret[i].count);
     }
-    if (ret_count != NULL) *ret_count = n;
     return offset;
 }
 
-uint64_t ap_segment_size(const struct ap_geometry *g, const struct ap_section *extra, uint32_t extra_count)
-{
-    struct ap_section sections[AP_SECTIONS_MAX];
-    return ap_layout_sections(g, extra, extra_count, sections, NULL);
-}
-
-/* The shm sections of a header must be those that its geometry gives, and the others must lie behind them in order. */
-bool ap_layout_matches(const struct ap_header *h, uint64_t size)
+bool ap_layout_matches(const struct ap_parts *parts, const struct ap_header *h, uint64_t size)
 {
     struct ap_section own[AP_SECTIONS_MAX];
     struct ap_geometry g = h->geometry;
-    uint64_t end;
 
-    if (h->section_count < AP_SECTION_FIRST_FREE || h->section_count > AP_SECTIONS_MAX) return false;
-    if (ap_geometry_normalise(&g, NULL, 0) < 0 || memcmp(&g, &h->geometry, sizeof g) != 0) return false;
-    end = ap_layout_sections(&g, NULL, 0, own, NULL);
-    if (memcmp(own, h->sections, sizeof own[0] * AP_SECTION_FIRST_FREE) != 0) return false;
-    for (uint32_t i = AP_SECTION_FIRST_FREE; i < h->section_count; i++) {
-        const struct ap_section *s = &h->sections[i];
-        if (s->offset != end || s->stride == 0 || s->stride > size || s->count > size / s->stride) return false;
-        if (s->name[0] == '\0' || s->name[sizeof s->name - 1] != '\0') return false;
-        end += page_align(s->stride * s->count);
-    }
-    return end == size && h->size == size;
+    if (ap_geometry_normalise(parts, &g, NULL, 0) < 0 || memcmp(&g, &h->geometry, sizeof g) != 0) return false;
+    return h->section_count == parts->count && ap_layout_sections(parts, &g, own) == size && h->size == size &&
+           memcmp(own, h->sections, sizeof own) == 0;
 }

@@ -63,6 +63,5 @@ bool ap_pool_live(const struct ap_segment *seg, uint64_t word, uint64_t offset);
 /* Frees leaks (P1..P3); returns how many. Any process, any number at once. */
 uint32_t ap_pool_sweep(struct ap_segment *seg);
 uint64_t ap_pool_section_size(const struct ap_geometry *g);
-void ap_pool_check(const struct ap_segment *seg, struct ap_report *report);
 
 #endif

@@ -254,6 +254,4 @@ AP_ALWAYS_INLINE uint32_t ap_queue_depth_at(const struct ap_segment *seg, const 
     }
     return depth;
 }
-void ap_queue_check(const struct ap_segment *seg, struct ap_report *report);
-
 #endif

@@ -16,6 +16,7 @@
 #include "core/descriptor.h"
 #include "shm/image.h"
 #include "shm/lane.h"
+#include "shm/part.h"
 
 #define SHM_DIRECTORY "/dev/shm"
 #define HUGE_PAGE (UINT64_C(2) << 20)
@@ -246,7 +247,7 @@ static int header_fill(struct ap_segment *seg, const struct ap_segment_options *
     memcpy(h->magic, AP_SEGMENT_MAGIC, 8);
     h->version = AP_LAYOUT_VERSION;
     h->version_min = AP_LAYOUT_VERSION_MIN;
-    h->fingerprint = ap_layout_fingerprint(o->extra_fingerprint);
+    h->fingerprint = ap_layout_fingerprint(seg->parts);
     h->size = seg->size;
     ap_store_relaxed(&h->state, AP_SEGMENT_CREATING);
     h->creator_pid = seg->self.pid;
@@ -258,7 +259,8 @@ static int header_fill(struct ap_segment *seg, const struct ap_segment_options *
     boot_id_read(h->boot_id);
     snprintf(h->name, sizeof h->name, "%s", o->name);
     h->geometry = *g;
-    ap_layout_sections(g, o->extra, o->extra_count, h->sections, &h->section_count);
+    h->section_count = seg->parts->count;
+    ap_layout_sections(seg->parts, g, h->sections);
     geometry_adopt(seg, h);
     seg->fingerprint = h->fingerprint;
     ap_store_relaxed(&h->rescan, 1);
@@ -270,9 +272,10 @@ static int header_fill(struct ap_segment *seg, const struct ap_segment_options *
 }
 
 static int segment_build(int fd, const struct ap_segment_options *o, const struct ap_geometry *g,
-                         int (*fill)(struct ap_segment *), char *message, size_t message_size, struct ap_segment **ret)
+                         const struct ap_parts *parts, char *message, size_t message_size, struct ap_segment **ret)
 {
-    uint64_t size = ap_segment_size(g, o->extra, o->extra_count);
+    struct ap_section sections[AP_SECTIONS_MAX];
+    uint64_t size = ap_layout_sections(parts, g, sections);
     struct ap_segment *seg;
     int r = posix_fallocate(fd, 0, (off_t)size), through;
 
@@ -285,8 +288,8 @@ static int segment_build(int fd, const struct ap_segment_options *o, const struc
     r = owner_set(fd, o, message, message_size);
     if (r == 0) {
         huge_pages(seg);
+        seg->parts = parts;
         r = header_fill(seg, o, g);
-        if (r == 0 && fill != NULL) r = fill(seg);
         if (r < 0) refuse(r, message, message_size, "cannot fill the new segment: %s", apiary_strerror(r));
     }
     if (r < 0) close(through);
@@ -301,7 +304,7 @@ static int segment_build(int fd, const struct ap_segment_options *o, const struc
     return 0;
 }
 
-int ap_segment_create(const struct ap_segment_options *o, int (*fill)(struct ap_segment *), char *message, size_t size,
+int ap_segment_create(const struct ap_segment_options *o, const struct ap_parts *parts, char *message, size_t size,
                       struct ap_segment **ret)
 {
     struct ap_geometry g = o->geometry;
@@ -312,8 +315,7 @@ int ap_segment_create(const struct ap_segment_options *o, int (*fill)(struct ap_
     if (o->name == NULL || !name_valid(o->name))
         return refuse(APIARY_EINVAL, message, size, "segment: '%.63s' is no name; it is '/' and 1 to 62 other bytes, no '/'",
                       o->name != NULL ? o->name : "");
-    if (o->extra_count > AP_SECTIONS_MAX - AP_SECTION_FIRST_FREE) return APIARY_EINVAL;
-    r = ap_geometry_normalise(&g, message, size);
+    r = ap_geometry_normalise(parts, &g, message, size);
     if (r < 0) return r;
     snprintf(path, sizeof path, SHM_DIRECTORY "%s", o->name);
     if (access(path, F_OK) == 0)
@@ -323,7 +325,7 @@ int ap_segment_create(const struct ap_segment_options *o, int (*fill)(struct ap_
         return refuse(errno == EACCES ? APIARY_EPERM : APIARY_ESYS, message, size,
                       "cannot make a file in " SHM_DIRECTORY ": %s; it must be a tmpfs that this user may write", strerror(errno));
     flock(fd, LOCK_EX | LOCK_NB);
-    r = segment_build(fd, o, &g, fill, message, size, &seg);
+    r = segment_build(fd, o, &g, parts, message, size, &seg);
     if (r < 0) {
         close(fd);
         return r;
@@ -369,10 +371,10 @@ static bool all_zero(const void *bytes, size_t size)
     return true;
 }
 
-static int header_judge(int fd, const char *name, struct ap_header *h, uint64_t size, uint64_t extra, char *message,
+static int header_judge(int fd, const char *name, struct ap_header *h, uint64_t size, const struct ap_parts *parts, char *message,
                         size_t message_size)
 {
-    uint64_t expected = ap_layout_fingerprint(extra);
+    uint64_t expected = ap_layout_fingerprint(parts);
 
     if (all_zero(h->magic, 8)) return unready(fd, name, message, message_size);
     if (memcmp(h->magic, AP_SEGMENT_MAGIC, 8) != 0)
@@ -392,7 +394,7 @@ static int header_judge(int fd, const char *name, struct ap_header *h, uint64_t 
         return refuse(APIARY_ETOOSMALL, message, message_size,
                       "%s: the segment has %llu bytes, its header says %llu; it is truncated, recreate it", name,
                       (unsigned long long)size, (unsigned long long)h->size);
-    if (!ap_layout_matches(h, size))
+    if (!ap_layout_matches(parts, h, size))
         return refuse(APIARY_ECORRUPT, message, message_size,
                       "%s: the header's section table contradicts its geometry; look with 'shmdump --verify', then recreate "
                       "the segment", name);
@@ -420,7 +422,7 @@ static int time_judge(const struct ap_header *h, const char *name, char *message
 }
 
 /* Reads what is there once more, in the mapping, and adopts it. */
-static int attach_adopt(struct ap_segment *seg, const char *name, uint64_t extra, char *message, size_t message_size)
+static int attach_adopt(struct ap_segment *seg, const char *name, const struct ap_parts *parts, char *message, size_t message_size)
 {
     struct ap_header h;
     /* SEG-A1 pairs SEG-R1: what was judged was read by a system call; what is adopted is read after READY was seen in the
@@ -428,22 +430,23 @@ static int attach_adopt(struct ap_segment *seg, const char *name, uint64_t extra
     int r = ap_load_acquire(&seg->header->state) == AP_SEGMENT_READY ? 0 : unready(seg->fd, name, message, message_size);
 
     h = *seg->header;
-    if (r == 0) r = header_judge(seg->fd, name, &h, seg->size, extra, message, message_size);
+    if (r == 0) r = header_judge(seg->fd, name, &h, seg->size, parts, message, message_size);
     if (r < 0) return r;
+    seg->parts = parts;
     geometry_adopt(seg, &h);
-    seg->fingerprint = ap_layout_fingerprint(extra);
+    seg->fingerprint = ap_layout_fingerprint(parts);
     return 0;
 }
 
-static int attach_map(int fd, const char *name, const char *path, bool writable, uint64_t size, uint64_t extra, char *message,
-                      size_t message_size, struct ap_segment **ret)
+static int attach_map(int fd, const char *name, const char *path, bool writable, uint64_t size, const struct ap_parts *parts,
+                      char *message, size_t message_size, struct ap_segment **ret)
 {
     struct ap_segment *seg;
     int through = -1;
     int r = writable ? image_map(fd, path, size, &seg, &through) : segment_map(fd, fd, size, false, &seg);
 
     if (r < 0) return refuse(r, message, message_size, "%s: cannot map it: %s", name, strerror(errno));
-    r = attach_adopt(seg, name, extra, message, message_size);
+    r = attach_adopt(seg, name, parts, message, message_size);
     if (r == 0 && writable) r = time_judge(seg->header, name, message, message_size);
     if (r == 0 && writable) r = image_take(seg, through, name, message, message_size);
     else if (writable) close(through);
@@ -457,7 +460,7 @@ static int attach_map(int fd, const char *name, const char *path, bool writable,
 }
 
 /* `name` is for messages; `path` (NULL: none) is one by which the same file may be opened. */
-static int attach_open(int fd, const char *name, const char *path, bool writable, uint64_t extra, char *message,
+static int attach_open(int fd, const char *name, const char *path, bool writable, const struct ap_parts *parts, char *message,
                        size_t message_size, struct ap_segment **ret)
 {
     struct ap_header h;
@@ -478,12 +481,13 @@ static int attach_open(int fd, const char *name, const char *path, bool writable
                       "%s: %lld bytes are too few for a segment's header; it is truncated, recreate it", name,
                       (long long)st.st_size);
     }
-    r = header_judge(fd, name, &h, (uint64_t)st.st_size, extra, message, message_size);
+    r = header_judge(fd, name, &h, (uint64_t)st.st_size, parts, message, message_size);
     if (r < 0) return r;
-    return attach_map(fd, name, path, writable, (uint64_t)st.st_size, extra, message, message_size, ret);
+    return attach_map(fd, name, path, writable, (uint64_t)st.st_size, parts, message, message_size, ret);
 }
 
-int ap_segment_attach(const char *name, bool writable, uint64_t extra, char *message, size_t size, struct ap_segment **ret)
+int ap_segment_attach(const char *name, bool writable, const struct ap_parts *parts, char *message, size_t size,
+                      struct ap_segment **ret)
 {
     char path[96];
     int fd, r;
@@ -508,12 +512,12 @@ int ap_segment_attach(const char *name, bool writable, uint64_t extra, char *mes
                           writable && access(path, R_OK) == 0 ? ", or attach read-only as an observer" : "");
         return refuse(APIARY_ESYS, message, size, "%s: %s", name, strerror(errno));
     }
-    r = attach_open(fd, name, path, writable, extra, message, size, ret);
+    r = attach_open(fd, name, path, writable, parts, message, size, ret);
     if (r < 0) close(fd);
     return r;
 }
 
-int ap_segment_attach_fd(int fd, bool writable, uint64_t extra, char *message, size_t size, struct ap_segment **ret)
+int ap_segment_attach_fd(int fd, bool writable, const struct ap_parts *parts, char *message, size_t size, struct ap_segment **ret)
 {
     char name[32];
     int own = ap_fd_duplicate(fd), r;
@@ -521,7 +525,7 @@ int ap_segment_attach_fd(int fd, bool writable, uint64_t extra, char *message, s
     if (own < 0)
         return refuse(APIARY_EINVAL, message, size, "descriptor %d is not open: %s", fd, strerror(errno));
     snprintf(name, sizeof name, "descriptor %d", fd);
-    r = attach_open(own, name, NULL, writable, extra, message, size, ret);
+    r = attach_open(own, name, NULL, writable, parts, message, size, ret);
     if (r < 0) close(own);
     return r;
 }

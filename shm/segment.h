@@ -1,7 +1,7 @@
 /* shm/segment.h - the segment: creation, attach, sections, and the one place where offsets become pointers.
  *
  * SCOPE     One POSIX shared-memory object, /dev/shm/<name>, of fixed size, self-describing. Knows sections by name,
- *           stride and count, and not what a registry keeps in them.
+ *           stride and count, and not what a registry keeps in them: see part.h.
  * LAYOUT    page 0: struct ap_header. Then the sections of its table, each aligned to 4,096 bytes.
  *           header.magic .. time_namespace    written by the creator before READY, constant afterwards
  *           header.rescan                     any reaper (AP_SEG_RESCAN)
@@ -38,20 +38,15 @@
 #define AP_LAYOUT_VERSION 3u     /* of segments this library creates */
 #define AP_LAYOUT_VERSION_MIN 3u /* the oldest it can attach to */
 #define AP_SECTIONS_MAX 24u
+#define AP_REGISTRY_SECTIONS_MAX 15u
 
 enum ap_segment_state { AP_SEGMENT_CREATING = 1, AP_SEGMENT_READY = 2 };
 
-/* Sections of shm/; a registry's own follow, in the order in which it gave them to ap_segment_create. */
+/* Sections of shm/; a registry's own follow (part.h). */
 enum ap_section_id {
-    AP_SECTION_MEMBERS,
-    AP_SECTION_LANES,
-    AP_SECTION_SLABS,
-    AP_SECTION_SLOTS,
-    AP_SECTION_QUEUES,
-    AP_SECTION_RINGS,
-    AP_SECTION_BLOCKS, /* side words of the payload pool */
-    AP_SECTION_POOL,
-    AP_SECTION_EVENTS,
+#define AP_PART(ID, id) AP_SECTION_##ID,
+#include "shm/parts.def"
+#undef AP_PART
     AP_SECTION_FIRST_FREE
 };
 
@@ -76,7 +71,8 @@ struct ap_geometry {
     uint32_t pool_blocks[AP_POOL_CLASSES]; /* blocks per class [1024 512 256 64 8 4 4] */
     uint32_t events;        /* entries of the event log [1,024], a power of two */
     uint32_t max_concurrent_delegations; /* per calling swarm [100], at most 4,096 */
-    uint32_t reserved;
+    uint32_t registry[AP_REGISTRY_SECTIONS_MAX]; /* what decides the size of the registry's sections, in their order */
+    uint32_t reserved[2];
     uint64_t task_timeout;  /* default schedule-to-close, ns [60 s] */
 };
 
@@ -115,6 +111,9 @@ struct ap_place {
     uint64_t count;
 };
 
+struct ap_parts;  /* part.h */
+struct ap_report; /* check.h */
+
 /* A mapped segment in private memory. Created by create/attach, freed by unmap. Constant afterwards, so any thread may
  * use it; `fork_canary` is a page that the kernel clears in a forked child. */
 struct ap_segment {
@@ -128,53 +127,33 @@ struct ap_segment {
     struct ap_place places[AP_SECTIONS_MAX]; /* the same for the hot path, see ap_segment_places */
     uint32_t section_count;
     uint64_t fingerprint;   /* the one that whoever attached expects; 0: not known */
+    const struct ap_parts *parts; /* what lies in its sections (part.h) */
     uint32_t *fork_canary; /* 0 in a forked child: the kernel wipes its page */
     const struct ap_ops *ops;
     struct ap_identity self;
     uint64_t image;          /* what this mapping is known by (image.h); 0: it has no lanes */
 };
 
-struct ap_report; /* check.h */
-
 struct ap_segment_options {
     const char *name;             /* "/apiary" */
     struct ap_geometry geometry;
     uint32_t mode;                /* 0: 0660 */
     const char *owner, *group;    /* name or number; NULL: leave; APIARY_ECONFIG: there is none such */
-    const struct ap_section *extra; /* name, stride and count of the registry's sections */
-    uint32_t extra_count;
-    uint64_t extra_fingerprint;   /* the registry's part of the fingerprint */
 };
 
-/* Fills zeros with defaults and refuses what is out of range: APIARY_EINVAL with a sentence in message. */
-int ap_geometry_normalise(struct ap_geometry *g, char *message, size_t size);
-
-/* Makes, fills and names a new segment and maps it. The fill callback initialises the registry's sections before the
- * name appears; may be NULL. APIARY_EEXIST when the name is taken. */
-int ap_segment_create(const struct ap_segment_options *options, int (*fill)(struct ap_segment *), char *message,
-                      size_t message_size, struct ap_segment **ret);
-int ap_segment_attach(const char *name, bool writable, uint64_t extra_fingerprint, char *message, size_t message_size,
+/* Makes, fills and names a new segment and maps it. The registry's sections are all zeros. APIARY_EEXIST when the name is taken. */
+int ap_segment_create(const struct ap_segment_options *options, const struct ap_parts *parts, char *message, size_t message_size,
+                      struct ap_segment **ret);
+int ap_segment_attach(const char *name, bool writable, const struct ap_parts *parts, char *message, size_t message_size,
                       struct ap_segment **ret);
 /* fd is duplicated. A regular file (a copy of a segment) is accepted read-only. */
-int ap_segment_attach_fd(int fd, bool writable, uint64_t extra_fingerprint, char *message, size_t message_size,
+int ap_segment_attach_fd(int fd, bool writable, const struct ap_parts *parts, char *message, size_t message_size,
                          struct ap_segment **ret);
 void ap_segment_unmap(struct ap_segment *seg);
 /* Maps it anew, without an image, in the place of a mapping in which other threads of this process hold the mutexes at the
  * offsets `held` (robust.h, PART). By the last who uses it. 0, or an error, and nothing has changed. */
 int ap_segment_part(struct ap_segment *seg, const size_t *held, size_t count);
 int ap_segment_remove(const char *name);
-
-/* Bytes of the segment that a geometry needs, the registry's sections included. */
-uint64_t ap_segment_size(const struct ap_geometry *g, const struct ap_section *extra, uint32_t extra_count);
-
-/* The section table of a geometry; returns the segment's size. */
-uint64_t ap_layout_sections(const struct ap_geometry *g, const struct ap_section *extra, uint32_t extra_count,
-                            struct ap_section ret[AP_SECTIONS_MAX], uint32_t *ret_count);
-/* Whether a header's section table is the one its geometry gives, in a segment of `size` bytes. `h` is a private copy. */
-bool ap_layout_matches(const struct ap_header *h, uint64_t size);
-
-/* The fingerprint of this library's shm structures, mixed with the registry's. */
-uint64_t ap_layout_fingerprint(uint64_t extra);
 
 /* Index of a section by name, or -1. */
 int ap_segment_section(const struct ap_segment *seg, const char *name);

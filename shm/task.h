@@ -385,6 +385,4 @@ const char *ap_task_state_name(uint32_t state);
 /* Of shm/states.def: what the owner field says (NONE for what is no state); whether there is a way from one to the other. */
 enum ap_task_owner ap_task_owner(uint32_t state);
 bool ap_task_permitted(uint32_t from, uint32_t to);
-void ap_task_check(const struct ap_segment *seg, struct ap_report *report);
-
 #endif

@@ -247,7 +247,7 @@ int cmd_check(struct tool *t, int argc, char **argv)
     char message[512] = "";
     apiary_attach_options_t attach = {.kind = APIARY_TOOL, .read_only = 1, .message = message, .message_size = sizeof message};
     apiary_t *a = NULL;
-    rc = apiary_attach(tool_segment(t, d != NULL ? d->registry.segment.name : NULL), &attach, &a);
+    rc = apiary_attach(tool_segment(t, d != NULL ? d->segment.name : NULL), &attach, &a);
     if (rc < 0) {
         rc = verdict(CHECK_CRITICAL, *message != '\0' ? message : apiary_strerror(rc), "");
     } else {
@@ -371,7 +371,7 @@ int cmd_wait(struct tool *t, int argc, char **argv)
     if (all || config != NULL) rc = apiary_load_config(t, config, &path, &d);
     if (rc > 0) return rc;
     w.d = d;
-    rc = wait_for(t, tool_segment(t, d != NULL ? d->registry.segment.name : NULL), &w, timeout);
+    rc = wait_for(t, tool_segment(t, d != NULL ? d->segment.name : NULL), &w, timeout);
     ap_deployment_free(d);
     return tool_finish(t, rc);
 }

@@ -132,7 +132,7 @@ static int run(const struct tool *t, const char *service, const struct queen_opt
     rc = swarm == NULL ? tool_fail(t, TOOL_CONFIG, "queen: %s has no service '%s'", path, service)
                        : describe_agents(t, swarm, &agents);
     const char *segment = NULL, *why = NULL;
-    if (rc == TOOL_OK) rc = tool_choose_segment(t, path, d->registry.segment.name, &segment, &why);
+    if (rc == TOOL_OK) rc = tool_choose_segment(t, path, d->segment.name, &segment, &why);
     if (rc == TOOL_OK) {
         ap_log(6, "segment %s, %s", segment, why);
         char message[256] = "";

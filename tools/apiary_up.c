@@ -350,7 +350,7 @@ static int open_up(struct up *up, const char *config)
     if (up->d->swarm_count == 0)
         return tool_fail(up->t, TOOL_CONFIG, "up: %s names no swarms; there is nothing to start", up->path);
     const char *why = NULL;
-    rc = tool_choose_segment(up->t, up->path, up->d->registry.segment.name, &up->segment, &why);
+    rc = tool_choose_segment(up->t, up->path, up->d->segment.name, &up->segment, &why);
     if (rc != TOOL_OK) return rc;
     crew_say(up->crew, "apiary: up: segment %s, %s", up->segment, why);
     crew_prepare(up->crew, queens_prepare, up);

@@ -52,27 +52,31 @@ static void compare_time(const char *what, uint64_t is, uint64_t configured)
     if (is != configured) tell(what, tool_format_duration(is, texts[0]), tool_format_duration(configured, texts[1]));
 }
 
-/* A living segment keeps its sizes; what the configuration says otherwise is told, once. */
-static void compare_geometry(const struct ap_geometry *is, struct ap_geometry configured)
+struct comparison {
+    const struct ap_geometry *is, *configured;
+};
+
+static int compare_number(void *user, const struct ap_number *n)
 {
-    if (ap_geometry_normalise(&configured, NULL, 0) != 0) return;
-    compare("members", is->members, configured.members);
-    compare("lanes", is->lanes, configured.lanes);
-    compare("tasks", is->tasks, configured.tasks);
-    compare("queues", is->queues, configured.queues);
-    compare("queue_depth", is->queue_depth, configured.queue_depth);
-    compare("queue_inlets", is->queue_inlets, configured.queue_inlets);
-    compare("max_concurrent_delegations", is->max_concurrent_delegations, configured.max_concurrent_delegations);
-    compare_time("task_timeout", is->task_timeout, configured.task_timeout);
-    for (unsigned i = 0; i < AP_POOL_CLASSES; i++) {
-        char what[48], size[32];
-        snprintf(what, sizeof what, "payload blocks of %s:", tool_format_bytes(ap_pool_class_size[i], size));
-        compare(what, is->pool_blocks[i], configured.pool_blocks[i]);
-    }
+    const struct comparison *c = user;
+    char what[64];
+
+    snprintf(what, sizeof what, "%s%s%s", n->group != NULL ? n->group : "", n->group != NULL ? ": " : "", n->key);
+    compare(what, ap_number_of(c->is, n), ap_number_of(c->configured, n));
+    return 0;
+}
+
+/* A living segment keeps its sizes; what the configuration says otherwise is told, once. */
+static void compare_geometry(const struct ap_geometry *is, const struct ap_geometry *configured)
+{
+    struct comparison c = {is, configured};
+
+    ap_numbers_each(&ap_registry_parts, compare_number, &c);
+    compare_time("task_timeout", is->task_timeout, configured->task_timeout);
 }
 
 /* Creates the segment unless it is there. */
-static int make_segment(const struct tool *t, const struct ap_deployment *d, const struct ap_registry_options *options,
+static int make_segment(const struct tool *t, const struct ap_deployment *d, const struct ap_segment_options *options,
                         bool *created)
 {
     char message[256] = "";
@@ -83,8 +87,8 @@ static int make_segment(const struct tool *t, const struct ap_deployment *d, con
     if (rc == 0 || rc == APIARY_EEXIST) return TOOL_OK;
     struct ap_config_error error;
     if (rc == APIARY_ECONFIG && d != NULL && ap_deployment_refuse(d, message, &error) < 0)
-        return tool_error(t, rc, error.text, "cannot create %s", options->segment.name);
-    return tool_error(t, rc, message, "cannot create %s", options->segment.name);
+        return tool_error(t, rc, error.text, "cannot create %s", options->name);
+    return tool_error(t, rc, message, "cannot create %s", options->name);
 }
 
 static int attach(const struct tool *t, const char *name, apiary_t **ret)
@@ -195,21 +199,21 @@ static int run(const struct tool *t, const struct daemon_options *o)
     if (rc == 0 && path != NULL) rc = ap_deployment_parse(path, text, size, NULL, NULL, &d, &error);
     free(text);
     if (rc < 0) return tool_error(t, rc, error.text, "configuration");
-    struct ap_registry_options options = {.segment = {.name = NULL}};
-    if (d != NULL) options = d->registry;
+    struct ap_segment_options options = {.name = NULL};
+    if (d != NULL) options = d->segment;
     const char *why = NULL;
     bool created = false;
     apiary_t *a = NULL;
-    rc = tool_choose_segment(t, path, options.segment.name, &options.segment.name, &why);
-    if (rc == TOOL_OK) ap_log(6, "segment %s, %s", options.segment.name, why);
+    rc = tool_choose_segment(t, path, options.name, &options.name, &why);
+    if (rc == TOOL_OK) ap_log(6, "segment %s, %s", options.name, why);
     if (rc == TOOL_OK) rc = make_segment(t, d, &options, &created);
-    if (rc == TOOL_OK) rc = attach(t, options.segment.name, &a);
-    if (a == NULL && created && o->remove) ap_segment_remove(options.segment.name);
-    if (rc == TOOL_OK) rc = lock_segment(t, a, options.segment.name);
+    if (rc == TOOL_OK) rc = attach(t, options.name, &a);
+    if (a == NULL && created && o->remove) ap_segment_remove(options.name);
+    if (rc == TOOL_OK) rc = lock_segment(t, a, options.name);
     if (rc == TOOL_OK) {
-        if (!created && d != NULL) compare_geometry(&a->seg->geometry, options.segment.geometry);
-        rc = watch(t, a, options.segment.name, created, o->ready_passing ? d : NULL);
-        if (o->remove) remove_segment(apiary_segment_fd(a), options.segment.name);
+        if (!created && d != NULL) compare_geometry(&a->seg->geometry, &options.geometry);
+        rc = watch(t, a, options.name, created, o->ready_passing ? d : NULL);
+        if (o->remove) remove_segment(apiary_segment_fd(a), options.name);
     }
     apiary_detach(a);
     ap_deployment_free(d);

@@ -36,7 +36,11 @@ struct dump_options {
 };
 /* The whole of it, for tool_json_print; the caller's. */
 json_t *dump_json(const struct dump *d, const struct dump_options *options);
-json_t *dump_registry_json(const struct dump *d, const char *part); /* "services", "swarms", "capabilities" */
+/* What is said of a part, into that object; of some parts together with another one. One for each line of the parts.def. */
+#define AP_PART(ID, id) void dump_part_##id(const struct dump *d, const struct dump_options *options, json_t *whole);
+#include "shm/parts.def"
+#include "registry/parts.def"
+#undef AP_PART
 /* As tables, from that object and nothing else. */
 void dump_text(const json_t *whole, FILE *out);
 

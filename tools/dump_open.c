@@ -23,8 +23,8 @@ void dump_memory(void *base, uint64_t size, struct dump *ret)
     const struct ap_header *h = base;
 
     memset(ret, 0, sizeof *ret);
-    ap_segment_salvage(base, size, &ret->seg);
-    ret->seg.fingerprint = ap_registry_fingerprint();
+    ap_segment_salvage(base, size, &ap_registry_parts, &ret->seg);
+    ret->seg.fingerprint = ap_layout_fingerprint(&ap_registry_parts);
     ret->registry = ap_registry_fits(&ret->seg);
     ret->plausible = memcmp(h->magic, AP_SEGMENT_MAGIC, sizeof h->magic) == 0 || h->fingerprint == ret->seg.fingerprint;
 }
@@ -138,12 +138,6 @@ void dump_check(const struct dump *d, struct ap_report *report)
 {
     const struct ap_segment *seg = &d->seg;
 
-    ap_header_check(seg->base, seg->size, seg->fingerprint, report);
-    ap_registry_sections_check(seg, report);
-    ap_lane_check(seg, report);
-    ap_task_check(seg, report);
-    ap_queue_check(seg, report);
-    ap_pool_check(seg, report);
-    ap_event_check(seg, report);
-    if (d->registry) ap_registry_check(seg, report);
+    ap_header_check(seg->base, seg->size, seg->parts, seg->fingerprint, report);
+    ap_parts_check(seg, 0, d->registry ? seg->parts->count : AP_SECTION_FIRST_FREE, report);
 }

@@ -131,22 +131,31 @@ static json_t *header_json(const struct dump *d)
     return o;
 }
 
+struct numbers {
+    const struct ap_geometry *g;
+    json_t *whole;
+};
+
+static int number_json(void *user, const struct ap_number *n)
+{
+    const struct numbers *to = user;
+    json_t *map = n->group != NULL ? json_object_get(to->whole, n->group) : to->whole;
+
+    if (map == NULL) {
+        map = json_object();
+        set(to->whole, n->group, map);
+    }
+    set(map, n->key, dump_number(ap_number_of(to->g, n)));
+    return 0;
+}
+
 static json_t *geometry_json(const struct ap_geometry *g)
 {
-    json_t *o = json_object(), *blocks = json_array();
+    struct numbers to = {g, json_object()};
 
-    set(o, "members", dump_number(g->members));
-    set(o, "lanes", dump_number(g->lanes));
-    set(o, "tasks", dump_number(g->tasks));
-    set(o, "queues", dump_number(g->queues));
-    set(o, "queue_depth", dump_number(g->queue_depth));
-    set(o, "queue_inlets", dump_number(g->queue_inlets));
-    for (unsigned c = 0; c < AP_POOL_CLASSES; c++) json_array_append_new(blocks, dump_number(g->pool_blocks[c]));
-    set(o, "pool_blocks", blocks);
-    set(o, "events", dump_number(g->events));
-    set(o, "max_concurrent_delegations", dump_number(g->max_concurrent_delegations));
-    set(o, "task_timeout", dump_number(g->task_timeout));
-    return o;
+    ap_numbers_each(&ap_registry_parts, number_json, &to);
+    set(to.whole, "task_timeout", dump_number(g->task_timeout));
+    return to.whole;
 }
 
 static json_t *sections_json(const struct ap_segment *seg)
@@ -476,10 +485,69 @@ static json_t *events_json(const struct ap_segment *seg, uint32_t most)
     return list;
 }
 
+/* ---- parts ---------------------------------------------------------------------------------------------------- */
+
+void dump_part_members(const struct dump *d, const struct dump_options *options, json_t *whole)
+{
+    (void)options;
+    set(whole, "members", members_json(&d->seg));
+}
+
+void dump_part_lanes(const struct dump *d, const struct dump_options *options, json_t *whole)
+{
+    (void)options;
+    set(whole, "lanes", lanes_json(d));
+}
+
+/* Slabs and slots. */
+void dump_part_slots(const struct dump *d, const struct dump_options *options, json_t *whole)
+{
+    set(whole, "tasks", tasks_json(d, options->tasks));
+}
+
+void dump_part_slabs(const struct dump *d, const struct dump_options *options, json_t *whole)
+{
+    (void)d, (void)options, (void)whole; /* with the slots */
+}
+
+/* Each queue with its rings. */
+void dump_part_queues(const struct dump *d, const struct dump_options *options, json_t *whole)
+{
+    (void)options;
+    set(whole, "queues", queues_json(d));
+}
+
+void dump_part_rings(const struct dump *d, const struct dump_options *options, json_t *whole)
+{
+    (void)d, (void)options, (void)whole; /* with the queues */
+}
+
+void dump_part_blocks(const struct dump *d, const struct dump_options *options, json_t *whole)
+{
+    (void)options;
+    set(whole, "pool", pool_json(&d->seg));
+}
+
+void dump_part_pool(const struct dump *d, const struct dump_options *options, json_t *whole)
+{
+    (void)d, (void)options, (void)whole; /* bodies are nobody's business */
+}
+
+void dump_part_events(const struct dump *d, const struct dump_options *options, json_t *whole)
+{
+    set(whole, "events", events_json(&d->seg, options->events));
+}
+
 /* ---- all ------------------------------------------------------------------------------------------------------ */
 
 json_t *dump_json(const struct dump *d, const struct dump_options *options)
 {
+    static void (*const parts[])(const struct dump *, const struct dump_options *, json_t *) = {
+#define AP_PART(ID, id) [AP_SECTION_##ID] = dump_part_##id,
+#include "shm/parts.def"
+#include "registry/parts.def"
+#undef AP_PART
+    };
     const struct ap_segment *seg = &d->seg;
     json_t *o = json_object();
 
@@ -490,14 +558,6 @@ json_t *dump_json(const struct dump *d, const struct dump_options *options)
     set(o, "header", header_json(d));
     set(o, "geometry", geometry_json(&seg->geometry));
     set(o, "sections", sections_json(seg));
-    set(o, "members", members_json(seg));
-    set(o, "lanes", lanes_json(d));
-    set(o, "swarms", dump_registry_json(d, "swarms"));
-    set(o, "services", dump_registry_json(d, "services"));
-    set(o, "capabilities", dump_registry_json(d, "capabilities"));
-    set(o, "queues", queues_json(d));
-    set(o, "tasks", tasks_json(d, options->tasks));
-    set(o, "pool", pool_json(seg));
-    set(o, "events", events_json(seg, options->events));
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) parts[i](d, options, o);
     return o;
 }

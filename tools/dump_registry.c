@@ -124,9 +124,33 @@ static json_t *capabilities_json(const struct ap_segment *seg)
     return list;
 }
 
-json_t *dump_registry_json(const struct dump *d, const char *part)
+/* ---- parts ---------------------------------------------------------------------------------------------------- */
+
+/* Each service with the tickets of its that are busy. */
+void dump_part_services(const struct dump *d, const struct dump_options *options, json_t *whole)
 {
-    if (!d->registry) return json_array();
-    if (strcmp(part, "services") == 0) return services_json(&d->seg);
-    return strcmp(part, "swarms") == 0 ? swarms_json(d) : capabilities_json(&d->seg);
+    (void)options;
+    set(whole, "services", d->registry ? services_json(&d->seg) : json_array());
+}
+
+void dump_part_tickets(const struct dump *d, const struct dump_options *options, json_t *whole)
+{
+    (void)d, (void)options, (void)whole; /* with the services */
+}
+
+void dump_part_swarms(const struct dump *d, const struct dump_options *options, json_t *whole)
+{
+    (void)options;
+    set(whole, "swarms", d->registry ? swarms_json(d) : json_array());
+}
+
+void dump_part_agents(const struct dump *d, const struct dump_options *options, json_t *whole)
+{
+    (void)d, (void)options, (void)whole; /* with the queues, which have the same numbers */
+}
+
+void dump_part_capabilities(const struct dump *d, const struct dump_options *options, json_t *whole)
+{
+    (void)options;
+    set(whole, "capabilities", d->registry ? capabilities_json(&d->seg) : json_array());
 }

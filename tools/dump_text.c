@@ -133,15 +133,23 @@ static void header(const json_t *whole, FILE *out)
     if (!json_is_true(at(whole, "registry"))) fputs("  the registry's sections cannot be used\n", out);
 }
 
-static void geometry(const json_t *whole, FILE *out)
+static void numbers(json_t *map, FILE *out)
 {
     const char *key;
     json_t *value;
 
-    fputs("\ngeometry\n", out);
-    json_object_foreach(json_object_get(whole, "geometry"), key, value) {
-        if (json_is_integer(value)) fprintf(out, "  %-27s %" JSON_INTEGER_FORMAT "\n", key, json_integer_value(value));
+    json_object_foreach(map, key, value) {
+        if (json_is_object(value))
+            numbers(value, out);
+        else
+            fprintf(out, "  %-27s %" JSON_INTEGER_FORMAT "\n", key, json_integer_value(value));
     }
+}
+
+static void geometry(const json_t *whole, FILE *out)
+{
+    fputs("\ngeometry\n", out);
+    numbers(json_object_get(whole, "geometry"), out);
 }
 
 static void tasks(const json_t *whole, FILE *out)
@@ -160,8 +168,31 @@ static void tasks(const json_t *whole, FILE *out)
     if (at(whole, "tasks.slots") != NULL) table("slots that are not free", at(whole, "tasks.slots"), columns, out);
 }
 
+/* A list of rows that has no table of its own: each with all its keys. */
+static void plain_rows(const char *title, const json_t *rows, FILE *out)
+{
+    const json_t *row;
+    json_t *value;
+    const char *key;
+    size_t i;
+
+    fprintf(out, "\n%s (%zu)\n", title, json_array_size(rows));
+    json_array_foreach(rows, i, row) {
+        json_object_foreach((json_t *)(uintptr_t)row, key, value) {
+            char *text = plain(value);
+
+            fprintf(out, "  %s %s", key, text);
+            free(text);
+        }
+        fputc('\n', out);
+    }
+}
+
 void dump_text(const json_t *whole, FILE *out)
 {
+    static const char *const told = " sections members lanes services swarms capabilities queues pool events ";
+    const char *key;
+    json_t *value;
     static const struct column sections[] = {{">index", "index", 0}, {"section", "name", 0}, {">offset", "offset", 0},
                                              {">stride", "stride", 0}, {">count", "count", 0}, {NULL, NULL, 0}};
     static const struct column members[] = {
@@ -203,4 +234,10 @@ void dump_text(const json_t *whole, FILE *out)
     tasks(whole, out);
     table("payload pool", json_object_get(whole, "pool"), pool, out);
     table("events", json_object_get(whole, "events"), events, out);
+    json_object_foreach((json_t *)(uintptr_t)whole, key, value) {
+        char word[64];
+
+        snprintf(word, sizeof word, " %s ", key);
+        if (json_is_array(value) && strstr(told, word) == NULL) plain_rows(key, value, out);
+    }
 }

@@ -133,7 +133,6 @@ static void check_all(void)
     struct ap_report report = {.found = finding};
 
     ap_check_all(survivor.seg, &report);
-    if (world_registry) ap_registry_check(survivor.seg, &report);
 }
 
 static bool survivors(uint32_t lane_plus_1)

@@ -44,6 +44,8 @@ static const struct ap_reap_hooks route_hooks = {.route = route};
 static const struct ap_geometry small = {.members = 4, .lanes = 6, .tasks = TASKS, .queues = QUEUES, .queue_depth = 4,
                                          .queue_inlets = 1, .pool_blocks = {2, 1}, .events = 4,
                                          .max_concurrent_delegations = 5};
+static const uint32_t sizes[] = {[AP_REGISTRY_INDEX(SERVICES)] = 4, [AP_REGISTRY_INDEX(SWARMS)] = 3,
+                                 [AP_REGISTRY_INDEX(CAPABILITIES)] = 8};
 
 static void must(bool condition, const char *what)
 {
@@ -79,7 +81,7 @@ static void survivor_register(void)
 
 void world_make(bool registry)
 {
-    struct ap_registry_options o = {.services = 4, .swarms = 3, .capabilities = 8};
+    struct ap_segment_options o = {.name = world_name, .geometry = small};
     char message[256] = "";
     int r;
 
@@ -93,11 +95,10 @@ void world_make(bool registry)
     world_registry = registry;
     world_hooks = registry ? &ap_registry_hooks : &route_hooks;
     world_route = AP_NO_QUEUE;
-    o.segment.name = world_name;
-    o.segment.geometry = small;
+    if (registry) memcpy(o.geometry.registry, sizes, sizeof sizes);
     memset(&survivor, 0, sizeof survivor);
     r = registry ? ap_registry_create(&o, message, sizeof message, &survivor.seg)
-                 : ap_segment_create(&o.segment, NULL, message, sizeof message, &survivor.seg);
+                 : ap_segment_create(&o, &ap_shm_parts, message, sizeof message, &survivor.seg);
     must(r == 0, message);
     survivor.seg->ops = &world_ops;
     must(ap_member_open(survivor.seg, "survivor", NULL, APIARY_CLIENT, &survivor.lane) == 0, "no lane");
@@ -165,7 +166,7 @@ void actor_join(void)
     if (world_registry) {
         actor_attach();
     } else {
-        must(ap_segment_attach(world_name, true, 0, message, sizeof message, &actor.seg) == 0, message);
+        must(ap_segment_attach(world_name, true, &ap_shm_parts, message, sizeof message, &actor.seg) == 0, message);
         actor.seg->ops = &world_ops;
         must(ap_member_open(actor.seg, "actor", NULL, APIARY_CLIENT, &actor.lane) == 0, "no lane");
     }

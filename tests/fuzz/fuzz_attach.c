@@ -82,7 +82,7 @@ void fuzz_one(const uint8_t *data, size_t size)
         }
     }
     file_set(bytes, length);
-    if (ap_segment_attach_fd(file, (how & 4) == 0, 0, message, sizeof message, &seg) == 0) ap_segment_unmap(seg);
+    if (ap_segment_attach_fd(file, (how & 4) == 0, &ap_shm_parts, message, sizeof message, &seg) == 0) ap_segment_unmap(seg);
     else FUZZ_REQUIRE(strlen(message) < sizeof message);
     if (ap_registry_attach_fd(file, (how & 4) == 0, message, sizeof message, &seg) == 0) {
         struct ap_report report = {.found = NULL};

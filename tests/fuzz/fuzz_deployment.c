@@ -42,12 +42,12 @@ static void swarm_check(const struct ap_deployment *d, const struct ap_deploymen
 
 static void check(const struct ap_deployment *d)
 {
-    struct ap_geometry g = d->registry.segment.geometry;
+    struct ap_geometry g = d->segment.geometry;
     struct ap_config_error error;
     char message[256];
 
-    FUZZ_REQUIRE(ap_geometry_normalise(&g, message, sizeof message) == 0);
-    FUZZ_REQUIRE(memcmp(&g, &d->registry.segment.geometry, sizeof g) == 0); /* complete already */
+    FUZZ_REQUIRE(ap_geometry_normalise(&ap_registry_parts, &g, message, sizeof message) == 0);
+    FUZZ_REQUIRE(memcmp(&g, &d->segment.geometry, sizeof g) == 0); /* complete already */
     for (size_t i = 0; i < d->swarm_count; i++)
         swarm_check(d, &d->swarms[i]);
     for (size_t n = 0; n < 1000 && ap_deployment_unchecked(d, n, &error) != NULL; n++)

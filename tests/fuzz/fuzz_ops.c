@@ -288,7 +288,6 @@ static void op_check(struct step *s)
     struct ap_report report = {.found = NULL};
 
     ap_check_all(s->w->seg, &report);
-    ap_registry_check(s->w->seg, &report);
 }
 
 static void op_attach(struct step *s)

@@ -24,8 +24,8 @@ int __wrap_nanosleep(const struct timespec *time, struct timespec *left);
 int __wrap_sched_yield(void);
 int __real_ap_identity_self(struct ap_identity *ret);
 int __wrap_ap_identity_self(struct ap_identity *ret);
-uint64_t __real_ap_layout_fingerprint(uint64_t extra);
-uint64_t __wrap_ap_layout_fingerprint(uint64_t extra);
+uint64_t __real_ap_layout_fingerprint(const struct ap_parts *parts);
+uint64_t __wrap_ap_layout_fingerprint(const struct ap_parts *parts);
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct {
@@ -125,12 +125,13 @@ int __wrap_ap_identity_self(struct ap_identity *ret)
     return 0;
 }
 
-uint64_t __wrap_ap_layout_fingerprint(uint64_t extra)
+uint64_t __wrap_ap_layout_fingerprint(const struct ap_parts *parts)
 {
-    static uint64_t of, sum;
+    static const struct ap_parts *of;
+    static uint64_t sum;
 
-    if (sum == 0 || of != extra) sum = __real_ap_layout_fingerprint(extra);
-    of = extra;
+    if (sum == 0 || of != parts) sum = __real_ap_layout_fingerprint(parts);
+    of = parts;
     return sum;
 }
 

@@ -206,16 +206,18 @@ static void tasks_make(struct world *w)
 void world_make(struct world *w)
 {
     static unsigned count;
-    struct ap_registry_options o = {.services = 3, .swarms = 2, .capabilities = 8};
+    struct ap_segment_options o = {.name = NULL};
     char message[256] = "", name[64];
     struct ap_segment *seg;
 
     memset(w, 0, sizeof *w);
     snprintf(name, sizeof name, "/apiary-fuzz-%d-%u", (int)getpid(), count++);
-    o.segment.name = name;
-    o.segment.geometry = (struct ap_geometry){.members = 4, .lanes = 6, .tasks = 128, .queues = 4, .queue_depth = 4,
+    o.name = name;
+    o.geometry = (struct ap_geometry){.members = 4, .lanes = 6, .tasks = 128, .queues = 4, .queue_depth = 4,
                                               .queue_inlets = 2, .pool_blocks = {6, 3, 0, 0, 0, 0, 0}, .events = 8,
-                                              .max_concurrent_delegations = 10};
+                                              .max_concurrent_delegations = 10,
+                                      .registry = {[AP_REGISTRY_INDEX(SERVICES)] = 3, [AP_REGISTRY_INDEX(SWARMS)] = 2,
+                                                   [AP_REGISTRY_INDEX(CAPABILITIES)] = 8}};
     if (ap_registry_create(&o, message, sizeof message, &seg) < 0) {
         fprintf(stderr, "%s\n", message);
         abort();

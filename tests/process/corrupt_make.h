@@ -158,7 +158,7 @@ static uint8_t *make_segment(const char *keep, uint64_t *size)
     static struct made all[4]; /* they stay */
     static unsigned count;
     struct made *m = &all[count++];
-    struct ap_registry_options o = {.services = 8, .swarms = 4, .capabilities = 32};
+    struct ap_segment_options o = {.name = keep};
     char name[64], message[256] = "";
     struct ap_ticket_hint ticket = {0};
     pthread_t thread;
@@ -167,10 +167,12 @@ static uint8_t *make_segment(const char *keep, uint64_t *size)
     uint8_t *copy;
 
     snprintf(name, sizeof name, "/apiary-corrupt-%d", (int)getpid());
-    o.segment.name = keep != NULL ? keep : name;
-    o.segment.geometry = (struct ap_geometry){.members = 6, .lanes = 12, .tasks = 128, .queues = 5, .queue_depth = 16,
+    if (keep == NULL) o.name = name;
+    o.geometry = (struct ap_geometry){.members = 6, .lanes = 12, .tasks = 128, .queues = 5, .queue_depth = 16,
                                               .queue_inlets = 2, .pool_blocks = {12, 8, 6, 2, 2, 1, 0}, .events = 16,
-                                              .max_concurrent_delegations = 10};
+                                              .max_concurrent_delegations = 10,
+                                      .registry = {[AP_REGISTRY_INDEX(SERVICES)] = 8, [AP_REGISTRY_INDEX(SWARMS)] = 4,
+                                                   [AP_REGISTRY_INDEX(CAPABILITIES)] = 32}};
     MUST(ap_registry_create(&o, message, sizeof message, &m->seg) == 0);
     if (keep == NULL) MUST(ap_segment_remove(name) == 0);
     MUST(ap_member_open(m->seg, "queen", "storage_service", APIARY_QUEEN, &m->queen) == 0);

@@ -9,7 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "shm/check.h"
+#include "shm/part.h"
 #include "shm/reap.h"
 #include "tests/support/leftovers.h"
 
@@ -26,7 +26,7 @@ static inline void fixture_make(uint32_t tasks, uint32_t depth, uint32_t inlets)
     shm_unlink(seg_name);
     o.geometry = (struct ap_geometry){.members = 8, .lanes = 16, .tasks = tasks, .queues = 4, .queue_depth = depth,
                                       .queue_inlets = inlets, .pool_blocks = {8, 4, 2, 1, 1, 1, 1}, .events = 64};
-    cr_assert_eq(ap_segment_create(&o, NULL, message, sizeof message, &seg), 0, "%s", message);
+    cr_assert_eq(ap_segment_create(&o, &ap_shm_parts, message, sizeof message, &seg), 0, "%s", message);
 }
 
 static inline void fixture_setup(void)
@@ -45,7 +45,7 @@ static inline struct ap_segment *fixture_again(void)
     struct ap_segment *other = NULL;
     char message[256] = "";
 
-    cr_assert_eq(ap_segment_attach(seg_name, true, 0, message, sizeof message, &other), 0, "%s", message);
+    cr_assert_eq(ap_segment_attach(seg_name, true, &ap_shm_parts, message, sizeof message, &other), 0, "%s", message);
     return other;
 }
 
@@ -61,7 +61,7 @@ static inline uint32_t fixture_die(void (*body)(struct ap_segment *, struct ap_l
     if (pid == 0) {
         struct ap_segment *own = NULL;
         struct ap_lane_handle h;
-        if (ap_segment_attach(seg_name, true, 0, NULL, 0, &own) < 0 ||
+        if (ap_segment_attach(seg_name, true, &ap_shm_parts, NULL, 0, &own) < 0 ||
             ap_member_open(own, "child", NULL, APIARY_CLIENT, &h) < 0 ||
             write(ends[1], &h.index, sizeof h.index) != sizeof h.index)
             _exit(1);

@@ -151,7 +151,13 @@ Test(check, geometry)
     CORRUPTS(header->geometry.pool_blocks[2], 7, "header", 0, "S7");
     CORRUPTS(header->geometry.events, 17, "header", 0, "S7");
     CORRUPTS(header->geometry.max_concurrent_delegations, 5000, "header", 0, "S7");
-    CORRUPTS(header->geometry.reserved, 1, "header", 0, "S10");
+    CORRUPTS(header->geometry.max_concurrent_delegations, 40, "header", 0, "S7");
+    CORRUPTS(header->geometry.registry[AP_REGISTRY_INDEX(SERVICES)], 9, "header", 0, "S7");
+    CORRUPTS(header->geometry.registry[AP_REGISTRY_INDEX(SWARMS)], 5, "header", 0, "S7");
+    CORRUPTS(header->geometry.registry[AP_REGISTRY_INDEX(AGENTS)], 1, "header", 0, "S7");
+    CORRUPTS(header->geometry.registry[AP_REGISTRY_SECTIONS_MAX - 1], 1, "header", 0, "S7");
+    CORRUPTS(header->geometry.reserved[0], 1, "header", 0, "S10");
+    CORRUPTS(header->geometry.reserved[1], 1, "header", 0, "S10");
     CORRUPTS(header->geometry.task_timeout, 0, "header", 0, "S7");
 }
 

@@ -52,17 +52,17 @@ static const char complete[] =
 Test(deployment, everything_is_read)
 {
     struct ap_deployment *d = load(complete);
-    const struct ap_registry_options *o = &d->registry;
-    const struct ap_geometry *g = &o->segment.geometry;
+    const struct ap_segment_options *o = &d->segment;
+    const struct ap_geometry *g = &o->geometry;
     char file[128];
 
-    cr_expect_str_eq(o->segment.name, "/hive");
-    cr_expect_str_eq(o->segment.owner, "hive");
-    cr_expect_str_eq(o->segment.group, "bees");
-    cr_expect_eq(o->segment.mode, 0640);
-    cr_expect_eq(o->services, 9);
-    cr_expect_eq(o->swarms, 10);
-    cr_expect_eq(o->capabilities, 128);
+    cr_expect_str_eq(o->name, "/hive");
+    cr_expect_str_eq(o->owner, "hive");
+    cr_expect_str_eq(o->group, "bees");
+    cr_expect_eq(o->mode, 0640);
+    cr_expect_eq(AP_REGISTRY_NUMBER(g, SERVICES), 9);
+    cr_expect_eq(AP_REGISTRY_NUMBER(g, SWARMS), 10);
+    cr_expect_eq(AP_REGISTRY_NUMBER(g, CAPABILITIES), 128);
     cr_expect_eq(g->members, 20);
     cr_expect_eq(g->lanes, 40);
     cr_expect_eq(g->tasks, 640);
@@ -123,15 +123,15 @@ Test(deployment, everything_is_read)
 Test(deployment, absent_keys_have_defaults)
 {
     struct ap_deployment *d = load("swarms: [{service: s, agents: [{name: a, kind: echo, capabilities: c}]}]");
-    const struct ap_geometry *g = &d->registry.segment.geometry;
+    const struct ap_geometry *g = &d->segment.geometry;
 
-    cr_expect_null(d->registry.segment.name, "nothing is said of it");
-    cr_expect_eq(d->registry.segment.mode, 0660);
-    cr_expect_null(d->registry.segment.owner);
-    cr_expect_null(d->registry.segment.group);
-    cr_expect_eq(d->registry.services, 64);
-    cr_expect_eq(d->registry.swarms, 64);
-    cr_expect_eq(d->registry.capabilities, 1024);
+    cr_expect_null(d->segment.name, "nothing is said of it");
+    cr_expect_eq(d->segment.mode, 0660);
+    cr_expect_null(d->segment.owner);
+    cr_expect_null(d->segment.group);
+    cr_expect_eq(AP_REGISTRY_NUMBER(g, SERVICES), 64);
+    cr_expect_eq(AP_REGISTRY_NUMBER(g, SWARMS), 64);
+    cr_expect_eq(AP_REGISTRY_NUMBER(g, CAPABILITIES), 1024);
     cr_expect_eq(g->members, 128);
     cr_expect_eq(g->lanes, 256);
     cr_expect_eq(g->tasks, 8192);
@@ -267,10 +267,9 @@ Test(deployment, refused_meta_registry)
 {
     static const struct row rows[] = {
         {"meta_registry:\n  prot: 1\n",
-         "2: prot: unknown key (did you mean 'port'?); allowed: segment, port, max_concurrent_delegations, "
-         "health_check_interval, task_timeout, members, lanes, tasks, queues, queue_depth, queue_inlets, services, "
-         "swarms, "
-         "capabilities, payload, mode, owner, group"},
+         "2: prot: unknown key (did you mean 'port'?); allowed: segment, mode, owner, group, port, health_check_interval, "
+         "task_timeout, members, lanes, tasks, queues, queue_depth, queue_inlets, payload, events, services, "
+         "max_concurrent_delegations, swarms, capabilities"},
         {"meta_registry: 5\n", "1: meta_registry: '5' is not allowed; expected a mapping (key: value)"},
         {"meta_registry:\n  port: http\n", "2: port: 'http' is not allowed" WHOLE},
         {"meta_registry:\n  port: 0\n", "2: port: 0 is out of range; allowed: 1 to 65535"},
@@ -282,7 +281,7 @@ Test(deployment, refused_meta_registry)
          "2: max_concurrent_delegations: 0 is out of range; allowed: 1 to 4096"},
         {"meta_registry:\n  task_timeout: 0\n", "2: task_timeout: 0 is out of range; allowed: 1ms to 720h"},
         {"meta_registry:\n  port: 1\n  queue_depth: 100\n",
-         "3: queue_depth: 100 is not a power of two; for example 64 would be"},
+         "3: queue_depth: 100 is not a power of two; for example 128 would be"},
         {"meta_registry:\n  capabilities: 100\n",
          "2: capabilities: 100 is not a power of two; for example 128 would be"},
         {"meta_registry:\n  payload:\n    blocks_2MiB: 1\n",
@@ -292,7 +291,7 @@ Test(deployment, refused_meta_registry)
          "2: blocks_1MiB: 2000000 is out of range; allowed: 0 to 1048576"},
         {"meta_registry:\n  payload:\n    {blocks_256B: 0, blocks_1KiB: 0, blocks_4KiB: 0, blocks_16KiB: 0,\n"
          "     blocks_64KiB: 0, blocks_256KiB: 0, blocks_1MiB: 0}\n",
-         "3: payload: there are no blocks at all; at least one size needs blocks"},
+         "3: payload: there are none at all; at least one of them must be more than 0"},
         {"meta_registry:\n  segment: apiary\n",
          "2: segment: 'apiary' is no name of a segment; expected '/' and 1 to 62 other "
          "bytes without '/', such as /apiary"},

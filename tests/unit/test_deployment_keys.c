@@ -32,29 +32,12 @@ static const struct row_of_keys {
     {&root, "swarms", 'L', NULL, NULL, NULL},
     {&registry, "segment", 's', NULL, NULL, NULL},
     {&registry, "port", 'i', "0", "65536", "1 to 65535"},
-    {&registry, "max_concurrent_delegations", 'i', "0", "4097", "1 to 4096"},
     {&registry, "health_check_interval", 'd', "99ms", "25h", "100ms to 24h"},
     {&registry, "task_timeout", 'd', "0", "721h", "1ms to 720h"},
-    {&registry, "members", 'i', "0", "4097", "1 to 4096"},
-    {&registry, "lanes", 'i', "0", "16383", "1 to 16382"},
-    {&registry, "tasks", 'i', "63", "4194305", "64 to 4194304"},
-    {&registry, "queues", 'i', "0", "4097", "1 to 4096"},
-    {&registry, "queue_depth", 'i', "1", "65537", "2 to 65536"},
-    {&registry, "queue_inlets", 'i', "0", "64", "1 to 63"},
-    {&registry, "services", 'i', "0", "4097", "1 to 4096"},
-    {&registry, "swarms", 'i', "0", "4097", "1 to 4096"},
-    {&registry, "capabilities", 'i', "1", "32769", "2 to 32768"},
     {&registry, "payload", 'm', NULL, NULL, NULL},
     {&registry, "mode", 's', NULL, NULL, NULL},
     {&registry, "owner", 's', NULL, NULL, NULL},
     {&registry, "group", 's', NULL, NULL, NULL},
-    {&payload, "blocks_256B", 'i', "-1", "1048577", "0 to 1048576"},
-    {&payload, "blocks_1KiB", 'i', "-1", "1048577", "0 to 1048576"},
-    {&payload, "blocks_4KiB", 'i', "-1", "1048577", "0 to 1048576"},
-    {&payload, "blocks_16KiB", 'i', "-1", "1048577", "0 to 1048576"},
-    {&payload, "blocks_64KiB", 'i', "-1", "1048577", "0 to 1048576"},
-    {&payload, "blocks_256KiB", 'i', "-1", "1048577", "0 to 1048576"},
-    {&payload, "blocks_1MiB", 'i', "-1", "1048577", "0 to 1048576"},
     {&nameless_swarm, "service", 's', NULL, NULL, NULL},
     {&swarm, "port", 'i', "0", "65536", "1 to 65535"},
     {&swarm, "queen", 'm', NULL, NULL, NULL},
@@ -149,6 +132,39 @@ Test(deployment_keys, each_is_refused_with_its_place)
         expect_refusals(keys[i].in, keys[i].name, keys[i].type, keys[i].below, keys[i].above, keys[i].range);
 }
 
+/* The numbers of the table of parts: the segment's sizes. */
+static int number_is_refused(void *user, const struct ap_number *n)
+{
+    char below[16], above[16], range[40];
+
+    (void)user;
+    snprintf(below, sizeof below, "%lld", (long long)n->min - 1);
+    snprintf(above, sizeof above, "%lld", (long long)n->max + 1);
+    snprintf(range, sizeof range, "%u to %u", n->min, n->max);
+    expect_refusals(n->group != NULL ? &payload : &registry, n->key, 'i', below, above, range);
+    return 0;
+}
+
+Test(deployment_keys, each_number_of_the_segment_is_refused_with_its_place)
+{
+    ap_numbers_each(&ap_registry_parts, number_is_refused, NULL);
+}
+
+struct word {
+    const struct section *in;
+    const char *at;
+    size_t length, found;
+};
+
+static int number_found(void *user, const struct ap_number *n)
+{
+    struct word *w = user;
+
+    w->found += w->in == (n->group != NULL ? &payload : &registry) && strlen(n->key) == w->length &&
+                strncmp(n->key, w->at, w->length) == 0;
+    return 0;
+}
+
 /* The sentence for an unknown key names all that there are; the table must have each. */
 Test(deployment_keys, the_table_is_complete)
 {
@@ -172,6 +188,9 @@ Test(deployment_keys, the_table_is_complete)
                 found += (keys[i].in == sections[s].in || keys[i].in == sections[s].also[0] ||
                           keys[i].in == sections[s].also[1]) &&
                          strlen(keys[i].name) == length && strncmp(keys[i].name, list, length) == 0;
+            struct word word = {sections[s].in, list, length, 0};
+            ap_numbers_each(&ap_registry_parts, number_found, &word);
+            found += word.found;
             cr_expect_eq(found, 1, "%.*s of %s is %zu times in the table", (int)length, list, sections[s].in->name,
                          found);
             list += length + strspn(list + length, ", ");

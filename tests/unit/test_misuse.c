@@ -292,7 +292,7 @@ Test(misuse, a_block_that_was_given_away)
     for (int i = 0; i < 20; i++) cr_assert_eq(call("give", "", 0, text, sizeof text), 0);
     for (int i = 0; i < 2; i++) cr_assert_eq(call("give", "!", 1, text, sizeof text), APIARY_EINVAL);
     unharmed(q);
-    ap_pool_check(a->seg, &report);
+    ap_parts_check(a->seg, AP_SECTION_BLOCKS, AP_SECTION_BLOCKS + 1, &report);
     cr_expect_eq(report.corrupt, 0);
 }
 

@@ -19,8 +19,7 @@ static char name[64];
 
 static void setup(void)
 {
-    struct ap_registry_options options = {.segment = {.name = name,
-                                                      .geometry = {.members = 16, .lanes = 200, .tasks = 256, .queues = 4}}};
+    struct ap_segment_options options = {.name = name, .geometry = {.members = 16, .lanes = 200, .tasks = 256, .queues = 4}};
     char message[256] = "";
 
     leftovers_clear("apiary-test-monitor");

@@ -495,14 +495,15 @@ Test(client, attach_refuses_another_registry)
 
 Test(client, geometry_is_judged_at_creation)
 {
-    struct ap_registry_options o = {.segment = {.name = "/apiary-registry-never"}, .capabilities = 1000};
+    struct ap_segment_options o = {.name = "/apiary-registry-never",
+                                   .geometry = {.registry = {[AP_REGISTRY_INDEX(CAPABILITIES)] = 1000}}};
     struct ap_segment *seg;
     char message[256] = "";
 
     cr_assert_eq(ap_registry_create(&o, message, sizeof message, &seg), APIARY_EINVAL);
     cr_assert(strstr(message, "1024") != NULL, "%s", message);
-    o.capabilities = 0;
-    o.swarms = 5000;
+    AP_REGISTRY_NUMBER(&o.geometry, CAPABILITIES) = 0;
+    AP_REGISTRY_NUMBER(&o.geometry, SWARMS) = 5000;
     cr_assert_eq(ap_registry_create(&o, message, sizeof message, &seg), APIARY_EINVAL);
     cr_assert(strstr(message, "swarms") != NULL, "%s", message);
 }

@@ -197,7 +197,7 @@ static uint32_t corrupt_count(void)
     struct ap_report report = {.found = finding};
 
     first_finding[0] = '\0';
-    ap_registry_check(client->seg, &report);
+    ap_parts_check(client->seg, AP_SECTION_FIRST_FREE, AP_REGISTRY_SECTIONS_END, &report);
     return (uint32_t)(report.corrupt + report.repairable);
 }
 

@@ -24,7 +24,7 @@ static char name[64];
 
 static void setup(void)
 {
-    struct ap_registry_options options = {.segment = {.name = name, .geometry = {.members = 4, .lanes = 8, .tasks = 64}}};
+    struct ap_segment_options options = {.name = name, .geometry = {.members = 4, .lanes = 8, .tasks = 64}};
     char message[256] = "";
 
     leftovers_clear("apiary-test-refused");

@@ -60,7 +60,7 @@ static uint32_t child_with(void *(*thread)(void *), int *hold, pid_t *pid)
 
         close(ends[1]);
         dup2(ends[0], 0);
-        if (ap_segment_attach(seg_name, true, 0, NULL, 0, &own) < 0 ||
+        if (ap_segment_attach(seg_name, true, &ap_shm_parts, NULL, 0, &own) < 0 ||
             ap_member_open(own, "child", NULL, APIARY_CLIENT, &h) < 0)
             _exit(1);
         lane = h.index + 1;
@@ -163,7 +163,7 @@ Test(image, a_forked_child_does_not_keep_its_parent_alive)
         struct ap_lane_handle h;
 
         close(hold[1]);
-        if (ap_segment_attach(seg_name, true, 0, NULL, 0, &own) < 0 || ap_lane_open(own, 0, &h) < 0) _exit(1);
+        if (ap_segment_attach(seg_name, true, &ap_shm_parts, NULL, 0, &own) < 0 || ap_lane_open(own, 0, &h) < 0) _exit(1);
         ap_lane_share(&h);
         if (fork() == 0) stay(hold[0]);
         if (write(told[1], &h.index, sizeof h.index) != sizeof h.index) _exit(1);
@@ -181,7 +181,7 @@ static void left_in_a_namespace(int out)
     struct ap_segment *own;
     struct ap_lane_handle h;
 
-    if (ap_segment_attach(seg_name, true, 0, NULL, 0, &own) < 0 || ap_lane_open(own, 0, &h) < 0) _exit(1);
+    if (ap_segment_attach(seg_name, true, &ap_shm_parts, NULL, 0, &own) < 0 || ap_lane_open(own, 0, &h) < 0) _exit(1);
     ap_lane_share(&h);
     if (write(out, &h.index, sizeof h.index) != sizeof h.index) _exit(1);
     kill(getpid(), SIGSTOP);
@@ -216,8 +216,8 @@ static void left_by_descriptor(int out)
     struct ap_lane_handle h;
 
     if (setresgid(65534, 65534, 65534) < 0 || setresuid(65534, 65534, 65534) < 0) _exit(77);
-    if (ap_segment_attach(seg_name, true, 0, NULL, 0, &own) != APIARY_EPERM) _exit(77);
-    if (ap_segment_attach_fd(seg->fd, true, 0, NULL, 0, &own) < 0 || ap_lane_open(own, 0, &h) < 0) _exit(1);
+    if (ap_segment_attach(seg_name, true, &ap_shm_parts, NULL, 0, &own) != APIARY_EPERM) _exit(77);
+    if (ap_segment_attach_fd(seg->fd, true, &ap_shm_parts, NULL, 0, &own) < 0 || ap_lane_open(own, 0, &h) < 0) _exit(1);
     ap_lane_share(&h);
     if (write(out, &h.index, sizeof h.index) != sizeof h.index) _exit(1);
     for (;;) pause();

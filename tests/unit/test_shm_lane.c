@@ -248,7 +248,7 @@ static void child_then(void (*end)(int), void (*look)(uint32_t lane, pid_t pid))
     if (pid == 0) {
         struct ap_segment *own;
         struct ap_lane_handle h;
-        if (ap_segment_attach(seg_name, true, 0, NULL, 0, &own) < 0 ||
+        if (ap_segment_attach(seg_name, true, &ap_shm_parts, NULL, 0, &own) < 0 ||
             ap_member_open(own, "child", NULL, APIARY_CLIENT, &h) < 0 ||
             write(ends[1], &h.index, sizeof h.index) != sizeof h.index)
             _exit(1);
@@ -331,7 +331,7 @@ Test(lane, watch_is_woken_by_the_kernel)
         struct ap_segment *own;
         struct ap_lane_handle h;
         char c;
-        if (ap_segment_attach(seg_name, true, 0, NULL, 0, &own) < 0 || ap_lane_open(own, 0, &h) < 0) _exit(1);
+        if (ap_segment_attach(seg_name, true, &ap_shm_parts, NULL, 0, &own) < 0 || ap_lane_open(own, 0, &h) < 0) _exit(1);
         if (write(ready[1], &h.index, sizeof h.index) < 0) _exit(1);
         if (read(go[0], &c, 1) < 0) _exit(1);
         kill(getpid(), SIGKILL);

@@ -38,11 +38,7 @@ static int next_descriptor(void)
     return fd;
 }
 
-static int refuse_fill(struct ap_segment *own)
-{
-    (void)own;
-    return APIARY_ECONFIG;
-}
+static const struct ap_parts *attached_with = &ap_shm_parts;
 
 static void set_time(uint64_t inode, int64_t offset)
 {
@@ -53,7 +49,7 @@ static void set_time(uint64_t inode, int64_t offset)
 static int attach_as(bool writable)
 {
     struct ap_segment *other = NULL;
-    int r = ap_segment_attach(seg_name, writable, 0, message, sizeof message, &other);
+    int r = ap_segment_attach(seg_name, writable, attached_with, message, sizeof message, &other);
 
     if (r < 0) cr_expect_null(other);
     ap_segment_unmap(other);
@@ -66,9 +62,8 @@ Test(limits, what_is_refused_closes_each_descriptor_once)
     struct ap_segment *other = NULL;
     int next = next_descriptor();
 
-    cr_expect_eq(ap_segment_create(&o, refuse_fill, message, sizeof message, &other), APIARY_ECONFIG);
     o.owner = "no such user";
-    cr_expect_eq(ap_segment_create(&o, NULL, message, sizeof message, &other), APIARY_ECONFIG);
+    cr_expect_eq(ap_segment_create(&o, &ap_shm_parts, message, sizeof message, &other), APIARY_ECONFIG);
     cr_expect_not_null(strstr(message, "no such user"), "%s", message);
     cr_expect_eq(access("/dev/shm/apiary-unit-refused", F_OK), -1);
     cr_expect_null(other);
@@ -95,7 +90,7 @@ Test(limits, another_file_at_the_path_is_let_go_of)
 static int attach_name(const char *name)
 {
     struct ap_segment *other;
-    return ap_segment_attach(name, true, 0, NULL, 0, &other);
+    return ap_segment_attach(name, true, &ap_shm_parts, NULL, 0, &other);
 }
 
 Test(limits, names)
@@ -155,9 +150,9 @@ Test(limits, a_large_segment_is_mapped_once_and_at_a_huge_page)
     struct ap_segment *other;
 
     fixture_teardown();
-    cr_assert_eq(ap_segment_create(&o, NULL, message, sizeof message, &seg), 0, "%s", message);
+    cr_assert_eq(ap_segment_create(&o, &ap_shm_parts, message, sizeof message, &seg), 0, "%s", message);
     cr_assert_geq(seg->size, UINT64_C(2) << 20);
-    cr_assert_eq(ap_segment_attach(seg_name, true, 0, message, sizeof message, &other), 0, "%s", message);
+    cr_assert_eq(ap_segment_attach(seg_name, true, &ap_shm_parts, message, sizeof message, &other), 0, "%s", message);
     cr_expect_eq((uintptr_t)other->base % (UINT64_C(2) << 20), 0);
     ap_segment_unmap(seg);
     cr_expect_eq(mappings(seg_name), 1);
@@ -184,9 +179,9 @@ Test(limits, a_geometry_that_no_creator_writes_is_refused)
     CONTRADICTS(h->geometry.members, 0);
     CONTRADICTS(h->geometry.members, 4097);
     CONTRADICTS(h->geometry.task_timeout, 0);
-    CONTRADICTS(h->geometry.reserved, 1);
-    CONTRADICTS(h->geometry.max_concurrent_delegations, 0);
-    CONTRADICTS(h->geometry.max_concurrent_delegations, 4097);
+    CONTRADICTS(h->geometry.reserved[0], 1);
+    CONTRADICTS(h->geometry.registry[0], 1);
+    CONTRADICTS(h->geometry.max_concurrent_delegations, 1); /* a number of no part of shm/ */
     CONTRADICTS(h->geometry.pool_blocks[0], (1u << 20) + 1);
     CONTRADICTS(h->section_count, AP_SECTION_FIRST_FREE - 1);
     CONTRADICTS(h->section_count, AP_SECTION_FIRST_FREE + 1);
@@ -194,14 +189,30 @@ Test(limits, a_geometry_that_no_creator_writes_is_refused)
     CONTRADICTS(h->size, seg->size - 4096);
 }
 
-Test(limits, further_sections_lie_in_order_and_have_names)
+static uint64_t three(const struct ap_geometry *g)
 {
-    const struct ap_section extra[] = {{.name = "first", .stride = 64, .count = 3}, {.name = "second", .stride = 8, .count = 1}};
-    struct ap_segment_options o = {.name = seg_name, .geometry = seg->geometry, .extra = extra, .extra_count = 2};
+    (void)g;
+    return 3;
+}
+
+static const struct ap_part part_one = {.name = "first", .size = 64, .count = three, .fields = AP_NO_FIELDS,
+                                     .numbers = AP_NO_NUMBERS, .look = ap_look_nothing},
+                            part_two = {.name = "second", .size = 8, .count = three, .fields = AP_NO_FIELDS,
+                                      .numbers = AP_NO_NUMBERS, .look = ap_look_nothing};
+
+Test(limits, further_sections_are_those_of_the_table)
+{
+    const struct ap_part *rows[AP_SECTION_FIRST_FREE + 2];
+    const struct ap_parts parts = {.rows = rows, .count = AP_SECTION_FIRST_FREE + 2};
+    struct ap_segment_options o = {.name = seg_name, .geometry = seg->geometry};
     struct ap_section *s;
 
+    memcpy(rows, ap_shm_parts.rows, sizeof rows[0] * AP_SECTION_FIRST_FREE);
+    rows[AP_SECTION_FIRST_FREE] = &part_one;
+    rows[AP_SECTION_FIRST_FREE + 1] = &part_two;
     fixture_teardown();
-    cr_assert_eq(ap_segment_create(&o, NULL, message, sizeof message, &seg), 0, "%s", message);
+    attached_with = &parts;
+    cr_assert_eq(ap_segment_create(&o, &parts, message, sizeof message, &seg), 0, "%s", message);
     s = &seg->header->sections[AP_SECTION_FIRST_FREE];
     CONTRADICTS(s[0].name[0], '\0');
     CONTRADICTS(s[0].name[sizeof s->name - 1], 'x');
@@ -213,9 +224,6 @@ Test(limits, further_sections_lie_in_order_and_have_names)
     CONTRADICTS(s[1].stride, UINT64_MAX);
     CONTRADICTS(s[1].count, UINT64_MAX / 8);
     CONTRADICTS(s[1].count, 513);
-    o.name = "/apiary-unit-refused";
-    o.extra_count = AP_SECTIONS_MAX - AP_SECTION_FIRST_FREE + 1;
-    cr_expect_eq(ap_segment_create(&o, NULL, NULL, 0, &(struct ap_segment *){NULL}), APIARY_EINVAL);
 }
 
 /* ---- queues, tasks, blocks, events ---------------------------------------------------------------------------- */
@@ -368,7 +376,7 @@ Test(limits, a_body_larger_than_every_block_is_too_large)
     fixture_teardown();
     memset(o.geometry.pool_blocks, 0, sizeof o.geometry.pool_blocks);
     o.geometry.pool_blocks[1] = 2;
-    cr_assert_eq(ap_segment_create(&o, NULL, message, sizeof message, &seg), 0, "%s", message);
+    cr_assert_eq(ap_segment_create(&o, &ap_shm_parts, message, sizeof message, &seg), 0, "%s", message);
     begin();
     cr_expect_eq(ap_pool_max(seg), ap_pool_class_size[1]);
     cr_expect_eq(ap_pool_take(seg, &lane, &hint, ap_pool_class_size[1] + 1, &offset), APIARY_ETOOLARGE);

@@ -16,7 +16,7 @@ static int attach(const char *name, bool writable)
     int r;
 
     message[0] = '\0';
-    r = ap_segment_attach(name, writable, 0, message, sizeof message, &other);
+    r = ap_segment_attach(name, writable, &ap_shm_parts, message, sizeof message, &other);
     if (r == 0) ap_segment_unmap(other);
     return r;
 }
@@ -51,7 +51,7 @@ Test(segment, the_name_is_taken_once)
     struct ap_segment_options o = {.name = seg_name};
     struct ap_segment *other = NULL;
 
-    cr_assert_eq(ap_segment_create(&o, NULL, message, sizeof message, &other), APIARY_EEXIST);
+    cr_assert_eq(ap_segment_create(&o, &ap_shm_parts, message, sizeof message, &other), APIARY_EEXIST);
     cr_assert(strstr(message, "exists already") != NULL);
     cr_assert_null(other);
 }
@@ -68,7 +68,7 @@ Test(segment, what_a_dead_process_left_is_cleared)
         struct ap_segment *own = NULL;
 
         snprintf(name, sizeof name, "/%s-%d", prefix, (int)getpid());
-        _exit(ap_segment_create(&o, NULL, NULL, 0, &own) == 0 ? 0 : 1);
+        _exit(ap_segment_create(&o, &ap_shm_parts, NULL, 0, &own) == 0 ? 0 : 1);
     }
     snprintf(path, sizeof path, "/dev/shm/%s-%d", prefix, (int)pid);
     cr_assert_eq(waitpid(pid, NULL, 0), pid);
@@ -88,7 +88,7 @@ Test(segment, mode_is_0660_whatever_the_umask)
 
     shm_unlink(o.name);
     umask(0777);
-    cr_assert_eq(ap_segment_create(&o, NULL, NULL, 0, &other), 0);
+    cr_assert_eq(ap_segment_create(&o, &ap_shm_parts, NULL, 0, &other), 0);
     cr_assert_eq(fstat(other->fd, &st), 0);
     cr_assert_eq(st.st_mode & 07777, 0660);
     /* All memory is reserved: exhaustion is an error now and never SIGBUS later. */
@@ -101,10 +101,10 @@ Test(segment, by_descriptor)
 {
     struct ap_segment *other;
 
-    cr_assert_eq(ap_segment_attach_fd(seg->fd, true, 0, message, sizeof message, &other), 0, "%s", message);
+    cr_assert_eq(ap_segment_attach_fd(seg->fd, true, &ap_shm_parts, message, sizeof message, &other), 0, "%s", message);
     cr_assert_neq(other->fd, seg->fd);
     ap_segment_unmap(other);
-    cr_assert_eq(ap_segment_attach_fd(987, true, 0, message, sizeof message, &other), APIARY_EINVAL);
+    cr_assert_eq(ap_segment_attach_fd(987, true, &ap_shm_parts, message, sizeof message, &other), APIARY_EINVAL);
 }
 
 Test(segment, no_such_segment)
@@ -159,8 +159,9 @@ Test(segment, other_fingerprint_names_both)
     poke(offsetof(struct ap_header, fingerprint), &fingerprint, sizeof fingerprint);
     cr_assert_eq(attach(seg_name, true), APIARY_EVERSION);
     cr_assert(strstr(message, "1122334455667788") != NULL, "%s", message);
+    const struct ap_parts others = {.rows = ap_shm_parts.rows, .count = ap_shm_parts.count - 1};
     struct ap_segment *other;
-    cr_assert_eq(ap_segment_attach(seg_name, true, 5, NULL, 0, &other), APIARY_EVERSION);
+    cr_assert_eq(ap_segment_attach(seg_name, true, &others, NULL, 0, &other), APIARY_EVERSION);
 }
 
 Test(segment, too_small_and_not_ours)
@@ -214,16 +215,17 @@ Test(segment, a_forked_child_is_told)
 Test(segment, geometry_is_judged)
 {
     struct ap_geometry g = {0};
+    struct ap_section sections[AP_SECTIONS_MAX];
 
-    cr_assert_eq(ap_geometry_normalise(&g, message, sizeof message), 0);
+    cr_assert_eq(ap_geometry_normalise(&ap_shm_parts, &g, message, sizeof message), 0);
     cr_assert_eq(g.tasks, 8192);
-    cr_assert_leq(ap_segment_size(&g, NULL, 0), UINT64_C(16) << 20);
+    cr_assert_leq(ap_layout_sections(&ap_shm_parts, &g, sections), UINT64_C(16) << 20);
     g.queue_depth = 100;
-    cr_assert_eq(ap_geometry_normalise(&g, message, sizeof message), APIARY_EINVAL);
+    cr_assert_eq(ap_geometry_normalise(&ap_shm_parts, &g, message, sizeof message), APIARY_EINVAL);
     cr_assert(strstr(message, "queue_depth") != NULL && strstr(message, "power of two") != NULL, "%s", message);
     g.queue_depth = 64;
     g.lanes = 20000;
-    cr_assert_eq(ap_geometry_normalise(&g, message, sizeof message), APIARY_EINVAL);
+    cr_assert_eq(ap_geometry_normalise(&ap_shm_parts, &g, message, sizeof message), APIARY_EINVAL);
     cr_assert(strstr(message, "lanes") != NULL && strstr(message, "16382") != NULL, "%s", message);
 }
 

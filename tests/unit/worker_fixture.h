@@ -49,9 +49,9 @@ static inline const char *logged(void)
 
 static inline void setup(void)
 {
-    struct ap_registry_options options = {.segment = {.name = name,
-                                                      .geometry = {.members = 16, .lanes = 32, .tasks = 512, .queues = 16,
-                                                                   .pool_blocks = {64, 16, 8, 4, 4, 2, 2}}}};
+    struct ap_segment_options options = {.name = name,
+                                         .geometry = {.members = 16, .lanes = 32, .tasks = 512, .queues = 16,
+                                                      .pool_blocks = {64, 16, 8, 4, 4, 2, 2}}};
     char message[256] = "";
     struct ap_segment *seg;
 
