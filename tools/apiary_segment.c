@@ -212,13 +212,14 @@ int cmd_segment(struct tool *t, int argc, char **argv)
 {
     static const struct tool_usage usage = {
         .command = "segment",
-        .arguments = "ls | rm NAME",
-        .what = "Lists and removes segments; 'apiary segment rm --help' tells more.",
+        .arguments = "ls | rm NAME | sizes",
+        .what = "Lists and removes segments, and tells what decides their sizes; 'apiary segment rm --help' tells more.",
         .most = -1,
     };
     static const struct apiary_command commands[] = {
         {"ls", "list the segments of this host", segment_ls},
         {"rm", "remove a segment", segment_rm},
+        {"sizes", "list the keys that decide a segment's sizes", apiary_segment_sizes},
         {NULL, NULL, NULL},
     };
     return apiary_subcommand(t, &usage, commands, argc, argv);
