@@ -36,7 +36,7 @@ AP_ALWAYS_INLINE int ap_names_find(const struct ap_segment *seg, const struct ap
                                    uint64_t hash)
 {
     const struct ap_place *rows = &seg->places[t->section];
-    uint64_t stride = seg->sections[t->section].stride, at, key;
+    uint64_t stride = rows->stride, at, key;
 
     if (length == 0 || length >= t->size || rows->count == 0) return -1;
     at = ap_names_first(hash, rows->count);

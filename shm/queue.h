@@ -240,7 +240,7 @@ uint32_t ap_queue_depth(const struct ap_segment *seg, uint32_t queue);
 /* The same where queue and ring 0 are at hand. */
 AP_ALWAYS_INLINE uint32_t ap_queue_depth_at(const struct ap_segment *seg, const struct ap_queue *q, const struct ap_ring *rings)
 {
-    uint64_t active = ap_load_relaxed(&q->summary), stride = seg->sections[AP_SECTION_RINGS].stride, n;
+    uint64_t active = ap_load_relaxed(&q->summary), stride = seg->places[AP_SECTION_RINGS].stride, n;
     uint32_t depth = 0, r;
 
     for (; __builtin_expect(active != 0, 0); active &= active - 1) {

@@ -93,10 +93,11 @@ static void huge_pages(const struct ap_segment *seg)
 /* Through `through`, which may be another descriptor of the same file; `fd` stays with the segment. */
 static int segment_map(int fd, int through, uint64_t size, bool writable, struct ap_segment **ret)
 {
-    struct ap_segment *seg = calloc(1, sizeof *seg);
+    struct ap_segment *seg = aligned_alloc(AP_LINE, sizeof *seg);
     void *base, *canary;
 
     if (seg == NULL) return APIARY_ENOBLOCK;
+    memset(seg, 0, sizeof *seg);
     base = map_aligned(through, size, writable ? PROT_READ | PROT_WRITE : PROT_READ);
     if (base == MAP_FAILED) {
         free(seg);
@@ -190,10 +191,11 @@ static void geometry_adopt(struct ap_segment *seg, const struct ap_header *h)
 void ap_segment_places(struct ap_segment *seg)
 {
     for (uint32_t i = 0; i < AP_SECTIONS_MAX; i++) {
-        seg->places[i] = (struct ap_place){.at = seg->base, .count = 0};
+        seg->places[i] = (struct ap_place){.at = seg->base, .count = 0, .stride = 1};
         if (i >= seg->section_count) continue; /* nobody has judged what stands there */
         seg->places[i].at += seg->sections[i].offset;
         seg->places[i].count = seg->sections[i].count;
+        seg->places[i].stride = seg->sections[i].stride;
     }
 }
 

@@ -62,18 +62,18 @@ struct ap_section {
 
 /* What the configuration decides; copied to the header. Zero means the default in brackets. */
 struct ap_geometry {
+    uint64_t task_timeout;  /* default schedule-to-close, ns [60 s] */
     uint32_t members;       /* attached processes [128] */
     uint32_t lanes;         /* threads of them [256], at most 16,382 */
     uint32_t tasks;         /* slots [8,192], a multiple of 64, at most 4,194,304 */
     uint32_t queues;        /* one per agent [128], at most 4,096 */
     uint32_t queue_depth;   /* references per inlet [256], a power of two */
     uint32_t queue_inlets;  /* single-producer inlets per queue [15], at most 63; one shared inlet is added */
+    uint32_t max_concurrent_delegations; /* per calling swarm [100], at most 4,096 */
     uint32_t pool_blocks[AP_POOL_CLASSES]; /* blocks per class [1024 512 256 64 8 4 4] */
     uint32_t events;        /* entries of the event log [1,024], a power of two */
-    uint32_t max_concurrent_delegations; /* per calling swarm [100], at most 4,096 */
     uint32_t registry[AP_REGISTRY_SECTIONS_MAX]; /* what decides the size of the registry's sections, in their order */
     uint32_t reserved[2];
-    uint64_t task_timeout;  /* default schedule-to-close, ns [60 s] */
 };
 
 struct ap_header {
@@ -105,10 +105,10 @@ struct ap_header {
 #define AP_WATCHED_AT(w) ((uint64_t)(w) >> 16) /* ms */
 #define AP_WATCHED_LANE(w) ((uint32_t)((w) & 0xffff))
 
-/* Where a section begins, and how many elements it has. */
+/* Where a section begins, how many elements it has, and of what size. */
 struct ap_place {
     uint8_t *at;
-    uint64_t count;
+    uint64_t count, stride;
 };
 
 struct ap_parts;  /* part.h */
@@ -122,14 +122,14 @@ struct ap_segment {
     int fd;
     bool writable;
     struct ap_header *header; /* == base; only its volatile words are read after attach */
-    struct ap_geometry geometry;
+    const struct ap_ops *ops;
+    uint32_t *fork_canary; /* 0 in a forked child: the kernel wipes its page */
+    struct ap_geometry geometry AP_ALIGNED;
+    struct ap_place places[AP_SECTIONS_MAX]; /* of the sections, for the hot path; see ap_segment_places */
     struct ap_section sections[AP_SECTIONS_MAX];
-    struct ap_place places[AP_SECTIONS_MAX]; /* the same for the hot path, see ap_segment_places */
     uint32_t section_count;
     uint64_t fingerprint;   /* the one that whoever attached expects; 0: not known */
     const struct ap_parts *parts; /* what lies in its sections (part.h) */
-    uint32_t *fork_canary; /* 0 in a forked child: the kernel wipes its page */
-    const struct ap_ops *ops;
     struct ap_identity self;
     uint64_t image;          /* what this mapping is known by (image.h); 0: it has no lanes */
 };
@@ -166,7 +166,7 @@ static inline void *ap_at(const struct ap_segment *seg, uint32_t section, uint64
 {
     const struct ap_place *p = &seg->places[section];
     if (__builtin_expect(index >= p->count, 0)) return NULL;
-    return p->at + index * seg->sections[section].stride;
+    return p->at + index * p->stride;
 }
 
 /* The same for a section whose stride the compiler knows: attach has compared it (ap_layout_matches, ap_registry_fits). */
