@@ -225,7 +225,8 @@ static int block_take(const struct ap_job *job, size_t size, uint64_t *ret)
     return ap_pool_take(w->seg, &w->context->lane, &w->context->pool_hint, size, ret);
 }
 
-/* A result that is in the block that the agent has reserved, or needs one. */
+/* A result that is in the block that the agent has reserved, or needs one. Where none is free its request's will do, with which the
+ * agent has done: just the load that leaves none is of requests in blocks. */
 static __attribute__((noinline)) int result_store_block(struct ap_job *job, const void *data, size_t size)
 {
     struct ap_worker *w = job->agent->worker;
@@ -233,7 +234,9 @@ static __attribute__((noinline)) int result_store_block(struct ap_job *job, cons
     int r;
 
     if (job->reserved != 0 && data == ap_at_offset(w->seg, job->reserved, 1)) return reserved_attach(job, size);
-    r = block_take(job, size, &block);
+    r = ap_pool_take(w->seg, &w->context->lane, &w->context->pool_hint, size, &block);
+    if (r == APIARY_ENOBLOCK && ap_task_overwrite(w->seg, job->slot, job->token, data, (uint32_t)size)) return 0;
+    if (r == APIARY_ENOBLOCK) r = block_take(job, size, &block);
     if (r < 0) return r;
     memcpy(ap_at_offset(w->seg, block, size), data, size);
     result_attach(job, block, size);

@@ -277,9 +277,11 @@ APIARY_API void *apiary_job_user(const apiary_job_t *job); /* a pointer of the a
 APIARY_API void apiary_job_set_user(apiary_job_t *job, void *user);
 
 /* Finish it, once; the job is gone afterwards: a second answer, of whatever kind, is refused with APIARY_ESTALE and told in
- * the log. Only on the worker's thread, APIARY_EINVAL on another. A result that fits no block fails the task with
- * APIARY_ENOBLOCK or _ETOOLARGE, and that is also returned. What fails is told to the swarm's `log` at level 5, ten times a second
- * at most. */
+ * the log. Only on the worker's thread, APIARY_EINVAL on another. A result of more than 64 bytes lies in a payload block. If none
+ * is free it is written over the request, which is not to be read after the answer; if it does not fit there (a request of up to
+ * 64 bytes has no block) the task has run in vain: it fails with APIARY_ENORESULT, and APIARY_ENOBLOCK is returned. One that is too
+ * large for any block fails the task with APIARY_ETOOLARGE, and that is also returned. What fails is told to the swarm's `log` at
+ * level 5, ten times a second at most. */
 APIARY_API int apiary_job_reply(apiary_job_t *job, const void *data, size_t size);
 APIARY_API int apiary_job_fail(apiary_job_t *job, uint32_t agent_code, const char *format, ...)
     APIARY_PRINTF(3, 4);

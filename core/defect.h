@@ -42,6 +42,7 @@
     X(ticket_unnamed, "a slot does not name the ticket that its delegation holds")                          \
     X(gone_unconfirmed, "a sweep does not ask whether a worker that is gone had finished its task first") \
     X(shared_marked, "a joiner takes the kernel's mark in a SHARED lane's mutex for the death of its owner") \
+    X(overwritten_unsaid, "a result is written over the request of a task that may be run again")             \
     X(given_up_blindly, "who gives up a task does not look whether it has ended meanwhile")                 \
     X(unseen_kept, "a recovery leaves what nobody will collect to its slab's holder")                        \
     X(ticket_kept, "a recovery frees a slot that was being freed, but not its ticket")                        \

@@ -129,7 +129,7 @@ static void slot_owner(struct ap_look *look, const struct seen *s)
 static void slot_generation(struct ap_look *look, const struct seen *s)
 {
     uint64_t request = ap_look_64(look, &s->slot->request), generation = request >> 8;
-    const uint64_t bits = AP_REQUEST_CANCEL | AP_REQUEST_ABANDON | AP_REQUEST_DETACH;
+    const uint64_t bits = AP_REQUEST_CANCEL | AP_REQUEST_ABANDON | AP_REQUEST_DETACH | AP_REQUEST_OVERWRITTEN;
 
     if (s->generation > AP_GENERATION_LAST || (s->generation == 0 && s->state != AP_TASK_FREE))
         ap_look_found(look, AP_CORRUPT, &s->slot->word, s->word, "T5", "generation %llu", LONG(s->generation));
@@ -178,12 +178,14 @@ static void body_check(struct ap_look *look, const struct seen *s, const uint64_
 static void slot_bodies(struct ap_look *look, const struct seen *s)
 {
     const struct ap_slot *slot = s->slot;
+    bool overwritten;
 
     if (!published(s->state)) return;
     body_check(look, s, &slot->body, &slot->body_size, AP_BLOCK_REQUEST, "request");
     /* Of other ends the result means nothing, and may name what a dead attempt left. */
-    if (s->state == AP_TASK_DONE || (s->state == AP_TASK_FAILED && ap_word_code(s->word) == APIARY_EAGENT))
-        body_check(look, s, &slot->result, &slot->result_size, AP_BLOCK_RESULT_OF(s->word), "result");
+    if (s->state != AP_TASK_DONE && !(s->state == AP_TASK_FAILED && ap_word_code(s->word) == APIARY_EAGENT)) return;
+    overwritten = (ap_look_64(look, &slot->request) & AP_REQUEST_OVERWRITTEN) != 0;
+    body_check(look, s, &slot->result, &slot->result_size, overwritten ? AP_BLOCK_REQUEST : AP_BLOCK_RESULT_OF(s->word), "result");
 }
 
 /* ---- the rest ------------------------------------------------------------------------------------------------- */

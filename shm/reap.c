@@ -58,10 +58,18 @@ static int move_queued(const struct reaper *r, uint32_t index, uint64_t word)
     return !queue_living(r->seg, to);
 }
 
-static bool gave_up(const struct ap_slot *slot, uint64_t word)
+static bool requested(const struct ap_slot *slot, uint64_t word, uint64_t bit)
 {
     uint64_t request = ap_load_acquire(&slot->request); /* TASK-A7 pairs TASK-R7 */
-    return request >> 8 == AP_WORD_GENERATION(word) && (request & AP_REQUEST_ABANDON) != 0;
+    return request >> 8 == AP_WORD_GENERATION(word) && (request & bit) != 0;
+}
+
+/* Why a task whose worker has died is not run again; 0: it is. */
+static int ends(const struct ap_slot *slot, uint64_t word)
+{
+    if (requested(slot, word, AP_REQUEST_OVERWRITTEN)) return APIARY_ENORESULT;
+    if (AP_WORD_CRASHES(word) + 1 >= AP_CRASHES_MAX || requested(slot, word, AP_REQUEST_ABANDON)) return APIARY_ECRASHED;
+    return 0;
 }
 
 /* Where it waits when nobody living offers it. The claim stores slot->queue after its compare-and-swap, so a worker killed in
@@ -87,10 +95,11 @@ static int requeue_running(const struct reaper *r, uint32_t index, uint64_t word
 {
     struct ap_slot *slot = ap_slot_at(r->seg, index);
     uint32_t crashes = AP_WORD_CRASHES(word) + 1, to, was;
+    int code = ends(slot, word);
     uint64_t next;
 
-    if (crashes >= AP_CRASHES_MAX || gave_up(slot, word)) {
-        next = AP_WORD_WITH(word, AP_TASK_FAILED, (uint32_t)-APIARY_ECRASHED);
+    if (code != 0) {
+        next = AP_WORD_WITH(word, AP_TASK_FAILED, (uint32_t)-code);
         was = ap_load_relaxed(&slot->queue);
         if (!ap_cas(&slot->word, &word, next)) return 1;
         ap_queue_count_ended(r->seg, was, AP_TASK_FAILED, true);

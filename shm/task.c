@@ -287,7 +287,7 @@ void ap_slot_blocks_free(struct ap_segment *seg, const struct ap_slot *slot, uin
     uint64_t body = ap_load_relaxed(&slot->body), result = ap_load_relaxed(&slot->result);
 
     if (body != 0) ap_pool_free_attached(seg, index, generation, body);
-    if (result != 0) ap_pool_free_attached(seg, index, generation, result);
+    if (result != 0 && result != body) ap_pool_free_attached(seg, index, generation, result);
 }
 
 /* ---- worker --------------------------------------------------------------------------------------------------- */
@@ -299,6 +299,21 @@ int ap_task_claim(struct ap_segment *seg, uint32_t lane, uint32_t queue, uint64_
 
     if (token == 0) return 0;
     *ret = token;
+    return 1;
+}
+
+int ap_task_overwrite(struct ap_segment *seg, uint32_t index, uint64_t token, const void *data, uint32_t size)
+{
+    struct ap_slot *slot = ap_slot_at(seg, index);
+    uint64_t block = slot != NULL ? ap_load_relaxed(&slot->body) : 0, generation = AP_WORD_GENERATION(token), capacity, word;
+
+    if (block == 0 || ap_pool_block(seg, block, &capacity, &word) < 0 || size > capacity) return 0;
+    if (word != AP_BLOCK(AP_BLOCK_REQUEST, index, generation)) return 0; /* somebody has written over the slot */
+    /* First: from here on a further attempt would run with half a request. */
+    if (!AP_DEFECT(overwritten_unsaid) && !ap_task_request(seg, index, generation, AP_REQUEST_OVERWRITTEN)) return 0;
+    memmove(ap_at_offset(seg, block, size), data, size);
+    ap_store_relaxed(&slot->result, block);
+    ap_store_relaxed(&slot->result_size, size);
     return 1;
 }
 

@@ -23,6 +23,7 @@
  *                                                      when it is late at the claim
  *           RUNNING(dead)      QUEUED (crashes + 1)    reaper                           CAS
  *           RUNNING(dead)      FAILED (crashed)        reaper, at AP_CRASHES_MAX, or abandoned   CAS
+ *           RUNNING(dead)      FAILED (no result)      reaper, when its request is OVERWRITTEN  CAS
  *           RUNNING(dead)      FAILED (corrupt)        reaper, when the queue it names is none   CAS
  *           DONE FAILED CANCELLED  RELEASING(lane)     whoever collects or frees it; of  CAS; decides who
  *                                                      what nobody may collect who has
@@ -32,14 +33,16 @@
  *                                                      another of its process; blocks and ticket given back
  *           RELEASING(dead)    FREE                    reaper                           CAS, blocks and ticket given back
  * REQUEST   a second word, generation << 8 | bits, written by the client side, and for a dead client by its reaper (DETACH):
- *           CANCEL, ABANDON (nobody will collect), DETACH (fire and forget: ABANDON from birth). Bits of another generation do
- *           not count.
+ *           CANCEL, ABANDON (nobody will collect), DETACH (fire and forget: ABANDON from birth); by the worker: OVERWRITTEN. Bits
+ *           of another generation do not count.
  * UNSEEN    What nobody may collect is freed as soon as it has ended: who ends it looks at the request word afterwards, who gives
  *           it up looks at the word afterwards (TASK-F3, TASK-F4), so one of them sees both. If that one dies first, the recovery
  *           of its lane frees it.
  * LAYOUT    line 0 control   writer: client until QUEUED, then the worker that claimed it
  *           line 1 request   writer: client until QUEUED; immutable afterwards
- *           line 2 result    writer: the worker while RUNNING; never overlaps the request, so redelivery is possible
+ *           line 2 result    writer: the worker while RUNNING; never overlaps the request, so redelivery is possible. Where no
+ *                            block is to be had for it, it is written over the request in that one's block; OVERWRITTEN is
+ *                            set before, and then the task is not run again: its agent had answered
  *           line 3 times     writer: as control; read by tools, by a queue's scan (the oldest first, none newer than the scan)
  *                            and by who gives a ticket back (whether its lane had joined before the task)
  * ORDERING  TASK-R1 word QUEUED store-release pairs TASK-A1 the claim's CAS (acquire): request before QUEUED.
@@ -98,7 +101,7 @@ static inline bool ap_task_ended(uint32_t state)
     return state < AP_TASK_STATES && (ends >> state & 1) != 0;
 }
 
-enum { AP_REQUEST_CANCEL = 1, AP_REQUEST_ABANDON = 2, AP_REQUEST_DETACH = 4 };
+enum { AP_REQUEST_CANCEL = 1, AP_REQUEST_ABANDON = 2, AP_REQUEST_DETACH = 4, AP_REQUEST_OVERWRITTEN = 8 };
 
 #define AP_WORD(state, crashes, owner, generation) \
     ((uint64_t)(state) | (uint64_t)(crashes) << 4 | (uint64_t)(owner) << 12 | (uint64_t)(generation) << 26)
@@ -212,6 +215,9 @@ uint64_t ap_task_publish(struct ap_segment *seg, uint32_t index, uint32_t queue)
 /* Worker lanes. Claim: returns 1 claimed (the word is in *ret, it is the token), 0 not to be had (stale, taken, other
  * queue, out of range). */
 int ap_task_claim(struct ap_segment *seg, uint32_t lane, uint32_t queue, uint64_t ref, uint64_t *ret);
+/* The result, written over the request: 1, and nothing else may read that any more; 0 when the request has no block in which the
+ * result fits. `data` may lie in the request. */
+int ap_task_overwrite(struct ap_segment *seg, uint32_t index, uint64_t token, const void *data, uint32_t size);
 /* RUNNING -> DONE (code 0) or FAILED(code); result fields are filled before. APIARY_ESTALE when the word is not the token,
  * or the token not that of a claim.
  * Rings the client's bell. Nothing of the slot is touched after the word's store. */

@@ -166,7 +166,8 @@ static void show(const struct ap_segment *seg, const struct task_view *v)
     printf("starts       %u\ncrashes      %u\n", v->starts, v->crashes);
     printf("requested   %s%s%s%s\n", (v->request & AP_REQUEST_CANCEL) != 0 ? " cancel" : "",
            (v->request & AP_REQUEST_DETACH) != 0 ? " detach" : "",
-           (v->request & AP_REQUEST_ABANDON) != 0 ? " abandon" : "", v->request == 0 ? " -" : "");
+           (v->request & AP_REQUEST_ABANDON) != 0 ? " abandon" : "",
+           (v->request & (AP_REQUEST_CANCEL | AP_REQUEST_DETACH | AP_REQUEST_ABANDON)) == 0 ? " -" : "");
     printf("request      %u bytes\nresult       %u bytes\n", v->body_size, v->result_size);
     if (v->state == AP_TASK_FAILED)
         printf("error        %s (agent's code %u)\n", apiary_strerror(v->code), v->agent_code);

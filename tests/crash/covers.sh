@@ -34,7 +34,7 @@ apiary_execute_task: call_expires (a call that names a service)
 apiary_delegate_external_task: call_expires (the same)
 apiary_agent_execute_task: delegate (by a worker's lane)
 apiary_agent_delegate_external_task: delegate (by a worker's lane)
-apiary_job_reply: pop_claim_finish finish_unseen (claim, result, finish)
+apiary_job_reply: pop_claim_finish finish_unseen finish_overwriting (claim, result, finish)
 apiary_job_fail: pop_claim_finish
 apiary_job_fail_text: pop_claim_finish
 apiary_job_finish_from_thread: pop_claim_finish (done by the worker's thread)

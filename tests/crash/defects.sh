@@ -45,6 +45,7 @@ declare -A noticed=(
     # found by reading
     [shared_marked]="crash.lane_open|share_marked"
     [home_believed]="unit.shm_reap"
+    [overwritten_unsaid]="crash.finish_overwriting"
     [given_up_blindly]="crash.give_up|finish"
     [unseen_kept]="crash.finish_unseen unit.shm_reap"
     [ticket_kept]="crash.finish_unseen"

@@ -137,6 +137,24 @@ Test(reap, an_abandoned_task_is_not_run_again)
     cr_assert_eq(ap_load_relaxed(&ap_queue_at(seg, 0)->crashed), 1);
 }
 
+static void overwrite_and_die(struct ap_segment *own, struct ap_lane_handle *h)
+{
+    claim_and_die(own, h);
+    ap_task_request(own, AP_REF_SLOT(shared_ref), AP_REF_GENERATION(shared_ref), AP_REQUEST_OVERWRITTEN);
+}
+
+/* Its answer was being written over its request. */
+Test(reap, a_task_without_its_request_is_not_run_again)
+{
+    uint32_t slot = publish(0);
+
+    fixture_die(overwrite_and_die);
+    cr_assert_eq(reap(), 1);
+    cr_assert_eq(state_of(slot), AP_TASK_FAILED);
+    cr_assert_eq(ap_word_code(word_of(slot)), APIARY_ENORESULT);
+    cr_assert_eq(ap_word_starts(word_of(slot)), 1);
+}
+
 static void finish_and_die(struct ap_segment *own, struct ap_lane_handle *h)
 {
     uint64_t token;

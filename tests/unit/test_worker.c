@@ -381,17 +381,50 @@ Test(worker, blocks_of_finished_fire_and_forget_tasks_are_had_by_others)
     cr_assert_eq(apiary_queen_stop(q, LONG), 0);
 }
 
-/* The largest blocks are lent out but for the request's: the task has run, and that is what its caller is told. */
+/* The largest blocks are all lent out: the task has run, and that is what its caller is told. */
 Test(worker, a_result_without_a_block_is_no_task_that_was_not_begun)
 {
-    static char body[1 << 20];
+    const uint32_t size = 1 << 20;
     apiary_queen_t *q = start();
-    void *loan;
+    void *loans[2];
 
-    cr_assert_eq(apiary_loan(a, sizeof body, &loan), 0);
-    cr_expect_eq(apiary_call(a, "echo", body, sizeof body, LONG, NULL, 0, NULL), APIARY_ENORESULT);
-    apiary_unloan(a, loan);
-    cr_expect_eq(apiary_call(a, "echo", body, sizeof body, LONG, NULL, 0, NULL), 0);
+    for (int i = 0; i < 2; i++) cr_assert_eq(apiary_loan(a, size, &loans[i]), 0);
+    cr_expect_eq(apiary_call(a, "too_large", &size, sizeof size, LONG, NULL, 0, NULL), APIARY_ENORESULT);
+    for (int i = 0; i < 2; i++) apiary_unloan(a, loans[i]);
+    cr_expect_eq(apiary_call(a, "too_large", &size, sizeof size, LONG, NULL, 0, NULL), 0);
+    cr_assert_eq(apiary_queen_stop(q, LONG), 0);
+}
+
+/* Nothing is left but the blocks of the requests: what fits into those is written over them, also what lies in them. */
+Test(worker, results_without_a_block_take_their_requests)
+{
+    char body[200], back[200];
+    apiary_queen_t *q = start();
+    apiary_task_t tasks[8];
+    apiary_result_t result;
+    size_t size;
+    void *loan, *last = NULL;
+
+    for (int i = 0; i < 8; i++) {
+        memset(body, 'a' + i, sizeof body);
+        body[0] = 'x';
+        cr_assert_eq(apiary_delegate(a, "keep", body, sizeof body, NULL, &tasks[i]), 0);
+    }
+    while (ap_load_acquire(&kept_count) < 8) sched_yield();
+    while (apiary_loan(a, 200, &loan) == 0) last = loan;
+    cr_assert_eq(apiary_call(a, "keep", "tell", 4, LONG, NULL, 0, NULL), 0);
+    for (int i = 0; i < 8; i++) {
+        cr_assert_eq(apiary_await(a, tasks[i], LONG, &result), 0);
+        cr_assert_eq(result.code, 0, "%s", apiary_strerror(result.code));
+        memset(body, 'a' + i, sizeof body);
+        cr_expect_eq(result.size, sizeof body - 1);
+        cr_expect_arr_eq(result.data, body, sizeof body - 1);
+        cr_assert_eq(apiary_release(a, &result), 0);
+    }
+    while (apiary_loan(a, 200, &loan) == 0) last = loan;
+    cr_assert_eq(apiary_unloan(a, last), 0);
+    cr_expect_eq(apiary_call(a, "fail", body, sizeof body, LONG, back, sizeof back, &size), APIARY_EAGENT);
+    cr_expect_gt(size, 64, "its text is whole: %zu", size);
     cr_assert_eq(apiary_queen_stop(q, LONG), 0);
 }
 
