@@ -116,24 +116,29 @@ APIARY_API int apiary_unloan(apiary_t *a, void *body);
 APIARY_API int apiary_delegate_loan(apiary_t *a, const char *capability, void *body, size_t size,
                                     const apiary_delegate_options_t *options, apiary_task_t *ret);
 
-/* Blocks until the task is finished, or for `timeout`, or until the task's own deadline, whichever is first; any thread
- * may await it, one at a time: of two that await or poll one task, one may be handed what the other has released. On 0 the
- * result is filled (a task that failed is a 0 with result.code set) and must be released. APIARY_ENOTREADY after `timeout`
- * (the task goes on), APIARY_ETIMEDOUT after its deadline (it is given up: a worker that has it may still finish it,
- * unseen), APIARY_ESTALE, APIARY_EINTERRUPTED. A signal ends no wait, here or below: who is to be interrupted by one waits
- * with a timeout and looks in between, or has another thread call apiary_interrupt.
- *
- * Every function that waits for tasks is a cancellation point of pthread_cancel while it sleeps. A task that was awaited goes
- * on and may be awaited by another thread; that of an apiary_call is given up. */
+/* Waits for a task.
+ * 1 Blocks until the task is finished, for `timeout`, or until the task's own deadline, whichever comes first.
+ * 2 Returns 0 when the task is finished. The result is filled, and must be released. A task that failed is a 0 with result.code
+ *   set.
+ * 3 APIARY_ENOTREADY after `timeout`: the task goes on.
+ * 4 APIARY_ETIMEDOUT after its deadline: the task is given up. A worker that has it may still finish it, unseen.
+ * 5 APIARY_ESTALE: there is no such task any more. APIARY_EINTERRUPTED: see apiary_interrupt.
+ * 6 Any thread may await a task, but one at a time: when two await or poll the same task, one may be handed what the other has
+ *   released.
+ * 7 A signal ends no wait, neither here nor below. A thread that is to notice signals waits with a timeout and looks in
+ *   between, or has another thread call apiary_interrupt.
+ * 8 Every function that waits for tasks is a cancellation point of pthread_cancel while it sleeps. A task that was awaited goes
+ *   on and may be awaited by another thread. The task of an apiary_call is given up. */
 APIARY_API int apiary_await(apiary_t *a, apiary_task_t task, uint64_t timeout, apiary_result_t *ret);
 
 /* The same without blocking. */
 APIARY_API int apiary_poll(apiary_t *a, apiary_task_t task, apiary_result_t *ret);
 
-/* Ends all waits of the handle that are under way in other threads, with APIARY_EINTERRUPTED: apiary_await, _await_any and
- * _await_batch, whose tasks go on, apiary_call and its like, which give theirs up. A wait that begins later is none of them: who
- * cannot know whether a thread waits already calls this again until that thread says so. Any thread; a system call for each
- * thread that sleeps. */
+/* Ends all waits of the handle that are under way in other threads, with APIARY_EINTERRUPTED.
+ * 1 The tasks of apiary_await, _await_any and _await_batch go on. apiary_call and its like give theirs up.
+ * 2 A wait that begins later is not ended. A caller that cannot know whether a thread waits already repeats the call until that
+ *   thread says so.
+ * 3 Any thread may call this. It costs a system call for each thread that sleeps. */
 APIARY_API int apiary_interrupt(apiary_t *a);
 
 /* Blocks until one of the calling thread's `n` tasks is finished and returns its position in `tasks`. A task whose own
@@ -150,17 +155,20 @@ typedef struct apiary_request {
     uint32_t flags;
 } apiary_request_t;
 
-/* Delegates requests in their order, as apiary_delegate does, but each worker is woken once for many. Stops at the first that
- * cannot be delegated and returns its error. In any case *submitted says how many were: exactly requests 0 to *submitted - 1 are
- * under way, their names are in `tasks`, whose other elements are untouched. `tasks` may be NULL when all are fire and forget.
- * Errors: those of apiary_delegate; APIARY_EINVAL with *submitted 0 for NULL arguments or no request. Any thread. */
+/* Delegates requests in their order, as apiary_delegate does, but wakes each worker once for many. Any thread.
+ * 1 Stops at the first request that cannot be delegated, and returns its error.
+ * 2 In any case *submitted says how many were delegated: exactly requests 0 to *submitted - 1 are under way. Their names are in
+ *   `tasks`, whose other elements are untouched.
+ * 3 `tasks` may be NULL when all are fire and forget.
+ * 4 Errors: those of apiary_delegate; APIARY_EINVAL with *submitted 0 for NULL arguments or no request. */
 APIARY_API int apiary_delegate_batch(apiary_t *a, const apiary_request_t *requests, size_t count, apiary_task_t *tasks,
                                      size_t *submitted);
 
-/* Blocks until all `n` tasks are finished, or for `timeout`. results[i] is tasks[i]'s. A task whose own deadline passes is given
- * up and counts as finished, as in apiary_await_any. Returns 0, or the error of the first task without a result
- * (APIARY_ENOTREADY after `timeout`, APIARY_ESTALE). In any case *finished says how many results from the first on are filled,
- * each to be released; the other tasks go on and may be awaited again. */
+/* Blocks until all `n` tasks are finished, or for `timeout`. results[i] is the result of tasks[i].
+ * 1 A task whose own deadline passes is given up and counts as finished, as in apiary_await_any.
+ * 2 Returns 0, or the error of the first task without a result (APIARY_ENOTREADY after `timeout`, APIARY_ESTALE).
+ * 3 In any case *finished says how many results are filled, from the first on. Each of them is to be released. The other tasks
+ *   go on and may be awaited again. */
 APIARY_API int apiary_await_batch(apiary_t *a, const apiary_task_t *tasks, size_t n, uint64_t timeout,
                                   apiary_result_t *results, size_t *finished);
 
@@ -172,8 +180,8 @@ APIARY_API int apiary_release(apiary_t *a, apiary_result_t *result);
 APIARY_API int apiary_call(apiary_t *a, const char *capability, const void *body, size_t body_size, uint64_t timeout,
                            void *result, size_t capacity, size_t *size);
 
-/* A queued task is taken back at once; a running one is told (the agent may look); one that has ended is as it was, and still to
- * be collected. 0, APIARY_ESTALE. */
+/* Takes a queued task back at once. A running task goes on, and its agent may look (apiary_job_cancelled). A task that has
+ * ended stays as it is, and is still to be collected. 0, APIARY_ESTALE. */
 APIARY_API int apiary_cancel(apiary_t *a, apiary_task_t task);
 
 /* A descriptor that becomes readable when a task of the calling thread may have finished, or (up to a second later) has
@@ -191,7 +199,7 @@ typedef struct apiary_provider {
     uint32_t alive;     /* 0: known, but its process is gone */
 } apiary_provider_t;
 
-/* Who offers it: fills at most `capacity` rows and returns how many there are; a read of the segment, no lock.
+/* The providers of a capability: fills at most `capacity` rows and returns how many there are. A read of the segment, no lock.
  * APIARY_ENOCAP. */
 APIARY_API int apiary_discover(apiary_t *a, const char *capability, apiary_provider_t *ret, size_t capacity);
 
@@ -203,8 +211,8 @@ typedef struct apiary_job apiary_job_t;     /* one task in the hands of an agent
 
 #define APIARY_AGENT_ABI 2u
 
-/* One key of an agent's configuration. What is not declared, of another type or out of its bounds is refused with file and
- * line before an agent is made. */
+/* One key of an agent's configuration. A key that is not declared, and a value of another type or out of its bounds, is refused
+ * with file and line before an agent is made. */
 typedef struct apiary_agent_key {
     const char *name;
     char type;    /* 's' text, 'i' whole number, 'b' true/false, 'l' list of texts, 'd' duration (ns), 'z' size (bytes),
@@ -241,7 +249,7 @@ APIARY_API int64_t apiary_agent_number(const apiary_agent_t *agent, const char *
 APIARY_API size_t apiary_agent_list(const apiary_agent_t *agent, const char *key, const char *const **ret);
 APIARY_API void apiary_agent_log(apiary_agent_t *agent, int level, const char *format, ...)
     APIARY_PRINTF(3, 4); /* levels as syslog's: 3 error, 4 warning, 6 info, 7 debug */
-/* The same with a whole text, for who cannot call a function of variable arguments. */
+/* The same with a whole text, for callers that cannot use variable arguments. */
 APIARY_API void apiary_agent_log_text(apiary_agent_t *agent, int level, const char *text, size_t size);
 
 /* In `create`: how many jobs the agent has in hand at once, 1 to 1024 (64 unless this is called; other values become the nearest of
@@ -285,7 +293,7 @@ APIARY_API void apiary_job_set_user(apiary_job_t *job, void *user);
 APIARY_API int apiary_job_reply(apiary_job_t *job, const void *data, size_t size);
 APIARY_API int apiary_job_fail(apiary_job_t *job, uint32_t agent_code, const char *format, ...)
     APIARY_PRINTF(3, 4);
-/* The same with a whole text, for who cannot call a function of variable arguments. */
+/* The same with a whole text, for callers that cannot use variable arguments. */
 APIARY_API int apiary_job_fail_text(apiary_job_t *job, uint32_t agent_code, const char *text, size_t size);
 /* Write a large result in place: reserve, fill, then reply with the same pointer. */
 APIARY_API int apiary_job_reserve(apiary_job_t *job, size_t size, void **ret);
