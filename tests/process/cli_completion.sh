@@ -61,6 +61,9 @@ expect 0 '^text_service $' complete_line apiary drain te
 expect 0 '^text_service $' complete_line apiary drain --timeout 5s te
 expect 0 '^--instance $' complete_line apiary drain --timeout 5s --in
 expect 0 '^0 1 $' complete_line apiary drain text_service --instance ''
+expect 0 '' apiary drain text_service --instance 0 --reason 'a line below the table, of several words'
+expect 0 '^0 1 $' complete_line apiary drain text_service --instance ''
+expect 0 '' apiary resume text_service --instance 0
 expect 0 '^echo $' complete_line apiary delegate --timeout 5s e
 expect 0 '^echo $' complete_line apiary wait --capability e
 kill -TERM "$last"
