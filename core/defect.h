@@ -46,7 +46,9 @@
     X(given_up_blindly, "who gives up a task does not look whether it has ended meanwhile")                 \
     X(unseen_kept, "a recovery leaves what nobody will collect to its slab's holder")                        \
     X(ticket_kept, "a recovery frees a slot that was being freed, but not its ticket")                        \
-    X(home_believed, "a task without a provider waits where its slot says, whether that queue offers it or not")
+    X(home_believed, "a task without a provider waits where its slot says, whether that queue offers it or not") \
+    X(record_early, "a supervisor's record is the current one before it is filled")                          \
+    X(supervisor_stays, "a recovery leaves the dead supervisor's rows held")
 
 enum ap_defect_name {
     AP_DEFECT_none,

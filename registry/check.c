@@ -1,9 +1,10 @@
-/* registry/check.c - the checkers of services, swarms, agents, capabilities and tickets. See shm/check.h for the rules. */
+/* registry/check.c - the checkers of services, swarms, agents, capabilities, tickets, supervised instances. See shm/check.h. */
 #include <string.h>
 
 #include "core/name.h"
 #include "registry/admission.h"
 #include "registry/discovery.h"
+#include "registry/supervised.h"
 
 #define LONG(n) ((unsigned long long)(n))
 #define NAME (APIARY_NAME_MAX + 1)
@@ -294,6 +295,74 @@ static void look_tickets(struct ap_look *look)
                  "behind the tickets");
 }
 
+/* ---- what supervisors say ------------------------------------------------------------------------------------- */
+
+/* How the instance ended last, and what it said. */
+static void supervised_end(struct ap_look *look, const struct ap_supervision *r, uint64_t evidence)
+{
+    static const uint32_t most[] = {[AP_END_NONE] = 0, [AP_END_CODE] = 255, [AP_END_SIGNAL] = 64, [AP_END_NO_START] = 4095};
+    uint32_t end = ap_look_32(look, &r->end), code = ap_look_32(look, &r->code), stage = ap_look_32(look, &r->stage);
+    uint32_t size = ap_look_32(look, &r->said_size);
+    uint64_t ended = ap_look_64(look, &r->ended);
+    char text[AP_SAID_MAX + 1];
+    size_t n = ap_look_text(look, r->said, sizeof r->said, "V3", "said", text);
+
+    if (end > AP_END_NO_START || code > most[end])
+        ap_look_found(look, AP_CORRUPT, &r->end, evidence ^ end ^ code, "V3", "end %u, code %u", end, code);
+    if (stage > AP_STAGE_FORK || (stage != 0) != (end == AP_END_NO_START))
+        ap_look_found(look, AP_CORRUPT, &r->stage, evidence ^ stage, "V3", "stage %u of an end %u", stage, end);
+    if ((ended != 0) != (end != AP_END_NONE))
+        ap_look_found(look, AP_CORRUPT, &r->ended, evidence ^ ended, "V3", "time of an end %u", end);
+    if (n > size || (n < size && size <= AP_SAID_MAX))
+        ap_look_found(look, AP_CORRUPT, &r->said_size, evidence ^ size, "V3", "said: %zu bytes of %u", n, size);
+    ap_look_date(look, &r->ended, "V3", "ended");
+}
+
+static void supervised_record(struct ap_look *look, const struct ap_supervised *s, uint64_t life)
+{
+    uint64_t turn = ap_look_64(look, &s->turn), evidence = life ^ turn;
+    const struct ap_supervision *r = (const void *)s->record[turn % 2];
+    uint32_t state = ap_look_32(look, &r->state), starts = ap_look_32(look, &r->starts), ends = ap_look_32(look, &r->ends);
+    int64_t pid = (int64_t)ap_look_64(look, (const uint64_t *)&r->pid);
+    bool ended = state == AP_CHILD_WAITING || state == AP_CHILD_GIVEN_UP || state == AP_CHILD_STOPPED;
+
+    ap_look_32(look, &r->instance);
+    ap_look_64(look, &r->due);
+    if (state < AP_CHILD_STARTING || state > AP_CHILD_STOPPED)
+        ap_look_found(look, AP_CORRUPT, &r->state, evidence ^ state, "V3", "state %u", state);
+    if (pid < 0 || (pid != 0 && (ended || starts == 0)))
+        ap_look_found(look, AP_CORRUPT, &r->pid, evidence ^ (uint64_t)pid, "V3", "pid %lld in state %u, after %u starts",
+                      (long long)pid, state, starts);
+    if (ends > 0 && ap_look_32(look, &r->end) == AP_END_NONE)
+        ap_look_found(look, AP_CORRUPT, &r->ends, evidence ^ ends, "V3", "%u ends, and no last one", ends);
+    ap_look_date(look, &r->changed, "V3", "changed");
+    supervised_end(look, r, evidence);
+}
+
+static void look_supervised(struct ap_look *look)
+{
+    const struct ap_supervised *s = ap_supervised_at(look->seg, look->index);
+    uint64_t life = ap_look_64(look, &s->life), left = ap_look_64(look, &s->left);
+    uint32_t state = AP_SUPERVISED_STATE(life), lane = AP_SUPERVISED_LANE(life);
+    char text[NAME];
+
+    if (state == AP_SUPERVISED_FILLING || state == AP_SUPERVISED_HELD) owner(look, &s->life, life, lane, "V1", "its supervisor");
+    else if (state > AP_SUPERVISED_ORPHANED || lane != 0)
+        ap_look_found(look, AP_CORRUPT, &s->life, life, "V1", "state %u, lane %u", state, lane);
+    ap_look_zero(look, s->reserved1, sizeof s->reserved1, "V4", "reserved1");
+    ap_look_zero(look, s->reserved2, sizeof s->reserved2, "V4", "reserved2");
+    if (state != AP_SUPERVISED_HELD && state != AP_SUPERVISED_ORPHANED) return;
+    ap_look_text(look, s->service, sizeof s->service, "V2", "service", text);
+    if (!ap_name_valid(text, APIARY_NAME_MAX))
+        ap_look_found(look, AP_CORRUPT, s->service, life, "V2", "\"%s\" is no name", text);
+    if ((int64_t)ap_look_64(look, (const uint64_t *)&s->supervisor) <= 0)
+        ap_look_found(look, AP_CORRUPT, &s->supervisor, life, "V3", "a supervisor without a process");
+    if (state == AP_SUPERVISED_ORPHANED && AP_LEFT_EPOCH(left) != ((AP_SUPERVISED_EPOCH(life) - 1) & 0xffff))
+        ap_look_found(look, AP_CORRUPT, &s->left, life ^ left, "V3", "left by another supervisor");
+    ap_look_date(look, &s->held, "V3", "held");
+    supervised_record(look, s, life);
+}
+
 /* ---- parts ------------------------------------------------------------------------------------------------------ */
 
 static const struct ap_field service_fields[] = {
@@ -387,4 +456,26 @@ static const struct ap_number capability_numbers[] = {
 const struct ap_part ap_part_capabilities = {
     .name = "capabilities", .element = "capability", .stride = capabilities_stride, .fields = capability_fields,
     .numbers = capability_numbers, .look = look_capability,
+};
+
+/* One for each instance that may register. */
+static uint64_t supervised_count(const struct ap_geometry *g)
+{
+    return AP_REGISTRY_NUMBER(g, SWARMS);
+}
+
+/* Of the first of the two records, which are alike. */
+#define RECORD(field)                                                                                                  \
+    {"ap_supervision." #field, offsetof(struct ap_supervised, record) + offsetof(struct ap_supervision, field),        \
+     sizeof(((struct ap_supervision *)0)->field)}
+
+static const struct ap_field supervised_fields[] = {
+    AP_FIELD(ap_supervised, life), AP_FIELD(ap_supervised, turn), AP_FIELD(ap_supervised, left), AP_FIELD(ap_supervised, held),
+    AP_FIELD(ap_supervised, supervisor), AP_FIELD(ap_supervised, service), RECORD(state), RECORD(instance), RECORD(starts),
+    RECORD(ends), RECORD(end), RECORD(code), RECORD(stage), RECORD(said_size), RECORD(pid), RECORD(changed), RECORD(ended),
+    RECORD(due), RECORD(said), {NULL, 0, 0},
+};
+const struct ap_part ap_part_supervised = {
+    .name = "supervised", .element = "supervised", .size = sizeof(struct ap_supervised), .count = supervised_count,
+    .fields = supervised_fields, .numbers = AP_NO_NUMBERS, .look = look_supervised,
 };

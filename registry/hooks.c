@@ -2,6 +2,7 @@
 #include "core/defect.h"
 #include "registry/admission.h"
 #include "registry/router.h"
+#include "registry/supervised.h"
 #include "shm/event.h"
 
 /* The queues of a registration that ends. `seen` is the swarm's life: while it has not changed, a queue life that was loaded
@@ -45,6 +46,7 @@ static void closed(void *user, struct ap_segment *seg, uint32_t lane)
     (void)user;
     if (!AP_DEFECT(swarm_stays)) end_swarms(seg, lane);
     ap_services_end(seg, lane);
+    if (!AP_DEFECT(supervisor_stays)) ap_supervised_end(seg, lane);
     if (!AP_DEFECT(tickets_forgotten)) ap_tickets_free(seg, lane);
 }
 

@@ -4,6 +4,7 @@
 
 #include "registry/admission.h"
 #include "registry/discovery.h"
+#include "registry/supervised.h"
 
 _Static_assert(sizeof(struct ap_service) == 64, "service: one line");
 _Static_assert(offsetof(struct ap_swarm, beat) == 64, "the beat has a line of its own");
@@ -12,6 +13,7 @@ _Static_assert(sizeof(struct ap_swarm) == 576, "swarm: whole lines, nothing behi
 _Static_assert(AP_REASON_MAX == 6 * AP_REASON_WORDS, "six bytes a word");
 _Static_assert(sizeof(struct ap_agent_record) == 128, "agent: two lines");
 _Static_assert(offsetof(struct ap_capability, providers) == 16, "capability: bits, then its name, are in whole words");
+_Static_assert(offsetof(struct ap_supervised, record) == 128 && sizeof(struct ap_supervised) == 1152, "supervised: whole lines");
 _Static_assert(offsetof(struct ap_service, name) % 8 == 0, "names are copied word by word");
 _Static_assert((APIARY_CAPABILITY_MAX + 1) % 8 == 0 && (APIARY_NAME_MAX + 1) % 8 == 0, "names are whole words");
 

@@ -3,7 +3,7 @@
  * SCOPE     A service is a name with its bulkhead of tickets. A swarm is one registered instance of a service: a
  *           queen process with its agents. An agent record describes the queue of the same index (shm/queue.h).
  * LAYOUT    sections "services", "tickets" (one row per service, admission.h), "swarms", "agents" (one per queue),
- *           "capabilities" (discovery.h), in this order behind those of shm/.
+ *           "capabilities" (discovery.h), "supervised" (supervised.h), in this order behind those of shm/.
  * NAMES     A service is known by its index, and keeps it while anybody uses the name: a member that calls for it, a swarm's record
  *           (DOWN, too), a ticket, a task's caller or `only`. service.life = epoch << 24 | lane << 8 | state, each step a CAS that
  *           raises the epoch: FREE -> FILLING(lane) -> NAMED(lane) -> READY; READY -> CONDEMNED by who needs a row, then FREE if

@@ -3,6 +3,7 @@
 
 #include "registry/admission.h"
 #include "registry/discovery.h"
+#include "registry/supervised.h"
 #include "tools/common.h"
 #include "tools/dump.h"
 
@@ -124,6 +125,48 @@ static json_t *capabilities_json(const struct ap_segment *seg)
     return list;
 }
 
+static json_t *supervised_row(const struct dump *d, uint32_t index, const struct ap_supervised_view *v)
+{
+    static const char *const states[] = {"none",     "starting", "running", "passing",
+                                         "waiting", "given up", "leaving", "stopped"};
+    static const char *const ends[] = {"none", "code", "signal", "no start"};
+    uint32_t lane = AP_SUPERVISED_LANE(ap_load_relaxed(&ap_supervised_at(&d->seg, index)->life));
+    const struct ap_supervision *r = &v->last;
+    char text[24], time[32];
+    json_t *o = json_object();
+
+    set(o, "index", dump_number(index));
+    set(o, "service", tool_json_text(v->service));
+    set(o, "instance", dump_number(r->instance));
+    set(o, "supervisor", json_integer(v->supervisor));
+    set(o, "owner", json_string(ap_lane_dead(&d->seg, lane) ? "dead" : v->supervised ? "alive" : "none"));
+    set(o, "held", json_string(tool_format_time(v->held, time)));
+    set(o, "left", v->left != 0 ? json_string(tool_format_time(v->left, time)) : json_null());
+    set(o, "state", json_string(dump_enum(states, 8, r->state, text)));
+    set(o, "changed", json_string(tool_format_time(r->changed, time)));
+    set(o, "pid", json_integer(r->pid));
+    set(o, "starts", dump_number(r->starts));
+    set(o, "ends", dump_number(r->ends));
+    set(o, "end", json_string(dump_enum(ends, 4, r->end, text)));
+    set(o, "code", dump_number(r->code));
+    set(o, "stage", dump_number(r->stage));
+    set(o, "ended", r->ended != 0 ? json_string(tool_format_time(r->ended, time)) : json_null());
+    set(o, "due", dump_number(r->due));
+    set(o, "said_size", dump_number(r->said_size));
+    set(o, "said", tool_json_text(r->said));
+    return o;
+}
+
+static json_t *supervised_json(const struct dump *d)
+{
+    json_t *list = json_array();
+    struct ap_supervised_view v;
+
+    for (uint32_t i = 0; i < d->seg.sections[AP_SECTION_SUPERVISED].count; i++)
+        if (ap_supervised_read(&d->seg, i, &v)) json_array_append_new(list, supervised_row(d, i, &v));
+    return list;
+}
+
 /* ---- parts ---------------------------------------------------------------------------------------------------- */
 
 /* Each service with the tickets of its that are busy. */
@@ -153,4 +196,10 @@ void dump_part_capabilities(const struct dump *d, const struct dump_options *opt
 {
     (void)options;
     set(whole, "capabilities", d->registry ? capabilities_json(&d->seg) : json_array());
+}
+
+void dump_part_supervised(const struct dump *d, const struct dump_options *options, json_t *whole)
+{
+    (void)options;
+    set(whole, "supervised", d->registry ? supervised_json(d) : json_array());
 }

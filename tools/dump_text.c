@@ -190,7 +190,7 @@ static void plain_rows(const char *title, const json_t *rows, FILE *out)
 
 void dump_text(const json_t *whole, FILE *out)
 {
-    static const char *const told = " sections members lanes services swarms capabilities queues pool events ";
+    static const char *const told = " sections members lanes services swarms supervised capabilities queues pool events ";
     const char *key;
     json_t *value;
     static const struct column sections[] = {{">index", "index", 0}, {"section", "name", 0}, {">offset", "offset", 0},
@@ -206,6 +206,10 @@ void dump_text(const json_t *whole, FILE *out)
         {">swarm", "index", 0}, {"service", "service", 0}, {"instance", "instance", 0}, {"life", "life", 0},
         {"owner", "owner", 'o'}, {"state", "state", 0}, {"mode", "mode", 0}, {">pid", "pid", 0}, {">port", "port", 0},
         {">beat", "beat_age", 'd'}, {NULL, NULL, 0}};
+    static const struct column supervised[] = {
+        {">index", "index", 0}, {"service", "service", 0}, {">instance", "instance", 0}, {"owner", "owner", 'o'},
+        {">supervisor", "supervisor", 0}, {"state", "state", 0}, {">pid", "pid", 0}, {">starts", "starts", 0},
+        {">ends", "ends", 0}, {"end", "end", 0}, {">code", "code", 0}, {"said", "said", 0}, {NULL, NULL, 0}};
     static const struct column services[] = {{">index", "index", 0}, {"service", "name", 0}, {"ready", "ready", 0},
                                              {">delegations", "delegations", 0}, {NULL, NULL, 0}};
     static const struct column capabilities[] = {{">index", "index", 0}, {"capability", "name", 0}, {"ready", "ready", 0},
@@ -229,6 +233,7 @@ void dump_text(const json_t *whole, FILE *out)
     table("lanes", json_object_get(whole, "lanes"), lanes, out);
     table("services", json_object_get(whole, "services"), services, out);
     table("swarms", json_object_get(whole, "swarms"), swarms, out);
+    table("supervised", json_object_get(whole, "supervised"), supervised, out);
     table("capabilities", json_object_get(whole, "capabilities"), capabilities, out);
     table("queues", json_object_get(whole, "queues"), queues, out);
     tasks(whole, out);

@@ -88,6 +88,57 @@ static void run_mode(void)
     if (ap_swarm_mode_set(actor.seg, 0, "server", "0", APIARY_READY, "a reason of several words") != 1) _exit(17);
 }
 
+/* ---- what a supervisor says ----------------------------------------------------------------------------------- */
+
+/* Each number in it is told by the first. */
+static struct ap_supervision told(uint32_t n)
+{
+    struct ap_supervision s = {.state = AP_CHILD_WAITING, .instance = n, .starts = n + 1, .ends = n + 1, .end = AP_END_SIGNAL,
+                               .code = n % 60 + 1, .changed = n + 1, .ended = n + 1, .due = n + 1};
+    char line[AP_SAID_MAX];
+
+    memset(line, 'a' + (int)(n % 26), sizeof line);
+    ap_supervision_said(&s, line, sizeof line);
+    return s;
+}
+
+static void run_supervise(void)
+{
+    struct ap_supervision s = told(0);
+    uint32_t row;
+
+    must(ap_supervised_take(actor.seg, actor.lane.index, 1, "server", &s, &row));
+    for (uint32_t n = 1; n < 4; n++) {
+        s = told(n);
+        ap_supervised_write(actor.seg, row, &s);
+    }
+    ap_supervised_end(actor.seg, actor.lane.index);
+}
+
+/* Whatever can be read is a whole one. */
+static void whole_supervised(bool over)
+{
+    struct ap_supervised_view v;
+    struct ap_supervision whole;
+
+    if (!ap_supervised_read(survivor.seg, 0, &v)) {
+        if (over) fail("the row cannot be read");
+        return;
+    }
+    whole = told(v.last.instance);
+    if (strcmp(v.service, "server") != 0 || memcmp(&v.last, &whole, sizeof whole) != 0)
+        fail("record %u is not whole", v.last.instance);
+}
+
+static void after_supervise(bool over)
+{
+    uint32_t state = AP_SUPERVISED_STATE(ap_supervised_at(survivor.seg, 0)->life);
+
+    if (state != AP_SUPERVISED_FREE && state != AP_SUPERVISED_ORPHANED) fail("the row is in state %u after the recovery", state);
+    whole_supervised(over);
+    ap_supervised_forget(survivor.seg);
+}
+
 /* ---- delegate ------------------------------------------------------------------------------------------------- */
 
 static void run_delegate(void)
@@ -322,6 +373,7 @@ const struct operation kills_registry[] = {
     {.name = "register", .registry = true, .run = run_register},
     {.name = "deregister", .registry = true, .prepare = prepare_leaving, .run = run_deregister},
     {.name = "mode", .registry = true, .run = run_mode},
+    {.name = "supervise", .registry = true, .run = run_supervise, .before = whole_supervised, .after = after_supervise},
     {.name = "delegate", .registry = true, .run = run_delegate},
     {.name = "delegate_warm", .registry = true, .prepare = run_delegate, .run = run_delegate},
     {.name = "delegate_block", .registry = true, .run = run_delegate_block},

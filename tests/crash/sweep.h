@@ -21,6 +21,7 @@
 
 #include "registry/client.h"
 #include "registry/discovery.h"
+#include "registry/supervised.h"
 #include "shm/bell.h"
 #include "shm/check.h"
 #include "shm/event.h"

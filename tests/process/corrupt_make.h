@@ -3,6 +3,7 @@
 #ifndef CORRUPT_MAKE_H
 #define CORRUPT_MAKE_H
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 
 #include "registry/client.h"
 #include "registry/discovery.h"
+#include "registry/supervised.h"
 #include "shm/event.h"
 
 #define MUST(condition)                                                                      \
@@ -151,6 +153,21 @@ static void make_tasks(struct made *m)
     ap_queue_publish(&reader, 0);
 }
 
+/* One instance that is started again and again, and one of which nothing but that is known. */
+static void make_supervised(struct made *m)
+{
+    struct ap_supervision s = {.state = AP_CHILD_STARTING};
+    uint32_t row;
+
+    MUST(ap_supervised_take(m->seg, m->queen.index, (int64_t)getpid(), "web", &s, &row) == 0);
+    MUST(ap_supervised_take(m->seg, m->queen.index, (int64_t)getpid(), "storage_service", &s, &row) == 0);
+    s = (struct ap_supervision){.state = AP_CHILD_WAITING, .starts = 3, .ends = 3, .end = AP_END_NO_START, .code = EAGAIN,
+                                .stage = AP_STAGE_FORK, .changed = m->seg->ops->realtime(), .ended = m->seg->ops->realtime(),
+                                .due = m->seg->ops->now()};
+    ap_supervision_said(&s, "no more", 7);
+    ap_supervised_write(m->seg, 0, &s);
+}
+
 /* Returns a private copy of its bytes; the segment itself stays as it is until the process ends, under the name if there is
  * one. */
 static uint8_t *make_segment(const char *keep, uint64_t *size)
@@ -187,6 +204,7 @@ static uint8_t *make_segment(const char *keep, uint64_t *size)
     MUST(m->producers != NULL);
     ap_slabs_init(&m->slabs, &m->client);
     make_tasks(m);
+    make_supervised(m);
     for (int i = 0; i < 30; i++) ap_event_log(m->seg, AP_EVENT_TASK_MOVED, m->client.index, (uint64_t)i, 1);
     *size = m->seg->size;
     copy = mmap(NULL, *size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -9,6 +9,7 @@
 
 #include "core/name.h"
 #include "registry/discovery.h"
+#include "registry/supervised.h"
 #include "shm/event.h"
 #include "shm/queue.h"
 
@@ -468,6 +469,22 @@ static void oracle_registry(struct oracle *o)
     }
 }
 
+static void oracle_supervised(struct oracle *o)
+{
+    for (uint32_t i = 0; i < o->seg->sections[AP_SECTION_SUPERVISED].count; i++) {
+        const struct ap_supervised *s = ap_supervised_at(o->seg, i);
+        const struct ap_supervision *r = (const void *)s->record[s->turn % 2];
+        uint32_t state = s->life & 0xff, lane = s->life >> 8 & 0xffff;
+
+        HOLDS(state <= 3 && (state == 1 || state == 2 ? lane_is(o, lane) == LANE_LIVE : lane == 0), "supervised", i, s->life);
+        if (state < AP_SUPERVISED_HELD) continue;
+        HOLDS(text_holds(s->service, sizeof s->service) && s->service[0] != 0, "supervised", i, s->service);
+        HOLDS(r->state >= AP_CHILD_STARTING && r->state <= AP_CHILD_STOPPED, "supervised", i, r->state);
+        HOLDS(r->end <= AP_END_NO_START, "supervised", i, r->end);
+        HOLDS(text_holds(r->said, sizeof r->said), "supervised", i, r->said);
+    }
+}
+
 static void oracle_ask(struct oracle *o)
 {
     const struct ap_segment *seg = o->seg;
@@ -484,6 +501,7 @@ static void oracle_ask(struct oracle *o)
     oracle_blocks(o);
     for (uint32_t i = 0; i < seg->geometry.events; i++) oracle_event(o, i);
     oracle_registry(o);
+    oracle_supervised(o);
 }
 
 #endif

@@ -1,66 +1,8 @@
 /* tests/unit/test_check.c - each rule of the checkers broken once, by hand: named by structure, index, offset and rule. */
-#include <criterion/criterion.h>
+#include "check_fixture.h"
+
 #include <signal.h>
 #include <sys/wait.h>
-
-#include "tests/process/corrupt_make.h"
-#include "tools/dump.h"
-
-static uint8_t *bytes;
-static uint64_t size;
-static struct dump d;
-static struct ap_header *header;
-
-struct found {
-    uint32_t count;
-    struct ap_finding list[4096];
-};
-static struct found all;
-
-static void on_finding(void *user, const struct ap_finding *f)
-{
-    struct found *to = user;
-    if (to->count < 4096) to->list[to->count++] = *f;
-}
-
-static struct ap_report check(void)
-{
-    struct ap_report report = {.found = on_finding, .user = &all};
-
-    all.count = 0;
-    dump_check(&d, &report);
-    return report;
-}
-
-static void setup(void)
-{
-    bytes = make_segment(NULL, &size);
-    dump_memory(bytes, size, &d);
-    header = (struct ap_header *)bytes;
-}
-
-static const struct ap_finding *find(const char *structure, uint64_t index, const void *field, const char *rule)
-{
-    uint64_t offset = (uint64_t)((const uint8_t *)field - bytes);
-
-    for (uint32_t i = 0; i < all.count; i++) {
-        const struct ap_finding *f = &all.list[i];
-        if (f->index != index || f->offset != offset) continue;
-        if (strcmp(f->structure, structure) == 0 && strcmp(f->rule, rule) == 0) return f;
-    }
-    return NULL;
-}
-
-static const char *first_text(void)
-{
-    static char text[256];
-    const struct ap_finding *f = &all.list[0];
-
-    if (all.count == 0) return "none";
-    snprintf(text, sizeof text, "%s %llu offset %llu %s: %s", f->structure, (unsigned long long)f->index,
-             (unsigned long long)f->offset, f->rule, f->text);
-    return text;
-}
 
 /* The first slot in a state. */
 static uint32_t slot_in(uint32_t state)
@@ -70,35 +12,6 @@ static uint32_t slot_in(uint32_t state)
     cr_assert(false, "no slot in state %u", state);
     return 0;
 }
-
-/* Stores `value`, expects the finding at the field, and puts the old value back, after which all is sound again. */
-#define FORGE(field, value, what, number, which, grade)                                                                  \
-    do {                                                                                                                 \
-        __typeof__(field) forge_old = (field);                                                                           \
-        const struct ap_finding *forge_found;                                                                            \
-        (field) = (__typeof__(field))(value);                                                                            \
-        dump_memory(bytes, size, &d);                                                                                    \
-        check();                                                                                                         \
-        forge_found = find(what, number, &(field), which);                                                               \
-        cr_expect_not_null(forge_found, #field " = " #value ": %u findings, the first: %s", all.count, first_text());    \
-        if (forge_found != NULL)                                                                                         \
-            cr_expect_eq(forge_found->severity, grade, #field " = " #value ": %s", forge_found->text);                   \
-        (field) = forge_old;                                                                                             \
-        dump_memory(bytes, size, &d);                                                                                    \
-    } while (0)
-/* Stores `value`, expects no finding, and puts the old value back. */
-#define SOUND(field, value)                                                                                     \
-    do {                                                                                                        \
-        __typeof__(field) sound_old = (field);                                                                  \
-        (field) = (__typeof__(field))(value);                                                                   \
-        dump_memory(bytes, size, &d);                                                                           \
-        check();                                                                                                \
-        cr_expect_eq(all.count, 0, #field " = " #value ": %u findings, the first: %s", all.count, first_text()); \
-        (field) = sound_old;                                                                                    \
-        dump_memory(bytes, size, &d);                                                                           \
-    } while (0)
-#define CORRUPTS(field, value, what, number, which) FORGE(field, value, what, number, which, AP_CORRUPT)
-#define REPAIRS(field, value, what, number, which) FORGE(field, value, what, number, which, AP_REPAIRABLE)
 
 TestSuite(check, .init = setup);
 

@@ -1,0 +1,173 @@
+/* tests/unit/test_registry_supervised.c - what supervisors say of their instances: read whole by anybody, also of the dead. */
+#include "registry_fixture.h"
+
+#include "registry/supervised.h"
+
+TestSuite(supervised, .init = fixture_setup, .fini = fixture_teardown, .timeout = 120);
+
+static uint32_t own_lane(void)
+{
+    return client->anchor->lane.index;
+}
+
+static struct ap_supervision told(uint32_t n)
+{
+    struct ap_supervision s = {.state = AP_CHILD_WAITING, .instance = n, .starts = n + 1, .ends = 1, .end = AP_END_CODE,
+                               .code = n % 200, .changed = n + 1, .ended = n + 1, .due = n + 1};
+    char line[AP_SAID_MAX];
+
+    memset(line, 'a' + (int)(n % 26), sizeof line);
+    ap_supervision_said(&s, line, sizeof line);
+    return s;
+}
+
+static uint32_t take(const char *service, uint32_t n)
+{
+    struct ap_supervision first = told(n);
+    uint32_t row = UINT32_MAX;
+
+    cr_assert_eq(ap_supervised_take(client->seg, own_lane(), getpid(), service, &first, &row), 0);
+    return row;
+}
+
+Test(supervised, a_row_says_what_was_written_last_and_by_whom)
+{
+    struct ap_supervised_view v;
+    struct ap_supervision next = told(7);
+    uint32_t row = take("web", 3);
+
+    cr_assert(ap_supervised_read(client->seg, row, &v));
+    cr_expect_str_eq(v.service, "web");
+    cr_expect_eq(v.last.starts, 4);
+    cr_expect(v.supervised);
+    cr_expect_eq(v.supervisor, getpid());
+    cr_expect_neq(v.held, 0);
+    ap_supervised_write(client->seg, row, &next);
+    cr_assert(ap_supervised_read(client->seg, row, &v));
+    cr_expect_arr_eq(&v.last, &next, sizeof next);
+    assert_sound();
+    ap_supervised_end(client->seg, own_lane());
+    ap_supervised_end(client->seg, own_lane());
+    cr_assert(ap_supervised_read(client->seg, row, &v), "what is known last stays");
+    cr_expect(!v.supervised);
+    cr_expect_geq(v.left, v.held / 1000000 * 1000000);
+    cr_expect_eq(v.last.starts, 8);
+    assert_sound();
+    ap_supervised_forget(client->seg);
+    cr_expect(!ap_supervised_read(client->seg, row, &v));
+    cr_expect(!ap_supervised_read(client->seg, 99, &v));
+    assert_sound();
+}
+
+/* Four rows: those of who is gone are given to others, those of the living are not. */
+Test(supervised, a_full_table_is_an_answer)
+{
+    struct ap_supervision first = told(1);
+    struct ap_supervised_view v;
+    uint32_t row;
+
+    for (int i = 0; i < 4; i++) take("web", 0);
+    cr_expect_eq(ap_supervised_take(client->seg, own_lane(), 1, "more", &first, &row), APIARY_ETABLEFULL);
+    cr_expect_eq(ap_supervised_take(client->seg, own_lane(), 1, "no name", &first, &row), APIARY_EINVAL);
+    ap_supervised_end(client->seg, own_lane());
+    row = take("more", 1);
+    cr_assert(ap_supervised_read(client->seg, row, &v));
+    cr_expect_str_eq(v.service, "more");
+    cr_expect(v.supervised);
+    ap_supervised_forget(client->seg);
+    cr_expect(ap_supervised_read(client->seg, row, &v), "what is held is not forgotten");
+    assert_sound();
+    ap_supervised_end(client->seg, own_lane());
+}
+
+Test(supervised, a_line_that_is_too_long_says_how_long_it_was)
+{
+    struct ap_supervision s = {0};
+    char line[AP_SAID_MAX + 10];
+
+    ap_supervision_said(&s, "a\tb\r", 4);
+    cr_expect_str_eq(s.said, "a b ");
+    memset(line, 'x', sizeof line);
+    memcpy(line + AP_SAID_MAX - 1, "\xc3\xa4", 2); /* a letter on the border */
+    ap_supervision_said(&s, line, sizeof line);
+    cr_expect_eq(s.said_size, sizeof line);
+    cr_expect_eq(strlen(s.said), AP_SAID_MAX - 1);
+    ap_supervision_said(&s, line, AP_SAID_MAX + 1);
+    cr_expect_eq(s.said_size, AP_SAID_MAX + 1);
+    cr_expect_eq(strlen(s.said), AP_SAID_MAX - 1);
+}
+
+/* A supervisor that is killed: its rows stay, say so at once, and say since when after the recovery. */
+Test(supervised, a_killed_one_leaves_rows_that_nobody_supervises)
+{
+    struct ap_supervised_view v;
+    int ready[2];
+    char c;
+    pid_t pid;
+
+    cr_assert_eq(pipe(ready), 0);
+    pid = fork();
+    if (pid == 0) {
+        apiary_attach_options_t o = {.name = "up", .kind = APIARY_TOOL};
+        struct ap_supervision first = told(5);
+        uint32_t row;
+        apiary_t *a;
+
+        if (apiary_attach(seg_name, &o, &a) != 0 ||
+            ap_supervised_take(a->seg, a->anchor->lane.index, getpid(), "web", &first, &row) != 0 || write(ready[1], "r", 1) != 1)
+            _exit(1);
+        for (;;) pause();
+    }
+    close(ready[1]);
+    cr_assert_eq(read(ready[0], &c, 1), 1);
+    close(ready[0]);
+    cr_assert(ap_supervised_read(client->seg, 0, &v));
+    cr_expect(v.supervised);
+    kill(pid, SIGKILL);
+    waitpid(pid, NULL, 0);
+    cr_assert(ap_supervised_read(client->seg, 0, &v));
+    cr_expect(!v.supervised, "before anybody has recovered it");
+    cr_expect_eq(v.left, 0);
+    ap_reap_asking(client->seg, own_lane(), &ap_registry_hooks);
+    cr_assert(ap_supervised_read(client->seg, 0, &v));
+    cr_expect(!v.supervised);
+    cr_expect_neq(v.left, 0);
+    cr_expect_eq(v.supervisor, pid);
+    cr_expect_eq(v.last.starts, 6);
+    assert_sound();
+}
+
+struct reading {
+    uint32_t row, stop, mixed, seen;
+};
+
+static void *read_on(void *user)
+{
+    struct reading *r = user;
+    struct ap_supervised_view v;
+    struct ap_supervision whole;
+
+    do {
+        if (!ap_supervised_read(client->seg, r->row, &v)) continue;
+        whole = told(v.last.instance);
+        if (memcmp(&v.last, &whole, sizeof whole) != 0) ap_add_relaxed(&r->mixed, 1);
+        ap_add_relaxed(&r->seen, 1);
+    } while (ap_load_acquire(&r->stop) == 0);
+    return NULL;
+}
+
+Test(supervised, no_reader_sees_a_mixture)
+{
+    struct reading r = {.row = take("web", 0)};
+    pthread_t thread;
+
+    cr_assert_eq(pthread_create(&thread, NULL, read_on, &r), 0);
+    for (uint32_t n = 1; n < 20000 || ap_load_relaxed(&r.seen) < 100; n++) {
+        struct ap_supervision next = told(n);
+        ap_supervised_write(client->seg, r.row, &next);
+    }
+    ap_store_release(&r.stop, 1);
+    pthread_join(thread, NULL);
+    cr_expect_eq(r.mixed, 0, "%u of %u", r.mixed, r.seen);
+    ap_supervised_end(client->seg, own_lane());
+}
