@@ -53,6 +53,9 @@ bool view_swarm(const struct ap_segment *seg, uint32_t swarm, struct swarm_view 
 /* All rows of apiary_swarm_status by name, however many: how many, or an error. *ret is to be freed. */
 int view_status(apiary_t *a, const char *service, apiary_swarm_status_t **ret);
 
+/* The same, and the instances that a supervisor is to run and that have not registered. */
+int view_instances(apiary_t *a, const char *service, apiary_swarm_status_t **ret);
+
 /* How an instance that is down ended, as far as the event log still tells. `ago` is 0 where only its lane tells. */
 enum swarm_end { SWARM_END_UNKNOWN, SWARM_END_LEFT, SWARM_END_DIED };
 enum swarm_end view_swarm_end(const struct ap_segment *seg, const char *service, const char *instance, uint64_t *ago);

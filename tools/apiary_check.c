@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core/name.h"
+#include "tools/apiary_supervised.h"
 
 #define LOOK_EVERY 20 /* ms */
 #define OVERDUE UINT64_C(2000000000) /* past its deadline; whoever looks after the host ends a task within 50 ms */
@@ -53,7 +54,20 @@ static bool service_passes(const apiary_swarm_status_t *rows, int n, const char 
     return false;
 }
 
-static void judge_instance(struct report *r, const apiary_swarm_status_t *s, bool other_passes)
+/* " (killed by signal 9 ...)": what its supervisor says of one that is down. To be freed. Whoever reads the line takes what
+ * follows '|' for figures. */
+static char *why_down(const struct ap_segment *seg, const char *service, const char *instance)
+{
+    struct ap_supervised_view v;
+    char *why = supervision_of(seg, service, instance, &v) ? supervision_text(&v) : NULL;
+    char *ret = why != NULL ? tool_format(" (%s)", why) : tool_strdup("");
+    for (char *c = ret; (c = strchr(c, '|')) != NULL;)
+        *c = '/';
+    free(why);
+    return ret;
+}
+
+static void judge_instance(struct report *r, const struct ap_segment *seg, const apiary_swarm_status_t *s, bool other_passes)
 {
     enum judgement j = other_passes || s->state == APIARY_WARNING || s->state == APIARY_STARTING || s->state == APIARY_PASSING
                            ? CHECK_WARNING
@@ -62,8 +76,10 @@ static void judge_instance(struct report *r, const apiary_swarm_status_t *s, boo
     char age[32], beat[64] = "";
     if (s->state != APIARY_DOWN && s->beat_age >= BEAT_LATE)
         snprintf(beat, sizeof beat, " (no beat for %s)", tool_format_duration(s->beat_age, age));
-    complain(r, j, "%s/%s %s%s%s%s", service, s->instance, tool_state_name((int)s->state), s->mode != APIARY_READY ? " in " : "",
-             s->mode != APIARY_READY ? tool_mode_name((int)s->mode) : "", beat);
+    char *why = s->state == APIARY_PASSING ? tool_strdup("") : why_down(seg, s->service, s->instance);
+    complain(r, j, "%s/%s %s%s%s%s%s", service, s->instance, tool_state_name((int)s->state), s->mode != APIARY_READY ? " in " : "",
+             s->mode != APIARY_READY ? tool_mode_name((int)s->mode) : "", beat, why);
+    free(why);
     free(service);
 }
 
@@ -105,6 +121,14 @@ static void judge_usage(struct report *r, const struct usage_view *u)
     if ((!room || !blocks) && u->holder_pid != 0)
         complain(r, CHECK_WARNING, "%u result%s not collected, %u of them by pid %" PRId64, u->results,
                  u->results == 1 ? " is" : "s are", u->holder_results, u->holder_pid);
+}
+
+/* Who would start again what ends. */
+static void judge_supervisor(struct report *r, const struct ap_segment *seg)
+{
+    struct ap_supervised_view v;
+    if (supervision_lost(seg, &v))
+        complain(r, CHECK_WARNING, "'apiary up' (pid %" PRId64 ") has died: nobody starts again what ends", v.supervisor);
 }
 
 /* The process that is to notice deaths. */
@@ -178,9 +202,10 @@ static const struct tool_usage check_usage = {
     .what = "Judges the swarms in one line, as plug-ins of monitoring systems do.",
     .more =
         "Exit codes: 0 all instances pass, 1 warning (an instance is not ready, or down while another one of its\n"
-        "service passes, or there is no coordinator, or the monitor is stopped, or something of the segment is used\n"
-        "up or left lying: the task table, the largest payload blocks, lanes, dead threads, tasks that nobody takes), 2 critical\n"
-        "(a service has no passing instance, or there is no segment), 3 unknown (usage, or a service that was never registered).\n"
+        "service passes, or the supervisor has died, or there is no coordinator, or the monitor is stopped, or something\n"
+        "of the segment is used up or left lying: the task table, the largest payload blocks, lanes, dead threads,\n"
+        "tasks that nobody takes), 2 critical (a service has no passing instance, or there is no segment),\n"
+        "3 unknown (usage, or a service that was never registered).\n"
         "With --config each instance that the configuration has is to be registered, too.",
     .most = 1,
 };
@@ -197,11 +222,12 @@ static int judge(const apiary_t *a, const struct ap_deployment *d, const char *s
         failed += rows[i].failed;
         bool passes = rows[i].state == APIARY_PASSING;
         passing += passes;
-        if (!passes || rows[i].mode != APIARY_READY) judge_instance(&r, &rows[i], service_passes(rows, n, rows[i].service));
+        if (!passes || rows[i].mode != APIARY_READY) judge_instance(&r, a->seg, &rows[i], service_passes(rows, n, rows[i].service));
     }
     if (d != NULL) judge_absent(&r, d, service, rows, n);
     view_usage(a->seg, &usage);
     if (view_daemon(a->seg) == 0) complain(&r, CHECK_WARNING, "no coordinator");
+    judge_supervisor(&r, a->seg);
     judge_monitor(&r, a->seg);
     judge_usage(&r, &usage);
     judge_lanes(&r, a->seg);
@@ -219,7 +245,7 @@ static int judge(const apiary_t *a, const struct ap_deployment *d, const char *s
 static int check(apiary_t *a, const struct ap_deployment *d, const char *service)
 {
     apiary_swarm_status_t *rows = NULL;
-    int n = view_status(a, service, &rows), rc;
+    int n = view_instances(a, service, &rows), rc;
     bool known = d != NULL && (service == NULL ? d->swarm_count > 0 : ap_deployment_swarm(d, service) != NULL);
     if (n < 0) {
         rc = verdict(CHECK_UNKNOWN, apiary_strerror(n), "");
@@ -289,15 +315,21 @@ static char *missing_service(const apiary_swarm_status_t *rows, int n, const cha
     return tool_format("no instance of %s passes and is ready", service);
 }
 
-static char *missing_instance(const apiary_swarm_status_t *rows, int n, const struct ap_deployment *d)
+static char *missing_instance(const struct ap_segment *seg, const apiary_swarm_status_t *rows, int n,
+                              const struct ap_deployment *d)
 {
     for (size_t i = 0; i < d->swarm_count; i++) {
         for (uint32_t k = 0; k < d->swarms[i].instances; k++) {
             const apiary_swarm_status_t *s = row_of(rows, n, d->swarms[i].service, k);
             if (ready(s)) continue;
-            if (s == NULL) return tool_format("%s/%u is not registered", d->swarms[i].service, k);
-            return tool_format("%s/%u is %s in mode %s", d->swarms[i].service, k, tool_state_name((int)s->state),
-                               tool_mode_name((int)s->mode));
+            char number[16], *ret;
+            snprintf(number, sizeof number, "%u", k);
+            char *why = why_down(seg, d->swarms[i].service, number);
+            ret = s == NULL ? tool_format("%s/%u is not registered%s", d->swarms[i].service, k, why)
+                            : tool_format("%s/%u is %s in mode %s%s", d->swarms[i].service, k, tool_state_name((int)s->state),
+                                          tool_mode_name((int)s->mode), why);
+            free(why);
+            return ret;
         }
     }
     return NULL;
@@ -320,7 +352,7 @@ static char *missing(apiary_t *a, const struct wish *w)
     int n = view_status(a, w->service, &rows);
     char *ret = n < 0              ? tool_strdup(apiary_strerror(n))
                 : w->service != NULL ? missing_service(rows, n, w->service)
-                                     : missing_instance(rows, n, w->d);
+                                     : missing_instance(a->seg, rows, n, w->d);
     free(rows);
     return ret;
 }

@@ -17,6 +17,7 @@
 #include "core/descriptor.h"
 #include "core/ops.h"
 #include "tools/apiary_output.h"
+#include "tools/apiary_supervised.h"
 
 #define SECOND_DELAY UINT64_C(10000000) /* the first restart is at once: callers are waiting */
 #define LAST_DELAY UINT64_C(10000000000)
@@ -24,7 +25,6 @@
 #define PUT_OFF UINT64_C(10000000)
 #define LAST_WORDS UINT64_C(500000000) /* for what was said last to be written */
 #define LINE_MAX_BYTES 4096
-#define WORDS_MAX_BYTES 200
 
 struct crew {
     struct crew_child **children;
@@ -32,6 +32,7 @@ struct crew {
     size_t count;
     struct output *output;
     bool (*prepare)(void *user, struct crew_child *child);
+    void (*changed)(void *user, struct crew_child *child);
     void *user;
     int signals;
     sigset_t before; /* the mask that children get */
@@ -71,6 +72,16 @@ void crew_prepare(struct crew *c, bool (*prepare)(void *user, struct crew_child 
 {
     c->prepare = prepare;
     c->user = user;
+}
+
+void crew_watch(struct crew *c, void (*changed)(void *user, struct crew_child *child))
+{
+    c->changed = changed;
+}
+
+static void tell(struct crew *c, struct crew_child *child)
+{
+    if (c->changed != NULL) c->changed(c->user, child);
 }
 
 /* ---- what is shown -------------------------------------------------------------------------------------------- */
@@ -125,7 +136,7 @@ int crew_results_code(struct crew *c)
 static void pass_on_line(struct crew *c, struct crew_child *child)
 {
     child->line[child->line_size] = '\0';
-    snprintf(child->words, WORDS_MAX_BYTES + 1, "%s", child->line);
+    memcpy(child->said, child->line, child->line_size + 1);
     /* A message of the program itself begins with its name, which may be the label. */
     size_t n = strlen(child->label);
     bool named = n == 0 || (strncmp(child->line, child->label, n) == 0 && child->line[n] == ':');
@@ -168,7 +179,8 @@ struct crew_child *crew_add(struct crew *c, const char *label, const char *progr
                                  .wanted = true,
                                  .pipe = -1,
                                  .last_exit = -1,
-                                 .words = tool_alloc(WORDS_MAX_BYTES + 1),
+                                 .words = tool_alloc(LINE_MAX_BYTES + 1),
+                                 .said = tool_alloc(LINE_MAX_BYTES + 1),
                                  .line = tool_alloc(LINE_MAX_BYTES + 1)};
     c->children = tool_realloc(c->children, (c->count + 1) * sizeof *c->children);
     c->fds = tool_realloc(c->fds, (c->count + 2) * sizeof *c->fds);
@@ -236,31 +248,42 @@ static void say_end(struct crew *c, const struct crew_child *child, uint64_t now
     }
 }
 
+static void note_end(struct crew_child *child, enum ap_child_end end, uint32_t code, enum ap_child_stage stage)
+{
+    child->end = end;
+    child->code = code;
+    child->stage = stage;
+    child->ended = ap_ops_system.realtime();
+    supervision_end_text(end, code, stage, child->why, sizeof child->why);
+}
+
 /* This machine is short of something: the next try is later, like after an end. */
-static void cannot_start(struct crew *c, struct crew_child *child, const char *what)
+static void cannot_start(struct crew *c, struct crew_child *child, enum ap_child_stage stage)
 {
     uint64_t now = ap_ops_system.now();
-    snprintf(child->why, sizeof child->why, "cannot be started (%s: %m)", what);
+    note_end(child, AP_END_NO_START, (uint32_t)errno, stage);
+    *child->words = '\0';
     child->ends++;
     put_back(child, now);
     say_end(c, child, now, true);
+    tell(c, child);
 }
 
 static void start(struct crew *c, struct crew_child *child)
 {
     int ends[2], input = -1;
     if (child->input != NULL && (input = input_of(child)) < 0) {
-        cannot_start(c, child, "memfd_create");
+        cannot_start(c, child, AP_STAGE_INPUT);
         return;
     }
     pid_t pid = pipe2(ends, O_CLOEXEC) == 0 ? 0 : -1;
     if (pid < 0) {
-        cannot_start(c, child, "pipe");
+        cannot_start(c, child, AP_STAGE_PIPE);
     } else {
         fflush(NULL);
         pid = fork();
         if (pid == 0) become(c, child, input, ends[1]);
-        if (pid < 0) cannot_start(c, child, "fork");
+        if (pid < 0) cannot_start(c, child, AP_STAGE_FORK);
         close(ends[1]);
         if (pid < 0) close(ends[0]);
     }
@@ -272,6 +295,18 @@ static void start(struct crew *c, struct crew_child *child)
     child->pid = pid;
     child->started = ap_ops_system.now();
     child->starts++;
+    *child->said = '\0';
+    tell(c, child);
+}
+
+/* It has ended by itself. */
+static void go_on(struct crew *c, struct crew_child *child, uint64_t now)
+{
+    if (now - child->started >= STABLE) child->ends = 0;
+    child->ends++;
+    put_back(child, now);
+    say_end(c, child, now, child->restart);
+    child->wanted = child->restart;
 }
 
 static void ended(struct crew *c, struct crew_child *child, int status)
@@ -280,17 +315,12 @@ static void ended(struct crew *c, struct crew_child *child, int status)
     if (child->pipe >= 0) hear(c, child, true);
     child->pid = 0;
     child->last_exit = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-    if (WIFSIGNALED(status)) {
-        snprintf(child->why, sizeof child->why, "killed by signal %d", WTERMSIG(status));
-    } else {
-        snprintf(child->why, sizeof child->why, "ended with code %d", WEXITSTATUS(status));
-    }
-    if (!child->wanted || c->interrupts > 0) return; /* all of them are to end: a Ctrl-C may have met a new child, too */
-    if (now - child->started >= STABLE) child->ends = 0;
-    child->ends++;
-    put_back(child, now);
-    say_end(c, child, now, child->restart);
-    child->wanted = child->restart;
+    bool killed = WIFSIGNALED(status);
+    note_end(child, killed ? AP_END_SIGNAL : AP_END_CODE, (uint32_t)(killed ? WTERMSIG(status) : WEXITSTATUS(status)), 0);
+    strcpy(child->words, child->said);
+    child->told = child->told || c->interrupts > 0; /* all of them are to end: a Ctrl-C may have met a new child, too */
+    if (child->wanted && !child->told) go_on(c, child, now);
+    tell(c, child);
 }
 
 static struct crew_child *child_of(const struct crew *c, pid_t pid)
@@ -399,6 +429,8 @@ unsigned crew_stop(struct crew *c, size_t from, size_t to, uint64_t grace)
     uint64_t until = ap_ops_system.now() + grace;
     for (size_t i = from; i < to && i < c->count; i++) {
         c->children[i]->wanted = false;
+        c->children[i]->told = true;
+        tell(c, c->children[i]);
         if (c->children[i]->pid == 0) continue;
         kill(c->children[i]->pid, SIGTERM);
         kill(c->children[i]->pid, SIGCONT); /* one that is stopped would not learn of it */
@@ -433,6 +465,7 @@ void crew_close(struct crew *c)
         free(child->argv);
         free(child->label);
         free(child->words);
+        free(child->said);
         free(child->line);
         if (child->pipe >= 0) close(child->pipe);
         free(child);

@@ -11,6 +11,7 @@
 
 #include <sys/types.h>
 
+#include "registry/supervised.h"
 #include "tools/common.h"
 
 struct crew;
@@ -24,11 +25,17 @@ struct crew_child {
     void *user;
     bool restart;  /* when it ends by itself */
     bool wanted;   /* to be running */
+    bool told;     /* to stop */
     pid_t pid;     /* 0: not running */
     int pipe;      /* what it writes, -1 */
     int last_exit; /* exit code, or 128 + signal; -1: never ended */
     char why[128]; /* how it ended last, "" */
-    char *words;   /* the last line it wrote, "" */
+    enum ap_child_end end; /* the same in numbers */
+    enum ap_child_stage stage;
+    uint32_t code;
+    uint64_t ended;        /* CLOCK_REALTIME; 0: never */
+    char *words;           /* the last line it wrote before that end, "" */
+    char *said;            /* the last line it has written, "" */
     uint32_t ends; /* in a row, without a stable time between */
     uint32_t starts;
     uint64_t started, due; /* CLOCK_MONOTONIC; due: when to start it again */
@@ -42,6 +49,9 @@ void crew_close(struct crew *c); /* kills what is left, and waits a moment for w
 
 /* Asked before each start: false puts it off for a moment. */
 void crew_prepare(struct crew *c, bool (*prepare)(void *user, struct crew_child *child), void *user);
+
+/* Told after whatever has become of a child: started, ended, told to stop. With crew_prepare's `user`. */
+void crew_watch(struct crew *c, void (*changed)(void *user, struct crew_child *child));
 
 /* Takes over argv (its strings, too). The child is started at the next turn. The pointer holds until crew_close. */
 struct crew_child *crew_add(struct crew *c, const char *label, const char *program, char **argv, bool restart);

@@ -7,6 +7,7 @@
 
 #include "agents/kinds.h"
 #include "core/name.h"
+#include "tools/apiary_supervised.h"
 
 static const struct tool_option no_options[] = {{.name = NULL}};
 
@@ -15,7 +16,7 @@ static const struct tool_option no_options[] = {{.name = NULL}};
 static const struct tool_usage status_usage = {
     .command = "status",
     .arguments = "[SERVICE]",
-    .what = "Shows each registered instance of a swarm: its process, its health, what it has to do and has done.",
+    .what = "Shows each instance of a swarm: its process, its health, what it has to do and has done, and why it is down.",
     .most = 1,
     .json = true,
 };
@@ -25,9 +26,10 @@ static char state_mark(const apiary_swarm_status_t *s)
     return s->state == APIARY_PASSING ? '+' : s->state == APIARY_DOWN || s->state == APIARY_CRITICAL ? '!' : '~';
 }
 
-static void status_row(struct tool_table *table, const apiary_swarm_status_t *s)
+static void status_row(struct tool_table *table, const struct ap_segment *seg, const apiary_swarm_status_t *s)
 {
-    char pid[24], port[8], agents[16], queued[16], running[16], out[32], done[24], failed[24], up[32];
+    struct ap_supervised_view v;
+    char restarts[16] = "-", pid[24], port[8], agents[16], queued[16], running[16], out[32], done[24], failed[24], up[32];
     snprintf(pid, sizeof pid, "%" PRId64, s->pid);
     snprintf(port, sizeof port, "%u", s->port);
     snprintf(agents, sizeof agents, "%u", s->agents);
@@ -37,10 +39,11 @@ static void status_row(struct tool_table *table, const apiary_swarm_status_t *s)
     snprintf(done, sizeof done, "%" PRIu64, s->done);
     snprintf(failed, sizeof failed, "%" PRIu64, s->failed);
     bool down = s->state == APIARY_DOWN;
+    if (supervision_of(seg, s->service, s->instance, &v)) snprintf(restarts, sizeof restarts, "%u", supervision_restarts(&v));
     tool_table_add(table, (const char *const[]){s->service, s->instance, tool_state_name((int)s->state),
-                                                tool_mode_name((int)s->mode), down ? "-" : pid,
+                                                tool_mode_name((int)s->mode), down || s->pid == 0 ? "-" : pid,
                                                 s->port != 0 ? port : "-", agents, queued, running, out, done, failed,
-                                                down ? "-" : tool_format_duration(s->uptime, up)});
+                                                s->uptime == 0 ? "-" : tool_format_duration(s->uptime, up), restarts});
     tool_table_mark(table, 2, state_mark(s));
 }
 
@@ -94,6 +97,17 @@ static void print_end(const struct ap_segment *seg, const apiary_swarm_status_t 
            ago > 0 ? tool_format_duration(ago, text) : "", ago > 0 ? " ago" : "");
 }
 
+/* What its supervisor says; false: there is none that lives, or nothing to say. */
+static bool print_why(const struct ap_segment *seg, const apiary_swarm_status_t *s)
+{
+    struct ap_supervised_view v;
+    char *why = supervision_of(seg, s->service, s->instance, &v) ? supervision_text(&v) : NULL;
+    bool told = why != NULL && v.supervised;
+    if (why != NULL) printf("%s/%s: %s\n", s->service, s->instance, why);
+    free(why);
+    return told;
+}
+
 static json_t *end_json(const struct ap_segment *seg, const apiary_swarm_status_t *s)
 {
     uint64_t ago;
@@ -117,9 +131,12 @@ static int print_status_json(const struct tool *t, apiary_t *a, const apiary_swa
     json_t *swarms = json_array();
     for (int i = 0; i < n; i++) {
         char reason[AP_REASON_MAX + 1];
+        struct ap_supervised_view v;
+        bool known = supervision_of(a->seg, rows[i].service, rows[i].instance, &v);
         reason_of(a->seg, &rows[i], reason);
         json_t *row = status_json(&rows[i], reason);
         json_object_set_new(row, "ended", end_json(a->seg, &rows[i]));
+        json_object_set_new(row, "supervision", supervision_json(known ? &v : NULL));
         json_array_append_new(swarms, row);
     }
     int64_t daemon = view_daemon(a->seg);
@@ -147,16 +164,16 @@ static int print_status(const struct tool *t, apiary_t *a, const apiary_swarm_st
     }
     struct tool_table *table =
         tool_table_new((const char *const[]){"service", "instance", "state", "mode", ">pid", ">port", ">agents",
-                                             ">queued", ">running", ">delegating", ">done", ">failed", ">up", NULL});
+                                             ">queued", ">running", ">delegating", ">done", ">failed", ">up", ">restarts", NULL});
     for (int i = 0; i < n; i++)
-        status_row(table, &rows[i]);
+        status_row(table, a->seg, &rows[i]);
     tool_table_print(table, stdout);
     for (int i = 0; i < n; i++) {
         char reason[AP_REASON_MAX + 1], age[32];
         if (rows[i].state != APIARY_DOWN && rows[i].beat_age >= BEAT_LATE)
             printf("%s/%s: no beat for %s: its process is stopped, or starved\n", rows[i].service, rows[i].instance,
                    tool_format_duration(rows[i].beat_age, age));
-        if (rows[i].state == APIARY_DOWN) print_end(a->seg, &rows[i]);
+        if (!print_why(a->seg, &rows[i]) && rows[i].state == APIARY_DOWN) print_end(a->seg, &rows[i]);
         reason_of(a->seg, &rows[i], reason);
         if (*reason == '\0') continue;
         char *shown = tool_printable(reason, strlen(reason));
@@ -174,7 +191,7 @@ int cmd_status(struct tool *t, int argc, char **argv)
     rc = tool_attach(t, tool_segment(t, NULL), true, &a);
     if (rc != TOOL_OK) return rc;
     apiary_swarm_status_t *rows = NULL;
-    int n = view_status(a, argc > 0 ? argv[0] : NULL, &rows);
+    int n = view_instances(a, argc > 0 ? argv[0] : NULL, &rows);
     if (n < 0) {
         rc = tool_error(t, n, NULL, "status");
     } else if (n == 0 && argc > 0) {

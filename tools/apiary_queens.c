@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define TURN UINT64_C(20000000)
 #define KEEPS_ENDING 5 /* ends in a row after which a service that never passed is not waited for */
@@ -22,6 +23,59 @@ static char **arguments(const struct up *up, const char *service)
     return ret;
 }
 
+/* ---- what is said of them in the segment ---------------------------------------------------------------------- */
+
+static enum ap_child_state state_of(const struct queen *q)
+{
+    const struct crew_child *c = q->child;
+    if (c->pid != 0 && c->told) return AP_CHILD_LEAVING;
+    if (c->pid != 0) return q->passes ? AP_CHILD_PASSING : q->registered ? AP_CHILD_RUNNING : AP_CHILD_STARTING;
+    if (c->told) return AP_CHILD_STOPPED;
+    if (!c->wanted) return AP_CHILD_GIVEN_UP;
+    return c->ends == 0 ? AP_CHILD_STARTING : AP_CHILD_WAITING;
+}
+
+static void describe(const struct queen *q, struct ap_supervision *ret)
+{
+    const struct crew_child *c = q->child;
+    const char *number = c->argv[ARGUMENT_INSTANCE];
+    *ret = (struct ap_supervision){.state = state_of(q),
+                                   .instance = *number != '\0' ? (uint32_t)strtoul(number, NULL, 10) : q->number,
+                                   .starts = c->starts,
+                                   .ends = c->ends,
+                                   .end = c->end,
+                                   .code = c->code,
+                                   .stage = c->stage,
+                                   .pid = c->pid,
+                                   .ended = c->ended};
+    ret->due = ret->state == AP_CHILD_WAITING ? c->due : 0;
+    ret->changed = q->shown && q->last.state == ret->state ? q->last.changed : ap_ops_system.realtime();
+    ap_supervision_said(ret, c->words, strlen(c->words));
+}
+
+void queens_tell(void *user, struct crew_child *child)
+{
+    struct up *up = user;
+    struct queen *q = child->user;
+    struct ap_supervision now;
+    if (q == NULL || up->a == NULL) return;
+    if (child->pid == 0) q->passes = q->registered = false;
+    describe(q, &now);
+    if (q->shown && memcmp(&now, &q->last, sizeof now) == 0) return;
+    if (q->shown) {
+        ap_supervised_write(up->a->seg, q->row, &now);
+    } else {
+        int rc = ap_supervised_take(up->a->seg, up->a->anchor->lane.index, getpid(), q->swarm->service, &now, &q->row);
+        q->shown = rc == 0;
+        if (!q->shown && !up->hidden)
+            crew_say(up->crew, "apiary: up: 'apiary status' will not say why %s is down: %s", child->label, apiary_strerror(rc));
+        up->hidden = up->hidden || !q->shown;
+    }
+    q->last = now;
+}
+
+/* ---- the processes -------------------------------------------------------------------------------------------- */
+
 void queens_add(struct up *up)
 {
     up->first_queen = crew_count(up->crew);
@@ -40,6 +94,9 @@ void queens_add(struct up *up)
             free(label);
         }
     }
+    ap_supervised_forget(up->a->seg);
+    for (size_t i = 0; i < up->queen_count; i++)
+        queens_tell(up, up->queens[i].child);
 }
 
 /* Whether somebody who lives, and is none of this process's children, is this instance. */
@@ -85,14 +142,17 @@ bool queens_look(struct up *up)
     size_t good = 0;
     for (size_t i = 0; i < up->queen_count; i++) {
         struct queen *q = &up->queens[i];
-        q->passes = q->drained = false;
+        q->passes = q->drained = q->registered = false;
         for (int k = 0; k < count && q->child->pid != 0; k++) {
-            if (rows[k].pid != q->child->pid || rows[k].state != APIARY_PASSING) continue;
+            if (rows[k].pid != q->child->pid) continue;
+            q->registered = rows[k].state != APIARY_STARTING;
+            if (rows[k].state != APIARY_PASSING) continue;
             q->passes = true;
             q->drained = rows[k].mode != APIARY_READY;
         }
         q->passed = q->passed || q->passes;
         good += q->passes;
+        queens_tell(up, q->child);
     }
     free(rows);
     return good == up->queen_count;

@@ -159,6 +159,7 @@ static int take_over(struct up *up, pid_t other)
     kill(other, SIGTERM);
     int rc = up_wait(up, up->wait, nobody_else);
     if (rc == TOOL_TIMEOUT) crew_say(up->crew, "apiary: up: pid %d does not leave", (int)other);
+    if (rc == TOOL_OK) ap_supervised_forget(up->a->seg); /* what it has said of its own */
     return rc == TOOL_OK ? start_daemon(up) : rc;
 }
 
@@ -281,6 +282,7 @@ static void stop(struct up *up)
         view_open_tasks(up->a->seg, &queued, &running);
         if (up->daemon != NULL && up->daemon->pid != 0 && others > 0) others--;
     }
+    if (used) ap_supervised_end(up->a->seg, up->a->anchor->lane.index);
     apiary_detach(up->a);
     up->a = NULL;
     crew_stop(up->crew, 0, up->first_queen, DAEMON_GRACE);
@@ -354,6 +356,7 @@ static int open_up(struct up *up, const char *config)
     if (rc != TOOL_OK) return rc;
     crew_say(up->crew, "apiary: up: segment %s, %s", up->segment, why);
     crew_prepare(up->crew, queens_prepare, up);
+    crew_watch(up->crew, queens_tell);
     return TOOL_OK;
 }
 

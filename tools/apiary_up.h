@@ -21,6 +21,7 @@ struct up {
     char *daemon_path;
     bool once, owned, replace; /* owned: the segment is to be removed at the end */
     bool ready;                /* the service manager has been told */
+    bool hidden;               /* no row was left for an instance, which has been said */
     uint64_t wait, drain;
 };
 
@@ -31,6 +32,10 @@ struct queen {
     struct crew_child *child;
     bool passes, drained; /* when it was looked at last: its own process, not another one of that name */
     bool passed;          /* once at least */
+    bool registered;
+    bool shown; /* has a row in the segment: `row`, in which `last` stands */
+    uint32_t row;
+    struct ap_supervision last;
 };
 
 /* ---- apiary_queens.c ------------------------------------------------------------------------------------------------ */
@@ -38,6 +43,8 @@ struct queen {
 void queens_add(struct up *up);
 /* For crew_prepare: what a process is given at each start. */
 bool queens_prepare(void *up, struct crew_child *child);
+/* For crew_watch: says in the segment what has become of one, for those who look from elsewhere. */
+void queens_tell(void *up, struct crew_child *child);
 /* Looks at all of them; whether every one passes or is drained. */
 bool queens_look(struct up *up);
 /* Waits for them: TOOL_OK when all pass, or what is the matter, which has been told. With --once it ends at the first one

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "registry/monitor.h"
+#include "registry/supervised.h"
 #include "shm/event.h"
 #include "shm/pool.h"
 
@@ -277,4 +278,38 @@ int view_status(apiary_t *a, const char *service, apiary_swarm_status_t **ret)
         if (n < 0) return n;
         capacity = (size_t)n + 16;
     }
+}
+
+/* Down, unless it is started for the first time. */
+static bool unregistered(const struct ap_supervised_view *v, apiary_swarm_status_t *ret)
+{
+    bool begins = v->supervised && v->last.state == AP_CHILD_STARTING && v->last.ends == 0;
+    memset(ret, 0, sizeof *ret);
+    memcpy(ret->service, v->service, sizeof ret->service);
+    snprintf(ret->instance, sizeof ret->instance, "%u", v->last.instance);
+    ret->state = begins ? APIARY_STARTING : APIARY_DOWN;
+    ret->mode = APIARY_READY;
+    if (begins) ret->pid = v->last.pid;
+    return v->last.state != AP_CHILD_PASSING && v->last.state != AP_CHILD_RUNNING;
+}
+
+int view_instances(apiary_t *a, const char *service, apiary_swarm_status_t **ret)
+{
+    apiary_swarm_status_t *rows = NULL;
+    int n = view_status(a, service, &rows);
+    for (uint32_t i = 0; n >= 0 && ap_supervised_at(a->seg, i) != NULL; i++) {
+        struct ap_supervised_view v;
+        apiary_swarm_status_t row;
+        bool known = false;
+        if (!ap_supervised_read(a->seg, i, &v) || (service != NULL && strcmp(v.service, service) != 0)) continue;
+        if (!unregistered(&v, &row)) continue;
+        for (int k = 0; k < n; k++)
+            known = known || compare_rows(&rows[k], &row) == 0;
+        if (known) continue;
+        rows = tool_realloc(rows, ((size_t)n + 1) * sizeof *rows);
+        rows[n++] = row;
+        qsort(rows, (size_t)n, sizeof *rows, compare_rows);
+    }
+    *ret = rows;
+    return n;
 }
