@@ -57,7 +57,9 @@ static bool make(struct perf_link *l, char *why, size_t size)
     }
     snprintf(s->path, sizeof s->path, P_tmpdir "/apiary-perf-%d-redis", (int)getpid());
     s->server = perf_fork(-1, run, s->path);
+    perf_expect_end(true); /* a server that cannot run here is missing, and no fault of the run */
     c = reach(s->path);
+    perf_expect_end(false);
     if (c != NULL) {
         redisFree(c);
         return true;
