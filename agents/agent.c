@@ -1,12 +1,14 @@
 /* agents/agent.c - what an agent's functions may ask of their surroundings. See apiary.h. */
 #include "agents/agent.h"
 
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "agents/queen.h"
+#include "core/text.h"
 
 const char *apiary_agent_name(const apiary_agent_t *agent)
 {
@@ -115,35 +117,36 @@ void ap_agent_explain(struct apiary_agent *agent, const char *sentence)
     if (agent->config != NULL)
         ap_node_refuse(place_of(agent, sentence), &at, "agent %s: %s", agent->name, sentence);
     else
-        snprintf(at.text, sizeof at.text, "agent %s: %s", agent->name, sentence);
-    snprintf(w->message, sizeof w->message, "%.*s", (int)sizeof w->message - 1, at.text);
+        ap_format(at.text, sizeof at.text, "agent %s: %s", agent->name, sentence);
+    ap_format(w->message, sizeof w->message, "%s", at.text);
 }
 
-static void log_line(struct apiary_agent *agent, int level, const char *line, const char *sentence)
+static void log_sentence(struct apiary_agent *agent, int level, const char *sentence)
 {
     struct ap_worker *w = agent->worker;
 
     /* Why an agent could not be made is what apiary_queen_start says. */
     if (level <= 3 && ap_load_relaxed(&w->phase) == AP_WORKER_OPENING && ap_worker_self() == w)
         ap_agent_explain(agent, sentence);
-    if (agent->queen->log != NULL) agent->queen->log(agent->queen->log_user, level, line);
+    ap_queen_log(agent->queen, level, "%s: %s", agent->name, sentence);
 }
 
 void apiary_agent_log(apiary_agent_t *agent, int level, const char *format, ...)
 {
-    char line[1024];
+    char buffer[1024], *sentence;
     va_list args;
-    int n = snprintf(line, sizeof line, "%s: ", agent->name);
 
     va_start(args, format);
-    vsnprintf(line + n, sizeof line - (size_t)n, format, args);
+    sentence = ap_vformat_whole(buffer, sizeof buffer, format, args);
     va_end(args);
-    log_line(agent, level, line, line + n);
+    log_sentence(agent, level, sentence);
+    if (sentence != buffer) free(sentence);
 }
 
 void apiary_agent_log_text(apiary_agent_t *agent, int level, const char *text, size_t size)
 {
-    if (text != NULL || size == 0) apiary_agent_log(agent, level, "%.*s", (int)(size < 1024 ? size : 1024), size > 0 ? text : "");
+    if (text == NULL && size > 0) return;
+    apiary_agent_log(agent, level, "%.*s", (int)(size < INT_MAX ? size : INT_MAX), size > 0 ? text : "");
 }
 
 /* ---- memory --------------------------------------------------------------------------------------------------- */

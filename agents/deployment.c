@@ -10,6 +10,7 @@
 
 #include "agents/deployment_int.h"
 #include "core/name.h"
+#include "core/text.h"
 
 static const struct ap_key root_keys[] = {
     {.name = "meta_registry", .type = 'm', .what = "the segment and its limits"},
@@ -77,7 +78,7 @@ static int check_service(struct ap_loader *l, const struct ap_deployment_swarm *
     const struct ap_node *at = ap_node_get(s->node, "service");
 
     if (!ap_name_valid(s->service, APIARY_NAME_MAX))
-        return ap_node_refuse(at, l->error, "service: '%.64s' is no name; " AP_NAME_RULE, s->service);
+        return ap_node_refuse(at, l->error, "service: '%s' is no name; " AP_NAME_RULE, AP_SHOWN(s->service, 64));
     for (size_t i = 0; i < before; i++) {
         if (strcmp(l->d->swarms[i].service, s->service) != 0) continue;
         return ap_node_refuse(
@@ -111,7 +112,7 @@ static int read_queen(struct ap_loader *l, struct ap_deployment_swarm *s)
     s->restart = strcmp(restart, "always") == 0;
     if (!s->restart && strcmp(restart, "never") != 0)
         return ap_node_refuse(ap_node_get(queen, "restart"), l->error,
-                              "restart: '%.32s' is not allowed; expected always or never", restart);
+                              "restart: '%s' is not allowed; expected always or never", AP_SHOWN(restart, 32));
     return 0;
 }
 
@@ -246,7 +247,7 @@ int ap_deployment_parse(const char *path, const char *text, size_t size, const a
     if (e == 0) e = find_folder(&l, path);
     if (e == 0) e = read_root(&l);
     if (e < 0) {
-        if (e == APIARY_ENOBLOCK) snprintf(l.error->text, sizeof l.error->text, "%.160s: no memory", path);
+        if (e == APIARY_ENOBLOCK) ap_format(l.error->text, sizeof l.error->text, "%s: no memory", AP_SHOWN(path, 160));
         ap_deployment_free(l.d);
         return e;
     }

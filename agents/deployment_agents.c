@@ -9,6 +9,7 @@
 #include "agents/deployment_int.h"
 #include "agents/kinds.h"
 #include "core/name.h"
+#include "core/text.h"
 
 #define MS INT64_C(1000000)
 #define HOUR INT64_C(3600000000000)
@@ -51,8 +52,8 @@ static int find_kind(struct ap_loader *l, const struct ap_node *node, const char
         near = ap_word_nearest(name, near, other);
         ap_words_add(known, sizeof known, other);
     }
-    return ap_node_refuse(ap_node_get(node, "kind"), l->error, "kind: '%.48s' is no kind of agent%s%s%s; known: %s",
-                          name, near != NULL ? " (did you mean '" : "", near != NULL ? near : "",
+    return ap_node_refuse(ap_node_get(node, "kind"), l->error, "kind: '%s' is no kind of agent%s%s%s; known: %s",
+                          AP_SHOWN(name, 48), near != NULL ? " (did you mean '" : "", near != NULL ? near : "",
                           near != NULL ? "'?)" : "", known);
 }
 
@@ -65,9 +66,9 @@ static int find_plugin(struct ap_loader *l, const struct ap_node *node, const ch
 
     if (access(path, R_OK) != 0)
         return ap_node_refuse(at, l->error,
-                              "plugin: %.200s: %m; expected the path of a shared object, relative to the folder of "
+                              "plugin: %s: %m; expected the path of a shared object, relative to the folder of "
                               "this file",
-                              path);
+                              AP_SHOWN(path, 200));
     e = ap_agent_plugin(path, ret, message, sizeof message);
     if (e == APIARY_ENOBLOCK) return e;
     if (e < 0)
@@ -124,7 +125,7 @@ static int find_program(struct ap_loader *l, const struct ap_node *command)
     int e = strchr(program->text, '/') != NULL ? make_absolute(l, program) : 0;
 
     if (e < 0 || ap_agent_program(program->text, path, why, sizeof why) == 0) return e;
-    return ap_node_refuse(program, l->error, "command: %.400s", why);
+    return ap_node_refuse(program, l->error, "command: %s", AP_SHOWN(why, 400));
 }
 
 /* Where the paths among the kind's keys lead, and whether the programs are there. */
@@ -150,8 +151,8 @@ static int check_config(struct ap_loader *l, const struct ap_deployment_agent *a
     if (e < 0) return e;
     if (agent->config != NULL && keys->name == NULL && agent->config->count > 0)
         return ap_node_refuse_line(agent->config, agent->config->key_lines[0], l->error,
-                                   "%.48s: unknown key; the kind '%s' has no keys, leave out config",
-                                   agent->config->keys[0], kind->name);
+                                   "%s: unknown key; the kind '%s' has no keys, leave out config",
+                                   AP_SHOWN(agent->config->keys[0], 48), kind->name);
     if (agent->config != NULL) {
         e = ap_node_check(agent->config, keys, l->error);
         return e < 0 ? e : find_paths(l, agent->config, kind);
@@ -221,8 +222,8 @@ static int read_kind(struct ap_loader *l, struct ap_deployment_agent *agent)
 static int add_capability(struct ap_loader *l, struct ap_deployment_agent *agent, const struct ap_node *item)
 {
     if (!ap_capability_valid(item->text))
-        return ap_node_refuse(item, l->error, "capabilities: '%.72s' is no capability; " AP_CAPABILITY_RULE,
-                              item->text);
+        return ap_node_refuse(item, l->error, "capabilities: '%s' is no capability; " AP_CAPABILITY_RULE,
+                              AP_SHOWN(item->text, 72));
     for (size_t i = 0; i < agent->capability_count; i++)
         if (strcmp(agent->capabilities[i], item->text) == 0)
             return ap_node_refuse(item, l->error, "capabilities: agent %s offers %s twice; each is given once",
@@ -260,7 +261,7 @@ static int read_agent(struct ap_loader *l, struct ap_deployment_swarm *s, const 
     agent->config = ap_node_get(node, "config");
     at = ap_node_get(node, "name");
     if (!ap_name_valid(agent->name, APIARY_NAME_MAX))
-        return ap_node_refuse(at, l->error, "name: '%.64s' is no name; " AP_NAME_RULE, agent->name);
+        return ap_node_refuse(at, l->error, "name: '%s' is no name; " AP_NAME_RULE, AP_SHOWN(agent->name, 64));
     for (size_t i = 0; i < s->agent_count; i++) {
         if (strcmp(s->agents[i].name, agent->name) != 0) continue;
         return ap_node_refuse(at, l->error,
@@ -305,8 +306,8 @@ static int check_capability(struct ap_loader *l, const struct ap_deployment_swar
     const char *near = NULL;
 
     if (!ap_capability_valid(check->capability))
-        return ap_node_refuse(at, l->error, "capability: '%.72s' is no capability; " AP_CAPABILITY_RULE,
-                              check->capability);
+        return ap_node_refuse(at, l->error, "capability: '%s' is no capability; " AP_CAPABILITY_RULE,
+                              AP_SHOWN(check->capability, 72));
     for (size_t i = 0; i < s->agent_count; i++) {
         for (size_t c = 0; c < s->agents[i].capability_count; c++) {
             if (offers(s->agents[i].capabilities[c], check->capability)) return 0;
@@ -353,8 +354,8 @@ static int check_pattern(struct ap_loader *l, const struct ap_node *at)
     }
     regerror(e, &regex, why, sizeof why);
     return ap_node_refuse(at, l->error,
-                          "expect_match: '%.64s' is no extended regular expression: %s; expected one as of grep -E",
-                          at->text, why);
+                          "expect_match: '%s' is no extended regular expression: %s; expected one as of grep -E",
+                          AP_SHOWN(at->text, 64), why);
 }
 
 static int check_both(struct ap_loader *l, const struct ap_node *node, const char *first, const char *second)
@@ -383,9 +384,9 @@ static int read_check(struct ap_loader *l, struct ap_deployment_swarm *s, const 
         (uint64_t)ap_node_number(node, "timeout", 'd', (int64_t)l->d->segment.geometry.task_timeout);
     if (check->expect == NULL && check->expect_match == NULL)
         return ap_node_refuse(node, l->error,
-                              "expect: missing: the check of %.63s says nothing about the answer; expected expect or "
+                              "expect: missing: the check of %s says nothing about the answer; expected expect or "
                               "expect_match",
-                              check->capability);
+                              AP_SHOWN(check->capability, 63));
     e = check_capability(l, s, check);
     if (e == 0 && check->expect_match != NULL) e = check_pattern(l, ap_node_get(node, "expect_match"));
     if (e == 0 && check->send_file != NULL) {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "agents/deployment_int.h"
+#include "core/text.h"
 
 #define MS INT64_C(1000000)
 #define HOUR INT64_C(3600000000000)
@@ -33,18 +34,18 @@ static int read_segment(struct ap_loader *l, const struct ap_node *meta)
         strcmp(o->name, "/.") == 0 || strcmp(o->name, "/..") == 0))
         return ap_node_refuse(
             ap_node_get(meta, "segment"), l->error,
-            "segment: '%.64s' is no name of a segment; expected '/' and 1 to 62 other bytes without '/', such "
+            "segment: '%s' is no name of a segment; expected '/' and 1 to 62 other bytes without '/', such "
             "as /apiary",
-            o->name);
+            AP_SHOWN(o->name, 64));
     length = strlen(mode);
     if ((length != 3 && length != 4) || strspn(mode, "01234567") != length) length = 0;
     o->mode = length > 0 ? (uint32_t)strtoul(mode, NULL, 8) : 0;
     if ((o->mode & ~0666u) != 0 || (o->mode & 0600) != 0600)
         return ap_node_refuse(
             ap_node_get(meta, "mode"), l->error,
-            "mode: '%.16s' is no usable mode; expected octal digits from \"0600\" to \"0666\" that let the owner "
+            "mode: '%s' is no usable mode; expected octal digits from \"0600\" to \"0666\" that let the owner "
             "read and write, such as \"0660\"",
-            mode);
+            AP_SHOWN(mode, 16));
     return 0;
 }
 

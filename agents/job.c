@@ -7,6 +7,7 @@
 
 #include "agents/queen.h"
 #include "core/copy.h"
+#include "core/text.h"
 
 #define FAILURE_TEXT 1024u
 #define TOLD 10u /* failures of an agent in one second */
@@ -254,6 +255,12 @@ AP_ALWAYS_INLINE int result_store(struct ap_job *job, const void *data, size_t s
     return 0;
 }
 
+/* A failure's text, which has no end of its own, cut to what fits. Returns the length. */
+static size_t shown_in(char *ret, size_t capacity, const void *text, size_t size)
+{
+    return ap_format(ret, capacity, "%.*s", (int)(size < capacity ? size : capacity), size > 0 ? (const char *)text : "");
+}
+
 /* In the log, with the agent's name: a caller that looks at nothing, or is gone, is no reason not to know. What was cancelled has
  * not failed. Of many in one second the first are told, and later how many there were. */
 static __attribute__((noinline)) void tell_failure(struct ap_job *job, int code, uint32_t agent_code, const void *text, size_t size)
@@ -261,7 +268,7 @@ static __attribute__((noinline)) void tell_failure(struct ap_job *job, int code,
     struct apiary_agent *agent = job->agent;
     uint64_t second = agent->worker->seg->ops->now() / NSEC;
     apiary_task_t task = job_task(job);
-    char number[16] = "";
+    char number[24] = "", shown[LOGGED];
 
     if (code == APIARY_ECANCELLED || agent->queen->log == NULL) return;
     if (second != agent->told_second) {
@@ -280,15 +287,19 @@ static __attribute__((noinline)) void tell_failure(struct ap_job *job, int code,
         text = apiary_strerror(code);
         size = strlen(text);
     }
-    apiary_agent_log(agent, 5, "task %" PRIx32 "-%" PRIx32 "-%" PRIx64 " (%s) failed%s: %.*s", task.slot, task.epoch,
-                     task.generation, job_capability(job), number, (int)(size < LOGGED ? size : LOGGED),
-                     size > 0 ? (const char *)text : "");
+    shown_in(shown, sizeof shown, text, size);
+    apiary_agent_log(agent, 5, "task %" PRIx32 "-%" PRIx32 "-%" PRIx64 " (%s) failed%s: %s", task.slot, task.epoch,
+                     task.generation, job_capability(job), number, shown);
 }
 
 /* A text that finds no block is cut to what fits the slot: the reason of a failure is worth more than its end. */
 static __attribute__((noinline)) int result_none(struct ap_job *job, int *code, int why, const void *data, size_t size)
 {
-    if (*code != 0) return result_store(job, data, size < AP_INLINE_BODY ? size : AP_INLINE_BODY);
+    if (*code != 0) {
+        char cut[AP_INLINE_BODY + 1];
+
+        return result_store(job, cut, shown_in(cut, sizeof cut, data, size));
+    }
     /* Its caller must not take this for a task that was never begun. */
     *code = why == APIARY_ENOBLOCK ? APIARY_ENORESULT : why;
     result_name(job->at, 0, 0);
@@ -407,14 +418,12 @@ int apiary_job_fail(apiary_job_t *handle, uint32_t agent_code, const char *forma
 {
     char text[FAILURE_TEXT];
     va_list args;
-    int n;
+    size_t n;
 
     va_start(args, format);
-    n = vsnprintf(text, sizeof text, format, args);
+    n = ap_vformat(text, sizeof text, format, args);
     va_end(args);
-    if (n < 0) n = 0;
-    if ((size_t)n >= sizeof text) n = (int)sizeof text - 1;
-    return apiary_job_fail_text(handle, agent_code, text, (size_t)n);
+    return apiary_job_fail_text(handle, agent_code, text, n);
 }
 
 int apiary_job_reserve(apiary_job_t *handle, size_t size, void **ret)

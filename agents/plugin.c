@@ -4,10 +4,11 @@
 #include <string.h>
 
 #include "agents/kinds.h"
+#include "core/text.h"
 
 static int refuse(char *message, size_t size, const char *path, const char *what)
 {
-    if (message != NULL && size > 0) snprintf(message, size, "plug-in %s: %s", path, what);
+    if (message != NULL && size > 0) ap_format(message, size, "plug-in %s: %s", path, what);
     return APIARY_ECONFIG;
 }
 
@@ -34,7 +35,7 @@ int ap_agent_plugin(const char *path, const apiary_agent_kind_t **ret, char *mes
     kind = entry();
     if (kind == NULL) return refuse(message, size, path, APIARY_AGENT_PLUGIN_SYMBOL " returned NULL");
     if (kind->abi != APIARY_AGENT_ABI) {
-        snprintf(what, sizeof what, "was built for agent interface %u, this program has %u; build it again", kind->abi,
+        ap_format(what, sizeof what, "was built for agent interface %u, this program has %u; build it again", kind->abi,
                  APIARY_AGENT_ABI);
         return refuse(message, size, path, what);
     }

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "agents/kinds.h"
+#include "core/text.h"
 
 /* 0, or an errno. */
 static int judge(const char *path)
@@ -22,7 +23,7 @@ static int judge(const char *path)
 
 static int refuse(char *why, size_t size, const char *format, const char *name, const char *reason)
 {
-    snprintf(why, size, format, name, reason);
+    ap_format(why, size, format, name, reason);
     return APIARY_ECONFIG;
 }
 
@@ -30,7 +31,7 @@ int ap_agent_program(const char *name, char ret[PATH_MAX], char *why, size_t siz
 {
     const char *path = getenv("PATH");
 
-    if (strlen(name) >= PATH_MAX) return refuse(why, size, "\"%.100s...\" %s", name, "is too long for a path");
+    if (strlen(name) >= PATH_MAX) return refuse(why, size, "\"%s\" %s", AP_SHOWN(name, 100), "is too long for a path");
     if (name[0] == '/') {
         int error = judge(name);
 

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/text.h"
+
 #define NSEC UINT64_C(1000000000)
 #define BEAT NSEC
 #define LAST_MOMENT NSEC /* after the time to stop is over: for workers that have nothing left to do but to end */
@@ -23,14 +25,15 @@ void ap_queen_news(struct apiary_queen *q)
 
 void ap_queen_log(const struct apiary_queen *q, int level, const char *format, ...)
 {
-    char line[1024];
+    char buffer[1024], *line;
     va_list args;
 
     if (q->log == NULL) return;
     va_start(args, format);
-    vsnprintf(line, sizeof line, format, args);
+    line = ap_vformat_whole(buffer, sizeof buffer, format, args);
     va_end(args);
     q->log(q->log_user, level, line);
+    if (line != buffer) free(line);
 }
 
 /* ---- workers -------------------------------------------------------------------------------------------------- */
@@ -158,7 +161,7 @@ static int queen_register(struct apiary_queen *q)
     for (size_t i = 0; i < q->agent_count; i++) q->rows[i].lane = q->agents[i].worker->context->lane.index;
     r = ap_swarm_register(q->seg, &q->registration);
     if (r == APIARY_EEXIST)
-        snprintf(q->message, sizeof q->message, "%s, instance %s: %s; %s", q->service,
+        ap_format(q->message, sizeof q->message, "%s, instance %s: %s; %s", q->service,
                  q->registration.instance != NULL ? q->registration.instance : "0", apiary_strerror(r), apiary_advice(r));
     if (r < 0) return r;
     q->service_index = q->registration.service_index; /* nobody may have used the name since it was entered */
@@ -181,7 +184,7 @@ static int queen_open(struct apiary_queen *q)
     r = workers_start(q);
     if (r == 0) {
         r = ap_monitor_start(q->seg, c->lane.member, &q->monitor);
-        if (r == APIARY_ESYS) snprintf(q->message, sizeof q->message, "%s: her monitor cannot be started: %s", q->service,
+        if (r == APIARY_ESYS) ap_format(q->message, sizeof q->message, "%s: her monitor cannot be started: %s", q->service,
                      strerror(errno));
     }
     if (r == 0) r = queen_register(q);
@@ -265,7 +268,7 @@ static int control_start(struct apiary_queen *q)
     r = pthread_create(&q->control, NULL, control_main, q);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (r != 0) {
-        snprintf(q->message, sizeof q->message, "%s: its thread cannot be made: %s", q->service, strerror(r));
+        ap_format(q->message, sizeof q->message, "%s: its thread cannot be made: %s", q->service, strerror(r));
         return APIARY_ESYS;
     }
     pthread_setname_np(q->control, "apiary-queen");
@@ -282,7 +285,7 @@ int apiary_queen_start(apiary_t *a, const apiary_swarm_description_t *swarm, cha
                        apiary_queen_t **ret)
 {
     struct apiary_queen *q = NULL;
-    char text[512] = "";
+    char text[sizeof q->message] = "";
     int r = a == NULL || swarm == NULL || ret == NULL ? APIARY_EINVAL : ap_usable(a);
 
     if (r == 0) r = ap_queen_make(a, swarm, text, sizeof text, &q);
@@ -298,8 +301,8 @@ int apiary_queen_start(apiary_t *a, const apiary_swarm_description_t *swarm, cha
     }
     ap_queen_free(q);
     if (message != NULL && message_size > 0) {
-        if (text[0] == '\0') snprintf(text, sizeof text, "%s; %s", apiary_strerror(r), apiary_advice(r));
-        snprintf(message, message_size, "%s", text);
+        if (text[0] == '\0') ap_format(text, sizeof text, "%s; %s", apiary_strerror(r), apiary_advice(r));
+        ap_format(message, message_size, "%s", text);
     }
     return r;
 }

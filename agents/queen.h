@@ -39,7 +39,7 @@ struct apiary_queen {
 
     pthread_t control;
     int result;
-    char message[512];
+    char message[1024];
     uint32_t news AP_ALIGNED; /* futex of the control thread: a worker's phase, stop */
     uint32_t phase;           /* futex of the starter */
     uint32_t stop;

@@ -6,6 +6,7 @@
 #include "agents/kinds.h"
 #include "agents/queen.h"
 #include "core/name.h"
+#include "core/text.h"
 
 /* ---- judged --------------------------------------------------------------------------------------------------- */
 
@@ -15,30 +16,30 @@ static int judge_agent(const apiary_swarm_description_t *d, size_t i, char *mess
     const char *name = a->name != NULL ? a->name : "";
 
     if (!ap_name_valid(name, APIARY_NAME_MAX)) {
-        snprintf(message, size, "agent %zu of %s: '%s' is no name", i, d->service, name);
+        ap_format(message, size, "agent %zu of %s: '%s' is no name", i, d->service, name);
         return APIARY_EINVAL;
     }
     for (size_t k = 0; k < i; k++) {
         if (strcmp(d->agents[k].name, name) != 0) continue;
-        snprintf(message, size, "agent %s: named twice in %s", name, d->service);
+        ap_format(message, size, "agent %s: named twice in %s", name, d->service);
         return APIARY_EINVAL;
     }
     if (a->kind == NULL || a->kind->handle == NULL || a->kind->abi != APIARY_AGENT_ABI) {
-        snprintf(message, size, "agent %s: its kind is missing, or of another agent interface than %u", name, APIARY_AGENT_ABI);
+        ap_format(message, size, "agent %s: its kind is missing, or of another agent interface than %u", name, APIARY_AGENT_ABI);
         return APIARY_EINVAL;
     }
     if (a->capabilities == NULL || a->capabilities[0] == NULL) {
-        snprintf(message, size, "agent %s: offers no capability", name);
+        ap_format(message, size, "agent %s: offers no capability", name);
         return APIARY_EINVAL;
     }
     for (const char *const *c = a->capabilities; *c != NULL; c++) {
         if (ap_capability_valid(*c) && ap_agent_kind_offers(a->kind, *c)) continue;
-        snprintf(message, size, ap_capability_valid(*c) ? "agent %s: its kind does not have the capability %s"
+        ap_format(message, size, ap_capability_valid(*c) ? "agent %s: its kind does not have the capability %s"
                                                         : "agent %s: '%s' is no name of a capability", name, *c);
         return APIARY_EINVAL;
     }
     if (a->worker >= (d->workers != 0 ? d->workers : 1)) {
-        snprintf(message, size, "agent %s: there is no worker %u, %s has %u", name, a->worker, d->service, d->workers);
+        ap_format(message, size, "agent %s: there is no worker %u, %s has %u", name, a->worker, d->service, d->workers);
         return APIARY_EINVAL;
     }
     return 0;
@@ -49,15 +50,15 @@ static int judge(const apiary_swarm_description_t *d, char *message, size_t size
     int r = 0;
 
     if (d->service == NULL || !ap_name_valid(d->service, APIARY_NAME_MAX)) {
-        snprintf(message, size, "'%s' is no name of a service", d->service != NULL ? d->service : "");
+        ap_format(message, size, "'%s' is no name of a service", d->service != NULL ? d->service : "");
         return APIARY_EINVAL;
     }
     if (d->workers > AP_WORKERS_MAX) {
-        snprintf(message, size, "%s: %u workers; at most %u", d->service, d->workers, AP_WORKERS_MAX);
+        ap_format(message, size, "%s: %u workers; at most %u", d->service, d->workers, AP_WORKERS_MAX);
         return APIARY_EINVAL;
     }
     if (d->agents == NULL || d->agent_count == 0) {
-        snprintf(message, size, "%s: has no agents", d->service);
+        ap_format(message, size, "%s: has no agents", d->service);
         return APIARY_EINVAL;
     }
     for (size_t i = 0; r == 0 && i < d->agent_count; i++) r = judge_agent(d, i, message, size);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "agents/queen.h"
+#include "core/text.h"
 #include "core/uring.h"
 #include "shm/bell.h"
 
@@ -213,7 +214,7 @@ static int agents_create(struct ap_worker *w)
         r = agent->kind->create != NULL ? agent->kind->create(agent, &agent->state) : 0;
         if (r < 0) {
             if (w->message[0] == '\0') {
-                snprintf(why, sizeof why, "%s; %s", apiary_strerror(r), apiary_advice(r));
+                ap_format(why, sizeof why, "%s; %s", apiary_strerror(r), apiary_advice(r));
                 ap_agent_explain(agent, why);
             }
             return r;
@@ -248,15 +249,15 @@ static int worker_open(struct ap_worker *w)
     if (w->context == NULL) return r;
     r = ap_loop_create(w->seg->ops, &w->loop);
     if (r < 0) {
-        if (r == APIARY_ESYS) snprintf(why, sizeof why, "%s: %s", apiary_strerror(r), strerror(errno));
+        if (r == APIARY_ESYS) ap_format(why, sizeof why, "%s: %s", apiary_strerror(r), strerror(errno));
         else ap_park_refusal(r, why, sizeof why);
-        snprintf(w->message, sizeof w->message, "worker %u: %s", w->index, why);
+        ap_format(w->message, sizeof w->message, "worker %u: %s", w->index, why);
         return r;
     }
     r = agents_create(w);
     if (r < 0) return r;
     r = ap_worker_jobs_open(w); /* how many, the agents have said */
-    if (r < 0) snprintf(w->message, sizeof w->message, "worker %u: no memory for its agents' jobs", w->index);
+    if (r < 0) ap_format(w->message, sizeof w->message, "worker %u: no memory for its agents' jobs", w->index);
     return r;
 }
 
@@ -331,7 +332,7 @@ int ap_worker_start(struct ap_worker *w)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     w->running = r == 0;
     if (r != 0) {
-        snprintf(w->message, sizeof w->message, "worker %u: its thread cannot be made: %s", w->index, strerror(r));
+        ap_format(w->message, sizeof w->message, "worker %u: its thread cannot be made: %s", w->index, strerror(r));
         return APIARY_ESYS;
     }
     snprintf(name, sizeof name, "apiary-work-%u", w->index & 0xff);

@@ -46,7 +46,7 @@ struct ap_worker {
     int result; /* with FAILED */
     bool told;  /* the queen has said that it does not come back */
     unsigned reopened; /* as of the loop's, when it was last said */
-    char message[512];
+    char message[1024];
 
     uint32_t command AP_ALIGNED; /* futex; writer: queen */
     uint32_t drain;              /* how often the queen has asked to be told when nothing is left */

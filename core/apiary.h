@@ -58,7 +58,7 @@ typedef struct apiary_attach_options {
     const char *swarm;            /* the service this member calls for (its bulkhead); NULL: none */
     enum apiary_member_kind kind; /* 0: APIARY_CLIENT */
     int read_only;                /* observers: no lane, nothing is written */
-    char *message;                /* filled on failure: what was met and what to do; may be NULL */
+    char *message;                /* filled on failure: what was met and what to do; "..." at its end: cut; may be NULL */
     size_t message_size;
 } apiary_attach_options_t;
 
@@ -288,8 +288,9 @@ APIARY_API void apiary_job_set_user(apiary_job_t *job, void *user);
  * the log. Only on the worker's thread, APIARY_EINVAL on another. A result of more than 64 bytes lies in a payload block. If none
  * is free it is written over the request, which is not to be read after the answer; if it does not fit there (a request of up to
  * 64 bytes has no block) the task has run in vain: it fails with APIARY_ENORESULT, and APIARY_ENOBLOCK is returned. One that is too
- * large for any block fails the task with APIARY_ETOOLARGE, and that is also returned. What fails is told to the swarm's `log` at
- * level 5, ten times a second at most. */
+ * large for any block fails the task with APIARY_ETOOLARGE, and that is also returned. A failure's text may be cut and ends in
+ * "..." then: at 1 KiB when it is made from a format, at 64 bytes when there is no place for it. What fails is told to the swarm's
+ * `log` at level 5, ten times a second at most. */
 APIARY_API int apiary_job_reply(apiary_job_t *job, const void *data, size_t size);
 APIARY_API int apiary_job_fail(apiary_job_t *job, uint32_t agent_code, const char *format, ...)
     APIARY_PRINTF(3, 4);
@@ -344,7 +345,8 @@ typedef struct apiary_swarm_description {
     void *log_user;
 } apiary_swarm_description_t;
 
-/* APIARY_EEXIST: this service and instance is registered by a living process. Blocks until all agents are created. */
+/* APIARY_EEXIST: this service and instance is registered by a living process. Blocks until all agents are created. A message
+ * that does not fit ends in "..."; 1024 bytes are enough for all but a name of a file that is as long. */
 APIARY_API int apiary_queen_start(apiary_t *a, const apiary_swarm_description_t *swarm, char *message,
                                   size_t message_size, apiary_queen_t **ret);
 /* Drain: no new tasks are routed here, what is in hand is finished, at most for `timeout`; then deregister and free.

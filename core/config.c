@@ -12,6 +12,7 @@
 
 #include "core/apiary.h"
 #include "core/descriptor.h"
+#include "core/text.h"
 
 #define TEXT_MAX ((size_t)1 << 20)
 #define DEPTH_MAX 16u
@@ -109,12 +110,12 @@ static int refuse_syntax(struct reader *r)
         line = 1;
         for (size_t i = 0; i < end; i++)
             line += r->text[i] == '\n';
-        snprintf(what, sizeof what, "not a text file: %s; a configuration is YAML in UTF-8",
+        ap_format(what, sizeof what, "not a text file: %s; a configuration is YAML in UTF-8",
                  p->problem != NULL ? p->problem : "bytes that are no UTF-8");
     } else if (indented_by_tab(r, line)) {
-        snprintf(what, sizeof what, "a tab in the indentation; use spaces");
+        ap_format(what, sizeof what, "a tab in the indentation; use spaces");
     } else {
-        snprintf(what, sizeof what, "not valid YAML: %s%s%s (column %zu)", p->context != NULL ? p->context : "",
+        ap_format(what, sizeof what, "not valid YAML: %s%s%s (column %zu)", p->context != NULL ? p->context : "",
                  p->context != NULL ? ", " : "", p->problem != NULL ? p->problem : "syntax error",
                  p->problem_mark.column + 1);
     }
@@ -241,8 +242,8 @@ static int read_key(struct reader *r, const yaml_event_t *event, const struct ch
     if (key == NULL) return APIARY_ENOBLOCK;
     for (size_t i = 0; i < c->count; i++) {
         if (strcmp(c->keys[i], key) != 0) continue;
-        return ap_node_refuse(&at, r->error, "%.64s: duplicate key, first given in line %u; each key is given once",
-                              key, c->lines[i]);
+        return ap_node_refuse(&at, r->error, "%s: duplicate key, first given in line %u; each key is given once",
+                              AP_SHOWN(key, 64), c->lines[i]);
     }
     *ret = key;
     return 0;

@@ -5,6 +5,7 @@
 
 #include "core/apiary.h"
 #include "core/config.h"
+#include "core/text.h"
 
 struct unit {
     const char *name;
@@ -58,7 +59,7 @@ static void print_refusal(const struct ap_node *at, unsigned line, struct ap_con
 
     if (error == NULL) return;
     n = print_place(error->text, sizeof error->text, at->file, line);
-    vsnprintf(error->text + n, sizeof error->text - (size_t)n, format, args);
+    ap_vformat(error->text + n, sizeof error->text - (size_t)n, format, args);
     make_printable(error->text);
 }
 
@@ -268,7 +269,8 @@ static int refuse_unknown(const struct ap_node *map, size_t i, const struct ap_k
         near = ap_word_nearest(map->keys[i], near, k->name);
         ap_words_add(allowed, sizeof allowed, k->name);
     }
-    return ap_node_refuse_line(map, map->key_lines[i], error, "%.64s: unknown key%s%s%s; %s%s", map->keys[i],
+    return ap_node_refuse_line(map, map->key_lines[i], error, "%s: unknown key%s%s%s; %s%s",
+                               AP_SHOWN(map->keys[i], 64),
                                near != NULL ? " (did you mean '" : "", near != NULL ? near : "",
                                near != NULL ? "'?)" : "", keys->name != NULL ? "allowed: " : "no key is allowed here",
                                allowed);
@@ -303,8 +305,8 @@ static int refuse_type(const struct ap_node *node, const struct ap_key *key, str
     if (node->kind == AP_NODE_LIST) return ap_node_refuse(node, error, "%s: is a list; expected %s", key->name, want);
     if (node->kind == AP_NODE_MAP) return ap_node_refuse(node, error, "%s: is a mapping; expected %s", key->name, want);
     if (node->text[0] == '\0') return ap_node_refuse(node, error, "%s: is empty; expected %s", key->name, want);
-    return ap_node_refuse(node, error, "%s: %s%.40s%s is not allowed; expected %s", key->name,
-                          node->quoted ? "\"" : "'", node->text, node->quoted ? "\"" : "'", want);
+    return ap_node_refuse(node, error, "%s: %s%s%s is not allowed; expected %s", key->name,
+                          node->quoted ? "\"" : "'", AP_SHOWN(node->text, 40), node->quoted ? "\"" : "'", want);
 }
 
 /* YAML reads these as "nothing"; a text that is one of them is quoted. */
@@ -336,13 +338,14 @@ static int check_number(const struct ap_node *node, const struct ap_key *key, st
 
     if (!read_number(node, key->type, &value)) {
         if (!is_huge(node, key->type)) return refuse_type(node, key, error);
-        if (unbounded) return ap_node_refuse(node, error, "%s: %.40s is out of range", key->name, node->text);
+        if (unbounded) return ap_node_refuse(node, error, "%s: %s is out of range", key->name, AP_SHOWN(node->text, 40));
     } else if (key->type == 'b' || unbounded || (value >= key->min && value <= key->max)) {
         return 0;
     }
     ap_number_print(min, sizeof min, key->type, key->min);
     ap_number_print(max, sizeof max, key->type, key->max);
-    return ap_node_refuse(node, error, "%s: %.40s is out of range; allowed: %s to %s", key->name, node->text, min, max);
+    return ap_node_refuse(node, error, "%s: %s is out of range; allowed: %s to %s", key->name, AP_SHOWN(node->text, 40), min,
+                          max);
 }
 
 static int check_items(const struct ap_node *node, const struct ap_key *key, struct ap_config_error *error)

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "core/atomic.h"
+#include "core/text.h"
 
 #define TEXT_MAX 2048u
 #define RECORD_MAX 4096u /* what one write takes: a pipe does not tear it */
@@ -55,12 +56,19 @@ static bool is_journal(void)
     return fstat(STDERR_FILENO, &st) == 0 && st.st_dev == device && st.st_ino == inode;
 }
 
-/* Quotes, backslashes and line ends are escaped, so that a line stays one line and its value ends where it says. */
+/* Quotes, backslashes and line ends are escaped, so that a line stays one line and its value ends where it says. What does not fit
+ * is cut as core/text.h has it. */
 static size_t escape(char *to, size_t size, const char *text)
 {
+    const unsigned char *p = (const unsigned char *)text;
     size_t n = 0;
 
-    for (const unsigned char *p = (const unsigned char *)text; *p != '\0' && n + 5 < size; p++) {
+    for (; *p != '\0'; p++) {
+        if (n + sizeof "\\xff..." > size) {
+            for (; (*p & 0xc0) == 0x80 && n > 0; p--) n--; /* which are not escaped */
+            memcpy(to + n, "...", 3);
+            return n + 3;
+        }
         if (*p == '"' || *p == '\\') {
             to[n++] = '\\';
             to[n++] = (char)*p;
@@ -271,7 +279,7 @@ void ap_log(int level, const char *format, ...)
 
     if (level > ap_load_relaxed(&most)) return;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    ap_vformat(text, sizeof text, format, args);
     va_end(args);
     ap_log_bytes(line, compose(line, level, text));
     errno = saved;

@@ -2,7 +2,7 @@
  *
  * "time=2026-01-31T12:00:00.000Z level=info part=queen service=ai_service msg=\"...\""; with journald's "<6>" prefix when
  * $JOURNAL_STREAM names standard error. Level and part are set before threads start; the part may carry more fields ("queen
- * service=ai_service"). A message is cut at about 2 KiB.
+ * service=ai_service"). A message is cut at about 2 KiB, and ends in "..." then.
  *
  * Nobody waits for a log. A line is out when the call returns, unless standard error does not take it at once (a stopped reader, a
  * stopped terminal, a disk that hangs): then it lies in a buffer of 256 KiB, and so do the next ones. What does not fit there, or

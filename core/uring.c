@@ -8,6 +8,7 @@
 
 #include "core/apiary.h"
 #include "core/descriptor.h"
+#include "core/text.h"
 
 #define OP_FUTEX_WAIT 51        /* IORING_OP_FUTEX_WAIT, Linux 6.7 */
 #define FUTEX2_SIZE_U32_SHARED 2 /* FUTEX2_SIZE_U32 without FUTEX2_PRIVATE */
@@ -35,11 +36,12 @@ void ap_park_refusal(int error, char *ret, size_t size)
     const char *text = getenv("APIARY_PARK"), *advice = apiary_advice(error);
 
     if (error == APIARY_EINVAL && ap_park_forced() < 0)
-        snprintf(ret, size, "APIARY_PARK is '%.40s'; it may be uring, parker or poll, or unset", text);
+        ap_format(ret, size, "APIARY_PARK is '%s'; it may be uring, parker or poll, or unset", AP_SHOWN(text, 40));
     else if (error == APIARY_ENOTSUP && ap_park_forced() > AP_PARK_ANY)
-        snprintf(ret, size, "APIARY_PARK is '%.40s', which this machine cannot do; unset it for the best that works here", text);
+        ap_format(ret, size, "APIARY_PARK is '%s', which this machine cannot do; unset it for the best that works here",
+                  AP_SHOWN(text, 40));
     else
-        snprintf(ret, size, "%s%s%s", apiary_strerror(error), advice[0] != '\0' ? "; " : "", advice);
+        ap_format(ret, size, "%s%s%s", apiary_strerror(error), advice[0] != '\0' ? "; " : "", advice);
 }
 
 struct made {

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "core/name.h"
+#include "core/text.h"
 #include "core/uring.h"
 #include "shm/image.h"
 
@@ -271,7 +272,7 @@ void ap_shared_tidy(struct apiary *a)
 static int refuse(int error, const apiary_attach_options_t *o, const char *what)
 {
     if (o->message != NULL && o->message_size > 0)
-        snprintf(o->message, o->message_size, "%s%s%s; %s", what, what[0] != '\0' ? ": " : "", apiary_strerror(error),
+        ap_format(o->message, o->message_size, "%s%s%s; %s", what, what[0] != '\0' ? ": " : "", apiary_strerror(error),
                  apiary_advice(error));
     return error;
 }
@@ -403,7 +404,8 @@ static int environment_judge(const apiary_attach_options_t *o)
 
     if (!spin && !park) return 0;
     if (o->message == NULL || o->message_size == 0) return APIARY_EINVAL;
-    if (spin) snprintf(o->message, o->message_size, "APIARY_SPIN is '%.40s'; it may be never, or unset", getenv("APIARY_SPIN"));
+    if (spin) ap_format(o->message, o->message_size, "APIARY_SPIN is '%s'; it may be never, or unset",
+                        AP_SHOWN(getenv("APIARY_SPIN"), 40));
     else ap_park_refusal(APIARY_EINVAL, o->message, o->message_size);
     return APIARY_EINVAL;
 }

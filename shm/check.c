@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/descriptor.h"
+#include "core/text.h"
 #include "shm/event.h"
 #include "shm/pool.h"
 #include "shm/queue.h"
@@ -43,7 +44,7 @@ void ap_found(struct ap_report *r, enum ap_severity severity, const char *struct
     text_set(f.structure, sizeof f.structure, structure);
     text_set(f.rule, sizeof f.rule, rule);
     va_start(args, format);
-    vsnprintf(f.text, sizeof f.text, format, args);
+    ap_vformat(f.text, sizeof f.text, format, args);
     va_end(args);
     deliver(r, &f);
 }
@@ -66,7 +67,7 @@ void ap_look_found(struct ap_look *look, enum ap_severity severity, const volati
     text_set(f->structure, sizeof f->structure, look->structure);
     text_set(f->rule, sizeof f->rule, rule);
     va_start(args, format);
-    vsnprintf(f->text, sizeof f->text, format, args);
+    ap_vformat(f->text, sizeof f->text, format, args);
     va_end(args);
 }
 

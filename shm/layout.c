@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/name.h"
+#include "core/text.h"
 #include "shm/event.h"
 #include "shm/part.h"
 #include "shm/pool.h"
@@ -153,11 +154,11 @@ static int normalise(void *user, const struct ap_number *n)
     ap_number_set(&to->g, n, value);
     if (ap_number_valid(n, value)) return 0;
     if (to->message != NULL && (value < n->min || value > n->max))
-        snprintf(to->message, to->size, "%s%s%s: %u is out of range; allowed: %u to %u", group, colon, n->key, value, n->min,
-                 n->max);
+        ap_format(to->message, to->size, "%s%s%s: %u is out of range; allowed: %u to %u", group, colon, n->key, value, n->min,
+                  n->max);
     else if (to->message != NULL)
-        snprintf(to->message, to->size, "%s%s%s: %u is not a power of two; for example %u would be", group, colon, n->key, value,
-                 power_near(value, n->max));
+        ap_format(to->message, to->size, "%s%s%s: %u is not a power of two; for example %u would be", group, colon, n->key, value,
+                  power_near(value, n->max));
     return APIARY_EINVAL;
 }
 

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "core/descriptor.h"
+#include "core/text.h"
 #include "shm/image.h"
 #include "shm/lane.h"
 #include "shm/part.h"
@@ -30,7 +31,7 @@ __attribute__((format(printf, 4, 5))) static int refuse(int error, char *message
 
     if (message != NULL && size > 0) {
         va_start(args, format);
-        vsnprintf(message, size, format, args);
+        ap_vformat(message, size, format, args);
         va_end(args);
     }
     return error;
@@ -223,15 +224,15 @@ static int owner_set(int fd, const struct ap_segment_options *o, char *message, 
         const struct passwd *p = getpwnam(o->owner);
         if (p != NULL) uid = p->pw_uid;
         else if (!id_read(o->owner, &uid))
-            return refuse(APIARY_ECONFIG, message, size, "owner: no user is called '%.64s'; give a user's name or number",
-                          o->owner);
+            return refuse(APIARY_ECONFIG, message, size, "owner: no user is called '%s'; give a user's name or number",
+                          AP_SHOWN(o->owner, 64));
     }
     if (o->group != NULL) {
         const struct group *g = getgrnam(o->group);
         if (g != NULL) gid = g->gr_gid;
         else if (!id_read(o->group, &gid))
-            return refuse(APIARY_ECONFIG, message, size, "group: no group is called '%.64s'; give a group's name or number",
-                          o->group);
+            return refuse(APIARY_ECONFIG, message, size, "group: no group is called '%s'; give a group's name or number",
+                          AP_SHOWN(o->group, 64));
     }
     if ((o->owner != NULL || o->group != NULL) && fchown(fd, uid, gid) < 0)
         return refuse(APIARY_EPERM, message, size, "cannot give the segment to %s:%s: %s; run as root or leave owner out",
@@ -315,8 +316,8 @@ int ap_segment_create(const struct ap_segment_options *o, const struct ap_parts 
     int fd, r;
 
     if (o->name == NULL || !name_valid(o->name))
-        return refuse(APIARY_EINVAL, message, size, "segment: '%.63s' is no name; it is '/' and 1 to 62 other bytes, no '/'",
-                      o->name != NULL ? o->name : "");
+        return refuse(APIARY_EINVAL, message, size, "segment: '%s' is no name; it is '/' and 1 to 62 other bytes, no '/'",
+                      AP_SHOWN(o->name != NULL ? o->name : "", 64));
     r = ap_geometry_normalise(parts, &g, message, size);
     if (r < 0) return r;
     snprintf(path, sizeof path, SHM_DIRECTORY "%s", o->name);
@@ -495,8 +496,8 @@ int ap_segment_attach(const char *name, bool writable, const struct ap_parts *pa
     int fd, r;
 
     if (name == NULL || !name_valid(name))
-        return refuse(APIARY_EINVAL, message, size, "segment: '%.63s' is no name; it is '/' and 1 to 62 other bytes, no '/'",
-                      name != NULL ? name : "");
+        return refuse(APIARY_EINVAL, message, size, "segment: '%s' is no name; it is '/' and 1 to 62 other bytes, no '/'",
+                      AP_SHOWN(name != NULL ? name : "", 64));
     snprintf(path, sizeof path, SHM_DIRECTORY "%s", name);
     fd = ap_fd_open(path, (writable ? O_RDWR : O_RDONLY) | O_NOFOLLOW | O_NONBLOCK, 0);
     if (fd < 0) {

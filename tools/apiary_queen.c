@@ -41,7 +41,7 @@ static int describe_agents(const struct tool *t, const struct ap_deployment_swar
                                                  .capabilities = from->capabilities,
                                                  .worker = from->worker,
                                                  .config = from->config};
-        char message[256] = "";
+        char message[1024] = "";
         int rc = from->plugin != NULL ? ap_agent_plugin(from->plugin, &agents[i].kind, message, sizeof message) : 0;
         if (rc == 0 && agents[i].kind != NULL) continue;
         free(agents);
@@ -75,7 +75,7 @@ static void block_signals(sigset_t *set)
 static int serve(const struct tool *t, apiary_t *a, const apiary_swarm_description_t *description,
                  const sigset_t *signals, uint64_t drain)
 {
-    char message[256] = "", text[32];
+    char message[1024] = "", text[32];
     apiary_queen_t *queen = NULL;
     int rc = apiary_queen_start(a, description, message, sizeof message, &queen);
     if (rc < 0) return tool_error(t, rc, message, "queen %s/%s", description->service, description->instance);
@@ -135,7 +135,7 @@ static int run(const struct tool *t, const char *service, const struct queen_opt
     if (rc == TOOL_OK) rc = tool_choose_segment(t, path, d->segment.name, &segment, &why);
     if (rc == TOOL_OK) {
         ap_log(6, "segment %s, %s", segment, why);
-        char message[256] = "";
+        char message[1024] = "";
         char name[2 * APIARY_NAME_MAX];
         snprintf(name, sizeof name, "%s/%s", service, o->instance);
         apiary_attach_options_t attach = {

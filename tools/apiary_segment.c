@@ -77,13 +77,13 @@ static json_t *segment_json(const struct segment_view *v)
 
 static void segment_row(struct tool_table *table, const struct segment_view *v)
 {
-    char size[32], version[16], created[32], members[16], mode[8], owner[80];
+    char size[32], version[16], created[32], members[16], mode[8];
     const struct passwd *user = getpwuid(v->stat.st_uid);
     const struct group *group = getgrgid(v->stat.st_gid);
     char uid[16], gid[16];
     snprintf(uid, sizeof uid, "%u", v->stat.st_uid);
     snprintf(gid, sizeof gid, "%u", v->stat.st_gid);
-    snprintf(owner, sizeof owner, "%.38s:%.38s", user != NULL ? user->pw_name : uid, group != NULL ? group->gr_name : gid);
+    char *owner = tool_format("%s:%s", user != NULL ? user->pw_name : uid, group != NULL ? group->gr_name : gid);
     snprintf(version, sizeof version, "%u", v->header.version);
     snprintf(members, sizeof members, "%u", v->members);
     snprintf(mode, sizeof mode, "%04o", (unsigned)v->stat.st_mode & 07777);
@@ -92,6 +92,7 @@ static void segment_row(struct tool_table *table, const struct segment_view *v)
                                                 v->attach_error == 0 ? members : "-",
                                                 v->attach_error == 0 ? "ready" : apiary_strerror(v->attach_error)});
     if (v->attach_error == 0) tool_table_mark(table, 7, '+');
+    free(owner);
 }
 
 static int segment_ls(struct tool *t, int argc, char **argv)

@@ -79,7 +79,7 @@ static void compare_geometry(const struct ap_geometry *is, const struct ap_geome
 static int make_segment(const struct tool *t, const struct ap_deployment *d, const struct ap_segment_options *options,
                         bool *created)
 {
-    char message[256] = "";
+    char message[1024] = "";
     struct ap_segment *seg = NULL;
     int rc = ap_registry_create(options, message, sizeof message, &seg);
     *created = rc == 0;
@@ -93,7 +93,7 @@ static int make_segment(const struct tool *t, const struct ap_deployment *d, con
 
 static int attach(const struct tool *t, const char *name, apiary_t **ret)
 {
-    char message[256] = "";
+    char message[1024] = "";
     apiary_attach_options_t options = {
         .name = "apiaryd", .kind = APIARY_DAEMON, .message = message, .message_size = sizeof message};
     int rc = apiary_attach(name, &options, ret);

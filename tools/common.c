@@ -11,6 +11,7 @@
 #include "core/descriptor.h"
 #include "core/log.h"
 #include "core/process.h"
+#include "core/text.h"
 
 #define OPTIONS_MAX 24
 enum { FIRST_LONG_ONLY = 256 };
@@ -46,8 +47,8 @@ static bool serving;
 int tool_serve(const struct tool *t)
 {
     if (ap_process_serve() < 0)
-        return tool_fail(t, TOOL_USAGE, "APIARY_KEEP_FDS is '%.60s'; it is a list of descriptors such as 4,9, or unset",
-                         getenv("APIARY_KEEP_FDS"));
+        return tool_fail(t, TOOL_USAGE, "APIARY_KEEP_FDS is '%s'; it is a list of descriptors such as 4,9, or unset",
+                         AP_SHOWN(getenv("APIARY_KEEP_FDS"), 60));
     serving = true;
     return TOOL_OK;
 }
@@ -257,7 +258,7 @@ int tool_choose_segment(const struct tool *t, const char *path, const char *conf
         return tool_fail(t, TOOL_CONFIG,
                          "APIARY_SEGMENT is %s, but %s says segment: %s; unset the variable, or say which with --segment",
                          environment, path, configured);
-    snprintf(of_file, sizeof of_file, "as %s says", path != NULL ? path : "");
+    ap_format(of_file, sizeof of_file, "as %s says", path != NULL ? path : "");
     *why = t->segment != NULL ? "as --segment says"
            : from_environment ? "as APIARY_SEGMENT says"
            : from_file        ? of_file
@@ -276,7 +277,7 @@ const char *tool_config_path(const char *option)
 
 int tool_attach(const struct tool *t, const char *segment, bool read_only, apiary_t **ret)
 {
-    char message[256] = "";
+    char message[512] = "";
     apiary_attach_options_t options = {
         .kind = APIARY_TOOL, .read_only = read_only, .message = message, .message_size = sizeof message};
     int rc = apiary_attach(segment, &options, ret);

@@ -8,13 +8,14 @@
 #include <unistd.h>
 
 #include "core/descriptor.h"
+#include "core/text.h"
 #include "tools/dump.h"
 
 #define PAGE 4096u
 
 static int refuse(int error, char *message, size_t size, const char *what, const char *why)
 {
-    if (message != NULL) snprintf(message, size, "%s: %s", what, why);
+    if (message != NULL) ap_format(message, size, "%s: %s", AP_SHOWN(what, 200), why);
     return error;
 }
 
@@ -121,7 +122,7 @@ int dump_open(const char *source, struct dump *ret, char *message, size_t size)
         r = (live ? map_in : copy_in)(fd, (uint64_t)st.st_size, source, ret, message, size);
     close(fd);
     if (r < 0) return r;
-    snprintf(ret->source, sizeof ret->source, "%s", source);
+    ap_format(ret->source, sizeof ret->source, "%s", source);
     if (ret->plausible) return 0;
     dump_close(ret);
     return refuse(APIARY_ENOTOURS, message, size, source, "not an apiary segment, nor a copy of one; check the name");

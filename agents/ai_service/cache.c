@@ -14,6 +14,7 @@
 #include "agents/ai_service/models.h"
 #include "agents/kinds/support.h"
 #include "agents/kinds/table.h"
+#include "core/text.h"
 
 struct cache {
     apiary_agent_t *agent;
@@ -42,7 +43,7 @@ static void end_question(struct question *q, json_t *reply)
 
 static void trouble(struct question *q, const char *capability, int error)
 {
-    snprintf(q->trouble, sizeof q->trouble, "%s: %s", capability, apiary_strerror(error));
+    ap_format(q->trouble, sizeof q->trouble, "%s: %s", capability, apiary_strerror(error));
 }
 
 /* Delegates {"key":...} or the full request to the cache; takes the request over. 0 or an apiary_error. */
@@ -100,7 +101,7 @@ static void on_get(void *user, const apiary_result_t *result)
     if (result->code != 0)
         trouble(q, q->cache->get, result->code);
     else if (json_unpack(found, "{s:b,s:I}", "hit", &hit, "served_by", &pid) != 0)
-        snprintf(q->trouble, sizeof q->trouble, "%s: its reply is not understood", q->cache->get);
+        ap_format(q->trouble, sizeof q->trouble, "%s: its reply is not understood", q->cache->get);
     if (hit && (value = json_object_get(found, "value")) != NULL)
         end_question(q, json_pack("{s:b,s:s,s:O,s:s,s:I,s:i,s:b}", "hit", 1, "model", q->model, "answer", value, "key",
                                   q->key, "served_by", pid, "asked_by", (int)getpid(), "another_process",

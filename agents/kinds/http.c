@@ -26,6 +26,7 @@
 #include "agents/kinds/support.h"
 #include "agents/kinds/table.h"
 #include "core/descriptor.h"
+#include "core/text.h"
 
 enum { LOOK = 100 /* ms between looks for cancelled tasks, while there are transfers */, ERROR_TEXT = 400, TYPE_MOST = 200 };
 
@@ -80,11 +81,9 @@ static void remove_transfer(struct transfer *t)
 static const char *excerpt(const struct ap_bytes *body, char *ret, size_t capacity)
 {
     size_t n = 0;
-    for (; n < body->size && n + 1 < capacity; n++) {
-        unsigned char c = (unsigned char)body->data[n];
-        ret[n] = c >= 32 && c != 127 ? (char)c : ' ';
-    }
-    ret[n] = '\0';
+    n = ap_format(ret, capacity, "%.*s", (int)(body->size < capacity ? body->size : capacity), body->size > 0 ? body->data : "");
+    for (size_t i = 0; i < n; i++)
+        if ((unsigned char)ret[i] < 32 || ret[i] == 127) ret[i] = ' ';
     return ret;
 }
 
@@ -439,8 +438,8 @@ static int make_headers(struct forwarder *f)
     size_t count = apiary_agent_list(f->agent, "headers", &items);
     f->content_type = apiary_agent_text(f->agent, "content_type", NULL);
     if (f->content_type && (strpbrk(f->content_type, "\r\n") || strlen(f->content_type) > TYPE_MOST)) {
-        apiary_agent_log(f->agent, 3, "http: content_type: \"%.40s\" is not one line of at most %d bytes", f->content_type,
-                         TYPE_MOST);
+        apiary_agent_log(f->agent, 3, "http: content_type: \"%s\" is not one line of at most %d bytes",
+                         AP_SHOWN(f->content_type, 40), TYPE_MOST);
         return APIARY_ECONFIG;
     }
     for (size_t i = 0; i <= count; i++) {

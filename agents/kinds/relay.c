@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/text.h"
+
 #define LONGEST 60000000000u
 
 int ap_delegate_bytes(const apiary_job_t *job, const char *capability, const void *data, size_t size,
@@ -37,9 +39,10 @@ json_t *ap_output_json(const void *data, size_t size)
 
 void ap_failure_text(const char *capability, const apiary_result_t *result, char *ret, size_t capacity)
 {
-    int size = result->size < 400 ? (int)result->size : 400;
+    /* One byte more than fits is enough for the mark. */
+    int size = result->size < capacity ? (int)result->size : (int)capacity;
     if (result->code == APIARY_EAGENT && size > 0)
-        snprintf(ret, capacity, "%s: %.*s", capability, size, (const char *)result->data);
+        ap_format(ret, capacity, "%s: %.*s", capability, size, (const char *)result->data);
     else
-        snprintf(ret, capacity, "%s: %s", capability, apiary_strerror(result->code));
+        ap_format(ret, capacity, "%s: %s", capability, apiary_strerror(result->code));
 }

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "core/text.h"
+
 /* ---- requests ---------------------------------------------------------------------------------------------------- */
 
 bool ap_capability_is(const apiary_job_t *job, const char *name)
@@ -183,7 +185,7 @@ void ap_fail_upstream(apiary_job_t *job, const char *capability, int error)
 
 int ap_refuse_item(apiary_agent_t *agent, const char *key, const char *text, const char *why)
 {
-    apiary_agent_log(agent, 3, "%s: \"%.200s\" %s", key, text, why);
+    apiary_agent_log(agent, 3, "%s: \"%s\" %s", key, AP_SHOWN(text, 200), why);
     return APIARY_ECONFIG;
 }
 

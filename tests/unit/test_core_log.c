@@ -108,8 +108,28 @@ Test(log, a_long_message_is_cut_and_the_line_still_ended)
     end();
     cr_expect_lt(strlen(captured), 2400);
     cr_expect_gt(strlen(captured), 1500);
-    cr_expect_str_eq(captured + strlen(captured) - 2, "\"\n");
+    cr_expect_str_eq(captured + strlen(captured) - 6, "n...\"\n");
     cr_expect_eq(strchr(captured, '\n'), captured + strlen(captured) - 1, "one line");
+}
+
+Test(log, a_cut_falls_between_two_characters)
+{
+    static char text[3000];
+
+    for (size_t shift = 0; shift < 3; shift++) {
+        memset(text, '"', shift); /* escaped, so that it is the escaped text that is too long */
+        for (size_t i = shift; i + 3 < sizeof text; i += 3) memcpy(text + i, "\xe2\x82\xac", 4);
+        begin();
+        ap_log(6, "%.1990s", text);
+        ap_log(6, "%s", text);
+        end();
+        for (char *line = captured; *line != '\0'; line = strchr(line, '\n') + 1) {
+            char *close = strstr(line, "\"\n");
+            cr_assert_not_null(close);
+            if (line == captured) continue; /* not cut, or by the caller */
+            cr_expect_eq(memcmp(close - 6, "\xe2\x82\xac...", 6), 0, "%.8s", close - 8);
+        }
+    }
 }
 
 Test(log, journald_prefix_only_where_it_reads)

@@ -4,7 +4,7 @@
 TestSuite(worker_log, .init = setup, .fini = teardown, .timeout = 120);
 
 static struct {
-    char lines[256][512];
+    char lines[256][1024];
     uint32_t count;
 } told; /* the worker's thread writes; read when the queen has stopped */
 
@@ -45,6 +45,20 @@ Test(worker_log, a_task_that_fails_is_told_with_its_name_and_reason)
     cr_assert_not_null(strstr(told.lines[1], "too_large: task "), "%s", told.lines[1]);
     cr_assert_not_null(strstr(told.lines[1], apiary_strerror(APIARY_ETOOLARGE)), "%s", told.lines[1]);
     cr_assert_not_null(strstr(told.lines[2], "(thread) failed with 7: !bad"), "%s", told.lines[2]);
+}
+
+Test(worker_log, a_reason_that_is_told_in_part_ends_in_dots)
+{
+    apiary_queen_t *q = start_noting();
+    static char reason[2000], text[2000];
+    const char *line = told.lines[0];
+
+    memset(reason, '!', sizeof reason);
+    cr_assert_eq(call("thread", reason, sizeof reason, text, sizeof text), APIARY_EAGENT);
+    apiary_queen_stop(q, LONG);
+    cr_assert_eq(told.count, 1);
+    cr_assert_not_null(strstr(line, "(thread) failed with 7: !!"), "%s", line);
+    cr_assert_str_eq(line + strlen(line) - 4, "!...", "%s", line);
 }
 
 /* Ten of a second are told, and how many there were beside. */
