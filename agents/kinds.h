@@ -15,8 +15,8 @@ bool ap_agent_kind_offers(const apiary_agent_kind_t *kind, const char *capabilit
  * APIARY_ECONFIG with a sentence in why. */
 #define AP_AGENT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 int ap_agent_program(const char *name, char ret[PATH_MAX], char *why, size_t size);
-/* Loads a plug-in (dlopen) and checks its symbol and ABI: 0, or APIARY_ECONFIG with a sentence in message. It is never
- * unloaded. */
+/* Loads a plug-in (dlopen) and checks its symbol and ABI: 0, or APIARY_ECONFIG with a sentence in message. What is
+ * taken is never unloaded, what is refused is at once. */
 int ap_agent_plugin(const char *path, const apiary_agent_kind_t **ret, char *message, size_t size);
 
 #endif

@@ -83,7 +83,8 @@ static char **copy_list(const char *const *list, bool *failed)
     while (list[n] != NULL) n++;
     own = calloc(n + 1, sizeof *own);
     if (own == NULL) *failed = true;
-    for (size_t i = 0; own != NULL && i < n; i++) own[i] = copy(list[i], failed);
+    /* Up to the first that cannot be had: behind it ap_queen_free would not look. */
+    for (size_t i = 0; own != NULL && i < n && !*failed; i++) own[i] = copy(list[i], failed);
     return own;
 }
 
