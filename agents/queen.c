@@ -93,6 +93,15 @@ static enum apiary_state health(struct apiary_queen *q)
     return worst < STILL_CRITICAL ? APIARY_WARNING : APIARY_CRITICAL;
 }
 
+/* Those who come later meet in another segment of that name, or in none: nothing goes wrong here, and nobody new calls. */
+static void look_for_name(struct apiary_queen *q)
+{
+    if (q->removed || !ap_segment_removed(q->seg)) return;
+    q->removed = true;
+    ap_queen_log(q, 3, "the segment %.*s has been removed while it is in use; whoever comes now does not find %s: start all that "
+                 "use it again", (int)sizeof q->seg->header->name, q->seg->header->name, q->service);
+}
+
 static void beat(struct apiary_queen *q)
 {
     struct ap_swarm *s = ap_swarm_at(q->seg, q->registration.swarm);
@@ -102,6 +111,7 @@ static void beat(struct apiary_queen *q)
     ap_store_relaxed(&s->state, health(q));
     ap_store_relaxed(&s->beat, q->seg->ops->now());
     ap_monitor_nudge(q->monitor);
+    look_for_name(q);
 }
 
 /* Whose fault it is that the time to stop is over and the queen is still here. */

@@ -35,6 +35,7 @@ struct apiary_queen {
     struct ap_agent_registration *rows;
     struct ap_memory memory;
     struct ap_monitor *monitor;
+    bool removed;               /* it has been said that the segment has no name any more */
     uint32_t seen_turns[AP_WORKERS_MAX], still[AP_WORKERS_MAX]; /* beats without a turn */
 
     pthread_t control;

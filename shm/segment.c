@@ -540,6 +540,28 @@ int ap_segment_remove(const char *name)
     return errno == ENOENT ? APIARY_ENOSEG : errno == EACCES || errno == EPERM ? APIARY_EPERM : APIARY_ESYS;
 }
 
+int ap_segment_remove_own(int fd, const char *name)
+{
+    char path[96];
+    struct stat own, named;
+    int r;
+
+    if (name == NULL || !name_valid(name)) return APIARY_EINVAL;
+    snprintf(path, sizeof path, SHM_DIRECTORY "%s", name);
+    if (fstat(fd, &own) < 0) return APIARY_ESYS;
+    if (stat(path, &named) < 0 || own.st_ino != named.st_ino || own.st_dev != named.st_dev) return 0;
+    r = ap_segment_remove(name);
+    return r == 0 ? 1 : r == APIARY_ENOSEG ? 0 : r;
+}
+
+/* By the count of names, since a member may live where the name cannot be seen; of a descriptor that is still the segment's. */
+bool ap_segment_removed(const struct ap_segment *seg)
+{
+    struct stat st;
+
+    return fstat(seg->fd, &st) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size == seg->size && st.st_nlink == 0;
+}
+
 int ap_segment_section(const struct ap_segment *seg, const char *name)
 {
     for (uint32_t i = 0; i < seg->section_count; i++)

@@ -154,6 +154,10 @@ void ap_segment_unmap(struct ap_segment *seg);
  * offsets `held` (robust.h, PART). By the last who uses it. 0, or an error, and nothing has changed. */
 int ap_segment_part(struct ap_segment *seg, const size_t *held, size_t count);
 int ap_segment_remove(const char *name);
+/* The same while the name leads to what `fd` is open on: 1; 0: it leads elsewhere, or nowhere. */
+int ap_segment_remove_own(int fd, const char *name);
+/* Whether the segment has lost its name, by which others would come to it. */
+bool ap_segment_removed(const struct ap_segment *seg);
 
 /* Index of a section by name, or -1. */
 int ap_segment_section(const struct ap_segment *seg, const char *name);

@@ -13,6 +13,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "core/descriptor.h"
+#include "core/text.h"
+
 #define TURN UINT64_C(20000000)
 #define DAEMON_GRACE UINT64_C(5000000000)
 #define DAEMON_LEAVES UINT64_C(1000000000) /* that of a supervisor that was killed */
@@ -252,21 +255,24 @@ static void say_stopping(struct up *up)
              up->queen_count, up->queen_count == 1 ? "" : "s", running, running == 1 ? " is" : "s are", queued);
 }
 
-/* What becomes of the segment; `others` are attached to it besides this process. */
-static const char *leave_segment(struct up *up, uint32_t others, bool used, char *text, size_t size)
+/* What becomes of the segment (fd; -1: none was used); `others` are attached to it besides this process. */
+static void leave_segment(struct up *up, int fd, uint32_t others, char *text, size_t size)
 {
-    if (!used) {
+    int rc;
+    if (fd < 0) {
         *text = '\0';
     } else if (others > 0) {
         snprintf(text, size, "; %s stays, %u other member%s attached", up->segment, others,
                  others == 1 ? " is" : "s are");
     } else if (!up->owned) {
         snprintf(text, size, "; %s stays, it was there before; 'apiary segment rm' removes it", up->segment);
-    } else {
-        ap_segment_remove(up->segment);
+    } else if ((rc = ap_segment_remove_own(fd, up->segment)) > 0) {
         snprintf(text, size, "; %s is removed", up->segment);
+    } else if (rc == 0) {
+        snprintf(text, size, "; %s had been removed meanwhile", up->segment);
+    } else {
+        ap_format(text, size, "; %s cannot be removed (%s) and stays", up->segment, apiary_strerror(rc));
     }
-    return text;
 }
 
 static void stop(struct up *up)
@@ -277,7 +283,9 @@ static void stop(struct up *up)
     if (up->queen_count > 0) say_stopping(up);
     unsigned killed = crew_stop(up->crew, up->first_queen, crew_count(up->crew), up->drain + UINT64_C(2000000000));
     uint32_t others = 0, queued = 0, running = 0;
+    int fd = -1;
     if (used) {
+        fd = ap_fd_duplicate(apiary_segment_fd(up->a));
         others = view_members(up->a->seg, 0, up->a->member);
         view_open_tasks(up->a->seg, &queued, &running);
         if (up->daemon != NULL && up->daemon->pid != 0 && others > 0) others--;
@@ -286,12 +294,13 @@ static void stop(struct up *up)
     apiary_detach(up->a);
     up->a = NULL;
     crew_stop(up->crew, 0, up->first_queen, DAEMON_GRACE);
-    char killed_text[48] = "", left[64] = "", segment[160], took[32];
+    char killed_text[48] = "", left[64] = "", segment[256], took[32];
     if (killed > 0) snprintf(killed_text, sizeof killed_text, ", %u had to be killed", killed);
     if (queued + running > 0) {
         snprintf(left, sizeof left, "; %u task%s undone", queued + running, queued + running == 1 ? " is" : "s are");
     }
-    leave_segment(up, others, used, segment, sizeof segment);
+    leave_segment(up, fd, others, segment, sizeof segment);
+    if (fd >= 0) close(fd);
     if (up->queen_count > 0) {
         crew_say(up->crew, "apiary: up: stopped %zu instance%s in %s%s%s%s", up->queen_count,
                  up->queen_count == 1 ? "" : "s", tool_format_duration(ap_ops_system.now() - from, took), killed_text,

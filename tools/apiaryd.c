@@ -119,12 +119,7 @@ static int lock_segment(const struct tool *t, const apiary_t *a, const char *nam
 /* Only the name that still belongs to this segment. */
 static void remove_segment(int fd, const char *name)
 {
-    char path[300];
-    struct stat mine, named;
-    snprintf(path, sizeof path, "/dev/shm%s", name);
-    if (fstat(fd, &mine) != 0 || stat(path, &named) != 0 || mine.st_ino != named.st_ino || mine.st_dev != named.st_dev)
-        return;
-    int rc = ap_segment_remove(name);
+    int rc = ap_segment_remove_own(fd, name);
     if (rc < 0) ap_log(4, "cannot remove %s: %s", name, apiary_strerror(rc));
 }
 
@@ -204,11 +199,13 @@ static int run(const struct tool *t, const struct daemon_options *o)
     const char *why = NULL;
     bool created = false;
     apiary_t *a = NULL;
+    int gone;
     rc = tool_choose_segment(t, path, options.name, &options.name, &why);
     if (rc == TOOL_OK) ap_log(6, "segment %s, %s", options.name, why);
     if (rc == TOOL_OK) rc = make_segment(t, d, &options, &created);
     if (rc == TOOL_OK) rc = attach(t, options.name, &a);
-    if (a == NULL && created && o->remove) ap_segment_remove(options.name);
+    if (a == NULL && created && o->remove && (gone = ap_segment_remove(options.name)) < 0)
+        ap_log(4, "cannot remove %s: %s", options.name, apiary_strerror(gone));
     if (rc == TOOL_OK) rc = lock_segment(t, a, options.name);
     if (rc == TOOL_OK) {
         if (!created && d != NULL) compare_geometry(&a->seg->geometry, &options.geometry);

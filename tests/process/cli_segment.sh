@@ -125,4 +125,28 @@ kill -TERM "$daemon"
 wait "$daemon" "$listener"
 grep -q STOPPING=1 "$folder/heard" || fail 'STOPPING=1 was not told'
 
+# Removed by hand under a living queen, who says so; and the one that is made meanwhile is nobody's to remove but its own maker's.
+cat >"$config" <<END
+swarms:
+  - service: upper_service
+    agents: [{name: upper, kind: exec, capabilities: [text.upper], config: {command: [tr, a-z, A-Z]}}]
+    checks: [{capability: text.upper, send: a, expect: A}]
+END
+rm -f "$shm"
+start "$folder/up" apiary up --config "$config"
+up=$last
+until_true grep -q '1 of 1 checks passed' "$folder/up"
+rm -f "$shm"
+until_true grep -q "the segment $APIARY_SEGMENT has been removed while it is in use" "$folder/up"
+start "$folder/other" apiaryd --config "$config"
+other=$last
+until_true grep -q "created $APIARY_SEGMENT" "$folder/other"
+inode=$(stat -c %i "$shm")
+kill -TERM "$up"
+wait "$up"
+grep -q "$APIARY_SEGMENT had been removed meanwhile" "$folder/up" || fail "up does not say whose segment it found: $(cat "$folder/up")"
+[ "$(stat -c %i "$shm")" = "$inode" ] || fail "up removed the segment of somebody else"
+kill -TERM "$other"
+wait "$other"
+
 ends
