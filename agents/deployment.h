@@ -21,6 +21,7 @@
 
 #include "core/apiary.h"
 #include "core/config.h"
+#include "core/must_check.h"
 #include "registry/registry.h"
 
 struct ap_deployment_agent {
@@ -59,12 +60,12 @@ struct ap_deployment {
 /* kinds: the built-in kinds, ends with NULL (agents/kinds.h: ap_agent_kinds). NULL: kinds, plug-ins and their `config`
  * are not looked at (the daemon, which runs no agents). 0, or APIARY_ECONFIG with the sentence, or APIARY_ENOBLOCK.
  * All that is handed out lives until ap_deployment_free. Geometry and limits are complete (absent keys: defaults). */
-int ap_deployment_load(const char *path, const apiary_agent_kind_t *const *kinds, struct ap_deployment **ret,
+AP_MUST_CHECK int ap_deployment_load(const char *path, const apiary_agent_kind_t *const *kinds, struct ap_deployment **ret,
                        struct ap_config_error *error);
 /* The same of a text that was read before (NULL: the file is read); path names it in messages, and relative paths begin at its
  * folder. With `only` the kinds, plug-ins and their `config` of other services are not looked at: whoever runs one service
  * does not fall with the plug-in of another. */
-int ap_deployment_parse(const char *path, const char *text, size_t size, const apiary_agent_kind_t *const *kinds,
+AP_MUST_CHECK int ap_deployment_parse(const char *path, const char *text, size_t size, const apiary_agent_kind_t *const *kinds,
                         const char *only, struct ap_deployment **ret, struct ap_config_error *error);
 void ap_deployment_free(struct ap_deployment *d);
 /* The place in the file for a sentence about meta_registry that begins with its key ("owner: no user is called ..."), as

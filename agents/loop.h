@@ -11,13 +11,14 @@
 #include <stdint.h>
 
 #include "core/apiary.h"
+#include "core/must_check.h"
 #include "core/ops.h"
 #include "core/uring.h"
 
 struct ap_loop;
 
 /* By the thread that will use it. A forced variant that this machine cannot do: APIARY_ENOTSUP. */
-int ap_loop_create(const struct ap_ops *ops, struct ap_loop **ret);
+AP_MUST_CHECK int ap_loop_create(const struct ap_ops *ops, struct ap_loop **ret);
 void ap_loop_destroy(struct ap_loop *loop);
 /* How often it has had to open its own descriptors again, because somebody in the process has closed them. */
 unsigned ap_loop_reopened(const struct ap_loop *loop);
@@ -28,8 +29,9 @@ const char *ap_loop_park_name(enum ap_park park);
  * cannot be closed and goes with the loop, a timer when it has fired. A descriptor that fails is reported once with POLLNVAL
  * or POLLERR and then left alone. Level-triggered: reported as long as it is ready. Only by the loop's thread. APIARY_EINVAL,
  * APIARY_ENOBLOCK. */
+AP_MUST_CHECK
 int ap_loop_watch(struct ap_loop *loop, int fd, uint32_t events, apiary_watch_fn fn, void *user, apiary_watch_t **ret);
-int ap_loop_timer(struct ap_loop *loop, uint64_t at, apiary_watch_fn fn, void *user, apiary_watch_t **ret);
+AP_MUST_CHECK int ap_loop_timer(struct ap_loop *loop, uint64_t at, apiary_watch_fn fn, void *user, apiary_watch_t **ret);
 int ap_loop_close(apiary_watch_t *watch); /* also from inside its own callback; APIARY_ESTALE: closed before, APIARY_EINVAL */
 /* From any thread: makes ap_loop_park return. */
 void ap_loop_wake(struct ap_loop *loop);

@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/must_check.h"
+
 #define AP_MEMORY_KEY_MAX 255u
 
 struct ap_memory_row;
@@ -20,10 +22,10 @@ struct ap_memory {
     size_t used, limit;         /* bytes */
 };
 
-int ap_memory_open(struct ap_memory *m, size_t limit); /* APIARY_ENOBLOCK */
+AP_MUST_CHECK int ap_memory_open(struct ap_memory *m, size_t limit); /* APIARY_ENOBLOCK */
 void ap_memory_close(struct ap_memory *m);
 /* APIARY_EINVAL (key), APIARY_ETOOLARGE (more than the whole bound), APIARY_ENOBLOCK (no room beside what is there). */
-int ap_memory_put(struct ap_memory *m, const char *key, const void *value, size_t size);
+AP_MUST_CHECK int ap_memory_put(struct ap_memory *m, const char *key, const void *value, size_t size);
 int64_t ap_memory_get(struct ap_memory *m, const char *key, void *value, size_t capacity); /* APIARY_ESTALE: absent */
 int ap_memory_delete(struct ap_memory *m, const char *key);                                /* APIARY_ESTALE: absent */
 

@@ -9,6 +9,7 @@
 
 #include "agents/memory.h"
 #include "agents/worker.h"
+#include "core/must_check.h"
 #include "registry/monitor.h"
 
 #define AP_WORKERS_MAX 16u
@@ -48,7 +49,7 @@ struct apiary_queen {
 };
 
 /* queen_make.c. make: 0, or an error with a sentence in message. */
-int ap_queen_make(struct apiary *a, const apiary_swarm_description_t *d, char *message, size_t size,
+AP_MUST_CHECK int ap_queen_make(struct apiary *a, const apiary_swarm_description_t *d, char *message, size_t size,
                   struct apiary_queen **ret);
 void ap_queen_free(struct apiary_queen *q);
 

@@ -11,6 +11,7 @@
 
 #include "agents/agent.h"
 #include "agents/loop.h"
+#include "core/must_check.h"
 #include "core/spin.h"
 
 enum ap_worker_phase { AP_WORKER_OPENING, AP_WORKER_READY, AP_WORKER_FAILED };
@@ -57,7 +58,7 @@ struct ap_worker {
 };
 
 /* The queen's thread. Agents are set before start; start returns as soon as the thread runs. */
-int ap_worker_start(struct ap_worker *w);
+AP_MUST_CHECK int ap_worker_start(struct ap_worker *w);
 void ap_worker_command(struct ap_worker *w, enum ap_worker_command command);
 /* Wakes it to look at `drain`. */
 void ap_worker_drain(struct ap_worker *w);
@@ -72,7 +73,7 @@ static inline struct ap_worker *ap_worker_self(void)
 }
 
 /* worker_job.c. jobs_open: those of all agents, with their handles. jobs_close: when no thread of the worker's runs any more. */
-int ap_worker_jobs_open(struct ap_worker *w);
+AP_MUST_CHECK int ap_worker_jobs_open(struct ap_worker *w);
 void ap_worker_jobs_close(struct ap_worker *w);
 void ap_worker_start_task(struct ap_worker *w, struct apiary_agent *agent, uint64_t ref);
 int ap_worker_take_handed(struct ap_worker *w);

@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/must_check.h"
+
 enum ap_node_kind { AP_NODE_TEXT, AP_NODE_LIST, AP_NODE_MAP };
 
 struct ap_node {
@@ -35,13 +37,13 @@ struct ap_config_error {
 /* 0, or APIARY_ECONFIG with the sentence, or APIARY_ESYS with one when not the file but the machine is at fault (too many open
  * files, ...) so that a repetition may succeed, or APIARY_ENOBLOCK. Refused: anchors, aliases, tags, a second document, an
  * empty file, NUL characters. Bounds: 1 MiB, depth 16, 65,536 values, 256 keys of one mapping. `error` may be NULL. */
-int ap_config_load(const char *path, struct ap_config **ret, struct ap_config_error *error);
-int ap_config_parse(const char *name, const char *text, size_t size, struct ap_config **ret,
+AP_MUST_CHECK int ap_config_load(const char *path, struct ap_config **ret, struct ap_config_error *error);
+AP_MUST_CHECK int ap_config_parse(const char *name, const char *text, size_t size, struct ap_config **ret,
                     struct ap_config_error *error);
 /* The halves of ap_config_load, for who keeps the text: a descriptor, or a negative error with its sentence; and the whole text,
  * to be freed (one byte too many is read of a text that is too long, so that ap_config_parse refuses it). */
-int ap_config_open(const char *path, struct ap_config_error *error);
-int ap_config_read(int fd, const char *name, char **ret, size_t *ret_size, struct ap_config_error *error);
+AP_MUST_CHECK int ap_config_open(const char *path, struct ap_config_error *error);
+AP_MUST_CHECK int ap_config_read(int fd, const char *name, char **ret, size_t *ret_size, struct ap_config_error *error);
 void ap_config_free(struct ap_config *config);
 const struct ap_node *ap_config_root(const struct ap_config *config);
 /* Zeroed memory that lives as long as the tree, for what is derived from it; NULL: none left. One thread at a time. */
@@ -63,7 +65,7 @@ struct ap_key {
 /* Checks a mapping against its keys (ends with name NULL): unknown, missing, wrong type, out of range, a list that is required
  * and empty. (A duplicate key
  * is found by ap_config_parse in every mapping.) */
-int ap_node_check(const struct ap_node *map, const struct ap_key *keys, struct ap_config_error *error);
+AP_MUST_CHECK int ap_node_check(const struct ap_node *map, const struct ap_key *keys, struct ap_config_error *error);
 
 const struct ap_node *ap_node_get(const struct ap_node *map, const char *key); /* NULL when absent */
 unsigned ap_node_key_line(const struct ap_node *map, const char *key);         /* 0 when absent */

@@ -13,14 +13,16 @@
 #include <signal.h>
 #include <sys/types.h>
 
-int ap_fd_open(const char *path, int flags, mode_t mode);
-int ap_fd_openat(int folder, const char *path, int flags, mode_t mode);
-int ap_fd_event(void); /* an eventfd at 0 that does not block */
-int ap_fd_process(pid_t pid);
-int ap_fd_signals(const sigset_t *set); /* does not block */
-int ap_fd_pipe(int ends[2]);
-int ap_fd_socket(int domain, int type, int protocol);
-int ap_fd_duplicate(int fd);
+#include "core/must_check.h"
+
+AP_MUST_CHECK int ap_fd_open(const char *path, int flags, mode_t mode);
+AP_MUST_CHECK int ap_fd_openat(int folder, const char *path, int flags, mode_t mode);
+AP_MUST_CHECK int ap_fd_event(void); /* an eventfd at 0 that does not block */
+AP_MUST_CHECK int ap_fd_process(pid_t pid);
+AP_MUST_CHECK int ap_fd_signals(const sigset_t *set); /* does not block */
+AP_MUST_CHECK int ap_fd_pipe(int ends[2]);
+AP_MUST_CHECK int ap_fd_socket(int domain, int type, int protocol);
+AP_MUST_CHECK int ap_fd_duplicate(int fd);
 
 /* For what is made by somebody else's function, such as a ring: `make` runs while the standard numbers are held, and returns its
  * descriptor or a negative number, which is handed on. */

@@ -9,6 +9,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "core/must_check.h"
+
 struct ap_ops {
     uint64_t (*now)(void);      /* CLOCK_MONOTONIC, ns; within a thread it never goes back */
     uint64_t (*realtime)(void); /* CLOCK_REALTIME, ns */
@@ -32,7 +34,7 @@ struct ap_identity {
     uint64_t start_time;
     uint64_t pid_namespace; /* inodes of /proc/self/ns/pid (low half) and ns/time (high half), 0 if unknown */
 };
-int ap_identity_self(struct ap_identity *ret);
+AP_MUST_CHECK int ap_identity_self(struct ap_identity *ret);
 
 /* The time namespace of the calling process: its inode, and what it adds to CLOCK_MONOTONIC in ns. Two are alike when either is the
  * same. The inode is 0, or the offset AP_OFFSET_UNKNOWN, where the system does not tell. */

@@ -14,12 +14,13 @@
 #ifndef AP_MONITOR_H
 #define AP_MONITOR_H
 
+#include "core/must_check.h"
 #include "registry/registry.h"
 #include "shm/lane.h"
 
 struct ap_monitor;
 /* Starts the thread, which opens a lane of its own under `member`. */
-int ap_monitor_start(struct ap_segment *seg, uint32_t member, struct ap_monitor **ret);
+AP_MUST_CHECK int ap_monitor_start(struct ap_segment *seg, uint32_t member, struct ap_monitor **ret);
 /* Wakes and joins it; it gives up the role and its lane. NULL is allowed. */
 void ap_monitor_stop(struct ap_monitor *m);
 /* Any thread, about once a second where the process wakes up anyway: two loads; wakes the monitor when nobody alive holds the

@@ -8,6 +8,7 @@
 #ifndef AP_MONITOR_WAIT_H
 #define AP_MONITOR_WAIT_H
 
+#include "core/must_check.h"
 #include "core/ops.h"
 #include "core/uring.h"
 
@@ -28,7 +29,7 @@ struct ap_waits {
 };
 
 /* Room for `count` waits, numbered from 0. By the thread that will use it. APIARY_ENOTSUP, _EINVAL, _ENOBLOCK. */
-int ap_waits_open(struct ap_waits *w, const struct ap_ops *ops, uint32_t count);
+AP_MUST_CHECK int ap_waits_open(struct ap_waits *w, const struct ap_ops *ops, uint32_t count);
 void ap_waits_close(struct ap_waits *w);
 
 /* Wait number `tag`, always of the same word, is for it to leave `value`. */

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "core/copy.h"
+#include "core/must_check.h"
 #include "shm/segment.h"
 
 struct ap_names {
@@ -55,5 +56,5 @@ AP_ALWAYS_INLINE int ap_names_find(const struct ap_segment *seg, const struct ap
     return -1;
 }
 /* The same, inserted when absent: APIARY_ETABLEFULL. The name has been validated. */
-int ap_names_intern(struct ap_segment *seg, const struct ap_names *table, const char *name, uint32_t *ret);
+AP_MUST_CHECK int ap_names_intern(struct ap_segment *seg, const struct ap_names *table, const char *name, uint32_t *ret);
 #endif

@@ -43,6 +43,7 @@
 #ifndef AP_REGISTRY_H
 #define AP_REGISTRY_H
 
+#include "core/must_check.h"
 #include "shm/part.h"
 #include "shm/reap.h"
 
@@ -131,10 +132,10 @@ static inline struct ap_agent_record *ap_agent_at(const struct ap_segment *seg, 
 }
 
 /* Creates the segment with the registry's sections, or APIARY_EEXIST. */
-int ap_registry_create(const struct ap_segment_options *options, char *message, size_t size, struct ap_segment **ret);
+AP_MUST_CHECK int ap_registry_create(const struct ap_segment_options *options, char *message, size_t size, struct ap_segment **ret);
 /* Attach and check that the registry's sections are there. */
-int ap_registry_attach(const char *name, bool writable, char *message, size_t size, struct ap_segment **ret);
-int ap_registry_attach_fd(int fd, bool writable, char *message, size_t size, struct ap_segment **ret);
+AP_MUST_CHECK int ap_registry_attach(const char *name, bool writable, char *message, size_t size, struct ap_segment **ret);
+AP_MUST_CHECK int ap_registry_attach_fd(int fd, bool writable, char *message, size_t size, struct ap_segment **ret);
 
 /* For tools that read what attach refuses (ap_segment_salvage): whether the registry's sections fit the geometry, without which
  * nothing else of registry/ may be called. */
@@ -171,7 +172,7 @@ struct ap_swarm_registration {
     uint32_t swarm, service_index; /* filled in */
 };
 /* All or nothing; capabilities become discoverable last. APIARY_EEXIST, _ETABLEFULL, _EINVAL. By the control lane. */
-int ap_swarm_register(struct ap_segment *seg, struct ap_swarm_registration *r);
+AP_MUST_CHECK int ap_swarm_register(struct ap_segment *seg, struct ap_swarm_registration *r);
 /* No new picks; queues stay open for what is in them. */
 void ap_swarm_withdraw(struct ap_segment *seg, const struct ap_swarm_registration *r);
 /* Queues closed, what is queued is moved to other providers. The record stays LIVE, and so the queues stay the swarm's: a worker

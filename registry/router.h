@@ -8,6 +8,7 @@
 #ifndef AP_ROUTER_H
 #define AP_ROUTER_H
 
+#include "core/must_check.h"
 #include "registry/discovery.h"
 
 /* Private to a lane. */
@@ -18,11 +19,12 @@ struct ap_balance {
 
 /* The queue, and the life word that was seen (for ap_queue_signal and the check after the fence).
  * APIARY_ENOCAP, APIARY_ENOPROVIDER. `not` is a queue to pass over, or AP_NO_QUEUE. */
+AP_MUST_CHECK
 int ap_route(struct ap_segment *seg, uint32_t capability, struct ap_balance *balance, uint32_t not, uint32_t *ret_queue,
              uint64_t *ret_life);
 
 /* `service` restricts the candidates to one service (execute_task); -1: any. */
-int ap_route_in(struct ap_segment *seg, uint32_t capability, int service, struct ap_balance *balance, uint32_t not,
+AP_MUST_CHECK int ap_route_in(struct ap_segment *seg, uint32_t capability, int service, struct ap_balance *balance, uint32_t not,
                 uint32_t *ret_queue, uint64_t *ret_life);
 
 /* The only provider of a capability as a lane has last seen it; private to the lane. What is remembered cannot change while its

@@ -46,6 +46,7 @@
 #ifndef AP_LANE_H
 #define AP_LANE_H
 
+#include "core/must_check.h"
 #include "shm/robust.h"
 #include "shm/segment.h"
 
@@ -113,7 +114,7 @@ static inline struct ap_member *ap_member_at(const struct ap_segment *seg, uint6
 }
 
 /* Opens a THREAD lane for the calling thread under `member` (which must be LIVE). APIARY_ENOLANE: reap, then try again. */
-int ap_lane_open(struct ap_segment *seg, uint32_t member, struct ap_lane_handle *ret);
+AP_MUST_CHECK int ap_lane_open(struct ap_segment *seg, uint32_t member, struct ap_lane_handle *ret);
 /* By the owner thread, when nothing is owned any more. */
 void ap_lane_close(struct ap_lane_handle *h);
 /* By the owner thread at its end, when tasks are still open: THREAD -> SHARED. */
@@ -122,7 +123,7 @@ void ap_lane_share(struct ap_lane_handle *h);
 void ap_lane_close_shared(struct ap_lane_handle *h);
 
 /* Opens a member and its anchor lane for the calling thread. */
-int ap_member_open(struct ap_segment *seg, const char *name, const char *swarm, uint32_t kind,
+AP_MUST_CHECK int ap_member_open(struct ap_segment *seg, const char *name, const char *swarm, uint32_t kind,
                    struct ap_lane_handle *anchor);
 void ap_member_close(struct ap_segment *seg, uint32_t member, uint32_t anchor);
 /* For observers: a copy of a LIVE member's record, 1; 0 when it is not LIVE, or changed hands meanwhile. Texts may be without an

@@ -96,6 +96,7 @@ static int segment_map(int fd, int through, uint64_t size, bool writable, struct
 {
     struct ap_segment *seg = aligned_alloc(AP_LINE, sizeof *seg);
     void *base, *canary;
+    int r;
 
     if (seg == NULL) return APIARY_ENOBLOCK;
     memset(seg, 0, sizeof *seg);
@@ -120,7 +121,14 @@ static int segment_map(int fd, int through, uint64_t size, bool writable, struct
     seg->header = base;
     seg->fork_canary = canary;
     seg->ops = &ap_ops_system;
-    ap_identity_self(&seg->self);
+    /* Others judge by it whether who writes here lives. */
+    r = ap_identity_self(&seg->self);
+    if (r < 0 && writable) {
+        seg->fd = -1; /* the caller's */
+        ap_segment_unmap(seg);
+        errno = -r;
+        return APIARY_ESYS;
+    }
     *ret = seg;
     return 0;
 }

@@ -32,6 +32,7 @@
 
 #include "core/apiary.h"
 #include "core/atomic.h"
+#include "core/must_check.h"
 #include "core/ops.h"
 
 #define AP_SEGMENT_MAGIC "APIARYSG"
@@ -142,20 +143,22 @@ struct ap_segment_options {
 };
 
 /* Makes, fills and names a new segment and maps it. The registry's sections are all zeros. APIARY_EEXIST when the name is taken. */
+AP_MUST_CHECK
 int ap_segment_create(const struct ap_segment_options *options, const struct ap_parts *parts, char *message, size_t message_size,
                       struct ap_segment **ret);
+AP_MUST_CHECK
 int ap_segment_attach(const char *name, bool writable, const struct ap_parts *parts, char *message, size_t message_size,
                       struct ap_segment **ret);
 /* fd is duplicated. A regular file (a copy of a segment) is accepted read-only. */
-int ap_segment_attach_fd(int fd, bool writable, const struct ap_parts *parts, char *message, size_t message_size,
+AP_MUST_CHECK int ap_segment_attach_fd(int fd, bool writable, const struct ap_parts *parts, char *message, size_t message_size,
                          struct ap_segment **ret);
 void ap_segment_unmap(struct ap_segment *seg);
 /* Maps it anew, without an image, in the place of a mapping in which other threads of this process hold the mutexes at the
  * offsets `held` (robust.h, PART). By the last who uses it. 0, or an error, and nothing has changed. */
-int ap_segment_part(struct ap_segment *seg, const size_t *held, size_t count);
+AP_MUST_CHECK int ap_segment_part(struct ap_segment *seg, const size_t *held, size_t count);
 int ap_segment_remove(const char *name);
 /* The same while the name leads to what `fd` is open on: 1; 0: it leads elsewhere, or nowhere. */
-int ap_segment_remove_own(int fd, const char *name);
+AP_MUST_CHECK int ap_segment_remove_own(int fd, const char *name);
 /* Whether the segment has lost its name, by which others would come to it. */
 bool ap_segment_removed(const struct ap_segment *seg);
 
