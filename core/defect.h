@@ -48,7 +48,9 @@
     X(ticket_kept, "a recovery frees a slot that was being freed, but not its ticket")                        \
     X(home_believed, "a task without a provider waits where its slot says, whether that queue offers it or not") \
     X(record_early, "a supervisor's record is the current one before it is filled")                          \
-    X(supervisor_stays, "a recovery leaves the dead supervisor's rows held")
+    X(supervisor_stays, "a recovery leaves the dead supervisor's rows held")                         \
+    X(beside_unconfirmed, "who helps a stopped reaper does not look whether the lane is still dead")        \
+    X(beside_claimed, "who helps a stopped reaper closes a queue that is only CLAIMED")
 
 enum ap_defect_name {
     AP_DEFECT_none,

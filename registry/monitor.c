@@ -21,10 +21,17 @@
 #define CHANGE_SPACING UINT64_C(100000000) /* between two sweeps for comings and goings */
 #define ASK_SPACING UINT64_C(1000000000)   /* between two questions for deaths that no mark tells */
 #define RETRY UINT64_C(10000000)           /* while somebody else is at a dead lane */
+#define PATIENCE UINT64_C(100000000)       /* with who is at a dead lane, until it is helped */
 #define BEAT UINT64_C(1000000000)          /* of whoever watches */
 #define STALE (3 * BEAT)
 
 enum { WAIT_SELF, WAIT_CHANGED, WAIT_ROLE, WAIT_LANES };
+
+/* A dead lane that somebody else is at: its life, 0 for none; since when it has been seen so, NEVER once it was helped. */
+#define NEVER UINT64_MAX
+struct other {
+    uint64_t life, since;
+};
 
 struct ap_monitor {
     struct ap_segment *seg;
@@ -38,6 +45,7 @@ struct ap_monitor {
     struct ap_lane_handle lane;
     struct ap_waits waits;
     uint64_t *lives; /* per lane: the life that is being watched */
+    struct other *others; /* per lane */
     uint64_t due, swept, ask, ask_spacing;
     uint32_t changed, refused;
 
@@ -206,6 +214,28 @@ static int reap(struct ap_monitor *m)
     return n;
 }
 
+/* A recovery takes a millisecond, unless whoever is at it is stopped, which is no death: nobody else has the lane's lock until it
+ * goes on. What can be done without the lock is done once for each death. Returns when to look again. */
+static uint64_t help_others(struct ap_monitor *m)
+{
+    uint64_t now = m->seg->ops->now(), soonest = UINT64_MAX;
+
+    for (uint32_t i = 0; i < m->seg->geometry.lanes; i++) {
+        uint64_t life = i != m->lane.index ? ap_reap_held(m->seg, i) : 0;
+        struct other *o = &m->others[i];
+
+        if (o->life != life) *o = (struct other){life, now};
+        if (life == 0 || o->since == NEVER) continue;
+        if (now - o->since >= PATIENCE) {
+            ap_reap_beside(m->seg, m->lane.index, i, &ap_registry_hooks);
+            o->since = NEVER;
+        } else if (o->since + PATIENCE < soonest) {
+            soonest = o->since + PATIENCE;
+        }
+    }
+    return soonest;
+}
+
 /* `beside`: the role is another's, who is not seen to do its work. */
 static void watch(struct ap_monitor *m, bool beside)
 {
@@ -218,12 +248,13 @@ static void watch(struct ap_monitor *m, bool beside)
     for (;;) {
         uint32_t wake = ap_load_acquire(&m->wake);                        /* MONITOR-A1 pairs MONITOR-R1 */
         uint32_t changed = ap_load_acquire(&seg->header->lanes_changed); /* LANE-A5 pairs LANE-R5: before the look at the lanes */
-        uint64_t until;
+        uint64_t until, help;
         int reaped;
 
         if (ap_load_relaxed(&m->stop) || (beside && needless(m))) return;
         beat(m);
         reaped = reap(m);
+        help = help_others(m);
         sweep(m, reaped > 0, first || changed != m->changed);
         m->changed = changed;
         first = false;
@@ -232,6 +263,7 @@ static void watch(struct ap_monitor *m, bool beside)
         until = seg->ops->now() + BEAT;
         if (m->due < until) until = m->due;
         if (m->ask < until) until = m->ask;
+        if (help < until) until = help;
         if (!watch_lanes(m)) {
             /* Died since: at once. A second time: somebody else recovers it, whose own death we would see. */
             uint64_t retry = seg->ops->now() + RETRY;
@@ -325,6 +357,7 @@ static void monitor_free(struct ap_monitor *m)
     pthread_mutex_destroy(&m->lock);
     pthread_cond_destroy(&m->started);
     free(m->lives);
+    free(m->others);
     free(m);
 }
 
@@ -340,7 +373,8 @@ int ap_monitor_start(struct ap_segment *seg, uint32_t member, struct ap_monitor 
     pthread_mutex_init(&m->lock, NULL);
     pthread_cond_init(&m->started, NULL);
     m->lives = calloc(seg->geometry.lanes, sizeof *m->lives);
-    r = m->lives != NULL ? monitor_run(m) : APIARY_ENOBLOCK;
+    m->others = calloc(seg->geometry.lanes, sizeof *m->others);
+    r = m->lives != NULL && m->others != NULL ? monitor_run(m) : APIARY_ENOBLOCK;
     if (r < 0) {
         monitor_free(m);
         return r;

@@ -8,6 +8,8 @@
  * A holder that is stopped (SIGSTOP, a debugger, a frozen cgroup) is alive and keeps the role. But the role is there to save
  * work, not to exclude: recovery may run in several places at once. Whoever finds the beat stale watches beside the holder,
  * beats in its stead, and leaves it alone again as soon as somebody else beats.
+ * A dead lane is locked by one reaper at a time. One that does not get on for 100 ms, since it is stopped, say, is helped by the
+ * monitor, or by who watches beside it: once for each death, all that needs no lock (reap.h).
  * Where io_uring lacks FUTEX_WAIT, or is forbidden, futex_waitv does the same for 128 words, and what is beyond them gets a
  * look every 10 ms; where that is missing too, all do. APIARY_PARK selects (see agents/loop.h).
  */

@@ -117,14 +117,15 @@ static int enter(struct ap_segment *seg, uint32_t lane, uint32_t service, const 
     return step(s, life, 0, others == 0 ? AP_SERVICE_READY : AP_SERVICE_FREE) && others == 0 ? (int)service : -1;
 }
 
-void ap_services_end(struct ap_segment *seg, uint32_t lane)
+void ap_services_end(struct ap_segment *seg, uint32_t lane, uint64_t beside)
 {
     for (uint32_t i = 0; i < ap_service_count(seg); i++) {
         struct ap_service *s = ap_service_at(seg, i);
         uint64_t life = ap_load_acquire(&s->life); /* NAME-A1 pairs NAME-R1 */
         uint32_t state = AP_SERVICE_STATE(life);
 
-        if ((state == AP_SERVICE_FILLING || state == AP_SERVICE_NAMED) && AP_SERVICE_LANE(life) == lane)
+        if ((state == AP_SERVICE_FILLING || state == AP_SERVICE_NAMED) && AP_SERVICE_LANE(life) == lane &&
+            ap_lane_still(seg, lane, beside))
             step(s, life, 0, AP_SERVICE_FREE);
     }
 }

@@ -19,6 +19,7 @@
     X(MEMBER_JOINED, "member joined", "member", "pid")                   \
     X(MEMBER_LEFT, "member left", "member", "pid")                       \
     X(LANE_REAPED, "lane of a dead thread recovered", "lane", "member")  \
+    X(LANE_HELPED, "dead thread's tasks requeued beside a stopped recovery", "lane", "") \
     X(TASK_REQUEUED, "task of a dead worker requeued", "slot", "queue")  \
     X(TASK_CRASHED, "task gave up after crashes", "slot", "crashes")     \
     X(TASK_MOVED, "queued task moved to another queue", "slot", "queue") \

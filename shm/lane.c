@@ -29,6 +29,14 @@ int ap_lane_dead(const struct ap_segment *seg, uint32_t index)
     return ap_load_relaxed(&lane->kind) != AP_LANE_SHARED && !ap_robust_held(lock_word(lane));
 }
 
+bool ap_lane_still(const struct ap_segment *seg, uint32_t index, uint64_t life)
+{
+    const struct ap_lane *lane = ap_lane_at(seg, index);
+
+    if (life == 0 || AP_DEFECT(beside_unconfirmed)) return true;
+    return lane != NULL && ap_load_acquire(&lane->life) == life; /* LANE-A2 pairs LANE-R2 */
+}
+
 int ap_lane_watch(const struct ap_segment *seg, uint32_t index, const uint32_t **word, uint32_t *value)
 {
     struct ap_lane *lane = ap_lane_at(seg, index);

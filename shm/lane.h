@@ -12,8 +12,8 @@
  * LIFE      1 `life` = epoch << 8 | state.
  *           2 FREE(e) -> LIVE(e) by the joiner that holds the mutex.
  *           3 LIVE(e) -> FREE(e+1) by the owner at close.
- *           4 LIVE(e) -> DEAD(e) by the reaper that holds the mutex; by a joiner that met the kernel's mark; of a SHARED lane by
- *           anybody who has learnt that its image is gone.
+ *           4 LIVE(e) -> DEAD(e) by the reaper that holds the mutex; by a joiner that met the kernel's mark; by who helps a
+ *           reaper that is stopped (reap.h); of a SHARED lane by anybody who has learnt that its image is gone.
  *           5 DEAD(e) -> FREE(e+1) by the reaper that holds the mutex.
  *           6 Taking the mutex (trylock) is the claim: owner and death mark are one store of one word.
  * KINDS     1 THREAD: the lane's thread holds the mutex for the lane's life. The lane is dead when the kernel sets the owner-died
@@ -133,6 +133,10 @@ int ap_member_read(const struct ap_segment *seg, uint32_t member, struct ap_memb
 /* To be reaped: LIVE and its thread is gone by the kernel's mark, or DEAD and no reaper is at work on it. Two loads; see image.h
  * for the deaths that they do not tell. */
 int ap_lane_dead(const struct ap_segment *seg, uint32_t lane);
+
+/* For who repairs what names a dead lane without having its lock (reap.h): whether it still has this life. If so, what was loaded
+ * before, with acquire, is of no later life. 0 for `life`: the caller has the lock. */
+bool ap_lane_still(const struct ap_segment *seg, uint32_t lane, uint64_t life);
 
 /* The futex word the kernel marks, with the waiters bit set: for FUTEX_WAIT on value *value. 0, or -EAGAIN when the lane
  * is not held by a living thread. */

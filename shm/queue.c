@@ -119,15 +119,17 @@ void ap_producer_close(struct ap_producer *p, const struct ap_lane_handle *lane)
     memset(p, 0, sizeof *p);
 }
 
-void ap_queue_reap_leases(struct ap_segment *seg, uint32_t lane)
+void ap_queue_reap_leases(struct ap_segment *seg, uint32_t lane, uint64_t beside)
 {
     uint64_t rings = seg->sections[AP_SECTION_RINGS].count;
 
     if (AP_DEFECT(leases_forgotten)) return;
     for (uint64_t i = 0; i < rings; i++) {
         struct ap_ring *ring = ap_at(seg, AP_SECTION_RINGS, i);
-        uint64_t lease = ap_load_relaxed(&ring->lease);
-        if ((lease & 0xffff) == lane + 1) ap_cas(&ring->lease, &lease, 0);
+        uint64_t lease = ap_load_acquire(&ring->lease); /* before the look at the lane's life */
+
+        if ((lease & 0xffff) != lane + 1 || !ap_lane_still(seg, lane, beside)) continue;
+        ap_cas(&ring->lease, &lease, 0); /* QUEUE-R3 pairs QUEUE-A3 */
     }
 }
 

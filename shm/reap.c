@@ -10,6 +10,7 @@ struct reaper {
     struct ap_segment *seg;
     uint32_t self, dead;
     const struct ap_reap_hooks *hooks;
+    uint64_t beside; /* 0: the dead lane's lock is ours; else the life that it must still have (lane.h) */
 };
 
 static uint32_t route(const struct reaper *r, const struct ap_slot *slot)
@@ -145,16 +146,20 @@ static int detach(const struct reaper *r, uint32_t index, uint64_t word)
     return ap_load_acquire(&ap_slot_at(r->seg, index)->word) != word;
 }
 
-/* `held`: the slot's slab was leased to the dead lane, so its client is gone. Returns 1 to look again. */
-static int recover_slot(const struct reaper *r, uint32_t index, bool held)
+/* `lease`: its slab's, as it was found. Leased to the dead lane, so the client is gone. Returns 1 to look again. */
+static int recover_slot(const struct reaper *r, uint32_t index, uint64_t lease)
 {
     const struct ap_slot *slot = ap_slot_at(r->seg, index);
-    uint64_t word = ap_load_acquire(&slot->word); /* TASK-A4 pairs TASK-R4 */
-    bool mine = AP_WORD_OWNER(word) == r->dead;
+    /* TASK-A4 pairs TASK-R4; TASK-A6 pairs TASK-R6: before the look at the lane's life */
+    uint64_t word = ap_load_acquire(&slot->word);
+    bool mine = AP_WORD_OWNER(word) == r->dead, held = AP_LEASE_LANE(lease) == r->dead + 1;
 
+    if (!ap_lane_still(r->seg, r->dead, r->beside)) return 0;
+    /* Given back meanwhile, by a thread that detaches or by another reaper, it may be another's, and so the task. */
+    if (held && ap_load_acquire(&ap_slab_at(r->seg, index / AP_SLAB_SLOTS)->lease) != lease) held = false;
     switch (AP_WORD_STATE(word)) {
     case AP_TASK_RESERVED:
-    case AP_TASK_RELEASING: return mine ? free_slot(r, index, word) : 0;
+    case AP_TASK_RELEASING: return mine && r->beside == 0 ? free_slot(r, index, word) : 0;
     case AP_TASK_QUEUED: return (held && detach(r, index, word)) || move_queued(r, index, word);
     case AP_TASK_RUNNING:
         if (held && detach(r, index, word)) return 1;
@@ -164,6 +169,7 @@ static int recover_slot(const struct reaper *r, uint32_t index, bool held)
     case AP_TASK_CANCELLED:
         /* It may have died with what it should have freed. RELEASING names the dead lane, whose mutex we hold: if we die, the next
          * reaper of that lane goes on. */
+        if (r->beside != 0) return 0;
         if (!held && (!ap_abandoned(slot, word) || AP_DEFECT(unseen_kept))) return 0;
         return !ap_task_release_with(r->seg, r->dead, index, word, freed(r), r->seg);
     default: return 0;
@@ -176,14 +182,13 @@ static void recover_slots(const struct reaper *r)
 
     for (uint64_t s = 0; s < seg->sections[AP_SECTION_SLABS].count; s++) {
         uint64_t *lease = &ap_slab_at(seg, s)->lease, seen = ap_load_acquire(lease);
-        bool held = AP_LEASE_LANE(seen) == r->dead + 1;
 
         if (seen == 0) continue;
         for (uint32_t i = 0; i < AP_SLAB_SLOTS; i++) {
             /* A changed word is somebody's progress; the bound is for a segment that is being corrupted. */
-            for (int tries = 0; tries < 64 && recover_slot(r, (uint32_t)s * AP_SLAB_SLOTS + i, held); tries++) {}
+            for (int tries = 0; tries < 64 && recover_slot(r, (uint32_t)s * AP_SLAB_SLOTS + i, seen); tries++) {}
         }
-        if (held) ap_cas(lease, &seen, AP_LEASE(AP_LEASE_EPOCH(seen), 0));
+        if (r->beside == 0 && AP_LEASE_LANE(seen) == r->dead + 1) ap_cas(lease, &seen, AP_LEASE(AP_LEASE_EPOCH(seen), 0));
     }
 }
 
@@ -208,8 +213,12 @@ static void recover_hands(const struct reaper *r)
 static void close_queues(const struct reaper *r)
 {
     for (uint32_t q = 0; q < r->seg->geometry.queues; q++) {
-        uint64_t life = ap_load_acquire(&ap_queue_at(r->seg, q)->life);
-        if (AP_QUEUE_LANE(life) == r->dead && !AP_DEFECT(queues_open)) ap_queue_close(r->seg, q, life);
+        uint64_t life = ap_load_acquire(&ap_queue_at(r->seg, q)->life); /* QUEUE-A4 pairs QUEUE-R4 */
+
+        if (AP_QUEUE_LANE(life) != r->dead || AP_DEFECT(queues_open)) continue;
+        /* CLAIMED twice by two lives of one lane is one and the same word; OPEN has an epoch of its own. */
+        if (r->beside != 0 && AP_QUEUE_STATE(life) != AP_QUEUE_OPEN && !AP_DEFECT(beside_claimed)) continue;
+        if (ap_lane_still(r->seg, r->dead, r->beside)) ap_queue_close(r->seg, q, life);
     }
 }
 
@@ -225,6 +234,22 @@ static void begin(const struct reaper *r, uint64_t epoch)
     recover_hands(r);
 }
 
+/* What a compare-and-swap protects, so that several may be at it. */
+static void repair(const struct reaper *r)
+{
+    close_queues(r);
+    if (r->hooks != NULL && r->hooks->closed != NULL) r->hooks->closed(r->hooks->user, r->seg, r->dead, r->beside);
+    ap_fence_full(); /* TASK-F2 pairs TASK-F1 */
+    recover_slots(r);
+    ap_queue_reap_leases(r->seg, r->dead, r->beside);
+}
+
+static void tell(const struct reaper *r)
+{
+    if (!AP_DEFECT(lost_reference)) ap_add_acq_rel(&r->seg->header->rescan, 1); /* QUEUE-R5 pairs QUEUE-A5 */
+    ap_bells_all(r->seg);
+}
+
 static void recover(const struct reaper *r, uint64_t epoch)
 {
     struct ap_segment *seg = r->seg;
@@ -232,16 +257,11 @@ static void recover(const struct reaper *r, uint64_t epoch)
     uint32_t freed;
 
     if (AP_DEFECT(lane_early)) ap_store_release(&lane->life, AP_LIFE(epoch + 1, AP_LIFE_FREE)); /* LANE-R2 pairs LANE-A2 */
-    close_queues(r);
-    if (r->hooks != NULL && r->hooks->closed != NULL) r->hooks->closed(r->hooks->user, seg, r->dead);
-    ap_fence_full(); /* TASK-F2 pairs TASK-F1 */
-    recover_slots(r);
-    ap_queue_reap_leases(seg, r->dead);
+    repair(r);
     freed = AP_DEFECT(no_pool_sweep) ? 0 : ap_pool_sweep(seg);
     if (freed != 0) ap_event_log(seg, AP_EVENT_BLOCKS_SWEPT, r->dead, freed, 0);
     ap_event_log(seg, AP_EVENT_LANE_REAPED, r->dead, r->dead, ap_load_relaxed(&lane->member));
-    if (!AP_DEFECT(lost_reference)) ap_add_acq_rel(&seg->header->rescan, 1); /* QUEUE-R5 pairs QUEUE-A5 */
-    ap_bells_all(seg);
+    tell(r);
     if (!AP_DEFECT(member_kept)) close_members(r);
     ap_store_release(&lane->life, AP_LIFE(epoch + 1, AP_LIFE_FREE)); /* LANE-R2 pairs LANE-A2 */
 }
@@ -249,7 +269,7 @@ static void recover(const struct reaper *r, uint64_t epoch)
 /* Under its lock: begins the recovery of a dead lane, and with `whole` completes it. */
 static int reap(struct ap_segment *seg, uint32_t self, uint32_t dead, const struct ap_reap_hooks *hooks, bool whole)
 {
-    const struct reaper r = {seg, self, dead, hooks};
+    const struct reaper r = {seg, self, dead, hooks, 0};
     struct ap_lane *lane = ap_lane_at(seg, dead);
     uint64_t life;
     bool gone;
@@ -275,6 +295,37 @@ int ap_reap_lane(struct ap_segment *seg, uint32_t self, uint32_t dead, const str
 {
     return reap(seg, self, dead, hooks, true);
 }
+
+/* ---- beside who is at it -------------------------------------------------------------------------------------- */
+
+uint64_t ap_reap_held(const struct ap_segment *seg, uint32_t index)
+{
+    const struct ap_lane *lane = ap_lane_at(seg, index);
+    uint64_t life = lane != NULL ? ap_load_acquire(&lane->life) : 0; /* LANE-A1 pairs LANE-R1 */
+    uint32_t state = AP_LIFE_STATE(life);
+
+    if (state != AP_LIFE_DEAD && state != AP_LIFE_LIVE) return 0;
+    if (!ap_robust_held(ap_load_acquire(ap_robust_word(&lane->mutex)))) return 0; /* LANE-A4 pairs LANE-R4 */
+    return state == AP_LIFE_DEAD || !ap_lane_lives(lane) ? AP_LIFE(AP_LIFE_EPOCH(life), AP_LIFE_DEAD) : 0;
+}
+
+int ap_reap_beside(struct ap_segment *seg, uint32_t self, uint32_t dead, const struct ap_reap_hooks *hooks)
+{
+    const struct reaper r = {seg, self, dead, hooks, ap_reap_held(seg, dead)};
+    uint64_t live = AP_LIFE(AP_LIFE_EPOCH(r.beside), AP_LIFE_LIVE);
+
+    if (r.beside == 0) return 0;
+    /* What its holder was about to say. While it is LIVE with this epoch, what has just been read of the lock, of the thread's id
+     * and of the kind is of this life, and then nobody but one that took the lock from the dead can hold it. */
+    ap_cas(&ap_lane_at(seg, dead)->life, &live, r.beside); /* LANE-R1 pairs LANE-A1 */
+    if (!ap_lane_still(seg, dead, r.beside)) return 0;
+    repair(&r);
+    ap_event_log(seg, AP_EVENT_LANE_HELPED, self, dead, 0);
+    tell(&r);
+    return 1;
+}
+
+/* ---- all lanes ------------------------------------------------------------------------------------------------ */
 
 /* Threads of a process die together, or one soon after another: none of what they ran waits until all else of another of them is
  * repaired. A lane that was only begun is as one whose reaper died. */
@@ -345,7 +396,7 @@ static void sweep_slot(const struct reaper *r, uint32_t index, uint64_t now, uin
 
 uint64_t ap_sweep(struct ap_segment *seg, uint32_t self, const struct ap_reap_hooks *hooks)
 {
-    const struct reaper r = {seg, self, AP_NO_LANE, hooks};
+    const struct reaper r = {seg, self, AP_NO_LANE, hooks, 0};
     uint64_t soonest = UINT64_MAX, now = seg->ops->now();
 
     for (uint64_t s = 0; s < seg->sections[AP_SECTION_SLABS].count; s++) {

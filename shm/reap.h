@@ -11,6 +11,15 @@
  *           collect; QUEUED in a closed queue is moved where hooks->route says; slots of slabs that it held: finished freed,
  *           the rest marked DETACH. 5 its slabs and inlets are
  *           given back. 6 payload sweep. 7 header.rescan is raised, every bell rung. 8 member, life FREE(e+1), unlock.
+ * BESIDE    A reaper that is stopped is alive, so its lock stays its own, and nobody is elected in its stead. But the lock is there
+ *           for the steps that no compare-and-swap decides. While life is DEAD(e) the lane's index is nobody else's, so another may
+ *           take the others beside it: RUNNING(it), its OPEN queues, registrations, tasks in closed queues, DETACH, inlets; then
+ *           rescan and the bells. Each word is loaded, then the life is looked at,
+ *           then the word is exchanged: so it was of life e, and none of these words comes back. RUNNING has the crashes in it,
+ *           OPEN and a registration an epoch, an inlet's lease the lane's, DETACH the generation. So it does
+ *           not matter either at which instruction the holder goes on, when its tasks have long been run again, or the helper,
+ *           when the lane lives again. With the lock only: finished slots, RESERVED and RELEASING, CLAIMED queues and tickets (which a later life
+ *           of the lane makes anew as the same word), supervisors' rows, slabs, the member, FREE(e+1).
  * WHY SCAN  No intents: whatever a dead lane left half-done is visible in the table, and raising rescan makes every worker
  *           look at the table for tasks whose reference was lost. Hands only make the common case fast.
  */
@@ -25,8 +34,9 @@
 /* What only a registry knows. All may be NULL, but then queues of the dead lane are closed and nothing is moved. */
 struct ap_reap_hooks {
     void *user;
-    /* Registrations, tickets and whatever else names the dead lane; idempotent. */
-    void (*closed)(void *user, struct ap_segment *seg, uint32_t lane);
+    /* Registrations, tickets and whatever else names the dead lane; idempotent. `beside`: 0, or see BESIDE: the life that the lane
+     * has as long as its index is nobody else's; then only what has an epoch of its own, each after ap_lane_still. */
+    void (*closed)(void *user, struct ap_segment *seg, uint32_t lane, uint64_t beside);
     /* A living queue that can run this task, or AP_NO_QUEUE: it stays where it is. */
     uint32_t (*route)(void *user, struct ap_segment *seg, const struct ap_slot *slot);
     /* Whether the agent that has this queue, or had it last, runs such tasks. Asked when there is nowhere to route to. NULL: the
@@ -41,6 +51,11 @@ struct ap_reap_hooks {
 /* Recovers lane `dead` if it is dead: 1 recovered, 0 not dead or somebody else is at it. `self` is the caller's lane, or
  * AP_NO_LANE. */
 int ap_reap_lane(struct ap_segment *seg, uint32_t self, uint32_t dead, const struct ap_reap_hooks *hooks);
+/* Whether somebody alive is at a dead lane: its life DEAD(e), also where the holder of its lock has not said so yet; else 0. */
+uint64_t ap_reap_held(const struct ap_segment *seg, uint32_t lane);
+/* Does beside that one what may be done without the lock: 1, or 0: nobody is at it. A look at the whole table and a wake of
+ * everybody, so once for each death, and only when the holder has had its time (registry/monitor.h). */
+int ap_reap_beside(struct ap_segment *seg, uint32_t self, uint32_t dead, const struct ap_reap_hooks *hooks);
 /* All dead lanes: how many were recovered. */
 int ap_reap_all(struct ap_segment *seg, uint32_t self, const struct ap_reap_hooks *hooks);
 /* The same after asking the system for deaths that no mark tells (image.h): a system call for each process. */

@@ -52,6 +52,9 @@ declare -A noticed=(
     # with what supervisors publish
     [record_early]="crash.supervise"
     [supervisor_stays]="crash.supervise"
+    # what a second one does beside a reaper that is stopped
+    [beside_unconfirmed]="crash.beside|reuse"
+    [beside_claimed]="crash.beside|reuse_claimed"
 )
 failures=0
 

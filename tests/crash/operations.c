@@ -374,6 +374,36 @@ void run_reap(void)
     ap_reap_asking(actor.seg, actor.lane.index, world_hooks);
 }
 
+/* The reaper of all these is stopped: before it has said so in the life, or after that. */
+static void image_held_worker(void)
+{
+    image_dead_worker_moved();
+    locks_change(FUTEX_OWNER_DIED, SOMEBODY);
+}
+
+static void image_held_client(void)
+{
+    image_dead_client_moved();
+    for (uint32_t i = 0; i < survivor.seg->geometry.lanes; i++) {
+        struct ap_lane *lane = ap_lane_at(survivor.seg, i);
+        if (ap_lane_dead(survivor.seg, i)) ap_store_relaxed(&lane->life, AP_LIFE(AP_LIFE_EPOCH(lane->life), AP_LIFE_DEAD));
+    }
+    locks_change(FUTEX_OWNER_DIED, SOMEBODY);
+}
+
+void run_beside(void)
+{
+    for (uint32_t i = 0; i < actor.seg->geometry.lanes; i++)
+        ap_reap_beside(actor.seg, actor.lane.index, i, world_hooks);
+}
+
+void before_held(bool over)
+{
+    for (uint32_t i = 0; over && i < TASKS; i++)
+        if (AP_WORD_STATE(word_of(i)) == AP_TASK_RUNNING) fail("slot %u still runs in dead hands", i);
+    locks_change(SOMEBODY, FUTEX_OWNER_DIED);
+}
+
 void run_sweep(void)
 {
     ap_sweep(actor.seg, actor.lane.index, world_hooks);
@@ -403,7 +433,7 @@ void after_task(bool over)
     if (AP_WORD_STATE(word) == AP_TASK_FREE) fail("the survivor's task is gone");
 }
 
-static void after_crash(bool over)
+void after_crash(bool over)
 {
     uint64_t word = word_of(actor.slot);
 
@@ -447,5 +477,7 @@ const struct operation kills_shm[] = {
     {.name = "reap_worker", .image = image_dead_worker, .run = run_reap, .after = after_crash},
     {.name = "reap_worker_moves", .image = image_dead_worker_moved, .run = run_reap, .after = after_crash},
     {.name = "reap_worker_full", .image = image_dead_worker_full, .run = run_reap, .after = after_crash},
+    {.name = "beside_client", .image = image_held_client, .run = run_beside, .before = before_held},
+    {.name = "beside_worker", .image = image_held_worker, .run = run_beside, .before = before_held, .after = after_crash},
     {.name = NULL},
 };

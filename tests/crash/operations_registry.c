@@ -320,27 +320,16 @@ static void dead_queen(void)
     ap_task_claim(actor.seg, actor.lane.index, second_agent.queue, AP_REF(actor.task.slot, actor.task.generation), &actor.token);
 }
 
-/* The words of the lanes' locks that are `from` become `to`. */
-static void words_change(uint32_t from, uint32_t to)
-{
-    for (uint32_t i = 0; i < survivor.seg->geometry.lanes; i++) {
-        uint32_t *word = (uint32_t *)ap_robust_word(&ap_lane_at(survivor.seg, i)->mutex);
-        if (ap_load_relaxed(word) == from) ap_store_relaxed(word, to);
-    }
-}
-
-#define SOMEBODY 1u /* alive */
-
 /* Who attaches looks for the dead, so this one seems to live until the actor has done that. */
-static void image_dead_queen(void)
+void image_dead_queen(void)
 {
     die_having(dead_queen);
-    words_change(FUTEX_OWNER_DIED, SOMEBODY);
+    locks_change(FUTEX_OWNER_DIED, SOMEBODY);
 }
 
-static void prepare_reap(void)
+void prepare_reap(void)
 {
-    words_change(SOMEBODY, FUTEX_OWNER_DIED);
+    locks_change(SOMEBODY, FUTEX_OWNER_DIED);
 }
 
 /* A worker died in the middle of freeing what nobody will collect. */
@@ -357,10 +346,10 @@ static void image_dead_freeing(void)
 {
     image_unseen();
     die_having(dead_freeing);
-    words_change(FUTEX_OWNER_DIED, SOMEBODY);
+    locks_change(FUTEX_OWNER_DIED, SOMEBODY);
 }
 
-static void run_reap_dead(void)
+void run_reap_dead(void)
 {
     ap_reap_all(actor.seg, actor.lane.index, world_hooks);
 }
@@ -397,5 +386,6 @@ const struct operation kills_registry[] = {
      .run = run_reap_dead},
     {.name = "reap_unseen", .registry = true, .image = image_dead_freeing, .prepare = prepare_reap, .run = run_reap_dead,
      .after = after_unseen},
+    {.name = "beside_queen", .registry = true, .image = image_dead_queen, .run = run_beside, .before = before_held},
     {.name = NULL},
 };

@@ -94,6 +94,9 @@ uint64_t generation_of(const struct side *s);
 void kernel_marks(uint8_t *base, uint32_t tid);
 /* A lane of the calling thread is as if its thread had been killed. */
 void die_in_place(uint32_t lane);
+/* The words of the lanes' locks that are `from` become `to`: the dead seem to be in the hands of SOMEBODY, who is alive. */
+#define SOMEBODY 1u
+void locks_change(uint32_t from, uint32_t to);
 /* A child attaches, does this, and is killed. */
 void die_having(void (*done)(void));
 
@@ -115,7 +118,15 @@ void run_reserve(void);
 void run_move(void);
 void run_push_shared(void);
 void run_reap(void);
+void run_beside(void); /* helps whoever is at a dead lane */
+void before_held(bool over); /* who was at it dies, too */
 void after_task(bool over);
+void after_crash(bool over); /* and it was counted once that its worker died */
+
+/* ---- operations_registry.c: likewise */
+void image_dead_queen(void);
+void prepare_reap(void);
+void run_reap_dead(void);
 
 /* ---- judge.c */
 extern const struct operation *at_operation;

@@ -361,6 +361,14 @@ void kernel_marks(uint8_t *base, uint32_t tid)
     mark(base, &survivor.seg->header->role, tid);
 }
 
+void locks_change(uint32_t from, uint32_t to)
+{
+    for (uint32_t i = 0; i < survivor.seg->geometry.lanes; i++) {
+        uint32_t *word = (uint32_t *)ap_robust_word(&ap_lane_at(survivor.seg, i)->mutex);
+        if (ap_load_relaxed(word) == from) ap_store_relaxed(word, to);
+    }
+}
+
 /* The mutex leaves the list of the living thread first, which the kernel does by ending it. */
 void die_in_place(uint32_t lane)
 {

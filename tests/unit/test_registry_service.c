@@ -140,9 +140,9 @@ Test(service, what_a_dead_lane_left_is_freed)
     for (uint32_t state = AP_SERVICE_FILLING; state <= AP_SERVICE_NAMED; state++) {
         ap_store_release(&s->life, AP_SERVICE_LIFE(9, 20, state));
         cr_expect(!there("half"));
-        ap_services_end(client->seg, 19);
+        ap_services_end(client->seg, 19, 0);
         cr_expect_eq(AP_SERVICE_STATE(s->life), state);
-        ap_services_end(client->seg, 20);
+        ap_services_end(client->seg, 20, 0);
         cr_expect_eq(AP_SERVICE_STATE(s->life), AP_SERVICE_FREE);
     }
     assert_sound();

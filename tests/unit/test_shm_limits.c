@@ -336,7 +336,7 @@ Test(limits, a_ring_that_is_leased_anew_has_the_tail_of_its_cells)
     for (uint64_t i = 1; i <= LEFT; i++) cr_assert_eq(ap_queue_push(seg, 1, &first, &lane, AP_REF(0, i)), 0);
     ap_store_release(&first.ring->head, LEFT);
     first.ring->tail--;
-    ap_queue_reap_leases(seg, lane.index);
+    ap_queue_reap_leases(seg, lane.index, 0);
     cell = (uintptr_t)ap_cell_at(seg, first.ring, LEFT);
     watched.page = (uint8_t *)(cell - cell % (uintptr_t)sysconf(_SC_PAGESIZE));
     watched.ring = ap_ring_at(other, 1, 0);

@@ -90,7 +90,7 @@ Test(queue, the_next_lessee_goes_on_behind_the_last)
 
     for (uint64_t i = 1; i <= 4; i++) cr_assert_eq(push(&producer, AP_REF(0, i)), 0);
     producer.ring->tail -= 1; /* as if its producer had died between the cell and the published tail */
-    ap_queue_reap_leases(seg, lane.index);
+    ap_queue_reap_leases(seg, lane.index, 0);
     cr_assert_eq(producer.ring->lease, 0);
     cr_assert_eq(push(&neighbour, AP_REF(1, 1)), 0);
     cr_assert_neq(neighbour.ring, producer.ring, "an empty one first");

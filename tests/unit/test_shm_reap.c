@@ -2,6 +2,7 @@
 #include "shm_fixture.h"
 
 #include <string.h>
+#include <sys/prctl.h>
 
 #include "shm/bell.h"
 #include "shm/event.h"
@@ -287,8 +288,9 @@ Test(reap, a_task_that_no_agent_offers_waits_where_it_was)
 /* ---- the reaper dies ------------------------------------------------------------------------------------------ */
 
 static uint32_t victim;
-static void die_in_hook(void *user, struct ap_segment *s, uint32_t dead)
+static void die_in_hook(void *user, struct ap_segment *s, uint32_t dead, uint64_t beside)
 {
+    (void)beside;
     (void)user;
     (void)s;
     if (dead == victim) kill(getpid(), SIGKILL);
@@ -349,6 +351,119 @@ Test(reap, the_reaper_dies_and_the_next_goes_on)
         cr_assert_eq(AP_WORD_CRASHES(word_of(slot[i])), 1, "counted once, however often the reaper dies");
     }
     cr_assert_not(ap_lane_dead(seg, victim));
+}
+
+/* ---- the reaper is stopped ------------------------------------------------------------------------------------- */
+
+static uint32_t stop_once(void *user, struct ap_segment *s, const struct ap_slot *slot)
+{
+    static bool stopped;
+    (void)user;
+    (void)s;
+    (void)slot;
+    if (!stopped) {
+        stopped = true;
+        raise(SIGSTOP);
+    }
+    return AP_NO_QUEUE;
+}
+
+/* A child with a lane reaps the victim, and is stopped by the first question where a task is to go: then it holds the lock. */
+static pid_t stopped_reaper(void)
+{
+    const struct ap_reap_hooks hooks = {.route = stop_once};
+    struct ap_segment *own;
+    struct ap_lane_handle h;
+    int status;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (ap_segment_attach(seg_name, true, 0, NULL, 0, &own) < 0 ||
+            ap_member_open(own, "reaper", NULL, APIARY_CLIENT, &h) < 0 || ap_reap_lane(own, h.index, victim, &hooks) != 1)
+            _exit(1);
+        ap_member_close(own, h.member, h.index);
+        ap_lane_close(&h);
+        _exit(0);
+    }
+    cr_assert_eq(waitpid(pid, &status, WUNTRACED), pid);
+    cr_assert(WIFSTOPPED(status), "%x", (unsigned)status);
+    return pid;
+}
+
+static void own_queue_claim_two_and_die(struct ap_segment *own, struct ap_lane_handle *h)
+{
+    struct ap_slabs s;
+    struct ap_producer p = {0};
+    uint32_t slot;
+
+    if (!ap_queue_claim(own, 0, h->index) || !ap_queue_open(own, 0, h->index)) _exit(1);
+    if (!ap_queue_claim(own, 2, h->index)) _exit(1); /* claimed, never opened */
+    ap_slabs_init(&s, h);
+    if (ap_task_reserve(&s, NULL, NULL, &slot) < 0) _exit(1);
+    if (ap_queue_push(own, 1, &p, h, ap_task_publish(own, slot, 1)) < 0) _exit(1);
+    if (ap_task_reserve(&s, NULL, NULL, &slot) < 0) _exit(1);
+    for (int i = 0; i < 2; i++) h->lane->hand[i] = two_refs[i];
+    claim_two_and_die(own, h);
+}
+
+static uint32_t inlets_leased(uint32_t to)
+{
+    uint32_t n = 0;
+
+    for (uint64_t i = 0; i < seg->sections[AP_SECTION_RINGS].count; i++)
+        n += (((struct ap_ring *)ap_at(seg, AP_SECTION_RINGS, i))->lease & 0xffff) == to + 1;
+    return n;
+}
+
+Test(reap, a_stopped_reaper_is_helped)
+{
+    uint32_t slot[2];
+    uint64_t rescan, token, life, words[2];
+    int status;
+    pid_t pid;
+
+    for (int i = 0; i < 2; i++) {
+        slot[i] = publish(0);
+        two_refs[i] = shared_ref;
+    }
+    victim = fixture_die(own_queue_claim_two_and_die);
+    cr_assert_eq(ap_reap_held(seg, victim), 0, "nobody is at it yet");
+    cr_assert_eq(ap_reap_beside(seg, lane.index, victim, NULL), 0);
+    pid = stopped_reaper();
+    cr_assert_eq(reap(), 0, "somebody alive is at it");
+    cr_assert_eq(state_of(slot[0]), AP_TASK_RUNNING);
+    life = ap_reap_held(seg, victim);
+    cr_assert_eq(life, ap_lane_at(seg, victim)->life);
+    cr_assert_eq(AP_LIFE_STATE(life), AP_LIFE_DEAD);
+    rescan = seg->header->rescan;
+    cr_assert_eq(ap_reap_beside(seg, lane.index, victim, NULL), 1);
+    cr_assert_gt(seg->header->rescan, rescan);
+    cr_assert_eq(AP_QUEUE_STATE(ap_queue_at(seg, 0)->life), AP_QUEUE_CLOSED);
+    cr_assert_eq(AP_QUEUE_STATE(ap_queue_at(seg, 2)->life), AP_QUEUE_CLAIMED, "of that the lock decides");
+    cr_assert_eq(inlets_leased(victim), 0);
+    for (int i = 0; i < 2; i++) {
+        cr_assert_eq(state_of(slot[i]), AP_TASK_QUEUED);
+        cr_assert_eq(ap_task_claim(seg, lane.index, 0, two_refs[i], &token), 1, "it runs again");
+        if (i == 0) ap_task_finish(seg, slot[i], token, 0);
+        words[i] = word_of(slot[i]);
+    }
+    cr_assert_eq(ap_lane_at(seg, victim)->life, life, "the index is nobody's while the lock is held");
+    kill(pid, SIGCONT);
+    cr_assert_eq(waitpid(pid, &status, 0), pid);
+    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%x", (unsigned)status);
+    for (int i = 0; i < 2; i++) cr_assert_eq(word_of(slot[i]), words[i], "what has been run again is left alone");
+    cr_assert_eq(ap_lane_at(seg, victim)->life, AP_LIFE(AP_LIFE_EPOCH(life) + 1, AP_LIFE_FREE));
+    cr_assert_eq(AP_QUEUE_STATE(ap_queue_at(seg, 2)->life), AP_QUEUE_FREE);
+    cr_assert_eq(ap_reap_held(seg, victim), 0);
+}
+
+Test(reap, the_living_are_not_helped)
+{
+    cr_assert_eq(ap_reap_held(seg, lane.index), 0);
+    cr_assert_eq(ap_reap_beside(seg, AP_NO_LANE, lane.index, NULL), 0);
+    cr_assert_eq(ap_reap_held(seg, 999999), 0);
+    cr_assert_eq(ap_reap_beside(seg, AP_NO_LANE, 999999, NULL), 0);
 }
 
 /* ---- waking ---------------------------------------------------------------------------------------------------- */
