@@ -14,12 +14,12 @@
  * BESIDE    A reaper that is stopped is alive, so its lock stays its own, and nobody is elected in its stead. But the lock is there
  *           for the steps that no compare-and-swap decides. While life is DEAD(e) the lane's index is nobody else's, so another may
  *           take the others beside it: RUNNING(it), its OPEN queues, registrations, tasks in closed queues, DETACH, inlets; then
- *           rescan and the bells. Each word is loaded, then the life is looked at,
- *           then the word is exchanged: so it was of life e, and none of these words comes back. RUNNING has the crashes in it,
- *           OPEN and a registration an epoch, an inlet's lease the lane's, DETACH the generation. So it does
- *           not matter either at which instruction the holder goes on, when its tasks have long been run again, or the helper,
- *           when the lane lives again. With the lock only: finished slots, RESERVED and RELEASING, CLAIMED queues and tickets (which a later life
- *           of the lane makes anew as the same word), supervisors' rows, slabs, the member, FREE(e+1).
+ *           rescan and the bells. Each word is loaded, then the life is looked at, then the word is exchanged: so it was of life e,
+ *           and none of these words comes back. RUNNING has the crashes in it, OPEN and a registration an epoch, an inlet's lease
+ *           the lane's, DETACH the generation. So it does not matter either at which instruction the holder goes on, when its
+ *           tasks have long been run again, or the helper, when the lane lives again. With the lock only: finished slots, RESERVED
+ *           and RELEASING, CLAIMED queues and tickets (which a later life of the lane makes anew as the same word), supervisors'
+ *           rows, slabs, the member, FREE(e+1).
  * WHY SCAN  No intents: whatever a dead lane left half-done is visible in the table, and raising rescan makes every worker
  *           look at the table for tasks whose reference was lost. Hands only make the common case fast.
  */

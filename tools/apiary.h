@@ -86,6 +86,8 @@ struct monitor_view {
     uint64_t age;  /* since anybody watched */
 };
 bool view_stopped_monitor(const struct ap_segment *seg, struct monitor_view *ret);
+/* Who has the lock of a dead lane at this moment, by name and pid: false when nobody has. */
+bool view_reaper(const struct ap_segment *seg, struct monitor_view *ret);
 /* pid of a living `apiary up` of the caller's own namespace of pids, 0 when there is none; `except`: the caller's member. */
 int64_t view_supervisor(const struct ap_segment *seg, uint32_t except);
 /* Tasks that wait in a queue, and tasks that run. */

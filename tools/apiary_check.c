@@ -145,7 +145,7 @@ static void judge_monitor(struct report *r, const struct ap_segment *seg)
 }
 
 struct lanes_seen {
-    uint32_t free, dead;
+    uint32_t free, dead, held; /* held: dead, and somebody is at it */
 };
 
 static struct lanes_seen look_at_lanes(const struct ap_segment *seg)
@@ -154,6 +154,7 @@ static struct lanes_seen look_at_lanes(const struct ap_segment *seg)
     for (uint32_t i = 0; i < seg->geometry.lanes; i++) {
         ret.free += AP_LIFE_STATE(ap_load_acquire(&ap_lane_at(seg, i)->life)) == AP_LIFE_FREE;
         ret.dead += ap_lane_dead(seg, i) != 0;
+        ret.held += ap_reap_held(seg, i) != 0;
     }
     return ret;
 }
@@ -162,13 +163,21 @@ static struct lanes_seen look_at_lanes(const struct ap_segment *seg)
 static void judge_lanes(struct report *r, const struct ap_segment *seg)
 {
     struct lanes_seen seen = look_at_lanes(seg);
-    for (int tries = 0; tries < 25 && seen.dead > 0; tries++) {
+    for (int tries = 0; tries < 25 && seen.dead + seen.held > 0; tries++) {
         poll(NULL, 0, LOOK_EVERY);
         seen = look_at_lanes(seg);
     }
     if (seen.dead > 0)
         complain(r, CHECK_WARNING, "%u dead thread%s not recovered: nobody looks after the host", seen.dead,
                  seen.dead == 1 ? " is" : "s are");
+    struct monitor_view reaper;
+    if (seen.held > 0 && view_reaper(seg, &reaper)) {
+        char *name = tool_printable(reaper.name, strlen(reaper.name));
+        complain(r, CHECK_WARNING,
+                 "the recovery of a dead thread is not brought to its end: who is at it (%s, pid %" PRId64 ") is stopped", name,
+                 reaper.pid);
+        free(name);
+    }
     if (seen.free == 0)
         complain(r, CHECK_WARNING, "no free lane: no other thread can delegate (%u lanes in use)", seg->geometry.lanes);
 }
@@ -204,8 +213,8 @@ static const struct tool_usage check_usage = {
         "Exit codes: 0 all instances pass, 1 warning (an instance is not ready, or down while another one of its\n"
         "service passes, or the supervisor has died, or there is no coordinator, or the monitor is stopped, or something\n"
         "of the segment is used up or left lying: the task table, the largest payload blocks, lanes, dead threads,\n"
-        "tasks that nobody takes), 2 critical (a service has no passing instance, or there is no segment),\n"
-        "3 unknown (usage, or a service that was never registered).\n"
+        "who recovers one and is stopped, tasks that nobody takes), 2 critical (a service has no passing instance, or\n"
+        "there is no segment), 3 unknown (usage, or a service that was never registered).\n"
         "With --config each instance that the configuration has is to be registered, too.",
     .most = 1,
 };

@@ -161,16 +161,37 @@ static int64_t client_pid(const struct ap_segment *seg, const struct ap_slot *s)
     return lane != NULL && ap_load_relaxed(&lane->joined) <= ap_load_relaxed(&s->queued) ? pid : 0;
 }
 
+static void view_member_of(const struct ap_segment *seg, uint32_t index, struct monitor_view *ret)
+{
+    const struct ap_lane *lane = ap_lane_at(seg, index);
+    struct ap_member m;
+    if (lane != NULL) ret->pid = ap_load_relaxed(&lane->pid);
+    if (lane != NULL && ap_member_read(seg, ap_load_relaxed(&lane->member), &m)) memcpy(ret->name, m.name, sizeof m.name);
+}
+
 bool view_stopped_monitor(const struct ap_segment *seg, struct monitor_view *ret)
 {
     uint32_t index, beats;
     memset(ret, 0, sizeof *ret);
     if (!ap_monitor_stopped(seg, &index, &beats, &ret->age)) return false;
-    const struct ap_lane *lane = ap_lane_at(seg, index);
-    struct ap_member m;
-    if (lane != NULL) ret->pid = ap_load_relaxed(&lane->pid);
-    if (lane != NULL && ap_member_read(seg, ap_load_relaxed(&lane->member), &m)) memcpy(ret->name, m.name, sizeof m.name);
+    view_member_of(seg, index, ret);
     ret->replaced = beats != AP_NO_LANE;
+    return true;
+}
+
+bool view_reaper(const struct ap_segment *seg, struct monitor_view *ret)
+{
+    uint32_t dead = 0;
+    memset(ret, 0, sizeof *ret);
+    while (dead < seg->geometry.lanes && ap_reap_held(seg, dead) == 0) dead++;
+    if (dead == seg->geometry.lanes) return false;
+    uint32_t word = ap_load_acquire(ap_robust_word(&ap_lane_at(seg, dead)->mutex)); /* LANE-A4 pairs LANE-R4 */
+    for (uint32_t i = 0; i < seg->geometry.lanes; i++) {
+        const struct ap_lane *lane = ap_lane_at(seg, i);
+        if (i == dead || !ap_lane_lives(lane) || ap_load_relaxed(&lane->tid) != (word & FUTEX_TID_MASK)) continue;
+        view_member_of(seg, i, ret);
+        break;
+    }
     return true;
 }
 

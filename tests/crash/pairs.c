@@ -114,50 +114,6 @@ static void other_redeliver(void)
     serve(&survivor, 1, actor.ref, true);
 }
 
-static void other_beside(void)
-{
-    for (uint32_t i = 0; i < survivor.seg->geometry.lanes; i++)
-        ap_reap_beside(survivor.seg, survivor.lane.index, i, world_hooks);
-}
-
-/* And what waits then runs again, while the reaper is still where it was. */
-static void other_beside_redeliver(void)
-{
-    other_beside();
-    serve(&survivor, 1, actor.ref, true);
-}
-
-static void other_beside_drain(void)
-{
-    other_beside();
-    drain(&survivor.consumer);
-}
-
-/* The reaper goes on to its end, and the next one to come has the same lane, and takes the queue that the dead one had. */
-static void recover_and_join(void)
-{
-    locks_change(SOMEBODY, FUTEX_OWNER_DIED);
-    other_reap();
-    if (ap_lane_open(survivor.seg, survivor.lane.member, &survivor.second) < 0) return;
-    ap_lane_share(&survivor.second);
-    if (!ap_queue_claim(survivor.seg, 1, survivor.second.index)) fail("the queue is not to be had");
-}
-
-static void other_reuse_claimed(void)
-{
-    recover_and_join();
-    survivor.seen = ap_load_acquire(&ap_queue_at(survivor.seg, 1)->life);
-}
-
-/* And runs its task. */
-static void other_reuse(void)
-{
-    recover_and_join();
-    ap_queue_open(survivor.seg, 1, survivor.second.index);
-    survivor.seen = ap_load_acquire(&ap_queue_at(survivor.seg, 1)->life);
-    ap_task_claim(survivor.seg, survivor.second.index, 1, actor.ref, &survivor.token);
-}
-
 /* The result's block is named, the task finished, and its worker leaves. */
 static void other_finish_leave(void)
 {
@@ -464,24 +420,6 @@ static void before_shared(bool over)
     if (over && actor.second.seg != NULL && actor.result == 0) fail("a lane of a living process was recovered");
 }
 
-/* What the lane's next owner has it keeps. */
-static void before_reuse_claimed(bool over)
-{
-    (void)over;
-    if (survivor.second.lane == NULL) return;
-    if (ap_load_acquire(&ap_queue_at(survivor.seg, 1)->life) != survivor.seen) fail("a living lane's queue was closed");
-    ap_queue_close(survivor.seg, 1, survivor.seen);
-    ap_lane_close_shared(&survivor.second);
-}
-
-static void before_reuse(bool over)
-{
-    if (survivor.second.lane == NULL) return;
-    if (word_of(actor.slot) != survivor.token) fail("a task was taken from a living worker");
-    else ap_task_finish(survivor.seg, actor.slot, survivor.token, 0);
-    before_reuse_claimed(over);
-}
-
 static void before_share_marked(bool over)
 {
     (void)over;
@@ -505,31 +443,13 @@ static void image_dead_consumer_task(void)
 }
 
 /* And its reaper died after its first step. */
-static void image_marked_worker(void)
+void image_marked_worker(void)
 {
     struct ap_lane *lane;
 
     image_dead_worker();
     lane = ap_lane_at(survivor.seg, AP_WORD_OWNER(word_of(actor.slot)));
     ap_store_relaxed(&lane->life, AP_LIFE(AP_LIFE_EPOCH(lane->life), AP_LIFE_DEAD));
-}
-
-/* And the reaper is stopped, and goes on. */
-static void image_held_worker(void)
-{
-    image_marked_worker();
-    locks_change(FUTEX_OWNER_DIED, SOMEBODY);
-}
-
-static void claim_one(void)
-{
-    if (!ap_queue_claim(actor.seg, 1, actor.lane.index)) exit(2);
-}
-
-static void image_held_registrant(void)
-{
-    die_having(claim_one);
-    locks_change(FUTEX_OWNER_DIED, SOMEBODY);
 }
 
 /* A second lane runs the task; its result has a block that no slot names yet. The lane is one that need not be closed by the
@@ -595,9 +515,9 @@ const struct operation pairs[] = {
     {.name = "reap|beside", .image = image_dead_worker, .run = run_reap, .other = other_beside_redeliver,
      .before = before_result, .after = after_crash},
     {.name = "reap_client|beside", .image = image_dead_client_moved, .run = run_reap, .other = other_beside_drain},
-    {.name = "beside|beside", .image = image_held_worker, .run = run_beside, .other = other_beside_redeliver,
+    {.name = "beside|beside", .image = image_said_worker, .run = run_beside, .other = other_beside_redeliver,
      .before = before_beside, .after = after_crash},
-    {.name = "beside|reuse", .image = image_held_worker, .run = run_beside, .other = other_reuse, .before = before_reuse},
+    {.name = "beside|reuse", .image = image_said_worker, .run = run_beside, .other = other_reuse, .before = before_reuse},
     {.name = "beside|reuse_claimed", .image = image_held_registrant, .run = run_beside, .other = other_reuse_claimed,
      .before = before_reuse_claimed},
     {.name = "move|reap_consumer", .image = image_dead_consumer_task, .run = run_move, .other = other_reap},

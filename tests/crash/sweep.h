@@ -123,6 +123,17 @@ void before_held(bool over); /* who was at it dies, too */
 void after_task(bool over);
 void after_crash(bool over); /* and it was counted once that its worker died */
 
+/* ---- beside.c */
+void image_marked_worker(void); /* pairs.c: its reaper died after its first step */
+void other_beside_redeliver(void);
+void other_beside_drain(void);
+void other_reuse_claimed(void);
+void other_reuse(void);
+void before_reuse_claimed(bool over);
+void before_reuse(bool over);
+void image_said_worker(void);
+void image_held_registrant(void);
+
 /* ---- operations_registry.c: likewise */
 void image_dead_queen(void);
 void prepare_reap(void);

@@ -379,7 +379,7 @@ static pid_t stopped_reaper(void)
 
     if (pid == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
-        if (ap_segment_attach(seg_name, true, 0, NULL, 0, &own) < 0 ||
+        if (ap_segment_attach(seg_name, true, &ap_shm_parts, NULL, 0, &own) < 0 ||
             ap_member_open(own, "reaper", NULL, APIARY_CLIENT, &h) < 0 || ap_reap_lane(own, h.index, victim, &hooks) != 1)
             _exit(1);
         ap_member_close(own, h.member, h.index);
