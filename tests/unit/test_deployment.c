@@ -263,6 +263,23 @@ Test(deployment, a_folder_that_is_gone_is_no_lack_of_memory)
                                  "No such file or directory");
 }
 
+Test(deployment, a_file_at_the_top_and_one_without_swarms)
+{
+    static const char text[] = "swarms: [{service: s, agents: [{name: a, kind: echo, capabilities: c}],\n"
+                               " checks: [{capability: c, send_file: data/x, expect: y}]}]",
+                      none[] = "meta_registry: {members: 20}\n";
+    struct ap_deployment *d = NULL;
+
+    cr_assert_eq(ap_deployment_parse("/host.yaml", text, sizeof text - 1, kinds, NULL, &d, &error), 0, "%s", error.text);
+    cr_expect_str_eq(d->swarms[0].checks[0].send_file, "/data/x");
+    ap_deployment_free(d);
+    d = load(none);
+    cr_expect_eq(d->swarm_count, 0);
+    cr_expect_null(d->swarms);
+    cr_expect_eq(d->segment.geometry.members, 20);
+    ap_deployment_free(d);
+}
+
 Test(deployment, refused_meta_registry)
 {
     static const struct row rows[] = {
@@ -306,6 +323,10 @@ Test(deployment, refused_meta_registry)
          "\"0666\" that let the owner read and write, such as \"0660\""},
         {"meta_registry:\n  mode: 432\n", "2: mode: '432' is no usable mode; expected octal digits from \"0600\" to "
                                           "\"0666\" that let the owner read and write, such as \"0660\""},
+        {"meta_registry:\n  mode: \"660x\"\n", "2: mode: '660x' is no usable mode; expected octal digits from \"0600\" to "
+                                               "\"0666\" that let the owner read and write, such as \"0660\""},
+        {"meta_registry:\n  mode: \"00660\"\n", "2: mode: '00660' is no usable mode; expected octal digits from \"0600\" to "
+                                                "\"0666\" that let the owner read and write, such as \"0660\""},
         {"meta_registry:\n  mode: rw\n", "2: mode: 'rw' is no usable mode; expected octal digits from \"0600\" to "
                                          "\"0666\" that let the owner read and write, such as \"0660\""},
     };

@@ -100,7 +100,53 @@ Test(deployment_agents, refused_checks)
     ALL_REFUSED(rows);
     const char *sentence = refused(C "      - {capability: lookup, expect_match: \"(a\"}\n");
     cr_expect_eq(strncmp(sentence, "6: expect_match: '(a' is no extended regular expression: ", 57), 0, "%s", sentence);
+    ap_deployment_free(load(C "      - {capability: other, expect_match: 'a{1000}'}\n"));
+    ap_deployment_free(load(C "      - {capability: other, expect_match: '((a{10}){1,10}){10}'}\n"));
     ap_deployment_free(load(C "      - {capability: other, expect: x}\n      - {capability: other@2, expect: x}\n"));
+}
+
+/* ---- paths among the keys -------------------------------------------------------------------------------------- */
+
+static const apiary_agent_key_t path_keys[] = {{"command", 'c', 0, NULL, 0, 0}, {"folder", 'p', 0, NULL, 0, 0},
+                                               {"other", 'p', 0, NULL, 0, 0},   {.name = NULL}};
+static const apiary_agent_kind_t kind_paths = {.abi = APIARY_AGENT_ABI, .name = "paths", .keys = path_keys};
+static const apiary_agent_kind_t *const with_paths[] = {&kind_paths, NULL};
+
+static int load_paths(const char *keys, struct ap_deployment **ret)
+{
+    char text[512];
+
+    snprintf(text, sizeof text, S "      - {name: a, kind: paths, capabilities: c, config: {%s}}\n", keys);
+    write_file(text, strlen(text));
+    return ap_deployment_load(path, with_paths, ret, &error);
+}
+
+Test(deployment_agents, relative_paths_of_keys_begin_at_the_file)
+{
+    struct ap_deployment *d = NULL;
+    const struct ap_node *config, *command;
+    char program[128], expected[256];
+
+    snprintf(program, sizeof program, "%s/tool", folder);
+    cr_assert_eq(symlink("/bin/sh", program), 0);
+    cr_assert_eq(load_paths("command: [./tool, ./tool], folder: data", &d), 0, "%s", error.text);
+    config = d->swarms[0].agents[0].config;
+    command = ap_node_get(config, "command");
+    snprintf(expected, sizeof expected, "%s/./tool", folder);
+    cr_expect_str_eq(command->items[0]->text, expected);
+    cr_expect_str_eq(command->items[1]->text, "./tool", "an argument is as it is");
+    snprintf(expected, sizeof expected, "%s/data", folder);
+    cr_expect_str_eq(ap_node_text(config, "folder", ""), expected);
+    ap_deployment_free(d);
+    cr_assert_eq(unlink(program), 0);
+    cr_assert_eq(load_paths("command: sh, folder: /x, other: y", &d), 0, "%s", error.text);
+    config = d->swarms[0].agents[0].config;
+    cr_expect_str_eq(ap_node_text(config, "command", ""), "sh", "found in PATH when it is run");
+    cr_expect_str_eq(ap_node_text(config, "folder", ""), "/x");
+    ap_deployment_free(d);
+    cr_expect_eq(load_paths("command: [./tool]", &d), APIARY_ECONFIG, "it is gone");
+    cr_expect_not_null(strstr(error.text, "host.yaml:4: command: "), "%s", error.text);
+    cr_expect_not_null(strstr(error.text, program + strlen(folder) + 1), "%s", error.text);
 }
 
 /* ---- plug-ins ------------------------------------------------------------------------------------------------- */

@@ -7,6 +7,7 @@
 #include <linux/seccomp.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -488,6 +489,7 @@ static void serves_again(int fd, const struct record *r)
 Test(loop, descriptors_that_somebody_closed_are_opened_again)
 {
     struct record r = {.fd = -1};
+    enum ap_park kind;
     apiary_watch_t *watch;
     int ends[2];
 
@@ -496,10 +498,12 @@ Test(loop, descriptors_that_somebody_closed_are_opened_again)
     cr_assert_eq(ap_loop_watch(loop, ends[0], POLLIN, record_event, &r, &watch), 0);
     sleep_once();
     cr_assert_eq(ap_loop_reopened(loop), 0);
+    kind = ap_loop_park_kind(loop);
     for (int round = 0; round < 3; round++) {
         close_own();
         serves_again(ends[1], &r);
         cr_expect_geq(ap_loop_reopened(loop), (unsigned)round + 1);
+        cr_expect_eq(ap_loop_park_kind(loop), kind, "it parks as before");
     }
     cr_assert_eq(ap_loop_close(watch), 0);
 }
@@ -522,4 +526,58 @@ Test(loop, descriptors_that_are_others_by_now_are_left_alone)
     put(strange[1]);
     cr_expect_geq(read(strange[0], &byte, 1), 1, "its pipe is still open");
     cr_assert_eq(ap_loop_close(watch), 0);
+}
+
+/* Its event's number is a directory's by now: that cannot be read, however often one tries. */
+Test(loop, an_event_that_cannot_be_read_is_lost)
+{
+    int directory = open("/", O_RDONLY | O_DIRECTORY);
+    uint64_t one = 1;
+
+    ap_loop_drain_event(loop);
+    cr_expect_not(loop->lost, "there was nothing to be read");
+    cr_assert_eq(write(loop->event_fd, &one, sizeof one), sizeof one);
+    ap_loop_drain_event(loop);
+    cr_expect_not(loop->lost);
+    cr_expect_lt(read(loop->event_fd, &one, sizeof one), 0, "it has been read");
+    cr_assert_geq(directory, 0);
+    cr_assert_eq(dup2(directory, loop->event_fd), loop->event_fd);
+    ap_loop_drain_event(loop);
+    cr_expect(loop->lost);
+}
+
+static int descriptors(void)
+{
+    int n = 0;
+
+    for (int fd = 0; fd < 256; fd++) n += fcntl(fd, F_GETFD) >= 0;
+    return n;
+}
+
+Test(loop, its_end_leaves_no_descriptor_behind)
+{
+    struct ap_loop *other;
+    int before = descriptors();
+
+    ap_loop_destroy(NULL);
+    for (int i = 0; i < 20; i++) {
+        cr_assert_eq(ap_loop_create(&ap_ops_system, &other), 0);
+        cr_assert_eq(ap_loop_timer(other, UINT64_MAX, record_event, NULL, NULL), 0);
+        ap_loop_park(other, &bell, 0, ap_ops_system.now() + 100000);
+        ap_loop_destroy(other);
+    }
+    cr_expect_eq(descriptors(), before);
+}
+
+/* However often it has parked, one event of its own is one completion. */
+Test(loop, its_event_is_watched_once)
+{
+    uint64_t one = 1;
+
+    if (loop->park == AP_PARK_POLL) cr_skip_test("there is no ring");
+    for (int i = 0; i < 50; i++) ap_loop_park(loop, &bell, 0, 0);
+    cr_assert_eq(write(loop->event_fd, &one, sizeof one), sizeof one);
+    io_uring_submit(&loop->ring);
+    while (!ap_uring_ready(&loop->ring)) sched_yield();
+    cr_expect_eq(io_uring_cq_ready(&loop->ring), 1);
 }

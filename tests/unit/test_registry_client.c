@@ -55,6 +55,29 @@ Test(client, attach_by_environment_and_by_descriptor)
     assert_sound();
 }
 
+/* No name and an empty one are the usual name; an apiary of that name may be there or not. */
+Test(client, attach_without_a_name)
+{
+    char usual[256] = "", message[256] = "";
+    apiary_attach_options_t named = {.message = usual, .message_size = sizeof usual, .kind = APIARY_TOOL},
+                            o = {.message = message, .message_size = sizeof message, .kind = APIARY_TOOL};
+    apiary_t *a = NULL, *b = NULL;
+    int r = apiary_attach(APIARY_DEFAULT_SEGMENT, &named, &a);
+
+    setenv("APIARY_SEGMENT", "", 1);
+    for (int i = 0; i < 3; i++) {
+        if (i == 2) unsetenv("APIARY_SEGMENT");
+        cr_expect_eq(apiary_attach(i == 0 ? "" : NULL, &o, &b), r);
+        cr_expect_str_eq(message, usual);
+        if (b != NULL) cr_expect_eq(apiary_detach(b), 0);
+        b = NULL;
+    }
+    if (a != NULL) cr_expect_eq(apiary_detach(a), 0);
+    cr_assert_eq(apiary_attach(seg_name, &o, &a), 0, "of the last kind");
+    cr_expect_eq(ap_load_relaxed(&ap_member_at(client->seg, a->member)->kind), APIARY_TOOL);
+    cr_assert_eq(apiary_detach(a), 0);
+}
+
 static uint64_t events_of(uint32_t kind)
 {
     struct ap_event e;

@@ -419,6 +419,7 @@ static int told(uint64_t since, uint32_t kind, struct ap_event *ret)
 
     for (uint64_t i = since; i < ap_load_acquire(&seg->header->event_next); i++)
         if (ap_event_read(seg, i, &e) == 1 && e.kind == kind) {
+            cr_expect_eq(e.number, i);
             *ret = e;
             n++;
         }

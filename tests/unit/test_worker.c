@@ -493,3 +493,34 @@ Test(worker, rings_are_served_while_the_table_is_searched)
     apiary_detach(other);
     cr_assert_eq(apiary_queen_stop(q, LONG), 0);
 }
+
+/* References that were taken from a ring and never begun, as by a worker that died between the two: the search of the table that
+ * a recovery asks for finds them, all of them. */
+Test(worker, the_search_of_the_table_finds_all_that_was_never_begun)
+{
+    static const apiary_agent_kind_t block_kind = {APIARY_AGENT_ABI, "block", "", NULL, create_nothing, block, NULL, NULL};
+    static const char *const block_caps[] = {"block", NULL};
+    const apiary_agent_description_t agents[] = {{"block", &block_kind, block_caps, 0, NULL},
+                                                 {"count", &count_kind, count_caps, 0, NULL}};
+    const apiary_swarm_description_t d = {.service = "test", .workers = 1, .agents = agents, .agent_count = 2};
+    apiary_task_t blocked, tasks[5];
+    apiary_result_t result;
+    apiary_queen_t *q;
+
+    cr_assert_eq(apiary_queen_start(a, &d, NULL, 0, &q), 0);
+    cr_assert_eq(apiary_call(a, "count", NULL, 0, LONG, NULL, 0, NULL), 0, "its first scan is over");
+    cr_assert_eq(apiary_delegate(a, "block", NULL, 0, NULL, &blocked), 0);
+    while (!ap_load_acquire(&begun)) sched_yield();
+    for (int i = 0; i < 5; i++) cr_assert_eq(apiary_delegate(a, "count", NULL, 0, NULL, &tasks[i]), 0);
+    for (int i = 0; i < 5; i++) cr_assert_neq(ap_queue_pop(&q->agents[1].consumer), 0, "its worker is in a handler");
+    ap_add_acq_rel(&a->seg->header->rescan, 1);
+    ap_store_release(&gate, 1);
+    for (int i = 0; i < 5; i++) {
+        cr_assert_eq(apiary_await(a, tasks[i], LONG, &result), 0);
+        cr_assert_eq(apiary_release(a, &result), 0);
+    }
+    cr_assert_eq(apiary_await(a, blocked, LONG, &result), 0);
+    cr_assert_eq(apiary_release(a, &result), 0);
+    cr_expect_eq(ap_load_relaxed(&handled), 6);
+    cr_assert_eq(apiary_queen_stop(q, LONG), 0);
+}
