@@ -14,6 +14,7 @@ static int judge_agent(const apiary_swarm_description_t *d, size_t i, char *mess
 {
     const apiary_agent_description_t *a = &d->agents[i];
     const char *name = a->name != NULL ? a->name : "";
+    uint32_t workers = d->workers != 0 ? d->workers : 1;
 
     if (!ap_name_valid(name, APIARY_NAME_MAX)) {
         ap_format(message, size, "agent %zu of %s: '%s' is no name", i, d->service, name);
@@ -38,8 +39,8 @@ static int judge_agent(const apiary_swarm_description_t *d, size_t i, char *mess
                                                         : "agent %s: '%s' is no name of a capability", name, *c);
         return APIARY_EINVAL;
     }
-    if (a->worker >= (d->workers != 0 ? d->workers : 1)) {
-        ap_format(message, size, "agent %s: there is no worker %u, %s has %u", name, a->worker, d->service, d->workers);
+    if (a->worker >= workers) {
+        ap_format(message, size, "agent %s: there is no worker %u, %s has %u", name, a->worker, d->service, workers);
         return APIARY_EINVAL;
     }
     return 0;

@@ -1,0 +1,149 @@
+/* What a queen refuses, with the sentence that says why; and what an agent may not ask of its own worker. */
+#include "tests/unit/worker_fixture.h"
+
+TestSuite(queen_refused, .init = setup, .fini = teardown, .timeout = 120);
+
+/* ---- descriptions ---------------------------------------------------------------------------------------------- */
+
+static const char *const only_list[] = {"list", NULL}, *const none[] = {NULL}, *const no_name[] = {"list", "Bad Name", NULL},
+                  *const too_much[] = {"list", "count@2", NULL};
+static const apiary_agent_kind_t other_abi = {.abi = APIARY_AGENT_ABI + 1, .name = "other", .handle = echo},
+                                 no_handle = {.abi = APIARY_AGENT_ABI, .name = "idle"},
+                                 lister = {.abi = APIARY_AGENT_ABI, .name = "lister", .capabilities = only_list, .handle = echo};
+
+static const char *refusal(const apiary_swarm_description_t *d)
+{
+    static char message[512];
+    apiary_queen_t *q = NULL;
+
+    message[0] = '\0';
+    cr_expect_eq(apiary_queen_start(a, d, message, sizeof message, &q), APIARY_EINVAL);
+    cr_expect_eq(apiary_queen_start(a, d, NULL, 0, &q), APIARY_EINVAL, "who wants no sentence");
+    cr_expect_null(q);
+    return message;
+}
+
+Test(queen_refused, agents)
+{
+    static const struct {
+        apiary_agent_description_t agent; /* the second of two */
+        const char *sentence; /* NULL: that of a kind */
+    } rows[] = {
+        {{NULL, &lister, only_list, 0, NULL}, "agent 1 of s: '' is no name"},
+        {{"", &lister, only_list, 0, NULL}, "agent 1 of s: '' is no name"},
+        {{"A", &lister, only_list, 0, NULL}, "agent 1 of s: 'A' is no name"},
+        {{"first", &lister, only_list, 0, NULL}, "agent first: named twice in s"},
+        {{"a", NULL, only_list, 0, NULL}, NULL},
+        {{"a", &no_handle, only_list, 0, NULL}, NULL},
+        {{"a", &other_abi, only_list, 0, NULL}, NULL},
+        {{"a", &lister, NULL, 0, NULL}, "agent a: offers no capability"},
+        {{"a", &lister, none, 0, NULL}, "agent a: offers no capability"},
+        {{"a", &lister, no_name, 0, NULL}, "agent a: 'Bad Name' is no name of a capability"},
+        {{"a", &lister, too_much, 0, NULL}, "agent a: its kind does not have the capability count@2"},
+        {{"a", &lister, only_list, 1, NULL}, "agent a: there is no worker 1, s has 1"},
+    };
+    apiary_agent_description_t agents[2] = {{"first", &lister, only_list, 0, NULL}};
+    const apiary_swarm_description_t d = {.service = "s", .agents = agents, .agent_count = 2};
+    char kind[128];
+
+    snprintf(kind, sizeof kind, "agent a: its kind is missing, or of another agent interface than %u", APIARY_AGENT_ABI);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        agents[1] = rows[i].agent;
+        cr_expect_str_eq(refusal(&d), rows[i].sentence != NULL ? rows[i].sentence : kind);
+    }
+}
+
+Test(queen_refused, swarms)
+{
+    static const apiary_agent_description_t agents[] = {{"a", &lister, only_list, 15, NULL}};
+    apiary_swarm_description_t d = {.service = NULL, .workers = AP_WORKERS_MAX, .agents = agents, .agent_count = 1};
+    apiary_queen_t *q = NULL;
+    char message[256];
+
+    cr_expect_str_eq(refusal(&d), "'' is no name of a service");
+    d.service = "Bad Name";
+    cr_expect_str_eq(refusal(&d), "'Bad Name' is no name of a service");
+    d.service = "s";
+    d.workers = AP_WORKERS_MAX + 1;
+    cr_expect_str_eq(refusal(&d), "s: 17 workers; at most 16");
+    d.workers = AP_WORKERS_MAX;
+    d.agent_count = 0;
+    cr_expect_str_eq(refusal(&d), "s: has no agents");
+    d.agent_count = 1;
+    d.agents = NULL;
+    cr_expect_str_eq(refusal(&d), "s: has no agents");
+    d.agents = agents;
+    cr_expect_eq(apiary_queen_start(NULL, &d, message, sizeof message, &q), APIARY_EINVAL);
+    cr_expect_not_null(strstr(message, apiary_strerror(APIARY_EINVAL)), "%s", message);
+    cr_expect_eq(apiary_queen_start(a, NULL, message, sizeof message, &q), APIARY_EINVAL);
+    cr_expect_eq(apiary_queen_start(a, &d, message, sizeof message, NULL), APIARY_EINVAL);
+    cr_assert_eq(apiary_queen_start(a, &d, message, sizeof message, &q), 0, "%s", message);
+    cr_expect_eq(apiary_queen_stop(q, LONG), 0);
+    cr_expect_eq(apiary_queen_stop(NULL, LONG), 0);
+}
+
+/* ---- what an agent asks of its own worker ---------------------------------------------------------------------- */
+
+static apiary_queen_t *own, *other;
+
+static void never(void *user, const apiary_result_t *result)
+{
+    (void)result;
+    cr_expect_fail("%s was not refused", (const char *)user);
+}
+
+static void *delegate_elsewhere(void *agent)
+{
+    cr_expect_eq(apiary_agent_execute_task(agent, "echo", "x", 1, 0, never, "a thread's"), APIARY_EINVAL);
+    cr_expect_eq(apiary_agent_delegate_external_task(agent, "echo", "x", 1, 0, never, "a thread's"), APIARY_EINVAL);
+    return NULL;
+}
+
+static void nothing_came(void *job, const apiary_result_t *result)
+{
+    cr_expect_eq(result->code, 0);
+    cr_expect_eq(result->size, 0);
+    apiary_job_reply(job, "done", 4);
+}
+
+static void asks_too_much(void *state, apiary_job_t *job)
+{
+    pthread_t thread;
+    size_t size;
+
+    cr_expect_eq(apiary_queen_stop(own, 0), APIARY_EINVAL, "she would wait for her own worker");
+    cr_expect_eq(apiary_execute_task(own, "echo", "x", 1, LONG, NULL, 0, &size), APIARY_EINVAL);
+    cr_expect_eq(apiary_delegate_external_task(own, "echo", "x", 1, LONG, NULL, 0, &size), APIARY_EINVAL);
+    if (other != NULL) cr_expect_eq(apiary_queen_stop(other, LONG), 0, "another one can be stopped");
+    other = NULL;
+    cr_expect_eq(apiary_agent_execute_task(state, NULL, "x", 1, 0, never, "no capability"), APIARY_EINVAL);
+    cr_expect_eq(apiary_agent_execute_task(state, "echo", NULL, 1, 0, never, "no body"), APIARY_EINVAL);
+    cr_expect_eq(apiary_agent_execute_task(state, "echo", "x", 1, 0, NULL, NULL), APIARY_EINVAL);
+    cr_assert_eq(pthread_create(&thread, NULL, delegate_elsewhere, state), 0);
+    pthread_join(thread, NULL);
+    cr_expect_eq(apiary_agent_execute_task(state, "echo", NULL, 0, 0, nothing_came, job), 0);
+}
+KIND(asks, create_nothing, asks_too_much, NULL);
+
+Test(queen_refused, what_would_wait_for_its_own_worker)
+{
+    static const char *const asks_caps[] = {"ask", NULL};
+    static const apiary_agent_description_t agents[] = {{"asks", &asks_kind, asks_caps, 0, NULL},
+                                                        {"echo", &echo_kind, echo_caps, 0, NULL}};
+    const apiary_swarm_description_t d = {.service = "own", .agents = agents, .agent_count = 2},
+                                     e = {.service = "other", .agents = agents + 1, .agent_count = 1};
+    char text[16];
+    size_t n = 0;
+
+    cr_assert_eq(apiary_queen_start(a, &d, NULL, 0, &own), 0);
+    cr_assert_eq(apiary_queen_start(a, &e, NULL, 0, &other), 0);
+    cr_expect_eq(call("ask", NULL, 0, text, sizeof text), 0);
+    cr_expect_str_eq(text, "done");
+    cr_expect_eq(apiary_execute_task(NULL, "echo", "x", 1, LONG, NULL, 0, &n), APIARY_EINVAL);
+    cr_expect_eq(apiary_delegate_external_task(NULL, "echo", "x", 1, LONG, NULL, 0, &n), APIARY_EINVAL);
+    cr_expect_eq(apiary_execute_task(own, "echo", "well", 4, LONG, text, sizeof text, &n), 0);
+    cr_expect_eq(n, 4);
+    cr_expect_eq(apiary_delegate_external_task(own, "echo", "fine", 4, LONG, text, sizeof text, &n), 0);
+    cr_expect_eq(memcmp(text, "fine", 4), 0);
+    cr_assert_eq(apiary_queen_stop(own, LONG), 0);
+}
