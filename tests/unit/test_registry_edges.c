@@ -1,4 +1,6 @@
 /* Edges of the registry: what is refused at once, how long a wait sleeps, what others do in between, and what is theirs by now. */
+#include <fcntl.h>
+
 #include "registry/monitor.h"
 #include "registry/monitor_wait.h"
 #include "registry_fixture.h"
@@ -462,4 +464,57 @@ Test(registry_edges, a_wait_without_end_looks_around_now_and_then)
     cr_expect_eq(slept[1], 5 * MS);
     client->seg->ops = &ap_ops_system;
     worker_stop(&w);
+}
+
+static uint64_t blocks_out(void)
+{
+    uint64_t n = 0;
+
+    for (uint64_t i = 0; i < client->seg->sections[AP_SECTION_BLOCKS].count; i++)
+        n += AP_BLOCK_STATE(ap_load_acquire((uint64_t *)ap_at(client->seg, AP_SECTION_BLOCKS, i))) != AP_BLOCK_FREE;
+    return n;
+}
+
+/* Also where there would be something to clear up: that is only looked for when no block is to be had. */
+Test(registry_edges, a_loan_is_one_block)
+{
+    pid_t child = fork();
+    int status;
+    void *loan;
+
+    cr_assert_geq(child, 0);
+    if (child == 0) {
+        attach_as(NULL);
+        _exit(0); /* without a word */
+    }
+    cr_assert_eq(waitpid(child, &status, 0), child);
+    cr_assert_eq(status, 0);
+    cr_expect_eq(blocks_out(), 0);
+    cr_assert_eq(apiary_loan(client, 100, &loan), 0);
+    cr_expect_eq(blocks_out(), 1);
+    cr_assert_eq(apiary_unloan(client, loan), 0);
+    cr_expect_eq(blocks_out(), 0);
+}
+
+static int descriptors(void)
+{
+    int n = 0;
+
+    for (int fd = 0; fd < 1024; fd++) n += fcntl(fd, F_GETFD) >= 0;
+    return n;
+}
+
+Test(registry_edges, a_segment_that_cannot_be_made_leaves_nothing_open)
+{
+    char other[80], message[256] = "";
+    struct ap_segment_options o = {.name = other, .geometry = small, .owner = "nobody-of-this-name"};
+    struct ap_segment *seg = NULL;
+    int before = descriptors();
+
+    snprintf(other, sizeof other, "%s-x", seg_name);
+    for (int i = 0; i < 5; i++) cr_expect_lt(ap_registry_create(&o, message, sizeof message, &seg), 0);
+    cr_expect_not_null(strstr(message, "nobody-of-this-name"), "%s", message);
+    cr_expect_null(seg);
+    cr_expect_eq(descriptors(), before);
+    cr_expect_lt(shm_unlink(other), 0, "and nothing of that name");
 }
