@@ -4,6 +4,7 @@
 
 #include "agents/arena.h"
 #include "agents/handle.h"
+#include "core/apiary/agent.h"
 #include "core/config.h"
 #include "registry/client.h"
 

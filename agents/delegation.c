@@ -30,18 +30,24 @@ static struct ap_delegation *take_first(struct ap_worker *w)
 }
 
 static int delegate(struct apiary_agent *agent, int service, const char *capability, const void *body, size_t size,
-                    uint64_t timeout, apiary_done_fn done, void *user)
+                    const apiary_delegate_options_t *options, apiary_done_fn done, void *user)
 {
     struct ap_worker *w = agent->worker;
-    apiary_delegate_options_t options = {.timeout = timeout};
-    uint64_t now = w->seg->ops->now(), span = timeout != 0 ? timeout : w->seg->geometry.task_timeout;
+    apiary_delegate_options_t o = {.struct_size = sizeof o};
+    uint64_t now = w->seg->ops->now(), span;
     struct ap_delegation *d;
-    int r;
+    bool detached;
+    int r = options != NULL ? ap_sized_in(&o, sizeof o, AP_FIRST_DELEGATE_OPTIONS, options, options->struct_size) : 0;
 
-    if (capability == NULL || done == NULL || (body == NULL && size > 0) || ap_worker_self() != w) return APIARY_EINVAL;
+    if (r < 0) return r;
+    detached = (o.flags & APIARY_DETACH) != 0;
+    if (capability == NULL || (done == NULL) != detached || (body == NULL && size > 0) || ap_worker_self() != w)
+        return APIARY_EINVAL;
+    if (detached) return ap_submit(w->context, service, capability, body, size, 0, &o, NULL);
+    span = o.timeout != 0 ? o.timeout : w->seg->geometry.task_timeout;
     d = malloc(sizeof *d);
     if (d == NULL) return APIARY_ENOBLOCK;
-    r = ap_submit(w->context, service, capability, body, size, 0, &options, &d->task);
+    r = ap_submit(w->context, service, capability, body, size, 0, &o, &d->task);
     if (r < 0) {
         free(d);
         return r;
@@ -53,21 +59,21 @@ static int delegate(struct apiary_agent *agent, int service, const char *capabil
     return 0;
 }
 
-int apiary_agent_execute_task(apiary_agent_t *agent, const char *capability, const void *body, size_t size, uint64_t timeout,
-                              apiary_done_fn done, void *user)
+int apiary_agent_execute_task(apiary_agent_t *agent, const char *capability, const void *body, size_t size,
+                              const apiary_delegate_options_t *options, apiary_done_fn done, void *user)
 {
-    return delegate(agent, (int)agent->queen->service_index, capability, body, size, timeout, done, user);
+    return delegate(agent, (int)agent->queen->service_index, capability, body, size, options, done, user);
 }
 
 int apiary_agent_delegate_external_task(apiary_agent_t *agent, const char *capability, const void *body, size_t size,
-                                        uint64_t timeout, apiary_done_fn done, void *user)
+                                        const apiary_delegate_options_t *options, apiary_done_fn done, void *user)
 {
-    return delegate(agent, -1, capability, body, size, timeout, done, user);
+    return delegate(agent, -1, capability, body, size, options, done, user);
 }
 
 static void end_with(struct ap_delegation *d, int code)
 {
-    apiary_result_t result = {.code = code, .task = d->task};
+    apiary_result_t result = {.struct_size = sizeof result, .code = code, .task = d->task};
 
     d->done(d->user, &result);
     free(d);
@@ -76,7 +82,7 @@ static void end_with(struct ap_delegation *d, int code)
 /* Looks at one that is off the list: ends it, or puts it back at the end. */
 static int look(struct ap_worker *w, struct ap_delegation *d, uint64_t now, bool reroute)
 {
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
     int r = ap_collect(w->client, d->task, &result);
 
     if (r == 1) {

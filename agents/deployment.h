@@ -19,7 +19,7 @@
 #ifndef AP_DEPLOYMENT_H
 #define AP_DEPLOYMENT_H
 
-#include "core/apiary.h"
+#include "core/apiary/agent.h"
 #include "core/config.h"
 #include "core/must_check.h"
 #include "registry/registry.h"

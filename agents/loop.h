@@ -10,7 +10,7 @@
 
 #include <stdint.h>
 
-#include "core/apiary.h"
+#include "core/apiary/agent.h"
 #include "core/must_check.h"
 #include "core/ops.h"
 #include "core/uring.h"

@@ -5,24 +5,12 @@
 #include "agents/kinds.h"
 #include "core/text.h"
 
-/* What is wrong with what was loaded; NULL: nothing. */
-static const char *judge(const apiary_agent_kind_t *kind, char *what, size_t size)
-{
-    if (kind == NULL) return APIARY_AGENT_PLUGIN_SYMBOL " returned NULL";
-    if (kind->abi != APIARY_AGENT_ABI) {
-        ap_format(what, size, "was built for agent interface %u, this program has %u; build it again", kind->abi, APIARY_AGENT_ABI);
-        return what;
-    }
-    if (kind->name == NULL || kind->name[0] == '\0') return "its kind has no name";
-    return kind->handle != NULL ? NULL : "its kind lacks handle";
-}
-
 int ap_agent_plugin(const char *path, const apiary_agent_kind_t **ret, char *message, size_t size)
 {
     const apiary_agent_kind_t *(*entry)(void);
     const apiary_agent_kind_t *kind = NULL;
     void *object, *symbol = NULL;
-    const char *why;
+    const char *why = NULL;
     char what[160];
 
     /* All symbols now, so that what is missing shows here and not in the middle of a task. */
@@ -37,7 +25,8 @@ int ap_agent_plugin(const char *path, const apiary_agent_kind_t **ret, char *mes
     } else {
         *(void **)&entry = symbol;
         kind = entry();
-        why = judge(kind, what, sizeof what);
+        if (kind == NULL) why = APIARY_AGENT_PLUGIN_SYMBOL " returned NULL";
+        else if (ap_agent_kind_adopt(kind, &kind, what, sizeof what) < 0) why = what;
     }
     if (why == NULL) {
         *ret = kind;

@@ -350,16 +350,16 @@ int apiary_queen_stop(apiary_queen_t *queen, uint64_t timeout)
 }
 
 /* A worker that waits for a worker is refused: it uses apiary_agent_execute_task. */
-int apiary_execute_task(apiary_queen_t *queen, const char *capability, const void *body, size_t size, uint64_t timeout,
-                        void *result, size_t capacity, size_t *ret_size)
+int apiary_execute_task(apiary_queen_t *queen, const char *capability, const void *body, size_t size,
+                        const apiary_delegate_options_t *options, void *result, size_t capacity, size_t *ret_size)
 {
     if (queen == NULL || ap_worker_self() != NULL) return APIARY_EINVAL;
-    return ap_call(queen->client, (int)queen->service_index, capability, body, size, timeout, result, capacity, ret_size);
+    return ap_call(queen->client, (int)queen->service_index, capability, body, size, options, result, capacity, ret_size);
 }
 
 int apiary_delegate_external_task(apiary_queen_t *queen, const char *capability, const void *body, size_t size,
-                                  uint64_t timeout, void *result, size_t capacity, size_t *ret_size)
+                                  const apiary_delegate_options_t *options, void *result, size_t capacity, size_t *ret_size)
 {
     if (queen == NULL || ap_worker_self() != NULL) return APIARY_EINVAL;
-    return apiary_call(queen->client, capability, body, size, timeout, result, capacity, ret_size);
+    return apiary_call(queen->client, capability, body, size, options, result, capacity, ret_size);
 }

@@ -9,6 +9,7 @@
 
 #include "agents/memory.h"
 #include "agents/worker.h"
+#include "core/apiary/swarm.h"
 #include "core/must_check.h"
 #include "registry/monitor.h"
 

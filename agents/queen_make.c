@@ -6,6 +6,7 @@
 #include "agents/kinds.h"
 #include "agents/queen.h"
 #include "core/name.h"
+#include "core/sized.h"
 #include "core/text.h"
 
 /* ---- judged --------------------------------------------------------------------------------------------------- */
@@ -23,10 +24,6 @@ static int judge_agent(const apiary_swarm_description_t *d, size_t i, char *mess
     for (size_t k = 0; k < i; k++) {
         if (strcmp(d->agents[k].name, name) != 0) continue;
         ap_format(message, size, "agent %s: named twice in %s", name, d->service);
-        return APIARY_EINVAL;
-    }
-    if (a->kind == NULL || a->kind->handle == NULL || a->kind->abi != APIARY_AGENT_ABI) {
-        ap_format(message, size, "agent %s: its kind is missing, or of another agent interface than %u", name, APIARY_AGENT_ABI);
         return APIARY_EINVAL;
     }
     if (a->capabilities == NULL || a->capabilities[0] == NULL) {
@@ -63,6 +60,52 @@ static int judge(const apiary_swarm_description_t *d, char *message, size_t size
         return APIARY_EINVAL;
     }
     for (size_t i = 0; r == 0 && i < d->agent_count; i++) r = judge_agent(d, i, message, size);
+    return r;
+}
+
+/* ---- read ------------------------------------------------------------------------------------------------------ */
+
+/* Both as this library knows them, whatever version of the public face they are of; `agents` is to be freed. */
+struct description {
+    apiary_swarm_description_t swarm;
+    apiary_agent_description_t *agents;
+};
+
+static int read_agent(const apiary_swarm_description_t *d, size_t i, apiary_agent_description_t *ret, char *message, size_t size)
+{
+    const char *from = (const char *)d->agents + i * d->agent_size;
+    size_t known = sizeof *ret < d->agent_size ? sizeof *ret : d->agent_size;
+    char why[192];
+    int r;
+
+    memcpy(ret, from, known);
+    for (size_t k = known; k < d->agent_size; k++)
+        if (from[k] != 0) return APIARY_ENOTSUP;
+    r = ap_agent_kind_adopt(ret->kind, &ret->kind, why, sizeof why);
+    if (r < 0) ap_format(message, size, "agent %s: %s", ret->name != NULL ? ret->name : "", why);
+    return r;
+}
+
+static int read_description(const apiary_swarm_description_t *from, struct description *ret, char *message, size_t size)
+{
+    int r = ap_sized_in(&ret->swarm, sizeof ret->swarm, AP_FIRST_SWARM_DESCRIPTION, from, from->struct_size);
+    const apiary_swarm_description_t *d = &ret->swarm;
+
+    ret->agents = NULL;
+    if (r == 0 && d->agent_count > 0 && d->agents != NULL && !ap_sized_valid(d->agent_size, AP_FIRST_AGENT_DESCRIPTION))
+        r = APIARY_EINVAL;
+    if (r < 0) {
+        ap_format(message, size,
+                  r == APIARY_ENOTSUP ? "the description says something that only a newer version of this library knows"
+                                                    : "the description's sizes are wrong; begin it with APIARY_SWARM_DESCRIPTION");
+        return r;
+    }
+    if (d->agent_count == 0 || d->agents == NULL) return 0; /* told with the rest of what is wrong */
+    ret->agents = calloc(d->agent_count, sizeof *ret->agents);
+    if (ret->agents == NULL) return APIARY_ENOBLOCK;
+    for (size_t i = 0; r == 0 && i < d->agent_count; i++) r = read_agent(d, i, &ret->agents[i], message, size);
+    ret->swarm.agents = ret->agents;
+    ret->swarm.agent_size = sizeof *ret->agents;
     return r;
 }
 
@@ -159,7 +202,7 @@ static bool tables_make(struct apiary_queen *q, const apiary_swarm_description_t
     return ap_memory_open(&q->memory, AP_LOCAL_MEMORY) == 0;
 }
 
-int ap_queen_make(struct apiary *a, const apiary_swarm_description_t *d, char *message, size_t size, struct apiary_queen **ret)
+static int make(struct apiary *a, const apiary_swarm_description_t *d, char *message, size_t size, struct apiary_queen **ret)
 {
     struct apiary_queen *q;
     bool failed = false;
@@ -183,6 +226,16 @@ int ap_queen_make(struct apiary *a, const apiary_swarm_description_t *d, char *m
     }
     *ret = q;
     return 0;
+}
+
+int ap_queen_make(struct apiary *a, const apiary_swarm_description_t *swarm, char *message, size_t size, struct apiary_queen **ret)
+{
+    struct description d;
+    int r = read_description(swarm, &d, message, size);
+
+    if (r == 0) r = make(a, &d.swarm, message, size, ret);
+    free(d.agents);
+    return r;
 }
 
 void ap_queen_free(struct apiary_queen *q)

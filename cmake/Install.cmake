@@ -2,6 +2,7 @@
 include(CMakePackageConfigHelpers)
 
 install(FILES core/apiary.h core/apiary_error.def DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(FILES core/apiary/agent.h core/apiary/swarm.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/apiary)
 install(TARGETS apiary_shared apiary_static EXPORT apiary-targets
         LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 if(APIARY_PROGRAMS)

@@ -27,6 +27,7 @@ static bool make(struct perf_link *l, char *why, size_t size)
     (void)why;
     (void)size;
     if (s == NULL || (s->tasks = calloc(2 * l->window, sizeof *s->tasks)) == NULL) perf_die("out of memory");
+    s->result.struct_size = sizeof s->result;
     s->segment = segments++;
     perf_segment_make(s->segment, &geometry, 0, 0);
     s->queen = (struct perf_queen){.segment = s->segment, .service = "perf", .control = l->control};
@@ -89,8 +90,10 @@ static void batch_make(const struct perf_link *l, struct state *s)
     s->requests = calloc(l->window, sizeof *s->requests);
     s->bodies = calloc(l->window, l->size + 1);
     if (s->results == NULL || s->requests == NULL || s->bodies == NULL) perf_die("out of memory");
+    s->results[0].struct_size = sizeof s->results[0];
     for (unsigned i = 0; i < l->window; i++) {
-        s->requests[i] = (apiary_request_t){.capability = PERF_CAPABILITY, .body = s->bodies + i * l->size, .size = l->size};
+        s->requests[i] = (apiary_request_t){.struct_size = sizeof(apiary_request_t), .capability = PERF_CAPABILITY,
+                                            .body = s->bodies + i * l->size, .size = l->size};
         perf_body_make(s->bodies + i * l->size, l->size);
     }
 }

@@ -66,7 +66,7 @@ static int create(apiary_agent_t *agent, void **state)
 }
 
 static const apiary_agent_kind_t brief_kind = {
-    .abi = APIARY_AGENT_ABI, .name = "brief", .what = "runs ten microseconds", .create = create, .handle = briefly};
+    APIARY_AGENT_KIND, .name = "brief", .what = "runs ten microseconds", .create = create, .handle = briefly};
 
 /* ---- clients ---------------------------------------------------------------------------------------------------- */
 
@@ -89,7 +89,7 @@ static void ask(struct member *m)
 static uint64_t hear(struct member *m)
 {
     uint64_t number = 0;
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
 
     perf_must(apiary_await(m->a, m->waiting[m->heard % m->window].task, APIARY_FOREVER, &result), "await");
     perf_must(result.code, "the agent");

@@ -82,7 +82,7 @@ static void ask(struct member *m, struct asked *q)
 static void hear(const struct member *m, const struct asked *q)
 {
     uint8_t answer[BODY];
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
     uint64_t number = 0;
     bool whole;
 

@@ -87,7 +87,7 @@ static void place_join(struct place *p)
     p->a = perf_attach(p->segment, NULL);
     fill_up(p);
     for (uint32_t i = 0; i < p->count; i++) {
-        apiary_provider_t row;
+        apiary_provider_t row = {.struct_size = sizeof row};
         int n = apiary_discover(p->a, p->names[i], &row, 1);
         if (n < 1 || !row.alive) perf_die("discover %s: %d providers", p->names[i], n);
     }
@@ -104,7 +104,7 @@ static const char *next_name(struct place *p)
 static void turn_discover(void *state, struct perf_block *b)
 {
     struct place *p = state;
-    apiary_provider_t row;
+    apiary_provider_t row = {.struct_size = sizeof row};
 
     perf_block_begin(b);
     do {

@@ -40,7 +40,7 @@ static void turn_attach(void *state, struct perf_block *b)
 
     perf_block_begin(b);
     while (more) {
-        apiary_result_t result;
+        apiary_result_t result = {.struct_size = sizeof result};
         apiary_task_t task;
         apiary_t *a;
 
@@ -116,7 +116,7 @@ static void burst(unsigned n)
 
     for (unsigned i = 0; i < n; i++) {
         size_t size;
-        perf_must(apiary_call(a, PERF_CAPABILITY, NULL, 0, 0, NULL, 0, &size), "call");
+        perf_must(apiary_call(a, PERF_CAPABILITY, NULL, 0, NULL, NULL, 0, &size), "call");
     }
     perf_must(apiary_detach(a), "detach");
 }

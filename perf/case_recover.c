@@ -51,7 +51,7 @@ static int create(apiary_agent_t *agent, void **state)
 }
 
 static const apiary_agent_kind_t hold_kind = {
-    .abi = APIARY_AGENT_ABI, .name = "hold", .what = "keeps what it gets, once", .create = create, .handle = hold_once};
+    APIARY_AGENT_KIND, .name = "hold", .what = "keeps what it gets, once", .create = create, .handle = hold_once};
 
 static uint32_t lane_that_runs(apiary_t *a, apiary_task_t task)
 {
@@ -65,7 +65,7 @@ static uint32_t lane_that_runs(apiary_t *a, apiary_task_t task)
 
 static void one_kill(struct state *s, struct perf_block *b)
 {
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
     apiary_task_t task;
     struct perf_queen *victim;
     uint64_t killed, marked, again;

@@ -17,7 +17,7 @@ static void turn(void *state, struct perf_block *b)
 
     perf_block_begin(b);
     do {
-        apiary_result_t result;
+        apiary_result_t result = {.struct_size = sizeof result};
         apiary_task_t task;
         uint64_t number;
 

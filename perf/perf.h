@@ -10,7 +10,7 @@
 
 #include <sys/types.h>
 
-#include "core/apiary.h"
+#include "core/apiary/swarm.h"
 #include "core/atomic.h"
 #include "core/ops.h"
 #include "perf/clock.h"

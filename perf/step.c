@@ -99,7 +99,7 @@ void perf_step_complete(struct perf_bench *b, unsigned at)
 
 void perf_step_collect(struct perf_bench *b, unsigned at)
 {
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
 
     perf_must(apiary_poll(b->a, b->tasks[at], &result), "poll");
     if (result.code != 0 || result.size != BODY) perf_die("a result was lost");
@@ -108,7 +108,7 @@ void perf_step_collect(struct perf_bench *b, unsigned at)
 
 void perf_step_discover(struct perf_bench *b, unsigned at)
 {
-    apiary_provider_t row;
+    apiary_provider_t row = {.struct_size = sizeof row};
 
     (void)at;
     if (apiary_discover(b->a, asked_for, &row, 1) != 1) perf_die("nobody was found");

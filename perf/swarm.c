@@ -40,7 +40,7 @@ uint64_t perf_segment_make(unsigned n, const struct ap_geometry *geometry, uint3
 apiary_t *perf_attach(unsigned n, const char *swarm)
 {
     char message[256] = "";
-    apiary_attach_options_t o = {
+    apiary_attach_options_t o = {.struct_size = sizeof o,
         .name = "apiary-perf", .swarm = swarm, .message = message, .message_size = sizeof message};
     apiary_t *a;
 
@@ -70,7 +70,7 @@ static int create(apiary_agent_t *agent, void **state)
 }
 
 const apiary_agent_kind_t perf_echo_kind = {
-    .abi = APIARY_AGENT_ABI, .name = "echo", .what = "reads and returns the request", .create = create, .handle = echo};
+    APIARY_AGENT_KIND, .name = "echo", .what = "reads and returns the request", .create = create, .handle = echo};
 
 void perf_queen_serve(const struct perf_queen *q)
 {
@@ -91,7 +91,7 @@ void perf_queen_serve(const struct perf_queen *q)
                                                  .capabilities = q->capabilities != NULL ? q->capabilities : echo_only};
     }
     if (apiary_queen_start(a,
-                           &(apiary_swarm_description_t){.service = q->service,
+                           &(apiary_swarm_description_t){APIARY_SWARM_DESCRIPTION, .service = q->service,
                                                          .version = "1",
                                                          .workers = workers,
                                                          .instance = q->instance[0] != '\0' ? q->instance : NULL,

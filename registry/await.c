@@ -275,14 +275,25 @@ AP_ALWAYS_INLINE int await(struct apiary *a, apiary_task_t task, uint64_t timeou
     int r = ap_usable(a);
 
     if (r < 0) return r;
-    if (ret == NULL) return APIARY_EINVAL;
     r = ap_collect_at(a, task, ret);
     if (r != 0) return r > 0 ? 0 : r;
     return await_slowly(a, task, timeout, sole, ret);
 }
 
+/* Into a structure of another version of the public face. */
+static __attribute__((noinline)) int await_other(struct apiary *a, apiary_task_t task, uint64_t timeout, apiary_result_t *ret)
+{
+    apiary_result_t own;
+    int r = ret != NULL ? ap_result_other(ret) : APIARY_EINVAL;
+
+    if (r == 0) r = await(a, task, timeout, false, &own);
+    if (r == 0) ap_sized_out(ret, ret->struct_size, &own, sizeof own);
+    return r;
+}
+
 int apiary_await(apiary_t *a, apiary_task_t task, uint64_t timeout, apiary_result_t *ret)
 {
+    if (__builtin_expect(ret == NULL || ret->struct_size != sizeof *ret, 0)) return await_other(a, task, timeout, ret);
     return await(a, task, timeout, false, ret);
 }
 
@@ -301,13 +312,15 @@ int apiary_interrupt(apiary_t *a)
 int apiary_await_any(apiary_t *a, const apiary_task_t *tasks, size_t n, uint64_t timeout, apiary_result_t *ret)
 {
     struct waiting w = {.a = a, .tasks = tasks, .n = n, .any = true};
+    apiary_result_t own;
     size_t position = 0;
     int r = ap_usable(a);
 
     if (r < 0) return r;
-    if (ret == NULL || tasks == NULL || n == 0 || n > INT32_MAX) return APIARY_EINVAL;
-    r = look(&w, &position, ret);
-    if (r == 0) r = wait_for(&w, timeout, &position, ret);
+    if (ret == NULL || tasks == NULL || n == 0 || n > INT32_MAX || ap_result_other(ret) < 0) return APIARY_EINVAL;
+    r = look(&w, &position, &own);
+    if (r == 0) r = wait_for(&w, timeout, &position, &own);
+    if (r > 0) ap_sized_out(ret, ret->struct_size, &own, sizeof own);
     return r > 0 ? (int)position : r;
 }
 
@@ -323,33 +336,47 @@ static __attribute__((noinline)) int poll_unfinished(struct apiary *a, apiary_ta
     return r > 0 ? 0 : r == 0 ? APIARY_ENOTREADY : r;
 }
 
+/* Into a structure of another version of the public face. */
+static __attribute__((noinline)) int poll_other(struct apiary *a, apiary_task_t task, apiary_result_t *ret)
+{
+    apiary_result_t own = {.struct_size = sizeof own};
+    int r = ret != NULL ? ap_result_other(ret) : APIARY_EINVAL;
+
+    if (r == 0) r = apiary_poll(a, task, &own);
+    if (r == 0) ap_sized_out(ret, ret->struct_size, &own, sizeof own);
+    return r;
+}
+
 int apiary_poll(apiary_t *a, apiary_task_t task, apiary_result_t *ret)
 {
     int r = ap_usable(a);
 
     if (r < 0) return r;
-    if (ret == NULL) return APIARY_EINVAL;
+    if (__builtin_expect(ret == NULL || ret->struct_size != sizeof *ret, 0)) return poll_other(a, task, ret);
     r = ap_collect_at(a, task, ret);
     if (r != 0) return r > 0 ? 0 : r;
     return poll_unfinished(a, task, ret);
 }
 
-int ap_call(struct apiary *a, int service, const char *capability, const void *body, size_t body_size, uint64_t timeout,
-            void *result, size_t capacity, size_t *size)
+int ap_call(struct apiary *a, int service, const char *capability, const void *body, size_t body_size,
+            const apiary_delegate_options_t *options, void *result, size_t capacity, size_t *size)
 {
-    const apiary_delegate_options_t options = {.timeout = timeout, .flags = 0};
+    apiary_delegate_options_t o = {.struct_size = sizeof o};
     struct ap_lane_context *c;
-    apiary_result_t r;
+    apiary_result_t r = {.struct_size = sizeof r};
     apiary_task_t task;
     int e = 0;
 
     if (capability == NULL || (body == NULL && body_size > 0) || (result == NULL && capacity > 0)) return APIARY_EINVAL;
+    if (options != NULL) e = ap_sized_in(&o, sizeof o, AP_FIRST_DELEGATE_OPTIONS, options, options->struct_size);
+    if (e == 0 && (o.flags & APIARY_DETACH) != 0) e = APIARY_EINVAL;
+    if (e < 0) return e;
     c = ap_context(a, &e);
     if (c == NULL) return e;
-    e = ap_submit(c, service, capability, body, body_size, 0, &options, &task);
+    e = ap_submit(c, service, capability, body, body_size, 0, &o, &task);
     if (e < 0) return e;
     /* The task's own deadline comes first, unless somebody has changed it in the segment. */
-    e = await(a, task, timeout != 0 ? timeout : a->seg->geometry.task_timeout, true, &r);
+    e = await(a, task, o.timeout != 0 ? o.timeout : a->seg->geometry.task_timeout, true, &r);
     if (e < 0) {
         if (e != APIARY_ETIMEDOUT) ap_give_up(a, task);
         return e == APIARY_ENOTREADY ? APIARY_ETIMEDOUT : e;
@@ -361,8 +388,8 @@ int ap_call(struct apiary *a, int service, const char *capability, const void *b
     return e;
 }
 
-int apiary_call(apiary_t *a, const char *capability, const void *body, size_t body_size, uint64_t timeout, void *result,
-                size_t capacity, size_t *size)
+int apiary_call(apiary_t *a, const char *capability, const void *body, size_t body_size,
+                const apiary_delegate_options_t *options, void *result, size_t capacity, size_t *size)
 {
-    return ap_call(a, -1, capability, body, body_size, timeout, result, capacity, size);
+    return ap_call(a, -1, capability, body, body_size, options, result, capacity, size);
 }

@@ -395,7 +395,13 @@ static int attached(struct ap_segment *seg, const apiary_attach_options_t *o, ap
     return 0;
 }
 
-static const apiary_attach_options_t no_options;
+static int options_read(const apiary_attach_options_t *options, apiary_attach_options_t *ret)
+{
+    const apiary_attach_options_t none = {.struct_size = sizeof none};
+
+    if (options == NULL) options = &none;
+    return ap_sized_in(ret, sizeof *ret, AP_FIRST_ATTACH_OPTIONS, options, options->struct_size);
+}
 
 /* A setting that is not understood is no setting: told before it could be missed. */
 static int environment_judge(const apiary_attach_options_t *o)
@@ -419,26 +425,28 @@ static int options_judge(const apiary_attach_options_t *o, apiary_t **ret)
 
 int apiary_attach(const char *segment, const apiary_attach_options_t *options, apiary_t **ret)
 {
-    const apiary_attach_options_t *o = options != NULL ? options : &no_options;
+    apiary_attach_options_t o;
     struct ap_segment *seg;
-    int r = options_judge(o, ret);
+    int r = options_read(options, &o);
 
+    if (r == 0) r = options_judge(&o, ret);
     if (r < 0) return r;
     if (segment == NULL) segment = getenv("APIARY_SEGMENT");
     if (segment == NULL || segment[0] == '\0') segment = APIARY_DEFAULT_SEGMENT;
-    r = ap_registry_attach(segment, !o->read_only, o->message, o->message_size, &seg);
-    return r < 0 ? r : attached(seg, o, ret);
+    r = ap_registry_attach(segment, !o.read_only, o.message, o.message_size, &seg);
+    return r < 0 ? r : attached(seg, &o, ret);
 }
 
 int apiary_attach_fd(int fd, const apiary_attach_options_t *options, apiary_t **ret)
 {
-    const apiary_attach_options_t *o = options != NULL ? options : &no_options;
+    apiary_attach_options_t o;
     struct ap_segment *seg;
-    int r = options_judge(o, ret);
+    int r = options_read(options, &o);
 
+    if (r == 0) r = options_judge(&o, ret);
     if (r < 0) return r;
-    r = ap_registry_attach_fd(fd, !o->read_only, o->message, o->message_size, &seg);
-    return r < 0 ? r : attached(seg, o, ret);
+    r = ap_registry_attach_fd(fd, !o.read_only, o.message, o.message_size, &seg);
+    return r < 0 ? r : attached(seg, &o, ret);
 }
 
 int apiary_segment_fd(const apiary_t *a)

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "core/sized.h"
 #include "core/spin.h"
 #include "registry/admission.h"
 #include "registry/router.h"
@@ -124,9 +125,9 @@ int ap_submit(struct ap_lane_context *c, int service, const char *capability, co
 int ap_submit_batch(struct ap_lane_context *c, const apiary_request_t *requests, size_t count, apiary_task_t *tasks,
                     size_t *submitted);
 /* apiary_call, with the candidates restricted as in ap_submit. */
-int ap_call(struct apiary *a, int service, const char *capability, const void *body, size_t body_size, uint64_t timeout,
-            void *result, size_t capacity, size_t *size);
-/* 1 finished (result filled), 0 not yet, or an error. Never blocks. */
+int ap_call(struct apiary *a, int service, const char *capability, const void *body, size_t body_size,
+            const apiary_delegate_options_t *options, void *result, size_t capacity, size_t *size);
+/* 1 finished (all of the result but struct_size filled), 0 not yet, or an error. Never blocks. */
 int ap_collect(struct apiary *a, apiary_task_t task, apiary_result_t *ret);
 /* QUEUED in a queue that is closed: move it to another provider if there is one. */
 void ap_reroute_own(struct ap_lane_context *c, apiary_task_t task);
@@ -165,6 +166,12 @@ static inline int ap_task_find(const struct apiary *a, apiary_task_t task, struc
 static inline bool ap_ended_by_agent(uint32_t state, int code)
 {
     return state == AP_TASK_DONE || (state == AP_TASK_FAILED && code == APIARY_EAGENT);
+}
+
+/* A result of another version of the public face: APIARY_EINVAL, or 0, and it is to be filled by ap_sized_out. */
+static inline int ap_result_other(const apiary_result_t *ret)
+{
+    return ap_sized_valid(ret->struct_size, AP_FIRST_RESULT) ? 0 : APIARY_EINVAL;
 }
 
 /* ap_collect without a call. */

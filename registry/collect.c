@@ -60,6 +60,7 @@ int apiary_release(apiary_t *a, apiary_result_t *result)
 
     if (r < 0) return r;
     if (result == NULL) return APIARY_EINVAL;
+    if (__builtin_expect(result->struct_size != sizeof *result, 0) && ap_result_other(result) < 0) return APIARY_EINVAL;
     /* Without data it was given up when its deadline passed (await_any), and there is nothing to free. */
     if (result->data != NULL) {
         if (!ap_task_find(a, result->task, &slot, &word)) return APIARY_ESTALE;
@@ -69,7 +70,7 @@ int apiary_release(apiary_t *a, apiary_result_t *result)
                 : ap_task_free(a, result->task.slot, word);
         if (r == 0) return APIARY_ESTALE;
     }
-    memset(result, 0, sizeof *result);
+    memset(&result->data, 0, AP_FIRST_RESULT - offsetof(apiary_result_t, data));
     return 0;
 }
 

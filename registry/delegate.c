@@ -1,4 +1,5 @@
-/* registry/delegate.c - submit: route, admit, reserve, fill, publish, signal; one task or a batch. */
+/* registry/delegate.c - submit: route, admit, reserve, fill, publish, signal; one task or a batch.
+ * LENGTH: the single and the batched submit are made of the same inlined steps. */
 #include <string.h>
 
 #include "core/copy.h"
@@ -381,6 +382,17 @@ static __attribute__((noinline)) int offer_slowly(struct submit s, uint64_t ref,
     return r;
 }
 
+/* With options of another version of the public face. */
+static __attribute__((noinline)) int submit_other(struct ap_lane_context *c, int service, const char *capability, const void *body,
+                                                  size_t size, uint64_t loan, const apiary_delegate_options_t *options,
+                                                  apiary_task_t *ret)
+{
+    apiary_delegate_options_t own;
+    int r = ap_sized_in(&own, sizeof own, AP_FIRST_DELEGATE_OPTIONS, options, options->struct_size);
+
+    return r < 0 ? r : ap_submit(c, service, capability, body, size, loan, &own, ret);
+}
+
 AP_ALWAYS_INLINE int submit(struct ap_lane_context *c, int service, const char *capability, const void *body, size_t size,
                             uint64_t loan, const apiary_delegate_options_t *options, apiary_task_t *ret)
 {
@@ -390,7 +402,12 @@ AP_ALWAYS_INLINE int submit(struct ap_lane_context *c, int service, const char *
     uint64_t ref;
     int r;
 
-    s.flags = options != NULL ? options->flags : 0;
+    if (options != NULL) {
+        if (__builtin_expect(options->struct_size != sizeof *options, 0))
+            return submit_other(c, service, capability, body, size, loan, options, ret);
+        if (options->reserved != 0) return APIARY_EINVAL;
+        s.flags = options->flags;
+    }
     if ((s.flags & ~(uint32_t)APIARY_DETACH) != 0 || (ret == NULL && (s.flags & APIARY_DETACH) == 0)) return APIARY_EINVAL;
     if (size > AP_INLINE_BODY && size > ap_pool_max(seg)) return APIARY_ETOOLARGE;
     known = ap_capability_known(c, capability);
@@ -514,13 +531,21 @@ static __attribute__((noinline)) int batch_elsewhere(struct batch *b, struct sub
 
 static int batch_one(struct batch *b, const apiary_request_t *q, apiary_task_t *ret)
 {
-    const apiary_delegate_options_t options = {.timeout = q->timeout, .flags = q->flags};
+    const apiary_delegate_options_t *options = q->options;
+    apiary_delegate_options_t own;
     /* What is common, and no copy of it: so it can be in registers, as in a single submit. */
     struct submit s = {.c = b->common.c, .seg = b->common.seg, .service = -1, .batched = true, .now = b->common.now};
     uint64_t ref;
     int r;
 
-    if ((q->flags & ~(uint32_t)APIARY_DETACH) != 0) return APIARY_EINVAL;
+    if (options != NULL && __builtin_expect(options->struct_size != sizeof own, 0)) {
+        r = ap_sized_in(&own, sizeof own, AP_FIRST_DELEGATE_OPTIONS, options, options->struct_size);
+        if (r < 0) return r;
+        options = &own;
+    }
+    s.flags = options != NULL ? options->flags : 0;
+    if ((s.flags & ~(uint32_t)APIARY_DETACH) != 0 || (options != NULL && options->reserved != 0)) return APIARY_EINVAL;
+    if (ret == NULL && (s.flags & APIARY_DETACH) == 0) return APIARY_EINVAL;
     if (q->capability == NULL || (q->body == NULL && q->size > 0)) return APIARY_EINVAL;
     if (q->size > AP_INLINE_BODY && q->size > ap_pool_max(s.seg)) return APIARY_ETOOLARGE;
     if (b->capability == NULL || (b->capability != q->capability && strcmp(b->capability, q->capability) != 0)) {
@@ -531,8 +556,7 @@ static int batch_one(struct batch *b, const apiary_request_t *q, apiary_task_t *
     s.capability = b->known->capability;
     s.body = q->body;
     s.size = q->size;
-    s.flags = q->flags;
-    s.deadline = deadline_of(s.seg, &options, s.now);
+    s.deadline = deadline_of(s.seg, options, s.now);
     r = pick(&s, b->known);
     if (__builtin_expect(r < 0, 0)) return r;
     if (__builtin_expect(!acquire_at_once(&s), 0)) return batch_slowly(b, s, ret);
@@ -555,7 +579,14 @@ int ap_submit_batch(struct ap_lane_context *c, const apiary_request_t *requests,
     b.capability = NULL;
     b.untold = 0;
     for (i = 0; i < count; i++) {
-        r = batch_one(&b, &requests[i], tasks != NULL ? &tasks[i] : NULL);
+        const apiary_request_t *q = (const void *)((const char *)requests + i * requests->struct_size);
+        apiary_request_t own;
+
+        if (__builtin_expect(requests->struct_size != sizeof own, 0)) {
+            r = ap_sized_in(&own, sizeof own, AP_FIRST_REQUEST, q, requests->struct_size);
+            q = &own;
+        }
+        if (r == 0) r = batch_one(&b, q, tasks != NULL ? &tasks[i] : NULL);
         if (r < 0) break;
     }
     tell(&b);

@@ -117,6 +117,7 @@ static bool copy_registration(const struct ap_segment *seg, uint32_t queue, uint
     const struct ap_member *member;
     uint64_t now;
 
+    ret->struct_size = sizeof *ret; /* rows that are remembered are copied whole */
     ret->pid = 0;
     ap_service_name(seg, ap_load_relaxed(&swarm->service), ret->service);
     ap_text_copy(ret->instance, swarm->instance, sizeof ret->instance);
@@ -185,30 +186,36 @@ AP_ALWAYS_INLINE bool remembered_row(const struct ap_segment *seg, const struct 
     return true;
 }
 
-static int discover_all(struct ap_segment *seg, struct ap_lane_context *c, const uint64_t *providers, apiary_provider_t *ret,
-                        size_t capacity)
+/* Where the rows of a caller go: rows of another version of the public face have another size. */
+struct rows {
+    apiary_provider_t *at;
+    size_t size, capacity;
+};
+
+static int discover_all(struct ap_segment *seg, struct ap_lane_context *c, const uint64_t *providers, const struct rows *rows)
 {
-    apiary_provider_t beyond;
+    apiary_provider_t own = {.struct_size = sizeof own};
     size_t count = 0;
 
     for (uint32_t word = 0; word * 64 < seg->geometry.queues; word++) {
         uint64_t bits = ap_load_acquire(&providers[word]); /* DISC-A2 pairs DISC-R2 */
 
         for (; bits != 0; bits &= bits - 1) {
-            apiary_provider_t *to = count < capacity ? &ret[count] : &beyond;
             uint32_t queue = word * 64 + (uint32_t)__builtin_ctzll(bits);
             const struct ap_known_row *known = c != NULL ? &c->rows[queue % AP_ROWS_KNOWN] : NULL;
 
-            count += (known != NULL && remembered_row(seg, known, queue, to)) || provider_row(seg, c, queue, to);
+            if ((known == NULL || !remembered_row(seg, known, queue, &own)) && !provider_row(seg, c, queue, &own)) continue;
+            if (count < rows->capacity) ap_sized_out((char *)rows->at + count * rows->size, rows->size, &own, sizeof own);
+            count++;
         }
     }
     return (int)count;
 }
 
 static __attribute__((noinline)) int discover_known(struct ap_segment *seg, struct ap_lane_context *c, struct ap_known_name *known,
-                                                    apiary_provider_t *ret, size_t capacity)
+                                                    const struct rows *rows)
 {
-    int count = discover_all(seg, c, known->providers, ret, capacity);
+    int count = discover_all(seg, c, known->providers, rows);
     uint32_t queue;
     uint64_t life;
 
@@ -223,48 +230,51 @@ static __attribute__((noinline)) int discover_stranger(struct ap_segment *seg, s
                                                        struct ap_known_name *known, const char *capability,
                                                        apiary_provider_t *ret, size_t capacity)
 {
+    const struct rows to = {ret, capacity > 0 ? ret->struct_size : 0, capacity}, *rows = &to;
+
     const uint64_t *providers;
     uint32_t only;
     int index;
 
     if (__builtin_expect(known->asked == capability, 0)) {
         known = ap_capability_learn(c, known, capability);
-        return known != NULL ? discover_known(seg, c, known, ret, capacity) : APIARY_ENOCAP;
+        return known != NULL ? discover_known(seg, c, known, rows) : APIARY_ENOCAP;
     }
     known->asked = capability;
     index = find(seg, capability, strnlen(capability, APIARY_CAPABILITY_MAX + 1));
     if (index < 0) return APIARY_ENOCAP;
     providers = ap_capability_at(seg, (uint32_t)index)->providers;
     only = ap_provider_only(providers, ap_provider_words(seg->geometry.queues));
-    if (__builtin_expect(only != AP_NO_QUEUE && capacity > 0, 1) &&
-        __builtin_expect(remembered_row(seg, &c->rows[only % AP_ROWS_KNOWN], only, ret), 1))
+    if (__builtin_expect(only != AP_NO_QUEUE && rows->capacity > 0 && rows->size == sizeof *rows->at, 1) &&
+        __builtin_expect(remembered_row(seg, &c->rows[only % AP_ROWS_KNOWN], only, rows->at), 1))
         return 1;
-    return discover_all(seg, c, providers, ret, capacity);
+    return discover_all(seg, c, providers, rows);
 }
 
 /* By a thread that has no lane: nothing is remembered. */
-static __attribute__((noinline)) int discover_without(const struct apiary *a, const char *capability, apiary_provider_t *ret,
-                                                      size_t capacity)
+static __attribute__((noinline)) int discover_without(const struct apiary *a, const char *capability, const struct rows *rows)
 {
     int index = ap_capability_find(a->seg, capability, strnlen(capability, APIARY_CAPABILITY_MAX + 1));
 
     if (index < 0) return APIARY_ENOCAP;
-    return discover_all(a->seg, NULL, ap_capability_at(a->seg, (uint32_t)index)->providers, ret, capacity);
+    return discover_all(a->seg, NULL, ap_capability_at(a->seg, (uint32_t)index)->providers, rows);
 }
 
 /* All but an only provider of a name that the calling thread's lane remembers. */
 static __attribute__((noinline)) int discover_slowly(const struct apiary *a, const char *capability, apiary_provider_t *ret,
                                                      size_t capacity)
 {
+    const struct rows rows = {ret, ret != NULL && capacity > 0 ? ret->struct_size : 0, capacity};
     struct ap_lane_context *c;
     struct ap_known_name *known;
 
     if (capability == NULL || (ret == NULL && capacity > 0)) return APIARY_EINVAL;
+    if (capacity > 0 && !ap_sized_valid(rows.size, AP_FIRST_PROVIDER)) return APIARY_EINVAL;
     if (ap_forked(a->seg)) return APIARY_EFORKED;
     c = a->read_only ? NULL : ap_context_here(a);
-    if (c == NULL) return discover_without(a, capability, ret, capacity);
+    if (c == NULL) return discover_without(a, capability, &rows);
     known = ap_known_place(c, capability);
-    return ap_known_is(known, capability) ? discover_known(a->seg, c, known, ret, capacity)
+    return ap_known_is(known, capability) ? discover_known(a->seg, c, known, &rows)
                                           : discover_stranger(a->seg, c, known, capability, ret, capacity);
 }
 
@@ -275,6 +285,7 @@ int apiary_discover(apiary_t *a, const char *capability, apiary_provider_t *ret,
     if (a == NULL) return APIARY_EINVAL;
     if (__builtin_expect(capability == NULL || ret == NULL || capacity == 0 || !ap_here_is(a) || ap_forked(a->seg), 0))
         return discover_slowly(a, capability, ret, capacity);
+    if (__builtin_expect(ret->struct_size != sizeof *ret, 0)) return discover_slowly(a, capability, ret, capacity);
     known = ap_known_place(ap_here.context, capability);
     if (known->at != capability) return discover_stranger(a->seg, ap_here.context, known, capability, ret, capacity);
     if (__builtin_expect(ap_known_is(known, capability) && known->row != NULL && ap_only_still(&known->only), 1) &&

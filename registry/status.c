@@ -87,9 +87,12 @@ static bool status_row(const struct ap_segment *seg, uint32_t index, int service
 int apiary_swarm_status(apiary_t *a, const char *service, apiary_swarm_status_t *ret, size_t capacity)
 {
     apiary_swarm_status_t row;
+    size_t size = 0;
     int index = -1, count = 0;
 
     if (a == NULL || (ret == NULL && capacity > 0)) return APIARY_EINVAL;
+    if (capacity > 0 && !ap_sized_valid(ret->struct_size, AP_FIRST_SWARM_STATUS)) return APIARY_EINVAL;
+    if (capacity > 0) size = ret->struct_size;
     if (ap_forked(a->seg)) return APIARY_EFORKED;
     if (service != NULL) {
         index = ap_service_find(a->seg, service);
@@ -97,7 +100,7 @@ int apiary_swarm_status(apiary_t *a, const char *service, apiary_swarm_status_t 
     }
     for (uint32_t i = 0; i < a->seg->sections[AP_SECTION_SWARMS].count; i++) {
         if (!status_row(a->seg, i, index, &row)) continue;
-        if ((size_t)count < capacity) ret[count] = row;
+        if ((size_t)count < capacity) ap_sized_out((char *)ret + (size_t)count * size, size, &row, sizeof row);
         count++;
     }
     return count;

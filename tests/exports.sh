@@ -1,5 +1,5 @@
 #!/bin/bash
-# The libraries export what <apiary.h> declares and nothing else, and leave the choice of the allocator to the program.
+# The libraries export what <apiary.h>, <apiary/agent.h> and <apiary/swarm.h> declare and nothing else, and leave the choice of the allocator to the program.
 set -u
 library=$APIARY_BUILD/lib/libapiary.so
 archive=$APIARY_BUILD/lib/libapiary.a
@@ -12,13 +12,13 @@ fail()
 }
 
 exported=$(nm -D --defined-only "$library" | awk '{ print $3 }' | sort)
-declared=$(${CC:-cc} -E -P "$APIARY_SOURCE/core/apiary.h" | tr '\n' ' ' | sed 's/;/;\n/g' |
+declared=$(${CC:-cc} -E -P "$APIARY_SOURCE/core/apiary/swarm.h" | tr '\n' ' ' | sed 's/;/;\n/g' |
     sed -nE 's/.*visibility\("default"\).*[ *](apiary_[a-z_]+)\(.*/\1/p' | sort -u)
 [ "$(wc -l <<<"$declared")" -gt 20 ] || fail "the declarations of apiary.h were not understood"
 
 # What a parser of a foreign-function interface is given: our own lines, without extensions of the compiler.
-plain=$(${CC:-cc} -E -DAPIARY_PLAIN "$APIARY_SOURCE/core/apiary.h" |
-    awk '/^# [0-9]+ "/ { ours = $3 ~ /apiary(_error)?\.(h|def)"/; next } ours')
+plain=$(${CC:-cc} -E -DAPIARY_PLAIN "$APIARY_SOURCE/core/apiary/swarm.h" |
+    awk '/^# [0-9]+ "/ { ours = $3 ~ /(apiary(_error)?|agent|swarm)\.(h|def)"/; next } ours')
 grep -q 'int apiary_await(' <<<"$plain" || fail 'the plain header lacks its functions'
 grep -nE '__|\bstatic\b|\binline\b' <<<"$plain" && fail 'the plain header is not plain'
 

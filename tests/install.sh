@@ -16,7 +16,7 @@ pc=$(find "$prefix" -name apiary.pc)
 libdir=$(dirname "$(dirname "$pc")")
 export PKG_CONFIG_PATH=${pc%/*}
 
-for file in include/apiary.h include/apiary_error.def bin/apiary bin/apiaryd bin/shmdump share/apiary/singularity.yaml \
+for file in include/apiary.h include/apiary_error.def include/apiary/agent.h include/apiary/swarm.h bin/apiary bin/apiaryd bin/shmdump share/apiary/singularity.yaml \
     share/man/man1/apiary.1 share/man/man1/shmdump.1 share/bash-completion/completions/apiary; do
     test -e "$prefix/$file" || {
         echo "not installed: $file"
@@ -39,7 +39,7 @@ int main(void)
 {
     apiary_t *a = NULL;
     char message[256] = "";
-    apiary_attach_options_t options;
+    apiary_attach_options_t options = {.struct_size = sizeof options};
     int r;
     memset(&options, 0, sizeof options);
     options.message = message;
@@ -107,7 +107,7 @@ for example in "$APIARY_SOURCE"/tools/examples/*client*.c; do
 done
 
 if command -v g++ >/dev/null; then
-    printf '#include <apiary.h>\nint main() { return apiary_strerror(APIARY_ENOSEG) == nullptr; }\n' >cxx.cc
+    printf '#include <apiary/swarm.h>\nint main() { return apiary_strerror(APIARY_ENOSEG) == nullptr; }\n' >cxx.cc
     for standard in c++11 c++20; do
         # shellcheck disable=SC2046
         g++ -std=$standard -Wall -Wextra -Wpedantic -Werror cxx.cc -o cxx $(pkg-config --cflags --libs apiary)

@@ -280,7 +280,8 @@ int cmd_check(struct tool *t, int argc, char **argv)
     if (rc == TOOL_GO_ON && config != NULL && apiary_load_config(t, config, &path, &d) != TOOL_OK) rc = TOOL_USAGE;
     if (rc != TOOL_GO_ON) return rc == TOOL_USAGE ? (int)CHECK_UNKNOWN : rc;
     char message[512] = "";
-    apiary_attach_options_t attach = {.kind = APIARY_TOOL, .read_only = 1, .message = message, .message_size = sizeof message};
+    apiary_attach_options_t attach = {.struct_size = sizeof attach, .kind = APIARY_TOOL, .read_only = 1, .message = message,
+                                      .message_size = sizeof message};
     apiary_t *a = NULL;
     rc = apiary_attach(tool_segment(t, d != NULL ? d->segment.name : NULL), &attach, &a);
     if (rc < 0) {
@@ -372,7 +373,7 @@ static int wait_for(const struct tool *t, const char *segment, const struct wish
     for (;;) {
         apiary_t *a = NULL;
         char message[512] = "";
-        apiary_attach_options_t attach = {
+        apiary_attach_options_t attach = {.struct_size = sizeof attach,
             .kind = APIARY_TOOL, .read_only = 1, .message = message, .message_size = sizeof message};
         int rc = apiary_attach(segment, &attach, &a);
         char *lacks = rc < 0 ? tool_strdup(*message != '\0' ? message : apiary_strerror(rc)) : missing(a, w);

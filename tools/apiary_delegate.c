@@ -187,7 +187,8 @@ static int wait_for(apiary_t *a, apiary_task_t task, apiary_result_t *result)
 
 static int run(const struct tool *t, apiary_t *a, const struct call *call, const struct body *body)
 {
-    apiary_delegate_options_t options = {.timeout = call->timeout, .flags = call->detach ? APIARY_DETACH : 0};
+    apiary_delegate_options_t options = {.struct_size = sizeof options, .timeout = call->timeout,
+                                         .flags = call->detach ? APIARY_DETACH : 0};
     apiary_task_t task;
     uint64_t from = ap_ops_system.now();
     int rc = apiary_delegate(a, call->capability, body->bytes, body->size, &options, &task);
@@ -198,7 +199,7 @@ static int run(const struct tool *t, apiary_t *a, const struct call *call, const
         if (!t->json) return printf("%s\n", id) < 0 ? TOOL_FAILED : TOOL_OK;
         return tool_json_print(json_pack("{s:s, s:s}", "task", id, "capability", call->capability));
     }
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
     rc = wait_for(a, task, &result);
     if (rc == APIARY_ENOTREADY)
         return tool_fail(t, TOOL_FAILED, "%s: interrupted; the task was told to stop and is left to itself", call->capability);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "agents/kinds.h"
+#include "core/apiary/swarm.h"
 #include "core/log.h"
 
 #define LAST_WORDS UINT64_C(200000000) /* ns, for what the log has not written */
@@ -138,12 +139,12 @@ static int run(const struct tool *t, const char *service, const struct queen_opt
         char message[1024] = "";
         char name[2 * APIARY_NAME_MAX];
         snprintf(name, sizeof name, "%s/%s", service, o->instance);
-        apiary_attach_options_t attach = {
+        apiary_attach_options_t attach = {.struct_size = sizeof attach,
             .name = name, .swarm = service, .kind = APIARY_QUEEN, .message = message, .message_size = sizeof message};
         rc = attach_when_there(t, segment, &attach, signals, o->wait, &a);
     }
     if (rc == TOOL_OK && a != NULL) {
-        apiary_swarm_description_t description = {.service = service,
+        apiary_swarm_description_t description = {APIARY_SWARM_DESCRIPTION, .service = service,
                                                   .instance = o->instance,
                                                   .version = swarm->version,
                                                   .port = swarm->port,

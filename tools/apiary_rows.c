@@ -143,8 +143,8 @@ static void run_row(struct check_row *row, apiary_t *a, struct crew *crew)
     size_t size = 0;
     row->done = true;
     if (!read_request(row, &request, &size)) return;
-    apiary_delegate_options_t options = {.timeout = row->check->timeout};
-    apiary_result_t result;
+    apiary_delegate_options_t options = {.struct_size = sizeof options, .timeout = row->check->timeout};
+    apiary_result_t result = {.struct_size = sizeof result};
     apiary_task_t task;
     uint64_t from = ap_ops_system.now();
     int rc = apiary_delegate(a, row->check->capability, request, size, &options, &task);

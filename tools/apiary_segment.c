@@ -40,7 +40,7 @@ static int look(const char *name, struct segment_view *ret)
     if (got < (ssize_t)sizeof ret->header || memcmp(ret->header.magic, AP_SEGMENT_MAGIC, sizeof ret->header.magic) != 0)
         return APIARY_ENOTOURS;
     apiary_t *a = NULL;
-    apiary_attach_options_t options = {.kind = APIARY_TOOL, .read_only = 1};
+    apiary_attach_options_t options = {.struct_size = sizeof options, .kind = APIARY_TOOL, .read_only = 1};
     ret->attach_error = apiary_attach(name, &options, &a);
     if (ret->attach_error == 0) {
         ret->members = view_members(a->seg, 0, UINT32_MAX);

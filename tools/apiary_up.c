@@ -65,7 +65,7 @@ static char *find_daemon(void)
 static apiary_t *try_attach(const char *segment)
 {
     apiary_t *a = NULL;
-    apiary_attach_options_t options = {.name = "up", .kind = APIARY_TOOL};
+    apiary_attach_options_t options = {.struct_size = sizeof options, .name = "up", .kind = APIARY_TOOL};
     return apiary_attach(segment, &options, &a) == 0 ? a : NULL;
 }
 
@@ -73,7 +73,7 @@ static apiary_t *try_attach(const char *segment)
 static bool is_abandoned(const char *segment)
 {
     apiary_t *a = NULL;
-    apiary_attach_options_t options = {.kind = APIARY_TOOL, .read_only = 1};
+    apiary_attach_options_t options = {.struct_size = sizeof options, .kind = APIARY_TOOL, .read_only = 1};
     int rc = apiary_attach(segment, &options, &a);
     bool ret = rc == APIARY_ENOSEG || (rc == 0 && view_members(a->seg, 0, UINT32_MAX) == 0);
     if (rc == 0) apiary_detach(a);

@@ -289,6 +289,7 @@ int view_status(apiary_t *a, const char *service, apiary_swarm_status_t **ret)
     size_t capacity = 64;
     for (;;) {
         apiary_swarm_status_t *rows = tool_alloc(capacity * sizeof *rows);
+        rows[0].struct_size = sizeof *rows;
         int n = apiary_swarm_status(a, service, rows, capacity);
         if (n >= 0 && (size_t)n <= capacity) {
             qsort(rows, (size_t)n, sizeof *rows, compare_rows);
@@ -320,7 +321,7 @@ int view_instances(apiary_t *a, const char *service, apiary_swarm_status_t **ret
     int n = view_status(a, service, &rows);
     for (uint32_t i = 0; n >= 0 && ap_supervised_at(a->seg, i) != NULL; i++) {
         struct ap_supervised_view v;
-        apiary_swarm_status_t row;
+        apiary_swarm_status_t row = {.struct_size = sizeof row};
         bool known = false;
         if (!ap_supervised_read(a->seg, i, &v) || (service != NULL && strcmp(v.service, service) != 0)) continue;
         if (!unregistered(&v, &row)) continue;

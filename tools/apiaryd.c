@@ -94,7 +94,7 @@ static int make_segment(const struct tool *t, const struct ap_deployment *d, con
 static int attach(const struct tool *t, const char *name, apiary_t **ret)
 {
     char message[1024] = "";
-    apiary_attach_options_t options = {
+    apiary_attach_options_t options = {.struct_size = sizeof options,
         .name = "apiaryd", .kind = APIARY_DAEMON, .message = message, .message_size = sizeof message};
     int rc = apiary_attach(name, &options, ret);
     if (rc == APIARY_EPERM) /* of another user, most likely */

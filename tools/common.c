@@ -278,7 +278,7 @@ const char *tool_config_path(const char *option)
 int tool_attach(const struct tool *t, const char *segment, bool read_only, apiary_t **ret)
 {
     char message[512] = "";
-    apiary_attach_options_t options = {
+    apiary_attach_options_t options = {.struct_size = sizeof options,
         .kind = APIARY_TOOL, .read_only = read_only, .message = message, .message_size = sizeof message};
     int rc = apiary_attach(segment, &options, ret);
     if (rc == 0) return TOOL_OK;

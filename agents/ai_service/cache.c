@@ -55,7 +55,8 @@ static int ask(struct question *q, const char *capability, json_t *request, apia
     if (!text) return APIARY_ENOBLOCK;
     int error =
         left == 0 ? APIARY_ETIMEDOUT
-                  : apiary_agent_delegate_external_task(q->cache->agent, capability, text, strlen(text), left, done, q);
+                  : apiary_agent_delegate_external_task(q->cache->agent, capability, text, strlen(text), APIARY_TIMEOUT(left),
+                                                        done, q);
     free(text);
     return error;
 }
@@ -185,7 +186,7 @@ static const apiary_agent_key_t keys[] = {
 };
 
 const apiary_agent_kind_t ap_kind_ai_cache = {
-    .abi = APIARY_AGENT_ABI,
+    APIARY_AGENT_KIND,
     .name = "ai_cache",
     .what = "response_cache: answers of the local deterministic models, kept in the Storage swarm's cache",
     .keys = keys,

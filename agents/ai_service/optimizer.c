@@ -75,7 +75,7 @@ static void handle(void *state, apiary_job_t *job)
 }
 
 const apiary_agent_kind_t ap_kind_ai_optimizer = {
-    .abi = APIARY_AGENT_ABI,
+    APIARY_AGENT_KIND,
     .name = "ai_optimizer",
     .what = "response_optimization: removes repetition and white space, cuts at a word",
     .create = ap_create_plain,

@@ -187,7 +187,7 @@ static void manage_handle(void *state, apiary_job_t *job)
 }
 
 const apiary_agent_kind_t ap_kind_ai_selector = {
-    .abi = APIARY_AGENT_ABI,
+    APIARY_AGENT_KIND,
     .name = "ai_selector",
     .what = "llm_routing: picks the cheapest enabled model that has the skills and room for the prompt",
     .create = ap_create_plain,
@@ -196,7 +196,7 @@ const apiary_agent_kind_t ap_kind_ai_selector = {
 };
 
 const apiary_agent_kind_t ap_kind_ai_providers = {
-    .abi = APIARY_AGENT_ABI,
+    APIARY_AGENT_KIND,
     .name = "ai_providers",
     .what = "model_management: the catalogue of models, kept in the swarm's local memory",
     .create = ap_create_plain,

@@ -171,7 +171,7 @@ static void handle(void *state, apiary_job_t *job)
 }
 
 const apiary_agent_kind_t ap_kind_components = {
-    .abi = APIARY_AGENT_ABI,
+    APIARY_AGENT_KIND,
     .name = "components",
     .what = "component_analysis, system_design: metrics, cycles and layer violations of a dependency graph",
     .create = ap_create_plain,

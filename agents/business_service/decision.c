@@ -113,7 +113,7 @@ static void handle(void *state, apiary_job_t *job)
 }
 
 const apiary_agent_kind_t ap_kind_decision = {
-    .abi = APIARY_AGENT_ABI,
+    APIARY_AGENT_KIND,
     .name = "decision",
     .what = "decision_making: a weighted decision table",
     .create = ap_create_plain,

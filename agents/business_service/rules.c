@@ -166,7 +166,7 @@ static void handle(void *state, apiary_job_t *job)
 }
 
 const apiary_agent_kind_t ap_kind_rules = {
-    .abi = APIARY_AGENT_ABI,
+    APIARY_AGENT_KIND,
     .name = "rules",
     .what = "business_rules, compliance: conditions over the members of a JSON object",
     .create = ap_create_plain,

@@ -41,7 +41,7 @@ static void handle(void *state, apiary_job_t *job)
 }
 
 const apiary_agent_kind_t ap_kind_sequence = {
-    .abi = APIARY_AGENT_ABI,
+    APIARY_AGENT_KIND,
     .name = "sequence",
     .what = "sequence_number: named counters in the swarm's local memory",
     .create = ap_create_plain,

@@ -49,6 +49,7 @@ static int read_rows(apiary_agent_t *agent, apiary_job_t *job, const char *servi
             ap_out_of_memory(job);
             return -1;
         }
+        rows[0].struct_size = sizeof *rows;
         int count = apiary_swarm_status(apiary_agent_handle(agent), service, rows, room);
         if (count >= 0 && (size_t)count <= room) {
             *ret = rows;
@@ -99,6 +100,7 @@ static int read_providers(apiary_agent_t *agent, const char *capability, apiary_
 {
     for (size_t room = ROWS_FIRST;;) {
         apiary_provider_t *rows = apiary_agent_alloc(agent, room * sizeof *rows);
+        if (rows) rows[0].struct_size = sizeof *rows;
         int count = rows ? apiary_discover(apiary_agent_handle(agent), capability, rows, room) : APIARY_ENOBLOCK;
         if (count >= 0 && (size_t)count <= room) {
             *ret = rows;
@@ -169,7 +171,7 @@ static void handle(void *state, apiary_job_t *job)
 }
 
 const apiary_agent_kind_t ap_kind_swarm_status = {
-    .abi = APIARY_AGENT_ABI,
+    APIARY_AGENT_KIND,
     .name = "swarm_status",
     .what =
         "health_monitoring, service_discovery, swarm_coordination: what the registry knows about this host's swarms",

@@ -116,7 +116,7 @@ static void handle(void *state, apiary_job_t *job)
 }
 
 const apiary_agent_kind_t ap_kind_batch = {
-    .abi = APIARY_AGENT_ABI,
+    APIARY_AGENT_KIND,
     .name = "batch",
     .what = "task_execution: one capability over many inputs at once",
     .create = ap_create_plain,

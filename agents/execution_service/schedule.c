@@ -162,7 +162,7 @@ static void handle(void *state, apiary_job_t *job)
 }
 
 const apiary_agent_kind_t ap_kind_schedule = {
-    .abi = APIARY_AGENT_ABI,
+    APIARY_AGENT_KIND,
     .name = "schedule",
     .what = "task_scheduling: a schedule of dependent tasks on a number of workers",
     .create = ap_create_plain,

@@ -133,7 +133,7 @@ static void handle(void *state, apiary_job_t *job)
 }
 
 const apiary_agent_kind_t ap_kind_workflow = {
-    .abi = APIARY_AGENT_ABI,
+    APIARY_AGENT_KIND,
     .name = "workflow",
     .what = "workflow_execution, workflow_management: steps in order, each delegated by its capability",
     .create = ap_create_plain,

@@ -270,7 +270,7 @@ static void packages_destroy(void *state)
 }
 
 const apiary_agent_kind_t ap_kind_versions = {
-    .abi = APIARY_AGENT_ABI,
+    APIARY_AGENT_KIND,
     .name = "versions",
     .what = "version_resolution: the newest semantic version that meets a requirement",
     .create = ap_create_plain,
@@ -279,7 +279,7 @@ const apiary_agent_kind_t ap_kind_versions = {
 };
 
 const apiary_agent_kind_t ap_kind_packages = {
-    .abi = APIARY_AGENT_ABI,
+    APIARY_AGENT_KIND,
     .name = "packages",
     .what = "package_registry, package_management: publishing packages, resolving what they require",
     .create = packages_create,

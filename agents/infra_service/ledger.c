@@ -128,7 +128,7 @@ static const apiary_agent_key_t keys[] = {
 };
 
 const apiary_agent_kind_t ap_kind_ledger = {
-    .abi = APIARY_AGENT_ABI,
+    APIARY_AGENT_KIND,
     .name = "ledger",
     .what = "resource_allocation: who has reserved how much of the configured pools",
     .keys = keys,

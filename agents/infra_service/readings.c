@@ -63,7 +63,7 @@ static void handle(void *state, apiary_job_t *job)
 }
 
 const apiary_agent_kind_t ap_kind_readings = {
-    .abi = APIARY_AGENT_ABI,
+    APIARY_AGENT_KIND,
     .name = "readings",
     .what = "resource_usage: processors, load and memory as the kernel reports them",
     .create = ap_create_plain,

@@ -185,7 +185,7 @@ static void handle(void *state, apiary_job_t *job)
 }
 
 const apiary_agent_kind_t ap_kind_convert = {
-    .abi = APIARY_AGENT_ABI,
+    APIARY_AGENT_KIND,
     .name = "convert",
     .what = "format_conversion: CSV to JSON and back",
     .create = ap_create_plain,

@@ -99,7 +99,7 @@ static const apiary_agent_key_t keys[] = {
 };
 
 const apiary_agent_kind_t ap_kind_gateway = {
-    .abi = APIARY_AGENT_ABI,
+    APIARY_AGENT_KIND,
     .name = "gateway",
     .what = "api_gateway: delegates a path's body to the capability that the routes give it",
     .keys = keys,

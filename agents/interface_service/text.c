@@ -116,7 +116,7 @@ static void handle(void *state, apiary_job_t *job)
 }
 
 const apiary_agent_kind_t ap_kind_text = {
-    .abi = APIARY_AGENT_ABI,
+    APIARY_AGENT_KIND,
     .name = "text",
     .what = "html_escaping, template_rendering",
     .create = ap_create_plain,

@@ -2,7 +2,7 @@
 #ifndef AP_KINDS_ABOUT_H
 #define AP_KINDS_ABOUT_H
 
-#include "core/apiary.h"
+#include "core/apiary/agent.h"
 
 enum { AP_ABOUT = 5 };
 

@@ -493,7 +493,7 @@ static const apiary_agent_key_t keys[] = {
 };
 
 const apiary_agent_kind_t ap_kind_exec = {
-    .abi = APIARY_AGENT_ABI,
+    APIARY_AGENT_KIND,
     .name = "exec",
     .what = "runs a program per task: the request on its standard input, its standard output is the result",
     .keys = keys,

@@ -505,7 +505,7 @@ static const apiary_agent_key_t keys[] = {
 };
 
 const apiary_agent_kind_t ap_kind_http = {
-    .abi = APIARY_AGENT_ABI,
+    APIARY_AGENT_KIND,
     .name = "http",
     .what = "forwards each task to the service's own port on this machine; the answer's body is the result",
     .keys = keys,

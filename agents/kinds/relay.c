@@ -15,7 +15,7 @@ int ap_delegate_bytes(const apiary_job_t *job, const char *capability, const voi
     uint64_t left = ap_time_left(job, LONGEST);
     if (apiary_job_cancelled(job)) return APIARY_ECANCELLED;
     if (left == 0) return APIARY_ETIMEDOUT;
-    return apiary_agent_delegate_external_task(apiary_job_agent(job), capability, data, size, left, done, user);
+    return apiary_agent_delegate_external_task(apiary_job_agent(job), capability, data, size, APIARY_TIMEOUT(left), done, user);
 }
 
 int ap_delegate_json(const apiary_job_t *job, const char *capability, const json_t *input, apiary_done_fn done,

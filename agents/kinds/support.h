@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 #include "agents/kinds/json.h"
-#include "core/apiary.h"
+#include "core/apiary/agent.h"
 
 /* agent_code of a failed job. The numbers are HTTP's, which everybody knows; the exec kind uses the shell's instead. */
 enum ap_code {

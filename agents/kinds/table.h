@@ -2,7 +2,7 @@
 #ifndef AP_KINDS_TABLE_H
 #define AP_KINDS_TABLE_H
 
-#include "core/apiary.h"
+#include "core/apiary/agent.h"
 
 extern const apiary_agent_kind_t ap_kind_exec, ap_kind_http;
 extern const apiary_agent_kind_t ap_kind_cache_manager, ap_kind_storage_files, ap_kind_storage_backup,

@@ -171,7 +171,7 @@ static void statistics_handle(void *state, apiary_job_t *job)
 }
 
 const apiary_agent_kind_t ap_kind_clusters = {
-    .abi = APIARY_AGENT_ABI,
+    APIARY_AGENT_KIND,
     .name = "clusters",
     .what = "clustering: k-means that starts the same way every time",
     .create = ap_create_plain,
@@ -180,7 +180,7 @@ const apiary_agent_kind_t ap_kind_clusters = {
 };
 
 const apiary_agent_kind_t ap_kind_statistics = {
-    .abi = APIARY_AGENT_ABI,
+    APIARY_AGENT_KIND,
     .name = "statistics",
     .what = "statistics: mean, deviation, median and bounds of a list of numbers",
     .create = ap_create_plain,

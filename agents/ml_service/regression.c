@@ -121,7 +121,7 @@ static void handle(void *state, apiary_job_t *job)
 }
 
 const apiary_agent_kind_t ap_kind_regression = {
-    .abi = APIARY_AGENT_ABI,
+    APIARY_AGENT_KIND,
     .name = "regression",
     .what = "model_training, prediction: a least-squares line, kept by name",
     .create = ap_create_plain,

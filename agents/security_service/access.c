@@ -215,7 +215,7 @@ static const apiary_agent_key_t authorization_keys[] = {
 };
 
 const apiary_agent_kind_t ap_kind_authentication = {
-    .abi = APIARY_AGENT_ABI,
+    APIARY_AGENT_KIND,
     .name = "authentication",
     .what = "authentication: Argon2id password hashes",
     .create = authentication_create,
@@ -224,7 +224,7 @@ const apiary_agent_kind_t ap_kind_authentication = {
 };
 
 const apiary_agent_kind_t ap_kind_authorization = {
-    .abi = APIARY_AGENT_ABI,
+    APIARY_AGENT_KIND,
     .name = "authorization",
     .what = "authorization: roles and rules; what no rule allows is not allowed",
     .keys = authorization_keys,

@@ -210,7 +210,7 @@ static const apiary_agent_key_t keys[] = {
 };
 
 const apiary_agent_kind_t ap_kind_signer = {
-    .abi = APIARY_AGENT_ABI,
+    APIARY_AGENT_KIND,
     .name = "signer",
     .what = "message_authentication, token_management: HMAC-SHA-256, compared in constant time",
     .keys = keys,

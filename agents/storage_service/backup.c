@@ -238,7 +238,7 @@ static const apiary_agent_key_t keys[] = {
 };
 
 const apiary_agent_kind_t ap_kind_storage_backup = {
-    .abi = APIARY_AGENT_ABI,
+    APIARY_AGENT_KIND,
     .name = "storage_backup",
     .what = "backup: checksummed copies of the Storage folder's records and files",
     .keys = keys,

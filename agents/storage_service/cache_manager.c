@@ -175,7 +175,7 @@ static const apiary_agent_key_t keys[] = {
 };
 
 const apiary_agent_kind_t ap_kind_cache_manager = {
-    .abi = APIARY_AGENT_ABI,
+    APIARY_AGENT_KIND,
     .name = "cache_manager",
     .what = "a cache of bounded memory with expiry (S3-FIFO): cache_get, cache_put, cache_delete, cache_stats",
     .keys = keys,

@@ -385,7 +385,7 @@ static const apiary_agent_key_t keys[] = {
 };
 
 const apiary_agent_kind_t ap_kind_storage_files = {
-    .abi = APIARY_AGENT_ABI,
+    APIARY_AGENT_KIND,
     .name = "storage_files",
     .what = "data_persistence, data_consistency, file_management: checksummed records and files under one folder",
     .keys = keys,

@@ -121,7 +121,7 @@ static void handle(void *state, apiary_job_t *job)
 }
 
 const apiary_agent_kind_t ap_kind_query_optimizer = {
-    .abi = APIARY_AGENT_ABI,
+    APIARY_AGENT_KIND,
     .name = "query_optimizer",
     .what = "query_optimization: the cheapest left-deep order of joins",
     .create = ap_create_plain,

@@ -115,7 +115,7 @@ static void handle(void *state, apiary_job_t *job)
 }
 
 const apiary_agent_kind_t ap_kind_consensus = {
-    .abi = APIARY_AGENT_ABI,
+    APIARY_AGENT_KIND,
     .name = "consensus",
     .what = "swarm_consensus, work_partitioning: votes counted, items shared out by rendezvous hashing",
     .create = ap_create_plain,

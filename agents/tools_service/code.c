@@ -101,7 +101,7 @@ static void handle(void *state, apiary_job_t *job)
 }
 
 const apiary_agent_kind_t ap_kind_code_metrics = {
-    .abi = APIARY_AGENT_ABI,
+    APIARY_AGENT_KIND,
     .name = "code_metrics",
     .what = "code_analysis: lines of code, comment and nothing, nesting, balance",
     .create = ap_create_plain,

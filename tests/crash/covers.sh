@@ -1,5 +1,5 @@
 #!/bin/bash
-# Each function of core/apiary.h has a line here: the operations of the sweep that run it, or why it needs none. A function
+# Each function of the public headers has a line here: the operations of the sweep that run it, or why it needs none. A function
 # without a line fails, so does a line without its function or its operation.
 set -u
 cd "$APIARY_SOURCE" || exit 1
@@ -48,14 +48,14 @@ reads="discover swarm_status segment_fd version strerror error_name advice job_a
     agent_text local_get local_put local_delete watch_close watch_fd watch_timer"
 
 operations=$(grep -ohE '\.name = "[^"]+"' tests/crash/*.c | cut -d'"' -f2)
-functions=$(grep -oE '\bapiary_[a-z_]+\(' core/apiary.h | tr -d '(' | sort -u)
+functions=$(grep -ohE '\bapiary_[a-z_]+\(' core/apiary.h core/apiary/*.h | tr -d '(' | sort -u)
 for function in $functions; do
     grep -q "^$function:" <<<"$lines" && continue
     # shellcheck disable=SC2086 # a list of words
     printf '%s\n' $reads | grep -qx "${function#apiary_}" || fail "$function has no line in tests/crash/covers.sh"
 done
 while IFS=: read -r function named; do
-    grep -qx "$function" <<<"$functions" || fail "$function is not in core/apiary.h"
+    grep -qx "$function" <<<"$functions" || fail "$function is in no public header"
     for operation in ${named%%(*}; do
         grep -qx "$operation" <<<"$operations" || fail "$function: the sweep has no operation $operation"
     done

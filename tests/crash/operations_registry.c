@@ -12,7 +12,7 @@ static void must(int r)
 
 static void run_attach(void)
 {
-    apiary_attach_options_t o = {.name = "another", .swarm = "another"};
+    apiary_attach_options_t o = {.struct_size = sizeof o, .name = "another", .swarm = "another"};
     apiary_t *a;
 
     must(apiary_attach(world_name, &o, &a));
@@ -168,7 +168,7 @@ static void run_delegate_batch(void)
 
 static void run_delegate_detached(void)
 {
-    const apiary_delegate_options_t o = {.flags = APIARY_DETACH};
+    const apiary_delegate_options_t o = {.struct_size = sizeof o, .flags = APIARY_DETACH};
     must(apiary_delegate(actor.api, "echo", "work", 4, &o, NULL));
 }
 
@@ -231,7 +231,7 @@ static void prepare_batch_done(void)
 
 static void run_await_batch(void)
 {
-    apiary_result_t results[3];
+    apiary_result_t results[3] = {[0 ... 2] = {.struct_size = sizeof results[0]}};
     size_t finished;
 
     must(apiary_await_batch(actor.api, batch, 3, APIARY_FOREVER, results, &finished));
@@ -250,13 +250,13 @@ static void run_call_expires(void)
     char result[8];
     size_t size;
 
-    if (apiary_call(actor.api, "echo", "work", 4, 1, result, sizeof result, &size) != APIARY_ETIMEDOUT) _exit(14);
+    if (apiary_call(actor.api, "echo", "work", 4, APIARY_TIMEOUT(1), result, sizeof result, &size) != APIARY_ETIMEDOUT) _exit(14);
 }
 
 /* Its deadline finds it running: it is given up, and whoever runs it finishes it unseen. */
 static void prepare_running(void)
 {
-    const apiary_delegate_options_t o = {.timeout = 1};
+    const apiary_delegate_options_t o = {.struct_size = sizeof o, .timeout = 1};
 
     must(apiary_delegate(actor.api, "echo", "work", 4, &o, &actor.task));
     if (!ap_task_claim(actor.seg, actor.lane.index, 0, AP_REF(actor.task.slot, actor.task.generation), &actor.token)) _exit(15);

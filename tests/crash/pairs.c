@@ -297,7 +297,8 @@ static void run_delegate(void)
 /* Two of it for the second queen, untold of until the third is in its ring. */
 static void run_delegate_batch(void)
 {
-    const apiary_request_t request = {.capability = "echo", .body = "work", .size = 4}, requests[3] = {request, request, request};
+    const apiary_request_t request = {.struct_size = sizeof request, .capability = "echo", .body = "work", .size = 4},
+        requests[3] = {request, request, request};
     apiary_task_t tasks[3];
     size_t submitted;
 

@@ -57,6 +57,7 @@ static void must(bool condition, const char *what)
 static void side_init(struct side *s)
 {
     s->slabs.lane = &s->lane;
+    s->collected.struct_size = sizeof s->collected;
     s->slabs.held = calloc(HELD, sizeof *s->slabs.held);
     s->slabs.capacity = HELD; /* so that nothing is allocated in the middle of an operation */
     must(s->slabs.held != NULL, "no memory");
@@ -126,7 +127,7 @@ void world_drop(void)
 /* Its stamps become those of our clock. */
 static void actor_attach(void)
 {
-    apiary_attach_options_t o = {.name = "actor", .swarm = "caller"};
+    apiary_attach_options_t o = {.struct_size = sizeof o, .name = "actor", .swarm = "caller"};
 
     must(apiary_attach(world_name, &o, &actor.api) == 0, "the actor cannot attach");
     actor.seg = actor.api->seg;

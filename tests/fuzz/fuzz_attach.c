@@ -36,9 +36,9 @@ static uint64_t size_of(uint8_t how, uint16_t cut, uint64_t size)
 
 static void use(bool read_only)
 {
-    const apiary_attach_options_t o = {.name = "fuzz", .swarm = "caller", .read_only = read_only};
-    apiary_provider_t providers[4];
-    apiary_swarm_status_t rows[4];
+    const apiary_attach_options_t o = {.struct_size = sizeof o, .name = "fuzz", .swarm = "caller", .read_only = read_only};
+    apiary_provider_t providers[4] = {{.struct_size = sizeof providers[0]}};
+    apiary_swarm_status_t rows[4] = {{.struct_size = sizeof rows[0]}};
     apiary_t *a;
     int n;
 

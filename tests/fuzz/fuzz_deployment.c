@@ -18,9 +18,9 @@ static const apiary_agent_key_t echo_keys[] = {{"text", 's', 0, "a text", 0, 0},
                                                {"wait", 'd', 0, "duration", 0, 0},
                                                {"room", 'z', 1, "size", 0, 0},
                                                {.name = NULL}};
-static const apiary_agent_kind_t echo = {.abi = APIARY_AGENT_ABI, .name = "echo", .what = "says it again"};
+static const apiary_agent_kind_t echo = {APIARY_AGENT_KIND, .name = "echo", .what = "says it again"};
 static const apiary_agent_kind_t keyed = {
-    .abi = APIARY_AGENT_ABI, .name = "keyed", .what = "has keys", .keys = echo_keys};
+    APIARY_AGENT_KIND, .name = "keyed", .what = "has keys", .keys = echo_keys};
 static const apiary_agent_kind_t *const kinds[] = {&echo, &keyed, NULL};
 
 static void swarm_check(const struct ap_deployment *d, const struct ap_deployment_swarm *s)

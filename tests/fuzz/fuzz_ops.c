@@ -37,7 +37,7 @@ struct step {
     uint64_t word;
 };
 
-static apiary_result_t results[WORLD_TASKS + 1];
+static apiary_result_t results[WORLD_TASKS + 1] = {[0 ... WORLD_TASKS + 1 - 1] = {.struct_size = sizeof results[0]}};
 
 /* ---- results -------------------------------------------------------------------------------------------------- */
 
@@ -76,7 +76,8 @@ static const char *capability(uint8_t n)
 
 static void op_delegate(struct step *s)
 {
-    const apiary_delegate_options_t o = {.timeout = (s->n & 1) != 0 ? (s->n >> 8) * MS : 0, .flags = s->n >> 1 & 1};
+    const apiary_delegate_options_t o = {.struct_size = sizeof o, .timeout = (s->n & 1) != 0 ? (s->n >> 8) * MS : 0,
+                                         .flags = s->n >> 1 & 1};
     uint8_t body[2000];
     size_t size = s->b < 250 ? s->b * 2u : s->b * 8u;
 
@@ -87,14 +88,14 @@ static void op_delegate(struct step *s)
 
 static void op_poll(struct step *s)
 {
-    apiary_result_t r;
+    apiary_result_t r = {.struct_size = sizeof r};
     if (apiary_poll(s->w->client, *task_of(s), &r) == 0) result_keep(s->w, s->a, &r);
 }
 
 static void op_await(struct step *s)
 {
     uint64_t timeout = s->b * MS, began = world_now();
-    apiary_result_t r;
+    apiary_result_t r = {.struct_size = sizeof r};
 
     if (apiary_await(s->w->client, *task_of(s), timeout, &r) == 0) result_keep(s->w, s->a, &r);
     FUZZ_REQUIRE(world_now() - began < timeout + 3000 * MS);
@@ -103,7 +104,7 @@ static void op_await(struct step *s)
 static void op_await_any(struct step *s)
 {
     uint64_t timeout = s->b * MS, began = world_now();
-    apiary_result_t r;
+    apiary_result_t r = {.struct_size = sizeof r};
     size_t n = 1 + s->a % WORLD_TASKS;
     int at = apiary_await_any(s->w->client, s->w->tasks, n, timeout, &r);
 
@@ -141,13 +142,13 @@ static void op_call(struct step *s)
     uint8_t result[64];
     size_t size;
 
-    apiary_call(s->w->client, capability(s->a), &s->word, 1 + (s->n & 7), timeout, result, sizeof result, &size);
+    apiary_call(s->w->client, capability(s->a), &s->word, 1 + (s->n & 7), APIARY_TIMEOUT(timeout), result, sizeof result, &size);
     FUZZ_REQUIRE(world_now() - began < timeout + 3000 * MS);
 }
 
 static void op_discover(struct step *s)
 {
-    apiary_provider_t rows[4];
+    apiary_provider_t rows[4] = {{.struct_size = sizeof rows[0]}};
     int n = apiary_discover(s->w->client, capability(s->a), rows, 4);
 
     FUZZ_REQUIRE(n <= (int)s->w->seg->geometry.queues);
@@ -159,7 +160,7 @@ static void op_discover(struct step *s)
 
 static void op_status(struct step *s)
 {
-    apiary_swarm_status_t rows[4];
+    apiary_swarm_status_t rows[4] = {{.struct_size = sizeof rows[0]}};
     int n = apiary_swarm_status(s->w->client, (s->a & 1) != 0 ? "server" : NULL, rows, 4);
 
     FUZZ_REQUIRE(n <= 2);
@@ -187,7 +188,7 @@ static void op_unloan(struct step *s)
 
 static void op_delegate_loan(struct step *s)
 {
-    const apiary_delegate_options_t o = {.flags = s->n & 1};
+    const apiary_delegate_options_t o = {.struct_size = sizeof o, .flags = s->n & 1};
 
     if (s->w->loan == NULL) return;
     if (apiary_delegate_loan(s->w->client, capability(s->a), s->w->loan, s->b, &o,
@@ -292,7 +293,8 @@ static void op_check(struct step *s)
 
 static void op_attach(struct step *s)
 {
-    const apiary_attach_options_t o = {.name = "late", .swarm = s->a & 1 ? "caller" : NULL, .read_only = s->a >> 1 & 1};
+    const apiary_attach_options_t o = {.struct_size = sizeof o, .name = "late", .swarm = s->a & 1 ? "caller" : NULL,
+                                       .read_only = s->a >> 1 & 1};
     apiary_t *late;
     apiary_task_t task;
 
@@ -475,6 +477,7 @@ void fuzz_one(const uint8_t *data, size_t size)
     struct world w;
 
     memset(results, 0, sizeof results);
+    for (size_t i = 0; i < sizeof results / sizeof results[0]; i++) results[i].struct_size = sizeof results[0];
     world_make(&w);
     w.client->anchor->spin.never = (mode & 2) == 0;
     corrupter.count = 0;

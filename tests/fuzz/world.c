@@ -102,7 +102,7 @@ static void handle(void *state, apiary_job_t *job)
     apiary_job_reply(job, body, size);
 }
 
-static const apiary_agent_kind_t kind = {.abi = APIARY_AGENT_ABI, .name = "fuzz", .what = "echo", .handle = handle};
+static const apiary_agent_kind_t kind = {APIARY_AGENT_KIND, .name = "fuzz", .what = "echo", .handle = handle};
 
 void world_work(struct world *w, unsigned agent, unsigned most, bool scan)
 {
@@ -148,7 +148,7 @@ static void worker_make(struct world *w)
 
 static apiary_t *attach(int fd, const char *name, const char *swarm, enum apiary_member_kind member)
 {
-    const apiary_attach_options_t o = {.name = name, .swarm = swarm, .kind = member};
+    const apiary_attach_options_t o = {.struct_size = sizeof o, .name = name, .swarm = swarm, .kind = member};
     apiary_t *a = NULL;
 
     FUZZ_REQUIRE(apiary_attach_fd(fd, &o, &a) == 0);
@@ -184,7 +184,7 @@ static void task_make(struct world *w, const char *capability, uint8_t how, size
 /* Tasks in every state, bodies in slots and in blocks, a hand in use. */
 static void tasks_make(struct world *w)
 {
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
 
     task_make(w, "keep", 0, 20);
     task_make(w, "keep", 2, 70);

@@ -1,5 +1,5 @@
 /* A plug-in agent for the tests of the supervisor: its process aborts as soon as the agent is made. */
-#include <apiary.h>
+#include <apiary/agent.h>
 
 #include <stdlib.h>
 
@@ -18,7 +18,7 @@ static void handle(void *state, apiary_job_t *job)
 APIARY_API const apiary_agent_kind_t *apiary_agent_plugin(void);
 const apiary_agent_kind_t *apiary_agent_plugin(void)
 {
-    static const apiary_agent_kind_t kind = {.abi = APIARY_AGENT_ABI,
+    static const apiary_agent_kind_t kind = {APIARY_AGENT_KIND,
                                              .name = "abort_create",
                                              .what = "aborts when it is made",
                                              .create = create,

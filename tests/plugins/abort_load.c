@@ -1,5 +1,5 @@
 /* A plug-in for the tests of the supervisor: whatever process loads it aborts. */
-#include <apiary.h>
+#include <apiary/agent.h>
 
 #include <stdlib.h>
 

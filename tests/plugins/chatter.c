@@ -1,5 +1,5 @@
 /* A plug-in agent for the tests of the supervisor: each task writes 20,000 lines to standard error. */
-#include <apiary.h>
+#include <apiary/agent.h>
 
 #include <stdio.h>
 
@@ -20,7 +20,7 @@ static void handle(void *state, apiary_job_t *job)
 APIARY_API const apiary_agent_kind_t *apiary_agent_plugin(void);
 const apiary_agent_kind_t *apiary_agent_plugin(void)
 {
-    static const apiary_agent_kind_t kind = {.abi = APIARY_AGENT_ABI,
+    static const apiary_agent_kind_t kind = {APIARY_AGENT_KIND,
                                              .name = "chatter",
                                              .what = "says too much",
                                              .create = create,

@@ -1,6 +1,6 @@
 /* A plug-in agent for the tests: its worker stands still in each task until somebody opens the FIFO of its
  * configuration for writing; what is written there is the result. */
-#include <apiary.h>
+#include <apiary/agent.h>
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -28,7 +28,7 @@ APIARY_API const apiary_agent_kind_t *apiary_agent_plugin(void);
 const apiary_agent_kind_t *apiary_agent_plugin(void)
 {
     static const apiary_agent_key_t keys[] = {{"fifo", 's', 1, "the gate", 0, 0}, {.name = NULL}};
-    static const apiary_agent_kind_t kind = {.abi = APIARY_AGENT_ABI,
+    static const apiary_agent_kind_t kind = {APIARY_AGENT_KIND,
                                              .name = "gate",
                                              .what = "stands still until it is opened",
                                              .keys = keys,

@@ -1,5 +1,5 @@
 /* A plug-in with a key that it needs, for the tests of configurations. */
-#include <apiary.h>
+#include <apiary/agent.h>
 
 static int create(apiary_agent_t *agent, void **state)
 {
@@ -18,7 +18,7 @@ static const apiary_agent_key_t keys[] = {
 };
 
 static const apiary_agent_kind_t kind = {
-    .abi = APIARY_AGENT_ABI,
+    APIARY_AGENT_KIND,
     .name = "keyed",
     .what = "needs a limit",
     .keys = keys,

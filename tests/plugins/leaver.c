@@ -1,5 +1,5 @@
 /* A plug-in agent for the tests, whose handler may not come back: the body says what it does. */
-#include <apiary.h>
+#include <apiary/agent.h>
 
 #include <pthread.h>
 #include <string.h>
@@ -30,6 +30,6 @@ APIARY_API const apiary_agent_kind_t *apiary_agent_plugin(void);
 const apiary_agent_kind_t *apiary_agent_plugin(void)
 {
     static const apiary_agent_kind_t kind = {
-        .abi = APIARY_AGENT_ABI, .name = "leaver", .what = "leaves in the middle of a task", .create = create, .handle = handle};
+        APIARY_AGENT_KIND, .name = "leaver", .what = "leaves in the middle of a task", .create = create, .handle = handle};
     return &kind;
 }

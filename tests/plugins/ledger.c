@@ -2,7 +2,7 @@
  * The body begins with a 64-bit index into the file's bytes; a shorter body is only echoed. With the key `order` a stamp
  * follows, {32-bit number of the client's life, 32-bit running number in that life}: first executions that come with a lower
  * running number than an earlier one of the same life are counted in that file, {64-bit in order, 64-bit late}. */
-#include <apiary.h>
+#include <apiary/agent.h>
 
 #include <fcntl.h>
 #include <string.h>
@@ -93,7 +93,7 @@ __attribute__((visibility("default"))) const apiary_agent_kind_t *apiary_agent_p
                                               {"spin", 'i', 0, "turns of work per task", 0, 0},
                                               {.name = NULL}};
     static const apiary_agent_kind_t kind = {
-        .abi = APIARY_AGENT_ABI,
+        APIARY_AGENT_KIND,
         .name = "ledger",
         .what = "counts executions, then echoes",
         .keys = keys,

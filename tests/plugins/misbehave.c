@@ -1,7 +1,7 @@
 /* A plug-in agent for the tests that does what an agent should not, as the body says: "twice" answers two times, "threads" lets
  * two threads and itself answer, "stuck" never comes back, "close" closes descriptors that are not its own, "abort" does. It has
  * nothing to create. */
-#include <apiary.h>
+#include <apiary/agent.h>
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -43,7 +43,7 @@ static void handle(void *state, apiary_job_t *job)
 APIARY_API const apiary_agent_kind_t *apiary_agent_plugin(void);
 const apiary_agent_kind_t *apiary_agent_plugin(void)
 {
-    static const apiary_agent_kind_t kind = {.abi = APIARY_AGENT_ABI,
+    static const apiary_agent_kind_t kind = {APIARY_AGENT_KIND,
                                              .name = "misbehave",
                                              .what = "does what an agent should not",
                                              .handle = handle};

@@ -1,5 +1,5 @@
 /* A plug-in whose kind lacks what $APIARY_TEST_UNFIT names, for the tests of what is refused. */
-#include <apiary.h>
+#include <apiary/agent.h>
 
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +17,7 @@ const apiary_agent_kind_t *apiary_agent_plugin(void)
 
     if (lacks == NULL) lacks = "";
     if (strcmp(lacks, "kind") == 0) return NULL;
-    kind = (apiary_agent_kind_t){.abi = APIARY_AGENT_ABI, .name = "unfit", .what = "lacks something", .handle = handle};
+    kind = (apiary_agent_kind_t){APIARY_AGENT_KIND, .name = "unfit", .what = "lacks something", .handle = handle};
     if (strcmp(lacks, "abi") == 0) kind.abi = APIARY_AGENT_ABI + 1;
     if (strcmp(lacks, "name") == 0) kind.name = NULL;
     if (strcmp(lacks, "letters") == 0) kind.name = "";

@@ -34,14 +34,15 @@ int main(int argc, char **argv)
         else return 64;
     }
     if (window < 1 || window > WINDOW_MAX) return 64;
-    if (apiary_attach(segment, &(apiary_attach_options_t){.message = message, .message_size = sizeof message}, &a) < 0) {
+    if (apiary_attach(segment, &(apiary_attach_options_t){.struct_size = sizeof(apiary_attach_options_t), .message = message,
+                                                          .message_size = sizeof message}, &a) < 0) {
         fprintf(stderr, "%s\n", message);
         return 1;
     }
     if (stops) raise(SIGSTOP);
     clock_gettime(CLOCK_MONOTONIC, &from);
     for (unsigned long sent = 0; done < count;) {
-        apiary_result_t result;
+        apiary_result_t result = {.struct_size = sizeof result};
         int r = 0;
         if (sent < count && sent - done < window) {
             r = apiary_delegate(a, capability, body, sizeof body, NULL, &tasks[sent % window]);

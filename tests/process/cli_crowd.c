@@ -27,7 +27,7 @@ static int enrol(apiary_t *a, unsigned number, bool last)
 int main(int argc, char **argv)
 {
     unsigned n = argc == 2 ? (unsigned)strtoul(argv[1], NULL, 10) : 0;
-    const apiary_attach_options_t o = {.swarm = "crowd"};
+    const apiary_attach_options_t o = {.struct_size = sizeof o, .swarm = "crowd"};
     apiary_t *a;
     int rc = n > 0 ? apiary_attach(NULL, &o, &a) : APIARY_EINVAL;
 

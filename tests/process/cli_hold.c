@@ -16,7 +16,7 @@ int main(int argc, char **argv)
 
     while (rc == 0) {
         apiary_task_t task;
-        apiary_result_t result;
+        apiary_result_t result = {.struct_size = sizeof result};
 
         rc = apiary_delegate(a, argv[1], body, size, NULL, &task);
         if (rc == 0) rc = apiary_await(a, task, APIARY_FOREVER, &result);

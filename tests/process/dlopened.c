@@ -21,7 +21,7 @@ static void *use(void *user)
 
     (void)user;
     pthread_barrier_wait(&barrier);
-    if (call(a, capability, "x", 1, APIARY_FOREVER, back, sizeof back, &size) != 0) _Exit(1);
+    if (call(a, capability, "x", 1, APIARY_TIMEOUT(APIARY_FOREVER), back, sizeof back, &size) != 0) _Exit(1);
     pthread_barrier_wait(&barrier);
     pthread_barrier_wait(&barrier); /* the library is closed between these */
     return NULL;

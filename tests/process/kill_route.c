@@ -86,7 +86,7 @@ static int round_of(apiary_t *a, pid_t victim, uint32_t dead_queue)
         if (ap_load_relaxed(&ap_slot_at(seg, tasks[i].slot)->queue) == dead_queue) wrong++;
     }
     for (int i = 0; i < BURST; i++) {
-        apiary_result_t result;
+        apiary_result_t result = {.struct_size = sizeof result};
         int r = apiary_await(a, tasks[i], APIARY_FOREVER, &result);
         if (r < 0 || result.code != 0) die("await", r < 0 ? r : result.code);
         apiary_release(a, &result);

@@ -37,7 +37,8 @@ static apiary_t *attach_as(bool retry)
     int r;
 
     /* A table that is full of what somebody else is recovering just now. */
-    while ((r = apiary_attach(segment, &(apiary_attach_options_t){.message = message, .message_size = sizeof message}, &a)) ==
+    while ((r = apiary_attach(segment, &(apiary_attach_options_t){.struct_size = sizeof(apiary_attach_options_t),
+                                                                  .message = message, .message_size = sizeof message}, &a)) ==
            APIARY_ENOLANE && retry)
         poll(NULL, 0, 1);
     if (r < 0) fprintf(stderr, "%s\n", message);
@@ -55,7 +56,7 @@ static void call(apiary_t *a)
     char back[16];
     size_t size;
 
-    must(apiary_call(a, capability, "x", 1, APIARY_FOREVER, back, sizeof back, &size), "call");
+    must(apiary_call(a, capability, "x", 1, APIARY_TIMEOUT(APIARY_FOREVER), back, sizeof back, &size), "call");
 }
 
 static void *exec_itself(void *user)
@@ -113,7 +114,7 @@ static char large[1 << 20];
 
 static void detached(void)
 {
-    const apiary_delegate_options_t o = {.flags = APIARY_DETACH};
+    const apiary_delegate_options_t o = {.struct_size = sizeof o, .flags = APIARY_DETACH};
     apiary_t *a = attach();
 
     for (unsigned i = 0; i < n; i++) must(apiary_delegate(a, capability, large, sizeof large, &o, NULL), "delegate");
@@ -123,7 +124,8 @@ static void detached(void)
 /* The thread lives on, too: its lane does not close. */
 static void *interrupted(void *a)
 {
-    if (apiary_call(a, capability, large, sizeof large, APIARY_FOREVER, NULL, 0, NULL) != APIARY_EINTERRUPTED) _exit(1);
+    if (apiary_call(a, capability, large, sizeof large, APIARY_TIMEOUT(APIARY_FOREVER), NULL, 0,
+                    NULL) != APIARY_EINTERRUPTED) _exit(1);
     idle();
     return NULL;
 }

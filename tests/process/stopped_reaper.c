@@ -24,7 +24,7 @@ static uint32_t route(void *user, struct ap_segment *seg, const struct ap_slot *
 
 int main(int argc, char **argv)
 {
-    const apiary_attach_options_t options = {.name = "reaper"};
+    const apiary_attach_options_t options = {.struct_size = sizeof options, .name = "reaper"};
     struct ap_reap_hooks hooks = ap_registry_hooks;
     apiary_t *a;
     int error, r = argc == 2 ? apiary_attach(argv[1], &options, &a) : APIARY_EINVAL;

@@ -74,7 +74,7 @@ static void reap_child(pid_t pid)
 
 static int passing(apiary_t *a, const char *service)
 {
-    apiary_swarm_status_t rows[8];
+    apiary_swarm_status_t rows[8] = {{.struct_size = sizeof rows[0]}};
     int n = apiary_swarm_status(a, service, rows, 8), good = 0;
 
     for (int i = 0; i < n && i < 8; i++) good += rows[i].state == APIARY_PASSING;
@@ -407,7 +407,8 @@ int main(int argc, char **argv)
     order[1] = shared_file("order_calm", 2 * sizeof **order);
     write_config();
     host.daemon = start_daemon();
-    while (apiary_attach(segment, &(apiary_attach_options_t){.name = "watcher", .read_only = 1}, &a) < 0) poll(NULL, 0, 2);
+    while (apiary_attach(segment, &(apiary_attach_options_t){.struct_size = sizeof(apiary_attach_options_t), .name = "watcher",
+                                                             .read_only = 1}, &a) < 0) poll(NULL, 0, 2);
     for (int i = 0; i < 2; i++) host.queens[i] = start_queen("work", instances[i]);
     host.calm = start_queen("calm", instances[0]);
     wait_passing(a, "work", 2);

@@ -42,7 +42,7 @@ static void settle(struct open_task *t, int r, apiary_result_t *result, apiary_t
 
 static int submit(apiary_t *a, struct open_task *t, uint64_t turn, uint32_t life, uint32_t *number)
 {
-    const apiary_delegate_options_t options = {.timeout = UINT64_C(3600000000000)};
+    const apiary_delegate_options_t options = {.struct_size = sizeof options, .timeout = UINT64_C(3600000000000)};
     static _Thread_local uint8_t body[BODY_MAX];
     int r;
 
@@ -71,12 +71,13 @@ static void client(void)
 {
     struct open_task tasks[WINDOW] = {0};
     apiary_t *a = NULL;
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
     uint32_t life = (uint32_t)ap_add_relaxed(&shared->lives, 1), number = 0;
     char message[256] = "";
     int r;
 
-    if (apiary_attach(segment, &(apiary_attach_options_t){.name = "storm", .message = message, .message_size = sizeof message},
+    if (apiary_attach(segment, &(apiary_attach_options_t){.struct_size = sizeof(apiary_attach_options_t), .name = "storm",
+                                                          .message = message, .message_size = sizeof message},
                       &a) < 0)
         die("client: %s", message);
     for (uint64_t turn = 0;; turn++) {
@@ -116,7 +117,8 @@ static apiary_t *attach_stranger(void)
     char message[256] = "";
     int r;
 
-    while ((r = apiary_attach(segment, &(apiary_attach_options_t){.name = "stranger", .message = message,
+    while ((r = apiary_attach(segment, &(apiary_attach_options_t){.struct_size = sizeof(apiary_attach_options_t),
+                                                                  .name = "stranger", .message = message,
                                                                   .message_size = sizeof message}, &a)) < 0) {
         if (r != APIARY_ENOLANE) die("stranger: %s", message);
         poll(NULL, 0, 1);

@@ -21,10 +21,10 @@ static const apiary_agent_key_t exec_keys[] = {
     {.name = NULL},
 };
 static const apiary_agent_key_t odd_keys[] = {{"x", '?', 0, NULL, 0, 0}, {.name = NULL}};
-static const apiary_agent_kind_t kind_exec = {.abi = APIARY_AGENT_ABI, .name = "exec", .keys = exec_keys};
-static const apiary_agent_kind_t kind_echo = {.abi = APIARY_AGENT_ABI, .name = "echo"};
-static const apiary_agent_kind_t kind_cache = {.abi = APIARY_AGENT_ABI, .name = "cache_manager"};
-static const apiary_agent_kind_t kind_odd = {.abi = APIARY_AGENT_ABI, .name = "odd", .keys = odd_keys};
+static const apiary_agent_kind_t kind_exec = {APIARY_AGENT_KIND, .name = "exec", .keys = exec_keys};
+static const apiary_agent_kind_t kind_echo = {APIARY_AGENT_KIND, .name = "echo"};
+static const apiary_agent_kind_t kind_cache = {APIARY_AGENT_KIND, .name = "cache_manager"};
+static const apiary_agent_kind_t kind_odd = {APIARY_AGENT_KIND, .name = "odd", .keys = odd_keys};
 static const apiary_agent_kind_t *const kinds[] = {&kind_exec, &kind_echo, &kind_cache, &kind_odd, NULL};
 
 static struct ap_config_error error;

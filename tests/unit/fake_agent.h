@@ -17,7 +17,7 @@
 
 #include "agents/kinds.h"
 #include "agents/loop.h"
-#include "core/apiary.h"
+#include "core/apiary/agent.h"
 
 struct fake_key { /* a configuration; ends with key NULL */
     const char *key, *text;
@@ -159,7 +159,8 @@ static inline void fake_free(struct apiary_job *job)
 
 static inline void fake_tell(struct apiary_job *job)
 {
-    apiary_result_t result = {.data = job->data, .size = job->data_size, .agent_code = job->code, .attempts = 1};
+    apiary_result_t result = {.struct_size = sizeof result, .data = job->data, .size = job->data_size, .agent_code = job->code,
+                              .attempts = 1};
     result.code = job->failed ? APIARY_EAGENT : 0;
     job->done(job->done_user, &result);
     fake_free(job);
@@ -455,10 +456,10 @@ int apiary_job_fail(apiary_job_t *job, uint32_t agent_code, const char *format, 
     return 0;
 }
 
-static inline int fake_delegate(const char *capability, const void *body, size_t size, uint64_t timeout,
-                                apiary_done_fn done, void *user)
+static inline int fake_delegate(const char *capability, const void *body, size_t size,
+                                const apiary_delegate_options_t *options, apiary_done_fn done, void *user)
 {
-    cr_assert_gt(timeout, 0);
+    cr_assert(options != NULL && options->struct_size == sizeof *options && options->timeout > 0 && options->flags == 0);
     if (fake.refuse && fake.accepts-- <= 0) return fake.refuse;
     for (size_t i = 0; i < fake.offer_count; i++)
         if (strcmp(fake.offers[i].capability, capability) == 0) {
@@ -471,17 +472,17 @@ static inline int fake_delegate(const char *capability, const void *body, size_t
 }
 
 int apiary_agent_delegate_external_task(apiary_agent_t *a, const char *capability, const void *body, size_t size,
-                                        uint64_t timeout, apiary_done_fn done, void *user)
+                                        const apiary_delegate_options_t *options, apiary_done_fn done, void *user)
 {
     (void)a;
-    return fake_delegate(capability, body, size, timeout, done, user);
+    return fake_delegate(capability, body, size, options, done, user);
 }
 
 int apiary_agent_execute_task(apiary_agent_t *a, const char *capability, const void *body, size_t size,
-                              uint64_t timeout, apiary_done_fn done, void *user)
+                              const apiary_delegate_options_t *options, apiary_done_fn done, void *user)
 {
     (void)a;
-    return fake_delegate(capability, body, size, timeout, done, user);
+    return fake_delegate(capability, body, size, options, done, user);
 }
 
 static inline void fake_note_watch(apiary_agent_t *a, apiary_watch_t *watch)
@@ -536,7 +537,7 @@ int apiary_discover(apiary_t *handle, const char *capability, apiary_provider_t 
     (void)handle;
     for (size_t i = 0; i < fake.offer_count && (size_t)count < capacity; i++)
         if (strcmp(fake.offers[i].capability, capability) == 0) {
-            ret[count] = (apiary_provider_t){.pid = 4711, .alive = 1};
+            ret[count] = (apiary_provider_t){.struct_size = sizeof(apiary_provider_t), .pid = 4711, .alive = 1};
             snprintf(ret[count].service, sizeof ret->service, "%s", fake.offers[i].agent->service);
             snprintf(ret[count].instance, sizeof ret->instance, "0");
             snprintf(ret[count++].agent, sizeof ret->agent, "%s", fake.offers[i].agent->name);

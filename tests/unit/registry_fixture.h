@@ -46,7 +46,8 @@ static inline void segment_make(const struct ap_geometry *g)
 static inline apiary_t *attach_as(const char *swarm)
 {
     char message[256] = "";
-    apiary_attach_options_t o = {.name = "test", .swarm = swarm, .message = message, .message_size = sizeof message};
+    apiary_attach_options_t o = {.struct_size = sizeof o, .name = "test", .swarm = swarm, .message = message,
+                                 .message_size = sizeof message};
     apiary_t *a = NULL;
 
     cr_assert_eq(apiary_attach(seg_name, &o, &a), 0, "%s", message);

@@ -74,8 +74,10 @@ static int read_nothing(apiary_agent_t *agent, void **state)
     return 0;
 }
 
-static const apiary_agent_kind_t reader = {APIARY_AGENT_ABI, "reader", "", keys, read_all, echo, NULL, NULL},
-                                 bare = {APIARY_AGENT_ABI, "bare", "", keys, read_nothing, echo, NULL, NULL};
+static const apiary_agent_kind_t reader = {APIARY_AGENT_KIND, .name = "reader", .what = "", .keys = keys, .create = read_all,
+                                           .handle = echo, .destroy = NULL, .capabilities = NULL},
+                                 bare = {APIARY_AGENT_KIND, .name = "bare", .what = "", .keys = keys, .create = read_nothing,
+                                         .handle = echo, .destroy = NULL, .capabilities = NULL};
 
 static struct ap_config *config;
 
@@ -83,7 +85,8 @@ static int start_reader(char *message, size_t size, apiary_queen_t **q)
 {
     const apiary_agent_description_t agents[] = {{"r", &reader, echo_caps, 0, ap_config_root(config)},
                                                  {"b", &bare, echo_caps, 0, NULL}};
-    const apiary_swarm_description_t d = {.service = "test", .agents = agents, .agent_count = 2, .log = log_line};
+    const apiary_swarm_description_t d = {APIARY_SWARM_DESCRIPTION, .service = "test", .agents = agents, .agent_count = 2,
+                                          .log = log_line};
 
     return apiary_queen_start(a, &d, message, size, q);
 }

@@ -336,7 +336,7 @@ Test(plugin, unfit_kinds_are_refused_with_the_reason)
 
     if (plugins == NULL) cr_skip_test("APIARY_PLUGINS is not set: no plug-ins to load");
     snprintf(path, sizeof path, "%s/unfit.so", plugins);
-    snprintf(other, sizeof other, ": was built for agent interface %u, this program has %u; build it again", APIARY_AGENT_ABI + 1,
+    snprintf(other, sizeof other, ": its kind is of agent interface %u, this program has %u; build it again", APIARY_AGENT_ABI + 1,
              APIARY_AGENT_ABI);
     cr_expect_str_eq(refused(path, "kind"), ": apiary_agent_plugin returned NULL");
     cr_expect_str_eq(refused(path, "abi"), other);

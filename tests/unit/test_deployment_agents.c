@@ -109,7 +109,7 @@ Test(deployment_agents, refused_checks)
 
 static const apiary_agent_key_t path_keys[] = {{"command", 'c', 0, NULL, 0, 0}, {"folder", 'p', 0, NULL, 0, 0},
                                                {"other", 'p', 0, NULL, 0, 0},   {.name = NULL}};
-static const apiary_agent_kind_t kind_paths = {.abi = APIARY_AGENT_ABI, .name = "paths", .keys = path_keys};
+static const apiary_agent_kind_t kind_paths = {APIARY_AGENT_KIND, .name = "paths", .keys = path_keys};
 static const apiary_agent_kind_t *const with_paths[] = {&kind_paths, NULL};
 
 static int load_paths(const char *keys, struct ap_deployment **ret)

@@ -7,7 +7,8 @@ static apiary_queen_t *own;
 
 static void start_own(const apiary_agent_description_t *agents, size_t count)
 {
-    const apiary_swarm_description_t d = {.service = "own", .agents = agents, .agent_count = count, .log = log_line};
+    const apiary_swarm_description_t d = {APIARY_SWARM_DESCRIPTION, .service = "own", .agents = agents, .agent_count = count,
+                                          .log = log_line};
 
     cr_assert_eq(apiary_queen_start(a, &d, NULL, 0, &own), 0);
 }
@@ -45,7 +46,7 @@ KIND(large, NULL, answer_largely, NULL);
 static int answer_of(const char *request, const char *end, size_t *size)
 {
     apiary_task_t task;
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
     int code;
 
     cr_assert_eq(apiary_delegate(a, "large", request, 1, NULL, &task), 0);
@@ -108,7 +109,7 @@ Test(job, answers_of_other_threads_that_gather)
     static const apiary_agent_description_t agents[] = {{"stay", &stay_kind, stay_caps, 0, NULL},
                                                         {"keep", &keep_kind, keep_caps, 0, NULL}};
     apiary_task_t tasks[5], blocked;
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
 
     start_own(agents, sizeof agents / sizeof agents[0]);
     for (int i = 0; i < 5; i++) {
@@ -141,7 +142,7 @@ Test(job, an_answer_that_no_memory_has_room_for)
 {
     static const apiary_agent_description_t agents[] = {{"keep", &keep_kind, keep_caps, 0, NULL}};
     apiary_task_t task;
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
 
     start_own(agents, 1);
     cr_assert_eq(apiary_delegate(a, "keep", NULL, 0, NULL, &task), 0);
@@ -166,7 +167,7 @@ Test(job, knows_whether_somebody_waits)
 {
     static const apiary_agent_description_t agents[] = {{"keep", &keep_kind, keep_caps, 0, NULL},
                                                         {"relay", &relay_kind, relay_caps, 0, NULL}};
-    static const apiary_delegate_options_t forget = {.flags = APIARY_DETACH};
+    static const apiary_delegate_options_t forget = {.struct_size = sizeof forget, .flags = APIARY_DETACH};
     apiary_task_t cancelled, calm;
     char text[64];
     int n;
@@ -181,7 +182,7 @@ Test(job, knows_whether_somebody_waits)
     cr_expect_eq(apiary_job_cancelled(kept[1]), 0);
     cr_expect_eq(apiary_job_cancelled(kept[2]), 0, "it is done for nobody in particular");
     /* Given up by their callers at a deadline, that may also come before the agent has begun: then once more. */
-    do cr_expect_eq(apiary_call(a, "keep", "x", 1, SECOND / 100, NULL, 0, NULL), APIARY_ETIMEDOUT);
+    do cr_expect_eq(apiary_call(a, "keep", "x", 1, APIARY_TIMEOUT(SECOND / 100), NULL, 0, NULL), APIARY_ETIMEDOUT);
     while (ap_load_acquire(&kept_count) == 3);
     cr_expect_eq(apiary_job_cancelled(kept[3]), 1);
     do {
@@ -202,7 +203,7 @@ Test(job, what_an_agent_has_no_hands_for_comes_later)
     static const apiary_agent_description_t agents[] = {{"keep", &keep_kind, keep_caps, 0, NULL}};
     enum { MANY = AP_AGENT_HANDS + 20 };
     apiary_task_t tasks[MANY];
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
 
     start_own(agents, 1);
     for (int i = 0; i < MANY; i++) cr_assert_eq(apiary_delegate(a, "keep", "x", 1, NULL, &tasks[i]), 0);
@@ -229,7 +230,7 @@ Test(job, the_first_in_hand_are_named_in_the_lane)
     enum { MANY = AP_HANDS + 4 };
     const struct ap_lane *lane;
     apiary_task_t tasks[MANY];
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
 
     start_own(agents, 1);
     lane = own->workers[0].context->lane.lane;
@@ -274,10 +275,10 @@ Test(job, the_mean_of_tasks_that_are_alike_is_what_they_take)
 {
     static const char *const caps[] = {"jump", NULL};
     static const apiary_agent_description_t agents[] = {{"jump", &jump_kind, caps, 0, NULL}};
-    const apiary_delegate_options_t for_ever = {.timeout = APIARY_FOREVER};
+    const apiary_delegate_options_t for_ever = {.struct_size = sizeof for_ever, .timeout = APIARY_FOREVER};
     const struct ap_queue *queue;
     apiary_task_t task;
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
 
     jumping = ap_ops_system;
     jumping.now = jumping_now;

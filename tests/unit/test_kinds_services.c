@@ -164,7 +164,7 @@ Test(decision, weights_decide)
 static void add_row(const char *service, enum apiary_state state, uint32_t agents)
 {
     apiary_swarm_status_t *r = &fake.rows[fake.row_count++];
-    *r = (apiary_swarm_status_t){
+    *r = (apiary_swarm_status_t){.struct_size = sizeof(apiary_swarm_status_t), 
         .state = state, .mode = APIARY_READY, .agents = agents, .queued = 1, .running = 2, .pid = 7};
     strcpy(r->service, service);
     strcpy(r->instance, "0");

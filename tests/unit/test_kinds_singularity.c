@@ -131,7 +131,8 @@ Test(singularity, every_capability_does_what_its_checks_say)
         }
     fake.row_count = 2;
     for (int i = 0; i < 2; i++) {
-        fake.rows[i] = (apiary_swarm_status_t){.state = APIARY_PASSING, .mode = APIARY_READY, .agents = 3, .pid = 1};
+        fake.rows[i] = (apiary_swarm_status_t){.struct_size = sizeof(apiary_swarm_status_t), .state = APIARY_PASSING,
+                                               .mode = APIARY_READY, .agents = 3, .pid = 1};
         strcpy(fake.rows[i].service, i ? "swarm_service" : "core_service");
         strcpy(fake.rows[i].instance, "0");
     }

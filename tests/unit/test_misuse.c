@@ -177,7 +177,7 @@ static const apiary_agent_description_t bad_agents[] = {{"forgetful", &answer_tw
 
 static apiary_queen_t *start_bad(void)
 {
-    const apiary_swarm_description_t d = {.service = "bad", .workers = 1, .agents = bad_agents,
+    const apiary_swarm_description_t d = {APIARY_SWARM_DESCRIPTION, .service = "bad", .workers = 1, .agents = bad_agents,
                                           .agent_count = sizeof bad_agents / sizeof bad_agents[0], .log = log_line};
     apiary_queen_t *q;
 
@@ -188,7 +188,7 @@ static apiary_queen_t *start_bad(void)
 /* The worker serves as before, and what it shows of itself is possible. */
 static void unharmed(apiary_queen_t *q)
 {
-    apiary_swarm_status_t row;
+    apiary_swarm_status_t row = {.struct_size = sizeof row};
     char text[16];
 
     for (int i = 0; i < 100; i++) {
@@ -233,7 +233,7 @@ Test(misuse, a_stale_handle_does_not_answer_another_task)
     apiary_queen_t *q = start_bad();
     apiary_task_t tasks[AP_AGENT_HANDS], go;
     apiary_job_t *stale[AP_AGENT_HANDS];
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
     char text[16];
 
     for (unsigned i = 0; i < AP_AGENT_HANDS - 1; i++) cr_assert_eq(apiary_delegate(a, "keep", "x", 1, NULL, &tasks[i]), 0);
@@ -301,7 +301,7 @@ Test(misuse, handles_outlive_the_queen)
 {
     apiary_queen_t *q = start_bad();
     apiary_task_t task;
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
     apiary_job_t *job;
 
     cr_assert_eq(apiary_delegate(a, "keep", "x", 1, NULL, &task), 0);

@@ -33,19 +33,19 @@ Test(queen, execute_task_stays_in_the_swarm)
 {
     apiary_queen_t *q = start_as(a, "one", NULL), *p;
     static const apiary_agent_description_t lone[] = {{"lone", &about_kind, echo_caps, 0, NULL}};
-    apiary_swarm_description_t d = {.service = "two", .workers = 1, .agents = lone, .agent_count = 1};
+    apiary_swarm_description_t d = {APIARY_SWARM_DESCRIPTION, .service = "two", .workers = 1, .agents = lone, .agent_count = 1};
     char text[64];
     size_t n;
 
     cr_assert_eq(apiary_queen_start(a, &d, NULL, 0, &p), 0);
     for (int i = 0; i < 20; i++) {
-        cr_assert_eq(apiary_execute_task(q, "echo", "mine", 4, LONG, text, sizeof text, &n), 0);
+        cr_assert_eq(apiary_execute_task(q, "echo", "mine", 4, APIARY_TIMEOUT(LONG), text, sizeof text, &n), 0);
         cr_assert_eq(n, 4);
-        cr_assert_eq(apiary_execute_task(p, "echo", "mine", 4, LONG, text, sizeof text, &n), 0);
+        cr_assert_eq(apiary_execute_task(p, "echo", "mine", 4, APIARY_TIMEOUT(LONG), text, sizeof text, &n), 0);
         cr_assert_eq(memcmp(text, "two lone", 8), 0);
     }
-    cr_assert_eq(apiary_execute_task(p, "count", "", 0, LONG, text, sizeof text, &n), APIARY_ENOPROVIDER);
-    cr_assert_eq(apiary_delegate_external_task(p, "count", "", 0, LONG, text, sizeof text, &n), 0);
+    cr_assert_eq(apiary_execute_task(p, "count", "", 0, APIARY_TIMEOUT(LONG), text, sizeof text, &n), APIARY_ENOPROVIDER);
+    cr_assert_eq(apiary_delegate_external_task(p, "count", "", 0, APIARY_TIMEOUT(LONG), text, sizeof text, &n), 0);
     apiary_queen_stop(p, LONG);
     apiary_queen_stop(q, LONG);
 }
@@ -55,10 +55,11 @@ Test(queen, a_task_for_another_swarm_is_refused)
 {
     static const char *const slow_caps[] = {"slow", NULL};
     static const apiary_agent_description_t slow[] = {{"slow", &block_kind, slow_caps, 0, NULL}};
-    const apiary_swarm_description_t d = {.service = "test", .workers = 1, .agents = slow, .agent_count = 1};
+    const apiary_swarm_description_t d = {APIARY_SWARM_DESCRIPTION, .service = "test", .workers = 1, .agents = slow,
+                                          .agent_count = 1};
     apiary_queen_t *q;
     apiary_task_t tasks[3];
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
 
     sem_init(&block_entered, 0, 0);
     sem_init(&block_leave, 0, 0);
@@ -105,10 +106,11 @@ static struct ap_queue_counts counts_of(apiary_queen_t *q, const char *agent)
 Test(queen, counts_say_how_tasks_ended)
 {
     apiary_queen_t *q = start();
-    const apiary_delegate_options_t soon = {.timeout = 20000000}, detached = {.flags = APIARY_DETACH};
+    const apiary_delegate_options_t soon = {.struct_size = sizeof soon, .timeout = 20000000},
+        detached = {.struct_size = sizeof detached, .flags = APIARY_DETACH};
     struct ap_queue_counts counts;
-    apiary_swarm_status_t row;
-    apiary_result_t result;
+    apiary_swarm_status_t row = {.struct_size = sizeof row};
+    apiary_result_t result = {.struct_size = sizeof result};
     apiary_task_t task;
     char text[128];
 
@@ -147,7 +149,7 @@ Test(queen, attempts_count_every_start)
 {
     apiary_queen_t *q = start();
     apiary_task_t task;
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
 
     cr_assert_eq(apiary_delegate(a, "too_large", "", 0, NULL, &task), 0);
     cr_assert_eq(apiary_await(a, task, LONG, &result), 0);
@@ -180,7 +182,8 @@ Test(queen, the_first_run_time_is_the_mean)
 {
     static const char *const caps[] = {"slow", NULL};
     static const apiary_agent_description_t slow[] = {{"slow", &slow_kind, caps, 0, NULL}};
-    const apiary_swarm_description_t d = {.service = "test", .workers = 1, .agents = slow, .agent_count = 1};
+    const apiary_swarm_description_t d = {APIARY_SWARM_DESCRIPTION, .service = "test", .workers = 1, .agents = slow,
+                                          .agent_count = 1};
     const struct ap_queue *queue;
     apiary_queen_t *q;
     char text[8];
@@ -197,7 +200,7 @@ Test(queen, stop_drains_what_is_queued)
 {
     apiary_queen_t *q = start();
     apiary_task_t tasks[200];
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
 
     for (int i = 0; i < 200; i++) cr_assert_eq(apiary_delegate(a, "count", NULL, 0, NULL, &tasks[i]), 0);
     apiary_queen_stop(q, LONG);
@@ -228,10 +231,11 @@ Test(queen, stop_finishes_what_came_at_the_last_moment)
     static const char *const first_caps[] = {"first", NULL}, *const second_caps[] = {"second", NULL};
     static const apiary_agent_description_t two[] = {{"first", &keep_kind, first_caps, 0, NULL},
                                                      {"second", &keep_kind, second_caps, 1, NULL}};
-    const apiary_swarm_description_t d = {.service = "test", .workers = 2, .agents = two, .agent_count = 2};
+    const apiary_swarm_description_t d = {APIARY_SWARM_DESCRIPTION, .service = "test", .workers = 2, .agents = two,
+                                          .agent_count = 2};
     apiary_queen_t *q;
     apiary_task_t early, late;
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
     const struct ap_swarm *swarm;
     uint32_t queue, capability;
     pthread_t thread;
@@ -268,10 +272,11 @@ Test(queen, nobody_opens_a_queue_whose_worker_is_in_a_handler)
 {
     static const char *const slow_caps[] = {"slow", NULL};
     static const apiary_agent_description_t slow[] = {{"slow", &block_kind, slow_caps, 0, NULL}};
-    const apiary_swarm_description_t d = {.service = "test", .workers = 1, .agents = slow, .agent_count = 1};
+    const apiary_swarm_description_t d = {APIARY_SWARM_DESCRIPTION, .service = "test", .workers = 1, .agents = slow,
+                                          .agent_count = 1};
     apiary_queen_t *q, *again;
     apiary_task_t tasks[3];
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
     const struct ap_queue *queue;
     pthread_t thread;
 
@@ -303,11 +308,12 @@ Test(queen, stop_does_not_wait_for_ever)
     static const char *const slow_caps[] = {"slow", NULL};
     static const apiary_agent_description_t slow[] = {{"sleeper", &block_kind, slow_caps, 0, NULL},
                                                       {"echo", &echo_kind, echo_caps, 1, NULL}};
-    const apiary_swarm_description_t d = {.service = "test", .workers = 2, .agents = slow, .agent_count = 2, .log = log_line};
-    apiary_swarm_status_t row;
+    const apiary_swarm_description_t d = {APIARY_SWARM_DESCRIPTION, .service = "test", .workers = 2, .agents = slow,
+                                          .agent_count = 2, .log = log_line};
+    apiary_swarm_status_t row = {.struct_size = sizeof row};
     apiary_queen_t *q;
     apiary_task_t task;
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
 
     sem_init(&block_entered, 0, 0);
     sem_init(&block_leave, 0, 0);
@@ -336,7 +342,8 @@ Test(queen, refusals_say_why)
 {
     static const apiary_agent_description_t bad_agents[] = {{"echo", &echo_kind, echo_caps, 0, NULL},
                                                             {"moody", &refuse_kind, count_caps, 0, NULL}};
-    apiary_swarm_description_t d = {.service = "bad", .workers = 1, .agents = bad_agents, .agent_count = 2, .log = log_line};
+    apiary_swarm_description_t d = {APIARY_SWARM_DESCRIPTION, .service = "bad", .workers = 1, .agents = bad_agents,
+                                    .agent_count = 2, .log = log_line};
     apiary_queen_t *q = NULL, *other = NULL;
     apiary_task_t task;
     char message[256];
@@ -346,7 +353,8 @@ Test(queen, refusals_say_why)
     cr_assert_null(q);
     cr_assert_eq(apiary_delegate(a, "echo", NULL, 0, NULL, &task), APIARY_ENOCAP, "all or nothing");
     q = start();
-    d = (apiary_swarm_description_t){.service = "test", .workers = 1, .agents = all_agents, .agent_count = 1};
+    d = (apiary_swarm_description_t){APIARY_SWARM_DESCRIPTION, .service = "test", .workers = 1, .agents = all_agents,
+                                     .agent_count = 1};
     cr_assert_eq(apiary_queen_start(a, &d, message, sizeof message, &other), APIARY_EEXIST);
     cr_assert_not_null(strstr(message, "test, instance 0"), "%s", message);
     d.workers = 17;
@@ -363,7 +371,8 @@ Test(queen, refusals_say_why)
 
 Test(queen, what_the_machine_lacks_is_named)
 {
-    apiary_swarm_description_t d = {.service = "poor", .workers = 1, .agents = all_agents, .agent_count = 1};
+    apiary_swarm_description_t d = {APIARY_SWARM_DESCRIPTION, .service = "poor", .workers = 1, .agents = all_agents,
+                                    .agent_count = 1};
     struct rlimit files, none;
     apiary_queen_t *q = NULL;
     char message[256];
@@ -383,7 +392,8 @@ Test(queen, what_the_machine_lacks_is_named)
 /* As where the number of threads is bounded. The size of a stack is what this can make impossible wherever it runs. */
 Test(queen, a_thread_that_cannot_be_made_is_told_as_that)
 {
-    apiary_swarm_description_t d = {.service = "poor", .workers = 1, .agents = all_agents, .agent_count = 1};
+    apiary_swarm_description_t d = {APIARY_SWARM_DESCRIPTION, .service = "poor", .workers = 1, .agents = all_agents,
+                                    .agent_count = 1};
     apiary_queen_t *q = NULL;
     pthread_attr_t before, huge;
     char message[256];
@@ -438,7 +448,7 @@ static pid_t start_queen_process(void)
 Test(queen, killed_queen_comes_back_and_nothing_is_lost)
 {
     apiary_task_t tasks[64];
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
     int status;
 
     for (int round = 0; round < 5; round++) {

@@ -7,9 +7,10 @@ TestSuite(queen_refused, .init = setup, .fini = teardown, .timeout = 120);
 
 static const char *const only_list[] = {"list", NULL}, *const none[] = {NULL}, *const no_name[] = {"list", "Bad Name", NULL},
                   *const too_much[] = {"list", "count@2", NULL};
-static const apiary_agent_kind_t other_abi = {.abi = APIARY_AGENT_ABI + 1, .name = "other", .handle = echo},
-                                 no_handle = {.abi = APIARY_AGENT_ABI, .name = "idle"},
-                                 lister = {.abi = APIARY_AGENT_ABI, .name = "lister", .capabilities = only_list, .handle = echo};
+static const apiary_agent_kind_t other_abi = {.struct_size = sizeof other_abi, .abi = APIARY_AGENT_ABI + 1,
+                                              .key_size = sizeof(apiary_agent_key_t), .name = "other", .handle = echo},
+                                 no_handle = {APIARY_AGENT_KIND, .name = "idle"},
+                                 lister = {APIARY_AGENT_KIND, .name = "lister", .capabilities = only_list, .handle = echo};
 
 static const char *refusal(const apiary_swarm_description_t *d)
 {
@@ -27,14 +28,14 @@ Test(queen_refused, agents)
 {
     static const struct {
         apiary_agent_description_t agent; /* the second of two */
-        const char *sentence; /* NULL: that of a kind */
+        const char *sentence; /* NULL: that of another agent interface */
     } rows[] = {
         {{NULL, &lister, only_list, 0, NULL}, "agent 1 of s: '' is no name"},
         {{"", &lister, only_list, 0, NULL}, "agent 1 of s: '' is no name"},
         {{"A", &lister, only_list, 0, NULL}, "agent 1 of s: 'A' is no name"},
         {{"first", &lister, only_list, 0, NULL}, "agent first: named twice in s"},
-        {{"a", NULL, only_list, 0, NULL}, NULL},
-        {{"a", &no_handle, only_list, 0, NULL}, NULL},
+        {{"a", NULL, only_list, 0, NULL}, "agent a: its kind is missing"},
+        {{"a", &no_handle, only_list, 0, NULL}, "agent a: its kind lacks handle"},
         {{"a", &other_abi, only_list, 0, NULL}, NULL},
         {{"a", &lister, NULL, 0, NULL}, "agent a: offers no capability"},
         {{"a", &lister, none, 0, NULL}, "agent a: offers no capability"},
@@ -43,10 +44,11 @@ Test(queen_refused, agents)
         {{"a", &lister, only_list, 1, NULL}, "agent a: there is no worker 1, s has 1"},
     };
     apiary_agent_description_t agents[2] = {{"first", &lister, only_list, 0, NULL}};
-    const apiary_swarm_description_t d = {.service = "s", .agents = agents, .agent_count = 2};
+    const apiary_swarm_description_t d = {APIARY_SWARM_DESCRIPTION, .service = "s", .agents = agents, .agent_count = 2};
     char kind[128];
 
-    snprintf(kind, sizeof kind, "agent a: its kind is missing, or of another agent interface than %u", APIARY_AGENT_ABI);
+    snprintf(kind, sizeof kind, "agent a: its kind is of agent interface %u, this program has %u; build it again",
+             APIARY_AGENT_ABI + 1, APIARY_AGENT_ABI);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         agents[1] = rows[i].agent;
         cr_expect_str_eq(refusal(&d), rows[i].sentence != NULL ? rows[i].sentence : kind);
@@ -56,7 +58,8 @@ Test(queen_refused, agents)
 Test(queen_refused, swarms)
 {
     static const apiary_agent_description_t agents[] = {{"a", &lister, only_list, 15, NULL}};
-    apiary_swarm_description_t d = {.service = NULL, .workers = AP_WORKERS_MAX, .agents = agents, .agent_count = 1};
+    apiary_swarm_description_t d = {APIARY_SWARM_DESCRIPTION, .service = NULL, .workers = AP_WORKERS_MAX, .agents = agents,
+                                    .agent_count = 1};
     apiary_queen_t *q = NULL;
     char message[256];
 
@@ -94,8 +97,8 @@ static void never(void *user, const apiary_result_t *result)
 
 static void *delegate_elsewhere(void *agent)
 {
-    cr_expect_eq(apiary_agent_execute_task(agent, "echo", "x", 1, 0, never, "a thread's"), APIARY_EINVAL);
-    cr_expect_eq(apiary_agent_delegate_external_task(agent, "echo", "x", 1, 0, never, "a thread's"), APIARY_EINVAL);
+    cr_expect_eq(apiary_agent_execute_task(agent, "echo", "x", 1, NULL, never, "a thread's"), APIARY_EINVAL);
+    cr_expect_eq(apiary_agent_delegate_external_task(agent, "echo", "x", 1, NULL, never, "a thread's"), APIARY_EINVAL);
     return NULL;
 }
 
@@ -112,16 +115,16 @@ static void asks_too_much(void *state, apiary_job_t *job)
     size_t size;
 
     cr_expect_eq(apiary_queen_stop(own, 0), APIARY_EINVAL, "she would wait for her own worker");
-    cr_expect_eq(apiary_execute_task(own, "echo", "x", 1, LONG, NULL, 0, &size), APIARY_EINVAL);
-    cr_expect_eq(apiary_delegate_external_task(own, "echo", "x", 1, LONG, NULL, 0, &size), APIARY_EINVAL);
+    cr_expect_eq(apiary_execute_task(own, "echo", "x", 1, APIARY_TIMEOUT(LONG), NULL, 0, &size), APIARY_EINVAL);
+    cr_expect_eq(apiary_delegate_external_task(own, "echo", "x", 1, APIARY_TIMEOUT(LONG), NULL, 0, &size), APIARY_EINVAL);
     if (other != NULL) cr_expect_eq(apiary_queen_stop(other, LONG), 0, "another one can be stopped");
     other = NULL;
-    cr_expect_eq(apiary_agent_execute_task(state, NULL, "x", 1, 0, never, "no capability"), APIARY_EINVAL);
-    cr_expect_eq(apiary_agent_execute_task(state, "echo", NULL, 1, 0, never, "no body"), APIARY_EINVAL);
-    cr_expect_eq(apiary_agent_execute_task(state, "echo", "x", 1, 0, NULL, NULL), APIARY_EINVAL);
+    cr_expect_eq(apiary_agent_execute_task(state, NULL, "x", 1, NULL, never, "no capability"), APIARY_EINVAL);
+    cr_expect_eq(apiary_agent_execute_task(state, "echo", NULL, 1, NULL, never, "no body"), APIARY_EINVAL);
+    cr_expect_eq(apiary_agent_execute_task(state, "echo", "x", 1, NULL, NULL, NULL), APIARY_EINVAL);
     cr_assert_eq(pthread_create(&thread, NULL, delegate_elsewhere, state), 0);
     pthread_join(thread, NULL);
-    cr_expect_eq(apiary_agent_execute_task(state, "echo", NULL, 0, 0, nothing_came, job), 0);
+    cr_expect_eq(apiary_agent_execute_task(state, "echo", NULL, 0, NULL, nothing_came, job), 0);
 }
 KIND(asks, create_nothing, asks_too_much, NULL);
 
@@ -130,8 +133,8 @@ Test(queen_refused, what_would_wait_for_its_own_worker)
     static const char *const asks_caps[] = {"ask", NULL};
     static const apiary_agent_description_t agents[] = {{"asks", &asks_kind, asks_caps, 0, NULL},
                                                         {"echo", &echo_kind, echo_caps, 0, NULL}};
-    const apiary_swarm_description_t d = {.service = "own", .agents = agents, .agent_count = 2},
-                                     e = {.service = "other", .agents = agents + 1, .agent_count = 1};
+    const apiary_swarm_description_t d = {APIARY_SWARM_DESCRIPTION, .service = "own", .agents = agents, .agent_count = 2},
+                                     e = {APIARY_SWARM_DESCRIPTION, .service = "other", .agents = agents + 1, .agent_count = 1};
     char text[16];
     size_t n = 0;
 
@@ -139,11 +142,11 @@ Test(queen_refused, what_would_wait_for_its_own_worker)
     cr_assert_eq(apiary_queen_start(a, &e, NULL, 0, &other), 0);
     cr_expect_eq(call("ask", NULL, 0, text, sizeof text), 0);
     cr_expect_str_eq(text, "done");
-    cr_expect_eq(apiary_execute_task(NULL, "echo", "x", 1, LONG, NULL, 0, &n), APIARY_EINVAL);
-    cr_expect_eq(apiary_delegate_external_task(NULL, "echo", "x", 1, LONG, NULL, 0, &n), APIARY_EINVAL);
-    cr_expect_eq(apiary_execute_task(own, "echo", "well", 4, LONG, text, sizeof text, &n), 0);
+    cr_expect_eq(apiary_execute_task(NULL, "echo", "x", 1, APIARY_TIMEOUT(LONG), NULL, 0, &n), APIARY_EINVAL);
+    cr_expect_eq(apiary_delegate_external_task(NULL, "echo", "x", 1, APIARY_TIMEOUT(LONG), NULL, 0, &n), APIARY_EINVAL);
+    cr_expect_eq(apiary_execute_task(own, "echo", "well", 4, APIARY_TIMEOUT(LONG), text, sizeof text, &n), 0);
     cr_expect_eq(n, 4);
-    cr_expect_eq(apiary_delegate_external_task(own, "echo", "fine", 4, LONG, text, sizeof text, &n), 0);
+    cr_expect_eq(apiary_delegate_external_task(own, "echo", "fine", 4, APIARY_TIMEOUT(LONG), text, sizeof text, &n), 0);
     cr_expect_eq(memcmp(text, "fine", 4), 0);
     cr_assert_eq(apiary_queen_stop(own, LONG), 0);
 }

@@ -9,7 +9,8 @@ static void fill(apiary_request_t *requests, uint64_t *bodies, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         bodies[i] = i * 1001 + 7;
-        requests[i] = (apiary_request_t){.capability = "echo", .body = &bodies[i], .size = sizeof bodies[i]};
+        requests[i] = (apiary_request_t){.struct_size = sizeof(apiary_request_t), .capability = "echo", .body = &bodies[i],
+                                         .size = sizeof bodies[i]};
     }
 }
 
@@ -27,8 +28,8 @@ static void release_checked(apiary_result_t *results, const uint64_t *bodies, si
 
 Test(batch, arguments)
 {
-    apiary_request_t q = {.capability = "echo"};
-    apiary_result_t result;
+    apiary_request_t q = {.struct_size = sizeof q, .capability = "echo"};
+    apiary_result_t result = {.struct_size = sizeof result};
     apiary_task_t task;
     size_t n = 9;
 
@@ -38,7 +39,7 @@ Test(batch, arguments)
     cr_expect_eq(apiary_delegate_batch(client, &q, 0, &task, &n), APIARY_EINVAL);
     cr_expect_eq(apiary_delegate_batch(client, &q, 1, NULL, &n), APIARY_EINVAL, "not fire and forget, and nowhere to name it");
     cr_expect_eq(apiary_delegate_batch(client, &q, 1, &task, &n), APIARY_ENOCAP);
-    q.flags = 64;
+    q.options = &(apiary_delegate_options_t){.struct_size = sizeof(apiary_delegate_options_t), .flags = 64};
     cr_expect_eq(apiary_delegate_batch(client, &q, 1, &task, &n), APIARY_EINVAL);
     cr_expect_eq(apiary_await_batch(client, &task, 1, 0, &result, NULL), APIARY_EINVAL);
     cr_expect_eq(apiary_await_batch(client, NULL, 1, 0, &result, &n), APIARY_EINVAL);
@@ -47,8 +48,8 @@ Test(batch, arguments)
 
 Test(batch, whole_in_order)
 {
-    apiary_request_t requests[FIVE];
-    apiary_result_t results[FIVE];
+    apiary_request_t requests[FIVE] = {{.struct_size = sizeof requests[0]}};
+    apiary_result_t results[FIVE] = {[0 ... FIVE - 1] = {.struct_size = sizeof results[0]}};
     apiary_task_t tasks[FIVE];
     uint64_t bodies[FIVE];
     struct worker w;
@@ -70,8 +71,8 @@ Test(batch, whole_in_order)
 /* The sixth is refused: the five before it are under way, and its name is untouched. */
 Test(batch, in_part)
 {
-    apiary_request_t requests[FIVE + 2];
-    apiary_result_t results[FIVE + 2];
+    apiary_request_t requests[FIVE + 2] = {{.struct_size = sizeof requests[0]}};
+    apiary_result_t results[FIVE + 2] = {[0 ... FIVE + 2 - 1] = {.struct_size = sizeof results[0]}};
     apiary_task_t tasks[FIVE + 2], untouched;
     uint64_t bodies[FIVE + 2];
     struct worker w;
@@ -104,8 +105,8 @@ Test(batch, in_part)
 /* The worker holds the second: after the caller's time the first result is there, and the rest is awaited again. */
 Test(batch, awaited_in_part)
 {
-    apiary_request_t requests[2];
-    apiary_result_t results[2];
+    apiary_request_t requests[2] = {{.struct_size = sizeof requests[0]}};
+    apiary_result_t results[2] = {[0 ... 1] = {.struct_size = sizeof results[0]}};
     apiary_task_t tasks[2];
     uint64_t bodies[2];
     struct worker w;
@@ -136,8 +137,8 @@ Test(batch, awaited_in_part)
 /* Its own deadline passes: a result that says so. */
 Test(batch, a_deadline_of_its_own)
 {
-    apiary_request_t requests[2];
-    apiary_result_t results[2];
+    apiary_request_t requests[2] = {{.struct_size = sizeof requests[0]}};
+    apiary_result_t results[2] = {[0 ... 1] = {.struct_size = sizeof results[0]}};
     apiary_task_t tasks[2];
     uint64_t bodies[2];
     struct worker w;
@@ -145,7 +146,7 @@ Test(batch, a_deadline_of_its_own)
 
     worker_start(&w, "echo");
     fill(requests, bodies, 2);
-    requests[1].timeout = MS;
+    requests[1].options = APIARY_TIMEOUT(MS);
     ap_store_release(&w.hold, 1);
     cr_assert_eq(apiary_delegate_batch(client, requests, 2, tasks, &n), 0);
     sem_wait(&w.took);

@@ -14,7 +14,7 @@ static const char *const echo[] = {"echo", NULL};
 Test(client, attach_says_what_it_met)
 {
     char message[256] = "";
-    apiary_attach_options_t o = {.message = message, .message_size = sizeof message};
+    apiary_attach_options_t o = {.struct_size = sizeof o, .message = message, .message_size = sizeof message};
     apiary_t *a = (apiary_t *)&o;
 
     cr_expect_eq(apiary_attach("/apiary-registry-none", &o, &a), APIARY_ENOSEG);
@@ -41,7 +41,9 @@ Test(client, attach_by_environment_and_by_descriptor)
 
     setenv("APIARY_SEGMENT", seg_name, 1);
     cr_assert_eq(apiary_attach(NULL, NULL, &a), 0);
-    cr_assert_eq(apiary_attach_fd(apiary_segment_fd(a), &(apiary_attach_options_t){.name = "by handle"}, &b), 0);
+    cr_assert_eq(apiary_attach_fd(apiary_segment_fd(a),
+                                  &(apiary_attach_options_t){.struct_size = sizeof(apiary_attach_options_t),
+                                                             .name = "by handle"}, &b), 0);
     cr_assert_neq(apiary_segment_fd(a), apiary_segment_fd(b));
     m = ap_member_at(client->seg, b->member);
     memcpy(name, m->name, sizeof m->name);
@@ -59,8 +61,9 @@ Test(client, attach_by_environment_and_by_descriptor)
 Test(client, attach_without_a_name)
 {
     char usual[256] = "", message[256] = "";
-    apiary_attach_options_t named = {.message = usual, .message_size = sizeof usual, .kind = APIARY_TOOL},
-                            o = {.message = message, .message_size = sizeof message, .kind = APIARY_TOOL};
+    apiary_attach_options_t named = {.struct_size = sizeof named, .message = usual, .message_size = sizeof usual,
+                                     .kind = APIARY_TOOL},
+                            o = {.struct_size = sizeof o, .message = message, .message_size = sizeof message, .kind = APIARY_TOOL};
     apiary_t *a = NULL, *b = NULL;
     int r = apiary_attach(APIARY_DEFAULT_SEGMENT, &named, &a);
 
@@ -120,16 +123,17 @@ Test(client, observers_write_nothing)
 {
     struct worker w;
     apiary_t *eye;
-    apiary_provider_t row;
-    apiary_swarm_status_t status;
-    apiary_result_t result = {.data = "x"};
+    apiary_provider_t row = {.struct_size = sizeof row};
+    apiary_swarm_status_t status = {.struct_size = sizeof status};
+    apiary_result_t result = {.struct_size = sizeof result, .data = "x"};
     apiary_task_t task = {0};
     void *body;
     uint32_t lanes;
 
     worker_start(&w, "echo");
     lanes = lanes_live(client->seg);
-    cr_assert_eq(apiary_attach(seg_name, &(apiary_attach_options_t){.read_only = 1}, &eye), 0);
+    cr_assert_eq(apiary_attach(seg_name, &(apiary_attach_options_t){.struct_size = sizeof(apiary_attach_options_t),
+                                                                    .read_only = 1}, &eye), 0);
     cr_expect_eq(lanes_live(client->seg), lanes);
     cr_expect_eq(apiary_discover(eye, "echo", &row, 1), 1);
     cr_expect_eq(apiary_swarm_status(eye, NULL, &status, 1), 1);
@@ -162,11 +166,11 @@ Test(client, a_forked_child_must_attach_again)
     pid_t pid;
 
     worker_start(&w, "echo");
-    cr_assert_eq(apiary_call(client, "echo", "x", 1, 0, NULL, 0, NULL), 0);
+    cr_assert_eq(apiary_call(client, "echo", "x", 1, NULL, NULL, 0, NULL), 0);
     pid = fork();
     if (pid == 0) {
         apiary_task_t task = {0};
-        apiary_result_t result;
+        apiary_result_t result = {.struct_size = sizeof result};
         apiary_t *own;
         void *body;
 
@@ -180,7 +184,7 @@ Test(client, a_forked_child_must_attach_again)
         if (apiary_swarm_status(client, NULL, NULL, 0) != APIARY_EFORKED) _exit(8);
         if (apiary_detach(client) != APIARY_EFORKED) _exit(9);
         if (apiary_attach(seg_name, NULL, &own) != 0) _exit(10);
-        if (apiary_call(own, "echo", "x", 1, 0, NULL, 0, NULL) != 0) _exit(11);
+        if (apiary_call(own, "echo", "x", 1, NULL, NULL, 0, NULL) != 0) _exit(11);
         if (apiary_detach(own) != 0) _exit(12);
         /* The destructor of the handle's key meets the parent's context, then this one ends the child. */
         if (pthread_key_create(&last_key, end_child) != 0) _exit(13);
@@ -189,7 +193,7 @@ Test(client, a_forked_child_must_attach_again)
     }
     cr_assert_eq(waitpid(pid, &status, 0), pid);
     cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %x", (unsigned)status);
-    cr_assert_eq(apiary_call(client, "echo", "x", 1, 0, NULL, 0, NULL), 0);
+    cr_assert_eq(apiary_call(client, "echo", "x", 1, NULL, NULL, 0, NULL), 0);
     worker_stop(&w);
     assert_sound();
 }
@@ -213,7 +217,7 @@ static void *delegate_and_end(void *arg)
 static void *await_and_release(void *arg)
 {
     struct job *job = arg;
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
 
     job->result = apiary_await(client, job->task, APIARY_FOREVER, &result);
     if (job->result == 0) {
@@ -288,7 +292,7 @@ Test(client, another_thread_awaits_while_the_first_goes_on)
     cr_assert_eq(pthread_create(&thread, NULL, await_and_release, &job), 0);
     ap_store_release(&w.hold, 0);
     sem_post(&w.go);
-    for (int i = 0; i < 100; i++) cr_assert_eq(apiary_call(client, "echo", "x", 1, 0, NULL, 0, NULL), 0);
+    for (int i = 0; i < 100; i++) cr_assert_eq(apiary_call(client, "echo", "x", 1, NULL, NULL, 0, NULL), 0);
     pthread_join(thread, NULL);
     cr_assert_eq(job.result, 0);
     cr_assert_eq(slots_in_use(), 0);
@@ -309,7 +313,7 @@ Test(client, a_loan_may_be_used_by_another_thread)
     struct job job = {0}, second = {0};
     uint32_t lanes;
     apiary_task_t task;
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
 
     worker_start(&w, "echo");
     lanes = lanes_live(client->seg);
@@ -446,7 +450,7 @@ Test(client, lane_fd)
 {
     struct worker w;
     apiary_task_t task;
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
     uint64_t count;
     struct pollfd p = {.events = POLLIN};
 
@@ -472,10 +476,10 @@ Test(client, lane_fd)
 /* A worker that stands still rings nobody's bell. */
 Test(client, lane_fd_tells_of_a_deadline)
 {
-    const apiary_delegate_options_t soon = {.timeout = 20 * MS};
+    const apiary_delegate_options_t soon = {.struct_size = sizeof soon, .timeout = 20 * MS};
     struct worker w;
     apiary_task_t task;
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
     uint64_t count;
     struct pollfd p = {.events = POLLIN};
     int r;
@@ -501,7 +505,7 @@ Test(client, attach_refuses_another_registry)
 {
     struct ap_header *h = client->seg->header;
     char message[256] = "";
-    apiary_attach_options_t o = {.message = message, .message_size = sizeof message};
+    apiary_attach_options_t o = {.struct_size = sizeof o, .message = message, .message_size = sizeof message};
     apiary_t *a;
     struct ap_section was = h->sections[AP_SECTION_CAPABILITIES];
 

@@ -14,7 +14,7 @@ static const char *const echo[] = {"echo", NULL};
 Test(registry_edges, where_nothing_can_be_told_nothing_is_waited_for)
 {
     apiary_task_t task = {0};
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
 
     cr_expect_eq(apiary_await(client, task, 0, NULL), APIARY_EINVAL);
     cr_expect_eq(apiary_poll(client, task, NULL), APIARY_EINVAL);
@@ -36,18 +36,18 @@ Test(registry_edges, where_nothing_can_be_told_nothing_is_waited_for)
 Test(registry_edges, what_names_nothing_is_not_delegated)
 {
     char body[8] = "", result[8];
-    apiary_provider_t provider;
-    apiary_swarm_status_t row;
+    apiary_provider_t provider = {.struct_size = sizeof provider};
+    apiary_swarm_status_t row = {.struct_size = sizeof row};
     apiary_task_t task;
     void *loan;
 
     cr_expect_eq(apiary_delegate(client, NULL, body, 1, NULL, &task), APIARY_EINVAL);
     cr_expect_eq(apiary_delegate(client, "echo", NULL, 1, NULL, &task), APIARY_EINVAL);
     cr_expect_eq(apiary_delegate(NULL, "echo", body, 1, NULL, &task), APIARY_EINVAL);
-    cr_expect_eq(apiary_call(client, NULL, body, 1, 0, result, 8, NULL), APIARY_EINVAL);
-    cr_expect_eq(apiary_call(client, "echo", NULL, 1, 0, result, 8, NULL), APIARY_EINVAL);
-    cr_expect_eq(apiary_call(client, "echo", body, 1, 0, NULL, 8, NULL), APIARY_EINVAL);
-    cr_expect_eq(apiary_call(NULL, "echo", body, 1, 0, result, 8, NULL), APIARY_EINVAL);
+    cr_expect_eq(apiary_call(client, NULL, body, 1, NULL, result, 8, NULL), APIARY_EINVAL);
+    cr_expect_eq(apiary_call(client, "echo", NULL, 1, NULL, result, 8, NULL), APIARY_EINVAL);
+    cr_expect_eq(apiary_call(client, "echo", body, 1, NULL, NULL, 8, NULL), APIARY_EINVAL);
+    cr_expect_eq(apiary_call(NULL, "echo", body, 1, NULL, result, 8, NULL), APIARY_EINVAL);
     cr_expect_eq(apiary_loan(client, 100, NULL), APIARY_EINVAL);
     cr_expect_eq(apiary_loan(NULL, 100, &loan), APIARY_EINVAL);
     cr_expect_eq(apiary_unloan(NULL, body), APIARY_EINVAL);
@@ -68,8 +68,9 @@ Test(registry_edges, a_setting_that_is_not_understood_needs_no_message)
 {
     static const char *const settings[] = {"APIARY_SPIN", "APIARY_PARK"};
     char message[256];
-    apiary_attach_options_t nowhere = {.message = NULL, .message_size = 200}, empty = {.message = message, .message_size = 0},
-                            some = {.message = message, .message_size = sizeof message};
+    apiary_attach_options_t nowhere = {.struct_size = sizeof nowhere, .message = NULL, .message_size = 200},
+        empty = {.struct_size = sizeof empty, .message = message, .message_size = 0},
+                            some = {.struct_size = sizeof some, .message = message, .message_size = sizeof message};
     apiary_t *a = NULL;
 
     for (int i = 0; i < 2; i++) {
@@ -200,9 +201,9 @@ Test(registry_edges, a_batch_names_what_went_to_another_provider)
 {
     enum { MANY = 12 };
     apiary_t *free_caller = attach_as(NULL);
-    apiary_request_t requests[MANY];
+    apiary_request_t requests[MANY] = {{.struct_size = sizeof requests[0]}};
     apiary_task_t tasks[MANY], none;
-    apiary_result_t results[MANY];
+    apiary_result_t results[MANY] = {[0 ... MANY - 1] = {.struct_size = sizeof results[0]}};
     struct worker w[2];
     size_t n;
 
@@ -210,7 +211,8 @@ Test(registry_edges, a_batch_names_what_went_to_another_provider)
     cr_assert_eq(worker_register(&w[1], "server", "1", "agent", echo), 0);
     /* The second looks busy, so the balancer prefers the first until that is full. */
     ap_store_relaxed(&ap_queue_at(client->seg, w[1].queue)->running, 200);
-    for (int i = 0; i < MANY; i++) requests[i] = (apiary_request_t){.capability = "echo", .body = "x", .size = 1};
+    for (int i = 0; i < MANY; i++) requests[i] = (apiary_request_t){.struct_size = sizeof(apiary_request_t),
+                                                                    .capability = "echo", .body = "x", .size = 1};
     memset(tasks, 0x5a, sizeof tasks);
     memset(&none, 0x5a, sizeof none);
     cr_assert_eq(apiary_delegate_batch(free_caller, requests, MANY, tasks, &n), 0);
@@ -232,8 +234,8 @@ Test(registry_edges, a_body_of_the_size_of_the_largest_block)
 {
     size_t most = ap_pool_max(client->seg), n;
     char *body = calloc(1, most + 1);
-    apiary_request_t q = {.capability = "echo", .body = body, .size = most + 1};
-    apiary_result_t result;
+    apiary_request_t q = {.struct_size = sizeof q, .capability = "echo", .body = body, .size = most + 1};
+    apiary_result_t result = {.struct_size = sizeof result};
     apiary_task_t task;
     struct worker w;
     void *loan;
@@ -309,7 +311,7 @@ Test(registry_edges, who_looks_at_a_queued_task_recovers_its_dead_worker)
     struct ap_swarm_registration r = {.service = "server", .lane = client->anchor->lane.index, .member = client->member,
                                       .agents = &agent, .agent_count = 1};
     struct ap_lane_handle lane = {.lane = NULL};
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
     apiary_task_t task;
     pthread_t thread;
 
@@ -428,7 +430,7 @@ static int noting_wait(const uint32_t *word, uint32_t value, uint64_t until)
 /* Waits by a clock that only sleeping moves, without a spin. */
 static int await_noting(apiary_task_t task, uint64_t timeout)
 {
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
 
     sleeps = 0;
     return apiary_await(client, task, timeout, &result);
@@ -436,7 +438,8 @@ static int await_noting(apiary_task_t task, uint64_t timeout)
 
 Test(registry_edges, a_wait_without_end_looks_around_now_and_then)
 {
-    const apiary_delegate_options_t late = {.timeout = 1000 * SECOND}, soon = {.timeout = 15 * MS};
+    const apiary_delegate_options_t late = {.struct_size = sizeof late, .timeout = 1000 * SECOND},
+        soon = {.struct_size = sizeof soon, .timeout = 15 * MS};
     struct worker w;
     apiary_task_t task;
 

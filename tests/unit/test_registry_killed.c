@@ -60,9 +60,9 @@ static void queen_body(int ready)
 Test(killed, a_killed_queen_is_routed_to_no_more_and_may_return_at_once)
 {
     struct worker w;
-    apiary_provider_t row;
+    apiary_provider_t row = {.struct_size = sizeof row};
     apiary_task_t task;
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
 
     kill_after(queen_body, NULL);
     cr_assert_eq(apiary_delegate(client, "echo", "x", 1, NULL, &task), APIARY_ENOPROVIDER);
@@ -90,7 +90,7 @@ static void delegate_orphan(void)
 Test(killed, await_recovers_a_task_of_a_killed_worker)
 {
     struct worker w;
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
 
     kill_after(queen_body, delegate_orphan);
     cr_assert_eq(apiary_poll(client, orphan, &result), APIARY_ENOTREADY);
@@ -107,7 +107,7 @@ Test(killed, await_recovers_a_task_of_a_killed_worker)
 
 static void *await_and_release(void *arg)
 {
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
     int r = apiary_await(client, orphan, APIARY_FOREVER, &result);
 
     if (r == 0) r = apiary_release(client, &result);
@@ -154,7 +154,7 @@ Test(killed, what_a_killed_caller_held_comes_back)
     cr_assert_eq(busy_tickets(), 5);
     /* The limit is met with tickets of the dead: they are recovered at once. */
     worker_go(&w);
-    cr_assert_eq(apiary_call(client, "echo", "x", 1, 0, NULL, 0, NULL), 0);
+    cr_assert_eq(apiary_call(client, "echo", "x", 1, NULL, NULL, 0, NULL), 0);
     cr_assert_eq(busy_tickets(), 0);
     cr_assert_eq(blocks_in_use(), 0);
     while (ap_load_acquire(&w.runs) < 6) sched_yield();

@@ -102,7 +102,7 @@ Test(known, a_marked_consumer)
 Test(known, discover_shows_what_is_now)
 {
     struct worker w[2];
-    apiary_provider_t rows[2];
+    apiary_provider_t rows[2] = {{.struct_size = sizeof rows[0]}};
     uint32_t before;
 
     cr_assert_eq(worker_register(&w[0], "server", "0", "agent", echo), 0);

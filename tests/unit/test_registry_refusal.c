@@ -94,7 +94,7 @@ Test(refusal, a_ticket_of_a_former_life_is_not_given_back_in_the_next)
 /* Fills the queue of a worker that does not run by tasks that are fire and forget, until it is full. */
 static uint32_t fill(void)
 {
-    const apiary_delegate_options_t o = {.flags = APIARY_DETACH};
+    const apiary_delegate_options_t o = {.struct_size = sizeof o, .flags = APIARY_DETACH};
     apiary_task_t task;
     uint32_t n = 0;
     int r;
@@ -135,7 +135,7 @@ Test(refusal, an_id_of_the_slabs_former_epoch_is_stale)
 {
     struct worker w;
     apiary_task_t task, old;
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
 
     worker_start(&w, "echo");
     task = old = delegate("echo", "x", 1);
@@ -156,7 +156,7 @@ Test(refusal, a_task_that_no_agent_ended_has_no_result)
 {
     struct worker w;
     apiary_task_t task;
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
     struct ap_slot *slot;
 
     cr_assert_eq(worker_register(&w, "server", NULL, "agent", echo), 0);
@@ -208,8 +208,8 @@ Test(refusal, a_batch_has_one_timeout_and_not_one_for_each)
 {
     struct worker w;
     apiary_task_t tasks[2];
-    apiary_result_t results[2];
-    const apiary_delegate_options_t o = {.timeout = 1000 * SECOND};
+    apiary_result_t results[2] = {[0 ... 1] = {.struct_size = sizeof results[0]}};
+    const apiary_delegate_options_t o = {.struct_size = sizeof o, .timeout = 1000 * SECOND};
     uint64_t took;
     size_t finished = 7;
 
@@ -237,7 +237,7 @@ Test(refusal, a_timeout_that_ends_beyond_the_clock_is_no_timeout)
 {
     struct worker w;
     apiary_task_t task;
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
 
     worker_start(&w, "echo");
     for (uint64_t less = 0; less < 4; less++) {
@@ -287,7 +287,7 @@ Test(refusal, who_leaves_takes_no_queued_task_along)
 {
     struct worker first, second;
     apiary_task_t tasks[4];
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
 
     cr_assert_eq(worker_register(&first, "one", NULL, "agent", echo), 0);
     for (int i = 0; i < 4; i++) tasks[i] = delegate("echo", "x", 1);
@@ -355,7 +355,7 @@ Test(refusal, a_loan_that_another_thread_used_keeps_no_lane_of_the_lender)
     struct worker w;
     pthread_t thread;
     apiary_task_t task;
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
     uint32_t lanes;
 
     sem_init(&lent, 0, 0);
@@ -429,7 +429,7 @@ Test(refusal, a_lane_descriptor_tells_of_a_task_whose_worker_died)
     struct worker w;
     struct pollfd p = {.events = POLLIN};
     apiary_task_t task;
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
     uint64_t count;
     pid_t pid;
     int ends[2], status;

@@ -65,7 +65,7 @@ struct attempt {
 static void *attach(void *user)
 {
     struct attempt *t = user;
-    apiary_attach_options_t o = {.message = t->message, .message_size = sizeof t->message};
+    apiary_attach_options_t o = {.struct_size = sizeof o, .message = t->message, .message_size = sizeof t->message};
     apiary_t *a = NULL;
 
     t->result = apiary_attach(name, &o, &a);

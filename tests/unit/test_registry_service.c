@@ -51,7 +51,8 @@ Test(service, names_of_those_who_have_gone_are_used_again)
 Test(service, names_in_use_stay_and_the_next_is_refused)
 {
     char name[APIARY_NAME_MAX + 1], message[256] = "";
-    apiary_attach_options_t o = {.name = "test", .swarm = "one-too-many", .message = message, .message_size = sizeof message};
+    apiary_attach_options_t o = {.struct_size = sizeof o, .name = "test", .swarm = "one-too-many", .message = message,
+                                 .message_size = sizeof message};
     apiary_t *members[SERVICES] = {NULL}, *a;
 
     for (int i = 1; i < SERVICES; i++) {
@@ -77,7 +78,7 @@ Test(service, names_in_use_stay_and_the_next_is_refused)
 /* Of a client that has gone: its detached task still says who called. */
 Test(service, a_task_keeps_its_callers_name)
 {
-    const apiary_delegate_options_t detach = {.flags = APIARY_DETACH};
+    const apiary_delegate_options_t detach = {.struct_size = sizeof detach, .flags = APIARY_DETACH};
     struct worker w;
     apiary_t *gone;
     int service;

@@ -108,7 +108,7 @@ Test(supervised, a_killed_one_leaves_rows_that_nobody_supervises)
     cr_assert_eq(pipe(ready), 0);
     pid = fork();
     if (pid == 0) {
-        apiary_attach_options_t o = {.name = "up", .kind = APIARY_TOOL};
+        apiary_attach_options_t o = {.struct_size = sizeof o, .name = "up", .kind = APIARY_TOOL};
         struct ap_supervision first = told(5);
         uint32_t row;
         apiary_t *a;

@@ -111,7 +111,7 @@ Test(swarm, all_or_nothing)
     struct ap_swarm_registration r, r2;
     static const char *const other[] = {"other", NULL};
     const char *names[] = {"a", "b", "c", "d", "e", "f"};
-    apiary_provider_t row;
+    apiary_provider_t row = {.struct_size = sizeof row};
 
     for (int i = 0; i < 6; i++) first[i] = (struct ap_agent_registration){.name = names[i], .capabilities = echo};
     for (int i = 0; i < 3; i++) second[i] = (struct ap_agent_registration){.name = names[i], .capabilities = other};
@@ -140,7 +140,7 @@ Test(swarm, a_missing_beat_is_seen)
         {APIARY_PASSING, 16, APIARY_CRITICAL},  {APIARY_WARNING, 16, APIARY_CRITICAL},
     };
     struct worker w;
-    apiary_swarm_status_t status;
+    apiary_swarm_status_t status = {.struct_size = sizeof status};
 
     cr_assert_eq(worker_register(&w, "media", "0", "converter", echo), 0);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -157,8 +157,8 @@ Test(swarm, a_missing_beat_is_seen)
 Test(swarm, discover_and_status)
 {
     struct worker w;
-    apiary_provider_t row[4];
-    apiary_swarm_status_t status;
+    apiary_provider_t row[4] = {{.struct_size = sizeof row[0]}};
+    apiary_swarm_status_t status = {.struct_size = sizeof status};
     const char *versioned[] = {"convert@2", NULL};
 
     cr_assert_eq(apiary_discover(client, "convert", row, 4), APIARY_ENOCAP);
@@ -171,7 +171,9 @@ Test(swarm, discover_and_status)
     cr_assert_str_eq(row[0].agent, "converter");
     cr_assert_eq(row[0].pid, getpid());
     cr_assert_eq(row[0].alive, 1);
-    cr_assert_eq(apiary_delegate(client, "convert", "x", 1, &(apiary_delegate_options_t){.flags = APIARY_DETACH}, NULL), 0);
+    cr_assert_eq(apiary_delegate(client, "convert", "x", 1,
+                                 &(apiary_delegate_options_t){.struct_size = sizeof(apiary_delegate_options_t),
+                                                              .flags = APIARY_DETACH}, NULL), 0);
     cr_assert_eq(apiary_discover(client, "convert", row, 0), 1);
     cr_assert_eq(apiary_discover(client, "convert", row, 4), 1);
     cr_assert_eq(row[0].in_flight, 1);
@@ -281,7 +283,7 @@ Test(swarm, a_restarted_queen_gets_its_queues_and_what_is_in_them)
 {
     struct worker w, other, again;
     apiary_task_t tasks[3];
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
     uint32_t queue;
     const char *something[] = {"something", NULL};
 
@@ -311,7 +313,7 @@ Test(swarm, leaving_hands_over_what_is_queued)
 {
     struct worker w[2];
     apiary_task_t tasks[3];
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
 
     cr_assert_eq(worker_register(&w[0], "server", "0", "agent", echo), 0);
     for (int i = 0; i < 3; i++) cr_assert_eq(apiary_delegate(client, "echo", "x", 1, NULL, &tasks[i]), 0);
@@ -331,12 +333,12 @@ Test(swarm, withdrawal_ends_picks_and_not_the_work)
 {
     struct worker w;
     apiary_task_t task;
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
 
     cr_assert_eq(worker_register(&w, "server", NULL, "agent", echo), 0);
     cr_assert_eq(apiary_delegate(client, "echo", "x", 1, NULL, &task), 0);
     ap_swarm_withdraw(w.server->seg, &w.swarm);
-    cr_assert_eq(apiary_call(client, "echo", "x", 1, 0, NULL, 0, NULL), APIARY_ENOPROVIDER);
+    cr_assert_eq(apiary_call(client, "echo", "x", 1, NULL, NULL, 0, NULL), APIARY_ENOPROVIDER);
     worker_go(&w);
     cr_assert_eq(apiary_await(client, task, APIARY_FOREVER, &result), 0);
     apiary_release(client, &result);
@@ -368,7 +370,7 @@ Test(swarm, records_and_queues_of_those_who_left_are_used_again)
     cr_assert_eq(apiary_swarm_status(client, NULL, NULL, 0), 4);
     cr_assert_eq(worker_register(&keeps, "keeps", NULL, "agent", echo), 0);
     worker_go(&keeps);
-    cr_assert_eq(apiary_await(client, task, APIARY_FOREVER, &(apiary_result_t){0}), 0);
+    cr_assert_eq(apiary_await(client, task, APIARY_FOREVER, &(apiary_result_t){.struct_size = sizeof(apiary_result_t)}), 0);
     worker_stop(&keeps);
     assert_sound();
 }
@@ -412,7 +414,7 @@ Test(swarm, a_claimed_queue_is_nobodys_row)
 {
     struct ap_agent_registration a = {.name = "a", .capabilities = echo};
     struct ap_swarm_registration r;
-    apiary_provider_t row;
+    apiary_provider_t row = {.struct_size = sizeof row};
     struct ap_queue *q;
 
     cr_assert_eq(enrol(&r, "one", "0", &a, 1), 0);
@@ -467,7 +469,7 @@ Test(swarm, the_least_loaded_of_the_living)
         ap_store_relaxed(&ap_queue_at(client->seg, a[i].queue)->running, 0);
     }
     for (int i = 0; i < 3; i++) {
-        const apiary_delegate_options_t detach = {.flags = APIARY_DETACH};
+        const apiary_delegate_options_t detach = {.struct_size = sizeof detach, .flags = APIARY_DETACH};
         cr_assert_eq(apiary_delegate(client, "echo", "x", 1, &detach, NULL), 0);
     }
     for (int i = 0; i < 3; i++) seen[i] = ap_queue_depth(client->seg, a[i].queue);

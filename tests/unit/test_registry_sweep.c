@@ -71,7 +71,7 @@ static void enrol(apiary_t *a)
 static void delegate(apiary_t *a)
 {
     static char body[300];
-    const apiary_delegate_options_t detach = {.flags = APIARY_DETACH};
+    const apiary_delegate_options_t detach = {.struct_size = sizeof detach, .flags = APIARY_DETACH};
     apiary_task_t task;
     void *loan;
 

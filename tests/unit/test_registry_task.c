@@ -14,7 +14,7 @@ static apiary_task_t delegate(const char *capability, const void *body, size_t s
 
 static void assert_result(apiary_task_t task, const void *data, size_t size)
 {
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
     int r = apiary_await(client, task, APIARY_FOREVER, &result);
 
     cr_assert_eq(r, 0, "%s", apiary_strerror(r));
@@ -45,7 +45,7 @@ Test(task, echo_of_every_size)
     worker_start(&w, "echo");
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         assert_result(delegate("echo", body, sizes[i]), body, sizes[i]);
-        cr_assert_eq(apiary_call(client, "echo", body, sizes[i], 0, result, sizeof result, &size), 0);
+        cr_assert_eq(apiary_call(client, "echo", body, sizes[i], NULL, result, sizeof result, &size), 0);
         cr_assert_eq(size, sizes[i]);
         cr_assert_eq(memcmp(result, body, size), 0);
     }
@@ -68,7 +68,7 @@ Test(task, errors_of_delegate)
 {
     struct worker w;
     apiary_task_t task = {.slot = 77};
-    const apiary_delegate_options_t unknown = {.flags = 0x80};
+    const apiary_delegate_options_t unknown = {.struct_size = sizeof unknown, .flags = 0x80};
     char *big = calloc(1, (1 << 20) + 1);
 
     worker_start(&w, "echo");
@@ -94,7 +94,7 @@ Test(task, another_name_in_the_same_place)
     char name[APIARY_CAPABILITY_MAX + 2] = "echo";
     struct worker w;
     apiary_task_t task;
-    apiary_result_t r;
+    apiary_result_t r = {.struct_size = sizeof r};
 
     worker_start(&w, "echo");
     for (int i = 0; i < 2; i++) {
@@ -134,7 +134,7 @@ Test(task, no_block_for_the_body)
 Test(task, a_failed_task_is_a_result)
 {
     struct worker w;
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
     char text[64];
     size_t size;
 
@@ -146,7 +146,7 @@ Test(task, a_failed_task_is_a_result)
     cr_assert_eq(result.size, 3);
     cr_assert_eq(memcmp(result.data, "why", 3), 0);
     cr_assert_eq(apiary_release(client, &result), 0);
-    cr_assert_eq(apiary_call(client, "echo", "again", 5, 0, text, 2, &size), APIARY_EAGENT);
+    cr_assert_eq(apiary_call(client, "echo", "again", 5, NULL, text, 2, &size), APIARY_EAGENT);
     cr_assert_eq(size, 5);
     cr_assert_eq(memcmp(text, "ag", 2), 0);
     assert_empty();
@@ -156,7 +156,7 @@ Test(task, a_failed_task_is_a_result)
 Test(task, a_result_is_taken_once)
 {
     struct worker w;
-    apiary_result_t result, twice;
+    apiary_result_t result = {.struct_size = sizeof result}, twice = {.struct_size = sizeof twice};
     apiary_task_t task, wrong;
 
     worker_start(&w, "echo");
@@ -182,7 +182,7 @@ Test(task, a_result_is_taken_once)
 Test(task, a_corrupt_result_is_an_error)
 {
     struct worker w;
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
     apiary_task_t task;
     struct ap_slot *slot;
 
@@ -204,7 +204,7 @@ Test(task, a_corrupt_result_is_an_error)
 Test(task, poll_and_await_for_a_time)
 {
     struct worker w;
-    apiary_result_t result = {.size = 99};
+    apiary_result_t result = {.struct_size = sizeof result, .size = 99};
     apiary_task_t task;
 
     worker_start(&w, "echo");
@@ -249,7 +249,7 @@ Test(task, a_signal_does_not_end_the_wait)
 {
     const struct sigaction act = {.sa_handler = on_signal}; /* no SA_RESTART */
     struct worker w;
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
     apiary_task_t task;
     pthread_t thread, waiter = pthread_self();
     void *arg[] = {&w, &waiter, NULL};
@@ -272,19 +272,19 @@ Test(task, a_signal_does_not_end_the_wait)
 Test(task, deadline_of_a_queued_task)
 {
     struct worker w;
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
     apiary_task_t task;
-    const apiary_delegate_options_t soon = {.timeout = 5 * MS};
+    const apiary_delegate_options_t soon = {.struct_size = sizeof soon, .timeout = 5 * MS};
     const char *capabilities[] = {"echo", NULL};
 
     cr_assert_eq(worker_register(&w, "server", NULL, "agent", capabilities), 0);
     cr_assert_eq(apiary_delegate(client, "echo", "x", 1, &soon, &task), 0);
     cr_assert_eq(apiary_await(client, task, APIARY_FOREVER, &result), APIARY_ETIMEDOUT);
     cr_assert_eq(apiary_poll(client, task, &result), APIARY_ESTALE);
-    cr_assert_eq(apiary_call(client, "echo", "x", 1, 5 * MS, NULL, 0, NULL), APIARY_ETIMEDOUT);
+    cr_assert_eq(apiary_call(client, "echo", "x", 1, APIARY_TIMEOUT(5 * MS), NULL, 0, NULL), APIARY_ETIMEDOUT);
     assert_empty();
     worker_go(&w); /* what is left in the ring is stale */
-    cr_assert_eq(apiary_call(client, "echo", "x", 1, 0, NULL, 0, NULL), 0);
+    cr_assert_eq(apiary_call(client, "echo", "x", 1, NULL, NULL, 0, NULL), 0);
     cr_assert_eq(ap_load_acquire(&w.runs), 1);
     worker_stop(&w);
 }
@@ -292,9 +292,9 @@ Test(task, deadline_of_a_queued_task)
 Test(task, deadline_of_a_running_task)
 {
     struct worker w;
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
     apiary_task_t task;
-    const apiary_delegate_options_t soon = {.timeout = 5 * MS};
+    const apiary_delegate_options_t soon = {.struct_size = sizeof soon, .timeout = 5 * MS};
 
     worker_start(&w, "echo");
     ap_store_release(&w.hold, 1);
@@ -316,7 +316,7 @@ Test(task, await_any_gives_the_finished_one)
 {
     struct worker w, other;
     const char *held[] = {"held", NULL};
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
     apiary_task_t tasks[3];
 
     worker_start(&w, "echo");
@@ -345,9 +345,9 @@ Test(task, await_any_gives_the_finished_one)
 Test(task, await_any_names_the_one_that_timed_out)
 {
     struct worker w;
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
     apiary_task_t tasks[2];
-    const apiary_delegate_options_t soon = {.timeout = 5 * MS};
+    const apiary_delegate_options_t soon = {.struct_size = sizeof soon, .timeout = 5 * MS};
     const char *capabilities[] = {"echo", NULL};
 
     cr_assert_eq(worker_register(&w, "server", NULL, "agent", capabilities), 0);
@@ -364,7 +364,7 @@ Test(task, await_any_names_the_one_that_timed_out)
 Test(task, cancel)
 {
     struct worker w;
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
     apiary_task_t queued, running;
     uint64_t request;
 
@@ -394,9 +394,9 @@ Test(task, cancel)
 Test(task, detached_tasks_free_themselves)
 {
     struct worker w;
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
     apiary_task_t task;
-    const apiary_delegate_options_t detach = {.flags = APIARY_DETACH};
+    const apiary_delegate_options_t detach = {.struct_size = sizeof detach, .flags = APIARY_DETACH};
 
     worker_start(&w, "echo");
     cr_assert_eq(apiary_delegate(client, "echo", "x", 1, &detach, &task), 0);
@@ -417,7 +417,7 @@ Test(task, detached_tasks_free_themselves)
 
 static void *detach_one(void *arg)
 {
-    const apiary_delegate_options_t detach = {.flags = APIARY_DETACH};
+    const apiary_delegate_options_t detach = {.struct_size = sizeof detach, .flags = APIARY_DETACH};
 
     for (int i = 0; i < 5; i++) cr_assert_eq(apiary_delegate(client, "echo", "x", 1, &detach, NULL), 0);
     sem_post(arg);
@@ -438,7 +438,7 @@ Test(task, tickets_of_another_idle_lane_come_back)
     sem_wait(&sems[0]);
     while (ap_load_acquire(&w.runs) < 5) sched_yield();
     /* That thread's lane holds all five tickets and does nothing; its tasks are finished. */
-    while (apiary_call(client, "echo", "x", 1, 0, NULL, 0, NULL) == APIARY_ELIMIT) sched_yield();
+    while (apiary_call(client, "echo", "x", 1, NULL, NULL, 0, NULL) == APIARY_ELIMIT) sched_yield();
     sem_post(&sems[1]);
     pthread_join(thread, NULL);
     assert_empty();
@@ -466,7 +466,7 @@ Test(task, the_bulkhead)
     for (int i = 0; i < 4; i++) cr_assert_eq(apiary_delegate(second, "echo", "x", 1, NULL, &tasks[i]), 0);
     cr_assert_eq(apiary_delegate(client, "echo", "x", 1, NULL, &tasks[5]), APIARY_ELIMIT);
     apiary_detach(second);
-    cr_assert_eq(apiary_call(client, "echo", "x", 1, 0, NULL, 0, NULL), 0);
+    cr_assert_eq(apiary_call(client, "echo", "x", 1, NULL, NULL, 0, NULL), 0);
     apiary_detach(free_caller);
     worker_stop(&w);
 }
@@ -487,11 +487,11 @@ Test(task, a_full_queue)
     cr_assert_eq(slots_in_use(), 8);
     worker_go(&w);
     for (uint32_t i = 0; i < n; i++) {
-        apiary_result_t result;
+        apiary_result_t result = {.struct_size = sizeof result};
         cr_assert_eq(apiary_await(free_caller, tasks[i], APIARY_FOREVER, &result), 0);
         apiary_release(free_caller, &result);
     }
-    cr_assert_eq(apiary_call(free_caller, "echo", "x", 1, 0, NULL, 0, NULL), 0);
+    cr_assert_eq(apiary_call(free_caller, "echo", "x", 1, NULL, NULL, 0, NULL), 0);
     apiary_detach(free_caller);
     worker_stop(&w);
 }
@@ -531,7 +531,7 @@ Test(task, the_table_is_full)
     cr_assert_eq(r, APIARY_ENOSLOT);
     cr_assert_eq(n, 256);
     apiary_detach(free_caller);
-    cr_assert_eq(apiary_call(client, "echo", "x", 1, 0, NULL, 0, NULL), 0);
+    cr_assert_eq(apiary_call(client, "echo", "x", 1, NULL, NULL, 0, NULL), 0);
     worker_stop(&w);
 }
 
@@ -539,7 +539,7 @@ Test(task, loans)
 {
     struct worker w;
     apiary_task_t task;
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
     char *body, *other;
 
     cr_assert_eq(apiary_loan(client, (1 << 20) + 1, (void **)&body), APIARY_ETOOLARGE);

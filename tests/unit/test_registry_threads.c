@@ -23,7 +23,7 @@ static void *many_calls(void *arg)
         int r;
 
         memset(body, (int)('a' + number), size);
-        do r = apiary_call(client, "echo", body, size, 0, result, sizeof result, &got);
+        do r = apiary_call(client, "echo", body, size, NULL, result, sizeof result, &got);
         while (r == APIARY_ELIMIT || r == APIARY_ENOBLOCK || r == APIARY_EQUEUEFULL);
         if (r != 0 || got != size || memcmp(result, body, size) != 0) return (void *)apiary_strerror(r);
     }
@@ -66,7 +66,7 @@ static void *await_what_is_handed(void *arg)
 
     for (;;) {
         apiary_task_t task;
-        apiary_result_t result;
+        apiary_result_t result = {.struct_size = sizeof result};
         bool stop = ap_load_acquire(&h->stop), some;
 
         pthread_mutex_lock(&h->lock);
@@ -123,12 +123,12 @@ struct wait {
 static void *wait_for_it(void *arg)
 {
     struct wait *w = arg;
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
     size_t size;
 
     ap_store_release(&w->begun, 1);
     if (w->call)
-        w->result = apiary_call(client, "echo", "x", 1, APIARY_FOREVER, NULL, 0, &size);
+        w->result = apiary_call(client, "echo", "x", 1, APIARY_TIMEOUT(APIARY_FOREVER), NULL, 0, &size);
     else
         w->result = apiary_await(client, w->task, APIARY_FOREVER, &result);
     ap_store_release(&w->ended, 1);
@@ -151,7 +151,7 @@ static pthread_t begin(struct worker *worker, struct wait *w, bool call)
 /* A task that was awaited is there for the next who does; that of a call is nobody's. */
 static void wait_is_over(struct worker *worker, struct wait *w)
 {
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
 
     if (!w->call) cr_assert_eq(apiary_await(client, w->task, 0, &result), APIARY_ENOTREADY);
     sem_post(&worker->go);
@@ -188,7 +188,8 @@ Test(threads, waits_are_interrupted_by_another_thread)
     cr_assert_eq(apiary_delegate(client, "echo", "x", 1, NULL, &w.task), 0);
     sem_wait(&worker.took);
     cr_assert_eq(apiary_interrupt(client), 0);
-    cr_assert_eq(apiary_await(client, w.task, 20000000, &(apiary_result_t){0}), APIARY_ENOTREADY);
+    cr_assert_eq(apiary_await(client, w.task, 20000000, &(apiary_result_t){.struct_size = sizeof(apiary_result_t)}),
+                 APIARY_ENOTREADY);
     w.call = false;
     wait_is_over(&worker, &w);
     worker_stop(&worker);

@@ -12,7 +12,7 @@ Test(worker, echoes_every_size)
     for (size_t i = 0; i < sizeof body; i++) body[i] = (char)(i * 31);
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         size_t n = 0;
-        cr_assert_eq(apiary_call(a, "echo", body, sizes[i], LONG, text, sizeof text, &n), 0);
+        cr_assert_eq(apiary_call(a, "echo", body, sizes[i], APIARY_TIMEOUT(LONG), text, sizeof text, &n), 0);
         cr_assert_eq(n, sizes[i]);
         cr_assert_eq(memcmp(text, body, n), 0);
     }
@@ -21,7 +21,7 @@ Test(worker, echoes_every_size)
 
 Test(worker, job_knows_its_surroundings)
 {
-    apiary_attach_options_t o = {.swarm = "caller"};
+    apiary_attach_options_t o = {.struct_size = sizeof o, .swarm = "caller"};
     char text[256];
     size_t n = 0;
     apiary_t *other;
@@ -30,7 +30,7 @@ Test(worker, job_knows_its_surroundings)
     cr_assert_eq(call("about", "", 0, text, sizeof text), 0);
     cr_assert_str_eq(text, "test about about [] 1 1");
     cr_assert_eq(apiary_attach(name, &o, &other), 0);
-    cr_assert_eq(apiary_call(other, "about@2", "", 0, LONG, text, sizeof text, &n), 0);
+    cr_assert_eq(apiary_call(other, "about@2", "", 0, APIARY_TIMEOUT(LONG), text, sizeof text, &n), 0);
     text[n] = '\0';
     cr_assert_str_eq(text, "test about about@2 [caller] 1 1");
     apiary_detach(other);
@@ -41,7 +41,7 @@ Test(worker, failures_carry_text_and_number)
 {
     apiary_queen_t *q = start();
     apiary_task_t task;
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
     char text[256];
 
     cr_assert_eq(apiary_delegate(a, "fail", NULL, 0, NULL, &task), 0);
@@ -66,13 +66,13 @@ Test(worker, results_written_in_place)
     for (int turn = 0; turn < 20; turn++) {
         for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
             wanted = sizes[i];
-            cr_assert_eq(apiary_call(a, "reserve", &wanted, sizeof wanted, LONG, text, sizeof text, &n), 0);
+            cr_assert_eq(apiary_call(a, "reserve", &wanted, sizeof wanted, APIARY_TIMEOUT(LONG), text, sizeof text, &n), 0);
             cr_assert_eq(n, wanted);
             for (size_t k = 0; k < n; k++) cr_assert_eq(text[k], 'r');
         }
     }
     wanted = (1 << 20) + 1;
-    cr_assert_eq(apiary_call(a, "reserve", &wanted, sizeof wanted, LONG, text, sizeof text, &n), APIARY_EAGENT);
+    cr_assert_eq(apiary_call(a, "reserve", &wanted, sizeof wanted, APIARY_TIMEOUT(LONG), text, sizeof text, &n), APIARY_EAGENT);
     apiary_queen_stop(q, LONG);
 }
 
@@ -80,7 +80,7 @@ Test(worker, jobs_are_kept_and_more_than_its_hands_stay_queued)
 {
     apiary_queen_t *q = start();
     apiary_task_t tasks[100], go;
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
 
     for (int i = 0; i < 100; i++) cr_assert_eq(apiary_delegate(a, "keep", "x", 1, NULL, &tasks[i]), 0);
     while (ap_load_acquire(&kept_count) < (int)AP_AGENT_HANDS) sched_yield();
@@ -108,7 +108,7 @@ Test(worker, finishes_from_another_thread)
 {
     apiary_queen_t *q = start();
     apiary_task_t tasks[60];
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
     char text[1000];
 
     for (int i = 0; i < 60; i++) {
@@ -190,8 +190,8 @@ Test(worker, expired_and_cancelled_tasks_are_not_run)
 {
     apiary_queen_t *q = start();
     apiary_task_t late, cancelled;
-    apiary_delegate_options_t soon = {.timeout = 1000000};
-    apiary_result_t result;
+    apiary_delegate_options_t soon = {.struct_size = sizeof soon, .timeout = 1000000};
+    apiary_result_t result = {.struct_size = sizeof result};
     uint32_t queue = queue_of(q, "count");
     struct ap_slot *slot;
     uint64_t word, until;
@@ -223,7 +223,7 @@ Test(worker, one_that_crashed_before_runs_alone)
 {
     apiary_queen_t *q = start();
     apiary_task_t held, suspect, other;
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
     struct ap_slot *slot;
     uint64_t word;
 
@@ -258,9 +258,9 @@ Test(worker, one_that_crashed_before_runs_alone)
 Test(worker, one_that_runs_alone_may_delegate_to_its_own_worker)
 {
     apiary_queen_t *q = start();
-    const apiary_delegate_options_t soon = {.timeout = 20 * SECOND};
+    const apiary_delegate_options_t soon = {.struct_size = sizeof soon, .timeout = 20 * SECOND};
     apiary_task_t task;
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
     struct ap_slot *slot;
     uint64_t word;
 
@@ -280,9 +280,9 @@ Test(worker, one_that_runs_alone_may_delegate_to_its_own_worker)
 Test(worker, one_that_waits_to_run_alone_lets_others_finish)
 {
     apiary_queen_t *q = start();
-    const apiary_delegate_options_t soon = {.timeout = 20 * SECOND};
+    const apiary_delegate_options_t soon = {.struct_size = sizeof soon, .timeout = 20 * SECOND};
     apiary_task_t relayed, suspect;
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
     struct ap_slot *slot;
     uint64_t word;
 
@@ -306,7 +306,7 @@ static void *flood(void *arg)
 {
     static const size_t sizes[] = {0, 8, 100};
     apiary_task_t tasks[32];
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
     char body[100];
     intptr_t bad = 0;
 
@@ -354,7 +354,7 @@ static uint32_t slots_in_use(void)
 Test(worker, what_is_fire_and_forget_is_freed_when_it_finishes)
 {
     static char body[1 << 20];
-    const apiary_delegate_options_t detach = {.flags = APIARY_DETACH};
+    const apiary_delegate_options_t detach = {.struct_size = sizeof detach, .flags = APIARY_DETACH};
     apiary_queen_t *q = start();
 
     for (int i = 0; i < 2; i++) cr_assert_eq(apiary_delegate(a, "count", body, sizeof body, &detach, NULL), 0);
@@ -368,7 +368,7 @@ Test(worker, what_is_fire_and_forget_is_freed_when_it_finishes)
 Test(worker, blocks_of_finished_fire_and_forget_tasks_are_had_by_others)
 {
     static char body[1 << 20];
-    const apiary_delegate_options_t detach = {.flags = APIARY_DETACH};
+    const apiary_delegate_options_t detach = {.struct_size = sizeof detach, .flags = APIARY_DETACH};
     apiary_queen_t *q = start();
     apiary_t *other;
     char text[8];
@@ -376,7 +376,7 @@ Test(worker, blocks_of_finished_fire_and_forget_tasks_are_had_by_others)
     cr_assert_eq(apiary_attach(name, NULL, &other), 0);
     for (int i = 0; i < 2; i++) cr_assert_eq(apiary_delegate(a, "count", body, sizeof body, &detach, NULL), 0);
     cr_assert_eq(call("count", NULL, 0, text, sizeof text), 0, "it comes after them");
-    cr_expect_eq(apiary_call(other, "count", body, sizeof body, LONG, NULL, 0, NULL), 0);
+    cr_expect_eq(apiary_call(other, "count", body, sizeof body, APIARY_TIMEOUT(LONG), NULL, 0, NULL), 0);
     apiary_detach(other);
     cr_assert_eq(apiary_queen_stop(q, LONG), 0);
 }
@@ -389,9 +389,9 @@ Test(worker, a_result_without_a_block_is_no_task_that_was_not_begun)
     void *loans[2];
 
     for (int i = 0; i < 2; i++) cr_assert_eq(apiary_loan(a, size, &loans[i]), 0);
-    cr_expect_eq(apiary_call(a, "too_large", &size, sizeof size, LONG, NULL, 0, NULL), APIARY_ENORESULT);
+    cr_expect_eq(apiary_call(a, "too_large", &size, sizeof size, APIARY_TIMEOUT(LONG), NULL, 0, NULL), APIARY_ENORESULT);
     for (int i = 0; i < 2; i++) apiary_unloan(a, loans[i]);
-    cr_expect_eq(apiary_call(a, "too_large", &size, sizeof size, LONG, NULL, 0, NULL), 0);
+    cr_expect_eq(apiary_call(a, "too_large", &size, sizeof size, APIARY_TIMEOUT(LONG), NULL, 0, NULL), 0);
     cr_assert_eq(apiary_queen_stop(q, LONG), 0);
 }
 
@@ -401,7 +401,7 @@ Test(worker, results_without_a_block_take_their_requests)
     char body[200], back[200];
     apiary_queen_t *q = start();
     apiary_task_t tasks[8];
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
     size_t size;
     void *loan, *last = NULL;
 
@@ -412,7 +412,7 @@ Test(worker, results_without_a_block_take_their_requests)
     }
     while (ap_load_acquire(&kept_count) < 8) sched_yield();
     while (apiary_loan(a, 200, &loan) == 0) last = loan;
-    cr_assert_eq(apiary_call(a, "keep", "tell", 4, LONG, NULL, 0, NULL), 0);
+    cr_assert_eq(apiary_call(a, "keep", "tell", 4, APIARY_TIMEOUT(LONG), NULL, 0, NULL), 0);
     for (int i = 0; i < 8; i++) {
         cr_assert_eq(apiary_await(a, tasks[i], LONG, &result), 0);
         cr_assert_eq(result.code, 0, "%s", apiary_strerror(result.code));
@@ -423,7 +423,7 @@ Test(worker, results_without_a_block_take_their_requests)
     }
     while (apiary_loan(a, 200, &loan) == 0) last = loan;
     cr_assert_eq(apiary_unloan(a, last), 0);
-    cr_expect_eq(apiary_call(a, "fail", body, sizeof body, LONG, back, sizeof back, &size), APIARY_EAGENT);
+    cr_expect_eq(apiary_call(a, "fail", body, sizeof body, APIARY_TIMEOUT(LONG), back, sizeof back, &size), APIARY_EAGENT);
     cr_expect_gt(size, 64, "its text is whole: %zu", size);
     cr_assert_eq(apiary_queen_stop(q, LONG), 0);
 }
@@ -453,23 +453,24 @@ static void note(void *state, apiary_job_t *job)
  * another waiting that has one task in its ring. */
 Test(worker, rings_are_served_while_the_table_is_searched)
 {
-    static const apiary_agent_kind_t block_kind = {APIARY_AGENT_ABI, "block", "", NULL, create_nothing, block, NULL, NULL},
-                                     note_kind = {APIARY_AGENT_ABI, "note", "", NULL, create_nothing, note, NULL, NULL};
+    static const apiary_agent_kind_t block_kind = {APIARY_AGENT_KIND, .name = "block", .create = create_nothing, .handle = block},
+                                     note_kind = {APIARY_AGENT_KIND, .name = "note", .create = create_nothing, .handle = note};
     static const char *const block_caps[] = {"block", NULL}, *const note_caps[] = {"note", NULL};
     const apiary_agent_description_t agents[] = {{"block", &block_kind, block_caps, 0, NULL},
                                                  {"note", &note_kind, note_caps, 0, NULL}};
-    const apiary_swarm_description_t d = {.service = "test", .workers = 1, .agents = agents, .agent_count = 2};
+    const apiary_swarm_description_t d = {APIARY_SWARM_DESCRIPTION, .service = "test", .workers = 1, .agents = agents,
+                                          .agent_count = 2};
     apiary_task_t blocked, tasks[101];
     uint32_t number, at = 0;
     char message[256] = "";
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
     apiary_t *other;
     apiary_queen_t *q;
 
     cr_assert_eq(apiary_queen_start(a, &d, message, sizeof message, &q), 0, "%s", message);
     cr_assert_eq(apiary_attach(name, NULL, &other), 0);
     number = 1000;
-    cr_assert_eq(apiary_call(a, "note", &number, sizeof number, LONG, NULL, 0, NULL), 0, "its first scan is over");
+    cr_assert_eq(apiary_call(a, "note", &number, sizeof number, APIARY_TIMEOUT(LONG), NULL, 0, NULL), 0, "its first scan is over");
     handled = 0;
     cr_assert_eq(apiary_delegate(a, "block", NULL, 0, NULL, &blocked), 0);
     while (!ap_load_acquire(&begun)) sched_yield();
@@ -498,17 +499,20 @@ Test(worker, rings_are_served_while_the_table_is_searched)
  * a recovery asks for finds them, all of them. */
 Test(worker, the_search_of_the_table_finds_all_that_was_never_begun)
 {
-    static const apiary_agent_kind_t block_kind = {APIARY_AGENT_ABI, "block", "", NULL, create_nothing, block, NULL, NULL};
+    static const apiary_agent_kind_t block_kind = {APIARY_AGENT_KIND, .name = "block", .what = "", .keys = NULL,
+                                                   .create = create_nothing, .handle = block, .destroy = NULL,
+                                                       .capabilities = NULL};
     static const char *const block_caps[] = {"block", NULL};
     const apiary_agent_description_t agents[] = {{"block", &block_kind, block_caps, 0, NULL},
                                                  {"count", &count_kind, count_caps, 0, NULL}};
-    const apiary_swarm_description_t d = {.service = "test", .workers = 1, .agents = agents, .agent_count = 2};
+    const apiary_swarm_description_t d = {APIARY_SWARM_DESCRIPTION, .service = "test", .workers = 1, .agents = agents,
+                                          .agent_count = 2};
     apiary_task_t blocked, tasks[5];
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
     apiary_queen_t *q;
 
     cr_assert_eq(apiary_queen_start(a, &d, NULL, 0, &q), 0);
-    cr_assert_eq(apiary_call(a, "count", NULL, 0, LONG, NULL, 0, NULL), 0, "its first scan is over");
+    cr_assert_eq(apiary_call(a, "count", NULL, 0, APIARY_TIMEOUT(LONG), NULL, 0, NULL), 0, "its first scan is over");
     cr_assert_eq(apiary_delegate(a, "block", NULL, 0, NULL, &blocked), 0);
     while (!ap_load_acquire(&begun)) sched_yield();
     for (int i = 0; i < 5; i++) cr_assert_eq(apiary_delegate(a, "count", NULL, 0, NULL, &tasks[i]), 0);

@@ -16,7 +16,8 @@ static void note(void *user, int level, const char *line)
 
 static apiary_queen_t *start_noting(void)
 {
-    apiary_swarm_description_t d = {.service = "test", .workers = 2, .agents = all_agents, .agent_count = AGENTS, .log = note};
+    apiary_swarm_description_t d = {APIARY_SWARM_DESCRIPTION, .service = "test", .workers = 2, .agents = all_agents,
+                                    .agent_count = AGENTS, .log = note};
     apiary_queen_t *q = NULL;
     char message[512] = "";
 
@@ -28,7 +29,7 @@ Test(worker_log, a_task_that_fails_is_told_with_its_name_and_reason)
 {
     apiary_queen_t *q = start_noting();
     apiary_task_t task;
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
     char text[256], expected[512];
 
     cr_assert_eq(apiary_delegate(a, "fail", NULL, 0, NULL, &task), 0);

@@ -256,9 +256,10 @@ static void relay(void *state, apiary_job_t *job)
 
     snprintf(capability, sizeof capability, "%.*s", (int)size, data);
     if (capability[0] == '=')
-        r = apiary_agent_execute_task(state, capability + 1, "hello", 5, 0, relay_done, job);
+        r = apiary_agent_execute_task(state, capability + 1, "hello", 5, NULL, relay_done, job);
     else
-        r = apiary_agent_delegate_external_task(state, capability, "hello", 5, capability[0] == 'k' ? 3000000 : 0, relay_done, job);
+        r = apiary_agent_delegate_external_task(state, capability, "hello", 5,
+                                                APIARY_TIMEOUT(capability[0] == 'k' ? 3000000 : 0), relay_done, job);
     if (r < 0) apiary_job_fail(job, (uint32_t)-r, "%s", apiary_error_name(r));
 }
 
@@ -307,7 +308,8 @@ static void local(void *state, apiary_job_t *job)
 }
 
 #define KIND(id, create_, handle_, destroy_) \
-    static const apiary_agent_kind_t id##_kind = {APIARY_AGENT_ABI, #id, "", NULL, create_, handle_, destroy_, NULL}
+    static const apiary_agent_kind_t id##_kind = {                                                     \
+        APIARY_AGENT_KIND, .name = #id, .what = "", .create = (create_), .handle = (handle_), .destroy = (destroy_)}
 KIND(echo, create_nothing, echo, NULL);
 KIND(about, create_nothing, about, NULL);
 KIND(fail, create_nothing, fail, NULL);
@@ -342,7 +344,8 @@ static const apiary_agent_description_t all_agents[] = {
 
 static apiary_queen_t *start_as(apiary_t *handle, const char *service, const char *instance)
 {
-    apiary_swarm_description_t d = {.service = service, .instance = instance, .workers = 2, .agents = all_agents,
+    apiary_swarm_description_t d = {APIARY_SWARM_DESCRIPTION, .service = service, .instance = instance, .workers = 2,
+                                    .agents = all_agents,
                                     .agent_count = AGENTS, .log = log_line};
     apiary_queen_t *q = NULL;
     char message[512] = "";
@@ -369,7 +372,7 @@ static inline void stop_at_once(apiary_queen_t *q)
 static inline int call(const char *capability, const void *body, size_t size, char *text, size_t capacity)
 {
     size_t n = 0;
-    int r = apiary_call(a, capability, body, size, LONG, text, capacity - 1, &n);
+    int r = apiary_call(a, capability, body, size, APIARY_TIMEOUT(LONG), text, capacity - 1, &n);
 
     text[n < capacity ? n : capacity - 1] = '\0';
     return r;

@@ -1,7 +1,7 @@
 /* echo_agent.c - a plug-in agent: answers with the request, behind a greeting of its configuration.
  * cc -shared -fPIC echo_agent.c -o echo_agent.so $(pkg-config --cflags apiary), then in the configuration:
  *   - {name: echo, plugin: echo_agent.so, capabilities: [echo], config: {greeting: "you said: "}} */
-#include <apiary.h>
+#include <apiary/agent.h>
 #include <string.h>
 
 static int create(apiary_agent_t *agent, void **state)
@@ -26,9 +26,9 @@ static void handle(void *state, apiary_job_t *job)
     apiary_job_reply(job, answer, before + size);
 }
 
-static const apiary_agent_key_t keys[] = {{"greeting", 's', 0, "put before the request", 0, 0}, {.name = NULL}};
-static const apiary_agent_kind_t kind = {APIARY_AGENT_ABI, "echo", "answers with the request", keys, create,
-                                         handle,           NULL, NULL};
+static const apiary_agent_key_t keys[] = {{.name = "greeting", .type = 's', .what = "put before the request"}, {.name = NULL}};
+static const apiary_agent_kind_t kind = {APIARY_AGENT_KIND, .name = "echo", .what = "answers with the request",
+                                         .keys = keys, .create = create, .handle = handle};
 
 APIARY_API const apiary_agent_kind_t *apiary_agent_plugin(void);
 const apiary_agent_kind_t *apiary_agent_plugin(void)

@@ -12,7 +12,7 @@ int main(int argc, char **argv)
     }
     apiary_t *a;
     apiary_task_t task;
-    apiary_result_t result;
+    apiary_result_t result = {.struct_size = sizeof result};
     int rc = apiary_attach(NULL, NULL, &a); /* $APIARY_SEGMENT, else /apiary */
     if (rc < 0) {
         fprintf(stderr, "attach: %s; %s\n", apiary_strerror(rc), apiary_advice(rc));

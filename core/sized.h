@@ -1,0 +1,65 @@
+/* core/sized.h - structures of the public face, which carry their size so that they can grow: see "Structures" in apiary.h.
+ *
+ * A structure only grows at its end. `first` is the size that it had in the first version that had one: what is smaller was never a
+ * structure of ours. Plain C on private memory; any thread.
+ */
+#ifndef AP_SIZED_H
+#define AP_SIZED_H
+
+#include <stdbool.h>
+#include <string.h>
+
+#include "core/apiary.h"
+
+#define AP_SIZED_MAX 4096u
+
+/* Sizes of the first version, in bytes. */
+#define AP_FIRST_ATTACH_OPTIONS 48u
+#define AP_FIRST_DELEGATE_OPTIONS 24u
+#define AP_FIRST_RESULT 56u
+#define AP_FIRST_REQUEST 40u
+#define AP_FIRST_PROVIDER 168u
+#define AP_FIRST_SWARM_STATUS 256u
+#define AP_FIRST_AGENT_KIND 72u
+#define AP_FIRST_AGENT_KEY 40u
+#define AP_FIRST_AGENT_DESCRIPTION 40u
+#define AP_FIRST_SWARM_DESCRIPTION 104u
+
+_Static_assert(sizeof(apiary_attach_options_t) >= AP_FIRST_ATTACH_OPTIONS, "structures only grow");
+_Static_assert(sizeof(apiary_delegate_options_t) >= AP_FIRST_DELEGATE_OPTIONS, "structures only grow");
+_Static_assert(sizeof(apiary_result_t) >= AP_FIRST_RESULT, "structures only grow");
+_Static_assert(sizeof(apiary_request_t) >= AP_FIRST_REQUEST, "structures only grow");
+_Static_assert(sizeof(apiary_provider_t) >= AP_FIRST_PROVIDER, "structures only grow");
+_Static_assert(sizeof(apiary_swarm_status_t) >= AP_FIRST_SWARM_STATUS, "structures only grow");
+
+static inline bool ap_sized_valid(size_t size, size_t first)
+{
+    return size >= first && size <= AP_SIZED_MAX && size % sizeof(size_t) == 0;
+}
+
+/* What a caller has filled in, as this library knows it: `known` bytes of *to, what the caller's version lacks zeros. 0,
+ * APIARY_EINVAL, or APIARY_ENOTSUP when it says something in a part that this library does not know. */
+static inline int ap_sized_in(void *to, size_t known, size_t first, const void *from, size_t size)
+{
+    size_t common = size < known ? size : known;
+
+    if (!ap_sized_valid(size, first)) return APIARY_EINVAL;
+    for (size_t i = known; i < size; i++)
+        if (((const char *)from)[i] != 0) return APIARY_ENOTSUP;
+    memcpy(to, from, common);
+    memset((char *)to + common, 0, known - common);
+    memcpy(to, &known, sizeof known);
+    return 0;
+}
+
+/* The opposite: into the caller's structure of `size` bytes, whose struct_size stays. */
+static inline void ap_sized_out(void *to, size_t size, const void *from, size_t known)
+{
+    size_t common = size < known ? size : known;
+
+    memcpy((char *)to + sizeof size, (const char *)from + sizeof size, common - sizeof size);
+    memset((char *)to + common, 0, size - common);
+    memcpy(to, &size, sizeof size);
+}
+
+#endif
