@@ -159,7 +159,8 @@ static void run_delegate_batch(void)
 {
     static const char body[BODY] = "work";
     const apiary_request_t requests[3] = {
-        {.capability = "echo", .body = "work", .size = 4}, {.capability = "echo", .body = body, .size = sizeof body},
+        {.struct_size = sizeof requests[0], .capability = "echo", .body = "work", .size = 4},
+        {.capability = "echo", .body = body, .size = sizeof body},
         {.capability = "echo", .body = "work", .size = 4}};
     size_t submitted;
 
