@@ -1,6 +1,8 @@
 /* registry/admission.c - the bulkhead. See admission.h. */
 #include "registry/admission.h"
 
+#include "core/defect.h"
+
 static uint32_t *row_of(const struct ap_segment *seg, uint32_t service)
 {
     return ap_at(seg, AP_SECTION_TICKETS, service);
@@ -106,6 +108,11 @@ void ap_tickets_free(struct ap_segment *seg, uint32_t lane)
             while ((seen & 0xffff) == AP_TICKET_IDLE(lane) && !ap_cas(&row[i], &seen, 0)) {}
         }
     }
+}
+
+void ap_tickets_withdraw(struct ap_segment *seg, uint32_t lane, uint64_t beside)
+{
+    if (beside == 0 && !AP_DEFECT(tickets_forgotten)) ap_tickets_free(seg, lane);
 }
 
 bool ap_tickets_any(const struct ap_segment *seg, uint32_t service)

@@ -59,6 +59,8 @@ void ap_slot_ticket_return(void *seg, const struct ap_slot *slot);
 void ap_slot_ticket_return_again(void *seg, const struct ap_slot *slot);
 /* Frees all tickets of a lane, in all services: at its close, and by its reaper. */
 void ap_tickets_free(struct ap_segment *seg, uint32_t lane);
+/* That of a dead lane, by who has its lock: a later life of the lane makes the same tickets. */
+void ap_tickets_withdraw(struct ap_segment *seg, uint32_t lane, uint64_t beside);
 /* Whether any lane has a ticket of the service, busy or idle. */
 bool ap_tickets_any(const struct ap_segment *seg, uint32_t service);
 /* Busy tickets of a service. */

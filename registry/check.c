@@ -376,6 +376,7 @@ static const struct ap_number service_numbers[] = {
 const struct ap_part ap_part_services = {
     .name = "services", .element = "service", .size = sizeof(struct ap_service), .fields = service_fields,
     .numbers = service_numbers, .look = look_service,
+    .withdraw = ap_services_end, .settle = ap_part_nothing,
 };
 
 static uint64_t tickets_stride(const struct ap_geometry *g)
@@ -404,6 +405,7 @@ static const struct ap_number ticket_numbers[] = {
 const struct ap_part ap_part_tickets = {
     .name = "tickets", .element = "ticket", .stride = tickets_stride, .count = tickets_count, .fields = AP_NO_FIELDS,
     .numbers = ticket_numbers, .look = look_tickets,
+    .withdraw = ap_tickets_withdraw, .settle = ap_part_nothing,
 };
 
 static const struct ap_field swarm_fields_list[] = {
@@ -421,6 +423,7 @@ static const struct ap_number swarm_numbers[] = {
 const struct ap_part ap_part_swarms = {
     .name = "swarms", .element = "swarm", .size = sizeof(struct ap_swarm), .fields = swarm_fields_list,
     .numbers = swarm_numbers, .look = look_swarm,
+    .withdraw = ap_swarms_end, .settle = ap_part_nothing,
 };
 
 /* One for each queue. */
@@ -436,6 +439,7 @@ static const struct ap_field agent_fields[] = {
 const struct ap_part ap_part_agents = {
     .name = "agents", .element = "agent", .size = sizeof(struct ap_agent_record), .count = agents_count, .fields = agent_fields,
     .numbers = AP_NO_NUMBERS, .look = look_agent,
+    .withdraw = ap_part_nothing, .settle = ap_part_nothing,
 };
 
 static uint64_t capabilities_stride(const struct ap_geometry *g)
@@ -456,6 +460,7 @@ static const struct ap_number capability_numbers[] = {
 const struct ap_part ap_part_capabilities = {
     .name = "capabilities", .element = "capability", .stride = capabilities_stride, .fields = capability_fields,
     .numbers = capability_numbers, .look = look_capability,
+    .withdraw = ap_part_nothing, .settle = ap_part_nothing,
 };
 
 /* One for each instance that may register. */
@@ -478,4 +483,5 @@ static const struct ap_field supervised_fields[] = {
 const struct ap_part ap_part_supervised = {
     .name = "supervised", .element = "supervised", .size = sizeof(struct ap_supervised), .count = supervised_count,
     .fields = supervised_fields, .numbers = AP_NO_NUMBERS, .look = look_supervised,
+    .withdraw = ap_supervised_withdraw, .settle = ap_part_nothing,
 };

@@ -31,25 +31,14 @@ void ap_swarm_end(struct ap_segment *seg, uint32_t swarm, uint64_t life)
     ap_event_log(seg, AP_EVENT_SWARM_DIED, lane, swarm, lane);
 }
 
-static void end_swarms(struct ap_segment *seg, uint32_t lane, uint64_t beside)
+void ap_swarms_end(struct ap_segment *seg, uint32_t lane, uint64_t beside)
 {
+    if (AP_DEFECT(swarm_stays)) return;
     for (uint32_t i = 0; i < seg->sections[AP_SECTION_SWARMS].count; i++) {
         uint64_t life = ap_load_acquire(&ap_swarm_at(seg, i)->life); /* REG-A1 pairs REG-R1 */
 
         if (AP_SWARM_LANE(life) == lane && ap_lane_still(seg, lane, beside)) ap_swarm_end(seg, i, life);
     }
-}
-
-/* Idempotent. The lives of swarms and services have an epoch for each time that they name a lane; a ticket has the lane's index
- * alone, which may be another's without the lock. Provider bits stay: see discovery.h. */
-static void closed(void *user, struct ap_segment *seg, uint32_t lane, uint64_t beside)
-{
-    (void)user;
-    if (!AP_DEFECT(swarm_stays)) end_swarms(seg, lane, beside);
-    ap_services_end(seg, lane, beside);
-    if (beside != 0) return;
-    if (!AP_DEFECT(supervisor_stays)) ap_supervised_end(seg, lane);
-    if (!AP_DEFECT(tickets_forgotten)) ap_tickets_free(seg, lane);
 }
 
 static uint32_t route(void *user, struct ap_segment *seg, const struct ap_slot *slot)
@@ -84,6 +73,6 @@ static bool offers(void *user, struct ap_segment *seg, const struct ap_slot *slo
 }
 
 const struct ap_reap_hooks ap_registry_hooks = {
-    .user = NULL, .closed = closed, .route = route, .offers = offers,
+    .user = NULL, .route = route, .offers = offers,
     .freed = ap_slot_ticket_return, .freed_again = ap_slot_ticket_return_again,
 };

@@ -205,6 +205,9 @@ bool ap_swarm_forget(struct ap_segment *seg, uint32_t lane);
  * FREE when it was never named. Its tasks and tickets are the reaper's business. By anybody, by several at once. */
 void ap_swarm_end(struct ap_segment *seg, uint32_t swarm, uint64_t life);
 
+/* Ends all registrations of a dead lane (part.h). */
+void ap_swarms_end(struct ap_segment *seg, uint32_t lane, uint64_t beside);
+
 /* The reaper's view of the registry: closes queues, withdraws swarms, frees tickets, routes by capability. */
 extern const struct ap_reap_hooks ap_registry_hooks;
 

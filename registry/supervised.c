@@ -117,6 +117,11 @@ void ap_supervised_end(struct ap_segment *seg, uint32_t lane)
     }
 }
 
+void ap_supervised_withdraw(struct ap_segment *seg, uint32_t lane, uint64_t beside)
+{
+    if (beside == 0 && !AP_DEFECT(supervisor_stays)) ap_supervised_end(seg, lane);
+}
+
 void ap_supervised_forget(struct ap_segment *seg)
 {
     for (uint32_t i = 0; i < count(seg); i++) {

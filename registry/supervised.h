@@ -86,6 +86,8 @@ int ap_supervised_take(struct ap_segment *seg, uint32_t lane, int64_t pid, const
 void ap_supervised_write(struct ap_segment *seg, uint32_t row, const struct ap_supervision *next);
 /* By a supervisor that leaves, and of a dead lane by the reaper: its rows are nobody's. Idempotent. */
 void ap_supervised_end(struct ap_segment *seg, uint32_t lane);
+/* That of a dead lane, by who has its lock: the time is stored before the life is exchanged. */
+void ap_supervised_withdraw(struct ap_segment *seg, uint32_t lane, uint64_t beside);
 /* Frees what former supervisors have left. */
 void ap_supervised_forget(struct ap_segment *seg);
 

@@ -180,6 +180,7 @@ static const struct ap_number member_numbers[] = {
 const struct ap_part ap_part_members = {
     .name = "members", .element = "member", .size = sizeof(struct ap_member), .fields = member_fields,
     .numbers = member_numbers, .look = look_member,
+    .withdraw = ap_part_nothing, .settle = ap_members_settle,
 };
 
 static const struct ap_field lane_fields[] = {
@@ -195,4 +196,5 @@ static const struct ap_number lane_numbers[] = {
 const struct ap_part ap_part_lanes = {
     .name = "lanes", .element = "lane", .size = sizeof(struct ap_lane), .fields = lane_fields, .numbers = lane_numbers,
     .look = look_lane,
+    .withdraw = ap_part_nothing, .settle = ap_part_nothing,
 };

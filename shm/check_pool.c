@@ -70,10 +70,12 @@ static const struct ap_number block_numbers[] = {
 const struct ap_part ap_part_blocks = {
     .name = "blocks", .element = "block", .size = 8, .count = blocks_count, .fields = AP_NO_FIELDS,
     .numbers = block_numbers, .look = look_block,
+    .withdraw = ap_part_nothing, .settle = ap_pool_settle,
 };
 const struct ap_part ap_part_pool = {
     .name = "pool", .element = "body", .size = 1, .count = ap_pool_section_size, .fields = AP_NO_FIELDS,
     .numbers = AP_NO_NUMBERS, .look = ap_look_nothing,
+    .withdraw = ap_part_nothing, .settle = ap_part_nothing,
 };
 
 /* ---- events --------------------------------------------------------------------------------------------------- */
@@ -109,4 +111,5 @@ static const struct ap_number event_numbers[] = {
 const struct ap_part ap_part_events = {
     .name = "events", .element = "event", .size = sizeof(struct ap_event), .fields = event_fields,
     .numbers = event_numbers, .look = look_event,
+    .withdraw = ap_part_nothing, .settle = ap_part_nothing,
 };

@@ -236,6 +236,7 @@ static const struct ap_number queue_numbers[] = {
 const struct ap_part ap_part_queues = {
     .name = "queues", .element = "queue", .size = sizeof(struct ap_queue), .fields = queue_fields,
     .numbers = queue_numbers, .look = look_queue,
+    .withdraw = ap_queues_withdraw, .settle = ap_part_nothing,
 };
 
 static uint64_t ring_stride(uint64_t depth)
@@ -283,4 +284,5 @@ static const struct ap_number ring_numbers[] = {
 const struct ap_part ap_part_rings = {
     .name = "rings", .element = "ring", .stride = rings_stride, .count = rings_count, .fields = ring_fields,
     .numbers = ring_numbers, .look = look_ring,
+    .withdraw = ap_part_nothing, .settle = ap_queue_reap_leases,
 };

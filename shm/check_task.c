@@ -249,9 +249,11 @@ static uint64_t slabs_count(const struct ap_geometry *g)
 static const struct ap_field slab_fields[] = {
     AP_FIELD(ap_slab, lease), {NULL, 0, 0},
 };
+/* What of slabs and slots is a dead lane's, is the reaper's own business: see reap.h. */
 const struct ap_part ap_part_slabs = {
     .name = "slabs", .element = "slab", .size = sizeof(struct ap_slab), .count = slabs_count, .fields = slab_fields,
     .numbers = AP_NO_NUMBERS, .look = look_slab,
+    .withdraw = ap_part_nothing, .settle = ap_part_nothing,
 };
 
 static const struct ap_field slot_fields[] = {
@@ -270,4 +272,5 @@ static const struct ap_number slot_numbers[] = {
 const struct ap_part ap_part_slots = {
     .name = "slots", .element = "slot", .size = sizeof(struct ap_slot), .fields = slot_fields, .numbers = slot_numbers,
     .look = look_slot,
+    .withdraw = ap_part_nothing, .settle = ap_part_nothing,
 };

@@ -211,6 +211,12 @@ void ap_member_close(struct ap_segment *seg, uint32_t member, uint32_t anchor)
         ap_event_log(seg, AP_EVENT_MEMBER_LEFT, anchor, member, (uint64_t)pid);
 }
 
+void ap_members_settle(struct ap_segment *seg, uint32_t lane, uint64_t beside)
+{
+    if (beside != 0 || AP_DEFECT(member_kept)) return;
+    for (uint32_t m = 0; m < seg->geometry.members; m++) ap_member_close(seg, m, lane);
+}
+
 int ap_member_read(const struct ap_segment *seg, uint32_t member, struct ap_member *ret)
 {
     const struct ap_member *m = ap_member_at(seg, member);

@@ -126,6 +126,8 @@ void ap_lane_close_shared(struct ap_lane_handle *h);
 AP_MUST_CHECK int ap_member_open(struct ap_segment *seg, const char *name, const char *swarm, uint32_t kind,
                    struct ap_lane_handle *anchor);
 void ap_member_close(struct ap_segment *seg, uint32_t member, uint32_t anchor);
+/* The member whose anchor the dead lane was; by who has its lock, and nothing beside it. */
+void ap_members_settle(struct ap_segment *seg, uint32_t lane, uint64_t beside);
 /* For observers: a copy of a LIVE member's record, 1; 0 when it is not LIVE, or changed hands meanwhile. Texts may be without an
  * end. Any index. */
 int ap_member_read(const struct ap_segment *seg, uint32_t member, struct ap_member *ret);

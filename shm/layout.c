@@ -45,6 +45,11 @@ void ap_look_nothing(struct ap_look *look)
     (void)look;
 }
 
+void ap_part_nothing(struct ap_segment *seg, uint32_t lane, uint64_t beside)
+{
+    (void)seg, (void)lane, (void)beside;
+}
+
 static void look_each(const struct ap_segment *seg, uint32_t section, const char *element, ap_look_fn look,
                       struct ap_report *report)
 {

@@ -2,12 +2,12 @@
  *
  * ROW       A part is one section of the segment: an array of equal elements. Its row lies beside its checker and gives the
  *           section's name, the size and number of its elements by the geometry, the fields that enter the fingerprint, the
- *           numbers of the configuration that decide its size, and the checker.
+ *           numbers of the configuration that decide its size, the checker, and its part of a recovery.
  * TABLE     The rows of shm/ in the order of shm/parts.def, then those of a registry in the order of its own parts.def. A line
  *           without a row does not link; a row that lacks something fails unit.parts, which names it.
- * READERS   The layout, the fingerprint, attach, the checkers, shmdump, the configuration and `apiary segment sizes` go through
- *           the table; none of them names a section. shmdump wants a function dump_part_<id> for each (tools/dump.h), or does not
- *           link.
+ * READERS   The layout, the fingerprint, attach, checkers, recovery, shmdump, the configuration and `apiary segment sizes` go
+ *           through the table; none of them names a section. shmdump wants a function dump_part_<id> for each part
+ *           (tools/dump.h), or does not link.
  * THREADS   Rows and tables are constant.
  */
 #ifndef AP_PART_H
@@ -40,6 +40,10 @@ struct ap_number {
 };
 #define AP_NUMBER_AT(field) offsetof(struct ap_geometry, field)
 
+/* Idempotent, and may be killed at any instruction. `beside` is 0, or the caller has not the lane's lock (reap.h, BESIDE): the life
+ * that the lane has as long as its index is nobody else's; then only what has an epoch of its own, each after ap_lane_still. */
+typedef void (*ap_part_recover_fn)(struct ap_segment *seg, uint32_t lane, uint64_t beside);
+
 struct ap_part {
     const char *name;     /* of the section, at most 15 bytes */
     const char *element;  /* what a finding calls one of them, at most 15 bytes */
@@ -49,6 +53,9 @@ struct ap_part {
     const struct ap_field *fields;   /* AP_NO_FIELDS: its elements have none, as words and bytes */
     const struct ap_number *numbers; /* AP_NO_NUMBERS: its size follows from those of other parts */
     ap_look_fn look;                 /* the checker of one element; ap_look_nothing: nothing can be said, as of a body's bytes */
+    /* Its part of the recovery of a dead lane (reap.h): what names the lane here and is no task is withdrawn before the lane's
+     * tasks are given to others, and what they may still need is settled after that. ap_part_nothing: nothing here is a lane's. */
+    ap_part_recover_fn withdraw, settle;
 };
 
 struct ap_parts {
@@ -61,6 +68,7 @@ extern const struct ap_parts ap_shm_parts; /* the parts of a segment without a r
 #define AP_NO_FIELDS ((const struct ap_field[]){{NULL, 0, 0}})
 #define AP_NO_NUMBERS ((const struct ap_number[]){{.key = NULL}})
 void ap_look_nothing(struct ap_look *look);
+void ap_part_nothing(struct ap_segment *seg, uint32_t lane, uint64_t beside);
 
 static inline uint64_t ap_part_stride(const struct ap_part *part, const struct ap_geometry *g)
 {

@@ -1,6 +1,8 @@
 /* shm/pool.c - the payload pool. See pool.h. */
 #include "shm/pool.h"
 
+#include "shm/event.h"
+
 #define LARGER 2u /* classes above its own in which a body may lie */
 
 const uint32_t ap_pool_class_size[AP_POOL_CLASSES] = {256, 1024, 4096, 16384, 65536, 262144, 1048576};
@@ -269,4 +271,11 @@ uint32_t ap_pool_sweep(struct ap_segment *seg)
         offset += class_bytes(&seg->geometry, c);
     }
     return freed;
+}
+
+void ap_pool_settle(struct ap_segment *seg, uint32_t lane, uint64_t beside)
+{
+    uint32_t freed = beside != 0 || AP_DEFECT(no_pool_sweep) ? 0 : ap_pool_sweep(seg);
+
+    if (freed != 0) ap_event_log(seg, AP_EVENT_BLOCKS_SWEPT, lane, freed, 0);
 }

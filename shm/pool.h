@@ -62,6 +62,8 @@ uint64_t ap_pool_offset(const struct ap_segment *seg, const void *block);
 bool ap_pool_live(const struct ap_segment *seg, uint64_t word, uint64_t offset);
 /* Frees leaks (P1..P3); returns how many. Any process, any number at once. */
 uint32_t ap_pool_sweep(struct ap_segment *seg);
+/* The same after the recovery of a lane, by who has its lock, and nothing beside it. */
+void ap_pool_settle(struct ap_segment *seg, uint32_t lane, uint64_t beside);
 uint64_t ap_pool_section_size(const struct ap_geometry *g);
 
 #endif

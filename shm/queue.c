@@ -133,6 +133,18 @@ void ap_queue_reap_leases(struct ap_segment *seg, uint32_t lane, uint64_t beside
     }
 }
 
+void ap_queues_withdraw(struct ap_segment *seg, uint32_t lane, uint64_t beside)
+{
+    for (uint32_t q = 0; q < seg->geometry.queues; q++) {
+        uint64_t life = ap_load_acquire(&ap_queue_at(seg, q)->life); /* QUEUE-A4 pairs QUEUE-R4 */
+
+        if (AP_QUEUE_LANE(life) != lane || AP_DEFECT(queues_open)) continue;
+        /* CLAIMED twice by two lives of one lane is one and the same word; OPEN has an epoch of its own. */
+        if (beside != 0 && AP_QUEUE_STATE(life) != AP_QUEUE_OPEN && !AP_DEFECT(beside_claimed)) continue;
+        if (ap_lane_still(seg, lane, beside)) ap_queue_close(seg, q, life);
+    }
+}
+
 /* ---- ownership ------------------------------------------------------------------------------------------------ */
 
 int ap_queue_claim_seen(struct ap_segment *seg, uint32_t queue, uint32_t lane, uint64_t life)

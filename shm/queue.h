@@ -167,6 +167,8 @@ static inline void ap_queue_signal(struct ap_segment *seg, uint32_t queue, uint3
 void ap_producer_close(struct ap_producer *p, const struct ap_lane_handle *lane);
 /* Free every inlet leased to a dead lane; `beside`: its life, for who has not the lane's lock (ap_lane_still), or 0. */
 void ap_queue_reap_leases(struct ap_segment *seg, uint32_t lane, uint64_t beside);
+/* Closes the queues whose consumer the dead lane was. */
+void ap_queues_withdraw(struct ap_segment *seg, uint32_t lane, uint64_t beside);
 
 /* The consumer, private memory of the worker that owns the queue. */
 struct ap_consumer {

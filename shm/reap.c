@@ -5,6 +5,7 @@
 #include "shm/bell.h"
 #include "shm/event.h"
 #include "shm/image.h"
+#include "shm/part.h"
 
 struct reaper {
     struct ap_segment *seg;
@@ -210,23 +211,6 @@ static void recover_hands(const struct reaper *r)
 
 /* ---- one lane ------------------------------------------------------------------------------------------------- */
 
-static void close_queues(const struct reaper *r)
-{
-    for (uint32_t q = 0; q < r->seg->geometry.queues; q++) {
-        uint64_t life = ap_load_acquire(&ap_queue_at(r->seg, q)->life); /* QUEUE-A4 pairs QUEUE-R4 */
-
-        if (AP_QUEUE_LANE(life) != r->dead || AP_DEFECT(queues_open)) continue;
-        /* CLAIMED twice by two lives of one lane is one and the same word; OPEN has an epoch of its own. */
-        if (r->beside != 0 && AP_QUEUE_STATE(life) != AP_QUEUE_OPEN && !AP_DEFECT(beside_claimed)) continue;
-        if (ap_lane_still(r->seg, r->dead, r->beside)) ap_queue_close(r->seg, q, life);
-    }
-}
-
-static void close_members(const struct reaper *r)
-{
-    for (uint32_t m = 0; m < r->seg->geometry.members; m++) ap_member_close(r->seg, m, r->dead);
-}
-
 /* From here on it is nobody's turn but the reapers'. What it ran runs again as soon as may be. */
 static void begin(const struct reaper *r, uint64_t epoch)
 {
@@ -237,11 +221,12 @@ static void begin(const struct reaper *r, uint64_t epoch)
 /* What a compare-and-swap protects, so that several may be at it. */
 static void repair(const struct reaper *r)
 {
-    close_queues(r);
-    if (r->hooks != NULL && r->hooks->closed != NULL) r->hooks->closed(r->hooks->user, r->seg, r->dead, r->beside);
+    const struct ap_parts *parts = r->seg->parts;
+
+    for (uint32_t i = 0; i < parts->count; i++) parts->rows[i]->withdraw(r->seg, r->dead, r->beside);
     ap_fence_full(); /* TASK-F2 pairs TASK-F1 */
     recover_slots(r);
-    ap_queue_reap_leases(r->seg, r->dead, r->beside);
+    for (uint32_t i = 0; i < parts->count; i++) parts->rows[i]->settle(r->seg, r->dead, r->beside);
 }
 
 static void tell(const struct reaper *r)
@@ -254,15 +239,11 @@ static void recover(const struct reaper *r, uint64_t epoch)
 {
     struct ap_segment *seg = r->seg;
     struct ap_lane *lane = ap_lane_at(seg, r->dead);
-    uint32_t freed;
 
     if (AP_DEFECT(lane_early)) ap_store_release(&lane->life, AP_LIFE(epoch + 1, AP_LIFE_FREE)); /* LANE-R2 pairs LANE-A2 */
     repair(r);
-    freed = AP_DEFECT(no_pool_sweep) ? 0 : ap_pool_sweep(seg);
-    if (freed != 0) ap_event_log(seg, AP_EVENT_BLOCKS_SWEPT, r->dead, freed, 0);
     ap_event_log(seg, AP_EVENT_LANE_REAPED, r->dead, r->dead, ap_load_relaxed(&lane->member));
     tell(r);
-    if (!AP_DEFECT(member_kept)) close_members(r);
     ap_store_release(&lane->life, AP_LIFE(epoch + 1, AP_LIFE_FREE)); /* LANE-R2 pairs LANE-A2 */
 }
 

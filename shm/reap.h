@@ -5,12 +5,12 @@
  * STEPS     1 life LIVE -> DEAD. 2 what it had in hand: RUNNING(it) by the task table's rows. No queue of a dead lane is chosen
  *           any more, and an attempt's block names the attempt, so this can come before all else; of several dead lanes all
  *           are begun before one is completed. It waits where hooks->route says, else where its slot says, if
- *           hooks->offers agrees, else in a queue whose agent does offer it, the dead lane's first. 3 queues
- *           whose consumer it was are closed, hooks->closed withdraws its registrations; full fence (TASK-F2). 4 every slot
- *           of leased slabs: RUNNING(it) as before; RESERVED(it) and RELEASING(it) freed, and what has ended and nobody may
- *           collect; QUEUED in a closed queue is moved where hooks->route says; slots of slabs that it held: finished freed,
- *           the rest marked DETACH. 5 its slabs and inlets are
- *           given back. 6 payload sweep. 7 header.rescan is raised, every bell rung. 8 member, life FREE(e+1), unlock.
+ *           hooks->offers agrees, else in a queue whose agent does offer it, the dead lane's first. 3 each part withdraws what
+ *           names the lane (part.h): queues whose consumer it was are closed, registrations end; full fence (TASK-F2). 4 every
+ *           slot of leased slabs: RUNNING(it) as before; RESERVED(it) and RELEASING(it) freed, and what has ended and nobody may
+ *           collect; QUEUED in a closed queue is moved where hooks->route says; slots of slabs that it held: finished freed, the
+ *           rest marked DETACH. 5 its slabs are given back. 6 each part settles what is left: inlets, leaked blocks, the member.
+ *           7 header.rescan is raised, every bell rung. 8 life FREE(e+1), unlock.
  * BESIDE    A reaper that is stopped is alive, so its lock stays its own, and nobody is elected in its stead. But the lock is there
  *           for the steps that no compare-and-swap decides. While life is DEAD(e) the lane's index is nobody else's, so another may
  *           take the others beside it: RUNNING(it), its OPEN queues, registrations, tasks in closed queues, DETACH, inlets; then
@@ -31,12 +31,9 @@
 
 #define AP_NO_QUEUE UINT32_MAX
 
-/* What only a registry knows. All may be NULL, but then queues of the dead lane are closed and nothing is moved. */
+/* What only a registry knows of tasks. All may be NULL, but then nothing is moved. */
 struct ap_reap_hooks {
     void *user;
-    /* Registrations, tickets and whatever else names the dead lane; idempotent. `beside`: 0, or see BESIDE: the life that the lane
-     * has as long as its index is nobody else's; then only what has an epoch of its own, each after ap_lane_still. */
-    void (*closed)(void *user, struct ap_segment *seg, uint32_t lane, uint64_t beside);
     /* A living queue that can run this task, or AP_NO_QUEUE: it stays where it is. */
     uint32_t (*route)(void *user, struct ap_segment *seg, const struct ap_slot *slot);
     /* Whether the agent that has this queue, or had it last, runs such tasks. Asked when there is nowhere to route to. NULL: the

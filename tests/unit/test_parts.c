@@ -20,6 +20,7 @@ Test(parts, each_row_is_whole)
         cr_assert_not_null(p->numbers, "%s: numbers, or AP_NO_NUMBERS", p->name);
         cr_expect(p->count != NULL || p->numbers[0].counts, "%s: neither a count nor a number tells how many there are", p->name);
         cr_expect_not_null(p->look, "%s: a checker, or ap_look_nothing", p->name);
+        cr_expect(p->withdraw != NULL && p->settle != NULL, "%s: its part of a recovery, or ap_part_nothing", p->name);
         cr_expect(p->size == 0 || p->size == 1 || p->size % 8 == 0, "%s: elements of whole words", p->name);
         for (uint32_t k = 0; k < i; k++) cr_expect_str_neq(parts->rows[k]->name, p->name, "two sections called %s", p->name);
     }

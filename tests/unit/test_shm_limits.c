@@ -196,9 +196,11 @@ static uint64_t three(const struct ap_geometry *g)
 }
 
 static const struct ap_part part_one = {.name = "first", .size = 64, .count = three, .fields = AP_NO_FIELDS,
-                                     .numbers = AP_NO_NUMBERS, .look = ap_look_nothing},
+                                        .numbers = AP_NO_NUMBERS, .look = ap_look_nothing, .withdraw = ap_part_nothing,
+                                        .settle = ap_part_nothing},
                             part_two = {.name = "second", .size = 8, .count = three, .fields = AP_NO_FIELDS,
-                                      .numbers = AP_NO_NUMBERS, .look = ap_look_nothing};
+                                        .numbers = AP_NO_NUMBERS, .look = ap_look_nothing, .withdraw = ap_part_nothing,
+                                        .settle = ap_part_nothing};
 
 Test(limits, further_sections_are_those_of_the_table)
 {

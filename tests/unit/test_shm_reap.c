@@ -288,18 +288,23 @@ Test(reap, a_task_that_no_agent_offers_waits_where_it_was)
 /* ---- the reaper dies ------------------------------------------------------------------------------------------ */
 
 static uint32_t victim;
-static void die_in_hook(void *user, struct ap_segment *s, uint32_t dead, uint64_t beside)
+static void die_there(struct ap_segment *s, uint32_t dead, uint64_t beside)
 {
     (void)beside;
-    (void)user;
     (void)s;
     if (dead == victim) kill(getpid(), SIGKILL);
 }
 
 static void reap_and_die(struct ap_segment *own, struct ap_lane_handle *h)
 {
-    const struct ap_reap_hooks hooks = {.closed = die_in_hook};
-    ap_reap_lane(own, h->index, victim, &hooks);
+    const struct ap_part *rows[AP_SECTION_FIRST_FREE + 1];
+    const struct ap_part last = {.withdraw = die_there, .settle = ap_part_nothing};
+    const struct ap_parts parts = {.rows = rows, .count = AP_SECTION_FIRST_FREE + 1};
+
+    memcpy(rows, ap_shm_parts.rows, sizeof rows[0] * AP_SECTION_FIRST_FREE);
+    rows[AP_SECTION_FIRST_FREE] = &last;
+    own->parts = &parts;
+    ap_reap_lane(own, h->index, victim, NULL);
     _exit(1); /* not reached */
 }
 
