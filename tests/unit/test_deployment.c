@@ -334,6 +334,23 @@ Test(deployment, refused_meta_registry)
     ALL_REFUSED(rows);
 }
 
+Test(deployment, refused_names_of_segments)
+{
+    char longest[65] = "/", text[128];
+    const char *const names[] = {"/", "x", "apiary", "//", "/a/", "/.", "/..", longest};
+
+    memset(longest + 1, 'x', sizeof longest - 2);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        snprintf(text, sizeof text, "meta_registry:\n  segment: %s\n", names[i]);
+        cr_expect_not_null(strstr(refused(text), "is no name of a segment"), "%s", names[i]);
+    }
+    longest[63] = '\0';
+    for (const char *const *at = (const char *const[]){"/a", "/...", "/.a", longest, NULL}; *at != NULL; at++) {
+        snprintf(text, sizeof text, "meta_registry:\n  segment: %s\n", *at);
+        ap_deployment_free(load(text));
+    }
+}
+
 Test(deployment, refused_swarms)
 {
     static const struct row rows[] = {

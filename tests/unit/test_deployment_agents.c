@@ -68,6 +68,19 @@ Test(deployment_agents, refused_agents)
 
 #define C S "      - {name: a, kind: echo, capabilities: [lookup, other@2]}\n    checks:\n"
 
+Test(deployment_agents, the_length_of_an_expression_is_bounded)
+{
+    char text[1024], expression[514];
+
+    memset(expression, 'x', sizeof expression - 1);
+    expression[513] = '\0';
+    snprintf(text, sizeof text, C "      - {capability: lookup, expect_match: %s}\n", expression);
+    cr_expect_str_eq(refused(text), "6: expect_match: the expression is too large; allowed: at most 512 bytes, and {n} that "
+                                    "multiply to at most 1000");
+    snprintf(text, sizeof text, C "      - {capability: lookup, expect_match: %s}\n", expression + 1);
+    ap_deployment_free(load(text));
+}
+
 Test(deployment_agents, refused_checks)
 {
     static const struct row rows[] = {

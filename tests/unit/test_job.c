@@ -102,6 +102,28 @@ static void stay(void *state, apiary_job_t *job)
 }
 KIND(stay, NULL, stay, NULL);
 
+/* Whoever chooses among agents sees at once which are busy, however long they are. */
+Test(job, what_runs_is_counted_while_it_runs)
+{
+    static const char *const stay_caps[] = {"stay", NULL};
+    static const apiary_agent_description_t agents[] = {{"stay", &stay_kind, stay_caps, 0, NULL}};
+    const struct ap_queue *queue;
+    apiary_task_t task;
+    apiary_result_t result = {.struct_size = sizeof result};
+
+    start_own(agents, 1);
+    queue = ap_queue_at(a->seg, queue_of(own, "stay"));
+    cr_expect_eq(ap_load_relaxed(&queue->running), 0);
+    cr_assert_eq(apiary_delegate(a, "stay", NULL, 0, NULL, &task), 0);
+    while (!ap_load_acquire(&inside)) sched_yield();
+    cr_expect_eq(ap_load_relaxed(&queue->running), 1);
+    ap_store_release(&leave, 1);
+    cr_assert_eq(apiary_await(a, task, LONG, &result), 0);
+    apiary_release(a, &result);
+    while (ap_load_relaxed(&queue->running) != 0) sched_yield();
+    cr_assert_eq(apiary_queen_stop(own, LONG), 0);
+}
+
 /* While the worker is in a handler several answers gather: each goes to its own task. */
 Test(job, answers_of_other_threads_that_gather)
 {

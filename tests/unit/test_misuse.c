@@ -18,6 +18,7 @@ static void refused(apiary_job_t *job)
     cr_expect_null(block);
     cr_expect_null(apiary_job_data(job, &size));
     cr_expect_eq(size, 0);
+    cr_expect_null(apiary_job_data(job, NULL));
     cr_expect_str_eq(apiary_job_capability(job), "");
     cr_expect_str_eq(apiary_job_caller(job), "");
     cr_expect_eq(apiary_job_deadline(job), 0);
@@ -36,6 +37,7 @@ static void answer_twice(void *state, apiary_job_t *job)
     const char *data = apiary_job_data(job, &size);
 
     (void)state;
+    cr_expect_eq(apiary_job_data(job, NULL), data, "who knows its size");
     cr_expect_neq(job, latest_handle);
     if (latest_handle != NULL) refused(latest_handle);
     switch (size > 0 ? data[0] : 0) {

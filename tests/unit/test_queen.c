@@ -1,6 +1,7 @@
 /* The queen: registration, beat, drain, death and return; plug-ins. Run once for each way of parking ($APIARY_PARK). */
 #include <dlfcn.h>
 #include <limits.h>
+#include <dirent.h>
 #include <semaphore.h>
 #include <sys/resource.h>
 
@@ -418,6 +419,49 @@ Test(queen, swarm_is_passing_and_beats)
     while (ap_load_relaxed(&s->beat) == beat) sched_yield();
     cr_assert_eq(ap_load_relaxed(&s->state), APIARY_PASSING);
     apiary_queen_stop(q, LONG);
+}
+
+/* The signals that this thread's status says are blocked; name: how it is called. */
+static uint64_t blocked_of(const char *thread, char thread_name[32])
+{
+    unsigned long long blocked = 0;
+    char path[320], line[256];
+    FILE *f;
+
+    snprintf(path, sizeof path, "/proc/self/task/%s/status", thread);
+    f = fopen(path, "r");
+    thread_name[0] = '\0';
+    while (f != NULL && fgets(line, sizeof line, f) != NULL) {
+        sscanf(line, "Name: %31s", thread_name);
+        sscanf(line, "SigBlk: %llx", &blocked);
+    }
+    if (f != NULL) fclose(f);
+    return blocked;
+}
+
+/* Signals are the program's business: a handler of its own must not run on a thread of the library. */
+Test(queen, her_threads_take_no_signals)
+{
+    const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGCHLD, SIGUSR1, SIGALRM, SIGRTMIN + 2};
+    apiary_queen_t *q = start();
+    DIR *threads = opendir("/proc/self/task");
+    struct dirent *entry;
+    char thread_name[32];
+    int seen = 0;
+
+    for (uint32_t i = 0; i < q->worker_count; i++) /* parked once: it has what it parks with */
+        while (!ap_load_relaxed(&q->workers[i].parked)) sched_yield();
+    cr_assert_not_null(threads);
+    while ((entry = readdir(threads)) != NULL) {
+        uint64_t blocked = blocked_of(entry->d_name, thread_name);
+        if (strncmp(thread_name, "apiary-", 7) != 0) continue;
+        seen++;
+        for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
+            cr_expect((blocked >> (signals[i] - 1) & 1) != 0, "%s takes signal %d", thread_name, signals[i]);
+    }
+    closedir(threads);
+    cr_expect_geq(seen, 3, "hers and those of two workers");
+    cr_assert_eq(apiary_queen_stop(q, LONG), 0);
 }
 
 /* ---- with death ----------------------------------------------------------------------------------------------- */
