@@ -16,7 +16,7 @@
 
 #include "core/descriptor.h"
 #include "core/ops.h"
-#include "tools/apiary_output.h"
+#include "core/writer.h"
 #include "tools/apiary_supervised.h"
 
 #define SECOND_DELAY UINT64_C(10000000) /* the first restart is at once: callers are waiting */
@@ -30,7 +30,6 @@ struct crew {
     struct crew_child **children;
     struct pollfd *fds; /* one for each child, and the signals */
     size_t count;
-    struct output *output;
     bool (*prepare)(void *user, struct crew_child *child);
     void (*changed)(void *user, struct crew_child *child);
     void *user;
@@ -55,7 +54,7 @@ int crew_open(struct crew **ret)
     if (sigprocmask(SIG_BLOCK, &set, &c->before) != 0 ||
         (c->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK)) < 0)
         error = -errno;
-    if (error == 0) error = output_open("apiary: up", &c->output);
+    if (error == 0) error = ap_writer_start();
     if (error < 0) {
         free(c);
         return error;
@@ -86,6 +85,21 @@ static void tell(struct crew *c, struct crew_child *child)
 
 /* ---- what is shown -------------------------------------------------------------------------------------------- */
 
+static size_t lost(char line[AP_WRITER_LINE], uint64_t lines)
+{
+    return (size_t)snprintf(line, AP_WRITER_LINE, "apiary: up: %llu line%s left out here: they could not be written in time\n",
+                            (unsigned long long)lines, lines == 1 ? " is" : "s are");
+}
+
+static void put(enum ap_writer_class class, const char *text, size_t size)
+{
+    ap_writer_put(&(struct ap_writer_text){.class = class,
+                                           .fd = class == AP_WRITER_RESULT ? STDOUT_FILENO : STDERR_FILENO,
+                                           .bytes = text,
+                                           .size = size,
+                                           .lost = lost});
+}
+
 void crew_status(struct crew *c, const char *text)
 {
     if (!c->terminal) return;
@@ -98,7 +112,7 @@ void crew_status(struct crew *c, const char *text)
         strlen(c->status) >= size.ws_col)
         c->status[size.ws_col - 1] = '\0';
     char *whole = tool_format("\r\033[K%s", c->status != NULL ? c->status : "");
-    output_refresh(c->output, whole, strlen(whole));
+    put(AP_WRITER_REFRESH, whole, strlen(whole));
     free(whole);
 }
 
@@ -110,7 +124,7 @@ void crew_say(struct crew *c, const char *format, ...)
     va_end(list);
     const char *status = c->status != NULL ? c->status : "";
     char *whole = tool_format("%s%s\n%s", *status != '\0' ? "\r\033[K" : "", text, status);
-    output_note(c->output, whole, strlen(whole));
+    put(AP_WRITER_NOTE, whole, strlen(whole));
     free(whole);
     free(text);
 }
@@ -118,18 +132,13 @@ void crew_say(struct crew *c, const char *format, ...)
 void crew_result(struct crew *c, const char *text, size_t size)
 {
     crew_status(c, NULL);
-    output_result(c->output, text, size);
-}
-
-bool crew_results_wait(struct crew *c)
-{
-    return output_pending(c->output);
+    put(AP_WRITER_RESULT, text, size);
 }
 
 int crew_results_code(struct crew *c)
 {
-    int error = output_failed(c->output);
-    if (error != 0) crew_say(c, "apiary: standard output: %s", strerror(error));
+    int error = ap_writer_failed();
+    if (error != 0) crew_say(c, "apiary: standard output: %s", strerror(-error));
     return error != 0 ? TOOL_FAILED : TOOL_OK;
 }
 
@@ -473,7 +482,7 @@ void crew_close(struct crew *c)
     free(c->children);
     free(c->fds);
     free(c->status);
-    output_close(c->output, LAST_WORDS);
+    ap_writer_wait(LAST_WORDS);
     close(c->signals);
     free(c);
 }

@@ -1,7 +1,7 @@
 /* tools/apiary_crew.h - the processes of `apiary up`: started, heard, restarted, stopped.
  *
  * One thread, one poll(2): the signals (as a descriptor) and what the children write to standard error, which is passed
- * on line by line with the child's label in front, through a thread that may wait for whoever reads it (apiary_output.h).
+ * on line by line with the child's label in front, through a thread that may wait for whoever reads it (core/writer.h).
  * Children die with this process (PDEATHSIG) and lead sessions of their own, so that a Ctrl-C reaches this process alone
  * and the order of leaving is its own. What a child leaves behind in its session ends with it, and every orphan below
  * this process is waited for, so that it may be the first process of a container.
@@ -72,9 +72,8 @@ struct crew_child *crew_at(struct crew *c, size_t i);
 void crew_say(struct crew *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* The line at the bottom of a terminal; NULL or "" removes it. Nothing where standard error is no terminal. */
 void crew_status(struct crew *c, const char *text);
-/* What belongs on standard output. crew_results: whether all of it is written yet, TOOL_FAILED when it cannot be. */
+/* What belongs on standard output. crew_results_code: TOOL_FAILED when it could not be written. */
 void crew_result(struct crew *c, const char *text, size_t size);
-bool crew_results_wait(struct crew *c);
 int crew_results_code(struct crew *c);
 
 /* ---- apiary_reap.c: the processes below this one -------------------------------------------------------------------- */

@@ -10,6 +10,7 @@
 #include "agents/kinds.h"
 #include "core/apiary/swarm.h"
 #include "core/log.h"
+#include "core/writer.h"
 
 #define LAST_WORDS UINT64_C(200000000) /* ns, for what the log has not written */
 
@@ -91,7 +92,7 @@ static int serve(const struct tool *t, apiary_t *a, const apiary_swarm_descripti
     if (rc == 0) return TOOL_OK;
     /* What hangs in an agent's function cannot be ended but with the process. What it has in hand is done again elsewhere. */
     ap_log(4, "still not done after %s: ends with tasks in hand, which others take over", tool_format_duration(drain, text));
-    ap_log_wait(LAST_WORDS);
+    ap_writer_wait(LAST_WORDS);
     _exit(TOOL_FAILED);
 }
 

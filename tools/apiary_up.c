@@ -15,6 +15,7 @@
 
 #include "core/descriptor.h"
 #include "core/text.h"
+#include "core/writer.h"
 
 #define TURN UINT64_C(20000000)
 #define DAEMON_GRACE UINT64_C(5000000000)
@@ -237,7 +238,7 @@ static int run_checks(struct up *up)
     }
     crew_result(up->crew, text, size);
     free(text);
-    while (up->once && crew_results_wait(up->crew) && crew_interrupts(up->crew) == 0)
+    while (up->once && ap_writer_results() && crew_interrupts(up->crew) == 0)
         crew_turn(up->crew, TURN);
     int rc = crew_results_code(up->crew);
     return rc == TOOL_OK && passed < up->rows.count ? TOOL_FAILED : rc;

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "core/log.h"
+#include "core/writer.h"
 
 static int saved_stderr = -1, capture = -1;
 static char captured[8192];
@@ -44,7 +45,7 @@ static void strip_times(void)
 
 static const char *end(void)
 {
-    cr_assert(ap_log_wait(UINT64_C(60000000000)));
+    cr_assert(ap_writer_wait(UINT64_C(60000000000)));
     ssize_t n = pread(capture, captured, sizeof captured - 1, 0);
 
     dup2(saved_stderr, STDERR_FILENO);
@@ -158,7 +159,7 @@ Test(log, errno_is_left_alone)
     close(STDERR_FILENO);
     ap_log(3, "to nowhere");
     int after = errno;
-    cr_assert(ap_log_wait(UINT64_C(60000000000)));
+    cr_assert(ap_writer_wait(UINT64_C(60000000000)));
     end();
     cr_expect_eq(after, EXDEV);
 }
@@ -203,7 +204,7 @@ static void read_until(FILE *from, unsigned last, unsigned *came, unsigned long 
 /* When the reader goes on, what was lost is told and what comes next is read. */
 static void *log_late(void *user)
 {
-    cr_assert(ap_log_wait(UINT64_C(60000000000)));
+    cr_assert(ap_writer_wait(UINT64_C(60000000000)));
     number_lines(LINES, LINES + 1);
     return user;
 }
@@ -235,7 +236,7 @@ static void refused_by(int fd)
 
     dup2(fd, STDERR_FILENO);
     for (int i = 0; i < 10; i++) ap_log(3, "refused");
-    cr_assert(ap_log_wait(UINT64_C(60000000000)));
+    cr_assert(ap_writer_wait(UINT64_C(60000000000)));
     dup2(saved, STDERR_FILENO);
     close(saved);
     begin();
@@ -272,7 +273,7 @@ Test(log, bytes_go_out_as_they_are)
     many[sizeof many - 1] = '\n';
     begin();
     ap_log_bytes(many, sizeof many);
-    cr_assert(ap_log_wait(UINT64_C(60000000000)));
+    cr_assert(ap_writer_wait(UINT64_C(60000000000)));
     cr_expect_eq(pread(capture, back, sizeof back, 0), (ssize_t)sizeof many);
     cr_expect_eq(memcmp(back, many, sizeof many), 0);
     cr_assert_eq(ftruncate(capture, 0), 0);
