@@ -50,7 +50,8 @@ struct ap_deployment_swarm {
 };
 struct ap_deployment {
     struct ap_config *config; /* owned */
-    struct ap_segment_options segment; /* name: NULL when the file says nothing of it */
+    struct ap_segment_options segment; /* name: NULL when the file says nothing of it; owner, group: NULL */
+    const char *owner, *group;         /* of the segment, name or number, which only the machine can judge; NULL: not said */
     uint16_t port;
     uint64_t health_check_interval;
     struct ap_deployment_swarm *swarms;
@@ -68,8 +69,8 @@ AP_MUST_CHECK int ap_deployment_load(const char *path, const apiary_agent_kind_t
 AP_MUST_CHECK int ap_deployment_parse(const char *path, const char *text, size_t size, const apiary_agent_kind_t *const *kinds,
                         const char *only, struct ap_deployment **ret, struct ap_config_error *error);
 void ap_deployment_free(struct ap_deployment *d);
-/* The place in the file for a sentence about meta_registry that begins with its key ("owner: no user is called ..."), as
- * ap_registry_create refuses what only the machine can judge. Returns APIARY_ECONFIG. */
+/* The place in the file for a sentence about meta_registry that begins with its key: of what ap_registry_create refuses, or whoever
+ * looks for its owner ("owner: no user is called ..."). Returns APIARY_ECONFIG. */
 int ap_deployment_refuse(const struct ap_deployment *d, const char *sentence, struct ap_config_error *error);
 /* NULL: no such service. */
 const struct ap_deployment_swarm *ap_deployment_swarm(const struct ap_deployment *d, const char *service);

@@ -27,8 +27,8 @@ static int read_segment(struct ap_loader *l, const struct ap_node *meta)
     size_t length;
 
     o->name = ap_node_text(meta, "segment", NULL);
-    o->owner = ap_node_text(meta, "owner", NULL);
-    o->group = ap_node_text(meta, "group", NULL);
+    l->d->owner = ap_node_text(meta, "owner", NULL);
+    l->d->group = ap_node_text(meta, "group", NULL);
     length = o->name != NULL ? strlen(o->name) : 0;
     if (o->name != NULL && (o->name[0] != '/' || length < 2 || length > 63 || strchr(o->name + 1, '/') != NULL ||
         strcmp(o->name, "/.") == 0 || strcmp(o->name, "/..") == 0))

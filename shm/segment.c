@@ -2,8 +2,6 @@
 #include "shm/segment.h"
 
 #include <fcntl.h>
-#include <grp.h>
-#include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -210,41 +208,16 @@ void ap_segment_places(struct ap_segment *seg)
 
 /* ---- creation ------------------------------------------------------------------------------------------------- */
 
-/* A user's or group's number; UINT32_MAX would leave it as it is. */
-static bool id_read(const char *text, uint32_t *ret)
-{
-    unsigned long long n;
-    char *end;
-
-    if (*text < '0' || *text > '9') return false;
-    errno = 0;
-    n = strtoull(text, &end, 10);
-    *ret = (uint32_t)n;
-    return *end == '\0' && errno == 0 && n < UINT32_MAX;
-}
-
 static int owner_set(int fd, const struct ap_segment_options *o, char *message, size_t size)
 {
-    uid_t uid = (uid_t)-1;
-    gid_t gid = (gid_t)-1;
+    char to[2][16] = {"", ""};
 
-    if (o->owner != NULL) {
-        const struct passwd *p = getpwnam(o->owner);
-        if (p != NULL) uid = p->pw_uid;
-        else if (!id_read(o->owner, &uid))
-            return refuse(APIARY_ECONFIG, message, size, "owner: no user is called '%s'; give a user's name or number",
-                          AP_SHOWN(o->owner, 64));
-    }
-    if (o->group != NULL) {
-        const struct group *g = getgrnam(o->group);
-        if (g != NULL) gid = g->gr_gid;
-        else if (!id_read(o->group, &gid))
-            return refuse(APIARY_ECONFIG, message, size, "group: no group is called '%s'; give a group's name or number",
-                          AP_SHOWN(o->group, 64));
-    }
-    if ((o->owner != NULL || o->group != NULL) && fchown(fd, uid, gid) < 0)
-        return refuse(APIARY_EPERM, message, size, "cannot give the segment to %s:%s: %s; run as root or leave owner out",
-                      o->owner != NULL ? o->owner : "", o->group != NULL ? o->group : "", strerror(errno));
+    if (o->owner != NULL) snprintf(to[0], sizeof to[0], "%u", *o->owner);
+    if (o->group != NULL) snprintf(to[1], sizeof to[1], "%u", *o->group);
+    if ((o->owner != NULL || o->group != NULL) &&
+        fchown(fd, o->owner != NULL ? *o->owner : (uid_t)-1, o->group != NULL ? *o->group : (gid_t)-1) < 0)
+        return refuse(APIARY_EPERM, message, size, "cannot give the segment to %s:%s: %s; run as root or leave owner out", to[0],
+                      to[1], strerror(errno));
     /* After fchown: a change of owner clears mode bits; and against the umask. */
     if (fchmod(fd, o->mode != 0 ? o->mode : 0660) < 0)
         return refuse(APIARY_EPERM, message, size, "cannot set the segment's mode: %s", strerror(errno));

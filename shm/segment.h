@@ -139,7 +139,8 @@ struct ap_segment_options {
     const char *name;             /* "/apiary" */
     struct ap_geometry geometry;
     uint32_t mode;                /* 0: 0660 */
-    const char *owner, *group;    /* name or number; NULL: leave; APIARY_ECONFIG: there is none such */
+    const uid_t *owner;           /* NULL: leave */
+    const gid_t *group;
 };
 
 /* Makes, fills and names a new segment and maps it. The registry's sections are all zeros. APIARY_EEXIST when the name is taken. */

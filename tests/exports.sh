@@ -31,6 +31,10 @@ absent=$(comm -13 <(echo "$exported") <(echo "$declared"))
 foreign=$(nm --defined-only --extern-only "$archive" 2>/dev/null | awk 'NF == 3 && $3 !~ /^(ap|apiary)_/ { print $3 }')
 [ -z "$foreign" ] || fail "global names in libapiary.a without our prefix: $foreign"
 
+# A program that is linked statically could not have these without the shared glibc it was linked beside.
+shared=$(nm --undefined-only "$archive" 2>/dev/null | grep -woE 'get(pw|gr|serv|proto|host)[a-z_]+|getaddrinfo|initgroups' | sort -u || true)
+[ -z "$shared" ] || fail "libapiary.a asks for what needs the shared glibc: $shared"
+
 if readelf -d "$library" | grep -q jemalloc; then
     fail "the library is linked with jemalloc"
 fi

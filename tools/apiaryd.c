@@ -3,17 +3,22 @@
  * Nothing passes through it: while it is dead, delegation, discovery and recovery go on. It holds a lock on the segment
  * itself (an open-file-description lock, which the kernel drops at its death), so there is at most one per segment.
  */
+#include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <inttypes.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "agents/deployment.h"
 #include "core/log.h"
 #include "core/process.h"
+#include "core/text.h"
 #include "core/uring.h"
 #include "registry/client.h"
 #include "registry/monitor.h"
@@ -75,13 +80,65 @@ static void compare_geometry(const struct ap_geometry *is, const struct ap_geome
     compare_time("task_timeout", is->task_timeout, configured->task_timeout);
 }
 
-/* Creates the segment unless it is there. */
+/* A user's or group's number; UINT32_MAX would leave it as it is. */
+static bool id_read(const char *text, uint32_t *ret)
+{
+    char *end;
+    if (*text < '0' || *text > '9') return false;
+    errno = 0;
+    unsigned long long n = strtoull(text, &end, 10);
+    *ret = (uint32_t)n;
+    return *end == '\0' && errno == 0 && n < UINT32_MAX;
+}
+
+struct belongs {
+    uid_t uid;
+    gid_t gid;
+};
+
+/* Whom a new segment is to belong to: here, since the library could not ask for names where it is linked statically. */
+static int find_owner(const struct ap_deployment *d, struct belongs *ret, struct ap_segment_options *options, char *message,
+                      size_t size)
+{
+    if (d->owner != NULL) {
+        const struct passwd *p = getpwnam(d->owner);
+        if (p != NULL) ret->uid = p->pw_uid;
+        if (p == NULL && !id_read(d->owner, &ret->uid)) {
+            snprintf(message, size, "owner: no user is called '%s'; give a user's name or number", AP_SHOWN(d->owner, 64));
+            return APIARY_ECONFIG;
+        }
+        options->owner = &ret->uid;
+    }
+    if (d->group != NULL) {
+        const struct group *g = getgrnam(d->group);
+        if (g != NULL) ret->gid = g->gr_gid;
+        if (g == NULL && !id_read(d->group, &ret->gid)) {
+            snprintf(message, size, "group: no group is called '%s'; give a group's name or number", AP_SHOWN(d->group, 64));
+            return APIARY_ECONFIG;
+        }
+        options->group = &ret->gid;
+    }
+    return 0;
+}
+
+static bool exists(const char *name)
+{
+    int fd = shm_open(name, O_RDONLY, 0);
+    if (fd >= 0) close(fd);
+    return fd >= 0 || errno == EACCES;
+}
+
+/* Creates the segment unless it is there: a living one is taken over whomever a new one would belong to. */
 static int make_segment(const struct tool *t, const struct ap_deployment *d, const struct ap_segment_options *options,
                         bool *created)
 {
     char message[1024] = "";
     struct ap_segment *seg = NULL;
-    int rc = ap_registry_create(options, message, sizeof message, &seg);
+    struct ap_segment_options own = *options;
+    struct belongs to;
+    int rc = d != NULL ? find_owner(d, &to, &own, message, sizeof message) : 0;
+    if (rc == 0) rc = ap_registry_create(&own, message, sizeof message, &seg);
+    else if (exists(own.name)) rc = APIARY_EEXIST;
     *created = rc == 0;
     if (rc == 0) ap_segment_unmap(seg);
     if (rc == 0 || rc == APIARY_EEXIST) return TOOL_OK;

@@ -57,8 +57,8 @@ Test(deployment, everything_is_read)
     char file[128];
 
     cr_expect_str_eq(o->name, "/hive");
-    cr_expect_str_eq(o->owner, "hive");
-    cr_expect_str_eq(o->group, "bees");
+    cr_expect_str_eq(d->owner, "hive");
+    cr_expect_str_eq(d->group, "bees");
     cr_expect_eq(o->mode, 0640);
     cr_expect_eq(AP_REGISTRY_NUMBER(g, SERVICES), 9);
     cr_expect_eq(AP_REGISTRY_NUMBER(g, SWARMS), 10);
@@ -127,8 +127,8 @@ Test(deployment, absent_keys_have_defaults)
 
     cr_expect_null(d->segment.name, "nothing is said of it");
     cr_expect_eq(d->segment.mode, 0660);
-    cr_expect_null(d->segment.owner);
-    cr_expect_null(d->segment.group);
+    cr_expect_null(d->owner);
+    cr_expect_null(d->group);
     cr_expect_eq(AP_REGISTRY_NUMBER(g, SERVICES), 64);
     cr_expect_eq(AP_REGISTRY_NUMBER(g, SWARMS), 64);
     cr_expect_eq(AP_REGISTRY_NUMBER(g, CAPABILITIES), 1024);

@@ -1,5 +1,7 @@
 /* Edges of the registry: what is refused at once, how long a wait sleeps, what others do in between, and what is theirs by now. */
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
 
 #include "registry/monitor.h"
 #include "registry/monitor_wait.h"
@@ -510,13 +512,16 @@ static int descriptors(void)
 Test(registry_edges, a_segment_that_cannot_be_made_leaves_nothing_open)
 {
     char other[80], message[256] = "";
-    struct ap_segment_options o = {.name = other, .geometry = small, .owner = "nobody-of-this-name"};
+    struct ap_segment_options o = {.name = other, .geometry = small};
     struct ap_segment *seg = NULL;
     int before = descriptors();
 
     snprintf(other, sizeof other, "%s-x", seg_name);
-    for (int i = 0; i < 5; i++) cr_expect_lt(ap_registry_create(&o, message, sizeof message, &seg), 0);
-    cr_expect_not_null(strstr(message, "nobody-of-this-name"), "%s", message);
+    signal(SIGXFSZ, SIG_IGN);
+    cr_assert_eq(setrlimit(RLIMIT_FSIZE, &(struct rlimit){.rlim_cur = 4096, .rlim_max = RLIM_INFINITY}), 0);
+    for (int i = 0; i < 5; i++) cr_expect_eq(ap_registry_create(&o, message, sizeof message, &seg), APIARY_ENOBLOCK);
+    cr_assert_eq(setrlimit(RLIMIT_FSIZE, &(struct rlimit){.rlim_cur = RLIM_INFINITY, .rlim_max = RLIM_INFINITY}), 0);
+    cr_expect_not_null(strstr(message, "cannot reserve"), "%s", message);
     cr_expect_null(seg);
     cr_expect_eq(descriptors(), before);
     cr_expect_lt(shm_unlink(other), 0, "and nothing of that name");

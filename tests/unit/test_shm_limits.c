@@ -28,6 +28,15 @@ int close(int fd)
     return r;
 }
 
+/* In the place of the library's: nobody may give a file away to this one. */
+#define NOT_GIVEN 4242u
+int fchown(int fd, uid_t owner, gid_t group)
+{
+    if (owner != NOT_GIVEN) return (int)syscall(SYS_fchown, fd, owner, group);
+    errno = EPERM;
+    return -1;
+}
+
 /* The lowest that is free. */
 static int next_descriptor(void)
 {
@@ -62,9 +71,9 @@ Test(limits, what_is_refused_closes_each_descriptor_once)
     struct ap_segment *other = NULL;
     int next = next_descriptor();
 
-    o.owner = "no such user";
-    cr_expect_eq(ap_segment_create(&o, &ap_shm_parts, message, sizeof message, &other), APIARY_ECONFIG);
-    cr_expect_not_null(strstr(message, "no such user"), "%s", message);
+    o.owner = &(uid_t){NOT_GIVEN};
+    cr_expect_eq(ap_segment_create(&o, &ap_shm_parts, message, sizeof message, &other), APIARY_EPERM);
+    cr_expect_not_null(strstr(message, "cannot give the segment to 4242:: "), "%s", message);
     cr_expect_eq(access("/dev/shm/apiary-unit-refused", F_OK), -1);
     cr_expect_null(other);
     set_time(UINT64_MAX, 5);
