@@ -169,6 +169,7 @@ static int queen_register(struct apiary_queen *q)
     int r;
 
     for (size_t i = 0; i < q->agent_count; i++) q->rows[i].lane = q->agents[i].worker->context->lane.index;
+    q->registration.park = (uint16_t)ap_loop_park_kind(q->workers[0].loop); /* one machine and environment: all alike */
     r = ap_swarm_register(q->seg, &q->registration);
     if (r == APIARY_EEXIST)
         ap_format(q->message, sizeof q->message, "%s, instance %s: %s; %s", q->service,

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "core/name.h"
+#include "core/uring.h"
 #include "registry/admission.h"
 #include "registry/discovery.h"
 #include "registry/supervised.h"
@@ -173,7 +174,7 @@ static void swarm_fields(struct ap_look *look, const struct ap_swarm *s, uint64_
 {
     uint32_t state = ap_look_32(look, &s->state), leaving = ap_look_32(look, &s->leaving);
     uint32_t service = ap_look_32(look, &s->service), member = ap_look_32(look, &s->member);
-    uint32_t most = ap_look_32(look, &s->max_delegations);
+    uint32_t most = ap_look_32(look, &s->max_delegations), park = ap_look_16(look, &s->park);
     uint64_t beat = ap_look_64(look, &s->beat), key = ap_look_64(look, &s->key);
     char name[NAME];
 
@@ -188,6 +189,7 @@ static void swarm_fields(struct ap_look *look, const struct ap_swarm *s, uint64_
         ap_look_found(look, AP_CORRUPT, &s->member, life ^ member, "R5", "member %u is out of range", member);
     if (key == 0) ap_look_found(look, AP_CORRUPT, &s->key, life, "R2", "no key");
     if (most > 1u << 20) ap_look_found(look, AP_CORRUPT, &s->max_delegations, most, "R5", "max_delegations %u", most);
+    if (park > AP_PARK_POLL) ap_look_found(look, AP_CORRUPT, &s->park, life ^ park, "R5", "park %u", park);
     if (beat > ap_look_now(look)) ap_look_found(look, AP_CORRUPT, &s->beat, beat, "R5", "a beat in the future");
     ap_look_date(look, &s->registered, "R5", "registered");
     swarm_texts(look, s, life);
@@ -214,7 +216,6 @@ static void look_swarm(struct ap_look *look)
         break;
     default: ap_look_found(look, AP_CORRUPT, &s->life, life, "R1", "state %u", state); break;
     }
-    ap_look_zero(look, &s->reserved1, sizeof s->reserved1, "R5", "reserved1");
     ap_look_zero(look, s->reserved2, sizeof s->reserved2, "R5", "reserved2");
 }
 
@@ -410,7 +411,7 @@ const struct ap_part ap_part_tickets = {
 
 static const struct ap_field swarm_fields_list[] = {
     AP_FIELD(ap_swarm, life), AP_FIELD(ap_swarm, state), AP_FIELD(ap_swarm, service), AP_FIELD(ap_swarm, member),
-    AP_FIELD(ap_swarm, port), AP_FIELD(ap_swarm, max_delegations), AP_FIELD(ap_swarm, registered),
+    AP_FIELD(ap_swarm, port), AP_FIELD(ap_swarm, park), AP_FIELD(ap_swarm, max_delegations), AP_FIELD(ap_swarm, registered),
     AP_FIELD(ap_swarm, leaving), AP_FIELD(ap_swarm, key), AP_FIELD(ap_swarm, mode), AP_FIELD(ap_swarm, beat),
     AP_FIELD(ap_swarm, instance), AP_FIELD(ap_swarm, version), AP_FIELD(ap_swarm, health_endpoint),
     AP_FIELD(ap_swarm, metrics_endpoint), AP_FIELD(ap_swarm, reason), {NULL, 0, 0},

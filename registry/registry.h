@@ -95,7 +95,8 @@ struct ap_swarm {
     uint32_t state; /* enum apiary_state, measured; writer: the queen. What she said last, if her life is not LIVE */
     uint32_t leaving; /* 1: she has been told to stop, and ends what she has; writer: the queen */
     uint32_t service, member;
-    uint16_t port, reserved1;
+    uint16_t port;
+    uint16_t park; /* enum ap_park (core/uring.h): how its workers sleep; 0: not said */
     uint32_t max_delegations;
     uint64_t registered; /* CLOCK_REALTIME */
     uint64_t key;        /* hash of service and instance, stored when both are filled in; 0: they are not */
@@ -166,6 +167,7 @@ struct ap_agent_registration {
 struct ap_swarm_registration {
     const char *service, *instance, *version, *health_endpoint, *metrics_endpoint;
     uint16_t port;
+    uint16_t park; /* enum ap_park, see struct ap_swarm */
     uint32_t max_delegations, lane, member;
     struct ap_agent_registration *agents;
     size_t agent_count;

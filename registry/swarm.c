@@ -173,6 +173,7 @@ static void record_fill(const struct plan *p)
     ap_store_relaxed(&s->service, p->service);
     ap_store_relaxed(&s->member, r->member);
     ap_store_relaxed(&s->port, r->port);
+    ap_store_relaxed(&s->park, r->park);
     ap_store_relaxed(&s->max_delegations, r->max_delegations);
     ap_store_relaxed(&s->registered, p->seg->ops->realtime());
     ap_store_relaxed(&s->beat, p->seg->ops->now());

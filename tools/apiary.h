@@ -44,6 +44,7 @@ struct swarm_view {
     uint32_t index, service_index;
     char service[APIARY_NAME_MAX + 1], instance[APIARY_NAME_MAX + 1], reason[AP_REASON_MAX + 1];
     enum apiary_mode mode;
+    uint32_t park; /* enum ap_park: how its workers sleep, or slept */
     bool alive; /* registered, and its queen lives */
     int64_t pid;
 };

@@ -7,6 +7,7 @@
 
 #include "agents/kinds.h"
 #include "core/name.h"
+#include "core/uring.h"
 #include "tools/apiary_supervised.h"
 
 static const struct tool_option no_options[] = {{.name = NULL}};
@@ -47,7 +48,13 @@ static void status_row(struct tool_table *table, const struct ap_segment *seg, c
     tool_table_mark(table, 2, state_mark(s));
 }
 
-static json_t *status_json(const apiary_swarm_status_t *s, const char *reason)
+/* The operator's reason for the mode, "" when it is ready. */
+static const char *reason_of(const struct swarm_view *v)
+{
+    return v->mode != APIARY_READY ? v->reason : "";
+}
+
+static json_t *status_json(const apiary_swarm_status_t *s, const struct swarm_view *v)
 {
     json_t *o = json_object();
     json_object_set_new(o, "service", tool_json_text(s->service));
@@ -56,7 +63,8 @@ static json_t *status_json(const apiary_swarm_status_t *s, const char *reason)
     json_object_set_new(o, "pid", json_integer(s->pid));
     json_object_set_new(o, "state", json_string(tool_state_name((int)s->state)));
     json_object_set_new(o, "mode", json_string(tool_mode_name((int)s->mode)));
-    json_object_set_new(o, "reason", tool_json_text(reason));
+    json_object_set_new(o, "reason", tool_json_text(reason_of(v)));
+    json_object_set_new(o, "park", v->park != AP_PARK_ANY ? json_string(ap_park_name(v->park)) : json_null());
     json_object_set_new(o, "port", json_integer(s->port));
     json_object_set_new(o, "agents", json_integer(s->agents));
     json_object_set_new(o, "queued", json_integer(s->queued));
@@ -74,15 +82,23 @@ static json_t *status_json(const apiary_swarm_status_t *s, const char *reason)
     return o;
 }
 
-/* The operator's reason for a swarm's mode, "" when it is ready. */
-static void reason_of(const struct ap_segment *seg, const apiary_swarm_status_t *s, char ret[AP_REASON_MAX + 1])
+/* What the record says beside the row; false, and all zero: there is none, or it has changed meanwhile. */
+static bool record_of(const struct ap_segment *seg, const apiary_swarm_status_t *s, struct swarm_view *ret)
 {
-    ret[0] = '\0';
-    struct swarm_view v;
-    for (uint32_t i = 0; s->mode != APIARY_READY && ap_swarm_at(seg, i) != NULL; i++) {
-        if (view_swarm(seg, i, &v) && strcmp(v.service, s->service) == 0 && strcmp(v.instance, s->instance) == 0)
-            memcpy(ret, v.reason, sizeof v.reason);
+    for (uint32_t i = 0; ap_swarm_at(seg, i) != NULL; i++) {
+        if (view_swarm(seg, i, ret) && strcmp(ret->service, s->service) == 0 && strcmp(ret->instance, s->instance) == 0)
+            return true;
     }
+    memset(ret, 0, sizeof *ret);
+    return false;
+}
+
+/* Workers that have no ring to wait in sleep with a thread beside each, slower, which nothing else shows. */
+static void print_park(enum ap_park park, const char *why, int sleep, int alive)
+{
+    if (sleep > 0)
+        printf("workers: those of %d of %d instance%s sleep by %s: %s\n", sleep, alive, alive == 1 ? "" : "s", ap_park_name(park),
+               why);
 }
 
 /* Why an instance is down: by accident, or because it was told to leave. */
@@ -130,11 +146,11 @@ static int print_status_json(const struct tool *t, apiary_t *a, const apiary_swa
 {
     json_t *swarms = json_array();
     for (int i = 0; i < n; i++) {
-        char reason[AP_REASON_MAX + 1];
+        struct swarm_view record;
         struct ap_supervised_view v;
         bool known = supervision_of(a->seg, rows[i].service, rows[i].instance, &v);
-        reason_of(a->seg, &rows[i], reason);
-        json_t *row = status_json(&rows[i], reason);
+        record_of(a->seg, &rows[i], &record);
+        json_t *row = status_json(&rows[i], &record);
         json_object_set_new(row, "ended", end_json(a->seg, &rows[i]));
         json_object_set_new(row, "supervision", supervision_json(known ? &v : NULL));
         json_array_append_new(swarms, row);
@@ -168,18 +184,26 @@ static int print_status(const struct tool *t, apiary_t *a, const apiary_swarm_st
     for (int i = 0; i < n; i++)
         status_row(table, a->seg, &rows[i]);
     tool_table_print(table, stdout);
+    int alive = 0, sleep[AP_PARK_POLL + 1] = {0};
     for (int i = 0; i < n; i++) {
-        char reason[AP_REASON_MAX + 1], age[32];
+        struct swarm_view record;
+        char age[32];
         if (rows[i].state != APIARY_DOWN && rows[i].beat_age >= BEAT_LATE)
             printf("%s/%s: no beat for %s: its process is stopped, or starved\n", rows[i].service, rows[i].instance,
                    tool_format_duration(rows[i].beat_age, age));
         if (!print_why(a->seg, &rows[i]) && rows[i].state == APIARY_DOWN) print_end(a->seg, &rows[i]);
-        reason_of(a->seg, &rows[i], reason);
+        if (!record_of(a->seg, &rows[i], &record)) continue;
+        alive += record.alive;
+        sleep[record.park <= AP_PARK_POLL ? record.park : AP_PARK_ANY] += record.alive;
+        const char *reason = reason_of(&record);
         if (*reason == '\0') continue;
         char *shown = tool_printable(reason, strlen(reason));
         printf("%s/%s: %s: %s\n", rows[i].service, rows[i].instance, tool_mode_name((int)rows[i].mode), shown);
         free(shown);
     }
+    print_park(AP_PARK_PARKER, "io_uring does not wait for a futex here (Linux 6.7 does), or APIARY_PARK is set",
+               sleep[AP_PARK_PARKER], alive);
+    print_park(AP_PARK_POLL, "io_uring is forbidden or missing here, or APIARY_PARK is set", sleep[AP_PARK_POLL], alive);
     return TOOL_OK;
 }
 

@@ -42,6 +42,7 @@ bool view_swarm(const struct ap_segment *seg, uint32_t swarm, struct swarm_view 
     ap_text_copy(ret->instance, s->instance, sizeof ret->instance);
     ap_swarm_reason(seg, swarm, ret->reason);
     ret->mode = (enum apiary_mode)AP_MODE_OF(ap_load_relaxed(&s->mode));
+    ret->park = ap_load_relaxed(&s->park);
     /* A swarm that is DOWN has no member: its record may be another's by now. */
     struct ap_member m;
     if (AP_SWARM_STATE(life) == AP_SWARM_LIVE && ap_member_read(seg, ap_load_relaxed(&s->member), &m)) ret->pid = m.pid;

@@ -1,6 +1,7 @@
 /* tools/dump_registry.c - what a registry keeps in the segment, as JSON. See dump.h. */
 #include <string.h>
 
+#include "core/uring.h"
 #include "registry/admission.h"
 #include "registry/discovery.h"
 #include "registry/supervised.h"
@@ -66,6 +67,7 @@ static json_t *swarm_json(const struct dump *d, uint32_t index, uint64_t life)
     /* Of a swarm that is down the member has gone, and its record may be another's. */
     set(o, "pid", AP_SWARM_STATE(life) == AP_SWARM_LIVE && ap_member_read(&d->seg, member, &m) ? json_integer(m.pid) : json_null());
     set(o, "port", dump_number(ap_load_relaxed(&s->port)));
+    set(o, "park", json_string(ap_park_name(ap_load_relaxed(&s->park))));
     set(o, "max_delegations", dump_number(ap_load_relaxed(&s->max_delegations)));
     set(o, "registered", json_string(tool_format_time(ap_load_relaxed(&s->registered), time)));
     set(o, "beat_age", dump_age(d, ap_load_relaxed(&s->beat)));

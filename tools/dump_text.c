@@ -205,7 +205,7 @@ void dump_text(const json_t *whole, FILE *out)
     static const struct column swarms[] = {
         {">swarm", "index", 0}, {"service", "service", 0}, {"instance", "instance", 0}, {"life", "life", 0},
         {"owner", "owner", 'o'}, {"state", "state", 0}, {"mode", "mode", 0}, {">pid", "pid", 0}, {">port", "port", 0},
-        {">beat", "beat_age", 'd'}, {NULL, NULL, 0}};
+        {"park", "park", 0}, {">beat", "beat_age", 'd'}, {NULL, NULL, 0}};
     static const struct column supervised[] = {
         {">index", "index", 0}, {"service", "service", 0}, {">instance", "instance", 0}, {"owner", "owner", 'o'},
         {">supervisor", "supervisor", 0}, {"state", "state", 0}, {">pid", "pid", 0}, {">starts", "starts", 0},
