@@ -82,7 +82,7 @@ Test(check, sections)
         CORRUPTS(header->sections[i].count, UINT64_MAX / 2, "section", i, "S6");
         CORRUPTS(header->sections[i].reserved, 1, "section", i, "S10");
     }
-    CORRUPTS(header->sections[15].count, 1, "section", 15, "S10");
+    CORRUPTS(header->sections[AP_SECTIONS_MAX - 1].count, 1, "section", AP_SECTIONS_MAX - 1, "S10");
 }
 
 Test(check, members)
