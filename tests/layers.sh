@@ -43,6 +43,22 @@ while IFS= read -r file; do
 done < <(find core shm registry agents tools perf tests -name '*.[ch]' 2>/dev/null)
 [ "$files" -gt 10 ] || fail "only $files files were looked at"
 
+# ---- agents are written as a stranger's are: with the public headers, what their own folders share, and texts and descriptors
+
+agents=0
+while IFS= read -r file; do
+    agents=$((agents + 1))
+    own=${file%/*}
+    while IFS=: read -r line included; do
+        case $included in
+        apiary.h | apiary/*.h | core/apiary.h | core/apiary/agent.h | core/text.h | core/name.h | core/descriptor.h | core/swarm_states.def) ;;
+        core/must_check.h | agents/kinds.h | agents/kinds/*.h | "$own"/*.h) ;;
+        *) fail "$file:$line: an agent includes $included, which is the runtime's" ;;
+        esac
+    done < <(sed -nE 's/^[[:space:]]*#[[:space:]]*include[[:space:]]*"([^"]*)".*/\1/;T;=;p' "$file" | paste -d: - -)
+done < <(find agents -mindepth 2 -name '*.[ch]')
+[ "$agents" -gt 10 ] || fail "only $agents files of agents were looked at"
+
 # ---- what is linked: an undefined symbol of one layer's objects must be defined in the same or a layer to its left
 
 objects=$APIARY_BUILD/CMakeFiles/apiary_objects.dir
