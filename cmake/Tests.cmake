@@ -14,6 +14,7 @@
 #                            the others are a library.
 #                            With the preset `fuzz` it is libFuzzer's, and the test replays only
 #   tests/plugins/X.c        a plug-in for the tests, $APIARY_PLUGINS/X.so
+#   tests/abi/               public headers of releases, and what process.abi compiles with them
 #
 # Environment of each: APIARY_SOURCE (this tree), APIARY_BUILD, APIARY_BIN (the programs), APIARY_TEST_BIN,
 # APIARY_PLUGINS, APIARY_SANITIZE ("", "address,undefined", "thread"), CC. Exit code 77: skipped.

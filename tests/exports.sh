@@ -11,7 +11,7 @@ fail()
     failures=$((failures + 1))
 }
 
-exported=$(nm -D --defined-only "$library" | awk '{ print $3 }' | sort)
+exported=$(nm -D --defined-only "$library" | awk '$2 != "A" { sub(/@.*/, "", $3); print $3 }' | sort)
 declared=$(${CC:-cc} -E -P "$APIARY_SOURCE/core/apiary/swarm.h" | tr '\n' ' ' | sed 's/;/;\n/g' |
     sed -nE 's/.*visibility\("default"\).*[ *](apiary_[a-z_]+)\(.*/\1/p' | sort -u)
 [ "$(wc -l <<<"$declared")" -gt 20 ] || fail "the declarations of apiary.h were not understood"
@@ -26,6 +26,21 @@ extra=$(comm -23 <(echo "$exported") <(echo "$declared"))
 [ -z "$extra" ] || fail "exported but not declared: $extra"
 absent=$(comm -13 <(echo "$exported") <(echo "$declared"))
 [ -z "$absent" ] || fail "declared but not exported: $absent"
+
+# Each with the version by which a program finds it: the release's that had it first, as the frozen headers tell.
+unversioned=$(nm -D --defined-only "$library" | awk '$2 != "A" && $3 !~ /@@APIARY_[0-9]+\.[0-9]+$/ { print $3 }')
+[ -z "$unversioned" ] || fail "exported without a version: $unversioned"
+earlier=
+for release in "$APIARY_SOURCE"/tests/abi/[0-9]*; do
+    for name in $(${CC:-cc} -E -P "$release/apiary/swarm.h" | tr '\n' ' ' | sed 's/;/;\n/g' |
+        sed -nE 's/.*visibility\("default"\).*[ *](apiary_[a-z_]+)\(.*/\1/p' | sort -u); do
+        grep -qxF "$name" <<<"$earlier" && continue
+        earlier+=$'\n'$name
+        nm -D --defined-only "$library" | grep -qE " $name@@?APIARY_${release##*/}\$" ||
+            fail "$name is not exported as of release ${release##*/}"
+    done
+done
+[ "$(wc -l <<<"$earlier")" -gt 20 ] || fail "the declarations of the frozen headers were not understood"
 
 # A program that links the archive shares its names: they must be ours.
 foreign=$(nm --defined-only --extern-only "$archive" 2>/dev/null | awk 'NF == 3 && $3 !~ /^(ap|apiary)_/ { print $3 }')

@@ -1,0 +1,252 @@
+/* apiary.h - delegate a task by capability to an agent in another process, through shared memory.
+ *
+ * This header is for clients; <apiary/agent.h> is for agents, <apiary/swarm.h> for programs with a queen of their own. C11,
+ * clean from C++. Every function returns 0 (or a count) or one of the negative values of
+ * enum apiary_error; outputs are untouched on failure. The library never prints, never exits, and blocks only in the
+ * functions that say so. All times are nanoseconds, all sizes are bytes, unless the name says otherwise.
+ *
+ * Structures: each that a caller hands over begins with its size, `struct_size`, which the caller sets to sizeof of it (of the
+ * first element, for an array); the rest may be zeros. So the library can add fields at the end: a program that was compiled
+ * before keeps working, and one that is newer than the library is refused with APIARY_ENOTSUP where it uses what the library does
+ * not know. APIARY_EINVAL: struct_size is not that of any version.
+ *
+ * Threads: a handle may be used by every thread of the process that attached it. Each thread that delegates gets a
+ * lane of its own on first use and gives it back when it ends. After fork() the child must attach again: the calls
+ * on the parent's handle return APIARY_EFORKED there.
+ */
+#ifndef APIARY_H
+#define APIARY_H
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* With APIARY_PLAIN the preprocessed header is C11 without extensions, for parsers of foreign-function interfaces. */
+#if defined(__GNUC__) && !defined(APIARY_PLAIN)
+#define APIARY_API __attribute__((visibility("default")))
+#define APIARY_PRINTF(text, first) __attribute__((format(printf, text, first)))
+#else
+#define APIARY_API
+#define APIARY_PRINTF(text, first)
+#endif
+
+#define APIARY_DEFAULT_SEGMENT "/apiary"
+#define APIARY_NAME_MAX 47        /* bytes of a service, instance or agent name */
+#define APIARY_CAPABILITY_MAX 63  /* bytes of "name" or "name@major" */
+#define APIARY_FOREVER UINT64_MAX /* a timeout that never comes */
+
+/* ---- errors --------------------------------------------------------------------------------------------------- */
+
+enum apiary_error {
+#define X(name, number, text, advice) name = -(number),
+#include "apiary_error.def"
+#undef X
+};
+
+/* The text of an error and what to do about it; never NULL, static storage. Unknown values give a generic text. */
+APIARY_API const char *apiary_strerror(int error);
+APIARY_API const char *apiary_advice(int error);
+APIARY_API const char *apiary_error_name(int error); /* "APIARY_EQUEUEFULL" */
+APIARY_API const char *apiary_version(void);         /* "0.1.0" */
+
+/* ---- attach --------------------------------------------------------------------------------------------------- */
+
+typedef struct apiary apiary_t; /* an attached member; owned by the caller until apiary_detach */
+
+enum apiary_member_kind { APIARY_CLIENT = 1, APIARY_QUEEN, APIARY_DAEMON, APIARY_TOOL };
+
+typedef struct apiary_attach_options {
+    size_t struct_size;
+    const char *name;             /* how `apiary status` calls this member; NULL: the program's name */
+    const char *swarm;            /* the service this member calls for (its bulkhead); NULL: none */
+    enum apiary_member_kind kind; /* 0: APIARY_CLIENT */
+    int read_only;                /* observers: no lane, nothing is written */
+    char *message;                /* filled on failure: what was met and what to do; "..." at its end: cut; may be NULL */
+    size_t message_size;
+} apiary_attach_options_t;
+
+/* Attaches by name ("/apiary"; NULL: $APIARY_SEGMENT or the default). options may be NULL. Never waits.
+ * APIARY_ENOSEG, _ECREATING, _ECREATOR, _EVERSION, _ETOOSMALL, _ENOTOURS, _EPERM, _ENOLANE, _ENOBLOCK; _ETIMENS where deadlines
+ * would mean something else; _ENOTSUP where the system does not tell of deaths, as under some filters of system calls. */
+APIARY_API int apiary_attach(const char *segment, const apiary_attach_options_t *options, apiary_t **ret);
+
+/* The same by handle: a descriptor of the segment, inherited or received over a Unix socket. It is duplicated. */
+APIARY_API int apiary_attach_fd(int fd, const apiary_attach_options_t *options, apiary_t **ret);
+
+/* The segment's descriptor, to be passed on; valid until detach, owned by the handle. */
+APIARY_API int apiary_segment_fd(const apiary_t *a);
+
+/* Gives everything back and frees the handle. Tasks still open go on, their results are dropped. By any thread, while others
+ * that have used the handle live on; but none may use it during or after the call. NULL is allowed. */
+APIARY_API int apiary_detach(apiary_t *a);
+
+/* ---- tasks ---------------------------------------------------------------------------------------------------- */
+
+typedef struct apiary_task { /* names one delegation for the life of the segment; a plain value */
+    uint32_t slot;
+    uint32_t epoch;
+    uint64_t generation;
+} apiary_task_t;
+
+enum apiary_delegate_flags {
+    APIARY_DETACH = 1u, /* fire and forget: the task cannot be awaited and is freed when it finishes */
+};
+
+/* For every way to ask: delegate, batch, call, and what agents and queens delegate. */
+typedef struct apiary_delegate_options {
+    size_t struct_size;
+    uint64_t timeout; /* schedule to close; 0: the segment's task_timeout (60 s) */
+    uint32_t flags;   /* enum apiary_delegate_flags */
+    uint32_t reserved; /* 0 */
+} apiary_delegate_options_t;
+
+#ifndef __cplusplus
+/* Options with nothing but a timeout, as an argument of a call: they end with the block in which this stands. */
+#define APIARY_TIMEOUT(ns) \
+    (&(const apiary_delegate_options_t){.struct_size = sizeof(apiary_delegate_options_t), .timeout = (ns)})
+#endif
+
+typedef struct apiary_result {
+    size_t struct_size; /* set by the caller, and kept by apiary_release */
+    const void *data; /* read in place; valid until apiary_release */
+    size_t size;
+    int code;             /* 0, or why the task failed: APIARY_EAGENT (data is the text), _ETIMEDOUT, ... */
+    uint32_t agent_code;  /* the agent's own number for a failure; 0 with success */
+    uint32_t attempts;    /* how often the task was started, crashes included */
+    apiary_task_t task;
+} apiary_result_t;
+
+/* Delegates `size` bytes to the best living agent that offers `capability`; they are copied once. Never blocks.
+ * `ret` may be NULL only with APIARY_DETACH (fire and forget).
+ * APIARY_ENOCAP, _ENOPROVIDER, _EQUEUEFULL, _ENOSLOT, _ENOBLOCK, _ELIMIT, _ETOOLARGE, _ENOLANE. */
+APIARY_API int apiary_delegate(apiary_t *a, const char *capability, const void *body, size_t size,
+                               const apiary_delegate_options_t *options, apiary_task_t *ret);
+
+/* Borrows a block of the segment to write a large body in place; delegate it with apiary_delegate_loan (which takes
+ * it over on success) or give it back with apiary_unloan. APIARY_ENOBLOCK, _ETOOLARGE. */
+APIARY_API int apiary_loan(apiary_t *a, size_t size, void **ret);
+APIARY_API int apiary_unloan(apiary_t *a, void *body);
+APIARY_API int apiary_delegate_loan(apiary_t *a, const char *capability, void *body, size_t size,
+                                    const apiary_delegate_options_t *options, apiary_task_t *ret);
+
+/* Waits for a task.
+ * 1 Blocks until the task is finished, for `timeout`, or until the task's own deadline, whichever comes first.
+ * 2 Returns 0 when the task is finished. The result is filled, and must be released. A task that failed is a 0 with result.code
+ *   set.
+ * 3 APIARY_ENOTREADY after `timeout`: the task goes on.
+ * 4 APIARY_ETIMEDOUT after its deadline: the task is given up. A worker that has it may still finish it, unseen.
+ * 5 APIARY_ESTALE: there is no such task any more. APIARY_EINTERRUPTED: see apiary_interrupt.
+ * 6 Any thread may await a task, but one at a time: when two await or poll the same task, one may be handed what the other has
+ *   released.
+ * 7 A signal ends no wait, neither here nor below. A thread that is to notice signals waits with a timeout and looks in
+ *   between, or has another thread call apiary_interrupt.
+ * 8 Every function that waits for tasks is a cancellation point of pthread_cancel while it sleeps. A task that was awaited goes
+ *   on and may be awaited by another thread. The task of an apiary_call is given up. */
+APIARY_API int apiary_await(apiary_t *a, apiary_task_t task, uint64_t timeout, apiary_result_t *ret);
+
+/* The same without blocking. */
+APIARY_API int apiary_poll(apiary_t *a, apiary_task_t task, apiary_result_t *ret);
+
+/* Ends all waits of the handle that are under way in other threads, with APIARY_EINTERRUPTED.
+ * 1 The tasks of apiary_await, _await_any and _await_batch go on. apiary_call and its like give theirs up.
+ * 2 A wait that begins later is not ended. A caller that cannot know whether a thread waits already repeats the call until that
+ *   thread says so.
+ * 3 Any thread may call this. It costs a system call for each thread that sleeps. */
+APIARY_API int apiary_interrupt(apiary_t *a);
+
+/* Blocks until one of the calling thread's `n` tasks is finished and returns its position in `tasks`. A task whose own
+ * deadline passes is given up and counts as finished: result.code is APIARY_ETIMEDOUT, data NULL. */
+APIARY_API int apiary_await_any(apiary_t *a, const apiary_task_t *tasks, size_t n, uint64_t timeout,
+                                apiary_result_t *ret);
+
+/* One request of a batch. */
+typedef struct apiary_request {
+    size_t struct_size;
+    const char *capability;
+    const void *body;
+    size_t size;
+    const apiary_delegate_options_t *options; /* NULL: none */
+} apiary_request_t;
+
+/* Delegates requests in their order, as apiary_delegate does, but wakes each worker once for many. Any thread.
+ * 1 Stops at the first request that cannot be delegated, and returns its error.
+ * 2 In any case *submitted says how many were delegated: exactly requests 0 to *submitted - 1 are under way. Their names are in
+ *   `tasks`, whose other elements are untouched.
+ * 3 `tasks` may be NULL when all are fire and forget.
+ * 4 Errors: those of apiary_delegate; APIARY_EINVAL with *submitted 0 for NULL arguments or no request. */
+APIARY_API int apiary_delegate_batch(apiary_t *a, const apiary_request_t *requests, size_t count, apiary_task_t *tasks,
+                                     size_t *submitted);
+
+/* Blocks until all `n` tasks are finished, or for `timeout`. results[i] is the result of tasks[i].
+ * 1 A task whose own deadline passes is given up and counts as finished, as in apiary_await_any.
+ * 2 Returns 0, or the error of the first task without a result (APIARY_ENOTREADY after `timeout`, APIARY_ESTALE).
+ * 3 In any case *finished says how many results are filled, from the first on. Each of them is to be released. The other tasks
+ *   go on and may be awaited again. */
+APIARY_API int apiary_await_batch(apiary_t *a, const apiary_task_t *tasks, size_t n, uint64_t timeout,
+                                  apiary_result_t *results, size_t *finished);
+
+/* Frees the task and its result. The result is cleared. */
+APIARY_API int apiary_release(apiary_t *a, apiary_result_t *result);
+
+/* delegate + await + copy + release in one call; blocks until the deadline. At most `capacity` bytes of the result are
+ * copied to `result`; *size is its full size. Returns 0 or the task's code (a failed agent's text is copied, too).
+ * APIARY_EINVAL: the options say APIARY_DETACH, and then there is nothing to wait for. */
+APIARY_API int apiary_call(apiary_t *a, const char *capability, const void *body, size_t body_size,
+                           const apiary_delegate_options_t *options, void *result, size_t capacity, size_t *size);
+
+/* Takes a queued task back at once. A running task goes on, and its agent may look (apiary_job_cancelled). A task that has
+ * ended stays as it is, and is still to be collected. 0, APIARY_ESTALE. */
+APIARY_API int apiary_cancel(apiary_t *a, apiary_task_t task);
+
+/* A descriptor that becomes readable when a task of the calling thread may have finished, or (up to a second later) has
+ * passed its deadline; for epoll and event loops. Read 8 bytes to clear it, then poll the tasks. Owned by the handle. */
+APIARY_API int apiary_lane_fd(apiary_t *a);
+
+/* ---- discovery ------------------------------------------------------------------------------------------------ */
+
+typedef struct apiary_provider {
+    size_t struct_size;
+    char service[APIARY_NAME_MAX + 1];
+    char instance[APIARY_NAME_MAX + 1];
+    char agent[APIARY_NAME_MAX + 1];
+    int64_t pid;        /* of the queen, in its own pid namespace */
+    uint32_t in_flight; /* tasks queued and running at the agent */
+    uint32_t alive;     /* 0: known, but its process is gone */
+} apiary_provider_t;
+
+/* The providers of a capability: fills at most `capacity` rows and returns how many there are. A read of the segment, no lock.
+ * `ret` may be NULL where capacity is 0. APIARY_ENOCAP. */
+APIARY_API int apiary_discover(apiary_t *a, const char *capability, apiary_provider_t *ret, size_t capacity);
+
+/* ---- status ---------------------------------------------------------------------------------------------------- */
+
+enum apiary_state { APIARY_STARTING = 1, APIARY_PASSING, APIARY_WARNING, APIARY_CRITICAL, APIARY_DOWN };
+enum apiary_mode { APIARY_READY = 1, APIARY_DRAIN, APIARY_MAINT, APIARY_PAUSE };
+
+typedef struct apiary_swarm_status {
+    size_t struct_size;
+    char service[APIARY_NAME_MAX + 1], instance[APIARY_NAME_MAX + 1], version[APIARY_NAME_MAX + 1];
+    int64_t pid;
+    enum apiary_state state; /* by its queen, each second; warning or critical where that has not beaten for 5 or 15 s */
+    enum apiary_mode mode; /* the operator's; APIARY_DRAIN while its queen, told to stop, ends what she has */
+    uint16_t port;
+    uint32_t agents, queued, running, delegations, max_delegations;
+    /* Tasks since the instance was first registered. Each that ends is counted once, by how it ended for its caller:
+     * finished = done + failed + cancelled (taken back before it was started). */
+    uint64_t started, finished, failed;
+    uint64_t beat_age, uptime; /* ns */
+    uint64_t done, cancelled;
+    uint64_t late; /* of failed: those that the agent ended after their caller had given them up */
+} apiary_swarm_status_t;
+
+/* get_swarm_status: one row per registered instance of `service` (NULL: of all); returns how many there are. */
+APIARY_API int apiary_swarm_status(apiary_t *a, const char *service, apiary_swarm_status_t *ret, size_t capacity);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

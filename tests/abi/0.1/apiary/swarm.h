@@ -1,0 +1,62 @@
+/* apiary/swarm.h - a queen in a program of one's own: a registered instance of a service with its workers and agents.
+ *
+ * Conventions are those of <apiary.h>.
+ */
+#ifndef APIARY_SWARM_H
+#define APIARY_SWARM_H
+
+#include "agent.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct apiary_queen apiary_queen_t; /* a registered swarm instance with its workers */
+
+/* What each description begins with. */
+#define APIARY_SWARM_DESCRIPTION \
+    .struct_size = sizeof(apiary_swarm_description_t), .agent_size = sizeof(apiary_agent_description_t)
+
+/* A queen in this process: registers the swarm (all or nothing, published last), starts its workers. */
+typedef struct apiary_agent_description {
+    const char *name;
+    const apiary_agent_kind_t *kind;
+    const char *const *capabilities; /* ends with NULL */
+    uint32_t worker;                 /* which worker hosts it, from 0 */
+    const void *config;              /* struct ap_node of the agent's mapping, or NULL */
+} apiary_agent_description_t;
+
+typedef struct apiary_swarm_description {
+    size_t struct_size;
+    size_t agent_size; /* of an element of `agents` */
+    const char *service, *instance, *version; /* instance NULL: "0" */
+    uint16_t port;                            /* the service's own port; 0: none */
+    const char *health_endpoint, *metrics_endpoint;
+    uint32_t workers; /* threads, 1 to 16 */
+    uint32_t max_concurrent_delegations;
+    const apiary_agent_description_t *agents;
+    size_t agent_count;
+    void (*log)(void *user, int level, const char *line); /* may be NULL; any thread */
+    void *log_user;
+} apiary_swarm_description_t;
+
+/* APIARY_EEXIST: this service and instance is registered by a living process. Blocks until all agents are created. A message
+ * that does not fit ends in "..."; 1024 bytes are enough for all but a name of a file that is as long. */
+APIARY_API int apiary_queen_start(apiary_t *a, const apiary_swarm_description_t *swarm, char *message,
+                                  size_t message_size, apiary_queen_t **ret);
+/* Drain: no new tasks are routed here, what is in hand is finished, at most for `timeout`; then deregister and free.
+ * APIARY_ETIMEDOUT: a second after that an agent has still not come back from its function, and the log says which. The
+ * queen is not freed, her name and queues are not for others yet: call again to wait for her, or end the process, which
+ * leaves what she has in hand to others. */
+APIARY_API int apiary_queen_stop(apiary_queen_t *queen, uint64_t timeout);
+APIARY_API int apiary_execute_task(apiary_queen_t *queen, const char *capability, const void *body, size_t size,
+                                   const apiary_delegate_options_t *options, void *result, size_t capacity,
+                                   size_t *ret_size);
+APIARY_API int apiary_delegate_external_task(apiary_queen_t *queen, const char *capability, const void *body,
+                                             size_t size, const apiary_delegate_options_t *options, void *result,
+                                             size_t capacity, size_t *ret_size);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
