@@ -3,6 +3,7 @@
 #define AP_DEPLOYMENT_INT_H
 
 #include "agents/deployment.h"
+#include "core/must_check.h"
 
 #define AP_NAME_RULE "expected a letter, then letters, digits, '_', '.', '-', all lower case, at most 47"
 #define AP_CAPABILITY_RULE \
@@ -19,8 +20,8 @@ struct ap_loader {
 
 /* `path` as it is meant from the configuration's folder; NULL: no memory. */
 char *ap_deployment_path(struct ap_loader *l, const char *path);
-int ap_deployment_registry(struct ap_loader *l, const struct ap_node *meta); /* NULL: defaults */
-int ap_deployment_read_agents(struct ap_loader *l, struct ap_deployment_swarm *s);
-int ap_deployment_read_checks(struct ap_loader *l, struct ap_deployment_swarm *s);
+AP_MUST_CHECK int ap_deployment_registry(struct ap_loader *l, const struct ap_node *meta); /* NULL: defaults */
+AP_MUST_CHECK int ap_deployment_read_agents(struct ap_loader *l, struct ap_deployment_swarm *s);
+AP_MUST_CHECK int ap_deployment_read_checks(struct ap_loader *l, struct ap_deployment_swarm *s);
 
 #endif

@@ -12,7 +12,7 @@ extern const apiary_agent_kind_t *const ap_agent_kinds[]; /* ends with NULL */
 const apiary_agent_kind_t *ap_agent_kind(const char *name); /* NULL: unknown */
 /* The kind as this library knows it, whatever version of the public face it was built with. NULL, and a kind that is not usable, is
  * refused: APIARY_EINVAL, _ENOTSUP, _ENOBLOCK, with a sentence that continues "plug-in x: ". Any thread. */
-int ap_agent_kind_adopt(const apiary_agent_kind_t *kind, const apiary_agent_kind_t **ret, char *message, size_t size);
+AP_MUST_CHECK int ap_agent_kind_adopt(const apiary_agent_kind_t *kind, const apiary_agent_kind_t **ret, char *message, size_t size);
 /* Whether the kind has the capability ("name@major" counts as "name"). */
 bool ap_agent_kind_offers(const apiary_agent_kind_t *kind, const char *capability);
 /* Where a program is: a name is looked for in $PATH (AP_AGENT_PATH without it), an absolute path is taken as it is. 0, or

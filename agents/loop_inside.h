@@ -12,6 +12,7 @@
 #include "agents/handle.h"
 #include "agents/loop.h"
 #include "core/atomic.h"
+#include "core/must_check.h"
 
 /* Known outside by its handle: apiary_watch_t is never defined. */
 struct ap_watch {
@@ -80,18 +81,18 @@ void ap_loop_bury(struct ap_watch *watch); /* closed, and no ring has it */
 void ap_loop_drain_event(struct ap_loop *loop);
 
 /* loop_uring.c */
-int ap_loop_uring_watch(struct ap_watch *watch);
+AP_MUST_CHECK int ap_loop_uring_watch(struct ap_watch *watch);
 void ap_loop_uring_again(struct ap_loop *loop); /* a new ring: all that the old one was to look for */
 void ap_loop_uring_close(struct ap_watch *watch);
-int ap_loop_uring_dispatch(struct ap_loop *loop);
+AP_MUST_CHECK int ap_loop_uring_dispatch(struct ap_loop *loop);
 void ap_loop_uring_park(struct ap_loop *loop, const uint32_t *bell, uint32_t value, uint64_t until);
 
 /* loop_poll.c */
-int ap_loop_poll_dispatch(struct ap_loop *loop, uint64_t until); /* 0: does not wait */
+AP_MUST_CHECK int ap_loop_poll_dispatch(struct ap_loop *loop, uint64_t until); /* 0: does not wait */
 
 /* loop_bell.c. wait: asks the thread to wait (starts it when needed); the earlier wait on the same word still stands when it
  * was not answered yet. false: the thread could not be started. */
-bool ap_bell_thread_wait(struct ap_bell_thread *t, uint32_t *word, uint32_t value);
+AP_MUST_CHECK bool ap_bell_thread_wait(struct ap_bell_thread *t, uint32_t *word, uint32_t value);
 void ap_bell_thread_stop(struct ap_bell_thread *t);
 
 #endif

@@ -63,7 +63,7 @@ void ap_worker_command(struct ap_worker *w, enum ap_worker_command command);
 /* Wakes it to look at `drain`. */
 void ap_worker_drain(struct ap_worker *w);
 /* After STOP, or when it never ran: false when it has not ended `within` that time. */
-bool ap_worker_join(struct ap_worker *w, uint64_t within);
+AP_MUST_CHECK bool ap_worker_join(struct ap_worker *w, uint64_t within);
 
 /* The worker whose thread this is, or NULL. */
 extern _Thread_local struct ap_worker *ap_worker_here __attribute__((tls_model("initial-exec")));

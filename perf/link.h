@@ -5,6 +5,7 @@
 #ifndef PERF_LINK_H
 #define PERF_LINK_H
 
+#include "core/must_check.h"
 #include "perf/perf.h"
 
 enum { PERF_CLIENT_SIDE, PERF_SERVER_SIDE };
@@ -80,7 +81,7 @@ void perf_turn_batch(void *link, struct perf_block *b);
 void perf_turn_open(void *link, struct perf_block *b);
 
 /* Leaves only the named baselines (a list with commas) of what perf_field opens; false: there is none of such a name. */
-bool perf_field_choose(const char *names);
+AP_MUST_CHECK bool perf_field_choose(const char *names);
 
 /* The subject, raw, and every baseline that can do what the case asks. Leaves them joined and the client pinned. */
 enum { PERF_WITH_RAW = 1, PERF_QUEUES = 2, PERF_PARK = 4, PERF_ONE_PROCESSOR = 8 };

@@ -232,6 +232,14 @@ static FILE *open_out(const char *file)
     return f;
 }
 
+/* What a full disk did not take is not a result. */
+static void close_out(const char *name, FILE *f)
+{
+    bool failed = ferror(f) != 0;
+
+    if (fclose(f) != 0 || failed) perf_die("%s/%s: not written whole: %s", wanted.out, name, strerror(errno));
+}
+
 static int run_all(void)
 {
     const struct perf_case *cases[128];
@@ -247,11 +255,11 @@ static int run_all(void)
     exit_code = run_cases(cases, n, results);
     if (wanted.json) json_dumpf(results, stdout, JSON_INDENT(1) | JSON_REAL_PRECISION(9)), putchar('\n');
     f = open_out("results.json");
-    json_dumpf(results, f, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
-    fclose(f);
+    if (json_dumpf(results, f, JSON_INDENT(1) | JSON_REAL_PRECISION(9)) != 0) perf_die("results.json cannot be written");
+    close_out("results.json", f);
     f = open_out("table.md");
     perf_report_table(results, f);
-    fclose(f);
+    close_out("table.md", f);
     snprintf(plots, sizeof plots, "%s/plots.png", wanted.out);
     if (perf_report_plot(results, wanted.plot != NULL ? wanted.plot : plots) < 0) exit_code = FAILED;
     json_decref(results);

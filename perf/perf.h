@@ -12,6 +12,7 @@
 
 #include "core/apiary/swarm.h"
 #include "core/atomic.h"
+#include "core/must_check.h"
 #include "core/ops.h"
 #include "perf/clock.h"
 #include "perf/stat.h"
@@ -123,7 +124,7 @@ void perf_nap(double ms);
  * all of it. */
 void perf_body_make(void *body, size_t size);
 void perf_body_number(void *body, size_t size, uint64_t number);
-bool perf_body_check(const void *body, size_t size, uint64_t *ret_number);
+AP_MUST_CHECK bool perf_body_check(const void *body, size_t size, uint64_t *ret_number);
 
 /* ---- raw ------------------------------------------------------------------------------------------------------- */
 

@@ -14,6 +14,7 @@
 #include <jansson.h>
 
 #include "core/hist.h"
+#include "core/must_check.h"
 
 #define PERF_SCHEMA 1
 #define PERF_SERIES_MAX 16
@@ -90,7 +91,7 @@ struct perf_verdict {
 
 /* Compares one bin (PERF_BINS: all blocks together) of two results as read from JSON. Returns false when the bin is empty on
  * either side. Deterministic: the resampling begins with a fixed seed. */
-bool perf_compare(const json_t *a, const json_t *b, enum perf_bin bin, struct perf_verdict *ret);
+AP_MUST_CHECK bool perf_compare(const json_t *a, const json_t *b, enum perf_bin bin, struct perf_verdict *ret);
 /* 95 % interval of median(b) / median(a). */
 void perf_bootstrap(const double *a, size_t na, const double *b, size_t nb, double *low, double *high);
 

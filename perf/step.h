@@ -2,11 +2,12 @@
 #ifndef PERF_STEP_H
 #define PERF_STEP_H
 
+#include "core/must_check.h"
 #include "perf/perf.h"
 
 enum perf_step { PERF_SUBMIT, PERF_CLAIM, PERF_COMPLETE, PERF_COLLECT, PERF_DISCOVER, PERF_ROUTE, PERF_STEPS };
 const char *perf_step_name(enum perf_step step);
-int perf_step_of(const char *name); /* "*": PERF_STEPS; -1: none */
+AP_MUST_CHECK int perf_step_of(const char *name); /* "*": PERF_STEPS; -1: none */
 
 struct perf_bench;
 struct perf_tables { /* zeros: the defaults */
@@ -17,6 +18,7 @@ void perf_bench_step(struct perf_bench *b, enum perf_step step); /* one; tasks g
 
 /* Instructions and cache lines touched by one step (PERF_STEPS: by all of them, once each), by running this program under
  * valgrind. False, with the reason. */
+AP_MUST_CHECK
 bool perf_step_count(enum perf_step step, struct perf_tables tables, double *instructions, double *lines, char *why, size_t size);
 /* What that runs: `n` tasks, with all caches emptied before each step. */
 void perf_step_counted(enum perf_step step, unsigned n, struct perf_tables tables);

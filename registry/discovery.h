@@ -18,6 +18,7 @@
 #ifndef AP_DISCOVERY_H
 #define AP_DISCOVERY_H
 
+#include "core/must_check.h"
 #include "registry/registry.h"
 
 struct ap_capability {
@@ -42,7 +43,7 @@ static inline char *ap_capability_text(const struct ap_segment *seg, struct ap_c
 }
 
 /* Index of a name, inserted when absent. APIARY_ETABLEFULL, APIARY_EINVAL. */
-int ap_capability_intern(struct ap_segment *seg, const char *name, uint32_t *ret);
+AP_MUST_CHECK int ap_capability_intern(struct ap_segment *seg, const char *name, uint32_t *ret);
 /* The index, or -1: never interned. The hot path. */
 int ap_capability_find(const struct ap_segment *seg, const char *name, size_t length);
 void ap_capability_name(const struct ap_segment *seg, uint32_t capability, char ret[APIARY_CAPABILITY_MAX + 1]);

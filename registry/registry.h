@@ -144,7 +144,7 @@ bool ap_registry_fits(const struct ap_segment *seg);
 
 /* Index of a service, entered when absent: APIARY_ETABLEFULL, APIARY_EINVAL (name). Lock-free. `lane` is the caller's. It stays
  * that name's while what the caller has stored before (see NAMES) says that it is used. */
-int ap_service_intern(struct ap_segment *seg, uint32_t lane, const char *name, uint32_t *ret);
+AP_MUST_CHECK int ap_service_intern(struct ap_segment *seg, uint32_t lane, const char *name, uint32_t *ret);
 /* What a dead lane left half entered; `beside` as in struct ap_reap_hooks. */
 void ap_services_end(struct ap_segment *seg, uint32_t lane, uint64_t beside);
 /* -1 when absent. */

@@ -22,6 +22,7 @@
 #define AP_POOL_H
 
 #include "core/defect.h"
+#include "core/must_check.h"
 #include "shm/task.h"
 
 enum ap_block_state { AP_BLOCK_FREE, AP_BLOCK_OWNED, AP_BLOCK_REQUEST, AP_BLOCK_RESULT };
@@ -45,7 +46,7 @@ uint32_t ap_pool_max(const struct ap_segment *seg);
 struct ap_pool_hint {
     uint32_t next[AP_POOL_CLASSES];
 };
-int ap_pool_take(struct ap_segment *seg, const struct ap_lane_handle *lane, struct ap_pool_hint *hint, uint64_t size,
+AP_MUST_CHECK int ap_pool_take(struct ap_segment *seg, const struct ap_lane_handle *lane, struct ap_pool_hint *hint, uint64_t size,
                  uint64_t *ret_offset);
 /* OWNED -> AP_BLOCK_REQUEST or AP_BLOCK_RESULT_OF(token) of a slot; by the owner. */
 void ap_pool_attach(struct ap_segment *seg, uint64_t offset, uint32_t state, uint32_t slot, uint64_t generation);

@@ -157,7 +157,7 @@ void ap_segment_unmap(struct ap_segment *seg);
 /* Maps it anew, without an image, in the place of a mapping in which other threads of this process hold the mutexes at the
  * offsets `held` (robust.h, PART). By the last who uses it. 0, or an error, and nothing has changed. */
 AP_MUST_CHECK int ap_segment_part(struct ap_segment *seg, const size_t *held, size_t count);
-int ap_segment_remove(const char *name);
+AP_MUST_CHECK int ap_segment_remove(const char *name);
 /* The same while the name leads to what `fd` is open on: 1; 0: it leads elsewhere, or nowhere. */
 AP_MUST_CHECK int ap_segment_remove_own(int fd, const char *name);
 /* Whether the segment has lost its name, by which others would come to it. */

@@ -28,14 +28,14 @@ int cmd_segment(struct tool *t, int argc, char **argv);
 int apiary_segment_sizes(struct tool *t, int argc, char **argv);
 
 /* For a command with commands of its own ("task ls"): runs the one that argv[1] names. */
-int apiary_subcommand(struct tool *t, const struct tool_usage *usage, const struct apiary_command *commands, int argc,
+AP_MUST_CHECK int apiary_subcommand(struct tool *t, const struct tool_usage *usage, const struct apiary_command *commands, int argc,
                       char **argv);
 
 /* Loads the file that tool_config_path finds, or says why not. */
-int apiary_load_config(const struct tool *t, const char *option, const char **ret_path, struct ap_deployment **ret);
+AP_MUST_CHECK int apiary_load_config(const struct tool *t, const char *option, const char **ret_path, struct ap_deployment **ret);
 /* The same, or the text on standard input under the file's name. `only`: the one service whose plug-ins and kinds matter,
  * NULL for all. */
-int apiary_read_config(const struct tool *t, const char *option, bool standard_input, const char *only,
+AP_MUST_CHECK int apiary_read_config(const struct tool *t, const char *option, bool standard_input, const char *only,
                        const char **ret_path, struct ap_deployment **ret);
 
 /* ---- views: copies of records of the segment, range-checked and ended ------------------------------------------ */
@@ -49,13 +49,13 @@ struct swarm_view {
     int64_t pid;
 };
 /* False: the record is free, not published yet, not sound, or changed while it was read. No pid when it is down. */
-bool view_swarm(const struct ap_segment *seg, uint32_t swarm, struct swarm_view *ret);
+AP_MUST_CHECK bool view_swarm(const struct ap_segment *seg, uint32_t swarm, struct swarm_view *ret);
 
 /* All rows of apiary_swarm_status by name, however many: how many, or an error. *ret is to be freed. */
-int view_status(apiary_t *a, const char *service, apiary_swarm_status_t **ret);
+AP_MUST_CHECK int view_status(apiary_t *a, const char *service, apiary_swarm_status_t **ret);
 
 /* The same, and the instances that a supervisor is to run and that have not registered. */
-int view_instances(apiary_t *a, const char *service, apiary_swarm_status_t **ret);
+AP_MUST_CHECK int view_instances(apiary_t *a, const char *service, apiary_swarm_status_t **ret);
 
 /* How an instance that is down ended, as far as the event log still tells. `ago` is 0 where only its lane tells. */
 enum swarm_end { SWARM_END_UNKNOWN, SWARM_END_LEFT, SWARM_END_DIED };
@@ -71,7 +71,7 @@ struct agent_view {
     uint32_t capability_count;
     uint16_t capabilities[AP_AGENT_CAPABILITIES];
 };
-bool view_agent(const struct ap_segment *seg, uint32_t queue, struct agent_view *ret);
+AP_MUST_CHECK bool view_agent(const struct ap_segment *seg, uint32_t queue, struct agent_view *ret);
 
 /* pid of a lane's process; 0 when there is none. */
 int64_t view_lane_pid(const struct ap_segment *seg, uint32_t lane);
@@ -86,9 +86,9 @@ struct monitor_view {
     bool replaced; /* another watches in its stead */
     uint64_t age;  /* since anybody watched */
 };
-bool view_stopped_monitor(const struct ap_segment *seg, struct monitor_view *ret);
+AP_MUST_CHECK bool view_stopped_monitor(const struct ap_segment *seg, struct monitor_view *ret);
 /* Who has the lock of a dead lane at this moment, by name and pid: false when nobody has. */
-bool view_reaper(const struct ap_segment *seg, struct monitor_view *ret);
+AP_MUST_CHECK bool view_reaper(const struct ap_segment *seg, struct monitor_view *ret);
 /* pid of a living `apiary up` of the caller's own namespace of pids, 0 when there is none; `except`: the caller's member. */
 int64_t view_supervisor(const struct ap_segment *seg, uint32_t except);
 /* Tasks that wait in a queue, and tasks that run. */
@@ -105,7 +105,7 @@ struct task_view {
     uint64_t queued, started, finished, deadline;
     int64_t client_pid, worker_pid;
 };
-bool view_task(const struct ap_segment *seg, uint32_t slot, struct task_view *ret);
+AP_MUST_CHECK bool view_task(const struct ap_segment *seg, uint32_t slot, struct task_view *ret);
 
 #define BEAT_LATE UINT64_C(5000000000) /* of a beat each second: from here on the state is no longer "passing" */
 

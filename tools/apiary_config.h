@@ -9,6 +9,7 @@
 
 #include <sys/stat.h>
 
+#include "core/must_check.h"
 #include "tools/apiary.h"
 #include "tools/apiary_crew.h"
 
@@ -24,11 +25,11 @@ struct config_keeper {
 };
 
 /* Reads and judges the file for the first time, and fills `ret`, which is parsed without its plug-ins. An exit code. */
-int config_open(struct config_keeper *k, const struct tool *t, const char *path, struct crew *crew,
+AP_MUST_CHECK int config_open(struct config_keeper *k, const struct tool *t, const char *path, struct crew *crew,
                 struct ap_deployment **ret);
 void config_close(struct config_keeper *k);
 /* Before a process is started: false while a new text is being judged. */
-bool config_settled(struct config_keeper *k);
+AP_MUST_CHECK bool config_settled(struct config_keeper *k);
 /* For `child`, until the next config_settled. */
 void config_give(const struct config_keeper *k, struct crew_child *child);
 

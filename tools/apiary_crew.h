@@ -44,7 +44,7 @@ struct crew_child {
 };
 
 /* Blocks the signals of this process (INT, TERM, QUIT, HUP, USR1, USR2, CHLD). 0, or a negative errno of the system. */
-int crew_open(struct crew **ret);
+AP_MUST_CHECK int crew_open(struct crew **ret);
 void crew_close(struct crew *c); /* kills what is left, and waits a moment for what was said to be written */
 
 /* Asked before each start: false puts it off for a moment. */
@@ -74,7 +74,7 @@ void crew_say(struct crew *c, const char *format, ...) __attribute__((format(pri
 void crew_status(struct crew *c, const char *text);
 /* What belongs on standard output. crew_results_code: TOOL_FAILED when it could not be written. */
 void crew_result(struct crew *c, const char *text, size_t size);
-int crew_results_code(struct crew *c);
+AP_MUST_CHECK int crew_results_code(struct crew *c);
 
 /* ---- apiary_reap.c: the processes below this one -------------------------------------------------------------------- */
 

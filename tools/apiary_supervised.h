@@ -9,6 +9,7 @@
 void supervision_end_text(enum ap_child_end end, uint32_t code, enum ap_child_stage stage, char *ret, size_t size);
 
 /* The row of an instance, that of who supervises it now before what others have left; false when there is none. */
+AP_MUST_CHECK
 bool supervision_of(const struct ap_segment *seg, const char *service, const char *instance, struct ap_supervised_view *ret);
 /* Why it is as it is, when that is not plain from its passing: how it ended last, what is to come, who has gone. To be freed;
  * NULL: nothing to tell. */
@@ -17,6 +18,6 @@ char *supervision_text(const struct ap_supervised_view *v);
 json_t *supervision_json(const struct ap_supervised_view *v);
 uint32_t supervision_restarts(const struct ap_supervised_view *v);
 /* A supervisor that has died, with instances that it had not stopped, and nobody in its stead. */
-bool supervision_lost(const struct ap_segment *seg, struct ap_supervised_view *ret);
+AP_MUST_CHECK bool supervision_lost(const struct ap_segment *seg, struct ap_supervised_view *ret);
 
 #endif

@@ -134,8 +134,8 @@ static int look_around(struct up *up, int64_t *ret_other)
     }
     if (*ret_other != 0) {
         up->owned = true; /* as it was the other's */
-    } else if (up->a != NULL && !no_daemon(up)) {
-        up_wait(up, DAEMON_LEAVES, no_daemon);
+    } else if (up->a != NULL && !no_daemon(up) && up_wait(up, DAEMON_LEAVES, no_daemon) == TOOL_FAILED) {
+        return TOOL_FAILED; /* interrupted; of one that stays the own coordinator tells */
     }
     return TOOL_OK;
 }
@@ -224,15 +224,16 @@ static int run_checks(struct up *up)
     queens_look(up);
     FILE *out = open_memstream(&text, &size);
     if (out == NULL) return tool_fail(up->t, TOOL_FAILED, "out of memory");
+    int whole = TOOL_OK;
     if (up->t->json) {
-        tool_json_write(json_pack("{s:s, s:i, s:i, s:i, s:o, s:o}", "segment", up->segment, "swarms",
-                                  (int)up->d->swarm_count, "rows", (int)up->rows.count, "passed", (int)passed,
-                                  "instances", queens_json(up), "checks", rows_json(&up->rows)),
-                        out);
+        whole = tool_json_write(json_pack("{s:s, s:i, s:i, s:i, s:o, s:o}", "segment", up->segment, "swarms",
+                                          (int)up->d->swarm_count, "rows", (int)up->rows.count, "passed", (int)passed,
+                                          "instances", queens_json(up), "checks", rows_json(&up->rows)),
+                                out);
     } else {
         print_text(up, passed, out);
     }
-    if (fclose(out) != 0) {
+    if (fclose(out) != 0 || whole != TOOL_OK) {
         free(text);
         return tool_fail(up->t, TOOL_FAILED, "out of memory");
     }

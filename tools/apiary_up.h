@@ -2,6 +2,7 @@
 #ifndef AP_TOOLS_APIARY_UP_H
 #define AP_TOOLS_APIARY_UP_H
 
+#include "core/must_check.h"
 #include "tools/apiary_config.h"
 #include "tools/apiary_crew.h"
 #include "tools/apiary_rows.h"
@@ -49,10 +50,10 @@ void queens_tell(void *up, struct crew_child *child);
 bool queens_look(struct up *up);
 /* Waits for them: TOOL_OK when all pass, or what is the matter, which has been told. With --once it ends at the first one
  * that cannot start; else a service that keeps ending is not waited for. */
-int queens_wait(struct up *up);
+AP_MUST_CHECK int queens_wait(struct up *up);
 /* "bad/0 is down: ended with code 2, started 7 times: its last words"; NULL when it is not down. To be freed. */
 char *queen_trouble(const struct queen *q);
 /* Turns the crew until `done`; TOOL_OK, TOOL_TIMEOUT after `limit` ns, or TOOL_FAILED at an interrupt. */
-int up_wait(struct up *up, uint64_t limit, bool (*done)(struct up *));
+AP_MUST_CHECK int up_wait(struct up *up, uint64_t limit, bool (*done)(struct up *));
 
 #endif

@@ -290,13 +290,15 @@ int tool_attach(const struct tool *t, const char *segment, bool read_only, apiar
 int tool_finish(const struct tool *t, int exit_code)
 {
     static bool told;
+    int rc = TOOL_FAILED;
     errno = 0;
     if (fflush(stdout) == 0 && ferror(stdout) == 0) return exit_code;
-    if (!told) tool_fail(t, TOOL_FAILED, "standard output %s", errno == EBADF  ? "is closed"
-                                                    : errno == ENOSPC ? "is full: no space left on its device"
-                                                                      : "did not take everything");
+    if (!told)
+        rc = tool_fail(t, TOOL_FAILED, "standard output %s", errno == EBADF    ? "is closed"
+                                                             : errno == ENOSPC ? "is full: no space left on its device"
+                                                                               : "did not take everything");
     told = true;
-    return exit_code == TOOL_OK ? TOOL_FAILED : exit_code;
+    return exit_code == TOOL_OK ? rc : exit_code;
 }
 
 bool tool_notify(const char *state)

@@ -13,6 +13,7 @@
 #include <jansson.h>
 
 #include "core/apiary.h"
+#include "core/must_check.h"
 
 /* The exit codes of every program here; the manual page and the README repeat this table. */
 enum tool_exit {
@@ -27,7 +28,7 @@ enum tool_exit {
     TOOL_USAGE = 64,
     TOOL_CANNOT = 77, /* this machine cannot do it */
 };
-int tool_exit_code(int error);
+AP_MUST_CHECK int tool_exit_code(int error);
 
 #define TOOL_JSON_SCHEMA 1
 
@@ -57,9 +58,9 @@ struct tool_usage {
 #define TOOL_GO_ON (-1)
 /* Parses argv (argv[0] is the command). Returns TOOL_GO_ON, with *argc and *argv the positional arguments, or the exit
  * code after --help, --version or a usage error (printed). `options` ends with name NULL. */
-int tool_parse(struct tool *t, const struct tool_usage *usage, const struct tool_option *options, int *argc,
+AP_MUST_CHECK int tool_parse(struct tool *t, const struct tool_usage *usage, const struct tool_option *options, int *argc,
                char ***argv);
-int tool_usage_error(const struct tool *t, const struct tool_usage *usage, const char *format, ...)
+AP_MUST_CHECK int tool_usage_error(const struct tool *t, const struct tool_usage *usage, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* --segment, else $APIARY_SEGMENT, else `otherwise` (a configuration's; may be NULL), else the default; with its slash. */
@@ -71,23 +72,24 @@ const char *tool_config_path(const char *option);
 /* The same for who joins a segment that a configuration describes (`path`; NULL: none): *name as above, and *why for the log ("as
  * --segment says"). TOOL_CONFIG, with a message, when $APIARY_SEGMENT names another one than the configuration: which of both is
  * stale cannot be known, and on the wrong one a queen would serve another host's tasks. */
+AP_MUST_CHECK
 int tool_choose_segment(const struct tool *t, const char *path, const char *configured, const char **name, const char **why);
 
 /* For programs that stay, before they open anything: see ap_process_serve. From then on messages, too, go out through the log,
  * which nobody waits for. Prints what is wrong with $APIARY_KEEP_FDS. TOOL_OK or TOOL_USAGE. */
-int tool_serve(const struct tool *t);
+AP_MUST_CHECK int tool_serve(const struct tool *t);
 
 /* Prints an error with its advice (message NULL), or with the library's own sentence. Returns its exit code. */
-int tool_error(const struct tool *t, int error, const char *message, const char *format, ...)
+AP_MUST_CHECK int tool_error(const struct tool *t, int error, const char *message, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
-int tool_fail(const struct tool *t, int exit_code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+AP_MUST_CHECK int tool_fail(const struct tool *t, int exit_code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 void tool_warn(const struct tool *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Attaches as a tool; on failure prints why and fills the exit code. */
-int tool_attach(const struct tool *t, const char *segment, bool read_only, apiary_t **ret);
+AP_MUST_CHECK int tool_attach(const struct tool *t, const char *segment, bool read_only, apiary_t **ret);
 
 /* "250ms", "5s", "2m", "1h"; a bare number is milliseconds. 0 or APIARY_EINVAL. */
-int tool_duration(const char *text, uint64_t *ret);
+AP_MUST_CHECK int tool_duration(const char *text, uint64_t *ret);
 /* "812 ns", "35.2 us", "1.50 ms", "12.3 s", "4m 10s", "3h 5m" */
 const char *tool_format_duration(uint64_t ns, char ret[32]);
 const char *tool_format_bytes(uint64_t bytes, char ret[32]);
@@ -96,10 +98,10 @@ const char *tool_format_time(uint64_t realtime, char ret[32]);
 
 /* "slot-epoch-generation", hexadecimal. */
 const char *tool_format_task(apiary_task_t task, char ret[48]);
-int tool_parse_task(const char *text, apiary_task_t *ret);
+AP_MUST_CHECK int tool_parse_task(const char *text, apiary_task_t *ret);
 
 /* "error", "warning", "info", "debug": syslog's number, or -1. */
-int tool_log_level(const char *name);
+AP_MUST_CHECK int tool_log_level(const char *name);
 
 const char *tool_state_name(int state); /* enum apiary_state */
 const char *tool_mode_name(int mode);   /* enum apiary_mode */
@@ -124,10 +126,10 @@ void tool_table_write(struct tool_table *table, FILE *out);
 bool tool_colours(FILE *out);
 
 /* Prints {"schema": 1, ...} and frees the object. Returns TOOL_OK, or TOOL_FAILED when standard output fails. */
-int tool_json_print(json_t *object);
-int tool_json_write(json_t *object, FILE *out);
+AP_MUST_CHECK int tool_json_print(json_t *object);
+AP_MUST_CHECK int tool_json_write(json_t *object, FILE *out);
 /* Flushes standard output: TOOL_OK or TOOL_FAILED with a message. */
-int tool_finish(const struct tool *t, int exit_code);
+AP_MUST_CHECK int tool_finish(const struct tool *t, int exit_code);
 
 /* The service manager's protocol, without its library: nothing happens without $NOTIFY_SOCKET. It does not wait for a manager that
  * is busy: false then, to be tried again by whoever needs it. */

@@ -344,9 +344,9 @@ int tool_json_write(json_t *object, FILE *out)
 {
     json_t *whole = json_object();
     json_object_set_new(whole, "schema", json_integer(TOOL_JSON_SCHEMA));
-    json_object_update(whole, object);
+    int failed = json_object_update(whole, object); /* of nothing, too: there was no memory for it */
     json_decref(object);
-    int failed = json_dumpf(whole, out, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
+    if (failed == 0) failed = json_dumpf(whole, out, JSON_INDENT(2) | JSON_PRESERVE_ORDER);
     json_decref(whole);
     return failed != 0 || putc('\n', out) == EOF ? TOOL_FAILED : TOOL_OK;
 }

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#include "core/must_check.h"
 #include "registry/registry.h"
 #include "shm/event.h"
 
@@ -25,7 +26,7 @@ struct dump {
 };
 
 /* A name ("/apiary", "apiary") or a file. 0, or an error of enum apiary_error and a sentence. */
-int dump_open(const char *source, struct dump *ret, char *message, size_t size);
+AP_MUST_CHECK int dump_open(const char *source, struct dump *ret, char *message, size_t size);
 /* `size` bytes that are the caller's; `base` has one page at least. */
 void dump_memory(void *base, uint64_t size, struct dump *ret);
 void dump_close(struct dump *d);

@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "core/must_check.h"
+
 struct ap_version {
     unsigned long part[3];
     int parts;    /* how many were written: 2 or 3 */
@@ -17,7 +19,7 @@ struct ap_version {
 };
 
 /* `size` bytes of text, all of them; build metadata ("+...") is checked and ignored. partial: "1.2" is allowed. */
-bool ap_version_parse(const char *text, size_t size, bool partial, struct ap_version *ret);
+AP_MUST_CHECK bool ap_version_parse(const char *text, size_t size, bool partial, struct ap_version *ret);
 int ap_version_compare(const struct ap_version *a, const struct ap_version *b); /* -1, 0, 1 */
 bool ap_requirement_valid(const char *requirement);
 bool ap_requirement_match(const char *requirement, const struct ap_version *version); /* of a valid one */

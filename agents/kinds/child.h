@@ -20,6 +20,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "core/must_check.h"
+
 struct ap_child_plan { /* nothing is allocated between fork and exec */
     const char *path;
     char *const *arguments, *const *environment; /* both end with NULL */
@@ -42,7 +44,7 @@ struct ap_child_end {
     int exited, status; /* exited: exit status, else the signal */
 };
 
-int ap_child_start(const struct ap_child_plan *plan, struct ap_child *ret); /* 0 or -errno */
+AP_MUST_CHECK int ap_child_start(const struct ap_child_plan *plan, struct ap_child *ret); /* 0 or -errno */
 /* Everything that the program has started; its guard ends when nothing is left. Only before collect. */
 void ap_child_kill(const struct ap_child *child);
 /* When the pidfd is readable (or to wait for a killed child): reaps the guard, closes everything. */

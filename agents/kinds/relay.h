@@ -6,12 +6,13 @@
 #define AP_KINDS_RELAY_H
 
 #include "agents/kinds/support.h"
+#include "core/must_check.h"
 
 /* Delegates `input`: a text as its bytes, anything else as its JSON text. 0 or an apiary_error. */
-int ap_delegate_json(const apiary_job_t *job, const char *capability, const json_t *input, apiary_done_fn done,
+AP_MUST_CHECK int ap_delegate_json(const apiary_job_t *job, const char *capability, const json_t *input, apiary_done_fn done,
                      void *user);
 /* The same for bytes, which are copied. */
-int ap_delegate_bytes(const apiary_job_t *job, const char *capability, const void *data, size_t size,
+AP_MUST_CHECK int ap_delegate_bytes(const apiary_job_t *job, const char *capability, const void *data, size_t size,
                       apiary_done_fn done, void *user);
 /* What came back, to be shown: an object or a list as such, anything else as the text that it is ("1.10" stays that, and so
  * does an object that names a member twice); NULL when it is not UTF-8 (or out of memory). */

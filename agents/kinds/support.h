@@ -15,6 +15,7 @@
 
 #include "agents/kinds/json.h"
 #include "core/apiary/agent.h"
+#include "core/must_check.h"
 
 /* agent_code of a failed job. The numbers are HTTP's, which everybody knows; the exec kind uses the shell's instead. */
 enum ap_code {
@@ -51,19 +52,20 @@ void ap_answer(apiary_job_t *job, const char *format, ...);
 void ap_reply(apiary_job_t *job, json_t *reply);
 /* false: `value` is infinite or not a number, and the job is failed with "WHAT is out of range". Asked before a number goes
  * into a list: a list drops what JSON cannot hold. */
-bool ap_finite(apiary_job_t *job, double value, const char *what);
+AP_MUST_CHECK bool ap_finite(apiary_job_t *job, double value, const char *what);
 void ap_out_of_memory(apiary_job_t *job);
 /* Fails the job because a delegation was refused or failed (an apiary_error). */
 void ap_fail_upstream(apiary_job_t *job, const char *capability, int error);
 
 /* A member of a request. false: absent or of another type, the job is failed and says which member and what is wanted.
  * The texts live as long as the request. */
-bool ap_need_text(apiary_job_t *job, const json_t *request, const char *key, const char **ret);
-bool ap_need_number(apiary_job_t *job, const json_t *request, const char *key, double *ret);
-bool ap_need_array(apiary_job_t *job, const json_t *request, const char *key, size_t most, const json_t **ret);
-bool ap_need_object(apiary_job_t *job, const json_t *request, const char *key, const json_t **ret);
+AP_MUST_CHECK bool ap_need_text(apiary_job_t *job, const json_t *request, const char *key, const char **ret);
+AP_MUST_CHECK bool ap_need_number(apiary_job_t *job, const json_t *request, const char *key, double *ret);
+AP_MUST_CHECK bool ap_need_array(apiary_job_t *job, const json_t *request, const char *key, size_t most, const json_t **ret);
+AP_MUST_CHECK bool ap_need_object(apiary_job_t *job, const json_t *request, const char *key, const json_t **ret);
 /* The same for members that may be missing: *ret is left alone then. */
-bool ap_may_text(apiary_job_t *job, const json_t *request, const char *key, const char **ret);
+AP_MUST_CHECK bool ap_may_text(apiary_job_t *job, const json_t *request, const char *key, const char **ret);
+AP_MUST_CHECK
 bool ap_may_integer(apiary_job_t *job, const json_t *request, const char *key, int64_t min, int64_t max, int64_t *ret);
 
 /* Why an agent is not made: `text` of the list `key` is wrong because of `why`, "is ... " or "is not ...". APIARY_ECONFIG, to
@@ -71,7 +73,7 @@ bool ap_may_integer(apiary_job_t *job, const json_t *request, const char *key, i
 int ap_refuse_item(apiary_agent_t *agent, const char *key, const char *text, const char *why);
 
 /* For kinds without state of their own: the state is the agent. */
-int ap_create_plain(apiary_agent_t *agent, void **state);
+AP_MUST_CHECK int ap_create_plain(apiary_agent_t *agent, void **state);
 
 /* A buffer on the agent's heap. Zero it and set agent; ap_bytes_free at the end. */
 struct ap_bytes {
@@ -79,9 +81,9 @@ struct ap_bytes {
     char *data;
     size_t size, capacity;
 };
-bool ap_bytes_reserve(struct ap_bytes *b, size_t more); /* room for `more` bytes after size; false: out of memory */
-bool ap_bytes_add(struct ap_bytes *b, const void *data, size_t size);
-bool ap_bytes_text(struct ap_bytes *b, const char *text);
+AP_MUST_CHECK bool ap_bytes_reserve(struct ap_bytes *b, size_t more); /* room for `more` bytes after size; false: out of memory */
+AP_MUST_CHECK bool ap_bytes_add(struct ap_bytes *b, const void *data, size_t size);
+AP_MUST_CHECK bool ap_bytes_text(struct ap_bytes *b, const char *text);
 void ap_bytes_free(struct ap_bytes *b);
 
 char *ap_copy_text(apiary_agent_t *agent, const char *text); /* NULL: out of memory */

@@ -106,7 +106,7 @@ static void prepare_reserved_block(void)
     uint64_t offset;
 
     reserve(&actor);
-    ap_pool_take(actor.seg, &actor.lane, &actor.hint, BODY, &offset);
+    if (ap_pool_take(actor.seg, &actor.lane, &actor.hint, BODY, &offset) < 0) abort();
     ap_store_relaxed(&ap_slot_at(actor.seg, actor.slot)->body, offset);
     ap_pool_attach(actor.seg, offset, AP_BLOCK_REQUEST, actor.slot, generation_of(&actor));
 }
@@ -237,9 +237,9 @@ static void run_pool(void)
 {
     uint64_t offset;
 
-    ap_pool_take(actor.seg, &actor.lane, &actor.hint, BODY, &offset);
+    if (ap_pool_take(actor.seg, &actor.lane, &actor.hint, BODY, &offset) < 0) abort();
     ap_pool_free_owned(actor.seg, &actor.lane, offset);
-    ap_pool_take(actor.seg, &actor.lane, &actor.hint, 1000, &offset);
+    if (ap_pool_take(actor.seg, &actor.lane, &actor.hint, 1000, &offset) < 0) abort();
     ap_store_relaxed(&ap_slot_at(actor.seg, actor.slot)->body, offset);
     ap_pool_attach(actor.seg, offset, AP_BLOCK_REQUEST, actor.slot, generation_of(&actor));
     ap_pool_free_attached(actor.seg, actor.slot, generation_of(&actor), offset);
@@ -313,7 +313,7 @@ static void dead_client(void)
     submit(&actor, 1, false);
     submit(&actor, 0, false);
     ap_task_reserve(&actor.slabs, NULL, NULL, &slot);
-    ap_pool_take(actor.seg, &actor.lane, &actor.hint, 1000, &offset);
+    if (ap_pool_take(actor.seg, &actor.lane, &actor.hint, 1000, &offset) < 0) abort();
     if (ap_lane_open(actor.seg, actor.lane.member, &actor.second) == 0) ap_lane_share(&actor.second);
 }
 
@@ -325,7 +325,7 @@ static void dead_worker(void)
     own_queue(&actor, 1);
     ap_task_claim(actor.seg, actor.lane.index, 1, actor.ref, &actor.token);
     ap_store_relaxed(&actor.lane.lane->hand[0], actor.ref);
-    ap_pool_take(actor.seg, &actor.lane, &actor.hint, BODY, &offset);
+    if (ap_pool_take(actor.seg, &actor.lane, &actor.hint, BODY, &offset) < 0) abort();
     ap_pool_attach(actor.seg, offset, AP_BLOCK_RESULT_OF(actor.token), actor.slot, AP_REF_GENERATION(actor.ref));
     ap_store_relaxed(&slot->result, offset);
     ap_store_relaxed(&slot->result_size, BODY);

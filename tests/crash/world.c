@@ -87,7 +87,7 @@ void world_make(bool registry)
     int r;
 
     snprintf(world_name, sizeof world_name, "/apiary-sweep-%d", (int)getpid());
-    ap_segment_remove(world_name);
+    shm_unlink(world_name);
     ticks = ap_ops_system.now() + UINT64_C(3600000000000);
     calendar = ap_ops_system.realtime() - ap_ops_system.now();
     world_ops = ap_ops_system;
@@ -119,7 +119,7 @@ void world_make(bool registry)
 
 void world_drop(void)
 {
-    ap_segment_remove(world_name);
+    must(ap_segment_remove(world_name) == 0, "the world cannot be removed");
 }
 
 /* ---- the actor ------------------------------------------------------------------------------------------------ */

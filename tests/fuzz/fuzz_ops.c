@@ -347,8 +347,9 @@ static void op_names(struct step *s)
     char text[APIARY_CAPABILITY_MAX + 1];
     uint32_t index;
 
-    ap_capability_intern(s->w->seg, capability(s->b), &index);
-    ap_service_intern(s->w->seg, s->w->c->lane.index, s->a & 1 ? "server" : "stranger", &index);
+    if (ap_capability_intern(s->w->seg, capability(s->b), &index) == 0) ap_capability_name(s->w->seg, index, text);
+    if (ap_service_intern(s->w->seg, s->w->c->lane.index, s->a & 1 ? "server" : "stranger", &index) == 0)
+        ap_service_name(s->w->seg, index, text);
     ap_capability_name(s->w->seg, s->n, text);
     FUZZ_REQUIRE(strnlen(text, sizeof text) < sizeof text);
     ap_service_name(s->w->seg, s->n, text);

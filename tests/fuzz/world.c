@@ -218,11 +218,10 @@ void world_make(struct world *w)
                                               .max_concurrent_delegations = 10,
                                       .registry = {[AP_REGISTRY_INDEX(SERVICES)] = 3, [AP_REGISTRY_INDEX(SWARMS)] = 2,
                                                    [AP_REGISTRY_INDEX(CAPABILITIES)] = 8}};
-    if (ap_registry_create(&o, message, sizeof message, &seg) < 0) {
+    if (ap_registry_create(&o, message, sizeof message, &seg) < 0 || ap_segment_remove(name) < 0) {
         fprintf(stderr, "%s\n", message);
         abort();
     }
-    ap_segment_remove(name);
     w->client = attach(seg->fd, "a client", "caller", APIARY_CLIENT);
     w->queen = attach(seg->fd, "a queen", "server", APIARY_QUEEN);
     ap_segment_unmap(seg);

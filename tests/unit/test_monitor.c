@@ -24,14 +24,13 @@ static void setup(void)
 
     leftovers_clear("apiary-test-monitor");
     snprintf(name, sizeof name, "/apiary-test-monitor-%d", (int)getpid());
-    ap_segment_remove(name);
     cr_assert_eq(ap_registry_create(&options, message, sizeof message, &seg), 0, "%s", message);
     cr_assert_eq(ap_member_open(seg, "test", NULL, APIARY_TOOL, &anchor), 0);
 }
 
 static void teardown(void)
 {
-    ap_segment_remove(name);
+    cr_expect_eq(ap_segment_remove(name), 0);
 }
 
 TestSuite(monitor, .init = setup, .fini = teardown, .timeout = 60);

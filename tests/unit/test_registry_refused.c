@@ -29,14 +29,13 @@ static void setup(void)
 
     leftovers_clear("apiary-test-refused");
     snprintf(name, sizeof name, "/apiary-test-refused-%d", (int)getpid());
-    ap_segment_remove(name);
     cr_assert_eq(ap_registry_create(&options, message, sizeof message, &seg), 0, "%s", message);
 }
 
 static void teardown(void)
 {
     ap_segment_unmap(seg);
-    ap_segment_remove(name);
+    cr_expect_eq(ap_segment_remove(name), 0);
 }
 
 TestSuite(refused, .init = setup, .fini = teardown, .timeout = 60);

@@ -57,7 +57,6 @@ static inline void setup(void)
 
     leftovers_clear("apiary-test-worker");
     snprintf(name, sizeof name, "/apiary-test-worker-%d", (int)getpid());
-    ap_segment_remove(name);
     cr_assert_eq(ap_registry_create(&options, message, sizeof message, &seg), 0, "%s", message);
     ap_segment_unmap(seg);
     cr_assert_eq(apiary_attach(name, NULL, &a), 0);
@@ -66,7 +65,7 @@ static inline void setup(void)
 static inline void teardown(void)
 {
     cr_expect_eq(apiary_detach(a), 0);
-    ap_segment_remove(name);
+    cr_expect_eq(ap_segment_remove(name), 0);
 }
 
 /* ---- kinds ---------------------------------------------------------------------------------------------------- */
