@@ -45,6 +45,7 @@
     X(overwritten_unsaid, "a result is written over the request of a task that may be run again")             \
     X(given_up_blindly, "who gives up a task does not look whether it has ended meanwhile")                 \
     X(unseen_kept, "a recovery leaves what nobody will collect to its slab's holder")                        \
+    X(ticket_named, "a slot that is being freed goes on naming the ticket that it has given back")            \
     X(ticket_kept, "a recovery frees a slot that was being freed, but not its ticket")                        \
     X(home_believed, "a task without a provider waits where its slot says, whether that queue offers it or not") \
     X(record_early, "a supervisor's record is the current one before it is filled")                          \

@@ -51,49 +51,22 @@ int ap_ticket_take(struct ap_segment *seg, uint32_t service, uint32_t lane, uint
     return 0;
 }
 
-void ap_ticket_return(struct ap_segment *seg, uint32_t service, uint32_t lane, uint16_t ticket)
-{
-    uint32_t *row = row_of(seg, service), busy = AP_TICKET_BUSY(lane);
-
-    if (row == NULL || ticket == 0 || ticket > row_length(seg)) return;
-    /* A ticket that is no longer this lane's was freed when its lane closed or was reaped. */
-    ap_cas(&row[ticket - 1], &busy, AP_TICKET_IDLE(lane));
-}
-
-void ap_slot_ticket_return(void *user, const struct ap_slot *slot)
+void ap_slot_ticket_return(void *user, struct ap_slot *slot)
 {
     struct ap_segment *seg = user;
     uint32_t service_plus_1 = ap_load_relaxed(&slot->caller), index = ap_load_relaxed(&slot->client);
+    uint32_t busy = AP_TICKET_BUSY(index), passed = AP_TICKET_BUSY(AP_WORD_OWNER(ap_load_relaxed(&slot->word)));
     uint16_t ticket = ap_load_relaxed(&slot->ticket);
     const struct ap_lane *lane = ap_lane_at(seg, index);
+    uint32_t *row = service_plus_1 != 0 ? row_of(seg, service_plus_1 - 1) : NULL;
 
-    if (ticket == 0 || service_plus_1 == 0 || lane == NULL) return;
+    if (ticket == 0 || ticket > row_length(seg) || row == NULL || lane == NULL) return;
     /* The worker wrote that line last: it is fetched only if there is a ticket. */
     if (ap_load_relaxed(&lane->joined) > ap_load_relaxed(&slot->queued)) return;
-    ap_ticket_return(seg, service_plus_1 - 1, index, ticket);
-}
-
-/* Of the same lane and service, in a slot that is not free and not the given one. */
-static bool ticket_of_another(const struct ap_segment *seg, const struct ap_slot *slot)
-{
-    uint32_t caller = ap_load_relaxed(&slot->caller), client = ap_load_relaxed(&slot->client);
-    uint16_t ticket = ap_load_relaxed(&slot->ticket);
-
-    for (uint64_t i = 0; i < seg->sections[AP_SECTION_SLOTS].count; i++) {
-        const struct ap_slot *other = ap_slot_at(seg, i);
-        uint32_t state = AP_WORD_STATE(ap_load_acquire(&other->word)); /* TASK-A4 pairs TASK-R4 */
-
-        if (other == slot || state == AP_TASK_FREE || state == AP_TASK_RELEASING) continue;
-        if (ap_load_relaxed(&other->ticket) == ticket && ap_load_relaxed(&other->caller) == caller &&
-            ap_load_relaxed(&other->client) == client)
-            return true;
-    }
-    return false;
-}
-
-void ap_slot_ticket_return_again(void *user, const struct ap_slot *slot)
-{
-    if (ap_load_relaxed(&slot->ticket) != 0 && !ticket_of_another(user, slot)) ap_slot_ticket_return(user, slot);
+    /* A ticket that is no longer the client's was freed when its lane closed or was reaped, or passed by whoever died with it. */
+    if (!ap_cas(&row[ticket - 1], &busy, passed)) return;
+    if (!AP_DEFECT(ticket_named)) ap_store_relaxed(&slot->ticket, 0);
+    ap_cas(&row[ticket - 1], &passed, 0);
 }
 
 void ap_tickets_free(struct ap_segment *seg, uint32_t lane)
@@ -110,7 +83,7 @@ void ap_tickets_free(struct ap_segment *seg, uint32_t lane)
     }
 }
 
-void ap_tickets_withdraw(struct ap_segment *seg, uint32_t lane, uint64_t beside)
+void ap_tickets_settle(struct ap_segment *seg, uint32_t lane, uint64_t beside)
 {
     if (beside == 0 && !AP_DEFECT(tickets_forgotten)) ap_tickets_free(seg, lane);
 }

@@ -49,18 +49,15 @@ AP_ALWAYS_INLINE void ap_ticket_back(const struct ap_segment *seg, struct ap_tic
 /* Ticket number + 1 in *ret, or APIARY_ELIMIT. limit <= the row's length. */
 int ap_ticket_take(struct ap_segment *seg, uint32_t service, uint32_t lane, uint32_t limit, struct ap_ticket_hint *hint,
                    uint16_t *ret);
-/* busy(lane) -> idle(lane); `lane` is the ticket's owner, whoever calls. */
-void ap_ticket_return(struct ap_segment *seg, uint32_t service, uint32_t lane, uint16_t ticket);
-/* The ticket of a slot that is being freed, if the lane that took it still lives the life in which it took it, for at its end all
- * tickets of a lane are freed. As ap_slot_freed_fn: `seg` is the segment. */
-void ap_slot_ticket_return(void *seg, const struct ap_slot *slot);
-/* The same where whoever died with the slot may have done it, and the ticket may be another task's by now: then that task's slot
- * names it. (A lane that took it and has no slot for it yet may lose it to the next; then one more may be in flight for once.) */
-void ap_slot_ticket_return_again(void *seg, const struct ap_slot *slot);
+/* The ticket of a slot that is RELEASING, if the lane that took it still lives the life in which it took it, for at its end all
+ * tickets of a lane are freed. As ap_slot_freed_fn: `seg` is the segment. It is passed to the lane that frees the slot before the
+ * slot names it no more, and is free after that: whoever finds the slot after a death in between gives back what is still its
+ * client's, and what has been passed goes with the dead lane's, after its slots. */
+void ap_slot_ticket_return(void *seg, struct ap_slot *slot);
 /* Frees all tickets of a lane, in all services: at its close, and by its reaper. */
 void ap_tickets_free(struct ap_segment *seg, uint32_t lane);
 /* That of a dead lane, by who has its lock: a later life of the lane makes the same tickets. */
-void ap_tickets_withdraw(struct ap_segment *seg, uint32_t lane, uint64_t beside);
+void ap_tickets_settle(struct ap_segment *seg, uint32_t lane, uint64_t beside);
 /* Whether any lane has a ticket of the service, busy or idle. */
 bool ap_tickets_any(const struct ap_segment *seg, uint32_t service);
 /* Busy tickets of a service. */

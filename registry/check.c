@@ -406,7 +406,7 @@ static const struct ap_number ticket_numbers[] = {
 const struct ap_part ap_part_tickets = {
     .name = "tickets", .element = "ticket", .stride = tickets_stride, .count = tickets_count, .fields = AP_NO_FIELDS,
     .numbers = ticket_numbers, .look = look_tickets,
-    .withdraw = ap_tickets_withdraw, .settle = ap_part_nothing,
+    .withdraw = ap_part_nothing, .settle = ap_tickets_settle,
 };
 
 static const struct ap_field swarm_fields_list[] = {

@@ -74,5 +74,5 @@ static bool offers(void *user, struct ap_segment *seg, const struct ap_slot *slo
 
 const struct ap_reap_hooks ap_registry_hooks = {
     .user = NULL, .route = route, .offers = offers,
-    .freed = ap_slot_ticket_return, .freed_again = ap_slot_ticket_return_again,
+    .freed = ap_slot_ticket_return,
 };

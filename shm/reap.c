@@ -133,8 +133,7 @@ static int free_slot(const struct reaper *r, uint32_t index, uint64_t word)
     struct ap_slot *slot = ap_slot_at(r->seg, index);
     uint64_t generation = AP_WORD_GENERATION(word);
 
-    if (AP_WORD_STATE(word) == AP_TASK_RELEASING && r->hooks != NULL && r->hooks->freed_again != NULL && !AP_DEFECT(ticket_kept))
-        r->hooks->freed_again(r->seg, slot);
+    if (AP_WORD_STATE(word) == AP_TASK_RELEASING && freed(r) != NULL && !AP_DEFECT(ticket_kept)) freed(r)(r->seg, slot);
     ap_pool_free_attached(r->seg, index, generation, ap_load_relaxed(&slot->body));
     ap_pool_free_attached(r->seg, index, generation, ap_load_relaxed(&slot->result));
     return !ap_cas(&slot->word, &word, AP_WORD_WITH(word, AP_TASK_FREE, AP_NO_LANE));

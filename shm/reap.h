@@ -39,10 +39,8 @@ struct ap_reap_hooks {
     /* Whether the agent that has this queue, or had it last, runs such tasks. Asked when there is nowhere to route to. NULL: the
      * slot is believed, which after a kill in the middle of a claim names the queue that the task had been moved from. */
     bool (*offers)(void *user, struct ap_segment *seg, const struct ap_slot *slot, uint32_t queue);
-    /* A slot is about to be FREE: gives its ticket back. `user` is the segment. */
+    /* A slot is about to be FREE: gives its ticket back, unless whoever died with it has. `user` is the segment. */
     ap_slot_freed_fn freed;
-    /* The same where whoever died with the slot may have done it. */
-    ap_slot_freed_fn freed_again;
 };
 
 /* Recovers lane `dead` if it is dead: 1 recovered, 0 not dead or somebody else is at it. `self` is the caller's lane, or

@@ -200,7 +200,7 @@ uint32_t ap_slabs_busy(const struct ap_slabs *s);
 
 /* Called when a slot is freed, while it is RELEASING: gives the admission ticket back (may be NULL). Whoever dies before the slot
  * is FREE leaves that to the reaper. */
-typedef void (*ap_slot_freed_fn)(void *user, const struct ap_slot *slot);
+typedef void (*ap_slot_freed_fn)(void *user, struct ap_slot *slot);
 
 /* The next FREE slot of the lane's slabs; leases another slab when all are busy. APIARY_ENOSLOT, _ENOBLOCK (heap). By the
  * lane's thread, which alone takes from its slabs, so the slot stays FREE until it is reserved. */

@@ -49,6 +49,7 @@ declare -A noticed=(
     [given_up_blindly]="crash.give_up|finish"
     [unseen_kept]="crash.finish_unseen unit.shm_reap"
     [ticket_kept]="crash.finish_unseen"
+    [ticket_named]="unit.registry_refusal"
     # with what supervisors publish
     [record_early]="crash.supervise"
     [supervisor_stays]="crash.supervise"

@@ -54,6 +54,15 @@ Test(refusal, no_more_tickets_than_the_limit)
     }
 }
 
+/* Of a task of service 1 that this lane has freed. */
+static void give_back(struct ap_segment *seg, uint32_t lane, uint16_t ticket)
+{
+    struct ap_slot slot = {.word = AP_WORD(AP_TASK_RELEASING, 0, lane, 1), .queued = UINT64_MAX, .caller = 2,
+                           .client = (uint16_t)lane, .ticket = ticket};
+
+    ap_slot_ticket_return(seg, &slot);
+}
+
 Test(refusal, a_ticket_is_given_back_by_its_owner_only)
 {
     struct ap_ticket_hint first = {.row = NULL}, second = {.row = NULL};
@@ -64,11 +73,52 @@ Test(refusal, a_ticket_is_given_back_by_its_owner_only)
     ap_tickets_free(seg, 3); /* as its reaper does */
     cr_assert_eq(ap_ticket_take(seg, 1, 4, 1, &second, &again), 0);
     cr_assert_eq(again, ticket);
-    ap_ticket_return(seg, 1, 3, ticket);
+    give_back(seg, 3, ticket);
     cr_assert_eq(ap_tickets_busy(seg, 1), 1, "it is lane 4's by now");
     cr_assert_eq(ap_ticket_take(seg, 1, 5, 1, &first, &again), APIARY_ELIMIT);
-    ap_ticket_return(seg, 1, 4, ticket);
+    give_back(seg, 4, ticket);
     cr_assert_eq(ap_tickets_busy(seg, 1), 0);
+}
+
+/* Whoever freed the slot died before it was FREE, and the client has taken the ticket again for its next task. */
+Test(refusal, a_ticket_that_was_given_back_is_not_given_back_again_by_a_recovery)
+{
+    struct ap_segment *seg = client->seg;
+    uint32_t index = client->anchor->lane.index, dead = index + 1;
+    uint64_t joined = ap_load_relaxed(&client->anchor->lane.lane->joined);
+    struct ap_slot slot = {.word = AP_WORD(AP_TASK_RELEASING, 0, dead, 1), .queued = joined, .caller = 2,
+                           .client = (uint16_t)index};
+    struct ap_ticket_hint hint = {.row = NULL};
+    uint16_t ticket, again;
+
+    cr_assert_eq(ap_ticket_take(seg, 1, index, 1, &hint, &ticket), 0);
+    slot.ticket = ticket;
+    ap_slot_ticket_return(seg, &slot);
+    cr_assert_eq(ap_tickets_busy(seg, 1), 0);
+    cr_assert_eq(ap_ticket_take(seg, 1, index, 1, &hint, &again), 0);
+    cr_assert_eq(again, ticket);
+    ap_registry_hooks.freed(seg, &slot);
+    cr_assert_eq(ap_tickets_busy(seg, 1), 1, "it is the next task's");
+    ap_tickets_free(seg, index);
+}
+
+/* It died while it had the ticket itself: nobody has it before all that names it is recovered, and then it is free. */
+Test(refusal, a_ticket_that_was_passed_to_the_dead_is_freed_with_its_tickets)
+{
+    struct ap_segment *seg = client->seg;
+    uint32_t index = client->anchor->lane.index, dead = index + 1, *row = ap_at(seg, AP_SECTION_TICKETS, 1);
+    uint64_t joined = ap_load_relaxed(&client->anchor->lane.lane->joined);
+    struct ap_slot slot = {.word = AP_WORD(AP_TASK_RELEASING, 0, dead, 1), .queued = joined, .caller = 2,
+                           .client = (uint16_t)index, .ticket = 1};
+    struct ap_ticket_hint hint = {.row = NULL};
+    uint16_t ticket;
+
+    row[0] = AP_TICKET_BUSY(dead);
+    ap_registry_hooks.freed(seg, &slot);
+    cr_assert_eq(ap_ticket_take(seg, 1, index, 1, &hint, &ticket), APIARY_ELIMIT);
+    ap_tickets_settle(seg, dead, 0);
+    cr_assert_eq(ap_ticket_take(seg, 1, index, 1, &hint, &ticket), 0);
+    ap_tickets_free(seg, index);
 }
 
 /* A slot outlives the life of the lane that took its ticket; the lane's next life may hold the same ticket. */

@@ -94,7 +94,7 @@ Test(task, request_bits_belong_to_a_generation)
 }
 
 static int freed_count;
-static void freed(void *user, const struct ap_slot *slot)
+static void freed(void *user, struct ap_slot *slot)
 {
     (void)user;
     cr_assert_not_null(slot);
