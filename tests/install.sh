@@ -33,7 +33,6 @@ mkdir "$scratch/client"
 cat >"$scratch/client/client.c" <<'END'
 #include <apiary.h>
 #include <stdio.h>
-#include <string.h>
 
 int main(void)
 {
@@ -41,7 +40,6 @@ int main(void)
     char message[256] = "";
     apiary_attach_options_t options = {.struct_size = sizeof options};
     int r;
-    memset(&options, 0, sizeof options);
     options.message = message;
     options.message_size = sizeof message;
     r = apiary_attach("/apiary-test-that-nobody-created", &options, &a);
