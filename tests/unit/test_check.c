@@ -286,6 +286,19 @@ Test(check, registry)
     CORRUPTS(tickets[0], 0x10001, "ticket", 7, "A1");
 }
 
+/* A word behind the last ticket of a row is no ticket, whatever stands there. */
+Test(check, what_lies_behind_the_tickets)
+{
+    uint32_t *tickets = ap_at(&d.seg, AP_SECTION_TICKETS, 0), length = d.seg.geometry.max_concurrent_delegations;
+
+    cr_assert_lt(4ull * length, d.seg.sections[AP_SECTION_TICKETS].stride);
+    tickets[length] = 0x70001;
+    dump_memory(bytes, size, &d);
+    check();
+    cr_expect_eq(all.count, 1, "%u findings, the first: %s", all.count, first_text());
+    cr_expect_not_null(strstr(first_text(), "behind the tickets"), "%s", first_text());
+}
+
 /* As much as fits is no fault, and one more is one. */
 Test(check, an_agent_with_all_the_capabilities_that_fit)
 {

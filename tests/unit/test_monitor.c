@@ -42,7 +42,7 @@ struct child {
     uint32_t lane;
 };
 
-enum child_kind { WITH_LANE, WITH_SHARED_LANE, WITH_MONITOR, WITH_MANY_LANES };
+enum child_kind { WITH_LANE, WITH_SHARED_LANE, WITH_MONITOR, WITH_MANY_LANES, WITH_ALL_LANES };
 
 static void *open_shared(void *arg)
 {
@@ -67,7 +67,7 @@ static void child_main(int out, enum child_kind kind)
     struct ap_segment *own;
     struct ap_lane_handle h, shared;
     struct ap_monitor *m;
-    uint32_t lane;
+    uint32_t lane, more;
     pthread_t thread;
     pthread_attr_t large; /* so that no stack of the parent's threads is used again, which the thread sanitizer refuses */
 
@@ -84,9 +84,10 @@ static void child_main(int out, enum child_kind kind)
         lane = shared.index;
     }
     if (kind == WITH_MONITOR && ap_monitor_start(own, h.member, &m) < 0) _exit(5);
-    if (kind == WITH_MANY_LANES) {
-        for (int i = 0; i < 150; i++) pthread_create(&thread, &large, open_and_stay, &h);
-        while (ap_load_acquire(&h.lane->hand[7]) < 150) sched_yield();
+    if (kind == WITH_MANY_LANES || kind == WITH_ALL_LANES) {
+        more = kind == WITH_MANY_LANES ? 150 : own->geometry.lanes - 2; /* its own, and one of the parent's */
+        for (uint32_t i = 0; i < more; i++) pthread_create(&thread, &large, open_and_stay, &h);
+        while (ap_load_acquire(&h.lane->hand[7]) < more) sched_yield();
         ap_store_relaxed(&h.lane->hand[7], 0);
     }
     if (write(out, &lane, sizeof lane) != sizeof lane) _exit(6);
@@ -190,6 +191,20 @@ Test(monitor, recovers_what_died_before_it_was_there)
     m = start_monitor();
     wait_until_free(c.lane, before);
     ap_monitor_stop(m);
+    cr_assert_eq(lanes_of("test"), 1, "the monitor had one lane, and gave it back");
+}
+
+Test(monitor, a_lane_of_the_dead_is_its_own_when_there_is_no_other)
+{
+    struct child all = start(WITH_ALL_LANES);
+    struct ap_monitor *m = NULL;
+
+    cr_assert_eq(ap_monitor_start(seg, anchor.member, &m), APIARY_ENOLANE);
+    kill_child(&all);
+    m = start_monitor();
+    while (lanes_of("child") != 0) sched_yield();
+    ap_monitor_stop(m);
+    cr_assert_eq(lanes_of("test"), 1);
 }
 
 Test(monitor, recovers_a_shared_lane_when_its_process_is_gone)
@@ -264,6 +279,16 @@ Test(monitor, role_goes_to_another_when_its_holder_is_killed)
     }
 }
 
+Test(monitor, a_role_that_was_a_dead_holders_is_passed_on_like_any_other)
+{
+    struct child holder = start(WITH_MONITOR);
+
+    while (!role_held()) sched_yield();
+    kill_child(&holder);
+    for (int i = 0; i < 3; i++) ap_monitor_stop(start_monitor());
+    cr_assert_not(role_held());
+}
+
 Test(monitor, role_is_passed_on_at_a_normal_end)
 {
     struct ap_monitor *a = start_monitor(), *b = NULL, *c = NULL;
@@ -298,6 +323,37 @@ Test(monitor, nudge_finds_the_role_of_the_dead)
         sched_yield();
     }
     ap_monitor_nudge(m); /* and now it finds nothing to do */
+    ap_monitor_stop(m);
+}
+
+static struct ap_ops ahead_ops;
+
+static uint64_t ahead_now(void)
+{
+    return ap_ops_system.now() + UINT64_C(3600000000000);
+}
+
+/* By a clock that is ahead no sleep ends in the lifetime of the test but by being woken: the kernel's mark is all that tells. */
+Test(monitor, a_death_is_told_by_its_mark_and_not_by_a_clock)
+{
+    const char *forced = getenv("APIARY_PARK");
+    struct ap_monitor *m;
+
+    if (forced == NULL || strcmp(forced, "parker") != 0) cr_skip_test("only futex_waitv is told a time, and not how long");
+    ahead_ops = ap_ops_system;
+    ahead_ops.now = ahead_now;
+    seg->ops = &ahead_ops;
+    m = start_monitor();
+    for (int i = 0; i < 10; i++) {
+        struct child c = start(WITH_LANE), stays = start(WITH_LANE);
+        uint64_t before = life(c.lane);
+
+        kill_child(&c);
+        wait_until_free(c.lane, before);
+        before = life(stays.lane);
+        kill_child(&stays);
+        wait_until_free(stays.lane, before);
+    }
     ap_monitor_stop(m);
 }
 

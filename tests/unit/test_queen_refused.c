@@ -1,4 +1,7 @@
 /* What a queen refuses, with the sentence that says why; and what an agent may not ask of its own worker. */
+#include <malloc.h>
+
+#include "registry/service.h"
 #include "tests/unit/worker_fixture.h"
 
 TestSuite(queen_refused, .init = setup, .fini = teardown, .timeout = 120);
@@ -83,6 +86,28 @@ Test(queen_refused, swarms)
     cr_assert_eq(apiary_queen_start(a, &d, message, sizeof message, &q), 0, "%s", message);
     cr_expect_eq(apiary_queen_stop(q, LONG), 0);
     cr_expect_eq(apiary_queen_stop(NULL, LONG), 0);
+}
+
+/* Where all names of services are in use, which is found when most of the queen is there already. */
+Test(queen_refused, one_without_room_for_its_name_leaves_nothing)
+{
+    static const apiary_agent_description_t agents[] = {{"a", &lister, only_list, 0, NULL}};
+    const apiary_swarm_description_t d = {APIARY_SWARM_DESCRIPTION, .service = "s", .agents = agents, .agent_count = 1};
+    apiary_queen_t *q = NULL;
+    char message[256];
+    size_t before = 0;
+
+    for (uint32_t i = 0; i < ap_service_count(a->seg); i++) {
+        struct ap_service *s = ap_service_at(a->seg, i);
+        if (AP_SERVICE_STATE(s->life) == AP_SERVICE_FREE) s->life = AP_SERVICE_LIFE(1, a->anchor->lane.index, AP_SERVICE_FILLING);
+    }
+    for (int i = 0; i < 20; i++) {
+        cr_assert_eq(apiary_queen_start(a, &d, message, sizeof message, &q), APIARY_ETABLEFULL);
+        cr_expect_null(q);
+        if (i == 9) before = mallinfo2().uordblks; /* by then the thread's own free list is full */
+    }
+    cr_expect_lt(mallinfo2().uordblks, before + sizeof *q, "ten more of them");
+    ap_services_end(a->seg, a->anchor->lane.index, 0);
 }
 
 /* ---- what an agent asks of its own worker ---------------------------------------------------------------------- */

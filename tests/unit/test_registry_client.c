@@ -151,6 +151,36 @@ Test(client, observers_write_nothing)
     worker_stop(&w);
 }
 
+/* Nor does the part of a release that others share, and no more does a forked child. */
+Test(client, a_result_is_given_back_by_its_own_client)
+{
+    apiary_result_t result = {.struct_size = sizeof result};
+    struct worker w;
+    apiary_task_t task;
+    apiary_t *eye;
+    uint64_t word;
+    pid_t pid;
+    int status;
+
+    worker_start(&w, "echo");
+    cr_assert_eq(apiary_attach(seg_name, &(apiary_attach_options_t){.struct_size = sizeof(apiary_attach_options_t),
+                                                                    .read_only = 1}, &eye), 0);
+    cr_assert_eq(apiary_delegate(client, "echo", "x", 1, NULL, &task), 0);
+    do word = ap_load_acquire(&ap_slot_at(client->seg, task.slot)->word);
+    while (!ap_task_ended(AP_WORD_STATE(word)));
+    cr_expect_eq(ap_task_free(eye, task.slot, word), 0);
+    pid = fork();
+    if (pid == 0) _exit(ap_task_free(client, task.slot, word));
+    cr_assert_eq(waitpid(pid, &status, 0), pid);
+    cr_expect_eq(status, 0, "status %x", (unsigned)status);
+    cr_expect_eq(ap_load_acquire(&ap_slot_at(client->seg, task.slot)->word), word);
+    cr_assert_eq(apiary_await(client, task, 0, &result), 0);
+    cr_expect_eq(apiary_release(client, &result), 0);
+    cr_expect_eq(apiary_detach(eye), 0);
+    worker_stop(&w);
+    assert_sound();
+}
+
 static pthread_key_t last_key;
 
 static void end_child(void *unused)

@@ -1,5 +1,8 @@
 /* Edges of the registry: what is refused at once, how long a wait sleeps, what others do in between, and what is theirs by now. */
+#include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/resource.h>
 
@@ -467,6 +470,66 @@ Test(registry_edges, a_wait_without_end_looks_around_now_and_then)
     cr_assert_eq(await_noting(task, APIARY_FOREVER), APIARY_ETIMEDOUT);
     cr_assert_eq(sleeps, 2);
     cr_expect_eq(slept[1], 5 * MS);
+    client->seg->ops = &ap_ops_system;
+    worker_stop(&w);
+}
+
+/* ---- what a lane's descriptor tells of its own accord ------------------------------------------------------------ */
+
+static struct ap_ops hasty;
+static uint64_t hasty_later;
+static uint32_t hasty_looks;
+
+static uint64_t hasty_now(void)
+{
+    return ap_ops_system.now() + ap_load_acquire(&hasty_later);
+}
+
+/* A second is over at once, and every other time a signal comes in between. */
+static int hasty_wait(const uint32_t *word, uint32_t value, uint64_t until)
+{
+    (void)until;
+    sched_yield();
+    if (ap_load_acquire(word) != value) return -EAGAIN;
+    return ap_add_acq_rel(&hasty_looks, 1) % 2 == 0 ? -ETIMEDOUT : -EINTR;
+}
+
+static void hasty_wait_for_looks(void)
+{
+    for (uint32_t from = ap_load_acquire(&hasty_looks); ap_load_acquire(&hasty_looks) - from < 20;) sched_yield();
+}
+
+Test(registry_edges, a_lane_descriptor_is_silent_until_a_deadline_is_over)
+{
+    const apiary_delegate_options_t late = {.struct_size = sizeof late, .timeout = 3600 * SECOND};
+    struct pollfd p = {.events = POLLIN};
+    struct worker w;
+    apiary_task_t task;
+    uint64_t count;
+
+    cr_assert_eq(worker_register(&w, "server", NULL, "agent", echo), 0);
+    hasty = ap_ops_system;
+    hasty.now = hasty_now;
+    hasty.futex_wait = hasty_wait;
+    client->seg->ops = &hasty;
+    cr_assert_eq(apiary_delegate(client, "echo", "x", 1, &late, &task), 0);
+    w.hold = 1;
+    worker_go(&w);
+    sem_wait(&w.took);
+    p.fd = apiary_lane_fd(client);
+    cr_assert_geq(p.fd, 0);
+    hasty_wait_for_looks();
+    cr_assert_eq(read(p.fd, &count, sizeof count), (ssize_t)sizeof count, "once, for what was there before it");
+    hasty_wait_for_looks();
+    cr_expect_eq(poll(&p, 1, 0), 0, "nothing has happened");
+    ap_store_release(&hasty_later, 7200 * SECOND);
+    cr_expect_eq(poll(&p, 1, -1), 1);
+    ap_give_up(client, task);
+    hasty_wait_for_looks(); /* one look may have begun before */
+    if (read(p.fd, &count, sizeof count) < 0) cr_assert_eq(errno, EAGAIN);
+    hasty_wait_for_looks();
+    cr_expect_eq(poll(&p, 1, 0), 0, "nobody waits for it any more");
+    ap_parker_stop(client->anchor);
     client->seg->ops = &ap_ops_system;
     worker_stop(&w);
 }

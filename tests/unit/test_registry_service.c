@@ -1,4 +1,5 @@
 /* tests/unit/test_registry_service.c - names of services: those that nobody uses go to others, those that are used stay. */
+#include "core/name.h"
 #include "registry_fixture.h"
 
 TestSuite(service, .init = fixture_setup, .fini = fixture_teardown, .timeout = 120);
@@ -75,6 +76,16 @@ Test(service, names_in_use_stay_and_the_next_is_refused)
     assert_sound();
 }
 
+static void strangers_come_and_go(void)
+{
+    char name[APIARY_NAME_MAX + 1];
+
+    for (int i = 0; i < SERVICES; i++) {
+        snprintf(name, sizeof name, "stranger-%d", i);
+        apiary_detach(attach_as(name));
+    }
+}
+
 /* Of a client that has gone: its detached task still says who called. */
 Test(service, a_task_keeps_its_callers_name)
 {
@@ -88,12 +99,43 @@ Test(service, a_task_keeps_its_callers_name)
     service = gone->service;
     cr_assert_eq(apiary_delegate(gone, "echo", "x", 1, &detach, NULL), 0);
     apiary_detach(gone);
-    for (int i = 0; i < SERVICES; i++) {
-        char name[APIARY_NAME_MAX + 1];
-        snprintf(name, sizeof name, "stranger-%d", i);
-        apiary_detach(attach_as(name));
-    }
+    strangers_come_and_go();
     cr_expect_eq(ap_service_find(client->seg, "gone"), service);
+    worker_go(&w);
+    while (slots_in_use() > 0) ap_sweep(client->seg, control(), &ap_registry_hooks);
+    worker_stop(&w);
+    assert_sound();
+}
+
+/* Nothing but the task says any more who has called, or for whom alone it is: no member, no swarm, no ticket. */
+Test(service, a_task_keeps_the_names_that_stand_in_it)
+{
+    const apiary_delegate_options_t detach = {.struct_size = sizeof detach, .flags = APIARY_DETACH};
+    struct ap_slot *slot = NULL;
+    struct worker w;
+    apiary_t *gone;
+    int service;
+
+    cr_assert_eq(worker_register(&w, "server", NULL, "agent", echo), 0);
+    gone = attach_as("gone");
+    service = gone->service;
+    cr_assert_eq(apiary_delegate(gone, "echo", "x", 1, &detach, NULL), 0);
+    apiary_detach(gone);
+    for (uint32_t i = 0; i < client->seg->geometry.tasks && slot == NULL; i++)
+        if (ap_slot_at(client->seg, i)->caller == service + 1) slot = ap_slot_at(client->seg, i);
+    cr_assert_not_null(slot);
+    ap_slot_ticket_return(client->seg, slot);
+    slot->ticket = 0;
+    cr_assert_eq(ap_tickets_busy(client->seg, (uint32_t)service), 0);
+    strangers_come_and_go();
+    cr_expect_eq(ap_service_find(client->seg, "gone"), service, "who has called");
+    slot->caller = 0;
+    slot->only = (uint16_t)(service + 1);
+    strangers_come_and_go();
+    cr_expect_eq(ap_service_find(client->seg, "gone"), service, "whom it is for");
+    slot->only = 0;
+    strangers_come_and_go();
+    cr_expect(!there("gone"));
     worker_go(&w);
     while (slots_in_use() > 0) ap_sweep(client->seg, control(), &ap_registry_hooks);
     worker_stop(&w);
@@ -146,6 +188,33 @@ Test(service, what_a_dead_lane_left_is_freed)
         ap_services_end(client->seg, 20, 0);
         cr_expect_eq(AP_SERVICE_STATE(s->life), AP_SERVICE_FREE);
     }
+    assert_sound();
+}
+
+/* Two who enter a name at once, each in a row of its own: it is his whose row comes first. Of the other, who is slow or dead, there
+ * is what he has written so far. */
+static struct ap_service *entered_by_another(uint32_t row)
+{
+    struct ap_service *s = ap_service_at(client->seg, row);
+
+    cr_assert_eq(AP_SERVICE_STATE(s->life), AP_SERVICE_FREE);
+    memcpy(s->name, "twin", 5);
+    s->key = ap_hash("twin", 4);
+    ap_store_release(&s->life, AP_SERVICE_LIFE(9, 20, AP_SERVICE_NAMED));
+    return s;
+}
+
+Test(service, of_two_who_enter_a_name_the_first_row_has_it)
+{
+    struct ap_service *s = entered_by_another(1);
+
+    cr_expect_eq(enter("twin"), APIARY_ETABLEFULL);
+    cr_expect_eq(s->life, AP_SERVICE_LIFE(9, 20, AP_SERVICE_NAMED), "it will be his");
+    ap_services_end(client->seg, 20, 0);
+    s = entered_by_another(SERVICES - 1);
+    cr_expect_geq(enter("twin"), 0);
+    cr_expect_eq(AP_SERVICE_STATE(s->life), AP_SERVICE_FREE, "he is turned away");
+    cr_expect_eq(ap_service_find(client->seg, "twin"), enter("twin"));
     assert_sound();
 }
 
