@@ -3,6 +3,7 @@
 
 #include <dlfcn.h>
 #include <limits.h>
+#include <malloc.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -122,6 +123,29 @@ static const char *key_of(int i)
 
     snprintf(key, sizeof key, "key-%d", i);
     return key;
+}
+
+/* The heap gives a little more than it was asked for; what stands there is no row. */
+static void spoil_behind_table(struct ap_memory *m)
+{
+    size_t size = m->bucket_count * sizeof *m->buckets, room = malloc_usable_size(m->buckets);
+
+    if (room > size) memset((char *)m->buckets + size, 0xff, room - size);
+}
+
+Test(memory, what_lies_behind_the_table_is_not_its_own)
+{
+    struct ap_memory m;
+    int value = 1;
+
+    cr_assert_eq(ap_memory_open(&m, 1 << 20), 0);
+    spoil_behind_table(&m);
+    for (size_t before = m.bucket_count, i = 0; m.bucket_count == before; i++)
+        cr_assert_eq(ap_memory_put(&m, key_of((int)i), &value, sizeof value), 0);
+    spoil_behind_table(&m);
+    cr_expect_eq(ap_memory_get(&m, key_of(0), &value, sizeof value), sizeof value);
+    ap_memory_close(&m);
+    cr_expect_null(m.buckets);
 }
 
 Test(memory, many_keys_are_found_and_go)
