@@ -290,6 +290,58 @@ static int control_start(struct apiary_queen *q)
     return q->result;
 }
 
+/* ---- the process' queens ---------------------------------------------------------------------------------------- */
+
+static pthread_mutex_t queens_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct apiary_queen *queens;
+
+static void queen_add(struct apiary_queen *q)
+{
+    pthread_mutex_lock(&queens_lock);
+    q->next = queens;
+    queens = q;
+    pthread_mutex_unlock(&queens_lock);
+}
+
+/* With the lock; nothing of `q` is looked at: it may be gone. */
+static struct apiary_queen **queen_place(const struct apiary_queen *q)
+{
+    struct apiary_queen **at = &queens;
+
+    while (*at != NULL && *at != q) at = &(*at)->next;
+    return at;
+}
+
+static bool queen_known(const struct apiary_queen *q)
+{
+    bool known;
+
+    pthread_mutex_lock(&queens_lock);
+    known = *queen_place(q) != NULL;
+    pthread_mutex_unlock(&queens_lock);
+    return known;
+}
+
+/* The one thread that stops it, until it gives up: APIARY_ESTALE it is gone, APIARY_EINVAL another thread is at it. */
+static int queen_stopping(struct apiary_queen *q, bool begins)
+{
+    int r = 0;
+
+    pthread_mutex_lock(&queens_lock);
+    if (*queen_place(q) == NULL) r = APIARY_ESTALE;
+    else if (begins && q->stopping) r = APIARY_EINVAL;
+    else q->stopping = begins;
+    pthread_mutex_unlock(&queens_lock);
+    return r;
+}
+
+static void queen_remove(struct apiary_queen *q)
+{
+    pthread_mutex_lock(&queens_lock);
+    *queen_place(q) = q->next;
+    pthread_mutex_unlock(&queens_lock);
+}
+
 /* ---- the public face ------------------------------------------------------------------------------------------ */
 
 int apiary_queen_start(apiary_t *a, const apiary_swarm_description_t *swarm, char *message, size_t message_size,
@@ -307,6 +359,7 @@ int apiary_queen_start(apiary_t *a, const apiary_swarm_description_t *swarm, cha
     if (r == 0) {
         ap_queen_log(q, 6, "%s is registered with %zu agents on %u workers, parking by %s", q->service, q->agent_count,
                      q->worker_count, ap_loop_park_name(ap_loop_park_kind(q->workers[0].loop)));
+        queen_add(q);
         *ret = q;
         return 0;
     }
@@ -334,9 +387,12 @@ static bool control_join(struct apiary_queen *q, uint64_t until)
 int apiary_queen_stop(apiary_queen_t *queen, uint64_t timeout)
 {
     uint64_t now, until;
+    int r;
 
     if (queen == NULL) return 0;
     if (ap_worker_self() != NULL && ap_worker_self()->queen == queen) return APIARY_EINVAL; /* it would wait for itself */
+    r = queen_stopping(queen, true);
+    if (r < 0) return r;
     now = queen->seg->ops->now();
     until = timeout >= UINT64_MAX - now - LAST_MOMENT ? UINT64_MAX : now + timeout + LAST_MOMENT;
     if (!ap_load_relaxed(&queen->stop)) {
@@ -344,8 +400,12 @@ int apiary_queen_stop(apiary_queen_t *queen, uint64_t timeout)
         ap_store_release(&queen->stop, 1); /* NEWS-R2 pairs NEWS-A2 */
         ap_queen_news(queen);
     }
-    if (!control_join(queen, until)) return APIARY_ETIMEDOUT;
+    if (!control_join(queen, until)) {
+        r = queen_stopping(queen, false); /* it may be called again */
+        return r < 0 ? r : APIARY_ETIMEDOUT;
+    }
     ap_queen_log(queen, 6, "%s has left", queen->service);
+    queen_remove(queen);
     ap_queen_free(queen);
     return 0;
 }
@@ -355,6 +415,7 @@ int apiary_execute_task(apiary_queen_t *queen, const char *capability, const voi
                         const apiary_delegate_options_t *options, void *result, size_t capacity, size_t *ret_size)
 {
     if (queen == NULL || ap_worker_self() != NULL) return APIARY_EINVAL;
+    if (!queen_known(queen)) return APIARY_ESTALE;
     return ap_call(queen->client, (int)queen->service_index, capability, body, size, options, result, capacity, ret_size);
 }
 
@@ -362,5 +423,6 @@ int apiary_delegate_external_task(apiary_queen_t *queen, const char *capability,
                                   const apiary_delegate_options_t *options, void *result, size_t capacity, size_t *ret_size)
 {
     if (queen == NULL || ap_worker_self() != NULL) return APIARY_EINVAL;
+    if (!queen_known(queen)) return APIARY_ESTALE;
     return apiary_call(queen->client, capability, body, size, options, result, capacity, ret_size);
 }

@@ -45,6 +45,8 @@ struct apiary_queen {
     char message[1024];
     uint32_t news AP_ALIGNED; /* futex of the control thread: a worker's phase, stop */
     uint32_t phase;           /* futex of the starter */
+    struct apiary_queen *next; /* of this process' queens, under their lock; so is `stopping`: a thread waits for its end */
+    bool stopping;
     uint32_t stop;
     uint64_t stop_until;
 };

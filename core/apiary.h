@@ -81,7 +81,8 @@ APIARY_API int apiary_attach_fd(int fd, const apiary_attach_options_t *options, 
 APIARY_API int apiary_segment_fd(const apiary_t *a);
 
 /* Gives everything back and frees the handle. Tasks still open go on, their results are dropped. By any thread, while others
- * that have used the handle live on; but none may use it during or after the call. NULL is allowed. */
+ * that have used the handle live on; but none may use it during or after the call. NULL is allowed.
+ * APIARY_ESTALE: it has been detached already, unless the same address is a newer handle's by now. */
 APIARY_API int apiary_detach(apiary_t *a);
 
 /* ---- tasks ---------------------------------------------------------------------------------------------------- */

@@ -210,13 +210,12 @@ static void handle_add(struct apiary *a)
 }
 
 /* With the lock of the handles. */
-static void handle_remove(const struct apiary *a)
+static struct apiary **handle_place(const struct apiary *a)
 {
-    for (struct apiary **at = &handles; *at != NULL; at = &(*at)->next) {
-        if (*at != a) continue;
-        *at = a->next;
-        return;
-    }
+    struct apiary **at = &handles;
+
+    while (*at != NULL && *at != a) at = &(*at)->next;
+    return at;
 }
 
 /* With the lock of the handles: whose context of the calling thread it is. NULL: it has gone; what lies there now is of another
@@ -228,7 +227,7 @@ static struct apiary *handle_of(const struct ap_lane_context *context)
     for (struct apiary *a = handles; a != NULL; a = a->next) {
         const struct ap_lane_context *c;
 
-        if (ap_forked(a->seg)) continue; /* a copy of the parent's */
+        if (a->read_only || ap_forked(a->seg)) continue; /* without lanes; a copy of the parent's */
         pthread_mutex_lock(&a->lock);
         for (c = a->contexts; c != NULL && c != context; c = c->next) {}
         pthread_mutex_unlock(&a->lock);
@@ -361,10 +360,7 @@ static int handle_open(struct apiary *a, const apiary_attach_options_t *o)
     pthread_mutex_init(&a->lock, NULL);
     r = member_open(a, o);
     if (r == 0) r = service_enter(a, o);
-    if (r == 0) {
-        handle_add(a);
-        return 0;
-    }
+    if (r == 0) return 0;
     pthread_mutex_destroy(&a->lock);
     pthread_key_delete(a->key);
     return r;
@@ -391,6 +387,7 @@ static int attached(struct ap_segment *seg, const apiary_attach_options_t *o, ap
         ap_segment_unmap(seg);
         return r;
     }
+    handle_add(a);
     *ret = a;
     return 0;
 }
@@ -539,21 +536,24 @@ static void handle_close(struct apiary *a)
 
 int apiary_detach(apiary_t *a)
 {
+    struct apiary **at;
+
     if (a == NULL) return 0;
-    if (ap_forked(a->seg)) return APIARY_EFORKED;
-    if (a->read_only) {
-        ap_segment_unmap(a->seg);
-        free(a);
-        return 0;
-    }
     pthread_mutex_lock(&handles_lock); /* other threads may be ending just now */
-    pthread_mutex_lock(&a->lock);
-    handle_remove(a);
-    handle_close(a);
-    pthread_key_delete(a->key); /* which tells until here what the calling thread has */
-    pthread_mutex_unlock(&a->lock);
+    at = handle_place(a);              /* before anything of it is looked at: it may be gone */
+    if (*at == NULL || ap_forked(a->seg)) {
+        pthread_mutex_unlock(&handles_lock);
+        return *at == NULL ? APIARY_ESTALE : APIARY_EFORKED;
+    }
+    *at = a->next;
+    if (!a->read_only) {
+        pthread_mutex_lock(&a->lock);
+        handle_close(a);
+        pthread_key_delete(a->key); /* which tells until here what the calling thread has */
+        pthread_mutex_unlock(&a->lock);
+        pthread_mutex_destroy(&a->lock);
+    }
     pthread_mutex_unlock(&handles_lock);
-    pthread_mutex_destroy(&a->lock);
     ap_segment_unmap(a->seg);
     free(a);
     return 0;

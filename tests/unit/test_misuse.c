@@ -315,3 +315,27 @@ Test(misuse, handles_outlive_the_queen)
     cr_expect_eq(result.code, APIARY_ESHUTDOWN);
     apiary_release(a, &result);
 }
+
+/* ---- handles of the process ------------------------------------------------------------------------------------- */
+
+Test(misuse, a_handle_is_given_back_once)
+{
+    apiary_attach_options_t observer = {.struct_size = sizeof observer, .read_only = 1};
+    apiary_t *two[2];
+
+    for (int i = 0; i < 2; i++) cr_assert_eq(apiary_attach(name, i == 0 ? NULL : &observer, &two[i]), 0);
+    for (int i = 0; i < 2; i++) cr_expect_eq(apiary_detach(two[i]), 0);
+    for (int i = 0; i < 2; i++) cr_expect_eq(apiary_detach(two[i]), APIARY_ESTALE);
+    cr_expect_eq(apiary_detach(NULL), 0);
+}
+
+Test(misuse, a_queen_leaves_once)
+{
+    apiary_queen_t *q = start();
+    char text[8];
+
+    cr_assert_eq(apiary_queen_stop(q, LONG), 0);
+    cr_expect_eq(apiary_queen_stop(q, LONG), APIARY_ESTALE);
+    cr_expect_eq(apiary_execute_task(q, "echo", "x", 1, NULL, text, sizeof text, NULL), APIARY_ESTALE);
+    cr_expect_eq(apiary_delegate_external_task(q, "echo", "x", 1, NULL, text, sizeof text, NULL), APIARY_ESTALE);
+}
