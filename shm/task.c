@@ -178,7 +178,7 @@ static int try_turn(struct ap_slabs *s, ap_slot_freed_fn freed, void *user, uint
 
 int ap_task_next(struct ap_slabs *s, ap_slot_freed_fn freed, void *user, uint32_t *ret_index)
 {
-    for (uint32_t tries = s->count * AP_SLAB_SLOTS; tries > 0 && s->count > 0; tries--)
+    for (uint32_t tries = s->count * AP_SLAB_SLOTS; tries > 0; tries--)
         if (try_turn(s, freed, user, ret_index)) return 0;
     for (;;) {
         int r = slab_lease(s);
