@@ -190,7 +190,7 @@ Test(edges, a_task_moved_into_a_queue_that_closes_is_moved_on)
 }
 
 static uint64_t refs[2];
-static uint32_t slots[2], queued_at_yield, yields;
+static uint32_t slots[2], dead[2], queued_at_yield, begun_at_yield, yields;
 static int dying;
 
 static void claim_and_die(struct ap_segment *own, struct ap_lane_handle *h)
@@ -204,7 +204,10 @@ static void claim_and_die(struct ap_segment *own, struct ap_lane_handle *h)
 static void yield_looks(void)
 {
     if (yields++ > 0) return;
-    for (int i = 0; i < 2; i++) queued_at_yield += state_of(slots[i]) == AP_TASK_QUEUED;
+    for (int i = 0; i < 2; i++) {
+        queued_at_yield += state_of(slots[i]) == AP_TASK_QUEUED;
+        begun_at_yield += AP_LIFE_STATE(ap_load_acquire(&ap_lane_at(seg, dead[i])->life)) == AP_LIFE_DEAD;
+    }
 }
 
 /* None of what the dead ran waits until all else of another of them is repaired. */
@@ -215,7 +218,7 @@ Test(edges, what_the_dead_ran_is_queued_before_anything_else_is_repaired)
     open_queue(1);
     for (dying = 0; dying < 2; dying++) {
         slots[dying] = publish(1, APIARY_FOREVER, &refs[dying]);
-        fixture_die(claim_and_die);
+        dead[dying] = fixture_die(claim_and_die);
         cr_assert_eq(state_of(slots[dying]), AP_TASK_RUNNING);
     }
     ops.yield = yield_looks;
@@ -224,4 +227,5 @@ Test(edges, what_the_dead_ran_is_queued_before_anything_else_is_repaired)
     seg->ops = &ap_ops_system;
     cr_assert_gt(yields, 0);
     cr_assert_eq(queued_at_yield, 2);
+    cr_assert_eq(begun_at_yield, 2, "neither is repaired yet");
 }

@@ -213,6 +213,24 @@ Test(lane, a_forged_lock_word_does_not_lock_twice_or_stay_in_the_list)
     cr_assert_null(list_first());
 }
 
+/* The list of what a thread holds begins with few places and grows more than once. */
+Test(lane, a_thread_may_hold_very_many)
+{
+    enum { MANY = 600 };
+    static pthread_mutex_t many[MANY];
+
+    for (int i = 0; i < MANY; i++) {
+        cr_assert_eq(ap_robust_init(&many[i]), 0);
+        cr_assert_eq(ap_robust_trylock(&many[i]), 0);
+    }
+    for (int i = 0; i < MANY; i++) cr_assert_eq(ap_robust_trylock(&many[i]), -EBUSY, "%d is held", i);
+    /* From the middle of the list, and then the rest from its end. */
+    for (int i = 1; i < MANY; i += 2) ap_robust_unlock(&many[i]);
+    for (int i = 0; i < MANY; i += 2) ap_robust_unlock(&many[i]);
+    for (int i = 0; i < MANY; i++) cr_assert_eq(ap_load_relaxed(ap_robust_word(&many[i])), 0, "%d is still locked", i);
+    cr_assert_null(list_first());
+}
+
 Test(lane, a_programs_own_robust_mutexes_may_lie_between)
 {
     pthread_mutex_t before, after;

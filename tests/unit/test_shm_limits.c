@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
@@ -80,6 +81,29 @@ Test(limits, what_is_refused_closes_each_descriptor_once)
     cr_expect_eq(attach_as(true), APIARY_ETIMENS);
     cr_expect_eq(closed_twice, 0);
     cr_expect_eq(next_descriptor(), next);
+}
+
+/* The last place is the file's own: none is left for the image's. */
+Test(limits, without_a_descriptor_for_the_image_the_reason_is_said)
+{
+    struct ap_segment_options o = {.name = "/apiary-unit-refused", .geometry = seg->geometry};
+    struct ap_segment *other = NULL;
+    struct rlimit all, few;
+    int next = next_descriptor();
+
+    cr_assert_eq(getrlimit(RLIMIT_NOFILE, &all), 0);
+    few = (struct rlimit){.rlim_cur = (rlim_t)next + 1, .rlim_max = all.rlim_max};
+    cr_assert_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+    cr_expect_eq(attach_as(true), APIARY_ESYS);
+    cr_expect_not_null(strstr(message, strerror(EMFILE)), "%s", message);
+    cr_expect_eq(ap_segment_create(&o, &ap_shm_parts, message, sizeof message, &other), APIARY_ESYS);
+    cr_expect_not_null(strstr(message, strerror(EMFILE)), "%s", message);
+    cr_expect_eq(setrlimit(RLIMIT_NOFILE, &all), 0);
+    cr_expect_null(other);
+    cr_expect_eq(access("/dev/shm/apiary-unit-refused", F_OK), -1);
+    cr_expect_eq(closed_twice, 0);
+    cr_expect_eq(next_descriptor(), next);
+    cr_expect_eq(attach_as(true), 0);
 }
 
 /* A socket cannot be opened by its name under /proc, and what lies at the path is not the socket. */
