@@ -102,9 +102,10 @@ static void look(void)
         CHECK(strcmp(providers[i].service, "abi_service") == 0);
     }
     CHECK(strcmp(providers[0].agent, providers[1].agent) != 0);
-    CHECK(apiary_swarm_status(a, "abi_service", status, 2) == 1);
+    do CHECK(apiary_swarm_status(a, "abi_service", status, 2) == 1);
+    while (status[0].done < 5 || status[0].failed < 1); /* a worker counts a task when its result is there already */
     CHECK(status[0].mode == APIARY_READY && status[0].pid == providers[0].pid && status[0].agents == 2);
-    CHECK(status[0].done >= 5 && status[0].failed >= 1 && strcmp(status[0].instance, "0") == 0);
+    CHECK(strcmp(status[0].instance, "0") == 0);
 }
 
 static void serve(void *state, apiary_job_t *job)
