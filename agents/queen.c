@@ -416,7 +416,7 @@ int apiary_execute_task(apiary_queen_t *queen, const char *capability, const voi
 {
     if (queen == NULL || ap_worker_self() != NULL) return APIARY_EINVAL;
     if (!queen_known(queen)) return APIARY_ESTALE;
-    return ap_call(queen->client, (int)queen->service_index, capability, body, size, options, result, capacity, ret_size);
+    return ap_call(queen->client, (int)queen->service_index, capability, NULL, body, size, options, result, capacity, ret_size);
 }
 
 int apiary_delegate_external_task(apiary_queen_t *queen, const char *capability, const void *body, size_t size,

@@ -358,8 +358,8 @@ int apiary_poll(apiary_t *a, apiary_task_t task, apiary_result_t *ret)
     return poll_unfinished(a, task, ret);
 }
 
-int ap_call(struct apiary *a, int service, const char *capability, const void *body, size_t body_size,
-            const apiary_delegate_options_t *options, void *result, size_t capacity, size_t *size)
+int ap_call(struct apiary *a, int service, const char *capability, const apiary_capability_t *bound, const void *body,
+            size_t body_size, const apiary_delegate_options_t *options, void *result, size_t capacity, size_t *size)
 {
     apiary_delegate_options_t o = {.struct_size = sizeof o};
     struct ap_lane_context *c;
@@ -367,13 +367,15 @@ int ap_call(struct apiary *a, int service, const char *capability, const void *b
     apiary_task_t task;
     int e = 0;
 
-    if (capability == NULL || (body == NULL && body_size > 0) || (result == NULL && capacity > 0)) return APIARY_EINVAL;
+    if ((capability == NULL && bound == NULL) || (body == NULL && body_size > 0)) return APIARY_EINVAL;
+    if (result == NULL && capacity > 0) return APIARY_EINVAL;
     if (options != NULL) e = ap_sized_in(&o, sizeof o, AP_FIRST_DELEGATE_OPTIONS, options, options->struct_size);
     if (e == 0 && (o.flags & APIARY_DETACH) != 0) e = APIARY_EINVAL;
     if (e < 0) return e;
     c = ap_context(a, &e);
     if (c == NULL) return e;
-    e = ap_submit(c, service, capability, body, body_size, 0, &o, &task);
+    e = bound != NULL ? ap_submit_bound(c, *bound, body, body_size, &o, &task)
+                      : ap_submit(c, service, capability, body, body_size, 0, &o, &task);
     if (e < 0) return e;
     /* The task's own deadline comes first, unless somebody has changed it in the segment. */
     e = await(a, task, o.timeout != 0 ? o.timeout : a->seg->geometry.task_timeout, true, &r);
@@ -391,5 +393,11 @@ int ap_call(struct apiary *a, int service, const char *capability, const void *b
 int apiary_call(apiary_t *a, const char *capability, const void *body, size_t body_size,
                 const apiary_delegate_options_t *options, void *result, size_t capacity, size_t *size)
 {
-    return ap_call(a, -1, capability, body, body_size, options, result, capacity, size);
+    return ap_call(a, -1, capability, NULL, body, body_size, options, result, capacity, size);
+}
+
+int apiary_call_bound(apiary_t *a, apiary_capability_t capability, const void *body, size_t body_size,
+                      const apiary_delegate_options_t *options, void *result, size_t capacity, size_t *size)
+{
+    return ap_call(a, -1, NULL, &capability, body, body_size, options, result, capacity, size);
 }

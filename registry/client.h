@@ -19,11 +19,16 @@ struct ap_known_name {
     char name[APIARY_CAPABILITY_MAX + 1] AP_ALIGNED; /* in one line, wherever the context lies */
     const char *at;    /* NULL: none, or one that is not remembered */
     const char *asked; /* for what else this place was asked last */
+    uint64_t check;    /* of a bound capability, in its place; 0: none */
     uint32_t capability;
     const uint64_t *providers;
     struct ap_only only;
     const struct ap_known_row *row; /* where the only provider's is, NULL: not asked for yet; it may be another's by now */
 };
+
+/* Bound capabilities that a thread uses have places of their own, by their index. The check is of one name in one segment, so
+ * nothing else is compared. */
+#define AP_BOUND_KNOWN 32u
 
 /* Rows of apiary_discover: of an OPEN queue of a LIVE swarm nothing changes while their lives are the same. */
 #define AP_ROWS_KNOWN 16u
@@ -48,6 +53,7 @@ struct ap_lane_context {
     struct ap_ticket_hint ticket_hint;
     struct ap_known_name names[1 << AP_NAMES_KNOWN_BITS];
     struct ap_known_name stranger; /* the last that is not among them */
+    struct ap_known_name bound[AP_BOUND_KNOWN];
     struct ap_known_row rows[AP_ROWS_KNOWN];
     struct ap_lane_context *next; /* list of the client, under its lock */
     struct ap_spin spin;
@@ -117,16 +123,31 @@ AP_ALWAYS_INLINE struct ap_known_name *ap_capability_known(struct ap_lane_contex
     return __builtin_expect(ap_known_is(known, name), 1) ? known : ap_capability_learn(c, known, name);
 }
 
+/* The word by which a bound capability is known, of its name and its segment. 0: there is no such row, and nobody binds it. */
+uint64_t ap_capability_check(const struct ap_segment *seg, uint32_t index);
+struct ap_known_name *ap_bound_learn(struct ap_lane_context *c, struct ap_known_name *known, apiary_capability_t capability);
+/* NULL: of another segment. */
+AP_ALWAYS_INLINE struct ap_known_name *ap_bound_known(struct ap_lane_context *c, apiary_capability_t capability)
+{
+    struct ap_known_name *known = &c->bound[capability.index % AP_BOUND_KNOWN];
+
+    return __builtin_expect(known->check == capability.check && capability.check != 0, 1) ? known
+                                                                                        : ap_bound_learn(c, known, capability);
+}
+
 /* The whole of a submit. body NULL with size > 0 is not allowed; loan != 0 is the offset of a block that this lane owns.
  * service >= 0 restricts the candidates (execute_task). */
 int ap_submit(struct ap_lane_context *c, int service, const char *capability, const void *body, size_t size,
               uint64_t loan, const apiary_delegate_options_t *options, apiary_task_t *ret);
+/* The same to a bound capability. */
+int ap_submit_bound(struct ap_lane_context *c, apiary_capability_t bound, const void *body, size_t size,
+                    const apiary_delegate_options_t *options, apiary_task_t *ret);
 /* apiary_delegate_batch, its arguments checked but for the requests themselves. */
 int ap_submit_batch(struct ap_lane_context *c, const apiary_request_t *requests, size_t count, apiary_task_t *tasks,
                     size_t *submitted);
-/* apiary_call, with the candidates restricted as in ap_submit. */
-int ap_call(struct apiary *a, int service, const char *capability, const void *body, size_t body_size,
-            const apiary_delegate_options_t *options, void *result, size_t capacity, size_t *size);
+/* apiary_call, by name or (NULL) bound, with the candidates restricted as in ap_submit. */
+int ap_call(struct apiary *a, int service, const char *capability, const apiary_capability_t *bound, const void *body,
+            size_t body_size, const apiary_delegate_options_t *options, void *result, size_t capacity, size_t *size);
 /* 1 finished (all of the result but struct_size filled), 0 not yet, or an error. Never blocks. */
 int ap_collect(struct apiary *a, apiary_task_t task, apiary_result_t *ret);
 /* QUEUED in a queue that is closed: move it to another provider if there is one. */

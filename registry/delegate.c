@@ -383,18 +383,22 @@ static __attribute__((noinline)) int offer_slowly(struct submit s, uint64_t ref,
 }
 
 /* With options of another version of the public face. */
-static __attribute__((noinline)) int submit_other(struct ap_lane_context *c, int service, const char *capability, const void *body,
-                                                  size_t size, uint64_t loan, const apiary_delegate_options_t *options,
-                                                  apiary_task_t *ret)
+static __attribute__((noinline)) int submit_other(struct ap_lane_context *c, int service, const char *capability,
+                                                  const apiary_capability_t *bound, const void *body, size_t size, uint64_t loan,
+                                                  const apiary_delegate_options_t *options, apiary_task_t *ret)
 {
     apiary_delegate_options_t own;
     int r = ap_sized_in(&own, sizeof own, AP_FIRST_DELEGATE_OPTIONS, options, options->struct_size);
 
-    return r < 0 ? r : ap_submit(c, service, capability, body, size, loan, &own, ret);
+    if (r < 0) return r;
+    return bound != NULL ? ap_submit_bound(c, *bound, body, size, &own, ret)
+                         : ap_submit(c, service, capability, body, size, loan, &own, ret);
 }
 
-AP_ALWAYS_INLINE int submit(struct ap_lane_context *c, int service, const char *capability, const void *body, size_t size,
-                            uint64_t loan, const apiary_delegate_options_t *options, apiary_task_t *ret)
+/* By name, or (NULL) bound. */
+AP_ALWAYS_INLINE int submit(struct ap_lane_context *c, int service, const char *capability, const apiary_capability_t *bound,
+                            const void *body, size_t size, uint64_t loan, const apiary_delegate_options_t *options,
+                            apiary_task_t *ret)
 {
     struct ap_segment *seg = c->lane.seg;
     struct submit s = {.c = c, .seg = seg, .body = body, .size = size, .loan = loan, .service = service};
@@ -404,14 +408,14 @@ AP_ALWAYS_INLINE int submit(struct ap_lane_context *c, int service, const char *
 
     if (options != NULL) {
         if (__builtin_expect(options->struct_size != sizeof *options, 0))
-            return submit_other(c, service, capability, body, size, loan, options, ret);
+            return submit_other(c, service, capability, bound, body, size, loan, options, ret);
         if (options->reserved != 0) return APIARY_EINVAL;
         s.flags = options->flags;
     }
     if ((s.flags & ~(uint32_t)APIARY_DETACH) != 0 || (ret == NULL && (s.flags & APIARY_DETACH) == 0)) return APIARY_EINVAL;
     if (size > AP_INLINE_BODY && size > ap_pool_max(seg)) return APIARY_ETOOLARGE;
-    known = ap_capability_known(c, capability);
-    if (__builtin_expect(known == NULL, 0)) return APIARY_ENOCAP;
+    known = bound != NULL ? ap_bound_known(c, *bound) : ap_capability_known(c, capability);
+    if (__builtin_expect(known == NULL, 0)) return bound != NULL ? APIARY_ESTALE : APIARY_ENOCAP;
     s.capability = known->capability;
     r = pick(&s, known);
     if (__builtin_expect(r < 0, 0)) return r;
@@ -429,7 +433,13 @@ AP_ALWAYS_INLINE int submit(struct ap_lane_context *c, int service, const char *
 int ap_submit(struct ap_lane_context *c, int service, const char *capability, const void *body, size_t size, uint64_t loan,
               const apiary_delegate_options_t *options, apiary_task_t *ret)
 {
-    return submit(c, service, capability, body, size, loan, options, ret);
+    return submit(c, service, capability, NULL, body, size, loan, options, ret);
+}
+
+int ap_submit_bound(struct ap_lane_context *c, apiary_capability_t bound, const void *body, size_t size,
+                    const apiary_delegate_options_t *options, apiary_task_t *ret)
+{
+    return submit(c, -1, NULL, &bound, body, size, 0, options, ret);
 }
 
 /* ---- batches -------------------------------------------------------------------------------------------------- */
@@ -546,9 +556,13 @@ static int batch_one(struct batch *b, const apiary_request_t *q, apiary_task_t *
     s.flags = options != NULL ? options->flags : 0;
     if ((s.flags & ~(uint32_t)APIARY_DETACH) != 0 || (options != NULL && options->reserved != 0)) return APIARY_EINVAL;
     if (ret == NULL && (s.flags & APIARY_DETACH) == 0) return APIARY_EINVAL;
-    if (q->capability == NULL || (q->body == NULL && q->size > 0)) return APIARY_EINVAL;
+    if ((q->capability == NULL) == (q->bound == NULL) || (q->body == NULL && q->size > 0)) return APIARY_EINVAL;
     if (q->size > AP_INLINE_BODY && q->size > ap_pool_max(s.seg)) return APIARY_ETOOLARGE;
-    if (b->capability == NULL || (b->capability != q->capability && strcmp(b->capability, q->capability) != 0)) {
+    if (q->bound != NULL) {
+        b->known = ap_bound_known(s.c, *q->bound);
+        b->capability = NULL;
+        if (b->known == NULL) return APIARY_ESTALE;
+    } else if (b->capability == NULL || (b->capability != q->capability && strcmp(b->capability, q->capability) != 0)) {
         b->known = ap_capability_known(s.c, q->capability);
         b->capability = b->known != NULL ? q->capability : NULL;
         if (b->known == NULL) return APIARY_ENOCAP;
@@ -605,5 +619,16 @@ int apiary_delegate(apiary_t *a, const char *capability, const void *body, size_
     if (capability == NULL || (body == NULL && size > 0)) return APIARY_EINVAL;
     c = ap_context(a, &r);
     /* Its own copy, without what only a loan or a task for one's own swarm needs. */
-    return __builtin_expect(c != NULL, 1) ? submit(c, -1, capability, body, size, 0, options, ret) : r;
+    return __builtin_expect(c != NULL, 1) ? submit(c, -1, capability, NULL, body, size, 0, options, ret) : r;
+}
+
+int apiary_delegate_bound(apiary_t *a, apiary_capability_t capability, const void *body, size_t size,
+                          const apiary_delegate_options_t *options, apiary_task_t *ret)
+{
+    struct ap_lane_context *c;
+    int r = 0;
+
+    if (body == NULL && size > 0) return APIARY_EINVAL;
+    c = ap_context(a, &r);
+    return __builtin_expect(c != NULL, 1) ? submit(c, -1, NULL, &capability, body, size, 0, options, ret) : r;
 }

@@ -53,6 +53,45 @@ struct ap_known_name *ap_capability_learn(struct ap_lane_context *c, struct ap_k
     return to;
 }
 
+/* ---- bound capabilities --------------------------------------------------------------------------------------- */
+
+uint64_t ap_capability_check(const struct ap_segment *seg, uint32_t index)
+{
+    const struct ap_capability *row = ap_capability_at(seg, index);
+    uint64_t made = seg->header->created_realtime ^ seg->header->created_monotonic << 32;
+
+    if (row == NULL || ap_load_acquire(&row->ready) != 1) return 0; /* DISC-A1 pairs DISC-R1 */
+    return ap_load_relaxed(&row->key) ^ made * UINT64_C(0x9e3779b97f4a7c15);
+}
+
+struct ap_known_name *ap_bound_learn(struct ap_lane_context *c, struct ap_known_name *known, apiary_capability_t capability)
+{
+    struct ap_segment *seg = c->lane.seg;
+
+    if (capability.check == 0 || capability.reserved != 0) return NULL;
+    if (ap_capability_check(seg, capability.index) != capability.check) return NULL;
+    memset(known, 0, sizeof *known);
+    known->at = known->name; /* it is remembered */
+    known->check = capability.check;
+    known->capability = capability.index;
+    known->providers = ap_capability_at(seg, capability.index)->providers;
+    return known;
+}
+
+int apiary_bind(apiary_t *a, const char *capability, apiary_capability_t *ret)
+{
+    int index, r = ap_usable(a);
+    uint64_t check;
+
+    if (r < 0) return r;
+    if (capability == NULL || ret == NULL) return APIARY_EINVAL;
+    index = ap_capability_find(a->seg, capability, strnlen(capability, APIARY_CAPABILITY_MAX + 1));
+    check = index >= 0 ? ap_capability_check(a->seg, (uint32_t)index) : 0;
+    if (check == 0) return APIARY_ENOCAP;
+    *ret = (apiary_capability_t){.check = check, .index = (uint32_t)index};
+    return 0;
+}
+
 /* ---- provider bits -------------------------------------------------------------------------------------------- */
 
 static uint64_t *bits_at(const struct ap_segment *seg, uint32_t capability, uint32_t queue)

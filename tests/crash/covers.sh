@@ -16,6 +16,8 @@ apiary_attach: attach
 apiary_attach_fd: attach (the same but for where the descriptor comes from)
 apiary_detach: detach
 apiary_delegate: delegate delegate_warm delegate_block delegate_detached delegate_full
+apiary_delegate_bound: delegate_bound delegate_bound_warm
+apiary_call_bound: call_expires (but for the name)
 apiary_delegate_batch: delegate_batch delegate_batch_warm
 apiary_await_batch: await_batch
 apiary_delegate_loan: delegate_loan
@@ -42,7 +44,7 @@ apiary_job_reserve: pool (takes a block for the result and attaches it)
 apiary_lane_fd: park (a thread that sleeps on the bell)
 LINES
 )
-reads="discover swarm_status segment_fd version strerror error_name advice job_agent job_attempt job_caller job_cancelled
+reads="bind discover swarm_status segment_fd version strerror error_name advice job_agent job_attempt job_caller job_cancelled
     job_capability job_data job_deadline job_user job_set_user job_task agent_alloc agent_allocated agent_free agent_handle
     agent_limit agent_list agent_log agent_log_text agent_name agent_number agent_plugin agent_resize agent_service
     agent_text local_get local_put local_delete watch_close watch_fd watch_timer"

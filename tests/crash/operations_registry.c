@@ -146,6 +146,14 @@ static void run_delegate(void)
     must(apiary_delegate(actor.api, "echo", "work", 4, NULL, &actor.task));
 }
 
+static void run_delegate_bound(void)
+{
+    apiary_capability_t bound;
+
+    must(apiary_bind(actor.api, "echo", &bound));
+    must(apiary_delegate_bound(actor.api, bound, "work", 4, NULL, &actor.task));
+}
+
 static void run_delegate_block(void)
 {
     static const char body[BODY] = "work";
@@ -366,6 +374,8 @@ const struct operation kills_registry[] = {
     {.name = "supervise", .registry = true, .run = run_supervise, .before = whole_supervised, .after = after_supervise},
     {.name = "delegate", .registry = true, .run = run_delegate},
     {.name = "delegate_warm", .registry = true, .prepare = run_delegate, .run = run_delegate},
+    {.name = "delegate_bound", .registry = true, .run = run_delegate_bound},
+    {.name = "delegate_bound_warm", .registry = true, .prepare = run_delegate_bound, .run = run_delegate_bound},
     {.name = "delegate_block", .registry = true, .run = run_delegate_block},
     {.name = "delegate_batch", .registry = true, .run = run_delegate_batch},
     {.name = "delegate_batch_warm", .registry = true, .prepare = run_delegate, .run = run_delegate_batch},

@@ -146,6 +146,21 @@ static void op_call(struct step *s)
     FUZZ_REQUIRE(world_now() - began < timeout + 3000 * MS);
 }
 
+/* Also one that nobody bound. */
+static void op_bound(struct step *s)
+{
+    apiary_capability_t bound = {.check = s->word, .index = s->n};
+    uint64_t timeout = (1 + s->b) * MS, began = world_now();
+    uint8_t result[64];
+    size_t size;
+
+    apiary_bind(s->w->client, capability(s->a), &bound);
+    if ((s->n & 1) != 0) bound.index += s->b;
+    apiary_delegate_bound(s->w->client, bound, &s->word, 1 + (s->n & 7), APIARY_TIMEOUT(timeout), task_of(s));
+    apiary_call_bound(s->w->client, bound, &s->word, 1 + (s->n & 7), APIARY_TIMEOUT(timeout), result, sizeof result, &size);
+    FUZZ_REQUIRE(world_now() - began < timeout + 3000 * MS);
+}
+
 static void op_discover(struct step *s)
 {
     apiary_provider_t rows[4] = {{.struct_size = sizeof rows[0]}};
@@ -371,6 +386,7 @@ static void (*const operations[])(struct step *) = {
     op_call,     op_discover, op_status,    op_loan,      op_unloan,   op_delegate_loan, op_tidy,    op_work,
     op_scan,     op_settle,  op_reply,      op_publish,   op_register, op_deregister,    op_reap_all, op_reap_lane,
     op_sweep,    op_check,   op_attach,     op_thread,    op_lane,     op_role,          op_names,   op_events,
+    op_bound,
 };
 
 /* ---- the corrupter -------------------------------------------------------------------------------------------- */
