@@ -104,12 +104,7 @@ static void look_for_name(struct apiary_queen *q)
 
 static void beat(struct apiary_queen *q)
 {
-    struct ap_swarm *s = ap_swarm_at(q->seg, q->registration.swarm);
-    uint64_t life = s != NULL ? ap_load_acquire(&s->life) : 0; /* REG-A1 pairs REG-R1 */
-
-    if (AP_SWARM_STATE(life) != AP_SWARM_LIVE || AP_SWARM_LANE(life) != q->registration.lane) return;
-    ap_store_relaxed(&s->state, health(q));
-    ap_store_relaxed(&s->beat, q->seg->ops->now());
+    if (!ap_swarm_beat(q->seg, &q->registration, health(q))) return;
     ap_monitor_nudge(q->monitor);
     look_for_name(q);
 }

@@ -175,6 +175,8 @@ struct ap_swarm_registration {
 };
 /* All or nothing; capabilities become discoverable last. APIARY_EEXIST, _ETABLEFULL, _EINVAL. By the control lane. */
 AP_MUST_CHECK int ap_swarm_register(struct ap_segment *seg, struct ap_swarm_registration *r);
+/* How the queen is, and that she lives: true; false and nothing is stored when the record is no longer the registration's. */
+AP_MUST_CHECK bool ap_swarm_beat(struct ap_segment *seg, const struct ap_swarm_registration *r, uint32_t state);
 /* No new picks; queues stay open for what is in them. */
 void ap_swarm_withdraw(struct ap_segment *seg, const struct ap_swarm_registration *r);
 /* Queues closed, what is queued is moved to other providers. The record stays LIVE, and so the queues stay the swarm's: a worker

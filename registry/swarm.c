@@ -390,12 +390,31 @@ static struct ap_queue *own_queue(struct ap_segment *seg, const struct ap_agent_
     return AP_QUEUE_STATE(*ret_life) == AP_QUEUE_OPEN && AP_QUEUE_LANE(*ret_life) == a->lane ? q : NULL;
 }
 
-void ap_swarm_withdraw(struct ap_segment *seg, const struct ap_swarm_registration *r)
+/* The record while it is LIVE as that of the registration's lane, which no reaper takes from a living thread; or NULL. */
+static struct ap_swarm *swarm_own_record(const struct ap_segment *seg, const struct ap_swarm_registration *r)
 {
     struct ap_swarm *s = ap_swarm_at(seg, r->swarm);
     uint64_t life = s != NULL ? ap_load_acquire(&s->life) : 0; /* REG-A1 pairs REG-R1 */
 
-    if (AP_SWARM_STATE(life) == AP_SWARM_LIVE && AP_SWARM_LANE(life) == r->lane) ap_store_relaxed(&s->leaving, 1);
+    return AP_SWARM_STATE(life) == AP_SWARM_LIVE && AP_SWARM_LANE(life) == r->lane ? s : NULL;
+}
+
+bool ap_swarm_beat(struct ap_segment *seg, const struct ap_swarm_registration *r, uint32_t state)
+{
+    struct ap_swarm *s = swarm_own_record(seg, r);
+
+    if (s == NULL) return false;
+    ap_store_relaxed(&s->state, state);
+    ap_store_relaxed(&s->beat, seg->ops->now());
+    return true;
+}
+
+void ap_swarm_withdraw(struct ap_segment *seg, const struct ap_swarm_registration *r)
+{
+    struct ap_swarm *s = swarm_own_record(seg, r);
+    uint64_t life;
+
+    if (s != NULL) ap_store_relaxed(&s->leaving, 1);
     for (size_t i = 0; i < r->agent_count; i++)
         if (own_queue(seg, &r->agents[i], &life) != NULL) ap_capability_withdraw_all(seg, r->agents[i].queue);
 }
