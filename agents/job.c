@@ -129,9 +129,9 @@ int apiary_job_cancelled(const apiary_job_t *handle)
 
     if (job == NULL) return 1;
     request = ap_load_acquire(&job->at->request);
-    if (request >> 8 != AP_WORD_GENERATION(job->token)) return 0;
+    if (AP_REQUEST_GENERATION(request) != AP_WORD_GENERATION(job->token)) return 0;
     if ((request & AP_REQUEST_CANCEL) != 0) return 1;
-    return (request & (AP_REQUEST_ABANDON | AP_REQUEST_DETACH)) == AP_REQUEST_ABANDON;
+    return (request & AP_REQUEST_GIVEN_UP) == AP_REQUEST_ABANDON;
 }
 
 static apiary_task_t job_task(const struct ap_job *job)
@@ -318,8 +318,8 @@ static __attribute__((noinline)) enum end ended_requested(const struct ap_job *j
     struct ap_worker *w = job->agent->worker;
 
     ap_task_free_unseen(w->seg, w->context->lane.index, job->slot, ap_slot_ticket_return, w->seg);
-    if (request >> 8 == AP_WORD_GENERATION(job->token) &&
-        (request & (AP_REQUEST_ABANDON | AP_REQUEST_DETACH)) == AP_REQUEST_ABANDON)
+    if (AP_REQUEST_GENERATION(request) == AP_WORD_GENERATION(job->token) &&
+        (request & AP_REQUEST_GIVEN_UP) == AP_REQUEST_ABANDON)
         return END_LATE;
     return code == 0 ? END_DONE : END_FAILED;
 }
@@ -329,7 +329,7 @@ AP_ALWAYS_INLINE enum end ended(const struct ap_job *job, int code)
 {
     uint64_t request = ap_load_relaxed(&job->at->request);
 
-    if (__builtin_expect((request & 0xff) != 0, 0)) return ended_requested(job, request, code);
+    if (__builtin_expect(AP_REQUEST_BITS(request) != 0, 0)) return ended_requested(job, request, code);
     return code == 0 ? END_DONE : END_FAILED;
 }
 

@@ -87,7 +87,7 @@ static bool cancelled(const struct ap_job *job)
 {
     uint64_t request = ap_load_acquire(&job->at->request);
 
-    return request >> 8 == AP_WORD_GENERATION(job->token) && (request & AP_REQUEST_CANCEL) != 0;
+    return ap_request_has(request, job->token, AP_REQUEST_CANCEL);
 }
 
 /* A task that has crashed a worker before runs when nothing else can crash with it. Returns whether it has to wait. One that

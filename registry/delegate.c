@@ -138,7 +138,7 @@ AP_ALWAYS_INLINE void fill(struct submit *s)
     s->generation = AP_DEFECT(publish_before_fill) ? AP_WORD_GENERATION(ap_load_relaxed(&slot->word))
                                                    : ap_slot_reserve(slot, s->c->lane.index);
     if (__builtin_expect((s->flags & APIARY_DETACH) != 0 && s->loan == 0, 0))
-        ap_store_relaxed(&slot->request, s->generation << 8 | AP_REQUEST_DETACH);
+        ap_slot_detach(slot, s->generation);
     if (__builtin_expect(s->block != 0, 0)) fill_block(*s);
 }
 

@@ -128,7 +128,7 @@ static void slot_owner(struct ap_look *look, const struct seen *s)
 
 static void slot_generation(struct ap_look *look, const struct seen *s)
 {
-    uint64_t request = ap_look_64(look, &s->slot->request), generation = request >> 8;
+    uint64_t request = ap_look_64(look, &s->slot->request), generation = AP_REQUEST_GENERATION(request);
     const uint64_t bits = AP_REQUEST_CANCEL | AP_REQUEST_ABANDON | AP_REQUEST_DETACH | AP_REQUEST_OVERWRITTEN;
 
     if (s->generation > AP_GENERATION_LAST || (s->generation == 0 && s->state != AP_TASK_FREE))
@@ -138,7 +138,7 @@ static void slot_generation(struct ap_look *look, const struct seen *s)
                       AP_CRASHES_MAX);
     if ((s->word & AP_WORD_UNUSED) != 0)
         ap_look_found(look, AP_CORRUPT, &s->slot->word, s->word, "T5", "word %016llx: bits that do not exist", LONG(s->word));
-    if ((request & 0xff & ~bits) != 0 || generation > AP_GENERATION_LAST)
+    if ((AP_REQUEST_BITS(request) & ~bits) != 0 || generation > AP_GENERATION_LAST)
         ap_look_found(look, AP_CORRUPT, &s->slot->request, request, "T5", "request %016llx: bits that do not exist",
                       LONG(request));
     else if (published(s->state) && generation != s->generation)

@@ -60,17 +60,11 @@ static int move_queued(const struct reaper *r, uint32_t index, uint64_t word)
     return !queue_living(r->seg, to);
 }
 
-static bool requested(const struct ap_slot *slot, uint64_t word, uint64_t bit)
-{
-    uint64_t request = ap_load_acquire(&slot->request); /* TASK-A7 pairs TASK-R7 */
-    return request >> 8 == AP_WORD_GENERATION(word) && (request & bit) != 0;
-}
-
 /* Why a task whose worker has died is not run again; 0: it is. */
 static int ends(const struct ap_slot *slot, uint64_t word)
 {
-    if (requested(slot, word, AP_REQUEST_OVERWRITTEN)) return APIARY_ENORESULT;
-    if (AP_WORD_CRASHES(word) + 1 >= AP_CRASHES_MAX || requested(slot, word, AP_REQUEST_ABANDON)) return APIARY_ECRASHED;
+    if (ap_task_requested(slot, word, AP_REQUEST_OVERWRITTEN)) return APIARY_ENORESULT;
+    if (AP_WORD_CRASHES(word) + 1 >= AP_CRASHES_MAX || ap_task_requested(slot, word, AP_REQUEST_ABANDON)) return APIARY_ECRASHED;
     return 0;
 }
 
@@ -98,12 +92,10 @@ static int requeue_running(const struct reaper *r, uint32_t index, uint64_t word
     struct ap_slot *slot = ap_slot_at(r->seg, index);
     uint32_t crashes = AP_WORD_CRASHES(word) + 1, to, was;
     int code = ends(slot, word);
-    uint64_t next;
 
     if (code != 0) {
-        next = AP_WORD_WITH(word, AP_TASK_FAILED, (uint32_t)-code);
         was = ap_load_relaxed(&slot->queue);
-        if (!ap_cas(&slot->word, &word, next)) return 1;
+        if (!ap_task_fail_dead(r->seg, index, word, code)) return 1;
         ap_queue_count_ended(r->seg, was, AP_TASK_FAILED, true);
         ap_event_log(r->seg, AP_EVENT_TASK_CRASHED, r->dead, index, crashes);
         ap_fence_full(); /* TASK-F3 pairs TASK-F4 */
@@ -113,17 +105,15 @@ static int requeue_running(const struct reaper *r, uint32_t index, uint64_t word
     /* Nobody else offers it: it waits for the restarted queen. */
     if (to == AP_NO_QUEUE || to >= r->seg->geometry.queues) to = home(r, slot);
     if (to >= r->seg->geometry.queues) {
-        next = AP_WORD_WITH(word, AP_TASK_FAILED, (uint32_t)-APIARY_ECORRUPT); /* at no queue that could count it */
-        ap_cas(&slot->word, &word, next);
+        ap_task_fail_dead(r->seg, index, word, APIARY_ECORRUPT); /* at no queue that could count it */
         ap_fence_full(); /* TASK-F3 pairs TASK-F4 */
         return 1;
     }
-    next = AP_WORD_WITH(word, AP_TASK_QUEUED, to) + (AP_DEFECT(crash_not_counted) ? 0 : UINT64_C(1) << 4);
     if (AP_DEFECT(free_before_requeue))
         ap_pool_free_attached(r->seg, index, AP_WORD_GENERATION(word), ap_load_relaxed(&slot->body));
-    if (!ap_cas(&slot->word, &word, next)) return 1;
+    if (!ap_task_requeue_dead(r->seg, index, word, to)) return 1;
     ap_event_log(r->seg, AP_EVENT_TASK_REQUEUED, r->dead, index, to);
-    announce(r, index, next, to);
+    announce(r, index, word, to);
     return !queue_living(r->seg, to);
 }
 
@@ -131,12 +121,9 @@ static int requeue_running(const struct reaper *r, uint32_t index, uint64_t word
 static int free_slot(const struct reaper *r, uint32_t index, uint64_t word)
 {
     struct ap_slot *slot = ap_slot_at(r->seg, index);
-    uint64_t generation = AP_WORD_GENERATION(word);
 
     if (AP_WORD_STATE(word) == AP_TASK_RELEASING && freed(r) != NULL && !AP_DEFECT(ticket_kept)) freed(r)(r->seg, slot);
-    ap_pool_free_attached(r->seg, index, generation, ap_load_relaxed(&slot->body));
-    ap_pool_free_attached(r->seg, index, generation, ap_load_relaxed(&slot->result));
-    return !ap_cas(&slot->word, &word, AP_WORD_WITH(word, AP_TASK_FREE, AP_NO_LANE));
+    return !ap_task_free_dead(r->seg, index, word);
 }
 
 /* Nobody will collect it any more. Returns 1 when it went on meanwhile: whoever did that need not have seen it. */

@@ -253,7 +253,7 @@ int ap_task_request(struct ap_segment *seg, uint32_t index, uint64_t generation,
 
     if (slot == NULL) return 0;
     request = ap_load_acquire(&slot->request);
-    while (request >> 8 == generation) {
+    while (AP_REQUEST_GENERATION(request) == generation) {
         if (!ap_cas(&slot->request, &request, request | bits)) continue; /* TASK-R7 pairs TASK-A7 */
         ap_fence_full(); /* TASK-F4 pairs TASK-F3 */
         return 1;
@@ -325,6 +325,36 @@ int ap_task_finish(struct ap_segment *seg, uint32_t index, uint64_t token, int c
     if (ap_load_relaxed(&slot->word) != token && !AP_DEFECT(no_token)) return APIARY_ESTALE;
     ap_slot_finish(seg, slot, token, code);
     return 0;
+}
+
+/* ---- reaper --------------------------------------------------------------------------------------------------- */
+
+int ap_task_requeue_dead(struct ap_segment *seg, uint32_t index, uint64_t seen, uint32_t queue)
+{
+    struct ap_slot *slot = ap_slot_at(seg, index);
+    uint32_t crashes = AP_WORD_CRASHES(seen) + (AP_DEFECT(crash_not_counted) ? 0 : 1);
+
+    if (slot == NULL || AP_WORD_STATE(seen) != AP_TASK_RUNNING) return 0;
+    return ap_cas(&slot->word, &seen, AP_WORD(AP_TASK_QUEUED, crashes, queue, AP_WORD_GENERATION(seen)));
+}
+
+int ap_task_fail_dead(struct ap_segment *seg, uint32_t index, uint64_t seen, int code)
+{
+    struct ap_slot *slot = ap_slot_at(seg, index);
+
+    if (slot == NULL || AP_WORD_STATE(seen) != AP_TASK_RUNNING) return 0;
+    return ap_cas(&slot->word, &seen, AP_WORD_WITH(seen, AP_TASK_FAILED, ap_code_owner(code)));
+}
+
+int ap_task_free_dead(struct ap_segment *seg, uint32_t index, uint64_t seen)
+{
+    struct ap_slot *slot = ap_slot_at(seg, index);
+    uint64_t generation = AP_WORD_GENERATION(seen);
+
+    if (slot == NULL || (AP_WORD_STATE(seen) != AP_TASK_RESERVED && AP_WORD_STATE(seen) != AP_TASK_RELEASING)) return 0;
+    ap_pool_free_attached(seg, index, generation, ap_load_relaxed(&slot->body));
+    ap_pool_free_attached(seg, index, generation, ap_load_relaxed(&slot->result));
+    return ap_cas(&slot->word, &seen, AP_WORD_WITH(seen, AP_TASK_FREE, AP_NO_LANE));
 }
 
 /* ---- bodies --------------------------------------------------------------------------------------------------- */

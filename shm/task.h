@@ -102,6 +102,11 @@ static inline bool ap_task_ended(uint32_t state)
 }
 
 enum { AP_REQUEST_CANCEL = 1, AP_REQUEST_ABANDON = 2, AP_REQUEST_DETACH = 4, AP_REQUEST_OVERWRITTEN = 8 };
+#define AP_REQUEST_GIVEN_UP (AP_REQUEST_ABANDON | AP_REQUEST_DETACH)
+
+#define AP_REQUEST_WORD(generation, bits) ((uint64_t)(generation) << 8 | (uint64_t)(bits))
+#define AP_REQUEST_GENERATION(r) ((uint64_t)(r) >> 8)
+#define AP_REQUEST_BITS(r) ((uint64_t)(r) & 0xff)
 
 #define AP_WORD(state, crashes, owner, generation) \
     ((uint64_t)(state) | (uint64_t)(crashes) << 4 | (uint64_t)(owner) << 12 | (uint64_t)(generation) << 26)
@@ -235,14 +240,26 @@ int ap_task_release(struct ap_segment *seg, uint32_t lane, uint32_t index, uint6
 /* The same for what has ended by now and nobody may collect, whichever task it is: 1 done, 0 there is no such thing. */
 int ap_task_free_unseen(struct ap_segment *seg, uint32_t lane, uint32_t index, ap_slot_freed_fn freed, void *user);
 
+/* The reaper, of what a dead lane had in hand: CAS, 1; 0 when the word is no longer the one that was seen, or of another state. */
+int ap_task_requeue_dead(struct ap_segment *seg, uint32_t index, uint64_t seen, uint32_t queue); /* RUNNING -> QUEUED, crashes+1 */
+int ap_task_fail_dead(struct ap_segment *seg, uint32_t index, uint64_t seen, int code);          /* RUNNING -> FAILED */
+int ap_task_free_dead(struct ap_segment *seg, uint32_t index, uint64_t seen); /* RESERVED, RELEASING -> FREE, blocks given back */
+
 /* ---- the same steps where the slot is at hand, without calls on the usual path ---------------------------------- */
 
-/* Nobody may collect it. */
+/* Whether one of the bits is set in a request word that is of the same generation as the task's word. */
+static inline bool ap_request_has(uint64_t request, uint64_t word, uint64_t bits)
+{
+    return AP_REQUEST_GENERATION(request) == AP_WORD_GENERATION(word) && (request & bits) != 0;
+}
+static inline bool ap_task_requested(const struct ap_slot *slot, uint64_t word, uint64_t bits)
+{
+    return ap_request_has(ap_load_acquire(&slot->request), word, bits); /* TASK-A7 pairs TASK-R7 */
+}
+/* Given up: nobody may collect it. */
 static inline bool ap_abandoned(const struct ap_slot *slot, uint64_t word)
 {
-    uint64_t request = ap_load_acquire(&slot->request); /* TASK-A7 pairs TASK-R7 */
-
-    return request >> 8 == AP_WORD_GENERATION(word) && (request & (AP_REQUEST_ABANDON | AP_REQUEST_DETACH)) != 0;
+    return ap_task_requested(slot, word, AP_REQUEST_GIVEN_UP);
 }
 
 /* The slot in turn if it is FREE, or NULL: ap_task_next has to look further. Its index is s->first + s->next - 1. */
@@ -288,12 +305,18 @@ AP_ALWAYS_INLINE void ap_slot_ahead_of_fill(const struct ap_segment *seg, uint32
     ap_prefetch_write(&slot->queued);
 }
 
+/* Given up from birth, while it is RESERVED. */
+AP_ALWAYS_INLINE void ap_slot_detach(struct ap_slot *slot, uint64_t generation)
+{
+    ap_store_relaxed(&slot->request, AP_REQUEST_WORD(generation, AP_REQUEST_DETACH));
+}
+
 /* FREE -> RESERVED; returns the new generation. What a checker looks at in a RESERVED slot is there before. */
 AP_ALWAYS_INLINE uint64_t ap_slot_reserve(struct ap_slot *slot, uint32_t lane)
 {
     uint64_t generation = AP_WORD_GENERATION(ap_load_relaxed(&slot->word)) + 1;
 
-    ap_store_relaxed(&slot->request, generation << 8);
+    ap_store_relaxed(&slot->request, AP_REQUEST_WORD(generation, 0));
     /* Only the slab's holder writes a FREE word, so a store will do. The owner is in it: from here the reaper finds it. */
     ap_store_release(&slot->word, /* TASK-R4 pairs TASK-A4 */
                      AP_WORD(AP_TASK_RESERVED, 0, AP_DEFECT(nobodys_slot) ? AP_NO_LANE : lane, generation));

@@ -209,7 +209,7 @@ bool view_task(const struct ap_segment *seg, uint32_t slot, struct task_view *re
     ret->state = state;
     ret->crashes = AP_WORD_CRASHES(word);
     uint64_t request = ap_load_relaxed(&s->request);
-    if (request >> 8 == AP_WORD_GENERATION(word)) ret->request = (uint32_t)(request & 0xff);
+    if (AP_REQUEST_GENERATION(request) == AP_WORD_GENERATION(word)) ret->request = (uint32_t)AP_REQUEST_BITS(request);
     ap_capability_name(seg, ap_load_relaxed(&s->capability), ret->capability);
     uint16_t caller = ap_load_relaxed(&s->caller);
     if (caller != 0) ap_service_name(seg, (uint32_t)caller - 1, ret->caller);
@@ -239,8 +239,7 @@ static void count_tasks(const struct ap_segment *seg, struct usage_view *ret, ui
         if (slot == NULL) break;
         uint64_t word = ap_load_acquire(&slot->word), request = ap_load_relaxed(&slot->request); /* TASK-A2 pairs TASK-R2 */
         uint32_t state = AP_WORD_STATE(word), client = ap_load_relaxed(&slot->client);
-        bool given_up = request >> 8 == AP_WORD_GENERATION(word) &&
-                        (request & (AP_REQUEST_ABANDON | AP_REQUEST_DETACH)) != 0;
+        bool given_up = ap_request_has(request, word, AP_REQUEST_GIVEN_UP);
         bool finished = ap_task_ended(state);
         if (state == AP_TASK_FREE || (finished && given_up)) continue;
         ret->tasks_used++;

@@ -163,7 +163,7 @@ static void slots_judge(void)
     for (uint32_t i = 0; i < TASKS; i++) {
         uint64_t word = word_of(i), request = ap_slot_at(seg, i)->request;
         uint32_t state = AP_WORD_STATE(word);
-        bool detached = request >> 8 == AP_WORD_GENERATION(word) && (request & (AP_REQUEST_ABANDON | AP_REQUEST_DETACH)) != 0;
+        bool detached = ap_request_has(request, word, AP_REQUEST_GIVEN_UP);
         bool mine = AP_LEASE_LANE(ap_slab_at(seg, i / AP_SLAB_SLOTS)->lease) == survivor.lane.index + 1;
 
         if (state == AP_TASK_RESERVED || state == AP_TASK_RELEASING || state == AP_TASK_RUNNING)
