@@ -107,6 +107,28 @@ while read -r label; do
 done < <(awk '$1 != "bare" { print $2 }' "$labels" | sort -u)
 [ "$(grep -c '^at ' "$labels")" -gt 10 ] || fail "the labels were not understood"
 
+# ---- a field of a shared record is stored by the files that own it, and by nobody else
+
+mapfile -t product < <(select_files '^(core|shm|registry|agents|tools|perf)/.*\.[ch]$')
+owned() # owned WHAT FIELD-REGEX FILE-REGEX: a store to the field elsewhere fails; that the owner stores it shows that it is found
+{
+    found=0
+    while IFS= read -r hit; do
+        found=1
+        [[ $hit =~ ^($3): ]] || fail "a store to $1 outside $3: $hit"
+    done < <(grep -nEH "ap_(cas|(store|add|or|and|exchange)_[a-z_]+)\(&($2)," -- "${product[@]}" | grep -v 'LINT:')
+    [ "$found" -eq 1 ] || fail "no store to $1 was found"
+}
+owned "a task's word or request word" '(slot|[a-z.>-]*at|ap_slot_at\(.*\))->(word|request)' 'shm/task\.[ch]'
+owned "a queue's life" '(q|queue|ap_queue_at\(.*\))->life' 'shm/queue\.c'
+owned "a swarm's state, beat, leaving, mode or reason" '(s|swarm|ap_swarm_at\(.*\))->(state|beat|leaving|mode|reason(\[.*\])?)' \
+    'registry/(swarm|mode)\.c'
+
+# ---- the bits and the generation of a request word are told apart in shm/task.h
+
+forbid "a raw shift of a request word, use AP_REQUEST_GENERATION or AP_REQUEST_BITS" 'request *(>> *8|& *0xff)' \
+    $(printf '%s\n' "${product[@]}" | grep -v '^shm/task\.h$')
+
 # ---- descriptors: those of the library come from one place, those of programs and agents are close-on-exec
 
 mapfile -t library < <(select_files '^((core|shm|registry)/.*|agents/[^/]*)\.[ch]$' | grep -v '^core/descriptor\.c$')
