@@ -186,6 +186,7 @@ static bool service_passes(apiary_t *a, const char *service)
     int n = apiary_swarm_status(a, service, NULL, 0), room = n;
     if (n <= 0) return false;
     rows = tool_alloc((size_t)room * sizeof *rows);
+    rows[0].struct_size = sizeof *rows;
     n = apiary_swarm_status(a, service, rows, (size_t)room);
     bool ret = false;
     for (int i = 0; i < n && i < room; i++)
