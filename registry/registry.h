@@ -204,6 +204,8 @@ void ap_swarm_mode_begin(struct ap_swarm *s, uint64_t key);
 
 /* One record that is DOWN, READY, and for which nothing waits, is FREE: false when there is none. `lane` is the caller's. */
 bool ap_swarm_forget(struct ap_segment *seg, uint32_t lane);
+/* The same for the record of one instance only (ap_swarm_key). */
+bool ap_swarm_forget_instance(struct ap_segment *seg, uint32_t lane, uint64_t key);
 
 /* Ends the registration that `life` was loaded of, whose lane has been seen dead, if it is still that one: queues closed, DOWN, or
  * FREE when it was never named. Its tasks and tickets are the reaper's business. By anybody, by several at once. */

@@ -43,16 +43,25 @@ bool ap_swarm_empty(const struct ap_segment *seg, uint32_t swarm, bool disown)
     return true;
 }
 
+/* A record that is DOWN, whose operator's mode is READY or is not, and for which nothing waits, is CLAIMED and nobody's.
+ * `key`: 0, or of that service and instance only. */
+static bool take_down(struct ap_segment *seg, uint32_t lane, uint32_t swarm, bool ready, uint64_t key)
+{
+    struct ap_swarm *s = ap_swarm_at(seg, swarm);
+    uint64_t life = ap_load_acquire(&s->life); /* REG-A1 pairs REG-R1 */
+
+    if (AP_SWARM_STATE(life) != AP_SWARM_DOWN || (AP_MODE_OF(ap_load_relaxed(&s->mode)) == APIARY_READY) != ready) return false;
+    if (key != 0 && ap_load_acquire(&s->key) != key) return false; /* REG-A3 pairs REG-R3 */
+    if (!ap_swarm_empty(seg, swarm, false) || !ap_record_take(seg, lane, (struct ap_found){swarm, life})) return false;
+    ap_store_release(&s->key, 0); /* REG-R3 pairs REG-A3 */
+    ap_swarm_empty(seg, swarm, true);
+    return true;
+}
+
 bool ap_record_of_other(struct ap_segment *seg, uint32_t lane, bool ready, uint32_t *ret)
 {
     for (uint32_t i = 0; i < seg->sections[AP_SECTION_SWARMS].count; i++) {
-        struct ap_swarm *s = ap_swarm_at(seg, i);
-        uint64_t life = ap_load_acquire(&s->life); /* REG-A1 pairs REG-R1 */
-
-        if (AP_SWARM_STATE(life) != AP_SWARM_DOWN || (AP_MODE_OF(ap_load_relaxed(&s->mode)) == APIARY_READY) != ready) continue;
-        if (!ap_swarm_empty(seg, i, false) || !ap_record_take(seg, lane, (struct ap_found){i, life})) continue;
-        ap_store_release(&s->key, 0); /* REG-R3 pairs REG-A3 */
-        ap_swarm_empty(seg, i, true);
+        if (!take_down(seg, lane, i, ready, 0)) continue;
         *ret = i;
         return true;
     }
@@ -66,4 +75,14 @@ bool ap_swarm_forget(struct ap_segment *seg, uint32_t lane)
     if (!ap_record_of_other(seg, lane, true, &swarm)) return false;
     ap_record_state(ap_swarm_at(seg, swarm), AP_SWARM_FREE);
     return true;
+}
+
+bool ap_swarm_forget_instance(struct ap_segment *seg, uint32_t lane, uint64_t key)
+{
+    for (uint32_t i = 0; i < seg->sections[AP_SECTION_SWARMS].count; i++) {
+        if (!take_down(seg, lane, i, true, key)) continue;
+        ap_record_state(ap_swarm_at(seg, i), AP_SWARM_FREE);
+        return true;
+    }
+    return false;
 }

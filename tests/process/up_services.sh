@@ -174,6 +174,7 @@ for _ in 1 2 3; do
     until_true gone "$old"
     wait "$old" || fail "$misfortune: the old one left with $?"
     until_true grep -q '2 of 2 instances passing' "$up_err.new"
+    until_true apiary check >/dev/null # those that were replaced are not missing
 done
 verdict
 leaves "$up"
