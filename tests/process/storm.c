@@ -229,6 +229,23 @@ static int has_thread(pid_t pid, uint32_t tid)
     return access(path, F_OK) == 0;
 }
 
+/* The holder may still have begun with the victim before it stood still: then its lanes stay, but nothing that they ran does. */
+static bool given_to_others(const struct ap_segment *seg, pid_t pid)
+{
+    for (uint32_t i = 0; i < seg->geometry.lanes; i++) {
+        const struct ap_lane *lane = ap_lane_at(seg, i);
+
+        if ((pid_t)ap_load_relaxed(&lane->pid) != pid || AP_LIFE_STATE(ap_load_acquire(&lane->life)) == AP_LIFE_FREE) continue;
+        if (ap_reap_held(seg, i) == 0) return false;
+        for (uint32_t k = 0; k < seg->geometry.tasks; k++) {
+            uint64_t word = ap_load_acquire(&ap_slot_at(seg, k)->word);
+
+            if (AP_WORD_STATE(word) == AP_TASK_RUNNING && AP_WORD_OWNER(word) == i) return false;
+        }
+    }
+    return true;
+}
+
 /* Recovery does not wait for who stands still. */
 static void stop_holder(apiary_t *a, struct host *h)
 {
@@ -245,7 +262,7 @@ static void stop_holder(apiary_t *a, struct host *h)
     kill(holder, SIGSTOP);
     put_down(a->seg, victim, victims[0]);
     reap_child(victim);
-    while (lanes_of(a->seg, h, victim) != 0) poll(NULL, 0, 1);
+    while (lanes_of(a->seg, h, victim) != 0 && !given_to_others(a->seg, victim)) poll(NULL, 0, 1);
     kill(holder, SIGCONT);
     h->queens[k] = start_queen("work", instances[k]);
     wait_passing(a, "work", 2);
