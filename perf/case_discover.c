@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "perf/step.h"
-#include "registry/client.h"
+#include "registry/client/client.h"
 
 #define BATCH 16u
 #define FEW 13u

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "perf/perf.h"
-#include "registry/client.h"
+#include "registry/client/client.h"
 
 #define SWARMS 13u
 #define AGENTS 4u

@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #include "perf/perf.h"
-#include "registry/client.h"
-#include "registry/monitor.h"
+#include "registry/client/client.h"
+#include "registry/monitor/monitor.h"
 
 #define KILLS_A_BLOCK 4u
 #define WAKES_A_BLOCK 64u

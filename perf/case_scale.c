@@ -1,6 +1,6 @@
 /* perf/case_scale.c - the same round trips in a segment of small tables and in one of large ones, block by block. */
 #include "perf/step.h"
-#include "registry/client.h"
+#include "registry/client/client.h"
 
 #define BODY 64u
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "registry/client.h"
+#include "registry/client/client.h"
 
 #define BODY 64u
 #define EMPTYING (4u << 20) /* bytes read to empty a simulated cache */

@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include "perf/perf.h"
-#include "registry/client.h"
+#include "registry/client/client.h"
 
 struct perf_control *perf_queen_control;
 

@@ -3,9 +3,9 @@
 
 #include "core/name.h"
 #include "core/uring.h"
-#include "registry/admission.h"
-#include "registry/discovery.h"
-#include "registry/supervised.h"
+#include "registry/routing/admission.h"
+#include "registry/discovery/discovery.h"
+#include "registry/monitor/supervised.h"
 
 #define LONG(n) ((unsigned long long)(n))
 #define NAME (APIARY_NAME_MAX + 1)

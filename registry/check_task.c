@@ -1,6 +1,6 @@
 /* registry/check_task.c - the checker of what a task slot says of the registry: R6 capability, services and ticket are those of
  * the tables. */
-#include "registry/discovery.h"
+#include "registry/discovery/discovery.h"
 
 /* A service by its index + 1; 0: none. */
 static void service(struct ap_look *look, const uint16_t *at, uint64_t word, const char *what)

@@ -1,8 +1,8 @@
 /* registry/hooks.c - what a recovery does in the registry. See reap.h for when. */
 #include "core/defect.h"
-#include "registry/admission.h"
-#include "registry/router.h"
-#include "registry/supervised.h"
+#include "registry/routing/admission.h"
+#include "registry/routing/router.h"
+#include "registry/monitor/supervised.h"
 #include "shm/event.h"
 
 /* The queues of a registration that ends. `seen` is the swarm's life: while it has not changed, a queue life that was loaded

@@ -2,9 +2,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "registry/admission.h"
-#include "registry/discovery.h"
-#include "registry/supervised.h"
+#include "registry/routing/admission.h"
+#include "registry/discovery/discovery.h"
+#include "registry/monitor/supervised.h"
 
 _Static_assert(sizeof(struct ap_service) == 64, "service: one line");
 _Static_assert(offsetof(struct ap_swarm, beat) == 64, "the beat has a line of its own");

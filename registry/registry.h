@@ -2,6 +2,9 @@
  *
  * SCOPE     A service is a name with its bulkhead of tickets. A swarm is one registered instance of a service: a
  *           queen process with its agents. An agent record describes the queue of the same index (shm/queue.h).
+ * FOLDERS   discovery/: services, swarms and their modes, capabilities (DiscoveryService). routing/: router and balancer
+ *           (TaskRouter, LoadBalancer), admission. monitor/: deaths and beats, what supervisors say, status (SwarmMonitor).
+ *           client/: attach, delegate, await, collect. Here: the records, their part of the layout, their checks, their recovery.
  * LAYOUT    sections "services", "tickets" (one row per service, admission.h), "swarms", "agents" (one per queue),
  *           "capabilities" (discovery.h), "supervised" (supervised.h), in this order behind those of shm/.
  * NAMES     A service is known by its index, and keeps it while anybody uses the name: a member that calls for it, a swarm's record

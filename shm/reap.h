@@ -49,7 +49,7 @@ int ap_reap_lane(struct ap_segment *seg, uint32_t self, uint32_t dead, const str
 /* Whether somebody alive is at a dead lane: its life DEAD(e), also where the holder of its lock has not said so yet; else 0. */
 uint64_t ap_reap_held(const struct ap_segment *seg, uint32_t lane);
 /* Does beside that one what may be done without the lock: 1, or 0: nobody is at it. A look at the whole table and a wake of
- * everybody, so once for each death, and only when the holder has had its time (registry/monitor.h). */
+ * everybody, so once for each death, and only when the holder has had its time (registry/monitor/monitor.h). */
 int ap_reap_beside(struct ap_segment *seg, uint32_t self, uint32_t dead, const struct ap_reap_hooks *hooks);
 /* All dead lanes: how many were recovered. */
 int ap_reap_all(struct ap_segment *seg, uint32_t self, const struct ap_reap_hooks *hooks);

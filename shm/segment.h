@@ -7,7 +7,7 @@
  *           header.rescan                     any reaper (AP_SEG_RESCAN)
  *           header.lanes_changed              any joiner, closer, reaper; futex word of the monitors
  *           header.role                       robust mutex: the monitor's role
- *           header.watched                    whoever watches the lanes, once a second (registry/monitor.h)
+ *           header.watched                    whoever watches the lanes, once a second (registry/monitor/monitor.h)
  *           header.images                     counted by every attach
  * PAGES     All are there from the creation on, huge ones where the kernel can (MADV_COLLAPSE), and a mapping of 2 MiB or
  *           more lies at a multiple of that if it may: a member that dies then takes its processor for less time, of which the

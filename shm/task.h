@@ -210,8 +210,9 @@ typedef void (*ap_slot_freed_fn)(void *user, struct ap_slot *slot);
 /* The next FREE slot of the lane's slabs; leases another slab when all are busy. APIARY_ENOSLOT, _ENOBLOCK (heap). By the
  * lane's thread, which alone takes from its slabs, so the slot stays FREE until it is reserved. */
 int ap_task_next(struct ap_slabs *s, ap_slot_freed_fn freed, void *user, uint32_t *ret_index);
-/* The same and FREE -> RESERVED, with no body and no result. The request word is {generation, 0}; the caller fills the rest. This,
- * ap_task_unreserve and ap_task_publish are single steps, for tests; a submit (registry/delegate.c) takes the steps below. */
+/* The same and FREE -> RESERVED, with no body and no result. The request word is {generation, 0}; the caller fills the rest.
+ * This, ap_task_unreserve and ap_task_publish are single steps, for tests; a submit (registry/client/delegate.c) takes the steps
+ * below. */
 int ap_task_reserve(struct ap_slabs *s, ap_slot_freed_fn freed, void *user, uint32_t *ret_index);
 void ap_task_unreserve(struct ap_slabs *s, uint32_t index); /* RESERVED -> FREE, blocks given back */
 /* RESERVED -> QUEUED(queue). Returns the reference to push; 0, and nothing is changed, when the slot is not RESERVED. */

@@ -122,7 +122,7 @@ owned() # owned WHAT FIELD-REGEX FILE-REGEX: a store to the field elsewhere fail
 owned "a task's word or request word" '(slot|[a-z.>-]*at|ap_slot_at\(.*\))->(word|request)' 'shm/task\.[ch]'
 owned "a queue's life" '(q|queue|ap_queue_at\(.*\))->life' 'shm/queue\.c'
 owned "a swarm's state, beat, leaving, mode or reason" '(s|swarm|ap_swarm_at\(.*\))->(state|beat|leaving|mode|reason(\[.*\])?)' \
-    'registry/(swarm|mode)\.c'
+    'registry/discovery/(swarm|mode)\.c'
 
 # ---- the bits and the generation of a request word are told apart in shm/task.h
 
@@ -131,7 +131,7 @@ forbid "a raw shift of a request word, use AP_REQUEST_GENERATION or AP_REQUEST_B
 
 # ---- descriptors: those of the library come from one place, those of programs and agents are close-on-exec
 
-mapfile -t library < <(select_files '^((core|shm|registry)/.*|agents/[^/]*)\.[ch]$' | grep -v '^core/descriptor\.c$')
+mapfile -t library < <(select_files '^((core|shm|registry)/.*|agents/(runtime|deployment)/.*|agents/[^/]*)\.[ch]$' | grep -v '^core/descriptor\.c$')
 forbid "a raw descriptor, use core/descriptor.h" \
     '(^|[^A-Za-z_0-9])(open(at)?(64)?|creat|shm_open|memfd_create|(event|signal|timerfd_create|mem)fd|epoll_create1?|pipe2?|socket(pair)?|accept4?|dup[23]?|pidfd_(open|getfd)|inotify_init1?|f?d?open(dir)?|tmpfile|mko?stemps?|io_uring_queue_init[a-z_]*|recvmsg)\(|F_DUPFD|SYS_(open|pidfd|memfd|io_uring_setup|eventfd|signalfd)' \
     "${library[@]}"

@@ -2,8 +2,8 @@
 #ifndef AP_TOOLS_APIARY_H
 #define AP_TOOLS_APIARY_H
 
-#include "agents/deployment.h"
-#include "registry/client.h"
+#include "agents/deployment/deployment.h"
+#include "registry/client/client.h"
 #include "tools/common.h"
 
 /* argv[0] is the command's name. Each returns an exit code of tools/common.h. */

@@ -11,7 +11,7 @@
 
 #include <sys/types.h>
 
-#include "registry/supervised.h"
+#include "registry/monitor/supervised.h"
 #include "tools/common.h"
 
 struct crew;

@@ -1,8 +1,8 @@
-/* tools/apiary_supervised.h - what supervisors say of instances (registry/supervised.h), for people and for programs. */
+/* tools/apiary_supervised.h - what supervisors say of instances (registry/monitor/supervised.h), for people and for programs. */
 #ifndef AP_TOOLS_APIARY_SUPERVISED_H
 #define AP_TOOLS_APIARY_SUPERVISED_H
 
-#include "registry/supervised.h"
+#include "registry/monitor/supervised.h"
 #include "tools/common.h"
 
 /* "killed by signal 9"; "" for AP_END_NONE. */

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "registry/monitor.h"
-#include "registry/supervised.h"
+#include "registry/monitor/monitor.h"
+#include "registry/monitor/supervised.h"
 #include "shm/event.h"
 #include "shm/pool.h"
 

@@ -15,13 +15,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "agents/deployment.h"
+#include "agents/deployment/deployment.h"
 #include "core/log.h"
 #include "core/process.h"
 #include "core/text.h"
 #include "core/uring.h"
-#include "registry/client.h"
-#include "registry/monitor.h"
+#include "registry/client/client.h"
+#include "registry/monitor/monitor.h"
 #include "shm/pool.h"
 #include "tools/common.h"
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "registry/discovery.h"
+#include "registry/discovery/discovery.h"
 #include "shm/event.h"
 #include "tools/common.h"
 #include "tools/dump.h"

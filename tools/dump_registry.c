@@ -2,9 +2,9 @@
 #include <string.h>
 
 #include "core/uring.h"
-#include "registry/admission.h"
-#include "registry/discovery.h"
-#include "registry/supervised.h"
+#include "registry/routing/admission.h"
+#include "registry/discovery/discovery.h"
+#include "registry/monitor/supervised.h"
 #include "tools/common.h"
 #include "tools/dump.h"
 

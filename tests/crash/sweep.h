@@ -19,9 +19,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "registry/client.h"
-#include "registry/discovery.h"
-#include "registry/supervised.h"
+#include "registry/client/client.h"
+#include "registry/discovery/discovery.h"
+#include "registry/monitor/supervised.h"
 #include "shm/bell.h"
 #include "shm/check.h"
 #include "shm/event.h"

@@ -5,7 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "agents/deployment.h"
+#include "agents/deployment/deployment.h"
 #include "tests/fuzz/fuzz.h"
 
 const char fuzz_target[] = "deployment";

@@ -3,10 +3,10 @@
 #ifndef FUZZ_WORLD_H
 #define FUZZ_WORLD_H
 
-#include "agents/queen.h"
-#include "agents/worker.h"
-#include "registry/client.h"
-#include "registry/discovery.h"
+#include "agents/runtime/queen.h"
+#include "agents/runtime/worker.h"
+#include "registry/client/client.h"
+#include "registry/discovery/discovery.h"
 #include "tests/fuzz/fuzz.h"
 
 #define WORLD_TASKS 12u

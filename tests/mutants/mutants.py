@@ -29,7 +29,7 @@ sys.path.insert(0, HERE)
 import sites  # noqa: E402
 
 SOURCE = os.environ.get('APIARY_SOURCE') or os.path.dirname(os.path.dirname(HERE))
-FILES = r'^(shm|registry|agents)/[^/]*\.[ch]$'
+FILES = r'^(shm|registry(/[^/]*)?|agents/(runtime|deployment))/[^/]*\.[ch]$'
 TESTS = r'^(unit|process|fuzz)\.|^crash\.sweep$'
 NOT = r'^process\.perf_'  # counts instructions
 LONGER, AT_LEAST = 10, 20  # times as long as without a change, and never less than so many seconds
@@ -96,10 +96,10 @@ def rows_of(path, columns):
 def all_sites(pattern):
     ret = []
     for layer in ('core', 'shm', 'registry', 'agents'):
-        for name in sorted(os.listdir(os.path.join(SOURCE, layer))):
-            file = layer + '/' + name
-            if re.match(pattern, file):
-                ret += sites.mutants_of(file, read(os.path.join(SOURCE, file)))
+        for folder, _, names in sorted(os.walk(os.path.join(SOURCE, layer))):
+            for file in sorted(os.path.relpath(os.path.join(folder, name), SOURCE) for name in names):
+                if re.match(pattern, file):
+                    ret += sites.mutants_of(file, read(os.path.join(SOURCE, file)))
     return ret
 
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "registry/client.h"
+#include "registry/client/client.h"
 
 static int enrol(apiary_t *a, unsigned number, bool last)
 {

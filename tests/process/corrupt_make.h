@@ -11,9 +11,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "registry/client.h"
-#include "registry/discovery.h"
-#include "registry/supervised.h"
+#include "registry/client/client.h"
+#include "registry/discovery/discovery.h"
+#include "registry/monitor/supervised.h"
 #include "shm/event.h"
 
 #define MUST(condition)                                                                      \

@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "core/name.h"
-#include "registry/discovery.h"
-#include "registry/supervised.h"
+#include "registry/discovery/discovery.h"
+#include "registry/monitor/supervised.h"
 #include "shm/event.h"
 #include "shm/queue.h"
 

@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #include "core/apiary.h"
-#include "registry/client.h"
+#include "registry/client/client.h"
 
 enum { BURST = 16 };
 

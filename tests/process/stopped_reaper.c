@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "registry/client.h"
+#include "registry/client/client.h"
 
 static bool stopped;
 

@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #include "core/apiary.h"
-#include "registry/client.h"
+#include "registry/client/client.h"
 #include "tests/support/leftovers.h"
 
 enum { CLIENTS_MAX = 16, WINDOW = 8, WORK_SPIN = 800000, TASKS_MAX = 200000000, BODY_MAX = 70000, STRANGER_TASKS = 4 };

@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "agents/deployment.h"
+#include "agents/deployment/deployment.h"
 
 static const apiary_agent_key_t exec_keys[] = {
     {"command", 'l', 1, "program and arguments", 0, 0},

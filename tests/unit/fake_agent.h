@@ -16,7 +16,7 @@
 #include <string.h>
 
 #include "agents/kinds.h"
-#include "agents/loop.h"
+#include "agents/runtime/loop.h"
 #include "core/apiary/agent.h"
 
 struct fake_key { /* a configuration; ends with key NULL */

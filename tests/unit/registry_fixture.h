@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "registry/client.h"
+#include "registry/client/client.h"
 #include "shm/bell.h"
 #include "tests/support/leftovers.h"
 

@@ -10,11 +10,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "agents/arena.h"
-#include "agents/handle.h"
+#include "agents/runtime/arena.h"
+#include "agents/runtime/handle.h"
 #include "agents/kinds.h"
-#include "agents/loop_inside.h"
-#include "agents/memory.h"
+#include "agents/runtime/loop_inside.h"
+#include "agents/runtime/memory.h"
 #include "core/ops.h"
 
 /* ---- the heap ------------------------------------------------------------------------------------------------- */

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agents/arena.h"
+#include "agents/runtime/arena.h"
 
 /* The interface's own names, so that the weak symbols of the library mean these. */
 int mallctl(const char *name, void *old, size_t *old_size, void *new, size_t new_size);

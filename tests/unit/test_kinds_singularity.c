@@ -5,7 +5,7 @@
 #include <regex.h>
 #include <unistd.h>
 
-#include "agents/deployment.h"
+#include "agents/deployment/deployment.h"
 #include "tests/unit/fake_agent.h"
 
 static struct ap_deployment *load(void)

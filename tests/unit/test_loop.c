@@ -16,7 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "agents/loop_inside.h"
+#include "agents/runtime/loop_inside.h"
 #include "core/atomic.h"
 #include "shm/bell.h"
 

@@ -5,7 +5,7 @@
 #include <poll.h>
 #include <unistd.h>
 
-#include "agents/loop_inside.h"
+#include "agents/runtime/loop_inside.h"
 
 static struct ap_loop *loop;
 static uint32_t bell;

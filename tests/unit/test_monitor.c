@@ -9,7 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "registry/monitor.h"
+#include "registry/monitor/monitor.h"
 #include "shm/event.h"
 #include "tests/support/leftovers.h"
 

@@ -1,7 +1,7 @@
 /* What a queen refuses, with the sentence that says why; and what an agent may not ask of its own worker. */
 #include <malloc.h>
 
-#include "registry/service.h"
+#include "registry/discovery/service.h"
 #include "tests/unit/worker_fixture.h"
 
 TestSuite(queen_refused, .init = setup, .fini = teardown, .timeout = 120);

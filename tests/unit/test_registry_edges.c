@@ -6,8 +6,8 @@
 #include <signal.h>
 #include <sys/resource.h>
 
-#include "registry/monitor.h"
-#include "registry/monitor_wait.h"
+#include "registry/monitor/monitor.h"
+#include "registry/monitor/monitor_wait.h"
 #include "registry_fixture.h"
 
 TestSuite(registry_edges, .init = fixture_setup, .fini = fixture_teardown, .timeout = 60);

@@ -2,7 +2,7 @@
 #include <dirent.h>
 #include <poll.h>
 
-#include "registry/monitor.h"
+#include "registry/monitor/monitor.h"
 #include "registry_fixture.h"
 #include "shm/reap.h"
 

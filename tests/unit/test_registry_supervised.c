@@ -1,7 +1,7 @@
 /* tests/unit/test_registry_supervised.c - what supervisors say of their instances: read whole by anybody, also of the dead. */
 #include "registry_fixture.h"
 
-#include "registry/supervised.h"
+#include "registry/monitor/supervised.h"
 
 TestSuite(supervised, .init = fixture_setup, .fini = fixture_teardown, .timeout = 120);
 

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "agents/kinds.h"
-#include "agents/queen.h"
+#include "agents/runtime/queen.h"
 #include "tests/support/leftovers.h"
 
 #define SECOND UINT64_C(1000000000)

@@ -1,0 +1,276 @@
+/* agents/deployment/deployment.c - from a configuration tree to the segment's options and the swarms. */
+#include "agents/deployment/deployment.h"
+
+#include <errno.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agents/deployment/deployment_int.h"
+#include "core/name.h"
+#include "core/text.h"
+
+static const struct ap_key root_keys[] = {
+    {.name = "meta_registry", .type = 'm', .what = "the segment and its limits"},
+    {.name = "swarms", .type = 'L', .what = "one per service"},
+    {.name = NULL},
+};
+
+static const struct ap_key swarm_keys[] = {
+    {.name = "service", .type = 's', .required = true, .what = "name of the service"},
+    {.name = "port", .type = 'i', .min = 1, .max = 65535},
+    {.name = "queen", .type = 'm', .what = "instances, restart"},
+    {.name = "workers", .type = 'i', .min = 1, .max = 16},
+    {.name = "version", .type = 's'},
+    {.name = "health_endpoint", .type = 's'},
+    {.name = "metrics_endpoint", .type = 's'},
+    {.name = "max_concurrent_delegations", .type = 'i', .min = 1, .max = 4096},
+    {.name = "agents", .type = 'L', .required = true, .what = "name, kind or plugin, capabilities of each"},
+    {.name = "checks", .type = 'L', .what = "tasks that show that it works"},
+    {.name = NULL},
+};
+
+static const struct ap_key queen_keys[] = {
+    {.name = "instances", .type = 'i', .min = 1, .max = 64},
+    {.name = "restart", .type = 's', .what = "always or never"},
+    {.name = NULL},
+};
+
+char *ap_deployment_path(struct ap_loader *l, const char *path)
+{
+    size_t size = strlen(l->folder) + strlen(path) + 2;
+    char *ret = ap_config_alloc(l->d->config, size);
+
+    if (ret != NULL) snprintf(ret, size, "%s%s%s", path[0] == '/' ? "" : l->folder, path[0] == '/' ? "" : "/", path);
+    return ret;
+}
+
+/* ---- swarms --------------------------------------------------------------------------------------------------- */
+
+static int check_port(struct ap_loader *l, const struct ap_deployment_swarm *s, size_t before)
+{
+    const struct ap_node *at = ap_node_get(s->node, "port");
+    const struct ap_node *meta_port = ap_node_get(ap_node_get(ap_config_root(l->d->config), "meta_registry"), "port");
+
+    if (s->port == 0) return 0;
+    if (s->port == l->d->port)
+        return meta_port != NULL
+                   ? ap_node_refuse(at, l->error,
+                                    "port: %u is already that of meta_registry (line %u); give %s another port",
+                                    s->port, meta_port->line, s->service)
+                   : ap_node_refuse(at, l->error,
+                                    "port: %u is already that of meta_registry, which names none and so has %u; give %s "
+                                    "another port, or meta_registry",
+                                    s->port, l->d->port, s->service);
+    for (size_t i = 0; i < before; i++) {
+        const struct ap_deployment_swarm *other = &l->d->swarms[i];
+        if (other->port != s->port) continue;
+        return ap_node_refuse(at, l->error, "port: %u is already that of %s (line %u); give %s another port", s->port,
+                              other->service, ap_node_get(other->node, "port")->line, s->service);
+    }
+    return 0;
+}
+
+static int check_service(struct ap_loader *l, const struct ap_deployment_swarm *s, size_t before)
+{
+    const struct ap_node *at = ap_node_get(s->node, "service");
+
+    if (!ap_name_valid(s->service, APIARY_NAME_MAX))
+        return ap_node_refuse(at, l->error, "service: '%s' is no name; " AP_NAME_RULE, AP_SHOWN(s->service, 64));
+    for (size_t i = 0; i < before; i++) {
+        if (strcmp(l->d->swarms[i].service, s->service) != 0) continue;
+        return ap_node_refuse(
+            at, l->error,
+            "service: %s is already given in line %u; a service is named once (for more of it: queen: "
+            "{instances: N})",
+            s->service, ap_node_get(l->d->swarms[i].node, "service")->line);
+    }
+    return 0;
+}
+
+static int check_length(struct ap_loader *l, const struct ap_node *map, const char *key, size_t most)
+{
+    const char *text = ap_node_text(map, key, "");
+    size_t length = strlen(text);
+
+    if (length <= most) return 0;
+    return ap_node_refuse(ap_node_get(map, key), l->error, "%s: has %zu bytes; allowed: at most %zu", key, length,
+                          most);
+}
+
+static int read_queen(struct ap_loader *l, struct ap_deployment_swarm *s)
+{
+    const struct ap_node *queen = ap_node_get(s->node, "queen");
+    const char *restart;
+    int e = queen != NULL ? ap_node_check(queen, queen_keys, l->error) : 0;
+
+    if (e < 0) return e;
+    s->instances = (uint32_t)ap_node_number(queen, "instances", 'i', 1);
+    restart = ap_node_text(queen, "restart", "always");
+    s->restart = strcmp(restart, "always") == 0;
+    if (!s->restart && strcmp(restart, "never") != 0)
+        return ap_node_refuse(ap_node_get(queen, "restart"), l->error,
+                              "restart: '%s' is not allowed; expected always or never", AP_SHOWN(restart, 32));
+    return 0;
+}
+
+static int check_delegations(struct ap_loader *l, const struct ap_deployment_swarm *s)
+{
+    uint32_t most = l->d->segment.geometry.max_concurrent_delegations;
+
+    if (s->max_delegations <= most) return 0;
+    return ap_node_refuse(
+        ap_node_get(s->node, "max_concurrent_delegations"), l->error,
+        "max_concurrent_delegations: %u is more than the segment has room for; allowed: at most %u, which is "
+        "max_concurrent_delegations of meta_registry",
+        s->max_delegations, most);
+}
+
+static int read_swarm(struct ap_loader *l, size_t index, const struct ap_node *node)
+{
+    struct ap_deployment_swarm *s = &l->d->swarms[index];
+    int e = ap_node_check(node, swarm_keys, l->error);
+
+    if (e < 0) return e;
+    s->node = node;
+    s->service = ap_node_text(node, "service", NULL);
+    s->version = ap_node_text(node, "version", NULL);
+    s->health_endpoint = ap_node_text(node, "health_endpoint", NULL);
+    s->metrics_endpoint = ap_node_text(node, "metrics_endpoint", NULL);
+    s->port = (uint16_t)ap_node_number(node, "port", 'i', 0);
+    s->workers = (uint32_t)ap_node_number(node, "workers", 'i', 1);
+    s->max_delegations = (uint32_t)ap_node_number(node, "max_concurrent_delegations", 'i',
+                                                  l->d->segment.geometry.max_concurrent_delegations);
+    l->kinds = l->only == NULL || strcmp(l->only, s->service) == 0 ? l->all_kinds : NULL;
+    e = check_service(l, s, index);
+    if (e == 0) e = check_port(l, s, index);
+    if (e == 0) e = check_length(l, node, "version", APIARY_NAME_MAX);
+    if (e == 0) e = check_length(l, node, "health_endpoint", sizeof(((struct ap_swarm *)0)->health_endpoint) - 1);
+    if (e == 0) e = check_length(l, node, "metrics_endpoint", sizeof(((struct ap_swarm *)0)->metrics_endpoint) - 1);
+    if (e == 0) e = read_queen(l, s);
+    if (e == 0) e = check_delegations(l, s);
+    if (e == 0) e = ap_deployment_read_agents(l, s);
+    if (e == 0) e = ap_deployment_read_checks(l, s);
+    return e;
+}
+
+/* A segment that cannot hold what the same file asks for is found here and not when the last queen starts. */
+static int check_room(struct ap_loader *l, const struct ap_node *root)
+{
+    const struct ap_node *meta = ap_node_get(root, "meta_registry"), *at;
+    const struct ap_geometry *g = &l->d->segment.geometry;
+    uint64_t instances = 0, agents = 0, lanes = 1;
+
+    for (size_t i = 0; i < l->d->swarm_count; i++) {
+        const struct ap_deployment_swarm *s = &l->d->swarms[i];
+        instances += s->instances;
+        agents += (uint64_t)s->instances * s->agent_count;
+        lanes += (uint64_t)s->instances * (s->workers + 2);
+    }
+    const struct {
+        const char *key, *why;
+        uint64_t have, need;
+    } rooms[] = {
+        {"services", "one for each service", AP_REGISTRY_NUMBER(g, SERVICES), l->d->swarm_count},
+        {"swarms", "one for each instance of a queen", AP_REGISTRY_NUMBER(g, SWARMS), instances},
+        {"members", "one for each queen and the daemon", g->members, instances + 1},
+        {"queues", "one for each agent of each instance", g->queues, agents},
+        {"lanes", "two and one for each worker in each queen, one for the daemon", g->lanes, lanes},
+    };
+    for (size_t i = 0; i < sizeof rooms / sizeof rooms[0]; i++) {
+        if (rooms[i].have >= rooms[i].need) continue;
+        at = ap_node_get(meta, rooms[i].key);
+        if (at == NULL) at = meta != NULL ? meta : root;
+        return ap_node_refuse(
+            at, l->error, "%s: %llu is too few for the swarms of this file; expected at least %llu (%s)", rooms[i].key,
+            (unsigned long long)rooms[i].have, (unsigned long long)rooms[i].need, rooms[i].why);
+    }
+    return 0;
+}
+
+static int read_root(struct ap_loader *l)
+{
+    const struct ap_node *root = ap_config_root(l->d->config), *swarms;
+    int e = ap_node_check(root, root_keys, l->error);
+
+    if (e == 0) e = ap_deployment_registry(l, ap_node_get(root, "meta_registry"));
+    if (e < 0) return e;
+    swarms = ap_node_get(root, "swarms");
+    if (swarms == NULL) return 0;
+    l->d->swarms = ap_config_alloc(l->d->config, swarms->count * sizeof *l->d->swarms);
+    if (l->d->swarms == NULL) return APIARY_ENOBLOCK;
+    for (size_t i = 0; i < swarms->count; i++) {
+        e = read_swarm(l, i, swarms->items[i]);
+        if (e < 0) return e;
+        l->d->swarm_count = i + 1;
+    }
+    return check_room(l, root);
+}
+
+/* The folder of the file, absolute, so that a later chdir changes nothing. */
+static int find_folder(struct ap_loader *l, const char *path)
+{
+    const struct ap_node at = {.file = path};
+    char *copy = strdup(path);
+    char *absolute = copy != NULL ? realpath(dirname(copy), NULL) : NULL;
+    char *folder = NULL;
+    int e = errno;
+
+    if (absolute == NULL && copy != NULL && e != ENOMEM) {
+        free(copy);
+        errno = e;
+        return ap_node_refuse(&at, l->error, "its folder, where relative paths begin, cannot be found: %m");
+    }
+    if (absolute != NULL) {
+        folder = ap_config_alloc(l->d->config, strlen(absolute) + 1);
+        if (folder != NULL) strcpy(folder, strcmp(absolute, "/") != 0 ? absolute : "");
+    }
+    l->folder = folder;
+    free(absolute);
+    free(copy);
+    return folder != NULL ? 0 : APIARY_ENOBLOCK;
+}
+
+int ap_deployment_parse(const char *path, const char *text, size_t size, const apiary_agent_kind_t *const *kinds,
+                        const char *only, struct ap_deployment **ret, struct ap_config_error *error)
+{
+    struct ap_config_error ignored;
+    struct ap_loader l = {.all_kinds = kinds, .only = only, .error = error != NULL ? error : &ignored};
+    int e;
+
+    l.d = calloc(1, sizeof *l.d);
+    if (l.d == NULL) return APIARY_ENOBLOCK;
+    e = text != NULL ? ap_config_parse(path, text, size, &l.d->config, l.error)
+                     : ap_config_load(path, &l.d->config, l.error);
+    if (e == 0) e = find_folder(&l, path);
+    if (e == 0) e = read_root(&l);
+    if (e < 0) {
+        if (e == APIARY_ENOBLOCK) ap_format(l.error->text, sizeof l.error->text, "%s: no memory", AP_SHOWN(path, 160));
+        ap_deployment_free(l.d);
+        return e;
+    }
+    *ret = l.d;
+    return 0;
+}
+
+int ap_deployment_load(const char *path, const apiary_agent_kind_t *const *kinds, struct ap_deployment **ret,
+                       struct ap_config_error *error)
+{
+    return ap_deployment_parse(path, NULL, 0, kinds, NULL, ret, error);
+}
+
+void ap_deployment_free(struct ap_deployment *d)
+{
+    if (d == NULL) return;
+    ap_config_free(d->config);
+    free(d);
+}
+
+const struct ap_deployment_swarm *ap_deployment_swarm(const struct ap_deployment *d, const char *service)
+{
+    for (size_t i = 0; i < d->swarm_count; i++)
+        if (strcmp(d->swarms[i].service, service) == 0) return &d->swarms[i];
+    return NULL;
+}

@@ -1,0 +1,80 @@
+/* agents/deployment/deployment.h - the configuration file of a host: the segment and its swarms (agents/singularity.yaml).
+ *
+ * Keys (all sizes and times as core/config.h reads them; * = required):
+ *   meta_registry: segment, port [4100], max_concurrent_delegations [100], health_check_interval [30000],
+ *                  task_timeout [60000], members, lanes, tasks, queues, queue_depth, queue_inlets, services, swarms,
+ *                  capabilities, payload: {blocks_256B .. blocks_1MiB}, mode ["0660"], owner, group
+ *   swarms: list of {service*, port, queen: {instances [1], restart [always|never]}, workers [1], version,
+ *                  health_endpoint, metrics_endpoint, max_concurrent_delegations,
+ *                  agents*: list of {name*, kind* | plugin*, capabilities*, worker [0], config: mapping for the kind},
+ *                  checks: list of {capability*, send, send_file, expect* | expect_match*, timeout}}
+ * `checks` are what `tools/up` runs: one real task per capability at least, the output compared with what is expected.
+ * Relative paths (plugin, send_file, and what a kind declares as a path or a command) begin at the configuration's folder.
+ * A check asks for a capability of its own swarm; one for "name" also covers "name@major".
+ * Refused by name, with file and line: unknown keys, a port used twice, a service named twice, an agent named twice in
+ * a swarm, an unknown kind, a capability that the kind does not have, a program that is missing, a plug-in that is missing or lacks
+ * its symbol, capabilities that are no names, a segment
+ * too small for the swarms of the same file. A capability without a check is none the worse (ap_deployment_unchecked).
+ */
+#ifndef AP_DEPLOYMENT_H
+#define AP_DEPLOYMENT_H
+
+#include "core/apiary/agent.h"
+#include "core/config.h"
+#include "core/must_check.h"
+#include "registry/registry.h"
+
+struct ap_deployment_agent {
+    const struct ap_node *node;
+    const char *name, *kind, *plugin; /* plugin: path, resolved against the configuration's folder */
+    const char **capabilities;        /* ends with NULL */
+    size_t capability_count;
+    uint32_t worker;
+    const struct ap_node *config; /* may be NULL */
+};
+struct ap_deployment_check {
+    const struct ap_node *node;
+    const char *capability, *send, *send_file, *expect, *expect_match; /* match: POSIX extended regular expression */
+    uint64_t timeout;
+};
+struct ap_deployment_swarm {
+    const struct ap_node *node;
+    const char *service, *version, *health_endpoint, *metrics_endpoint;
+    uint16_t port;
+    uint32_t instances, workers, max_delegations;
+    bool restart;
+    struct ap_deployment_agent *agents;
+    size_t agent_count;
+    struct ap_deployment_check *checks;
+    size_t check_count;
+};
+struct ap_deployment {
+    struct ap_config *config; /* owned */
+    struct ap_segment_options segment; /* name: NULL when the file says nothing of it; owner, group: NULL */
+    const char *owner, *group;         /* of the segment, name or number, which only the machine can judge; NULL: not said */
+    uint16_t port;
+    uint64_t health_check_interval;
+    struct ap_deployment_swarm *swarms;
+    size_t swarm_count;
+};
+
+/* kinds: the built-in kinds, ends with NULL (agents/kinds.h: ap_agent_kinds). NULL: kinds, plug-ins and their `config`
+ * are not looked at (the daemon, which runs no agents). 0, or APIARY_ECONFIG with the sentence, or APIARY_ENOBLOCK.
+ * All that is handed out lives until ap_deployment_free. Geometry and limits are complete (absent keys: defaults). */
+AP_MUST_CHECK int ap_deployment_load(const char *path, const apiary_agent_kind_t *const *kinds, struct ap_deployment **ret,
+                       struct ap_config_error *error);
+/* The same of a text that was read before (NULL: the file is read); path names it in messages, and relative paths begin at its
+ * folder. With `only` the kinds, plug-ins and their `config` of other services are not looked at: whoever runs one service
+ * does not fall with the plug-in of another. */
+AP_MUST_CHECK int ap_deployment_parse(const char *path, const char *text, size_t size, const apiary_agent_kind_t *const *kinds,
+                        const char *only, struct ap_deployment **ret, struct ap_config_error *error);
+void ap_deployment_free(struct ap_deployment *d);
+/* The place in the file for a sentence about meta_registry that begins with its key: of what ap_registry_create refuses, or whoever
+ * looks for its owner ("owner: no user is called ..."). Returns APIARY_ECONFIG. */
+int ap_deployment_refuse(const struct ap_deployment *d, const char *sentence, struct ap_config_error *error);
+/* NULL: no such service. */
+const struct ap_deployment_swarm *ap_deployment_swarm(const struct ap_deployment *d, const char *service);
+/* The n-th capability (from 0) that no check of its swarm asks for, with the sentence in error; NULL: no more. */
+const char *ap_deployment_unchecked(const struct ap_deployment *d, size_t n, struct ap_config_error *error);
+
+#endif

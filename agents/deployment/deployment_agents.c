@@ -1,0 +1,437 @@
+/* agents/deployment/deployment_agents.c - the agents and checks of a swarm's configuration. */
+#include <limits.h>
+#include <regex.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agents/deployment/deployment_int.h"
+#include "agents/kinds.h"
+#include "core/name.h"
+#include "core/text.h"
+
+#define MS INT64_C(1000000)
+#define HOUR INT64_C(3600000000000)
+#define PATTERN_MAX 512u
+#define PATTERN_REPEATS_MAX 1000u
+
+static const struct ap_key agent_keys[] = {
+    {.name = "name", .type = 's', .required = true, .what = "the agent's name"},
+    {.name = "kind", .type = 's', .what = "a built-in kind"},
+    {.name = "plugin", .type = 's', .what = "path of a shared object"},
+    {.name = "capabilities", .type = 'l', .required = true, .what = "what it can be asked for"},
+    {.name = "worker", .type = 'i', .min = 0, .max = 15},
+    {.name = "config", .type = 'm', .what = "the kind's own keys"},
+    {.name = NULL},
+};
+
+static const struct ap_key check_keys[] = {
+    {.name = "capability", .type = 's', .required = true, .what = "what is asked for"},
+    {.name = "send", .type = 's', .what = "the request"},
+    {.name = "send_file", .type = 's', .what = "a file with the request"},
+    {.name = "expect", .type = 's', .what = "the answer"},
+    {.name = "expect_match", .type = 's', .what = "an extended regular expression for the answer"},
+    {.name = "timeout", .type = 'd', .min = MS, .max = 24 * HOUR},
+    {.name = NULL},
+};
+
+/* ---- kinds ---------------------------------------------------------------------------------------------------- */
+
+static int find_kind(struct ap_loader *l, const struct ap_node *node, const char *name, const apiary_agent_kind_t **ret)
+{
+    const char *near = NULL;
+    char known[640] = "";
+
+    for (size_t i = 0; l->kinds[i] != NULL; i++) {
+        const char *other = l->kinds[i]->name;
+        if (strcmp(other, name) == 0) {
+            *ret = l->kinds[i];
+            return 0;
+        }
+        near = ap_word_nearest(name, near, other);
+        ap_words_add(known, sizeof known, other);
+    }
+    return ap_node_refuse(ap_node_get(node, "kind"), l->error, "kind: '%s' is no kind of agent%s%s%s; known: %s",
+                          AP_SHOWN(name, 48), near != NULL ? " (did you mean '" : "", near != NULL ? near : "",
+                          near != NULL ? "'?)" : "", known);
+}
+
+static int find_plugin(struct ap_loader *l, const struct ap_node *node, const char *path,
+                       const apiary_agent_kind_t **ret)
+{
+    const struct ap_node *at = ap_node_get(node, "plugin");
+    char message[512] = "";
+    int e;
+
+    if (access(path, R_OK) != 0)
+        return ap_node_refuse(at, l->error,
+                              "plugin: %s: %m; expected the path of a shared object, relative to the folder of "
+                              "this file",
+                              AP_SHOWN(path, 200));
+    e = ap_agent_plugin(path, ret, message, sizeof message);
+    if (e == APIARY_ENOBLOCK) return e;
+    if (e < 0)
+        return ap_node_refuse(at, l->error, "plugin: %s%s", message[0] != '\0' ? message : apiary_strerror(e),
+                              strstr(message, APIARY_AGENT_PLUGIN_SYMBOL) != NULL
+                                  ? ""
+                                  : "; expected a shared object that exports " APIARY_AGENT_PLUGIN_SYMBOL);
+    return 0;
+}
+
+/* The kind's keys in the terms of core/config.h. */
+static int translate_keys(struct ap_loader *l, const struct ap_node *at, const apiary_agent_kind_t *kind,
+                          struct ap_key **ret)
+{
+    struct ap_key *keys;
+    size_t count = 0;
+
+    while (kind->keys != NULL && kind->keys[count].name != NULL)
+        count++;
+    keys = ap_config_alloc(l->d->config, (count + 1) * sizeof *keys);
+    if (keys == NULL) return APIARY_ENOBLOCK;
+    for (size_t i = 0; i < count; i++) {
+        const apiary_agent_key_t *k = &kind->keys[i];
+        if (k->type == '\0' || strchr("sibldzpc", k->type) == NULL)
+            return ap_node_refuse(at, l->error,
+                                  "config: the kind '%s' declares its key '%s' with an unknown type; expected one of "
+                                  "s i b l d z p c",
+                                  kind->name, k->name);
+        keys[i] = (struct ap_key){.name = k->name,
+                                  .type = k->type == 'p' ? 's' : k->type == 'c' ? 'l' : k->type,
+                                  .required = k->required != 0,
+                                  .what = k->what,
+                                  .min = k->min,
+                                  .max = k->max};
+    }
+    *ret = keys;
+    return 0;
+}
+
+/* The tree is this loader's own until it is handed out. */
+static int make_absolute(struct ap_loader *l, const struct ap_node *node)
+{
+    char *path = ap_deployment_path(l, node->text);
+
+    if (path == NULL) return APIARY_ENOBLOCK;
+    ((struct ap_node *)node)->text = path;
+    return 0;
+}
+
+static int find_program(struct ap_loader *l, const struct ap_node *command)
+{
+    const struct ap_node *program = command->kind == AP_NODE_LIST ? command->items[0] : command;
+    char path[PATH_MAX], why[PATH_MAX + 128];
+    int e = strchr(program->text, '/') != NULL ? make_absolute(l, program) : 0;
+
+    if (e < 0 || ap_agent_program(program->text, path, why, sizeof why) == 0) return e;
+    return ap_node_refuse(program, l->error, "command: %s", AP_SHOWN(why, 400));
+}
+
+/* Where the paths among the kind's keys lead, and whether the programs are there. */
+static int find_paths(struct ap_loader *l, const struct ap_node *config, const apiary_agent_kind_t *kind)
+{
+    int e = 0;
+
+    for (const apiary_agent_key_t *k = kind->keys; e == 0 && k != NULL && k->name != NULL; k++) {
+        const struct ap_node *node = ap_node_get(config, k->name);
+
+        if (node == NULL) continue;
+        if (k->type == 'p') e = make_absolute(l, node);
+        if (k->type == 'c') e = find_program(l, node);
+    }
+    return e;
+}
+
+static int check_config(struct ap_loader *l, const struct ap_deployment_agent *agent, const apiary_agent_kind_t *kind)
+{
+    struct ap_key *keys = NULL;
+    int e = translate_keys(l, agent->node, kind, &keys);
+
+    if (e < 0) return e;
+    if (agent->config != NULL && keys->name == NULL && agent->config->count > 0)
+        return ap_node_refuse_line(agent->config, agent->config->key_lines[0], l->error,
+                                   "%s: unknown key; the kind '%s' has no keys, leave out config",
+                                   AP_SHOWN(agent->config->keys[0], 48), kind->name);
+    if (agent->config != NULL) {
+        e = ap_node_check(agent->config, keys, l->error);
+        return e < 0 ? e : find_paths(l, agent->config, kind);
+    }
+    for (; keys->name != NULL; keys++) {
+        if (!keys->required) continue;
+        return ap_node_refuse(
+            agent->node, l->error, "config: missing; the kind '%s' of agent %s needs config: {%s: ...}%s%s", kind->name,
+            agent->name, keys->name, keys->what != NULL ? " - " : "", keys->what != NULL ? keys->what : "");
+    }
+    return 0;
+}
+
+static const struct ap_node *capability_node(const struct ap_deployment_agent *agent, size_t c)
+{
+    const struct ap_node *list = ap_node_get(agent->node, "capabilities");
+
+    return list->kind == AP_NODE_LIST ? list->items[c] : list;
+}
+
+static int check_offers(struct ap_loader *l, const struct ap_deployment_agent *agent, const apiary_agent_kind_t *kind)
+{
+    char offered[400] = "";
+    const char *near = NULL;
+
+    for (size_t i = 0; i < agent->capability_count; i++) {
+        if (ap_agent_kind_offers(kind, agent->capabilities[i])) continue;
+        for (const char *const *c = kind->capabilities; *c != NULL; c++) {
+            near = ap_word_nearest(agent->capabilities[i], near, *c);
+            ap_words_add(offered, sizeof offered, *c);
+        }
+        return ap_node_refuse(capability_node(agent, i), l->error,
+                              "capabilities: the kind '%s' of agent %s does not have %s%s%s%s; it offers: %s", kind->name,
+                              agent->name, agent->capabilities[i], near != NULL ? " (did you mean '" : "",
+                              near != NULL ? near : "", near != NULL ? "'?)" : "", offered);
+    }
+    return 0;
+}
+
+static int read_kind(struct ap_loader *l, struct ap_deployment_agent *agent)
+{
+    const apiary_agent_kind_t *kind = NULL;
+    const char *plugin = ap_node_text(agent->node, "plugin", NULL);
+    int e;
+
+    agent->kind = ap_node_text(agent->node, "kind", NULL);
+    if (agent->kind == NULL && plugin == NULL)
+        return ap_node_refuse(agent->node, l->error,
+                              "kind: missing: agent %s has neither kind nor plugin; expected one of them", agent->name);
+    if (agent->kind != NULL && plugin != NULL)
+        return ap_node_refuse_line(agent->node, ap_node_key_line(agent->node, "plugin"), l->error,
+                                   "plugin: agent %s has a kind as well (line %u); expected one of them", agent->name,
+                                   ap_node_key_line(agent->node, "kind"));
+    if (plugin != NULL) {
+        agent->plugin = ap_deployment_path(l, plugin);
+        if (agent->plugin == NULL) return APIARY_ENOBLOCK;
+    }
+    if (l->kinds == NULL) return 0;
+    e = plugin != NULL ? find_plugin(l, agent->node, agent->plugin, &kind)
+                       : find_kind(l, agent->node, agent->kind, &kind);
+    if (e == 0) e = check_config(l, agent, kind);
+    return e < 0 ? e : check_offers(l, agent, kind);
+}
+
+/* ---- agents --------------------------------------------------------------------------------------------------- */
+
+static int add_capability(struct ap_loader *l, struct ap_deployment_agent *agent, const struct ap_node *item)
+{
+    if (!ap_capability_valid(item->text))
+        return ap_node_refuse(item, l->error, "capabilities: '%s' is no capability; " AP_CAPABILITY_RULE,
+                              AP_SHOWN(item->text, 72));
+    for (size_t i = 0; i < agent->capability_count; i++)
+        if (strcmp(agent->capabilities[i], item->text) == 0)
+            return ap_node_refuse(item, l->error, "capabilities: agent %s offers %s twice; each is given once",
+                                  agent->name, item->text);
+    agent->capabilities[agent->capability_count++] = item->text;
+    return 0;
+}
+
+static int read_capabilities(struct ap_loader *l, struct ap_deployment_agent *agent)
+{
+    const struct ap_node *list = ap_node_get(agent->node, "capabilities");
+    size_t count = list->kind == AP_NODE_LIST ? list->count : 1;
+    int e = 0;
+
+    if (count > AP_AGENT_CAPABILITIES)
+        return ap_node_refuse(list, l->error, "capabilities: agent %s has %zu; allowed: 1 to %u", agent->name, count,
+                              AP_AGENT_CAPABILITIES);
+    agent->capabilities = ap_config_alloc(l->d->config, (count + 1) * sizeof *agent->capabilities);
+    if (agent->capabilities == NULL) return APIARY_ENOBLOCK;
+    for (size_t i = 0; i < count && e == 0; i++)
+        e = add_capability(l, agent, list->kind == AP_NODE_LIST ? list->items[i] : list);
+    return e;
+}
+
+static int read_agent(struct ap_loader *l, struct ap_deployment_swarm *s, const struct ap_node *node)
+{
+    struct ap_deployment_agent *agent = &s->agents[s->agent_count];
+    const struct ap_node *at;
+    int e = ap_node_check(node, agent_keys, l->error);
+
+    if (e < 0) return e;
+    agent->node = node;
+    agent->name = ap_node_text(node, "name", NULL);
+    agent->worker = (uint32_t)ap_node_number(node, "worker", 'i', 0);
+    agent->config = ap_node_get(node, "config");
+    at = ap_node_get(node, "name");
+    if (!ap_name_valid(agent->name, APIARY_NAME_MAX))
+        return ap_node_refuse(at, l->error, "name: '%s' is no name; " AP_NAME_RULE, AP_SHOWN(agent->name, 64));
+    for (size_t i = 0; i < s->agent_count; i++) {
+        if (strcmp(s->agents[i].name, agent->name) != 0) continue;
+        return ap_node_refuse(at, l->error,
+                              "name: %s has an agent %s already (line %u); give each agent a name of its own",
+                              s->service, agent->name, ap_node_get(s->agents[i].node, "name")->line);
+    }
+    if (agent->worker >= s->workers)
+        return ap_node_refuse(ap_node_get(node, "worker"), l->error,
+                              "worker: %u is out of range; %s has workers: %u, so allowed: 0 to %u", agent->worker,
+                              s->service, s->workers, s->workers - 1);
+    e = read_capabilities(l, agent);
+    if (e == 0) e = read_kind(l, agent);
+    if (e == 0) s->agent_count++;
+    return e;
+}
+
+int ap_deployment_read_agents(struct ap_loader *l, struct ap_deployment_swarm *s)
+{
+    const struct ap_node *list = ap_node_get(s->node, "agents");
+    int e = 0;
+
+    s->agents = ap_config_alloc(l->d->config, list->count * sizeof *s->agents);
+    if (s->agents == NULL) return APIARY_ENOBLOCK;
+    for (size_t i = 0; i < list->count && e == 0; i++)
+        e = read_agent(l, s, list->items[i]);
+    return e;
+}
+
+/* ---- checks --------------------------------------------------------------------------------------------------- */
+
+/* "name@2" is also offered as "name". */
+static bool offers(const char *capability, const char *asked)
+{
+    size_t length = strlen(asked);
+    return strncmp(capability, asked, length) == 0 && (capability[length] == '\0' || capability[length] == '@');
+}
+
+static int check_capability(struct ap_loader *l, const struct ap_deployment_swarm *s,
+                            const struct ap_deployment_check *check)
+{
+    const struct ap_node *at = ap_node_get(check->node, "capability");
+    const char *near = NULL;
+
+    if (!ap_capability_valid(check->capability))
+        return ap_node_refuse(at, l->error, "capability: '%s' is no capability; " AP_CAPABILITY_RULE,
+                              AP_SHOWN(check->capability, 72));
+    for (size_t i = 0; i < s->agent_count; i++) {
+        for (size_t c = 0; c < s->agents[i].capability_count; c++) {
+            if (offers(s->agents[i].capabilities[c], check->capability)) return 0;
+            near = ap_word_nearest(check->capability, near, s->agents[i].capabilities[c]);
+        }
+    }
+    return ap_node_refuse(
+        at, l->error, "capability: no agent of %s offers %s%s%s%s; expected a capability of this swarm", s->service,
+        check->capability, near != NULL ? " (did you mean '" : "", near != NULL ? near : "", near != NULL ? "'?)" : "");
+}
+
+/* regcomp writes out {n}: nested, a short pattern takes all memory. The product of all counts bounds that. */
+static bool pattern_bounded(const char *pattern)
+{
+    uint64_t product = 1;
+
+    if (strlen(pattern) > PATTERN_MAX) return false;
+    for (const char *p = strchr(pattern, '{'); p != NULL; p = strchr(p + 1, '{')) {
+        unsigned long most = strtoul(p + 1, NULL, 10);
+        const char *comma = p + 1 + strspn(p + 1, "0123456789");
+        if (*comma == ',' && strtoul(comma + 1, NULL, 10) > most) most = strtoul(comma + 1, NULL, 10);
+        if (most > PATTERN_REPEATS_MAX) return false;
+        product *= most > 0 ? most : 1;
+        if (product > PATTERN_REPEATS_MAX) return false;
+    }
+    return true;
+}
+
+static int check_pattern(struct ap_loader *l, const struct ap_node *at)
+{
+    char why[128];
+    regex_t regex;
+    int e;
+
+    if (!pattern_bounded(at->text))
+        return ap_node_refuse(at, l->error,
+                              "expect_match: the expression is too large; allowed: at most %u bytes, and {n} that "
+                              "multiply to at most %u",
+                              PATTERN_MAX, PATTERN_REPEATS_MAX);
+    e = regcomp(&regex, at->text, REG_EXTENDED | REG_NOSUB);
+    if (e == 0) {
+        regfree(&regex);
+        return 0;
+    }
+    regerror(e, &regex, why, sizeof why);
+    return ap_node_refuse(at, l->error,
+                          "expect_match: '%s' is no extended regular expression: %s; expected one as of grep -E",
+                          AP_SHOWN(at->text, 64), why);
+}
+
+static int check_both(struct ap_loader *l, const struct ap_node *node, const char *first, const char *second)
+{
+    if (ap_node_get(node, first) == NULL || ap_node_get(node, second) == NULL) return 0;
+    return ap_node_refuse_line(node, ap_node_key_line(node, second), l->error,
+                               "%s: there is %s as well (line %u); expected one of them", second, first,
+                               ap_node_key_line(node, first));
+}
+
+static int read_check(struct ap_loader *l, struct ap_deployment_swarm *s, const struct ap_node *node)
+{
+    struct ap_deployment_check *check = &s->checks[s->check_count];
+    int e = ap_node_check(node, check_keys, l->error);
+
+    if (e == 0) e = check_both(l, node, "send", "send_file");
+    if (e == 0) e = check_both(l, node, "expect", "expect_match");
+    if (e < 0) return e;
+    check->node = node;
+    check->capability = ap_node_text(node, "capability", NULL);
+    check->send = ap_node_text(node, "send", NULL);
+    check->send_file = ap_node_text(node, "send_file", NULL);
+    check->expect = ap_node_text(node, "expect", NULL);
+    check->expect_match = ap_node_text(node, "expect_match", NULL);
+    check->timeout =
+        (uint64_t)ap_node_number(node, "timeout", 'd', (int64_t)l->d->segment.geometry.task_timeout);
+    if (check->expect == NULL && check->expect_match == NULL)
+        return ap_node_refuse(node, l->error,
+                              "expect: missing: the check of %s says nothing about the answer; expected expect or "
+                              "expect_match",
+                              AP_SHOWN(check->capability, 63));
+    e = check_capability(l, s, check);
+    if (e == 0 && check->expect_match != NULL) e = check_pattern(l, ap_node_get(node, "expect_match"));
+    if (e == 0 && check->send_file != NULL) {
+        check->send_file = ap_deployment_path(l, check->send_file);
+        if (check->send_file == NULL) e = APIARY_ENOBLOCK;
+    }
+    if (e == 0) s->check_count++;
+    return e;
+}
+
+int ap_deployment_read_checks(struct ap_loader *l, struct ap_deployment_swarm *s)
+{
+    const struct ap_node *list = ap_node_get(s->node, "checks");
+    int e = 0;
+
+    if (list == NULL || list->count == 0) return 0;
+    s->checks = ap_config_alloc(l->d->config, list->count * sizeof *s->checks);
+    if (s->checks == NULL) return APIARY_ENOBLOCK;
+    for (size_t i = 0; i < list->count && e == 0; i++)
+        e = read_check(l, s, list->items[i]);
+    return e;
+}
+
+static bool is_checked(const struct ap_deployment_swarm *s, const char *capability)
+{
+    for (size_t i = 0; i < s->check_count; i++)
+        if (offers(capability, s->checks[i].capability)) return true;
+    return false;
+}
+
+const char *ap_deployment_unchecked(const struct ap_deployment *d, size_t n, struct ap_config_error *error)
+{
+    for (size_t i = 0; i < d->swarm_count; i++) {
+        const struct ap_deployment_swarm *s = &d->swarms[i];
+        for (size_t a = 0; a < s->agent_count; a++) {
+            for (size_t c = 0; c < s->agents[a].capability_count; c++) {
+                const char *capability = s->agents[a].capabilities[c];
+                if (is_checked(s, capability) || n-- > 0) continue;
+                ap_node_refuse(
+                    capability_node(&s->agents[a], c), error,
+                    "capabilities: %s of %s has no check; expected one that asks for it under checks: of this swarm",
+                    capability, s->service);
+                return capability;
+            }
+        }
+    }
+    return NULL;
+}

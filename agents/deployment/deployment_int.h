@@ -1,0 +1,27 @@
+/* agents/deployment/deployment_int.h - between deployment.c, deployment_registry.c and deployment_agents.c. */
+#ifndef AP_DEPLOYMENT_INT_H
+#define AP_DEPLOYMENT_INT_H
+
+#include "agents/deployment/deployment.h"
+#include "core/must_check.h"
+
+#define AP_NAME_RULE "expected a letter, then letters, digits, '_', '.', '-', all lower case, at most 47"
+#define AP_CAPABILITY_RULE \
+    "expected a letter, then letters, digits, '_', '.', '-', all lower case, and perhaps @major (1 to 65535), at " \
+    "most 63 in all"
+
+struct ap_loader {
+    struct ap_deployment *d;
+    const apiary_agent_kind_t *const *all_kinds, *const *kinds; /* kinds: for the swarm in hand; NULL: not checked */
+    const char *only; /* service; NULL: all */
+    struct ap_config_error *error;
+    const char *folder; /* absolute; "" is the root */
+};
+
+/* `path` as it is meant from the configuration's folder; NULL: no memory. */
+char *ap_deployment_path(struct ap_loader *l, const char *path);
+AP_MUST_CHECK int ap_deployment_registry(struct ap_loader *l, const struct ap_node *meta); /* NULL: defaults */
+AP_MUST_CHECK int ap_deployment_read_agents(struct ap_loader *l, struct ap_deployment_swarm *s);
+AP_MUST_CHECK int ap_deployment_read_checks(struct ap_loader *l, struct ap_deployment_swarm *s);
+
+#endif

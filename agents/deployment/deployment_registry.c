@@ -1,0 +1,177 @@
+/* agents/deployment/deployment_registry.c - meta_registry of a configuration: the segment, and the numbers of the table
+ * of parts. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agents/deployment/deployment_int.h"
+#include "core/text.h"
+
+#define MS INT64_C(1000000)
+#define HOUR INT64_C(3600000000000)
+
+static const struct ap_key segment_keys[] = {
+    {.name = "segment", .type = 's', .what = "name of the shared memory, such as /apiary"},
+    {.name = "mode", .type = 's', .what = "permissions of the segment, such as \"0660\""},
+    {.name = "owner", .type = 's', .what = "user"},
+    {.name = "group", .type = 's', .what = "group"},
+    {.name = "port", .type = 'i', .min = 1, .max = 65535},
+    {.name = "health_check_interval", .type = 'd', .min = 100 * MS, .max = 24 * HOUR},
+    {.name = "task_timeout", .type = 'd', .min = MS, .max = 720 * HOUR},
+};
+#define SEGMENT_KEYS (sizeof segment_keys / sizeof segment_keys[0])
+
+static int read_segment(struct ap_loader *l, const struct ap_node *meta)
+{
+    struct ap_segment_options *o = &l->d->segment;
+    const char *mode = ap_node_text(meta, "mode", "0660");
+    size_t length;
+
+    o->name = ap_node_text(meta, "segment", NULL);
+    l->d->owner = ap_node_text(meta, "owner", NULL);
+    l->d->group = ap_node_text(meta, "group", NULL);
+    length = o->name != NULL ? strlen(o->name) : 0;
+    if (o->name != NULL && (o->name[0] != '/' || length < 2 || length > 63 || strchr(o->name + 1, '/') != NULL ||
+        strcmp(o->name, "/.") == 0 || strcmp(o->name, "/..") == 0))
+        return ap_node_refuse(
+            ap_node_get(meta, "segment"), l->error,
+            "segment: '%s' is no name of a segment; expected '/' and 1 to 62 other bytes without '/', such "
+            "as /apiary",
+            AP_SHOWN(o->name, 64));
+    length = strlen(mode);
+    if ((length != 3 && length != 4) || strspn(mode, "01234567") != length) length = 0;
+    o->mode = length > 0 ? (uint32_t)strtoul(mode, NULL, 8) : 0;
+    if ((o->mode & ~0666u) != 0 || (o->mode & 0600) != 0600)
+        return ap_node_refuse(
+            ap_node_get(meta, "mode"), l->error,
+            "mode: '%s' is no usable mode; expected octal digits from \"0600\" to \"0666\" that let the owner "
+            "read and write, such as \"0660\"",
+            AP_SHOWN(mode, 16));
+    return 0;
+}
+
+int ap_deployment_refuse(const struct ap_deployment *d, const char *sentence, struct ap_config_error *error)
+{
+    const struct ap_node *root = ap_config_root(d->config), *meta = ap_node_get(root, "meta_registry"), *at;
+    char key[64];
+
+    snprintf(key, sizeof key, "%.*s", (int)strcspn(sentence, ":"), sentence);
+    at = ap_node_get(meta, key);
+    if (at == NULL) at = meta != NULL ? meta : root;
+    return ap_node_refuse(at, error, "%s", sentence);
+}
+
+/* ---- numbers --------------------------------------------------------------------------------------------------- */
+
+/* The keys of one mapping: of meta_registry itself, whose groups are mappings, or of one group. */
+struct keys {
+    struct ap_key *list; /* NULL: only counted */
+    const char *group;   /* NULL: meta_registry */
+    size_t count;
+};
+
+static bool same_group(const char *a, const char *b)
+{
+    return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+static int keys_add(void *user, const struct ap_number *n)
+{
+    struct keys *k = user;
+    struct ap_key key = {.name = n->key, .type = 'i', .what = n->what, .min = n->min, .max = n->max};
+
+    if (!same_group(n->group, k->group)) {
+        if (k->group != NULL) return 0;
+        /* A mapping, once: the numbers of a group are neighbours. */
+        if (k->list != NULL && same_group(k->list[k->count - 1].name, n->group)) return 0;
+        key = (struct ap_key){.name = n->group, .type = 'm', .what = n->what};
+    }
+    if (k->list != NULL) k->list[k->count] = key;
+    k->count++;
+    return 0;
+}
+
+/* Ends with name NULL; lives as long as the configuration. */
+static struct ap_key *keys_of(struct ap_loader *l, const char *group)
+{
+    struct keys k = {.list = NULL, .group = group};
+    size_t first = group == NULL ? SEGMENT_KEYS : 0, size;
+
+    ap_numbers_each(&ap_registry_parts, keys_add, &k);
+    size = (first + k.count + 1) * sizeof *k.list;
+    k.list = ap_config_alloc(l->d->config, size);
+    if (k.list == NULL) return NULL;
+    memset(k.list, 0, size);
+    if (first > 0) memcpy(k.list, segment_keys, sizeof segment_keys);
+    k.count = first;
+    ap_numbers_each(&ap_registry_parts, keys_add, &k);
+    return k.list;
+}
+
+static int read_number(void *user, const struct ap_number *n)
+{
+    struct ap_loader *l = user;
+    struct ap_geometry *g = &l->d->segment.geometry;
+    const struct ap_node *meta = ap_node_get(ap_config_root(l->d->config), "meta_registry");
+    const struct ap_node *map = n->group != NULL ? ap_node_get(meta, n->group) : meta;
+
+    ap_number_set(g, n, (uint32_t)ap_node_number(map, n->key, 'i', ap_number_of(g, n)));
+    return 0;
+}
+
+struct checking {
+    struct ap_loader *l;
+    const char *group; /* the last one that was looked at */
+};
+
+/* Refuses a group whose numbers are all 0, which would mean the defaults. */
+static int check_group(void *user, const struct ap_number *n)
+{
+    struct checking *c = user;
+    struct ap_loader *l = c->l;
+    const struct ap_node *meta = ap_node_get(ap_config_root(l->d->config), "meta_registry"), *map;
+    const struct ap_key *keys;
+    uint64_t sum = 0;
+    int e;
+
+    if (same_group(n->group, c->group)) return 0;
+    c->group = n->group;
+    map = n->group != NULL ? ap_node_get(meta, n->group) : NULL;
+    if (map == NULL) return 0;
+    keys = keys_of(l, n->group);
+    if (keys == NULL) return APIARY_ENOBLOCK;
+    e = ap_node_check(map, keys, l->error);
+    if (e < 0) return e;
+    for (; keys->name != NULL; keys++) sum += (uint64_t)ap_node_number(map, keys->name, 'i', 1);
+    if (sum > 0) return 0;
+    return ap_node_refuse(map, l->error, "%s: there are none at all; at least one of them must be more than 0", n->group);
+}
+
+static int read_numbers(struct ap_loader *l, const struct ap_node *meta)
+{
+    struct ap_geometry *g = &l->d->segment.geometry;
+    struct checking c = {.l = l};
+    char sentence[256];
+    int e = ap_numbers_each(&ap_registry_parts, check_group, &c);
+
+    if (e < 0) return e;
+    ap_geometry_normalise(&ap_registry_parts, g, NULL, 0); /* of zeros: the defaults */
+    ap_numbers_each(&ap_registry_parts, read_number, l);
+    g->task_timeout = (uint64_t)ap_node_number(meta, "task_timeout", 'd', (int64_t)g->task_timeout);
+    e = ap_geometry_normalise(&ap_registry_parts, g, sentence, sizeof sentence);
+    return e < 0 ? ap_deployment_refuse(l->d, sentence, l->error) : 0;
+}
+
+int ap_deployment_registry(struct ap_loader *l, const struct ap_node *meta)
+{
+    const struct ap_key *keys = keys_of(l, NULL);
+    int e = keys != NULL ? 0 : APIARY_ENOBLOCK;
+
+    if (e == 0 && meta != NULL) e = ap_node_check(meta, keys, l->error);
+    if (e == 0) e = read_segment(l, meta);
+    if (e == 0) e = read_numbers(l, meta);
+    if (e < 0) return e;
+    l->d->port = (uint16_t)ap_node_number(meta, "port", 'i', 4100);
+    l->d->health_check_interval = (uint64_t)ap_node_number(meta, "health_check_interval", 'd', 30000 * MS);
+    return 0;
+}

@@ -1,0 +1,91 @@
+/* agents/runtime/agent.h - the inside of an agent and of a job; private memory of the worker's thread, but for what is marked. */
+#ifndef AP_AGENT_H
+#define AP_AGENT_H
+
+#include "agents/runtime/arena.h"
+#include "agents/runtime/handle.h"
+#include "core/apiary/agent.h"
+#include "core/config.h"
+#include "registry/client/client.h"
+
+#define AP_AGENT_HANDS 64u /* jobs that an agent has at once when it does not say how many; the rest stays queued, for others */
+#define AP_AGENT_HANDS_MAX 1024u
+
+struct ap_worker;
+struct apiary_queen;
+
+struct ap_text_list {
+    struct ap_text_list *next;
+    const struct ap_node *node;
+    size_t count;
+    const char *texts[];
+};
+
+struct apiary_agent {
+    struct apiary_queen *queen;
+    struct ap_worker *worker;
+    const apiary_agent_kind_t *kind;
+    const char *name;          /* the queen's copy */
+    const struct ap_node *config;
+    void *state;
+    bool created;
+    struct ap_arena arena;
+    struct ap_text_list *lists; /* what apiary_agent_list handed out */
+
+    uint32_t queue;
+    struct ap_consumer consumer;
+    bool scanning; /* the table is being looked through for tasks whose reference was lost */
+    bool first_scan, scan_turn;
+    uint64_t cursor;
+    struct ap_job *jobs, *spare; /* `limit` of them, once; the list of those that are free */
+    uint32_t in_hand, limit;     /* limit: AP_AGENT_HANDS, or what the agent has asked for */
+    uint32_t misused; /* how often it has used a job that it had finished; any of its threads */
+    uint64_t started, done, failed, late, run_time;
+    uint64_t told_second; /* in which the last failure came; how many of it are in the log, and how many are not: */
+    uint32_t told, untold;
+    uint32_t shown;       /* `running`, as last published */
+    uint32_t unpublished; /* tasks started or finished since */
+};
+
+/* The agent knows it by a handle, good for one task: apiary_job_t is never defined. */
+struct ap_job {
+    struct apiary_agent *agent;
+    struct ap_handle *handle; /* raised when the job ends */
+    struct ap_slot *at;
+    uint32_t slot;
+    int hand; /* of the lane, -1: none was free */
+    uint64_t token;
+    uint64_t handed; /* the handle that another thread has finished: its answer is on the way to the worker */
+    bool busy; /* it is in an agent's hands; the worker's own */
+    bool alone; /* has crashed a worker before, so nothing is started beside it */
+    uint16_t capability, caller;
+    uint32_t size;
+    const void *data;
+    uint64_t deadline, started;
+    void *user;
+    uint64_t reserved; /* block of apiary_job_reserve, 0: none */
+    struct ap_job *next; /* of the agent's list of free ones */
+    char capability_name[APIARY_CAPABILITY_MAX + 1], caller_name[APIARY_NAME_MAX + 1];
+};
+
+/* An answer of another thread, on worker->handed. */
+struct ap_handed {
+    struct ap_handed *next;
+    const apiary_job_t *job;
+    int code;
+    uint32_t agent_code;
+    size_t size;
+    uint8_t data[];
+};
+
+/* Finishes a job of the calling worker's: DONE with code 0, else FAILED. Returns 0, or why the result could not be stored
+ * (the task then failed with that), or APIARY_ESTALE. */
+int ap_job_finish(struct ap_job *job, int code, uint32_t agent_code, const void *data, size_t size);
+/* What another thread handed over; frees it. */
+void ap_job_finish_handed(struct ap_handed *handed);
+
+/* Why it cannot be made: for the worker's message, with its place in the configuration. */
+void ap_agent_explain(struct apiary_agent *agent, const char *sentence);
+void ap_agent_lists_free(struct apiary_agent *agent);
+
+#endif

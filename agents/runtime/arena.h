@@ -1,0 +1,25 @@
+/* agents/runtime/arena.h - an agent's heap: a jemalloc arena with a cache of its own where the process has jemalloc,
+ * else malloc with a list of what is out. One thread. Dropped as a whole: what an agent leaked goes with it.
+ */
+#ifndef AP_ARENA_H
+#define AP_ARENA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct ap_arena_block;
+
+struct ap_arena {
+    bool jemalloc;
+    unsigned index, cache; /* jemalloc */
+    struct ap_arena_block *blocks; /* malloc */
+    size_t allocated;              /* bytes in use, as the heap rounds them */
+};
+
+void ap_arena_open(struct ap_arena *a);
+void ap_arena_close(struct ap_arena *a);
+void *ap_arena_alloc(struct ap_arena *a, size_t size);
+void *ap_arena_resize(struct ap_arena *a, void *block, size_t size); /* NULL and the block stays, as realloc */
+void ap_arena_free(struct ap_arena *a, void *block);
+
+#endif

@@ -1,0 +1,149 @@
+/* agents/runtime/delegation.c - what agents delegate: submitted on the worker's own lane, looked at in its turns. See worker.h. */
+#include <stdlib.h>
+
+#include "agents/runtime/queen.h"
+
+struct ap_delegation {
+    struct ap_delegation *next;
+    apiary_task_t task;
+    uint64_t deadline;
+    apiary_done_fn done;
+    void *user;
+};
+
+static void append(struct ap_worker *w, struct ap_delegation *d)
+{
+    d->next = NULL;
+    *w->delegations_end = d;
+    w->delegations_end = &d->next;
+    w->delegation_count++;
+}
+
+static struct ap_delegation *take_first(struct ap_worker *w)
+{
+    struct ap_delegation *d = w->delegations;
+
+    w->delegations = d->next;
+    if (w->delegations == NULL) w->delegations_end = &w->delegations;
+    w->delegation_count--;
+    return d;
+}
+
+static int delegate(struct apiary_agent *agent, int service, const char *capability, const void *body, size_t size,
+                    const apiary_delegate_options_t *options, apiary_done_fn done, void *user)
+{
+    struct ap_worker *w = agent->worker;
+    apiary_delegate_options_t o = {.struct_size = sizeof o};
+    uint64_t now = w->seg->ops->now(), span;
+    struct ap_delegation *d;
+    bool detached;
+    int r = options != NULL ? ap_sized_in(&o, sizeof o, AP_FIRST_DELEGATE_OPTIONS, options, options->struct_size) : 0;
+
+    if (r < 0) return r;
+    detached = (o.flags & APIARY_DETACH) != 0;
+    if (capability == NULL || (done == NULL) != detached || (body == NULL && size > 0) || ap_worker_self() != w)
+        return APIARY_EINVAL;
+    if (detached) return ap_submit(w->context, service, capability, body, size, 0, &o, NULL);
+    span = o.timeout != 0 ? o.timeout : w->seg->geometry.task_timeout;
+    d = malloc(sizeof *d);
+    if (d == NULL) return APIARY_ENOBLOCK;
+    r = ap_submit(w->context, service, capability, body, size, 0, &o, &d->task);
+    if (r < 0) {
+        free(d);
+        return r;
+    }
+    d->deadline = span >= UINT64_MAX - now ? UINT64_MAX : now + span;
+    d->done = done;
+    d->user = user;
+    append(w, d);
+    return 0;
+}
+
+int apiary_agent_execute_task(apiary_agent_t *agent, const char *capability, const void *body, size_t size,
+                              const apiary_delegate_options_t *options, apiary_done_fn done, void *user)
+{
+    return delegate(agent, (int)agent->queen->service_index, capability, body, size, options, done, user);
+}
+
+int apiary_agent_delegate_external_task(apiary_agent_t *agent, const char *capability, const void *body, size_t size,
+                                        const apiary_delegate_options_t *options, apiary_done_fn done, void *user)
+{
+    return delegate(agent, -1, capability, body, size, options, done, user);
+}
+
+static void end_with(struct ap_delegation *d, int code)
+{
+    apiary_result_t result = {.struct_size = sizeof result, .code = code, .task = d->task};
+
+    d->done(d->user, &result);
+    free(d);
+}
+
+/* Looks at one that is off the list: ends it, or puts it back at the end. */
+static int look(struct ap_worker *w, struct ap_delegation *d, uint64_t now, bool reroute)
+{
+    apiary_result_t result = {.struct_size = sizeof result};
+    int r = ap_collect(w->client, d->task, &result);
+
+    if (r == 1) {
+        d->done(d->user, &result);
+        apiary_release(w->client, &result);
+        free(d);
+        return 1;
+    }
+    if (r < 0 || now >= d->deadline) {
+        if (r == 0) ap_give_up(w->client, d->task);
+        end_with(d, r < 0 ? r : APIARY_ETIMEDOUT);
+        return 1;
+    }
+    if (reroute) ap_reroute_own(w->context, d->task);
+    append(w, d);
+    return 0;
+}
+
+int ap_delegations_poll(struct ap_worker *w, uint32_t most, bool reroute)
+{
+    uint32_t n = w->delegation_count < most ? w->delegation_count : most;
+    uint64_t now;
+    int ended = 0;
+
+    if (n == 0) return 0;
+    now = w->seg->ops->now();
+    while (n-- > 0 && w->delegations != NULL) ended += look(w, take_first(w), now, reroute);
+    return ended;
+}
+
+uint64_t ap_delegations_here(const struct ap_worker *w, struct apiary_agent **ret)
+{
+    for (const struct ap_delegation *d = w->delegations; d != NULL; d = d->next) {
+        struct ap_slot *slot;
+        uint64_t word;
+
+        if (!ap_task_find(w->client, d->task, &slot, &word) || AP_WORD_STATE(word) != AP_TASK_QUEUED) continue;
+        for (size_t i = 0; i < w->agent_count; i++) {
+            if (w->agents[i]->queue != AP_WORD_OWNER(word) || w->agents[i]->in_hand >= w->agents[i]->limit) continue;
+            *ret = w->agents[i];
+            return AP_REF(d->task.slot, d->task.generation);
+        }
+    }
+    return 0;
+}
+
+uint64_t ap_delegations_due(const struct ap_worker *w)
+{
+    uint64_t due = UINT64_MAX;
+
+    for (const struct ap_delegation *d = w->delegations; d != NULL; d = d->next)
+        if (d->deadline < due) due = d->deadline;
+    return due;
+}
+
+void ap_delegations_end(struct ap_worker *w, int code)
+{
+    /* What a callback adds meanwhile ends in the same way; the bound is for one that never stops adding. */
+    for (int i = 0; i < 100000 && w->delegations != NULL; i++) {
+        struct ap_delegation *d = take_first(w);
+        ap_give_up(w->client, d->task);
+        end_with(d, code);
+    }
+}

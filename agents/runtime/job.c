@@ -1,0 +1,513 @@
+/* agents/runtime/job.c - a task in the hands of an agent: what it asks, and how it ends. See apiary.h and agent.h. */
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agents/runtime/queen.h"
+#include "core/copy.h"
+#include "core/text.h"
+
+#define FAILURE_TEXT 1024u
+#define TOLD 10u /* failures of an agent in one second */
+#define LOGGED 600u /* bytes of a failure's text */
+#define NSEC UINT64_C(1000000000)
+
+/* ---- whose it is ---------------------------------------------------------------------------------------------- */
+
+/* Says so at the first time, the second, the fourth...: an agent that does it with each task fills no log. */
+static void misused(struct apiary_agent *agent, const char *what)
+{
+    uint32_t times = ap_add_relaxed(&agent->misused, 1) + 1;
+
+    if ((times & (times - 1)) != 0) return;
+    apiary_agent_log(agent, 3, "%s; refused, %u times so far", what, times);
+}
+
+/* At its end the worker finishes what its agents have in hand over their heads: then it is no fault to come with it. */
+static __attribute__((noinline)) int stale(const apiary_job_t *handle, const char *what)
+{
+    const struct ap_handle *entry = ap_handle_entry(handle);
+    const struct ap_job *job = ap_handle_get(ap_handle_name(entry));
+
+    if (handle == NULL) return APIARY_EINVAL;
+    if (job != NULL && job->handle == entry && ap_load_relaxed(&job->agent->worker->command) != AP_WORKER_STOP)
+        misused(job->agent, what);
+    return APIARY_ESTALE;
+}
+
+AP_ALWAYS_INLINE struct ap_job *job_get(const apiary_job_t *handle)
+{
+    return ap_handle_get(handle);
+}
+
+static __attribute__((noinline)) struct ap_job *asked_stale(const apiary_job_t *handle)
+{
+    stale(handle, "asks about a task that it has finished");
+    return NULL;
+}
+
+/* For what any thread may ask. */
+AP_ALWAYS_INLINE struct ap_job *job_asked(const apiary_job_t *handle)
+{
+    struct ap_job *job = job_get(handle);
+
+    return __builtin_expect(job != NULL, 1) ? job : asked_stale(handle);
+}
+
+static __attribute__((noinline)) int not_to_finish(const apiary_job_t *handle, const struct ap_job *job)
+{
+    if (job == NULL) return stale(handle, "answers a task that it has finished");
+    if (ap_worker_self() == job->agent->worker) return stale(handle, "answers a task that a thread of it has finished");
+    misused(job->agent, "answers a task from a thread that is not its worker's, without apiary_job_finish_from_thread");
+    return APIARY_EINVAL;
+}
+
+/* The job, if its answer may come now and on this thread; or NULL and *error. */
+AP_ALWAYS_INLINE struct ap_job *job_to_finish(const apiary_job_t *handle, int *error)
+{
+    struct ap_job *job = job_get(handle);
+
+    if (__builtin_expect(job != NULL && ap_worker_self() == job->agent->worker, 1) &&
+        __builtin_expect(ap_load_relaxed(&job->handed) != (uintptr_t)handle, 1))
+        return job;
+    *error = not_to_finish(handle, job);
+    return NULL;
+}
+
+/* ---- what is asked -------------------------------------------------------------------------------------------- */
+
+const void *apiary_job_data(const apiary_job_t *handle, size_t *size)
+{
+    const struct ap_job *job = job_asked(handle);
+
+    if (__builtin_expect(job == NULL, 0)) {
+        if (size != NULL) *size = 0;
+        return NULL;
+    }
+    if (size != NULL) *size = job->size;
+    return job->data;
+}
+
+/* The names are copied when first asked for. */
+static const char *job_capability(struct ap_job *job)
+{
+    if (job->capability_name[0] == '\0') ap_capability_name(job->agent->worker->seg, job->capability, job->capability_name);
+    return job->capability_name;
+}
+
+const char *apiary_job_capability(const apiary_job_t *handle)
+{
+    struct ap_job *job = job_asked(handle);
+
+    return job != NULL ? job_capability(job) : "";
+}
+
+const char *apiary_job_caller(const apiary_job_t *handle)
+{
+    struct ap_job *job = job_asked(handle);
+
+    if (job == NULL) return "";
+    if (job->caller_name[0] == '\0' && job->caller != 0)
+        ap_service_name(job->agent->worker->seg, job->caller - 1u, job->caller_name);
+    return job->caller_name;
+}
+
+uint64_t apiary_job_deadline(const apiary_job_t *handle)
+{
+    const struct ap_job *job = job_asked(handle);
+
+    return job != NULL ? job->deadline : 0;
+}
+
+/* Told to stop, or given up: nobody will look at the result. A task that is fire and forget has no such wish. */
+int apiary_job_cancelled(const apiary_job_t *handle)
+{
+    const struct ap_job *job = job_asked(handle);
+    uint64_t request;
+
+    if (job == NULL) return 1;
+    request = ap_load_acquire(&job->at->request);
+    if (AP_REQUEST_GENERATION(request) != AP_WORD_GENERATION(job->token)) return 0;
+    if ((request & AP_REQUEST_CANCEL) != 0) return 1;
+    return (request & AP_REQUEST_GIVEN_UP) == AP_REQUEST_ABANDON;
+}
+
+static apiary_task_t job_task(const struct ap_job *job)
+{
+    const struct ap_slab *slab = ap_slab_at(job->agent->worker->seg, job->slot / AP_SLAB_SLOTS);
+
+    return (apiary_task_t){.slot = job->slot,
+                           .epoch = slab != NULL ? AP_LEASE_EPOCH(ap_load_relaxed(&slab->lease)) : 0,
+                           .generation = AP_WORD_GENERATION(job->token)};
+}
+
+apiary_task_t apiary_job_task(const apiary_job_t *handle)
+{
+    const struct ap_job *job = job_asked(handle);
+
+    return job != NULL ? job_task(job) : (apiary_task_t){0};
+}
+
+uint32_t apiary_job_attempt(const apiary_job_t *handle)
+{
+    const struct ap_job *job = job_asked(handle);
+
+    return job != NULL ? ap_word_starts(job->token) : 0;
+}
+
+apiary_agent_t *apiary_job_agent(const apiary_job_t *handle)
+{
+    const struct ap_job *job = job_asked(handle);
+
+    return job != NULL ? job->agent : NULL;
+}
+
+void *apiary_job_user(const apiary_job_t *handle)
+{
+    const struct ap_job *job = job_asked(handle);
+
+    return job != NULL ? job->user : NULL;
+}
+
+void apiary_job_set_user(apiary_job_t *handle, void *user)
+{
+    struct ap_job *job = job_asked(handle);
+
+    if (job != NULL) job->user = user;
+}
+
+/* ---- the result ----------------------------------------------------------------------------------------------- */
+
+static void reserved_free(struct ap_job *job)
+{
+    struct ap_worker *w = job->agent->worker;
+
+    if (job->reserved != 0) ap_pool_free_owned(w->seg, &w->context->lane, job->reserved);
+    job->reserved = 0;
+}
+
+static void result_name(struct ap_slot *slot, uint64_t block, size_t size)
+{
+    ap_store_relaxed(&slot->result, block);
+    ap_store_relaxed(&slot->result_size, (uint32_t)size);
+}
+
+static void result_attach(const struct ap_job *job, uint64_t block, size_t size)
+{
+    /* Attached first: if we die before it is named, nothing but the running task held it, and a sweep frees it. */
+    ap_pool_attach(job->agent->worker->seg, block, AP_BLOCK_RESULT_OF(job->token), job->slot, AP_WORD_GENERATION(job->token));
+    result_name(job->at, block, size);
+}
+
+/* An agent may have given its block back as if it had been lent: then it is somebody else's by now. */
+static int reserved_attach(struct ap_job *job, size_t size)
+{
+    const struct ap_lane_handle *lane = &job->agent->worker->context->lane;
+    uint64_t block = job->reserved, capacity, word;
+
+    if (ap_pool_block(job->agent->worker->seg, block, &capacity, &word) < 0 ||
+        word != AP_BLOCK(AP_BLOCK_OWNED, lane->index, lane->epoch))
+        return APIARY_EINVAL;
+    if (size > capacity) return APIARY_ETOOLARGE;
+    result_attach(job, block, size);
+    job->reserved = 0;
+    return 0;
+}
+
+/* By the worker's thread. What nobody will collect is freed before a task that has run loses its result. */
+static int block_take(const struct ap_job *job, size_t size, uint64_t *ret)
+{
+    struct ap_worker *w = job->agent->worker;
+    int r = ap_pool_take(w->seg, &w->context->lane, &w->context->pool_hint, size, ret);
+
+    if (r != APIARY_ENOBLOCK || !ap_make_room(w->context, r)) return r;
+    return ap_pool_take(w->seg, &w->context->lane, &w->context->pool_hint, size, ret);
+}
+
+/* A result that is in the block that the agent has reserved, or needs one. Where none is free its request's will do, with which the
+ * agent has done: just the load that leaves none is of requests in blocks. */
+static __attribute__((noinline)) int result_store_block(struct ap_job *job, const void *data, size_t size)
+{
+    struct ap_worker *w = job->agent->worker;
+    uint64_t block;
+    int r;
+
+    if (job->reserved != 0 && data == ap_at_offset(w->seg, job->reserved, 1)) return reserved_attach(job, size);
+    r = ap_pool_take(w->seg, &w->context->lane, &w->context->pool_hint, size, &block);
+    if (r == APIARY_ENOBLOCK && ap_task_overwrite(w->seg, job->slot, job->token, data, (uint32_t)size)) return 0;
+    if (r == APIARY_ENOBLOCK) r = block_take(job, size, &block);
+    if (r < 0) return r;
+    memcpy(ap_at_offset(w->seg, block, size), data, size);
+    result_attach(job, block, size);
+    return 0;
+}
+
+AP_ALWAYS_INLINE int result_store(struct ap_job *job, const void *data, size_t size)
+{
+    if (__builtin_expect(size > AP_INLINE_BODY || job->reserved != 0, 0)) {
+        if (size > AP_INLINE_BODY || data == ap_at_offset(job->agent->worker->seg, job->reserved, 1))
+            return result_store_block(job, data, size);
+    }
+    ap_copy_small(job->at->result_inline, data, size);
+    result_name(job->at, 0, size);
+    return 0;
+}
+
+/* A failure's text, which has no end of its own, cut to what fits. Returns the length. */
+static size_t shown_in(char *ret, size_t capacity, const void *text, size_t size)
+{
+    return ap_format(ret, capacity, "%.*s", (int)(size < capacity ? size : capacity), size > 0 ? (const char *)text : "");
+}
+
+/* In the log, with the agent's name: a caller that looks at nothing, or is gone, is no reason not to know. What was cancelled has
+ * not failed. Of many in one second the first are told, and later how many there were. */
+static __attribute__((noinline)) void tell_failure(struct ap_job *job, int code, uint32_t agent_code, const void *text, size_t size)
+{
+    struct apiary_agent *agent = job->agent;
+    uint64_t second = agent->worker->seg->ops->now() / NSEC;
+    apiary_task_t task = job_task(job);
+    char number[24] = "", shown[LOGGED];
+
+    if (code == APIARY_ECANCELLED || agent->queen->log == NULL) return;
+    if (second != agent->told_second) {
+        if (agent->untold > 0) apiary_agent_log(agent, 5, "%u more tasks have failed, which were not told", agent->untold);
+        agent->told_second = second;
+        agent->told = agent->untold = 0;
+    }
+    if (agent->told >= TOLD) {
+        agent->untold++;
+        return;
+    }
+    agent->told++;
+    if (code == APIARY_EAGENT) {
+        snprintf(number, sizeof number, " with %u", agent_code);
+    } else {
+        text = apiary_strerror(code);
+        size = strlen(text);
+    }
+    shown_in(shown, sizeof shown, text, size);
+    apiary_agent_log(agent, 5, "task %" PRIx32 "-%" PRIx32 "-%" PRIx64 " (%s) failed%s: %s", task.slot, task.epoch,
+                     task.generation, job_capability(job), number, shown);
+}
+
+/* A text that finds no block is cut to what fits the slot: the reason of a failure is worth more than its end. */
+static __attribute__((noinline)) int result_none(struct ap_job *job, int *code, int why, const void *data, size_t size)
+{
+    if (*code != 0) {
+        char cut[AP_INLINE_BODY + 1];
+
+        return result_store(job, cut, shown_in(cut, sizeof cut, data, size));
+    }
+    /* Its caller must not take this for a task that was never begun. */
+    *code = why == APIARY_ENOBLOCK ? APIARY_ENORESULT : why;
+    result_name(job->at, 0, 0);
+    tell_failure(job, *code, 0, NULL, 0);
+    return why;
+}
+
+/* How it ended, for its caller. */
+enum end { END_DONE, END_FAILED, END_LATE };
+
+/* Somebody has asked for something, of this task or of one that has the slot since. What nobody will collect is freed: its client
+ * may ask for nothing any more while others need its blocks. Given up by its caller, who knows it as timed out: whatever it came
+ * to, it came too late. */
+static __attribute__((noinline)) enum end ended_requested(const struct ap_job *job, uint64_t request, int code)
+{
+    struct ap_worker *w = job->agent->worker;
+
+    ap_task_free_unseen(w->seg, w->context->lane.index, job->slot, ap_slot_ticket_return, w->seg);
+    if (AP_REQUEST_GENERATION(request) == AP_WORD_GENERATION(job->token) &&
+        (request & AP_REQUEST_GIVEN_UP) == AP_REQUEST_ABANDON)
+        return END_LATE;
+    return code == 0 ? END_DONE : END_FAILED;
+}
+
+/* After its end, since nobody need look again who gives it up before. TASK-F3 pairs TASK-F4 */
+AP_ALWAYS_INLINE enum end ended(const struct ap_job *job, int code)
+{
+    uint64_t request = ap_load_relaxed(&job->at->request);
+
+    if (__builtin_expect(AP_REQUEST_BITS(request) != 0, 0)) return ended_requested(job, request, code);
+    return code == 0 ? END_DONE : END_FAILED;
+}
+
+AP_ALWAYS_INLINE void job_done(struct ap_job *job, enum end end, uint64_t now)
+{
+    struct apiary_agent *agent = job->agent;
+    struct ap_worker *w = agent->worker;
+    uint64_t took = now > job->started ? now - job->started : 0;
+
+    agent->in_hand--;
+    agent->done += end == END_DONE;
+    if (__builtin_expect(end != END_DONE, 0)) end == END_FAILED ? agent->failed++ : agent->late++;
+    /* A mean that began at nothing would need dozens of tasks to come near. */
+    agent->run_time = __builtin_expect(agent->run_time == 0, 0) ? took : agent->run_time - agent->run_time / 8 + took / 8;
+    agent->unpublished++;
+    w->now = now;
+    if (job->hand >= 0) {
+        ap_store_relaxed(&w->context->lane.lane->hand[job->hand], 0);
+        w->hands &= ~(1u << job->hand);
+    }
+    if (__builtin_expect(job->alone, 0)) w->solo_running = false;
+    w->in_hand_count--;
+    job->busy = false;
+    ap_handle_renew(job->handle);
+    job->next = agent->spare;
+    agent->spare = job;
+}
+
+AP_ALWAYS_INLINE int finish(struct ap_job *job, int code, uint32_t agent_code, const void *data, size_t size)
+{
+    struct ap_segment *seg = job->agent->worker->seg;
+    struct ap_slot *slot = job->at;
+    uint64_t now = seg->ops->now();
+    enum end end = END_LATE;
+    int r = APIARY_ESTALE;
+
+    /* The token: while the word is what the claim made of it, nobody but this lane writes the slot's result. */
+    if (__builtin_expect(ap_load_relaxed(&slot->word) == job->token, 1)) {
+        r = result_store(job, data, size);
+        if (__builtin_expect(r < 0, 0)) {
+            int why = code;
+            r = result_none(job, &why, r, data, size);
+            code = why;
+        }
+        ap_store_relaxed(&slot->agent_code, code == APIARY_EAGENT ? agent_code : 0);
+        ap_store_relaxed(&slot->finished, now);
+        if (__builtin_expect(job->reserved != 0, 0)) reserved_free(job);
+        ap_slot_finish(seg, slot, job->token, code);
+        end = ended(job, code);
+    } else {
+        reserved_free(job);
+    }
+    job_done(job, end, now);
+    return r;
+}
+
+int ap_job_finish(struct ap_job *job, int code, uint32_t agent_code, const void *data, size_t size)
+{
+    if (code != 0) tell_failure(job, code, agent_code, data, size);
+    return finish(job, code, agent_code, data, size);
+}
+
+/* ---- the agent's side ----------------------------------------------------------------------------------------- */
+
+int apiary_job_reply(apiary_job_t *handle, const void *data, size_t size)
+{
+    struct ap_job *job;
+    int r;
+
+    if (data == NULL && size > 0) return APIARY_EINVAL;
+    job = job_to_finish(handle, &r);
+    return __builtin_expect(job != NULL, 1) ? finish(job, 0, 0, data, size) : r;
+}
+
+int apiary_job_fail_text(apiary_job_t *handle, uint32_t agent_code, const char *text, size_t size)
+{
+    struct ap_job *job;
+    int r;
+
+    if (text == NULL && size > 0) return APIARY_EINVAL;
+    job = job_to_finish(handle, &r);
+    return job != NULL ? ap_job_finish(job, APIARY_EAGENT, agent_code, text, size) : r;
+}
+
+int apiary_job_fail(apiary_job_t *handle, uint32_t agent_code, const char *format, ...)
+{
+    char text[FAILURE_TEXT];
+    va_list args;
+    size_t n;
+
+    va_start(args, format);
+    n = ap_vformat(text, sizeof text, format, args);
+    va_end(args);
+    return apiary_job_fail_text(handle, agent_code, text, n);
+}
+
+int apiary_job_reserve(apiary_job_t *handle, size_t size, void **ret)
+{
+    struct ap_worker *w;
+    struct ap_job *job;
+    uint64_t block;
+    int r;
+
+    if (ret == NULL) return APIARY_EINVAL;
+    job = job_to_finish(handle, &r);
+    if (job == NULL) return r;
+    w = job->agent->worker;
+    if (size <= AP_INLINE_BODY) {
+        reserved_free(job);
+        *ret = job->at->result_inline;
+        return 0;
+    }
+    r = block_take(job, size, &block);
+    if (r < 0) return r;
+    reserved_free(job);
+    job->reserved = block;
+    *ret = ap_at_offset(w->seg, block, size);
+    return 0;
+}
+
+/* ---- from other threads --------------------------------------------------------------------------------------- */
+
+/* With the data if there is memory for it, else the task fails as it does where no block is to be had. */
+static struct ap_handed *handed_new(apiary_job_t *handle, int failed, const void *data, size_t size)
+{
+    struct ap_handed *handed = size <= SIZE_MAX - sizeof *handed ? malloc(sizeof *handed + size) : NULL;
+    bool whole = handed != NULL;
+
+    if (!whole) handed = malloc(sizeof *handed);
+    if (handed == NULL) return NULL;
+    *handed = (struct ap_handed){.job = handle};
+    if (!whole) {
+        handed->code = APIARY_ENOBLOCK;
+        return handed;
+    }
+    handed->code = failed != 0 ? APIARY_EAGENT : 0;
+    handed->agent_code = (uint32_t)failed;
+    handed->size = size;
+    if (size > 0) memcpy(handed->data, data, size);
+    return handed;
+}
+
+int apiary_job_finish_from_thread(apiary_job_t *handle, int failed, const void *data, size_t size)
+{
+    struct ap_job *job = job_get(handle);
+    struct ap_handed *handed, *first;
+    struct ap_worker *w;
+    uint64_t before;
+    int r;
+
+    if (data == NULL && size > 0) return APIARY_EINVAL;
+    if (job == NULL) return stale(handle, "finishes a task from a thread that it has finished");
+    w = job->agent->worker;
+    handed = handed_new(handle, failed, data, size);
+    if (handed == NULL) return APIARY_ENOBLOCK;
+    r = handed->code == APIARY_ENOBLOCK ? APIARY_ENOBLOCK : 0;
+    /* Of several threads that bring an answer to one task, one is the first. */
+    before = ap_load_relaxed(&job->handed);
+    while (before != (uintptr_t)handle)
+        if (ap_cas(&job->handed, &before, (uintptr_t)handle)) break;
+    if (before == (uintptr_t)handle) {
+        free(handed);
+        return stale(handle, "finishes a task from two threads");
+    }
+    first = ap_load_relaxed(&w->handed);
+    do handed->next = first;
+    while (!ap_cas(&w->handed, &first, handed)); /* HANDED-R1 pairs HANDED-A1 */
+    ap_loop_wake(w->loop);
+    return r;
+}
+
+void ap_job_finish_handed(struct ap_handed *handed)
+{
+    struct ap_job *job = job_get(handed->job);
+
+    if (job != NULL)
+        ap_job_finish(job, handed->code, handed->agent_code, handed->data, handed->size);
+    else
+        stale(handed->job, "finishes a task from a thread that it has finished");
+    free(handed);
+}

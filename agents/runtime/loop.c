@@ -1,0 +1,415 @@
+/* agents/runtime/loop.c - timers, watches and the choice of the variant. See loop.h. */
+#include "agents/runtime/loop.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agents/runtime/loop_inside.h"
+#include "core/descriptor.h"
+
+#define RING_ENTRIES 64u
+#define TIMER_TURNS 16u /* turns between two looks at the clock */
+#define POLL_TURNS 64u  /* turns between two calls of poll */
+#define BLIND UINT64_C(10000000)       /* ns; a sleep of a loop that has no descriptor to be woken by */
+#define PATIENCE UINT64_C(10000000000) /* ns */
+
+/* ---- choice --------------------------------------------------------------------------------------------------- */
+
+static int loop_choose(struct ap_loop *loop)
+{
+    int forced = ap_park_forced();
+
+    if (forced < 0) return APIARY_EINVAL;
+    loop->park = AP_PARK_POLL;
+    if (forced == AP_PARK_POLL) return 0;
+    if (ap_uring_open(&loop->ring, RING_ENTRIES) < 0) return forced == AP_PARK_ANY ? 0 : APIARY_ENOTSUP;
+    if (forced != AP_PARK_PARKER && ap_uring_can_futex(&loop->ring)) {
+        loop->park = AP_PARK_URING;
+        return 0;
+    }
+    if (forced != AP_PARK_URING) {
+        loop->park = AP_PARK_PARKER;
+        return 0;
+    }
+    io_uring_queue_exit(&loop->ring);
+    return APIARY_ENOTSUP;
+}
+
+int ap_loop_create(const struct ap_ops *ops, struct ap_loop **ret)
+{
+    struct ap_loop *loop = aligned_alloc(AP_LINE, (sizeof *loop + AP_LINE - 1) / AP_LINE * AP_LINE);
+    int r;
+
+    if (loop == NULL) return APIARY_ENOBLOCK;
+    memset(loop, 0, sizeof *loop);
+    loop->ops = ops;
+    loop->thread = pthread_self();
+    loop->polls_stale = true;
+    loop->event_fd = ap_fd_event();
+    if (loop->event_fd < 0) {
+        free(loop);
+        return APIARY_ESYS;
+    }
+    r = loop_choose(loop);
+    if (r < 0) {
+        close(loop->event_fd);
+        free(loop);
+        return r;
+    }
+    loop->bell_thread.ops = ops;
+    loop->bell_thread.event_fd = loop->event_fd;
+    *ret = loop;
+    return 0;
+}
+
+static void free_list(struct ap_watch *watch)
+{
+    while (watch != NULL) {
+        struct ap_watch *next = watch->next;
+        ap_handle_close(watch->handle);
+        free(watch);
+        watch = next;
+    }
+}
+
+void ap_loop_destroy(struct ap_loop *loop)
+{
+    if (loop == NULL) return;
+    ap_bell_thread_stop(&loop->bell_thread);
+    if (loop->park != AP_PARK_POLL) io_uring_queue_exit(&loop->ring);
+    free_list(loop->watches);
+    free_list(loop->graveyard);
+    free(loop->heap);
+    free(loop->polls);
+    free(loop->poll_watches);
+    close(loop->event_fd);
+    free(loop);
+}
+
+enum ap_park ap_loop_park_kind(const struct ap_loop *loop)
+{
+    return loop->park;
+}
+
+const char *ap_loop_park_name(enum ap_park park)
+{
+    return ap_park_name(park);
+}
+
+unsigned ap_loop_reopened(const struct ap_loop *loop)
+{
+    return loop->reopened;
+}
+
+/* What an agent has closed that was not its own. The old numbers may be other files' by now, so they are not closed. Returns
+ * whether the loop can sleep again. */
+static bool reopen(struct ap_loop *loop)
+{
+    int fd = ap_fd_event();
+
+    if (fd < 0) return false;
+    if (loop->park != AP_PARK_POLL) ap_uring_forget(&loop->ring);
+    if (loop_choose(loop) < 0) loop->park = AP_PARK_POLL; /* that needs nothing */
+    ap_store_release(&loop->event_fd, fd);             /* PARKER-R3 pairs PARKER-A3 */
+    ap_store_release(&loop->bell_thread.event_fd, fd); /* PARKER-R3 pairs PARKER-A3 */
+    loop->polls_stale = true;
+    loop->lost = false;
+    loop->reopened++;
+    ap_loop_uring_again(loop);
+    return true;
+}
+
+/* ---- timers: a binary heap ------------------------------------------------------------------------------------ */
+
+static void heap_put(struct ap_loop *loop, size_t at, struct ap_watch *watch)
+{
+    loop->heap[at] = watch;
+    watch->position = at;
+}
+
+static void heap_up(struct ap_loop *loop, struct ap_watch *watch)
+{
+    size_t at = watch->position;
+
+    while (at > 1 && loop->heap[at / 2]->at > watch->at) {
+        heap_put(loop, at, loop->heap[at / 2]);
+        at /= 2;
+    }
+    heap_put(loop, at, watch);
+}
+
+static void heap_down(struct ap_loop *loop, struct ap_watch *watch)
+{
+    size_t at = watch->position;
+
+    for (;;) {
+        size_t child = at * 2;
+        if (child > loop->heap_count) break;
+        if (child < loop->heap_count && loop->heap[child + 1]->at < loop->heap[child]->at) child++;
+        if (loop->heap[child]->at >= watch->at) break;
+        heap_put(loop, at, loop->heap[child]);
+        at = child;
+    }
+    heap_put(loop, at, watch);
+}
+
+static int heap_add(struct ap_loop *loop, struct ap_watch *watch)
+{
+    if (loop->heap_count + 1 >= loop->heap_capacity) {
+        size_t capacity = loop->heap_capacity != 0 ? loop->heap_capacity * 2 : 16;
+        struct ap_watch **heap = realloc(loop->heap, capacity * sizeof *heap);
+        if (heap == NULL) return APIARY_ENOBLOCK;
+        loop->heap = heap;
+        loop->heap_capacity = capacity;
+    }
+    watch->position = ++loop->heap_count;
+    heap_up(loop, watch);
+    return 0;
+}
+
+static void heap_remove(struct ap_loop *loop, struct ap_watch *watch)
+{
+    size_t at = watch->position;
+    struct ap_watch *last = loop->heap[loop->heap_count--];
+
+    watch->position = 0;
+    if (last == watch) return;
+    last->position = at;
+    heap_up(loop, last);
+    heap_down(loop, last);
+}
+
+static int fire_timers(struct ap_loop *loop)
+{
+    uint64_t now;
+    int fired = 0;
+
+    if (loop->heap_count == 0) return 0;
+    now = loop->ops->now();
+    /* One that a callback adds has its turn next time, even if it is due: the bound is what was there. */
+    for (size_t n = loop->heap_count; n > 0 && loop->heap_count > 0 && loop->heap[1]->at <= now; n--) {
+        struct ap_watch *watch = loop->heap[1];
+        heap_remove(loop, watch);
+        ap_loop_call(watch, 0);
+        fired++;
+    }
+    return fired;
+}
+
+/* ---- watches -------------------------------------------------------------------------------------------------- */
+
+static void list_add(struct ap_watch **list, struct ap_watch *watch)
+{
+    watch->prev = NULL;
+    watch->next = *list;
+    if (*list != NULL) (*list)->prev = watch;
+    *list = watch;
+}
+
+static void list_remove(struct ap_watch **list, struct ap_watch *watch)
+{
+    if (watch->prev != NULL)
+        watch->prev->next = watch->next;
+    else
+        *list = watch->next;
+    if (watch->next != NULL) watch->next->prev = watch->prev;
+}
+
+static struct ap_watch *watch_new(struct ap_loop *loop, apiary_watch_fn fn, void *user, bool owned)
+{
+    struct ap_watch *watch = calloc(1, sizeof *watch);
+
+    if (watch == NULL) return NULL;
+    watch->handle = owned ? NULL : ap_handle_open(watch);
+    if (watch->handle == NULL && !owned) {
+        free(watch);
+        return NULL;
+    }
+    watch->loop = loop;
+    watch->fn = fn;
+    watch->user = user;
+    watch->owned = owned;
+    watch->fd = -1;
+    return watch;
+}
+
+static void watch_drop(struct ap_watch *watch)
+{
+    ap_handle_close(watch->handle);
+    free(watch);
+}
+
+static bool at_home(const struct ap_loop *loop)
+{
+    return pthread_equal(loop->thread, pthread_self()) != 0;
+}
+
+int ap_loop_watch(struct ap_loop *loop, int fd, uint32_t events, apiary_watch_fn fn, void *user, apiary_watch_t **ret)
+{
+    struct ap_watch *watch;
+
+    if (fn == NULL || !at_home(loop) || (events & (POLLIN | POLLOUT)) == 0 || (events & ~(uint32_t)(POLLIN | POLLOUT)) != 0 ||
+        fcntl(fd, F_GETFD) < 0)
+        return APIARY_EINVAL;
+    watch = watch_new(loop, fn, user, ret == NULL);
+    if (watch == NULL) return APIARY_ENOBLOCK;
+    watch->fd = fd;
+    watch->events = events;
+    if (loop->park != AP_PARK_POLL && ap_loop_uring_watch(watch) < 0) {
+        watch_drop(watch);
+        return APIARY_ESYS;
+    }
+    list_add(&loop->watches, watch);
+    loop->watch_count++;
+    loop->polls_stale = true;
+    if (ret != NULL) *ret = ap_handle_name(watch->handle);
+    return 0;
+}
+
+int ap_loop_timer(struct ap_loop *loop, uint64_t at, apiary_watch_fn fn, void *user, apiary_watch_t **ret)
+{
+    struct ap_watch *watch;
+
+    if (fn == NULL || !at_home(loop)) return APIARY_EINVAL;
+    watch = watch_new(loop, fn, user, ret == NULL);
+    if (watch == NULL) return APIARY_ENOBLOCK;
+    watch->at = at;
+    if (heap_add(loop, watch) < 0) {
+        watch_drop(watch);
+        return APIARY_ENOBLOCK;
+    }
+    list_add(&loop->watches, watch);
+    if (ret != NULL) *ret = ap_handle_name(watch->handle);
+    return 0;
+}
+
+void ap_loop_bury(struct ap_watch *watch)
+{
+    struct ap_loop *loop = watch->loop;
+
+    list_remove(&loop->watches, watch);
+    if (loop->dispatching > 0)
+        list_add(&loop->graveyard, watch);
+    else
+        free(watch);
+}
+
+static void watch_close(struct ap_watch *watch)
+{
+    struct ap_loop *loop = watch->loop;
+
+    if (watch->closed) return;
+    watch->closed = true;
+    ap_handle_close(watch->handle);
+    watch->handle = NULL;
+    if (watch->position != 0) heap_remove(loop, watch);
+    if (watch->fd >= 0) {
+        loop->watch_count--;
+        loop->polls_stale = true;
+    }
+    if (watch->armed)
+        ap_loop_uring_close(watch); /* buried when the ring says so */
+    else
+        ap_loop_bury(watch);
+}
+
+int ap_loop_close(apiary_watch_t *name)
+{
+    struct ap_watch *watch = ap_handle_get(name);
+
+    if (name == NULL) return 0;
+    if (watch == NULL) return APIARY_ESTALE;
+    if (!at_home(watch->loop)) return APIARY_EINVAL;
+    watch_close(watch);
+    return 0;
+}
+
+void ap_loop_call(struct ap_watch *watch, uint32_t events)
+{
+    bool last = watch->owned && watch->fd < 0;
+
+    watch->fn(watch->user, events);
+    if (last) watch_close(watch);
+}
+
+/* ---- turn and park -------------------------------------------------------------------------------------------- */
+
+void ap_loop_wake(struct ap_loop *loop)
+{
+    uint64_t one = 1;
+
+    ap_store_release(&loop->woken, 1);
+    ap_fence_full(); /* LOOP-F1: woken before parked is read, pairs the same in ap_loop_park */
+    if (!ap_load_relaxed(&loop->parked)) return;
+    /* PARKER-A3 pairs PARKER-R3 */
+    while (write(ap_load_acquire(&loop->event_fd), &one, sizeof one) < 0 && errno == EINTR) {}
+}
+
+void ap_loop_drain_event(struct ap_loop *loop)
+{
+    uint64_t count;
+    ssize_t n;
+
+    do n = read(loop->event_fd, &count, sizeof count);
+    while (n < 0 && errno == EINTR);
+    if (n != sizeof count && !(n < 0 && errno == EAGAIN)) loop->lost = true;
+}
+
+static int dispatch(struct ap_loop *loop, bool timers, bool descriptors, uint64_t poll_until)
+{
+    int n = 0;
+
+    loop->dispatching++;
+    if (descriptors)
+        n += loop->park == AP_PARK_POLL ? ap_loop_poll_dispatch(loop, poll_until) : ap_loop_uring_dispatch(loop);
+    if (timers) n += fire_timers(loop);
+    if (--loop->dispatching == 0) {
+        free_list(loop->graveyard);
+        loop->graveyard = NULL;
+    }
+    return n;
+}
+
+int ap_loop_turn(struct ap_loop *loop)
+{
+    bool timers, descriptors;
+
+    loop->turn++;
+    timers = loop->heap_count != 0 && loop->turn % TIMER_TURNS == 0;
+    if (loop->park == AP_PARK_POLL)
+        descriptors = loop->watch_count != 0 && loop->turn % POLL_TURNS == 0;
+    else
+        descriptors = ap_uring_ready(&loop->ring) || io_uring_sq_ready(&loop->ring) != 0;
+    if (!timers && !descriptors) return 0;
+    return dispatch(loop, timers, descriptors, 0);
+}
+
+void ap_loop_park(struct ap_loop *loop, uint32_t *bell, uint32_t value, uint64_t until)
+{
+    if (loop->heap_count != 0 && loop->heap[1]->at < until) until = loop->heap[1]->at;
+    ap_store_relaxed(&loop->parked, 1);
+    ap_fence_full(); /* LOOP-F1: parked before woken is read, pairs the same in ap_loop_wake */
+    if (ap_load_acquire(&loop->woken)) until = 0;
+    if (loop->park != AP_PARK_URING && until != 0 && bell != NULL &&
+        !ap_bell_thread_wait(&loop->bell_thread, bell, value)) {
+        /* No thread, or it is still busy with another word: look again soon. */
+        uint64_t soon = loop->ops->now() + 1000000;
+        if (soon < until) until = soon;
+    }
+    /* What only an event descriptor ends would not end if somebody had closed that: it looks now and then. */
+    if (loop->park != AP_PARK_URING && until != 0 && loop->ops->now() + PATIENCE < until) until = loop->ops->now() + PATIENCE;
+    if (bell != NULL && ap_load_acquire(bell) != value) until = 0;
+    if (loop->park == AP_PARK_POLL) {
+        dispatch(loop, true, true, until);
+    } else {
+        ap_loop_uring_park(loop, bell, value, until);
+        dispatch(loop, true, true, 0);
+    }
+    if (__builtin_expect(loop->lost, 0) && !reopen(loop) && until != 0 && bell != NULL)
+        loop->ops->futex_wait(bell, value, loop->ops->now() + BLIND);
+    ap_store_relaxed(&loop->parked, 0);
+    /* An exchange and no store: what the waker did before must be seen by whoever looks after this call. */
+    ap_exchange_acq_rel(&loop->woken, 0);
+}

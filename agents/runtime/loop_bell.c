@@ -1,0 +1,78 @@
+/* agents/runtime/loop_bell.c - a thread that waits on the bell for a loop whose ring (or poll) cannot. See loop_inside.h. */
+#include <signal.h>
+#include <unistd.h>
+
+#include "agents/runtime/loop_inside.h"
+#include "shm/bell.h"
+
+static void bell_signal(struct ap_bell_thread *t, uint32_t request)
+{
+    uint64_t one = 1;
+
+    ap_store_release(&t->done, request); /* PARKER-R2 pairs PARKER-A2 */
+    /* PARKER-A3 pairs PARKER-R3 */
+    while (write(ap_load_acquire(&t->event_fd), &one, sizeof one) < 0 && errno == EINTR) {}
+}
+
+static void *bell_main(void *arg)
+{
+    struct ap_bell_thread *t = arg;
+    uint32_t seen = 0;
+
+    for (;;) {
+        uint32_t request = ap_load_acquire(&t->request); /* PARKER-A1 pairs PARKER-R1: word and value */
+
+        if (ap_load_relaxed(&t->stop)) return NULL;
+        if (request == seen) {
+            t->ops->futex_wait(&t->request, seen, UINT64_MAX);
+            continue;
+        }
+        /* Any return will do: the loop looks for itself. A stop changes the word first, so it is not slept through. */
+        if (!ap_load_relaxed(&t->stop)) t->ops->futex_wait(t->word, t->value, UINT64_MAX);
+        seen = request;
+        bell_signal(t, request);
+    }
+}
+
+static bool bell_start(struct ap_bell_thread *t)
+{
+    sigset_t all, before;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    t->started = pthread_create(&t->thread, NULL, bell_main, t) == 0;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (t->started) pthread_setname_np(t->thread, "apiary-parker");
+    return t->started;
+}
+
+bool ap_bell_thread_wait(struct ap_bell_thread *t, uint32_t *word, uint32_t value)
+{
+    uint32_t request = ap_load_relaxed(&t->request);
+
+    if (!t->started && !bell_start(t)) return false;
+    if (ap_load_acquire(&t->done) != request) { /* PARKER-A2 pairs PARKER-R2 */
+        if (t->word == word) return true; /* it sleeps there, or will find the word changed */
+        /* It must let go of the other word before it can be given this one. */
+        ap_bell_wake(t->ops, t->word);
+        return false;
+    }
+    t->word = word;
+    t->value = value;
+    ap_store_release(&t->request, request + 1); /* PARKER-R1 pairs PARKER-A1 */
+    t->ops->futex_wake(&t->request, 1);
+    return true;
+}
+
+void ap_bell_thread_stop(struct ap_bell_thread *t)
+{
+    uint32_t request = ap_load_relaxed(&t->request);
+
+    if (!t->started) return;
+    ap_store_release(&t->stop, 1); /* PARKER-R1 pairs PARKER-A1 */
+    if (ap_load_acquire(&t->done) != request) ap_bell_wake(t->ops, t->word);
+    ap_store_release(&t->request, request + 1); /* PARKER-R1 pairs PARKER-A1 */
+    t->ops->futex_wake(&t->request, 1);
+    pthread_join(t->thread, NULL);
+    t->started = false;
+}

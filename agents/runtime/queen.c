@@ -1,0 +1,423 @@
+/* agents/runtime/queen.c - the queen's control thread: workers, registration, beat, drain. See queen.h. */
+#include "agents/runtime/queen.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/text.h"
+
+#define NSEC UINT64_C(1000000000)
+#define BEAT NSEC
+#define LAST_MOMENT NSEC /* after the time to stop is over: for workers that have nothing left to do but to end */
+#define STILL_WARNING 2u   /* beats without a turn of a worker that is not parked */
+#define STILL_CRITICAL 10u
+
+void ap_queen_news(struct apiary_queen *q)
+{
+    ap_add_acq_rel(&q->news, 1); /* NEWS-R1 pairs NEWS-A1 */
+    q->seg->ops->futex_wake(&q->news, INT_MAX);
+}
+
+void ap_queen_log(const struct apiary_queen *q, int level, const char *format, ...)
+{
+    char buffer[1024], *line;
+    va_list args;
+
+    if (q->log == NULL) return;
+    va_start(args, format);
+    line = ap_vformat_whole(buffer, sizeof buffer, format, args);
+    va_end(args);
+    q->log(q->log_user, level, line);
+    if (line != buffer) free(line);
+}
+
+/* ---- workers -------------------------------------------------------------------------------------------------- */
+
+/* Waits until each worker has made its agents, or one could not. */
+static int workers_wait(struct apiary_queen *q)
+{
+    for (uint32_t i = 0; i < q->worker_count; i++) {
+        struct ap_worker *w = &q->workers[i];
+        uint32_t news = ap_load_acquire(&q->news), phase; /* NEWS-A1 pairs NEWS-R1 */
+
+        while ((phase = ap_load_acquire(&w->phase)) == AP_WORKER_OPENING) { /* WORKER-A1 pairs WORKER-R1 */
+            q->seg->ops->futex_wait(&q->news, news, UINT64_MAX);
+            news = ap_load_acquire(&q->news);
+        }
+        if (phase != AP_WORKER_FAILED) continue;
+        if (w->message[0] != '\0') memcpy(q->message, w->message, sizeof q->message);
+        return w->result;
+    }
+    return 0;
+}
+
+static int workers_start(struct apiary_queen *q)
+{
+    int r = 0;
+
+    for (uint32_t i = 0; r == 0 && i < q->worker_count; i++) {
+        r = ap_worker_start(&q->workers[i]);
+        if (r < 0) memcpy(q->message, q->workers[i].message, sizeof q->message);
+    }
+    return r == 0 ? workers_wait(q) : r;
+}
+
+static void workers_command(struct apiary_queen *q, enum ap_worker_command command)
+{
+    for (uint32_t i = 0; i < q->worker_count; i++) ap_worker_command(&q->workers[i], command);
+}
+
+/* ---- the beat ------------------------------------------------------------------------------------------------- */
+
+/* Parked is well; so is one that goes round. One that does neither is in the middle of a long task, or stuck. */
+static enum apiary_state health(struct apiary_queen *q)
+{
+    uint32_t worst = 0;
+
+    for (uint32_t i = 0; i < q->worker_count; i++) {
+        uint32_t turns = ap_load_relaxed(&q->workers[i].turns);
+
+        if (turns != q->seen_turns[i] || ap_load_relaxed(&q->workers[i].parked))
+            q->still[i] = 0;
+        else
+            q->still[i]++;
+        q->seen_turns[i] = turns;
+        if (q->still[i] > worst) worst = q->still[i];
+    }
+    if (worst < STILL_WARNING) return APIARY_PASSING;
+    return worst < STILL_CRITICAL ? APIARY_WARNING : APIARY_CRITICAL;
+}
+
+/* Those who come later meet in another segment of that name, or in none: nothing goes wrong here, and nobody new calls. */
+static void look_for_name(struct apiary_queen *q)
+{
+    if (q->removed || !ap_segment_removed(q->seg)) return;
+    q->removed = true;
+    ap_queen_log(q, 3, "the segment %.*s has been removed while it is in use; whoever comes now does not find %s: start all that "
+                 "use it again", (int)sizeof q->seg->header->name, q->seg->header->name, q->service);
+}
+
+static void beat(struct apiary_queen *q)
+{
+    if (!ap_swarm_beat(q->seg, &q->registration, health(q))) return;
+    ap_monitor_nudge(q->monitor);
+    look_for_name(q);
+}
+
+/* Whose fault it is that the time to stop is over and the queen is still here. */
+static void say_stuck(struct apiary_queen *q, struct ap_worker *w)
+{
+    const struct apiary_agent *agent = ap_load_relaxed(&w->called);
+    uint64_t now = q->seg->ops->now();
+
+    if (!w->running || w->told || !ap_load_relaxed(&q->stop)) return;
+    if (now < q->stop_until || now - q->stop_until < LAST_MOMENT / 2) return;
+    w->told = true;
+    ap_queen_log(q, 4, "worker %u does not come back; the agent that was called last is %s", w->index,
+                 agent != NULL ? agent->name : "none");
+}
+
+static bool workers_join(struct apiary_queen *q)
+{
+    bool all = true;
+
+    for (uint32_t i = 0; i < q->worker_count; i++)
+        if (!ap_worker_join(&q->workers[i], LAST_MOMENT / 64)) all = false;
+    return all;
+}
+
+/* Beats on: one that does not come back from its handler is no reason to say that the process has stopped. */
+static void workers_stop(struct apiary_queen *q)
+{
+    for (uint32_t i = 0; i < q->worker_count; i++) {
+        if (!q->workers[i].running) continue;
+        /* One that is still making its agents has to end that first: it has no loop yet that could be woken. */
+        ap_worker_command(&q->workers[i], AP_WORKER_STOP);
+    }
+    while (!workers_join(q)) {
+        for (uint32_t i = 0; i < q->worker_count; i++) say_stuck(q, &q->workers[i]);
+        beat(q);
+    }
+}
+
+/* Sleeps until there is news or the next beat is due, and beats. */
+static void pass_time(struct apiary_queen *q, uint32_t news, uint64_t *next, uint64_t until)
+{
+    uint64_t now;
+
+    q->seg->ops->futex_wait(&q->news, news, *next < until ? *next : until);
+    now = q->seg->ops->now();
+    if (now < *next) return;
+    beat(q);
+    *next = now + BEAT;
+}
+
+/* ---- life ----------------------------------------------------------------------------------------------------- */
+
+static int queen_register(struct apiary_queen *q)
+{
+    int r;
+
+    for (size_t i = 0; i < q->agent_count; i++) q->rows[i].lane = q->agents[i].worker->context->lane.index;
+    q->registration.park = (uint16_t)ap_loop_park_kind(q->workers[0].loop); /* one machine and environment: all alike */
+    r = ap_swarm_register(q->seg, &q->registration);
+    if (r == APIARY_EEXIST)
+        ap_format(q->message, sizeof q->message, "%s, instance %s: %s; %s", q->service,
+                 q->registration.instance != NULL ? q->registration.instance : "0", apiary_strerror(r), apiary_advice(r));
+    if (r < 0) return r;
+    q->service_index = q->registration.service_index; /* nobody may have used the name since it was entered */
+    for (size_t i = 0; i < q->agent_count; i++) q->agents[i].queue = q->rows[i].queue;
+    /* The member attached before its swarm's own, tighter bound could be known. */
+    if (q->client->service >= 0 && q->client->service == ap_service_find(q->seg, q->service) &&
+        q->registration.max_delegations != 0 && q->registration.max_delegations < q->client->limit)
+        ap_store_relaxed(&q->client->limit, q->registration.max_delegations); /* other threads may be delegating */
+    return 0;
+}
+
+static int queen_open(struct apiary_queen *q)
+{
+    int r = 0;
+    struct ap_lane_context *c = ap_context(q->client, &r);
+
+    if (c == NULL) return r;
+    q->registration.lane = c->lane.index;
+    q->registration.member = c->lane.member;
+    r = workers_start(q);
+    if (r == 0) {
+        r = ap_monitor_start(q->seg, c->lane.member, &q->monitor);
+        if (r == APIARY_ESYS) ap_format(q->message, sizeof q->message, "%s: her monitor cannot be started: %s", q->service,
+                     strerror(errno));
+    }
+    if (r == 0) r = queen_register(q);
+    if (r < 0) return r;
+    workers_command(q, AP_WORKER_RUN);
+    beat(q);
+    ap_lanes_changed(q->seg); /* what waits for these capabilities elsewhere may be moved here: a sweep */
+    return 0;
+}
+
+static bool all_drained(const struct apiary_queen *q)
+{
+    for (uint32_t i = 0; i < q->worker_count; i++)
+        if (ap_load_acquire(&q->workers[i].drained) != q->workers[i].drain) return false; /* WORKER-A1 pairs WORKER-R1 */
+    return true;
+}
+
+/* Until no worker has anything in hand, or the time is up. */
+static void drain(struct apiary_queen *q, uint64_t *next)
+{
+    for (uint32_t i = 0; i < q->worker_count; i++) ap_worker_drain(&q->workers[i]);
+    for (;;) {
+        uint32_t news = ap_load_acquire(&q->news); /* NEWS-A1 pairs NEWS-R1 */
+
+        if (all_drained(q)) return;
+        if (q->seg->ops->now() >= q->stop_until) return;
+        pass_time(q, news, next, q->stop_until);
+    }
+}
+
+static void queen_run(struct apiary_queen *q)
+{
+    uint64_t next = q->seg->ops->now() + BEAT;
+
+    for (;;) {
+        uint32_t news = ap_load_acquire(&q->news); /* NEWS-A1 pairs NEWS-R1 */
+
+        if (ap_load_acquire(&q->stop)) break; /* NEWS-A2 pairs NEWS-R2 */
+        pass_time(q, news, &next, UINT64_MAX);
+    }
+    ap_swarm_withdraw(q->seg, &q->registration);
+    drain(q, &next);
+    /* Nothing more is started, then the queues close and what is left in them goes to others. */
+    workers_command(q, AP_WORKER_HOLD);
+    ap_swarm_close(q->seg, q->registration.lane, &q->registration);
+    /* What a client that had chosen an agent before the withdrawal brought when its worker had just drained. */
+    drain(q, &next);
+}
+
+static void say_phase(struct apiary_queen *q, enum ap_queen_phase phase)
+{
+    ap_store_release(&q->phase, phase); /* QUEEN-R1 pairs QUEEN-A1 */
+    q->seg->ops->futex_wake(&q->phase, INT_MAX);
+}
+
+static void *control_main(void *arg)
+{
+    struct apiary_queen *q = arg;
+
+    q->result = queen_open(q);
+    if (q->result == 0) {
+        say_phase(q, AP_QUEEN_UP);
+        queen_run(q);
+    }
+    workers_stop(q);
+    /* Not before: whoever registers this instance next opens its queues, and a worker that was in a handler when it was told to
+     * hold is their consumer until it has ended. */
+    if (q->result == 0) ap_swarm_deregister(q->seg, q->registration.lane, &q->registration);
+    ap_monitor_stop(q->monitor);
+    if (q->result < 0) say_phase(q, AP_QUEEN_REFUSED);
+    return NULL;
+}
+
+static int control_start(struct apiary_queen *q)
+{
+    sigset_t all, before;
+    int r;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the program's business */
+    r = pthread_create(&q->control, NULL, control_main, q);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (r != 0) {
+        ap_format(q->message, sizeof q->message, "%s: its thread cannot be made: %s", q->service, strerror(r));
+        return APIARY_ESYS;
+    }
+    pthread_setname_np(q->control, "apiary-queen");
+    while (ap_load_acquire(&q->phase) == AP_QUEEN_STARTING) /* QUEEN-A1 pairs QUEEN-R1 */
+        q->seg->ops->futex_wait(&q->phase, AP_QUEEN_STARTING, UINT64_MAX);
+    if (ap_load_acquire(&q->phase) == AP_QUEEN_UP) return 0;
+    pthread_join(q->control, NULL);
+    return q->result;
+}
+
+/* ---- the process' queens ---------------------------------------------------------------------------------------- */
+
+static pthread_mutex_t queens_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct apiary_queen *queens;
+
+static void queen_add(struct apiary_queen *q)
+{
+    pthread_mutex_lock(&queens_lock);
+    q->next = queens;
+    queens = q;
+    pthread_mutex_unlock(&queens_lock);
+}
+
+/* With the lock; nothing of `q` is looked at: it may be gone. */
+static struct apiary_queen **queen_place(const struct apiary_queen *q)
+{
+    struct apiary_queen **at = &queens;
+
+    while (*at != NULL && *at != q) at = &(*at)->next;
+    return at;
+}
+
+static bool queen_known(const struct apiary_queen *q)
+{
+    bool known;
+
+    pthread_mutex_lock(&queens_lock);
+    known = *queen_place(q) != NULL;
+    pthread_mutex_unlock(&queens_lock);
+    return known;
+}
+
+/* The one thread that stops it, until it gives up: APIARY_ESTALE it is gone, APIARY_EINVAL another thread is at it. */
+static int queen_stopping(struct apiary_queen *q, bool begins)
+{
+    int r = 0;
+
+    pthread_mutex_lock(&queens_lock);
+    if (*queen_place(q) == NULL) r = APIARY_ESTALE;
+    else if (begins && q->stopping) r = APIARY_EINVAL;
+    else q->stopping = begins;
+    pthread_mutex_unlock(&queens_lock);
+    return r;
+}
+
+static void queen_remove(struct apiary_queen *q)
+{
+    pthread_mutex_lock(&queens_lock);
+    *queen_place(q) = q->next;
+    pthread_mutex_unlock(&queens_lock);
+}
+
+/* ---- the public face ------------------------------------------------------------------------------------------ */
+
+int apiary_queen_start(apiary_t *a, const apiary_swarm_description_t *swarm, char *message, size_t message_size,
+                       apiary_queen_t **ret)
+{
+    struct apiary_queen *q = NULL;
+    char text[sizeof q->message] = "";
+    int r = a == NULL || swarm == NULL || ret == NULL ? APIARY_EINVAL : ap_usable(a);
+
+    if (r == 0) r = ap_queen_make(a, swarm, text, sizeof text, &q);
+    if (r == 0) {
+        r = control_start(q);
+        if (r < 0) memcpy(text, q->message, sizeof text);
+    }
+    if (r == 0) {
+        ap_queen_log(q, 6, "%s is registered with %zu agents on %u workers, parking by %s", q->service, q->agent_count,
+                     q->worker_count, ap_loop_park_name(ap_loop_park_kind(q->workers[0].loop)));
+        queen_add(q);
+        *ret = q;
+        return 0;
+    }
+    ap_queen_free(q);
+    if (message != NULL && message_size > 0) {
+        if (text[0] == '\0') ap_format(text, sizeof text, "%s; %s", apiary_strerror(r), apiary_advice(r));
+        ap_format(message, message_size, "%s", text);
+    }
+    return r;
+}
+
+static bool control_join(struct apiary_queen *q, uint64_t until)
+{
+    const struct ap_ops *ops = q->seg->ops;
+    uint64_t now = ops->now(), at;
+    struct timespec limit;
+
+    if (until == UINT64_MAX) return pthread_join(q->control, NULL) == 0;
+    /* By the clock that a join has everywhere; the thread sanitizer of gcc 12 does not know the other one. */
+    at = ops->realtime() + (until > now ? until - now : 0);
+    limit = (struct timespec){.tv_sec = (time_t)(at / NSEC), .tv_nsec = (long)(at % NSEC)};
+    return pthread_timedjoin_np(q->control, NULL, &limit) == 0;
+}
+
+int apiary_queen_stop(apiary_queen_t *queen, uint64_t timeout)
+{
+    uint64_t now, until;
+    int r;
+
+    if (queen == NULL) return 0;
+    if (ap_worker_self() != NULL && ap_worker_self()->queen == queen) return APIARY_EINVAL; /* it would wait for itself */
+    r = queen_stopping(queen, true);
+    if (r < 0) return r;
+    now = queen->seg->ops->now();
+    until = timeout >= UINT64_MAX - now - LAST_MOMENT ? UINT64_MAX : now + timeout + LAST_MOMENT;
+    if (!ap_load_relaxed(&queen->stop)) {
+        queen->stop_until = until == UINT64_MAX ? UINT64_MAX : now + timeout;
+        ap_store_release(&queen->stop, 1); /* NEWS-R2 pairs NEWS-A2 */
+        ap_queen_news(queen);
+    }
+    if (!control_join(queen, until)) {
+        r = queen_stopping(queen, false); /* it may be called again */
+        return r < 0 ? r : APIARY_ETIMEDOUT;
+    }
+    ap_queen_log(queen, 6, "%s has left", queen->service);
+    queen_remove(queen);
+    ap_queen_free(queen);
+    return 0;
+}
+
+/* A worker that waits for a worker is refused: it uses apiary_agent_execute_task. */
+int apiary_execute_task(apiary_queen_t *queen, const char *capability, const void *body, size_t size,
+                        const apiary_delegate_options_t *options, void *result, size_t capacity, size_t *ret_size)
+{
+    if (queen == NULL || ap_worker_self() != NULL) return APIARY_EINVAL;
+    if (!queen_known(queen)) return APIARY_ESTALE;
+    return ap_call(queen->client, (int)queen->service_index, capability, NULL, body, size, options, result, capacity, ret_size);
+}
+
+int apiary_delegate_external_task(apiary_queen_t *queen, const char *capability, const void *body, size_t size,
+                                  const apiary_delegate_options_t *options, void *result, size_t capacity, size_t *ret_size)
+{
+    if (queen == NULL || ap_worker_self() != NULL) return APIARY_EINVAL;
+    if (!queen_known(queen)) return APIARY_ESTALE;
+    return apiary_call(queen->client, capability, body, size, options, result, capacity, ret_size);
+}

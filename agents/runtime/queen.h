@@ -1,0 +1,63 @@
+/* agents/runtime/queen.h - the inside of a queen: its workers, its control thread, its registration.
+ *
+ * The control thread has the lane that the swarm is registered under. It starts the workers, registers when all agents are made,
+ * beats once a second, and at the end withdraws, drains, closes the queues, stops the workers, deregisters. It wakes up for nothing
+ * else. While a worker does not come back from a handler the swarm stays LIVE and beats: nobody else may take its queues.
+ */
+#ifndef AP_QUEEN_H
+#define AP_QUEEN_H
+
+#include "agents/runtime/memory.h"
+#include "agents/runtime/worker.h"
+#include "core/apiary/swarm.h"
+#include "core/must_check.h"
+#include "registry/monitor/monitor.h"
+
+#define AP_WORKERS_MAX 16u
+#define AP_LOCAL_MEMORY (UINT64_C(64) << 20)
+
+enum ap_queen_phase { AP_QUEEN_STARTING, AP_QUEEN_UP, AP_QUEEN_REFUSED };
+
+struct apiary_queen {
+    struct apiary *client;
+    struct ap_segment *seg;
+    char *service; /* copies of what the description said */
+    char *texts[4]; /* instance, version, health and metrics endpoint */
+    uint32_t service_index;
+    void (*log)(void *user, int level, const char *line);
+    void *log_user;
+
+    struct ap_worker *workers;
+    uint32_t worker_count;
+    struct apiary_agent *agents;
+    char **agent_names;
+    char ***agent_capabilities;
+    size_t agent_count;
+    struct ap_swarm_registration registration;
+    struct ap_agent_registration *rows;
+    struct ap_memory memory;
+    struct ap_monitor *monitor;
+    bool removed;               /* it has been said that the segment has no name any more */
+    uint32_t seen_turns[AP_WORKERS_MAX], still[AP_WORKERS_MAX]; /* beats without a turn */
+
+    pthread_t control;
+    int result;
+    char message[1024];
+    uint32_t news AP_ALIGNED; /* futex of the control thread: a worker's phase, stop */
+    uint32_t phase;           /* futex of the starter */
+    struct apiary_queen *next; /* of this process' queens, under their lock; so is `stopping`: a thread waits for its end */
+    bool stopping;
+    uint32_t stop;
+    uint64_t stop_until;
+};
+
+/* queen_make.c. make: 0, or an error with a sentence in message. */
+AP_MUST_CHECK int ap_queen_make(struct apiary *a, const apiary_swarm_description_t *d, char *message, size_t size,
+                  struct apiary_queen **ret);
+void ap_queen_free(struct apiary_queen *q);
+
+/* Wakes the control thread. */
+void ap_queen_news(struct apiary_queen *q);
+void ap_queen_log(const struct apiary_queen *q, int level, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+#endif

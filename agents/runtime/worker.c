@@ -1,0 +1,368 @@
+/* agents/runtime/worker.c - the worker's thread. See worker.h. */
+#include "agents/runtime/worker.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agents/runtime/queen.h"
+#include "core/text.h"
+#include "core/uring.h"
+#include "shm/bell.h"
+
+#define NSEC UINT64_C(1000000000)
+#define BATCH 16            /* tasks of one agent in one turn */
+#define LOOKS 16u           /* delegations looked at in one turn */
+#define PUBLISH_AFTER 64u   /* tasks started or finished, while busy */
+#define GLANCES 4u          /* at one ring, between two turns of everything */
+#define PUBLISH_IDLE 32u    /* empty turns, after which it says what it has done */
+#define PUBLISH_CROWDED 4u  /* the same where each may last as long as a turn of the scheduler */
+
+_Thread_local struct ap_worker *ap_worker_here;
+
+/* ---- draining ------------------------------------------------------------------------------------------------- */
+
+static bool may_start(const struct ap_worker *w, const struct apiary_agent *agent)
+{
+    return agent->in_hand < agent->limit && !w->solo_running && w->solo == NULL;
+}
+
+static uint64_t scan(struct apiary_agent *agent)
+{
+    uint64_t ref = ap_queue_scan(&agent->consumer, &agent->cursor);
+
+    if (ref == 0) agent->scanning = agent->first_scan = false;
+    return ref;
+}
+
+/* The first scan comes before the rings, since it may find what was taken from one and never begun. Later ones take turns with
+ * them: what a recovery leaves to be found is a dead client's, or was moved here, and nobody who lives should wait for it. */
+static uint64_t next_ref(struct apiary_agent *agent)
+{
+    uint64_t ref = 0;
+
+    if (agent->scanning && (agent->first_scan || (agent->scan_turn = !agent->scan_turn))) ref = scan(agent);
+    if (ref == 0) ref = ap_queue_pop(&agent->consumer);
+    return ref == 0 && agent->scanning ? scan(agent) : ref;
+}
+
+static int drain(struct ap_worker *w, struct apiary_agent *agent)
+{
+    int n = 0;
+
+    if (!agent->scanning && ap_queue_rescan_due(&agent->consumer)) {
+        agent->scanning = true;
+        agent->cursor = 0;
+    }
+    /* A handler may have taken so long that the queen has said to hold: she waits for nothing that is begun after that. */
+    while (n < BATCH && may_start(w, agent) && ap_load_relaxed(&w->command) == AP_WORKER_RUN) {
+        uint64_t ref = next_ref(agent);
+        if (ref == 0) break;
+        if (n++ == 0) w->now = w->seg->ops->now();
+        ap_worker_start_task(w, agent, ref);
+    }
+    if (n > 0) w->latest = agent;
+    if (agent->unpublished >= PUBLISH_AFTER) ap_worker_publish(agent);
+    return n;
+}
+
+static int start_solo(struct ap_worker *w)
+{
+    struct apiary_agent *agent = w->solo;
+
+    if (agent == NULL || w->in_hand_count > 0) return 0;
+    w->solo = NULL;
+    w->now = w->seg->ops->now();
+    ap_worker_start_task(w, agent, w->solo_ref);
+    return 1;
+}
+
+/* Nothing is started beside a task that runs alone, or before one that waits for that; but what is in hand may be waiting for
+ * what it has delegated to an agent of this very worker. */
+static int start_own(struct ap_worker *w)
+{
+    struct apiary_agent *agent;
+    uint64_t ref = w->solo != NULL || w->solo_running ? ap_delegations_here(w, &agent) : 0;
+
+    if (ref == 0) return 0;
+    w->now = w->seg->ops->now();
+    ap_worker_start_task(w, agent, ref);
+    return 1;
+}
+
+static int drain_all(struct ap_worker *w)
+{
+    int n = start_solo(w) + start_own(w);
+
+    for (size_t i = 0; i < w->agent_count; i++) {
+        size_t at = w->first + i;
+        n += drain(w, w->agents[at < w->agent_count ? at : at - w->agent_count]);
+    }
+    if (++w->first >= w->agent_count) w->first = 0;
+    return n;
+}
+
+static int turn(struct ap_worker *w, uint32_t command)
+{
+    int n = ap_loop_turn(w->loop);
+
+    ap_store_relaxed(&w->turns, w->turns + 1);
+    n += ap_worker_take_handed(w);
+    n += ap_delegations_poll(w, LOOKS, false);
+    if (command == AP_WORKER_RUN) n += drain_all(w);
+    return n;
+}
+
+static void publish_all(struct ap_worker *w)
+{
+    for (size_t i = 0; i < w->agent_count; i++) {
+        struct apiary_agent *agent = w->agents[i];
+        if (agent->unpublished != 0 || agent->shown != agent->in_hand) ap_worker_publish(agent);
+    }
+}
+
+/* ---- parking -------------------------------------------------------------------------------------------------- */
+
+/* The last look, after the bell was raised. What may not be started now is no reason to stay awake: what makes it possible
+ * again, the end of a job, is seen in the loop. */
+static bool something_to_do(struct ap_worker *w, uint32_t command)
+{
+    if (ap_load_acquire(&w->handed) != NULL || ap_load_acquire(&w->command) != command) return true;
+    if (ap_delegations_poll(w, w->delegation_count, true) > 0) return true;
+    if (command != AP_WORKER_RUN) return false;
+    if (w->solo != NULL && w->in_hand_count == 0) return true;
+    for (size_t i = 0; i < w->agent_count; i++) {
+        struct apiary_agent *agent = w->agents[i];
+        if (!may_start(w, agent)) continue;
+        if (ap_queue_settle(&agent->consumer) || agent->scanning || ap_queue_rescan_due(&agent->consumer)) return true;
+    }
+    return false;
+}
+
+/* One that is held will not start what waits to run alone. */
+static void say_drained(struct ap_worker *w, uint32_t command)
+{
+    uint32_t asked = ap_load_acquire(&w->drain); /* WORKER-A2 pairs WORKER-R2 */
+
+    if (asked == w->drained || w->in_hand_count > 0 || (w->solo != NULL && command == AP_WORKER_RUN)) return;
+    ap_store_release(&w->drained, asked); /* WORKER-R1 pairs WORKER-A1 */
+    ap_queen_news(w->queen);
+}
+
+static void say_reopened(struct ap_worker *w)
+{
+    const struct apiary_agent *agent = w->called;
+
+    w->reopened = ap_loop_reopened(w->loop);
+    ap_queen_log(w->queen, 3, "worker %u: somebody in this process has closed its descriptors, they are opened again; the agent "
+                 "that was called last is %s", w->index, agent != NULL ? agent->name : "none");
+}
+
+static void park(struct ap_worker *w, uint32_t command)
+{
+    uint32_t *bell = &w->context->lane.lane->bell, value;
+    uint64_t before;
+
+    publish_all(w);
+    value = ap_bell_raise(bell); /* BELL-F2, and QUEUE-F2 for what follows */
+    if (something_to_do(w, command)) return;
+    say_drained(w, command);
+    before = w->seg->ops->now();
+    ap_store_relaxed(&w->parked, 1);
+    ap_loop_park(w->loop, bell, value, ap_delegations_due(w));
+    ap_store_relaxed(&w->parked, 0);
+    if (__builtin_expect(ap_loop_reopened(w->loop) != w->reopened, 0)) say_reopened(w);
+    ap_spin_parked(&w->spin, w->seg->ops->now() - before);
+}
+
+static void run(struct ap_worker *w)
+{
+    uint32_t idle = 0, command;
+
+    while ((command = ap_load_acquire(&w->command)) != AP_WORKER_STOP) { /* WORKER-A2 pairs WORKER-R2 */
+        if (turn(w, command) > 0) {
+            ap_spin_found(&w->spin);
+            idle = 0;
+            continue;
+        }
+        if (++idle == (w->spin.crowded ? PUBLISH_CROWDED : PUBLISH_IDLE)) publish_all(w);
+        if (command != AP_WORKER_RUN || !ap_spin_more(&w->spin)) {
+            park(w, command);
+            idle = 0;
+        } else if (w->latest != NULL && ap_queue_glance(&w->latest->consumer, GLANCES) && drain(w, w->latest) > 0) {
+            ap_spin_found(&w->spin);
+            idle = 0;
+        }
+    }
+}
+
+/* ---- opening and closing -------------------------------------------------------------------------------------- */
+
+static int agents_create(struct ap_worker *w)
+{
+    char why[256];
+
+    for (size_t i = 0; i < w->agent_count; i++) {
+        struct apiary_agent *agent = w->agents[i];
+        int r;
+
+        ap_arena_open(&agent->arena);
+        w->message[0] = '\0'; /* of one that was made all the same */
+        r = agent->kind->create != NULL ? agent->kind->create(agent, &agent->state) : 0;
+        if (r < 0) {
+            if (w->message[0] == '\0') {
+                ap_format(why, sizeof why, "%s; %s", apiary_strerror(r), apiary_advice(r));
+                ap_agent_explain(agent, why);
+            }
+            return r;
+        }
+        agent->created = true;
+    }
+    return 0;
+}
+
+/* After the last job: what agents still hold is only pointers. */
+static void agents_destroy(struct ap_worker *w)
+{
+    for (size_t i = w->agent_count; i > 0; i--) {
+        struct apiary_agent *agent = w->agents[i - 1];
+        if (agent->created && agent->kind->destroy != NULL) agent->kind->destroy(agent->state);
+        agent->created = false;
+    }
+    for (size_t i = 0; i < w->agent_count; i++) {
+        ap_arena_close(&w->agents[i]->arena);
+        ap_agent_lists_free(w->agents[i]);
+    }
+}
+
+static int worker_open(struct ap_worker *w)
+{
+    char why[192];
+    int r = 0;
+
+    w->delegations_end = &w->delegations;
+    ap_spin_open(&w->spin, w->seg->ops);
+    w->context = ap_context(w->client, &r);
+    if (w->context == NULL) return r;
+    r = ap_loop_create(w->seg->ops, &w->loop);
+    if (r < 0) {
+        if (r == APIARY_ESYS) ap_format(why, sizeof why, "%s: %s", apiary_strerror(r), strerror(errno));
+        else ap_park_refusal(r, why, sizeof why);
+        ap_format(w->message, sizeof w->message, "worker %u: %s", w->index, why);
+        return r;
+    }
+    r = agents_create(w);
+    if (r < 0) return r;
+    r = ap_worker_jobs_open(w); /* how many, the agents have said */
+    if (r < 0) ap_format(w->message, sizeof w->message, "worker %u: no memory for its agents' jobs", w->index);
+    return r;
+}
+
+static void consumers_open(struct ap_worker *w)
+{
+    for (size_t i = 0; i < w->agent_count; i++) {
+        struct apiary_agent *agent = w->agents[i];
+        ap_consumer_init(&agent->consumer, w->seg, agent->queue);
+        agent->started = ap_load_relaxed(&agent->consumer.queue->started);
+        agent->done = ap_load_relaxed(&agent->consumer.queue->done);
+        agent->failed = ap_load_relaxed(&agent->consumer.queue->failed);
+        agent->late = ap_load_relaxed(&agent->consumer.queue->late);
+        agent->run_time = ap_load_relaxed(&agent->consumer.queue->run_time);
+        agent->scanning = agent->first_scan = true; /* tasks may have waited here for years */
+        agent->cursor = 0;
+    }
+}
+
+/* What is still in hand fails, and its handle is stale; a thread of an agent may hand its jobs over until its destroy has ended
+ * it. */
+static void jobs_end(struct ap_worker *w)
+{
+    ap_worker_take_handed(w);
+    for (uint32_t i = 0; i < w->job_count; i++)
+        if (w->jobs[i].busy) ap_job_finish(&w->jobs[i], APIARY_ESHUTDOWN, 0, NULL, 0);
+}
+
+static void worker_close(struct ap_worker *w)
+{
+    jobs_end(w);
+    ap_delegations_end(w, APIARY_ESHUTDOWN);
+    jobs_end(w); /* what those callbacks did not end */
+    agents_destroy(w);
+    ap_worker_take_handed(w);
+}
+
+static void say_phase(struct ap_worker *w, enum ap_worker_phase phase)
+{
+    ap_store_release(&w->phase, phase); /* WORKER-R1 pairs WORKER-A1 */
+    ap_queen_news(w->queen);
+}
+
+static void *worker_main(void *arg)
+{
+    struct ap_worker *w = arg;
+    uint32_t command;
+
+    ap_worker_here = w;
+    w->result = worker_open(w);
+    say_phase(w, w->result < 0 ? AP_WORKER_FAILED : AP_WORKER_READY);
+    while ((command = ap_load_acquire(&w->command)) == AP_WORKER_WAIT) /* WORKER-A2 pairs WORKER-R2: the queues */
+        w->seg->ops->futex_wait(&w->command, AP_WORKER_WAIT, UINT64_MAX);
+    if (command != AP_WORKER_STOP) {
+        consumers_open(w);
+        run(w);
+    }
+    worker_close(w);
+    return NULL;
+}
+
+/* ---- the queen's side ----------------------------------------------------------------------------------------- */
+
+int ap_worker_start(struct ap_worker *w)
+{
+    sigset_t all, before;
+    char name[16];
+    int r;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the program's business */
+    r = pthread_create(&w->thread, NULL, worker_main, w);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    w->running = r == 0;
+    if (r != 0) {
+        ap_format(w->message, sizeof w->message, "worker %u: its thread cannot be made: %s", w->index, strerror(r));
+        return APIARY_ESYS;
+    }
+    snprintf(name, sizeof name, "apiary-work-%u", w->index & 0xff);
+    pthread_setname_np(w->thread, name);
+    return 0;
+}
+
+void ap_worker_command(struct ap_worker *w, enum ap_worker_command command)
+{
+    ap_store_release(&w->command, command); /* WORKER-R2 pairs WORKER-A2 */
+    w->seg->ops->futex_wake(&w->command, INT_MAX);
+    if (ap_load_acquire(&w->phase) == AP_WORKER_READY) ap_loop_wake(w->loop); /* WORKER-A1 pairs WORKER-R1 */
+}
+
+void ap_worker_drain(struct ap_worker *w)
+{
+    ap_store_release(&w->drain, w->drain + 1); /* WORKER-R2 pairs WORKER-A2 */
+    ap_loop_wake(w->loop);
+}
+
+/* The loop goes only here: until its thread has ended, the queen's thread may be about to wake it. */
+bool ap_worker_join(struct ap_worker *w, uint64_t within)
+{
+    uint64_t until = w->seg->ops->realtime() + within;
+    const struct timespec limit = {.tv_sec = (time_t)(until / NSEC), .tv_nsec = (long)(until % NSEC)};
+
+    if (w->running && pthread_timedjoin_np(w->thread, NULL, &limit) == ETIMEDOUT) return false;
+    w->running = false;
+    ap_loop_destroy(w->loop);
+    w->loop = NULL;
+    ap_worker_jobs_close(w);
+    return true;
+}

@@ -1,0 +1,202 @@
+/* agents/runtime/worker_job.c - from a reference to a job, and what other threads hand back. See worker.h. */
+#include <stdlib.h>
+
+#include "agents/runtime/queen.h"
+
+/* Each agent has its own, so that a stale handle still says whose it was. */
+int ap_worker_jobs_open(struct ap_worker *w)
+{
+    struct ap_job *job;
+
+    w->job_count = 0;
+    for (size_t i = 0; i < w->agent_count; i++) w->job_count += w->agents[i]->limit;
+    w->jobs = calloc(w->job_count + 1, sizeof *w->jobs);
+    if (w->jobs == NULL) {
+        w->job_count = 0;
+        return APIARY_ENOBLOCK;
+    }
+    job = w->jobs;
+    for (size_t i = 0; i < w->agent_count; i++) {
+        struct apiary_agent *agent = w->agents[i];
+
+        agent->jobs = job;
+        for (uint32_t k = 0; k < agent->limit; k++, job++) {
+            job->agent = agent;
+            job->handle = ap_handle_open(job);
+            if (job->handle == NULL) return APIARY_ENOBLOCK;
+            job->next = agent->spare;
+            agent->spare = job;
+        }
+    }
+    return 0;
+}
+
+void ap_worker_jobs_close(struct ap_worker *w)
+{
+    for (uint32_t i = 0; i < w->job_count; i++) ap_handle_close(w->jobs[i].handle);
+    for (size_t i = 0; i < w->agent_count; i++) w->agents[i]->jobs = w->agents[i]->spare = NULL;
+    free(w->jobs);
+    w->jobs = NULL;
+    w->job_count = 0;
+}
+
+/* In lane->hand[] before the claim, so that there is no instant in which the task is ours and not there. */
+static int hand_take(struct ap_worker *w, uint64_t ref)
+{
+    int hand = __builtin_ffs((int)~w->hands) - 1;
+
+    if (hand < 0 || hand >= (int)AP_HANDS) return -1;
+    w->hands |= 1u << hand;
+    ap_store_relaxed(&w->context->lane.lane->hand[hand], ref); /* ordered by the claim */
+    return hand;
+}
+
+static void hand_clear(struct ap_worker *w, int hand)
+{
+    if (hand < 0) return;
+    ap_store_relaxed(&w->context->lane.lane->hand[hand], 0);
+    w->hands &= ~(1u << hand);
+}
+
+AP_ALWAYS_INLINE void job_fill(struct ap_worker *w, struct ap_job *job, struct apiary_agent *agent, struct ap_slot *slot,
+                               uint64_t token, int hand)
+{
+    job->at = slot;
+    job->token = token;
+    job->busy = true;
+    job->hand = hand;
+    job->size = 0;
+    job->data = ap_task_body(w->seg, slot, &job->size);
+    job->capability = ap_load_relaxed(&slot->capability);
+    job->caller = ap_load_relaxed(&slot->caller);
+    job->deadline = ap_load_relaxed(&slot->deadline);
+    job->alone = AP_WORD_CRASHES(token) > 0 && w->in_hand_count == 0;
+    job->started = w->now;
+    job->user = NULL;
+    job->reserved = 0;
+    job->capability_name[0] = job->caller_name[0] = '\0';
+    ap_store_relaxed(&slot->started, w->now);
+    w->in_hand_count++;
+    if (__builtin_expect(job->alone, 0)) w->solo_running = true;
+    agent->in_hand++;
+    agent->started++;
+    agent->unpublished++;
+}
+
+static bool cancelled(const struct ap_job *job)
+{
+    uint64_t request = ap_load_acquire(&job->at->request);
+
+    return ap_request_has(request, job->token, AP_REQUEST_CANCEL);
+}
+
+/* A task that has crashed a worker before runs when nothing else can crash with it. Returns whether it has to wait. One that
+ * this worker has itself delegated does not: it would wait for the one that waits for it. */
+static bool must_wait(struct ap_worker *w, struct apiary_agent *agent, const struct ap_slot *slot, uint64_t ref)
+{
+    uint64_t word;
+
+    if (w->in_hand_count == 0) return false;
+    word = ap_load_acquire(&slot->word); /* TASK-A1 pairs TASK-R1 */
+    if (AP_WORD_CRASHES(word) == 0 || AP_WORD_STATE(word) != AP_TASK_QUEUED) return false;
+    if (AP_WORD_GENERATION(word) != AP_REF_GENERATION(ref)) return false;
+    if (ap_load_relaxed(&slot->client) == w->context->lane.index) return false;
+    w->solo = agent;
+    w->solo_ref = ref;
+    return true;
+}
+
+/* A queue's index can pass to another agent, of another service, between a client's choice and its submit. Withdrawn
+ * capabilities still count: what was queued before a drain is done. */
+static bool offered(const struct ap_worker *w, const struct apiary_agent *agent, const struct ap_job *job)
+{
+    const struct ap_agent_record *record = ap_agent_at(w->seg, agent->queue);
+    uint32_t count = ap_load_relaxed(&record->capability_count), only = ap_load_relaxed(&job->at->only);
+
+    if (only != 0 && only != w->queen->service_index + 1) return false;
+    for (uint32_t i = 0; i < count && i < AP_AGENT_CAPABILITIES; i++)
+        if (ap_load_relaxed(&record->capabilities[i]) == job->capability) return true;
+    return false;
+}
+
+/* Why a task that was claimed is not to be started; 0: it is. */
+AP_ALWAYS_INLINE int refusal(const struct ap_worker *w, const struct apiary_agent *agent, const struct ap_job *job)
+{
+    if (job->data == NULL) return APIARY_ECORRUPT;
+    if (!offered(w, agent, job)) return APIARY_ENOPROVIDER;
+    if (job->deadline <= w->now) return APIARY_ETIMEDOUT;
+    return cancelled(job) ? APIARY_ECANCELLED : 0;
+}
+
+void ap_worker_start_task(struct ap_worker *w, struct apiary_agent *agent, uint64_t ref)
+{
+    struct ap_job *job = agent->spare;
+    struct ap_slot *slot = ap_slot_at(w->seg, AP_REF_SLOT(ref));
+    uint64_t token;
+    int hand, code;
+
+    if (slot == NULL) return;
+    /* All four lines at once, three of them to be written. */
+    ap_prefetch_write(&slot->word);
+    ap_prefetch_read(slot->body_inline);
+    ap_prefetch_write(slot->result_inline);
+    ap_prefetch_write(&slot->queued);
+    if (job == NULL || must_wait(w, agent, slot, ref)) return;
+    hand = hand_take(w, ref);
+    token = ap_slot_claim(slot, w->context->lane.index, agent->queue, ref);
+    if (__builtin_expect(token == 0, 0)) {
+        hand_clear(w, hand);
+        return;
+    }
+    agent->spare = job->next;
+    job->slot = AP_REF_SLOT(ref);
+    job_fill(w, job, agent, slot, token, hand);
+    code = refusal(w, agent, job);
+    if (__builtin_expect(code != 0, 0)) {
+        ap_job_finish(job, code, 0, NULL, 0);
+        return;
+    }
+    /* Routers see at once that this worker has something in hand, however long it takes. */
+    if (agent->in_hand > agent->shown) {
+        agent->shown = agent->in_hand;
+        ap_store_relaxed(&agent->consumer.queue->running, agent->shown);
+    }
+    ap_store_relaxed(&w->called, agent);
+    agent->kind->handle(agent->state, ap_handle_name(job->handle));
+}
+
+void ap_worker_publish(struct apiary_agent *agent)
+{
+    struct ap_queue *q = agent->consumer.queue;
+
+    ap_store_relaxed(&q->started, agent->started);
+    ap_store_relaxed(&q->done, agent->done);
+    ap_store_relaxed(&q->failed, agent->failed);
+    ap_store_relaxed(&q->late, agent->late);
+    ap_store_relaxed(&q->run_time, agent->run_time);
+    ap_queue_publish(&agent->consumer, agent->in_hand);
+    agent->shown = agent->in_hand;
+    agent->unpublished = 0;
+}
+
+int ap_worker_take_handed(struct ap_worker *w)
+{
+    struct ap_handed *handed, *reversed = NULL;
+    int n = 0;
+
+    if (ap_load_relaxed(&w->handed) == NULL) return 0;
+    handed = ap_exchange_acq_rel(&w->handed, NULL); /* HANDED-A1 pairs HANDED-R1 */
+    while (handed != NULL) { /* last in, first out, of a stack: the order of coming is the other way round */
+        struct ap_handed *next = handed->next;
+        handed->next = reversed;
+        reversed = handed;
+        handed = next;
+    }
+    while (reversed != NULL) {
+        handed = reversed;
+        reversed = handed->next;
+        ap_job_finish_handed(handed);
+        n++;
+    }
+    return n;
+}

@@ -1,0 +1,403 @@
+/* registry/client/await.c - waiting for results: spin as long as that paid lately, then park on the submitting lane's bell.
+ *
+ * A park lasts 10 ms at first and then doubles to 1 s. Nobody needs the time-outs while all is well: the worker's finish, and
+ * every recovery, ring the bell. Now and then in the spin, and before each park, the waiter looks whether the worker has died
+ * unnoticed (then it recovers the lane itself) and whether the task sits in a queue that was closed (then it moves it). Before a
+ * park that follows another it asks the system, too, for a death that no mark tells.
+ */
+#include <pthread.h>
+#include <string.h>
+
+#include "registry/client/client.h"
+#include "shm/bell.h"
+#include "shm/image.h"
+
+#define PARK_FIRST UINT64_C(10000000)
+#define PARK_MAX UINT64_C(1000000000)
+
+struct waiting {
+    struct apiary *a;
+    struct ap_lane_context *c; /* of the calling thread, NULL: it has none */
+    struct ap_spin *spin;      /* the context's, or own */
+    struct ap_spin own;
+    const apiary_task_t *tasks;
+    size_t n;
+    bool any;       /* await_any: a task that is given up is a result, too */
+    bool sole;      /* nobody else knows the task: it goes with the wait */
+    uint32_t interrupts; /* of the handle, as of the beginning */
+    uint64_t until; /* the caller's */
+    uint64_t soonest; /* deadline of one of the tasks */
+    size_t helped;    /* how often it was looked whether one needs help, while awake */
+    uint64_t park;
+};
+
+/* ---- looking -------------------------------------------------------------------------------------------------- */
+
+/* 1 and the position, 0 none is finished, or an error. A finished task goes before an error of another. */
+static int look(const struct waiting *w, size_t *position, apiary_result_t *ret)
+{
+    int error = 0;
+
+    for (size_t i = 0; i < w->n; i++) {
+        int r = ap_collect_at(w->a, w->tasks[i], ret);
+        if (r > 0) {
+            *position = i;
+            return 1;
+        }
+        if (r < 0 && error == 0) error = r;
+    }
+    return error;
+}
+
+/* Something is not as it was: cheaper than look. */
+static bool changed(const struct waiting *w)
+{
+    for (size_t i = 0; i < w->n; i++) {
+        const struct ap_slot *slot = ap_slot_at(w->a->seg, w->tasks[i].slot);
+        uint64_t word = slot != NULL ? ap_load_relaxed(&slot->word) : 0;
+
+        if (AP_WORD_STATE(word) != AP_TASK_QUEUED && AP_WORD_STATE(word) != AP_TASK_RUNNING) return true;
+        if (AP_WORD_GENERATION(word) != w->tasks[i].generation) return true;
+    }
+    return false;
+}
+
+/* ---- what may keep it from finishing -------------------------------------------------------------------------- */
+
+static bool reap(const struct waiting *w)
+{
+    return ap_reap_all(w->a->seg, w->c != NULL ? w->c->lane.index : AP_NO_LANE, &ap_registry_hooks) > 0;
+}
+
+/* With `ask` the system is asked, too, for a death that no mark tells. */
+static bool owner_lives(const struct waiting *w, uint32_t lane, bool ask)
+{
+    if (ask) ap_image_judge(w->a->seg, lane);
+    return ap_lane_alive(w->a->seg, lane);
+}
+
+/* Its worker is dead, or its queue is closed. True: the dead were recovered here. */
+static bool help(const struct waiting *w, apiary_task_t task, bool ask)
+{
+    struct ap_balance own = {.turn = 0, .producers = NULL};
+    struct ap_segment *seg = w->a->seg;
+    const struct ap_queue *q;
+    struct ap_slot *slot;
+    uint64_t word, life;
+    bool reaped = false;
+
+    if (!ap_task_find(w->a, task, &slot, &word)) return false;
+    if (AP_WORD_STATE(word) == AP_TASK_RUNNING) return !owner_lives(w, AP_WORD_OWNER(word), ask) && reap(w);
+    if (AP_WORD_STATE(word) != AP_TASK_QUEUED) return false;
+    q = ap_queue_at(seg, AP_WORD_OWNER(word));
+    life = q != NULL ? ap_load_acquire(&q->life) : 0;
+    if (AP_QUEUE_STATE(life) == AP_QUEUE_OPEN) {
+        if (owner_lives(w, AP_QUEUE_LANE(life), ask)) return false;
+        reaped = reap(w);
+        if (!ap_task_find(w->a, task, &slot, &word)) return reaped;
+    }
+    ap_reroute(seg, w->c != NULL ? &w->c->balance : &own, task.slot, word);
+    return reaped;
+}
+
+#define LOOKS 16u /* of a spin, between two at what may keep a task from finishing */
+
+/* Who is awake need not wait until the monitor has been woken: of many tasks one at a time. Who has recovered the dead goes to
+ * sleep: another has to be woken to run the task, and may need this processor. */
+static bool spin(struct waiting *w)
+{
+    unsigned looks = 0;
+
+    do {
+        if (changed(w)) {
+            ap_spin_found(w->spin);
+            return true;
+        }
+        if (++looks % LOOKS != LOOKS / 2 || !help(w, w->tasks[w->helped++ % w->n], false)) continue;
+        ap_spin_left(w->spin);
+        return false;
+    } while (ap_spin_more(w->spin));
+    return false;
+}
+
+/* At a task's own deadline: 1 it has finished after all, else APIARY_ETIMEDOUT, or APIARY_ESTALE. */
+static int expire(const struct waiting *w, apiary_task_t task, apiary_result_t *ret)
+{
+    struct ap_segment *seg = w->a->seg;
+    struct ap_slot *slot;
+    uint64_t word;
+    int r;
+
+    for (;;) {
+        r = ap_collect(w->a, task, ret);
+        if (r != 0) return r;
+        if (!ap_task_find(w->a, task, &slot, &word)) return APIARY_ESTALE;
+        if (AP_WORD_STATE(word) == AP_TASK_RUNNING)
+            return ap_abandon(w->a, task) ? APIARY_ETIMEDOUT : APIARY_ESTALE;
+        if (!ap_queue_end_task(seg, task.slot, word, AP_TASK_FAILED, APIARY_ETIMEDOUT)) continue;
+        ap_task_free(w->a, task.slot, AP_WORD_WITH(word, AP_TASK_FAILED, (uint32_t)-APIARY_ETIMEDOUT));
+        return APIARY_ETIMEDOUT;
+    }
+}
+
+static uint64_t deadline_of(const struct waiting *w, size_t i)
+{
+    struct ap_slot *slot;
+    uint64_t word;
+
+    return ap_task_find(w->a, w->tasks[i], &slot, &word) ? ap_load_relaxed(&slot->deadline) : UINT64_MAX;
+}
+
+/* Gives up tasks whose deadline has passed. 1 and the position, 0 none has, or an error; sets w->soonest. */
+static int expire_due(struct waiting *w, uint64_t now, size_t *position, apiary_result_t *ret)
+{
+    w->soonest = UINT64_MAX;
+    for (size_t i = 0; i < w->n; i++) {
+        uint64_t deadline = deadline_of(w, i);
+        int r;
+
+        if (deadline > now) {
+            if (deadline < w->soonest) w->soonest = deadline;
+            continue;
+        }
+        r = expire(w, w->tasks[i], ret);
+        *position = i;
+        if (r != APIARY_ETIMEDOUT || !w->any) return r;
+        *ret = (apiary_result_t){.data = NULL, .code = APIARY_ETIMEDOUT, .task = w->tasks[i]};
+        return 1;
+    }
+    return 0;
+}
+
+/* ---- waiting -------------------------------------------------------------------------------------------------- */
+
+/* The bell that the tasks' finishers ring; sets *mixed when they do not all ring the same. */
+static uint32_t *bell_of(const struct waiting *w, bool *mixed)
+{
+    struct ap_lane *lane = NULL;
+
+    *mixed = false;
+    for (size_t i = 0; i < w->n; i++) {
+        struct ap_slot *slot;
+        struct ap_lane *other;
+        uint64_t word;
+
+        if (!ap_task_find(w->a, w->tasks[i], &slot, &word)) continue;
+        other = ap_lane_at(w->a->seg, ap_load_relaxed(&slot->client));
+        if (lane != NULL && other != lane) *mixed = true;
+        lane = other;
+    }
+    return lane != NULL ? &lane->bell : NULL;
+}
+
+static void cancelled(void *arg)
+{
+    const struct waiting *w = arg;
+
+    if (w->sole) ap_give_up(w->a, *w->tasks);
+}
+
+/* A cancellation point: nothing is held here but the task, and the thread's lane, which goes back when the thread ends. What is
+ * called may be left at any instruction: it is a system call and nothing else. */
+static int sleep_on(struct waiting *w, const uint32_t *bell, uint32_t value, uint64_t until)
+{
+    int r, before;
+
+    pthread_cleanup_push(cancelled, w);
+    pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &before);
+    r = w->a->seg->ops->futex_wait(bell, value, until);
+    pthread_setcanceltype(before, NULL);
+    pthread_cleanup_pop(0);
+    return r;
+}
+
+/* Sleeps once, unless something is finished or due already. As look, and APIARY_ENOTREADY when the caller's time is up. */
+static int park(struct waiting *w, size_t *position, apiary_result_t *ret)
+{
+    const struct ap_ops *ops = w->a->seg->ops;
+    bool mixed;
+    uint32_t *bell = bell_of(w, &mixed), value = bell != NULL ? ap_bell_raise(bell) : 0;
+    uint64_t now, wake;
+    int r = look(w, position, ret);
+
+    if (r != 0) return r;
+    if (bell == NULL) return APIARY_ECORRUPT;
+    if (ap_load_acquire(&w->a->interrupts) != w->interrupts) return APIARY_EINTERRUPTED;
+    for (size_t i = 0; i < w->n; i++) help(w, w->tasks[i], w->park > PARK_FIRST);
+    now = ops->now();
+    r = expire_due(w, now, position, ret);
+    if (r != 0) return r;
+    if (now >= w->until) return APIARY_ENOTREADY;
+    wake = now + (mixed ? PARK_FIRST : w->park);
+    if (w->until < wake) wake = w->until;
+    if (w->soonest < wake) wake = w->soonest;
+    r = sleep_on(w, bell, value, wake);
+    if (r == -ETIMEDOUT) w->park = w->park * 2 < PARK_MAX ? w->park * 2 : PARK_MAX;
+    r = look(w, position, ret);
+    ap_spin_parked(w->spin, ops->now() - now);
+    return r;
+}
+
+/* After a look that found nothing. */
+static int wait_for(struct waiting *w, uint64_t timeout, size_t *position, apiary_result_t *ret)
+{
+    int r = 0;
+
+    w->c = ap_context_here(w->a);
+    w->spin = w->c != NULL ? &w->c->spin : &w->own;
+    if (w->c != NULL) w->c->ready = 0;
+    if (w->c == NULL) ap_spin_open(&w->own, w->a->seg->ops);
+    w->interrupts = ap_load_acquire(&w->a->interrupts);
+    w->park = PARK_FIRST;
+    w->until = UINT64_MAX;
+    if (timeout != APIARY_FOREVER) {
+        uint64_t now = w->a->seg->ops->now();
+        w->until = timeout >= UINT64_MAX - now ? UINT64_MAX : now + timeout;
+    }
+    while (r == 0) r = timeout != 0 && spin(w) ? look(w, position, ret) : park(w, position, ret);
+    return r;
+}
+
+/* ---- the public face ------------------------------------------------------------------------------------------ */
+
+static __attribute__((noinline)) int await_slowly(struct apiary *a, apiary_task_t task, uint64_t timeout, bool sole,
+                                                  apiary_result_t *ret)
+{
+    struct waiting w = {.a = a, .tasks = &task, .n = 1, .sole = sole};
+    size_t position;
+    int r = wait_for(&w, timeout, &position, ret);
+
+    return r > 0 ? 0 : r;
+}
+
+AP_ALWAYS_INLINE int await(struct apiary *a, apiary_task_t task, uint64_t timeout, bool sole, apiary_result_t *ret)
+{
+    int r = ap_usable(a);
+
+    if (r < 0) return r;
+    r = ap_collect_at(a, task, ret);
+    if (r != 0) return r > 0 ? 0 : r;
+    return await_slowly(a, task, timeout, sole, ret);
+}
+
+/* Into a structure of another version of the public face. */
+static __attribute__((noinline)) int await_other(struct apiary *a, apiary_task_t task, uint64_t timeout, apiary_result_t *ret)
+{
+    apiary_result_t own;
+    int r = ret != NULL ? ap_result_other(ret) : APIARY_EINVAL;
+
+    if (r == 0) r = await(a, task, timeout, false, &own);
+    if (r == 0) ap_sized_out(ret, ret->struct_size, &own, sizeof own);
+    return r;
+}
+
+int apiary_await(apiary_t *a, apiary_task_t task, uint64_t timeout, apiary_result_t *ret)
+{
+    if (__builtin_expect(ret == NULL || ret->struct_size != sizeof *ret, 0)) return await_other(a, task, timeout, ret);
+    return await(a, task, timeout, false, ret);
+}
+
+int apiary_interrupt(apiary_t *a)
+{
+    int r = ap_usable(a);
+
+    if (r < 0) return r;
+    ap_add_acq_rel(&a->interrupts, 1);
+    pthread_mutex_lock(&a->lock); /* no lane closes meanwhile */
+    for (struct ap_lane_context *c = a->contexts; c != NULL; c = c->next) ap_bell_ring(a->seg->ops, &c->lane.lane->bell);
+    pthread_mutex_unlock(&a->lock);
+    return 0;
+}
+
+int apiary_await_any(apiary_t *a, const apiary_task_t *tasks, size_t n, uint64_t timeout, apiary_result_t *ret)
+{
+    struct waiting w = {.a = a, .tasks = tasks, .n = n, .any = true};
+    apiary_result_t own;
+    size_t position = 0;
+    int r = ap_usable(a);
+
+    if (r < 0) return r;
+    if (ret == NULL || tasks == NULL || n == 0 || n > INT32_MAX || ap_result_other(ret) < 0) return APIARY_EINVAL;
+    r = look(&w, &position, &own);
+    if (r == 0) r = wait_for(&w, timeout, &position, &own);
+    if (r > 0) ap_sized_out(ret, ret->struct_size, &own, sizeof own);
+    return r > 0 ? (int)position : r;
+}
+
+static __attribute__((noinline)) int poll_unfinished(struct apiary *a, apiary_task_t task, apiary_result_t *ret)
+{
+    struct waiting w = {.a = a, .c = ap_context_here(a), .tasks = &task, .n = 1};
+    size_t position;
+    int r;
+
+    if (w.c != NULL) w.c->ready = 0;
+    help(&w, task, false);
+    r = expire_due(&w, a->seg->ops->now(), &position, ret);
+    return r > 0 ? 0 : r == 0 ? APIARY_ENOTREADY : r;
+}
+
+/* Into a structure of another version of the public face. */
+static __attribute__((noinline)) int poll_other(struct apiary *a, apiary_task_t task, apiary_result_t *ret)
+{
+    apiary_result_t own = {.struct_size = sizeof own};
+    int r = ret != NULL ? ap_result_other(ret) : APIARY_EINVAL;
+
+    if (r == 0) r = apiary_poll(a, task, &own);
+    if (r == 0) ap_sized_out(ret, ret->struct_size, &own, sizeof own);
+    return r;
+}
+
+int apiary_poll(apiary_t *a, apiary_task_t task, apiary_result_t *ret)
+{
+    int r = ap_usable(a);
+
+    if (r < 0) return r;
+    if (__builtin_expect(ret == NULL || ret->struct_size != sizeof *ret, 0)) return poll_other(a, task, ret);
+    r = ap_collect_at(a, task, ret);
+    if (r != 0) return r > 0 ? 0 : r;
+    return poll_unfinished(a, task, ret);
+}
+
+int ap_call(struct apiary *a, int service, const char *capability, const apiary_capability_t *bound, const void *body,
+            size_t body_size, const apiary_delegate_options_t *options, void *result, size_t capacity, size_t *size)
+{
+    apiary_delegate_options_t o = {.struct_size = sizeof o};
+    struct ap_lane_context *c;
+    apiary_result_t r = {.struct_size = sizeof r};
+    apiary_task_t task;
+    int e = 0;
+
+    if ((capability == NULL && bound == NULL) || (body == NULL && body_size > 0)) return APIARY_EINVAL;
+    if (result == NULL && capacity > 0) return APIARY_EINVAL;
+    if (options != NULL) e = ap_sized_in(&o, sizeof o, AP_FIRST_DELEGATE_OPTIONS, options, options->struct_size);
+    if (e == 0 && (o.flags & APIARY_DETACH) != 0) e = APIARY_EINVAL;
+    if (e < 0) return e;
+    c = ap_context(a, &e);
+    if (c == NULL) return e;
+    e = bound != NULL ? ap_submit_bound(c, *bound, body, body_size, &o, &task)
+                      : ap_submit(c, service, capability, body, body_size, 0, &o, &task);
+    if (e < 0) return e;
+    /* The task's own deadline comes first, unless somebody has changed it in the segment. */
+    e = await(a, task, o.timeout != 0 ? o.timeout : a->seg->geometry.task_timeout, true, &r);
+    if (e < 0) {
+        if (e != APIARY_ETIMEDOUT) ap_give_up(a, task);
+        return e == APIARY_ENOTREADY ? APIARY_ETIMEDOUT : e;
+    }
+    if (r.size > 0 && capacity > 0) memcpy(result, r.data, r.size < capacity ? r.size : capacity);
+    if (size != NULL) *size = r.size;
+    e = r.code;
+    apiary_release(a, &r);
+    return e;
+}
+
+int apiary_call(apiary_t *a, const char *capability, const void *body, size_t body_size,
+                const apiary_delegate_options_t *options, void *result, size_t capacity, size_t *size)
+{
+    return ap_call(a, -1, capability, NULL, body, body_size, options, result, capacity, size);
+}
+
+int apiary_call_bound(apiary_t *a, apiary_capability_t capability, const void *body, size_t body_size,
+                      const apiary_delegate_options_t *options, void *result, size_t capacity, size_t *size)
+{
+    return ap_call(a, -1, NULL, &capability, body, body_size, options, result, capacity, size);
+}

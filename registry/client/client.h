@@ -1,0 +1,249 @@
+/* registry/client/client.h - the inside of an attached handle, for agents/ and tools/ of this project; not installed. */
+#ifndef AP_CLIENT_H
+#define AP_CLIENT_H
+
+#include <string.h>
+
+#include "core/sized.h"
+#include "core/spin.h"
+#include "registry/routing/admission.h"
+#include "registry/routing/router.h"
+
+struct ap_known_row;
+
+/* Names that a thread has looked up twice running, by where it keeps them; what stands there is compared at each use. A name's
+ * index never changes while the segment lives, so there is nothing to forget. A name that is new takes nobody's place: who goes
+ * through thousands would do nothing but remember. */
+#define AP_NAMES_KNOWN_BITS 5
+struct ap_known_name {
+    char name[APIARY_CAPABILITY_MAX + 1] AP_ALIGNED; /* in one line, wherever the context lies */
+    const char *at;    /* NULL: none, or one that is not remembered */
+    const char *asked; /* for what else this place was asked last */
+    uint64_t check;    /* of a bound capability, in its place; 0: none */
+    uint32_t capability;
+    const uint64_t *providers;
+    struct ap_only only;
+    const struct ap_known_row *row; /* where the only provider's is, NULL: not asked for yet; it may be another's by now */
+};
+
+/* Bound capabilities that a thread uses have places of their own, by their index. The check is of one name in one segment, so
+ * nothing else is compared. */
+#define AP_BOUND_KNOWN 32u
+
+/* Rows of apiary_discover: of an OPEN queue of a LIVE swarm nothing changes while their lives are the same. */
+#define AP_ROWS_KNOWN 16u
+struct ap_known_row {
+    const struct ap_swarm *swarm;
+    const struct ap_queue *at;
+    const struct ap_ring *rings;
+    const struct ap_lane *lane;
+    uint64_t life, swarm_life;
+    uint32_t queue; /* AP_NO_QUEUE: none */
+    apiary_provider_t row;
+};
+
+/* What one thread needs to delegate; owned by that thread, found by a thread-specific key of the handle. */
+struct ap_lane_context {
+    struct apiary *client;
+    struct ap_lane_handle lane;
+    struct ap_slabs slabs;
+    struct ap_producer *producers; /* one per queue of the segment */
+    struct ap_balance balance;
+    struct ap_pool_hint pool_hint;
+    struct ap_ticket_hint ticket_hint;
+    struct ap_known_name names[1 << AP_NAMES_KNOWN_BITS];
+    struct ap_known_name stranger; /* the last that is not among them */
+    struct ap_known_name bound[AP_BOUND_KNOWN];
+    struct ap_known_row rows[AP_ROWS_KNOWN];
+    struct ap_lane_context *next; /* list of the client, under its lock */
+    struct ap_spin spin;
+    int event_fd;                 /* apiary_lane_fd, -1 */
+    struct ap_parker *parker;     /* feeds event_fd */
+    uint32_t ready;               /* results running that nobody had to wait for */
+    uint32_t loans;               /* blocks borrowed and not yet given back or delegated */
+    uint32_t thread;              /* whose it is, or was */
+    bool shared;                  /* its thread has ended: used under client->lock */
+};
+
+struct apiary {
+    struct ap_segment *seg;
+    uint64_t serial; /* of this process' handles, from 1 */
+    uint32_t member;
+    enum apiary_member_kind kind;
+    int service; /* of the caller, -1 none */
+    uint32_t limit; /* tightened when a queen of the service starts under this handle */
+    pthread_key_t key;
+    pthread_mutex_t lock; /* process-private: list of contexts, shared lanes */
+    struct ap_lane_context *contexts;
+    struct ap_lane_context *anchor;
+    uint32_t shared;     /* how many contexts are */
+    uint32_t interrupts; /* how often apiary_interrupt was called */
+    bool read_only;
+    struct apiary *next; /* of this process' handles */
+};
+
+/* The context that the calling thread used last. A handle is known by its serial, too: its memory may be another's by now. */
+struct ap_here {
+    const struct apiary *client;
+    struct ap_lane_context *context; /* NULL: none yet */
+    uint64_t serial;
+};
+extern _Thread_local struct ap_here ap_here __attribute__((tls_model("initial-exec")));
+
+static inline bool ap_here_is(const struct apiary *a)
+{
+    return __builtin_expect(ap_here.context != NULL && ap_here.client == a && ap_here.serial == a->serial, 1);
+}
+
+struct ap_lane_context *ap_context_open(struct apiary *a, int *error);
+struct ap_lane_context *ap_context_find(const struct apiary *a);
+
+/* The calling thread's context, opened on first use: NULL and *error. */
+static inline struct ap_lane_context *ap_context(struct apiary *a, int *error)
+{
+    return ap_here_is(a) && __builtin_expect(!ap_forked(a->seg), 1) ? ap_here.context : ap_context_open(a, error);
+}
+
+/* ap_capability_find, with what the lane knows of it; NULL: never interned. Valid until the next call. */
+struct ap_known_name *ap_capability_learn(struct ap_lane_context *c, struct ap_known_name *known, const char *name);
+/* Where a name is, if it is remembered. */
+AP_ALWAYS_INLINE struct ap_known_name *ap_known_place(struct ap_lane_context *c, const char *name)
+{
+    /* Fibonacci hashing: names often lie at even distances. */
+    return &c->names[(uint64_t)(uintptr_t)name * UINT64_C(0x9e3779b97f4a7c15) >> (64 - AP_NAMES_KNOWN_BITS)];
+}
+AP_ALWAYS_INLINE bool ap_known_is(const struct ap_known_name *known, const char *name)
+{
+    return known->at == name && strncmp(known->name, name, sizeof known->name) == 0;
+}
+AP_ALWAYS_INLINE struct ap_known_name *ap_capability_known(struct ap_lane_context *c, const char *name)
+{
+    struct ap_known_name *known = ap_known_place(c, name);
+
+    return __builtin_expect(ap_known_is(known, name), 1) ? known : ap_capability_learn(c, known, name);
+}
+
+/* The word by which a bound capability is known, of its name and its segment. 0: there is no such row, and nobody binds it. */
+uint64_t ap_capability_check(const struct ap_segment *seg, uint32_t index);
+struct ap_known_name *ap_bound_learn(struct ap_lane_context *c, struct ap_known_name *known, apiary_capability_t capability);
+/* NULL: of another segment. */
+AP_ALWAYS_INLINE struct ap_known_name *ap_bound_known(struct ap_lane_context *c, apiary_capability_t capability)
+{
+    struct ap_known_name *known = &c->bound[capability.index % AP_BOUND_KNOWN];
+
+    return __builtin_expect(known->check == capability.check && capability.check != 0, 1) ? known
+                                                                                        : ap_bound_learn(c, known, capability);
+}
+
+/* The whole of a submit. body NULL with size > 0 is not allowed; loan != 0 is the offset of a block that this lane owns.
+ * service >= 0 restricts the candidates (execute_task). */
+int ap_submit(struct ap_lane_context *c, int service, const char *capability, const void *body, size_t size,
+              uint64_t loan, const apiary_delegate_options_t *options, apiary_task_t *ret);
+/* The same to a bound capability. */
+int ap_submit_bound(struct ap_lane_context *c, apiary_capability_t bound, const void *body, size_t size,
+                    const apiary_delegate_options_t *options, apiary_task_t *ret);
+/* apiary_delegate_batch, its arguments checked but for the requests themselves. */
+int ap_submit_batch(struct ap_lane_context *c, const apiary_request_t *requests, size_t count, apiary_task_t *tasks,
+                    size_t *submitted);
+/* apiary_call, by name or (NULL) bound, with the candidates restricted as in ap_submit. */
+int ap_call(struct apiary *a, int service, const char *capability, const apiary_capability_t *bound, const void *body,
+            size_t body_size, const apiary_delegate_options_t *options, void *result, size_t capacity, size_t *size);
+/* 1 finished (all of the result but struct_size filled), 0 not yet, or an error. Never blocks. */
+int ap_collect(struct apiary *a, apiary_task_t task, apiary_result_t *ret);
+/* QUEUED in a queue that is closed: move it to another provider if there is one. */
+void ap_reroute_own(struct ap_lane_context *c, apiary_task_t task);
+/* Gives a task up: cancels it if queued, else marks it ABANDON; frees it if it is finished. */
+void ap_give_up(struct apiary *a, apiary_task_t task);
+
+/* The calling thread's context, or NULL when it has none yet. */
+static inline struct ap_lane_context *ap_context_here(const struct apiary *a)
+{
+    return ap_here_is(a) ? ap_here.context : ap_context_find(a);
+}
+/* APIARY_EFORKED, APIARY_EREADONLY, or 0 when the handle may be written through. */
+static inline int ap_usable(const struct apiary *a)
+{
+    if (a == NULL) return APIARY_EINVAL;
+    if (__builtin_expect(ap_forked(a->seg), 0)) return APIARY_EFORKED;
+    return a->read_only ? APIARY_EREADONLY : 0;
+}
+
+/* The slot of a task id, and the word that was seen: 1, or 0 when the id is not (or no longer) valid. */
+static inline int ap_task_find(const struct apiary *a, apiary_task_t task, struct ap_slot **ret_slot, uint64_t *ret_word)
+{
+    struct ap_slot *slot = ap_slot_at(a->seg, task.slot);
+    const struct ap_slab *slab = ap_slab_at(a->seg, task.slot / AP_SLAB_SLOTS);
+    uint64_t word;
+
+    if (slot == NULL || slab == NULL) return 0;
+    word = ap_load_acquire(&slot->word); /* TASK-A2 pairs TASK-R2 */
+    if (AP_WORD_GENERATION(word) != task.generation || AP_LEASE_EPOCH(ap_load_relaxed(&slab->lease)) != task.epoch) return 0;
+    *ret_slot = slot;
+    *ret_word = word;
+    return 1;
+}
+/* Whether an agent brought it to this end, so that there is a result. Of other ends the result area means nothing, and may
+ * hold what a dead attempt left. */
+static inline bool ap_ended_by_agent(uint32_t state, int code)
+{
+    return state == AP_TASK_DONE || (state == AP_TASK_FAILED && code == APIARY_EAGENT);
+}
+
+/* A result of another version of the public face: APIARY_EINVAL, or 0, and it is to be filled by ap_sized_out. */
+static inline int ap_result_other(const apiary_result_t *ret)
+{
+    return ap_sized_valid(ret->struct_size, AP_FIRST_RESULT) ? 0 : APIARY_EINVAL;
+}
+
+/* ap_collect without a call. */
+AP_ALWAYS_INLINE int ap_collect_at(const struct apiary *a, apiary_task_t task, apiary_result_t *ret)
+{
+    struct ap_slot *slot;
+    uint64_t word;
+    uint32_t state, size = 0;
+    const void *data = "";
+    int code;
+    bool by_agent;
+
+    if (!ap_task_find(a, task, &slot, &word)) return APIARY_ESTALE;
+    state = AP_WORD_STATE(word);
+    if (__builtin_expect(ap_abandoned(slot, word), 0)) return APIARY_ESTALE;
+    if (state == AP_TASK_QUEUED || state == AP_TASK_RUNNING) return 0;
+    if (!ap_task_ended(state)) return APIARY_ESTALE;
+    code = ap_word_code(word);
+    if (code == 0 && state != AP_TASK_DONE) return APIARY_ECORRUPT;
+    by_agent = ap_ended_by_agent(state, code);
+    if (by_agent) data = ap_task_result(a->seg, slot, &size);
+    if (data == NULL) return APIARY_ECORRUPT;
+    ret->data = data;
+    ret->size = size;
+    ret->code = code;
+    ret->agent_code = code == APIARY_EAGENT ? ap_load_relaxed(&slot->agent_code) : 0;
+    ret->attempts = ap_word_starts(word);
+    ret->task = task;
+    return 1;
+}
+/* finished -> FREE and the admission ticket given back: 1, or 0 when somebody else did. */
+int ap_task_free(struct apiary *a, uint32_t index, uint64_t seen);
+/* Nobody will collect it: it is freed as soon as it has ended. 1, or 0 when the id is not (or no longer) valid. */
+int ap_abandon(struct apiary *a, apiary_task_t task);
+/* Frees what nobody will collect: finished and abandoned slots of the caller's lane, and, when it had none, those of all
+ * lanes that call for its service. How many. */
+uint32_t ap_tidy(struct ap_lane_context *c);
+/* The same of all lanes: whoever should have freed it may be dead, and not recovered yet. */
+uint32_t ap_tidy_all(const struct ap_lane_context *c);
+/* Slots of the lane that somebody may still collect; with `drop` nobody may any more. */
+uint32_t ap_open_tasks(const struct ap_lane_context *c, bool drop);
+/* Whether a task of the lane is past its deadline, unfinished, and not given up. Any thread. */
+bool ap_overdue(const struct ap_segment *seg, uint32_t lane, uint64_t now);
+/* Moves a task out of a queue that nobody drains: 1 moved, 0 not needed, no longer queued, or nobody else offers it. */
+int ap_reroute(struct ap_segment *seg, struct ap_balance *balance, uint32_t index, uint64_t seen);
+
+/* Something was full (`error`): frees what is nobody's any more. Whether there was anything. */
+bool ap_make_room(struct ap_lane_context *c, int error);
+/* Closes contexts of ended threads whose tasks are all gone. */
+void ap_shared_tidy(struct apiary *a);
+/* Stops the thread behind apiary_lane_fd and closes the descriptor. With the client's lock. */
+void ap_parker_stop(struct ap_lane_context *c);
+
+#endif

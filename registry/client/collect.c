@@ -1,0 +1,204 @@
+/* registry/client/collect.c - the end of a task as its client sees it: collect, release, give up, cancel, tidy. */
+#include <string.h>
+
+#include "core/defect.h"
+#include "registry/client/client.h"
+#include "shm/bell.h"
+
+/* ---- results -------------------------------------------------------------------------------------------------- */
+
+int ap_collect(struct apiary *a, apiary_task_t task, apiary_result_t *ret)
+{
+    return ap_collect_at(a, task, ret);
+}
+
+/* The releasing lane answers for the slot meanwhile. A thread that can have no lane borrows one of the process, under the
+ * lock, which keeps it open; and so it is done for slots of ended threads, whose lanes close with their last task. */
+int ap_task_free(struct apiary *a, uint32_t index, uint64_t seen)
+{
+    const struct ap_slot *slot = ap_slot_at(a->seg, index);
+    const struct ap_lane_context *c;
+    bool locked;
+    int error, r;
+
+    if (slot == NULL) return 0;
+    c = ap_context(a, &error);
+    if (c == NULL && error < 0 && (error == APIARY_EFORKED || error == APIARY_EREADONLY)) return 0;
+    locked = c == NULL || ap_load_relaxed(&a->shared) != 0;
+    if (locked) pthread_mutex_lock(&a->lock);
+    if (c == NULL) c = a->anchor;
+    r = ap_task_release_with(a->seg, c->lane.index, index, seen, ap_slot_ticket_return, a->seg);
+    if (locked) pthread_mutex_unlock(&a->lock);
+    ap_shared_tidy(a);
+    return r;
+}
+
+#define READY_BEFORE 8u /* results, before it is believed that those of the next slots are there, too */
+
+/* By the thread of c: finished -> FREE. The ticket of a task of its own lane was taken in the lane's present life, for at the end
+ * of one nobody may collect its tasks any more; and it is the one that the lane will take next. */
+AP_ALWAYS_INLINE int free_own(struct ap_lane_context *c, struct ap_slot *slot, uint32_t index, uint64_t seen)
+{
+    struct ap_segment *seg = c->lane.seg;
+    uint16_t ticket = ap_load_relaxed(&slot->ticket);
+    bool own = ap_load_relaxed(&slot->client) == c->lane.index && c->ticket_hint.row != NULL;
+
+    if (__builtin_expect(ticket != 0 && !own, 0))
+        return ap_slot_release(seg, c->lane.index, slot, index, seen, true, ap_slot_ticket_return, seg);
+    if (!ap_slot_release(seg, c->lane.index, slot, index, seen, true, NULL, NULL)) return 0;
+    if (ticket != 0) ap_ticket_back(seg, &c->ticket_hint, c->lane.index, ticket);
+    /* A client that is behind its workers: its next results lie in the next slots, and those will be the next to be filled. */
+    if (++c->ready > READY_BEFORE) ap_slot_ahead_of_collect(seg, index);
+    return 1;
+}
+
+int apiary_release(apiary_t *a, apiary_result_t *result)
+{
+    struct ap_slot *slot;
+    uint64_t word;
+    int r = ap_usable(a);
+
+    if (r < 0) return r;
+    if (result == NULL) return APIARY_EINVAL;
+    if (__builtin_expect(result->struct_size != sizeof *result, 0) && ap_result_other(result) < 0) return APIARY_EINVAL;
+    /* Without data it was given up when its deadline passed (await_any), and there is nothing to free. */
+    if (result->data != NULL) {
+        if (!ap_task_find(a, result->task, &slot, &word)) return APIARY_ESTALE;
+        if (!ap_task_ended(AP_WORD_STATE(word)) || ap_abandoned(slot, word)) return APIARY_ESTALE;
+        r = __builtin_expect(ap_here_is(a) && ap_load_relaxed(&a->shared) == 0, 1)
+                ? free_own(ap_here.context, slot, result->task.slot, word)
+                : ap_task_free(a, result->task.slot, word);
+        if (r == 0) return APIARY_ESTALE;
+    }
+    memset(&result->data, 0, AP_FIRST_RESULT - offsetof(apiary_result_t, data));
+    return 0;
+}
+
+/* ---- giving up ------------------------------------------------------------------------------------------------ */
+
+int ap_abandon(struct apiary *a, apiary_task_t task)
+{
+    struct ap_slot *slot;
+    uint64_t word;
+
+    if (!ap_task_request(a->seg, task.slot, task.generation, AP_REQUEST_ABANDON)) return 0;
+    /* Ended meanwhile: whoever ended it need not have seen it. */
+    if (!AP_DEFECT(given_up_blindly) && ap_task_find(a, task, &slot, &word) && ap_task_ended(AP_WORD_STATE(word)))
+        ap_task_free(a, task.slot, word);
+    return 1;
+}
+
+void ap_give_up(struct apiary *a, apiary_task_t task)
+{
+    struct ap_slot *slot;
+    uint64_t word;
+
+    while (ap_task_find(a, task, &slot, &word)) {
+        if (AP_WORD_STATE(word) == AP_TASK_QUEUED) {
+            if (!ap_queue_end_task(a->seg, task.slot, word, AP_TASK_CANCELLED, APIARY_ECANCELLED)) continue;
+            word = AP_WORD_WITH(word, AP_TASK_CANCELLED, (uint32_t)-APIARY_ECANCELLED);
+        }
+        if (ap_task_ended(AP_WORD_STATE(word))) ap_task_free(a, task.slot, word);
+        else if (AP_WORD_STATE(word) == AP_TASK_RUNNING) ap_abandon(a, task);
+        return;
+    }
+}
+
+int apiary_cancel(apiary_t *a, apiary_task_t task)
+{
+    struct ap_slot *slot;
+    struct ap_lane *client;
+    uint64_t word;
+    int r = ap_usable(a);
+
+    if (r < 0) return r;
+    while (ap_task_find(a, task, &slot, &word)) {
+        switch (AP_WORD_STATE(word)) {
+        case AP_TASK_QUEUED:
+            client = ap_lane_at(a->seg, ap_load_relaxed(&slot->client));
+            if (!ap_queue_end_task(a->seg, task.slot, word, AP_TASK_CANCELLED, APIARY_ECANCELLED)) continue;
+            if (client != NULL) ap_bell_ring(a->seg->ops, &client->bell); /* its fence: TASK-F3 pairs TASK-F4 */
+            word = AP_WORD_WITH(word, AP_TASK_CANCELLED, (uint32_t)-APIARY_ECANCELLED);
+            if (ap_abandoned(slot, word)) ap_task_free(a, task.slot, word);
+            return 0;
+        case AP_TASK_RUNNING:
+            return ap_task_request(a->seg, task.slot, task.generation, AP_REQUEST_CANCEL) ? 0 : APIARY_ESTALE;
+        default: return ap_task_ended(AP_WORD_STATE(word)) && !ap_abandoned(slot, word) ? 0 : APIARY_ESTALE;
+        }
+    }
+    return APIARY_ESTALE;
+}
+
+/* ---- slots that nobody collects ------------------------------------------------------------------------------- */
+
+uint32_t ap_open_tasks(const struct ap_lane_context *c, bool drop)
+{
+    struct ap_segment *seg = c->client->seg;
+    uint32_t open = 0;
+
+    for (uint32_t k = 0; k < c->slabs.count * AP_SLAB_SLOTS; k++) {
+        uint32_t index = c->slabs.held[k / AP_SLAB_SLOTS] * AP_SLAB_SLOTS + k % AP_SLAB_SLOTS;
+        const struct ap_slot *slot = ap_slot_at(seg, index);
+        uint64_t word = ap_load_acquire(&slot->word); /* TASK-A2 pairs TASK-R2 */
+
+        if (AP_WORD_STATE(word) == AP_TASK_FREE || ap_abandoned(slot, word)) continue;
+        open++;
+        if (!drop) continue;
+        ap_task_request(seg, index, AP_WORD_GENERATION(word), AP_REQUEST_DETACH);
+        ap_task_free_unseen(seg, c->lane.index, index, ap_slot_ticket_return, seg);
+    }
+    return open;
+}
+
+/* Finished and abandoned slots of one slab, of callers of one service (0: of all). */
+static uint32_t tidy_slab(const struct ap_lane_context *c, uint32_t slab, uint32_t service_plus_1)
+{
+    struct ap_segment *seg = c->lane.seg;
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < AP_SLAB_SLOTS; i++) {
+        uint32_t index = slab * AP_SLAB_SLOTS + i;
+        const struct ap_slot *slot = ap_slot_at(seg, index);
+
+        if (service_plus_1 != 0 && ap_load_relaxed(&slot->caller) != service_plus_1) continue;
+        n += (uint32_t)ap_task_free_unseen(seg, c->lane.index, index, ap_slot_ticket_return, seg);
+    }
+    return n;
+}
+
+uint32_t ap_tidy(struct ap_lane_context *c)
+{
+    struct ap_segment *seg = c->lane.seg;
+    uint32_t n = 0, service_plus_1 = (uint32_t)(c->client->service + 1);
+
+    for (uint32_t k = 0; k < c->slabs.count; k++) n += tidy_slab(c, c->slabs.held[k], 0);
+    /* Another lane of the service may be idle, with tickets of tasks that nobody will collect. */
+    for (uint32_t s = 0; n == 0 && service_plus_1 != 0 && s < seg->sections[AP_SECTION_SLABS].count; s++)
+        if (AP_LEASE_LANE(ap_load_relaxed(&ap_slab_at(seg, s)->lease)) != 0) n += tidy_slab(c, s, service_plus_1);
+    return n;
+}
+
+uint32_t ap_tidy_all(const struct ap_lane_context *c)
+{
+    const struct ap_segment *seg = c->lane.seg;
+    uint32_t n = 0;
+
+    for (uint32_t s = 0; s < seg->sections[AP_SECTION_SLABS].count; s++)
+        if (ap_load_relaxed(&ap_slab_at(seg, s)->lease) != 0) n += tidy_slab(c, s, 0);
+    return n;
+}
+
+bool ap_overdue(const struct ap_segment *seg, uint32_t lane, uint64_t now)
+{
+    for (uint64_t slab = 0; slab < seg->sections[AP_SECTION_SLABS].count; slab++) {
+        if (AP_LEASE_LANE(ap_load_relaxed(&ap_slab_at(seg, slab)->lease)) != lane + 1) continue;
+        for (uint64_t i = slab * AP_SLAB_SLOTS; i < (slab + 1) * AP_SLAB_SLOTS; i++) {
+            const struct ap_slot *slot = ap_slot_at(seg, i);
+            uint64_t word = ap_load_acquire(&slot->word); /* TASK-A2 pairs TASK-R2 */
+
+            if (AP_WORD_STATE(word) != AP_TASK_QUEUED && AP_WORD_STATE(word) != AP_TASK_RUNNING) continue;
+            if (ap_load_relaxed(&slot->deadline) <= now && !ap_abandoned(slot, word)) return true;
+        }
+    }
+    return false;
+}

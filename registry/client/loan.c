@@ -1,0 +1,87 @@
+/* registry/client/loan.c - bodies that are lent: a block of the payload pool is filled in place and delegated without a copy. */
+#include "registry/client/client.h"
+
+int apiary_loan(apiary_t *a, size_t size, void **ret)
+{
+    struct ap_lane_context *c;
+    uint64_t offset;
+    int r = 0;
+
+    if (ret == NULL) return APIARY_EINVAL;
+    c = ap_context(a, &r);
+    if (c == NULL) return r;
+    r = ap_pool_take(a->seg, &c->lane, &c->pool_hint, size, &offset);
+    if (r == APIARY_ENOBLOCK && ap_make_room(c, r)) r = ap_pool_take(a->seg, &c->lane, &c->pool_hint, size, &offset);
+    if (r < 0) return r;
+    ap_add_relaxed(&c->loans, 1);
+    *ret = ap_at_offset(a->seg, offset, size);
+    return 0;
+}
+
+/* With the client's lock, so that the lane of another thread cannot close meanwhile. A lane that has lent nothing owns blocks, too:
+ * what an agent has reserved for a result. */
+static struct ap_lane_context *loan_owner(const struct apiary *a, uint64_t offset)
+{
+    uint64_t word;
+
+    if (offset == 0 || ap_pool_block(a->seg, offset, NULL, &word) < 0) return NULL;
+    for (struct ap_lane_context *c = a->contexts; c != NULL; c = c->next)
+        if (word == AP_BLOCK(AP_BLOCK_OWNED, c->lane.index, c->lane.epoch) && ap_load_relaxed(&c->loans) != 0) return c;
+    return NULL;
+}
+
+int apiary_unloan(apiary_t *a, void *body)
+{
+    struct ap_lane_context *owner;
+    uint64_t offset;
+    int r = ap_usable(a);
+
+    if (r < 0) return r;
+    offset = ap_pool_offset(a->seg, body);
+    r = APIARY_EINVAL;
+    pthread_mutex_lock(&a->lock);
+    owner = loan_owner(a, offset);
+    if (owner != NULL && ap_pool_free_owned(a->seg, &owner->lane, offset)) {
+        ap_add_relaxed(&owner->loans, UINT32_MAX);
+        r = 0;
+    }
+    pthread_mutex_unlock(&a->lock);
+    ap_shared_tidy(a);
+    return r;
+}
+
+/* A block borrowed by another thread of the process becomes this lane's. */
+static int loan_adopt(struct apiary *a, struct ap_lane_context *c, uint64_t offset)
+{
+    struct ap_lane_context *owner;
+
+    pthread_mutex_lock(&a->lock);
+    owner = loan_owner(a, offset);
+    if (owner != NULL && owner != c && !ap_pool_pass(a->seg, offset, &owner->lane, &c->lane)) owner = NULL;
+    if (owner != NULL && owner != c) {
+        ap_add_relaxed(&owner->loans, UINT32_MAX);
+        ap_add_relaxed(&c->loans, 1);
+    }
+    pthread_mutex_unlock(&a->lock);
+    return owner != NULL ? 0 : APIARY_EINVAL;
+}
+
+int apiary_delegate_loan(apiary_t *a, const char *capability, void *body, size_t size,
+                         const apiary_delegate_options_t *options, apiary_task_t *ret)
+{
+    struct ap_lane_context *c;
+    uint64_t offset, capacity, word;
+    int r = 0;
+
+    if (capability == NULL || body == NULL) return APIARY_EINVAL;
+    c = ap_context(a, &r);
+    if (c == NULL) return r;
+    offset = ap_pool_offset(a->seg, body);
+    if (offset == 0 || ap_pool_block(a->seg, offset, &capacity, &word) < 0 || size > capacity) return APIARY_EINVAL;
+    if (word != AP_BLOCK(AP_BLOCK_OWNED, c->lane.index, c->lane.epoch) || ap_load_relaxed(&c->loans) == 0)
+        r = loan_adopt(a, c, offset);
+    if (r < 0) return r;
+    r = ap_submit(c, -1, capability, body, size, offset, options, ret);
+    if (r == 0) ap_add_relaxed(&c->loans, UINT32_MAX);
+    return r;
+}

@@ -1,0 +1,172 @@
+/* registry/discovery/service_enter.c - a name that is new: who enters it, and whose row it gets. See registry.h. */
+#include "core/name.h"
+#include "registry/routing/admission.h"
+#include "registry/discovery/service.h"
+
+static bool step(struct ap_service *s, uint64_t life, uint32_t lane, uint32_t state)
+{
+    return ap_cas(&s->life, &life, AP_SERVICE_LIFE(AP_SERVICE_EPOCH(life) + 1, lane, state)); /* NAME-R1 pairs NAME-A1 */
+}
+
+/* ---- who uses a name ------------------------------------------------------------------------------------------ */
+
+static bool member_uses(const struct ap_segment *seg, const char *name)
+{
+    for (uint32_t i = 0; i < seg->geometry.members; i++) {
+        const struct ap_member *m = ap_member_at(seg, i);
+        char text[sizeof m->swarm];
+
+        if (AP_MEMBER_STATE(ap_load_acquire(&m->life)) == AP_LIFE_FREE) continue; /* MEMBER-A1 pairs MEMBER-R1 */
+        for (size_t k = 0; k < sizeof text; k++) text[k] = ap_load_relaxed(&m->swarm[k]);
+        if (strncmp(text, name, sizeof text) == 0) return true;
+    }
+    return false;
+}
+
+static bool swarm_uses(const struct ap_segment *seg, uint32_t service)
+{
+    for (uint32_t i = 0; i < seg->sections[AP_SECTION_SWARMS].count; i++) {
+        const struct ap_swarm *s = ap_swarm_at(seg, i);
+        uint64_t life = ap_load_acquire(&s->life); /* REG-A1 pairs REG-R1 */
+
+        if (AP_SWARM_STATE(life) != AP_SWARM_FREE && ap_load_relaxed(&s->service) == service) return true;
+    }
+    return false;
+}
+
+/* A slot that is being filled is its lane's, and so its member's. */
+static bool task_uses(const struct ap_segment *seg, uint32_t service)
+{
+    for (uint64_t i = 0; i < seg->geometry.tasks; i++) {
+        const struct ap_slot *slot = ap_slot_at(seg, i);
+        uint32_t state = AP_WORD_STATE(ap_load_acquire(&slot->word)); /* TASK-A2 pairs TASK-R2 */
+
+        if (state == AP_TASK_FREE || state == AP_TASK_RESERVED) continue;
+        if (ap_load_relaxed(&slot->caller) == service + 1 || ap_load_relaxed(&slot->only) == service + 1) return true;
+    }
+    return false;
+}
+
+/* Members first: what they leave behind, tasks and tickets, was there before they went. */
+static bool used(const struct ap_segment *seg, uint32_t service, const char *name)
+{
+    return member_uses(seg, name) || swarm_uses(seg, service) || ap_tickets_any(seg, service) || task_uses(seg, service);
+}
+
+/* FREE when nobody uses it. Whoever comes to use it has said so before he looks at the row, and then either is seen here, or sees
+ * it CONDEMNED, takes that back, and this one's last step fails. */
+static bool reclaim(struct ap_segment *seg, uint32_t service)
+{
+    struct ap_service *s = ap_service_at(seg, service);
+    char name[APIARY_NAME_MAX + 1];
+    uint64_t life = ap_service_read(s, name);
+    bool is_used;
+
+    if (!ap_service_named(life) || used(seg, service, name) || !step(s, life, 0, AP_SERVICE_CONDEMNED)) return false;
+    life = AP_SERVICE_LIFE(AP_SERVICE_EPOCH(life) + 1, 0, AP_SERVICE_CONDEMNED);
+    ap_fence_full(); /* NAME-F1 pairs NAME-F1 of who comes to use it */
+    is_used = used(seg, service, name);
+    return step(s, life, 0, is_used ? AP_SERVICE_READY : AP_SERVICE_FREE) && !is_used;
+}
+
+/* ---- a new name ----------------------------------------------------------------------------------------------- */
+
+static void fill(struct ap_service *s, uint64_t key, const char *name)
+{
+    uint64_t *words = (uint64_t *)(void *)s->name;
+    char padded[APIARY_NAME_MAX + 1] = "";
+
+    memcpy(padded, name, strlen(name));
+    ap_fence_release(); /* NAME-R2 pairs NAME-A2 */
+    ap_store_relaxed(&s->key, key);
+    for (uint32_t i = 0; i < AP_SERVICE_WORDS; i++) {
+        uint64_t word;
+        memcpy(&word, padded + 8 * i, sizeof word);
+        ap_store_relaxed(&words[i], word);
+    }
+}
+
+/* Another row of this name: APIARY_EEXIST when it stands, or will; those that only want to be it are turned away if they come
+ * behind this one. */
+static int look_at_others(struct ap_segment *seg, uint32_t own, uint64_t key, const char *name)
+{
+    for (uint32_t i = 0; i < ap_service_count(seg); i++) {
+        struct ap_service *s = ap_service_at(seg, i);
+        uint64_t life;
+
+        if (i == own || !ap_service_is(s, key, name, AP_SERVICE_ACCEPT_NAMED | 1u << AP_SERVICE_NAMED, &life)) continue;
+        if (ap_service_named(life) || i < own || !step(s, life, 0, AP_SERVICE_FREE)) return APIARY_EEXIST;
+    }
+    return 0;
+}
+
+/* Takes the FREE row for the name: its index, -1 when another has it, or has the name meanwhile. */
+static int enter(struct ap_segment *seg, uint32_t lane, uint32_t service, const char *name)
+{
+    struct ap_service *s = ap_service_at(seg, service);
+    uint64_t life = ap_load_acquire(&s->life), key = ap_hash(name, strlen(name)); /* NAME-A1 pairs NAME-R1 */
+    uint64_t epoch = AP_SERVICE_EPOCH(life);
+    int others;
+
+    if (AP_SERVICE_STATE(life) != AP_SERVICE_FREE || !step(s, life, lane, AP_SERVICE_FILLING)) return -1;
+    fill(s, key, name);
+    if (!step(s, AP_SERVICE_LIFE(epoch + 1, lane, AP_SERVICE_FILLING), lane, AP_SERVICE_NAMED)) return -1;
+    ap_fence_full(); /* NAME-F1 pairs NAME-F1 of another who enters it */
+    others = look_at_others(seg, service, key, name);
+    life = AP_SERVICE_LIFE(epoch + 2, lane, AP_SERVICE_NAMED);
+    return step(s, life, 0, others == 0 ? AP_SERVICE_READY : AP_SERVICE_FREE) && others == 0 ? (int)service : -1;
+}
+
+void ap_services_end(struct ap_segment *seg, uint32_t lane, uint64_t beside)
+{
+    for (uint32_t i = 0; i < ap_service_count(seg); i++) {
+        struct ap_service *s = ap_service_at(seg, i);
+        uint64_t life = ap_load_acquire(&s->life); /* NAME-A1 pairs NAME-R1 */
+        uint32_t state = AP_SERVICE_STATE(life);
+
+        if ((state == AP_SERVICE_FILLING || state == AP_SERVICE_NAMED) && AP_SERVICE_LANE(life) == lane &&
+            ap_lane_still(seg, lane, beside))
+            step(s, life, 0, AP_SERVICE_FREE);
+    }
+}
+
+/* A row for a name that has none: the first that is FREE, else that of a name that nobody uses, else that of a service whose
+ * instances have all gone, as far as no operator has put them into a mode and nothing waits for them. */
+static int enter_any(struct ap_segment *seg, uint32_t lane, const char *name, bool *full)
+{
+    int r;
+
+    *full = false;
+    for (uint32_t i = 0; i < ap_service_count(seg); i++) {
+        /* NAME-A1 pairs NAME-R1 */
+        if (AP_SERVICE_STATE(ap_load_acquire(&ap_service_at(seg, i)->life)) != AP_SERVICE_FREE) continue;
+        r = enter(seg, lane, i, name);
+        if (r >= 0 || ap_service_find(seg, name) >= 0) return r;
+    }
+    do {
+        for (uint32_t i = 0; i < ap_service_count(seg); i++)
+            if (reclaim(seg, i)) return enter(seg, lane, i, name);
+    } while (ap_swarm_forget(seg, lane));
+    *full = true;
+    return -1;
+}
+
+int ap_service_intern(struct ap_segment *seg, uint32_t lane, const char *name, uint32_t *ret)
+{
+    bool full = false;
+
+    if (!ap_name_valid(name, APIARY_NAME_MAX)) return APIARY_EINVAL;
+    ap_fence_full(); /* NAME-F1 pairs NAME-F1 of who reclaims it: the caller has said before that he uses it */
+    for (int tries = 0; tries < AP_SERVICE_TRIES && !full; tries++) {
+        uint64_t life = 0;
+        int at = ap_service_lookup(seg, name, &life);
+        bool condemned = at >= 0 && AP_SERVICE_STATE(life) == AP_SERVICE_CONDEMNED;
+
+        if (condemned && !step(ap_service_at(seg, (uint32_t)at), life, 0, AP_SERVICE_READY)) continue;
+        if (at < 0) at = enter_any(seg, lane, name, &full);
+        if (at < 0) continue;
+        *ret = (uint32_t)at;
+        return 0;
+    }
+    return APIARY_ETABLEFULL;
+}

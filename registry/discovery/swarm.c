@@ -1,0 +1,445 @@
+/* registry/discovery/swarm.c - registration of swarms: all or nothing, published last. See registry.h. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/defect.h"
+#include "core/name.h"
+#include "registry/discovery/discovery.h"
+#include "registry/discovery/swarm_record.h"
+#include "shm/event.h"
+
+#define TRIES 64 /* lost races with other registrants, each of which got something done */
+
+/* One registration under way; private memory. */
+struct plan {
+    struct ap_segment *seg;
+    struct ap_swarm_registration *r;
+    const char *instance;
+    uint64_t key;
+    uint32_t service, swarm;
+    bool adopted; /* the swarm's record is the one of its former registration */
+    size_t taken; /* queues in hand */
+    struct agent_plan {
+        uint32_t count;
+        uint16_t capabilities[AP_AGENT_CAPABILITIES];
+        bool adopted;
+    } *agents;
+};
+
+/* ---- what is asked for ---------------------------------------------------------------------------------------- */
+
+static bool text_valid(const char *text, size_t size)
+{
+    size_t n = text != NULL ? strnlen(text, size) : 0;
+
+    for (size_t i = 0; i < n && n < size; i++)
+        if (text[i] < ' ' || text[i] > '~') return false;
+    return n < size;
+}
+
+static int plan_capability(struct plan *p, struct agent_plan *agent, const char *name)
+{
+    uint32_t index;
+    int r = ap_capability_intern(p->seg, name, &index);
+
+    if (r < 0) return r;
+    for (uint32_t i = 0; i < agent->count; i++)
+        if (agent->capabilities[i] == index) return 0;
+    if (agent->count == AP_AGENT_CAPABILITIES) return APIARY_EINVAL;
+    agent->capabilities[agent->count++] = (uint16_t)index;
+    return 0;
+}
+
+/* "name@2" is offered as "name", too. */
+static int plan_agent(struct plan *p, size_t i)
+{
+    const struct ap_agent_registration *a = &p->r->agents[i];
+    int r = ap_name_valid(a->name, APIARY_NAME_MAX) ? 0 : APIARY_EINVAL;
+
+    for (size_t k = 0; r == 0 && k < i; k++)
+        if (strcmp(p->r->agents[k].name, a->name) == 0) r = APIARY_EINVAL;
+    for (const char *const *c = a->capabilities; r == 0 && c != NULL && *c != NULL; c++) {
+        const char *at = strchr(*c, '@');
+        char base[APIARY_CAPABILITY_MAX + 1];
+
+        r = plan_capability(p, &p->agents[i], *c);
+        if (r < 0 || at == NULL) continue;
+        memcpy(base, *c, (size_t)(at - *c));
+        base[at - *c] = '\0';
+        r = plan_capability(p, &p->agents[i], base);
+    }
+    return r;
+}
+
+/* The NUL between them keeps "a" + "bc" from "ab" + "c". */
+uint64_t ap_swarm_key(const char *service, const char *instance)
+{
+    char text[2 * (APIARY_NAME_MAX + 1)] = "";
+    size_t n = strnlen(service, APIARY_NAME_MAX) + 1, more = strnlen(instance, APIARY_NAME_MAX);
+
+    memcpy(text, service, n - 1);
+    memcpy(text + n, instance, more);
+    return ap_hash(text, n + more);
+}
+
+static int plan_make(struct plan *p)
+{
+    const struct ap_swarm_registration *r = p->r;
+    int e;
+
+    if (!ap_name_valid(r->service, APIARY_NAME_MAX) || (r->agents == NULL && r->agent_count > 0)) return APIARY_EINVAL;
+    p->instance = r->instance != NULL ? r->instance : "0";
+    if (p->instance[0] == '\0' || strchr(p->instance, ' ') != NULL || !text_valid(p->instance, APIARY_NAME_MAX + 1))
+        return APIARY_EINVAL;
+    if (!text_valid(r->version, APIARY_NAME_MAX + 1) || !text_valid(r->health_endpoint, 128) ||
+        !text_valid(r->metrics_endpoint, 128))
+        return APIARY_EINVAL;
+    if (r->agent_count > p->seg->geometry.queues) return APIARY_ETABLEFULL;
+    p->key = ap_swarm_key(r->service, p->instance);
+    e = ap_service_intern(p->seg, r->lane, r->service, &p->service);
+    for (size_t i = 0; e == 0 && i < r->agent_count; i++) e = plan_agent(p, i);
+    return e;
+}
+
+/* ---- the swarm's record --------------------------------------------------------------------------------------- */
+
+/* What a record is to this registration: 0 nothing, 1 its own and DOWN, APIARY_EEXIST its own in living hands; by *life. */
+static int look_at(const struct plan *p, uint32_t index, uint64_t *life)
+{
+    struct ap_segment *seg = p->seg;
+    const struct ap_swarm *s = ap_swarm_at(seg, index);
+
+    for (int tries = 0; tries < TRIES; tries++) {
+        uint32_t state, lane;
+
+        *life = ap_load_acquire(&s->life); /* REG-A1 pairs REG-R1 */
+        state = AP_SWARM_STATE(*life);
+        lane = AP_SWARM_LANE(*life);
+        if (state == AP_SWARM_FREE || ap_load_acquire(&s->key) != p->key) return 0; /* REG-A3 pairs REG-R3 */
+        if (state == AP_SWARM_DOWN) return 1;
+        if (ap_lane_alive(seg, lane)) {
+            /* If it left meanwhile, the record, or the lane, may have been another's when it was looked at: look again. */
+            if (ap_load_acquire(&s->life) == *life) return APIARY_EEXIST; /* REG-A1 pairs REG-R1 */
+            continue;
+        }
+        /* Killed and not recovered yet: do it now, and so with all lanes of its process. If somebody is at it, or was, this
+         * one registration is ended here all the same, and nothing else of the lane's: it may be another's by now, with
+         * swarms and tickets of its own. */
+        ap_reap_all(seg, p->r->lane, &ap_registry_hooks);
+        ap_swarm_end(seg, index, *life);
+    }
+    return APIARY_EEXIST;
+}
+
+/* Looks at all records but `except` for this service and instance: APIARY_EEXIST when one is in living hands (*ret says
+ * which), 1 when there is one that is DOWN (the same), 0 when there is none. */
+static int look_for_same(const struct plan *p, uint32_t except, struct ap_found *ret)
+{
+    int down = 0;
+
+    for (uint32_t i = 0; i < p->seg->sections[AP_SECTION_SWARMS].count; i++) {
+        uint64_t life;
+        int same = i != except ? look_at(p, i, &life) : 0;
+
+        if (same == 0) continue;
+        *ret = (struct ap_found){i, life};
+        if (same < 0) return same;
+        down = 1;
+    }
+    return down;
+}
+
+/* A FREE record, or that of another, those last that an operator has put into a mode: 1, 0. */
+static int record_new(struct plan *p)
+{
+    uint32_t count = (uint32_t)p->seg->sections[AP_SECTION_SWARMS].count;
+
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t life = ap_load_acquire(&ap_swarm_at(p->seg, i)->life); /* REG-A1 pairs REG-R1 */
+
+        p->swarm = i;
+        if (AP_SWARM_STATE(life) != AP_SWARM_FREE || !ap_record_take(p->seg, p->r->lane, (struct ap_found){i, life})) continue;
+        ap_swarm_empty(p->seg, i, true);
+        return 1;
+    }
+    return ap_record_of_other(p->seg, p->r->lane, true, &p->swarm) || ap_record_of_other(p->seg, p->r->lane, false, &p->swarm);
+}
+
+static void record_fill(const struct plan *p)
+{
+    struct ap_swarm *s = ap_swarm_at(p->seg, p->swarm);
+    const struct ap_swarm_registration *r = p->r;
+
+    ap_store_relaxed(&s->service, p->service);
+    ap_store_relaxed(&s->member, r->member);
+    ap_store_relaxed(&s->port, r->port);
+    ap_store_relaxed(&s->park, r->park);
+    ap_store_relaxed(&s->max_delegations, r->max_delegations);
+    ap_store_relaxed(&s->registered, p->seg->ops->realtime());
+    ap_store_relaxed(&s->beat, p->seg->ops->now());
+    ap_store_relaxed(&s->state, APIARY_STARTING);
+    ap_store_relaxed(&s->leaving, 0);
+    if (!p->adopted) {
+        ap_swarm_mode_begin(s, p->key);
+        ap_text_store(s->instance, p->instance, sizeof s->instance);
+    }
+    ap_text_store(s->version, r->version, sizeof s->version);
+    ap_text_store(s->health_endpoint, r->health_endpoint, sizeof s->health_endpoint);
+    ap_text_store(s->metrics_endpoint, r->metrics_endpoint, sizeof s->metrics_endpoint);
+    ap_store_release(&s->key, p->key); /* REG-R3 pairs REG-A3 */
+}
+
+static void record_give_back(const struct plan *p)
+{
+    struct ap_swarm *s = ap_swarm_at(p->seg, p->swarm);
+
+    ap_store_relaxed(&s->state, APIARY_DOWN);
+    if (!p->adopted) ap_store_release(&s->key, 0); /* REG-R3 pairs REG-A3 */
+    ap_record_state(s, p->adopted ? AP_SWARM_DOWN : AP_SWARM_FREE);
+}
+
+static int record_claim(struct plan *p)
+{
+    for (int tries = 0; tries < TRIES; tries++) {
+        struct ap_found other;
+        int same = look_for_same(p, AP_NO_SWARM, &other);
+
+        if (same < 0) return same;
+        if (same > 0) {
+            if (!ap_record_take(p->seg, p->r->lane, other)) continue;
+            p->swarm = other.index;
+            p->adopted = true;
+            record_fill(p);
+            return 0;
+        }
+        if (!record_new(p)) return APIARY_ETABLEFULL;
+        record_fill(p);
+        ap_fence_full(); /* REG-F1 pairs REG-F1 of another registrant: one of two sees the other's key */
+        same = look_for_same(p, p->swarm, &other);
+        if (same == 0) return 0;
+        record_give_back(p);
+        if (same < 0 && other.index < p->swarm) return same;
+    }
+    return APIARY_EEXIST;
+}
+
+/* Now that the record says that the name is used, it stays; it may have been given away between. */
+static int service_hold(struct plan *p)
+{
+    for (;;) {
+        uint32_t service;
+        int e = ap_service_intern(p->seg, p->r->lane, p->r->service, &service);
+
+        if (e < 0 || service == p->service) return e;
+        p->service = service;
+        ap_store_relaxed(&ap_swarm_at(p->seg, p->swarm)->service, service);
+    }
+}
+
+/* ---- queues --------------------------------------------------------------------------------------------------- */
+
+static bool agent_is(const struct ap_segment *seg, uint32_t queue, uint32_t swarm, const char *name)
+{
+    const struct ap_agent_record *agent = ap_agent_at(seg, queue);
+    char text[APIARY_NAME_MAX + 1];
+
+    if (ap_load_relaxed(&agent->swarm) != swarm) return false;
+    ap_text_copy(text, agent->name, sizeof text);
+    return strcmp(text, name) == 0;
+}
+
+/* Whether a closed queue may go to another agent: its own will not come back, or has nothing to lose. */
+static bool reusable(const struct plan *p, uint32_t queue)
+{
+    const struct ap_swarm *s = ap_swarm_at(p->seg, ap_load_relaxed(&ap_agent_at(p->seg, queue)->swarm));
+    uint32_t state = s != NULL ? AP_SWARM_STATE(ap_load_acquire(&s->life)) : AP_SWARM_FREE; /* REG-A1 pairs REG-R1 */
+
+    if (s == ap_swarm_at(p->seg, p->swarm)) {
+        for (size_t i = 0; i < p->r->agent_count; i++)
+            if (agent_is(p->seg, queue, p->swarm, p->r->agents[i].name)) return false;
+    } else if (state == AP_SWARM_CLAIMED || state == AP_SWARM_LIVE) {
+        return false;
+    }
+    return ap_queue_empty(p->seg, queue);
+}
+
+/* In the order of preference. That where something waits comes first, because a registrant that was killed may have left
+ * a second queue of the same name, in which nothing ever was. */
+enum queue_fit { OWN_QUEUED, OWN, UNUSED, REUSABLE };
+
+static bool queue_fits(const struct plan *p, uint32_t queue, uint64_t life, const char *name, int pass)
+{
+    uint32_t state = AP_QUEUE_STATE(life);
+
+    if (pass == UNUSED) return state == AP_QUEUE_FREE;
+    if (state != AP_QUEUE_CLOSED) return false;
+    if (pass == REUSABLE) return reusable(p, queue);
+    return p->adopted && agent_is(p->seg, queue, p->swarm, name) && (pass == OWN || !ap_queue_empty(p->seg, queue));
+}
+
+static int queue_take(struct plan *p, size_t i)
+{
+    struct ap_agent_registration *a = &p->r->agents[i];
+    struct ap_segment *seg = p->seg;
+
+    for (int pass = OWN_QUEUED; pass <= REUSABLE; pass++) {
+        for (uint32_t q = 0; q < seg->geometry.queues; q++) {
+            uint64_t life = ap_load_acquire(&ap_queue_at(seg, q)->life);
+
+            /* Had it been opened and closed since it was judged, it could be full of somebody's tasks. */
+            if (!queue_fits(p, q, life, a->name, pass) || !ap_queue_claim_seen(seg, q, a->lane, life)) continue;
+            ap_fence_release(); /* REG-R4 pairs REG-A4 */
+            a->queue = q;
+            if (AP_DEFECT(queue_first)) ap_queue_open(seg, q, a->lane);
+            /* Judged again where nobody else writes: one that was CLAIMED meanwhile and given back has the same life, and maybe
+             * another agent's record. */
+            p->agents[i].adopted = pass <= OWN && agent_is(seg, q, p->swarm, a->name);
+            p->taken = i + 1;
+            return 0;
+        }
+    }
+    return APIARY_ETABLEFULL;
+}
+
+/* While the queue is CLAIMED. The name of an adopted queue stays untouched: if we die here, what is queued in it must still
+ * be found under that name. */
+static void agent_fill(const struct plan *p, size_t i)
+{
+    uint32_t queue = p->r->agents[i].queue;
+    struct ap_agent_record *agent = ap_agent_at(p->seg, queue);
+    struct ap_queue *q = ap_queue_at(p->seg, queue);
+
+    ap_capability_withdraw_all(p->seg, queue);
+    ap_store_relaxed(&agent->capability_count, p->agents[i].count);
+    for (uint32_t c = 0; c < AP_AGENT_CAPABILITIES; c++)
+        ap_store_relaxed(&agent->capabilities[c], c < p->agents[i].count ? p->agents[i].capabilities[c] : (uint16_t)0);
+    ap_store_relaxed(&q->running, 0);
+    if (p->agents[i].adopted) return;
+    ap_store_relaxed(&agent->swarm, p->swarm);
+    ap_text_store(agent->name, p->r->agents[i].name, sizeof agent->name);
+    ap_store_relaxed(&q->depth, 0);
+    /* What has started last: no more may have ended, at any instant. */
+    ap_store_relaxed(&q->done, 0);
+    ap_store_relaxed(&q->failed, 0);
+    ap_store_relaxed(&q->late, 0);
+    ap_store_relaxed(&q->started, 0);
+    ap_store_relaxed(&q->crashed, 0);
+    ap_store_relaxed(&q->expired, 0);
+    ap_store_relaxed(&q->cancelled, 0);
+    ap_store_relaxed(&q->run_time, 0);
+}
+
+/* ---- registration --------------------------------------------------------------------------------------------- */
+
+static void roll_back(const struct plan *p)
+{
+    for (size_t i = 0; i < p->taken; i++) {
+        uint32_t queue = p->r->agents[i].queue;
+        uint64_t life;
+
+        if (!p->agents[i].adopted) ap_store_relaxed(&ap_agent_at(p->seg, queue)->swarm, AP_NO_SWARM);
+        life = ap_load_acquire(&ap_queue_at(p->seg, queue)->life);
+        if (AP_QUEUE_LANE(life) == p->r->agents[i].lane) ap_queue_close(p->seg, queue, life);
+    }
+    record_give_back(p);
+}
+
+static void publish(const struct plan *p)
+{
+    ap_record_state(ap_swarm_at(p->seg, p->swarm), AP_SWARM_LIVE);
+    /* Not those whose worker has died since: their reaper has them. */
+    for (size_t i = 0; i < p->r->agent_count; i++) ap_queue_open(p->seg, p->r->agents[i].queue, p->r->agents[i].lane);
+    for (size_t i = 0; i < p->r->agent_count; i++)
+        for (uint32_t c = 0; c < p->agents[i].count; c++)
+            ap_capability_offer(p->seg, p->agents[i].capabilities[c], p->r->agents[i].queue);
+    p->r->swarm = p->swarm;
+    p->r->service_index = p->service;
+    ap_event_log(p->seg, AP_EVENT_SWARM_REGISTERED, p->r->lane, p->swarm, p->r->member);
+}
+
+int ap_swarm_register(struct ap_segment *seg, struct ap_swarm_registration *r)
+{
+    struct plan p = {.seg = seg, .r = r};
+    int e;
+
+    p.agents = calloc(r->agent_count + 1, sizeof *p.agents);
+    if (p.agents == NULL) return APIARY_ENOBLOCK;
+    e = plan_make(&p);
+    if (e == 0) e = record_claim(&p);
+    if (e == 0) {
+        e = service_hold(&p);
+        for (size_t i = 0; e == 0 && i < r->agent_count; i++) e = queue_take(&p, i);
+        if (e == 0) {
+            for (size_t i = 0; i < r->agent_count; i++) agent_fill(&p, i);
+            publish(&p);
+        } else {
+            roll_back(&p);
+        }
+    }
+    free(p.agents);
+    return e;
+}
+
+/* The queue, if it is still the one that was registered. */
+static struct ap_queue *own_queue(struct ap_segment *seg, const struct ap_agent_registration *a, uint64_t *ret_life)
+{
+    struct ap_queue *q = ap_queue_at(seg, a->queue);
+
+    if (q == NULL) return NULL;
+    *ret_life = ap_load_acquire(&q->life);
+    return AP_QUEUE_STATE(*ret_life) == AP_QUEUE_OPEN && AP_QUEUE_LANE(*ret_life) == a->lane ? q : NULL;
+}
+
+/* The record while it is LIVE as that of the registration's lane, which no reaper takes from a living thread; or NULL. */
+static struct ap_swarm *swarm_own_record(const struct ap_segment *seg, const struct ap_swarm_registration *r)
+{
+    struct ap_swarm *s = ap_swarm_at(seg, r->swarm);
+    uint64_t life = s != NULL ? ap_load_acquire(&s->life) : 0; /* REG-A1 pairs REG-R1 */
+
+    return AP_SWARM_STATE(life) == AP_SWARM_LIVE && AP_SWARM_LANE(life) == r->lane ? s : NULL;
+}
+
+bool ap_swarm_beat(struct ap_segment *seg, const struct ap_swarm_registration *r, uint32_t state)
+{
+    struct ap_swarm *s = swarm_own_record(seg, r);
+
+    if (s == NULL) return false;
+    ap_store_relaxed(&s->state, state);
+    ap_store_relaxed(&s->beat, seg->ops->now());
+    return true;
+}
+
+void ap_swarm_withdraw(struct ap_segment *seg, const struct ap_swarm_registration *r)
+{
+    struct ap_swarm *s = swarm_own_record(seg, r);
+    uint64_t life;
+
+    if (s != NULL) ap_store_relaxed(&s->leaving, 1);
+    for (size_t i = 0; i < r->agent_count; i++)
+        if (own_queue(seg, &r->agents[i], &life) != NULL) ap_capability_withdraw_all(seg, r->agents[i].queue);
+}
+
+void ap_swarm_close(struct ap_segment *seg, uint32_t self, const struct ap_swarm_registration *r)
+{
+    uint64_t life;
+
+    ap_swarm_withdraw(seg, r);
+    for (size_t i = 0; i < r->agent_count; i++)
+        if (own_queue(seg, &r->agents[i], &life) != NULL) ap_queue_close(seg, r->agents[i].queue, life);
+    ap_fence_full(); /* TASK-F2 pairs TASK-F1 */
+    ap_sweep(seg, self, &ap_registry_hooks);
+}
+
+void ap_swarm_deregister(struct ap_segment *seg, uint32_t self, const struct ap_swarm_registration *r)
+{
+    struct ap_swarm *s = ap_swarm_at(seg, r->swarm);
+    uint64_t life;
+
+    ap_swarm_close(seg, self, r);
+    if (s == NULL) return;
+    life = ap_load_acquire(&s->life); /* REG-A1 pairs REG-R1 */
+    if (AP_SWARM_STATE(life) != AP_SWARM_LIVE || AP_SWARM_LANE(life) != r->lane) return;
+    ap_store_relaxed(&s->state, APIARY_DOWN);
+    ap_record_state(s, AP_SWARM_DOWN);
+    ap_event_log(seg, AP_EVENT_SWARM_LEFT, self, r->swarm, r->member);
+}

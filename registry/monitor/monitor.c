@@ -1,0 +1,404 @@
+/* registry/monitor/monitor.c - the monitor's thread. See monitor.h.
+ *
+ * The waiters bit of a robust lock word is what makes the kernel wake anybody at its owner's death. It survives a take-over
+ * from the dead (trylock keeps it) and not a release (unlock stores 0). Therefore whoever releases or finds the role free
+ * wakes all waiters, and each of them sets the bit anew.
+ */
+#include "registry/monitor/monitor.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "registry/monitor/monitor_wait.h"
+#include "shm/event.h"
+
+#define SWEEP_SPACING UINT64_C(50000000)   /* between two sweeps for deadlines */
+#define CHANGE_SPACING UINT64_C(100000000) /* between two sweeps for comings and goings */
+#define ASK_SPACING UINT64_C(1000000000)   /* between two questions for deaths that no mark tells */
+#define RETRY UINT64_C(10000000)           /* while somebody else is at a dead lane */
+#define PATIENCE UINT64_C(100000000)       /* with who is at a dead lane, until it is helped */
+#define BEAT UINT64_C(1000000000)          /* of whoever watches */
+#define STALE (3 * BEAT)
+
+enum { WAIT_SELF, WAIT_CHANGED, WAIT_ROLE, WAIT_LANES };
+
+/* A dead lane that somebody else is at: its life, 0 for none; since when it has been seen so, NEVER once it was helped. */
+#define NEVER UINT64_MAX
+struct other {
+    uint64_t life, since;
+};
+
+struct ap_monitor {
+    struct ap_segment *seg;
+    uint32_t member;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t started;
+    bool running;
+    int result;
+
+    struct ap_lane_handle lane;
+    struct ap_waits waits;
+    uint64_t *lives; /* per lane: the life that is being watched */
+    struct other *others; /* per lane */
+    uint64_t due, swept, ask, ask_spacing;
+    uint32_t changed, refused;
+
+    uint32_t wake AP_ALIGNED; /* futex; raised by stop and nudge */
+    uint32_t stop;
+};
+
+/* ---- the role ------------------------------------------------------------------------------------------------- */
+
+static uint32_t *role_word(const struct ap_monitor *m)
+{
+    return (uint32_t *)ap_robust_word(&m->seg->header->role);
+}
+
+static bool held(uint32_t word)
+{
+    return (word & FUTEX_TID_MASK) != 0 && (word & FUTEX_OWNER_DIED) == 0;
+}
+
+static bool role_take(struct ap_monitor *m)
+{
+    int r = ap_robust_trylock(&m->seg->header->role);
+
+    if (r < 0 && r != -EOWNERDEAD) return false;
+    if (r == -EOWNERDEAD) ap_robust_consistent(&m->seg->header->role); /* what it guards is found anew by the first look */
+    m->seg->ops->futex_wake(role_word(m), INT_MAX);
+    return true;
+}
+
+static void role_release(struct ap_monitor *m)
+{
+    ap_robust_unlock(&m->seg->header->role);
+    m->seg->ops->futex_wake(role_word(m), INT_MAX);
+}
+
+/* Of a beat that has just been made by another processor's clock, 0. */
+static uint64_t beat_age(const struct ap_segment *seg, uint64_t watched)
+{
+    uint64_t now = seg->ops->now(), at = AP_WATCHED_AT(watched) * UINT64_C(1000000);
+
+    return now > at ? now - at : 0;
+}
+
+static bool stale(const struct ap_segment *seg)
+{
+    return held(ap_load_acquire(ap_robust_word(&seg->header->role))) &&
+           beat_age(seg, ap_load_relaxed(&seg->header->watched)) >= STALE;
+}
+
+static bool lane_of_thread(const struct ap_segment *seg, uint32_t index, uint32_t thread)
+{
+    const struct ap_lane *lane = ap_lane_at(seg, index);
+
+    return lane != NULL && ap_lane_lives(lane) && ap_load_relaxed(&lane->tid) == thread;
+}
+
+bool ap_monitor_stopped(const struct ap_segment *seg, uint32_t *ret_lane, uint32_t *ret_beats, uint64_t *ret_age)
+{
+    uint32_t word = ap_load_acquire(ap_robust_word(&seg->header->role)), thread = word & FUTEX_TID_MASK;
+    uint64_t watched = ap_load_relaxed(&seg->header->watched), age = beat_age(seg, watched);
+    uint32_t beats = age < STALE ? AP_WATCHED_LANE(watched) : AP_NO_LANE, lane = AP_NO_LANE;
+
+    if (!held(word) || lane_of_thread(seg, beats, thread)) return false;
+    for (uint32_t i = 0; i < seg->geometry.lanes && lane == AP_NO_LANE; i++)
+        if (lane_of_thread(seg, i, thread)) lane = i;
+    *ret_lane = lane;
+    *ret_beats = beats;
+    *ret_age = age;
+    return true;
+}
+
+static void beat(const struct ap_monitor *m)
+{
+    ap_store_relaxed(&m->seg->header->watched, AP_WATCHED(m->seg->ops->now(), m->lane.index));
+}
+
+/* Whether one who watches beside the holder may leave: the role is to be had, or another beats. Of two who came at the same time
+ * the one that beat first sees the other's and goes. */
+static bool needless(const struct ap_monitor *m)
+{
+    uint64_t watched = ap_load_relaxed(&m->seg->header->watched);
+
+    return !held(ap_load_relaxed(role_word(m))) || (AP_WATCHED_LANE(watched) != m->lane.index && beat_age(m->seg, watched) < STALE);
+}
+
+static void role_wait(struct ap_monitor *m, uint32_t wake)
+{
+    uint32_t *word = role_word(m), v = ap_load_acquire(word);
+    uint64_t until = UINT64_MAX;
+
+    while (held(v) && (v & FUTEX_WAITERS) == 0)
+        if (ap_cas(word, &v, v | FUTEX_WAITERS)) v |= FUTEX_WAITERS;
+    /* Just released: try at once. Again and again free and yet refused: a corrupt lock, to be left alone for a while. */
+    m->refused = held(v) ? 0 : m->refused + 1;
+    if (!held(v) && m->refused < 4) return;
+    if (!held(v)) until = m->seg->ops->now() + RETRY;
+    ap_waits_word(&m->waits, WAIT_SELF, &m->wake, wake);
+    ap_waits_word(&m->waits, WAIT_ROLE, word, v);
+    ap_waits_sleep(&m->waits, until);
+}
+
+/* ---- the watch ------------------------------------------------------------------------------------------------ */
+
+static bool watch_thread(struct ap_monitor *m, uint32_t lane)
+{
+    const uint32_t *word;
+    uint32_t value;
+
+    if (ap_lane_watch(m->seg, lane, &word, &value) < 0) return false;
+    ap_waits_word(&m->waits, WAIT_LANES + lane, word, value);
+    return true;
+}
+
+/* Returns false when a lane is found dead, or in the hands of somebody who may be dead: look again. */
+static bool watch_lane(struct ap_monitor *m, uint32_t index)
+{
+    const struct ap_lane *lane = ap_lane_at(m->seg, index);
+    uint64_t life = ap_load_acquire(&lane->life); /* LANE-A1 pairs LANE-R1 */
+    uint32_t state = AP_LIFE_STATE(life);
+    bool armed = ap_waits_armed(&m->waits, WAIT_LANES + index);
+
+    if (state != AP_LIFE_LIVE && state != AP_LIFE_DEAD) {
+        m->lives[index] = life;
+        return true;
+    }
+    /* A new life has a lock word without the waiters bit, even if our wait on the word still stands. */
+    if (armed && m->lives[index] == life) return true;
+    m->lives[index] = life;
+    if (state == AP_LIFE_LIVE && ap_load_acquire(&lane->kind) == AP_LANE_SHARED) return true; /* see ask */
+    return watch_thread(m, index) || !ap_lane_dead(m->seg, index);
+}
+
+static bool watch_lanes(struct ap_monitor *m)
+{
+    bool sound = true;
+
+    for (uint32_t i = 0; i < m->seg->geometry.lanes; i++)
+        if (i != m->lane.index && !watch_lane(m, i)) sound = false;
+    return sound;
+}
+
+static void sweep(struct ap_monitor *m, bool reaped, bool changed)
+{
+    uint64_t now = m->seg->ops->now(), soonest;
+
+    if (changed && m->swept + CHANGE_SPACING < m->due) m->due = m->swept + CHANGE_SPACING;
+    if (!reaped && now < m->due) return;
+    soonest = ap_sweep(m->seg, m->lane.index, &ap_registry_hooks);
+    m->swept = now;
+    m->due = soonest < now + SWEEP_SPACING ? now + SWEEP_SPACING : soonest;
+}
+
+/* Threads of a process die one after another: those that have died meanwhile go before a sweep. What no mark tells is asked for:
+ * soon after each recovery, for the rest of that process goes when its memory has been torn down, then less and less often. */
+static int reap(struct ap_monitor *m)
+{
+    uint64_t now = m->seg->ops->now();
+    bool ask = now >= m->ask;
+    int n = 0, more;
+
+    if (ask) n = ap_reap_asking(m->seg, m->lane.index, &ap_registry_hooks);
+    while ((more = ap_reap_all(m->seg, m->lane.index, &ap_registry_hooks)) > 0) n += more;
+    if (n > 0) m->ask_spacing = RETRY;
+    else if (ask) m->ask_spacing = m->ask_spacing * 2 < ASK_SPACING ? m->ask_spacing * 2 : ASK_SPACING;
+    if (n > 0 || ask) m->ask = now + m->ask_spacing;
+    return n;
+}
+
+/* A recovery takes a millisecond, unless whoever is at it is stopped, which is no death: nobody else has the lane's lock until it
+ * goes on. What can be done without the lock is done once for each death. Returns when to look again. */
+static uint64_t help_others(struct ap_monitor *m)
+{
+    uint64_t now = m->seg->ops->now(), soonest = UINT64_MAX;
+
+    for (uint32_t i = 0; i < m->seg->geometry.lanes; i++) {
+        uint64_t life = i != m->lane.index ? ap_reap_held(m->seg, i) : 0;
+        struct other *o = &m->others[i];
+
+        if (o->life != life) *o = (struct other){life, now};
+        if (life == 0 || o->since == NEVER) continue;
+        if (now - o->since >= PATIENCE) {
+            ap_reap_beside(m->seg, m->lane.index, i, &ap_registry_hooks);
+            o->since = NEVER;
+        } else if (o->since + PATIENCE < soonest) {
+            soonest = o->since + PATIENCE;
+        }
+    }
+    return soonest;
+}
+
+/* `beside`: the role is another's, who is not seen to do its work. */
+static void watch(struct ap_monitor *m, bool beside)
+{
+    struct ap_segment *seg = m->seg;
+    bool sound = true, first = true;
+
+    m->ask = 0;
+    m->ask_spacing = RETRY;
+    ap_event_log(seg, AP_EVENT_MONITOR, m->lane.index, m->member, beside);
+    for (;;) {
+        uint32_t wake = ap_load_acquire(&m->wake);                        /* MONITOR-A1 pairs MONITOR-R1 */
+        uint32_t changed = ap_load_acquire(&seg->header->lanes_changed); /* LANE-A5 pairs LANE-R5: before the look at the lanes */
+        uint64_t until, help;
+        int reaped;
+
+        if (ap_load_relaxed(&m->stop) || (beside && needless(m))) return;
+        beat(m);
+        reaped = reap(m);
+        help = help_others(m);
+        sweep(m, reaped > 0, first || changed != m->changed);
+        m->changed = changed;
+        first = false;
+        ap_waits_word(&m->waits, WAIT_SELF, &m->wake, wake);
+        ap_waits_word(&m->waits, WAIT_CHANGED, &seg->header->lanes_changed, changed);
+        until = seg->ops->now() + BEAT;
+        if (m->due < until) until = m->due;
+        if (m->ask < until) until = m->ask;
+        if (help < until) until = help;
+        if (!watch_lanes(m)) {
+            /* Died since: at once. A second time: somebody else recovers it, whose own death we would see. */
+            uint64_t retry = seg->ops->now() + RETRY;
+            if (sound)
+                until = 0;
+            else if (retry < until)
+                until = retry;
+            sound = false;
+        } else {
+            sound = true;
+        }
+        ap_waits_sleep(&m->waits, until);
+    }
+}
+
+/* ---- the thread ----------------------------------------------------------------------------------------------- */
+
+/* All but the payload, so that a recovery does not begin with page faults. A kernel that cannot does without. */
+static void tables_map(const struct ap_segment *seg)
+{
+    const struct ap_section *pool = &seg->sections[AP_SECTION_POOL], *next = pool + 1;
+
+    madvise(seg->base, pool->offset, MADV_POPULATE_WRITE);
+    madvise(seg->base + next->offset, seg->size - next->offset, MADV_POPULATE_WRITE);
+}
+
+static int monitor_open(struct ap_monitor *m)
+{
+    int r = ap_lane_open(m->seg, m->member, &m->lane);
+
+    if (r == APIARY_ENOLANE && ap_reap_asking(m->seg, AP_NO_LANE, &ap_registry_hooks) > 0)
+        r = ap_lane_open(m->seg, m->member, &m->lane);
+    if (r < 0) return r;
+    tables_map(m->seg);
+    r = ap_waits_open(&m->waits, m->seg->ops, WAIT_LANES + m->seg->geometry.lanes);
+    if (r < 0) ap_lane_close(&m->lane);
+    return r;
+}
+
+static void *monitor_main(void *arg)
+{
+    struct ap_monitor *m = arg;
+    int r = monitor_open(m);
+
+    pthread_mutex_lock(&m->lock);
+    m->running = true;
+    m->result = r;
+    pthread_cond_signal(&m->started);
+    pthread_mutex_unlock(&m->lock);
+    if (r < 0) return NULL;
+    for (;;) {
+        uint32_t wake = ap_load_acquire(&m->wake); /* MONITOR-A1 pairs MONITOR-R1 */
+
+        if (ap_load_relaxed(&m->stop)) break;
+        if (role_take(m)) {
+            watch(m, false);
+            role_release(m);
+        } else if (stale(m->seg)) {
+            watch(m, true);
+        } else {
+            role_wait(m, wake);
+        }
+    }
+    ap_waits_close(&m->waits);
+    ap_lane_close(&m->lane);
+    return NULL;
+}
+
+static int monitor_run(struct ap_monitor *m)
+{
+    sigset_t all, before;
+    int r;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the program's business */
+    r = pthread_create(&m->thread, NULL, monitor_main, m);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (r != 0) errno = r; /* why, for whoever tells it */
+    if (r != 0) return APIARY_ESYS;
+    pthread_setname_np(m->thread, "apiary-monitor");
+    pthread_mutex_lock(&m->lock);
+    while (!m->running) pthread_cond_wait(&m->started, &m->lock);
+    r = m->result;
+    pthread_mutex_unlock(&m->lock);
+    if (r < 0) pthread_join(m->thread, NULL);
+    return r;
+}
+
+static void monitor_free(struct ap_monitor *m)
+{
+    pthread_mutex_destroy(&m->lock);
+    pthread_cond_destroy(&m->started);
+    free(m->lives);
+    free(m->others);
+    free(m);
+}
+
+int ap_monitor_start(struct ap_segment *seg, uint32_t member, struct ap_monitor **ret)
+{
+    struct ap_monitor *m;
+    int r;
+
+    if (!seg->writable) return APIARY_EREADONLY;
+    m = aligned_alloc(AP_LINE, (sizeof *m + AP_LINE - 1) / AP_LINE * AP_LINE);
+    if (m == NULL) return APIARY_ENOBLOCK;
+    *m = (struct ap_monitor){.seg = seg, .member = member};
+    pthread_mutex_init(&m->lock, NULL);
+    pthread_cond_init(&m->started, NULL);
+    m->lives = calloc(seg->geometry.lanes, sizeof *m->lives);
+    m->others = calloc(seg->geometry.lanes, sizeof *m->others);
+    r = m->lives != NULL && m->others != NULL ? monitor_run(m) : APIARY_ENOBLOCK;
+    if (r < 0) {
+        monitor_free(m);
+        return r;
+    }
+    *ret = m;
+    return 0;
+}
+
+static void monitor_wake(struct ap_monitor *m)
+{
+    ap_add_acq_rel(&m->wake, 1); /* MONITOR-R1 pairs MONITOR-A1 */
+    m->seg->ops->futex_wake(&m->wake, INT_MAX);
+}
+
+void ap_monitor_stop(struct ap_monitor *m)
+{
+    if (m == NULL) return;
+    ap_store_relaxed(&m->stop, 1);
+    monitor_wake(m);
+    pthread_join(m->thread, NULL);
+    monitor_free(m);
+}
+
+void ap_monitor_nudge(struct ap_monitor *m)
+{
+    if (m != NULL && (!held(ap_load_relaxed(role_word(m))) || stale(m->seg))) monitor_wake(m);
+}

@@ -1,0 +1,109 @@
+/* registry/monitor/supervised.h - what a supervisor knows of the instances that it runs: how each ended, how often, when
+ * it is tried again.
+ *
+ * SCOPE     One row for each instance that a supervisor is to run, from the moment it is to be run: also for one that never comes
+ *           to register. It tells observers why a service is down; nobody acts on it.
+ * LAYOUT    section "supervised", as many rows as there are swarms: life, who supervises, the service's name; then two records, of
+ *           which `turn` says the current one: record[turn % 2].
+ * WRITER    The lane in `life`, alone. It fills in the record that is not current and makes it current by one store, so that a
+ *           death at any instruction leaves the former record or the new one, whole; a reader copies the current one, looks at
+ *           turn and life again, and waits for nobody.
+ * LIFE      life = epoch << 24 | lane << 8 | state, each step a CAS that raises the epoch: FREE, or ORPHANED when none is free
+ *           -> FILLING(lane) -> HELD(lane) -> ORPHANED by its supervisor that leaves, or by the reaper; FILLING(dead) -> FREE by
+ *           the reaper; ORPHANED -> FREE by the next supervisor. An orphaned row keeps its record: the last that is known.
+ *           left = ms of CLOCK_REALTIME under 16 bits of the epoch of the HELD that ended, by CAS, before that step: a slow
+ *           reaper's is not taken for that of a later supervisor.
+ * INVARIANTS V1 the lane of a FILLING or HELD row is LIVE  V2 the name of a HELD or ORPHANED row is valid  V3 its current record is
+ *           possible  V4 reserved bytes are 0
+ * ORDERING  SUPER-R1 CAS of the life pairs SUPER-A1 load-acquire: name and record before HELD. SUPER-R2 release fence before the
+ *           stores of a record or a name pairs SUPER-A2 acquire fence before a reader's second look at turn and life: who has read
+ *           a new byte sees that they changed. SUPER-R3 turn store-release pairs SUPER-A3 load-acquire: the record before it.
+ */
+#ifndef AP_SUPERVISED_H
+#define AP_SUPERVISED_H
+
+#include "registry/registry.h"
+
+enum ap_supervised_life { AP_SUPERVISED_FREE, AP_SUPERVISED_FILLING, AP_SUPERVISED_HELD, AP_SUPERVISED_ORPHANED };
+#define AP_SUPERVISED_LIFE(epoch, lane, state) ((uint64_t)(epoch) << 24 | (uint64_t)(lane) << 8 | (state))
+#define AP_SUPERVISED_STATE(l) ((uint32_t)((l) & 0xff))
+#define AP_SUPERVISED_LANE(l) ((uint32_t)((l) >> 8 & 0xffff))
+#define AP_SUPERVISED_EPOCH(l) ((uint64_t)(l) >> 24)
+
+#define AP_LEFT(epoch, realtime) (((uint64_t)(epoch) & 0xffff) << 48 | ((realtime) / 1000000 & 0xffffffffffff))
+#define AP_LEFT_EPOCH(w) ((uint64_t)(w) >> 48)
+#define AP_LEFT_AT(w) (((uint64_t)(w) & 0xffffffffffff) * 1000000) /* CLOCK_REALTIME; 0: not known */
+
+enum ap_child_state {
+    AP_CHILD_STARTING = 1, /* to be started for the first time; or its process runs, and has not registered */
+    AP_CHILD_RUNNING,      /* registered, and does not pass */
+    AP_CHILD_PASSING,
+    AP_CHILD_WAITING,  /* it has ended, and is started again at `due` */
+    AP_CHILD_GIVEN_UP, /* it has ended, and is not started again */
+    AP_CHILD_LEAVING,  /* told to stop */
+    AP_CHILD_STOPPED   /* told to stop, and gone */
+};
+enum ap_child_end { AP_END_NONE, AP_END_CODE, AP_END_SIGNAL, AP_END_NO_START };
+enum ap_child_stage { AP_STAGE_INPUT = 1, AP_STAGE_PIPE, AP_STAGE_FORK }; /* what could not be had for it */
+
+#define AP_SAID_MAX 447u
+
+struct ap_supervision {
+    uint32_t state;        /* enum ap_child_state */
+    uint32_t instance;     /* the number that it registers under */
+    uint32_t starts, ends; /* ends: in a row, without a stable time between */
+    uint32_t end, code;    /* enum ap_child_end: how it ended last; exit code, signal, or errno of what could not be had */
+    uint32_t stage;        /* enum ap_child_stage; 0 unless AP_END_NO_START */
+    uint32_t said_size;    /* of the whole line: `said` is the beginning of one that is longer */
+    int64_t pid;           /* 0: it does not run */
+    uint64_t changed;      /* CLOCK_REALTIME, when it came into this state */
+    uint64_t ended;        /* CLOCK_REALTIME of the last end; 0: none */
+    uint64_t due;          /* CLOCK_MONOTONIC, when it waits */
+    char said[AP_SAID_MAX + 1]; /* the last line it wrote before that */
+};
+#define AP_SUPERVISION_WORDS 64u
+
+struct ap_supervised {
+    uint64_t life;
+    uint64_t turn;
+    uint64_t left;      /* AP_LEFT: when its supervisor went */
+    uint64_t held;      /* CLOCK_REALTIME: since when it is supervised by this one */
+    int64_t supervisor; /* pid */
+    uint64_t reserved1[3];
+    char service[APIARY_NAME_MAX + 1];
+    uint64_t reserved2[2];
+    uint64_t record[2][AP_SUPERVISION_WORDS] AP_ALIGNED; /* struct ap_supervision */
+} AP_ALIGNED;
+
+static inline struct ap_supervised *ap_supervised_at(const struct ap_segment *seg, uint64_t i)
+{
+    return AP_ELEMENT(seg, AP_SECTION_SUPERVISED, i, struct ap_supervised);
+}
+
+/* A row for an instance of the service, with its first record, for `lane`, the caller's. APIARY_ETABLEFULL: the living hold all. */
+int ap_supervised_take(struct ap_segment *seg, uint32_t lane, int64_t pid, const char *service, const struct ap_supervision *first,
+                       uint32_t *ret);
+/* The next record of a row that the caller has taken. */
+void ap_supervised_write(struct ap_segment *seg, uint32_t row, const struct ap_supervision *next);
+/* By a supervisor that leaves, and of a dead lane by the reaper: its rows are nobody's. Idempotent. */
+void ap_supervised_end(struct ap_segment *seg, uint32_t lane);
+/* That of a dead lane, by who has its lock: the time is stored before the life is exchanged. */
+void ap_supervised_withdraw(struct ap_segment *seg, uint32_t lane, uint64_t beside);
+/* Frees what former supervisors have left. */
+void ap_supervised_forget(struct ap_segment *seg);
+
+/* Keeps of a line what has room and prints; `said_size` is the whole line's. */
+void ap_supervision_said(struct ap_supervision *s, const char *line, size_t size);
+
+struct ap_supervised_view {
+    char service[APIARY_NAME_MAX + 1];
+    struct ap_supervision last;
+    bool supervised;    /* by somebody who lives */
+    int64_t supervisor; /* pid */
+    uint64_t held;      /* CLOCK_REALTIME */
+    uint64_t left;      /* CLOCK_REALTIME; 0: not known, or it is supervised */
+};
+/* A copy for observers; false: no such row, or nothing in it, or it changed each time. Texts end, whatever is in the row. */
+bool ap_supervised_read(const struct ap_segment *seg, uint32_t row, struct ap_supervised_view *ret);
+
+#endif
