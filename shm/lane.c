@@ -94,36 +94,49 @@ static void lane_live(struct ap_segment *seg, uint32_t index, uint32_t member, u
     ap_lanes_changed(seg);
 }
 
+/* 1 when it has become the caller's, 0 when it is another's. */
+static int lane_take(struct ap_segment *seg, uint32_t index, uint32_t member, struct ap_lane_handle *ret)
+{
+    struct ap_lane *lane = ap_lane_at(seg, index);
+    uint64_t life;
+    int r;
+
+    if (AP_LIFE_STATE(ap_load_acquire(&lane->life)) != AP_LIFE_FREE) return 0;
+    r = ap_robust_trylock(&lane->mutex);
+    if (r == -ENOMEM) return APIARY_ENOBLOCK;
+    if (r < 0 && r != -EOWNERDEAD) return 0;
+    life = ap_load_acquire(&lane->life); /* LANE-A2 pairs LANE-R2 */
+    if (AP_LIFE_STATE(life) == AP_LIFE_FREE) {
+        /* Its last holder died before it owned anything. */
+        if (r == -EOWNERDEAD) ap_robust_consistent(&lane->mutex);
+        lane_live(seg, index, member, AP_LIFE_EPOCH(life), ret);
+        return 1;
+    }
+    if (r == -EOWNERDEAD) {
+        /* Somebody opened it and died since the first look. The unlock wipes the kernel's mark, so write it down. A SHARED
+         * lane's lock is nobody's: it was another opener that died with it, and the lane lives. LANE-A3 pairs LANE-R3 */
+        if (AP_LIFE_STATE(life) == AP_LIFE_LIVE &&
+            (ap_load_acquire(&lane->kind) != AP_LANE_SHARED || AP_DEFECT(shared_marked)))
+            ap_store_release(&lane->life, AP_LIFE(AP_LIFE_EPOCH(life), AP_LIFE_DEAD)); /* LANE-R1 pairs LANE-A1 */
+        ap_robust_consistent(&lane->mutex);
+    }
+    ap_robust_unlock(&lane->mutex);
+    /* A reaper may have met our lock. */
+    if (r == -EOWNERDEAD || AP_LIFE_STATE(life) == AP_LIFE_DEAD) ap_lanes_changed(seg);
+    return 0;
+}
+
 int ap_lane_open(struct ap_segment *seg, uint32_t member, struct ap_lane_handle *ret)
 {
     if (!ap_robust_known()) return APIARY_ENOTSUP;
-    for (uint32_t i = 0; i < seg->geometry.lanes; i++) {
-        struct ap_lane *lane = ap_lane_at(seg, i);
-        uint64_t life;
-        int r;
+    for (int searches = 0; searches < AP_SEARCHES; searches++) {
+        uint64_t before = AP_LIVES(seg, AP_SECTION_LANES, struct ap_lane);
 
-        if (AP_LIFE_STATE(ap_load_acquire(&lane->life)) != AP_LIFE_FREE) continue;
-        r = ap_robust_trylock(&lane->mutex);
-        if (r == -ENOMEM) return APIARY_ENOBLOCK;
-        if (r < 0 && r != -EOWNERDEAD) continue;
-        life = ap_load_acquire(&lane->life); /* LANE-A2 pairs LANE-R2 */
-        if (AP_LIFE_STATE(life) == AP_LIFE_FREE) {
-            /* Its last holder died before it owned anything. */
-            if (r == -EOWNERDEAD) ap_robust_consistent(&lane->mutex);
-            lane_live(seg, i, member, AP_LIFE_EPOCH(life), ret);
-            return 0;
+        for (uint32_t i = 0; i < seg->geometry.lanes; i++) {
+            int r = lane_take(seg, i, member, ret);
+            if (r != 0) return r < 0 ? r : 0;
         }
-        if (r == -EOWNERDEAD) {
-            /* Somebody opened it and died since the first look. The unlock wipes the kernel's mark, so write it down. A SHARED
-             * lane's lock is nobody's: it was another opener that died with it, and the lane lives. LANE-A3 pairs LANE-R3 */
-            if (AP_LIFE_STATE(life) == AP_LIFE_LIVE &&
-                (ap_load_acquire(&lane->kind) != AP_LANE_SHARED || AP_DEFECT(shared_marked)))
-                ap_store_release(&lane->life, AP_LIFE(AP_LIFE_EPOCH(life), AP_LIFE_DEAD)); /* LANE-R1 pairs LANE-A1 */
-            ap_robust_consistent(&lane->mutex);
-        }
-        ap_robust_unlock(&lane->mutex);
-        /* A reaper may have met our lock. */
-        if (r == -EOWNERDEAD || AP_LIFE_STATE(life) == AP_LIFE_DEAD) ap_lanes_changed(seg);
+        if (AP_LIVES(seg, AP_SECTION_LANES, struct ap_lane) == before) break;
     }
     return APIARY_ENOLANE;
 }
@@ -169,6 +182,33 @@ static void member_fill(struct ap_segment *seg, struct ap_member *m, const char 
     snprintf(m->swarm, sizeof m->swarm, "%s", swarm != NULL ? swarm : "");
 }
 
+/* 1 when it has become the caller's, 0 when it is another's. */
+static int member_take(struct ap_segment *seg, uint32_t index, uint32_t anchor, const char *name, const char *swarm, uint32_t kind)
+{
+    struct ap_member *m = ap_member_at(seg, index);
+    uint64_t life = ap_load_acquire(&m->life);
+
+    if (AP_MEMBER_STATE(life) != AP_LIFE_FREE) return 0;
+    /* The anchor lane is named by the same store that takes the record: its reaper finds it. */
+    if (!ap_cas(&m->life, &life, AP_MEMBER_LIFE(AP_MEMBER_EPOCH(life), anchor, AP_MEMBER_CLAIMED))) return 0;
+    ap_fence_release(); /* MEMBER-R2 pairs MEMBER-A2 */
+    member_fill(seg, m, name, swarm, kind);
+    ap_store_release(&m->life, AP_MEMBER_LIFE(AP_MEMBER_EPOCH(life), anchor, AP_LIFE_LIVE)); /* MEMBER-R1 pairs MEMBER-A1 */
+    return 1;
+}
+
+static int member_new(struct ap_segment *seg, uint32_t anchor, const char *name, const char *swarm, uint32_t kind)
+{
+    for (int searches = 0; searches < AP_SEARCHES; searches++) {
+        uint64_t before = AP_LIVES(seg, AP_SECTION_MEMBERS, struct ap_member);
+
+        for (uint32_t i = 0; i < seg->geometry.members; i++)
+            if (member_take(seg, i, anchor, name, swarm, kind)) return (int)i;
+        if (AP_LIVES(seg, AP_SECTION_MEMBERS, struct ap_member) == before) break;
+    }
+    return APIARY_ENOLANE;
+}
+
 int ap_member_open(struct ap_segment *seg, const char *name, const char *swarm, uint32_t kind,
                    struct ap_lane_handle *anchor)
 {
@@ -176,25 +216,16 @@ int ap_member_open(struct ap_segment *seg, const char *name, const char *swarm, 
     int r = ap_lane_open(seg, 0, &h);
 
     if (r < 0) return r;
-    for (uint32_t i = 0; i < seg->geometry.members; i++) {
-        struct ap_member *m = ap_member_at(seg, i);
-        uint64_t life = ap_load_acquire(&m->life);
-
-        if (AP_MEMBER_STATE(life) != AP_LIFE_FREE) continue;
-        /* The anchor lane is named by the same store that takes the record: its reaper finds it. */
-        if (!ap_cas(&m->life, &life, AP_MEMBER_LIFE(AP_MEMBER_EPOCH(life), h.index, AP_MEMBER_CLAIMED))) continue;
-        ap_fence_release(); /* MEMBER-R2 pairs MEMBER-A2 */
-        member_fill(seg, m, name, swarm, kind);
-        /* MEMBER-R1 pairs MEMBER-A1 */
-        ap_store_release(&m->life, AP_MEMBER_LIFE(AP_MEMBER_EPOCH(life), h.index, AP_LIFE_LIVE));
-        ap_store_relaxed(&h.lane->member, i);
-        h.member = i;
-        *anchor = h;
-        ap_event_log(seg, AP_EVENT_MEMBER_JOINED, h.index, i, (uint64_t)seg->self.pid);
-        return 0;
+    r = member_new(seg, h.index, name, swarm, kind);
+    if (r < 0) {
+        ap_lane_close(&h);
+        return r;
     }
-    ap_lane_close(&h);
-    return APIARY_ENOLANE;
+    h.member = (uint32_t)r;
+    ap_store_relaxed(&h.lane->member, h.member);
+    *anchor = h;
+    ap_event_log(seg, AP_EVENT_MEMBER_JOINED, h.index, h.member, (uint64_t)seg->self.pid);
+    return 0;
 }
 
 void ap_member_close(struct ap_segment *seg, uint32_t member, uint32_t anchor)

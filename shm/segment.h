@@ -186,6 +186,22 @@ static inline void *ap_at_stride(const struct ap_segment *seg, uint32_t section,
     return p->at + index * stride;
 }
 
+/* Another number whenever the life of one of the section's rows has changed. A search for a free row looks at each at another
+ * moment: while others come and go, each may be seen in use though one was free all the time. It says "full" when it found
+ * nothing and this number is the same before and after; otherwise it looks again, AP_SEARCHES times. */
+#define AP_SEARCHES 64 /* lost races with others, each of which got something done */
+#define AP_LIVES(seg, section, type) ap_lives((seg), (section), sizeof(type), offsetof(type, life))
+static inline uint64_t ap_lives(const struct ap_segment *seg, uint32_t section, uint64_t stride, uint64_t life)
+{
+    uint64_t ret = 0;
+
+    for (uint64_t i = 0; i < seg->places[section].count; i++) {
+        const uint8_t *row = ap_at_stride(seg, section, i, stride);
+        ret = ret * 31 + ap_load_acquire((const uint64_t *)(const void *)(row + life));
+    }
+    return ret;
+}
+
 /* `size` bytes at `offset`, or NULL when they do not lie inside the segment. */
 static inline void *ap_at_offset(const struct ap_segment *seg, uint64_t offset, uint64_t size)
 {

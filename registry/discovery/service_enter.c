@@ -130,10 +130,21 @@ void ap_services_end(struct ap_segment *seg, uint32_t lane, uint64_t beside)
     }
 }
 
+/* Another number whenever a row, or who uses one as a member or a registered instance, has changed. */
+static uint64_t lives(const struct ap_segment *seg)
+{
+    uint64_t services = AP_LIVES(seg, AP_SECTION_SERVICES, struct ap_service);
+    uint64_t members = AP_LIVES(seg, AP_SECTION_MEMBERS, struct ap_member);
+
+    return (services * 31 + members) * 31 + AP_LIVES(seg, AP_SECTION_SWARMS, struct ap_swarm);
+}
+
 /* A row for a name that has none: the first that is FREE, else that of a name that nobody uses, else that of a service whose
- * instances have all gone, as far as no operator has put them into a mode and nothing waits for them. */
+ * instances have all gone, as far as no operator has put them into a mode and nothing waits for them. *full: all are used, and
+ * nothing came or went meanwhile. */
 static int enter_any(struct ap_segment *seg, uint32_t lane, const char *name, bool *full)
 {
+    uint64_t before = lives(seg);
     int r;
 
     *full = false;
@@ -147,7 +158,7 @@ static int enter_any(struct ap_segment *seg, uint32_t lane, const char *name, bo
         for (uint32_t i = 0; i < ap_service_count(seg); i++)
             if (reclaim(seg, i)) return enter(seg, lane, i, name);
     } while (ap_swarm_forget(seg, lane));
-    *full = true;
+    *full = lives(seg) == before;
     return -1;
 }
 

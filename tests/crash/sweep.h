@@ -134,6 +134,19 @@ void before_reuse(bool over);
 void image_said_worker(void);
 void image_held_registrant(void);
 
+/* ---- full.c: tables in which there is always room, but not always in the same row */
+void image_names(void);
+void image_member(void);
+void image_lanes(void);
+void other_use_name(void);
+void other_turn_over(void);
+void run_enter_name(void);
+void run_member_open(void);
+void run_lane_once(void);
+void before_entered(bool over);
+void before_turned_over(bool over);
+void before_lanes_turned_over(bool over);
+
 /* ---- operations_registry.c: likewise */
 void image_dead_queen(void);
 void prepare_reap(void);

@@ -220,7 +220,7 @@ Test(service, of_two_who_enter_a_name_the_first_row_has_it)
 
 /* ---- several at once ------------------------------------------------------------------------------------------ */
 
-enum { THREADS = 4, ROUNDS = 400 };
+enum { THREADS = 7, ROUNDS = 400 };
 
 struct party
 {

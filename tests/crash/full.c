@@ -1,0 +1,103 @@
+/* tests/crash/full.c - a search for room in a table while another leaves a row and takes the next: it was never full. */
+#include "sweep.h"
+
+/* The table of services becomes full: a name that a member uses, one that nobody uses, and the actor's. */
+void image_names(void)
+{
+    uint32_t index;
+
+    if (ap_member_open(survivor.seg, "one", "used", APIARY_CLIENT, &survivor.second) < 0 ||
+        ap_service_intern(survivor.seg, survivor.second.index, "used", &index) < 0 ||
+        ap_service_intern(survivor.seg, survivor.lane.index, "unused", &index) < 0)
+        exit(2);
+    ap_lane_share(&survivor.second);
+}
+
+static void member_leaves(void)
+{
+    ap_member_close(survivor.seg, survivor.second.member, survivor.second.index);
+    ap_lane_close_shared(&survivor.second);
+}
+
+/* Which of the two names is used changes. */
+void other_use_name(void)
+{
+    uint32_t index;
+
+    member_leaves();
+    if (ap_member_open(survivor.seg, "two", "unused", APIARY_CLIENT, &survivor.second) < 0 ||
+        ap_service_intern(survivor.seg, survivor.second.index, "unused", &index) < 0)
+        fail("who comes to use a name does not get it");
+    ap_lane_share(&survivor.second);
+}
+
+/* The tables of members and lanes have room for one more. */
+static struct ap_lane_handle idle[2];
+
+void image_member(void)
+{
+    if (ap_member_open(survivor.seg, "one", NULL, APIARY_CLIENT, &survivor.second) < 0) exit(2);
+    ap_lane_share(&survivor.second);
+}
+
+void image_lanes(void)
+{
+    image_member();
+    for (int i = 0; i < 2; i++) {
+        if (ap_lane_open(survivor.seg, survivor.lane.member, &idle[i]) < 0) exit(2);
+        ap_lane_share(&idle[i]);
+    }
+}
+
+/* Takes the room that there is, and makes some elsewhere. */
+void other_turn_over(void)
+{
+    struct ap_lane_handle next;
+
+    if (ap_member_open(survivor.seg, "two", NULL, APIARY_CLIENT, &next) < 0) return;
+    ap_lane_share(&next);
+    member_leaves();
+    survivor.second = next;
+}
+
+void run_member_open(void)
+{
+    actor.result = ap_member_open(actor.seg, "actor", NULL, APIARY_CLIENT, &actor.second);
+    if (actor.result < 0) return;
+    ap_member_close(actor.seg, actor.second.member, actor.second.index);
+    ap_lane_close(&actor.second);
+}
+
+void run_lane_once(void)
+{
+    actor.result = ap_lane_open(actor.seg, actor.lane.member, &actor.second);
+    if (actor.result == 0) ap_lane_close(&actor.second);
+}
+
+void before_turned_over(bool over)
+{
+    if (over && actor.result < 0) fail("the table is said to be full, and there was room before and after");
+    member_leaves();
+}
+
+void before_lanes_turned_over(bool over)
+{
+    before_turned_over(over);
+    for (int i = 0; i < 2; i++) {
+        struct ap_lane_handle h = idle[i];
+        ap_lane_close_shared(&h);
+    }
+}
+
+void run_enter_name(void)
+{
+    uint32_t index;
+
+    actor.result = ap_service_intern(actor.seg, actor.lane.index, "entered", &index);
+}
+
+void before_entered(bool over)
+{
+    if (over && actor.result < 0) fail("the table is said to be full, and it never was");
+    member_leaves();
+}
