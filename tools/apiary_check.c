@@ -83,25 +83,37 @@ static void judge_instance(struct report *r, const struct ap_segment *seg, const
     free(service);
 }
 
-static const apiary_swarm_status_t *row_of(const apiary_swarm_status_t *rows, int n, const char *service, uint32_t instance)
+static uint32_t instances_of(const apiary_swarm_status_t *rows, int n, const char *service)
+{
+    uint32_t ret = 0;
+    for (int i = 0; i < n; i++)
+        ret += strcmp(rows[i].service, service) == 0;
+    return ret;
+}
+
+static bool registered(const apiary_swarm_status_t *rows, int n, const char *service, uint32_t instance)
 {
     char name[16];
     snprintf(name, sizeof name, "%u", instance);
     for (int i = 0; i < n; i++) {
-        if (strcmp(rows[i].service, service) == 0 && strcmp(rows[i].instance, name) == 0) return &rows[i];
+        if (strcmp(rows[i].service, service) == 0 && strcmp(rows[i].instance, name) == 0) return true;
     }
-    return NULL;
+    return false;
 }
 
-/* What the configuration has and nobody has registered. What is registered is judged by itself. */
+/* What the configuration has and nobody has registered: as many as are missing of a service, under the lowest numbers that are
+ * free. Which numbers the others have is not asked: those of a supervisor that has replaced another one go on from its. What is
+ * registered is judged by itself. */
 static void judge_absent(struct report *r, const struct ap_deployment *d, const char *service, const apiary_swarm_status_t *rows,
                          int n)
 {
     for (size_t i = 0; i < d->swarm_count; i++) {
         const struct ap_deployment_swarm *s = &d->swarms[i];
         if (service != NULL && strcmp(s->service, service) != 0) continue;
-        for (uint32_t k = 0; k < s->instances; k++) {
-            if (row_of(rows, n, s->service, k) != NULL) continue;
+        uint32_t known = instances_of(rows, n, s->service);
+        for (uint32_t k = 0; known < s->instances; k++) {
+            if (registered(rows, n, s->service, k)) continue;
+            known++;
             complain(r, service_passes(rows, n, s->service) ? CHECK_WARNING : CHECK_CRITICAL, "%s/%u is not registered",
                      s->service, k);
         }
@@ -215,7 +227,7 @@ static const struct tool_usage check_usage = {
         "of the segment is used up or left lying: the task table, the largest payload blocks, lanes, dead threads,\n"
         "who recovers one and is stopped, tasks that nobody takes), 2 critical (a service has no passing instance, or\n"
         "there is no segment), 3 unknown (usage, or a service that was never registered).\n"
-        "With --config each instance that the configuration has is to be registered, too.",
+        "With --config as many instances as it has of each service are to be registered, too.",
     .most = 1,
 };
 
@@ -272,7 +284,7 @@ int cmd_check(struct tool *t, int argc, char **argv)
 {
     const char *config = NULL, *path;
     const struct tool_option options[] = {
-        {"config", 'c', "FILE", "each instance of this configuration is to be there", &config, NULL},
+        {"config", 'c', "FILE", "all instances of this configuration are to be there", &config, NULL},
         {.name = NULL},
     };
     struct ap_deployment *d = NULL;
@@ -301,7 +313,8 @@ static const struct tool_usage wait_usage = {
     .arguments = "[SERVICE]",
     .what = "Waits until tasks can be delegated: to a service, for a capability, or to all of a configuration.",
     .more = "SERVICE: one of its instances passes and is ready. --capability: an agent that offers it would be given a task.\n"
-            "--all: each instance of the configuration passes and is ready. A segment that is not there yet is waited for, too.\n"
+            "--all: as many instances as the configuration has of each service pass and are ready.\n"
+            "A segment that is not there yet is waited for, too.\n"
             "Exit code 7: not by then; what was missing is said.",
     .most = 1,
 };
@@ -313,7 +326,7 @@ struct wish {
 
 static bool ready(const apiary_swarm_status_t *s)
 {
-    return s != NULL && s->state == APIARY_PASSING && s->mode == APIARY_READY;
+    return s->state == APIARY_PASSING && s->mode == APIARY_READY;
 }
 
 /* What is still missing, to be freed; NULL: nothing. */
@@ -325,22 +338,28 @@ static char *missing_service(const apiary_swarm_status_t *rows, int n, const cha
     return tool_format("no instance of %s passes and is ready", service);
 }
 
+/* As many as the configuration has of each service, whatever their numbers (see judge_absent). */
 static char *missing_instance(const struct ap_segment *seg, const apiary_swarm_status_t *rows, int n,
                               const struct ap_deployment *d)
 {
     for (size_t i = 0; i < d->swarm_count; i++) {
-        for (uint32_t k = 0; k < d->swarms[i].instances; k++) {
-            const apiary_swarm_status_t *s = row_of(rows, n, d->swarms[i].service, k);
-            if (ready(s)) continue;
-            char number[16], *ret;
-            snprintf(number, sizeof number, "%u", k);
-            char *why = why_down(seg, d->swarms[i].service, number);
-            ret = s == NULL ? tool_format("%s/%u is not registered%s", d->swarms[i].service, k, why)
-                            : tool_format("%s/%u is %s in mode %s%s", d->swarms[i].service, k, tool_state_name((int)s->state),
-                                          tool_mode_name((int)s->mode), why);
-            free(why);
-            return ret;
+        const char *service = d->swarms[i].service;
+        const apiary_swarm_status_t *other = NULL;
+        uint32_t serve = 0, k = 0;
+        for (int r = 0; r < n; r++) {
+            if (strcmp(rows[r].service, service) != 0) continue;
+            serve += ready(&rows[r]);
+            if (other == NULL && !ready(&rows[r])) other = &rows[r];
         }
+        if (serve >= d->swarms[i].instances) continue;
+        while (registered(rows, n, service, k))
+            k++;
+        if (other == NULL) return tool_format("%s/%u is not registered", service, k);
+        char *why = why_down(seg, service, other->instance);
+        char *ret = tool_format("%s/%s is %s in mode %s%s", service, other->instance, tool_state_name((int)other->state),
+                                tool_mode_name((int)other->mode), why);
+        free(why);
+        return ret;
     }
     return NULL;
 }
@@ -359,7 +378,7 @@ static char *missing(apiary_t *a, const struct wish *w)
 {
     if (w->capability != NULL) return missing_capability(a->seg, w->capability);
     apiary_swarm_status_t *rows = NULL;
-    int n = view_status(a, w->service, &rows);
+    int n = view_instances(a, w->service, &rows);
     char *ret = n < 0              ? tool_strdup(apiary_strerror(n))
                 : w->service != NULL ? missing_service(rows, n, w->service)
                                      : missing_instance(a->seg, rows, n, w->d);

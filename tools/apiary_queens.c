@@ -35,12 +35,18 @@ static enum ap_child_state state_of(const struct queen *q)
     return c->ends == 0 ? AP_CHILD_STARTING : AP_CHILD_WAITING;
 }
 
+/* Of its name; before it was given one, that of its place. */
+static uint32_t last_number(const struct queen *q)
+{
+    const char *name = q->child->argv[ARGUMENT_INSTANCE];
+    return *name != '\0' ? (uint32_t)strtoul(name, NULL, 10) : q->number;
+}
+
 static void describe(const struct queen *q, struct ap_supervision *ret)
 {
     const struct crew_child *c = q->child;
-    const char *number = c->argv[ARGUMENT_INSTANCE];
     *ret = (struct ap_supervision){.state = state_of(q),
-                                   .instance = *number != '\0' ? (uint32_t)strtoul(number, NULL, 10) : q->number,
+                                   .instance = last_number(q),
                                    .starts = c->starts,
                                    .ends = c->ends,
                                    .end = c->end,
@@ -111,10 +117,11 @@ static bool taken(const struct up *up, const char *service, const char *instance
     return false;
 }
 
-/* Its number, unless a queen of another supervisor still works under it: then the next one that no sister can have. */
+/* The name that it had unless a queen of another supervisor still works under it: then the next one that no
+ * sister can have. Under the first name again it would leave the record of its last one behind, which would be down for ever. */
 static void name_instance(const struct up *up, const struct queen *q)
 {
-    uint32_t number = q->number;
+    uint32_t number = last_number(q);
     char *name = tool_format("%u", number);
     while (taken(up, q->swarm->service, name)) {
         free(name);

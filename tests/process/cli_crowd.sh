@@ -77,6 +77,9 @@ expect 1 'crowd/299 critical \|' apiary check --config "$folder/more.yaml" crowd
 expect 2 'CRITICAL: absent/0 is not registered' apiary check --config "$folder/more.yaml" absent
 expect 3 'UNKNOWN: no swarm of this service' apiary check absent
 expect 0 '' apiary wait crowd
-expect 7 'crowd/63 is passing in mode drain' apiary wait --all --config "$folder/more.yaml" --timeout 20ms
+expect 7 'absent/0 is not registered' apiary wait --all --config "$folder/more.yaml" --timeout 20ms # of the crowd there are 64
+expect 7 '1 task is left' apiary drain crowd --timeout 1ms
+expect 7 'crowd/0 is passing in mode drain' apiary wait --all --config "$folder/more.yaml" --timeout 20ms
+expect 0 '300 instances ready' apiary resume crowd
 
 ends

@@ -44,7 +44,7 @@ expect 0 '^broken/0: killed by signal 6 [0-9.]+ [a-z]+ ago, [0-9]+ times in a ro
 expect 0 'broken +0 +down .* [0-9]+$' apiary status
 expect 2 'CRITICAL: .*broken/0 down \(killed by signal 6 [0-9.]+ [a-z]+ ago, [0-9]+ times' apiary check
 expect 2 'CRITICAL: .*broken/0 down \(killed by signal 6' apiary check --config "$config" broken
-expect 7 'broken/0 is not registered \(killed by signal 6' apiary wait --all --config "$config" --timeout 50ms
+expect 7 'broken/0 is down in mode ready \(killed by signal 6' apiary wait --all --config "$config" --timeout 50ms
 expect 0 'broken +0 +alive .* signal +6' shmdump
 until_true of broken '0 < v["again_in_ns"] <= 10**10'
 

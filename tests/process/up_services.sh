@@ -151,8 +151,10 @@ misfortune 'it is killed, and the next one starts while an old queen still has a
 up
 stuck
 verdict
+old=$(pid_of good)
 kill -KILL "$up"
 wait "$up" 2>/dev/null
+until_true gone "$old" # else it is the one that answers first, and leaves before its successor has come
 up
 until_true says '3 of 3 instances passing'
 harm
@@ -175,7 +177,12 @@ for _ in 1 2 3; do
     wait "$old" || fail "$misfortune: the old one left with $?"
     until_true grep -q '2 of 2 instances passing' "$up_err.new"
     until_true apiary check >/dev/null # those that were replaced are not missing
+    expect 0 '' apiary wait --all --config "$config"
+    expect 0 ' OK: ' apiary check --config "$config"
 done
+harm # what is started again after that has its own record, too
+comes_back
+until_true apiary check --config "$config"
 verdict
 leaves "$up"
 
