@@ -20,6 +20,7 @@ static const struct tool_usage status_usage = {
     .what = "Shows each instance of a swarm: its process, its health, what it has to do and has done, and why it is down.",
     .most = 1,
     .json = true,
+    .table = true,
 };
 
 static char state_mark(const apiary_swarm_status_t *s)
@@ -179,8 +180,9 @@ static int print_status(const struct tool *t, apiary_t *a, const apiary_swarm_st
         printf("no coordinator\n");
     }
     struct tool_table *table =
-        tool_table_new((const char *const[]){"service", "instance", "state", "mode", ">pid", ">port", ">agents",
-                                             ">queued", ">running", ">delegating", ">done", ">failed", ">up", ">restarts", NULL});
+        tool_table_new((const char *const[]){"service", "instance", "state", "mode", "?>pid", "?>port", "?>agents",
+                                             ">queued", ">running", "?>delegating", ">done", ">failed", "?>up", "?>restarts",
+                                             NULL});
     for (int i = 0; i < n; i++)
         status_row(table, a->seg, &rows[i]);
     tool_table_print(table, stdout);
@@ -236,6 +238,7 @@ static const struct tool_usage services_usage = {
     .arguments = "",
     .what = "Shows every service with its agents and the capabilities that they offer.",
     .json = true,
+    .table = true,
 };
 
 static json_t *agent_json(const struct ap_segment *seg, const struct agent_view *v)
@@ -340,6 +343,7 @@ static const struct tool_usage discover_usage = {
     .least = 1,
     .most = 1,
     .json = true,
+    .table = true,
 };
 
 static bool alive(const struct agent_view *v)
@@ -390,7 +394,7 @@ static int discover(const struct tool *t, const struct ap_segment *seg, const ch
         if (!view_agent(seg, (uint32_t)q, &v)) continue;
         if (table == NULL && !t->json)
             table = tool_table_new(
-                (const char *const[]){"service", "instance", "agent", ">pid", ">in flight", "alive", "mode", NULL});
+                (const char *const[]){"service", "instance", "agent", "?>pid", ">in flight", "alive", "mode", NULL});
         if (t->json) json_array_append_new(list, provider_json(&v));
         else provider_row(table, &v);
         picked += alive(&v) && v.swarm.mode == APIARY_READY;

@@ -56,6 +56,7 @@ static const struct tool_usage ls_usage = {
     .arguments = "",
     .what = "Lists the segments of this host that you may read.",
     .json = true,
+    .table = true,
 };
 
 static json_t *segment_json(const struct segment_view *v)
@@ -106,8 +107,8 @@ static int segment_ls(struct tool *t, int argc, char **argv)
     json_t *list = json_array();
     struct tool_table *table =
         t->json ? NULL
-                : tool_table_new((const char *const[]){"segment", ">size", ">version", "owner", "mode", "created",
-                                                       ">members", "state", NULL});
+                : tool_table_new((const char *const[]){"=segment", ">size", "?>version", "owner", "?=mode", "?=created",
+                                                       ">members", "=state", NULL});
     for (int i = 0; i < n; i++) {
         char name[258];
         struct segment_view v;

@@ -8,6 +8,7 @@ static const struct tool_usage usage = {
     .arguments = "",
     .what = "Lists the keys of meta_registry that decide a segment's sizes: default, what is allowed, and what they are for.",
     .json = true,
+    .table = true,
 };
 
 struct listing {
@@ -42,7 +43,7 @@ int apiary_segment_sizes(struct tool *t, int argc, char **argv)
     if (t->json)
         to.list = json_array();
     else
-        to.table = tool_table_new((const char *const[]){"key", ">default", "allowed", "for", NULL});
+        to.table = tool_table_new((const char *const[]){"=key", ">default", "=allowed", "for", NULL});
     ap_numbers_each(&ap_registry_parts, add, &to);
     rc = TOOL_OK;
     if (t->json)

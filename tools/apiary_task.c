@@ -13,6 +13,7 @@ static const struct tool_usage ls_usage = {
     .what =
         "Lists the tasks that are in the segment: queued, running, and finished ones that somebody has yet to collect.",
     .json = true,
+    .table = true,
 };
 
 static void agent_name(const struct ap_segment *seg, uint32_t queue, char *ret, size_t size)
@@ -86,8 +87,8 @@ static int list(const struct tool *t, const struct ap_segment *seg, int state)
     json_t *tasks = json_array();
     struct tool_table *table =
         t->json ? NULL
-                : tool_table_new((const char *const[]){"task", "state", "capability", "agent", ">client", ">starts",
-                                                       ">bytes", ">age", NULL});
+                : tool_table_new((const char *const[]){"=task", "=state", "capability", "agent", "?>client", "?>starts",
+                                                       "?>bytes", ">age", NULL});
     struct task_view v;
     for (uint32_t slot = 0; slot < seg->geometry.tasks; slot++) {
         if (!view_task(seg, slot, &v) || (state >= 0 ? v.state != (uint32_t)state : nobody_waits(&v))) continue;

@@ -31,6 +31,7 @@ static const struct tool_usage usage = {
             "Ctrl-C;\n"
             "with --once it stops everything and exits 0 only if every check passed.",
     .json = true,
+    .table = true,
 };
 
 /* ---- processes ------------------------------------------------------------------------------------------------ */

@@ -145,6 +145,7 @@ static void help(const struct tool *t, const struct tool_usage *usage, const str
     if (usage->more != NULL) printf("%s\n\n", usage->more);
     for (const struct tool_option *o = options; o->name != NULL; o++)
         help_row(o->letter, o->name, o->argument, o->what);
+    if (usage->table) help_row('W', "wide", NULL, "on a terminal, too: all columns of the table, and nothing cut");
     if (usage->json) help_row('j', "json", NULL, "print one JSON object, with its \"schema\" number");
     help_row('s', "segment", "NAME", "the segment [$APIARY_SEGMENT, else /apiary]");
     help_row('h', "help", NULL, "print this and leave");
@@ -169,12 +170,13 @@ static size_t getopt_tables(const struct tool_usage *usage, const struct tool_op
         }
     }
     size_t own = n;
+    if (usage->table) longs[n++] = (struct option){"wide", 0, NULL, 'W'};
     if (usage->json) longs[n++] = (struct option){"json", 0, NULL, 'j'};
     longs[n++] = (struct option){"segment", 1, NULL, 's'};
     longs[n++] = (struct option){"help", 0, NULL, 'h'};
     longs[n++] = (struct option){"version", 0, NULL, 'V'};
     longs[n] = (struct option){NULL, 0, NULL, 0};
-    snprintf(shorts + s, shorts_size - s, "%ss:hV", usage->json ? "j" : "");
+    snprintf(shorts + s, shorts_size - s, "%s%ss:hV", usage->table ? "W" : "", usage->json ? "j" : "");
     return own;
 }
 
@@ -198,7 +200,7 @@ static int check_count(const struct tool *t, const struct tool_usage *usage, int
 int tool_parse(struct tool *t, const struct tool_usage *usage, const struct tool_option *options, int *argc,
                char ***argv)
 {
-    struct option longs[OPTIONS_MAX + 5];
+    struct option longs[OPTIONS_MAX + 6];
     char shorts[4 * OPTIONS_MAX + 16];
     getopt_tables(usage, options, longs, shorts, sizeof shorts);
     optind = 0; /* also forgets what an earlier call kept */
@@ -215,6 +217,8 @@ int tool_parse(struct tool *t, const struct tool_usage *usage, const struct tool
             if (*optarg == '\0') return tool_usage_error(t, usage, "--segment: the name is empty");
         } else if (found == 'j') {
             t->json = true;
+        } else if (found == 'W') {
+            tool_table_wide();
         } else if (found == 'h') {
             help(t, usage, options);
             return tool_finish(t, TOOL_OK);

@@ -54,6 +54,7 @@ struct tool_usage {
     const char *more;      /* further paragraphs, or NULL */
     int least, most;       /* number of positional arguments; most < 0: any */
     bool json;             /* takes --json */
+    bool table;            /* prints one, and takes --wide */
 };
 #define TOOL_GO_ON (-1)
 /* Parses argv (argv[0] is the command). Returns TOOL_GO_ON, with *argc and *argv the positional arguments, or the exit
@@ -112,8 +113,11 @@ const char *tool_member_kind_name(int kind);
 char *tool_printable(const char *text, size_t size);
 json_t *tool_json_text(const char *text);
 
-/* A table: columns as wide as their widest cell; right-aligned where the heading begins with '>'. Cells are copied. On a
- * terminal a row is one line: what does not fit is cut and ends in "...".
+/* A table: columns as wide as their widest cell. Cells are copied. On a terminal a row is one line: columns that may be missed
+ * are left out, the last one first, and named below the table; of the others the widest are cut and end in "...". Elsewhere, and
+ * with --wide, the table is whole.
+ * Before the text of a heading: '?' may be left out, '=' is never cut (what is typed again elsewhere), '>' right-aligned, and never
+ * cut (numbers).
  * A mark says how a cell of the row added last is shown where the output is a terminal: '!' in red, '+' in green, '~' in
  * yellow. It is no part of the cell's text, which may begin with anything. */
 struct tool_table;
@@ -123,6 +127,8 @@ void tool_table_mark(struct tool_table *table, size_t column, char mark);
 void tool_table_print(struct tool_table *table, FILE *out); /* and frees it */
 /* The same into memory, for standard output later: in its width and colours. */
 void tool_table_write(struct tool_table *table, FILE *out);
+/* From now on every table of this process is whole. */
+void tool_table_wide(void);
 bool tool_colours(FILE *out);
 
 /* Prints {"schema": 1, ...} and frees the object. Returns TOOL_OK, or TOOL_FAILED when standard output fails. */

@@ -194,13 +194,21 @@ json_t *tool_json_text(const char *text)
 
 #define COLUMNS_MAX 16
 #define NARROWEST 8 /* a column that is cut keeps so many characters */
+#define GAP 2
 
 struct tool_table {
     size_t columns, rows;
     char **cells; /* row 0: the headings */
     char *marks;  /* of each cell, or 0 */
-    bool right[COLUMNS_MAX];
+    bool right[COLUMNS_MAX], fixed[COLUMNS_MAX], spare[COLUMNS_MAX]; /* fixed: never cut; spare: may be left out */
 };
+
+static bool whole_tables;
+
+void tool_table_wide(void)
+{
+    whole_tables = true;
+}
 
 bool tool_colours(FILE *out)
 {
@@ -214,8 +222,14 @@ struct tool_table *tool_table_new(const char *const *headings)
     struct tool_table *table = tool_alloc(sizeof *table);
     const char *texts[COLUMNS_MAX];
     for (; table->columns < COLUMNS_MAX && headings[table->columns] != NULL; table->columns++) {
-        table->right[table->columns] = *headings[table->columns] == '>';
-        texts[table->columns] = headings[table->columns] + table->right[table->columns];
+        size_t i = table->columns;
+        const char *text = headings[i];
+        for (; strchr("?=>", *text) != NULL && *text != '\0'; text++) {
+            table->spare[i] |= *text == '?';
+            table->fixed[i] |= *text != '?';
+            table->right[i] |= *text == '>';
+        }
+        texts[i] = text;
     }
     tool_table_add(table, texts);
     return table;
@@ -258,16 +272,22 @@ static size_t room(FILE *out)
     return fd >= 0 && ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : SIZE_MAX;
 }
 
-/* Takes from the widest column, the last of several, until a row fits or nothing is left to take. */
-static void fit(size_t *widths, const bool *right, size_t columns, size_t most)
+/* Leaves out what may be missed, the last column first; then takes from the widest column, the last of several; until a row
+ * fits or nothing is left to take. A column of width 0 is left out. */
+static void fit(const struct tool_table *table, size_t *widths, size_t most)
 {
-    size_t whole = 2 * (columns - 1);
+    size_t columns = table->columns, whole = 0;
     for (size_t i = 0; i < columns; i++)
-        whole += widths[i];
+        whole += widths[i] + (i > 0 ? GAP : 0);
+    for (size_t i = columns; whole > most && i-- > 1;) {
+        if (!table->spare[i]) continue;
+        whole -= widths[i] + GAP;
+        widths[i] = 0;
+    }
     while (whole > most) {
         size_t widest = columns;
         for (size_t i = 0; i < columns; i++) {
-            if (!right[i] && widths[i] > NARROWEST && (widest == columns || widths[i] >= widths[widest])) widest = i;
+            if (!table->fixed[i] && widths[i] > NARROWEST && (widest == columns || widths[i] >= widths[widest])) widest = i;
         }
         if (widest == columns) return;
         widths[widest]--;
@@ -296,30 +316,51 @@ static void print_cell(FILE *out, const char *text, size_t width_of_column)
     }
 }
 
+/* A cell that is not left out, with what parts it from the one before. */
+static void print_column(const struct tool_table *table, FILE *out, size_t at, size_t width_of_column, bool last, bool colours)
+{
+    const char *text = table->cells[at], *colour = at < table->columns ? "\033[1m" : mark_colour(table->marks[at]);
+    size_t column = at % table->columns, shown = width(text) < width_of_column ? width(text) : width_of_column;
+    int pad = (int)(width_of_column - shown);
+    if (column > 0) fprintf(out, "%*s", GAP, "");
+    if (table->right[column]) fprintf(out, "%*s", pad, "");
+    fputs(colours ? colour : "", out);
+    print_cell(out, text, width_of_column);
+    fputs(colours && *colour != '\0' ? "\033[0m" : "", out);
+    if (last) putc('\n', out);
+    else if (!table->right[column]) fprintf(out, "%*s", pad, "");
+}
+
+/* What a wider terminal would show. */
+static void print_left_out(const struct tool_table *table, FILE *out, const size_t *widths)
+{
+    bool any = false;
+    for (size_t i = 0; i < table->columns; i++) {
+        if (widths[i] > 0) continue;
+        fprintf(out, "%s%s", any ? ", " : "not shown here: ", table->cells[i]);
+        any = true;
+    }
+    if (any) fputs(" (--wide)\n", out);
+}
+
 static void print_table(struct tool_table *table, FILE *out, FILE *shown_on)
 {
-    size_t widths[COLUMNS_MAX] = {0};
+    size_t widths[COLUMNS_MAX] = {0}, last = 0;
     bool colours = tool_colours(shown_on);
     for (size_t i = 0; i < table->rows * table->columns; i++) {
         size_t w = width(table->cells[i]);
         if (w > widths[i % table->columns]) widths[i % table->columns] = w;
     }
-    fit(widths, table->right, table->columns, room(shown_on));
+    fit(table, widths, whole_tables ? SIZE_MAX : room(shown_on));
+    for (size_t i = 0; i < table->columns; i++)
+        if (widths[i] > 0) last = i;
     for (size_t i = 0; i < table->rows * table->columns; i++) {
         size_t column = i % table->columns;
-        bool last = column + 1 == table->columns;
-        const char *text = table->cells[i];
-        const char *colour = i < table->columns ? "\033[1m" : mark_colour(table->marks[i]);
-        size_t shown = width(text) < widths[column] ? width(text) : widths[column];
-        int pad = (int)(widths[column] - shown);
-        if (table->right[column]) fprintf(out, "%*s", pad, "");
-        fputs(colours ? colour : "", out);
-        print_cell(out, text, widths[column]);
-        fputs(colours && *colour != '\0' ? "\033[0m" : "", out);
-        if (!table->right[column] && !last) fprintf(out, "%*s", pad, "");
-        fputs(last ? "\n" : "  ", out);
-        free(table->cells[i]);
+        if (widths[column] > 0) print_column(table, out, i, widths[column], column == last, colours);
     }
+    print_left_out(table, out, widths);
+    for (size_t i = 0; i < table->rows * table->columns; i++)
+        free(table->cells[i]);
     free(table->cells);
     free(table->marks);
     free(table);

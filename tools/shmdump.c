@@ -24,6 +24,7 @@ static const struct tool_usage usage = {
     .least = 0,
     .most = 1,
     .json = true,
+    .table = true,
 };
 
 struct arguments {

@@ -30,7 +30,7 @@ expect 0 '^--state $' complete_line apiary task ls --st
 expect 0 '^queued $' complete_line apiary task ls --state q
 expect 0 '^queued $' split_line q apiary task ls --state=q
 expect 0 '^--remove $' complete_line apiaryd --rem
-expect 0 '^--verify --tasks --watch --events --json --segment --help --version $' complete_line shmdump --
+expect 0 '^--verify --tasks --watch --events --wide --json --segment --help --version $' complete_line shmdump --
 printf 'swarms: []\n' >"$folder/some.yaml"
 touch "$folder/some.text"
 expect 0 "^$folder/some.yaml \$" complete_line apiary up -c "$folder/some"

@@ -223,14 +223,33 @@ wait "$listener"
 rm -f "/dev/shm$APIARY_SEGMENT"
 
 misfortune 'the table is wider than the terminal'
+on_terminal() # on_terminal COMMAND...: what it shows on 80 columns, without colours
+{
+    rm -f "$folder/terminal"
+    python3 "$APIARY_SOURCE/tests/process/up_terminal.py" "$folder/terminal" "$@" | tr -d '\r' | sed $'s/\033\\[[0-9;]*[a-zA-Z]//g'
+}
 cat >>"$config" <<END
     checks: [{capability: text.upper, send: $(printf '%0120d' 0), expect_match: "^0+\$"}]
 END
-python3 "$APIARY_SOURCE/tests/process/up_terminal.py" "$folder/terminal" apiary up --once --config "$config" >"$folder/screen"
-row=$(tr -d '\r' <"$folder/screen" | sed $'s/\033\\[[0-9;]*[a-zA-Z]//g' | grep '^text.upper')
+row=$(on_terminal apiary up --once --config "$config" | grep '^text.upper')
 [ "${#row}" -le 80 ] && [[ $row = *... ]] || fail "$misfortune: $row"
 apiary up --once --json --config "$config" 2>/dev/null | grep -q "$(printf '%0120d' 0)" || fail "$misfortune: --json is cut"
 apiary up --once --config "$config" 2>/dev/null | grep -q "$(printf '%0120d' 0)" || fail "$misfortune: a file is cut"
-[ "$failures" -eq "$before" ] && echo "$misfortune: ${#row} of 80 columns"
+on_terminal apiary up --once --wide --config "$config" | grep -q "$(printf '%0120d' 0)" || fail "$misfortune: --wide is cut"
+up
+until_true apiary wait --all --config "$config"
+apiary status >"$folder/file"
+head=$(sed -n 2p "$folder/file")
+[ "${#head}" -gt 80 ] || fail "$misfortune: the status of a file is narrow: $head"
+on_terminal apiary status >"$folder/screen"
+widest=$(tail -n +2 "$folder/screen" | wc -L)
+[ "$widest" -le 80 ] || fail "$misfortune: $widest columns: $(cat "$folder/screen")"
+shown=$(sed -n 2p "$folder/screen") rest=$(sed -n 's/^not shown here: \(.*\) (--wide)$/\1/p' "$folder/screen")
+[ "$(tr -s ', ' '\n' <<<"$shown $rest" | sort)" = "$(tr -s ' ' '\n' <<<"$head" | sort)" ] ||
+    fail "$misfortune: neither shown nor named: $(cat "$folder/screen")"
+[ "$(on_terminal apiary status --wide | sed -n 2p | tr -s ' ')" = "$(tr -s ' ' <<<"$head")" ] || fail "$misfortune: status --wide is another table than a file's"
+verdict
+leaves "$up"
+[ "$failures" -eq "$before" ] && echo "$misfortune: ${#row} and $widest of 80 columns"
 
 ends
