@@ -41,15 +41,16 @@ void ap_swarms_end(struct ap_segment *seg, uint32_t lane, uint64_t beside)
     }
 }
 
+/* `user`: the balance of the lane that asks, or NULL. */
 static uint32_t route(void *user, struct ap_segment *seg, const struct ap_slot *slot)
 {
     /* Not from the same place for all, so that the tasks of one dead queue do not all go to the same other one. */
     uint32_t number = (uint32_t)(slot - ap_slot_at(seg, 0)), only = ap_load_relaxed(&slot->only), queue;
-    struct ap_balance balance = {.turn = (ap_load_relaxed(&slot->queue) + number) % seg->geometry.queues, .producers = NULL};
+    struct ap_balance own = {.turn = (ap_load_relaxed(&slot->queue) + number) % seg->geometry.queues, .producers = NULL};
     uint64_t life;
 
-    (void)user;
-    if (ap_route_in(seg, ap_load_relaxed(&slot->capability), (int)only - 1, &balance, AP_NO_QUEUE, &queue, &life) < 0)
+    if (ap_route_in(seg, ap_load_relaxed(&slot->capability), (int)only - 1, user != NULL ? user : &own, AP_NO_QUEUE, &queue,
+                    &life) < 0)
         return AP_NO_QUEUE;
     return queue;
 }
@@ -76,3 +77,11 @@ const struct ap_reap_hooks ap_registry_hooks = {
     .user = NULL, .route = route, .offers = offers,
     .freed = ap_slot_ticket_return,
 };
+
+enum ap_move ap_reroute(struct ap_segment *seg, struct ap_balance *balance, uint32_t index, uint64_t seen)
+{
+    struct ap_reap_hooks hooks = ap_registry_hooks;
+
+    hooks.user = balance;
+    return ap_move_queued(seg, &hooks, AP_NO_LANE, index, seen);
+}

@@ -58,17 +58,7 @@ static void producer_open(struct ap_segment *seg, uint32_t queue, struct ap_prod
     p->shared = 1;
 }
 
-static int push_inlet(struct ap_segment *seg, struct ap_producer *p, uint64_t ref)
-{
-    if (p->tail - p->head >= seg->geometry.queue_depth) {
-        p->head = ap_load_acquire(&p->ring->head); /* QUEUE-A2 pairs QUEUE-R2 */
-        if (p->tail - p->head >= seg->geometry.queue_depth) return APIARY_EQUEUEFULL;
-    }
-    ap_inlet_store(seg, p, ref);
-    return 0;
-}
-
-static int push_shared(struct ap_segment *seg, struct ap_ring *ring, uint64_t ref)
+int ap_ring_push_shared(struct ap_segment *seg, struct ap_ring *ring, uint64_t ref)
 {
     uint32_t depth = seg->geometry.queue_depth;
 
@@ -97,17 +87,22 @@ static int push_shared(struct ap_segment *seg, struct ap_ring *ring, uint64_t re
     return APIARY_EQUEUEFULL;
 }
 
-int ap_queue_push_first(struct ap_segment *seg, uint32_t queue, struct ap_producer *p, const struct ap_lane_handle *lane,
-                        uint64_t ref)
+bool ap_queue_room(struct ap_segment *seg, uint32_t queue, struct ap_producer *p, const struct ap_lane_handle *lane)
 {
-    if (__builtin_expect(!p->opened, 0)) producer_open(seg, queue, p, lane);
-    return p->shared ? push_shared(seg, p->ring, ref) : push_inlet(seg, p, ref);
+    uint64_t head;
+
+    if (!p->opened) producer_open(seg, queue, p, lane);
+    head = ap_load_acquire(&p->ring->head); /* QUEUE-A2 pairs QUEUE-R2 */
+    /* Signed: its head may be ahead of its tail. */
+    if (p->shared) return (int64_t)(ap_load_relaxed(&p->ring->tail) - head) < (int64_t)seg->geometry.queue_depth;
+    p->head = head;
+    return p->tail - head < seg->geometry.queue_depth;
 }
 
 int ap_queue_push_shared(struct ap_segment *seg, uint32_t queue, uint64_t ref)
 {
     struct ap_ring *ring = ap_ring_at(seg, queue, seg->geometry.queue_inlets);
-    return ring != NULL ? push_shared(seg, ring, ref) : APIARY_ECORRUPT;
+    return ring != NULL ? ap_ring_push_shared(seg, ring, ref) : APIARY_ECORRUPT;
 }
 
 void ap_producer_close(struct ap_producer *p, const struct ap_lane_handle *lane)

@@ -6,6 +6,8 @@
  *           3 It has one consumer lane at a time.
  *           4 It keeps its index when its queen dies and comes back. What was queued waits in it.
  *           5 Tasks of a client lane that holds an inlet are first delivered in the order in which they were submitted.
+ *           6 A producer asks for room before its task is QUEUED (ap_queue_room). An inlet that had room has it still; the shared
+ *           ring can be full by then, and the task is taken back.
  * LAYOUT    struct ap_queue   line 0 life                       writer: its consumer's process, reaper   readers: every submit
  *                             line 1 summary, crashed, ...      producers set, consumer clears; whoever ends a task adds
  *                             line 2 depth, running, ...        writer: consumer    readers: routers, tools
@@ -132,15 +134,20 @@ static inline void ap_inlet_store(const struct ap_segment *seg, struct ap_produc
     ap_store_relaxed(&p->ring->tail, p->tail); /* for observers; the cells are what counts */
 }
 
-/* The same for a producer that is not opened yet, has no inlet, or seems to have no room. */
-int ap_queue_push_first(struct ap_segment *seg, uint32_t queue, struct ap_producer *p, const struct ap_lane_handle *lane,
-                        uint64_t ref);
-/* 0 or APIARY_EQUEUEFULL. By the lane's thread. The caller then fences and calls ap_queue_signal. */
-static inline int ap_queue_push(struct ap_segment *seg, uint32_t queue, struct ap_producer *p, const struct ap_lane_handle *lane,
-                                uint64_t ref)
+/* Whether the lane has an inlet in which it knows of room. */
+AP_ALWAYS_INLINE bool ap_queue_ready(const struct ap_segment *seg, const struct ap_producer *p)
 {
-    if (__builtin_expect(!p->opened || p->shared || p->tail - p->head >= seg->geometry.queue_depth, 0))
-        return ap_queue_push_first(seg, queue, p, lane, ref);
+    return p->opened && !p->shared && p->tail - p->head < seg->geometry.queue_depth;
+}
+/* Whether a push would find room: asked before a task is QUEUED, so that none has to be taken back. By the lane's thread, which has
+ * an inlet afterwards, or else the shared ring. */
+bool ap_queue_room(struct ap_segment *seg, uint32_t queue, struct ap_producer *p, const struct ap_lane_handle *lane);
+int ap_ring_push_shared(struct ap_segment *seg, struct ap_ring *ring, uint64_t ref);
+/* After ap_queue_room. 0, or APIARY_EQUEUEFULL, which only the shared ring answers: others have filled it meanwhile. The caller
+ * then fences and calls ap_queue_signal. */
+AP_ALWAYS_INLINE int ap_queue_push(struct ap_segment *seg, struct ap_producer *p, uint64_t ref)
+{
+    if (__builtin_expect(p->shared, 0)) return ap_ring_push_shared(seg, p->ring, ref);
     ap_inlet_store(seg, p, ref);
     return 0;
 }

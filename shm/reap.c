@@ -14,51 +14,12 @@ struct reaper {
     uint64_t beside; /* 0: the dead lane's lock is ours; else the life that it must still have (lane.h) */
 };
 
-static uint32_t route(const struct reaper *r, const struct ap_slot *slot)
-{
-    return r->hooks != NULL && r->hooks->route != NULL ? r->hooks->route(r->hooks->user, r->seg, slot) : AP_NO_QUEUE;
-}
-
-/* A hint; if the ring is full the rescan finds the task, so there must be one: a sweep raises none of its own. */
-static void announce(const struct reaper *r, uint32_t index, uint64_t word, uint32_t queue)
-{
-    if (ap_queue_push_shared(r->seg, queue, AP_REF(index, AP_WORD_GENERATION(word))) < 0 && !AP_DEFECT(move_unannounced))
-        ap_add_acq_rel(&r->seg->header->rescan, 1); /* QUEUE-R5 pairs QUEUE-A5 */
-    ap_fence_full(); /* QUEUE-F1 pairs QUEUE-F2 */
-    /* The consumer of now: one that opens the queue after this begins with a scan. QUEUE-A4 pairs QUEUE-R4 */
-    ap_queue_signal(r->seg, queue, r->seg->geometry.queue_inlets, ap_load_acquire(&ap_queue_at(r->seg, queue)->life));
-}
-
-static bool queue_living(const struct ap_segment *seg, uint32_t queue)
-{
-    const struct ap_queue *q = ap_queue_at(seg, queue);
-    uint64_t life = q != NULL ? ap_load_acquire(&q->life) : 0; /* QUEUE-A4 pairs QUEUE-R4 */
-
-    return AP_QUEUE_STATE(life) == AP_QUEUE_OPEN && ap_lane_alive(seg, AP_QUEUE_LANE(life));
-}
-
 static ap_slot_freed_fn freed(const struct reaper *r)
 {
     return r->hooks != NULL ? r->hooks->freed : NULL;
 }
 
 /* ---- one slot ------------------------------------------------------------------------------------------------- */
-
-/* QUEUED where nobody drains: to another queue, if there is one. Returns 1 when the word changed under us. */
-static int move_queued(const struct reaper *r, uint32_t index, uint64_t word)
-{
-    struct ap_slot *slot = ap_slot_at(r->seg, index);
-    uint32_t to;
-
-    if (AP_WORD_STATE(word) != AP_TASK_QUEUED || queue_living(r->seg, AP_WORD_OWNER(word))) return 0;
-    to = route(r, slot);
-    if (to == AP_NO_QUEUE || to >= r->seg->geometry.queues || to == AP_WORD_OWNER(word)) return 0;
-    if (!ap_task_move(r->seg, index, word, to)) return 1;
-    ap_event_log(r->seg, AP_EVENT_TASK_MOVED, r->self, index, to);
-    announce(r, index, word, to);
-    /* Its reaper may have passed the slot between our choice and our compare-and-swap. */
-    return !queue_living(r->seg, to);
-}
 
 /* Why a task whose worker has died is not run again; 0: it is. */
 static int ends(const struct ap_slot *slot, uint64_t word)
@@ -101,9 +62,9 @@ static int requeue_running(const struct reaper *r, uint32_t index, uint64_t word
         ap_fence_full(); /* TASK-F3 pairs TASK-F4 */
         return 1; /* it has ended, and perhaps nobody may collect it */
     }
-    to = route(r, slot);
+    to = ap_move_route(r->seg, r->hooks, index);
     /* Nobody else offers it: it waits for the restarted queen. */
-    if (to == AP_NO_QUEUE || to >= r->seg->geometry.queues) to = home(r, slot);
+    if (to == AP_NO_QUEUE) to = home(r, slot);
     if (to >= r->seg->geometry.queues) {
         ap_task_fail_dead(r->seg, index, word, APIARY_ECORRUPT); /* at no queue that could count it */
         ap_fence_full(); /* TASK-F3 pairs TASK-F4 */
@@ -113,8 +74,8 @@ static int requeue_running(const struct reaper *r, uint32_t index, uint64_t word
         ap_pool_free_attached(r->seg, index, AP_WORD_GENERATION(word), ap_load_relaxed(&slot->body));
     if (!ap_task_requeue_dead(r->seg, index, word, to)) return 1;
     ap_event_log(r->seg, AP_EVENT_TASK_REQUEUED, r->dead, index, to);
-    announce(r, index, word, to);
-    return !queue_living(r->seg, to);
+    ap_move_announce(r->seg, index, AP_WORD_GENERATION(word), to);
+    return 1; /* and that queue may have lost its consumer meanwhile */
 }
 
 /* RESERVED or RELEASING in the dead lane's hands: nobody else will ever touch it. */
@@ -147,7 +108,8 @@ static int recover_slot(const struct reaper *r, uint32_t index, uint64_t lease)
     switch (AP_WORD_STATE(word)) {
     case AP_TASK_RESERVED:
     case AP_TASK_RELEASING: return mine && r->beside == 0 ? free_slot(r, index, word) : 0;
-    case AP_TASK_QUEUED: return (held && detach(r, index, word)) || move_queued(r, index, word);
+    case AP_TASK_QUEUED:
+        return (held && detach(r, index, word)) || ap_move_queued(r->seg, r->hooks, r->self, index, word) == AP_MOVE_OVER;
     case AP_TASK_RUNNING:
         if (held && detach(r, index, word)) return 1;
         return mine ? requeue_running(r, index, word) : 0;
@@ -346,7 +308,7 @@ static void sweep_slot(const struct reaper *r, uint32_t index, uint64_t now, uin
             return;
         }
         if (deadline < *soonest) *soonest = deadline;
-        for (int tries = 0; tries < 64 && move_queued(r, index, ap_load_acquire(&slot->word)); tries++) {}
+        ap_move_queued(r->seg, r->hooks, r->self, index, word);
         return;
     case AP_TASK_DONE:
     case AP_TASK_FAILED:

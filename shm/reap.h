@@ -8,7 +8,7 @@
  *           hooks->offers agrees, else in a queue whose agent does offer it, the dead lane's first. 3 each part withdraws what
  *           names the lane (part.h): queues whose consumer it was are closed, registrations end; full fence (TASK-F2). 4 every
  *           slot of leased slabs: RUNNING(it) as before; RESERVED(it) and RELEASING(it) freed, and what has ended and nobody may
- *           collect; QUEUED in a closed queue is moved where hooks->route says; slots of slabs that it held: finished freed, the
+ *           collect; QUEUED where nobody serves it is moved (move.h); slots of slabs that it held: finished freed, the
  *           rest marked DETACH. 5 its slabs are given back. 6 each part settles what is left: inlets, leaked blocks, the member.
  *           7 header.rescan is raised, every bell rung. 8 life FREE(e+1), unlock.
  * BESIDE    A reaper that is stopped is alive, so its lock stays its own, and nobody is elected in its stead. But the lock is there
@@ -26,22 +26,8 @@
 #ifndef AP_REAP_H
 #define AP_REAP_H
 
+#include "shm/move.h"
 #include "shm/pool.h"
-#include "shm/queue.h"
-
-#define AP_NO_QUEUE UINT32_MAX
-
-/* What only a registry knows of tasks. All may be NULL, but then nothing is moved. */
-struct ap_reap_hooks {
-    void *user;
-    /* A living queue that can run this task, or AP_NO_QUEUE: it stays where it is. */
-    uint32_t (*route)(void *user, struct ap_segment *seg, const struct ap_slot *slot);
-    /* Whether the agent that has this queue, or had it last, runs such tasks. Asked when there is nowhere to route to. NULL: the
-     * slot is believed, which after a kill in the middle of a claim names the queue that the task had been moved from. */
-    bool (*offers)(void *user, struct ap_segment *seg, const struct ap_slot *slot, uint32_t queue);
-    /* A slot is about to be FREE: gives its ticket back, unless whoever died with it has. `user` is the segment. */
-    ap_slot_freed_fn freed;
-};
 
 /* Recovers lane `dead` if it is dead: 1 recovered, 0 not dead or somebody else is at it. `self` is the caller's lane, or
  * AP_NO_LANE. */
@@ -55,8 +41,9 @@ int ap_reap_beside(struct ap_segment *seg, uint32_t self, uint32_t dead, const s
 int ap_reap_all(struct ap_segment *seg, uint32_t self, const struct ap_reap_hooks *hooks);
 /* The same after asking the system for deaths that no mark tells (image.h): a system call for each process. */
 int ap_reap_asking(struct ap_segment *seg, uint32_t self, const struct ap_reap_hooks *hooks);
-/* Moves tasks out of closed queues, fails queued tasks past their deadline, frees finished slots that nobody may collect or whose
- * slab nobody holds, frees leaked blocks. Returns the soonest deadline of a queued task, or UINT64_MAX. */
+/* Moves tasks that nobody would run where they are (move.h), fails queued tasks past their deadline, frees finished slots that
+ * nobody may collect or whose slab nobody holds, frees leaked blocks. Returns the soonest deadline of a queued task, or
+ * UINT64_MAX. */
 uint64_t ap_sweep(struct ap_segment *seg, uint32_t self, const struct ap_reap_hooks *hooks);
 
 #endif

@@ -79,7 +79,6 @@ static bool owner_lives(const struct waiting *w, uint32_t lane, bool ask)
 /* Its worker is dead, or its queue is closed. True: the dead were recovered here. */
 static bool help(const struct waiting *w, apiary_task_t task, bool ask)
 {
-    struct ap_balance own = {.turn = 0, .producers = NULL};
     struct ap_segment *seg = w->a->seg;
     const struct ap_queue *q;
     struct ap_slot *slot;
@@ -96,7 +95,7 @@ static bool help(const struct waiting *w, apiary_task_t task, bool ask)
         reaped = reap(w);
         if (!ap_task_find(w->a, task, &slot, &word)) return reaped;
     }
-    ap_reroute(seg, w->c != NULL ? &w->c->balance : &own, task.slot, word);
+    ap_reroute(seg, w->c != NULL ? &w->c->balance : NULL, task.slot, word);
     return reaped;
 }
 

@@ -150,7 +150,7 @@ int ap_call(struct apiary *a, int service, const char *capability, const apiary_
             size_t body_size, const apiary_delegate_options_t *options, void *result, size_t capacity, size_t *size);
 /* 1 finished (all of the result but struct_size filled), 0 not yet, or an error. Never blocks. */
 int ap_collect(struct apiary *a, apiary_task_t task, apiary_result_t *ret);
-/* QUEUED in a queue that is closed: move it to another provider if there is one. */
+/* ap_reroute of a task of the lane. */
 void ap_reroute_own(struct ap_lane_context *c, apiary_task_t task);
 /* Gives a task up: cancels it if queued, else marks it ABANDON; frees it if it is finished. */
 void ap_give_up(struct apiary *a, apiary_task_t task);
@@ -236,9 +236,6 @@ uint32_t ap_tidy_all(const struct ap_lane_context *c);
 uint32_t ap_open_tasks(const struct ap_lane_context *c, bool drop);
 /* Whether a task of the lane is past its deadline, unfinished, and not given up. Any thread. */
 bool ap_overdue(const struct ap_segment *seg, uint32_t lane, uint64_t now);
-/* Moves a task out of a queue that nobody drains: 1 moved, 0 not needed, no longer queued, or nobody else offers it. */
-int ap_reroute(struct ap_segment *seg, struct ap_balance *balance, uint32_t index, uint64_t seen);
-
 /* Something was full (`error`): frees what is nobody's any more. Whether there was anything. */
 bool ap_make_room(struct ap_lane_context *c, int error);
 /* Closes contexts of ended threads whose tasks are all gone. */

@@ -10,6 +10,7 @@
 
 #include "core/must_check.h"
 #include "registry/discovery/discovery.h"
+#include "shm/move.h"
 
 /* Private to a lane. */
 struct ap_balance {
@@ -67,5 +68,8 @@ AP_ALWAYS_INLINE bool ap_route_only(const struct ap_only *o)
 /* Picks as ap_route_in does for any service, and remembers an only provider. */
 int ap_route_learn(struct ap_segment *seg, uint32_t capability, struct ap_balance *balance, struct ap_only *only,
                    uint32_t *ret_queue, uint64_t *ret_life);
+
+/* ap_move_queued with what the registry knows: `seen` is the task's word. `balance` is the lane's, NULL: there is none. */
+enum ap_move ap_reroute(struct ap_segment *seg, struct ap_balance *balance, uint32_t index, uint64_t seen);
 
 #endif

@@ -181,7 +181,7 @@ static void run_delegate_detached(void)
     must(apiary_delegate(actor.api, "echo", "work", 4, &o, NULL));
 }
 
-/* No ring has room: the task is taken back. */
+/* No ring has room. */
 static void image_no_room(void)
 {
     image_held_inlets();
@@ -191,6 +191,22 @@ static void image_no_room(void)
 static void run_delegate_full(void)
 {
     if (apiary_delegate(actor.api, "echo", "work", 4, NULL, &actor.task) != APIARY_EQUEUEFULL) _exit(11);
+}
+
+/* Others fill the shared ring after the look at its room: the task is taken back. */
+static struct ap_ops overtaking_ops;
+
+static uint64_t overtaken_now(void)
+{
+    image_full_ring();
+    return ap_ops_system.now();
+}
+
+static void prepare_overtaken(void)
+{
+    overtaking_ops = *actor.seg->ops;
+    overtaking_ops.now = overtaken_now;
+    actor.seg->ops = &overtaking_ops;
 }
 
 static void run_loan(void)
@@ -381,6 +397,8 @@ const struct operation kills_registry[] = {
     {.name = "delegate_batch_warm", .registry = true, .prepare = run_delegate, .run = run_delegate_batch},
     {.name = "delegate_detached", .registry = true, .run = run_delegate_detached},
     {.name = "delegate_full", .registry = true, .image = image_no_room, .run = run_delegate_full},
+    {.name = "delegate_overtaken", .registry = true, .image = image_held_inlets, .prepare = prepare_overtaken,
+     .run = run_delegate_full},
     {.name = "loan_unloan", .registry = true, .run = run_loan},
     {.name = "delegate_loan", .registry = true, .run = run_delegate_loan},
     {.name = "await_release", .registry = true, .prepare = prepare_done, .run = run_await_release},

@@ -300,7 +300,7 @@ int submit(struct side *s, uint32_t queue, bool block)
     struct ap_producer *p = &s->producers[queue];
     struct ap_slot *slot;
     uint64_t offset;
-    int r = reserve(s);
+    int r = ap_queue_room(s->seg, queue, p, &s->lane) ? reserve(s) : APIARY_EQUEUEFULL;
 
     if (r < 0) return r;
     slot = ap_slot_at(s->seg, s->slot);
@@ -317,8 +317,12 @@ int submit(struct side *s, uint32_t queue, bool block)
         ap_pool_attach(s->seg, offset, AP_BLOCK_REQUEST, s->slot, AP_WORD_GENERATION(ap_load_relaxed(&slot->word)));
     }
     s->ref = ap_task_publish(s->seg, s->slot, queue);
-    r = ap_queue_push(s->seg, queue, p, &s->lane, s->ref);
-    if (r < 0) return r;
+    r = ap_queue_push(s->seg, p, s->ref);
+    if (r < 0) { /* others have filled it meanwhile */
+        if (ap_task_cancel_queued(s->seg, s->slot, word_of(s->slot), AP_TASK_CANCELLED, APIARY_ECANCELLED))
+            ap_task_release(s->seg, s->lane.index, s->slot, word_of(s->slot));
+        return r;
+    }
     signal_queue(s->seg, queue, p->index);
     return 0;
 }

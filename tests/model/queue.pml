@@ -143,7 +143,7 @@ inline push_shared(pq, ref, at)
     at = 0
 }
 
-/* ap_task_move and what follows: delegate.c ap_reroute, reap.c move_queued. */
+/* ap_task_move and what follows: ap_move_queued of move.c. */
 inline move(task, was, mq, next, at)
 {
     d_step {
@@ -168,7 +168,7 @@ inline announce(at_task, aq, at)
 #endif
 }
 
-/* ---- the client: launch and settle of delegate.c ----------------------------------------------------------------- */
+/* ---- the client: place and settle of delegate.c ------------------------------------------------------------------- */
 
 proctype client(byte me)
 {

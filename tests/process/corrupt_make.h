@@ -72,8 +72,9 @@ static uint32_t make_task(struct made *m, unsigned agent, const char *capability
         slot->body = block;
         ap_pool_attach(seg, block, AP_BLOCK_REQUEST, index, AP_WORD_GENERATION(slot->word));
     }
+    MUST(ap_queue_room(seg, m->agents[agent].queue, &m->producers[m->agents[agent].queue], &m->client));
     ref = ap_task_publish(seg, index, m->agents[agent].queue);
-    MUST(ap_queue_push(seg, m->agents[agent].queue, &m->producers[m->agents[agent].queue], &m->client, ref) == 0);
+    MUST(ap_queue_push(seg, &m->producers[m->agents[agent].queue], ref) == 0);
     ap_fence_full();
     ap_queue_signal(seg, m->agents[agent].queue, m->producers[m->agents[agent].queue].index,
                     ap_load_acquire(&ap_queue_at(seg, m->agents[agent].queue)->life));

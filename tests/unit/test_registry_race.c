@@ -40,6 +40,24 @@ static void meddle_with(struct ap_segment *seg, void (*act)(void))
     seg->ops = &meddled_ops;
 }
 
+/* A submit reads the clock when it has a slot and has seen room in the ring. */
+static uint64_t meddled_now(void)
+{
+    void (*once)(void) = meddle;
+
+    meddle = NULL;
+    if (once != NULL) once();
+    return ap_ops_system.now();
+}
+
+static void meddle_in_submit(struct ap_segment *seg, void (*act)(void))
+{
+    meddled_ops = ap_ops_system;
+    meddled_ops.now = meddled_now;
+    meddle = act;
+    seg->ops = &meddled_ops;
+}
+
 static void *lane_main(void *arg)
 {
     struct ap_lane_handle *lane = arg;
@@ -180,4 +198,41 @@ Test(race, the_consumer_of_now_is_woken)
     cr_expect_eq(ap_load_relaxed(&ap_lane_at(client->seg, w[0].lane)->bell) & 1, 0, "the consumer of now sleeps on");
     worker_stop(&w[0]);
     worker_stop(&w[1]);
+}
+
+/* ---- a ring that others fill ------------------------------------------------------------------------------------ */
+
+static uint32_t filled;
+
+static void fill_shared(void)
+{
+    while (ap_queue_push_shared(client->seg, filled, AP_REF(200, 1)) == 0) {}
+}
+
+/* There was room in the shared ring, and then there is none: nothing is left of the task, and a loan is its borrower's again. */
+Test(race, a_ring_that_others_fill_meanwhile_is_full)
+{
+    const apiary_delegate_options_t o = {.struct_size = sizeof o, .flags = APIARY_DETACH};
+    struct worker w;
+    apiary_task_t task = {.generation = 7};
+    void *body;
+
+    cr_assert_eq(worker_register(&w, "server", NULL, "agent", echo), 0);
+    filled = w.queue;
+    for (uint32_t i = 0; i < client->seg->geometry.queue_inlets; i++) /* somebody else has all the inlets */
+        ap_store_relaxed(&ap_ring_at(client->seg, w.queue, i)->lease, UINT64_C(1) << 16 | (w.lane + 1));
+    cr_assert_eq(apiary_loan(client, 200, &body), 0);
+    meddle_in_submit(client->seg, fill_shared);
+    cr_expect_eq(apiary_delegate_loan(client, "echo", body, 200, &o, NULL), APIARY_EQUEUEFULL);
+    cr_assert_null(meddle);
+    cr_expect_eq(slots_in_use(), 0);
+    cr_expect_eq(busy_tickets(), 0);
+    cr_expect_eq(blocks_in_use(), 1);
+    cr_expect_eq(apiary_unloan(client, body), 0);
+    cr_expect_eq(apiary_delegate(client, "echo", "x", 1, NULL, &task), APIARY_EQUEUEFULL, "it is full before, too");
+    cr_expect_eq(task.generation, 7);
+    cr_expect_eq(slots_in_use(), 0);
+    for (uint32_t i = 0; i < client->seg->geometry.queue_inlets; i++)
+        ap_store_relaxed(&ap_ring_at(client->seg, w.queue, i)->lease, 0);
+    worker_stop(&w);
 }

@@ -355,6 +355,40 @@ Test(refusal, who_leaves_takes_no_queued_task_along)
     worker_stop(&second);
 }
 
+/* A drain: what was queued before it is done where it is. And a queue whose index has passed to another agent: its worker would
+ * refuse the task, so it goes to who runs such tasks, whoever comes by. */
+Test(refusal, a_queued_task_stays_where_its_agent_runs_it_and_nowhere_else)
+{
+    struct worker first, second;
+    struct ap_balance balance = {.turn = 0, .producers = NULL};
+    struct ap_agent_record *record;
+    apiary_task_t task, other;
+    uint32_t was;
+
+    cr_assert_eq(worker_register(&first, "one", NULL, "agent", echo), 0);
+    task = delegate("echo", "x", 1);
+    other = delegate("echo", "x", 1);
+    cr_assert_eq(worker_register(&second, "two", NULL, "agent", echo), 0);
+    ap_swarm_withdraw(client->seg, &first.swarm);
+    ap_sweep(client->seg, AP_NO_LANE, &ap_registry_hooks);
+    cr_expect_eq(ap_reroute(client->seg, &balance, task.slot, ap_load_acquire(&ap_slot_at(client->seg, task.slot)->word)),
+                 AP_MOVE_SERVED);
+    cr_expect_eq(queue_of(task), first.queue);
+    record = ap_agent_at(client->seg, first.queue);
+    was = ap_load_relaxed(&record->capability_count);
+    ap_store_relaxed(&record->capability_count, 0);
+    cr_expect_eq(ap_reroute(client->seg, NULL, other.slot, ap_load_acquire(&ap_slot_at(client->seg, other.slot)->word)),
+                 AP_MOVE_MOVED);
+    ap_sweep(client->seg, AP_NO_LANE, &ap_registry_hooks);
+    cr_expect_eq(queue_of(task), second.queue);
+    cr_expect_eq(queue_of(other), second.queue);
+    ap_store_relaxed(&record->capability_count, was);
+    ap_give_up(client, task);
+    ap_give_up(client, other);
+    worker_stop(&first);
+    worker_stop(&second);
+}
+
 /* The rings of the only other provider are full: the reference is in the table only, so its consumer is told to look there. */
 Test(refusal, a_task_moved_to_a_full_queue_is_found_all_the_same)
 {

@@ -93,7 +93,7 @@ static void *push_many(void *arg)
     uint64_t *taken = arg;
 
     for (uint64_t i = 1; i <= 200000; i++) {
-        while (ap_queue_push(seg, 1, &p, &lane, i) < 0) {}
+        while (!ap_queue_room(seg, 1, &p, &lane) || ap_queue_push(seg, &p, i) < 0) {}
         ap_fence_full();
         ap_queue_signal(seg, 1, p.index, 0);
         while (ap_load_acquire(taken) < i) ap_pause();

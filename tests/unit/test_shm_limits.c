@@ -314,7 +314,8 @@ Test(limits, the_last_queue_is_one_as_the_others)
     cr_assert_eq(ap_queue_open(seg, last, lane.index), 1);
     ap_consumer_init(&c, seg, last);
     for (uint64_t i = 0; i < 4; i++) {
-        cr_assert_eq(ap_queue_push(seg, last, &p[i], &lane, AP_REF(0, i + 1)), 0);
+        cr_assert(ap_queue_room(seg, last, &p[i], &lane));
+        cr_assert_eq(ap_queue_push(seg, &p[i], AP_REF(0, i + 1)), 0);
         ap_fence_full();
         ap_queue_signal(seg, last, p[i].index, ap_load_acquire(&ap_queue_at(seg, last)->life));
     }
@@ -368,7 +369,8 @@ Test(limits, a_ring_that_is_leased_anew_has_the_tail_of_its_cells)
     fixture_make(128, DEPTH, 1);
     begin();
     other = fixture_again();
-    for (uint64_t i = 1; i <= LEFT; i++) cr_assert_eq(ap_queue_push(seg, 1, &first, &lane, AP_REF(0, i)), 0);
+    cr_assert(ap_queue_room(seg, 1, &first, &lane));
+    for (uint64_t i = 1; i <= LEFT; i++) cr_assert_eq(ap_queue_push(seg, &first, AP_REF(0, i)), 0);
     ap_store_release(&first.ring->head, LEFT);
     first.ring->tail--;
     ap_queue_reap_leases(seg, lane.index, 0);
@@ -377,7 +379,8 @@ Test(limits, a_ring_that_is_leased_anew_has_the_tail_of_its_cells)
     watched.ring = ap_ring_at(other, 1, 0);
     sigaction(SIGSEGV, &action, &before);
     cr_assert_eq(mprotect(watched.page, (size_t)sysconf(_SC_PAGESIZE), PROT_READ), 0);
-    cr_expect_eq(ap_queue_push(seg, 1, &next, &lane, AP_REF(0, LEFT + 1)), 0);
+    cr_expect(ap_queue_room(seg, 1, &next, &lane));
+    cr_expect_eq(ap_queue_push(seg, &next, AP_REF(0, LEFT + 1)), 0);
     sigaction(SIGSEGV, &before, NULL);
     cr_expect_eq(next.ring, first.ring);
     cr_expect_eq(watched.traps, 1);

@@ -37,7 +37,7 @@ TestSuite(queue_many, .init = setup_many, .fini = fixture_teardown);
 
 static int push(struct ap_producer *p, uint64_t ref)
 {
-    int r = ap_queue_push(seg, 1, p, &lane, ref);
+    int r = ap_queue_room(seg, 1, p, &lane) ? ap_queue_push(seg, p, ref) : APIARY_EQUEUEFULL;
     if (r == 0) {
         ap_fence_full();
         ap_queue_signal(seg, 1, p->index, ap_queue_at(seg, 1)->life);

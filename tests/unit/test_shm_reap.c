@@ -406,7 +406,7 @@ static void own_queue_claim_two_and_die(struct ap_segment *own, struct ap_lane_h
     if (!ap_queue_claim(own, 2, h->index)) _exit(1); /* claimed, never opened */
     ap_slabs_init(&s, h);
     if (ap_task_reserve(&s, NULL, NULL, &slot) < 0) _exit(1);
-    if (ap_queue_push(own, 1, &p, h, ap_task_publish(own, slot, 1)) < 0) _exit(1);
+    if (!ap_queue_room(own, 1, &p, h) || ap_queue_push(own, &p, ap_task_publish(own, slot, 1)) < 0) _exit(1);
     if (ap_task_reserve(&s, NULL, NULL, &slot) < 0) _exit(1);
     for (int i = 0; i < 2; i++) h->lane->hand[i] = two_refs[i];
     claim_two_and_die(own, h);
