@@ -12,23 +12,32 @@
 
 const char *apiary_agent_name(const apiary_agent_t *agent)
 {
-    return agent->name;
+    const struct ap_agent *of = ap_agent_of(agent);
+
+    return of != NULL ? of->name : "";
 }
 
 const char *apiary_agent_service(const apiary_agent_t *agent)
 {
-    return agent->queen->service;
+    const struct ap_agent *of = ap_agent_of(agent);
+
+    return of != NULL ? of->queen->service : "";
 }
 
 apiary_t *apiary_agent_handle(const apiary_agent_t *agent)
 {
-    return agent->queen->client;
+    const struct ap_agent *of = ap_agent_of(agent);
+
+    return of != NULL ? of->queen->client : NULL;
 }
 
 int apiary_agent_limit(apiary_agent_t *agent, uint32_t jobs)
 {
-    if (agent->jobs != NULL) return APIARY_EINVAL; /* they are made */
-    agent->limit = jobs < 1 ? 1 : jobs > AP_AGENT_HANDS_MAX ? AP_AGENT_HANDS_MAX : jobs;
+    struct ap_agent *of = ap_agent_of(agent);
+
+    if (of == NULL) return ap_agent_missing(agent);
+    if (of->jobs != NULL) return APIARY_EINVAL; /* they are made */
+    of->limit = jobs < 1 ? 1 : jobs > AP_AGENT_HANDS_MAX ? AP_AGENT_HANDS_MAX : jobs;
     return 0;
 }
 
@@ -36,7 +45,9 @@ int apiary_agent_limit(apiary_agent_t *agent, uint32_t jobs)
 
 const char *apiary_agent_text(const apiary_agent_t *agent, const char *key, const char *otherwise)
 {
-    return agent->config != NULL ? ap_node_text(agent->config, key, otherwise) : otherwise;
+    const struct ap_agent *of = ap_agent_of(agent);
+
+    return of != NULL && of->config != NULL ? ap_node_text(of->config, key, otherwise) : otherwise;
 }
 
 static char key_type(const apiary_agent_kind_t *kind, const char *key)
@@ -48,11 +59,13 @@ static char key_type(const apiary_agent_kind_t *kind, const char *key)
 
 int64_t apiary_agent_number(const apiary_agent_t *agent, const char *key, int64_t otherwise)
 {
-    if (agent->config == NULL) return otherwise;
-    return ap_node_number(agent->config, key, key_type(agent->kind, key), otherwise);
+    const struct ap_agent *of = ap_agent_of(agent);
+
+    if (of == NULL || of->config == NULL) return otherwise;
+    return ap_node_number(of->config, key, key_type(of->kind, key), otherwise);
 }
 
-static struct ap_text_list *list_of(struct apiary_agent *agent, const struct ap_node *node)
+static struct ap_text_list *list_of(struct ap_agent *agent, const struct ap_node *node)
 {
     size_t count = node->kind == AP_NODE_LIST ? node->count : 1;
     struct ap_text_list *list;
@@ -75,17 +88,18 @@ static struct ap_text_list *list_of(struct apiary_agent *agent, const struct ap_
 
 size_t apiary_agent_list(const apiary_agent_t *agent, const char *key, const char *const **ret)
 {
-    const struct ap_node *node = agent->config != NULL ? ap_node_get(agent->config, key) : NULL;
+    struct ap_agent *of = ap_agent_of(agent);
+    const struct ap_node *node = of != NULL && of->config != NULL ? ap_node_get(of->config, key) : NULL;
     struct ap_text_list *list;
 
     if (node == NULL || node->kind == AP_NODE_MAP) return 0;
-    list = list_of((struct apiary_agent *)agent, node);
+    list = list_of(of, node);
     if (list == NULL) return 0;
     if (ret != NULL) *ret = list->texts;
     return list->count;
 }
 
-void ap_agent_lists_free(struct apiary_agent *agent)
+void ap_agent_lists_free(struct ap_agent *agent)
 {
     while (agent->lists != NULL) {
         struct ap_text_list *next = agent->lists->next;
@@ -97,7 +111,7 @@ void ap_agent_lists_free(struct apiary_agent *agent)
 /* ---- log ------------------------------------------------------------------------------------------------------ */
 
 /* Where in the configuration the key is that a sentence begins with, be it behind the kind's name; else all of it. */
-static const struct ap_node *place_of(const struct apiary_agent *agent, const char *sentence)
+static const struct ap_node *place_of(const struct ap_agent *agent, const char *sentence)
 {
     size_t kind = strlen(agent->kind->name);
     const struct ap_node *node;
@@ -109,7 +123,7 @@ static const struct ap_node *place_of(const struct apiary_agent *agent, const ch
     return node != NULL ? node : agent->config;
 }
 
-void ap_agent_explain(struct apiary_agent *agent, const char *sentence)
+void ap_agent_explain(struct ap_agent *agent, const char *sentence)
 {
     struct ap_worker *w = agent->worker;
     struct ap_config_error at;
@@ -121,7 +135,7 @@ void ap_agent_explain(struct apiary_agent *agent, const char *sentence)
     ap_format(w->message, sizeof w->message, "%s", at.text);
 }
 
-static void log_sentence(struct apiary_agent *agent, int level, const char *sentence)
+static void log_sentence(struct ap_agent *agent, int level, const char *sentence)
 {
     struct ap_worker *w = agent->worker;
 
@@ -131,16 +145,32 @@ static void log_sentence(struct apiary_agent *agent, int level, const char *sent
     ap_queen_log(agent->queen, level, "%s: %s", agent->name, sentence);
 }
 
-void apiary_agent_log(apiary_agent_t *agent, int level, const char *format, ...)
+static void log_formatted(struct ap_agent *agent, int level, const char *format, va_list args)
 {
-    char buffer[1024], *sentence;
+    char buffer[1024], *sentence = ap_vformat_whole(buffer, sizeof buffer, format, args);
+
+    log_sentence(agent, level, sentence);
+    if (sentence != buffer) free(sentence);
+}
+
+void ap_agent_log(struct ap_agent *agent, int level, const char *format, ...)
+{
     va_list args;
 
     va_start(args, format);
-    sentence = ap_vformat_whole(buffer, sizeof buffer, format, args);
+    log_formatted(agent, level, format, args);
     va_end(args);
-    log_sentence(agent, level, sentence);
-    if (sentence != buffer) free(sentence);
+}
+
+void apiary_agent_log(apiary_agent_t *agent, int level, const char *format, ...)
+{
+    struct ap_agent *of = ap_agent_of(agent);
+    va_list args;
+
+    if (of == NULL) return;
+    va_start(args, format);
+    log_formatted(of, level, format, args);
+    va_end(args);
 }
 
 void apiary_agent_log_text(apiary_agent_t *agent, int level, const char *text, size_t size)
@@ -151,61 +181,81 @@ void apiary_agent_log_text(apiary_agent_t *agent, int level, const char *text, s
 
 /* ---- memory --------------------------------------------------------------------------------------------------- */
 
-/* The arena is its worker's alone: what another thread would do to it would be found much later, elsewhere. */
-static bool at_home(const struct apiary_agent *agent)
+/* The arena is its worker's alone: what another thread would do to it would be found much later, elsewhere. NULL: it is another
+ * thread, or the agent is no more. */
+static struct ap_arena *arena_of(const apiary_agent_t *agent)
 {
-    return ap_worker_self() == agent->worker;
+    struct ap_agent *of = ap_agent_of(agent);
+
+    return of != NULL && ap_worker_self() == of->worker ? &of->arena : NULL;
 }
 
 void *apiary_agent_alloc(apiary_agent_t *agent, size_t size)
 {
-    if (!at_home(agent)) return NULL;
-    return ap_arena_alloc(&agent->arena, size);
+    struct ap_arena *arena = arena_of(agent);
+
+    return arena != NULL ? ap_arena_alloc(arena, size) : NULL;
 }
 
 void *apiary_agent_resize(apiary_agent_t *agent, void *block, size_t size)
 {
-    if (!at_home(agent)) return NULL;
-    return ap_arena_resize(&agent->arena, block, size);
+    struct ap_arena *arena = arena_of(agent);
+
+    return arena != NULL ? ap_arena_resize(arena, block, size) : NULL;
 }
 
 void apiary_agent_free(apiary_agent_t *agent, void *block)
 {
-    if (at_home(agent)) ap_arena_free(&agent->arena, block);
+    struct ap_arena *arena = arena_of(agent);
+
+    if (arena != NULL) ap_arena_free(arena, block);
 }
 
 size_t apiary_agent_allocated(apiary_agent_t *agent)
 {
-    return agent->arena.allocated;
+    const struct ap_agent *of = ap_agent_of(agent);
+
+    return of != NULL ? of->arena.allocated : 0;
 }
 
 int apiary_local_put(apiary_agent_t *agent, const char *key, const void *value, size_t size)
 {
-    return ap_memory_put(&agent->queen->memory, key, value, size);
+    const struct ap_agent *of = ap_agent_of(agent);
+
+    return of != NULL ? ap_memory_put(&of->queen->memory, key, value, size) : ap_agent_missing(agent);
 }
 
 int64_t apiary_local_get(apiary_agent_t *agent, const char *key, void *value, size_t capacity)
 {
-    return ap_memory_get(&agent->queen->memory, key, value, capacity);
+    const struct ap_agent *of = ap_agent_of(agent);
+
+    return of != NULL ? ap_memory_get(&of->queen->memory, key, value, capacity) : ap_agent_missing(agent);
 }
 
 int apiary_local_delete(apiary_agent_t *agent, const char *key)
 {
-    return ap_memory_delete(&agent->queen->memory, key);
+    const struct ap_agent *of = ap_agent_of(agent);
+
+    return of != NULL ? ap_memory_delete(&of->queen->memory, key) : ap_agent_missing(agent);
 }
 
 /* ---- the loop ------------------------------------------------------------------------------------------------- */
 
 int apiary_watch_fd(apiary_agent_t *agent, int fd, uint32_t events, apiary_watch_fn fn, void *user, apiary_watch_t **ret)
 {
-    return ap_loop_watch(agent->worker->loop, fd, events, fn, user, ret);
+    const struct ap_agent *of = ap_agent_of(agent);
+
+    return of != NULL ? ap_loop_watch(of->worker->loop, fd, events, fn, user, ret) : ap_agent_missing(agent);
 }
 
 int apiary_watch_timer(apiary_agent_t *agent, uint64_t after, apiary_watch_fn fn, void *user, apiary_watch_t **ret)
 {
-    uint64_t now = agent->worker->seg->ops->now();
+    const struct ap_agent *of = ap_agent_of(agent);
+    uint64_t now;
 
-    return ap_loop_timer(agent->worker->loop, after >= UINT64_MAX - now ? UINT64_MAX : now + after, fn, user, ret);
+    if (of == NULL) return ap_agent_missing(agent);
+    now = of->worker->seg->ops->now();
+    return ap_loop_timer(of->worker->loop, after >= UINT64_MAX - now ? UINT64_MAX : now + after, fn, user, ret);
 }
 
 int apiary_watch_close(apiary_watch_t *watch)

@@ -12,7 +12,7 @@
 #define AP_AGENT_HANDS_MAX 1024u
 
 struct ap_worker;
-struct apiary_queen;
+struct ap_queen;
 
 struct ap_text_list {
     struct ap_text_list *next;
@@ -21,8 +21,10 @@ struct ap_text_list {
     const char *texts[];
 };
 
-struct apiary_agent {
-    struct apiary_queen *queen;
+/* Known outside by its handle, from its making until its destroy has come back: apiary_agent_t is never defined. */
+struct ap_agent {
+    struct ap_handle *handle; /* NULL: destroyed */
+    struct ap_queen *queen;
     struct ap_worker *worker;
     const apiary_agent_kind_t *kind;
     const char *name;          /* the queen's copy */
@@ -49,7 +51,7 @@ struct apiary_agent {
 
 /* The agent knows it by a handle, good for one task: apiary_job_t is never defined. */
 struct ap_job {
-    struct apiary_agent *agent;
+    struct ap_agent *agent;
     struct ap_handle *handle; /* raised when the job ends */
     struct ap_slot *at;
     uint32_t slot;
@@ -85,7 +87,20 @@ int ap_job_finish(struct ap_job *job, int code, uint32_t agent_code, const void 
 void ap_job_finish_handed(struct ap_handed *handed);
 
 /* Why it cannot be made: for the worker's message, with its place in the configuration. */
-void ap_agent_explain(struct apiary_agent *agent, const char *sentence);
-void ap_agent_lists_free(struct apiary_agent *agent);
+void ap_agent_explain(struct ap_agent *agent, const char *sentence);
+void ap_agent_lists_free(struct ap_agent *agent);
+void ap_agent_log(struct ap_agent *agent, int level, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* NULL: it is no more. */
+static inline struct ap_agent *ap_agent_of(const apiary_agent_t *name)
+{
+    return ap_handle_get_as(name, AP_HANDLE_AGENT);
+}
+
+/* The error then. */
+static inline int ap_agent_missing(const apiary_agent_t *name)
+{
+    return name != NULL ? APIARY_ESTALE : APIARY_EINVAL;
+}
 
 #endif

@@ -29,7 +29,7 @@ static struct ap_delegation *take_first(struct ap_worker *w)
     return d;
 }
 
-static int delegate(struct apiary_agent *agent, int service, const char *capability, const void *body, size_t size,
+static int delegate(const struct ap_agent *agent, int service, const char *capability, const void *body, size_t size,
                     const apiary_delegate_options_t *options, apiary_done_fn done, void *user)
 {
     struct ap_worker *w = agent->worker;
@@ -62,13 +62,19 @@ static int delegate(struct apiary_agent *agent, int service, const char *capabil
 int apiary_agent_execute_task(apiary_agent_t *agent, const char *capability, const void *body, size_t size,
                               const apiary_delegate_options_t *options, apiary_done_fn done, void *user)
 {
-    return delegate(agent, (int)agent->queen->service_index, capability, body, size, options, done, user);
+    const struct ap_agent *of = ap_agent_of(agent);
+
+    if (of == NULL) return ap_agent_missing(agent);
+    return delegate(of, (int)of->queen->service_index, capability, body, size, options, done, user);
 }
 
 int apiary_agent_delegate_external_task(apiary_agent_t *agent, const char *capability, const void *body, size_t size,
                                         const apiary_delegate_options_t *options, apiary_done_fn done, void *user)
 {
-    return delegate(agent, -1, capability, body, size, options, done, user);
+    const struct ap_agent *of = ap_agent_of(agent);
+
+    if (of == NULL) return ap_agent_missing(agent);
+    return delegate(of, -1, capability, body, size, options, done, user);
 }
 
 static void end_with(struct ap_delegation *d, int code)
@@ -113,7 +119,7 @@ int ap_delegations_poll(struct ap_worker *w, uint32_t most, bool reroute)
     return ended;
 }
 
-uint64_t ap_delegations_here(const struct ap_worker *w, struct apiary_agent **ret)
+uint64_t ap_delegations_here(const struct ap_worker *w, struct ap_agent **ret)
 {
     for (const struct ap_delegation *d = w->delegations; d != NULL; d = d->next) {
         struct ap_slot *slot;

@@ -12,7 +12,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct ap_handle *spare;
 static uint32_t used = 1; /* entries that have been used at least once */
 
-struct ap_handle *ap_handle_open(void *object)
+struct ap_handle *ap_handle_open(void *object, enum ap_handle_kind kind)
 {
     struct ap_handle *h;
 
@@ -24,7 +24,10 @@ struct ap_handle *ap_handle_open(void *object)
         h = &ap_handles[used];
         h->value = AP_HANDLE_STEP + used++ * sizeof *h;
     }
-    if (h != NULL) h->object = object;
+    if (h != NULL) {
+        h->object = object;
+        ap_store_relaxed(&h->value, (h->value & ~(uint64_t)(sizeof *h - 1)) | kind);
+    }
     pthread_mutex_unlock(&lock);
     return h;
 }

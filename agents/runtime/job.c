@@ -17,19 +17,19 @@
 /* ---- whose it is ---------------------------------------------------------------------------------------------- */
 
 /* Says so at the first time, the second, the fourth...: an agent that does it with each task fills no log. */
-static void misused(struct apiary_agent *agent, const char *what)
+static void misused(struct ap_agent *agent, const char *what)
 {
     uint32_t times = ap_add_relaxed(&agent->misused, 1) + 1;
 
     if ((times & (times - 1)) != 0) return;
-    apiary_agent_log(agent, 3, "%s; refused, %u times so far", what, times);
+    ap_agent_log(agent, 3, "%s; refused, %u times so far", what, times);
 }
 
 /* At its end the worker finishes what its agents have in hand over their heads: then it is no fault to come with it. */
 static __attribute__((noinline)) int stale(const apiary_job_t *handle, const char *what)
 {
     const struct ap_handle *entry = ap_handle_entry(handle);
-    const struct ap_job *job = ap_handle_get(ap_handle_name(entry));
+    const struct ap_job *job = ap_handle_get_as(ap_handle_name(entry), AP_HANDLE_JOB);
 
     if (handle == NULL) return APIARY_EINVAL;
     if (job != NULL && job->handle == entry && ap_load_relaxed(&job->agent->worker->command) != AP_WORKER_STOP)
@@ -161,7 +161,7 @@ apiary_agent_t *apiary_job_agent(const apiary_job_t *handle)
 {
     const struct ap_job *job = job_asked(handle);
 
-    return job != NULL ? job->agent : NULL;
+    return job != NULL ? ap_handle_name(job->agent->handle) : NULL;
 }
 
 void *apiary_job_user(const apiary_job_t *handle)
@@ -265,14 +265,14 @@ static size_t shown_in(char *ret, size_t capacity, const void *text, size_t size
  * not failed. Of many in one second the first are told, and later how many there were. */
 static __attribute__((noinline)) void tell_failure(struct ap_job *job, int code, uint32_t agent_code, const void *text, size_t size)
 {
-    struct apiary_agent *agent = job->agent;
+    struct ap_agent *agent = job->agent;
     uint64_t second = agent->worker->seg->ops->now() / NSEC;
     apiary_task_t task = job_task(job);
     char number[24] = "", shown[LOGGED];
 
     if (code == APIARY_ECANCELLED || agent->queen->log == NULL) return;
     if (second != agent->told_second) {
-        if (agent->untold > 0) apiary_agent_log(agent, 5, "%u more tasks have failed, which were not told", agent->untold);
+        if (agent->untold > 0) ap_agent_log(agent, 5, "%u more tasks have failed, which were not told", agent->untold);
         agent->told_second = second;
         agent->told = agent->untold = 0;
     }
@@ -288,8 +288,8 @@ static __attribute__((noinline)) void tell_failure(struct ap_job *job, int code,
         size = strlen(text);
     }
     shown_in(shown, sizeof shown, text, size);
-    apiary_agent_log(agent, 5, "task %" PRIx32 "-%" PRIx32 "-%" PRIx64 " (%s) failed%s: %s", task.slot, task.epoch,
-                     task.generation, job_capability(job), number, shown);
+    ap_agent_log(agent, 5, "task %" PRIx32 "-%" PRIx32 "-%" PRIx64 " (%s) failed%s: %s", task.slot, task.epoch,
+                 task.generation, job_capability(job), number, shown);
 }
 
 /* A text that finds no block is cut to what fits the slot: the reason of a failure is worth more than its end. */
@@ -335,7 +335,7 @@ AP_ALWAYS_INLINE enum end ended(const struct ap_job *job, int code)
 
 AP_ALWAYS_INLINE void job_done(struct ap_job *job, enum end end, uint64_t now)
 {
-    struct apiary_agent *agent = job->agent;
+    struct ap_agent *agent = job->agent;
     struct ap_worker *w = agent->worker;
     uint64_t took = now > job->started ? now - job->started : 0;
 

@@ -222,7 +222,7 @@ static struct ap_watch *watch_new(struct ap_loop *loop, apiary_watch_fn fn, void
     struct ap_watch *watch = calloc(1, sizeof *watch);
 
     if (watch == NULL) return NULL;
-    watch->handle = owned ? NULL : ap_handle_open(watch);
+    watch->handle = owned ? NULL : ap_handle_open(watch, AP_HANDLE_WATCH);
     if (watch->handle == NULL && !owned) {
         free(watch);
         return NULL;
@@ -317,7 +317,7 @@ static void watch_close(struct ap_watch *watch)
 
 int ap_loop_close(apiary_watch_t *name)
 {
-    struct ap_watch *watch = ap_handle_get(name);
+    struct ap_watch *watch = ap_handle_get_as(name, AP_HANDLE_WATCH);
 
     if (name == NULL) return 0;
     if (watch == NULL) return APIARY_ESTALE;

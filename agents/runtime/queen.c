@@ -17,13 +17,13 @@
 #define STILL_WARNING 2u   /* beats without a turn of a worker that is not parked */
 #define STILL_CRITICAL 10u
 
-void ap_queen_news(struct apiary_queen *q)
+void ap_queen_news(struct ap_queen *q)
 {
     ap_add_acq_rel(&q->news, 1); /* NEWS-R1 pairs NEWS-A1 */
     q->seg->ops->futex_wake(&q->news, INT_MAX);
 }
 
-void ap_queen_log(const struct apiary_queen *q, int level, const char *format, ...)
+void ap_queen_log(const struct ap_queen *q, int level, const char *format, ...)
 {
     char buffer[1024], *line;
     va_list args;
@@ -39,7 +39,7 @@ void ap_queen_log(const struct apiary_queen *q, int level, const char *format, .
 /* ---- workers -------------------------------------------------------------------------------------------------- */
 
 /* Waits until each worker has made its agents, or one could not. */
-static int workers_wait(struct apiary_queen *q)
+static int workers_wait(struct ap_queen *q)
 {
     for (uint32_t i = 0; i < q->worker_count; i++) {
         struct ap_worker *w = &q->workers[i];
@@ -56,7 +56,7 @@ static int workers_wait(struct apiary_queen *q)
     return 0;
 }
 
-static int workers_start(struct apiary_queen *q)
+static int workers_start(struct ap_queen *q)
 {
     int r = 0;
 
@@ -67,7 +67,7 @@ static int workers_start(struct apiary_queen *q)
     return r == 0 ? workers_wait(q) : r;
 }
 
-static void workers_command(struct apiary_queen *q, enum ap_worker_command command)
+static void workers_command(struct ap_queen *q, enum ap_worker_command command)
 {
     for (uint32_t i = 0; i < q->worker_count; i++) ap_worker_command(&q->workers[i], command);
 }
@@ -75,7 +75,7 @@ static void workers_command(struct apiary_queen *q, enum ap_worker_command comma
 /* ---- the beat ------------------------------------------------------------------------------------------------- */
 
 /* Parked is well; so is one that goes round. One that does neither is in the middle of a long task, or stuck. */
-static enum apiary_state health(struct apiary_queen *q)
+static enum apiary_state health(struct ap_queen *q)
 {
     uint32_t worst = 0;
 
@@ -94,7 +94,7 @@ static enum apiary_state health(struct apiary_queen *q)
 }
 
 /* Those who come later meet in another segment of that name, or in none: nothing goes wrong here, and nobody new calls. */
-static void look_for_name(struct apiary_queen *q)
+static void look_for_name(struct ap_queen *q)
 {
     if (q->removed || !ap_segment_removed(q->seg)) return;
     q->removed = true;
@@ -102,7 +102,7 @@ static void look_for_name(struct apiary_queen *q)
                  "use it again", (int)sizeof q->seg->header->name, q->seg->header->name, q->service);
 }
 
-static void beat(struct apiary_queen *q)
+static void beat(struct ap_queen *q)
 {
     if (!ap_swarm_beat(q->seg, &q->registration, health(q))) return;
     ap_monitor_nudge(q->monitor);
@@ -110,9 +110,9 @@ static void beat(struct apiary_queen *q)
 }
 
 /* Whose fault it is that the time to stop is over and the queen is still here. */
-static void say_stuck(struct apiary_queen *q, struct ap_worker *w)
+static void say_stuck(struct ap_queen *q, struct ap_worker *w)
 {
-    const struct apiary_agent *agent = ap_load_relaxed(&w->called);
+    const struct ap_agent *agent = ap_load_relaxed(&w->called);
     uint64_t now = q->seg->ops->now();
 
     if (!w->running || w->told || !ap_load_relaxed(&q->stop)) return;
@@ -122,7 +122,7 @@ static void say_stuck(struct apiary_queen *q, struct ap_worker *w)
                  agent != NULL ? agent->name : "none");
 }
 
-static bool workers_join(struct apiary_queen *q)
+static bool workers_join(struct ap_queen *q)
 {
     bool all = true;
 
@@ -132,7 +132,7 @@ static bool workers_join(struct apiary_queen *q)
 }
 
 /* Beats on: one that does not come back from its handler is no reason to say that the process has stopped. */
-static void workers_stop(struct apiary_queen *q)
+static void workers_stop(struct ap_queen *q)
 {
     for (uint32_t i = 0; i < q->worker_count; i++) {
         if (!q->workers[i].running) continue;
@@ -146,7 +146,7 @@ static void workers_stop(struct apiary_queen *q)
 }
 
 /* Sleeps until there is news or the next beat is due, and beats. */
-static void pass_time(struct apiary_queen *q, uint32_t news, uint64_t *next, uint64_t until)
+static void pass_time(struct ap_queen *q, uint32_t news, uint64_t *next, uint64_t until)
 {
     uint64_t now;
 
@@ -159,7 +159,7 @@ static void pass_time(struct apiary_queen *q, uint32_t news, uint64_t *next, uin
 
 /* ---- life ----------------------------------------------------------------------------------------------------- */
 
-static int queen_register(struct apiary_queen *q)
+static int queen_register(struct ap_queen *q)
 {
     int r;
 
@@ -179,7 +179,7 @@ static int queen_register(struct apiary_queen *q)
     return 0;
 }
 
-static int queen_open(struct apiary_queen *q)
+static int queen_open(struct ap_queen *q)
 {
     int r = 0;
     struct ap_lane_context *c = ap_context(q->client, &r);
@@ -201,7 +201,7 @@ static int queen_open(struct apiary_queen *q)
     return 0;
 }
 
-static bool all_drained(const struct apiary_queen *q)
+static bool all_drained(const struct ap_queen *q)
 {
     for (uint32_t i = 0; i < q->worker_count; i++)
         if (ap_load_acquire(&q->workers[i].drained) != q->workers[i].drain) return false; /* WORKER-A1 pairs WORKER-R1 */
@@ -209,7 +209,7 @@ static bool all_drained(const struct apiary_queen *q)
 }
 
 /* Until no worker has anything in hand, or the time is up. */
-static void drain(struct apiary_queen *q, uint64_t *next)
+static void drain(struct ap_queen *q, uint64_t *next)
 {
     for (uint32_t i = 0; i < q->worker_count; i++) ap_worker_drain(&q->workers[i]);
     for (;;) {
@@ -221,7 +221,7 @@ static void drain(struct apiary_queen *q, uint64_t *next)
     }
 }
 
-static void queen_run(struct apiary_queen *q)
+static void queen_run(struct ap_queen *q)
 {
     uint64_t next = q->seg->ops->now() + BEAT;
 
@@ -240,7 +240,7 @@ static void queen_run(struct apiary_queen *q)
     drain(q, &next);
 }
 
-static void say_phase(struct apiary_queen *q, enum ap_queen_phase phase)
+static void say_phase(struct ap_queen *q, enum ap_queen_phase phase)
 {
     ap_store_release(&q->phase, phase); /* QUEEN-R1 pairs QUEEN-A1 */
     q->seg->ops->futex_wake(&q->phase, INT_MAX);
@@ -248,7 +248,7 @@ static void say_phase(struct apiary_queen *q, enum ap_queen_phase phase)
 
 static void *control_main(void *arg)
 {
-    struct apiary_queen *q = arg;
+    struct ap_queen *q = arg;
 
     q->result = queen_open(q);
     if (q->result == 0) {
@@ -264,7 +264,7 @@ static void *control_main(void *arg)
     return NULL;
 }
 
-static int control_start(struct apiary_queen *q)
+static int control_start(struct ap_queen *q)
 {
     sigset_t all, before;
     int r;
@@ -285,55 +285,55 @@ static int control_start(struct apiary_queen *q)
     return q->result;
 }
 
-/* ---- the process' queens ---------------------------------------------------------------------------------------- */
+/* ---- who has her handle ----------------------------------------------------------------------------------------- */
 
 static pthread_mutex_t queens_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct apiary_queen *queens;
 
-static void queen_add(struct apiary_queen *q)
+/* What a call through her needs: she herself may leave meanwhile. APIARY_ESTALE. */
+static int queen_use(const apiary_queen_t *name, struct apiary **client, int *service)
 {
-    pthread_mutex_lock(&queens_lock);
-    q->next = queens;
-    queens = q;
-    pthread_mutex_unlock(&queens_lock);
-}
-
-/* With the lock; nothing of `q` is looked at: it may be gone. */
-static struct apiary_queen **queen_place(const struct apiary_queen *q)
-{
-    struct apiary_queen **at = &queens;
-
-    while (*at != NULL && *at != q) at = &(*at)->next;
-    return at;
-}
-
-static bool queen_known(const struct apiary_queen *q)
-{
-    bool known;
+    const struct ap_queen *q;
 
     pthread_mutex_lock(&queens_lock);
-    known = *queen_place(q) != NULL;
+    q = ap_handle_get_as(name, AP_HANDLE_QUEEN);
+    if (q != NULL) {
+        *client = q->client;
+        *service = (int)q->service_index;
+    }
     pthread_mutex_unlock(&queens_lock);
-    return known;
+    return q != NULL ? 0 : APIARY_ESTALE;
 }
 
-/* The one thread that stops it, until it gives up: APIARY_ESTALE it is gone, APIARY_EINVAL another thread is at it. */
-static int queen_stopping(struct apiary_queen *q, bool begins)
+/* The one thread that stops her, until it gives up. APIARY_ESTALE: she has left; _EINVAL: another thread is at it; _EFORKED. */
+static int stopping_begin(const apiary_queen_t *name, struct ap_queen **ret)
 {
+    struct ap_queen *q;
     int r = 0;
 
     pthread_mutex_lock(&queens_lock);
-    if (*queen_place(q) == NULL) r = APIARY_ESTALE;
-    else if (begins && q->stopping) r = APIARY_EINVAL;
-    else q->stopping = begins;
+    q = ap_handle_get_as(name, AP_HANDLE_QUEEN);
+    if (q == NULL) r = APIARY_ESTALE;
+    else if (ap_forked(q->seg)) r = APIARY_EFORKED;
+    else if (q->stopping) r = APIARY_EINVAL;
+    else q->stopping = true;
     pthread_mutex_unlock(&queens_lock);
+    if (r == 0) *ret = q;
     return r;
 }
 
-static void queen_remove(struct apiary_queen *q)
+static void stopping_end(struct ap_queen *q)
 {
     pthread_mutex_lock(&queens_lock);
-    *queen_place(q) = q->next;
+    q->stopping = false;
+    pthread_mutex_unlock(&queens_lock);
+}
+
+/* Nobody finds her any more. */
+static void queen_remove(struct ap_queen *q)
+{
+    pthread_mutex_lock(&queens_lock);
+    ap_handle_close(q->handle);
+    q->handle = NULL;
     pthread_mutex_unlock(&queens_lock);
 }
 
@@ -342,7 +342,7 @@ static void queen_remove(struct apiary_queen *q)
 int apiary_queen_start(apiary_t *a, const apiary_swarm_description_t *swarm, char *message, size_t message_size,
                        apiary_queen_t **ret)
 {
-    struct apiary_queen *q = NULL;
+    struct ap_queen *q = NULL;
     char text[sizeof q->message] = "";
     int r = a == NULL || swarm == NULL || ret == NULL ? APIARY_EINVAL : ap_usable(a);
 
@@ -354,8 +354,7 @@ int apiary_queen_start(apiary_t *a, const apiary_swarm_description_t *swarm, cha
     if (r == 0) {
         ap_queen_log(q, 6, "%s is registered with %zu agents on %u workers, parking by %s", q->service, q->agent_count,
                      q->worker_count, ap_loop_park_name(ap_loop_park_kind(q->workers[0].loop)));
-        queen_add(q);
-        *ret = q;
+        *ret = ap_handle_name(q->handle);
         return 0;
     }
     ap_queen_free(q);
@@ -366,7 +365,7 @@ int apiary_queen_start(apiary_t *a, const apiary_swarm_description_t *swarm, cha
     return r;
 }
 
-static bool control_join(struct apiary_queen *q, uint64_t until)
+static bool control_join(struct ap_queen *q, uint64_t until)
 {
     const struct ap_ops *ops = q->seg->ops;
     uint64_t now = ops->now(), at;
@@ -379,14 +378,16 @@ static bool control_join(struct apiary_queen *q, uint64_t until)
     return pthread_timedjoin_np(q->control, NULL, &limit) == 0;
 }
 
-int apiary_queen_stop(apiary_queen_t *queen, uint64_t timeout)
+int apiary_queen_stop(apiary_queen_t *name, uint64_t timeout)
 {
+    const struct ap_worker *self = ap_worker_self();
+    struct ap_queen *queen;
     uint64_t now, until;
     int r;
 
-    if (queen == NULL) return 0;
-    if (ap_worker_self() != NULL && ap_worker_self()->queen == queen) return APIARY_EINVAL; /* it would wait for itself */
-    r = queen_stopping(queen, true);
+    if (name == NULL) return 0;
+    if (self != NULL && ap_handle_name(self->queen->handle) == name) return APIARY_EINVAL; /* it would wait for itself */
+    r = stopping_begin(name, &queen);
     if (r < 0) return r;
     now = queen->seg->ops->now();
     until = timeout >= UINT64_MAX - now - LAST_MOMENT ? UINT64_MAX : now + timeout + LAST_MOMENT;
@@ -396,8 +397,8 @@ int apiary_queen_stop(apiary_queen_t *queen, uint64_t timeout)
         ap_queen_news(queen);
     }
     if (!control_join(queen, until)) {
-        r = queen_stopping(queen, false); /* it may be called again */
-        return r < 0 ? r : APIARY_ETIMEDOUT;
+        stopping_end(queen); /* it may be called again */
+        return APIARY_ETIMEDOUT;
     }
     ap_queen_log(queen, 6, "%s has left", queen->service);
     queen_remove(queen);
@@ -409,15 +410,19 @@ int apiary_queen_stop(apiary_queen_t *queen, uint64_t timeout)
 int apiary_execute_task(apiary_queen_t *queen, const char *capability, const void *body, size_t size,
                         const apiary_delegate_options_t *options, void *result, size_t capacity, size_t *ret_size)
 {
-    if (queen == NULL || ap_worker_self() != NULL) return APIARY_EINVAL;
-    if (!queen_known(queen)) return APIARY_ESTALE;
-    return ap_call(queen->client, (int)queen->service_index, capability, NULL, body, size, options, result, capacity, ret_size);
+    struct apiary *client;
+    int service, r = queen == NULL || ap_worker_self() != NULL ? APIARY_EINVAL : queen_use(queen, &client, &service);
+
+    if (r < 0) return r;
+    return ap_call(client, service, capability, NULL, body, size, options, result, capacity, ret_size);
 }
 
 int apiary_delegate_external_task(apiary_queen_t *queen, const char *capability, const void *body, size_t size,
                                   const apiary_delegate_options_t *options, void *result, size_t capacity, size_t *ret_size)
 {
-    if (queen == NULL || ap_worker_self() != NULL) return APIARY_EINVAL;
-    if (!queen_known(queen)) return APIARY_ESTALE;
-    return apiary_call(queen->client, capability, body, size, options, result, capacity, ret_size);
+    struct apiary *client;
+    int service, r = queen == NULL || ap_worker_self() != NULL ? APIARY_EINVAL : queen_use(queen, &client, &service);
+
+    if (r < 0) return r;
+    return apiary_call(client, capability, body, size, options, result, capacity, ret_size);
 }

@@ -18,7 +18,9 @@
 
 enum ap_queen_phase { AP_QUEEN_STARTING, AP_QUEEN_UP, AP_QUEEN_REFUSED };
 
-struct apiary_queen {
+/* Known outside by her handle: apiary_queen_t is never defined. */
+struct ap_queen {
+    struct ap_handle *handle; /* closed when she has left */
     struct apiary *client;
     struct ap_segment *seg;
     char *service; /* copies of what the description said */
@@ -29,7 +31,7 @@ struct apiary_queen {
 
     struct ap_worker *workers;
     uint32_t worker_count;
-    struct apiary_agent *agents;
+    struct ap_agent *agents;
     char **agent_names;
     char ***agent_capabilities;
     size_t agent_count;
@@ -45,19 +47,18 @@ struct apiary_queen {
     char message[1024];
     uint32_t news AP_ALIGNED; /* futex of the control thread: a worker's phase, stop */
     uint32_t phase;           /* futex of the starter */
-    struct apiary_queen *next; /* of this process' queens, under their lock; so is `stopping`: a thread waits for its end */
-    bool stopping;
+    bool stopping;            /* under the lock of the queens: a thread waits for her end */
     uint32_t stop;
     uint64_t stop_until;
 };
 
 /* queen_make.c. make: 0, or an error with a sentence in message. */
 AP_MUST_CHECK int ap_queen_make(struct apiary *a, const apiary_swarm_description_t *d, char *message, size_t size,
-                  struct apiary_queen **ret);
-void ap_queen_free(struct apiary_queen *q);
+                  struct ap_queen **ret);
+void ap_queen_free(struct ap_queen *q);
 
 /* Wakes the control thread. */
-void ap_queen_news(struct apiary_queen *q);
-void ap_queen_log(const struct apiary_queen *q, int level, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void ap_queen_news(struct ap_queen *q);
+void ap_queen_log(const struct ap_queen *q, int level, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 #endif

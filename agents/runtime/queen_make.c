@@ -132,15 +132,17 @@ static char **copy_list(const char *const *list, bool *failed)
     return own;
 }
 
-static void copy_agents(struct apiary_queen *q, const apiary_swarm_description_t *d, bool *failed)
+static void copy_agents(struct ap_queen *q, const apiary_swarm_description_t *d, bool *failed)
 {
     for (size_t i = 0; i < d->agent_count; i++) {
         const apiary_agent_description_t *from = &d->agents[i];
-        struct apiary_agent *agent = &q->agents[i];
+        struct ap_agent *agent = &q->agents[i];
         struct ap_worker *w = &q->workers[from->worker];
 
         q->agent_names[i] = copy(from->name, failed);
         q->agent_capabilities[i] = copy_list(from->capabilities, failed);
+        agent->handle = ap_handle_open(agent, AP_HANDLE_AGENT);
+        if (agent->handle == NULL) *failed = true;
         agent->queen = q;
         agent->worker = w;
         agent->kind = from->kind;
@@ -153,7 +155,7 @@ static void copy_agents(struct apiary_queen *q, const apiary_swarm_description_t
     }
 }
 
-static void copy_swarm(struct apiary_queen *q, const apiary_swarm_description_t *d, bool *failed)
+static void copy_swarm(struct ap_queen *q, const apiary_swarm_description_t *d, bool *failed)
 {
     struct ap_swarm_registration *r = &q->registration;
 
@@ -179,7 +181,7 @@ static void *aligned_zero(size_t size)
     return p;
 }
 
-static bool tables_make(struct apiary_queen *q, const apiary_swarm_description_t *d)
+static bool tables_make(struct ap_queen *q, const apiary_swarm_description_t *d)
 {
     q->worker_count = d->workers != 0 ? d->workers : 1;
     q->workers = aligned_zero(q->worker_count * sizeof *q->workers);
@@ -202,9 +204,9 @@ static bool tables_make(struct apiary_queen *q, const apiary_swarm_description_t
     return ap_memory_open(&q->memory, AP_LOCAL_MEMORY) == 0;
 }
 
-static int make(struct apiary *a, const apiary_swarm_description_t *d, char *message, size_t size, struct apiary_queen **ret)
+static int make(struct apiary *a, const apiary_swarm_description_t *d, char *message, size_t size, struct ap_queen **ret)
 {
-    struct apiary_queen *q;
+    struct ap_queen *q;
     bool failed = false;
     int r = judge(d, message, size);
 
@@ -213,7 +215,8 @@ static int make(struct apiary *a, const apiary_swarm_description_t *d, char *mes
     if (q == NULL) return APIARY_ENOBLOCK;
     q->client = a;
     q->seg = a->seg;
-    if (tables_make(q, d)) {
+    q->handle = ap_handle_open(q, AP_HANDLE_QUEEN);
+    if (q->handle != NULL && tables_make(q, d)) {
         copy_agents(q, d, &failed);
         copy_swarm(q, d, &failed);
     } else {
@@ -228,7 +231,7 @@ static int make(struct apiary *a, const apiary_swarm_description_t *d, char *mes
     return 0;
 }
 
-int ap_queen_make(struct apiary *a, const apiary_swarm_description_t *swarm, char *message, size_t size, struct apiary_queen **ret)
+int ap_queen_make(struct apiary *a, const apiary_swarm_description_t *swarm, char *message, size_t size, struct ap_queen **ret)
 {
     struct description d;
     int r = read_description(swarm, &d, message, size);
@@ -238,7 +241,7 @@ int ap_queen_make(struct apiary *a, const apiary_swarm_description_t *swarm, cha
     return r;
 }
 
-void ap_queen_free(struct apiary_queen *q)
+void ap_queen_free(struct ap_queen *q)
 {
     if (q == NULL) return;
     for (uint32_t i = 0; q->workers != NULL && i < q->worker_count; i++) free(q->workers[i].agents);
@@ -246,6 +249,7 @@ void ap_queen_free(struct apiary_queen *q)
         for (char **c = q->agent_capabilities[i]; c != NULL && *c != NULL; c++) free(*c);
         free(q->agent_capabilities[i]);
         free(q->agent_names[i]);
+        ap_handle_close(q->agents[i].handle); /* which it has where its worker was never started */
     }
     for (size_t i = 0; i < sizeof q->texts / sizeof q->texts[0]; i++) free(q->texts[i]);
     ap_memory_close(&q->memory);
@@ -255,5 +259,6 @@ void ap_queen_free(struct apiary_queen *q)
     free(q->agent_capabilities);
     free(q->rows);
     free(q->service);
+    ap_handle_close(q->handle);
     free(q);
 }

@@ -25,12 +25,12 @@ _Thread_local struct ap_worker *ap_worker_here;
 
 /* ---- draining ------------------------------------------------------------------------------------------------- */
 
-static bool may_start(const struct ap_worker *w, const struct apiary_agent *agent)
+static bool may_start(const struct ap_worker *w, const struct ap_agent *agent)
 {
     return agent->in_hand < agent->limit && !w->solo_running && w->solo == NULL;
 }
 
-static uint64_t scan(struct apiary_agent *agent)
+static uint64_t scan(struct ap_agent *agent)
 {
     uint64_t ref = ap_queue_scan(&agent->consumer, &agent->cursor);
 
@@ -40,7 +40,7 @@ static uint64_t scan(struct apiary_agent *agent)
 
 /* The first scan comes before the rings, since it may find what was taken from one and never begun. Later ones take turns with
  * them: what a recovery leaves to be found is a dead client's, or was moved here, and nobody who lives should wait for it. */
-static uint64_t next_ref(struct apiary_agent *agent)
+static uint64_t next_ref(struct ap_agent *agent)
 {
     uint64_t ref = 0;
 
@@ -49,7 +49,7 @@ static uint64_t next_ref(struct apiary_agent *agent)
     return ref == 0 && agent->scanning ? scan(agent) : ref;
 }
 
-static int drain(struct ap_worker *w, struct apiary_agent *agent)
+static int drain(struct ap_worker *w, struct ap_agent *agent)
 {
     int n = 0;
 
@@ -71,7 +71,7 @@ static int drain(struct ap_worker *w, struct apiary_agent *agent)
 
 static int start_solo(struct ap_worker *w)
 {
-    struct apiary_agent *agent = w->solo;
+    struct ap_agent *agent = w->solo;
 
     if (agent == NULL || w->in_hand_count > 0) return 0;
     w->solo = NULL;
@@ -84,7 +84,7 @@ static int start_solo(struct ap_worker *w)
  * what it has delegated to an agent of this very worker. */
 static int start_own(struct ap_worker *w)
 {
-    struct apiary_agent *agent;
+    struct ap_agent *agent;
     uint64_t ref = w->solo != NULL || w->solo_running ? ap_delegations_here(w, &agent) : 0;
 
     if (ref == 0) return 0;
@@ -119,7 +119,7 @@ static int turn(struct ap_worker *w, uint32_t command)
 static void publish_all(struct ap_worker *w)
 {
     for (size_t i = 0; i < w->agent_count; i++) {
-        struct apiary_agent *agent = w->agents[i];
+        struct ap_agent *agent = w->agents[i];
         if (agent->unpublished != 0 || agent->shown != agent->in_hand) ap_worker_publish(agent);
     }
 }
@@ -135,7 +135,7 @@ static bool something_to_do(struct ap_worker *w, uint32_t command)
     if (command != AP_WORKER_RUN) return false;
     if (w->solo != NULL && w->in_hand_count == 0) return true;
     for (size_t i = 0; i < w->agent_count; i++) {
-        struct apiary_agent *agent = w->agents[i];
+        struct ap_agent *agent = w->agents[i];
         if (!may_start(w, agent)) continue;
         if (ap_queue_settle(&agent->consumer) || agent->scanning || ap_queue_rescan_due(&agent->consumer)) return true;
     }
@@ -154,7 +154,7 @@ static void say_drained(struct ap_worker *w, uint32_t command)
 
 static void say_reopened(struct ap_worker *w)
 {
-    const struct apiary_agent *agent = w->called;
+    const struct ap_agent *agent = w->called;
 
     w->reopened = ap_loop_reopened(w->loop);
     ap_queen_log(w->queen, 3, "worker %u: somebody in this process has closed its descriptors, they are opened again; the agent "
@@ -206,12 +206,12 @@ static int agents_create(struct ap_worker *w)
     char why[256];
 
     for (size_t i = 0; i < w->agent_count; i++) {
-        struct apiary_agent *agent = w->agents[i];
+        struct ap_agent *agent = w->agents[i];
         int r;
 
         ap_arena_open(&agent->arena);
         w->message[0] = '\0'; /* of one that was made all the same */
-        r = agent->kind->create != NULL ? agent->kind->create(agent, &agent->state) : 0;
+        r = agent->kind->create != NULL ? agent->kind->create(ap_handle_name(agent->handle), &agent->state) : 0;
         if (r < 0) {
             if (w->message[0] == '\0') {
                 ap_format(why, sizeof why, "%s; %s", apiary_strerror(r), apiary_advice(r));
@@ -228,13 +228,15 @@ static int agents_create(struct ap_worker *w)
 static void agents_destroy(struct ap_worker *w)
 {
     for (size_t i = w->agent_count; i > 0; i--) {
-        struct apiary_agent *agent = w->agents[i - 1];
+        struct ap_agent *agent = w->agents[i - 1];
         if (agent->created && agent->kind->destroy != NULL) agent->kind->destroy(agent->state);
         agent->created = false;
     }
     for (size_t i = 0; i < w->agent_count; i++) {
         ap_arena_close(&w->agents[i]->arena);
         ap_agent_lists_free(w->agents[i]);
+        ap_handle_close(w->agents[i]->handle);
+        w->agents[i]->handle = NULL;
     }
 }
 
@@ -264,7 +266,7 @@ static int worker_open(struct ap_worker *w)
 static void consumers_open(struct ap_worker *w)
 {
     for (size_t i = 0; i < w->agent_count; i++) {
-        struct apiary_agent *agent = w->agents[i];
+        struct ap_agent *agent = w->agents[i];
         ap_consumer_init(&agent->consumer, w->seg, agent->queue);
         agent->started = ap_load_relaxed(&agent->consumer.queue->started);
         agent->done = ap_load_relaxed(&agent->consumer.queue->done);

@@ -20,7 +20,7 @@ enum ap_worker_command { AP_WORKER_WAIT, AP_WORKER_RUN, AP_WORKER_HOLD, AP_WORKE
 struct ap_delegation;
 
 struct ap_worker {
-    struct apiary_queen *queen;
+    struct ap_queen *queen;
     struct apiary *client;
     struct ap_segment *seg;
     uint32_t index;
@@ -29,14 +29,14 @@ struct ap_worker {
 
     struct ap_lane_context *context;
     struct ap_loop *loop;
-    struct apiary_agent **agents;
+    struct ap_agent **agents;
     size_t agent_count, first; /* whose turn it is */
-    struct apiary_agent *latest; /* that had a task last, NULL: none had */
-    struct apiary_agent *called; /* whose function was called last with a task; read by the queen's thread */
+    struct ap_agent *latest; /* that had a task last, NULL: none had */
+    struct ap_agent *called; /* whose function was called last with a task; read by the queen's thread */
     struct ap_job *jobs; /* those of all its agents */
     uint32_t job_count, in_hand_count;
     uint32_t hands; /* bits of lane->hand[] in use */
-    struct apiary_agent *solo; /* the agent of a task that must run alone and waits for the others to finish */
+    struct ap_agent *solo; /* the agent of a task that must run alone and waits for the others to finish */
     uint64_t solo_ref;
     bool solo_running;
     uint64_t now; /* read when a batch begins and when a task ends */
@@ -75,15 +75,15 @@ static inline struct ap_worker *ap_worker_self(void)
 /* worker_job.c. jobs_open: those of all agents, with their handles. jobs_close: when no thread of the worker's runs any more. */
 AP_MUST_CHECK int ap_worker_jobs_open(struct ap_worker *w);
 void ap_worker_jobs_close(struct ap_worker *w);
-void ap_worker_start_task(struct ap_worker *w, struct apiary_agent *agent, uint64_t ref);
+void ap_worker_start_task(struct ap_worker *w, struct ap_agent *agent, uint64_t ref);
 int ap_worker_take_handed(struct ap_worker *w);
-void ap_worker_publish(struct apiary_agent *agent);
+void ap_worker_publish(struct ap_agent *agent);
 
 /* delegation.c. poll: at most `most` of them, with `reroute` also out of queues that nobody drains any more; returns how many
  * ended. due: the soonest deadline. end: all end with code. */
 int ap_delegations_poll(struct ap_worker *w, uint32_t most, bool reroute);
 /* One that is queued at an agent of the same worker which may start it: its reference, or 0. */
-uint64_t ap_delegations_here(const struct ap_worker *w, struct apiary_agent **ret);
+uint64_t ap_delegations_here(const struct ap_worker *w, struct ap_agent **ret);
 uint64_t ap_delegations_due(const struct ap_worker *w);
 void ap_delegations_end(struct ap_worker *w, int code);
 

@@ -17,12 +17,12 @@ int ap_worker_jobs_open(struct ap_worker *w)
     }
     job = w->jobs;
     for (size_t i = 0; i < w->agent_count; i++) {
-        struct apiary_agent *agent = w->agents[i];
+        struct ap_agent *agent = w->agents[i];
 
         agent->jobs = job;
         for (uint32_t k = 0; k < agent->limit; k++, job++) {
             job->agent = agent;
-            job->handle = ap_handle_open(job);
+            job->handle = ap_handle_open(job, AP_HANDLE_JOB);
             if (job->handle == NULL) return APIARY_ENOBLOCK;
             job->next = agent->spare;
             agent->spare = job;
@@ -58,7 +58,7 @@ static void hand_clear(struct ap_worker *w, int hand)
     w->hands &= ~(1u << hand);
 }
 
-AP_ALWAYS_INLINE void job_fill(struct ap_worker *w, struct ap_job *job, struct apiary_agent *agent, struct ap_slot *slot,
+AP_ALWAYS_INLINE void job_fill(struct ap_worker *w, struct ap_job *job, struct ap_agent *agent, struct ap_slot *slot,
                                uint64_t token, int hand)
 {
     job->at = slot;
@@ -92,7 +92,7 @@ static bool cancelled(const struct ap_job *job)
 
 /* A task that has crashed a worker before runs when nothing else can crash with it. Returns whether it has to wait. One that
  * this worker has itself delegated does not: it would wait for the one that waits for it. */
-static bool must_wait(struct ap_worker *w, struct apiary_agent *agent, const struct ap_slot *slot, uint64_t ref)
+static bool must_wait(struct ap_worker *w, struct ap_agent *agent, const struct ap_slot *slot, uint64_t ref)
 {
     uint64_t word;
 
@@ -108,7 +108,7 @@ static bool must_wait(struct ap_worker *w, struct apiary_agent *agent, const str
 
 /* A queue's index can pass to another agent, of another service, between a client's choice and its submit. Withdrawn
  * capabilities still count: what was queued before a drain is done. */
-static bool offered(const struct ap_worker *w, const struct apiary_agent *agent, const struct ap_job *job)
+static bool offered(const struct ap_worker *w, const struct ap_agent *agent, const struct ap_job *job)
 {
     const struct ap_agent_record *record = ap_agent_at(w->seg, agent->queue);
     uint32_t count = ap_load_relaxed(&record->capability_count), only = ap_load_relaxed(&job->at->only);
@@ -120,7 +120,7 @@ static bool offered(const struct ap_worker *w, const struct apiary_agent *agent,
 }
 
 /* Why a task that was claimed is not to be started; 0: it is. */
-AP_ALWAYS_INLINE int refusal(const struct ap_worker *w, const struct apiary_agent *agent, const struct ap_job *job)
+AP_ALWAYS_INLINE int refusal(const struct ap_worker *w, const struct ap_agent *agent, const struct ap_job *job)
 {
     if (job->data == NULL) return APIARY_ECORRUPT;
     if (!offered(w, agent, job)) return APIARY_ENOPROVIDER;
@@ -128,7 +128,7 @@ AP_ALWAYS_INLINE int refusal(const struct ap_worker *w, const struct apiary_agen
     return cancelled(job) ? APIARY_ECANCELLED : 0;
 }
 
-void ap_worker_start_task(struct ap_worker *w, struct apiary_agent *agent, uint64_t ref)
+void ap_worker_start_task(struct ap_worker *w, struct ap_agent *agent, uint64_t ref)
 {
     struct ap_job *job = agent->spare;
     struct ap_slot *slot = ap_slot_at(w->seg, AP_REF_SLOT(ref));
@@ -165,7 +165,7 @@ void ap_worker_start_task(struct ap_worker *w, struct apiary_agent *agent, uint6
     agent->kind->handle(agent->state, ap_handle_name(job->handle));
 }
 
-void ap_worker_publish(struct apiary_agent *agent)
+void ap_worker_publish(struct ap_agent *agent)
 {
     struct ap_queue *q = agent->consumer.queue;
 

@@ -47,8 +47,8 @@ APIARY_API int apiary_queen_start(apiary_t *a, const apiary_swarm_description_t 
 /* Drain: no new tasks are routed here, what is in hand is finished, at most for `timeout`; then deregister and free.
  * APIARY_ETIMEDOUT: a second after that an agent has still not come back from its function, and the log says which. The
  * queen is not freed, her name and queues are not for others yet: call again to wait for her, or end the process, which
- * leaves what she has in hand to others. APIARY_ESTALE: she has left already, unless the same address is a newer queen's by now.
- * APIARY_EINVAL: one of her own workers, or another thread is waiting for her. */
+ * leaves what she has in hand to others. APIARY_ESTALE: she has left already; so say all functions that take her.
+ * APIARY_EINVAL: one of her own workers, or another thread is waiting for her. APIARY_EFORKED. */
 APIARY_API int apiary_queen_stop(apiary_queen_t *queen, uint64_t timeout);
 APIARY_API int apiary_execute_task(apiary_queen_t *queen, const char *capability, const void *body, size_t size,
                                    const apiary_delegate_options_t *options, void *result, size_t capacity,

@@ -106,7 +106,7 @@ static const apiary_agent_kind_t kind = {APIARY_AGENT_KIND, .name = "fuzz", .wha
 
 void world_work(struct world *w, unsigned agent, unsigned most, bool scan)
 {
-    struct apiary_agent *host = &w->hosts[agent % WORLD_AGENTS];
+    struct ap_agent *host = &w->hosts[agent % WORLD_AGENTS];
     uint64_t ref, cursor = 0;
 
     at_work = w;
@@ -117,7 +117,7 @@ void world_work(struct world *w, unsigned agent, unsigned most, bool scan)
         ap_worker_start_task(&w->worker, host, ref);
     }
     if (w->worker.solo != NULL && w->worker.in_hand_count == 0) {
-        struct apiary_agent *solo = w->worker.solo;
+        struct ap_agent *solo = w->worker.solo;
         w->worker.solo = NULL;
         ap_worker_start_task(&w->worker, solo, w->worker.solo_ref);
     }
@@ -136,7 +136,7 @@ static void worker_make(struct world *w)
     k->agent_count = WORLD_AGENTS;
     for (unsigned i = 0; i < WORLD_AGENTS; i++) {
         w->host_list[i] = &w->hosts[i];
-        w->hosts[i] = (struct apiary_agent){.queen = &w->host, .worker = k, .kind = &kind, .name = w->agents[i].name, .limit = 4,
+        w->hosts[i] = (struct ap_agent){.queen = &w->host, .worker = k, .kind = &kind, .name = w->agents[i].name, .limit = 4,
                                             .queue = w->agents[i].queue};
         ap_consumer_init(&w->hosts[i].consumer, k->seg, w->agents[i].queue);
     }

@@ -22,9 +22,9 @@ struct world {
     apiary_task_t tasks[WORLD_TASKS];
     uint32_t task_count;
     void *loan;
-    struct apiary_queen host; /* of the worker: only what that asks of it */
+    struct ap_queen host; /* of the worker: only what that asks of it */
     struct ap_worker worker;
-    struct apiary_agent hosts[WORLD_AGENTS], *host_list[WORLD_AGENTS];
+    struct ap_agent hosts[WORLD_AGENTS], *host_list[WORLD_AGENTS];
     apiary_job_t *kept; /* a job that its agent did not finish at once */
 };
 

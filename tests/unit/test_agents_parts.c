@@ -248,7 +248,7 @@ static size_t open_all(void)
 {
     size_t n = 0;
 
-    while (n < AP_HANDLES && (all[n] = ap_handle_open(&all[n])) != NULL) n++;
+    while (n < AP_HANDLES && (all[n] = ap_handle_open(&all[n], AP_HANDLE_JOB)) != NULL) n++;
     return n;
 }
 
@@ -258,7 +258,7 @@ Test(handle, the_table_ends_and_entries_come_back)
     void *name;
 
     cr_assert_eq(n, AP_HANDLES - 1, "all but the first, which is nothing's");
-    cr_expect_null(ap_handle_open(all));
+    cr_expect_null(ap_handle_open(all, AP_HANDLE_JOB));
     cr_expect_null(ap_handle_get(NULL));
     for (size_t i = 0; i < n; i++) {
         name = ap_handle_name(all[i]);
@@ -275,9 +275,9 @@ Test(handle, the_table_ends_and_entries_come_back)
         ap_handle_close(all[i]);
         cr_expect_null(ap_handle_get(name));
     }
-    for (size_t i = 7; i < 10; i++) cr_assert_not_null(ap_handle_open(&n));
+    for (size_t i = 7; i < 10; i++) cr_assert_not_null(ap_handle_open(&n, AP_HANDLE_JOB));
     cr_expect_null(ap_handle_get(name), "its entry is another's");
-    cr_expect_null(ap_handle_open(all));
+    cr_expect_null(ap_handle_open(all, AP_HANDLE_JOB));
 }
 
 static void count_up(void *user, uint32_t events)
@@ -310,7 +310,7 @@ Test(handle, without_one_there_is_no_watch)
     cr_expect_eq(ap_loop_close(watch), APIARY_ESTALE);
     cr_expect_eq(ap_loop_timer(loop, UINT64_MAX, count_up, &fired, &watch), 0, "the entry has come back");
     ap_loop_destroy(loop);
-    cr_expect_not_null(ap_handle_open(all), "and it comes back from a loop that ends");
+    cr_expect_not_null(ap_handle_open(all, AP_HANDLE_JOB), "and it comes back from a loop that ends");
 }
 
 /* As a descriptor that the ring does not take: tried again and again it would take all handles. */

@@ -255,7 +255,7 @@ Test(job, the_first_in_hand_are_named_in_the_lane)
     apiary_result_t result = {.struct_size = sizeof result};
 
     start_own(agents, 1);
-    lane = own->workers[0].context->lane.lane;
+    lane = queen_inside(own)->workers[0].context->lane.lane;
     for (int i = 0; i < MANY; i++) {
         cr_assert_eq(apiary_delegate(a, "keep", "x", 1, NULL, &tasks[i]), 0);
         while (ap_load_acquire(&kept_count) <= i) sched_yield();
@@ -264,7 +264,7 @@ Test(job, the_first_in_hand_are_named_in_the_lane)
             cr_expect_eq(ap_load_relaxed(&lane->hand[h]), ref, "%d in hand, hand %d", i + 1, h);
         }
     }
-    cr_expect_eq(own->workers[0].hands, (1u << AP_HANDS) - 1, "nothing is named where there is no room");
+    cr_expect_eq(queen_inside(own)->workers[0].hands, (1u << AP_HANDS) - 1, "nothing is named where there is no room");
     for (int i = MANY - 1; i >= 0; i--) {
         cr_assert_eq(apiary_job_finish_from_thread(kept[i], 0, NULL, 0), 0);
         cr_assert_eq(apiary_await(a, tasks[i], LONG, &result), 0);

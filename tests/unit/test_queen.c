@@ -70,8 +70,8 @@ Test(queen, a_task_for_another_swarm_is_refused)
         cr_assert_eq(apiary_delegate(a, "slow", "x", 1, NULL, &tasks[i]), 0);
         if (i == 0) sem_wait(&block_entered); /* the others wait in the queue */
     }
-    ap_store_relaxed(&ap_slot_at(a->seg, tasks[1].slot)->only, (uint16_t)(q->service_index + 1));
-    ap_store_relaxed(&ap_slot_at(a->seg, tasks[2].slot)->only, (uint16_t)(q->service_index + 2));
+    ap_store_relaxed(&ap_slot_at(a->seg, tasks[1].slot)->only, (uint16_t)(queen_inside(q)->service_index + 1));
+    ap_store_relaxed(&ap_slot_at(a->seg, tasks[2].slot)->only, (uint16_t)(queen_inside(q)->service_index + 2));
     for (int i = 0; i < 3; i++) sem_post(&block_leave);
     for (int i = 0; i < 3; i++) {
         cr_assert_eq(apiary_await(a, tasks[i], LONG, &result), 0);
@@ -126,7 +126,7 @@ Test(queen, counts_say_how_tasks_ended)
     cr_assert_eq(apiary_await(a, task, LONG, &result), APIARY_ETIMEDOUT);
     cr_assert_eq(call("keep", "go", 2, text, sizeof text), 0);
     /* Its time is over, and another is taken back, in the queue. */
-    ap_worker_command(&q->workers[1], AP_WORKER_HOLD);
+    ap_worker_command(&queen_inside(q)->workers[1], AP_WORKER_HOLD);
     do counts = counts_of(q, "keep");
     while (counts.done + counts.failed != 2);
     cr_assert_eq(apiary_delegate(a, "keep", "x", 1, &soon, &task), 0);
@@ -158,7 +158,7 @@ Test(queen, attempts_count_every_start)
     cr_expect_eq(result.code, APIARY_ETOOLARGE);
     cr_expect_eq(result.attempts, 1);
     apiary_release(a, &result);
-    ap_worker_command(&q->workers[0], AP_WORKER_HOLD);
+    ap_worker_command(&queen_inside(q)->workers[0], AP_WORKER_HOLD);
     cr_assert_eq(apiary_delegate(a, "fail", "", 0, NULL, &task), 0);
     cr_assert_eq(apiary_cancel(a, task), 0);
     cr_assert_eq(apiary_await(a, task, LONG, &result), 0);
@@ -245,11 +245,11 @@ Test(queen, stop_finishes_what_came_at_the_last_moment)
     cr_assert_eq(apiary_queen_start(a, &d, NULL, 0, &q), 0);
     queue = queue_of(q, "first");
     capability = (uint32_t)ap_capability_find(a->seg, "first", 5);
-    swarm = ap_swarm_at(a->seg, q->registration.swarm);
+    swarm = ap_swarm_at(a->seg, queen_inside(q)->registration.swarm);
     cr_assert_eq(apiary_delegate(a, "second", "x", 1, NULL, &early), 0);
     while (ap_load_acquire(&kept_count) < 1) sched_yield();
     cr_assert_eq(pthread_create(&thread, NULL, stop_queen, q), 0);
-    while (ap_load_acquire(&q->workers[0].drained) == 0) sched_yield();
+    while (ap_load_acquire(&queen_inside(q)->workers[0].drained) == 0) sched_yield();
     ap_capability_offer(a->seg, capability, queue);
     cr_assert_eq(apiary_delegate(a, "first", "y", 1, NULL, &late), 0);
     ap_capability_withdraw(a->seg, capability, queue);
@@ -413,7 +413,7 @@ Test(queen, a_thread_that_cannot_be_made_is_told_as_that)
 Test(queen, swarm_is_passing_and_beats)
 {
     apiary_queen_t *q = start();
-    const struct ap_swarm *s = ap_swarm_at(a->seg, q->registration.swarm);
+    const struct ap_swarm *s = ap_swarm_at(a->seg, queen_inside(q)->registration.swarm);
     uint64_t beat = ap_load_relaxed(&s->beat);
 
     cr_assert_eq(ap_load_relaxed(&s->state), APIARY_PASSING);
@@ -454,12 +454,12 @@ Test(queen, beats_in_her_own_record_alone)
     fast.futex_wait = fast_wait;
     a->seg->ops = &fast;
     q = start();
-    s = ap_swarm_at(a->seg, q->registration.swarm);
+    s = ap_swarm_at(a->seg, queen_inside(q)->registration.swarm);
     life = ap_load_acquire(&s->life);
     others[0] = AP_SWARM_LIFE(AP_SWARM_EPOCH(life) + 2, 30, AP_SWARM_LIVE);
     others[1] = AP_SWARM_LIFE(AP_SWARM_EPOCH(life) + 1, AP_SWARM_LANE(life), AP_SWARM_DOWN);
-    ap_store_release(&fast_word, &q->news);
-    ap_queen_news(q);
+    ap_store_release(&fast_word, &queen_inside(q)->news);
+    ap_queen_news(queen_inside(q));
     for (int i = 0; i < 2; i++) {
         uint32_t from = ap_load_acquire(&fast_waits);
 
@@ -504,8 +504,8 @@ Test(queen, her_threads_take_no_signals)
     char thread_name[32];
     int seen = 0;
 
-    for (uint32_t i = 0; i < q->worker_count; i++) /* parked once: it has what it parks with */
-        while (!ap_load_relaxed(&q->workers[i].parked)) sched_yield();
+    for (uint32_t i = 0; i < queen_inside(q)->worker_count; i++) /* parked once: it has what it parks with */
+        while (!ap_load_relaxed(&queen_inside(q)->workers[i].parked)) sched_yield();
     cr_assert_not_null(threads);
     while ((entry = readdir(threads)) != NULL) {
         uint64_t blocked = blocked_of(entry->d_name, thread_name);

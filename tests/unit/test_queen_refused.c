@@ -106,7 +106,7 @@ Test(queen_refused, one_without_room_for_its_name_leaves_nothing)
         cr_expect_null(q);
         if (i == 9) before = mallinfo2().uordblks; /* by then the thread's own free list is full */
     }
-    cr_expect_lt(mallinfo2().uordblks, before + sizeof *q, "ten more of them");
+    cr_expect_lt(mallinfo2().uordblks, before + sizeof(struct ap_queen), "ten more of them");
     ap_services_end(a->seg, a->anchor->lane.index, 0);
 }
 

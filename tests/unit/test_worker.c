@@ -197,7 +197,7 @@ Test(worker, expired_and_cancelled_tasks_are_not_run)
     uint64_t word, until;
 
     /* A worker that is held starts nothing, so that both wait in the queue. */
-    hold(&q->workers[0]);
+    hold(&queen_inside(q)->workers[0]);
     cr_assert_eq(apiary_delegate(a, "count", NULL, 0, &soon, &late), 0);
     cr_assert_eq(apiary_delegate(a, "count", NULL, 0, NULL, &cancelled), 0);
     slot = ap_slot_at(a->seg, cancelled.slot);
@@ -206,7 +206,7 @@ Test(worker, expired_and_cancelled_tasks_are_not_run)
     cr_assert_eq(ap_task_request(a->seg, cancelled.slot, AP_WORD_GENERATION(word), AP_REQUEST_CANCEL), 1);
     until = ap_ops_system.now() + soon.timeout;
     while (ap_ops_system.now() < until) sched_yield();
-    ap_worker_command(&q->workers[0], AP_WORKER_RUN);
+    ap_worker_command(&queen_inside(q)->workers[0], AP_WORKER_RUN);
     cr_assert_eq(apiary_await(a, cancelled, LONG, &result), 0);
     cr_assert_eq(result.code, APIARY_ECANCELLED);
     apiary_release(a, &result);
@@ -229,13 +229,13 @@ Test(worker, one_that_crashed_before_runs_alone)
 
     cr_assert_eq(apiary_delegate(a, "keep", "x", 1, NULL, &held), 0);
     while (ap_load_acquire(&kept_count) < 1) sched_yield();
-    hold(&q->workers[1]);
+    hold(&queen_inside(q)->workers[1]);
     cr_assert_eq(apiary_delegate(a, "keep", "y", 1, NULL, &suspect), 0);
     slot = ap_slot_at(a->seg, suspect.slot);
     word = ap_load_acquire(&slot->word);
     cr_assert(ap_cas(&slot->word, &word, word + (1 << 4))); /* as a reaper counts a crash */
-    ap_worker_command(&q->workers[1], AP_WORKER_RUN);
-    let_turn(&q->workers[1]);
+    ap_worker_command(&queen_inside(q)->workers[1], AP_WORKER_RUN);
+    let_turn(&queen_inside(q)->workers[1]);
     cr_assert_eq(AP_WORD_STATE(ap_load_acquire(&slot->word)), AP_TASK_QUEUED, "it waits for what is in hand");
     /* The job in hand ends from outside of the worker, as by a thread of the agent. */
     cr_assert_eq(apiary_job_finish_from_thread(kept[0], 0, "done", 4), 0);
@@ -244,7 +244,7 @@ Test(worker, one_that_crashed_before_runs_alone)
     while (ap_load_acquire(&kept_count) < 2) sched_yield();
     cr_assert_eq(AP_WORD_STATE(ap_load_acquire(&slot->word)), AP_TASK_RUNNING);
     cr_assert_eq(apiary_delegate(a, "thread", "", 0, NULL, &other), 0);
-    let_turn(&q->workers[1]);
+    let_turn(&queen_inside(q)->workers[1]);
     cr_assert_eq(AP_WORD_STATE(ap_load_acquire(&ap_slot_at(a->seg, other.slot)->word)), AP_TASK_QUEUED, "nothing runs beside it");
     cr_assert_eq(apiary_job_finish_from_thread(kept[1], 0, NULL, 0), 0);
     cr_assert_eq(apiary_await(a, suspect, LONG, &result), 0);
@@ -264,12 +264,12 @@ Test(worker, one_that_runs_alone_may_delegate_to_its_own_worker)
     struct ap_slot *slot;
     uint64_t word;
 
-    hold(&q->workers[1]);
+    hold(&queen_inside(q)->workers[1]);
     cr_assert_eq(apiary_delegate(a, "relay", "later", 5, &soon, &task), 0);
     slot = ap_slot_at(a->seg, task.slot);
     word = ap_load_acquire(&slot->word);
     cr_assert(ap_cas(&slot->word, &word, word + (1 << 4))); /* as a reaper counts a crash */
-    ap_worker_command(&q->workers[1], AP_WORKER_RUN);
+    ap_worker_command(&queen_inside(q)->workers[1], AP_WORKER_RUN);
     cr_assert_eq(apiary_await(a, task, LONG, &result), 0);
     cr_assert_eq(result.code, 0, "%s", apiary_strerror(result.code));
     apiary_release(a, &result);
@@ -286,13 +286,13 @@ Test(worker, one_that_waits_to_run_alone_lets_others_finish)
     struct ap_slot *slot;
     uint64_t word;
 
-    hold(&q->workers[1]);
+    hold(&queen_inside(q)->workers[1]);
     cr_assert_eq(apiary_delegate(a, "relay", "later", 5, &soon, &relayed), 0);
     cr_assert_eq(apiary_delegate(a, "relay", "echo", 4, &soon, &suspect), 0);
     slot = ap_slot_at(a->seg, suspect.slot);
     word = ap_load_acquire(&slot->word);
     cr_assert(ap_cas(&slot->word, &word, word + (1 << 4)));
-    ap_worker_command(&q->workers[1], AP_WORKER_RUN);
+    ap_worker_command(&queen_inside(q)->workers[1], AP_WORKER_RUN);
     cr_assert_eq(apiary_await(a, relayed, LONG, &result), 0);
     cr_assert_eq(result.code, 0, "%s", apiary_strerror(result.code));
     apiary_release(a, &result);
@@ -516,7 +516,7 @@ Test(worker, the_search_of_the_table_finds_all_that_was_never_begun)
     cr_assert_eq(apiary_delegate(a, "block", NULL, 0, NULL, &blocked), 0);
     while (!ap_load_acquire(&begun)) sched_yield();
     for (int i = 0; i < 5; i++) cr_assert_eq(apiary_delegate(a, "count", NULL, 0, NULL, &tasks[i]), 0);
-    for (int i = 0; i < 5; i++) cr_assert_neq(ap_queue_pop(&q->agents[1].consumer), 0, "its worker is in a handler");
+    for (int i = 0; i < 5; i++) cr_assert_neq(ap_queue_pop(&queen_inside(q)->agents[1].consumer), 0, "its worker is in a handler");
     ap_add_acq_rel(&a->seg->header->rescan, 1);
     ap_store_release(&gate, 1);
     for (int i = 0; i < 5; i++) {

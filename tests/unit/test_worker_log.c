@@ -71,8 +71,8 @@ Test(worker_log, many_failures_fill_no_log)
     char text[256];
 
     for (int i = 0; i < FAILURES; i++) cr_assert_eq(call("fail", "", 0, text, sizeof text), APIARY_EAGENT);
-    more = q->agents[2].untold;
-    cr_assert_str_eq(q->agents[2].name, "fail");
+    more = queen_inside(q)->agents[2].untold;
+    cr_assert_str_eq(queen_inside(q)->agents[2].name, "fail");
     apiary_queen_stop(q, LONG);
     for (uint32_t i = 0; i < told.count; i++) {
         unsigned n;

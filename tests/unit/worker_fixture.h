@@ -377,9 +377,16 @@ static inline int call(const char *capability, const void *body, size_t size, ch
     return r;
 }
 
-/* A queue of the swarm by its agent's name. */
-static inline uint32_t queue_of(apiary_queen_t *q, const char *agent)
+static inline struct ap_queen *queen_inside(const apiary_queen_t *queen)
 {
+    return ap_handle_get_as(queen, AP_HANDLE_QUEEN);
+}
+
+/* A queue of the swarm by its agent's name. */
+static inline uint32_t queue_of(const apiary_queen_t *queen, const char *agent)
+{
+    const struct ap_queen *q = queen_inside(queen);
+
     for (size_t i = 0; i < q->agent_count; i++)
         if (strcmp(q->agents[i].name, agent) == 0) return q->agents[i].queue;
     cr_assert_fail("no agent %s", agent);
