@@ -80,9 +80,11 @@ APIARY_API int apiary_attach_fd(int fd, const apiary_attach_options_t *options, 
 /* The segment's descriptor, to be passed on; valid until detach, owned by the handle. */
 APIARY_API int apiary_segment_fd(const apiary_t *a);
 
-/* Gives everything back and frees the handle. Tasks still open go on, their results are dropped. By any thread, while others
- * that have used the handle live on; but none may use it during or after the call. NULL is allowed.
- * APIARY_ESTALE: it has been detached already, unless the same address is a newer handle's by now. */
+/* Gives everything back and ends the handle. Tasks still open go on, their results are dropped. NULL is allowed.
+ * 1 By any thread, while others that have used the handle live on; but none may be in a call with it.
+ * 2 Whatever takes the handle afterwards says APIARY_ESTALE, this function, too. Its address is not used again before the process
+ *   has attached a million others (5,000 where there is no address space for more).
+ * 3 APIARY_EINVAL: a queen that was started with it has not left. It stays as it is. */
 APIARY_API int apiary_detach(apiary_t *a);
 
 /* ---- tasks ---------------------------------------------------------------------------------------------------- */

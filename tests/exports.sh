@@ -50,6 +50,15 @@ foreign=$(nm --defined-only --extern-only "$archive" 2>/dev/null | awk 'NF == 3 
 shared=$(nm --undefined-only "$archive" 2>/dev/null | grep -woE 'get(pw|gr|serv|proto|host)[a-z_]+|getaddrinfo|initgroups' | sort -u || true)
 [ -z "$shared" ] || fail "libapiary.a asks for what needs the shared glibc: $shared"
 
+# What a program holds is refused after its end by whatever takes it.
+takers=$(${CC:-cc} -E -P "$APIARY_SOURCE/core/apiary/swarm.h" | tr '\n' ' ' | sed 's/;/;\n/g' |
+    sed -nE 's/.*visibility\("default"\).*[ *](apiary_[a-z_]+)\([^)]*apiary_(t|queen_t|agent_t|job_t|watch_t) \*[a-z].*/\1/p' | sort -u)
+[ "$(wc -l <<<"$takers")" -gt 50 ] || fail "the functions that take a handle were not understood"
+for name in $takers; do
+    grep -qE "GONE[A-Z_]*\($name, " "$APIARY_SOURCE/tests/unit/test_stale.c" ||
+        fail "$name takes what can have ended, and has no row in tests/unit/test_stale.c"
+done
+
 if readelf -d "$library" | grep -q jemalloc; then
     fail "the library is linked with jemalloc"
 fi

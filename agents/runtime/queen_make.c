@@ -214,6 +214,7 @@ static int make(struct apiary *a, const apiary_swarm_description_t *d, char *mes
     q = aligned_zero(sizeof *q);
     if (q == NULL) return APIARY_ENOBLOCK;
     q->client = a;
+    ap_add_relaxed(&a->queens, 1);
     q->seg = a->seg;
     q->handle = ap_handle_open(q, AP_HANDLE_QUEEN);
     if (q->handle != NULL && tables_make(q, d)) {
@@ -253,6 +254,7 @@ void ap_queen_free(struct ap_queen *q)
     }
     for (size_t i = 0; i < sizeof q->texts / sizeof q->texts[0]; i++) free(q->texts[i]);
     ap_memory_close(&q->memory);
+    ap_add_relaxed(&q->client->queens, UINT32_MAX);
     free(q->workers);
     free(q->agents);
     free(q->agent_names);

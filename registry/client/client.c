@@ -15,6 +15,7 @@
 #include "core/name.h"
 #include "core/text.h"
 #include "core/uring.h"
+#include "registry/client/handles.h"
 #include "shm/image.h"
 
 /* ---- contexts ------------------------------------------------------------------------------------------------- */
@@ -184,65 +185,13 @@ static void context_leave(struct ap_lane_context *c)
     else context_close(c);
 }
 
-/* All handles of the process: a thread may end while another detaches, and must not look at what is gone by then. */
-static struct apiary *handles;
-static pthread_mutex_t handles_lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_once_t handles_once = PTHREAD_ONCE_INIT;
-
-/* Another thread may have been at it when this process was forked. */
-static void child_begins(void)
-{
-    pthread_mutex_init(&handles_lock, NULL);
-}
-
-static void handles_begin(void)
-{
-    pthread_atfork(NULL, NULL, child_begins);
-}
-
-static void handle_add(struct apiary *a)
-{
-    pthread_once(&handles_once, handles_begin);
-    pthread_mutex_lock(&handles_lock);
-    a->next = handles;
-    handles = a;
-    pthread_mutex_unlock(&handles_lock);
-}
-
-/* With the lock of the handles. */
-static struct apiary **handle_place(const struct apiary *a)
-{
-    struct apiary **at = &handles;
-
-    while (*at != NULL && *at != a) at = &(*at)->next;
-    return at;
-}
-
-/* With the lock of the handles: whose context of the calling thread it is. NULL: it has gone; what lies there now is of another
- * thread. */
-static struct apiary *handle_of(const struct ap_lane_context *context)
-{
-    uint32_t thread = ap_thread_id();
-
-    for (struct apiary *a = handles; a != NULL; a = a->next) {
-        const struct ap_lane_context *c;
-
-        if (a->read_only || ap_forked(a->seg)) continue; /* without lanes; a copy of the parent's */
-        pthread_mutex_lock(&a->lock);
-        for (c = a->contexts; c != NULL && c != context; c = c->next) {}
-        pthread_mutex_unlock(&a->lock);
-        if (c != NULL) return c->thread == thread ? a : NULL;
-    }
-    return NULL;
-}
-
 static void thread_ends(void *context)
 {
     struct ap_lane_context *c = context;
     struct apiary *a;
 
-    pthread_mutex_lock(&handles_lock);
-    a = handle_of(c);
+    ap_clients_lock();
+    a = ap_client_of(c);
     if (a != NULL) {
         here_clear(a);
         ap_shared_tidy(a);
@@ -251,7 +200,7 @@ static void thread_ends(void *context)
         context_leave(c);
         pthread_mutex_unlock(&a->lock);
     }
-    pthread_mutex_unlock(&handles_lock);
+    ap_clients_unlock();
 }
 
 void ap_shared_tidy(struct apiary *a)
@@ -366,15 +315,23 @@ static int handle_open(struct apiary *a, const apiary_attach_options_t *o)
     return r;
 }
 
+static void handle_drop(struct apiary *a)
+{
+    ap_clients_lock();
+    ap_client_free(a);
+    ap_clients_unlock();
+}
+
 static int attached(struct ap_segment *seg, const apiary_attach_options_t *o, apiary_t **ret)
 {
-    struct apiary *a = calloc(1, sizeof *a);
+    struct apiary *a = ap_client_new();
     int r = a != NULL ? 0 : refuse(APIARY_ENOBLOCK, o, "cannot attach");
 
     if (r == 0) {
         static uint64_t serials;
 
         a->seg = seg;
+        a->canary = seg->fork_canary;
         a->serial = ap_add_relaxed(&serials, 1) + 1;
         a->kind = o->kind != 0 ? o->kind : APIARY_CLIENT;
         a->member = UINT32_MAX;
@@ -383,11 +340,11 @@ static int attached(struct ap_segment *seg, const apiary_attach_options_t *o, ap
         if (!a->read_only) r = handle_open(a, o);
     }
     if (r < 0) {
-        free(a);
+        if (a != NULL) handle_drop(a);
         ap_segment_unmap(seg);
         return r;
     }
-    handle_add(a);
+    ap_client_add(a);
     *ret = a;
     return 0;
 }
@@ -449,7 +406,7 @@ int apiary_attach_fd(int fd, const apiary_attach_options_t *options, apiary_t **
 int apiary_segment_fd(const apiary_t *a)
 {
     if (a == NULL) return APIARY_EINVAL;
-    return ap_forked(a->seg) ? APIARY_EFORKED : a->seg->fd;
+    return ap_present(a) ? a->seg->fd : ap_absent(a);
 }
 
 /* Of a thread that was killed with this process its lane may be recovered, and another's, before this one has ended. */
@@ -534,18 +491,27 @@ static void handle_close(struct apiary *a)
     while (a->contexts != NULL) context_forget(a->contexts);
 }
 
+/* With the lock of the handles, before anything of it is looked at. */
+static int detach_judge(const struct apiary *a)
+{
+    if (!ap_client_known(a)) return APIARY_ESTALE;
+    if (ap_forked(a->seg)) return APIARY_EFORKED;
+    return ap_load_relaxed(&a->queens) == 0 ? 0 : APIARY_EINVAL;
+}
+
 int apiary_detach(apiary_t *a)
 {
-    struct apiary **at;
+    struct ap_segment *seg;
+    int r;
 
     if (a == NULL) return 0;
-    pthread_mutex_lock(&handles_lock); /* other threads may be ending just now */
-    at = handle_place(a);              /* before anything of it is looked at: it may be gone */
-    if (*at == NULL || ap_forked(a->seg)) {
-        pthread_mutex_unlock(&handles_lock);
-        return *at == NULL ? APIARY_ESTALE : APIARY_EFORKED;
+    ap_clients_lock(); /* other threads may be ending just now */
+    r = detach_judge(a);
+    if (r < 0) {
+        ap_clients_unlock();
+        return r;
     }
-    *at = a->next;
+    ap_client_remove(a);
     if (!a->read_only) {
         pthread_mutex_lock(&a->lock);
         handle_close(a);
@@ -553,8 +519,9 @@ int apiary_detach(apiary_t *a)
         pthread_mutex_unlock(&a->lock);
         pthread_mutex_destroy(&a->lock);
     }
-    pthread_mutex_unlock(&handles_lock);
-    ap_segment_unmap(a->seg);
-    free(a);
+    seg = a->seg;
+    ap_client_free(a);
+    ap_clients_unlock();
+    ap_segment_unmap(seg);
     return 0;
 }

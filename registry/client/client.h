@@ -65,8 +65,10 @@ struct ap_lane_context {
     bool shared;                  /* its thread has ended: used under client->lock */
 };
 
+/* After detach all zeros in what may still be looked at: see handles.h. */
 struct apiary {
-    struct ap_segment *seg;
+    struct ap_segment *seg AP_ALIGNED;
+    const uint32_t *canary; /* the segment's; NULL: detached */
     uint64_t serial; /* of this process' handles, from 1 */
     uint32_t member;
     enum apiary_member_kind kind;
@@ -78,9 +80,25 @@ struct apiary {
     struct ap_lane_context *anchor;
     uint32_t shared;     /* how many contexts are */
     uint32_t interrupts; /* how often apiary_interrupt was called */
+    uint32_t queens;     /* started with it that have not left */
     bool read_only;
+    uint32_t page;       /* of the handles' memory */
     struct apiary *next; /* of this process' handles */
 };
+
+/* Whether it is attached, and by this process. */
+static inline bool ap_present(const struct apiary *a)
+{
+    const uint32_t *canary = ap_load_relaxed(&a->canary);
+
+    return __builtin_expect(canary != NULL && ap_load_relaxed(canary) != 0, 1);
+}
+
+/* Why it is not. */
+static inline int ap_absent(const struct apiary *a)
+{
+    return ap_load_relaxed(&a->canary) == NULL ? APIARY_ESTALE : APIARY_EFORKED;
+}
 
 /* The context that the calling thread used last. A handle is known by its serial, too: its memory may be another's by now. */
 struct ap_here {
@@ -101,7 +119,7 @@ struct ap_lane_context *ap_context_find(const struct apiary *a);
 /* The calling thread's context, opened on first use: NULL and *error. */
 static inline struct ap_lane_context *ap_context(struct apiary *a, int *error)
 {
-    return ap_here_is(a) && __builtin_expect(!ap_forked(a->seg), 1) ? ap_here.context : ap_context_open(a, error);
+    return ap_here_is(a) && ap_present(a) ? ap_here.context : ap_context_open(a, error);
 }
 
 /* ap_capability_find, with what the lane knows of it; NULL: never interned. Valid until the next call. */
@@ -160,11 +178,11 @@ static inline struct ap_lane_context *ap_context_here(const struct apiary *a)
 {
     return ap_here_is(a) ? ap_here.context : ap_context_find(a);
 }
-/* APIARY_EFORKED, APIARY_EREADONLY, or 0 when the handle may be written through. */
+/* APIARY_ESTALE, APIARY_EFORKED, APIARY_EREADONLY, or 0 when the handle may be written through. */
 static inline int ap_usable(const struct apiary *a)
 {
     if (a == NULL) return APIARY_EINVAL;
-    if (__builtin_expect(ap_forked(a->seg), 0)) return APIARY_EFORKED;
+    if (!ap_present(a)) return ap_absent(a);
     return a->read_only ? APIARY_EREADONLY : 0;
 }
 

@@ -309,7 +309,7 @@ static __attribute__((noinline)) int discover_slowly(const struct apiary *a, con
 
     if (capability == NULL || (ret == NULL && capacity > 0)) return APIARY_EINVAL;
     if (capacity > 0 && !ap_sized_valid(rows.size, AP_FIRST_PROVIDER)) return APIARY_EINVAL;
-    if (ap_forked(a->seg)) return APIARY_EFORKED;
+    if (!ap_present(a)) return ap_absent(a);
     c = a->read_only ? NULL : ap_context_here(a);
     if (c == NULL) return discover_without(a, capability, &rows);
     known = ap_known_place(c, capability);
@@ -322,7 +322,7 @@ int apiary_discover(apiary_t *a, const char *capability, apiary_provider_t *ret,
     struct ap_known_name *known;
 
     if (a == NULL) return APIARY_EINVAL;
-    if (__builtin_expect(capability == NULL || ret == NULL || capacity == 0 || !ap_here_is(a) || ap_forked(a->seg), 0))
+    if (__builtin_expect(capability == NULL || ret == NULL || capacity == 0 || !ap_here_is(a) || !ap_present(a), 0))
         return discover_slowly(a, capability, ret, capacity);
     if (__builtin_expect(ret->struct_size != sizeof *ret, 0)) return discover_slowly(a, capability, ret, capacity);
     known = ap_known_place(ap_here.context, capability);

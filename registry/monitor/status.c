@@ -93,7 +93,7 @@ int apiary_swarm_status(apiary_t *a, const char *service, apiary_swarm_status_t 
     if (a == NULL || (ret == NULL && capacity > 0)) return APIARY_EINVAL;
     if (capacity > 0 && !ap_sized_valid(ret->struct_size, AP_FIRST_SWARM_STATUS)) return APIARY_EINVAL;
     if (capacity > 0) size = ret->struct_size;
-    if (ap_forked(a->seg)) return APIARY_EFORKED;
+    if (!ap_present(a)) return ap_absent(a);
     if (service != NULL) {
         index = ap_service_find(a->seg, service);
         if (index < 0) return 0;
