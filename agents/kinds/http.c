@@ -43,7 +43,7 @@ struct forwarder {
     apiary_watch_t *timer, *looker;
     struct transfer *transfers;
     struct socket_watch *sockets; /* those that libcurl wants watched */
-    int broken; /* why libcurl could not have a watch (an apiary_error): everything is failed by the next look */
+    int broken; /* why libcurl and the loop cannot go on (an apiary_error): everything is failed by the next look */
 };
 
 struct transfer {
@@ -70,7 +70,7 @@ static void remove_transfer(struct transfer *t)
 {
     *t->link = t->next;
     if (t->next) t->next->link = t->link;
-    curl_multi_remove_handle(t->forwarder->multi, t->easy);
+    (void)curl_multi_remove_handle(t->forwarder->multi, t->easy); /* what it would not take out the next line does */
     curl_easy_cleanup(t->easy);
     curl_slist_free_all(t->headers);
     ap_bytes_free(&t->output);
@@ -92,7 +92,7 @@ static void report(struct transfer *t, CURLcode result)
     struct forwarder *f = t->forwarder;
     char text[ERROR_TEXT];
     long status = 0;
-    curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
+    if (result == CURLE_OK) result = curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
     if (t->too_much)
         apiary_job_fail(t->job, AP_CODE_TOO_LARGE, "%s: the answer is larger than max_output (%zu bytes)", f->url,
                         f->max_output);
@@ -113,11 +113,16 @@ static void report(struct transfer *t, CURLcode result)
 static void fail_all(struct forwarder *f, int error)
 {
     while (f->transfers) {
-        apiary_job_fail(f->transfers->job, AP_CODE_INTERNAL, "%s: the worker's loop cannot watch it: %s", f->url,
-                        apiary_strerror(error));
+        apiary_job_fail(f->transfers->job, AP_CODE_INTERNAL, "%s: cannot be watched: %s", f->url, apiary_strerror(error));
         remove_transfer(f->transfers);
     }
     f->broken = 0;
+}
+
+/* What libcurl answers to a call about all transfers; the callbacks below say themselves what they could not do. */
+static void keep(struct forwarder *f, CURLMcode answer)
+{
+    if (answer != CURLM_OK && f->broken == 0) f->broken = answer == CURLM_OUT_OF_MEMORY ? APIARY_ENOBLOCK : APIARY_ESYS;
 }
 
 static void collect(struct forwarder *f)
@@ -125,11 +130,11 @@ static void collect(struct forwarder *f)
     CURLMsg *message;
     int left;
     while ((message = curl_multi_info_read(f->multi, &left)) != NULL) {
-        struct transfer *t;
+        struct transfer *t = NULL;
         if (message->msg != CURLMSG_DONE) continue;
-        CURLcode result = message->data.result;
-        curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&t);
-        report(t, result);
+        CURLcode result = message->data.result; /* the message goes with its transfer */
+        if (curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&t) == CURLE_OK && t) report(t, result);
+        else keep(f, CURLM_INTERNAL_ERROR);
     }
 }
 
@@ -143,7 +148,7 @@ static void on_socket(void *user, uint32_t events)
     if (events & POLLIN) what |= CURL_CSELECT_IN;
     if (events & POLLOUT) what |= CURL_CSELECT_OUT;
     if (events & (POLLERR | POLLHUP | POLLNVAL)) what |= CURL_CSELECT_ERR;
-    curl_multi_socket_action(f->multi, w->fd, what, &running);
+    keep(f, curl_multi_socket_action(f->multi, w->fd, what, &running));
     collect(f);
 }
 
@@ -172,7 +177,12 @@ static int want_socket(CURL *easy, curl_socket_t fd, int what, void *user, void 
         *w = (struct socket_watch){.forwarder = f, .fd = fd, .next = f->sockets, .link = &f->sockets};
         if (w->next) w->next->link = &w->next;
         f->sockets = w;
-        curl_multi_assign(f->multi, fd, w);
+        CURLMcode refused = curl_multi_assign(f->multi, fd, w);
+        keep(f, refused);
+        if (refused != CURLM_OK) { /* libcurl would not say which watch to close */
+            forget_socket(w);
+            return 0;
+        }
     }
     if (w->watch) apiary_watch_close(w->watch);
     w->watch = NULL;
@@ -189,7 +199,7 @@ static void on_timer(void *user, uint32_t events)
     (void)events;
     apiary_watch_close(f->timer);
     f->timer = NULL;
-    curl_multi_socket_action(f->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+    keep(f, curl_multi_socket_action(f->multi, CURL_SOCKET_TIMEOUT, 0, &running));
     collect(f);
 }
 
@@ -288,7 +298,10 @@ static bool add_about(struct transfer *t, const struct ap_about *about)
     return add_header(t, line);
 }
 
-static bool set_headers(struct transfer *t, uint64_t left)
+/* With `result` of what was set before: the first thing that libcurl refuses is the answer. */
+#define SET(easy, result, option, value) ((result) != CURLE_OK ? (result) : curl_easy_setopt((easy), (option), (value)))
+
+static CURLcode set_headers(struct transfer *t, uint64_t left)
 {
     struct forwarder *f = t->forwarder;
     struct ap_about about[AP_ABOUT];
@@ -305,38 +318,41 @@ static bool set_headers(struct transfer *t, uint64_t left)
     ap_about(t->job, left, about);
     for (size_t i = 0; good && i < AP_ABOUT; i++)
         good = add_about(t, &about[i]);
-    curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, t->headers);
-    return good;
+    return good ? curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, t->headers) : CURLE_OUT_OF_MEMORY;
 }
 
-static void set_request(struct transfer *t, uint64_t left)
+static CURLcode set_body(struct transfer *t)
 {
-    struct forwarder *f = t->forwarder;
+    const char *method = t->forwarder->method;
     size_t size;
     const void *body = apiary_job_data(t->job, &size);
+    bool get = strcmp(method, "GET") == 0, head = strcmp(method, "HEAD") == 0;
+    /* NOBODY makes it HEAD: no body is waited for */
+    if (get || head) return curl_easy_setopt(t->easy, get ? CURLOPT_HTTPGET : CURLOPT_NOBODY, 1L);
+    CURLcode r = curl_easy_setopt(t->easy, CURLOPT_POST, 1L);
+    r = SET(t->easy, r, CURLOPT_CUSTOMREQUEST, method);
+    r = SET(t->easy, r, CURLOPT_POSTFIELDS, body); /* read in place: it stays until the job is finished */
+    return SET(t->easy, r, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)size);
+}
+
+/* Without any one of these it would be another request, or one to elsewhere. */
+static CURLcode set_request(struct transfer *t, uint64_t left)
+{
     CURL *easy = t->easy;
-    curl_easy_setopt(easy, CURLOPT_URL, f->url);
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http");
-    curl_easy_setopt(easy, CURLOPT_PROXY, "");
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)((left + 999999) / 1000000));
-    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, t->why);
-    curl_easy_setopt(easy, CURLOPT_PRIVATE, t);
-    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, take);
-    curl_easy_setopt(easy, CURLOPT_WRITEDATA, t);
-    curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, open_socket);
-    curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, t);
-    bool get = strcmp(f->method, "GET") == 0, head = strcmp(f->method, "HEAD") == 0;
-    if (get || head) {
-        curl_easy_setopt(easy, get ? CURLOPT_HTTPGET : CURLOPT_NOBODY,
-                         1L); /* NOBODY makes it HEAD: no body is waited for */
-        return;
-    }
-    curl_easy_setopt(easy, CURLOPT_POST, 1L);
-    curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, f->method);
-    curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body); /* read in place: it stays until the job is finished */
-    curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)size);
+    CURLcode r = curl_easy_setopt(easy, CURLOPT_URL, t->forwarder->url);
+    r = SET(easy, r, CURLOPT_PROTOCOLS_STR, "http");
+    r = SET(easy, r, CURLOPT_PROXY, "");
+    r = SET(easy, r, CURLOPT_NOSIGNAL, 1L);
+    r = SET(easy, r, CURLOPT_FOLLOWLOCATION, 0L);
+    r = SET(easy, r, CURLOPT_TIMEOUT_MS, (long)((left + 999999) / 1000000));
+    r = SET(easy, r, CURLOPT_ERRORBUFFER, t->why);
+    r = SET(easy, r, CURLOPT_PRIVATE, t);
+    r = SET(easy, r, CURLOPT_WRITEFUNCTION, take);
+    r = SET(easy, r, CURLOPT_WRITEDATA, t);
+    r = SET(easy, r, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+    r = SET(easy, r, CURLOPT_OPENSOCKETDATA, t);
+    if (r == CURLE_OK) r = set_body(t);
+    return r == CURLE_OK ? set_headers(t, left) : r;
 }
 
 static void handle(void *state, apiary_job_t *job)
@@ -362,11 +378,13 @@ static void handle(void *state, apiary_job_t *job)
     t->next = f->transfers;
     t->link = &f->transfers;
     if (t->next) t->next->link = &t->next;
+    else f->broken = 0; /* what went wrong before concerned nobody */
     f->transfers = t;
-    set_request(t, left);
-    CURLMcode error = set_headers(t, left) ? curl_multi_add_handle(f->multi, easy) : CURLM_OUT_OF_MEMORY;
-    if (error != CURLM_OK) {
-        apiary_job_fail(job, AP_CODE_INTERNAL, "%s: cannot be started: %s", f->url, curl_multi_strerror(error));
+    CURLcode error = set_request(t, left);
+    CURLMcode refused = error == CURLE_OK ? curl_multi_add_handle(f->multi, easy) : CURLM_OK;
+    if (error != CURLE_OK || refused != CURLM_OK) {
+        apiary_job_fail(job, AP_CODE_INTERNAL, "%s: cannot be started: %s", f->url,
+                        error != CURLE_OK ? curl_easy_strerror(error) : curl_multi_strerror(refused));
         remove_transfer(t);
         return;
     }
@@ -375,9 +393,11 @@ static void handle(void *state, apiary_job_t *job)
 
 /* ---- create ------------------------------------------------------------------------------------------------------ */
 
+static CURLcode curl_ready;
+
 static void init_curl(void)
 {
-    curl_global_init(CURL_GLOBAL_NOTHING); /* no TLS: plain HTTP on loopback */
+    curl_ready = curl_global_init(CURL_GLOBAL_NOTHING); /* no TLS: plain HTTP on loopback */
 }
 
 static void destroy(void *state)
@@ -461,6 +481,18 @@ static int make_headers(struct forwarder *f)
     return 0;
 }
 
+static int make_multi(struct forwarder *f)
+{
+    if (!(f->multi = curl_multi_init())) return APIARY_ENOBLOCK;
+    CURLMcode r = curl_multi_setopt(f->multi, CURLMOPT_SOCKETFUNCTION, want_socket);
+    if (r == CURLM_OK) r = curl_multi_setopt(f->multi, CURLMOPT_SOCKETDATA, f);
+    if (r == CURLM_OK) r = curl_multi_setopt(f->multi, CURLMOPT_TIMERFUNCTION, want_timer);
+    if (r == CURLM_OK) r = curl_multi_setopt(f->multi, CURLMOPT_TIMERDATA, f);
+    if (r == CURLM_OK) return 0;
+    apiary_agent_log(f->agent, 3, "http: libcurl: %s", curl_multi_strerror(r));
+    return r == CURLM_OUT_OF_MEMORY ? APIARY_ENOBLOCK : APIARY_ENOTSUP;
+}
+
 static int create(apiary_agent_t *agent, void **state)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -469,6 +501,11 @@ static int create(apiary_agent_t *agent, void **state)
     pthread_once(&once, init_curl);
     memset(f, 0, sizeof *f);
     f->agent = agent;
+    if (curl_ready != CURLE_OK) {
+        apiary_agent_log(agent, 3, "http: libcurl: %s", curl_easy_strerror(curl_ready));
+        destroy(f);
+        return APIARY_ENOTSUP;
+    }
     f->method = apiary_agent_text(agent, "method", "POST");
     f->timeout = (uint64_t)apiary_agent_number(agent, "timeout", 30LL * 1000 * 1000 * 1000);
     f->max_output = (size_t)apiary_agent_number(agent, "max_output", 1024 * 1024);
@@ -477,15 +514,11 @@ static int create(apiary_agent_t *agent, void **state)
     apiary_agent_limit(agent, concurrency < 1 ? 1 : (uint32_t)(concurrency < UINT32_MAX ? concurrency : UINT32_MAX));
     int error = make_url(f);
     if (error == 0) error = make_headers(f);
-    if (error == 0 && !(f->multi = curl_multi_init())) error = APIARY_ENOBLOCK;
+    if (error == 0) error = make_multi(f);
     if (error < 0) {
         destroy(f);
         return error;
     }
-    curl_multi_setopt(f->multi, CURLMOPT_SOCKETFUNCTION, want_socket);
-    curl_multi_setopt(f->multi, CURLMOPT_SOCKETDATA, f);
-    curl_multi_setopt(f->multi, CURLMOPT_TIMERFUNCTION, want_timer);
-    curl_multi_setopt(f->multi, CURLMOPT_TIMERDATA, f);
     *state = f;
     return 0;
 }

@@ -1,5 +1,7 @@
 /* tests/unit/test_kinds_http.c - the kind "http" against a server in this process, on a port that the kernel chose. */
 #include <arpa/inet.h>
+#include <curl/curl.h>
+#include <dlfcn.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <strings.h>
@@ -413,6 +415,114 @@ Test(http, many_at_once)
         cr_assert_str_eq(jobs[i]->data, text);
         fake_free(jobs[i]);
     }
+    done();
+}
+
+/* ---- what libcurl refuses: its calls, so that the n-th of a kind fails ------------------------------------------- */
+
+static int easy_refused = -1, multi_refused = -1, action_refused = -1, assign_refused = -1, info_refused = -1;
+
+static bool is_refused(int *left)
+{
+    return *left >= 0 && (*left)-- == 0;
+}
+
+/* All of the third arguments are one word. */
+#define FORWARD(name, handle, option, left, refusal)                                     \
+    do {                                                                                 \
+        va_list list;                                                                    \
+        va_start(list, option);                                                          \
+        void *value = va_arg(list, void *);                                              \
+        va_end(list);                                                                    \
+        __typeof__(&(name)) real = (__typeof__(&(name)))(uintptr_t)dlsym(RTLD_NEXT, #name); \
+        return is_refused(&(left)) ? (refusal) : real(handle, option, value);            \
+    } while (0)
+
+#undef curl_easy_setopt
+#undef curl_easy_getinfo
+#undef curl_multi_setopt
+CURLcode curl_easy_setopt(CURL *easy, CURLoption option, ...)
+{
+    FORWARD(curl_easy_setopt, easy, option, easy_refused, CURLE_UNKNOWN_OPTION);
+}
+CURLcode curl_easy_getinfo(CURL *easy, CURLINFO info, ...)
+{
+    FORWARD(curl_easy_getinfo, easy, info, info_refused, CURLE_UNKNOWN_OPTION);
+}
+CURLMcode curl_multi_setopt(CURLM *multi, CURLMoption option, ...)
+{
+    FORWARD(curl_multi_setopt, multi, option, multi_refused, CURLM_UNKNOWN_OPTION);
+}
+CURLMcode curl_multi_assign(CURLM *multi, curl_socket_t fd, void *user)
+{
+    CURLMcode (*real)(CURLM *, curl_socket_t, void *) =
+        (CURLMcode(*)(CURLM *, curl_socket_t, void *))(uintptr_t)dlsym(RTLD_NEXT, "curl_multi_assign");
+    return is_refused(&assign_refused) ? CURLM_OUT_OF_MEMORY : real(multi, fd, user);
+}
+CURLMcode curl_multi_socket_action(CURLM *multi, curl_socket_t fd, int what, int *running)
+{
+    CURLMcode (*real)(CURLM *, curl_socket_t, int, int *) =
+        (CURLMcode(*)(CURLM *, curl_socket_t, int, int *))(uintptr_t)dlsym(RTLD_NEXT, "curl_multi_socket_action");
+    return is_refused(&action_refused) ? CURLM_INTERNAL_ERROR : real(multi, fd, what, running);
+}
+
+/* Each option that a request has is refused once; returns how many there are. */
+static int refuse_each(const struct fake_key *more)
+{
+    int n = 0;
+    forward("/echo", more);
+    for (bool more_left = true; more_left; n++) {
+        easy_refused = n;
+        struct apiary_job *job = fake_submit(agent, "x", "{}", 2);
+        fake_finish(job);
+        more_left = easy_refused < 0;
+        if (more_left) {
+            cr_assert(job->failed && strstr(job->data, "cannot be started: "), "option %d: %s", n, job->data);
+            cr_assert_eq(job->code, 500);
+        }
+        easy_refused = -1;
+        fake_free(job);
+    }
+    fake_expect(agent, "x", "{}", more ? "" : "{}"); /* and nothing stays of it */
+    fake_destroy(agent);
+    return n - 1;
+}
+
+Test(http, an_option_that_libcurl_refuses_fails_the_task)
+{
+    const struct fake_key get[] = {{"method", "GET", 0, NULL}, {NULL, NULL, 0, NULL}};
+    open_server();
+    cr_expect_eq(refuse_each(NULL), 17);
+    cr_expect_eq(refuse_each(get), 14);
+    forward("/echo", NULL);
+    done();
+}
+
+Test(http, an_option_of_all_transfers_that_libcurl_refuses_is_told_at_the_start)
+{
+    open_server();
+    forward("/echo", NULL);
+    for (int n = 0; n < 4; n++) {
+        struct apiary_agent *refused;
+        multi_refused = n;
+        cr_expect_eq(fake_create("http", config, &refused), APIARY_ENOTSUP, "option %d", n);
+        cr_expect(strstr(refused->log, "libcurl"), "%s", refused->log);
+        fake_destroy(refused);
+    }
+    done();
+}
+
+Test(http, a_call_that_libcurl_refuses_fails_what_is_under_way)
+{
+    int *calls[] = {&action_refused, &assign_refused, &info_refused};
+    open_server();
+    forward("/echo", NULL);
+    for (size_t i = 0; i < 3; i++) {
+        *calls[i] = 0;
+        fake_expect_failure(agent, "x", "", 500, "cannot be watched");
+        cr_expect_eq(*calls[i], -1);
+    }
+    fake_expect(agent, "x", "again", "again");
     done();
 }
 
