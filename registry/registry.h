@@ -1,46 +1,55 @@
 /* registry/registry.h - the meta registry's records in the segment: services, swarms, agents.
  *
- * SCOPE     A service is a name with its bulkhead of tickets. A swarm is one registered instance of a service: a
- *           queen process with its agents. An agent record describes the queue of the same index (shm/queue.h).
+ * SCOPE     1 A service is a name with its bulkhead of tickets.
+ *           2 A swarm is one registered instance of a service: a queen process with its agents.
+ *           3 An agent record describes the queue of the same index (shm/queue.h).
  * FOLDERS   discovery/: services, swarms and their modes, capabilities (DiscoveryService). routing/: router and balancer
  *           (TaskRouter, LoadBalancer), admission. monitor/: deaths and beats, what supervisors say, status (SwarmMonitor).
  *           client/: attach, delegate, await, collect. Here: the records, their part of the layout, their checks, their recovery.
  * LAYOUT    sections "services", "tickets" (one row per service, admission.h), "swarms", "agents" (one per queue),
  *           "capabilities" (discovery.h), "supervised" (supervised.h), in this order behind those of shm/.
- * NAMES     A service is known by its index, and keeps it while anybody uses the name: a member that calls for it, a swarm's record
- *           (DOWN, too), a ticket, a task's caller or `only`. service.life = epoch << 24 | lane << 8 | state, each step a CAS that
- *           raises the epoch: FREE -> FILLING(lane) -> NAMED(lane) -> READY; READY -> CONDEMNED by who needs a row, then FREE if
- *           nobody uses it, else READY again. FILLING or NAMED(dead) -> FREE by the reaper; whoever finds his name CONDEMNED, by
- *           somebody slow or dead, makes it READY. Who is to use a name says so where it is looked for, fences (NAME-F1), and then
- *           looks at the row; who condemns a row fences, and then looks for users.
- *           Two who enter one name take two rows: each is NAMED, fences, and looks at the others. A READY row, and a NAMED one
- *           before his own, are yielded to; a NAMED one behind is freed. So one of them becomes READY at most.
- * LIFE      swarm.life = epoch << 24 | lane << 8 | state, lane = the queen's control lane.
- *           FREE -> CLAIMED(lane) CAS -> filled -> LIVE(lane) store-release, published last (REG-R1) -> DOWN by the queen at
- *           its end, when its queues are closed and their consumers have stopped, or by the reaper. DOWN -> CLAIMED when the
- *           same service and instance registers again (it keeps its index, and its agents their queues and what is queued
- *           there), or when the table is full and nothing is queued for it. CLAIMED(dead): never published: FREE or DOWN by
- *           the reaper.
- *           A queue's agent record is written while the queue is CLAIMED; its swarm is AP_NO_SWARM when the DOWN record that
- *           owned it was given to another.
- * MODE      The operator's mode belongs to a service and instance, not to a registration: it stays when their queen leaves, dies
- *           or comes back, and begins anew when the record goes to another (those that are in no mode but READY go first).
- *           mode = key (40 bits) << 24 | change << 8 | enum apiary_mode. Writer: any operator, by CAS, which fails when the
- *           record is another's by then. Each word of the reason is six bytes under the number of the change they belong to:
- *           words of another change are not read, so a text is that of the mode beside it, or the beginning of it if its writer
- *           died, and nothing has to be emptied.
- * UNIQUE    Two registrants of one service and instance take the same DOWN record, where one CAS decides, or two FREE ones:
- *           then each stores its key, fences (REG-F1) and looks at all others. Whoever sees the other yields, so at least one
- *           does; the one with the lower index tries again, and gives up if the other has not yielded by then. So both may be
- *           refused with EEXIST, and neither is registered: whoever tries once more is told what came of it.
+ * NAMES     1 A service is known by its index. The index stays that name's while the name is in use: by a member that calls for
+ *           the service, a swarm's record (DOWN, too), a ticket, a task's caller or `only`.
+ *           2 service.life = epoch << 24 | lane << 8 | state. Each step is a CAS that raises the epoch.
+ *           3 FREE -> FILLING(lane) -> NAMED(lane) -> READY. FILLING or NAMED(dead) -> FREE by the reaper.
+ *           4 READY -> CONDEMNED by a lane that needs a row. CONDEMNED -> FREE if the name is not in use, else READY again. A lane
+ *           that finds its own name CONDEMNED makes the row READY: the lane that condemned it may be slow or dead.
+ *           5 A lane that begins to use a name records that use first, then fences (NAME-F1), then looks at the row. A lane that
+ *           condemns a row fences and then looks for uses. So one of the two sees the other.
+ *           6 Two lanes that enter one name take two rows. Each makes its row NAMED, fences, and looks at the other rows. It
+ *           yields to a READY row and to a NAMED row before its own; a NAMED row behind its own is freed. So at most one becomes
+ *           READY.
+ * LIFE      1 swarm.life = epoch << 24 | lane << 8 | state. The lane is the queen's control lane.
+ *           2 FREE -> CLAIMED(lane) by CAS. Then the record is filled in. LIVE(lane) is stored last, with release (REG-R1).
+ *           3 LIVE -> DOWN by the queen at its end, when its queues are closed and their consumers have stopped; or by the reaper.
+ *           4 DOWN -> CLAIMED when the same service and instance registers again: the swarm keeps its index, and its agents keep
+ *           their queues and the tasks in them. Also when the table is full and nothing is queued for the record.
+ *           5 CLAIMED(dead) was never published: FREE or DOWN by the reaper.
+ *           6 A queue's agent record is written while the queue is CLAIMED. Its swarm is AP_NO_SWARM once the DOWN record that
+ *           owned the queue was given to another instance.
+ * MODE      1 The operator's mode belongs to a service and instance, not to a registration. It stays when the queen leaves, dies
+ *           or comes back.
+ *           2 The mode begins anew when the record goes to another instance. Records that are READY are given away first.
+ *           3 mode = key (40 bits) << 24 | change << 8 | enum apiary_mode. Writer: any operator, by a CAS that fails when the
+ *           record is another instance's by then.
+ *           4 Each word of the reason holds six bytes under the number of their change. Words of another change are not read. So a
+ *           text belongs to the mode beside it, or is the beginning of that text if its writer died, and nothing has to be
+ *           emptied.
+ * UNIQUE    1 Two registrants of one service and instance may take the same DOWN record; one CAS decides.
+ *           2 Or they take two FREE records. Then each stores its key, fences (REG-F1) and looks at all other records. A
+ *           registrant that sees the other yields, so at least one of them does.
+ *           3 The registrant with the lower index tries again, and gives up if the other has not yielded by then. So both may be
+ *           refused with EEXIST and neither be registered. A further attempt has a definite answer.
  * INVARIANTS R1 a LIVE swarm's lane is LIVE  R2 names end with NUL and are valid  R3 an OPEN queue's agent record names a LIVE
  *           swarm  R4 at most one LIVE swarm has a given service and instance  R7 at most one service has a name
- * ORDERING  REG-R1 swarm.life LIVE store-release pairs REG-A1 load-acquire of readers. REG-R2 a text's bytes store-release pair
- *           REG-A2 load-acquire: who sees a new byte sees that the record was CLAIMED. REG-R3 key store-release pairs REG-A3
- *           load-acquire: the names before it. REG-R4 release fence after the CAS that claims a record or a queue pairs REG-A4
- *           acquire fence before a reader's second look at the life: who has read a new field sees that it was CLAIMED.
- *           NAME-R1 CAS of a service's life pairs NAME-A1 load-acquire: the name before it. NAME-R2 release fence after FILLING
- *           pairs NAME-A2 acquire fence before a reader's second look at the life.
+ * ORDERING  REG-R1 swarm.life LIVE store-release pairs REG-A1 load-acquire of readers: the record before it.
+ *           REG-R2 a text's bytes store-release pair REG-A2 load-acquire: a reader that sees a new byte sees that the record was
+ *           CLAIMED.
+ *           REG-R3 key store-release pairs REG-A3 load-acquire: the names before it.
+ *           REG-R4 release fence after the CAS that claims a record or a queue pairs REG-A4 acquire fence before a reader's second
+ *           look at the life: a reader that has read a new field sees that it was CLAIMED.
+ *           NAME-R1 CAS of a service's life pairs NAME-A1 load-acquire: the name before it.
+ *           NAME-R2 release fence after FILLING pairs NAME-A2 acquire fence before a reader's second look at the life.
  *           MODE-R1 CAS of a word of the reason pairs MODE-A1 load-acquire: the mode before it.
  */
 #ifndef AP_REGISTRY_H
@@ -58,7 +67,7 @@ enum ap_registry_section {
     AP_REGISTRY_SECTIONS_END
 };
 
-/* The number of the geometry that a section of the registry may have. */
+/* Each section of the registry has one number in the geometry. */
 #define AP_REGISTRY_INDEX(ID) (AP_SECTION_##ID - AP_SECTION_FIRST_FREE)
 #define AP_REGISTRY_NUMBER(g, ID) ((g)->registry[AP_REGISTRY_INDEX(ID)])
 #define AP_REGISTRY_NUMBER_AT(ID) (AP_NUMBER_AT(registry) + 4 * AP_REGISTRY_INDEX(ID))
@@ -95,14 +104,14 @@ struct ap_service {
 
 struct ap_swarm {
     uint64_t life;
-    uint32_t state; /* enum apiary_state, measured; writer: the queen. What she said last, if her life is not LIVE */
-    uint32_t leaving; /* 1: she has been told to stop, and ends what she has; writer: the queen */
+    uint32_t state; /* enum apiary_state, measured; writer: the queen. Its last word, if life is not LIVE */
+    uint32_t leaving; /* 1: the queen was told to stop and finishes its tasks; writer: the queen */
     uint32_t service, member;
     uint16_t port;
-    uint16_t park; /* enum ap_park (core/uring.h): how its workers sleep; 0: not said */
+    uint16_t park; /* enum ap_park (core/uring.h): how its workers sleep; 0: unknown */
     uint32_t max_delegations;
     uint64_t registered; /* CLOCK_REALTIME */
-    uint64_t key;        /* hash of service and instance, stored when both are filled in; 0: they are not */
+    uint64_t key;        /* hash of service and instance, stored when both are filled in; 0: not yet */
     uint64_t mode;       /* AP_MODE_WORD, the operator's */
 
     uint64_t beat AP_ALIGNED; /* CLOCK_MONOTONIC, about every second; writer: the queen */
@@ -145,18 +154,18 @@ AP_MUST_CHECK int ap_registry_attach_fd(int fd, bool writable, char *message, si
  * nothing else of registry/ may be called. */
 bool ap_registry_fits(const struct ap_segment *seg);
 
-/* Index of a service, entered when absent: APIARY_ETABLEFULL, APIARY_EINVAL (name). Lock-free. `lane` is the caller's. It stays
- * that name's while what the caller has stored before (see NAMES) says that it is used. */
+/* Index of a service, entered when absent: APIARY_ETABLEFULL, APIARY_EINVAL (name). Lock-free. `lane` is the caller's. The index
+ * stays that name's as long as the use that the caller recorded before (see NAMES) stands. */
 AP_MUST_CHECK int ap_service_intern(struct ap_segment *seg, uint32_t lane, const char *name, uint32_t *ret);
-/* What a dead lane left half entered; `beside` as in struct ap_reap_hooks. */
+/* Frees the rows that a dead lane left half entered; `beside` as in struct ap_reap_hooks. */
 void ap_services_end(struct ap_segment *seg, uint32_t lane, uint64_t beside);
 /* -1 when absent. */
 int ap_service_find(const struct ap_segment *seg, const char *name);
 /* Copies the name, always ended; "" when the index is out of range or not ready. */
 void ap_service_name(const struct ap_segment *seg, uint32_t service, char ret[APIARY_NAME_MAX + 1]);
 
-/* Texts of records: at most size - 1 bytes, the rest zeros; size is a multiple of 8, and `from` of a copy (a record's) aligned to
- * 8. The copy stops at what does not print. */
+/* Texts of records: at most size - 1 bytes, the rest zeros. size is a multiple of 8; the `from` of a copy lies in a record and is
+ * aligned to 8. A copy stops at the first byte that does not print. */
 void ap_text_store(char *to, const char *from, size_t size);
 void ap_text_copy(char *to, const char *from, size_t size);
 
@@ -178,40 +187,42 @@ struct ap_swarm_registration {
 };
 /* All or nothing; capabilities become discoverable last. APIARY_EEXIST, _ETABLEFULL, _EINVAL. By the control lane. */
 AP_MUST_CHECK int ap_swarm_register(struct ap_segment *seg, struct ap_swarm_registration *r);
-/* How the queen is, and that she lives: true; false and nothing is stored when the record is no longer the registration's. */
+/* Stores the queen's state and beat. False, and nothing is stored, when the record is no longer the registration's. */
 AP_MUST_CHECK bool ap_swarm_beat(struct ap_segment *seg, const struct ap_swarm_registration *r, uint32_t state);
-/* No new picks; queues stay open for what is in them. */
+/* Routers no longer pick the swarm. Its queues stay open for the tasks in them. */
 void ap_swarm_withdraw(struct ap_segment *seg, const struct ap_swarm_registration *r);
-/* Queues closed, what is queued is moved to other providers. The record stays LIVE, and so the queues stay the swarm's: a worker
- * may still be taking from one. Who is killed after this is killed while LIVE, and the reaper ends it. */
+/* Closes the queues and moves their tasks to other providers. The record stays LIVE, and so the queues stay the swarm's: a worker
+ * may still be taking from one. A queen that is killed after this is killed while LIVE, and the reaper ends its registration. */
 void ap_swarm_close(struct ap_segment *seg, uint32_t self, const struct ap_swarm_registration *r);
-/* Closed, if that was not done, and DOWN: the queues may be opened by another consumer, so the workers have stopped. */
+/* Closes the queues if they are not closed yet, then DOWN. From then on another consumer may open the queues, so the workers must
+ * have stopped. */
 void ap_swarm_deregister(struct ap_segment *seg, uint32_t self, const struct ap_swarm_registration *r);
 
-/* What waits in a queue of the segment (not in a damaged one's). Of one that is closed nobody takes anything out: its rings keep
- * what has been taken back or moved away since, so there the task words are counted. */
+/* How many tasks wait in a queue. Not for a damaged segment. Nobody pops from a closed queue: its rings keep references to tasks
+ * that were taken back or moved away since, so its tasks are counted by their words. */
 uint32_t ap_queue_waiting(const struct ap_segment *seg, uint32_t queue);
 
-/* What service and instance are known by in a record. */
+/* The hash by which a record is known as that of a service and instance. */
 uint64_t ap_swarm_key(const char *service, const char *instance);
 
-/* The operator's mode of a service's instance, which the record `swarm` was seen to be, living or not; `reason` at most
- * AP_REASON_MAX printable characters; NULL: none, or as it stands when the mode is that already. 1; 0 when both were so already;
- * APIARY_ESTALE when the record is another's by now, APIARY_EINVAL. By anybody, by several at once: the last one's holds. */
+/* Sets the operator's mode of a service's instance, alive or not. Any thread, several at once: the last one's holds.
+ * 1 `swarm` is the record that was seen to be this instance's. APIARY_ESTALE when it is another instance's by now.
+ * 2 `reason` has at most AP_REASON_MAX printable characters. NULL: no reason, or the one that stands if the mode stays the same.
+ * 3 Returns 1; 0 when mode and reason were the same already; APIARY_EINVAL. */
 int ap_swarm_mode_set(struct ap_segment *seg, uint32_t swarm, const char *service, const char *instance, enum apiary_mode mode,
                       const char *reason);
-/* The reason for its mode; "" when there is none, or no such record. */
+/* The reason for a swarm's mode; "" when there is none, or no such record. */
 void ap_swarm_reason(const struct ap_segment *seg, uint32_t swarm, char ret[AP_REASON_MAX + 1]);
-/* For who has CLAIMED a record that was another's: READY, for no reason. */
+/* Sets READY, without a reason. The caller has CLAIMED a record that was another instance's. */
 void ap_swarm_mode_begin(struct ap_swarm *s, uint64_t key);
 
-/* One record that is DOWN, READY, and for which nothing waits, is FREE: false when there is none. `lane` is the caller's. */
+/* Frees one record that is DOWN, in mode READY, and has no task waiting. False when there is none. `lane` is the caller's. */
 bool ap_swarm_forget(struct ap_segment *seg, uint32_t lane);
 /* The same for the record of one instance only (ap_swarm_key). */
 bool ap_swarm_forget_instance(struct ap_segment *seg, uint32_t lane, uint64_t key);
 
-/* Ends the registration that `life` was loaded of, whose lane has been seen dead, if it is still that one: queues closed, DOWN, or
- * FREE when it was never named. Its tasks and tickets are the reaper's business. By anybody, by several at once. */
+/* Ends a registration whose lane was seen dead, if the record still has this `life`: its queues are closed, and the record is
+ * DOWN, or FREE when it was never named. Its tasks and tickets are left to the reaper. Any thread, several at once. */
 void ap_swarm_end(struct ap_segment *seg, uint32_t swarm, uint64_t life);
 
 /* Ends all registrations of a dead lane (part.h). */
@@ -220,7 +231,7 @@ void ap_swarms_end(struct ap_segment *seg, uint32_t lane, uint64_t beside);
 /* The reaper's view of the registry: closes queues, withdraws swarms, frees tickets, routes by capability. */
 extern const struct ap_reap_hooks ap_registry_hooks;
 
-/* What a task slot says of the registry: R6 capability, services and ticket are those of the tables. */
+/* Checks what a task slot names of the registry: R6 capability, services and ticket are in their tables. */
 void ap_registry_look_slot(struct ap_look *look);
 
 #endif

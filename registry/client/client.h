@@ -11,26 +11,27 @@
 
 struct ap_known_row;
 
-/* Names that a thread has looked up twice running, by where it keeps them; what stands there is compared at each use. A name's
- * index never changes while the segment lives, so there is nothing to forget. A name that is new takes nobody's place: who goes
- * through thousands would do nothing but remember. */
+/* Names that a thread has looked up twice in a row, by the address at which the caller keeps the text.
+ * 1 The text at that address is compared at each use.
+ * 2 A name's index never changes while the segment lives, so no entry expires.
+ * 3 The first look-up of a name displaces no entry: a thread that goes through thousands of names would only fill the table. */
 #define AP_NAMES_KNOWN_BITS 5
 struct ap_known_name {
-    char name[APIARY_CAPABILITY_MAX + 1] AP_ALIGNED; /* in one line, wherever the context lies */
-    const char *at;    /* NULL: none, or one that is not remembered */
-    const char *asked; /* for what else this place was asked last */
-    uint64_t check;    /* of a bound capability, in its place; 0: none */
+    char name[APIARY_CAPABILITY_MAX + 1] AP_ALIGNED; /* in one cache line, wherever the context lies */
+    const char *at;    /* the text's address; NULL: nothing is remembered */
+    const char *asked; /* the address of another text that was last looked up in this place */
+    uint64_t check;    /* of a bound capability, in the table `bound`; 0: no entry */
     uint32_t capability;
     const uint64_t *providers;
     struct ap_only only;
-    const struct ap_known_row *row; /* where the only provider's is, NULL: not asked for yet; it may be another's by now */
+    const struct ap_known_row *row; /* the only provider's row; NULL: not asked for yet. May hold another provider by now */
 };
 
-/* Bound capabilities that a thread uses have places of their own, by their index. The check is of one name in one segment, so
+/* Bound capabilities that a thread uses are kept in a table of their own, by index. A check belongs to one name in one segment, so
  * nothing else is compared. */
 #define AP_BOUND_KNOWN 32u
 
-/* Rows of apiary_discover: of an OPEN queue of a LIVE swarm nothing changes while their lives are the same. */
+/* Rows of apiary_discover. Nothing in a row of an OPEN queue of a LIVE swarm changes while both lives stay the same. */
 #define AP_ROWS_KNOWN 16u
 struct ap_known_row {
     const struct ap_swarm *swarm;
@@ -42,7 +43,7 @@ struct ap_known_row {
     apiary_provider_t row;
 };
 
-/* What one thread needs to delegate; owned by that thread, found by a thread-specific key of the handle. */
+/* All that one thread needs to delegate; owned by that thread, found by a thread-specific key of the handle. */
 struct ap_lane_context {
     struct apiary *client;
     struct ap_lane_handle lane;
@@ -52,24 +53,24 @@ struct ap_lane_context {
     struct ap_pool_hint pool_hint;
     struct ap_ticket_hint ticket_hint;
     struct ap_known_name names[1 << AP_NAMES_KNOWN_BITS];
-    struct ap_known_name stranger; /* the last that is not among them */
+    struct ap_known_name stranger; /* the last name that is not in `names` */
     struct ap_known_name bound[AP_BOUND_KNOWN];
     struct ap_known_row rows[AP_ROWS_KNOWN];
     struct ap_lane_context *next; /* list of the client, under its lock */
     struct ap_spin spin;
     int event_fd;                 /* apiary_lane_fd, -1 */
     struct ap_parker *parker;     /* feeds event_fd */
-    uint32_t ready;               /* results running that nobody had to wait for */
+    uint32_t ready;               /* results in a row that needed no waiting */
     uint32_t loans;               /* blocks borrowed and not yet given back or delegated */
-    uint32_t thread;              /* whose it is, or was */
+    uint32_t thread;              /* the id of the thread that owns it, or did */
     bool shared;                  /* its thread has ended: used under client->lock */
 };
 
-/* After detach all zeros in what may still be looked at: see handles.h. */
+/* After detach, every field that may still be looked at is 0: see handles.h. */
 struct apiary {
     struct ap_segment *seg AP_ALIGNED;
     const uint32_t *canary; /* the segment's; NULL: detached */
-    uint64_t serial; /* of this process' handles, from 1 */
+    uint64_t serial; /* numbers the handles of this process, from 1 */
     uint32_t member;
     enum apiary_member_kind kind;
     int service; /* of the caller, -1 none */
@@ -78,15 +79,15 @@ struct apiary {
     pthread_mutex_t lock; /* process-private: list of contexts, shared lanes */
     struct ap_lane_context *contexts;
     struct ap_lane_context *anchor;
-    uint32_t shared;     /* how many contexts are */
+    uint32_t shared;     /* how many contexts are shared */
     uint32_t interrupts; /* how often apiary_interrupt was called */
-    uint32_t queens;     /* started with it that have not left */
+    uint32_t queens;     /* queens that were started with this handle and have not left */
     bool read_only;
     uint32_t page;       /* of the handles' memory */
     struct apiary *next; /* of this process' handles */
 };
 
-/* Whether it is attached, and by this process. */
+/* Whether the handle is attached, and by this process. */
 static inline bool ap_present(const struct apiary *a)
 {
     const uint32_t *canary = ap_load_relaxed(&a->canary);
@@ -94,13 +95,13 @@ static inline bool ap_present(const struct apiary *a)
     return __builtin_expect(canary != NULL && ap_load_relaxed(canary) != 0, 1);
 }
 
-/* Why it is not. */
+/* The error for a handle that is not. */
 static inline int ap_absent(const struct apiary *a)
 {
     return ap_load_relaxed(&a->canary) == NULL ? APIARY_ESTALE : APIARY_EFORKED;
 }
 
-/* The context that the calling thread used last. A handle is known by its serial, too: its memory may be another's by now. */
+/* The context that the calling thread used last. The serial is compared, too: the memory may belong to another handle by now. */
 struct ap_here {
     const struct apiary *client;
     struct ap_lane_context *context; /* NULL: none yet */
@@ -116,15 +117,15 @@ static inline bool ap_here_is(const struct apiary *a)
 struct ap_lane_context *ap_context_open(struct apiary *a, int *error);
 struct ap_lane_context *ap_context_find(const struct apiary *a);
 
-/* The calling thread's context, opened on first use: NULL and *error. */
+/* The calling thread's context, opened on first use; or NULL and *error. */
 static inline struct ap_lane_context *ap_context(struct apiary *a, int *error)
 {
     return ap_here_is(a) && ap_present(a) ? ap_here.context : ap_context_open(a, error);
 }
 
-/* ap_capability_find, with what the lane knows of it; NULL: never interned. Valid until the next call. */
+/* Looks a capability up and remembers it for the lane. NULL: the name was never interned. Valid until the next call. */
 struct ap_known_name *ap_capability_learn(struct ap_lane_context *c, struct ap_known_name *known, const char *name);
-/* Where a name is, if it is remembered. */
+/* The entry that a name has if it is remembered. */
 AP_ALWAYS_INLINE struct ap_known_name *ap_known_place(struct ap_lane_context *c, const char *name)
 {
     /* Fibonacci hashing: names often lie at even distances. */
@@ -141,10 +142,10 @@ AP_ALWAYS_INLINE struct ap_known_name *ap_capability_known(struct ap_lane_contex
     return __builtin_expect(ap_known_is(known, name), 1) ? known : ap_capability_learn(c, known, name);
 }
 
-/* The word by which a bound capability is known, of its name and its segment. 0: there is no such row, and nobody binds it. */
+/* The check of a bound capability: a hash of its name and its segment. 0: there is no such row, and nobody can bind it. */
 uint64_t ap_capability_check(const struct ap_segment *seg, uint32_t index);
 struct ap_known_name *ap_bound_learn(struct ap_lane_context *c, struct ap_known_name *known, apiary_capability_t capability);
-/* NULL: of another segment. */
+/* NULL: the capability is one of another segment. */
 AP_ALWAYS_INLINE struct ap_known_name *ap_bound_known(struct ap_lane_context *c, apiary_capability_t capability)
 {
     struct ap_known_name *known = &c->bound[capability.index % AP_BOUND_KNOWN];
@@ -153,20 +154,20 @@ AP_ALWAYS_INLINE struct ap_known_name *ap_bound_known(struct ap_lane_context *c,
                                                                                         : ap_bound_learn(c, known, capability);
 }
 
-/* The whole of a submit. body NULL with size > 0 is not allowed; loan != 0 is the offset of a block that this lane owns.
- * service >= 0 restricts the candidates (execute_task). */
+/* Submits one task. `body` is NULL only if `size` is 0. loan != 0 is the offset of a block that this lane owns. service >= 0
+ * restricts the candidates to that service (execute_task). */
 int ap_submit(struct ap_lane_context *c, int service, const char *capability, const void *body, size_t size,
               uint64_t loan, const apiary_delegate_options_t *options, apiary_task_t *ret);
 /* The same to a bound capability. */
 int ap_submit_bound(struct ap_lane_context *c, apiary_capability_t bound, const void *body, size_t size,
                     const apiary_delegate_options_t *options, apiary_task_t *ret);
-/* apiary_delegate_batch, its arguments checked but for the requests themselves. */
+/* apiary_delegate_batch. The caller has checked all arguments but the requests themselves. */
 int ap_submit_batch(struct ap_lane_context *c, const apiary_request_t *requests, size_t count, apiary_task_t *tasks,
                     size_t *submitted);
 /* apiary_call, by name or (NULL) bound, with the candidates restricted as in ap_submit. */
 int ap_call(struct apiary *a, int service, const char *capability, const apiary_capability_t *bound, const void *body,
             size_t body_size, const apiary_delegate_options_t *options, void *result, size_t capacity, size_t *size);
-/* 1 finished (all of the result but struct_size filled), 0 not yet, or an error. Never blocks. */
+/* 1 when the task is finished (all of the result but struct_size is filled), 0 when not yet, or an error. Never blocks. */
 int ap_collect(struct apiary *a, apiary_task_t task, apiary_result_t *ret);
 /* ap_reroute of a task of the lane. */
 void ap_reroute_own(struct ap_lane_context *c, apiary_task_t task);
@@ -186,7 +187,7 @@ static inline int ap_usable(const struct apiary *a)
     return a->read_only ? APIARY_EREADONLY : 0;
 }
 
-/* The slot of a task id, and the word that was seen: 1, or 0 when the id is not (or no longer) valid. */
+/* The slot of a task id, and the word that was seen. 1, or 0 when the id is not (or no longer) valid. */
 static inline int ap_task_find(const struct apiary *a, apiary_task_t task, struct ap_slot **ret_slot, uint64_t *ret_word)
 {
     struct ap_slot *slot = ap_slot_at(a->seg, task.slot);
@@ -200,20 +201,20 @@ static inline int ap_task_find(const struct apiary *a, apiary_task_t task, struc
     *ret_word = word;
     return 1;
 }
-/* Whether an agent brought it to this end, so that there is a result. Of other ends the result area means nothing, and may
- * hold what a dead attempt left. */
+/* Whether an agent ended the task, so that there is a result. After any other end the result area may hold leftovers of a dead
+ * attempt. */
 static inline bool ap_ended_by_agent(uint32_t state, int code)
 {
     return state == AP_TASK_DONE || (state == AP_TASK_FAILED && code == APIARY_EAGENT);
 }
 
-/* A result of another version of the public face: APIARY_EINVAL, or 0, and it is to be filled by ap_sized_out. */
+/* For a result whose size is another version's: 0, and ap_sized_out is to fill it, or APIARY_EINVAL. */
 static inline int ap_result_other(const apiary_result_t *ret)
 {
     return ap_sized_valid(ret->struct_size, AP_FIRST_RESULT) ? 0 : APIARY_EINVAL;
 }
 
-/* ap_collect without a call. */
+/* ap_collect, inlined. */
 AP_ALWAYS_INLINE int ap_collect_at(const struct apiary *a, apiary_task_t task, apiary_result_t *ret)
 {
     struct ap_slot *slot;
@@ -241,24 +242,24 @@ AP_ALWAYS_INLINE int ap_collect_at(const struct apiary *a, apiary_task_t task, a
     ret->task = task;
     return 1;
 }
-/* finished -> FREE and the admission ticket given back: 1, or 0 when somebody else did. */
+/* Frees a finished task and gives its admission ticket back. 1, or 0 when another lane has freed it. */
 int ap_task_free(struct apiary *a, uint32_t index, uint64_t seen);
-/* Nobody will collect it: it is freed as soon as it has ended. 1, or 0 when the id is not (or no longer) valid. */
+/* Marks a task that nobody will collect: it is freed as soon as it has ended. 1, or 0 when the id is not (or no longer) valid. */
 int ap_abandon(struct apiary *a, apiary_task_t task);
-/* Frees what nobody will collect: finished and abandoned slots of the caller's lane, and, when it had none, those of all
- * lanes that call for its service. How many. */
+/* Frees finished tasks that nobody will collect: those of the caller's lane, or, if there are none, those of all lanes that call
+ * for its service. Returns how many. */
 uint32_t ap_tidy(struct ap_lane_context *c);
-/* The same of all lanes: whoever should have freed it may be dead, and not recovered yet. */
+/* The same for all lanes: a lane that should have freed a task may be dead and not recovered yet. */
 uint32_t ap_tidy_all(const struct ap_lane_context *c);
-/* Slots of the lane that somebody may still collect; with `drop` nobody may any more. */
+/* How many tasks of the lane may still be collected. `drop` gives them up. */
 uint32_t ap_open_tasks(const struct ap_lane_context *c, bool drop);
 /* Whether a task of the lane is past its deadline, unfinished, and not given up. Any thread. */
 bool ap_overdue(const struct ap_segment *seg, uint32_t lane, uint64_t now);
-/* Something was full (`error`): frees what is nobody's any more. Whether there was anything. */
+/* Frees leftovers after a call failed with `error` because something was full. Whether there were any. */
 bool ap_make_room(struct ap_lane_context *c, int error);
-/* Closes contexts of ended threads whose tasks are all gone. */
+/* Closes the contexts of ended threads that have no task left. */
 void ap_shared_tidy(struct apiary *a);
-/* Stops the thread behind apiary_lane_fd and closes the descriptor. With the client's lock. */
+/* Stops the thread behind apiary_lane_fd and closes the descriptor. The caller holds the client's lock. */
 void ap_parker_stop(struct ap_lane_context *c);
 
 #endif

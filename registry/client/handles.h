@@ -1,16 +1,15 @@
 /* registry/client/handles.h - the handles of this process: their memory, and which of them are attached.
  *
- * A handle's address stays a handle's, and what is read there after detach says that it is no more: its canary is NULL. So every
- * later use is refused by the look that tells a forked child apart, at no cost of its own.
- *
- * Addresses are used one after the other. They come back when all AP_CLIENT_PAGES pages of them, 1,376,256 handles, have been used
- * (or as many as there was address space for, 5,376 at least); until then no stale handle can be taken for a newer one. What that
- * costs is address space, 256 MiB of it at most, a MiB at a time. The memory of a page whose handles have all been detached goes
- * back to the kernel, so that what stays is at most a page for each handle that is attached, and 8 bytes of the kernel's tables
- * for each page that ever was used.
- *
- * Threads: any, under the lock. Only the present is protected by it: who detaches a handle that another thread is just using breaks
- * that one's call.
+ * STALE     An address that once was a handle's is never used for anything else. After detach the canary that is read there is
+ *           NULL. So every later use is refused by the look that tells a forked child apart, at no extra cost.
+ * REUSE     1 Addresses are used one after the other. They are used again when all AP_CLIENT_PAGES pages of them (1,376,256
+ *           handles) have been used, or as many as there was address space for (5,376 at least). Until then no stale handle can
+ *           be taken for a newer one.
+ *           2 The cost is address space: 256 MiB at most, taken a MiB at a time.
+ *           3 A page whose handles have all been detached goes back to the kernel. So at most a page stays for each attached
+ *           handle, and 8 bytes of the kernel's tables for each page that ever was used.
+ * THREADS   Any, under the lock. The lock does not protect a handle in use: a thread that detaches a handle while another thread
+ *           is inside a call with it breaks that call.
  */
 #ifndef AP_HANDLES_H
 #define AP_HANDLES_H
@@ -21,21 +20,21 @@
 #define AP_CLIENT_PAGES 65536u
 #define AP_CLIENTS_IN_PAGE (AP_CLIENT_PAGE / sizeof(struct apiary))
 
-/* In a forked child it is a new one. */
+/* A forked child has a new lock. */
 void ap_clients_lock(void);
 void ap_clients_unlock(void);
 
-/* A handle's memory, all zeros; NULL: none is to be had. Without the lock. */
+/* A handle's memory, all zeros; NULL: there is none left. Without the lock. */
 struct apiary *ap_client_new(void);
-/* From now on it is known as detached. With the lock. */
+/* From now on the handle is known as detached. With the lock. */
 void ap_client_free(struct apiary *a);
 
-/* The list of those that are attached. With the lock, but for add. */
+/* The list of attached handles. With the lock, except ap_client_add. */
 void ap_client_add(struct apiary *a);
-/* Nothing is looked at but its address. */
+/* Looks at nothing but the address. */
 bool ap_client_known(const struct apiary *a);
 void ap_client_remove(struct apiary *a);
-/* Whose context of the calling thread it is. NULL: it has gone; what lies there now is of another thread. */
+/* The handle that a context of the calling thread belongs to. NULL: the context is gone, and its memory is another thread's. */
 struct apiary *ap_client_of(const struct ap_lane_context *context);
 
 #endif

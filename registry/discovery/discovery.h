@@ -1,18 +1,23 @@
 /* registry/discovery/discovery.h - DiscoveryService: the capability index. A lookup is a read of the segment: no call, no lock.
  *
- * LAYOUT    open addressing, insert-only, linear probing; a row is key, ready, one bit per queue, then the name: with
- *           128 queues a name of 31 bytes and all else that a lookup reads are in one line.
- *           key and ready   writer: whoever interns the name first (CAS from 0)     constant afterwards
+ * LAYOUT    1 Open addressing, insert-only, linear probing.
+ *           2 A row is key, ready, one bit per queue, then the name. With 128 queues, all that a lookup of a name of up to 31
+ *           bytes reads is in one line.
+ *           key and ready   writer: the first lane to intern the name (CAS from 0)     constant afterwards
  *           providers[]     writers: registrants of the queue (fetch-or, fetch-and)
  * NAMES     "name" or "name@major". An agent that offers "name@2" is entered under both "name@2" and "name".
- * HINTS     A provider bit is a hint: the pick also checks that the queue is OPEN and its consumer lane alive, so a stale bit
- *           costs a look and never a wrong route. Death therefore leaves the bits alone: discovery shows the provider as not
- *           alive, and it has them again when its queen comes back. Whoever claims a queue clears the bits of its former
- *           agent before it opens it; a pick looks at the bit once more after it has seen the queue OPEN. Who remembers a life
- *           (ap_only) has seen the bit after it once, so that a later look before it will do.
- * ORDERING  DISC-R1 ready store-release pairs DISC-A1 load-acquire: the name. DISC-R2 providers fetch-or (release) pairs DISC-A2
- *           load-acquire: the agent record and the OPEN queue before the bit.
- * CRASH     interner dead between key and ready: the next who interns the same name fills it (same key, same bytes).
+ * HINTS     1 A provider bit is a hint. A pick also checks that the queue is OPEN and its consumer lane alive, so a stale bit
+ *           costs a look, and never a wrong route.
+ *           2 A death leaves the bits alone. Discovery shows the provider as not alive, and the provider is picked again when its
+ *           queen comes back.
+ *           3 A lane that claims a queue clears the bits of the queue's former agent before it opens the queue. A pick looks at
+ *           the bit once more after it has seen the queue OPEN.
+ *           4 A router that remembers a life (ap_only) has seen the bit after that life once, so later it may look at the bit
+ *           first.
+ * ORDERING  DISC-R1 ready store-release pairs DISC-A1 load-acquire: the name.
+ *           DISC-R2 providers fetch-or (release) pairs DISC-A2 load-acquire: the agent record and the OPEN queue before
+ *           the bit.
+ * CRASH     A lane dies between key and ready: the next lane that interns the same name fills the row (same key, same bytes).
  * INVARIANTS D1 a ready row's name hashes to its key  D2 bits beyond the queue count are 0
  */
 #ifndef AP_DISCOVERY_H
@@ -36,7 +41,7 @@ static inline struct ap_capability *ap_capability_at(const struct ap_segment *se
 {
     return ap_at(seg, AP_SECTION_CAPABILITIES, i);
 }
-/* Where its name lies; at most APIARY_CAPABILITY_MAX bytes, padded with zeros. */
+/* The name of a row; at most APIARY_CAPABILITY_MAX bytes, padded with zeros. */
 static inline char *ap_capability_text(const struct ap_segment *seg, struct ap_capability *row)
 {
     return (char *)&row->providers[ap_provider_words(seg->geometry.queues)];
@@ -44,7 +49,7 @@ static inline char *ap_capability_text(const struct ap_segment *seg, struct ap_c
 
 /* Index of a name, inserted when absent. APIARY_ETABLEFULL, APIARY_EINVAL. */
 AP_MUST_CHECK int ap_capability_intern(struct ap_segment *seg, const char *name, uint32_t *ret);
-/* The index, or -1: never interned. The hot path. */
+/* The index, or -1 when the name was never interned. On the hot path. */
 int ap_capability_find(const struct ap_segment *seg, const char *name, size_t length);
 void ap_capability_name(const struct ap_segment *seg, uint32_t capability, char ret[APIARY_CAPABILITY_MAX + 1]);
 
@@ -53,7 +58,7 @@ void ap_capability_offer(struct ap_segment *seg, uint32_t capability, uint32_t q
 void ap_capability_withdraw(struct ap_segment *seg, uint32_t capability, uint32_t queue);
 void ap_capability_withdraw_all(struct ap_segment *seg, uint32_t queue); /* of all capabilities */
 int ap_capability_offers(const struct ap_segment *seg, uint32_t capability, uint32_t queue); /* 1, 0 */
-/* The next queue >= from that offers it, or -1. */
+/* The next queue >= from that offers the capability, or -1. */
 int ap_capability_next(const struct ap_segment *seg, uint32_t capability, uint32_t from);
 
 /* The only queue whose bit is set, AP_NO_QUEUE when there are none or several. */

@@ -1,11 +1,11 @@
 /* registry/discovery/names.h - an insert-only table of names in the segment: capabilities.
  *
- * LAYOUT    open addressing, linear probing; a row begins with key (the name's hash, 0: free) and ready, and holds the name,
- *           padded with zeros to whole words.
- * LIFE      key 0 -> hash by CAS, name, ready 0 -> 1; constant afterwards, nothing is ever removed.
+ * LAYOUT    1 Open addressing, linear probing.
+ *           2 A row begins with key (the name's hash, 0: free) and ready, and holds the name, padded with zeros to whole words.
+ * LIFE      key 0 -> hash by CAS, then the name, then ready 0 -> 1. Constant afterwards; nothing is ever removed.
  * ORDERING  DISC-R1 ready store-release pairs DISC-A1 load-acquire: the name.
- * CRASH     interner dead between key and ready: the next who interns the same name fills it (same key, same bytes). Two who
- *           fill at once store the same words.
+ * CRASH     A lane dies between key and ready: the next lane that interns the same name fills the row (same key, same bytes). Two
+ *           lanes that fill a row at once store the same words.
  */
 #ifndef AP_NAMES_H
 #define AP_NAMES_H
@@ -45,7 +45,7 @@ AP_ALWAYS_INLINE int ap_names_find(const struct ap_segment *seg, const struct ap
         const struct ap_names_row *row = (const void *)(rows->at + at * stride);
         const char *stored = (const char *)row + t->offset;
 
-        ap_prefetch_read(stored + length); /* of a long name, another line than the key's */
+        ap_prefetch_read(stored + length); /* a long name ends in another line than the key's */
         key = ap_load_relaxed(&row->key);
         /* A ready row's name is constant. DISC-A1 pairs DISC-R1 */
         if (__builtin_expect(key == hash && ap_load_acquire(&row->ready) == 1, 1) && ap_same_small(stored, name, length) &&
@@ -55,6 +55,6 @@ AP_ALWAYS_INLINE int ap_names_find(const struct ap_segment *seg, const struct ap
     }
     return -1;
 }
-/* The same, inserted when absent: APIARY_ETABLEFULL. The name has been validated. */
+/* Index of a name, inserted when absent: APIARY_ETABLEFULL. The caller has validated the name. */
 AP_MUST_CHECK int ap_names_intern(struct ap_segment *seg, const struct ap_names *table, const char *name, uint32_t *ret);
 #endif

@@ -1,4 +1,4 @@
-/* registry/discovery/service.h - a service's row as it is read: for service.c, and for service_enter.c. See registry.h. */
+/* registry/discovery/service.h - reading a service's row; for service.c and service_enter.c. See registry.h. */
 #ifndef AP_SERVICE_H
 #define AP_SERVICE_H
 
@@ -6,7 +6,7 @@
 
 #include "registry/registry.h"
 
-#define AP_SERVICE_TRIES 64 /* lost races with others, each of which got something done */
+#define AP_SERVICE_TRIES 64 /* lost races; in each of them another lane made progress */
 #define AP_SERVICE_WORDS ((APIARY_NAME_MAX + 1) / 8)
 
 static inline uint32_t ap_service_count(const struct ap_segment *seg)
@@ -19,7 +19,7 @@ static inline bool ap_service_named(uint64_t life)
     return AP_SERVICE_STATE(life) >= AP_SERVICE_READY;
 }
 
-/* The name of the life that is returned; 0 when it changed meanwhile. */
+/* The name, and the life that it belongs to; 0 when the life changed meanwhile. */
 AP_ALWAYS_INLINE uint64_t ap_service_read(const struct ap_service *s, char ret[APIARY_NAME_MAX + 1])
 {
     uint64_t life = ap_load_acquire(&s->life), words[AP_SERVICE_WORDS]; /* NAME-A1 pairs NAME-R1 */
@@ -33,10 +33,10 @@ AP_ALWAYS_INLINE uint64_t ap_service_read(const struct ap_service *s, char ret[A
     return life;
 }
 
-/* Whether it is this name's row in one of the states that `accept` has a bit for; its life in *ret. */
+/* Whether the row has this name and is in one of the states that `accept` has a bit for; its life in *ret. */
 bool ap_service_is(const struct ap_service *s, uint64_t key, const char *name, uint32_t accept, uint64_t *ret);
 #define AP_SERVICE_ACCEPT_NAMED (1u << AP_SERVICE_READY | 1u << AP_SERVICE_CONDEMNED)
-/* Index of the row that has the name, -1. */
+/* Index of the row that has the name, or -1. */
 int ap_service_lookup(const struct ap_segment *seg, const char *name, uint64_t *ret);
 
 #endif

@@ -1,18 +1,21 @@
 /* registry/monitor/monitor.h - SwarmMonitor: one thread in every queen and in the daemon; the one that holds the role
  * watches all lanes.
  *
- * The role is a robust mutex in the header. Its holder waits, in one io_uring, for the kernel's death mark of every lane
- * (FUTEX_WAIT on its lock word), for lanes_changed, and for the soonest deadline of a queued task; it reaps and sweeps. The
- * others wait for the role's own word: when the holder dies, the kernel wakes one of them. Nothing is polled; once a second
- * the holder goes round without a reason and leaves its beat in header.watched. What no mark tells (shm/image.h) it asks 10 ms
- * after a recovery, then less and less often, down to once a second.
- * A holder that is stopped (SIGSTOP, a debugger, a frozen cgroup) is alive and keeps the role. But the role is there to save
- * work, not to exclude: recovery may run in several places at once. Whoever finds the beat stale watches beside the holder,
- * beats in its stead, and leaves it alone again as soon as somebody else beats.
- * A dead lane is locked by one reaper at a time. One that does not get on for 100 ms, since it is stopped, say, is helped by the
- * monitor, or by who watches beside it: once for each death, all that needs no lock (reap.h).
- * Where io_uring lacks FUTEX_WAIT, or is forbidden, futex_waitv does the same for 128 words, and what is beyond them gets a
- * look every 10 ms; where that is missing too, all do. APIARY_PARK selects (see agents/runtime/loop.h).
+ * ROLE      1 The role is a robust mutex in the header.
+ *           2 Its holder waits, in one io_uring, for the kernel's death mark of every lane (FUTEX_WAIT on the lane's lock word),
+ *           for lanes_changed, and for the soonest deadline of a queued task. It reaps and sweeps.
+ *           3 The other monitors wait for the role's own word. When the holder dies, the kernel wakes one of them.
+ * ROUNDS    1 Nothing is polled. Once a second the holder makes a round without being woken, and stores its beat in
+ *           header.watched.
+ *           2 For deaths that no mark tells (shm/image.h) it asks the system 10 ms after a recovery, then less and less often,
+ *           down to once a second.
+ * STOPPED   1 A holder that is stopped (SIGSTOP, a debugger, a frozen cgroup) is alive and keeps the role. But the role is there
+ *           to save work, not to exclude: recovery may run in several places at once.
+ *           2 A monitor that finds the beat stale watches beside the holder and beats in its stead, until another monitor beats.
+ *           3 A dead lane is locked by one reaper at a time. A reaper that makes no progress for 100 ms (stopped, say) is helped
+ *           by the monitor, or by one that watches beside it: once for each death, with all that needs no lock (reap.h).
+ * FALLBACK  Where io_uring lacks FUTEX_WAIT, or is forbidden, futex_waitv does the same for 128 words; further words are looked at
+ *           every 10 ms. Without futex_waitv all are looked at. APIARY_PARK selects (see agents/runtime/loop.h).
  */
 #ifndef AP_MONITOR_H
 #define AP_MONITOR_H
@@ -24,16 +27,19 @@
 struct ap_monitor;
 /* Starts the thread, which opens a lane of its own under `member`. */
 AP_MUST_CHECK int ap_monitor_start(struct ap_segment *seg, uint32_t member, struct ap_monitor **ret);
-/* Wakes and joins it; it gives up the role and its lane. NULL is allowed. */
+/* Wakes and joins the thread, which gives up the role and its lane. NULL is allowed. */
 void ap_monitor_stop(struct ap_monitor *m);
-/* Any thread, about once a second where the process wakes up anyway: two loads; wakes the monitor when nobody alive holds the
- * role, or when its holder's beat is stale. For the cases that the kernel cannot help with: a holder's death wakes one waiter,
- * and that one dies, too; a holder that is stopped wakes nobody. */
+/* Wakes the monitor when nobody alive holds the role, or when the holder's beat is stale.
+ * 1 Any thread, about once a second, where the process wakes up anyway. Two loads.
+ * 2 For the cases in which the kernel wakes no monitor: a holder's death wakes one waiter, and that one dies, too; a holder that
+ *   is stopped wakes nobody. */
 void ap_monitor_nudge(struct ap_monitor *m);
 
-/* For observers: whether the role's holder is alive and does not watch, since its last beat is stale, or another beats in its
- * stead. *ret_lane: the holder's, AP_NO_LANE when no lane has that thread; *ret_beats: the lane that does beat, AP_NO_LANE when
- * none does, and so no death on this host is noticed; *ret_age: of the last beat. */
+/* For observers: whether the role's holder is alive but does not watch: its last beat is stale, or another monitor beats in its
+ * stead.
+ * 1 *ret_lane is the holder's lane; AP_NO_LANE when no lane has that thread.
+ * 2 *ret_beats is the lane that beats; AP_NO_LANE when none does, and then no death on this host is noticed.
+ * 3 *ret_age is the age of the last beat. */
 bool ap_monitor_stopped(const struct ap_segment *seg, uint32_t *ret_lane, uint32_t *ret_beats, uint64_t *ret_age);
 
 #endif

@@ -1,11 +1,13 @@
 /* registry/routing/admission.h - the bulkhead: at most max_concurrent_delegations tasks in flight per calling service.
  *
- * LAYOUT    one row of 32-bit tickets per service; a ticket is 0 (free) or busy << 16 | lane + 1.
- * WHY       A counter would be wrong when a lane dies between counting and owning. A ticket's owner is in the ticket: 0 ->
- *           busy(lane) by CAS; a lane keeps a ticket it no longer needs as idle(lane) and takes it again by CAS;
- *           any lane of the service that finds none free takes an idle one from another by CAS. The reaper frees a dead lane's.
- * PATH      one CAS on a ticket of one's own in the usual case, no line that everybody writes.
- * A member without a service has no bulkhead; its lanes' slots and inlets bound it.
+ * SCOPE     A member without a service has no bulkhead. Its lanes' slots and inlets bound it.
+ * LAYOUT    One row of 32-bit tickets per service. A ticket is 0 (free) or busy << 16 | lane + 1.
+ * WHY       A counter would be wrong when a lane dies between counting and owning. A ticket names its owner.
+ * LIFE      1 0 -> busy(lane) by CAS.
+ *           2 A lane keeps a ticket that it no longer needs as idle(lane), and takes the ticket again by CAS.
+ *           3 A lane that finds no free ticket takes an idle one from another lane of the service by CAS.
+ *           4 The reaper frees a dead lane's tickets.
+ * PATH      Usually one CAS on a ticket of the lane's own. There is no line that every lane writes.
  * INVARIANTS A1 a ticket's lane is LIVE  A2 a task's ticket is busy and owned by its slab's lane
  */
 #ifndef AP_ADMISSION_H
@@ -13,18 +15,18 @@
 
 #include "registry/registry.h"
 
-/* What a lane remembers of its tickets; private memory of its thread. A hint: each take and return is decided in the row. */
+/* The tickets that a lane remembers; private memory of its thread. A hint: the row decides each take and return. */
 #define AP_TICKETS_KNOWN 64u
 struct ap_ticket_hint {
     uint32_t *row;  /* of the service, NULL: none taken yet */
     uint32_t last;  /* where the last search of the row ended; the next begins there */
     uint32_t count; /* of known */
-    uint16_t known[AP_TICKETS_KNOWN]; /* given back, the last is the next; numbers + 1. Others may have taken them since */
+    uint16_t known[AP_TICKETS_KNOWN]; /* numbers + 1 of tickets given back, the next one last; other lanes may have them */
 };
 #define AP_TICKET_BUSY(lane) (1u << 16 | ((lane) + 1))
 #define AP_TICKET_IDLE(lane) ((lane) + 1)
 
-/* One that the lane has given back: its number + 1, 0: ap_ticket_take has to look. */
+/* A ticket that the lane has given back: its number + 1. 0: call ap_ticket_take. */
 AP_ALWAYS_INLINE uint16_t ap_ticket_again(struct ap_ticket_hint *hint, uint32_t lane, uint32_t limit)
 {
     uint32_t idle = AP_TICKET_IDLE(lane);
@@ -35,12 +37,12 @@ AP_ALWAYS_INLINE uint16_t ap_ticket_again(struct ap_ticket_hint *hint, uint32_t 
     if (__builtin_expect(ticket > limit, 0)) return 0;
     return ap_cas(&hint->row[ticket - 1], &idle, AP_TICKET_BUSY(lane)) ? ticket : 0;
 }
-/* The opposite: of a lane's own, which it then has as its next. */
+/* Gives back a ticket of the lane, which takes it next. */
 AP_ALWAYS_INLINE void ap_ticket_back(const struct ap_segment *seg, struct ap_ticket_hint *hint, uint32_t lane, uint16_t ticket)
 {
     uint32_t busy = AP_TICKET_BUSY(lane);
 
-    /* What the slot says is not trusted. A ticket that is not this lane's was another's word. */
+    /* The number comes from a slot and is not trusted: the ticket may be another lane's. */
     if (ticket > seg->geometry.max_concurrent_delegations) return;
     if (!ap_cas(&hint->row[ticket - 1], &busy, AP_TICKET_IDLE(lane)) || hint->count == AP_TICKETS_KNOWN) return;
     hint->known[hint->count++] = ticket;
@@ -49,14 +51,15 @@ AP_ALWAYS_INLINE void ap_ticket_back(const struct ap_segment *seg, struct ap_tic
 /* Ticket number + 1 in *ret, or APIARY_ELIMIT. limit <= the row's length. */
 int ap_ticket_take(struct ap_segment *seg, uint32_t service, uint32_t lane, uint32_t limit, struct ap_ticket_hint *hint,
                    uint16_t *ret);
-/* The ticket of a slot that is RELEASING, if the lane that took it still lives the life in which it took it, for at its end all
- * tickets of a lane are freed. As ap_slot_freed_fn: `seg` is the segment. It is passed to the lane that frees the slot before the
- * slot names it no more, and is free after that: whoever finds the slot after a death in between gives back what is still its
- * client's, and what has been passed goes with the dead lane's, after its slots. */
+/* Gives back the ticket of a slot that is RELEASING. An ap_slot_freed_fn: `seg` is the segment.
+ * 1 Only if the lane that took the ticket still has the life in which it took it. At the end of a life all its tickets are freed.
+ * 2 The ticket is passed to the lane that frees the slot, then the slot stops naming the ticket, then the ticket is free.
+ * 3 A lane that finds the slot after a death in between gives the ticket back if it is still the client's. A ticket that was
+ *   passed on is freed with the dead lane's tickets, after its slots. */
 void ap_slot_ticket_return(void *seg, struct ap_slot *slot);
 /* Frees all tickets of a lane, in all services: at its close, and by its reaper. */
 void ap_tickets_free(struct ap_segment *seg, uint32_t lane);
-/* That of a dead lane, by who has its lock: a later life of the lane makes the same tickets. */
+/* The same for a dead lane. The caller has the lane's lock: a later life of the lane makes the same tickets. */
 void ap_tickets_settle(struct ap_segment *seg, uint32_t lane, uint64_t beside);
 /* Whether any lane has a ticket of the service, busy or idle. */
 bool ap_tickets_any(const struct ap_segment *seg, uint32_t service);

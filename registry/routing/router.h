@@ -1,9 +1,11 @@
 /* registry/routing/router.h - TaskRouter and LoadBalancer: which living queue runs a task.
  *
- * A candidate is a queue whose provider bit is set, that is OPEN, whose swarm's mode is READY, and whose consumer lane
- * the kernel has not marked dead (looked up at every pick, so that no delegation begun after the mark goes to the dead).
- * Among several the least loaded wins: depth + running, as its consumer last published, plus what this lane itself has put
- * into the queue since; ties go round by a private turn.
+ * CANDIDATE 1 A candidate is a queue that is OPEN, has its provider bit set, belongs to a swarm in mode READY, and has a consumer
+ *           lane that the kernel has not marked dead.
+ *           2 The mark is looked at in every pick, so no delegation that begins after the mark goes to the dead.
+ * CHOICE    1 The least loaded candidate wins: depth + running, as its consumer last published them, plus what this lane itself
+ *           has put into the queue since.
+ *           2 Ties go round by a private turn.
  */
 #ifndef AP_ROUTER_H
 #define AP_ROUTER_H
@@ -18,8 +20,8 @@ struct ap_balance {
     const struct ap_producer *producers; /* per queue, of this lane; may be NULL */
 };
 
-/* The queue, and the life word that was seen (for ap_queue_signal and the check after the fence).
- * APIARY_ENOCAP, APIARY_ENOPROVIDER. `not` is a queue to pass over, or AP_NO_QUEUE. */
+/* Picks a queue, and returns the life word that was seen with it (for ap_queue_signal and the check after the fence). `not` is a
+ * queue to pass over, or AP_NO_QUEUE. APIARY_ENOCAP, APIARY_ENOPROVIDER. */
 AP_MUST_CHECK
 int ap_route(struct ap_segment *seg, uint32_t capability, struct ap_balance *balance, uint32_t not, uint32_t *ret_queue,
              uint64_t *ret_life);
@@ -28,11 +30,11 @@ int ap_route(struct ap_segment *seg, uint32_t capability, struct ap_balance *bal
 AP_MUST_CHECK int ap_route_in(struct ap_segment *seg, uint32_t capability, int service, struct ap_balance *balance, uint32_t not,
                 uint32_t *ret_queue, uint64_t *ret_life);
 
-/* The only provider of a capability as a lane has last seen it; private to the lane. What is remembered cannot change while its
- * queue has the same life; whether it may be picked is looked at each time. */
+/* The only provider of a capability, as the lane last saw it; private to the lane. The fields cannot change while the queue has
+ * the same life. Each pick looks again whether the provider may be picked. */
 struct ap_only {
-    const uint64_t *providers; /* of the capability; NULL: nothing is remembered */
-    uint64_t expected[2];      /* its first two words of bits: all there are, with 128 queues */
+    const uint64_t *providers; /* of the capability; NULL: no provider is remembered */
+    uint64_t expected[2];      /* the first two words of bits: all of them, with 128 queues */
     uint32_t queue, words;
     uint64_t life;
     struct ap_queue *at;
@@ -56,20 +58,21 @@ AP_ALWAYS_INLINE bool ap_only_still(const struct ap_only *o)
     return differ == 0;
 }
 
-/* Whether it may be picked, too. */
+/* Whether the remembered provider is still the only one and may be picked. */
 AP_ALWAYS_INLINE bool ap_route_only(const struct ap_only *o)
 {
     if (!ap_only_still(o)) return false;
-    /* The bit was seen after this life before, so it is not that of the queue's former agent. QUEUE-A4 pairs QUEUE-R4 */
+    /* The bit was once seen after this life, so it is not the bit of the queue's former agent. QUEUE-A4 pairs QUEUE-R4 */
     return ap_load_acquire(&o->at->life) == o->life && ap_lane_lives(o->lane) &&
            AP_MODE_OF(ap_load_relaxed(&o->swarm->mode)) == APIARY_READY;
 }
 
-/* Picks as ap_route_in does for any service, and remembers an only provider. */
+/* Picks as ap_route does, and remembers the provider if it is the only one. */
 int ap_route_learn(struct ap_segment *seg, uint32_t capability, struct ap_balance *balance, struct ap_only *only,
                    uint32_t *ret_queue, uint64_t *ret_life);
 
-/* ap_move_queued with what the registry knows: `seen` is the task's word. `balance` is the lane's, NULL: there is none. */
+/* Moves a queued task, if it has to be, to a queue that ap_route_in picks: ap_move_queued with the registry's hooks. `seen` is the
+ * task's word. `balance` is the lane's, or NULL. */
 enum ap_move ap_reroute(struct ap_segment *seg, struct ap_balance *balance, uint32_t index, uint64_t seen);
 
 #endif
