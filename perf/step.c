@@ -91,9 +91,8 @@ void perf_step_complete(struct perf_bench *b, unsigned at)
 
     if (body == NULL || size != BODY) perf_die("a body was lost");
     memcpy(slot->result_inline, body, BODY);
-    ap_store_relaxed(&slot->result, 0);
-    ap_store_relaxed(&slot->result_size, size);
-    ap_store_relaxed(&slot->agent_code, 0);
+    ap_slot_result(slot, 0, size);
+    ap_slot_agent_code(slot, 0);
     perf_must(ap_task_finish(seg, AP_REF_SLOT(b->refs[at]), b->tokens[at], 0), "finish");
 }
 

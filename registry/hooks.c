@@ -55,11 +55,11 @@ static uint32_t route(void *user, struct ap_segment *seg, const struct ap_slot *
     return queue;
 }
 
-/* The agent of a queue that is closed, too, and by its own record, as its worker will judge: what is withdrawn still counts. */
+/* The agent of a queue that is closed, too. */
 static bool offers(void *user, struct ap_segment *seg, const struct ap_slot *slot, uint32_t queue)
 {
     const struct ap_agent_record *agent = ap_agent_at(seg, queue);
-    uint32_t only = ap_load_relaxed(&slot->only), capability = ap_load_relaxed(&slot->capability), count;
+    uint32_t only = ap_load_relaxed(&slot->only);
     const struct ap_swarm *swarm;
 
     (void)user;
@@ -67,10 +67,7 @@ static bool offers(void *user, struct ap_segment *seg, const struct ap_slot *slo
     if (agent == NULL || AP_QUEUE_STATE(ap_load_acquire(&ap_queue_at(seg, queue)->life)) == AP_QUEUE_FREE) return false;
     swarm = ap_swarm_at(seg, ap_load_relaxed(&agent->swarm));
     if (only != 0 && (swarm == NULL || ap_load_relaxed(&swarm->service) != only - 1)) return false;
-    count = ap_load_relaxed(&agent->capability_count);
-    for (uint32_t i = 0; i < count && i < AP_AGENT_CAPABILITIES; i++)
-        if (ap_load_relaxed(&agent->capabilities[i]) == capability) return true;
-    return false;
+    return ap_agent_runs(agent, ap_load_relaxed(&slot->capability));
 }
 
 const struct ap_reap_hooks ap_registry_hooks = {

@@ -132,6 +132,12 @@ void ap_members_settle(struct ap_segment *seg, uint32_t lane, uint64_t beside);
  * end. Any index. */
 int ap_member_read(const struct ap_segment *seg, uint32_t member, struct ap_member *ret);
 
+/* The owner has the task of this reference in this hand; 0: nothing. Ordered by the claim that follows. */
+AP_ALWAYS_INLINE void ap_lane_hand(struct ap_lane *lane, unsigned hand, uint64_t ref)
+{
+    ap_store_relaxed(&lane->hand[hand], ref);
+}
+
 /* To be reaped: LIVE and its thread is gone by the kernel's mark, or DEAD and no reaper is at work on it. Two loads; see image.h
  * for the deaths that they do not tell. */
 int ap_lane_dead(const struct ap_segment *seg, uint32_t lane);

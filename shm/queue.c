@@ -160,6 +160,25 @@ int ap_queue_claim(struct ap_segment *seg, uint32_t queue, uint32_t lane)
     return ap_queue_claim_seen(seg, queue, lane, life);
 }
 
+void ap_queue_begin(struct ap_segment *seg, uint32_t queue, bool anew)
+{
+    struct ap_queue *q = ap_queue_at(seg, queue);
+
+    if (q == NULL) return;
+    ap_store_relaxed(&q->running, 0);
+    if (!anew) return;
+    ap_store_relaxed(&q->depth, 0);
+    /* What has started last: no more may have ended, at any instant. */
+    ap_store_relaxed(&q->done, 0);
+    ap_store_relaxed(&q->failed, 0);
+    ap_store_relaxed(&q->late, 0);
+    ap_store_relaxed(&q->started, 0);
+    ap_store_relaxed(&q->crashed, 0);
+    ap_store_relaxed(&q->expired, 0);
+    ap_store_relaxed(&q->cancelled, 0);
+    ap_store_relaxed(&q->run_time, 0);
+}
+
 int ap_queue_open(struct ap_segment *seg, uint32_t queue, uint32_t lane)
 {
     struct ap_queue *q = ap_queue_at(seg, queue);
@@ -349,7 +368,18 @@ uint64_t ap_queue_scan(struct ap_consumer *c, uint64_t *cursor)
 void ap_queue_publish(struct ap_consumer *c, uint32_t running)
 {
     ap_store_relaxed(&c->queue->depth, ap_queue_depth(c->seg, c->index));
-    ap_store_relaxed(&c->queue->running, running);
+    ap_queue_running(c, running);
+}
+
+void ap_queue_tell(struct ap_consumer *c, const struct ap_queue_tally *tally)
+{
+    struct ap_queue *q = c->queue;
+
+    ap_store_relaxed(&q->started, tally->started);
+    ap_store_relaxed(&q->done, tally->done);
+    ap_store_relaxed(&q->failed, tally->failed);
+    ap_store_relaxed(&q->late, tally->late);
+    ap_store_relaxed(&q->run_time, tally->run_time);
 }
 
 uint32_t ap_queue_depth(const struct ap_segment *seg, uint32_t queue)

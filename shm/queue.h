@@ -199,6 +199,8 @@ int ap_queue_claim(struct ap_segment *seg, uint32_t queue, uint32_t lane);
 int ap_queue_claim_seen(struct ap_segment *seg, uint32_t queue, uint32_t lane, uint64_t life);
 int ap_queue_open(struct ap_segment *seg, uint32_t queue, uint32_t lane);
 int ap_queue_close(struct ap_segment *seg, uint32_t queue, uint64_t life);
+/* While it is CLAIMED: nothing runs. `anew`: for another agent, which has done nothing yet. */
+void ap_queue_begin(struct ap_segment *seg, uint32_t queue, bool anew);
 void ap_consumer_init(struct ap_consumer *c, struct ap_segment *seg, uint32_t queue);
 
 /* The next reference, rings in turn, or 0 when all are empty; its lap is removed. Clears the summary bits of rings that it found
@@ -241,7 +243,17 @@ struct ap_queue_counts {
     uint64_t late;
 };
 void ap_queue_counts(const struct ap_queue *q, struct ap_queue_counts *ret);
-/* Publishes heads (so that producers see room) and depth. */
+/* The consumer's own counts. */
+struct ap_queue_tally {
+    uint64_t started, done, failed, late, run_time;
+};
+void ap_queue_tell(struct ap_consumer *c, const struct ap_queue_tally *tally);
+/* So that routers see at once that it has more in hand. */
+static inline void ap_queue_running(struct ap_consumer *c, uint32_t running)
+{
+    ap_store_relaxed(&c->queue->running, running);
+}
+/* Publishes depth and what is running. */
 void ap_queue_publish(struct ap_consumer *c, uint32_t running);
 
 /* Observers: sum of what the rings hold whose summary bits are set, from shared values, each range-checked. */

@@ -163,6 +163,12 @@ AP_MUST_CHECK int ap_segment_remove_own(int fd, const char *name);
 /* Whether the segment has lost its name, by which others would come to it. */
 bool ap_segment_removed(const struct ap_segment *seg);
 
+/* The lane looks after the dead, as of now. */
+static inline void ap_segment_watched(const struct ap_segment *seg, uint32_t lane)
+{
+    ap_store_relaxed(&seg->header->watched, AP_WATCHED(seg->ops->now(), lane));
+}
+
 /* Index of a section by name, or -1. */
 int ap_segment_section(const struct ap_segment *seg, const char *name);
 

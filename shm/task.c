@@ -282,6 +282,12 @@ int ap_task_free_unseen(struct ap_segment *seg, uint32_t lane, uint32_t index, a
            ap_task_release_with(seg, lane, index, word, freed, user);
 }
 
+void ap_slot_body_block(struct ap_segment *seg, uint32_t index, uint64_t generation, uint64_t block)
+{
+    ap_store_relaxed(&ap_slot_at(seg, index)->body, block);
+    ap_pool_attach(seg, block, AP_BLOCK_REQUEST, index, generation);
+}
+
 void ap_slot_blocks_free(struct ap_segment *seg, const struct ap_slot *slot, uint32_t index, uint64_t generation)
 {
     uint64_t body = ap_load_relaxed(&slot->body), result = ap_load_relaxed(&slot->result);
@@ -312,8 +318,7 @@ int ap_task_overwrite(struct ap_segment *seg, uint32_t index, uint64_t token, co
     /* First: from here on a further attempt would run with half a request. */
     if (!AP_DEFECT(overwritten_unsaid) && !ap_task_request(seg, index, generation, AP_REQUEST_OVERWRITTEN)) return 0;
     memmove(ap_at_offset(seg, block, size), data, size);
-    ap_store_relaxed(&slot->result, block);
-    ap_store_relaxed(&slot->result_size, size);
+    ap_slot_result(slot, block, size);
     return 1;
 }
 

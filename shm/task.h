@@ -72,6 +72,7 @@
 #ifndef AP_TASK_H
 #define AP_TASK_H
 
+#include "core/copy.h"
 #include "core/defect.h"
 #include "shm/bell.h"
 #include "shm/lane.h"
@@ -248,10 +249,20 @@ int ap_task_free_dead(struct ap_segment *seg, uint32_t index, uint64_t seen); /*
 
 /* ---- the same steps where the slot is at hand, without calls on the usual path ---------------------------------- */
 
-/* Whether one of the bits is set in a request word that is of the same generation as the task's word. */
+/* The bits of a request word, none where it is of another generation than the task's word. */
+static inline uint64_t ap_request_bits(uint64_t request, uint64_t word)
+{
+    return AP_REQUEST_GENERATION(request) == AP_WORD_GENERATION(word) ? AP_REQUEST_BITS(request) : 0;
+}
+/* Whether one of these is among them. */
 static inline bool ap_request_has(uint64_t request, uint64_t word, uint64_t bits)
 {
     return AP_REQUEST_GENERATION(request) == AP_WORD_GENERATION(word) && (request & bits) != 0;
+}
+/* Given up by a caller who waited for it, and to whom it is over. Of a task that is fire and forget nobody says that. */
+static inline bool ap_request_recalled(uint64_t request, uint64_t word)
+{
+    return (ap_request_bits(request, word) & AP_REQUEST_GIVEN_UP) == AP_REQUEST_ABANDON;
 }
 static inline bool ap_task_requested(const struct ap_slot *slot, uint64_t word, uint64_t bits)
 {
@@ -306,6 +317,63 @@ AP_ALWAYS_INLINE void ap_slot_ahead_of_fill(const struct ap_segment *seg, uint32
     ap_prefetch_write(&slot->queued);
 }
 
+/* What a client writes of a task. */
+struct ap_task_form {
+    const void *body;
+    size_t size;
+    uint64_t queued, deadline;
+    uint32_t client, capability;
+    uint16_t only, caller, ticket;
+    bool inside; /* else in a block, which ap_slot_body_block names */
+};
+/* Into a slot that is FREE, by the holder of its slab. */
+AP_ALWAYS_INLINE void ap_slot_write(struct ap_slot *slot, const struct ap_task_form *f)
+{
+    ap_store_relaxed(&slot->body, 0);
+    ap_store_relaxed(&slot->result, 0);
+    ap_store_relaxed(&slot->body_size, (uint32_t)f->size);
+    ap_store_relaxed(&slot->result_size, 0);
+    ap_store_relaxed(&slot->agent_code, 0);
+    ap_store_relaxed(&slot->only, f->only);
+    ap_store_relaxed(&slot->deadline, f->deadline);
+    ap_store_relaxed(&slot->client, (uint16_t)f->client);
+    ap_store_relaxed(&slot->capability, (uint16_t)f->capability);
+    ap_store_relaxed(&slot->caller, f->caller);
+    ap_store_relaxed(&slot->ticket, AP_DEFECT(ticket_unnamed) ? 0 : f->ticket);
+    ap_store_relaxed(&slot->queued, f->queued);
+    ap_store_relaxed(&slot->started, 0);
+    ap_store_relaxed(&slot->finished, 0);
+    if (f->inside) ap_copy_small(slot->body_inline, f->body, f->size);
+}
+/* Of a RESERVED slot. The block is named before it is attached: whoever frees the slot then gives it back without a search of the
+ * pool. */
+void ap_slot_body_block(struct ap_segment *seg, uint32_t index, uint64_t generation, uint64_t block);
+/* While it is RELEASING: it names no ticket any more. */
+AP_ALWAYS_INLINE void ap_slot_ticket_none(struct ap_slot *slot)
+{
+    ap_store_relaxed(&slot->ticket, 0);
+}
+
+/* By the worker, while it is RUNNING. */
+AP_ALWAYS_INLINE void ap_slot_started(struct ap_slot *slot, uint64_t now)
+{
+    ap_store_relaxed(&slot->started, now);
+}
+/* Where the result lies: `block`, or 0 and it is in the slot. */
+AP_ALWAYS_INLINE void ap_slot_result(struct ap_slot *slot, uint64_t block, uint32_t size)
+{
+    ap_store_relaxed(&slot->result, block);
+    ap_store_relaxed(&slot->result_size, size);
+}
+AP_ALWAYS_INLINE void ap_slot_agent_code(struct ap_slot *slot, uint32_t code)
+{
+    ap_store_relaxed(&slot->agent_code, code);
+}
+AP_ALWAYS_INLINE void ap_slot_finished(struct ap_slot *slot, uint64_t now)
+{
+    ap_store_relaxed(&slot->finished, now);
+}
+
 /* Given up from birth, while it is RESERVED. */
 AP_ALWAYS_INLINE void ap_slot_detach(struct ap_slot *slot, uint64_t generation)
 {
@@ -348,8 +416,7 @@ AP_ALWAYS_INLINE uint64_t ap_slot_claim(struct ap_slot *slot, uint32_t lane, uin
         ap_store_relaxed(&slot->queue, queue);
         ap_store_relaxed(&slot->worker, lane);
         /* What a dead attempt named is not this one's, and its block is somebody else's by now. */
-        if (!AP_DEFECT(stale_result)) ap_store_relaxed(&slot->result, 0);
-        if (!AP_DEFECT(stale_result)) ap_store_relaxed(&slot->result_size, 0);
+        if (!AP_DEFECT(stale_result)) ap_slot_result(slot, 0, 0);
         return running;
     }
     return 0;

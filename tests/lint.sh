@@ -119,15 +119,27 @@ owned() # owned WHAT FIELD-REGEX FILE-REGEX: a store to the field elsewhere fail
     done < <(grep -nEH "ap_(cas|(store|add|or|and|exchange)_[a-z_]+)\(&($2)," -- "${product[@]}" | grep -v 'LINT:')
     [ "$found" -eq 1 ] || fail "no store to $1 was found"
 }
-owned "a task's word or request word" '(slot|[a-z.>-]*at|ap_slot_at\(.*\))->(word|request)' 'shm/task\.[ch]'
-owned "a queue's life" '(q|queue|ap_queue_at\(.*\))->life' 'shm/queue\.c'
+slot='(slot|[a-z.>-]*at|ap_slot_at\(.*\))'
+owned "a task's word or request word" "$slot->(word|request)" 'shm/task\.[ch]'
+owned "what a client says of a task" "$slot->(body|body_size|only|deadline|client|capability|caller|ticket|queued)" 'shm/task\.[ch]'
+owned "what a worker says of a task" "$slot->(result|result_size|agent_code|started|finished|queue|worker)" 'shm/task\.[ch]'
+owned "a slab's lease" '([a-z]+|ap_slab_at\(.*\))->lease' 'shm/(task|queue)\.[ch]'
+queue='(q|queue|[a-z.>-]*->queue|ap_queue_at\(.*\))'
+owned "a queue's life" "$queue->life" 'shm/queue\.c'
+owned "a queue's summary" "$queue->summary" 'shm/queue\.[ch]'
+owned "a count of a queue" "$queue->(crashed|expired|cancelled|depth|running|started|done|failed|late|run_time)" 'shm/queue\.[ch]'
+owned "a ring's head or tail" '[a-z.>-]*ring->(head|tail)' 'shm/queue\.[ch]'
+owned "a lane's life" '([a-z.>-]*lane|ap_lane_at\(.*\))->life' 'shm/(lane|reap|image)\.c'
+owned "a lane's hand" '([a-z.>-]*lane|ap_lane_at\(.*\))->hand\[.*\]' 'shm/lane\.[ch]'
+owned "a field of the header" '[a-z.>-]*header->[a-z_]+' 'shm/.*\.[ch]'
 owned "a swarm's state, beat, leaving, mode or reason" '(s|swarm|ap_swarm_at\(.*\))->(state|beat|leaving|mode|reason(\[.*\])?)' \
     'registry/discovery/(swarm|mode)\.c'
 
-# ---- the bits and the generation of a request word are told apart in shm/task.h
+# ---- the bits and the generation of a request word are told apart in shm/task.h, and by the checker that trusts neither
 
-forbid "a raw shift of a request word, use AP_REQUEST_GENERATION or AP_REQUEST_BITS" 'request *(>> *8|& *0xff)' \
-    $(printf '%s\n' "${product[@]}" | grep -v '^shm/task\.h$')
+forbid "a request word taken apart, use ap_request_has and its neighbours" \
+    'request *(>> *8|& *0xff)|AP_REQUEST_GENERATION|AP_REQUEST_ABANDON *\| *AP_REQUEST_DETACH' \
+    $(printf '%s\n' "${product[@]}" | grep -vE '^shm/(task\.[ch]|check_task\.c)$')
 
 # ---- descriptors: those of the library come from one place, those of programs and agents are close-on-exec
 

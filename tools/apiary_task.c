@@ -39,7 +39,7 @@ static json_t *task_json(const struct ap_segment *seg, const struct task_view *v
     json_object_set_new(o, "attempts", json_integer(v->starts));
     json_object_set_new(o, "crashes", json_integer(v->crashes));
     json_object_set_new(o, "cancel_requested", json_boolean((v->request & AP_REQUEST_CANCEL) != 0));
-    json_object_set_new(o, "detached", json_boolean((v->request & (AP_REQUEST_ABANDON | AP_REQUEST_DETACH)) != 0));
+    json_object_set_new(o, "detached", json_boolean((v->request & AP_REQUEST_GIVEN_UP) != 0));
     json_object_set_new(o, "client_pid", json_integer(v->client_pid));
     json_object_set_new(o, "worker_pid", json_integer(v->worker_pid));
     json_object_set_new(o, "body_size", json_integer(v->body_size));
@@ -78,7 +78,7 @@ static int parse_state(const char *text)
 static bool nobody_waits(const struct task_view *v)
 {
     return v->state != AP_TASK_QUEUED && v->state != AP_TASK_RUNNING &&
-           (v->request & (AP_REQUEST_ABANDON | AP_REQUEST_DETACH)) != 0;
+           (v->request & AP_REQUEST_GIVEN_UP) != 0;
 }
 
 static int list(const struct tool *t, const struct ap_segment *seg, int state)
@@ -168,7 +168,7 @@ static void show(const struct ap_segment *seg, const struct task_view *v)
     printf("requested   %s%s%s%s\n", (v->request & AP_REQUEST_CANCEL) != 0 ? " cancel" : "",
            (v->request & AP_REQUEST_DETACH) != 0 ? " detach" : "",
            (v->request & AP_REQUEST_ABANDON) != 0 ? " abandon" : "",
-           (v->request & (AP_REQUEST_CANCEL | AP_REQUEST_DETACH | AP_REQUEST_ABANDON)) == 0 ? " -" : "");
+           (v->request & (AP_REQUEST_CANCEL | AP_REQUEST_GIVEN_UP)) == 0 ? " -" : "");
     printf("request      %u bytes\nresult       %u bytes\n", v->body_size, v->result_size);
     if (v->state == AP_TASK_FAILED)
         printf("error        %s (agent's code %u)\n", apiary_strerror(v->code), v->agent_code);

@@ -209,7 +209,7 @@ bool view_task(const struct ap_segment *seg, uint32_t slot, struct task_view *re
     ret->state = state;
     ret->crashes = AP_WORD_CRASHES(word);
     uint64_t request = ap_load_relaxed(&s->request);
-    if (AP_REQUEST_GENERATION(request) == AP_WORD_GENERATION(word)) ret->request = (uint32_t)AP_REQUEST_BITS(request);
+    ret->request = (uint32_t)ap_request_bits(request, word);
     ap_capability_name(seg, ap_load_relaxed(&s->capability), ret->capability);
     uint16_t caller = ap_load_relaxed(&s->caller);
     if (caller != 0) ap_service_name(seg, (uint32_t)caller - 1, ret->caller);

@@ -392,7 +392,7 @@ static json_t *task_json(const struct dump *d, uint32_t index, uint64_t word)
     task_names(d, slot, o);
     set(o, "crashes", dump_number(AP_WORD_CRASHES(word)));
     set(o, "starts", dump_number(ap_word_starts(word)));
-    set(o, "request_bits", dump_number(AP_REQUEST_GENERATION(request) == AP_WORD_GENERATION(word) ? AP_REQUEST_BITS(request) : 0));
+    set(o, "request_bits", dump_number(ap_request_bits(request, word)));
     set(o, "client", dump_number(ap_load_relaxed(&slot->client)));
     set(o, "ticket", dump_number(ap_load_relaxed(&slot->ticket)));
     set(o, "queue", dump_number(ap_load_relaxed(&slot->queue)));

@@ -129,9 +129,7 @@ int apiary_job_cancelled(const apiary_job_t *handle)
 
     if (job == NULL) return 1;
     request = ap_load_acquire(&job->at->request);
-    if (AP_REQUEST_GENERATION(request) != AP_WORD_GENERATION(job->token)) return 0;
-    if ((request & AP_REQUEST_CANCEL) != 0) return 1;
-    return (request & AP_REQUEST_GIVEN_UP) == AP_REQUEST_ABANDON;
+    return ap_request_has(request, job->token, AP_REQUEST_CANCEL) || ap_request_recalled(request, job->token);
 }
 
 static apiary_task_t job_task(const struct ap_job *job)
@@ -188,17 +186,11 @@ static void reserved_free(struct ap_job *job)
     job->reserved = 0;
 }
 
-static void result_name(struct ap_slot *slot, uint64_t block, size_t size)
-{
-    ap_store_relaxed(&slot->result, block);
-    ap_store_relaxed(&slot->result_size, (uint32_t)size);
-}
-
 static void result_attach(const struct ap_job *job, uint64_t block, size_t size)
 {
     /* Attached first: if we die before it is named, nothing but the running task held it, and a sweep frees it. */
     ap_pool_attach(job->agent->worker->seg, block, AP_BLOCK_RESULT_OF(job->token), job->slot, AP_WORD_GENERATION(job->token));
-    result_name(job->at, block, size);
+    ap_slot_result(job->at, block, (uint32_t)size);
 }
 
 /* An agent may have given its block back as if it had been lent: then it is somebody else's by now. */
@@ -251,7 +243,7 @@ AP_ALWAYS_INLINE int result_store(struct ap_job *job, const void *data, size_t s
             return result_store_block(job, data, size);
     }
     ap_copy_small(job->at->result_inline, data, size);
-    result_name(job->at, 0, size);
+    ap_slot_result(job->at, 0, (uint32_t)size);
     return 0;
 }
 
@@ -302,7 +294,7 @@ static __attribute__((noinline)) int result_none(struct ap_job *job, int *code, 
     }
     /* Its caller must not take this for a task that was never begun. */
     *code = why == APIARY_ENOBLOCK ? APIARY_ENORESULT : why;
-    result_name(job->at, 0, 0);
+    ap_slot_result(job->at, 0, 0);
     tell_failure(job, *code, 0, NULL, 0);
     return why;
 }
@@ -318,9 +310,7 @@ static __attribute__((noinline)) enum end ended_requested(const struct ap_job *j
     struct ap_worker *w = job->agent->worker;
 
     ap_task_free_unseen(w->seg, w->context->lane.index, job->slot, ap_slot_ticket_return, w->seg);
-    if (AP_REQUEST_GENERATION(request) == AP_WORD_GENERATION(job->token) &&
-        (request & AP_REQUEST_GIVEN_UP) == AP_REQUEST_ABANDON)
-        return END_LATE;
+    if (ap_request_recalled(request, job->token)) return END_LATE;
     return code == 0 ? END_DONE : END_FAILED;
 }
 
@@ -347,7 +337,7 @@ AP_ALWAYS_INLINE void job_done(struct ap_job *job, enum end end, uint64_t now)
     agent->unpublished++;
     w->now = now;
     if (job->hand >= 0) {
-        ap_store_relaxed(&w->context->lane.lane->hand[job->hand], 0);
+        ap_lane_hand(w->context->lane.lane, (unsigned)job->hand, 0);
         w->hands &= ~(1u << job->hand);
     }
     if (__builtin_expect(job->alone, 0)) w->solo_running = false;
@@ -374,8 +364,8 @@ AP_ALWAYS_INLINE int finish(struct ap_job *job, int code, uint32_t agent_code, c
             r = result_none(job, &why, r, data, size);
             code = why;
         }
-        ap_store_relaxed(&slot->agent_code, code == APIARY_EAGENT ? agent_code : 0);
-        ap_store_relaxed(&slot->finished, now);
+        ap_slot_agent_code(slot, code == APIARY_EAGENT ? agent_code : 0);
+        ap_slot_finished(slot, now);
         if (__builtin_expect(job->reserved != 0, 0)) reserved_free(job);
         ap_slot_finish(seg, slot, job->token, code);
         end = ended(job, code);

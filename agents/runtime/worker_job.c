@@ -47,14 +47,14 @@ static int hand_take(struct ap_worker *w, uint64_t ref)
 
     if (hand < 0 || hand >= (int)AP_HANDS) return -1;
     w->hands |= 1u << hand;
-    ap_store_relaxed(&w->context->lane.lane->hand[hand], ref); /* ordered by the claim */
+    ap_lane_hand(w->context->lane.lane, (unsigned)hand, ref);
     return hand;
 }
 
 static void hand_clear(struct ap_worker *w, int hand)
 {
     if (hand < 0) return;
-    ap_store_relaxed(&w->context->lane.lane->hand[hand], 0);
+    ap_lane_hand(w->context->lane.lane, (unsigned)hand, 0);
     w->hands &= ~(1u << hand);
 }
 
@@ -75,7 +75,7 @@ AP_ALWAYS_INLINE void job_fill(struct ap_worker *w, struct ap_job *job, struct a
     job->user = NULL;
     job->reserved = 0;
     job->capability_name[0] = job->caller_name[0] = '\0';
-    ap_store_relaxed(&slot->started, w->now);
+    ap_slot_started(slot, w->now);
     w->in_hand_count++;
     if (__builtin_expect(job->alone, 0)) w->solo_running = true;
     agent->in_hand++;
@@ -106,17 +106,13 @@ static bool must_wait(struct ap_worker *w, struct ap_agent *agent, const struct 
     return true;
 }
 
-/* A queue's index can pass to another agent, of another service, between a client's choice and its submit. Withdrawn
- * capabilities still count: what was queued before a drain is done. */
+/* A queue's index can pass to another agent, of another service, between a client's choice and its submit. */
 static bool offered(const struct ap_worker *w, const struct ap_agent *agent, const struct ap_job *job)
 {
-    const struct ap_agent_record *record = ap_agent_at(w->seg, agent->queue);
-    uint32_t count = ap_load_relaxed(&record->capability_count), only = ap_load_relaxed(&job->at->only);
+    uint32_t only = ap_load_relaxed(&job->at->only);
 
     if (only != 0 && only != w->queen->service_index + 1) return false;
-    for (uint32_t i = 0; i < count && i < AP_AGENT_CAPABILITIES; i++)
-        if (ap_load_relaxed(&record->capabilities[i]) == job->capability) return true;
-    return false;
+    return ap_agent_runs(ap_agent_at(w->seg, agent->queue), job->capability);
 }
 
 /* Why a task that was claimed is not to be started; 0: it is. */
@@ -159,7 +155,7 @@ void ap_worker_start_task(struct ap_worker *w, struct ap_agent *agent, uint64_t 
     /* Routers see at once that this worker has something in hand, however long it takes. */
     if (agent->in_hand > agent->shown) {
         agent->shown = agent->in_hand;
-        ap_store_relaxed(&agent->consumer.queue->running, agent->shown);
+        ap_queue_running(&agent->consumer, agent->shown);
     }
     ap_store_relaxed(&w->called, agent);
     agent->kind->handle(agent->state, ap_handle_name(job->handle));
@@ -167,13 +163,10 @@ void ap_worker_start_task(struct ap_worker *w, struct ap_agent *agent, uint64_t 
 
 void ap_worker_publish(struct ap_agent *agent)
 {
-    struct ap_queue *q = agent->consumer.queue;
+    const struct ap_queue_tally tally = {.started = agent->started, .done = agent->done, .failed = agent->failed,
+                                         .late = agent->late, .run_time = agent->run_time};
 
-    ap_store_relaxed(&q->started, agent->started);
-    ap_store_relaxed(&q->done, agent->done);
-    ap_store_relaxed(&q->failed, agent->failed);
-    ap_store_relaxed(&q->late, agent->late);
-    ap_store_relaxed(&q->run_time, agent->run_time);
+    ap_queue_tell(&agent->consumer, &tally);
     ap_queue_publish(&agent->consumer, agent->in_hand);
     agent->shown = agent->in_hand;
     agent->unpublished = 0;

@@ -2,7 +2,6 @@
  * pushed; then the consumer is told, of one task or of a batch. */
 #include <string.h>
 
-#include "core/copy.h"
 #include "core/defect.h"
 #include "registry/client/client.h"
 
@@ -195,40 +194,28 @@ AP_ALWAYS_INLINE int take(struct submit *s)
 
 /* ---- write ----------------------------------------------------------------------------------------------------- */
 
-/* What does not fit the slot; a loan (`body` NULL) is in its block already. Once the slot is RESERVED: whoever frees it then gives
- * the block back without a search of the pool, since it is named first. */
+/* What does not fit the slot, once that is RESERVED; a loan (`body` NULL) is in its block already. */
 static __attribute__((noinline)) void write_block(struct ap_segment *seg, uint32_t slot, uint64_t generation, uint64_t block,
                                                   const void *body, size_t size)
 {
     if (body != NULL) memcpy(ap_at_offset(seg, block, size), body, size);
-    ap_store_relaxed(&ap_slot_at(seg, slot)->body, block);
-    ap_pool_attach(seg, block, AP_BLOCK_REQUEST, slot, generation);
+    ap_slot_body_block(seg, slot, generation, block);
 }
 
 /* The slot is FREE, and this lane's alone; afterwards it is RESERVED, with all that it needs. */
 AP_ALWAYS_INLINE void write_slot(struct submit *s)
 {
+    const struct ap_task_form form = {.body = s->body, .size = s->size, .queued = s->now,
+                                      .deadline = s->deadline, .client = s->c->lane.index, .capability = s->capability,
+                                      .only = (uint16_t)(s->service + 1), .caller = (uint16_t)(s->c->client->service + 1),
+                                      .ticket = s->ticket, .inside = s->block == 0};
     struct ap_slot *slot = s->at;
 
     if (AP_DEFECT(publish_before_fill)) {
         ap_slot_reserve(slot, s->c->lane.index);
         ap_slot_publish(slot, s->slot, s->queue);
     }
-    ap_store_relaxed(&slot->body, 0);
-    ap_store_relaxed(&slot->result, 0);
-    ap_store_relaxed(&slot->body_size, (uint32_t)s->size);
-    ap_store_relaxed(&slot->result_size, 0);
-    ap_store_relaxed(&slot->agent_code, 0);
-    ap_store_relaxed(&slot->only, (uint16_t)(s->service + 1));
-    ap_store_relaxed(&slot->deadline, s->deadline);
-    ap_store_relaxed(&slot->client, (uint16_t)s->c->lane.index);
-    ap_store_relaxed(&slot->capability, (uint16_t)s->capability);
-    ap_store_relaxed(&slot->caller, (uint16_t)(s->c->client->service + 1));
-    ap_store_relaxed(&slot->ticket, AP_DEFECT(ticket_unnamed) ? 0 : s->ticket);
-    ap_store_relaxed(&slot->queued, s->now);
-    ap_store_relaxed(&slot->started, 0);
-    ap_store_relaxed(&slot->finished, 0);
-    if (s->block == 0) ap_copy_small(slot->body_inline, s->body, s->size);
+    ap_slot_write(slot, &form);
     s->generation = AP_DEFECT(publish_before_fill) ? AP_WORD_GENERATION(ap_load_relaxed(&slot->word))
                                                    : ap_slot_reserve(slot, s->c->lane.index);
     if (__builtin_expect((s->flags & APIARY_DETACH) != 0 && s->loan == 0, 0))

@@ -307,26 +307,15 @@ static void agent_fill(const struct plan *p, size_t i)
 {
     uint32_t queue = p->r->agents[i].queue;
     struct ap_agent_record *agent = ap_agent_at(p->seg, queue);
-    struct ap_queue *q = ap_queue_at(p->seg, queue);
 
     ap_capability_withdraw_all(p->seg, queue);
     ap_store_relaxed(&agent->capability_count, p->agents[i].count);
     for (uint32_t c = 0; c < AP_AGENT_CAPABILITIES; c++)
         ap_store_relaxed(&agent->capabilities[c], c < p->agents[i].count ? p->agents[i].capabilities[c] : (uint16_t)0);
-    ap_store_relaxed(&q->running, 0);
+    ap_queue_begin(p->seg, queue, !p->agents[i].adopted);
     if (p->agents[i].adopted) return;
     ap_store_relaxed(&agent->swarm, p->swarm);
     ap_text_store(agent->name, p->r->agents[i].name, sizeof agent->name);
-    ap_store_relaxed(&q->depth, 0);
-    /* What has started last: no more may have ended, at any instant. */
-    ap_store_relaxed(&q->done, 0);
-    ap_store_relaxed(&q->failed, 0);
-    ap_store_relaxed(&q->late, 0);
-    ap_store_relaxed(&q->started, 0);
-    ap_store_relaxed(&q->crashed, 0);
-    ap_store_relaxed(&q->expired, 0);
-    ap_store_relaxed(&q->cancelled, 0);
-    ap_store_relaxed(&q->run_time, 0);
 }
 
 /* ---- registration --------------------------------------------------------------------------------------------- */

@@ -119,7 +119,7 @@ bool ap_monitor_stopped(const struct ap_segment *seg, uint32_t *ret_lane, uint32
 
 static void beat(const struct ap_monitor *m)
 {
-    ap_store_relaxed(&m->seg->header->watched, AP_WATCHED(m->seg->ops->now(), m->lane.index));
+    ap_segment_watched(m->seg, m->lane.index);
 }
 
 /* Whether one who watches beside the holder may leave: the role is to be had, or another beats. Of two who came at the same time

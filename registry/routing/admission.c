@@ -65,7 +65,7 @@ void ap_slot_ticket_return(void *user, struct ap_slot *slot)
     if (ap_load_relaxed(&lane->joined) > ap_load_relaxed(&slot->queued)) return;
     /* A ticket that is no longer the client's was freed when its lane closed or was reaped, or passed by whoever died with it. */
     if (!ap_cas(&row[ticket - 1], &busy, passed)) return;
-    if (!AP_DEFECT(ticket_named)) ap_store_relaxed(&slot->ticket, 0);
+    if (!AP_DEFECT(ticket_named)) ap_slot_ticket_none(slot);
     ap_cas(&row[ticket - 1], &passed, 0);
 }
 
