@@ -2,8 +2,10 @@
 include(CMakePackageConfigHelpers)
 
 install(FILES core/apiary.h core/apiary_error.def DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
-install(FILES core/apiary/agent.h core/apiary/swarm.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/apiary)
+install(FILES core/apiary/agent.h core/apiary/kinds.h core/apiary/swarm.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/apiary)
 install(TARGETS apiary_shared apiary_static EXPORT apiary-targets
+        LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(TARGETS apiary_kinds_shared apiary_kinds_static EXPORT apiary-kinds-targets
         LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 if(APIARY_PROGRAMS)
     install(TARGETS ${APIARY_PROGRAMS} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
@@ -11,16 +13,19 @@ endif()
 
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/apiary)
 install(EXPORT apiary-targets NAMESPACE apiary:: DESTINATION ${package_dir})
+install(EXPORT apiary-kinds-targets NAMESPACE apiary:: DESTINATION ${package_dir})
 configure_package_config_file(cmake/apiary-config.cmake.in ${PROJECT_BINARY_DIR}/apiary-config.cmake
                               INSTALL_DESTINATION ${package_dir})
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/apiary-config-version.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/apiary-config.cmake ${PROJECT_BINARY_DIR}/apiary-config-version.cmake
         DESTINATION ${package_dir})
 
-# The paths in apiary.pc are relative to the file, so that an installed tree may be moved (and DESTDIR works).
+# The paths in apiary.pc and apiary-kinds.pc are relative to the file, so that an installed tree may be moved (and DESTDIR works).
 file(RELATIVE_PATH pc_to_prefix /prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig /prefix)
-configure_file(cmake/apiary.pc.in ${PROJECT_BINARY_DIR}/apiary.pc @ONLY)
-install(FILES ${PROJECT_BINARY_DIR}/apiary.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+foreach(pc apiary.pc apiary-kinds.pc)
+    configure_file(cmake/${pc}.in ${PROJECT_BINARY_DIR}/${pc} @ONLY)
+    install(FILES ${PROJECT_BINARY_DIR}/${pc} DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+endforeach()
 
 file(GLOB pages CONFIGURE_DEPENDS tools/man/*.[1-8])
 foreach(page ${pages})

@@ -142,7 +142,7 @@ if("unit" IN_LIST APIARY_TESTS)
         add_executable(${program} ${source} ${unit_shim})
         set_target_properties(${program} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${test_bin} ENABLE_EXPORTS ON)
         target_link_libraries(${program} PRIVATE $<TARGET_NAME_IF_EXISTS:unit_support>
-            $<TARGET_NAME_IF_EXISTS:apiary_kinds> $<TARGET_NAME_IF_EXISTS:apiary_dump>
+            apiary_kinds_static $<TARGET_NAME_IF_EXISTS:apiary_dump>
             $<TARGET_NAME_IF_EXISTS:apiary_tools> $<TARGET_NAME_IF_EXISTS:apiary_perf_stat>
             apiary_static apiary_test_flags PkgConfig::CRITERION)
         apiary_test(unit ${name} ${source} ${test_bin}/${program} --jobs 2)
@@ -159,7 +159,7 @@ if("process" IN_LIST APIARY_TESTS)
         add_executable(process_${program} ${source} ${process_common})
         set_target_properties(process_${program} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${test_bin}
                               OUTPUT_NAME ${program} ENABLE_EXPORTS ON)
-        target_link_libraries(process_${program} PRIVATE $<TARGET_NAME_IF_EXISTS:apiary_kinds>
+        target_link_libraries(process_${program} PRIVATE apiary_kinds_static
             $<TARGET_NAME_IF_EXISTS:apiary_dump> apiary_static apiary_test_flags)
         target_link_options(process_${program} PRIVATE -Wl,-z,now)
     endforeach()
@@ -195,7 +195,7 @@ if("fuzz" IN_LIST APIARY_TESTS OR "unit" IN_LIST APIARY_TESTS)
         add_executable(${program} ${source} tests/fuzz/driver.c tests/fuzz/guard.c)
         target_include_directories(${program} PRIVATE tests/fuzz/shim)
         set_target_properties(${program} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${test_bin})
-        target_link_libraries(${program} PRIVATE fuzz_support apiary_kinds apiary_dump apiary_static apiary_test_flags)
+        target_link_libraries(${program} PRIVATE fuzz_support apiary_kinds_static apiary_dump apiary_static apiary_test_flags)
         target_link_options(${program} PRIVATE ${fuzz_wrapped})
         if(APIARY_SANITIZE MATCHES "fuzzer")
             target_compile_definitions(${program} PRIVATE FUZZ_LIBFUZZER)

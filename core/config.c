@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +30,7 @@ struct chunk {
 struct ap_config {
     struct chunk *chunks;
     const struct ap_node *root;
+    const char *file, *folder; /* folder: NULL until it is asked for */
 };
 
 /* While it is being read. */
@@ -334,9 +336,9 @@ static int read_stream(struct reader *r, struct ap_node **ret)
         yaml_event_delete(&event);
         if (type == YAML_STREAM_END_EVENT) break;
         if (type == YAML_DOCUMENT_START_EVENT && root != NULL)
-            return refuse(r, line, "a second document begins (---); a file holds one");
+            return refuse(r, line, "a second document begins (---); a text holds one");
     }
-    if (root == NULL) return refuse(r, 1, "the file is empty; expected a mapping of keys");
+    if (root == NULL) return refuse(r, 1, "the text is empty; expected a mapping of keys");
     *ret = root;
     return 0;
 }
@@ -350,13 +352,13 @@ int ap_config_parse(const char *name, const char *text, size_t size, struct ap_c
 
     r.config = calloc(1, sizeof *r.config);
     if (r.config == NULL) return APIARY_ENOBLOCK;
-    r.file = copy_text(r.config, name, strlen(name));
+    r.config->file = r.file = copy_text(r.config, name, strlen(name));
     if (r.file == NULL || !yaml_parser_initialize(&r.parser)) {
         ap_config_free(r.config);
         return APIARY_ENOBLOCK;
     }
     if (size > TEXT_MAX) {
-        e = refuse(&r, 1, "the file is larger than 1 MiB, which is the most allowed");
+        e = refuse(&r, 1, "the text is larger than 1 MiB, which is the most allowed");
     } else {
         yaml_parser_set_input_string(&r.parser, (const unsigned char *)text, size);
         e = read_stream(&r, &root);
@@ -445,6 +447,46 @@ void ap_config_free(struct ap_config *config)
         free(c);
     }
     free(config);
+}
+
+/* Absolute, so that a later chdir changes nothing. */
+static int find_folder(struct ap_config *config, struct ap_config_error *error)
+{
+    const struct ap_node at = {.file = config->file};
+    char *copy = strdup(config->file);
+    char *absolute = copy != NULL ? realpath(dirname(copy), NULL) : NULL;
+    int e = copy != NULL ? errno : ENOMEM;
+
+    free(copy);
+    if (absolute == NULL && e != ENOMEM) {
+        errno = e;
+        return ap_node_refuse(&at, error, "its folder, where relative paths begin, cannot be found: %m");
+    }
+    if (absolute != NULL) config->folder = copy_text(config, absolute, strlen(absolute));
+    free(absolute);
+    return config->folder != NULL ? 0 : APIARY_ENOBLOCK;
+}
+
+int ap_config_path(struct ap_config *config, const char *path, const char **ret, struct ap_config_error *error)
+{
+    const char *folder;
+    size_t size;
+    char *whole;
+    int e;
+
+    if (path[0] == '/') {
+        *ret = path;
+        return 0;
+    }
+    e = config->folder == NULL ? find_folder(config, error) : 0;
+    if (e < 0) return e;
+    folder = strcmp(config->folder, "/") != 0 ? config->folder : "";
+    size = strlen(folder) + strlen(path) + 2;
+    whole = ap_config_alloc(config, size);
+    if (whole == NULL) return APIARY_ENOBLOCK;
+    snprintf(whole, size, "%s/%s", folder, path);
+    *ret = whole;
+    return 0;
 }
 
 const struct ap_node *ap_config_root(const struct ap_config *config)

@@ -22,7 +22,7 @@
 #define AP_FIRST_SWARM_STATUS 256u
 #define AP_FIRST_AGENT_KIND 72u
 #define AP_FIRST_AGENT_KEY 40u
-#define AP_FIRST_AGENT_DESCRIPTION 40u
+#define AP_FIRST_AGENT_DESCRIPTION 48u
 #define AP_FIRST_SWARM_DESCRIPTION 104u
 
 _Static_assert(sizeof(apiary_attach_options_t) >= AP_FIRST_ATTACH_OPTIONS, "structures only grow");

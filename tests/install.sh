@@ -1,9 +1,18 @@
 #!/bin/bash
-# What is installed is enough for others: a client built with pkg-config, one with find_package, both libraries, and
-# <apiary.h> in C++ and in strict C11. The tree is moved first: nothing in it may know where it was installed.
+# What is installed is enough for others: a client and a queen of one's own built with pkg-config and with find_package, all
+# libraries, and the headers in C++ and in strict C11. The tree is moved first: nothing in it may know where it was installed.
 set -eu
+. "$APIARY_SOURCE/tests/process/lib_leftovers.sh"
+export APIARY_SEGMENT=/apiary-test-install-$$
 scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
+cleanup()
+{
+    end_of "$APIARY_SEGMENT"
+    rm -rf "$scratch" "/dev/shm$APIARY_SEGMENT"
+}
+trap cleanup EXIT
+trap 'exit 143' TERM INT HUP
+clear_leftovers apiary-test-install
 CC=${CC:-cc}
 
 cmake --install "$APIARY_BUILD" --prefix "$scratch/first" >"$scratch/install.log" || {
@@ -16,7 +25,7 @@ pc=$(find "$prefix" -name apiary.pc)
 libdir=$(dirname "$(dirname "$pc")")
 export PKG_CONFIG_PATH=${pc%/*}
 
-for file in include/apiary.h include/apiary_error.def include/apiary/agent.h include/apiary/swarm.h bin/apiary bin/apiaryd bin/shmdump share/apiary/singularity.yaml \
+for file in include/apiary.h include/apiary_error.def include/apiary/agent.h include/apiary/kinds.h include/apiary/swarm.h bin/apiary bin/apiaryd bin/shmdump share/apiary/singularity.yaml \
     share/man/man1/apiary.1 share/man/man1/shmdump.1 share/bash-completion/completions/apiary; do
     test -e "$prefix/$file" || {
         echo "not installed: $file"
@@ -97,6 +106,69 @@ fi
 check "find_package, shared" build/by_cmake
 check "find_package, static" build/by_cmake_static
 
+# A program with a queen of its own: the example, which serves until it is told to leave.
+fail()
+{
+    echo "$*"
+    exit 1
+}
+apiary=$prefix/bin/apiary
+echo 'meta_registry: {members: 32, lanes: 64, tasks: 512}' >apiary.yaml
+"$prefix/bin/apiaryd" --config apiary.yaml >daemon 2>&1 &
+daemon=$!
+until "$apiary" status >/dev/null 2>&1; do
+    kill -0 "$daemon" 2>/dev/null || fail "the coordinator: $(cat daemon)"
+done
+
+serves() # serves WHAT PROGRAM: it offers its two capabilities, and says what is wrong with a configuration
+{
+    local queen answer
+    LD_LIBRARY_PATH=$libdir "$2" 'greeting: good morning' >queen 2>&1 &
+    queen=$!
+    until "$apiary" check own_service >/dev/null 2>&1; do
+        kill -0 "$queen" 2>/dev/null || fail "$1: $(cat queen)"
+    done
+    answer=$("$apiary" delegate own.shout hello) || fail "$1: own.shout: exit $?"
+    [ "$answer" = HELLO ] || fail "$1: own.shout answers '$answer'"
+    answer=$("$apiary" delegate own.greet world) || fail "$1: own.greet: exit $?"
+    [ "$answer" = 'good morning, world' ] || fail "$1: own.greet answers '$answer'"
+    kill -TERM "$queen"
+    wait "$queen" || fail "$1: exit $?: $(cat queen)"
+    if LD_LIBRARY_PATH=$libdir "$2" $'greeting: hi\ngreetin: x' 2>queen; then fail "$1: takes any key"; fi
+    [ "$(cat queen)" = "APIARY_ECONFIG: config of greeter:2: greetin: unknown key (did you mean 'greeting'?); allowed: greeting" ] ||
+        fail "$1: says of a wrong key: $(cat queen)"
+}
+
+cp "$APIARY_SOURCE/tools/examples/own_queen.c" .
+# shellcheck disable=SC2046
+"$CC" -Wall -Wextra -Werror own_queen.c -o own_queen $(pkg-config --cflags --libs apiary-kinds)
+serves "own queen, pkg-config" ./own_queen
+
+cat >CMakeLists.txt <<'END'
+cmake_minimum_required(VERSION 3.16)
+project(own C)
+find_package(apiary 0.1 REQUIRED COMPONENTS kinds)
+add_executable(own_by_cmake own_queen.c)
+target_link_libraries(own_by_cmake PRIVATE apiary::kinds)
+add_executable(own_by_cmake_static own_queen.c)
+target_link_libraries(own_by_cmake_static PRIVATE apiary::kinds_static)
+END
+if ! { cmake -G Ninja -S . -B own -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_C_COMPILER="$CC" && cmake --build own; } >cmake.log 2>&1; then
+    cat cmake.log
+    exit 1
+fi
+serves "own queen, find_package, shared" own/own_by_cmake
+serves "own queen, find_package, static" own/own_by_cmake_static
+if readelf -d own/own_by_cmake_static | grep -q 'NEEDED.*libapiary'; then
+    fail "the static queen needs the shared library"
+fi
+sed -i 's/COMPONENTS kinds/COMPONENTS drones/' CMakeLists.txt
+if cmake -G Ninja -S . -B none -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_C_COMPILER="$CC" >cmake.log 2>&1; then
+    fail "find_package finds a component that is not there"
+fi
+kill -TERM "$daemon"
+wait "$daemon" || fail "the coordinator: exit $?: $(cat daemon)"
+
 # The example of the README with the same flags a newcomer would use.
 for example in "$APIARY_SOURCE"/tools/examples/*client*.c; do
     [ -f "$example" ] || continue
@@ -105,10 +177,11 @@ for example in "$APIARY_SOURCE"/tools/examples/*client*.c; do
 done
 
 if command -v g++ >/dev/null; then
-    printf '#include <apiary/swarm.h>\nint main() { return apiary_strerror(APIARY_ENOSEG) == nullptr; }\n' >cxx.cc
+    printf '#include <apiary/kinds.h>\n#include <apiary/swarm.h>\nint main() { return %s == nullptr || %s == nullptr; }\n' \
+        'apiary_strerror(APIARY_ENOSEG)' 'apiary_kind("exec")' >cxx.cc
     for standard in c++11 c++20; do
         # shellcheck disable=SC2046
-        g++ -std=$standard -Wall -Wextra -Wpedantic -Werror cxx.cc -o cxx $(pkg-config --cflags --libs apiary)
+        g++ -std=$standard -Wall -Wextra -Wpedantic -Werror cxx.cc -o cxx $(pkg-config --cflags --libs apiary-kinds)
         LD_LIBRARY_PATH=$libdir ./cxx
     done
 else

@@ -7,7 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "agents/kinds.h"
+#include "core/apiary/kinds.h"
 
 #define AT_REST UINT64_C(1000000000)      /* a file that changed more recently may be half written */
 #define JUDGE_LIMIT UINT64_C(2000000000)  /* a start waits for it */
@@ -28,7 +28,7 @@ int apiary_read_config(const struct tool *t, const char *option, bool standard_i
     char *text = NULL;
     size_t size = 0;
     int rc = standard_input ? ap_config_read(STDIN_FILENO, path, &text, &size, &error) : 0;
-    if (rc == 0) rc = ap_deployment_parse(path, text, size, ap_agent_kinds, only, ret, &error);
+    if (rc == 0) rc = ap_deployment_parse(path, text, size, apiary_kinds(), only, ret, &error);
     free(text);
     if (rc < 0) return tool_error(t, rc, error.text, "configuration");
     *ret_path = path;

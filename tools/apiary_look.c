@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agents/kinds.h"
+#include "core/apiary/kinds.h"
 #include "core/name.h"
 #include "core/uring.h"
 #include "tools/apiary_supervised.h"
@@ -478,7 +478,7 @@ static void print_key(const apiary_agent_key_t *key)
 static int kinds_json(void)
 {
     json_t *list = json_array();
-    for (const apiary_agent_kind_t *const *k = ap_agent_kinds; *k != NULL; k++) {
+    for (const apiary_agent_kind_t *const *k = apiary_kinds(); *k != NULL; k++) {
         json_t *keys = json_array();
         for (const apiary_agent_key_t *key = (*k)->keys; key != NULL && key->name != NULL; key++)
             json_array_append_new(keys, key_json(key));
@@ -499,7 +499,7 @@ int cmd_kinds(struct tool *t, int argc, char **argv)
     int rc = tool_parse(t, &kinds_usage, no_options, &argc, &argv);
     if (rc != TOOL_GO_ON) return rc;
     if (t->json) return tool_finish(t, kinds_json());
-    for (const apiary_agent_kind_t *const *k = ap_agent_kinds; *k != NULL; k++) {
+    for (const apiary_agent_kind_t *const *k = apiary_kinds(); *k != NULL; k++) {
         printf("%s: %s\n", (*k)->name, (*k)->what);
         if ((*k)->capabilities != NULL) fputs("    capabilities    ", stdout);
         for (const char *const *c = (*k)->capabilities; c != NULL && *c != NULL; c++)

@@ -7,7 +7,9 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#include "agents/kinds.h"
+#include "agents/runtime/kind.h"
+#include "agents/runtime/queen.h"
+#include "core/apiary/kinds.h"
 #include "core/apiary/swarm.h"
 #include "core/log.h"
 #include "core/writer.h"
@@ -31,27 +33,30 @@ static void to_log(void *user, int level, const char *line)
     ap_log(level, "%s", line);
 }
 
-/* Every agent with its kind, built in or from a plug-in. *ret is to be freed. */
+/* Every agent with its kind, built in or from a plug-in, and its place in the configuration. Both are to be freed. */
 static int describe_agents(const struct tool *t, const struct ap_deployment_swarm *swarm,
-                           apiary_agent_description_t **ret)
+                           apiary_agent_description_t **ret, const struct ap_node ***ret_configs)
 {
     apiary_agent_description_t *agents = tool_alloc(swarm->agent_count * sizeof *agents);
+    const struct ap_node **configs = tool_alloc(swarm->agent_count * sizeof(void *));
     for (size_t i = 0; i < swarm->agent_count; i++) {
         const struct ap_deployment_agent *from = &swarm->agents[i];
         agents[i] = (apiary_agent_description_t){.name = from->name,
-                                                 .kind = from->kind != NULL ? ap_agent_kind(from->kind) : NULL,
+                                                 .kind = from->kind != NULL ? apiary_kind(from->kind) : NULL,
                                                  .capabilities = from->capabilities,
-                                                 .worker = from->worker,
-                                                 .config = from->config};
+                                                 .worker = from->worker};
+        configs[i] = from->config;
         char message[1024] = "";
         int rc = from->plugin != NULL ? ap_agent_plugin(from->plugin, &agents[i].kind, message, sizeof message) : 0;
         if (rc == 0 && agents[i].kind != NULL) continue;
         free(agents);
+        free(configs);
         if (rc < 0) return tool_error(t, rc, message, "agent %s", from->name);
         return tool_fail(t, TOOL_CONFIG, "agent %s: there is no kind '%s'; 'apiary kinds' lists them", from->name,
                          from->kind);
     }
     *ret = agents;
+    *ret_configs = configs;
     return TOOL_OK;
 }
 
@@ -75,11 +80,11 @@ static void block_signals(sigset_t *set)
 }
 
 static int serve(const struct tool *t, apiary_t *a, const apiary_swarm_description_t *description,
-                 const sigset_t *signals, uint64_t drain)
+                 const struct ap_node *const *configs, const sigset_t *signals, uint64_t drain)
 {
     char message[1024] = "", text[32];
     apiary_queen_t *queen = NULL;
-    int rc = apiary_queen_start(a, description, message, sizeof message, &queen);
+    int rc = ap_queen_start(a, description, configs, message, sizeof message, &queen);
     if (rc < 0) return tool_error(t, rc, message, "queen %s/%s", description->service, description->instance);
     ap_log(6, "registered, %zu agents, %u workers", description->agent_count, description->workers);
     tool_notify("READY=1");
@@ -130,9 +135,10 @@ static int run(const struct tool *t, const char *service, const struct queen_opt
     if (rc != TOOL_OK) return rc;
     const struct ap_deployment_swarm *swarm = ap_deployment_swarm(d, service);
     apiary_agent_description_t *agents = NULL;
+    const struct ap_node **configs = NULL;
     apiary_t *a = NULL;
     rc = swarm == NULL ? tool_fail(t, TOOL_CONFIG, "queen: %s has no service '%s'", path, service)
-                       : describe_agents(t, swarm, &agents);
+                       : describe_agents(t, swarm, &agents, &configs);
     const char *segment = NULL, *why = NULL;
     if (rc == TOOL_OK) rc = tool_choose_segment(t, path, d->segment.name, &segment, &why);
     if (rc == TOOL_OK) {
@@ -156,10 +162,11 @@ static int run(const struct tool *t, const char *service, const struct queen_opt
                                                   .agents = agents,
                                                   .agent_count = swarm->agent_count,
                                                   .log = to_log};
-        rc = serve(t, a, &description, signals, drain);
+        rc = serve(t, a, &description, configs, signals, drain);
     }
     apiary_detach(a);
     free(agents);
+    free(configs);
     ap_deployment_free(d);
     return rc;
 }

@@ -1,10 +1,6 @@
 /* agents/deployment/deployment.c - from a configuration tree to the segment's options and the swarms. */
 #include "agents/deployment/deployment.h"
 
-#include <errno.h>
-#include <libgen.h>
-#include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,15 +33,6 @@ static const struct ap_key queen_keys[] = {
     {.name = "restart", .type = 's', .what = "always or never"},
     {.name = NULL},
 };
-
-char *ap_deployment_path(struct ap_loader *l, const char *path)
-{
-    size_t size = strlen(l->folder) + strlen(path) + 2;
-    char *ret = ap_config_alloc(l->d->config, size);
-
-    if (ret != NULL) snprintf(ret, size, "%s%s%s", path[0] == '/' ? "" : l->folder, path[0] == '/' ? "" : "/", path);
-    return ret;
-}
 
 /* ---- swarms --------------------------------------------------------------------------------------------------- */
 
@@ -209,30 +196,6 @@ static int read_root(struct ap_loader *l)
     return check_room(l, root);
 }
 
-/* The folder of the file, absolute, so that a later chdir changes nothing. */
-static int find_folder(struct ap_loader *l, const char *path)
-{
-    const struct ap_node at = {.file = path};
-    char *copy = strdup(path);
-    char *absolute = copy != NULL ? realpath(dirname(copy), NULL) : NULL;
-    char *folder = NULL;
-    int e = errno;
-
-    if (absolute == NULL && copy != NULL && e != ENOMEM) {
-        free(copy);
-        errno = e;
-        return ap_node_refuse(&at, l->error, "its folder, where relative paths begin, cannot be found: %m");
-    }
-    if (absolute != NULL) {
-        folder = ap_config_alloc(l->d->config, strlen(absolute) + 1);
-        if (folder != NULL) strcpy(folder, strcmp(absolute, "/") != 0 ? absolute : "");
-    }
-    l->folder = folder;
-    free(absolute);
-    free(copy);
-    return folder != NULL ? 0 : APIARY_ENOBLOCK;
-}
-
 int ap_deployment_parse(const char *path, const char *text, size_t size, const apiary_agent_kind_t *const *kinds,
                         const char *only, struct ap_deployment **ret, struct ap_config_error *error)
 {
@@ -244,7 +207,6 @@ int ap_deployment_parse(const char *path, const char *text, size_t size, const a
     if (l.d == NULL) return APIARY_ENOBLOCK;
     e = text != NULL ? ap_config_parse(path, text, size, &l.d->config, l.error)
                      : ap_config_load(path, &l.d->config, l.error);
-    if (e == 0) e = find_folder(&l, path);
     if (e == 0) e = read_root(&l);
     if (e < 0) {
         if (e == APIARY_ENOBLOCK) ap_format(l.error->text, sizeof l.error->text, "%s: no memory", AP_SHOWN(path, 160));

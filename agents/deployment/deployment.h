@@ -58,7 +58,7 @@ struct ap_deployment {
     size_t swarm_count;
 };
 
-/* kinds: the built-in kinds, ends with NULL (agents/kinds.h: ap_agent_kinds). NULL: kinds, plug-ins and their `config`
+/* kinds: the built-in kinds, ends with NULL (apiary_kinds of <apiary/kinds.h>). NULL: kinds, plug-ins and their `config`
  * are not looked at (the daemon, which runs no agents). 0, or APIARY_ECONFIG with the sentence, or APIARY_ENOBLOCK.
  * All that is handed out lives until ap_deployment_free. Geometry and limits are complete (absent keys: defaults). */
 AP_MUST_CHECK int ap_deployment_load(const char *path, const apiary_agent_kind_t *const *kinds, struct ap_deployment **ret,

@@ -1,5 +1,4 @@
 /* agents/deployment/deployment_agents.c - the agents and checks of a swarm's configuration. */
-#include <limits.h>
 #include <regex.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,7 +6,7 @@
 #include <unistd.h>
 
 #include "agents/deployment/deployment_int.h"
-#include "agents/kinds.h"
+#include "agents/runtime/kind.h"
 #include "core/name.h"
 #include "core/text.h"
 
@@ -79,93 +78,6 @@ static int find_plugin(struct ap_loader *l, const struct ap_node *node, const ch
     return 0;
 }
 
-/* The kind's keys in the terms of core/config.h. */
-static int translate_keys(struct ap_loader *l, const struct ap_node *at, const apiary_agent_kind_t *kind,
-                          struct ap_key **ret)
-{
-    struct ap_key *keys;
-    size_t count = 0;
-
-    while (kind->keys != NULL && kind->keys[count].name != NULL)
-        count++;
-    keys = ap_config_alloc(l->d->config, (count + 1) * sizeof *keys);
-    if (keys == NULL) return APIARY_ENOBLOCK;
-    for (size_t i = 0; i < count; i++) {
-        const apiary_agent_key_t *k = &kind->keys[i];
-        if (k->type == '\0' || strchr("sibldzpc", k->type) == NULL)
-            return ap_node_refuse(at, l->error,
-                                  "config: the kind '%s' declares its key '%s' with an unknown type; expected one of "
-                                  "s i b l d z p c",
-                                  kind->name, k->name);
-        keys[i] = (struct ap_key){.name = k->name,
-                                  .type = k->type == 'p' ? 's' : k->type == 'c' ? 'l' : k->type,
-                                  .required = k->required != 0,
-                                  .what = k->what,
-                                  .min = k->min,
-                                  .max = k->max};
-    }
-    *ret = keys;
-    return 0;
-}
-
-/* The tree is this loader's own until it is handed out. */
-static int make_absolute(struct ap_loader *l, const struct ap_node *node)
-{
-    char *path = ap_deployment_path(l, node->text);
-
-    if (path == NULL) return APIARY_ENOBLOCK;
-    ((struct ap_node *)node)->text = path;
-    return 0;
-}
-
-static int find_program(struct ap_loader *l, const struct ap_node *command)
-{
-    const struct ap_node *program = command->kind == AP_NODE_LIST ? command->items[0] : command;
-    char path[PATH_MAX], why[PATH_MAX + 128];
-    int e = strchr(program->text, '/') != NULL ? make_absolute(l, program) : 0;
-
-    if (e < 0 || ap_agent_program(program->text, path, why, sizeof why) == 0) return e;
-    return ap_node_refuse(program, l->error, "command: %s", AP_SHOWN(why, 400));
-}
-
-/* Where the paths among the kind's keys lead, and whether the programs are there. */
-static int find_paths(struct ap_loader *l, const struct ap_node *config, const apiary_agent_kind_t *kind)
-{
-    int e = 0;
-
-    for (const apiary_agent_key_t *k = kind->keys; e == 0 && k != NULL && k->name != NULL; k++) {
-        const struct ap_node *node = ap_node_get(config, k->name);
-
-        if (node == NULL) continue;
-        if (k->type == 'p') e = make_absolute(l, node);
-        if (k->type == 'c') e = find_program(l, node);
-    }
-    return e;
-}
-
-static int check_config(struct ap_loader *l, const struct ap_deployment_agent *agent, const apiary_agent_kind_t *kind)
-{
-    struct ap_key *keys = NULL;
-    int e = translate_keys(l, agent->node, kind, &keys);
-
-    if (e < 0) return e;
-    if (agent->config != NULL && keys->name == NULL && agent->config->count > 0)
-        return ap_node_refuse_line(agent->config, agent->config->key_lines[0], l->error,
-                                   "%s: unknown key; the kind '%s' has no keys, leave out config",
-                                   AP_SHOWN(agent->config->keys[0], 48), kind->name);
-    if (agent->config != NULL) {
-        e = ap_node_check(agent->config, keys, l->error);
-        return e < 0 ? e : find_paths(l, agent->config, kind);
-    }
-    for (; keys->name != NULL; keys++) {
-        if (!keys->required) continue;
-        return ap_node_refuse(
-            agent->node, l->error, "config: missing; the kind '%s' of agent %s needs config: {%s: ...}%s%s", kind->name,
-            agent->name, keys->name, keys->what != NULL ? " - " : "", keys->what != NULL ? keys->what : "");
-    }
-    return 0;
-}
-
 static const struct ap_node *capability_node(const struct ap_deployment_agent *agent, size_t c)
 {
     const struct ap_node *list = ap_node_get(agent->node, "capabilities");
@@ -207,13 +119,17 @@ static int read_kind(struct ap_loader *l, struct ap_deployment_agent *agent)
                                    "plugin: agent %s has a kind as well (line %u); expected one of them", agent->name,
                                    ap_node_key_line(agent->node, "kind"));
     if (plugin != NULL) {
-        agent->plugin = ap_deployment_path(l, plugin);
-        if (agent->plugin == NULL) return APIARY_ENOBLOCK;
+        e = ap_config_path(l->d->config, plugin, &agent->plugin, l->error);
+        if (e < 0) return e;
     }
     if (l->kinds == NULL) return 0;
     e = plugin != NULL ? find_plugin(l, agent->node, agent->plugin, &kind)
                        : find_kind(l, agent->node, agent->kind, &kind);
-    if (e == 0) e = check_config(l, agent, kind);
+    if (e == 0) {
+        const struct ap_agent_config config = {
+            .owner = l->d->config, .map = agent->config, .at = agent->node, .agent = agent->name};
+        e = ap_agent_config_judge(&config, kind, l->error);
+    }
     return e < 0 ? e : check_offers(l, agent, kind);
 }
 
@@ -389,10 +305,8 @@ static int read_check(struct ap_loader *l, struct ap_deployment_swarm *s, const 
                               AP_SHOWN(check->capability, 63));
     e = check_capability(l, s, check);
     if (e == 0 && check->expect_match != NULL) e = check_pattern(l, ap_node_get(node, "expect_match"));
-    if (e == 0 && check->send_file != NULL) {
-        check->send_file = ap_deployment_path(l, check->send_file);
-        if (check->send_file == NULL) e = APIARY_ENOBLOCK;
-    }
+    if (e == 0 && check->send_file != NULL)
+        e = ap_config_path(l->d->config, check->send_file, &check->send_file, l->error);
     if (e == 0) s->check_count++;
     return e;
 }

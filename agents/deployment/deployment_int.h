@@ -15,11 +15,8 @@ struct ap_loader {
     const apiary_agent_kind_t *const *all_kinds, *const *kinds; /* kinds: for the swarm in hand; NULL: not checked */
     const char *only; /* service; NULL: all */
     struct ap_config_error *error;
-    const char *folder; /* absolute; "" is the root */
 };
 
-/* `path` as it is meant from the configuration's folder; NULL: no memory. */
-char *ap_deployment_path(struct ap_loader *l, const char *path);
 AP_MUST_CHECK int ap_deployment_registry(struct ap_loader *l, const struct ap_node *meta); /* NULL: defaults */
 AP_MUST_CHECK int ap_deployment_read_agents(struct ap_loader *l, struct ap_deployment_swarm *s);
 AP_MUST_CHECK int ap_deployment_read_checks(struct ap_loader *l, struct ap_deployment_swarm *s);

@@ -19,11 +19,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "agents/kinds.h"
 #include "agents/kinds/about.h"
 #include "agents/kinds/child.h"
 #include "agents/kinds/support.h"
 #include "agents/kinds/table.h"
+#include "core/program.h"
 
 enum { TAIL = 2048, READ_AT_ONCE = 256 * 1024, FIRST_LOOK = 20, LAST_LOOK = 500 /* ms */ };
 enum { CODE_TIMEOUT = 124, CODE_OUTPUT = 125, CODE_CANNOT_RUN = 126, CODE_NO_PROGRAM = 127, CODE_CANCELLED = 130 };
@@ -61,7 +61,7 @@ struct run {
 
 #define PREFIX "APIARY_"
 
-static const char default_path[] = "PATH=" AP_AGENT_PATH;
+static const char default_path[] = "PATH=" AP_PROGRAM_PATH;
 
 static void free_list(apiary_agent_t *agent, char **list)
 {
@@ -169,7 +169,7 @@ static int configure(struct program *p)
         apiary_agent_log(agent, 3, "directory: %s does not exist", p->plan.directory);
         return APIARY_ECONFIG;
     }
-    if (ap_agent_program(command[0], path, why, sizeof why) < 0) {
+    if (ap_program_find(command[0], path, why, sizeof why) < 0) {
         apiary_agent_log(agent, 3, "command: %s", why);
         return APIARY_ECONFIG;
     }

@@ -1,11 +1,11 @@
-/* agents/kinds/kinds.c - the table of the built-in kinds (agents/kinds.h), in the order of the services that use them. */
-#include "agents/kinds.h"
+/* agents/kinds/kinds.c - the built-in kinds (apiary/kinds.h), in the order of the services that use them. */
+#include "core/apiary/kinds.h"
 
 #include <string.h>
 
 #include "agents/kinds/table.h"
 
-const apiary_agent_kind_t *const ap_agent_kinds[] = {
+static const apiary_agent_kind_t *const kinds[] = {
     &ap_kind_exec,
     &ap_kind_http,
     &ap_kind_ai_cache,
@@ -42,9 +42,14 @@ const apiary_agent_kind_t *const ap_agent_kinds[] = {
     NULL,
 };
 
-const apiary_agent_kind_t *ap_agent_kind(const char *name)
+const apiary_agent_kind_t *const *apiary_kinds(void)
 {
-    for (const apiary_agent_kind_t *const *kind = ap_agent_kinds; *kind; kind++)
+    return kinds;
+}
+
+const apiary_agent_kind_t *apiary_kind(const char *name)
+{
+    for (const apiary_agent_kind_t *const *kind = kinds; name && *kind; kind++)
         if (strcmp((*kind)->name, name) == 0) return *kind;
     return NULL;
 }

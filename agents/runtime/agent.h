@@ -28,7 +28,8 @@ struct ap_agent {
     struct ap_worker *worker;
     const apiary_agent_kind_t *kind;
     const char *name;          /* the queen's copy */
-    const struct ap_node *config;
+    const struct ap_node *config;  /* NULL: none */
+    struct ap_config *config_tree; /* what the queen has made of the description's text; NULL: somebody else has the tree */
     void *state;
     bool created;
     struct ap_arena arena;

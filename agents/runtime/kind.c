@@ -1,10 +1,10 @@
 /* agents/runtime/kind.c - a kind as this library knows it, whatever version of the public face its program was built
- * with. See kinds.h. */
+ * with. See kind.h. */
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "agents/kinds.h"
+#include "agents/runtime/kind.h"
 #include "core/apiary/swarm.h"
 #include "core/sized.h"
 #include "core/text.h"
@@ -79,7 +79,8 @@ int ap_agent_kind_adopt(const apiary_agent_kind_t *kind, const apiary_agent_kind
     char what[160];
     int r = 0;
 
-    if (kind == NULL) return refuse(APIARY_EINVAL, message, size, "its kind is missing");
+    if (kind == NULL) return refuse(APIARY_EINVAL, message, size, "its kind is missing; apiary_kind has none of a name "
+                                                                  "that it does not know");
     if (!ap_sized_valid(kind->struct_size, AP_FIRST_AGENT_KIND))
         return refuse(APIARY_EINVAL, message, size, "its kind is of an older agent interface, or does not begin with "
                                                     "APIARY_AGENT_KIND; build it again");

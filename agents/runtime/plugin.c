@@ -1,8 +1,8 @@
-/* agents/runtime/plugin.c - agent kinds from shared objects, and what a kind offers. See kinds.h. */
+/* agents/runtime/plugin.c - agent kinds from shared objects, and what a kind offers. See kind.h. */
 #include <dlfcn.h>
 #include <string.h>
 
-#include "agents/kinds.h"
+#include "agents/runtime/kind.h"
 #include "core/text.h"
 
 int ap_agent_plugin(const char *path, const apiary_agent_kind_t **ret, char *message, size_t size)

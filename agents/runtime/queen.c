@@ -339,14 +339,14 @@ static void queen_remove(struct ap_queen *q)
 
 /* ---- the public face ------------------------------------------------------------------------------------------ */
 
-int apiary_queen_start(apiary_t *a, const apiary_swarm_description_t *swarm, char *message, size_t message_size,
-                       apiary_queen_t **ret)
+int ap_queen_start(struct apiary *a, const apiary_swarm_description_t *swarm, const struct ap_node *const *configs, char *message,
+                   size_t message_size, apiary_queen_t **ret)
 {
     struct ap_queen *q = NULL;
     char text[sizeof q->message] = "";
     int r = a == NULL || swarm == NULL || ret == NULL ? APIARY_EINVAL : ap_usable(a);
 
-    if (r == 0) r = ap_queen_make(a, swarm, text, sizeof text, &q);
+    if (r == 0) r = ap_queen_make(a, swarm, configs, text, sizeof text, &q);
     if (r == 0) {
         r = control_start(q);
         if (r < 0) memcpy(text, q->message, sizeof text);
@@ -363,6 +363,12 @@ int apiary_queen_start(apiary_t *a, const apiary_swarm_description_t *swarm, cha
         ap_format(message, message_size, "%s", text);
     }
     return r;
+}
+
+int apiary_queen_start(apiary_t *a, const apiary_swarm_description_t *swarm, char *message, size_t message_size,
+                       apiary_queen_t **ret)
+{
+    return ap_queen_start(a, swarm, NULL, message, message_size, ret);
 }
 
 static bool control_join(struct ap_queen *q, uint64_t until)

@@ -52,9 +52,13 @@ struct ap_queen {
     uint64_t stop_until;
 };
 
+/* As apiary_queen_start. With `configs` (one for each agent, NULL: it has none) the agents' configurations are these, judged before
+ * by ap_agent_config_judge and kept until the queen has stopped, instead of the texts of the descriptions. */
+AP_MUST_CHECK int ap_queen_start(struct apiary *a, const apiary_swarm_description_t *d, const struct ap_node *const *configs,
+                                 char *message, size_t size, apiary_queen_t **ret);
 /* queen_make.c. make: 0, or an error with a sentence in message. */
-AP_MUST_CHECK int ap_queen_make(struct apiary *a, const apiary_swarm_description_t *d, char *message, size_t size,
-                  struct ap_queen **ret);
+AP_MUST_CHECK int ap_queen_make(struct apiary *a, const apiary_swarm_description_t *d, const struct ap_node *const *configs,
+                                char *message, size_t size, struct ap_queen **ret);
 void ap_queen_free(struct ap_queen *q);
 
 /* Wakes the control thread. */

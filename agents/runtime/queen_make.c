@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agents/kinds.h"
+#include "agents/runtime/kind.h"
 #include "agents/runtime/queen.h"
 #include "core/name.h"
 #include "core/sized.h"
@@ -147,12 +147,32 @@ static void copy_agents(struct ap_queen *q, const apiary_swarm_description_t *d,
         agent->worker = w;
         agent->kind = from->kind;
         agent->name = q->agent_names[i];
-        agent->config = from->config;
         agent->limit = AP_AGENT_HANDS;
         w->agents[w->agent_count++] = agent;
         q->rows[i].name = q->agent_names[i];
         q->rows[i].capabilities = (const char *const *)q->agent_capabilities[i];
     }
+}
+
+static int configure_agents(struct ap_queen *q, const apiary_swarm_description_t *d, const struct ap_node *const *configs,
+                            char *message, size_t size)
+{
+    struct ap_config_error error = {.text = ""};
+    int r = 0;
+
+    for (size_t i = 0; r == 0 && i < d->agent_count; i++) {
+        const apiary_agent_description_t *from = &d->agents[i];
+        struct ap_agent *agent = &q->agents[i];
+
+        if (configs != NULL) {
+            agent->config = configs[i];
+            continue;
+        }
+        r = ap_agent_config_parse(from->config_name, from->config, agent->name, agent->kind, &agent->config_tree, &error);
+        if (agent->config_tree != NULL) agent->config = ap_config_root(agent->config_tree);
+    }
+    if (r == APIARY_ECONFIG) ap_format(message, size, "%s", error.text);
+    return r;
 }
 
 static void copy_swarm(struct ap_queen *q, const apiary_swarm_description_t *d, bool *failed)
@@ -204,7 +224,8 @@ static bool tables_make(struct ap_queen *q, const apiary_swarm_description_t *d)
     return ap_memory_open(&q->memory, AP_LOCAL_MEMORY) == 0;
 }
 
-static int make(struct apiary *a, const apiary_swarm_description_t *d, char *message, size_t size, struct ap_queen **ret)
+static int make(struct apiary *a, const apiary_swarm_description_t *d, const struct ap_node *const *configs, char *message,
+                size_t size, struct ap_queen **ret)
 {
     struct ap_queen *q;
     bool failed = false;
@@ -223,7 +244,8 @@ static int make(struct apiary *a, const apiary_swarm_description_t *d, char *mes
     } else {
         failed = true;
     }
-    r = failed ? APIARY_ENOBLOCK : ap_service_intern(q->seg, a->anchor->lane.index, d->service, &q->service_index);
+    r = failed ? APIARY_ENOBLOCK : configure_agents(q, d, configs, message, size);
+    if (r == 0) r = ap_service_intern(q->seg, a->anchor->lane.index, d->service, &q->service_index);
     if (r < 0) {
         ap_queen_free(q);
         return r;
@@ -232,12 +254,13 @@ static int make(struct apiary *a, const apiary_swarm_description_t *d, char *mes
     return 0;
 }
 
-int ap_queen_make(struct apiary *a, const apiary_swarm_description_t *swarm, char *message, size_t size, struct ap_queen **ret)
+int ap_queen_make(struct apiary *a, const apiary_swarm_description_t *swarm, const struct ap_node *const *configs, char *message,
+                  size_t size, struct ap_queen **ret)
 {
     struct description d;
     int r = read_description(swarm, &d, message, size);
 
-    if (r == 0) r = make(a, &d.swarm, message, size, ret);
+    if (r == 0) r = make(a, &d.swarm, configs, message, size, ret);
     free(d.agents);
     return r;
 }
@@ -251,6 +274,7 @@ void ap_queen_free(struct ap_queen *q)
         free(q->agent_capabilities[i]);
         free(q->agent_names[i]);
         ap_handle_close(q->agents[i].handle); /* which it has where its worker was never started */
+        ap_config_free(q->agents[i].config_tree);
     }
     for (size_t i = 0; i < sizeof q->texts / sizeof q->texts[0]; i++) free(q->texts[i]);
     ap_memory_close(&q->memory);

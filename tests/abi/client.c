@@ -1,6 +1,7 @@
 /* A client as it was built for a release: process.abi compiles it with that release's headers. client CAPABILITY: asks the agent
- * of agent.c in each way there is, looks at the swarm, and serves in a queen of its own. Each array of structures has two elements,
- * so that a library that took another size for one would be seen. */
+ * of agent.c in each way there is, looks at the swarm, and serves in a queen of its own, whose agents are of a built-in kind and of
+ * its own. Each array of structures has several elements, so that a library that took another size for one would be seen. */
+#include <apiary/kinds.h>
 #include <apiary/swarm.h>
 
 #include <stdio.h>
@@ -114,21 +115,32 @@ static void serve(void *state, apiary_job_t *job)
     apiary_job_reply(job, "by my own", 9);
 }
 
+static int create_other(apiary_agent_t *agent, void **state)
+{
+    *state = agent;
+    return 0;
+}
+
 static void serve_other(void *state, apiary_job_t *job)
 {
-    (void)state;
-    apiary_job_reply(job, "by the other", 12);
+    const char *answer = apiary_agent_text(state, "answer", "");
+
+    apiary_job_reply(job, answer, strlen(answer));
 }
 
 static void own_queen(void)
 {
-    static const char *const own[] = {"abi.own", NULL}, *const other[] = {"abi.other", NULL};
+    static const char *const own[] = {"abi.own", NULL}, *const other[] = {"abi.other", NULL}, *const built_in[] = {"abi.cat", NULL};
+    static const apiary_agent_key_t keys[] = {{.name = "answer", .type = 's', .required = 1}, {.name = NULL}};
     static const apiary_agent_kind_t kinds[2] = {{APIARY_AGENT_KIND, .name = "own", .what = "its own", .handle = serve},
-                                                 {APIARY_AGENT_KIND, .name = "other", .what = "another", .handle = serve_other}};
-    const apiary_agent_description_t agents[2] = {{.name = "own", .kind = &kinds[0], .capabilities = own},
-                                                  {.name = "other", .kind = &kinds[1], .capabilities = other}};
+                                                 {APIARY_AGENT_KIND, .name = "other", .what = "another", .keys = keys,
+                                                  .create = create_other, .handle = serve_other}};
+    const apiary_agent_description_t agents[3] = {
+        {.name = "own", .kind = &kinds[0], .capabilities = own},
+        {.name = "other", .kind = &kinds[1], .capabilities = other, .config = "answer: by the other", .config_name = "abi.yaml"},
+        {.name = "cat", .kind = apiary_kind("exec"), .capabilities = built_in, .config = "command: cat"}};
     const apiary_swarm_description_t swarm = {APIARY_SWARM_DESCRIPTION, .service = "own_service", .version = "1",
-                                              .workers = 1, .agents = agents, .agent_count = 2};
+                                              .workers = 1, .agents = agents, .agent_count = 3};
     char message[1024] = "";
     apiary_queen_t *queen;
     int e = apiary_queen_start(a, &swarm, message, sizeof message, &queen);
@@ -137,6 +149,7 @@ static void own_queen(void)
     CHECK(e == 0);
     call("abi.own", "x", "by my own");
     call("abi.other", "x", "by the other");
+    call("abi.cat", "by a program", "by a program");
     CHECK(apiary_queen_stop(queen, SECONDS(600)) == 0);
 }
 

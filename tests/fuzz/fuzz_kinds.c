@@ -23,13 +23,13 @@ static bool outside(const char *name)
 /* By name, else by what stands there: so that mutations of a name reach all kinds. */
 static const char *kind_of(const char *name, size_t size)
 {
+    const apiary_agent_kind_t *const *kinds = apiary_kinds();
     size_t count = 0, sum = 0;
 
-    for (; ap_agent_kinds[count] != NULL; count++)
-        if (strlen(ap_agent_kinds[count]->name) == size && memcmp(ap_agent_kinds[count]->name, name, size) == 0)
-            return ap_agent_kinds[count]->name;
+    for (; kinds[count] != NULL; count++)
+        if (strlen(kinds[count]->name) == size && memcmp(kinds[count]->name, name, size) == 0) return kinds[count]->name;
     for (size_t i = 0; i < size; i++) sum = sum * 31 + (uint8_t)name[i];
-    return ap_agent_kinds[sum % count]->name;
+    return kinds[sum % count]->name;
 }
 
 /* Until it is finished, or waits for something that does not come. */

@@ -11,12 +11,15 @@ for headers in "$APIARY_SOURCE"/tests/abi/[0-9]*; do
     release=${headers##*/}
     releases=$((releases + 1))
     flags=(-std=gnu11 -Wall -Wextra -Werror -Wno-missing-field-initializers "${sanitize[@]}" -I "$headers")
-    "$CC" "${flags[@]}" "$APIARY_SOURCE/tests/abi/client.c" -o "$folder/client" -L "$lib" -lapiary || fail "$release: no client"
+    "$CC" "${flags[@]}" "$APIARY_SOURCE/tests/abi/client.c" -o "$folder/client" -L "$lib" \
+        -Wl,-rpath-link,"$lib" -lapiary-kinds -lapiary || fail "$release: no client"
     # One plug-in finds the interface in the program alone, the other is linked with the library, as some do.
     "$CC" "${flags[@]}" -shared -fPIC "$APIARY_SOURCE/tests/abi/agent.c" -o "$folder/agent.so" || fail "$release: no plug-in"
     "$CC" "${flags[@]}" -shared -fPIC "$APIARY_SOURCE/tests/abi/agent.c" -o "$folder/linked.so" -Wl,-rpath,"$lib" \
         -L "$lib" -lapiary || fail "$release: no linked plug-in"
-    readelf -V "$folder/client" | grep -q 'Name: APIARY_0\.1 ' || fail "$release: the client asks for no version"
+    for node in APIARY APIARY_KINDS; do
+        readelf -V "$folder/client" | grep -q "Name: ${node}_0\\.1 " || fail "$release: the client asks for no version of $node"
+    done
     cat >"$config" <<-YAML
 	meta_registry: {members: 32, lanes: 64, tasks: 512}
 	swarms:

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agents/kinds.h"
+#include "core/apiary/kinds.h"
 #include "agents/runtime/loop.h"
 #include "core/apiary/agent.h"
 
@@ -94,7 +94,7 @@ static inline int fake_create(const char *kind, const struct fake_key *config, s
 {
     static const struct fake_key nothing[] = {{NULL, NULL, 0, NULL}};
     struct apiary_agent *a = calloc(1, sizeof *a);
-    a->kind = ap_agent_kind(kind);
+    a->kind = apiary_kind(kind);
     cr_assert_not_null(a->kind, "no kind %s", kind);
     a->name = kind;
     a->service = "test_service";

@@ -12,10 +12,11 @@
 
 #include "agents/runtime/arena.h"
 #include "agents/runtime/handle.h"
-#include "agents/kinds.h"
+#include "agents/runtime/kind.h"
 #include "agents/runtime/loop_inside.h"
 #include "agents/runtime/memory.h"
 #include "core/ops.h"
+#include "core/program.h"
 
 /* ---- the heap ------------------------------------------------------------------------------------------------- */
 
@@ -395,7 +396,7 @@ static char found[PATH_MAX], why[PATH_MAX + 256];
 static const char *find(const char *name)
 {
     why[0] = found[0] = '\0';
-    if (ap_agent_program(name, found, why, sizeof why) == 0) return found;
+    if (ap_program_find(name, found, why, sizeof why) == 0) return found;
     return why;
 }
 

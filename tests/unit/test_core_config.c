@@ -142,8 +142,8 @@ Test(config, refused_syntax)
     static const struct {
         const char *text, *sentence;
     } rows[] = {
-        {"", "f.yaml:1: the file is empty; expected a mapping of keys"},
-        {"# nothing\n\n", "f.yaml:1: the file is empty; expected a mapping of keys"},
+        {"", "f.yaml:1: the text is empty; expected a mapping of keys"},
+        {"# nothing\n\n", "f.yaml:1: the text is empty; expected a mapping of keys"},
         {"a: 1\nb: 2\na: 3\n", "f.yaml:3: a: duplicate key, first given in line 1; each key is given once"},
         {"m: {x: 1,\n y: 2, x: 3}\n", "f.yaml:2: x: duplicate key, first given in line 1; each key is given once"},
         {"a: &x 1\n", "f.yaml:1: an anchor (&) is not supported; write the value out"},
@@ -155,7 +155,7 @@ Test(config, refused_syntax)
         {"a: !!int 1\n", "f.yaml:1: a tag (!) is not supported; quote the text if '!' belongs to it"},
         {"a: !x {b: 1}\n", "f.yaml:1: a tag (!) is not supported; quote the text if '!' belongs to it"},
         {"\na: !!seq [1]\n", "f.yaml:2: a tag (!) is not supported; quote the text if '!' belongs to it"},
-        {"a: 1\n---\nb: 2\n", "f.yaml:2: a second document begins (---); a file holds one"},
+        {"a: 1\n---\nb: 2\n", "f.yaml:2: a second document begins (---); a text holds one"},
         {"? [a, b]\n: 1\n", "f.yaml:1: a key is a list or a mapping; a key is one word"},
         {"a: 1\n? {b: c}\n: 1\n", "f.yaml:2: a key is a list or a mapping; a key is one word"},
         {"'': 1\n", "f.yaml:1: a key is empty; a key is one word"},
@@ -241,7 +241,7 @@ Test(config, refused_sizes)
     char *text = malloc(size + 64);
 
     memset(text, '#', size);
-    cr_expect_str_eq(refused_n(text, size), "f.yaml:1: the file is larger than 1 MiB, which is the most allowed");
+    cr_expect_str_eq(refused_n(text, size), "f.yaml:1: the text is larger than 1 MiB, which is the most allowed");
     for (int i = 0; i < 256; i++)
         n += (size_t)sprintf(text + n, "k%d: 1\n", i);
     ap_config_free(parse(text));
@@ -306,9 +306,9 @@ Test(config, files)
              folder);
     cr_expect_str_eq(error.text, sentence);
     cr_expect_eq(ap_config_load("/dev/zero", &config, &error), APIARY_ECONFIG);
-    cr_expect_str_eq(error.text, "/dev/zero:1: the file is larger than 1 MiB, which is the most allowed");
+    cr_expect_str_eq(error.text, "/dev/zero:1: the text is larger than 1 MiB, which is the most allowed");
     cr_expect_eq(ap_config_load("/dev/null", &config, &error), APIARY_ECONFIG);
-    cr_expect_str_eq(error.text, "/dev/null:1: the file is empty; expected a mapping of keys");
+    cr_expect_str_eq(error.text, "/dev/null:1: the text is empty; expected a mapping of keys");
     cr_expect_eq(ap_config_load("/dev/null", &config, NULL), APIARY_ECONFIG, "a sentence need not be wanted");
     /* A machine that is short of descriptors makes no configuration wrong. */
     cr_assert_eq(getrlimit(RLIMIT_NOFILE, &files), 0);

@@ -225,8 +225,8 @@ Test(deployment, refused_files)
 {
     struct ap_deployment *d = NULL;
     static const struct row rows[] = {
-        {"", "1: the file is empty; expected a mapping of keys"},
-        {"# only a remark\n", "1: the file is empty; expected a mapping of keys"},
+        {"", "1: the text is empty; expected a mapping of keys"},
+        {"# only a remark\n", "1: the text is empty; expected a mapping of keys"},
         {"[]", "1: this is a list; expected a mapping (key: value)"},
         {"swarm: []\n", "1: swarm: unknown key (did you mean 'swarms'?); allowed: meta_registry, swarms"},
         {"swarms: []\nmeta_registry: {}\nswarms: []\n",
@@ -251,9 +251,10 @@ Test(deployment, refused_files)
     cr_expect_null(d);
 }
 
-Test(deployment, a_folder_that_is_gone_is_no_lack_of_memory)
+Test(deployment, a_folder_that_is_gone_is_told_to_whom_it_concerns)
 {
-    static const char text[] = "swarms: []\n";
+    static const char none[] = "swarms: []\n", text[] = "swarms: [{service: s, agents: [{name: a, kind: echo, capabilities: c}],\n"
+                                                       " checks: [{capability: c, send_file: data/x, expect: y}]}]";
     struct ap_deployment *d = NULL;
 
     cr_assert_eq(chdir(folder), 0);
@@ -261,6 +262,8 @@ Test(deployment, a_folder_that_is_gone_is_no_lack_of_memory)
     cr_expect_eq(ap_deployment_parse("host.yaml", text, sizeof text - 1, kinds, NULL, &d, &error), APIARY_ECONFIG);
     cr_expect_str_eq(error.text, "host.yaml: its folder, where relative paths begin, cannot be found: "
                                  "No such file or directory");
+    cr_assert_eq(ap_deployment_parse("host.yaml", none, sizeof none - 1, kinds, NULL, &d, &error), 0, "%s", error.text);
+    ap_deployment_free(d);
 }
 
 Test(deployment, a_file_at_the_top_and_one_without_swarms)

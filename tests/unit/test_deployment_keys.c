@@ -1,7 +1,7 @@
 /* tests/unit/test_deployment_keys.c - every key of a configuration: below, above, of another type, given twice. */
 #include "tests/unit/deployment_fixture.h"
 
-#include "agents/kinds.h"
+#include "core/apiary/kinds.h"
 
 TestSuite(deployment_keys, .init = set_up, .fini = tear_down);
 
@@ -99,7 +99,7 @@ static const char *refused_in(const struct section *in, const char *key, const c
     }
     write_file(text, strlen(text));
     error.text[0] = '\0';
-    cr_expect_eq(ap_deployment_load(path, ap_agent_kinds, &d, &error), APIARY_ECONFIG, "accepted:\n%s", text);
+    cr_expect_eq(ap_deployment_load(path, apiary_kinds(), &d, &error), APIARY_ECONFIG, "accepted:\n%s", text);
     snprintf(place, sizeof place, "%s:%u: ", path, lines_of(text));
     snprintf(named, sizeof named, "%s: ", key);
     cr_expect(strncmp(error.text, place, strlen(place)) == 0 &&
@@ -207,7 +207,7 @@ static void beyond(char *text, size_t size, char type, int64_t value)
 Test(deployment_keys, each_of_the_built_in_kinds)
 {
     size_t numbers = 0;
-    for (const apiary_agent_kind_t *const *kind = ap_agent_kinds; *kind != NULL; kind++) {
+    for (const apiary_agent_kind_t *const *kind = apiary_kinds(); *kind != NULL; kind++) {
         for (const apiary_agent_key_t *key = (*kind)->keys; key != NULL && key->name != NULL; key++) {
             char before[256], range[96] = "", min[32], max[32], below[32], above[32];
             const struct section in = {(*kind)->name, before, "          ", ""};

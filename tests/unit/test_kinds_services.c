@@ -28,18 +28,18 @@ static void refused(const char *kind, struct fake_key key, const char *why)
 Test(kinds, the_table_is_complete_and_sound)
 {
     size_t count = 0;
-    for (const apiary_agent_kind_t *const *k = ap_agent_kinds; *k; k++, count++) {
+    for (const apiary_agent_kind_t *const *k = apiary_kinds(); *k; k++, count++) {
         cr_assert_eq((*k)->abi, APIARY_AGENT_ABI, "%s", (*k)->name);
         cr_assert_not_null((*k)->create, "%s", (*k)->name);
         cr_assert_not_null((*k)->handle, "%s", (*k)->name);
         cr_assert_gt(strlen((*k)->what), 10, "%s", (*k)->name);
-        cr_assert_eq(ap_agent_kind((*k)->name), *k, "two kinds are called %s", (*k)->name);
+        cr_assert_eq(apiary_kind((*k)->name), *k, "two kinds are called %s", (*k)->name);
         for (const apiary_agent_key_t *key = (*k)->keys; key && key->name; key++)
             cr_assert(strchr("sibldzpc", key->type) && key->what && key->what[0], "%s: %s", (*k)->name, key->name);
     }
     cr_assert_geq(count, 30);
-    cr_assert_null(ap_agent_kind("no_such_kind"));
-    cr_assert_null(ap_agent_kind(""));
+    cr_assert_null(apiary_kind("no_such_kind"));
+    cr_assert_null(apiary_kind(""));
 }
 
 /* ---- architecture, business -------------------------------------------------------------------------------------- */

@@ -15,7 +15,7 @@ static struct ap_deployment *load(void)
     struct ap_deployment *d = NULL;
     struct ap_config_error error = {""};
     snprintf(path, sizeof path, "%s/agents/singularity.yaml", source ? source : ".");
-    cr_assert_eq(ap_deployment_load(path, ap_agent_kinds, &d, &error), 0, "%s", error.text);
+    cr_assert_eq(ap_deployment_load(path, apiary_kinds(), &d, &error), 0, "%s", error.text);
     return d;
 }
 
@@ -120,7 +120,7 @@ Test(singularity, every_capability_does_what_its_checks_say)
     for (size_t s = 0; s < d->swarm_count; s++)
         for (size_t a = 0; a < d->swarms[s].agent_count; a++) {
             const struct ap_deployment_agent *agent = &d->swarms[s].agents[a];
-            struct fake_key *config = translate(agent->config, ap_agent_kind(agent->kind));
+            struct fake_key *config = translate(agent->config, apiary_kind(agent->kind));
             cr_assert_eq(fake_create(agent->kind, config, &agents[count]), 0, "%s: %s", agent->name,
                          agents[count]->log);
             agents[count]->service = d->swarms[s].service;

@@ -170,12 +170,12 @@ KIND(give_away, create_nothing, give_away, NULL);
 
 static const char *const twice_caps[] = {"twice", NULL}, *const wrong_caps[] = {"wrong", NULL},
                   *const watches_caps[] = {"watches", NULL}, *const give_caps[] = {"give", NULL};
-static const apiary_agent_description_t bad_agents[] = {{"forgetful", &answer_twice_kind, twice_caps, 0, NULL},
-                                                        {"lost", &wrong_thread_kind, wrong_caps, 0, NULL},
-                                                        {"watcher", &watches_kind, watches_caps, 0, NULL},
-                                                        {"giver", &give_away_kind, give_caps, 0, NULL},
-                                                        {"echo", &echo_kind, echo_caps, 0, NULL},
-                                                        {"keep", &keep_kind, keep_caps, 0, NULL}};
+static const apiary_agent_description_t bad_agents[] = {{"forgetful", &answer_twice_kind, twice_caps, 0, NULL, NULL},
+                                                        {"lost", &wrong_thread_kind, wrong_caps, 0, NULL, NULL},
+                                                        {"watcher", &watches_kind, watches_caps, 0, NULL, NULL},
+                                                        {"giver", &give_away_kind, give_caps, 0, NULL, NULL},
+                                                        {"echo", &echo_kind, echo_caps, 0, NULL, NULL},
+                                                        {"keep", &keep_kind, keep_caps, 0, NULL, NULL}};
 
 static apiary_queen_t *start_bad(void)
 {

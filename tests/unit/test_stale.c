@@ -406,7 +406,7 @@ static const char *const known_caps[] = {"known", NULL};
 
 static apiary_queen_t *start_known(void)
 {
-    static const apiary_agent_description_t agents[] = {{"known", &known_kind, known_caps, 0, NULL}};
+    static const apiary_agent_description_t agents[] = {{"known", &known_kind, known_caps, 0, NULL, NULL}};
     apiary_swarm_description_t d = {APIARY_SWARM_DESCRIPTION, .service = "known", .agents = agents, .agent_count = 1,
                                     .log = log_line};
     apiary_queen_t *q = NULL;

@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "agents/kinds.h"
+#include "agents/runtime/kind.h"
 #include "agents/runtime/queen.h"
 #include "tests/support/leftovers.h"
 
@@ -331,13 +331,13 @@ static const char *const echo_caps[] = {"echo", NULL}, *const about_caps[] = {"a
                   *const local_caps[] = {"local", NULL};
 
 static const apiary_agent_description_t all_agents[] = {
-    {"echo", &echo_kind, echo_caps, 0, NULL},          {"about", &about_kind, about_caps, 0, NULL},
-    {"fail", &fail_kind, fail_caps, 0, NULL},          {"reserve", &reserve_kind, reserve_caps, 0, NULL},
-    {"too_large", &too_large_kind, large_caps, 0, NULL}, {"count", &count_kind, count_caps, 0, NULL},
-    {"keep", &keep_kind, keep_caps, 1, NULL},          {"by_thread", &by_thread_kind, thread_caps, 1, NULL},
-    {"later", &later_kind, later_caps, 1, NULL},       {"through_pipe", &through_pipe_kind, pipe_caps, 1, NULL},
-    {"relay", &relay_kind, relay_caps, 1, NULL},       {"heap", &heap_kind, heap_caps, 0, NULL},
-    {"local", &local_kind, local_caps, 0, NULL},
+    {"echo", &echo_kind, echo_caps, 0, NULL, NULL},          {"about", &about_kind, about_caps, 0, NULL, NULL},
+    {"fail", &fail_kind, fail_caps, 0, NULL, NULL},          {"reserve", &reserve_kind, reserve_caps, 0, NULL, NULL},
+    {"too_large", &too_large_kind, large_caps, 0, NULL, NULL}, {"count", &count_kind, count_caps, 0, NULL, NULL},
+    {"keep", &keep_kind, keep_caps, 1, NULL, NULL},          {"by_thread", &by_thread_kind, thread_caps, 1, NULL, NULL},
+    {"later", &later_kind, later_caps, 1, NULL, NULL},       {"through_pipe", &through_pipe_kind, pipe_caps, 1, NULL, NULL},
+    {"relay", &relay_kind, relay_caps, 1, NULL, NULL},       {"heap", &heap_kind, heap_caps, 0, NULL, NULL},
+    {"local", &local_kind, local_caps, 0, NULL, NULL},
 };
 #define AGENTS (sizeof all_agents / sizeof all_agents[0])
 

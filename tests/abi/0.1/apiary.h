@@ -80,8 +80,11 @@ APIARY_API int apiary_attach_fd(int fd, const apiary_attach_options_t *options, 
 /* The segment's descriptor, to be passed on; valid until detach, owned by the handle. */
 APIARY_API int apiary_segment_fd(const apiary_t *a);
 
-/* Gives everything back and frees the handle. Tasks still open go on, their results are dropped. By any thread, while others
- * that have used the handle live on; but none may use it during or after the call. NULL is allowed. */
+/* Gives everything back and ends the handle. Tasks still open go on, their results are dropped. NULL is allowed.
+ * 1 By any thread, while others that have used the handle live on; but none may be in a call with it.
+ * 2 Whatever takes the handle afterwards says APIARY_ESTALE, this function, too. Its address is not used again before the process
+ *   has attached a million others (5,000 where there is no address space for more).
+ * 3 APIARY_EINVAL: a queen that was started with it has not left. It stays as it is. */
 APIARY_API int apiary_detach(apiary_t *a);
 
 /* ---- tasks ---------------------------------------------------------------------------------------------------- */
@@ -125,6 +128,24 @@ typedef struct apiary_result {
  * APIARY_ENOCAP, _ENOPROVIDER, _EQUEUEFULL, _ENOSLOT, _ENOBLOCK, _ELIMIT, _ETOOLARGE, _ENOLANE. */
 APIARY_API int apiary_delegate(apiary_t *a, const char *capability, const void *body, size_t size,
                                const apiary_delegate_options_t *options, apiary_task_t *ret);
+
+/* A capability by what it is in the segment instead of by its name: a plain value, for any thread of any process that has the
+ * segment attached. */
+typedef struct apiary_capability {
+    uint64_t check;
+    uint32_t index;
+    uint32_t reserved; /* 0 */
+} apiary_capability_t;
+
+/* Looks a capability up once, to be delegated to without its name.
+ * 1 It stays good while the segment lives, whoever comes and goes that offers it.
+ * 2 APIARY_ENOCAP: nobody has offered it yet. APIARY_EREADONLY, _EFORKED.
+ * 3 What takes a bound capability answers APIARY_ESTALE to one of another segment, also of one that had the same name. */
+APIARY_API int apiary_bind(apiary_t *a, const char *capability, apiary_capability_t *ret);
+
+/* apiary_delegate to a bound capability. APIARY_ESTALE, and all that apiary_delegate says but APIARY_ENOCAP. */
+APIARY_API int apiary_delegate_bound(apiary_t *a, apiary_capability_t capability, const void *body, size_t size,
+                                     const apiary_delegate_options_t *options, apiary_task_t *ret);
 
 /* Borrows a block of the segment to write a large body in place; delegate it with apiary_delegate_loan (which takes
  * it over on success) or give it back with apiary_unloan. APIARY_ENOBLOCK, _ETOOLARGE. */
@@ -170,6 +191,7 @@ typedef struct apiary_request {
     const void *body;
     size_t size;
     const apiary_delegate_options_t *options; /* NULL: none */
+    const apiary_capability_t *bound;         /* instead of `capability`, which is NULL then */
 } apiary_request_t;
 
 /* Delegates requests in their order, as apiary_delegate does, but wakes each worker once for many. Any thread.
@@ -197,6 +219,10 @@ APIARY_API int apiary_release(apiary_t *a, apiary_result_t *result);
  * APIARY_EINVAL: the options say APIARY_DETACH, and then there is nothing to wait for. */
 APIARY_API int apiary_call(apiary_t *a, const char *capability, const void *body, size_t body_size,
                            const apiary_delegate_options_t *options, void *result, size_t capacity, size_t *size);
+
+/* apiary_call to a bound capability. */
+APIARY_API int apiary_call_bound(apiary_t *a, apiary_capability_t capability, const void *body, size_t body_size,
+                                 const apiary_delegate_options_t *options, void *result, size_t capacity, size_t *size);
 
 /* Takes a queued task back at once. A running task goes on, and its agent may look (apiary_job_cancelled). A task that has
  * ended stays as it is, and is still to be collected. 0, APIARY_ESTALE. */

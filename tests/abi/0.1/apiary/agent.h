@@ -51,7 +51,9 @@ typedef struct apiary_agent_kind {
 /* What a plug-in exports: `const apiary_agent_kind_t *apiary_agent_plugin(void)`. */
 #define APIARY_AGENT_PLUGIN_SYMBOL "apiary_agent_plugin"
 
-/* The agent's surroundings. Strings live as long as the agent. */
+/* The agent's surroundings. Strings live as long as the agent, which is until its `destroy` has come back. It is never taken for
+ * another one: after that the names are "", the handle is NULL, there is no configuration, nothing is logged and nothing allocated,
+ * and what returns an error says APIARY_ESTALE. */
 APIARY_API const char *apiary_agent_name(const apiary_agent_t *agent);
 APIARY_API const char *apiary_agent_service(const apiary_agent_t *agent);
 APIARY_API apiary_t *apiary_agent_handle(const apiary_agent_t *agent); /* the queen's, for discover and swarm_status */

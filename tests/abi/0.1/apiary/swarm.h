@@ -20,10 +20,15 @@ typedef struct apiary_queen apiary_queen_t; /* a registered swarm instance with 
 /* A queen in this process: registers the swarm (all or nothing, published last), starts its workers. */
 typedef struct apiary_agent_description {
     const char *name;
-    const apiary_agent_kind_t *kind;
+    const apiary_agent_kind_t *kind; /* one's own, or apiary_kind of <apiary/kinds.h> */
     const char *const *capabilities; /* ends with NULL */
     uint32_t worker;                 /* which worker hosts it, from 0 */
-    const void *config;              /* struct ap_node of the agent's mapping, or NULL */
+    /* The agent's configuration: YAML (or JSON, which is YAML) with a mapping of its kind's keys, as it stands under `config` in
+     * the file of a deployment; NULL: none. What the keys do not allow is APIARY_ECONFIG, and the message begins with the place,
+     * "NAME:LINE: ". Both texts are copied. */
+    const char *config;
+    const char *config_name; /* of the file that the text is from: relative paths begin at its folder. NULL: "config of " and the
+                                agent's name, and the working directory */
 } apiary_agent_description_t;
 
 typedef struct apiary_swarm_description {
@@ -47,7 +52,8 @@ APIARY_API int apiary_queen_start(apiary_t *a, const apiary_swarm_description_t 
 /* Drain: no new tasks are routed here, what is in hand is finished, at most for `timeout`; then deregister and free.
  * APIARY_ETIMEDOUT: a second after that an agent has still not come back from its function, and the log says which. The
  * queen is not freed, her name and queues are not for others yet: call again to wait for her, or end the process, which
- * leaves what she has in hand to others. */
+ * leaves what she has in hand to others. APIARY_ESTALE: she has left already; so say all functions that take her.
+ * APIARY_EINVAL: one of her own workers, or another thread is waiting for her. APIARY_EFORKED. */
 APIARY_API int apiary_queen_stop(apiary_queen_t *queen, uint64_t timeout);
 APIARY_API int apiary_execute_task(apiary_queen_t *queen, const char *capability, const void *body, size_t size,
                                    const apiary_delegate_options_t *options, void *result, size_t capacity,

@@ -1,13 +1,14 @@
-/* agents/runtime/program.c - where a program is. See kinds.h. */
+/* core/program.c - see program.h. */
+#include "core/program.h"
+
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "agents/kinds.h"
+#include "core/apiary.h"
 #include "core/text.h"
 
 /* 0, or an errno. */
@@ -27,7 +28,7 @@ static int refuse(char *why, size_t size, const char *format, const char *name, 
     return APIARY_ECONFIG;
 }
 
-int ap_agent_program(const char *name, char ret[PATH_MAX], char *why, size_t size)
+int ap_program_find(const char *name, char ret[PATH_MAX], char *why, size_t size)
 {
     const char *path = getenv("PATH");
 
@@ -41,7 +42,7 @@ int ap_agent_program(const char *name, char ret[PATH_MAX], char *why, size_t siz
     }
     if (name[0] == '\0' || strchr(name, '/') != NULL)
         return refuse(why, size, "\"%s\": %s", name, "expected a name to be found in PATH, or an absolute path");
-    if (path == NULL) path = AP_AGENT_PATH;
+    if (path == NULL) path = AP_PROGRAM_PATH;
     for (const char *part = path; *part != '\0';) {
         size_t length = strcspn(part, ":");
         int n = snprintf(ret, PATH_MAX, "%.*s/%s", (int)length, part, name);
