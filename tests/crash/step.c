@@ -46,6 +46,39 @@ static uint64_t now(void)
     return (uint64_t)t.tv_sec * UINT64_C(1000000000) + (uint64_t)t.tv_nsec;
 }
 
+/* ---- what was stepped ----------------------------------------------------------------------------------------- */
+
+enum { STEPPED = 1, WROTE = 2 };
+
+/* Of each byte of this program whether an instruction that begins there was stepped, and whether the segment was another after it.
+ * What libc does counts for nobody. Shared with the children; NULL: nobody wants to know. */
+extern const char __executable_start, etext;
+static uint8_t *places;
+
+static size_t places_size(void)
+{
+    return (uintptr_t)&etext - (uintptr_t)&__executable_start;
+}
+
+void step_places(void)
+{
+    places = mmap(NULL, places_size(), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (places == MAP_FAILED) exit(2);
+}
+
+void step_places_print(FILE *to)
+{
+    for (size_t i = 0; i < places_size(); i++)
+        if (places[i] != 0) fprintf(to, "%s 0x%zx\n", (places[i] & WROTE) != 0 ? "wrote" : "stepped", i);
+}
+
+static void place_mark(uint64_t rip, uint8_t what)
+{
+    uint64_t at = rip - (uintptr_t)&__executable_start;
+
+    if (places != NULL && at < places_size()) places[at] |= what;
+}
+
 /* ---- snapshots ------------------------------------------------------------------------------------------------ */
 
 /* Shared with the child that fills it. */
@@ -70,9 +103,12 @@ static void shots_free(void)
     munmap(shot_index, sizeof *shot_index);
 }
 
-static void shot_take(void)
+/* After the instruction at `rip`. */
+static void shot_take(uint64_t rip)
 {
+    place_mark(rip, STEPPED);
     if (memcmp(shot_last, shot_base, shot_size) == 0) return;
+    place_mark(rip, WROTE);
     if (shot_index->count == SHOTS) _exit(8);
     shot_last = shots + shot_index->count * shot_size;
     memcpy(shot_last, shot_base, shot_size);
@@ -208,6 +244,7 @@ static void first_preemption(ucontext_t *u)
 static void on_trap(int number, siginfo_t *info, void *context)
 {
     ucontext_t *u = context;
+    uint64_t after = last_rip;
 
     (void)number;
     (void)info;
@@ -232,7 +269,7 @@ static void on_trap(int number, siginfo_t *info, void *context)
     last_rip = (uint64_t)u->uc_mcontext.gregs[REG_RIP];
     if (mode == TAKE_IMAGES) {
         shot_index->steps = steps;
-        shot_take();
+        shot_take(after);
     } else if (mode == KILL_AT && steps == kill_at) {
         kill(getpid(), SIGKILL);
         for (;;) {}
@@ -442,6 +479,15 @@ void step_pairs(const struct operation *o, uint64_t every, uint64_t seed, uint64
 bool step_possible(void)
 {
     return false;
+}
+
+void step_places(void)
+{
+}
+
+void step_places_print(FILE *to)
+{
+    (void)to;
 }
 
 void step_kills(const struct operation *o, uint64_t every, uint64_t seed, struct tally *t)

@@ -1,4 +1,5 @@
-/* tests/crash/sweep.c - sweep [-r | -k | -p] [-q] [-s EVERY] [-n COUNT] [-x SEED] [-v] [-2 ROUNDS] [name...]
+/* tests/crash/sweep.c - sweep [-r | -k | -p] [-q] [-s EVERY] [-n COUNT] [-x SEED] [-w FILE] [-v] [-2 ROUNDS]
+ *   [name...]
  *
  *   no option   every image of every operation, every preemption of every pair
  *   -k, -p      kills only, pairs only
@@ -7,6 +8,7 @@
  *   -2 ROUNDS   pairs with a second preemption, ROUNDS times for each first one
  *   -s EVERY    of images and preemptions one in EVERY, chosen by SEED
  *   -x SEED     printed at the beginning; [from the clock]
+ *   -w FILE     of the kills: writes there which instructions were stepped, and which changed the segment (step.c)
  *   -v          all failures, not the first three of each
  *   name...     operations whose names contain one of these; =name: the one of exactly this name
  * Exit code 1 after a failure, 77 where the processor cannot do it.
@@ -25,6 +27,7 @@ static struct {
     bool real, kills, pairs, quick;
     uint64_t every, count, seed, again;
     unsigned shown;
+    const char *places;
     char **names;
 } choice = {.kills = true, .pairs = true, .every = 1, .shown = 3};
 
@@ -42,7 +45,7 @@ static void options(int argc, char **argv)
 
     clock_gettime(CLOCK_REALTIME, &t);
     choice.seed = (uint64_t)t.tv_nsec;
-    while ((c = getopt(argc, argv, "rkpqs:n:x:v2:")) != -1) {
+    while ((c = getopt(argc, argv, "rkpqs:n:x:w:v2:")) != -1) {
         switch (c) {
         case 'r': choice.real = true; break;
         case 'k': choice.pairs = false; break;
@@ -52,6 +55,7 @@ static void options(int argc, char **argv)
         case '2': choice.again = strtoull(optarg, NULL, 0); choice.kills = false; break;
         case 'n': choice.count = strtoull(optarg, NULL, 0); break;
         case 'x': choice.seed = strtoull(optarg, NULL, 0); break;
+        case 'w': choice.places = optarg; break;
         case 'v': choice.shown = 1000; break;
         default: exit(64);
         }
@@ -129,6 +133,17 @@ static void table_run(const struct operation *table)
         if (wanted(o)) operation_run(o);
 }
 
+static void places_write(void)
+{
+    FILE *to = fopen(choice.places, "w");
+
+    if (to != NULL) step_places_print(to);
+    if (to == NULL || fclose(to) != 0) {
+        printf("  FAILED: %s cannot be written\n", choice.places);
+        total.failures++;
+    }
+}
+
 int main(int argc, char **argv)
 {
     const struct rlimit none = {0, 0};
@@ -144,10 +159,12 @@ int main(int argc, char **argv)
     setvbuf(stdout, NULL, _IOLBF, 0);
     said = mmap(NULL, sizeof *said, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (said == MAP_FAILED) return 2;
+    if (choice.places != NULL) step_places();
     printf("seed %llu, one in %llu\n", (unsigned long long)choice.seed, (unsigned long long)choice.every);
     if (choice.kills) table_run(kills_shm);
     if (choice.kills) table_run(kills_registry);
     if (choice.pairs) table_run(pairs);
+    if (choice.places != NULL) places_write();
     seconds = (double)total.tally.nanoseconds / 1e9;
     printf("total %llu points, %llu judged, %u failures, %.1f s, %.0f points/s\n", (unsigned long long)total.tally.points,
            (unsigned long long)total.tally.images, total.failures, seconds,

@@ -167,6 +167,10 @@ struct tally {
     uint64_t shifted; /* real kills whose image is the snapshot of another boundary */
 };
 bool step_possible(void);
+/* From now on the kill sweeps keep where they stepped: print writes "wrote ADDRESS" for an instruction of this program after which
+ * the segment was another, "stepped ADDRESS" for the others. */
+void step_places(void);
+void step_places_print(FILE *to);
 /* Runs actor-side code in a child under the trap flag, judges every image. `every`: of the images one in so many. */
 void step_kills(const struct operation *o, uint64_t every, uint64_t seed, struct tally *t);
 /* The same with a real SIGKILL at `count` boundaries, whose images must equal the snapshots. */
