@@ -51,7 +51,8 @@
     X(record_early, "a supervisor's record is the current one before it is filled")                          \
     X(supervisor_stays, "a recovery leaves the dead supervisor's rows held")                         \
     X(beside_unconfirmed, "who helps a stopped reaper does not look whether the lane is still dead")        \
-    X(beside_claimed, "who helps a stopped reaper closes a queue that is only CLAIMED")
+    X(beside_claimed, "who helps a stopped reaper closes a queue that is only CLAIMED")                     \
+    X(end_unseen, "a worker does not look whether anybody will collect what it has finished")
 
 enum ap_defect_name {
     AP_DEFECT_none,

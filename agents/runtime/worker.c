@@ -93,7 +93,8 @@ static int start_own(struct ap_worker *w)
     return 1;
 }
 
-static int drain_all(struct ap_worker *w)
+/* Inlined into the thread's turn. */
+inline __attribute__((always_inline)) int ap_worker_serve(struct ap_worker *w)
 {
     int n = start_solo(w) + start_own(w);
 
@@ -112,7 +113,7 @@ static int turn(struct ap_worker *w, uint32_t command)
     ap_store_relaxed(&w->turns, w->turns + 1);
     n += ap_worker_take_handed(w);
     n += ap_delegations_poll(w, LOOKS, false);
-    if (command == AP_WORKER_RUN) n += drain_all(w);
+    if (command == AP_WORKER_RUN) n += ap_worker_serve(w);
     return n;
 }
 
@@ -161,18 +162,23 @@ static void say_reopened(struct ap_worker *w)
                  "that was called last is %s", w->index, agent != NULL ? agent->name : "none");
 }
 
+bool ap_worker_rest(struct ap_worker *w, uint32_t command, uint32_t *ret_bell)
+{
+    publish_all(w);
+    *ret_bell = ap_bell_raise(&w->context->lane.lane->bell); /* BELL-F2, and QUEUE-F2 for what follows */
+    return !something_to_do(w, command);
+}
+
 static void park(struct ap_worker *w, uint32_t command)
 {
-    uint32_t *bell = &w->context->lane.lane->bell, value;
     uint64_t before;
+    uint32_t value;
 
-    publish_all(w);
-    value = ap_bell_raise(bell); /* BELL-F2, and QUEUE-F2 for what follows */
-    if (something_to_do(w, command)) return;
+    if (!ap_worker_rest(w, command, &value)) return;
     say_drained(w, command);
     before = w->seg->ops->now();
     ap_store_relaxed(&w->parked, 1);
-    ap_loop_park(w->loop, bell, value, ap_delegations_due(w));
+    ap_loop_park(w->loop, &w->context->lane.lane->bell, value, ap_delegations_due(w));
     ap_store_relaxed(&w->parked, 0);
     if (__builtin_expect(ap_loop_reopened(w->loop) != w->reopened, 0)) say_reopened(w);
     ap_spin_parked(&w->spin, w->seg->ops->now() - before);
@@ -263,7 +269,7 @@ static int worker_open(struct ap_worker *w)
     return r;
 }
 
-static void consumers_open(struct ap_worker *w)
+void ap_worker_consume(struct ap_worker *w)
 {
     for (size_t i = 0; i < w->agent_count; i++) {
         struct ap_agent *agent = w->agents[i];
@@ -280,7 +286,7 @@ static void consumers_open(struct ap_worker *w)
 
 /* What is still in hand fails, and its handle is stale; a thread of an agent may hand its jobs over until its destroy has ended
  * it. */
-static void jobs_end(struct ap_worker *w)
+void ap_worker_jobs_end(struct ap_worker *w)
 {
     ap_worker_take_handed(w);
     for (uint32_t i = 0; i < w->job_count; i++)
@@ -289,9 +295,9 @@ static void jobs_end(struct ap_worker *w)
 
 static void worker_close(struct ap_worker *w)
 {
-    jobs_end(w);
+    ap_worker_jobs_end(w);
     ap_delegations_end(w, APIARY_ESHUTDOWN);
-    jobs_end(w); /* what those callbacks did not end */
+    ap_worker_jobs_end(w); /* what those callbacks did not end */
     agents_destroy(w);
     ap_worker_take_handed(w);
 }
@@ -313,7 +319,7 @@ static void *worker_main(void *arg)
     while ((command = ap_load_acquire(&w->command)) == AP_WORKER_WAIT) /* WORKER-A2 pairs WORKER-R2: the queues */
         w->seg->ops->futex_wait(&w->command, AP_WORKER_WAIT, UINT64_MAX);
     if (command != AP_WORKER_STOP) {
-        consumers_open(w);
+        ap_worker_consume(w);
         run(w);
     }
     worker_close(w);

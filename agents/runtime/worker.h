@@ -4,6 +4,8 @@
  *           moves it on by `command`, it answers by `phase`, both futex words.
  * TURNS     Agents in turn, a batch each. A task is claimed just before it is started, so what waits stays QUEUED and can be
  *           moved; its reference is in lane->hand[] first, so that a reaper finds what was started without a scan.
+ * STEPS     What its thread does in the segment is cut into functions that need no thread and no loop, only a lane, the agents with
+ *           their jobs, and RUN: the crash sweep steps through these.
  * PARKS     after a bounded spin: raise the bell, look at everything a last time, sleep in the loop.
  */
 #ifndef AP_WORKER_H
@@ -64,6 +66,14 @@ void ap_worker_command(struct ap_worker *w, enum ap_worker_command command);
 void ap_worker_drain(struct ap_worker *w);
 /* After STOP, or when it never ran: false when it has not ended `within` that time. */
 AP_MUST_CHECK bool ap_worker_join(struct ap_worker *w, uint64_t within);
+
+/* The steps of its thread, in this order. consume: the agents' queues, which are open, are drained from now on. serve: one turn of
+ * what waits at the agents; returns how many were taken. rest: says what was done, raises the bell, looks a last time; true:
+ * nothing is to be done, and it may sleep on the bell while that has this value. jobs_end: what agents have in hand fails. */
+void ap_worker_consume(struct ap_worker *w);
+int ap_worker_serve(struct ap_worker *w);
+bool ap_worker_rest(struct ap_worker *w, uint32_t command, uint32_t *ret_bell);
+void ap_worker_jobs_end(struct ap_worker *w);
 
 /* The worker whose thread this is, or NULL. */
 extern _Thread_local struct ap_worker *ap_worker_here __attribute__((tls_model("initial-exec")));

@@ -26,7 +26,7 @@ apiary_unloan: loan_unloan
 apiary_await: await_release await_in_vain await_expires
 apiary_await_any: await_any
 apiary_poll: poll
-apiary_interrupt: park (a thread that sleeps on the bell)
+apiary_interrupt: rest (a thread that sleeps on the bell)
 apiary_release: await_release
 apiary_cancel: cancel_task
 apiary_call: call_expires
@@ -34,14 +34,14 @@ apiary_queen_start: register (what it does in the segment)
 apiary_queen_stop: deregister (what it does in the segment)
 apiary_execute_task: call_expires (a call that names a service)
 apiary_delegate_external_task: call_expires (the same)
-apiary_agent_execute_task: delegate (by a worker's lane)
-apiary_agent_delegate_external_task: delegate (by a worker's lane)
-apiary_job_reply: pop_claim_finish finish_unseen finish_overwriting (claim, result, finish)
-apiary_job_fail: pop_claim_finish
-apiary_job_fail_text: pop_claim_finish
-apiary_job_finish_from_thread: pop_claim_finish (done by the worker's thread)
-apiary_job_reserve: pool (takes a block for the result and attaches it)
-apiary_lane_fd: park (a thread that sleeps on the bell)
+apiary_agent_execute_task: agent_delegate (but for the service)
+apiary_agent_delegate_external_task: agent_delegate agent_collect agent_leaves
+apiary_job_reply: pop_claim_finish finish_inline finish_unseen finish_overwriting finish_later
+apiary_job_fail: finish_failed
+apiary_job_fail_text: finish_failed
+apiary_job_finish_from_thread: finish_handed (done by the worker's thread)
+apiary_job_reserve: finish_reserved
+apiary_lane_fd: rest (a thread that sleeps on the bell)
 LINES
 )
 reads="bind discover swarm_status segment_fd version strerror error_name advice job_agent job_attempt job_caller job_cancelled

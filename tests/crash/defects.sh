@@ -56,6 +56,8 @@ declare -A noticed=(
     # what a second one does beside a reaper that is stopped
     [beside_unconfirmed]="crash.beside|reuse"
     [beside_claimed]="crash.beside|reuse_claimed"
+    # with the worker's own steps
+    [end_unseen]="crash.claim|abandon"
 )
 failures=0
 

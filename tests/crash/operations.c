@@ -191,36 +191,6 @@ void prepare_worker(void)
     own_queue(&actor, 1);
 }
 
-void run_claim_finish(void)
-{
-    serve(&actor, 1, ap_queue_pop(&actor.consumer), true);
-}
-
-static void run_worker(void)
-{
-    uint64_t ref, cursor = 0;
-
-    own_queue(&actor, 1);
-    while ((ref = ap_queue_scan(&actor.consumer, &cursor)) == 0 && (ref = ap_queue_pop(&actor.consumer)) == 0) cursor = 0;
-    serve(&actor, 1, ref, true);
-}
-
-static void prepare_claimed(void)
-{
-    prepare_worker();
-    if (!ap_task_claim(actor.seg, actor.lane.index, 1, actor.ref, &actor.token)) exit(2);
-}
-
-/* There is no block for its result: a part of the request is moved to the beginning of it. */
-static void run_finish_overwriting(void)
-{
-    uint32_t size = 0;
-    const uint8_t *body = ap_task_body(actor.seg, ap_slot_at(actor.seg, actor.slot), &size);
-
-    if (!ap_task_overwrite(actor.seg, actor.slot, actor.token, body + 1, size - 1)) exit(2);
-    ap_task_finish(actor.seg, actor.slot, actor.token, 0);
-}
-
 static void run_settle(void)
 {
     ap_queue_settle(&actor.consumer);
@@ -271,12 +241,6 @@ static void run_member(void)
 static void run_event(void)
 {
     ap_event_log(actor.seg, AP_EVENT_MONITOR, actor.lane.index, 1, 2);
-}
-
-static void run_park(void)
-{
-    ap_bell_raise(&actor.lane.lane->bell);
-    ap_queue_settle(&actor.consumer);
 }
 
 static void run_ring(void)
@@ -457,12 +421,7 @@ const struct operation kills_shm[] = {
     {.name = "abandon", .image = image_task, .run = run_abandon, .after = after_task},
     {.name = "move", .image = image_task, .run = run_move, .after = after_task},
     {.name = "push_shared", .prepare = prepare_reference, .run = run_push_shared},
-    {.name = "worker", .image = image_task, .run = run_worker, .after = after_task},
-    {.name = "pop_claim_finish", .image = image_task, .prepare = prepare_worker, .run = run_claim_finish, .after = after_task},
-    {.name = "finish_overwriting", .image = image_task, .prepare = prepare_claimed, .run = run_finish_overwriting,
-     .after = after_task},
     {.name = "settle", .image = image_task, .prepare = prepare_worker, .run = run_settle, .after = after_task},
-    {.name = "park", .image = image_task, .prepare = prepare_worker, .run = run_park, .after = after_task},
     {.name = "wake", .image = image_sleeper, .prepare = prepare_ring, .run = run_ring, .before = before_ring},
     {.name = "queue_life", .image = image_task, .run = run_queue_life, .after = after_task},
     {.name = "pool", .prepare = prepare_reserved, .run = run_pool},

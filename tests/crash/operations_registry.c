@@ -299,44 +299,6 @@ static void run_cancel(void)
     ap_give_up(actor.api, actor.task);
 }
 
-/* The survivor's, delegated as a service, given up; the actor runs it and frees what nobody will collect. */
-static void image_unseen(void)
-{
-    int service = ap_service_find(survivor.seg, "server");
-    struct ap_ticket_hint hint = {.row = NULL};
-    struct ap_slot *slot;
-    uint16_t ticket;
-
-    if (ap_ticket_take(survivor.seg, (uint32_t)service, survivor.lane.index, 5, &hint, &ticket) < 0) exit(2);
-    image_task();
-    slot = ap_slot_at(survivor.seg, actor.slot);
-    ap_store_relaxed(&slot->caller, (uint16_t)(service + 1));
-    ap_store_relaxed(&slot->ticket, ticket);
-    ap_task_request(survivor.seg, actor.slot, AP_REF_GENERATION(actor.ref), AP_REQUEST_ABANDON);
-}
-
-static void prepare_unseen(void)
-{
-    if (!ap_task_claim(actor.seg, actor.lane.index, 1, actor.ref, &actor.token)) _exit(17);
-}
-
-static void run_finish_unseen(void)
-{
-    finish(&actor, actor.slot, actor.token, true);
-    ap_task_free_unseen(actor.seg, actor.lane.index, actor.slot, ap_slot_ticket_return, actor.seg);
-}
-
-/* Wherever the worker died, its recovery has done the rest, though the client lives and does nothing. */
-static void after_unseen(bool over)
-{
-    int service = ap_service_find(survivor.seg, "server");
-
-    (void)over;
-    if (AP_WORD_STATE(word_of(actor.slot)) != AP_TASK_FREE) fail("what nobody will collect is %s",
-                                                                 ap_task_state_name(AP_WORD_STATE(word_of(actor.slot))));
-    if (ap_tickets_busy(survivor.seg, (uint32_t)service) != 0) fail("its ticket is in use");
-}
-
 /* ---- recovery ------------------------------------------------------------------------------------------------- */
 
 static void dead_queen(void)
@@ -362,7 +324,7 @@ static void dead_freeing(void)
 {
     struct ap_slot *slot = ap_slot_at(actor.seg, actor.slot);
 
-    prepare_unseen();
+    if (!ap_task_claim(actor.seg, actor.lane.index, 1, actor.ref, &actor.token)) _exit(17);
     finish(&actor, actor.slot, actor.token, true);
     ap_store_relaxed(&slot->word, AP_WORD_WITH(word_of(actor.slot), AP_TASK_RELEASING, actor.lane.index));
 }
@@ -408,8 +370,6 @@ const struct operation kills_registry[] = {
     {.name = "call_expires", .registry = true, .run = run_call_expires},
     {.name = "await_expires", .registry = true, .prepare = prepare_running, .run = run_await_expires},
     {.name = "await_in_vain", .registry = true, .prepare = run_delegate, .run = run_await_in_vain},
-    {.name = "finish_unseen", .registry = true, .image = image_unseen, .prepare = prepare_unseen, .run = run_finish_unseen,
-     .after = after_unseen},
     {.name = "cancel_task", .registry = true, .prepare = run_delegate, .run = run_cancel},
     {.name = "reap_queen", .registry = true, .image = image_dead_queen, .prepare = prepare_reap,
      .run = run_reap_dead},

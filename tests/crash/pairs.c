@@ -176,20 +176,6 @@ static void other_ring(void)
 
 /* ---- what the actor does -------------------------------------------------------------------------------------- */
 
-static void run_park(void)
-{
-    actor.seen = ap_bell_raise(&actor.lane.lane->bell);
-    actor.result = ap_queue_settle(&actor.consumer);
-}
-
-static void prepare_idle_worker(void)
-{
-    uint64_t cursor = 0;
-
-    prepare_worker();
-    while (ap_queue_scan(&actor.consumer, &cursor) != 0) {}
-}
-
 static void run_pool_sweep(void)
 {
     ap_pool_sweep(actor.seg);
@@ -261,12 +247,6 @@ static void prepare_given_up(void)
 static void run_give_up(void)
 {
     ap_give_up(actor.api, actor.task);
-}
-
-static void run_finish_and_look(void)
-{
-    run_claim_finish();
-    ap_task_free_unseen(actor.seg, actor.lane.index, actor.slot, NULL, NULL);
 }
 
 /* One of both sides has seen that nobody will collect it; no recovery was needed. */
@@ -490,14 +470,16 @@ const struct operation pairs[] = {
     {.name = "submit_shared|push_pop", .image = image_held_inlets, .run = run_submit, .other = other_push_pop},
     {.name = "push_shared|push_pop", .prepare = prepare_reference, .run = run_push_shared, .other = other_push_pop,
      .before = before_pushed},
-    {.name = "park|submit", .prepare = prepare_idle_worker, .run = run_park, .other = other_submit, .before = before_park},
-    {.name = "park|ring", .prepare = prepare_idle_worker, .run = run_park, .other = other_ring, .before = before_rung},
-    {.name = "claim|cancel", .image = image_task, .prepare = prepare_worker, .run = run_claim_finish, .other = other_cancel,
-     .after = after_task},
-    {.name = "claim|abandon", .image = image_task, .prepare = prepare_worker, .run = run_finish_and_look,
+    {.name = "park|submit", .registry = true, .prepare = prepare_worker_idle, .run = run_rest, .other = other_submit,
+     .before = before_park},
+    {.name = "park|ring", .registry = true, .prepare = prepare_worker_idle, .run = run_rest, .other = other_ring,
+     .before = before_rung},
+    {.name = "claim|cancel", .registry = true, .image = image_task, .prepare = prepare_worker_block, .run = run_serve,
+     .other = other_cancel, .after = after_task},
+    {.name = "claim|abandon", .registry = true, .image = image_task, .prepare = prepare_worker_block, .run = run_serve,
      .other = other_give_up, .before = before_unseen},
-    {.name = "claim|move", .image = image_task, .prepare = prepare_worker, .run = run_claim_finish, .other = other_move,
-     .before = before_moved, .after = after_task},
+    {.name = "claim|move", .registry = true, .image = image_task, .prepare = prepare_worker_block, .run = run_serve,
+     .other = other_move, .before = before_moved, .after = after_task},
     {.name = "release|release_reuse", .image = image_done, .run = run_release_task, .other = other_release_reuse,
      .before = before_reused},
     {.name = "sweep|use", .image = image_abandoned, .run = run_sweep, .other = other_use, .before = before_result},

@@ -162,6 +162,7 @@ int main(int argc, char **argv)
     if (choice.places != NULL) step_places();
     printf("seed %llu, one in %llu\n", (unsigned long long)choice.seed, (unsigned long long)choice.every);
     if (choice.kills) table_run(kills_shm);
+    if (choice.kills) table_run(kills_worker);
     if (choice.kills) table_run(kills_registry);
     if (choice.pairs) table_run(pairs);
     if (choice.places != NULL) places_write();

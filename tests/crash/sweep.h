@@ -19,6 +19,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agents/runtime/agent.h"
+#include "agents/runtime/worker.h"
 #include "registry/client/client.h"
 #include "registry/discovery/discovery.h"
 #include "registry/monitor/supervised.h"
@@ -63,7 +65,7 @@ struct operation {
     bool varies; /* its instructions are not the same twice (it reads /proc): not compared with a real kill */
 };
 /* Each table ends with a NULL name. */
-extern const struct operation kills_shm[], kills_registry[], pairs[];
+extern const struct operation kills_shm[], kills_worker[], kills_registry[], pairs[];
 
 /* ---- world.c */
 extern char world_name[64];
@@ -85,7 +87,8 @@ void bring_back(const struct kept *k);
 int reserve(struct side *s);
 int submit(struct side *s, uint32_t queue, bool block);
 int finish(struct side *s, uint32_t slot, uint64_t token, bool block);
-void serve(struct side *s, uint32_t queue, uint64_t ref, bool block); /* claims and finishes */
+/* Claims and finishes, so that there is a finished task: no worker, those are in worker.c. */
+void serve(struct side *s, uint32_t queue, uint64_t ref, bool block);
 void signal_queue(struct ap_segment *seg, uint32_t queue, uint32_t ring);
 void own_queue(struct side *s, uint32_t queue);
 uint64_t word_of(uint32_t slot);
@@ -108,10 +111,9 @@ void image_dead_worker(void); /* a worker died with it, its result half made */
 void image_dead_client(void);
 void image_full_ring(void);   /* the shared ring of queue 0 */
 void image_held_inlets(void); /* so that one pushes to shared rings */
-void prepare_worker(void);    /* the actor serves queue 1 */
+void prepare_worker(void);    /* the actor has queue 1 */
 void prepare_two_slabs(void); /* the actor is at the last slot of one of two */
 void run_submit(void);
-void run_claim_finish(void);
 void run_release_task(void);
 void run_sweep(void);
 void run_reserve(void);
@@ -122,6 +124,24 @@ void run_beside(void); /* helps whoever is at a dead lane */
 void before_held(bool over); /* who was at it dies, too */
 void after_task(bool over);
 void after_crash(bool over); /* and it was counted once that its worker died */
+
+/* ---- worker.c */
+#define HIVE_JOBS 2u
+struct kept_hive {
+    struct ap_worker worker;
+    struct ap_agent agent;
+    apiary_job_t *job;
+    struct ap_job jobs[HIVE_JOBS];
+    struct ap_handle handles[HIVE_JOBS];
+};
+void hive_keep(struct kept_hive *k);
+void hive_back(const struct kept_hive *k);
+void prepare_worker_block(void); /* the actor serves queue 1, with results in blocks */
+void prepare_worker_idle(void);  /* and has looked through the table */
+void run_serve(void);
+void run_rest(void); /* actor.result: there is something to do; actor.seen: the bell */
+void image_unseen(void); /* image_task, with a ticket, and given up */
+void after_unseen(bool over);
 
 /* ---- beside.c */
 void image_marked_worker(void); /* pairs.c: its reaper died after its first step */

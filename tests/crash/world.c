@@ -1,4 +1,4 @@
-/* tests/crash/world.c - the segment that is swept, its two sides, and what clients and workers do in it. */
+/* tests/crash/world.c - the segment that is swept, its two sides, and what is done in it before and after. */
 #include "sweep.h"
 
 #include <errno.h>
@@ -199,6 +199,7 @@ struct kept_side {
 
 struct kept {
     struct kept_side sides[2];
+    struct kept_hive hive;
     uint64_t ticks;
 };
 
@@ -239,6 +240,7 @@ void keep(struct kept *k)
 {
     side_keep(&k->sides[0], &actor);
     side_keep(&k->sides[1], &survivor);
+    hive_keep(&k->hive);
     k->ticks = ticks;
 }
 
@@ -246,6 +248,7 @@ void bring_back(const struct kept *k)
 {
     side_back(&k->sides[0], &actor);
     side_back(&k->sides[1], &survivor);
+    hive_back(&k->hive);
     ticks = k->ticks;
 }
 
@@ -345,10 +348,7 @@ int finish(struct side *s, uint32_t slot, uint64_t token, bool block)
 
 void serve(struct side *s, uint32_t queue, uint64_t ref, bool block)
 {
-    if (!ap_task_claim(s->seg, s->lane.index, queue, ref, &s->token)) return;
-    ap_store_relaxed(&s->lane.lane->hand[0], ref);
-    finish(s, AP_REF_SLOT(ref), s->token, block);
-    ap_store_relaxed(&s->lane.lane->hand[0], 0);
+    if (ap_task_claim(s->seg, s->lane.index, queue, ref, &s->token)) finish(s, AP_REF_SLOT(ref), s->token, block);
 }
 
 /* ---- death ---------------------------------------------------------------------------------------------------- */

@@ -1,0 +1,403 @@
+/* tests/crash/worker.c - what a worker does, by the code that does it (agents/runtime): a queen of the service "second", whose one
+ * worker has one agent, which offers "echo" in queue 1. There is no thread and no loop; the actor calls the worker's steps. */
+#include "sweep.h"
+
+#include "agents/runtime/queen.h"
+
+static const char *const echo[] = {"echo", NULL};
+
+static struct {
+    struct ap_queen queen;
+    struct ap_worker worker;
+    struct ap_agent agent, *agents[1];
+    struct ap_agent_registration row;
+    apiary_agent_kind_t kind;
+    apiary_job_t *job; /* what its agent has kept */
+} hive;
+
+static void must(bool so)
+{
+    if (!so) _Exit(20);
+}
+
+static void hive_register(void)
+{
+    struct ap_swarm_registration *r = &hive.queen.registration;
+
+    hive.row = (struct ap_agent_registration){.name = "two", .capabilities = echo, .lane = actor.lane.index};
+    *r = (struct ap_swarm_registration){.service = "second", .lane = actor.lane.index, .member = actor.api->member,
+                                        .agents = &hive.row, .agent_count = 1};
+    must(ap_swarm_register(actor.seg, r) == 0 && hive.row.queue == 1);
+    hive.queen.client = actor.api;
+    hive.queen.seg = actor.seg;
+    hive.queen.service_index = r->service_index;
+}
+
+static void hive_open(void (*handle)(void *state, apiary_job_t *job))
+{
+    struct ap_worker *w = &hive.worker;
+
+    hive_register();
+    hive.kind.handle = handle;
+    hive.agent = (struct ap_agent){.queen = &hive.queen, .worker = w, .kind = &hive.kind, .name = "two",
+                                       .queue = hive.row.queue, .limit = HIVE_JOBS};
+    hive.agent.handle = ap_handle_open(&hive.agent, AP_HANDLE_AGENT);
+    hive.agents[0] = &hive.agent;
+    w->queen = &hive.queen;
+    w->client = actor.api;
+    w->seg = actor.seg;
+    w->context = actor.api->anchor;
+    w->agents = hive.agents;
+    w->agent_count = 1;
+    w->command = AP_WORKER_RUN;
+    w->delegations_end = &w->delegations;
+    must(ap_worker_jobs_open(w) == 0);
+    ap_worker_here = w;
+    ap_worker_consume(w);
+}
+
+/* It has looked through the table, and what came since is in the rings. */
+static void hive_looked(void)
+{
+    hive.agent.scanning = hive.agent.first_scan = false;
+}
+
+/* ---- what pairs put back -------------------------------------------------------------------------------------- */
+
+void hive_keep(struct kept_hive *k)
+{
+    k->worker = hive.worker;
+    k->agent = hive.agent;
+    k->job = hive.job;
+    for (uint32_t i = 0; i < hive.worker.job_count; i++) {
+        k->jobs[i] = hive.worker.jobs[i];
+        k->handles[i] = *hive.worker.jobs[i].handle;
+    }
+}
+
+void hive_back(const struct kept_hive *k)
+{
+    hive.worker = k->worker;
+    hive.agent = k->agent;
+    hive.job = k->job;
+    for (uint32_t i = 0; i < hive.worker.job_count; i++) {
+        hive.worker.jobs[i] = k->jobs[i];
+        *hive.worker.jobs[i].handle = k->handles[i];
+    }
+}
+
+/* ---- agents --------------------------------------------------------------------------------------------------- */
+
+static void reply(void *state, apiary_job_t *job)
+{
+    (void)state;
+    apiary_job_reply(job, "done", 4);
+}
+
+/* The result has a block of its own. */
+static void reply_block(void *state, apiary_job_t *job)
+{
+    static const char result[BODY] = "done";
+
+    (void)state;
+    apiary_job_reply(job, result, sizeof result);
+}
+
+static void reply_reserved(void *state, apiary_job_t *job)
+{
+    void *result;
+
+    (void)state;
+    must(apiary_job_reserve(job, BODY, &result) == 0);
+    memcpy(result, "done", 4);
+    apiary_job_reply(job, result, BODY);
+}
+
+/* A part of the request is the result; where it finds no block, it is moved to the request's beginning. */
+static void reply_part(void *state, apiary_job_t *job)
+{
+    size_t size;
+    const uint8_t *body = apiary_job_data(job, &size);
+
+    (void)state;
+    must(apiary_job_reply(job, body + 1, size - 1) == 0);
+}
+
+static void refuse(void *state, apiary_job_t *job)
+{
+    (void)state;
+    apiary_job_fail(job, 7, "no");
+}
+
+static void keep_job(void *state, apiary_job_t *job)
+{
+    (void)state;
+    if (hive.job == NULL) hive.job = job;
+    else apiary_job_reply(job, "done", 4);
+}
+
+/* ---- claim, run, finish --------------------------------------------------------------------------------------- */
+
+static void prepare_reply(void)
+{
+    hive_open(reply);
+    hive_looked();
+}
+
+void prepare_worker_block(void)
+{
+    hive_open(reply_block);
+    hive_looked();
+}
+
+void prepare_worker_idle(void)
+{
+    hive_open(reply);
+    ap_worker_serve(&hive.worker);
+    must(!hive.agent.scanning);
+}
+
+static void prepare_reserved(void)
+{
+    hive_open(reply_reserved);
+    hive_looked();
+}
+
+static void prepare_refuse(void)
+{
+    hive_open(refuse);
+    hive_looked();
+}
+
+/* Whatever is free is the actor's. */
+static void prepare_no_block(void)
+{
+    uint64_t offset;
+
+    hive_open(reply_part);
+    hive_looked();
+    while (ap_pool_take(actor.seg, &actor.lane, &actor.hint, BODY, &offset) == 0) {}
+}
+
+static void prepare_unopened(void)
+{
+    hive_open(reply_block);
+}
+
+void run_serve(void)
+{
+    must(ap_worker_serve(&hive.worker) > 0 || at_operation->other != NULL);
+}
+
+/* From the queue's opening until it sleeps. */
+static void run_worker(void)
+{
+    uint32_t bell;
+
+    ap_worker_consume(&hive.worker);
+    while (!ap_worker_rest(&hive.worker, AP_WORKER_RUN, &bell)) ap_worker_serve(&hive.worker);
+}
+
+/* What was done is said. */
+static void prepare_served(void)
+{
+    prepare_reply();
+    ap_worker_serve(&hive.worker);
+}
+
+static void run_publish(void)
+{
+    ap_worker_publish(&hive.agent);
+}
+
+void run_rest(void)
+{
+    uint32_t bell;
+
+    actor.result = !ap_worker_rest(&hive.worker, AP_WORKER_RUN, &bell);
+    actor.seen = bell;
+}
+
+/* ---- what an agent keeps -------------------------------------------------------------------------------------- */
+
+static void prepare_kept(void)
+{
+    hive_open(keep_job);
+    hive_looked();
+    ap_worker_serve(&hive.worker);
+    must(hive.job != NULL);
+}
+
+static void run_reply_kept(void)
+{
+    static const char result[BODY] = "done";
+
+    apiary_job_reply(hive.job, result, sizeof result);
+}
+
+static void run_jobs_end(void)
+{
+    ap_worker_jobs_end(&hive.worker);
+}
+
+/* Another thread has brought the answer. */
+static void prepare_handed(void)
+{
+    prepare_kept();
+    must(ap_loop_create(actor.seg->ops, &hive.worker.loop) == 0);
+    must(apiary_job_finish_from_thread(hive.job, 0, "done", 4) == 0);
+}
+
+static void run_handed(void)
+{
+    ap_worker_take_handed(&hive.worker);
+}
+
+/* It has crashed a worker before, and waits until what is in hand is done. */
+static void image_crashed_task(void)
+{
+    struct ap_slot *slot;
+
+    image_task();
+    slot = ap_slot_at(survivor.seg, actor.slot);
+    actor.word += UINT64_C(1) << 4;
+    ap_store_relaxed(&slot->word, actor.word);
+}
+
+static void after_once_more(bool over)
+{
+    uint32_t crashes = AP_WORD_CRASHES(word_of(actor.slot));
+
+    after_task(over);
+    if (crashes < 1 || crashes > 2) fail("one or two crashes count as %u", crashes);
+}
+
+/* ---- what an agent delegates ---------------------------------------------------------------------------------- */
+
+static void on_done(void *user, const apiary_result_t *result)
+{
+    (void)user, (void)result;
+    apiary_job_reply(hive.job, "done", 4);
+}
+
+static void on_end(void *user, const apiary_result_t *result)
+{
+    (void)user, (void)result;
+}
+
+static void agent_delegate(apiary_done_fn done)
+{
+    static const char body[BODY] = "work";
+
+    must(apiary_agent_delegate_external_task(ap_handle_name(hive.agent.handle), "echo", body, sizeof body, NULL, done, NULL) == 0);
+}
+
+static void run_agent_delegate(void)
+{
+    agent_delegate(on_done);
+}
+
+/* What it needs of the heap it has had before: the same path each time. */
+static void prepare_agent_warm(void)
+{
+    prepare_kept();
+    agent_delegate(on_end);
+    ap_delegations_end(&hive.worker, APIARY_ESHUTDOWN);
+}
+
+static void prepare_agent_delegated(void)
+{
+    prepare_kept();
+    run_agent_delegate();
+}
+
+/* Whoever had it to do has done it. */
+static void prepare_agent_answered(void)
+{
+    prepare_agent_delegated();
+    for (uint32_t i = 0; i < TASKS; i++) {
+        uint64_t word = word_of(i);
+        if (AP_WORD_STATE(word) == AP_TASK_QUEUED) serve(&actor, AP_WORD_OWNER(word), AP_REF(i, AP_WORD_GENERATION(word)), true);
+    }
+}
+
+static void run_delegations_poll(void)
+{
+    must(ap_delegations_poll(&hive.worker, 1, true) == 1);
+}
+
+static void run_delegations_end(void)
+{
+    ap_delegations_end(&hive.worker, APIARY_ESHUTDOWN);
+}
+
+/* ---- what nobody will collect --------------------------------------------------------------------------------- */
+
+/* The survivor's, delegated as a service, given up; the actor runs it and frees what nobody will collect. */
+void image_unseen(void)
+{
+    int service = ap_service_find(survivor.seg, "server");
+    struct ap_ticket_hint hint = {.row = NULL};
+    struct ap_slot *slot;
+    uint16_t ticket;
+
+    if (ap_ticket_take(survivor.seg, (uint32_t)service, survivor.lane.index, 5, &hint, &ticket) < 0) exit(2);
+    image_task();
+    slot = ap_slot_at(survivor.seg, actor.slot);
+    ap_store_relaxed(&slot->caller, (uint16_t)(service + 1));
+    ap_store_relaxed(&slot->ticket, ticket);
+    ap_task_request(survivor.seg, actor.slot, AP_REF_GENERATION(actor.ref), AP_REQUEST_ABANDON);
+}
+
+/* Wherever the worker died, its recovery has done the rest, though the client lives and does nothing. */
+void after_unseen(bool over)
+{
+    int service = ap_service_find(survivor.seg, "server");
+
+    (void)over;
+    if (AP_WORD_STATE(word_of(actor.slot)) != AP_TASK_FREE) fail("what nobody will collect is %s",
+                                                                 ap_task_state_name(AP_WORD_STATE(word_of(actor.slot))));
+    if (ap_tickets_busy(survivor.seg, (uint32_t)service) != 0) fail("its ticket is in use");
+}
+
+/* ---- the queen ------------------------------------------------------------------------------------------------ */
+
+static void run_beat(void)
+{
+    must(ap_swarm_beat(actor.seg, &hive.queen.registration, APIARY_WARNING));
+}
+
+const struct operation kills_worker[] = {
+    {.name = "worker", .registry = true, .image = image_task, .prepare = prepare_unopened, .run = run_worker, .after = after_task},
+    {.name = "pop_claim_finish", .registry = true, .image = image_task, .prepare = prepare_worker_block, .run = run_serve,
+     .after = after_task},
+    {.name = "finish_inline", .registry = true, .image = image_task, .prepare = prepare_reply, .run = run_serve,
+     .after = after_task},
+    {.name = "finish_reserved", .registry = true, .image = image_task, .prepare = prepare_reserved, .run = run_serve,
+     .after = after_task},
+    {.name = "finish_failed", .registry = true, .image = image_task, .prepare = prepare_refuse, .run = run_serve,
+     .after = after_task},
+    {.name = "finish_overwriting", .registry = true, .image = image_task, .prepare = prepare_no_block, .run = run_serve,
+     .after = after_task},
+    {.name = "finish_later", .registry = true, .image = image_task, .prepare = prepare_kept, .run = run_reply_kept,
+     .after = after_task},
+    {.name = "finish_handed", .registry = true, .image = image_task, .prepare = prepare_handed, .run = run_handed,
+     .after = after_task},
+    {.name = "finish_unseen", .registry = true, .image = image_unseen, .prepare = prepare_kept, .run = run_reply_kept,
+     .after = after_unseen},
+    {.name = "run_again", .registry = true, .image = image_crashed_task, .prepare = prepare_reply, .run = run_serve,
+     .after = after_once_more},
+    {.name = "worker_leaves", .registry = true, .image = image_task, .prepare = prepare_kept, .run = run_jobs_end,
+     .after = after_task},
+    {.name = "publish", .registry = true, .image = image_task, .prepare = prepare_served, .run = run_publish,
+     .after = after_task},
+    {.name = "rest", .registry = true, .image = image_task, .prepare = prepare_reply, .run = run_rest, .after = after_task},
+    {.name = "agent_delegate", .registry = true, .image = image_task, .prepare = prepare_agent_warm, .run = run_agent_delegate,
+     .after = after_task},
+    {.name = "agent_collect", .registry = true, .image = image_task, .prepare = prepare_agent_answered,
+     .run = run_delegations_poll, .after = after_task},
+    {.name = "agent_leaves", .registry = true, .image = image_task, .prepare = prepare_agent_delegated,
+     .run = run_delegations_end, .after = after_task},
+    {.name = "beat", .registry = true, .prepare = hive_register, .run = run_beat},
+    {.name = NULL},
+};
