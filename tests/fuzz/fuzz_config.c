@@ -1,8 +1,11 @@
-/* tests/fuzz/fuzz_config.c - configuration text: refused with one printable sentence, or a tree that keeps its promises.
+/* tests/fuzz/fuzz_config.c - configuration text: refused with one printable sentence, or a tree that keeps its promises;
+ * by itself, and as that of an agent.
  *
  * Input: the text. */
+#include <stdlib.h>
 #include <string.h>
 
+#include "agents/runtime/kind.h"
 #include "core/apiary.h"
 #include "core/config.h"
 #include "tests/fuzz/fuzz.h"
@@ -63,11 +66,46 @@ static uint32_t walk(const struct ap_node *node, unsigned depth)
     return count;
 }
 
+/* With the keys of the other mappings, so that the same texts get far. */
+static void agent_check(const char *text)
+{
+    static const apiary_agent_key_t keys[] = {{.name = "n", .type = 'i', .what = "a number", .min = -5, .max = 5},
+                                              {.name = "d", .type = 'd'},
+                                              {.name = "z", .type = 'z', .max = 1 << 20},
+                                              {.name = "b", .type = 'b'},
+                                              {.name = "s", .type = 's'},
+                                              {.name = "l", .type = 'l'},
+                                              {.name = "m", .type = 'p'},
+                                              {.name = "L", .type = 'c'},
+                                              {.name = "a", .type = 's', .required = 1},
+                                              {.name = NULL}};
+    static const apiary_agent_kind_t kinds[] = {{APIARY_AGENT_KIND, .name = "fuzz", .keys = keys},
+                                                {APIARY_AGENT_KIND, .name = "bare"}};
+
+    for (size_t i = 0; i < 2; i++) {
+        struct ap_config_error error = {{0}};
+        struct ap_config *config = NULL;
+        int r = ap_agent_config_parse(NULL, text, "agent", &kinds[i], &config, &error);
+
+        FUZZ_REQUIRE(r == 0 || r == APIARY_ECONFIG);
+        FUZZ_REQUIRE((r == 0) == (config != NULL));
+        if (r < 0) sentence_check(&error);
+        ap_config_free(config);
+    }
+}
+
 void fuzz_one(const uint8_t *data, size_t size)
 {
     struct ap_config_error error = {{0}};
     struct ap_config *config = NULL;
-    int r = ap_config_parse("fuzz", (const char *)data, size, &config, &error);
+    char *text = calloc(size + 1, 1);
+    int r;
+
+    FUZZ_REQUIRE(text != NULL);
+    memcpy(text, data, size);
+    agent_check(text);
+    free(text);
+    r = ap_config_parse("fuzz", (const char *)data, size, &config, &error);
 
     FUZZ_REQUIRE(r == 0 || r == APIARY_ECONFIG);
     if (r < 0) {
