@@ -15,6 +15,7 @@
 #define NSEC UINT64_C(1000000000)
 
 static const char *const names[] = {"any", "uring", "parker", "poll"};
+_Static_assert(sizeof names / sizeof *names == AP_PARK_POLL + 1, "each way to park has its name");
 
 const char *ap_park_name(enum ap_park park)
 {

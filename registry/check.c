@@ -400,7 +400,7 @@ static uint64_t tickets_told(const struct ap_section *table, uint64_t value)
 
 static const struct ap_number ticket_numbers[] = {
     {.key = "max_concurrent_delegations", .what = "tasks that one calling service may have in flight",
-     .at = AP_NUMBER_AT(max_concurrent_delegations), .otherwise = 100, .min = 1, .max = 4096, .told = tickets_told},
+     .at = AP_NUMBER_AT(max_concurrent_delegations), .otherwise = 100, .min = 1, .max = AP_TICKETS_MAX, .told = tickets_told},
     {.key = NULL},
 };
 const struct ap_part ap_part_tickets = {

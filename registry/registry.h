@@ -87,6 +87,7 @@ enum ap_swarm_life { AP_SWARM_FREE, AP_SWARM_CLAIMED, AP_SWARM_LIVE, AP_SWARM_DO
 #define AP_MODE_OF(w) ((uint32_t)((w) & 0xff)) /* enum apiary_mode */
 #define AP_MODE_CHANGE(w) ((uint32_t)((w) >> 8 & 0xffff))
 #define AP_MODE_IS_OF(w, key) ((w) >> 24 == ((uint64_t)(key) << 24) >> 24)
+_Static_assert(APIARY_PAUSE <= 0xff, "a mode has eight bits");
 #define AP_REASON_WORDS 12u
 #define AP_REASON_MAX 72u
 

@@ -70,6 +70,9 @@ enum ap_severity { AP_REPAIRABLE = 1, AP_CORRUPT = 2 }; /* the exit codes of shm
     X("E3", "an event's lane is in range")                                              \
     X("E4", "an event's stamp is not in the future")                                    \
     X("E5", "reserved bytes are 0")
+#define X(rule, text) _Static_assert(sizeof rule <= 8, rule " has room in a finding");
+AP_RULES(X)
+#undef X
 
 struct ap_finding {
     enum ap_severity severity;

@@ -310,7 +310,7 @@ static void salvage_clamp(struct ap_segment *seg)
     struct ap_geometry *g = &seg->geometry;
     struct ap_section *s = seg->sections;
 
-    if (g->queue_inlets == 0 || g->queue_inlets > 63) g->queue_inlets = 1;
+    if (g->queue_inlets == 0 || g->queue_inlets > AP_INLETS_MAX) g->queue_inlets = 1;
     if (g->queue_depth == 0 || (g->queue_depth & (g->queue_depth - 1)) != 0) s[AP_SECTION_RINGS].stride = 0, g->queue_depth = 1;
     for (uint32_t i = 0; i < AP_SECTIONS_MAX; i++) {
         bool typed = i < parts->count && s[i].stride == ap_part_stride(parts->rows[i], g);

@@ -229,7 +229,7 @@ static const struct ap_field queue_fields[] = {
     {NULL, 0, 0},
 };
 static const struct ap_number queue_numbers[] = {
-    {.key = "queues", .what = "agents of all swarms", .at = AP_NUMBER_AT(queues), .otherwise = 128, .min = 1, .max = 4096,
+    {.key = "queues", .what = "agents of all swarms", .at = AP_NUMBER_AT(queues), .otherwise = 128, .min = 1, .max = AP_QUEUES_MAX,
      .counts = true},
     {.key = NULL},
 };
@@ -278,7 +278,7 @@ static const struct ap_number ring_numbers[] = {
     {.key = "queue_depth", .what = "tasks that one caller can have queued at one agent", .at = AP_NUMBER_AT(queue_depth),
      .otherwise = 256, .min = 2, .max = 65536, .power = true, .told = depth_told},
     {.key = "queue_inlets", .what = "callers per agent that have a ring of their own there", .at = AP_NUMBER_AT(queue_inlets),
-     .otherwise = 15, .min = 1, .max = 63, .told = inlets_told},
+     .otherwise = 15, .min = 1, .max = AP_INLETS_MAX, .told = inlets_told},
     {.key = NULL},
 };
 const struct ap_part ap_part_rings = {

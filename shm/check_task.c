@@ -266,7 +266,7 @@ static const struct ap_field slot_fields[] = {
 };
 static const struct ap_number slot_numbers[] = {
     {.key = "tasks", .what = "tasks at the same time; each thread that delegates holds 64 of them or a multiple",
-     .at = AP_NUMBER_AT(tasks), .otherwise = 8192, .min = AP_SLAB_SLOTS, .max = 1u << 22, .counts = true},
+     .at = AP_NUMBER_AT(tasks), .otherwise = 8192, .min = AP_SLAB_SLOTS, .max = AP_TASKS_MAX, .counts = true},
     {.key = NULL},
 };
 const struct ap_part ap_part_slots = {

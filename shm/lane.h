@@ -53,6 +53,8 @@
 #define AP_LANES_MAX 16382u /* 14 bits of owner in the task word; 0x3fff means none */
 #define AP_NO_LANE 0x3fffu
 #define AP_HANDS 8u
+_Static_assert(AP_LANES_MAX <= AP_NO_LANE, "no lane has the number that means none");
+_Static_assert(AP_LANES_MAX < 1u << 16, "a lane's number + 1 has 16 bits in the lives and leases that name it");
 
 enum ap_life { AP_LIFE_FREE = 0, AP_LIFE_LIVE = 1, AP_LIFE_DEAD = 2 };
 enum { AP_MEMBER_CLAIMED = 3 }; /* a member being filled */
@@ -85,8 +87,8 @@ struct ap_member {
     uint64_t attached; /* CLOCK_REALTIME, ns */
     uint32_t kind;     /* enum apiary_member_kind */
     uint32_t reserved;
-    char name[48];
-    char swarm[48];    /* the service it calls for, "" if none */
+    char name[APIARY_NAME_MAX + 1];
+    char swarm[APIARY_NAME_MAX + 1]; /* the service it calls for, "" if none */
     uint8_t pad[48];
 } AP_ALIGNED;
 

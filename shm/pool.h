@@ -36,6 +36,10 @@ enum ap_block_state { AP_BLOCK_FREE, AP_BLOCK_OWNED, AP_BLOCK_REQUEST, AP_BLOCK_
 #define AP_BLOCK_CRASHES(w) ((uint32_t)((w) >> 2 & 0x3))
 #define AP_BLOCK_WHO(w) ((uint32_t)((w) >> 4 & 0x3fffff))
 #define AP_BLOCK_GENERATION(w) ((uint64_t)(w) >> 26)
+_Static_assert(AP_BLOCK_WHO(AP_BLOCK(0, AP_TASKS_MAX - 1, 0)) == AP_TASKS_MAX - 1 && AP_LANES_MAX <= AP_TASKS_MAX,
+               "a block may be any slot's and any lane's");
+_Static_assert(AP_BLOCK_GENERATION(AP_BLOCK(0, 0, AP_GENERATION_MASK)) == AP_GENERATION_MASK, "at any generation");
+_Static_assert(AP_CRASHES_MAX - 1 <= 3, "a task that runs has crashed so often at most, and that has two bits");
 
 extern const uint32_t ap_pool_class_size[AP_POOL_CLASSES];
 

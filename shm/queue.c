@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/defect.h"
+#include "core/invariant.h"
 
 #define EMPTY_LEFT 3 /* rings that a pop may find empty and leave in the summary */
 #define REF_MASK ((UINT64_C(1) << AP_LAP_SHIFT) - 1)
@@ -211,6 +212,7 @@ void ap_consumer_init(struct ap_consumer *c, struct ap_segment *seg, uint32_t qu
     c->queue = ap_queue_at(seg, queue);
     c->index = queue;
     c->count = seg->geometry.queue_inlets + 1;
+    AP_ASSERT(c->count <= sizeof c->rings / sizeof *c->rings);
     for (uint32_t r = 0; r < c->count; r++) {
         c->rings[r].ring = ap_ring_at(seg, queue, r);
         c->rings[r].head = ap_load_relaxed(&c->rings[r].ring->head);

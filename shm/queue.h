@@ -64,6 +64,7 @@
 #ifndef AP_QUEUE_H
 #define AP_QUEUE_H
 
+#include "core/invariant.h"
 #include "shm/bell.h"
 #include "shm/task.h"
 
@@ -115,6 +116,8 @@ struct ap_producer {
 };
 
 #define AP_LAP_SHIFT 60
+_Static_assert(AP_REF(AP_TASKS_MAX - 1, AP_GENERATION_MASK) >> AP_LAP_SHIFT == 0, "a lap lies above the reference");
+_Static_assert(AP_INLETS_MAX + 1 <= 64, "each ring has its bit in the summary");
 
 static inline uint64_t ap_lap_at(const struct ap_segment *seg, uint64_t position)
 {
@@ -128,6 +131,7 @@ static inline uint64_t *ap_cell_at(const struct ap_segment *seg, struct ap_ring 
 /* Into a leased inlet that has room. */
 static inline void ap_inlet_store(const struct ap_segment *seg, struct ap_producer *p, uint64_t ref)
 {
+    AP_DEBUG_ASSERT(p->opened && !p->shared && p->tail - p->head < seg->geometry.queue_depth);
     /* QUEUE-R1 pairs QUEUE-A1 */
     ap_store_release(ap_cell_at(seg, p->ring, p->tail), ref | ap_lap_at(seg, p->tail) << AP_LAP_SHIFT);
     p->tail++;
@@ -190,7 +194,7 @@ struct ap_consumer {
     struct ap_intake {
         struct ap_ring *ring;
         uint64_t head;
-    } rings[64];
+    } rings[AP_INLETS_MAX + 1];
 };
 
 /* Ownership. claim: FREE or CLOSED -> CLAIMED(lane), claim_seen only from that `life`. open: CLAIMED(lane) -> OPEN(lane), unless

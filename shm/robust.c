@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "core/atomic.h"
+#include "core/invariant.h"
 #include "core/ops.h"
 
 /* glibc's __kind of a robust, process-shared mutex of type normal (PTHREAD_MUTEX_ROBUST_NORMAL_NP, PSHARED_BIT). */
@@ -128,6 +129,7 @@ static bool take_out(struct hold *h)
 /* Out of the list and free, and none of ours any more; false: it is not to be had out. */
 static bool let_go(uint32_t at)
 {
+    AP_ASSERT(at < hold_count);
     struct hold h = holds[at];
     pthread_mutex_t *m = h.mutex;
     bool sound = robust_kind(m) && m->__data.__list.__next == h.next && m->__data.__list.__prev == h.prev;

@@ -32,6 +32,7 @@
 
 #include "core/apiary.h"
 #include "core/atomic.h"
+#include "core/invariant.h"
 #include "core/must_check.h"
 #include "core/ops.h"
 
@@ -40,6 +41,11 @@
 #define AP_LAYOUT_VERSION_MIN 3u /* the oldest it can attach to */
 #define AP_SECTIONS_MAX 24u
 #define AP_REGISTRY_SECTIONS_MAX 15u
+/* The most that the numbers of the geometry may be, where words have room for so many. */
+#define AP_TASKS_MAX (1u << 22)
+#define AP_QUEUES_MAX 4096u
+#define AP_INLETS_MAX 63u
+#define AP_TICKETS_MAX 4096u
 
 enum ap_segment_state { AP_SEGMENT_CREATING = 1, AP_SEGMENT_READY = 2 };
 
@@ -66,11 +72,11 @@ struct ap_geometry {
     uint64_t task_timeout;  /* default schedule-to-close, ns [60 s] */
     uint32_t members;       /* attached processes [128] */
     uint32_t lanes;         /* threads of them [256], at most 16,382 */
-    uint32_t tasks;         /* slots [8,192], a multiple of 64, at most 4,194,304 */
-    uint32_t queues;        /* one per agent [128], at most 4,096 */
+    uint32_t tasks;         /* slots [8,192], a multiple of 64, at most AP_TASKS_MAX */
+    uint32_t queues;        /* one per agent [128], at most AP_QUEUES_MAX */
     uint32_t queue_depth;   /* references per inlet [256], a power of two */
-    uint32_t queue_inlets;  /* single-producer inlets per queue [15], at most 63; one shared inlet is added */
-    uint32_t max_concurrent_delegations; /* per calling swarm [100], at most 4,096 */
+    uint32_t queue_inlets;  /* single-producer inlets per queue [15], at most AP_INLETS_MAX; one shared inlet is added */
+    uint32_t max_concurrent_delegations; /* per calling swarm [100], at most AP_TICKETS_MAX */
     uint32_t pool_blocks[AP_POOL_CLASSES]; /* blocks per class [1024 512 256 64 8 4 4] */
     uint32_t events;        /* entries of the event log [1,024], a power of two */
     uint32_t registry[AP_REGISTRY_SECTIONS_MAX]; /* what decides the size of the registry's sections, in their order */

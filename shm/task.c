@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/defect.h"
+#include "core/invariant.h"
 #include "shm/bell.h"
 #include "shm/pool.h"
 
@@ -67,6 +68,7 @@ static int slab_lease(struct ap_slabs *s)
     struct ap_segment *seg = s->lane->seg;
     uint64_t count = seg->sections[AP_SECTION_SLABS].count;
 
+    AP_ASSERT(s->count <= s->capacity);
     if (s->count == s->capacity) {
         uint32_t capacity = s->capacity != 0 ? s->capacity * 2 : 4;
         uint32_t *held = realloc(s->held, capacity * sizeof *held);
@@ -165,6 +167,7 @@ static int try_turn(struct ap_slabs *s, ap_slot_freed_fn freed, void *user, uint
     uint64_t word;
 
     /* Before a slot of the slab is looked at, not after the last of it: the slab may be given back here. */
+    AP_ASSERT(s->current < s->count && s->next <= AP_SLAB_SLOTS);
     if (s->next == AP_SLAB_SLOTS) slab_advance(s);
     index = s->first + s->next++;
     if (AP_DEFECT(slab_early) && s->next == AP_SLAB_SLOTS) slab_advance(s);

@@ -74,14 +74,18 @@
 
 #include "core/copy.h"
 #include "core/defect.h"
+#include "core/invariant.h"
 #include "shm/bell.h"
 #include "shm/lane.h"
 
 #define AP_SLAB_SLOTS 64u
 #define AP_INLINE_BODY 64u
+#define AP_SLOTS_AHEAD 8u /* see ap_slot_later */
 #define AP_CRASHES_MAX 3u
 #define AP_GENERATION_BITS 38
 #define AP_GENERATION_LAST ((UINT64_C(1) << AP_GENERATION_BITS) - 2)
+#define AP_GENERATION_MASK ((UINT64_C(1) << AP_GENERATION_BITS) - 1)
+_Static_assert(AP_TASKS_MAX % AP_SLAB_SLOTS == 0, "a table is whole slabs");
 
 enum ap_task_state {
 #define AP_STATE(name, text, owner) AP_TASK_##name,
@@ -108,6 +112,8 @@ enum { AP_REQUEST_CANCEL = 1, AP_REQUEST_ABANDON = 2, AP_REQUEST_DETACH = 4, AP_
 #define AP_REQUEST_WORD(generation, bits) ((uint64_t)(generation) << 8 | (uint64_t)(bits))
 #define AP_REQUEST_GENERATION(r) ((uint64_t)(r) >> 8)
 #define AP_REQUEST_BITS(r) ((uint64_t)(r) & 0xff)
+_Static_assert(AP_REQUEST_GENERATION(AP_REQUEST_WORD(AP_GENERATION_MASK, 0)) == AP_GENERATION_MASK, "it is of any generation");
+_Static_assert((AP_REQUEST_CANCEL | AP_REQUEST_GIVEN_UP | AP_REQUEST_OVERWRITTEN) == 15, "each bit means one thing");
 
 #define AP_WORD(state, crashes, owner, generation) \
     ((uint64_t)(state) | (uint64_t)(crashes) << 4 | (uint64_t)(owner) << 12 | (uint64_t)(generation) << 26)
@@ -119,6 +125,16 @@ enum { AP_REQUEST_CANCEL = 1, AP_REQUEST_ABANDON = 2, AP_REQUEST_DETACH = 4, AP_
 /* The same word in another state, with another owner. */
 #define AP_WORD_WITH(w, state, owner) \
     (((uint64_t)(w) & ~(UINT64_C(0xf) | UINT64_C(0x3fff) << 12)) | (uint64_t)(state) | (uint64_t)(owner) << 12)
+
+_Static_assert(AP_TASK_STATES <= 16, "a state has four bits");
+_Static_assert(AP_CRASHES_MAX <= 7, "crashes have three bits");
+_Static_assert(AP_QUEUES_MAX <= AP_NO_LANE, "any queue may be an owner");
+_Static_assert((AP_WORD(15, 7, AP_NO_LANE, AP_GENERATION_MASK) ^ AP_WORD_UNUSED) == UINT64_MAX, "the fields fill the word");
+_Static_assert(AP_WORD_OWNER(AP_WORD(0, 0, AP_NO_LANE, 0)) == AP_NO_LANE, "an owner is read as it was written");
+_Static_assert(AP_WORD_WITH(UINT64_MAX, 0, 0) == ~AP_WORD(15, 0, AP_NO_LANE, 0), "state and owner are exchanged, and nothing else");
+#define X(name, number, text, advice) _Static_assert((number) > 0 && (uint32_t)(number) < AP_NO_LANE, #name " may be an owner");
+#include "core/apiary_error.def"
+#undef X
 
 /* Why a FAILED or CANCELLED task ended: the value of enum apiary_error in its word. DONE: 0. */
 static inline int ap_word_code(uint64_t w)
@@ -142,7 +158,9 @@ static inline uint32_t ap_word_starts(uint64_t w)
 /* An 8-byte reference: lap (4, of the ring) | slot (22) | generation (38). */
 #define AP_REF(slot, generation) ((uint64_t)(slot) << 38 | (uint64_t)(generation))
 #define AP_REF_SLOT(r) ((uint32_t)((r) >> 38 & 0x3fffff))
-#define AP_REF_GENERATION(r) ((uint64_t)(r) & ((UINT64_C(1) << 38) - 1))
+#define AP_REF_GENERATION(r) ((uint64_t)(r) & AP_GENERATION_MASK)
+_Static_assert(AP_REF_SLOT(AP_REF(AP_TASKS_MAX - 1, AP_GENERATION_MASK)) == AP_TASKS_MAX - 1, "a reference names any slot");
+_Static_assert(AP_REF_GENERATION(AP_REF(AP_TASKS_MAX - 1, AP_GENERATION_MASK)) == AP_GENERATION_MASK, "at any generation");
 
 /* Where a body lies: 0 inline in the slot, else the offset of a pool block. */
 struct ap_slot {
@@ -185,6 +203,10 @@ static inline struct ap_slab *ap_slab_at(const struct ap_segment *seg, uint64_t 
 {
     return AP_ELEMENT(seg, AP_SECTION_SLABS, index, struct ap_slab);
 }
+
+_Static_assert(AP_LANES_MAX - 1 <= (__typeof__(((struct ap_slot *)0)->client))-1, "any lane may be a client");
+_Static_assert(AP_TICKETS_MAX <= (__typeof__(((struct ap_slot *)0)->ticket))-1, "a ticket's number + 1");
+_Static_assert(AP_SLOTS_AHEAD < AP_SLAB_SLOTS, "what is asked for ahead is another slot of the slab");
 
 /* The slabs that a lane holds; private memory, used by the lane's thread (or under the lock of a SHARED lane). */
 struct ap_slabs {
@@ -280,6 +302,7 @@ AP_ALWAYS_INLINE struct ap_slot *ap_slabs_turn(struct ap_slabs *s)
     struct ap_slot *slot;
     uint64_t word;
 
+    AP_DEBUG_ASSERT(s->next <= AP_SLAB_SLOTS && (s->count == 0 || s->current < s->count));
     if (__builtin_expect(s->next == AP_SLAB_SLOTS, 0) || AP_DEFECT(slab_early)) return NULL;
     slot = ap_slot_at(s->lane->seg, s->first + s->next);
     word = ap_load_acquire(&slot->word); /* TASK-A3 pairs TASK-R3 */
@@ -290,7 +313,6 @@ AP_ALWAYS_INLINE struct ap_slot *ap_slabs_turn(struct ap_slabs *s)
 
 /* Lines of the slot so many places on in the slab, asked for before its turn: who goes through many waits for a transfer once and
  * not for each. Of a slot whose worker has not finished it this takes from the worker what it is about to write. */
-#define AP_SLOTS_AHEAD 8u
 AP_ALWAYS_INLINE const struct ap_slot *ap_slot_later(const struct ap_segment *seg, uint32_t index)
 {
     uint32_t place = (index + AP_SLOTS_AHEAD) % AP_SLAB_SLOTS;

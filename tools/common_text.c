@@ -123,6 +123,7 @@ const char *tool_state_name(int state)
 #define AP_SWARM_STATE(name, text) [APIARY_##name] = text,
 #include "core/swarm_states.def"
     };
+    _Static_assert(sizeof names / sizeof *names == APIARY_DOWN + 1, "each state has its name");
     return state > 0 && state <= APIARY_DOWN ? names[state] : names[0];
 }
 
@@ -133,12 +134,14 @@ const char *tool_mode_name(int mode)
 #define AP_SWARM_MODE(name, text) [APIARY_##name] = text,
 #include "core/swarm_states.def"
     };
+    _Static_assert(sizeof names / sizeof *names == APIARY_PAUSE + 1, "each mode has its name");
     return mode > 0 && mode <= APIARY_PAUSE ? names[mode] : names[0];
 }
 
 const char *tool_member_kind_name(int kind)
 {
     static const char *const names[] = {"?", "client", "queen", "daemon", "tool"};
+    _Static_assert(sizeof names / sizeof *names == APIARY_TOOL + 1, "each kind has its name");
     return kind > 0 && kind <= APIARY_TOOL ? names[kind] : names[0];
 }
 

@@ -22,6 +22,8 @@ static const char *const mode_names[] = {
 #define AP_SWARM_MODE(name, text) [APIARY_##name] = text,
 #include "core/swarm_states.def"
 };
+_Static_assert(sizeof state_names / sizeof *state_names == APIARY_DOWN + 1, "each state has its name");
+_Static_assert(sizeof mode_names / sizeof *mode_names == APIARY_PAUSE + 1, "each mode has its name");
 
 static const char *state_name(enum apiary_state state)
 {

@@ -22,7 +22,7 @@ static const struct ap_key swarm_keys[] = {
     {.name = "version", .type = 's'},
     {.name = "health_endpoint", .type = 's'},
     {.name = "metrics_endpoint", .type = 's'},
-    {.name = "max_concurrent_delegations", .type = 'i', .min = 1, .max = 4096},
+    {.name = "max_concurrent_delegations", .type = 'i', .min = 1, .max = AP_TICKETS_MAX},
     {.name = "agents", .type = 'L', .required = true, .what = "name, kind or plugin, capabilities of each"},
     {.name = "checks", .type = 'L', .what = "tasks that show that it works"},
     {.name = NULL},

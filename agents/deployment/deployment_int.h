@@ -9,6 +9,7 @@
 #define AP_CAPABILITY_RULE \
     "expected a letter, then letters, digits, '_', '.', '-', all lower case, and perhaps @major (1 to 65535), at " \
     "most 63 in all"
+_Static_assert(APIARY_NAME_MAX == 47 && APIARY_CAPABILITY_MAX == 63, "the rules above say so");
 
 struct ap_loader {
     struct ap_deployment *d;

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "agents/runtime/queen.h"
+#include "core/invariant.h"
 
 struct ap_delegation {
     struct ap_delegation *next;
@@ -23,6 +24,7 @@ static struct ap_delegation *take_first(struct ap_worker *w)
 {
     struct ap_delegation *d = w->delegations;
 
+    AP_ASSERT(d != NULL && w->delegation_count > 0);
     w->delegations = d->next;
     if (w->delegations == NULL) w->delegations_end = &w->delegations;
     w->delegation_count--;

@@ -27,6 +27,8 @@ struct ap_handle {
     void *object;   /* of a free entry: the next free one */
 };
 
+_Static_assert(AP_HANDLE_QUEEN < sizeof(struct ap_handle), "a kind lies in the bits below those of a place");
+
 extern struct ap_handle ap_handles[AP_HANDLES];
 
 /* An entry for the object, NULL: all are in use. */

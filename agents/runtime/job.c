@@ -7,6 +7,7 @@
 
 #include "agents/runtime/queen.h"
 #include "core/copy.h"
+#include "core/invariant.h"
 #include "core/text.h"
 
 #define FAILURE_TEXT 1024u
@@ -329,6 +330,8 @@ AP_ALWAYS_INLINE void job_done(struct ap_job *job, enum end end, uint64_t now)
     struct ap_worker *w = agent->worker;
     uint64_t took = now > job->started ? now - job->started : 0;
 
+    AP_DEBUG_ASSERT(job->busy && agent->in_hand > 0 && w->in_hand_count >= agent->in_hand);
+    AP_DEBUG_ASSERT(job->hand < (int)AP_HANDS);
     agent->in_hand--;
     agent->done += end == END_DONE;
     if (__builtin_expect(end != END_DONE, 0)) end == END_FAILED ? agent->failed++ : agent->late++;

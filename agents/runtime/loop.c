@@ -8,6 +8,7 @@
 
 #include "agents/runtime/loop_inside.h"
 #include "core/descriptor.h"
+#include "core/invariant.h"
 
 #define RING_ENTRIES 64u
 #define TIMER_TURNS 16u /* turns between two looks at the clock */
@@ -172,6 +173,7 @@ static int heap_add(struct ap_loop *loop, struct ap_watch *watch)
 static void heap_remove(struct ap_loop *loop, struct ap_watch *watch)
 {
     size_t at = watch->position;
+    AP_ASSERT(at > 0 && at <= loop->heap_count && loop->heap[at] == watch);
     struct ap_watch *last = loop->heap[loop->heap_count--];
 
     watch->position = 0;
@@ -306,6 +308,7 @@ static void watch_close(struct ap_watch *watch)
     watch->handle = NULL;
     if (watch->position != 0) heap_remove(loop, watch);
     if (watch->fd >= 0) {
+        AP_ASSERT(loop->watch_count > 0);
         loop->watch_count--;
         loop->polls_stale = true;
     }
@@ -365,6 +368,7 @@ static int dispatch(struct ap_loop *loop, bool timers, bool descriptors, uint64_
     if (descriptors)
         n += loop->park == AP_PARK_POLL ? ap_loop_poll_dispatch(loop, poll_until) : ap_loop_uring_dispatch(loop);
     if (timers) n += fire_timers(loop);
+    AP_ASSERT(loop->dispatching > 0);
     if (--loop->dispatching == 0) {
         free_list(loop->graveyard);
         loop->graveyard = NULL;

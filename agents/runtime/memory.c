@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/apiary.h"
+#include "core/invariant.h"
 #include "core/name.h"
 
 #define FIRST_BUCKETS 64u
@@ -85,6 +86,7 @@ static void row_remove(struct ap_memory *m, struct ap_memory_row **at)
 {
     struct ap_memory_row *row = *at;
 
+    AP_ASSERT(m->count > 0 && m->used >= weight(row->key_size, row->size));
     *at = row->next;
     m->used -= weight(row->key_size, row->size);
     m->count--;

@@ -5,6 +5,7 @@
 
 #include "agents/runtime/kind.h"
 #include "agents/runtime/queen.h"
+#include "core/invariant.h"
 #include "core/name.h"
 #include "core/sized.h"
 #include "core/text.h"
@@ -278,6 +279,7 @@ void ap_queen_free(struct ap_queen *q)
     }
     for (size_t i = 0; i < sizeof q->texts / sizeof q->texts[0]; i++) free(q->texts[i]);
     ap_memory_close(&q->memory);
+    AP_ASSERT(ap_load_relaxed(&q->client->queens) > 0);
     ap_add_relaxed(&q->client->queens, UINT32_MAX);
     free(q->workers);
     free(q->agents);

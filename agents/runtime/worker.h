@@ -21,6 +21,8 @@ enum ap_worker_command { AP_WORKER_WAIT, AP_WORKER_RUN, AP_WORKER_HOLD, AP_WORKE
 
 struct ap_delegation;
 
+_Static_assert(AP_HANDS <= 32, "each hand of a lane has its bit in a worker");
+
 struct ap_worker {
     struct ap_queen *queen;
     struct apiary *client;

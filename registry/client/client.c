@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/invariant.h"
 #include "core/name.h"
 #include "core/text.h"
 #include "core/uring.h"
@@ -130,6 +131,7 @@ static void context_forget(struct ap_lane_context *c)
         *at = c->next;
         break;
     }
+    AP_ASSERT(!c->shared || a->shared > 0);
     if (c->shared) ap_store_relaxed(&a->shared, a->shared - 1);
     free(c->slabs.held);
     context_free(c);
@@ -164,10 +166,15 @@ static bool at_work(const struct ap_lane_context *c)
     return worker && ap_task_running(seg, c->lane.index);
 }
 
-static void context_share(struct ap_lane_context *c)
+static void context_is_shared(struct ap_lane_context *c)
 {
     c->shared = true;
     ap_store_relaxed(&c->client->shared, c->client->shared + 1);
+}
+
+static void context_share(struct ap_lane_context *c)
+{
+    context_is_shared(c);
     ap_lane_share(&c->lane);
 }
 
@@ -439,7 +446,7 @@ static void close_own(struct apiary *a)
         } else {
             /* The lane was taken from it, and the lock is in its list all the same. */
             ap_robust_unlock(&own->lane.lane->mutex);
-            own->shared = true;
+            context_is_shared(own);
         }
     }
     for (struct ap_lane_context *c = a->contexts, *next; c != NULL; c = next) {

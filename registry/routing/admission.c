@@ -2,6 +2,7 @@
 #include "registry/routing/admission.h"
 
 #include "core/defect.h"
+#include "core/invariant.h"
 
 static uint32_t *row_of(const struct ap_segment *seg, uint32_t service)
 {
@@ -34,6 +35,7 @@ int ap_ticket_take(struct ap_segment *seg, uint32_t service, uint32_t lane, uint
     if (row == NULL) return APIARY_EINVAL;
     if (limit > row_length(seg)) limit = row_length(seg);
     if (limit == 0) return APIARY_ELIMIT;
+    AP_ASSERT(hint->count <= AP_TICKETS_KNOWN);
     while (hint->count > 0) {
         uint16_t ticket = ap_ticket_again(hint, lane, limit);
         if (ticket == 0) continue;

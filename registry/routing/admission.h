@@ -13,6 +13,7 @@
 #ifndef AP_ADMISSION_H
 #define AP_ADMISSION_H
 
+#include "core/invariant.h"
 #include "registry/registry.h"
 
 /* The tickets that a lane remembers; private memory of its thread. A hint: the row decides each take and return. */
@@ -25,6 +26,7 @@ struct ap_ticket_hint {
 };
 #define AP_TICKET_BUSY(lane) (1u << 16 | ((lane) + 1))
 #define AP_TICKET_IDLE(lane) ((lane) + 1)
+_Static_assert(AP_TICKET_IDLE(AP_LANES_MAX - 1) < 1u << 16, "a ticket names any lane below its busy bit");
 
 /* A ticket that the lane has given back: its number + 1. 0: call ap_ticket_take. */
 AP_ALWAYS_INLINE uint16_t ap_ticket_again(struct ap_ticket_hint *hint, uint32_t lane, uint32_t limit)
@@ -33,6 +35,7 @@ AP_ALWAYS_INLINE uint16_t ap_ticket_again(struct ap_ticket_hint *hint, uint32_t 
     uint16_t ticket;
 
     if (__builtin_expect(hint->count == 0, 0)) return 0;
+    AP_DEBUG_ASSERT(hint->count <= AP_TICKETS_KNOWN && hint->row != NULL);
     ticket = hint->known[--hint->count];
     if (__builtin_expect(ticket > limit, 0)) return 0;
     return ap_cas(&hint->row[ticket - 1], &idle, AP_TICKET_BUSY(lane)) ? ticket : 0;
