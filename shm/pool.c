@@ -69,6 +69,13 @@ int ap_pool_block(const struct ap_segment *seg, uint64_t offset, uint64_t *ret_c
     return 0;
 }
 
+uint64_t ap_pool_number(const struct ap_segment *seg, uint64_t offset)
+{
+    struct place p;
+
+    return place_of(seg, offset, &p) ? p.number : UINT64_MAX;
+}
+
 uint64_t ap_pool_offset(const struct ap_segment *seg, const void *block)
 {
     uintptr_t at = (uintptr_t)block, base = (uintptr_t)seg->base;

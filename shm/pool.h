@@ -61,6 +61,8 @@ int ap_pool_free_owned(struct ap_segment *seg, const struct ap_lane_handle *lane
 int ap_pool_free_attached(struct ap_segment *seg, uint32_t slot, uint64_t generation, uint64_t offset);
 /* Offset and capacity of the block that `offset` begins, checked: 0, or APIARY_ECORRUPT. */
 int ap_pool_block(const struct ap_segment *seg, uint64_t offset, uint64_t *ret_capacity, uint64_t *ret_word);
+/* Which of all blocks begins at `offset`, from 0; UINT64_MAX: none does. */
+uint64_t ap_pool_number(const struct ap_segment *seg, uint64_t offset);
 /* The block of this process' pointer: its offset, or 0 when it does not begin a block. */
 uint64_t ap_pool_offset(const struct ap_segment *seg, const void *block);
 /* P1..P3 for a block's word, read before the call. */

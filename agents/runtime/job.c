@@ -194,7 +194,7 @@ static void result_attach(const struct ap_job *job, uint64_t block, size_t size)
     ap_slot_result(job->at, block, (uint32_t)size);
 }
 
-/* An agent may have given its block back as if it had been lent: then it is somebody else's by now. */
+/* Whatever the segment says of it by now. */
 static int reserved_attach(struct ap_job *job, size_t size)
 {
     const struct ap_lane_handle *lane = &job->agent->worker->context->lane;

@@ -314,9 +314,11 @@ static int handle_open(struct apiary *a, const apiary_attach_options_t *o)
     a->service = -1;
     if (pthread_key_create(&a->key, thread_ends) != 0) return refuse(APIARY_ENOBLOCK, o, "no thread-specific key");
     pthread_mutex_init(&a->lock, NULL);
-    r = member_open(a, o);
+    a->lent = calloc(a->seg->sections[AP_SECTION_BLOCKS].count, sizeof *a->lent);
+    r = a->lent != NULL ? member_open(a, o) : refuse(APIARY_ENOBLOCK, o, "cannot attach");
     if (r == 0) r = service_enter(a, o);
     if (r == 0) return 0;
+    free(a->lent);
     pthread_mutex_destroy(&a->lock);
     pthread_key_delete(a->key);
     return r;
@@ -525,6 +527,7 @@ int apiary_detach(apiary_t *a)
         pthread_key_delete(a->key); /* which tells until here what the calling thread has */
         pthread_mutex_unlock(&a->lock);
         pthread_mutex_destroy(&a->lock);
+        free(a->lent);
     }
     seg = a->seg;
     ap_client_free(a);

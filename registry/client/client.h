@@ -81,6 +81,7 @@ struct apiary {
     struct ap_lane_context *anchor;
     uint32_t shared;     /* how many contexts are shared */
     uint32_t interrupts; /* how often apiary_interrupt was called */
+    uint64_t *lent;      /* loan.c: a word for each block of the segment */
     uint32_t queens;     /* queens that were started with this handle and have not left */
     bool read_only;
     uint32_t page;       /* of the handles' memory */

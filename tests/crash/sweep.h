@@ -29,6 +29,7 @@
 #include "shm/event.h"
 
 #define QUEUES 2u
+#define BLOCKS 3u
 #define TASKS 192u
 #define HELD 16u
 #define BODY 200u /* bytes of a request or result in a block of the smallest class */

@@ -42,7 +42,7 @@ static const struct ap_reap_hooks route_hooks = {.route = route};
 /* ---- making it ------------------------------------------------------------------------------------------------ */
 
 static const struct ap_geometry small = {.members = 4, .lanes = 6, .tasks = TASKS, .queues = QUEUES, .queue_depth = 4,
-                                         .queue_inlets = 1, .pool_blocks = {2, 1}, .events = 4,
+                                         .queue_inlets = 1, .pool_blocks = {BLOCKS - 1, 1}, .events = 4,
                                          .max_concurrent_delegations = 5};
 static const uint32_t sizes[] = {[AP_REGISTRY_INDEX(SERVICES)] = 4, [AP_REGISTRY_INDEX(SWARMS)] = 3,
                                  [AP_REGISTRY_INDEX(CAPABILITIES)] = 8};
@@ -195,6 +195,7 @@ struct kept_side {
     struct apiary api;
     struct ap_lane_context context;
     struct ap_producer producers[QUEUES];
+    uint64_t lent[BLOCKS];
 };
 
 struct kept {
@@ -209,6 +210,7 @@ static void side_keep(struct kept_side *k, const struct side *s)
     if (s->slabs.held != NULL) memcpy(k->held, s->slabs.held, sizeof k->held);
     if (s->api == NULL) return;
     k->api = *s->api;
+    if (s->api->lent != NULL) memcpy(k->lent, s->api->lent, sizeof k->lent);
     if (s->api->anchor == NULL) return;
     k->context = *s->api->anchor;
     memcpy(k->producers, k->context.producers, sizeof k->producers);
@@ -221,6 +223,7 @@ static void side_back(const struct kept_side *k, struct side *s)
     if (s->slabs.held != NULL) memcpy(s->slabs.held, k->held, sizeof k->held);
     if (s->api == NULL) return;
     *s->api = k->api;
+    if (s->api->lent != NULL) memcpy(s->api->lent, k->lent, sizeof k->lent);
     if (s->api->anchor == NULL) return;
     *s->api->anchor = k->context;
     memcpy(k->context.producers, k->producers, sizeof k->producers);

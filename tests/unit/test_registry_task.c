@@ -1,4 +1,4 @@
-/* Tasks from the client's side: delegate, await, poll, await_any, cancel, loans, limits, deadlines, the two ways to be full. */
+/* Tasks from the client's side: delegate, await, poll, await_any, cancel, limits, deadlines, the two ways to be full. */
 #include "registry_fixture.h"
 
 TestSuite(task, .init = fixture_setup, .fini = fixture_teardown, .timeout = 60);
@@ -532,59 +532,5 @@ Test(task, the_table_is_full)
     cr_assert_eq(n, 256);
     apiary_detach(free_caller);
     cr_assert_eq(apiary_call(client, "echo", "x", 1, NULL, NULL, 0, NULL), 0);
-    worker_stop(&w);
-}
-
-Test(task, loans)
-{
-    struct worker w;
-    apiary_task_t task;
-    apiary_result_t result = {.struct_size = sizeof result};
-    char *body, *other;
-
-    cr_assert_eq(apiary_loan(client, (1 << 20) + 1, (void **)&body), APIARY_ETOOLARGE);
-    cr_assert_eq(apiary_loan(client, 1 << 20, (void **)&body), 0);
-    cr_assert_eq((uintptr_t)body % 4096, 0);
-    memset(body, 'b', 1 << 20);
-    cr_assert_eq(apiary_delegate_loan(client, "echo", body, 1 << 20, NULL, &task), APIARY_ENOCAP);
-    cr_assert_eq(blocks_in_use(), 1, "only success takes it");
-    worker_start(&w, "echo");
-    ap_store_release(&w.work, SIZED);
-    *(uint32_t *)(void *)body = 10;
-    cr_assert_eq(apiary_delegate_loan(client, "echo", body + 64, 5, NULL, &task), APIARY_EINVAL);
-    cr_assert_eq(apiary_delegate_loan(client, "echo", body, (1 << 20) + 1, NULL, &task), APIARY_EINVAL);
-    cr_assert_eq(apiary_delegate_loan(client, "echo", body, 1 << 20, NULL, &task), 0);
-    cr_assert_eq(apiary_delegate_loan(client, "echo", body, 1 << 20, NULL, &task), APIARY_EINVAL, "it is taken");
-    cr_assert_eq(apiary_unloan(client, body), APIARY_EINVAL);
-    cr_assert_eq(apiary_await(client, task, APIARY_FOREVER, &result), 0);
-    cr_assert_eq(result.size, 10);
-    apiary_release(client, &result);
-    cr_assert_eq(apiary_loan(client, 100, (void **)&other), 0);
-    cr_assert_eq(apiary_unloan(client, other), 0);
-    cr_assert_eq(apiary_unloan(client, other), APIARY_EINVAL);
-    cr_assert_eq(apiary_unloan(client, NULL), APIARY_EINVAL);
-    assert_empty();
-    worker_stop(&w);
-}
-
-Test(task, a_loan_survives_a_full_queue)
-{
-    struct worker w;
-    apiary_task_t task;
-    apiary_t *free_caller = attach_as(NULL);
-    const char *capabilities[] = {"echo", NULL};
-    void *body;
-
-    cr_assert_eq(worker_register(&w, "server", NULL, "agent", capabilities), 0);
-    cr_assert_eq(apiary_loan(free_caller, 100, &body), 0);
-    memset(body, 'l', 100);
-    while (apiary_delegate(free_caller, "echo", "x", 1, NULL, &task) == 0) {}
-    cr_assert_eq(apiary_delegate_loan(free_caller, "echo", body, 100, NULL, &task), APIARY_EQUEUEFULL);
-    cr_assert_eq(blocks_in_use(), 1);
-    cr_assert_eq(slots_in_use(), 8);
-    worker_go(&w);
-    while (apiary_delegate_loan(free_caller, "echo", body, 100, NULL, &task) == APIARY_EQUEUEFULL) sched_yield();
-    cr_assert_eq(apiary_unloan(free_caller, body), APIARY_EINVAL);
-    apiary_detach(free_caller);
     worker_stop(&w);
 }
