@@ -1,8 +1,10 @@
 /* shm/check.h - what a checker reports: one finding names structure, index and offset.
  *
- * Each part has a look at one of its elements in its row of the table (part.h), and ap_check_all goes through the table.
- * Checkers read a segment that may change under them or be hostile: every index is range-checked, every loop is bounded by the
- * private geometry, and a word is loaded once and judged on the copy. On a live segment a finding is confirmed by a second look.
+ * PLACE     Each part has a checker for one of its elements in its row of the table (part.h). ap_check_all goes through the table.
+ * TRUST     1 Checkers read a segment that may change under them or be hostile.
+ *           2 Every index is range-checked, and every loop is bounded by the private geometry.
+ *           3 A word is loaded once and judged on the copy.
+ *           4 On a live segment a finding is confirmed by a second look.
  */
 #ifndef AP_CHECK_H
 #define AP_CHECK_H
@@ -94,16 +96,17 @@ struct ap_report {
 void ap_found(struct ap_report *r, enum ap_severity severity, const char *structure, uint64_t index, uint64_t offset,
               const char *rule, const char *format, ...) __attribute__((format(printf, 7, 8)));
 void ap_segment_check(const struct ap_segment *seg, struct ap_report *report); /* header and sections */
-void ap_check_all(const struct ap_segment *seg, struct ap_report *report);     /* those, and every part */
+void ap_check_all(const struct ap_segment *seg, struct ap_report *report);     /* header, sections, and every part */
 
 /* ---- looks: how a checker reads one element that may change under it ---------------------------------------------
  *
- * A look is one pass over one element: it loads each word once, in program order, and records what it finds together with
- * the evidence (the word that was judged). ap_look_at takes a second look at once when the first found something, and
- * reports a finding when both looks saw the same evidence, which proves that what was loaded in between was true at the
- * same time; or when it is still there after AP_LOOKS looks. */
+ * 1 A look is one pass over one element. It loads each word once, in program order, and records each finding together with its
+ *   evidence (the word that was judged).
+ * 2 When the first look found something, ap_look_at takes a second one at once. The finding is reported when both looks saw the
+ *   same evidence: that proves that all words loaded in between were true at the same time.
+ * 3 It is also reported when it is still there after AP_LOOKS looks. */
 #define AP_LOOKS 8u
-#define AP_LOOK_MAX 24u /* findings kept of one element */
+#define AP_LOOK_MAX 24u /* findings kept for one element */
 
 struct ap_look {
     const struct ap_segment *seg;
@@ -111,7 +114,7 @@ struct ap_look {
     const char *structure;
     uint64_t index;
     uint32_t count;
-    bool patient; /* set by a checker for what is legal for a moment, so that the looks are milliseconds apart */
+    bool patient; /* set by a checker for a state that is legal for a moment: the looks are then milliseconds apart */
     struct {
         struct ap_finding finding;
         uint64_t evidence;
@@ -129,28 +132,27 @@ uint32_t ap_look_32(struct ap_look *look, const uint32_t *p);
 uint16_t ap_look_16(struct ap_look *look, const uint16_t *p);
 /* Finds nonzero bytes in [p, p + size): one finding, at the first of them. */
 void ap_look_zero(struct ap_look *look, const volatile void *p, size_t size, const char *rule, const char *what);
-/* Copies a text of at most size - 1 bytes and finds: no NUL, control bytes, anything but NULs behind the first one. `ret` (size
- * bytes) always ends in NUL and has no control bytes. Returns its length. */
+/* Copies a text of at most size - 1 bytes. Finds a missing NUL, control bytes, and anything but NULs behind the first NUL. `ret`
+ * (size bytes) always ends in NUL and has no control bytes. Returns its length. */
 size_t ap_look_text(struct ap_look *look, const char *p, size_t size, const char *rule, const char *what, char *ret);
-/* What the kernel and the segment say of a lane that is named as an owner; loads life first. */
+/* The state of a lane that is named as an owner, by the kernel and the segment. Loads life first. */
 enum ap_owner { AP_OWNER_LIVE, AP_OWNER_DEAD, AP_OWNER_FREE, AP_OWNER_ABSENT };
 enum ap_owner ap_look_owner(struct ap_look *look, uint32_t lane, uint64_t *ret_life);
 /* An upper bound of CLOCK_MONOTONIC stamps in this segment: now, or UINT64_MAX for a segment of another boot. Call it after
  * the stamp was loaded. */
 uint64_t ap_look_now(struct ap_look *look);
 
-/* The words of a robust, process-shared mutex: lock, owner, kind and the robust list's pointers are possible values.
- * Returns the lock word. */
+/* Checks that lock, owner, kind and list pointers of a robust, process-shared mutex are possible values. Returns the lock word. */
 uint32_t ap_look_mutex(struct ap_look *look, const pthread_mutex_t *m, const char *rule);
-/* A stamp of CLOCK_REALTIME that is later than now by more than a day, which no step of the clock explains. */
+/* Finds a CLOCK_REALTIME stamp that is more than a day later than now: no step of the clock explains that. */
 void ap_look_date(struct ap_look *look, const uint64_t *p, const char *rule, const char *what);
 
-/* The header alone, from its bytes, before anything of it is believed. `base` has one page at least, `size` is the size of the
- * object. fingerprint 0: unknown. ap_segment_check runs it, too. */
+/* Checks the header alone, from its bytes, before any of it is believed. `base` has one page at least, `size` is the size of the
+ * object. fingerprint 0: unknown. ap_segment_check calls this, too. */
 void ap_header_check(const void *base, uint64_t size, const struct ap_parts *parts, uint64_t fingerprint,
                      struct ap_report *report);
-/* For tools that read what attach refuses: geometry and sections as well as the header allows, each clamped to what lies
- * inside. No descriptor, no canary: `ret` is not to be unmapped. */
+/* For tools that read a segment that attach refuses: fills in geometry and sections as far as the header allows, each clamped to
+ * the size. There is no descriptor and no canary, and `ret` is not to be unmapped. */
 void ap_segment_salvage(const void *base, uint64_t size, const struct ap_parts *parts, struct ap_segment *ret);
 
 #endif

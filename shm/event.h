@@ -1,13 +1,14 @@
 /* shm/event.h - the event log: a bounded ring of fixed records, newest overwrite oldest; for people, never for control.
  *
- * LAYOUT    64 B records. Writer: any; the number is claimed by fetch-add of header.event_next, the record's `number` is
- *           stored last (0 while it is written).
+ * LAYOUT    64 B records. Writer: any lane. A writer claims a number by fetch-add of header.event_next; the record's `number` is
+ *           stored last (0 while the record is written).
  * ORDERING  EVENT-R1 number store-release pairs EVENT-A1 load-acquire of readers, who read it again after the copy.
  *           EVENT-R2 each field store-release pairs EVENT-A2 load-acquire: the 0 before it.
- * CRASH     a writer dead between: number 0, readers pass over it.
- * LIMIT     A writer that stalls between its stores while all others fill the ring once writes into the row of a later event, and
- *           that row may be read as one event mixed of two. It cannot claim the row instead: nobody else could tell a claim of the
- *           dead from one of the slow, so each death in here would cost a row for good.
+ * CRASH     A writer dies in between: number 0, and readers pass over the record.
+ * LIMIT     1 A writer that stalls between its stores while others fill the ring once writes into the row of a later event. That
+ *           row may be read as one event mixed of two.
+ *           2 A writer cannot claim the row instead. Nobody could tell a dead writer's claim from a slow one's, so each death here
+ *           would cost a row for good.
  */
 #ifndef AP_EVENT_H
 #define AP_EVENT_H
@@ -42,13 +43,13 @@ struct ap_event {
     uint64_t number; /* from 1 */
     uint64_t time;   /* CLOCK_REALTIME */
     uint32_t kind;
-    uint32_t lane; /* who wrote it */
+    uint32_t lane; /* the writer's */
     uint64_t a, b;
     uint8_t reserved[24];
 };
 
 void ap_event_log(struct ap_segment *seg, uint32_t kind, uint32_t lane, uint64_t a, uint64_t b);
-/* Copies event `number` if it is still there: 1, 0. */
+/* Copies event `number`: 1, or 0 when it has been overwritten. */
 int ap_event_read(const struct ap_segment *seg, uint64_t number, struct ap_event *ret);
 const char *ap_event_text(uint32_t kind);
 

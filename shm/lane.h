@@ -1,4 +1,4 @@
-/* shm/lane.h - members and lanes: who is attached, who owns what, and how the kernel says that an owner is dead.
+/* shm/lane.h - members and lanes: attached processes, owners, and how the kernel reports that an owner is dead.
  *
  * SCOPE     1 A member is an attached process.
  *           2 A lane is the unit of ownership inside it: one thread that submits or claims tasks.
@@ -12,8 +12,8 @@
  * LIFE      1 `life` = epoch << 8 | state.
  *           2 FREE(e) -> LIVE(e) by the joiner that holds the mutex.
  *           3 LIVE(e) -> FREE(e+1) by the owner at close.
- *           4 LIVE(e) -> DEAD(e) by the reaper that holds the mutex; by a joiner that met the kernel's mark; by who helps a
- *           reaper that is stopped (reap.h); of a SHARED lane by anybody who has learnt that its image is gone.
+ *           4 LIVE(e) -> DEAD(e) by the reaper that holds the mutex; by a joiner that met the kernel's mark; by a lane
+ *           that helps a stopped reaper (reap.h); for a SHARED lane, by any lane that has learnt that its image is gone.
  *           5 DEAD(e) -> FREE(e+1) by the reaper that holds the mutex.
  *           6 Taking the mutex (trylock) is the claim: owner and death mark are one store of one word.
  * KINDS     1 THREAD: the lane's thread holds the mutex for the lane's life. The lane is dead when the kernel sets the owner-died
@@ -33,8 +33,8 @@
  *           has the lock.
  *           LANE-R4 the lock word, freed (release) by glibc's unlock or take_out, or marked by the kernel, pairs LANE-A4
  *           load-acquire: the thread's stores before it, kind SHARED among them.
- *           LANE-R5 header.lanes_changed's add (release), after a life has changed, pairs LANE-A5 load-acquire of who watches,
- *           before its look at the lanes: the life before the count.
+ *           LANE-R5 header.lanes_changed's add (release), after a life has changed, pairs LANE-A5 load-acquire of the
+ *           monitor, before its look at the lanes: the life before the count.
  *           MEMBER-R1 life store-release LIVE pairs MEMBER-A1 load-acquire: the record's fields.
  *           MEMBER-R2 release fence after the CAS to CLAIMED pairs MEMBER-A2 acquire fence before a reader's second look at the
  *           life: the former life's end before the next one's fields.
@@ -128,24 +128,24 @@ void ap_lane_close_shared(struct ap_lane_handle *h);
 AP_MUST_CHECK int ap_member_open(struct ap_segment *seg, const char *name, const char *swarm, uint32_t kind,
                    struct ap_lane_handle *anchor);
 void ap_member_close(struct ap_segment *seg, uint32_t member, uint32_t anchor);
-/* The member whose anchor the dead lane was; by who has its lock, and nothing beside it. */
+/* Ends the member whose anchor the dead lane was. Nothing, unless the caller has the lane's lock (`beside` is 0). */
 void ap_members_settle(struct ap_segment *seg, uint32_t lane, uint64_t beside);
-/* For observers: a copy of a LIVE member's record, 1; 0 when it is not LIVE, or changed hands meanwhile. Texts may be without an
- * end. Any index. */
+/* For observers: copies a LIVE member's record: 1. 0 when it is not LIVE, or changed hands meanwhile. Texts may lack their NUL.
+ * Any index. */
 int ap_member_read(const struct ap_segment *seg, uint32_t member, struct ap_member *ret);
 
-/* The owner has the task of this reference in this hand; 0: nothing. Ordered by the claim that follows. */
+/* Stores a reference into one of the owner's hands; 0: none. Ordered by the claim that follows. */
 AP_ALWAYS_INLINE void ap_lane_hand(struct ap_lane *lane, unsigned hand, uint64_t ref)
 {
     ap_store_relaxed(&lane->hand[hand], ref);
 }
 
-/* To be reaped: LIVE and its thread is gone by the kernel's mark, or DEAD and no reaper is at work on it. Two loads; see image.h
- * for the deaths that they do not tell. */
+/* Whether a lane is to be reaped: LIVE with its thread gone by the kernel's mark, or DEAD with no reaper at work. Two loads; see
+ * image.h for the deaths that they do not tell. */
 int ap_lane_dead(const struct ap_segment *seg, uint32_t lane);
 
-/* For who repairs what names a dead lane without having its lock (reap.h): whether it still has this life. If so, what was loaded
- * before, with acquire, is of no later life. 0 for `life`: the caller has the lock. */
+/* For a helper that repairs words of a dead lane without its lock (reap.h): whether the lane still has this life. If so, a word
+ * that was loaded before, with acquire, is of no later life. `life` is 0 when the caller has the lock. */
 bool ap_lane_still(const struct ap_segment *seg, uint32_t lane, uint64_t life);
 
 /* The futex word the kernel marks, with the waiters bit set: for FUTEX_WAIT on value *value. 0, or -EAGAIN when the lane
@@ -174,9 +174,9 @@ static inline int ap_lane_alive(const struct ap_segment *seg, uint32_t index)
     return lane != NULL && ap_lane_lives(lane);
 }
 
-/* Bump lanes_changed and wake the monitors. */
+/* Bumps lanes_changed and wakes the monitors. */
 void ap_lanes_changed(struct ap_segment *seg);
-/* Wake every lane's bell: after a confirmed death. */
+/* Rings every lane's bell: after a confirmed death. */
 void ap_bells_all(struct ap_segment *seg);
 
 #endif

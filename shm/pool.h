@@ -3,20 +3,22 @@
  * SCOPE     Seven size classes (256 B .. 1 MiB), blocks aligned to 64 bytes (to 4,096 from 4 KiB up). A body is written once and
  *           read in place.
  * LAYOUT    section "blocks": one 8-byte side word per block, class after class; section "pool": the blocks, in the same order.
- * WORD      bits 0..1 state, 2..3 the task's crashes (RESULT), 4..25 slot or lane, 26..63 generation of the slot, or the low 38
+ * WORD      1 Bits 0..1 state, 2..3 the task's crashes (RESULT), 4..25 slot or lane, 26..63 generation of the slot, or the low 38
  *           bits of the lane's epoch.
- *           FREE -> OWNED(lane) by CAS -> REQUEST(slot, generation) or RESULT(slot, generation) by its owner's store ->
- *           FREE by whoever releases the slot (RELEASING names it), by CAS. OWNED -> OWNED(another lane of the process) by CAS.
+ *           2 FREE -> OWNED(lane) by CAS. OWNED -> OWNED(another lane of the process) by CAS.
+ *           3 OWNED -> REQUEST(slot, generation) or RESULT(slot, generation) by its owner's store.
+ *           4 REQUEST or RESULT -> FREE by CAS, by the lane that releases the slot (RELEASING names it).
  * INVARIANTS P1 a REQUEST block is live exactly while its slot has that generation, is not FREE, and names the block
  *           P2 a RESULT block is live while its slot has that generation and is RUNNING, or names the block
- *           P3 an OWNED block's lane is LIVE with that epoch. What fails P1..P3 is a leak, freed by ap_pool_sweep.
- * CLASSES   A body takes a block of the smallest class that it fits and that has blocks; of the next two only while more than a
- *           quarter of them (rounded down) is free. So small bodies cannot use up what only large ones need.
+ *           P3 an OWNED block's lane is LIVE with that epoch. A block that fails P1..P3 is a leak, freed by ap_pool_sweep.
+ * CLASSES   A body takes a block of the smallest class that it fits and that has blocks. It takes one of the next two classes only
+ *           while more than a quarter of that class (rounded down) is free. So small bodies cannot use up the blocks that large
+ *           ones need.
  * ORDERING  POOL-R1 FREE store-release pairs POOL-A1 the allocation's CAS (acquire). A block's content is ordered by the
  *           task word (TASK-R1, TASK-R2).
  *           POOL-R2 REQUEST, RESULT, OWNED store-release pairs POOL-A2 load-acquire of the sweep.
  *           POOL-R3 the allocation's CAS (release) to OWNED(lane) pairs POOL-A3 load-acquire of the sweep: the lane is LIVE.
- * CRASH     each state names its accountable owner; the sweep after a recovery frees what the dead left.
+ * CRASH     Each state names its accountable owner. The sweep after a recovery frees the blocks of the dead.
  */
 #ifndef AP_POOL_H
 #define AP_POOL_H
@@ -45,8 +47,8 @@ extern const uint32_t ap_pool_class_size[AP_POOL_CLASSES];
 
 /* The largest body this segment can carry: the largest class that has blocks. */
 uint32_t ap_pool_max(const struct ap_segment *seg);
-/* An OWNED block of at least `size` bytes (of its own class, or see CLASSES): its offset.
- * APIARY_ETOOLARGE, APIARY_ENOBLOCK. `hint` is a private cursor per class of the calling lane. */
+/* Takes an OWNED block of at least `size` bytes (see CLASSES); its offset in *ret_offset. `hint` is a private cursor per class of
+ * the calling lane. APIARY_ETOOLARGE, APIARY_ENOBLOCK. */
 struct ap_pool_hint {
     uint32_t next[AP_POOL_CLASSES];
 };
@@ -54,22 +56,22 @@ AP_MUST_CHECK int ap_pool_take(struct ap_segment *seg, const struct ap_lane_hand
                  uint64_t *ret_offset);
 /* OWNED -> AP_BLOCK_REQUEST or AP_BLOCK_RESULT_OF(token) of a slot; by the owner. */
 void ap_pool_attach(struct ap_segment *seg, uint64_t offset, uint32_t state, uint32_t slot, uint64_t generation);
-/* OWNED by one lane -> OWNED by another, on the latter's thread: 1, or 0 and it is not (or no longer) the former's. */
+/* OWNED by one lane -> OWNED by another, on the latter's thread. 1, or 0 when the block is not (or no longer) the former's. */
 int ap_pool_pass(struct ap_segment *seg, uint64_t offset, const struct ap_lane_handle *from, const struct ap_lane_handle *to);
-/* Frees a block that is OWNED by the lane, or attached to the slot's generation; anything else is left alone: 1, 0. */
+/* Free a block that is OWNED by the lane, or attached to the slot's generation: 1. Any other block is left alone: 0. */
 int ap_pool_free_owned(struct ap_segment *seg, const struct ap_lane_handle *lane, uint64_t offset);
 int ap_pool_free_attached(struct ap_segment *seg, uint32_t slot, uint64_t generation, uint64_t offset);
 /* Offset and capacity of the block that `offset` begins, checked: 0, or APIARY_ECORRUPT. */
 int ap_pool_block(const struct ap_segment *seg, uint64_t offset, uint64_t *ret_capacity, uint64_t *ret_word);
 /* Which of all blocks begins at `offset`, from 0; UINT64_MAX: none does. */
 uint64_t ap_pool_number(const struct ap_segment *seg, uint64_t offset);
-/* The block of this process' pointer: its offset, or 0 when it does not begin a block. */
+/* The offset of the block that begins at this address of the process, or 0 when none does. */
 uint64_t ap_pool_offset(const struct ap_segment *seg, const void *block);
-/* P1..P3 for a block's word, read before the call. */
+/* Whether P1..P3 hold for a block's word, which was read before the call. */
 bool ap_pool_live(const struct ap_segment *seg, uint64_t word, uint64_t offset);
-/* Frees leaks (P1..P3); returns how many. Any process, any number at once. */
+/* Frees leaks (P1..P3) and returns how many. Any process, several at once. */
 uint32_t ap_pool_sweep(struct ap_segment *seg);
-/* The same after the recovery of a lane, by who has its lock, and nothing beside it. */
+/* The same after the recovery of a lane. Nothing, unless the caller has the lane's lock (`beside` is 0). */
 void ap_pool_settle(struct ap_segment *seg, uint32_t lane, uint64_t beside);
 uint64_t ap_pool_section_size(const struct ap_geometry *g);
 

@@ -1,24 +1,25 @@
 /* shm/segment.h - the segment: creation, attach, sections, and the one place where offsets become pointers.
  *
- * SCOPE     One POSIX shared-memory object, /dev/shm/<name>, of fixed size, self-describing. Knows sections by name,
+ * SCOPE     One POSIX shared-memory object, /dev/shm/<name>, of fixed size, self-describing. This file knows sections by name,
  *           stride and count, and not what a registry keeps in them: see part.h.
  * LAYOUT    page 0: struct ap_header. Then the sections of its table, each aligned to 4,096 bytes.
  *           header.magic .. time_namespace    written by the creator before READY, constant afterwards
  *           header.rescan                     any reaper (AP_SEG_RESCAN)
  *           header.lanes_changed              any joiner, closer, reaper; futex word of the monitors
  *           header.role                       robust mutex: the monitor's role
- *           header.watched                    whoever watches the lanes, once a second (registry/monitor/monitor.h)
+ *           header.watched                    the monitor that watches the lanes, once a second (registry/monitor/monitor.h)
  *           header.images                     counted by every attach
- * PAGES     All are there from the creation on, huge ones where the kernel can (MADV_COLLAPSE), and a mapping of 2 MiB or
- *           more lies at a multiple of that if it may: a member that dies then takes its processor for less time, of which the
- *           recovery of what it leaves may be in need.
- * LIFE      The object is made without a name (O_TMPFILE), locked (flock), filled, its state set to READY, and only
- *           then linked to its name: a name never shows a half-made segment of ours. Two creators: the second link
- *           fails with EEXIST and that one attaches. Attach nevertheless tells CREATING from a dead creator (the lock
- *           is free), for descriptors passed early and for file systems without O_TMPFILE.
+ * PAGES     1 All pages exist from the creation on; they are huge ones where the kernel can (MADV_COLLAPSE).
+ *           2 A mapping of 2 MiB or more lies at a multiple of 2 MiB if it may. Then the end of a member takes less time of its
+ *           processor, which the recovery may need.
+ * LIFE      1 The object is made without a name (O_TMPFILE), locked (flock), filled, its state set to READY, and only then linked
+ *           to its name. So a name never shows a half-made segment.
+ *           2 Of two creators, the second one's link fails with EEXIST, and that one attaches.
+ *           3 Attach nevertheless tells CREATING from a dead creator (the lock is free), for descriptors passed early and for file
+ *           systems without O_TMPFILE.
  * ORDERING  SEG-R1 header.state store-release READY pairs SEG-A1 load-acquire in attach: all of the header before it.
- * TRUST     Attach copies the header's geometry to private memory after checking it; afterwards every conversion uses
- *           the private copy, so a later change of the header cannot move a bound.
+ * TRUST     Attach checks the header's geometry and copies it to private memory. Afterwards every conversion uses the private
+ *           copy, so a later change of the header cannot move a bound.
  * ERRORS    as in apiary_attach.
  */
 #ifndef AP_SEGMENT_H
@@ -67,7 +68,7 @@ struct ap_section {
 
 #define AP_POOL_CLASSES 7u /* 256 B, 1 K, 4 K, 16 K, 64 K, 256 K, 1 M */
 
-/* What the configuration decides; copied to the header. Zero means the default in brackets. */
+/* The numbers that the configuration decides; copied to the header. Zero means the default in brackets. */
 struct ap_geometry {
     uint64_t task_timeout;  /* default schedule-to-close, ns [60 s] */
     uint32_t members;       /* attached processes [128] */
@@ -79,7 +80,7 @@ struct ap_geometry {
     uint32_t max_concurrent_delegations; /* per calling swarm [100], at most AP_TICKETS_MAX */
     uint32_t pool_blocks[AP_POOL_CLASSES]; /* blocks per class [1024 512 256 64 8 4 4] */
     uint32_t events;        /* entries of the event log [1,024], a power of two */
-    uint32_t registry[AP_REGISTRY_SECTIONS_MAX]; /* what decides the size of the registry's sections, in their order */
+    uint32_t registry[AP_REGISTRY_SECTIONS_MAX]; /* decide the sizes of the registry's sections, in their order */
     uint32_t reserved[2];
 };
 
@@ -97,17 +98,17 @@ struct ap_header {
     char name[64];
     struct ap_geometry geometry;
     struct ap_section sections[AP_SECTIONS_MAX];
-    struct ap_time_namespace time_namespace; /* whose CLOCK_MONOTONIC all times are of */
+    struct ap_time_namespace time_namespace; /* all times are of its CLOCK_MONOTONIC */
 
     uint64_t rescan AP_ALIGNED;         /* raised after every recovery; see queue.h */
     uint32_t lanes_changed AP_ALIGNED;  /* bumped at each join, close and recovery */
     uint64_t event_next AP_ALIGNED;     /* next event number, see event.h */
     pthread_mutex_t role AP_ALIGNED;    /* held by the monitor that watches the lanes */
-    uint64_t watched AP_ALIGNED;        /* AP_WATCHED of the last look at them */
-    uint64_t images AP_ALIGNED;         /* how many there have been; see image.h */
+    uint64_t watched AP_ALIGNED;        /* AP_WATCHED of the last look at the lanes */
+    uint64_t images AP_ALIGNED;         /* the number of images so far; see image.h */
 };
 
-/* A beat of whoever watches the lanes: in ms of CLOCK_MONOTONIC, and its lane. */
+/* A beat of the monitor that watches the lanes: ms of CLOCK_MONOTONIC, and the monitor's lane. */
 #define AP_WATCHED(now, lane) ((uint64_t)(now) / 1000000 << 16 | (uint64_t)(lane))
 #define AP_WATCHED_AT(w) ((uint64_t)(w) >> 16) /* ms */
 #define AP_WATCHED_LANE(w) ((uint32_t)((w) & 0xffff))
@@ -135,10 +136,10 @@ struct ap_segment {
     struct ap_place places[AP_SECTIONS_MAX]; /* of the sections, for the hot path; see ap_segment_places */
     struct ap_section sections[AP_SECTIONS_MAX];
     uint32_t section_count;
-    uint64_t fingerprint;   /* the one that whoever attached expects; 0: not known */
+    uint64_t fingerprint;   /* the one that the attaching process expects; 0: not known */
     const struct ap_parts *parts; /* what lies in its sections (part.h) */
     struct ap_identity self;
-    uint64_t image;          /* what this mapping is known by (image.h); 0: it has no lanes */
+    uint64_t image;          /* the number of this mapping's image (image.h); 0: it has no lanes */
 };
 
 struct ap_segment_options {
@@ -149,7 +150,8 @@ struct ap_segment_options {
     const gid_t *group;
 };
 
-/* Makes, fills and names a new segment and maps it. The registry's sections are all zeros. APIARY_EEXIST when the name is taken. */
+/* Makes, fills and names a new segment and maps it. The registry's sections are all zeros. APIARY_EEXIST when the name is
+ * taken. */
 AP_MUST_CHECK
 int ap_segment_create(const struct ap_segment_options *options, const struct ap_parts *parts, char *message, size_t message_size,
                       struct ap_segment **ret);
@@ -160,13 +162,13 @@ int ap_segment_attach(const char *name, bool writable, const struct ap_parts *pa
 AP_MUST_CHECK int ap_segment_attach_fd(int fd, bool writable, const struct ap_parts *parts, char *message, size_t message_size,
                          struct ap_segment **ret);
 void ap_segment_unmap(struct ap_segment *seg);
-/* Maps it anew, without an image, in the place of a mapping in which other threads of this process hold the mutexes at the
- * offsets `held` (robust.h, PART). By the last who uses it. 0, or an error, and nothing has changed. */
+/* Replaces the mapping by a new one without an image, while other threads of this process hold the mutexes at the offsets `held`
+ * (robust.h, PART). By the last user of the mapping. 0, or an error, and then nothing has changed. */
 AP_MUST_CHECK int ap_segment_part(struct ap_segment *seg, const size_t *held, size_t count);
 AP_MUST_CHECK int ap_segment_remove(const char *name);
-/* The same while the name leads to what `fd` is open on: 1; 0: it leads elsewhere, or nowhere. */
+/* Removes the name if it leads to the object that `fd` is open on: 1. 0: it leads elsewhere, or nowhere. */
 AP_MUST_CHECK int ap_segment_remove_own(int fd, const char *name);
-/* Whether the segment has lost its name, by which others would come to it. */
+/* Whether the segment has lost its name, so that no further process can attach by it. */
 bool ap_segment_removed(const struct ap_segment *seg);
 
 /* The lane looks after the dead, as of now. */
@@ -178,7 +180,7 @@ static inline void ap_segment_watched(const struct ap_segment *seg, uint32_t lan
 /* Index of a section by name, or -1. */
 int ap_segment_section(const struct ap_segment *seg, const char *name);
 
-/* Works out the places of the sections: by whoever has set base and sections. */
+/* Works out the places of the sections, after base and sections were set. */
 void ap_segment_places(struct ap_segment *seg);
 
 /* THE conversion: element `index` of a section, or NULL when out of range. */
@@ -198,10 +200,12 @@ static inline void *ap_at_stride(const struct ap_segment *seg, uint32_t section,
     return p->at + index * stride;
 }
 
-/* Another number whenever the life of one of the section's rows has changed. A search for a free row looks at each at another
- * moment: while others come and go, each may be seen in use though one was free all the time. It says "full" when it found
- * nothing and this number is the same before and after; otherwise it looks again, AP_SEARCHES times. */
-#define AP_SEARCHES 64 /* lost races with others, each of which got something done */
+/* A number that changes whenever the life of one of the section's rows changes.
+ * 1 A search for a free row looks at each row at another moment. While lanes come and go, each row may be seen in use although one
+ *   was free all the time.
+ * 2 So a search says "full" only when it found nothing and this number is the same before and after. Otherwise it looks again, up
+ *   to AP_SEARCHES times. */
+#define AP_SEARCHES 64 /* lost races; in each of them another lane made progress */
 #define AP_LIVES(seg, section, type) ap_lives((seg), (section), sizeof(type), offsetof(type, life))
 static inline uint64_t ap_lives(const struct ap_segment *seg, uint32_t section, uint64_t stride, uint64_t life)
 {
