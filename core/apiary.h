@@ -1,18 +1,20 @@
 /* apiary.h - delegate a task by capability to an agent in another process, through shared memory.
  *
- * This header is for clients; <apiary/agent.h> is for agents, <apiary/swarm.h> for programs with a queen of their own. C11,
- * clean from C++. Every function returns 0 (or a count) or one of the negative values of
- * enum apiary_error; outputs are untouched on failure. The library never prints, never exits, and blocks only in the
- * functions that say so. All times are nanoseconds, all sizes are bytes, unless the name says otherwise.
+ * This header is for clients; <apiary/agent.h> is for agents, <apiary/swarm.h> for programs with a queen of their own. C11, clean
+ * from C++.
  *
- * Structures: each that a caller hands over begins with its size, `struct_size`, which the caller sets to sizeof of it (of the
- * first element, for an array); the rest may be zeros. So the library can add fields at the end: a program that was compiled
- * before keeps working, and one that is newer than the library is refused with APIARY_ENOTSUP where it uses what the library does
- * not know. APIARY_EINVAL: struct_size is not that of any version.
- *
- * Threads: a handle may be used by every thread of the process that attached it. Each thread that delegates gets a
- * lane of its own on first use and gives it back when it ends. After fork() the child must attach again: the calls
- * on the parent's handle return APIARY_EFORKED there.
+ * CALLS      1 Every function returns 0 (or a count) or one of the negative values of enum apiary_error. Outputs are untouched on
+ *            failure.
+ *            2 The library never prints, never exits, and blocks only in the functions that say so.
+ *            3 All times are nanoseconds, all sizes are bytes, unless the name says otherwise.
+ * STRUCTURES 1 Each structure that a caller hands over begins with its size, `struct_size`. The caller sets it to sizeof the
+ *            structure (for an array, of the first element). The rest may be zeros.
+ *            2 So the library can add fields at the end. A program that was compiled before keeps working. A program that is newer
+ *            than the library is refused with APIARY_ENOTSUP where it uses a field that the library does not know.
+ *            3 APIARY_EINVAL: struct_size is not that of any version.
+ * THREADS    1 A handle may be used by every thread of the process that attached it.
+ *            2 Each thread that delegates gets a lane of its own on first use and gives it back when it ends.
+ *            3 After fork() the child must attach again: calls on the parent's handle return APIARY_EFORKED there.
  */
 #ifndef APIARY_H
 #define APIARY_H
@@ -65,13 +67,14 @@ typedef struct apiary_attach_options {
     const char *swarm;            /* the service this member calls for (its bulkhead); NULL: none */
     enum apiary_member_kind kind; /* 0: APIARY_CLIENT */
     int read_only;                /* observers: no lane, nothing is written */
-    char *message;                /* filled on failure: what was met and what to do; "..." at its end: cut; may be NULL */
+    char *message;                /* filled on failure: the reason and what to do; cut if it ends in "..."; may be NULL */
     size_t message_size;
 } apiary_attach_options_t;
 
 /* Attaches by name ("/apiary"; NULL: $APIARY_SEGMENT or the default). options may be NULL. Never waits.
- * APIARY_ENOSEG, _ECREATING, _ECREATOR, _EVERSION, _ETOOSMALL, _ENOTOURS, _EPERM, _ENOLANE, _ENOBLOCK; _ETIMENS where deadlines
- * would mean something else; _ENOTSUP where the system does not tell of deaths, as under some filters of system calls. */
+ * APIARY_ENOSEG, _ECREATING, _ECREATOR, _EVERSION, _ETOOSMALL, _ENOTOURS, _EPERM, _ENOLANE, _ENOBLOCK; _ETIMENS when the time
+ * namespace differs, so that deadlines would be wrong; _ENOTSUP where the system does not report deaths, as under some filters of
+ * system calls. */
 APIARY_API int apiary_attach(const char *segment, const apiary_attach_options_t *options, apiary_t **ret);
 
 /* The same by handle: a descriptor of the segment, inherited or received over a Unix socket. It is duplicated. */
@@ -81,10 +84,10 @@ APIARY_API int apiary_attach_fd(int fd, const apiary_attach_options_t *options, 
 APIARY_API int apiary_segment_fd(const apiary_t *a);
 
 /* Gives everything back and ends the handle. Tasks still open go on, their results are dropped. NULL is allowed.
- * 1 By any thread, while others that have used the handle live on; but none may be in a call with it.
- * 2 Whatever takes the handle afterwards says APIARY_ESTALE, this function, too. Its address is not used again before the process
- *   has attached a million others (5,000 where there is no address space for more).
- * 3 APIARY_EINVAL: a queen that was started with it has not left. It stays as it is. */
+ * 1 Any thread may call this, while other threads that have used the handle live on. But none may be in a call with it.
+ * 2 Afterwards every function that takes the handle returns APIARY_ESTALE, this one, too. The address is not used again before the
+ *   process has attached a million other handles (5,000 where there is no address space for more).
+ * 3 APIARY_EINVAL: a queen that was started with the handle has not left. The handle stays attached. */
 APIARY_API int apiary_detach(apiary_t *a);
 
 /* ---- tasks ---------------------------------------------------------------------------------------------------- */
@@ -99,7 +102,7 @@ enum apiary_delegate_flags {
     APIARY_DETACH = 1u, /* fire and forget: the task cannot be awaited and is freed when it finishes */
 };
 
-/* For every way to ask: delegate, batch, call, and what agents and queens delegate. */
+/* For every way to delegate: delegate, batch, call, and delegations of agents and queens. */
 typedef struct apiary_delegate_options {
     size_t struct_size;
     uint64_t timeout; /* schedule to close; 0: the segment's task_timeout (60 s) */
@@ -108,7 +111,7 @@ typedef struct apiary_delegate_options {
 } apiary_delegate_options_t;
 
 #ifndef __cplusplus
-/* Options with nothing but a timeout, as an argument of a call: they end with the block in which this stands. */
+/* Options with only a timeout, as an argument of a call. They live until the end of the enclosing block. */
 #define APIARY_TIMEOUT(ns) \
     (&(const apiary_delegate_options_t){.struct_size = sizeof(apiary_delegate_options_t), .timeout = (ns)})
 #endif
@@ -129,7 +132,7 @@ typedef struct apiary_result {
 APIARY_API int apiary_delegate(apiary_t *a, const char *capability, const void *body, size_t size,
                                const apiary_delegate_options_t *options, apiary_task_t *ret);
 
-/* A capability by what it is in the segment instead of by its name: a plain value, for any thread of any process that has the
+/* A capability by its place in the segment instead of by its name. A plain value, for any thread of any process that has the
  * segment attached. */
 typedef struct apiary_capability {
     uint64_t check;
@@ -138,12 +141,13 @@ typedef struct apiary_capability {
 } apiary_capability_t;
 
 /* Looks a capability up once, to be delegated to without its name.
- * 1 It stays good while the segment lives, whoever comes and goes that offers it.
- * 2 APIARY_ENOCAP: nobody has offered it yet. APIARY_EREADONLY, _EFORKED.
- * 3 What takes a bound capability answers APIARY_ESTALE to one of another segment, also of one that had the same name. */
+ * 1 The value stays valid while the segment lives, whichever providers come and go.
+ * 2 APIARY_ENOCAP: no agent has offered the capability yet. APIARY_EREADONLY, _EFORKED.
+ * 3 Functions that take a bound capability return APIARY_ESTALE for a value from another segment, also if that had the same
+ *   name. */
 APIARY_API int apiary_bind(apiary_t *a, const char *capability, apiary_capability_t *ret);
 
-/* apiary_delegate to a bound capability. APIARY_ESTALE, and all that apiary_delegate says but APIARY_ENOCAP. */
+/* apiary_delegate to a bound capability. APIARY_ESTALE, and the errors of apiary_delegate except APIARY_ENOCAP. */
 APIARY_API int apiary_delegate_bound(apiary_t *a, apiary_capability_t capability, const void *body, size_t size,
                                      const apiary_delegate_options_t *options, apiary_task_t *ret);
 
@@ -258,16 +262,16 @@ typedef struct apiary_swarm_status {
     size_t struct_size;
     char service[APIARY_NAME_MAX + 1], instance[APIARY_NAME_MAX + 1], version[APIARY_NAME_MAX + 1];
     int64_t pid;
-    enum apiary_state state; /* by its queen, each second; warning or critical where that has not beaten for 5 or 15 s */
-    enum apiary_mode mode; /* the operator's; APIARY_DRAIN while its queen, told to stop, ends what she has */
+    enum apiary_state state; /* from its queen, each second; warning or critical when no beat came for 5 or 15 s */
+    enum apiary_mode mode; /* the operator's; APIARY_DRAIN while its queen, told to stop, finishes its tasks */
     uint16_t port;
     uint32_t agents, queued, running, delegations, max_delegations;
-    /* Tasks since the instance was first registered. Each that ends is counted once, by how it ended for its caller:
+    /* Tasks since the instance was first registered. Each task that ends is counted once, by its end as its caller saw it:
      * finished = done + failed + cancelled (taken back before it was started). */
     uint64_t started, finished, failed;
     uint64_t beat_age, uptime; /* ns */
     uint64_t done, cancelled;
-    uint64_t late; /* of failed: those that the agent ended after their caller had given them up */
+    uint64_t late; /* of `failed`: ended by the agent after their caller had given them up */
 } apiary_swarm_status_t;
 
 /* get_swarm_status: one row per registered instance of `service` (NULL: of all); returns how many there are. */

@@ -1,7 +1,8 @@
 /* core/atomic.h - the only atomic accesses of the project, each with its order in its name.
  *
- * Compiler builtins and not ck_pr: inline assembly is opaque to the thread sanitizer. ck_pr is used for what is no
- * access to memory (ck_pr_stall). Every ordered access elsewhere carries a label that names its partner.
+ * 1 Compiler builtins and not ck_pr: inline assembly is opaque to the thread sanitizer. ck_pr is used for ck_pr_stall, which does
+ *   not access memory.
+ * 2 Every ordered access elsewhere carries a label that names its partner.
  */
 #ifndef AP_ATOMIC_H
 #define AP_ATOMIC_H
@@ -29,10 +30,10 @@
 #define ap_cas(p, expected, v) \
     __atomic_compare_exchange_n((p), (expected), (v), false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)
 
-/* What was read before it is not read after it: for a second look at what says that it belonged together. */
+/* Reads before the fence are not moved behind it: for a second look at the word that says whether they belonged together. */
 #define ap_fence_acquire() __atomic_thread_fence(__ATOMIC_ACQUIRE)
-/* What was written before it is seen by whoever sees what is written after it, and then fences with acquire. For relaxed stores
- * behind a compare-and-swap, which on arm64 may be seen before its own store is. */
+/* A thread that sees a store after the fence, and then fences with acquire, sees all stores before the fence. For relaxed stores
+ * behind a compare-and-swap: on arm64 they may be seen before the store of the compare-and-swap. */
 #define ap_fence_release() __atomic_thread_fence(__ATOMIC_RELEASE)
 
 /* Store-load order (the "did the other side go to sleep / close" pattern): both sides publish, fence, then look. */
@@ -46,7 +47,8 @@ static inline void ap_fence_full(void)
 #endif
 }
 
-/* Fetches a line that is about to be written, so that it comes once and not first to read and then to own. Any address. */
+/* Prefetches a cache line that is about to be written, so that it is transferred once, as exclusive, and not twice. Any
+ * address. */
 static inline void ap_prefetch_write(const void *p)
 {
 #if defined(__x86_64__)

@@ -1,9 +1,9 @@
 /* core/config.h - configuration text (YAML, read by libyaml) as a tree that remembers file and line of every node.
  *
- * The tree is private memory, owned by the caller of ap_config_load, constant afterwards (any thread may read it).
- * Every refusal is one sentence: "file:line: key: what is wrong; what is allowed". A mapping's keys are checked against
- * a schema, so an unknown key is an error that lists the allowed ones, and a duplicate key is an error that names both
- * lines.
+ * TREE      Private memory, owned by the caller of ap_config_load. Constant afterwards, so any thread may read it.
+ * REFUSALS  1 Every refusal is one sentence: "file:line: key: what is wrong; what is allowed".
+ *           2 A mapping's keys are checked against a schema: an unknown key is an error that lists the allowed ones.
+ *           3 A duplicate key is an error that names both lines.
  */
 #ifndef AP_CONFIG_H
 #define AP_CONFIG_H
@@ -34,19 +34,24 @@ struct ap_config_error {
     char text[1024];
 };
 
-/* 0, or APIARY_ECONFIG with the sentence, or APIARY_ESYS with one when not the file but the machine is at fault (too many open
- * files, ...) so that a repetition may succeed, or APIARY_ENOBLOCK. Refused: anchors, aliases, tags, a second document, an
- * empty file, NUL characters. Bounds: 1 MiB, depth 16, 65,536 values, 256 keys of one mapping. `error` may be NULL. */
+/* 1 Returns 0; or APIARY_ECONFIG with the sentence; or APIARY_ESYS with one when the machine is at fault and not the file (too
+ * many
+ *   open files, ...), so that a retry may succeed; or APIARY_ENOBLOCK.
+ * 2 Refused are anchors, aliases, tags, a second document, an empty file, NUL characters.
+ * 3 Bounds: 1 MiB, depth 16, 65,536 values, 256 keys of one mapping.
+ * 4 `error` may be NULL. */
 AP_MUST_CHECK int ap_config_load(const char *path, struct ap_config **ret, struct ap_config_error *error);
 AP_MUST_CHECK int ap_config_parse(const char *name, const char *text, size_t size, struct ap_config **ret,
                     struct ap_config_error *error);
-/* The halves of ap_config_load, for who keeps the text: a descriptor, or a negative error with its sentence; and the whole text,
- * to be freed (one byte too many is read of a text that is too long, so that ap_config_parse refuses it). */
+/* The halves of ap_config_load, for callers that keep the text.
+ * 1 ap_config_open returns a descriptor, or a negative error with its sentence.
+ * 2 ap_config_read returns the whole text, to be freed. Of a text that is too long it returns one byte too many, so that
+ *   ap_config_parse refuses it. */
 AP_MUST_CHECK int ap_config_open(const char *path, struct ap_config_error *error);
 AP_MUST_CHECK int ap_config_read(int fd, const char *name, char **ret, size_t *ret_size, struct ap_config_error *error);
 void ap_config_free(struct ap_config *config);
 const struct ap_node *ap_config_root(const struct ap_config *config);
-/* Zeroed memory that lives as long as the tree, for what is derived from it; NULL: none left. One thread at a time. */
+/* Zeroed memory that lives as long as the tree, for data derived from it. NULL: none left. One thread at a time. */
 void *ap_config_alloc(struct ap_config *config, size_t size);
 /* `path` as the text means it: a relative one begins at the folder of the text's file. 0 with an absolute path, which lives as long
  * as the tree (it is `path` itself where that is absolute), or APIARY_ECONFIG with the sentence when that folder cannot be found,
@@ -66,30 +71,29 @@ struct ap_key {
     const char *what; /* for messages and the manual */
     int64_t min, max; /* for i d z, in ns and bytes; both 0: no bound, but d and z are never negative */
 };
-/* Checks a mapping against its keys (ends with name NULL): unknown, missing, wrong type, out of range, a list that is required
- * and empty. (A duplicate key
- * is found by ap_config_parse in every mapping.) */
+/* Checks a mapping against its keys (the list ends with name NULL). Refuses a key that is unknown, missing, of the wrong type or
+ * out of range, and a required list that is empty. (ap_config_parse refuses a duplicate key in every mapping.) */
 AP_MUST_CHECK int ap_node_check(const struct ap_node *map, const struct ap_key *keys, struct ap_config_error *error);
 
 const struct ap_node *ap_node_get(const struct ap_node *map, const char *key); /* NULL when absent */
 unsigned ap_node_key_line(const struct ap_node *map, const char *key);         /* 0 when absent */
-/* After ap_node_check these cannot fail; `otherwise` when absent. */
+/* The value of a key, or `otherwise` when absent. They cannot fail after ap_node_check. */
 const char *ap_node_text(const struct ap_node *map, const char *key, const char *otherwise);
 int64_t ap_node_number(const struct ap_node *map, const char *key, char type, int64_t otherwise);
 /* Fills error with "file:line: ..." and returns APIARY_ECONFIG. */
 int ap_node_refuse(const struct ap_node *at, struct ap_config_error *error, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/* The same with a line of its own (a key's). */
+/* The same for another line than the node's (a key's). */
 int ap_node_refuse_line(const struct ap_node *at, unsigned line, struct ap_config_error *error, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* Whether `word` is a likely slip of the pen for `meant` (for "did you mean"); not where their digits differ before an @. */
+/* Whether `word` is a likely typing error for `meant` (for "did you mean"). Not where their digits differ before an @. */
 bool ap_word_near(const char *word, const char *meant);
-/* The nearer of `meant` (NULL: none so far) and `other`, where `word` may be a slip for `other` at all. */
+/* `other` if `word` may be a typing error for it and `other` is nearer than `meant` (NULL: none so far); else `meant`. */
 const char *ap_word_nearest(const char *word, const char *meant, const char *other);
 /* A value of type 'i', 'd' or 'z' in the largest unit that divides it. */
 void ap_number_print(char *text, size_t size, char type, int64_t value);
-/* Adds a word to a list for a message: "a, b", in the end ", ..." when there is no more room. */
+/* Adds a word to a list for a message: "a, b"; the list ends in ", ..." when there is no more room. */
 void ap_words_add(char *list, size_t size, const char *word);
 
 #endif

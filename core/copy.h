@@ -1,7 +1,7 @@
 /* core/copy.h - copies and comparisons of a few bytes without a call.
  *
- * Most bodies are small, and then the C library's choice among its many ways takes longer than the copy. Here a size is covered
- * by blocks of a power of two from both of its ends, which may overlap.
+ * Most bodies are small. For them the C library takes longer to choose among its ways of copying than to copy. Here a size is
+ * covered by blocks of a power of two from both of its ends, which may overlap.
  */
 #ifndef AP_COPY_H
 #define AP_COPY_H
@@ -12,7 +12,7 @@
 
 typedef uint64_t ap_copy_16 __attribute__((vector_size(16)));
 
-/* All is read before anything is written, so that the two may overlap. */
+/* Reads everything before it writes, so the two may overlap. */
 #define AP_COPY_ENDS(type, to, from, size)                                \
     do {                                                                  \
         type head_, tail_;                                                \
@@ -50,7 +50,7 @@ static inline void ap_copy_small(void *to, const void *from, size_t size)
     else if (size == 1) *t = *f;
 }
 
-/* Whether two of the same size are the same. */
+/* Whether two areas of the same size are equal. */
 static inline int ap_same_small(const void *one, const void *other, size_t size)
 {
     const char *a = one, *b = other;

@@ -1,8 +1,8 @@
 /* core/defect.h - known ways to break the protocol, for the tests that must notice each one; nothing in a normal build.
  *
- * With APIARY_DEFECTS the library is built a second time for the tests, and $APIARY_DEFECT names the one defect that this
- * program is to have (tests/crash/defect.c). Without it AP_DEFECT is a constant 0 and leaves no code.
- * To add one: a line here, AP_DEFECT(name) at the place, and in tests/crash/defects.sh the test that must notice it.
+ * 1 With APIARY_DEFECTS the library is built a second time for the tests. $APIARY_DEFECT names the one defect that the program is
+ *   to have (tests/crash/defect.c). Without it AP_DEFECT is a constant 0 and leaves no code.
+ * 2 To add one: a line here, AP_DEFECT(name) at the place, and in tests/crash/defects.sh the test that must notice it.
  */
 #ifndef AP_DEFECT_H
 #define AP_DEFECT_H
@@ -43,15 +43,15 @@
     X(gone_unconfirmed, "a sweep does not ask whether a worker that is gone had finished its task first") \
     X(shared_marked, "a joiner takes the kernel's mark in a SHARED lane's mutex for the death of its owner") \
     X(overwritten_unsaid, "a result is written over the request of a task that may be run again")             \
-    X(given_up_blindly, "who gives up a task does not look whether it has ended meanwhile")                 \
+    X(given_up_blindly, "a client that gives up a task does not look whether it has ended meanwhile")       \
     X(unseen_kept, "a recovery leaves what nobody will collect to its slab's holder")                        \
     X(ticket_named, "a slot that is being freed goes on naming the ticket that it has given back")            \
     X(ticket_kept, "a recovery frees a slot that was being freed, but not its ticket")                        \
     X(home_believed, "a task without a provider waits where its slot says, whether that queue offers it or not") \
     X(record_early, "a supervisor's record is the current one before it is filled")                          \
     X(supervisor_stays, "a recovery leaves the dead supervisor's rows held")                         \
-    X(beside_unconfirmed, "who helps a stopped reaper does not look whether the lane is still dead")        \
-    X(beside_claimed, "who helps a stopped reaper closes a queue that is only CLAIMED")                     \
+    X(beside_unconfirmed, "the helper of a stopped reaper does not look whether the lane is still dead")     \
+    X(beside_claimed, "the helper of a stopped reaper closes a queue that is only CLAIMED")               \
     X(end_unseen, "a worker does not look whether anybody will collect what it has finished")
 
 enum ap_defect_name {

@@ -1,7 +1,8 @@
 /* core/ops.h - every side effect of the library behind one table, so that tests can fake time, sleep and death.
  *
- * Production passes the constant ap_ops_system. Functions return 0 or a negative errno of the system (not of
- * apiary_error.def): callers translate. All are safe from any thread.
+ * 1 Production passes the constant ap_ops_system.
+ * 2 Functions return 0 or a negative errno of the system (not of apiary_error.def); callers translate.
+ * 3 All are safe from any thread.
  */
 #ifndef AP_OPS_H
 #define AP_OPS_H
@@ -12,17 +13,17 @@
 #include "core/must_check.h"
 
 struct ap_ops {
-    uint64_t (*now)(void);      /* CLOCK_MONOTONIC, ns; within a thread it never goes back */
+    uint64_t (*now)(void);      /* CLOCK_MONOTONIC, ns; never goes back within a thread */
     uint64_t (*realtime)(void); /* CLOCK_REALTIME, ns */
     /* Sleeps while *word == value, at most until the absolute CLOCK_MONOTONIC time (UINT64_MAX: for ever). Shared
-     * futex. 0 woken, -EAGAIN the word differs, -ETIMEDOUT, -EINTR. */
+     * futex. 0: woken; -EAGAIN: the word differs; -ETIMEDOUT; -EINTR. */
     int (*futex_wait)(const uint32_t *word, uint32_t value, uint64_t until);
     int (*futex_wake)(const uint32_t *word, int count); /* the number woken */
-    void (*yield)(void); /* lets others run on this processor */
-    /* How often the calling thread has left its processor without having gone to sleep: preempted, or by a yield; 0 where nobody
-     * counts. */
+    void (*yield)(void); /* lets other threads run on this processor */
+    /* How often the calling thread has left its processor without going to sleep: preempted, or by a yield. 0 where the system
+     * does not count. */
     uint64_t (*switches)(void);
-    /* 1 no open file description has a lock on that byte of the file, 0 another than fd's has, negative: cannot tell. */
+    /* 1: no open file description has a lock on that byte of the file. 0: another one than fd's has. Negative: unknown. */
     int (*lock_gone)(int fd, uint64_t byte);
 };
 
@@ -36,8 +37,8 @@ struct ap_identity {
 };
 AP_MUST_CHECK int ap_identity_self(struct ap_identity *ret);
 
-/* The time namespace of the calling process: its inode, and what it adds to CLOCK_MONOTONIC in ns. Two are alike when either is the
- * same. The inode is 0, or the offset AP_OFFSET_UNKNOWN, where the system does not tell. */
+/* The time namespace of the calling process: its inode, and the ns that it adds to CLOCK_MONOTONIC. Two namespaces are alike when
+ * the inodes or the offsets are equal. Where the system does not tell, the inode is 0, or the offset AP_OFFSET_UNKNOWN. */
 #define AP_OFFSET_UNKNOWN INT64_MIN
 struct ap_time_namespace {
     uint64_t inode;

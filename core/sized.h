@@ -1,7 +1,8 @@
-/* core/sized.h - structures of the public face, which carry their size so that they can grow: see "Structures" in apiary.h.
+/* core/sized.h - structures of the public headers, which carry their size so that they can grow: see STRUCTURES in apiary.h.
  *
- * A structure only grows at its end. `first` is the size that it had in the first version that had one: what is smaller was never a
- * structure of ours. Plain C on private memory; any thread.
+ * 1 A structure only grows at its end.
+ * 2 `first` is the size of its first version that had a size. A smaller structure is not valid.
+ * 3 Plain C on private memory; any thread.
  */
 #ifndef AP_SIZED_H
 #define AP_SIZED_H
@@ -37,8 +38,8 @@ static inline bool ap_sized_valid(size_t size, size_t first)
     return size >= first && size <= AP_SIZED_MAX && size % sizeof(size_t) == 0;
 }
 
-/* What a caller has filled in, as this library knows it: `known` bytes of *to, what the caller's version lacks zeros. 0,
- * APIARY_EINVAL, or APIARY_ENOTSUP when it says something in a part that this library does not know. */
+/* Copies a caller's structure into one of this library's version: `known` bytes of *to, with zeros for fields that the caller's
+ * version lacks. 0; APIARY_EINVAL; APIARY_ENOTSUP when a field that this library does not know is not 0. */
 static inline int ap_sized_in(void *to, size_t known, size_t first, const void *from, size_t size)
 {
     size_t common = size < known ? size : known;
@@ -52,7 +53,7 @@ static inline int ap_sized_in(void *to, size_t known, size_t first, const void *
     return 0;
 }
 
-/* The opposite: into the caller's structure of `size` bytes, whose struct_size stays. */
+/* The reverse: copies into the caller's structure of `size` bytes, whose struct_size stays. */
 static inline void ap_sized_out(void *to, size_t size, const void *from, size_t known)
 {
     size_t common = size < known ? size : known;

@@ -1,5 +1,5 @@
-/* core/text.h - texts for people in buffers of a fixed size. What does not fit is cut between two characters of UTF-8 and ends in
- * "...", so that nobody takes a part for the whole.
+/* core/text.h - texts for people in buffers of a fixed size. A text that does not fit is cut between two characters of UTF-8 and
+ * ends in "...", so that no reader takes a part for the whole.
  */
 #ifndef AP_TEXT_H
 #define AP_TEXT_H
@@ -7,16 +7,16 @@
 #include <stdarg.h>
 #include <stddef.h>
 
-/* As snprintf, but that a cut is marked; returns the length of what is in the buffer, 0 when there is none. */
+/* As snprintf, except that a cut is marked. Returns the length of the text in the buffer; 0 when there is no buffer. */
 size_t ap_format(char *ret, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
 size_t ap_vformat(char *ret, size_t size, const char *format, va_list args) __attribute__((format(printf, 3, 0)));
 
-/* All of it, in the buffer where that is enough, else in memory for the caller to free; cut when there is no memory. */
+/* The whole text: in the buffer if it fits, else in memory that the caller frees. Cut when there is no memory. */
 char *ap_vformat_whole(char *buffer, size_t size, const char *format, va_list args) __attribute__((format(printf, 3, 0)));
 
 const char *ap_shown(char *ret, size_t size, const char *text);
-/* At most so many bytes of a text that somebody gave, and the mark, so that a sentence has room for what is wrong with it. Lives
- * until the end of the block. */
+/* At most `most` bytes of a given text, and the mark, so that a sentence about it has room for the error. Lives until the end of
+ * the block. */
 #define AP_SHOWN(text, most) ap_shown((char[(most) + sizeof "..."]){""}, (most) + sizeof "...", (text))
 
 #endif

@@ -1,6 +1,7 @@
-/* apiary/agent.h - what an agent is written with: a plug-in, or a handler in a program with a queen of its own.
+/* apiary/agent.h - for writing an agent: a plug-in, or a handler in a program with a queen of its own.
  *
- * Conventions are those of <apiary.h>. An agent's functions run on its worker's thread; what another thread may call says so.
+ * The conventions are those of <apiary.h>. An agent's functions run on its worker's thread. Functions that other threads may call
+ * say so.
  */
 #ifndef APIARY_AGENT_H
 #define APIARY_AGENT_H
@@ -11,25 +12,25 @@
 extern "C" {
 #endif
 
-typedef struct apiary_agent apiary_agent_t; /* one agent inside it, as the agent's functions see it */
+typedef struct apiary_agent apiary_agent_t; /* one agent of a queen, as the agent's functions see it */
 typedef struct apiary_job apiary_job_t;     /* one task in the hands of an agent */
 
 #define APIARY_AGENT_ABI 3u
-/* What each kind begins with. */
+/* Each kind begins with this. */
 #define APIARY_AGENT_KIND                                                    \
     .struct_size = sizeof(apiary_agent_kind_t), .abi = APIARY_AGENT_ABI,     \
     .key_size = sizeof(apiary_agent_key_t)
 
-/* One key of an agent's configuration. A key that is not declared, and a value of another type or out of its bounds, is refused
- * with file and line before an agent is made. */
+/* One key of an agent's configuration. A key that is not declared, or a value of another type or out of bounds, is refused with
+ * file and line before an agent is made. */
 typedef struct apiary_agent_key {
     const char *name;
     char type;    /* 's' text, 'i' whole number, 'b' true/false, 'l' list of texts, 'd' duration (ns), 'z' size (bytes),
-                   'p' path: a relative one begins at the folder of the configuration, 'c' list of texts, a program (a name to be
-                   found in PATH, or a path as 'p'; it must be there) and its arguments */
+                   'p' path: a relative one begins at the folder of the configuration, 'c' list of texts: a program (a name in PATH,
+                   or a path as 'p'; it must exist) and its arguments */
     char required;
     const char *what;
-    int64_t min, max; /* what i, d (ns) and z (bytes) may be; both 0: any, but d and z are never negative */
+    int64_t min, max; /* bounds of i, d (ns) and z (bytes); both 0: any, but d and z are never negative */
 } apiary_agent_key_t;
 
 typedef struct apiary_agent_kind {
@@ -39,21 +40,22 @@ typedef struct apiary_agent_kind {
     const char *name;
     const char *what;                 /* one line for `apiary kinds` */
     const apiary_agent_key_t *keys;   /* ends with name == NULL; may be NULL */
-    /* 0 or an error; say why with apiary_agent_log. May be NULL: `state` is NULL. */
+    /* Returns 0 or an error; say why with apiary_agent_log. May be NULL: then `state` is NULL. */
     int (*create)(apiary_agent_t *agent, void **state);
     /* Called on the worker's thread for each task. Finish the job now, or keep it and finish it later. */
     void (*handle)(void *state, apiary_job_t *job);
     void (*destroy)(void *state); /* after the last job; may be NULL */
-    const char *const *capabilities; /* what it can be asked for, ends with NULL; an agent that is to offer anything else is
-                                        refused. NULL: whatever the agent is configured for */
+    const char *const *capabilities; /* the capabilities that it can have, ends with NULL; an agent that is to offer another one is
+                                        refused. NULL: any that the agent is configured for */
 } apiary_agent_kind_t;
 
-/* What a plug-in exports: `const apiary_agent_kind_t *apiary_agent_plugin(void)`. */
+/* A plug-in exports `const apiary_agent_kind_t *apiary_agent_plugin(void)`. */
 #define APIARY_AGENT_PLUGIN_SYMBOL "apiary_agent_plugin"
 
-/* The agent's surroundings. Strings live as long as the agent, which is until its `destroy` has come back. It is never taken for
- * another one: after that the names are "", the handle is NULL, there is no configuration, nothing is logged and nothing allocated,
- * and what returns an error says APIARY_ESTALE. */
+/* The agent's surroundings.
+ * 1 Strings live as long as the agent: until its `destroy` has returned.
+ * 2 After that the agent is never taken for another one. The names are "", the handle is NULL, there is no configuration, nothing
+ *   is logged or allocated, and functions that return an error return APIARY_ESTALE. */
 APIARY_API const char *apiary_agent_name(const apiary_agent_t *agent);
 APIARY_API const char *apiary_agent_service(const apiary_agent_t *agent);
 APIARY_API apiary_t *apiary_agent_handle(const apiary_agent_t *agent); /* the queen's, for discover and swarm_status */
@@ -65,9 +67,10 @@ APIARY_API void apiary_agent_log(apiary_agent_t *agent, int level, const char *f
 /* The same with a whole text, for callers that cannot use variable arguments. */
 APIARY_API void apiary_agent_log_text(apiary_agent_t *agent, int level, const char *text, size_t size);
 
-/* In `create`: how many jobs the agent has in hand at once, 1 to 1024 (64 unless this is called; other values become the nearest of
- * these). The rest stays in its queue, where it is seen, counted as waiting, and can move to another instance. APIARY_EINVAL after
- * `create`. */
+/* In `create`: how many jobs the agent has in hand at once.
+ * 1 From 1 to 1024; other values become the nearest of these. 64 unless this is called.
+ * 2 Further tasks stay in the agent's queue. There they are counted as waiting, and can move to another instance.
+ * 3 APIARY_EINVAL after `create`. */
 APIARY_API int apiary_agent_limit(apiary_agent_t *agent, uint32_t jobs);
 
 /* The agent's heap: a jemalloc arena of its own where the process has jemalloc, else malloc. Only on the worker's
@@ -83,27 +86,31 @@ APIARY_API int apiary_local_put(apiary_agent_t *agent, const char *key, const vo
 APIARY_API int64_t apiary_local_get(apiary_agent_t *agent, const char *key, void *value, size_t capacity);
 APIARY_API int apiary_local_delete(apiary_agent_t *agent, const char *key);
 
-/* The job in hand; any thread of the agent's may ask. The body is in the segment: read it in place, trust nothing in it,
- * copy what is checked. A handle is good until its job is finished, and is never one of another job: after that, data,
- * agent and user are NULL, the names are "", the deadline is 0, it is cancelled, and the log says whose fault that is. */
+/* The job in hand; any thread of the agent's may call these.
+ * 1 The body is in the segment: read it in place, trust nothing in it, and copy a value before checking it.
+ * 2 A handle is valid until its job is finished, and never becomes another job's. After that, data, agent and user are NULL, the
+ *   names are "", the deadline is 0, the job is cancelled, and the log names the agent that misused the handle. */
 APIARY_API const void *apiary_job_data(const apiary_job_t *job, size_t *size);
 APIARY_API const char *apiary_job_capability(const apiary_job_t *job);
 APIARY_API const char *apiary_job_caller(const apiary_job_t *job); /* the calling service, "" if none */
 APIARY_API uint64_t apiary_job_deadline(const apiary_job_t *job);  /* CLOCK_MONOTONIC; APIARY_FOREVER if none */
 APIARY_API int apiary_job_cancelled(const apiary_job_t *job);
-APIARY_API apiary_task_t apiary_job_task(const apiary_job_t *job);    /* the name by which its caller knows it */
-APIARY_API uint32_t apiary_job_attempt(const apiary_job_t *job);      /* 1, more after crashes of those that had it before */
+APIARY_API apiary_task_t apiary_job_task(const apiary_job_t *job);    /* the task, as its caller knows it */
+APIARY_API uint32_t apiary_job_attempt(const apiary_job_t *job);      /* 1; more after crashes of earlier workers */
 APIARY_API apiary_agent_t *apiary_job_agent(const apiary_job_t *job);
 APIARY_API void *apiary_job_user(const apiary_job_t *job); /* a pointer of the agent's own, kept with the job */
 APIARY_API void apiary_job_set_user(apiary_job_t *job, void *user);
 
-/* Finish it, once; the job is gone afterwards: a second answer, of whatever kind, is refused with APIARY_ESTALE and told in
- * the log. Only on the worker's thread, APIARY_EINVAL on another. A result of more than 64 bytes lies in a payload block. If none
- * is free it is written over the request, which is not to be read after the answer; if it does not fit there (a request of up to
- * 64 bytes has no block) the task has run in vain: it fails with APIARY_ENORESULT, and APIARY_ENOBLOCK is returned. One that is too
- * large for any block fails the task with APIARY_ETOOLARGE, and that is also returned. A failure's text may be cut and ends in
- * "..." then: at 1 KiB when it is made from a format, at 64 bytes when there is no place for it. What fails is told to the swarm's
- * `log` at level 5, ten times a second at most. */
+/* Finish the job, once.
+ * 1 The job is gone afterwards. A second answer of any kind is refused with APIARY_ESTALE, and logged.
+ * 2 Only on the worker's thread; APIARY_EINVAL on another.
+ * 3 A result of more than 64 bytes lies in a payload block. If no block is free, the result is written over the request, which is
+ *   not to be read after the answer. If it does not fit there (a request of up to 64 bytes has no block), the task has run in
+ *   vain: it fails with APIARY_ENORESULT, and APIARY_ENOBLOCK is returned.
+ * 4 A result that is too large for any block fails the task with APIARY_ETOOLARGE, which is also returned.
+ * 5 A failure's text may be cut, and then ends in "...": at 1 KiB when it is made from a format, at 64 bytes when no block is
+ *   free.
+ * 6 Failures go to the swarm's `log` at level 5, at most ten a second. */
 APIARY_API int apiary_job_reply(apiary_job_t *job, const void *data, size_t size);
 APIARY_API int apiary_job_fail(apiary_job_t *job, uint32_t agent_code, const char *format, ...)
     APIARY_PRINTF(3, 4);
@@ -112,14 +119,14 @@ APIARY_API int apiary_job_fail_text(apiary_job_t *job, uint32_t agent_code, cons
 /* Write a large result in place: reserve, fill, then reply with the same pointer. */
 APIARY_API int apiary_job_reserve(apiary_job_t *job, size_t size, void **ret);
 
-/* From any other thread of the process: hand the result over, the worker finishes the job. The data is copied; where there
- * is no memory for it the task fails with APIARY_ENOBLOCK, and that is also returned. APIARY_ESTALE: it has its answer. */
+/* Hands the result over from any other thread of the process; the worker finishes the job. The data is copied; where there is no
+ * memory for it, the task fails with APIARY_ENOBLOCK, which is also returned. APIARY_ESTALE: the job has its answer already. */
 APIARY_API int apiary_job_finish_from_thread(apiary_job_t *job, int failed, const void *data, size_t size);
 
-/* Delegate to another swarm from inside an agent, with options as for apiary_delegate (NULL: none). The two names of the queen's
- * interface: execute_task stays in this swarm, delegate_external_task goes to the best provider anywhere.
- * `done` is called on the worker's thread, and the result is valid only during the call. It is NULL exactly where the options say
- * APIARY_DETACH. */
+/* Delegate from inside an agent, with options as for apiary_delegate (NULL: none).
+ * 1 execute_task stays in this swarm; delegate_external_task goes to the best provider anywhere.
+ * 2 `done` is called on the worker's thread, and the result is valid only during that call.
+ * 3 `done` must be NULL with APIARY_DETACH, and not NULL without. */
 typedef void (*apiary_done_fn)(void *user, const apiary_result_t *result);
 APIARY_API int apiary_agent_execute_task(apiary_agent_t *agent, const char *capability, const void *body, size_t size,
                                          const apiary_delegate_options_t *options, apiary_done_fn done, void *user);
@@ -127,16 +134,19 @@ APIARY_API int apiary_agent_delegate_external_task(apiary_agent_t *agent, const 
                                                    size_t size, const apiary_delegate_options_t *options,
                                                    apiary_done_fn done, void *user);
 
-/* Descriptors and timers in the worker's own loop (its io_uring). Callbacks run on the worker's thread; the functions are
- * for that thread alone, APIARY_EINVAL on another. events: POLLIN, POLLOUT. A watch lasts until it is closed, a timer fires
- * once and its watch, too, lasts until then; with `ret` NULL it cannot be closed. APIARY_ENOBLOCK. */
+/* Descriptors and timers in the worker's own loop (its io_uring).
+ * 1 Callbacks run on the worker's thread. Only that thread may call these functions; APIARY_EINVAL on another.
+ * 2 events: POLLIN, POLLOUT.
+ * 3 A watch lasts until it is closed. A timer fires once, but its watch lasts until it is closed, too. With `ret` NULL a watch
+ *   cannot be closed.
+ * 4 APIARY_ENOBLOCK. */
 typedef struct apiary_watch apiary_watch_t;
 typedef void (*apiary_watch_fn)(void *user, uint32_t events);
 APIARY_API int apiary_watch_fd(apiary_agent_t *agent, int fd, uint32_t events, apiary_watch_fn fn, void *user,
                                apiary_watch_t **ret);
 APIARY_API int apiary_watch_timer(apiary_agent_t *agent, uint64_t after, apiary_watch_fn fn, void *user,
                                   apiary_watch_t **ret);
-/* NULL is allowed. APIARY_ESTALE: it is closed already. */
+/* NULL is allowed. APIARY_ESTALE: the watch is closed already. */
 APIARY_API int apiary_watch_close(apiary_watch_t *watch);
 
 #ifdef __cplusplus

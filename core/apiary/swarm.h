@@ -1,6 +1,6 @@
 /* apiary/swarm.h - a queen in a program of one's own: a registered instance of a service with its workers and agents.
  *
- * Conventions are those of <apiary.h>.
+ * The conventions are those of <apiary.h>.
  */
 #ifndef APIARY_SWARM_H
 #define APIARY_SWARM_H
@@ -13,7 +13,7 @@ extern "C" {
 
 typedef struct apiary_queen apiary_queen_t; /* a registered swarm instance with its workers */
 
-/* What each description begins with. */
+/* Each description begins with this. */
 #define APIARY_SWARM_DESCRIPTION \
     .struct_size = sizeof(apiary_swarm_description_t), .agent_size = sizeof(apiary_agent_description_t)
 
@@ -45,15 +45,19 @@ typedef struct apiary_swarm_description {
     void *log_user;
 } apiary_swarm_description_t;
 
-/* APIARY_EEXIST: this service and instance is registered by a living process. Blocks until all agents are created. A message
- * that does not fit ends in "..."; 1024 bytes are enough for all but a name of a file that is as long. */
+/* Starts a queen. Blocks until all agents are created.
+ * 1 APIARY_EEXIST: a living process has registered this service and instance.
+ * 2 A message that does not fit ends in "...". 1024 bytes are enough unless the name of a file is as long. */
 APIARY_API int apiary_queen_start(apiary_t *a, const apiary_swarm_description_t *swarm, char *message,
                                   size_t message_size, apiary_queen_t **ret);
-/* Drain: no new tasks are routed here, what is in hand is finished, at most for `timeout`; then deregister and free.
- * APIARY_ETIMEDOUT: a second after that an agent has still not come back from its function, and the log says which. The
- * queen is not freed, her name and queues are not for others yet: call again to wait for her, or end the process, which
- * leaves what she has in hand to others. APIARY_ESTALE: she has left already; so say all functions that take her.
- * APIARY_EINVAL: one of her own workers, or another thread is waiting for her. APIARY_EFORKED. */
+/* Stops a queen.
+ * 1 No new tasks are routed to its agents. Tasks in hand are finished, for at most `timeout`. Then the swarm is deregistered and
+ *   the queen freed.
+ * 2 APIARY_ETIMEDOUT: a second after `timeout` an agent has still not returned from its function; the log says which. The queen
+ *   is not freed, and its name and queues are not available to others yet. Call again to wait for it, or end the process, which
+ *   leaves its tasks to others.
+ * 3 APIARY_ESTALE: the queen has left already. All functions that take it then return that.
+ * 4 APIARY_EINVAL: the caller is one of its own workers, or another thread is waiting for it. APIARY_EFORKED. */
 APIARY_API int apiary_queen_stop(apiary_queen_t *queen, uint64_t timeout);
 APIARY_API int apiary_execute_task(apiary_queen_t *queen, const char *capability, const void *body, size_t size,
                                    const apiary_delegate_options_t *options, void *result, size_t capacity,
