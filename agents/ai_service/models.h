@@ -12,8 +12,8 @@
 /* The answer of a model, in *ret (a new reference). false: no such model. *ret NULL: out of memory. */
 AP_MUST_CHECK bool ap_model_answer(const char *model, const char *prompt, json_t **ret);
 
-/* The catalogue: a list of {"model","provider","context","cost","skills":[..],"enabled"}, in order of preference.
- * What the provider manager has stored, or the built-in one. A new reference; NULL: out of memory. */
+/* The catalogue: a list of {"model","provider","context","cost","skills":[..],"enabled"}, in order of preference. The one that the
+ * provider manager has stored, or the built-in one. A new reference; NULL: out of memory. */
 json_t *ap_models_load(apiary_agent_t *agent);
 AP_MUST_CHECK int ap_models_store(apiary_agent_t *agent, const json_t *catalogue); /* 0 or an apiary_error */
 

@@ -8,13 +8,14 @@
  *                  health_endpoint, metrics_endpoint, max_concurrent_delegations,
  *                  agents*: list of {name*, kind* | plugin*, capabilities*, worker [0], config: mapping for the kind},
  *                  checks: list of {capability*, send, send_file, expect* | expect_match*, timeout}}
- * `checks` are what `tools/up` runs: one real task per capability at least, the output compared with what is expected.
- * Relative paths (plugin, send_file, and what a kind declares as a path or a command) begin at the configuration's folder.
- * A check asks for a capability of its own swarm; one for "name" also covers "name@major".
- * Refused by name, with file and line: unknown keys, a port used twice, a service named twice, an agent named twice in
- * a swarm, an unknown kind, a capability that the kind does not have, a program that is missing, a plug-in that is missing or lacks
- * its symbol, capabilities that are no names, a segment
- * too small for the swarms of the same file. A capability without a check is none the worse (ap_deployment_unchecked).
+ * Checks:  1 `tools/up` runs the checks: at least one real task per capability, whose output is compared with the expected one.
+ *          2 A check asks for a capability of its own swarm. A check of "name" also covers "name@major".
+ *          3 A capability without a check is allowed (ap_deployment_unchecked).
+ * Paths:   Relative paths (plugin, send_file, and keys that a kind declares as a path or a command) begin at the configuration's
+ *          folder.
+ * Refused, with file and line: unknown keys, a port used twice, a service named twice, an agent named twice in a swarm, an unknown
+ *          kind, a capability that the kind does not have, a missing program, a plug-in that is missing or lacks its symbol,
+ *          capabilities that are not valid names, a segment too small for the swarms of the same file.
  */
 #ifndef AP_DEPLOYMENT_H
 #define AP_DEPLOYMENT_H
@@ -50,31 +51,34 @@ struct ap_deployment_swarm {
 };
 struct ap_deployment {
     struct ap_config *config; /* owned */
-    struct ap_segment_options segment; /* name: NULL when the file says nothing of it; owner, group: NULL */
-    const char *owner, *group;         /* of the segment, name or number, which only the machine can judge; NULL: not said */
+    struct ap_segment_options segment; /* name: NULL when the file does not give one; owner, group: NULL */
+    const char *owner, *group;         /* of the segment: a name or number, which only the machine can check; NULL: not given */
     uint16_t port;
     uint64_t health_check_interval;
     struct ap_deployment_swarm *swarms;
     size_t swarm_count;
 };
 
-/* kinds: the built-in kinds, ends with NULL (apiary_kinds of <apiary/kinds.h>). NULL: kinds, plug-ins and their `config`
- * are not looked at (the daemon, which runs no agents). 0, or APIARY_ECONFIG with the sentence, or APIARY_ENOBLOCK.
- * All that is handed out lives until ap_deployment_free. Geometry and limits are complete (absent keys: defaults). */
+/* Reads a configuration.
+ * 1 `kinds` are the built-in kinds, and end with NULL (apiary_kinds of <apiary/kinds.h>). NULL: kinds, plug-ins and their `config`
+ *   are not checked (for the daemon, which runs no agents).
+ * 2 Returns 0, or APIARY_ECONFIG with the sentence, or APIARY_ENOBLOCK.
+ * 3 Everything in *ret lives until ap_deployment_free. Geometry and limits are complete (absent keys: defaults). */
 AP_MUST_CHECK int ap_deployment_load(const char *path, const apiary_agent_kind_t *const *kinds, struct ap_deployment **ret,
                        struct ap_config_error *error);
-/* The same of a text that was read before (NULL: the file is read); path names it in messages, and relative paths begin at its
- * folder. With `only` the kinds, plug-ins and their `config` of other services are not looked at: whoever runs one service
- * does not fall with the plug-in of another. */
+/* The same from a text that was read before (NULL: the file is read).
+ * 1 `path` names the text in messages, and relative paths begin at its folder.
+ * 2 With `only`, the kinds, plug-ins and their `config` of other services are not checked, so that a queen of one service does
+ *   not fail because of another's plug-in. */
 AP_MUST_CHECK int ap_deployment_parse(const char *path, const char *text, size_t size, const apiary_agent_kind_t *const *kinds,
                         const char *only, struct ap_deployment **ret, struct ap_config_error *error);
 void ap_deployment_free(struct ap_deployment *d);
-/* The place in the file for a sentence about meta_registry that begins with its key: of what ap_registry_create refuses, or whoever
- * looks for its owner ("owner: no user is called ..."). Returns APIARY_ECONFIG. */
+/* Puts file and line before a sentence about meta_registry that begins with its key, such as ap_registry_create's or "owner: no
+ * user is called ...". Returns APIARY_ECONFIG. */
 int ap_deployment_refuse(const struct ap_deployment *d, const char *sentence, struct ap_config_error *error);
 /* NULL: no such service. */
 const struct ap_deployment_swarm *ap_deployment_swarm(const struct ap_deployment *d, const char *service);
-/* The n-th capability (from 0) that no check of its swarm asks for, with the sentence in error; NULL: no more. */
+/* The n-th capability (from 0) that no check of its swarm asks for, with the sentence in `error`. NULL: there are no more. */
 const char *ap_deployment_unchecked(const struct ap_deployment *d, size_t n, struct ap_config_error *error);
 
 #endif

@@ -1,4 +1,4 @@
-/* agents/deployment/deployment_int.h - between deployment.c, deployment_registry.c and deployment_agents.c. */
+/* agents/deployment/deployment_int.h - shared by deployment.c, deployment_registry.c and deployment_agents.c. */
 #ifndef AP_DEPLOYMENT_INT_H
 #define AP_DEPLOYMENT_INT_H
 
@@ -13,7 +13,7 @@ _Static_assert(APIARY_NAME_MAX == 47 && APIARY_CAPABILITY_MAX == 63, "the rules 
 
 struct ap_loader {
     struct ap_deployment *d;
-    const apiary_agent_kind_t *const *all_kinds, *const *kinds; /* kinds: for the swarm in hand; NULL: not checked */
+    const apiary_agent_kind_t *const *all_kinds, *const *kinds; /* kinds: for the current swarm; NULL: not checked */
     const char *only; /* service; NULL: all */
     struct ap_config_error *error;
 };

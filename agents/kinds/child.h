@@ -1,17 +1,17 @@
 /* agents/kinds/child.h - one program and everything that it starts: run without a shell, ended as a whole.
  *
- * Between the caller and the program stands a guard, a forked copy of the caller that runs nothing but guard.c: it starts the
- * program, is the subreaper of all that comes of it (also of what has left its group and session), and ends only when nothing of
- * that is left. It ends it all when the program ends, when it is told to, and when the thread that started it dies, by whatever
- * death of its process. So what an attempt has started does not outlive the attempt by more than the time that killing takes.
- * Beyond its reach are only: who kills the guard itself with SIGKILL (the program then dies with it, not what that has started),
- * programs that have become another user's, and programs that leave their session faster than they are killed.
- *
- * With a claim, a program is started only when no other guard that is alive has claimed the same byte of the same file: the
- * second attempt at a task waits until nothing of the first is left, though that one's queen is dead and nobody else knows it.
- *
- * The program has descriptors 0, 1, 2 and nothing else, default signals, a process group of its own, no core file. The parent's
- * ends are non-blocking and close-on-exec. What is collected does not depend on how the parent treats SIGCHLD.
+ * GUARD     1 Between the caller and the program stands a guard: a forked copy of the caller that runs nothing but guard.c.
+ *           2 The guard starts the program and is the subreaper of all its descendants, also of those that have left its group and
+ *           session. It ends only when none of them is left.
+ *           3 It ends them all when the program ends, when it is told to, and when the thread that started it dies, whatever the
+ *           death of its process. So no process of an attempt outlives the attempt by more than the time that killing takes.
+ *           4 Exceptions: a guard that is killed by SIGKILL itself (the program dies with it, the program's children do not);
+ *           programs that have become another user's; programs that leave their session faster than they are killed.
+ * CLAIM     With a claim, a program is started only when no other living guard has claimed the same byte of the same file. So the
+ *           second attempt at a task waits until no process of the first is left, even if the first one's queen is dead.
+ * PROGRAM   1 It has descriptors 0, 1, 2 and no others, default signals, a process group of its own, and no core file.
+ *           2 The parent's ends are non-blocking and close-on-exec.
+ *           3 Collecting does not depend on how the parent treats SIGCHLD.
  */
 #ifndef AP_KINDS_CHILD_H
 #define AP_KINDS_CHILD_H
@@ -35,19 +35,19 @@ struct ap_child {
     pid_t pid; /* the guard's */
     int pidfd;
     int in, out, err; /* -1 once closed */
-    int report;       /* how the program ended, or why it was never run */
+    int report;       /* carries how the program ended, or why it was not run */
 };
 
 struct ap_child_end {
-    int refused; /* errno: the program was never run, and at which step: */
+    int refused; /* errno, when the program was not run; `step` says where */
     const char *step;
-    int exited, status; /* exited: exit status, else the signal */
+    int exited, status; /* status: the exit status if `exited`, else the signal */
 };
 
 AP_MUST_CHECK int ap_child_start(const struct ap_child_plan *plan, struct ap_child *ret); /* 0 or -errno */
-/* Everything that the program has started; its guard ends when nothing is left. Only before collect. */
+/* Kills the program and all its descendants. The guard ends when none is left. Only before collect. */
 void ap_child_kill(const struct ap_child *child);
-/* When the pidfd is readable (or to wait for a killed child): reaps the guard, closes everything. */
+/* Reaps the guard and closes everything. When the pidfd is readable, or to wait for a killed child. */
 void ap_child_collect(struct ap_child *child, struct ap_child_end *ret);
 /* write(2) without SIGPIPE. -1 and errno. */
 ssize_t ap_child_write(int fd, const void *data, size_t size);

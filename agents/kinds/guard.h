@@ -1,8 +1,8 @@
 /* agents/kinds/guard.h - the process between a queen and a program, from its fork to its end (see child.h).
  *
- * All signals are blocked, and come by sigwaitinfo: GUARD_GO when the parent has what it needs to watch the guard, SIGTERM to
- * end everything (from the parent, or from the kernel when the parent's thread has died), SIGCHLD. It writes reports to its
- * parent: at most one of a step that failed, and in the end how the program ended.
+ * SIGNALS   All are blocked, and taken by sigwaitinfo: GUARD_GO when the parent is ready to watch the guard; SIGTERM to end
+ *           everything (from the parent, or from the kernel when the parent's thread has died); SIGCHLD.
+ * REPORTS   The guard writes reports to its parent: at most one about a step that failed, and at the end how the program ended.
  */
 #ifndef AP_KINDS_GUARD_H
 #define AP_KINDS_GUARD_H
@@ -28,8 +28,8 @@ struct ap_guard_report {
     int step, value;
 };
 
-/* In the forked process, with all signals blocked. fds: standard input, output and error of the program, and where reports go;
- * all are above 4. */
+/* Runs in the forked process, with all signals blocked. fds: standard input, output and error of the program, and the descriptor
+ * for reports; all are above 4. */
 __attribute__((noreturn)) void ap_guard(const struct ap_child_plan *plan, pid_t parent, const int fds[4]);
 
 #endif

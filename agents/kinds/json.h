@@ -12,13 +12,13 @@
 /* Compact, members in the order in which they were set. For free(); NULL: out of memory, or no value was given. */
 char *ap_json_text(const json_t *value);
 
-/* -1, 0, 1 as of strcmp; 2: the two have no order. Numbers by what they are (a whole one of 64 bits against a double, too),
- * texts byte by byte. */
+/* -1, 0, 1 as strcmp; 2: the two have no order. Numbers are compared by value (also a 64-bit whole number with a double), texts
+ * byte by byte. */
 int ap_json_order(const json_t *a, const json_t *b);
 /* 1 and 1.0 are equal, also inside lists and objects; the order of members does not count. */
 bool ap_json_equal(const json_t *a, const json_t *b);
-/* A member by a path: "order.total" is the member "total" of the member "order", and a member that is itself called
- * "order.total" comes before it. NULL: there is none. */
+/* A member by its path: "order.total" is the member "total" of the member "order". A member whose own name is "order.total" has
+ * precedence. NULL: there is none. */
 const json_t *ap_json_member(const json_t *object, const char *path);
 
 #endif

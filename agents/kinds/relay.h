@@ -1,6 +1,6 @@
-/* agents/kinds/relay.h - bodies in and out of delegations, for agents that pass on what others wrote.
+/* agents/kinds/relay.h - bodies in and out of delegations, for agents that pass on the texts of others.
  *
- * What one agent has written and another is to read goes on byte by byte; JSON is made of it only to show it in a reply.
+ * A body from one agent to another is passed on byte by byte. It becomes JSON only where a reply shows it.
  */
 #ifndef AP_KINDS_RELAY_H
 #define AP_KINDS_RELAY_H
@@ -14,10 +14,10 @@ AP_MUST_CHECK int ap_delegate_json(const apiary_job_t *job, const char *capabili
 /* The same for bytes, which are copied. */
 AP_MUST_CHECK int ap_delegate_bytes(const apiary_job_t *job, const char *capability, const void *data, size_t size,
                       apiary_done_fn done, void *user);
-/* What came back, to be shown: an object or a list as such, anything else as the text that it is ("1.10" stays that, and so
- * does an object that names a member twice); NULL when it is not UTF-8 (or out of memory). */
+/* A result as JSON, to be shown: an object or a list as such, anything else as its text ("1.10" stays "1.10", and an object that
+ * names a member twice stays text, too). NULL when it is not UTF-8 (or out of memory). */
 json_t *ap_output_json(const void *data, size_t size);
-/* "CAPABILITY: why" of a result that is a failure. */
+/* "CAPABILITY: why" for a failed result. */
 void ap_failure_text(const char *capability, const apiary_result_t *result, char *ret, size_t capacity);
 
 #endif

@@ -1,14 +1,18 @@
 /* agents/kinds/s3fifo.h - a cache of bounded memory with the S3-FIFO eviction policy; process-private, one thread.
  *
  * After J. Yang, Y. Zhang, Z. Qiu, Y. Yue, K. V. Rashmi: "FIFO queues are all you need for cache eviction", SOSP 2023.
- * Three FIFO queues: new entries go to the small one (10 % of the memory); those asked for more than once by the time they
- * reach its end move to the main one (90 %), the others leave only a fingerprint in the ghost queue; a key found there goes
- * to the main queue when it comes back. The main queue gives entries that were asked for another round. Hits only raise a
- * 2-bit counter, so a scan of one-time keys passes through the small queue and cannot empty the main one.
  *
- * `capacity` bounds everything: keys, values, the entries' own headers, the table and the ghosts, all of it taken from the
- * given allocator (whose own rounding it cannot see). Entries may expire; an expired one is never returned, and is dropped
- * when it is met by a lookup or reaches the end of a queue. Times are the caller's (any unit that only grows).
+ * QUEUES    1 There are three FIFO queues. New entries go to the small one (10 % of the memory).
+ *           2 At its end, an entry that was asked for more than once moves to the main queue (90 %). Any other leaves only a
+ *           fingerprint in the ghost queue.
+ *           3 A key that is found in the ghost queue goes to the main queue when it comes back.
+ *           4 The main queue gives entries that were asked for another round.
+ *           5 A hit only raises a 2-bit counter. So a scan of one-time keys passes through the small queue and cannot empty the
+ *           main one.
+ * BOUND     `capacity` bounds everything: keys, values, the entries' own headers, the table and the ghosts. All of it is taken
+ *           from the given allocator, whose own rounding is not counted.
+ * EXPIRY    An expired entry is never returned. It is dropped when a lookup meets it or when it reaches the end of a queue. Times
+ *           are the caller's, in any unit, and only grow.
  */
 #ifndef AP_KINDS_S3FIFO_H
 #define AP_KINDS_S3FIFO_H
@@ -24,7 +28,7 @@ struct ap_s3fifo_memory {
 
 struct ap_s3fifo_stats {
     uint64_t hits, misses, inserts, updates, deletes, expired, too_large;
-    uint64_t evicted, evicted_unread; /* for room; of those, never asked for */
+    uint64_t evicted, evicted_unread; /* evicted for room; of those, never asked for */
     uint64_t ghost_hits;              /* inserted straight into the main queue */
     uint64_t promoted;                /* small -> main */
     size_t entries, small_entries, main_entries;
@@ -44,7 +48,7 @@ void ap_s3fifo_destroy(struct ap_s3fifo *cache);
 /* 1 and the value (valid until the next call that changes the cache), or 0. `expires` may be NULL. */
 int ap_s3fifo_lookup(struct ap_s3fifo *cache, const void *key, size_t key_size, uint64_t now, const void **value,
                      size_t *value_size, uint64_t *expires);
-/* Replaces what is there. APIARY_ETOOLARGE, APIARY_ENOBLOCK (an old value of the key is gone then, never stale). */
+/* Inserts or replaces. APIARY_ETOOLARGE, APIARY_ENOBLOCK: then an old value of the key is gone, so it is never stale. */
 int ap_s3fifo_insert(struct ap_s3fifo *cache, const void *key, size_t key_size, const void *value, size_t value_size,
                      uint64_t now, uint64_t expires);
 int ap_s3fifo_delete(struct ap_s3fifo *cache, const void *key, size_t key_size, uint64_t now); /* 1 it was there, 0 */

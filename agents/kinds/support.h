@@ -1,8 +1,9 @@
-/* agents/kinds/support.h - what the built-in agent kinds share: failure numbers, JSON in and out, growing buffers.
+/* agents/kinds/support.h - shared by the built-in agent kinds: failure numbers, JSON in and out, growing buffers.
  *
- * A kind that speaks JSON gives a table of {capability, function}; ap_dispatch parses the request, finds the function by
- * the job's capability ("name@major" counts as "name") and fails the job with a sentence when either does not work out.
- * Every function below that fails a job says so in its return value: the caller just returns. Worker's thread only.
+ * 1 A kind that speaks JSON gives a table of {capability, function}. ap_dispatch parses the request and finds the function by the
+ *   job's capability ("name@major" counts as "name"). It fails the job with a sentence when either is impossible.
+ * 2 Every function below that fails a job says so in its return value; the caller just returns.
+ * 3 Worker's thread only.
  */
 #ifndef AP_KINDS_SUPPORT_H
 #define AP_KINDS_SUPPORT_H
@@ -17,7 +18,7 @@
 #include "core/apiary/agent.h"
 #include "core/must_check.h"
 
-/* agent_code of a failed job. The numbers are HTTP's, which everybody knows; the exec kind uses the shell's instead. */
+/* agent_code of a failed job. The numbers are HTTP's, because they are well known; the exec kind uses the shell's instead. */
 enum ap_code {
     AP_CODE_BAD_REQUEST = 400,
     AP_CODE_FORBIDDEN = 403,
@@ -42,34 +43,34 @@ struct ap_function {
 /* The request must be a JSON object; it lives until `call` returns (json_incref keeps it longer). */
 void ap_dispatch(const struct ap_function *table, void *state, apiary_job_t *job);
 bool ap_capability_is(const apiary_job_t *job, const char *name);
-/* NULL: not JSON, or no object; the job is failed. The caller owns the value. */
+/* The request as a JSON object, owned by the caller. NULL: it is not one, and the job is failed. */
 json_t *ap_request(apiary_job_t *job);
 
-/* Replies with what json_pack makes of the format. What it cannot make fails the job and says why: a number that is none
- * or out of range, a text that is not UTF-8, no memory. */
+/* Replies with the value that json_pack makes of the format. If it cannot make one, the job is failed with the reason: a number
+ * that is not one or out of range, a text that is not UTF-8, no memory. */
 void ap_answer(apiary_job_t *job, const char *format, ...);
-/* The same for a value that is there; takes the reference, NULL is out of memory. */
+/* Replies with an existing value, and takes the reference. NULL: out of memory. */
 void ap_reply(apiary_job_t *job, json_t *reply);
-/* false: `value` is infinite or not a number, and the job is failed with "WHAT is out of range". Asked before a number goes
- * into a list: a list drops what JSON cannot hold. */
+/* false: `value` is infinite or not a number, and the job is failed with "WHAT is out of range". Call it before a number goes
+ * into a list: a list drops values that JSON cannot hold. */
 AP_MUST_CHECK bool ap_finite(apiary_job_t *job, double value, const char *what);
 void ap_out_of_memory(apiary_job_t *job);
 /* Fails the job because a delegation was refused or failed (an apiary_error). */
 void ap_fail_upstream(apiary_job_t *job, const char *capability, int error);
 
-/* A member of a request. false: absent or of another type, the job is failed and says which member and what is wanted.
- * The texts live as long as the request. */
+/* A member of a request. false: it is absent or of another type, and the job is failed with a sentence that names the member and
+ * the type. The texts live as long as the request. */
 AP_MUST_CHECK bool ap_need_text(apiary_job_t *job, const json_t *request, const char *key, const char **ret);
 AP_MUST_CHECK bool ap_need_number(apiary_job_t *job, const json_t *request, const char *key, double *ret);
 AP_MUST_CHECK bool ap_need_array(apiary_job_t *job, const json_t *request, const char *key, size_t most, const json_t **ret);
 AP_MUST_CHECK bool ap_need_object(apiary_job_t *job, const json_t *request, const char *key, const json_t **ret);
-/* The same for members that may be missing: *ret is left alone then. */
+/* The same for optional members: *ret is left alone when the member is absent. */
 AP_MUST_CHECK bool ap_may_text(apiary_job_t *job, const json_t *request, const char *key, const char **ret);
 AP_MUST_CHECK
 bool ap_may_integer(apiary_job_t *job, const json_t *request, const char *key, int64_t min, int64_t max, int64_t *ret);
 
-/* Why an agent is not made: `text` of the list `key` is wrong because of `why`, "is ... " or "is not ...". APIARY_ECONFIG, to
- * be returned by create. */
+/* Logs why an agent is not made: `text` in the list `key` "is ..." or "is not ..." (`why`). Returns APIARY_ECONFIG, for create to
+ * return. */
 int ap_refuse_item(apiary_agent_t *agent, const char *key, const char *text, const char *why);
 
 /* For kinds without state of their own: the state is the agent. */
@@ -88,7 +89,7 @@ void ap_bytes_free(struct ap_bytes *b);
 
 char *ap_copy_text(apiary_agent_t *agent, const char *text); /* NULL: out of memory */
 uint64_t ap_now(void);                                       /* CLOCK_MONOTONIC, ns */
-/* What is left until the job's deadline, at most `most`; 0 when it has passed. */
+/* The time until the job's deadline, at most `most`; 0 when it has passed. */
 uint64_t ap_time_left(const apiary_job_t *job, uint64_t most);
 void ap_hex(const unsigned char *bytes, size_t size, char *ret); /* ret: 2 * size + 1 */
 void ap_sha256_hex(const void *bytes, size_t size, char ret[65]);

@@ -1,4 +1,4 @@
-/* agents/runtime/agent.h - the inside of an agent and of a job; private memory of the worker's thread, but for what is marked. */
+/* agents/runtime/agent.h - the inside of an agent and of a job; private memory of the worker's thread, except where marked. */
 #ifndef AP_AGENT_H
 #define AP_AGENT_H
 
@@ -8,7 +8,7 @@
 #include "core/config.h"
 #include "registry/client/client.h"
 
-#define AP_AGENT_HANDS 64u /* jobs that an agent has at once when it does not say how many; the rest stays queued, for others */
+#define AP_AGENT_HANDS 64u /* jobs that an agent has at once by default; further tasks stay queued, for others */
 #define AP_AGENT_HANDS_MAX 1024u
 
 struct ap_worker;
@@ -21,7 +21,7 @@ struct ap_text_list {
     const char *texts[];
 };
 
-/* Known outside by its handle, from its making until its destroy has come back: apiary_agent_t is never defined. */
+/* Known outside by its handle, from its making until its destroy has returned: apiary_agent_t is never defined. */
 struct ap_agent {
     struct ap_handle *handle; /* NULL: destroyed */
     struct ap_queen *queen;
@@ -33,24 +33,24 @@ struct ap_agent {
     void *state;
     bool created;
     struct ap_arena arena;
-    struct ap_text_list *lists; /* what apiary_agent_list handed out */
+    struct ap_text_list *lists; /* handed out by apiary_agent_list */
 
     uint32_t queue;
     struct ap_consumer consumer;
-    bool scanning; /* the table is being looked through for tasks whose reference was lost */
+    bool scanning; /* a scan of the table for lost references is under way */
     bool first_scan, scan_turn;
     uint64_t cursor;
-    struct ap_job *jobs, *spare; /* `limit` of them, once; the list of those that are free */
-    uint32_t in_hand, limit;     /* limit: AP_AGENT_HANDS, or what the agent has asked for */
-    uint32_t misused; /* how often it has used a job that it had finished; any of its threads */
+    struct ap_job *jobs, *spare; /* `limit` of them, allocated once; the list of free ones */
+    uint32_t in_hand, limit;     /* limit: AP_AGENT_HANDS, or the agent's own (apiary_agent_limit) */
+    uint32_t misused; /* how often it has used a job that it had finished; writer: any of its threads */
     uint64_t started, done, failed, late, run_time;
-    uint64_t told_second; /* in which the last failure came; how many of it are in the log, and how many are not: */
+    uint64_t told_second; /* the second of the last failure; failures in it that were logged, and that were not: */
     uint32_t told, untold;
     uint32_t shown;       /* `running`, as last published */
     uint32_t unpublished; /* tasks started or finished since */
 };
 
-/* The agent knows it by a handle, good for one task: apiary_job_t is never defined. */
+/* The agent knows it by a handle that is valid for one task: apiary_job_t is never defined. */
 struct ap_job {
     struct ap_agent *agent;
     struct ap_handle *handle; /* raised when the job ends */
@@ -58,20 +58,20 @@ struct ap_job {
     uint32_t slot;
     int hand; /* of the lane, -1: none was free */
     uint64_t token;
-    uint64_t handed; /* the handle that another thread has finished: its answer is on the way to the worker */
-    bool busy; /* it is in an agent's hands; the worker's own */
-    bool alone; /* has crashed a worker before, so nothing is started beside it */
+    uint64_t handed; /* the handle that another thread has answered; the answer is on its way to the worker */
+    bool busy; /* in an agent's hands; only the worker uses this */
+    bool alone; /* it has crashed a worker before, so it runs alone */
     uint16_t capability, caller;
     uint32_t size;
     const void *data;
     uint64_t deadline, started;
     void *user;
     uint64_t reserved; /* block of apiary_job_reserve, 0: none */
-    struct ap_job *next; /* of the agent's list of free ones */
+    struct ap_job *next; /* in the agent's list of free jobs */
     char capability_name[APIARY_CAPABILITY_MAX + 1], caller_name[APIARY_NAME_MAX + 1];
 };
 
-/* An answer of another thread, on worker->handed. */
+/* An answer from another thread, on worker->handed. */
 struct ap_handed {
     struct ap_handed *next;
     const apiary_job_t *job;
@@ -81,24 +81,24 @@ struct ap_handed {
     uint8_t data[];
 };
 
-/* Finishes a job of the calling worker's: DONE with code 0, else FAILED. Returns 0, or why the result could not be stored
- * (the task then failed with that), or APIARY_ESTALE. */
+/* Finishes a job of the calling worker: DONE with code 0, else FAILED. Returns 0; the error with which storing the result, and so
+ * the task, failed; or APIARY_ESTALE. */
 int ap_job_finish(struct ap_job *job, int code, uint32_t agent_code, const void *data, size_t size);
-/* What another thread handed over; frees it. */
+/* Finishes a job with an answer from another thread, and frees the answer. */
 void ap_job_finish_handed(struct ap_handed *handed);
 
-/* Why it cannot be made: for the worker's message, with its place in the configuration. */
+/* Keeps the reason why the agent cannot be made for the worker's message, with its place in the configuration. */
 void ap_agent_explain(struct ap_agent *agent, const char *sentence);
 void ap_agent_lists_free(struct ap_agent *agent);
 void ap_agent_log(struct ap_agent *agent, int level, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-/* NULL: it is no more. */
+/* NULL: the agent has ended. */
 static inline struct ap_agent *ap_agent_of(const apiary_agent_t *name)
 {
     return ap_handle_get_as(name, AP_HANDLE_AGENT);
 }
 
-/* The error then. */
+/* The error for such a name. */
 static inline int ap_agent_missing(const apiary_agent_t *name)
 {
     return name != NULL ? APIARY_ESTALE : APIARY_EINVAL;

@@ -1,5 +1,5 @@
-/* agents/runtime/arena.h - an agent's heap: a jemalloc arena with a cache of its own where the process has jemalloc,
- * else malloc with a list of what is out. One thread. Dropped as a whole: what an agent leaked goes with it.
+/* agents/runtime/arena.h - an agent's heap: a jemalloc arena with a cache of its own where the process has jemalloc, else malloc
+ * with a list of the blocks in use. One thread. The heap is freed as a whole, with all blocks that the agent leaked.
  */
 #ifndef AP_ARENA_H
 #define AP_ARENA_H
@@ -19,7 +19,7 @@ struct ap_arena {
 void ap_arena_open(struct ap_arena *a);
 void ap_arena_close(struct ap_arena *a);
 void *ap_arena_alloc(struct ap_arena *a, size_t size);
-void *ap_arena_resize(struct ap_arena *a, void *block, size_t size); /* NULL and the block stays, as realloc */
+void *ap_arena_resize(struct ap_arena *a, void *block, size_t size); /* on NULL the block stays, as with realloc */
 void ap_arena_free(struct ap_arena *a, void *block);
 
 #endif

@@ -14,10 +14,10 @@
 #define AP_PATH_MOST 512
 
 /* The agent's folder: `directory` of its configuration, or $XDG_RUNTIME_DIR/apiary/SERVICE, or /tmp/apiary-UID/SERVICE; made
- * with mode 0700 when missing. One that others own or may write is refused. Says why in the agent's log. A descriptor. */
+ * with mode 0700 when missing. A folder that others own or may write is refused, and the log says why. Returns a descriptor. */
 int ap_directory_open(apiary_agent_t *agent);
-/* What an agent's create returns for such an errno: APIARY_ECONFIG, or APIARY_ESYS where the machine is short of something, so
- * that its queen is started again. */
+/* The error that an agent's create returns for such an errno: APIARY_ECONFIG; or APIARY_ESYS when the machine is short of a
+ * resource, so that its queen is started again. */
 int ap_directory_error(int error);
 
 bool ap_path_valid(const char *path);
