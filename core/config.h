@@ -53,9 +53,9 @@ void ap_config_free(struct ap_config *config);
 const struct ap_node *ap_config_root(const struct ap_config *config);
 /* Zeroed memory that lives as long as the tree, for data derived from it. NULL: none left. One thread at a time. */
 void *ap_config_alloc(struct ap_config *config, size_t size);
-/* `path` as the text means it: a relative one begins at the folder of the text's file. 0 with an absolute path, which lives as long
- * as the tree (it is `path` itself where that is absolute), or APIARY_ECONFIG with the sentence when that folder cannot be found,
- * or APIARY_ENOBLOCK. One thread at a time. */
+/* Resolves a path: a relative one begins at the folder of the text's file. One thread at a time.
+ * 1 Returns 0 with an absolute path, which lives as long as the tree (`path` itself if that is absolute).
+ * 2 APIARY_ECONFIG with the sentence: the folder cannot be found. APIARY_ENOBLOCK. */
 AP_MUST_CHECK int ap_config_path(struct ap_config *config, const char *path, const char **ret, struct ap_config_error *error);
 
 /* Types as in apiary_agent_key:

@@ -1,4 +1,4 @@
-/* core/program.h - where the program of a name is. Plain C; any thread. */
+/* core/program.h - finding a program by its name. Plain C; any thread. */
 #ifndef AP_PROGRAM_H
 #define AP_PROGRAM_H
 
@@ -9,8 +9,8 @@
 
 #define AP_PROGRAM_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-/* A name is looked for in $PATH (AP_PROGRAM_PATH without it), an absolute path is taken as it is. 0, or APIARY_ECONFIG with a
- * sentence in why. */
+/* A name is looked up in $PATH (AP_PROGRAM_PATH if unset), an absolute path is taken as it is. 0, or APIARY_ECONFIG with a
+ * sentence in `why`. */
 AP_MUST_CHECK int ap_program_find(const char *name, char ret[PATH_MAX], char *why, size_t size);
 
 #endif

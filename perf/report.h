@@ -1,4 +1,4 @@
-/* perf/report.h - what is printed, plotted and compared; all of it from the JSON of results. */
+/* perf/report.h - printing, plotting and comparing results, all from their JSON. */
 #ifndef PERF_REPORT_H
 #define PERF_REPORT_H
 

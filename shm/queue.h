@@ -43,12 +43,12 @@
  *           QUEUE-R2 head store-release pairs QUEUE-A2 load-acquire by a producer that seems full: cells read before reuse;
  *           and by the next consumer.
  *           QUEUE-R3 lease store-release 0 pairs QUEUE-A3 the next lessee's CAS: the former one's cells.
- *           QUEUE-R4 life's CAS to OPEN (release) pairs QUEUE-A4 load-acquire of those who route: the agent's record.
+ *           QUEUE-R4 life's CAS to OPEN (release) pairs QUEUE-A4 load-acquire of a router: the agent's record.
  *           QUEUE-R5 rescan's add (release) pairs QUEUE-A5 load-acquire before a scan: the words QUEUED before it. The consumer
  *           reads the clock after it, so no task that the recovery knew of is younger than the scan. After raising rescan a
  *           recovery fences before it looks at bells, as a producer does after a cell.
  *           QUEUE-F1 full fence after the cell (submit) pairs QUEUE-F2 full fence after the summary's bit is cleared, and
- *           after the bell is raised: one of both sees the other.
+ *           after the bell is raised: one of the two sides sees the other.
  * CRASH     1 A producer dies after the cell: the consumer takes it. Before the cell: QUEUED without a reference, found by the
  *           rescan.
  *           2 A consumer dies: its reaper closes the queue. The references stay for the next consumer.
@@ -80,7 +80,7 @@ struct ap_queue {
     uint64_t reserved0[7];
 
     uint64_t summary AP_ALIGNED;
-    uint64_t crashed, expired, cancelled; /* tasks that ended without their consumer: added by whoever ended them */
+    uint64_t crashed, expired, cancelled; /* tasks that ended without their consumer: added by the lane that ended them */
 
     uint32_t depth AP_ALIGNED; /* queued, as of the consumer's last turn */
     uint32_t running;
@@ -143,8 +143,8 @@ AP_ALWAYS_INLINE bool ap_queue_ready(const struct ap_segment *seg, const struct 
 {
     return p->opened && !p->shared && p->tail - p->head < seg->geometry.queue_depth;
 }
-/* Whether a push would find room: asked before a task is QUEUED, so that none has to be taken back. By the lane's thread, which has
- * an inlet afterwards, or else the shared ring. */
+/* Whether a push would find room: asked before a task is QUEUED, so that none has to be taken back. By the lane's thread, which
+ * has an inlet afterwards, or else the shared ring. */
 bool ap_queue_room(struct ap_segment *seg, uint32_t queue, struct ap_producer *p, const struct ap_lane_handle *lane);
 int ap_ring_push_shared(struct ap_segment *seg, struct ap_ring *ring, uint64_t ref);
 /* After ap_queue_room. 0, or APIARY_EQUEUEFULL, which only the shared ring answers: others have filled it meanwhile. The caller
@@ -176,7 +176,7 @@ static inline void ap_queue_signal(struct ap_segment *seg, uint32_t queue, uint3
     if (q != NULL) ap_queue_signal_at(seg, q, ring, ap_lane_at(seg, AP_QUEUE_LANE(life)));
 }
 void ap_producer_close(struct ap_producer *p, const struct ap_lane_handle *lane);
-/* Free every inlet leased to a dead lane; `beside`: its life, for who has not the lane's lock (ap_lane_still), or 0. */
+/* Frees every inlet leased to a dead lane. `beside` is 0, or the lane's life if the caller lacks its lock (ap_lane_still). */
 void ap_queue_reap_leases(struct ap_segment *seg, uint32_t lane, uint64_t beside);
 /* Closes the queues whose consumer the dead lane was. */
 void ap_queues_withdraw(struct ap_segment *seg, uint32_t lane, uint64_t beside);

@@ -35,16 +35,16 @@
  * REQUEST   a second word, generation << 8 | bits, written by the client side, and for a dead client by its reaper (DETACH):
  *           CANCEL, ABANDON (nobody will collect), DETACH (fire and forget: ABANDON from birth); by the worker: OVERWRITTEN. Bits
  *           of another generation do not count.
- * UNSEEN    What nobody may collect is freed as soon as it has ended: who ends it looks at the request word afterwards, who gives
- *           it up looks at the word afterwards (TASK-F3, TASK-F4), so one of them sees both. If that one dies first, the recovery
- *           of its lane frees it.
+ * UNSEEN    1 A task that nobody may collect is freed as soon as it has ended.
+ *           2 The lane that ends it looks at the request word afterwards; the lane that gives it up looks at the word afterwards
+ *           (TASK-F3, TASK-F4). So one of them sees both. If that lane dies first, its recovery frees the task.
  * LAYOUT    line 0 control   writer: client until QUEUED, then the worker that claimed it
  *           line 1 request   writer: client until QUEUED; immutable afterwards
  *           line 2 result    writer: the worker while RUNNING; never overlaps the request, so redelivery is possible. Where no
  *                            block is to be had for it, it is written over the request in that one's block; OVERWRITTEN is
  *                            set before, and then the task is not run again: its agent had answered
  *           line 3 times     writer: as control; read by tools, by a queue's scan (the oldest first, none newer than the scan)
- *                            and by who gives a ticket back (whether its lane had joined before the task)
+ *                            and when a ticket is given back (whether its lane had joined before the task)
  * ORDERING  TASK-R1 word QUEUED store-release pairs TASK-A1 the claim's CAS (acquire): request before QUEUED.
  *           TASK-R2 word DONE/FAILED store-release pairs TASK-A2 load-acquire in await: result before DONE.
  *           TASK-R3 word FREE store-release pairs TASK-A3 load-acquire of the slot's next turn: last reads before reuse.
@@ -53,7 +53,8 @@
  *           TASK-R5 lease, by CAS when given back and by store-release when renewed, pairs TASK-A5 the lease's CAS: the slab's
  *           words before it.
  *           TASK-R6 the claim's CAS to RUNNING(lane) (release) pairs TASK-A6 load-acquire of the pool's sweep: the lane is LIVE.
- *           TASK-R7 the request word's CAS (release) pairs TASK-A7 load-acquire of who frees the slot: the client's last reads.
+ *           TASK-R7 the request word's CAS (release) pairs TASK-A7 load-acquire of the lane that frees the slot: the client's last
+ *           reads.
  *           TASK-F3 full fence after the word that ends a task, before the look at its request word, pairs TASK-F4 full fence
  *           after ABANDON or DETACH, before the look at the word: one of both sides sees that nobody will collect it.
  *           TASK-F1 full fence after QUEUED and the reference (submit) pairs TASK-F2 full fence after a queue's close
@@ -63,8 +64,8 @@
  * SLABS     1 A slab is 64 slots, leased to one lane. That lane alone reserves in it, strictly in turn, and passes over busy
  *           slots.
  *           2 The lease word is epoch << 16 | lane + 1 (0: free).
- *           3 A dead lane's slab becomes free with its busy slots in place. The next holder passes over them and frees what was
- *           abandoned.
+ *           3 A dead lane's slab becomes free with its busy slots in place. The next holder passes over them and frees abandoned
+ *           tasks.
  * INVARIANTS T1 state is one of the eight  T2 owner in range for its state  T3 a RESERVED slot's slab is leased to its owner
  *           T4 sizes and offsets of bodies lie in the slot or in one pool block attached to it
  * PROGRESS  reserve, publish, claim, finish, release: lock-free, no waiting. Threads: each function says who may call.
@@ -93,10 +94,10 @@ enum ap_task_state {
     AP_TASK_STATES
 };
 
-/* What the owner field says in a state. */
+/* The meaning of the owner field in a state. */
 enum ap_task_owner { AP_OWNER_IS_NONE, AP_OWNER_IS_LANE, AP_OWNER_IS_QUEUE, AP_OWNER_IS_CODE };
 
-/* Whether a task in this state has ended (DONE, FAILED, CANCELLED); false for what is no state. */
+/* Whether a task in this state has ended (DONE, FAILED, CANCELLED); false for an invalid state. */
 static inline bool ap_task_ended(uint32_t state)
 {
     const uint32_t ends = 0
@@ -142,7 +143,7 @@ static inline int ap_word_code(uint64_t w)
     return AP_WORD_STATE(w) == AP_TASK_DONE ? 0 : -(int)AP_WORD_OWNER(w);
 }
 
-/* How often a task with this word was started: the starts that ended in a crash, and the one that is under way or ended it. */
+/* How often a task with this word was started: the starts that ended in a crash, and the current or last one. */
 static inline uint32_t ap_word_starts(uint64_t w)
 {
     uint32_t state = AP_WORD_STATE(w);
@@ -226,8 +227,8 @@ bool ap_task_running(const struct ap_segment *seg, uint32_t lane);
 /* Number of slots in held slabs that are neither FREE nor retired. */
 uint32_t ap_slabs_busy(const struct ap_slabs *s);
 
-/* Called when a slot is freed, while it is RELEASING: gives the admission ticket back (may be NULL). Whoever dies before the slot
- * is FREE leaves that to the reaper. */
+/* Called when a slot is freed, while it is RELEASING: gives the admission ticket back (may be NULL). If the lane dies before
+ * the slot is FREE, the reaper calls it. */
 typedef void (*ap_slot_freed_fn)(void *user, struct ap_slot *slot);
 
 /* The next FREE slot of the lane's slabs; leases another slab when all are busy. APIARY_ENOSLOT, _ENOBLOCK (heap). By the
@@ -256,32 +257,33 @@ int ap_task_finish(struct ap_segment *seg, uint32_t index, uint64_t token, int c
 int ap_task_move(struct ap_segment *seg, uint32_t index, uint64_t seen, uint32_t queue); /* QUEUED -> QUEUED', CAS: 1, 0 */
 /* QUEUED -> CANCELLED or FAILED with a code of enum apiary_error, CAS: 1, 0 (another state, too) */
 int ap_task_cancel_queued(struct ap_segment *seg, uint32_t index, uint64_t seen, uint32_t state, int code);
-/* Sets request bits if the generation still matches: 1, 0. Who gives a task up frees it if it has ended by then. */
+/* Sets request bits if the generation still matches: 1, 0. A caller that gives the task up frees it if it has ended by then. */
 int ap_task_request(struct ap_segment *seg, uint32_t index, uint64_t generation, uint64_t bits);
-/* finished -> RELEASING -> (blocks and ticket given back) -> FREE: 1 done, 0 somebody else did or not finished. */
+/* finished -> RELEASING -> (blocks and ticket given back) -> FREE: 1 done; 0 another lane did, or the task is not finished. */
 int ap_task_release_with(struct ap_segment *seg, uint32_t lane, uint32_t index, uint64_t seen, ap_slot_freed_fn freed, void *user);
-int ap_task_release(struct ap_segment *seg, uint32_t lane, uint32_t index, uint64_t seen); /* of what has no ticket */
-/* The same for what has ended by now and nobody may collect, whichever task it is: 1 done, 0 there is no such thing. */
+int ap_task_release(struct ap_segment *seg, uint32_t lane, uint32_t index, uint64_t seen); /* for tasks without a ticket */
+/* The same for any task in this slot that has ended and that nobody may collect: 1 done; 0 there is none. */
 int ap_task_free_unseen(struct ap_segment *seg, uint32_t lane, uint32_t index, ap_slot_freed_fn freed, void *user);
 
-/* The reaper, of what a dead lane had in hand: CAS, 1; 0 when the word is no longer the one that was seen, or of another state. */
+/* The reaper, for tasks in a dead lane's hands: CAS, 1; 0 when the word is no longer the one that was seen, or of another
+ * state. */
 int ap_task_requeue_dead(struct ap_segment *seg, uint32_t index, uint64_t seen, uint32_t queue); /* RUNNING -> QUEUED, crashes+1 */
 int ap_task_fail_dead(struct ap_segment *seg, uint32_t index, uint64_t seen, int code);          /* RUNNING -> FAILED */
 int ap_task_free_dead(struct ap_segment *seg, uint32_t index, uint64_t seen); /* RESERVED, RELEASING -> FREE, blocks given back */
 
-/* ---- the same steps where the slot is at hand, without calls on the usual path ---------------------------------- */
+/* ---- the same steps with the slot's address, without calls on the usual path ---------------------------------- */
 
 /* The bits of a request word, none where it is of another generation than the task's word. */
 static inline uint64_t ap_request_bits(uint64_t request, uint64_t word)
 {
     return AP_REQUEST_GENERATION(request) == AP_WORD_GENERATION(word) ? AP_REQUEST_BITS(request) : 0;
 }
-/* Whether one of these is among them. */
+/* Whether one of `bits` is among the request's bits. */
 static inline bool ap_request_has(uint64_t request, uint64_t word, uint64_t bits)
 {
     return AP_REQUEST_GENERATION(request) == AP_WORD_GENERATION(word) && (request & bits) != 0;
 }
-/* Given up by a caller who waited for it, and to whom it is over. Of a task that is fire and forget nobody says that. */
+/* Whether the task was given up by a caller that had waited for it. Never true for a task that is fire and forget. */
 static inline bool ap_request_recalled(uint64_t request, uint64_t word)
 {
     return (ap_request_bits(request, word) & AP_REQUEST_GIVEN_UP) == AP_REQUEST_ABANDON;
@@ -290,7 +292,7 @@ static inline bool ap_task_requested(const struct ap_slot *slot, uint64_t word, 
 {
     return ap_request_has(ap_load_acquire(&slot->request), word, bits); /* TASK-A7 pairs TASK-R7 */
 }
-/* Given up: nobody may collect it. */
+/* Whether the task was given up: nobody may collect it. */
 static inline bool ap_abandoned(const struct ap_slot *slot, uint64_t word)
 {
     return ap_task_requested(slot, word, AP_REQUEST_GIVEN_UP);
@@ -311,15 +313,15 @@ AP_ALWAYS_INLINE struct ap_slot *ap_slabs_turn(struct ap_slabs *s)
     return slot;
 }
 
-/* Lines of the slot so many places on in the slab, asked for before its turn: who goes through many waits for a transfer once and
- * not for each. Of a slot whose worker has not finished it this takes from the worker what it is about to write. */
+/* Prefetching the lines of a slot AP_SLOTS_AHEAD places on in the slab: a client that goes through many slots waits for one cache-line
+ * transfer instead of one per slot. If the worker has not finished that slot, this takes away the line that it is about to write. */
 AP_ALWAYS_INLINE const struct ap_slot *ap_slot_later(const struct ap_segment *seg, uint32_t index)
 {
     uint32_t place = (index + AP_SLOTS_AHEAD) % AP_SLAB_SLOTS;
 
     return ap_slot_at(seg, index - index % AP_SLAB_SLOTS + place);
 }
-/* By a client that has collected the result in slot `index`: for one that has ended by then. */
+/* By a client that has collected the result in slot `index`: for a slot that has ended by then. */
 AP_ALWAYS_INLINE void ap_slot_ahead_of_collect(const struct ap_segment *seg, uint32_t index)
 {
     const struct ap_slot *slot = ap_slot_later(seg, index);
@@ -329,7 +331,8 @@ AP_ALWAYS_INLINE void ap_slot_ahead_of_collect(const struct ap_segment *seg, uin
     ap_prefetch_write(slot->body_inline);
     ap_prefetch_read(slot->result_inline);
 }
-/* By a client that fills slot `index`: for one that is FREE by then. Its last worker has written its times and read its request. */
+/* By a client that fills slot `index`: for a slot that is FREE by then. Its last worker has written its times and read its
+ * request. */
 AP_ALWAYS_INLINE void ap_slot_ahead_of_fill(const struct ap_segment *seg, uint32_t index)
 {
     const struct ap_slot *slot = ap_slot_later(seg, index);
@@ -339,7 +342,7 @@ AP_ALWAYS_INLINE void ap_slot_ahead_of_fill(const struct ap_segment *seg, uint32
     ap_prefetch_write(&slot->queued);
 }
 
-/* What a client writes of a task. */
+/* The fields of a task that its client writes. */
 struct ap_task_form {
     const void *body;
     size_t size;
@@ -348,7 +351,7 @@ struct ap_task_form {
     uint16_t only, caller, ticket;
     bool inside; /* else in a block, which ap_slot_body_block names */
 };
-/* Into a slot that is FREE, by the holder of its slab. */
+/* Writes them into a FREE slot. By the holder of its slab. */
 AP_ALWAYS_INLINE void ap_slot_write(struct ap_slot *slot, const struct ap_task_form *f)
 {
     ap_store_relaxed(&slot->body, 0);
@@ -367,10 +370,10 @@ AP_ALWAYS_INLINE void ap_slot_write(struct ap_slot *slot, const struct ap_task_f
     ap_store_relaxed(&slot->finished, 0);
     if (f->inside) ap_copy_small(slot->body_inline, f->body, f->size);
 }
-/* Of a RESERVED slot. The block is named before it is attached: whoever frees the slot then gives it back without a search of the
- * pool. */
+/* Gives a RESERVED slot a block for its body. The slot names the block before the block is attached, so that freeing the slot also frees
+ * the block, without a search of the pool. */
 void ap_slot_body_block(struct ap_segment *seg, uint32_t index, uint64_t generation, uint64_t block);
-/* While it is RELEASING: it names no ticket any more. */
+/* Removes the ticket's name from a slot that is RELEASING. */
 AP_ALWAYS_INLINE void ap_slot_ticket_none(struct ap_slot *slot)
 {
     ap_store_relaxed(&slot->ticket, 0);
@@ -396,13 +399,13 @@ AP_ALWAYS_INLINE void ap_slot_finished(struct ap_slot *slot, uint64_t now)
     ap_store_relaxed(&slot->finished, now);
 }
 
-/* Given up from birth, while it is RESERVED. */
+/* Gives a task up from birth, while its slot is RESERVED. */
 AP_ALWAYS_INLINE void ap_slot_detach(struct ap_slot *slot, uint64_t generation)
 {
     ap_store_relaxed(&slot->request, AP_REQUEST_WORD(generation, AP_REQUEST_DETACH));
 }
 
-/* FREE -> RESERVED; returns the new generation. What a checker looks at in a RESERVED slot is there before. */
+/* FREE -> RESERVED; returns the new generation. All fields that a checker looks at in a RESERVED slot are stored before. */
 AP_ALWAYS_INLINE uint64_t ap_slot_reserve(struct ap_slot *slot, uint32_t lane)
 {
     uint64_t generation = AP_WORD_GENERATION(ap_load_relaxed(&slot->word)) + 1;
@@ -424,7 +427,7 @@ AP_ALWAYS_INLINE uint64_t ap_slot_publish(struct ap_slot *slot, uint32_t index, 
     return AP_REF(index, AP_WORD_GENERATION(word));
 }
 
-/* The token, 0: not to be had. */
+/* Returns the token; 0: the task cannot be claimed. */
 AP_ALWAYS_INLINE uint64_t ap_slot_claim(struct ap_slot *slot, uint32_t lane, uint32_t queue, uint64_t ref)
 {
     uint64_t word = ap_load_acquire(&slot->word);
@@ -437,14 +440,14 @@ AP_ALWAYS_INLINE uint64_t ap_slot_claim(struct ap_slot *slot, uint32_t lane, uin
         if (!ap_cas(&slot->word, &word, running)) continue; /* TASK-A1 pairs TASK-R1; TASK-R6 pairs TASK-A6 */
         ap_store_relaxed(&slot->queue, queue);
         ap_store_relaxed(&slot->worker, lane);
-        /* What a dead attempt named is not this one's, and its block is somebody else's by now. */
+        /* A result that a dead attempt named is not this one's, and its block may be another task's by now. */
         if (!AP_DEFECT(stale_result)) ap_slot_result(slot, 0, 0);
         return running;
     }
     return 0;
 }
 
-/* What does not fit the owner field is no code of ours. */
+/* A code that does not fit the owner field is not one of ours. */
 static inline uint32_t ap_code_owner(int code)
 {
     return code < 0 && code > -(int)AP_NO_LANE ? (uint32_t)-code : (uint32_t)-APIARY_EAGENT;
@@ -501,7 +504,8 @@ AP_ALWAYS_INLINE const void *ap_task_result(const struct ap_segment *seg, const 
 }
 
 const char *ap_task_state_name(uint32_t state);
-/* Of shm/states.def: what the owner field says (NONE for what is no state); whether there is a way from one to the other. */
+/* From shm/states.def: the meaning of the owner field (NONE for an invalid state); whether there is a transition between two
+ * states. */
 enum ap_task_owner ap_task_owner(uint32_t state);
 bool ap_task_permitted(uint32_t from, uint32_t to);
 #endif

@@ -45,7 +45,7 @@ struct swarm_view {
     char service[APIARY_NAME_MAX + 1], instance[APIARY_NAME_MAX + 1], reason[AP_REASON_MAX + 1];
     enum apiary_mode mode;
     uint32_t park; /* enum ap_park: how its workers sleep, or slept */
-    bool alive; /* registered, and its queen lives */
+    bool alive; /* registered, and its queen is alive */
     int64_t pid;
 };
 /* False: the record is free, not published yet, not sound, or changed while it was read. No pid when it is down. */
@@ -79,15 +79,15 @@ int64_t view_lane_pid(const struct ap_segment *seg, uint32_t lane);
 uint32_t view_members(const struct ap_segment *seg, int kind, uint32_t except);
 /* pid of the living daemon, 0 when there is none. */
 int64_t view_daemon(const struct ap_segment *seg);
-/* The monitor whose turn it is to watch all lanes, if it does not; false: all is well. */
+/* The monitor that has the role of watching all lanes, if it does not watch. False: all is well. */
 struct monitor_view {
     int64_t pid;   /* 0: not known */
     char name[49]; /* its member's */
-    bool replaced; /* another watches in its stead */
-    uint64_t age;  /* since anybody watched */
+    bool replaced; /* another monitor watches in its stead */
+    uint64_t age;  /* since any monitor watched */
 };
 AP_MUST_CHECK bool view_stopped_monitor(const struct ap_segment *seg, struct monitor_view *ret);
-/* Who has the lock of a dead lane at this moment, by name and pid: false when nobody has. */
+/* The reaper that has the lock of a dead lane at this moment, by name and pid. False: there is none. */
 AP_MUST_CHECK bool view_reaper(const struct ap_segment *seg, struct monitor_view *ret);
 /* pid of a living `apiary up` of the caller's own namespace of pids, 0 when there is none; `except`: the caller's member. */
 int64_t view_supervisor(const struct ap_segment *seg, uint32_t except);
@@ -109,7 +109,7 @@ AP_MUST_CHECK bool view_task(const struct ap_segment *seg, uint32_t slot, struct
 
 #define BEAT_LATE UINT64_C(5000000000) /* of a beat each second: from here on the state is no longer "passing" */
 
-/* What is left of the task table and of the payload pool. */
+/* Use of the task table and of the payload pool. */
 struct usage_view {
     uint32_t tasks, tasks_used;
     uint32_t slabs, slabs_leased; /* a thread that delegates leases slabs of 64 tasks; with none left it is refused */

@@ -1,10 +1,12 @@
 /* tools/apiary_crew.h - the processes of `apiary up`: started, heard, restarted, stopped.
  *
- * One thread, one poll(2): the signals (as a descriptor) and what the children write to standard error, which is passed
- * on line by line with the child's label in front, through a thread that may wait for whoever reads it (core/writer.h).
- * Children die with this process (PDEATHSIG) and lead sessions of their own, so that a Ctrl-C reaches this process alone
- * and the order of leaving is its own. What a child leaves behind in its session ends with it, and every orphan below
- * this process is waited for, so that it may be the first process of a container.
+ * 1 One thread, one poll(2): for the signals (as a descriptor) and the children's standard error.
+ * 2 Lines of the children are passed on with the child's label in front, through a thread that may wait for the reader
+ *   (core/writer.h).
+ * 3 Children die with this process (PDEATHSIG). They lead sessions of their own, so that a Ctrl-C reaches only this process, which
+ *   then stops them in its own order.
+ * 4 Processes that a child leaves behind in its session end with the child. Every orphan below this process is waited for, so that
+ *   this may be the first process of a container.
  */
 #ifndef AP_TOOLS_APIARY_CREW_H
 #define AP_TOOLS_APIARY_CREW_H
@@ -27,10 +29,10 @@ struct crew_child {
     bool wanted;   /* to be running */
     bool told;     /* to stop */
     pid_t pid;     /* 0: not running */
-    int pipe;      /* what it writes, -1 */
+    int pipe;      /* its standard error, or -1 */
     int last_exit; /* exit code, or 128 + signal; -1: never ended */
     char why[128]; /* how it ended last, "" */
-    enum ap_child_end end; /* the same in numbers */
+    enum ap_child_end end; /* the same as numbers */
     enum ap_child_stage stage;
     uint32_t code;
     uint64_t ended;        /* CLOCK_REALTIME; 0: never */
@@ -47,16 +49,16 @@ struct crew_child {
 AP_MUST_CHECK int crew_open(struct crew **ret);
 void crew_close(struct crew *c); /* kills what is left, and waits a moment for what was said to be written */
 
-/* Asked before each start: false puts it off for a moment. */
+/* `prepare` is called before each start. False puts the start off for a moment. */
 void crew_prepare(struct crew *c, bool (*prepare)(void *user, struct crew_child *child), void *user);
 
-/* Told after whatever has become of a child: started, ended, told to stop. With crew_prepare's `user`. */
+/* `changed` is called after each change of a child: started, ended, told to stop. With crew_prepare's `user`. */
 void crew_watch(struct crew *c, void (*changed)(void *user, struct crew_child *child));
 
 /* Takes over argv (its strings, too). The child is started at the next turn. The pointer holds until crew_close. */
 struct crew_child *crew_add(struct crew *c, const char *label, const char *program, char **argv, bool restart);
 
-/* Waits at most `timeout` ns for something to happen, and does what is due. */
+/* Waits at most `timeout` ns for an event, and does the work that is due. */
 void crew_turn(struct crew *c, uint64_t timeout);
 /* How often SIGINT, SIGTERM or SIGQUIT came, and the name of the last one. */
 int crew_interrupts(const struct crew *c);
@@ -72,7 +74,7 @@ struct crew_child *crew_at(struct crew *c, size_t i);
 void crew_say(struct crew *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* The line at the bottom of a terminal; NULL or "" removes it. Nothing where standard error is no terminal. */
 void crew_status(struct crew *c, const char *text);
-/* What belongs on standard output. crew_results_code: TOOL_FAILED when it could not be written. */
+/* Output for standard output. crew_results_code: TOOL_FAILED when it could not be written. */
 void crew_result(struct crew *c, const char *text, size_t size);
 AP_MUST_CHECK int crew_results_code(struct crew *c);
 

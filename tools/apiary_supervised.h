@@ -1,4 +1,5 @@
-/* tools/apiary_supervised.h - what supervisors say of instances (registry/monitor/supervised.h), for people and for programs. */
+/* tools/apiary_supervised.h - the supervisors' records of instances (registry/monitor/supervised.h), for people and for
+ * programs. */
 #ifndef AP_TOOLS_APIARY_SUPERVISED_H
 #define AP_TOOLS_APIARY_SUPERVISED_H
 
@@ -8,11 +9,11 @@
 /* "killed by signal 9"; "" for AP_END_NONE. */
 void supervision_end_text(enum ap_child_end end, uint32_t code, enum ap_child_stage stage, char *ret, size_t size);
 
-/* The row of an instance, that of who supervises it now before what others have left; false when there is none. */
+/* The row of an instance: its present supervisor's, else one that a former supervisor has left. False when there is none. */
 AP_MUST_CHECK
 bool supervision_of(const struct ap_segment *seg, const char *service, const char *instance, struct ap_supervised_view *ret);
-/* Why it is as it is, when that is not plain from its passing: how it ended last, what is to come, who has gone. To be freed;
- * NULL: nothing to tell. */
+/* The reason for an instance's state, unless it simply passes: how it ended last, what comes next, whether its supervisor has
+ * gone. To be freed; NULL: there is none. */
 char *supervision_text(const struct ap_supervised_view *v);
 /* The same and all numbers; null when `v` is NULL. */
 json_t *supervision_json(const struct ap_supervised_view *v);

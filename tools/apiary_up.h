@@ -1,4 +1,4 @@
-/* tools/apiary_up.h - between the parts of `apiary up`: what it starts, waits for and shows. */
+/* tools/apiary_up.h - shared by the parts of `apiary up`: the processes that it starts, waits for and shows. */
 #ifndef AP_TOOLS_APIARY_UP_H
 #define AP_TOOLS_APIARY_UP_H
 
@@ -22,7 +22,7 @@ struct up {
     char *daemon_path;
     bool once, owned, replace; /* owned: the segment is to be removed at the end */
     bool ready;                /* the service manager has been told */
-    bool hidden;               /* no row was left for an instance, which has been said */
+    bool hidden;               /* no row was left for an instance, and that was reported */
     uint64_t wait, drain;
 };
 
@@ -31,7 +31,7 @@ struct queen {
     const struct ap_deployment_swarm *swarm;
     uint32_t number;
     struct crew_child *child;
-    bool passes, drained; /* when it was looked at last: its own process, not another one of that name */
+    bool passes, drained; /* at the last look: its own process, not another one of that name */
     bool passed;          /* once at least */
     bool registered;
     bool shown; /* has a row in the segment: `row`, in which `last` stands */
@@ -42,14 +42,14 @@ struct queen {
 /* ---- apiary_queens.c ------------------------------------------------------------------------------------------------ */
 
 void queens_add(struct up *up);
-/* For crew_prepare: what a process is given at each start. */
+/* For crew_prepare: the input of a process at each start. */
 bool queens_prepare(void *up, struct crew_child *child);
-/* For crew_watch: says in the segment what has become of one, for those who look from elsewhere. */
+/* For crew_watch: records a child's state in the segment, for observers in other processes. */
 void queens_tell(void *up, struct crew_child *child);
 /* Looks at all of them; whether every one passes or is drained. */
 bool queens_look(struct up *up);
-/* Waits for them: TOOL_OK when all pass, or what is the matter, which has been told. With --once it ends at the first one
- * that cannot start; else a service that keeps ending is not waited for. */
+/* Waits for all queens: TOOL_OK when all pass, else the exit code, and the reason was printed. With --once it ends at the first
+ * one that cannot start; else it does not wait for a service that keeps ending. */
 AP_MUST_CHECK int queens_wait(struct up *up);
 /* "bad/0 is down: ended with code 2, started 7 times: its last words"; NULL when it is not down. To be freed. */
 char *queen_trouble(const struct queen *q);

@@ -1,4 +1,4 @@
-/* tools/common.h - what the command-line programs share: options, exit codes, errors, tables, JSON, durations.
+/* tools/common.h - shared by the command-line programs: options, exit codes, errors, tables, JSON, durations.
  *
  * Programs only, single-threaded unless said otherwise; may print and exit. Every message on standard error reads
  * "program: what: text; what to do". Standard output carries results only.
@@ -70,14 +70,15 @@ const char *tool_segment(const struct tool *t, const char *otherwise);
 /* The file of -c, else $APIARY_CONFIG, else /etc/apiary/apiary.yaml when it is there, else NULL. */
 const char *tool_config_path(const char *option);
 
-/* The same for who joins a segment that a configuration describes (`path`; NULL: none): *name as above, and *why for the log ("as
- * --segment says"). TOOL_CONFIG, with a message, when $APIARY_SEGMENT names another one than the configuration: which of both is
- * stale cannot be known, and on the wrong one a queen would serve another host's tasks. */
+/* The same for a program that joins a segment described by a configuration (`path`; NULL: none).
+ * 1 *name as above; *why is for the log ("as --segment says").
+ * 2 TOOL_CONFIG, with a message, when $APIARY_SEGMENT names another segment than the configuration. The program cannot know which
+ *   one is stale, and on the wrong one a queen would serve tasks that are not meant for it. */
 AP_MUST_CHECK
 int tool_choose_segment(const struct tool *t, const char *path, const char *configured, const char **name, const char **why);
 
-/* For programs that stay, before they open anything: see ap_process_serve. From then on messages, too, go out through the log,
- * which nobody waits for. Prints what is wrong with $APIARY_KEEP_FDS. TOOL_OK or TOOL_USAGE. */
+/* For programs that stay, before they open any descriptor: see ap_process_serve. From then on messages, too, go through the log,
+ * so that no thread waits for them. Prints the error in $APIARY_KEEP_FDS. TOOL_OK or TOOL_USAGE. */
 AP_MUST_CHECK int tool_serve(const struct tool *t);
 
 /* Prints an error with its advice (message NULL), or with the library's own sentence. Returns its exit code. */
@@ -116,8 +117,8 @@ json_t *tool_json_text(const char *text);
 /* A table: columns as wide as their widest cell. Cells are copied. On a terminal a row is one line: columns that may be missed
  * are left out, the last one first, and named below the table; of the others the widest are cut and end in "...". Elsewhere, and
  * with --wide, the table is whole.
- * Before the text of a heading: '?' may be left out, '=' is never cut (what is typed again elsewhere), '>' right-aligned, and never
- * cut (numbers).
+ * Before the text of a heading: '?' may be left out, '=' is never cut (what is typed again elsewhere), '>' right-aligned, and
+ * never cut (numbers).
  * A mark says how a cell of the row added last is shown where the output is a terminal: '!' in red, '+' in green, '~' in
  * yellow. It is no part of the cell's text, which may begin with anything. */
 struct tool_table;
@@ -137,8 +138,8 @@ AP_MUST_CHECK int tool_json_write(json_t *object, FILE *out);
 /* Flushes standard output: TOOL_OK or TOOL_FAILED with a message. */
 AP_MUST_CHECK int tool_finish(const struct tool *t, int exit_code);
 
-/* The service manager's protocol, without its library: nothing happens without $NOTIFY_SOCKET. It does not wait for a manager that
- * is busy: false then, to be tried again by whoever needs it. */
+/* The service manager's protocol, without its library. Does nothing without $NOTIFY_SOCKET. False when the manager is busy: this
+ * does not wait, and a caller that needs it tries again. */
 bool tool_notify(const char *state);
 
 void tool_print_version(const char *program);

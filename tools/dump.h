@@ -1,8 +1,8 @@
-/* tools/dump.h - what shmdump knows: opening a segment that may be live, copied, cut short or hostile, reading it once into
- * JSON, printing that, and running the checkers.
+/* tools/dump.h - shmdump: opening a segment that may be live, copied, cut short or hostile, reading it once into JSON, printing
+ * that, and running the checkers.
  *
- * A live segment is mapped read-only; everything else is read into private memory, so that nobody can cut it short under us.
- * Nothing is attached to: no lane, no lock, no daemon. Geometry and sections are private copies (ap_segment_salvage).
+ * 1 A live segment is mapped read-only. A file is read into private memory, so that it cannot be cut short meanwhile.
+ * 2 shmdump does not attach: it has no lane, no lock, no daemon. Geometry and sections are private copies (ap_segment_salvage).
  */
 #ifndef AP_TOOLS_DUMP_H
 #define AP_TOOLS_DUMP_H
@@ -17,7 +17,7 @@
 
 struct dump {
     struct ap_segment seg;
-    void *base;      /* what is to be unmapped, NULL: somebody else's */
+    void *base;      /* the mapping to be unmapped; NULL: it is the caller's */
     size_t mapped;
     bool live;       /* the segment itself, and not a copy */
     bool registry;   /* its registry's sections are usable */
@@ -37,7 +37,7 @@ struct dump_options {
 };
 /* The whole of it, for tool_json_print; the caller's. */
 json_t *dump_json(const struct dump *d, const struct dump_options *options);
-/* What is said of a part, into that object; of some parts together with another one. One for each line of the parts.def. */
+/* Writes a part into that object, some parts together with another one. One function for each line of the parts.def. */
 #define AP_PART(ID, id) void dump_part_##id(const struct dump *d, const struct dump_options *options, json_t *whole);
 #include "shm/parts.def"
 #include "registry/parts.def"
@@ -50,7 +50,7 @@ void dump_check(const struct dump *d, struct ap_report *report);
 
 /* Shared by the parts: texts of the segment, as JSON, whatever bytes they hold. */
 json_t *dump_bytes_json(const char *at, size_t size);
-json_t *dump_number(uint64_t n); /* JSON integers end at 2^63 - 1: what is more becomes a text in hexadecimal */
+json_t *dump_number(uint64_t n); /* JSON integers end at 2^63 - 1: a larger number becomes a text in hexadecimal */
 json_t *dump_hex(uint64_t n);
 /* now - stamp in ns for a segment of this boot, else null. */
 json_t *dump_age(const struct dump *d, uint64_t stamp);

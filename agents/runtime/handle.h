@@ -1,13 +1,13 @@
-/* agents/runtime/handle.h - names of what a program or an agent holds (queens, agents, jobs, watches), so that one that is used
- * after its end is refused.
+/* agents/runtime/handle.h - names for objects that a program or an agent holds (queens, agents, jobs, watches), so that a name
+ * that is used after its object's end is refused.
  *
- * A pointer to an opaque type of apiary.h need not be an address. These are generation << 21 | place << 4 | kind, the place in one
- * table of the process: an entry has the name that is good now and the object that it stands for. Whoever ends the object's present
- * life raises the generation by one store, and all copies of the old name are stale from then on, in whatever hands; 2^43
- * generations of one entry at 7 million a second are two weeks, and a stale name would have to be used exactly then.
- *
- * The table is never given back, so that looking up a name reads nothing that may be gone. Threads: open and close any; renew by
- * the owner of the object; get any, and what it returns is the owner's to keep alive.
+ * NAME      1 A pointer to an opaque type of apiary.h need not be an address. A name is generation << 21 | place << 4 | kind.
+ *           2 The place is that of an entry in the one table of the process. The entry has the current name and the object.
+ *           3 Renewing raises the generation by one store. From then on all copies of the old name are stale, wherever they are.
+ *           4 At 7 million a second the 2^43 generations of one entry last two weeks. A stale name would have to be used exactly
+ *           when its generation comes again.
+ * TABLE     It is never freed, so that looking up a name reads no freed memory.
+ * THREADS   open, close and get: any. renew: the owner of the object. The owner keeps alive the object that get returns.
  */
 #ifndef AP_HANDLE_H
 #define AP_HANDLE_H
@@ -23,15 +23,15 @@
 enum ap_handle_kind { AP_HANDLE_JOB = 1, AP_HANDLE_WATCH, AP_HANDLE_AGENT, AP_HANDLE_QUEEN };
 
 struct ap_handle {
-    uint64_t value; /* the name that is good; of a free entry, one that nobody has been told */
-    void *object;   /* of a free entry: the next free one */
+    uint64_t value; /* the current name; in a free entry, one that was never handed out */
+    void *object;   /* in a free entry: the next free one */
 };
 
 _Static_assert(AP_HANDLE_QUEEN < sizeof(struct ap_handle), "a kind lies in the bits below those of a place");
 
 extern struct ap_handle ap_handles[AP_HANDLES];
 
-/* An entry for the object, NULL: all are in use. */
+/* An entry for the object. NULL: all are in use. */
 struct ap_handle *ap_handle_open(void *object, enum ap_handle_kind kind);
 void ap_handle_close(struct ap_handle *h); /* NULL is allowed */
 
@@ -40,20 +40,20 @@ static inline void *ap_handle_name(const struct ap_handle *h)
     return (void *)(uintptr_t)ap_load_relaxed(&h->value);
 }
 
-/* From now on the entry has another name. */
+/* Gives the entry another name. */
 static inline void ap_handle_renew(struct ap_handle *h)
 {
     ap_store_relaxed(&h->value, h->value + AP_HANDLE_STEP);
 }
 
-/* The entry that a name was of, good or stale. */
+/* The entry of a name, current or stale. */
 static inline const struct ap_handle *ap_handle_entry(const void *name)
 {
     /* Without the kind. */
     return &ap_handles[(uintptr_t)name % AP_HANDLE_STEP / sizeof(struct ap_handle)];
 }
 
-/* What it is the name of, NULL: nothing any more. */
+/* The object of a name. NULL: the name is stale. */
 AP_ALWAYS_INLINE void *ap_handle_get(const void *name)
 {
     const struct ap_handle *h = ap_handle_entry(name);
@@ -61,7 +61,7 @@ AP_ALWAYS_INLINE void *ap_handle_get(const void *name)
     return __builtin_expect(ap_load_relaxed(&h->value) == (uintptr_t)name, 1) ? h->object : NULL;
 }
 
-/* For who may be given a name of something else, as of an entry that has been another's since. */
+/* The same when the name may be one of another kind, or of an entry that another kind has used since. */
 static inline void *ap_handle_get_as(const void *name, enum ap_handle_kind kind)
 {
     return (uintptr_t)name % sizeof(struct ap_handle) == (uintptr_t)kind ? ap_handle_get(name) : NULL;

@@ -1,8 +1,9 @@
 /* agents/runtime/queen.h - the inside of a queen: its workers, its control thread, its registration.
  *
- * The control thread has the lane that the swarm is registered under. It starts the workers, registers when all agents are made,
- * beats once a second, and at the end withdraws, drains, closes the queues, stops the workers, deregisters. It wakes up for nothing
- * else. While a worker does not come back from a handler the swarm stays LIVE and beats: nobody else may take its queues.
+ * CONTROL   1 The control thread has the lane under which the swarm is registered.
+ *           2 It starts the workers, registers when all agents are made, and beats once a second. At the end it withdraws, drains,
+ *           closes the queues, stops the workers, and deregisters. It does not wake up otherwise.
+ * STUCK     While a worker does not return from a handler the swarm stays LIVE and beats: its queues may not go to another swarm.
  */
 #ifndef AP_QUEEN_H
 #define AP_QUEEN_H
@@ -18,12 +19,12 @@
 
 enum ap_queen_phase { AP_QUEEN_STARTING, AP_QUEEN_UP, AP_QUEEN_REFUSED };
 
-/* Known outside by her handle: apiary_queen_t is never defined. */
+/* Known outside by its handle: apiary_queen_t is never defined. */
 struct ap_queen {
-    struct ap_handle *handle; /* closed when she has left */
+    struct ap_handle *handle; /* closed when the queen has left */
     struct apiary *client;
     struct ap_segment *seg;
-    char *service; /* copies of what the description said */
+    char *service; /* copied from the description, as the next one */
     char *texts[4]; /* instance, version, health and metrics endpoint */
     uint32_t service_index;
     void (*log)(void *user, int level, const char *line);
@@ -39,21 +40,21 @@ struct ap_queen {
     struct ap_agent_registration *rows;
     struct ap_memory memory;
     struct ap_monitor *monitor;
-    bool removed;               /* it has been said that the segment has no name any more */
-    uint32_t seen_turns[AP_WORKERS_MAX], still[AP_WORKERS_MAX]; /* beats without a turn */
+    bool removed;               /* it was logged that the segment has lost its name */
+    uint32_t seen_turns[AP_WORKERS_MAX], still[AP_WORKERS_MAX]; /* a worker's turns at the last beat; beats since then without one */
 
     pthread_t control;
     int result;
     char message[1024];
     uint32_t news AP_ALIGNED; /* futex of the control thread: a worker's phase, stop */
     uint32_t phase;           /* futex of the starter */
-    bool stopping;            /* under the lock of the queens: a thread waits for her end */
+    bool stopping;            /* under the lock of the queens: a thread waits for this queen's end */
     uint32_t stop;
     uint64_t stop_until;
 };
 
-/* As apiary_queen_start. With `configs` (one for each agent, NULL: it has none) the agents' configurations are these, judged before
- * by ap_agent_config_judge and kept until the queen has stopped, instead of the texts of the descriptions. */
+/* apiary_queen_start. With `configs` (one for each agent; NULL: it has none) these are the agents' configurations, instead of the
+ * descriptions' texts. The caller has checked them by ap_agent_config_judge and keeps them until the queen has stopped. */
 AP_MUST_CHECK int ap_queen_start(struct apiary *a, const apiary_swarm_description_t *d, const struct ap_node *const *configs,
                                  char *message, size_t size, apiary_queen_t **ret);
 /* queen_make.c. make: 0, or an error with a sentence in message. */

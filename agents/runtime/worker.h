@@ -1,12 +1,14 @@
 /* agents/runtime/worker.h - a thread with one lane and one loop that hosts agents and drains their queues.
  *
- * LIFE      OPENING (lane, loop, agents are made on its thread) -> READY -> RUN -> HOLD -> STOP, or OPENING -> FAILED. The queen
- *           moves it on by `command`, it answers by `phase`, both futex words.
- * TURNS     Agents in turn, a batch each. A task is claimed just before it is started, so what waits stays QUEUED and can be
- *           moved; its reference is in lane->hand[] first, so that a reaper finds what was started without a scan.
- * STEPS     What its thread does in the segment is cut into functions that need no thread and no loop, only a lane, the agents with
- *           their jobs, and RUN: the crash sweep steps through these.
- * PARKS     after a bounded spin: raise the bell, look at everything a last time, sleep in the loop.
+ * LIFE      1 OPENING (lane, loop and agents are made on the worker's thread) -> READY -> RUN -> HOLD -> STOP, or OPENING ->
+ *           FAILED.
+ *           2 The queen commands by `command`, the worker answers by `phase`. Both are futex words.
+ * TURNS     1 Agents in turn, a batch each.
+ *           2 A task is claimed just before it is started. So tasks that wait stay QUEUED and can be moved.
+ *           3 The reference is stored in lane->hand[] before that, so that a reaper finds the started tasks without a scan.
+ * STEPS     The work of the worker's thread in the segment is cut into functions that need no thread and no loop, only a lane, the
+ *           agents with their jobs, and RUN. The crash sweep steps through these.
+ * PARKS     After a bounded spin: raise the bell, look at everything a last time, sleep in the loop.
  */
 #ifndef AP_WORKER_H
 #define AP_WORKER_H
@@ -29,15 +31,15 @@ struct ap_worker {
     struct ap_segment *seg;
     uint32_t index;
     pthread_t thread;
-    bool running; /* the thread is to be joined */
+    bool running; /* the thread must be joined */
 
     struct ap_lane_context *context;
     struct ap_loop *loop;
     struct ap_agent **agents;
-    size_t agent_count, first; /* whose turn it is */
-    struct ap_agent *latest; /* that had a task last, NULL: none had */
-    struct ap_agent *called; /* whose function was called last with a task; read by the queen's thread */
-    struct ap_job *jobs; /* those of all its agents */
+    size_t agent_count, first; /* first: the agent whose turn it is */
+    struct ap_agent *latest; /* the last agent that had a task; NULL: none had */
+    struct ap_agent *called; /* the last agent whose function was called with a task; read by the queen's thread */
+    struct ap_job *jobs; /* of all its agents */
     uint32_t job_count, in_hand_count;
     uint32_t hands; /* bits of lane->hand[] in use */
     struct ap_agent *solo; /* the agent of a task that must run alone and waits for the others to finish */
@@ -49,29 +51,32 @@ struct ap_worker {
     uint32_t delegation_count;
 
     int result; /* with FAILED */
-    bool told;  /* the queen has said that it does not come back */
-    unsigned reopened; /* as of the loop's, when it was last said */
+    bool told;  /* the queen has logged that it does not return */
+    unsigned reopened; /* ap_loop_reopened when that was last logged */
     char message[1024];
 
     uint32_t command AP_ALIGNED; /* futex; writer: queen */
-    uint32_t drain;              /* how often the queen has asked to be told when nothing is left */
+    uint32_t drain;              /* how often the queen has asked to be told when no task is left */
     uint32_t phase AP_ALIGNED;   /* writer: worker, as all below */
-    uint32_t drained;            /* which of those has been answered */
-    uint32_t turns, parked;      /* the queen's beat looks whether it goes round */
+    uint32_t drained;            /* the last of these requests that was answered */
+    uint32_t turns, parked;      /* the queen's beat checks by them whether the worker makes progress */
     struct ap_handed *handed AP_ALIGNED; /* stack; pushed by any thread, taken as a whole by the worker */
 };
 
 /* The queen's thread. Agents are set before start; start returns as soon as the thread runs. */
 AP_MUST_CHECK int ap_worker_start(struct ap_worker *w);
 void ap_worker_command(struct ap_worker *w, enum ap_worker_command command);
-/* Wakes it to look at `drain`. */
+/* Wakes the worker to look at `drain`. */
 void ap_worker_drain(struct ap_worker *w);
-/* After STOP, or when it never ran: false when it has not ended `within` that time. */
+/* After STOP, or when the worker never ran. False: it has not ended `within` that time. */
 AP_MUST_CHECK bool ap_worker_join(struct ap_worker *w, uint64_t within);
 
-/* The steps of its thread, in this order. consume: the agents' queues, which are open, are drained from now on. serve: one turn of
- * what waits at the agents; returns how many were taken. rest: says what was done, raises the bell, looks a last time; true:
- * nothing is to be done, and it may sleep on the bell while that has this value. jobs_end: what agents have in hand fails. */
+/* The steps of the worker's thread, in this order.
+ * 1 consume: the agents' queues, which are open, are drained from now on.
+ * 2 serve: one turn over the tasks that wait at the agents; returns how many were taken.
+ * 3 rest: publishes the counts, raises the bell, looks a last time. True: there is nothing to do, and the thread may sleep on the
+ *   bell while that has the value *ret_bell.
+ * 4 jobs_end: fails the jobs that agents have in hand. */
 void ap_worker_consume(struct ap_worker *w);
 int ap_worker_serve(struct ap_worker *w);
 bool ap_worker_rest(struct ap_worker *w, uint32_t command, uint32_t *ret_bell);
@@ -84,17 +89,18 @@ static inline struct ap_worker *ap_worker_self(void)
     return ap_worker_here;
 }
 
-/* worker_job.c. jobs_open: those of all agents, with their handles. jobs_close: when no thread of the worker's runs any more. */
+/* worker_job.c. jobs_open: the jobs of all agents, with their handles. jobs_close: when no thread of the worker's runs any
+ * more. */
 AP_MUST_CHECK int ap_worker_jobs_open(struct ap_worker *w);
 void ap_worker_jobs_close(struct ap_worker *w);
 void ap_worker_start_task(struct ap_worker *w, struct ap_agent *agent, uint64_t ref);
 int ap_worker_take_handed(struct ap_worker *w);
 void ap_worker_publish(struct ap_agent *agent);
 
-/* delegation.c. poll: at most `most` of them, with `reroute` also out of queues that nobody drains any more; returns how many
- * ended. due: the soonest deadline. end: all end with code. */
+/* delegation.c. poll: looks at `most` delegations at most and returns how many ended; with `reroute` moves tasks out of queues
+ * that nobody drains. due: the soonest deadline. end: ends all with `code`. */
 int ap_delegations_poll(struct ap_worker *w, uint32_t most, bool reroute);
-/* One that is queued at an agent of the same worker which may start it: its reference, or 0. */
+/* The reference of a delegation that is queued at an agent of the same worker which may start it, or 0. */
 uint64_t ap_delegations_here(const struct ap_worker *w, struct ap_agent **ret);
 uint64_t ap_delegations_due(const struct ap_worker *w);
 void ap_delegations_end(struct ap_worker *w, int code);

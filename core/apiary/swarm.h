@@ -20,15 +20,15 @@ typedef struct apiary_queen apiary_queen_t; /* a registered swarm instance with 
 /* A queen in this process: registers the swarm (all or nothing, published last), starts its workers. */
 typedef struct apiary_agent_description {
     const char *name;
-    const apiary_agent_kind_t *kind; /* one's own, or apiary_kind of <apiary/kinds.h> */
+    const apiary_agent_kind_t *kind; /* the program's own, or apiary_kind of <apiary/kinds.h> */
     const char *const *capabilities; /* ends with NULL */
     uint32_t worker;                 /* which worker hosts it, from 0 */
-    /* The agent's configuration: YAML (or JSON, which is YAML) with a mapping of its kind's keys, as it stands under `config` in
-     * the file of a deployment; NULL: none. What the keys do not allow is APIARY_ECONFIG, and the message begins with the place,
+    /* The agent's configuration: YAML (or JSON, which is YAML) with a mapping of its kind's keys, as under `config` in the file of
+     * a deployment; NULL: none. A value that the keys do not allow is APIARY_ECONFIG, and the message begins with the place,
      * "NAME:LINE: ". Both texts are copied. */
     const char *config;
-    const char *config_name; /* of the file that the text is from: relative paths begin at its folder. NULL: "config of " and the
-                                agent's name, and the working directory */
+    const char *config_name; /* the text's file: relative paths begin at its folder. NULL: "config of " and the agent's name, and
+                                paths begin at the working directory */
 } apiary_agent_description_t;
 
 typedef struct apiary_swarm_description {
