@@ -50,8 +50,8 @@ static bool is_journal(void)
     return fstat(STDERR_FILENO, &st) == 0 && st.st_dev == device && st.st_ino == inode;
 }
 
-/* Quotes, backslashes and line ends are escaped, so that a line stays one line and its value ends where it says. What does not fit
- * is cut as core/text.h has it. */
+/* Quotes, backslashes and line ends are escaped, so that a line stays one line and its value ends where it says. A text that
+ * does not fit is cut as in core/text.h. */
 static size_t escape(char *to, size_t size, const char *text)
 {
     const unsigned char *p = (const unsigned char *)text;

@@ -10,7 +10,7 @@
 #define LONG(n) ((unsigned long long)(n))
 #define NAME (APIARY_NAME_MAX + 1)
 
-/* What R1 and A1 say of a lane that is named as an owner. */
+/* R1 and A1, for a lane that is named as an owner. */
 static void owner(struct ap_look *look, const volatile void *field, uint64_t evidence, uint32_t lane, const char *rule,
                   const char *what)
 {

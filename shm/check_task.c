@@ -249,7 +249,7 @@ static uint64_t slabs_count(const struct ap_geometry *g)
 static const struct ap_field slab_fields[] = {
     AP_FIELD(ap_slab, lease), {NULL, 0, 0},
 };
-/* What of slabs and slots is a dead lane's, is the reaper's own business: see reap.h. */
+/* A dead lane's slabs and slots are recovered by the reaper itself: see reap.h. */
 const struct ap_part ap_part_slabs = {
     .name = "slabs", .element = "slab", .size = sizeof(struct ap_slab), .count = slabs_count, .fields = slab_fields,
     .numbers = AP_NO_NUMBERS, .look = look_slab,

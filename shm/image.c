@@ -63,9 +63,9 @@ int ap_image_take(struct ap_segment *seg, int fd)
 
 /* ---- the verdict ---------------------------------------------------------------------------------------------- */
 
-/* Asked by a description of one's own: a lock of the very description by which one asks does not show, and the segment's may be
- * shared with whom it was handed to. Opened when it is needed. What was asked last is kept: lanes of one process often lie side by
- * side. */
+/* Questions go through an open file description of their own. The kernel does not show a lock of the description through which it
+ * is asked, and the segment's may be shared with a process that was given the descriptor. It is opened when needed. The last
+ * answer is kept: lanes of one process often lie side by side. */
 struct asking {
     int fd; /* -1: none yet */
     bool refused, gone;

@@ -141,7 +141,7 @@ static void recover_slots(const struct reaper *r)
     }
 }
 
-/* What it was running, first: the rest of the table can wait, these tasks should not. */
+/* Tasks that the lane was running come first: the rest of the table can wait, these tasks should not. */
 static void recover_hands(const struct reaper *r)
 {
     const struct ap_lane *lane = ap_lane_at(r->seg, r->dead);
@@ -159,14 +159,14 @@ static void recover_hands(const struct reaper *r)
 
 /* ---- one lane ------------------------------------------------------------------------------------------------- */
 
-/* From here on it is nobody's turn but the reapers'. What it ran runs again as soon as may be. */
+/* From here on only reapers touch the lane. The tasks that it ran run again as soon as possible. */
 static void begin(const struct reaper *r, uint64_t epoch)
 {
     ap_store_release(&ap_lane_at(r->seg, r->dead)->life, AP_LIFE(epoch, AP_LIFE_DEAD)); /* LANE-R1 pairs LANE-A1 */
     recover_hands(r);
 }
 
-/* What a compare-and-swap protects, so that several may be at it. */
+/* The steps that a compare-and-swap protects, so that several reapers may take them at once. */
 static void repair(const struct reaper *r)
 {
     const struct ap_parts *parts = r->seg->parts;
@@ -208,8 +208,8 @@ static int reap(struct ap_segment *seg, uint32_t self, uint32_t dead, const stru
     locked = ap_robust_trylock(&lane->mutex);
     if (locked < 0 && locked != -EOWNERDEAD) return 0;
     life = ap_load_acquire(&lane->life);
-    /* All is decided again under the lock. Whoever holds it and finds a LIVE THREAD lane knows that its thread is gone: a
-     * living one never lets go before it has stored FREE or SHARED. */
+    /* All is decided again under the lock. A reaper that holds it and finds a LIVE THREAD lane knows that the lane's thread
+     * is gone: a living thread never unlocks before it has stored FREE or SHARED. */
     gone = AP_LIFE_STATE(life) == AP_LIFE_DEAD ||
            (AP_LIFE_STATE(life) == AP_LIFE_LIVE && ap_load_acquire(&lane->kind) != AP_LANE_SHARED); /* LANE-A3 pairs LANE-R3 */
     if (gone) begin(&r, AP_LIFE_EPOCH(life));
@@ -225,7 +225,7 @@ int ap_reap_lane(struct ap_segment *seg, uint32_t self, uint32_t dead, const str
     return reap(seg, self, dead, hooks, true);
 }
 
-/* ---- beside who is at it -------------------------------------------------------------------------------------- */
+/* ---- beside another reaper ------------------------------------------------------------------------------------ */
 
 uint64_t ap_reap_held(const struct ap_segment *seg, uint32_t index)
 {
@@ -244,8 +244,8 @@ int ap_reap_beside(struct ap_segment *seg, uint32_t self, uint32_t dead, const s
     uint64_t live = AP_LIFE(AP_LIFE_EPOCH(r.beside), AP_LIFE_LIVE);
 
     if (r.beside == 0) return 0;
-    /* What its holder was about to say. While it is LIVE with this epoch, what has just been read of the lock, of the thread's id
-     * and of the kind is of this life, and then nobody but one that took the lock from the dead can hold it. */
+    /* The step that the holder was about to take. While the lane is LIVE with this epoch, the lock word, thread id and kind that
+     * were just read are of this life. Then only a reaper that took the lock from the dead can hold it. */
     ap_cas(&ap_lane_at(seg, dead)->life, &live, r.beside); /* LANE-R1 pairs LANE-A1 */
     if (!ap_lane_still(seg, dead, r.beside)) return 0;
     repair(&r);

@@ -79,9 +79,9 @@ static const struct hold *hold_at(void **node)
     return NULL;
 }
 
-/* What follows it in the thread's list: the private copy counts. But the list may hold mutexes of the program, too, and what
- * followed may be one that has gone without our knowledge: then the pointer is believed if it leads to what is known to be in the
- * list. NULL: it is not to be known. */
+/* The mutex that follows in the thread's list, by the private copy. But the list may hold mutexes of the program, too, and the
+ * next one may have gone without our knowledge. Then the pointer in the segment is believed if it leads to a mutex that is known
+ * to be in the list. NULL: unknown. */
 static void *node_after(const struct hold *h)
 {
     void *shown = ap_load_relaxed(&h->mutex->__data.__list.__next), **list = (void **)heads;

@@ -131,7 +131,7 @@ static int segment_map(int fd, int through, uint64_t size, bool writable, struct
     return 0;
 }
 
-/* A mapping that knows when it ends, for whoever writes: see image.h. */
+/* A mapping whose end others can see, for members that write: see image.h. */
 static int image_map(int fd, const char *path, uint64_t size, struct ap_segment **ret, int *ret_through)
 {
     int through = ap_image_open(fd, path), r;
@@ -385,8 +385,8 @@ static int header_judge(int fd, const char *name, struct ap_header *h, uint64_t 
     return 0;
 }
 
-/* Who writes times must mean the same by them; who only looks sees wrong ages. Where nothing is known nothing is refused: there may
- * be no such namespaces. */
+/* All processes that write times must have the same clock; an observer would only see wrong ages. Where the namespace is unknown
+ * nothing is refused: the kernel may not have time namespaces. */
 static int time_judge(const struct ap_header *h, const char *name, char *message, size_t size)
 {
     const struct ap_time_namespace *its = &h->time_namespace;

@@ -54,8 +54,8 @@ static bool service_passes(const apiary_swarm_status_t *rows, int n, const char 
     return false;
 }
 
-/* " (killed by signal 9 ...)": what its supervisor says of one that is down. To be freed. Whoever reads the line takes what
- * follows '|' for figures. */
+/* " (killed by signal 9 ...)": the supervisor's reason for an instance that is down. To be freed. No '|' in it: readers of the
+ * line take the text behind one for figures. */
 static char *why_down(const struct ap_segment *seg, const char *service, const char *instance)
 {
     struct ap_supervised_view v;
@@ -101,9 +101,9 @@ static bool registered(const apiary_swarm_status_t *rows, int n, const char *ser
     return false;
 }
 
-/* What the configuration has and nobody has registered: as many as are missing of a service, under the lowest numbers that are
- * free. Which numbers the others have is not asked: those of a supervisor that has replaced another one go on from its. What is
- * registered is judged by itself. */
+/* Instances of the configuration that have not registered: as many as are missing of a service, under the lowest free numbers. The
+ * numbers of the others do not matter: a supervisor that has replaced another one continues that one's numbers. Registered
+ * instances are judged elsewhere. */
 static void judge_absent(struct report *r, const struct ap_deployment *d, const char *service, const apiary_swarm_status_t *rows,
                          int n)
 {
@@ -135,7 +135,7 @@ static void judge_usage(struct report *r, const struct usage_view *u)
                  u->results == 1 ? " is" : "s are", u->holder_results, u->holder_pid);
 }
 
-/* Who would start again what ends. */
+/* Whether a supervisor lives that would restart instances. */
 static void judge_supervisor(struct report *r, const struct ap_segment *seg)
 {
     struct ap_supervised_view v;
@@ -171,7 +171,7 @@ static struct lanes_seen look_at_lanes(const struct ap_segment *seg)
     return ret;
 }
 
-/* A death takes somebody a moment to recover: only who is still there after several looks is left lying. */
+/* A recovery takes a moment: only a dead lane that is still there after several looks has been left unrecovered. */
 static void judge_lanes(struct report *r, const struct ap_segment *seg)
 {
     struct lanes_seen seen = look_at_lanes(seg);
@@ -329,7 +329,7 @@ static bool ready(const apiary_swarm_status_t *s)
     return s->state == APIARY_PASSING && s->mode == APIARY_READY;
 }
 
-/* What is still missing, to be freed; NULL: nothing. */
+/* A text about what is still missing, to be freed; NULL: nothing is. */
 static char *missing_service(const apiary_swarm_status_t *rows, int n, const char *service)
 {
     for (int i = 0; i < n; i++) {

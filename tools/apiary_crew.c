@@ -340,7 +340,7 @@ static struct crew_child *child_of(const struct crew *c, pid_t pid)
     return NULL;
 }
 
-/* Everybody who has ended: children, and the orphans of children that came to this process. */
+/* All processes that have ended: children, and orphans of children, which became children of this process. */
 static void reap(struct crew *c)
 {
     siginfo_t info = {.si_pid = 0};

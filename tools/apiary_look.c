@@ -83,7 +83,7 @@ static json_t *status_json(const apiary_swarm_status_t *s, const struct swarm_vi
     return o;
 }
 
-/* What the record says beside the row; false, and all zero: there is none, or it has changed meanwhile. */
+/* The record of a row. False, and all zero: there is none, or it has changed meanwhile. */
 static bool record_of(const struct ap_segment *seg, const apiary_swarm_status_t *s, struct swarm_view *ret)
 {
     for (uint32_t i = 0; ap_swarm_at(seg, i) != NULL; i++) {
@@ -114,7 +114,7 @@ static void print_end(const struct ap_segment *seg, const apiary_swarm_status_t 
            ago > 0 ? tool_format_duration(ago, text) : "", ago > 0 ? " ago" : "");
 }
 
-/* What its supervisor says; false: there is none that lives, or nothing to say. */
+/* Prints the supervisor's reason. False: no supervisor lives, or there is no reason. */
 static bool print_why(const struct ap_segment *seg, const apiary_swarm_status_t *s)
 {
     struct ap_supervised_view v;

@@ -95,7 +95,7 @@ static int serve(const struct tool *t, apiary_t *a, const apiary_swarm_descripti
     pthread_sigmask(SIG_UNBLOCK, signals, NULL); /* the second one ends the process */
     rc = apiary_queen_stop(queen, drain);
     if (rc == 0) return TOOL_OK;
-    /* What hangs in an agent's function cannot be ended but with the process. What it has in hand is done again elsewhere. */
+    /* A worker that hangs in an agent's function ends only with the process. Its tasks are run again elsewhere. */
     ap_log(4, "still not done after %s: ends with tasks in hand, which others take over", tool_format_duration(drain, text));
     ap_writer_wait(LAST_WORDS);
     _exit(TOOL_FAILED);

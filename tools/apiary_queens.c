@@ -205,7 +205,7 @@ static bool settled(struct up *up)
     return all || none_left;
 }
 
-/* Who is the matter: those that cannot start, or else those that took too long. */
+/* Names the culprits: instances that cannot start, or else those that took too long. */
 static int say_missing(struct up *up)
 {
     bool some = false;

@@ -1,8 +1,8 @@
-/* tools/apiary_reap.c - who is left below this process when one of its children has ended; see apiary_crew.h.
+/* tools/apiary_reap.c - processes left below this one when one of its children has ended; see apiary_crew.h.
  *
  * A process belongs to a child when it is in the session that the child leads: its number stays taken while anybody is in
- * it, and while the child itself is not waited for. What left the session by itself and lost its parent becomes a child
- * of this process, which is a subreaper.
+ * it, and while the child itself is not waited for. A process that left the session by itself and lost its parent
+ * becomes a child of this process, which is a subreaper.
  */
 #include "tools/apiary_crew.h"
 

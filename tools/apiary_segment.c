@@ -15,7 +15,7 @@
 
 #define SHM_FOLDER "/dev/shm"
 
-/* What can be said about a segment without attaching to it. */
+/* The facts about a segment that can be read without attaching. */
 struct segment_view {
     char name[256];
     struct stat stat;

@@ -19,7 +19,7 @@ void supervision_end_text(enum ap_child_end end, uint32_t code, enum ap_child_st
 
 /* ---- which row ------------------------------------------------------------------------------------------------ */
 
-/* Who lives before who is gone, and of those the last that came. */
+/* A living supervisor counts more than one that is gone; among equals the latest. */
 static bool counts_more(const struct ap_supervised_view *v, const struct ap_supervised_view *than)
 {
     return v->supervised != than->supervised ? v->supervised : v->held > than->held;
@@ -83,7 +83,7 @@ static char *end_text(const struct ap_supervision *r)
     return tool_format("%s %s ago%s", how, tool_format_duration(since(r->ended, ap_ops_system.realtime()), ago), times);
 }
 
-/* What comes next, by a supervisor that lives. */
+/* What a living supervisor will do next. */
 static void next_text(const struct ap_supervision *r, char *ret, size_t size)
 {
     uint64_t now = ap_ops_system.now();

@@ -230,7 +230,7 @@ static json_t *queens_json(const struct up *up)
     return list;
 }
 
-/* TOOL_OK when all passed. The results may wait for who reads them; the crew does not. */
+/* TOOL_OK when all passed. The results may wait for their reader; the crew does not. */
 static int run_checks(struct up *up)
 {
     char *text = NULL;
@@ -273,7 +273,8 @@ static void say_stopping(struct up *up)
              up->queen_count, up->queen_count == 1 ? "" : "s", running, running == 1 ? " is" : "s are", queued);
 }
 
-/* What becomes of the segment (fd; -1: none was used); `others` are attached to it besides this process. */
+/* Removes or leaves the segment (fd; -1: none was used), and says so in `text`. `others` are attached to it besides this
+ * process. */
 static void leave_segment(struct up *up, int fd, uint32_t others, char *text, size_t size)
 {
     int rc;

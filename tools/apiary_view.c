@@ -1,7 +1,7 @@
 /* tools/apiary_view.c - copies of the segment's records for people; see apiary.h.
  *
- * Observers take no lock: each word is loaded once, range-checked, and the copy is used. What changes while it is copied
- * is either left out or shown as it was in between; nothing here decides anything.
+ * Observers take no lock: each word is loaded once, range-checked, and the copy is used. A record that changes while it is
+ * copied is either left out or shown as it was in between. Nothing depends on it.
  */
 #include "tools/apiary.h"
 

@@ -309,7 +309,7 @@ static size_t bytes_of(const char *text, size_t most)
     return n;
 }
 
-/* What does not fit ends in "...". */
+/* A text that does not fit ends in "...". */
 static void print_cell(FILE *out, const char *text, size_t width_of_column)
 {
     if (width(text) <= width_of_column) {
@@ -334,7 +334,7 @@ static void print_column(const struct tool_table *table, FILE *out, size_t at, s
     else if (!table->right[column]) fprintf(out, "%*s", pad, "");
 }
 
-/* What a wider terminal would show. */
+/* Names the columns that a wider terminal would show. */
 static void print_left_out(const struct tool_table *table, FILE *out, const size_t *widths)
 {
     bool any = false;

@@ -186,7 +186,7 @@ static const char *life_of(const struct ap_segment *seg, uint32_t lane)
     return ap_lane_alive(seg, lane) ? "alive" : "none";
 }
 
-/* What is not LIVE has its life only: the rest is a former member's, or half the next one's. */
+/* A member that is not LIVE is shown with its life only: the other fields are a former member's, or half the next one's. */
 static bool member_copy(const struct ap_segment *seg, uint32_t index, struct ap_member *ret)
 {
     uint64_t life = ap_load_acquire(&ap_member_at(seg, index)->life);

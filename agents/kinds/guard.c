@@ -145,7 +145,7 @@ static bool reap(pid_t program, struct ap_guard_report *end)
     return pid == 0;
 }
 
-/* Until nothing is left, or nothing that may be killed. The children of who is killed become the guard's own. Without the
+/* Kills until no process is left, or none that may be killed. The children of a killed process become the guard's own. Without the
  * kernel's list, which needs /proc, only the program's own group is reached. */
 static void end_all(pid_t program, struct ap_guard_report *end)
 {
@@ -163,7 +163,7 @@ static void end_all(pid_t program, struct ap_guard_report *end)
         if (c.reachable > 0)
             waitid(P_ALL, 0, &info, WEXITED | WNOWAIT | __WALL);
         else
-            wait_signal(SIGCHLD, SIGTERM, LOOK); /* the list leaves out who is just ending */
+            wait_signal(SIGCHLD, SIGTERM, LOOK); /* the list leaves out processes that are just ending */
     }
 }
 

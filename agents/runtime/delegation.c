@@ -148,7 +148,7 @@ uint64_t ap_delegations_due(const struct ap_worker *w)
 
 void ap_delegations_end(struct ap_worker *w, int code)
 {
-    /* What a callback adds meanwhile ends in the same way; the bound is for one that never stops adding. */
+    /* Delegations that a callback adds meanwhile end in the same way; the bound is for a callback that never stops adding. */
     for (int i = 0; i < 100000 && w->delegations != NULL; i++) {
         struct ap_delegation *d = take_first(w);
         ap_give_up(w->client, d->task);

@@ -219,8 +219,8 @@ static int block_take(const struct ap_job *job, size_t size, uint64_t *ret)
     return ap_pool_take(w->seg, &w->context->lane, &w->context->pool_hint, size, ret);
 }
 
-/* A result that is in the block that the agent has reserved, or needs one. Where none is free its request's will do, with which the
- * agent has done: just the load that leaves none is of requests in blocks. */
+/* A result that is in the block that the agent has reserved, or needs one. Where none is free its request's will do, with which
+ * the agent has done: just the load that leaves none is of requests in blocks. */
 static __attribute__((noinline)) int result_store_block(struct ap_job *job, const void *data, size_t size)
 {
     struct ap_worker *w = job->agent->worker;
@@ -315,7 +315,7 @@ static __attribute__((noinline)) enum end ended_requested(const struct ap_job *j
     return code == 0 ? END_DONE : END_FAILED;
 }
 
-/* After its end, since nobody need look again who gives it up before. TASK-F3 pairs TASK-F4 */
+/* Looks after the task's end, since a client that gave it up before need not look again. TASK-F3 pairs TASK-F4 */
 AP_ALWAYS_INLINE enum end ended(const struct ap_job *job, int code)
 {
     uint64_t request = ap_load_relaxed(&job->at->request);

@@ -104,8 +104,8 @@ unsigned ap_loop_reopened(const struct ap_loop *loop)
     return loop->reopened;
 }
 
-/* What an agent has closed that was not its own. The old numbers may be other files' by now, so they are not closed. Returns
- * whether the loop can sleep again. */
+/* Opens anew the loop's descriptors that an agent has closed. The old numbers may be other files' by now, so they are not closed.
+ * Returns whether the loop can sleep again. */
 static bool reopen(struct ap_loop *loop)
 {
     int fd = ap_fd_event();
@@ -402,7 +402,7 @@ void ap_loop_park(struct ap_loop *loop, uint32_t *bell, uint32_t value, uint64_t
         uint64_t soon = loop->ops->now() + 1000000;
         if (soon < until) until = soon;
     }
-    /* What only an event descriptor ends would not end if somebody had closed that: it looks now and then. */
+    /* A sleep that only an event descriptor ends would never end if an agent has closed that: the loop looks now and then. */
     if (loop->park != AP_PARK_URING && until != 0 && loop->ops->now() + PATIENCE < until) until = loop->ops->now() + PATIENCE;
     if (bell != NULL && ap_load_acquire(bell) != value) until = 0;
     if (loop->park == AP_PARK_POLL) {

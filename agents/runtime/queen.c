@@ -236,7 +236,7 @@ static void queen_run(struct ap_queen *q)
     /* Nothing more is started, then the queues close and what is left in them goes to others. */
     workers_command(q, AP_WORKER_HOLD);
     ap_swarm_close(q->seg, q->registration.lane, &q->registration);
-    /* What a client that had chosen an agent before the withdrawal brought when its worker had just drained. */
+    /* For tasks of a client that had chosen an agent before the withdrawal, and queued them when its worker had just drained. */
     drain(q, &next);
 }
 
@@ -285,11 +285,11 @@ static int control_start(struct ap_queen *q)
     return q->result;
 }
 
-/* ---- who has her handle ----------------------------------------------------------------------------------------- */
+/* ---- the queen's handle ----------------------------------------------------------------------------------------- */
 
 static pthread_mutex_t queens_lock = PTHREAD_MUTEX_INITIALIZER;
 
-/* What a call through her needs: she herself may leave meanwhile. APIARY_ESTALE. */
+/* Copies what a call through the queen needs: the queen may leave meanwhile. APIARY_ESTALE. */
 static int queen_use(const apiary_queen_t *name, struct apiary **client, int *service)
 {
     const struct ap_queen *q;

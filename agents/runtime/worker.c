@@ -127,8 +127,8 @@ static void publish_all(struct ap_worker *w)
 
 /* ---- parking -------------------------------------------------------------------------------------------------- */
 
-/* The last look, after the bell was raised. What may not be started now is no reason to stay awake: what makes it possible
- * again, the end of a job, is seen in the loop. */
+/* The last look, after the bell was raised. A task that may not be started now is no reason to stay awake: the end of a job makes
+ * it possible again, and is seen in the loop. */
 static bool something_to_do(struct ap_worker *w, uint32_t command)
 {
     if (ap_load_acquire(&w->handed) != NULL || ap_load_acquire(&w->command) != command) return true;
@@ -284,8 +284,8 @@ void ap_worker_consume(struct ap_worker *w)
     }
 }
 
-/* What is still in hand fails, and its handle is stale; a thread of an agent may hand its jobs over until its destroy has ended
- * it. */
+/* Fails the jobs that are still in hand, and makes their handles stale. A thread of an agent may hand over jobs until its destroy
+ * has ended that thread. */
 void ap_worker_jobs_end(struct ap_worker *w)
 {
     ap_worker_take_handed(w);

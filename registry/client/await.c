@@ -101,8 +101,8 @@ static bool help(const struct waiting *w, apiary_task_t task, bool ask)
 
 #define LOOKS 16u /* of a spin, between two at what may keep a task from finishing */
 
-/* Who is awake need not wait until the monitor has been woken: of many tasks one at a time. Who has recovered the dead goes to
- * sleep: another has to be woken to run the task, and may need this processor. */
+/* A waiting thread that is awake need not wait until the monitor has been woken. Of many tasks it looks at one at a time. After
+ * it has recovered the dead it goes to sleep: another process has to be woken to run the task, and may need this processor. */
 static bool spin(struct waiting *w)
 {
     unsigned looks = 0;

@@ -277,7 +277,7 @@ static int member_open(struct apiary *a, const apiary_attach_options_t *o)
     a->member = c->lane.member;
     a->anchor = c;
     r = context_adopt(a, c);
-    /* Whoever comes looks for the dead: those whose work it is to be woken by a death may be stopped. */
+    /* Each process that attaches looks for the dead: the monitors that a death wakes may be stopped. */
     if (r == 0) ap_reap_all(a->seg, c->lane.index, &ap_registry_hooks);
     if (r == 0) return 0;
     ap_member_close(a->seg, a->member, c->lane.index);
@@ -435,7 +435,7 @@ static void context_drop(struct ap_lane_context *c)
     ap_tickets_free(c->client->seg, c->lane.index);
 }
 
-/* What the calling thread and ended ones have; the anchor stays, and is not the calling thread's any more. */
+/* Closes the contexts of the calling thread and of ended ones. The anchor stays, and is not the calling thread's any more. */
 static void close_own(struct apiary *a)
 {
     struct ap_lane_context *own = ap_context_here(a);

@@ -24,7 +24,7 @@ struct submit {
     bool batched; /* others of its batch are submitted already: it cannot be taken back after its turn */
 };
 
-/* What is slow needs of one that is QUEUED. */
+/* The facts about a QUEUED task that the slow path needs. */
 struct placed {
     struct ap_lane_context *c;
     struct ap_slot *at;
@@ -160,7 +160,7 @@ static __attribute__((noinline)) struct taken take_slowly(struct ap_lane_context
     return ap_make_room(c, t.error) ? take_once(c, size, loan) : t;
 }
 
-/* What is simply there: the slot in turn, the ticket that was given back last. */
+/* Takes what needs no search: the slot in turn, the ticket that was given back last. */
 AP_ALWAYS_INLINE bool take_at_once(struct submit *s)
 {
     struct ap_lane_context *c = s->c;
@@ -194,7 +194,7 @@ AP_ALWAYS_INLINE int take(struct submit *s)
 
 /* ---- write ----------------------------------------------------------------------------------------------------- */
 
-/* What does not fit the slot, once that is RESERVED; a loan (`body` NULL) is in its block already. */
+/* Writes a body that does not fit the slot, once the slot is RESERVED. A loan (`body` NULL) is in its block already. */
 static __attribute__((noinline)) void write_block(struct ap_segment *seg, uint32_t slot, uint64_t generation, uint64_t block,
                                                   const void *body, size_t size)
 {

@@ -39,7 +39,7 @@ static void *park(void *user)
         }
         do {
             r = ops->futex_wait(p->bell, value, ops->now() + LOOK_EVERY);
-            /* Who should have rung may be dead, and nobody else may be there to find out. */
+            /* The lane that should have rung may be dead, and there may be no other process to find out. */
             if (r == -ETIMEDOUT) ap_reap_asking(p->seg, AP_NO_LANE, &ap_registry_hooks);
             if (r == -ETIMEDOUT && ap_overdue(p->seg, p->lane, ops->now())) break;
         } while (r == -ETIMEDOUT || r == -EINTR);

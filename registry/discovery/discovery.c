@@ -149,7 +149,7 @@ int ap_capability_next(const struct ap_segment *seg, uint32_t capability, uint32
 
 /* ---- apiary_discover ------------------------------------------------------------------------------------------ */
 
-/* What of a row stays the same for a registration, known by the lives of its queue and its swarm. */
+/* The fields of a row that stay the same for a registration, which is known by the lives of its queue and its swarm. */
 static bool copy_registration(const struct ap_segment *seg, uint32_t queue, uint64_t life, const struct ap_swarm *swarm,
                               uint64_t swarm_life, apiary_provider_t *ret)
 {
@@ -171,7 +171,7 @@ static bool copy_registration(const struct ap_segment *seg, uint32_t queue, uint
            AP_QUEUE_STATE(now) != AP_QUEUE_CLAIMED;
 }
 
-/* What changes all the time. */
+/* The fields that change all the time. */
 AP_ALWAYS_INLINE void row_load(const struct ap_queue *q, bool alive, uint32_t depth, apiary_provider_t *row)
 {
     row->alive = alive;
@@ -197,7 +197,7 @@ static bool provider_row(const struct ap_segment *seg, struct ap_lane_context *c
     if (!copy_registration(seg, queue, life, swarm, swarm_life, ret)) return false;
     row_load(q, AP_QUEUE_STATE(life) == AP_QUEUE_OPEN && ap_lane_alive(seg, AP_QUEUE_LANE(life)), ap_queue_waiting(seg, queue),
              ret);
-    /* What is closed or down may be claimed and left again under the same words. */
+    /* A queue that is closed, or a swarm that is down, may be claimed and left again with the same lives. */
     if (c != NULL && AP_QUEUE_STATE(life) == AP_QUEUE_OPEN && AP_SWARM_STATE(swarm_life) == AP_SWARM_LIVE &&
         ap_lane_at(seg, AP_QUEUE_LANE(life)) != NULL)
         c->rows[queue % AP_ROWS_KNOWN] = (struct ap_known_row){.queue = queue,
@@ -264,7 +264,8 @@ static __attribute__((noinline)) int discover_known(struct ap_segment *seg, stru
     return count;
 }
 
-/* A name that the lane does not remember: it will, if it is asked for twice running. A row of its provider may be known already. */
+/* A name that the lane does not remember: it will, if it is asked for twice running. A row of its provider may be known
+ * already. */
 static __attribute__((noinline)) int discover_stranger(struct ap_segment *seg, struct ap_lane_context *c,
                                                        struct ap_known_name *known, const char *capability,
                                                        apiary_provider_t *ret, size_t capacity)

@@ -24,8 +24,8 @@ static bool reason_valid(const char *reason, size_t length)
     return length <= AP_REASON_MAX;
 }
 
-/* Whoever comes later has changed the mode before: a word that is loaded before the mode is seen unchanged is not his, and the
- * swap fails if it has become his since. */
+/* A later writer has changed the mode first. So a word that is loaded before the mode is seen unchanged is not the later
+ * writer's, and the swap fails if it has become that writer's since. */
 static void reason_store(struct ap_swarm *s, uint64_t mode, const char *reason, size_t length)
 {
     for (uint32_t i = 0; i < AP_REASON_WORDS; i++) {

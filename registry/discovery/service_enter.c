@@ -53,8 +53,8 @@ static bool used(const struct ap_segment *seg, uint32_t service, const char *nam
     return member_uses(seg, name) || swarm_uses(seg, service) || ap_tickets_any(seg, service) || task_uses(seg, service);
 }
 
-/* FREE when nobody uses it. Whoever comes to use it has said so before he looks at the row, and then either is seen here, or sees
- * it CONDEMNED, takes that back, and this one's last step fails. */
+/* Frees a row that is not in use. A lane that begins to use it has recorded that before it looks at the row. So either that use
+ * is seen here, or the lane sees CONDEMNED and takes it back, and the last step here fails. */
 static bool reclaim(struct ap_segment *seg, uint32_t service)
 {
     struct ap_service *s = ap_service_at(seg, service);
@@ -64,7 +64,7 @@ static bool reclaim(struct ap_segment *seg, uint32_t service)
 
     if (!ap_service_named(life) || used(seg, service, name) || !step(s, life, 0, AP_SERVICE_CONDEMNED)) return false;
     life = AP_SERVICE_LIFE(AP_SERVICE_EPOCH(life) + 1, 0, AP_SERVICE_CONDEMNED);
-    ap_fence_full(); /* NAME-F1 pairs NAME-F1 of who comes to use it */
+    ap_fence_full(); /* NAME-F1 pairs NAME-F1 of a lane that begins to use it */
     is_used = used(seg, service, name);
     return step(s, life, 0, is_used ? AP_SERVICE_READY : AP_SERVICE_FREE) && !is_used;
 }
@@ -130,7 +130,7 @@ void ap_services_end(struct ap_segment *seg, uint32_t lane, uint64_t beside)
     }
 }
 
-/* Another number whenever a row, or who uses one as a member or a registered instance, has changed. */
+/* A number that changes whenever a row changes, or a member or registered instance that may use one. */
 static uint64_t lives(const struct ap_segment *seg)
 {
     uint64_t services = AP_LIVES(seg, AP_SECTION_SERVICES, struct ap_service);
@@ -167,7 +167,7 @@ int ap_service_intern(struct ap_segment *seg, uint32_t lane, const char *name, u
     bool full = false;
 
     if (!ap_name_valid(name, APIARY_NAME_MAX)) return APIARY_EINVAL;
-    ap_fence_full(); /* NAME-F1 pairs NAME-F1 of who reclaims it: the caller has said before that he uses it */
+    ap_fence_full(); /* NAME-F1 pairs NAME-F1 of a lane that reclaims it: the caller has recorded its use before */
     for (int tries = 0; tries < AP_SERVICE_TRIES && !full; tries++) {
         uint64_t life = 0;
         int at = ap_service_lookup(seg, name, &life);

@@ -103,7 +103,8 @@ static int plan_make(struct plan *p)
 
 /* ---- the swarm's record --------------------------------------------------------------------------------------- */
 
-/* What a record is to this registration: 0 nothing, 1 its own and DOWN, APIARY_EEXIST its own in living hands; by *life. */
+/* Compares a record with this registration: 0 another's, 1 its own and DOWN, APIARY_EEXIST its own and held by a living queen.
+ * *life is the record's. */
 static int look_at(const struct plan *p, uint32_t index, uint64_t *life)
 {
     struct ap_segment *seg = p->seg;

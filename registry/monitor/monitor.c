@@ -21,8 +21,8 @@
 #define CHANGE_SPACING UINT64_C(100000000) /* between two sweeps for comings and goings */
 #define ASK_SPACING UINT64_C(1000000000)   /* between two questions for deaths that no mark tells */
 #define RETRY UINT64_C(10000000)           /* while somebody else is at a dead lane */
-#define PATIENCE UINT64_C(100000000)       /* with who is at a dead lane, until it is helped */
-#define BEAT UINT64_C(1000000000)          /* of whoever watches */
+#define PATIENCE UINT64_C(100000000)       /* with the reaper of a dead lane, until it is helped */
+#define BEAT UINT64_C(1000000000)          /* of the monitor that watches */
 #define STALE (3 * BEAT)
 
 enum { WAIT_SELF, WAIT_CHANGED, WAIT_ROLE, WAIT_LANES };
@@ -198,8 +198,9 @@ static void sweep(struct ap_monitor *m, bool reaped, bool changed)
     m->due = soonest < now + SWEEP_SPACING ? now + SWEEP_SPACING : soonest;
 }
 
-/* Threads of a process die one after another: those that have died meanwhile go before a sweep. What no mark tells is asked for:
- * soon after each recovery, for the rest of that process goes when its memory has been torn down, then less and less often. */
+/* Threads of a process die one after another: those that have died meanwhile are reaped before a sweep. For deaths that no mark
+ * tells the system is asked: soon after each recovery, since the rest of that process ends when its memory has been torn down,
+ * then less and less often. */
 static int reap(struct ap_monitor *m)
 {
     uint64_t now = m->seg->ops->now();
@@ -214,8 +215,8 @@ static int reap(struct ap_monitor *m)
     return n;
 }
 
-/* A recovery takes a millisecond, unless whoever is at it is stopped, which is no death: nobody else has the lane's lock until it
- * goes on. What can be done without the lock is done once for each death. Returns when to look again. */
+/* A recovery takes a millisecond, unless its reaper is stopped. That is not a death: nobody else gets the lane's lock until the
+ * reaper goes on. The steps that need no lock are taken once for each death. Returns when to look again. */
 static uint64_t help_others(struct ap_monitor *m)
 {
     uint64_t now = m->seg->ops->now(), soonest = UINT64_MAX;
@@ -236,7 +237,7 @@ static uint64_t help_others(struct ap_monitor *m)
     return soonest;
 }
 
-/* `beside`: the role is another's, who is not seen to do its work. */
+/* `beside`: the role is held by another monitor, which does not watch. */
 static void watch(struct ap_monitor *m, bool beside)
 {
     struct ap_segment *seg = m->seg;
@@ -341,7 +342,7 @@ static int monitor_run(struct ap_monitor *m)
     pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the program's business */
     r = pthread_create(&m->thread, NULL, monitor_main, m);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (r != 0) errno = r; /* why, for whoever tells it */
+    if (r != 0) errno = r; /* the reason, for the caller's message */
     if (r != 0) return APIARY_ESYS;
     pthread_setname_np(m->thread, "apiary-monitor");
     pthread_mutex_lock(&m->lock);

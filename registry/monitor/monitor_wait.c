@@ -94,7 +94,7 @@ static void sleep_uring(struct ap_waits *w, uint64_t until)
     if (w->refused) until = w->ops->now() + LOOK < until ? w->ops->now() + LOOK : until;
     w->refused = false;
     if (ap_uring_wait(&w->ring, until == UINT64_MAX ? 0 : w->ops->now(), until) < 0) {
-        /* Some code in the process has closed what was not its own. What is armed stands, and is waited for without a ring. */
+        /* Other code in the process has closed the ring's descriptor. Armed waits stay armed, and are waited for without a ring. */
         ap_uring_forget(&w->ring);
         w->way = AP_PARK_PARKER;
         return;

@@ -46,7 +46,7 @@ static uint64_t since(uint64_t then, uint64_t now)
 #define BEAT_WARNING UINT64_C(5000000000) /* of a beat each second */
 #define BEAT_CRITICAL UINT64_C(15000000000)
 
-/* What a queen says of itself holds while it beats: one that is stopped or starved cannot say so. */
+/* A queen's own state is believed while it beats: a queen that is stopped or starved cannot report that. */
 static enum apiary_state judged(enum apiary_state said, uint64_t beat_age)
 {
     if (beat_age >= BEAT_CRITICAL) return APIARY_CRITICAL;

@@ -65,7 +65,7 @@ void ap_slot_ticket_return(void *user, struct ap_slot *slot)
     if (ticket == 0 || ticket > row_length(seg) || row == NULL || lane == NULL) return;
     /* The worker wrote that line last: it is fetched only if there is a ticket. */
     if (ap_load_relaxed(&lane->joined) > ap_load_relaxed(&slot->queued)) return;
-    /* A ticket that is no longer the client's was freed when its lane closed or was reaped, or passed by whoever died with it. */
+    /* A ticket that is no longer the client's was freed when its lane closed or was reaped, or passed on before a death. */
     if (!ap_cas(&row[ticket - 1], &busy, passed)) return;
     if (!AP_DEFECT(ticket_named)) ap_slot_ticket_none(slot);
     ap_cas(&row[ticket - 1], &passed, 0);

@@ -31,8 +31,9 @@ AP_ALWAYS_INLINE bool candidate(const struct pick *p, uint32_t queue, uint64_t *
     return true;
 }
 
-/* What the consumer last published, and what this lane has in its inlet that the consumer had not taken by then. The former
- * may count the latter, so the larger of both; an error of a few tasks corrects itself at the next turn of the consumer. */
+/* The depth that the consumer last published, or the number of references in this lane's inlet that the consumer had not taken by
+ * then: the larger of both, since the former may count the latter. An error of a few tasks corrects itself at the consumer's next
+ * turn. */
 static uint64_t load_of(const struct ap_segment *seg, const struct ap_balance *balance, uint32_t queue)
 {
     const struct ap_queue *q = ap_queue_at(seg, queue);
