@@ -19,7 +19,7 @@
     X(no_token, "finish does not compare the token")                                                        \
     X(old_generation, "claim takes a reference of any generation")                                          \
     X(release_without_claim, "release frees without the compare-and-swap that decides who does")            \
-    X(stale_result, "claim leaves what a dead attempt named as result")                                     \
+    X(stale_result, "claim leaves the result that a dead attempt named")                                     \
     X(free_before_requeue, "the reaper frees the request's block of a task that it redelivers")             \
     X(leases_forgotten, "a recovery leaves the dead lane's inlets leased")                                  \
     X(no_pool_sweep, "a recovery does not look for blocks of the dead")                                     \
@@ -37,14 +37,14 @@
     X(member_kept, "a recovery leaves the dead member's record taken")                                      \
     X(inconsistent, "a reaper leaves the robust mutex inconsistent: nobody will ever have it again")        \
     X(nobodys_slot, "a RESERVED slot does not name its lane")                                               \
-    X(scan_disorder, "a scan hands out a task before what its client had queued earlier")                   \
-    X(scan_endless, "a scan hands out what was queued after it began")                                      \
+    X(scan_disorder, "a scan hands out a task before earlier ones of its client")                           \
+    X(scan_endless, "a scan hands out tasks that were queued after it began")                               \
     X(ticket_unnamed, "a slot does not name the ticket that its delegation holds")                          \
     X(gone_unconfirmed, "a sweep does not ask whether a worker that is gone had finished its task first") \
     X(shared_marked, "a joiner takes the kernel's mark in a SHARED lane's mutex for the death of its owner") \
     X(overwritten_unsaid, "a result is written over the request of a task that may be run again")             \
     X(given_up_blindly, "a client that gives up a task does not look whether it has ended meanwhile")       \
-    X(unseen_kept, "a recovery leaves what nobody will collect to its slab's holder")                        \
+    X(unseen_kept, "a recovery leaves tasks that nobody will collect to their slab's holder")                \
     X(ticket_named, "a slot that is being freed goes on naming the ticket that it has given back")            \
     X(ticket_kept, "a recovery frees a slot that was being freed, but not its ticket")                        \
     X(home_believed, "a task without a provider waits where its slot says, whether that queue offers it or not") \

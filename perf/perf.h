@@ -57,7 +57,7 @@ struct perf_block {
 void perf_block_begin(struct perf_block *b);
 /* `operations` were done since the last call; one sample of their mean, less the clock's own cost. False: enough. */
 bool perf_block_did(struct perf_block *b, unsigned operations);
-/* What was done since the last call is not counted. */
+/* Operations since the last call are not counted. */
 void perf_block_again(struct perf_block *b);
 /* Operations without a sample, and a sample that was timed otherwise (ns); only with PERF_FIGURE_MEAN. */
 bool perf_block_count(struct perf_block *b, unsigned operations);

@@ -41,7 +41,7 @@ struct perf_series {
     double operations, ns;
 };
 
-struct perf_row { /* what is no time: bytes, counts, per cent */
+struct perf_row { /* figures that are not times: bytes, counts, per cent */
     char what[96];
     double value;
     const char *unit;

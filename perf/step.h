@@ -20,7 +20,7 @@ void perf_bench_step(struct perf_bench *b, enum perf_step step); /* one; tasks g
  * valgrind. False, with the reason. */
 AP_MUST_CHECK
 bool perf_step_count(enum perf_step step, struct perf_tables tables, double *instructions, double *lines, char *why, size_t size);
-/* What that runs: `n` tasks, with all caches emptied before each step. */
+/* The program that valgrind runs: `n` tasks, with all caches emptied before each step. */
 void perf_step_counted(enum perf_step step, unsigned n, struct perf_tables tables);
 
 #endif

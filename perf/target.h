@@ -1,4 +1,4 @@
-/* perf/target.h - what the figures are meant to be. */
+/* perf/target.h - the targets of the figures. */
 #ifndef PERF_TARGET_H
 #define PERF_TARGET_H
 

@@ -145,8 +145,8 @@ static inline struct ap_agent_record *ap_agent_at(const struct ap_segment *seg, 
     return AP_ELEMENT(seg, AP_SECTION_AGENTS, i, struct ap_agent_record);
 }
 
-/* Whether the agent runs tasks of this capability, by its own record: what it has withdrawn still counts, so that what was queued
- * before a drain is done. As its worker judges, and who moves tasks. */
+/* Whether the agent runs tasks of this capability, by its own record. A capability that it has withdrawn still counts, so that
+ * tasks queued before a drain are run. Its worker judges by this, and so does a lane that moves tasks. */
 AP_ALWAYS_INLINE bool ap_agent_runs(const struct ap_agent_record *agent, uint32_t capability)
 {
     uint32_t count = ap_load_relaxed(&agent->capability_count);
@@ -158,7 +158,7 @@ AP_ALWAYS_INLINE bool ap_agent_runs(const struct ap_agent_record *agent, uint32_
 
 /* Creates the segment with the registry's sections, or APIARY_EEXIST. */
 AP_MUST_CHECK int ap_registry_create(const struct ap_segment_options *options, char *message, size_t size, struct ap_segment **ret);
-/* Attach and check that the registry's sections are there. */
+/* Attach, and check that the registry's sections are there. */
 AP_MUST_CHECK int ap_registry_attach(const char *name, bool writable, char *message, size_t size, struct ap_segment **ret);
 AP_MUST_CHECK int ap_registry_attach_fd(int fd, bool writable, char *message, size_t size, struct ap_segment **ret);
 

@@ -7,7 +7,7 @@
  * LAYOUT    struct ap_lane, 4 lines
  *           line 0  life, kind, tid, member, pid ..   writer: joiner, owner at close, reaper   readers: all, on every pick
  *           line 1  the robust mutex          writer: owner, kernel at its death, monitors (waiters bit)
- *           line 2  bell                      writer: owner, whoever wakes it
+ *           line 2  bell                      writer: owner, its wakers
  *           line 3  hand[]                    writer: owner only; hints for the reaper
  * LIFE      1 `life` = epoch << 8 | state.
  *           2 FREE(e) -> LIVE(e) by the joiner that holds the mutex.

@@ -101,7 +101,7 @@ bool ap_number_valid(const struct ap_number *n, uint32_t value);
 /* Calls `each` for every number of a table, in its order, until one returns other than 0, and returns that. */
 int ap_numbers_each(const struct ap_parts *parts, int (*each)(void *user, const struct ap_number *n), void *user);
 
-/* Fills zeros with defaults and refuses what is out of range: APIARY_EINVAL with a sentence in `message`, and *g is untouched. */
+/* Fills zeros with defaults and refuses numbers out of range: APIARY_EINVAL with a sentence in `message`, and *g is untouched. */
 int ap_geometry_normalise(const struct ap_parts *parts, struct ap_geometry *g, char *message, size_t size);
 /* The section table of a geometry; returns the segment's size in bytes. */
 uint64_t ap_layout_sections(const struct ap_parts *parts, const struct ap_geometry *g, struct ap_section ret[AP_SECTIONS_MAX]);

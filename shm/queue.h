@@ -4,12 +4,12 @@
  *           queue.
  *           2 It has one shared ring, for further producers, re-routing and redelivery.
  *           3 It has one consumer lane at a time.
- *           4 It keeps its index when its queen dies and comes back. What was queued waits in it.
+ *           4 It keeps its index when its queen dies and comes back. The queued tasks wait in it.
  *           5 Tasks of a client lane that holds an inlet are first delivered in the order in which they were submitted.
  *           6 A producer asks for room before its task is QUEUED (ap_queue_room). An inlet that had room has it still; the shared
  *           ring can be full by then, and the task is taken back.
  * LAYOUT    struct ap_queue   line 0 life                       writer: its consumer's process, reaper   readers: every submit
- *                             line 1 summary, crashed, ...      producers set, consumer clears; whoever ends a task adds
+ *                             line 1 summary, crashed, ...      producers set, consumer clears; a lane that ends a task adds
  *                             line 2 depth, running, ...        writer: consumer    readers: routers, tools
  *           struct ap_ring    line 0 lease, tail                writer: the producer (all producers of the shared ring)
  *                             line 1 head                       writer: consumer    readers: producers that seem full
@@ -21,7 +21,7 @@
  *           3 CLAIMED and OPEN name the accountable lane, so that its reaper finds them.
  * LEASE     1 An inlet's `lease` = lane epoch << 16 | lane + 1, or FREE (0). FREE -> leased by the producer's CAS -> FREE by the
  *           producer or its reaper.
- *           2 An inlet need not be empty to be leased. The lessee finds the end of what is in it by walking from head over the
+ *           2 An inlet need not be empty to be leased. The lessee finds the end of its contents by walking from head over the
  *           cells of the current lap, and goes on there.
  *           3 Empty inlets are taken first. One that is more than half full is not taken.
  * CELLS     1 A cell holds a reference with 4 lap bits on top. It is new at position p if its lap is (p / depth + 1) & 15.
@@ -32,7 +32,7 @@
  *           2 A reference can be lost, when a consumer dies after it advanced head. Each recovery raises header.rescan, and every
  *           consumer whose private copy differs scans the slots of leased slabs for QUEUED(its queue) (ap_queue_scan).
  *           3 A consumer starts with a scan.
- *           4 A scan leaves out what was queued after it began: if a consumer loses such a reference by dying, its recovery
+ *           4 A scan leaves out tasks that were queued after it began: if a consumer loses such a reference by dying, its recovery
  *           raises rescan again. So a scan ends, however fast the living fill their slots anew.
  * SUMMARY   1 Bit r: ring r may hold something.
  *           2 A producer sets it only if it reads 0 after the producer's fence.
@@ -55,7 +55,8 @@
  *           3 A consumer was superseded while it lives: it may still move a head on. The next consumer adopts a head that is
  *           ahead of its own (ap_queue_settle).
  * COUNTERS  1 Each task that ends is counted once, right after its end, by the one who ended it.
- *           2 A death between the two loses that one count. The death of a consumer loses what it had not published (64 at most).
+ *           2 A death between the two loses that one count. The death of a consumer loses the counts that it had not published
+ *           (64 at most).
  * INVARIANTS Q1 tail - head <= depth  Q2 life's state in range, lane in range  Q3 a lease's lane in range
  *           Q7 no count is above its bound: depth, running; done + failed + late <= started
  * ERRORS    APIARY_EQUEUEFULL: retry after a result was collected.
@@ -155,7 +156,7 @@ AP_ALWAYS_INLINE int ap_queue_push(struct ap_segment *seg, struct ap_producer *p
     ap_inlet_store(seg, p, ref);
     return 0;
 }
-/* To the shared ring, by anybody (reaper, re-router). */
+/* To the shared ring. Any lane (reaper, re-router). */
 int ap_queue_push_shared(struct ap_segment *seg, uint32_t queue, uint64_t ref);
 /* After a push and a full fence: sets the summary bit if it reads 0 and rings the consumer's bell if it may sleep. `lane` is its
  * consumer's, NULL: none. */
@@ -163,7 +164,7 @@ AP_ALWAYS_INLINE void ap_queue_signal_at(const struct ap_segment *seg, struct ap
 {
     uint64_t bit = UINT64_C(1) << ring;
 
-    /* The caller's full fence is QUEUE-F1, it pairs QUEUE-F2: either this sees what the consumer did before its last look, or
+    /* The caller's full fence is QUEUE-F1, it pairs QUEUE-F2: either this sees the consumer's stores before its last look, or
      * that look sees the cell. */
     if (__builtin_expect((ap_load_relaxed(&q->summary) & bit) == 0, 0)) ap_or_acq_rel(&q->summary, bit);
     if (lane != NULL && __builtin_expect(ap_load_relaxed(&lane->bell) & 1, 0)) ap_bell_wake(seg->ops, &lane->bell);
@@ -232,16 +233,19 @@ static inline int ap_queue_rescan_due(const struct ap_consumer *c)
 {
     return ap_load_acquire(&c->seg->header->rescan) != c->rescan; /* QUEUE-A5 pairs QUEUE-R5 */
 }
-/* Scans the table from *cursor (0 at first) for what was QUEUED(this queue) before the scan began; returns a reference, or 0 at
- * the end, when the scan is recorded as done for the value of header.rescan that it began with. What was queued earlier is popped
- * from its ring and returned first, rings in turn, so a scan keeps the order of each client, too. Pops may come in between, but
- * not in a consumer's first scan: what its forerunner took from a ring and never began is older than all that is left there. */
+/* Scans the table from *cursor (0 at first) for tasks that were QUEUED(this queue) before the scan began.
+ * 1 Returns a reference, or 0 at the end. At the end the scan is recorded as done for the value of header.rescan with which it
+ *   began.
+ * 2 Tasks that were queued earlier are popped from their rings and returned first, rings in turn. So a scan keeps the order of
+ *   each client, too.
+ * 3 Pops may come in between, but not in a consumer's first scan: tasks that the former consumer took from a ring and never began
+ *   are older than all that are left there. */
 uint64_t ap_queue_scan(struct ap_consumer *c, uint64_t *cursor);
 /* A task at the queue has ended in `state` without its consumer. `crashed`: it was being run. */
 void ap_queue_count_ended(const struct ap_segment *seg, uint32_t queue, uint32_t state, bool crashed);
 /* ap_task_cancel_queued, counted. */
 int ap_queue_end_task(struct ap_segment *seg, uint32_t index, uint64_t seen, uint32_t state, int code);
-/* What its tasks came to, for their callers. */
+/* How a queue's tasks ended, as their callers saw it. */
 struct ap_queue_counts {
     uint64_t started, done, failed, cancelled; /* failed: by the agent's word, by crashes, by deadlines, and `late` */
     uint64_t late;
@@ -252,17 +256,17 @@ struct ap_queue_tally {
     uint64_t started, done, failed, late, run_time;
 };
 void ap_queue_tell(struct ap_consumer *c, const struct ap_queue_tally *tally);
-/* So that routers see at once that it has more in hand. */
+/* Publishes how many tasks run, so that routers see at once that the consumer has more in hand. */
 static inline void ap_queue_running(struct ap_consumer *c, uint32_t running)
 {
     ap_store_relaxed(&c->queue->running, running);
 }
-/* Publishes depth and what is running. */
+/* Publishes depth and the number of running tasks. */
 void ap_queue_publish(struct ap_consumer *c, uint32_t running);
 
-/* Observers: sum of what the rings hold whose summary bits are set, from shared values, each range-checked. */
+/* For observers: the number of references in the rings whose summary bits are set, from shared values, each range-checked. */
 uint32_t ap_queue_depth(const struct ap_segment *seg, uint32_t queue);
-/* The same where queue and ring 0 are at hand. */
+/* The same, with the addresses of the queue and of ring 0. */
 AP_ALWAYS_INLINE uint32_t ap_queue_depth_at(const struct ap_segment *seg, const struct ap_queue *q, const struct ap_ring *rings)
 {
     uint64_t active = ap_load_relaxed(&q->summary), stride = seg->places[AP_SECTION_RINGS].stride, n;

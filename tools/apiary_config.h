@@ -1,8 +1,9 @@
-/* tools/apiary_config.h - the configuration as the supervisor keeps it: the text that was judged whole last.
+/* tools/apiary_config.h - the configuration as the supervisor keeps it: the last text that was checked and found whole.
  *
- * The processes it starts get that text on their standard input, so that a file which is half written, wrong or gone for a
- * while takes nobody down. When the file has changed, and is at rest for a second, another process judges it (a plug-in
- * that crashes or hangs as it is loaded takes nothing down, either); what it finds whole serves from then on.
+ * 1 The processes that the supervisor starts get that text on their standard input. So a file that is half written, wrong or gone
+ *   for a while ends no service.
+ * 2 When the file has changed and has not changed again for a second, another process checks it, so that a plug-in that crashes or
+ *   hangs while it is loaded ends no service, either. A text that passes is used from then on.
  */
 #ifndef AP_TOOLS_APIARY_CONFIG_H
 #define AP_TOOLS_APIARY_CONFIG_H
@@ -17,10 +18,10 @@ struct config_keeper {
     const char *path;
     struct crew *crew;
     struct crew_child *judge;
-    const struct ap_deployment *running; /* whose services a new text must have, too */
+    const struct ap_deployment *running; /* a new text must have its services, too */
     char *text, *next;                   /* next: being judged */
     size_t size, next_size;
-    struct stat of, next_of; /* the file when it was read last, whatever came of it */
+    struct stat of, next_of; /* the file at the last read, whatever the result */
     uint64_t asked;          /* CLOCK_MONOTONIC */
 };
 

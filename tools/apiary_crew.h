@@ -47,7 +47,7 @@ struct crew_child {
 
 /* Blocks the signals of this process (INT, TERM, QUIT, HUP, USR1, USR2, CHLD). 0, or a negative errno of the system. */
 AP_MUST_CHECK int crew_open(struct crew **ret);
-void crew_close(struct crew *c); /* kills what is left, and waits a moment for what was said to be written */
+void crew_close(struct crew *c); /* kills the children that are left, and waits a moment until all output is written */
 
 /* `prepare` is called before each start. False puts the start off for a moment. */
 void crew_prepare(struct crew *c, bool (*prepare)(void *user, struct crew_child *child), void *user);
@@ -80,7 +80,7 @@ AP_MUST_CHECK int crew_results_code(struct crew *c);
 
 /* ---- apiary_reap.c: the processes below this one -------------------------------------------------------------------- */
 
-/* Kills what is left of a session whose leader has ended and is not waited for yet. */
+/* Kills the rest of a session whose leader has ended and is not waited for yet. */
 void reap_session(pid_t leader);
 /* Kills every child of this process that is left. */
 void reap_strays(void);

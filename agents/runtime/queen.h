@@ -41,7 +41,7 @@ struct ap_queen {
     struct ap_memory memory;
     struct ap_monitor *monitor;
     bool removed;               /* it was logged that the segment has lost its name */
-    uint32_t seen_turns[AP_WORKERS_MAX], still[AP_WORKERS_MAX]; /* a worker's turns at the last beat; beats since without one */
+    uint32_t seen_turns[AP_WORKERS_MAX], still[AP_WORKERS_MAX]; /* turns at the last beat; beats since without one */
 
     pthread_t control;
     int result;
