@@ -152,8 +152,8 @@ APIARY_API int apiary_delegate_bound(apiary_t *a, apiary_capability_t capability
                                      const apiary_delegate_options_t *options, apiary_task_t *ret);
 
 /* Borrows a block of the segment to write a large body in place; delegate it with apiary_delegate_loan (which takes
- * it over on success) or give it back with apiary_unloan, once and by any thread. APIARY_ENOBLOCK, _ETOOLARGE; of the other two
- * APIARY_EINVAL: the handle has not lent it, or not any more. What has been lent again since is the new loan, of whoever asks. */
+ * it over on success) or give it back with apiary_unloan, once and by any thread. APIARY_ENOBLOCK, _ETOOLARGE. The other two return
+ * APIARY_EINVAL for a block that the handle has not lent, or no longer lends; a block that was lent again since is the new loan. */
 APIARY_API int apiary_loan(apiary_t *a, size_t size, void **ret);
 APIARY_API int apiary_unloan(apiary_t *a, void *body);
 APIARY_API int apiary_delegate_loan(apiary_t *a, const char *capability, void *body, size_t size,

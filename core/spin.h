@@ -3,15 +3,15 @@
  * LIMIT     follows what looking would have gained: a sleep that ended within the longest spin doubles it, any other halves it.
  * CROWDED   Where there are more threads than processors, looking keeps the other side from running. Then each look lets others
  *           run (sched_yield): all of a host's tasks go one step further in each turn of the scheduler, and nobody needs to be
- *           put to sleep and woken for it. What tells is the yield itself: one in which others ran is counted by the kernel as
- *           a switch, and takes longer. A spin that lasts tries one now and then; two running are believed, either way.
+ *           put to sleep and woken for it. The yield itself tells: a yield in which others ran is counted by the kernel as
+ *           a switch, and takes longer. A spin that lasts tries one now and then; two in a row are believed, either way.
  *           A thread whose waits are all short would try none, and have its processor for a whole turn of the scheduler while
  *           others stand in line for it. Two waits a millisecond apart, where they had come microseconds apart, are a sign that
  *           it was made to leave, or slept for longer than it had to, and the next begins with a yield. (A pause of its own
  *           looks the same, and has no other consequence where nobody else stands in line.)
- *           Two yields running that lasted milliseconds went to somebody who does not yield: then sleeping, and being woken, is
+ *           Two yields in a row that lasted milliseconds went to a thread that does not yield: then sleeping, and being woken, is
  *           quicker, for sixteen times as long. But the one who answers may be awake on another processor: the two waits after
- *           that, and every 64th, begin with a short spin, and two running that pay say to spin as those others do.
+ *           that, and every 64th, begin with a short spin, and two in a row that pay say to spin as those others do.
  * SYSTEM    two awake sides on free processors make no system call, if each answers within the first try's time, but for one
  *           yield, counted, where a quick exchange goes on after a pause of the thread's own.
  * $APIARY_SPIN=never: no looks at all, each wait is a sleep.
@@ -37,17 +37,17 @@ struct ap_spin {
     unsigned short_spins; /* waits to come that begin with one */
     unsigned turns;       /* of this wait */
     unsigned yields;      /* how many turns at most, when crowded */
-    unsigned seen;        /* tries running that say that it is otherwise */
+    unsigned seen;        /* tries in a row that say that it is otherwise */
     unsigned waits;       /* when crowded */
-    unsigned overlong;    /* yields running that went to who does not yield */
-    unsigned paid;        /* short spins running that did */
+    unsigned overlong;    /* yields in a row that went to a thread that does not yield */
+    unsigned paid;        /* short spins in a row that did */
     bool preempted;       /* before this wait */
-    bool hogged;          /* the last yield went to who does not */
+    bool hogged;          /* the last yield went to a thread that does not */
     bool doubt;           /* the next yield is counted */
     bool crowded, trial, never;
 };
 
-/* What $APIARY_SPIN asks for: 1 never, 0 unset, -1 it says nothing that is known. */
+/* The setting of $APIARY_SPIN: 1 never, 0 unset, -1 unknown. */
 int ap_spin_forced(void);
 void ap_spin_open(struct ap_spin *s, const struct ap_ops *ops);
 /* A look found nothing: pauses or yields and returns true to look again, or false: sleep. */

@@ -17,7 +17,7 @@
 
 #define AP_NO_QUEUE UINT32_MAX
 
-/* What only a registry knows of tasks. Each may be NULL; without `route` no task is moved. */
+/* A registry's knowledge of tasks. Each may be NULL; without `route` no task is moved. */
 struct ap_reap_hooks {
     void *user;
     /* A living queue that can run this task, or AP_NO_QUEUE: the task stays where it is. */

@@ -28,7 +28,7 @@
  *           the lane lives again.
  *           5 With the lock only: finished slots, RESERVED and RELEASING, CLAIMED queues and tickets (a later life of the lane
  *           makes the same words), supervisors' rows, slabs, the member, FREE(e+1).
- * WHY SCAN  There is no log of intents. Whatever a dead lane left half-done is visible in the table, and raising rescan makes
+ * WHY SCAN  There is no log of intents. All that a dead lane left half-done is visible in the table, and raising rescan makes
  *           every worker look there for tasks whose reference was lost. Hands only make the common case fast.
  */
 #ifndef AP_REAP_H

@@ -313,8 +313,9 @@ AP_ALWAYS_INLINE struct ap_slot *ap_slabs_turn(struct ap_slabs *s)
     return slot;
 }
 
-/* Prefetching the lines of a slot AP_SLOTS_AHEAD places on in the slab: a client that goes through many slots waits for one cache-line
- * transfer instead of one per slot. If the worker has not finished that slot, this takes away the line that it is about to write. */
+/* Prefetching the lines of a slot AP_SLOTS_AHEAD places on in the slab: a client that goes through many slots waits for one
+ * cache-line transfer instead of one per slot. If the worker has not finished that slot, this takes away the line that it is about
+ * to write. */
 AP_ALWAYS_INLINE const struct ap_slot *ap_slot_later(const struct ap_segment *seg, uint32_t index)
 {
     uint32_t place = (index + AP_SLOTS_AHEAD) % AP_SLAB_SLOTS;
@@ -370,8 +371,8 @@ AP_ALWAYS_INLINE void ap_slot_write(struct ap_slot *slot, const struct ap_task_f
     ap_store_relaxed(&slot->finished, 0);
     if (f->inside) ap_copy_small(slot->body_inline, f->body, f->size);
 }
-/* Gives a RESERVED slot a block for its body. The slot names the block before the block is attached, so that freeing the slot also frees
- * the block, without a search of the pool. */
+/* Gives a RESERVED slot a block for its body. The slot names the block before the block is attached, so that freeing the slot also
+ * frees the block, without a search of the pool. */
 void ap_slot_body_block(struct ap_segment *seg, uint32_t index, uint64_t generation, uint64_t block);
 /* Removes the ticket's name from a slot that is RELEASING. */
 AP_ALWAYS_INLINE void ap_slot_ticket_none(struct ap_slot *slot)
