@@ -5,8 +5,8 @@
 #   tests/process/X.sh       the test `process.X` (lib*.sh are sourced by others and are no tests)
 #   tests/X.sh               the test `tree.X`: what is asked of the tree as a whole
 #   tests/crash/*.c          the program `sweep` (x86-64 only), in $APIARY_TEST_BIN; tests/crash/X.sh is the test `crash.X`.
-#                            With -DAPIARY_DEFECTS=ON also `sweep_defects` and, of each unit test that tests/crash/defects.sh
-#                            names, `X_defects`: linked to a copy of the library that can break (core/defect.h)
+#                            With -DAPIARY_DEFECTS=ON also `sweep_defects` and, of each unit test that tests/crash/defects.txt
+#                            names, `X_defects`: linked to a library of sources in which defects are planted
 #   tests/model/*.pml        the models that tests/model.sh has searched
 #   tests/full/X.sh          the test `full.X`, with -DAPIARY_FULL=ON only
 #   tests/fuzz/fuzz_X.c      a fuzz target, test `fuzz.X`: it replays tests/fuzz/corpus/X and tests/fuzz/findings/X, then
@@ -217,15 +217,30 @@ if("crash" IN_LIST APIARY_TESTS AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64
     # A symbol that the dynamic linker resolves at its first use would make the same path longer once.
     target_link_options(sweep PRIVATE -Wl,-z,now)
     if(APIARY_DEFECTS)
-        add_library(apiary_defects STATIC ${library_sources})
-        target_include_directories(apiary_defects PRIVATE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/core
-                                   ${XXHASH_INCLUDE_DIR} ${CK_INCLUDE_DIR})
-        target_compile_definitions(apiary_defects PUBLIC APIARY_DEFECTS
-                                   PRIVATE _GNU_SOURCE APIARY_BUILD_VERSION="${PROJECT_VERSION}")
+        # The copy is made by the build, and whatever of it has changed is compiled anew.
+        find_program(PYTHON3 python3 REQUIRED)
+        set(planted ${PROJECT_BINARY_DIR}/planted)
+        file(GLOB_RECURSE planted_from CONFIGURE_DEPENDS core/*.[ch] core/*.def shm/*.[ch] shm/*.def registry/*.[ch]
+             registry/*.def agents/*.[ch] agents/*.def)
+        string(REPLACE ${PROJECT_SOURCE_DIR}/ ${planted}/ planted_files "${planted_from}")
+        string(REPLACE ${PROJECT_SOURCE_DIR}/ ${planted}/ planted_sources "${library_sources}")
+        add_custom_command(OUTPUT ${PROJECT_BINARY_DIR}/planted.done BYPRODUCTS ${planted_files}
+                           ${planted}/core/defect.h ${planted}/core/defect.c
+                           COMMAND ${PYTHON3} tests/crash/defects.py . ${planted}
+                           COMMAND ${CMAKE_COMMAND} -E touch ${PROJECT_BINARY_DIR}/planted.done
+                           DEPENDS ${planted_from} tests/crash/defects.py tests/crash/defects.txt
+                           WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+        add_custom_target(planted DEPENDS ${PROJECT_BINARY_DIR}/planted.done)
+        add_library(apiary_defects STATIC ${planted_sources} ${planted}/core/defect.c)
+        add_dependencies(apiary_defects planted)
+        target_include_directories(apiary_defects PUBLIC ${planted} ${planted}/core
+                                   PRIVATE ${XXHASH_INCLUDE_DIR} ${CK_INCLUDE_DIR})
+        target_compile_definitions(apiary_defects PRIVATE _GNU_SOURCE APIARY_BUILD_VERSION="${PROJECT_VERSION}")
         target_link_libraries(apiary_defects PRIVATE apiary_flags ${library_needs})
         add_executable(sweep_defects ${sweep_sources} tests/crash/defect.c)
         set(defect_programs sweep_defects)
-        file(STRINGS tests/crash/defects.sh named REGEX "unit\\.")
+        set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS tests/crash/defects.txt)
+        file(STRINGS tests/crash/defects.txt named REGEX "^by .*unit\\.")
         string(REGEX MATCHALL "unit\\.[a-z_0-9]+" named "${named}")
         list(REMOVE_DUPLICATES named)
         foreach(name ${named})
@@ -238,6 +253,7 @@ if("crash" IN_LIST APIARY_TESTS AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64
         foreach(program ${defect_programs})
             target_link_options(${program} PRIVATE -Wl,-z,now)
             set_target_properties(${program} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${test_bin})
+            target_include_directories(${program} BEFORE PRIVATE ${planted} ${planted}/core)
             target_link_libraries(${program} PRIVATE apiary_defects apiary_test_flags)
         endforeach()
         add_custom_target(defects DEPENDS ${defect_programs})

@@ -1,5 +1,4 @@
 /* registry/hooks.c - what a recovery does in the registry. See reap.h for when. */
-#include "core/defect.h"
 #include "registry/routing/admission.h"
 #include "registry/routing/router.h"
 #include "registry/monitor/supervised.h"
@@ -33,7 +32,6 @@ void ap_swarm_end(struct ap_segment *seg, uint32_t swarm, uint64_t life)
 
 void ap_swarms_end(struct ap_segment *seg, uint32_t lane, uint64_t beside)
 {
-    if (AP_DEFECT(swarm_stays)) return;
     for (uint32_t i = 0; i < seg->sections[AP_SECTION_SWARMS].count; i++) {
         uint64_t life = ap_load_acquire(&ap_swarm_at(seg, i)->life); /* REG-A1 pairs REG-R1 */
 

@@ -3,13 +3,10 @@
 
 #include <limits.h>
 
-#include "core/defect.h"
-
 void ap_bell_wake(const struct ap_ops *ops, uint32_t *bell)
 {
     uint32_t v = ap_add_acq_rel(bell, 2) + 2;
 
-    if (AP_DEFECT(lower_before_wake) && (v & 1)) ap_cas(bell, &v, v & ~1u);
     ops->futex_wake(bell, INT_MAX);
     /* Only now, and only if nobody raised it since: lowering before the wake loses it when the waker dies in between. */
     if (v & 1) ap_cas(bell, &v, v & ~1u);

@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "core/defect.h"
 #include "shm/bell.h"
 #include "shm/event.h"
 
@@ -33,7 +32,7 @@ bool ap_lane_still(const struct ap_segment *seg, uint32_t index, uint64_t life)
 {
     const struct ap_lane *lane = ap_lane_at(seg, index);
 
-    if (life == 0 || AP_DEFECT(beside_unconfirmed)) return true;
+    if (life == 0) return true;
     return lane != NULL && ap_load_acquire(&lane->life) == life; /* LANE-A2 pairs LANE-R2 */
 }
 
@@ -115,8 +114,7 @@ static int lane_take(struct ap_segment *seg, uint32_t index, uint32_t member, st
     if (r == -EOWNERDEAD) {
         /* Somebody opened it and died since the first look. The unlock wipes the kernel's mark, so write it down. A SHARED
          * lane's lock is nobody's: it was another opener that died with it, and the lane lives. LANE-A3 pairs LANE-R3 */
-        if (AP_LIFE_STATE(life) == AP_LIFE_LIVE &&
-            (ap_load_acquire(&lane->kind) != AP_LANE_SHARED || AP_DEFECT(shared_marked)))
+        if (AP_LIFE_STATE(life) == AP_LIFE_LIVE && ap_load_acquire(&lane->kind) != AP_LANE_SHARED)
             ap_store_release(&lane->life, AP_LIFE(AP_LIFE_EPOCH(life), AP_LIFE_DEAD)); /* LANE-R1 pairs LANE-A1 */
         ap_robust_consistent(&lane->mutex);
     }
@@ -153,7 +151,6 @@ void ap_lane_close(struct ap_lane_handle *h)
 
 void ap_lane_share(struct ap_lane_handle *h)
 {
-    if (AP_DEFECT(shared_late)) ap_robust_unlock(&h->lane->mutex);
     /* Kind before the unlock: a LIVE lane of kind THREAD whose mutex is free counts as dead. */
     ap_store_release(&h->lane->kind, AP_LANE_SHARED); /* LANE-R3 pairs LANE-A3 */
     ap_robust_unlock(&h->lane->mutex);
@@ -244,7 +241,7 @@ void ap_member_close(struct ap_segment *seg, uint32_t member, uint32_t anchor)
 
 void ap_members_settle(struct ap_segment *seg, uint32_t lane, uint64_t beside)
 {
-    if (beside != 0 || AP_DEFECT(member_kept)) return;
+    if (beside != 0) return;
     for (uint32_t m = 0; m < seg->geometry.members; m++) ap_member_close(seg, m, lane);
 }
 

@@ -1,7 +1,6 @@
 /* shm/move.c - tasks that wait where nobody will run them. See move.h. */
 #include "shm/move.h"
 
-#include "core/defect.h"
 #include "shm/event.h"
 
 #define MOVES 8 /* queues that may close under one task before it is left where it is */
@@ -26,7 +25,7 @@ uint32_t ap_move_route(struct ap_segment *seg, const struct ap_reap_hooks *hooks
 /* The reference is a hint: if the ring is full the rescan finds the task, so there must be one. */
 void ap_move_announce(struct ap_segment *seg, uint32_t index, uint64_t generation, uint32_t queue)
 {
-    if (ap_queue_push_shared(seg, queue, AP_REF(index, generation)) < 0 && !AP_DEFECT(move_unannounced))
+    if (ap_queue_push_shared(seg, queue, AP_REF(index, generation)) < 0)
         ap_add_acq_rel(&seg->header->rescan, 1); /* QUEUE-R5 pairs QUEUE-A5 */
     ap_fence_full(); /* TASK-F1 pairs TASK-F2; it is QUEUE-F1 for the signal, too */
     /* The consumer of now: one that opens the queue after this begins with a scan. QUEUE-A4 pairs QUEUE-R4 */

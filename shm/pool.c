@@ -216,14 +216,14 @@ static enum verdict attached(const struct ap_segment *seg, uint64_t word, uint64
     case AP_TASK_RUNNING:
         if (AP_BLOCK_STATE(word) == AP_BLOCK_REQUEST) break;
         /* An earlier attempt's? */
-        if (AP_BLOCK_CRASHES(word) != AP_WORD_CRASHES(w) && !AP_DEFECT(block_of_any_attempt)) return LEAKED;
+        if (AP_BLOCK_CRASHES(word) != AP_WORD_CRASHES(w)) return LEAKED;
         /* Its worker may be about to name it; a worker in recovery never will. But one that has named it, finished and gone
          * since the word was read is not LIVE either: then the word has changed, which is seen after its life FREE.
          * LANE-A2 pairs LANE-R2 */
         if (ap_lane_at(seg, AP_WORD_OWNER(w)) != NULL &&
             AP_LIFE_STATE(ap_load_acquire(&ap_lane_at(seg, AP_WORD_OWNER(w))->life)) == AP_LIFE_LIVE)
             return LIVE;
-        return ap_load_acquire(&slot->word) != w && !AP_DEFECT(gone_unconfirmed) ? CHANGED : LEAKED;
+        return ap_load_acquire(&slot->word) != w ? CHANGED : LEAKED;
     case AP_TASK_QUEUED:
         if (AP_BLOCK_STATE(word) == AP_BLOCK_RESULT) return LEAKED;
         break;
@@ -282,7 +282,7 @@ uint32_t ap_pool_sweep(struct ap_segment *seg)
 
 void ap_pool_settle(struct ap_segment *seg, uint32_t lane, uint64_t beside)
 {
-    uint32_t freed = beside != 0 || AP_DEFECT(no_pool_sweep) ? 0 : ap_pool_sweep(seg);
+    uint32_t freed = beside != 0 ? 0 : ap_pool_sweep(seg);
 
     if (freed != 0) ap_event_log(seg, AP_EVENT_BLOCKS_SWEPT, lane, freed, 0);
 }

@@ -23,7 +23,6 @@
 #ifndef AP_POOL_H
 #define AP_POOL_H
 
-#include "core/defect.h"
 #include "core/must_check.h"
 #include "shm/task.h"
 
@@ -34,7 +33,7 @@ enum ap_block_state { AP_BLOCK_FREE, AP_BLOCK_OWNED, AP_BLOCK_REQUEST, AP_BLOCK_
 #define AP_BLOCK_STATE(w) ((uint32_t)((w) & 0x3))
 /* A RESULT block names the attempt, too: a redelivered task has the same slot and generation, and a slow sweeper must not take
  * the new attempt's block for the dead one's. */
-#define AP_BLOCK_RESULT_OF(token) (AP_BLOCK_RESULT | (AP_DEFECT(block_of_any_attempt) ? 0 : AP_WORD_CRASHES(token) << 2))
+#define AP_BLOCK_RESULT_OF(token) (AP_BLOCK_RESULT | AP_WORD_CRASHES(token) << 2)
 #define AP_BLOCK_CRASHES(w) ((uint32_t)((w) >> 2 & 0x3))
 #define AP_BLOCK_WHO(w) ((uint32_t)((w) >> 4 & 0x3fffff))
 #define AP_BLOCK_GENERATION(w) ((uint64_t)(w) >> 26)

@@ -3,7 +3,6 @@
 
 #include <string.h>
 
-#include "core/defect.h"
 #include "core/invariant.h"
 
 #define EMPTY_LEFT 3 /* rings that a pop may find empty and leave in the summary */
@@ -73,8 +72,8 @@ int ap_ring_push_shared(struct ap_segment *seg, struct ap_ring *ring, uint64_t r
         int64_t used = (int64_t)(tail - ap_load_acquire(&ring->head));
 
         /* A producer that slept since it read tail must not judge a cell of a later lap by it. */
-        if (ap_load_acquire(&ring->tail) != tail && !AP_DEFECT(full_before_help)) continue;
-        if (seen >> AP_LAP_SHIFT == lap && !AP_DEFECT(full_before_help)) {
+        if (ap_load_acquire(&ring->tail) != tail) continue;
+        if (seen >> AP_LAP_SHIFT == lap) {
             /* Filled, and its producer has not moved tail yet, or died: do it for it. */
             ap_cas(&ring->tail, &tail, tail + 1);
             continue;
@@ -119,7 +118,6 @@ void ap_queue_reap_leases(struct ap_segment *seg, uint32_t lane, uint64_t beside
 {
     uint64_t rings = seg->sections[AP_SECTION_RINGS].count;
 
-    if (AP_DEFECT(leases_forgotten)) return;
     for (uint64_t i = 0; i < rings; i++) {
         struct ap_ring *ring = ap_at(seg, AP_SECTION_RINGS, i);
         uint64_t lease = ap_load_acquire(&ring->lease); /* before the look at the lane's life */
@@ -134,9 +132,9 @@ void ap_queues_withdraw(struct ap_segment *seg, uint32_t lane, uint64_t beside)
     for (uint32_t q = 0; q < seg->geometry.queues; q++) {
         uint64_t life = ap_load_acquire(&ap_queue_at(seg, q)->life); /* QUEUE-A4 pairs QUEUE-R4 */
 
-        if (AP_QUEUE_LANE(life) != lane || AP_DEFECT(queues_open)) continue;
+        if (AP_QUEUE_LANE(life) != lane) continue;
         /* CLAIMED twice by two lives of one lane is one and the same word; OPEN has an epoch of its own. */
-        if (beside != 0 && AP_QUEUE_STATE(life) != AP_QUEUE_OPEN && !AP_DEFECT(beside_claimed)) continue;
+        if (beside != 0 && AP_QUEUE_STATE(life) != AP_QUEUE_OPEN) continue;
         if (ap_lane_still(seg, lane, beside)) ap_queue_close(seg, q, life);
     }
 }
@@ -241,7 +239,6 @@ static int bits_clear(struct ap_consumer *c, uint64_t bits)
 
     ap_and_acq_rel(&c->queue->summary, ~bits);
     ap_fence_full(); /* QUEUE-F2 pairs QUEUE-F1 */
-    if (AP_DEFECT(no_last_look)) return 0;
     for (; bits != 0; bits &= bits - 1)
         if (intake_look(c, &c->rings[__builtin_ctzll(bits)]) != 0) found |= bits & -bits;
     if (found != 0) ap_or_acq_rel(&c->queue->summary, found);
@@ -297,7 +294,6 @@ int ap_queue_settle(struct ap_consumer *c)
 
     if (set != 0) ap_and_acq_rel(&c->queue->summary, ~set);
     ap_fence_full(); /* QUEUE-F2 pairs QUEUE-F1 */
-    if (AP_DEFECT(no_last_look)) return 0;
     for (uint32_t r = 0; r < c->count; r++) {
         head_adopt(&c->rings[r]);
         if (intake_look(c, &c->rings[r]) == 0) continue;
@@ -334,7 +330,7 @@ static uint64_t pop_before(struct ap_consumer *c, const struct ap_slot *task)
 static bool to_be_found(const struct ap_consumer *c, const struct ap_slot *slot, uint64_t word)
 {
     if (AP_WORD_STATE(word) != AP_TASK_QUEUED || AP_WORD_OWNER(word) != c->index || AP_WORD_GENERATION(word) == 0) return false;
-    return ap_load_relaxed(&slot->queued) <= c->began || AP_DEFECT(scan_endless);
+    return ap_load_relaxed(&slot->queued) <= c->began;
 }
 
 uint64_t ap_queue_scan(struct ap_consumer *c, uint64_t *cursor)
@@ -358,7 +354,7 @@ uint64_t ap_queue_scan(struct ap_consumer *c, uint64_t *cursor)
             ++*cursor;
             continue;
         }
-        before = AP_DEFECT(scan_disorder) ? 0 : pop_before(c, slot);
+        before = pop_before(c, slot);
         if (before != 0) return before;
         ++*cursor;
         return AP_REF(index, AP_WORD_GENERATION(word));

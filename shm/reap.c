@@ -1,7 +1,6 @@
 /* shm/reap.c - recovery. See reap.h. */
 #include "shm/reap.h"
 
-#include "core/defect.h"
 #include "shm/bell.h"
 #include "shm/event.h"
 #include "shm/image.h"
@@ -35,7 +34,7 @@ static uint32_t home(const struct reaper *r, const struct ap_slot *slot)
 {
     uint32_t was = ap_load_relaxed(&slot->queue), some = AP_NO_QUEUE;
 
-    if (r->hooks == NULL || r->hooks->offers == NULL || AP_DEFECT(home_believed)) return was;
+    if (r->hooks == NULL || r->hooks->offers == NULL) return was;
     if (was < r->seg->geometry.queues && r->hooks->offers(r->hooks->user, r->seg, slot, was)) return was;
     for (uint32_t q = 0; q < r->seg->geometry.queues; q++) {
         uint64_t life = ap_load_acquire(&ap_queue_at(r->seg, q)->life); /* QUEUE-A4 pairs QUEUE-R4 */
@@ -70,8 +69,6 @@ static int requeue_running(const struct reaper *r, uint32_t index, uint64_t word
         ap_fence_full(); /* TASK-F3 pairs TASK-F4 */
         return 1;
     }
-    if (AP_DEFECT(free_before_requeue))
-        ap_pool_free_attached(r->seg, index, AP_WORD_GENERATION(word), ap_load_relaxed(&slot->body));
     if (!ap_task_requeue_dead(r->seg, index, word, to)) return 1;
     ap_event_log(r->seg, AP_EVENT_TASK_REQUEUED, r->dead, index, to);
     ap_move_announce(r->seg, index, AP_WORD_GENERATION(word), to);
@@ -83,7 +80,7 @@ static int free_slot(const struct reaper *r, uint32_t index, uint64_t word)
 {
     struct ap_slot *slot = ap_slot_at(r->seg, index);
 
-    if (AP_WORD_STATE(word) == AP_TASK_RELEASING && freed(r) != NULL && !AP_DEFECT(ticket_kept)) freed(r)(r->seg, slot);
+    if (AP_WORD_STATE(word) == AP_TASK_RELEASING && freed(r) != NULL) freed(r)(r->seg, slot);
     return !ap_task_free_dead(r->seg, index, word);
 }
 
@@ -119,7 +116,7 @@ static int recover_slot(const struct reaper *r, uint32_t index, uint64_t lease)
         /* It may have died with what it should have freed. RELEASING names the dead lane, whose mutex we hold: if we die, the next
          * reaper of that lane goes on. */
         if (r->beside != 0) return 0;
-        if (!held && (!ap_abandoned(slot, word) || AP_DEFECT(unseen_kept))) return 0;
+        if (!held && !ap_abandoned(slot, word)) return 0;
         return !ap_task_release_with(r->seg, r->dead, index, word, freed(r), r->seg);
     default: return 0;
     }
@@ -179,7 +176,7 @@ static void repair(const struct reaper *r)
 
 static void tell(const struct reaper *r)
 {
-    if (!AP_DEFECT(lost_reference)) ap_add_acq_rel(&r->seg->header->rescan, 1); /* QUEUE-R5 pairs QUEUE-A5 */
+    ap_add_acq_rel(&r->seg->header->rescan, 1); /* QUEUE-R5 pairs QUEUE-A5 */
     ap_bells_all(r->seg);
 }
 
@@ -188,7 +185,6 @@ static void recover(const struct reaper *r, uint64_t epoch)
     struct ap_segment *seg = r->seg;
     struct ap_lane *lane = ap_lane_at(seg, r->dead);
 
-    if (AP_DEFECT(lane_early)) ap_store_release(&lane->life, AP_LIFE(epoch + 1, AP_LIFE_FREE)); /* LANE-R2 pairs LANE-A2 */
     repair(r);
     ap_event_log(seg, AP_EVENT_LANE_REAPED, r->dead, r->dead, ap_load_relaxed(&lane->member));
     tell(r);
@@ -214,7 +210,7 @@ static int reap(struct ap_segment *seg, uint32_t self, uint32_t dead, const stru
            (AP_LIFE_STATE(life) == AP_LIFE_LIVE && ap_load_acquire(&lane->kind) != AP_LANE_SHARED); /* LANE-A3 pairs LANE-R3 */
     if (gone) begin(&r, AP_LIFE_EPOCH(life));
     if (gone && whole) recover(&r, AP_LIFE_EPOCH(life));
-    if (locked == -EOWNERDEAD && !AP_DEFECT(inconsistent)) ap_robust_consistent(&lane->mutex);
+    if (locked == -EOWNERDEAD) ap_robust_consistent(&lane->mutex);
     ap_robust_unlock(&lane->mutex);
     if (gone && whole) ap_lanes_changed(seg);
     return gone;

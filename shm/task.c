@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/defect.h"
 #include "core/invariant.h"
 #include "shm/bell.h"
 #include "shm/pool.h"
@@ -170,7 +169,6 @@ static int try_turn(struct ap_slabs *s, ap_slot_freed_fn freed, void *user, uint
     AP_ASSERT(s->current < s->count && s->next <= AP_SLAB_SLOTS);
     if (s->next == AP_SLAB_SLOTS) slab_advance(s);
     index = s->first + s->next++;
-    if (AP_DEFECT(slab_early) && s->next == AP_SLAB_SLOTS) slab_advance(s);
     slot = ap_slot_at(s->lane->seg, index);
     word = ap_load_acquire(&slot->word); /* TASK-A3 pairs TASK-R3 */
     if (__builtin_expect(ap_task_ended(AP_WORD_STATE(word)), 0)) word = free_abandoned(s, slot, index, word, freed, user);
@@ -319,7 +317,7 @@ int ap_task_overwrite(struct ap_segment *seg, uint32_t index, uint64_t token, co
     if (block == 0 || ap_pool_block(seg, block, &capacity, &word) < 0 || size > capacity) return 0;
     if (word != AP_BLOCK(AP_BLOCK_REQUEST, index, generation)) return 0; /* somebody has written over the slot */
     /* First: from here on a further attempt would run with half a request. */
-    if (!AP_DEFECT(overwritten_unsaid) && !ap_task_request(seg, index, generation, AP_REQUEST_OVERWRITTEN)) return 0;
+    if (!ap_task_request(seg, index, generation, AP_REQUEST_OVERWRITTEN)) return 0;
     memmove(ap_at_offset(seg, block, size), data, size);
     ap_slot_result(slot, block, size);
     return 1;
@@ -330,7 +328,7 @@ int ap_task_finish(struct ap_segment *seg, uint32_t index, uint64_t token, int c
     struct ap_slot *slot = ap_slot_at(seg, index);
 
     if (slot == NULL || AP_WORD_STATE(token) != AP_TASK_RUNNING) return APIARY_ESTALE;
-    if (ap_load_relaxed(&slot->word) != token && !AP_DEFECT(no_token)) return APIARY_ESTALE;
+    if (ap_load_relaxed(&slot->word) != token) return APIARY_ESTALE;
     ap_slot_finish(seg, slot, token, code);
     return 0;
 }
@@ -340,7 +338,7 @@ int ap_task_finish(struct ap_segment *seg, uint32_t index, uint64_t token, int c
 int ap_task_requeue_dead(struct ap_segment *seg, uint32_t index, uint64_t seen, uint32_t queue)
 {
     struct ap_slot *slot = ap_slot_at(seg, index);
-    uint32_t crashes = AP_WORD_CRASHES(seen) + (AP_DEFECT(crash_not_counted) ? 0 : 1);
+    uint32_t crashes = AP_WORD_CRASHES(seen) + 1;
 
     if (slot == NULL || AP_WORD_STATE(seen) != AP_TASK_RUNNING) return 0;
     return ap_cas(&slot->word, &seen, AP_WORD(AP_TASK_QUEUED, crashes, queue, AP_WORD_GENERATION(seen)));

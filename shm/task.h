@@ -74,7 +74,6 @@
 #define AP_TASK_H
 
 #include "core/copy.h"
-#include "core/defect.h"
 #include "core/invariant.h"
 #include "shm/bell.h"
 #include "shm/lane.h"
@@ -305,7 +304,7 @@ AP_ALWAYS_INLINE struct ap_slot *ap_slabs_turn(struct ap_slabs *s)
     uint64_t word;
 
     AP_DEBUG_ASSERT(s->next <= AP_SLAB_SLOTS && (s->count == 0 || s->current < s->count));
-    if (__builtin_expect(s->next == AP_SLAB_SLOTS, 0) || AP_DEFECT(slab_early)) return NULL;
+    if (__builtin_expect(s->next == AP_SLAB_SLOTS, 0)) return NULL;
     slot = ap_slot_at(s->lane->seg, s->first + s->next);
     word = ap_load_acquire(&slot->word); /* TASK-A3 pairs TASK-R3 */
     if (__builtin_expect(AP_WORD_STATE(word) != AP_TASK_FREE || AP_WORD_GENERATION(word) >= AP_GENERATION_LAST, 0)) return NULL;
@@ -365,7 +364,7 @@ AP_ALWAYS_INLINE void ap_slot_write(struct ap_slot *slot, const struct ap_task_f
     ap_store_relaxed(&slot->client, (uint16_t)f->client);
     ap_store_relaxed(&slot->capability, (uint16_t)f->capability);
     ap_store_relaxed(&slot->caller, f->caller);
-    ap_store_relaxed(&slot->ticket, AP_DEFECT(ticket_unnamed) ? 0 : f->ticket);
+    ap_store_relaxed(&slot->ticket, f->ticket);
     ap_store_relaxed(&slot->queued, f->queued);
     ap_store_relaxed(&slot->started, 0);
     ap_store_relaxed(&slot->finished, 0);
@@ -413,8 +412,7 @@ AP_ALWAYS_INLINE uint64_t ap_slot_reserve(struct ap_slot *slot, uint32_t lane)
 
     ap_store_relaxed(&slot->request, AP_REQUEST_WORD(generation, 0));
     /* Only the slab's holder writes a FREE word, so a store will do. The owner is in it: from here the reaper finds it. */
-    ap_store_release(&slot->word, /* TASK-R4 pairs TASK-A4 */
-                     AP_WORD(AP_TASK_RESERVED, 0, AP_DEFECT(nobodys_slot) ? AP_NO_LANE : lane, generation));
+    ap_store_release(&slot->word, AP_WORD(AP_TASK_RESERVED, 0, lane, generation)); /* TASK-R4 pairs TASK-A4 */
     return generation;
 }
 
@@ -422,7 +420,7 @@ AP_ALWAYS_INLINE uint64_t ap_slot_publish(struct ap_slot *slot, uint32_t index, 
 {
     uint64_t word = ap_load_relaxed(&slot->word);
 
-    if (AP_WORD_STATE(word) != AP_TASK_RESERVED && !AP_DEFECT(publish_before_fill)) return 0;
+    if (AP_WORD_STATE(word) != AP_TASK_RESERVED) return 0;
     ap_store_relaxed(&slot->queue, queue);
     ap_store_release(&slot->word, AP_WORD_WITH(word, AP_TASK_QUEUED, queue)); /* TASK-R1 pairs TASK-A1 */
     return AP_REF(index, AP_WORD_GENERATION(word));
@@ -435,14 +433,14 @@ AP_ALWAYS_INLINE uint64_t ap_slot_claim(struct ap_slot *slot, uint32_t lane, uin
 
     /* Tried again while it is still QUEUED here: the reference is gone, so giving up after a lost race with a mere change of
      * the word would lose the task. */
-    while (AP_WORD_STATE(word) == AP_TASK_QUEUED && (AP_WORD_OWNER(word) == queue || AP_DEFECT(any_queue)) &&
-           (AP_WORD_GENERATION(word) == AP_REF_GENERATION(ref) || AP_DEFECT(old_generation))) {
+    while (AP_WORD_STATE(word) == AP_TASK_QUEUED && AP_WORD_OWNER(word) == queue &&
+           AP_WORD_GENERATION(word) == AP_REF_GENERATION(ref)) {
         uint64_t running = AP_WORD_WITH(word, AP_TASK_RUNNING, lane);
         if (!ap_cas(&slot->word, &word, running)) continue; /* TASK-A1 pairs TASK-R1; TASK-R6 pairs TASK-A6 */
         ap_store_relaxed(&slot->queue, queue);
         ap_store_relaxed(&slot->worker, lane);
         /* A result that a dead attempt named is not this one's, and its block may be another task's by now. */
-        if (!AP_DEFECT(stale_result)) ap_slot_result(slot, 0, 0);
+        ap_slot_result(slot, 0, 0);
         return running;
     }
     return 0;
@@ -474,11 +472,11 @@ AP_ALWAYS_INLINE int ap_slot_release(struct ap_segment *seg, uint32_t lane, stru
 {
     uint64_t releasing = AP_WORD_WITH(seen, AP_TASK_RELEASING, lane), done = AP_WORD_WITH(seen, AP_TASK_FREE, AP_NO_LANE);
 
-    if (!AP_DEFECT(release_without_claim) && !ap_cas(&slot->word, &seen, releasing)) return 0;
+    if (!ap_cas(&slot->word, &seen, releasing)) return 0;
     if (__builtin_expect((ap_load_relaxed(&slot->body) | ap_load_relaxed(&slot->result)) != 0, 0))
         ap_slot_blocks_free(seg, slot, index, AP_WORD_GENERATION(releasing));
     if (freed != NULL) freed(user, slot);
-    if (own || AP_DEFECT(release_without_claim)) ap_store_release(&slot->word, done); /* TASK-R3 pairs TASK-A3 */
+    if (own) ap_store_release(&slot->word, done); /* TASK-R3 pairs TASK-A3 */
     else ap_cas(&slot->word, &releasing, done); /* TASK-R3 pairs TASK-A3 */
     return 1;
 }

@@ -320,7 +320,7 @@ AP_ALWAYS_INLINE enum end ended(const struct ap_job *job, int code)
 {
     uint64_t request = ap_load_relaxed(&job->at->request);
 
-    if (__builtin_expect(AP_REQUEST_BITS(request) != 0, 0) && !AP_DEFECT(end_unseen)) return ended_requested(job, request, code);
+    if (__builtin_expect(AP_REQUEST_BITS(request) != 0, 0)) return ended_requested(job, request, code);
     return code == 0 ? END_DONE : END_FAILED;
 }
 

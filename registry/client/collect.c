@@ -1,7 +1,6 @@
 /* registry/client/collect.c - the end of a task as its client sees it: collect, release, give up, cancel, tidy. */
 #include <string.h>
 
-#include "core/defect.h"
 #include "registry/client/client.h"
 #include "shm/bell.h"
 
@@ -83,7 +82,7 @@ int ap_abandon(struct apiary *a, apiary_task_t task)
 
     if (!ap_task_request(a->seg, task.slot, task.generation, AP_REQUEST_ABANDON)) return 0;
     /* Ended meanwhile: whoever ended it need not have seen it. */
-    if (!AP_DEFECT(given_up_blindly) && ap_task_find(a, task, &slot, &word) && ap_task_ended(AP_WORD_STATE(word)))
+    if (ap_task_find(a, task, &slot, &word) && ap_task_ended(AP_WORD_STATE(word)))
         ap_task_free(a, task.slot, word);
     return 1;
 }

@@ -2,7 +2,6 @@
  * pushed; then the consumer is told, of one task or of a batch. */
 #include <string.h>
 
-#include "core/defect.h"
 #include "registry/client/client.h"
 
 #define LOOKS_BACK 8 /* at a queue that changes hands under a task, before the task is left where it is */
@@ -211,13 +210,8 @@ AP_ALWAYS_INLINE void write_slot(struct submit *s)
                                       .ticket = s->ticket, .inside = s->block == 0};
     struct ap_slot *slot = s->at;
 
-    if (AP_DEFECT(publish_before_fill)) {
-        ap_slot_reserve(slot, s->c->lane.index);
-        ap_slot_publish(slot, s->slot, s->queue);
-    }
     ap_slot_write(slot, &form);
-    s->generation = AP_DEFECT(publish_before_fill) ? AP_WORD_GENERATION(ap_load_relaxed(&slot->word))
-                                                   : ap_slot_reserve(slot, s->c->lane.index);
+    s->generation = ap_slot_reserve(slot, s->c->lane.index);
     if (__builtin_expect((s->flags & APIARY_DETACH) != 0 && s->loan == 0, 0))
         ap_slot_detach(slot, s->generation);
     if (__builtin_expect(s->block != 0, 0))
@@ -387,7 +381,7 @@ AP_ALWAYS_INLINE int submit(struct ap_lane_context *c, int service, const char *
     if (__builtin_expect(r < 0, 0)) return r;
     ap_fence_full(); /* TASK-F1 pairs TASK-F2; it is QUEUE-F1 for the signal, too */
     ap_queue_signal_at(s.seg, s.to, s.way->index, s.consumer);
-    if (!AP_DEFECT(no_second_look) && __builtin_expect(!as_picked(s.to, s.life, s.consumer), 0)) r = settle(placed_of(&s));
+    if (__builtin_expect(!as_picked(s.to, s.life, s.consumer), 0)) r = settle(placed_of(&s));
     if (__builtin_expect(r < 0, 0)) return r;
     if (s.loan != 0 && (s.flags & APIARY_DETACH) != 0) detach(c, s.slot, s.generation);
     if (ret != NULL) answer(&s, ret);
@@ -433,7 +427,7 @@ static __attribute__((noinline)) void tell(struct batch *b)
         for (uint32_t k = i; k > 0 && !told; k--) told = b->waiting[k - 1].to == p->to && b->waiting[k - 1].life == p->life;
         if (!told) ap_queue_signal_at(b->c->lane.seg, p->to, p->way->index, p->consumer);
     }
-    for (uint32_t i = 0; i < b->untold && !AP_DEFECT(no_second_look_batch); i++) {
+    for (uint32_t i = 0; i < b->untold; i++) {
         const struct placed *p = &b->waiting[i];
 
         if (!as_picked(p->to, p->life, p->consumer)) settle(*p);

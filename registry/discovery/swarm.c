@@ -2,7 +2,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/defect.h"
 #include "core/name.h"
 #include "registry/discovery/discovery.h"
 #include "registry/discovery/swarm_record.h"
@@ -291,7 +290,6 @@ static int queue_take(struct plan *p, size_t i)
             if (!queue_fits(p, q, life, a->name, pass) || !ap_queue_claim_seen(seg, q, a->lane, life)) continue;
             ap_fence_release(); /* REG-R4 pairs REG-A4 */
             a->queue = q;
-            if (AP_DEFECT(queue_first)) ap_queue_open(seg, q, a->lane);
             /* Judged again where nobody else writes: one that was CLAIMED meanwhile and given back has the same life, and maybe
              * another agent's record. */
             p->agents[i].adopted = pass <= OWN && agent_is(seg, q, p->swarm, a->name);

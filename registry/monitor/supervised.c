@@ -3,7 +3,6 @@
 
 #include <string.h>
 
-#include "core/defect.h"
 #include "core/name.h"
 
 #define TRIES 64 /* a record that is read changes when its process starts, ends or passes */
@@ -27,7 +26,6 @@ static void fill(struct ap_supervised *s, const struct ap_supervision *from)
     uint64_t turn = ap_load_relaxed(&s->turn) + 1, words[AP_SUPERVISION_WORDS];
 
     memcpy(words, from, sizeof words);
-    if (AP_DEFECT(record_early)) ap_store_release(&s->turn, turn); /* SUPER-R3 pairs SUPER-A3 */
     ap_fence_release(); /* SUPER-R2 pairs SUPER-A2 */
     for (uint32_t i = 0; i < AP_SUPERVISION_WORDS; i++) ap_store_relaxed(&s->record[turn % 2][i], words[i]);
     ap_store_release(&s->turn, turn); /* SUPER-R3 pairs SUPER-A3 */
@@ -119,7 +117,7 @@ void ap_supervised_end(struct ap_segment *seg, uint32_t lane)
 
 void ap_supervised_withdraw(struct ap_segment *seg, uint32_t lane, uint64_t beside)
 {
-    if (beside == 0 && !AP_DEFECT(supervisor_stays)) ap_supervised_end(seg, lane);
+    if (beside == 0) ap_supervised_end(seg, lane);
 }
 
 void ap_supervised_forget(struct ap_segment *seg)

@@ -1,7 +1,6 @@
 /* registry/routing/admission.c - the bulkhead. See admission.h. */
 #include "registry/routing/admission.h"
 
-#include "core/defect.h"
 #include "core/invariant.h"
 
 static uint32_t *row_of(const struct ap_segment *seg, uint32_t service)
@@ -67,7 +66,7 @@ void ap_slot_ticket_return(void *user, struct ap_slot *slot)
     if (ap_load_relaxed(&lane->joined) > ap_load_relaxed(&slot->queued)) return;
     /* A ticket that is no longer the client's was freed when its lane closed or was reaped, or passed on before a death. */
     if (!ap_cas(&row[ticket - 1], &busy, passed)) return;
-    if (!AP_DEFECT(ticket_named)) ap_slot_ticket_none(slot);
+    ap_slot_ticket_none(slot);
     ap_cas(&row[ticket - 1], &passed, 0);
 }
 
@@ -87,7 +86,7 @@ void ap_tickets_free(struct ap_segment *seg, uint32_t lane)
 
 void ap_tickets_settle(struct ap_segment *seg, uint32_t lane, uint64_t beside)
 {
-    if (beside == 0 && !AP_DEFECT(tickets_forgotten)) ap_tickets_free(seg, lane);
+    if (beside == 0) ap_tickets_free(seg, lane);
 }
 
 bool ap_tickets_any(const struct ap_segment *seg, uint32_t service)

@@ -20,9 +20,9 @@ OPEN, CLOSE = {'(': ')', '[': ']', '{': '}'}, {')', ']', '}'}
 ASSIGNS = {'=', '+=', '-=', '*=', '/=', '%=', '&=', '|=', '^=', '<<=', '>>='}
 KEYWORDS = {'return', 'break', 'continue', 'goto', 'case', 'default', 'else', 'do', 'if', 'while', 'for', 'switch', 'sizeof',
             'const', 'static', 'struct', 'enum', 'union', 'unsigned', 'int', 'char', 'void', 'long', 'bool', 'extern', '_Static_assert'}
-# What changes nothing but speed, is a seeded defect of its own, speaks to the compiler, or is a leak, which is for the address
+# What changes nothing but speed, speaks to the compiler, or is a leak, which is for the address
 # sanitizer's build to find.
-HINTS = re.compile(r'\b(ap_prefetch_\w+|ap_pause|ap_slot_ahead_of_\w+|madvise|pthread_setname_np|AP_DEFECT|va_start|va_end'
+HINTS = re.compile(r'\b(ap_prefetch_\w+|ap_pause|ap_slot_ahead_of_\w+|madvise|pthread_setname_np|va_start|va_end'
                    r'|ap_spin_\w+|free|offsetof|__attribute__)\b')
 SWAPS = {'<': '<=', '<=': '<', '>': '>=', '>=': '>', '==': '!=', '!=': '==', '&&': '||', '||': '&&'}
 
