@@ -1,8 +1,10 @@
 /* tools/apiary_queens.c - the queens of `apiary up`: what they are called, whether they pass, why they do not. */
 #include "tools/apiary_up.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define TURN UINT64_C(20000000)
@@ -82,6 +84,40 @@ void queens_tell(void *user, struct crew_child *child)
 
 /* ---- the processes -------------------------------------------------------------------------------------------- */
 
+/* Those of a supervisor that is replaced, or that has died or left: what it says of them is forgotten soon. */
+static void note_former(struct up *up)
+{
+    struct ap_supervised_view v;
+    char instance[16];
+    for (uint32_t i = 0; ap_supervised_at(up->a->seg, i) != NULL; i++) {
+        if (!ap_supervised_read(up->a->seg, i, &v)) continue;
+        snprintf(instance, sizeof instance, "%u", v.last.instance);
+        up->former = tool_realloc(up->former, (up->former_count + 1) * sizeof *up->former);
+        up->former[up->former_count++] = ap_swarm_key(v.service, instance);
+    }
+}
+
+static bool is_own(const struct up *up, uint64_t key)
+{
+    char instance[16];
+    for (size_t i = 0; i < up->queen_count; i++) {
+        snprintf(instance, sizeof instance, "%u", last_number(&up->queens[i]));
+        if (ap_swarm_key(up->queens[i].swarm->service, instance) == key) return true;
+    }
+    return false;
+}
+
+/* The former instances are not down when they have left: others have their places, under other names where these were taken. */
+static void forget_former(struct up *up)
+{
+    if (up->former_count == 0 || view_supervisor(up->a->seg, up->a->member) != 0) return;
+    for (size_t i = up->former_count; i-- > 0;) {
+        if (is_own(up, up->former[i])) continue;
+        if (!ap_swarm_forget_instance(up->a->seg, up->a->anchor->lane.index, up->former[i])) continue;
+        up->former[i] = up->former[--up->former_count];
+    }
+}
+
 void queens_add(struct up *up)
 {
     up->first_queen = crew_count(up->crew);
@@ -100,6 +136,7 @@ void queens_add(struct up *up)
             free(label);
         }
     }
+    note_former(up);
     ap_supervised_forget(up->a->seg);
     for (size_t i = 0; i < up->queen_count; i++)
         queens_tell(up, up->queens[i].child);
@@ -142,6 +179,25 @@ bool queens_prepare(void *user, struct crew_child *child)
     return true;
 }
 
+/* An agent may have made another program of its queen: the same process, which would keep the place for as long as it runs. What a
+ * queen's program is, one that serves has shown (an emulator's, where one runs them). */
+static void end_stranger(struct up *up, const struct queen *q)
+{
+    char path[32];
+    struct stat program;
+    pid_t pid = q->child->pid;
+    if (pid == 0 || (q->registered && up->program != 0)) return;
+    snprintf(path, sizeof path, "/proc/%d/exe", (int)pid);
+    if (stat(path, &program) < 0) return;
+    if (q->registered) {
+        up->program = program.st_ino;
+        up->program_device = program.st_dev;
+    } else if (up->program != 0 && (up->program != program.st_ino || up->program_device != program.st_dev)) {
+        crew_say(up->crew, "apiary: %s: pid %d has become another program; it is killed", q->child->label, (int)pid);
+        kill(pid, SIGKILL);
+    }
+}
+
 bool queens_look(struct up *up)
 {
     apiary_swarm_status_t *rows = NULL;
@@ -152,16 +208,18 @@ bool queens_look(struct up *up)
         q->passes = q->drained = q->registered = false;
         for (int k = 0; k < count && q->child->pid != 0; k++) {
             if (rows[k].pid != q->child->pid) continue;
-            q->registered = rows[k].state != APIARY_STARTING;
+            q->registered = rows[k].state != APIARY_STARTING && rows[k].state != APIARY_DOWN;
             if (rows[k].state != APIARY_PASSING) continue;
             q->passes = true;
             q->drained = rows[k].mode != APIARY_READY;
         }
         q->passed = q->passed || q->passes;
         good += q->passes;
+        end_stranger(up, q);
         queens_tell(up, q->child);
     }
     free(rows);
+    forget_former(up);
     return good == up->queen_count;
 }
 

@@ -157,21 +157,6 @@ static int add_daemon(struct up *up)
     return TOOL_OK;
 }
 
-/* The instances of the supervisor that was replaced are not down: others have their places, under other names. */
-static void forget_replaced(struct up *up, pid_t other)
-{
-    struct ap_supervised_view v;
-
-    for (uint32_t i = 0; ap_supervised_at(up->a->seg, i) != NULL; i++) {
-        char instance[16];
-
-        if (!ap_supervised_read(up->a->seg, i, &v) || v.supervised || v.supervisor != other) continue;
-        snprintf(instance, sizeof instance, "%u", v.last.instance);
-        ap_swarm_forget_instance(up->a->seg, up->a->anchor->lane.index, ap_swarm_key(v.service, instance));
-    }
-    ap_supervised_forget(up->a->seg); /* what it has said of its own */
-}
-
 /* The own swarms work already: the others leave now, and nobody who asks meets a closed door. */
 static int take_over(struct up *up, pid_t other)
 {
@@ -179,7 +164,7 @@ static int take_over(struct up *up, pid_t other)
     kill(other, SIGTERM);
     int rc = up_wait(up, up->wait, nobody_else);
     if (rc == TOOL_TIMEOUT) crew_say(up->crew, "apiary: up: pid %d does not leave", (int)other);
-    if (rc == TOOL_OK) forget_replaced(up, other);
+    if (rc == TOOL_OK) ap_supervised_forget(up->a->seg); /* what it has said of its own */
     return rc == TOOL_OK ? start_daemon(up) : rc;
 }
 
@@ -429,6 +414,7 @@ int cmd_up(struct tool *t, int argc, char **argv)
     rows_free(&up.rows);
     config_close(&up.config);
     free(up.queens);
+    free(up.former);
     free(up.daemon_path);
     ap_deployment_free(up.d);
     return tool_finish(t, rc);

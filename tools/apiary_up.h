@@ -19,6 +19,10 @@ struct up {
     size_t first_queen; /* in the crew; the rest are queens */
     struct queen *queens;
     size_t queen_count;
+    uint64_t *former; /* keys of the instances that other supervisors have run here */
+    size_t former_count;
+    ino_t program; /* of the queens; 0: none has been seen at work */
+    dev_t program_device;
     char *daemon_path;
     bool once, owned, replace; /* owned: the segment is to be removed at the end */
     bool ready;                /* the service manager has been told */

@@ -64,6 +64,20 @@ comes_back
 verdict
 leaves "$up"
 
+misfortune 'an agent makes another program of its queen' "{service: other, agents: [{name: m, plugin: $plugins/misbehave.so, capabilities: [other]}]}"
+up
+until_true pid_of other
+other=$(pid_of other)
+apiary delegate other exec --detach >/dev/null
+told_last() { says "other/0: pid $other has become another program; it is killed"; }
+until_true told_last
+until_true says 'task gave up after crashes' # the task is not started a fourth time
+until_true answers other
+harm
+comes_back
+verdict
+leaves "$up"
+
 # ---- the configuration
 
 misfortune 'half a configuration is copied over the other while a queen is started again'
@@ -160,6 +174,8 @@ until_true says '3 of 3 instances passing'
 harm
 comes_back
 verdict
+echo open >"$folder/gate"
+until_true apiary check --config "$config" # the queens of the first one have left, and are not down
 kill -TERM "$up"
 until_true gone "$up"
 wait "$up"
