@@ -24,7 +24,7 @@ struct record {
 /* The records of notes lie in the room one behind the other, between tail and head. The first is being written, and its place is
  * given back afterwards. */
 static struct {
-    pthread_mutex_t lock; /* never held while something is written */
+    pthread_mutex_t lock; /* never held while something is written that could be waited for */
     pthread_cond_t more, out;
     struct record *first, **last;
     uint64_t head, tail; /* bytes of the room ever taken and given back */
@@ -103,6 +103,16 @@ static void tell_lost(void)
     e = write_whole(fd, line, size);
     pthread_mutex_lock(&w.lock);
     if (e == 0) w.lost -= lost;
+}
+
+/* Where no thread can be had, as under a bound of the number of processes: without waiting, so it may be refused. */
+static bool write_now(const struct ap_writer_text *t)
+{
+    struct pollfd ready = {.fd = t->fd, .events = POLLOUT};
+
+    if (t->class != AP_WRITER_NOTE || t->size > AP_WRITER_LINE || poll(&ready, 1, 0) != 1 || (ready.revents & POLLOUT) == 0)
+        return false;
+    return write(t->fd, t->bytes, t->size) == (ssize_t)t->size;
 }
 
 static void *write_all(void *user)
@@ -205,7 +215,7 @@ void ap_writer_put(const struct ap_writer_text *t)
     pthread_mutex_lock(&w.lock);
     r = record(t);
     if (r == NULL) {
-        lose(t);
+        if (w.running || !write_now(t)) lose(t);
     } else {
         memcpy(r->bytes, t->bytes, t->size);
         r->text = *t;

@@ -5,6 +5,7 @@
  *           2 A note that does not fit, or cannot be written, is lost. Losses come in one piece: while a loss has not been
  *           reported and other notes wait, no note is taken.
  *           3 The number of lost lines is written in their place as soon as that is possible.
+ *           4 Where no thread can be made, the caller writes a note itself, if that does not wait.
  * RESULTS   Results are kept whole, on the heap, until they are written or refused.
  * SIGNALS   The writer's thread blocks all signals. So neither a broken pipe nor a background terminal ends the process.
  * END       At exit the writer has a fifth of a second for the texts that are left.

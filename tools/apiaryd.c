@@ -225,7 +225,8 @@ static int watch(const struct tool *t, apiary_t *a, const char *name, bool creat
     int rc = ap_monitor_start(a->seg, a->member, &monitor);
     if (rc < 0) {
         char why[192];
-        ap_park_refusal(rc, why, sizeof why);
+        if (rc == APIARY_ESYS) ap_format(why, sizeof why, "%s: %s", apiary_strerror(rc), strerror(errno));
+        else ap_park_refusal(rc, why, sizeof why);
         return tool_error(t, rc, why, "%s: cannot start the monitor", name);
     }
     ap_log(6, "%s %s, %" PRIu64 " bytes", created ? "created" : "took over", name, a->seg->size);

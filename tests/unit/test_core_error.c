@@ -24,6 +24,7 @@ Test(error, every_row_answers_with_its_texts)
         cr_expect_str_eq(apiary_advice(table[i].value), table[i].advice);
         cr_expect_str_eq(apiary_error_name(table[i].value), table[i].name);
         cr_expect_gt(strlen(table[i].text), 0, "%s", table[i].name);
+        cr_expect_gt(strlen(table[i].advice), 0, "%s: whoever meets it asks what to do", table[i].name);
     }
 }
 

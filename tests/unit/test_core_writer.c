@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -143,4 +144,26 @@ Test(writer, the_room_is_used_over_and_over, .timeout = 120)
     }
     put(AP_WRITER_NOTE, ends[1], "last\n", 5);
     cr_expect_str_eq(read_all(ends), "last\n");
+}
+
+/* As where the number of threads is bounded. */
+Test(writer, without_a_thread_a_note_is_written_where_it_does_not_wait, .timeout = 120)
+{
+    pthread_attr_t before, huge;
+    int ends[2], full[2];
+    char text[64] = "";
+
+    cr_assert_eq(pipe2(ends, O_CLOEXEC), 0);
+    cr_assert_eq(pipe2(full, O_CLOEXEC | O_NONBLOCK), 0);
+    while (write(full[1], text, sizeof text) > 0) continue;
+    cr_assert_eq(fcntl(full[1], F_SETFL, 0), 0);
+    cr_assert_eq(pthread_getattr_default_np(&before), 0);
+    cr_assert_eq(pthread_attr_init(&huge), 0);
+    cr_assert_eq(pthread_attr_setstacksize(&huge, (size_t)1 << 60), 0);
+    cr_assert_eq(pthread_setattr_default_np(&huge), 0);
+    put(AP_WRITER_NOTE, ends[1], "why\n", 4);
+    put(AP_WRITER_NOTE, full[1], "why not\n", 8); /* would wait: it is lost */
+    cr_assert_eq(pthread_setattr_default_np(&before), 0);
+    cr_assert_eq(read(ends[0], text, sizeof text), 4);
+    cr_expect_str_eq(text, "why\n");
 }

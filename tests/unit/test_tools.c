@@ -83,6 +83,7 @@ Test(tools, every_error_has_an_exit_code)
     cr_expect_eq(tool_exit_code(0), TOOL_OK);
     cr_expect_eq(tool_exit_code(APIARY_ECONFIG), TOOL_CONFIG);
     cr_expect_eq(tool_exit_code(APIARY_EVERSION), TOOL_NO_SEGMENT);
+    cr_expect_eq(tool_exit_code(APIARY_ETIMENS), TOOL_NO_SEGMENT);
     cr_expect_eq(tool_exit_code(APIARY_ENOCAP), TOOL_NO_PROVIDER);
     cr_expect_eq(tool_exit_code(APIARY_EQUEUEFULL), TOOL_FULL);
     cr_expect_eq(tool_exit_code(APIARY_ETOOLARGE), TOOL_TOO_LARGE);
