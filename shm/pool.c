@@ -111,14 +111,19 @@ static bool class_take(struct ap_segment *seg, const struct class *k, const stru
     return false;
 }
 
+static bool class_has_more(const struct ap_segment *seg, const struct class *k, uint32_t than)
+{
+    uint32_t count = seg->geometry.pool_blocks[k->number], free_blocks = 0;
+
+    for (uint32_t i = 0; i < count && free_blocks <= than; i++)
+        free_blocks += AP_BLOCK_STATE(ap_load_relaxed(word_at(seg, k->first + i))) == AP_BLOCK_FREE;
+    return free_blocks > than;
+}
+
 /* Whether more is free than is kept for bodies that fit no smaller class. Several who look at once may take a few more. */
 static bool class_spares(const struct ap_segment *seg, const struct class *k)
 {
-    uint32_t count = seg->geometry.pool_blocks[k->number], kept = count / 4, spare = 0;
-
-    for (uint32_t i = 0; i < count && spare <= kept; i++)
-        spare += AP_BLOCK_STATE(ap_load_relaxed(word_at(seg, k->first + i))) == AP_BLOCK_FREE;
-    return spare > kept;
+    return class_has_more(seg, k, seg->geometry.pool_blocks[k->number] / 4);
 }
 
 int ap_pool_take(struct ap_segment *seg, const struct ap_lane_handle *lane, struct ap_pool_hint *hint, uint64_t size,
@@ -139,6 +144,18 @@ int ap_pool_take(struct ap_segment *seg, const struct ap_lane_handle *lane, stru
         k.offset += class_bytes(&seg->geometry, k.number);
     }
     return APIARY_ENOBLOCK;
+}
+
+bool ap_pool_room(const struct ap_segment *seg, uint64_t size)
+{
+    struct class k = {.number = 0};
+    unsigned tried = 0;
+
+    for (; k.number < AP_POOL_CLASSES && tried <= LARGER; k.first += seg->geometry.pool_blocks[k.number++]) {
+        if (seg->geometry.pool_blocks[k.number] == 0 || size > ap_pool_class_size[k.number]) continue;
+        if (tried++ == 0 ? class_has_more(seg, &k, 0) : class_spares(seg, &k)) return true;
+    }
+    return false;
 }
 
 void ap_pool_attach(struct ap_segment *seg, uint64_t offset, uint32_t state, uint32_t slot, uint64_t generation)

@@ -53,6 +53,8 @@ struct ap_pool_hint {
 };
 AP_MUST_CHECK int ap_pool_take(struct ap_segment *seg, const struct ap_lane_handle *lane, struct ap_pool_hint *hint, uint64_t size,
                  uint64_t *ret_offset);
+/* Whether a body of that size would get a block now. */
+AP_MUST_CHECK bool ap_pool_room(const struct ap_segment *seg, uint64_t size);
 /* OWNED -> AP_BLOCK_REQUEST or AP_BLOCK_RESULT_OF(token) of a slot; by the owner. */
 void ap_pool_attach(struct ap_segment *seg, uint64_t offset, uint32_t state, uint32_t slot, uint64_t generation);
 /* OWNED by one lane -> OWNED by another, on the latter's thread. 1, or 0 when the block is not (or no longer) the former's. */

@@ -4,6 +4,7 @@
 
 #include "agents/deployment/deployment.h"
 #include "registry/client/client.h"
+#include "shm/pool.h"
 #include "tools/common.h"
 
 /* argv[0] is the command's name. Each returns an exit code of tools/common.h. */
@@ -117,6 +118,7 @@ struct usage_view {
     uint32_t holder_results;      /* most of them by one client ... */
     int64_t holder_pid;           /* ... 0: there are none */
     uint32_t largest, largest_blocks, largest_free; /* the largest size of payload blocks */
+    uint32_t refused[AP_POOL_CLASSES], refused_count; /* sizes of blocks for which a body would find none */
 };
 void view_usage(const struct ap_segment *seg, struct usage_view *ret);
 

@@ -124,13 +124,14 @@ static void judge_absent(struct report *r, const struct ap_deployment *d, const 
 
 static void judge_usage(struct report *r, const struct usage_view *u)
 {
-    bool room = u->slabs_leased < u->slabs, blocks = u->largest_blocks == 0 || u->largest_free > 0;
+    bool room = u->slabs_leased < u->slabs;
     char block[32];
     if (!room)
         complain(r, CHECK_WARNING, "no room for another thread in the task table (%u of %u tasks in use)", u->tasks_used,
                  u->tasks);
-    if (!blocks) complain(r, CHECK_WARNING, "no free payload block of %s", tool_format_bytes(u->largest, block));
-    if ((!room || !blocks) && u->holder_pid != 0)
+    for (uint32_t i = 0; i < u->refused_count; i++)
+        complain(r, CHECK_WARNING, "no free payload block of %s", tool_format_bytes(u->refused[i], block));
+    if ((!room || u->refused_count > 0) && u->holder_pid != 0)
         complain(r, CHECK_WARNING, "%u result%s not collected, %u of them by pid %" PRId64, u->results,
                  u->results == 1 ? " is" : "s are", u->holder_results, u->holder_pid);
 }
@@ -224,7 +225,7 @@ static const struct tool_usage check_usage = {
     .more =
         "Exit codes: 0 all instances pass, 1 warning (an instance is not ready, or down while another one of its\n"
         "service passes, or the supervisor has died, or there is no coordinator, or the monitor is stopped, or something\n"
-        "of the segment is used up or left lying: the task table, the largest payload blocks, lanes, dead threads,\n"
+        "of the segment is used up or left lying: the task table, payload blocks of a size, lanes, dead threads,\n"
         "who recovers one and is stopped, tasks that nobody takes), 2 critical (a service has no passing instance, or\n"
         "there is no segment), 3 unknown (usage, or a service that was never registered).\n"
         "With --config as many instances as it has of each service are to be registered, too.",

@@ -11,7 +11,6 @@
 #include "registry/monitor/monitor.h"
 #include "registry/monitor/supervised.h"
 #include "shm/event.h"
-#include "shm/pool.h"
 
 int64_t view_lane_pid(const struct ap_segment *seg, uint32_t lane)
 {
@@ -265,6 +264,7 @@ void view_usage(const struct ap_segment *seg, struct usage_view *ret)
     uint32_t first = 0, largest = 0;
     for (uint32_t class = 0, at = 0; class < AP_POOL_CLASSES; at += seg->geometry.pool_blocks[class++]) {
         if (seg->geometry.pool_blocks[class] == 0) continue;
+        if (!ap_pool_room(seg, ap_pool_class_size[class])) ret->refused[ret->refused_count++] = ap_pool_class_size[class];
         largest = class;
         first = at;
     }

@@ -62,6 +62,21 @@ expect 1 "WARNING: no free payload block of 4.0 KiB, .* by pid $hold " apiary ch
 expect 0 '"largest_blocks_free": 0' apiary status --json
 expect 5 'no free payload block' apiary delegate echo - < <(head -c 2000 /dev/zero)
 expect 0 '^small$' apiary delegate echo small
+kill -KILL "$hold"
+until_true apiary check
+
+start "$folder/hold" "$APIARY_TEST_BIN/cli_hold" echo 100 # the larger ones are kept for larger bodies
+hold=$last
+until_true grep -q 'holds [1-9]' "$folder/hold"
+expect 1 "WARNING: no free payload block of 256 B, .* by pid $hold " apiary check
+expect 5 'no free payload block' apiary delegate echo - < <(head -c 200 /dev/zero)
+expect 0 '"largest_blocks_free": [1-9]' apiary status --json
+kill -KILL "$hold"
+until_true apiary check
+
+start "$folder/hold" "$APIARY_TEST_BIN/cli_hold" echo 3000
+hold=$last
+until_true grep -q 'holds [1-9]' "$folder/hold"
 
 # ---- everything is restarted under that client, which keeps what it has
 
