@@ -11,6 +11,7 @@
 #include "agents/runtime/queen.h"
 #include "core/apiary/kinds.h"
 #include "core/apiary/swarm.h"
+#include "core/atomic.h"
 #include "core/log.h"
 #include "core/writer.h"
 
@@ -27,10 +28,14 @@ static const struct tool_usage usage = {
     .most = 1,
 };
 
+/* One that has lost a worker leaves as if it were told to, for its supervisor to start another one. */
 static void to_log(void *user, int level, const char *line)
 {
-    (void)user;
+    uint32_t *broken = user;
     ap_log(level, "%s", line);
+    if (level > 2) return;
+    ap_store_relaxed(broken, 1);
+    kill(getpid(), SIGTERM);
 }
 
 /* Every agent with its kind, built in or from a plug-in, and its place in the configuration. Both are to be freed. */
@@ -94,7 +99,7 @@ static int serve(const struct tool *t, apiary_t *a, const apiary_swarm_descripti
     ap_log(6, "signal %d: draining", which);
     pthread_sigmask(SIG_UNBLOCK, signals, NULL); /* the second one ends the process */
     rc = apiary_queen_stop(queen, drain);
-    if (rc == 0) return TOOL_OK;
+    if (rc == 0) return ap_load_relaxed((const uint32_t *)description->log_user) != 0 ? TOOL_FAILED : TOOL_OK;
     /* A worker that hangs in an agent's function ends only with the process. Its tasks are run again elsewhere. */
     ap_log(4, "still not done after %s: ends with tasks in hand, which others take over", tool_format_duration(drain, text));
     ap_writer_wait(LAST_WORDS);
@@ -131,6 +136,7 @@ static int run(const struct tool *t, const char *service, const struct queen_opt
 {
     struct ap_deployment *d = NULL;
     const char *path = NULL;
+    uint32_t broken = 0;
     int rc = apiary_read_config(t, o->config, o->standard_input, service, &path, &d);
     if (rc != TOOL_OK) return rc;
     const struct ap_deployment_swarm *swarm = ap_deployment_swarm(d, service);
@@ -161,7 +167,8 @@ static int run(const struct tool *t, const char *service, const struct queen_opt
                                                   .max_concurrent_delegations = swarm->max_delegations,
                                                   .agents = agents,
                                                   .agent_count = swarm->agent_count,
-                                                  .log = to_log};
+                                                  .log = to_log,
+                                                  .log_user = &broken};
         rc = serve(t, a, &description, configs, signals, drain);
     }
     apiary_detach(a);

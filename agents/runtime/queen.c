@@ -82,6 +82,7 @@ static enum apiary_state health(struct ap_queen *q)
     for (uint32_t i = 0; i < q->worker_count; i++) {
         uint32_t turns = ap_load_relaxed(&q->workers[i].turns);
 
+        if (ap_load_acquire(&q->workers[i].phase) == AP_WORKER_LOST) return APIARY_CRITICAL; /* WORKER-A1 pairs WORKER-R1 */
         if (turns != q->seen_turns[i] || ap_load_relaxed(&q->workers[i].parked))
             q->still[i] = 0;
         else
@@ -203,8 +204,11 @@ static int queen_open(struct ap_queen *q)
 
 static bool all_drained(const struct ap_queen *q)
 {
-    for (uint32_t i = 0; i < q->worker_count; i++)
-        if (ap_load_acquire(&q->workers[i].drained) != q->workers[i].drain) return false; /* WORKER-A1 pairs WORKER-R1 */
+    for (uint32_t i = 0; i < q->worker_count; i++) {
+        const struct ap_worker *w = &q->workers[i];
+        if (ap_load_acquire(&w->phase) == AP_WORKER_LOST) continue; /* WORKER-A1 pairs WORKER-R1 */
+        if (ap_load_acquire(&w->drained) != w->drain) return false; /* WORKER-A1 pairs WORKER-R1 */
+    }
     return true;
 }
 

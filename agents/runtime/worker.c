@@ -308,9 +308,8 @@ static void say_phase(struct ap_worker *w, enum ap_worker_phase phase)
     ap_queen_news(w->queen);
 }
 
-static void *worker_main(void *arg)
+static __attribute__((noinline)) void worker_life(struct ap_worker *w)
 {
-    struct ap_worker *w = arg;
     uint32_t command;
 
     ap_worker_here = w;
@@ -323,6 +322,30 @@ static void *worker_main(void *arg)
         run(w);
     }
     worker_close(w);
+}
+
+/* An agent's function has not come back but ended the thread. */
+static void lost(void *arg)
+{
+    struct ap_worker *w = arg;
+    const struct ap_agent *agent = ap_load_relaxed(&w->called);
+    bool opening = ap_load_relaxed(&w->phase) == AP_WORKER_OPENING;
+
+    if (opening)
+        ap_format(w->message, sizeof w->message, "worker %u: an agent ended its thread while it was made", w->index);
+    else
+        ap_format(w->message, sizeof w->message, "worker %u: an agent ended its thread; the one that was called last is %s",
+                  w->index, agent != NULL ? agent->name : "none");
+    w->result = APIARY_EAGENT;
+    if (!opening) ap_queen_log(w->queen, 2, "%s", w->message);
+    say_phase(w, opening ? AP_WORKER_FAILED : AP_WORKER_LOST);
+}
+
+static void *worker_main(void *arg)
+{
+    pthread_cleanup_push(lost, arg);
+    worker_life(arg);
+    pthread_cleanup_pop(0);
     return NULL;
 }
 

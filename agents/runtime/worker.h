@@ -3,6 +3,8 @@
  * LIFE      1 OPENING (lane, loop and agents are made on the worker's thread) -> READY -> RUN -> HOLD -> STOP, or OPENING ->
  *           FAILED.
  *           2 The queen commands by `command`, the worker answers by `phase`. Both are futex words.
+ *           3 LOST: an agent has ended the worker's thread (pthread_exit). For other processes this is a death like any. Nothing
+ *           of the worker runs again.
  * TURNS     1 Agents in turn, a batch each.
  *           2 A task is claimed just before it is started. So tasks that wait stay QUEUED and can be moved.
  *           3 The reference is stored in lane->hand[] before that, so that a reaper finds the started tasks without a scan.
@@ -18,7 +20,7 @@
 #include "core/must_check.h"
 #include "core/spin.h"
 
-enum ap_worker_phase { AP_WORKER_OPENING, AP_WORKER_READY, AP_WORKER_FAILED };
+enum ap_worker_phase { AP_WORKER_OPENING, AP_WORKER_READY, AP_WORKER_FAILED, AP_WORKER_LOST };
 enum ap_worker_command { AP_WORKER_WAIT, AP_WORKER_RUN, AP_WORKER_HOLD, AP_WORKER_STOP };
 
 struct ap_delegation;

@@ -41,7 +41,8 @@ typedef struct apiary_swarm_description {
     uint32_t max_concurrent_delegations;
     const apiary_agent_description_t *agents;
     size_t agent_count;
-    void (*log)(void *user, int level, const char *line); /* may be NULL; any thread */
+    void (*log)(void *user, int level, const char *line); /* may be NULL; any thread. At level 2 (syslog's critical) an agent has
+                                                             ended its worker's thread: this queen is to be stopped */
     void *log_user;
 } apiary_swarm_description_t;
 

@@ -1,6 +1,6 @@
 /* A plug-in agent for the tests that does what an agent should not, as the body says: "twice" answers two times, "threads" lets
  * two threads and itself answer, "stuck" never comes back, "close" closes descriptors that are not its own, "abort" does, "exec"
- * makes another program of its process. It has nothing to create. */
+ * makes another program of its process, "end" ends its thread. It has nothing to create. */
 #include <apiary/agent.h>
 
 #include <pthread.h>
@@ -32,6 +32,7 @@ static void handle(void *state, apiary_job_t *job)
     if (size == 5 && memcmp(body, "stuck", 5) == 0)
         for (;;) pause();
     if (size == 5 && memcmp(body, "abort", 5) == 0) abort();
+    if (size == 3 && memcmp(body, "end", 3) == 0) pthread_exit(NULL);
     if (size == 4 && memcmp(body, "exec", 4) == 0) execl("/bin/sleep", "sleep", "1d", (char *)NULL);
     if (size == 5 && memcmp(body, "close", 5) == 0)
         for (int fd = 3; fd < 200; fd++) close(fd);
