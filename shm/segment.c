@@ -125,7 +125,7 @@ static int segment_map(int fd, int through, uint64_t size, bool writable, struct
         seg->fd = -1; /* the caller's */
         ap_segment_unmap(seg);
         errno = -r;
-        return APIARY_ESYS;
+        return APIARY_ENOTSUP;
     }
     *ret = seg;
     return 0;
@@ -144,6 +144,15 @@ static int image_map(int fd, const char *path, uint64_t size, struct ap_segment 
     if (r < 0) close(through);
     else *ret_through = through;
     return r;
+}
+
+static int refuse_map(int error, const char *name, char *message, size_t size)
+{
+    if (error == APIARY_ENOTSUP)
+        return refuse(error, message, size,
+                      "%s: /proc does not say who this process is (/proc/self/stat: %s), so nobody would see its death; mount it",
+                      name, strerror(errno));
+    return refuse(error, message, size, "%s: cannot map it: %s", name, strerror(errno));
 }
 
 /* The descriptor goes: the mapping alone holds what it named. */
@@ -268,7 +277,7 @@ static int segment_build(int fd, const struct ap_segment_options *o, const struc
                       "cannot reserve %llu bytes in " SHM_DIRECTORY ": %s; make it larger, or lower tasks, queues or payload",
                       (unsigned long long)size, strerror(r));
     r = image_map(fd, NULL, size, &seg, &through); /* before the file is given to somebody else */
-    if (r < 0) return refuse(r, message, message_size, "cannot map the segment: %s", strerror(errno));
+    if (r < 0) return refuse_map(r, o->name, message, message_size);
     r = owner_set(fd, o, message, message_size);
     if (r == 0) {
         huge_pages(seg);
@@ -429,7 +438,7 @@ static int attach_map(int fd, const char *name, const char *path, bool writable,
     int through = -1;
     int r = writable ? image_map(fd, path, size, &seg, &through) : segment_map(fd, fd, size, false, &seg);
 
-    if (r < 0) return refuse(r, message, message_size, "%s: cannot map it: %s", name, strerror(errno));
+    if (r < 0) return refuse_map(r, name, message, message_size);
     r = attach_adopt(seg, name, parts, message, message_size);
     if (r == 0 && writable) r = time_judge(seg->header, name, message, message_size);
     if (r == 0 && writable) r = image_take(seg, through, name, message, message_size);
