@@ -3,7 +3,7 @@
 #define AP_AGENT_H
 
 #include "agents/runtime/arena.h"
-#include "agents/runtime/handle.h"
+#include "core/handle.h"
 #include "core/apiary/agent.h"
 #include "core/config.h"
 #include "registry/client/client.h"

@@ -357,7 +357,7 @@ int ap_queen_start(struct apiary *a, const apiary_swarm_description_t *swarm, co
     }
     if (r == 0) {
         ap_queen_log(q, 6, "%s is registered with %zu agents on %u workers, parking by %s", q->service, q->agent_count,
-                     q->worker_count, ap_loop_park_name(ap_loop_park_kind(q->workers[0].loop)));
+                     q->worker_count, ap_park_name(ap_loop_park_kind(q->workers[0].loop)));
         *ret = ap_handle_name(q->handle);
         return 0;
     }

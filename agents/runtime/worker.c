@@ -178,7 +178,8 @@ static void park(struct ap_worker *w, uint32_t command)
     say_drained(w, command);
     before = w->seg->ops->now();
     ap_store_relaxed(&w->parked, 1);
-    ap_loop_park(w->loop, &w->context->lane.lane->bell, value, ap_delegations_due(w));
+    ap_loop_word(w->loop, 0, &w->context->lane.lane->bell, value, false);
+    ap_loop_park(w->loop, ap_delegations_due(w));
     ap_store_relaxed(&w->parked, 0);
     if (__builtin_expect(ap_loop_reopened(w->loop) != w->reopened, 0)) say_reopened(w);
     ap_spin_parked(&w->spin, w->seg->ops->now() - before);
@@ -255,7 +256,7 @@ static int worker_open(struct ap_worker *w)
     ap_spin_open(&w->spin, w->seg->ops);
     w->context = ap_context(w->client, &r);
     if (w->context == NULL) return r;
-    r = ap_loop_create(w->seg->ops, &w->loop);
+    r = ap_loop_create(w->seg->ops, 1, &w->loop);
     if (r < 0) {
         if (r == APIARY_ESYS) ap_format(why, sizeof why, "%s: %s", apiary_strerror(r), strerror(errno));
         else ap_park_refusal(r, why, sizeof why);

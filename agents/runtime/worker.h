@@ -16,7 +16,7 @@
 #define AP_WORKER_H
 
 #include "agents/runtime/agent.h"
-#include "agents/runtime/loop.h"
+#include "core/loop.h"
 #include "core/must_check.h"
 #include "core/spin.h"
 

@@ -14,7 +14,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "registry/monitor/monitor_wait.h"
+#include "core/loop.h"
 #include "shm/event.h"
 
 #define SWEEP_SPACING UINT64_C(50000000)   /* between two sweeps for deadlines */
@@ -25,7 +25,7 @@
 #define BEAT UINT64_C(1000000000)          /* of the monitor that watches */
 #define STALE (3 * BEAT)
 
-enum { WAIT_SELF, WAIT_CHANGED, WAIT_ROLE, WAIT_LANES };
+enum { WAIT_CHANGED, WAIT_ROLE, WAIT_LANES }; /* words of the loop */
 
 /* A dead lane that somebody else is at: its life, 0 for none; since when it has been seen so, NEVER once it was helped. */
 #define NEVER UINT64_MAX
@@ -43,14 +43,13 @@ struct ap_monitor {
     int result;
 
     struct ap_lane_handle lane;
-    struct ap_waits waits;
+    struct ap_loop *loop;
     uint64_t *lives; /* per lane: the life that is being watched */
     struct other *others; /* per lane */
     uint64_t due, swept, ask, ask_spacing;
     uint32_t changed, refused;
 
-    uint32_t wake AP_ALIGNED; /* futex; raised by stop and nudge */
-    uint32_t stop;
+    uint32_t stop AP_ALIGNED;
 };
 
 /* ---- the role ------------------------------------------------------------------------------------------------- */
@@ -131,7 +130,7 @@ static bool needless(const struct ap_monitor *m)
     return !held(ap_load_relaxed(role_word(m))) || (AP_WATCHED_LANE(watched) != m->lane.index && beat_age(m->seg, watched) < STALE);
 }
 
-static void role_wait(struct ap_monitor *m, uint32_t wake)
+static void role_wait(struct ap_monitor *m)
 {
     uint32_t *word = role_word(m), v = ap_load_acquire(word);
     uint64_t until = UINT64_MAX;
@@ -142,9 +141,8 @@ static void role_wait(struct ap_monitor *m, uint32_t wake)
     m->refused = held(v) ? 0 : m->refused + 1;
     if (!held(v) && m->refused < 4) return;
     if (!held(v)) until = m->seg->ops->now() + RETRY;
-    ap_waits_word(&m->waits, WAIT_SELF, &m->wake, wake);
-    ap_waits_word(&m->waits, WAIT_ROLE, word, v);
-    ap_waits_sleep(&m->waits, until);
+    ap_loop_word(m->loop, WAIT_ROLE, word, v, true);
+    ap_loop_park(m->loop, until);
 }
 
 /* ---- the watch ------------------------------------------------------------------------------------------------ */
@@ -155,7 +153,7 @@ static bool watch_thread(struct ap_monitor *m, uint32_t lane)
     uint32_t value;
 
     if (ap_lane_watch(m->seg, lane, &word, &value) < 0) return false;
-    ap_waits_word(&m->waits, WAIT_LANES + lane, word, value);
+    ap_loop_word(m->loop, WAIT_LANES + lane, word, value, true);
     return true;
 }
 
@@ -165,7 +163,7 @@ static bool watch_lane(struct ap_monitor *m, uint32_t index)
     const struct ap_lane *lane = ap_lane_at(m->seg, index);
     uint64_t life = ap_load_acquire(&lane->life); /* LANE-A1 pairs LANE-R1 */
     uint32_t state = AP_LIFE_STATE(life);
-    bool armed = ap_waits_armed(&m->waits, WAIT_LANES + index);
+    bool armed = ap_loop_word_stands(m->loop, WAIT_LANES + index);
 
     if (state != AP_LIFE_LIVE && state != AP_LIFE_DEAD) {
         m->lives[index] = life;
@@ -247,7 +245,6 @@ static void watch(struct ap_monitor *m, bool beside)
     m->ask_spacing = RETRY;
     ap_event_log(seg, AP_EVENT_MONITOR, m->lane.index, m->member, beside);
     for (;;) {
-        uint32_t wake = ap_load_acquire(&m->wake);                        /* MONITOR-A1 pairs MONITOR-R1 */
         uint32_t changed = ap_load_acquire(&seg->header->lanes_changed); /* LANE-A5 pairs LANE-R5: before the look at the lanes */
         uint64_t until, help;
         int reaped;
@@ -259,8 +256,7 @@ static void watch(struct ap_monitor *m, bool beside)
         sweep(m, reaped > 0, first || changed != m->changed);
         m->changed = changed;
         first = false;
-        ap_waits_word(&m->waits, WAIT_SELF, &m->wake, wake);
-        ap_waits_word(&m->waits, WAIT_CHANGED, &seg->header->lanes_changed, changed);
+        ap_loop_word(m->loop, WAIT_CHANGED, &seg->header->lanes_changed, changed, true);
         until = seg->ops->now() + BEAT;
         if (m->due < until) until = m->due;
         if (m->ask < until) until = m->ask;
@@ -276,7 +272,7 @@ static void watch(struct ap_monitor *m, bool beside)
         } else {
             sound = true;
         }
-        ap_waits_sleep(&m->waits, until);
+        ap_loop_park(m->loop, until);
     }
 }
 
@@ -299,7 +295,7 @@ static int monitor_open(struct ap_monitor *m)
         r = ap_lane_open(m->seg, m->member, &m->lane);
     if (r < 0) return r;
     tables_map(m->seg);
-    r = ap_waits_open(&m->waits, m->seg->ops, WAIT_LANES + m->seg->geometry.lanes);
+    r = ap_loop_create(m->seg->ops, WAIT_LANES + m->seg->geometry.lanes, &m->loop);
     if (r < 0) ap_lane_close(&m->lane);
     return r;
 }
@@ -315,20 +311,16 @@ static void *monitor_main(void *arg)
     pthread_cond_signal(&m->started);
     pthread_mutex_unlock(&m->lock);
     if (r < 0) return NULL;
-    for (;;) {
-        uint32_t wake = ap_load_acquire(&m->wake); /* MONITOR-A1 pairs MONITOR-R1 */
-
-        if (ap_load_relaxed(&m->stop)) break;
+    while (!ap_load_relaxed(&m->stop)) { /* set before the loop is woken */
         if (role_take(m)) {
             watch(m, false);
             role_release(m);
         } else if (stale(m->seg)) {
             watch(m, true);
         } else {
-            role_wait(m, wake);
+            role_wait(m);
         }
     }
-    ap_waits_close(&m->waits);
     ap_lane_close(&m->lane);
     return NULL;
 }
@@ -357,6 +349,7 @@ static void monitor_free(struct ap_monitor *m)
 {
     pthread_mutex_destroy(&m->lock);
     pthread_cond_destroy(&m->started);
+    ap_loop_destroy(m->loop); /* not by its thread: whoever stops that wakes it */
     free(m->lives);
     free(m->others);
     free(m);
@@ -384,22 +377,16 @@ int ap_monitor_start(struct ap_segment *seg, uint32_t member, struct ap_monitor 
     return 0;
 }
 
-static void monitor_wake(struct ap_monitor *m)
-{
-    ap_add_acq_rel(&m->wake, 1); /* MONITOR-R1 pairs MONITOR-A1 */
-    m->seg->ops->futex_wake(&m->wake, INT_MAX);
-}
-
 void ap_monitor_stop(struct ap_monitor *m)
 {
     if (m == NULL) return;
     ap_store_relaxed(&m->stop, 1);
-    monitor_wake(m);
+    ap_loop_wake(m->loop);
     pthread_join(m->thread, NULL);
     monitor_free(m);
 }
 
 void ap_monitor_nudge(struct ap_monitor *m)
 {
-    if (m != NULL && (!held(ap_load_relaxed(role_word(m))) || stale(m->seg))) monitor_wake(m);
+    if (m != NULL && (!held(ap_load_relaxed(role_word(m))) || stale(m->seg))) ap_loop_wake(m->loop);
 }

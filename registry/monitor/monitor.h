@@ -14,8 +14,7 @@
  *           2 A monitor that finds the beat stale watches beside the holder and beats in its stead, until another monitor beats.
  *           3 A dead lane is locked by one reaper at a time. A reaper that makes no progress for 100 ms (stopped, say) is helped
  *           by the monitor, or by one that watches beside it: once for each death, with all that needs no lock (reap.h).
- * FALLBACK  Where io_uring lacks FUTEX_WAIT, or is forbidden, futex_waitv does the same for 128 words; further words are looked at
- *           every 10 ms. Without futex_waitv all are looked at. APIARY_PARK selects (see agents/runtime/loop.h).
+ * FALLBACK  How it waits for so many words where io_uring lacks FUTEX_WAIT, or is forbidden: core/loop.h.
  */
 #ifndef AP_MONITOR_H
 #define AP_MONITOR_H

@@ -244,7 +244,7 @@ static void run_jobs_end(void)
 static void prepare_handed(void)
 {
     prepare_kept();
-    must(ap_loop_create(actor.seg->ops, &hive.worker.loop) == 0);
+    must(ap_loop_create(actor.seg->ops, 1, &hive.worker.loop) == 0);
     must(apiary_job_finish_from_thread(hive.job, 0, "done", 4) == 0);
 }
 

@@ -15,9 +15,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/apiary/kinds.h"
-#include "agents/runtime/loop.h"
 #include "core/apiary/agent.h"
+#include "core/apiary/kinds.h"
+#include "core/loop.h"
 
 struct fake_key { /* a configuration; ends with key NULL */
     const char *key, *text;
@@ -85,7 +85,7 @@ static struct {
 static inline void fake_open(void)
 {
     memset(&fake, 0, sizeof fake);
-    cr_assert_eq(ap_loop_create(&ap_ops_system, &fake.loop), 0);
+    cr_assert_eq(ap_loop_create(&ap_ops_system, 0, &fake.loop), 0);
     fake.queue_end = &fake.queue;
 }
 
@@ -169,7 +169,6 @@ static inline void fake_tell(struct apiary_job *job)
 /* Starts what is queued and runs the loop once; sleeps when there is nothing to do. */
 static inline void fake_turn(void)
 {
-    uint32_t bell = 0;
     struct apiary_job *job = fake.queue;
     if (job && !job->finished && job->agent->limit && job->agent->in_hand >= job->agent->limit)
         job = NULL; /* it waits, and what is behind it */
@@ -186,7 +185,7 @@ static inline void fake_turn(void)
     if (job && fake.queue)
         ap_loop_turn(fake.loop);
     else if (!job)
-        ap_loop_park(fake.loop, NULL, bell, APIARY_FOREVER);
+        ap_loop_park(fake.loop, APIARY_FOREVER);
 }
 
 static inline void fake_finish(struct apiary_job *job)

@@ -11,10 +11,10 @@
 #include <unistd.h>
 
 #include "agents/runtime/arena.h"
-#include "agents/runtime/handle.h"
 #include "agents/runtime/kind.h"
-#include "agents/runtime/loop_inside.h"
 #include "agents/runtime/memory.h"
+#include "core/handle.h"
+#include "core/loop_inside.h"
 #include "core/ops.h"
 #include "core/program.h"
 
@@ -292,20 +292,19 @@ Test(handle, without_one_there_is_no_watch)
 {
     struct ap_loop *loop;
     apiary_watch_t *watch = NULL;
-    uint32_t bell = 0;
     int fired = 0;
 
-    cr_assert_eq(ap_loop_create(&ap_ops_system, &loop), 0);
+    cr_assert_eq(ap_loop_create(&ap_ops_system, 0, &loop), 0);
     open_all();
     cr_expect_eq(ap_loop_timer(loop, 0, count_up, &fired, &watch), APIARY_ENOBLOCK);
     cr_expect_eq(ap_loop_watch(loop, 0, POLLIN, count_up, &fired, &watch), APIARY_ENOBLOCK);
     cr_expect_null(watch);
     cr_expect_eq(ap_loop_timer(loop, 0, count_up, &fired, NULL), 0);
-    ap_loop_park(loop, &bell, 0, 0);
+    ap_loop_park(loop, 0);
     cr_expect_eq(fired, 1);
     ap_handle_close(all[0]);
     cr_expect_eq(ap_loop_timer(loop, 0, count_up, &fired, &watch), 0);
-    ap_loop_park(loop, &bell, 0, 0);
+    ap_loop_park(loop, 0);
     cr_expect_eq(fired, 2);
     cr_expect_eq(ap_loop_close(watch), 0);
     cr_expect_eq(ap_loop_close(watch), APIARY_ESTALE);
@@ -322,7 +321,7 @@ Test(handle, a_watch_that_was_refused_has_given_its_own_back)
     unsigned entries;
     int ends[2];
 
-    cr_assert_eq(ap_loop_create(&ap_ops_system, &loop), 0);
+    cr_assert_eq(ap_loop_create(&ap_ops_system, 0, &loop), 0);
     if (loop->park == AP_PARK_POLL) cr_skip_test("without a ring");
     cr_assert_eq(pipe(ends), 0);
     entries = loop->ring.sq.ring_entries;

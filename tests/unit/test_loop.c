@@ -1,4 +1,4 @@
-/* The worker's loop. Run once for each way of parking ($APIARY_PARK); without it, the best of this machine. */
+/* The loop. Run once for each way of parking ($APIARY_PARK); without it, the best of this machine. */
 #include <criterion/criterion.h>
 
 #include <errno.h>
@@ -10,27 +10,31 @@
 #include <sched.h>
 #include <stddef.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "agents/runtime/loop_inside.h"
 #include "core/atomic.h"
-#include "shm/bell.h"
+#include "core/loop_inside.h"
 
 static struct ap_loop *loop;
 static uint32_t bell; /* outlives the loop, as its contract asks */
 
 static void setup(void)
 {
-    cr_assert_eq(ap_loop_create(&ap_ops_system, &loop), 0);
+    cr_assert_eq(ap_loop_create(&ap_ops_system, 1, &loop), 0);
 }
 
 static void teardown(void)
 {
     ap_loop_destroy(loop);
+}
+
+static void park_on(const uint32_t *word, uint32_t value, uint64_t until)
+{
+    ap_loop_word(loop, 0, word, value, false);
+    ap_loop_park(loop, until);
 }
 
 TestSuite(loop, .init = setup, .fini = teardown, .timeout = 60);
@@ -63,7 +67,7 @@ static void record_event(void *user, uint32_t events)
 
 static void park_until_calls(const struct record *r, int calls)
 {
-    while (r->calls < calls) ap_loop_park(loop, &bell, 0, UINT64_MAX);
+    while (r->calls < calls) park_on(&bell, 0, UINT64_MAX);
 }
 
 static void *wake_soon(void *arg)
@@ -84,7 +88,7 @@ Test(loop, without_memory_it_does_not_sleep_for_good)
     loop->watch_count = SIZE_MAX / 64;
     loop->polls_stale = true;
     cr_assert_eq(pthread_create(&thread, NULL, wake_soon, NULL), 0);
-    ap_loop_park(loop, NULL, 0, UINT64_MAX);
+    ap_loop_park(loop, UINT64_MAX);
     pthread_join(thread, NULL);
     loop->watch_count = 0;
 }
@@ -92,12 +96,16 @@ Test(loop, without_memory_it_does_not_sleep_for_good)
 /* A ring that takes no more entries cannot watch what ap_loop_wake writes. */
 Test(loop, with_a_full_ring_it_does_not_sleep_for_good)
 {
+    struct record r = {.fd = -1};
     unsigned entries;
+    int ends[2];
 
     if (loop->park == AP_PARK_POLL) cr_skip_test("without a ring");
+    cr_assert_eq(pipe(ends), 0);
+    cr_assert_eq(ap_loop_watch(loop, ends[0], POLLIN, record_event, &r, NULL), 0);
     entries = loop->ring.sq.ring_entries;
     loop->ring.sq.ring_entries = 0;
-    ap_loop_park(loop, NULL, 0, UINT64_MAX);
+    ap_loop_park(loop, UINT64_MAX);
     loop->ring.sq.ring_entries = entries;
 }
 
@@ -110,8 +118,24 @@ Test(loop, forced_variant_is_used)
 {
     const char *forced = getenv("APIARY_PARK");
 
-    if (forced != NULL && *forced != '\0') cr_assert_str_eq(ap_loop_park_name(ap_loop_park_kind(loop)), forced);
+    if (forced != NULL && *forced != '\0') cr_assert_str_eq(ap_park_name(ap_loop_park_kind(loop)), forced);
     cr_assert_gt(ap_loop_park_kind(loop), AP_PARK_ANY);
+}
+
+Test(loop, a_variant_that_is_asked_for_is_that_or_refused)
+{
+    struct ap_loop *other;
+
+    for (int i = AP_PARK_URING; i <= AP_PARK_POLL; i++) {
+        int r;
+
+        setenv("APIARY_PARK", ap_park_name((enum ap_park)i), 1);
+        r = ap_loop_create(&ap_ops_system, 4, &other);
+        cr_expect(r == 0 || (r == APIARY_ENOTSUP && i != AP_PARK_POLL), "%s: %d", ap_park_name((enum ap_park)i), r);
+        if (r < 0) continue;
+        cr_expect_eq((int)ap_loop_park_kind(other), i);
+        ap_loop_destroy(other);
+    }
 }
 
 Test(loop, unknown_variant_is_refused)
@@ -119,7 +143,7 @@ Test(loop, unknown_variant_is_refused)
     struct ap_loop *other = NULL;
 
     setenv("APIARY_PARK", "hammock", 1);
-    cr_assert_eq(ap_loop_create(&ap_ops_system, &other), APIARY_EINVAL);
+    cr_assert_eq(ap_loop_create(&ap_ops_system, 1, &other), APIARY_EINVAL);
     cr_assert_null(other);
 }
 
@@ -140,7 +164,7 @@ Test(loop, a_ring_that_must_not_be_entered_is_not_used)
 
         unsetenv("APIARY_PARK");
         if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) != 0) _exit(77);
-        if (ap_loop_create(&ap_ops_system, &other) != 0) _exit(1);
+        if (ap_loop_create(&ap_ops_system, 1, &other) != 0) _exit(1);
         _exit(ap_loop_park_kind(other) == AP_PARK_POLL ? 0 : 2);
     }
     cr_assert_eq(waitpid(pid, &status, 0), pid);
@@ -152,10 +176,10 @@ Test(loop, a_ring_that_must_not_be_entered_is_not_used)
 Test(loop, changed_bell_does_not_sleep)
 {
     bell = 7;
-    ap_loop_park(loop, &bell, 5, UINT64_MAX);
+    park_on(&bell, 5, UINT64_MAX);
     /* The same with a wait left over in the kernel. */
-    ap_loop_park(loop, &bell, 7, ap_ops_system.now() + 1000);
-    ap_loop_park(loop, &bell, 5, UINT64_MAX);
+    park_on(&bell, 7, ap_ops_system.now() + 1000);
+    park_on(&bell, 5, UINT64_MAX);
 }
 
 Test(loop, sleeps_until_the_time_given)
@@ -164,84 +188,7 @@ Test(loop, sleeps_until_the_time_given)
 
     for (int turns = 0; ap_ops_system.now() < until; turns++) {
         cr_assert_lt(turns, 100, "it does not sleep");
-        ap_loop_park(loop, &bell, 0, until);
-    }
-}
-
-struct ringer {
-    uint32_t *bell;
-    uint32_t *rounds, *seen;
-    uint32_t count;
-};
-
-/* Rings once for every round that the sleeper has acknowledged. */
-static void *ring(void *arg)
-{
-    struct ringer *r = arg;
-
-    for (uint32_t i = 1; i <= r->count; i++) {
-        while (ap_load_acquire(r->seen) != i - 1) sched_yield();
-        ap_store_release(r->rounds, i);
-        ap_bell_ring(&ap_ops_system, r->bell);
-    }
-    return NULL;
-}
-
-static void sleep_for_rounds(uint32_t *word, uint32_t *rounds, uint32_t *seen, uint32_t count)
-{
-    for (uint32_t i = 1; i <= count; i++) {
-        while (ap_load_acquire(rounds) != i) {
-            uint32_t value = ap_bell_raise(word);
-            if (ap_load_acquire(rounds) == i) break;
-            ap_loop_park(loop, word, value, UINT64_MAX);
-        }
-        ap_store_release(seen, i);
-    }
-}
-
-Test(loop, bell_wakes_every_time)
-{
-    uint32_t rounds = 0, seen = 0;
-    struct ringer r = {&bell, &rounds, &seen, 2000};
-    pthread_t thread;
-
-    cr_assert_eq(pthread_create(&thread, NULL, ring, &r), 0);
-    sleep_for_rounds(&bell, &rounds, &seen, r.count);
-    pthread_join(thread, NULL);
-}
-
-Test(loop, bell_wakes_from_another_process)
-{
-    uint32_t *words = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    struct ringer r = {&words[0], &words[1], &words[2], 200};
-    int status;
-    pid_t child;
-
-    cr_assert_neq(words, MAP_FAILED);
-    child = fork();
-    cr_assert_geq(child, 0);
-    if (child == 0) {
-        ring(&r);
-        _exit(0);
-    }
-    sleep_for_rounds(&words[0], &words[1], &words[2], r.count);
-    cr_assert_eq(waitpid(child, &status, 0), child);
-    cr_assert_eq(status, 0);
-}
-
-Test(loop, another_word_is_waited_for)
-{
-    static uint32_t bells[2];
-    uint32_t rounds = 0, seen = 0;
-
-    for (int i = 0; i < 20; i++) {
-        struct ringer r = {&bells[i & 1], &rounds, &seen, 3};
-        pthread_t thread;
-        ap_loop_park(loop, &bells[(i + 1) & 1], bells[(i + 1) & 1], ap_ops_system.now() + 100000);
-        cr_assert_eq(pthread_create(&thread, NULL, ring, &r), 0);
-        sleep_for_rounds(&bells[i & 1], &rounds, &seen, 3);
-        pthread_join(thread, NULL);
-        rounds = seen = 0;
+        park_on(&bell, 0, until);
     }
 }
 
@@ -261,12 +208,12 @@ Test(loop, wake_ends_the_park)
         uint32_t flag = 0;
         pthread_t thread;
         cr_assert_eq(pthread_create(&thread, NULL, wake_loop, &flag), 0);
-        while (!ap_load_acquire(&flag)) ap_loop_park(loop, &bell, 0, UINT64_MAX);
+        while (!ap_load_acquire(&flag)) park_on(&bell, 0, UINT64_MAX);
         pthread_join(thread, NULL);
     }
     /* One that came while the loop was awake counts for the next park. */
     ap_loop_wake(loop);
-    ap_loop_park(loop, &bell, 0, UINT64_MAX);
+    park_on(&bell, 0, UINT64_MAX);
 }
 
 Test(loop, descriptor_is_reported_as_long_as_it_is_ready)
@@ -345,7 +292,7 @@ Test(loop, watch_is_closed_in_its_own_callback_and_by_another)
     b.other = wa;
     put(first[1]);
     put(second[1]);
-    while (a.calls + b.calls == 0) ap_loop_park(loop, &bell, 0, UINT64_MAX);
+    while (a.calls + b.calls == 0) park_on(&bell, 0, UINT64_MAX);
     /* Whichever came first closed both. */
     for (int i = 0; i < 200; i++) ap_loop_turn(loop);
     cr_assert_eq(a.calls + b.calls, 1);
@@ -391,11 +338,11 @@ Test(loop, timers_fire_once_in_order)
     cr_assert_eq(ap_loop_timer(loop, now + 1500000, note_order, &names[3], &closed), 0);
     cr_assert_eq(ap_loop_timer(loop, now + 2000000, note_order, &names[1], NULL), 0);
     ap_loop_close(closed);
-    while (fired < 3) ap_loop_park(loop, &bell, 0, UINT64_MAX);
+    while (fired < 3) park_on(&bell, 0, UINT64_MAX);
     for (int i = 0; i < 3; i++) cr_assert_eq(order[i], i);
     cr_assert_geq(ap_ops_system.now(), now + 3000000);
     ap_loop_close(kept);
-    ap_loop_park(loop, &bell, 0, ap_ops_system.now() + 1000000);
+    park_on(&bell, 0, ap_ops_system.now() + 1000000);
     cr_assert_eq(fired, 3);
 }
 
@@ -425,7 +372,7 @@ Test(loop, many_timers_and_watches)
         put(ends[i][1]);
     }
     for (int i = 0; i < 100; i++) park_until_calls(&r[i], 1);
-    while (many_fired < 250) ap_loop_park(loop, &bell, 0, UINT64_MAX);
+    while (many_fired < 250) park_on(&bell, 0, UINT64_MAX);
     for (int i = 0; i < 100; i++) cr_assert_eq(r[i].calls, 1);
 }
 
@@ -446,7 +393,7 @@ Test(loop, what_is_no_descriptor_is_refused)
 static void close_own(void)
 {
     if (loop->park != AP_PARK_POLL) close(loop->ring.ring_fd);
-    close(loop->event_fd);
+    if (loop->event_fd >= 0) close(loop->event_fd);
 }
 
 /* The numbers are other files' at once: a pipe whose ends are neither to be written nor read, nor closed. */
@@ -456,7 +403,7 @@ static void take_numbers(int ends[2])
 
     cr_assert_eq(pipe2(ends, O_NONBLOCK), 0);
     if (ring_fd >= 0) cr_assert_eq(dup2(ends[0], ring_fd), ring_fd);
-    cr_assert_eq(dup2(ends[0], event_fd), event_fd);
+    if (event_fd >= 0) cr_assert_eq(dup2(ends[0], event_fd), event_fd);
 }
 
 /* Sleeps once with nothing to be woken by but the clock; more than a few of these without it having slept would be a spin. */
@@ -466,7 +413,7 @@ static void sleep_once(void)
     int turns = 0;
 
     while (ap_ops_system.now() < until) {
-        ap_loop_park(loop, &bell, 0, until);
+        park_on(&bell, 0, until);
         turns++;
     }
     cr_expect_leq(turns, 20, "%d turns", turns);
@@ -482,7 +429,7 @@ static void serves_again(int fd, const struct record *r)
     put(fd);
     park_until_calls(r, calls + 1);
     cr_assert_eq(pthread_create(&thread, NULL, wake_soon, NULL), 0);
-    ap_loop_park(loop, &bell, 0, UINT64_MAX);
+    park_on(&bell, 0, UINT64_MAX);
     pthread_join(thread, NULL);
 }
 
@@ -528,12 +475,25 @@ Test(loop, descriptors_that_are_others_by_now_are_left_alone)
     cr_assert_eq(ap_loop_close(watch), 0);
 }
 
+/* From then on it has an event, unless its ring waits for words. */
+static void watch_nothing(void)
+{
+    struct record r = {.fd = -1};
+    int ends[2];
+
+    cr_assert_eq(pipe(ends), 0);
+    cr_assert_eq(ap_loop_watch(loop, ends[0], POLLIN, record_event, &r, NULL), 0);
+    cr_assert_eq(loop->event_fd < 0, loop->park == AP_PARK_URING);
+}
+
 /* Its event's number is a directory's by now: that cannot be read, however often one tries. */
 Test(loop, an_event_that_cannot_be_read_is_lost)
 {
     int directory = open("/", O_RDONLY | O_DIRECTORY);
     uint64_t one = 1;
 
+    if (loop->park == AP_PARK_URING) cr_skip_test("it has no event");
+    watch_nothing();
     ap_loop_drain_event(loop);
     cr_expect_not(loop->lost, "there was nothing to be read");
     cr_assert_eq(write(loop->event_fd, &one, sizeof one), sizeof one);
@@ -561,9 +521,9 @@ Test(loop, its_end_leaves_no_descriptor_behind)
 
     ap_loop_destroy(NULL);
     for (int i = 0; i < 20; i++) {
-        cr_assert_eq(ap_loop_create(&ap_ops_system, &other), 0);
+        cr_assert_eq(ap_loop_create(&ap_ops_system, 1, &other), 0);
         cr_assert_eq(ap_loop_timer(other, UINT64_MAX, record_event, NULL, NULL), 0);
-        ap_loop_park(other, &bell, 0, ap_ops_system.now() + 100000);
+        ap_loop_park(other, ap_ops_system.now() + 100000);
         ap_loop_destroy(other);
     }
     cr_expect_eq(descriptors(), before);
@@ -574,8 +534,9 @@ Test(loop, its_event_is_watched_once)
 {
     uint64_t one = 1;
 
-    if (loop->park == AP_PARK_POLL) cr_skip_test("there is no ring");
-    for (int i = 0; i < 50; i++) ap_loop_park(loop, &bell, 0, 0);
+    if (loop->park != AP_PARK_PARKER) cr_skip_test("no ring watches an event");
+    watch_nothing();
+    for (int i = 0; i < 50; i++) park_on(&bell, 0, 0);
     cr_assert_eq(write(loop->event_fd, &one, sizeof one), sizeof one);
     io_uring_submit(&loop->ring);
     while (!ap_uring_ready(&loop->ring)) sched_yield();

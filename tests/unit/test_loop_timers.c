@@ -5,14 +5,13 @@
 #include <poll.h>
 #include <unistd.h>
 
-#include "agents/runtime/loop_inside.h"
+#include "core/loop_inside.h"
 
 static struct ap_loop *loop;
-static uint32_t bell;
 
 static void setup(void)
 {
-    cr_assert_eq(ap_loop_create(&ap_ops_system, &loop), 0);
+    cr_assert_eq(ap_loop_create(&ap_ops_system, 0, &loop), 0);
 }
 
 static void teardown(void)
@@ -38,7 +37,7 @@ static void note(void *user, uint32_t events)
 
 static void look(void)
 {
-    ap_loop_park(loop, &bell, 0, 0);
+    ap_loop_park(loop, 0);
 }
 
 static void add(int number)
@@ -72,10 +71,10 @@ Test(loop_timers, far_ones_do_not_lengthen_a_sleep)
     apiary_watch_t *far;
 
     cr_assert_eq(ap_loop_timer(loop, UINT64_MAX - 1, note, &timers[0], &far), 0);
-    ap_loop_park(loop, &bell, 0, ap_ops_system.now() + 1000000);
+    ap_loop_park(loop, ap_ops_system.now() + 1000000);
     cr_expect_eq(fired, 0);
     add(1);
-    ap_loop_park(loop, &bell, 0, UINT64_MAX);
+    ap_loop_park(loop, UINT64_MAX);
     cr_expect_eq(fired, 1, "a near one ends it");
     cr_expect_eq(ap_loop_close(far), 0);
 }
@@ -163,7 +162,7 @@ Test(loop_timers, a_watch_outlives_its_callback_that_turns_the_loop)
         cr_assert_eq(pipe(ends), 0);
         cr_assert_eq(ap_loop_watch(loop, ends[0], POLLIN, close_and_turn, NULL, &watch), 0);
         cr_assert_eq(write(ends[1], "ab", 2), 2);
-        while (reads < round) ap_loop_park(loop, &bell, 0, UINT64_MAX);
+        while (reads < round) ap_loop_park(loop, UINT64_MAX);
         look();
         cr_expect_eq(reads, round);
         cr_expect_eq(fired, round);

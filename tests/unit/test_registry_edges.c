@@ -7,7 +7,6 @@
 #include <sys/resource.h>
 
 #include "registry/monitor/monitor.h"
-#include "registry/monitor/monitor_wait.h"
 #include "registry_fixture.h"
 
 TestSuite(registry_edges, .init = fixture_setup, .fini = fixture_teardown, .timeout = 60);
@@ -90,26 +89,6 @@ Test(registry_edges, a_setting_that_is_not_understood_needs_no_message)
         unsetenv(settings[i]);
     }
     cr_expect_null(a);
-}
-
-Test(registry_edges, a_way_of_waiting_that_is_asked_for_is_that_or_refused)
-{
-    static const struct {
-        const char *name;
-        int way;
-    } ways[] = {{"uring", AP_PARK_URING}, {"parker", AP_PARK_PARKER}, {"poll", AP_PARK_POLL}};
-    struct ap_waits w;
-
-    for (int i = 0; i < 3; i++) {
-        int r;
-
-        setenv("APIARY_PARK", ways[i].name, 1);
-        r = ap_waits_open(&w, &ap_ops_system, 4);
-        cr_expect(r == 0 || (r == APIARY_ENOTSUP && ways[i].way == AP_PARK_URING), "%s: %d", ways[i].name, r);
-        if (r < 0) continue;
-        cr_expect_eq((int)w.way, ways[i].way, "%s", ways[i].name);
-        ap_waits_close(&w);
-    }
 }
 
 /* A limit beyond the segment's is the segment's: the row ends there. */

@@ -1,5 +1,5 @@
-/* agents/runtime/loop_inside.h - shared by the files of the loop: loop.c (timers, watches, choice), loop_uring.c, loop_poll.c,
- * loop_bell.c (the thread that waits on the bell where the ring cannot).
+/* core/loop_inside.h - shared by the files of the loop: loop.c (timers, watches, choice), loop_uring.c, loop_poll.c, loop_words.c
+ * (words without a ring), loop_bell.c (the thread that waits on a word for a loop that waits for descriptors).
  */
 #ifndef AP_LOOP_INSIDE_H
 #define AP_LOOP_INSIDE_H
@@ -9,9 +9,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "agents/runtime/handle.h"
-#include "agents/runtime/loop.h"
 #include "core/atomic.h"
+#include "core/handle.h"
+#include "core/loop.h"
 #include "core/must_check.h"
 
 /* Known outside by its handle: apiary_watch_t is never defined. */
@@ -31,7 +31,14 @@ struct ap_watch {
     struct ap_watch *prev, *next; /* of loop->watches, or loop->closed */
 };
 
-/* A thread that waits on one word at a time, and writes the loop's event_fd when woken. */
+struct ap_word {
+    const uint32_t *word;
+    uint32_t value;
+    bool stands;
+    bool pass_on;
+};
+
+/* A thread that waits on one word, and writes the loop's event_fd when woken. */
 struct ap_bell_thread {
     const struct ap_ops *ops;
     pthread_t thread;
@@ -40,15 +47,19 @@ struct ap_bell_thread {
     uint32_t request AP_ALIGNED; /* raised by the loop for each wait; futex */
     uint32_t done;               /* the last request that it has finished */
     uint32_t stop;
-    uint32_t *word;
+    const uint32_t *word;
     uint32_t value;
 };
+
+/* What the loop sleeps in, and so what wakes it. */
+enum ap_sleep { AP_AWAKE, AP_SLEEP_RING, AP_SLEEP_WORDS, AP_SLEEP_EVENT };
 
 struct ap_loop {
     const struct ap_ops *ops;
     enum ap_park park;
     pthread_t thread; /* the owner */
-    int event_fd; /* ap_loop_wake and the bell thread write it */
+    int event_fd; /* ap_loop_wake and the bell thread write it; -1 while nothing needs it */
+    bool waitv;   /* futex_waitv works */
     bool lost;    /* one of its descriptors no longer belongs to it */
     unsigned reopened;
     struct ap_watch *watches, *graveyard;
@@ -59,9 +70,7 @@ struct ap_loop {
     unsigned turn;
 
     struct io_uring ring;
-    bool wake_armed;
-    const uint32_t *bell; /* the word that the ring waits on; NULL: none */
-    uint64_t bell_serial;
+    bool wake_armed; /* the ring has a wait for `woken`, or for event_fd */
 
     struct pollfd *polls; /* poll variant; polls[0] is event_fd */
     struct ap_watch **poll_watches;
@@ -70,8 +79,13 @@ struct ap_loop {
 
     struct ap_bell_thread bell_thread;
 
-    uint32_t parked AP_ALIGNED; /* LOOP-F1: the loop sleeps or is about to */
-    uint32_t woken;             /* ap_loop_wake was called */
+    struct ap_word *words;
+    uint32_t word_count;
+    bool rush;    /* a word has changed already: the next park does not sleep */
+    bool refused; /* the ring did not take a word: the next park is short, and the caller gives the word again */
+
+    uint32_t parked AP_ALIGNED; /* LOOP-F1: enum ap_sleep, the loop sleeps or is about to */
+    uint32_t woken;             /* ap_loop_wake was called; futex */
 };
 
 /* loop.c */
@@ -79,20 +93,29 @@ void ap_loop_call(struct ap_watch *watch, uint32_t events);
 void ap_loop_bury(struct ap_watch *watch); /* the watch is closed, and no ring has it */
 /* Reads the event descriptor, which is ready. Without a count in it, the descriptor is lost. */
 void ap_loop_drain_event(struct ap_loop *loop);
+/* The earlier of that time and 10 ms from now, for a sleep that nothing else may end. */
+uint64_t ap_loop_soon(const struct ap_loop *loop, uint64_t until);
 
 /* loop_uring.c */
 AP_MUST_CHECK int ap_loop_uring_watch(struct ap_watch *watch);
-void ap_loop_uring_again(struct ap_loop *loop); /* gives a new ring all waits of the old one */
+AP_MUST_CHECK bool ap_loop_uring_word(struct ap_loop *loop, uint32_t number);
+void ap_loop_uring_again(struct ap_loop *loop); /* gives a new ring the watches of the old one; no word stands any more */
 void ap_loop_uring_close(struct ap_watch *watch);
 AP_MUST_CHECK int ap_loop_uring_dispatch(struct ap_loop *loop);
-void ap_loop_uring_park(struct ap_loop *loop, const uint32_t *bell, uint32_t value, uint64_t until);
+void ap_loop_uring_park(struct ap_loop *loop, uint64_t until);
 
 /* loop_poll.c */
 AP_MUST_CHECK int ap_loop_poll_dispatch(struct ap_loop *loop, uint64_t until); /* 0: does not wait */
 
-/* loop_bell.c. wait: asks the thread to wait, and starts it if needed. An earlier wait on the same word that is not answered yet
- * still stands. false: the thread could not be started. */
-AP_MUST_CHECK bool ap_bell_thread_wait(struct ap_bell_thread *t, uint32_t *word, uint32_t value);
+/* loop_words.c */
+bool ap_loop_waitv_works(void);
+void ap_loop_words_sleep(struct ap_loop *loop, uint64_t until);
+void ap_loop_words_look(struct ap_loop *loop); /* after a sleep without a ring: ends the waits for words that have changed */
+void ap_loop_word_ended(struct ap_loop *loop, uint32_t number);
+
+/* loop_bell.c. wait: asks the thread to wait, always on the same word, and starts it if needed. An earlier wait that is not
+ * answered yet still stands. false: the thread could not be started. */
+AP_MUST_CHECK bool ap_bell_thread_wait(struct ap_bell_thread *t, const uint32_t *word, uint32_t value);
 void ap_bell_thread_stop(struct ap_bell_thread *t);
 
 #endif

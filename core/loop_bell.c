@@ -1,9 +1,11 @@
-/* agents/runtime/loop_bell.c - a thread that waits on the bell for a loop whose ring (or poll) cannot. See loop_inside.h. */
+/* core/loop_bell.c - a thread that waits on a word for a loop that sleeps on descriptors. See loop_inside.h. */
+#include <errno.h>
+#include <limits.h>
 #include <signal.h>
+#include <time.h>
 #include <unistd.h>
 
-#include "agents/runtime/loop_inside.h"
-#include "shm/bell.h"
+#include "core/loop_inside.h"
 
 static void bell_signal(struct ap_bell_thread *t, uint32_t request)
 {
@@ -27,7 +29,7 @@ static void *bell_main(void *arg)
             t->ops->futex_wait(&t->request, seen, UINT64_MAX);
             continue;
         }
-        /* Any return will do: the loop looks for itself. A stop changes the word first, so it is not slept through. */
+        /* Any return will do: the loop looks for itself. A stop wakes until this thread has ended. */
         if (!ap_load_relaxed(&t->stop)) t->ops->futex_wait(t->word, t->value, UINT64_MAX);
         seen = request;
         bell_signal(t, request);
@@ -46,17 +48,13 @@ static bool bell_start(struct ap_bell_thread *t)
     return t->started;
 }
 
-bool ap_bell_thread_wait(struct ap_bell_thread *t, uint32_t *word, uint32_t value)
+bool ap_bell_thread_wait(struct ap_bell_thread *t, const uint32_t *word, uint32_t value)
 {
     uint32_t request = ap_load_relaxed(&t->request);
 
     if (!t->started && !bell_start(t)) return false;
-    if (ap_load_acquire(&t->done) != request) { /* PARKER-A2 pairs PARKER-R2 */
-        if (t->word == word) return true; /* it sleeps there, or will find the word changed */
-        /* It must let go of the other word before it can be given this one. */
-        ap_bell_wake(t->ops, t->word);
-        return false;
-    }
+    /* PARKER-A2 pairs PARKER-R2. It sleeps there still, or will find the word changed. */
+    if (ap_load_acquire(&t->done) != request) return true;
     t->word = word;
     t->value = value;
     ap_store_release(&t->request, request + 1); /* PARKER-R1 pairs PARKER-A1 */
@@ -64,15 +62,19 @@ bool ap_bell_thread_wait(struct ap_bell_thread *t, uint32_t *word, uint32_t valu
     return true;
 }
 
+/* The word is others' and is not written: who goes to sleep on it just now is woken again. */
 void ap_bell_thread_stop(struct ap_bell_thread *t)
 {
-    uint32_t request = ap_load_relaxed(&t->request);
+    const struct timespec moment = {.tv_nsec = 100000};
 
     if (!t->started) return;
     ap_store_release(&t->stop, 1); /* PARKER-R1 pairs PARKER-A1 */
-    if (ap_load_acquire(&t->done) != request) ap_bell_wake(t->ops, t->word);
-    ap_store_release(&t->request, request + 1); /* PARKER-R1 pairs PARKER-A1 */
+    ap_store_release(&t->request, t->request + 1); /* PARKER-R1 pairs PARKER-A1 */
     t->ops->futex_wake(&t->request, 1);
-    pthread_join(t->thread, NULL);
+    for (;;) {
+        if (t->word != NULL) t->ops->futex_wake(t->word, INT_MAX);
+        if (pthread_tryjoin_np(t->thread, NULL) == 0) break;
+        nanosleep(&moment, NULL);
+    }
     t->started = false;
 }

@@ -1,7 +1,7 @@
-/* agents/runtime/loop_poll.c - the loop on poll(2). See loop_inside.h. */
+/* core/loop_poll.c - the loop on poll(2). See loop_inside.h. */
 #include <stdlib.h>
 
-#include "agents/runtime/loop_inside.h"
+#include "core/loop_inside.h"
 
 #define NSEC UINT64_C(1000000000)
 #define BLIND 10000000 /* ns */

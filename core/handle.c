@@ -1,5 +1,5 @@
-/* agents/runtime/handle.c - see handle.h. */
-#include "agents/runtime/handle.h"
+/* core/handle.c - see handle.h. */
+#include "core/handle.h"
 
 #include <pthread.h>
 

@@ -1,31 +1,39 @@
-/* agents/runtime/loop.c - timers, watches and the choice of the variant. See loop.h. */
-#include "agents/runtime/loop.h"
+/* core/loop.c - timers, watches and the choice of the way to sleep. See loop.h. */
+#include "core/loop.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "agents/runtime/loop_inside.h"
+#include "core/loop_inside.h"
 #include "core/descriptor.h"
 #include "core/invariant.h"
 
 #define RING_ENTRIES 64u
 #define TIMER_TURNS 16u /* turns between two looks at the clock */
 #define POLL_TURNS 64u  /* turns between two calls of poll */
-#define BLIND UINT64_C(10000000)       /* ns; a sleep of a loop that has no descriptor to be woken by */
-#define PATIENCE UINT64_C(10000000000) /* ns */
+#define SOON UINT64_C(10000000)        /* ns; a sleep that nothing ends, at what has to be looked at */
+#define PATIENCE UINT64_C(10000000000) /* ns; a sleep that only a descriptor ends, which somebody may have closed */
 
 /* ---- choice --------------------------------------------------------------------------------------------------- */
 
 static int loop_choose(struct ap_loop *loop)
 {
-    int forced = ap_park_forced();
+    int forced = ap_park_forced(), r;
 
     if (forced < 0) return APIARY_EINVAL;
     loop->park = AP_PARK_POLL;
+    loop->waitv = ap_loop_waitv_works();
     if (forced == AP_PARK_POLL) return 0;
-    if (ap_uring_open(&loop->ring, RING_ENTRIES) < 0) return forced == AP_PARK_ANY ? 0 : APIARY_ENOTSUP;
+    r = ap_uring_open(&loop->ring, RING_ENTRIES);
+    if (r == -EMFILE || r == -ENFILE) { /* which says nothing of what this machine can do */
+        errno = -r;
+        return APIARY_ESYS;
+    }
+    if (r < 0) return forced == AP_PARK_ANY ? 0 : APIARY_ENOTSUP;
     if (forced != AP_PARK_PARKER && ap_uring_can_futex(&loop->ring)) {
         loop->park = AP_PARK_URING;
         return 0;
@@ -38,7 +46,43 @@ static int loop_choose(struct ap_loop *loop)
     return APIARY_ENOTSUP;
 }
 
-int ap_loop_create(const struct ap_ops *ops, struct ap_loop **ret)
+static void event_is(struct ap_loop *loop, int fd)
+{
+    ap_store_release(&loop->event_fd, fd);             /* PARKER-R3 pairs PARKER-A3 */
+    ap_store_release(&loop->bell_thread.event_fd, fd); /* PARKER-R3 pairs PARKER-A3 */
+    loop->polls_stale = true;
+}
+
+/* For a loop that sleeps on descriptors while a thread sleeps on its word; kept. */
+static bool loop_event(struct ap_loop *loop)
+{
+    int fd = loop->event_fd >= 0 ? loop->event_fd : ap_fd_event();
+
+    if (fd < 0) return false;
+    if (fd != loop->event_fd) event_is(loop, fd);
+    return true;
+}
+
+/* Nothing is waited for but words, timers and others' wakes. */
+static bool words_alone(const struct ap_loop *loop)
+{
+    return loop->waitv && loop->watch_count == 0;
+}
+
+static int loop_open(struct ap_loop *loop, uint32_t words)
+{
+    int r;
+
+    loop->words = calloc(words > 0 ? words : 1, sizeof *loop->words);
+    if (loop->words == NULL) return APIARY_ENOBLOCK;
+    loop->word_count = words;
+    r = loop_choose(loop);
+    if (r < 0 || loop->park == AP_PARK_URING || words_alone(loop) || loop_event(loop)) return r;
+    if (loop->park == AP_PARK_PARKER) io_uring_queue_exit(&loop->ring);
+    return APIARY_ESYS;
+}
+
+int ap_loop_create(const struct ap_ops *ops, uint32_t words, struct ap_loop **ret)
 {
     struct ap_loop *loop = aligned_alloc(AP_LINE, (sizeof *loop + AP_LINE - 1) / AP_LINE * AP_LINE);
     int r;
@@ -48,19 +92,14 @@ int ap_loop_create(const struct ap_ops *ops, struct ap_loop **ret)
     loop->ops = ops;
     loop->thread = pthread_self();
     loop->polls_stale = true;
-    loop->event_fd = ap_fd_event();
-    if (loop->event_fd < 0) {
-        free(loop);
-        return APIARY_ESYS;
-    }
-    r = loop_choose(loop);
+    loop->event_fd = loop->bell_thread.event_fd = -1;
+    loop->bell_thread.ops = ops;
+    r = loop_open(loop, words);
     if (r < 0) {
-        close(loop->event_fd);
+        free(loop->words);
         free(loop);
         return r;
     }
-    loop->bell_thread.ops = ops;
-    loop->bell_thread.event_fd = loop->event_fd;
     *ret = loop;
     return 0;
 }
@@ -85,18 +124,14 @@ void ap_loop_destroy(struct ap_loop *loop)
     free(loop->heap);
     free(loop->polls);
     free(loop->poll_watches);
-    close(loop->event_fd);
+    free(loop->words);
+    if (loop->event_fd >= 0) close(loop->event_fd);
     free(loop);
 }
 
 enum ap_park ap_loop_park_kind(const struct ap_loop *loop)
 {
     return loop->park;
-}
-
-const char *ap_loop_park_name(enum ap_park park)
-{
-    return ap_park_name(park);
 }
 
 unsigned ap_loop_reopened(const struct ap_loop *loop)
@@ -108,14 +143,12 @@ unsigned ap_loop_reopened(const struct ap_loop *loop)
  * Returns whether the loop can sleep again. */
 static bool reopen(struct ap_loop *loop)
 {
-    int fd = ap_fd_event();
+    int fd = loop->park != AP_PARK_URING ? ap_fd_event() : -1;
 
-    if (fd < 0) return false;
+    if (fd < 0 && loop->park != AP_PARK_URING) return false;
     if (loop->park != AP_PARK_POLL) ap_uring_forget(&loop->ring);
-    if (loop_choose(loop) < 0) loop->park = AP_PARK_POLL; /* that needs nothing */
-    ap_store_release(&loop->event_fd, fd);             /* PARKER-R3 pairs PARKER-A3 */
-    ap_store_release(&loop->bell_thread.event_fd, fd); /* PARKER-R3 pairs PARKER-A3 */
-    loop->polls_stale = true;
+    if (loop_choose(loop) < 0) loop->park = AP_PARK_POLL; /* that needs nothing but the event, which a park opens */
+    if (fd >= 0) event_is(loop, fd);
     loop->lost = false;
     loop->reopened++;
     ap_loop_uring_again(loop);
@@ -255,6 +288,7 @@ int ap_loop_watch(struct ap_loop *loop, int fd, uint32_t events, apiary_watch_fn
     if (fn == NULL || !at_home(loop) || (events & (POLLIN | POLLOUT)) == 0 || (events & ~(uint32_t)(POLLIN | POLLOUT)) != 0 ||
         fcntl(fd, F_GETFD) < 0)
         return APIARY_EINVAL;
+    if (loop->park != AP_PARK_URING && !loop_event(loop)) return APIARY_ESYS;
     watch = watch_new(loop, fn, user, ret == NULL);
     if (watch == NULL) return APIARY_ENOBLOCK;
     watch->fd = fd;
@@ -345,7 +379,12 @@ void ap_loop_wake(struct ap_loop *loop)
 
     ap_store_release(&loop->woken, 1);
     ap_fence_full(); /* LOOP-F1: woken before parked is read, pairs the same in ap_loop_park */
-    if (!ap_load_relaxed(&loop->parked)) return;
+    switch ((enum ap_sleep)ap_load_relaxed(&loop->parked)) {
+    case AP_AWAKE: return;
+    case AP_SLEEP_RING:
+    case AP_SLEEP_WORDS: loop->ops->futex_wake(&loop->woken, INT_MAX); return;
+    case AP_SLEEP_EVENT: break;
+    }
     /* PARKER-A3 pairs PARKER-R3 */
     while (write(ap_load_acquire(&loop->event_fd), &one, sizeof one) < 0 && errno == EINTR) {}
 }
@@ -358,6 +397,13 @@ void ap_loop_drain_event(struct ap_loop *loop)
     do n = read(loop->event_fd, &count, sizeof count);
     while (n < 0 && errno == EINTR);
     if (n != sizeof count && !(n < 0 && errno == EAGAIN)) loop->lost = true;
+}
+
+uint64_t ap_loop_soon(const struct ap_loop *loop, uint64_t until)
+{
+    uint64_t soon = loop->ops->now() + SOON;
+
+    return soon < until ? soon : until;
 }
 
 static int dispatch(struct ap_loop *loop, bool timers, bool descriptors, uint64_t poll_until)
@@ -390,30 +436,52 @@ int ap_loop_turn(struct ap_loop *loop)
     return dispatch(loop, timers, descriptors, 0);
 }
 
-void ap_loop_park(struct ap_loop *loop, uint32_t *bell, uint32_t value, uint64_t until)
+static enum ap_sleep sleep_in(const struct ap_loop *loop)
 {
+    if (loop->park == AP_PARK_URING) return AP_SLEEP_RING;
+    return words_alone(loop) ? AP_SLEEP_WORDS : AP_SLEEP_EVENT;
+}
+
+/* Until when it may sleep on descriptors, of which one stands for word 0. */
+static uint64_t event_until(struct ap_loop *loop, uint64_t until)
+{
+    uint64_t patience = loop->ops->now() + PATIENCE;
+    const struct ap_word *w = loop->words;
+    bool deaf = false;
+
+    for (uint32_t i = 1; i < loop->word_count; i++) deaf |= w[i].stands;
+    if (loop->word_count > 0 && w->stands) deaf |= !ap_bell_thread_wait(&loop->bell_thread, w->word, w->value);
+    if (patience < until) until = patience;
+    return deaf ? ap_loop_soon(loop, until) : until;
+}
+
+static void sleep_and_dispatch(struct ap_loop *loop, enum ap_sleep in, uint64_t until)
+{
+    bool poll = loop->park == AP_PARK_POLL;
+
+    if (in == AP_SLEEP_EVENT && until != 0) until = event_until(loop, until);
+    if (in == AP_SLEEP_WORDS)
+        ap_loop_words_sleep(loop, until);
+    else if (!poll)
+        ap_loop_uring_park(loop, until);
+    dispatch(loop, true, !poll || in == AP_SLEEP_EVENT, until);
+    if (in != AP_SLEEP_RING) ap_loop_words_look(loop);
+}
+
+void ap_loop_park(struct ap_loop *loop, uint64_t until)
+{
+    enum ap_sleep in = sleep_in(loop);
+
+    if (in == AP_SLEEP_EVENT && !loop_event(loop)) until = ap_loop_soon(loop, until); /* before anybody is told to write it */
     if (loop->heap_count != 0 && loop->heap[1]->at < until) until = loop->heap[1]->at;
-    ap_store_relaxed(&loop->parked, 1);
+    ap_store_relaxed(&loop->parked, in);
     ap_fence_full(); /* LOOP-F1: parked before woken is read, pairs the same in ap_loop_wake */
-    if (ap_load_acquire(&loop->woken)) until = 0;
-    if (loop->park != AP_PARK_URING && until != 0 && bell != NULL &&
-        !ap_bell_thread_wait(&loop->bell_thread, bell, value)) {
-        /* No thread, or it is still busy with another word: look again soon. */
-        uint64_t soon = loop->ops->now() + 1000000;
-        if (soon < until) until = soon;
-    }
-    /* A sleep that only an event descriptor ends would never end if an agent has closed that: the loop looks now and then. */
-    if (loop->park != AP_PARK_URING && until != 0 && loop->ops->now() + PATIENCE < until) until = loop->ops->now() + PATIENCE;
-    if (bell != NULL && ap_load_acquire(bell) != value) until = 0;
-    if (loop->park == AP_PARK_POLL) {
-        dispatch(loop, true, true, until);
-    } else {
-        ap_loop_uring_park(loop, bell, value, until);
-        dispatch(loop, true, true, 0);
-    }
-    if (__builtin_expect(loop->lost, 0) && !reopen(loop) && until != 0 && bell != NULL)
-        loop->ops->futex_wait(bell, value, loop->ops->now() + BLIND);
-    ap_store_relaxed(&loop->parked, 0);
+    if (ap_load_acquire(&loop->woken) || loop->rush) until = 0;
+    loop->rush = false;
+    sleep_and_dispatch(loop, in, until);
+    /* Without descriptors of its own it can still sleep on words for a moment. */
+    if (__builtin_expect(loop->lost, 0) && !reopen(loop) && until != 0) ap_loop_words_sleep(loop, ap_loop_soon(loop, until));
+    ap_store_relaxed(&loop->parked, AP_AWAKE);
     /* An exchange and no store: what the waker did before must be seen by whoever looks after this call. */
     ap_exchange_acq_rel(&loop->woken, 0);
 }

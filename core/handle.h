@@ -1,4 +1,4 @@
-/* agents/runtime/handle.h - names for objects that a program or an agent holds (queens, agents, jobs, watches), so that a name
+/* core/handle.h - names for objects that a program or an agent holds (queens, agents, jobs, watches), so that a name
  * that is used after its object's end is refused.
  *
  * NAME      1 A pointer to an opaque type of apiary.h need not be an address. A name is generation << 21 | place << 4 | kind.
