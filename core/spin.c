@@ -6,23 +6,22 @@
 
 #include "core/atomic.h"
 
-/* More than a round trip in which both sides sleep in turn, which holds two sleeps and wakes: with a lower bound both would go on
- * sleeping, thousands of times in a row, where one gap of some other's making began it. */
+/* The reasons, and what was measured: spin.h. Times are in ns. */
 #define LONGEST UINT64_C(200000)
 #define SHORTEST UINT64_C(1000)
-#define TURNS 8u                 /* between two looks at the clock */
-#define TRY_FIRST UINT64_C(50000) /* ns; then after twice as long each time. Free processors have gaps of tens of us, too */
-#define TRY_WARY UINT64_C(4000)   /* the same soon after a crowd */
+#define TURNS 8u
+#define TRY_FIRST UINT64_C(50000) /* then after twice as long each time */
+#define TRY_WARY UINT64_C(4000)
 #define WARY UINT64_C(20000000)
-#define ALONE UINT64_C(1500)      /* ns that a yield takes at most in which nobody else has run, where nobody counts */
-#define TRIAL UINT64_C(4000) /* ns */
-#define TRIAL_EACH 64u        /* waits */
+#define ALONE UINT64_C(1500)
+#define TRIAL UINT64_C(4000)
+#define TRIAL_EACH 64u /* waits */
 #define BELIEVED 2u
-#define COUNT_EACH 64u        /* yields in a crowd */
-#define GONE UINT64_C(1000000) /* ns between two waits, of which the former came SOON: somebody else may have run meanwhile */
+#define COUNT_EACH 64u /* yields in a crowd */
+#define GONE UINT64_C(1000000)
 #define SOON UINT64_C(50000)
 #define YIELDS 32u
-#define OVERLONG UINT64_C(2000000) /* ns: about the least that the scheduler gives to who does not yield */
+#define OVERLONG UINT64_C(2000000)
 #define REST 16u /* times what an overlong yield has taken */
 
 int ap_spin_forced(void)

@@ -1,17 +1,59 @@
 /* core/spin.h - how long a thread that waits looks, and how, before it sleeps; private memory, one thread.
  *
- * LIMIT     follows what looking would have gained: a sleep that ended within the longest spin doubles it, any other halves it.
- * CROWDED   Where there are more threads than processors, looking keeps the other side from running. Then each look lets others
- *           run (sched_yield): all of a host's tasks go one step further in each turn of the scheduler, and nobody needs to be
- *           put to sleep and woken for it. The yield itself tells: a yield in which others ran is counted by the kernel as
- *           a switch, and takes longer. A spin that lasts tries one now and then; two in a row are believed, either way.
- *           A thread whose waits are all short would try none, and have its processor for a whole turn of the scheduler while
- *           others stand in line for it. Two waits a millisecond apart, where they had come microseconds apart, are a sign that
- *           it was made to leave, or slept for longer than it had to, and the next begins with a yield. (A pause of its own
- *           looks the same, and has no other consequence where nobody else stands in line.)
- *           Two yields in a row that lasted milliseconds went to a thread that does not yield: then sleeping, and being woken, is
- *           quicker, for sixteen times as long. But the one who answers may be awake on another processor: the two waits after
- *           that, and every 64th, begin with a short spin, and two in a row that pay say to spin as those others do.
+ * STATES    of a thread that waits. In all but SLEEP it looks again and again for what it waits for.
+ *
+ *           state  a look that finds nothing      what ends the state: the next state
+ *           SPIN   pauses; after 50 us, and then  `limit` is over: SLEEP. Two yields in a row in which others ran: YIELD
+ *                  twice as late, it yields
+ *           YIELD  yields (sched_yield)           32 yields: SLEEP. Two counted ones in a row in which nobody ran: SPIN. Two in
+ *                                                 a row that took over 2 ms: REST, and the next two waits begin with TRY
+ *           TRY    pauses                         4 us: YIELD, or SLEEP in a rest. Two in a row that found something: SPIN
+ *           REST   (none, the wait is a SLEEP)    16 times as long as the second of those yields: YIELD
+ *           SLEEP  (none: core/loop.h, a futex)   the waker. A sleep under 200 us doubles `limit` and allows 32 yields again,
+ *                                                 a longer one halves both
+ *
+ *           1 SPIN and YIELD are kept from wait to wait, since they say what the host is like. Where there are more threads than
+ *           processors, a look that pauses keeps the other side from running. With yields all of a host's tasks go one step
+ *           further in each turn of the scheduler, and nobody needs to be put to sleep and woken.
+ *           2 A yield in which others ran is counted by the kernel as a switch, and takes longer.
+ *           3 A yield of milliseconds went to a thread that does not yield. Then a sleep and a wake are quicker. But the one who
+ *           answers may be awake on another processor: so TRY, after such yields and at every 64th wait while they last.
+ *           4 A thread in SPIN whose waits are all short would never yield, and have its processor for a whole turn of the
+ *           scheduler while others stand in line. A wait that begins 1 ms after the one before, where they had come within 50 us,
+ *           is a sign that the thread was made to leave, and begins with a yield. (A pause of its own looks the same, and costs
+ *           that yield.)
+ *
+ * CONSTANTS (core/spin.c), each with its reason. Cases in quotes are apiary-perf's.
+ *
+ *           LONGEST     200 us   More than a round trip in which both sides sleep in turn (30 to 100 us in `wake`). With less,
+ *                                both slept thousands of times in a row after one gap of another thread's making.
+ *           SHORTEST    1 us     A round trip between awake sides takes 0.1 to 0.8 us (`rtt`). A shorter spin finds nothing.
+ *           TURNS       8        Looks between two readings of the clock, which takes 10 ns.
+ *           TRY_FIRST   50 us    With 4 us the tries met the gaps that free processors have: a million tasks between two awake
+ *                                sides made 4,000 to 100,000 system calls, and make 30 to 216.
+ *           TRY_WARY    4 us     The same within WARY, 20 ms, of a crowd, some turns of the scheduler, in which it is likely to
+ *                                be one still. Not shown to matter: without it, 27 pairs on a busy host, `scale-16` took 1.18
+ *                                times as long (quartiles 0.75 and 1.5), `scale-4` 0.97 and `crowd` 1.04 times.
+ *           BELIEVED    2        One yield of milliseconds was the scheduler's mood more often than a neighbour that does not
+ *                                yield. With two in a row, and TRIAL_EACH 64 and not 16, `crowd` went from 240,000 to 350,000
+ *                                tasks a second to 330,000 to 410,000.
+ *           COUNT_EACH  64       A count is a system call before and after the yield, so this is 3 % of them. With no count in a
+ *                                crowd, one switch at the wrong moment left a thread in YIELD for good.
+ *           ALONE       1.5 us   Where the kernel counts no switches, a longer yield let others run. Where it does, the count
+ *                                decides: a yield in which another ran took 1.0 us there, two sides on one processor spun against
+ *                                each other, and `same-core` was 31.7 times a futex. By the count it is 0.82.
+ *           GONE, SOON  1 ms, 50 us  Of note 4: without it the least client of `scale-4` had 0.002 of the mean and has 0.9, p99.9
+ *                                was 721 us and is 14. By the kernel's count of involuntary switches instead it had 0.004.
+ *           YIELDS      32       Turns of the scheduler in which the one who answers gets to run, in a crowd. Where nobody answers
+ *                                these are 32 system calls before a sleep, and half of them before the next long one. Not measured
+ *                                apart from the rest of `crowd`.
+ *           OVERLONG    2 ms     About the least that the scheduler gives to a thread that does not yield.
+ *           REST        16       So two such yields take at most a ninth of the time. Without a rest, 9 pairs on a busy host,
+ *                                `scale-16` and `crowd` took 1.15 times as long (quartiles 0.5 and 1.4, 0.9 and 1.4).
+ *           TRIAL       4 us     Several round trips with one who is awake on another processor.
+ *           TRIAL_EACH  64       Without trials, 27 pairs on a busy host, `scale-16` took 1.27 times as long (quartiles 0.9 and
+ *                                1.8), `scale-4` 0.9 and `crowd` 1.05 times. For 16 see BELIEVED.
+ *
  * SYSTEM    two awake sides on free processors make no system call, if each answers within the first try's time, but for one
  *           yield, counted, where a quick exchange goes on after a pause of the thread's own.
  * $APIARY_SPIN=never: no looks at all, each wait is a sleep.

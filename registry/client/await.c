@@ -1,4 +1,5 @@
-/* registry/client/await.c - waiting for results: spin as long as that paid lately, then park on the submitting lane's bell.
+/* registry/client/await.c - waiting for results: spin as long as that paid lately (core/spin.h), then park on the
+ * submitting lane's bell.
  *
  * A park lasts 10 ms at first and then doubles to 1 s. Nobody needs the time-outs while all is well: the worker's finish, and
  * every recovery, ring the bell. Now and then in the spin, and before each park, the waiter looks whether the worker has died
