@@ -151,8 +151,8 @@ static void nothing_held(void)
             fail("member %u is not free", i);
     for (uint32_t i = 0; i < seg->sections[AP_SECTION_SLABS].count; i++)
         if (!survivors(AP_LEASE_LANE(ap_slab_at(seg, i)->lease))) fail("slab %u is leased", i);
-    for (uint32_t i = 0; i < QUEUES * 2; i++)
-        if (!survivors((uint32_t)(ap_ring_at(seg, i / 2, i % 2)->lease & 0xffff))) fail("ring %u is leased", i);
+    for (uint32_t i = 0, n = seg->geometry.queue_inlets + 1; i < QUEUES * n; i++)
+        if (!survivors((uint32_t)(ap_ring_at(seg, i / n, i % n)->lease & 0xffff))) fail("ring %u is leased", i);
 }
 
 /* No slot is in dead hands, and what is queued in vain nobody waits for. */
@@ -224,12 +224,14 @@ static void cycle_task(struct side *k, int n)
 
 static void cycle_shared_ring(struct side *k)
 {
+    uint32_t ring = k->seg->geometry.queue_inlets;
+
     for (int n = 0; n < 10; n++) {
         int r = ap_queue_push_shared(k->seg, 0, k->ref);
 
         if (r < 0) fail("afterwards: the shared ring says %d with head %lld, tail %lld", r,
-                        (long long)ap_ring_at(k->seg, 0, 1)->head, (long long)ap_ring_at(k->seg, 0, 1)->tail);
-        signal_queue(k->seg, 0, 1);
+                        (long long)ap_ring_at(k->seg, 0, ring)->head, (long long)ap_ring_at(k->seg, 0, ring)->tail);
+        signal_queue(k->seg, 0, ring);
         if (r == 0 && ap_queue_pop(&survivor.consumer) == 0) fail("afterwards: nothing in the shared ring");
         if (r < 0) return;
     }

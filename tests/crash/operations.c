@@ -203,6 +203,17 @@ static void run_queue_life(void)
     ap_queue_close(actor.seg, 1, ap_load_relaxed(&ap_queue_at(actor.seg, 1)->life));
 }
 
+/* More rings than a pop leaves in the summary, and nothing in any. */
+static void image_empty_rings(void)
+{
+    for (uint32_t ring = 0; ring <= INLETS_MANY; ring++) signal_queue(survivor.seg, 1, ring);
+}
+
+static void run_pop_nothing(void)
+{
+    if (ap_queue_pop(&actor.consumer) != 0) abort();
+}
+
 static void run_pool(void)
 {
     uint64_t offset;
@@ -246,6 +257,20 @@ static void run_event(void)
 static void run_ring(void)
 {
     ap_bell_ring(actor.seg->ops, &survivor.lane.lane->bell);
+}
+
+/* As a monitor does that is to be woken when its thread ends. */
+static void run_watch(void)
+{
+    const uint32_t *word;
+    uint32_t value;
+
+    if (ap_lane_watch(actor.seg, survivor.lane.index, &word, &value) != 0) abort();
+}
+
+static void run_watched(void)
+{
+    ap_segment_watched(actor.seg, actor.lane.index);
 }
 
 /* The sleeper was woken, or the next one who rings will do it, without any recovery. */
@@ -310,6 +335,20 @@ void image_dead_worker(void)
 {
     image_task();
     die_having(dead_worker);
+}
+
+/* For the third time. */
+static void image_dead_worker_poison(void)
+{
+    image_task();
+    ap_store_relaxed(&ap_slot_at(survivor.seg, actor.slot)->word, actor.word + (UINT64_C(2) << 4));
+    die_having(dead_worker);
+}
+
+static void after_poison(bool over)
+{
+    (void)over;
+    if (ap_word_code(word_of(actor.slot)) != APIARY_ECRASHED) fail("a task that has crashed three workers is to run again");
 }
 
 static void image_dead_worker_moved(void)
@@ -423,10 +462,13 @@ const struct operation kills_shm[] = {
     {.name = "push_shared", .prepare = prepare_reference, .run = run_push_shared},
     {.name = "settle", .image = image_task, .prepare = prepare_worker, .run = run_settle, .after = after_task},
     {.name = "wake", .image = image_sleeper, .prepare = prepare_ring, .run = run_ring, .before = before_ring},
+    {.name = "pop_nothing", .inlets = INLETS_MANY, .image = image_empty_rings, .prepare = prepare_worker, .run = run_pop_nothing},
     {.name = "queue_life", .image = image_task, .run = run_queue_life, .after = after_task},
     {.name = "pool", .prepare = prepare_reserved, .run = run_pool},
     {.name = "lane_open_close", .run = run_lane},
     {.name = "lane_share", .run = run_lane_share},
+    {.name = "watched", .run = run_watched},
+    {.name = "lane_watch", .run = run_watch},
     {.name = "member", .run = run_member},
     {.name = "event", .run = run_event},
     {.name = "sweep_abandoned", .image = image_abandoned, .run = run_sweep},
@@ -435,6 +477,7 @@ const struct operation kills_shm[] = {
     {.name = "reap_client_moves", .image = image_dead_client_moved, .run = run_reap},
     {.name = "reap_worker", .image = image_dead_worker, .run = run_reap, .after = after_crash},
     {.name = "reap_worker_moves", .image = image_dead_worker_moved, .run = run_reap, .after = after_crash},
+    {.name = "reap_worker_poison", .image = image_dead_worker_poison, .run = run_reap, .after = after_poison},
     {.name = "reap_worker_full", .image = image_dead_worker_full, .run = run_reap, .after = after_crash},
     {.name = "beside_client", .image = image_held_client, .run = run_beside, .before = before_held},
     {.name = "beside_worker", .image = image_held_worker, .run = run_beside, .before = before_held, .after = after_crash},

@@ -1,6 +1,7 @@
 /* tests/crash/operations_registry.c - the public operations, by a member "actor" that calls as the service "caller". */
 #include "sweep.h"
 
+#include <pthread.h>
 #include <unistd.h>
 
 static void must(int r)
@@ -64,6 +65,34 @@ static void prepare_leaving(void)
 static void run_deregister(void)
 {
     ap_swarm_deregister(actor.seg, second.lane, &second);
+}
+
+/* Two agents, and a queue for one. */
+static void run_register_refused(void)
+{
+    struct ap_agent_registration agents[2] = {{.name = "two", .capabilities = echo, .lane = actor.lane.index},
+                                              {.name = "three", .capabilities = echo, .lane = actor.lane.index}};
+    struct ap_swarm_registration r = {.service = "victim", .lane = actor.lane.index, .member = actor.api->member,
+                                      .agents = agents, .agent_count = 2};
+
+    if (ap_swarm_register(actor.seg, &r) != APIARY_ETABLEFULL) _exit(19);
+}
+
+/* It has been here before: its record is DOWN, its queue closed. */
+static void prepare_gone(void)
+{
+    prepare_second();
+    run_deregister();
+}
+
+static void run_register_again(void)
+{
+    prepare_second();
+}
+
+static void run_forget(void)
+{
+    if (!ap_swarm_forget(actor.seg, actor.lane.index)) _exit(19);
 }
 
 /* The table of names is full; two of them nobody uses. */
@@ -222,6 +251,30 @@ static void run_delegate_loan(void)
     must(apiary_delegate_loan(actor.api, "echo", actor.loan, BODY, NULL, &actor.task));
 }
 
+/* Lent to a thread that has ended; its lane does not say which, so that each run leaves the same. */
+static void *lend(void *unused)
+{
+    must(apiary_loan(actor.api, BODY, &actor.loan));
+    return unused;
+}
+
+static void prepare_lent(void)
+{
+    pthread_t thread;
+
+    if (pthread_create(&thread, NULL, lend, NULL) != 0 || pthread_join(thread, NULL) != 0) _exit(19);
+    for (uint32_t i = 0; i < actor.seg->geometry.lanes; i++) {
+        struct ap_lane *lane = ap_lane_at(actor.seg, i);
+        if (i != survivor.lane.index && i != actor.lane.index) ap_store_relaxed(&lane->tid, ap_thread_id());
+    }
+    memcpy(actor.loan, "work", 4);
+}
+
+static void run_delegate_lent(void)
+{
+    must(apiary_delegate_loan(actor.api, "echo", actor.loan, BODY, NULL, &actor.task));
+}
+
 /* ---- the end of a task ---------------------------------------------------------------------------------------- */
 
 static void prepare_done(void)
@@ -293,6 +346,12 @@ static void run_await_expires(void)
     finish(&actor, actor.task.slot, actor.token, true);
 }
 
+static void run_interrupt(void)
+{
+    ap_bell_raise(&actor.lane.lane->bell);
+    must(apiary_interrupt(actor.api));
+}
+
 static void run_cancel(void)
 {
     must(apiary_cancel(actor.api, actor.task));
@@ -348,6 +407,9 @@ const struct operation kills_registry[] = {
     {.name = "detach", .registry = true, .prepare = prepare_detach, .run = run_detach},
     {.name = "register", .registry = true, .run = run_register},
     {.name = "deregister", .registry = true, .prepare = prepare_leaving, .run = run_deregister},
+    {.name = "register_refused", .registry = true, .run = run_register_refused},
+    {.name = "register_again", .registry = true, .prepare = prepare_gone, .run = run_register_again},
+    {.name = "forget", .registry = true, .prepare = prepare_gone, .run = run_forget},
     {.name = "mode", .registry = true, .run = run_mode},
     {.name = "supervise", .registry = true, .run = run_supervise, .before = whole_supervised, .after = after_supervise},
     {.name = "delegate", .registry = true, .run = run_delegate},
@@ -363,6 +425,8 @@ const struct operation kills_registry[] = {
      .run = run_delegate_full},
     {.name = "loan_unloan", .registry = true, .run = run_loan},
     {.name = "delegate_loan", .registry = true, .run = run_delegate_loan},
+    {.name = "delegate_loan_other", .registry = true, .prepare = prepare_lent, .run = run_delegate_lent},
+    {.name = "interrupt", .registry = true, .run = run_interrupt},
     {.name = "await_release", .registry = true, .prepare = prepare_done, .run = run_await_release},
     {.name = "await_any", .registry = true, .prepare = prepare_done, .run = run_await_any},
     {.name = "await_batch", .registry = true, .prepare = prepare_batch_done, .run = run_await_batch},

@@ -30,6 +30,7 @@
 
 #define QUEUES 2u
 #define BLOCKS 3u
+#define INLETS_MANY 4u
 #define TASKS 192u
 #define HELD 16u
 #define BODY 200u /* bytes of a request or result in a block of the smallest class */
@@ -56,6 +57,7 @@ extern struct side actor, survivor;
 struct operation {
     const char *name;
     bool registry;         /* needs a world with one */
+    uint32_t inlets;       /* of each queue; 0: one */
     void (*image)(void);   /* the survivor, once */
     void (*prepare)(void); /* the actor, before it is stepped */
     void (*run)(void);     /* the actor, stepped */
@@ -74,7 +76,7 @@ extern uint32_t world_route; /* where the recovery may move tasks of a world wit
 extern bool world_registry;
 extern const struct ap_reap_hooks *world_hooks;
 
-void world_make(bool registry);
+void world_make(bool registry, uint32_t inlets);
 void world_drop(void);
 void world_later(void); /* than all that a child did */
 void actor_join(void); /* attaches, in the process that calls */

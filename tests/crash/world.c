@@ -80,7 +80,7 @@ static void survivor_register(void)
     must(ap_swarm_register(survivor.seg, &r) == 0 && agent.queue == 0, "the survivor cannot register");
 }
 
-void world_make(bool registry)
+void world_make(bool registry, uint32_t inlets)
 {
     struct ap_segment_options o = {.name = world_name, .geometry = small};
     char message[256] = "";
@@ -96,6 +96,7 @@ void world_make(bool registry)
     world_registry = registry;
     world_hooks = registry ? &ap_registry_hooks : &route_hooks;
     world_route = AP_NO_QUEUE;
+    if (inlets != 0) o.geometry.queue_inlets = inlets;
     if (registry) memcpy(o.geometry.registry, sizes, sizeof sizes);
     memset(&survivor, 0, sizeof survivor);
     r = registry ? ap_registry_create(&o, message, sizeof message, &survivor.seg)
