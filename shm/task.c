@@ -41,6 +41,7 @@ static void slab_renew(struct ap_segment *seg, uint32_t slab, uint32_t lane)
         if (AP_WORD_GENERATION(slot_word(seg, slab, i)) > AP_GENERATION_LAST / 2) old = true;
     if (!old || !slab_all_free(seg, slab)) return;
     ap_store_release(&s->lease, AP_LEASE((uint64_t)AP_LEASE_EPOCH(lease) + 1, lane + 1)); /* TASK-R5 pairs TASK-A5 */
+    AP_WAY(FREE, FREE, STORE, HOLDER);
     for (uint32_t i = 0; i < AP_SLAB_SLOTS; i++)
         ap_store_release(&ap_slot_at(seg, (uint64_t)slab * AP_SLAB_SLOTS + i)->word, /* TASK-R3 pairs TASK-A3 */
                          AP_WORD(AP_TASK_FREE, 0, AP_NO_LANE, 0));
@@ -222,6 +223,7 @@ void ap_task_unreserve(struct ap_slabs *s, uint32_t index)
 
     if (AP_WORD_STATE(word) != AP_TASK_RESERVED) return;
     ap_pool_free_attached(seg, index, AP_WORD_GENERATION(word), ap_load_relaxed(&slot->body));
+    AP_WAY(RESERVED, FREE, STORE, HOLDER);
     ap_store_release(&slot->word, AP_WORD_WITH(word, AP_TASK_FREE, AP_NO_LANE)); /* TASK-R3 pairs TASK-A3 */
 }
 
@@ -235,6 +237,7 @@ int ap_task_move(struct ap_segment *seg, uint32_t index, uint64_t seen, uint32_t
     struct ap_slot *slot = ap_slot_at(seg, index);
 
     if (slot == NULL || AP_WORD_STATE(seen) != AP_TASK_QUEUED) return 0;
+    AP_WAY(QUEUED, QUEUED, CAS, MOVER);
     return ap_cas(&slot->word, &seen, AP_WORD_WITH(seen, AP_TASK_QUEUED, queue));
 }
 
@@ -244,6 +247,8 @@ int ap_task_cancel_queued(struct ap_segment *seg, uint32_t index, uint64_t seen,
 
     if (slot == NULL || AP_WORD_STATE(seen) != AP_TASK_QUEUED) return 0;
     if (!ap_task_ended(state) || !ap_task_permitted(AP_TASK_QUEUED, state)) return 0;
+    AP_WAY(QUEUED, CANCELLED, CAS, CLIENT);
+    AP_WAY(QUEUED, FAILED, CAS, ENDER);
     return ap_cas(&slot->word, &seen, AP_WORD_WITH(seen, state, ap_code_owner(code)));
 }
 
@@ -341,6 +346,7 @@ int ap_task_requeue_dead(struct ap_segment *seg, uint32_t index, uint64_t seen, 
     uint32_t crashes = AP_WORD_CRASHES(seen) + 1;
 
     if (slot == NULL || AP_WORD_STATE(seen) != AP_TASK_RUNNING) return 0;
+    AP_WAY(RUNNING, QUEUED, CAS, REAPER);
     return ap_cas(&slot->word, &seen, AP_WORD(AP_TASK_QUEUED, crashes, queue, AP_WORD_GENERATION(seen)));
 }
 
@@ -349,6 +355,7 @@ int ap_task_fail_dead(struct ap_segment *seg, uint32_t index, uint64_t seen, int
     struct ap_slot *slot = ap_slot_at(seg, index);
 
     if (slot == NULL || AP_WORD_STATE(seen) != AP_TASK_RUNNING) return 0;
+    AP_WAY(RUNNING, FAILED, CAS, REAPER);
     return ap_cas(&slot->word, &seen, AP_WORD_WITH(seen, AP_TASK_FAILED, ap_code_owner(code)));
 }
 
@@ -360,6 +367,8 @@ int ap_task_free_dead(struct ap_segment *seg, uint32_t index, uint64_t seen)
     if (slot == NULL || (AP_WORD_STATE(seen) != AP_TASK_RESERVED && AP_WORD_STATE(seen) != AP_TASK_RELEASING)) return 0;
     ap_pool_free_attached(seg, index, generation, ap_load_relaxed(&slot->body));
     ap_pool_free_attached(seg, index, generation, ap_load_relaxed(&slot->result));
+    AP_WAY(RESERVED, FREE, CAS, REAPER);
+    AP_WAY(RELEASING, FREE, CAS, REAPER);
     return ap_cas(&slot->word, &seen, AP_WORD_WITH(seen, AP_TASK_FREE, AP_NO_LANE));
 }
 
@@ -395,9 +404,12 @@ enum ap_task_owner ap_task_owner(uint32_t state)
 
 bool ap_task_permitted(uint32_t from, uint32_t to)
 {
-    static const bool ways[AP_TASK_STATES][AP_TASK_STATES] = {
-#define AP_TRANSITION(from, to, how, by) [AP_TASK_##from][AP_TASK_##to] = true,
+    static const uint8_t ways[][2] = {
+#define AP_TRANSITION(from, to, how, by, text) {AP_TASK_##from, AP_TASK_##to},
 #include "shm/states.def"
     };
-    return from < AP_TASK_STATES && to < AP_TASK_STATES && ways[from][to];
+
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++)
+        if (ways[i][0] == from && ways[i][1] == to) return true;
+    return false;
 }

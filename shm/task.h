@@ -9,29 +9,30 @@
  *           4 At 7 million uses a second of one slot the generations last 10.9 hours. Slots of a slab are used strictly in turn,
  *           so a lane at that rate needs 64 times as long, 29 days. Then the slot retires (AP_GENERATION_LAST) until its slab is
  *           leased anew with a new epoch (32 bits). The epochs last 3 x 10^8 years.
- * STATES    The table is shm/states.def; here with the words that go with it.
- *           from               to                      by                               how
- *           FREE               RESERVED(lane)          the slab's lane                  store-release, all but a block filled
- *           RESERVED           QUEUED(q)               the same                         store-release, all else filled
- *           RESERVED           FREE                    the same (ap_task_unreserve)     store-release
- *           RESERVED(dead)     FREE                    reaper                           CAS, blocks given back
- *           QUEUED(q)          RUNNING(lane)           a worker lane                    CAS; decides who runs it
- *           QUEUED(q)          QUEUED(q')              router of the client, reaper, sweep   CAS
- *           QUEUED(q)          CANCELLED               client                           CAS
- *           QUEUED(q)          FAILED (timed out)      client, sweep                    CAS
- *           RUNNING(lane)      DONE, FAILED            that lane                        store-release; FAILED (timed out), too,
- *                                                      when it is late at the claim
- *           RUNNING(dead)      QUEUED (crashes + 1)    reaper                           CAS
- *           RUNNING(dead)      FAILED (crashed)        reaper, at AP_CRASHES_MAX, or abandoned   CAS
- *           RUNNING(dead)      FAILED (no result)      reaper, when its request is OVERWRITTEN  CAS
- *           RUNNING(dead)      FAILED (corrupt)        reaper, when the queue it names is none   CAS
- *           DONE FAILED CANCELLED  RELEASING(lane)     whoever collects or frees it; of  CAS; decides who
- *                                                      what nobody may collect who has
- *                                                      ended it, who gives it up, or
- *                                                      anybody who comes by
- *           RELEASING(lane)    FREE                    the same                         store-release by the lane's thread, CAS by
- *                                                      another of its process; blocks and ticket given back
- *           RELEASING(dead)    FREE                    reaper                           CAS, blocks and ticket given back
+ * STATES    The table is shm/states.def, written here by tests/states.sh --write. Who frees a task collects it or gives it up, or,
+ *           if nobody may collect it, has ended it or comes by. The reaper of the owner comes after that one's death; it fails a
+ *           task that was RUNNING as crashed (AP_CRASHES_MAX times, or once if ABANDON is set), without a result (OVERWRITTEN), or
+ *           corrupt (the queue that it names is none).
+ *           from       to         how    by                     with it
+ *           FREE       RESERVED   STORE  the slab's lane        all but a block filled
+ *           FREE       FREE       STORE  the slab's lane        generation 0 under a new epoch
+ *           RESERVED   QUEUED     STORE  the slab's lane        all else filled
+ *           RESERVED   FREE       STORE  the slab's lane        blocks given back
+ *           RESERVED   FREE       CAS    reaper of the owner    blocks given back
+ *           QUEUED     RUNNING    CAS    the worker's lane      decides who runs it
+ *           QUEUED     QUEUED     CAS    client, sweep, reaper  another queue
+ *           QUEUED     CANCELLED  CAS    client
+ *           QUEUED     FAILED     CAS    client, sweep          timed out
+ *           RUNNING    DONE       STORE  the worker's lane      result before
+ *           RUNNING    FAILED     STORE  the worker's lane      timed out, too, when late at the claim
+ *           RUNNING    QUEUED     CAS    reaper of the owner    crashes + 1
+ *           RUNNING    FAILED     CAS    reaper of the owner    crashed too often, abandoned, OVERWRITTEN
+ *           DONE       RELEASING  CAS    who frees it           decides who frees it
+ *           FAILED     RELEASING  CAS    who frees it           the same
+ *           CANCELLED  RELEASING  CAS    who frees it           the same
+ *           RELEASING  FREE       STORE  who frees it           the lane's thread; blocks, ticket given back
+ *           RELEASING  FREE       CAS    who frees it           another thread of its process; the same
+ *           RELEASING  FREE       CAS    reaper of the owner    the same
  * REQUEST   a second word, generation << 8 | bits, written by the client side, and for a dead client by its reaper (DETACH):
  *           CANCEL, ABANDON (nobody will collect), DETACH (fire and forget: ABANDON from birth); by the worker: OVERWRITTEN. Bits
  *           of another generation do not count.
@@ -92,6 +93,14 @@ enum ap_task_state {
 #include "shm/states.def"
     AP_TASK_STATES
 };
+
+/* The transitions. The code that makes one names it by AP_WAY, which leaves no code; a name without a row in the table does not
+ * compile. */
+enum ap_task_way {
+#define AP_TRANSITION(from, to, how, by, text) AP_WAY_##from##_##to##_##how##_##by,
+#include "shm/states.def"
+};
+#define AP_WAY(from, to, how, by) ((void)AP_WAY_##from##_##to##_##how##_##by)
 
 /* The meaning of the owner field in a state. */
 enum ap_task_owner { AP_OWNER_IS_NONE, AP_OWNER_IS_LANE, AP_OWNER_IS_QUEUE, AP_OWNER_IS_CODE };
@@ -411,6 +420,7 @@ AP_ALWAYS_INLINE uint64_t ap_slot_reserve(struct ap_slot *slot, uint32_t lane)
     uint64_t generation = AP_WORD_GENERATION(ap_load_relaxed(&slot->word)) + 1;
 
     ap_store_relaxed(&slot->request, AP_REQUEST_WORD(generation, 0));
+    AP_WAY(FREE, RESERVED, STORE, HOLDER);
     /* Only the slab's holder writes a FREE word, so a store will do. The owner is in it: from here the reaper finds it. */
     ap_store_release(&slot->word, AP_WORD(AP_TASK_RESERVED, 0, lane, generation)); /* TASK-R4 pairs TASK-A4 */
     return generation;
@@ -422,6 +432,7 @@ AP_ALWAYS_INLINE uint64_t ap_slot_publish(struct ap_slot *slot, uint32_t index, 
 
     if (AP_WORD_STATE(word) != AP_TASK_RESERVED) return 0;
     ap_store_relaxed(&slot->queue, queue);
+    AP_WAY(RESERVED, QUEUED, STORE, HOLDER);
     ap_store_release(&slot->word, AP_WORD_WITH(word, AP_TASK_QUEUED, queue)); /* TASK-R1 pairs TASK-A1 */
     return AP_REF(index, AP_WORD_GENERATION(word));
 }
@@ -436,6 +447,7 @@ AP_ALWAYS_INLINE uint64_t ap_slot_claim(struct ap_slot *slot, uint32_t lane, uin
     while (AP_WORD_STATE(word) == AP_TASK_QUEUED && AP_WORD_OWNER(word) == queue &&
            AP_WORD_GENERATION(word) == AP_REF_GENERATION(ref)) {
         uint64_t running = AP_WORD_WITH(word, AP_TASK_RUNNING, lane);
+        AP_WAY(QUEUED, RUNNING, CAS, WORKER);
         if (!ap_cas(&slot->word, &word, running)) continue; /* TASK-A1 pairs TASK-R1; TASK-R6 pairs TASK-A6 */
         ap_store_relaxed(&slot->queue, queue);
         ap_store_relaxed(&slot->worker, lane);
@@ -458,6 +470,8 @@ AP_ALWAYS_INLINE void ap_slot_finish(struct ap_segment *seg, struct ap_slot *slo
 {
     struct ap_lane *client = ap_lane_at(seg, ap_load_relaxed(&slot->client));
 
+    AP_WAY(RUNNING, DONE, STORE, WORKER);
+    AP_WAY(RUNNING, FAILED, STORE, WORKER);
     /* TASK-R2 pairs TASK-A2. The slot may be another task's after this store. */
     ap_store_release(&slot->word, code == 0 ? AP_WORD_WITH(token, AP_TASK_DONE, AP_NO_LANE)
                                             : AP_WORD_WITH(token, AP_TASK_FAILED, ap_code_owner(code)));
@@ -472,10 +486,15 @@ AP_ALWAYS_INLINE int ap_slot_release(struct ap_segment *seg, uint32_t lane, stru
 {
     uint64_t releasing = AP_WORD_WITH(seen, AP_TASK_RELEASING, lane), done = AP_WORD_WITH(seen, AP_TASK_FREE, AP_NO_LANE);
 
+    AP_WAY(DONE, RELEASING, CAS, COLLECTOR);
+    AP_WAY(FAILED, RELEASING, CAS, COLLECTOR);
+    AP_WAY(CANCELLED, RELEASING, CAS, COLLECTOR);
     if (!ap_cas(&slot->word, &seen, releasing)) return 0;
     if (__builtin_expect((ap_load_relaxed(&slot->body) | ap_load_relaxed(&slot->result)) != 0, 0))
         ap_slot_blocks_free(seg, slot, index, AP_WORD_GENERATION(releasing));
     if (freed != NULL) freed(user, slot);
+    AP_WAY(RELEASING, FREE, STORE, COLLECTOR);
+    AP_WAY(RELEASING, FREE, CAS, COLLECTOR);
     if (own) ap_store_release(&slot->word, done); /* TASK-R3 pairs TASK-A3 */
     else ap_cas(&slot->word, &releasing, done); /* TASK-R3 pairs TASK-A3 */
     return 1;

@@ -88,11 +88,12 @@ fail()
 }
 
 # The table: numbers for the states, and which ways there are.
-cpp -P '-DAP_STATE(name,text,owner)=@state name' '-DAP_TRANSITION(from,to,how,by)=@way from to' "$APIARY_SOURCE/shm/states.def" |
+cpp -P '-DAP_STATE(name,text,owner)=@state name' '-DAP_TRANSITION(from,to,how,by,text)=@way from to' "$APIARY_SOURCE/shm/states.def" |
     awk -v ways="$dir/ways" '{
         for (i = 1; i <= NF; i++) {
             if ($i == "@state") { printf "#define %s %d\n", $(i + 1), n; number[$(i + 1)] = n++ }
-            if ($i == "@way") {
+            if ($i == "@way" && !(($(i + 1), $(i + 2)) in known)) {
+                known[$(i + 1), $(i + 2)]
                 all = all (all == "" ? "" : " || ") "((f) == " $(i + 1) " && (t) == " $(i + 2) ")"
                 print number[$(i + 1)], number[$(i + 2)], $(i + 1) "," $(i + 2) >ways
             }

@@ -84,6 +84,7 @@ static void place_mark(uint64_t rip, uint8_t what)
 /* Shared with the child that fills it. */
 static struct {
     uint64_t count, steps;
+    uint64_t wrong, wrong_at; /* a task's transition that shm/states.def does not have: how, from, to + 1 */
     uint64_t at[SHOTS];
 } *shot_index;
 static uint8_t *shots, *shot_base, *shot_last;
@@ -103,12 +104,40 @@ static void shots_free(void)
     munmap(shot_index, sizeof *shot_index);
 }
 
+enum { STORE, CAS };
+
+static bool way_known(int how, uint32_t from, uint32_t to)
+{
+#define AP_TRANSITION(FROM, TO, HOW, BY, text) \
+    if (how == HOW && from == AP_TASK_##FROM && to == AP_TASK_##TO) return true;
+#include "shm/states.def"
+    return false;
+}
+
+/* Whether an instruction with a lock prefix or one without it has taken a task another way than the table has it. */
+static void ways_check(uint64_t rip)
+{
+    const uint8_t *slots = (const uint8_t *)ap_slot_at(survivor.seg, 0) - survivor.seg->base + shot_base;
+    int how = *(const uint8_t *)rip == 0xf0 ? CAS : STORE;
+
+    for (uint32_t i = 0; i < TASKS; i++) {
+        uint64_t is, was;
+
+        memcpy(&is, slots + i * sizeof(struct ap_slot), sizeof is);
+        memcpy(&was, shot_last + (slots - shot_base) + i * sizeof(struct ap_slot), sizeof was);
+        if (is == was || way_known(how, AP_WORD_STATE(was), AP_WORD_STATE(is))) continue;
+        shot_index->wrong = (uint64_t)how << 16 | AP_WORD_STATE(was) << 8 | (AP_WORD_STATE(is) + 1);
+        shot_index->wrong_at = steps;
+    }
+}
+
 /* After the instruction at `rip`. */
 static void shot_take(uint64_t rip)
 {
     place_mark(rip, STEPPED);
     if (memcmp(shot_last, shot_base, shot_size) == 0) return;
     place_mark(rip, WROTE);
+    ways_check(rip);
     if (shot_index->count == SHOTS) _exit(8);
     shot_last = shots + shot_index->count * shot_size;
     memcpy(shot_last, shot_base, shot_size);
@@ -322,6 +351,16 @@ static pid_t actor_run(const struct operation *o, uint64_t at, bool *ended)
     return pid;
 }
 
+static void ways_judge(void)
+{
+    uint64_t w = shot_index->wrong;
+
+    at_step = shot_index->wrong_at;
+    if (w != 0)
+        fail("a task went from %s to %s by a %s, which shm/states.def does not have", ap_task_state_name(w >> 8 & 0xff),
+             ap_task_state_name((w & 0xff) - 1), w >> 16 == CAS ? "compare-and-swap" : "store");
+}
+
 void step_kills(const struct operation *o, uint64_t every, uint64_t seed, struct tally *t)
 {
     struct kept *kept = kept_new();
@@ -335,6 +374,7 @@ void step_kills(const struct operation *o, uint64_t every, uint64_t seed, struct
     memcpy(image, survivor.seg->base, survivor.seg->size);
     shots_make();
     pid = actor_run(o, 0, &ended);
+    ways_judge();
     take_every = shot_index->count > FEW ? every : 1;
     take_seed = seed;
     for (uint64_t i = 0; i < shot_index->count; i++) {
