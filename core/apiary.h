@@ -102,12 +102,31 @@ enum apiary_delegate_flags {
     APIARY_DETACH = 1u, /* fire and forget: the task cannot be awaited and is freed when it finishes */
 };
 
-/* For every way to delegate: delegate, batch, call, and delegations of agents and queens. */
+/* The place of a task in a trace, as W3C Trace Context has it. All zeros: in none. */
+typedef struct apiary_trace {
+    uint8_t trace_id[16];
+    uint8_t parent_id[8]; /* the span for which the task is delegated */
+    uint8_t flags;        /* 1: sampled */
+    uint8_t reserved[7];  /* 0 */
+} apiary_trace_t;
+
+/* To and from the header traceparent, "00-<32 hex digits>-<16>-<2>". parse: APIARY_EINVAL. format: `ret` has APIARY_TRACE_TEXT
+ * bytes. */
+#define APIARY_TRACE_TEXT 56
+APIARY_API int apiary_trace_parse(const char *text, apiary_trace_t *ret);
+APIARY_API void apiary_trace_format(const apiary_trace_t *trace, char *ret);
+
+/* For every way to delegate: delegate, batch, call, and delegations of agents and queens.
+ * 1 `hops` is the number of tasks that the chain may have from this one on, each delegated for the one before; 0: 32, at most
+ *   UINT32_MAX - 1. A task that would be one too many is refused with APIARY_EHOPS, so agents that delegate in a circle end.
+ * 2 A task that an agent delegates for one in its hands has a hop less than that one, or fewer if its own options say so. It
+ *   belongs to the same trace, with that one as its parent, unless its own options name another trace. */
 typedef struct apiary_delegate_options {
     size_t struct_size;
     uint64_t timeout; /* schedule to close; 0: the segment's task_timeout (60 s) */
     uint32_t flags;   /* enum apiary_delegate_flags */
-    uint32_t reserved; /* 0 */
+    uint32_t hops;
+    apiary_trace_t trace;
 } apiary_delegate_options_t;
 
 #ifndef __cplusplus

@@ -7,7 +7,8 @@
  *           (TaskRouter, LoadBalancer), admission. monitor/: deaths and beats, what supervisors say, status (SwarmMonitor).
  *           client/: attach, delegate, await, collect. Here: the records, their part of the layout, their checks, their recovery.
  * LAYOUT    sections "services", "tickets" (one row per service, admission.h), "swarms", "agents" (one per queue),
- *           "capabilities" (discovery.h), "supervised" (supervised.h), in this order behind those of shm/.
+ *           "capabilities" (discovery.h), "supervised" (supervised.h), "carried" (one per slot, carried.h), in this order behind
+ *           those of shm/.
  * NAMES     1 A service is known by its index. The index stays that name's while the name is in use: by a member that calls for
  *           the service, a swarm's record (DOWN, too), a ticket, a task's caller or `only`.
  *           2 service.life = epoch << 24 | lane << 8 | state. Each step is a CAS that raises the epoch.

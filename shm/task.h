@@ -217,6 +217,15 @@ _Static_assert(AP_LANES_MAX - 1 <= (__typeof__(((struct ap_slot *)0)->client))-1
 _Static_assert(AP_TICKETS_MAX <= (__typeof__(((struct ap_slot *)0)->ticket))-1, "a ticket's number + 1");
 _Static_assert(AP_SLOTS_AHEAD < AP_SLAB_SLOTS, "what is asked for ahead is another slot of the slab");
 
+/* The id of a task of this generation that has the slot. The slab's epoch is the same as long as its slots are in use. */
+static inline apiary_task_t ap_task_id(const struct ap_segment *seg, uint32_t slot, uint64_t generation)
+{
+    const struct ap_slab *slab = ap_slab_at(seg, slot / AP_SLAB_SLOTS);
+
+    return (apiary_task_t){.slot = slot, .epoch = slab != NULL ? AP_LEASE_EPOCH(ap_load_relaxed(&slab->lease)) : 0,
+                           .generation = generation};
+}
+
 /* The slabs that a lane holds; private memory, used by the lane's thread (or under the lock of a SHARED lane). */
 struct ap_slabs {
     struct ap_lane_handle *lane;

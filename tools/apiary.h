@@ -6,6 +6,7 @@
 #include "registry/client/client.h"
 #include "shm/pool.h"
 #include "tools/common.h"
+#include "tools/common_carried.h"
 
 /* argv[0] is the command's name. Each returns an exit code of tools/common.h. */
 struct apiary_command {
@@ -105,6 +106,7 @@ struct task_view {
     int code;
     uint64_t queued, started, finished, deadline;
     int64_t client_pid, worker_pid;
+    struct ap_carried carried;
 };
 AP_MUST_CHECK bool view_task(const struct ap_segment *seg, uint32_t slot, struct task_view *ret);
 

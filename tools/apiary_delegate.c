@@ -127,8 +127,7 @@ static void set_data(json_t *o, const apiary_result_t *result)
 
 struct call {
     const char *capability;
-    uint64_t timeout;
-    bool detach;
+    apiary_delegate_options_t options;
 };
 
 static int print_json(const apiary_t *a, const struct call *call, const apiary_result_t *result, uint64_t took)
@@ -187,13 +186,11 @@ static int wait_for(apiary_t *a, apiary_task_t task, apiary_result_t *result)
 
 static int run(const struct tool *t, apiary_t *a, const struct call *call, const struct body *body)
 {
-    apiary_delegate_options_t options = {.struct_size = sizeof options, .timeout = call->timeout,
-                                         .flags = call->detach ? APIARY_DETACH : 0};
-    apiary_task_t task;
+        apiary_task_t task;
     uint64_t from = ap_ops_system.now();
-    int rc = apiary_delegate(a, call->capability, body->bytes, body->size, &options, &task);
+    int rc = apiary_delegate(a, call->capability, body->bytes, body->size, &call->options, &task);
     if (rc < 0) return print_failure(t, call->capability, rc);
-    if (call->detach) {
+    if ((call->options.flags & APIARY_DETACH) != 0) {
         char id[48];
         tool_format_task(task, id);
         if (!t->json) return printf("%s\n", id) < 0 ? TOOL_FAILED : TOOL_OK;
@@ -218,19 +215,27 @@ static int run(const struct tool *t, apiary_t *a, const struct call *call, const
 int cmd_delegate(struct tool *t, int argc, char **argv)
 {
     const char *timeout = NULL;
-    struct call call = {.timeout = 0};
+    struct call call = {.options = {.struct_size = sizeof call.options}};
+    struct tool_carried carried = {.hops = NULL};
+    bool detach = false;
     const struct tool_option options[] = {
         {"timeout", 't', "TIME", "give the task up after TIME (250ms, 5s, 2m) [the segment's task_timeout]", &timeout,
          NULL},
-        {"detach", 'd', NULL, "print the task's id and do not wait", NULL, &call.detach},
+        {"detach", 'd', NULL, "print the task's id and do not wait", NULL, &detach},
+#define AP_CARRIED(field, type, option, argument, what) {option, 0, argument, what, &carried.field, NULL},
+#include "registry/client/carried.def"
+#undef AP_CARRIED
         {.name = NULL},
     };
     int rc = tool_parse(t, &usage, options, &argc, &argv);
     if (rc != TOOL_GO_ON) return rc;
     call.capability = argv[0];
     if (!ap_capability_valid(argv[0])) return tool_usage_error(t, &usage, "'%s' is no name of a capability", argv[0]);
-    if (timeout != NULL && tool_duration(timeout, &call.timeout) != 0)
+    if (timeout != NULL && tool_duration(timeout, &call.options.timeout) != 0)
         return tool_usage_error(t, &usage, "--timeout: '%s' is no duration above 0; write 250ms, 5s or 2m", timeout);
+    rc = tool_carried_read(t, &usage, &carried, &call.options);
+    if (rc != TOOL_GO_ON) return rc;
+    if (detach) call.options.flags |= APIARY_DETACH;
     apiary_t *a = NULL;
     rc = tool_attach(t, tool_segment(t, NULL), false, &a);
     if (rc != TOOL_OK) return rc;

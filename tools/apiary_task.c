@@ -46,6 +46,7 @@ static json_t *task_json(const struct ap_segment *seg, const struct task_view *v
     json_object_set_new(o, "result_size", json_integer(v->result_size));
     json_object_set_new(o, "error", v->state == AP_TASK_FAILED ? json_string(apiary_error_name(v->code)) : json_null());
     json_object_set_new(o, "agent_code", json_integer(v->agent_code));
+    json_object_set_new(o, "carried", tool_carried_json(&v->carried));
     json_object_set_new(o, "queued_ns", json_integer((json_int_t)v->queued));
     json_object_set_new(o, "started_ns", json_integer((json_int_t)v->started));
     json_object_set_new(o, "finished_ns", json_integer((json_int_t)v->finished));
@@ -154,6 +155,19 @@ static void show_pid(const char *what, int64_t pid)
     else printf("%-12s -\n", what);
 }
 
+static void show_carried(const struct ap_carried *row)
+{
+    json_t *o = tool_carried_json(row), *value;
+    const char *key;
+
+    json_object_foreach (o, key, value) {
+        char *text = json_dumps(value, JSON_ENCODE_ANY);
+        printf("%-12s %s\n", key, json_is_string(value) ? json_string_value(value) : json_is_null(value) ? "-" : text);
+        free(text);
+    }
+    json_decref(o);
+}
+
 static void show(const struct ap_segment *seg, const struct task_view *v)
 {
     char id[48], agent[2 * APIARY_NAME_MAX + 4];
@@ -176,6 +190,7 @@ static void show(const struct ap_segment *seg, const struct task_view *v)
     show_time("started", v->started >= v->queued ? v->started : 0, now);
     show_time("finished", v->finished >= v->queued ? v->finished : 0, now);
     show_time("deadline", v->deadline, now);
+    show_carried(&v->carried);
 }
 
 static int parse_id(const struct tool *t, const struct tool_usage *usage, const char *text, apiary_task_t *ret)

@@ -225,6 +225,7 @@ bool view_task(const struct ap_segment *seg, uint32_t slot, struct task_view *re
     ret->deadline = ap_load_relaxed(&s->deadline);
     ret->client_pid = client_pid(seg, s);
     ret->starts = ap_word_starts(word);
+    ap_carried_read(seg, ret->id, &ret->carried);
     if (state == AP_TASK_RUNNING) ret->worker_pid = view_lane_pid(seg, AP_WORD_OWNER(word));
     ap_fence_full(); /* the copies before the second look at the word */
     return ap_load_relaxed(&s->word) == word;

@@ -5,6 +5,7 @@
 #include "registry/routing/admission.h"
 #include "registry/discovery/discovery.h"
 #include "registry/monitor/supervised.h"
+#include "tools/common_carried.h"
 #include "tools/common.h"
 #include "tools/dump.h"
 
@@ -204,4 +205,30 @@ void dump_part_supervised(const struct dump *d, const struct dump_options *optio
 {
     (void)options;
     set(whole, "supervised", d->registry ? supervised_json(d) : json_array());
+}
+
+static json_t *carried_json(const struct ap_segment *seg)
+{
+    json_t *list = json_array();
+
+    for (uint32_t i = 0; i < seg->sections[AP_SECTION_CARRIED].count; i++) {
+        struct ap_carried row;
+        const struct ap_slot *slot = ap_slot_at(seg, i);
+        uint64_t word = slot != NULL ? ap_load_acquire(&slot->word) : 0; /* TASK-A2 pairs TASK-R2 */
+        apiary_task_t task = ap_task_id(seg, i, AP_WORD_GENERATION(word));
+        json_t *o;
+
+        if (AP_WORD_STATE(word) <= AP_TASK_RESERVED || !ap_carried_read(seg, task, &row)) continue;
+        o = tool_carried_json(&row);
+        set(o, "slot", json_integer(i));
+        set(o, "generation", dump_number(row.generation));
+        json_array_append_new(list, o);
+    }
+    return list;
+}
+
+/* Of the tasks that there are. */
+void dump_part_carried(const struct dump *d, const struct dump_options *options, json_t *whole)
+{
+    if (options->tasks) set(whole, "carried", d->registry ? carried_json(&d->seg) : json_array());
 }

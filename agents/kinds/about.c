@@ -5,7 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-const char *const ap_about_names[AP_ABOUT] = {"CAPABILITY", "CALLER", "TASK", "ATTEMPT", "TIMEOUT_MS"};
+const char *const ap_about_names[AP_ABOUT] = {"CAPABILITY", "CALLER", "TASK", "ATTEMPT", "TIMEOUT_MS", "TRACEPARENT"};
 
 __attribute__((format(printf, 2, 3))) static void set(struct ap_about *about, const char *format, ...)
 {
@@ -20,6 +20,8 @@ __attribute__((format(printf, 2, 3))) static void set(struct ap_about *about, co
 void ap_about(const apiary_job_t *job, uint64_t left, struct ap_about ret[AP_ABOUT])
 {
     apiary_task_t task = apiary_job_task(job);
+    char traceparent[APIARY_TRACE_TEXT] = "";
+    apiary_trace_t trace;
     for (size_t i = 0; i < AP_ABOUT; i++)
         ret[i].name = ap_about_names[i];
     set(&ret[0], "%s", apiary_job_capability(job));
@@ -27,4 +29,6 @@ void ap_about(const apiary_job_t *job, uint64_t left, struct ap_about ret[AP_ABO
     set(&ret[2], "%" PRIx32 "-%" PRIx32 "-%" PRIx64, task.slot, task.epoch, task.generation);
     set(&ret[3], "%" PRIu32, apiary_job_attempt(job));
     set(&ret[4], "%" PRIu64, (left + 999999) / 1000000);
+    if (apiary_job_trace(job, &trace) == 1) apiary_trace_format(&trace, traceparent);
+    set(&ret[5], "%s", traceparent);
 }

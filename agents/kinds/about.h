@@ -4,10 +4,11 @@
 
 #include "core/apiary/agent.h"
 
-enum { AP_ABOUT = 5 };
+enum { AP_ABOUT = 6 };
 
-/* In this order: CAPABILITY, CALLER ("" if the caller is no service), TASK (as `apiary task show` takes it), ATTEMPT (from 1) and
- * TIMEOUT_MS (the time that is left at the start). */
+/* In this order: CAPABILITY, CALLER ("" if the caller is no service), TASK (as `apiary task show` takes it), ATTEMPT (from 1),
+ * TIMEOUT_MS (the time that is left at the start) and TRACEPARENT (as W3C Trace Context writes it, "" for a task without a
+ * trace). */
 extern const char *const ap_about_names[AP_ABOUT];
 
 struct ap_about {

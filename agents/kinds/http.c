@@ -287,11 +287,23 @@ static bool add_header(struct transfer *t, const char *line)
     return more != NULL;
 }
 
+/* The header that others know, and only of a task that is in a trace. */
+static bool add_trace(struct transfer *t, const struct ap_about *about)
+{
+    char line[sizeof *about + 32];
+
+    if (about->value[0] == '\0') return true;
+    snprintf(line, sizeof line, "traceparent: %s", about->value);
+    return add_header(t, line);
+}
+
 /* "Apiary-Timeout-Ms: 29874" */
 static bool add_about(struct transfer *t, const struct ap_about *about)
 {
     char line[sizeof *about + 32];
     int n = snprintf(line, sizeof line, "Apiary-%s", about->name);
+
+    if (strcmp(about->name, "TRACEPARENT") == 0) return add_trace(t, about);
     for (char *c = line + strlen("Apiary-") + 1; *c; c++)
         *c = *c == '_' ? '-' : c[-1] == '-' ? *c : (char)tolower((unsigned char)*c);
     snprintf(line + n, sizeof line - (size_t)n, "%s%s", about->value[0] ? ": " : ";", about->value); /* "Name;" is an empty one */

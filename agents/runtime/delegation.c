@@ -3,10 +3,12 @@
 
 #include "agents/runtime/queen.h"
 #include "core/invariant.h"
+#include "registry/client/carried.h"
 
 struct ap_delegation {
     struct ap_delegation *next;
     apiary_task_t task;
+    uint64_t parent; /* the reference of the task for which it was delegated; 0: none */
     uint64_t deadline;
     apiary_done_fn done;
     void *user;
@@ -31,6 +33,16 @@ static struct ap_delegation *take_first(struct ap_worker *w)
     return d;
 }
 
+/* The task for whose sake an agent's function runs: that of the call, or else the only one in the agent's hands. 0: it cannot be
+ * told. */
+static uint64_t parent_of(const struct ap_worker *w, const struct ap_agent *agent)
+{
+    if (w->parent != 0 || agent->in_hand != 1) return w->parent;
+    for (uint32_t i = 0; i < agent->limit; i++)
+        if (agent->jobs[i].busy) return AP_REF(agent->jobs[i].slot, AP_WORD_GENERATION(agent->jobs[i].token));
+    return 0;
+}
+
 static int delegate(const struct ap_agent *agent, int service, const char *capability, const void *body, size_t size,
                     const apiary_delegate_options_t *options, apiary_done_fn done, void *user)
 {
@@ -38,6 +50,7 @@ static int delegate(const struct ap_agent *agent, int service, const char *capab
     apiary_delegate_options_t o = {.struct_size = sizeof o};
     uint64_t now = w->seg->ops->now(), span;
     struct ap_delegation *d;
+    uint64_t parent;
     bool detached;
     int r = options != NULL ? ap_sized_in(&o, sizeof o, AP_FIRST_DELEGATE_OPTIONS, options, options->struct_size) : 0;
 
@@ -45,6 +58,9 @@ static int delegate(const struct ap_agent *agent, int service, const char *capab
     detached = (o.flags & APIARY_DETACH) != 0;
     if (capability == NULL || (done == NULL) != detached || (body == NULL && size > 0) || ap_worker_self() != w)
         return APIARY_EINVAL;
+    parent = parent_of(w, agent);
+    if (parent != 0) r = ap_carried_inherit(w->seg, ap_task_id(w->seg, AP_REF_SLOT(parent), AP_REF_GENERATION(parent)), &o);
+    if (r < 0) return r;
     if (detached) return ap_submit(w->context, service, capability, body, size, 0, &o, NULL);
     span = o.timeout != 0 ? o.timeout : w->seg->geometry.task_timeout;
     d = malloc(sizeof *d);
@@ -55,6 +71,7 @@ static int delegate(const struct ap_agent *agent, int service, const char *capab
         return r;
     }
     d->deadline = span >= UINT64_MAX - now ? UINT64_MAX : now + span;
+    d->parent = parent;
     d->done = done;
     d->user = user;
     append(w, d);
@@ -79,11 +96,21 @@ int apiary_agent_delegate_external_task(apiary_agent_t *agent, const char *capab
     return delegate(of, -1, capability, body, size, options, done, user);
 }
 
-static void end_with(struct ap_delegation *d, int code)
+/* What the callback delegates is for the same task. */
+static void call_back(struct ap_worker *w, struct ap_delegation *d, const apiary_result_t *result)
+{
+    const uint64_t before = w->parent;
+
+    w->parent = d->parent;
+    d->done(d->user, result);
+    w->parent = before;
+}
+
+static void end_with(struct ap_worker *w, struct ap_delegation *d, int code)
 {
     apiary_result_t result = {.struct_size = sizeof result, .code = code, .task = d->task};
 
-    d->done(d->user, &result);
+    call_back(w, d, &result);
     free(d);
 }
 
@@ -94,14 +121,14 @@ static int look(struct ap_worker *w, struct ap_delegation *d, uint64_t now, bool
     int r = ap_collect(w->client, d->task, &result);
 
     if (r == 1) {
-        d->done(d->user, &result);
+        call_back(w, d, &result);
         apiary_release(w->client, &result);
         free(d);
         return 1;
     }
     if (r < 0 || now >= d->deadline) {
         if (r == 0) ap_give_up(w->client, d->task);
-        end_with(d, r < 0 ? r : APIARY_ETIMEDOUT);
+        end_with(w, d, r < 0 ? r : APIARY_ETIMEDOUT);
         return 1;
     }
     if (reroute) ap_reroute_own(w->context, d->task);
@@ -152,6 +179,6 @@ void ap_delegations_end(struct ap_worker *w, int code)
     for (int i = 0; i < 100000 && w->delegations != NULL; i++) {
         struct ap_delegation *d = take_first(w);
         ap_give_up(w->client, d->task);
-        end_with(d, code);
+        end_with(w, d, code);
     }
 }

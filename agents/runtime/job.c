@@ -9,6 +9,7 @@
 #include "core/copy.h"
 #include "core/invariant.h"
 #include "core/text.h"
+#include "registry/client/carried.h"
 
 #define FAILURE_TEXT 1024u
 #define TOLD 10u /* failures of an agent in one second */
@@ -135,11 +136,7 @@ int apiary_job_cancelled(const apiary_job_t *handle)
 
 static apiary_task_t job_task(const struct ap_job *job)
 {
-    const struct ap_slab *slab = ap_slab_at(job->agent->worker->seg, job->slot / AP_SLAB_SLOTS);
-
-    return (apiary_task_t){.slot = job->slot,
-                           .epoch = slab != NULL ? AP_LEASE_EPOCH(ap_load_relaxed(&slab->lease)) : 0,
-                           .generation = AP_WORD_GENERATION(job->token)};
+    return ap_task_id(job->agent->worker->seg, job->slot, AP_WORD_GENERATION(job->token));
 }
 
 apiary_task_t apiary_job_task(const apiary_job_t *handle)
@@ -147,6 +144,14 @@ apiary_task_t apiary_job_task(const apiary_job_t *handle)
     const struct ap_job *job = job_asked(handle);
 
     return job != NULL ? job_task(job) : (apiary_task_t){0};
+}
+
+int apiary_job_trace(const apiary_job_t *handle, apiary_trace_t *ret)
+{
+    const struct ap_job *job = job_asked(handle);
+
+    if (handle == NULL || ret == NULL) return APIARY_EINVAL;
+    return job != NULL ? ap_carried_trace(job->agent->worker->seg, job_task(job), ret) : APIARY_ESTALE;
 }
 
 uint32_t apiary_job_attempt(const apiary_job_t *handle)

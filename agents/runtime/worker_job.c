@@ -158,7 +158,9 @@ void ap_worker_start_task(struct ap_worker *w, struct ap_agent *agent, uint64_t 
         ap_queue_running(&agent->consumer, agent->shown);
     }
     ap_store_relaxed(&w->called, agent);
+    w->parent = ref;
     agent->kind->handle(agent->state, ap_handle_name(job->handle));
+    w->parent = 0;
 }
 
 void ap_worker_publish(struct ap_agent *agent)

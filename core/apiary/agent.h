@@ -97,6 +97,9 @@ APIARY_API uint64_t apiary_job_deadline(const apiary_job_t *job);  /* CLOCK_MONO
 APIARY_API int apiary_job_cancelled(const apiary_job_t *job);
 APIARY_API apiary_task_t apiary_job_task(const apiary_job_t *job);    /* the task, as its caller knows it */
 APIARY_API uint32_t apiary_job_attempt(const apiary_job_t *job);      /* 1; more after crashes of earlier workers */
+/* 1: the trace that the agent passes on to others when it asks them for the task's sake; its parent_id names the task. 0: the task
+ * is in no trace. */
+APIARY_API int apiary_job_trace(const apiary_job_t *job, apiary_trace_t *ret);
 APIARY_API apiary_agent_t *apiary_job_agent(const apiary_job_t *job);
 APIARY_API void *apiary_job_user(const apiary_job_t *job); /* a pointer of the agent's own, kept with the job */
 APIARY_API void apiary_job_set_user(apiary_job_t *job, void *user);

@@ -2,6 +2,7 @@
  * pushed; then the consumer is told, of one task or of a batch. */
 #include <string.h>
 
+#include "registry/client/carried.h"
 #include "registry/client/client.h"
 
 #define LOOKS_BACK 8 /* at a queue that changes hands under a task, before the task is left where it is */
@@ -21,6 +22,7 @@ struct submit {
     int service;
     uint16_t ticket;
     bool batched; /* others of its batch are submitted already: it cannot be taken back after its turn */
+    bool carries; /* its options say something that is carried */
 };
 
 /* The facts about a QUEUED task that the slow path needs. */
@@ -254,6 +256,11 @@ AP_ALWAYS_INLINE uint64_t deadline_of(const struct ap_segment *seg, const apiary
     return timeout >= APIARY_FOREVER - now ? APIARY_FOREVER : now + timeout;
 }
 
+AP_ALWAYS_INLINE apiary_task_t task_of(const struct submit *s)
+{
+    return (apiary_task_t){.slot = s->slot, .epoch = s->c->slabs.epoch, .generation = s->generation};
+}
+
 /* All that it takes for one task, but that its consumer is told. 0, or an error, and nothing is left of it. */
 AP_ALWAYS_INLINE int place(struct submit *s, struct ap_known_name *known, const apiary_delegate_options_t *options)
 {
@@ -268,6 +275,7 @@ AP_ALWAYS_INLINE int place(struct submit *s, struct ap_known_name *known, const 
     if (!s->batched) s->now = s->seg->ops->now();
     s->deadline = deadline_of(s->seg, options, s->now);
     write_slot(s);
+    if (__builtin_expect(s->carries, 0)) ap_carried_write(s->seg, task_of(s), options);
     ref = ap_slot_publish(s->at, s->slot, s->queue);
     if (__builtin_expect(ref == 0, 0)) return overwritten(s->c, s->ticket);
     if (__builtin_expect(ap_queue_push(s->seg, s->way, ref) < 0, 0)) return take_back(placed_of(s), APIARY_EQUEUEFULL);
@@ -326,17 +334,13 @@ AP_ALWAYS_INLINE bool as_picked(const struct ap_queue *to, uint64_t life, const 
 
 /* ---- ap_submit ------------------------------------------------------------------------------------------------- */
 
-AP_ALWAYS_INLINE void answer(const struct submit *s, apiary_task_t *ret)
-{
-    *ret = (apiary_task_t){.slot = s->slot, .epoch = s->c->slabs.epoch, .generation = s->generation};
-}
-
 /* With options of this version, or none. 0 or an error. */
 AP_ALWAYS_INLINE int asked(struct submit *s, const apiary_delegate_options_t *options, const apiary_task_t *ret)
 {
     if (options != NULL) {
-        if (options->reserved != 0) return APIARY_EINVAL;
         s->flags = options->flags;
+        s->carries = ap_carried_said(options);
+        if (__builtin_expect(s->carries, 0) && ap_carried_judge(options) < 0) return APIARY_EINVAL;
     }
     if ((s->flags & ~(uint32_t)APIARY_DETACH) != 0 || (ret == NULL && (s->flags & APIARY_DETACH) == 0)) return APIARY_EINVAL;
     return s->size > AP_INLINE_BODY && s->size > ap_pool_max(s->seg) ? APIARY_ETOOLARGE : 0;
@@ -384,7 +388,7 @@ AP_ALWAYS_INLINE int submit(struct ap_lane_context *c, int service, const char *
     if (__builtin_expect(!as_picked(s.to, s.life, s.consumer), 0)) r = settle(placed_of(&s));
     if (__builtin_expect(r < 0, 0)) return r;
     if (s.loan != 0 && (s.flags & APIARY_DETACH) != 0) detach(c, s.slot, s.generation);
-    if (ret != NULL) answer(&s, ret);
+    if (ret != NULL) *ret = task_of(&s);
     return 0;
 }
 
@@ -462,7 +466,7 @@ static int batch_one(struct batch *b, const apiary_request_t *q, apiary_task_t *
     }
     r = place(&s, b->known, options);
     if (__builtin_expect(r < 0, 0)) return r;
-    if (ret != NULL) answer(&s, ret);
+    if (ret != NULL) *ret = task_of(&s);
     b->waiting[b->untold++] = placed_of(&s);
     if (b->untold == UNTOLD) tell(b);
     return 0;

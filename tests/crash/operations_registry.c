@@ -238,6 +238,39 @@ static void prepare_overtaken(void)
     actor.seg->ops = &overtaking_ops;
 }
 
+static apiary_delegate_options_t carried(void)
+{
+    apiary_delegate_options_t o = {.struct_size = sizeof o, .hops = 5, .trace = {.flags = 1}};
+
+    memset(o.trace.trace_id, 0x77, sizeof o.trace.trace_id);
+    memset(o.trace.parent_id, 0x33, sizeof o.trace.parent_id);
+    return o;
+}
+
+static void run_delegate_carried(void)
+{
+    const apiary_delegate_options_t o = carried();
+
+    must(apiary_delegate(actor.api, "echo", "work", 4, &o, &actor.task));
+}
+
+/* From the moment at which anybody may have the task it carries what was said. */
+static void before_carried(bool over)
+{
+    const apiary_delegate_options_t o = carried();
+    struct ap_carried row;
+
+    (void)over;
+    for (uint32_t i = 0; i < TASKS; i++) {
+        uint64_t word = word_of(i);
+
+        if (AP_WORD_STATE(word) < AP_TASK_QUEUED) continue;
+        if (!ap_carried_read(survivor.seg, ap_task_id(survivor.seg, i, AP_WORD_GENERATION(word)), &row) || row.hops != 5 ||
+            memcmp(&row.trace, &o.trace, sizeof row.trace) != 0)
+            fail("slot %u is %s without what it carries", i, ap_task_state_name(AP_WORD_STATE(word)));
+    }
+}
+
 static void run_loan(void)
 {
     must(apiary_loan(actor.api, BODY, &actor.loan));
@@ -417,6 +450,7 @@ const struct operation kills_registry[] = {
     {.name = "delegate_bound", .registry = true, .run = run_delegate_bound},
     {.name = "delegate_bound_warm", .registry = true, .prepare = run_delegate_bound, .run = run_delegate_bound},
     {.name = "delegate_block", .registry = true, .run = run_delegate_block},
+    {.name = "delegate_carried", .registry = true, .run = run_delegate_carried, .before = before_carried},
     {.name = "delegate_batch", .registry = true, .run = run_delegate_batch},
     {.name = "delegate_batch_warm", .registry = true, .prepare = run_delegate, .run = run_delegate_batch},
     {.name = "delegate_detached", .registry = true, .run = run_delegate_detached},

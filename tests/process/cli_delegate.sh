@@ -16,6 +16,7 @@ swarms:
   - service: text_service
     agents:
       - {name: cat, kind: exec, capabilities: [text.copy, text.copy2@2], config: {command: [cat]}}
+      - {name: trace, kind: exec, capabilities: [text.trace], config: {command: [sh, -c, "echo \${APIARY_TRACEPARENT:-none}"]}}
       - {name: wrong, kind: exec, capabilities: [text.wrong], config: {command: [sh, -c, "echo it is broken >&2; exit 3"]}}
   - service: gate_service
     agents:
@@ -45,6 +46,11 @@ expect 0 '^from standard input$' apiary delegate text.copy - <<<'from standard i
 head -c 4000 /dev/urandom >"$folder/bytes"
 apiary delegate text.copy "@$folder/bytes" | cmp - "$folder/bytes" || fail 'bytes came back changed'
 expect 0 '"data": "hello"' apiary delegate text.copy hello --json
+trace=0af7651916cd43dd8448eb211c80319c
+expect 0 "^00-$trace-[0-9a-f]{16}-01$" apiary delegate text.trace --traceparent "00-$trace-b7ad6b7169203331-01"
+expect 0 '^none$' apiary delegate text.trace --hops 1
+expect 64 "traceparent: '00-0-0-00' cannot be that; it is the trace" apiary delegate text.trace --traceparent 00-0-0-00
+for hops in 0 -1 4294967295 1x ''; do expect 64 "hops: '$hops' cannot be that" apiary delegate text.trace --hops "$hops"; done
 expect 0 '"data_base64"' apiary delegate text.copy "@$folder/bytes" --json
 expect 0 '"service": "text_service"' apiary delegate text.copy hello --json
 expect 0 '' apiary delegate text.copy ''
@@ -82,10 +88,13 @@ at_the_gate()
 until_true at_the_gate
 expect 7 'deadline' apiary delegate gate.pass --timeout 50ms
 # That worker still stands at the gate: the next tasks wait behind it until the queue is full.
-id=$(apiary delegate gate.pass waiting --detach) || fail 'detach'
+id=$(apiary delegate gate.pass waiting --detach --hops 3 --traceparent "00-$trace-b7ad6b7169203331-01") || fail 'detach'
 expect 0 "^$id +queued +gate.pass +gate_service/gate " apiary task ls
 expect 0 'state +queued' apiary task show "$id"
 grep -qE '^worker pid +-$' <<<"$output" && grep -qE '^requested +detach$' <<<"$output" || fail "task show: $output"
+grep -qE '^hops +3$' <<<"$output" && grep -qE "^trace +00-$trace-b7ad6b7169203331-01$" <<<"$output" || fail "task show: $output"
+shmdump "$APIARY_SEGMENT" --tasks --json | python3 -c 'import json, sys; assert json.load(sys.stdin)["carried"][0]["hops"] == 3' ||
+    fail 'shmdump does not say what it carries'
 expect 0 "\"task\": \"$id\"" apiary task show "$id" --json
 expect 0 'running +gate.pass' apiary task ls --state running
 code=0

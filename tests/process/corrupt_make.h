@@ -13,6 +13,7 @@
 
 #include "registry/client/client.h"
 #include "registry/discovery/discovery.h"
+#include "registry/client/carried.h"
 #include "registry/monitor/supervised.h"
 #include "shm/event.h"
 
@@ -169,6 +170,21 @@ static void make_supervised(struct made *m)
     ap_supervised_write(m->seg, 0, &s);
 }
 
+/* A task that says what it carries, and a row that an older task has left. */
+static void make_carried(struct made *m)
+{
+    apiary_delegate_options_t o = {.struct_size = sizeof o, .hops = 7, .trace = {.flags = 1}};
+
+    memset(o.trace.trace_id, 0x77, sizeof o.trace.trace_id);
+    memset(o.trace.parent_id, 0x33, sizeof o.trace.parent_id);
+    for (uint32_t i = 0, n = 0; i < m->seg->geometry.tasks && n < 2; i++) {
+        uint64_t word = ap_slot_at(m->seg, i)->word, generation = AP_WORD_GENERATION(word);
+
+        if (AP_WORD_STATE(word) != (n == 0 ? AP_TASK_QUEUED : AP_TASK_DONE)) continue;
+        ap_carried_write(m->seg, ap_task_id(m->seg, i, generation - n++), &o);
+    }
+}
+
 /* Returns a private copy of its bytes; the segment itself stays as it is until the process ends, under the name if there is
  * one. */
 static uint8_t *make_segment(const char *keep, uint64_t *size)
@@ -206,6 +222,7 @@ static uint8_t *make_segment(const char *keep, uint64_t *size)
     ap_slabs_init(&m->slabs, &m->client);
     make_tasks(m);
     make_supervised(m);
+    make_carried(m);
     for (int i = 0; i < 30; i++) ap_event_log(m->seg, AP_EVENT_TASK_MOVED, m->client.index, (uint64_t)i, 1);
     *size = m->seg->size;
     copy = mmap(NULL, *size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -9,6 +9,7 @@
 
 #include "core/name.h"
 #include "registry/discovery/discovery.h"
+#include "registry/client/carried.h"
 #include "registry/monitor/supervised.h"
 #include "shm/event.h"
 #include "shm/queue.h"
@@ -485,6 +486,24 @@ static void oracle_supervised(struct oracle *o)
     }
 }
 
+static void oracle_carried(struct oracle *o)
+{
+    static const uint8_t none[16];
+
+    for (uint32_t i = 0; i < o->seg->geometry.tasks; i++) {
+        const struct ap_carried *c = ap_carried_at(o->seg, i);
+        uint64_t lease = ap_slab_at(o->seg, i / AP_SLAB_SLOTS)->lease, generation = ap_slot_at(o->seg, i)->word >> 26;
+        const apiary_trace_t *t = &c->trace;
+        bool traced = memcmp(t->trace_id, none, 16) != 0;
+
+        HOLDS(c->epoch <= (uint32_t)(lease >> 16), "carried", i, c->epoch);
+        HOLDS(c->epoch != (uint32_t)(lease >> 16) || c->generation <= generation, "carried", i, c->generation);
+        if ((ap_slot_at(o->seg, i)->word & 0xf) < AP_TASK_QUEUED || c->generation != generation) continue;
+        HOLDS(c->hops != UINT32_MAX && memcmp(t->reserved, none, 7) == 0 && traced == (memcmp(t->parent_id, none, 8) != 0) &&
+              (traced || t->flags == 0), "carried", i, c->hops);
+    }
+}
+
 static void oracle_ask(struct oracle *o)
 {
     const struct ap_segment *seg = o->seg;
@@ -502,6 +521,7 @@ static void oracle_ask(struct oracle *o)
     for (uint32_t i = 0; i < seg->geometry.events; i++) oracle_event(o, i);
     oracle_registry(o);
     oracle_supervised(o);
+    oracle_carried(o);
 }
 
 #endif

@@ -130,5 +130,5 @@ while read -r rule; do
     grep -Eq "^\.It (\\\\&)?$rule\$" "$APIARY_SOURCE/tools/man/shmdump.1" && continue
     echo "the manual page does not have the rule $rule"
     failures=$((failures + 1))
-done < <(cd "$APIARY_SOURCE" && grep -ohE '"[SMLTQPERDA][0-9]+"' shm/check*.[ch] registry/check*.c registry/layout.c | tr -d '"' | sort -u)
+done < <(cd "$APIARY_SOURCE" && grep -ohE '"[SMLTQPERDA][0-9]+"' shm/check*.[ch] registry/*.c registry/*/*.c | tr -d '"' | sort -u)
 [ "$failures" -eq 0 ]

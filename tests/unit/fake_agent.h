@@ -40,7 +40,7 @@ struct apiary_agent {
 struct apiary_job {
     struct apiary_agent *agent;
     char capability[64];
-    const char *caller;
+    const char *caller, *traceparent; /* traceparent: NULL, or of its trace */
     uint64_t generation;
     uint32_t attempt;
     void *body;
@@ -395,6 +395,12 @@ apiary_task_t apiary_job_task(const apiary_job_t *job)
 uint32_t apiary_job_attempt(const apiary_job_t *job)
 {
     return job->attempt;
+}
+
+int apiary_job_trace(const apiary_job_t *job, apiary_trace_t *ret)
+{
+    if (job->traceparent == NULL) return 0;
+    return apiary_trace_parse(job->traceparent, ret) == 0;
 }
 
 uint64_t apiary_job_deadline(const apiary_job_t *job)

@@ -181,6 +181,10 @@ Test(check, slots)
     CORRUPTS(s->worker, 12, "slot", index, "T8");
     CORRUPTS(s->reserved0, 1, "slot", index, "T9");
     CORRUPTS(s->reserved[31], 1, "slot", index, "T9");
+    for (n = 0; ap_carried_at(&d.seg, n)->generation == 0;) n++;
+    CORRUPTS(ap_carried_at(&d.seg, n)->epoch, 2, "carried", n, "R8");
+    CORRUPTS(ap_carried_at(&d.seg, n)->generation, UINT64_MAX, "carried", n, "R8");
+    CORRUPTS(ap_carried_at(&d.seg, n)->hops, UINT32_MAX, "carried", n, "R8");
     for (n = index; ap_slot_at(&d.seg, n)->result == 0;) n++;
     s = ap_slot_at(&d.seg, n);
     CORRUPTS(s->result_size, 1u << 30, "slot", n, "T4");

@@ -402,7 +402,8 @@ Test(exec, the_environment_is_what_is_configured)
     WITH(COMMAND("env"), {"env", NULL, 0, FAKE_LIST("HIVE=7", "EMPTY=")});
     fake_expect(agent, "x", "",
                 "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\nLC_ALL=C\nHIVE=7\nEMPTY=\n"
-                "APIARY_CAPABILITY=x\nAPIARY_CALLER=\nAPIARY_TASK=1a-2-1\nAPIARY_ATTEMPT=1\nAPIARY_TIMEOUT_MS=60000\n");
+                "APIARY_CAPABILITY=x\nAPIARY_CALLER=\nAPIARY_TASK=1a-2-1\nAPIARY_ATTEMPT=1\nAPIARY_TIMEOUT_MS=60000\n"
+                "APIARY_TRACEPARENT=\n");
     done();
 }
 

@@ -247,6 +247,13 @@ Test(http, a_service_is_told_what_a_request_is_for)
     cr_assert_not_null(strstr(job->data, "\r\nApiary-Capability: score@2\r\nApiary-Caller: shop??X-Evil:?1\r\n"
                                          "Apiary-Task: 1a-2-1\r\nApiary-Attempt: 2\r\nApiary-Timeout-Ms: 30000\r\n"),
                        "%s", job->data);
+    cr_expect_null(strstr(job->data, "traceparent"));
+    fake_free(job);
+    job = fake_submit(agent, "score@2", "x", 1);
+    job->traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    fake_finish(job);
+    cr_assert_not_null(strstr(job->data, "\r\ntraceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n"), "%s",
+                       job->data);
     fake_free(job);
     done();
 }

@@ -55,7 +55,7 @@ Test(sized, what_comes_in)
     cr_expect_eq(apiary_delegate(client, "echo", "x", 1, &none, &task), APIARY_EINVAL, "forgotten");
     none.struct_size = AP_SIZED_MAX + 8;
     cr_expect_eq(apiary_delegate(client, "echo", "x", 1, &none, &task), APIARY_EINVAL);
-    none = (apiary_delegate_options_t){.struct_size = sizeof none, .reserved = 1};
+    none = (apiary_delegate_options_t){.struct_size = sizeof none, .hops = UINT32_MAX};
     cr_expect_eq(apiary_delegate(client, "echo", "x", 1, &none, &task), APIARY_EINVAL);
     none = (apiary_delegate_options_t){.struct_size = sizeof none, .flags = APIARY_DETACH};
     cr_expect_eq(apiary_call(client, "echo", "x", 1, &none, NULL, 0, NULL), APIARY_EINVAL, "there would be nothing to wait for");

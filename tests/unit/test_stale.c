@@ -380,6 +380,7 @@ static void agent_gone(apiary_agent_t *agent)
 
 static void job_gone(apiary_job_t *job)
 {
+    apiary_trace_t trace = {.flags = 7};
     void *block = NULL;
     size_t size = 7;
 
@@ -391,6 +392,8 @@ static void job_gone(apiary_job_t *job)
     GONE(apiary_job_cancelled, (job), 1);
     GONE(apiary_job_task, (job).generation, 0);
     GONE(apiary_job_attempt, (job), 0);
+    GONE(apiary_job_trace, (job, &trace), APIARY_ESTALE);
+    cr_expect_eq(trace.flags, 7);
     GONE_NULL(apiary_job_agent, (job));
     GONE_SILENT(apiary_job_set_user, (job, &size));
     GONE_NULL(apiary_job_user, (job));

@@ -1,0 +1,58 @@
+/* registry/client/carried.h - what few tasks carry with them, outside of the lines that every task needs.
+ *
+ * LAYOUT    Section "carried": one row for each slot, at the same index. carried.def lists the fields.
+ * WRITER    1 The lane that submits the task writes the row after the slot is RESERVED and before it is QUEUED, and only when the
+ *           options say something of it. A task without such options costs nothing.
+ *           2 Nobody writes it afterwards.
+ * READERS   The row is that of the slot's task when epoch and generation are those of the task's id. Any other row is an older
+ *           task's, and the task says nothing.
+ * INVARIANTS R8 a row's generation is not above its slot's in the same epoch, and what it says is possible
+ * ORDERING  The row is written before the slot's word is QUEUED: TASK-R1 pairs TASK-A1. An observer looks at the word again
+ *           afterwards, as for the slot itself.
+ * CRASH     A writer that dies leaves a slot that is RESERVED, which the reaper frees. Its row names a generation that no task will
+ *           ever have. Nothing is left to be repaired.
+ * THREADS   Any, for reading.
+ */
+#ifndef AP_CARRIED_H
+#define AP_CARRIED_H
+
+#include "core/must_check.h"
+#include "registry/registry.h"
+
+#define AP_HOPS 32u /* of a task whose options do not say */
+
+struct ap_carried {
+    uint64_t generation;
+    uint32_t epoch;
+#define AP_CARRIED(field, type, ...) type field;
+#include "registry/client/carried.def"
+#undef AP_CARRIED
+} AP_ALIGNED;
+
+static inline struct ap_carried *ap_carried_at(const struct ap_segment *seg, uint64_t index)
+{
+    return AP_ELEMENT(seg, AP_SECTION_CARRIED, index, struct ap_carried);
+}
+
+/* Whether options of this version say anything that is carried. */
+AP_ALWAYS_INLINE bool ap_carried_said(const apiary_delegate_options_t *o)
+{
+    uint64_t words[(sizeof *o - offsetof(apiary_delegate_options_t, trace)) / 8], any = o->hops;
+
+    memcpy(words, &o->trace, sizeof words); /* to the end of the structure: what is added there is carried, too */
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) any |= words[i];
+    return any != 0;
+}
+
+/* 0, or APIARY_EINVAL: what they say is not possible. */
+AP_MUST_CHECK int ap_carried_judge(const apiary_delegate_options_t *o);
+/* The row of a task that is RESERVED by the calling lane; options that were judged. */
+void ap_carried_write(struct ap_segment *seg, apiary_task_t task, const apiary_delegate_options_t *o);
+/* A copy of what the task carries: true; false: nothing was said, and *ret is what it has then. */
+bool ap_carried_read(const struct ap_segment *seg, apiary_task_t task, struct ap_carried *ret);
+/* Adds to the options what a task has that is delegated for `parent`: 0, or why it must not be. */
+AP_MUST_CHECK int ap_carried_inherit(const struct ap_segment *seg, apiary_task_t parent, apiary_delegate_options_t *o);
+/* The trace that goes on to those who are asked for the task's sake: 1, or 0, it is in none. */
+int ap_carried_trace(const struct ap_segment *seg, apiary_task_t task, apiary_trace_t *ret);
+
+#endif
