@@ -159,7 +159,7 @@ static int attach(const struct tool *t, const char *name, apiary_t **ret)
     return rc < 0 ? tool_error(t, rc, message, "cannot take over") : TOOL_OK;
 }
 
-/* The first byte stands for the role of the daemon; those below 2^62 for mappings (shm/image.h), those above for tasks
+/* The first byte stands for the role of the daemon; those below 2^62 for images (shm/image.h), those above for tasks
  * (agents/kinds/child.h). */
 static int lock_segment(const struct tool *t, const apiary_t *a, const char *name)
 {
