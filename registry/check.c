@@ -454,8 +454,8 @@ static const struct ap_field capability_fields[] = {
     AP_FIELD(ap_capability, key), AP_FIELD(ap_capability, ready), AP_FIELD(ap_capability, providers[0]), {NULL, 0, 0},
 };
 static const struct ap_number capability_numbers[] = {
-    {.key = "capabilities", .what = "names of capabilities", .at = AP_REGISTRY_NUMBER_AT(CAPABILITIES), .otherwise = 1024,
-     .min = 2, .max = 32768, .power = true, .counts = true},
+    {.key = "capabilities", .what = "names of capabilities that were ever offered", .at = AP_REGISTRY_NUMBER_AT(CAPABILITIES),
+     .otherwise = 1024, .min = 2, .max = 32768, .power = true, .counts = true},
     {.key = NULL},
 };
 const struct ap_part ap_part_capabilities = {

@@ -5,6 +5,8 @@
  *           bytes reads is in one line.
  *           key and ready   writer: the first lane to intern the name (CAS from 0)     constant afterwards
  *           providers[]     writers: registrants of the queue (fetch-or, fetch-and)
+ * LIMIT     A row is never used again. Lanes, bound capabilities and agents' records remember its index, and a row in the middle
+ *           of a chain of probes cannot be empty. Only registrants enter names.
  * NAMES     "name" or "name@major". An agent that offers "name@2" is entered under both "name@2" and "name".
  * HINTS     1 A provider bit is a hint. A pick also checks that the queue is OPEN and its consumer lane alive, so a stale bit
  *           costs a look, and never a wrong route.
