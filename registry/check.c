@@ -188,7 +188,8 @@ static void swarm_fields(struct ap_look *look, const struct ap_swarm *s, uint64_
     if (member >= look->seg->geometry.members)
         ap_look_found(look, AP_CORRUPT, &s->member, life ^ member, "R5", "member %u is out of range", member);
     if (key == 0) ap_look_found(look, AP_CORRUPT, &s->key, life, "R2", "no key");
-    if (most > 1u << 20) ap_look_found(look, AP_CORRUPT, &s->max_delegations, most, "R5", "max_delegations %u", most);
+    if (most > look->seg->geometry.max_concurrent_delegations)
+        ap_look_found(look, AP_CORRUPT, &s->max_delegations, most, "R5", "max_delegations %u", most);
     if (park > AP_PARK_POLL) ap_look_found(look, AP_CORRUPT, &s->park, life ^ park, "R5", "park %u", park);
     if (beat > ap_look_now(look)) ap_look_found(look, AP_CORRUPT, &s->beat, beat, "R5", "a beat in the future");
     ap_look_date(look, &s->registered, "R5", "registered");

@@ -169,12 +169,14 @@ static void record_fill(const struct plan *p)
 {
     struct ap_swarm *s = ap_swarm_at(p->seg, p->swarm);
     const struct ap_swarm_registration *r = p->r;
+    uint32_t most = p->seg->geometry.max_concurrent_delegations;
 
     ap_store_relaxed(&s->service, p->service);
     ap_store_relaxed(&s->member, r->member);
     ap_store_relaxed(&s->port, r->port);
     ap_store_relaxed(&s->park, r->park);
-    ap_store_relaxed(&s->max_delegations, r->max_delegations);
+    /* There are no more tickets than that, so that is the bound which holds. */
+    ap_store_relaxed(&s->max_delegations, r->max_delegations < most ? r->max_delegations : most);
     ap_store_relaxed(&s->registered, p->seg->ops->realtime());
     ap_store_relaxed(&s->beat, p->seg->ops->now());
     ap_store_relaxed(&s->state, APIARY_STARTING);

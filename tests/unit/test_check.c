@@ -281,6 +281,7 @@ Test(check, registry)
     CORRUPTS(a->swarm, 9, "agent", 0, "R3");
     CORRUPTS(s->mode, 9, "swarm", 0, "R5");
     CORRUPTS(s->park, 4, "swarm", 0, "R5");
+    CORRUPTS(s->max_delegations, d.seg.geometry.max_concurrent_delegations + 1, "swarm", 0, "R5");
     CORRUPTS(ap_slot_at(&d.seg, queued)->capability, 31, "slot", queued, "R6");
     CORRUPTS(ap_slot_at(&d.seg, queued)->caller, 6, "slot", queued, "R6");
     CORRUPTS(ap_slot_at(&d.seg, queued)->only, 99, "slot", queued, "R6");

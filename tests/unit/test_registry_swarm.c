@@ -55,6 +55,24 @@ Test(swarm, names_are_interned_once)
     assert_sound();
 }
 
+/* The status shows a bound that holds: there are no more tickets than the segment's. */
+Test(swarm, a_limit_above_the_segments_is_the_segments)
+{
+    const uint32_t most = client->seg->geometry.max_concurrent_delegations, wanted[] = {0, 1, most, most + 1, UINT32_MAX};
+    apiary_swarm_status_t row = {.struct_size = sizeof row};
+
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+        struct ap_swarm_registration r = {.service = "storage", .instance = "0", .lane = control(), .member = client->member,
+                                          .max_delegations = wanted[i]};
+
+        cr_assert_eq(ap_swarm_register(client->seg, &r), 0);
+        cr_assert_eq(apiary_swarm_status(client, "storage", &row, 1), 1);
+        cr_expect_eq(row.max_delegations, wanted[i] == 1 ? 1 : most, "%u", wanted[i]);
+        assert_sound();
+        ap_swarm_deregister(client->seg, control(), &r);
+    }
+}
+
 Test(swarm, an_interner_that_died_is_finished_by_the_next)
 {
     struct ap_capability *c;
