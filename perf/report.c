@@ -216,7 +216,7 @@ json_t *perf_report_load(const char *file)
     for (size_t i = 0; i < json_array_size(array); i++) {
         const json_t *result = json_array_get(array, i);
         if (field(result, "schema") == PERF_SCHEMA && json_is_string(json_object_get(result, "case"))) continue;
-        fprintf(stderr, "apiary-perf: %s: element %zu is no result of schema %d\n", file, i, PERF_SCHEMA);
+        fprintf(stderr, "apiary-perf: %s: element %zu is not a result of schema %d\n", file, i, PERF_SCHEMA);
         json_decref(array);
         return NULL;
     }

@@ -52,7 +52,7 @@ static void names_row(struct ap_look *look, const uint64_t *key_at, const uint32
     }
     n = ap_look_text(look, name, size, rule, "name", text);
     if (!ap_capability_valid(text))
-        ap_look_found(look, AP_CORRUPT, name, key, rule, "\"%s\" is no name", text);
+        ap_look_found(look, AP_CORRUPT, name, key, rule, "\"%s\" is not a name", text);
     else if (ap_hash(text, n) != key)
         ap_look_found(look, AP_CORRUPT, key_at, key, rule, "\"%s\" has another hash than %016llx", text, LONG(key));
 }
@@ -90,7 +90,7 @@ static void look_service(struct ap_look *look)
     if (!service_named(life)) return;
     n = ap_look_text(look, s->name, sizeof s->name, "R2", "name", text);
     if (!ap_name_valid(text, APIARY_NAME_MAX))
-        ap_look_found(look, AP_CORRUPT, s->name, life, "R2", "\"%s\" is no name", text);
+        ap_look_found(look, AP_CORRUPT, s->name, life, "R2", "\"%s\" is not a name", text);
     else if (ap_hash(text, n) != key)
         ap_look_found(look, AP_CORRUPT, &s->key, life ^ key, "R2", "\"%s\" has another hash than %016llx", text, LONG(key));
     service_unique(look, life, key);
@@ -257,7 +257,7 @@ static void look_agent(struct ap_look *look)
         /* Its registrant died while it filled the record. */
         if (state == AP_QUEUE_OPEN) ap_look_found(look, AP_CORRUPT, a->name, life, "R2", "no name");
     } else if (!ap_name_valid(text, APIARY_NAME_MAX)) {
-        ap_look_found(look, AP_CORRUPT, a->name, life, "R2", "\"%s\" is no name", text);
+        ap_look_found(look, AP_CORRUPT, a->name, life, "R2", "\"%s\" is not a name", text);
     }
     if (count > AP_AGENT_CAPABILITIES) {
         ap_look_found(look, AP_CORRUPT, &a->capability_count, life ^ count, "R5", "%u capabilities; at most %u", count,
@@ -356,7 +356,7 @@ static void look_supervised(struct ap_look *look)
     if (state != AP_SUPERVISED_HELD && state != AP_SUPERVISED_ORPHANED) return;
     ap_look_text(look, s->service, sizeof s->service, "V2", "service", text);
     if (!ap_name_valid(text, APIARY_NAME_MAX))
-        ap_look_found(look, AP_CORRUPT, s->service, life, "V2", "\"%s\" is no name", text);
+        ap_look_found(look, AP_CORRUPT, s->service, life, "V2", "\"%s\" is not a name", text);
     if ((int64_t)ap_look_64(look, (const uint64_t *)&s->supervisor) <= 0)
         ap_look_found(look, AP_CORRUPT, &s->supervisor, life, "V3", "a supervisor without a process");
     if (state == AP_SUPERVISED_ORPHANED && AP_LEFT_EPOCH(left) != ((AP_SUPERVISED_EPOCH(life) - 1) & 0xffff))

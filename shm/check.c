@@ -280,7 +280,7 @@ uint32_t ap_look_mutex(struct ap_look *look, const pthread_mutex_t *m, const cha
         ap_look_found(look, AP_CORRUPT, ap_robust_word(m), lock, rule, "the lock word 0x%08x names no thread", lock);
     /* INT_MAX and INT_MAX - 1 are glibc's marks for a mutex that was taken after a death and not repaired. */
     if (owner > tid_max && owner != INT_MAX && owner != INT_MAX - 1)
-        ap_look_found(look, AP_CORRUPT, &m->__data.__owner, owner, rule, "the mutex' owner 0x%08x is no thread", owner);
+        ap_look_found(look, AP_CORRUPT, &m->__data.__owner, owner, rule, "the mutex' owner 0x%08x is not a thread", owner);
     if (count > 1)
         ap_look_found(look, AP_CORRUPT, &m->__data.__count, count, rule, "the mutex' count is %u; at most 1", count);
     if (ap_robust_init(&fresh) < 0) return lock;

@@ -51,7 +51,7 @@ static void look_creator(struct ap_look *look)
     size_t length = ap_look_text(look, h->name, sizeof h->name, "S8", "the segment's name", name);
 
     if (name[0] != '/' || length < 2 || strchr(name + 1, '/') != NULL)
-        ap_look_found(look, AP_CORRUPT, h->name, length, "S8", "\"%s\" is no name of a segment", name);
+        ap_look_found(look, AP_CORRUPT, h->name, length, "S8", "\"%s\" is not a segment name", name);
     if (pid == 0 || pid > 1u << 22)
         ap_look_found(look, AP_CORRUPT, &h->creator_pid, pid, "S9", "creator's process %lld", (long long)pid);
     ap_look_date(look, &h->created_realtime, "S9", "creation");

@@ -50,7 +50,7 @@ static void member_identity(struct ap_look *look, const struct ap_member *m, uin
     ap_look_date(look, &m->attached, "M5", "attached");
     ap_look_text(look, m->name, sizeof name, "M4", "name", name);
     if (ap_look_text(look, m->swarm, sizeof swarm, "M4", "swarm", swarm) != 0 && !ap_name_valid(swarm, APIARY_NAME_MAX))
-        ap_look_found(look, AP_CORRUPT, m->swarm, life, "M4", "swarm \"%s\" is no name of a service", swarm);
+        ap_look_found(look, AP_CORRUPT, m->swarm, life, "M4", "swarm \"%s\" is not a service name", swarm);
 }
 
 static void look_member(struct ap_look *look)

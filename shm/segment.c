@@ -306,7 +306,7 @@ int ap_segment_create(const struct ap_segment_options *o, const struct ap_parts 
     int fd, r;
 
     if (o->name == NULL || !name_valid(o->name))
-        return refuse(APIARY_EINVAL, message, size, "segment: '%s' is no name; it is '/' and 1 to 62 other bytes, no '/'",
+        return refuse(APIARY_EINVAL, message, size, "segment: '%s' is not a name; it is '/' and 1 to 62 other bytes, no '/'",
                       AP_SHOWN(o->name != NULL ? o->name : "", 64));
     r = ap_geometry_normalise(parts, &g, message, size);
     if (r < 0) return r;
@@ -486,7 +486,7 @@ int ap_segment_attach(const char *name, bool writable, const struct ap_parts *pa
     int fd, r;
 
     if (name == NULL || !name_valid(name))
-        return refuse(APIARY_EINVAL, message, size, "segment: '%s' is no name; it is '/' and 1 to 62 other bytes, no '/'",
+        return refuse(APIARY_EINVAL, message, size, "segment: '%s' is not a name; it is '/' and 1 to 62 other bytes, no '/'",
                       AP_SHOWN(name != NULL ? name : "", 64));
     snprintf(path, sizeof path, SHM_DIRECTORY "%s", name);
     fd = ap_fd_open(path, (writable ? O_RDWR : O_RDONLY) | O_NOFOLLOW | O_NONBLOCK, 0);

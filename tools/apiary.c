@@ -10,7 +10,7 @@ static const struct apiary_command commands[] = {
     {"queen", "run one swarm", cmd_queen},
     {"status", "show the swarms and their load", cmd_status},
     {"services", "show services, their agents and capabilities", cmd_services},
-    {"discover", "show who offers a capability", cmd_discover},
+    {"discover", "show the agents that offer a capability", cmd_discover},
     {"kinds", "show the built-in kinds of agents and their keys", cmd_kinds},
     {"delegate", "run one task and print its result", cmd_delegate},
     {"task", "list, show and cancel tasks", cmd_task},
@@ -50,7 +50,7 @@ static const struct apiary_command *find(const struct apiary_command *table, con
 int apiary_subcommand(struct tool *t, const struct tool_usage *usage, const struct apiary_command *table, int argc,
                       char **argv)
 {
-    if (argc < 2) return tool_usage_error(t, usage, "%s: which of its commands?", usage->command);
+    if (argc < 2) return tool_usage_error(t, usage, "%s: a command is missing", usage->command);
     const struct apiary_command *c = find(table, argv[1]);
     if (c != NULL) return c->run(t, argc - 1, argv + 1);
     if (*argv[1] != '-') return tool_usage_error(t, usage, "%s: there is no command '%s'", usage->command, argv[1]);

@@ -141,7 +141,7 @@ static void judge_supervisor(struct report *r, const struct ap_segment *seg)
 {
     struct ap_supervised_view v;
     if (supervision_lost(seg, &v))
-        complain(r, CHECK_WARNING, "'apiary up' (pid %" PRId64 ") has died: nobody starts again what ends", v.supervisor);
+        complain(r, CHECK_WARNING, "'apiary up' (pid %" PRId64 ") has died: services that end are not restarted", v.supervisor);
 }
 
 /* The process that is to notice deaths. */
@@ -152,7 +152,7 @@ static void judge_monitor(struct report *r, const struct ap_segment *seg)
     if (!view_stopped_monitor(seg, &m)) return;
     char *name = tool_printable(m.name, strlen(m.name));
     complain(r, CHECK_WARNING, "the monitor (%s, pid %" PRId64 ") is stopped, %s%s", name, m.pid,
-             m.replaced ? "another watches in its stead" : "nobody has looked for the dead for ",
+             m.replaced ? "another watches in its stead" : "no process has looked for deaths for ",
              m.replaced ? "" : tool_format_duration(m.age, age));
     free(name);
 }
@@ -181,13 +181,13 @@ static void judge_lanes(struct report *r, const struct ap_segment *seg)
         seen = look_at_lanes(seg);
     }
     if (seen.dead > 0)
-        complain(r, CHECK_WARNING, "%u dead thread%s not recovered: nobody looks after the host", seen.dead,
+        complain(r, CHECK_WARNING, "%u dead thread%s not recovered: no monitor watches this segment", seen.dead,
                  seen.dead == 1 ? " is" : "s are");
     struct monitor_view reaper;
     if (seen.held > 0 && view_reaper(seg, &reaper)) {
         char *name = tool_printable(reaper.name, strlen(reaper.name));
         complain(r, CHECK_WARNING,
-                 "the recovery of a dead thread is not brought to its end: who is at it (%s, pid %" PRId64 ") is stopped", name,
+                 "the recovery of a dead thread does not finish: its reaper (%s, pid %" PRId64 ") is stopped", name,
                  reaper.pid);
         free(name);
     }
@@ -226,7 +226,7 @@ static const struct tool_usage check_usage = {
         "Exit codes: 0 all instances pass, 1 warning (an instance is not ready, or down while another one of its\n"
         "service passes, or the supervisor has died, or there is no coordinator, or the monitor is stopped, or something\n"
         "of the segment is used up or left lying: the task table, payload blocks of a size, lanes, dead threads,\n"
-        "who recovers one and is stopped, tasks that nobody takes), 2 critical (a service has no passing instance, or\n"
+        "a reaper that is stopped, tasks that no agent takes), 2 critical (a service has no passing instance, or\n"
         "there is no segment), 3 unknown (usage, or a service that was never registered).\n"
         "With --config as many instances as it has of each service are to be registered, too.",
     .most = 1,
@@ -316,7 +316,7 @@ static const struct tool_usage wait_usage = {
     .more = "SERVICE: one of its instances passes and is ready. --capability: an agent that offers it would be given a task.\n"
             "--all: as many instances as the configuration has of each service pass and are ready.\n"
             "A segment that is not there yet is waited for, too.\n"
-            "Exit code 7: not by then; what was missing is said.",
+            "Exit code 7: not by then; the message says what was missing.",
     .most = 1,
 };
 
@@ -424,12 +424,12 @@ int cmd_wait(struct tool *t, int argc, char **argv)
     int rc = tool_parse(t, &wait_usage, options, &argc, &argv);
     if (rc != TOOL_GO_ON) return rc;
     if (tool_duration(text, &timeout) != 0)
-        return tool_usage_error(t, &wait_usage, "--timeout: '%s' is no duration above 0; write 250ms, 5s or 2m", text);
+        return tool_usage_error(t, &wait_usage, "--timeout: '%s' is not a duration above 0; write 250ms, 5s or 2m", text);
     if (argc > 0) w.service = argv[0];
     if ((w.service != NULL) + (w.capability != NULL) + all != 1)
         return tool_usage_error(t, &wait_usage, "wait for one thing: SERVICE, --capability or --all");
     if (w.capability != NULL && !ap_capability_valid(w.capability))
-        return tool_usage_error(t, &wait_usage, "'%s' is no name of a capability", w.capability);
+        return tool_usage_error(t, &wait_usage, "'%s' is not a capability name", w.capability);
     if (all || config != NULL) rc = apiary_load_config(t, config, &path, &d);
     if (rc > 0) return rc;
     w.d = d;

@@ -130,16 +130,16 @@ static void take_next(struct config_keeper *k)
 {
     const char *lacks = k->judge->last_exit == TOOL_OK ? missing(k) : NULL;
     if (k->judge->last_exit != TOOL_OK) {
-        crew_say(k->crew, "apiary: up: %s has changed and cannot be used (%s); what was read before stays in force",
+        crew_say(k->crew, "apiary: up: %s has changed and cannot be used (%s); the former text stays in force",
                  k->path, *k->judge->words != '\0' ? "see above" : k->judge->why);
         free(k->next);
         if (k->judge->last_exit < 0) k->of = (struct stat){.st_ino = 0}; /* it was not even started: to be asked again */
     } else if (lacks != NULL) {
-        crew_say(k->crew, "apiary: up: %s has changed and lacks %s, which runs; what was read before stays in force",
+        crew_say(k->crew, "apiary: up: %s has changed and lacks %s, which runs; the former text stays in force",
                  k->path, lacks);
         free(k->next);
     } else {
-        crew_say(k->crew, "apiary: up: %s has changed; what is started from now on follows it", k->path);
+        crew_say(k->crew, "apiary: up: %s has changed; processes started from now on use it", k->path);
         free(k->text);
         k->text = k->next;
         k->size = k->next_size;

@@ -19,8 +19,8 @@ static const struct tool_usage usage = {
     .what = "Runs one task by an agent that offers CAPABILITY and prints its result.",
     .more =
         "The request is DATA, the contents of FILE, or standard input; without it, it is empty. An interrupt cancels\n"
-        "the task, a second one leaves it to itself. With --detach the task's id is printed at once and nobody waits for\n"
-        "the result.",
+        "the task, a second one stops waiting for it. With --detach the task's id is printed at once, and its result is\n"
+        "dropped.",
     .least = 1,
     .most = 2,
     .json = true,
@@ -199,7 +199,7 @@ static int run(const struct tool *t, apiary_t *a, const struct call *call, const
     apiary_result_t result = {.struct_size = sizeof result};
     rc = wait_for(a, task, &result);
     if (rc == APIARY_ENOTREADY)
-        return tool_fail(t, TOOL_FAILED, "%s: interrupted; the task was told to stop and is left to itself", call->capability);
+        return tool_fail(t, TOOL_FAILED, "%s: interrupted; the task was told to stop and is no longer awaited", call->capability);
     if (rc < 0) return print_failure(t, call->capability, rc);
     uint64_t took = ap_ops_system.now() - from;
     if (t->json) {
@@ -230,9 +230,9 @@ int cmd_delegate(struct tool *t, int argc, char **argv)
     int rc = tool_parse(t, &usage, options, &argc, &argv);
     if (rc != TOOL_GO_ON) return rc;
     call.capability = argv[0];
-    if (!ap_capability_valid(argv[0])) return tool_usage_error(t, &usage, "'%s' is no name of a capability", argv[0]);
+    if (!ap_capability_valid(argv[0])) return tool_usage_error(t, &usage, "'%s' is not a capability name", argv[0]);
     if (timeout != NULL && tool_duration(timeout, &call.options.timeout) != 0)
-        return tool_usage_error(t, &usage, "--timeout: '%s' is no duration above 0; write 250ms, 5s or 2m", timeout);
+        return tool_usage_error(t, &usage, "--timeout: '%s' is not a duration above 0; write 250ms, 5s or 2m", timeout);
     rc = tool_carried_read(t, &usage, &carried, &call.options);
     if (rc != TOOL_GO_ON) return rc;
     if (detach) call.options.flags |= APIARY_DETACH;

@@ -17,7 +17,7 @@ static const struct tool_option no_options[] = {{.name = NULL}};
 static const struct tool_usage status_usage = {
     .command = "status",
     .arguments = "[SERVICE]",
-    .what = "Shows each instance of a swarm: its process, its health, what it has to do and has done, and why it is down.",
+    .what = "Shows each instance of a swarm: its process, its health, its tasks, and why it is down.",
     .most = 1,
     .json = true,
     .table = true,
@@ -410,7 +410,7 @@ int cmd_discover(struct tool *t, int argc, char **argv)
     int rc = tool_parse(t, &discover_usage, no_options, &argc, &argv);
     if (rc != TOOL_GO_ON) return rc;
     if (!ap_capability_valid(argv[0]))
-        return tool_usage_error(t, &discover_usage, "'%s' is no name of a capability", argv[0]);
+        return tool_usage_error(t, &discover_usage, "'%s' is not a capability name", argv[0]);
     apiary_t *a = NULL;
     rc = tool_attach(t, tool_segment(t, NULL), true, &a);
     if (rc != TOOL_OK) return rc;

@@ -119,7 +119,7 @@ int cmd_drain(struct tool *t, int argc, char **argv)
     if (rc != TOOL_GO_ON) return rc;
     uint64_t timeout = 0;
     if (tool_duration(text, &timeout) != 0)
-        return tool_usage_error(t, &drain_usage, "--timeout: '%s' is no duration above 0; write 250ms, 5s or 2m", text);
+        return tool_usage_error(t, &drain_usage, "--timeout: '%s' is not a duration above 0; write 250ms, 5s or 2m", text);
     if (reason != NULL && !is_reason(reason))
         return tool_usage_error(t, &drain_usage, "--reason: at most %u printable ASCII characters", AP_REASON_MAX);
     target.service = argv[0];

@@ -20,10 +20,10 @@
 static const struct tool_usage usage = {
     .command = "queen",
     .arguments = "SERVICE",
-    .what = "Runs the swarm of SERVICE: registers its agents and works until SIGTERM, then finishes what it has and "
+    .what = "Runs the swarm of SERVICE: registers its agents and works until SIGTERM, then finishes its tasks and "
             "leaves.",
     .more =
-        "A second SIGTERM ends it at once. Its unfinished tasks are then done by another instance, or by the next one.",
+        "A second SIGTERM ends it at once. Its unfinished tasks are then run by another instance, or by the next one.",
     .least = 1,
     .most = 1,
 };
@@ -196,14 +196,14 @@ int cmd_queen(struct tool *t, int argc, char **argv)
     if (rc != TOOL_GO_ON) return rc;
     uint64_t drain = 0;
     if (tool_duration(o.drain, &drain) != 0)
-        return tool_usage_error(t, &usage, "--drain: '%s' is no duration above 0; write 250ms, 5s or 2m", o.drain);
+        return tool_usage_error(t, &usage, "--drain: '%s' is not a duration above 0; write 250ms, 5s or 2m", o.drain);
     if (wait != NULL && *wait == '\0') {
         o.wait = UINT64_MAX;
     } else if (wait != NULL && tool_duration(wait, &o.wait) != 0) {
-        return tool_usage_error(t, &usage, "--wait: '%s' is no duration; write --wait=5s, or --wait for ever", wait);
+        return tool_usage_error(t, &usage, "--wait: '%s' is not a duration; write --wait=5s, or --wait for ever", wait);
     }
     if (tool_log_level(o.level) < 0)
-        return tool_usage_error(t, &usage, "--log-level: '%s' is none of error, warning, info, debug", o.level);
+        return tool_usage_error(t, &usage, "--log-level: '%s' is not one of error, warning, info, debug", o.level);
     rc = tool_serve(t);
     if (rc != TOOL_OK) return rc;
     ap_log_level(tool_log_level(o.level));

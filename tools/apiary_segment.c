@@ -193,7 +193,7 @@ static int segment_rm(struct tool *t, int argc, char **argv)
     if (rc == APIARY_ENOTOURS && v.regular) {
         if (!force)
             return tool_fail(t, TOOL_NO_SEGMENT,
-                             "segment rm %s: not an apiary segment, or a damaged one; --force removes it whatever it holds",
+                             "segment rm %s: not an apiary segment, or a damaged one; --force removes it anyway",
                              name);
         v.attach_error = rc;
     } else if (rc != 0) {

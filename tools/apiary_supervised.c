@@ -100,7 +100,7 @@ static void next_text(const struct ap_supervision *r, char *ret, size_t size)
     case AP_CHILD_STARTING:
         snprintf(ret, size, r->starts > 1 ? "started again, not registered yet" : "starting, not registered yet");
         break;
-    case AP_CHILD_RUNNING: snprintf(ret, size, "it runs, and does not pass"); break;
+    case AP_CHILD_RUNNING: snprintf(ret, size, "running, but not passing"); break;
     case AP_CHILD_PASSING: break;
     }
 }
@@ -113,7 +113,7 @@ static char *lost_text(const struct ap_supervised_view *v)
     const char *gone = v->left != 0 ? tool_format_duration(since(v->left, ap_ops_system.realtime()), text) : NULL;
     if (gone != NULL) snprintf(when, sizeof when, stopped ? " %s ago" : " for %s", gone);
     return stopped ? tool_format("stopped by 'apiary up' (pid %" PRId64 "), which left%s", v->supervisor, when)
-                   : tool_format("supervised by nobody%s: 'apiary up' (pid %" PRId64 ") has died", when, v->supervisor);
+                   : tool_format("without a supervisor%s: 'apiary up' (pid %" PRId64 ") has died", when, v->supervisor);
 }
 
 char *supervision_text(const struct ap_supervised_view *v)

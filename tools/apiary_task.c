@@ -11,7 +11,7 @@ static const struct tool_usage ls_usage = {
     .command = "task ls",
     .arguments = "",
     .what =
-        "Lists the tasks that are in the segment: queued, running, and finished ones that somebody has yet to collect.",
+        "Lists the tasks that are in the segment: queued, running, and finished ones whose client has yet to collect them.",
     .json = true,
     .table = true,
 };
@@ -117,7 +117,7 @@ static int task_ls(struct tool *t, int argc, char **argv)
     int state = text != NULL ? parse_state(text) : -1;
     if (text != NULL && state < 0)
         return tool_usage_error(t, &ls_usage,
-                                "--state: '%s' is no state; queued, running, done, failed and cancelled are", text);
+                                "--state: '%s' is not a state; queued, running, done, failed and cancelled are", text);
     apiary_t *a = NULL;
     rc = tool_attach(t, tool_segment(t, NULL), true, &a);
     if (rc != TOOL_OK) return rc;
@@ -196,7 +196,7 @@ static void show(const struct ap_segment *seg, const struct task_view *v)
 static int parse_id(const struct tool *t, const struct tool_usage *usage, const char *text, apiary_task_t *ret)
 {
     if (tool_parse_task(text, ret) == 0) return TOOL_OK;
-    return tool_usage_error(t, usage, "'%s' is no task id; 'apiary task ls' lists them", text);
+    return tool_usage_error(t, usage, "'%s' is not a task id; 'apiary task ls' lists them", text);
 }
 
 /* Why a slot has no such task: it had one, or never had. The numbers of a slot only rise, and so do the epochs of its slab. */

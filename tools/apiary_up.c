@@ -27,7 +27,7 @@ static const struct tool_usage usage = {
     .what = "Starts the coordinator and all swarms of a configuration as processes, and runs its checks through them.",
     .more = "Each check delegates one real task and compares the output with what the configuration expects; the table "
             "shows\n"
-            "who served it and how long it took. Then it stays, restarts what ends, and shows what is going on until "
+            "who served it and how long it took. Then it stays, restarts processes that end, and shows events until "
             "Ctrl-C;\n"
             "with --once it stops everything and exits 0 only if every check passed.",
     .json = true,
@@ -163,7 +163,7 @@ static int take_over(struct up *up, pid_t other)
     crew_say(up->crew, "apiary: up: taking over from pid %d", (int)other);
     kill(other, SIGTERM);
     int rc = up_wait(up, up->wait, nobody_else);
-    if (rc == TOOL_TIMEOUT) crew_say(up->crew, "apiary: up: pid %d does not leave", (int)other);
+    if (rc == TOOL_TIMEOUT) crew_say(up->crew, "apiary: up: pid %d does not end", (int)other);
     if (rc == TOOL_OK) ap_supervised_forget(up->a->seg); /* what it has said of its own */
     return rc == TOOL_OK ? start_daemon(up) : rc;
 }

@@ -296,7 +296,7 @@ int main(int argc, char **argv)
     if ((o.standard_input || o.ready_passing) && tool_config_path(o.config) == NULL)
         return tool_usage_error(&t, &usage, "--stdin, --ready-when-passing: name the configuration with --config");
     if (tool_log_level(o.level) < 0)
-        return tool_usage_error(&t, &usage, "--log-level: '%s' is none of error, warning, info, debug", o.level);
+        return tool_usage_error(&t, &usage, "--log-level: '%s' is not one of error, warning, info, debug", o.level);
     ap_log_level(tool_log_level(o.level));
     ap_log_part("apiaryd");
     rc = tool_serve(&t);

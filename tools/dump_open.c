@@ -36,7 +36,7 @@ static int copy_in(int fd, uint64_t size, const char *source, struct dump *ret, 
     size_t room = (size + PAGE - 1) / PAGE * PAGE, got = 0;
     uint8_t *base;
 
-    if (size == 0) return refuse(APIARY_ENOTOURS, message, message_size, source, "it is empty, so no segment");
+    if (size == 0) return refuse(APIARY_ENOTOURS, message, message_size, source, "it is empty, so it is not a segment");
     /* A hole of terabytes costs nothing on a disk, but here it would. */
     if (room / PAGE > (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / PAGE / 2)
         return refuse(APIARY_ENOBLOCK, message, message_size, source, "more than half of this machine's memory");

@@ -65,7 +65,7 @@ static int check_service(struct ap_loader *l, const struct ap_deployment_swarm *
     const struct ap_node *at = ap_node_get(s->node, "service");
 
     if (!ap_name_valid(s->service, APIARY_NAME_MAX))
-        return ap_node_refuse(at, l->error, "service: '%s' is no name; " AP_NAME_RULE, AP_SHOWN(s->service, 64));
+        return ap_node_refuse(at, l->error, "service: '%s' is not a name; " AP_NAME_RULE, AP_SHOWN(s->service, 64));
     for (size_t i = 0; i < before; i++) {
         if (strcmp(l->d->swarms[i].service, s->service) != 0) continue;
         return ap_node_refuse(

@@ -19,14 +19,14 @@ static const struct ap_key agent_keys[] = {
     {.name = "name", .type = 's', .required = true, .what = "the agent's name"},
     {.name = "kind", .type = 's', .what = "a built-in kind"},
     {.name = "plugin", .type = 's', .what = "path of a shared object"},
-    {.name = "capabilities", .type = 'l', .required = true, .what = "what it can be asked for"},
+    {.name = "capabilities", .type = 'l', .required = true, .what = "the capabilities that it offers"},
     {.name = "worker", .type = 'i', .min = 0, .max = 15},
     {.name = "config", .type = 'm', .what = "the kind's own keys"},
     {.name = NULL},
 };
 
 static const struct ap_key check_keys[] = {
-    {.name = "capability", .type = 's', .required = true, .what = "what is asked for"},
+    {.name = "capability", .type = 's', .required = true, .what = "the capability to ask for"},
     {.name = "send", .type = 's', .what = "the request"},
     {.name = "send_file", .type = 's', .what = "a file with the request"},
     {.name = "expect", .type = 's', .what = "the answer"},
@@ -51,7 +51,7 @@ static int find_kind(struct ap_loader *l, const struct ap_node *node, const char
         near = ap_word_nearest(name, near, other);
         ap_words_add(known, sizeof known, other);
     }
-    return ap_node_refuse(ap_node_get(node, "kind"), l->error, "kind: '%s' is no kind of agent%s%s%s; known: %s",
+    return ap_node_refuse(ap_node_get(node, "kind"), l->error, "kind: '%s' is not a kind of agent%s%s%s; known: %s",
                           AP_SHOWN(name, 48), near != NULL ? " (did you mean '" : "", near != NULL ? near : "",
                           near != NULL ? "'?)" : "", known);
 }
@@ -138,7 +138,7 @@ static int read_kind(struct ap_loader *l, struct ap_deployment_agent *agent)
 static int add_capability(struct ap_loader *l, struct ap_deployment_agent *agent, const struct ap_node *item)
 {
     if (!ap_capability_valid(item->text))
-        return ap_node_refuse(item, l->error, "capabilities: '%s' is no capability; " AP_CAPABILITY_RULE,
+        return ap_node_refuse(item, l->error, "capabilities: '%s' is not a capability name; " AP_CAPABILITY_RULE,
                               AP_SHOWN(item->text, 72));
     for (size_t i = 0; i < agent->capability_count; i++)
         if (strcmp(agent->capabilities[i], item->text) == 0)
@@ -177,7 +177,7 @@ static int read_agent(struct ap_loader *l, struct ap_deployment_swarm *s, const 
     agent->config = ap_node_get(node, "config");
     at = ap_node_get(node, "name");
     if (!ap_name_valid(agent->name, APIARY_NAME_MAX))
-        return ap_node_refuse(at, l->error, "name: '%s' is no name; " AP_NAME_RULE, AP_SHOWN(agent->name, 64));
+        return ap_node_refuse(at, l->error, "name: '%s' is not a name; " AP_NAME_RULE, AP_SHOWN(agent->name, 64));
     for (size_t i = 0; i < s->agent_count; i++) {
         if (strcmp(s->agents[i].name, agent->name) != 0) continue;
         return ap_node_refuse(at, l->error,
@@ -222,7 +222,7 @@ static int check_capability(struct ap_loader *l, const struct ap_deployment_swar
     const char *near = NULL;
 
     if (!ap_capability_valid(check->capability))
-        return ap_node_refuse(at, l->error, "capability: '%s' is no capability; " AP_CAPABILITY_RULE,
+        return ap_node_refuse(at, l->error, "capability: '%s' is not a capability name; " AP_CAPABILITY_RULE,
                               AP_SHOWN(check->capability, 72));
     for (size_t i = 0; i < s->agent_count; i++) {
         for (size_t c = 0; c < s->agents[i].capability_count; c++) {
@@ -270,7 +270,7 @@ static int check_pattern(struct ap_loader *l, const struct ap_node *at)
     }
     regerror(e, &regex, why, sizeof why);
     return ap_node_refuse(at, l->error,
-                          "expect_match: '%s' is no extended regular expression: %s; expected one as of grep -E",
+                          "expect_match: '%s' is not an extended regular expression: %s; expected one as of grep -E",
                           AP_SHOWN(at->text, 64), why);
 }
 

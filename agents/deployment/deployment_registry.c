@@ -35,7 +35,7 @@ static int read_segment(struct ap_loader *l, const struct ap_node *meta)
         strcmp(o->name, "/.") == 0 || strcmp(o->name, "/..") == 0))
         return ap_node_refuse(
             ap_node_get(meta, "segment"), l->error,
-            "segment: '%s' is no name of a segment; expected '/' and 1 to 62 other bytes without '/', such "
+            "segment: '%s' is not a segment name; expected '/' and 1 to 62 other bytes without '/', such "
             "as /apiary",
             AP_SHOWN(o->name, 64));
     length = strlen(mode);
@@ -44,7 +44,7 @@ static int read_segment(struct ap_loader *l, const struct ap_node *meta)
     if ((o->mode & ~0666u) != 0 || (o->mode & 0600) != 0600)
         return ap_node_refuse(
             ap_node_get(meta, "mode"), l->error,
-            "mode: '%s' is no usable mode; expected octal digits from \"0600\" to \"0666\" that let the owner "
+            "mode: '%s' is not a usable mode; expected octal digits from \"0600\" to \"0666\" that let the owner "
             "read and write, such as \"0660\"",
             AP_SHOWN(mode, 16));
     return 0;
@@ -144,7 +144,7 @@ static int check_group(void *user, const struct ap_number *n)
     if (e < 0) return e;
     for (; keys->name != NULL; keys++) sum += (uint64_t)ap_node_number(map, keys->name, 'i', 1);
     if (sum > 0) return 0;
-    return ap_node_refuse(map, l->error, "%s: there are none at all; at least one of them must be more than 0", n->group);
+    return ap_node_refuse(map, l->error, "%s: all are 0; at least one of them must be more than 0", n->group);
 }
 
 static int read_numbers(struct ap_loader *l, const struct ap_node *meta)

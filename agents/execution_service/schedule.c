@@ -62,7 +62,7 @@ static bool read_tasks(apiary_job_t *job, const json_t *request, struct plan *p)
         {
             size_t b = json_is_string(before) ? find(p, json_string_value(before)) : p->count;
             if (b == p->count) {
-                apiary_job_fail(job, AP_CODE_BAD_REQUEST, "task \"%s\" comes after something that is no task",
+                apiary_job_fail(job, AP_CODE_BAD_REQUEST, "task \"%s\" comes after something that is not a task",
                                 p->tasks[t].name);
                 return false;
             }

@@ -38,7 +38,7 @@ static size_t place_of(const json_t *list, const struct ap_version *version)
 static bool need_requirement(apiary_job_t *job, const char *requirement)
 {
     if (requirement && ap_requirement_valid(requirement)) return true;
-    apiary_job_fail(job, AP_CODE_BAD_REQUEST, "\"%s\" is no requirement such as \"~> 1.2\" or \">= 1.0.0 and < 2.0.0\"",
+    apiary_job_fail(job, AP_CODE_BAD_REQUEST, "\"%s\" is not a requirement such as \"~> 1.2\" or \">= 1.0.0 and < 2.0.0\"",
                     requirement ? requirement : "");
     return false;
 }
@@ -60,7 +60,7 @@ static void resolve_versions(void *state, apiary_job_t *job, const json_t *reque
         if (!parse_text(item, &version)) {
             json_decref(matching);
             apiary_job_fail(job, AP_CODE_BAD_REQUEST,
-                            "item %zu of \"versions\" is no version such as 1.2.3 or 1.2.3-rc.1", i);
+                            "item %zu of \"versions\" is not a version such as 1.2.3 or 1.2.3-rc.1", i);
             return;
         }
         if (ap_requirement_match(requirement, &version))
@@ -104,7 +104,7 @@ static void publish(json_t *packages, apiary_job_t *job, const json_t *request)
         (!ap_need_object(job, request, "requires", &requires) || !requirements_valid(job, requires)))
         return;
     if (!ap_version_parse(text, strlen(text), false, &version)) {
-        apiary_job_fail(job, AP_CODE_BAD_REQUEST, "\"%s\" is no version such as 1.2.3 or 1.2.3-rc.1", text);
+        apiary_job_fail(job, AP_CODE_BAD_REQUEST, "\"%s\" is not a version such as 1.2.3 or 1.2.3-rc.1", text);
         return;
     }
     json_t *releases = json_object_get(packages, name), *there = find_release(releases, &version);

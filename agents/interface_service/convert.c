@@ -152,7 +152,7 @@ static void to_csv(apiary_agent_t *agent, apiary_job_t *job, const json_t *reque
         const char *name = json_is_object(row) ? stranger(columns, row) : "";
         if (name) {
             apiary_job_fail(job, AP_CODE_BAD_REQUEST,
-                            "row %zu is no object, or has a member \"%s\" that the first has not", i + 1, name);
+                            "row %zu is not an object, or has a member \"%s\" that the first has not", i + 1, name);
             return;
         }
     }
@@ -174,7 +174,7 @@ static void convert(void *state, apiary_job_t *job, const json_t *request)
     else if (strcmp(from, "json") == 0 && strcmp(to, "csv") == 0)
         to_csv(state, job, request);
     else
-        apiary_job_fail(job, AP_CODE_BAD_REQUEST, "from %s to %s: csv to json and json to csv are what it can", from,
+        apiary_job_fail(job, AP_CODE_BAD_REQUEST, "from %s to %s is not supported; csv to json and json to csv are", from,
                         to);
 }
 

@@ -32,7 +32,7 @@ json_t *ap_request(apiary_job_t *job)
         apiary_job_fail(
             job, AP_CODE_BAD_REQUEST,
             "line %d, column %d: %s; a whole number has 64 bits, any other is a double (up to 1.8e308): send "
-            "what has more digits as a text",
+            "numbers with more digits as texts",
             error.line, error.column, error.text);
         return NULL;
     }

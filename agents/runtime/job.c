@@ -270,7 +270,7 @@ static __attribute__((noinline)) void tell_failure(struct ap_job *job, int code,
 
     if (code == APIARY_ECANCELLED || agent->queen->log == NULL) return;
     if (second != agent->told_second) {
-        if (agent->untold > 0) ap_agent_log(agent, 5, "%u more tasks have failed, which were not told", agent->untold);
+        if (agent->untold > 0) ap_agent_log(agent, 5, "%u more failed tasks were not logged", agent->untold);
         agent->told_second = second;
         agent->told = agent->untold = 0;
     }

@@ -107,6 +107,6 @@ int ap_agent_kind_adopt(const apiary_agent_kind_t *kind, const apiary_agent_kind
     }
     r = adopt(kind, ret);
     pthread_mutex_unlock(&lock);
-    if (r == APIARY_ENOTSUP) return refuse(r, message, size, "says something that only a newer version of this program knows");
+    if (r == APIARY_ENOTSUP) return refuse(r, message, size, "uses a field that only a newer version of this program has");
     return r < 0 ? refuse(r, message, size, apiary_strerror(r)) : 0;
 }

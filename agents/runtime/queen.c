@@ -99,8 +99,8 @@ static void look_for_name(struct ap_queen *q)
 {
     if (q->removed || !ap_segment_removed(q->seg)) return;
     q->removed = true;
-    ap_queen_log(q, 3, "the segment %.*s has been removed while it is in use; whoever comes now does not find %s: start all that "
-                 "use it again", (int)sizeof q->seg->header->name, q->seg->header->name, q->service);
+    ap_queen_log(q, 3, "the segment %.*s has been removed while in use; new processes do not find %s: restart all that use "
+                 "it", (int)sizeof q->seg->header->name, q->seg->header->name, q->service);
 }
 
 static void beat(struct ap_queen *q)
@@ -119,7 +119,7 @@ static void say_stuck(struct ap_queen *q, struct ap_worker *w)
     if (!w->running || w->told || !ap_load_relaxed(&q->stop)) return;
     if (now < q->stop_until || now - q->stop_until < LAST_MOMENT / 2) return;
     w->told = true;
-    ap_queen_log(q, 4, "worker %u does not come back; the agent that was called last is %s", w->index,
+    ap_queen_log(q, 4, "worker %u does not return; the agent that was called last is %s", w->index,
                  agent != NULL ? agent->name : "none");
 }
 
@@ -191,7 +191,7 @@ static int queen_open(struct ap_queen *q)
     r = workers_start(q);
     if (r == 0) {
         r = ap_monitor_start(q->seg, c->lane.member, &q->monitor);
-        if (r == APIARY_ESYS) ap_format(q->message, sizeof q->message, "%s: her monitor cannot be started: %s", q->service,
+        if (r == APIARY_ESYS) ap_format(q->message, sizeof q->message, "%s: its monitor cannot be started: %s", q->service,
                      strerror(errno));
     }
     if (r == 0) r = queen_register(q);

@@ -19,7 +19,7 @@ static int judge_agent(const apiary_swarm_description_t *d, size_t i, char *mess
     uint32_t workers = d->workers != 0 ? d->workers : 1;
 
     if (!ap_name_valid(name, APIARY_NAME_MAX)) {
-        ap_format(message, size, "agent %zu of %s: '%s' is no name", i, d->service, name);
+        ap_format(message, size, "agent %zu of %s: '%s' is not a name", i, d->service, name);
         return APIARY_EINVAL;
     }
     for (size_t k = 0; k < i; k++) {
@@ -34,7 +34,7 @@ static int judge_agent(const apiary_swarm_description_t *d, size_t i, char *mess
     for (const char *const *c = a->capabilities; *c != NULL; c++) {
         if (ap_capability_valid(*c) && ap_agent_kind_offers(a->kind, *c)) continue;
         ap_format(message, size, ap_capability_valid(*c) ? "agent %s: its kind does not have the capability %s"
-                                                        : "agent %s: '%s' is no name of a capability", name, *c);
+                                                        : "agent %s: '%s' is not a capability name", name, *c);
         return APIARY_EINVAL;
     }
     if (a->worker >= workers) {
@@ -49,7 +49,7 @@ static int judge(const apiary_swarm_description_t *d, char *message, size_t size
     int r = 0;
 
     if (d->service == NULL || !ap_name_valid(d->service, APIARY_NAME_MAX)) {
-        ap_format(message, size, "'%s' is no name of a service", d->service != NULL ? d->service : "");
+        ap_format(message, size, "'%s' is not a service name", d->service != NULL ? d->service : "");
         return APIARY_EINVAL;
     }
     if (d->workers > AP_WORKERS_MAX) {

@@ -158,7 +158,7 @@ static void say_reopened(struct ap_worker *w)
     const struct ap_agent *agent = w->called;
 
     w->reopened = ap_loop_reopened(w->loop);
-    ap_queen_log(w->queen, 3, "worker %u: somebody in this process has closed its descriptors, they are opened again; the agent "
+    ap_queen_log(w->queen, 3, "worker %u: other code in this process has closed its descriptors; they were opened again; the agent "
                  "that was called last is %s", w->index, agent != NULL ? agent->name : "none");
 }
 

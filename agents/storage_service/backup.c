@@ -189,7 +189,7 @@ static void run(void *state, apiary_job_t *job, const json_t *request)
     if (!ap_need_text(job, request, "name", &name)) return;
     if (strchr(name, '/') || join(folder, "backups", name) < 0 || !ap_path_valid(folder)) {
         apiary_job_fail(job, AP_CODE_BAD_REQUEST,
-                        "\"name\" is no name: letters, digits, '.', '_', '-', not a dot first");
+                        "\"name\" is not a name: letters, digits, '.', '_', '-', not a dot first");
         return;
     }
     if (strcmp(op, "create") == 0)

@@ -54,7 +54,8 @@ static int make_private(apiary_agent_t *agent, const char *path)
     }
     if (st.st_uid != geteuid() || (st.st_mode & 022) != 0) {
         apiary_agent_log(agent, 3,
-                         "directory %s belongs to user %u with mode %o: it must be ours, and writable by nobody else",
+                         "directory %s belongs to user %u with mode %o: it must belong to the queen's user and be "
+                         "writable only by that user",
                          path, (unsigned)st.st_uid, (unsigned)(st.st_mode & 07777));
         close(fd);
         return -EPERM;

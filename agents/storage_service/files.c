@@ -53,7 +53,7 @@ static bool need_path(apiary_job_t *job, const json_t *request, const char *key,
         depth += *c == '/';
     if (n > 0 && n <= PATH_MOST && depth < AP_PATH_DEPTH - 3 && ap_path_valid(ret)) return true;
     apiary_job_fail(job, AP_CODE_BAD_REQUEST,
-                    "\"%s\" is no name here: parts of letters, digits, '.', '_', '-' that do not "
+                    "\"%s\" is not a name here: parts of letters, digits, '.', '_', '-' that do not "
                     "begin with a dot, joined by '/'",
                     key);
     return false;
@@ -360,7 +360,7 @@ static int create(apiary_agent_t *agent, void **state)
     if (error >= 0) error = ap_directory_walk(f->root, "", add_size, &f->used);
     if (error < 0) {
         if (f->root >= 0) {
-            apiary_agent_log(agent, 3, "directory: what is in it cannot be counted: %s", strerror(-error));
+            apiary_agent_log(agent, 3, "directory: its files cannot be counted: %s", strerror(-error));
             close(f->root);
         }
         apiary_agent_free(agent, f);

@@ -307,7 +307,7 @@ static int handle_open(struct apiary *a, const apiary_attach_options_t *o)
     int r;
 
     if (a->seg->ops->futex_wake(&word, 1) < 0)
-        return refuse(APIARY_ENOTSUP, o, "the system refuses futex, so nobody could be woken; permit it");
+        return refuse(APIARY_ENOTSUP, o, "the system refuses futex, so no thread could be woken; permit it");
     if (!ap_robust_known())
         return refuse(APIARY_ENOTSUP, o, "the kernel does not know this thread's robust list, so nobody would see its death; "
                                          "permit set_robust_list and get_robust_list where a filter of system calls refuses them");

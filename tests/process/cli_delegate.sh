@@ -67,14 +67,14 @@ done
 # ---- the ways to fail
 
 expect 4 'nobody has ever offered this capability.*apiary services' apiary delegate text.copi hello
-expect 64 'is no name of a capability' apiary delegate 'no such name!' hello
-expect 64 'is no name of a capability' apiary discover Text
+expect 64 'is not a capability name' apiary delegate 'no such name!' hello
+expect 64 'is not a capability name' apiary discover Text
 expect 6 'larger than.*payload' apiary delegate text.copy - < <(head -c 5000 /dev/zero)
 expect 1 "text.wrong: the agent failed the task .*it is broken" apiary delegate text.wrong
 expect 1 '"error": "APIARY_EAGENT"' apiary delegate text.wrong --json
 expect 64 'No such file' apiary delegate text.copy @/nowhere/at/all
 expect 64 'it is a folder' apiary delegate text.copy @/tmp
-expect 64 "'0' is no duration above 0" apiary delegate text.copy x --timeout 0
+expect 64 "'0' is not a duration above 0" apiary delegate text.copy x --timeout 0
 expect 4 '"error": "APIARY_ENOCAP"' apiary delegate text.copi x --json
 expect 4 '"error": "APIARY_ENOCAP"' apiary --json delegate text.copi x
 expect 0 '"state": "passing"' apiary --json status

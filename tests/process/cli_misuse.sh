@@ -93,7 +93,7 @@ until_true is running 1
 kill -TERM "$queen"
 until_true gone "$queen"
 wait "$queen" && fail 'a queen that left tasks behind has ended well'
-grep -q 'does not come back; the agent that was called last is careless' "$folder/queen" || fail "who is stuck is not said: $(cat "$folder/queen")"
+grep -q 'does not return; the agent that was called last is careless' "$folder/queen" || fail "who is stuck is not said: $(cat "$folder/queen")"
 grep -q 'ends with tasks in hand' "$folder/queen" || fail "what it leaves is not said: $(cat "$folder/queen")"
 kill -KILL "$client"
 start "$folder/queen" apiary queen bad_service --drain 100ms --config "$config"

@@ -9,7 +9,7 @@ expect 3 'no such segment' apiary delegate test.cat hello
 expect 3 'no such segment' apiary segment rm "$APIARY_SEGMENT"
 # What a script's unset variable leaves is no name, least of all the default's.
 expect 64 'the name is empty' apiary segment rm ''
-expect 64 "is no name; it is '/' and 1 to 62 other bytes, no '/'" apiary status --segment "/$(printf '%0300d' 0)"
+expect 64 "is not a name; it is '/' and 1 to 62 other bytes, no '/'" apiary status --segment "/$(printf '%0300d' 0)"
 expect 64 '--segment: the name is empty' apiary status --segment ''
 expect 64 '--segment: the name is empty' apiary --segment= status
 expect 64 '--segment: the name is empty' apiaryd --segment=
@@ -22,7 +22,7 @@ expect 3 'not an apiary segment, or a damaged one; --force' apiary segment rm "$
 printf 'apiary: nope: nobody has ever offered it' >"$shm-damaged"
 truncate -s 1M "$shm-damaged"
 expect 3 'not an apiary segment' apiary --segment "$APIARY_SEGMENT-damaged" status
-expect 3 '--force removes it whatever it holds' apiary segment rm "$APIARY_SEGMENT-damaged"
+expect 3 '--force removes it anyway' apiary segment rm "$APIARY_SEGMENT-damaged"
 expect 0 '' apiary segment rm -f "$APIARY_SEGMENT-damaged"
 [ ! -e "$shm-damaged" ] || fail 'a damaged segment stays'
 mkfifo "$shm-fifo"
@@ -140,7 +140,7 @@ start "$folder/up" apiary up --config "$config"
 up=$last
 until_true grep -q '1 of 1 checks passed' "$folder/up"
 rm -f "$shm"
-until_true grep -q "the segment $APIARY_SEGMENT has been removed while it is in use" "$folder/up"
+until_true grep -q "the segment $APIARY_SEGMENT has been removed while in use" "$folder/up"
 start "$folder/other" apiaryd --config "$config"
 other=$last
 until_true grep -q "created $APIARY_SEGMENT" "$folder/other"

@@ -37,19 +37,19 @@ expect 64 'CAPABILITY.* is missing' apiary delegate
 expect 64 "'three' is one argument too many" apiary delegate one two three
 expect 64 'wait for one thing' apiary wait
 expect 64 'wait for one thing' apiary wait text_service --capability text.copy
-expect 64 "'soon' is no duration" apiary wait x --timeout soon
-expect 64 "'No' is no name of a capability" apiary wait --capability No
+expect 64 "'soon' is not a duration" apiary wait x --timeout soon
+expect 64 "'No' is not a capability name" apiary wait --capability No
 expect 7 'no such segment' apiary wait x_service --timeout 10ms
-expect 64 "'soon' is no duration" apiary delegate x --timeout soon
-expect 64 "'-5s' is no duration" apiary delegate x --timeout=-5s
+expect 64 "'soon' is not a duration" apiary delegate x --timeout soon
+expect 64 "'-5s' is not a duration" apiary delegate x --timeout=-5s
 expect 64 'at most 72 printable' apiary drain x --reason "$(printf '%073d' 0)"
 expect 64 'at most 72 printable' apiary drain x --reason $'two\nlines'
-expect 64 "'lost' is no state" apiary task ls --state lost
-expect 64 "'1-2' is no task id" apiary task show 1-2
-expect 64 "'1-2-3-4' is no task id" apiary task show 1-2-3-4
-expect 64 'which of its commands' apiary task
+expect 64 "'lost' is not a state" apiary task ls --state lost
+expect 64 "'1-2' is not a task id" apiary task show 1-2
+expect 64 "'1-2-3-4' is not a task id" apiary task show 1-2-3-4
+expect 64 'a command is missing' apiary task
 expect 64 "no command 'fly'" apiary segment fly
-expect 64 "'loud' is none of" apiary queen x --log-level loud
+expect 64 "'loud' is not one of" apiary queen x --log-level loud
 expect 64 "'extra' is one argument too many" apiaryd extra
 expect 0 'exec: ' apiary kinds
 expect 64 "APIARY_PARK is 'hammock'; it may be uring, parker or poll" env APIARY_PARK=hammock apiaryd --remove

@@ -46,10 +46,10 @@ all_ended()
 until_true all_ended
 named()
 {
-    apiary check | grep -q "who is at it (reaper, pid $reaper) is stopped"
+    apiary check | grep -q "its reaper (reaper, pid $reaper) is stopped"
 }
 until_true named
-expect 1 "WARNING: .*the recovery of a dead thread is not brought to its end: who is at it \(reaper, pid $reaper\) is stopped" apiary check
+expect 1 "WARNING: .*the recovery of a dead thread does not finish: its reaper \(reaper, pid $reaper\) is stopped" apiary check
 expect 1 '' shmdump --verify
 
 # ---- it goes on

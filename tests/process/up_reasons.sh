@@ -95,10 +95,10 @@ until_true of broken 'v["restarts"] > 1'
 kill -KILL "$next"
 wait "$next" 2>/dev/null
 is broken 'not v["supervised"] and v["restarts"] > 0'
-expect 0 "^broken/0: supervised by nobody.*: 'apiary up' \(pid $next\) has died; before that: killed by signal 6" apiary status
-expect 2 "'apiary up' \(pid $next\) has died: nobody starts again what ends" apiary check
+expect 0 "^broken/0: without a supervisor.*: 'apiary up' \(pid $next\) has died; before that: killed by signal 6" apiary status
+expect 2 "'apiary up' \(pid $next\) has died: services that end are not restarted" apiary check
 until_true of harmed 's["state"] == "down" and v["left"] is not None'
-expect 0 "^harmed/0: supervised by nobody for [0-9.]+ [a-z]+: 'apiary up' \(pid $next\) has died" apiary status
+expect 0 "^harmed/0: without a supervisor for [0-9.]+ [a-z]+: 'apiary up' \(pid $next\) has died" apiary status
 kill -TERM "$queen"
 until_true gone "$queen"
 shmdump --verify >"$folder/verified"

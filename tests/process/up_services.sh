@@ -120,7 +120,7 @@ again() # again TEXT: the queen is killed until this was said
 again "config.yaml has changed and cannot be used"
 told 'configuration: .*config.yaml:[0-9]+'
 cp "$folder/mended" "$config"
-again 'config.yaml has changed; what is started from now on follows it'
+again 'config.yaml has changed; processes started from now on use it'
 new_value() { [ "$(apiary delegate text.upper a 2>&1)" = X ]; }
 until_true new_value
 verdict

@@ -311,26 +311,26 @@ Test(deployment, refused_meta_registry)
          "2: blocks_1MiB: 2000000 is out of range; allowed: 0 to 1048576"},
         {"meta_registry:\n  payload:\n    {blocks_256B: 0, blocks_1KiB: 0, blocks_4KiB: 0, blocks_16KiB: 0,\n"
          "     blocks_64KiB: 0, blocks_256KiB: 0, blocks_1MiB: 0}\n",
-         "3: payload: there are none at all; at least one of them must be more than 0"},
+         "3: payload: all are 0; at least one of them must be more than 0"},
         {"meta_registry:\n  segment: apiary\n",
-         "2: segment: 'apiary' is no name of a segment; expected '/' and 1 to 62 other "
+         "2: segment: 'apiary' is not a segment name; expected '/' and 1 to 62 other "
          "bytes without '/', such as /apiary"},
         {"meta_registry:\n  segment: /a/b\n",
-         "2: segment: '/a/b' is no name of a segment; expected '/' and 1 to 62 other bytes "
+         "2: segment: '/a/b' is not a segment name; expected '/' and 1 to 62 other bytes "
          "without '/', such as /apiary"},
         {"meta_registry:\n  segment: ''\n",
-         "2: segment: '' is no name of a segment; expected '/' and 1 to 62 other bytes "
+         "2: segment: '' is not a segment name; expected '/' and 1 to 62 other bytes "
          "without '/', such as /apiary"},
         {"meta_registry:\n  mode: \"0888\"\n",
-         "2: mode: '0888' is no usable mode; expected octal digits from \"0600\" to "
+         "2: mode: '0888' is not a usable mode; expected octal digits from \"0600\" to "
          "\"0666\" that let the owner read and write, such as \"0660\""},
-        {"meta_registry:\n  mode: 432\n", "2: mode: '432' is no usable mode; expected octal digits from \"0600\" to "
+        {"meta_registry:\n  mode: 432\n", "2: mode: '432' is not a usable mode; expected octal digits from \"0600\" to "
                                           "\"0666\" that let the owner read and write, such as \"0660\""},
-        {"meta_registry:\n  mode: \"660x\"\n", "2: mode: '660x' is no usable mode; expected octal digits from \"0600\" to "
+        {"meta_registry:\n  mode: \"660x\"\n", "2: mode: '660x' is not a usable mode; expected octal digits from \"0600\" to "
                                                "\"0666\" that let the owner read and write, such as \"0660\""},
-        {"meta_registry:\n  mode: \"00660\"\n", "2: mode: '00660' is no usable mode; expected octal digits from \"0600\" to "
+        {"meta_registry:\n  mode: \"00660\"\n", "2: mode: '00660' is not a usable mode; expected octal digits from \"0600\" to "
                                                 "\"0666\" that let the owner read and write, such as \"0660\""},
-        {"meta_registry:\n  mode: rw\n", "2: mode: 'rw' is no usable mode; expected octal digits from \"0600\" to "
+        {"meta_registry:\n  mode: rw\n", "2: mode: 'rw' is not a usable mode; expected octal digits from \"0600\" to "
                                          "\"0666\" that let the owner read and write, such as \"0660\""},
     };
 
@@ -345,7 +345,7 @@ Test(deployment, refused_names_of_segments)
     memset(longest + 1, 'x', sizeof longest - 2);
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         snprintf(text, sizeof text, "meta_registry:\n  segment: %s\n", names[i]);
-        cr_expect_not_null(strstr(refused(text), "is no name of a segment"), "%s", names[i]);
+        cr_expect_not_null(strstr(refused(text), "is not a segment name"), "%s", names[i]);
     }
     longest[63] = '\0';
     for (const char *const *at = (const char *const[]){"/a", "/...", "/.a", longest, NULL}; *at != NULL; at++) {
@@ -367,8 +367,8 @@ Test(deployment, refused_swarms)
          "3: wrokers: unknown key (did you mean 'workers'?); allowed: service, port, queen, workers, version, "
          "health_endpoint, "
          "metrics_endpoint, max_concurrent_delegations, agents, checks"},
-        {"swarms:\n  - service: AI\n" AGENTS, "2: service: 'AI' is no name" NAME},
-        {"swarms:\n  - service: ''\n" AGENTS, "2: service: '' is no name" NAME},
+        {"swarms:\n  - service: AI\n" AGENTS, "2: service: 'AI' is not a name" NAME},
+        {"swarms:\n  - service: ''\n" AGENTS, "2: service: '' is not a name" NAME},
         {"swarms:\n  - service: s\n" AGENTS "  - service: t\n" AGENTS "  - port: 7\n    service: s\n" AGENTS,
          "7: service: s is already given in line 2; a service is named once (for more of it: queen: {instances: N})"},
         {"swarms:\n  - service: s\n    port: 4001\n" AGENTS "  - service: t\n    port: 4001\n" AGENTS,

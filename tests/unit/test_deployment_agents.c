@@ -8,19 +8,19 @@ Test(deployment_agents, refused_agents)
     static const struct row rows[] = {
         {S "      - {kind: echo, capabilities: c}\n", "4: name: missing: the agent's name; expected a text"},
         {S "      - {name: a, kind: echo}\n",
-         "4: capabilities: missing: what it can be asked for; expected a text or a list "
+         "4: capabilities: missing: the capabilities that it offers; expected a text or a list "
          "of texts"},
         {S "      - {name: a, kind: echo, capabilities: []}\n",
-         "4: capabilities: is an empty list; expected at least one item: what it can be "
-         "asked for"},
+         "4: capabilities: is an empty list; expected at least one item: the capabilities "
+         "that it offers"},
         {S "      - {name: a, kind: echo, capabilities: [a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q]}\n",
          "4: capabilities: agent a has 17; allowed: 1 to 16"},
         {S "      - name: a\n        kind: echo\n        capabilities:\n          - good\n          - Not good\n",
-         "8: capabilities: 'Not good' is no capability" CAPABILITY},
-        {S "      - {name: a, kind: echo, capabilities: c@0}\n", "4: capabilities: 'c@0' is no capability" CAPABILITY},
+         "8: capabilities: 'Not good' is not a capability name" CAPABILITY},
+        {S "      - {name: a, kind: echo, capabilities: c@0}\n", "4: capabilities: 'c@0' is not a capability name" CAPABILITY},
         {S "      - {name: a, kind: echo, capabilities: [c,\n d, c]}\n",
          "5: capabilities: agent a offers c twice; each is given once"},
-        {S "      - {name: A, kind: echo, capabilities: c}\n", "4: name: 'A' is no name" NAME},
+        {S "      - {name: A, kind: echo, capabilities: c}\n", "4: name: 'A' is not a name" NAME},
         {S "      - {name: a, kind: echo, capabilities: c}\n      - {name: b, kind: echo, capabilities: c}\n"
            "      - {name: a, kind: exec, capabilities: d}\n",
          "6: name: s has an agent a already (line 4); give each agent a name of its own"},
@@ -29,9 +29,9 @@ Test(deployment_agents, refused_agents)
         {S "      - name: a\n        kind: echo\n        capabilities: c\n        plugin: x.so\n",
          "7: plugin: agent a has a kind as well (line 5); expected one of them"},
         {S "      - name: a\n        kind: exce\n        capabilities: c\n",
-         "5: kind: 'exce' is no kind of agent (did you mean 'exec'?); known: exec, echo, cache_manager, odd"},
+         "5: kind: 'exce' is not a kind of agent (did you mean 'exec'?); known: exec, echo, cache_manager, odd"},
         {S "      - {name: a, kind: quantum, capabilities: c}\n",
-         "4: kind: 'quantum' is no kind of agent; known: exec, echo, cache_manager, odd"},
+         "4: kind: 'quantum' is not a kind of agent; known: exec, echo, cache_manager, odd"},
         {S "      - {name: a, kind: echo, capabilities: c, worker: 1}\n",
          "4: worker: 1 is out of range; s has workers: 1, so allowed: 0 to 0"},
         {S "      - {name: a, kind: echo, capabilities: c, worker: -1}\n",
@@ -84,7 +84,7 @@ Test(deployment_agents, the_length_of_an_expression_is_bounded)
 Test(deployment_agents, refused_checks)
 {
     static const struct row rows[] = {
-        {C "      - {expect: x}\n", "6: capability: missing: what is asked for; expected a text"},
+        {C "      - {expect: x}\n", "6: capability: missing: the capability to ask for; expected a text"},
         {C "      - {capability: lookup}\n",
          "6: expect: missing: the check of lookup says nothing about the answer; expected expect or expect_match"},
         {C "      - capability: lookup\n        expect: x\n        expect_match: x\n",
@@ -97,7 +97,7 @@ Test(deployment_agents, refused_checks)
          "6: capability: no agent of s offers other@3 (did you mean 'other@2'?); expected a capability of this swarm"},
         {C "      - {capability: oth, expect: x}\n",
          "6: capability: no agent of s offers oth; expected a capability of this swarm"},
-        {C "      - {capability: Look up, expect: x}\n", "6: capability: 'Look up' is no capability" CAPABILITY},
+        {C "      - {capability: Look up, expect: x}\n", "6: capability: 'Look up' is not a capability name" CAPABILITY},
         {C "      - {capability: lookup, expect: x, timeout: 0}\n",
          "6: timeout: 0 is out of range; allowed: 1ms to 24h"},
         {C "      - {capability: lookup, expct: x}\n", "6: expct: unknown key (did you mean 'expect'?); allowed: "
@@ -112,7 +112,7 @@ Test(deployment_agents, refused_checks)
 
     ALL_REFUSED(rows);
     const char *sentence = refused(C "      - {capability: lookup, expect_match: \"(a\"}\n");
-    cr_expect_eq(strncmp(sentence, "6: expect_match: '(a' is no extended regular expression: ", 57), 0, "%s", sentence);
+    cr_expect_eq(strncmp(sentence, "6: expect_match: '(a' is not an extended regular expression: ", 57), 0, "%s", sentence);
     ap_deployment_free(load(C "      - {capability: other, expect_match: 'a{1000}'}\n"));
     ap_deployment_free(load(C "      - {capability: other, expect_match: '((a{10}){1,10}){10}'}\n"));
     ap_deployment_free(load(C "      - {capability: other, expect: x}\n      - {capability: other@2, expect: x}\n"));

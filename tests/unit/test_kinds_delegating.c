@@ -197,7 +197,7 @@ Test(schedule, the_longest_way_goes_first)
                         "{\"tasks\":{\"a\":{\"takes\":1,\"after\":[\"b\"]},\"b\":{\"takes\":1,\"after\":[\"a\"]}}}",
                         400, "circle");
     fake_expect_failure(agent, "task_scheduling", "{\"tasks\":{\"a\":{\"takes\":1,\"after\":[\"z\"]}}}", 400,
-                        "no task");
+                        "not a task");
     fake_expect_failure(agent, "task_scheduling", "{\"tasks\":{\"a\":{\"takes\":-1}}}", 400, "\"takes\"");
     fake_expect_failure(agent, "task_scheduling", "{\"tasks\":{}}", 400, "1 to 256");
     fake_expect_failure(agent, "task_scheduling", "{\"tasks\":{\"a\":{\"takes\":1}},\"workers\":0}", 400, "workers");

@@ -128,7 +128,7 @@ Test(packages, resolution_goes_back_when_the_newest_does_not_fit)
     fake_expect(agent, "package_management", "{\"requires\":{}}", "{\"resolved\":{}}");
     fake_expect_failure(agent, "package_management", "{\"requires\":{\"app\":\">= 9.0.0\"}}", 409, "\"app\"");
     fake_expect_failure(agent, "package_management", "{\"requires\":{\"none\":\">= 1.0.0\"}}", 409, "\"none\"");
-    fake_expect_failure(agent, "package_management", "{\"requires\":{\"app\":\"newest\"}}", 400, "no requirement");
+    fake_expect_failure(agent, "package_management", "{\"requires\":{\"app\":\"newest\"}}", 400, "not a requirement");
     fake_expect(agent, "package_registry", "{\"op\":\"versions\",\"name\":\"log\"}",
                 "{\"name\":\"log\",\"versions\":[\"3.1.0\",\"3.0.0\",\"2.5.0\"]}");
     fake_expect(agent, "package_registry", "{\"op\":\"list\"}", "{\"packages\":[\"app\",\"net\",\"log\"]}");
@@ -138,10 +138,10 @@ Test(packages, resolution_goes_back_when_the_newest_does_not_fit)
                         "{\"op\":\"publish\",\"name\":\"log\",\"version\":\"3.0.0\",\"requires\":{\"a\":\"1.0.0\"}}",
                         409, "never changes");
     fake_expect_failure(agent, "package_registry", "{\"op\":\"publish\",\"name\":\"log\",\"version\":\"3\"}", 400,
-                        "no version");
+                        "not a version");
     fake_expect_failure(agent, "package_registry",
                         "{\"op\":\"publish\",\"name\":\"log\",\"version\":\"4.0.0\",\"requires\":{\"a\":1}}", 400,
-                        "no requirement");
+                        "not a requirement");
     fake_expect_failure(agent, "package_registry", "{\"op\":\"versions\",\"name\":\"none\"}", 404, "no package");
     fake_expect_failure(agent, "package_registry", "{\"op\":\"fly\"}", 400, "publish, versions");
     done();

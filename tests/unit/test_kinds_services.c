@@ -357,7 +357,7 @@ Test(convert, csv_to_json_and_back)
     fake_expect_failure(agent, "format_conversion", "{\"from\":\"json\",\"to\":\"csv\",\"rows\":[{\"a\":1},{\"c\":1}]}",
                         400, "\"c\"");
     fake_expect_failure(agent, "format_conversion", "{\"from\":\"json\",\"to\":\"csv\",\"rows\":[7]}", 400,
-                        "no object");
+                        "not an object");
     fake_expect_failure(agent, "format_conversion", "{\"from\":\"xml\",\"to\":\"csv\"}", 400, "csv to json");
     done();
 }

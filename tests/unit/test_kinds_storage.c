@@ -130,9 +130,9 @@ Test(storage, nothing_outside_the_folder_can_be_named)
     for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
         char request[128];
         snprintf(request, sizeof request, "{\"op\":\"write\",\"path\":\"%s\",\"text\":\"x\"}", paths[i]);
-        fake_expect_failure(files, "file_management", request, 400, "\"path\" is no name here");
+        fake_expect_failure(files, "file_management", request, 400, "\"path\" is not a name here");
         snprintf(request, sizeof request, "{\"op\":\"put\",\"key\":\"%s\",\"value\":1}", paths[i]);
-        fake_expect_failure(files, "data_persistence", request, 400, "\"key\" is no name here");
+        fake_expect_failure(files, "data_persistence", request, 400, "\"key\" is not a name here");
     }
     fake_expect(files, "file_management", "{\"op\":\"list\"}", "{\"files\":[]}");
     done();
@@ -245,7 +245,7 @@ Test(storage, a_damaged_backup_is_not_restored)
     fake_expect_part(files, "file_management", "{\"op\":\"read\",\"path\":\"a\"}", "\"good\"");
     overwrite("backups/b/manifest", "rubbish");
     fake_expect_failure(backup, "backup", "{\"op\":\"restore\",\"name\":\"b\"}", 500, "Bad message");
-    fake_expect_failure(backup, "backup", "{\"op\":\"verify\",\"name\":\"../records\"}", 400, "\"name\" is no name");
+    fake_expect_failure(backup, "backup", "{\"op\":\"verify\",\"name\":\"../records\"}", 400, "\"name\" is not a name");
     fake_expect_failure(backup, "backup", "{\"op\":\"fly\",\"name\":\"b\"}", 400, "create, verify");
     done();
 }
@@ -274,7 +274,7 @@ Test(storage, create_refuses_a_folder_that_is_not_safe)
     static const char *const kinds[] = {"storage_files", "storage_backup"};
     for (int i = 0; i < 2; i++) {
         refused(kinds[i], "relative", "not absolute");
-        refused(kinds[i], inside("open"), "writable by nobody else");
+        refused(kinds[i], inside("open"), "writable only by that user");
         refused(kinds[i], inside("link"), "cannot be opened");
         refused(kinds[i], inside("file"), "cannot be opened");
         refused(kinds[i], inside("no/such/parent"), "cannot be made");

@@ -33,9 +33,9 @@ Test(queen_refused, agents)
         apiary_agent_description_t agent; /* the second of two */
         const char *sentence; /* NULL: that of another agent interface */
     } rows[] = {
-        {{NULL, &lister, only_list, 0, NULL, NULL}, "agent 1 of s: '' is no name"},
-        {{"", &lister, only_list, 0, NULL, NULL}, "agent 1 of s: '' is no name"},
-        {{"A", &lister, only_list, 0, NULL, NULL}, "agent 1 of s: 'A' is no name"},
+        {{NULL, &lister, only_list, 0, NULL, NULL}, "agent 1 of s: '' is not a name"},
+        {{"", &lister, only_list, 0, NULL, NULL}, "agent 1 of s: '' is not a name"},
+        {{"A", &lister, only_list, 0, NULL, NULL}, "agent 1 of s: 'A' is not a name"},
         {{"first", &lister, only_list, 0, NULL, NULL}, "agent first: named twice in s"},
         {{"a", NULL, only_list, 0, NULL, NULL},
          "agent a: its kind is missing; apiary_kind has none of a name that it does not know"},
@@ -43,7 +43,7 @@ Test(queen_refused, agents)
         {{"a", &other_abi, only_list, 0, NULL, NULL}, NULL},
         {{"a", &lister, NULL, 0, NULL, NULL}, "agent a: offers no capability"},
         {{"a", &lister, none, 0, NULL, NULL}, "agent a: offers no capability"},
-        {{"a", &lister, no_name, 0, NULL, NULL}, "agent a: 'Bad Name' is no name of a capability"},
+        {{"a", &lister, no_name, 0, NULL, NULL}, "agent a: 'Bad Name' is not a capability name"},
         {{"a", &lister, too_much, 0, NULL, NULL}, "agent a: its kind does not have the capability count@2"},
         {{"a", &lister, only_list, 1, NULL, NULL}, "agent a: there is no worker 1, s has 1"},
     };
@@ -67,9 +67,9 @@ Test(queen_refused, swarms)
     apiary_queen_t *q = NULL;
     char message[256];
 
-    cr_expect_str_eq(refusal(&d), "'' is no name of a service");
+    cr_expect_str_eq(refusal(&d), "'' is not a service name");
     d.service = "Bad Name";
-    cr_expect_str_eq(refusal(&d), "'Bad Name' is no name of a service");
+    cr_expect_str_eq(refusal(&d), "'Bad Name' is not a service name");
     d.service = "s";
     d.workers = AP_WORKERS_MAX + 1;
     cr_expect_str_eq(refusal(&d), "s: 17 workers; at most 16");
