@@ -91,7 +91,6 @@ static int serve(const struct tool *t, apiary_t *a, const apiary_swarm_descripti
     apiary_queen_t *queen = NULL;
     int rc = ap_queen_start(a, description, configs, message, sizeof message, &queen);
     if (rc < 0) return tool_error(t, rc, message, "queen %s/%s", description->service, description->instance);
-    ap_log(6, "registered, %zu agents, %u workers", description->agent_count, description->workers);
     tool_notify("READY=1");
     int which = 0;
     sigwait(signals, &which);

@@ -1,4 +1,4 @@
-/* tests/model/bell.pml - the wake-up protocol: shm/bell.h, ap_bell_wake of bell.c, ap_bells_all of lane.c, step 6 of reap.h.
+/* tests/model/bell.pml - the wake-up protocol: shm/bell.h, ap_bell_wake of bell.c, ap_bells_all of lane.c, step 7 of reap.h.
  *
  * Each producer makes a condition true (a task word, a cell) and rings. A sleeper waits for all conditions, or for the reaper
  * to have taken their producers' place. Two reapers, which may die, too. Parks have no time-out here: a lost wake-up is a
