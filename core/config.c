@@ -79,7 +79,7 @@ static char *copy_text(struct ap_config *config, const void *text, size_t length
 }
 
 /* A node that exists only to say where. */
-static int refuse(const struct reader *r, size_t line, const char *what)
+static int config_refuse(const struct reader *r, size_t line, const char *what)
 {
     const struct ap_node at = {.file = r->file, .line = (unsigned)line};
     return ap_node_refuse(&at, r->error, "%s", what);
@@ -121,7 +121,7 @@ static int refuse_syntax(struct reader *r)
                  p->context != NULL ? ", " : "", p->problem != NULL ? p->problem : "syntax error",
                  p->problem_mark.column + 1);
     }
-    return refuse(r, line, what);
+    return config_refuse(r, line, what);
 }
 
 static int next_event(struct reader *r, yaml_event_t *event)
@@ -177,7 +177,7 @@ static int add_item(struct reader *r, struct children *c, const char *key, unsig
     return 0;
 }
 
-static int read_list(struct reader *r, struct ap_node *node, unsigned depth)
+static int config_read_list(struct reader *r, struct ap_node *node, unsigned depth)
 {
     struct children c = {0};
 
@@ -204,12 +204,12 @@ static int refuse_decoration(const struct reader *r, const yaml_event_t *event)
 
     switch (event->type) {
     case YAML_ALIAS_EVENT:
-        return refuse(r, event->start_mark.line + 1, "an alias (*) is not supported; write the value out");
+        return config_refuse(r, event->start_mark.line + 1, "an alias (*) is not supported; write the value out");
     case YAML_SCALAR_EVENT:
         anchor = event->data.scalar.anchor;
         tag = event->data.scalar.tag;
         if (memchr(event->data.scalar.value, 0, event->data.scalar.length) != NULL)
-            return refuse(r, event->start_mark.line + 1, "a text holds a NUL character; leave it out");
+            return config_refuse(r, event->start_mark.line + 1, "a text holds a NUL character; leave it out");
         break;
     case YAML_SEQUENCE_START_EVENT:
         anchor = event->data.sequence_start.anchor;
@@ -223,13 +223,13 @@ static int refuse_decoration(const struct reader *r, const yaml_event_t *event)
         break;
     }
     if (anchor != NULL)
-        return refuse(r, event->start_mark.line + 1, "an anchor (&) is not supported; write the value out");
+        return config_refuse(r, event->start_mark.line + 1, "an anchor (&) is not supported; write the value out");
     if (tag != NULL)
-        return refuse(r, event->start_mark.line + 1, "a tag (!) is not supported; quote the text if '!' belongs to it");
+        return config_refuse(r, event->start_mark.line + 1, "a tag (!) is not supported; quote the text if '!' belongs to it");
     return 0;
 }
 
-static int read_key(struct reader *r, const yaml_event_t *event, const struct children *c, const char **ret)
+static int config_read_key(struct reader *r, const yaml_event_t *event, const struct children *c, const char **ret)
 {
     size_t line = event->start_mark.line + 1;
     const struct ap_node at = {.file = r->file, .line = (unsigned)line};
@@ -237,9 +237,9 @@ static int read_key(struct reader *r, const yaml_event_t *event, const struct ch
     int e = refuse_decoration(r, event);
 
     if (e < 0) return e;
-    if (event->type != YAML_SCALAR_EVENT) return refuse(r, line, "a key is a list or a mapping; a key is one word");
-    if (event->data.scalar.length == 0) return refuse(r, line, "a key is empty; a key is one word");
-    if (c->count >= KEYS_MAX) return refuse(r, line, "a mapping has more than 256 keys; at most 256 are allowed");
+    if (event->type != YAML_SCALAR_EVENT) return config_refuse(r, line, "a key is a list or a mapping; a key is one word");
+    if (event->data.scalar.length == 0) return config_refuse(r, line, "a key is empty; a key is one word");
+    if (c->count >= KEYS_MAX) return config_refuse(r, line, "a mapping has more than 256 keys; at most 256 are allowed");
     key = copy_text(r->config, event->data.scalar.value, event->data.scalar.length);
     if (key == NULL) return APIARY_ENOBLOCK;
     for (size_t i = 0; i < c->count; i++) {
@@ -266,7 +266,7 @@ static int read_map(struct reader *r, struct ap_node *node, unsigned depth)
             break;
         }
         line = (unsigned)event.start_mark.line + 1;
-        e = read_key(r, &event, &c, &key);
+        e = config_read_key(r, &event, &c, &key);
         yaml_event_delete(&event);
         if (e == 0) e = next_event(r, &event);
         if (e == 0) e = add_item(r, &c, key, line, &event, depth + 1);
@@ -279,7 +279,7 @@ static int read_map(struct reader *r, struct ap_node *node, unsigned depth)
     return 0;
 }
 
-static int read_text(struct reader *r, const yaml_event_t *event, struct ap_node *node)
+static int config_read_text(struct reader *r, const yaml_event_t *event, struct ap_node *node)
 {
     node->text = copy_text(r->config, event->data.scalar.value, event->data.scalar.length);
     node->quoted = event->data.scalar.style != YAML_PLAIN_SCALAR_STYLE;
@@ -294,8 +294,8 @@ static int read_node(struct reader *r, yaml_event_t *event, unsigned depth, stru
     struct ap_node *node = NULL;
     int e = refuse_decoration(r, event);
 
-    if (e == 0 && depth > DEPTH_MAX) e = refuse(r, line, "nested too deeply; at most 16 levels are allowed");
-    if (e == 0 && ++r->nodes > NODES_MAX) e = refuse(r, line, "too many values; at most 65536 are allowed");
+    if (e == 0 && depth > DEPTH_MAX) e = config_refuse(r, line, "nested too deeply; at most 16 levels are allowed");
+    if (e == 0 && ++r->nodes > NODES_MAX) e = config_refuse(r, line, "too many values; at most 65536 are allowed");
     if (e == 0) {
         node = ap_config_alloc(r->config, sizeof *node);
         if (node == NULL) e = APIARY_ENOBLOCK;
@@ -306,10 +306,10 @@ static int read_node(struct reader *r, yaml_event_t *event, unsigned depth, stru
         node->kind = type == YAML_SCALAR_EVENT           ? AP_NODE_TEXT
                      : type == YAML_SEQUENCE_START_EVENT ? AP_NODE_LIST
                                                          : AP_NODE_MAP;
-        if (type == YAML_SCALAR_EVENT) e = read_text(r, event, node);
+        if (type == YAML_SCALAR_EVENT) e = config_read_text(r, event, node);
     }
     yaml_event_delete(event);
-    if (e == 0 && type == YAML_SEQUENCE_START_EVENT) e = read_list(r, node, depth);
+    if (e == 0 && type == YAML_SEQUENCE_START_EVENT) e = config_read_list(r, node, depth);
     if (e == 0 && type == YAML_MAPPING_START_EVENT) e = read_map(r, node, depth);
     if (e == 0) *ret = node;
     return e;
@@ -336,9 +336,9 @@ static int read_stream(struct reader *r, struct ap_node **ret)
         yaml_event_delete(&event);
         if (type == YAML_STREAM_END_EVENT) break;
         if (type == YAML_DOCUMENT_START_EVENT && root != NULL)
-            return refuse(r, line, "a second document begins (---); a text holds one");
+            return config_refuse(r, line, "a second document begins (---); a text holds one");
     }
-    if (root == NULL) return refuse(r, 1, "the text is empty; expected a mapping of keys");
+    if (root == NULL) return config_refuse(r, 1, "the text is empty; expected a mapping of keys");
     *ret = root;
     return 0;
 }
@@ -358,7 +358,7 @@ int ap_config_parse(const char *name, const char *text, size_t size, struct ap_c
         return APIARY_ENOBLOCK;
     }
     if (size > TEXT_MAX) {
-        e = refuse(&r, 1, "the text is larger than 1 MiB, which is the most allowed");
+        e = config_refuse(&r, 1, "the text is larger than 1 MiB, which is the most allowed");
     } else {
         yaml_parser_set_input_string(&r.parser, (const unsigned char *)text, size);
         e = read_stream(&r, &root);
@@ -375,7 +375,7 @@ int ap_config_parse(const char *name, const char *text, size_t size, struct ap_c
 }
 
 /* At most one byte more than allowed, so that ap_config_parse can tell. */
-static int read_file(int fd, char *text, size_t *ret)
+static int config_read_file(int fd, char *text, size_t *ret)
 {
     size_t size = 0;
 
@@ -403,7 +403,7 @@ int ap_config_read(int fd, const char *name, char **ret, size_t *ret_size, struc
     int e;
 
     if (text == NULL) return APIARY_ENOBLOCK;
-    e = read_file(fd, text, ret_size);
+    e = config_read_file(fd, text, ret_size);
     if (e < 0) {
         free(text);
         errno = -e;

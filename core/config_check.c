@@ -83,7 +83,7 @@ int ap_node_refuse_line(const struct ap_node *at, unsigned line, struct ap_confi
     return APIARY_ECONFIG;
 }
 
-static size_t find(const struct ap_node *map, const char *key)
+static size_t keys_find(const struct ap_node *map, const char *key)
 {
     if (map == NULL || map->kind != AP_NODE_MAP) return SIZE_MAX;
     for (size_t i = 0; i < map->count; i++)
@@ -93,13 +93,13 @@ static size_t find(const struct ap_node *map, const char *key)
 
 const struct ap_node *ap_node_get(const struct ap_node *map, const char *key)
 {
-    size_t i = find(map, key);
+    size_t i = keys_find(map, key);
     return i != SIZE_MAX ? map->items[i] : NULL;
 }
 
 unsigned ap_node_key_line(const struct ap_node *map, const char *key)
 {
-    size_t i = find(map, key);
+    size_t i = keys_find(map, key);
     return i != SIZE_MAX ? map->key_lines[i] : 0;
 }
 
@@ -145,7 +145,7 @@ static bool read_with_unit(const char *text, const struct unit *units, size_t co
     return true;
 }
 
-static bool read_number(const struct ap_node *node, char type, int64_t *ret)
+static bool keys_read_number(const struct ap_node *node, char type, int64_t *ret)
 {
     if (node->kind != AP_NODE_TEXT) return false;
     switch (type) {
@@ -183,7 +183,7 @@ int64_t ap_node_number(const struct ap_node *map, const char *key, char type, in
     const struct ap_node *node = ap_node_get(map, key);
     int64_t value = otherwise;
 
-    if (node == NULL || !read_number(node, type, &value)) return otherwise;
+    if (node == NULL || !keys_read_number(node, type, &value)) return otherwise;
     return value;
 }
 
@@ -201,7 +201,7 @@ static size_t length_limited(const char *text)
 }
 
 /* Edit distance of two short words; an exchange of neighbours counts as one. */
-static unsigned distance(const char *a, const char *b)
+static unsigned keys_distance(const char *a, const char *b)
 {
     unsigned char d[33][33];
     size_t n = length_limited(a), m = length_limited(b);
@@ -239,13 +239,13 @@ static bool same_digits(const char *a, const char *b)
 bool ap_word_near(const char *word, const char *meant)
 {
     size_t length = length_limited(meant);
-    return distance(word, meant) <= (length >= 6 ? 2u : length >= 3 ? 1u : 0u) && same_digits(word, meant);
+    return keys_distance(word, meant) <= (length >= 6 ? 2u : length >= 3 ? 1u : 0u) && same_digits(word, meant);
 }
 
 const char *ap_word_nearest(const char *word, const char *meant, const char *other)
 {
     if (!ap_word_near(word, other)) return meant;
-    return meant == NULL || distance(word, other) < distance(word, meant) ? other : meant;
+    return meant == NULL || keys_distance(word, other) < keys_distance(word, meant) ? other : meant;
 }
 
 void ap_words_add(char *list, size_t size, const char *word)
@@ -276,7 +276,7 @@ static int refuse_unknown(const struct ap_node *map, size_t i, const struct ap_k
                                allowed);
 }
 
-static const char *expected(char type)
+static const char *keys_expected(char type)
 {
     switch (type) {
     case 's':
@@ -300,7 +300,7 @@ static const char *expected(char type)
 
 static int refuse_type(const struct ap_node *node, const struct ap_key *key, struct ap_config_error *error)
 {
-    const char *want = expected(key->type);
+    const char *want = keys_expected(key->type);
 
     if (node->kind == AP_NODE_LIST) return ap_node_refuse(node, error, "%s: is a list; expected %s", key->name, want);
     if (node->kind == AP_NODE_MAP) return ap_node_refuse(node, error, "%s: is a mapping; expected %s", key->name, want);
@@ -336,7 +336,7 @@ static int check_number(const struct ap_node *node, const struct ap_key *key, st
     int64_t value = 0;
     bool unbounded = key->min == 0 && key->max == 0;
 
-    if (!read_number(node, key->type, &value)) {
+    if (!keys_read_number(node, key->type, &value)) {
         if (!is_huge(node, key->type)) return refuse_type(node, key, error);
         if (unbounded) return ap_node_refuse(node, error, "%s: %s is out of range", key->name, AP_SHOWN(node->text, 40));
     } else if (key->type == 'b' || unbounded || (value >= key->min && value <= key->max)) {
@@ -358,7 +358,7 @@ static int check_items(const struct ap_node *node, const struct ap_key *key, str
         bool good = key->type == 'l' ? is_text(item) : item->kind == AP_NODE_MAP;
         if (!good)
             return ap_node_refuse(item, error, "%s: item %zu is not %s; expected %s", key->name, i + 1,
-                                  key->type == 'l' ? "a text" : "a mapping", expected(key->type));
+                                  key->type == 'l' ? "a text" : "a mapping", keys_expected(key->type));
     }
     return 0;
 }
@@ -400,9 +400,9 @@ int ap_node_check(const struct ap_node *map, const struct ap_key *keys, struct a
         if (r < 0) return r;
     }
     for (const struct ap_key *k = keys; k->name != NULL; k++) {
-        if (!k->required || find(map, k->name) != SIZE_MAX) continue;
+        if (!k->required || keys_find(map, k->name) != SIZE_MAX) continue;
         return ap_node_refuse(map, error, "%s: missing%s%s; expected %s", k->name, k->what != NULL ? ": " : "",
-                              k->what != NULL ? k->what : "", expected(k->type));
+                              k->what != NULL ? k->what : "", keys_expected(k->type));
     }
     return 0;
 }

@@ -26,7 +26,7 @@ static void hold(struct held *held)
         if (fcntl(i, F_GETFD) < 0) held->fds[held->count++] = open("/", O_PATH | O_CLOEXEC);
 }
 
-static void let_go(const struct held *held)
+static void descriptor_let_go(const struct held *held)
 {
     int error = errno;
 
@@ -60,7 +60,7 @@ int ap_fd_made(int (*make)(void *user), void *user)
 
     hold(&held);
     fd = above(make(user));
-    let_go(&held);
+    descriptor_let_go(&held);
     return fd;
 }
 
@@ -148,7 +148,7 @@ int ap_fd_pipe(int ends[2])
         made[0] = above(made[0]);
         made[1] = above(made[1]);
     }
-    let_go(&held);
+    descriptor_let_go(&held);
     if (made[0] >= 0 && made[1] >= 0) {
         ends[0] = made[0];
         ends[1] = made[1];

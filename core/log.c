@@ -52,7 +52,7 @@ static bool is_journal(void)
 
 /* Quotes, backslashes and line ends are escaped, so that a line stays one line and its value ends where it says. A text that
  * does not fit is cut as in core/text.h. */
-static size_t escape(char *to, size_t size, const char *text)
+static size_t log_escape(char *to, size_t size, const char *text)
 {
     const unsigned char *p = (const unsigned char *)text;
     size_t n = 0;
@@ -90,7 +90,7 @@ static size_t compose(char line[AP_WRITER_LINE], int level, const char *text)
     n += strftime(line + n, AP_WRITER_LINE - n, "time=%Y-%m-%dT%H:%M:%S", &tm);
     n += (size_t)snprintf(line + n, AP_WRITER_LINE - n, ".%03ldZ level=%s%s%s msg=\"", now.tv_nsec / 1000000, level_name(level),
                           part_name[0] != '\0' ? " part=" : "", part_name);
-    n += escape(line + n, TEXT_MAX, text);
+    n += log_escape(line + n, TEXT_MAX, text);
     line[n++] = '"';
     line[n++] = '\n';
     return n;

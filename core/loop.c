@@ -104,7 +104,7 @@ int ap_loop_create(const struct ap_ops *ops, uint32_t words, struct ap_loop **re
     return 0;
 }
 
-static void free_list(struct ap_watch *watch)
+static void loop_free_list(struct ap_watch *watch)
 {
     while (watch != NULL) {
         struct ap_watch *next = watch->next;
@@ -119,8 +119,8 @@ void ap_loop_destroy(struct ap_loop *loop)
     if (loop == NULL) return;
     ap_bell_thread_stop(&loop->bell_thread);
     if (loop->park != AP_PARK_POLL) io_uring_queue_exit(&loop->ring);
-    free_list(loop->watches);
-    free_list(loop->graveyard);
+    loop_free_list(loop->watches);
+    loop_free_list(loop->graveyard);
     free(loop->heap);
     free(loop->polls);
     free(loop->poll_watches);
@@ -141,7 +141,7 @@ unsigned ap_loop_reopened(const struct ap_loop *loop)
 
 /* Opens anew the loop's descriptors that an agent has closed. The old numbers may be other files' by now, so they are not closed.
  * Returns whether the loop can sleep again. */
-static bool reopen(struct ap_loop *loop)
+static bool loop_reopen(struct ap_loop *loop)
 {
     int fd = loop->park != AP_PARK_URING ? ap_fd_event() : -1;
 
@@ -416,7 +416,7 @@ static int dispatch(struct ap_loop *loop, bool timers, bool descriptors, uint64_
     if (timers) n += fire_timers(loop);
     AP_ASSERT(loop->dispatching > 0);
     if (--loop->dispatching == 0) {
-        free_list(loop->graveyard);
+        loop_free_list(loop->graveyard);
         loop->graveyard = NULL;
     }
     return n;
@@ -480,7 +480,7 @@ void ap_loop_park(struct ap_loop *loop, uint64_t until)
     loop->rush = false;
     sleep_and_dispatch(loop, in, until);
     /* Without descriptors of its own it can still sleep on words for a moment. */
-    if (__builtin_expect(loop->lost, 0) && !reopen(loop) && until != 0) ap_loop_words_sleep(loop, ap_loop_soon(loop, until));
+    if (__builtin_expect(loop->lost, 0) && !loop_reopen(loop) && until != 0) ap_loop_words_sleep(loop, ap_loop_soon(loop, until));
     ap_store_relaxed(&loop->parked, AP_AWAKE);
     /* An exchange and no store: what the waker did before must be seen by whoever looks after this call. */
     ap_exchange_acq_rel(&loop->woken, 0);

@@ -115,7 +115,7 @@ int ap_loop_uring_dispatch(struct ap_loop *loop)
 }
 
 /* The ring took nothing: to be tried again, unless it never will. */
-static void judge(struct ap_loop *loop)
+static void uring_judge(struct ap_loop *loop)
 {
     loop->lost |= ap_uring_lost(io_uring_submit(&loop->ring));
 }
@@ -126,7 +126,7 @@ void ap_loop_uring_park(struct ap_loop *loop, uint64_t until)
     /* Nothing would end a sleep that ap_loop_wake cannot, or that the ring was to end and did not take. */
     if (!loop->wake_armed || loop->refused) {
         loop->refused = false;
-        judge(loop);
+        uring_judge(loop);
         until = loop->lost ? 0 : ap_loop_soon(loop, until);
     }
     if (until == 0) return;

@@ -32,13 +32,13 @@ void ap_process_begin(void)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-static int ascending(const void *a, const void *b)
+static int process_ascending(const void *a, const void *b)
 {
     return *(const int *)a - *(const int *)b;
 }
 
 /* The number of descriptors, or -1. */
-static int read_list(const char *text, int ret[KEEP_MAX])
+static int process_read_list(const char *text, int ret[KEEP_MAX])
 {
     int n = 0;
 
@@ -50,7 +50,7 @@ static int read_list(const char *text, int ret[KEEP_MAX])
         ret[n++] = (int)fd;
         text = *end == ',' ? end + 1 : end;
     }
-    qsort(ret, (size_t)n, sizeof *ret, ascending);
+    qsort(ret, (size_t)n, sizeof *ret, process_ascending);
     return n;
 }
 
@@ -58,7 +58,7 @@ int ap_process_serve(void)
 {
     const char *text = getenv("APIARY_KEEP_FDS");
     struct rlimit none = {0, 0};
-    int keep[KEEP_MAX], n = read_list(text != NULL ? text : "", keep);
+    int keep[KEEP_MAX], n = process_read_list(text != NULL ? text : "", keep);
 
     if (n < 0) return -1;
     ap_fd_close_from(STDERR_FILENO + 1, keep, (size_t)n);

@@ -92,7 +92,7 @@ static bool short_spin_due(struct ap_spin *s)
     return due;
 }
 
-static bool begin(struct ap_spin *s)
+static bool spin_begin(struct ap_spin *s)
 {
     uint64_t now;
 
@@ -124,7 +124,7 @@ bool ap_spin_more(struct ap_spin *s)
 {
     uint64_t now;
 
-    if (s->began == 0 && !begin(s)) return false;
+    if (s->began == 0 && !spin_begin(s)) return false;
     s->turns++;
     if (s->preempted) {
         s->preempted = false;

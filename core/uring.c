@@ -51,7 +51,7 @@ struct made {
     int error;
 };
 
-static int make(void *user)
+static int uring_make(void *user)
 {
     struct made *m = user;
 
@@ -73,7 +73,7 @@ int ap_uring_open(struct io_uring *ring, unsigned entries)
 
     for (unsigned i = 0; m.error == -EINVAL && i < sizeof flags / sizeof flags[0]; i++) {
         m.flags = flags[i];
-        fd = ap_fd_made(make, &m);
+        fd = ap_fd_made(uring_make, &m);
     }
     if (m.error < 0) return m.error;
     if (fd != ring->ring_fd) ring->ring_fd = ring->enter_ring_fd = fd; /* it has been moved */

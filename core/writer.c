@@ -115,7 +115,7 @@ static bool write_now(const struct ap_writer_text *t)
     return write(t->fd, t->bytes, t->size) == (ssize_t)t->size;
 }
 
-static void *write_all(void *user)
+static void *writer_write_all(void *user)
 {
     pthread_mutex_lock(&w.lock);
     for (uint64_t written = 1;; written++) {
@@ -134,7 +134,7 @@ static void end(void)
     ap_writer_wait(LAST_PATIENCE);
 }
 
-static int start(void)
+static int writer_start(void)
 {
     sigset_t all, old;
     pthread_t thread;
@@ -143,7 +143,7 @@ static int start(void)
     if (w.running) return 0;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
-    e = pthread_create(&thread, NULL, write_all, NULL);
+    e = pthread_create(&thread, NULL, writer_write_all, NULL);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (e != 0) return -e;
     pthread_detach(thread);
@@ -157,13 +157,13 @@ int ap_writer_start(void)
     int e;
 
     pthread_mutex_lock(&w.lock);
-    e = start();
+    e = writer_start();
     pthread_mutex_unlock(&w.lock);
     return e;
 }
 
 /* A place in the room, whole: what is left at its end is passed over. NULL: there is none. */
-static struct record *place(size_t size)
+static struct record *writer_place(size_t size)
 {
     size_t whole = (sizeof(struct record) + size + _Alignof(struct record) - 1) & ~(_Alignof(struct record) - 1);
     size_t at = w.head % ROOM, over = at + whole > ROOM ? ROOM - at : 0;
@@ -178,7 +178,7 @@ static struct record *place(size_t size)
 
 static struct record *record(const struct ap_writer_text *t)
 {
-    int e = start();
+    int e = writer_start();
     struct record *r = NULL;
 
     if (t->class == AP_WRITER_RESULT) {
@@ -189,13 +189,13 @@ static struct record *record(const struct ap_writer_text *t)
     }
     if (t->class == AP_WRITER_REFRESH && w.notes > 0) return NULL;
     /* Behind a loss that is not told yet there is no place: lines are lost in one piece, and where it is told. */
-    if (e == 0 && (w.lost == 0 || w.first == NULL)) r = place(t->size);
+    if (e == 0 && (w.lost == 0 || w.first == NULL)) r = writer_place(t->size);
     if (r != NULL) w.notes++;
     return r;
 }
 
 /* Returns whether all of the first `count` is written. */
-static bool wait_for(uint64_t count, uint64_t longest)
+static bool writer_wait_for(uint64_t count, uint64_t longest)
 {
     struct timespec until;
     int r = 0;
@@ -225,7 +225,7 @@ void ap_writer_put(const struct ap_writer_text *t)
         w.last = &r->next;
         w.put++;
         pthread_cond_signal(&w.more);
-        if (t->patience > 0 && !w.slow) w.slow = !wait_for(w.put, t->patience);
+        if (t->patience > 0 && !w.slow) w.slow = !writer_wait_for(w.put, t->patience);
     }
     pthread_mutex_unlock(&w.lock);
     errno = saved;
@@ -236,7 +236,7 @@ bool ap_writer_wait(uint64_t longest)
     bool all;
 
     pthread_mutex_lock(&w.lock);
-    all = wait_for(w.put, longest);
+    all = writer_wait_for(w.put, longest);
     pthread_mutex_unlock(&w.lock);
     return all;
 }

@@ -17,7 +17,7 @@ struct state {
     struct perf_queen queen;
 };
 
-static bool make(struct perf_link *l, char *why, size_t size)
+static bool base_apiary_make(struct perf_link *l, char *why, size_t size)
 {
     static unsigned segments;
     /* A window beyond the default bulkhead needs a wider one. */
@@ -35,14 +35,14 @@ static bool make(struct perf_link *l, char *why, size_t size)
     return true;
 }
 
-static void serve(struct perf_link *l)
+static void base_apiary_serve(struct perf_link *l)
 {
     struct state *s = l->state;
 
     perf_queen_serve(&s->queen);
 }
 
-static void join(struct perf_link *l, int side)
+static void base_apiary_join(struct perf_link *l, int side)
 {
     struct state *s = l->state;
 
@@ -50,7 +50,7 @@ static void join(struct perf_link *l, int side)
     if (side == PERF_CLIENT_SIDE) s->a = perf_attach(s->segment, "caller");
 }
 
-static int put(struct perf_link *l, int side, const void *body, bool wait)
+static int base_apiary_put(struct perf_link *l, int side, const void *body, bool wait)
 {
     struct state *s = l->state;
     int r = apiary_delegate(s->a, PERF_CAPABILITY, body, l->size, NULL, &s->tasks[l->sent % l->window]);
@@ -62,7 +62,7 @@ static int put(struct perf_link *l, int side, const void *body, bool wait)
     return -1;
 }
 
-static int get(struct perf_link *l, int side, const void **ret, bool wait)
+static int base_apiary_get(struct perf_link *l, int side, const void **ret, bool wait)
 {
     struct state *s = l->state;
     apiary_task_t task = s->tasks[l->received % l->window];
@@ -130,11 +130,11 @@ const struct perf_link_kind perf_link_apiary = {
     .name = "apiary",
     .setting = "default segment (bulkhead 100, or the window if that is more), one agent, one worker",
     .queues = true,
-    .make = make,
-    .join = join,
-    .put = put,
-    .get = get,
-    .serve = serve,
+    .make = base_apiary_make,
+    .join = base_apiary_join,
+    .put = base_apiary_put,
+    .get = base_apiary_get,
+    .serve = base_apiary_serve,
     .done = done,
     .put_many = put_many,
     .get_many = get_many,

@@ -12,7 +12,7 @@ struct state {
     void *to[2]; /* by the side that receives */
 };
 
-static bool make(struct perf_link *l, char *why, size_t size)
+static bool base_boost_make(struct perf_link *l, char *why, size_t size)
 {
     struct state *s = calloc(1, sizeof *s);
     char name[64];
@@ -27,7 +27,7 @@ static bool make(struct perf_link *l, char *why, size_t size)
     return true;
 }
 
-static int put(struct perf_link *l, int side, const void *body, bool wait)
+static int base_boost_put(struct perf_link *l, int side, const void *body, bool wait)
 {
     const struct state *s = l->state;
     int r = perf_boost_send(s->to[!side], body, l->size, wait);
@@ -36,7 +36,7 @@ static int put(struct perf_link *l, int side, const void *body, bool wait)
     return r;
 }
 
-static int get(struct perf_link *l, int side, const void **ret, bool wait)
+static int base_boost_get(struct perf_link *l, int side, const void **ret, bool wait)
 {
     const struct state *s = l->state;
     int r = perf_boost_receive(s->to[side], l->buffer, l->size, wait);
@@ -49,9 +49,9 @@ static int get(struct perf_link *l, int side, const void **ret, bool wait)
 const struct perf_link_kind perf_link_boost = {.name = "boost",
                                                .setting = "Boost.Interprocess message_queue, as deep as the window, blocking",
                                                .queues = true,
-                                               .make = make,
-                                               .put = put,
-                                               .get = get};
+                                               .make = base_boost_make,
+                                               .put = base_boost_put,
+                                               .get = base_boost_get};
 #else
 typedef int perf_no_boost;
 #endif

@@ -38,14 +38,14 @@ static struct entry *entries_of(struct state *s, int side)
     return (struct entry *)(s + 1) + (size_t)side * s->depth;
 }
 
-static uint8_t *body_of(const struct perf_link *l, struct state *s, int side, uint64_t number)
+static uint8_t *base_ck_body_of(const struct perf_link *l, struct state *s, int side, uint64_t number)
 {
     size_t stride = (l->size / AP_LINE + 1) * AP_LINE;
 
     return (uint8_t *)(entries_of(s, 1) + s->depth) + ((size_t)side * s->depth + number % s->depth) * stride;
 }
 
-static bool make(struct perf_link *l, char *why, size_t size)
+static bool base_ck_make(struct perf_link *l, char *why, size_t size)
 {
     unsigned depth = 4;
     struct state *s;
@@ -73,7 +73,7 @@ static bool try_put(struct perf_link *l, int side, const void *body)
         return enqueue(l, w, entries_of(s, !side), &e);
     }
     if (ck_ring_size(&w->ring) == s->depth - 1) return false; /* its buffer is not free before its entry */
-    memcpy(body_of(l, s, !side, w->sent), body, l->size);
+    memcpy(base_ck_body_of(l, s, !side, w->sent), body, l->size);
     memcpy(&e, &w->sent, sizeof w->sent);
     if (!enqueue(l, w, entries_of(s, !side), &e)) return false;
     w->sent++;
@@ -93,11 +93,11 @@ static bool try_get(struct perf_link *l, int side, const void **ret)
     *ret = l->buffer;
     if (l->size <= sizeof(struct entry)) return true;
     memcpy(&number, l->buffer, sizeof number);
-    *ret = body_of(l, s, side, number);
+    *ret = base_ck_body_of(l, s, side, number);
     return true;
 }
 
-static int put(struct perf_link *l, int side, const void *body, bool wait)
+static int base_ck_put(struct perf_link *l, int side, const void *body, bool wait)
 {
     unsigned looks = 0;
 
@@ -109,7 +109,7 @@ static int put(struct perf_link *l, int side, const void *body, bool wait)
     return 1;
 }
 
-static int get(struct perf_link *l, int side, const void **ret, bool wait)
+static int base_ck_get(struct perf_link *l, int side, const void **ret, bool wait)
 {
     unsigned looks = 0;
 
@@ -125,14 +125,14 @@ const struct perf_link_kind perf_link_ck = {.name = "ck_ring",
                                             .setting = "SPSC, 64-byte entries, both sides spin",
                                             .spins = true,
                                             .queues = true,
-                                            .make = make,
-                                            .put = put,
-                                            .get = get};
+                                            .make = base_ck_make,
+                                            .put = base_ck_put,
+                                            .get = base_ck_get};
 
 const struct perf_link_kind perf_link_ck_mpmc = {.name = "ck_ring_mpmc",
                                                  .setting = "MPMC, 64-byte entries, both sides spin",
                                                  .spins = true,
                                                  .queues = true,
-                                                 .make = make,
-                                                 .put = put,
-                                                 .get = get};
+                                                 .make = base_ck_make,
+                                                 .put = base_ck_put,
+                                                 .get = base_ck_get};

@@ -12,14 +12,14 @@ struct state {
     uint8_t unused[56];
 };
 
-static uint8_t *body_of(struct perf_link *l, int side)
+static uint8_t *base_eventfd_body_of(struct perf_link *l, int side)
 {
     struct state *s = l->state;
 
     return (uint8_t *)(s + 1) + (size_t)side * (l->size / AP_LINE + 1) * AP_LINE;
 }
 
-static bool make(struct perf_link *l, char *why, size_t size)
+static bool base_eventfd_make(struct perf_link *l, char *why, size_t size)
 {
     struct state *s = perf_shared(sizeof *s + 2 * (l->size + AP_LINE));
 
@@ -33,27 +33,27 @@ static bool make(struct perf_link *l, char *why, size_t size)
     return true;
 }
 
-static int put(struct perf_link *l, int side, const void *body, bool wait)
+static int base_eventfd_put(struct perf_link *l, int side, const void *body, bool wait)
 {
     const struct state *s = l->state;
     uint64_t one = 1;
 
     (void)wait;
-    memcpy(body_of(l, !side), body, l->size);
+    memcpy(base_eventfd_body_of(l, !side), body, l->size);
     if (write(s->fd[!side], &one, sizeof one) != sizeof one) perf_die("eventfd: %s", strerror(errno));
     return 1;
 }
 
-static int get(struct perf_link *l, int side, const void **ret, bool wait)
+static int base_eventfd_get(struct perf_link *l, int side, const void **ret, bool wait)
 {
     const struct state *s = l->state;
     uint64_t n;
 
     (void)wait; /* it carries one message: a case that polls does not use it */
     if (read(s->fd[side], &n, sizeof n) != sizeof n) perf_die("eventfd: %s", strerror(errno));
-    *ret = body_of(l, side);
+    *ret = base_eventfd_body_of(l, side);
     return 1;
 }
 
 const struct perf_link_kind perf_link_eventfd = {
-    .name = "eventfd", .setting = "blocking", .make = make, .put = put, .get = get};
+    .name = "eventfd", .setting = "blocking", .make = base_eventfd_make, .put = base_eventfd_put, .get = base_eventfd_get};

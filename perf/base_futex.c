@@ -10,14 +10,14 @@ struct state {
     } seen[2];
 };
 
-static uint8_t *body_of(struct perf_link *l, int side)
+static uint8_t *base_futex_body_of(struct perf_link *l, int side)
 {
     struct state *s = l->state;
 
     return (uint8_t *)(s + 1) + (size_t)side * (l->size / AP_LINE + 1) * AP_LINE;
 }
 
-static bool make(struct perf_link *l, char *why, size_t size)
+static bool base_futex_make(struct perf_link *l, char *why, size_t size)
 {
     (void)why;
     (void)size;
@@ -25,19 +25,19 @@ static bool make(struct perf_link *l, char *why, size_t size)
     return true;
 }
 
-static int put(struct perf_link *l, int side, const void *body, bool wait)
+static int base_futex_put(struct perf_link *l, int side, const void *body, bool wait)
 {
     struct state *s = l->state;
     uint32_t *turn = &s->turn[!side];
 
     (void)wait;
-    memcpy(body_of(l, !side), body, l->size);
+    memcpy(base_futex_body_of(l, !side), body, l->size);
     ap_store_release(turn, ap_load_relaxed(turn) + 1);
     ap_ops_system.futex_wake(turn, 1);
     return 1;
 }
 
-static int get(struct perf_link *l, int side, const void **ret, bool wait)
+static int base_futex_get(struct perf_link *l, int side, const void **ret, bool wait)
 {
     struct state *s = l->state;
     uint32_t *turn = &s->turn[side];
@@ -47,9 +47,10 @@ static int get(struct perf_link *l, int side, const void **ret, bool wait)
         ap_ops_system.futex_wait(turn, s->seen[side].count, UINT64_MAX);
     }
     s->seen[side].count++;
-    *ret = body_of(l, side);
+    *ret = base_futex_body_of(l, side);
     return 1;
 }
 
 const struct perf_link_kind perf_link_futex = {
-    .name = "futex", .setting = "FUTEX_WAIT and FUTEX_WAKE, no spinning", .make = make, .put = put, .get = get};
+    .name = "futex", .setting = "FUTEX_WAIT and FUTEX_WAKE, no spinning", .make = base_futex_make,
+    .put = base_futex_put, .get = base_futex_get};

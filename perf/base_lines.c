@@ -16,7 +16,7 @@ struct state {
     struct way way[2]; /* to the client, to the server */
 };
 
-static bool make(struct perf_link *l, char *why, size_t size)
+static bool base_lines_make(struct perf_link *l, char *why, size_t size)
 {
     (void)why;
     (void)size;
@@ -24,7 +24,7 @@ static bool make(struct perf_link *l, char *why, size_t size)
     return true;
 }
 
-static int put(struct perf_link *l, int side, const void *body, bool wait)
+static int base_lines_put(struct perf_link *l, int side, const void *body, bool wait)
 {
     struct way *w = &((struct state *)l->state)->way[!side];
 
@@ -34,7 +34,7 @@ static int put(struct perf_link *l, int side, const void *body, bool wait)
     return 1;
 }
 
-static int get(struct perf_link *l, int side, const void **ret, bool wait)
+static int base_lines_get(struct perf_link *l, int side, const void **ret, bool wait)
 {
     const struct way *w = &((struct state *)l->state)->way[side];
     unsigned looks = 0;
@@ -53,6 +53,6 @@ const struct perf_link_kind perf_link_lines = {.name = "lines",
                                                .setting = "a line with the body and one with a flag each way, both sides spin",
                                                .most = AP_LINE,
                                                .spins = true,
-                                               .make = make,
-                                               .put = put,
-                                               .get = get};
+                                               .make = base_lines_make,
+                                               .put = base_lines_put,
+                                               .get = base_lines_get};

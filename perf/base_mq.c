@@ -25,7 +25,7 @@ static mqd_t make_one(const char *name, long depth, long length)
     return mq_open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600, &attr);
 }
 
-static bool make(struct perf_link *l, char *why, size_t size)
+static bool base_mq_make(struct perf_link *l, char *why, size_t size)
 {
     struct state *s = calloc(1, sizeof *s);
     mqd_t q[2], now[2];
@@ -48,7 +48,7 @@ static bool make(struct perf_link *l, char *why, size_t size)
     return true;
 }
 
-static int put(struct perf_link *l, int side, const void *body, bool wait)
+static int base_mq_put(struct perf_link *l, int side, const void *body, bool wait)
 {
     const struct state *s = l->state;
     mqd_t q = side == PERF_CLIENT_SIDE && !wait ? s->out_now : s->out[side];
@@ -62,7 +62,7 @@ static int put(struct perf_link *l, int side, const void *body, bool wait)
     return 1;
 }
 
-static int get(struct perf_link *l, int side, const void **ret, bool wait)
+static int base_mq_get(struct perf_link *l, int side, const void **ret, bool wait)
 {
     const struct state *s = l->state;
     mqd_t q = side == PERF_CLIENT_SIDE && !wait ? s->in_now : s->in[side];
@@ -80,6 +80,6 @@ static int get(struct perf_link *l, int side, const void **ret, bool wait)
 const struct perf_link_kind perf_link_mq = {.name = "mq",
                                             .setting = "blocking; as deep as the window where allowed, else 10",
                                             .queues = true,
-                                            .make = make,
-                                            .put = put,
-                                            .get = get};
+                                            .make = base_mq_make,
+                                            .put = base_mq_put,
+                                            .get = base_mq_get};

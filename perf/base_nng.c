@@ -15,7 +15,7 @@ struct state {
     nng_socket socket;
 };
 
-static bool make(struct perf_link *l, char *why, size_t size)
+static bool base_nng_make(struct perf_link *l, char *why, size_t size)
 {
     struct state *s = calloc(1, sizeof *s);
 
@@ -27,37 +27,37 @@ static bool make(struct perf_link *l, char *why, size_t size)
     return true;
 }
 
-static void must(int r, const char *what)
+static void base_nng_must(int r, const char *what)
 {
     if (r != 0) perf_die("nng: %s: %s", what, nng_strerror(r));
 }
 
-static void join(struct perf_link *l, int side)
+static void base_nng_join(struct perf_link *l, int side)
 {
     struct state *s = l->state;
 
-    must(nng_pair0_open(&s->socket), "pair0");
-    must(nng_socket_set_int(s->socket, NNG_OPT_SENDBUF, BUFFERS), "send buffer");
-    must(nng_socket_set_int(s->socket, NNG_OPT_RECVBUF, BUFFERS), "receive buffer");
-    must(nng_socket_set_size(s->socket, NNG_OPT_RECVMAXSZ, 0), "largest message");
+    base_nng_must(nng_pair0_open(&s->socket), "pair0");
+    base_nng_must(nng_socket_set_int(s->socket, NNG_OPT_SENDBUF, BUFFERS), "send buffer");
+    base_nng_must(nng_socket_set_int(s->socket, NNG_OPT_RECVBUF, BUFFERS), "receive buffer");
+    base_nng_must(nng_socket_set_size(s->socket, NNG_OPT_RECVMAXSZ, 0), "largest message");
     if (side == PERF_SERVER_SIDE)
-        must(nng_listen(s->socket, s->address, NULL, 0), s->address);
+        base_nng_must(nng_listen(s->socket, s->address, NULL, 0), s->address);
     else
-        must(nng_dial(s->socket, s->address, NULL, 0), s->address);
+        base_nng_must(nng_dial(s->socket, s->address, NULL, 0), s->address);
 }
 
-static int put(struct perf_link *l, int side, const void *body, bool wait)
+static int base_nng_put(struct perf_link *l, int side, const void *body, bool wait)
 {
     const struct state *s = l->state;
     int r = nng_send(s->socket, (void *)(uintptr_t)body, l->size, wait ? 0 : NNG_FLAG_NONBLOCK);
 
     (void)side;
     if (r == NNG_EAGAIN) return 0;
-    must(r, "send");
+    base_nng_must(r, "send");
     return 1;
 }
 
-static int get(struct perf_link *l, int side, const void **ret, bool wait)
+static int base_nng_get(struct perf_link *l, int side, const void **ret, bool wait)
 {
     const struct state *s = l->state;
     size_t size = l->size;
@@ -65,7 +65,7 @@ static int get(struct perf_link *l, int side, const void **ret, bool wait)
 
     (void)side;
     if (r == NNG_EAGAIN) return 0;
-    must(r, "receive");
+    base_nng_must(r, "receive");
     if (size != l->size) perf_die("nng: another length");
     *ret = l->buffer;
     return 1;
@@ -74,10 +74,10 @@ static int get(struct perf_link *l, int side, const void **ret, bool wait)
 const struct perf_link_kind perf_link_nng = {.name = "nng",
                                              .setting = "pair0 over ipc, largest buffers",
                                              .queues = true,
-                                             .make = make,
-                                             .join = join,
-                                             .put = put,
-                                             .get = get};
+                                             .make = base_nng_make,
+                                             .join = base_nng_join,
+                                             .put = base_nng_put,
+                                             .get = base_nng_get};
 #else
 typedef int perf_no_nng; /* a file must not be empty */
 #endif

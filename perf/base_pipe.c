@@ -16,7 +16,7 @@ struct state {
     int from_now, to_now; /* the client's, that do not block: descriptions of their own */
 };
 
-static int reopen(int fd, int flags)
+static int base_pipe_reopen(int fd, int flags)
 {
     char path[64];
     int r;
@@ -27,7 +27,7 @@ static int reopen(int fd, int flags)
     return r;
 }
 
-static bool make(struct perf_link *l, char *why, size_t size)
+static bool base_pipe_make(struct perf_link *l, char *why, size_t size)
 {
     struct state *s = calloc(1, sizeof *s);
 
@@ -44,24 +44,24 @@ static bool make(struct perf_link *l, char *why, size_t size)
         s->from[i] = fd[0];
         s->to[!i] = fd[1];
     }
-    s->from_now = reopen(s->from[PERF_CLIENT_SIDE], O_RDONLY);
-    s->to_now = reopen(s->to[PERF_CLIENT_SIDE], O_WRONLY);
+    s->from_now = base_pipe_reopen(s->from[PERF_CLIENT_SIDE], O_RDONLY);
+    s->to_now = base_pipe_reopen(s->to[PERF_CLIENT_SIDE], O_WRONLY);
     return true;
 }
 
 /* An empty body is one byte: a pipe has no empty messages. */
-static size_t length(const struct perf_link *l)
+static size_t base_pipe_length(const struct perf_link *l)
 {
     return l->size > 0 ? l->size : 1;
 }
 
-static int put(struct perf_link *l, int side, const void *body, bool wait)
+static int base_pipe_put(struct perf_link *l, int side, const void *body, bool wait)
 {
     const struct state *s = l->state;
     int fd = side == PERF_CLIENT_SIDE && !wait ? s->to_now : s->to[side];
 
-    for (size_t sent = 0; sent < length(l);) {
-        ssize_t n = write(fd, (const uint8_t *)body + sent, length(l) - sent);
+    for (size_t sent = 0; sent < base_pipe_length(l);) {
+        ssize_t n = write(fd, (const uint8_t *)body + sent, base_pipe_length(l) - sent);
         if (n > 0) {
             sent += (size_t)n;
             continue;
@@ -73,13 +73,13 @@ static int put(struct perf_link *l, int side, const void *body, bool wait)
     return 1;
 }
 
-static int get(struct perf_link *l, int side, const void **ret, bool wait)
+static int base_pipe_get(struct perf_link *l, int side, const void **ret, bool wait)
 {
     const struct state *s = l->state;
     int fd = side == PERF_CLIENT_SIDE && !wait ? s->from_now : s->from[side];
 
-    for (size_t got = 0; got < length(l);) {
-        ssize_t n = read(fd, l->buffer + got, length(l) - got);
+    for (size_t got = 0; got < base_pipe_length(l);) {
+        ssize_t n = read(fd, l->buffer + got, base_pipe_length(l) - got);
         if (n > 0) {
             got += (size_t)n;
             fd = s->from[side];
@@ -95,6 +95,6 @@ static int get(struct perf_link *l, int side, const void **ret, bool wait)
 const struct perf_link_kind perf_link_pipe = {.name = "pipe",
                                               .setting = "blocking; 1 MiB of buffer for windows and large bodies",
                                               .queues = true,
-                                              .make = make,
-                                              .put = put,
-                                              .get = get};
+                                              .make = base_pipe_make,
+                                              .put = base_pipe_put,
+                                              .get = base_pipe_get};

@@ -23,7 +23,7 @@ struct state {
 static const char *const lists[] = {
     [PERF_CLIENT_SIDE] = "reply", [PERF_SERVER_SIDE] = "request"}; /* read by that side */
 
-static void run(void *path)
+static void base_redis_run(void *path)
 {
     execl(PERF_REDIS, PERF_REDIS, "--port", "0", "--unixsocket", (char *)path, "--unixsocketperm", "700", "--save", "",
           "--appendonly", "no", "--logfile", "/dev/null", (char *)NULL);
@@ -44,7 +44,7 @@ static redisContext *reach(const char *path)
     return NULL;
 }
 
-static bool make(struct perf_link *l, char *why, size_t size)
+static bool base_redis_make(struct perf_link *l, char *why, size_t size)
 {
     struct state *s = calloc(1, sizeof *s);
     redisContext *c;
@@ -56,7 +56,7 @@ static bool make(struct perf_link *l, char *why, size_t size)
         return false;
     }
     snprintf(s->path, sizeof s->path, P_tmpdir "/apiary-perf-%d-redis", (int)getpid());
-    s->server = perf_fork(-1, run, s->path);
+    s->server = perf_fork(-1, base_redis_run, s->path);
     perf_expect_end(true); /* a server that cannot run here is missing, and no fault of the run */
     c = reach(s->path);
     perf_expect_end(false);
@@ -70,7 +70,7 @@ static bool make(struct perf_link *l, char *why, size_t size)
     return false;
 }
 
-static void join(struct perf_link *l, int side)
+static void base_redis_join(struct perf_link *l, int side)
 {
     struct state *s = l->state;
 
@@ -80,7 +80,7 @@ static void join(struct perf_link *l, int side)
     if (side == PERF_CLIENT_SIDE) unlink(s->path); /* the other side has joined before */
 }
 
-static void *must(redisContext *c, void *reply)
+static void *base_redis_must(redisContext *c, void *reply)
 {
     const redisReply *r = reply;
 
@@ -90,7 +90,7 @@ static void *must(redisContext *c, void *reply)
 }
 
 /* As one does who pushes much: the replies are not waited for, but read now and then. */
-static int put(struct perf_link *l, int side, const void *body, bool wait)
+static int base_redis_put(struct perf_link *l, int side, const void *body, bool wait)
 {
     struct state *s = l->state;
     void *reply;
@@ -104,18 +104,18 @@ static int put(struct perf_link *l, int side, const void *body, bool wait)
     if (++s->unread <= REPLIES) return 1;
     for (; s->unread > REPLIES / 2; s->unread--) {
         if (redisGetReply(s->push, &reply) != REDIS_OK) reply = NULL;
-        freeReplyObject(must(s->push, reply));
+        freeReplyObject(base_redis_must(s->push, reply));
     }
     return 1;
 }
 
-static int get(struct perf_link *l, int side, const void **ret, bool wait)
+static int base_redis_get(struct perf_link *l, int side, const void **ret, bool wait)
 {
     struct state *s = l->state;
     const redisReply *r;
 
     if (s->last != NULL) freeReplyObject(s->last);
-    r = s->last = must(s->pop, redisCommand(s->pop, wait ? "BLPOP %s 0" : "LPOP %s", lists[side]));
+    r = s->last = base_redis_must(s->pop, redisCommand(s->pop, wait ? "BLPOP %s 0" : "LPOP %s", lists[side]));
     if (r->type == REDIS_REPLY_NIL) return 0;
     if (r->type == REDIS_REPLY_ARRAY && r->elements == 2) r = r->element[1];
     if (r->type != REDIS_REPLY_STRING || (size_t)r->len != l->size) perf_die("redis: another length");
@@ -129,10 +129,10 @@ const struct perf_link_kind perf_link_redis = {.name = "redis",
                                                    "lists of a server of our own over a Unix socket, nothing saved, "
                                                    "RPUSH without waiting for its reply, BLPOP",
                                                .queues = true,
-                                               .make = make,
-                                               .join = join,
-                                               .put = put,
-                                               .get = get};
+                                               .make = base_redis_make,
+                                               .join = base_redis_join,
+                                               .put = base_redis_put,
+                                               .get = base_redis_get};
 #else
 typedef int perf_no_redis; /* a file must not be empty */
 #endif

@@ -16,7 +16,7 @@ struct state {
     struct rte_ring *ring[2]; /* by the side that receives */
 };
 
-static bool make(struct perf_link *l, char *why, size_t size)
+static bool base_rte_make(struct perf_link *l, char *why, size_t size)
 {
     struct state *s = perf_shared(sizeof *s);
     unsigned depth = 4;
@@ -40,7 +40,7 @@ static bool give_up(const struct perf_link *l, int side, unsigned looks)
     return looks % PATIENCE == 0 && side == PERF_SERVER_SIDE && !perf_turn_on(l->control);
 }
 
-static int put(struct perf_link *l, int side, const void *body, bool wait)
+static int base_rte_put(struct perf_link *l, int side, const void *body, bool wait)
 {
     const struct state *s = l->state;
     uint8_t element[ELEMENT] AP_ALIGNED;
@@ -54,7 +54,7 @@ static int put(struct perf_link *l, int side, const void *body, bool wait)
     return 1;
 }
 
-static int get(struct perf_link *l, int side, const void **ret, bool wait)
+static int base_rte_get(struct perf_link *l, int side, const void **ret, bool wait)
 {
     const struct state *s = l->state;
     unsigned looks = 0;
@@ -72,9 +72,9 @@ const struct perf_link_kind perf_link_rte = {.name = "rte_ring",
                                              .most = ELEMENT,
                                              .spins = true,
                                              .queues = true,
-                                             .make = make,
-                                             .put = put,
-                                             .get = get};
+                                             .make = base_rte_make,
+                                             .put = base_rte_put,
+                                             .get = base_rte_get};
 #else
 typedef int perf_no_rte;
 #endif

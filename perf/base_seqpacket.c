@@ -13,7 +13,7 @@ struct state {
     int fd[2];
 };
 
-static bool make(struct perf_link *l, char *why, size_t size)
+static bool base_seqpacket_make(struct perf_link *l, char *why, size_t size)
 {
     struct state *s = calloc(1, sizeof *s);
     int want = BUFFER, got = 0;
@@ -34,34 +34,34 @@ static bool make(struct perf_link *l, char *why, size_t size)
     return false;
 }
 
-static size_t length(const struct perf_link *l) /* an empty packet would look like the end */
+static size_t base_seqpacket_length(const struct perf_link *l) /* an empty packet would look like the end */
 {
     return l->size > 0 ? l->size : 1;
 }
 
-static int put(struct perf_link *l, int side, const void *body, bool wait)
+static int base_seqpacket_put(struct perf_link *l, int side, const void *body, bool wait)
 {
     const struct state *s = l->state;
     ssize_t n;
 
     do
-        n = send(s->fd[side], body, length(l), MSG_NOSIGNAL | (wait ? 0 : MSG_DONTWAIT));
+        n = send(s->fd[side], body, base_seqpacket_length(l), MSG_NOSIGNAL | (wait ? 0 : MSG_DONTWAIT));
     while (n < 0 && errno == EINTR);
     if (n < 0 && errno == EAGAIN) return 0;
-    if (n != (ssize_t)length(l)) perf_die("seqpacket: send: %s", strerror(errno));
+    if (n != (ssize_t)base_seqpacket_length(l)) perf_die("seqpacket: send: %s", strerror(errno));
     return 1;
 }
 
-static int get(struct perf_link *l, int side, const void **ret, bool wait)
+static int base_seqpacket_get(struct perf_link *l, int side, const void **ret, bool wait)
 {
     const struct state *s = l->state;
     ssize_t n;
 
     do
-        n = recv(s->fd[side], l->buffer, length(l), wait ? 0 : MSG_DONTWAIT);
+        n = recv(s->fd[side], l->buffer, base_seqpacket_length(l), wait ? 0 : MSG_DONTWAIT);
     while (n < 0 && errno == EINTR);
     if (n < 0 && errno == EAGAIN) return 0;
-    if (n != (ssize_t)length(l)) perf_die("seqpacket: receive: %s", n == 0 ? "closed" : strerror(errno));
+    if (n != (ssize_t)base_seqpacket_length(l)) perf_die("seqpacket: receive: %s", n == 0 ? "closed" : strerror(errno));
     *ret = l->buffer;
     return 1;
 }
@@ -69,6 +69,6 @@ static int get(struct perf_link *l, int side, const void **ret, bool wait)
 const struct perf_link_kind perf_link_seqpacket = {.name = "seqpacket",
                                                    .setting = "blocking; 4 MiB of send buffer where allowed",
                                                    .queues = true,
-                                                   .make = make,
-                                                   .put = put,
-                                                   .get = get};
+                                                   .make = base_seqpacket_make,
+                                                   .put = base_seqpacket_put,
+                                                   .get = base_seqpacket_get};

@@ -13,7 +13,7 @@ struct state {
     void *context, *socket;
 };
 
-static bool make(struct perf_link *l, char *why, size_t size)
+static bool base_zmq_make(struct perf_link *l, char *why, size_t size)
 {
     struct state *s = calloc(1, sizeof *s);
 
@@ -25,7 +25,7 @@ static bool make(struct perf_link *l, char *why, size_t size)
     return true;
 }
 
-static void join(struct perf_link *l, int side)
+static void base_zmq_join(struct perf_link *l, int side)
 {
     struct state *s = l->state;
     int none = 0;
@@ -39,7 +39,7 @@ static void join(struct perf_link *l, int side)
         perf_die("zmq: %s: %s", s->address, zmq_strerror(errno));
 }
 
-static int put(struct perf_link *l, int side, const void *body, bool wait)
+static int base_zmq_put(struct perf_link *l, int side, const void *body, bool wait)
 {
     const struct state *s = l->state;
     int r;
@@ -53,7 +53,7 @@ static int put(struct perf_link *l, int side, const void *body, bool wait)
     return 1;
 }
 
-static int get(struct perf_link *l, int side, const void **ret, bool wait)
+static int base_zmq_get(struct perf_link *l, int side, const void **ret, bool wait)
 {
     const struct state *s = l->state;
     int r;
@@ -71,10 +71,10 @@ static int get(struct perf_link *l, int side, const void **ret, bool wait)
 const struct perf_link_kind perf_link_zmq = {.name = "zmq",
                                              .setting = "PAIR over ipc, one I/O thread, no high-water mark",
                                              .queues = true,
-                                             .make = make,
-                                             .join = join,
-                                             .put = put,
-                                             .get = get};
+                                             .make = base_zmq_make,
+                                             .join = base_zmq_join,
+                                             .put = base_zmq_put,
+                                             .get = base_zmq_get};
 #else
 typedef int perf_no_zmq; /* a file must not be empty */
 #endif

@@ -83,7 +83,7 @@ void perf_block_end(struct perf_block *b)
 
 /* ---- blocks ------------------------------------------------------------------------------------------------------ */
 
-static void turn(struct perf_result *r, size_t block, size_t which, const struct perf_contestant *c, double *samples)
+static void block_turn(struct perf_result *r, size_t block, size_t which, const struct perf_contestant *c, double *samples)
 {
     struct perf_series *s = &r->series[which];
     struct perf_block b = {.samples = samples, .least = LEAST, .figure = c->figure, .quota = c->quota};
@@ -120,7 +120,7 @@ void perf_blocks(struct perf_result *r, const struct perf_contestant *contestant
     for (size_t block = 0; block < r->blocks; block++) {
         for (size_t i = 0; i < n; i++) {
             size_t which = position(block, i, n);
-            turn(r, block, which, &contestants[which], samples);
+            block_turn(r, block, which, &contestants[which], samples);
         }
     }
     free(samples);

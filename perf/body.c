@@ -48,7 +48,7 @@ static uint64_t mixed(const uint8_t *from, size_t words)
     return a ^ b;
 }
 
-static uint64_t expected(size_t words)
+static uint64_t body_expected(size_t words)
 {
     static size_t known_words;
     static uint64_t known;
@@ -70,7 +70,7 @@ bool perf_body_check(const void *body, size_t size, uint64_t *ret_number)
     if (size < 16 || size % 8 != 0) return false;
     memcpy(&number, from, 8);
     memcpy(&complement, from + size - 8, 8);
-    if (number != ~complement || mixed(from, size / 8) != expected(size / 8)) return false;
+    if (number != ~complement || mixed(from, size / 8) != body_expected(size / 8)) return false;
     *ret_number = number;
     return true;
 }

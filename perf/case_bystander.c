@@ -59,18 +59,18 @@ static void briefly(void *state, apiary_job_t *job)
     apiary_job_reply(job, body, size);
 }
 
-static int create(apiary_agent_t *agent, void **state)
+static int case_bystander_create(apiary_agent_t *agent, void **state)
 {
     *state = agent;
     return 0;
 }
 
 static const apiary_agent_kind_t brief_kind = {
-    APIARY_AGENT_KIND, .name = "brief", .what = "runs ten microseconds", .create = create, .handle = briefly};
+    APIARY_AGENT_KIND, .name = "brief", .what = "runs ten microseconds", .create = case_bystander_create, .handle = briefly};
 
 /* ---- clients ---------------------------------------------------------------------------------------------------- */
 
-static void ask(struct member *m)
+static void case_bystander_ask(struct member *m)
 {
     uint8_t body[BODY];
     int r;
@@ -86,7 +86,7 @@ static void ask(struct member *m)
     m->asked++;
 }
 
-static uint64_t hear(struct member *m)
+static uint64_t case_bystander_hear(struct member *m)
 {
     uint64_t number = 0;
     apiary_result_t result = {.struct_size = sizeof result};
@@ -99,7 +99,7 @@ static uint64_t hear(struct member *m)
     return perf_ticks() - m->waiting[m->heard++ % m->window].at;
 }
 
-static void client(void *arg)
+static void case_bystander_client(void *arg)
 {
     struct member *m = arg;
     struct run *run = m->run;
@@ -110,11 +110,11 @@ static void client(void *arg)
     perf_ready(run->control[m->index]);
     while (perf_await_turn(run->control[m->index])) {
         while (!ap_load_acquire(run->stop)) {
-            while (m->asked - m->heard < m->window) ask(m);
-            ap_hist_add(&one->hist, (uint64_t)((double)hear(m) * perf_clock_ns));
+            while (m->asked - m->heard < m->window) case_bystander_ask(m);
+            ap_hist_add(&one->hist, (uint64_t)((double)case_bystander_hear(m) * perf_clock_ns));
             ap_store_relaxed(&one->operations, one->operations + 1);
         }
-        while (m->heard < m->asked) hear(m); /* what is still under way is of no turn */
+        while (m->heard < m->asked) case_bystander_hear(m); /* what is still under way is of no turn */
         while ((on = ap_load_acquire(&run->control[m->index]->active)) % 2 == 1)
             ap_ops_system.futex_wait(&run->control[m->index]->active, on, UINT64_MAX);
     }
@@ -140,7 +140,7 @@ static void clear(const struct run *run)
     ap_store_release(run->stop, 0);
 }
 
-static void pass(bool deaths)
+static void case_bystander_pass(bool deaths)
 {
     static struct perf_control *control;
     double half = perf_options.block_ms * ROUNDS / 2;
@@ -155,7 +155,7 @@ static void pass(bool deaths)
     perf_nap(half);
 }
 
-static void turn(void *state, struct perf_block *b)
+static void case_bystander_turn(void *state, struct perf_block *b)
 {
     struct side *s = state;
     struct run *run = s->run;
@@ -166,7 +166,7 @@ static void turn(void *state, struct perf_block *b)
     perf_block_begin(b);
     for (unsigned i = 0; i < CLIENTS; i++) perf_give_turn(run->control[i]);
     /* A single one that is kept waiting for the whole of a turn has no figure until it is answered. */
-    do pass(s->deaths);
+    do case_bystander_pass(s->deaths);
     while (ap_load_relaxed(&single->operations) == 0);
     ap_store_release(run->stop, 1);
     b->last = perf_ticks();
@@ -196,7 +196,7 @@ static struct run *run_start(unsigned window)
     for (unsigned i = 0; i < CLIENTS; i++) {
         run->control[i] = perf_shared(sizeof *run->control[i]);
         members[i] = (struct member){.run = run, .index = i, .window = i < CLIENTS - 1 ? window : 1};
-        perf_fork(-1, client, &members[i]);
+        perf_fork(-1, case_bystander_client, &members[i]);
         perf_await_ready(run->control[i]);
         perf_await_idle(run->control[i]);
     }
@@ -210,13 +210,13 @@ void perf_case_bystander(const struct perf_case *c, struct perf_result *r)
     struct perf_contestant all[3] = {{.name = "apiary",
                                       .setting = "a process that does nothing is killed twice a second",
                                       .state = &sides[0],
-                                      .turn = turn,
+                                      .turn = case_bystander_turn,
                                       .figure = PERF_FIGURE_MEAN},
                                      {.name = "raw", .turn = perf_raw_turn},
                                      {.name = "undisturbed",
                                       .setting = "the same without",
                                       .state = &sides[1],
-                                      .turn = turn,
+                                      .turn = case_bystander_turn,
                                       .figure = PERF_FIGURE_MEAN}};
 
     perf_segment_make(0, NULL, 0, 0);

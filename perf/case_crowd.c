@@ -59,7 +59,7 @@ struct member { /* private to its process */
 
 /* ---- clients ---------------------------------------------------------------------------------------------------- */
 
-static void ask(struct member *m, struct asked *q)
+static void case_crowd_ask(struct member *m, struct asked *q)
 {
     const struct crowd *c = m->crowd;
     int r;
@@ -79,7 +79,7 @@ static void ask(struct member *m, struct asked *q)
     perf_must(r, "delegate");
 }
 
-static void hear(const struct member *m, const struct asked *q)
+static void case_crowd_hear(const struct member *m, const struct asked *q)
 {
     uint8_t answer[BODY];
     apiary_result_t result = {.struct_size = sizeof result};
@@ -98,7 +98,7 @@ static void hear(const struct member *m, const struct asked *q)
     if (!whole || number != m->heard) perf_die("crowd: an answer is not what was sent");
 }
 
-static void client(void *arg)
+static void case_crowd_client(void *arg)
 {
     struct member *m = arg;
     struct crowd *c = m->crowd;
@@ -111,13 +111,13 @@ static void client(void *arg)
     perf_ready(c->control[m->index]);
     while (perf_await_turn(c->control[m->index])) {
         while (!ap_load_acquire(c->stop)) {
-            while (m->asked - m->heard < c->window) ask(m, &m->window[m->asked % c->window]);
-            hear(m, &m->window[m->heard % c->window]);
+            while (m->asked - m->heard < c->window) case_crowd_ask(m, &m->window[m->asked % c->window]);
+            case_crowd_hear(m, &m->window[m->heard % c->window]);
             ap_hist_add(&one->hist, (uint64_t)((double)(perf_ticks() - m->window[m->heard++ % c->window].at) * perf_clock_ns));
             ap_store_relaxed(&one->operations, one->operations + 1);
         }
         /* What is still under way is of no turn. */
-        for (; m->heard < m->asked; m->heard++) hear(m, &m->window[m->heard % c->window]);
+        for (; m->heard < m->asked; m->heard++) case_crowd_hear(m, &m->window[m->heard % c->window]);
         while ((on = ap_load_acquire(&c->control[m->index]->active)) % 2 == 1)
             ap_ops_system.futex_wait(&c->control[m->index]->active, on, UINT64_MAX);
     }
@@ -157,7 +157,7 @@ static bool any_done(const struct crowd *c)
     return false;
 }
 
-static void turn(void *state, struct perf_block *b)
+static void case_crowd_turn(void *state, struct perf_block *b)
 {
     struct crowd *c = state;
     uint64_t total = 0, least = UINT64_MAX;
@@ -217,13 +217,13 @@ static void clients_start(struct crowd *c, bool apiary)
     for (unsigned i = 0; i < c->clients; i++) {
         struct member *m = &members[apiary][i];
         *m = (struct member){.crowd = c, .index = i, .apiary = apiary};
-        perf_fork(-1, client, m);
+        perf_fork(-1, case_crowd_client, m);
         perf_await_ready(c->control[i]);
         perf_await_idle(c->control[i]);
     }
 }
 
-static void queens_start(struct crowd *c)
+static void case_crowd_queens_start(struct crowd *c)
 {
     static const char *offered[SWARMS_MAX][2];
     static char services[SWARMS_MAX][32];
@@ -263,17 +263,17 @@ void perf_case_crowd(const struct perf_case *c, struct perf_result *r)
     struct perf_contestant all[3] = {{.name = "apiary",
                                       .setting = "4 agents a swarm, an inlet for every client",
                                       .state = apiary,
-                                      .turn = turn,
+                                      .turn = case_crowd_turn,
                                       .figure = PERF_FIGURE_MEAN},
                                      {.name = "raw", .turn = perf_raw_turn},
                                      {.name = "seqpacket",
                                       .setting = "a socket pair for each client and service, epoll",
                                       .state = sockets,
-                                      .turn = turn,
+                                      .turn = case_crowd_turn,
                                       .figure = PERF_FIGURE_MEAN}};
 
     perf_segment_make(0, &geometry, 0, 0);
-    queens_start(apiary);
+    case_crowd_queens_start(apiary);
     servers_start(sockets);
     clients_start(apiary, true);
     clients_start(sockets, false);

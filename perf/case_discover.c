@@ -52,7 +52,7 @@ static void fill_up(struct place *p)
     }
 }
 
-static struct place *place_make(unsigned segment, unsigned count)
+static struct place *case_discover_place_make(unsigned segment, unsigned count)
 {
     struct place *p = calloc(1, sizeof *p);
     uint32_t capabilities = 64;
@@ -134,7 +134,7 @@ static void turn_route(void *state, struct perf_block *b)
 }
 
 /* c->number capabilities; c->flag: only what a submit asks. */
-static void count(struct perf_result *r, enum perf_step step)
+static void case_discover_count(struct perf_result *r, enum perf_step step)
 {
     double instructions, lines;
     char why[160];
@@ -152,7 +152,7 @@ void perf_case_discover(const struct perf_case *c, struct perf_result *r)
 {
     void (*turn)(void *, struct perf_block *) = c->flag != 0 ? turn_route : turn_discover;
     struct perf_contestant all[3] = {{.name = "apiary", .turn = turn}, {.name = "raw", .turn = perf_raw_turn}};
-    struct place *p = place_make(0, c->number), *few = c->number != FEW ? place_make(1, FEW) : NULL;
+    struct place *p = case_discover_place_make(0, c->number), *few = c->number != FEW ? case_discover_place_make(1, FEW) : NULL;
     size_t n = 2;
 
     all[0].state = p;
@@ -163,7 +163,7 @@ void perf_case_discover(const struct perf_case *c, struct perf_result *r)
         all[n++] = (struct perf_contestant){
             .name = "thirteen", .setting = "the same with 13 capabilities", .state = few, .turn = turn};
     }
-    if (c->number == 13) count(r, c->flag != 0 ? PERF_ROUTE : PERF_DISCOVER);
+    if (c->number == 13) case_discover_count(r, c->flag != 0 ? PERF_ROUTE : PERF_DISCOVER);
     if (perf_options.pinned) perf_pin(perf_options.client);
     if (c->number > SERVICES_MAX / 2)
         perf_result_note(

@@ -20,7 +20,7 @@ struct state {
     bool task;
 };
 
-static void queens_start(struct perf_queen *queens, unsigned n)
+static void case_host_queens_start(struct perf_queen *queens, unsigned n)
 {
     static char services[SWARMS][32];
 
@@ -129,7 +129,7 @@ void perf_case_idle(const struct perf_case *c, struct perf_result *r)
 
     (void)c;
     perf_segment_make(0, NULL, 0, 0);
-    queens_start(queens, SWARMS);
+    case_host_queens_start(queens, SWARMS);
     burst(BURST);
     perf_nap(1000);
     from = (double)perf_monotonic();
@@ -191,7 +191,7 @@ void perf_case_memory(const struct perf_case *c, struct perf_result *r)
 
     (void)c;
     perf_segment_make(0, NULL, 0, 0);
-    queens_start(queens, SWARMS);
+    case_host_queens_start(queens, SWARMS);
     burst(BURST);
     for (unsigned i = 0; i < SWARMS; i++) {
         anonymous += rollup(queens[i].pid, "Pss_Anon:");

@@ -44,14 +44,14 @@ static void hold_once(void *state, apiary_job_t *job)
     apiary_job_reply(job, NULL, 0);
 }
 
-static int create(apiary_agent_t *agent, void **state)
+static int case_recover_create(apiary_agent_t *agent, void **state)
 {
     *state = agent;
     return 0;
 }
 
 static const apiary_agent_kind_t hold_kind = {
-    APIARY_AGENT_KIND, .name = "hold", .what = "keeps what it gets, once", .create = create, .handle = hold_once};
+    APIARY_AGENT_KIND, .name = "hold", .what = "keeps what it gets, once", .create = case_recover_create, .handle = hold_once};
 
 static uint32_t lane_that_runs(apiary_t *a, apiary_task_t task)
 {

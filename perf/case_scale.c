@@ -11,7 +11,7 @@ struct place {
     struct perf_queen queen;
 };
 
-static void turn(void *state, struct perf_block *b)
+static void case_scale_turn(void *state, struct perf_block *b)
 {
     struct place *p = state;
 
@@ -32,8 +32,8 @@ static void turn(void *state, struct perf_block *b)
     perf_block_end(b);
 }
 
-static void place_make(struct place *p, unsigned segment, const struct ap_geometry *g, struct perf_result *r,
-                       const char *which)
+static void case_scale_place_make(struct place *p, unsigned segment, const struct ap_geometry *g, struct perf_result *r,
+                                  const char *which)
 {
     uint64_t size = perf_segment_make(segment, g, 0, 0);
 
@@ -73,15 +73,15 @@ void perf_case_scale(const struct perf_case *c, struct perf_result *r)
     static const struct ap_geometry small = {.members = 16, .lanes = 32, .tasks = 1024, .queues = 16},
                                     large = {.members = 1024, .lanes = 2048, .tasks = 1000000 / 64 * 64, .queues = 128};
     struct perf_contestant all[3] = {
-        {.name = "apiary", .setting = "large tables", .state = &places[0], .turn = turn},
+        {.name = "apiary", .setting = "large tables", .state = &places[0], .turn = case_scale_turn},
         {.name = "raw", .turn = perf_raw_turn},
-        {.name = "small", .setting = "the same with small tables", .state = &places[1], .turn = turn}};
+        {.name = "small", .setting = "the same with small tables", .state = &places[1], .turn = case_scale_turn}};
 
     (void)c;
     count_steps(r);
     perf_expect_end(false);
-    place_make(&places[0], 0, &large, r, "large");
-    place_make(&places[1], 1, &small, r, "small");
+    case_scale_place_make(&places[0], 0, &large, r, "large");
+    case_scale_place_make(&places[1], 1, &small, r, "small");
     all[1].state = perf_raw_open(perf_options.pinned ? perf_options.server : -1);
     places[0].a = perf_attach(0, NULL);
     places[1].a = perf_attach(1, NULL);

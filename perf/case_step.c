@@ -8,7 +8,7 @@ struct state {
     enum perf_step step;
 };
 
-static void turn(void *state, struct perf_block *b)
+static void case_step_turn(void *state, struct perf_block *b)
 {
     const struct state *s = state;
     bool more = true;
@@ -29,7 +29,7 @@ static void turn(void *state, struct perf_block *b)
 void perf_case_step(const struct perf_case *c, struct perf_result *r)
 {
     static struct state state;
-    struct perf_contestant all[2] = {{.name = "apiary", .state = &state, .turn = turn},
+    struct perf_contestant all[2] = {{.name = "apiary", .state = &state, .turn = case_step_turn},
                                      {.name = "raw", .turn = perf_raw_turn}};
     double instructions, lines;
     char why[160];

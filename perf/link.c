@@ -41,7 +41,7 @@ static void serve_turn(struct perf_link *l)
     }
 }
 
-static void serve(void *arg)
+static void link_serve(void *arg)
 {
     struct perf_link *l = arg;
 
@@ -85,7 +85,7 @@ struct perf_link *perf_link_make(const struct perf_link_kind *kind, struct perf_
         free(l);
         return NULL;
     }
-    l->pid = perf_fork(processor, kind->serve != NULL ? serve_own : serve, l);
+    l->pid = perf_fork(processor, kind->serve != NULL ? serve_own : link_serve, l);
     perf_await_ready(l->control);
     return l;
 }
@@ -291,7 +291,7 @@ bool perf_field_choose(const char *names)
     return true;
 }
 
-static const char *unfit(const struct perf_link_kind *k, unsigned window, unsigned flags)
+static const char *link_unfit(const struct perf_link_kind *k, unsigned window, unsigned flags)
 {
     if ((flags & PERF_QUEUES) != 0 && window > 1 && !k->queues) return "carries one message at a time";
     if ((flags & (PERF_PARK | PERF_ONE_PROCESSOR)) != 0 && k->spins) return "never sleeps";
@@ -331,7 +331,7 @@ size_t perf_field(struct perf_result *r, struct perf_contestant *ret, size_t siz
     if (park && !perf_options.pinned)
         client = perf_options.client, server = (flags & PERF_ONE_PROCESSOR) != 0 ? client : perf_options.server;
     for (size_t i = 0; i < KINDS; i++) {
-        const char *why = unfit(kinds[i], window, flags);
+        const char *why = link_unfit(kinds[i], window, flags);
         if (unwanted[i])
             continue;
         if (why != NULL)

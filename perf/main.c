@@ -145,7 +145,7 @@ static const struct perf_case *find_case(const char *name)
     return NULL;
 }
 
-static int list(void)
+static int main_list(void)
 {
     json_t *array = json_array();
 
@@ -266,7 +266,7 @@ static int run_all(void)
     return exit_code;
 }
 
-static int compare(const char *a, const char *b)
+static int main_compare(const char *a, const char *b)
 {
     json_t *of_a = perf_report_load(a), *of_b = of_a != NULL ? perf_report_load(b) : NULL;
     int n = of_b != NULL ? perf_report_compare(of_a, of_b, wanted.json, stdout) : 0;
@@ -277,7 +277,7 @@ static int compare(const char *a, const char *b)
     return n > 0 ? OK : FAILED;
 }
 
-static int count(int n, char **names)
+static int main_count(int n, char **names)
 {
     for (int i = 0; i < (n > 0 ? n : PERF_STEPS); i++) {
         int step = n > 0 ? perf_step_of(names[i]) : i;
@@ -418,7 +418,7 @@ static int parse(int argc, char **argv)
     return good ? -1 : USAGE;
 }
 
-static int run(int argc, char **argv)
+static int main_run(int argc, char **argv)
 {
     struct sigaction action = {.sa_handler = interrupt};
     int r;
@@ -431,10 +431,10 @@ static int run(int argc, char **argv)
     if (argc == 0) return usage(stderr), USAGE;
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
-    if (strcmp(argv[0], "list") == 0) return list();
-    if (strcmp(argv[0], "compare") == 0) return argc == 3 ? compare(argv[1], argv[2]) : (usage(stderr), USAGE);
+    if (strcmp(argv[0], "list") == 0) return main_list();
+    if (strcmp(argv[0], "compare") == 0) return argc == 3 ? main_compare(argv[1], argv[2]) : (usage(stderr), USAGE);
     if (strcmp(argv[0], "build") == 0) return build();
-    if (strcmp(argv[0], "count") == 0) return count(argc - 1, argv + 1);
+    if (strcmp(argv[0], "count") == 0) return main_count(argc - 1, argv + 1);
     perf_clock_open();
     if (strcmp(argv[0], "count-run") == 0) return count_run(argc - 1, argv + 1);
     return strcmp(argv[0], "all") == 0 ? run_all() : run_named(argc, argv);
@@ -445,7 +445,7 @@ int main(int argc, char **argv)
     int r;
 
     ap_process_begin();
-    r = run(argc, argv);
+    r = main_run(argc, argv);
     if (fflush(stdout) == 0 && ferror(stdout) == 0) return r;
     fprintf(stderr, "apiary-perf: standard output: %s\n", strerror(errno));
     return r == OK ? FAILED : r;

@@ -16,7 +16,7 @@ static const struct {
 #define POINTS (sizeof points / sizeof *points)
 
 /* gnuplot's text in single quotes. */
-static void quoted(FILE *to, const char *s)
+static void plot_quoted(FILE *to, const char *s)
 {
     fputc('\'', to);
     for (; *s != '\0'; s++) {
@@ -41,14 +41,14 @@ static void panel(FILE *to, const json_t *result)
     const char *name;
 
     fputs("set title ", to);
-    quoted(to, json_string_value(json_object_get(result, "case")));
+    plot_quoted(to, json_string_value(json_object_get(result, "case")));
     fputs(" noenhanced\nplot '-' using 1:2 with linespoints lw 3 title ", to);
-    quoted(to, json_string_value(json_object_get(result, "subject")));
+    plot_quoted(to, json_string_value(json_object_get(result, "subject")));
     fputs(" noenhanced", to);
     json_object_foreach(baselines, name, b)
     {
         fputs(", '-' using 1:2 with linespoints title ", to);
-        quoted(to, name);
+        plot_quoted(to, name);
         fputs(" noenhanced", to);
     }
     fputc('\n', to);
@@ -72,7 +72,7 @@ static void page(FILE *to, const json_t *results, const char *file, size_t n)
 
     fprintf(to, "set terminal %s size %zu,%zu\nset output ",
             end != NULL && strcmp(end, ".png") == 0 ? "pngcairo font ',9'" : "svg font ',9'", columns * 460, rows * 280);
-    quoted(to, file);
+    plot_quoted(to, file);
     fprintf(to, "\nset logscale y\nset grid\nset ylabel 'ns'\nset xlabel 'percentile'\nset xrange [-0.2:5.2]\n"
                 "set key outside right top samplen 1 spacing 0.9\nset xtics (");
     for (size_t i = 0; i < POINTS; i++)

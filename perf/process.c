@@ -177,7 +177,7 @@ void perf_nap(double ms)
 
 /* ---- what the kernel says of them ------------------------------------------------------------------------------- */
 
-static bool read_text(const char *path, char *ret, size_t size)
+static bool process_read_text(const char *path, char *ret, size_t size)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     ssize_t n = fd >= 0 ? read(fd, ret, size - 1) : -1;
@@ -210,7 +210,7 @@ struct look {
     double ns;
 };
 
-static void look_at(const char *path, void *user)
+static void process_look_at(const char *path, void *user)
 {
     struct look *look = user;
     char file[360], text[4096];
@@ -218,17 +218,17 @@ static void look_at(const char *path, void *user)
     unsigned long long ns = 0;
 
     snprintf(file, sizeof file, "%s/status", path);
-    p = read_text(file, text, sizeof text) ? strstr(text, "\nvoluntary_ctxt_switches:") : NULL;
+    p = process_read_text(file, text, sizeof text) ? strstr(text, "\nvoluntary_ctxt_switches:") : NULL;
     if (p != NULL) look->switches += strtoull(p + strlen("\nvoluntary_ctxt_switches:"), NULL, 10);
     snprintf(file, sizeof file, "%s/schedstat", path);
-    if (read_text(file, text, sizeof text) && sscanf(text, "%llu", &ns) == 1) look->ns += (double)ns;
+    if (process_read_text(file, text, sizeof text) && sscanf(text, "%llu", &ns) == 1) look->ns += (double)ns;
 }
 
 uint64_t perf_switches(pid_t pid)
 {
     struct look look = {0};
 
-    each_thread(pid, look_at, &look);
+    each_thread(pid, process_look_at, &look);
     return look.switches;
 }
 
@@ -236,6 +236,6 @@ double perf_cpu_ns(pid_t pid)
 {
     struct look look = {0};
 
-    each_thread(pid, look_at, &look);
+    each_thread(pid, process_look_at, &look);
     return look.ns;
 }

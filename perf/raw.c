@@ -10,7 +10,7 @@ struct perf_raw {
     uint64_t number;
 };
 
-static void serve(void *arg)
+static void raw_serve(void *arg)
 {
     struct perf_control *c = arg;
     uint64_t *word = &c->word, seen = 0;
@@ -38,7 +38,7 @@ struct perf_raw *perf_raw_open(int processor)
 
     if (raw == NULL) perf_die("out of memory");
     raw->control = perf_shared(sizeof *raw->control);
-    perf_fork(processor, serve, raw->control);
+    perf_fork(processor, raw_serve, raw->control);
     perf_await_ready(raw->control);
     return raw;
 }

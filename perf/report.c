@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static double field(const json_t *o, const char *key)
+static double report_field(const json_t *o, const char *key)
 {
     const json_t *v = json_object_get(o, key);
 
@@ -35,7 +35,7 @@ static void ns_text(double ns, char *ret, size_t size)
         snprintf(ret, size, "%.0fm", ns / 1e6);
 }
 
-static void plain(double v, const char *format, char *ret, size_t size)
+static void report_plain(double v, const char *format, char *ret, size_t size)
 {
     if (isnan(v))
         snprintf(ret, size, "-");
@@ -43,24 +43,24 @@ static void plain(double v, const char *format, char *ret, size_t size)
         snprintf(ret, size, format, v);
 }
 
-static void line(FILE *to, const char *name, const json_t *ns, double per_second, const json_t *ratio)
+static void report_line(FILE *to, const char *name, const json_t *ns, double per_second, const json_t *ratio)
 {
     static const char *const columns[] = {"p50", "p90", "p99", "p999", "p9999", "max"};
     char cell[32];
 
     fprintf(to, "  %-15s", name);
     for (size_t i = 0; i < sizeof columns / sizeof *columns; i++) {
-        ns_text(field(ns, columns[i]), cell, sizeof cell);
+        ns_text(report_field(ns, columns[i]), cell, sizeof cell);
         fprintf(to, " %8s", cell);
     }
-    plain(per_second, "%.0f", cell, sizeof cell);
+    report_plain(per_second, "%.0f", cell, sizeof cell);
     fprintf(to, " %11s", cell);
     if (ratio != NULL) {
-        plain(field(ratio, "median"), "%.3f", cell, sizeof cell);
+        report_plain(report_field(ratio, "median"), "%.3f", cell, sizeof cell);
         fprintf(to, " %8s", cell);
-        plain(field(ratio, "q1"), "%.3f", cell, sizeof cell);
+        report_plain(report_field(ratio, "q1"), "%.3f", cell, sizeof cell);
         fprintf(to, "  [%s", cell);
-        plain(field(ratio, "q3"), "%.3f", cell, sizeof cell);
+        report_plain(report_field(ratio, "q3"), "%.3f", cell, sizeof cell);
         fprintf(to, " %s]", cell);
     }
     fputc('\n', to);
@@ -74,13 +74,13 @@ static void bins(const json_t *result, FILE *to)
 
     json_object_foreach(all, name, bin)
     {
-        fprintf(to, "  %-7s %4.0f blocks", name, field(bin, "blocks"));
-        if (field(bin, "blocks") > 0) {
-            ns_text(field(bin, "ns"), cell, sizeof cell);
+        fprintf(to, "  %-7s %4.0f blocks", name, report_field(bin, "blocks"));
+        if (report_field(bin, "blocks") > 0) {
+            ns_text(report_field(bin, "ns"), cell, sizeof cell);
             fprintf(to, ", %s ns; by", cell);
             json_object_foreach(json_object_get(bin, "ratio"), baseline, v)
             {
-                plain(json_is_number(v) ? json_number_value(v) : NAN, "%.3f", cell, sizeof cell);
+                report_plain(json_is_number(v) ? json_number_value(v) : NAN, "%.3f", cell, sizeof cell);
                 fprintf(to, " %s %s", baseline, cell);
             }
         }
@@ -96,21 +96,21 @@ void perf_report_text(const json_t *result, FILE *to)
 
     fprintf(to, "%s: %s\n", text(result, "case"), text(result, "what"));
     fprintf(to, "  %s, %.0f processors, Linux %s, governor %s, commit %s; %s\n", text(env, "cpu"),
-            field(env, "processors"), text(env, "kernel"), text(env, "governor"), text(env, "commit"),
+            report_field(env, "processors"), text(env, "kernel"), text(env, "governor"), text(env, "commit"),
             text(env, "placement"));
-    if (field(result, "blocks") > 0) {
+    if (report_field(result, "blocks") > 0) {
         fprintf(
             to,
             "  %.0f blocks%*s p50 ns      p90      p99    p99.9   p99.99      max  per second    ratio  [quartiles]\n",
-            field(result, "blocks"), field(result, "blocks") < 100 ? 7 : 6, "");
-        line(to, text(result, "subject"), json_object_get(result, "ns"), field(result, "per_second"), NULL);
+            report_field(result, "blocks"), report_field(result, "blocks") < 100 ? 7 : 6, "");
+        report_line(to, text(result, "subject"), json_object_get(result, "ns"), report_field(result, "per_second"), NULL);
         baselines = json_object_get(result, "baselines");
         json_object_foreach(baselines, name, v)
-            line(to, name, v, field(v, "per_second"), json_object_get(json_object_get(spread, "ratio"), name));
+            report_line(to, name, v, report_field(v, "per_second"), json_object_get(json_object_get(spread, "ratio"), name));
         bins(result, to);
     }
     json_array_foreach(json_object_get(result, "table"), i, v)
-        fprintf(to, "  %14.6g %-6s %s\n", field(v, "value"), text(v, "unit"), text(v, "what"));
+        fprintf(to, "  %14.6g %-6s %s\n", report_field(v, "value"), text(v, "unit"), text(v, "what"));
     one = json_pack("[O]", result);
     perf_target_print(one, false, to);
     json_decref(one);
@@ -126,7 +126,7 @@ struct row {
     double ratio, q1, q3, ns, base_ns;
 };
 
-static int worst_first(const void *a, const void *b)
+static int report_worst_first(const void *a, const void *b)
 {
     const struct row *x = a, *y = b;
 
@@ -145,14 +145,14 @@ static size_t collect_rows(const json_t *results, struct row *rows, size_t most)
         {
             const json_t *spread = json_object_get(result, "spread");
             const json_t *s = json_object_get(json_object_get(spread, "ratio"), name);
-            if (n == most || isnan(field(s, "median"))) continue;
+            if (n == most || isnan(report_field(s, "median"))) continue;
             rows[n++] = (struct row){.name = text(result, "case"),
                                      .baseline = name,
-                                     .ratio = field(s, "median"),
-                                     .q1 = field(s, "q1"),
-                                     .q3 = field(s, "q3"),
-                                     .ns = field(json_object_get(spread, "ns"), "median"),
-                                     .base_ns = field(json_object_get(b, "spread"), "median")};
+                                     .ratio = report_field(s, "median"),
+                                     .q1 = report_field(s, "q1"),
+                                     .q3 = report_field(s, "q3"),
+                                     .ns = report_field(json_object_get(spread, "ns"), "median"),
+                                     .base_ns = report_field(json_object_get(b, "spread"), "median")};
         }
     }
     return n;
@@ -168,7 +168,7 @@ static void table_rest(const json_t *results, FILE *to)
     json_array_foreach(results, i, result)
     {
         json_array_foreach(json_object_get(result, "table"), k, v) fprintf(
-            to, "| %s | %s | %.6g %s |\n", text(result, "case"), text(v, "what"), field(v, "value"), text(v, "unit"));
+            to, "| %s | %s | %.6g %s |\n", text(result, "case"), text(v, "what"), report_field(v, "value"), text(v, "unit"));
     }
     fputs("\n| case | missing | why |\n|---|---|---|\n", to);
     json_array_foreach(results, i, result)
@@ -186,12 +186,12 @@ void perf_report_table(const json_t *results, FILE *to)
 
     if (rows == NULL) return;
     n = collect_rows(results, rows, most);
-    qsort(rows, n, sizeof *rows, worst_first);
+    qsort(rows, n, sizeof *rows, report_worst_first);
     fprintf(
         to,
         "%s, %.0f processors, Linux %s, commit %s, %s. Ratios are medians over blocks, below 1 is less time than the"
         " baseline.\n\n",
-        text(env, "cpu"), field(env, "processors"), text(env, "kernel"), text(env, "commit"), text(env, "time"));
+        text(env, "cpu"), report_field(env, "processors"), text(env, "kernel"), text(env, "commit"), text(env, "time"));
     perf_target_print(results, true, to);
     fputs("| case | against | ratio | quartiles | apiary, ns | baseline, ns |\n|---|---|---:|---:|---:|---:|\n", to);
     for (size_t i = 0; i < n; i++)
@@ -215,7 +215,7 @@ json_t *perf_report_load(const char *file)
     array = json_is_array(o) ? o : json_pack("[o]", o);
     for (size_t i = 0; i < json_array_size(array); i++) {
         const json_t *result = json_array_get(array, i);
-        if (field(result, "schema") == PERF_SCHEMA && json_is_string(json_object_get(result, "case"))) continue;
+        if (report_field(result, "schema") == PERF_SCHEMA && json_is_string(json_object_get(result, "case"))) continue;
         fprintf(stderr, "apiary-perf: %s: element %zu is not a result of schema %d\n", file, i, PERF_SCHEMA);
         json_decref(array);
         return NULL;

@@ -20,7 +20,7 @@ enum perf_bin perf_bin_of(double raw)
     return raw < PERF_NEAR_BELOW ? PERF_NEAR : raw <= PERF_FAR_ABOVE ? PERF_MIDDLE : PERF_FAR;
 }
 
-static int ascending(const void *a, const void *b)
+static int stat_ascending(const void *a, const void *b)
 {
     double x = *(const double *)a, y = *(const double *)b;
 
@@ -44,7 +44,7 @@ double perf_quantile(const double *figures, size_t n, double q)
     if (v == NULL) return NAN;
     for (size_t i = 0; i < n; i++)
         if (!isnan(figures[i])) v[count++] = figures[i];
-    qsort(v, count, sizeof *v, ascending);
+    qsort(v, count, sizeof *v, stat_ascending);
     if (count > 0) ret = quantile_sorted(v, count, q);
     free(v);
     return ret;

@@ -47,7 +47,7 @@ void perf_bootstrap(const double *a, size_t na, const double *b, size_t nb, doub
     free(changes);
 }
 
-static double field(const json_t *o, const char *key)
+static double stat_compare_field(const json_t *o, const char *key)
 {
     const json_t *v = json_object_get(o, key);
 
@@ -79,15 +79,15 @@ static double *figures(const json_t *result, const char *baseline, enum perf_bin
     for (size_t i = 0; ret != NULL && i < n; i++) {
         const json_t *block = json_array_get(each, i);
         const char *name = json_string_value(json_object_get(block, "bin"));
-        double v = field(block, "ns");
+        double v = stat_compare_field(block, "ns");
         if (bin != PERF_BINS && (name == NULL || strcmp(name, perf_bin_name(bin)) != 0)) continue;
-        if (baseline != NULL) v /= field(json_object_get(block, "baselines"), baseline);
+        if (baseline != NULL) v /= stat_compare_field(json_object_get(block, "baselines"), baseline);
         if (isfinite(v) && v > 0) ret[(*ret_n)++] = v;
     }
     return ret;
 }
 
-static const char *judge(const struct perf_verdict *v)
+static const char *stat_compare_judge(const struct perf_verdict *v)
 {
     if (isnan(v->low)) return "too few blocks";
     if (v->high < 1) return "faster";
@@ -115,7 +115,7 @@ bool perf_compare(const json_t *a, const json_t *b, enum perf_bin bin, struct pe
         ret->low = ret->high = NAN;
         if (na >= PERF_COMPARE_BLOCKS_MIN && nb >= PERF_COMPARE_BLOCKS_MIN)
             perf_bootstrap(of_a, na, of_b, nb, &ret->low, &ret->high);
-        ret->verdict = judge(ret);
+        ret->verdict = stat_compare_judge(ret);
     }
     free(of_a);
     free(of_b);

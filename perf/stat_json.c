@@ -4,7 +4,7 @@
 #include "perf/stat.h"
 
 /* JSON has no NAN. */
-static json_t *number(double v)
+static json_t *stat_json_number(double v)
 {
     return isfinite(v) ? json_real(v) : json_null();
 }
@@ -27,7 +27,7 @@ static json_t *quantiles(const struct perf_series *s)
 
 static json_t *per_second(const struct perf_series *s)
 {
-    return s != NULL && s->ns > 0 ? number(s->operations * 1e9 / s->ns) : json_null();
+    return s != NULL && s->ns > 0 ? stat_json_number(s->operations * 1e9 / s->ns) : json_null();
 }
 
 static json_t *spread(const double *a, const double *b, size_t n)
@@ -41,7 +41,7 @@ static json_t *spread(const double *a, const double *b, size_t n)
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
         json_object_set_new(
             o, wanted[i].name,
-            number(b != NULL ? perf_ratio_quantile(a, b, n, wanted[i].q) : perf_quantile(a, n, wanted[i].q)));
+            stat_json_number(b != NULL ? perf_ratio_quantile(a, b, n, wanted[i].q) : perf_quantile(a, n, wanted[i].q)));
     return o;
 }
 
@@ -72,14 +72,14 @@ static json_t *bin_json(const struct perf_result *r, enum perf_bin bin, double *
 
     if (r->series_count > 0) {
         count = select_bin(r, &r->series[0], bin, mine);
-        json_object_set_new(o, "ns", number(perf_median(mine, r->blocks)));
+        json_object_set_new(o, "ns", stat_json_number(perf_median(mine, r->blocks)));
     } else {
         json_object_set_new(o, "ns", json_null());
     }
     for (size_t i = 1; i < r->series_count; i++) {
         select_bin(r, &r->series[i], bin, theirs);
-        json_object_set_new(baselines, r->series[i].name, number(perf_median(theirs, r->blocks)));
-        json_object_set_new(ratio, r->series[i].name, number(perf_ratio_quantile(mine, theirs, r->blocks, 0.5)));
+        json_object_set_new(baselines, r->series[i].name, stat_json_number(perf_median(theirs, r->blocks)));
+        json_object_set_new(ratio, r->series[i].name, stat_json_number(perf_ratio_quantile(mine, theirs, r->blocks, 0.5)));
     }
     json_object_set_new(o, "blocks", json_integer((json_int_t)count));
     json_object_set_new(o, "baselines", baselines);
@@ -108,9 +108,9 @@ static json_t *each_json(const struct perf_result *r)
     for (size_t b = 0; r->series_count > 0 && b < r->blocks; b++) {
         json_t *o = json_object(), *baselines = json_object();
         json_object_set_new(o, "bin", json_string(perf_bin_name(bin_of_block(r, b))));
-        json_object_set_new(o, "ns", number(r->series[0].figures[b]));
+        json_object_set_new(o, "ns", stat_json_number(r->series[0].figures[b]));
         for (size_t i = 1; i < r->series_count; i++)
-            json_object_set_new(baselines, r->series[i].name, number(r->series[i].figures[b]));
+            json_object_set_new(baselines, r->series[i].name, stat_json_number(r->series[i].figures[b]));
         json_object_set_new(o, "baselines", baselines);
         json_array_append_new(array, o);
     }
@@ -126,7 +126,7 @@ static void others(const struct perf_result *r, json_t *o)
     for (size_t i = 0; i < r->row_count; i++) {
         json_t *row = json_object();
         json_object_set_new(row, "what", json_string(r->rows[i].what));
-        json_object_set_new(row, "value", number(r->rows[i].value));
+        json_object_set_new(row, "value", stat_json_number(r->rows[i].value));
         json_object_set_new(row, "unit", json_string(r->rows[i].unit));
         json_array_append_new(table, row);
     }
@@ -158,7 +158,7 @@ json_t *perf_result_json(const struct perf_result *r, json_t *env)
         json_object_set_new(b, "per_second", per_second(s));
         json_object_set_new(b, "spread", spread(s->figures, NULL, r->blocks));
         json_object_set_new(baselines, s->name, b);
-        json_object_set_new(ratio, s->name, number(perf_ratio_quantile(subject->figures, s->figures, r->blocks, 0.5)));
+        json_object_set_new(ratio, s->name, stat_json_number(perf_ratio_quantile(subject->figures, s->figures, r->blocks, 0.5)));
         json_object_set_new(ratio_spreads, s->name, spread(subject->figures, s->figures, r->blocks));
     }
     for (size_t i = 0; i < r->series_count; i++)

@@ -54,7 +54,7 @@ struct finding {
     double figure, share; /* share of what is allowed */
 };
 
-static bool number(const json_t *v, double *ret)
+static bool stat_target_number(const json_t *v, double *ret)
 {
     if (json_is_number(v)) *ret = json_number_value(v);
     return json_is_number(v);
@@ -64,7 +64,7 @@ static bool of_bin(const json_t *result, const char *bin, const char *against, d
 {
     const json_t *b = json_object_get(json_object_get(result, "bins"), bin);
 
-    return number(json_object_get(json_object_get(b, "ratio"), against), ret);
+    return stat_target_number(json_object_get(json_object_get(b, "ratio"), against), ret);
 }
 
 static bool of_row(const json_t *result, const char *what, double *ret)
@@ -75,19 +75,19 @@ static bool of_row(const json_t *result, const char *what, double *ret)
     json_array_foreach(json_object_get(result, "table"), i, row)
     {
         const char *name = json_string_value(json_object_get(row, "what"));
-        if (name != NULL && strncmp(name, what, strlen(what)) == 0) return number(json_object_get(row, "value"), ret);
+        if (name != NULL && strncmp(name, what, strlen(what)) == 0) return stat_target_number(json_object_get(row, "value"), ret);
     }
     return false;
 }
 
-static bool measure(const json_t *result, const struct target *t, double *ret)
+static bool stat_target_measure(const json_t *result, const struct target *t, double *ret)
 {
     double a, b;
     bool have;
 
     switch (t->kind) {
     case RATIO:
-        return number(json_object_get(json_object_get(result, "ratio"), t->against), ret);
+        return stat_target_number(json_object_get(json_object_get(result, "ratio"), t->against), ret);
     case RATIO_NEAR:
         return of_bin(result, "near", t->against, ret);
     case RATIO_AWAY:
@@ -98,16 +98,16 @@ static bool measure(const json_t *result, const struct target *t, double *ret)
     case ROW_LEAST:
         return of_row(result, t->against, ret);
     case P99:
-        if (!number(json_object_get(json_object_get(result, "ns"), "p99"), &a)) return false;
+        if (!stat_target_number(json_object_get(json_object_get(result, "ns"), "p99"), &a)) return false;
         result = json_object_get(json_object_get(result, "baselines"), t->against);
-        if (!number(json_object_get(result, "p99"), &b) || b <= 0) return false;
+        if (!stat_target_number(json_object_get(result, "p99"), &b) || b <= 0) return false;
         *ret = a / b;
         return true;
     }
     return false;
 }
 
-static int worst_first(const void *a, const void *b)
+static int stat_target_worst_first(const void *a, const void *b)
 {
     const struct finding *x = a, *y = b;
 
@@ -143,14 +143,14 @@ int perf_target_print(const json_t *results, bool markdown, FILE *to)
         const char *name = json_string_value(json_object_get(result, "case"));
         for (size_t k = 0; name != NULL && k < TARGETS && n < TARGETS; k++) {
             double v;
-            if (strcmp(targets[k].name, name) != 0 || !measure(result, &targets[k], &v)) continue;
+            if (strcmp(targets[k].name, name) != 0 || !stat_target_measure(result, &targets[k], &v)) continue;
             found[n].target = &targets[k];
             found[n].figure = v;
             found[n].share = targets[k].kind != ROW_LEAST ? v / targets[k].limit : v > 0 ? targets[k].limit / v : 1e9;
             if (found[n++].share > 1) missed++;
         }
     }
-    qsort(found, n, sizeof *found, worst_first);
+    qsort(found, n, sizeof *found, stat_target_worst_first);
     if (markdown && n > 0)
         fputs("| case | against | figure | target | figure by target | |\n|---|---|---:|---:|---:|---|\n", to);
     for (i = 0; i < n; i++) print_one(&found[i], markdown, to);

@@ -63,14 +63,14 @@ static void echo(void *state, apiary_job_t *job)
     apiary_job_reply(job, body, size);
 }
 
-static int create(apiary_agent_t *agent, void **state)
+static int swarm_create(apiary_agent_t *agent, void **state)
 {
     *state = agent;
     return 0;
 }
 
 const apiary_agent_kind_t perf_echo_kind = {
-    APIARY_AGENT_KIND, .name = "echo", .what = "reads and returns the request", .create = create, .handle = echo};
+    APIARY_AGENT_KIND, .name = "echo", .what = "reads and returns the request", .create = swarm_create, .handle = echo};
 
 void perf_queen_serve(const struct perf_queen *q)
 {

@@ -466,7 +466,7 @@ const struct ap_part ap_part_capabilities = {
 };
 
 /* One for each instance that may register. */
-static uint64_t supervised_count(const struct ap_geometry *g)
+static uint64_t check_supervised_count(const struct ap_geometry *g)
 {
     return AP_REGISTRY_NUMBER(g, SWARMS);
 }
@@ -483,7 +483,7 @@ static const struct ap_field supervised_fields[] = {
     RECORD(due), RECORD(said), {NULL, 0, 0},
 };
 const struct ap_part ap_part_supervised = {
-    .name = "supervised", .element = "supervised", .size = sizeof(struct ap_supervised), .count = supervised_count,
+    .name = "supervised", .element = "supervised", .size = sizeof(struct ap_supervised), .count = check_supervised_count,
     .fields = supervised_fields, .numbers = AP_NO_NUMBERS, .look = look_supervised,
     .withdraw = ap_supervised_withdraw, .settle = ap_part_nothing,
 };

@@ -54,7 +54,7 @@ static uint32_t route(void *user, struct ap_segment *seg, const struct ap_slot *
 }
 
 /* The agent of a queue that is closed, too. */
-static bool offers(void *user, struct ap_segment *seg, const struct ap_slot *slot, uint32_t queue)
+static bool hooks_offers(void *user, struct ap_segment *seg, const struct ap_slot *slot, uint32_t queue)
 {
     const struct ap_agent_record *agent = ap_agent_at(seg, queue);
     uint32_t only = ap_load_relaxed(&slot->only);
@@ -69,7 +69,7 @@ static bool offers(void *user, struct ap_segment *seg, const struct ap_slot *slo
 }
 
 const struct ap_reap_hooks ap_registry_hooks = {
-    .user = NULL, .route = route, .offers = offers,
+    .user = NULL, .route = route, .offers = hooks_offers,
     .freed = ap_slot_ticket_return,
 };
 

@@ -71,7 +71,7 @@ void ap_look_found(struct ap_look *look, enum ap_severity severity, const volati
     va_end(args);
 }
 
-static bool same(const struct ap_finding *a, const struct ap_finding *b)
+static bool check_same(const struct ap_finding *a, const struct ap_finding *b)
 {
     return a->offset == b->offset && memcmp(a->rule, b->rule, sizeof a->rule) == 0;
 }
@@ -83,7 +83,7 @@ static uint32_t confirm(struct ap_look *before, const struct ap_look *now)
 
     for (uint32_t i = 0; i < before->count; i++) {
         for (uint32_t k = 0; k < now->count; k++) {
-            if (!same(&before->items[i].finding, &now->items[k].finding)) continue;
+            if (!check_same(&before->items[i].finding, &now->items[k].finding)) continue;
             settled += before->items[i].evidence == now->items[k].evidence;
             before->items[kept++] = now->items[k];
             break;

@@ -103,7 +103,7 @@ static void lane_member(struct ap_look *look, const struct ap_lane *lane, uint64
     ap_look_found(look, AP_REPAIRABLE, &lane->member, life ^ member, "L3", "member %u is not LIVE", index);
 }
 
-static void lane_live(struct ap_look *look, const struct ap_lane *lane, uint64_t life, uint32_t kind, uint32_t lock)
+static void check_lane_lane_live(struct ap_look *look, const struct ap_lane *lane, uint64_t life, uint32_t kind, uint32_t lock)
 {
     uint32_t state = AP_LIFE_STATE(life);
 
@@ -152,7 +152,7 @@ static void look_lane(struct ap_look *look)
         ap_look_found(look, AP_CORRUPT, &lane->image, image, "L9", "image %llu has not been given out",
                       (unsigned long long)image);
     if (joined > ap_look_now(look)) ap_look_found(look, AP_CORRUPT, &lane->joined, joined, "L9", "joined in the future");
-    if (state == AP_LIFE_LIVE || state == AP_LIFE_DEAD) lane_live(look, lane, life, kind, lock);
+    if (state == AP_LIFE_LIVE || state == AP_LIFE_DEAD) check_lane_lane_live(look, lane, life, kind, lock);
     if (state == AP_LIFE_LIVE) lane_member(look, lane, life, member);
     lane_hands(look, lane);
     ap_look_zero(look, &lane->reserved, sizeof lane->reserved, "L10", "reserved");

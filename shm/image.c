@@ -14,7 +14,7 @@
 #define NUMBER_MASK (UINT64_MAX >> 2) /* of what can be an offset */
 #define TRIES 1024                    /* of numbers that are taken, as they can be when the count is corrupt */
 
-static bool same_file(int a, int b)
+static bool image_same_file(int a, int b)
 {
     struct stat x, y;
 
@@ -30,7 +30,7 @@ static int own_description(int fd, const char *path, int flags)
     snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
     own = ap_fd_open(self, flags, 0);
     if (own < 0 && path != NULL) own = ap_fd_open(path, flags | O_NOFOLLOW | O_NONBLOCK, 0);
-    if (own < 0 || same_file(own, fd)) return own; /* what is mounted as /proc, or lies at the path, may be another's */
+    if (own < 0 || image_same_file(own, fd)) return own; /* what is mounted as /proc, or lies at the path, may be another's */
     close(own);
     return -1;
 }
@@ -108,7 +108,7 @@ static bool own_hold(const struct ap_lane *lane, uint32_t *ret)
     return (uint32_t)ap_load_relaxed(&lane->mutex.__data.__owner) == tid;
 }
 
-static int judge(struct ap_segment *seg, struct ap_lane *lane, struct asking *asking)
+static int image_judge(struct ap_segment *seg, struct ap_lane *lane, struct asking *asking)
 {
     uint64_t life = ap_load_acquire(&lane->life); /* LANE-A1 pairs LANE-R1 */
     uint32_t *word = (uint32_t *)ap_robust_word(&lane->mutex), v;
@@ -130,7 +130,7 @@ int ap_image_judge(struct ap_segment *seg, uint32_t index)
 {
     struct ap_lane *lane = ap_lane_at(seg, index);
     struct asking asking = nothing_asked;
-    int verdict = lane != NULL && judge(seg, lane, &asking);
+    int verdict = lane != NULL && image_judge(seg, lane, &asking);
 
     ask_close(&asking);
     return verdict;
@@ -141,7 +141,7 @@ int ap_images_judge(struct ap_segment *seg)
     struct asking asking = nothing_asked;
     int n = 0;
 
-    for (uint32_t i = 0; i < seg->geometry.lanes; i++) n += judge(seg, ap_lane_at(seg, i), &asking);
+    for (uint32_t i = 0; i < seg->geometry.lanes; i++) n += image_judge(seg, ap_lane_at(seg, i), &asking);
     ask_close(&asking);
     return n;
 }

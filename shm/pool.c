@@ -32,7 +32,7 @@ struct place {
     uint64_t number, offset, capacity;
 };
 
-static bool place_of(const struct ap_segment *seg, uint64_t offset, struct place *ret)
+static bool pool_place_of(const struct ap_segment *seg, uint64_t offset, struct place *ret)
 {
     const struct ap_section *pool = &seg->sections[AP_SECTION_POOL];
     uint64_t at, number = 0;
@@ -63,7 +63,7 @@ int ap_pool_block(const struct ap_segment *seg, uint64_t offset, uint64_t *ret_c
 {
     struct place p;
 
-    if (!place_of(seg, offset, &p)) return APIARY_ECORRUPT;
+    if (!pool_place_of(seg, offset, &p)) return APIARY_ECORRUPT;
     if (ret_capacity != NULL) *ret_capacity = p.capacity;
     if (ret_word != NULL) *ret_word = ap_load_acquire(word_at(seg, p.number));
     return 0;
@@ -73,7 +73,7 @@ uint64_t ap_pool_number(const struct ap_segment *seg, uint64_t offset)
 {
     struct place p;
 
-    return place_of(seg, offset, &p) ? p.number : UINT64_MAX;
+    return pool_place_of(seg, offset, &p) ? p.number : UINT64_MAX;
 }
 
 uint64_t ap_pool_offset(const struct ap_segment *seg, const void *block)
@@ -81,7 +81,7 @@ uint64_t ap_pool_offset(const struct ap_segment *seg, const void *block)
     uintptr_t at = (uintptr_t)block, base = (uintptr_t)seg->base;
     struct place p;
 
-    if (at < base || at - base >= seg->size || !place_of(seg, at - base, &p)) return 0;
+    if (at < base || at - base >= seg->size || !pool_place_of(seg, at - base, &p)) return 0;
     return p.offset;
 }
 
@@ -162,7 +162,7 @@ void ap_pool_attach(struct ap_segment *seg, uint64_t offset, uint32_t state, uin
 {
     struct place p;
 
-    if (!place_of(seg, offset, &p)) return;
+    if (!pool_place_of(seg, offset, &p)) return;
     ap_store_release(word_at(seg, p.number), AP_BLOCK(state, slot, generation)); /* POOL-R2 pairs POOL-A2 */
 }
 
@@ -171,7 +171,7 @@ int ap_pool_pass(struct ap_segment *seg, uint64_t offset, const struct ap_lane_h
     uint64_t seen = AP_BLOCK(AP_BLOCK_OWNED, from->index, from->epoch);
     struct place p;
 
-    if (!place_of(seg, offset, &p)) return 0;
+    if (!pool_place_of(seg, offset, &p)) return 0;
     /* POOL-R3 pairs POOL-A3: our life LIVE lies before our name in the word. */
     return ap_cas(word_at(seg, p.number), &seen, AP_BLOCK(AP_BLOCK_OWNED, to->index, to->epoch));
 }
@@ -185,7 +185,7 @@ int ap_pool_free_owned(struct ap_segment *seg, const struct ap_lane_handle *lane
 {
     struct place p;
 
-    if (!place_of(seg, offset, &p)) return 0;
+    if (!pool_place_of(seg, offset, &p)) return 0;
     return free_from(seg, p.number, AP_BLOCK(AP_BLOCK_OWNED, lane->index, lane->epoch));
 }
 
@@ -194,7 +194,7 @@ int ap_pool_free_attached(struct ap_segment *seg, uint32_t slot, uint64_t genera
     struct place p;
     uint64_t word;
 
-    if (offset == 0 || !place_of(seg, offset, &p)) return 0;
+    if (offset == 0 || !pool_place_of(seg, offset, &p)) return 0;
     word = ap_load_acquire(word_at(seg, p.number));
     if (AP_BLOCK_STATE(word) < AP_BLOCK_REQUEST || AP_BLOCK_WHO(word) != slot ||
         AP_BLOCK_GENERATION(word) != generation)
@@ -218,7 +218,7 @@ enum verdict { LEAKED, LIVE, CHANGED /* while it was looked at */ };
 
 /* P1 and P2 for a block attached to a slot. The block's word was read before the slot's, so whoever attaches anew since
  * then changes the block's word and makes the caller's compare-and-swap fail. */
-static enum verdict attached(const struct ap_segment *seg, uint64_t word, uint64_t offset)
+static enum verdict pool_attached(const struct ap_segment *seg, uint64_t word, uint64_t offset)
 {
     const struct ap_slot *slot = ap_slot_at(seg, AP_BLOCK_WHO(word));
     uint64_t w;
@@ -258,7 +258,7 @@ static enum verdict verdict_of(const struct ap_segment *seg, uint64_t word, uint
     case AP_BLOCK_FREE: return LIVE;
     case AP_BLOCK_OWNED: return lane_holds(seg, AP_BLOCK_WHO(word), AP_BLOCK_GENERATION(word)) ? LIVE : LEAKED;
     case AP_BLOCK_REQUEST:
-    case AP_BLOCK_RESULT: return attached(seg, word, offset);
+    case AP_BLOCK_RESULT: return pool_attached(seg, word, offset);
     default: return LIVE; /* corrupt: the checker's business */
     }
 }

@@ -85,7 +85,7 @@ static int free_slot(const struct reaper *r, uint32_t index, uint64_t word)
 }
 
 /* Nobody will collect it any more. Returns 1 when it went on meanwhile: whoever did that need not have seen it. */
-static int detach(const struct reaper *r, uint32_t index, uint64_t word)
+static int reap_detach(const struct reaper *r, uint32_t index, uint64_t word)
 {
     ap_task_request(r->seg, index, AP_WORD_GENERATION(word), AP_REQUEST_DETACH);
     return ap_load_acquire(&ap_slot_at(r->seg, index)->word) != word;
@@ -106,9 +106,9 @@ static int recover_slot(const struct reaper *r, uint32_t index, uint64_t lease)
     case AP_TASK_RESERVED:
     case AP_TASK_RELEASING: return mine && r->beside == 0 ? free_slot(r, index, word) : 0;
     case AP_TASK_QUEUED:
-        return (held && detach(r, index, word)) || ap_move_queued(r->seg, r->hooks, r->self, index, word) == AP_MOVE_OVER;
+        return (held && reap_detach(r, index, word)) || ap_move_queued(r->seg, r->hooks, r->self, index, word) == AP_MOVE_OVER;
     case AP_TASK_RUNNING:
-        if (held && detach(r, index, word)) return 1;
+        if (held && reap_detach(r, index, word)) return 1;
         return mine ? requeue_running(r, index, word) : 0;
     case AP_TASK_DONE:
     case AP_TASK_FAILED:
@@ -157,7 +157,7 @@ static void recover_hands(const struct reaper *r)
 /* ---- one lane ------------------------------------------------------------------------------------------------- */
 
 /* From here on only reapers touch the lane. The tasks that it ran run again as soon as possible. */
-static void begin(const struct reaper *r, uint64_t epoch)
+static void reap_begin(const struct reaper *r, uint64_t epoch)
 {
     ap_store_release(&ap_lane_at(r->seg, r->dead)->life, AP_LIFE(epoch, AP_LIFE_DEAD)); /* LANE-R1 pairs LANE-A1 */
     recover_hands(r);
@@ -174,7 +174,7 @@ static void repair(const struct reaper *r)
     for (uint32_t i = 0; i < parts->count; i++) parts->rows[i]->settle(r->seg, r->dead, r->beside);
 }
 
-static void tell(const struct reaper *r)
+static void reap_tell(const struct reaper *r)
 {
     ap_add_acq_rel(&r->seg->header->rescan, 1); /* QUEUE-R5 pairs QUEUE-A5 */
     ap_bells_all(r->seg);
@@ -187,7 +187,7 @@ static void recover(const struct reaper *r, uint64_t epoch)
 
     repair(r);
     ap_event_log(seg, AP_EVENT_LANE_REAPED, r->dead, r->dead, ap_load_relaxed(&lane->member));
-    tell(r);
+    reap_tell(r);
     ap_store_release(&lane->life, AP_LIFE(epoch + 1, AP_LIFE_FREE)); /* LANE-R2 pairs LANE-A2 */
 }
 
@@ -208,7 +208,7 @@ static int reap(struct ap_segment *seg, uint32_t self, uint32_t dead, const stru
      * is gone: a living thread never unlocks before it has stored FREE or SHARED. */
     gone = AP_LIFE_STATE(life) == AP_LIFE_DEAD ||
            (AP_LIFE_STATE(life) == AP_LIFE_LIVE && ap_load_acquire(&lane->kind) != AP_LANE_SHARED); /* LANE-A3 pairs LANE-R3 */
-    if (gone) begin(&r, AP_LIFE_EPOCH(life));
+    if (gone) reap_begin(&r, AP_LIFE_EPOCH(life));
     if (gone && whole) recover(&r, AP_LIFE_EPOCH(life));
     if (locked == -EOWNERDEAD) ap_robust_consistent(&lane->mutex);
     ap_robust_unlock(&lane->mutex);
@@ -246,7 +246,7 @@ int ap_reap_beside(struct ap_segment *seg, uint32_t self, uint32_t dead, const s
     if (!ap_lane_still(seg, dead, r.beside)) return 0;
     repair(&r);
     ap_event_log(seg, AP_EVENT_LANE_HELPED, self, dead, 0);
-    tell(&r);
+    reap_tell(&r);
     return 1;
 }
 

@@ -127,7 +127,7 @@ static bool take_out(struct hold *h)
 }
 
 /* Out of the list and free, and none of ours any more; false: it is not to be had out. */
-static bool let_go(uint32_t at)
+static bool robust_let_go(uint32_t at)
 {
     AP_ASSERT(at < hold_count);
     struct hold h = holds[at];
@@ -178,14 +178,14 @@ static void remain_left(struct remain *r)
 }
 
 /* The thread lets go of what it still holds there. */
-static void settle(void)
+static void robust_settle(void)
 {
     if (ap_load_relaxed(&remain_count) == 0 || hold_count == 0) return;
     pthread_mutex_lock(&remains_lock);
     for (uint32_t i = 0; i < hold_count;) {
         struct remain *r = remain_of(holds[i].mutex);
 
-        if (r != NULL && let_go(i)) remain_left(r);
+        if (r != NULL && robust_let_go(i)) remain_left(r);
         else i++;
     }
     pthread_mutex_unlock(&remains_lock);
@@ -193,10 +193,10 @@ static void settle(void)
 
 /* The thread ends. Other destructors may unlock after this one, so it comes again, as often as glibc will; what is held then is
  * left to the kernel. */
-static void thread_ends(void *times)
+static void robust_thread_ends(void *times)
 {
     if (holder != ap_thread_id()) return;
-    settle();
+    robust_settle();
     if (hold_count > 0 && (uintptr_t)times < PTHREAD_DESTRUCTOR_ITERATIONS) {
         pthread_setspecific(thread_key, (void *)((uintptr_t)times + 1));
         return;
@@ -208,15 +208,15 @@ static void thread_ends(void *times)
 }
 
 /* Another thread may have been at it when this process was forked. */
-static void child_begins(void)
+static void robust_child_begins(void)
 {
     pthread_mutex_init(&remains_lock, NULL);
 }
 
-static void begin(void)
+static void robust_begin(void)
 {
-    pthread_key_create(&thread_key, thread_ends);
-    pthread_atfork(NULL, NULL, child_begins);
+    pthread_key_create(&thread_key, robust_thread_ends);
+    pthread_atfork(NULL, NULL, robust_child_begins);
 }
 
 static void list_find(void)
@@ -237,7 +237,7 @@ static void holds_own(void)
     uint32_t tid = ap_thread_id();
 
     if (holder == tid) {
-        settle();
+        robust_settle();
         return;
     }
     holder = tid;
@@ -247,7 +247,7 @@ static void holds_own(void)
         hold_room = HOLDS_FEW;
     }
     list_find();
-    pthread_once(&once, begin);
+    pthread_once(&once, robust_begin);
     pthread_setspecific(thread_key, (void *)1);
 }
 
@@ -302,7 +302,7 @@ void ap_robust_unlock(pthread_mutex_t *m)
 
     holds_own();
     while (at < hold_count && holds[at].mutex != m) at++;
-    if (at < hold_count) let_go(at);
+    if (at < hold_count) robust_let_go(at);
 }
 
 /* ---- part ----------------------------------------------------------------------------------------------------- */

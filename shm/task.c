@@ -56,7 +56,7 @@ static void slab_use(struct ap_slabs *s, uint32_t position)
     s->epoch = AP_LEASE_EPOCH(ap_load_relaxed(&ap_slab_at(s->lane->seg, s->held[position])->lease));
 }
 
-static bool holds(const struct ap_slabs *s, uint32_t slab)
+static bool task_holds(const struct ap_slabs *s, uint32_t slab)
 {
     for (uint32_t i = 0; i < s->count; i++)
         if (s->held[i] == slab) return true;
@@ -82,7 +82,7 @@ static int slab_lease(struct ap_slabs *s)
         uint64_t *lease = &ap_slab_at(seg, slab)->lease, seen = ap_load_relaxed(lease);
 
         /* A lease that a corrupted segment has forgotten is not taken a second time, and so there is an end. */
-        if (AP_LEASE_LANE(seen) != 0 || holds(s, slab)) continue;
+        if (AP_LEASE_LANE(seen) != 0 || task_holds(s, slab)) continue;
         /* TASK-A5 pairs TASK-R5 */
         if (!ap_cas(lease, &seen,
                     AP_LEASE(AP_LEASE_EPOCH(seen) != 0 ? AP_LEASE_EPOCH(seen) : 1, s->lane->index + 1)))

@@ -141,6 +141,24 @@ forbid "a request word taken apart, use ap_request_has and its neighbours" \
     'request *(>> *8|& *0xff)|AP_REQUEST_GENERATION|AP_REQUEST_ABANDON *\| *AP_REQUEST_DETACH' \
     $(printf '%s\n' "${product[@]}" | grep -vE '^shm/(task\.[ch]|check_task\.c)$')
 
+# ---- a name in a backtrace says where it is: no static function has that of one in another file
+
+mapfile -t names < <(printf '%s\n' "${product[@]}" | grep '\.c$')
+while read -r name files; do
+    fail "a static function in two files: $name ($files)"
+done < <(awk '/^(static|AP_ALWAYS_INLINE) [^;={]*\(/ {
+        line = $0
+        gsub(/__attribute__\(\([a-z_]*(\([^)]*\))?\)\) */, "", line)
+        sub(/\(.*/, "", line)
+        sub(/.*[ *]/, "", line)
+        if (line ~ /^[a-z_0-9]+$/ && !((line, FILENAME) in seen)) {
+            seen[line, FILENAME] = 1
+            in_files[line] = in_files[line] " " FILENAME
+            count[line]++
+        }
+    }
+    END { for (name in count) if (count[name] > 1) print name, in_files[name] }' "${names[@]}")
+
 # ---- descriptors: those of the library come from one place, those of programs and agents are close-on-exec
 
 mapfile -t library < <(select_files '^((core|shm|registry)/.*|agents/(runtime|deployment)/.*|agents/[^/]*)\.[ch]$' | grep -v '^core/descriptor\.c$')

@@ -39,7 +39,7 @@ static int print_help(const struct tool *t)
     return tool_finish(t, TOOL_OK);
 }
 
-static const struct apiary_command *find(const struct apiary_command *table, const char *name)
+static const struct apiary_command *apiary_find(const struct apiary_command *table, const char *name)
 {
     for (const struct apiary_command *c = table; c->name != NULL; c++) {
         if (strcmp(c->name, name) == 0) return c;
@@ -51,7 +51,7 @@ int apiary_subcommand(struct tool *t, const struct tool_usage *usage, const stru
                       char **argv)
 {
     if (argc < 2) return tool_usage_error(t, usage, "%s: a command is missing", usage->command);
-    const struct apiary_command *c = find(table, argv[1]);
+    const struct apiary_command *c = apiary_find(table, argv[1]);
     if (c != NULL) return c->run(t, argc - 1, argv + 1);
     if (*argv[1] != '-') return tool_usage_error(t, usage, "%s: there is no command '%s'", usage->command, argv[1]);
     const struct tool_option none[] = {{.name = NULL}};
@@ -87,7 +87,7 @@ static int leading_options(struct tool *t, int argc, char **argv, int *ret)
     return TOOL_GO_ON;
 }
 
-static int run(struct tool *t, int argc, char **argv)
+static int apiary_run(struct tool *t, int argc, char **argv)
 {
     int first = 1;
     int rc = leading_options(t, argc, argv, &first);
@@ -95,12 +95,12 @@ static int run(struct tool *t, int argc, char **argv)
     if (first >= argc) return tool_fail(t, TOOL_USAGE, "a command is missing; see 'apiary --help'");
     if (strcmp(argv[first], "help") == 0) {
         if (first + 1 >= argc) return print_help(t);
-        const struct apiary_command *about = find(commands, argv[first + 1]);
+        const struct apiary_command *about = apiary_find(commands, argv[first + 1]);
         char *help[] = {argv[first + 1], (char[]){"--help"}, NULL};
         if (about != NULL) return about->run(t, 2, help);
         first++;
     }
-    const struct apiary_command *c = find(commands, argv[first]);
+    const struct apiary_command *c = apiary_find(commands, argv[first]);
     if (c == NULL) return tool_fail(t, TOOL_USAGE, "there is no command '%s'; see 'apiary --help'", argv[first]);
     return c->run(t, argc - first, argv + first);
 }
@@ -109,5 +109,5 @@ int main(int argc, char **argv)
 {
     struct tool t = {.program = "apiary"};
     ap_process_begin();
-    return tool_finish(&t, run(&t, argc, argv)); /* whatever the command: what it printed has arrived, or it failed */
+    return tool_finish(&t, apiary_run(&t, argc, argv)); /* whatever the command: what it printed has arrived, or it failed */
 }

@@ -46,7 +46,7 @@ static int verdict(enum judgement j, const char *text, const char *figures)
 
 /* ---- the instances -------------------------------------------------------------------------------------------- */
 
-static bool service_passes(const apiary_swarm_status_t *rows, int n, const char *service)
+static bool check_service_passes(const apiary_swarm_status_t *rows, int n, const char *service)
 {
     for (int i = 0; i < n; i++) {
         if (strcmp(rows[i].service, service) == 0 && rows[i].state == APIARY_PASSING) return true;
@@ -114,7 +114,7 @@ static void judge_absent(struct report *r, const struct ap_deployment *d, const 
         for (uint32_t k = 0; known < s->instances; k++) {
             if (registered(rows, n, s->service, k)) continue;
             known++;
-            complain(r, service_passes(rows, n, s->service) ? CHECK_WARNING : CHECK_CRITICAL, "%s/%u is not registered",
+            complain(r, check_service_passes(rows, n, s->service) ? CHECK_WARNING : CHECK_CRITICAL, "%s/%u is not registered",
                      s->service, k);
         }
     }
@@ -232,7 +232,8 @@ static const struct tool_usage check_usage = {
     .most = 1,
 };
 
-static int judge(const apiary_t *a, const struct ap_deployment *d, const char *service, const apiary_swarm_status_t *rows, int n)
+static int check_judge(const apiary_t *a, const struct ap_deployment *d, const char *service, const apiary_swarm_status_t *rows,
+                       int n)
 {
     struct report r = {.worst = CHECK_OK};
     uint64_t queued = 0, running = 0, failed = 0;
@@ -244,7 +245,8 @@ static int judge(const apiary_t *a, const struct ap_deployment *d, const char *s
         failed += rows[i].failed;
         bool passes = rows[i].state == APIARY_PASSING;
         passing += passes;
-        if (!passes || rows[i].mode != APIARY_READY) judge_instance(&r, a->seg, &rows[i], service_passes(rows, n, rows[i].service));
+        if (!passes || rows[i].mode != APIARY_READY)
+            judge_instance(&r, a->seg, &rows[i], check_service_passes(rows, n, rows[i].service));
     }
     if (d != NULL) judge_absent(&r, d, service, rows, n);
     view_usage(a->seg, &usage);
@@ -275,7 +277,7 @@ static int check(apiary_t *a, const struct ap_deployment *d, const char *service
         rc = service != NULL ? verdict(CHECK_UNKNOWN, "no swarm of this service was ever registered", "")
                              : verdict(CHECK_CRITICAL, "no swarm is registered", "");
     } else {
-        rc = judge(a, d, service, rows, n);
+        rc = check_judge(a, d, service, rows, n);
     }
     free(rows);
     return rc;
@@ -375,7 +377,7 @@ static char *missing_capability(const struct ap_segment *seg, const char *name)
     return tool_format("nobody alive and ready offers %s", name);
 }
 
-static char *missing(apiary_t *a, const struct wish *w)
+static char *check_missing(apiary_t *a, const struct wish *w)
 {
     if (w->capability != NULL) return missing_capability(a->seg, w->capability);
     apiary_swarm_status_t *rows = NULL;
@@ -387,7 +389,7 @@ static char *missing(apiary_t *a, const struct wish *w)
     return ret;
 }
 
-static int wait_for(const struct tool *t, const char *segment, const struct wish *w, uint64_t timeout)
+static int check_wait_for(const struct tool *t, const char *segment, const struct wish *w, uint64_t timeout)
 {
     uint64_t until = ap_ops_system.now() + timeout;
     for (;;) {
@@ -396,7 +398,7 @@ static int wait_for(const struct tool *t, const char *segment, const struct wish
         apiary_attach_options_t attach = {.struct_size = sizeof attach,
             .kind = APIARY_TOOL, .read_only = 1, .message = message, .message_size = sizeof message};
         int rc = apiary_attach(segment, &attach, &a);
-        char *lacks = rc < 0 ? tool_strdup(*message != '\0' ? message : apiary_strerror(rc)) : missing(a, w);
+        char *lacks = rc < 0 ? tool_strdup(*message != '\0' ? message : apiary_strerror(rc)) : check_missing(a, w);
         bool late = ap_ops_system.now() >= until;
         rc = lacks == NULL ? TOOL_OK : late ? tool_fail(t, TOOL_TIMEOUT, "wait: %s", lacks) : TOOL_GO_ON;
         free(lacks);
@@ -433,7 +435,7 @@ int cmd_wait(struct tool *t, int argc, char **argv)
     if (all || config != NULL) rc = apiary_load_config(t, config, &path, &d);
     if (rc > 0) return rc;
     w.d = d;
-    rc = wait_for(t, tool_segment(t, d != NULL ? d->segment.name : NULL), &w, timeout);
+    rc = check_wait_for(t, tool_segment(t, d != NULL ? d->segment.name : NULL), &w, timeout);
     ap_deployment_free(d);
     return tool_finish(t, rc);
 }

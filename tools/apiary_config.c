@@ -36,7 +36,7 @@ int apiary_read_config(const struct tool *t, const char *option, bool standard_i
 }
 
 /* The whole file and what it was meanwhile: 0, or an error with its sentence. */
-static int read_file(const char *path, char **ret, size_t *size, struct stat *of, struct ap_config_error *error)
+static int cli_config_read_file(const char *path, char **ret, size_t *size, struct stat *of, struct ap_config_error *error)
 {
     int fd = ap_config_open(path, error);
     if (fd < 0) return fd;
@@ -46,7 +46,7 @@ static int read_file(const char *path, char **ret, size_t *size, struct stat *of
     return rc;
 }
 
-static bool same_file(const struct stat *a, const struct stat *b)
+static bool cli_config_same_file(const struct stat *a, const struct stat *b)
 {
     return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
            a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
@@ -60,7 +60,7 @@ static bool at_rest(const struct stat *s)
     return now < changed || now - changed >= AT_REST;
 }
 
-static void ask(struct config_keeper *k, const char *text, size_t size)
+static void cli_config_ask(struct config_keeper *k, const char *text, size_t size)
 {
     k->judge->input = text;
     k->judge->input_size = size;
@@ -89,7 +89,7 @@ int config_open(struct config_keeper *k, const struct tool *t, const char *path,
 {
     struct ap_config_error error = {.text = ""};
     *k = (struct config_keeper){.path = path, .crew = crew};
-    int rc = read_file(path, &k->text, &k->size, &k->of, &error);
+    int rc = cli_config_read_file(path, &k->text, &k->size, &k->of, &error);
     if (rc == 0) rc = ap_deployment_parse(path, k->text, k->size, NULL, NULL, ret, &error);
     if (rc < 0) return tool_error(t, rc, error.text, "configuration");
     k->running = *ret;
@@ -98,7 +98,7 @@ int config_open(struct config_keeper *k, const struct tool *t, const char *path,
     for (size_t i = 0; list[i] != NULL; i++)
         argv[i] = tool_strdup(list[i]);
     k->judge = crew_add(crew, "", "/proc/self/exe", argv, false);
-    ask(k, k->text, k->size);
+    cli_config_ask(k, k->text, k->size);
     while (!answered(k, FIRST_LIMIT) && crew_interrupts(crew) == 0)
         crew_turn(crew, TURN);
     /* One that crashed or hung did so in a plug-in: its service will show. */
@@ -114,7 +114,7 @@ void config_close(struct config_keeper *k)
 /* ---- and those after it --------------------------------------------------------------------------------------------- */
 
 /* NULL, or a service that runs and is not in the new text. */
-static const char *missing(const struct config_keeper *k)
+static const char *cli_config_missing(const struct config_keeper *k)
 {
     struct ap_deployment *d = NULL;
     const char *ret = NULL;
@@ -128,7 +128,7 @@ static const char *missing(const struct config_keeper *k)
 
 static void take_next(struct config_keeper *k)
 {
-    const char *lacks = k->judge->last_exit == TOOL_OK ? missing(k) : NULL;
+    const char *lacks = k->judge->last_exit == TOOL_OK ? cli_config_missing(k) : NULL;
     if (k->judge->last_exit != TOOL_OK) {
         crew_say(k->crew, "apiary: up: %s has changed and cannot be used (%s); the former text stays in force",
                  k->path, *k->judge->words != '\0' ? "see above" : k->judge->why);
@@ -154,14 +154,14 @@ bool config_settled(struct config_keeper *k)
         take_next(k);
     }
     struct stat now;
-    if (stat(k->path, &now) != 0 || !S_ISREG(now.st_mode) || same_file(&now, &k->of) || !at_rest(&now)) return true;
-    if (read_file(k->path, &k->next, &k->next_size, &k->next_of, NULL) < 0 || !same_file(&now, &k->next_of)) {
+    if (stat(k->path, &now) != 0 || !S_ISREG(now.st_mode) || cli_config_same_file(&now, &k->of) || !at_rest(&now)) return true;
+    if (cli_config_read_file(k->path, &k->next, &k->next_size, &k->next_of, NULL) < 0 || !cli_config_same_file(&now, &k->next_of)) {
         free(k->next);
         k->next = NULL;
         return true;
     }
     k->of = now;
-    ask(k, k->next, k->next_size);
+    cli_config_ask(k, k->next, k->next_size);
     return false;
 }
 

@@ -78,26 +78,26 @@ void crew_watch(struct crew *c, void (*changed)(void *user, struct crew_child *c
     c->changed = changed;
 }
 
-static void tell(struct crew *c, struct crew_child *child)
+static void crew_tell(struct crew *c, struct crew_child *child)
 {
     if (c->changed != NULL) c->changed(c->user, child);
 }
 
 /* ---- what is shown -------------------------------------------------------------------------------------------- */
 
-static size_t lost(char line[AP_WRITER_LINE], uint64_t lines)
+static size_t crew_lost(char line[AP_WRITER_LINE], uint64_t lines)
 {
     return (size_t)snprintf(line, AP_WRITER_LINE, "apiary: up: %llu line%s left out here: they could not be written in time\n",
                             (unsigned long long)lines, lines == 1 ? " is" : "s are");
 }
 
-static void put(enum ap_writer_class class, const char *text, size_t size)
+static void crew_put(enum ap_writer_class class, const char *text, size_t size)
 {
     ap_writer_put(&(struct ap_writer_text){.class = class,
                                            .fd = class == AP_WRITER_RESULT ? STDOUT_FILENO : STDERR_FILENO,
                                            .bytes = text,
                                            .size = size,
-                                           .lost = lost});
+                                           .lost = crew_lost});
 }
 
 void crew_status(struct crew *c, const char *text)
@@ -112,7 +112,7 @@ void crew_status(struct crew *c, const char *text)
         strlen(c->status) >= size.ws_col)
         c->status[size.ws_col - 1] = '\0';
     char *whole = tool_format("\r\033[K%s", c->status != NULL ? c->status : "");
-    put(AP_WRITER_REFRESH, whole, strlen(whole));
+    crew_put(AP_WRITER_REFRESH, whole, strlen(whole));
     free(whole);
 }
 
@@ -124,7 +124,7 @@ void crew_say(struct crew *c, const char *format, ...)
     va_end(list);
     const char *status = c->status != NULL ? c->status : "";
     char *whole = tool_format("%s%s\n%s", *status != '\0' ? "\r\033[K" : "", text, status);
-    put(AP_WRITER_NOTE, whole, strlen(whole));
+    crew_put(AP_WRITER_NOTE, whole, strlen(whole));
     free(whole);
     free(text);
 }
@@ -132,7 +132,7 @@ void crew_say(struct crew *c, const char *format, ...)
 void crew_result(struct crew *c, const char *text, size_t size)
 {
     crew_status(c, NULL);
-    put(AP_WRITER_RESULT, text, size);
+    crew_put(AP_WRITER_RESULT, text, size);
 }
 
 int crew_results_code(struct crew *c)
@@ -163,7 +163,7 @@ static void pass_on(struct crew *c, struct crew_child *child, const char *text, 
 }
 
 /* Reads what is there; at the end of file, or when `all`, also shows an unfinished line. */
-static void hear(struct crew *c, struct crew_child *child, bool all)
+static void crew_hear(struct crew *c, struct crew_child *child, bool all)
 {
     char buffer[8192];
     ssize_t got = 0;
@@ -275,10 +275,10 @@ static void cannot_start(struct crew *c, struct crew_child *child, enum ap_child
     child->ends++;
     put_back(child, now);
     say_end(c, child, now, true);
-    tell(c, child);
+    crew_tell(c, child);
 }
 
-static void start(struct crew *c, struct crew_child *child)
+static void crew_start(struct crew *c, struct crew_child *child)
 {
     int ends[2], input = -1;
     if (child->input != NULL && (input = input_of(child)) < 0) {
@@ -305,7 +305,7 @@ static void start(struct crew *c, struct crew_child *child)
     child->started = ap_ops_system.now();
     child->starts++;
     *child->said = '\0';
-    tell(c, child);
+    crew_tell(c, child);
 }
 
 /* It has ended by itself. */
@@ -318,10 +318,10 @@ static void go_on(struct crew *c, struct crew_child *child, uint64_t now)
     child->wanted = child->restart;
 }
 
-static void ended(struct crew *c, struct crew_child *child, int status)
+static void crew_ended(struct crew *c, struct crew_child *child, int status)
 {
     uint64_t now = ap_ops_system.now();
-    if (child->pipe >= 0) hear(c, child, true);
+    if (child->pipe >= 0) crew_hear(c, child, true);
     child->pid = 0;
     child->last_exit = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     bool killed = WIFSIGNALED(status);
@@ -329,10 +329,10 @@ static void ended(struct crew *c, struct crew_child *child, int status)
     strcpy(child->words, child->said);
     child->told = child->told || c->interrupts > 0; /* all of them are to end: a Ctrl-C may have met a new child, too */
     if (child->wanted && !child->told) go_on(c, child, now);
-    tell(c, child);
+    crew_tell(c, child);
 }
 
-static struct crew_child *child_of(const struct crew *c, pid_t pid)
+static struct crew_child *crew_child_of(const struct crew *c, pid_t pid)
 {
     for (size_t i = 0; i < c->count; i++) {
         if (c->children[i]->pid == pid) return c->children[i];
@@ -341,15 +341,15 @@ static struct crew_child *child_of(const struct crew *c, pid_t pid)
 }
 
 /* All processes that have ended: children, and orphans of children, which became children of this process. */
-static void reap(struct crew *c)
+static void crew_reap(struct crew *c)
 {
     siginfo_t info = {.si_pid = 0};
     while (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid != 0) {
         pid_t pid = info.si_pid;
-        struct crew_child *child = child_of(c, pid);
+        struct crew_child *child = crew_child_of(c, pid);
         int status = 0;
         if (child != NULL) reap_session(pid); /* its number cannot be another's before it is waited for */
-        if (waitpid(pid, &status, WNOHANG) == pid && child != NULL) ended(c, child, status);
+        if (waitpid(pid, &status, WNOHANG) == pid && child != NULL) crew_ended(c, child, status);
         info.si_pid = 0;
     }
 }
@@ -361,7 +361,7 @@ static void start_due(struct crew *c)
         struct crew_child *child = c->children[i];
         if (!child->wanted || child->pid != 0 || child->due > now || c->interrupts > 0) continue;
         if (c->prepare == NULL || c->prepare(c->user, child)) {
-            start(c, child);
+            crew_start(c, child);
         } else {
             child->due = now + PUT_OFF;
         }
@@ -403,11 +403,11 @@ void crew_turn(struct crew *c, uint64_t timeout)
     struct timespec ts = {(time_t)(wait / UINT64_C(1000000000)), (long)(wait % UINT64_C(1000000000))};
     if (ppoll(c->fds, c->count + 1, &ts, NULL) > 0) {
         for (size_t i = 0; i < c->count; i++) {
-            if (c->fds[i + 1].revents != 0) hear(c, c->children[i], false);
+            if (c->fds[i + 1].revents != 0) crew_hear(c, c->children[i], false);
         }
         if (c->fds[0].revents != 0) read_signals(c);
     }
-    reap(c);
+    crew_reap(c);
     start_due(c);
 }
 
@@ -439,7 +439,7 @@ unsigned crew_stop(struct crew *c, size_t from, size_t to, uint64_t grace)
     for (size_t i = from; i < to && i < c->count; i++) {
         c->children[i]->wanted = false;
         c->children[i]->told = true;
-        tell(c, c->children[i]);
+        crew_tell(c, c->children[i]);
         if (c->children[i]->pid == 0) continue;
         kill(c->children[i]->pid, SIGTERM);
         kill(c->children[i]->pid, SIGCONT); /* one that is stopped would not learn of it */
@@ -466,7 +466,7 @@ void crew_close(struct crew *c)
     crew_stop(c, 0, c->count, 0);
     crew_status(c, NULL);
     reap_strays();
-    reap(c);
+    crew_reap(c);
     for (size_t i = 0; i < c->count; i++) {
         struct crew_child *child = c->children[i];
         for (char **arg = child->argv; *arg != NULL; arg++)

@@ -130,7 +130,7 @@ struct call {
     apiary_delegate_options_t options;
 };
 
-static int print_json(const apiary_t *a, const struct call *call, const apiary_result_t *result, uint64_t took)
+static int delegate_print_json(const apiary_t *a, const struct call *call, const apiary_result_t *result, uint64_t took)
 {
     char id[48];
     struct task_view view;
@@ -170,7 +170,7 @@ static int print_result(const struct tool *t, const struct call *call, const api
     return rc;
 }
 
-static int wait_for(apiary_t *a, apiary_task_t task, apiary_result_t *result)
+static int delegate_wait_for(apiary_t *a, apiary_task_t task, apiary_result_t *result)
 {
     int rc;
     bool told = false;
@@ -184,7 +184,7 @@ static int wait_for(apiary_t *a, apiary_task_t task, apiary_result_t *result)
     return rc;
 }
 
-static int run(const struct tool *t, apiary_t *a, const struct call *call, const struct body *body)
+static int delegate_run(const struct tool *t, apiary_t *a, const struct call *call, const struct body *body)
 {
         apiary_task_t task;
     uint64_t from = ap_ops_system.now();
@@ -197,13 +197,13 @@ static int run(const struct tool *t, apiary_t *a, const struct call *call, const
         return tool_json_print(json_pack("{s:s, s:s}", "task", id, "capability", call->capability));
     }
     apiary_result_t result = {.struct_size = sizeof result};
-    rc = wait_for(a, task, &result);
+    rc = delegate_wait_for(a, task, &result);
     if (rc == APIARY_ENOTREADY)
         return tool_fail(t, TOOL_FAILED, "%s: interrupted; the task was told to stop and is no longer awaited", call->capability);
     if (rc < 0) return print_failure(t, call->capability, rc);
     uint64_t took = ap_ops_system.now() - from;
     if (t->json) {
-        int printed = print_json(a, call, &result, took);
+        int printed = delegate_print_json(a, call, &result, took);
         rc = printed != TOOL_OK ? printed : tool_exit_code(result.code);
     } else {
         rc = print_result(t, call, &result);
@@ -244,7 +244,7 @@ int cmd_delegate(struct tool *t, int argc, char **argv)
     sigaction(SIGTERM, &act, NULL);
     struct body body = {.bytes = NULL};
     rc = read_body(t, argc > 1 ? argv[1] : NULL, ap_pool_max(a->seg), &body);
-    if (rc == TOOL_OK) rc = run(t, a, &call, &body);
+    if (rc == TOOL_OK) rc = delegate_run(t, a, &call, &body);
     free(body.bytes);
     apiary_detach(a);
     return tool_finish(t, rc);

@@ -16,7 +16,7 @@ struct figures {
     uint64_t finished, done, failed;
 };
 
-static void look(struct up *up, struct figures *ret)
+static void live_look(struct up *up, struct figures *ret)
 {
     apiary_swarm_status_t *rows = NULL;
     int count = view_status(up->a, NULL, &rows);
@@ -151,13 +151,13 @@ void live_run(struct up *up)
     struct figures before, now;
     uint64_t next = ap_load_relaxed(&up->a->seg->header->event_next);
     uint64_t shown_at = ap_ops_system.now();
-    look(up, &before);
+    live_look(up, &before);
     say_figures(up, &before, &before, 0);
     while (crew_interrupts(up->crew) == 0) {
         crew_turn(up->crew, EVERY);
         next = say_events(up->a->seg, up->crew, next);
         uint64_t at = ap_ops_system.now();
-        look(up, &now);
+        live_look(up, &now);
         uint64_t passed = at - shown_at;
         bool changed = memcmp(&now, &before, sizeof now) != 0;
         if (passed < EVERY || (!terminal && (!changed || passed < PLAIN_EVERY * EVERY))) continue;

@@ -28,7 +28,7 @@ static char state_mark(const apiary_swarm_status_t *s)
     return s->state == APIARY_PASSING ? '+' : s->state == APIARY_DOWN || s->state == APIARY_CRITICAL ? '!' : '~';
 }
 
-static void status_row(struct tool_table *table, const struct ap_segment *seg, const apiary_swarm_status_t *s)
+static void look_status_row(struct tool_table *table, const struct ap_segment *seg, const apiary_swarm_status_t *s)
 {
     struct ap_supervised_view v;
     char restarts[16] = "-", pid[24], port[8], agents[16], queued[16], running[16], out[32], done[24], failed[24], up[32];
@@ -84,7 +84,7 @@ static json_t *status_json(const apiary_swarm_status_t *s, const struct swarm_vi
 }
 
 /* The record of a row. False, and all zero: there is none, or it has changed meanwhile. */
-static bool record_of(const struct ap_segment *seg, const apiary_swarm_status_t *s, struct swarm_view *ret)
+static bool look_record_of(const struct ap_segment *seg, const apiary_swarm_status_t *s, struct swarm_view *ret)
 {
     for (uint32_t i = 0; ap_swarm_at(seg, i) != NULL; i++) {
         if (view_swarm(seg, i, ret) && strcmp(ret->service, s->service) == 0 && strcmp(ret->instance, s->instance) == 0)
@@ -150,7 +150,7 @@ static int print_status_json(const struct tool *t, apiary_t *a, const apiary_swa
         struct swarm_view record;
         struct ap_supervised_view v;
         bool known = supervision_of(a->seg, rows[i].service, rows[i].instance, &v);
-        record_of(a->seg, &rows[i], &record);
+        look_record_of(a->seg, &rows[i], &record);
         json_t *row = status_json(&rows[i], &record);
         json_object_set_new(row, "ended", end_json(a->seg, &rows[i]));
         json_object_set_new(row, "supervision", supervision_json(known ? &v : NULL));
@@ -184,7 +184,7 @@ static int print_status(const struct tool *t, apiary_t *a, const apiary_swarm_st
                                              ">queued", ">running", "?>delegating", ">done", ">failed", "?>up", "?>restarts",
                                              NULL});
     for (int i = 0; i < n; i++)
-        status_row(table, a->seg, &rows[i]);
+        look_status_row(table, a->seg, &rows[i]);
     tool_table_print(table, stdout);
     int alive = 0, sleep[AP_PARK_POLL + 1] = {0};
     for (int i = 0; i < n; i++) {
@@ -194,7 +194,7 @@ static int print_status(const struct tool *t, apiary_t *a, const apiary_swarm_st
             printf("%s/%s: no beat for %s: its process is stopped, or starved\n", rows[i].service, rows[i].instance,
                    tool_format_duration(rows[i].beat_age, age));
         if (!print_why(a->seg, &rows[i]) && rows[i].state == APIARY_DOWN) print_end(a->seg, &rows[i]);
-        if (!record_of(a->seg, &rows[i], &record)) continue;
+        if (!look_record_of(a->seg, &rows[i], &record)) continue;
         alive += record.alive;
         sleep[record.park <= AP_PARK_POLL ? record.park : AP_PARK_ANY] += record.alive;
         const char *reason = reason_of(&record);
@@ -356,7 +356,7 @@ static uint32_t in_flight(const struct agent_view *v)
     return v->depth + (v->open ? v->running : 0);
 }
 
-static json_t *provider_json(const struct agent_view *v)
+static json_t *look_provider_json(const struct agent_view *v)
 {
     json_t *o = json_object();
     json_object_set_new(o, "service", tool_json_text(v->swarm.service));
@@ -369,7 +369,7 @@ static json_t *provider_json(const struct agent_view *v)
     return o;
 }
 
-static void provider_row(struct tool_table *table, const struct agent_view *v)
+static void look_provider_row(struct tool_table *table, const struct agent_view *v)
 {
     char pid[24], load[16];
     snprintf(pid, sizeof pid, "%" PRId64, v->swarm.pid);
@@ -381,7 +381,7 @@ static void provider_row(struct tool_table *table, const struct agent_view *v)
 }
 
 /* Those that the capability's index names, and whether any would be picked: alive, and its swarm ready. */
-static int discover(const struct tool *t, const struct ap_segment *seg, const char *name)
+static int look_discover(const struct tool *t, const struct ap_segment *seg, const char *name)
 {
     int capability = ap_capability_find(seg, name, strlen(name));
     if (capability < 0) return tool_error(t, APIARY_ENOCAP, NULL, "discover %s", name);
@@ -395,8 +395,8 @@ static int discover(const struct tool *t, const struct ap_segment *seg, const ch
         if (table == NULL && !t->json)
             table = tool_table_new(
                 (const char *const[]){"service", "instance", "agent", "?>pid", ">in flight", "alive", "mode", NULL});
-        if (t->json) json_array_append_new(list, provider_json(&v));
-        else provider_row(table, &v);
+        if (t->json) json_array_append_new(list, look_provider_json(&v));
+        else look_provider_row(table, &v);
         picked += alive(&v) && v.swarm.mode == APIARY_READY;
     }
     if (table != NULL) tool_table_print(table, stdout);
@@ -414,7 +414,7 @@ int cmd_discover(struct tool *t, int argc, char **argv)
     apiary_t *a = NULL;
     rc = tool_attach(t, tool_segment(t, NULL), true, &a);
     if (rc != TOOL_OK) return rc;
-    rc = discover(t, a->seg, argv[0]);
+    rc = look_discover(t, a->seg, argv[0]);
     apiary_detach(a);
     return tool_finish(t, rc);
 }
@@ -428,7 +428,7 @@ static const struct tool_usage kinds_usage = {
     .json = true,
 };
 
-static const char *key_type(char type)
+static const char *look_key_type(char type)
 {
     switch (type) {
     case 's':
@@ -455,7 +455,7 @@ static const char *key_type(char type)
 /* Bounds as numbers: nanoseconds and bytes, as everywhere in JSON. */
 static json_t *key_json(const apiary_agent_key_t *key)
 {
-    json_t *o = json_pack("{s:s, s:s, s:b, s:s}", "name", key->name, "type", key_type(key->type), "required",
+    json_t *o = json_pack("{s:s, s:s, s:b, s:s}", "name", key->name, "type", look_key_type(key->type), "required",
                           key->required != 0, "what", key->what);
     if (key->min == 0 && key->max == 0) return o;
     json_object_set_new(o, "min", json_integer(key->min));
@@ -466,7 +466,7 @@ static json_t *key_json(const apiary_agent_key_t *key)
 static void print_key(const apiary_agent_key_t *key)
 {
     char min[32], max[32];
-    printf("    %-16s %s%s; %s", key->name, key_type(key->type), key->required ? ", required" : "", key->what);
+    printf("    %-16s %s%s; %s", key->name, look_key_type(key->type), key->required ? ", required" : "", key->what);
     if (key->min != 0 || key->max != 0) {
         ap_number_print(min, sizeof min, key->type, key->min);
         ap_number_print(max, sizeof max, key->type, key->max);

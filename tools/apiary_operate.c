@@ -12,7 +12,7 @@ struct target {
     const char *service, *instance; /* instance NULL: all */
 };
 
-static bool matches(const struct swarm_view *v, const struct target *target)
+static bool operate_matches(const struct swarm_view *v, const struct target *target)
 {
     return strcmp(v->service, target->service) == 0 &&
            (target->instance == NULL || strcmp(v->instance, target->instance) == 0);
@@ -28,7 +28,7 @@ static struct changed set_mode(struct ap_segment *seg, const struct target *targ
     struct changed ret = {0};
     struct swarm_view v;
     for (uint32_t i = 0; ap_swarm_at(seg, i) != NULL; i++) {
-        if (!view_swarm(seg, i, &v) || !matches(&v, target)) continue;
+        if (!view_swarm(seg, i, &v) || !operate_matches(&v, target)) continue;
         if (ap_swarm_mode_set(seg, i, v.service, v.instance, mode, reason) < 0) continue;
         ret.instances++;
         ret.down += !v.alive;
@@ -56,7 +56,7 @@ static uint32_t tasks_left(const struct ap_segment *seg, const struct target *ta
         uint32_t state = AP_WORD_STATE(ap_load_relaxed(&s->word));
         if (state != AP_TASK_QUEUED && state != AP_TASK_RUNNING) continue;
         if (!view_task(seg, slot, &task)) continue;
-        if (view_agent(seg, task.queue, &agent) && agent.swarm.alive && matches(&agent.swarm, target)) n++;
+        if (view_agent(seg, task.queue, &agent) && agent.swarm.alive && operate_matches(&agent.swarm, target)) n++;
     }
     return n;
 }

@@ -84,8 +84,8 @@ static void block_signals(sigset_t *set)
     pthread_sigmask(SIG_BLOCK, set, NULL); /* before any thread starts */
 }
 
-static int serve(const struct tool *t, apiary_t *a, const apiary_swarm_description_t *description,
-                 const struct ap_node *const *configs, const sigset_t *signals, uint64_t drain)
+static int cli_queen_serve(const struct tool *t, apiary_t *a, const apiary_swarm_description_t *description,
+                           const struct ap_node *const *configs, const sigset_t *signals, uint64_t drain)
 {
     char message[1024] = "", text[32];
     apiary_queen_t *queen = NULL;
@@ -130,8 +130,8 @@ static int attach_when_there(const struct tool *t, const char *segment, const ap
     }
 }
 
-static int run(const struct tool *t, const char *service, const struct queen_options *o, const sigset_t *signals,
-               uint64_t drain)
+static int cli_queen_run(const struct tool *t, const char *service, const struct queen_options *o, const sigset_t *signals,
+                         uint64_t drain)
 {
     struct ap_deployment *d = NULL;
     const char *path = NULL;
@@ -168,7 +168,7 @@ static int run(const struct tool *t, const char *service, const struct queen_opt
                                                   .agent_count = swarm->agent_count,
                                                   .log = to_log,
                                                   .log_user = &broken};
-        rc = serve(t, a, &description, configs, signals, drain);
+        rc = cli_queen_serve(t, a, &description, configs, signals, drain);
     }
     apiary_detach(a);
     free(agents);
@@ -209,5 +209,5 @@ int cmd_queen(struct tool *t, int argc, char **argv)
     sigset_t signals;
     block_signals(&signals);
     set_process(argv[0], o.instance);
-    return run(t, argv[0], &o, &signals, drain);
+    return cli_queen_run(t, argv[0], &o, &signals, drain);
 }

@@ -12,7 +12,7 @@
 
 enum { ARGUMENT_INSTANCE = 4 }; /* in the list below */
 
-static char **arguments(const struct up *up, const char *service)
+static char **queens_arguments(const struct up *up, const char *service)
 {
     char drain[32];
     snprintf(drain, sizeof drain, "%lluns", (unsigned long long)up->drain);
@@ -44,7 +44,7 @@ static uint32_t last_number(const struct queen *q)
     return *name != '\0' ? (uint32_t)strtoul(name, NULL, 10) : q->number;
 }
 
-static void describe(const struct queen *q, struct ap_supervision *ret)
+static void queens_describe(const struct queen *q, struct ap_supervision *ret)
 {
     const struct crew_child *c = q->child;
     *ret = (struct ap_supervision){.state = state_of(q),
@@ -68,7 +68,7 @@ void queens_tell(void *user, struct crew_child *child)
     struct ap_supervision now;
     if (q == NULL || up->a == NULL) return;
     if (child->pid == 0) q->passes = q->registered = false;
-    describe(q, &now);
+    queens_describe(q, &now);
     if (q->shown && memcmp(&now, &q->last, sizeof now) == 0) return;
     if (q->shown) {
         ap_supervised_write(up->a->seg, q->row, &now);
@@ -131,7 +131,7 @@ void queens_add(struct up *up)
             char *label = tool_format("%s/%u", s->service, k);
             q->swarm = s;
             q->number = k;
-            q->child = crew_add(up->crew, label, "/proc/self/exe", arguments(up, s->service), s->restart);
+            q->child = crew_add(up->crew, label, "/proc/self/exe", queens_arguments(up, s->service), s->restart);
             q->child->user = q;
             free(label);
         }

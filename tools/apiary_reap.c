@@ -71,7 +71,7 @@ static bool in_session(const struct process *p, pid_t leader)
     return p->session == leader;
 }
 
-static bool child_of(const struct process *p, pid_t parent)
+static bool reap_child_of(const struct process *p, pid_t parent)
 {
     return p->parent == parent;
 }
@@ -86,5 +86,5 @@ void reap_session(pid_t leader)
 void reap_strays(void)
 {
     if (!proc_is_ours()) return;
-    for (int i = 0; i < ROUNDS && kill_chosen(child_of, getpid()) > 0; i++) {}
+    for (int i = 0; i < ROUNDS && kill_chosen(reap_child_of, getpid()) > 0; i++) {}
 }

@@ -10,7 +10,7 @@
 
 #define SLICE UINT64_C(20000000) /* how long the crew may wait for attention */
 
-static void add(struct check_rows *r, const struct ap_deployment_swarm *swarm, const struct ap_deployment_check *check)
+static void rows_add(struct check_rows *r, const struct ap_deployment_swarm *swarm, const struct ap_deployment_check *check)
 {
     r->rows = tool_realloc(r->rows, (r->count + 1) * sizeof *r->rows);
     r->rows[r->count++] = (struct check_row){.swarm = swarm, .check = check};
@@ -21,7 +21,7 @@ void rows_collect(const struct ap_deployment *d, struct check_rows *ret)
     *ret = (struct check_rows){.rows = NULL};
     for (size_t i = 0; i < d->swarm_count; i++) {
         for (size_t k = 0; k < d->swarms[i].check_count; k++)
-            add(ret, &d->swarms[i], &d->swarms[i].checks[k]);
+            rows_add(ret, &d->swarms[i], &d->swarms[i].checks[k]);
     }
     while (ap_deployment_unchecked(d, ret->unchecked, NULL) != NULL)
         ret->unchecked++;
@@ -73,7 +73,7 @@ static size_t without_newlines(const char *text, size_t size)
 }
 
 /* One line, printable. */
-static char *quoted(const char *text, size_t size)
+static char *rows_quoted(const char *text, size_t size)
 {
     char *whole = tool_printable(text, size);
     char *ret = tool_format("\"%s\"", whole);
@@ -81,7 +81,7 @@ static char *quoted(const char *text, size_t size)
     return ret;
 }
 
-static bool matches(const char *pattern, const char *text, size_t size, char **why)
+static bool rows_matches(const char *pattern, const char *text, size_t size, char **why)
 {
     regex_t compiled;
     int rc = regcomp(&compiled, pattern, REG_EXTENDED | REG_NOSUB);
@@ -99,25 +99,25 @@ static bool matches(const char *pattern, const char *text, size_t size, char **w
     return found;
 }
 
-static void compare(struct check_row *row, const apiary_result_t *result)
+static void rows_compare(struct check_row *row, const apiary_result_t *result)
 {
     const struct ap_deployment_check *c = row->check;
     const char *text = result->data != NULL ? result->data : "";
     size_t size = without_newlines(text, result->size);
     if (result->code != 0) {
-        char *shown = quoted(text, result->code == APIARY_EAGENT ? size : 0);
+        char *shown = rows_quoted(text, result->code == APIARY_EAGENT ? size : 0);
         row->outcome = tool_format("%s%s%s", apiary_strerror(result->code), result->code == APIARY_EAGENT ? ": " : "",
                                    result->code == APIARY_EAGENT ? shown : "");
         free(shown);
         return;
     }
     if (c->expect_match != NULL) {
-        row->passed = matches(c->expect_match, text, size, &row->outcome);
+        row->passed = rows_matches(c->expect_match, text, size, &row->outcome);
     } else if (c->expect != NULL) {
         row->passed = without_newlines(c->expect, strlen(c->expect)) == size && memcmp(c->expect, text, size) == 0;
     }
     if (row->outcome != NULL) return;
-    char *shown = quoted(text, size);
+    char *shown = rows_quoted(text, size);
     row->outcome = row->passed
                        ? tool_format("ok %s", shown)
                        : tool_format("got %s, expected %s\"%s\"", shown, c->expect_match != NULL ? "a match of " : "",
@@ -162,7 +162,7 @@ static void run_row(struct check_row *row, apiary_t *a, struct crew *crew)
         row->outcome = tool_strdup("interrupted");
     } else if (rc == 0) {
         note_server(row, a->seg, task);
-        compare(row, &result);
+        rows_compare(row, &result);
         apiary_release(a, &result);
     } else {
         row->outcome = tool_strdup(apiary_strerror(rc));

@@ -26,7 +26,7 @@ struct segment_view {
 };
 
 /* 0, or an error: APIARY_ENOSEG, _EPERM, _ENOTOURS. */
-static int look(const char *name, struct segment_view *ret)
+static int segment_look(const char *name, struct segment_view *ret)
 {
     memset(ret, 0, sizeof *ret);
     snprintf(ret->name, sizeof ret->name, "%s", name);
@@ -114,7 +114,7 @@ static int segment_ls(struct tool *t, int argc, char **argv)
         struct segment_view v;
         snprintf(name, sizeof name, "/%s", entries[i]->d_name);
         free(entries[i]);
-        if (look(name, &v) != 0) continue;
+        if (segment_look(name, &v) != 0) continue;
         if (t->json) {
             json_array_append_new(list, segment_json(&v));
         } else {
@@ -189,7 +189,7 @@ static int segment_rm(struct tool *t, int argc, char **argv)
     struct tool named = {.program = t->program, .segment = argv[0]};
     const char *name = tool_segment(&named, NULL);
     struct segment_view v;
-    rc = look(name, &v);
+    rc = segment_look(name, &v);
     if (rc == APIARY_ENOTOURS && v.regular) {
         if (!force)
             return tool_fail(t, TOOL_NO_SEGMENT,

@@ -16,7 +16,7 @@ struct listing {
     json_t *list;
 };
 
-static int add(void *user, const struct ap_number *n)
+static int sizes_add(void *user, const struct ap_number *n)
 {
     const struct listing *to = user;
     char key[80], otherwise[16], allowed[64];
@@ -44,7 +44,7 @@ int apiary_segment_sizes(struct tool *t, int argc, char **argv)
         to.list = json_array();
     else
         to.table = tool_table_new((const char *const[]){"=key", ">default", "=allowed", "for", NULL});
-    ap_numbers_each(&ap_registry_parts, add, &to);
+    ap_numbers_each(&ap_registry_parts, sizes_add, &to);
     rc = TOOL_OK;
     if (t->json)
         rc = tool_json_print(json_pack("{s:o}", "sizes", to.list));

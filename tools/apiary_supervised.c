@@ -56,12 +56,12 @@ bool supervision_lost(const struct ap_segment *seg, struct ap_supervised_view *r
 
 /* ---- as text -------------------------------------------------------------------------------------------------- */
 
-static uint64_t since(uint64_t then, uint64_t now)
+static uint64_t supervised_since(uint64_t then, uint64_t now)
 {
     return then < now ? now - then : 0;
 }
 
-static const char *state_name(uint32_t state)
+static const char *supervised_state_name(uint32_t state)
 {
     static const char *const names[] = {"?",       "starting", "running", "passing",
                                         "backing off", "given up", "leaving", "stopped"};
@@ -80,7 +80,7 @@ static char *end_text(const struct ap_supervision *r)
     supervision_end_text((enum ap_child_end)r->end, r->code, (enum ap_child_stage)r->stage, how, sizeof how);
     if (*how == '\0') return tool_strdup("");
     if (r->ends > 1) snprintf(times, sizeof times, ", %u times in a row", r->ends);
-    return tool_format("%s %s ago%s", how, tool_format_duration(since(r->ended, ap_ops_system.realtime()), ago), times);
+    return tool_format("%s %s ago%s", how, tool_format_duration(supervised_since(r->ended, ap_ops_system.realtime()), ago), times);
 }
 
 /* What a living supervisor will do next. */
@@ -110,7 +110,7 @@ static char *lost_text(const struct ap_supervised_view *v)
 {
     bool stopped = v->last.state == AP_CHILD_STOPPED;
     char text[32], when[48] = "";
-    const char *gone = v->left != 0 ? tool_format_duration(since(v->left, ap_ops_system.realtime()), text) : NULL;
+    const char *gone = v->left != 0 ? tool_format_duration(supervised_since(v->left, ap_ops_system.realtime()), text) : NULL;
     if (gone != NULL) snprintf(when, sizeof when, stopped ? " %s ago" : " for %s", gone);
     return stopped ? tool_format("stopped by 'apiary up' (pid %" PRId64 "), which left%s", v->supervisor, when)
                    : tool_format("without a supervisor%s: 'apiary up' (pid %" PRId64 ") has died", when, v->supervisor);
@@ -165,7 +165,7 @@ json_t *supervision_json(const struct ap_supervised_view *v)
     char changed[32], left[32], *why = supervision_text(v);
     json_t *again = v->supervised && r->state == AP_CHILD_WAITING ? json_integer((json_int_t)(r->due > now ? r->due - now : 0))
                                                                   : json_null();
-    json_t *ret = json_pack("{s:s, s:s, s:I, s:I, s:o, s:o, s:b, s:I, s:o, s:o}", "state", state_name(r->state), "since",
+    json_t *ret = json_pack("{s:s, s:s, s:I, s:I, s:o, s:o, s:b, s:I, s:o, s:o}", "state", supervised_state_name(r->state), "since",
                             tool_format_time(r->changed, changed), "pid", (json_int_t)r->pid, "restarts",
                             (json_int_t)supervision_restarts(v), "last_end", last_end_json(r), "again_in_ns", again, "supervised",
                             v->supervised, "supervisor", (json_int_t)v->supervisor, "left",

@@ -82,7 +82,7 @@ static bool nobody_waits(const struct task_view *v)
            (v->request & AP_REQUEST_GIVEN_UP) != 0;
 }
 
-static int list(const struct tool *t, const struct ap_segment *seg, int state)
+static int task_list(const struct tool *t, const struct ap_segment *seg, int state)
 {
     uint64_t now = ap_ops_system.now();
     json_t *tasks = json_array();
@@ -121,7 +121,7 @@ static int task_ls(struct tool *t, int argc, char **argv)
     apiary_t *a = NULL;
     rc = tool_attach(t, tool_segment(t, NULL), true, &a);
     if (rc != TOOL_OK) return rc;
-    rc = list(t, a->seg, state);
+    rc = task_list(t, a->seg, state);
     apiary_detach(a);
     return tool_finish(t, rc);
 }
@@ -168,7 +168,7 @@ static void show_carried(const struct ap_carried *row)
     json_decref(o);
 }
 
-static void show(const struct ap_segment *seg, const struct task_view *v)
+static void task_do_show(const struct ap_segment *seg, const struct task_view *v)
 {
     char id[48], agent[2 * APIARY_NAME_MAX + 4];
     uint64_t now = ap_ops_system.now();
@@ -228,7 +228,7 @@ static int task_show(struct tool *t, int argc, char **argv)
     } else if (t->json) {
         rc = tool_json_print(task_json(a->seg, &v));
     } else {
-        show(a->seg, &v);
+        task_do_show(a->seg, &v);
     }
     apiary_detach(a);
     return tool_finish(t, rc);

@@ -36,7 +36,7 @@ static const struct tool_usage usage = {
 
 /* ---- processes ------------------------------------------------------------------------------------------------ */
 
-static char **arguments(const char *const *list)
+static char **up_arguments(const char *const *list)
 {
     size_t n = 0;
     while (list[n] != NULL)
@@ -150,8 +150,8 @@ static int add_daemon(struct up *up)
         return TOOL_CANNOT;
     }
     up->daemon = crew_add(up->crew, "apiaryd", up->daemon_path,
-                          arguments((const char *const[]){"apiaryd", "--stdin", "--config", up->path, "--segment",
-                                                          up->segment, "--log-level", up->level, NULL}),
+                          up_arguments((const char *const[]){"apiaryd", "--stdin", "--config", up->path, "--segment",
+                                                             up->segment, "--log-level", up->level, NULL}),
                           false);
     up->daemon->wanted = false;
     return TOOL_OK;
@@ -279,7 +279,7 @@ static void leave_segment(struct up *up, int fd, uint32_t others, char *text, si
     }
 }
 
-static void stop(struct up *up)
+static void up_stop(struct up *up)
 {
     crew_status(up->crew, NULL);
     bool used = up->a != NULL;
@@ -317,7 +317,7 @@ static void tell_ready(struct up *up)
     if (!up->ready) up->ready = tool_notify("READY=1");
 }
 
-static int run(struct up *up)
+static int up_run(struct up *up)
 {
     int64_t other = 0;
     int rc = look_around(up, &other);
@@ -348,7 +348,7 @@ static int run(struct up *up)
         crew_say(up->crew, "apiary: up: interrupted before all checks were done");
         if (!up->once) rc = TOOL_OK; /* a supervisor that was told to stop has not failed */
     }
-    stop(up);
+    up_stop(up);
     return rc;
 }
 
@@ -409,7 +409,7 @@ int cmd_up(struct tool *t, int argc, char **argv)
     if (verbose) up.level = "info";
     rc = tool_serve(t);
     if (rc == TOOL_OK) rc = open_up(&up, config);
-    if (rc == TOOL_OK) rc = run(&up);
+    if (rc == TOOL_OK) rc = up_run(&up);
     if (up.crew != NULL) crew_close(up.crew);
     rows_free(&up.rows);
     config_close(&up.config);

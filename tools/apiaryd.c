@@ -38,23 +38,23 @@ struct daemon_options {
     bool remove, standard_input, ready_passing;
 };
 
-static void tell(const char *what, const char *is, const char *configured)
+static void apiaryd_tell(const char *what, const char *is, const char *configured)
 {
     ap_log(4, "the living segment has %s %s, the configuration says %s: it counts for a new segment", what, is, configured);
 }
 
-static void compare(const char *what, uint64_t is, uint64_t configured)
+static void apiaryd_compare(const char *what, uint64_t is, uint64_t configured)
 {
     char texts[2][24];
     snprintf(texts[0], sizeof texts[0], "%" PRIu64, is);
     snprintf(texts[1], sizeof texts[1], "%" PRIu64, configured);
-    if (is != configured) tell(what, texts[0], texts[1]);
+    if (is != configured) apiaryd_tell(what, texts[0], texts[1]);
 }
 
 static void compare_time(const char *what, uint64_t is, uint64_t configured)
 {
     char texts[2][32];
-    if (is != configured) tell(what, tool_format_duration(is, texts[0]), tool_format_duration(configured, texts[1]));
+    if (is != configured) apiaryd_tell(what, tool_format_duration(is, texts[0]), tool_format_duration(configured, texts[1]));
 }
 
 struct comparison {
@@ -67,7 +67,7 @@ static int compare_number(void *user, const struct ap_number *n)
     char what[64];
 
     snprintf(what, sizeof what, "%s%s%s", n->group != NULL ? n->group : "", n->group != NULL ? ": " : "", n->key);
-    compare(what, ap_number_of(c->is, n), ap_number_of(c->configured, n));
+    apiaryd_compare(what, ap_number_of(c->is, n), ap_number_of(c->configured, n));
     return 0;
 }
 
@@ -180,7 +180,7 @@ static void remove_segment(int fd, const char *name)
     if (rc < 0) ap_log(4, "cannot remove %s: %s", name, apiary_strerror(rc));
 }
 
-static bool service_passes(apiary_t *a, const char *service)
+static bool apiaryd_service_passes(apiary_t *a, const char *service)
 {
     apiary_swarm_status_t *rows = NULL;
     int n = apiary_swarm_status(a, service, NULL, 0), room = n;
@@ -198,7 +198,7 @@ static bool service_passes(apiary_t *a, const char *service)
 static bool all_pass(apiary_t *a, const struct ap_deployment *d)
 {
     for (size_t i = 0; i < d->swarm_count; i++) {
-        if (!service_passes(a, d->swarms[i].service)) return false;
+        if (!apiaryd_service_passes(a, d->swarms[i].service)) return false;
     }
     return true;
 }
@@ -219,7 +219,7 @@ static int wait_for_signal(apiary_t *a, const struct ap_deployment *d, const sig
     return which;
 }
 
-static int watch(const struct tool *t, apiary_t *a, const char *name, bool created, const struct ap_deployment *awaited)
+static int apiaryd_watch(const struct tool *t, apiary_t *a, const char *name, bool created, const struct ap_deployment *awaited)
 {
     struct ap_monitor *monitor = NULL;
     int rc = ap_monitor_start(a->seg, a->member, &monitor);
@@ -242,7 +242,7 @@ static int watch(const struct tool *t, apiary_t *a, const char *name, bool creat
     return TOOL_OK;
 }
 
-static int run(const struct tool *t, const struct daemon_options *o)
+static int apiaryd_run(const struct tool *t, const struct daemon_options *o)
 {
     struct ap_deployment *d = NULL;
     const char *path = tool_config_path(o->config);
@@ -268,7 +268,7 @@ static int run(const struct tool *t, const struct daemon_options *o)
     if (rc == TOOL_OK) rc = lock_segment(t, a, options.name);
     if (rc == TOOL_OK) {
         if (!created && d != NULL) compare_geometry(&a->seg->geometry, &options.geometry);
-        rc = watch(t, a, options.name, created, o->ready_passing ? d : NULL);
+        rc = apiaryd_watch(t, a, options.name, created, o->ready_passing ? d : NULL);
         if (o->remove) remove_segment(apiary_segment_fd(a), options.name);
     }
     apiary_detach(a);
@@ -307,5 +307,5 @@ int main(int argc, char **argv)
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGHUP);
     sigprocmask(SIG_BLOCK, &signals, NULL); /* before any thread starts */
-    return run(&t, &o);
+    return apiaryd_run(&t, &o);
 }

@@ -137,7 +137,7 @@ static void help_row(int letter, const char *name, const char *argument, const c
     printf("%-26s %s\n", left, what);
 }
 
-static void help(const struct tool *t, const struct tool_usage *usage, const struct tool_option *options)
+static void common_help(const struct tool *t, const struct tool_usage *usage, const struct tool_option *options)
 {
     printf("usage: %s%s%s [OPTION...]%s%s\n\n%s\n\n", t->program, usage->command != NULL ? " " : "",
            usage->command != NULL ? usage->command : "", *usage->arguments != '\0' ? " " : "", usage->arguments,
@@ -220,7 +220,7 @@ int tool_parse(struct tool *t, const struct tool_usage *usage, const struct tool
         } else if (found == 'W') {
             tool_table_wide();
         } else if (found == 'h') {
-            help(t, usage, options);
+            common_help(t, usage, options);
             return tool_finish(t, TOOL_OK);
         } else if (found == 'V') {
             tool_print_version(t->program);

@@ -277,7 +277,7 @@ static size_t room(FILE *out)
 
 /* Leaves out what may be missed, the last column first; then takes from the widest column, the last of several; until a row
  * fits or nothing is left to take. A column of width 0 is left out. */
-static void fit(const struct tool_table *table, size_t *widths, size_t most)
+static void common_text_fit(const struct tool_table *table, size_t *widths, size_t most)
 {
     size_t columns = table->columns, whole = 0;
     for (size_t i = 0; i < columns; i++)
@@ -354,7 +354,7 @@ static void print_table(struct tool_table *table, FILE *out, FILE *shown_on)
         size_t w = width(table->cells[i]);
         if (w > widths[i % table->columns]) widths[i % table->columns] = w;
     }
-    fit(table, widths, whole_tables ? SIZE_MAX : room(shown_on));
+    common_text_fit(table, widths, whole_tables ? SIZE_MAX : room(shown_on));
     for (size_t i = 0; i < table->columns; i++)
         if (widths[i] > 0) last = i;
     for (size_t i = 0; i < table->rows * table->columns; i++) {

@@ -13,7 +13,7 @@
 
 #define PAGE 4096u
 
-static int refuse(int error, char *message, size_t size, const char *what, const char *why)
+static int dump_open_refuse(int error, char *message, size_t size, const char *what, const char *why)
 {
     if (message != NULL) ap_format(message, size, "%s: %s", AP_SHOWN(what, 200), why);
     return error;
@@ -36,18 +36,19 @@ static int copy_in(int fd, uint64_t size, const char *source, struct dump *ret, 
     size_t room = (size + PAGE - 1) / PAGE * PAGE, got = 0;
     uint8_t *base;
 
-    if (size == 0) return refuse(APIARY_ENOTOURS, message, message_size, source, "it is empty, so it is not a segment");
+    if (size == 0) return dump_open_refuse(APIARY_ENOTOURS, message, message_size, source, "it is empty, so it is not a segment");
     /* A hole of terabytes costs nothing on a disk, but here it would. */
     if (room / PAGE > (uint64_t)sysconf(_SC_PHYS_PAGES) * (uint64_t)sysconf(_SC_PAGESIZE) / PAGE / 2)
-        return refuse(APIARY_ENOBLOCK, message, message_size, source, "more than half of this machine's memory");
+        return dump_open_refuse(APIARY_ENOBLOCK, message, message_size, source, "more than half of this machine's memory");
     base = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (base == MAP_FAILED) return refuse(APIARY_ENOBLOCK, message, message_size, source, "too large for this machine's memory");
+    if (base == MAP_FAILED)
+        return dump_open_refuse(APIARY_ENOBLOCK, message, message_size, source, "too large for this machine's memory");
     while (got < size) {
         ssize_t n = pread(fd, base + got, size - got < (1u << 26) ? size - got : 1u << 26, (off_t)got);
         if (n < 0 && errno == EINTR) continue;
         if (n < 0) {
             munmap(base, room);
-            return refuse(APIARY_ESYS, message, message_size, source, strerror(errno));
+            return dump_open_refuse(APIARY_ESYS, message, message_size, source, strerror(errno));
         }
         if (n == 0) break; /* cut short since */
         got += (size_t)n;
@@ -69,7 +70,7 @@ static int map_in(int fd, uint64_t size, const char *source, struct dump *ret, c
 
     if (size < PAGE) return copy_in(fd, size, source, ret, message, message_size);
     base = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
-    if (base == MAP_FAILED) return refuse(APIARY_ESYS, message, message_size, source, strerror(errno));
+    if (base == MAP_FAILED) return dump_open_refuse(APIARY_ESYS, message, message_size, source, strerror(errno));
     dump_memory(base, size, ret);
     ret->base = base;
     ret->mapped = size;
@@ -106,18 +107,18 @@ int dump_open(const char *source, struct dump *ret, char *message, size_t size)
     bool live;
     int fd, r;
 
-    if (source[0] == '\0') return refuse(APIARY_EINVAL, message, size, "''", "no name and no file");
+    if (source[0] == '\0') return dump_open_refuse(APIARY_EINVAL, message, size, "''", "no name and no file");
     fd = open_source(source, &live);
     if (fd < 0) {
-        if (errno == ENOENT) return refuse(APIARY_ENOSEG, message, size, source, "no such segment, and no such file");
+        if (errno == ENOENT) return dump_open_refuse(APIARY_ENOSEG, message, size, source, "no such segment, and no such file");
         if (errno == EACCES || errno == EPERM)
-            return refuse(APIARY_EPERM, message, size, source, "no permission to read it; join the segment's group");
-        return refuse(APIARY_ESYS, message, size, source, strerror(errno));
+            return dump_open_refuse(APIARY_EPERM, message, size, source, "no permission to read it; join the segment's group");
+        return dump_open_refuse(APIARY_ESYS, message, size, source, strerror(errno));
     }
     if (fstat(fd, &st) < 0)
-        r = refuse(APIARY_ESYS, message, size, source, strerror(errno));
+        r = dump_open_refuse(APIARY_ESYS, message, size, source, strerror(errno));
     else if (!S_ISREG(st.st_mode))
-        r = refuse(APIARY_ENOTOURS, message, size, source, "neither a segment nor a file");
+        r = dump_open_refuse(APIARY_ENOTOURS, message, size, source, "neither a segment nor a file");
     else
         r = (live ? map_in : copy_in)(fd, (uint64_t)st.st_size, source, ret, message, size);
     close(fd);
@@ -125,7 +126,7 @@ int dump_open(const char *source, struct dump *ret, char *message, size_t size)
     ap_format(ret->source, sizeof ret->source, "%s", source);
     if (ret->plausible) return 0;
     dump_close(ret);
-    return refuse(APIARY_ENOTOURS, message, size, source, "not an apiary segment, nor a copy of one; check the name");
+    return dump_open_refuse(APIARY_ENOTOURS, message, size, source, "not an apiary segment, nor a copy of one; check the name");
 }
 
 void dump_close(struct dump *d)

@@ -60,7 +60,7 @@ static json_t *enumerated(const char *const *names, size_t count, uint32_t value
 }
 #define ENUM(names, value) enumerated(names, sizeof names / sizeof names[0], value)
 
-static void set(json_t *object, const char *key, json_t *value)
+static void dump_read_set(json_t *object, const char *key, json_t *value)
 {
     json_object_set_new(object, key, value);
 }
@@ -91,12 +91,12 @@ static json_t *role_json(const struct dump *d)
     uint32_t word = ap_load_acquire(ap_robust_word(&h->role));
     json_t *role = json_object();
 
-    set(role, "word", dump_hex(word));
-    set(role, "thread", dump_number(word & 0x3fffffff));
-    set(role, "pid", thread_pid(d, word & 0x3fffffff));
-    set(role, "dead", json_boolean((word & 0x40000000) != 0));
-    set(role, "watching_lane", dump_number(AP_WATCHED_LANE(watched)));
-    set(role, "beat_age", dump_age(d, AP_WATCHED_AT(watched) * 1000000));
+    dump_read_set(role, "word", dump_hex(word));
+    dump_read_set(role, "thread", dump_number(word & 0x3fffffff));
+    dump_read_set(role, "pid", thread_pid(d, word & 0x3fffffff));
+    dump_read_set(role, "dead", json_boolean((word & 0x40000000) != 0));
+    dump_read_set(role, "watching_lane", dump_number(AP_WATCHED_LANE(watched)));
+    dump_read_set(role, "beat_age", dump_age(d, AP_WATCHED_AT(watched) * 1000000));
     return role;
 }
 
@@ -108,26 +108,26 @@ static json_t *header_json(const struct dump *d)
     char boot[33] = "";
 
     for (unsigned i = 0; i < sizeof h->boot_id; i++) snprintf(boot + 2 * i, 3, "%02x", h->boot_id[i]);
-    set(o, "name", dump_bytes_json(h->name, sizeof h->name));
-    set(o, "magic", dump_bytes_json(h->magic, sizeof h->magic));
-    set(o, "version", dump_number(ap_load_relaxed(&h->version)));
-    set(o, "version_min", dump_number(ap_load_relaxed(&h->version_min)));
-    set(o, "fingerprint", dump_hex(ap_load_relaxed(&h->fingerprint)));
-    set(o, "fingerprint_known", json_boolean(ap_load_relaxed(&h->fingerprint) == d->seg.fingerprint));
-    set(o, "size", dump_number(ap_load_relaxed(&h->size)));
-    set(o, "state", ENUM(states, ap_load_acquire(&h->state)));
-    set(o, "creator_pid", json_integer(ap_load_relaxed(&h->creator_pid)));
-    set(o, "creator_start", dump_number(ap_load_relaxed(&h->creator_start)));
-    set(o, "creator_namespace", dump_number(ap_load_relaxed(&h->creator_namespace)));
-    set(o, "created", time_json(ap_load_relaxed(&h->created_realtime)));
-    set(o, "age", dump_age(d, ap_load_relaxed(&h->created_monotonic)));
-    set(o, "boot_id", json_string(boot));
-    set(o, "rescan", dump_number(ap_load_relaxed(&h->rescan)));
-    set(o, "lanes_changed", dump_number(ap_load_relaxed(&h->lanes_changed)));
-    set(o, "time_namespace", dump_number(ap_load_relaxed(&h->time_namespace.inode)));
-    set(o, "images", dump_number(ap_load_relaxed(&h->images)));
-    set(o, "event_next", dump_number(ap_load_relaxed(&h->event_next)));
-    set(o, "monitor", role_json(d));
+    dump_read_set(o, "name", dump_bytes_json(h->name, sizeof h->name));
+    dump_read_set(o, "magic", dump_bytes_json(h->magic, sizeof h->magic));
+    dump_read_set(o, "version", dump_number(ap_load_relaxed(&h->version)));
+    dump_read_set(o, "version_min", dump_number(ap_load_relaxed(&h->version_min)));
+    dump_read_set(o, "fingerprint", dump_hex(ap_load_relaxed(&h->fingerprint)));
+    dump_read_set(o, "fingerprint_known", json_boolean(ap_load_relaxed(&h->fingerprint) == d->seg.fingerprint));
+    dump_read_set(o, "size", dump_number(ap_load_relaxed(&h->size)));
+    dump_read_set(o, "state", ENUM(states, ap_load_acquire(&h->state)));
+    dump_read_set(o, "creator_pid", json_integer(ap_load_relaxed(&h->creator_pid)));
+    dump_read_set(o, "creator_start", dump_number(ap_load_relaxed(&h->creator_start)));
+    dump_read_set(o, "creator_namespace", dump_number(ap_load_relaxed(&h->creator_namespace)));
+    dump_read_set(o, "created", time_json(ap_load_relaxed(&h->created_realtime)));
+    dump_read_set(o, "age", dump_age(d, ap_load_relaxed(&h->created_monotonic)));
+    dump_read_set(o, "boot_id", json_string(boot));
+    dump_read_set(o, "rescan", dump_number(ap_load_relaxed(&h->rescan)));
+    dump_read_set(o, "lanes_changed", dump_number(ap_load_relaxed(&h->lanes_changed)));
+    dump_read_set(o, "time_namespace", dump_number(ap_load_relaxed(&h->time_namespace.inode)));
+    dump_read_set(o, "images", dump_number(ap_load_relaxed(&h->images)));
+    dump_read_set(o, "event_next", dump_number(ap_load_relaxed(&h->event_next)));
+    dump_read_set(o, "monitor", role_json(d));
     return o;
 }
 
@@ -143,9 +143,9 @@ static int number_json(void *user, const struct ap_number *n)
 
     if (map == NULL) {
         map = json_object();
-        set(to->whole, n->group, map);
+        dump_read_set(to->whole, n->group, map);
     }
-    set(map, n->key, dump_number(ap_number_of(to->g, n)));
+    dump_read_set(map, n->key, dump_number(ap_number_of(to->g, n)));
     return 0;
 }
 
@@ -154,7 +154,7 @@ static json_t *geometry_json(const struct ap_geometry *g)
     struct numbers to = {g, json_object()};
 
     ap_numbers_each(&ap_registry_parts, number_json, &to);
-    set(to.whole, "task_timeout", dump_number(g->task_timeout));
+    dump_read_set(to.whole, "task_timeout", dump_number(g->task_timeout));
     return to.whole;
 }
 
@@ -166,11 +166,11 @@ static json_t *sections_json(const struct ap_segment *seg)
         const struct ap_section *s = &seg->sections[i];
         json_t *o = json_object();
 
-        set(o, "index", dump_number(i));
-        set(o, "name", dump_bytes_json(s->name, sizeof s->name));
-        set(o, "offset", dump_number(s->offset));
-        set(o, "stride", dump_number(s->stride));
-        set(o, "count", dump_number(s->count));
+        dump_read_set(o, "index", dump_number(i));
+        dump_read_set(o, "name", dump_bytes_json(s->name, sizeof s->name));
+        dump_read_set(o, "offset", dump_number(s->offset));
+        dump_read_set(o, "stride", dump_number(s->stride));
+        dump_read_set(o, "count", dump_number(s->count));
         json_array_append_new(list, o);
     }
     return list;
@@ -209,18 +209,18 @@ static json_t *members_json(const struct ap_segment *seg)
         if (!member_copy(seg, i, &m) || AP_MEMBER_STATE(m.life) == AP_LIFE_FREE) continue;
         life = m.life;
         o = json_object();
-        set(o, "index", dump_number(i));
-        set(o, "state", ENUM(lives, AP_MEMBER_STATE(life)));
-        set(o, "owner", json_string(life_of(seg, AP_MEMBER_LANE(life))));
-        set(o, "epoch", dump_number(AP_MEMBER_EPOCH(life)));
-        set(o, "lane", dump_number(AP_MEMBER_LANE(life)));
-        set(o, "pid", json_integer(m.pid));
-        set(o, "start_time", dump_number(m.start_time));
-        set(o, "pid_namespace", dump_number(m.pid_namespace));
-        set(o, "kind", json_string(tool_member_kind_name((int)m.kind)));
-        set(o, "name", dump_bytes_json(m.name, sizeof m.name));
-        set(o, "swarm", dump_bytes_json(m.swarm, sizeof m.swarm));
-        set(o, "attached", time_json(m.attached));
+        dump_read_set(o, "index", dump_number(i));
+        dump_read_set(o, "state", ENUM(lives, AP_MEMBER_STATE(life)));
+        dump_read_set(o, "owner", json_string(life_of(seg, AP_MEMBER_LANE(life))));
+        dump_read_set(o, "epoch", dump_number(AP_MEMBER_EPOCH(life)));
+        dump_read_set(o, "lane", dump_number(AP_MEMBER_LANE(life)));
+        dump_read_set(o, "pid", json_integer(m.pid));
+        dump_read_set(o, "start_time", dump_number(m.start_time));
+        dump_read_set(o, "pid_namespace", dump_number(m.pid_namespace));
+        dump_read_set(o, "kind", json_string(tool_member_kind_name((int)m.kind)));
+        dump_read_set(o, "name", dump_bytes_json(m.name, sizeof m.name));
+        dump_read_set(o, "swarm", dump_bytes_json(m.swarm, sizeof m.swarm));
+        dump_read_set(o, "attached", time_json(m.attached));
         json_array_append_new(list, o);
     }
     return list;
@@ -236,8 +236,8 @@ static json_t *hands_json(const struct ap_lane *lane)
 
         if (hand == 0) continue;
         o = json_object();
-        set(o, "slot", dump_number(AP_REF_SLOT(hand)));
-        set(o, "generation", dump_number(AP_REF_GENERATION(hand)));
+        dump_read_set(o, "slot", dump_number(AP_REF_SLOT(hand)));
+        dump_read_set(o, "generation", dump_number(AP_REF_GENERATION(hand)));
         json_array_append_new(list, o);
     }
     return list;
@@ -256,18 +256,18 @@ static json_t *lanes_json(const struct dump *d)
 
         if (AP_LIFE_STATE(life) == AP_LIFE_FREE) continue;
         o = json_object();
-        set(o, "index", dump_number(i));
-        set(o, "state", ENUM(lives, AP_LIFE_STATE(life)));
-        set(o, "owner", json_string(life_of(seg, i)));
-        set(o, "epoch", dump_number(AP_LIFE_EPOCH(life)));
-        set(o, "kind", ENUM(kinds, ap_load_relaxed(&lane->kind)));
-        set(o, "member", dump_number(ap_load_relaxed(&lane->member)));
-        set(o, "thread", dump_number(ap_load_relaxed(&lane->tid)));
-        set(o, "image", dump_number(ap_load_relaxed(&lane->image)));
-        set(o, "lock_word", dump_hex(ap_load_relaxed(ap_robust_word(&lane->mutex))));
-        set(o, "age", dump_age(d, ap_load_relaxed(&lane->joined)));
-        set(o, "may_sleep", json_boolean((ap_load_relaxed(&lane->bell) & 1) != 0));
-        set(o, "hands", hands_json(lane));
+        dump_read_set(o, "index", dump_number(i));
+        dump_read_set(o, "state", ENUM(lives, AP_LIFE_STATE(life)));
+        dump_read_set(o, "owner", json_string(life_of(seg, i)));
+        dump_read_set(o, "epoch", dump_number(AP_LIFE_EPOCH(life)));
+        dump_read_set(o, "kind", ENUM(kinds, ap_load_relaxed(&lane->kind)));
+        dump_read_set(o, "member", dump_number(ap_load_relaxed(&lane->member)));
+        dump_read_set(o, "thread", dump_number(ap_load_relaxed(&lane->tid)));
+        dump_read_set(o, "image", dump_number(ap_load_relaxed(&lane->image)));
+        dump_read_set(o, "lock_word", dump_hex(ap_load_relaxed(ap_robust_word(&lane->mutex))));
+        dump_read_set(o, "age", dump_age(d, ap_load_relaxed(&lane->joined)));
+        dump_read_set(o, "may_sleep", json_boolean((ap_load_relaxed(&lane->bell) & 1) != 0));
+        dump_read_set(o, "hands", hands_json(lane));
         json_array_append_new(list, o);
     }
     return list;
@@ -290,12 +290,12 @@ static json_t *rings_json(const struct ap_segment *seg, uint32_t queue)
         tail = ap_load_acquire(&ring->tail);
         if (lease == 0 && (int64_t)(tail - head) <= 0) continue;
         o = json_object();
-        set(o, "ring", dump_number(r));
-        set(o, "shared", json_boolean(r == seg->geometry.queue_inlets));
-        set(o, "lane", lease != 0 ? dump_number((lease & 0xffff) - 1) : json_null());
-        set(o, "epoch", dump_number(lease >> 16));
-        set(o, "head", dump_number(head));
-        set(o, "tail", dump_number(tail));
+        dump_read_set(o, "ring", dump_number(r));
+        dump_read_set(o, "shared", json_boolean(r == seg->geometry.queue_inlets));
+        dump_read_set(o, "lane", lease != 0 ? dump_number((lease & 0xffff) - 1) : json_null());
+        dump_read_set(o, "epoch", dump_number(lease >> 16));
+        dump_read_set(o, "head", dump_number(head));
+        dump_read_set(o, "tail", dump_number(tail));
         json_array_append_new(list, o);
     }
     return list;
@@ -308,9 +308,9 @@ static void queue_agent(const struct dump *d, uint32_t queue, json_t *o)
     char service[APIARY_NAME_MAX + 1] = "";
 
     if (swarm != NULL) ap_service_name(&d->seg, ap_load_relaxed(&swarm->service), service);
-    set(o, "agent", agent != NULL ? dump_bytes_json(agent->name, sizeof agent->name) : json_null());
-    set(o, "service", tool_json_text(service));
-    set(o, "swarm", agent != NULL ? dump_number(ap_load_relaxed(&agent->swarm)) : json_null());
+    dump_read_set(o, "agent", agent != NULL ? dump_bytes_json(agent->name, sizeof agent->name) : json_null());
+    dump_read_set(o, "service", tool_json_text(service));
+    dump_read_set(o, "swarm", agent != NULL ? dump_number(ap_load_relaxed(&agent->swarm)) : json_null());
 }
 
 static json_t *queues_json(const struct dump *d)
@@ -328,24 +328,24 @@ static json_t *queues_json(const struct dump *d)
 
         if (state == AP_QUEUE_FREE) continue;
         o = json_object();
-        set(o, "index", dump_number(i));
-        set(o, "state", ENUM(states, state));
-        set(o, "epoch", dump_number(AP_QUEUE_EPOCH(life)));
-        set(o, "lane", owned ? dump_number(AP_QUEUE_LANE(life)) : json_null());
-        set(o, "owner", json_string(owned ? life_of(seg, AP_QUEUE_LANE(life)) : "none"));
+        dump_read_set(o, "index", dump_number(i));
+        dump_read_set(o, "state", ENUM(states, state));
+        dump_read_set(o, "epoch", dump_number(AP_QUEUE_EPOCH(life)));
+        dump_read_set(o, "lane", owned ? dump_number(AP_QUEUE_LANE(life)) : json_null());
+        dump_read_set(o, "owner", json_string(owned ? life_of(seg, AP_QUEUE_LANE(life)) : "none"));
         queue_agent(d, i, o);
-        set(o, "depth", dump_number(ap_queue_depth(seg, i)));
-        set(o, "running", dump_number(ap_load_relaxed(&q->running)));
-        set(o, "started", dump_number(ap_load_relaxed(&q->started)));
-        set(o, "done", dump_number(ap_load_relaxed(&q->done)));
-        set(o, "failed", dump_number(ap_load_relaxed(&q->failed)));
-        set(o, "late", dump_number(ap_load_relaxed(&q->late)));
-        set(o, "crashed", dump_number(ap_load_relaxed(&q->crashed)));
-        set(o, "expired", dump_number(ap_load_relaxed(&q->expired)));
-        set(o, "cancelled", dump_number(ap_load_relaxed(&q->cancelled)));
-        set(o, "run_time", dump_number(ap_load_relaxed(&q->run_time)));
-        set(o, "summary", dump_hex(ap_load_relaxed(&q->summary)));
-        set(o, "rings", rings_json(seg, i));
+        dump_read_set(o, "depth", dump_number(ap_queue_depth(seg, i)));
+        dump_read_set(o, "running", dump_number(ap_load_relaxed(&q->running)));
+        dump_read_set(o, "started", dump_number(ap_load_relaxed(&q->started)));
+        dump_read_set(o, "done", dump_number(ap_load_relaxed(&q->done)));
+        dump_read_set(o, "failed", dump_number(ap_load_relaxed(&q->failed)));
+        dump_read_set(o, "late", dump_number(ap_load_relaxed(&q->late)));
+        dump_read_set(o, "crashed", dump_number(ap_load_relaxed(&q->crashed)));
+        dump_read_set(o, "expired", dump_number(ap_load_relaxed(&q->expired)));
+        dump_read_set(o, "cancelled", dump_number(ap_load_relaxed(&q->cancelled)));
+        dump_read_set(o, "run_time", dump_number(ap_load_relaxed(&q->run_time)));
+        dump_read_set(o, "summary", dump_hex(ap_load_relaxed(&q->summary)));
+        dump_read_set(o, "rings", rings_json(seg, i));
         json_array_append_new(list, o);
     }
     return list;
@@ -358,9 +358,9 @@ static void task_owner(json_t *o, uint64_t word)
     uint32_t owner = AP_WORD_OWNER(word), state = AP_WORD_STATE(word);
     enum ap_task_owner is = ap_task_owner(state);
 
-    set(o, "lane", is == AP_OWNER_IS_LANE ? dump_number(owner) : json_null());
-    set(o, "in_queue", is == AP_OWNER_IS_QUEUE ? dump_number(owner) : json_null());
-    set(o, "code", is == AP_OWNER_IS_CODE ? json_string(apiary_error_name(-(int)owner)) : json_null());
+    dump_read_set(o, "lane", is == AP_OWNER_IS_LANE ? dump_number(owner) : json_null());
+    dump_read_set(o, "in_queue", is == AP_OWNER_IS_QUEUE ? dump_number(owner) : json_null());
+    dump_read_set(o, "code", is == AP_OWNER_IS_CODE ? json_string(apiary_error_name(-(int)owner)) : json_null());
 }
 
 static void task_names(const struct dump *d, const struct ap_slot *slot, json_t *o)
@@ -372,11 +372,11 @@ static void task_names(const struct dump *d, const struct ap_slot *slot, json_t 
         ap_capability_name(&d->seg, ap_load_relaxed(&slot->capability), capability);
         if (by != 0) ap_service_name(&d->seg, by - 1, caller);
     }
-    set(o, "capability", tool_json_text(capability));
-    set(o, "caller", tool_json_text(caller));
+    dump_read_set(o, "capability", tool_json_text(capability));
+    dump_read_set(o, "caller", tool_json_text(caller));
 }
 
-static json_t *task_json(const struct dump *d, uint32_t index, uint64_t word)
+static json_t *dump_read_task_json(const struct dump *d, uint32_t index, uint64_t word)
 {
     const struct ap_slot *slot = ap_slot_at(&d->seg, index);
     const struct ap_slab *slab = ap_slab_at(&d->seg, index / AP_SLAB_SLOTS);
@@ -385,25 +385,25 @@ static json_t *task_json(const struct dump *d, uint32_t index, uint64_t word)
     json_t *o = json_object();
 
     tool_format_task((apiary_task_t){index, AP_LEASE_EPOCH(lease), AP_WORD_GENERATION(word)}, id);
-    set(o, "slot", dump_number(index));
-    set(o, "task", json_string(id));
-    set(o, "state", json_string(ap_task_state_name(AP_WORD_STATE(word))));
+    dump_read_set(o, "slot", dump_number(index));
+    dump_read_set(o, "task", json_string(id));
+    dump_read_set(o, "state", json_string(ap_task_state_name(AP_WORD_STATE(word))));
     task_owner(o, word);
     task_names(d, slot, o);
-    set(o, "crashes", dump_number(AP_WORD_CRASHES(word)));
-    set(o, "starts", dump_number(ap_word_starts(word)));
-    set(o, "request_bits", dump_number(ap_request_bits(request, word)));
-    set(o, "client", dump_number(ap_load_relaxed(&slot->client)));
-    set(o, "ticket", dump_number(ap_load_relaxed(&slot->ticket)));
-    set(o, "queue", dump_number(ap_load_relaxed(&slot->queue)));
-    set(o, "worker", dump_number(ap_load_relaxed(&slot->worker)));
-    set(o, "request_size", dump_number(ap_load_relaxed(&slot->body_size)));
-    set(o, "request_block", dump_number(ap_load_relaxed(&slot->body)));
-    set(o, "result_size", dump_number(ap_load_relaxed(&slot->result_size)));
-    set(o, "result_block", dump_number(ap_load_relaxed(&slot->result)));
-    set(o, "queued_age", dump_age(d, ap_load_relaxed(&slot->queued)));
-    set(o, "started_age", dump_age(d, ap_load_relaxed(&slot->started)));
-    set(o, "finished_age", dump_age(d, ap_load_relaxed(&slot->finished)));
+    dump_read_set(o, "crashes", dump_number(AP_WORD_CRASHES(word)));
+    dump_read_set(o, "starts", dump_number(ap_word_starts(word)));
+    dump_read_set(o, "request_bits", dump_number(ap_request_bits(request, word)));
+    dump_read_set(o, "client", dump_number(ap_load_relaxed(&slot->client)));
+    dump_read_set(o, "ticket", dump_number(ap_load_relaxed(&slot->ticket)));
+    dump_read_set(o, "queue", dump_number(ap_load_relaxed(&slot->queue)));
+    dump_read_set(o, "worker", dump_number(ap_load_relaxed(&slot->worker)));
+    dump_read_set(o, "request_size", dump_number(ap_load_relaxed(&slot->body_size)));
+    dump_read_set(o, "request_block", dump_number(ap_load_relaxed(&slot->body)));
+    dump_read_set(o, "result_size", dump_number(ap_load_relaxed(&slot->result_size)));
+    dump_read_set(o, "result_block", dump_number(ap_load_relaxed(&slot->result)));
+    dump_read_set(o, "queued_age", dump_age(d, ap_load_relaxed(&slot->queued)));
+    dump_read_set(o, "started_age", dump_age(d, ap_load_relaxed(&slot->started)));
+    dump_read_set(o, "finished_age", dump_age(d, ap_load_relaxed(&slot->finished)));
     return o;
 }
 
@@ -419,17 +419,17 @@ static json_t *tasks_json(const struct dump *d, bool each)
         uint32_t state = AP_WORD_STATE(word);
 
         counts[state < AP_TASK_STATES ? state : AP_TASK_STATES]++;
-        if (each && state != AP_TASK_FREE) json_array_append_new(list, task_json(d, i, word));
+        if (each && state != AP_TASK_FREE) json_array_append_new(list, dump_read_task_json(d, i, word));
     }
     for (uint64_t i = 0; i < slabs; i++) leased += AP_LEASE_LANE(ap_load_relaxed(&ap_slab_at(seg, i)->lease)) != 0;
-    for (uint32_t i = 0; i < AP_TASK_STATES; i++) set(states, ap_task_state_name(i), dump_number(counts[i]));
-    set(states, "invalid", dump_number(counts[AP_TASK_STATES]));
-    set(o, "total", dump_number(seg->geometry.tasks));
-    set(o, "by_state", states);
-    set(o, "slabs", dump_number(slabs));
-    set(o, "slabs_leased", dump_number(leased));
+    for (uint32_t i = 0; i < AP_TASK_STATES; i++) dump_read_set(states, ap_task_state_name(i), dump_number(counts[i]));
+    dump_read_set(states, "invalid", dump_number(counts[AP_TASK_STATES]));
+    dump_read_set(o, "total", dump_number(seg->geometry.tasks));
+    dump_read_set(o, "by_state", states);
+    dump_read_set(o, "slabs", dump_number(slabs));
+    dump_read_set(o, "slabs_leased", dump_number(leased));
     if (each)
-        set(o, "slots", list);
+        dump_read_set(o, "slots", list);
     else
         json_decref(list);
     return o;
@@ -452,9 +452,9 @@ static json_t *pool_json(const struct ap_segment *seg)
             uint32_t state = word != NULL ? AP_BLOCK_STATE(ap_load_relaxed(word)) : 4;
             counts[state < 4 ? state : 4]++;
         }
-        set(o, "size", dump_number(ap_pool_class_size[c]));
-        set(o, "blocks", dump_number(seg->geometry.pool_blocks[c]));
-        for (unsigned k = 0; k < 5; k++) set(o, keys[k], dump_number(counts[k]));
+        dump_read_set(o, "size", dump_number(ap_pool_class_size[c]));
+        dump_read_set(o, "blocks", dump_number(seg->geometry.pool_blocks[c]));
+        for (unsigned k = 0; k < 5; k++) dump_read_set(o, keys[k], dump_number(counts[k]));
         json_array_append_new(list, o);
     }
     return list;
@@ -473,13 +473,13 @@ static json_t *events_json(const struct ap_segment *seg, uint32_t most)
 
         if (!ap_event_read(seg, number, &e)) continue;
         o = json_object();
-        set(o, "number", dump_number(e.number));
-        set(o, "time", time_json(e.time));
-        set(o, "kind", dump_number(e.kind));
-        set(o, "text", json_string(ap_event_text(e.kind)));
-        set(o, "lane", e.lane < seg->geometry.lanes ? dump_number(e.lane) : json_null());
-        set(o, "a", dump_number(e.a));
-        set(o, "b", dump_number(e.b));
+        dump_read_set(o, "number", dump_number(e.number));
+        dump_read_set(o, "time", time_json(e.time));
+        dump_read_set(o, "kind", dump_number(e.kind));
+        dump_read_set(o, "text", json_string(ap_event_text(e.kind)));
+        dump_read_set(o, "lane", e.lane < seg->geometry.lanes ? dump_number(e.lane) : json_null());
+        dump_read_set(o, "a", dump_number(e.a));
+        dump_read_set(o, "b", dump_number(e.b));
         json_array_append_new(list, o);
     }
     return list;
@@ -490,19 +490,19 @@ static json_t *events_json(const struct ap_segment *seg, uint32_t most)
 void dump_part_members(const struct dump *d, const struct dump_options *options, json_t *whole)
 {
     (void)options;
-    set(whole, "members", members_json(&d->seg));
+    dump_read_set(whole, "members", members_json(&d->seg));
 }
 
 void dump_part_lanes(const struct dump *d, const struct dump_options *options, json_t *whole)
 {
     (void)options;
-    set(whole, "lanes", lanes_json(d));
+    dump_read_set(whole, "lanes", lanes_json(d));
 }
 
 /* Slabs and slots. */
 void dump_part_slots(const struct dump *d, const struct dump_options *options, json_t *whole)
 {
-    set(whole, "tasks", tasks_json(d, options->tasks));
+    dump_read_set(whole, "tasks", tasks_json(d, options->tasks));
 }
 
 void dump_part_slabs(const struct dump *d, const struct dump_options *options, json_t *whole)
@@ -514,7 +514,7 @@ void dump_part_slabs(const struct dump *d, const struct dump_options *options, j
 void dump_part_queues(const struct dump *d, const struct dump_options *options, json_t *whole)
 {
     (void)options;
-    set(whole, "queues", queues_json(d));
+    dump_read_set(whole, "queues", queues_json(d));
 }
 
 void dump_part_rings(const struct dump *d, const struct dump_options *options, json_t *whole)
@@ -525,7 +525,7 @@ void dump_part_rings(const struct dump *d, const struct dump_options *options, j
 void dump_part_blocks(const struct dump *d, const struct dump_options *options, json_t *whole)
 {
     (void)options;
-    set(whole, "pool", pool_json(&d->seg));
+    dump_read_set(whole, "pool", pool_json(&d->seg));
 }
 
 void dump_part_pool(const struct dump *d, const struct dump_options *options, json_t *whole)
@@ -535,7 +535,7 @@ void dump_part_pool(const struct dump *d, const struct dump_options *options, js
 
 void dump_part_events(const struct dump *d, const struct dump_options *options, json_t *whole)
 {
-    set(whole, "events", events_json(&d->seg, options->events));
+    dump_read_set(whole, "events", events_json(&d->seg, options->events));
 }
 
 /* ---- all ------------------------------------------------------------------------------------------------------ */
@@ -551,13 +551,13 @@ json_t *dump_json(const struct dump *d, const struct dump_options *options)
     const struct ap_segment *seg = &d->seg;
     json_t *o = json_object();
 
-    set(o, "source", tool_json_text(d->source));
-    set(o, "live", json_boolean(d->live));
-    set(o, "bytes", dump_number(seg->size));
-    set(o, "registry", json_boolean(d->registry));
-    set(o, "header", header_json(d));
-    set(o, "geometry", geometry_json(&seg->geometry));
-    set(o, "sections", sections_json(seg));
+    dump_read_set(o, "source", tool_json_text(d->source));
+    dump_read_set(o, "live", json_boolean(d->live));
+    dump_read_set(o, "bytes", dump_number(seg->size));
+    dump_read_set(o, "registry", json_boolean(d->registry));
+    dump_read_set(o, "header", header_json(d));
+    dump_read_set(o, "geometry", geometry_json(&seg->geometry));
+    dump_read_set(o, "sections", sections_json(seg));
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) parts[i](d, options, o);
     return o;
 }

@@ -9,7 +9,7 @@
 #include "tools/common.h"
 #include "tools/dump.h"
 
-static void set(json_t *object, const char *key, json_t *value)
+static void dump_registry_set(json_t *object, const char *key, json_t *value)
 {
     json_object_set_new(object, key, value);
 }
@@ -33,10 +33,10 @@ static json_t *services_json(const struct ap_segment *seg)
 
         if (state == AP_SERVICE_FREE) continue;
         o = json_object();
-        set(o, "index", dump_number(i));
-        set(o, "name", dump_bytes_json(s->name, sizeof s->name));
-        set(o, "ready", json_boolean(state == AP_SERVICE_READY));
-        set(o, "delegations", dump_number(ap_tickets_busy(seg, i)));
+        dump_registry_set(o, "index", dump_number(i));
+        dump_registry_set(o, "name", dump_bytes_json(s->name, sizeof s->name));
+        dump_registry_set(o, "ready", json_boolean(state == AP_SERVICE_READY));
+        dump_registry_set(o, "delegations", dump_number(ap_tickets_busy(seg, i)));
         json_array_append_new(list, o);
     }
     return list;
@@ -53,29 +53,31 @@ static json_t *swarm_json(const struct dump *d, uint32_t index, uint64_t life)
     char text[24], time[32], reason[AP_REASON_MAX + 1];
     json_t *o = json_object();
 
-    set(o, "index", dump_number(index));
-    set(o, "service", service_name(&d->seg, ap_load_relaxed(&s->service)));
-    set(o, "instance", dump_bytes_json(s->instance, sizeof s->instance));
-    set(o, "version", dump_bytes_json(s->version, sizeof s->version));
-    set(o, "life", json_string(dump_enum(lives, 4, AP_SWARM_STATE(life), text)));
-    set(o, "epoch", dump_number(AP_SWARM_EPOCH(life)));
-    set(o, "owner", json_string(ap_lane_dead(&d->seg, lane) ? "dead" : ap_lane_alive(&d->seg, lane) ? "alive" : "none"));
-    set(o, "state", json_string(tool_state_name((int)state)));
-    set(o, "leaving", json_boolean(ap_load_relaxed(&s->leaving) != 0));
-    set(o, "mode", json_string(tool_mode_name((int)AP_MODE_OF(ap_load_relaxed(&s->mode)))));
-    set(o, "lane", dump_number(lane));
-    set(o, "member", dump_number(member));
+    dump_registry_set(o, "index", dump_number(index));
+    dump_registry_set(o, "service", service_name(&d->seg, ap_load_relaxed(&s->service)));
+    dump_registry_set(o, "instance", dump_bytes_json(s->instance, sizeof s->instance));
+    dump_registry_set(o, "version", dump_bytes_json(s->version, sizeof s->version));
+    dump_registry_set(o, "life", json_string(dump_enum(lives, 4, AP_SWARM_STATE(life), text)));
+    dump_registry_set(o, "epoch", dump_number(AP_SWARM_EPOCH(life)));
+    dump_registry_set(o, "owner", json_string(ap_lane_dead(&d->seg, lane)    ? "dead"
+                                              : ap_lane_alive(&d->seg, lane) ? "alive" : "none"));
+    dump_registry_set(o, "state", json_string(tool_state_name((int)state)));
+    dump_registry_set(o, "leaving", json_boolean(ap_load_relaxed(&s->leaving) != 0));
+    dump_registry_set(o, "mode", json_string(tool_mode_name((int)AP_MODE_OF(ap_load_relaxed(&s->mode)))));
+    dump_registry_set(o, "lane", dump_number(lane));
+    dump_registry_set(o, "member", dump_number(member));
     /* Of a swarm that is down the member has gone, and its record may be another's. */
-    set(o, "pid", AP_SWARM_STATE(life) == AP_SWARM_LIVE && ap_member_read(&d->seg, member, &m) ? json_integer(m.pid) : json_null());
-    set(o, "port", dump_number(ap_load_relaxed(&s->port)));
-    set(o, "park", json_string(ap_park_name(ap_load_relaxed(&s->park))));
-    set(o, "max_delegations", dump_number(ap_load_relaxed(&s->max_delegations)));
-    set(o, "registered", json_string(tool_format_time(ap_load_relaxed(&s->registered), time)));
-    set(o, "beat_age", dump_age(d, ap_load_relaxed(&s->beat)));
-    set(o, "health_endpoint", dump_bytes_json(s->health_endpoint, sizeof s->health_endpoint));
-    set(o, "metrics_endpoint", dump_bytes_json(s->metrics_endpoint, sizeof s->metrics_endpoint));
+    dump_registry_set(o, "pid", AP_SWARM_STATE(life) == AP_SWARM_LIVE && ap_member_read(&d->seg, member, &m) ? json_integer(m.pid)
+                                                                                                             : json_null());
+    dump_registry_set(o, "port", dump_number(ap_load_relaxed(&s->port)));
+    dump_registry_set(o, "park", json_string(ap_park_name(ap_load_relaxed(&s->park))));
+    dump_registry_set(o, "max_delegations", dump_number(ap_load_relaxed(&s->max_delegations)));
+    dump_registry_set(o, "registered", json_string(tool_format_time(ap_load_relaxed(&s->registered), time)));
+    dump_registry_set(o, "beat_age", dump_age(d, ap_load_relaxed(&s->beat)));
+    dump_registry_set(o, "health_endpoint", dump_bytes_json(s->health_endpoint, sizeof s->health_endpoint));
+    dump_registry_set(o, "metrics_endpoint", dump_bytes_json(s->metrics_endpoint, sizeof s->metrics_endpoint));
     ap_swarm_reason(&d->seg, index, reason);
-    set(o, "reason", json_string(reason));
+    dump_registry_set(o, "reason", json_string(reason));
     return o;
 }
 
@@ -90,7 +92,7 @@ static json_t *swarms_json(const struct dump *d)
     return list;
 }
 
-static json_t *provider_json(const struct ap_segment *seg, uint32_t queue)
+static json_t *dump_registry_provider_json(const struct ap_segment *seg, uint32_t queue)
 {
     const struct ap_agent_record *agent = ap_agent_at(seg, queue);
     const struct ap_queue *q = ap_queue_at(seg, queue);
@@ -98,11 +100,11 @@ static json_t *provider_json(const struct ap_segment *seg, uint32_t queue)
     uint64_t life = q != NULL ? ap_load_acquire(&q->life) : 0;
     json_t *o = json_object();
 
-    set(o, "queue", dump_number(queue));
-    set(o, "agent", agent != NULL ? dump_bytes_json(agent->name, sizeof agent->name) : json_null());
-    set(o, "service", swarm != NULL ? service_name(seg, ap_load_relaxed(&swarm->service)) : json_null());
-    set(o, "instance", swarm != NULL ? dump_bytes_json(swarm->instance, sizeof swarm->instance) : json_null());
-    set(o, "alive", json_boolean(AP_QUEUE_STATE(life) == AP_QUEUE_OPEN && ap_lane_alive(seg, AP_QUEUE_LANE(life))));
+    dump_registry_set(o, "queue", dump_number(queue));
+    dump_registry_set(o, "agent", agent != NULL ? dump_bytes_json(agent->name, sizeof agent->name) : json_null());
+    dump_registry_set(o, "service", swarm != NULL ? service_name(seg, ap_load_relaxed(&swarm->service)) : json_null());
+    dump_registry_set(o, "instance", swarm != NULL ? dump_bytes_json(swarm->instance, sizeof swarm->instance) : json_null());
+    dump_registry_set(o, "alive", json_boolean(AP_QUEUE_STATE(life) == AP_QUEUE_OPEN && ap_lane_alive(seg, AP_QUEUE_LANE(life))));
     return o;
 }
 
@@ -117,12 +119,12 @@ static json_t *capabilities_json(const struct ap_segment *seg)
         if (ap_load_acquire(&c->key) == 0) continue; /* DISC-A1 pairs DISC-R1 */
         o = json_object();
         providers = json_array();
-        set(o, "index", dump_number(i));
-        set(o, "name", dump_bytes_json(ap_capability_text(seg, c), APIARY_CAPABILITY_MAX + 1));
-        set(o, "ready", json_boolean(ap_load_relaxed(&c->ready) == 1));
+        dump_registry_set(o, "index", dump_number(i));
+        dump_registry_set(o, "name", dump_bytes_json(ap_capability_text(seg, c), APIARY_CAPABILITY_MAX + 1));
+        dump_registry_set(o, "ready", json_boolean(ap_load_relaxed(&c->ready) == 1));
         for (int q = ap_capability_next(seg, i, 0); q >= 0; q = ap_capability_next(seg, i, (uint32_t)q + 1))
-            json_array_append_new(providers, provider_json(seg, (uint32_t)q));
-        set(o, "providers", providers);
+            json_array_append_new(providers, dump_registry_provider_json(seg, (uint32_t)q));
+        dump_registry_set(o, "providers", providers);
         json_array_append_new(list, o);
     }
     return list;
@@ -138,25 +140,25 @@ static json_t *supervised_row(const struct dump *d, uint32_t index, const struct
     char text[24], time[32];
     json_t *o = json_object();
 
-    set(o, "index", dump_number(index));
-    set(o, "service", tool_json_text(v->service));
-    set(o, "instance", dump_number(r->instance));
-    set(o, "supervisor", json_integer(v->supervisor));
-    set(o, "owner", json_string(ap_lane_dead(&d->seg, lane) ? "dead" : v->supervised ? "alive" : "none"));
-    set(o, "held", json_string(tool_format_time(v->held, time)));
-    set(o, "left", v->left != 0 ? json_string(tool_format_time(v->left, time)) : json_null());
-    set(o, "state", json_string(dump_enum(states, 8, r->state, text)));
-    set(o, "changed", json_string(tool_format_time(r->changed, time)));
-    set(o, "pid", json_integer(r->pid));
-    set(o, "starts", dump_number(r->starts));
-    set(o, "ends", dump_number(r->ends));
-    set(o, "end", json_string(dump_enum(ends, 4, r->end, text)));
-    set(o, "code", dump_number(r->code));
-    set(o, "stage", dump_number(r->stage));
-    set(o, "ended", r->ended != 0 ? json_string(tool_format_time(r->ended, time)) : json_null());
-    set(o, "due", dump_number(r->due));
-    set(o, "said_size", dump_number(r->said_size));
-    set(o, "said", tool_json_text(r->said));
+    dump_registry_set(o, "index", dump_number(index));
+    dump_registry_set(o, "service", tool_json_text(v->service));
+    dump_registry_set(o, "instance", dump_number(r->instance));
+    dump_registry_set(o, "supervisor", json_integer(v->supervisor));
+    dump_registry_set(o, "owner", json_string(ap_lane_dead(&d->seg, lane) ? "dead" : v->supervised ? "alive" : "none"));
+    dump_registry_set(o, "held", json_string(tool_format_time(v->held, time)));
+    dump_registry_set(o, "left", v->left != 0 ? json_string(tool_format_time(v->left, time)) : json_null());
+    dump_registry_set(o, "state", json_string(dump_enum(states, 8, r->state, text)));
+    dump_registry_set(o, "changed", json_string(tool_format_time(r->changed, time)));
+    dump_registry_set(o, "pid", json_integer(r->pid));
+    dump_registry_set(o, "starts", dump_number(r->starts));
+    dump_registry_set(o, "ends", dump_number(r->ends));
+    dump_registry_set(o, "end", json_string(dump_enum(ends, 4, r->end, text)));
+    dump_registry_set(o, "code", dump_number(r->code));
+    dump_registry_set(o, "stage", dump_number(r->stage));
+    dump_registry_set(o, "ended", r->ended != 0 ? json_string(tool_format_time(r->ended, time)) : json_null());
+    dump_registry_set(o, "due", dump_number(r->due));
+    dump_registry_set(o, "said_size", dump_number(r->said_size));
+    dump_registry_set(o, "said", tool_json_text(r->said));
     return o;
 }
 
@@ -176,7 +178,7 @@ static json_t *supervised_json(const struct dump *d)
 void dump_part_services(const struct dump *d, const struct dump_options *options, json_t *whole)
 {
     (void)options;
-    set(whole, "services", d->registry ? services_json(&d->seg) : json_array());
+    dump_registry_set(whole, "services", d->registry ? services_json(&d->seg) : json_array());
 }
 
 void dump_part_tickets(const struct dump *d, const struct dump_options *options, json_t *whole)
@@ -187,7 +189,7 @@ void dump_part_tickets(const struct dump *d, const struct dump_options *options,
 void dump_part_swarms(const struct dump *d, const struct dump_options *options, json_t *whole)
 {
     (void)options;
-    set(whole, "swarms", d->registry ? swarms_json(d) : json_array());
+    dump_registry_set(whole, "swarms", d->registry ? swarms_json(d) : json_array());
 }
 
 void dump_part_agents(const struct dump *d, const struct dump_options *options, json_t *whole)
@@ -198,13 +200,13 @@ void dump_part_agents(const struct dump *d, const struct dump_options *options, 
 void dump_part_capabilities(const struct dump *d, const struct dump_options *options, json_t *whole)
 {
     (void)options;
-    set(whole, "capabilities", d->registry ? capabilities_json(&d->seg) : json_array());
+    dump_registry_set(whole, "capabilities", d->registry ? capabilities_json(&d->seg) : json_array());
 }
 
 void dump_part_supervised(const struct dump *d, const struct dump_options *options, json_t *whole)
 {
     (void)options;
-    set(whole, "supervised", d->registry ? supervised_json(d) : json_array());
+    dump_registry_set(whole, "supervised", d->registry ? supervised_json(d) : json_array());
 }
 
 static json_t *carried_json(const struct ap_segment *seg)
@@ -220,8 +222,8 @@ static json_t *carried_json(const struct ap_segment *seg)
 
         if (AP_WORD_STATE(word) <= AP_TASK_RESERVED || !ap_carried_read(seg, task, &row)) continue;
         o = tool_carried_json(&row);
-        set(o, "slot", json_integer(i));
-        set(o, "generation", dump_number(row.generation));
+        dump_registry_set(o, "slot", json_integer(i));
+        dump_registry_set(o, "generation", dump_number(row.generation));
         json_array_append_new(list, o);
     }
     return list;
@@ -230,5 +232,5 @@ static json_t *carried_json(const struct ap_segment *seg)
 /* Of the tasks that there are. */
 void dump_part_carried(const struct dump *d, const struct dump_options *options, json_t *whole)
 {
-    if (options->tasks) set(whole, "carried", d->registry ? carried_json(&d->seg) : json_array());
+    if (options->tasks) dump_registry_set(whole, "carried", d->registry ? carried_json(&d->seg) : json_array());
 }

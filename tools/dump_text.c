@@ -24,7 +24,7 @@ static const json_t *at(const json_t *object, const char *path)
 }
 
 /* As it is, to be freed. */
-static char *plain(const json_t *value)
+static char *dump_text_plain(const json_t *value)
 {
     if (json_is_string(value)) return tool_strdup(json_string_value(value));
     if (json_is_integer(value)) return tool_format("%" JSON_INTEGER_FORMAT, json_integer_value(value));
@@ -45,7 +45,8 @@ static char *providers(const json_t *list)
     size_t i;
 
     json_array_foreach(list, i, p) {
-        char *service = plain(at(p, "service")), *instance = plain(at(p, "instance")), *agent = plain(at(p, "agent"));
+        char *service = dump_text_plain(at(p, "service")), *instance = dump_text_plain(at(p, "instance")),
+             *agent = dump_text_plain(at(p, "agent"));
         char *longer = tool_format("%s%s%s/%s/%s%s", ret != NULL ? ret : "", ret != NULL ? ", " : "", service, instance, agent,
                                    json_is_true(at(p, "alive")) ? "" : " (gone)");
 
@@ -67,7 +68,7 @@ static char *cell(const json_t *row, const struct column *c)
     if (c->how == 'd' && json_is_integer(value)) return tool_strdup(tool_format_duration(number, text));
     if (c->how == 'b' && json_is_integer(value)) return tool_strdup(tool_format_bytes(number, text));
     if (c->how == 'h') return tool_format("%zu", json_array_size(value));
-    return c->how == 'p' ? providers(value) : plain(value);
+    return c->how == 'p' ? providers(value) : dump_text_plain(value);
 }
 
 static void table(const char *title, const json_t *rows, const struct column *columns, FILE *out)
@@ -100,7 +101,7 @@ static void table(const char *title, const json_t *rows, const struct column *co
 
 /* ---- parts ---------------------------------------------------------------------------------------------------- */
 
-static void line(FILE *out, const char *what, const json_t *whole, const char *path, char how)
+static void dump_text_line(FILE *out, const char *what, const json_t *whole, const char *path, char how)
 {
     const struct column c = {NULL, path, how};
     char *text = cell(whole, &c);
@@ -111,23 +112,23 @@ static void line(FILE *out, const char *what, const json_t *whole, const char *p
 
 static void header(const json_t *whole, FILE *out)
 {
-    char *name = plain(at(whole, "header.name")), *source = plain(at(whole, "source"));
+    char *name = dump_text_plain(at(whole, "header.name")), *source = dump_text_plain(at(whole, "source"));
 
     fprintf(out, "segment %s (%s: %s)\n", name, json_is_true(at(whole, "live")) ? "live" : "copy", source);
     free(name);
     free(source);
-    line(out, "state", whole, "header.state", 0);
-    line(out, "size", whole, "bytes", 'b');
-    line(out, "version", whole, "header.version", 0);
-    line(out, "fingerprint", whole, "header.fingerprint", 0);
-    line(out, "created", whole, "header.created", 0);
-    line(out, "age", whole, "header.age", 'd');
-    line(out, "creator", whole, "header.creator_pid", 0);
-    line(out, "monitor", whole, "header.monitor.thread", 0);
-    line(out, "of process", whole, "header.monitor.pid", 0);
-    line(out, "watching lane", whole, "header.monitor.watching_lane", 0);
-    line(out, "has looked", whole, "header.monitor.beat_age", 'd');
-    line(out, "recoveries", whole, "header.rescan", 0);
+    dump_text_line(out, "state", whole, "header.state", 0);
+    dump_text_line(out, "size", whole, "bytes", 'b');
+    dump_text_line(out, "version", whole, "header.version", 0);
+    dump_text_line(out, "fingerprint", whole, "header.fingerprint", 0);
+    dump_text_line(out, "created", whole, "header.created", 0);
+    dump_text_line(out, "age", whole, "header.age", 'd');
+    dump_text_line(out, "creator", whole, "header.creator_pid", 0);
+    dump_text_line(out, "monitor", whole, "header.monitor.thread", 0);
+    dump_text_line(out, "of process", whole, "header.monitor.pid", 0);
+    dump_text_line(out, "watching lane", whole, "header.monitor.watching_lane", 0);
+    dump_text_line(out, "has looked", whole, "header.monitor.beat_age", 'd');
+    dump_text_line(out, "recoveries", whole, "header.rescan", 0);
     if (!json_is_true(at(whole, "header.fingerprint_known")))
         fputs("  the layout is not this program's: what follows may be wrong\n", out);
     if (!json_is_true(at(whole, "registry"))) fputs("  the registry's sections cannot be used\n", out);
@@ -179,7 +180,7 @@ static void plain_rows(const char *title, const json_t *rows, FILE *out)
     fprintf(out, "\n%s (%zu)\n", title, json_array_size(rows));
     json_array_foreach(rows, i, row) {
         json_object_foreach((json_t *)(uintptr_t)row, key, value) {
-            char *text = plain(value);
+            char *text = dump_text_plain(value);
 
             fprintf(out, "  %s %s", key, text);
             free(text);

@@ -80,7 +80,7 @@ static void on_finding(void *user, const struct ap_finding *f)
     free(text);
 }
 
-static json_t *print_json(json_t *whole, bool one_line)
+static json_t *shmdump_print_json(json_t *whole, bool one_line)
 {
     json_t *o = json_object();
 
@@ -93,7 +93,7 @@ static json_t *print_json(json_t *whole, bool one_line)
     return NULL;
 }
 
-static int verify(const struct tool *t, const struct dump *d, bool one_line)
+static int shmdump_verify(const struct tool *t, const struct dump *d, bool one_line)
 {
     struct verdict v = {.findings = t->json ? json_array() : NULL};
     struct ap_report report = {.found = on_finding, .user = &v};
@@ -112,7 +112,7 @@ static int verify(const struct tool *t, const struct dump *d, bool one_line)
         json_object_set_new(o, "repairable", dump_number(report.repairable));
         json_object_set_new(o, "corrupt", dump_number(report.corrupt));
         json_object_set_new(o, "findings", v.findings);
-        print_json(o, one_line);
+        shmdump_print_json(o, one_line);
         return code;
     }
     if (all > v.shown) printf("... and %" PRIu64 " more\n", all - v.shown);
@@ -126,15 +126,15 @@ static int verify(const struct tool *t, const struct dump *d, bool one_line)
 
 /* ---- once, or every second ------------------------------------------------------------------------------------ */
 
-static int show(const struct tool *t, const struct dump *d, const struct arguments *a, bool one_line)
+static int shmdump_show(const struct tool *t, const struct dump *d, const struct arguments *a, bool one_line)
 {
     const struct dump_options options = {.tasks = a->tasks, .events = a->events != NULL ? (uint32_t)atoi(a->events) : 20};
     json_t *whole;
 
-    if (a->verify) return verify(t, d, one_line);
+    if (a->verify) return shmdump_verify(t, d, one_line);
     whole = dump_json(d, &options);
     if (t->json) {
-        print_json(whole, one_line);
+        shmdump_print_json(whole, one_line);
         return TOOL_OK;
     }
     dump_text(whole, stdout);
@@ -164,7 +164,7 @@ static int watch(const struct tool *t, const char *source, const struct argument
             break;
         }
         if (!t->json && isatty(STDOUT_FILENO)) fputs("\033[H\033[2J", stdout);
-        code = show(t, &d, a, true);
+        code = shmdump_show(t, &d, a, true);
         dump_close(&d);
         if (fflush(stdout) != 0 || ferror(stdout)) break;
     } while (poll(&stop, 1, 1000) == 0);
@@ -199,7 +199,7 @@ int main(int argc, char **argv)
     if (a.watch) return tool_finish(&t, watch(&t, source, &a));
     r = dump_open(source, &d, message, sizeof message);
     if (r < 0) return tool_fail(&t, TOOL_NO_SEGMENT, "%s", message);
-    r = show(&t, &d, &a, false);
+    r = shmdump_show(&t, &d, &a, false);
     dump_close(&d);
     return tool_finish(&t, r);
 }

@@ -47,7 +47,7 @@ static void trouble(struct question *q, const char *capability, int error)
 }
 
 /* Delegates {"key":...} or the full request to the cache; takes the request over. 0 or an apiary_error. */
-static int ask(struct question *q, const char *capability, json_t *request, apiary_done_fn done)
+static int cache_ask(struct question *q, const char *capability, json_t *request, apiary_done_fn done)
 {
     uint64_t left = ap_time_left(q->job, 5000000000u);
     char *text = request ? ap_json_text(request) : NULL;
@@ -86,7 +86,7 @@ static void compute(struct question *q, bool store)
     }
     json_t *request = json_pack("{s:s,s:O}", "key", q->key, "value", q->answer);
     if (request && q->cache->ttl_ms > 0) json_object_set_new(request, "ttl_ms", json_integer(q->cache->ttl_ms));
-    int error = ask(q, q->cache->put, request, on_put);
+    int error = cache_ask(q, q->cache->put, request, on_put);
     if (error < 0) {
         trouble(q, q->cache->put, error);
         finish_computed(q, false);
@@ -151,20 +151,20 @@ static void respond(void *state, apiary_job_t *job, const json_t *request)
         end_question(q, NULL);
         return;
     }
-    int error = ask(q, c->get, json_pack("{s:s}", "key", q->key), on_get);
+    int error = cache_ask(q, c->get, json_pack("{s:s}", "key", q->key), on_get);
     if (error < 0) {
         trouble(q, c->get, error);
         compute(q, false);
     }
 }
 
-static void handle(void *state, apiary_job_t *job)
+static void cache_handle(void *state, apiary_job_t *job)
 {
     static const struct ap_function functions[] = {{"response_cache", respond}, {NULL, NULL}};
     ap_dispatch(functions, state, job);
 }
 
-static int create(apiary_agent_t *agent, void **state)
+static int cache_create(apiary_agent_t *agent, void **state)
 {
     struct cache *c = apiary_agent_alloc(agent, sizeof *c);
     if (!c) return APIARY_ENOBLOCK;
@@ -174,7 +174,7 @@ static int create(apiary_agent_t *agent, void **state)
     return 0;
 }
 
-static void destroy(void *state)
+static void cache_destroy(void *state)
 {
     struct cache *c = state;
     apiary_agent_free(c->agent, c);
@@ -190,8 +190,8 @@ const apiary_agent_kind_t ap_kind_ai_cache = {
     .name = "ai_cache",
     .what = "response_cache: answers of the local deterministic models, kept in the Storage swarm's cache",
     .keys = keys,
-    .create = create,
-    .handle = handle,
-    .destroy = destroy,
+    .create = cache_create,
+    .handle = cache_handle,
+    .destroy = cache_destroy,
     .capabilities = (const char *const[]){"response_cache", NULL},
 };

@@ -51,7 +51,7 @@ static size_t cut_at_word(const char *text, size_t size, size_t most)
     return end;
 }
 
-static void optimize(void *state, apiary_job_t *job, const json_t *request)
+static void optimizer_optimize(void *state, apiary_job_t *job, const json_t *request)
 {
     struct ap_bytes out = {.agent = state};
     const char *text;
@@ -68,9 +68,9 @@ static void optimize(void *state, apiary_job_t *job, const json_t *request)
     ap_bytes_free(&out);
 }
 
-static void handle(void *state, apiary_job_t *job)
+static void optimizer_handle(void *state, apiary_job_t *job)
 {
-    static const struct ap_function functions[] = {{"response_optimization", optimize}, {NULL, NULL}};
+    static const struct ap_function functions[] = {{"response_optimization", optimizer_optimize}, {NULL, NULL}};
     ap_dispatch(functions, state, job);
 }
 
@@ -79,6 +79,6 @@ const apiary_agent_kind_t ap_kind_ai_optimizer = {
     .name = "ai_optimizer",
     .what = "response_optimization: removes repetition and white space, cuts at a word",
     .create = ap_create_plain,
-    .handle = handle,
+    .handle = optimizer_handle,
     .capabilities = (const char *const[]){"response_optimization", NULL},
 };

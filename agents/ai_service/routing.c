@@ -33,7 +33,7 @@ static bool has_skill(const json_t *model, const char *skill)
 }
 
 /* NULL when the model will do, else why not. */
-static const char *unfit(const json_t *model, const json_t *skills, size_t prompt_size, double max_cost)
+static const char *routing_unfit(const json_t *model, const json_t *skills, size_t prompt_size, double max_cost)
 {
     size_t i;
     json_t *skill;
@@ -62,7 +62,7 @@ static void choose(void *state, apiary_job_t *job, const json_t *request)
     json_t *models = ap_models_load(state), *passed = json_array();
     json_array_foreach(models, i, item)
     {
-        const char *why = unfit(item, skills, strlen(prompt), max_cost);
+        const char *why = routing_unfit(item, skills, strlen(prompt), max_cost);
         if (why)
             json_array_append_new(passed, json_pack("{s:s,s:s}", "model", text_of(item, "model"), "because", why));
         else if (!best ||
@@ -95,7 +95,7 @@ static size_t find_model(const json_t *models, const char *name)
     return i;
 }
 
-static bool add(apiary_job_t *job, const json_t *request, json_t *models)
+static bool routing_add(apiary_job_t *job, const json_t *request, json_t *models)
 {
     const char *name, *provider;
     json_t *given = json_object_get(request, "model"), *skills;
@@ -149,7 +149,7 @@ static bool remove_model(apiary_job_t *job, const json_t *request, json_t *model
     return false;
 }
 
-static void manage(void *state, apiary_job_t *job, const json_t *request)
+static void routing_manage(void *state, apiary_job_t *job, const json_t *request)
 {
     const char *op;
     bool changed = true, done;
@@ -162,7 +162,7 @@ static void manage(void *state, apiary_job_t *job, const json_t *request)
     if (strcmp(op, "list") == 0)
         done = true, changed = false;
     else if (strcmp(op, "add") == 0)
-        done = add(job, request, models);
+        done = routing_add(job, request, models);
     else if (strcmp(op, "remove") == 0)
         done = remove_model(job, request, models);
     else if (strcmp(op, "enable") == 0 || strcmp(op, "disable") == 0)
@@ -182,7 +182,7 @@ static void manage(void *state, apiary_job_t *job, const json_t *request)
 
 static void manage_handle(void *state, apiary_job_t *job)
 {
-    static const struct ap_function functions[] = {{"model_management", manage}, {NULL, NULL}};
+    static const struct ap_function functions[] = {{"model_management", routing_manage}, {NULL, NULL}};
     ap_dispatch(functions, state, job);
 }
 

@@ -73,7 +73,7 @@ static void close_graph(struct graph *g)
                     g->reaches[from][to] |= g->reaches[via][to];
 }
 
-static json_t *describe(const struct graph *g)
+static json_t *components_describe(const struct graph *g)
 {
     json_t *list = json_array();
     for (size_t c = 0; c < g->count; c++) {
@@ -108,7 +108,7 @@ static json_t *cycles(const struct graph *g)
     return list;
 }
 
-static void analyse(void *state, apiary_job_t *job, const json_t *request)
+static void components_analyse(void *state, apiary_job_t *job, const json_t *request)
 {
     struct graph *g = apiary_agent_alloc(state, sizeof *g);
     if (!g) {
@@ -118,7 +118,7 @@ static void analyse(void *state, apiary_job_t *job, const json_t *request)
     memset(g, 0, sizeof *g);
     if (read_graph(job, request, g)) {
         close_graph(g);
-        ap_answer(job, "{s:o,s:o}", "components", describe(g), "cycles", cycles(g));
+        ap_answer(job, "{s:o,s:o}", "components", components_describe(g), "cycles", cycles(g));
     }
     apiary_agent_free(state, g);
 }
@@ -160,10 +160,10 @@ static void check_design(void *state, apiary_job_t *job, const json_t *request)
     apiary_agent_free(state, g);
 }
 
-static void handle(void *state, apiary_job_t *job)
+static void components_handle(void *state, apiary_job_t *job)
 {
     static const struct ap_function functions[] = {
-        {"component_analysis", analyse},
+        {"component_analysis", components_analyse},
         {"system_design", check_design},
         {NULL, NULL},
     };
@@ -175,6 +175,6 @@ const apiary_agent_kind_t ap_kind_components = {
     .name = "components",
     .what = "component_analysis, system_design: metrics, cycles and layer violations of a dependency graph",
     .create = ap_create_plain,
-    .handle = handle,
+    .handle = components_handle,
     .capabilities = (const char *const[]){"component_analysis", "system_design", NULL},
 };

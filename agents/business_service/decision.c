@@ -106,7 +106,7 @@ static void decide(void *state, apiary_job_t *job, const json_t *request)
     apiary_agent_free(state, options);
 }
 
-static void handle(void *state, apiary_job_t *job)
+static void decision_handle(void *state, apiary_job_t *job)
 {
     static const struct ap_function functions[] = {{"decision_making", decide}, {NULL, NULL}};
     ap_dispatch(functions, state, job);
@@ -117,6 +117,6 @@ const apiary_agent_kind_t ap_kind_decision = {
     .name = "decision",
     .what = "decision_making: a weighted decision table",
     .create = ap_create_plain,
-    .handle = handle,
+    .handle = decision_handle,
     .capabilities = (const char *const[]){"decision_making", NULL},
 };

@@ -37,7 +37,7 @@ static enum operator operator_of(const json_t *condition)
     return op;
 }
 
-static bool holds(const json_t *condition, const json_t *facts)
+static bool rules_holds(const json_t *condition, const json_t *facts)
 {
     const json_t *found = ap_json_member(facts, json_string_value(json_array_get(condition, 0)));
     const json_t *value = json_array_get(condition, 2);
@@ -101,7 +101,7 @@ static int fires(apiary_job_t *job, const json_t *rule, const char *name, const 
     json_array_foreach(conditions, i, condition)
     {
         if (!check_condition(job, condition, name)) return -1;
-        all &= holds(condition, facts);
+        all &= rules_holds(condition, facts);
     }
     return all;
 }
@@ -148,14 +148,14 @@ static void comply(void *state, apiary_job_t *job, const json_t *request)
             return;
         }
         const char *path = json_string_value(json_array_get(require, 0));
-        if (!holds(require, record))
+        if (!rules_holds(require, record))
             json_array_append_new(violations, json_pack("{s:s,s:s,s:O?}", "policy", name, "member", path, "found",
                                                         ap_json_member(record, path)));
     }
     ap_answer(job, "{s:b,s:o}", "compliant", json_array_size(violations) == 0, "violations", violations);
 }
 
-static void handle(void *state, apiary_job_t *job)
+static void rules_handle(void *state, apiary_job_t *job)
 {
     static const struct ap_function functions[] = {
         {"business_rules", fire},
@@ -170,6 +170,6 @@ const apiary_agent_kind_t ap_kind_rules = {
     .name = "rules",
     .what = "business_rules, compliance: conditions over the members of a JSON object",
     .create = ap_create_plain,
-    .handle = handle,
+    .handle = rules_handle,
     .capabilities = (const char *const[]){"business_rules", "compliance", NULL},
 };

@@ -34,7 +34,7 @@ static void next(void *state, apiary_job_t *job, const json_t *request)
         ap_answer(job, "{s:s,s:I}", "name", name, "value", (json_int_t)value);
 }
 
-static void handle(void *state, apiary_job_t *job)
+static void sequence_handle(void *state, apiary_job_t *job)
 {
     static const struct ap_function functions[] = {{"sequence_number", next}, {NULL, NULL}};
     ap_dispatch(functions, state, job);
@@ -45,6 +45,6 @@ const apiary_agent_kind_t ap_kind_sequence = {
     .name = "sequence",
     .what = "sequence_number: named counters in the swarm's local memory",
     .create = ap_create_plain,
-    .handle = handle,
+    .handle = sequence_handle,
     .capabilities = (const char *const[]){"sequence_number", NULL},
 };

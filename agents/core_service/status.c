@@ -25,7 +25,7 @@ static const char *const mode_names[] = {
 _Static_assert(sizeof state_names / sizeof *state_names == APIARY_DOWN + 1, "each state has its name");
 _Static_assert(sizeof mode_names / sizeof *mode_names == APIARY_PAUSE + 1, "each mode has its name");
 
-static const char *state_name(enum apiary_state state)
+static const char *status_state_name(enum apiary_state state)
 {
     return state_names[state >= APIARY_STARTING && state <= APIARY_DOWN ? state : 0];
 }
@@ -66,7 +66,7 @@ static int read_rows(apiary_agent_t *agent, apiary_job_t *job, const char *servi
     }
 }
 
-static void health(void *state, apiary_job_t *job, const json_t *request)
+static void status_health(void *state, apiary_job_t *job, const json_t *request)
 {
     const char *service = NULL;
     apiary_swarm_status_t *rows;
@@ -88,12 +88,12 @@ static void health(void *state, apiary_job_t *job, const json_t *request)
         finished += (json_int_t)r->finished;
         failed += (json_int_t)r->failed;
         json_array_append_new(list, json_pack("{s:s,s:s,s:s,s:s,s:I,s:i,s:i,s:i}", "service", r->service, "instance",
-                                              r->instance, "state", state_name(r->state), "mode", mode_name(r->mode),
+                                              r->instance, "state", status_state_name(r->state), "mode", mode_name(r->mode),
                                               "pid", (json_int_t)r->pid, "agents", (int)r->agents, "queued",
                                               (int)r->queued, "running", (int)r->running));
     }
     apiary_agent_free(state, rows);
-    ap_answer(job, "{s:s,s:i,s:i,s:{s:I,s:I,s:I},s:o}", "health", state_name(worst), "swarms", count, "passing",
+    ap_answer(job, "{s:s,s:i,s:i,s:{s:I,s:I,s:I},s:o}", "health", status_state_name(worst), "swarms", count, "passing",
               passing, "tasks", "started", started, "finished", finished, "failed", failed, "rows", list);
 }
 
@@ -114,7 +114,7 @@ static int read_providers(apiary_agent_t *agent, const char *capability, apiary_
     }
 }
 
-static void discover(void *state, apiary_job_t *job, const json_t *request)
+static void status_discover(void *state, apiary_job_t *job, const json_t *request)
 {
     const char *capability;
     apiary_provider_t *rows = NULL;
@@ -161,11 +161,11 @@ static void coordinate(void *state, apiary_job_t *job, const json_t *request)
               in_flight);
 }
 
-static void handle(void *state, apiary_job_t *job)
+static void status_handle(void *state, apiary_job_t *job)
 {
     static const struct ap_function functions[] = {
-        {"health_monitoring", health},
-        {"service_discovery", discover},
+        {"health_monitoring", status_health},
+        {"service_discovery", status_discover},
         {"swarm_coordination", coordinate},
         {NULL, NULL},
     };
@@ -178,6 +178,6 @@ const apiary_agent_kind_t ap_kind_swarm_status = {
     .what =
         "health_monitoring, service_discovery, swarm_coordination: what the registry knows about this host's swarms",
     .create = ap_create_plain,
-    .handle = handle,
+    .handle = status_handle,
     .capabilities = (const char *const[]){"health_monitoring", "service_discovery", "swarm_coordination", NULL},
 };

@@ -164,7 +164,7 @@ static int read_capabilities(struct ap_loader *l, struct ap_deployment_agent *ag
     return e;
 }
 
-static int read_agent(struct ap_loader *l, struct ap_deployment_swarm *s, const struct ap_node *node)
+static int agents_read_agent(struct ap_loader *l, struct ap_deployment_swarm *s, const struct ap_node *node)
 {
     struct ap_deployment_agent *agent = &s->agents[s->agent_count];
     const struct ap_node *at;
@@ -202,14 +202,14 @@ int ap_deployment_read_agents(struct ap_loader *l, struct ap_deployment_swarm *s
     s->agents = ap_config_alloc(l->d->config, list->count * sizeof *s->agents);
     if (s->agents == NULL) return APIARY_ENOBLOCK;
     for (size_t i = 0; i < list->count && e == 0; i++)
-        e = read_agent(l, s, list->items[i]);
+        e = agents_read_agent(l, s, list->items[i]);
     return e;
 }
 
 /* ---- checks --------------------------------------------------------------------------------------------------- */
 
 /* "name@2" is also offered as "name". */
-static bool offers(const char *capability, const char *asked)
+static bool agents_offers(const char *capability, const char *asked)
 {
     size_t length = strlen(asked);
     return strncmp(capability, asked, length) == 0 && (capability[length] == '\0' || capability[length] == '@');
@@ -226,7 +226,7 @@ static int check_capability(struct ap_loader *l, const struct ap_deployment_swar
                               AP_SHOWN(check->capability, 72));
     for (size_t i = 0; i < s->agent_count; i++) {
         for (size_t c = 0; c < s->agents[i].capability_count; c++) {
-            if (offers(s->agents[i].capabilities[c], check->capability)) return 0;
+            if (agents_offers(s->agents[i].capabilities[c], check->capability)) return 0;
             near = ap_word_nearest(check->capability, near, s->agents[i].capabilities[c]);
         }
     }
@@ -327,7 +327,7 @@ int ap_deployment_read_checks(struct ap_loader *l, struct ap_deployment_swarm *s
 static bool is_checked(const struct ap_deployment_swarm *s, const char *capability)
 {
     for (size_t i = 0; i < s->check_count; i++)
-        if (offers(capability, s->checks[i].capability)) return true;
+        if (agents_offers(capability, s->checks[i].capability)) return true;
     return false;
 }
 

@@ -108,7 +108,7 @@ static struct ap_key *keys_of(struct ap_loader *l, const char *group)
     return k.list;
 }
 
-static int read_number(void *user, const struct ap_number *n)
+static int segment_read_number(void *user, const struct ap_number *n)
 {
     struct ap_loader *l = user;
     struct ap_geometry *g = &l->d->segment.geometry;
@@ -156,7 +156,7 @@ static int read_numbers(struct ap_loader *l, const struct ap_node *meta)
 
     if (e < 0) return e;
     ap_geometry_normalise(&ap_registry_parts, g, NULL, 0); /* of zeros: the defaults */
-    ap_numbers_each(&ap_registry_parts, read_number, l);
+    ap_numbers_each(&ap_registry_parts, segment_read_number, l);
     g->task_timeout = (uint64_t)ap_node_number(meta, "task_timeout", 'd', (int64_t)g->task_timeout);
     e = ap_geometry_normalise(&ap_registry_parts, g, sentence, sizeof sentence);
     return e < 0 ? ap_deployment_refuse(l->d, sentence, l->error) : 0;

@@ -36,7 +36,7 @@ static void set_error(struct batch *b, size_t number, const char *text)
     b->failed++;
 }
 
-static void fill(struct batch *b);
+static void batch_fill(struct batch *b);
 
 static void on_item(void *user, const apiary_result_t *result)
 {
@@ -54,10 +54,10 @@ static void on_item(void *user, const apiary_result_t *result)
         ap_failure_text(b->capability, result, why, sizeof why);
         set_error(b, item->number, why);
     }
-    if (!b->filling) fill(b);
+    if (!b->filling) batch_fill(b);
 }
 
-static void fill(struct batch *b)
+static void batch_fill(struct batch *b)
 {
     size_t count = json_array_size(b->inputs);
     b->filling = true;
@@ -82,7 +82,7 @@ static void fill(struct batch *b)
     apiary_agent_free(b->agent, b);
 }
 
-static void execute(void *state, apiary_job_t *job, const json_t *request)
+static void batch_execute(void *state, apiary_job_t *job, const json_t *request)
 {
     const json_t *inputs;
     const char *capability;
@@ -106,12 +106,12 @@ static void execute(void *state, apiary_job_t *job, const json_t *request)
     b->outputs = json_array();
     for (size_t i = 0; i < count; i++)
         json_array_append_new(b->outputs, json_null());
-    fill(b);
+    batch_fill(b);
 }
 
-static void handle(void *state, apiary_job_t *job)
+static void batch_handle(void *state, apiary_job_t *job)
 {
-    static const struct ap_function functions[] = {{"task_execution", execute}, {NULL, NULL}};
+    static const struct ap_function functions[] = {{"task_execution", batch_execute}, {NULL, NULL}};
     ap_dispatch(functions, state, job);
 }
 
@@ -120,6 +120,6 @@ const apiary_agent_kind_t ap_kind_batch = {
     .name = "batch",
     .what = "task_execution: one capability over many inputs at once",
     .create = ap_create_plain,
-    .handle = handle,
+    .handle = batch_handle,
     .capabilities = (const char *const[]){"task_execution", NULL},
 };

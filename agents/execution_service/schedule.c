@@ -27,7 +27,7 @@ struct plan {
     double free_at[WORKERS_MOST];
 };
 
-static size_t find(const struct plan *p, const char *name)
+static size_t schedule_find(const struct plan *p, const char *name)
 {
     size_t i = 0;
     while (i < p->count && strcmp(p->tasks[i].name, name) != 0)
@@ -60,7 +60,7 @@ static bool read_tasks(apiary_job_t *job, const json_t *request, struct plan *p)
     for (size_t t = 0; t < p->count; t++)
         json_array_foreach(p->tasks[t].after, i, before)
         {
-            size_t b = json_is_string(before) ? find(p, json_string_value(before)) : p->count;
+            size_t b = json_is_string(before) ? schedule_find(p, json_string_value(before)) : p->count;
             if (b == p->count) {
                 apiary_job_fail(job, AP_CODE_BAD_REQUEST, "task \"%s\" comes after something that is not a task",
                                 p->tasks[t].name);
@@ -72,7 +72,7 @@ static bool read_tasks(apiary_job_t *job, const json_t *request, struct plan *p)
 }
 
 /* false: a cycle. At most TASKS_MOST deep. */
-static bool measure(struct plan *p, size_t t)
+static bool schedule_measure(struct plan *p, size_t t)
 {
     struct task *task = &p->tasks[t];
     double longest = 0;
@@ -80,7 +80,7 @@ static bool measure(struct plan *p, size_t t)
     task->visited = 1;
     for (size_t next = 0; next < p->count; next++) {
         if (!p->follows[t][next]) continue;
-        if (!measure(p, next)) return false;
+        if (!schedule_measure(p, next)) return false;
         if (p->tasks[next].way > longest) longest = p->tasks[next].way;
     }
     task->way = task->takes + longest;
@@ -125,7 +125,7 @@ static void lay_out(apiary_job_t *job, struct plan *p)
 {
     double length = 0, path = 0;
     for (size_t t = 0; t < p->count; t++)
-        if (!measure(p, t)) {
+        if (!schedule_measure(p, t)) {
             apiary_job_fail(job, AP_CODE_BAD_REQUEST, "the tasks' dependencies go round in a circle at \"%s\"",
                             p->tasks[t].name);
             return;
@@ -155,7 +155,7 @@ static void schedule(void *state, apiary_job_t *job, const json_t *request)
     apiary_agent_free(state, p);
 }
 
-static void handle(void *state, apiary_job_t *job)
+static void schedule_handle(void *state, apiary_job_t *job)
 {
     static const struct ap_function functions[] = {{"task_scheduling", schedule}, {NULL, NULL}};
     ap_dispatch(functions, state, job);
@@ -166,6 +166,6 @@ const apiary_agent_kind_t ap_kind_schedule = {
     .name = "schedule",
     .what = "task_scheduling: a schedule of dependent tasks on a number of workers",
     .create = ap_create_plain,
-    .handle = handle,
+    .handle = schedule_handle,
     .capabilities = (const char *const[]){"task_scheduling", NULL},
 };

@@ -32,9 +32,9 @@ static void end_flow(struct flow *f)
     apiary_agent_free(f->agent, f);
 }
 
-static void step(struct flow *f);
+static void workflow_step(struct flow *f);
 
-static const char *capability_of(const struct flow *f)
+static const char *workflow_capability_of(const struct flow *f)
 {
     return json_string_value(json_object_get(json_array_get(f->steps, f->at), "capability"));
 }
@@ -42,7 +42,7 @@ static const char *capability_of(const struct flow *f)
 static void on_step(void *user, const apiary_result_t *result)
 {
     struct flow *f = user;
-    const char *capability = capability_of(f);
+    const char *capability = workflow_capability_of(f);
     char why[512];
     if (result->code != 0) {
         ap_failure_text(capability, result, why, sizeof why);
@@ -62,7 +62,7 @@ static void on_step(void *user, const apiary_result_t *result)
                                           : json_pack("{s:s,s:n,s:I}", "capability", capability, "output", "bytes",
                                                       (json_int_t)result->size));
     f->at++;
-    step(f);
+    workflow_step(f);
 }
 
 static void reply(struct flow *f)
@@ -75,7 +75,7 @@ static void reply(struct flow *f)
     end_flow(f);
 }
 
-static void step(struct flow *f)
+static void workflow_step(struct flow *f)
 {
     if (f->at == json_array_size(f->steps)) {
         reply(f);
@@ -84,16 +84,16 @@ static void step(struct flow *f)
     const json_t *input = json_object_get(json_array_get(f->steps, f->at), "input");
     if (!input && f->at == 0) input = json_object_get(f->request, "input");
     int error = input || f->at == 0
-                    ? ap_delegate_json(f->job, capability_of(f), input, on_step, f)
-                    : ap_delegate_bytes(f->job, capability_of(f), f->last.data, f->last.size, on_step, f);
+                    ? ap_delegate_json(f->job, workflow_capability_of(f), input, on_step, f)
+                    : ap_delegate_bytes(f->job, workflow_capability_of(f), f->last.data, f->last.size, on_step, f);
     if (error < 0) {
         apiary_job_fail(f->job, error == APIARY_ETIMEDOUT ? AP_CODE_TIMEOUT : AP_CODE_UPSTREAM, "step %zu: %s: %s",
-                        f->at + 1, capability_of(f), apiary_strerror(error));
+                        f->at + 1, workflow_capability_of(f), apiary_strerror(error));
         end_flow(f);
     }
 }
 
-static void execute(void *state, apiary_job_t *job, const json_t *request)
+static void workflow_execute(void *state, apiary_job_t *job, const json_t *request)
 {
     const json_t *steps;
     json_t *item;
@@ -119,14 +119,14 @@ static void execute(void *state, apiary_job_t *job, const json_t *request)
                        .last = {.agent = state},
                        .steps = steps};
     f->done = json_array();
-    step(f);
+    workflow_step(f);
 }
 
-static void handle(void *state, apiary_job_t *job)
+static void workflow_handle(void *state, apiary_job_t *job)
 {
     static const struct ap_function functions[] = {
-        {"workflow_execution", execute},
-        {"workflow_management", execute},
+        {"workflow_execution", workflow_execute},
+        {"workflow_management", workflow_execute},
         {NULL, NULL},
     };
     ap_dispatch(functions, state, job);
@@ -137,6 +137,6 @@ const apiary_agent_kind_t ap_kind_workflow = {
     .name = "workflow",
     .what = "workflow_execution, workflow_management: steps in order, each delegated by its capability",
     .create = ap_create_plain,
-    .handle = handle,
+    .handle = workflow_handle,
     .capabilities = (const char *const[]){"workflow_execution", "workflow_management", NULL},
 };

@@ -22,7 +22,7 @@ static bool parse_text(const json_t *text, struct ap_version *ret)
 }
 
 /* A list of {version, ...} or texts is kept newest first: where does this one belong? */
-static size_t place_of(const json_t *list, const struct ap_version *version)
+static size_t packages_place_of(const json_t *list, const struct ap_version *version)
 {
     struct ap_version other;
     size_t i;
@@ -64,7 +64,7 @@ static void resolve_versions(void *state, apiary_job_t *job, const json_t *reque
             return;
         }
         if (ap_requirement_match(requirement, &version))
-            json_array_insert(matching, place_of(matching, &version), item);
+            json_array_insert(matching, packages_place_of(matching, &version), item);
     }
     ap_answer(job, "{s:O?,s:o}", "version", json_array_get(matching, 0), "matching", matching);
 }
@@ -89,12 +89,12 @@ static bool requirements_valid(apiary_job_t *job, const json_t *requires)
 static json_t *find_release(const json_t *releases, const struct ap_version *version)
 {
     struct ap_version other;
-    json_t *there = json_array_get(releases, place_of(releases, version));
+    json_t *there = json_array_get(releases, packages_place_of(releases, version));
     return parse_text(json_object_get(there, "version"), &other) && ap_version_compare(&other, version) == 0 ? there
                                                                                                              : NULL;
 }
 
-static void publish(json_t *packages, apiary_job_t *job, const json_t *request)
+static void packages_publish(json_t *packages, apiary_job_t *job, const json_t *request)
 {
     const char *name, *text;
     const json_t *requires = NULL;
@@ -128,7 +128,7 @@ static void publish(json_t *packages, apiary_job_t *job, const json_t *request)
         releases = json_array();
         json_object_set_new(packages, name, releases);
     }
-    json_array_insert_new(releases, place_of(releases, &version),
+    json_array_insert_new(releases, packages_place_of(releases, &version),
                           json_pack("{s:s,s:o}", "version", text, "requires", wanted));
     ap_answer(job, "{s:b}", "published", 1);
 }
@@ -155,7 +155,7 @@ static void registry(void *state, apiary_job_t *job, const json_t *request)
     json_t *unused;
     if (!ap_need_text(job, request, "op", &op)) return;
     if (strcmp(op, "publish") == 0) {
-        publish(state, job, request);
+        packages_publish(state, job, request);
     } else if (strcmp(op, "versions") == 0) {
         show_versions(state, job, request);
     } else if (strcmp(op, "list") == 0) {

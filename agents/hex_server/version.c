@@ -9,7 +9,7 @@ enum { EQ, NE, GE, LE, GT, LT, COMPATIBLE };
 
 /* ---- versions ---------------------------------------------------------------------------------------------------- */
 
-static bool read_number(const char **at, const char *end, unsigned long *ret)
+static bool version_read_number(const char **at, const char *end, unsigned long *ret)
 {
     const char *start = *at;
     unsigned long value = 0;
@@ -43,7 +43,7 @@ bool ap_version_parse(const char *text, size_t size, bool partial, struct ap_ver
     for (; v.parts < 3; v.parts++) {
         if (v.parts > 0 && (at == end || *at != '.')) break;
         at += v.parts > 0;
-        if (!read_number(&at, end, &v.part[v.parts])) return false;
+        if (!version_read_number(&at, end, &v.part[v.parts])) return false;
     }
     if (v.parts < (partial ? 2 : 3)) return false;
     if (at < end && *at == '-') {
@@ -135,7 +135,7 @@ static char read_joint(const char **at)
     return joint;
 }
 
-static bool matches(const struct comparison *c, const struct ap_version *v)
+static bool version_matches(const struct comparison *c, const struct ap_version *v)
 {
     int order = ap_version_compare(v, &c->version);
     if (v->pre[0] && !c->version.pre[0]) return c->operator== NE;
@@ -173,7 +173,7 @@ bool ap_requirement_match(const char *requirement, const struct ap_version *vers
     bool any = false, all = true; /* all: of the comparisons since the last "or" */
     for (char joint = 'o'; joint; joint = read_joint(&requirement)) {
         if (!read_comparison(&requirement, &c)) return false;
-        bool one = matches(&c, version);
+        bool one = version_matches(&c, version);
         all = joint == 'o' ? one : all && one;
         if (all && (requirement[0] == '\0' || requirement[0] == 'o')) any = true;
     }

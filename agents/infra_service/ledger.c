@@ -80,28 +80,28 @@ static void allocate(void *state, apiary_job_t *job, const json_t *request)
     }
 }
 
-static void handle(void *state, apiary_job_t *job)
+static void ledger_handle(void *state, apiary_job_t *job)
 {
     static const struct ap_function functions[] = {{"resource_allocation", allocate}, {NULL, NULL}};
     ap_dispatch(functions, state, job);
 }
 
 /* -1: no whole number, or too large. */
-static long long size_of(const char *text)
+static long long ledger_size_of(const char *text)
 {
     size_t digits = strspn(text, "0123456789");
     long long size = digits > 0 && text[digits] == '\0' ? strtoll(text, NULL, 10) : -1;
     return size <= SIZE_MOST ? size : -1;
 }
 
-static int create(apiary_agent_t *agent, void **state)
+static int ledger_create(apiary_agent_t *agent, void **state)
 {
     const char *const *list = NULL;
     size_t count = apiary_agent_list(agent, "pools", &list);
     json_t *pools = json_object();
     for (size_t i = 0; i < count; i++) {
         const char *equals = strchr(list[i], '=');
-        long long size = equals && equals > list[i] ? size_of(equals + 1) : -1;
+        long long size = equals && equals > list[i] ? ledger_size_of(equals + 1) : -1;
         size_t length = equals ? (size_t)(equals - list[i]) : 0;
         if (size < 0 || json_object_getn(pools, list[i], length)) {
             json_decref(pools);
@@ -117,7 +117,7 @@ static int create(apiary_agent_t *agent, void **state)
     return 0;
 }
 
-static void destroy(void *state)
+static void ledger_destroy(void *state)
 {
     json_decref(state);
 }
@@ -132,8 +132,8 @@ const apiary_agent_kind_t ap_kind_ledger = {
     .name = "ledger",
     .what = "resource_allocation: who has reserved how much of the configured pools",
     .keys = keys,
-    .create = create,
-    .handle = handle,
-    .destroy = destroy,
+    .create = ledger_create,
+    .handle = ledger_handle,
+    .destroy = ledger_destroy,
     .capabilities = (const char *const[]){"resource_allocation", NULL},
 };

@@ -39,7 +39,7 @@ static json_int_t kib(const char *meminfo, const char *name)
     return 0;
 }
 
-static void handle(void *state, apiary_job_t *job)
+static void readings_handle(void *state, apiary_job_t *job)
 {
     char memory[4096], load[128], uptime[128];
     double one, five, fifteen;
@@ -67,6 +67,6 @@ const apiary_agent_kind_t ap_kind_readings = {
     .name = "readings",
     .what = "resource_usage: processors, load and memory as the kernel reports them",
     .create = ap_create_plain,
-    .handle = handle,
+    .handle = readings_handle,
     .capabilities = (const char *const[]){"resource_usage", NULL},
 };

@@ -107,7 +107,7 @@ static bool add_field(struct ap_bytes *out, const char *text, bool first)
     return added && ap_bytes_text(out, "\"");
 }
 
-static bool add_value(struct ap_bytes *out, const json_t *value, bool first)
+static bool convert_add_value(struct ap_bytes *out, const json_t *value, bool first)
 {
     if (!value || json_is_null(value)) return add_field(out, "", first);
     if (json_is_string(value)) return add_field(out, json_string_value(value), first);
@@ -124,7 +124,7 @@ static bool add_row(struct ap_bytes *out, const json_t *columns, const json_t *r
     bool added = true, first = true;
     json_object_foreach((json_t *)columns, name, unused)
     {
-        added = added && (row ? add_value(out, json_object_get(row, name), first) : add_field(out, name, first));
+        added = added && (row ? convert_add_value(out, json_object_get(row, name), first) : add_field(out, name, first));
         first = false;
     }
     return added && ap_bytes_text(out, "\r\n");
@@ -178,7 +178,7 @@ static void convert(void *state, apiary_job_t *job, const json_t *request)
                         to);
 }
 
-static void handle(void *state, apiary_job_t *job)
+static void convert_handle(void *state, apiary_job_t *job)
 {
     static const struct ap_function functions[] = {{"format_conversion", convert}, {NULL, NULL}};
     ap_dispatch(functions, state, job);
@@ -189,6 +189,6 @@ const apiary_agent_kind_t ap_kind_convert = {
     .name = "convert",
     .what = "format_conversion: CSV to JSON and back",
     .create = ap_create_plain,
-    .handle = handle,
+    .handle = convert_handle,
     .capabilities = (const char *const[]){"format_conversion", NULL},
 };

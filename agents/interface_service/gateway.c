@@ -16,7 +16,7 @@ struct passage {
     const char *capability;
 };
 
-static const char *capability_of(apiary_agent_t *agent, const char *path)
+static const char *gateway_capability_of(apiary_agent_t *agent, const char *path)
 {
     const char *const *routes = NULL;
     size_t count = apiary_agent_list(agent, "routes", &routes), length = strlen(path);
@@ -25,7 +25,7 @@ static const char *capability_of(apiary_agent_t *agent, const char *path)
     return NULL;
 }
 
-static void refuse(apiary_job_t *job, int status, const char *text)
+static void gateway_refuse(apiary_job_t *job, int status, const char *text)
 {
     ap_answer(job, "{s:i,s:s}", "status", status, "error", text);
 }
@@ -37,21 +37,21 @@ static void on_done(void *user, const apiary_result_t *result)
     json_t *body = result->code == 0 ? ap_output_json(result->data, result->size) : NULL;
     if (result->code != 0) {
         ap_failure_text(p->capability, result, why, sizeof why);
-        refuse(p->job, result->code == APIARY_ETIMEDOUT ? 504 : 502, why);
+        gateway_refuse(p->job, result->code == APIARY_ETIMEDOUT ? 504 : 502, why);
     } else if (!body) {
-        refuse(p->job, 502, "the answer is not UTF-8");
+        gateway_refuse(p->job, 502, "the answer is not UTF-8");
     } else {
         ap_answer(p->job, "{s:i,s:o}", "status", 200, "body", body);
     }
     apiary_agent_free(p->agent, p);
 }
 
-static void pass(void *state, apiary_job_t *job, const json_t *request)
+static void gateway_pass(void *state, apiary_job_t *job, const json_t *request)
 {
     const char *path, *capability;
     if (!ap_need_text(job, request, "path", &path)) return;
-    if (!(capability = capability_of(state, path))) {
-        refuse(job, 404, "no such path");
+    if (!(capability = gateway_capability_of(state, path))) {
+        gateway_refuse(job, 404, "no such path");
         return;
     }
     struct passage *p = apiary_agent_alloc(state, sizeof *p);
@@ -62,18 +62,18 @@ static void pass(void *state, apiary_job_t *job, const json_t *request)
     *p = (struct passage){state, job, capability};
     int error = ap_delegate_json(job, capability, json_object_get(request, "body"), on_done, p);
     if (error < 0) {
-        refuse(job, error == APIARY_EQUEUEFULL || error == APIARY_ELIMIT ? 503 : 502, apiary_strerror(error));
+        gateway_refuse(job, error == APIARY_EQUEUEFULL || error == APIARY_ELIMIT ? 503 : 502, apiary_strerror(error));
         apiary_agent_free(state, p);
     }
 }
 
-static void handle(void *state, apiary_job_t *job)
+static void gateway_handle(void *state, apiary_job_t *job)
 {
-    static const struct ap_function functions[] = {{"api_gateway", pass}, {NULL, NULL}};
+    static const struct ap_function functions[] = {{"api_gateway", gateway_pass}, {NULL, NULL}};
     ap_dispatch(functions, state, job);
 }
 
-static int create(apiary_agent_t *agent, void **state)
+static int gateway_create(apiary_agent_t *agent, void **state)
 {
     const char *const *routes = NULL;
     for (size_t i = apiary_agent_list(agent, "routes", &routes); i-- > 0;) {
@@ -103,7 +103,7 @@ const apiary_agent_kind_t ap_kind_gateway = {
     .name = "gateway",
     .what = "api_gateway: delegates a path's body to the capability that the routes give it",
     .keys = keys,
-    .create = create,
-    .handle = handle,
+    .create = gateway_create,
+    .handle = gateway_handle,
     .capabilities = (const char *const[]){"api_gateway", NULL},
 };

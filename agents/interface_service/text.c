@@ -38,7 +38,7 @@ static bool add_escaped(struct ap_bytes *out, const char *text, size_t size)
     return true;
 }
 
-static void escape(void *state, apiary_job_t *job)
+static void text_escape(void *state, apiary_job_t *job)
 {
     struct ap_bytes out = {.agent = state};
     size_t size;
@@ -50,7 +50,7 @@ static void escape(void *state, apiary_job_t *job)
     ap_bytes_free(&out);
 }
 
-static bool add_value(struct ap_bytes *out, const json_t *value, bool as_it_is)
+static bool text_add_value(struct ap_bytes *out, const json_t *value, bool as_it_is)
 {
     if (json_is_string(value)) {
         const char *text = json_string_value(value);
@@ -78,7 +78,7 @@ static const char *add_member(apiary_job_t *job, struct ap_bytes *out, const cha
                         (int)(end - name), name);
         return NULL;
     }
-    if (!add_value(out, value, as_it_is)) {
+    if (!text_add_value(out, value, as_it_is)) {
         ap_out_of_memory(job);
         return NULL;
     }
@@ -106,11 +106,11 @@ static void render(void *state, apiary_job_t *job, const json_t *request)
     ap_bytes_free(&out);
 }
 
-static void handle(void *state, apiary_job_t *job)
+static void text_handle(void *state, apiary_job_t *job)
 {
     static const struct ap_function functions[] = {{"template_rendering", render}, {NULL, NULL}};
     if (ap_capability_is(job, "html_escaping"))
-        escape(state, job);
+        text_escape(state, job);
     else
         ap_dispatch(functions, state, job);
 }
@@ -120,6 +120,6 @@ const apiary_agent_kind_t ap_kind_text = {
     .name = "text",
     .what = "html_escaping, template_rendering",
     .create = ap_create_plain,
-    .handle = handle,
+    .handle = text_handle,
     .capabilities = (const char *const[]){"html_escaping", "template_rendering", NULL},
 };

@@ -57,7 +57,7 @@ static pid_t fork_quietly(const struct ap_child_plan *plan, const int fds[4])
 }
 
 /* A guard that was not told to go is still there, whatever is done about SIGCHLD: the number is its own. */
-static int watch(struct ap_child *child)
+static int child_watch(struct ap_child *child)
 {
     child->pidfd = ap_fd_process(child->pid);
     if (child->pidfd >= 0 && pidfd_send_signal(child->pidfd, GUARD_GO, NULL, 0) == 0) return 0;
@@ -91,7 +91,7 @@ int ap_child_start(const struct ap_child_plan *plan, struct ap_child *ret)
     }
     for (int i = 0; i < 4; i++)
         close(theirs[i]);
-    error = watch(&child);
+    error = child_watch(&child);
     if (error == 0) *ret = child;
     return error;
 }

@@ -63,7 +63,7 @@ struct run {
 
 static const char default_path[] = "PATH=" AP_PROGRAM_PATH;
 
-static void free_list(apiary_agent_t *agent, char **list)
+static void exec_free_list(apiary_agent_t *agent, char **list)
 {
     for (char **item = list; item && *item; item++)
         apiary_agent_free(agent, *item);
@@ -71,12 +71,12 @@ static void free_list(apiary_agent_t *agent, char **list)
 }
 
 /* A copy of `count` texts, ending with NULL; one block for the pointers, one per text. NULL: no memory for all of it. */
-static char **copy_list(apiary_agent_t *agent, const char *const *items, size_t count)
+static char **exec_copy_list(apiary_agent_t *agent, const char *const *items, size_t count)
 {
     char **copy = apiary_agent_alloc(agent, (count + 1) * sizeof *copy);
     for (size_t i = 0; copy && i < count; i++)
         if (!(copy[i] = ap_copy_text(agent, items[i]))) {
-            free_list(agent, copy);
+            exec_free_list(agent, copy);
             return NULL;
         }
     if (copy) copy[count] = NULL;
@@ -102,7 +102,7 @@ static char **copy_environment(apiary_agent_t *agent, const char *const *env, si
             later++;
         if (later >= count) lines[kept++] = line;
     }
-    char **copy = copy_list(agent, lines, kept);
+    char **copy = exec_copy_list(agent, lines, kept);
     apiary_agent_free(agent, lines);
     return copy;
 }
@@ -137,8 +137,8 @@ static bool add_lines(struct program *p)
 static void free_program(struct program *p)
 {
     apiary_agent_free(p->agent, (void *)p->plan.path);
-    free_list(p->agent, p->arguments);
-    free_list(p->agent, p->environment);
+    exec_free_list(p->agent, p->arguments);
+    exec_free_list(p->agent, p->environment);
     apiary_agent_free(p->agent, p->task_environment);
     apiary_agent_free(p->agent, p);
 }
@@ -174,12 +174,12 @@ static int configure(struct program *p)
         return APIARY_ECONFIG;
     }
     p->plan.path = ap_copy_text(agent, path);
-    p->plan.arguments = p->arguments = copy_list(agent, command, words);
+    p->plan.arguments = p->arguments = exec_copy_list(agent, command, words);
     p->environment = copy_environment(agent, env, lines);
     return p->plan.path && p->arguments && p->environment && add_lines(p) ? 0 : APIARY_ENOBLOCK;
 }
 
-static int create(apiary_agent_t *agent, void **state)
+static int exec_create(apiary_agent_t *agent, void **state)
 {
     struct program *p = apiary_agent_alloc(agent, sizeof *p);
     if (!p) return APIARY_ENOBLOCK;
@@ -232,7 +232,7 @@ static void error_text(const struct run *run, char *ret, size_t capacity)
     ret[used] = '\0';
 }
 
-static void report(struct run *run, const struct ap_child_end *end)
+static void exec_report(struct run *run, const struct ap_child_end *end)
 {
     struct program *p = run->program;
     const char *path = p->plan.path;
@@ -274,7 +274,7 @@ static void free_run(struct run *run)
     apiary_agent_free(run->program->agent, run);
 }
 
-static void collect(struct run *run, struct ap_child_end *end)
+static void exec_collect(struct run *run, struct ap_child_end *end)
 {
     apiary_watch_t **watches[] = {&run->in, &run->out, &run->err, &run->end, &run->timer};
     for (size_t i = 0; i < sizeof watches / sizeof *watches; i++)
@@ -284,15 +284,15 @@ static void collect(struct run *run, struct ap_child_end *end)
     if (run->next) run->next->link = run->link;
 }
 
-static void finish(struct run *run)
+static void exec_finish(struct run *run)
 {
     struct ap_child_end end;
-    collect(run, &end);
-    report(run, &end);
+    exec_collect(run, &end);
+    exec_report(run, &end);
     free_run(run);
 }
 
-static void stop(struct run *run, enum why why)
+static void exec_stop(struct run *run, enum why why)
 {
     if (run->why != RUNNING) return;
     run->why = why;
@@ -321,7 +321,7 @@ static void take_output(struct run *run, size_t most)
     for (size_t got = 0; got < most && run->why == RUNNING;) {
         size_t limit = run->program->max_output;
         if (!ap_bytes_reserve(&run->output, 4096)) {
-            stop(run, NO_MEMORY);
+            exec_stop(run, NO_MEMORY);
             return;
         }
         size_t room = run->output.capacity - run->output.size;
@@ -334,7 +334,7 @@ static void take_output(struct run *run, size_t most)
         }
         run->output.size += (size_t)n;
         got += (size_t)n;
-        if (run->output.size > limit) stop(run, TOO_MUCH);
+        if (run->output.size > limit) exec_stop(run, TOO_MUCH);
     }
 }
 
@@ -378,7 +378,7 @@ static void on_end(void *user, uint32_t events)
     if (run->child.out >= 0) /* what it wrote before it ended is all in the pipe, which may hold up to 1 MiB */
         take_output(run, run->program->max_output + 1);
     if (run->child.err >= 0) take_errors(run, READ_AT_ONCE * 4);
-    finish(run);
+    exec_finish(run);
 }
 
 static void on_look(void *user, uint32_t events)
@@ -388,14 +388,14 @@ static void on_look(void *user, uint32_t events)
     (void)events;
     close_watch(&run->timer);
     if (apiary_job_cancelled(run->job))
-        stop(run, CANCELLED);
+        exec_stop(run, CANCELLED);
     else if (now >= run->deadline)
-        stop(run, TIMEOUT);
+        exec_stop(run, TIMEOUT);
     if (run->why != RUNNING) return;
     uint64_t after = run->deadline - now < run->look ? run->deadline - now : run->look;
     if (run->look < LAST_LOOK * 1000000ull) run->look *= 2;
     run->error = apiary_watch_timer(run->program->agent, after, on_look, run, &run->timer);
-    if (run->error < 0) stop(run, NO_WATCH); /* never run what cannot be stopped */
+    if (run->error < 0) exec_stop(run, NO_WATCH); /* never run what cannot be stopped */
 }
 
 /* ---- the start of a run ------------------------------------------------------------------------------------------ */
@@ -423,7 +423,7 @@ static int start_child(struct run *run, uint64_t left)
 }
 
 /* It has a process: from here on the loop has it. */
-static void begin(struct run *run, uint64_t left)
+static void exec_begin(struct run *run, uint64_t left)
 {
     struct program *p = run->program;
     run->next = p->alive;
@@ -438,11 +438,11 @@ static void begin(struct run *run, uint64_t left)
         on_look(run, 0);
         return;
     }
-    stop(run, NO_WATCH);
-    finish(run);
+    exec_stop(run, NO_WATCH);
+    exec_finish(run);
 }
 
-static void handle(void *state, apiary_job_t *job)
+static void exec_handle(void *state, apiary_job_t *job)
 {
     struct program *p = state;
     uint64_t left = ap_time_left(job, p->timeout);
@@ -462,20 +462,20 @@ static void handle(void *state, apiary_job_t *job)
     else if ((error = start_child(run, left)) < 0)
         apiary_job_fail(job, CODE_CANNOT_RUN, "%s: cannot start a process: %s", p->plan.path, strerror(-error));
     else {
-        begin(run, left);
+        exec_begin(run, left);
         return;
     }
     free_run(run);
 }
 
 /* Runs are left only when the worker ends with tasks in hand: those are failed already, their processes must not go on. */
-static void destroy(void *state)
+static void exec_destroy(void *state)
 {
     struct program *p = state;
     struct ap_child_end end;
     for (struct run *run; (run = p->alive) != NULL; free_run(run)) {
         ap_child_kill(&run->child);
-        collect(run, &end);
+        exec_collect(run, &end);
     }
     free_program(p);
 }
@@ -497,7 +497,7 @@ const apiary_agent_kind_t ap_kind_exec = {
     .name = "exec",
     .what = "runs a program per task: the request on its standard input, its standard output is the result",
     .keys = keys,
-    .create = create,
-    .handle = handle,
-    .destroy = destroy,
+    .create = exec_create,
+    .handle = exec_handle,
+    .destroy = exec_destroy,
 };

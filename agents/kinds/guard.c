@@ -17,7 +17,7 @@ enum { REPORTS = 3, CLAIM = 4, FIRST_CLOSED = 5 };
 enum { LOOK = 2 /* ms between looks at what cannot be waited for */ };
 #define UPPER_HALF (UINT64_C(1) << 62)
 
-static void report(enum ap_guard_step step, int value)
+static void guard_report(enum ap_guard_step step, int value)
 {
     struct ap_guard_report r = {step, value};
     while (write(REPORTS, &r, sizeof r) < 0 && errno == EINTR)
@@ -28,7 +28,7 @@ static void report(enum ap_guard_step step, int value)
 
 __attribute__((noreturn)) static void refuse(enum ap_guard_step step)
 {
-    report(step, errno);
+    guard_report(step, errno);
     _exit(127);
 }
 
@@ -86,7 +86,7 @@ static int wait_signal(int first, int second, int ms)
 
 /* The byte is locked for this process, and free when it has ended, however that comes about. A record lock can be waited for only
  * without looking at signals; and it is rarely taken. */
-static void claim(const struct ap_child_plan *plan)
+static void guard_claim(const struct ap_child_plan *plan)
 {
     struct flock byte = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
     byte.l_start = (off_t)(UPPER_HALF | (plan->claim & (UPPER_HALF - 1)));
@@ -133,7 +133,7 @@ static void kill_children(struct children *c)
 }
 
 /* Reaps what has ended; false when there are no children any more. */
-static bool reap(pid_t program, struct ap_guard_report *end)
+static bool guard_reap(pid_t program, struct ap_guard_report *end)
 {
     int status;
     pid_t pid;
@@ -151,7 +151,7 @@ static void end_all(pid_t program, struct ap_guard_report *end)
 {
     struct children c = {.file = -1};
     siginfo_t info;
-    while (reap(program, end)) {
+    while (guard_reap(program, end)) {
         if (c.file < 0) c.file = open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
         if (c.file < 0) {
             kill(-program, SIGKILL);
@@ -178,16 +178,16 @@ void ap_guard(const struct ap_child_plan *plan, pid_t parent, const int fds[4])
     prctl(PR_SET_NAME, "apiary-guard");
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     if (wait_signal(GUARD_GO, SIGTERM, -1) == SIGTERM) _exit(127);
-    if (plan->claim_file >= 0) claim(plan);
+    if (plan->claim_file >= 0) guard_claim(plan);
     pid_t guard = getpid(), program = vfork(); /* the queen's memory was copied once, which is enough */
     if (program == 0) become(plan, guard);
     if (program < 0) refuse(AP_GUARD_START);
     for (int fd = 0; fd < 3; fd++)
         close(fd);
     do
-        reap(program, &end);
+        guard_reap(program, &end);
     while (end.step == 0 && wait_signal(SIGCHLD, SIGTERM, -1) == SIGCHLD);
     end_all(program, &end);
-    report(end.step, end.value);
+    guard_report(end.step, end.value);
     _exit(0);
 }

@@ -87,7 +87,7 @@ static const char *excerpt(const struct ap_bytes *body, char *ret, size_t capaci
     return ret;
 }
 
-static void report(struct transfer *t, CURLcode result)
+static void http_report(struct transfer *t, CURLcode result)
 {
     struct forwarder *f = t->forwarder;
     char text[ERROR_TEXT];
@@ -125,7 +125,7 @@ static void keep(struct forwarder *f, CURLMcode answer)
     if (answer != CURLM_OK && f->broken == 0) f->broken = answer == CURLM_OUT_OF_MEMORY ? APIARY_ENOBLOCK : APIARY_ESYS;
 }
 
-static void collect(struct forwarder *f)
+static void http_collect(struct forwarder *f)
 {
     CURLMsg *message;
     int left;
@@ -133,7 +133,7 @@ static void collect(struct forwarder *f)
         struct transfer *t = NULL;
         if (message->msg != CURLMSG_DONE) continue;
         CURLcode result = message->data.result; /* the message goes with its transfer */
-        if (curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&t) == CURLE_OK && t) report(t, result);
+        if (curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&t) == CURLE_OK && t) http_report(t, result);
         else keep(f, CURLM_INTERNAL_ERROR);
     }
 }
@@ -149,7 +149,7 @@ static void on_socket(void *user, uint32_t events)
     if (events & POLLOUT) what |= CURL_CSELECT_OUT;
     if (events & (POLLERR | POLLHUP | POLLNVAL)) what |= CURL_CSELECT_ERR;
     keep(f, curl_multi_socket_action(f->multi, w->fd, what, &running));
-    collect(f);
+    http_collect(f);
 }
 
 static void forget_socket(struct socket_watch *w)
@@ -200,7 +200,7 @@ static void on_timer(void *user, uint32_t events)
     apiary_watch_close(f->timer);
     f->timer = NULL;
     keep(f, curl_multi_socket_action(f->multi, CURL_SOCKET_TIMEOUT, 0, &running));
-    collect(f);
+    http_collect(f);
 }
 
 static int want_timer(CURLM *multi, long ms, void *user)
@@ -214,7 +214,7 @@ static int want_timer(CURLM *multi, long ms, void *user)
     return 0;
 }
 
-static void look(void *user, uint32_t events)
+static void http_look(void *user, uint32_t events)
 {
     struct forwarder *f = user;
     (void)events;
@@ -228,7 +228,7 @@ static void look(void *user, uint32_t events)
             remove_transfer(t);
         }
     }
-    int error = f->transfers ? apiary_watch_timer(f->agent, LOOK * 1000000ull, look, f, &f->looker) : 0;
+    int error = f->transfers ? apiary_watch_timer(f->agent, LOOK * 1000000ull, http_look, f, &f->looker) : 0;
     if (error < 0) fail_all(f, error);
 }
 
@@ -253,7 +253,7 @@ static curl_socket_t open_socket(void *user, curlsocktype purpose, struct curl_s
     return ap_fd_socket(address->family, address->socktype, address->protocol);
 }
 
-static size_t take(char *data, size_t one, size_t size, void *user)
+static size_t http_take(char *data, size_t one, size_t size, void *user)
 {
     struct transfer *t = user;
     size_t limit = t->forwarder->max_output;
@@ -359,7 +359,7 @@ static CURLcode set_request(struct transfer *t, uint64_t left)
     r = SET(easy, r, CURLOPT_TIMEOUT_MS, (long)((left + 999999) / 1000000));
     r = SET(easy, r, CURLOPT_ERRORBUFFER, t->why);
     r = SET(easy, r, CURLOPT_PRIVATE, t);
-    r = SET(easy, r, CURLOPT_WRITEFUNCTION, take);
+    r = SET(easy, r, CURLOPT_WRITEFUNCTION, http_take);
     r = SET(easy, r, CURLOPT_WRITEDATA, t);
     r = SET(easy, r, CURLOPT_OPENSOCKETFUNCTION, open_socket);
     r = SET(easy, r, CURLOPT_OPENSOCKETDATA, t);
@@ -367,7 +367,7 @@ static CURLcode set_request(struct transfer *t, uint64_t left)
     return r == CURLE_OK ? set_headers(t, left) : r;
 }
 
-static void handle(void *state, apiary_job_t *job)
+static void http_handle(void *state, apiary_job_t *job)
 {
     struct forwarder *f = state;
     uint64_t left = ap_time_left(job, f->timeout);
@@ -400,7 +400,7 @@ static void handle(void *state, apiary_job_t *job)
         remove_transfer(t);
         return;
     }
-    if (!f->looker) look(f, 0);
+    if (!f->looker) http_look(f, 0);
 }
 
 /* ---- create ------------------------------------------------------------------------------------------------------ */
@@ -412,7 +412,7 @@ static void init_curl(void)
     curl_ready = curl_global_init(CURL_GLOBAL_NOTHING); /* no TLS: plain HTTP on loopback */
 }
 
-static void destroy(void *state)
+static void http_destroy(void *state)
 {
     struct forwarder *f = state;
     while (f->transfers) /* left only when the worker ends with tasks in hand, which are failed already */
@@ -505,7 +505,7 @@ static int make_multi(struct forwarder *f)
     return r == CURLM_OUT_OF_MEMORY ? APIARY_ENOBLOCK : APIARY_ENOTSUP;
 }
 
-static int create(apiary_agent_t *agent, void **state)
+static int http_create(apiary_agent_t *agent, void **state)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     struct forwarder *f = apiary_agent_alloc(agent, sizeof *f);
@@ -515,7 +515,7 @@ static int create(apiary_agent_t *agent, void **state)
     f->agent = agent;
     if (curl_ready != CURLE_OK) {
         apiary_agent_log(agent, 3, "http: libcurl: %s", curl_easy_strerror(curl_ready));
-        destroy(f);
+        http_destroy(f);
         return APIARY_ENOTSUP;
     }
     f->method = apiary_agent_text(agent, "method", "POST");
@@ -528,7 +528,7 @@ static int create(apiary_agent_t *agent, void **state)
     if (error == 0) error = make_headers(f);
     if (error == 0) error = make_multi(f);
     if (error < 0) {
-        destroy(f);
+        http_destroy(f);
         return error;
     }
     *state = f;
@@ -554,7 +554,7 @@ const apiary_agent_kind_t ap_kind_http = {
     .name = "http",
     .what = "forwards each task to the service's own port on this machine; the answer's body is the result",
     .keys = keys,
-    .create = create,
-    .handle = handle,
-    .destroy = destroy,
+    .create = http_create,
+    .handle = http_handle,
+    .destroy = http_destroy,
 };

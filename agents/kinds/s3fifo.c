@@ -50,7 +50,7 @@ static size_t cost(const struct entry *e)
     return entry_size(e->key_size, e->value_size);
 }
 
-static size_t used(const struct ap_s3fifo *c)
+static size_t s3fifo_used(const struct ap_s3fifo *c)
 {
     return c->fixed + c->queues[SMALL].bytes + c->queues[MAIN].bytes;
 }
@@ -134,7 +134,7 @@ static void unlink_queue(struct ap_s3fifo *c, struct entry *e)
     q->entries--;
 }
 
-static struct entry **find(const struct ap_s3fifo *c, uint64_t hash, const void *key, size_t key_size)
+static struct entry **s3fifo_find(const struct ap_s3fifo *c, uint64_t hash, const void *key, size_t key_size)
 {
     struct entry **at = &c->table[hash & (c->buckets - 1)];
     while (*at && ((*at)->hash != hash || (*at)->key_size != key_size ||
@@ -203,7 +203,7 @@ static void evict_from_main(struct ap_s3fifo *c, uint64_t now)
 
 static void make_room(struct ap_s3fifo *c, size_t size, uint64_t now)
 {
-    while (used(c) + size > c->capacity) {
+    while (s3fifo_used(c) + size > c->capacity) {
         if (c->queues[MAIN].entries == 0 ||
             (c->queues[SMALL].entries > 0 && c->queues[SMALL].bytes + size > c->small_target))
             evict_from_small(c, now);
@@ -258,7 +258,7 @@ void ap_s3fifo_destroy(struct ap_s3fifo *c)
 int ap_s3fifo_lookup(struct ap_s3fifo *c, const void *key, size_t key_size, uint64_t now, const void **value,
                      size_t *value_size, uint64_t *expires)
 {
-    struct entry **at = find(c, ap_hash(key, key_size), key, key_size), *e = *at;
+    struct entry **at = s3fifo_find(c, ap_hash(key, key_size), key, key_size), *e = *at;
     if (!e || e->expires <= now) {
         if (e) {
             c->stats.expired++;
@@ -287,7 +287,7 @@ int ap_s3fifo_insert(struct ap_s3fifo *c, const void *key, size_t key_size, cons
     }
     uint64_t hash = ap_hash(key, key_size);
     size_t size = entry_size(key_size, value_size);
-    struct entry **at = find(c, hash, key, key_size);
+    struct entry **at = s3fifo_find(c, hash, key, key_size);
     int which = SMALL;
     uint8_t asked = 0;
     bool read = false;
@@ -324,7 +324,7 @@ int ap_s3fifo_insert(struct ap_s3fifo *c, const void *key, size_t key_size, cons
 
 int ap_s3fifo_delete(struct ap_s3fifo *c, const void *key, size_t key_size, uint64_t now)
 {
-    struct entry **at = find(c, ap_hash(key, key_size), key, key_size);
+    struct entry **at = s3fifo_find(c, ap_hash(key, key_size), key, key_size);
     if (!*at) return 0;
     bool expired = (*at)->expires <= now;
     drop(c, at);
@@ -343,7 +343,7 @@ void ap_s3fifo_stats(const struct ap_s3fifo *c, struct ap_s3fifo_stats *ret)
     ret->entries = ret->small_entries + ret->main_entries;
     ret->small_bytes = c->queues[SMALL].bytes;
     ret->main_bytes = c->queues[MAIN].bytes;
-    ret->bytes = used(c);
+    ret->bytes = s3fifo_used(c);
     ret->capacity = c->capacity;
     ret->largest_entry = c->capacity - c->fixed - sizeof(struct entry);
 }
@@ -357,7 +357,7 @@ int ap_s3fifo_verify(const struct ap_s3fifo *c)
         const struct entry *newer = NULL;
         for (const struct entry *e = q->newest; e; newer = e, e = e->older) {
             if (e->queue != which || e->newer != newer || e->asked > MOST_ASKED) return 1;
-            if (*find(c, e->hash, e->bytes, e->key_size) != e) return 2;
+            if (*s3fifo_find(c, e->hash, e->bytes, e->key_size) != e) return 2;
             bytes += cost(e);
             count++;
         }
@@ -368,5 +368,5 @@ int ap_s3fifo_verify(const struct ap_s3fifo *c)
         for (const struct entry *e = c->table[i]; e; e = e->chain)
             chained++;
     if (chained != entries) return 4;
-    return used(c) <= c->capacity ? 0 : 5;
+    return s3fifo_used(c) <= c->capacity ? 0 : 5;
 }

@@ -65,7 +65,7 @@ void ap_dispatch(const struct ap_function *table, void *state, apiary_job_t *job
                     apiary_agent_name(apiary_job_agent(job)), apiary_job_capability(job));
 }
 
-static bool missing(apiary_job_t *job, const char *key, const char *wanted, const json_t *found)
+static bool support_missing(apiary_job_t *job, const char *key, const char *wanted, const json_t *found)
 {
     if (found)
         apiary_job_fail(job, AP_CODE_BAD_REQUEST, "\"%s\" is not %s", key, wanted);
@@ -77,7 +77,7 @@ static bool missing(apiary_job_t *job, const char *key, const char *wanted, cons
 bool ap_need_text(apiary_job_t *job, const json_t *request, const char *key, const char **ret)
 {
     const json_t *value = json_object_get(request, key);
-    if (!json_is_string(value)) return missing(job, key, "a text", value);
+    if (!json_is_string(value)) return support_missing(job, key, "a text", value);
     *ret = json_string_value(value);
     return true;
 }
@@ -85,7 +85,7 @@ bool ap_need_text(apiary_job_t *job, const json_t *request, const char *key, con
 bool ap_need_number(apiary_job_t *job, const json_t *request, const char *key, double *ret)
 {
     const json_t *value = json_object_get(request, key);
-    if (!json_is_number(value)) return missing(job, key, "a number", value);
+    if (!json_is_number(value)) return support_missing(job, key, "a number", value);
     *ret = json_number_value(value);
     return true;
 }
@@ -93,7 +93,7 @@ bool ap_need_number(apiary_job_t *job, const json_t *request, const char *key, d
 bool ap_need_array(apiary_job_t *job, const json_t *request, const char *key, size_t most, const json_t **ret)
 {
     const json_t *value = json_object_get(request, key);
-    if (!json_is_array(value)) return missing(job, key, "a list", value);
+    if (!json_is_array(value)) return support_missing(job, key, "a list", value);
     if (json_array_size(value) > most) {
         apiary_job_fail(job, AP_CODE_TOO_LARGE, "\"%s\" has %zu items; at most %zu are allowed", key,
                         json_array_size(value), most);
@@ -106,7 +106,7 @@ bool ap_need_array(apiary_job_t *job, const json_t *request, const char *key, si
 bool ap_need_object(apiary_job_t *job, const json_t *request, const char *key, const json_t **ret)
 {
     const json_t *value = json_object_get(request, key);
-    if (!json_is_object(value)) return missing(job, key, "an object", value);
+    if (!json_is_object(value)) return support_missing(job, key, "an object", value);
     *ret = value;
     return true;
 }
@@ -120,7 +120,7 @@ bool ap_may_integer(apiary_job_t *job, const json_t *request, const char *key, i
 {
     const json_t *value = json_object_get(request, key);
     if (!value) return true;
-    if (!json_is_integer(value)) return missing(job, key, "a whole number", value);
+    if (!json_is_integer(value)) return support_missing(job, key, "a whole number", value);
     if (json_integer_value(value) < min || json_integer_value(value) > max) {
         apiary_job_fail(job, AP_CODE_BAD_REQUEST, "\"%s\" is %lld; %lld to %lld is allowed", key,
                         (long long)json_integer_value(value), (long long)min, (long long)max);

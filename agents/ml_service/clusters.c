@@ -22,7 +22,7 @@ struct clusters {
     size_t *of, *sizes;     /* n; k */
 };
 
-static double distance(const double *a, const double *b, size_t width)
+static double clusters_distance(const double *a, const double *b, size_t width)
 {
     double sum = 0;
     for (size_t i = 0; i < width; i++)
@@ -34,7 +34,7 @@ static size_t nearest(const struct clusters *c, size_t point, size_t centres, do
 {
     size_t best = 0;
     for (size_t k = 0; k < centres; k++) {
-        double d = distance(c->points + point * c->width, c->centres + k * c->width, c->width);
+        double d = clusters_distance(c->points + point * c->width, c->centres + k * c->width, c->width);
         if (k == 0 || d < *least) {
             *least = d;
             best = k;
@@ -83,7 +83,7 @@ static bool improve(struct clusters *c, double *inertia)
     return changed;
 }
 
-static void report(const struct clusters *c, apiary_job_t *job, double inertia, int rounds)
+static void clusters_report(const struct clusters *c, apiary_job_t *job, double inertia, int rounds)
 {
     bool finite = ap_finite(job, inertia, "the distance of two points");
     for (size_t i = 0; i < c->k * c->width && finite; i++)
@@ -120,7 +120,7 @@ static void cluster(void *state, apiary_job_t *job, const json_t *request)
         place_centres(&c);
         while (rounds < ROUNDS_MOST && improve(&c, &inertia))
             rounds++;
-        report(&c, job, inertia, rounds);
+        clusters_report(&c, job, inertia, rounds);
     } else {
         ap_out_of_memory(job);
     }
@@ -139,18 +139,18 @@ static void cluster_handle(void *state, apiary_job_t *job)
 
 /* ---- statistics -------------------------------------------------------------------------------------------------- */
 
-static int ascending(const void *a, const void *b)
+static int clusters_ascending(const void *a, const void *b)
 {
     double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
 }
 
-static void describe(void *state, apiary_job_t *job, const json_t *request)
+static void clusters_describe(void *state, apiary_job_t *job, const json_t *request)
 {
     size_t n;
     double sum = 0, squares = 0, *values = ap_need_numbers(job, request, "values", VALUES_MOST, &n);
     if (!values) return;
-    qsort(values, n, sizeof *values, ascending);
+    qsort(values, n, sizeof *values, clusters_ascending);
     for (size_t i = 0; i < n; i++)
         sum += values[i];
     double mean = sum / (double)n;
@@ -166,7 +166,7 @@ static void describe(void *state, apiary_job_t *job, const json_t *request)
 
 static void statistics_handle(void *state, apiary_job_t *job)
 {
-    static const struct ap_function functions[] = {{"statistics", describe}, {NULL, NULL}};
+    static const struct ap_function functions[] = {{"statistics", clusters_describe}, {NULL, NULL}};
     ap_dispatch(functions, state, job);
 }
 

@@ -29,7 +29,7 @@ static bool model_key(apiary_job_t *job, const char *name, char *ret, size_t cap
 }
 
 /* false: all x are the same, or the squares of the numbers leave the range of a double. */
-static bool fit(const double *points, size_t n, struct line *line, double *r2)
+static bool regression_fit(const double *points, size_t n, struct line *line, double *r2)
 {
     double mx = 0, my = 0, xx = 0, xy = 0, yy = 0;
     for (size_t i = 0; i < n; i++) {
@@ -61,7 +61,7 @@ static void train(void *state, apiary_job_t *job, const json_t *request)
     if (!ap_may_text(job, request, "name", &name) || (name && !model_key(job, name, key, sizeof key))) return;
     double *points = ap_need_points(job, request, "points", POINTS_MOST, &n, &width);
     if (!points) return;
-    bool fitted = width == 2 && n >= 2 && fit(points, n, &line, &r2);
+    bool fitted = width == 2 && n >= 2 && regression_fit(points, n, &line, &r2);
     apiary_agent_free(state, points);
     if (!fitted) {
         apiary_job_fail(
@@ -110,7 +110,7 @@ static void predict(void *state, apiary_job_t *job, const json_t *request)
     json_decref(y);
 }
 
-static void handle(void *state, apiary_job_t *job)
+static void regression_handle(void *state, apiary_job_t *job)
 {
     static const struct ap_function functions[] = {
         {"model_training", train},
@@ -125,6 +125,6 @@ const apiary_agent_kind_t ap_kind_regression = {
     .name = "regression",
     .what = "model_training, prediction: a least-squares line, kept by name",
     .create = ap_create_plain,
-    .handle = handle,
+    .handle = regression_handle,
     .capabilities = (const char *const[]){"model_training", "prediction", NULL},
 };

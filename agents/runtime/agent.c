@@ -50,7 +50,7 @@ const char *apiary_agent_text(const apiary_agent_t *agent, const char *key, cons
     return of != NULL && of->config != NULL ? ap_node_text(of->config, key, otherwise) : otherwise;
 }
 
-static char key_type(const apiary_agent_kind_t *kind, const char *key)
+static char agent_key_type(const apiary_agent_kind_t *kind, const char *key)
 {
     for (const apiary_agent_key_t *k = kind->keys; k != NULL && k->name != NULL; k++)
         if (strcmp(k->name, key) == 0) return k->type;
@@ -62,7 +62,7 @@ int64_t apiary_agent_number(const apiary_agent_t *agent, const char *key, int64_
     const struct ap_agent *of = ap_agent_of(agent);
 
     if (of == NULL || of->config == NULL) return otherwise;
-    return ap_node_number(of->config, key, key_type(of->kind, key), otherwise);
+    return ap_node_number(of->config, key, agent_key_type(of->kind, key), otherwise);
 }
 
 static struct ap_text_list *list_of(struct ap_agent *agent, const struct ap_node *node)
@@ -111,7 +111,7 @@ void ap_agent_lists_free(struct ap_agent *agent)
 /* ---- log ------------------------------------------------------------------------------------------------------ */
 
 /* Where in the configuration the key is that a sentence begins with, be it behind the kind's name; else all of it. */
-static const struct ap_node *place_of(const struct ap_agent *agent, const char *sentence)
+static const struct ap_node *agent_place_of(const struct ap_agent *agent, const char *sentence)
 {
     size_t kind = strlen(agent->kind->name);
     const struct ap_node *node;
@@ -129,7 +129,7 @@ void ap_agent_explain(struct ap_agent *agent, const char *sentence)
     struct ap_config_error at;
 
     if (agent->config != NULL)
-        ap_node_refuse(place_of(agent, sentence), &at, "agent %s: %s", agent->name, sentence);
+        ap_node_refuse(agent_place_of(agent, sentence), &at, "agent %s: %s", agent->name, sentence);
     else
         ap_format(at.text, sizeof at.text, "agent %s: %s", agent->name, sentence);
     ap_format(w->message, sizeof w->message, "%s", at.text);

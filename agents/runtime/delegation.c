@@ -115,7 +115,7 @@ static void end_with(struct ap_worker *w, struct ap_delegation *d, int code)
 }
 
 /* Looks at one that is off the list: ends it, or puts it back at the end. */
-static int look(struct ap_worker *w, struct ap_delegation *d, uint64_t now, bool reroute)
+static int delegation_look(struct ap_worker *w, struct ap_delegation *d, uint64_t now, bool reroute)
 {
     apiary_result_t result = {.struct_size = sizeof result};
     int r = ap_collect(w->client, d->task, &result);
@@ -144,7 +144,7 @@ int ap_delegations_poll(struct ap_worker *w, uint32_t most, bool reroute)
 
     if (n == 0) return 0;
     now = w->seg->ops->now();
-    while (n-- > 0 && w->delegations != NULL) ended += look(w, take_first(w), now, reroute);
+    while (n-- > 0 && w->delegations != NULL) ended += delegation_look(w, take_first(w), now, reroute);
     return ended;
 }
 

@@ -28,7 +28,7 @@ static void misused(struct ap_agent *agent, const char *what)
 }
 
 /* At its end the worker finishes what its agents have in hand over their heads: then it is no fault to come with it. */
-static __attribute__((noinline)) int stale(const apiary_job_t *handle, const char *what)
+static __attribute__((noinline)) int job_stale(const apiary_job_t *handle, const char *what)
 {
     const struct ap_handle *entry = ap_handle_entry(handle);
     const struct ap_job *job = ap_handle_get_as(ap_handle_name(entry), AP_HANDLE_JOB);
@@ -46,7 +46,7 @@ AP_ALWAYS_INLINE struct ap_job *job_get(const apiary_job_t *handle)
 
 static __attribute__((noinline)) struct ap_job *asked_stale(const apiary_job_t *handle)
 {
-    stale(handle, "asks about a task that it has finished");
+    job_stale(handle, "asks about a task that it has finished");
     return NULL;
 }
 
@@ -60,8 +60,8 @@ AP_ALWAYS_INLINE struct ap_job *job_asked(const apiary_job_t *handle)
 
 static __attribute__((noinline)) int not_to_finish(const apiary_job_t *handle, const struct ap_job *job)
 {
-    if (job == NULL) return stale(handle, "answers a task that it has finished");
-    if (ap_worker_self() == job->agent->worker) return stale(handle, "answers a task that a thread of it has finished");
+    if (job == NULL) return job_stale(handle, "answers a task that it has finished");
+    if (ap_worker_self() == job->agent->worker) return job_stale(handle, "answers a task that a thread of it has finished");
     misused(job->agent, "answers a task from a thread that is not its worker's, without apiary_job_finish_from_thread");
     return APIARY_EINVAL;
 }
@@ -321,7 +321,7 @@ static __attribute__((noinline)) enum end ended_requested(const struct ap_job *j
 }
 
 /* Looks after the task's end, since a client that gave it up before need not look again. TASK-F3 pairs TASK-F4 */
-AP_ALWAYS_INLINE enum end ended(const struct ap_job *job, int code)
+AP_ALWAYS_INLINE enum end job_ended(const struct ap_job *job, int code)
 {
     uint64_t request = ap_load_relaxed(&job->at->request);
 
@@ -356,7 +356,7 @@ AP_ALWAYS_INLINE void job_done(struct ap_job *job, enum end end, uint64_t now)
     agent->spare = job;
 }
 
-AP_ALWAYS_INLINE int finish(struct ap_job *job, int code, uint32_t agent_code, const void *data, size_t size)
+AP_ALWAYS_INLINE int job_finish(struct ap_job *job, int code, uint32_t agent_code, const void *data, size_t size)
 {
     struct ap_segment *seg = job->agent->worker->seg;
     struct ap_slot *slot = job->at;
@@ -376,7 +376,7 @@ AP_ALWAYS_INLINE int finish(struct ap_job *job, int code, uint32_t agent_code, c
         ap_slot_finished(slot, now);
         if (__builtin_expect(job->reserved != 0, 0)) reserved_free(job);
         ap_slot_finish(seg, slot, job->token, code);
-        end = ended(job, code);
+        end = job_ended(job, code);
     } else {
         reserved_free(job);
     }
@@ -387,7 +387,7 @@ AP_ALWAYS_INLINE int finish(struct ap_job *job, int code, uint32_t agent_code, c
 int ap_job_finish(struct ap_job *job, int code, uint32_t agent_code, const void *data, size_t size)
 {
     if (code != 0) tell_failure(job, code, agent_code, data, size);
-    return finish(job, code, agent_code, data, size);
+    return job_finish(job, code, agent_code, data, size);
 }
 
 /* ---- the agent's side ----------------------------------------------------------------------------------------- */
@@ -399,7 +399,7 @@ int apiary_job_reply(apiary_job_t *handle, const void *data, size_t size)
 
     if (data == NULL && size > 0) return APIARY_EINVAL;
     job = job_to_finish(handle, &r);
-    return __builtin_expect(job != NULL, 1) ? finish(job, 0, 0, data, size) : r;
+    return __builtin_expect(job != NULL, 1) ? job_finish(job, 0, 0, data, size) : r;
 }
 
 int apiary_job_fail_text(apiary_job_t *handle, uint32_t agent_code, const char *text, size_t size)
@@ -479,7 +479,7 @@ int apiary_job_finish_from_thread(apiary_job_t *handle, int failed, const void *
     int r;
 
     if (data == NULL && size > 0) return APIARY_EINVAL;
-    if (job == NULL) return stale(handle, "finishes a task from a thread that it has finished");
+    if (job == NULL) return job_stale(handle, "finishes a task from a thread that it has finished");
     w = job->agent->worker;
     handed = handed_new(handle, failed, data, size);
     if (handed == NULL) return APIARY_ENOBLOCK;
@@ -490,7 +490,7 @@ int apiary_job_finish_from_thread(apiary_job_t *handle, int failed, const void *
         if (ap_cas(&job->handed, &before, (uintptr_t)handle)) break;
     if (before == (uintptr_t)handle) {
         free(handed);
-        return stale(handle, "finishes a task from two threads");
+        return job_stale(handle, "finishes a task from two threads");
     }
     first = ap_load_relaxed(&w->handed);
     do handed->next = first;
@@ -506,6 +506,6 @@ void ap_job_finish_handed(struct ap_handed *handed)
     if (job != NULL)
         ap_job_finish(job, handed->code, handed->agent_code, handed->data, handed->size);
     else
-        stale(handed->job, "finishes a task from a thread that it has finished");
+        job_stale(handed->job, "finishes a task from a thread that it has finished");
     free(handed);
 }

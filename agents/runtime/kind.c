@@ -68,7 +68,7 @@ static int adopt(const apiary_agent_kind_t *from, const apiary_agent_kind_t **re
     return 0;
 }
 
-static int refuse(int error, char *message, size_t size, const char *what)
+static int kind_refuse(int error, char *message, size_t size, const char *what)
 {
     if (message != NULL && size > 0) ap_format(message, size, "%s", what);
     return error;
@@ -79,21 +79,21 @@ int ap_agent_kind_adopt(const apiary_agent_kind_t *kind, const apiary_agent_kind
     char what[160];
     int r = 0;
 
-    if (kind == NULL) return refuse(APIARY_EINVAL, message, size, "its kind is missing; apiary_kind has none of a name "
-                                                                  "that it does not know");
+    if (kind == NULL) return kind_refuse(APIARY_EINVAL, message, size, "its kind is missing; apiary_kind has none of a name "
+                                                                       "that it does not know");
     if (!ap_sized_valid(kind->struct_size, AP_FIRST_AGENT_KIND))
-        return refuse(APIARY_EINVAL, message, size, "its kind is of an older agent interface, or does not begin with "
-                                                    "APIARY_AGENT_KIND; build it again");
+        return kind_refuse(APIARY_EINVAL, message, size, "its kind is of an older agent interface, or does not begin with "
+                                                         "APIARY_AGENT_KIND; build it again");
     if (kind->abi != APIARY_AGENT_ABI) {
         ap_format(what, sizeof what, "its kind is of agent interface %u, this program has %u; build it again", kind->abi,
                   APIARY_AGENT_ABI);
-        return refuse(APIARY_EINVAL, message, size, what);
+        return kind_refuse(APIARY_EINVAL, message, size, what);
     }
     if (!ap_sized_valid(kind->key_size, AP_FIRST_AGENT_KEY))
-        return refuse(APIARY_EINVAL, message, size, "its kind's key_size is not that of apiary_agent_key_t; begin it with "
-                                                    "APIARY_AGENT_KIND");
-    if (kind->name == NULL || kind->name[0] == '\0') return refuse(APIARY_EINVAL, message, size, "its kind has no name");
-    if (kind->handle == NULL) return refuse(APIARY_EINVAL, message, size, "its kind lacks handle");
+        return kind_refuse(APIARY_EINVAL, message, size, "its kind's key_size is not that of apiary_agent_key_t; begin it with "
+                                                         "APIARY_AGENT_KIND");
+    if (kind->name == NULL || kind->name[0] == '\0') return kind_refuse(APIARY_EINVAL, message, size, "its kind has no name");
+    if (kind->handle == NULL) return kind_refuse(APIARY_EINVAL, message, size, "its kind lacks handle");
     if (kind->struct_size == sizeof *kind && kind->key_size == sizeof *kind->keys) {
         *ret = kind;
         return 0;
@@ -107,6 +107,6 @@ int ap_agent_kind_adopt(const apiary_agent_kind_t *kind, const apiary_agent_kind
     }
     r = adopt(kind, ret);
     pthread_mutex_unlock(&lock);
-    if (r == APIARY_ENOTSUP) return refuse(r, message, size, "uses a field that only a newer version of this program has");
-    return r < 0 ? refuse(r, message, size, apiary_strerror(r)) : 0;
+    if (r == APIARY_ENOTSUP) return kind_refuse(r, message, size, "uses a field that only a newer version of this program has");
+    return r < 0 ? kind_refuse(r, message, size, apiary_strerror(r)) : 0;
 }

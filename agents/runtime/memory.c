@@ -40,7 +40,7 @@ void ap_memory_close(struct ap_memory *m)
     pthread_mutex_destroy(&m->lock);
 }
 
-static size_t weight(size_t key_size, size_t size)
+static size_t memory_weight(size_t key_size, size_t size)
 {
     return sizeof(struct ap_memory_row) + key_size + size;
 }
@@ -52,7 +52,7 @@ static size_t key_size_of(const char *key) /* 0: not a key */
 }
 
 /* Where the row is, or the end of its chain. */
-static struct ap_memory_row **find(struct ap_memory *m, const char *key, size_t key_size, uint64_t hash)
+static struct ap_memory_row **memory_find(struct ap_memory *m, const char *key, size_t key_size, uint64_t hash)
 {
     struct ap_memory_row **at = &m->buckets[hash & (m->bucket_count - 1)];
 
@@ -86,9 +86,9 @@ static void row_remove(struct ap_memory *m, struct ap_memory_row **at)
 {
     struct ap_memory_row *row = *at;
 
-    AP_ASSERT(m->count > 0 && m->used >= weight(row->key_size, row->size));
+    AP_ASSERT(m->count > 0 && m->used >= memory_weight(row->key_size, row->size));
     *at = row->next;
-    m->used -= weight(row->key_size, row->size);
+    m->used -= memory_weight(row->key_size, row->size);
     m->count--;
     free(row);
 }
@@ -96,16 +96,16 @@ static void row_remove(struct ap_memory *m, struct ap_memory_row **at)
 /* With the lock. */
 static int row_put(struct ap_memory *m, struct ap_memory_row *row)
 {
-    struct ap_memory_row **at = find(m, row->bytes, row->key_size, row->hash);
-    size_t freed = *at != NULL ? weight((*at)->key_size, (*at)->size) : 0;
+    struct ap_memory_row **at = memory_find(m, row->bytes, row->key_size, row->hash);
+    size_t freed = *at != NULL ? memory_weight((*at)->key_size, (*at)->size) : 0;
 
-    if (m->used - freed + weight(row->key_size, row->size) > m->limit) return APIARY_ENOBLOCK;
+    if (m->used - freed + memory_weight(row->key_size, row->size) > m->limit) return APIARY_ENOBLOCK;
     if (*at != NULL) row_remove(m, at);
     grow(m);
     at = &m->buckets[row->hash & (m->bucket_count - 1)];
     row->next = *at;
     *at = row;
-    m->used += weight(row->key_size, row->size);
+    m->used += memory_weight(row->key_size, row->size);
     m->count++;
     return 0;
 }
@@ -117,8 +117,8 @@ int ap_memory_put(struct ap_memory *m, const char *key, const void *value, size_
     int r;
 
     if (key_size == 0 || (value == NULL && size > 0)) return APIARY_EINVAL;
-    if (size > m->limit || weight(key_size, size) > m->limit) return APIARY_ETOOLARGE;
-    row = malloc(weight(key_size, size));
+    if (size > m->limit || memory_weight(key_size, size) > m->limit) return APIARY_ETOOLARGE;
+    row = malloc(memory_weight(key_size, size));
     if (row == NULL) return APIARY_ENOBLOCK;
     row->hash = ap_hash(key, key_size);
     row->key_size = key_size;
@@ -140,7 +140,7 @@ int64_t ap_memory_get(struct ap_memory *m, const char *key, void *value, size_t 
 
     if (key_size == 0 || (value == NULL && capacity > 0)) return APIARY_EINVAL;
     pthread_mutex_lock(&m->lock);
-    row = *find(m, key, key_size, ap_hash(key, key_size));
+    row = *memory_find(m, key, key_size, ap_hash(key, key_size));
     if (row != NULL) {
         size_t n = row->size < capacity ? row->size : capacity;
         if (n > 0) memcpy(value, row->bytes + row->key_size, n);
@@ -158,7 +158,7 @@ int ap_memory_delete(struct ap_memory *m, const char *key)
 
     if (key_size == 0) return APIARY_EINVAL;
     pthread_mutex_lock(&m->lock);
-    at = find(m, key, key_size, ap_hash(key, key_size));
+    at = memory_find(m, key, key_size, ap_hash(key, key_size));
     if (*at != NULL) {
         row_remove(m, at);
         r = 0;

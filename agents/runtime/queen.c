@@ -75,7 +75,7 @@ static void workers_command(struct ap_queen *q, enum ap_worker_command command)
 /* ---- the beat ------------------------------------------------------------------------------------------------- */
 
 /* Parked is well; so is one that goes round. One that does neither is in the middle of a long task, or stuck. */
-static enum apiary_state health(struct ap_queen *q)
+static enum apiary_state queen_health(struct ap_queen *q)
 {
     uint32_t worst = 0;
 
@@ -103,9 +103,9 @@ static void look_for_name(struct ap_queen *q)
                  "it", (int)sizeof q->seg->header->name, q->seg->header->name, q->service);
 }
 
-static void beat(struct ap_queen *q)
+static void queen_beat(struct ap_queen *q)
 {
-    if (!ap_swarm_beat(q->seg, &q->registration, health(q))) return;
+    if (!ap_swarm_beat(q->seg, &q->registration, queen_health(q))) return;
     ap_monitor_nudge(q->monitor);
     look_for_name(q);
 }
@@ -142,7 +142,7 @@ static void workers_stop(struct ap_queen *q)
     }
     while (!workers_join(q)) {
         for (uint32_t i = 0; i < q->worker_count; i++) say_stuck(q, &q->workers[i]);
-        beat(q);
+        queen_beat(q);
     }
 }
 
@@ -154,7 +154,7 @@ static void pass_time(struct ap_queen *q, uint32_t news, uint64_t *next, uint64_
     q->seg->ops->futex_wait(&q->news, news, *next < until ? *next : until);
     now = q->seg->ops->now();
     if (now < *next) return;
-    beat(q);
+    queen_beat(q);
     *next = now + BEAT;
 }
 
@@ -197,7 +197,7 @@ static int queen_open(struct ap_queen *q)
     if (r == 0) r = queen_register(q);
     if (r < 0) return r;
     workers_command(q, AP_WORKER_RUN);
-    beat(q);
+    queen_beat(q);
     ap_lanes_changed(q->seg); /* what waits for these capabilities elsewhere may be moved here: a sweep */
     return 0;
 }
@@ -213,7 +213,7 @@ static bool all_drained(const struct ap_queen *q)
 }
 
 /* Until no worker has anything in hand, or the time is up. */
-static void drain(struct ap_queen *q, uint64_t *next)
+static void queen_drain(struct ap_queen *q, uint64_t *next)
 {
     for (uint32_t i = 0; i < q->worker_count; i++) ap_worker_drain(&q->workers[i]);
     for (;;) {
@@ -236,15 +236,15 @@ static void queen_run(struct ap_queen *q)
         pass_time(q, news, &next, UINT64_MAX);
     }
     ap_swarm_withdraw(q->seg, &q->registration);
-    drain(q, &next);
+    queen_drain(q, &next);
     /* Nothing more is started, then the queues close and what is left in them goes to others. */
     workers_command(q, AP_WORKER_HOLD);
     ap_swarm_close(q->seg, q->registration.lane, &q->registration);
     /* For tasks of a client that had chosen an agent before the withdrawal, and queued them when its worker had just drained. */
-    drain(q, &next);
+    queen_drain(q, &next);
 }
 
-static void say_phase(struct ap_queen *q, enum ap_queen_phase phase)
+static void queen_say_phase(struct ap_queen *q, enum ap_queen_phase phase)
 {
     ap_store_release(&q->phase, phase); /* QUEEN-R1 pairs QUEEN-A1 */
     q->seg->ops->futex_wake(&q->phase, INT_MAX);
@@ -256,7 +256,7 @@ static void *control_main(void *arg)
 
     q->result = queen_open(q);
     if (q->result == 0) {
-        say_phase(q, AP_QUEEN_UP);
+        queen_say_phase(q, AP_QUEEN_UP);
         queen_run(q);
     }
     workers_stop(q);
@@ -264,7 +264,7 @@ static void *control_main(void *arg)
      * hold is their consumer until it has ended. */
     if (q->result == 0) ap_swarm_deregister(q->seg, q->registration.lane, &q->registration);
     ap_monitor_stop(q->monitor);
-    if (q->result < 0) say_phase(q, AP_QUEEN_REFUSED);
+    if (q->result < 0) queen_say_phase(q, AP_QUEEN_REFUSED);
     return NULL;
 }
 

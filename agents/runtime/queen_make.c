@@ -44,7 +44,7 @@ static int judge_agent(const apiary_swarm_description_t *d, size_t i, char *mess
     return 0;
 }
 
-static int judge(const apiary_swarm_description_t *d, char *message, size_t size)
+static int make_judge(const apiary_swarm_description_t *d, char *message, size_t size)
 {
     int r = 0;
 
@@ -72,7 +72,8 @@ struct description {
     apiary_agent_description_t *agents;
 };
 
-static int read_agent(const apiary_swarm_description_t *d, size_t i, apiary_agent_description_t *ret, char *message, size_t size)
+static int make_read_agent(const apiary_swarm_description_t *d, size_t i, apiary_agent_description_t *ret, char *message,
+                           size_t size)
 {
     const char *from = (const char *)d->agents + i * d->agent_size;
     size_t known = sizeof *ret < d->agent_size ? sizeof *ret : d->agent_size;
@@ -104,7 +105,7 @@ static int read_description(const apiary_swarm_description_t *from, struct descr
     if (d->agent_count == 0 || d->agents == NULL) return 0; /* told with the rest of what is wrong */
     ret->agents = calloc(d->agent_count, sizeof *ret->agents);
     if (ret->agents == NULL) return APIARY_ENOBLOCK;
-    for (size_t i = 0; r == 0 && i < d->agent_count; i++) r = read_agent(d, i, &ret->agents[i], message, size);
+    for (size_t i = 0; r == 0 && i < d->agent_count; i++) r = make_read_agent(d, i, &ret->agents[i], message, size);
     ret->swarm.agents = ret->agents;
     ret->swarm.agent_size = sizeof *ret->agents;
     return r;
@@ -120,7 +121,7 @@ static char *copy(const char *text, bool *failed)
     return own;
 }
 
-static char **copy_list(const char *const *list, bool *failed)
+static char **make_copy_list(const char *const *list, bool *failed)
 {
     size_t n = 0;
     char **own;
@@ -141,7 +142,7 @@ static void copy_agents(struct ap_queen *q, const apiary_swarm_description_t *d,
         struct ap_worker *w = &q->workers[from->worker];
 
         q->agent_names[i] = copy(from->name, failed);
-        q->agent_capabilities[i] = copy_list(from->capabilities, failed);
+        q->agent_capabilities[i] = make_copy_list(from->capabilities, failed);
         agent->handle = ap_handle_open(agent, AP_HANDLE_AGENT);
         if (agent->handle == NULL) *failed = true;
         agent->queen = q;
@@ -230,7 +231,7 @@ static int make(struct apiary *a, const apiary_swarm_description_t *d, const str
 {
     struct ap_queen *q;
     bool failed = false;
-    int r = judge(d, message, size);
+    int r = make_judge(d, message, size);
 
     if (r < 0) return r;
     q = aligned_zero(sizeof *q);

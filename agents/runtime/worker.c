@@ -49,7 +49,7 @@ static uint64_t next_ref(struct ap_agent *agent)
     return ref == 0 && agent->scanning ? scan(agent) : ref;
 }
 
-static int drain(struct ap_worker *w, struct ap_agent *agent)
+static int worker_drain(struct ap_worker *w, struct ap_agent *agent)
 {
     int n = 0;
 
@@ -100,13 +100,13 @@ inline __attribute__((always_inline)) int ap_worker_serve(struct ap_worker *w)
 
     for (size_t i = 0; i < w->agent_count; i++) {
         size_t at = w->first + i;
-        n += drain(w, w->agents[at < w->agent_count ? at : at - w->agent_count]);
+        n += worker_drain(w, w->agents[at < w->agent_count ? at : at - w->agent_count]);
     }
     if (++w->first >= w->agent_count) w->first = 0;
     return n;
 }
 
-static int turn(struct ap_worker *w, uint32_t command)
+static int worker_turn(struct ap_worker *w, uint32_t command)
 {
     int n = ap_loop_turn(w->loop);
 
@@ -169,7 +169,7 @@ bool ap_worker_rest(struct ap_worker *w, uint32_t command, uint32_t *ret_bell)
     return !something_to_do(w, command);
 }
 
-static void park(struct ap_worker *w, uint32_t command)
+static void worker_park(struct ap_worker *w, uint32_t command)
 {
     uint64_t before;
     uint32_t value;
@@ -185,21 +185,21 @@ static void park(struct ap_worker *w, uint32_t command)
     ap_spin_parked(&w->spin, w->seg->ops->now() - before);
 }
 
-static void run(struct ap_worker *w)
+static void worker_run(struct ap_worker *w)
 {
     uint32_t idle = 0, command;
 
     while ((command = ap_load_acquire(&w->command)) != AP_WORKER_STOP) { /* WORKER-A2 pairs WORKER-R2 */
-        if (turn(w, command) > 0) {
+        if (worker_turn(w, command) > 0) {
             ap_spin_found(&w->spin);
             idle = 0;
             continue;
         }
         if (++idle == (w->spin.crowded ? PUBLISH_CROWDED : PUBLISH_IDLE)) publish_all(w);
         if (command != AP_WORKER_RUN || !ap_spin_more(&w->spin)) {
-            park(w, command);
+            worker_park(w, command);
             idle = 0;
-        } else if (w->latest != NULL && ap_queue_glance(&w->latest->consumer, GLANCES) && drain(w, w->latest) > 0) {
+        } else if (w->latest != NULL && ap_queue_glance(&w->latest->consumer, GLANCES) && worker_drain(w, w->latest) > 0) {
             ap_spin_found(&w->spin);
             idle = 0;
         }
@@ -303,7 +303,7 @@ static void worker_close(struct ap_worker *w)
     ap_worker_take_handed(w);
 }
 
-static void say_phase(struct ap_worker *w, enum ap_worker_phase phase)
+static void worker_say_phase(struct ap_worker *w, enum ap_worker_phase phase)
 {
     ap_store_release(&w->phase, phase); /* WORKER-R1 pairs WORKER-A1 */
     ap_queen_news(w->queen);
@@ -315,18 +315,18 @@ static __attribute__((noinline)) void worker_life(struct ap_worker *w)
 
     ap_worker_here = w;
     w->result = worker_open(w);
-    say_phase(w, w->result < 0 ? AP_WORKER_FAILED : AP_WORKER_READY);
+    worker_say_phase(w, w->result < 0 ? AP_WORKER_FAILED : AP_WORKER_READY);
     while ((command = ap_load_acquire(&w->command)) == AP_WORKER_WAIT) /* WORKER-A2 pairs WORKER-R2: the queues */
         w->seg->ops->futex_wait(&w->command, AP_WORKER_WAIT, UINT64_MAX);
     if (command != AP_WORKER_STOP) {
         ap_worker_consume(w);
-        run(w);
+        worker_run(w);
     }
     worker_close(w);
 }
 
 /* An agent's function has not come back but ended the thread. */
-static void lost(void *arg)
+static void worker_lost(void *arg)
 {
     struct ap_worker *w = arg;
     const struct ap_agent *agent = ap_load_relaxed(&w->called);
@@ -339,12 +339,12 @@ static void lost(void *arg)
                   w->index, agent != NULL ? agent->name : "none");
     w->result = APIARY_EAGENT;
     if (!opening) ap_queen_log(w->queen, 2, "%s", w->message);
-    say_phase(w, opening ? AP_WORKER_FAILED : AP_WORKER_LOST);
+    worker_say_phase(w, opening ? AP_WORKER_FAILED : AP_WORKER_LOST);
 }
 
 static void *worker_main(void *arg)
 {
-    pthread_cleanup_push(lost, arg);
+    pthread_cleanup_push(worker_lost, arg);
     worker_life(arg);
     pthread_cleanup_pop(0);
     return NULL;

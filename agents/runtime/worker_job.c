@@ -83,7 +83,7 @@ AP_ALWAYS_INLINE void job_fill(struct ap_worker *w, struct ap_job *job, struct a
     agent->unpublished++;
 }
 
-static bool cancelled(const struct ap_job *job)
+static bool hand_cancelled(const struct ap_job *job)
 {
     uint64_t request = ap_load_acquire(&job->at->request);
 
@@ -121,7 +121,7 @@ AP_ALWAYS_INLINE int refusal(const struct ap_worker *w, const struct ap_agent *a
     if (job->data == NULL) return APIARY_ECORRUPT;
     if (!offered(w, agent, job)) return APIARY_ENOPROVIDER;
     if (job->deadline <= w->now) return APIARY_ETIMEDOUT;
-    return cancelled(job) ? APIARY_ECANCELLED : 0;
+    return hand_cancelled(job) ? APIARY_ECANCELLED : 0;
 }
 
 void ap_worker_start_task(struct ap_worker *w, struct ap_agent *agent, uint64_t ref)

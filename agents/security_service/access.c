@@ -35,7 +35,7 @@ static void make_hash(apiary_job_t *job, const char *password)
         ap_answer(job, "{s:s}", "hash", hash);
 }
 
-static void verify(apiary_job_t *job, const json_t *request, const char *password)
+static void access_verify(apiary_job_t *job, const json_t *request, const char *password)
 {
     const char *hash;
     unsigned memory, passes, lanes;
@@ -53,7 +53,7 @@ static void verify(apiary_job_t *job, const json_t *request, const char *passwor
     ap_answer(job, "{s:b}", "valid", crypto_pwhash_str_verify(hash, password, strlen(password)) == 0);
 }
 
-static void authenticate(void *state, apiary_job_t *job, const json_t *request)
+static void access_authenticate(void *state, apiary_job_t *job, const json_t *request)
 {
     const char *op, *password;
     (void)state;
@@ -63,14 +63,14 @@ static void authenticate(void *state, apiary_job_t *job, const json_t *request)
     else if (strcmp(op, "hash") == 0)
         make_hash(job, password);
     else if (strcmp(op, "verify") == 0)
-        verify(job, request, password);
+        access_verify(job, request, password);
     else
         apiary_job_fail(job, AP_CODE_BAD_REQUEST, "\"op\" is \"%s\"; hash, verify are allowed", op);
 }
 
 static void authentication_handle(void *state, apiary_job_t *job)
 {
-    static const struct ap_function functions[] = {{"authentication", authenticate}, {NULL, NULL}};
+    static const struct ap_function functions[] = {{"authentication", access_authenticate}, {NULL, NULL}};
     ap_dispatch(functions, state, job);
 }
 

@@ -60,7 +60,7 @@ static bool same_mac(const char *hex, const unsigned char mac[MAC])
     return sodium_memcmp(given, mac, MAC) == 0;
 }
 
-static void authenticate(void *state, apiary_job_t *job, const json_t *request)
+static void signer_authenticate(void *state, apiary_job_t *job, const json_t *request)
 {
     struct signer *s = state;
     const char *op, *message, *given, *key = NULL;
@@ -106,7 +106,7 @@ static void issue(struct signer *s, apiary_job_t *job, const json_t *request)
     ap_answer(job, "{s:s,s:I}", "token", token, "expires", (json_int_t)expires);
 }
 
-static void check(struct signer *s, apiary_job_t *job, const json_t *request)
+static void signer_check(struct signer *s, apiary_job_t *job, const json_t *request)
 {
     const char *token, *why = NULL;
     unsigned char mac[MAC], subject[SUBJECT_MOST + 1];
@@ -137,15 +137,15 @@ static void tokens(void *state, apiary_job_t *job, const json_t *request)
     if (strcmp(op, "issue") == 0)
         issue(state, job, request);
     else if (strcmp(op, "check") == 0)
-        check(state, job, request);
+        signer_check(state, job, request);
     else
         apiary_job_fail(job, AP_CODE_BAD_REQUEST, "\"op\" is \"%s\"; issue, check are allowed", op);
 }
 
-static void handle(void *state, apiary_job_t *job)
+static void signer_handle(void *state, apiary_job_t *job)
 {
     static const struct ap_function functions[] = {
-        {"message_authentication", authenticate},
+        {"message_authentication", signer_authenticate},
         {"token_management", tokens},
         {NULL, NULL},
     };
@@ -154,7 +154,7 @@ static void handle(void *state, apiary_job_t *job)
 
 /* ---- the kind ---------------------------------------------------------------------------------------------------- */
 
-static int read_key(struct signer *s, const char *path)
+static int signer_read_key(struct signer *s, const char *path)
 {
     struct stat st;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -179,14 +179,14 @@ static int read_key(struct signer *s, const char *path)
     return 0;
 }
 
-static void destroy(void *state)
+static void signer_destroy(void *state)
 {
     struct signer *s = state;
     sodium_memzero(s->key, sizeof s->key);
     apiary_agent_free(s->agent, s);
 }
 
-static int create(apiary_agent_t *agent, void **state)
+static int signer_create(apiary_agent_t *agent, void **state)
 {
     const char *path = apiary_agent_text(agent, "key_file", NULL);
     if (sodium_init() < 0) return APIARY_ESYS;
@@ -195,9 +195,9 @@ static int create(apiary_agent_t *agent, void **state)
     s->agent = agent;
     s->key_size = 32;
     randombytes_buf(s->key, s->key_size);
-    int error = path ? read_key(s, path) : 0;
+    int error = path ? signer_read_key(s, path) : 0;
     if (error < 0) {
-        destroy(s);
+        signer_destroy(s);
         return error;
     }
     *state = s;
@@ -214,8 +214,8 @@ const apiary_agent_kind_t ap_kind_signer = {
     .name = "signer",
     .what = "message_authentication, token_management: HMAC-SHA-256, compared in constant time",
     .keys = keys,
-    .create = create,
-    .handle = handle,
-    .destroy = destroy,
+    .create = signer_create,
+    .handle = signer_handle,
+    .destroy = signer_destroy,
     .capabilities = (const char *const[]){"message_authentication", "token_management", NULL},
 };

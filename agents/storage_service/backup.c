@@ -31,7 +31,7 @@ struct copy {
     json_int_t files, bytes;
 };
 
-static int join(char ret[AP_PATH_MOST], const char *folder, const char *path)
+static int backup_join(char ret[AP_PATH_MOST], const char *folder, const char *path)
 {
     int n = snprintf(ret, AP_PATH_MOST, "%s%s%s", folder, folder[0] ? "/" : "", path);
     return n > 0 && n < AP_PATH_MOST ? 0 : -ENAMETOOLONG;
@@ -48,7 +48,7 @@ static int copy_one(void *user, int root, const char *path, uint64_t size)
     int error = ap_file_read(root, path, c->backup->max_file, &data);
     if (error == -ENOENT) /* deleted meanwhile */
         return 0;
-    if (error == 0 && c->to) error = join(to, c->to, name);
+    if (error == 0 && c->to) error = backup_join(to, c->to, name);
     if (error == 0 && c->to) error = ap_file_write(root, to, data.data ? data.data : "", data.size);
     length = data.size;
     crypto_hash_sha256_update(&c->hash, (const unsigned char *)name, strlen(name) + 1);
@@ -70,7 +70,7 @@ static json_t *copy_tree(struct backup *b, const char *name, const char *from, c
     crypto_hash_sha256_init(&c.hash);
     *error = 0;
     for (int i = 0; i < 2 && *error == 0; i++) {
-        *error = join(path, from, trees[i]);
+        *error = backup_join(path, from, trees[i]);
         if (*error == 0) *error = ap_directory_walk(b->root, path, copy_one, &c);
     }
     if (*error < 0) return NULL;
@@ -84,7 +84,7 @@ static json_t *read_manifest(struct backup *b, const char *folder, int *error)
     char path[AP_PATH_MOST];
     struct ap_bytes data = {.agent = b->agent};
     json_t *manifest = NULL;
-    *error = join(path, folder, "manifest");
+    *error = backup_join(path, folder, "manifest");
     if (*error == 0) *error = ap_file_read(b->root, path, 4096, &data);
     if (*error == 0 && !(manifest = json_loadb(data.data ? data.data : "", data.size, 0, NULL))) *error = -EBADMSG;
     ap_bytes_free(&data);
@@ -103,7 +103,7 @@ static void create_backup(struct backup *b, apiary_job_t *job, const char *name,
     }
     json_t *manifest = copy_tree(b, name, "", folder, &error);
     char *text = manifest ? ap_json_text(manifest) : NULL;
-    if (text) error = join(path, folder, "manifest");
+    if (text) error = backup_join(path, folder, "manifest");
     if (text && error == 0) error = ap_file_write(b->root, path, text, strlen(text));
     if (error < 0 || !text)
         apiary_job_fail(job, AP_CODE_INTERNAL, "backup \"%s\": %s", name, strerror(error < 0 ? -error : ENOMEM));
@@ -154,7 +154,7 @@ static void delete_backup(struct backup *b, apiary_job_t *job, const char *folde
 {
     char path[AP_PATH_MOST];
     json_int_t count = 0;
-    int error = join(path, folder, "manifest");
+    int error = backup_join(path, folder, "manifest");
     if (error == 0) error = ap_file_remove(b->root, path); /* first: what is left is no backup any more */
     if (error == 0 || error == -ENOENT)                    /* or one that was never completed */
         error = ap_directory_walk(b->root, folder, remove_one, &count);
@@ -174,7 +174,7 @@ static int list_one(void *list, int root, const char *path, uint64_t size)
     return 0;
 }
 
-static void run(void *state, apiary_job_t *job, const json_t *request)
+static void backup_run(void *state, apiary_job_t *job, const json_t *request)
 {
     struct backup *b = state;
     const char *op, *name;
@@ -187,7 +187,7 @@ static void run(void *state, apiary_job_t *job, const json_t *request)
         return;
     }
     if (!ap_need_text(job, request, "name", &name)) return;
-    if (strchr(name, '/') || join(folder, "backups", name) < 0 || !ap_path_valid(folder)) {
+    if (strchr(name, '/') || backup_join(folder, "backups", name) < 0 || !ap_path_valid(folder)) {
         apiary_job_fail(job, AP_CODE_BAD_REQUEST,
                         "\"name\" is not a name: letters, digits, '.', '_', '-', not a dot first");
         return;
@@ -203,13 +203,13 @@ static void run(void *state, apiary_job_t *job, const json_t *request)
                         op);
 }
 
-static void handle(void *state, apiary_job_t *job)
+static void backup_handle(void *state, apiary_job_t *job)
 {
-    static const struct ap_function functions[] = {{"backup", run}, {NULL, NULL}};
+    static const struct ap_function functions[] = {{"backup", backup_run}, {NULL, NULL}};
     ap_dispatch(functions, state, job);
 }
 
-static int create(apiary_agent_t *agent, void **state)
+static int backup_create(apiary_agent_t *agent, void **state)
 {
     struct backup *b = apiary_agent_alloc(agent, sizeof *b);
     if (!b) return APIARY_ENOBLOCK;
@@ -224,7 +224,7 @@ static int create(apiary_agent_t *agent, void **state)
     return 0;
 }
 
-static void destroy(void *state)
+static void backup_destroy(void *state)
 {
     struct backup *b = state;
     close(b->root);
@@ -242,8 +242,8 @@ const apiary_agent_kind_t ap_kind_storage_backup = {
     .name = "storage_backup",
     .what = "backup: checksummed copies of the Storage folder's records and files",
     .keys = keys,
-    .create = create,
-    .handle = handle,
-    .destroy = destroy,
+    .create = backup_create,
+    .handle = backup_handle,
+    .destroy = backup_destroy,
     .capabilities = (const char *const[]){"backup", NULL},
 };

@@ -34,7 +34,7 @@ static bool need_key(apiary_job_t *job, const json_t *request, const char **ret,
     return false;
 }
 
-static void put(void *state, apiary_job_t *job, const json_t *request)
+static void manager_put(void *state, apiary_job_t *job, const json_t *request)
 {
     struct manager *m = state;
     const json_t *value = json_object_get(request, "value");
@@ -68,7 +68,7 @@ static void put(void *state, apiary_job_t *job, const json_t *request)
         ap_out_of_memory(job);
 }
 
-static void get(void *state, apiary_job_t *job, const json_t *request)
+static void manager_get(void *state, apiary_job_t *job, const json_t *request)
 {
     struct manager *m = state;
     struct ap_bytes reply = {.agent = m->agent};
@@ -118,11 +118,11 @@ static void stats(struct manager *m, apiary_job_t *job)
 #undef N
 }
 
-static void handle(void *state, apiary_job_t *job)
+static void manager_handle(void *state, apiary_job_t *job)
 {
     static const struct ap_function functions[] = {
-        {"cache_get", get},
-        {"cache_put", put},
+        {"cache_get", manager_get},
+        {"cache_put", manager_put},
         {"cache_delete", delete},
         {NULL, NULL},
     };
@@ -132,7 +132,7 @@ static void handle(void *state, apiary_job_t *job)
         ap_dispatch(functions, state, job);
 }
 
-static void *take(void *agent, size_t size)
+static void *manager_take(void *agent, size_t size)
 {
     return apiary_agent_alloc(agent, size);
 }
@@ -142,10 +142,10 @@ static void give(void *agent, void *block)
     apiary_agent_free(agent, block);
 }
 
-static int create(apiary_agent_t *agent, void **state)
+static int manager_create(apiary_agent_t *agent, void **state)
 {
     int64_t memory = apiary_agent_number(agent, "memory", 16 * 1024 * 1024);
-    const struct ap_s3fifo_memory heap = {take, give, agent};
+    const struct ap_s3fifo_memory heap = {manager_take, give, agent};
     struct manager *m = apiary_agent_alloc(agent, sizeof *m);
     if (!m) return APIARY_ENOBLOCK;
     m->agent = agent;
@@ -161,7 +161,7 @@ static int create(apiary_agent_t *agent, void **state)
     return 0;
 }
 
-static void destroy(void *state)
+static void manager_destroy(void *state)
 {
     struct manager *m = state;
     ap_s3fifo_destroy(m->cache);
@@ -179,8 +179,8 @@ const apiary_agent_kind_t ap_kind_cache_manager = {
     .name = "cache_manager",
     .what = "a cache of bounded memory with expiry (S3-FIFO): cache_get, cache_put, cache_delete, cache_stats",
     .keys = keys,
-    .create = create,
-    .handle = handle,
-    .destroy = destroy,
+    .create = manager_create,
+    .handle = manager_handle,
+    .destroy = manager_destroy,
     .capabilities = (const char *const[]){"cache_get", "cache_put", "cache_delete", "cache_stats", NULL},
 };

@@ -147,7 +147,7 @@ int ap_directory_sub(int root, const char *path, bool make)
 
 /* ---- files ------------------------------------------------------------------------------------------------------- */
 
-static int write_all(int fd, const char *data, size_t size)
+static int directory_write_all(int fd, const char *data, size_t size)
 {
     while (size > 0) {
         ssize_t n = write(fd, data, size);
@@ -168,7 +168,7 @@ static int replace(int folder, const char *name, const void *data, size_t size)
     snprintf(unfinished, sizeof unfinished, ".unfinished-%016llx", random);
     int fd = openat(folder, unfinished, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0) return -errno;
-    int error = write_all(fd, data, size);
+    int error = directory_write_all(fd, data, size);
     close(fd);
     if (error == 0 && renameat(folder, unfinished, folder, name) < 0) error = -errno;
     if (error < 0)

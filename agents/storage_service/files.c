@@ -59,7 +59,7 @@ static bool need_path(apiary_job_t *job, const json_t *request, const char *key,
     return false;
 }
 
-static uint64_t size_of(const struct files *f, const char *path)
+static uint64_t files_size_of(const struct files *f, const char *path)
 {
     const char *name;
     struct stat st;
@@ -74,7 +74,7 @@ static uint64_t size_of(const struct files *f, const char *path)
 /* false: the job is failed. */
 static bool store(struct files *f, apiary_job_t *job, const char *path, const void *data, size_t size)
 {
-    uint64_t before = size_of(f, path), others = f->used > before ? f->used - before : 0;
+    uint64_t before = files_size_of(f, path), others = f->used > before ? f->used - before : 0;
     if (size > f->max_file) {
         apiary_job_fail(job, AP_CODE_TOO_LARGE, "%zu bytes; max_file allows %zu", size, f->max_file);
         return false;
@@ -94,7 +94,7 @@ static bool store(struct files *f, apiary_job_t *job, const char *path, const vo
 
 static int erase(struct files *f, const char *path)
 {
-    uint64_t size = size_of(f, path);
+    uint64_t size = files_size_of(f, path);
     int error = ap_file_remove(f->root, path);
     if (error == 0) f->used -= size < f->used ? size : f->used;
     return error;
@@ -235,7 +235,7 @@ static void scrub(void *state, apiary_job_t *job, const json_t *request)
 
 /* ---- files ------------------------------------------------------------------------------------------------------- */
 
-static void read_file(struct files *f, apiary_job_t *job, const char *path)
+static void files_read_file(struct files *f, apiary_job_t *job, const char *path)
 {
     struct ap_bytes data = {.agent = f->agent};
     int error = ap_file_read(f->root, path, f->max_file, &data);
@@ -295,7 +295,7 @@ static void write_file(struct files *f, apiary_job_t *job, const json_t *request
     if (store(f, job, path, text, size)) ap_answer(job, "{s:I}", "bytes", (json_int_t)size);
 }
 
-static void manage(void *state, apiary_job_t *job, const json_t *request)
+static void files_manage(void *state, apiary_job_t *job, const json_t *request)
 {
     struct files *f = state;
     char path[AP_PATH_MOST], to[AP_PATH_MOST];
@@ -309,7 +309,7 @@ static void manage(void *state, apiary_job_t *job, const json_t *request)
     if (strcmp(op, "write") == 0) {
         write_file(f, job, request, path);
     } else if (strcmp(op, "read") == 0) {
-        read_file(f, job, path);
+        files_read_file(f, job, path);
     } else if (strcmp(op, "stat") == 0) {
         stat_file(f, job, path);
     } else if (strcmp(op, "list") == 0) {
@@ -330,12 +330,12 @@ static void manage(void *state, apiary_job_t *job, const json_t *request)
 
 /* ---- the kind ---------------------------------------------------------------------------------------------------- */
 
-static void handle(void *state, apiary_job_t *job)
+static void files_handle(void *state, apiary_job_t *job)
 {
     static const struct ap_function functions[] = {
         {"data_persistence", persist},
         {"data_consistency", scrub},
-        {"file_management", manage},
+        {"file_management", files_manage},
         {NULL, NULL},
     };
     ap_dispatch(functions, state, job);
@@ -349,7 +349,7 @@ static int add_size(void *sum, int root, const char *path, uint64_t size)
     return 0;
 }
 
-static int create(apiary_agent_t *agent, void **state)
+static int files_create(apiary_agent_t *agent, void **state)
 {
     struct files *f = apiary_agent_alloc(agent, sizeof *f);
     if (!f) return APIARY_ENOBLOCK;
@@ -370,7 +370,7 @@ static int create(apiary_agent_t *agent, void **state)
     return 0;
 }
 
-static void destroy(void *state)
+static void files_destroy(void *state)
 {
     struct files *f = state;
     close(f->root);
@@ -389,8 +389,8 @@ const apiary_agent_kind_t ap_kind_storage_files = {
     .name = "storage_files",
     .what = "data_persistence, data_consistency, file_management: checksummed records and files under one folder",
     .keys = keys,
-    .create = create,
-    .handle = handle,
-    .destroy = destroy,
+    .create = files_create,
+    .handle = files_handle,
+    .destroy = files_destroy,
     .capabilities = (const char *const[]){"data_persistence", "data_consistency", "file_management", NULL},
 };

@@ -93,7 +93,7 @@ static json_int_t plan(const struct query *q, struct best *best)
     return compared;
 }
 
-static void optimize(void *state, apiary_job_t *job, const json_t *request)
+static void query_optimize(void *state, apiary_job_t *job, const json_t *request)
 {
     struct query q = {.count = 0};
     if (!read_query(job, request, &q)) return;
@@ -114,9 +114,9 @@ static void optimize(void *state, apiary_job_t *job, const json_t *request)
     ap_answer(job, "{s:o,s:f,s:f,s:I}", "order", order, "rows", rows, "cost", cost, "plans_compared", compared);
 }
 
-static void handle(void *state, apiary_job_t *job)
+static void query_handle(void *state, apiary_job_t *job)
 {
-    static const struct ap_function functions[] = {{"query_optimization", optimize}, {NULL, NULL}};
+    static const struct ap_function functions[] = {{"query_optimization", query_optimize}, {NULL, NULL}};
     ap_dispatch(functions, state, job);
 }
 
@@ -125,6 +125,6 @@ const apiary_agent_kind_t ap_kind_query_optimizer = {
     .name = "query_optimizer",
     .what = "query_optimization: the cheapest left-deep order of joins",
     .create = ap_create_plain,
-    .handle = handle,
+    .handle = query_handle,
     .capabilities = (const char *const[]){"query_optimization", NULL},
 };

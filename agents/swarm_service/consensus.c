@@ -53,7 +53,7 @@ static void agree(void *state, apiary_job_t *job, const json_t *request)
     json_decref(counts);
 }
 
-static uint64_t weight(const char *item, const char *member)
+static uint64_t consensus_weight(const char *item, const char *member)
 {
     uint64_t both[2] = {ap_hash(item, strlen(item)), ap_hash(member, strlen(member))};
     return ap_hash(both, sizeof both);
@@ -93,7 +93,7 @@ static void partition(void *state, apiary_job_t *job, const json_t *request)
         uint64_t most = 0;
         json_array_foreach(members, m, member)
         {
-            uint64_t w = weight(json_string_value(item), json_string_value(member));
+            uint64_t w = consensus_weight(json_string_value(item), json_string_value(member));
             if (!best || w > most) {
                 most = w;
                 best = json_string_value(member);
@@ -104,7 +104,7 @@ static void partition(void *state, apiary_job_t *job, const json_t *request)
     ap_answer(job, "{s:o}", "assignment", assignment);
 }
 
-static void handle(void *state, apiary_job_t *job)
+static void consensus_handle(void *state, apiary_job_t *job)
 {
     static const struct ap_function functions[] = {
         {"swarm_consensus", agree},
@@ -119,6 +119,6 @@ const apiary_agent_kind_t ap_kind_consensus = {
     .name = "consensus",
     .what = "swarm_consensus, work_partitioning: votes counted, items shared out by rendezvous hashing",
     .create = ap_create_plain,
-    .handle = handle,
+    .handle = consensus_handle,
     .capabilities = (const char *const[]){"swarm_consensus", "work_partitioning", NULL},
 };

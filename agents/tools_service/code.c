@@ -66,7 +66,7 @@ static void scan_hash(struct metrics *m, const char *line, size_t size, bool *co
     if (indent > m->most_indent) m->most_indent = indent;
 }
 
-static void analyse(void *state, apiary_job_t *job, const json_t *request)
+static void code_analyse(void *state, apiary_job_t *job, const json_t *request)
 {
     const char *language, *at;
     struct metrics m = {0};
@@ -94,9 +94,9 @@ static void analyse(void *state, apiary_job_t *job, const json_t *request)
               m.depth == 0 && !m.unbalanced && !m.in_block);
 }
 
-static void handle(void *state, apiary_job_t *job)
+static void code_handle(void *state, apiary_job_t *job)
 {
-    static const struct ap_function functions[] = {{"code_analysis", analyse}, {NULL, NULL}};
+    static const struct ap_function functions[] = {{"code_analysis", code_analyse}, {NULL, NULL}};
     ap_dispatch(functions, state, job);
 }
 
@@ -105,6 +105,6 @@ const apiary_agent_kind_t ap_kind_code_metrics = {
     .name = "code_metrics",
     .what = "code_analysis: lines of code, comment and nothing, nesting, balance",
     .create = ap_create_plain,
-    .handle = handle,
+    .handle = code_handle,
     .capabilities = (const char *const[]){"code_analysis", NULL},
 };

@@ -35,7 +35,7 @@ struct waiting {
 /* ---- looking -------------------------------------------------------------------------------------------------- */
 
 /* 1 and the position, 0 none is finished, or an error. A finished task goes before an error of another. */
-static int look(const struct waiting *w, size_t *position, apiary_result_t *ret)
+static int await_look(const struct waiting *w, size_t *position, apiary_result_t *ret)
 {
     int error = 0;
 
@@ -65,7 +65,7 @@ static bool changed(const struct waiting *w)
 
 /* ---- what may keep it from finishing -------------------------------------------------------------------------- */
 
-static bool reap(const struct waiting *w)
+static bool await_reap(const struct waiting *w)
 {
     return ap_reap_all(w->a->seg, w->c != NULL ? w->c->lane.index : AP_NO_LANE, &ap_registry_hooks) > 0;
 }
@@ -78,7 +78,7 @@ static bool owner_lives(const struct waiting *w, uint32_t lane, bool ask)
 }
 
 /* Its worker is dead, or its queue is closed. True: the dead were recovered here. */
-static bool help(const struct waiting *w, apiary_task_t task, bool ask)
+static bool await_help(const struct waiting *w, apiary_task_t task, bool ask)
 {
     struct ap_segment *seg = w->a->seg;
     const struct ap_queue *q;
@@ -87,13 +87,13 @@ static bool help(const struct waiting *w, apiary_task_t task, bool ask)
     bool reaped = false;
 
     if (!ap_task_find(w->a, task, &slot, &word)) return false;
-    if (AP_WORD_STATE(word) == AP_TASK_RUNNING) return !owner_lives(w, AP_WORD_OWNER(word), ask) && reap(w);
+    if (AP_WORD_STATE(word) == AP_TASK_RUNNING) return !owner_lives(w, AP_WORD_OWNER(word), ask) && await_reap(w);
     if (AP_WORD_STATE(word) != AP_TASK_QUEUED) return false;
     q = ap_queue_at(seg, AP_WORD_OWNER(word));
     life = q != NULL ? ap_load_acquire(&q->life) : 0;
     if (AP_QUEUE_STATE(life) == AP_QUEUE_OPEN) {
         if (owner_lives(w, AP_QUEUE_LANE(life), ask)) return false;
-        reaped = reap(w);
+        reaped = await_reap(w);
         if (!ap_task_find(w->a, task, &slot, &word)) return reaped;
     }
     ap_reroute(seg, w->c != NULL ? &w->c->balance : NULL, task.slot, word);
@@ -113,7 +113,7 @@ static bool spin(struct waiting *w)
             ap_spin_found(w->spin);
             return true;
         }
-        if (++looks % LOOKS != LOOKS / 2 || !help(w, w->tasks[w->helped++ % w->n], false)) continue;
+        if (++looks % LOOKS != LOOKS / 2 || !await_help(w, w->tasks[w->helped++ % w->n], false)) continue;
         ap_spin_left(w->spin);
         return false;
     } while (ap_spin_more(w->spin));
@@ -140,7 +140,7 @@ static int expire(const struct waiting *w, apiary_task_t task, apiary_result_t *
     }
 }
 
-static uint64_t deadline_of(const struct waiting *w, size_t i)
+static uint64_t await_deadline_of(const struct waiting *w, size_t i)
 {
     struct ap_slot *slot;
     uint64_t word;
@@ -153,7 +153,7 @@ static int expire_due(struct waiting *w, uint64_t now, size_t *position, apiary_
 {
     w->soonest = UINT64_MAX;
     for (size_t i = 0; i < w->n; i++) {
-        uint64_t deadline = deadline_of(w, i);
+        uint64_t deadline = await_deadline_of(w, i);
         int r;
 
         if (deadline > now) {
@@ -190,7 +190,7 @@ static uint32_t *bell_of(const struct waiting *w, bool *mixed)
     return lane != NULL ? &lane->bell : NULL;
 }
 
-static void cancelled(void *arg)
+static void await_cancelled(void *arg)
 {
     const struct waiting *w = arg;
 
@@ -203,7 +203,7 @@ static int sleep_on(struct waiting *w, const uint32_t *bell, uint32_t value, uin
 {
     int r, before;
 
-    pthread_cleanup_push(cancelled, w);
+    pthread_cleanup_push(await_cancelled, w);
     pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &before);
     r = w->a->seg->ops->futex_wait(bell, value, until);
     pthread_setcanceltype(before, NULL);
@@ -212,18 +212,18 @@ static int sleep_on(struct waiting *w, const uint32_t *bell, uint32_t value, uin
 }
 
 /* Sleeps once, unless something is finished or due already. As look, and APIARY_ENOTREADY when the caller's time is up. */
-static int park(struct waiting *w, size_t *position, apiary_result_t *ret)
+static int await_park(struct waiting *w, size_t *position, apiary_result_t *ret)
 {
     const struct ap_ops *ops = w->a->seg->ops;
     bool mixed;
     uint32_t *bell = bell_of(w, &mixed), value = bell != NULL ? ap_bell_raise(bell) : 0;
     uint64_t now, wake;
-    int r = look(w, position, ret);
+    int r = await_look(w, position, ret);
 
     if (r != 0) return r;
     if (bell == NULL) return APIARY_ECORRUPT;
     if (ap_load_acquire(&w->a->interrupts) != w->interrupts) return APIARY_EINTERRUPTED;
-    for (size_t i = 0; i < w->n; i++) help(w, w->tasks[i], w->park > PARK_FIRST);
+    for (size_t i = 0; i < w->n; i++) await_help(w, w->tasks[i], w->park > PARK_FIRST);
     now = ops->now();
     r = expire_due(w, now, position, ret);
     if (r != 0) return r;
@@ -233,13 +233,13 @@ static int park(struct waiting *w, size_t *position, apiary_result_t *ret)
     if (w->soonest < wake) wake = w->soonest;
     r = sleep_on(w, bell, value, wake);
     if (r == -ETIMEDOUT) w->park = w->park * 2 < PARK_MAX ? w->park * 2 : PARK_MAX;
-    r = look(w, position, ret);
+    r = await_look(w, position, ret);
     ap_spin_parked(w->spin, ops->now() - now);
     return r;
 }
 
 /* After a look that found nothing. */
-static int wait_for(struct waiting *w, uint64_t timeout, size_t *position, apiary_result_t *ret)
+static int await_wait_for(struct waiting *w, uint64_t timeout, size_t *position, apiary_result_t *ret)
 {
     int r = 0;
 
@@ -254,7 +254,7 @@ static int wait_for(struct waiting *w, uint64_t timeout, size_t *position, apiar
         uint64_t now = w->a->seg->ops->now();
         w->until = timeout >= UINT64_MAX - now ? UINT64_MAX : now + timeout;
     }
-    while (r == 0) r = timeout != 0 && spin(w) ? look(w, position, ret) : park(w, position, ret);
+    while (r == 0) r = timeout != 0 && spin(w) ? await_look(w, position, ret) : await_park(w, position, ret);
     return r;
 }
 
@@ -265,7 +265,7 @@ static __attribute__((noinline)) int await_slowly(struct apiary *a, apiary_task_
 {
     struct waiting w = {.a = a, .tasks = &task, .n = 1, .sole = sole};
     size_t position;
-    int r = wait_for(&w, timeout, &position, ret);
+    int r = await_wait_for(&w, timeout, &position, ret);
 
     return r > 0 ? 0 : r;
 }
@@ -318,8 +318,8 @@ int apiary_await_any(apiary_t *a, const apiary_task_t *tasks, size_t n, uint64_t
 
     if (r < 0) return r;
     if (ret == NULL || tasks == NULL || n == 0 || n > INT32_MAX || ap_result_other(ret) < 0) return APIARY_EINVAL;
-    r = look(&w, &position, &own);
-    if (r == 0) r = wait_for(&w, timeout, &position, &own);
+    r = await_look(&w, &position, &own);
+    if (r == 0) r = await_wait_for(&w, timeout, &position, &own);
     if (r > 0) ap_sized_out(ret, ret->struct_size, &own, sizeof own);
     return r > 0 ? (int)position : r;
 }
@@ -331,7 +331,7 @@ static __attribute__((noinline)) int poll_unfinished(struct apiary *a, apiary_ta
     int r;
 
     if (w.c != NULL) w.c->ready = 0;
-    help(&w, task, false);
+    await_help(&w, task, false);
     r = expire_due(&w, a->seg->ops->now(), &position, ret);
     return r > 0 ? 0 : r == 0 ? APIARY_ENOTREADY : r;
 }

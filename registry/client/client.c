@@ -192,7 +192,7 @@ static void context_leave(struct ap_lane_context *c)
     else context_close(c);
 }
 
-static void thread_ends(void *context)
+static void client_thread_ends(void *context)
 {
     struct ap_lane_context *c = context;
     struct apiary *a;
@@ -224,7 +224,7 @@ void ap_shared_tidy(struct apiary *a)
 
 /* ---- attach --------------------------------------------------------------------------------------------------- */
 
-static int refuse(int error, const apiary_attach_options_t *o, const char *what)
+static int client_refuse(int error, const apiary_attach_options_t *o, const char *what)
 {
     if (o->message != NULL && o->message_size > 0)
         ap_format(o->message, o->message_size, "%s%s%s; %s", what, what[0] != '\0' ? ": " : "", apiary_strerror(error),
@@ -272,7 +272,7 @@ static int member_open(struct apiary *a, const apiary_attach_options_t *o)
         r = ap_member_open(a->seg, name, o->swarm, a->kind, &c->lane);
     if (r < 0) {
         context_free(c);
-        return refuse(r, o, "cannot attach");
+        return client_refuse(r, o, "cannot attach");
     }
     a->member = c->lane.member;
     a->anchor = c;
@@ -283,7 +283,7 @@ static int member_open(struct apiary *a, const apiary_attach_options_t *o)
     ap_member_close(a->seg, a->member, c->lane.index);
     ap_lane_close(&c->lane);
     context_free(c);
-    return refuse(r, o, "cannot attach");
+    return client_refuse(r, o, "cannot attach");
 }
 
 /* Not before the member's record says that the name is used. */
@@ -298,7 +298,7 @@ static int service_enter(struct apiary *a, const apiary_attach_options_t *o)
         return 0;
     }
     context_close(a->anchor);
-    return refuse(r, o, o->swarm);
+    return client_refuse(r, o, o->swarm);
 }
 
 static int handle_open(struct apiary *a, const apiary_attach_options_t *o)
@@ -307,15 +307,16 @@ static int handle_open(struct apiary *a, const apiary_attach_options_t *o)
     int r;
 
     if (a->seg->ops->futex_wake(&word, 1) < 0)
-        return refuse(APIARY_ENOTSUP, o, "the system refuses futex, so no thread could be woken; permit it");
+        return client_refuse(APIARY_ENOTSUP, o, "the system refuses futex, so no thread could be woken; permit it");
     if (!ap_robust_known())
-        return refuse(APIARY_ENOTSUP, o, "the kernel does not know this thread's robust list, so nobody would see its death; "
-                                         "permit set_robust_list and get_robust_list where a filter of system calls refuses them");
+        return client_refuse(APIARY_ENOTSUP, o, "the kernel does not know this thread's robust list, so nobody would see its "
+                                                "death; permit set_robust_list and get_robust_list where a filter of system "
+                                                "calls refuses them");
     a->service = -1;
-    if (pthread_key_create(&a->key, thread_ends) != 0) return refuse(APIARY_ENOBLOCK, o, "no thread-specific key");
+    if (pthread_key_create(&a->key, client_thread_ends) != 0) return client_refuse(APIARY_ENOBLOCK, o, "no thread-specific key");
     pthread_mutex_init(&a->lock, NULL);
     a->lent = calloc(a->seg->sections[AP_SECTION_BLOCKS].count, sizeof *a->lent);
-    r = a->lent != NULL ? member_open(a, o) : refuse(APIARY_ENOBLOCK, o, "cannot attach");
+    r = a->lent != NULL ? member_open(a, o) : client_refuse(APIARY_ENOBLOCK, o, "cannot attach");
     if (r == 0) r = service_enter(a, o);
     if (r == 0) return 0;
     free(a->lent);
@@ -331,10 +332,10 @@ static void handle_drop(struct apiary *a)
     ap_clients_unlock();
 }
 
-static int attached(struct ap_segment *seg, const apiary_attach_options_t *o, apiary_t **ret)
+static int client_attached(struct ap_segment *seg, const apiary_attach_options_t *o, apiary_t **ret)
 {
     struct apiary *a = ap_client_new();
-    int r = a != NULL ? 0 : refuse(APIARY_ENOBLOCK, o, "cannot attach");
+    int r = a != NULL ? 0 : client_refuse(APIARY_ENOBLOCK, o, "cannot attach");
 
     if (r == 0) {
         static uint64_t serials;
@@ -381,8 +382,8 @@ static int environment_judge(const apiary_attach_options_t *o)
 
 static int options_judge(const apiary_attach_options_t *o, apiary_t **ret)
 {
-    if (ret == NULL || (unsigned)o->kind > APIARY_TOOL) return refuse(APIARY_EINVAL, o, "attach");
-    if (o->swarm != NULL && !ap_name_valid(o->swarm, APIARY_NAME_MAX)) return refuse(APIARY_EINVAL, o, "the swarm's name");
+    if (ret == NULL || (unsigned)o->kind > APIARY_TOOL) return client_refuse(APIARY_EINVAL, o, "attach");
+    if (o->swarm != NULL && !ap_name_valid(o->swarm, APIARY_NAME_MAX)) return client_refuse(APIARY_EINVAL, o, "the swarm's name");
     return environment_judge(o);
 }
 
@@ -397,7 +398,7 @@ int apiary_attach(const char *segment, const apiary_attach_options_t *options, a
     if (segment == NULL) segment = getenv("APIARY_SEGMENT");
     if (segment == NULL || segment[0] == '\0') segment = APIARY_DEFAULT_SEGMENT;
     r = ap_registry_attach(segment, !o.read_only, o.message, o.message_size, &seg);
-    return r < 0 ? r : attached(seg, &o, ret);
+    return r < 0 ? r : client_attached(seg, &o, ret);
 }
 
 int apiary_attach_fd(int fd, const apiary_attach_options_t *options, apiary_t **ret)
@@ -409,7 +410,7 @@ int apiary_attach_fd(int fd, const apiary_attach_options_t *options, apiary_t **
     if (r == 0) r = options_judge(&o, ret);
     if (r < 0) return r;
     r = ap_registry_attach_fd(fd, !o.read_only, o.message, o.message_size, &seg);
-    return r < 0 ? r : attached(seg, &o, ret);
+    return r < 0 ? r : client_attached(seg, &o, ret);
 }
 
 int apiary_segment_fd(const apiary_t *a)

@@ -180,7 +180,7 @@ AP_ALWAYS_INLINE bool take_at_once(struct submit *s)
 }
 
 /* 0 or an error. */
-AP_ALWAYS_INLINE int take(struct submit *s)
+AP_ALWAYS_INLINE int delegate_take(struct submit *s)
 {
     struct taken t;
 
@@ -249,7 +249,7 @@ static __attribute__((noinline)) int overwritten(struct ap_lane_context *c, uint
     return APIARY_ECORRUPT;
 }
 
-AP_ALWAYS_INLINE uint64_t deadline_of(const struct ap_segment *seg, const apiary_delegate_options_t *o, uint64_t now)
+AP_ALWAYS_INLINE uint64_t delegate_deadline_of(const struct ap_segment *seg, const apiary_delegate_options_t *o, uint64_t now)
 {
     uint64_t timeout = o != NULL && o->timeout != 0 ? o->timeout : seg->geometry.task_timeout;
 
@@ -262,7 +262,7 @@ AP_ALWAYS_INLINE apiary_task_t task_of(const struct submit *s)
 }
 
 /* All that it takes for one task, but that its consumer is told. 0, or an error, and nothing is left of it. */
-AP_ALWAYS_INLINE int place(struct submit *s, struct ap_known_name *known, const apiary_delegate_options_t *options)
+AP_ALWAYS_INLINE int delegate_place(struct submit *s, struct ap_known_name *known, const apiary_delegate_options_t *options)
 {
     uint64_t ref;
     int r;
@@ -270,10 +270,10 @@ AP_ALWAYS_INLINE int place(struct submit *s, struct ap_known_name *known, const 
     s->capability = known->capability;
     r = pick(s, known);
     if (__builtin_expect(r < 0, 0)) return r;
-    r = take(s);
+    r = delegate_take(s);
     if (__builtin_expect(r < 0, 0)) return r;
     if (!s->batched) s->now = s->seg->ops->now();
-    s->deadline = deadline_of(s->seg, options, s->now);
+    s->deadline = delegate_deadline_of(s->seg, options, s->now);
     write_slot(s);
     if (__builtin_expect(s->carries, 0)) ap_carried_write(s->seg, task_of(s), options);
     ref = ap_slot_publish(s->at, s->slot, s->queue);
@@ -301,7 +301,7 @@ static bool queue_living(const struct ap_segment *seg, const struct ap_queue *q)
 }
 
 /* The queue was closed, or its consumer was marked dead, while the task was on its way into it. */
-static __attribute__((noinline)) int settle(const struct placed p)
+static __attribute__((noinline)) int delegate_settle(const struct placed p)
 {
     struct ap_segment *seg = p.c->lane.seg;
 
@@ -347,7 +347,7 @@ AP_ALWAYS_INLINE int asked(struct submit *s, const apiary_delegate_options_t *op
 }
 
 /* A loan that is fire and forget is given up only now: had the queue been full, it would have had to come back whole. */
-static __attribute__((noinline)) void detach(struct ap_lane_context *c, uint32_t slot, uint64_t generation)
+static __attribute__((noinline)) void delegate_detach(struct ap_lane_context *c, uint32_t slot, uint64_t generation)
 {
     if (ap_task_request(c->lane.seg, slot, generation, AP_REQUEST_DETACH))
         ap_task_free_unseen(c->lane.seg, c->lane.index, slot, ap_slot_ticket_return, c->lane.seg);
@@ -381,13 +381,13 @@ AP_ALWAYS_INLINE int submit(struct ap_lane_context *c, int service, const char *
     if (__builtin_expect(r < 0, 0)) return r;
     known = bound != NULL ? ap_bound_known(c, *bound) : ap_capability_known(c, capability);
     if (__builtin_expect(known == NULL, 0)) return bound != NULL ? APIARY_ESTALE : APIARY_ENOCAP;
-    r = place(&s, known, options);
+    r = delegate_place(&s, known, options);
     if (__builtin_expect(r < 0, 0)) return r;
     ap_fence_full(); /* TASK-F1 pairs TASK-F2; it is QUEUE-F1 for the signal, too */
     ap_queue_signal_at(s.seg, s.to, s.way->index, s.consumer);
-    if (__builtin_expect(!as_picked(s.to, s.life, s.consumer), 0)) r = settle(placed_of(&s));
+    if (__builtin_expect(!as_picked(s.to, s.life, s.consumer), 0)) r = delegate_settle(placed_of(&s));
     if (__builtin_expect(r < 0, 0)) return r;
-    if (s.loan != 0 && (s.flags & APIARY_DETACH) != 0) detach(c, s.slot, s.generation);
+    if (s.loan != 0 && (s.flags & APIARY_DETACH) != 0) delegate_detach(c, s.slot, s.generation);
     if (ret != NULL) *ret = task_of(&s);
     return 0;
 }
@@ -420,7 +420,7 @@ struct batch {
 
 /* One fence for all, one signal for each queue. A death before it is as one between the push and the signal of a single submit:
  * the reaper has every consumer look. */
-static __attribute__((noinline)) void tell(struct batch *b)
+static __attribute__((noinline)) void delegate_tell(struct batch *b)
 {
     if (b->untold == 0) return;
     ap_fence_full(); /* TASK-F1 pairs TASK-F2; it is QUEUE-F1 for the signals, too */
@@ -434,7 +434,7 @@ static __attribute__((noinline)) void tell(struct batch *b)
     for (uint32_t i = 0; i < b->untold; i++) {
         const struct placed *p = &b->waiting[i];
 
-        if (!as_picked(p->to, p->life, p->consumer)) settle(*p);
+        if (!as_picked(p->to, p->life, p->consumer)) delegate_settle(*p);
     }
     b->untold = 0;
 }
@@ -464,11 +464,11 @@ static int batch_one(struct batch *b, const apiary_request_t *q, apiary_task_t *
         b->capability = b->known != NULL ? q->capability : NULL;
         if (b->known == NULL) return APIARY_ENOCAP;
     }
-    r = place(&s, b->known, options);
+    r = delegate_place(&s, b->known, options);
     if (__builtin_expect(r < 0, 0)) return r;
     if (ret != NULL) *ret = task_of(&s);
     b->waiting[b->untold++] = placed_of(&s);
-    if (b->untold == UNTOLD) tell(b);
+    if (b->untold == UNTOLD) delegate_tell(b);
     return 0;
 }
 
@@ -494,7 +494,7 @@ int ap_submit_batch(struct ap_lane_context *c, const apiary_request_t *requests,
         if (r == 0) r = batch_one(&b, q, tasks != NULL ? &tasks[i] : NULL);
         if (r < 0) break;
     }
-    tell(&b);
+    delegate_tell(&b);
     *submitted = i;
     return r;
 }

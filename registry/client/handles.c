@@ -26,14 +26,14 @@ void ap_clients_unlock(void)
 }
 
 /* Another thread may have been at it when this process was forked. */
-static void child_begins(void)
+static void handles_child_begins(void)
 {
     pthread_mutex_init(&lock, NULL);
 }
 
-static void begin(void)
+static void handles_begin(void)
 {
-    pthread_atfork(NULL, NULL, child_begins);
+    pthread_atfork(NULL, NULL, handles_child_begins);
 }
 
 /* ---- memory --------------------------------------------------------------------------------------------------- */
@@ -73,7 +73,7 @@ struct apiary *ap_client_new(void)
 {
     struct apiary *a = NULL;
 
-    pthread_once(&once, begin);
+    pthread_once(&once, handles_begin);
     ap_clients_lock();
     if (taken < AP_CLIENTS_IN_PAGE || page_next()) {
         a = (struct apiary *)(void *)page_at(latest) + taken++;
@@ -107,7 +107,7 @@ void ap_client_add(struct apiary *a)
     ap_clients_unlock();
 }
 
-static struct apiary **place_of(const struct apiary *a)
+static struct apiary **handles_place_of(const struct apiary *a)
 {
     struct apiary **at = &attached;
 
@@ -117,12 +117,12 @@ static struct apiary **place_of(const struct apiary *a)
 
 bool ap_client_known(const struct apiary *a)
 {
-    return *place_of(a) != NULL;
+    return *handles_place_of(a) != NULL;
 }
 
 void ap_client_remove(struct apiary *a)
 {
-    *place_of(a) = a->next;
+    *handles_place_of(a) = a->next;
 }
 
 struct apiary *ap_client_of(const struct ap_lane_context *context)

@@ -23,7 +23,7 @@ struct ap_parker {
     uint32_t stop;
 };
 
-static void *park(void *user)
+static void *lane_fd_park(void *user)
 {
     struct ap_parker *p = user;
     const struct ap_ops *ops = p->seg->ops;
@@ -64,7 +64,7 @@ static int parker_start(struct ap_lane_context *c)
     /* The program's signals are for its own threads. */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
-    r = pthread_create(&p->thread, NULL, park, p);
+    r = pthread_create(&p->thread, NULL, lane_fd_park, p);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (r != 0) {
         close(p->fd);

@@ -14,7 +14,7 @@ static uint64_t word_of(const struct ap_lane_context *c)
 }
 
 /* Its blocks are those of the segment: NULL where none begins. */
-static uint64_t *record_of(const struct apiary *a, uint64_t offset)
+static uint64_t *loan_record_of(const struct apiary *a, uint64_t offset)
 {
     uint64_t number = offset != 0 ? ap_pool_number(a->seg, offset) : UINT64_MAX;
 
@@ -24,14 +24,14 @@ static uint64_t *record_of(const struct apiary *a, uint64_t offset)
 /* The lane has lent it: it has not any more. */
 static bool record_take(const struct ap_lane_context *c, uint64_t offset)
 {
-    uint64_t *record = record_of(c->client, offset), word = word_of(c);
+    uint64_t *record = loan_record_of(c->client, offset), word = word_of(c);
 
     return record != NULL && ap_cas(record, &word, 0);
 }
 
 static void record_put(const struct ap_lane_context *c, uint64_t offset)
 {
-    ap_store_relaxed(record_of(c->client, offset), word_of(c));
+    ap_store_relaxed(loan_record_of(c->client, offset), word_of(c));
 }
 
 int apiary_loan(apiary_t *a, size_t size, void **ret)
@@ -55,7 +55,7 @@ int apiary_loan(apiary_t *a, size_t size, void **ret)
 /* With the client's lock, so that the lane of another thread cannot close meanwhile. */
 static struct ap_lane_context *loan_owner(const struct apiary *a, uint64_t offset)
 {
-    const uint64_t *record = record_of(a, offset);
+    const uint64_t *record = loan_record_of(a, offset);
     uint64_t lent = record != NULL ? ap_load_relaxed(record) : 0, word;
 
     if (lent == 0 || ap_pool_block(a->seg, offset, NULL, &word) < 0 || word != lent) return NULL;

@@ -22,7 +22,7 @@ int ap_capability_intern(struct ap_segment *seg, const char *name, uint32_t *ret
     return ap_capability_valid(name) ? ap_names_intern(seg, &names, name, ret) : APIARY_EINVAL;
 }
 
-AP_ALWAYS_INLINE int find(const struct ap_segment *seg, const char *name, size_t length)
+AP_ALWAYS_INLINE int discovery_find(const struct ap_segment *seg, const char *name, size_t length)
 {
     const struct ap_names names = names_of(seg);
 
@@ -31,7 +31,7 @@ AP_ALWAYS_INLINE int find(const struct ap_segment *seg, const char *name, size_t
 
 int ap_capability_find(const struct ap_segment *seg, const char *name, size_t length)
 {
-    return find(seg, name, length);
+    return discovery_find(seg, name, length);
 }
 
 struct ap_known_name *ap_capability_learn(struct ap_lane_context *c, struct ap_known_name *known, const char *name)
@@ -180,7 +180,7 @@ AP_ALWAYS_INLINE void row_load(const struct ap_queue *q, bool alive, uint32_t de
 
 /* The row of a queue that has the provider bit; false when its record is not (or no longer) to be had. `c`: its lane remembers
  * it; may be NULL. */
-static bool provider_row(const struct ap_segment *seg, struct ap_lane_context *c, uint32_t queue, apiary_provider_t *ret)
+static bool discovery_provider_row(const struct ap_segment *seg, struct ap_lane_context *c, uint32_t queue, apiary_provider_t *ret)
 {
     const struct ap_queue *q = ap_queue_at(seg, queue);
     const struct ap_agent_record *agent = ap_agent_at(seg, queue);
@@ -243,7 +243,9 @@ static int discover_all(struct ap_segment *seg, struct ap_lane_context *c, const
             uint32_t queue = word * 64 + (uint32_t)__builtin_ctzll(bits);
             const struct ap_known_row *known = c != NULL ? &c->rows[queue % AP_ROWS_KNOWN] : NULL;
 
-            if ((known == NULL || !remembered_row(seg, known, queue, &own)) && !provider_row(seg, c, queue, &own)) continue;
+            if ((known == NULL || !remembered_row(seg, known, queue, &own)) &&
+                !discovery_provider_row(seg, c, queue, &own))
+                continue;
             if (count < rows->capacity) ap_sized_out((char *)rows->at + count * rows->size, rows->size, &own, sizeof own);
             count++;
         }
@@ -281,7 +283,7 @@ static __attribute__((noinline)) int discover_stranger(struct ap_segment *seg, s
         return known != NULL ? discover_known(seg, c, known, rows) : APIARY_ENOCAP;
     }
     known->asked = capability;
-    index = find(seg, capability, strnlen(capability, APIARY_CAPABILITY_MAX + 1));
+    index = discovery_find(seg, capability, strnlen(capability, APIARY_CAPABILITY_MAX + 1));
     if (index < 0) return APIARY_ENOCAP;
     providers = ap_capability_at(seg, (uint32_t)index)->providers;
     only = ap_provider_only(providers, ap_provider_words(seg->geometry.queues));

@@ -26,7 +26,7 @@ static uint64_t *words_of(const struct ap_names *t, struct ap_names_row *row)
     return (uint64_t *)(void *)((char *)row + t->offset);
 }
 
-static bool same(const struct ap_names *t, struct ap_names_row *row, const struct padded *name)
+static bool names_same(const struct ap_names *t, struct ap_names_row *row, const struct padded *name)
 {
     const uint64_t *words = words_of(t, row);
 
@@ -35,7 +35,7 @@ static bool same(const struct ap_names *t, struct ap_names_row *row, const struc
     return true;
 }
 
-static void fill(const struct ap_names *t, struct ap_names_row *row, const struct padded *name)
+static void names_fill(const struct ap_names *t, struct ap_names_row *row, const struct padded *name)
 {
     uint64_t *words = words_of(t, row);
 
@@ -57,8 +57,8 @@ int ap_names_intern(struct ap_segment *seg, const struct ap_names *t, const char
 
         if (key == 0 && ap_cas(&row->key, &key, p.key)) key = p.key;
         if (key != p.key) continue;
-        if (ap_load_acquire(&row->ready) != 1) fill(t, row, &p); /* DISC-A1 pairs DISC-R1 */
-        if (!same(t, row, &p)) continue;
+        if (ap_load_acquire(&row->ready) != 1) names_fill(t, row, &p); /* DISC-A1 pairs DISC-R1 */
+        if (!names_same(t, row, &p)) continue;
         *ret = (uint32_t)at;
         return 0;
     }

@@ -3,7 +3,7 @@
 #include "registry/routing/admission.h"
 #include "registry/discovery/service.h"
 
-static bool step(struct ap_service *s, uint64_t life, uint32_t lane, uint32_t state)
+static bool enter_step(struct ap_service *s, uint64_t life, uint32_t lane, uint32_t state)
 {
     return ap_cas(&s->life, &life, AP_SERVICE_LIFE(AP_SERVICE_EPOCH(life) + 1, lane, state)); /* NAME-R1 pairs NAME-A1 */
 }
@@ -48,7 +48,7 @@ static bool task_uses(const struct ap_segment *seg, uint32_t service)
 }
 
 /* Members first: what they leave behind, tasks and tickets, was there before they went. */
-static bool used(const struct ap_segment *seg, uint32_t service, const char *name)
+static bool enter_used(const struct ap_segment *seg, uint32_t service, const char *name)
 {
     return member_uses(seg, name) || swarm_uses(seg, service) || ap_tickets_any(seg, service) || task_uses(seg, service);
 }
@@ -62,16 +62,16 @@ static bool reclaim(struct ap_segment *seg, uint32_t service)
     uint64_t life = ap_service_read(s, name);
     bool is_used;
 
-    if (!ap_service_named(life) || used(seg, service, name) || !step(s, life, 0, AP_SERVICE_CONDEMNED)) return false;
+    if (!ap_service_named(life) || enter_used(seg, service, name) || !enter_step(s, life, 0, AP_SERVICE_CONDEMNED)) return false;
     life = AP_SERVICE_LIFE(AP_SERVICE_EPOCH(life) + 1, 0, AP_SERVICE_CONDEMNED);
     ap_fence_full(); /* NAME-F1 pairs NAME-F1 of a lane that begins to use it */
-    is_used = used(seg, service, name);
-    return step(s, life, 0, is_used ? AP_SERVICE_READY : AP_SERVICE_FREE) && !is_used;
+    is_used = enter_used(seg, service, name);
+    return enter_step(s, life, 0, is_used ? AP_SERVICE_READY : AP_SERVICE_FREE) && !is_used;
 }
 
 /* ---- a new name ----------------------------------------------------------------------------------------------- */
 
-static void fill(struct ap_service *s, uint64_t key, const char *name)
+static void enter_fill(struct ap_service *s, uint64_t key, const char *name)
 {
     uint64_t *words = (uint64_t *)(void *)s->name;
     char padded[APIARY_NAME_MAX + 1] = "";
@@ -95,7 +95,7 @@ static int look_at_others(struct ap_segment *seg, uint32_t own, uint64_t key, co
         uint64_t life;
 
         if (i == own || !ap_service_is(s, key, name, AP_SERVICE_ACCEPT_NAMED | 1u << AP_SERVICE_NAMED, &life)) continue;
-        if (ap_service_named(life) || i < own || !step(s, life, 0, AP_SERVICE_FREE)) return APIARY_EEXIST;
+        if (ap_service_named(life) || i < own || !enter_step(s, life, 0, AP_SERVICE_FREE)) return APIARY_EEXIST;
     }
     return 0;
 }
@@ -108,13 +108,13 @@ static int enter(struct ap_segment *seg, uint32_t lane, uint32_t service, const 
     uint64_t epoch = AP_SERVICE_EPOCH(life);
     int others;
 
-    if (AP_SERVICE_STATE(life) != AP_SERVICE_FREE || !step(s, life, lane, AP_SERVICE_FILLING)) return -1;
-    fill(s, key, name);
-    if (!step(s, AP_SERVICE_LIFE(epoch + 1, lane, AP_SERVICE_FILLING), lane, AP_SERVICE_NAMED)) return -1;
+    if (AP_SERVICE_STATE(life) != AP_SERVICE_FREE || !enter_step(s, life, lane, AP_SERVICE_FILLING)) return -1;
+    enter_fill(s, key, name);
+    if (!enter_step(s, AP_SERVICE_LIFE(epoch + 1, lane, AP_SERVICE_FILLING), lane, AP_SERVICE_NAMED)) return -1;
     ap_fence_full(); /* NAME-F1 pairs NAME-F1 of another who enters it */
     others = look_at_others(seg, service, key, name);
     life = AP_SERVICE_LIFE(epoch + 2, lane, AP_SERVICE_NAMED);
-    return step(s, life, 0, others == 0 ? AP_SERVICE_READY : AP_SERVICE_FREE) && others == 0 ? (int)service : -1;
+    return enter_step(s, life, 0, others == 0 ? AP_SERVICE_READY : AP_SERVICE_FREE) && others == 0 ? (int)service : -1;
 }
 
 void ap_services_end(struct ap_segment *seg, uint32_t lane, uint64_t beside)
@@ -126,7 +126,7 @@ void ap_services_end(struct ap_segment *seg, uint32_t lane, uint64_t beside)
 
         if ((state == AP_SERVICE_FILLING || state == AP_SERVICE_NAMED) && AP_SERVICE_LANE(life) == lane &&
             ap_lane_still(seg, lane, beside))
-            step(s, life, 0, AP_SERVICE_FREE);
+            enter_step(s, life, 0, AP_SERVICE_FREE);
     }
 }
 
@@ -173,7 +173,7 @@ int ap_service_intern(struct ap_segment *seg, uint32_t lane, const char *name, u
         int at = ap_service_lookup(seg, name, &life);
         bool condemned = at >= 0 && AP_SERVICE_STATE(life) == AP_SERVICE_CONDEMNED;
 
-        if (condemned && !step(ap_service_at(seg, (uint32_t)at), life, 0, AP_SERVICE_READY)) continue;
+        if (condemned && !enter_step(ap_service_at(seg, (uint32_t)at), life, 0, AP_SERVICE_READY)) continue;
         if (at < 0) at = enter_any(seg, lane, name, &full);
         if (at < 0) continue;
         *ret = (uint32_t)at;

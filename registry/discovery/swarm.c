@@ -104,7 +104,7 @@ static int plan_make(struct plan *p)
 
 /* Compares a record with this registration: 0 another's, 1 its own and DOWN, APIARY_EEXIST its own and held by a living queen.
  * *life is the record's. */
-static int look_at(const struct plan *p, uint32_t index, uint64_t *life)
+static int swarm_look_at(const struct plan *p, uint32_t index, uint64_t *life)
 {
     struct ap_segment *seg = p->seg;
     const struct ap_swarm *s = ap_swarm_at(seg, index);
@@ -139,7 +139,7 @@ static int look_for_same(const struct plan *p, uint32_t except, struct ap_found 
 
     for (uint32_t i = 0; i < p->seg->sections[AP_SECTION_SWARMS].count; i++) {
         uint64_t life;
-        int same = i != except ? look_at(p, i, &life) : 0;
+        int same = i != except ? swarm_look_at(p, i, &life) : 0;
 
         if (same == 0) continue;
         *ret = (struct ap_found){i, life};
@@ -334,7 +334,7 @@ static void roll_back(const struct plan *p)
     record_give_back(p);
 }
 
-static void publish(const struct plan *p)
+static void swarm_publish(const struct plan *p)
 {
     ap_record_state(ap_swarm_at(p->seg, p->swarm), AP_SWARM_LIVE);
     /* Not those whose worker has died since: their reaper has them. */
@@ -361,7 +361,7 @@ int ap_swarm_register(struct ap_segment *seg, struct ap_swarm_registration *r)
         for (size_t i = 0; e == 0 && i < r->agent_count; i++) e = queue_take(&p, i);
         if (e == 0) {
             for (size_t i = 0; i < r->agent_count; i++) agent_fill(&p, i);
-            publish(&p);
+            swarm_publish(&p);
         } else {
             roll_back(&p);
         }

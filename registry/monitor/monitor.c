@@ -88,7 +88,7 @@ static uint64_t beat_age(const struct ap_segment *seg, uint64_t watched)
     return now > at ? now - at : 0;
 }
 
-static bool stale(const struct ap_segment *seg)
+static bool monitor_stale(const struct ap_segment *seg)
 {
     return held(ap_load_acquire(ap_robust_word(&seg->header->role))) &&
            beat_age(seg, ap_load_relaxed(&seg->header->watched)) >= STALE;
@@ -116,7 +116,7 @@ bool ap_monitor_stopped(const struct ap_segment *seg, uint32_t *ret_lane, uint32
     return true;
 }
 
-static void beat(const struct ap_monitor *m)
+static void monitor_beat(const struct ap_monitor *m)
 {
     ap_segment_watched(m->seg, m->lane.index);
 }
@@ -199,7 +199,7 @@ static void sweep(struct ap_monitor *m, bool reaped, bool changed)
 /* Threads of a process die one after another: those that have died meanwhile are reaped before a sweep. For deaths that no mark
  * tells the system is asked: soon after each recovery, since the rest of that process ends when its memory has been torn down,
  * then less and less often. */
-static int reap(struct ap_monitor *m)
+static int monitor_reap(struct ap_monitor *m)
 {
     uint64_t now = m->seg->ops->now();
     bool ask = now >= m->ask;
@@ -236,7 +236,7 @@ static uint64_t help_others(struct ap_monitor *m)
 }
 
 /* `beside`: the role is held by another monitor, which does not watch. */
-static void watch(struct ap_monitor *m, bool beside)
+static void monitor_watch(struct ap_monitor *m, bool beside)
 {
     struct ap_segment *seg = m->seg;
     bool sound = true, first = true;
@@ -250,8 +250,8 @@ static void watch(struct ap_monitor *m, bool beside)
         int reaped;
 
         if (ap_load_relaxed(&m->stop) || (beside && needless(m))) return;
-        beat(m);
-        reaped = reap(m);
+        monitor_beat(m);
+        reaped = monitor_reap(m);
         help = help_others(m);
         sweep(m, reaped > 0, first || changed != m->changed);
         m->changed = changed;
@@ -313,10 +313,10 @@ static void *monitor_main(void *arg)
     if (r < 0) return NULL;
     while (!ap_load_relaxed(&m->stop)) { /* set before the loop is woken */
         if (role_take(m)) {
-            watch(m, false);
+            monitor_watch(m, false);
             role_release(m);
-        } else if (stale(m->seg)) {
-            watch(m, true);
+        } else if (monitor_stale(m->seg)) {
+            monitor_watch(m, true);
         } else {
             role_wait(m);
         }
@@ -388,5 +388,5 @@ void ap_monitor_stop(struct ap_monitor *m)
 
 void ap_monitor_nudge(struct ap_monitor *m)
 {
-    if (m != NULL && (!held(ap_load_relaxed(role_word(m))) || stale(m->seg))) ap_loop_wake(m->loop);
+    if (m != NULL && (!held(ap_load_relaxed(role_word(m))) || monitor_stale(m->seg))) ap_loop_wake(m->loop);
 }

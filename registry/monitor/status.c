@@ -38,7 +38,7 @@ static void add_queues(const struct ap_segment *seg, uint32_t swarm, bool live, 
     }
 }
 
-static uint64_t since(uint64_t then, uint64_t now)
+static uint64_t status_since(uint64_t then, uint64_t now)
 {
     return then < now ? now - then : 0;
 }
@@ -77,9 +77,9 @@ static bool status_row(const struct ap_segment *seg, uint32_t index, int service
     ret->delegations = ap_tickets_busy(seg, of);
     ret->max_delegations = ap_load_relaxed(&s->max_delegations);
     if (ret->max_delegations == 0) ret->max_delegations = seg->geometry.max_concurrent_delegations;
-    ret->beat_age = since(ap_load_relaxed(&s->beat), seg->ops->now());
+    ret->beat_age = status_since(ap_load_relaxed(&s->beat), seg->ops->now());
     ret->state = live ? judged((enum apiary_state)ap_load_relaxed(&s->state), ret->beat_age) : APIARY_DOWN;
-    if (live) ret->uptime = since(ap_load_relaxed(&s->registered), seg->ops->realtime());
+    if (live) ret->uptime = status_since(ap_load_relaxed(&s->registered), seg->ops->realtime());
     ap_fence_acquire(); /* REG-A4 pairs REG-R4: what was read comes before this second look */
     return ap_load_relaxed(&s->life) == life;
 }

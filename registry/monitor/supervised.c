@@ -9,19 +9,19 @@
 
 _Static_assert(sizeof(struct ap_supervision) == 8 * AP_SUPERVISION_WORDS, "a record is copied word by word");
 
-static uint32_t count(const struct ap_segment *seg)
+static uint32_t supervised_count(const struct ap_segment *seg)
 {
     return (uint32_t)seg->sections[AP_SECTION_SUPERVISED].count;
 }
 
-static bool step(struct ap_supervised *s, uint64_t life, uint32_t lane, uint32_t state)
+static bool supervised_step(struct ap_supervised *s, uint64_t life, uint32_t lane, uint32_t state)
 {
     return ap_cas(&s->life, &life, AP_SUPERVISED_LIFE(AP_SUPERVISED_EPOCH(life) + 1, lane, state)); /* SUPER-R1 pairs SUPER-A1 */
 }
 
 /* ---- the supervisor ------------------------------------------------------------------------------------------- */
 
-static void fill(struct ap_supervised *s, const struct ap_supervision *from)
+static void supervised_fill(struct ap_supervised *s, const struct ap_supervision *from)
 {
     uint64_t turn = ap_load_relaxed(&s->turn) + 1, words[AP_SUPERVISION_WORDS];
 
@@ -41,13 +41,13 @@ static void name(struct ap_supervised *s, const char *service)
 }
 
 /* The first row in that state, for the lane; -1 when there is none. */
-static int claim(struct ap_segment *seg, uint32_t lane, uint32_t state)
+static int supervised_claim(struct ap_segment *seg, uint32_t lane, uint32_t state)
 {
-    for (uint32_t i = 0; i < count(seg); i++) {
+    for (uint32_t i = 0; i < supervised_count(seg); i++) {
         struct ap_supervised *s = ap_supervised_at(seg, i);
         uint64_t life = ap_load_acquire(&s->life); /* SUPER-A1 pairs SUPER-R1 */
 
-        if (AP_SUPERVISED_STATE(life) == state && step(s, life, lane, AP_SUPERVISED_FILLING)) return (int)i;
+        if (AP_SUPERVISED_STATE(life) == state && supervised_step(s, life, lane, AP_SUPERVISED_FILLING)) return (int)i;
     }
     return -1;
 }
@@ -59,15 +59,15 @@ int ap_supervised_take(struct ap_segment *seg, uint32_t lane, int64_t pid, const
     int row;
 
     if (!ap_name_valid(service, APIARY_NAME_MAX)) return APIARY_EINVAL;
-    row = claim(seg, lane, AP_SUPERVISED_FREE);
-    if (row < 0) row = claim(seg, lane, AP_SUPERVISED_ORPHANED);
+    row = supervised_claim(seg, lane, AP_SUPERVISED_FREE);
+    if (row < 0) row = supervised_claim(seg, lane, AP_SUPERVISED_ORPHANED);
     if (row < 0) return APIARY_ETABLEFULL;
     s = ap_supervised_at(seg, (uint32_t)row);
     name(s, service);
     ap_store_relaxed(&s->held, seg->ops->realtime());
     ap_store_relaxed(&s->supervisor, pid);
-    fill(s, first);
-    step(s, ap_load_relaxed(&s->life), lane, AP_SUPERVISED_HELD); /* nobody else steps on while the lane lives */
+    supervised_fill(s, first);
+    supervised_step(s, ap_load_relaxed(&s->life), lane, AP_SUPERVISED_HELD); /* nobody else steps on while the lane lives */
     *ret = (uint32_t)row;
     return 0;
 }
@@ -76,7 +76,7 @@ void ap_supervised_write(struct ap_segment *seg, uint32_t row, const struct ap_s
 {
     struct ap_supervised *s = ap_supervised_at(seg, row);
 
-    if (s != NULL) fill(s, next);
+    if (s != NULL) supervised_fill(s, next);
 }
 
 void ap_supervision_said(struct ap_supervision *s, const char *line, size_t size)
@@ -102,16 +102,16 @@ static void note_left(struct ap_segment *seg, struct ap_supervised *s, uint64_t 
 
 void ap_supervised_end(struct ap_segment *seg, uint32_t lane)
 {
-    for (uint32_t i = 0; i < count(seg); i++) {
+    for (uint32_t i = 0; i < supervised_count(seg); i++) {
         struct ap_supervised *s = ap_supervised_at(seg, i);
         uint64_t life = ap_load_acquire(&s->life); /* SUPER-A1 pairs SUPER-R1 */
         uint32_t state = AP_SUPERVISED_STATE(life);
 
         if (AP_SUPERVISED_LANE(life) != lane) continue;
-        if (state == AP_SUPERVISED_FILLING) step(s, life, 0, AP_SUPERVISED_FREE);
+        if (state == AP_SUPERVISED_FILLING) supervised_step(s, life, 0, AP_SUPERVISED_FREE);
         if (state != AP_SUPERVISED_HELD) continue;
         note_left(seg, s, life);
-        step(s, life, 0, AP_SUPERVISED_ORPHANED);
+        supervised_step(s, life, 0, AP_SUPERVISED_ORPHANED);
     }
 }
 
@@ -122,11 +122,11 @@ void ap_supervised_withdraw(struct ap_segment *seg, uint32_t lane, uint64_t besi
 
 void ap_supervised_forget(struct ap_segment *seg)
 {
-    for (uint32_t i = 0; i < count(seg); i++) {
+    for (uint32_t i = 0; i < supervised_count(seg); i++) {
         struct ap_supervised *s = ap_supervised_at(seg, i);
         uint64_t life = ap_load_acquire(&s->life); /* SUPER-A1 pairs SUPER-R1 */
 
-        if (AP_SUPERVISED_STATE(life) == AP_SUPERVISED_ORPHANED) step(s, life, 0, AP_SUPERVISED_FREE);
+        if (AP_SUPERVISED_STATE(life) == AP_SUPERVISED_ORPHANED) supervised_step(s, life, 0, AP_SUPERVISED_FREE);
     }
 }
 

@@ -14,7 +14,7 @@ static uint32_t row_length(const struct ap_segment *seg)
 }
 
 /* Tickets protect no data, so their order needs no partner: each is a claim decided by its own compare-and-swap. */
-static int take(uint32_t *row, uint32_t from, uint32_t limit, uint32_t lane, bool steal)
+static int admission_take(uint32_t *row, uint32_t from, uint32_t limit, uint32_t lane, bool steal)
 {
     for (uint32_t n = 0, i = from; n < limit; n++, i = i + 1 < limit ? i + 1 : 0) {
         uint32_t seen = ap_load_relaxed(&row[i]);
@@ -43,8 +43,8 @@ int ap_ticket_take(struct ap_segment *seg, uint32_t service, uint32_t lane, uint
     }
     /* Lanes begin at different lines, and each goes on where its last search ended. */
     from = (hint->row != NULL ? hint->last : lane * (AP_LINE / 4)) % limit;
-    at = take(row, from, limit, lane, false);
-    if (at < 0) at = take(row, from, limit, lane, true);
+    at = admission_take(row, from, limit, lane, false);
+    if (at < 0) at = admission_take(row, from, limit, lane, true);
     if (at < 0) return APIARY_ELIMIT;
     hint->last = (uint32_t)at;
     hint->row = row;

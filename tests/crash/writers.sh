@@ -29,9 +29,6 @@ page_take: a private page, in the place of one of a segment that is unmapped
 bring_over: the same
 remain_left: the same
 ap_look_mutex: a mutex of its own
-ap_bell_thread_wait: words of a thread of its own
-ap_bell_thread_stop: the same
-bell_signal: the same
 LINES
 )
 

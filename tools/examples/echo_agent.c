@@ -4,14 +4,14 @@
 #include <apiary/agent.h>
 #include <string.h>
 
-static int create(apiary_agent_t *agent, void **state)
+static int echo_agent_create(apiary_agent_t *agent, void **state)
 {
     *state = agent;
     apiary_agent_log(agent, 6, "greets with \"%s\"", apiary_agent_text(agent, "greeting", ""));
     return 0;
 }
 
-static void handle(void *state, apiary_job_t *job)
+static void echo_agent_handle(void *state, apiary_job_t *job)
 {
     const char *greeting = apiary_agent_text(state, "greeting", "");
     size_t size, before = strlen(greeting);
@@ -28,7 +28,7 @@ static void handle(void *state, apiary_job_t *job)
 
 static const apiary_agent_key_t keys[] = {{.name = "greeting", .type = 's', .what = "put before the request"}, {.name = NULL}};
 static const apiary_agent_kind_t kind = {APIARY_AGENT_KIND, .name = "echo", .what = "answers with the request",
-                                         .keys = keys, .create = create, .handle = handle};
+                                         .keys = keys, .create = echo_agent_create, .handle = echo_agent_handle};
 
 APIARY_API const apiary_agent_kind_t *apiary_agent_plugin(void);
 const apiary_agent_kind_t *apiary_agent_plugin(void)

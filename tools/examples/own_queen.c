@@ -6,7 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 
-static int create(apiary_agent_t *agent, void **state)
+static int own_queen_create(apiary_agent_t *agent, void **state)
 {
     *state = agent;
     return 0;
@@ -26,7 +26,7 @@ static void greet(void *state, apiary_job_t *job)
 static const apiary_agent_key_t keys[] = {{.name = "greeting", .type = 's', .required = 1, .what = "put before the request"},
                                           {.name = NULL}};
 static const apiary_agent_kind_t greeter = {APIARY_AGENT_KIND, .name = "greeter", .what = "greets whom the request names",
-                                            .keys = keys, .create = create, .handle = greet};
+                                            .keys = keys, .create = own_queen_create, .handle = greet};
 
 static void log_line(void *user, int level, const char *line)
 {
