@@ -19,7 +19,8 @@
  *           condemns a row fences and then looks for uses. So one of the two sees the other.
  *           6 Two lanes that enter one name take two rows. Each makes its row NAMED, fences, and looks at the other rows. It
  *           yields to a READY row and to a NAMED row before its own; a NAMED row behind its own is freed. So at most one becomes
- *           READY.
+ *           READY. Any lane may take the last step of a NAMED row for its owner, and does so before it yields to the row: the owner
+ *           may be stopped.
  * LIFE      1 swarm.life = epoch << 24 | lane << 8 | state. The lane is the queen's control lane.
  *           2 FREE -> CLAIMED(lane) by CAS. Then the record is filled in. LIVE(lane) is stored last, with release (REG-R1).
  *           3 LIVE -> DOWN by the queen at its end, when its queues are closed and their consumers have stopped; or by the reaper.

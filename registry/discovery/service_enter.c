@@ -86,8 +86,10 @@ static void enter_fill(struct ap_service *s, uint64_t key, const char *name)
     }
 }
 
-/* Another row of this name: APIARY_EEXIST when it stands, or will; those that only want to be it are turned away if they come
- * behind this one. */
+static bool enter_settle(struct ap_segment *seg, uint32_t row, uint64_t life, uint64_t key, const char *name);
+
+/* Another row of this name: APIARY_EEXIST when one has it, or will. A NAMED row before this one has precedence, and is settled on
+ * the way: its owner may be slow, or stopped, and nobody waits for him. A NAMED row behind this one is turned away. */
 static int look_at_others(struct ap_segment *seg, uint32_t own, uint64_t key, const char *name)
 {
     for (uint32_t i = 0; i < ap_service_count(seg); i++) {
@@ -95,9 +97,21 @@ static int look_at_others(struct ap_segment *seg, uint32_t own, uint64_t key, co
         uint64_t life;
 
         if (i == own || !ap_service_is(s, key, name, AP_SERVICE_ACCEPT_NAMED | 1u << AP_SERVICE_NAMED, &life)) continue;
+        if (!ap_service_named(life) && i < own) enter_settle(seg, i, life, key, name);
         if (ap_service_named(life) || i < own || !enter_step(s, life, 0, AP_SERVICE_FREE)) return APIARY_EEXIST;
     }
     return 0;
+}
+
+/* The last step of a row that was seen NAMED with this life, by its owner or by anybody: READY, or FREE because the name is another
+ * row's. Whether it has become READY by this step. */
+static bool enter_settle(struct ap_segment *seg, uint32_t row, uint64_t life, uint64_t key, const char *name)
+{
+    int others;
+
+    ap_fence_full(); /* NAME-F1 pairs NAME-F1 of another who enters it */
+    others = look_at_others(seg, row, key, name);
+    return enter_step(ap_service_at(seg, row), life, 0, others == 0 ? AP_SERVICE_READY : AP_SERVICE_FREE) && others == 0;
 }
 
 /* Takes the FREE row for the name: its index, -1 when another has it, or has the name meanwhile. */
@@ -106,15 +120,11 @@ static int enter(struct ap_segment *seg, uint32_t lane, uint32_t service, const 
     struct ap_service *s = ap_service_at(seg, service);
     uint64_t life = ap_load_acquire(&s->life), key = ap_hash(name, strlen(name)); /* NAME-A1 pairs NAME-R1 */
     uint64_t epoch = AP_SERVICE_EPOCH(life);
-    int others;
 
     if (AP_SERVICE_STATE(life) != AP_SERVICE_FREE || !enter_step(s, life, lane, AP_SERVICE_FILLING)) return -1;
     enter_fill(s, key, name);
     if (!enter_step(s, AP_SERVICE_LIFE(epoch + 1, lane, AP_SERVICE_FILLING), lane, AP_SERVICE_NAMED)) return -1;
-    ap_fence_full(); /* NAME-F1 pairs NAME-F1 of another who enters it */
-    others = look_at_others(seg, service, key, name);
-    life = AP_SERVICE_LIFE(epoch + 2, lane, AP_SERVICE_NAMED);
-    return enter_step(s, life, 0, others == 0 ? AP_SERVICE_READY : AP_SERVICE_FREE) && others == 0 ? (int)service : -1;
+    return enter_settle(seg, service, AP_SERVICE_LIFE(epoch + 2, lane, AP_SERVICE_NAMED), key, name) ? (int)service : -1;
 }
 
 void ap_services_end(struct ap_segment *seg, uint32_t lane, uint64_t beside)

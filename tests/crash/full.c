@@ -101,3 +101,20 @@ void before_entered(bool over)
     if (over && actor.result < 0) fail("the table is said to be full, and it never was");
     member_leaves();
 }
+
+/* Another enters the same name; whoever is first in the table, nobody waits for the other. */
+void other_enter_name(void)
+{
+    if (ap_service_intern(survivor.seg, survivor.lane.index, "entered", &survivor.count) < 0)
+        fail("a name cannot be entered while somebody else is about to");
+}
+
+void before_same_name(bool over)
+{
+    uint32_t index;
+
+    (void)over;
+    if (ap_service_intern(survivor.seg, survivor.lane.index, "entered", &index) < 0 || index != survivor.count)
+        fail("a name has another row now, though somebody has entered it");
+    survivor.count = 0;
+}

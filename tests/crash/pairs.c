@@ -509,6 +509,8 @@ const struct operation pairs[] = {
     {.name = "lane_open|share_marked", .run = run_lane, .other = other_share_marked, .before = before_share_marked},
     {.name = "give_up|finish", .registry = true, .prepare = prepare_given_up, .run = run_give_up, .other = other_finish,
      .before = before_given_up},
+    {.name = "new_name|same_name", .registry = true, .run = run_enter_name, .other = other_enter_name,
+     .before = before_same_name},
     {.name = "new_name|use_name", .registry = true, .image = image_names, .run = run_enter_name, .other = other_use_name,
      .before = before_entered},
     {.name = "member_open|turn_over", .registry = true, .image = image_member, .run = run_member_open, .other = other_turn_over,
