@@ -51,7 +51,7 @@ struct ap_bell_thread {
     uint32_t value;
 };
 
-/* What the loop sleeps in, and so what wakes it. */
+/* The way in which the loop sleeps, and so the way to wake it. */
 enum ap_sleep { AP_AWAKE, AP_SLEEP_RING, AP_SLEEP_WORDS, AP_SLEEP_EVENT };
 
 struct ap_loop {

@@ -9,10 +9,10 @@
  *           4 At 7 million uses a second of one slot the generations last 10.9 hours. Slots of a slab are used strictly in turn,
  *           so a lane at that rate needs 64 times as long, 29 days. Then the slot retires (AP_GENERATION_LAST) until its slab is
  *           leased anew with a new epoch (32 bits). The epochs last 3 x 10^8 years.
- * STATES    The table is shm/states.def, written here by tests/states.sh --write. Who frees a task collects it or gives it up, or,
- *           if nobody may collect it, has ended it or comes by. The reaper of the owner comes after that one's death; it fails a
- *           task that was RUNNING as crashed (AP_CRASHES_MAX times, or once if ABANDON is set), without a result (OVERWRITTEN), or
- *           corrupt (the queue that it names is none).
+ * STATES    The table is shm/states.def, written here by tests/states.sh --write. A task is freed by the lane that collects it or
+ *           gives it up; if nobody may collect it, by the lane that has ended it or comes by. The reaper of the owner comes after
+ *           the owner's death. It fails a task that was RUNNING as crashed (AP_CRASHES_MAX times, or once if ABANDON is set),
+ *           without a result (OVERWRITTEN), or corrupt (the queue that it names is none).
  *           from       to         how    by                     with it
  *           FREE       RESERVED   STORE  the slab's lane        all but a block filled
  *           FREE       FREE       STORE  the slab's lane        generation 0 under a new epoch

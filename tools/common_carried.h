@@ -5,7 +5,7 @@
 #include "registry/client/carried.h"
 #include "tools/common.h"
 
-/* What was written on the command line, NULL: nothing. */
+/* The text on the command line; NULL: none. */
 struct tool_carried {
 #define AP_CARRIED(field, ...) const char *field;
 #include "registry/client/carried.def"
