@@ -88,17 +88,24 @@ static void enter_fill(struct ap_service *s, uint64_t key, const char *name)
 
 static bool enter_settle(struct ap_segment *seg, uint32_t row, uint64_t life, uint64_t key, const char *name);
 
-/* Another row of this name: APIARY_EEXIST when one has it, or will. A NAMED row before this one has precedence, and is settled on
- * the way: its owner may be slow, or stopped, and nobody waits for him. A NAMED row behind this one is turned away. */
+/* Another row of this name: APIARY_EEXIST when one has it, or will. A NAMED row before this one has precedence, and is settled
+ * on the way: its owner may be slow, or stopped, and nobody waits for it. A NAMED row behind this one is turned away; when it has
+ * changed by then it is looked at again. `own` may be the number of rows: then all are before it. */
 static int look_at_others(struct ap_segment *seg, uint32_t own, uint64_t key, const char *name)
 {
     for (uint32_t i = 0; i < ap_service_count(seg); i++) {
         struct ap_service *s = ap_service_at(seg, i);
         uint64_t life;
 
-        if (i == own || !ap_service_is(s, key, name, AP_SERVICE_ACCEPT_NAMED | 1u << AP_SERVICE_NAMED, &life)) continue;
-        if (!ap_service_named(life) && i < own) enter_settle(seg, i, life, key, name);
-        if (ap_service_named(life) || i < own || !enter_step(s, life, 0, AP_SERVICE_FREE)) return APIARY_EEXIST;
+        if (i == own) continue;
+        while (ap_service_is(s, key, name, AP_SERVICE_ACCEPT_NAMED | 1u << AP_SERVICE_NAMED, &life)) {
+            if (ap_service_named(life)) return APIARY_EEXIST;
+            if (i < own) {
+                enter_settle(seg, i, life, key, name);
+                return APIARY_EEXIST;
+            }
+            if (enter_step(s, life, 0, AP_SERVICE_FREE)) break;
+        }
     }
     return 0;
 }
@@ -154,10 +161,11 @@ static uint64_t lives(const struct ap_segment *seg)
  * nothing came or went meanwhile. */
 static int enter_any(struct ap_segment *seg, uint32_t lane, const char *name, bool *full)
 {
-    uint64_t before = lives(seg);
+    uint64_t before = lives(seg), key = ap_hash(name, strlen(name));
     int r;
 
     *full = false;
+    if (look_at_others(seg, ap_service_count(seg), key, name) != 0) return -1; /* a row of the name is there, or was settled */
     for (uint32_t i = 0; i < ap_service_count(seg); i++) {
         /* NAME-A1 pairs NAME-R1 */
         if (AP_SERVICE_STATE(ap_load_acquire(&ap_service_at(seg, i)->life)) != AP_SERVICE_FREE) continue;

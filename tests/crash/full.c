@@ -118,3 +118,34 @@ void before_same_name(bool over)
         fail("a name has another row now, though somebody has entered it");
     survivor.count = 0;
 }
+
+/* There is one row left. */
+void image_last_row(void)
+{
+    uint32_t index;
+
+    image_member();
+    if (ap_service_intern(survivor.seg, survivor.lane.index, "left", &index) < 0) exit(2);
+    snprintf(ap_member_at(survivor.seg, survivor.second.member)->swarm, APIARY_NAME_MAX + 1, "left");
+}
+
+/* While the actor fills the last row, nobody knows what for: then the table is full. */
+static bool filling(void)
+{
+    for (uint32_t i = 0; i < survivor.seg->sections[AP_SECTION_SERVICES].count; i++)
+        if (AP_SERVICE_STATE(ap_service_at(survivor.seg, i)->life) == AP_SERVICE_FILLING) return true;
+    return false;
+}
+
+void other_enter_last(void)
+{
+    survivor.count = TASKS;
+    if (!filling()) other_enter_name();
+}
+
+void before_last_row(bool over)
+{
+    if (survivor.count != TASKS) before_same_name(over);
+    survivor.count = 0;
+    member_leaves();
+}

@@ -511,6 +511,8 @@ const struct operation pairs[] = {
      .before = before_given_up},
     {.name = "new_name|same_name", .registry = true, .run = run_enter_name, .other = other_enter_name,
      .before = before_same_name},
+    {.name = "last_name|same_name", .registry = true, .image = image_last_row, .run = run_enter_name, .other = other_enter_last,
+     .before = before_last_row},
     {.name = "new_name|use_name", .registry = true, .image = image_names, .run = run_enter_name, .other = other_use_name,
      .before = before_entered},
     {.name = "member_open|turn_over", .registry = true, .image = image_member, .run = run_member_open, .other = other_turn_over,

@@ -162,14 +162,17 @@ void image_held_registrant(void);
 void image_names(void);
 void image_member(void);
 void image_lanes(void);
+void image_last_row(void);
 void other_use_name(void);
 void other_turn_over(void);
 void other_enter_name(void);
+void other_enter_last(void);
 void run_enter_name(void);
 void run_member_open(void);
 void run_lane_once(void);
 void before_entered(bool over);
 void before_same_name(bool over);
+void before_last_row(bool over);
 void before_turned_over(bool over);
 void before_lanes_turned_over(bool over);
 
