@@ -256,6 +256,7 @@ static int worker_open(struct ap_worker *w)
     ap_spin_open(&w->spin, w->seg->ops);
     w->context = ap_context(w->client, &r);
     if (w->context == NULL) return r;
+    w->context->works = true;
     r = ap_loop_create(w->seg->ops, 1, &w->loop);
     if (r < 0) {
         if (r == APIARY_ESYS) ap_format(why, sizeof why, "%s: %s", apiary_strerror(r), strerror(errno));
@@ -301,6 +302,7 @@ static void worker_close(struct ap_worker *w)
     ap_worker_jobs_end(w); /* what those callbacks did not end */
     agents_destroy(w);
     ap_worker_take_handed(w);
+    if (w->context != NULL) w->context->works = false;
 }
 
 static void worker_say_phase(struct ap_worker *w, enum ap_worker_phase phase)

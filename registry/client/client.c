@@ -156,6 +156,7 @@ static bool at_work(const struct ap_lane_context *c)
     const struct ap_segment *seg = c->client->seg;
     bool worker = false;
 
+    if (c->works) return true; /* its queues may have been closed meanwhile, by a queen that leaves for that */
     for (uint32_t q = 0; q < seg->geometry.queues; q++) {
         uint64_t life = ap_load_acquire(&ap_queue_at(seg, q)->life); /* QUEUE-A4 pairs QUEUE-R4 */
 

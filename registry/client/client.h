@@ -64,6 +64,7 @@ struct ap_lane_context {
     uint32_t loans;               /* blocks borrowed and not yet given back or delegated */
     uint32_t thread;              /* the id of the thread that owns it, or did */
     bool shared;                  /* its thread has ended: used under client->lock */
+    bool works;                   /* a worker's: if its thread ends now, that is a death */
 };
 
 /* After detach, every field that may still be looked at is 0: see handles.h. */
