@@ -3,6 +3,15 @@
 
 _Static_assert(sizeof(struct ap_carried) % AP_LINE == 0, "carried: whole lines, written and read by words");
 
+enum {
+    CARRIED_SIZE = 0
+#define AP_CARRIED(field, type, ...) + sizeof(type)
+#include "registry/client/carried.def"
+#undef AP_CARRIED
+};
+_Static_assert(CARRIED_SIZE == sizeof(apiary_delegate_options_t) - offsetof(apiary_delegate_options_t, hops),
+               "an option without a row in carried.def would be dropped in silence");
+
 /* ---- hops ------------------------------------------------------------------------------------------------------ */
 
 static bool carried_hops_possible(const uint32_t *hops)
