@@ -79,11 +79,13 @@ static bool check_same(const struct ap_finding *a, const struct ap_finding *b)
 /* Drops from `before` what `now` did not see again; returns how much of the rest rests on the same words as then. */
 static uint32_t confirm(struct ap_look *before, const struct ap_look *now)
 {
+    bool taken[AP_LOOK_MAX] = {false};
     uint32_t kept = 0, settled = 0;
 
     for (uint32_t i = 0; i < before->count; i++) {
         for (uint32_t k = 0; k < now->count; k++) {
-            if (!check_same(&before->items[i].finding, &now->items[k].finding)) continue;
+            if (taken[k] || !check_same(&before->items[i].finding, &now->items[k].finding)) continue;
+            taken[k] = true; /* one rule may find two things wrong at one place */
             settled += before->items[i].evidence == now->items[k].evidence;
             before->items[kept++] = now->items[k];
             break;
