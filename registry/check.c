@@ -264,11 +264,11 @@ static void look_agent(struct ap_look *look)
                       AP_AGENT_CAPABILITIES);
         count = 0;
     }
-    for (uint32_t i = 0; i < AP_AGENT_CAPABILITIES; i++) {
+    for (uint32_t i = 0; i < count; i++) {
         uint32_t capability = ap_look_16(look, &a->capabilities[i]);
 
         ap_capability_name(look->seg, capability, text);
-        if (i < count && text[0] == '\0')
+        if (text[0] == '\0')
             ap_look_found(look, AP_CORRUPT, &a->capabilities[i], life ^ capability, "R5", "capability %u has no name",
                           capability);
     }
@@ -328,8 +328,6 @@ static void supervised_record(struct ap_look *look, const struct ap_supervised *
     int64_t pid = (int64_t)ap_look_64(look, (const uint64_t *)&r->pid);
     bool ended = state == AP_CHILD_WAITING || state == AP_CHILD_GIVEN_UP || state == AP_CHILD_STOPPED;
 
-    ap_look_32(look, &r->instance);
-    ap_look_64(look, &r->due);
     if (state < AP_CHILD_STARTING || state > AP_CHILD_STOPPED)
         ap_look_found(look, AP_CORRUPT, &r->state, evidence ^ state, "V3", "state %u", state);
     if (pid < 0 || (pid != 0 && (ended || starts == 0)))
