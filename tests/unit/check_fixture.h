@@ -40,7 +40,7 @@ static void setup(void)
     header = (struct ap_header *)bytes;
 }
 
-static const struct ap_finding *find(const char *structure, uint64_t index, const void *field, const char *rule)
+static inline const struct ap_finding *find(const char *structure, uint64_t index, const void *field, const char *rule)
 {
     uint64_t offset = (uint64_t)((const uint8_t *)field - bytes);
 
@@ -52,7 +52,7 @@ static const struct ap_finding *find(const char *structure, uint64_t index, cons
     return NULL;
 }
 
-static const char *first_text(void)
+static inline const char *first_text(void)
 {
     static char text[256];
     const struct ap_finding *f = &all.list[0];
