@@ -122,13 +122,6 @@ void ap_capability_withdraw_all(struct ap_segment *seg, uint32_t queue)
     for (uint64_t i = 0; i < count; i++) ap_capability_withdraw(seg, (uint32_t)i, queue);
 }
 
-int ap_capability_offers(const struct ap_segment *seg, uint32_t capability, uint32_t queue)
-{
-    const uint64_t *bits = bits_at(seg, capability, queue);
-
-    return bits != NULL && (ap_load_acquire(bits) >> queue % 64 & 1) != 0; /* DISC-A2 pairs DISC-R2 */
-}
-
 int ap_capability_next(const struct ap_segment *seg, uint32_t capability, uint32_t from)
 {
     const struct ap_capability *row = ap_capability_at(seg, capability);
@@ -156,7 +149,6 @@ static bool copy_registration(const struct ap_segment *seg, uint32_t queue, uint
     const struct ap_member *member;
     uint64_t now;
 
-    ret->struct_size = sizeof *ret; /* rows that are remembered are copied whole */
     ret->pid = 0;
     ap_service_name(seg, ap_load_relaxed(&swarm->service), ret->service);
     ap_text_copy(ret->instance, swarm->instance, sizeof ret->instance);

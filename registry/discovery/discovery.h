@@ -59,7 +59,6 @@ void ap_capability_name(const struct ap_segment *seg, uint32_t capability, char 
 void ap_capability_offer(struct ap_segment *seg, uint32_t capability, uint32_t queue);
 void ap_capability_withdraw(struct ap_segment *seg, uint32_t capability, uint32_t queue);
 void ap_capability_withdraw_all(struct ap_segment *seg, uint32_t queue); /* of all capabilities */
-int ap_capability_offers(const struct ap_segment *seg, uint32_t capability, uint32_t queue); /* 1, 0 */
 /* The next queue >= from that offers the capability, or -1. */
 int ap_capability_next(const struct ap_segment *seg, uint32_t capability, uint32_t from);
 

@@ -254,18 +254,15 @@ Test(registry_edges, a_queue_offers_what_its_agent_does)
 
     for (int i = 0; i < 2; i++) cr_assert_eq(worker_register(&w[i], "server", i == 0 ? "0" : "1", "agent", echo), 0);
     row = (uint32_t)ap_capability_find(seg, "echo", 4);
-    cr_expect_eq(ap_capability_offers(seg, row, w[0].queue), 1);
-    cr_expect_eq(ap_capability_offers(seg, row + 1, w[0].queue), 0);
-    cr_expect_eq(ap_capability_offers(seg, row, seg->geometry.queues), 0);
-    cr_expect_eq(ap_capability_offers(seg, UINT32_MAX, w[0].queue), 0);
+    cr_expect_eq(ap_capability_next(seg, row, w[0].queue), (int)w[0].queue);
+    cr_expect_eq(ap_capability_next(seg, row + 1, w[0].queue), -1);
     cr_assert_eq(apiary_delegate(client, "echo", "x", 1, NULL, &task), 0);
     word = ap_load_acquire(&ap_slot_at(seg, task.slot)->word);
     cr_expect_eq(ap_reroute(seg, &balance, task.slot, word), 0);
     cr_expect_eq(ap_load_acquire(&ap_slot_at(seg, task.slot)->word), word);
     ap_give_up(client, task);
     ap_swarm_withdraw(seg, &w[0].swarm);
-    cr_expect_eq(ap_capability_offers(seg, row, w[0].queue), 0);
-    cr_expect_eq(ap_capability_offers(seg, row, w[1].queue), 1);
+    cr_expect_eq(ap_capability_next(seg, row, 0), (int)w[1].queue);
     for (int i = 0; i < 2; i++) worker_stop(&w[i]);
 }
 
