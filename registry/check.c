@@ -283,10 +283,10 @@ static void look_tickets(struct ap_look *look)
     uint32_t length = look->seg->geometry.max_concurrent_delegations;
 
     for (uint32_t i = 0; i < length; i++) {
-        uint32_t ticket = ap_look_32(look, &row[i]), lane = (ticket & 0xffff) - 1;
+        uint32_t ticket = ap_look_32(look, &row[i]), lane = AP_TICKET_LANE(ticket) - 1;
 
-        if (ticket == 0) continue;
-        if (ticket >> 17 != 0 || (ticket & 0xffff) == 0)
+        if (AP_TICKET_LANE(ticket) == 0 && !AP_TICKET_IS_BUSY(ticket)) continue;
+        if (AP_TICKET_LANE(ticket) == 0)
             ap_look_found(look, AP_CORRUPT, &row[i], ticket, "A1", "ticket %u is %08x", i, ticket);
         else if (!service_named(ap_look_64(look, &service->life)))
             ap_look_found(look, AP_CORRUPT, &row[i], ticket, "A1", "ticket %u of a service that is none", i);

@@ -1,6 +1,7 @@
 /* registry/check_task.c - the checker of what a task slot says of the registry: R6 capability, services and ticket are those of
  * the tables. */
 #include "registry/discovery/discovery.h"
+#include "registry/routing/admission.h"
 
 /* A service by its index + 1; 0: none. */
 static void service(struct ap_look *look, const uint16_t *at, uint64_t word, const char *what)
@@ -30,8 +31,8 @@ void ap_registry_look_slot(struct ap_look *look)
                       capability);
     service(look, &slot->caller, word, "caller");
     service(look, &slot->only, word, "only");
-    ticket = ap_look_16(look, &slot->ticket);
-    if (ticket > look->seg->geometry.max_concurrent_delegations)
-        ap_look_found(look, AP_CORRUPT, &slot->ticket, word ^ (uint64_t)ticket << 32, "R6", "ticket %u; there are %u", ticket - 1,
-                      look->seg->geometry.max_concurrent_delegations);
+    ticket = ap_look_32(look, &slot->ticket);
+    if (ticket != 0 && AP_TICKET_NUMBER(ticket) - 1 >= look->seg->geometry.max_concurrent_delegations)
+        ap_look_found(look, AP_CORRUPT, &slot->ticket, word ^ (uint64_t)ticket << 32, "R6", "ticket %d; there are %u",
+                      (int)AP_TICKET_NUMBER(ticket) - 1, look->seg->geometry.max_concurrent_delegations);
 }

@@ -218,7 +218,6 @@ static void slot_indexes(struct ap_look *look, const struct seen *s)
     if (client >= g->lanes) ap_look_found(look, AP_CORRUPT, &slot->client, client, "T8", "client: lane %u", client);
     if (queue >= g->queues) ap_look_found(look, AP_CORRUPT, &slot->queue, queue, "T8", "queue %u", queue);
     if (worker >= g->lanes) ap_look_found(look, AP_CORRUPT, &slot->worker, worker, "T8", "worker: lane %u", worker);
-    ap_look_zero(look, &slot->reserved0, sizeof slot->reserved0, "T9", "reserved0");
     ap_look_zero(look, slot->reserved, sizeof slot->reserved, "T9", "reserved");
 }
 
@@ -258,9 +257,9 @@ const struct ap_part ap_part_slabs = {
 
 static const struct ap_field slot_fields[] = {
     AP_FIELD(ap_slot, word), AP_FIELD(ap_slot, request), AP_FIELD(ap_slot, body), AP_FIELD(ap_slot, result),
-    AP_FIELD(ap_slot, body_size), AP_FIELD(ap_slot, result_size), AP_FIELD(ap_slot, agent_code), AP_FIELD(ap_slot, only),
+    AP_FIELD(ap_slot, body_size), AP_FIELD(ap_slot, result_size), AP_FIELD(ap_slot, agent_code), AP_FIELD(ap_slot, ticket),
     AP_FIELD(ap_slot, deadline), AP_FIELD(ap_slot, client), AP_FIELD(ap_slot, capability), AP_FIELD(ap_slot, caller),
-    AP_FIELD(ap_slot, ticket), AP_FIELD(ap_slot, body_inline), AP_FIELD(ap_slot, result_inline), AP_FIELD(ap_slot, queued),
+    AP_FIELD(ap_slot, only), AP_FIELD(ap_slot, body_inline), AP_FIELD(ap_slot, result_inline), AP_FIELD(ap_slot, queued),
     AP_FIELD(ap_slot, started), AP_FIELD(ap_slot, finished), AP_FIELD(ap_slot, queue), AP_FIELD(ap_slot, worker),
     {NULL, 0, 0},
 };

@@ -38,8 +38,8 @@
 #include "core/ops.h"
 
 #define AP_SEGMENT_MAGIC "APIARYSG"
-#define AP_LAYOUT_VERSION 3u     /* of segments this library creates */
-#define AP_LAYOUT_VERSION_MIN 3u /* the oldest it can attach to */
+#define AP_LAYOUT_VERSION 4u     /* of segments this library creates */
+#define AP_LAYOUT_VERSION_MIN 4u /* the oldest it can attach to */
 #define AP_SECTIONS_MAX 24u
 #define AP_REGISTRY_SECTIONS_MAX 15u
 /* The most that the numbers of the geometry may be, where words have room for so many. */

@@ -44,8 +44,7 @@
  *           line 2 result    writer: the worker while RUNNING; never overlaps the request, so redelivery is possible. Where no
  *                            block is to be had for it, it is written over the request in that one's block; OVERWRITTEN is
  *                            set before, and then the task is not run again: its agent had answered
- *           line 3 times     writer: as control; read by tools, by a queue's scan (the oldest first, none newer than the scan)
- *                            and when a ticket is given back (whether its lane had joined before the task)
+ *           line 3 times     writer: as control; read by tools and by a queue's scan (the oldest first, none newer than the scan)
  * ORDERING  TASK-R1 word QUEUED store-release pairs TASK-A1 the claim's CAS (acquire): request before QUEUED.
  *           TASK-R2 word DONE/FAILED store-release pairs TASK-A2 load-acquire in await: result before DONE.
  *           TASK-R3 word FREE store-release pairs TASK-A3 load-acquire of the slot's next turn: last reads before reuse.
@@ -179,13 +178,12 @@ struct ap_slot {
     uint64_t result;      /* offset of the result's block, 0: inline */
     uint32_t body_size, result_size;
     uint32_t agent_code;
-    uint16_t only;        /* service + 1 that alone may run it (execute_task), 0: any */
-    uint16_t reserved0;
+    uint32_t ticket;      /* the name of its admission ticket, 0: none */
     uint64_t deadline;    /* CLOCK_MONOTONIC, APIARY_FOREVER: none */
     uint16_t client;      /* lane whose bell to ring */
     uint16_t capability;  /* index in the registry's table */
     uint16_t caller;      /* service + 1 of the caller, 0: none */
-    uint16_t ticket;      /* admission ticket + 1, 0: none */
+    uint16_t only;        /* service + 1 that alone may run it (execute_task), 0: any */
 
     uint8_t body_inline[AP_INLINE_BODY];
     uint8_t result_inline[AP_INLINE_BODY];
@@ -214,7 +212,6 @@ static inline struct ap_slab *ap_slab_at(const struct ap_segment *seg, uint64_t 
 }
 
 _Static_assert(AP_LANES_MAX - 1 <= (__typeof__(((struct ap_slot *)0)->client))-1, "any lane may be a client");
-_Static_assert(AP_TICKETS_MAX <= (__typeof__(((struct ap_slot *)0)->ticket))-1, "a ticket's number + 1");
 _Static_assert(AP_SLOTS_AHEAD < AP_SLAB_SLOTS, "what is asked for ahead is another slot of the slab");
 
 /* The id of a task of this generation that has the slot. The slab's epoch is the same as long as its slots are in use. */
@@ -245,7 +242,7 @@ bool ap_task_running(const struct ap_segment *seg, uint32_t lane);
 uint32_t ap_slabs_busy(const struct ap_slabs *s);
 
 /* Called when a slot is freed, while it is RELEASING: gives the admission ticket back (may be NULL). If the lane dies before
- * the slot is FREE, the reaper calls it. */
+ * the slot is FREE, the reaper calls it (again). */
 typedef void (*ap_slot_freed_fn)(void *user, struct ap_slot *slot);
 
 /* The next FREE slot of the lane's slabs; leases another slab when all are busy. APIARY_ENOSLOT, _ENOBLOCK (heap). By the
@@ -365,8 +362,8 @@ struct ap_task_form {
     const void *body;
     size_t size;
     uint64_t queued, deadline;
-    uint32_t client, capability;
-    uint16_t only, caller, ticket;
+    uint32_t client, capability, ticket;
+    uint16_t only, caller;
     bool inside; /* else in a block, which ap_slot_body_block names */
 };
 /* Writes them into a FREE slot. By the holder of its slab. */
@@ -391,11 +388,6 @@ AP_ALWAYS_INLINE void ap_slot_write(struct ap_slot *slot, const struct ap_task_f
 /* Gives a RESERVED slot a block for its body. The slot names the block before the block is attached, so that freeing the slot also
  * frees the block, without a search of the pool. */
 void ap_slot_body_block(struct ap_segment *seg, uint32_t index, uint64_t generation, uint64_t block);
-/* Removes the ticket's name from a slot that is RELEASING. */
-AP_ALWAYS_INLINE void ap_slot_ticket_none(struct ap_slot *slot)
-{
-    ap_store_relaxed(&slot->ticket, 0);
-}
 
 /* By the worker, while it is RUNNING. */
 AP_ALWAYS_INLINE void ap_slot_started(struct ap_slot *slot, uint64_t now)

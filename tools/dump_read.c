@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "registry/discovery/discovery.h"
+#include "registry/routing/admission.h"
 #include "shm/event.h"
 #include "tools/common.h"
 #include "tools/dump.h"
@@ -394,7 +395,7 @@ static json_t *dump_read_task_json(const struct dump *d, uint32_t index, uint64_
     dump_read_set(o, "starts", dump_number(ap_word_starts(word)));
     dump_read_set(o, "request_bits", dump_number(ap_request_bits(request, word)));
     dump_read_set(o, "client", dump_number(ap_load_relaxed(&slot->client)));
-    dump_read_set(o, "ticket", dump_number(ap_load_relaxed(&slot->ticket)));
+    dump_read_set(o, "ticket", dump_number(AP_TICKET_NUMBER(ap_load_relaxed(&slot->ticket))));
     dump_read_set(o, "queue", dump_number(ap_load_relaxed(&slot->queue)));
     dump_read_set(o, "worker", dump_number(ap_load_relaxed(&slot->worker)));
     dump_read_set(o, "request_size", dump_number(ap_load_relaxed(&slot->body_size)));

@@ -39,7 +39,7 @@ int ap_task_free(struct apiary *a, uint32_t index, uint64_t seen)
 AP_ALWAYS_INLINE int free_own(struct ap_lane_context *c, struct ap_slot *slot, uint32_t index, uint64_t seen)
 {
     struct ap_segment *seg = c->lane.seg;
-    uint16_t ticket = ap_load_relaxed(&slot->ticket);
+    uint32_t ticket = ap_load_relaxed(&slot->ticket);
     bool own = ap_load_relaxed(&slot->client) == c->lane.index && c->ticket_hint.row != NULL;
 
     if (__builtin_expect(ticket != 0 && !own, 0))

@@ -20,7 +20,7 @@ struct submit {
     struct ap_lane *consumer; /* of the queue, as of `life` */
     uint32_t flags, capability, queue, slot;
     int service;
-    uint16_t ticket;
+    uint32_t ticket;
     bool batched; /* others of its batch are submitted already: it cannot be taken back after its turn */
     bool carries; /* its options say something that is carried */
 };
@@ -126,10 +126,10 @@ struct taken {
     int error;
     uint32_t slot;
     uint64_t block;
-    uint16_t ticket;
+    uint32_t ticket;
 };
 
-static void ticket_back(struct ap_lane_context *c, uint16_t ticket)
+static void ticket_back(struct ap_lane_context *c, uint32_t ticket)
 {
     if (ticket != 0) ap_ticket_back(c->lane.seg, &c->ticket_hint, c->lane.index, ticket);
 }
@@ -243,7 +243,7 @@ static __attribute__((noinline)) int take_back(const struct placed p, int error)
 }
 
 /* Somebody has written over the slot. */
-static __attribute__((noinline)) int overwritten(struct ap_lane_context *c, uint16_t ticket)
+static __attribute__((noinline)) int overwritten(struct ap_lane_context *c, uint32_t ticket)
 {
     ticket_back(c, ticket);
     return APIARY_ECORRUPT;

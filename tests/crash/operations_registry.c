@@ -474,7 +474,7 @@ const struct operation kills_registry[] = {
     {.name = "reap_queen", .registry = true, .image = image_dead_queen, .prepare = prepare_reap,
      .run = run_reap_dead},
     {.name = "reap_unseen", .registry = true, .image = image_dead_freeing, .prepare = prepare_reap, .run = run_reap_dead,
-     .after = after_unseen},
+     .before = before_unseen, .after = after_unseen},
     {.name = "beside_queen", .registry = true, .image = image_dead_queen, .run = run_beside, .before = before_held},
     {.name = NULL},
 };

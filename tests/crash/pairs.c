@@ -263,7 +263,7 @@ static void before_given_up(bool over)
     unseen_judge(actor.task.slot);
 }
 
-static void before_unseen(bool over)
+static void before_given_unseen(bool over)
 {
     (void)over;
     unseen_judge(actor.slot);
@@ -477,9 +477,11 @@ const struct operation pairs[] = {
     {.name = "claim|cancel", .registry = true, .image = image_task, .prepare = prepare_worker_block, .run = run_serve,
      .other = other_cancel, .after = after_task},
     {.name = "claim|abandon", .registry = true, .image = image_task, .prepare = prepare_worker_block, .run = run_serve,
-     .other = other_give_up, .before = before_unseen},
+     .other = other_give_up, .before = before_given_unseen},
     {.name = "claim|move", .registry = true, .image = image_task, .prepare = prepare_worker_block, .run = run_serve,
      .other = other_move, .before = before_moved, .after = after_task},
+    {.name = "finish_unseen|next_thread", .registry = true, .image = image_unseen_thread, .prepare = prepare_kept,
+     .run = run_reply_kept, .other = other_next_thread, .before = before_next_thread},
     {.name = "release|release_reuse", .image = image_done, .run = run_release_task, .other = other_release_reuse,
      .before = before_reused},
     {.name = "sweep|use", .image = image_abandoned, .run = run_sweep, .other = other_use, .before = before_result},

@@ -145,7 +145,13 @@ void prepare_worker_idle(void);  /* and has looked through the table */
 void run_serve(void);
 void run_rest(void); /* actor.result: there is something to do; actor.seen: the bell */
 void image_unseen(void); /* image_task, with a ticket, and given up */
+void before_unseen(bool over);
 void after_unseen(bool over);
+void image_unseen_thread(void);
+void other_next_thread(void);
+void before_next_thread(bool over);
+void prepare_kept(void); /* the actor has taken the task from queue 1, and will answer it later */
+void run_reply_kept(void);
 
 /* ---- beside.c */
 void image_marked_worker(void); /* pairs.c: its reaper died after its first step */

@@ -220,7 +220,7 @@ void run_rest(void)
 
 /* ---- what an agent keeps -------------------------------------------------------------------------------------- */
 
-static void prepare_kept(void)
+void prepare_kept(void)
 {
     hive_open(keep_job);
     hive_looked();
@@ -228,7 +228,7 @@ static void prepare_kept(void)
     must(hive.job != NULL);
 }
 
-static void run_reply_kept(void)
+void run_reply_kept(void)
 {
     static const char result[BODY] = "done";
 
@@ -333,31 +333,85 @@ static void run_delegations_end(void)
 
 /* ---- what nobody will collect --------------------------------------------------------------------------------- */
 
-/* The survivor's, delegated as a service, given up; the actor runs it and frees what nobody will collect. */
-void image_unseen(void)
+/* The one that there is: 0, or APIARY_ELIMIT. */
+static int ticket_take(uint32_t lane, uint32_t *ret)
 {
-    int service = ap_service_find(survivor.seg, "server");
     struct ap_ticket_hint hint = {.row = NULL};
-    struct ap_slot *slot;
-    uint16_t ticket;
 
-    if (ap_ticket_take(survivor.seg, (uint32_t)service, survivor.lane.index, 5, &hint, &ticket) < 0) exit(2);
+    return ap_ticket_take(survivor.seg, (uint32_t)ap_service_find(survivor.seg, "server"), lane, 1, &hint, ret);
+}
+
+static uint32_t tickets_busy(void)
+{
+    return ap_tickets_busy(survivor.seg, (uint32_t)ap_service_find(survivor.seg, "server"));
+}
+
+/* The survivor's, delegated as a service, given up; the actor runs it and frees what nobody will collect. */
+static void unseen_of(uint32_t lane)
+{
+    struct ap_slot *slot;
+    uint32_t ticket;
+
+    if (ticket_take(lane, &ticket) < 0) exit(2);
     image_task();
     slot = ap_slot_at(survivor.seg, actor.slot);
-    ap_store_relaxed(&slot->caller, (uint16_t)(service + 1));
+    ap_store_relaxed(&slot->client, (uint16_t)lane);
+    ap_store_relaxed(&slot->caller, (uint16_t)(ap_service_find(survivor.seg, "server") + 1));
     ap_store_relaxed(&slot->ticket, ticket);
     ap_task_request(survivor.seg, actor.slot, AP_REF_GENERATION(actor.ref), AP_REQUEST_ABANDON);
+}
+
+void image_unseen(void)
+{
+    unseen_of(survivor.lane.index);
+}
+
+/* The client delegates again as soon as its ticket is back, and before the worker's death is seen. */
+void before_unseen(bool over)
+{
+    uint32_t ticket;
+
+    (void)over;
+    survivor.count = ticket_take(survivor.lane.index, &ticket) == 0;
 }
 
 /* Wherever the worker died, its recovery has done the rest, though the client lives and does nothing. */
 void after_unseen(bool over)
 {
-    int service = ap_service_find(survivor.seg, "server");
-
     (void)over;
     if (AP_WORD_STATE(word_of(actor.slot)) != AP_TASK_FREE) fail("what nobody will collect is %s",
                                                                  ap_task_state_name(AP_WORD_STATE(word_of(actor.slot))));
-    if (ap_tickets_busy(survivor.seg, (uint32_t)service) != 0) fail("its ticket is in use");
+    if (tickets_busy() != survivor.count)
+        fail(survivor.count == 0 ? "its ticket is in use" : "its ticket is free, and the next task has it");
+    ap_tickets_free(survivor.seg, survivor.lane.index);
+    survivor.count = 0;
+}
+
+/* The client is a thread that ends; another thread of its process gets its lane. */
+void image_unseen_thread(void)
+{
+    if (ap_lane_open(survivor.seg, survivor.lane.member, &survivor.second) < 0) exit(2);
+    ap_lane_share(&survivor.second);
+    unseen_of(survivor.second.index);
+}
+
+void other_next_thread(void)
+{
+    uint32_t index = survivor.second.index, ticket;
+
+    ap_tickets_free(survivor.seg, index);
+    ap_lane_close_shared(&survivor.second);
+    if (ap_lane_open(survivor.seg, survivor.lane.member, &survivor.second) < 0 || survivor.second.index != index) exit(2);
+    ap_lane_share(&survivor.second);
+    if (ticket_take(index, &ticket) < 0) fail("the ticket of a thread that has ended is in use");
+}
+
+void before_next_thread(bool over)
+{
+    (void)over;
+    if (tickets_busy() != 1) fail("a ticket was given back for the thread that had it before");
+    ap_tickets_free(survivor.seg, survivor.second.index);
+    ap_lane_close_shared(&survivor.second);
 }
 
 /* ---- the queen ------------------------------------------------------------------------------------------------ */
@@ -384,7 +438,7 @@ const struct operation kills_worker[] = {
     {.name = "finish_handed", .registry = true, .image = image_task, .prepare = prepare_handed, .run = run_handed,
      .after = after_task},
     {.name = "finish_unseen", .registry = true, .image = image_unseen, .prepare = prepare_kept, .run = run_reply_kept,
-     .after = after_unseen},
+     .before = before_unseen, .after = after_unseen},
     {.name = "run_again", .registry = true, .image = image_crashed_task, .prepare = prepare_reply, .run = run_serve,
      .after = after_once_more},
     {.name = "worker_leaves", .registry = true, .image = image_task, .prepare = prepare_kept, .run = run_jobs_end,

@@ -196,7 +196,7 @@ static uint8_t *make_segment(const char *keep, uint64_t *size)
     char name[64], message[256] = "";
     struct ap_ticket_hint ticket = {0};
     pthread_t thread;
-    uint16_t number;
+    uint32_t number;
     uint32_t service;
     uint8_t *copy;
 

@@ -319,7 +319,6 @@ static void oracle_slot(struct oracle *o, uint32_t i)
     HOLDS(s->client < o->seg->geometry.lanes, "slot", i, s->client);
     HOLDS(s->queue < o->seg->geometry.queues, "slot", i, s->queue);
     HOLDS(s->worker < o->seg->geometry.lanes, "slot", i, s->worker);
-    HOLDS(s->reserved0 == 0, "slot", i, s->reserved0);
     HOLDS(zeros(s->reserved, sizeof s->reserved), "slot", i, s->reserved);
 }
 
@@ -453,7 +452,8 @@ static void oracle_registry(struct oracle *o)
               "slot", i, s->capability);
         HOLDS(s->caller == 0 || (s->caller <= seg->sections[AP_SECTION_SERVICES].count &&
                                  ap_service_at(seg, s->caller - 1)->life % 256 >= AP_SERVICE_READY), "slot", i, s->caller);
-        HOLDS(s->ticket <= seg->geometry.max_concurrent_delegations, "slot", i, s->ticket);
+        HOLDS(s->ticket == 0 || (s->ticket % 65536 > 0 && s->ticket % 65536 <= seg->geometry.max_concurrent_delegations), "slot", i,
+              s->ticket);
     }
     for (uint32_t i = 0; i < seg->sections[AP_SECTION_SWARMS].count; i++) {
         const struct ap_swarm *s = ap_swarm_at(seg, i);

@@ -333,16 +333,16 @@ Test(check_registry, a_ticket_and_its_owner)
     uint32_t *row = ap_at(&d.seg, AP_SECTION_TICKETS, 1), *none = ap_at(&d.seg, AP_SECTION_TICKETS, 7);
 
     cr_assert_eq(ap_service_find(&d.seg, "ai_service"), 1);
-    NOTHING(row[9], 0x10000 | 3);
+    NOTHING(row[9], 0x18000 | 3);
     NOTHING(row[9], 3);
-    SAYS(row[9], 0x10000, "ticket 1 A1: ticket 9 is 00010000");
-    SAYS(row[9], 0x20001, "ticket 1 A1: ticket 9 is 00020001");
+    SAYS(row[9], 0x8000, "ticket 1 A1: ticket 9 is 00008000");
+    NOTHING(row[9], 0x70000);
     SAYS(row[9], 13, "ticket 1 A1: the owner of a ticket, lane 12, is out of range");
     SAYS(row[9], 12, "ticket 1 A1: the owner of a ticket, lane 11, is FREE");
     SAYS(row[10], 1, "ticket 1 A1: behind the tickets: a byte is 0x01; it must be 0");
     SAYS(row[15], 1, "ticket 1 A1: behind the tickets: a byte is 0x01; it must be 0");
     SAYS(none[0], 3, "ticket 7 A1: ticket 0 of a service that is none");
-    SAYS(none[0], 0x20001, "ticket 7 A1: ticket 0 is 00020001");
+    SAYS(none[0], 0x28000, "ticket 7 A1: ticket 0 is 00028000");
     ap_lane_at(&d.seg, 11)->life = AP_LIFE(1, AP_LIFE_DEAD);
     SAYS(row[0], 12, "ticket 1 A1 repairable: the owner of a ticket, lane 11, is dead");
 }
@@ -370,6 +370,9 @@ Test(check_registry, what_a_slot_says_in_each_state)
         NOTHING(s->only, 2);
         NOTHING(s->caller, 1);
         NOTHING(s->ticket, 10);
+        NOTHING(s->ticket, 0x70000 | 10);
+        snprintf(expected, sizeof expected, "slot %u R6: ticket -1; there are 10", n);
+        SAYS(s->ticket, 0x70000, said ? expected : "");
         snprintf(expected, sizeof expected, "slot %u R6: ticket 10; there are 10", n);
         SAYS(s->ticket, 11, said ? expected : "");
     }

@@ -96,7 +96,7 @@ Test(registry_edges, no_limit_gives_tickets_that_there_are_not)
 {
     struct ap_ticket_hint hint = {.row = NULL};
     uint32_t most = client->seg->geometry.max_concurrent_delegations, n = 0;
-    uint16_t ticket;
+    uint32_t ticket;
 
     while (n <= most && ap_ticket_take(client->seg, 1, 3, UINT32_MAX, &hint, &ticket) == 0) {
         cr_expect(ticket >= 1 && ticket <= most, "ticket %u of %u", ticket, most);

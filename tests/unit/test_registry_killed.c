@@ -254,8 +254,8 @@ Test(killed, the_checkers_name_what_is_wrong)
     EXPECT_FOUND(service->life, AP_SERVICE_LIFE(5, 0, AP_SERVICE_FREE), "R2");
     EXPECT_FOUND(s->mode, AP_MODE_WORD(s->key + 1, 0, APIARY_READY), "R5");
     EXPECT_FOUND(s->reason[0], (uint64_t)AP_MODE_CHANGE(s->mode) << 48 | 7, "R5");
-    EXPECT_FOUND(ticket[0], 1u << 16 | 30, "A1");
-    EXPECT_FOUND(ticket[0], 1u << 20 | 1, "A1");
+    EXPECT_FOUND(ticket[0], 1u << 15 | 30, "A1");
+    EXPECT_FOUND(ticket[0], 3u << 15, "A1");
     EXPECT_FOUND(ticket[5], 1, "A1");
     worker_stop(&w);
 }

@@ -405,7 +405,7 @@ Test(swarm, a_registrant_ends_only_its_predecessor)
     struct worker w;
     uint64_t life;
     uint32_t service;
-    uint16_t ticket;
+    uint32_t ticket;
 
     cr_assert_eq(worker_register(&w, "server", NULL, "agent", echo), 0);
     cr_assert_eq(enrol(&r, "one", NULL, &a, 1), 0);
