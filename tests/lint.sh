@@ -261,5 +261,11 @@ for script in "${scripts[@]}"; do
     "$shell" -n "$script" || fail "$script does not parse"
 done
 
+# ---- the lists of changes name what there is
+
+while IFS= read -r hit; do
+    fail "$hit"
+done < <(python3 tests/mutants/mutants.py --stale | grep '^[a-z]*\.txt:')
+
 [ "$failures" -eq 0 ] || echo "$failures failures"
 [ "$failures" -eq 0 ]

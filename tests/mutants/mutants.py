@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Changes the library in many small ways, one at a time, and runs the tests on each: which would nobody notice?
 
-    mutants.py [--count N] [--seed S] [--files REGEX] [--jobs J] [--work DIR] [--only NUMBER...] [--tests REGEX] [--listed] [--dry]
+    mutants.py [--count N] [--seed S] [--files REGEX] [--jobs J] [--work DIR] [--only NUMBER...] [--tests REGEX] [--listed] [--dry | --stale]
 
 One build holds all changes (sites.py); APIARY_MUTANT selects one. First each test runs once without a change and tells which it
 reaches; then each change meets the tests that reach it, the quickest first, until one fails. A failure counts when it comes a
@@ -9,7 +9,8 @@ second time, too; so does a test that takes ten times as long as before. The tes
 replays and the crash sweep of a release build. Each test has a process namespace, a /dev/shm and a /tmp of its own where the
 machine allows it, so that a change which leaves processes behind spoils nothing for the next.
 
-listed.txt has changes that are always among them, explained.txt those that change nothing for anybody, with the reason.
+listed.txt has changes that are always among them, explained.txt those that change nothing for anybody, with the reason. A row of
+either that names nothing in the sources is an error; --stale prints those rows and leaves.
 The table goes to DIR/report.txt; exit 0 when every survivor is explained.
 """
 import argparse
@@ -103,15 +104,36 @@ def all_sites(pattern):
     return ret
 
 
+def source_of(file):
+    path = os.path.join(SOURCE, file)
+    return read(path) if os.path.exists(path) else ''
+
+
+def places_of(file, function, was):
+    source = source_of(file)
+    return [p for p in sites.Reader(source).read() if p.function == function and ' '.join(source[p.start:p.end].split()) == was]
+
+
 def listed_sites():
     ret = []
     for file, function, was, form in rows_of(os.path.join(HERE, 'listed.txt'), 4):
-        source = read(os.path.join(SOURCE, file))
-        places = [p for p in sites.Reader(source).read()
-                  if p.function == function and ' '.join(source[p.start:p.end].split()) == was]
-        if len(places) != 1:
-            sys.exit('listed.txt: %s has %d places in %s that read: %s' % (file, len(places), function, was))
-        ret.append(sites.Mutant(file, places[0], None if form == '-' else form, 'listed: ' + form, source))
+        for place in places_of(file, function, was):
+            ret.append(sites.Mutant(file, place, None if form == '-' else form, 'listed: ' + form, source_of(file)))
+    return ret
+
+
+def stale():
+    """What is wrong with rows of the two lists, a line each."""
+    ret, keys = [], {}
+    for row in rows_of(os.path.join(HERE, 'listed.txt'), 4):
+        found = len(places_of(*row[:3]))
+        if found != 1:
+            ret.append('listed.txt: %s has %d places in %s that read: %s' % (row[0], found, row[1], row[2]))
+    for row in rows_of(os.path.join(HERE, 'explained.txt'), 5):
+        if row[0] not in keys:
+            keys[row[0]] = {m.key() for m in sites.mutants_of(row[0], source_of(row[0]))}
+        if ' | '.join(row[:4]) not in keys[row[0]]:
+            ret.append('explained.txt: %s has no change in %s of this kind: %s | %s' % tuple(row[:4]))
     return ret
 
 
@@ -285,7 +307,12 @@ def main():
     p.add_argument('--listed', action='store_true')
     p.add_argument('--tests', default=TESTS)
     p.add_argument('--dry', action='store_true', help='print the changes and leave')
+    p.add_argument('--stale', action='store_true', help='look whether each row of the lists names something, and leave')
     options = p.parse_args()
+    wrong = stale()
+    if wrong or options.stale:
+        say('\n'.join(wrong) or 'each row of listed.txt and explained.txt names something')
+        return 2 if wrong else 0
     if options.seed is None:
         options.seed = random.SystemRandom().randrange(1 << 30)
     mutants = choose(options)
