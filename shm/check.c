@@ -215,6 +215,7 @@ enum ap_owner ap_look_owner(struct ap_look *look, uint32_t index, uint64_t *ret_
     if (ret_life != NULL) *ret_life = life;
     switch (AP_LIFE_STATE(life)) {
     case AP_LIFE_LIVE: return ap_lane_dead(look->seg, index) ? AP_OWNER_DEAD : AP_OWNER_LIVE;
+    case AP_LIFE_JUDGED:
     case AP_LIFE_DEAD: return AP_OWNER_DEAD;
     default: return AP_OWNER_FREE;
     }

@@ -109,7 +109,7 @@ static void check_lane_lane_live(struct ap_look *look, const struct ap_lane *lan
 
     if (kind != AP_LANE_THREAD && kind != AP_LANE_SHARED)
         ap_look_found(look, AP_CORRUPT, &lane->kind, life ^ kind, "L4", "kind %u", kind);
-    if (state == AP_LIFE_DEAD) {
+    if (state != AP_LIFE_LIVE) {
         look->patient = true;
         ap_look_found(look, AP_REPAIRABLE, &lane->life, life, "L5", "its recovery is not complete");
         return;
@@ -139,20 +139,26 @@ static void look_lane(struct ap_look *look)
 {
     const struct ap_lane *lane = ap_lane_at(look->seg, look->index);
     uint64_t life = ap_look_64(look, &lane->life), joined = ap_look_64(look, &lane->joined);
-    uint64_t image = ap_look_64(look, &lane->image);
+    uint64_t image = ap_look_64(look, &lane->image), judge = ap_look_64(look, &lane->judge);
+    uint64_t images = ap_look_64(look, &look->seg->header->images);
     uint32_t state = AP_LIFE_STATE(life), kind = ap_look_32(look, &lane->kind), member = ap_look_32(look, &lane->member);
     uint32_t lock = ap_look_mutex(look, &lane->mutex, "L7");
     const uint8_t *base = (const uint8_t *)lane;
 
-    if (state > AP_LIFE_DEAD) ap_look_found(look, AP_CORRUPT, &lane->life, life, "L4", "state %u", state);
+    if (state > AP_LIFE_DEAD && state != AP_LIFE_JUDGED)
+        ap_look_found(look, AP_CORRUPT, &lane->life, life, "L4", "state %u", state);
     if (kind > AP_LANE_SHARED) ap_look_found(look, AP_CORRUPT, &lane->kind, life ^ kind, "L4", "kind %u", kind);
     if (member >= look->seg->geometry.members)
         ap_look_found(look, AP_CORRUPT, &lane->member, life ^ member, "L3", "member %u is out of range", member);
-    if (image > ap_look_64(look, &look->seg->header->images))
+    if (image > images)
         ap_look_found(look, AP_CORRUPT, &lane->image, image, "L9", "image %llu has not been given out",
                       (unsigned long long)image);
+    if (judge > images)
+        ap_look_found(look, AP_CORRUPT, &lane->judge, judge, "L9", "image %llu, its judge, has not been given out",
+                      (unsigned long long)judge);
     if (joined > ap_look_now(look)) ap_look_found(look, AP_CORRUPT, &lane->joined, joined, "L9", "joined in the future");
-    if (state == AP_LIFE_LIVE || state == AP_LIFE_DEAD) check_lane_lane_live(look, lane, life, kind, lock);
+    if (state == AP_LIFE_LIVE || state == AP_LIFE_DEAD || state == AP_LIFE_JUDGED)
+        check_lane_lane_live(look, lane, life, kind, lock);
     if (state == AP_LIFE_LIVE) lane_member(look, lane, life, member);
     lane_hands(look, lane);
     ap_look_zero(look, &lane->reserved, sizeof lane->reserved, "L10", "reserved");
@@ -185,8 +191,8 @@ const struct ap_part ap_part_members = {
 
 static const struct ap_field lane_fields[] = {
     AP_FIELD(ap_lane, life), AP_FIELD(ap_lane, kind), AP_FIELD(ap_lane, tid), AP_FIELD(ap_lane, member),
-    AP_FIELD(ap_lane, joined), AP_FIELD(ap_lane, pid), AP_FIELD(ap_lane, image), AP_FIELD(ap_lane, mutex),
-    AP_FIELD(ap_lane, bell), AP_FIELD(ap_lane, hand), {NULL, 0, 0},
+    AP_FIELD(ap_lane, joined), AP_FIELD(ap_lane, pid), AP_FIELD(ap_lane, image), AP_FIELD(ap_lane, judge),
+    AP_FIELD(ap_lane, mutex), AP_FIELD(ap_lane, bell), AP_FIELD(ap_lane, hand), {NULL, 0, 0},
 };
 static const struct ap_number lane_numbers[] = {
     {.key = "lanes", .what = "threads of them that delegate or work", .at = AP_NUMBER_AT(lanes), .otherwise = 256, .min = 1,

@@ -108,21 +108,44 @@ static bool own_hold(const struct ap_lane *lane, uint32_t *ret)
     return (uint32_t)ap_load_relaxed(&lane->mutex.__data.__owner) == tid;
 }
 
+/* The right to open the lock of a JUDGED lane, by the image that has it. One that is gone has left it behind. */
+static bool right_take(struct ap_segment *seg, struct ap_lane *lane, struct asking *asking)
+{
+    uint64_t had = ap_load_relaxed(&lane->judge);
+
+    if (seg->image == 0 || (had != 0 && !gone(seg, had, asking))) return false;
+    return ap_cas(&lane->judge, &had, seg->image);
+}
+
+/* All is looked at with the right, and while somebody has it nobody else opens the lock: the word is of the life that is JUDGED. */
+static int lock_open(struct ap_segment *seg, struct ap_lane *lane, struct asking *asking)
+{
+    uint32_t *word = (uint32_t *)ap_robust_word(&lane->mutex), v;
+    uint64_t own = seg->image;
+    int opened = 0;
+
+    if (!right_take(seg, lane, asking)) return 0;
+    while (!opened && AP_LIFE_STATE(ap_load_acquire(&lane->life)) == AP_LIFE_JUDGED && own_hold(lane, &v))
+        opened = ap_cas(word, &v, (v & FUTEX_WAITERS) | FUTEX_OWNER_DIED); /* LANE-R4 pairs LANE-A4 */
+    ap_cas(&lane->judge, &own, 0);
+    if (opened) seg->ops->futex_wake(word, INT_MAX);
+    return opened;
+}
+
 static int image_judge(struct ap_segment *seg, struct ap_lane *lane, struct asking *asking)
 {
     uint64_t life = ap_load_acquire(&lane->life); /* LANE-A1 pairs LANE-R1 */
-    uint32_t *word = (uint32_t *)ap_robust_word(&lane->mutex), v;
+    uint32_t v;
 
+    if (AP_LIFE_STATE(life) == AP_LIFE_JUDGED) return lock_open(seg, lane, asking);
     if (AP_LIFE_STATE(life) != AP_LIFE_LIVE || !gone(seg, ap_load_relaxed(&lane->image), asking)) return 0;
     /* Acquire and release as LANE-R1 and LANE-R4: what the dead stored last comes through the kernel, which has torn down their
-     * mapping and dropped the lock after it. */
+     * mapping and dropped the lock after it. The exchange also says that all that was looked at is of this life. */
     if (ap_load_relaxed(&lane->kind) == AP_LANE_SHARED)
         return ap_cas(&lane->life, &life, AP_LIFE(AP_LIFE_EPOCH(life), AP_LIFE_DEAD)); /* LANE-R1 pairs LANE-A1 */
     if (!own_hold(lane, &v)) return 0;
-    ap_fence_acquire(); /* LANE-A2 pairs LANE-R2: the image and the hold were of this life */
-    if (ap_load_relaxed(&lane->life) != life) return 0;
-    if (!ap_cas(word, &v, (v & FUTEX_WAITERS) | FUTEX_OWNER_DIED)) return 0; /* LANE-R4 pairs LANE-A4 */
-    seg->ops->futex_wake(word, INT_MAX);
+    if (!ap_cas(&lane->life, &life, AP_LIFE(AP_LIFE_EPOCH(life), AP_LIFE_JUDGED))) return 0; /* LANE-R1 pairs LANE-A1 */
+    lock_open(seg, lane, asking);
     return 1;
 }
 

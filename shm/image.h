@@ -14,19 +14,26 @@
  *           4 No thread of an image that is gone will ever store again.
  *           5 Numbers are never used twice: header.images counts them, and the lock itself refuses a number that is taken. They
  *           are below 2^62 and not 0: other bytes have other meanings (tools/apiaryd.c, agents/kinds/child.h).
- * JUDGE     1 The verdict is written where every reader looks. A SHARED lane: life LIVE(e) -> DEAD(e). A THREAD lane: in the lock
- *           word FUTEX_OWNER_DIED replaces the thread's id, by compare-and-swap, as the kernel would have done. The usual election
- *           follows.
- *           2 That is safe, because no living thread holds that lock. The lane's thread is gone. A reaper or joiner that has taken
- *           the lock from the dead has left glibc's sign of an unrepaired lock in `__owner`. The sign tells them apart even when
- *           another pid namespace gave them the same thread id.
- *           3 All of it is looked at after the kernel's answer, when no mark can come any more, and the life once more after that.
+ * JUDGE     1 The verdict is written into the life, by compare-and-swap: it is of the life that was looked at, however long the
+ *           judge stood still. A SHARED lane: LIVE(e) -> DEAD(e). A THREAD lane: LIVE(e) -> JUDGED(e). All is looked at after the
+ *           kernel's answer, when no mark can come any more.
+ *           2 JUDGED means: the dead thread's lock is still its own, or has been opened and nobody has repaired it yet. To open it
+ *           FUTEX_OWNER_DIED replaces the thread's id in the lock word, as the kernel would have done; the usual election follows.
+ *           3 No living thread holds that lock. A reaper or joiner that takes it from the dead leaves glibc's sign of an unrepaired
+ *           lock in `__owner` until it has stored DEAD(e). The sign tells them apart even when another pid namespace gave them the
+ *           same thread id.
+ *           4 The word has no epoch, and a later life's may be the same. So one judge at a time opens a lane's lock: the one whose
+ *           image stands in `judge`. It takes that right first and looks at life and hold then; while it has the right the lane
+ *           stays JUDGED(e), because nobody else makes its lock free.
+ *           5 A judge that is killed has left the right behind, which its image tells: the next one takes it over. One that is
+ *           stopped keeps it. Then the lane is as one whose reaper is stopped: others recover it beside the lock (reap.h), and its
+ *           index stays out of use meanwhile.
  * LIMITS    1 A process that was given a descriptor may lack the permission to open the file, or a way to do it. Then it shares
  *           the giver's description: the lock tells a death only when all that share the description have gone, and such a process
  *           cannot ask.
  *           2 A child that another thread forks during attach has the descriptor until it execs.
  *           3 An exec from a signal handler during a join or a recovery, on a thread that is not the main one, leaves that one
- *           lane locked.
+ *           lane locked. One from a handler that interrupts a judge, or a thread that ends there, leaves a JUDGED lane out of use.
  */
 #ifndef AP_IMAGE_H
 #define AP_IMAGE_H

@@ -23,7 +23,7 @@ int ap_lane_dead(const struct ap_segment *seg, uint32_t index)
 
     if (lane == NULL) return 0;
     state = AP_LIFE_STATE(ap_load_acquire(&lane->life)); /* LANE-A1 pairs LANE-R1 */
-    if (state == AP_LIFE_DEAD) return !ap_robust_held(lock_word(lane));
+    if (state == AP_LIFE_DEAD || state == AP_LIFE_JUDGED) return !ap_robust_held(lock_word(lane));
     if (state != AP_LIFE_LIVE) return 0;
     return ap_load_relaxed(&lane->kind) != AP_LANE_SHARED && !ap_robust_held(lock_word(lane));
 }
@@ -114,7 +114,8 @@ static int lane_take(struct ap_segment *seg, uint32_t index, uint32_t member, st
     if (r == -EOWNERDEAD) {
         /* Somebody opened it and died since the first look. The unlock wipes the kernel's mark, so write it down. A SHARED
          * lane's lock is nobody's: it was another opener that died with it, and the lane lives. LANE-A3 pairs LANE-R3 */
-        if (AP_LIFE_STATE(life) == AP_LIFE_LIVE && ap_load_acquire(&lane->kind) != AP_LANE_SHARED)
+        if (AP_LIFE_STATE(life) == AP_LIFE_JUDGED ||
+            (AP_LIFE_STATE(life) == AP_LIFE_LIVE && ap_load_acquire(&lane->kind) != AP_LANE_SHARED))
             ap_store_release(&lane->life, AP_LIFE(AP_LIFE_EPOCH(life), AP_LIFE_DEAD)); /* LANE-R1 pairs LANE-A1 */
         ap_robust_consistent(&lane->mutex);
     }

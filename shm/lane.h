@@ -14,8 +14,10 @@
  *           3 LIVE(e) -> FREE(e+1) by the owner at close.
  *           4 LIVE(e) -> DEAD(e) by the reaper that holds the mutex; by a joiner that met the kernel's mark; by a lane
  *           that helps a stopped reaper (reap.h); for a SHARED lane, by any lane that has learnt that its image is gone.
- *           5 DEAD(e) -> FREE(e+1) by the reaper that holds the mutex.
- *           6 Taking the mutex (trylock) is the claim: owner and death mark are one store of one word.
+ *           5 LIVE(e) -> JUDGED(e) -> DEAD(e) for a THREAD lane whose image is gone, without a mark: the first by a lane that has
+ *           learnt that, the second by whoever then has the mutex (image.h).
+ *           6 DEAD(e) -> FREE(e+1) by the reaper that holds the mutex.
+ *           7 Taking the mutex (trylock) is the claim: owner and death mark are one store of one word.
  * KINDS     1 THREAD: the lane's thread holds the mutex for the lane's life. The lane is dead when the kernel sets the owner-died
  *           bit.
  *           2 SHARED: a thread that ended left it behind, and the process uses it under a private lock. Its mutex is free.
@@ -24,7 +26,7 @@
  *           4 For deaths that no mark tells the system is asked now and then (image.h). The answer is written where the mark
  *           would be (THREAD), or into the life (SHARED).
  * INVARIANTS L1 a lane's index is used again only after its recovery is complete (FREE is the reaper's last store)
- *           L2 RUNNING(l) in a task word implies life(l) LIVE or DEAD
+ *           L2 RUNNING(l) in a task word implies life(l) LIVE, JUDGED or DEAD
  *           L3 a LIVE lane's member is in range, and LIVE unless that lane is just joining (an anchor lane says 0 until then)
  * ORDERING  LANE-R1 life store-release LIVE pairs LANE-A1 load-acquire of readers: kind, tid, member before it.
  *           LANE-R2 life store-release FREE pairs LANE-A2 load-acquire of a joiner, and of the pool's sweep before
@@ -56,7 +58,7 @@
 _Static_assert(AP_LANES_MAX <= AP_NO_LANE, "no lane has the number that means none");
 _Static_assert(AP_LANES_MAX < 1u << 16, "a lane's number + 1 has 16 bits in the lives and leases that name it");
 
-enum ap_life { AP_LIFE_FREE = 0, AP_LIFE_LIVE = 1, AP_LIFE_DEAD = 2 };
+enum ap_life { AP_LIFE_FREE = 0, AP_LIFE_LIVE = 1, AP_LIFE_DEAD = 2, AP_LIFE_JUDGED = 4 }; /* JUDGED: image.h */
 enum { AP_MEMBER_CLAIMED = 3 }; /* a member being filled */
 enum ap_lane_kind { AP_LANE_THREAD = 1, AP_LANE_SHARED = 2 };
 
@@ -71,7 +73,8 @@ struct ap_lane {
     uint64_t joined; /* CLOCK_MONOTONIC */
     int64_t pid;    /* of its process: a SHARED lane outlives its member's record, whose index is used again */
     uint64_t image; /* of its process (image.h) */
-    uint8_t pad0[16];
+    uint64_t judge; /* the image that may open the lock of a JUDGED lane, 0: none */
+    uint8_t pad0[8];
 
     pthread_mutex_t mutex AP_ALIGNED;
 
@@ -140,8 +143,8 @@ AP_ALWAYS_INLINE void ap_lane_hand(struct ap_lane *lane, unsigned hand, uint64_t
     ap_store_relaxed(&lane->hand[hand], ref);
 }
 
-/* Whether a lane is to be reaped: LIVE with its thread gone by the kernel's mark, or DEAD with no reaper at work. Two loads; see
- * image.h for the deaths that they do not tell. */
+/* Whether a lane is to be reaped: LIVE with its thread gone by the kernel's mark, or DEAD or JUDGED with its lock free. Two loads;
+ * see image.h for the deaths that they do not tell. */
 int ap_lane_dead(const struct ap_segment *seg, uint32_t lane);
 
 /* For a helper that repairs words of a dead lane without its lock (reap.h): whether the lane still has this life. If so, a word

@@ -206,7 +206,7 @@ static int reap(struct ap_segment *seg, uint32_t self, uint32_t dead, const stru
     life = ap_load_acquire(&lane->life);
     /* All is decided again under the lock. A reaper that holds it and finds a LIVE THREAD lane knows that the lane's thread
      * is gone: a living thread never unlocks before it has stored FREE or SHARED. */
-    gone = AP_LIFE_STATE(life) == AP_LIFE_DEAD ||
+    gone = AP_LIFE_STATE(life) == AP_LIFE_DEAD || AP_LIFE_STATE(life) == AP_LIFE_JUDGED ||
            (AP_LIFE_STATE(life) == AP_LIFE_LIVE && ap_load_acquire(&lane->kind) != AP_LANE_SHARED); /* LANE-A3 pairs LANE-R3 */
     if (gone) reap_begin(&r, AP_LIFE_EPOCH(life));
     if (gone && whole) recover(&r, AP_LIFE_EPOCH(life));
@@ -229,9 +229,10 @@ uint64_t ap_reap_held(const struct ap_segment *seg, uint32_t index)
     uint64_t life = lane != NULL ? ap_load_acquire(&lane->life) : 0; /* LANE-A1 pairs LANE-R1 */
     uint32_t state = AP_LIFE_STATE(life);
 
-    if (state != AP_LIFE_DEAD && state != AP_LIFE_LIVE) return 0;
+    if (state == AP_LIFE_FREE) return 0;
     if (!ap_robust_held(ap_load_acquire(ap_robust_word(&lane->mutex)))) return 0; /* LANE-A4 pairs LANE-R4 */
-    return state == AP_LIFE_DEAD || !ap_lane_lives(lane) ? AP_LIFE(AP_LIFE_EPOCH(life), AP_LIFE_DEAD) : 0;
+    if (state != AP_LIFE_LIVE) return life;
+    return ap_lane_lives(lane) ? 0 : AP_LIFE(AP_LIFE_EPOCH(life), AP_LIFE_DEAD);
 }
 
 int ap_reap_beside(struct ap_segment *seg, uint32_t self, uint32_t dead, const struct ap_reap_hooks *hooks)
@@ -259,7 +260,9 @@ static void begin_all(struct ap_segment *seg, uint32_t self, const struct ap_rea
     int begun = 0;
 
     for (uint32_t i = 0; i < seg->geometry.lanes; i++) {
-        if (i == self || AP_LIFE_STATE(ap_load_acquire(&ap_lane_at(seg, i)->life)) != AP_LIFE_LIVE) continue;
+        uint32_t state = AP_LIFE_STATE(ap_load_acquire(&ap_lane_at(seg, i)->life));
+
+        if (i == self || (state != AP_LIFE_LIVE && state != AP_LIFE_JUDGED)) continue;
         if (ap_lane_dead(seg, i)) begun += reap(seg, self, i, hooks, false);
     }
     /* A worker that was woken may be waiting for this very processor. */

@@ -18,9 +18,9 @@
  *           8 life FREE(e+1), unlock.
  * BESIDE    1 A reaper that is stopped is alive, so its lock stays its own, and nobody is elected in its stead. But the lock is
  *           needed only for the steps that no compare-and-swap decides.
- *           2 While life is DEAD(e), the lane's index is not used again. So another lane, the helper, may take the other steps
- *           beside the holder: RUNNING(it), its OPEN queues, registrations, tasks in closed queues, DETACH, inlets; then rescan
- *           and the bells.
+ *           2 While life is DEAD(e), or JUDGED(e), the lane's index is not used again. So another lane, the helper, may take the
+ *           other steps beside the holder: RUNNING(it), its OPEN queues, registrations, tasks in closed queues, DETACH, inlets;
+ *           then rescan and the bells.
  *           3 The helper loads each word, then looks at the life, then exchanges the word. So the word was of life e. None of
  *           these words comes back: RUNNING has the crashes in it, OPEN and a registration an epoch, an inlet's lease the lane's
  *           epoch, DETACH the generation.
@@ -40,7 +40,8 @@
 /* Recovers lane `dead` if it is dead: 1. 0 when it is not dead, or another lane is recovering it. `self` is the caller's lane, or
  * AP_NO_LANE. */
 int ap_reap_lane(struct ap_segment *seg, uint32_t self, uint32_t dead, const struct ap_reap_hooks *hooks);
-/* If a living reaper holds a dead lane's lock: the lane's life as DEAD(e), even if the holder has not stored it yet. Else 0. */
+/* If a living reaper holds a dead lane's lock: the lane's life as DEAD(e), even if the holder has not stored it yet. JUDGED(e), if
+ * nobody has opened the lock of the dead (image.h), which is the same to a helper. Else 0. */
 uint64_t ap_reap_held(const struct ap_segment *seg, uint32_t lane);
 /* Takes the steps that need no lock beside that reaper: 1. 0 when there is no such reaper. Looks at the whole table and wakes
  * every lane, so call it once for each death, and only after the holder has had its time (registry/monitor/monitor.h). */

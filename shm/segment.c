@@ -181,18 +181,21 @@ void ap_segment_unmap(struct ap_segment *seg)
 
 int ap_segment_part(struct ap_segment *seg, const size_t *held, size_t count)
 {
-    uint8_t *again = map_aligned(seg->fd, seg->size, PROT_READ | PROT_WRITE);
+    int through = ap_image_open(seg->fd, NULL);
+    uint8_t *again = through >= 0 ? map_aligned(through, seg->size, PROT_READ | PROT_WRITE) : MAP_FAILED;
 
-    if (again == MAP_FAILED) return APIARY_ENOBLOCK;
-    madvise(again, seg->size, MADV_DONTFORK);
-    if (!ap_robust_part(seg->base, seg->size, again, held, count)) {
-        munmap(again, seg->size);
+    if (again != MAP_FAILED) madvise(again, seg->size, MADV_DONTFORK);
+    if (again == MAP_FAILED || !ap_robust_part(seg->base, seg->size, again, held, count)) {
+        if (again != MAP_FAILED) munmap(again, seg->size);
+        if (through >= 0) close(through);
         return APIARY_ENOBLOCK;
     }
     seg->base = again;
     seg->header = (struct ap_header *)(void *)again;
     seg->image = 0;
     ap_segment_places(seg);
+    if (ap_image_take(seg, through) < 0) seg->image = 0; /* then others judge the lanes that it has left */
+    close(through);
     return 0;
 }
 

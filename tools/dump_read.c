@@ -179,7 +179,7 @@ static json_t *sections_json(const struct ap_segment *seg)
 
 /* ---- members, lanes ------------------------------------------------------------------------------------------- */
 
-static const char *const lives[] = {"free", "live", "dead", "claimed"};
+static const char *const lives[] = {"free", "live", "dead", "claimed", "judged"};
 
 static const char *life_of(const struct ap_segment *seg, uint32_t lane)
 {
@@ -265,6 +265,7 @@ static json_t *lanes_json(const struct dump *d)
         dump_read_set(o, "member", dump_number(ap_load_relaxed(&lane->member)));
         dump_read_set(o, "thread", dump_number(ap_load_relaxed(&lane->tid)));
         dump_read_set(o, "image", dump_number(ap_load_relaxed(&lane->image)));
+        dump_read_set(o, "judge", dump_number(ap_load_relaxed(&lane->judge)));
         dump_read_set(o, "lock_word", dump_hex(ap_load_relaxed(ap_robust_word(&lane->mutex))));
         dump_read_set(o, "age", dump_age(d, ap_load_relaxed(&lane->joined)));
         dump_read_set(o, "may_sleep", json_boolean((ap_load_relaxed(&lane->bell) & 1) != 0));

@@ -165,7 +165,7 @@ static bool watch_lane(struct ap_monitor *m, uint32_t index)
     uint32_t state = AP_LIFE_STATE(life);
     bool armed = ap_loop_word_stands(m->loop, WAIT_LANES + index);
 
-    if (state != AP_LIFE_LIVE && state != AP_LIFE_DEAD) {
+    if (state == AP_LIFE_FREE) {
         m->lives[index] = life;
         return true;
     }

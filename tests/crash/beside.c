@@ -1,4 +1,5 @@
-/* tests/crash/beside.c - two at a dead lane: one who has its lock, and is stopped, and one who helps. The sides of pairs.c. */
+/* tests/crash/beside.c - two at a dead lane: one who has its lock, and is stopped, and one who helps; two judges of its image. The
+ * sides of pairs.c. */
 #include "sweep.h"
 
 static void other_beside(void)
@@ -79,4 +80,63 @@ void image_held_registrant(void)
 {
     die_having(claim_one);
     locks_change(FUTEX_OWNER_DIED, SOMEBODY);
+}
+
+/* ---- two judges ----------------------------------------------------------------------------------------------- */
+
+/* As a thread of this id has it, which is none of this process: it is in no list here. 0: nobody. */
+static void lock_held_by(struct ap_lane *lane, uint32_t tid)
+{
+    ap_store_relaxed(&lane->mutex.__data.__owner, (int)tid);
+    ap_store_relaxed((uint32_t *)ap_robust_word(&lane->mutex), tid);
+}
+
+/* The worker's process called exec in another thread: nobody has marked its lock. Its thread's id is the survivor's, as it can be
+ * in another pid namespace. */
+void image_unmarked_worker(void)
+{
+    image_dead_worker();
+    for (uint32_t i = 0; i < survivor.seg->geometry.lanes; i++) {
+        struct ap_lane *lane = ap_lane_at(survivor.seg, i);
+
+        if (!ap_lane_dead(survivor.seg, i)) continue;
+        ap_store_relaxed(&lane->tid, ap_thread_id());
+        lock_held_by(lane, ap_thread_id());
+    }
+    survivor.count = AP_WORD_OWNER(word_of(actor.slot));
+}
+
+/* By its lane, which the dead one's task names: it may have been recovered by now. */
+void run_judge(void)
+{
+    ap_image_judge(actor.seg, survivor.count);
+}
+
+/* The other judge is first, the lane is recovered, and the next thread has it. */
+void other_judge_and_join(void)
+{
+    ap_image_judge(survivor.seg, survivor.count);
+    ap_reap_lane(survivor.seg, survivor.lane.index, survivor.count, world_hooks);
+    if (ap_lane_open(survivor.seg, survivor.lane.member, &survivor.second) < 0) exit(2);
+    ap_robust_unlock(&survivor.second.lane->mutex);
+    lock_held_by(survivor.second.lane, ap_thread_id());
+}
+
+void before_judged(bool over)
+{
+    struct ap_lane_handle *h = &survivor.second;
+
+    (void)over;
+    if (h->lane == NULL) return;
+    if (!ap_lane_lives(h->lane)) fail("a living thread's lane was given up");
+    lock_held_by(h->lane, 0);
+    ap_lane_close_shared(h);
+}
+
+void after_judged(bool over)
+{
+    uint64_t life = ap_load_acquire(&ap_lane_at(survivor.seg, survivor.count)->life);
+
+    after_task(over);
+    if (AP_LIFE_STATE(life) != AP_LIFE_FREE) fail("the lane of the dead is %llx", (unsigned long long)life);
 }

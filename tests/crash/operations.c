@@ -479,6 +479,7 @@ const struct operation kills_shm[] = {
     {.name = "reap_worker_moves", .image = image_dead_worker_moved, .run = run_reap, .after = after_crash},
     {.name = "reap_worker_poison", .image = image_dead_worker_poison, .run = run_reap, .after = after_poison},
     {.name = "reap_worker_full", .image = image_dead_worker_full, .run = run_reap, .after = after_crash},
+    {.name = "reap_unmarked", .image = image_unmarked_worker, .run = run_reap, .after = after_judged},
     {.name = "beside_client", .image = image_held_client, .run = run_beside, .before = before_held},
     {.name = "beside_worker", .image = image_held_worker, .run = run_beside, .before = before_held, .after = after_crash},
     {.name = NULL},

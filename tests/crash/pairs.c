@@ -505,6 +505,8 @@ const struct operation pairs[] = {
     {.name = "beside|reuse", .image = image_said_worker, .run = run_beside, .other = other_reuse, .before = before_reuse},
     {.name = "beside|reuse_claimed", .image = image_held_registrant, .run = run_beside, .other = other_reuse_claimed,
      .before = before_reuse_claimed},
+    {.name = "judge|judge_and_join", .image = image_unmarked_worker, .run = run_judge, .other = other_judge_and_join,
+     .before = before_judged, .after = after_judged},
     {.name = "move|reap_consumer", .image = image_dead_consumer_task, .run = run_move, .other = other_reap},
     {.name = "lane_share|reap", .run = run_lane_share, .other = other_reap, .before = before_shared},
     {.name = "lane_open|join_and_die", .run = run_lane, .other = other_join_and_die},

@@ -2,6 +2,7 @@
 #include "sweep.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <link.h>
 #include <linux/futex.h>
 #include <sys/mman.h>
@@ -157,8 +158,10 @@ static void shot_first(void)
 
 /* ---- preemption in place -------------------------------------------------------------------------------------- */
 
+#define FILES 4
+
 /* Everything private that a stepped thread may have changed: registers, vector state, stack, thread-local variables, the head of
- * its list of robust mutexes, and what the two sides keep. */
+ * its list of robust mutexes, the descriptors that it has opened, and what the two sides keep. */
 static struct {
     gregset_t registers;
     uint8_t vector[16384];
@@ -169,6 +172,7 @@ static struct {
     size_t vector_size, local_size;
     uint8_t *segment;
     struct kept *kept;
+    int first_file, files[FILES]; /* copies of what is open from there on, -1: nothing */
 } back;
 
 static int find_local(struct dl_phdr_info *info, size_t size, void *user)
@@ -195,6 +199,22 @@ static size_t vector_size(const uint8_t *area)
     return magic == 0x46505853u ? size : 512;
 }
 
+static void files_save(void)
+{
+    for (int i = 0; i < FILES; i++) {
+        if (back.files[i] >= 0) close(back.files[i]);
+        back.files[i] = fcntl(back.first_file + i, F_DUPFD_CLOEXEC, back.first_file + 100);
+    }
+}
+
+static void files_back(void)
+{
+    for (int i = 0; i < FILES; i++) {
+        if (back.files[i] >= 0) dup3(back.files[i], back.first_file + i, O_CLOEXEC);
+        else close(back.first_file + i);
+    }
+}
+
 static void back_save(const ucontext_t *u)
 {
     const uint8_t *area = (const uint8_t *)u->uc_mcontext.fpregs;
@@ -211,12 +231,14 @@ static void back_save(const ucontext_t *u)
     back.robust_copy = *back.robust;
     memcpy(back.segment, survivor.seg->base, survivor.seg->size);
     keep(back.kept);
+    files_save();
 }
 
 static void back_go(ucontext_t *u)
 {
     memcpy(survivor.seg->base, back.segment, survivor.seg->size);
     bring_back(back.kept);
+    files_back();
     *back.robust = back.robust_copy;
     memcpy((void *)back.local_at, back.local, back.local_size);
     memcpy((void *)back.stack_low, back.stack, back.stack_high - back.stack_low);
@@ -503,6 +525,9 @@ void step_pairs(const struct operation *o, uint64_t every, uint64_t seed, uint64
     handler_set();
     actor_meet();
     if (o->prepare != NULL) o->prepare();
+    back.first_file = dup(STDOUT_FILENO);
+    close(back.first_file);
+    memset(back.files, -1, sizeof back.files);
     take_every = every;
     take_seed = seed;
     mode = PREEMPT;

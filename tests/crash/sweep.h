@@ -28,6 +28,7 @@
 #include "shm/bell.h"
 #include "shm/check.h"
 #include "shm/event.h"
+#include "shm/image.h"
 
 #define QUEUES 2u
 #define BLOCKS 3u
@@ -163,6 +164,12 @@ void before_reuse_claimed(bool over);
 void before_reuse(bool over);
 void image_said_worker(void);
 void image_held_registrant(void);
+
+void image_unmarked_worker(void);
+void run_judge(void);
+void other_judge_and_join(void);
+void before_judged(bool over);
+void after_judged(bool over);
 
 /* ---- full.c: tables in which there is always room, but not always in the same row */
 void image_names(void);

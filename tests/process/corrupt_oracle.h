@@ -201,6 +201,7 @@ static void oracle_lane(struct oracle *o, uint32_t i)
     if (state == 1 && m != NULL && l->member != 0) HOLDS((m->life & 0xff) == 1, "lane", i, l->member);
     HOLDS(l->joined <= o->now, "lane", i, l->joined);
     HOLDS(l->image <= o->seg->header->images, "lane", i, l->image);
+    HOLDS(l->judge <= o->seg->header->images, "lane", i, l->judge);
     oracle_mutex(o, "lane", i, &l->mutex);
     if (state == 1 && l->kind != AP_LANE_SHARED) {
         HOLDS(lane_is(o, i) == LANE_LIVE, "lane", i, l->mutex.__data.__lock);

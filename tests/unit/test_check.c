@@ -120,6 +120,8 @@ Test(check, lanes)
     CORRUPTS(l->hand[7], UINT64_MAX, "lane", 2, "L8");
     CORRUPTS(l->joined, UINT64_MAX, "lane", 2, "L9");
     CORRUPTS(l->image, 1000000, "lane", 2, "L9");
+    CORRUPTS(l->judge, 1000000, "lane", 2, "L9");
+    REPAIRS(l->life, AP_LIFE(0, AP_LIFE_JUDGED), "lane", 2, "L5");
     CORRUPTS(l->pad0[5], 1, "lane", 2, "L10");
 }
 

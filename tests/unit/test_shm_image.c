@@ -140,6 +140,32 @@ Test(image, who_has_taken_a_lock_from_the_dead_keeps_it)
     child_over(hold, pid);
 }
 
+/* A judge that is stopped while it has the right to open the lock keeps that lane out of use, and no task waiting. */
+Test(image, a_stopped_judge_holds_up_no_recovery)
+{
+    struct ap_segment *stopped = fixture_again();
+    int hold;
+    pid_t pid;
+    uint32_t lane = child_with(open_and_exec, &hold, &pid);
+    struct ap_lane *l = ap_lane_at(seg, lane);
+    uint64_t epoch = epoch_of(lane);
+
+    while (!ap_image_gone(seg, lane)) sched_yield();
+    ap_store_relaxed(&l->judge, stopped->image);
+    cr_assert_eq(ap_image_judge(seg, lane), 1);
+    cr_assert_eq(ap_load_relaxed(&l->life), AP_LIFE(epoch, AP_LIFE_JUDGED));
+    cr_assert_eq(ap_lane_dead(seg, lane), 0, "its lock is closed");
+    cr_assert_eq(ap_image_judge(seg, lane), 0, "the other has the right");
+    cr_assert_eq(ap_reap_lane(seg, AP_NO_LANE, lane, NULL), 0);
+    cr_assert_eq(ap_reap_held(seg, lane), AP_LIFE(epoch, AP_LIFE_JUDGED));
+    cr_assert_eq(ap_reap_beside(seg, AP_NO_LANE, lane, NULL), 1);
+    ap_segment_unmap(stopped); /* it is killed */
+    cr_assert_eq(ap_image_judge(seg, lane), 1);
+    cr_assert_eq(ap_load_relaxed(&l->judge), 0);
+    cr_assert(reaped(lane, epoch));
+    child_over(hold, pid);
+}
+
 static void stay(int hold)
 {
     char c;
