@@ -215,7 +215,8 @@ if("crash" IN_LIST APIARY_TESTS AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64
     set_target_properties(sweep PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${test_bin})
     target_link_libraries(sweep PRIVATE apiary_static apiary_test_flags)
     # A symbol that the dynamic linker resolves at its first use would make the same path longer once.
-    target_link_options(sweep PRIVATE -Wl,-z,now)
+    set(sweep_options -Wl,-z,now -Wl,--wrap=calloc,--wrap=free)
+    target_link_options(sweep PRIVATE ${sweep_options})
     if(APIARY_DEFECTS)
         # The copy is made by the build, and whatever of it has changed is compiled anew.
         find_program(PYTHON3 python3 REQUIRED)
@@ -250,6 +251,7 @@ if("crash" IN_LIST APIARY_TESTS AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64
             target_link_libraries(${name}_defects PRIVATE $<TARGET_NAME_IF_EXISTS:unit_support> PkgConfig::CRITERION)
             list(APPEND defect_programs ${name}_defects)
         endforeach()
+        target_link_options(sweep_defects PRIVATE ${sweep_options})
         foreach(program ${defect_programs})
             target_link_options(${program} PRIVATE -Wl,-z,now)
             set_target_properties(${program} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${test_bin})

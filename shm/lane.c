@@ -128,14 +128,11 @@ static int lane_take(struct ap_segment *seg, uint32_t index, uint32_t member, st
 int ap_lane_open(struct ap_segment *seg, uint32_t member, struct ap_lane_handle *ret)
 {
     if (!ap_robust_known()) return APIARY_ENOTSUP;
-    for (int searches = 0; searches < AP_SEARCHES; searches++) {
-        uint64_t before = AP_LIVES(seg, AP_SECTION_LANES, struct ap_lane);
-
+    for (struct ap_search s = {0}; ap_search_again(&s, AP_LIVES(seg, AP_SECTION_LANES, struct ap_lane));) {
         for (uint32_t i = 0; i < seg->geometry.lanes; i++) {
             int r = lane_take(seg, i, member, ret);
             if (r != 0) return r < 0 ? r : 0;
         }
-        if (AP_LIVES(seg, AP_SECTION_LANES, struct ap_lane) == before) break;
     }
     return APIARY_ENOLANE;
 }
@@ -197,13 +194,9 @@ static int member_take(struct ap_segment *seg, uint32_t index, uint32_t anchor, 
 
 static int member_new(struct ap_segment *seg, uint32_t anchor, const char *name, const char *swarm, uint32_t kind)
 {
-    for (int searches = 0; searches < AP_SEARCHES; searches++) {
-        uint64_t before = AP_LIVES(seg, AP_SECTION_MEMBERS, struct ap_member);
-
+    for (struct ap_search s = {0}; ap_search_again(&s, AP_LIVES(seg, AP_SECTION_MEMBERS, struct ap_member));)
         for (uint32_t i = 0; i < seg->geometry.members; i++)
             if (member_take(seg, i, anchor, name, swarm, kind)) return (int)i;
-        if (AP_LIVES(seg, AP_SECTION_MEMBERS, struct ap_member) == before) break;
-    }
     return APIARY_ENOLANE;
 }
 

@@ -204,7 +204,8 @@ static inline void *ap_at_stride(const struct ap_segment *seg, uint32_t section,
  * 1 A search for a free row looks at each row at another moment. While lanes come and go, each row may be seen in use although one
  *   was free all the time.
  * 2 So a search says "full" only when it found nothing and this number is the same before and after. Otherwise it looks again, up
- *   to AP_SEARCHES times. */
+ *   to AP_SEARCHES times: `for (struct ap_search s = {0}; ap_search_again(&s, AP_LIVES(...));)` round the search, and after it the
+ *   table is full. */
 #define AP_SEARCHES 64 /* lost races; in each of them another lane made progress */
 #define AP_LIVES(seg, section, type) ap_lives((seg), (section), sizeof(type), offsetof(type, life))
 static inline uint64_t ap_lives(const struct ap_segment *seg, uint32_t section, uint64_t stride, uint64_t life)
@@ -216,6 +217,16 @@ static inline uint64_t ap_lives(const struct ap_segment *seg, uint32_t section, 
         ret = ret * 31 + ap_load_acquire((const uint64_t *)(const void *)(row + life));
     }
     return ret;
+}
+struct ap_search {
+    uint64_t lives;
+    uint32_t searches;
+};
+static inline bool ap_search_again(struct ap_search *s, uint64_t lives)
+{
+    if (s->searches > 0 && lives == s->lives) return false;
+    s->lives = lives;
+    return s->searches++ < AP_SEARCHES;
 }
 
 /* `size` bytes at `offset`, or NULL when they do not lie inside the segment. */

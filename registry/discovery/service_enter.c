@@ -157,14 +157,12 @@ static uint64_t lives(const struct ap_segment *seg)
 }
 
 /* A row for a name that has none: the first that is FREE, else that of a name that nobody uses, else that of a service whose
- * instances have all gone, as far as no operator has put them into a mode and nothing waits for them. *full: all are used, and
- * nothing came or went meanwhile. */
-static int enter_any(struct ap_segment *seg, uint32_t lane, const char *name, bool *full)
+ * instances have all gone, as far as no operator has put them into a mode and nothing waits for them. */
+static int enter_any(struct ap_segment *seg, uint32_t lane, const char *name)
 {
-    uint64_t before = lives(seg), key = ap_hash(name, strlen(name));
+    uint64_t key = ap_hash(name, strlen(name));
     int r;
 
-    *full = false;
     if (look_at_others(seg, ap_service_count(seg), key, name) != 0) return -1; /* a row of the name is there, or was settled */
     for (uint32_t i = 0; i < ap_service_count(seg); i++) {
         /* NAME-A1 pairs NAME-R1 */
@@ -176,26 +174,34 @@ static int enter_any(struct ap_segment *seg, uint32_t lane, const char *name, bo
         for (uint32_t i = 0; i < ap_service_count(seg); i++)
             if (reclaim(seg, i)) return enter(seg, lane, i, name);
     } while (ap_swarm_forget(seg, lane));
-    *full = lives(seg) == before;
+    return -1;
+}
+
+/* The row of the name, if it is entered: its index. -1: it is not. */
+static int enter_found(struct ap_segment *seg, const char *name)
+{
+    for (int tries = 0; tries < AP_SERVICE_TRIES; tries++) {
+        uint64_t life = 0;
+        int at = ap_service_lookup(seg, name, &life);
+        bool condemned = at >= 0 && AP_SERVICE_STATE(life) == AP_SERVICE_CONDEMNED;
+
+        if (!condemned || enter_step(ap_service_at(seg, (uint32_t)at), life, 0, AP_SERVICE_READY)) return at;
+    }
     return -1;
 }
 
 int ap_service_intern(struct ap_segment *seg, uint32_t lane, const char *name, uint32_t *ret)
 {
-    bool full = false;
+    int at;
 
     if (!ap_name_valid(name, APIARY_NAME_MAX)) return APIARY_EINVAL;
     ap_fence_full(); /* NAME-F1 pairs NAME-F1 of a lane that reclaims it: the caller has recorded its use before */
-    for (int tries = 0; tries < AP_SERVICE_TRIES && !full; tries++) {
-        uint64_t life = 0;
-        int at = ap_service_lookup(seg, name, &life);
-        bool condemned = at >= 0 && AP_SERVICE_STATE(life) == AP_SERVICE_CONDEMNED;
-
-        if (condemned && !enter_step(ap_service_at(seg, (uint32_t)at), life, 0, AP_SERVICE_READY)) continue;
-        if (at < 0) at = enter_any(seg, lane, name, &full);
-        if (at < 0) continue;
-        *ret = (uint32_t)at;
-        return 0;
+    at = enter_found(seg, name);
+    for (struct ap_search s = {0}; at < 0 && ap_search_again(&s, lives(seg));) {
+        at = enter_any(seg, lane, name);
+        if (at < 0) at = enter_found(seg, name);
     }
-    return APIARY_ETABLEFULL;
+    if (at < 0) return APIARY_ETABLEFULL;
+    *ret = (uint32_t)at;
+    return 0;
 }

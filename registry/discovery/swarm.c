@@ -150,7 +150,7 @@ static int look_for_same(const struct plan *p, uint32_t except, struct ap_found 
 }
 
 /* A FREE record, or that of another, those last that an operator has put into a mode: 1, 0. */
-static int record_new(struct plan *p)
+static int record_search(struct plan *p)
 {
     uint32_t count = (uint32_t)p->seg->sections[AP_SECTION_SWARMS].count;
 
@@ -163,6 +163,13 @@ static int record_new(struct plan *p)
         return 1;
     }
     return ap_record_of_other(p->seg, p->r->lane, true, &p->swarm) || ap_record_of_other(p->seg, p->r->lane, false, &p->swarm);
+}
+
+static int record_new(struct plan *p)
+{
+    for (struct ap_search s = {0}; ap_search_again(&s, AP_LIVES(p->seg, AP_SECTION_SWARMS, struct ap_swarm));)
+        if (record_search(p)) return 1;
+    return 0;
 }
 
 static void record_fill(const struct plan *p)
@@ -279,7 +286,7 @@ static bool queue_fits(const struct plan *p, uint32_t queue, uint64_t life, cons
     return p->adopted && agent_is(p->seg, queue, p->swarm, name) && (pass == OWN || !ap_queue_empty(p->seg, queue));
 }
 
-static int queue_take(struct plan *p, size_t i)
+static bool queue_search(struct plan *p, size_t i)
 {
     struct ap_agent_registration *a = &p->r->agents[i];
     struct ap_segment *seg = p->seg;
@@ -296,9 +303,22 @@ static int queue_take(struct plan *p, size_t i)
              * another agent's record. */
             p->agents[i].adopted = pass <= OWN && agent_is(seg, q, p->swarm, a->name);
             p->taken = i + 1;
-            return 0;
+            return true;
         }
     }
+    return false;
+}
+
+/* Whether a queue may go to another agent is told by the life of its swarm, too. */
+static uint64_t queue_lives(const struct ap_segment *seg)
+{
+    return AP_LIVES(seg, AP_SECTION_QUEUES, struct ap_queue) * 31 + AP_LIVES(seg, AP_SECTION_SWARMS, struct ap_swarm);
+}
+
+static int queue_take(struct plan *p, size_t i)
+{
+    for (struct ap_search s = {0}; ap_search_again(&s, queue_lives(p->seg));)
+        if (queue_search(p, i)) return 0;
     return APIARY_ETABLEFULL;
 }
 

@@ -52,6 +52,17 @@ static int supervised_claim(struct ap_segment *seg, uint32_t lane, uint32_t stat
     return -1;
 }
 
+static int supervised_new(struct ap_segment *seg, uint32_t lane)
+{
+    int row = -1;
+
+    for (struct ap_search s = {0}; row < 0 && ap_search_again(&s, AP_LIVES(seg, AP_SECTION_SUPERVISED, struct ap_supervised));) {
+        row = supervised_claim(seg, lane, AP_SUPERVISED_FREE);
+        if (row < 0) row = supervised_claim(seg, lane, AP_SUPERVISED_ORPHANED);
+    }
+    return row;
+}
+
 int ap_supervised_take(struct ap_segment *seg, uint32_t lane, int64_t pid, const char *service, const struct ap_supervision *first,
                        uint32_t *ret)
 {
@@ -59,8 +70,7 @@ int ap_supervised_take(struct ap_segment *seg, uint32_t lane, int64_t pid, const
     int row;
 
     if (!ap_name_valid(service, APIARY_NAME_MAX)) return APIARY_EINVAL;
-    row = supervised_claim(seg, lane, AP_SUPERVISED_FREE);
-    if (row < 0) row = supervised_claim(seg, lane, AP_SUPERVISED_ORPHANED);
+    row = supervised_new(seg, lane);
     if (row < 0) return APIARY_ETABLEFULL;
     s = ap_supervised_at(seg, (uint32_t)row);
     name(s, service);

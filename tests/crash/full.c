@@ -149,3 +149,127 @@ void before_last_row(bool over)
     survivor.count = 0;
     member_leaves();
 }
+
+/* ---- swarms, queues, supervised instances: what the dead or gone have left is room, too ------------------------- */
+
+static struct ap_agent_registration mover = {.name = "mover"};
+static struct ap_swarm_registration first_swarm = {.service = "server", .instance = "first"};
+static struct ap_swarm_registration next_swarm = {.service = "server", .instance = "next"};
+
+static int enrol(const struct side *s, struct ap_swarm_registration *r)
+{
+    r->lane = s->lane.index;
+    r->member = s->lane.member;
+    return ap_swarm_register(s->seg, r);
+}
+
+static void leave(const struct side *s, struct ap_swarm_registration *r)
+{
+    ap_swarm_deregister(s->seg, s->lane.index, r);
+}
+
+/* One swarm is there, one has gone: its record may be used by another. */
+void image_swarms(void)
+{
+    if (enrol(&survivor, &first_swarm) < 0 || enrol(&survivor, &next_swarm) < 0) exit(2);
+    leave(&survivor, &next_swarm);
+}
+
+void run_enrol(void)
+{
+    struct ap_swarm_registration r = {.service = "server", .instance = "actor"};
+
+    actor.result = enrol(&actor, &r);
+    if (actor.result == 0) leave(&actor, &r);
+}
+
+/* The other comes, and the first one goes. */
+void other_enrol(void)
+{
+    survivor.result = enrol(&survivor, &next_swarm);
+    if (survivor.result == 0) leave(&survivor, &first_swarm);
+}
+
+void before_enrolled(bool over)
+{
+    if (over && actor.result < 0) fail("the table is said to be full, and there was room before and after");
+    leave(&survivor, survivor.result == 0 ? &next_swarm : &first_swarm);
+}
+
+void run_enrol_agent(void)
+{
+    struct ap_agent_registration agent = {.name = "actor", .lane = actor.lane.index};
+    struct ap_swarm_registration r = {.service = "server", .instance = "actor", .agents = &agent, .agent_count = 1};
+
+    actor.result = enrol(&actor, &r);
+    if (actor.result == 0) leave(&actor, &r);
+}
+
+/* The other queue is that of a swarm which has gone. */
+void image_house(void)
+{
+    mover.lane = survivor.lane.index;
+    next_swarm.agents = &mover;
+    next_swarm.agent_count = 1;
+    if (enrol(&survivor, &next_swarm) < 0) exit(2);
+    leave(&survivor, &next_swarm);
+}
+
+/* Which comes back, while the survivor leaves its own queue to whoever comes. */
+void other_move_house(void)
+{
+    survivor.result = enrol(&survivor, &next_swarm);
+    if (survivor.result < 0) return;
+    ap_queue_close(survivor.seg, 0, ap_load_acquire(&ap_queue_at(survivor.seg, 0)->life));
+    ap_swarm_end(survivor.seg, 0, ap_load_acquire(&ap_swarm_at(survivor.seg, 0)->life));
+}
+
+void before_moved_house(bool over)
+{
+    if (over && actor.result < 0) fail("there is said to be no queue, and there was one before and after");
+    if (survivor.result < 0) return;
+    leave(&survivor, &next_swarm);
+    survivor_register();
+}
+
+/* Of the rows one is of a supervisor who has gone, and the first is another lane's. */
+void image_supervised(void)
+{
+    uint64_t count = survivor.seg->sections[AP_SECTION_SUPERVISED].count;
+    struct ap_supervision s = {.state = AP_CHILD_WAITING};
+    uint32_t row;
+
+    image_member();
+    for (uint64_t i = 0; i < count; i++) {
+        uint32_t lane = i == 0 ? survivor.second.index : survivor.lane.index;
+
+        if (i == 2) ap_supervised_end(survivor.seg, lane);
+        if (ap_supervised_take(survivor.seg, lane, 1, "server", &s, &row) < 0 || row != i) exit(2);
+    }
+}
+
+void run_supervise_once(void)
+{
+    struct ap_supervision s = {.state = AP_CHILD_WAITING};
+    uint32_t row;
+
+    actor.result = ap_supervised_take(actor.seg, actor.lane.index, 1, "server", &s, &row);
+    if (actor.result == 0) ap_supervised_end(actor.seg, actor.lane.index);
+}
+
+void other_supervise(void)
+{
+    struct ap_supervision s = {.state = AP_CHILD_WAITING};
+    uint32_t row;
+
+    if (ap_supervised_take(survivor.seg, survivor.lane.index, 1, "server", &s, &row) < 0) return;
+    ap_supervised_end(survivor.seg, survivor.second.index);
+}
+
+void before_supervised(bool over)
+{
+    ap_supervised_end(survivor.seg, survivor.lane.index);
+    ap_supervised_end(survivor.seg, survivor.second.index);
+    before_turned_over(over);
+    ap_supervised_forget(survivor.seg);
+}

@@ -160,8 +160,11 @@ static void shot_first(void)
 
 #define FILES 4
 
+/* What is allocated while a thread is stepped: who goes back has freed nothing. */
+static struct { size_t used; uint8_t bytes[4096] __attribute__((aligned(16))); } heap;
+
 /* Everything private that a stepped thread may have changed: registers, vector state, stack, thread-local variables, the head of
- * its list of robust mutexes, the descriptors that it has opened, and what the two sides keep. */
+ * its list of robust mutexes, the descriptors that it has opened, what it has allocated, and what the two sides keep. */
 static struct {
     gregset_t registers;
     uint8_t vector[16384];
@@ -173,7 +176,27 @@ static struct {
     uint8_t *segment;
     struct kept *kept;
     int first_file, files[FILES]; /* copies of what is open from there on, -1: nothing */
+    __typeof__(heap) heap;
 } back;
+
+/* In place of the library's calloc and free (the linker's --wrap). */
+void *__real_calloc(size_t n, size_t size), *__wrap_calloc(size_t n, size_t size);
+void __real_free(void *at), __wrap_free(void *at);
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+    size_t bytes = (n * size + 15) & ~(size_t)15;
+    void *ret = heap.bytes + heap.used;
+
+    if (mode < PREEMPT || bytes > sizeof heap.bytes - heap.used) return __real_calloc(n, size);
+    heap.used += bytes;
+    return memset(ret, 0, bytes);
+}
+
+void __wrap_free(void *at)
+{
+    if ((uintptr_t)at - (uintptr_t)heap.bytes >= sizeof heap.bytes) __real_free(at);
+}
 
 static int find_local(struct dl_phdr_info *info, size_t size, void *user)
 {
@@ -232,6 +255,7 @@ static void back_save(const ucontext_t *u)
     memcpy(back.segment, survivor.seg->base, survivor.seg->size);
     keep(back.kept);
     files_save();
+    back.heap = heap;
 }
 
 static void back_go(ucontext_t *u)
@@ -239,6 +263,7 @@ static void back_go(ucontext_t *u)
     memcpy(survivor.seg->base, back.segment, survivor.seg->size);
     bring_back(back.kept);
     files_back();
+    heap = back.heap;
     *back.robust = back.robust_copy;
     memcpy((void *)back.local_at, back.local, back.local_size);
     memcpy((void *)back.stack_low, back.stack, back.stack_high - back.stack_low);

@@ -81,6 +81,7 @@ extern const struct ap_reap_hooks *world_hooks;
 void world_make(bool registry, uint32_t inlets);
 void world_drop(void);
 void world_later(void); /* than all that a child did */
+void survivor_register(void); /* as the one that serves queue 0 */
 void actor_join(void); /* attaches, in the process that calls */
 void actor_meet(void); /* the actor becomes a second member of the survivor's thread */
 /* Private state of both sides, and what hangs from it. */
@@ -188,6 +189,18 @@ void before_same_name(bool over);
 void before_last_row(bool over);
 void before_turned_over(bool over);
 void before_lanes_turned_over(bool over);
+void image_swarms(void);
+void run_enrol(void);
+void other_enrol(void);
+void before_enrolled(bool over);
+void run_enrol_agent(void);
+void image_house(void);
+void other_move_house(void);
+void before_moved_house(bool over);
+void image_supervised(void);
+void run_supervise_once(void);
+void other_supervise(void);
+void before_supervised(bool over);
 
 /* ---- operations_registry.c: likewise */
 void image_dead_queen(void);

@@ -70,7 +70,7 @@ static void consumer_settle(struct ap_consumer *c)
 }
 
 /* The survivor serves the capability "echo". */
-static void survivor_register(void)
+void survivor_register(void)
 {
     static const char *const capabilities[] = {"echo", NULL};
     struct ap_agent_registration agent = {.name = "agent", .capabilities = capabilities, .lane = survivor.lane.index};
