@@ -49,7 +49,6 @@ int ap_names_intern(struct ap_segment *seg, const struct ap_names *t, const char
     struct padded p;
 
     pad(t, name, strlen(name), &p);
-    if (count == 0) return APIARY_ETABLEFULL;
     at = ap_names_first(p.key, count);
     for (uint64_t n = 0; n < count; n++, at = at + 1 < count ? at + 1 : 0) {
         struct ap_names_row *row = ap_at(seg, t->section, at);
