@@ -127,6 +127,41 @@ Test(mode, a_reason_is_whole_or_refused)
     assert_sound();
 }
 
+/* In the record and nowhere else, under the next number; and no reader reads on behind it. */
+Test(mode, the_words_of_a_reason)
+{
+    struct {
+        char text[AP_REASON_MAX + 1], behind[15];
+    } got;
+    struct ap_swarm *s, *next, before;
+    char longest[AP_REASON_MAX + 1];
+    struct worker w;
+    uint64_t key;
+
+    cr_assert_eq(worker_register(&w, "server", NULL, "agent", echo), 0);
+    s = ap_swarm_at(client->seg, w.swarm.swarm);
+    next = s + 1;
+    key = ap_swarm_key("server", "0");
+    memset(longest, 'r', AP_REASON_MAX);
+    longest[AP_REASON_MAX] = '\0';
+    s->mode = AP_MODE_WORD(key, 0xfffe, APIARY_READY);
+    next->life = 0x202020202020;
+    before = *next;
+    for (uint32_t i = 0; i < 2; i++) {
+        cr_assert_eq(set(w.swarm.swarm, "server", i == 0 ? APIARY_DRAIN : APIARY_MAINT, longest), 1);
+        cr_expect_eq(s->mode, AP_MODE_WORD(key, 0xffff + i, i == 0 ? APIARY_DRAIN : APIARY_MAINT));
+        cr_expect_arr_eq(next, &before, sizeof before);
+        memset(&got, 'x', sizeof got);
+        ap_swarm_reason(client->seg, w.swarm.swarm, got.text);
+        cr_expect_str_eq(got.text, longest);
+        for (size_t k = 0; k < sizeof got.behind; k++) cr_expect_eq(got.behind[k], 'x');
+    }
+    ap_swarm_reason(client->seg, 4, got.text);
+    cr_expect_str_eq(got.text, "");
+    next->life = 0;
+    worker_stop(&w);
+}
+
 /* Each of the operators has a letter of his own, and a mode: the last one's text stands whole beside his mode. */
 enum { OPERATORS = 4, ROUNDS = 2000 };
 
