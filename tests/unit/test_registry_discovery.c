@@ -1,6 +1,7 @@
 /* tests/unit/test_registry_discovery.c - the index of capabilities at its edges, and what a lane remembers of it: each field. */
 #include "registry_fixture.h"
 
+#include "core/name.h"
 #include "registry/discovery/discovery.h"
 
 TestSuite(discovery, .init = fixture_setup, .fini = fixture_teardown, .timeout = 60);
@@ -147,6 +148,93 @@ Test(discovery, names_of_every_length)
     cr_expect_eq(apiary_bind(client, longest, &bound), 0);
     cr_expect_eq(bound.index, ap_capability_find(client->seg, longest, APIARY_CAPABILITY_MAX));
     apiary_detach(eye);
+}
+
+/* ---- names ---------------------------------------------------------------------------------------------------- */
+
+/* Another name whose search begins where that of `name` does. */
+static const char *neighbour(const char *name)
+{
+    static char text[16];
+
+    for (unsigned i = 0;; i++) {
+        snprintf(text, sizeof text, "n%u", i % 100000);
+        if (((ap_hash(text, strlen(text)) ^ ap_hash(name, strlen(name))) & 15) == 0) return text; /* of 16 rows */
+    }
+}
+
+/* Whoever enters the neighbour has given the row its key, and is slow or dead: its text is not ours to write. */
+Test(discovery, a_row_that_another_is_entering)
+{
+    const char *other = neighbour("echo");
+    uint64_t key = ap_hash(other, strlen(other));
+    struct ap_capability *row = ap_capability_at(client->seg, key & 15);
+    char zeros[APIARY_CAPABILITY_MAX + 1] = "";
+    uint32_t index;
+
+    row->key = key;
+    cr_assert_eq(ap_capability_intern(client->seg, "echo", &index), 0);
+    cr_expect_eq(index, ((key & 15) + 1) & 15);
+    cr_expect_eq(row->ready, 0);
+    cr_expect_arr_eq(ap_capability_text(client->seg, row), zeros, sizeof zeros);
+}
+
+/* Two names of one hash have a row each. */
+Test(discovery, names_of_the_same_hash)
+{
+    char text[APIARY_CAPABILITY_MAX + 1];
+    uint32_t first, second;
+
+    cr_assert_eq(ap_capability_intern(client->seg, "echo", &first), 0);
+    ap_text_store(ap_capability_text(client->seg, ap_capability_at(client->seg, first)), "echoes", sizeof text);
+    cr_assert_eq(ap_capability_intern(client->seg, "echo", &second), 0);
+    cr_expect_eq(second, (first + 1) & 15);
+    cr_expect_eq(ap_capability_find(client->seg, "echo", 4), (int)second);
+    ap_capability_name(client->seg, first, text);
+    cr_expect_str_eq(text, "echoes");
+}
+
+/* Nothing but the name and zeros, and not a byte behind them. */
+Test(discovery, a_name_that_is_copied_out)
+{
+    struct {
+        char text[APIARY_CAPABILITY_MAX + 1], behind[16];
+    } got, want;
+    uint32_t index;
+
+    cr_assert_eq(ap_capability_intern(client->seg, "echo", &index), 0);
+    for (int i = 0; i < 3; i++) {
+        memset(&got, 'x', sizeof got);
+        memset(&want, 'x', sizeof want);
+        memset(want.text, 0, sizeof want.text);
+        if (i == 1) memcpy(want.text, "echo", 4);
+        if (i == 2) memset(want.text, 'y', sizeof want.text - 1);
+        if (i == 2) memset(ap_capability_text(client->seg, ap_capability_at(client->seg, index)), 'y', sizeof want.text);
+        ap_capability_name(client->seg, i == 0 ? 1000 : index, got.text);
+        cr_expect_arr_eq(&got, &want, sizeof got, "%d", i);
+    }
+    memset(&got, 'x', sizeof got);
+    memset(&want, 'x', sizeof want);
+    memset(want.text, 0, APIARY_NAME_MAX + 1);
+    ap_service_name(client->seg, 1000, got.text);
+    cr_expect_arr_eq(got.text, want.text, APIARY_NAME_MAX + 1);
+}
+
+/* Rows are whole lines, and no more of them than they need. */
+Test(discovery, the_size_of_a_row)
+{
+    struct ap_geometry g = small;
+
+    for (uint32_t n = 1; n <= 300; n++) {
+        uint64_t bytes = 16 + 8 * ((n + 63) / 64) + APIARY_CAPABILITY_MAX + 1, lines = 1;
+
+        while (64 * lines < bytes) lines++;
+        g.queues = n;
+        cr_expect_eq(ap_registry_parts.rows[AP_SECTION_CAPABILITIES]->stride(&g), 64 * lines, "%u queues", n);
+        for (lines = 1; 64 * lines < 4 * n;) lines++;
+        g.max_concurrent_delegations = n;
+        cr_expect_eq(ap_registry_parts.rows[AP_SECTION_TICKETS]->stride(&g), 64 * lines, "%u tickets", n);
+    }
 }
 
 /* ---- rows ----------------------------------------------------------------------------------------------------- */

@@ -217,6 +217,40 @@ Test(service, of_two_who_enter_a_name_the_first_row_has_it)
     assert_sound();
 }
 
+/* What a member called itself stands in its row until another has it, and says nothing. */
+Test(service, members_that_have_gone_use_no_name)
+{
+    char name[APIARY_NAME_MAX + 1];
+    apiary_t *members[SERVICES] = {NULL};
+
+    for (int i = 1; i < SERVICES; i++) {
+        snprintf(name, sizeof name, "member-%d", i % SERVICES);
+        members[i] = attach_as(name);
+    }
+    for (int i = 1; i < SERVICES; i++) apiary_detach(members[i]);
+    cr_expect_eq(enter("new"), 1);
+    cr_expect(!there("member-1") && there("member-2") && there("caller"));
+    assert_sound();
+}
+
+/* A record that is down and kept by its mode keeps its name; one that is free keeps none, whatever stands in it. */
+Test(service, names_that_records_use)
+{
+    struct worker w;
+    int service;
+
+    cr_assert_eq(worker_register(&w, "server", NULL, "agent", echo), 0);
+    service = (int)w.swarm.service_index;
+    worker_stop(&w);
+    cr_assert_eq(ap_swarm_mode_set(client->seg, w.swarm.swarm, "server", "0", APIARY_MAINT, NULL), 1);
+    strangers_come_and_go();
+    cr_expect_eq(ap_service_find(client->seg, "server"), service);
+    ap_swarm_at(client->seg, w.swarm.swarm)->life = AP_SWARM_LIFE(9, 0, AP_SWARM_FREE);
+    strangers_come_and_go();
+    cr_expect_eq(ap_service_find(client->seg, "server"), -1);
+    assert_sound();
+}
+
 /* ---- several at once ------------------------------------------------------------------------------------------ */
 
 enum { THREADS = 7, ROUNDS = 400 };
