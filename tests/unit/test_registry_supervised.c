@@ -97,6 +97,130 @@ Test(supervised, a_line_that_is_too_long_says_how_long_it_was)
     cr_expect_eq(strlen(s.said), AP_SAID_MAX - 1);
 }
 
+static struct ap_ops ops;
+static uint64_t date_is;
+
+static uint64_t own_date(void)
+{
+    return date_is;
+}
+
+static void date_set(uint64_t date)
+{
+    ops = ap_ops_system;
+    ops.realtime = own_date;
+    date_is = date;
+    client->seg->ops = &ops;
+}
+
+/* Each field of the row, and of what is read of it; a free row before one that was left. */
+Test(supervised, a_row_that_is_taken)
+{
+    struct ap_supervision first = told(2);
+    struct ap_supervised *s, zero = {0};
+    struct ap_supervised_view v;
+    uint32_t row = 77;
+
+    date_set(7000000);
+    take("orphan", 0);
+    ap_supervised_end(client->seg, own_lane());
+    cr_assert_eq(ap_supervised_take(client->seg, own_lane(), 4242, "web", &first, &row), 0);
+    cr_expect_eq(row, 1);
+    s = ap_supervised_at(client->seg, 1);
+    cr_expect_eq(s->life, AP_SUPERVISED_LIFE(2, own_lane(), AP_SUPERVISED_HELD));
+    cr_expect(s->turn == 1 && s->left == 0 && s->held == 7000000 && s->supervisor == 4242);
+    cr_expect_arr_eq(s->record[1], &first, sizeof first);
+    cr_expect_arr_eq(s->record[0], zero.record[0], sizeof first);
+    cr_expect_arr_eq(ap_supervised_at(client->seg, 2), &zero, sizeof zero);
+    memset(&v, 'x', sizeof v);
+    cr_assert(ap_supervised_read(client->seg, 1, &v));
+    cr_expect(v.supervised && v.supervisor == 4242 && v.held == 7000000 && v.left == 0);
+    cr_expect_str_eq(v.service, "web");
+    cr_expect_arr_eq(&v.last, &first, sizeof first);
+    ap_supervised_write(client->seg, 4, &first); /* there is none */
+    cr_expect_eq(ap_supervised_take(client->seg, own_lane(), 1, "longer-than-web", &first, &row), 0);
+    cr_expect_eq(ap_supervised_take(client->seg, own_lane(), 1, "d", &first, &row), 0);
+    cr_expect_eq(row, 3);
+    cr_expect_eq(ap_supervised_take(client->seg, own_lane(), 1, "a", &first, &row), 0);
+    cr_expect_eq(row, 0, "that of the orphan");
+    cr_assert(ap_supervised_read(client->seg, 0, &v));
+    cr_expect_str_eq(v.service, "a");
+    client->seg->ops = &ap_ops_system;
+    ap_supervised_end(client->seg, own_lane());
+    assert_sound();
+}
+
+/* By its state, its lane, and what a first reaper has noted. */
+Test(supervised, how_a_row_ends)
+{
+    static const uint32_t then[] = {AP_SUPERVISED_FREE, AP_SUPERVISED_FREE, AP_SUPERVISED_ORPHANED, AP_SUPERVISED_ORPHANED};
+    struct ap_supervised *s = ap_supervised_at(client->seg, 1);
+    struct ap_supervised_view v;
+
+    date_set(9000000);
+    take("zero", 0);
+    take("web", 0);
+    for (uint32_t state = AP_SUPERVISED_FREE; state <= AP_SUPERVISED_ORPHANED; state++) {
+        bool moves = state == AP_SUPERVISED_FILLING || state == AP_SUPERVISED_HELD;
+        uint32_t lane = moves ? own_lane() : 0;
+        uint64_t life = AP_SUPERVISED_LIFE(6, lane, state);
+
+        s->life = life;
+        s->left = AP_LEFT(6, 5000000);
+        cr_expect_eq(ap_supervised_read(client->seg, 1, &v), state >= AP_SUPERVISED_HELD, "state %u", state);
+        ap_supervised_end(client->seg, own_lane() + 1);
+        ap_supervised_withdraw(client->seg, own_lane(), AP_LIFE(1, AP_LIFE_DEAD));
+        cr_expect_eq(s->life, life, "state %u: neither another lane's, nor beside a reaper", state);
+        ap_supervised_withdraw(client->seg, own_lane(), 0);
+        cr_expect_eq(s->life, moves ? AP_SUPERVISED_LIFE(7, 0, then[state]) : life, "state %u", state);
+        cr_expect_eq(s->left, AP_LEFT(6, 5000000), "the first one's time holds");
+        ap_supervised_forget(client->seg);
+        cr_expect_eq(AP_SUPERVISED_STATE(s->life), AP_SUPERVISED_FREE);
+    }
+    for (int i = 0; i < 4; i++) {
+        s->life = AP_SUPERVISED_LIFE(0xffff, own_lane(), AP_SUPERVISED_HELD);
+        s->left = i == 0 ? 0 : i == 1 ? AP_LEFT(0xfffe, 5000000) : AP_LEFT(0xffff, 0);
+        ap_supervised_end(client->seg, own_lane());
+        cr_expect_eq(s->left, AP_LEFT(0xffff, 9000000), "%d", i);
+        if (i == 3) s->left = AP_LEFT(0xfffe, 9000000);
+        cr_assert(ap_supervised_read(client->seg, 1, &v));
+        cr_expect(!v.supervised && v.left == (i == 3 ? 0 : 9000000), "%d: by another supervisor it says nothing", i);
+    }
+    client->seg->ops = &ap_ops_system;
+}
+
+/* At each border: what prints is kept, what does not is a space, and a letter is whole or is not there. */
+Test(supervised, lines_of_every_length)
+{
+    struct ap_supervision s;
+    char line[AP_SAID_MAX + 8], want[AP_SAID_MAX + 1];
+
+    for (size_t size = AP_SAID_MAX - 2; size <= AP_SAID_MAX + 4; size++) {
+        for (size_t letter = AP_SAID_MAX - 4; letter + 3 <= size; letter++) {
+            size_t n = size <= AP_SAID_MAX ? size : letter < AP_SAID_MAX && letter + 3 > AP_SAID_MAX ? letter : AP_SAID_MAX;
+
+            memset(&s, 'x', sizeof s);
+            memset(line, 'a', sizeof line);
+            memcpy(line + letter, "\xe2\x82\xac", 3);
+            line[0] = 0x1f;
+            line[1] = 0x7f;
+            line[2] = 0x20;
+            line[3] = 0x7e;
+            ap_supervision_said(&s, line, size);
+            memset(want, 0, sizeof want);
+            memcpy(want, line, n);
+            memset(want, ' ', 2);
+            cr_expect_eq(s.said_size, size);
+            cr_expect_arr_eq(s.said, want, sizeof want, "%zu bytes, a letter at %zu", size, letter);
+        }
+    }
+    memset(line, 0x80, sizeof line);
+    ap_supervision_said(&s, line, sizeof line);
+    cr_expect_str_eq(s.said, "", "the end of a letter without its beginning");
+    ap_supervision_said(&s, "", 0);
+    cr_expect(s.said_size == 0 && s.said[0] == '\0');
+}
+
 /* A supervisor that is killed: its rows stay, say so at once, and say since when after the recovery. */
 Test(supervised, a_killed_one_leaves_rows_that_nobody_supervises)
 {
