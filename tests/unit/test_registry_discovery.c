@@ -179,19 +179,24 @@ Test(discovery, a_row_that_another_is_entering)
     cr_expect_arr_eq(ap_capability_text(client->seg, row), zeros, sizeof zeros);
 }
 
-/* Two names of one hash have a row each. */
+/* Two names of one hash have a row each, wherever they differ. */
 Test(discovery, names_of_the_same_hash)
 {
-    char text[APIARY_CAPABILITY_MAX + 1];
+    char name[APIARY_CAPABILITY_MAX + 1], text[APIARY_CAPABILITY_MAX + 1];
     uint32_t first, second;
 
-    cr_assert_eq(ap_capability_intern(client->seg, "echo", &first), 0);
-    ap_text_store(ap_capability_text(client->seg, ap_capability_at(client->seg, first)), "echoes", sizeof text);
-    cr_assert_eq(ap_capability_intern(client->seg, "echo", &second), 0);
-    cr_expect_eq(second, (first + 1) & 15);
-    cr_expect_eq(ap_capability_find(client->seg, "echo", 4), (int)second);
-    ap_capability_name(client->seg, first, text);
-    cr_expect_str_eq(text, "echoes");
+    for (uint32_t at = 0; at < APIARY_CAPABILITY_MAX; at += 9) {
+        memset(name, 'a' + (int)at / 9, sizeof name);
+        name[APIARY_CAPABILITY_MAX] = '\0';
+        cr_assert_eq(ap_capability_intern(client->seg, name, &first), 0);
+        ap_capability_text(client->seg, ap_capability_at(client->seg, first))[at] = '.';
+        cr_assert_eq(ap_capability_intern(client->seg, name, &second), 0);
+        cr_expect_neq(second, first, "at %u", at);
+        cr_expect_eq(ap_capability_find(client->seg, name, APIARY_CAPABILITY_MAX), (int)second);
+        ap_capability_name(client->seg, first, text);
+        name[at] = '.';
+        cr_expect_str_eq(text, name);
+    }
 }
 
 /* Nothing but the name and zeros, and not a byte behind them. */
@@ -277,6 +282,11 @@ Test(discovery, as_many_providers_as_there_are_queues)
     }
     for (uint32_t i = 0; i < 70; i++) ap_store_relaxed(&ap_queue_at(client->seg, i)->running, 0);
     apiary_detach(eye);
+    for (uint32_t queues = 63; queues <= 65; queues++) {
+        queues_make(queues);
+        enrol(&r, "blue", queues);
+        cr_expect_eq(apiary_discover(client, "echo", NULL, 0), (int)queues);
+    }
 }
 
 /* Of an instance that was killed the row stays, without a process; of one that is registering there is none yet. */
@@ -307,6 +317,32 @@ Test(discovery, rows_of_each_state_of_a_swarm)
     cr_assert_eq(apiary_discover(client, "echo", rows, 3), 2);
     cr_expect_eq(rows[1].pid, 0);
     cr_expect_eq(rows[1].alive, 0);
+}
+
+/* Of a queue that nobody has, that is being taken, or whose swarm is gone there is no row, whatever its bit says. */
+Test(discovery, rows_of_each_state_of_a_queue)
+{
+    struct ap_swarm_registration r;
+    apiary_provider_t row = {.struct_size = sizeof row};
+    struct ap_queue *q;
+    uint32_t swarm;
+    uint64_t life;
+
+    enrol(&r, "0", 1);
+    q = ap_queue_at(client->seg, r.agents[0].queue);
+    life = q->life;
+    for (uint32_t state = AP_QUEUE_FREE; state <= AP_QUEUE_CLOSED; state++) {
+        bool there = state == AP_QUEUE_OPEN || state == AP_QUEUE_CLOSED;
+
+        q->life = AP_QUEUE_LIFE(AP_QUEUE_EPOCH(life), state == AP_QUEUE_OPEN || state == AP_QUEUE_CLAIMED ? r.lane : 0, state);
+        cr_expect_eq(apiary_discover(client, "echo", &row, 1), there, "state %u", state);
+        if (there) cr_expect_eq(row.alive, state == AP_QUEUE_OPEN);
+    }
+    swarm = ap_agent_at(client->seg, r.agents[0].queue)->swarm;
+    ap_agent_at(client->seg, r.agents[0].queue)->swarm = AP_NO_SWARM;
+    cr_expect_eq(apiary_discover(client, "echo", &row, 1), 0);
+    ap_agent_at(client->seg, r.agents[0].queue)->swarm = swarm;
+    q->life = life;
 }
 
 /* ---- what a lane remembers ------------------------------------------------------------------------------------ */
@@ -399,7 +435,7 @@ Test(discovery, a_place_that_goes_to_another_name)
         known->only.providers = row_of(names[1 - i])->providers;
         known->row = &c->rows[3];
         got = ap_capability_learn(c, known, at[i]);
-        cr_expect_eq(got, &c->stranger, "asked for once");
+        cr_expect(got == &c->stranger && got->at == NULL, "asked for once");
         cr_expect(known->asked == at[i] && known->at != at[i] && got->capability == index[i]);
         got = ap_capability_learn(c, known, at[i]);
         cr_expect_eq(got, known);

@@ -116,13 +116,19 @@ Test(mode, a_reason_is_whole_or_refused)
     cr_assert_eq(worker_register(&w, "server", NULL, "agent", echo), 0);
     cr_expect_eq(set(w.swarm.swarm, "server", APIARY_DRAIN, longest), APIARY_EINVAL);
     cr_expect_eq(set(w.swarm.swarm, "server", APIARY_DRAIN, "two\nlines"), APIARY_EINVAL);
-    cr_expect_eq(set(w.swarm.swarm, "server", 0, ""), APIARY_EINVAL);
-    cr_expect_eq(set(w.swarm.swarm, "server", 9, ""), APIARY_EINVAL);
+    cr_expect_eq(set(w.swarm.swarm, "server", APIARY_DRAIN, "\x1f"), APIARY_EINVAL);
+    cr_expect_eq(set(w.swarm.swarm, "server", APIARY_DRAIN, "\x7f"), APIARY_EINVAL);
+    cr_expect_eq(set(w.swarm.swarm, "server", APIARY_READY - 1, ""), APIARY_EINVAL);
+    cr_expect_eq(set(w.swarm.swarm, "server", APIARY_PAUSE + 1, ""), APIARY_EINVAL);
+    cr_expect_eq(set(w.swarm.swarm, NULL, APIARY_DRAIN, ""), APIARY_EINVAL);
+    cr_expect_eq(ap_swarm_mode_set(client->seg, w.swarm.swarm, "server", NULL, APIARY_DRAIN, ""), APIARY_EINVAL);
     cr_expect_eq(set(1000, "server", APIARY_DRAIN, ""), APIARY_EINVAL);
     cr_expect_eq(mode_of(w.swarm.swarm), APIARY_READY);
     longest[AP_REASON_MAX] = '\0';
     cr_expect_eq(set(w.swarm.swarm, "server", APIARY_DRAIN, longest), 1);
     cr_expect_str_eq(reason_of(w.swarm.swarm), longest);
+    cr_expect_eq(set(w.swarm.swarm, "server", APIARY_PAUSE, " ~"), 1);
+    cr_expect_str_eq(reason_of(w.swarm.swarm), " ~");
     worker_stop(&w);
     assert_sound();
 }
