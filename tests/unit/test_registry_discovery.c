@@ -228,6 +228,8 @@ Test(discovery, a_name_that_is_copied_out)
 /* Rows are whole lines, and no more of them than they need. */
 Test(discovery, the_size_of_a_row)
 {
+    const struct ap_part *tickets = ap_registry_parts.rows[AP_SECTION_TICKETS];
+    static struct ap_section table[AP_SECTIONS_MAX];
     struct ap_geometry g = small;
 
     for (uint32_t n = 1; n <= 300; n++) {
@@ -238,7 +240,11 @@ Test(discovery, the_size_of_a_row)
         cr_expect_eq(ap_registry_parts.rows[AP_SECTION_CAPABILITIES]->stride(&g), 64 * lines, "%u queues", n);
         for (lines = 1; 64 * lines < 4 * n;) lines++;
         g.max_concurrent_delegations = n;
-        cr_expect_eq(ap_registry_parts.rows[AP_SECTION_TICKETS]->stride(&g), 64 * lines, "%u tickets", n);
+        cr_expect_eq(tickets->stride(&g), 64 * lines, "%u tickets", n);
+        table[AP_SECTION_TICKETS].stride = 64 * lines;
+        cr_expect_eq(tickets->numbers[0].told(table, n), n, "what was asked for, if the rows are of that size");
+        table[AP_SECTION_TICKETS].stride += 64;
+        cr_expect_eq(tickets->numbers[0].told(table, n), 16 * lines + 16, "%u tickets", n);
     }
 }
 

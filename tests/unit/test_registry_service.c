@@ -251,6 +251,25 @@ Test(service, names_that_records_use)
     assert_sound();
 }
 
+/* A slot that is free, or that its lane only begins to fill, says nothing of what stands in it. */
+Test(service, slots_that_name_nobody)
+{
+    struct ap_slot *slot = ap_slot_at(client->seg, 200);
+    uint64_t word = slot->word;
+
+    for (uint32_t state = AP_TASK_FREE; state <= AP_TASK_RELEASING; state++) {
+        int service = enter("named");
+
+        cr_assert_geq(service, 0);
+        slot->word = AP_WORD_WITH(word, state, state == AP_TASK_FREE ? AP_NO_LANE : 0);
+        slot->caller = (uint16_t)(service + 1);
+        strangers_come_and_go();
+        cr_expect_eq(there("named"), state != AP_TASK_FREE && state != AP_TASK_RESERVED, "state %u", state);
+    }
+    slot->word = word;
+    slot->caller = 0;
+}
+
 /* ---- several at once ------------------------------------------------------------------------------------------ */
 
 enum { THREADS = 7, ROUNDS = 400 };
