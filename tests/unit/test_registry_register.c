@@ -41,6 +41,7 @@ static void queues_make(uint32_t queues)
 
     fixture_teardown();
     g.queues = queues;
+    AP_REGISTRY_NUMBER(&g, CAPABILITIES) = 64;
     segment_make(&g);
     client = attach_as("caller");
 }
@@ -134,6 +135,37 @@ Test(register, agents_that_are_not_there)
     cr_expect_eq(ap_swarm_register(client->seg, &r), 0);
 }
 
+/* Each once, however often it is named, and with a version as without it; no more than there is room for. */
+Test(register, the_capabilities_of_an_agent)
+{
+    const char *names[AP_AGENT_CAPABILITIES + 2] = {"c0@2", "c0@1", "c0", "c0@1", NULL};
+    static char texts[AP_AGENT_CAPABILITIES + 1][16];
+    struct ap_agent_registration a = {.name = "a", .capabilities = names};
+    struct ap_swarm_registration r;
+    char text[APIARY_CAPABILITY_MAX + 1];
+
+    queues_make(8);
+    cr_assert_eq(enrol(&r, "server", "0", &a, 1), 0);
+    cr_expect_eq(ap_agent_at(client->seg, a.queue)->capability_count, 3);
+    for (uint32_t i = 0; i < 4; i++) {
+        ap_capability_name(client->seg, ap_agent_at(client->seg, a.queue)->capabilities[i], text);
+        cr_expect_str_eq(text, i == 0 ? "c0@2" : i == 1 ? "c0" : i == 2 ? "c0@1" : "");
+    }
+    leave(&r);
+    for (uint32_t n = AP_AGENT_CAPABILITIES; n <= AP_AGENT_CAPABILITIES + 1; n++) {
+        for (uint32_t i = 0; i < n; i++) {
+            snprintf(texts[i], sizeof texts[i], "c%u", i % 100);
+            names[i] = texts[i];
+        }
+        names[n] = n == AP_AGENT_CAPABILITIES ? "c0" : NULL;
+        cr_expect_eq(enrol(&r, "server", "0", &a, 1), n == AP_AGENT_CAPABILITIES ? 0 : APIARY_EINVAL, "%u", n);
+        if (n > AP_AGENT_CAPABILITIES) continue;
+        cr_expect_eq(ap_agent_at(client->seg, a.queue)->capability_count, n);
+        leave(&r);
+    }
+    assert_sound();
+}
+
 /* It is there already, which is the reason, also where nothing else would fit. */
 Test(register, the_same_again_in_a_full_table)
 {
@@ -191,6 +223,7 @@ Test(register, every_field_of_the_record)
     r.port = 4009;
     r.park = AP_PARK_PARKER;
     r.max_delegations = 3;
+    r.member = 9;
     own_clocks(NULL);
     for (int turn = 0; turn < 2; turn++) {
         cr_assert_eq(ap_swarm_register(client->seg, &r), 0);
@@ -199,7 +232,7 @@ Test(register, every_field_of_the_record)
         expected.life = AP_SWARM_LIFE(turn + 1, control(), AP_SWARM_LIVE);
         expected.state = APIARY_STARTING;
         expected.service = (uint32_t)ap_service_find(client->seg, "server");
-        expected.member = client->member;
+        expected.member = 9;
         expected.port = 4009;
         expected.park = AP_PARK_PARKER;
         expected.max_delegations = 3;
@@ -214,7 +247,7 @@ Test(register, every_field_of_the_record)
         cr_expect_arr_eq(s, &expected, sizeof expected, "turn %d", turn);
         cr_expect(r.swarm == 0 && r.service_index == expected.service);
         cr_expect_eq(events_of(AP_EVENT_SWARM_REGISTERED, &e), (uint64_t)turn + 1);
-        cr_expect(e.lane == control() && e.a == r.swarm && e.b == client->member);
+        cr_expect(e.lane == control() && e.a == r.swarm && e.b == 9);
         ap_swarm_withdraw(client->seg, &r);
         cr_expect_eq(s->leaving, 1);
         leave(&r);
@@ -223,7 +256,7 @@ Test(register, every_field_of_the_record)
         expected.leaving = 1;
         cr_expect_arr_eq(s, &expected, sizeof expected, "turn %d", turn);
         cr_expect_eq(events_of(AP_EVENT_SWARM_LEFT, &e), (uint64_t)turn + 1);
-        cr_expect(e.lane == control() && e.a == r.swarm && e.b == client->member);
+        cr_expect(e.lane == control() && e.a == r.swarm && e.b == 9);
     }
     client->seg->ops = &ap_ops_system;
 }

@@ -169,6 +169,10 @@ Test(service, a_condemned_name_is_its_users)
     cr_expect_str_eq(name_of(service), "condemned");
     cr_expect_eq(enter("condemned"), service);
     cr_expect_eq(AP_SERVICE_STATE(ap_load_acquire(&s->life)), AP_SERVICE_READY);
+    s = ap_service_at(client->seg, 0);
+    ap_store_release(&s->life, AP_SERVICE_LIFE(AP_SERVICE_EPOCH(s->life) + 1, 0, AP_SERVICE_CONDEMNED));
+    cr_expect_eq(enter("caller"), 0, "in the first row, too");
+    cr_expect_eq(AP_SERVICE_STATE(ap_load_acquire(&s->life)), AP_SERVICE_READY);
     assert_sound();
 }
 
