@@ -337,6 +337,23 @@ Test(register, queues_of_agents_that_an_instance_no_longer_has)
     assert_sound();
 }
 
+/* An agent of the same name of another instance has another queue. */
+Test(register, queues_of_two_instances)
+{
+    struct ap_agent_registration a = {.name = "a", .capabilities = echo}, b = a;
+    struct ap_swarm_registration blue, green;
+
+    cr_assert_eq(enrol(&blue, "server", "blue", &a, 1), 0);
+    cr_assert_eq(enrol(&green, "server", "green", &b, 1), 0);
+    leave(&blue);
+    leave(&green);
+    cr_assert_eq(enrol(&green, "server", "green", &b, 1), 0);
+    cr_expect_eq(b.queue, 1);
+    cr_assert_eq(enrol(&blue, "server", "blue", &a, 1), 0);
+    cr_expect_eq(a.queue, 0);
+    assert_sound();
+}
+
 /* A registrant that was killed left a second queue of the name, in which nothing ever was. */
 Test(register, the_queue_where_something_waits)
 {
