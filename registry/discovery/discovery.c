@@ -279,7 +279,8 @@ static __attribute__((noinline)) int discover_stranger(struct ap_segment *seg, s
     if (index < 0) return APIARY_ENOCAP;
     providers = ap_capability_at(seg, (uint32_t)index)->providers;
     only = ap_provider_only(providers, ap_provider_words(seg->geometry.queues));
-    if (__builtin_expect(only != AP_NO_QUEUE && rows->capacity > 0 && rows->size == sizeof *rows->at, 1) &&
+    /* Without room the rows have no size. */
+    if (__builtin_expect(only != AP_NO_QUEUE && rows->size == sizeof *rows->at, 1) &&
         __builtin_expect(remembered_row(seg, &c->rows[only % AP_ROWS_KNOWN], only, rows->at), 1))
         return 1;
     return discover_all(seg, c, providers, rows);
