@@ -2,6 +2,7 @@
  * what an observer is told of it. */
 #include <criterion/criterion.h>
 
+#include <limits.h>
 #include <linux/futex.h>
 #include <sched.h>
 #include <stdio.h>
@@ -19,6 +20,7 @@ static struct ap_lane_handle anchor;
 static struct ap_ops ops;
 static uint64_t clock_is, asked;
 static uint32_t is_gone; /* the image that is gone; 0: none */
+static uint32_t role_wakes;
 
 static uint64_t set_now(void)
 {
@@ -30,6 +32,12 @@ static int count_asked(int fd, uint64_t image)
     (void)fd;
     ap_add_relaxed(&asked, 1);
     return image == ap_load_relaxed(&is_gone);
+}
+
+static int count_wakes(const uint32_t *word, int count)
+{
+    if (word == ap_robust_word(&seg->header->role) && count == INT_MAX) ap_add_relaxed(&role_wakes, 1);
+    return ap_ops_system.futex_wake(word, count);
 }
 
 static void setup(void)
@@ -45,6 +53,7 @@ static void setup(void)
     ops = ap_ops_system;
     ops.now = set_now;
     ops.lock_gone = count_asked;
+    ops.futex_wake = count_wakes;
     clock_is = ap_ops_system.now() / MS * MS;
     seg->ops = &ops;
 }
@@ -258,8 +267,101 @@ Test(rounds, a_monitor_says_that_it_watches_and_beats)
     at(time + 7 * MS, false);
     cr_expect_eq(ap_load_relaxed(&seg->header->watched), AP_WATCHED(time + 7 * MS, e.lane));
     cr_expect_not(ap_monitor_stopped(seg, &lane, &beats, &age));
+    cr_expect_eq(ap_load_relaxed(&role_wakes), 1, "whoever waited for it finds it held");
     ap_monitor_stop(m);
-    cr_expect_eq(role() & FUTEX_TID_MASK, 0);
+    cr_expect_eq(role(), 0);
+    cr_expect_eq(ap_load_relaxed(&role_wakes), 2);
+}
+
+/* ---- beside another ------------------------------------------------------------------------------------------- */
+
+static void beats(uint64_t time, uint32_t lane)
+{
+    ap_store_relaxed(&seg->header->watched, AP_WATCHED(time, lane));
+}
+
+static uint32_t beats_lane(void)
+{
+    return AP_WATCHED_LANE(ap_load_relaxed(&seg->header->watched));
+}
+
+static struct ap_monitor *second(void)
+{
+    struct ap_monitor *m = NULL;
+
+    cr_assert_eq(ap_robust_trylock(&seg->header->role), 0);
+    cr_assert_eq(ap_monitor_start(seg, anchor.member, &m), 0);
+    return m;
+}
+
+static void until_event(uint64_t count, uint64_t beside)
+{
+    struct ap_event e = {0};
+
+    while (events_of(AP_EVENT_MONITOR, &e) < count) sched_yield();
+    cr_expect_eq(e.b, beside);
+}
+
+/* It waits for the role as long as the holder beats, and takes it when it is given up. */
+Test(rounds, a_second_monitor_waits)
+{
+    struct ap_event e = {0};
+    struct ap_monitor *m;
+
+    beats(clock_is - 2999 * MS, anchor.index);
+    m = second();
+    while ((role() & FUTEX_WAITERS) == 0) sched_yield();
+    cr_expect_eq(events_of(AP_EVENT_MONITOR, &e), 0);
+    ap_monitor_nudge(m);
+    cr_expect_eq(beats_lane(), anchor.index);
+    ap_robust_unlock(&seg->header->role);
+    ap_ops_system.futex_wake(ap_robust_word(&seg->header->role), INT_MAX);
+    until_event(1, 0);
+    cr_expect_neq(role() & FUTEX_TID_MASK, 0);
+    ap_monitor_stop(m);
+}
+
+/* When the holder does not beat it watches in its stead, until another beats or the role is to be had. */
+Test(rounds, a_second_monitor_stands_in)
+{
+    uint32_t own, other = 7;
+    struct ap_event e = {0};
+    struct ap_monitor *m;
+
+    beats(clock_is - 3000 * MS, anchor.index);
+    m = second();
+    until_event(1, 1);
+    events_of(AP_EVENT_MONITOR, &e);
+    own = e.lane;
+    while (beats_lane() != own) sched_yield();
+    for (int i = 0; i < 3; i++) { /* what beat last has stopped, too */
+        beats(clock_is - 3000 * MS, other);
+        while (beats_lane() != own) {
+            ap_ops_system.futex_wake(&seg->header->lanes_changed, 1000);
+            sched_yield();
+        }
+    }
+    while ((role() & FUTEX_WAITERS) == 0) {
+        beats(clock_is - 2999 * MS, other); /* again, since a round may have begun before it */
+        ap_ops_system.futex_wake(&seg->header->lanes_changed, 1000);
+        sched_yield();
+    }
+    cr_expect_eq(beats_lane(), other);
+    cr_expect_eq(events_of(AP_EVENT_MONITOR, &e), 1);
+    /* It sleeps until it is nudged: the other has stopped. */
+    ap_store_relaxed(&clock_is, clock_is + 1 * MS);
+    while (events_of(AP_EVENT_MONITOR, &e) < 2) {
+        ap_monitor_nudge(m);
+        sched_yield();
+    }
+    until_event(2, 1);
+    ap_robust_unlock(&seg->header->role);
+    while (events_of(AP_EVENT_MONITOR, &e) < 3) {
+        ap_ops_system.futex_wake(&seg->header->lanes_changed, 1000);
+        sched_yield();
+    }
+    until_event(3, 0);
+    ap_monitor_stop(m);
 }
 
 static struct ap_lane *lane_of(uint32_t index, uint32_t thread)
