@@ -88,6 +88,26 @@ Test(leave, a_beat_is_stored_while_the_record_is_its_own)
     client->seg->ops = &ap_ops_system;
 }
 
+/* By then nothing waits any more in what it has closed, if another can run it. */
+Test(leave, what_waits_goes_to_another_at_once)
+{
+    struct ap_agent_registration a = {.name = "a", .capabilities = echo}, b = a;
+    struct ap_swarm_registration first, second;
+    apiary_task_t tasks[3];
+
+    enrol(&first, "server", "0", &a, 1);
+    for (int i = 0; i < 3; i++) cr_assert_eq(apiary_delegate(client, "echo", "x", 1, NULL, &tasks[i]), 0);
+    enrol(&second, "server", "1", &b, 1);
+    ap_swarm_close(client->seg, control(), &first);
+    for (int i = 0; i < 3; i++) {
+        cr_expect_eq(AP_WORD_OWNER(ap_slot_at(client->seg, tasks[i].slot)->word), b.queue);
+        ap_give_up(client, tasks[i]);
+    }
+    cr_expect_eq(AP_SWARM_STATE(ap_swarm_at(client->seg, first.swarm)->life), AP_SWARM_LIVE);
+    ap_swarm_deregister(client->seg, control(), &first);
+    assert_sound();
+}
+
 /* ---- by others ------------------------------------------------------------------------------------------------ */
 
 /* What a record becomes whose lane has died, by its state, and whether it had its key by then. */

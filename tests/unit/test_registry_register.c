@@ -354,6 +354,28 @@ Test(register, queues_of_two_instances)
     assert_sound();
 }
 
+/* The closed queue of an instance that lives is its own: its worker has died, and may be started again. */
+Test(register, closed_queues_of_the_living)
+{
+    struct ap_agent_registration a = {.name = "a", .capabilities = echo}, b = a;
+    struct ap_swarm_registration blue, green;
+    struct ap_swarm *s;
+    uint64_t life;
+
+    queues_make(1);
+    cr_assert_eq(enrol(&blue, "server", "blue", &a, 1), 0);
+    cr_assert_eq(ap_queue_close(client->seg, a.queue, ap_queue_at(client->seg, a.queue)->life), 1);
+    cr_expect_eq(enrol(&green, "server", "green", &b, 1), APIARY_ETABLEFULL);
+    s = ap_swarm_at(client->seg, blue.swarm);
+    life = s->life;
+    s->life = AP_SWARM_LIFE(AP_SWARM_EPOCH(life), control(), AP_SWARM_CLAIMED);
+    cr_expect_eq(enrol(&green, "server", "green", &b, 1), APIARY_ETABLEFULL, "nor of one that is registering");
+    s->life = life;
+    leave(&blue);
+    cr_expect_eq(enrol(&green, "server", "green", &b, 1), 0);
+    assert_sound();
+}
+
 /* A registrant that was killed left a second queue of the name, in which nothing ever was. */
 Test(register, the_queue_where_something_waits)
 {

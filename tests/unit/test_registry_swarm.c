@@ -496,6 +496,25 @@ Test(swarm, the_least_loaded_of_the_living)
     cr_assert_eq(pick(ap_service_find(client->seg, "one"), AP_NO_QUEUE), AP_NO_QUEUE);
 }
 
+/* Nothing of what stood there before, and not a byte behind it. */
+Test(swarm, texts_are_stored_over_others)
+{
+    static const char *const texts[] = {"the first", "a", "", "longer than all of the others before it was, b", NULL};
+    char to[48 + 8], want[48 + 8];
+
+    memset(to, '#', sizeof to);
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        memset(want, '#', sizeof want);
+        memset(want, 0, 48);
+        if (texts[i] != NULL) memcpy(want, texts[i], strlen(texts[i]));
+        ap_text_store(to, texts[i], 48);
+        cr_expect_arr_eq(to, want, sizeof to, "%zu", i);
+    }
+    memset(want, 'x', 47);
+    ap_text_store(to, "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", 48);
+    cr_expect_arr_eq(to, want, sizeof to, "what is too long is cut");
+}
+
 /* The copy of a text is its beginning that prints, and zeros. */
 Test(swarm, texts_are_copied_as_far_as_they_print)
 {
