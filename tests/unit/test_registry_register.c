@@ -457,6 +457,38 @@ Test(register, a_rival_in_front)
     assert_sound();
 }
 
+static void rival_comes_and_goes(void)
+{
+    rival_comes();
+    leave(&rival);
+}
+
+static void rival_comes_before_and_goes(void)
+{
+    rival_comes_before();
+    leave(&rival);
+}
+
+/* It has gone again by the second look: this one goes on with its record. */
+Test(register, a_rival_that_has_left)
+{
+    struct ap_swarm_registration r;
+    struct ap_swarm *own;
+
+    for (uint32_t in_front = 0; in_front < 2; in_front++) {
+        if (in_front == 1) cr_assert_eq(enrol(&before_all, "before", "0", NULL, 0), 0);
+        own_clocks(in_front == 1 ? rival_comes_before_and_goes : rival_comes_and_goes);
+        cr_expect_eq(enrol(&r, "server", "0", NULL, 0), 0);
+        cr_expect(rival_got == 0 && rival.swarm == 1 - in_front && r.swarm == rival.swarm);
+        own = ap_swarm_at(client->seg, in_front);
+        cr_expect(AP_SWARM_STATE(own->life) == AP_SWARM_FREE && own->key == 0);
+        client->seg->ops = &ap_ops_system;
+        leave(&r);
+        while (ap_swarm_forget(client->seg, control())) {}
+    }
+    assert_sound();
+}
+
 /* The name's row was given away before the record said that it is used: the name has another row then. */
 static void name_goes(void)
 {
