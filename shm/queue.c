@@ -233,7 +233,7 @@ static inline void intake_taken(struct ap_intake *in)
 }
 
 /* Clears the summary bits of rings that were seen empty, looks again, and sets those of rings that are not. */
-static int bits_clear(struct ap_consumer *c, uint64_t bits)
+static void bits_clear(struct ap_consumer *c, uint64_t bits)
 {
     uint64_t found = 0;
 
@@ -242,7 +242,6 @@ static int bits_clear(struct ap_consumer *c, uint64_t bits)
     for (; bits != 0; bits &= bits - 1)
         if (intake_look(c, &c->rings[__builtin_ctzll(bits)]) != 0) found |= bits & -bits;
     if (found != 0) ap_or_acq_rel(&c->queue->summary, found);
-    return found != 0;
 }
 
 static __attribute__((noinline)) void empties(struct ap_consumer *c, uint64_t empty)
@@ -383,11 +382,10 @@ void ap_queue_tell(struct ap_consumer *c, const struct ap_queue_tally *tally)
 uint32_t ap_queue_depth(const struct ap_segment *seg, uint32_t queue)
 {
     const struct ap_queue *q = ap_queue_at(seg, queue);
-    uint64_t rings = seg->geometry.queue_inlets + 1;
-    const struct ap_ring *first = ap_ring_at(seg, queue, 0);
+    const struct ap_ring *first = ap_ring_at(seg, queue, 0), *last = ap_ring_at(seg, queue, seg->geometry.queue_inlets);
 
-    /* The last ring is there, too, or none is: of a segment that was salvaged. */
-    if (q == NULL || first == NULL || ap_ring_at(seg, queue, (uint32_t)rings - 1) == NULL) return 0;
+    /* One is missing where the segment was salvaged. */
+    if (q == NULL || first == NULL || last == NULL) return 0;
     return ap_queue_depth_at(seg, q, first);
 }
 

@@ -296,10 +296,8 @@ void ap_slot_body_block(struct ap_segment *seg, uint32_t index, uint64_t generat
 
 void ap_slot_blocks_free(struct ap_segment *seg, const struct ap_slot *slot, uint32_t index, uint64_t generation)
 {
-    uint64_t body = ap_load_relaxed(&slot->body), result = ap_load_relaxed(&slot->result);
-
-    if (body != 0) ap_pool_free_attached(seg, index, generation, body);
-    if (result != 0 && result != body) ap_pool_free_attached(seg, index, generation, result);
+    ap_pool_free_attached(seg, index, generation, ap_load_relaxed(&slot->body));
+    ap_pool_free_attached(seg, index, generation, ap_load_relaxed(&slot->result));
 }
 
 /* ---- worker --------------------------------------------------------------------------------------------------- */
@@ -362,11 +360,9 @@ int ap_task_fail_dead(struct ap_segment *seg, uint32_t index, uint64_t seen, int
 int ap_task_free_dead(struct ap_segment *seg, uint32_t index, uint64_t seen)
 {
     struct ap_slot *slot = ap_slot_at(seg, index);
-    uint64_t generation = AP_WORD_GENERATION(seen);
 
     if (slot == NULL || (AP_WORD_STATE(seen) != AP_TASK_RESERVED && AP_WORD_STATE(seen) != AP_TASK_RELEASING)) return 0;
-    ap_pool_free_attached(seg, index, generation, ap_load_relaxed(&slot->body));
-    ap_pool_free_attached(seg, index, generation, ap_load_relaxed(&slot->result));
+    ap_slot_blocks_free(seg, slot, index, AP_WORD_GENERATION(seen));
     AP_WAY(RESERVED, FREE, CAS, REAPER);
     AP_WAY(RELEASING, FREE, CAS, REAPER);
     return ap_cas(&slot->word, &seen, AP_WORD_WITH(seen, AP_TASK_FREE, AP_NO_LANE));

@@ -341,7 +341,6 @@ AP_ALWAYS_INLINE void ap_slot_ahead_of_collect(const struct ap_segment *seg, uin
 {
     const struct ap_slot *slot = ap_slot_later(seg, index);
 
-    if (slot == NULL) return;
     ap_prefetch_write(&slot->word);
     ap_prefetch_write(slot->body_inline);
     ap_prefetch_read(slot->result_inline);
@@ -352,7 +351,6 @@ AP_ALWAYS_INLINE void ap_slot_ahead_of_fill(const struct ap_segment *seg, uint32
 {
     const struct ap_slot *slot = ap_slot_later(seg, index);
 
-    if (slot == NULL) return;
     ap_prefetch_write(slot->body_inline);
     ap_prefetch_write(&slot->queued);
 }
