@@ -231,7 +231,7 @@ class Mutant:
         self.file, self.place, self.form, self.what = file, place, form, what
         self.line = source.count('\n', 0, place.start) + 1
         self.function = place.function
-        self.was = ' '.join(source[place.start:place.end].split())
+        self.was = ' '.join(source[place.start:place.end].split()).replace(' | ', '|')  # which separates columns in the lists
         self.number = 0
 
     def key(self):

@@ -1,6 +1,8 @@
 /* The payload pool: classes, exhaustion, and that every kind of leak is found. */
 #include "shm_fixture.h"
 
+#include <string.h>
+
 static struct ap_lane_handle lane;
 static struct ap_slabs slabs;
 static struct ap_pool_hint hint;
@@ -194,4 +196,115 @@ Test(pool, a_result_named_meanwhile_is_no_leak)
     cr_expect_eq(AP_BLOCK_STATE(block_word(offset)), AP_BLOCK_RESULT);
     cr_assert_eq(ap_task_release(seg, lane.index, overtaken.slot, word_of(overtaken.slot)), 1);
     ap_segment_unmap(other);
+}
+
+/* ---- whose a block is ------------------------------------------------------------------------------------------- */
+
+/* There is room exactly where a block would be had, however full the classes are. */
+Test(pool, room_is_what_can_be_taken)
+{
+    const uint64_t sizes[] = {65, 256, 257, 1024, 1025, 4096, 16385, 65536, 262145, 1u << 20, (1u << 20) + 1};
+    uint64_t offset;
+
+    for (int n = 0; n < 20; n++)
+        for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+            bool room = ap_pool_room(seg, sizes[i]);
+            cr_expect_eq(room, ap_pool_take(seg, &lane, &hint, sizes[i], &offset) == 0, "%llu", (unsigned long long)sizes[i]);
+        }
+    cr_expect_not(ap_pool_room(seg, 65));
+}
+
+Test(pool, a_search_begins_behind_the_last_and_goes_round)
+{
+    uint64_t first = take(100), next = take(100);
+
+    cr_expect_eq(next, first + 256);
+    cr_assert_eq(ap_pool_free_owned(seg, &lane, first), 1);
+    cr_expect_eq(take(100), next + 256, "not the one that was just freed");
+    for (int i = 3; i < 8; i++) cr_expect_eq(take(100), first + 256 * (uint64_t)i);
+    cr_expect_eq(hint.next[0], 8);
+    for (uint32_t start = 0; start < 8; start++) {
+        hint.next[0] = start;
+        cr_expect_eq(take(100), first, "the only one that is free, from %u on", start);
+        cr_expect_eq(hint.next[0], 1);
+        cr_assert_eq(ap_pool_free_owned(seg, &lane, first), 1);
+    }
+}
+
+Test(pool, a_block_is_passed_by_its_owner_only)
+{
+    struct ap_lane_handle other;
+    uint64_t offset = take(100), word = block_word(offset);
+
+    cr_assert_eq(ap_lane_open(seg, lane.member, &other), 0);
+    cr_expect_eq(ap_pool_pass(seg, offset, &other, &lane), 0);
+    cr_expect_eq(ap_pool_pass(seg, offset + 64, &lane, &other), 0);
+    cr_expect_eq(ap_pool_pass(seg, 0, &lane, &other), 0);
+    cr_expect_eq(ap_pool_free_owned(seg, &other, offset), 0);
+    cr_expect_eq(ap_pool_free_owned(seg, &lane, offset + 64), 0);
+    ap_pool_attach(seg, offset + 64, AP_BLOCK_REQUEST, 1, 1);
+    cr_expect_eq(block_word(offset), word);
+    cr_expect_eq(ap_pool_pass(seg, offset, &lane, &other), 1);
+    cr_expect_eq(block_word(offset), AP_BLOCK(AP_BLOCK_OWNED, other.index, other.epoch));
+    cr_expect_eq(ap_pool_free_owned(seg, &lane, offset), 0);
+    cr_expect_eq(ap_pool_free_owned(seg, &other, offset), 1);
+    ap_lane_close(&other);
+}
+
+/* By the number of the block, too. */
+Test(pool, every_block_begins_in_one_place)
+{
+    uint64_t offset = seg->sections[AP_SECTION_POOL].offset, number = 0, capacity;
+
+    cr_expect_eq(ap_pool_number(seg, offset - 1), UINT64_MAX);
+    cr_expect_eq(ap_pool_block(seg, offset - 4096, &capacity, NULL), APIARY_ECORRUPT);
+    for (unsigned c = 0; c < AP_POOL_CLASSES; c++) {
+        uint64_t size = ap_pool_class_size[c], n = seg->geometry.pool_blocks[c];
+
+        for (uint64_t i = 0; i < n; i++, number++) {
+            cr_expect_eq(ap_pool_number(seg, offset + i * size), number);
+            cr_expect_eq(ap_pool_number(seg, offset + i * size + 1), UINT64_MAX);
+            cr_expect_eq(ap_pool_block(seg, offset + i * size, &capacity, NULL), 0);
+            cr_expect_eq(capacity, size);
+            cr_expect_eq(ap_pool_offset(seg, seg->base + offset + i * size), offset + i * size);
+        }
+        if (n * size % 4096 != 0) cr_expect_eq(ap_pool_number(seg, offset + n * size), UINT64_MAX, "behind the last of %u", c);
+        offset += (n * size + 4095) / 4096 * 4096;
+    }
+    cr_expect_eq(ap_pool_number(seg, offset), UINT64_MAX);
+    cr_expect_eq(ap_pool_section_size(&seg->geometry), offset - seg->sections[AP_SECTION_POOL].offset);
+}
+
+Test(pool, without_blocks_a_body_lies_in_the_slot)
+{
+    struct ap_geometry all = seg->geometry;
+    uint64_t offset = 7;
+
+    memset(seg->geometry.pool_blocks, 0, sizeof seg->geometry.pool_blocks);
+    cr_expect_eq(ap_pool_max(seg), AP_INLINE_BODY);
+    cr_expect_eq(ap_pool_take(seg, &lane, &hint, AP_INLINE_BODY + 1, &offset), APIARY_ETOOLARGE);
+    cr_expect_eq(ap_pool_take(seg, &lane, &hint, AP_INLINE_BODY, &offset), APIARY_ENOBLOCK);
+    cr_expect_eq(offset, 7);
+    cr_expect_not(ap_pool_room(seg, 1));
+    seg->geometry = all;
+}
+
+/* Of a lane that there is not; and a result of an attempt that is over, which the slot of the next one may name still. */
+Test(pool, what_nobody_can_have_is_a_leak)
+{
+    uint64_t offset = take(100), *words = ap_at(seg, AP_SECTION_BLOCKS, 0);
+    uint32_t slot;
+
+    words[0] = AP_BLOCK(AP_BLOCK_OWNED, seg->geometry.lanes, 1);
+    cr_expect_eq(ap_pool_sweep(seg), 1);
+    words[0] = AP_BLOCK(AP_BLOCK_REQUEST, seg->geometry.tasks, 1);
+    cr_expect_eq(ap_pool_sweep(seg), 1);
+    cr_assert_eq(ap_task_reserve(&slabs, NULL, NULL, &slot), 0);
+    ap_task_publish(seg, slot, 0);
+    ap_slot_at(seg, slot)->result = ap_slot_at(seg, slot)->body = offset;
+    words[0] = AP_BLOCK(AP_BLOCK_REQUEST, slot, AP_WORD_GENERATION(word_of(slot)));
+    cr_expect_eq(ap_pool_sweep(seg), 0, "a queued task has its request");
+    words[0] = AP_BLOCK(AP_BLOCK_RESULT, slot, AP_WORD_GENERATION(word_of(slot)));
+    cr_expect_eq(ap_pool_sweep(seg), 1, "and no result");
+    ap_slot_at(seg, slot)->result = ap_slot_at(seg, slot)->body = 0;
 }
