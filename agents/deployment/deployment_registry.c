@@ -95,14 +95,12 @@ static int keys_add(void *user, const struct ap_number *n)
 static struct ap_key *keys_of(struct ap_loader *l, const char *group)
 {
     struct keys k = {.list = NULL, .group = group};
-    size_t first = group == NULL ? SEGMENT_KEYS : 0, size;
+    size_t first = group == NULL ? SEGMENT_KEYS : 0;
 
     ap_numbers_each(&ap_registry_parts, keys_add, &k);
-    size = (first + k.count + 1) * sizeof *k.list;
-    k.list = ap_config_alloc(l->d->config, size);
+    k.list = ap_config_alloc(l->d->config, (first + k.count + 1) * sizeof *k.list);
     if (k.list == NULL) return NULL;
-    memset(k.list, 0, size);
-    if (first > 0) memcpy(k.list, segment_keys, sizeof segment_keys);
+    memcpy(k.list, segment_keys, first * sizeof *k.list);
     k.count = first;
     ap_numbers_each(&ap_registry_parts, keys_add, &k);
     return k.list;
@@ -119,23 +117,15 @@ static int segment_read_number(void *user, const struct ap_number *n)
     return 0;
 }
 
-struct checking {
-    struct ap_loader *l;
-    const char *group; /* the last one that was looked at */
-};
-
-/* Refuses a group whose numbers are all 0, which would mean the defaults. */
+/* The group of a number. Refuses one whose numbers are all 0, which would mean the defaults. */
 static int check_group(void *user, const struct ap_number *n)
 {
-    struct checking *c = user;
-    struct ap_loader *l = c->l;
+    struct ap_loader *l = user;
     const struct ap_node *meta = ap_node_get(ap_config_root(l->d->config), "meta_registry"), *map;
     const struct ap_key *keys;
     uint64_t sum = 0;
     int e;
 
-    if (same_group(n->group, c->group)) return 0;
-    c->group = n->group;
     map = n->group != NULL ? ap_node_get(meta, n->group) : NULL;
     if (map == NULL) return 0;
     keys = keys_of(l, n->group);
@@ -150,9 +140,8 @@ static int check_group(void *user, const struct ap_number *n)
 static int read_numbers(struct ap_loader *l, const struct ap_node *meta)
 {
     struct ap_geometry *g = &l->d->segment.geometry;
-    struct checking c = {.l = l};
     char sentence[256];
-    int e = ap_numbers_each(&ap_registry_parts, check_group, &c);
+    int e = ap_numbers_each(&ap_registry_parts, check_group, l);
 
     if (e < 0) return e;
     ap_geometry_normalise(&ap_registry_parts, g, NULL, 0); /* of zeros: the defaults */
