@@ -3,6 +3,7 @@
 #define DEPLOYMENT_FIXTURE_H
 
 #include <criterion/criterion.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,6 +33,7 @@ static char folder[64], path[128];
 
 static void set_up(void)
 {
+    mallopt(M_PERTURB, 0xa5); /* fresh memory is no end of a list */
     strcpy(folder, "/tmp/apiary-deployment-XXXXXX");
     cr_assert_not_null(mkdtemp(folder));
     snprintf(path, sizeof path, "%s/host.yaml", folder);

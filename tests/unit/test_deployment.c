@@ -416,6 +416,8 @@ Test(deployment, refused_when_the_segment_is_too_small)
     "b, " \
     "kind: echo, capabilities: c}]\n  - service: t\n    workers: 2\n" AGENTS
     static const struct row rows[] = {
+        {"meta_registry:\n  port: 4100\n  services: 1\n" TWO,
+         "3: services: 1 is too few for the swarms of this file; expected at least 2 (one for each service)"},
         {"meta_registry:\n  services: 1\n" TWO,
          "2: services: 1 is too few for the swarms of this file; expected at least 2 (one for each service)"},
         {"meta_registry:\n  swarms: 3\n" TWO,
@@ -435,6 +437,44 @@ Test(deployment, refused_when_the_segment_is_too_small)
 
     ALL_REFUSED(rows);
     ap_deployment_free(load("meta_registry: {services: 2, swarms: 4, members: 5, queues: 7, lanes: 14}\n" TWO));
+}
+
+/* ---- several, and none ----------------------------------------------------------------------------------------- */
+
+Test(deployment, ports_are_compared_with_all_before)
+{
+#define PORT(service, port) "  - service: " service "\n    port: " port "\n" AGENTS
+    ap_deployment_free(load("swarms:\n" PORT("s", "4001") "  - service: t\n" AGENTS PORT("u", "4002") PORT("v", "4003")));
+    cr_expect_str_eq(refused("swarms:\n" PORT("s", "4001") "  - service: t\n" AGENTS PORT("u", "4002") PORT("v", "4002")),
+                     "11: port: 4002 is already that of u (line 8); give v another port");
+}
+
+Test(deployment, a_service_is_found_by_its_whole_name_among_those_that_there_are)
+{
+    struct ap_deployment_swarm swarms[] = {{.service = "storage"}, {.service = "storage_service"}, {.service = "behind"}};
+    const struct ap_deployment d = {.swarms = swarms, .swarm_count = 2};
+
+    cr_expect_eq(ap_deployment_swarm(&d, "storage"), &swarms[0]);
+    cr_expect_eq(ap_deployment_swarm(&d, "storage_service"), &swarms[1]);
+    cr_expect_null(ap_deployment_swarm(&d, "storage_"));
+    cr_expect_null(ap_deployment_swarm(&d, "behind"));
+}
+
+/* Neither what is read nor what is refused, however far it was read, leaves memory in use. */
+Test(deployment, nothing_is_left_of_a_file)
+{
+    static const char *const texts[] = {"swarms: []\n", "meta_registry: {port: 0}\n", "swarms: [{service: s}]\n", "[", complete};
+    struct ap_deployment *d;
+    size_t before = 0;
+
+    for (int round = 0; round < 40; round++) {
+        if (round == 20) before = mallinfo2().uordblks;
+        for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+            write_file(texts[i], strlen(texts[i]));
+            if (ap_deployment_load(path, kinds, &d, &error) == 0) ap_deployment_free(d);
+        }
+    }
+    cr_expect_lt(mallinfo2().uordblks, before + 20 * sizeof *d, "what twenty rounds leave");
 }
 
 /* ---- anything ------------------------------------------------------------------------------------------------- */
