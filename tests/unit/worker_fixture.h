@@ -4,6 +4,7 @@
 
 #include <criterion/criterion.h>
 
+#include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -55,6 +56,7 @@ static inline void setup(void)
     char message[256] = "";
     struct ap_segment *seg;
 
+    mallopt(M_PERTURB, 0xa5); /* fresh memory is no end of a list */
     leftovers_clear("apiary-test-worker");
     snprintf(name, sizeof name, "/apiary-test-worker-%d", (int)getpid());
     cr_assert_eq(ap_registry_create(&options, message, sizeof message, &seg), 0, "%s", message);
