@@ -1,6 +1,7 @@
 # The tests. Like the sources they are found by folder:
 #
-#   tests/unit/test_X.c      a Criterion program, test `unit.X`; other files of the folder are linked into each
+#   tests/unit/test_X.c      a Criterion program, test `unit.X`; other files of the folder are linked into each. One that
+#                            includes tests/support/inject.h has calls of the system that fail on demand
 #   tests/process/X.c        a helper program of the process tests, in $APIARY_TEST_BIN; common*.c is linked into each
 #   tests/process/X.sh       the test `process.X` (lib*.sh are sourced by others and are no tests)
 #   tests/X.sh               the test `tree.X`: what is asked of the tree as a whole
@@ -136,6 +137,9 @@ if("unit" IN_LIST APIARY_TESTS)
         endif()
         set(unit_shim tests/support/tsan_criterion.c)
     endif()
+    file(STRINGS tests/support/inject.c injected REGEX "^WRAP\\(")
+    list(TRANSFORM injected REPLACE "^[^,]*, ([a-z0-9_]+),.*$" "-Wl,--wrap=\\1")
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS tests/support/inject.c)
     foreach(source ${unit_sources})
         cmake_path(GET source STEM program)
         string(REGEX REPLACE "^test_" "" name ${program})
@@ -145,6 +149,12 @@ if("unit" IN_LIST APIARY_TESTS)
             apiary_kinds_static $<TARGET_NAME_IF_EXISTS:apiary_dump>
             $<TARGET_NAME_IF_EXISTS:apiary_tools> $<TARGET_NAME_IF_EXISTS:apiary_perf_stat>
             apiary_static apiary_test_flags PkgConfig::CRITERION)
+        file(STRINGS ${source} injects REGEX "#include \"tests/support/inject.h\"")
+        if(injects)
+            target_sources(${program} PRIVATE tests/support/inject.c)
+            target_link_options(${program} PRIVATE ${injected})
+            target_link_libraries(${program} PRIVATE PkgConfig::URING)
+        endif()
         apiary_test(unit ${name} ${source} ${test_bin}/${program} --jobs 2)
     endforeach()
 endif()

@@ -125,7 +125,7 @@ static int segment_map(int fd, int through, uint64_t size, bool writable, struct
         seg->fd = -1; /* the caller's */
         ap_segment_unmap(seg);
         errno = -r;
-        return APIARY_ENOTSUP;
+        return r == -EMFILE || r == -ENFILE ? APIARY_ESYS : APIARY_ENOTSUP; /* which says nothing of /proc */
     }
     *ret = seg;
     return 0;

@@ -62,7 +62,7 @@ struct ap_deployment {
 /* Reads a configuration.
  * 1 `kinds` are the built-in kinds, and end with NULL (apiary_kinds of <apiary/kinds.h>). NULL: kinds, plug-ins and their `config`
  *   are not checked (for the daemon, which runs no agents).
- * 2 Returns 0, or APIARY_ECONFIG with the sentence, or APIARY_ENOBLOCK.
+ * 2 Returns 0, or an error as ap_config_load does.
  * 3 Everything in *ret lives until ap_deployment_free. Geometry and limits are complete (absent keys: defaults). */
 AP_MUST_CHECK int ap_deployment_load(const char *path, const apiary_agent_kind_t *const *kinds, struct ap_deployment **ret,
                        struct ap_config_error *error);

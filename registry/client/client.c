@@ -478,25 +478,30 @@ static void part(struct apiary *a, const size_t *held, size_t count)
     ap_reap_lane(a->seg, AP_NO_LANE, anchor, &ap_registry_hooks);
 }
 
-/* The offsets of the locks that other threads have in their lists, whatever the segment says of those: how many. */
-static size_t held_by_others(const struct apiary *a, size_t *ret, size_t room)
+/* The offsets of the locks that other threads have in their lists, whatever the segment says of those (NULL: none are wanted): how
+ * many. */
+static size_t held_by_others(const struct apiary *a, size_t *ret)
 {
     size_t n = 0;
 
-    for (const struct ap_lane_context *c = a->contexts; c != NULL && n < room; c = c->next)
-        if (!c->shared) ret[n++] = (size_t)((uint8_t *)&c->lane.lane->mutex - a->seg->base);
+    for (const struct ap_lane_context *c = a->contexts; c != NULL; c = c->next) {
+        if (c->shared) continue;
+        if (ret != NULL) ret[n] = (size_t)((uint8_t *)&c->lane.lane->mutex - a->seg->base);
+        n++;
+    }
     return n;
 }
 
 static void handle_close(struct apiary *a)
 {
-    size_t *held, room = 1, n;
+    size_t *held, n;
 
-    for (struct ap_lane_context *c = a->contexts; c != NULL; c = c->next, room++) context_drop(c);
+    for (struct ap_lane_context *c = a->contexts; c != NULL; c = c->next) context_drop(c);
     close_own(a);
-    held = calloc(room, sizeof *held);
-    n = held != NULL ? held_by_others(a, held, room) : 0;
-    if (n > 0 || held == NULL) part(a, held, n);
+    n = held_by_others(a, NULL);
+    held = n > 0 ? calloc(n, sizeof *held) : NULL;
+    if (held != NULL) held_by_others(a, held);
+    if (n > 0) part(a, held, n);
     else if (still_has(a->anchor) && a->anchor->shared) context_close(a->anchor);
     free(held);
     while (a->contexts != NULL) context_forget(a->contexts);
