@@ -157,8 +157,9 @@ static inline uint32_t ap_word_starts(uint64_t w)
     int code = ap_word_code(w);
     bool begun = state == AP_TASK_RUNNING || state == AP_TASK_DONE ||
                  (state == AP_TASK_FAILED &&
-                  (code == APIARY_EAGENT || code == APIARY_ECRASHED || /* the others: the agent's result found no room */
-                   code == APIARY_ENORESULT || code == APIARY_ENOBLOCK || code == APIARY_ETOOLARGE));
+                  (code == APIARY_EAGENT || code == APIARY_ECRASHED || code == APIARY_ESHUTDOWN ||
+                   /* the others: the agent's result found no room, or was not what it had reserved */
+                   code == APIARY_ENORESULT || code == APIARY_ENOBLOCK || code == APIARY_ETOOLARGE || code == APIARY_EINVAL));
 
     return AP_WORD_CRASHES(w) + begun;
 }

@@ -1,0 +1,285 @@
+/* How a job ends, by a clock that stands still: what its caller is told, what the log says, which blocks are left. */
+#include "tests/unit/steps_fixture.h"
+
+TestSuite(job_steps, .init = steps_setup, .fini = steps_teardown, .timeout = 120);
+
+/* ---- what is left ------------------------------------------------------------------------------------------------ */
+
+static uint32_t blocks_in_use(void)
+{
+    uint32_t n = 0;
+
+    for (uint64_t i = 0; i < b->seg->sections[AP_SECTION_BLOCKS].count; i++)
+        n += AP_BLOCK_STATE(ap_load_acquire((uint64_t *)ap_at(b->seg, AP_SECTION_BLOCKS, i))) != AP_BLOCK_FREE;
+    return n;
+}
+
+static void ignore(void *state, apiary_job_t *job)
+{
+    kept[0] = job;
+    kept[1] = state;
+}
+
+/* A task in the first agent's hands. */
+static apiary_task_t in_hand(void)
+{
+    apiary_task_t task = asked("first", "request", 7, 0);
+
+    hive_handlers(ignore, ignore);
+    cr_assert_eq(ap_worker_serve(&hive.worker), 1);
+    return task;
+}
+
+/* One block at a time is reserved, and none for what fits into the slot; what is not used is given back with the answer. */
+Test(job_steps, what_is_reserved_is_used_or_given_back)
+{
+    void *inside = NULL, *block = NULL, *again = NULL;
+    apiary_task_t task = in_hand();
+
+    cr_expect_eq(apiary_job_reserve(kept[0], 64, NULL), APIARY_EINVAL);
+    cr_expect_eq(apiary_job_reserve(NULL, 64, &inside), APIARY_EINVAL);
+    cr_expect_eq(apiary_job_reserve(kept[0], 64, &inside), 0);
+    cr_expect_eq(blocks_in_use(), 0);
+    cr_expect_eq(apiary_job_reserve(kept[0], 65, &block), 0);
+    cr_expect_eq(blocks_in_use(), 1);
+    cr_expect_neq(block, inside);
+    cr_expect_eq(apiary_job_reserve(kept[0], 2 << 20, &again), APIARY_ETOOLARGE);
+    cr_expect_null(again);
+    cr_expect_eq(blocks_in_use(), 1, "it stays");
+    cr_expect_eq(apiary_job_reserve(kept[0], 1000, &again), 0);
+    cr_expect_eq(blocks_in_use(), 1, "instead of the first");
+    cr_expect_eq(apiary_job_reserve(kept[0], 64, &block), 0);
+    cr_expect_eq(block, inside);
+    cr_expect_eq(blocks_in_use(), 0);
+    cr_expect_eq(apiary_job_reserve(kept[0], 65, &block), 0);
+    cr_expect_eq(apiary_job_reply(kept[0], "short", 5), 0);
+    cr_expect_eq(blocks_in_use(), 0);
+    cr_expect_eq(code_of(task), 0);
+}
+
+/* The end of a task that another has by now, as after a caller who has seen a worker die: whoever comes too late leaves nothing. */
+Test(job_steps, who_comes_too_late_is_told_and_leaves_nothing)
+{
+    void *block = NULL;
+    apiary_task_t task = in_hand();
+    struct ap_slot *slot = ap_slot_at(b->seg, task.slot);
+    uint64_t word = ap_load_acquire(&slot->word), bell = 0;
+
+    cr_expect_eq(apiary_job_reserve(kept[0], 1000, &block), 0);
+    ap_store_release(&slot->word, word + (UINT64_C(1) << 4)); /* one crash more */
+    cr_expect_eq(apiary_job_reply(kept[0], block, 1000), APIARY_ESTALE);
+    cr_expect_eq(blocks_in_use(), 0);
+    cr_expect_eq(hive.worker.in_hand_count, 0);
+    ap_store_release(&slot->word, word);
+    cr_expect(ap_worker_rest(&hive.worker, AP_WORKER_RUN, (uint32_t *)&bell));
+    cr_expect_eq(ap_load_relaxed(&queue_at(0)->late), 1);
+    cr_expect_eq(ap_load_relaxed(&queue_at(0)->done) + ap_load_relaxed(&queue_at(0)->failed), 0);
+    ap_slot_finish(b->seg, slot, word, APIARY_ESHUTDOWN);
+    cr_expect_eq(code_of(task), APIARY_ESHUTDOWN);
+}
+
+/* ---- what its caller is told --------------------------------------------------------------------------------------- */
+
+/* The whole of a result, as words. */
+static const char *told(apiary_task_t task)
+{
+    static char text[1400];
+    apiary_result_t result = {.struct_size = sizeof result};
+
+    cr_assert_eq(apiary_poll(a, task, &result), 0);
+    cr_expect_eq(result.task.generation, task.generation);
+    snprintf(text, sizeof text, "%s %u %u %zu %.*s", apiary_error_name(result.code), result.agent_code, result.attempts, result.size,
+             (int)result.size, result.size > 0 ? (const char *)result.data : "");
+    cr_assert_eq(apiary_release(a, &result), 0);
+    return text;
+}
+
+Test(job_steps, a_failure_has_a_number_and_a_text)
+{
+    apiary_task_t task = in_hand();
+
+    cr_expect_eq(apiary_job_fail_text(kept[0], 7, NULL, 1), APIARY_EINVAL);
+    cr_expect_eq(apiary_job_fail_text(kept[0], 7, NULL, 0), 0);
+    cr_expect_str_eq(told(task), "APIARY_EAGENT 7 1 0 ");
+    task = in_hand();
+    cr_expect_eq(apiary_job_fail(kept[0], 8, "%d of %s", 3, "them"), 0);
+    cr_expect_str_eq(told(task), "APIARY_EAGENT 8 1 9 3 of them");
+    task = in_hand();
+    cr_expect_eq(apiary_job_finish_from_thread(kept[0], 9, "no", 2), 0);
+    cr_expect_eq(ap_worker_take_handed(&hive.worker), 1);
+    cr_expect_str_eq(told(task), "APIARY_EAGENT 9 1 2 no");
+    task = in_hand();
+    cr_expect_eq(apiary_job_reply(kept[0], NULL, 1), APIARY_EINVAL);
+    cr_expect_eq(apiary_job_reply(kept[0], NULL, 0), 0);
+    cr_expect_str_eq(told(task), "0 0 1 0 ");
+    task = in_hand();
+    ap_worker_jobs_end(&hive.worker);
+    cr_expect_str_eq(told(task), "APIARY_ESHUTDOWN 0 1 0 ");
+}
+
+/* Somebody else has changed the block that was reserved: its task has run all the same. */
+Test(job_steps, an_answer_that_is_refused_was_started)
+{
+    void *block = NULL;
+    apiary_task_t task = in_hand();
+
+    cr_assert_eq(apiary_job_reserve(kept[0], 1000, &block), 0);
+    cr_expect_eq(apiary_job_reply(kept[0], block, 1025), APIARY_ETOOLARGE);
+    cr_expect_str_eq(told(task), "APIARY_ETOOLARGE 0 1 0 ");
+    task = in_hand();
+    cr_assert_eq(apiary_job_reserve(kept[0], 1000, &block), 0);
+    ap_store_relaxed((uint64_t *)ap_at(b->seg, AP_SECTION_BLOCKS, ap_pool_number(b->seg, ap_pool_offset(b->seg, block))),
+                     AP_BLOCK(AP_BLOCK_FREE, 0, 0));
+    cr_expect_eq(apiary_job_reply(kept[0], block, 1000), APIARY_EINVAL);
+    cr_expect_str_eq(told(task), "APIARY_EINVAL 0 1 0 ");
+}
+
+/* Where no block is free a reason is cut to what a slot takes, and 64 bytes are not. */
+Test(job_steps, a_reason_without_a_block_ends_in_dots)
+{
+    static char reason[65], expected[128];
+    void *loan;
+    apiary_task_t task;
+
+    memset(reason, 'r', sizeof reason);
+    while (apiary_loan(a, 65, &loan) == 0) {}
+    task = in_hand();
+    cr_expect_eq(apiary_job_fail_text(kept[0], 1, reason, 64), 0);
+    snprintf(expected, sizeof expected, "APIARY_EAGENT 1 1 64 %.64s", reason);
+    cr_expect_str_eq(told(task), expected);
+    task = in_hand();
+    cr_expect_eq(apiary_job_fail_text(kept[0], 2, reason, 65), 0);
+    snprintf(expected, sizeof expected, "APIARY_EAGENT 2 1 64 %.61s...", reason);
+    cr_expect_str_eq(told(task), expected);
+    task = in_hand();
+    cr_expect_eq(apiary_job_reply(kept[0], reason, 65), APIARY_ENOBLOCK);
+    cr_expect_str_eq(told(task), "APIARY_ENORESULT 0 1 0 ");
+}
+
+/* ---- what the log says --------------------------------------------------------------------------------------------- */
+
+static char lines[32][1400];
+static int line_levels[32], line_count;
+
+static void note(void *user, int level, const char *line)
+{
+    (void)user;
+    cr_assert_lt(line_count, 32);
+    line_levels[line_count] = level;
+    snprintf(lines[line_count++], sizeof lines[0], "%s", line);
+}
+
+static apiary_task_t fail_one(void)
+{
+    apiary_task_t task = in_hand();
+
+    cr_expect_eq(apiary_job_fail(kept[0], 5, "why"), 0);
+    cr_expect_eq(code_of(task), APIARY_EAGENT);
+    return task;
+}
+
+/* Ten of a second by the clock, and in the next one how many there were beside. */
+Test(job_steps, failures_are_told_ten_a_second)
+{
+    char expected[128];
+    apiary_task_t task;
+
+    hive.queen.log = note;
+    clock_now = 2000 * SECOND - 1;
+    fail_one();
+    cr_expect_eq(line_count, 1);
+    clock_now++;
+    for (int i = 0; i < 10; i++) fail_one();
+    cr_expect_eq(line_count, 11);
+    clock_now += SECOND - 1;
+    fail_one();
+    fail_one();
+    cr_expect_eq(line_count, 11, "ten are enough");
+    clock_now++;
+    task = fail_one();
+    cr_assert_eq(line_count, 13);
+    cr_expect_str_eq(lines[11], "first: 2 more failed tasks were not logged");
+    snprintf(expected, sizeof expected, "first: task %x-%x-%lx (first) failed with 5: why", task.slot, task.epoch,
+             (unsigned long)task.generation);
+    cr_expect_str_eq(lines[12], expected);
+    clock_now += SECOND;
+    fail_one();
+    cr_expect_eq(line_count, 14, "nothing was left out");
+    for (int i = 0; i < line_count; i++) cr_expect_eq(line_levels[i], 5);
+    hive.queen.log = NULL;
+    fail_one();
+    cr_expect_eq(line_count, 14);
+}
+
+/* The first 599 bytes of a reason are shown, with dots in place of the last three if there are more. */
+Test(job_steps, a_long_reason_is_shown_in_part)
+{
+    static char reason[700];
+    const char *shown;
+
+    hive.queen.log = note;
+    memset(reason, 'r', sizeof reason);
+    for (size_t size = 599; size <= 600; size++) {
+        in_hand();
+        cr_expect_eq(apiary_job_fail_text(kept[0], 5, reason, size), 0);
+        shown = strstr(lines[line_count - 1], "rr");
+        cr_assert_not_null(shown);
+        cr_expect_eq(strlen(shown), 599);
+        cr_expect_str_eq(shown + 596, size == 599 ? "rrr" : "...");
+    }
+}
+
+/* Once, twice, four times, eight times: an agent that does it always does not fill the log. */
+Test(job_steps, misuse_is_told_ever_more_rarely)
+{
+    static const char *const expected[] = {
+        "first: answers a task that it has finished; refused, 1 times so far",
+        "first: answers a task that it has finished; refused, 2 times so far",
+        "first: asks about a task that it has finished; refused, 4 times so far",
+        "first: asks about a task that it has finished; refused, 8 times so far"};
+    apiary_task_t task = in_hand();
+
+    hive.queen.log = note;
+    cr_expect_eq(apiary_job_reply(kept[0], NULL, 0), 0);
+    for (int i = 0; i < 3; i++) cr_expect_eq(apiary_job_reply(kept[0], NULL, 0), APIARY_ESTALE);
+    for (int i = 3; i < 12; i++) cr_expect_eq(apiary_job_attempt(kept[0]), 0);
+    cr_assert_eq(line_count, 4);
+    for (int i = 0; i < 4; i++) {
+        cr_expect_str_eq(lines[i], expected[i]);
+        cr_expect_eq(line_levels[i], 3);
+    }
+    cr_expect_eq(code_of(task), 0);
+    hive.worker.command = AP_WORKER_STOP;
+    for (int i = 12; i < 16; i++) cr_expect_eq(apiary_job_reply(kept[0], NULL, 0), APIARY_ESTALE);
+    cr_expect_eq(line_count, 4, "at its worker's end it is no fault");
+    hive.worker.command = AP_WORKER_RUN;
+}
+
+/* ---- what is asked of none ----------------------------------------------------------------------------------------- */
+
+Test(job_steps, no_job_has_no_answers)
+{
+    apiary_trace_t trace = {.flags = 3};
+    apiary_task_t task;
+    size_t size = 5;
+
+    cr_expect_eq(apiary_job_reply(NULL, "x", 1), APIARY_EINVAL);
+    cr_expect_eq(apiary_job_fail(NULL, 1, "x"), APIARY_EINVAL);
+    cr_expect_eq(apiary_job_fail_text(NULL, 1, "x", 1), APIARY_EINVAL);
+    cr_expect_eq(apiary_job_finish_from_thread(NULL, 0, "x", 1), APIARY_EINVAL);
+    cr_expect_eq(apiary_job_attempt(NULL), 0);
+    cr_expect_null(apiary_job_data(NULL, &size));
+    cr_expect_eq(size, 0);
+    task = apiary_job_task(NULL);
+    cr_expect(task.slot == 0 && task.epoch == 0 && task.generation == 0);
+    task = in_hand();
+    cr_expect_eq(apiary_job_task(kept[0]).generation, task.generation);
+    cr_expect_eq(apiary_job_attempt(kept[0]), 1);
+    cr_expect_eq(apiary_job_trace(kept[0], NULL), APIARY_EINVAL);
+    cr_expect_eq(apiary_job_trace(kept[0], &trace), 0);
+    cr_expect_eq(apiary_job_reply(kept[0], NULL, 0), 0);
+    cr_expect_eq(apiary_job_trace(kept[0], &trace), APIARY_ESTALE);
+    cr_expect_eq(trace.flags, 3, "untouched");
+    task = apiary_job_task(kept[0]);
+    cr_expect(task.slot == 0 && task.epoch == 0 && task.generation == 0);
+}
