@@ -204,9 +204,9 @@ int ap_deployment_parse(const char *path, const char *text, size_t size, const a
     int e;
 
     l.d = calloc(1, sizeof *l.d);
-    if (l.d == NULL) return APIARY_ENOBLOCK;
-    e = text != NULL ? ap_config_parse(path, text, size, &l.d->config, l.error)
-                     : ap_config_load(path, &l.d->config, l.error);
+    e = l.d == NULL     ? APIARY_ENOBLOCK
+        : text != NULL ? ap_config_parse(path, text, size, &l.d->config, l.error)
+                       : ap_config_load(path, &l.d->config, l.error);
     if (e == 0) e = read_root(&l);
     if (e < 0) {
         if (e == APIARY_ENOBLOCK) ap_format(l.error->text, sizeof l.error->text, "%s: no memory", AP_SHOWN(path, 160));

@@ -60,22 +60,18 @@ static int find_plugin(struct ap_loader *l, const struct ap_node *node, const ch
                        const apiary_agent_kind_t **ret)
 {
     const struct ap_node *at = ap_node_get(node, "plugin");
-    char message[512] = "";
-    int e;
+    char message[512];
 
     if (access(path, R_OK) != 0)
         return ap_node_refuse(at, l->error,
                               "plugin: %s: %m; expected the path of a shared object, relative to the folder of "
                               "this file",
                               AP_SHOWN(path, 200));
-    e = ap_agent_plugin(path, ret, message, sizeof message);
-    if (e == APIARY_ENOBLOCK) return e;
-    if (e < 0)
-        return ap_node_refuse(at, l->error, "plugin: %s%s", message[0] != '\0' ? message : apiary_strerror(e),
-                              strstr(message, APIARY_AGENT_PLUGIN_SYMBOL) != NULL
-                                  ? ""
-                                  : "; expected a shared object that exports " APIARY_AGENT_PLUGIN_SYMBOL);
-    return 0;
+    if (ap_agent_plugin(path, ret, message, sizeof message) == 0) return 0;
+    return ap_node_refuse(at, l->error, "plugin: %s%s", message,
+                          strstr(message, APIARY_AGENT_PLUGIN_SYMBOL) != NULL
+                              ? ""
+                              : "; expected a shared object that exports " APIARY_AGENT_PLUGIN_SYMBOL);
 }
 
 static const struct ap_node *capability_node(const struct ap_deployment_agent *agent, size_t c)

@@ -253,15 +253,20 @@ Test(deployment, refused_files)
 
 Test(deployment, a_folder_that_is_gone_is_told_to_whom_it_concerns)
 {
-    static const char none[] = "swarms: []\n", text[] = "swarms: [{service: s, agents: [{name: a, kind: echo, capabilities: c}],\n"
-                                                       " checks: [{capability: c, send_file: data/x, expect: y}]}]";
+    static const char none[] = "swarms: []\n";
+    static const char *const texts[] = {"swarms: [{service: s, agents: [{name: a, kind: echo, capabilities: c}],\n"
+                                        " checks: [{capability: c, send_file: data/x, expect: y}]}]",
+                                        "swarms: [{service: s, agents: [{name: a, plugin: x.so, capabilities: c}]}]"};
     struct ap_deployment *d = NULL;
 
     cr_assert_eq(chdir(folder), 0);
     cr_assert_eq(rmdir(folder), 0);
-    cr_expect_eq(ap_deployment_parse("host.yaml", text, sizeof text - 1, kinds, NULL, &d, &error), APIARY_ECONFIG);
-    cr_expect_str_eq(error.text, "host.yaml: its folder, where relative paths begin, cannot be found: "
-                                 "No such file or directory");
+    for (int i = 0; i < 4; i++) {
+        const char *text = texts[i / 2];
+        cr_expect_eq(ap_deployment_parse("host.yaml", text, strlen(text), i % 2 ? kinds : NULL, NULL, &d, &error), APIARY_ECONFIG);
+        cr_expect_str_eq(error.text, "host.yaml: its folder, where relative paths begin, cannot be found: "
+                                     "No such file or directory");
+    }
     cr_assert_eq(ap_deployment_parse("host.yaml", none, sizeof none - 1, kinds, NULL, &d, &error), 0, "%s", error.text);
     ap_deployment_free(d);
 }

@@ -66,6 +66,7 @@ Test(deployment_agents, refused_agents)
 
     ALL_REFUSED(rows);
     ap_deployment_free(load(S "      - {name: a, kind: echo, capabilities: c, config: {}}\n"));
+    ap_deployment_free(load(S "      - {name: a, kind: echo, capabilities: [a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p]}\n"));
 }
 
 #define C S "      - {name: a, kind: echo, capabilities: [lookup, other@2]}\n    checks:\n"

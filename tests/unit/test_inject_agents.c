@@ -239,7 +239,9 @@ static int load(void *user)
     r = ap_deployment_load(path, apiary_kinds(), &deployment, &error);
     if (r == 0) return 0;
     cr_assert_eq(deployment, no_deployment, "the output of a call that has failed");
-    if (r != APIARY_ENOBLOCK) cr_assert_str_not_empty(error.text);
+    if (r == APIARY_ENOBLOCK) snprintf(message, sizeof message, "%s: no memory", path);
+    if (r == APIARY_ENOBLOCK) cr_assert_str_eq(error.text, message);
+    else cr_assert_str_not_empty(error.text);
     return r;
 }
 
