@@ -71,6 +71,24 @@ Test(deployment_agents, refused_agents)
 
 #define C S "      - {name: a, kind: echo, capabilities: [lookup, other@2]}\n    checks:\n"
 
+/* Each count of a brace is its larger number, none of them is 0, and a number behind a brace is no count. */
+Test(deployment_agents, the_counts_of_an_expression_multiply)
+{
+    static const struct {
+        const char *expression;
+        bool fits;
+    } rows[] = {{"a{1000}", true},         {"a{1001}", false},         {"(a{1,99}){99}", false}, {"(a{99,}){,99}", false},
+                {"(a{2,10}){1,100}", true}, {"(a{2,10}){1,101}", false}, {"a{5}9999", true},       {"a{5},9999", true},
+                {"a{0}(b{40}){40}", false}, {"a{0,0}b{1000}", true}};
+    char text[256];
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        snprintf(text, sizeof text, C "      - {capability: lookup, expect_match: '%s'}\n", rows[i].expression);
+        if (rows[i].fits) ap_deployment_free(load(text));
+        else cr_expect_not_null(strstr(refused(text), "the expression is too large"), "%s", rows[i].expression);
+    }
+}
+
 Test(deployment_agents, the_length_of_an_expression_is_bounded)
 {
     char text[1024], expression[514];

@@ -1,0 +1,153 @@
+/* Agents that do not come back from their functions: they end the worker's thread, or stay; and what the queen says of it. */
+#include "tests/unit/worker_fixture.h"
+
+TestSuite(queen_lost, .init = setup, .fini = teardown, .timeout = 120);
+
+static struct {
+    char lines[16][256];
+    int levels[16];
+    uint32_t count;
+} said;
+
+static void note(void *user, int level, const char *line)
+{
+    uint32_t at;
+
+    (void)user;
+    pthread_mutex_lock(&log_lock);
+    at = said.count;
+    cr_assert_lt(at, 16);
+    snprintf(said.lines[at], sizeof said.lines[0], "%s", line);
+    said.levels[at] = level;
+    ap_store_release(&said.count, at + 1);
+    pthread_mutex_unlock(&log_lock);
+}
+
+/* How often it was said, at that level. */
+static int times(int level, const char *line)
+{
+    uint32_t count = ap_load_acquire(&said.count);
+    int n = 0;
+
+    for (uint32_t i = 0; i < count; i++) n += said.levels[i] == level && strcmp(said.lines[i], line) == 0;
+    return n;
+}
+
+static void quit(void *state, apiary_job_t *job)
+{
+    (void)state;
+    (void)job;
+    pthread_exit(NULL);
+}
+
+static void quit_late(void *user, uint32_t events)
+{
+    (void)user;
+    (void)events;
+    pthread_exit(NULL);
+}
+
+static int quit_when_made(apiary_agent_t *agent, void **state)
+{
+    (void)agent;
+    (void)state;
+    pthread_exit(NULL);
+}
+
+static int quit_soon(apiary_agent_t *agent, void **state)
+{
+    *state = agent;
+    return apiary_watch_timer(agent, 0, quit_late, NULL, NULL);
+}
+
+static uint32_t gate, entered;
+
+static void stay(void *state, apiary_job_t *job)
+{
+    (void)state;
+    ap_store_release(&entered, 1);
+    while (!ap_load_acquire(&gate)) sched_yield();
+    apiary_job_reply(job, NULL, 0);
+}
+KIND(quitter, NULL, quit, NULL);
+KIND(stillborn, quit_when_made, quit, NULL);
+KIND(late_quitter, quit_soon, quit, NULL);
+KIND(stay, NULL, stay, NULL);
+
+/* The agent "odd" of that kind on a worker of its own, and "echo" on the first. */
+static int start_odd(const apiary_agent_kind_t *kind, char *message, size_t size, apiary_queen_t **q)
+{
+    static const char *const caps[] = {"odd", NULL};
+    const apiary_agent_description_t agents[] = {{"echo", &echo_kind, echo_caps, 0, NULL, NULL}, {"odd", kind, caps, 1, NULL, NULL}};
+    const apiary_swarm_description_t d = {APIARY_SWARM_DESCRIPTION, .service = "test", .workers = 2, .agents = agents,
+                                          .agent_count = 2, .log = note};
+
+    return apiary_queen_start(a, &d, message, size, q);
+}
+
+/* She waits for nothing of that worker, and is not well. */
+static void is_lost(apiary_queen_t *q, const char *line)
+{
+    const struct ap_swarm *s = ap_swarm_at(a->seg, queen_inside(q)->registration.swarm);
+    char text[8];
+
+    while (times(2, line) == 0) sched_yield();
+    while (ap_load_relaxed(&s->state) != APIARY_CRITICAL) sched_yield();
+    cr_expect_eq(call("echo", "well", 4, text, sizeof text), 0, "the other worker serves");
+    cr_expect_eq(apiary_queen_stop(q, LONG), 0);
+    cr_expect_eq(times(2, line), 1);
+    cr_expect_eq(times(6, "test has left"), 1);
+}
+
+Test(queen_lost, an_agent_that_ends_its_thread_with_a_task)
+{
+    const apiary_delegate_options_t forget = {.struct_size = sizeof forget, .flags = APIARY_DETACH};
+    apiary_queen_t *q = NULL;
+
+    cr_assert_eq(start_odd(&quitter_kind, NULL, 0, &q), 0);
+    cr_assert_eq(apiary_delegate(a, "odd", NULL, 0, &forget, NULL), 0);
+    is_lost(q, "worker 1: an agent ended its thread; the one that was called last is odd");
+}
+
+Test(queen_lost, an_agent_that_ends_its_thread_before_there_was_a_task)
+{
+    apiary_queen_t *q = NULL;
+
+    cr_assert_eq(start_odd(&late_quitter_kind, NULL, 0, &q), 0);
+    is_lost(q, "worker 1: an agent ended its thread; the one that was called last is none");
+}
+
+Test(queen_lost, an_agent_that_ends_its_thread_while_it_is_made)
+{
+    apiary_queen_t *q = NULL;
+    char message[256] = "";
+
+    cr_expect_eq(start_odd(&stillborn_kind, message, sizeof message, &q), APIARY_EAGENT);
+    cr_expect_str_eq(message, "worker 1: an agent ended its thread while it was made");
+    cr_expect_null(q);
+    cr_expect_eq(said.count, 0, "the caller was told");
+    cr_assert_eq(start_odd(&stay_kind, message, sizeof message, &q), 0, "nothing of it is left: %s", message);
+    cr_expect_eq(apiary_queen_stop(q, LONG), 0);
+}
+
+/* Each of her workers once, however often she is told to stop. */
+Test(queen_lost, an_agent_that_stays_is_named_once)
+{
+    static const char line[] = "worker 1 does not return; the agent that was called last is odd";
+    apiary_queen_t *q = NULL;
+    apiary_task_t task;
+    apiary_result_t result = {.struct_size = sizeof result};
+
+    cr_assert_eq(start_odd(&stay_kind, NULL, 0, &q), 0);
+    cr_assert_eq(apiary_delegate(a, "odd", NULL, 0, NULL, &task), 0);
+    while (!ap_load_acquire(&entered)) sched_yield();
+    for (int i = 0; i < 2; i++) cr_expect_eq(apiary_queen_stop(q, 0), APIARY_ETIMEDOUT);
+    cr_expect_eq(times(4, line), 1);
+    ap_store_release(&gate, 1);
+    stop_at_once(q);
+    cr_expect_eq(times(4, line), 1);
+    cr_expect_eq(times(6, "test has left"), 1);
+    cr_assert_eq(apiary_await(a, task, LONG, &result), 0);
+    cr_expect_eq(result.code, 0);
+    apiary_release(a, &result);
+}
