@@ -28,12 +28,11 @@ static int flags_of(const struct ap_arena *a)
 
 void ap_arena_open(struct ap_arena *a)
 {
-    size_t size = sizeof a->index;
+    size_t size = sizeof(unsigned); /* of an index, and of a cache's */
 
     *a = (struct ap_arena){0};
     if (mallctl == NULL || mallocx == NULL || rallocx == NULL || dallocx == NULL || sallocx == NULL) return;
     if (mallctl("arenas.create", &a->index, &size, NULL, 0) != 0) return;
-    size = sizeof a->cache;
     if (mallctl("tcache.create", &a->cache, &size, NULL, 0) != 0) {
         char name[48];
         snprintf(name, sizeof name, "arena.%u.destroy", a->index);
