@@ -17,6 +17,7 @@ size_t sallocx(const void *block, int flags);
 
 #define ARENA 5u
 #define CACHE 9u
+#define LARGEST 100000u
 
 static char told[256], refused[32]; /* all commands so far, each with a blank behind it; the one that fails */
 static int flags_seen, blocks_out;
@@ -44,6 +45,7 @@ void *mallocx(size_t size, int flags)
     size_t *block = malloc(room + 64);
 
     cr_assert_neq(size, 0, "jemalloc does not define it");
+    if (size > LARGEST) return NULL;
     cr_assert_not_null(block);
     flags_seen = flags;
     blocks_out++;
@@ -68,6 +70,7 @@ void *rallocx(void *block, size_t size, int flags)
 {
     void *next = mallocx(size, flags);
 
+    if (next == NULL) return NULL;
     memcpy(next, block, size < sallocx(block, 0) ? size : sallocx(block, 0));
     dallocx(block, flags);
     return next;
@@ -91,6 +94,11 @@ Test(arena, of_jemalloc_where_the_process_has_it)
     one = ap_arena_resize(&heap, one, 1000);
     cr_expect_eq(flags_seen, flags);
     cr_expect_str_eq(one, "kept");
+    cr_expect_eq(heap.allocated, 1024);
+    cr_expect_null(ap_arena_resize(&heap, one, LARGEST + 1));
+    cr_expect_null(ap_arena_resize(&heap, NULL, LARGEST + 1));
+    cr_expect_null(ap_arena_alloc(&heap, LARGEST + 1));
+    cr_expect_str_eq(one, "kept", "it stays where there is no room");
     cr_expect_eq(heap.allocated, 1024);
     one = ap_arena_resize(&heap, one, 0);
     two = ap_arena_resize(&heap, NULL, 0);

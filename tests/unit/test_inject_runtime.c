@@ -34,6 +34,22 @@ Test(inject_runtime, a_block_that_cannot_be_resized_stays)
     cr_expect_null(heap.blocks);
 }
 
+/* Whatever its agent has not given back, and however that came to be where it is. */
+Test(inject_runtime, a_heap_goes_as_a_whole)
+{
+    long before = inject_count().blocks;
+    struct ap_arena heap = {0};
+    void *blocks[5];
+
+    for (int i = 0; i < 5; i++) blocks[i] = ap_arena_alloc(&heap, 100);
+    blocks[1] = ap_arena_resize(&heap, blocks[1], 100000);
+    ap_arena_free(&heap, blocks[0]);
+    ap_arena_free(&heap, blocks[3]);
+    cr_expect_eq(inject_count().blocks, before + 3);
+    ap_arena_close(&heap);
+    cr_expect_eq(inject_count().blocks, before);
+}
+
 /* A table that cannot grow has longer chains. */
 Test(inject_runtime, local_memory)
 {
