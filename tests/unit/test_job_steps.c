@@ -255,6 +255,42 @@ Test(job_steps, misuse_is_told_ever_more_rarely)
     hive.worker.command = AP_WORKER_RUN;
 }
 
+static void *reply_elsewhere(void *job)
+{
+    return (void *)(intptr_t)-apiary_job_reply(job, "x", 1);
+}
+
+/* The agent is told what it did, not only that it did something. */
+Test(job_steps, each_misuse_is_told_as_what_it_is)
+{
+    apiary_task_t task = in_hand();
+    pthread_t thread;
+    void *error;
+
+    hive.queen.log = note;
+    cr_assert_eq(pthread_create(&thread, NULL, reply_elsewhere, kept[0]), 0);
+    pthread_join(thread, &error);
+    cr_expect_eq(-(intptr_t)error, APIARY_EINVAL);
+    cr_assert_eq(line_count, 1);
+    cr_expect_str_eq(lines[0], "first: answers a task from a thread that is not its worker's, without apiary_job_finish_from_thread; "
+                               "refused, 1 times so far");
+    hive.agents[0].misused = 0;
+    cr_expect_eq(apiary_job_finish_from_thread(kept[0], 0, "x", 1), 0);
+    cr_expect_eq(apiary_job_finish_from_thread(kept[0], 0, "x", 1), APIARY_ESTALE);
+    cr_assert_eq(line_count, 2);
+    cr_expect_str_eq(lines[1], "first: finishes a task from two threads; refused, 1 times so far");
+    hive.agents[0].misused = 0;
+    cr_expect_eq(apiary_job_reply(kept[0], "x", 1), APIARY_ESTALE);
+    cr_assert_eq(line_count, 3);
+    cr_expect_str_eq(lines[2], "first: answers a task that a thread of it has finished; refused, 1 times so far");
+    cr_expect_eq(ap_worker_take_handed(&hive.worker), 1);
+    hive.agents[0].misused = 0;
+    cr_expect_eq(apiary_job_finish_from_thread(kept[0], 0, "x", 1), APIARY_ESTALE);
+    cr_assert_eq(line_count, 4);
+    cr_expect_str_eq(lines[3], "first: finishes a task from a thread that it has finished; refused, 1 times so far");
+    cr_expect_eq(code_of(task), 0);
+}
+
 /* ---- what is asked of none ----------------------------------------------------------------------------------------- */
 
 Test(job_steps, no_job_has_no_answers)

@@ -53,7 +53,10 @@ Test(worker_delegations, end_with_what_their_tasks_came_to)
     cr_assert_eq(ended, 2);
     cr_expect(ends[0].user == 1 && ends[0].code == 0 && ends[0].size == 1 && ends[0].first == 'x');
     cr_expect(ends[1].user == 2 && ends[1].code == APIARY_EAGENT && ends[1].size > 1 && ends[1].first == 'n');
-    cr_expect_neq(ends[0].task.generation, 0);
+    for (int i = 0; i < 2; i++) {
+        cr_expect_neq(ends[i].task.generation, 0);
+        cr_expect_eq(AP_WORD_STATE(ap_load_acquire(&ap_slot_at(b->seg, ends[i].task.slot)->word)), AP_TASK_FREE);
+    }
 }
 
 Test(worker_delegations, are_looked_at_in_turn_a_few_at_a_time)
@@ -161,6 +164,55 @@ Test(worker_delegations, here_are_those_that_this_worker_can_start)
     at = NULL;
     cr_expect_eq(ap_delegations_here(&hive.worker, &at), 0, "both have begun");
     cr_expect_null(at);
+}
+
+/* ---- for whose sake --------------------------------------------------------------------------------------------- */
+
+static unsigned char traces[8]; /* the first byte of each trace that the second agent has seen */
+
+static void see_trace(void *state, apiary_job_t *job)
+{
+    apiary_trace_t trace = {.flags = 0};
+
+    cr_assert_lt(handled, 8);
+    traces[handled] = apiary_job_trace(job, &trace) == 1 ? trace.trace_id[0] : 0xff;
+    count(state, job);
+}
+
+static void ask_once_more(void *user, const apiary_result_t *result)
+{
+    cr_expect_eq(result->code, 0);
+    cr_expect_eq(delegate("second", 0, (intptr_t)user), 0);
+}
+
+static void ask_and_keep(void *state, apiary_job_t *job)
+{
+    kept[kept_count++] = job;
+    cr_expect_eq(apiary_agent_execute_task(state, "second", NULL, 0, NULL, ask_once_more, NULL), 0);
+}
+
+/* With two tasks in hand a callback is still for the one that it was asked for, and afterwards nothing is for either. */
+Test(worker_delegations, what_a_callback_delegates_is_for_the_same_task)
+{
+    static const unsigned char expected[] = {0x11, 0x22, 0x11, 0x22, 0xff};
+
+    hive_handlers(ask_and_keep, see_trace);
+    for (int i = 1; i <= 2; i++) {
+        apiary_delegate_options_t o = {.struct_size = sizeof o};
+        apiary_task_t task;
+
+        memset(o.trace.trace_id, 0x11 * i, sizeof o.trace.trace_id);
+        memset(o.trace.parent_id, 0x55, sizeof o.trace.parent_id);
+        cr_assert_eq(apiary_delegate(a, "first", NULL, 0, &o, &task), 0);
+    }
+    cr_assert_eq(ap_worker_serve(&hive.worker) + ap_worker_serve(&hive.worker), 4);
+    cr_expect_eq(poll_some(16), 2);
+    cr_expect_eq(hive.worker.parent, 0);
+    cr_assert_eq(ap_worker_serve(&hive.worker), 2);
+    cr_expect_eq(delegate("second", 0, 1), 0);
+    cr_assert_eq(ap_worker_serve(&hive.worker), 1);
+    cr_expect_arr_eq(traces, expected, sizeof expected);
+    cr_expect_eq(poll_some(16), 3);
 }
 
 /* ---- what is refused -------------------------------------------------------------------------------------------- */
