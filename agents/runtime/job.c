@@ -298,9 +298,8 @@ static __attribute__((noinline)) int result_none(struct ap_job *job, int *code, 
 
         return result_store(job, cut, shown_in(cut, sizeof cut, data, size));
     }
-    /* Its caller must not take this for a task that was never begun. */
+    /* Its caller must not take this for a task that was never begun. The claim has left no result. */
     *code = why == APIARY_ENOBLOCK ? APIARY_ENORESULT : why;
-    ap_slot_result(job->at, 0, 0);
     tell_failure(job, *code, 0, NULL, 0);
     return why;
 }

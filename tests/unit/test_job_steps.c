@@ -57,6 +57,31 @@ Test(job_steps, what_is_reserved_is_used_or_given_back)
     cr_expect_eq(code_of(task), 0);
 }
 
+#define LARGE 300000
+
+/* What one job has given back may be another's by now. */
+Test(job_steps, what_is_given_back_is_not_given_back_again)
+{
+    char *block = NULL, *inside = NULL, *others = NULL;
+    apiary_task_t first = in_hand(), second;
+    apiary_job_t *job = kept[0];
+    void *loan;
+
+    cr_assert_eq(apiary_loan(a, LARGE, &loan), 0); /* leaves one of that size */
+    cr_expect_eq(apiary_job_reserve(job, LARGE, (void **)&block), 0);
+    cr_expect_eq(apiary_job_reserve(job, 10, (void **)&inside), 0);
+    second = in_hand();
+    cr_expect_eq(apiary_job_reserve(kept[0], LARGE, (void **)&others), 0);
+    cr_expect_eq(others, block);
+    cr_expect_eq(apiary_job_reply(job, inside, 10), 0);
+    cr_expect_eq(blocks_in_use(), 2);
+    cr_expect_eq(apiary_unloan(a, loan), 0);
+    cr_expect_eq(apiary_job_reply(kept[0], others, LARGE), 0);
+    cr_expect_eq(code_of(first), 0);
+    cr_expect_eq(code_of(second), 0);
+    cr_expect_eq(blocks_in_use(), 0);
+}
+
 /* The end of a task that another has by now, as after a caller who has seen a worker die: whoever comes too late leaves nothing. */
 Test(job_steps, who_comes_too_late_is_told_and_leaves_nothing)
 {
@@ -76,6 +101,25 @@ Test(job_steps, who_comes_too_late_is_told_and_leaves_nothing)
     cr_expect_eq(ap_load_relaxed(&queue_at(0)->done) + ap_load_relaxed(&queue_at(0)->failed), 0);
     ap_slot_finish(b->seg, slot, word, APIARY_ESHUTDOWN);
     cr_expect_eq(code_of(task), APIARY_ESHUTDOWN);
+}
+
+/* A pointer of the agent's own is the job's, and not that of the next one. */
+Test(job_steps, what_an_agent_keeps_with_a_job)
+{
+    apiary_task_t task = in_hand();
+    int mine;
+
+    cr_expect_null(apiary_job_user(kept[0]));
+    apiary_job_set_user(kept[0], &mine);
+    cr_expect_eq(apiary_job_user(kept[0]), &mine);
+    cr_expect_eq(apiary_job_reply(kept[0], NULL, 0), 0);
+    cr_expect_null(apiary_job_user(kept[0]));
+    cr_expect_eq(code_of(task), 0);
+    task = in_hand();
+    cr_expect_null(apiary_job_user(kept[0]));
+    cr_expect_eq(apiary_job_agent(kept[0]), kept[1]);
+    cr_expect_eq(apiary_job_reply(kept[0], NULL, 0), 0);
+    cr_expect_eq(code_of(task), 0);
 }
 
 /* ---- what its caller is told --------------------------------------------------------------------------------------- */
@@ -227,6 +271,19 @@ Test(job_steps, a_long_reason_is_shown_in_part)
         cr_expect_eq(strlen(shown), 599);
         cr_expect_str_eq(shown + 596, size == 599 ? "rrr" : "...");
     }
+}
+
+/* Nobody wants it any more: it is not begun, and no failure. */
+Test(job_steps, what_was_cancelled_is_not_told)
+{
+    apiary_task_t task = asked("first", NULL, 0, 0);
+
+    hive.queen.log = note;
+    cr_assert_eq(ap_task_request(a->seg, task.slot, task.generation, AP_REQUEST_CANCEL), 1);
+    cr_assert_eq(ap_worker_serve(&hive.worker), 1);
+    cr_expect_eq(handled, 0);
+    cr_expect_str_eq(told(task), "APIARY_ECANCELLED 0 0 0 ");
+    cr_expect_eq(line_count, 0);
 }
 
 /* Once, twice, four times, eight times: an agent that does it always does not fill the log. */
