@@ -178,6 +178,25 @@ Test(job_steps, an_answer_that_is_refused_was_started)
     cr_expect_str_eq(told(task), "APIARY_EINVAL 0 1 0 ");
 }
 
+/* By the worker's clock, for those who look at how long tasks wait and run. */
+Test(job_steps, a_slot_says_when_its_task_was_begun_and_ended)
+{
+    const struct ap_slot *slot;
+    uint64_t began = clock_now;
+    apiary_task_t task = asked("first", NULL, 0, 0);
+
+    slot = ap_slot_at(b->seg, task.slot);
+    hive_handlers(ignore, ignore);
+    clock_now = began + 10;
+    cr_assert_eq(ap_worker_serve(&hive.worker), 1);
+    clock_now = began + 30;
+    cr_expect_eq(apiary_job_reply(kept[0], NULL, 0), 0);
+    cr_expect_eq(ap_load_relaxed(&slot->queued), began);
+    cr_expect_eq(ap_load_relaxed(&slot->started), began + 10);
+    cr_expect_eq(ap_load_relaxed(&slot->finished), began + 30);
+    cr_expect_eq(code_of(task), 0);
+}
+
 /* Where no block is free a reason is cut to what a slot takes, and 64 bytes are not. */
 Test(job_steps, a_reason_without_a_block_ends_in_dots)
 {
