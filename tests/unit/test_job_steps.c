@@ -178,6 +178,39 @@ Test(job_steps, an_answer_that_is_refused_was_started)
     cr_expect_str_eq(told(task), "APIARY_EINVAL 0 1 0 ");
 }
 
+#define AT_ONCE 60
+static uint32_t ready;
+
+static void *finish_half(void *from)
+{
+    ap_add_acq_rel(&ready, 1);
+    while (ap_load_acquire(&ready) % 2 != 0) {}
+    for (int i = (int)(intptr_t)from; i < AT_ONCE; i += 2) cr_expect_eq(apiary_job_finish_from_thread(kept[i], 0, NULL, 0), 0);
+    return NULL;
+}
+
+/* Two threads bring answers at the same time: none is lost. */
+Test(job_steps, answers_of_two_threads_at_once)
+{
+    apiary_task_t tasks[AT_ONCE];
+    pthread_t threads[2];
+
+    hive_handlers(keep, keep);
+    for (int round = 0; round < 120; round++) {
+        int taken = 0;
+
+        kept_count = 0;
+        for (int i = 0; i < AT_ONCE; i++) tasks[i] = asked("first", "x", 1, 0);
+        while (ap_worker_serve(&hive.worker) > 0) {}
+        cr_assert_eq(kept_count, AT_ONCE);
+        for (int i = 0; i < 2; i++) cr_assert_eq(pthread_create(&threads[i], NULL, finish_half, (void *)(intptr_t)i), 0);
+        for (int i = 0; i < 2; i++) pthread_join(threads[i], NULL);
+        taken = ap_worker_take_handed(&hive.worker);
+        cr_assert_eq(taken, AT_ONCE, "round %d: %d", round, taken);
+        for (int i = 0; i < AT_ONCE; i++) cr_expect_eq(code_of(tasks[i]), 0);
+    }
+}
+
 /* By the worker's clock, for those who look at how long tasks wait and run. */
 Test(job_steps, a_slot_says_when_its_task_was_begun_and_ended)
 {
