@@ -107,8 +107,7 @@ static void check_lane_lane_live(struct ap_look *look, const struct ap_lane *lan
 {
     uint32_t state = AP_LIFE_STATE(life);
 
-    if (kind != AP_LANE_THREAD && kind != AP_LANE_SHARED)
-        ap_look_found(look, AP_CORRUPT, &lane->kind, life ^ kind, "L4", "kind %u", kind);
+    if (kind == 0) ap_look_found(look, AP_CORRUPT, &lane->kind, life, "L4", "kind 0");
     if (state != AP_LIFE_LIVE) {
         look->patient = true;
         ap_look_found(look, AP_REPAIRABLE, &lane->life, life, "L5", "its recovery is not complete");
