@@ -35,20 +35,6 @@ static void deliver(struct ap_report *r, const struct ap_finding *f)
     if (r->found != NULL) r->found(r->user, f);
 }
 
-void ap_found(struct ap_report *r, enum ap_severity severity, const char *structure, uint64_t index, uint64_t offset,
-              const char *rule, const char *format, ...)
-{
-    struct ap_finding f = {.severity = severity, .index = index, .offset = offset};
-    va_list args;
-
-    text_set(f.structure, sizeof f.structure, structure);
-    text_set(f.rule, sizeof f.rule, rule);
-    va_start(args, format);
-    ap_vformat(f.text, sizeof f.text, format, args);
-    va_end(args);
-    deliver(r, &f);
-}
-
 /* ---- looks ---------------------------------------------------------------------------------------------------- */
 
 void ap_look_found(struct ap_look *look, enum ap_severity severity, const volatile void *field, uint64_t evidence,

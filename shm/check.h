@@ -89,12 +89,10 @@ struct ap_report {
     void (*found)(void *user, const struct ap_finding *finding);
     void *user;
     uint64_t checked;             /* words looked at */
-    uint64_t repairable, corrupt; /* counted by ap_found */
+    uint64_t repairable, corrupt; /* findings */
     int boot;                     /* 0 not known yet, 1 this boot's segment, -1 another's */
 };
 
-void ap_found(struct ap_report *r, enum ap_severity severity, const char *structure, uint64_t index, uint64_t offset,
-              const char *rule, const char *format, ...) __attribute__((format(printf, 7, 8)));
 void ap_segment_check(const struct ap_segment *seg, struct ap_report *report); /* header and sections */
 void ap_check_all(const struct ap_segment *seg, struct ap_report *report);     /* header, sections, and every part */
 
