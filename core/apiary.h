@@ -141,7 +141,7 @@ typedef struct apiary_result {
     size_t size;
     int code;             /* 0, or why the task failed: APIARY_EAGENT (data is the text), _ETIMEDOUT, ... */
     uint32_t agent_code;  /* the agent's own number for a failure; 0 with success */
-    uint32_t attempts;    /* how often the task was started, crashes included */
+    uint32_t attempts;    /* how often the task was started, also by workers that died */
     apiary_task_t task;
 } apiary_result_t;
 

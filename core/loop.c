@@ -91,6 +91,7 @@ int ap_loop_create(const struct ap_ops *ops, uint32_t words, struct ap_loop **re
     memset(loop, 0, sizeof *loop);
     loop->ops = ops;
     loop->thread = pthread_self();
+    loop->inside = &loop->nobody;
     loop->polls_stale = true;
     loop->event_fd = loop->bell_thread.event_fd = -1;
     loop->bell_thread.ops = ops;
@@ -265,6 +266,7 @@ static struct ap_watch *watch_new(struct ap_loop *loop, apiary_watch_fn fn, void
     watch->loop = loop;
     watch->fn = fn;
     watch->user = user;
+    watch->whose = loop->whose;
     watch->owned = owned;
     watch->fd = -1;
     return watch;
@@ -366,9 +368,22 @@ int ap_loop_close(apiary_watch_t *name)
 void ap_loop_call(struct ap_watch *watch, uint32_t events)
 {
     bool last = watch->owned && watch->fd < 0;
+    uint64_t *inside = watch->loop->inside, before = ap_load_relaxed(inside);
 
+    ap_store_relaxed(inside, watch->whose);
     watch->fn(watch->user, events);
+    ap_store_relaxed(inside, before);
     if (last) watch_close(watch);
+}
+
+void ap_loop_inside(struct ap_loop *loop, uint64_t *word)
+{
+    loop->inside = word;
+}
+
+void ap_loop_whose(struct ap_loop *loop, uint64_t whose)
+{
+    loop->whose = whose;
 }
 
 /* ---- turn and park -------------------------------------------------------------------------------------------- */

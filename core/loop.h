@@ -55,6 +55,11 @@ int ap_loop_watch(struct ap_loop *loop, int fd, uint32_t events, apiary_watch_fn
 AP_MUST_CHECK int ap_loop_timer(struct ap_loop *loop, uint64_t at, apiary_watch_fn fn, void *user, apiary_watch_t **ret);
 int ap_loop_close(apiary_watch_t *watch); /* also from its own callback; APIARY_ESTALE: closed already, APIARY_EINVAL */
 
+/* While a callback runs, *word says whose it is: what ap_loop_whose had said last when its watch was made (0: nobody's). Relaxed
+ * stores. The word lives as long as the loop is used. */
+void ap_loop_inside(struct ap_loop *loop, uint64_t *word);
+void ap_loop_whose(struct ap_loop *loop, uint64_t whose);
+
 /* 1 The next ap_loop_park sleeps only while the word has that value.
  * 2 A number is always the same word's. The word's memory must live until the loop is destroyed.
  * 3 The word stands from then on, through any number of parks, until it has changed or been woken. A word that stands is not given

@@ -20,6 +20,7 @@ struct ap_watch {
     struct ap_handle *handle; /* NULL: there is none, or the watch is closed */
     apiary_watch_fn fn;
     void *user;
+    uint64_t whose;
     int fd; /* -1: timer */
     uint32_t events;
     uint64_t at;     /* timer */
@@ -63,6 +64,7 @@ struct ap_loop {
     bool lost;    /* one of its descriptors no longer belongs to it */
     unsigned reopened;
     struct ap_watch *watches, *graveyard;
+    uint64_t whose, *inside, nobody; /* ap_loop_inside */
     size_t watch_count; /* descriptors */
     struct ap_watch **heap; /* from 1 */
     size_t heap_count, heap_capacity;

@@ -134,6 +134,20 @@ static void lane_hands(struct ap_look *look, const struct ap_lane *lane)
     }
 }
 
+/* What a dead thread leaves for its reaper. */
+static void lane_crash(struct ap_look *look, const struct ap_lane *lane)
+{
+    uint64_t inside = ap_look_64(look, &lane->inside);
+    uint32_t crash = ap_look_32(look, &lane->crash);
+    bool known = (inside & AP_INSIDE_IS_AGENT) != 0 ? (inside & ~AP_INSIDE_IS_AGENT) < look->seg->geometry.queues
+                                                     : inside >> 60 == 0 && AP_REF_SLOT(inside) < look->seg->geometry.tasks;
+
+    if (!known)
+        ap_look_found(look, AP_CORRUPT, &lane->inside, inside, "L8", "inside %016llx, which is no task's code and no agent's",
+                      (unsigned long long)inside);
+    if (crash > AP_CRASH_THREAD) ap_look_found(look, AP_CORRUPT, &lane->crash, crash, "L8", "its thread ended by %u", crash);
+}
+
 static void look_lane(struct ap_look *look)
 {
     const struct ap_lane *lane = ap_lane_at(look->seg, look->index);
@@ -160,7 +174,7 @@ static void look_lane(struct ap_look *look)
         check_lane_lane_live(look, lane, life, kind, lock);
     if (state == AP_LIFE_LIVE) lane_member(look, lane, life, member);
     lane_hands(look, lane);
-    ap_look_zero(look, &lane->reserved, sizeof lane->reserved, "L10", "reserved");
+    lane_crash(look, lane);
     ap_look_zero(look, lane->pad0, sizeof lane->pad0, "L10", "pad0");
     ap_look_zero(look, base + offsetof(struct ap_lane, mutex) + sizeof lane->mutex,
                  offsetof(struct ap_lane, bell) - offsetof(struct ap_lane, mutex) - sizeof lane->mutex, "L10",
@@ -190,8 +204,9 @@ const struct ap_part ap_part_members = {
 
 static const struct ap_field lane_fields[] = {
     AP_FIELD(ap_lane, life), AP_FIELD(ap_lane, kind), AP_FIELD(ap_lane, tid), AP_FIELD(ap_lane, member),
-    AP_FIELD(ap_lane, joined), AP_FIELD(ap_lane, pid), AP_FIELD(ap_lane, image), AP_FIELD(ap_lane, judge),
-    AP_FIELD(ap_lane, mutex), AP_FIELD(ap_lane, bell), AP_FIELD(ap_lane, hand), {NULL, 0, 0},
+    AP_FIELD(ap_lane, crash), AP_FIELD(ap_lane, joined), AP_FIELD(ap_lane, pid), AP_FIELD(ap_lane, image),
+    AP_FIELD(ap_lane, judge), AP_FIELD(ap_lane, mutex), AP_FIELD(ap_lane, bell), AP_FIELD(ap_lane, hand),
+    AP_FIELD(ap_lane, inside), {NULL, 0, 0},
 };
 static const struct ap_number lane_numbers[] = {
     {.key = "lanes", .what = "threads of them that delegate or work", .at = AP_NUMBER_AT(lanes), .otherwise = 256, .min = 1,

@@ -31,10 +31,10 @@ static void look_block(struct ap_look *look)
 
     switch (state) {
     case AP_BLOCK_FREE: wrong = word != 0; break;
-    case AP_BLOCK_OWNED: wrong = who >= look->seg->geometry.lanes || AP_BLOCK_CRASHES(word) != 0; break;
+    case AP_BLOCK_OWNED: wrong = who >= look->seg->geometry.lanes; break;
     default:
-        wrong = who >= look->seg->geometry.tasks || AP_BLOCK_GENERATION(word) == 0 ||
-                AP_BLOCK_CRASHES(word) >= (state == AP_BLOCK_RESULT ? AP_CRASHES_MAX : 1);
+        wrong = who >= look->seg->geometry.tasks ||
+                (state == AP_BLOCK_RESULT && AP_BLOCK_ATTEMPT(word) > AP_ATTEMPTS_MAX);
         break;
     }
     if (wrong) {

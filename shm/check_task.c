@@ -136,8 +136,6 @@ static void slot_generation(struct ap_look *look, const struct seen *s)
     if (AP_WORD_CRASHES(s->word) > AP_CRASHES_MAX)
         ap_look_found(look, AP_CORRUPT, &s->slot->word, s->word, "T5", "%u crashes; at most %u", AP_WORD_CRASHES(s->word),
                       AP_CRASHES_MAX);
-    if ((s->word & AP_WORD_UNUSED) != 0)
-        ap_look_found(look, AP_CORRUPT, &s->slot->word, s->word, "T5", "word %016llx: bits that do not exist", LONG(s->word));
     if ((AP_REQUEST_BITS(request) & ~bits) != 0 || generation > AP_GENERATION_LAST)
         ap_look_found(look, AP_CORRUPT, &s->slot->request, request, "T5", "request %016llx: bits that do not exist",
                       LONG(request));

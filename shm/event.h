@@ -22,7 +22,8 @@
     X(LANE_REAPED, "lane of a dead thread recovered", "lane", "member")  \
     X(LANE_HELPED, "dead thread's tasks requeued beside a stopped recovery", "lane", "") \
     X(TASK_REQUEUED, "task of a dead worker requeued", "slot", "queue")  \
-    X(TASK_CRASHED, "task gave up after crashes", "slot", "crashes")     \
+    X(TASK_CRASHED, "task gave up after crashes", "slot", "starts")      \
+    X(TASK_LOST, "task gave up after the deaths of its workers", "slot", "starts") \
     X(TASK_MOVED, "queued task moved to another queue", "slot", "queue") \
     X(SWARM_REGISTERED, "swarm registered", "swarm", "member")           \
     X(SWARM_LEFT, "swarm deregistered", "swarm", "member")               \

@@ -6,9 +6,10 @@
  *           stopped storing, while other threads of a dying process may not have.
  * LAYOUT    struct ap_lane, 4 lines
  *           line 0  life, kind, tid, member, pid ..   writer: joiner, owner at close, reaper   readers: all, on every pick
+ *                   crash                             writer: joiner, its own thread as it crashes
  *           line 1  the robust mutex          writer: owner, kernel at its death, monitors (waiters bit)
  *           line 2  bell                      writer: owner, its wakers
- *           line 3  hand[]                    writer: owner only; hints for the reaper
+ *           line 3  hand[], inside            writer: owner only; for the reaper
  * LIFE      1 `life` = epoch << 8 | state.
  *           2 FREE(e) -> LIVE(e) by the joiner that holds the mutex.
  *           3 LIVE(e) -> FREE(e+1) by the owner at close.
@@ -25,6 +26,12 @@
  *           is of a joiner or reaper that held the mutex for a moment.
  *           4 For deaths that no mark tells the system is asked now and then (image.h). The answer is written where the mark
  *           would be (THREAD), or into the life (SHARED).
+ * SUSPECT   1 `inside` says whose code the thread runs: a task's (the call that brought it, or an answer to what it has
+ *           delegated), an agent's (any other callback), or 0: none.
+ *           2 `crash` says that the thread has ended by that code: the signal, or AP_CRASH_EXIT. It is 0 while the thread lives,
+ *           and when it was ended from outside (SIGKILL, a signal that another process has sent, the end of another thread).
+ *           3 A task is suspected of its worker's death only where `crash` is not 0: the task that is `inside`, or those RUNNING
+ *           that were taken from the agent's queue (ap_lane_suspects).
  * INVARIANTS L1 a lane's index is used again only after its recovery is complete (FREE is the reaper's last store)
  *           L2 RUNNING(l) in a task word implies life(l) LIVE, JUDGED or DEAD
  *           L3 a LIVE lane's member is in range, and LIVE unless that lane is just joining (an anchor lane says 0 until then)
@@ -54,7 +61,7 @@
 
 #define AP_LANES_MAX 16382u /* 14 bits of owner in the task word; 0x3fff means none */
 #define AP_NO_LANE 0x3fffu
-#define AP_HANDS 8u
+#define AP_HANDS 7u
 _Static_assert(AP_LANES_MAX <= AP_NO_LANE, "no lane has the number that means none");
 _Static_assert(AP_LANES_MAX < 1u << 16, "a lane's number + 1 has 16 bits in the lives and leases that name it");
 
@@ -69,7 +76,8 @@ enum ap_lane_kind { AP_LANE_THREAD = 1, AP_LANE_SHARED = 2 };
 struct ap_lane {
     uint64_t life;
     uint32_t kind, tid;
-    uint32_t member, reserved;
+    uint32_t member;
+    uint32_t crash;  /* how its thread has ended itself, 0: it has not, or nobody can tell */
     uint64_t joined; /* CLOCK_MONOTONIC */
     int64_t pid;    /* of its process: a SHARED lane outlives its member's record, whose index is used again */
     uint64_t image; /* of its process (image.h) */
@@ -81,6 +89,7 @@ struct ap_lane {
     uint32_t bell AP_ALIGNED; /* bell.h */
 
     uint64_t hand[AP_HANDS] AP_ALIGNED; /* references (task.h) of what this lane runs, 0: none */
+    uint64_t inside; /* whose code its thread runs: a reference, or AP_INSIDE_AGENT(queue); 0: none */
 } AP_ALIGNED;
 
 struct ap_member {
@@ -94,6 +103,15 @@ struct ap_member {
     char swarm[APIARY_NAME_MAX + 1]; /* the service it calls for, "" if none */
     uint8_t pad[48];
 } AP_ALIGNED;
+
+#define AP_INSIDE_IS_AGENT (UINT64_C(1) << 63) /* a reference has no such bit */
+#define AP_INSIDE_AGENT(queue) (AP_INSIDE_IS_AGENT | (uint64_t)(queue))
+#define AP_INSIDE_QUEUE(inside) ((uint32_t)(inside))
+
+/* A lane's `crash`: the number of a signal, or one of these. */
+#define AP_CRASH_SIGNALS 64u
+#define AP_CRASH_EXIT 65u   /* it has ended the process */
+#define AP_CRASH_THREAD 66u /* it has ended itself */
 
 #define AP_MEMBER_LIFE(epoch, lane, state) ((uint64_t)(epoch) << 24 | (uint64_t)(lane) << 8 | (state))
 #define AP_MEMBER_STATE(life) ((uint32_t)((life) & 0xff))
@@ -141,6 +159,25 @@ int ap_member_read(const struct ap_segment *seg, uint32_t member, struct ap_memb
 AP_ALWAYS_INLINE void ap_lane_hand(struct ap_lane *lane, unsigned hand, uint64_t ref)
 {
     ap_store_relaxed(&lane->hand[hand], ref);
+}
+
+/* Stores whose code the owner's thread is about to run (struct ap_lane), or 0 when it has come back. */
+AP_ALWAYS_INLINE void ap_lane_inside(struct ap_lane *lane, uint64_t inside)
+{
+    ap_store_relaxed(&lane->inside, inside);
+}
+/* By the owner's thread as it ends itself, also from a signal handler. Ordered by the lane's death (LANE-R4). 0 takes it back. */
+static inline void ap_lane_crash(struct ap_lane *lane, uint32_t crash)
+{
+    ap_store_relaxed(&lane->crash, crash);
+}
+/* Whether a task in a dead lane's hands is suspected of that death: by its reference, and the queue that it was taken from. */
+static inline bool ap_lane_suspects(const struct ap_lane *lane, uint64_t ref, uint32_t queue)
+{
+    uint64_t inside = ap_load_relaxed(&lane->inside);
+
+    if (inside == 0 || ap_load_relaxed(&lane->crash) == 0) return false;
+    return (inside & AP_INSIDE_IS_AGENT) != 0 ? AP_INSIDE_QUEUE(inside) == queue : inside == ref;
 }
 
 /* Whether a lane is to be reaped: LIVE with its thread gone by the kernel's mark, or DEAD or JUDGED with its lock free. Two loads;

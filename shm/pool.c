@@ -197,7 +197,7 @@ int ap_pool_free_attached(struct ap_segment *seg, uint32_t slot, uint64_t genera
     if (offset == 0 || !pool_place_of(seg, offset, &p)) return 0;
     word = ap_load_acquire(word_at(seg, p.number));
     if (AP_BLOCK_STATE(word) < AP_BLOCK_REQUEST || AP_BLOCK_WHO(word) != slot ||
-        AP_BLOCK_GENERATION(word) != generation)
+        !AP_BLOCK_IS_OF(word, generation))
         return 0;
     return free_from(seg, p.number, word);
 }
@@ -211,7 +211,7 @@ static bool lane_holds(const struct ap_segment *seg, uint32_t index, uint64_t ep
 
     if (lane == NULL) return false;
     life = ap_load_acquire(&lane->life);
-    return AP_LIFE_STATE(life) == AP_LIFE_LIVE && (AP_LIFE_EPOCH(life) & ((UINT64_C(1) << 38) - 1)) == epoch;
+    return AP_LIFE_STATE(life) == AP_LIFE_LIVE && (AP_LIFE_EPOCH(life) & AP_BLOCK_MASK) == epoch;
 }
 
 enum verdict { LEAKED, LIVE, CHANGED /* while it was looked at */ };
@@ -226,14 +226,14 @@ static enum verdict pool_attached(const struct ap_segment *seg, uint64_t word, u
 
     if (slot == NULL) return LEAKED;
     w = ap_load_acquire(&slot->word); /* TASK-A6 pairs TASK-R6: before the worker's life */
-    if (AP_WORD_GENERATION(w) != AP_BLOCK_GENERATION(word)) return LEAKED;
+    if (!AP_BLOCK_IS_OF(word, AP_WORD_GENERATION(w))) return LEAKED;
     switch (AP_WORD_STATE(w)) {
     case AP_TASK_FREE: return LEAKED;
     case AP_TASK_RESERVED: return LIVE;
     case AP_TASK_RUNNING:
         if (AP_BLOCK_STATE(word) == AP_BLOCK_REQUEST) break;
         /* An earlier attempt's? */
-        if (AP_BLOCK_CRASHES(word) != AP_WORD_CRASHES(w)) return LEAKED;
+        if (AP_BLOCK_ATTEMPT(word) != AP_WORD_ATTEMPT(w)) return LEAKED;
         /* Its worker may be about to name it; a worker in recovery never will. But one that has named it, finished and gone
          * since the word was read is not LIVE either: then the word has changed, which is seen after its life FREE.
          * LANE-A2 pairs LANE-R2 */

@@ -3,8 +3,8 @@
  * SCOPE     Seven size classes (256 B .. 1 MiB), blocks aligned to 64 bytes (to 4,096 from 4 KiB up). A body is written once and
  *           read in place.
  * LAYOUT    section "blocks": one 8-byte side word per block, class after class; section "pool": the blocks, in the same order.
- * WORD      1 Bits 0..1 state, 2..3 the task's crashes (RESULT), 4..25 slot or lane, 26..63 generation of the slot, or the low 38
- *           bits of the lane's epoch.
+ * WORD      1 Bits 0..5 state, of a RESULT with the number of the attempt added, 6..27 slot or lane, 28..63 the low 36 bits of the
+ *           slot's generation, or of the lane's epoch.
  *           2 FREE -> OWNED(lane) by CAS. OWNED -> OWNED(another lane of the process) by CAS.
  *           3 OWNED -> REQUEST(slot, generation) or RESULT(slot, generation) by its owner's store.
  *           4 REQUEST or RESULT -> FREE by CAS, by the lane that releases the slot (RELEASING names it).
@@ -28,19 +28,24 @@
 
 enum ap_block_state { AP_BLOCK_FREE, AP_BLOCK_OWNED, AP_BLOCK_REQUEST, AP_BLOCK_RESULT };
 
+#define AP_BLOCK_MASK ((UINT64_C(1) << 36) - 1) /* of a generation or epoch */
 #define AP_BLOCK(state, who, generation) \
-    ((uint64_t)(state) | (uint64_t)(who) << 4 | ((uint64_t)(generation) & ((UINT64_C(1) << 38) - 1)) << 26)
-#define AP_BLOCK_STATE(w) ((uint32_t)((w) & 0x3))
+    ((uint64_t)(state) | (uint64_t)(who) << 6 | ((uint64_t)(generation) & AP_BLOCK_MASK) << 28)
+#define AP_BLOCK_KIND(w) ((uint32_t)((w) & 0x3f))
+#define AP_BLOCK_STATE(w) (AP_BLOCK_KIND(w) < AP_BLOCK_RESULT ? AP_BLOCK_KIND(w) : (uint32_t)AP_BLOCK_RESULT)
 /* A RESULT block names the attempt, too: a redelivered task has the same slot and generation, and a slow sweeper must not take
  * the new attempt's block for the dead one's. */
-#define AP_BLOCK_RESULT_OF(token) (AP_BLOCK_RESULT | AP_WORD_CRASHES(token) << 2)
-#define AP_BLOCK_CRASHES(w) ((uint32_t)((w) >> 2 & 0x3))
-#define AP_BLOCK_WHO(w) ((uint32_t)((w) >> 4 & 0x3fffff))
-#define AP_BLOCK_GENERATION(w) ((uint64_t)(w) >> 26)
+#define AP_BLOCK_RESULT_OF(token) (AP_BLOCK_RESULT + AP_WORD_ATTEMPT(token))
+#define AP_BLOCK_ATTEMPT(w) (AP_BLOCK_KIND(w) - AP_BLOCK_RESULT)
+#define AP_ATTEMPTS_MAX (AP_CRASHES_MAX + AP_LOST_MAX)
+#define AP_BLOCK_WHO(w) ((uint32_t)((w) >> 6 & 0x3fffff))
+#define AP_BLOCK_GENERATION(w) ((uint64_t)(w) >> 28)
+#define AP_BLOCK_IS_OF(w, generation) (AP_BLOCK_GENERATION(w) == ((uint64_t)(generation) & AP_BLOCK_MASK))
 _Static_assert(AP_BLOCK_WHO(AP_BLOCK(0, AP_TASKS_MAX - 1, 0)) == AP_TASKS_MAX - 1 && AP_LANES_MAX <= AP_TASKS_MAX,
                "a block may be any slot's and any lane's");
-_Static_assert(AP_BLOCK_GENERATION(AP_BLOCK(0, 0, AP_GENERATION_MASK)) == AP_GENERATION_MASK, "at any generation");
-_Static_assert(AP_CRASHES_MAX - 1 <= 3, "a task that runs has crashed so often at most, and that has two bits");
+_Static_assert(AP_BLOCK_IS_OF(AP_BLOCK(0, 0, AP_GENERATION_MASK), AP_GENERATION_MASK), "at any generation");
+_Static_assert(AP_BLOCK_KIND(AP_BLOCK(AP_BLOCK_RESULT + AP_ATTEMPTS_MAX, 0, 0)) == AP_BLOCK_RESULT + AP_ATTEMPTS_MAX,
+               "and of any attempt");
 
 extern const uint32_t ap_pool_class_size[AP_POOL_CLASSES];
 

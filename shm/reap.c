@@ -21,11 +21,12 @@ static ap_slot_freed_fn freed(const struct reaper *r)
 /* ---- one slot ------------------------------------------------------------------------------------------------- */
 
 /* Why a task whose worker has died is not run again; 0: it is. */
-static int ends(const struct ap_slot *slot, uint64_t word)
+static int ends(const struct ap_slot *slot, uint64_t word, bool suspect)
 {
     if (ap_task_requested(slot, word, AP_REQUEST_OVERWRITTEN)) return APIARY_ENORESULT;
-    if (AP_WORD_CRASHES(word) + 1 >= AP_CRASHES_MAX || ap_task_requested(slot, word, AP_REQUEST_ABANDON)) return APIARY_ECRASHED;
-    return 0;
+    if (ap_task_requested(slot, word, AP_REQUEST_ABANDON)) return APIARY_ECRASHED;
+    if (suspect) return AP_WORD_CRASHES(word) + 1 >= AP_CRASHES_MAX ? APIARY_ECRASHED : 0;
+    return AP_WORD_LOST(word) >= AP_LOST_MAX ? APIARY_ELOST : 0;
 }
 
 /* Where it waits when nobody living offers it. The claim stores slot->queue after its compare-and-swap, so a worker killed in
@@ -50,14 +51,16 @@ static uint32_t home(const struct reaper *r, const struct ap_slot *slot)
 static int requeue_running(const struct reaper *r, uint32_t index, uint64_t word)
 {
     struct ap_slot *slot = ap_slot_at(r->seg, index);
-    uint32_t crashes = AP_WORD_CRASHES(word) + 1, to, was;
-    int code = ends(slot, word);
+    uint32_t was = ap_load_relaxed(&slot->queue), to;
+    /* What the lane says is of the life that the word is of, or the word has changed since. */
+    bool suspect = ap_lane_suspects(ap_lane_at(r->seg, r->dead), AP_REF(index, AP_WORD_GENERATION(word)), was);
+    int code = ends(slot, word, suspect);
 
     if (code != 0) {
-        was = ap_load_relaxed(&slot->queue);
-        if (!ap_task_fail_dead(r->seg, index, word, code)) return 1;
+        if (!ap_task_fail_dead(r->seg, index, word, code, suspect)) return 1;
         ap_queue_count_ended(r->seg, was, AP_TASK_FAILED, true);
-        ap_event_log(r->seg, AP_EVENT_TASK_CRASHED, r->dead, index, crashes);
+        ap_event_log(r->seg, code == APIARY_ELOST ? AP_EVENT_TASK_LOST : AP_EVENT_TASK_CRASHED, r->dead, index,
+                     AP_WORD_ATTEMPT(word) + 1);
         ap_fence_full(); /* TASK-F3 pairs TASK-F4 */
         return 1; /* it has ended, and perhaps nobody may collect it */
     }
@@ -65,11 +68,11 @@ static int requeue_running(const struct reaper *r, uint32_t index, uint64_t word
     /* Nobody else offers it: it waits for the restarted queen. */
     if (to == AP_NO_QUEUE) to = home(r, slot);
     if (to >= r->seg->geometry.queues) {
-        ap_task_fail_dead(r->seg, index, word, APIARY_ECORRUPT); /* at no queue that could count it */
+        ap_task_fail_dead(r->seg, index, word, APIARY_ECORRUPT, suspect); /* at no queue that could count it */
         ap_fence_full(); /* TASK-F3 pairs TASK-F4 */
         return 1;
     }
-    if (!ap_task_requeue_dead(r->seg, index, word, to)) return 1;
+    if (!ap_task_requeue_dead(r->seg, index, word, to, suspect)) return 1;
     ap_event_log(r->seg, AP_EVENT_TASK_REQUEUED, r->dead, index, to);
     ap_move_announce(r->seg, index, AP_WORD_GENERATION(word), to);
     return 1; /* and that queue may have lost its consumer meanwhile */

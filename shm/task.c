@@ -338,23 +338,31 @@ int ap_task_finish(struct ap_segment *seg, uint32_t index, uint64_t token, int c
 
 /* ---- reaper --------------------------------------------------------------------------------------------------- */
 
-int ap_task_requeue_dead(struct ap_segment *seg, uint32_t index, uint64_t seen, uint32_t queue)
+/* The word with one more start that ended with the death of its worker. Both counts end at what their bits can say. */
+static uint64_t one_start_more(uint64_t word, bool suspect)
+{
+    if (suspect) return AP_WORD_CRASHES(word) < AP_CRASHES_MAX ? word + AP_WORD_CRASHED(1) : word;
+    return AP_WORD_LOST(word) < AP_LOST_MAX ? word + AP_WORD_LOST_STARTS(1) : word;
+}
+
+int ap_task_requeue_dead(struct ap_segment *seg, uint32_t index, uint64_t seen, uint32_t queue, bool suspect)
 {
     struct ap_slot *slot = ap_slot_at(seg, index);
-    uint32_t crashes = AP_WORD_CRASHES(seen) + 1;
+    uint64_t next = one_start_more(seen, suspect);
 
     if (slot == NULL || AP_WORD_STATE(seen) != AP_TASK_RUNNING) return 0;
     AP_WAY(RUNNING, QUEUED, CAS, REAPER);
-    return ap_cas(&slot->word, &seen, AP_WORD(AP_TASK_QUEUED, crashes, queue, AP_WORD_GENERATION(seen)));
+    return ap_cas(&slot->word, &seen, AP_WORD_WITH(next, AP_TASK_QUEUED, queue));
 }
 
-int ap_task_fail_dead(struct ap_segment *seg, uint32_t index, uint64_t seen, int code)
+int ap_task_fail_dead(struct ap_segment *seg, uint32_t index, uint64_t seen, int code, bool suspect)
 {
     struct ap_slot *slot = ap_slot_at(seg, index);
+    uint64_t next = code == APIARY_ECRASHED ? one_start_more(seen, suspect) : seen;
 
     if (slot == NULL || AP_WORD_STATE(seen) != AP_TASK_RUNNING) return 0;
     AP_WAY(RUNNING, FAILED, CAS, REAPER);
-    return ap_cas(&slot->word, &seen, AP_WORD_WITH(seen, AP_TASK_FAILED, ap_code_owner(code)));
+    return ap_cas(&slot->word, &seen, AP_WORD_WITH(next, AP_TASK_FAILED, ap_code_owner(code)));
 }
 
 int ap_task_free_dead(struct ap_segment *seg, uint32_t index, uint64_t seen)

@@ -2,17 +2,21 @@
  *
  * SCOPE     A slot is one delegation. Its 64-bit word is the truth about it; rings, bells and hands are hints that can be
  *           rebuilt by scanning the table.
- * WORD      1 Bits 0..3 state, 4..6 crashes, 7..11 unused (0), 12..25 owner, 26..63 generation (38 bits).
+ * WORD      1 Bits 0..3 state, 4..6 crashes, 7..11 lost starts, 12..25 owner, 26..63 generation (38 bits).
  *           2 The owner is the queue while QUEUED; the lane while RESERVED, RUNNING and RELEASING; the errno of why while FAILED
  *           and CANCELLED, so that one compare-and-swap both ends a task and says why; 0x3fff otherwise.
  *           3 The generation rises when the slot is reserved. A task id carries the slab's epoch and the generation.
  *           4 At 7 million uses a second of one slot the generations last 10.9 hours. Slots of a slab are used strictly in turn,
  *           so a lane at that rate needs 64 times as long, 29 days. Then the slot retires (AP_GENERATION_LAST) until its slab is
  *           leased anew with a new epoch (32 bits). The epochs last 3 x 10^8 years.
+ * STARTS    1 A start ends in a crash when its worker's thread has ended by the task's own code (lane.h, SUSPECT). It is lost when
+ *           the worker has died of something else: by SIGKILL, for want of memory, by the crash of another task.
+ *           2 After AP_CRASHES_MAX crashes the task fails with ECRASHED, when a start is lost after AP_LOST_MAX others with ELOST.
+ *           3 Crashes and lost starts together are the attempt's number: no two claims of a generation leave the same word.
  * STATES    The table is shm/states.def, written here by tests/states.sh --write. A task is freed by the lane that collects it or
  *           gives it up; if nobody may collect it, by the lane that has ended it or comes by. The reaper of the owner comes after
- *           the owner's death. It fails a task that was RUNNING as crashed (AP_CRASHES_MAX times, or once if ABANDON is set),
- *           without a result (OVERWRITTEN), or corrupt (the queue that it names is none).
+ *           the owner's death. It fails a task that was RUNNING as crashed (AP_CRASHES_MAX times, or at any death if ABANDON is
+ *           set), lost too often, without a result (OVERWRITTEN), or corrupt (the queue that it names is none).
  *           from       to         how    by                     with it
  *           FREE       RESERVED   STORE  the slab's lane        all but a block filled
  *           FREE       FREE       STORE  the slab's lane        generation 0 under a new epoch
@@ -25,8 +29,8 @@
  *           QUEUED     FAILED     CAS    client, sweep          timed out
  *           RUNNING    DONE       STORE  the worker's lane      result before
  *           RUNNING    FAILED     STORE  the worker's lane      timed out, too, when late at the claim
- *           RUNNING    QUEUED     CAS    reaper of the owner    crashes + 1
- *           RUNNING    FAILED     CAS    reaper of the owner    crashed too often, abandoned, OVERWRITTEN
+ *           RUNNING    QUEUED     CAS    reaper of the owner    crashes + 1, or lost starts + 1
+ *           RUNNING    FAILED     CAS    reaper of the owner    crashed or lost too often, abandoned, OVERWRITTEN
  *           DONE       RELEASING  CAS    who frees it           decides who frees it
  *           FAILED     RELEASING  CAS    who frees it           the same
  *           CANCELLED  RELEASING  CAS    who frees it           the same
@@ -82,6 +86,7 @@
 #define AP_INLINE_BODY 64u
 #define AP_SLOTS_AHEAD 8u /* see ap_slot_later */
 #define AP_CRASHES_MAX 3u
+#define AP_LOST_MAX 31u
 #define AP_GENERATION_BITS 38
 #define AP_GENERATION_LAST ((UINT64_C(1) << AP_GENERATION_BITS) - 2)
 #define AP_GENERATION_MASK ((UINT64_C(1) << AP_GENERATION_BITS) - 1)
@@ -125,9 +130,12 @@ _Static_assert((AP_REQUEST_CANCEL | AP_REQUEST_GIVEN_UP | AP_REQUEST_OVERWRITTEN
 
 #define AP_WORD(state, crashes, owner, generation) \
     ((uint64_t)(state) | (uint64_t)(crashes) << 4 | (uint64_t)(owner) << 12 | (uint64_t)(generation) << 26)
-#define AP_WORD_UNUSED (UINT64_C(0x1f) << 7)
+#define AP_WORD_CRASHED(n) ((uint64_t)(n) << 4) /* to be added */
+#define AP_WORD_LOST_STARTS(n) ((uint64_t)(n) << 7)
 #define AP_WORD_STATE(w) ((uint32_t)((w) & 0xf))
 #define AP_WORD_CRASHES(w) ((uint32_t)((w) >> 4 & 0x7))
+#define AP_WORD_LOST(w) ((uint32_t)((w) >> 7 & 0x1f))
+#define AP_WORD_ATTEMPT(w) (AP_WORD_CRASHES(w) + AP_WORD_LOST(w)) /* from 0 */
 #define AP_WORD_OWNER(w) ((uint32_t)((w) >> 12 & 0x3fff))
 #define AP_WORD_GENERATION(w) ((uint64_t)(w) >> 26)
 /* The same word in another state, with another owner. */
@@ -137,7 +145,9 @@ _Static_assert((AP_REQUEST_CANCEL | AP_REQUEST_GIVEN_UP | AP_REQUEST_OVERWRITTEN
 _Static_assert(AP_TASK_STATES <= 16, "a state has four bits");
 _Static_assert(AP_CRASHES_MAX <= 7, "crashes have three bits");
 _Static_assert(AP_QUEUES_MAX <= AP_NO_LANE, "any queue may be an owner");
-_Static_assert((AP_WORD(15, 7, AP_NO_LANE, AP_GENERATION_MASK) ^ AP_WORD_UNUSED) == UINT64_MAX, "the fields fill the word");
+_Static_assert((AP_WORD(15, 7, AP_NO_LANE, AP_GENERATION_MASK) | AP_WORD_LOST_STARTS(AP_LOST_MAX)) == UINT64_MAX,
+               "the fields fill the word");
+_Static_assert(AP_WORD_LOST(UINT64_MAX) == AP_LOST_MAX, "lost starts have five bits");
 _Static_assert(AP_WORD_OWNER(AP_WORD(0, 0, AP_NO_LANE, 0)) == AP_NO_LANE, "an owner is read as it was written");
 _Static_assert(AP_WORD_WITH(UINT64_MAX, 0, 0) == ~AP_WORD(15, 0, AP_NO_LANE, 0), "state and owner are exchanged, and nothing else");
 #define X(name, number, text, advice) _Static_assert((number) > 0 && (uint32_t)(number) < AP_NO_LANE, #name " may be an owner");
@@ -150,18 +160,18 @@ static inline int ap_word_code(uint64_t w)
     return AP_WORD_STATE(w) == AP_TASK_DONE ? 0 : -(int)AP_WORD_OWNER(w);
 }
 
-/* How often a task with this word was started: the starts that ended in a crash, and the current or last one. */
+/* How often a task with this word was started: those starts that ended with their worker's death, and the current or last one. */
 static inline uint32_t ap_word_starts(uint64_t w)
 {
     uint32_t state = AP_WORD_STATE(w);
     int code = ap_word_code(w);
     bool begun = state == AP_TASK_RUNNING || state == AP_TASK_DONE ||
                  (state == AP_TASK_FAILED &&
-                  (code == APIARY_EAGENT || code == APIARY_ECRASHED || code == APIARY_ESHUTDOWN ||
+                  (code == APIARY_EAGENT || code == APIARY_ELOST || code == APIARY_ESHUTDOWN ||
                    /* the others: the agent's result found no room, or was not what it had reserved */
                    code == APIARY_ENORESULT || code == APIARY_ENOBLOCK || code == APIARY_ETOOLARGE || code == APIARY_EINVAL));
 
-    return AP_WORD_CRASHES(w) + begun;
+    return AP_WORD_ATTEMPT(w) + begun;
 }
 
 /* An 8-byte reference: lap (4, of the ring) | slot (22) | generation (38). */
@@ -281,10 +291,13 @@ int ap_task_release(struct ap_segment *seg, uint32_t lane, uint32_t index, uint6
 int ap_task_free_unseen(struct ap_segment *seg, uint32_t lane, uint32_t index, ap_slot_freed_fn freed, void *user);
 
 /* The reaper, for tasks in a dead lane's hands: CAS, 1; 0 when the word is no longer the one that was seen, or of another
- * state. */
-int ap_task_requeue_dead(struct ap_segment *seg, uint32_t index, uint64_t seen, uint32_t queue); /* RUNNING -> QUEUED, crashes+1 */
-int ap_task_fail_dead(struct ap_segment *seg, uint32_t index, uint64_t seen, int code);          /* RUNNING -> FAILED */
-int ap_task_free_dead(struct ap_segment *seg, uint32_t index, uint64_t seen); /* RESERVED, RELEASING -> FREE, blocks given back */
+ * state. `suspect`: the start ended in a crash; else it was lost.
+ * 1 requeue: RUNNING -> QUEUED. The caller has seen that there may be another start.
+ * 2 fail: RUNNING -> FAILED. With ECRASHED the start is counted; with other codes it counts as the one under way.
+ * 3 free: RESERVED, RELEASING -> FREE, blocks given back. */
+int ap_task_requeue_dead(struct ap_segment *seg, uint32_t index, uint64_t seen, uint32_t queue, bool suspect);
+int ap_task_fail_dead(struct ap_segment *seg, uint32_t index, uint64_t seen, int code, bool suspect);
+int ap_task_free_dead(struct ap_segment *seg, uint32_t index, uint64_t seen);
 
 /* ---- the same steps with the slot's address, without calls on the usual path ---------------------------------- */
 

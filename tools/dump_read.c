@@ -244,6 +244,32 @@ static json_t *hands_json(const struct ap_lane *lane)
     return list;
 }
 
+/* Whose code its thread runs. */
+static json_t *inside_json(uint64_t inside)
+{
+    json_t *o;
+
+    if (inside == 0) return json_null();
+    o = json_object();
+    if ((inside & AP_INSIDE_IS_AGENT) != 0) {
+        dump_read_set(o, "queue", dump_number(AP_INSIDE_QUEUE(inside)));
+        return o;
+    }
+    dump_read_set(o, "slot", dump_number(AP_REF_SLOT(inside)));
+    dump_read_set(o, "generation", dump_number(AP_REF_GENERATION(inside)));
+    return o;
+}
+
+static json_t *crash_json(uint32_t crash)
+{
+    const char *name = crash != 0 && crash < AP_CRASH_SIGNALS ? sigabbrev_np((int)crash) : NULL;
+
+    if (crash == 0) return json_null();
+    if (crash == AP_CRASH_EXIT) return json_string("exit");
+    if (crash == AP_CRASH_THREAD) return json_string("pthread_exit");
+    return name != NULL ? json_string(name) : dump_number(crash);
+}
+
 static json_t *lanes_json(const struct dump *d)
 {
     static const char *const kinds[] = {[AP_LANE_THREAD] = "thread", [AP_LANE_SHARED] = "shared"};
@@ -270,6 +296,8 @@ static json_t *lanes_json(const struct dump *d)
         dump_read_set(o, "age", dump_age(d, ap_load_relaxed(&lane->joined)));
         dump_read_set(o, "may_sleep", json_boolean((ap_load_relaxed(&lane->bell) & 1) != 0));
         dump_read_set(o, "hands", hands_json(lane));
+        dump_read_set(o, "inside", inside_json(ap_load_relaxed(&lane->inside)));
+        dump_read_set(o, "crash", crash_json(ap_load_relaxed(&lane->crash)));
         json_array_append_new(list, o);
     }
     return list;
@@ -393,6 +421,7 @@ static json_t *dump_read_task_json(const struct dump *d, uint32_t index, uint64_
     task_owner(o, word);
     task_names(d, slot, o);
     dump_read_set(o, "crashes", dump_number(AP_WORD_CRASHES(word)));
+    dump_read_set(o, "lost", dump_number(AP_WORD_LOST(word)));
     dump_read_set(o, "starts", dump_number(ap_word_starts(word)));
     dump_read_set(o, "request_bits", dump_number(ap_request_bits(request, word)));
     dump_read_set(o, "client", dump_number(ap_load_relaxed(&slot->client)));

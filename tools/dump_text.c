@@ -158,7 +158,8 @@ static void tasks(const json_t *whole, FILE *out)
     static const struct column columns[] = {
         {"task", "task", 0},           {"state", "state", 0},      {"code", "code", 0},       {"capability", "capability", 0},
         {"caller", "caller", 0},       {">lane", "lane", 0},       {">queue", "queue", 0},    {">client", "client", 0},
-        {">crashes", "crashes", 0},    {">request", "request_size", 'b'}, {">result", "result_size", 'b'},
+        {">crashes", "crashes", 0},    {">lost", "lost", 0},       {">request", "request_size", 'b'},
+        {">result", "result_size", 'b'},
         {">queued", "queued_age", 'd'}, {NULL, NULL, 0}};
     const char *key;
     json_t *value;

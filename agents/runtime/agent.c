@@ -245,7 +245,9 @@ int apiary_watch_fd(apiary_agent_t *agent, int fd, uint32_t events, apiary_watch
 {
     const struct ap_agent *of = ap_agent_of(agent);
 
-    return of != NULL ? ap_loop_watch(of->worker->loop, fd, events, fn, user, ret) : ap_agent_missing(agent);
+    if (of == NULL) return ap_agent_missing(agent);
+    ap_loop_whose(of->worker->loop, AP_INSIDE_AGENT(of->queue));
+    return ap_loop_watch(of->worker->loop, fd, events, fn, user, ret);
 }
 
 int apiary_watch_timer(apiary_agent_t *agent, uint64_t after, apiary_watch_fn fn, void *user, apiary_watch_t **ret)
@@ -255,6 +257,7 @@ int apiary_watch_timer(apiary_agent_t *agent, uint64_t after, apiary_watch_fn fn
 
     if (of == NULL) return ap_agent_missing(agent);
     now = of->worker->seg->ops->now();
+    ap_loop_whose(of->worker->loop, AP_INSIDE_AGENT(of->queue));
     return ap_loop_timer(of->worker->loop, after >= UINT64_MAX - now ? UINT64_MAX : now + after, fn, user, ret);
 }
 

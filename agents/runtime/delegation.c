@@ -8,7 +8,7 @@
 struct ap_delegation {
     struct ap_delegation *next;
     apiary_task_t task;
-    uint64_t parent; /* the reference of the task for which it was delegated; 0: none */
+    uint64_t inside; /* whose code delegated it: a reference, or an agent (struct ap_lane) */
     uint64_t deadline;
     apiary_done_fn done;
     void *user;
@@ -37,7 +37,10 @@ static struct ap_delegation *take_first(struct ap_worker *w)
  * told. */
 static uint64_t parent_of(const struct ap_worker *w, const struct ap_agent *agent)
 {
-    if (w->parent != 0 || agent->in_hand != 1) return w->parent;
+    uint64_t inside = ap_load_relaxed(&w->context->lane.lane->inside);
+
+    if (inside != 0 && (inside & AP_INSIDE_IS_AGENT) == 0) return inside;
+    if (agent->in_hand != 1) return 0;
     for (uint32_t i = 0; i < agent->limit; i++)
         if (agent->jobs[i].busy) return AP_REF(agent->jobs[i].slot, AP_WORD_GENERATION(agent->jobs[i].token));
     return 0;
@@ -71,7 +74,7 @@ static int delegate(const struct ap_agent *agent, int service, const char *capab
         return r;
     }
     d->deadline = span >= UINT64_MAX - now ? UINT64_MAX : now + span;
-    d->parent = parent;
+    d->inside = parent != 0 ? parent : AP_INSIDE_AGENT(agent->queue);
     d->done = done;
     d->user = user;
     append(w, d);
@@ -99,11 +102,12 @@ int apiary_agent_delegate_external_task(apiary_agent_t *agent, const char *capab
 /* What the callback delegates is for the same task. */
 static void call_back(struct ap_worker *w, struct ap_delegation *d, const apiary_result_t *result)
 {
-    const uint64_t before = w->parent;
+    struct ap_lane *lane = w->context->lane.lane;
+    const uint64_t before = ap_load_relaxed(&lane->inside);
 
-    w->parent = d->parent;
+    ap_lane_inside(lane, d->inside);
     d->done(d->user, result);
-    w->parent = before;
+    ap_lane_inside(lane, before);
 }
 
 static void end_with(struct ap_worker *w, struct ap_delegation *d, int code)

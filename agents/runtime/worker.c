@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agents/runtime/crash.h"
 #include "agents/runtime/queen.h"
 #include "core/text.h"
 #include "core/uring.h"
@@ -264,6 +265,7 @@ static int worker_open(struct ap_worker *w)
         ap_format(w->message, sizeof w->message, "worker %u: %s", w->index, why);
         return r;
     }
+    ap_loop_inside(w->loop, &w->context->lane.lane->inside);
     r = agents_create(w);
     if (r < 0) return r;
     r = ap_worker_jobs_open(w); /* how many, the agents have said */
@@ -316,6 +318,7 @@ static __attribute__((noinline)) void worker_life(struct ap_worker *w)
     uint32_t command;
 
     ap_worker_here = w;
+    ap_crash_stack_open(w);
     w->result = worker_open(w);
     worker_say_phase(w, w->result < 0 ? AP_WORKER_FAILED : AP_WORKER_READY);
     while ((command = ap_load_acquire(&w->command)) == AP_WORKER_WAIT) /* WORKER-A2 pairs WORKER-R2: the queues */
@@ -334,6 +337,7 @@ static void worker_lost(void *arg)
     const struct ap_agent *agent = ap_load_relaxed(&w->called);
     bool opening = ap_load_relaxed(&w->phase) == AP_WORKER_OPENING;
 
+    ap_crash_mark(w, AP_CRASH_THREAD);
     if (opening)
         ap_format(w->message, sizeof w->message, "worker %u: an agent ended its thread while it was made", w->index);
     else
@@ -360,8 +364,10 @@ int ap_worker_start(struct ap_worker *w)
     char name[16];
     int r;
 
+    ap_crash_begin();
     sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the program's business */
+    ap_crash_unblock(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before); /* other signals are the program's business */
     r = pthread_create(&w->thread, NULL, worker_main, w);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     w->running = r == 0;
@@ -397,6 +403,7 @@ bool ap_worker_join(struct ap_worker *w, uint64_t within)
     w->running = false;
     ap_loop_destroy(w->loop);
     w->loop = NULL;
+    ap_crash_stack_close(w);
     ap_worker_jobs_close(w);
     return true;
 }

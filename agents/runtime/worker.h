@@ -51,7 +51,7 @@ struct ap_worker {
     struct ap_spin spin;
     struct ap_delegation *delegations, **delegations_end;
     uint32_t delegation_count;
-    uint64_t parent; /* reference of the task for which a function of an agent is called just now; 0: none */
+    void *crash_stack; /* crash.h */
 
     int result; /* with FAILED */
     bool told;  /* the queen has logged that it does not return */

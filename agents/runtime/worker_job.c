@@ -128,6 +128,7 @@ void ap_worker_start_task(struct ap_worker *w, struct ap_agent *agent, uint64_t 
 {
     struct ap_job *job = agent->spare;
     struct ap_slot *slot = ap_slot_at(w->seg, AP_REF_SLOT(ref));
+    struct ap_lane *lane = w->context->lane.lane;
     uint64_t token;
     int hand, code;
 
@@ -158,9 +159,9 @@ void ap_worker_start_task(struct ap_worker *w, struct ap_agent *agent, uint64_t 
         ap_queue_running(&agent->consumer, agent->shown);
     }
     ap_store_relaxed(&w->called, agent);
-    w->parent = ref;
+    ap_lane_inside(lane, ref);
     agent->kind->handle(agent->state, ap_handle_name(job->handle));
-    w->parent = 0;
+    ap_lane_inside(lane, 0);
 }
 
 void ap_worker_publish(struct ap_agent *agent)

@@ -96,7 +96,7 @@ APIARY_API const char *apiary_job_caller(const apiary_job_t *job); /* the callin
 APIARY_API uint64_t apiary_job_deadline(const apiary_job_t *job);  /* CLOCK_MONOTONIC; APIARY_FOREVER if none */
 APIARY_API int apiary_job_cancelled(const apiary_job_t *job);
 APIARY_API apiary_task_t apiary_job_task(const apiary_job_t *job);    /* the task, as its caller knows it */
-APIARY_API uint32_t apiary_job_attempt(const apiary_job_t *job);      /* 1; more after crashes of earlier workers */
+APIARY_API uint32_t apiary_job_attempt(const apiary_job_t *job);      /* 1; more after deaths of earlier workers */
 /* 1: the trace that the agent passes on to others when it asks them for the task's sake; its parent_id names the task. 0: the task
  * is in no trace. */
 APIARY_API int apiary_job_trace(const apiary_job_t *job, apiary_trace_t *ret);

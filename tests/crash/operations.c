@@ -233,6 +233,26 @@ static void run_lane(void)
     if (ap_lane_open(actor.seg, actor.lane.member, &actor.second) == 0) ap_lane_close(&actor.second);
 }
 
+/* Who had the lanes before had crashed. */
+static void image_crashed_lanes(void)
+{
+    for (uint32_t i = 0; i < survivor.seg->geometry.lanes; i++) {
+        struct ap_lane *lane = ap_lane_at(survivor.seg, i);
+        if (AP_LIFE_STATE(lane->life) != AP_LIFE_FREE) continue;
+        ap_lane_inside(lane, AP_REF(1, 1));
+        ap_lane_crash(lane, SIGSEGV);
+    }
+}
+
+static void before_crashed_lanes(bool over)
+{
+    (void)over;
+    for (uint32_t i = 0; i < survivor.seg->geometry.lanes; i++) {
+        const struct ap_lane *lane = ap_lane_at(survivor.seg, i);
+        if (AP_LIFE_STATE(lane->life) == AP_LIFE_LIVE && lane->crash != 0) fail("lane %u lives and has crashed", i);
+    }
+}
+
 static void run_lane_share(void)
 {
     if (ap_lane_open(actor.seg, actor.lane.member, &actor.second) < 0) return;
@@ -320,6 +340,14 @@ static void dead_worker(void)
     ap_store_relaxed(&slot->result_size, BODY);
 }
 
+/* By its own code. */
+static void crashed_worker(void)
+{
+    dead_worker();
+    ap_lane_inside(actor.lane.lane, actor.ref);
+    ap_lane_crash(actor.lane.lane, SIGSEGV);
+}
+
 void image_dead_client(void)
 {
     die_having(dead_client);
@@ -341,14 +369,39 @@ void image_dead_worker(void)
 static void image_dead_worker_poison(void)
 {
     image_task();
-    ap_store_relaxed(&ap_slot_at(survivor.seg, actor.slot)->word, actor.word + (UINT64_C(2) << 4));
+    ap_store_relaxed(&ap_slot_at(survivor.seg, actor.slot)->word, actor.word + AP_WORD_CRASHED(2));
+    die_having(crashed_worker);
+}
+
+static void image_crashed_worker(void)
+{
+    world_route = 0;
+    image_task();
+    die_having(crashed_worker);
+}
+
+/* For the last time that may be. */
+static void image_dead_worker_lost(void)
+{
+    image_task();
+    ap_store_relaxed(&ap_slot_at(survivor.seg, actor.slot)->word, actor.word + AP_WORD_LOST_STARTS(AP_LOST_MAX));
     die_having(dead_worker);
+}
+
+static void after_lost(bool over)
+{
+    uint64_t word = word_of(actor.slot);
+
+    (void)over;
+    if (ap_word_code(word) != APIARY_ELOST) fail("a task that has lost %u workers is to run again", AP_LOST_MAX + 1);
+    if (ap_word_starts(word) != AP_LOST_MAX + 1) fail("%u starts", ap_word_starts(word));
 }
 
 static void after_poison(bool over)
 {
     (void)over;
     if (ap_word_code(word_of(actor.slot)) != APIARY_ECRASHED) fail("a task that has crashed three workers is to run again");
+    if (AP_WORD_CRASHES(word_of(actor.slot)) != 3 || ap_word_starts(word_of(actor.slot)) != 3) fail("it was started three times");
 }
 
 static void image_dead_worker_moved(void)
@@ -441,7 +494,17 @@ void after_crash(bool over)
     uint64_t word = word_of(actor.slot);
 
     after_task(over);
+    if (AP_WORD_CRASHES(word) != 0) fail("a death by nobody's code counts as a crash");
+    if (AP_WORD_LOST(word) != 1) fail("one lost start counts as %u", AP_WORD_LOST(word));
+}
+
+static void after_suspect(bool over)
+{
+    uint64_t word = word_of(actor.slot);
+
+    after_task(over);
     if (AP_WORD_CRASHES(word) != 1) fail("one crash counts as %u", AP_WORD_CRASHES(word));
+    if (AP_WORD_LOST(word) != 0) fail("a crash counts as a lost start");
 }
 
 const struct operation kills_shm[] = {
@@ -466,6 +529,7 @@ const struct operation kills_shm[] = {
     {.name = "queue_life", .image = image_task, .run = run_queue_life, .after = after_task},
     {.name = "pool", .prepare = prepare_reserved, .run = run_pool},
     {.name = "lane_open_close", .run = run_lane},
+    {.name = "lane_crashed", .image = image_crashed_lanes, .run = run_lane, .before = before_crashed_lanes},
     {.name = "lane_share", .run = run_lane_share},
     {.name = "watched", .run = run_watched},
     {.name = "lane_watch", .run = run_watch},
@@ -478,6 +542,8 @@ const struct operation kills_shm[] = {
     {.name = "reap_worker", .image = image_dead_worker, .run = run_reap, .after = after_crash},
     {.name = "reap_worker_moves", .image = image_dead_worker_moved, .run = run_reap, .after = after_crash},
     {.name = "reap_worker_poison", .image = image_dead_worker_poison, .run = run_reap, .after = after_poison},
+    {.name = "reap_suspect", .image = image_crashed_worker, .run = run_reap, .after = after_suspect},
+    {.name = "reap_worker_lost", .image = image_dead_worker_lost, .run = run_reap, .after = after_lost},
     {.name = "reap_worker_full", .image = image_dead_worker_full, .run = run_reap, .after = after_crash},
     {.name = "reap_unmarked", .image = image_unmarked_worker, .run = run_reap, .after = after_judged},
     {.name = "beside_client", .image = image_held_client, .run = run_beside, .before = before_held},

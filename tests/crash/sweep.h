@@ -129,7 +129,7 @@ void run_reap(void);
 void run_beside(void); /* helps whoever is at a dead lane */
 void before_held(bool over); /* who was at it dies, too */
 void after_task(bool over);
-void after_crash(bool over); /* and it was counted once that its worker died */
+void after_crash(bool over); /* and it was counted once that a start was lost */
 
 /* ---- worker.c */
 #define HIVE_JOBS 2u

@@ -2,6 +2,7 @@
  * worker has one agent, which offers "echo" in queue 1. There is no thread and no loop; the actor calls the worker's steps. */
 #include "sweep.h"
 
+#include "agents/runtime/crash.h"
 #include "agents/runtime/queen.h"
 
 static const char *const echo[] = {"echo", NULL};
@@ -260,16 +261,54 @@ static void image_crashed_task(void)
 
     image_task();
     slot = ap_slot_at(survivor.seg, actor.slot);
-    actor.word += UINT64_C(1) << 4;
+    actor.word += AP_WORD_CRASHED(1);
     ap_store_relaxed(&slot->word, actor.word);
 }
 
 static void after_once_more(bool over)
 {
-    uint32_t crashes = AP_WORD_CRASHES(word_of(actor.slot));
+    uint64_t word = word_of(actor.slot);
 
     after_task(over);
-    if (crashes < 1 || crashes > 2) fail("one or two crashes count as %u", crashes);
+    if (AP_WORD_CRASHES(word) != 1) fail("one crash counts as %u", AP_WORD_CRASHES(word));
+    if (AP_WORD_LOST(word) > 1) fail("one death counts as %u lost starts", AP_WORD_LOST(word));
+}
+
+/* ---- a crash by the task's own code --------------------------------------------------------------------------- */
+
+/* As the signal's handler does; and then the thread goes on, as when another handler has mended it. */
+static void crash_and_reply(void *state, apiary_job_t *job)
+{
+    (void)state;
+    ap_crash_mark(&hive.worker, SIGSEGV);
+    ap_crash_mark(&hive.worker, 0);
+    apiary_job_reply(job, "done", 4);
+}
+
+static void prepare_crash(void)
+{
+    hive_open(crash_and_reply);
+    hive_looked();
+}
+
+static bool suspected;
+
+static void before_crash_mark(bool over)
+{
+    uint64_t word = word_of(actor.slot);
+    const struct ap_lane *lane = AP_WORD_STATE(word) == AP_TASK_RUNNING ? ap_lane_at(survivor.seg, AP_WORD_OWNER(word)) : NULL;
+
+    (void)over;
+    suspected = lane != NULL && lane->crash == SIGSEGV;
+    if (suspected && lane->inside != actor.ref) fail("a crash in nobody's code");
+}
+
+static void after_crash_mark(bool over)
+{
+    uint64_t word = word_of(actor.slot);
+
+    after_task(over);
+    if (AP_WORD_CRASHES(word) != suspected) fail("%s counts as %u crashes", suspected ? "a crash" : "none", AP_WORD_CRASHES(word));
 }
 
 /* ---- what an agent delegates ---------------------------------------------------------------------------------- */
@@ -441,6 +480,8 @@ const struct operation kills_worker[] = {
      .before = before_unseen, .after = after_unseen},
     {.name = "run_again", .registry = true, .image = image_crashed_task, .prepare = prepare_reply, .run = run_serve,
      .after = after_once_more},
+    {.name = "crash_marked", .registry = true, .image = image_task, .prepare = prepare_crash, .run = run_serve,
+     .before = before_crash_mark, .after = after_crash_mark},
     {.name = "worker_leaves", .registry = true, .image = image_task, .prepare = prepare_kept, .run = run_jobs_end,
      .after = after_task},
     {.name = "publish", .registry = true, .image = image_task, .prepare = prepare_served, .run = run_publish,

@@ -5,6 +5,9 @@
  * be as old as it likes); a dead one comes back when it has been recovered. Two reapers, one of which may die. A sweep. Each
  * step is one access to shared memory, or several to what only one lane can touch at that time.
  *
+ * `crashes` is the number of the attempt: the word's crashes and its lost starts together. Which of the two a death adds to makes no
+ * difference to who may do what; either way the word is another.
+ *
  * Checked: each way of the task word is in shm/states.def; no two write a result; a task ends exactly once; what is collected
  * is what the attempt that ended it wrote, and the task's own; a task that its client waits for ends (else: invalid end state);
  * at the end the slot is FREE, the slab nobody's, no lock held.

@@ -211,7 +211,9 @@ static void oracle_lane(struct oracle *o, uint32_t i)
     for (unsigned k = 0; k < AP_HANDS; k++)
         HOLDS(l->hand[k] == 0 || (l->hand[k] >> 60 == 0 && AP_REF_SLOT(l->hand[k]) < o->seg->geometry.tasks &&
                                   AP_REF_GENERATION(l->hand[k]) != 0), "lane", i, l->hand[k]);
-    HOLDS(l->reserved == 0, "lane", i, l->reserved);
+    HOLDS(l->inside >> 63 != 0 ? (l->inside & INT64_MAX) < o->seg->geometry.queues
+                               : l->inside >> 60 == 0 && l->inside >> 38 < o->seg->geometry.tasks, "lane", i, l->inside);
+    HOLDS(l->crash <= 66, "lane", i, l->crash);
     ZEROS("lane", i, l->pad0, &l->mutex);
     ZEROS("lane", i, &l->mutex + 1, &l->bell);
     ZEROS("lane", i, &l->bell + 1, l->hand);
@@ -264,7 +266,7 @@ static void oracle_body(struct oracle *o, uint32_t i, const uint64_t *body, cons
         return;
     }
     HOLDS(*size <= capacity, "slot", i, *size);
-    HOLDS(word == (state | (uint64_t)i << 4 | generation << 26), "slot", i, *body);
+    HOLDS(word == (state | (uint64_t)i << 6 | generation << 28), "slot", i, *body);
 }
 
 static bool error_known(uint32_t number)
@@ -304,7 +306,7 @@ static void oracle_slot(struct oracle *o, uint32_t i)
     bool published = state >= 2 && state <= 6;
 
     HOLDS(owner_holds(o, i, state, owner), "slot", i, s->word);
-    HOLDS((s->word >> 4 & 7) <= 3 && (s->word >> 7 & 31) == 0 && generation <= AP_GENERATION_LAST &&
+    HOLDS((s->word >> 4 & 7) <= 3 && generation <= AP_GENERATION_LAST &&
               (generation != 0 || state == 0), "slot", i, s->word);
     HOLDS((s->request & 0xf8) == 0 && s->request >> 8 <= AP_GENERATION_LAST, "slot", i, s->request);
     if (published) {
@@ -313,7 +315,7 @@ static void oracle_slot(struct oracle *o, uint32_t i)
         HOLDS(s->deadline >= s->queued, "slot", i, s->deadline);
     }
     if (state == 4 || (state == 5 && owner == (uint32_t)-APIARY_EAGENT))
-        oracle_body(o, i, &s->result, &s->result_size, AP_BLOCK_RESULT);
+        oracle_body(o, i, &s->result, &s->result_size, 3 + (s->word >> 4 & 7) + (s->word >> 7 & 31));
     HOLDS(s->queued <= o->now, "slot", i, s->queued);
     HOLDS(s->started <= o->now && (state != 4 || s->started >= s->queued), "slot", i, s->started);
     HOLDS(s->finished <= o->now && (state != 4 || s->finished >= s->started), "slot", i, s->finished);
@@ -396,21 +398,20 @@ static void oracle_blocks(struct oracle *o)
     for (unsigned c = 0; c < AP_POOL_CLASSES; c++) {
         for (uint32_t k = 0; k < seg->geometry.pool_blocks[c]; k++, number++) {
             const uint64_t *w = ap_at(seg, AP_SECTION_BLOCKS, number), offset = at + (uint64_t)k * (256u << 2 * c);
-            uint64_t state = *w & 3, crashes = *w >> 2 & 3, who = *w >> 4 & 0x3fffff, generation = *w >> 26;
+            uint64_t state = (*w & 63) < 3 ? *w & 63 : 3, attempt = (*w & 63) - state, who = *w >> 6 & 0x3fffff;
+            uint64_t generation = *w >> 28, low = (UINT64_C(1) << 36) - 1;
             const struct ap_slot *s = ap_slot_at(seg, who);
             bool holds = state == 0 && *w == 0;
 
             if (state == AP_BLOCK_OWNED)
                 holds = lane_is(o, (uint32_t)who) != LANE_ABSENT && (ap_lane_at(seg, who)->life & 0xff) == 1 &&
-                        (ap_lane_at(seg, who)->life >> 8 & ((UINT64_C(1) << 38) - 1)) == generation;
-            if ((state == AP_BLOCK_REQUEST || state == AP_BLOCK_RESULT) && s != NULL && generation == s->word >> 26 &&
-                generation != 0 && (s->word & 15) != 0)
+                        (ap_lane_at(seg, who)->life >> 8 & low) == generation;
+            if ((state == AP_BLOCK_REQUEST || state == AP_BLOCK_RESULT) && s != NULL && generation == (s->word >> 26 & low) &&
+                (s->word & 15) != 0)
                 holds = (state == AP_BLOCK_REQUEST ? s->body : s->result) == offset || (s->word & 15) == 1 ||
                         ((s->word & 15) == 3 && state == AP_BLOCK_RESULT);
             if (state == AP_BLOCK_RESULT)
-                holds = holds && crashes < 3 && ((s->word & 15) != 3 || crashes == (s->word >> 4 & 7));
-            else
-                holds = holds && crashes == 0;
+                holds = holds && attempt <= 34 && ((s->word & 15) != 3 || attempt == (s->word >> 4 & 7) + (s->word >> 7 & 31));
             HOLDS(holds, "block", number, *w);
         }
         at += ((uint64_t)seg->geometry.pool_blocks[c] * (256u << 2 * c) + 4095) / 4096 * 4096;

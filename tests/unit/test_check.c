@@ -117,7 +117,10 @@ Test(check, lanes)
     CORRUPTS(*lock, 0x3fffffff, "lane", 2, "L7");
     CORRUPTS(l->mutex.__data.__kind, 1, "lane", 2, "L7");
     CORRUPTS(l->mutex.__data.__owner, 0x3fffffff, "lane", 2, "L7");
-    CORRUPTS(l->hand[7], UINT64_MAX, "lane", 2, "L8");
+    CORRUPTS(l->hand[AP_HANDS - 1], UINT64_MAX, "lane", 2, "L8");
+    CORRUPTS(l->inside, UINT64_MAX, "lane", 2, "L8");
+    CORRUPTS(l->inside, UINT64_MAX >> 1, "lane", 2, "L8");
+    CORRUPTS(l->crash, 67, "lane", 2, "L8");
     CORRUPTS(l->joined, UINT64_MAX, "lane", 2, "L9");
     CORRUPTS(l->image, 1000000, "lane", 2, "L9");
     CORRUPTS(l->judge, 1000000, "lane", 2, "L9");
@@ -148,7 +151,7 @@ Test(check, words)
     CORRUPTS(*word, *word | 0xf, "slot", queued, "T1");
     CORRUPTS(*word, AP_WORD_WITH(*word, AP_TASK_QUEUED, 5), "slot", queued, "T2");
     CORRUPTS(*word, *word | 7 << 4, "slot", queued, "T5");
-    CORRUPTS(*word, *word | 1 << 9, "slot", queued, "T5");
+    SOUND(*word, *word | AP_WORD_LOST_STARTS(AP_LOST_MAX));
     CORRUPTS(*word, *word & 0xfffff, "slot", queued, "T5");
     word = &ap_slot_at(&d.seg, running)->word;
     CORRUPTS(*word, AP_WORD_WITH(*word, AP_TASK_RUNNING, 12), "slot", running, "T2");
@@ -247,11 +250,11 @@ Test(check, blocks)
     }
     uint64_t *first = ap_at(&d.seg, AP_SECTION_BLOCKS, 0);
     cr_assert(owned != NULL && request != NULL && result != NULL);
-    REPAIRS(*request, *request + (UINT64_C(1) << 26), "block", (uint64_t)(request - first), "P1");
-    REPAIRS(*result, *result + 16, "block", (uint64_t)(result - first), "P2");
-    REPAIRS(*owned, *owned + (UINT64_C(1) << 26), "block", (uint64_t)(owned - first), "P3");
-    CORRUPTS(*owned, *owned | 0xf, "block", (uint64_t)(owned - first), "P4");
-    CORRUPTS(*owned, *owned | 4000 << 4, "block", (uint64_t)(owned - first), "P4");
+    REPAIRS(*request, *request + (UINT64_C(1) << 28), "block", (uint64_t)(request - first), "P1");
+    REPAIRS(*result, *result + 64, "block", (uint64_t)(result - first), "P2");
+    REPAIRS(*owned, *owned + (UINT64_C(1) << 28), "block", (uint64_t)(owned - first), "P3");
+    CORRUPTS(*owned, *owned | 0x3f, "block", (uint64_t)(owned - first), "P4");
+    CORRUPTS(*owned, *owned | 4000 << 6, "block", (uint64_t)(owned - first), "P4");
 }
 
 Test(check, events)

@@ -499,7 +499,9 @@ Test(refusal, a_lane_descriptor_tells_of_a_task_whose_worker_died)
         /* As a worker that dies in a handler for the third time leaves it. */
         if (!ap_task_claim(own, dying.index, w.queue, AP_REF(task.slot, AP_WORD_GENERATION(ap_load_acquire(&slot->word))), &token))
             _exit(2);
-        ap_store_release(&ap_slot_at(own, task.slot)->word, token + ((uint64_t)(AP_CRASHES_MAX - 1) << 4));
+        ap_store_release(&ap_slot_at(own, task.slot)->word, token + AP_WORD_CRASHED(AP_CRASHES_MAX - 1));
+        ap_lane_inside(dying.lane, AP_REF(task.slot, AP_WORD_GENERATION(token)));
+        ap_lane_crash(dying.lane, SIGSEGV);
         if (write(ends[1], "r", 1) != 1) _exit(3);
         kill(getpid(), SIGKILL);
     }

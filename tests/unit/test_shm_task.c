@@ -68,17 +68,17 @@ Test(task, a_reaper_takes_what_a_dead_lane_runs_and_nothing_else)
     uint32_t slot = reserve();
     uint64_t token, ref = ap_task_publish(seg, slot, 1), queued = word_of(slot);
 
-    cr_assert_eq(ap_task_requeue_dead(seg, slot, queued, 2), 0, "nobody runs it");
-    cr_assert_eq(ap_task_fail_dead(seg, slot, queued, APIARY_ECRASHED), 0);
+    cr_assert_eq(ap_task_requeue_dead(seg, slot, queued, 2, true), 0, "nobody runs it");
+    cr_assert_eq(ap_task_fail_dead(seg, slot, queued, APIARY_ECRASHED, true), 0);
     cr_assert_eq(ap_task_free_dead(seg, slot, queued), 0);
     cr_assert_eq(word_of(slot), queued);
     cr_assert_eq(ap_task_claim(seg, 1, 1, ref, &token), 1);
     cr_assert_eq(ap_task_free_dead(seg, slot, token), 0, "it is to be run again");
-    cr_assert_eq(ap_task_requeue_dead(seg, slot, token, 2), 1);
+    cr_assert_eq(ap_task_requeue_dead(seg, slot, token, 2, true), 1);
     cr_assert_eq(word_of(slot), AP_WORD(AP_TASK_QUEUED, 1, 2, AP_WORD_GENERATION(queued)));
-    cr_assert_eq(ap_task_fail_dead(seg, slot, token, APIARY_ECRASHED), 0, "the word has changed");
+    cr_assert_eq(ap_task_fail_dead(seg, slot, token, APIARY_ECRASHED, true), 0, "the word has changed");
     cr_assert_eq(ap_task_claim(seg, 1, 2, ref, &token), 1);
-    cr_assert_eq(ap_task_fail_dead(seg, slot, token, APIARY_ECRASHED), 1);
+    cr_assert_eq(ap_task_fail_dead(seg, slot, token, APIARY_ECRASHED, true), 1);
     cr_assert_eq(ap_word_code(word_of(slot)), APIARY_ECRASHED);
 }
 

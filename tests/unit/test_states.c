@@ -317,26 +317,27 @@ Test(states, what_is_no_state_has_no_ways)
 Test(states, a_word_says_how_often_its_task_was_started)
 {
     static const struct {
-        uint32_t state, crashes;
+        uint32_t state, crashes, lost;
         int code;
         uint32_t starts;
     } cases[] = {
-        {AP_TASK_QUEUED, 0, 0, 0},
-        {AP_TASK_QUEUED, 2, 0, 2}, /* waits for its third start */
-        {AP_TASK_RUNNING, 0, 0, 1},
-        {AP_TASK_RUNNING, 2, 0, 3},
-        {AP_TASK_DONE, 0, 0, 1},
-        {AP_TASK_DONE, 1, 0, 2},
-        {AP_TASK_FAILED, 0, APIARY_EAGENT, 1},
-        {AP_TASK_FAILED, 0, APIARY_ENOBLOCK, 1},
-        {AP_TASK_FAILED, 0, APIARY_ETOOLARGE, 1},
-        {AP_TASK_FAILED, AP_CRASHES_MAX - 1, APIARY_ECRASHED, AP_CRASHES_MAX},
-        {AP_TASK_FAILED, 0, APIARY_ETIMEDOUT, 0}, /* in the queue */
-        {AP_TASK_FAILED, 1, APIARY_ETIMEDOUT, 1},
-        {AP_TASK_CANCELLED, 1, APIARY_ECANCELLED, 1},
+        {AP_TASK_QUEUED, 0, 0, 0, 0},
+        {AP_TASK_QUEUED, 1, 1, 0, 2}, /* waits for its third start */
+        {AP_TASK_RUNNING, 0, 0, 0, 1},
+        {AP_TASK_RUNNING, 2, 0, 0, 3},
+        {AP_TASK_DONE, 0, 0, 0, 1},
+        {AP_TASK_DONE, 1, 3, 0, 5},
+        {AP_TASK_FAILED, 0, 0, APIARY_EAGENT, 1},
+        {AP_TASK_FAILED, 0, 0, APIARY_ENOBLOCK, 1},
+        {AP_TASK_FAILED, 0, 0, APIARY_ETOOLARGE, 1},
+        {AP_TASK_FAILED, AP_CRASHES_MAX, 2, APIARY_ECRASHED, AP_CRASHES_MAX + 2},
+        {AP_TASK_FAILED, 1, AP_LOST_MAX, APIARY_ELOST, AP_LOST_MAX + 2},
+        {AP_TASK_FAILED, 0, 0, APIARY_ETIMEDOUT, 0}, /* in the queue */
+        {AP_TASK_FAILED, 1, 0, APIARY_ETIMEDOUT, 1},
+        {AP_TASK_CANCELLED, 1, 0, APIARY_ECANCELLED, 1},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        uint64_t word = AP_WORD(cases[i].state, cases[i].crashes, (uint32_t)-cases[i].code, 5);
+        uint64_t word = AP_WORD(cases[i].state, cases[i].crashes, (uint32_t)-cases[i].code, 5) | AP_WORD_LOST_STARTS(cases[i].lost);
         cr_expect_eq(ap_word_starts(word), cases[i].starts, "case %zu: %u", i, ap_word_starts(word));
     }
 }

@@ -1,0 +1,35 @@
+/* agents/runtime/crash.h - whose code a worker's thread was running when it crashed, for the reaper (shm/lane.h, SUSPECT).
+ *
+ * SIGNALS   1 A process that has had a worker catches SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS and SIGTRAP from then
+ *           on. The handler marks the lane of the thread, if that is a worker's. Then it calls the handler that was there before
+ *           (a sanitizer's, a runtime's), or the process dies of the signal, as it would have done.
+ *           2 A signal that another process has sent is no crash. If the former handler comes back, there was none.
+ *           3 A handler that is installed later and does not call the one that was there leaves no marks. Tasks are lost then,
+ *           and not suspected.
+ *           4 A worker's thread does not block these signals, and has a stack of its own for them. So a task that recurses
+ *           without end is a crash like any.
+ * ENDS      exit and quick_exit by a worker's thread, and the end of the thread itself (pthread_exit), are marked, too. _exit and
+ *           exec are not: nothing of the process runs any more.
+ * OTHERS    A thread that an agent has started runs nobody's code: its crash makes no task suspect.
+ */
+#ifndef AP_CRASH_H
+#define AP_CRASH_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct ap_worker;
+
+/* Once in a process, before a worker's thread runs; more calls do nothing. */
+void ap_crash_begin(void);
+/* Takes the signals out of a set that is to be blocked. */
+void ap_crash_unblock(sigset_t *set);
+/* By the worker's thread: its stack for signals, unless somebody has given it one. Without memory it has none. */
+void ap_crash_stack_open(struct ap_worker *w);
+/* When that thread has ended. */
+void ap_crash_stack_close(struct ap_worker *w);
+/* By the worker's thread, that it is about to end by this (shm/lane.h); 0: after all it is not. False: there is no lane. */
+bool ap_crash_mark(const struct ap_worker *w, uint32_t how);
+
+#endif
