@@ -62,7 +62,7 @@ AP_MUST_CHECK int ap_config_path(struct ap_config *config, const char *path, con
  *   's' text   'i' whole number   'b' true or false   'l' list of texts (one text counts as a list of one)
  *   'd' duration ("250ms", "30s", "5m"; a bare number is milliseconds) -> ns   units: ns us ms s m h
  *   'z' size ("64KiB", "2MiB"; a bare number is bytes)                         units: B KiB MiB GiB TiB
- *   'm' mapping   'L' list of mappings   'a' anything
+ *   'm' mapping   'L' list of mappings   'e' list of texts and mappings (one text counts as a list of one)   'a' anything
  * Digits may be grouped (30_000). A text is empty only in quotes; true, false and whole numbers have no quotes. */
 struct ap_key {
     const char *name;

@@ -293,6 +293,8 @@ static const char *keys_expected(char type)
         return "a size such as 512, 64KiB, 2MiB (B KiB MiB GiB TiB; a bare number is bytes)";
     case 'm':
         return "a mapping (key: value)";
+    case 'e':
+        return "a text, or a list of texts and mappings";
     default:
         return "a list of mappings";
     }
@@ -355,10 +357,13 @@ static int check_items(const struct ap_node *node, const struct ap_key *key, str
                               key->what != NULL ? ": " : "", key->what != NULL ? key->what : "");
     for (size_t i = 0; i < node->count; i++) {
         const struct ap_node *item = node->items[i];
-        bool good = key->type == 'l' ? is_text(item) : item->kind == AP_NODE_MAP;
-        if (!good)
+        bool text = key->type != 'L' && is_text(item), map = key->type != 'l' && item->kind == AP_NODE_MAP;
+        if (!text && !map)
             return ap_node_refuse(item, error, "%s: item %zu is not %s; expected %s", key->name, i + 1,
-                                  key->type == 'l' ? "a text" : "a mapping", keys_expected(key->type));
+                                  key->type == 'l'   ? "a text"
+                                  : key->type == 'L' ? "a mapping"
+                                                     : "a text or a mapping",
+                                  keys_expected(key->type));
     }
     return 0;
 }
@@ -374,6 +379,7 @@ static int check_value(const struct ap_node *node, const struct ap_key *key, str
     case 's':
         return is_text(node) ? 0 : refuse_type(node, key, error);
     case 'l':
+    case 'e':
         if (is_text(node)) return 0;
         return node->kind == AP_NODE_LIST ? check_items(node, key, error) : refuse_type(node, key, error);
     case 'L':

@@ -115,7 +115,6 @@ static void look_capability(struct ap_look *look)
     }
     if (any != 0 && key == 0)
         ap_look_found(look, AP_CORRUPT, &c->providers[0], any, "D2", "providers of a capability without a name");
-    ap_look_zero(look, &c->reserved0, sizeof c->reserved0, "R5", "reserved0");
     ap_look_zero(look, (const uint8_t *)c + used, look->seg->sections[AP_SECTION_CAPABILITIES].stride - used, "D1",
                  "behind the name");
 }
@@ -450,7 +449,8 @@ static uint64_t capabilities_stride(const struct ap_geometry *g)
 }
 
 static const struct ap_field capability_fields[] = {
-    AP_FIELD(ap_capability, key), AP_FIELD(ap_capability, ready), AP_FIELD(ap_capability, providers[0]), {NULL, 0, 0},
+    AP_FIELD(ap_capability, key), AP_FIELD(ap_capability, ready), AP_FIELD(ap_capability, terms),
+    AP_FIELD(ap_capability, providers[0]), {NULL, 0, 0},
 };
 static const struct ap_number capability_numbers[] = {
     {.key = "capabilities", .what = "names of capabilities that were ever offered", .at = AP_REGISTRY_NUMBER_AT(CAPABILITIES),

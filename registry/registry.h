@@ -7,8 +7,8 @@
  *           (TaskRouter, LoadBalancer), admission. monitor/: deaths and beats, what supervisors say, status (SwarmMonitor).
  *           client/: attach, delegate, await, collect. Here: the records, their part of the layout, their checks, their recovery.
  * LAYOUT    sections "services", "tickets" (one row per service, admission.h), "swarms", "agents" (one per queue),
- *           "capabilities" (discovery.h), "supervised" (supervised.h), "carried" (one per slot, carried.h), in this order behind
- *           those of shm/.
+ *           "capabilities" (discovery.h), "supervised" (supervised.h), "carried" (one per slot, carried.h), "terms" (one per
+ *           capability, terms.h), in this order behind those of shm/.
  * NAMES     1 A service is known by its index. The index stays that name's while the name is in use: by a member that calls for
  *           the service, a swarm's record (DOWN, too), a ticket, a task's caller or `only`.
  *           2 service.life = epoch << 24 | lane << 8 | state. Each step is a CAS that raises the epoch.
@@ -183,10 +183,14 @@ void ap_service_name(const struct ap_segment *seg, uint32_t service, char ret[AP
 void ap_text_store(char *to, const char *from, size_t size);
 void ap_text_copy(char *to, const char *from, size_t size);
 
+struct ap_terms;
+struct ap_terms_conflicts;
+
 /* One agent to register: `lane` is its worker's lane, the queue's consumer. */
 struct ap_agent_registration {
     const char *name;
     const char *const *capabilities; /* ends with NULL */
+    const struct ap_terms *terms;    /* what it declares, one for each of them; NULL: nothing */
     uint32_t lane;
     uint32_t queue; /* filled in */
 };
@@ -198,6 +202,7 @@ struct ap_swarm_registration {
     struct ap_agent_registration *agents;
     size_t agent_count;
     uint32_t swarm, service_index; /* filled in */
+    struct ap_terms_conflicts *conflicts; /* filled in, where its terms contradict those of other agents; may be NULL */
 };
 /* All or nothing; capabilities become discoverable last. APIARY_EEXIST, _ETABLEFULL, _EINVAL. By the control lane. */
 AP_MUST_CHECK int ap_swarm_register(struct ap_segment *seg, struct ap_swarm_registration *r);

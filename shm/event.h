@@ -30,6 +30,7 @@
     X(SWARM_DIED, "swarm's queen died", "swarm", "lane")                 \
     X(SWARM_MODE, "swarm's mode set by an operator", "swarm", "mode")    \
     X(BLOCKS_SWEPT, "leaked payload blocks freed", "count", "")          \
+    X(TERMS_CHANGED, "capability's terms changed against another agent's", "capability", "term") \
     X(MONITOR, "watches all lanes", "member", "beside a stopped holder")
 
 enum ap_event_kind {

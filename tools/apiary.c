@@ -11,6 +11,7 @@ static const struct apiary_command commands[] = {
     {"status", "show the swarms and their load", cmd_status},
     {"services", "show services, their agents and capabilities", cmd_services},
     {"discover", "show the agents that offer a capability", cmd_discover},
+    {"capability", "show what capabilities declare", cmd_capability},
     {"kinds", "show the built-in kinds of agents and their keys", cmd_kinds},
     {"delegate", "run one task and print its result", cmd_delegate},
     {"task", "list, show and cancel tasks", cmd_task},

@@ -38,30 +38,42 @@ static void to_log(void *user, int level, const char *line)
     kill(getpid(), SIGTERM);
 }
 
-/* Every agent with its kind, built in or from a plug-in, and its place in the configuration. Both are to be freed. */
-static int describe_agents(const struct tool *t, const struct ap_deployment_swarm *swarm,
-                           apiary_agent_description_t **ret, const struct ap_node ***ret_configs)
+/* What the configuration says of the agents; to be freed by described_free. */
+struct described {
+    apiary_agent_description_t *agents;
+    const struct ap_node **configs;
+    const struct ap_terms **terms;
+};
+
+static void described_free(struct described *d)
 {
-    apiary_agent_description_t *agents = tool_alloc(swarm->agent_count * sizeof *agents);
-    const struct ap_node **configs = tool_alloc(swarm->agent_count * sizeof(void *));
+    free(d->agents);
+    free(d->configs);
+    free(d->terms);
+}
+
+/* Every agent with its kind, built in or from a plug-in. */
+static int describe_agents(const struct tool *t, const struct ap_deployment_swarm *swarm, struct described *ret)
+{
+    ret->agents = tool_alloc(swarm->agent_count * sizeof *ret->agents);
+    ret->configs = tool_alloc(swarm->agent_count * sizeof(void *));
+    ret->terms = tool_alloc(swarm->agent_count * sizeof(void *));
     for (size_t i = 0; i < swarm->agent_count; i++) {
         const struct ap_deployment_agent *from = &swarm->agents[i];
-        agents[i] = (apiary_agent_description_t){.name = from->name,
-                                                 .kind = from->kind != NULL ? apiary_kind(from->kind) : NULL,
-                                                 .capabilities = from->capabilities,
-                                                 .worker = from->worker};
-        configs[i] = from->config;
+        apiary_agent_description_t *to = &ret->agents[i];
+        *to = (apiary_agent_description_t){.name = from->name,
+                                           .kind = from->kind != NULL ? apiary_kind(from->kind) : NULL,
+                                           .capabilities = from->capabilities,
+                                           .worker = from->worker};
+        ret->configs[i] = from->config;
+        ret->terms[i] = from->terms;
         char message[1024] = "";
-        int rc = from->plugin != NULL ? ap_agent_plugin(from->plugin, &agents[i].kind, message, sizeof message) : 0;
-        if (rc == 0 && agents[i].kind != NULL) continue;
-        free(agents);
-        free(configs);
+        int rc = from->plugin != NULL ? ap_agent_plugin(from->plugin, &to->kind, message, sizeof message) : 0;
+        if (rc == 0 && to->kind != NULL) continue;
         if (rc < 0) return tool_error(t, rc, message, "agent %s", from->name);
         return tool_fail(t, TOOL_CONFIG, "agent %s: there is no kind '%s'; 'apiary kinds' lists them", from->name,
                          from->kind);
     }
-    *ret = agents;
-    *ret_configs = configs;
     return TOOL_OK;
 }
 
@@ -85,11 +97,11 @@ static void block_signals(sigset_t *set)
 }
 
 static int cli_queen_serve(const struct tool *t, apiary_t *a, const apiary_swarm_description_t *description,
-                           const struct ap_node *const *configs, const sigset_t *signals, uint64_t drain)
+                           const struct ap_queen_given *given, const sigset_t *signals, uint64_t drain)
 {
     char message[1024] = "", text[32];
     apiary_queen_t *queen = NULL;
-    int rc = ap_queen_start(a, description, configs, message, sizeof message, &queen);
+    int rc = ap_queen_start(a, description, given, message, sizeof message, &queen);
     if (rc < 0) return tool_error(t, rc, message, "queen %s/%s", description->service, description->instance);
     tool_notify("READY=1");
     int which = 0;
@@ -139,11 +151,10 @@ static int cli_queen_run(const struct tool *t, const char *service, const struct
     int rc = apiary_read_config(t, o->config, o->standard_input, service, &path, &d);
     if (rc != TOOL_OK) return rc;
     const struct ap_deployment_swarm *swarm = ap_deployment_swarm(d, service);
-    apiary_agent_description_t *agents = NULL;
-    const struct ap_node **configs = NULL;
+    struct described described = {.agents = NULL};
     apiary_t *a = NULL;
     rc = swarm == NULL ? tool_fail(t, TOOL_CONFIG, "queen: %s has no service '%s'", path, service)
-                       : describe_agents(t, swarm, &agents, &configs);
+                       : describe_agents(t, swarm, &described);
     const char *segment = NULL, *why = NULL;
     if (rc == TOOL_OK) rc = tool_choose_segment(t, path, d->segment.name, &segment, &why);
     if (rc == TOOL_OK) {
@@ -164,15 +175,15 @@ static int cli_queen_run(const struct tool *t, const char *service, const struct
                                                   .metrics_endpoint = swarm->metrics_endpoint,
                                                   .workers = swarm->workers,
                                                   .max_concurrent_delegations = swarm->max_delegations,
-                                                  .agents = agents,
+                                                  .agents = described.agents,
                                                   .agent_count = swarm->agent_count,
                                                   .log = to_log,
                                                   .log_user = &broken};
-        rc = cli_queen_serve(t, a, &description, configs, signals, drain);
+        const struct ap_queen_given given = {.configs = described.configs, .terms = described.terms};
+        rc = cli_queen_serve(t, a, &description, &given, signals, drain);
     }
     apiary_detach(a);
-    free(agents);
-    free(configs);
+    described_free(&described);
     ap_deployment_free(d);
     return rc;
 }

@@ -5,6 +5,7 @@
 #include "registry/routing/admission.h"
 #include "registry/discovery/discovery.h"
 #include "registry/monitor/supervised.h"
+#include "registry/routing/terms.h"
 #include "tools/common_carried.h"
 #include "tools/common.h"
 #include "tools/dump.h"
@@ -233,4 +234,38 @@ static json_t *carried_json(const struct ap_segment *seg)
 void dump_part_carried(const struct dump *d, const struct dump_options *options, json_t *whole)
 {
     if (options->tasks) dump_registry_set(whole, "carried", d->registry ? carried_json(&d->seg) : json_array());
+}
+
+/* A word that is out of range is none: the checkers tell of it. */
+static json_t *terms_json(const struct ap_segment *seg)
+{
+    json_t *list = json_array();
+
+    for (uint32_t i = 0; i < seg->sections[AP_SECTION_TERMS].count; i++) {
+        struct ap_capability *c = ap_capability_at(seg, i);
+        json_t *o = json_object();
+
+        for (uint32_t t = 0; t < AP_TERMS && c != NULL && ap_load_relaxed(&c->terms) != 0; t++) {
+            uint64_t value;
+            char text[48];
+
+            if (!ap_term_read(seg, i, t, &value)) continue;
+            ap_term_print(t, value, text, sizeof text);
+            dump_registry_set(o, ap_term_rows[t].key, json_string(text));
+        }
+        if (json_object_size(o) > 0) {
+            dump_registry_set(o, "capability", dump_bytes_json(ap_capability_text(seg, c), APIARY_CAPABILITY_MAX + 1));
+            dump_registry_set(o, "index", dump_number(i));
+            json_array_append(list, o);
+        }
+        json_decref(o);
+    }
+    return list;
+}
+
+/* Of the capabilities that have declared some. */
+void dump_part_terms(const struct dump *d, const struct dump_options *options, json_t *whole)
+{
+    (void)options;
+    dump_registry_set(whole, "terms", d->registry ? terms_json(&d->seg) : json_array());
 }

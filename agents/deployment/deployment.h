@@ -6,7 +6,8 @@
  *                  capabilities, payload: {blocks_256B .. blocks_1MiB}, mode ["0660"], owner, group
  *   swarms: list of {service*, port, queen: {instances [1], restart [always|never]}, workers [1], version,
  *                  health_endpoint, metrics_endpoint, max_concurrent_delegations,
- *                  agents*: list of {name*, kind* | plugin*, capabilities*, worker [0], config: mapping for the kind},
+ *                  agents*: list of {name*, kind* | plugin*, capabilities*: list of NAME or {name*, terms of terms.def},
+ *                  worker [0], config: mapping for the kind},
  *                  checks: list of {capability*, send, send_file, expect* | expect_match*, timeout}}
  * Checks:  1 `tools/up` runs the checks: at least one real task per capability, whose output is compared with the expected one.
  *          2 A check asks for a capability of its own swarm. A check of "name" also covers "name@major".
@@ -30,6 +31,7 @@ struct ap_deployment_agent {
     const char *name, *kind, *plugin; /* plugin: path, resolved against the configuration's folder */
     const char **capabilities;        /* ends with NULL */
     size_t capability_count;
+    struct ap_terms *terms; /* what it declares, one for each capability (registry/routing/terms.h) */
     uint32_t worker;
     const struct ap_node *config; /* may be NULL */
 };

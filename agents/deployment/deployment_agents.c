@@ -7,6 +7,7 @@
 
 #include "agents/deployment/deployment_int.h"
 #include "agents/runtime/kind.h"
+#include "agents/runtime/terms_config.h"
 #include "core/name.h"
 #include "core/text.h"
 
@@ -19,7 +20,7 @@ static const struct ap_key agent_keys[] = {
     {.name = "name", .type = 's', .required = true, .what = "the agent's name"},
     {.name = "kind", .type = 's', .what = "a built-in kind"},
     {.name = "plugin", .type = 's', .what = "path of a shared object"},
-    {.name = "capabilities", .type = 'l', .required = true, .what = "the capabilities that it offers"},
+    {.name = "capabilities", .type = 'e', .required = true, .what = "the capabilities that it offers"},
     {.name = "worker", .type = 'i', .min = 0, .max = 15},
     {.name = "config", .type = 'm', .what = "the kind's own keys"},
     {.name = NULL},
@@ -78,7 +79,8 @@ static const struct ap_node *capability_node(const struct ap_deployment_agent *a
 {
     const struct ap_node *list = ap_node_get(agent->node, "capabilities");
 
-    return list->kind == AP_NODE_LIST ? list->items[c] : list;
+    if (list->kind == AP_NODE_LIST) list = list->items[c];
+    return list->kind == AP_NODE_MAP ? ap_node_get(list, "name") : list;
 }
 
 static int check_offers(struct ap_loader *l, const struct ap_deployment_agent *agent, const apiary_agent_kind_t *kind)
@@ -133,6 +135,11 @@ static int read_kind(struct ap_loader *l, struct ap_deployment_agent *agent)
 
 static int add_capability(struct ap_loader *l, struct ap_deployment_agent *agent, const struct ap_node *item)
 {
+    struct ap_terms *terms = &agent->terms[agent->capability_count];
+    int e = item->kind == AP_NODE_MAP ? ap_terms_read(item, true, terms, l->error) : 0;
+
+    if (e < 0) return e;
+    if (item->kind == AP_NODE_MAP) item = ap_node_get(item, "name");
     if (!ap_capability_valid(item->text))
         return ap_node_refuse(item, l->error, "capabilities: '%s' is not a capability name; " AP_CAPABILITY_RULE,
                               AP_SHOWN(item->text, 72));
@@ -142,6 +149,14 @@ static int add_capability(struct ap_loader *l, struct ap_deployment_agent *agent
                                   agent->name, item->text);
     agent->capabilities[agent->capability_count++] = item->text;
     return 0;
+}
+
+/* What an allocation of the configuration is aligned to is not enough for a row of the segment's type. */
+static struct ap_terms *terms_of(struct ap_config *config, size_t count)
+{
+    char *at = ap_config_alloc(config, (count + 1) * sizeof(struct ap_terms));
+
+    return at != NULL ? (struct ap_terms *)(void *)(at + (AP_LINE - (uintptr_t)at % AP_LINE) % AP_LINE) : NULL;
 }
 
 static int read_capabilities(struct ap_loader *l, struct ap_deployment_agent *agent)
@@ -154,7 +169,8 @@ static int read_capabilities(struct ap_loader *l, struct ap_deployment_agent *ag
         return ap_node_refuse(list, l->error, "capabilities: agent %s has %zu; allowed: 1 to %u", agent->name, count,
                               AP_AGENT_CAPABILITIES);
     agent->capabilities = ap_config_alloc(l->d->config, (count + 1) * sizeof *agent->capabilities);
-    if (agent->capabilities == NULL) return APIARY_ENOBLOCK;
+    agent->terms = terms_of(l->d->config, count);
+    if (agent->capabilities == NULL || agent->terms == NULL) return APIARY_ENOBLOCK;
     for (size_t i = 0; i < count && e == 0; i++)
         e = add_capability(l, agent, list->kind == AP_NODE_LIST ? list->items[i] : list);
     return e;

@@ -160,17 +160,38 @@ static void pass_time(struct ap_queen *q, uint32_t news, uint64_t *next, uint64_
 
 /* ---- life ----------------------------------------------------------------------------------------------------- */
 
+/* Another agent of some capability has declared otherwise. Somebody's configuration is not what its author believes. */
+static void say_conflicts(const struct ap_queen *q, const struct ap_terms_conflicts *all)
+{
+    for (uint32_t i = 0; i < all->count && i < AP_TERMS_CONFLICTS; i++) {
+        const struct ap_terms_conflict *c = &all->list[i];
+        char name[APIARY_CAPABILITY_MAX + 1], before[48], now[48];
+
+        ap_capability_name(q->seg, c->capability, name);
+        ap_term_print(c->term, c->before, before, sizeof before);
+        ap_term_print(c->term, ap_term_declared(q->seg, c->capability, c->term), now, sizeof now);
+        ap_queen_log(q, 4, "%s: another agent has declared %s: %s; %s declares %s, which is in force now", name,
+                     ap_term_rows[c->term].key, before, q->service, now);
+    }
+    if (all->count > AP_TERMS_CONFLICTS)
+        ap_queen_log(q, 4, "%u more terms are declared otherwise by other agents", all->count - AP_TERMS_CONFLICTS);
+}
+
 static int queen_register(struct ap_queen *q)
 {
+    struct ap_terms_conflicts conflicts = {.count = 0};
     int r;
 
     for (size_t i = 0; i < q->agent_count; i++) q->rows[i].lane = q->agents[i].worker->context->lane.index;
     q->registration.park = (uint16_t)ap_loop_park_kind(q->workers[0].loop); /* one machine and environment: all alike */
+    q->registration.conflicts = &conflicts;
     r = ap_swarm_register(q->seg, &q->registration);
+    q->registration.conflicts = NULL;
     if (r == APIARY_EEXIST)
         ap_format(q->message, sizeof q->message, "%s, instance %s: %s; %s", q->service,
                  q->registration.instance != NULL ? q->registration.instance : "0", apiary_strerror(r), apiary_advice(r));
     if (r < 0) return r;
+    say_conflicts(q, &conflicts);
     q->service_index = q->registration.service_index; /* nobody may have used the name since it was entered */
     for (size_t i = 0; i < q->agent_count; i++) q->agents[i].queue = q->rows[i].queue;
     /* The member attached before its swarm's own, tighter bound could be known. */
@@ -343,14 +364,14 @@ static void queen_remove(struct ap_queen *q)
 
 /* ---- the public face ------------------------------------------------------------------------------------------ */
 
-int ap_queen_start(struct apiary *a, const apiary_swarm_description_t *swarm, const struct ap_node *const *configs, char *message,
+int ap_queen_start(struct apiary *a, const apiary_swarm_description_t *swarm, const struct ap_queen_given *given, char *message,
                    size_t message_size, apiary_queen_t **ret)
 {
     struct ap_queen *q = NULL;
     char text[sizeof q->message] = "";
     int r = a == NULL || swarm == NULL || ret == NULL ? APIARY_EINVAL : ap_usable(a);
 
-    if (r == 0) r = ap_queen_make(a, swarm, configs, text, sizeof text, &q);
+    if (r == 0) r = ap_queen_make(a, swarm, given, text, sizeof text, &q);
     if (r == 0) {
         r = control_start(q);
         if (r < 0) memcpy(text, q->message, sizeof text);

@@ -13,6 +13,7 @@
 #include "core/apiary/swarm.h"
 #include "core/must_check.h"
 #include "registry/monitor/monitor.h"
+#include "registry/routing/terms.h"
 
 #define AP_WORKERS_MAX 16u
 #define AP_LOCAL_MEMORY (UINT64_C(64) << 20)
@@ -38,6 +39,7 @@ struct ap_queen {
     size_t agent_count;
     struct ap_swarm_registration registration;
     struct ap_agent_registration *rows;
+    struct ap_terms **terms; /* of each agent whose description has a text */
     struct ap_memory memory;
     struct ap_monitor *monitor;
     bool removed;               /* it was logged that the segment has lost its name */
@@ -53,12 +55,16 @@ struct ap_queen {
     uint64_t stop_until;
 };
 
-/* apiary_queen_start. With `configs` (one for each agent; NULL: it has none) these are the agents' configurations, instead of the
- * descriptions' texts. The caller has checked them by ap_agent_config_judge and keeps them until the queen has stopped. */
-AP_MUST_CHECK int ap_queen_start(struct apiary *a, const apiary_swarm_description_t *d, const struct ap_node *const *configs,
+/* Configurations and terms that the caller has read already, one for each agent, and keeps until the queen has stopped. */
+struct ap_queen_given {
+    const struct ap_node *const *configs; /* as ap_agent_config_judge has passed them; an element may be NULL */
+    const struct ap_terms *const *terms;  /* one for each of the agent's capabilities */
+};
+/* apiary_queen_start. `given` is used instead of the descriptions' texts; NULL: the texts are. */
+AP_MUST_CHECK int ap_queen_start(struct apiary *a, const apiary_swarm_description_t *d, const struct ap_queen_given *given,
                                  char *message, size_t size, apiary_queen_t **ret);
 /* queen_make.c. make: 0, or an error with a sentence in message. */
-AP_MUST_CHECK int ap_queen_make(struct apiary *a, const apiary_swarm_description_t *d, const struct ap_node *const *configs,
+AP_MUST_CHECK int ap_queen_make(struct apiary *a, const apiary_swarm_description_t *d, const struct ap_queen_given *given,
                                 char *message, size_t size, struct ap_queen **ret);
 void ap_queen_free(struct ap_queen *q);
 

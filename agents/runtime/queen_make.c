@@ -5,6 +5,7 @@
 
 #include "agents/runtime/kind.h"
 #include "agents/runtime/queen.h"
+#include "agents/runtime/terms_config.h"
 #include "core/invariant.h"
 #include "core/name.h"
 #include "core/sized.h"
@@ -156,7 +157,7 @@ static void copy_agents(struct ap_queen *q, const apiary_swarm_description_t *d,
     }
 }
 
-static int configure_agents(struct ap_queen *q, const apiary_swarm_description_t *d, const struct ap_node *const *configs,
+static int configure_agents(struct ap_queen *q, const apiary_swarm_description_t *d, const struct ap_queen_given *given,
                             char *message, size_t size)
 {
     struct ap_config_error error = {.text = ""};
@@ -166,12 +167,15 @@ static int configure_agents(struct ap_queen *q, const apiary_swarm_description_t
         const apiary_agent_description_t *from = &d->agents[i];
         struct ap_agent *agent = &q->agents[i];
 
-        if (configs != NULL) {
-            agent->config = configs[i];
+        if (given != NULL) {
+            agent->config = given->configs[i];
+            q->rows[i].terms = given->terms[i];
             continue;
         }
         r = ap_agent_config_parse(from->config_name, from->config, agent->name, agent->kind, &agent->config_tree, &error);
         if (agent->config_tree != NULL) agent->config = ap_config_root(agent->config_tree);
+        if (r == 0) r = ap_terms_parse(agent->name, from->terms, from->capabilities, &q->terms[i], &error);
+        q->rows[i].terms = q->terms[i];
     }
     if (r == APIARY_ECONFIG) ap_format(message, size, "%s", error.text);
     return r;
@@ -211,7 +215,9 @@ static bool tables_make(struct ap_queen *q, const apiary_swarm_description_t *d)
     q->agent_names = calloc(d->agent_count, sizeof *q->agent_names);
     q->agent_capabilities = calloc(d->agent_count, sizeof *q->agent_capabilities);
     q->rows = calloc(d->agent_count, sizeof *q->rows);
-    if (q->workers == NULL || q->agents == NULL || q->agent_names == NULL || q->agent_capabilities == NULL || q->rows == NULL)
+    q->terms = calloc(d->agent_count, sizeof *q->terms);
+    if (q->workers == NULL || q->agents == NULL || q->agent_names == NULL || q->agent_capabilities == NULL || q->rows == NULL ||
+        q->terms == NULL)
         return false;
     q->agent_count = d->agent_count;
     for (uint32_t i = 0; i < q->worker_count; i++) {
@@ -226,7 +232,7 @@ static bool tables_make(struct ap_queen *q, const apiary_swarm_description_t *d)
     return ap_memory_open(&q->memory, AP_LOCAL_MEMORY) == 0;
 }
 
-static int make(struct apiary *a, const apiary_swarm_description_t *d, const struct ap_node *const *configs, char *message,
+static int make(struct apiary *a, const apiary_swarm_description_t *d, const struct ap_queen_given *given, char *message,
                 size_t size, struct ap_queen **ret)
 {
     struct ap_queen *q;
@@ -246,7 +252,7 @@ static int make(struct apiary *a, const apiary_swarm_description_t *d, const str
     } else {
         failed = true;
     }
-    r = failed ? APIARY_ENOBLOCK : configure_agents(q, d, configs, message, size);
+    r = failed ? APIARY_ENOBLOCK : configure_agents(q, d, given, message, size);
     if (r == 0) r = ap_service_intern(q->seg, a->anchor->lane.index, d->service, &q->service_index);
     if (r < 0) {
         ap_queen_free(q);
@@ -256,13 +262,13 @@ static int make(struct apiary *a, const apiary_swarm_description_t *d, const str
     return 0;
 }
 
-int ap_queen_make(struct apiary *a, const apiary_swarm_description_t *swarm, const struct ap_node *const *configs, char *message,
+int ap_queen_make(struct apiary *a, const apiary_swarm_description_t *swarm, const struct ap_queen_given *given, char *message,
                   size_t size, struct ap_queen **ret)
 {
     struct description d;
     int r = read_description(swarm, &d, message, size);
 
-    if (r == 0) r = make(a, &d.swarm, configs, message, size, ret);
+    if (r == 0) r = make(a, &d.swarm, given, message, size, ret);
     free(d.agents);
     return r;
 }
@@ -277,6 +283,7 @@ void ap_queen_free(struct ap_queen *q)
         free(q->agent_names[i]);
         ap_handle_close(q->agents[i].handle); /* which it has where its worker was never started */
         ap_config_free(q->agents[i].config_tree);
+        free(q->terms[i]);
     }
     for (size_t i = 0; i < sizeof q->texts / sizeof q->texts[0]; i++) free(q->texts[i]);
     ap_memory_close(&q->memory);
@@ -287,6 +294,7 @@ void ap_queen_free(struct ap_queen *q)
     free(q->agent_names);
     free(q->agent_capabilities);
     free(q->rows);
+    free(q->terms);
     free(q->service);
     ap_handle_close(q->handle);
     free(q);

@@ -29,6 +29,10 @@ typedef struct apiary_agent_description {
     const char *config;
     const char *config_name; /* the text's file: relative paths begin at its folder. NULL: "config of " and the agent's name, and
                                 paths begin at the working directory */
+    /* The terms of its capabilities: YAML, a mapping from capabilities to mappings of the keys that an item of `capabilities` has
+     * in the file of a deployment, its name left out, such as "resize: {balance: round_robin}"; NULL: none. A value that is not
+     * allowed is APIARY_ECONFIG, and the message begins with "terms of NAME:LINE: ". The text is copied. */
+    const char *terms;
 } apiary_agent_description_t;
 
 typedef struct apiary_swarm_description {

@@ -4,6 +4,7 @@
  *           2 A row is key, ready, one bit per queue, then the name. With 128 queues, all that a lookup of a name of up to 31
  *           bytes reads is in one line.
  *           key and ready   writer: the first lane to intern the name (CAS from 0)     constant afterwards
+ *           terms           writer: a registrant, 0 -> 1                           constant afterwards
  *           providers[]     writers: registrants of the queue (fetch-or, fetch-and)
  * LIMIT     A row is never used again. Lanes, bound capabilities and agents' records remember its index, and a row in the middle
  *           of a chain of probes cannot be empty. Only registrants enter names.
@@ -30,7 +31,8 @@
 
 struct ap_capability {
     uint64_t key;
-    uint32_t ready, reserved0;
+    uint32_t ready;
+    uint32_t terms; /* 1: it has declared something (terms.h) */
     uint64_t providers[]; /* ap_provider_words of them, then the name, APIARY_CAPABILITY_MAX + 1 bytes */
 };
 

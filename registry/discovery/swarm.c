@@ -5,6 +5,7 @@
 #include "core/name.h"
 #include "registry/discovery/discovery.h"
 #include "registry/discovery/swarm_record.h"
+#include "registry/routing/terms.h"
 #include "shm/event.h"
 
 #define TRIES 64 /* lost races with other registrants, each of which got something done */
@@ -21,6 +22,7 @@ struct plan {
     struct agent_plan {
         uint32_t count;
         uint16_t capabilities[AP_AGENT_CAPABILITIES];
+        const struct ap_terms *terms[AP_AGENT_CAPABILITIES]; /* NULL: nothing is declared */
         bool adopted;
     } *agents;
 };
@@ -36,20 +38,24 @@ static bool text_valid(const char *text, size_t size)
     return n < size;
 }
 
-static int plan_capability(struct plan *p, struct agent_plan *agent, const char *name)
+static int plan_capability(struct plan *p, struct agent_plan *agent, const char *name, const struct ap_terms *terms)
 {
     uint32_t index;
     int r = ap_capability_intern(p->seg, name, &index);
 
     if (r < 0) return r;
-    for (uint32_t i = 0; i < agent->count; i++)
-        if (agent->capabilities[i] == index) return 0;
+    for (uint32_t i = 0; i < agent->count; i++) {
+        if (agent->capabilities[i] != index) continue;
+        if (terms != NULL) agent->terms[i] = terms;
+        return 0;
+    }
     if (agent->count == AP_AGENT_CAPABILITIES) return APIARY_EINVAL;
+    agent->terms[agent->count] = terms;
     agent->capabilities[agent->count++] = (uint16_t)index;
     return 0;
 }
 
-/* "name@2" is offered as "name", too. */
+/* "name@2" is offered as "name", too, on the same terms. */
 static int plan_agent(struct plan *p, size_t i)
 {
     const struct ap_agent_registration *a = &p->r->agents[i];
@@ -58,14 +64,16 @@ static int plan_agent(struct plan *p, size_t i)
     for (size_t k = 0; r == 0 && k < i; k++)
         if (strcmp(p->r->agents[k].name, a->name) == 0) r = APIARY_EINVAL;
     for (const char *const *c = a->capabilities; r == 0 && c != NULL && *c != NULL; c++) {
+        const struct ap_terms *terms = a->terms != NULL ? &a->terms[c - a->capabilities] : NULL;
         const char *at = strchr(*c, '@');
         char base[APIARY_CAPABILITY_MAX + 1];
 
-        r = plan_capability(p, &p->agents[i], *c);
+        if (terms != NULL && !ap_terms_any(terms)) terms = NULL;
+        r = plan_capability(p, &p->agents[i], *c, terms);
         if (r < 0 || at == NULL) continue;
         memcpy(base, *c, (size_t)(at - *c));
         base[at - *c] = '\0';
-        r = plan_capability(p, &p->agents[i], base);
+        r = plan_capability(p, &p->agents[i], base, terms);
     }
     return r;
 }
@@ -354,6 +362,16 @@ static void roll_back(const struct plan *p)
     record_give_back(p);
 }
 
+/* While the queues are CLAIMED, all of them with their records. */
+static void agent_declare(const struct plan *p, size_t i)
+{
+    struct ap_terms_conflicts ignored = {.count = 0};
+
+    for (uint32_t c = 0; c < p->agents[i].count; c++)
+        ap_terms_declare(p->seg, p->r->lane, p->r->agents[i].queue, p->agents[i].capabilities[c], p->agents[i].terms[c],
+                         p->r->conflicts != NULL ? p->r->conflicts : &ignored);
+}
+
 static void swarm_publish(const struct plan *p)
 {
     ap_record_state(ap_swarm_at(p->seg, p->swarm), AP_SWARM_LIVE);
@@ -381,6 +399,7 @@ int ap_swarm_register(struct ap_segment *seg, struct ap_swarm_registration *r)
         for (size_t i = 0; e == 0 && i < r->agent_count; i++) e = queue_take(&p, i);
         if (e == 0) {
             for (size_t i = 0; i < r->agent_count; i++) agent_fill(&p, i);
+            for (size_t i = 0; i < r->agent_count; i++) agent_declare(&p, i);
             swarm_publish(&p);
         } else {
             roll_back(&p);

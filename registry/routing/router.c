@@ -1,14 +1,18 @@
 /* registry/routing/router.c - TaskRouter and LoadBalancer. See router.h. */
 #include "registry/routing/router.h"
 
+#include "registry/routing/terms.h"
+
 /* One pick under way. */
 struct pick {
     const struct ap_segment *seg;
     const uint64_t *providers; /* of the capability */
     const struct ap_balance *balance;
     int service;
-    uint32_t not, best;
-    uint64_t best_life, best_load; /* UINT64_MAX: not asked yet */
+    uint32_t not, policy;
+    bool scored; /* best_score is there: an only candidate's is nobody's business */
+    struct ap_candidate best;
+    uint64_t best_score;
 };
 
 /* Whether the queue may be picked; its life word in *ret. */
@@ -47,20 +51,26 @@ static uint64_t load_of(const struct ap_segment *seg, const struct ap_balance *b
     return (own > depth ? own : depth) + ap_load_relaxed(&q->running);
 }
 
+static uint64_t score_of(const struct pick *p, struct ap_candidate *c)
+{
+    c->load = load_of(p->seg, p->balance, c->queue);
+    return ap_policies[p->policy].score(p->balance, c);
+}
+
 AP_ALWAYS_INLINE void consider(struct pick *p, uint32_t queue)
 {
-    uint64_t life, load;
+    struct ap_candidate c = {.queue = queue};
+    uint64_t score;
 
-    if (queue == p->not || !candidate(p, queue, &life)) return;
-    if (p->best != AP_NO_QUEUE) {
-        load = load_of(p->seg, p->balance, queue);
-        /* An only candidate's load is nobody's business. */
-        if (p->best_load == UINT64_MAX) p->best_load = load_of(p->seg, p->balance, p->best);
-        if (load >= p->best_load) return;
-        p->best_load = load;
+    if (queue == p->not || !candidate(p, queue, &c.life)) return;
+    if (p->best.queue != AP_NO_QUEUE) {
+        score = score_of(p, &c);
+        if (!p->scored) p->best_score = score_of(p, &p->best);
+        p->scored = true;
+        if (score >= p->best_score) return;
+        p->best_score = score;
     }
-    p->best = queue;
-    p->best_life = life;
+    p->best = c;
 }
 
 /* Round once, beginning behind the last pick, so that equals take turns: the word of the turn comes first and last. */
@@ -75,27 +85,39 @@ static void consider_all(struct pick *p, uint32_t words, uint32_t turn)
     }
 }
 
+static __attribute__((noinline)) int route_among(struct pick *p, uint32_t capability, const struct ap_capability *row,
+                                                 struct ap_balance *balance, uint32_t *ret_queue, uint64_t *ret_life)
+{
+    uint32_t queues = p->seg->geometry.queues;
+
+    p->balance = balance;
+    p->best.queue = AP_NO_QUEUE;
+    p->scored = false;
+    p->policy = (uint32_t)ap_term(p->seg, capability, row, AP_TERM_balance);
+    consider_all(p, ap_provider_words(queues), balance->turn < queues ? balance->turn : 0);
+    if (p->best.queue == AP_NO_QUEUE) return APIARY_ENOPROVIDER;
+    balance->turn = p->best.queue + 1;
+    *ret_queue = p->best.queue;
+    *ret_life = p->best.life;
+    return 0;
+}
+
 int ap_route_in(struct ap_segment *seg, uint32_t capability, int service, struct ap_balance *balance, uint32_t not,
                 uint32_t *ret_queue, uint64_t *ret_life)
 {
     const struct ap_capability *row = ap_capability_at(seg, capability);
-    uint32_t queues = seg->geometry.queues, words = ap_provider_words(queues), only;
-    struct pick p = {.seg = seg, .balance = balance, .service = service, .not = not, .best = AP_NO_QUEUE,
-                     .best_load = UINT64_MAX};
+    struct pick p;
+    uint32_t only;
 
     if (row == NULL) return APIARY_ENOCAP;
+    p.seg = seg;
+    p.service = service;
+    p.not = not;
     p.providers = row->providers;
-    only = ap_provider_only(row->providers, words);
-    if (only != AP_NO_QUEUE) {
-        if (only == not || !candidate(&p, only, ret_life)) return APIARY_ENOPROVIDER;
-        *ret_queue = only;
-        return 0;
-    }
-    consider_all(&p, words, balance->turn < queues ? balance->turn : 0);
-    if (p.best == AP_NO_QUEUE) return APIARY_ENOPROVIDER;
-    balance->turn = p.best + 1;
-    *ret_queue = p.best;
-    *ret_life = p.best_life;
+    only = ap_provider_only(row->providers, ap_provider_words(seg->geometry.queues));
+    if (only == AP_NO_QUEUE) return route_among(&p, capability, row, balance, ret_queue, ret_life);
+    if (only == not || !candidate(&p, only, ret_life)) return APIARY_ENOPROVIDER;
+    *ret_queue = only;
     return 0;
 }
 

@@ -3,9 +3,10 @@
  * CANDIDATE 1 A candidate is a queue that is OPEN, has its provider bit set, belongs to a swarm in mode READY, and has a consumer
  *           lane that the kernel has not marked dead.
  *           2 The mark is looked at in every pick, so no delegation that begins after the mark goes to the dead.
- * CHOICE    1 The least loaded candidate wins: depth + running, as its consumer last published them, plus what this lane itself
- *           has put into the queue since.
- *           2 Ties go round by a private turn.
+ * CHOICE    1 The policy that the capability has declared gives each candidate a score (policy.h); the lowest wins.
+ *           2 A candidate's load is depth + running, as its consumer last published them, plus what this lane itself has put into
+ *           the queue since.
+ *           3 Ties go round by a private turn.
  */
 #ifndef AP_ROUTER_H
 #define AP_ROUTER_H

@@ -44,6 +44,33 @@ static void run_register(void)
     ap_swarm_deregister(actor.seg, r.lane, &r);
 }
 
+/* What an agent declares: against nobody, and again without it, when it is taken back where nobody else offers the capability. */
+static void run_register_terms(void)
+{
+    static const char *const capabilities[] = {"echo", "other", NULL};
+    const struct ap_terms terms[] = {{.balance = AP_POLICY_round_robin + 1}, {.balance = AP_POLICY_round_robin + 1}};
+    struct ap_agent_registration agent = {.name = "one", .capabilities = capabilities, .terms = terms, .lane = actor.lane.index};
+    struct ap_swarm_registration r = {.service = "victim", .lane = actor.lane.index, .member = actor.api->member,
+                                      .agents = &agent, .agent_count = 1};
+
+    must(ap_swarm_register(actor.seg, &r));
+    ap_swarm_deregister(actor.seg, r.lane, &r);
+    agent.terms = NULL;
+    must(ap_swarm_register(actor.seg, &r));
+    ap_swarm_deregister(actor.seg, r.lane, &r);
+}
+
+/* Whoever sees the provider sees what it has declared. */
+static void before_terms(bool over)
+{
+    int echo_at = ap_capability_find(survivor.seg, "echo", 4);
+    uint64_t value;
+
+    if (echo_at < 0 || ap_capability_next(survivor.seg, (uint32_t)echo_at, 1) < 0) return;
+    if (!ap_term_read(survivor.seg, (uint32_t)echo_at, AP_TERM_balance, &value) || value != AP_POLICY_round_robin)
+        fail("a provider is offered without its terms%s", over ? ", at the end" : "");
+}
+
 /* The second provider of "echo" goes, with a task queued in its queue: the survivor gets it. */
 static const char *const echo[] = {"echo", NULL};
 static struct ap_agent_registration second_agent = {.name = "two", .capabilities = echo};
@@ -441,6 +468,7 @@ const struct operation kills_registry[] = {
     {.name = "new_name", .registry = true, .prepare = prepare_names, .run = run_new_name},
     {.name = "detach", .registry = true, .prepare = prepare_detach, .run = run_detach},
     {.name = "register", .registry = true, .run = run_register},
+    {.name = "register_terms", .registry = true, .run = run_register_terms, .before = before_terms},
     {.name = "deregister", .registry = true, .prepare = prepare_leaving, .run = run_deregister},
     {.name = "register_refused", .registry = true, .run = run_register_refused},
     {.name = "register_again", .registry = true, .prepare = prepare_gone, .run = run_register_again},

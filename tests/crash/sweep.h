@@ -22,6 +22,7 @@
 #include "agents/runtime/agent.h"
 #include "agents/runtime/worker.h"
 #include "registry/client/carried.h"
+#include "registry/routing/terms.h"
 #include "registry/client/client.h"
 #include "registry/discovery/discovery.h"
 #include "registry/monitor/supervised.h"

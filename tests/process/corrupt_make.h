@@ -14,6 +14,7 @@
 #include "registry/client/client.h"
 #include "registry/discovery/discovery.h"
 #include "registry/client/carried.h"
+#include "registry/routing/terms.h"
 #include "registry/monitor/supervised.h"
 #include "shm/event.h"
 
@@ -40,9 +41,11 @@ static void make_swarm(struct made *m)
     static const char *const first[] = {"cache.get", "cache.put@2", NULL};
     static const char *const second[] = {"store.read", NULL};
     static const char *const third[] = {"cache.get", "store.write", NULL};
+    static const struct ap_terms terms[] = {{.balance = AP_POLICY_round_robin + 1}};
 
     m->agents[0] = (struct ap_agent_registration){.name = "cache", .capabilities = first, .lane = m->worker.index};
-    m->agents[1] = (struct ap_agent_registration){.name = "reader", .capabilities = second, .lane = m->worker.index};
+    m->agents[1] = (struct ap_agent_registration){.name = "reader", .capabilities = second, .terms = terms,
+                                                  .lane = m->worker.index};
     m->agents[2] = (struct ap_agent_registration){.name = "writer", .capabilities = third, .lane = m->worker.index};
     m->swarm = (struct ap_swarm_registration){.service = "storage_service", .instance = "0", .version = "1.2",
                                               .health_endpoint = "/health", .metrics_endpoint = "/metrics", .port = 4009,

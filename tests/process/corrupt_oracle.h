@@ -10,6 +10,7 @@
 #include "core/name.h"
 #include "registry/discovery/discovery.h"
 #include "registry/client/carried.h"
+#include "registry/routing/terms.h"
 #include "registry/monitor/supervised.h"
 #include "shm/event.h"
 #include "shm/queue.h"
@@ -506,6 +507,19 @@ static void oracle_carried(struct oracle *o)
     }
 }
 
+static void oracle_terms(struct oracle *o)
+{
+    for (uint32_t i = 0; i < o->seg->sections[AP_SECTION_TERMS].count; i++) {
+        const struct ap_capability *c = ap_capability_at(o->seg, i);
+        const uint64_t *words = (const uint64_t *)(const void *)ap_terms_at(o->seg, i);
+
+        HOLDS(c->terms <= 1 && (c->terms == 0 || c->key != 0), "terms", i, c->terms);
+        for (uint32_t t = 0; t < AP_TERMS; t++)
+            HOLDS(words[t] == 0 || (c->terms == 1 && words[t] > ap_term_rows[t].min && words[t] <= ap_term_rows[t].max + 1),
+                  "terms", i, words[t]);
+    }
+}
+
 static void oracle_ask(struct oracle *o)
 {
     const struct ap_segment *seg = o->seg;
@@ -524,6 +538,7 @@ static void oracle_ask(struct oracle *o)
     oracle_registry(o);
     oracle_supervised(o);
     oracle_carried(o);
+    oracle_terms(o);
 }
 
 #endif

@@ -278,6 +278,12 @@ Test(check, registry)
     struct ap_capability *c = ap_capability_at(&d.seg, (uint64_t)index);
     uint32_t *tickets = ap_at(&d.seg, AP_SECTION_TICKETS, (uint64_t)ap_service_find(&d.seg, "ai_service"));
 
+    uint64_t declared = (uint64_t)ap_capability_find(&d.seg, "store.read", 10);
+    struct ap_terms *terms = ap_terms_at(&d.seg, declared);
+    CORRUPTS(terms->balance, AP_POLICIES + 1, "terms", declared, "R9");
+    CORRUPTS(ap_capability_at(&d.seg, declared)->terms, 2, "terms", declared, "R9");
+    CORRUPTS(ap_terms_at(&d.seg, (uint64_t)index)->balance, 1, "terms", (uint64_t)index, "R9");
+    SOUND(terms->balance, 0);
     CORRUPTS(c->key, c->key + 1, "capability", (uint64_t)index, "D1");
     CORRUPTS(c->providers[0], 1u << 5, "capability", (uint64_t)index, "D2");
     CORRUPTS(s->life, AP_SWARM_LIFE(1, 0, 77), "swarm", 0, "R1");

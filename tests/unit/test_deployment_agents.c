@@ -2,6 +2,7 @@
 #include <regex.h>
 
 #include "tests/unit/deployment_fixture.h"
+#include "registry/routing/terms.h"
 
 TestSuite(deployment_agents, .init = set_up, .fini = tear_down);
 
@@ -10,8 +11,8 @@ Test(deployment_agents, refused_agents)
     static const struct row rows[] = {
         {S "      - {kind: echo, capabilities: c}\n", "4: name: missing: the agent's name; expected a text"},
         {S "      - {name: a, kind: echo}\n",
-         "4: capabilities: missing: the capabilities that it offers; expected a text or a list "
-         "of texts"},
+         "4: capabilities: missing: the capabilities that it offers; expected a text, or a list "
+         "of texts and mappings"},
         {S "      - {name: a, kind: echo, capabilities: []}\n",
          "4: capabilities: is an empty list; expected at least one item: the capabilities "
          "that it offers"},
@@ -67,6 +68,43 @@ Test(deployment_agents, refused_agents)
     ALL_REFUSED(rows);
     ap_deployment_free(load(S "      - {name: a, kind: echo, capabilities: c, config: {}}\n"));
     ap_deployment_free(load(S "      - {name: a, kind: echo, capabilities: [a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p]}\n"));
+}
+
+/* ---- terms ------------------------------------------------------------------------------------------------------ */
+
+Test(deployment_agents, what_a_capability_declares)
+{
+    struct ap_deployment *d =
+        load(S "      - {name: a, kind: echo, capabilities: [lookup, {name: other@2, balance: round_robin}, {name: third}]}\n");
+    const struct ap_deployment_agent *agent = &d->swarms[0].agents[0];
+
+    cr_assert_eq(agent->capability_count, 3);
+    cr_expect_str_eq(agent->capabilities[1], "other@2");
+    cr_expect_str_eq(agent->capabilities[2], "third");
+    cr_expect_not(ap_terms_any(&agent->terms[0]));
+    cr_expect_eq(agent->terms[1].balance, AP_POLICY_round_robin + 1);
+    cr_expect_not(ap_terms_any(&agent->terms[2]));
+    ap_deployment_free(d);
+}
+
+#define T S "      - name: a\n        kind: echo\n        capabilities:\n          - x\n"
+
+Test(deployment_agents, refused_terms)
+{
+    static const struct row rows[] = {
+        {T "          - {balance: round_robin}\n", "8: name: missing: the capability; expected a text"},
+        {T "          - {name: No, balance: round_robin}\n", "8: capabilities: 'No' is not a capability name" CAPABILITY},
+        {T "          - {name: x, balance: round_robin}\n", "8: capabilities: agent a offers x twice; each is given once"},
+        {T "          - {name: y, balance: round_robn}\n",
+         "8: balance: 'round_robn' is not allowed (did you mean 'round_robin'?); expected one of least_loaded, round_robin"},
+        {T "          - {name: y, balance: [a]}\n", "8: balance: is a list; expected a text"},
+        {T "          - {name: y, balanse: round_robin}\n",
+         "8: balanse: unknown key (did you mean 'balance'?); allowed: name, balance"},
+        {T "          - [y]\n",
+         "8: capabilities: item 2 is not a text or a mapping; expected a text, or a list of texts and mappings"},
+    };
+
+    ALL_REFUSED(rows);
 }
 
 #define C S "      - {name: a, kind: echo, capabilities: [lookup, other@2]}\n    checks:\n"

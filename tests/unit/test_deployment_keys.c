@@ -53,7 +53,7 @@ static const struct row_of_keys {
     {&agent, "name", 's', NULL, NULL, NULL},
     {&agent, "kind", 's', NULL, NULL, NULL},
     {&agent, "plugin", 's', NULL, NULL, NULL},
-    {&agent, "capabilities", 'l', NULL, NULL, NULL},
+    {&agent, "capabilities", 'e', NULL, NULL, NULL},
     {&agent, "worker", 'i', "-1", "16", "0 to 15"},
     {&agent, "config", 'm', NULL, NULL, NULL},
     {&check, "capability", 's', NULL, NULL, NULL},
@@ -67,7 +67,7 @@ static const struct row_of_keys {
 
 static const char *wrong(char type)
 {
-    return strchr("sp", type) ? "[a]" : strchr("lc", type) ? "{a: b}" : "maybe";
+    return strchr("sp", type) ? "[a]" : strchr("lce", type) ? "{a: b}" : "maybe";
 }
 
 static unsigned lines_of(const char *text)

@@ -66,7 +66,7 @@ static int answer_of(const char *request, const char *end, size_t *size)
 Test(job, results_that_find_no_block)
 {
     static const char *const caps[] = {"large", NULL};
-    static const apiary_agent_description_t agents[] = {{"large", &large_kind, caps, 0, NULL, NULL}};
+    static const apiary_agent_description_t agents[] = {{.name = "large", .kind = &large_kind, .capabilities = caps}};
     void *loans[2];
     size_t size;
 
@@ -106,7 +106,7 @@ KIND(stay, NULL, stay, NULL);
 Test(job, what_runs_is_counted_while_it_runs)
 {
     static const char *const stay_caps[] = {"stay", NULL};
-    static const apiary_agent_description_t agents[] = {{"stay", &stay_kind, stay_caps, 0, NULL, NULL}};
+    static const apiary_agent_description_t agents[] = {{.name = "stay", .kind = &stay_kind, .capabilities = stay_caps}};
     const struct ap_queue *queue;
     apiary_task_t task;
     apiary_result_t result = {.struct_size = sizeof result};
@@ -128,8 +128,8 @@ Test(job, what_runs_is_counted_while_it_runs)
 Test(job, answers_of_other_threads_that_gather)
 {
     static const char *const stay_caps[] = {"stay", NULL};
-    static const apiary_agent_description_t agents[] = {{"stay", &stay_kind, stay_caps, 0, NULL, NULL},
-                                                        {"keep", &keep_kind, keep_caps, 0, NULL, NULL}};
+    static const apiary_agent_description_t agents[] = {{.name = "stay", .kind = &stay_kind, .capabilities = stay_caps},
+                                                        {.name = "keep", .kind = &keep_kind, .capabilities = keep_caps}};
     apiary_task_t tasks[5], blocked;
     apiary_result_t result = {.struct_size = sizeof result};
 
@@ -162,7 +162,7 @@ Test(job, answers_of_other_threads_that_gather)
 /* So much that no memory has it: the task ends all the same, and whoever brought it is told. */
 Test(job, an_answer_that_no_memory_has_room_for)
 {
-    static const apiary_agent_description_t agents[] = {{"keep", &keep_kind, keep_caps, 0, NULL, NULL}};
+    static const apiary_agent_description_t agents[] = {{.name = "keep", .kind = &keep_kind, .capabilities = keep_caps}};
     apiary_task_t task;
     apiary_result_t result = {.struct_size = sizeof result};
 
@@ -187,8 +187,8 @@ static void keep_one(const apiary_delegate_options_t *options, int number, apiar
 
 Test(job, knows_whether_somebody_waits)
 {
-    static const apiary_agent_description_t agents[] = {{"keep", &keep_kind, keep_caps, 0, NULL, NULL},
-                                                        {"relay", &relay_kind, relay_caps, 0, NULL, NULL}};
+    static const apiary_agent_description_t agents[] = {{.name = "keep", .kind = &keep_kind, .capabilities = keep_caps},
+                                                        {.name = "relay", .kind = &relay_kind, .capabilities = relay_caps}};
     static const apiary_delegate_options_t forget = {.struct_size = sizeof forget, .flags = APIARY_DETACH};
     apiary_task_t cancelled, calm;
     char text[64];
@@ -222,7 +222,7 @@ Test(job, knows_whether_somebody_waits)
 /* Those beyond its hands are begun as soon as there is room, none is lost. */
 Test(job, what_an_agent_has_no_hands_for_comes_later)
 {
-    static const apiary_agent_description_t agents[] = {{"keep", &keep_kind, keep_caps, 0, NULL, NULL}};
+    static const apiary_agent_description_t agents[] = {{.name = "keep", .kind = &keep_kind, .capabilities = keep_caps}};
     enum { MANY = AP_AGENT_HANDS + 20 };
     apiary_task_t tasks[MANY];
     apiary_result_t result = {.struct_size = sizeof result};
@@ -248,7 +248,7 @@ Test(job, what_an_agent_has_no_hands_for_comes_later)
 /* The lane says what it runs, of as many tasks as it has room for. */
 Test(job, the_first_in_hand_are_named_in_the_lane)
 {
-    static const apiary_agent_description_t agents[] = {{"keep", &keep_kind, keep_caps, 0, NULL, NULL}};
+    static const apiary_agent_description_t agents[] = {{.name = "keep", .kind = &keep_kind, .capabilities = keep_caps}};
     enum { MANY = AP_HANDS + 4 };
     const struct ap_lane *lane;
     apiary_task_t tasks[MANY];
@@ -296,7 +296,7 @@ KIND(jump, NULL, jump, NULL);
 Test(job, the_mean_of_tasks_that_are_alike_is_what_they_take)
 {
     static const char *const caps[] = {"jump", NULL};
-    static const apiary_agent_description_t agents[] = {{"jump", &jump_kind, caps, 0, NULL, NULL}};
+    static const apiary_agent_description_t agents[] = {{.name = "jump", .kind = &jump_kind, .capabilities = caps}};
     const apiary_delegate_options_t for_ever = {.struct_size = sizeof for_ever, .timeout = APIARY_FOREVER};
     const struct ap_queue *queue;
     apiary_task_t task;

@@ -176,12 +176,13 @@ KIND(give_away, create_nothing, give_away, NULL);
 
 static const char *const twice_caps[] = {"twice", NULL}, *const wrong_caps[] = {"wrong", NULL},
                   *const watches_caps[] = {"watches", NULL}, *const give_caps[] = {"give", NULL};
-static const apiary_agent_description_t bad_agents[] = {{"forgetful", &answer_twice_kind, twice_caps, 0, NULL, NULL},
-                                                        {"lost", &wrong_thread_kind, wrong_caps, 0, NULL, NULL},
-                                                        {"watcher", &watches_kind, watches_caps, 0, NULL, NULL},
-                                                        {"giver", &give_away_kind, give_caps, 0, NULL, NULL},
-                                                        {"echo", &echo_kind, echo_caps, 0, NULL, NULL},
-                                                        {"keep", &keep_kind, keep_caps, 0, NULL, NULL}};
+static const apiary_agent_description_t bad_agents[] =
+        {{.name = "forgetful", .kind = &answer_twice_kind, .capabilities = twice_caps},
+                                                        {.name = "lost", .kind = &wrong_thread_kind, .capabilities = wrong_caps},
+                                                        {.name = "watcher", .kind = &watches_kind, .capabilities = watches_caps},
+                                                        {.name = "giver", .kind = &give_away_kind, .capabilities = give_caps},
+                                                        {.name = "echo", .kind = &echo_kind, .capabilities = echo_caps},
+                                                        {.name = "keep", .kind = &keep_kind, .capabilities = keep_caps}};
 
 static apiary_queen_t *start_bad(void)
 {

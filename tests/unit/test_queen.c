@@ -34,7 +34,7 @@ KIND(block, create_nothing, block, NULL);
 Test(queen, execute_task_stays_in_the_swarm)
 {
     apiary_queen_t *q = start_as(a, "one", NULL), *p;
-    static const apiary_agent_description_t lone[] = {{"lone", &about_kind, echo_caps, 0, NULL, NULL}};
+    static const apiary_agent_description_t lone[] = {{.name = "lone", .kind = &about_kind, .capabilities = echo_caps}};
     apiary_swarm_description_t d = {APIARY_SWARM_DESCRIPTION, .service = "two", .workers = 1, .agents = lone, .agent_count = 1};
     char text[64];
     size_t n;
@@ -56,7 +56,7 @@ Test(queen, execute_task_stays_in_the_swarm)
 Test(queen, a_task_for_another_swarm_is_refused)
 {
     static const char *const slow_caps[] = {"slow", NULL};
-    static const apiary_agent_description_t slow[] = {{"slow", &block_kind, slow_caps, 0, NULL, NULL}};
+    static const apiary_agent_description_t slow[] = {{.name = "slow", .kind = &block_kind, .capabilities = slow_caps}};
     const apiary_swarm_description_t d = {APIARY_SWARM_DESCRIPTION, .service = "test", .workers = 1, .agents = slow,
                                           .agent_count = 1};
     apiary_queen_t *q;
@@ -183,7 +183,7 @@ KIND(slow, NULL, take_a_while, NULL);
 Test(queen, the_first_run_time_is_the_mean)
 {
     static const char *const caps[] = {"slow", NULL};
-    static const apiary_agent_description_t slow[] = {{"slow", &slow_kind, caps, 0, NULL, NULL}};
+    static const apiary_agent_description_t slow[] = {{.name = "slow", .kind = &slow_kind, .capabilities = caps}};
     const apiary_swarm_description_t d = {APIARY_SWARM_DESCRIPTION, .service = "test", .workers = 1, .agents = slow,
                                           .agent_count = 1};
     const struct ap_queue *queue;
@@ -231,8 +231,8 @@ static void *stop_queen_at_once(void *queen)
 Test(queen, stop_finishes_what_came_at_the_last_moment)
 {
     static const char *const first_caps[] = {"first", NULL}, *const second_caps[] = {"second", NULL};
-    static const apiary_agent_description_t two[] = {{"first", &keep_kind, first_caps, 0, NULL, NULL},
-                                                     {"second", &keep_kind, second_caps, 1, NULL, NULL}};
+    static const apiary_agent_description_t two[] = {{.name = "one", .kind = &keep_kind, .capabilities = first_caps},
+                                                     {.name = "two", .kind = &keep_kind, .capabilities = second_caps, .worker = 1}};
     const apiary_swarm_description_t d = {APIARY_SWARM_DESCRIPTION, .service = "test", .workers = 2, .agents = two,
                                           .agent_count = 2};
     apiary_queen_t *q;
@@ -243,7 +243,7 @@ Test(queen, stop_finishes_what_came_at_the_last_moment)
     pthread_t thread;
 
     cr_assert_eq(apiary_queen_start(a, &d, NULL, 0, &q), 0);
-    queue = queue_of(q, "first");
+    queue = queue_of(q, "one");
     capability = (uint32_t)ap_capability_find(a->seg, "first", 5);
     swarm = ap_swarm_at(a->seg, queen_inside(q)->registration.swarm);
     cr_assert_eq(apiary_delegate(a, "second", "x", 1, NULL, &early), 0);
@@ -273,7 +273,7 @@ Test(queen, stop_finishes_what_came_at_the_last_moment)
 Test(queen, nobody_opens_a_queue_whose_worker_is_in_a_handler)
 {
     static const char *const slow_caps[] = {"slow", NULL};
-    static const apiary_agent_description_t slow[] = {{"slow", &block_kind, slow_caps, 0, NULL, NULL}};
+    static const apiary_agent_description_t slow[] = {{.name = "slow", .kind = &block_kind, .capabilities = slow_caps}};
     const apiary_swarm_description_t d = {APIARY_SWARM_DESCRIPTION, .service = "test", .workers = 1, .agents = slow,
                                           .agent_count = 1};
     apiary_queen_t *q, *again;
@@ -308,8 +308,8 @@ Test(queen, nobody_opens_a_queue_whose_worker_is_in_a_handler)
 Test(queen, stop_does_not_wait_for_ever)
 {
     static const char *const slow_caps[] = {"slow", NULL};
-    static const apiary_agent_description_t slow[] = {{"sleeper", &block_kind, slow_caps, 0, NULL, NULL},
-                                                      {"echo", &echo_kind, echo_caps, 1, NULL, NULL}};
+    static const apiary_agent_description_t slow[] = {{.name = "sleeper", .kind = &block_kind, .capabilities = slow_caps},
+                                                      {.name = "echo", .kind = &echo_kind, .capabilities = echo_caps, .worker = 1}};
     const apiary_swarm_description_t d = {APIARY_SWARM_DESCRIPTION, .service = "test", .workers = 2, .agents = slow,
                                           .agent_count = 2, .log = log_line};
     apiary_swarm_status_t row = {.struct_size = sizeof row};
@@ -342,8 +342,8 @@ Test(queen, stop_does_not_wait_for_ever)
 
 Test(queen, refusals_say_why)
 {
-    static const apiary_agent_description_t bad_agents[] = {{"echo", &echo_kind, echo_caps, 0, NULL, NULL},
-                                                            {"moody", &refuse_kind, count_caps, 0, NULL, NULL}};
+    static const apiary_agent_description_t bad_agents[] = {{.name = "echo", .kind = &echo_kind, .capabilities = echo_caps},
+                                                            {.name = "moody", .kind = &refuse_kind, .capabilities = count_caps}};
     apiary_swarm_description_t d = {APIARY_SWARM_DESCRIPTION, .service = "bad", .workers = 1, .agents = bad_agents,
                                     .agent_count = 2, .log = log_line};
     apiary_queen_t *q = NULL, *other = NULL;

@@ -33,21 +33,21 @@ Test(queen_refused, agents)
         apiary_agent_description_t agent; /* the second of two */
         const char *sentence; /* NULL: that of another agent interface */
     } rows[] = {
-        {{NULL, &lister, only_list, 0, NULL, NULL}, "agent 1 of s: '' is not a name"},
-        {{"", &lister, only_list, 0, NULL, NULL}, "agent 1 of s: '' is not a name"},
-        {{"A", &lister, only_list, 0, NULL, NULL}, "agent 1 of s: 'A' is not a name"},
-        {{"first", &lister, only_list, 0, NULL, NULL}, "agent first: named twice in s"},
-        {{"a", NULL, only_list, 0, NULL, NULL},
+        {{.kind = &lister, .capabilities = only_list}, "agent 1 of s: '' is not a name"},
+        {{.name = "", .kind = &lister, .capabilities = only_list}, "agent 1 of s: '' is not a name"},
+        {{.name = "A", .kind = &lister, .capabilities = only_list}, "agent 1 of s: 'A' is not a name"},
+        {{.name = "first", .kind = &lister, .capabilities = only_list}, "agent first: named twice in s"},
+        {{.name = "a", .capabilities = only_list},
          "agent a: its kind is missing; apiary_kind has none of a name that it does not know"},
-        {{"a", &no_handle, only_list, 0, NULL, NULL}, "agent a: its kind lacks handle"},
-        {{"a", &other_abi, only_list, 0, NULL, NULL}, NULL},
-        {{"a", &lister, NULL, 0, NULL, NULL}, "agent a: offers no capability"},
-        {{"a", &lister, none, 0, NULL, NULL}, "agent a: offers no capability"},
-        {{"a", &lister, no_name, 0, NULL, NULL}, "agent a: 'Bad Name' is not a capability name"},
-        {{"a", &lister, too_much, 0, NULL, NULL}, "agent a: its kind does not have the capability count@2"},
-        {{"a", &lister, only_list, 1, NULL, NULL}, "agent a: there is no worker 1, s has 1"},
+        {{.name = "a", .kind = &no_handle, .capabilities = only_list}, "agent a: its kind lacks handle"},
+        {{.name = "a", .kind = &other_abi, .capabilities = only_list}, NULL},
+        {{.name = "a", .kind = &lister}, "agent a: offers no capability"},
+        {{.name = "a", .kind = &lister, .capabilities = none}, "agent a: offers no capability"},
+        {{.name = "a", .kind = &lister, .capabilities = no_name}, "agent a: 'Bad Name' is not a capability name"},
+        {{.name = "a", .kind = &lister, .capabilities = too_much}, "agent a: its kind does not have the capability count@2"},
+        {{.name = "a", .kind = &lister, .capabilities = only_list, .worker = 1}, "agent a: there is no worker 1, s has 1"},
     };
-    apiary_agent_description_t agents[2] = {{"first", &lister, only_list, 0, NULL, NULL}};
+    apiary_agent_description_t agents[2] = {{.name = "first", .kind = &lister, .capabilities = only_list}};
     const apiary_swarm_description_t d = {APIARY_SWARM_DESCRIPTION, .service = "s", .agents = agents, .agent_count = 2};
     char kind[128];
 
@@ -61,7 +61,7 @@ Test(queen_refused, agents)
 
 Test(queen_refused, swarms)
 {
-    static const apiary_agent_description_t agents[] = {{"a", &lister, only_list, 15, NULL, NULL}};
+    static const apiary_agent_description_t agents[] = {{.name = "a", .kind = &lister, .capabilities = only_list, .worker = 15}};
     apiary_swarm_description_t d = {APIARY_SWARM_DESCRIPTION, .service = NULL, .workers = AP_WORKERS_MAX, .agents = agents,
                                     .agent_count = 1};
     apiary_queen_t *q = NULL;
@@ -92,7 +92,7 @@ Test(queen_refused, swarms)
 /* Where all names of services are in use, which is found when most of the queen is there already. */
 Test(queen_refused, one_without_room_for_its_name_leaves_nothing)
 {
-    static const apiary_agent_description_t agents[] = {{"a", &lister, only_list, 0, NULL, NULL}};
+    static const apiary_agent_description_t agents[] = {{.name = "a", .kind = &lister, .capabilities = only_list}};
     const apiary_swarm_description_t d = {APIARY_SWARM_DESCRIPTION, .service = "s", .agents = agents, .agent_count = 1};
     apiary_queen_t *q = NULL;
     char message[256];
@@ -157,8 +157,8 @@ KIND(asks, create_nothing, asks_too_much, NULL);
 Test(queen_refused, what_would_wait_for_its_own_worker)
 {
     static const char *const asks_caps[] = {"ask", NULL};
-    static const apiary_agent_description_t agents[] = {{"asks", &asks_kind, asks_caps, 0, NULL, NULL},
-                                                        {"echo", &echo_kind, echo_caps, 0, NULL, NULL}};
+    static const apiary_agent_description_t agents[] = {{.name = "asks", .kind = &asks_kind, .capabilities = asks_caps},
+                                                        {.name = "echo", .kind = &echo_kind, .capabilities = echo_caps}};
     const apiary_swarm_description_t d = {APIARY_SWARM_DESCRIPTION, .service = "own", .agents = agents, .agent_count = 2},
                                      e = {APIARY_SWARM_DESCRIPTION, .service = "other", .agents = agents + 1, .agent_count = 1};
     char text[16];

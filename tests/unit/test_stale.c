@@ -409,7 +409,7 @@ static const char *const known_caps[] = {"known", NULL};
 
 static apiary_queen_t *start_known(void)
 {
-    static const apiary_agent_description_t agents[] = {{"known", &known_kind, known_caps, 0, NULL, NULL}};
+    static const apiary_agent_description_t agents[] = {{.name = "known", .kind = &known_kind, .capabilities = known_caps}};
     apiary_swarm_description_t d = {APIARY_SWARM_DESCRIPTION, .service = "known", .agents = agents, .agent_count = 1,
                                     .log = log_line};
     apiary_queen_t *q = NULL;

@@ -456,8 +456,8 @@ Test(worker, rings_are_served_while_the_table_is_searched)
     static const apiary_agent_kind_t block_kind = {APIARY_AGENT_KIND, .name = "block", .create = create_nothing, .handle = block},
                                      note_kind = {APIARY_AGENT_KIND, .name = "note", .create = create_nothing, .handle = note};
     static const char *const block_caps[] = {"block", NULL}, *const note_caps[] = {"note", NULL};
-    const apiary_agent_description_t agents[] = {{"block", &block_kind, block_caps, 0, NULL, NULL},
-                                                 {"note", &note_kind, note_caps, 0, NULL, NULL}};
+    const apiary_agent_description_t agents[] = {{.name = "block", .kind = &block_kind, .capabilities = block_caps},
+                                                 {.name = "note", .kind = &note_kind, .capabilities = note_caps}};
     const apiary_swarm_description_t d = {APIARY_SWARM_DESCRIPTION, .service = "test", .workers = 1, .agents = agents,
                                           .agent_count = 2};
     apiary_task_t blocked, tasks[101];
@@ -503,8 +503,8 @@ Test(worker, the_search_of_the_table_finds_all_that_was_never_begun)
                                                    .create = create_nothing, .handle = block, .destroy = NULL,
                                                        .capabilities = NULL};
     static const char *const block_caps[] = {"block", NULL};
-    const apiary_agent_description_t agents[] = {{"block", &block_kind, block_caps, 0, NULL, NULL},
-                                                 {"count", &count_kind, count_caps, 0, NULL, NULL}};
+    const apiary_agent_description_t agents[] = {{.name = "block", .kind = &block_kind, .capabilities = block_caps},
+                                                 {.name = "count", .kind = &count_kind, .capabilities = count_caps}};
     const apiary_swarm_description_t d = {APIARY_SWARM_DESCRIPTION, .service = "test", .workers = 1, .agents = agents,
                                           .agent_count = 2};
     apiary_task_t blocked, tasks[5];

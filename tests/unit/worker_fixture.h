@@ -352,13 +352,19 @@ static const char *const echo_caps[] = {"echo", NULL}, *const about_caps[] = {"a
                   *const local_caps[] = {"local", NULL};
 
 static const apiary_agent_description_t all_agents[] = {
-    {"echo", &echo_kind, echo_caps, 0, NULL, NULL},          {"about", &about_kind, about_caps, 0, NULL, NULL},
-    {"fail", &fail_kind, fail_caps, 0, NULL, NULL},          {"reserve", &reserve_kind, reserve_caps, 0, NULL, NULL},
-    {"too_large", &too_large_kind, large_caps, 0, NULL, NULL}, {"count", &count_kind, count_caps, 0, NULL, NULL},
-    {"keep", &keep_kind, keep_caps, 1, NULL, NULL},          {"by_thread", &by_thread_kind, thread_caps, 1, NULL, NULL},
-    {"later", &later_kind, later_caps, 1, NULL, NULL},       {"through_pipe", &through_pipe_kind, pipe_caps, 1, NULL, NULL},
-    {"relay", &relay_kind, relay_caps, 1, NULL, NULL},       {"heap", &heap_kind, heap_caps, 0, NULL, NULL},
-    {"local", &local_kind, local_caps, 0, NULL, NULL},
+    {.name = "echo", .kind = &echo_kind, .capabilities = echo_caps},
+    {.name = "about", .kind = &about_kind, .capabilities = about_caps},
+    {.name = "fail", .kind = &fail_kind, .capabilities = fail_caps},
+    {.name = "reserve", .kind = &reserve_kind, .capabilities = reserve_caps},
+    {.name = "too_large", .kind = &too_large_kind, .capabilities = large_caps},
+    {.name = "count", .kind = &count_kind, .capabilities = count_caps},
+    {.name = "keep", .kind = &keep_kind, .capabilities = keep_caps, .worker = 1},
+    {.name = "by_thread", .kind = &by_thread_kind, .capabilities = thread_caps, .worker = 1},
+    {.name = "later", .kind = &later_kind, .capabilities = later_caps, .worker = 1},
+    {.name = "through_pipe", .kind = &through_pipe_kind, .capabilities = pipe_caps, .worker = 1},
+    {.name = "relay", .kind = &relay_kind, .capabilities = relay_caps, .worker = 1},
+    {.name = "heap", .kind = &heap_kind, .capabilities = heap_caps},
+    {.name = "local", .kind = &local_kind, .capabilities = local_caps},
 };
 #define AGENTS (sizeof all_agents / sizeof all_agents[0])
 

@@ -1,0 +1,18 @@
+/* agents/runtime/terms_config.h - what a capability declares (registry/routing/terms.h), read from configuration. Any thread. */
+#ifndef AP_TERMS_CONFIG_H
+#define AP_TERMS_CONFIG_H
+
+#include "core/config.h"
+#include "core/must_check.h"
+#include "registry/routing/terms.h"
+
+/* Checks and reads a mapping of terms. `entry`: an item of the list `capabilities`, which has the key `name` as well. Returns 0, or
+ * APIARY_ECONFIG with the sentence. */
+AP_MUST_CHECK int ap_terms_read(const struct ap_node *map, bool entry, struct ap_terms *ret, struct ap_config_error *error);
+/* Parses a text that holds only a mapping from capabilities to their terms: *ret has one for each of `capabilities` (ends with
+ * NULL), to be freed; NULL with a `text` that is NULL. Every key has to be one of the capabilities. APIARY_ECONFIG with the
+ * sentence, APIARY_ENOBLOCK. */
+AP_MUST_CHECK int ap_terms_parse(const char *agent, const char *text, const char *const *capabilities, struct ap_terms **ret,
+                                 struct ap_config_error *error);
+
+#endif

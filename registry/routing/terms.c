@@ -1,0 +1,139 @@
+/* registry/routing/terms.c - what capabilities declare of themselves. See terms.h. */
+#include "registry/routing/terms.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "core/config.h"
+#include "shm/event.h"
+
+const struct ap_term_row ap_term_rows[AP_TERMS] = {
+#define AP_TERM(field, type, words, min, max, otherwise, what) {#field, type, words, min, max, otherwise, what},
+#include "registry/routing/terms.def"
+#undef AP_TERM
+};
+
+/* ---- read ------------------------------------------------------------------------------------------------------- */
+
+bool ap_term_read(const struct ap_segment *seg, uint32_t capability, enum ap_term term, uint64_t *ret)
+{
+    const struct ap_term_row *r = &ap_term_rows[term];
+    struct ap_terms *row = ap_terms_at(seg, capability);
+    uint64_t word = row != NULL ? ap_load_relaxed(ap_term_word(row, term)) : 0;
+    bool declared = word > r->min && word - 1 <= r->max;
+
+    *ret = declared ? word - 1 : r->otherwise;
+    return declared;
+}
+
+uint64_t ap_term_declared(const struct ap_segment *seg, uint32_t capability, enum ap_term term)
+{
+    uint64_t value;
+
+    ap_term_read(seg, capability, term, &value);
+    return value;
+}
+
+void ap_term_print(enum ap_term term, uint64_t value, char *text, size_t size)
+{
+    const struct ap_term_row *r = &ap_term_rows[term];
+
+    if (r->type == 'w') snprintf(text, size, "%s", r->words(value) != NULL ? r->words(value) : "?");
+    else if (r->type == 'b') snprintf(text, size, "%s", value != 0 ? "true" : "false");
+    else ap_number_print(text, size, r->type, (int64_t)value);
+}
+
+bool ap_terms_any(const struct ap_terms *said)
+{
+    static const struct ap_terms none;
+
+    return memcmp(said, &none, sizeof none) != 0;
+}
+
+/* ---- declared ----------------------------------------------------------------------------------------------------- */
+
+/* Whether a living agent of another queue offers the capability, or is about to. */
+static bool terms_shared(const struct ap_segment *seg, uint32_t queue, uint32_t capability)
+{
+    for (uint32_t q = 0; q < seg->geometry.queues; q++) {
+        uint64_t life = ap_load_acquire(&ap_queue_at(seg, q)->life); /* QUEUE-A4 pairs QUEUE-R4 */
+        uint32_t state = AP_QUEUE_STATE(life);
+
+        if (q != queue && (state == AP_QUEUE_OPEN || state == AP_QUEUE_CLAIMED) && ap_lane_alive(seg, AP_QUEUE_LANE(life)) &&
+            ap_agent_runs(ap_agent_at(seg, q), capability))
+            return true;
+    }
+    return false;
+}
+
+static void terms_conflict(struct ap_segment *seg, uint32_t lane, struct ap_terms_conflicts *all, struct ap_terms_conflict one)
+{
+    ap_event_log(seg, AP_EVENT_TERMS_CHANGED, lane, one.capability, one.term);
+    if (all->count < AP_TERMS_CONFLICTS) all->list[all->count] = one;
+    all->count++;
+}
+
+void ap_terms_declare(struct ap_segment *seg, uint32_t lane, uint32_t queue, uint32_t capability, const struct ap_terms *said,
+                      struct ap_terms_conflicts *conflicts)
+{
+    struct ap_terms *row = ap_terms_at(seg, capability);
+    struct ap_capability *c = ap_capability_at(seg, capability);
+    int shared = -1; /* not asked yet */
+
+    if (row == NULL || c == NULL) return;
+    if (said != NULL) ap_store_relaxed(&c->terms, 1); /* it stays: nobody could tell whose words are left */
+    for (uint32_t t = 0; t < AP_TERMS && ap_load_relaxed(&c->terms) != 0; t++) {
+        uint64_t *word = ap_term_word(row, t), seen = ap_load_acquire(word); /* TERMS-A1 pairs TERMS-R1 */
+        uint64_t next = said != NULL ? ((const uint64_t *)(const void *)said)[t] : 0;
+
+        if (next == seen) continue;
+        if (seen != 0 && shared < 0) shared = terms_shared(seg, queue, capability);
+        if (next == 0) {
+            if (shared == 0) ap_cas(word, &seen, 0);
+            continue;
+        }
+        ap_store_release(word, next); /* TERMS-R1 pairs TERMS-A1 */
+        if (seen != 0 && shared == 1) terms_conflict(seg, lane, conflicts, (struct ap_terms_conflict){capability, t, seen - 1});
+    }
+}
+
+/* ---- its part ----------------------------------------------------------------------------------------------------- */
+
+static void look_terms(struct ap_look *look)
+{
+    struct ap_terms *row = ap_terms_at(look->seg, look->index);
+    const struct ap_capability *c = ap_capability_at(look->seg, look->index);
+    uint32_t flag = ap_look_32(look, &c->terms);
+    bool named = ap_look_64(look, &c->key) != 0;
+    size_t used = AP_TERMS * sizeof(uint64_t);
+
+    if (flag > 1 || (flag == 1 && !named))
+        ap_look_found(look, AP_CORRUPT, &c->terms, flag, "R9", "terms is %u%s", flag, named ? "" : " of no capability");
+    for (uint32_t t = 0; t < AP_TERMS; t++) {
+        uint64_t *at = ap_term_word(row, t), word = ap_look_64(look, at);
+
+        if (word == 0) continue;
+        if (flag == 0) ap_look_found(look, AP_CORRUPT, at, word, "R9", "%s of a capability without terms", ap_term_rows[t].key);
+        if (word <= ap_term_rows[t].min || word - 1 > ap_term_rows[t].max)
+            ap_look_found(look, AP_CORRUPT, at, word, "R9", "%s is %llu", ap_term_rows[t].key, (unsigned long long)word - 1);
+    }
+    ap_look_zero(look, (const uint8_t *)row + used, sizeof *row - used, "R9", "behind the terms");
+}
+
+/* One for each capability. */
+static uint64_t terms_count(const struct ap_geometry *g)
+{
+    return AP_REGISTRY_NUMBER(g, CAPABILITIES);
+}
+
+static const struct ap_field terms_fields[] = {
+#define AP_TERM(field, ...) AP_FIELD(ap_terms, field),
+#include "registry/routing/terms.def"
+#undef AP_TERM
+    {NULL, 0, 0},
+};
+const struct ap_part ap_part_terms = {
+    .name = "terms", .element = "terms", .size = sizeof(struct ap_terms), .count = terms_count, .fields = terms_fields,
+    .numbers = AP_NO_NUMBERS, .look = look_terms,
+    .withdraw = ap_part_nothing, .settle = ap_part_nothing,
+};

@@ -1,0 +1,95 @@
+/* registry/routing/terms.h - what a capability declares of itself: its terms.
+ *
+ * LAYOUT    Section "terms": one row for each capability, at the same index; terms.def lists the fields. A word is 0 (not
+ *           declared) or the value + 1. Each is valid on its own.
+ * FLAG      capability.terms (discovery.h) is 1 once anything was declared of that capability. So a capability without terms
+ *           costs one look, into a line that a lookup needs anyway.
+ * WRITER    1 A registrant writes what its agent declares while the agent's queue is CLAIMED, after the agent's record and before
+ *           the provider bit.
+ *           2 The last declaration wins. When another living agent offers the capability and the word said something else, that is
+ *           a contradiction: it is logged as an event and given back to the registrant.
+ *           3 A term that the agent does not declare stays as it is while another living agent offers the capability. Otherwise
+ *           it becomes 0.
+ * READERS   Any, without a lock. A reader that has seen a provider's bit sees what that provider declared or something later. A
+ *           value out of range counts as not declared.
+ * ORDERING  TERMS-R1 word store-release pairs TERMS-A1 load-acquire of another registrant: one that sees a word sees that the
+ *           queue of its writer is CLAIMED, and its agent's record. So it does not take a word away whose writer has yet to
+ *           publish.
+ * CRASH     A registrant dies between two words: the words that it has written stand until the next declaration. Nothing is to be
+ *           repaired.
+ * INVARIANTS R9 a word is 0 or in range + 1; without the flag all are 0; the flag is set only where the capability has a name
+ */
+#ifndef AP_TERMS_H
+#define AP_TERMS_H
+
+#include "registry/discovery/discovery.h"
+#include "registry/routing/policy.h"
+
+struct ap_terms {
+#define AP_TERM(field, ...) uint64_t field;
+#include "registry/routing/terms.def"
+#undef AP_TERM
+} AP_ALIGNED;
+
+enum ap_term {
+#define AP_TERM(field, ...) AP_TERM_##field,
+#include "registry/routing/terms.def"
+#undef AP_TERM
+    AP_TERMS
+};
+_Static_assert(sizeof(struct ap_terms) == (AP_TERMS * 8 + AP_LINE - 1) / AP_LINE * AP_LINE, "a row is read by words");
+
+/* A row of the table in words. */
+struct ap_term_row {
+    const char *key;
+    char type;
+    const char *(*words)(uint64_t value);
+    uint64_t min, max, otherwise;
+    const char *what;
+};
+extern const struct ap_term_row ap_term_rows[AP_TERMS];
+
+static inline struct ap_terms *ap_terms_at(const struct ap_segment *seg, uint64_t capability)
+{
+    return AP_ELEMENT(seg, AP_SECTION_TERMS, capability, struct ap_terms);
+}
+static inline uint64_t *ap_term_word(struct ap_terms *row, enum ap_term term)
+{
+    return (uint64_t *)(void *)row + term;
+}
+
+/* The value of a capability that has declared something. */
+uint64_t ap_term_declared(const struct ap_segment *seg, uint32_t capability, enum ap_term term);
+/* The value that is in force: what was declared, or what is so otherwise. `row` is the capability's. */
+AP_ALWAYS_INLINE uint64_t ap_term(const struct ap_segment *seg, uint32_t capability, const struct ap_capability *row,
+                                  enum ap_term term)
+{
+    return __builtin_expect(ap_load_relaxed(&row->terms) == 0, 1) ? ap_term_rows[term].otherwise
+                                                                  : ap_term_declared(seg, capability, term);
+}
+/* Whether it was declared; what is in force in *ret. */
+bool ap_term_read(const struct ap_segment *seg, uint32_t capability, enum ap_term term, uint64_t *ret);
+/* A value as the configuration writes it. */
+void ap_term_print(enum ap_term term, uint64_t value, char *text, size_t size);
+
+/* Whether they say anything. `said`: private memory. */
+bool ap_terms_any(const struct ap_terms *said);
+
+/* One value that a registrant has replaced against another living agent's declaration. */
+struct ap_terms_conflict {
+    uint32_t capability;
+    enum ap_term term;
+    uint64_t before; /* what was declared */
+};
+#define AP_TERMS_CONFLICTS 8u
+struct ap_terms_conflicts {
+    uint32_t count; /* may be more than there is room for */
+    struct ap_terms_conflict list[AP_TERMS_CONFLICTS];
+};
+
+/* Declares what the agent of a queue, which is CLAIMED by the caller with its record filled in, says of a capability. `said` NULL:
+ * nothing. `lane` is the caller's. */
+void ap_terms_declare(struct ap_segment *seg, uint32_t lane, uint32_t queue, uint32_t capability, const struct ap_terms *said,
+                      struct ap_terms_conflicts *conflicts);
+
+#endif

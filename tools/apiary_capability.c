@@ -1,0 +1,159 @@
+/* tools/apiary_capability.c - apiary capability: what capabilities declare, and what is in force. */
+#include "tools/apiary.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/name.h"
+#include "registry/routing/terms.h"
+
+static const struct tool_option no_options[] = {{.name = NULL}};
+
+static const struct tool_usage capability_ls_usage = {
+    .command = "capability ls",
+    .arguments = "",
+    .what = "Shows every capability: how many agents offer it, and what they declare of it.",
+    .json = true,
+    .table = true,
+};
+
+static const struct tool_usage capability_show_usage = {
+    .command = "capability show",
+    .arguments = "CAPABILITY",
+    .what = "Shows the terms of a capability: what is in force, and whether it was declared.",
+    .least = 1,
+    .most = 1,
+    .json = true,
+    .table = true,
+};
+
+static uint32_t capability_providers(const struct ap_segment *seg, uint32_t capability)
+{
+    uint32_t n = 0;
+    for (int q = -1; (q = ap_capability_next(seg, capability, (uint32_t)(q + 1))) >= 0;)
+        n++;
+    return n;
+}
+
+/* Whether it was declared; what is in force in *ret. */
+static bool capability_term(const struct ap_segment *seg, uint32_t capability, enum ap_term term, uint64_t *ret)
+{
+    return ap_load_relaxed(&ap_capability_at(seg, capability)->terms) != 0 ? ap_term_read(seg, capability, term, ret)
+                                                                          : (*ret = ap_term_rows[term].otherwise, false);
+}
+
+/* Numbers in nanoseconds and bytes, as everywhere in JSON. */
+static json_t *capability_json(const struct ap_segment *seg, uint32_t capability)
+{
+    json_t *terms = json_object();
+    char name[APIARY_CAPABILITY_MAX + 1];
+    ap_capability_name(seg, capability, name);
+    for (uint32_t t = 0; t < AP_TERMS; t++) {
+        const struct ap_term_row *row = &ap_term_rows[t];
+        uint64_t value = 0;
+        bool declared = capability_term(seg, capability, t, &value);
+        json_t *v = row->type == 'w'   ? json_string(row->words(value) != NULL ? row->words(value) : "?")
+                    : row->type == 'b' ? json_boolean(value != 0)
+                                       : json_integer((json_int_t)value);
+        json_object_set_new(terms, row->key, json_pack("{s:o, s:b}", "value", v, "declared", declared));
+    }
+    return json_pack("{s:s, s:i, s:o}", "capability", name, "providers", (int)capability_providers(seg, capability), "terms",
+                     terms);
+}
+
+/* "balance=round_robin"; "-" where nothing is declared. */
+static char *capability_declared(const struct ap_segment *seg, uint32_t capability)
+{
+    char *list = tool_strdup("");
+    for (uint32_t t = 0; t < AP_TERMS; t++) {
+        uint64_t value;
+        char text[48];
+        if (!capability_term(seg, capability, t, &value)) continue;
+        ap_term_print(t, value, text, sizeof text);
+        char *longer = tool_format("%s%s%s=%s", list, *list != '\0' ? " " : "", ap_term_rows[t].key, text);
+        free(list);
+        list = longer;
+    }
+    if (*list != '\0') return list;
+    free(list);
+    return tool_strdup("-");
+}
+
+static int capability_list_all(const struct tool *t, const struct ap_segment *seg)
+{
+    json_t *list = json_array();
+    struct tool_table *table = t->json ? NULL : tool_table_new((const char *const[]){"capability", ">providers", "terms", NULL});
+    for (uint32_t i = 0; ap_capability_at(seg, i) != NULL; i++) {
+        char name[APIARY_CAPABILITY_MAX + 1], providers[16];
+        ap_capability_name(seg, i, name);
+        if (name[0] == '\0') continue;
+        if (t->json) {
+            json_array_append_new(list, capability_json(seg, i));
+            continue;
+        }
+        char *declared = capability_declared(seg, i);
+        snprintf(providers, sizeof providers, "%u", capability_providers(seg, i));
+        tool_table_add(table, (const char *const[]){name, providers, declared});
+        free(declared);
+    }
+    if (table != NULL) tool_table_print(table, stdout);
+    int rc = t->json ? tool_json_print(json_pack("{s:O}", "capabilities", list)) : TOOL_OK;
+    json_decref(list);
+    return rc;
+}
+
+static int capability_show_one(const struct tool *t, const struct ap_segment *seg, const char *name)
+{
+    int capability = ap_capability_find(seg, name, strlen(name));
+    if (capability < 0) return tool_error(t, APIARY_ENOCAP, NULL, "capability show %s", name);
+    if (t->json) return tool_json_print(capability_json(seg, (uint32_t)capability));
+    struct tool_table *table = tool_table_new((const char *const[]){"term", "value", "declared", "?what", NULL});
+    for (uint32_t i = 0; i < AP_TERMS; i++) {
+        uint64_t value;
+        char text[48];
+        bool declared = capability_term(seg, (uint32_t)capability, i, &value);
+        ap_term_print(i, value, text, sizeof text);
+        tool_table_add(table, (const char *const[]){ap_term_rows[i].key, text, declared ? "yes" : "no", ap_term_rows[i].what});
+    }
+    tool_table_print(table, stdout);
+    return TOOL_OK;
+}
+
+static int capability_run(struct tool *t, const struct tool_usage *usage, int argc, char **argv)
+{
+    int rc = tool_parse(t, usage, no_options, &argc, &argv);
+    if (rc != TOOL_GO_ON) return rc;
+    if (argc > 0 && !ap_capability_valid(argv[0])) return tool_usage_error(t, usage, "'%s' is not a capability name", argv[0]);
+    apiary_t *a = NULL;
+    rc = tool_attach(t, tool_segment(t, NULL), true, &a);
+    if (rc != TOOL_OK) return rc;
+    rc = argc > 0 ? capability_show_one(t, a->seg, argv[0]) : capability_list_all(t, a->seg);
+    apiary_detach(a);
+    return tool_finish(t, rc);
+}
+
+static int cmd_capability_ls(struct tool *t, int argc, char **argv)
+{
+    return capability_run(t, &capability_ls_usage, argc, argv);
+}
+
+static int cmd_capability_show(struct tool *t, int argc, char **argv)
+{
+    return capability_run(t, &capability_show_usage, argc, argv);
+}
+
+int cmd_capability(struct tool *t, int argc, char **argv)
+{
+    static const struct tool_usage usage = {
+        .command = "capability",
+        .arguments = "ls | show CAPABILITY",
+        .what = "Shows what capabilities declare: their terms.",
+        .most = -1,
+    };
+    static const struct apiary_command commands[] = {
+        {"ls", "every capability", cmd_capability_ls},
+        {"show", "one of them", cmd_capability_show},
+        {NULL, NULL, NULL},
+    };
+    return apiary_subcommand(t, &usage, commands, argc, argv);
+}
