@@ -100,6 +100,7 @@ typedef struct apiary_task { /* names one delegation for the life of the segment
 
 enum apiary_delegate_flags {
     APIARY_DETACH = 1u, /* fire and forget: the task cannot be awaited and is freed when it finishes */
+    APIARY_WAIT_FOR_PROVIDER = 2u, /* where nobody alive offers the capability now, the task waits for one until its deadline */
 };
 
 /* The place of a task in a trace, as W3C Trace Context has it. All zeros: in none. */
@@ -120,13 +121,19 @@ APIARY_API void apiary_trace_format(const apiary_trace_t *trace, char *ret);
  * 1 `hops` is the number of tasks that the chain may have from this one on, each delegated for the one before; 0: 32, at most
  *   UINT32_MAX - 1. A task that would be one too many is refused with APIARY_EHOPS, so agents that delegate in a circle end.
  * 2 A task that an agent delegates for one in its hands has a hop less than that one, or fewer if its own options say so. It
- *   belongs to the same trace, with that one as its parent, unless its own options name another trace. */
+ *   belongs to the same trace, with that one as its parent, unless its own options name another trace.
+ * 3 A task with a `delay` or `due_at` is accepted at once, also where nobody offers the capability just then. It is not run before
+ *   its time (of both, the later). Until then it holds its place in the table and, of a swarm, in max_concurrent_delegations. It
+ *   may be awaited, cancelled and given up as any; it outlives its client as one that is queued. `timeout` counts from its time.
+ *   At its time it waits for a provider where there is none. */
 typedef struct apiary_delegate_options {
     size_t struct_size;
     uint64_t timeout; /* schedule to close; 0: the segment's task_timeout (60 s) */
     uint32_t flags;   /* enum apiary_delegate_flags */
     uint32_t hops;
     apiary_trace_t trace;
+    uint64_t delay;  /* from now, before which the task is not run; 0: at once */
+    uint64_t due_at; /* the same as a time of CLOCK_MONOTONIC; 0: at once */
 } apiary_delegate_options_t;
 
 #ifndef __cplusplus

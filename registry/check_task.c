@@ -23,7 +23,7 @@ void ap_registry_look_slot(struct ap_look *look)
     char name[APIARY_CAPABILITY_MAX + 1] = "";
 
     /* Before it is published the slot is being filled, afterwards it says what it said. */
-    if (state < AP_TASK_QUEUED || state > AP_TASK_CANCELLED) return;
+    if (state < AP_TASK_SCHEDULED || state > AP_TASK_CANCELLED) return;
     capability = ap_look_16(look, &slot->capability);
     ap_capability_name(look->seg, capability, name);
     if (name[0] == '\0')

@@ -43,7 +43,7 @@ enum ap_severity { AP_REPAIRABLE = 1, AP_CORRUPT = 2 }; /* the exit codes of shm
     X("L9", "a lane's stamp and image are not of the future")                           \
     X("L10", "reserved bytes are 0")                                                    \
     X("L2", "the lane of a RUNNING task is LIVE or DEAD")                               \
-    X("T1", "a task's state is one of the eight")                                       \
+    X("T1", "a task's state is one of the nine")                                        \
     X("T2", "a task's owner is in range for its state")                                 \
     X("T3", "a RESERVED slot's slab is leased to its owner")                            \
     X("T4", "bodies lie in the slot, or in one pool block that is attached to it")      \
@@ -54,6 +54,7 @@ enum ap_severity { AP_REPAIRABLE = 1, AP_CORRUPT = 2 }; /* the exit codes of shm
     X("T9", "reserved bytes are 0")                                                     \
     X("T10", "a slab is leased to a LIVE lane")                                         \
     X("T11", "a task's owner is alive")                                                 \
+    X("T12", "the hints of a SCHEDULED task are not later than its next time")          \
     X("Q1", "0 <= tail - head <= depth")                                                \
     X("Q2", "a queue's state and lane are in range")                                    \
     X("Q3", "a ring's lease is a LIVE lane's, and the shared ring's is 0")              \

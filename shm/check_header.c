@@ -86,7 +86,8 @@ static void look_reserved(struct ap_look *look)
     GAP(event_next, offsetof(struct ap_header, role), "behind event_next");
     GAP(role, offsetof(struct ap_header, watched), "behind the role");
     GAP(watched, offsetof(struct ap_header, images), "behind the beat");
-    GAP(images, HEADER_PAGE, "behind images");
+    GAP(images, offsetof(struct ap_header, due), "behind images");
+    GAP(due_rung, HEADER_PAGE, "behind the soonest due time");
 #undef GAP
     ap_look_zero(look, h->geometry.reserved, sizeof h->geometry.reserved, "S10", "geometry.reserved");
     ap_look_mutex(look, &h->role, "S11");

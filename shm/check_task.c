@@ -20,13 +20,12 @@ static void slab_unleased(struct ap_look *look, const struct ap_slab *slab, uint
     }
 }
 
-static void look_slab(struct ap_look *look)
+static void slab_look(struct ap_look *look)
 {
     const struct ap_slab *slab = ap_slab_at(look->seg, look->index);
     uint64_t lease = ap_look_64(look, &slab->lease);
     uint32_t lane = AP_LEASE_LANE(lease) - 1;
 
-    ap_look_zero(look, &slab->reserved, sizeof slab->reserved, "T9", "reserved");
     if (lease == 0) {
         slab_unleased(look, slab, lease);
         return;
@@ -59,10 +58,10 @@ struct seen {
 
 #define SEEN(s, also) ((s)->word ^ ((uint64_t)(also) << 32 | (uint64_t)(also) >> 32))
 
-/* QUEUED and later: the request is complete. */
+/* SCHEDULED and later: the request is complete. */
 static bool published(uint32_t state)
 {
-    return state == AP_TASK_QUEUED || state == AP_TASK_RUNNING || ap_task_ended(state);
+    return ap_task_waits(state) || state == AP_TASK_RUNNING || ap_task_ended(state);
 }
 
 static bool code_known(uint32_t number)
@@ -206,6 +205,30 @@ static void slot_times(struct ap_look *look, const struct seen *s)
     if (ended < started) ap_look_found(look, AP_CORRUPT, &slot->finished, SEEN(s, all), "T6", "finished before it started");
 }
 
+static void due_hint(struct ap_look *look, const struct seen *s, const uint64_t *at, uint64_t next, const char *what)
+{
+    uint64_t hint = ap_look_64(look, at);
+
+    if (hint != 0 && hint <= next) return;
+    look->patient = true; /* whoever has scheduled it, or looks, is about to lower it */
+    ap_look_found(look, AP_REPAIRABLE, at, SEEN(s, hint * 3 + next), "T12", "the %s, %llu, is later than a task's time, %llu", what,
+                  LONG(hint), LONG(next));
+}
+
+/* One that is due waits for a provider, and only its deadline is a time. */
+static void slot_due(struct ap_look *look, const struct seen *s, const struct ap_slab *slab)
+{
+    uint64_t due, deadline;
+
+    if (s->state != AP_TASK_SCHEDULED || slab == NULL) return;
+    due = ap_look_64(look, &s->slot->due);
+    deadline = ap_look_64(look, &s->slot->deadline);
+    if (due <= ap_look_now(look) || deadline < due) due = deadline;
+    if (due == UINT64_MAX) return;
+    due_hint(look, s, &slab->due, due, "slab's hint");
+    due_hint(look, s, &look->seg->header->due, due, "header's hint");
+}
+
 static void slot_indexes(struct ap_look *look, const struct seen *s)
 {
     const struct ap_geometry *g = &look->seg->geometry;
@@ -234,6 +257,7 @@ static void look_slot(struct ap_look *look)
     slot_bodies(look, &s);
     slot_times(look, &s);
     slot_indexes(look, &s);
+    slot_due(look, &s, slab);
 }
 
 /* ---- parts ------------------------------------------------------------------------------------------------------ */
@@ -244,12 +268,12 @@ static uint64_t slabs_count(const struct ap_geometry *g)
 }
 
 static const struct ap_field slab_fields[] = {
-    AP_FIELD(ap_slab, lease), {NULL, 0, 0},
+    AP_FIELD(ap_slab, lease), AP_FIELD(ap_slab, due), {NULL, 0, 0},
 };
 /* A dead lane's slabs and slots are recovered by the reaper itself: see reap.h. */
 const struct ap_part ap_part_slabs = {
     .name = "slabs", .element = "slab", .size = sizeof(struct ap_slab), .count = slabs_count, .fields = slab_fields,
-    .numbers = AP_NO_NUMBERS, .look = look_slab,
+    .numbers = AP_NO_NUMBERS, .look = slab_look,
     .withdraw = ap_part_nothing, .settle = ap_part_nothing,
 };
 
@@ -259,6 +283,7 @@ static const struct ap_field slot_fields[] = {
     AP_FIELD(ap_slot, deadline), AP_FIELD(ap_slot, client), AP_FIELD(ap_slot, capability), AP_FIELD(ap_slot, caller),
     AP_FIELD(ap_slot, only), AP_FIELD(ap_slot, body_inline), AP_FIELD(ap_slot, result_inline), AP_FIELD(ap_slot, queued),
     AP_FIELD(ap_slot, started), AP_FIELD(ap_slot, finished), AP_FIELD(ap_slot, queue), AP_FIELD(ap_slot, worker),
+    AP_FIELD(ap_slot, due),
     {NULL, 0, 0},
 };
 static const struct ap_number slot_numbers[] = {

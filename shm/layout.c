@@ -76,7 +76,7 @@ static const struct ap_field header_fields[] = {
     AP_FIELD(ap_header, created_realtime), AP_FIELD(ap_header, created_monotonic), AP_FIELD(ap_header, boot_id),
     AP_FIELD(ap_header, name), AP_FIELD(ap_header, geometry), AP_FIELD(ap_header, sections), AP_FIELD(ap_header, time_namespace),
     AP_FIELD(ap_header, rescan), AP_FIELD(ap_header, lanes_changed), AP_FIELD(ap_header, event_next), AP_FIELD(ap_header, role),
-    AP_FIELD(ap_header, watched), AP_FIELD(ap_header, images),
+    AP_FIELD(ap_header, watched), AP_FIELD(ap_header, images), AP_FIELD(ap_header, due), AP_FIELD(ap_header, due_rung),
     AP_FIELD(ap_geometry, members), AP_FIELD(ap_geometry, lanes), AP_FIELD(ap_geometry, tasks), AP_FIELD(ap_geometry, queues),
     AP_FIELD(ap_geometry, queue_depth), AP_FIELD(ap_geometry, queue_inlets), AP_FIELD(ap_geometry, pool_blocks),
     AP_FIELD(ap_geometry, events), AP_FIELD(ap_geometry, max_concurrent_delegations), AP_FIELD(ap_geometry, registry),

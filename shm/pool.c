@@ -241,6 +241,7 @@ static enum verdict pool_attached(const struct ap_segment *seg, uint64_t word, u
             AP_LIFE_STATE(ap_load_acquire(&ap_lane_at(seg, AP_WORD_OWNER(w))->life)) == AP_LIFE_LIVE)
             return LIVE;
         return ap_load_acquire(&slot->word) != w ? CHANGED : LEAKED;
+    case AP_TASK_SCHEDULED:
     case AP_TASK_QUEUED:
         if (AP_BLOCK_STATE(word) == AP_BLOCK_RESULT) return LEAKED;
         break;

@@ -402,7 +402,7 @@ void ap_queue_count_ended(const struct ap_segment *seg, uint32_t queue, uint32_t
 int ap_queue_end_task(struct ap_segment *seg, uint32_t index, uint64_t seen, uint32_t state, int code)
 {
     if (!ap_task_cancel_queued(seg, index, seen, state, code)) return 0;
-    ap_queue_count_ended(seg, AP_WORD_OWNER(seen), state, false);
+    if (AP_WORD_STATE(seen) == AP_TASK_QUEUED) ap_queue_count_ended(seg, AP_WORD_OWNER(seen), state, false);
     return 1;
 }
 

@@ -2,6 +2,7 @@
 #include "shm/reap.h"
 
 #include "shm/bell.h"
+#include "shm/due.h"
 #include "shm/event.h"
 #include "shm/image.h"
 #include "shm/part.h"
@@ -108,6 +109,10 @@ static int recover_slot(const struct reaper *r, uint32_t index, uint64_t lease)
     switch (AP_WORD_STATE(word)) {
     case AP_TASK_RESERVED:
     case AP_TASK_RELEASING: return mine && r->beside == 0 ? free_slot(r, index, word) : 0;
+    case AP_TASK_SCHEDULED:
+        if (held && reap_detach(r, index, word)) return 1;
+        ap_due_task(r->seg, r->hooks, r->self, index, r->seg->ops->now()); /* the lane may have died before it had told */
+        return 0;
     case AP_TASK_QUEUED:
         return (held && reap_detach(r, index, word)) || ap_move_queued(r->seg, r->hooks, r->self, index, word) == AP_MOVE_OVER;
     case AP_TASK_RUNNING:
@@ -311,6 +316,9 @@ static void sweep_slot(const struct reaper *r, uint32_t index, uint64_t now, uin
         }
         if (deadline < *soonest) *soonest = deadline;
         ap_move_queued(r->seg, r->hooks, r->self, index, word);
+        return;
+    case AP_TASK_SCHEDULED:
+        ap_due_task(r->seg, r->hooks, r->self, index, now);
         return;
     case AP_TASK_DONE:
     case AP_TASK_FAILED:

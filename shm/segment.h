@@ -9,6 +9,7 @@
  *           header.role                       robust mutex: the monitor's role
  *           header.watched                    the monitor that watches the lanes, once a second (registry/monitor/monitor.h)
  *           header.images                     counted by every attach
+ *           header.due, .due_rung             who schedules a task, who looks for tasks that are due (due.h)
  * PAGES     1 All pages exist from the creation on; they are huge ones where the kernel can (MADV_COLLAPSE).
  *           2 A mapping of 2 MiB or more lies at a multiple of 2 MiB if it may. Then the end of a member takes less time of its
  *           processor, which the recovery may need.
@@ -106,6 +107,8 @@ struct ap_header {
     pthread_mutex_t role AP_ALIGNED;    /* held by the monitor that watches the lanes */
     uint64_t watched AP_ALIGNED;        /* AP_WATCHED of the last look at the lanes */
     uint64_t images AP_ALIGNED;         /* the number of images so far; see image.h */
+    uint64_t due AP_ALIGNED;            /* a hint: the soonest of the slabs' (due.h); 0: none */
+    uint32_t due_rung;                  /* bumped when that becomes sooner; futex word of the monitor */
 };
 
 /* A beat of the monitor that watches the lanes: ms of CLOCK_MONOTONIC, and the monitor's lane. */

@@ -241,14 +241,25 @@ int ap_task_move(struct ap_segment *seg, uint32_t index, uint64_t seen, uint32_t
     return ap_cas(&slot->word, &seen, AP_WORD_WITH(seen, AP_TASK_QUEUED, queue));
 }
 
+int ap_task_call(struct ap_segment *seg, uint32_t index, uint64_t seen, uint32_t queue)
+{
+    struct ap_slot *slot = ap_slot_at(seg, index);
+
+    if (slot == NULL || AP_WORD_STATE(seen) != AP_TASK_SCHEDULED) return 0;
+    AP_WAY(SCHEDULED, QUEUED, CAS, CALLER);
+    return ap_cas(&slot->word, &seen, AP_WORD_WITH(seen, AP_TASK_QUEUED, queue));
+}
+
 int ap_task_cancel_queued(struct ap_segment *seg, uint32_t index, uint64_t seen, uint32_t state, int code)
 {
     struct ap_slot *slot = ap_slot_at(seg, index);
 
-    if (slot == NULL || AP_WORD_STATE(seen) != AP_TASK_QUEUED) return 0;
-    if (!ap_task_ended(state) || !ap_task_permitted(AP_TASK_QUEUED, state)) return 0;
+    if (slot == NULL || !ap_task_waits(AP_WORD_STATE(seen))) return 0;
+    if (!ap_task_ended(state) || !ap_task_permitted(AP_WORD_STATE(seen), state)) return 0;
     AP_WAY(QUEUED, CANCELLED, CAS, CLIENT);
     AP_WAY(QUEUED, FAILED, CAS, ENDER);
+    AP_WAY(SCHEDULED, CANCELLED, CAS, ENDER);
+    AP_WAY(SCHEDULED, FAILED, CAS, ENDER);
     return ap_cas(&slot->word, &seen, AP_WORD_WITH(seen, state, ap_code_owner(code)));
 }
 

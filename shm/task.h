@@ -4,7 +4,8 @@
  *           rebuilt by scanning the table.
  * WORD      1 Bits 0..3 state, 4..6 crashes, 7..11 lost starts, 12..25 owner, 26..63 generation (38 bits).
  *           2 The owner is the queue while QUEUED; the lane while RESERVED, RUNNING and RELEASING; the errno of why while FAILED
- *           and CANCELLED, so that one compare-and-swap both ends a task and says why; 0x3fff otherwise.
+ *           and CANCELLED, so that one compare-and-swap both ends a task and says why; 0x3fff otherwise. A SCHEDULED task is
+ *           nobody's (due.h).
  *           3 The generation rises when the slot is reserved. A task id carries the slab's epoch and the generation.
  *           4 At 7 million uses a second of one slot the generations last 10.9 hours. Slots of a slab are used strictly in turn,
  *           so a lane at that rate needs 64 times as long, 29 days. Then the slot retires (AP_GENERATION_LAST) until its slab is
@@ -20,9 +21,13 @@
  *           from       to         how    by                     with it
  *           FREE       RESERVED   STORE  the slab's lane        all but a block filled
  *           FREE       FREE       STORE  the slab's lane        generation 0 under a new epoch
+ *           RESERVED   SCHEDULED  STORE  the slab's lane        all else filled; not before its time
  *           RESERVED   QUEUED     STORE  the slab's lane        all else filled
  *           RESERVED   FREE       STORE  the slab's lane        blocks given back
  *           RESERVED   FREE       CAS    reaper of the owner    blocks given back
+ *           SCHEDULED  QUEUED     CAS    who finds it due       its time has come
+ *           SCHEDULED  CANCELLED  CAS    client, sweep
+ *           SCHEDULED  FAILED     CAS    client, sweep          timed out
  *           QUEUED     RUNNING    CAS    the worker's lane      decides who runs it
  *           QUEUED     QUEUED     CAS    client, sweep, reaper  another queue
  *           QUEUED     CANCELLED  CAS    client
@@ -70,7 +75,7 @@
  *           2 The lease word is epoch << 16 | lane + 1 (0: free).
  *           3 A dead lane's slab becomes free with its busy slots in place. The next holder passes over them and frees abandoned
  *           tasks.
- * INVARIANTS T1 state is one of the eight  T2 owner in range for its state  T3 a RESERVED slot's slab is leased to its owner
+ * INVARIANTS T1 state is one of the nine  T2 owner in range for its state  T3 a RESERVED slot's slab is leased to its owner
  *           T4 sizes and offsets of bodies lie in the slot or in one pool block attached to it
  * PROGRESS  reserve, publish, claim, finish, release: lock-free, no waiting. Threads: each function says who may call.
  */
@@ -117,6 +122,12 @@ static inline bool ap_task_ended(uint32_t state)
 #include "shm/states.def"
         ;
     return state < AP_TASK_STATES && (ends >> state & 1) != 0;
+}
+
+/* Whether a task in this state is to be run and nobody runs it: it can be ended by one compare-and-swap. */
+static inline bool ap_task_waits(uint32_t state)
+{
+    return state == AP_TASK_QUEUED || state == AP_TASK_SCHEDULED;
 }
 
 enum { AP_REQUEST_CANCEL = 1, AP_REQUEST_ABANDON = 2, AP_REQUEST_DETACH = 4, AP_REQUEST_OVERWRITTEN = 8 };
@@ -201,12 +212,13 @@ struct ap_slot {
 
     uint64_t queued, started, finished; /* CLOCK_MONOTONIC */
     uint32_t queue, worker;             /* of the last claim, after its CAS; until then of submit or the claim before */
-    uint8_t reserved[32];
+    uint64_t due;                       /* while SCHEDULED and afterwards: not to be run before; else of an earlier task */
+    uint8_t reserved[24];
 } AP_ALIGNED;
 
 struct ap_slab {
     uint64_t lease; /* epoch << 16 | lane + 1 */
-    uint64_t reserved;
+    uint64_t due;   /* a hint: when the next of its SCHEDULED tasks is to be looked at (due.h); 0: none is */
 };
 
 #define AP_LEASE(epoch, lane_plus_1) ((uint64_t)(epoch) << 16 | (uint64_t)(lane_plus_1))
@@ -280,7 +292,8 @@ int ap_task_finish(struct ap_segment *seg, uint32_t index, uint64_t token, int c
 
 /* Client side, any thread of the process. */
 int ap_task_move(struct ap_segment *seg, uint32_t index, uint64_t seen, uint32_t queue); /* QUEUED -> QUEUED', CAS: 1, 0 */
-/* QUEUED -> CANCELLED or FAILED with a code of enum apiary_error, CAS: 1, 0 (another state, too) */
+int ap_task_call(struct ap_segment *seg, uint32_t index, uint64_t seen, uint32_t queue); /* SCHEDULED -> QUEUED, CAS: 1, 0 */
+/* QUEUED or SCHEDULED -> CANCELLED or FAILED with a code of enum apiary_error, CAS: 1, 0 (another state, too) */
 int ap_task_cancel_queued(struct ap_segment *seg, uint32_t index, uint64_t seen, uint32_t state, int code);
 /* Sets request bits if the generation still matches: 1, 0. A caller that gives the task up frees it if it has ended by then. */
 int ap_task_request(struct ap_segment *seg, uint32_t index, uint64_t generation, uint64_t bits);
@@ -448,6 +461,20 @@ AP_ALWAYS_INLINE uint64_t ap_slot_publish(struct ap_slot *slot, uint32_t index, 
     AP_WAY(RESERVED, QUEUED, STORE, HOLDER);
     ap_store_release(&slot->word, AP_WORD_WITH(word, AP_TASK_QUEUED, queue)); /* TASK-R1 pairs TASK-A1 */
     return AP_REF(index, AP_WORD_GENERATION(word));
+}
+
+/* RESERVED -> SCHEDULED: not to be run before `due`. False, and nothing is changed, when the slot is not RESERVED. The caller then
+ * tells who looks for what is due (ap_due_tell). */
+static inline bool ap_slot_schedule(struct ap_slot *slot, uint64_t due)
+{
+    uint64_t word = ap_load_relaxed(&slot->word);
+
+    if (AP_WORD_STATE(word) != AP_TASK_RESERVED) return false;
+    ap_store_relaxed(&slot->queue, 0);
+    ap_store_relaxed(&slot->due, due);
+    AP_WAY(RESERVED, SCHEDULED, STORE, HOLDER);
+    ap_store_release(&slot->word, AP_WORD_WITH(word, AP_TASK_SCHEDULED, AP_NO_LANE)); /* TASK-R1 pairs TASK-A1 */
+    return true;
 }
 
 /* Returns the token; 0: the task cannot be claimed. */

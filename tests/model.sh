@@ -78,8 +78,9 @@ defects=(
     "handover TICKET_STORE"
     "handover NAME_LATE"
 )
-# Ways of the table that task.pml does not go: a generation's wrap is no matter of order, and queue.pml has the moves.
-beyond="FREE,FREE QUEUED,QUEUED"
+# Ways of the table that task.pml does not go: a generation's wrap is no matter of order, queue.pml has the moves, and a task that waits
+# for its time is nobody's: each of its ways is one compare-and-swap, and what has to be told beside it the sweep has.
+beyond="FREE,FREE QUEUED,QUEUED RESERVED,SCHEDULED SCHEDULED,QUEUED SCHEDULED,CANCELLED SCHEDULED,FAILED"
 
 fail()
 {

@@ -105,7 +105,7 @@ struct task_view {
     char capability[APIARY_CAPABILITY_MAX + 1], caller[APIARY_NAME_MAX + 1];
     uint32_t queue, worker, body_size, result_size, agent_code;
     int code;
-    uint64_t queued, started, finished, deadline;
+    uint64_t queued, started, finished, deadline, due; /* due: of one that is SCHEDULED */
     int64_t client_pid, worker_pid;
     struct ap_carried carried;
 };

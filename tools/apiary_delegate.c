@@ -217,11 +217,12 @@ int cmd_delegate(struct tool *t, int argc, char **argv)
     const char *timeout = NULL;
     struct call call = {.options = {.struct_size = sizeof call.options}};
     struct tool_carried carried = {.hops = NULL};
-    bool detach = false;
+    bool detach = false, wait = false;
     const struct tool_option options[] = {
         {"timeout", 't', "TIME", "give the task up after TIME (250ms, 5s, 2m) [the segment's task_timeout]", &timeout,
          NULL},
         {"detach", 'd', NULL, "print the task's id and do not wait", NULL, &detach},
+        {"wait-for-provider", 'w', NULL, "wait for a provider where none is there, until the deadline", NULL, &wait},
 #define AP_CARRIED(field, type, option, argument, what) {option, 0, argument, what, &carried.field, NULL},
 #include "registry/client/carried.def"
 #undef AP_CARRIED
@@ -236,6 +237,7 @@ int cmd_delegate(struct tool *t, int argc, char **argv)
     rc = tool_carried_read(t, &usage, &carried, &call.options);
     if (rc != TOOL_GO_ON) return rc;
     if (detach) call.options.flags |= APIARY_DETACH;
+    if (wait) call.options.flags |= APIARY_WAIT_FOR_PROVIDER;
     apiary_t *a = NULL;
     rc = tool_attach(t, tool_segment(t, NULL), false, &a);
     if (rc != TOOL_OK) return rc;

@@ -10,8 +10,8 @@
 static const struct tool_usage ls_usage = {
     .command = "task ls",
     .arguments = "",
-    .what =
-        "Lists the tasks that are in the segment: queued, running, and finished ones whose client has yet to collect them.",
+    .what = "Lists the tasks that are in the segment: scheduled, queued, running, and finished ones whose client has yet to\n"
+            "collect them.",
     .json = true,
     .table = true,
 };
@@ -26,10 +26,17 @@ static void agent_name(const struct ap_segment *seg, uint32_t queue, char *ret, 
     }
 }
 
+/* One that waits for its time has none yet. */
+static void task_agent(const struct ap_segment *seg, const struct task_view *v, char *ret, size_t size)
+{
+    if (v->state == AP_TASK_SCHEDULED) snprintf(ret, size, "-");
+    else agent_name(seg, v->queue, ret, size);
+}
+
 static json_t *task_json(const struct ap_segment *seg, const struct task_view *v)
 {
     char id[48], agent[2 * APIARY_NAME_MAX + 4];
-    agent_name(seg, v->queue, agent, sizeof agent);
+    task_agent(seg, v, agent, sizeof agent);
     json_t *o = json_object();
     json_object_set_new(o, "task", json_string(tool_format_task(v->id, id)));
     json_object_set_new(o, "state", json_string(ap_task_state_name(v->state)));
@@ -48,6 +55,7 @@ static json_t *task_json(const struct ap_segment *seg, const struct task_view *v
     json_object_set_new(o, "agent_code", json_integer(v->agent_code));
     json_object_set_new(o, "carried", tool_carried_json(&v->carried));
     json_object_set_new(o, "queued_ns", json_integer((json_int_t)v->queued));
+    json_object_set_new(o, "due_ns", v->state == AP_TASK_SCHEDULED ? json_integer((json_int_t)v->due) : json_null());
     json_object_set_new(o, "started_ns", json_integer((json_int_t)v->started));
     json_object_set_new(o, "finished_ns", json_integer((json_int_t)v->finished));
     json_object_set_new(o, "deadline_ns",
@@ -58,7 +66,7 @@ static json_t *task_json(const struct ap_segment *seg, const struct task_view *v
 static void task_row(const struct ap_segment *seg, struct tool_table *table, const struct task_view *v, uint64_t now)
 {
     char id[48], agent[2 * APIARY_NAME_MAX + 4], age[32], starts[8], bytes[16], client[24];
-    agent_name(seg, v->queue, agent, sizeof agent);
+    task_agent(seg, v, agent, sizeof agent);
     snprintf(starts, sizeof starts, "%u", v->starts);
     snprintf(bytes, sizeof bytes, "%u", v->body_size);
     snprintf(client, sizeof client, "%" PRId64, v->client_pid);
@@ -78,7 +86,7 @@ static int parse_state(const char *text)
 /* Finished, and nobody will collect it: its slot is as good as free. */
 static bool nobody_waits(const struct task_view *v)
 {
-    return v->state != AP_TASK_QUEUED && v->state != AP_TASK_RUNNING &&
+    return !ap_task_waits(v->state) && v->state != AP_TASK_RUNNING &&
            (v->request & AP_REQUEST_GIVEN_UP) != 0;
 }
 
@@ -109,7 +117,7 @@ static int task_ls(struct tool *t, int argc, char **argv)
 {
     const char *text = NULL;
     const struct tool_option options[] = {
-        {"state", 0, "STATE", "only tasks in STATE (queued, running, done, failed, cancelled)", &text, NULL},
+        {"state", 0, "STATE", "only tasks in STATE (scheduled, queued, running, done, failed, cancelled)", &text, NULL},
         {.name = NULL},
     };
     int rc = tool_parse(t, &ls_usage, options, &argc, &argv);
@@ -117,7 +125,7 @@ static int task_ls(struct tool *t, int argc, char **argv)
     int state = text != NULL ? parse_state(text) : -1;
     if (text != NULL && state < 0)
         return tool_usage_error(t, &ls_usage,
-                                "--state: '%s' is not a state; queued, running, done, failed and cancelled are", text);
+                                "--state: '%s' is not a state; scheduled, queued, running, done, failed and cancelled are", text);
     apiary_t *a = NULL;
     rc = tool_attach(t, tool_segment(t, NULL), true, &a);
     if (rc != TOOL_OK) return rc;
@@ -172,7 +180,7 @@ static void task_do_show(const struct ap_segment *seg, const struct task_view *v
 {
     char id[48], agent[2 * APIARY_NAME_MAX + 4];
     uint64_t now = ap_ops_system.now();
-    agent_name(seg, v->queue, agent, sizeof agent);
+    task_agent(seg, v, agent, sizeof agent);
     printf("task         %s\nstate        %s\ncapability   %s\nagent        %s\ncaller       %s\n",
            tool_format_task(v->id, id), ap_task_state_name(v->state), v->capability, agent,
            *v->caller != '\0' ? v->caller : "-");
@@ -187,6 +195,7 @@ static void task_do_show(const struct ap_segment *seg, const struct task_view *v
     if (v->state == AP_TASK_FAILED)
         printf("error        %s (agent's code %u)\n", apiary_strerror(v->code), v->agent_code);
     show_time("queued", v->queued, now);
+    if (v->state == AP_TASK_SCHEDULED) show_time("due", v->due, now);
     show_time("started", v->started >= v->queued ? v->started : 0, now);
     show_time("finished", v->finished >= v->queued ? v->finished : 0, now);
     show_time("deadline", v->deadline, now);

@@ -213,6 +213,7 @@ bool view_task(const struct ap_segment *seg, uint32_t slot, struct task_view *re
     uint16_t caller = ap_load_relaxed(&s->caller);
     if (caller != 0) ap_service_name(seg, (uint32_t)caller - 1, ret->caller);
     /* While it waits the word says where; the slot then still names the queue that it was taken from before, if it was. */
+    if (state == AP_TASK_SCHEDULED) ret->due = ap_load_relaxed(&s->due);
     ret->queue = state == AP_TASK_QUEUED ? AP_WORD_OWNER(word) : ap_load_relaxed(&s->queue);
     ret->worker = ap_load_relaxed(&s->worker);
     ret->body_size = ap_load_relaxed(&s->body_size);

@@ -3,6 +3,10 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "core/ops.h"
 
 static int carried_hops_read(const char *text, uint32_t *ret)
 {
@@ -34,6 +38,37 @@ static json_t *carried_trace_json(const apiary_trace_t *trace)
     if (memcmp(trace, &none, sizeof none) == 0) return json_null();
     apiary_trace_format(trace, text);
     return json_string(text);
+}
+
+static int carried_delay_read(const char *text, uint64_t *ret)
+{
+    return tool_duration(text, ret);
+}
+
+static json_t *carried_delay_json(const uint64_t *delay)
+{
+    return *delay != 0 ? json_integer((json_int_t)*delay) : json_null();
+}
+
+/* "2026-11-29T07:30:00Z", without the Z in this machine's time zone. One that is past is due at once. */
+static int carried_due_at_read(const char *text, uint64_t *ret)
+{
+    struct tm tm = {.tm_isdst = -1};
+    const char *end = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
+    uint64_t now = ap_ops_system.realtime(), at;
+    time_t seconds;
+
+    if (end == NULL || (*end != '\0' && strcmp(end, "Z") != 0)) return -1;
+    seconds = *end == 'Z' ? timegm(&tm) : mktime(&tm);
+    if (seconds < 0 || (uint64_t)seconds > UINT64_MAX / 4 / 1000000000) return -1;
+    at = (uint64_t)seconds * 1000000000;
+    *ret = ap_ops_system.now() + (at > now ? at - now : 0);
+    return 0;
+}
+
+static json_t *carried_due_at_json(const uint64_t *at)
+{
+    return *at != 0 ? json_integer((json_int_t)*at) : json_null();
 }
 
 int tool_carried_read(const struct tool *t, const struct tool_usage *usage, const struct tool_carried *texts,

@@ -127,6 +127,7 @@ static json_t *header_json(const struct dump *d)
     dump_read_set(o, "lanes_changed", dump_number(ap_load_relaxed(&h->lanes_changed)));
     dump_read_set(o, "time_namespace", dump_number(ap_load_relaxed(&h->time_namespace.inode)));
     dump_read_set(o, "images", dump_number(ap_load_relaxed(&h->images)));
+    dump_read_set(o, "due", dump_number(ap_load_relaxed(&h->due)));
     dump_read_set(o, "event_next", dump_number(ap_load_relaxed(&h->event_next)));
     dump_read_set(o, "monitor", role_json(d));
     return o;
@@ -433,6 +434,7 @@ static json_t *dump_read_task_json(const struct dump *d, uint32_t index, uint64_
     dump_read_set(o, "result_size", dump_number(ap_load_relaxed(&slot->result_size)));
     dump_read_set(o, "result_block", dump_number(ap_load_relaxed(&slot->result)));
     dump_read_set(o, "queued_age", dump_age(d, ap_load_relaxed(&slot->queued)));
+    dump_read_set(o, "due", AP_WORD_STATE(word) == AP_TASK_SCHEDULED ? dump_number(ap_load_relaxed(&slot->due)) : json_null());
     dump_read_set(o, "started_age", dump_age(d, ap_load_relaxed(&slot->started)));
     dump_read_set(o, "finished_age", dump_age(d, ap_load_relaxed(&slot->finished)));
     return o;

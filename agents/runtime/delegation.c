@@ -51,7 +51,7 @@ static int delegate(const struct ap_agent *agent, int service, const char *capab
 {
     struct ap_worker *w = agent->worker;
     apiary_delegate_options_t o = {.struct_size = sizeof o};
-    uint64_t now = w->seg->ops->now(), span;
+    uint64_t now = w->seg->ops->now();
     struct ap_delegation *d;
     uint64_t parent;
     bool detached;
@@ -65,7 +65,6 @@ static int delegate(const struct ap_agent *agent, int service, const char *capab
     if (parent != 0) r = ap_carried_inherit(w->seg, ap_task_id(w->seg, AP_REF_SLOT(parent), AP_REF_GENERATION(parent)), &o);
     if (r < 0) return r;
     if (detached) return ap_submit(w->context, service, capability, body, size, 0, &o, NULL);
-    span = o.timeout != 0 ? o.timeout : w->seg->geometry.task_timeout;
     d = malloc(sizeof *d);
     if (d == NULL) return APIARY_ENOBLOCK;
     r = ap_submit(w->context, service, capability, body, size, 0, &o, &d->task);
@@ -73,7 +72,7 @@ static int delegate(const struct ap_agent *agent, int service, const char *capab
         free(d);
         return r;
     }
-    d->deadline = span >= UINT64_MAX - now ? UINT64_MAX : now + span;
+    d->deadline = ap_deadline_of(w->seg, &o, ap_due_of(&o, now));
     d->inside = parent != 0 ? parent : AP_INSIDE_AGENT(agent->queue);
     d->done = done;
     d->user = user;

@@ -57,7 +57,7 @@ static bool changed(const struct waiting *w)
         const struct ap_slot *slot = ap_slot_at(w->a->seg, w->tasks[i].slot);
         uint64_t word = slot != NULL ? ap_load_relaxed(&slot->word) : 0;
 
-        if (AP_WORD_STATE(word) != AP_TASK_QUEUED && AP_WORD_STATE(word) != AP_TASK_RUNNING) return true;
+        if (!ap_task_waits(AP_WORD_STATE(word)) && AP_WORD_STATE(word) != AP_TASK_RUNNING) return true;
         if (AP_WORD_GENERATION(word) != w->tasks[i].generation) return true;
     }
     return false;
@@ -358,6 +358,14 @@ int apiary_poll(apiary_t *a, apiary_task_t task, apiary_result_t *ret)
     return poll_unfinished(a, task, ret);
 }
 
+/* How long a call lasts at most. */
+static uint64_t call_span(const struct ap_segment *seg, const apiary_delegate_options_t *o)
+{
+    uint64_t now = (o->delay | o->due_at) != 0 ? seg->ops->now() : 0;
+
+    return ap_deadline_of(seg, o, ap_due_of(o, now)) - now;
+}
+
 int ap_call(struct apiary *a, int service, const char *capability, const apiary_capability_t *bound, const void *body,
             size_t body_size, const apiary_delegate_options_t *options, void *result, size_t capacity, size_t *size)
 {
@@ -378,7 +386,7 @@ int ap_call(struct apiary *a, int service, const char *capability, const apiary_
                       : ap_submit(c, service, capability, body, body_size, 0, &o, &task);
     if (e < 0) return e;
     /* The task's own deadline comes first, unless somebody has changed it in the segment. */
-    e = await(a, task, o.timeout != 0 ? o.timeout : a->seg->geometry.task_timeout, true, &r);
+    e = await(a, task, call_span(a->seg, &o), true, &r);
     if (e < 0) {
         if (e != APIARY_ETIMEDOUT) ap_give_up(a, task);
         return e == APIARY_ENOTREADY ? APIARY_ETIMEDOUT : e;

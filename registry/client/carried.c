@@ -69,6 +69,42 @@ static int carried_trace_inherit(apiary_trace_t *own, const apiary_trace_t *pare
     return 0;
 }
 
+/* ---- delay, due at: slot.due has the time; here is what was asked for ------------------------------------------ */
+
+#define CARRIED_TIME_MAX (UINT64_MAX / 4) /* a time beyond any that will come, and no sum of two of these is out of range */
+
+static bool carried_delay_possible(const uint64_t *delay)
+{
+    return *delay <= CARRIED_TIME_MAX;
+}
+
+static uint64_t carried_delay_otherwise(void)
+{
+    return 0;
+}
+
+static int carried_delay_inherit(uint64_t *own, const uint64_t *parents, uint64_t parent)
+{
+    (void)own, (void)parents, (void)parent;
+    return 0;
+}
+
+static bool carried_due_at_possible(const uint64_t *at)
+{
+    return *at <= CARRIED_TIME_MAX;
+}
+
+static uint64_t carried_due_at_otherwise(void)
+{
+    return 0;
+}
+
+static int carried_due_at_inherit(uint64_t *own, const uint64_t *parents, uint64_t parent)
+{
+    (void)own, (void)parents, (void)parent;
+    return 0;
+}
+
 /* ---- the row --------------------------------------------------------------------------------------------------- */
 
 int ap_carried_judge(const apiary_delegate_options_t *o)

@@ -156,6 +156,21 @@ AP_ALWAYS_INLINE struct ap_known_name *ap_bound_known(struct ap_lane_context *c,
                                                                                         : ap_bound_learn(c, known, capability);
 }
 
+/* When a task with these options may be run at the earliest: `now`, or later. */
+static inline uint64_t ap_due_of(const apiary_delegate_options_t *o, uint64_t now)
+{
+    uint64_t due = now + o->delay;
+
+    return due < o->due_at ? o->due_at : due;
+}
+/* The deadline of one that may be run from `due` on. o may be NULL. */
+AP_ALWAYS_INLINE uint64_t ap_deadline_of(const struct ap_segment *seg, const apiary_delegate_options_t *o, uint64_t due)
+{
+    uint64_t timeout = o != NULL && o->timeout != 0 ? o->timeout : seg->geometry.task_timeout;
+
+    return timeout >= APIARY_FOREVER - due ? APIARY_FOREVER : due + timeout;
+}
+
 /* Submits one task. `body` is NULL only if `size` is 0. loan != 0 is the offset of a block that this lane owns. service >= 0
  * restricts the candidates to that service (execute_task). */
 int ap_submit(struct ap_lane_context *c, int service, const char *capability, const void *body, size_t size,
@@ -229,7 +244,7 @@ AP_ALWAYS_INLINE int ap_collect_at(const struct apiary *a, apiary_task_t task, a
     if (!ap_task_find(a, task, &slot, &word)) return APIARY_ESTALE;
     state = AP_WORD_STATE(word);
     if (__builtin_expect(ap_abandoned(slot, word), 0)) return APIARY_ESTALE;
-    if (state == AP_TASK_QUEUED || state == AP_TASK_RUNNING) return 0;
+    if (ap_task_waits(state) || state == AP_TASK_RUNNING) return 0;
     if (!ap_task_ended(state)) return APIARY_ESTALE;
     code = ap_word_code(word);
     if (code == 0 && state != AP_TASK_DONE) return APIARY_ECORRUPT;

@@ -81,9 +81,15 @@ int ap_abandon(struct apiary *a, apiary_task_t task)
     uint64_t word;
 
     if (!ap_task_request(a->seg, task.slot, task.generation, AP_REQUEST_ABANDON)) return 0;
-    /* Ended meanwhile: whoever ended it need not have seen it. */
-    if (ap_task_find(a, task, &slot, &word) && ap_task_ended(AP_WORD_STATE(word)))
-        ap_task_free(a, task.slot, word);
+    /* Ended meanwhile, or put back: whoever did that need not have seen it. */
+    while (ap_task_find(a, task, &slot, &word) && AP_WORD_STATE(word) != AP_TASK_RUNNING) {
+        if (!ap_task_waits(AP_WORD_STATE(word))) {
+            if (ap_task_ended(AP_WORD_STATE(word))) ap_task_free(a, task.slot, word);
+            break;
+        }
+        if (ap_queue_end_task(a->seg, task.slot, word, AP_TASK_CANCELLED, APIARY_ECANCELLED))
+            ap_task_free(a, task.slot, AP_WORD_WITH(word, AP_TASK_CANCELLED, (uint32_t)-APIARY_ECANCELLED));
+    }
     return 1;
 }
 
@@ -93,7 +99,7 @@ void ap_give_up(struct apiary *a, apiary_task_t task)
     uint64_t word;
 
     while (ap_task_find(a, task, &slot, &word)) {
-        if (AP_WORD_STATE(word) == AP_TASK_QUEUED) {
+        if (ap_task_waits(AP_WORD_STATE(word))) {
             if (!ap_queue_end_task(a->seg, task.slot, word, AP_TASK_CANCELLED, APIARY_ECANCELLED)) continue;
             word = AP_WORD_WITH(word, AP_TASK_CANCELLED, (uint32_t)-APIARY_ECANCELLED);
         }
@@ -113,6 +119,7 @@ int apiary_cancel(apiary_t *a, apiary_task_t task)
     if (r < 0) return r;
     while (ap_task_find(a, task, &slot, &word)) {
         switch (AP_WORD_STATE(word)) {
+        case AP_TASK_SCHEDULED:
         case AP_TASK_QUEUED:
             client = ap_lane_at(a->seg, ap_load_relaxed(&slot->client));
             if (!ap_queue_end_task(a->seg, task.slot, word, AP_TASK_CANCELLED, APIARY_ECANCELLED)) continue;
@@ -195,7 +202,7 @@ bool ap_overdue(const struct ap_segment *seg, uint32_t lane, uint64_t now)
             const struct ap_slot *slot = ap_slot_at(seg, i);
             uint64_t word = ap_load_acquire(&slot->word); /* TASK-A2 pairs TASK-R2 */
 
-            if (AP_WORD_STATE(word) != AP_TASK_QUEUED && AP_WORD_STATE(word) != AP_TASK_RUNNING) continue;
+            if (!ap_task_waits(AP_WORD_STATE(word)) && AP_WORD_STATE(word) != AP_TASK_RUNNING) continue;
             if (ap_load_relaxed(&slot->deadline) <= now && !ap_abandoned(slot, word)) return true;
         }
     }

@@ -4,6 +4,7 @@
 
 #include "registry/client/carried.h"
 #include "registry/client/client.h"
+#include "shm/due.h"
 
 #define LOOKS_BACK 8 /* at a queue that changes hands under a task, before the task is left where it is */
 
@@ -249,13 +250,6 @@ static __attribute__((noinline)) int overwritten(struct ap_lane_context *c, uint
     return APIARY_ECORRUPT;
 }
 
-AP_ALWAYS_INLINE uint64_t delegate_deadline_of(const struct ap_segment *seg, const apiary_delegate_options_t *o, uint64_t now)
-{
-    uint64_t timeout = o != NULL && o->timeout != 0 ? o->timeout : seg->geometry.task_timeout;
-
-    return timeout >= APIARY_FOREVER - now ? APIARY_FOREVER : now + timeout;
-}
-
 AP_ALWAYS_INLINE apiary_task_t task_of(const struct submit *s)
 {
     return (apiary_task_t){.slot = s->slot, .epoch = s->c->slabs.epoch, .generation = s->generation};
@@ -273,12 +267,54 @@ AP_ALWAYS_INLINE int delegate_place(struct submit *s, struct ap_known_name *know
     r = delegate_take(s);
     if (__builtin_expect(r < 0, 0)) return r;
     if (!s->batched) s->now = s->seg->ops->now();
-    s->deadline = delegate_deadline_of(s->seg, options, s->now);
+    s->deadline = ap_deadline_of(s->seg, options, s->now);
     write_slot(s);
     if (__builtin_expect(s->carries, 0)) ap_carried_write(s->seg, task_of(s), options);
     ref = ap_slot_publish(s->at, s->slot, s->queue);
     if (__builtin_expect(ref == 0, 0)) return overwritten(s->c, s->ticket);
     if (__builtin_expect(ap_queue_push(s->seg, s->way, ref) < 0, 0)) return take_back(placed_of(s), APIARY_EQUEUEFULL);
+    return 0;
+}
+
+/* A loan that is fire and forget is given up only now: had the queue been full, it would have had to come back whole. */
+static __attribute__((noinline)) void delegate_detach(struct ap_lane_context *c, uint32_t slot, uint64_t generation)
+{
+    if (ap_task_request(c->lane.seg, slot, generation, AP_REQUEST_DETACH))
+        ap_task_free_unseen(c->lane.seg, c->lane.index, slot, ap_slot_ticket_return, c->lane.seg);
+}
+
+/* ---- or not before its time ------------------------------------------------------------------------------------ */
+
+static bool later(const struct submit *s, const apiary_delegate_options_t *o)
+{
+    return __builtin_expect(s->carries, 0) && (o->delay | o->due_at) != 0;
+}
+
+/* Whether a task that could not be placed is to wait for a provider. */
+static bool may_wait(const struct submit *s, int error)
+{
+    return error == APIARY_ENOPROVIDER && (s->flags & APIARY_WAIT_FOR_PROVIDER) != 0;
+}
+
+/* Places the task in no queue: whoever finds it due picks one. By value: of the others no address is taken. */
+static __attribute__((noinline)) int delegate_later(struct submit s, uint32_t capability, const apiary_delegate_options_t *options,
+                                                    apiary_task_t *ret)
+{
+    uint64_t due;
+    int r;
+
+    s.capability = capability;
+    r = delegate_take(&s);
+    if (r < 0) return r;
+    if (!s.batched) s.now = s.seg->ops->now();
+    due = ap_due_of(options, s.now);
+    s.deadline = ap_deadline_of(s.seg, options, due);
+    write_slot(&s);
+    if (s.carries) ap_carried_write(s.seg, task_of(&s), options);
+    if (ret != NULL) *ret = task_of(&s);
+    if (!ap_slot_schedule(s.at, due)) return overwritten(s.c, s.ticket);
+    ap_due_tell(s.seg, s.slot, due < s.deadline ? due : s.deadline);
+    if (s.loan != 0 && (s.flags & APIARY_DETACH) != 0) delegate_detach(s.c, s.slot, s.generation);
     return 0;
 }
 
@@ -342,15 +378,9 @@ AP_ALWAYS_INLINE int asked(struct submit *s, const apiary_delegate_options_t *op
         s->carries = ap_carried_said(options);
         if (__builtin_expect(s->carries, 0) && ap_carried_judge(options) < 0) return APIARY_EINVAL;
     }
-    if ((s->flags & ~(uint32_t)APIARY_DETACH) != 0 || (ret == NULL && (s->flags & APIARY_DETACH) == 0)) return APIARY_EINVAL;
+    if ((s->flags & ~(uint32_t)(APIARY_DETACH | APIARY_WAIT_FOR_PROVIDER)) != 0) return APIARY_EINVAL;
+    if (ret == NULL && (s->flags & APIARY_DETACH) == 0) return APIARY_EINVAL;
     return s->size > AP_INLINE_BODY && s->size > ap_pool_max(s->seg) ? APIARY_ETOOLARGE : 0;
-}
-
-/* A loan that is fire and forget is given up only now: had the queue been full, it would have had to come back whole. */
-static __attribute__((noinline)) void delegate_detach(struct ap_lane_context *c, uint32_t slot, uint64_t generation)
-{
-    if (ap_task_request(c->lane.seg, slot, generation, AP_REQUEST_DETACH))
-        ap_task_free_unseen(c->lane.seg, c->lane.index, slot, ap_slot_ticket_return, c->lane.seg);
 }
 
 /* With options of another version of the public face. */
@@ -381,12 +411,13 @@ AP_ALWAYS_INLINE int submit(struct ap_lane_context *c, int service, const char *
     if (__builtin_expect(r < 0, 0)) return r;
     known = bound != NULL ? ap_bound_known(c, *bound) : ap_capability_known(c, capability);
     if (__builtin_expect(known == NULL, 0)) return bound != NULL ? APIARY_ESTALE : APIARY_ENOCAP;
+    if (later(&s, options)) return delegate_later(s, known->capability, options, ret);
     r = delegate_place(&s, known, options);
-    if (__builtin_expect(r < 0, 0)) return r;
+    if (__builtin_expect(r < 0, 0)) return may_wait(&s, r) ? delegate_later(s, known->capability, options, ret) : r;
     ap_fence_full(); /* TASK-F1 pairs TASK-F2; it is QUEUE-F1 for the signal, too */
     ap_queue_signal_at(s.seg, s.to, s.way->index, s.consumer);
     if (__builtin_expect(!as_picked(s.to, s.life, s.consumer), 0)) r = delegate_settle(placed_of(&s));
-    if (__builtin_expect(r < 0, 0)) return r;
+    if (__builtin_expect(r < 0, 0)) return may_wait(&s, r) ? delegate_later(s, known->capability, options, ret) : r;
     if (s.loan != 0 && (s.flags & APIARY_DETACH) != 0) delegate_detach(c, s.slot, s.generation);
     if (ret != NULL) *ret = task_of(&s);
     return 0;
@@ -464,8 +495,9 @@ static int batch_one(struct batch *b, const apiary_request_t *q, apiary_task_t *
         b->capability = b->known != NULL ? q->capability : NULL;
         if (b->known == NULL) return APIARY_ENOCAP;
     }
+    if (later(&s, options)) return delegate_later(s, b->known->capability, options, ret);
     r = delegate_place(&s, b->known, options);
-    if (__builtin_expect(r < 0, 0)) return r;
+    if (__builtin_expect(r < 0, 0)) return may_wait(&s, r) ? delegate_later(s, b->known->capability, options, ret) : r;
     if (ret != NULL) *ret = task_of(&s);
     b->waiting[b->untold++] = placed_of(&s);
     if (b->untold == UNTOLD) delegate_tell(b);

@@ -94,5 +94,6 @@ int ap_swarm_mode_set(struct ap_segment *seg, uint32_t swarm, const char *servic
     } while (!ap_cas(&s->mode, &seen, next));
     reason_store(s, next, reason, length);
     ap_event_log(seg, AP_EVENT_SWARM_MODE, AP_NO_LANE, swarm, mode);
+    ap_lanes_changed(seg); /* a sweep finds the tasks that wait for a provider */
     return 1;
 }

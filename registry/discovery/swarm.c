@@ -383,6 +383,7 @@ static void swarm_publish(const struct plan *p)
     p->r->swarm = p->swarm;
     p->r->service_index = p->service;
     ap_event_log(p->seg, AP_EVENT_SWARM_REGISTERED, p->r->lane, p->swarm, p->r->member);
+    ap_lanes_changed(p->seg); /* a sweep finds the tasks that wait for a provider */
 }
 
 int ap_swarm_register(struct ap_segment *seg, struct ap_swarm_registration *r)

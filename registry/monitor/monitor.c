@@ -15,9 +15,11 @@
 #include <unistd.h>
 
 #include "core/loop.h"
+#include "shm/due.h"
 #include "shm/event.h"
 
 #define SWEEP_SPACING UINT64_C(50000000)   /* between two sweeps for deadlines */
+#define DUE_SPACING UINT64_C(1000000)      /* between two looks at what is due */
 #define CHANGE_SPACING UINT64_C(100000000) /* between two sweeps for comings and goings */
 #define ASK_SPACING UINT64_C(1000000000)   /* between two questions for deaths that no mark tells */
 #define RETRY UINT64_C(10000000)           /* while somebody else is at a dead lane */
@@ -25,7 +27,7 @@
 #define BEAT UINT64_C(1000000000)          /* of the monitor that watches */
 #define STALE (3 * BEAT)
 
-enum { WAIT_CHANGED, WAIT_ROLE, WAIT_LANES }; /* words of the loop */
+enum { WAIT_CHANGED, WAIT_ROLE, WAIT_DUE, WAIT_LANES }; /* words of the loop */
 
 /* A dead lane that somebody else is at: its life, 0 for none; since when it has been seen so, NEVER once it was helped. */
 #define NEVER UINT64_MAX
@@ -196,6 +198,16 @@ static void sweep(struct ap_monitor *m, bool reaped, bool changed)
     m->due = soonest < now + SWEEP_SPACING ? now + SWEEP_SPACING : soonest;
 }
 
+/* Queues what is due. Returns when to look again. */
+static uint64_t look_due(const struct ap_monitor *m)
+{
+    uint64_t next = ap_due_look(m->seg, &ap_registry_hooks, m->lane.index), soon;
+
+    if (next == UINT64_MAX) return next;
+    soon = m->seg->ops->now() + DUE_SPACING;
+    return next < soon ? soon : next;
+}
+
 /* Threads of a process die one after another: those that have died meanwhile are reaped before a sweep. For deaths that no mark
  * tells the system is asked: soon after each recovery, since the rest of that process ends when its memory has been torn down,
  * then less and less often. */
@@ -246,7 +258,8 @@ static void monitor_watch(struct ap_monitor *m, bool beside)
     ap_event_log(seg, AP_EVENT_MONITOR, m->lane.index, m->member, beside);
     for (;;) {
         uint32_t changed = ap_load_acquire(&seg->header->lanes_changed); /* LANE-A5 pairs LANE-R5: before the look at the lanes */
-        uint64_t until, help;
+        uint32_t rung = ap_load_acquire(&seg->header->due_rung); /* DUE-A1 pairs DUE-R1: before the look at what is due */
+        uint64_t until, help, due;
         int reaped;
 
         if (ap_load_relaxed(&m->stop) || (beside && needless(m))) return;
@@ -254,11 +267,14 @@ static void monitor_watch(struct ap_monitor *m, bool beside)
         reaped = monitor_reap(m);
         help = help_others(m);
         sweep(m, reaped > 0, first || changed != m->changed);
+        due = look_due(m);
         m->changed = changed;
         first = false;
+        ap_loop_word(m->loop, WAIT_DUE, &seg->header->due_rung, rung, true);
         ap_loop_word(m->loop, WAIT_CHANGED, &seg->header->lanes_changed, changed, true);
         until = seg->ops->now() + BEAT;
         if (m->due < until) until = m->due;
+        if (due < until) until = due;
         if (m->ask < until) until = m->ask;
         if (help < until) until = help;
         if (!watch_lanes(m)) {

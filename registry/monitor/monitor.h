@@ -3,7 +3,8 @@
  *
  * ROLE      1 The role is a robust mutex in the header.
  *           2 Its holder waits, in one io_uring, for the kernel's death mark of every lane (FUTEX_WAIT on the lane's lock word),
- *           for lanes_changed, and for the soonest deadline of a queued task. It reaps and sweeps.
+ *           for lanes_changed, for the soonest deadline of a queued task, and for the soonest time of a scheduled one
+ *           (shm/due.h). It reaps, sweeps and queues what is due.
  *           3 The other monitors wait for the role's own word. When the holder dies, the kernel wakes one of them.
  * ROUNDS    1 Nothing is polled. Once a second the holder makes a round without being woken, and stores its beat in
  *           header.watched.

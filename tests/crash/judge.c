@@ -168,7 +168,7 @@ static void slots_judge(void)
 
         if (state == AP_TASK_RESERVED || state == AP_TASK_RELEASING || state == AP_TASK_RUNNING)
             fail("slot %u is %s after the recovery", i, ap_task_state_name(state));
-        if (state == AP_TASK_QUEUED && !mine && !detached) fail("slot %u is queued for nobody", i);
+        if (ap_task_waits(state) && !mine && !detached) fail("slot %u is %s for nobody", i, ap_task_state_name(state));
     }
 }
 
@@ -186,6 +186,11 @@ static void finish_all(void)
 {
     struct ap_segment *seg = survivor.seg;
 
+    world_due();
+    if (!world_registry) world_route = 0;
+    ap_due_look(seg, world_hooks, survivor.lane.index);
+    for (uint32_t i = 0; i < TASKS; i++)
+        if (AP_WORD_STATE(word_of(i)) == AP_TASK_SCHEDULED) fail("slot %u is due, and stays scheduled", i);
     for (uint32_t q = 0; q < QUEUES; q++) drain_as_owner(q);
     ap_sweep(seg, survivor.lane.index, world_hooks);
     drain(&survivor.consumer);

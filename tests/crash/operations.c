@@ -465,6 +465,51 @@ void run_sweep(void)
     ap_sweep(actor.seg, actor.lane.index, world_hooks);
 }
 
+/* ---- tasks that wait for their time ---------------------------------------------------------------------------- */
+
+/* Two of the survivor's, in one slab: one is due now, the other much later. */
+void image_scheduled(void)
+{
+    uint64_t now;
+
+    for (int i = 0; i < 2; i++) {
+        image_reserved();
+        now = survivor.seg->ops->now();
+        if (!ap_slot_schedule(ap_slot_at(survivor.seg, survivor.slot), i == 0 ? now + WORLD_LATER : now)) exit(2);
+        ap_due_tell(survivor.seg, survivor.slot, i == 0 ? now + WORLD_LATER : now);
+    }
+    actor.slot = survivor.slot;
+    actor.word = word_of(survivor.slot);
+    actor.ref = AP_REF(actor.slot, AP_WORD_GENERATION(actor.word));
+    world_route = 0;
+}
+
+void run_due_look(void)
+{
+    ap_due_look(actor.seg, world_hooks, actor.lane.index);
+}
+
+/* It is run, and nobody had to die for it. */
+static void before_due(bool over)
+{
+    drain(&survivor.consumer);
+    if (over && AP_WORD_STATE(word_of(actor.slot)) != AP_TASK_DONE) fail("what is due is %s",
+                                                                         ap_task_state_name(AP_WORD_STATE(word_of(actor.slot))));
+    if (over) before_told(over);
+}
+
+/* Whoever looks at its time finds it. */
+void before_told(bool over)
+{
+    for (uint32_t i = 0; over && i < TASKS; i++) {
+        uint64_t slab = ap_slab_at(survivor.seg, i / AP_SLAB_SLOTS)->due, header = survivor.seg->header->due;
+        uint64_t due = ap_slot_at(survivor.seg, i)->due;
+
+        if (AP_WORD_STATE(word_of(i)) != AP_TASK_SCHEDULED) continue;
+        if (slab == 0 || slab > due || header == 0 || header > due) fail("slot %u waits for its time, and nobody will look", i);
+    }
+}
+
 /* In a queue that is closed, and where it is to go the shared ring is full. */
 static void image_stranded(void)
 {
@@ -536,6 +581,7 @@ const struct operation kills_shm[] = {
     {.name = "member", .run = run_member},
     {.name = "event", .run = run_event},
     {.name = "sweep_abandoned", .image = image_abandoned, .run = run_sweep},
+    {.name = "due_look", .image = image_scheduled, .run = run_due_look, .before = before_due, .after = after_task},
     {.name = "sweep_moves_full", .image = image_stranded, .run = run_sweep, .before = before_stranded, .after = after_task},
     {.name = "reap_client", .image = image_dead_client, .run = run_reap},
     {.name = "reap_client_moves", .image = image_dead_client_moved, .run = run_reap},

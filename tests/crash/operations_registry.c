@@ -300,6 +300,55 @@ static void before_carried(bool over)
     }
 }
 
+static const apiary_delegate_options_t run_later = {.struct_size = sizeof run_later, .delay = WORLD_LATER};
+
+void run_delegate_later(void)
+{
+    static const char body[BODY] = "work";
+
+    must(apiary_delegate(actor.api, "echo", body, sizeof body, &run_later, &actor.task));
+}
+
+static void run_delegate_later_detached(void)
+{
+    apiary_delegate_options_t o = run_later;
+
+    o.flags = APIARY_DETACH;
+    must(apiary_delegate(actor.api, "echo", "work", 4, &o, NULL));
+}
+
+/* Nobody takes tasks just now, and the caller can wait. */
+static void image_no_provider(void)
+{
+    if (ap_swarm_mode_set(survivor.seg, 0, "server", "0", APIARY_MAINT, "a while") != 1) exit(2);
+}
+
+static void run_delegate_waits(void)
+{
+    const apiary_delegate_options_t o = {.struct_size = sizeof o, .flags = APIARY_WAIT_FOR_PROVIDER};
+
+    must(apiary_delegate(actor.api, "echo", "work", 4, &o, &actor.task));
+}
+
+static void before_provider(bool over)
+{
+    (void)over;
+    if (ap_swarm_mode_set(survivor.seg, 0, "server", "0", APIARY_READY, "back") != 1) fail("the provider does not come back");
+    ap_sweep(survivor.seg, survivor.lane.index, world_hooks);
+    for (uint32_t i = 0; over && i < TASKS; i++)
+        if (AP_WORD_STATE(word_of(i)) == AP_TASK_SCHEDULED) fail("slot %u waits for a provider that is there", i);
+}
+
+static void prepare_scheduled(void)
+{
+    must(apiary_delegate(actor.api, "echo", "work", 4, &run_later, &actor.task));
+}
+
+static void run_cancel_scheduled(void)
+{
+    must(apiary_cancel(actor.api, actor.task));
+}
+
 static void run_loan(void)
 {
     must(apiary_loan(actor.api, BODY, &actor.loan));
@@ -481,6 +530,10 @@ const struct operation kills_registry[] = {
     {.name = "delegate_bound_warm", .registry = true, .prepare = run_delegate_bound, .run = run_delegate_bound},
     {.name = "delegate_block", .registry = true, .run = run_delegate_block},
     {.name = "delegate_carried", .registry = true, .run = run_delegate_carried, .before = before_carried},
+    {.name = "delegate_later", .registry = true, .run = run_delegate_later, .before = before_told},
+    {.name = "delegate_later_detached", .registry = true, .run = run_delegate_later_detached, .before = before_told},
+    {.name = "delegate_waits", .registry = true, .image = image_no_provider, .run = run_delegate_waits, .before = before_provider},
+    {.name = "cancel_scheduled", .registry = true, .prepare = prepare_scheduled, .run = run_cancel_scheduled},
     {.name = "delegate_batch", .registry = true, .run = run_delegate_batch},
     {.name = "delegate_batch_warm", .registry = true, .prepare = run_delegate, .run = run_delegate_batch},
     {.name = "delegate_detached", .registry = true, .run = run_delegate_detached},

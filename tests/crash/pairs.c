@@ -12,6 +12,28 @@ static void other_reap(void)
     ap_reap_all(survivor.seg, survivor.lane.index, world_hooks);
 }
 
+static void other_due_look(void)
+{
+    ap_due_look(survivor.seg, world_hooks, survivor.lane.index);
+}
+
+/* Another task, due as soon as one that is there. */
+static void other_schedule(void)
+{
+    uint64_t due = survivor.seg->ops->now() + WORLD_LATER / 2;
+
+    image_reserved();
+    if (!ap_slot_schedule(ap_slot_at(survivor.seg, survivor.slot), due)) exit(2);
+    ap_due_tell(survivor.seg, survivor.slot, due);
+}
+
+/* Of the actor's last task the slab is to be looked at anew. */
+static void image_hint_past(void)
+{
+    ap_due_tell(survivor.seg, 0, 1);
+    for (uint32_t i = 0; i < TASKS; i += AP_SLAB_SLOTS) ap_store_relaxed(&ap_slab_at(survivor.seg, i / AP_SLAB_SLOTS)->due, 1);
+}
+
 static void other_drain(void)
 {
     drain(&survivor.consumer);
@@ -511,6 +533,10 @@ const struct operation pairs[] = {
     {.name = "lane_share|reap", .run = run_lane_share, .other = other_reap, .before = before_shared},
     {.name = "lane_open|join_and_die", .run = run_lane, .other = other_join_and_die},
     {.name = "lane_open|share_marked", .run = run_lane, .other = other_share_marked, .before = before_share_marked},
+    {.name = "delegate_later|due_look", .registry = true, .image = image_hint_past, .run = run_delegate_later,
+     .other = other_due_look, .before = before_told},
+    {.name = "due_look|schedule", .image = image_scheduled, .run = run_due_look, .other = other_schedule, .before = before_told},
+    {.name = "due_look|due_look", .image = image_scheduled, .run = run_due_look, .other = other_due_look, .before = before_told},
     {.name = "give_up|finish", .registry = true, .prepare = prepare_given_up, .run = run_give_up, .other = other_finish,
      .before = before_given_up},
     {.name = "new_name|same_name", .registry = true, .run = run_enter_name, .other = other_enter_name,

@@ -28,6 +28,7 @@
 #include "registry/monitor/supervised.h"
 #include "shm/bell.h"
 #include "shm/check.h"
+#include "shm/due.h"
 #include "shm/event.h"
 #include "shm/image.h"
 
@@ -83,6 +84,8 @@ void world_make(bool registry, uint32_t inlets);
 void world_drop(void);
 void world_later(void); /* than all that a child did */
 void survivor_register(void); /* as the one that serves queue 0 */
+#define WORLD_LATER UINT64_C(30000000000) /* when what the operations schedule is due */
+void world_due(void);   /* it is */
 void actor_join(void); /* attaches, in the process that calls */
 void actor_meet(void); /* the actor becomes a second member of the survivor's thread */
 /* Private state of both sides, and what hangs from it. */
@@ -92,6 +95,7 @@ void keep(struct kept *k);
 void bring_back(const struct kept *k);
 
 int reserve(struct side *s);
+void image_reserved(void); /* the survivor has reserved a slot and filled it */
 int submit(struct side *s, uint32_t queue, bool block);
 int finish(struct side *s, uint32_t slot, uint64_t token, bool block);
 /* Claims and finishes, so that there is a finished task: no worker, those are in worker.c. */
@@ -116,6 +120,7 @@ void image_done(void);   /* it is finished, with a result in a block */
 void image_abandoned(void); /* and abandoned, in a slab that nobody holds */
 void image_dead_worker(void); /* a worker died with it, its result half made */
 void image_dead_client(void);
+void image_scheduled(void); /* the survivor's: one that is due, one that is not; actor.slot and .word name the former */
 void image_full_ring(void);   /* the shared ring of queue 0 */
 void image_held_inlets(void); /* so that one pushes to shared rings */
 void prepare_worker(void);    /* the actor has queue 1 */
@@ -123,6 +128,8 @@ void prepare_two_slabs(void); /* the actor is at the last slot of one of two */
 void run_submit(void);
 void run_release_task(void);
 void run_sweep(void);
+void run_due_look(void);
+void before_told(bool over);
 void run_reserve(void);
 void run_move(void);
 void run_push_shared(void);
@@ -207,6 +214,7 @@ void before_supervised(bool over);
 void image_dead_queen(void);
 void prepare_reap(void);
 void run_reap_dead(void);
+void run_delegate_later(void);
 
 /* ---- judge.c */
 extern const struct operation *at_operation;

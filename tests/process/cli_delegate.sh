@@ -87,6 +87,20 @@ at_the_gate()
 }
 until_true at_the_gate
 expect 7 'deadline' apiary delegate gate.pass --timeout 50ms
+# What has a time of its own waits for that, and for nobody.
+id=$(apiary delegate text.trace --detach --delay 1000h) || fail 'delay'
+expect 0 "^$id +scheduled +text.trace +- " apiary task ls --state scheduled
+expect 0 'due +in [0-9]+' apiary task show "$id"
+apiary task show "$id" --json | python3 -c 'import json, sys; t = json.load(sys.stdin); assert t["due_ns"] > t["queued_ns"] and t["carried"]["delay"] == 3600000000000000' ||
+    fail "task show --json does not say when it is due"
+shmdump "$APIARY_SEGMENT" --tasks --json | python3 -c 'import json, sys; assert [s for s in json.load(sys.stdin)["tasks"]["slots"] if s["state"] == "scheduled" and s["due"]]' ||
+    fail 'shmdump does not say when it is due'
+expect 0 '' apiary task cancel "$id"
+expect 0 '^none$' apiary delegate text.trace --delay 20ms
+expect 0 '^none$' apiary delegate text.trace --due-at 2020-01-01T00:00:00Z
+for due in now 2020-01-01 2020-01-01T00:00:00X ''; do expect 64 "due-at: '$due' cannot be that" apiary delegate text.trace --due-at "$due"; done
+expect 64 "delay: '-1s' cannot be that" apiary delegate text.trace --delay=-1s
+expect 0 '^none$' apiary delegate text.trace --wait-for-provider
 # That worker still stands at the gate: the next tasks wait behind it until the queue is full.
 id=$(apiary delegate gate.pass waiting --detach --hops 3 --traceparent "00-$trace-b7ad6b7169203331-01") || fail 'detach'
 expect 0 "^$id +queued +gate.pass +gate_service/gate " apiary task ls

@@ -160,7 +160,8 @@ static void oracle_header(struct oracle *o)
     HOLDS(h->images != 0, "header", 0, h->images);
     ZEROS("header", 0, &h->role + 1, &h->watched);
     ZEROS("header", 0, &h->watched + 1, &h->images);
-    ZEROS("header", 0, &h->images + 1, o->seg->base + 4096);
+    ZEROS("header", 0, &h->images + 1, &h->due);
+    ZEROS("header", 0, &h->due_rung + 1, o->seg->base + 4096);
     oracle_mutex(o, "header", 0, &h->role);
     oracle_geometry(o);
     oracle_sections(o);
@@ -228,7 +229,6 @@ static void oracle_slab(struct oracle *o, uint32_t i)
     bool used = false;
 
     for (uint32_t k = 0; k < AP_SLAB_SLOTS; k++) used |= ap_slot_at(o->seg, i * AP_SLAB_SLOTS + k)->word != 0;
-    HOLDS(s->reserved == 0, "slab", i, s->reserved);
     if (s->lease == 0)
         HOLDS(!used, "slab", i, s->lease);
     else
@@ -501,9 +501,9 @@ static void oracle_carried(struct oracle *o)
 
         HOLDS(c->epoch <= (uint32_t)(lease >> 16), "carried", i, c->epoch);
         HOLDS(c->epoch != (uint32_t)(lease >> 16) || c->generation <= generation, "carried", i, c->generation);
-        if ((ap_slot_at(o->seg, i)->word & 0xf) < AP_TASK_QUEUED || c->generation != generation) continue;
+        if ((ap_slot_at(o->seg, i)->word & 0xf) < AP_TASK_SCHEDULED || c->generation != generation) continue;
         HOLDS(c->hops != UINT32_MAX && memcmp(t->reserved, none, 7) == 0 && traced == (memcmp(t->parent_id, none, 8) != 0) &&
-              (traced || t->flags == 0), "carried", i, c->hops);
+              (traced || t->flags == 0) && c->delay <= UINT64_MAX / 4 && c->due_at <= UINT64_MAX / 4, "carried", i, c->hops);
     }
 }
 

@@ -92,8 +92,26 @@ static void op_move(uint32_t index, uint32_t to)
     if (ap_task_move(seg, index, word_of(index), QUEUE + 1)) saw(AP_TASK_QUEUED, state_of(index), "move");
 }
 
+static void op_schedule(uint32_t index, uint32_t to)
+{
+    (void)to;
+    ap_slot_schedule(ap_slot_at(seg, index), 1);
+}
+
+static void op_call(uint32_t index, uint32_t to)
+{
+    (void)to;
+    ap_task_call(seg, index, word_of(index), QUEUE);
+}
+
+static void op_end_scheduled(uint32_t index, uint32_t to)
+{
+    if (state_of(index) == AP_TASK_SCHEDULED) ap_task_cancel_queued(seg, index, word_of(index), to, APIARY_ETIMEDOUT);
+}
+
 static void op_end(uint32_t index, uint32_t to)
 {
+    if (state_of(index) == AP_TASK_SCHEDULED) return;
     ap_task_cancel_queued(seg, index, word_of(index), to, APIARY_ETIMEDOUT);
 }
 
@@ -110,6 +128,8 @@ static const struct operation {
 } operations[] = {
     {"unreserve", op_unreserve, AP_TASK_RESERVED, false}, {"publish", op_publish, AP_TASK_RESERVED, false},
     {"claim", op_claim, AP_TASK_QUEUED, false},           {"move", op_move, AP_TASK_QUEUED, false},
+    {"schedule", op_schedule, AP_TASK_RESERVED, false},   {"call", op_call, AP_TASK_SCHEDULED, false},
+    {"end scheduled", op_end_scheduled, AP_TASK_SCHEDULED, true},
     {"end", op_end, AP_TASK_QUEUED, true},                {"finish", op_finish, AP_TASK_RUNNING, true},
 };
 
@@ -246,7 +266,7 @@ static void try_reaper(void)
     request = 0;
 }
 
-/* The sweep: QUEUED past its deadline fails, nothing else is touched (the slab is held). */
+/* The sweep: what waits fails past its deadline, nothing else is touched (the slab is held). */
 static void try_sweep(void)
 {
     for (uint32_t state = 0; state < AP_TASK_STATES; state++) {
@@ -255,7 +275,7 @@ static void try_sweep(void)
 
         ap_store_relaxed(&ap_slot_at(seg, index)->deadline, 1);
         ap_sweep(seg, lane.index, NULL);
-        if (state == AP_TASK_QUEUED) saw(state, state_of(index), "sweep");
+        if (ap_task_waits(state)) saw(state, state_of(index), "sweep");
         else cr_assert_eq(word_of(index), before, "the sweep changed what was %s", ap_task_state_name(state));
         slot_clear(index);
     }
