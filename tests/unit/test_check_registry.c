@@ -134,7 +134,6 @@ Test(check_registry, a_row_of_a_capability)
     SAYS(c->ready, 1, "capability 0 D1 at 16: \"\" is not a name");
     c->key = 0;
     SAYS(c->providers[0], 1, "capability 0 D2: providers of a capability without a name");
-    SAYS(c->reserved0, 0x100, "capability 0 R5 at 1: reserved0: a byte is 0x01; it must be 0");
     SAYS(last[1], 2, "capability 0 D1: behind the name: a byte is 0x02; it must be 0");
 }
 

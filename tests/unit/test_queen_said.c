@@ -66,7 +66,8 @@ KIND(stay, NULL, stay, NULL);
 static apiary_queen_t *start_beating(void)
 {
     static const char *const caps[] = {"stay", NULL};
-    static const apiary_agent_description_t agents[] = {{"stay", &stay_kind, caps, 0, NULL, NULL}, {"echo", &echo_kind, echo_caps, 1, NULL, NULL}};
+    static const apiary_agent_description_t agents[] = {{"stay", &stay_kind, caps, 0, NULL, NULL, NULL},
+                                                        {"echo", &echo_kind, echo_caps, 1, NULL, NULL, NULL}};
     const apiary_swarm_description_t d = {APIARY_SWARM_DESCRIPTION, .service = "test", .workers = 2, .agents = agents,
                                           .agent_count = 2, .log = note};
     apiary_queen_t *q;
@@ -155,7 +156,7 @@ Test(queen_said, a_description_is_copied)
     char *texts[] = {of("service"), of("second"), of("1.2"), of("http://here/health"), of("http://here/metrics"),
                      of("agent"),   of("echo"),   of("other@3")};
     const char *caps[] = {texts[6], texts[7], NULL};
-    apiary_agent_description_t agent = {texts[5], &echo_kind, caps, 1, NULL, NULL};
+    apiary_agent_description_t agent = {texts[5], &echo_kind, caps, 1, NULL, NULL, NULL};
     apiary_swarm_description_t d = {APIARY_SWARM_DESCRIPTION, .service = texts[0], .instance = texts[1], .version = texts[2],
                                     .port = 4321, .health_endpoint = texts[3], .metrics_endpoint = texts[4], .workers = 2,
                                     .max_concurrent_delegations = 7, .agents = &agent, .agent_count = 1};

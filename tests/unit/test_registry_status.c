@@ -97,7 +97,7 @@ Test(status, each_field_of_a_row)
     apiary_task_t tasks[3];
     struct ap_swarm *s;
     uint64_t life;
-    uint16_t ticket;
+    uint32_t ticket;
 
     s = enrol(&r, "blue", 0, 2);
     for (int i = 0; i < 3; i++) cr_assert_eq(apiary_delegate(client, "echo", "x", 1, NULL, &tasks[i]), 0);

@@ -93,7 +93,6 @@ Test(steps, a_reserved_slot_has_nothing_of_its_former_task)
     wanted.request = AP_REQUEST_WORD(8, 0);
     wanted.body = wanted.result = 0;
     wanted.body_size = wanted.result_size = wanted.agent_code = 0;
-    wanted.ticket = 0;
     wanted.client = (uint16_t)lane.index;
     index = reserve();
     cr_assert_eq(slot_of(index), slot);
@@ -162,13 +161,11 @@ Test(steps, what_a_worker_notes)
     wanted.result = 3;
     wanted.result_size = 4;
     wanted.agent_code = 5;
-    wanted.ticket = 0;
     wanted.request = AP_REQUEST_WORD(6, AP_REQUEST_DETACH);
     ap_slot_started(&slot, 1);
     ap_slot_finished(&slot, 2);
     ap_slot_result(&slot, 3, 4);
     ap_slot_agent_code(&slot, 5);
-    ap_slot_ticket_none(&slot);
     ap_slot_detach(&slot, 6);
     expect_same(&slot, &wanted, "noted");
 }
