@@ -2,7 +2,7 @@
 # Every program has a manual page, and mandoc finds no error in any.
 set -u
 command -v mandoc >/dev/null || exit 77
-cd "$APIARY_SOURCE/tools/man" || exit 1
+cd "$APIARY_BUILD/man" || exit 1
 failures=0
 for page in *.[1-8]; do
     mandoc -T lint -W error "$page" || failures=$((failures + 1))

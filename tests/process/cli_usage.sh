@@ -8,7 +8,7 @@ for command in "${commands[@]}"; do
     expect 0 "^usage: apiary $command" apiary "$command" --help
     expect 0 '^apiary [0-9]+\.[0-9]+\.[0-9]+$' apiary "$command" --version
     expect 0 "^usage: apiary $command" apiary help "$command"
-    grep -qE "^\.It Cm $command( |\$)" "$APIARY_SOURCE/tools/man/apiary.1" || fail "apiary.1 does not describe $command"
+    grep -qE "^\.It Cm $command( |\$)" "$APIARY_BUILD/man/apiary.1" || fail "apiary.1 does not describe $command"
     grep -qE "choices='.*\b$command\b.*--help" "$APIARY_SOURCE/tools/completion/apiary" || fail "the completion lacks $command"
     grep -qE "(apiary |\`)$command\b" "$APIARY_SOURCE/README.md" || fail "the README lacks $command"
 done
@@ -24,7 +24,7 @@ done
 for command in "${commands[@]}" 'task ls' 'segment rm'; do
     # shellcheck disable=SC2086 # words
     for option in $(apiary $command --help | sed -nE 's/^  (-., |    )--([a-z-]+).*/\2/p'); do
-        cat "$APIARY_SOURCE"/tools/man/apiary{,-up,-queen}.1 | grep -qE -- "Fl (. , )?-$option( |\$)" || fail "no manual page has --$option of $command"
+        cat "$APIARY_BUILD"/man/apiary{,-up,-queen}.1 | grep -qE -- "Fl (. , )?-$option( |\$)" || fail "no manual page has --$option of $command"
     done
 done
 
