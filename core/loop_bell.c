@@ -1,11 +1,11 @@
 /* core/loop_bell.c - a thread that waits on a word for a loop that sleeps on descriptors. See loop_inside.h. */
 #include <errno.h>
 #include <limits.h>
-#include <signal.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "core/loop_inside.h"
+#include "core/thread.h"
 
 static void bell_signal(struct ap_bell_thread *t, uint32_t request)
 {
@@ -38,13 +38,7 @@ static void *bell_main(void *arg)
 
 static bool bell_start(struct ap_bell_thread *t)
 {
-    sigset_t all, before;
-
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    t->started = pthread_create(&t->thread, NULL, bell_main, t) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (t->started) pthread_setname_np(t->thread, "apiary-parker");
+    t->started = ap_thread_start(&t->thread, "apiary-parker", bell_main, t) == 0;
     return t->started;
 }
 

@@ -4,11 +4,12 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "core/thread.h"
 
 #define ROOM (1u << 18)
 #define NSEC UINT64_C(1000000000)
@@ -136,15 +137,11 @@ static void end(void)
 
 static int writer_start(void)
 {
-    sigset_t all, old;
     pthread_t thread;
     int e;
 
     if (w.running) return 0;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    e = pthread_create(&thread, NULL, writer_write_all, NULL);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    e = ap_thread_start(&thread, "apiary-writer", writer_write_all, NULL);
     if (e != 0) return -e;
     pthread_detach(thread);
     w.running = true;

@@ -251,6 +251,11 @@ while IFS= read -r hit; do
     fail "over 132 columns: $hit"
 done < <(awk 'length($0) > 132 { print FILENAME ":" FNR }' "${code[@]}")
 
+# ---- threads: the program's signals are not for them
+
+mapfile -t threaded < <(printf '%s\n' "${code[@]}" | grep -E '^(core|shm|registry|agents)/' | grep -v '^core/thread\.c$')
+forbid "a thread with the program's signals, use core/thread.h" 'pthread_create' "${threaded[@]}"
+
 # ---- scripts
 
 for script in "${scripts[@]}"; do

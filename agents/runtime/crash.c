@@ -96,11 +96,6 @@ void ap_crash_begin(void)
 
 /* ---- a worker's thread ---------------------------------------------------------------------------------------- */
 
-void ap_crash_unblock(sigset_t *set)
-{
-    for (size_t i = 0; i < CRASHES; i++) sigdelset(set, crashes[i]);
-}
-
 void ap_crash_stack_open(struct ap_worker *w)
 {
     stack_t own = {.ss_size = STACK}, now;

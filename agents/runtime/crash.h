@@ -6,7 +6,7 @@
  *           2 A signal that another process has sent is no crash. If the former handler comes back, there was none.
  *           3 A handler that is installed later and does not call the one that was there leaves no marks. Tasks are lost then,
  *           and not suspected.
- *           4 A worker's thread does not block these signals, and has a stack of its own for them. So a task that recurses
+ *           4 A worker's thread does not block these signals (core/thread.h), and has a stack of its own for them. So a task that recurses
  *           without end is a crash like any.
  * ENDS      exit and quick_exit by a worker's thread, and the end of the thread itself (pthread_exit), are marked, too. _exit and
  *           exec are not: nothing of the process runs any more.
@@ -23,8 +23,6 @@ struct ap_worker;
 
 /* Once in a process, before a worker's thread runs; more calls do nothing. */
 void ap_crash_begin(void);
-/* Takes the signals out of a set that is to be blocked. */
-void ap_crash_unblock(sigset_t *set);
 /* By the worker's thread: its stack for signals, unless somebody has given it one. Without memory it has none. */
 void ap_crash_stack_open(struct ap_worker *w);
 /* When that thread has ended. */

@@ -3,13 +3,13 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/text.h"
+#include "core/thread.h"
 
 #define NSEC UINT64_C(1000000000)
 #define BEAT NSEC
@@ -291,18 +291,12 @@ static void *control_main(void *arg)
 
 static int control_start(struct ap_queen *q)
 {
-    sigset_t all, before;
-    int r;
+    int r = ap_thread_start(&q->control, "apiary-queen", control_main, q);
 
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the program's business */
-    r = pthread_create(&q->control, NULL, control_main, q);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (r != 0) {
         ap_format(q->message, sizeof q->message, "%s: its thread cannot be made: %s", q->service, strerror(r));
         return APIARY_ESYS;
     }
-    pthread_setname_np(q->control, "apiary-queen");
     while (ap_load_acquire(&q->phase) == AP_QUEEN_STARTING) /* QUEEN-A1 pairs QUEEN-R1 */
         q->seg->ops->futex_wait(&q->phase, AP_QUEEN_STARTING, UINT64_MAX);
     if (ap_load_acquire(&q->phase) == AP_QUEEN_UP) return 0;

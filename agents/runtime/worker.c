@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +10,7 @@
 #include "agents/runtime/crash.h"
 #include "agents/runtime/queen.h"
 #include "core/text.h"
+#include "core/thread.h"
 #include "core/uring.h"
 #include "shm/bell.h"
 
@@ -360,23 +360,17 @@ static void *worker_main(void *arg)
 
 int ap_worker_start(struct ap_worker *w)
 {
-    sigset_t all, before;
     char name[16];
     int r;
 
     ap_crash_begin();
-    sigfillset(&all);
-    ap_crash_unblock(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before); /* other signals are the program's business */
-    r = pthread_create(&w->thread, NULL, worker_main, w);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    snprintf(name, sizeof name, "apiary-work-%u", w->index & 0xff);
+    r = ap_thread_start(&w->thread, name, worker_main, w);
     w->running = r == 0;
     if (r != 0) {
         ap_format(w->message, sizeof w->message, "worker %u: its thread cannot be made: %s", w->index, strerror(r));
         return APIARY_ESYS;
     }
-    snprintf(name, sizeof name, "apiary-work-%u", w->index & 0xff);
-    pthread_setname_np(w->thread, name);
     return 0;
 }
 

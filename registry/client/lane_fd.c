@@ -4,11 +4,11 @@
  * finished before the flag is announced by the write, and every later one changes the word and ends the sleep. Nobody rings for
  * a task that passed its deadline in the hands of a worker that stands still, so it looks for those once a second.
  */
-#include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "core/descriptor.h"
+#include "core/thread.h"
 #include "registry/client/client.h"
 #include "shm/bell.h"
 
@@ -49,7 +49,6 @@ static void *lane_fd_park(void *user)
 static int parker_start(struct ap_lane_context *c)
 {
     struct ap_parker *p = calloc(1, sizeof *p);
-    sigset_t all, old;
     int r;
 
     if (p == NULL) return APIARY_ENOBLOCK;
@@ -61,11 +60,7 @@ static int parker_start(struct ap_lane_context *c)
         free(p);
         return APIARY_ESYS;
     }
-    /* The program's signals are for its own threads. */
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    r = pthread_create(&p->thread, NULL, lane_fd_park, p);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    r = ap_thread_start(&p->thread, "apiary-lane-fd", lane_fd_park, p);
     if (r != 0) {
         close(p->fd);
         free(p);

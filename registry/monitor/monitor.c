@@ -9,12 +9,12 @@
 #include <errno.h>
 #include <limits.h>
 #include <linux/futex.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "core/loop.h"
+#include "core/thread.h"
 #include "shm/due.h"
 #include "shm/event.h"
 
@@ -343,16 +343,10 @@ static void *monitor_main(void *arg)
 
 static int monitor_run(struct ap_monitor *m)
 {
-    sigset_t all, before;
-    int r;
+    int r = ap_thread_start(&m->thread, "apiary-monitor", monitor_main, m);
 
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before); /* signals are the program's business */
-    r = pthread_create(&m->thread, NULL, monitor_main, m);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (r != 0) errno = r; /* the reason, for the caller's message */
     if (r != 0) return APIARY_ESYS;
-    pthread_setname_np(m->thread, "apiary-monitor");
     pthread_mutex_lock(&m->lock);
     while (!m->running) pthread_cond_wait(&m->started, &m->lock);
     r = m->result;

@@ -1,0 +1,18 @@
+/* core/thread.h - the one place where this project makes threads.
+ *
+ * SIGNALS   1 The program's signals are for its own threads. A thread from here has them blocked from its first instruction, so
+ *           no handler of the program runs on it, and none interrupts what holds a lane.
+ *           2 Those that a thread's own fault raises (SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS, SIGTRAP) are not blocked:
+ *           where they are, the kernel ends the process without a word to the program's handler.
+ */
+#ifndef AP_THREAD_H
+#define AP_THREAD_H
+
+#include <pthread.h>
+
+#include "core/must_check.h"
+
+/* `name` is what debuggers and ps show, at most 15 bytes. 0, or an error number. Any thread. */
+AP_MUST_CHECK int ap_thread_start(pthread_t *ret, const char *name, void *(*main)(void *), void *user);
+
+#endif
