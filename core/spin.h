@@ -54,6 +54,35 @@
  *           TRIAL_EACH  64       Without trials, 27 pairs on a busy host, `scale-16` took 1.27 times as long (quartiles 0.9 and
  *                                1.8), `scale-4` 0.9 and `crowd` 1.05 times. For 16 see BELIEVED.
  *
+ * ROUND IT  the constants of those who wait, each in its file. They bound how late a wait sees what nobody tells it; none was
+ *           measured apart from the rest.
+ *
+ *           registry/client/await.c, a client that waits for tasks
+ *           LOOKS       16       Looks of a spin between two at the worker and the queue of a task, which cost two lines of others:
+ *                                a death is seen within some microseconds, and a spin for a living worker reads its own line.
+ *           PARK_FIRST  10 ms    The first sleep. A wake cannot be lost, but who would send it may be dead: then a look at worker
+ *                                and queue helps, and the second sleep's also asks the system for deaths that no mark tells.
+ *           PARK_MAX    1 s      Each sleep that nothing ended is followed by one twice as long, up to this: an idle client costs a
+ *                                look a second.
+ *           registry/client/lane_fd.c, the thread behind a client's descriptor
+ *           LOOK_EVERY  1 s      As PARK_MAX, for a client that sleeps in a loop of its own.
+ *           agents/runtime/worker.c, a worker's turn over all that it serves
+ *           BATCH       16       Tasks of one agent, before the others and the loop have their turn.
+ *           LOOKS       16       Delegations of its own, likewise.
+ *           GLANCES     4        At the ring that last had a task, between two turns of everything: a turn reads the lines of all
+ *                                queues and of the loop.
+ *           PUBLISH_AFTER  64    Tasks started or finished before the counts that others read are written, while it is busy: a line
+ *                                of others for each of them, or for one in 64.
+ *           PUBLISH_IDLE  32     Empty turns before they are written when it has nothing to do: under the time of a first try, so
+ *                                before it yields or sleeps.
+ *           PUBLISH_CROWDED  4   The same in YIELD, where each turn may last as long as one of the scheduler.
+ *           core/loop.c, core/loop_poll.c: turns of a loop that is awake, and its sleeps
+ *           TIMER_TURNS 16       Turns between two looks at the clock, as TURNS.
+ *           POLL_TURNS  64       Turns between two calls of poll, a system call; a ring shows what is ready without one.
+ *           SOON        10 ms    A sleep that nothing ends, where something has to be looked at again.
+ *           PATIENCE    10 s     A sleep that only a descriptor ends, which somebody may have closed under the loop.
+ *           BLIND       10 ms    As SOON, in a loop that has no descriptor left, so that nobody can wake it.
+ *
  * SYSTEM    two awake sides on free processors make no system call, if each answers within the first try's time, but for one
  *           yield, counted, where a quick exchange goes on after a pause of the thread's own.
  * $APIARY_SPIN=never: no looks at all, each wait is a sleep.

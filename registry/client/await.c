@@ -13,6 +13,7 @@
 #include "shm/bell.h"
 #include "shm/image.h"
 
+/* Why these and LOOKS: core/spin.h. */
 #define PARK_FIRST UINT64_C(10000000)
 #define PARK_MAX UINT64_C(1000000000)
 
@@ -197,8 +198,8 @@ static void await_cancelled(void *arg)
     if (w->sole) ap_give_up(w->a, *w->tasks);
 }
 
-/* A cancellation point: nothing is held here but the task, and the thread's lane, which goes back when the thread ends. What is
- * called may be left at any instruction: it is a system call and nothing else. */
+/* A cancellation point: nothing is held here but the task, and the thread's lane, which goes back when the thread ends. The
+ * function called may be left at any instruction: it is a system call and nothing else. */
 static int sleep_on(struct waiting *w, const uint32_t *bell, uint32_t value, uint64_t until)
 {
     int r, before;
