@@ -69,7 +69,7 @@ static bool others_ran(struct ap_spin *s)
     return switched || (s->switching == UINT64_MAX && took > ALONE);
 }
 
-/* What the yield shows is believed if it is otherwise than before for the second time running. */
+/* A yield's answer is believed if it differs from what was believed for the second time running. */
 static void yield(struct ap_spin *s)
 {
     bool others = others_ran(s);

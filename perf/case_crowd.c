@@ -116,7 +116,7 @@ static void case_crowd_client(void *arg)
             ap_hist_add(&one->hist, (uint64_t)((double)(perf_ticks() - m->window[m->heard++ % c->window].at) * perf_clock_ns));
             ap_store_relaxed(&one->operations, one->operations + 1);
         }
-        /* What is still under way is of no turn. */
+        /* Tasks that are still under way are of no turn. */
         for (; m->heard < m->asked; m->heard++) case_crowd_hear(m, &m->window[m->heard % c->window]);
         while ((on = ap_load_acquire(&c->control[m->index]->active)) % 2 == 1)
             ap_ops_system.futex_wait(&c->control[m->index]->active, on, UINT64_MAX);

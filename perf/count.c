@@ -21,8 +21,8 @@ struct counts {
     double instructions, lines;
 };
 
-/* What is counted: the call itself where a step is one call of the interface, else the step with what it does by hand. By full
- * names: a pattern would take in perf_step_counted, which calls them. */
+/* The functions that are counted: the call itself where a step is one call of the interface, else the step with what it does by
+ * hand. By full names: a pattern would take in perf_step_counted, which calls them. */
 static const char *const counted[PERF_STEPS] = {"apiary_delegate",   "perf_step_claim", "perf_step_complete",
                                                 "perf_step_collect", "apiary_discover", "perf_step_route"};
 

@@ -232,7 +232,7 @@ static FILE *open_out(const char *file)
     return f;
 }
 
-/* What a full disk did not take is not a result. */
+/* A file that a full disk did not take whole is not a result. */
 static void close_out(const char *name, FILE *f)
 {
     bool failed = ferror(f) != 0;

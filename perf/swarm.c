@@ -17,7 +17,7 @@ const char *perf_segment_name(unsigned n)
     return name;
 }
 
-/* What this process' children must know the segment by: set before the fork. */
+/* The segments' names, which this process' children must know: set before the fork. */
 static char segment_names[4][64];
 
 uint64_t perf_segment_make(unsigned n, const struct ap_geometry *geometry, uint32_t services, uint32_t capabilities)

@@ -167,7 +167,7 @@ void ap_queue_begin(struct ap_segment *seg, uint32_t queue, bool anew)
     ap_store_relaxed(&q->running, 0);
     if (!anew) return;
     ap_store_relaxed(&q->depth, 0);
-    /* What has started last: no more may have ended, at any instant. */
+    /* `started` last: no more tasks may have ended than have started, at any instant. */
     ap_store_relaxed(&q->done, 0);
     ap_store_relaxed(&q->failed, 0);
     ap_store_relaxed(&q->late, 0);
@@ -217,7 +217,7 @@ void ap_consumer_init(struct ap_consumer *c, struct ap_segment *seg, uint32_t qu
     }
 }
 
-/* What the ring has next, its lap removed; 0: nothing. */
+/* The ring's next reference, its lap removed; 0: none. */
 static inline uint64_t intake_look(const struct ap_consumer *c, const struct ap_intake *in)
 {
     /* QUEUE-A1 pairs QUEUE-R1 */
@@ -302,9 +302,9 @@ int ap_queue_settle(struct ap_consumer *c)
     return found;
 }
 
-/* What was queued before the task goes first: the table is in the order of slots, which begins anew with every round of a slab.
- * All rings are asked, in turn, since a dead client's is leased to nobody, or to another by now. What was lost from a ring is
- * older than all that is left in it, and goes at once. */
+/* Tasks that were queued before this one go first: the table is in the order of slots, which begins anew with every round of a
+ * slab. All rings are asked, in turn, since a dead client's is leased to nobody, or to another by now. A task whose reference was
+ * lost from a ring is older than all that is left in it, and goes at once. */
 static uint64_t pop_before(struct ap_consumer *c, const struct ap_slot *task)
 {
     for (uint32_t i = 0, begin = c->turn; i < c->count; i++) {

@@ -182,11 +182,11 @@ forbid "a path out of the tree" '\.\./shared' "${text[@]}"
 forbid "the host of a package registry" \
     'deb\.debian\.org|(archive|ports)\.ubuntu\.com|pypi\.org|registry\.npmjs|crates\.io|proxy\.golang|hex\.pm|rubygems\.org' "${text[@]}"
 
-# ---- headers: a sentence begins with a noun, not with who or what did something
+# ---- comments: a sentence begins with a noun, not with who or what did something
 
-mapfile -t headers < <(select_files '^(core|shm|registry|agents|tools|perf)/.*\.h$')
+mapfile -t commented < <(select_files '^(core|shm|registry|agents|tools|perf)/.*\.[ch]$')
 forbid "a sentence without a noun for its subject" \
-    '(/\*|^ \*( +[A-Z]{3,})?( +[0-9])?|[.;]) +(Who|Whoever|What|Whatever|Of those|Of what)[ ,]' "${headers[@]}"
+    '(/\*|^ \*( +[A-Z]{3,})?( +[0-9])?|[.;]) +(Who|Whoever|What|Whatever|Of those|Of what)[ ,]' "${commented[@]}"
 
 # ---- links of the documents: relative, to files and headings that are there
 

@@ -179,8 +179,8 @@ bool queens_prepare(void *user, struct crew_child *child)
     return true;
 }
 
-/* An agent may have made another program of its queen: the same process, which would keep the place for as long as it runs. What a
- * queen's program is, one that serves has shown (an emulator's, where one runs them). */
+/* An agent may have made another program of its queen: the same process, which would keep the place for as long as it runs. The
+ * program of a queen is known from one that serves (an emulator's, where one runs them). */
 static void end_stranger(struct up *up, const struct queen *q)
 {
     char path[32];

@@ -83,7 +83,7 @@ static char *end_text(const struct ap_supervision *r)
     return tool_format("%s %s ago%s", how, tool_format_duration(supervised_since(r->ended, ap_ops_system.realtime()), ago), times);
 }
 
-/* What a living supervisor will do next. */
+/* A living supervisor's next step. */
 static void next_text(const struct ap_supervision *r, char *ret, size_t size)
 {
     uint64_t now = ap_ops_system.now();

@@ -119,7 +119,7 @@ static void fail_all(struct forwarder *f, int error)
     f->broken = 0;
 }
 
-/* What libcurl answers to a call about all transfers; the callbacks below say themselves what they could not do. */
+/* libcurl's answer to a call about all transfers; the callbacks below say themselves what they could not do. */
 static void keep(struct forwarder *f, CURLMcode answer)
 {
     if (answer != CURLM_OK && f->broken == 0) f->broken = answer == CURLM_OUT_OF_MEMORY ? APIARY_ENOBLOCK : APIARY_ESYS;

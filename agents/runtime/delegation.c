@@ -98,7 +98,7 @@ int apiary_agent_delegate_external_task(apiary_agent_t *agent, const char *capab
     return delegate(of, -1, capability, body, size, options, done, user);
 }
 
-/* What the callback delegates is for the same task. */
+/* The callback's own delegations are for the same task. */
 static void call_back(struct ap_worker *w, struct ap_delegation *d, const apiary_result_t *result)
 {
     struct ap_lane *lane = w->context->lane.lane;

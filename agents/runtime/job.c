@@ -199,7 +199,7 @@ static void result_attach(const struct ap_job *job, uint64_t block, size_t size)
     ap_slot_result(job->at, block, (uint32_t)size);
 }
 
-/* Whatever the segment says of it by now. */
+/* The block is looked up anew: the segment may say anything of it by now. */
 static int reserved_attach(struct ap_job *job, size_t size)
 {
     const struct ap_lane_handle *lane = &job->agent->worker->context->lane;
@@ -214,7 +214,7 @@ static int reserved_attach(struct ap_job *job, size_t size)
     return 0;
 }
 
-/* By the worker's thread. What nobody will collect is freed before a task that has run loses its result. */
+/* By the worker's thread. A result that nobody will collect is freed before a task that has run loses its result. */
 static int block_take(const struct ap_job *job, size_t size, uint64_t *ret)
 {
     struct ap_worker *w = job->agent->worker;
@@ -259,7 +259,7 @@ static size_t shown_in(char *ret, size_t capacity, const void *text, size_t size
     return ap_format(ret, capacity, "%.*s", (int)(size < capacity ? size : capacity), size > 0 ? (const char *)text : "");
 }
 
-/* In the log, with the agent's name: a caller that looks at nothing, or is gone, is no reason not to know. What was cancelled has
+/* In the log, with the agent's name: a caller that looks at nothing, or is gone, is no reason not to know. A cancelled task has
  * not failed. Of many in one second the first are told, and later how many there were. */
 static __attribute__((noinline)) void tell_failure(struct ap_job *job, int code, uint32_t agent_code, const void *text, size_t size)
 {
@@ -307,9 +307,9 @@ static __attribute__((noinline)) int result_none(struct ap_job *job, int *code, 
 /* How it ended, for its caller. */
 enum end { END_DONE, END_FAILED, END_LATE };
 
-/* Somebody has asked for something, of this task or of one that has the slot since. What nobody will collect is freed: its client
- * may ask for nothing any more while others need its blocks. Given up by its caller, who knows it as timed out: whatever it came
- * to, it came too late. */
+/* Somebody has asked for something, of this task or of one that has the slot since. A result that nobody will collect is freed:
+ * its client may ask for nothing any more while others need its blocks. Given up by its caller, who knows it as timed out:
+ * whatever it came to, it came too late. */
 static __attribute__((noinline)) enum end ended_requested(const struct ap_job *job, uint64_t request, int code)
 {
     struct ap_worker *w = job->agent->worker;

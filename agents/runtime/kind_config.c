@@ -7,7 +7,7 @@
 #include "core/program.h"
 #include "core/text.h"
 
-/* What the judging of one agent goes by. */
+/* The configuration of one agent, its kind, and where the verdict goes. */
 struct judging {
     const struct ap_agent_config *config;
     const apiary_agent_kind_t *kind;

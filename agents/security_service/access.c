@@ -6,7 +6,7 @@
  *                  passes to verify is refused.
  *   authorization  {"subject":S,"action":A,"resource":R} -> {"allowed":true,"role":ROLE} or {"allowed":false}
  *                  `subjects`: NAME=ROLE,ROLE; `rules`: "ROLE ACTION RESOURCE", where * is any and a trailing * any ending.
- *                  What no rule allows is not allowed.
+ *                  Nothing else is allowed.
  */
 #include <sodium.h>
 #include <stdio.h>

@@ -233,7 +233,7 @@ static int client_refuse(int error, const apiary_attach_options_t *o, const char
     return error;
 }
 
-/* What others see of a member's name: bytes that print. */
+/* The name as others see it: bytes that print. */
 static void member_name(const char *name, char ret[APIARY_NAME_MAX + 1])
 {
     size_t n = 0;

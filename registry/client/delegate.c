@@ -437,7 +437,7 @@ int ap_submit_bound(struct ap_lane_context *c, apiary_capability_t bound, const 
 
 /* ---- batches -------------------------------------------------------------------------------------------------- */
 
-/* What is in a ring and was not yet told of; few, so that the first of a long batch does not wait for its last. */
+/* Tasks in a ring that its consumer was not yet told of; few, so that the first of a long batch does not wait for its last. */
 #define UNTOLD 32u
 
 struct batch {

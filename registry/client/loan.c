@@ -1,10 +1,10 @@
 /* registry/client/loan.c - bodies that are lent: a block of the payload pool is filled in place and delegated without a copy.
  *
- * What the handle has lent is written down in private memory, by the number of its block: as the word that the block has meanwhile,
- * which names the lane and its present life. Whoever takes that out again, by one exchange, has the loan. So it is given back or
- * delegated once, by whatever thread; and what else a lane owns, as the block that an agent has reserved or the body of a task that
- * is just being submitted, is no loan. A block that has been given back and lent again is a loan of the latter only: one pointer
- * cannot say which of both it was.
+ * The handle's loans are written down in private memory, by the numbers of their blocks: each as the word that the block has
+ * meanwhile, which names the lane and its present life. The thread that takes the word out again, by one exchange, has the loan.
+ * So a loan is given back or delegated once; and other blocks of a lane, as the one that an agent has reserved or the body of a
+ * task that is just being submitted, are no loans. A block that has been given back and lent again is a loan of the latter only:
+ * one pointer cannot say which of both it was.
  */
 #include "registry/client/client.h"
 
