@@ -2,6 +2,7 @@
 #include "agents/runtime/crash.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
 

@@ -15,7 +15,6 @@
 #ifndef AP_CRASH_H
 #define AP_CRASH_H
 
-#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 

@@ -56,9 +56,9 @@ struct ap_monitor {
 
 /* ---- the role ------------------------------------------------------------------------------------------------- */
 
-static uint32_t *role_word(const struct ap_monitor *m)
+static uint32_t *role_word(const struct ap_segment *seg)
 {
-    return (uint32_t *)ap_robust_word(&m->seg->header->role);
+    return (uint32_t *)ap_robust_word(&seg->header->role);
 }
 
 static bool held(uint32_t word)
@@ -66,20 +66,20 @@ static bool held(uint32_t word)
     return (word & FUTEX_TID_MASK) != 0 && (word & FUTEX_OWNER_DIED) == 0;
 }
 
-static bool role_take(struct ap_monitor *m)
+bool ap_monitor_role_take(struct ap_segment *seg)
 {
-    int r = ap_robust_trylock(&m->seg->header->role);
+    int r = ap_robust_trylock(&seg->header->role);
 
     if (r < 0 && r != -EOWNERDEAD) return false;
-    if (r == -EOWNERDEAD) ap_robust_consistent(&m->seg->header->role); /* what it guards is found anew by the first look */
-    m->seg->ops->futex_wake(role_word(m), INT_MAX);
+    if (r == -EOWNERDEAD) ap_robust_consistent(&seg->header->role); /* what it guards is found anew by the first look */
+    seg->ops->futex_wake(role_word(seg), INT_MAX);
     return true;
 }
 
-static void role_release(struct ap_monitor *m)
+void ap_monitor_role_release(struct ap_segment *seg)
 {
-    ap_robust_unlock(&m->seg->header->role);
-    m->seg->ops->futex_wake(role_word(m), INT_MAX);
+    ap_robust_unlock(&seg->header->role);
+    seg->ops->futex_wake(role_word(seg), INT_MAX);
 }
 
 /* Of a beat that has just been made by another processor's clock, 0. */
@@ -129,12 +129,13 @@ static bool needless(const struct ap_monitor *m)
 {
     uint64_t watched = ap_load_relaxed(&m->seg->header->watched);
 
-    return !held(ap_load_relaxed(role_word(m))) || (AP_WATCHED_LANE(watched) != m->lane.index && beat_age(m->seg, watched) < STALE);
+    return !held(ap_load_relaxed(role_word(m->seg))) ||
+           (AP_WATCHED_LANE(watched) != m->lane.index && beat_age(m->seg, watched) < STALE);
 }
 
 static void role_wait(struct ap_monitor *m)
 {
-    uint32_t *word = role_word(m), v = ap_load_acquire(word);
+    uint32_t *word = role_word(m->seg), v = ap_load_acquire(word);
     uint64_t until = UINT64_MAX;
 
     while (held(v) && (v & FUTEX_WAITERS) == 0)
@@ -328,9 +329,9 @@ static void *monitor_main(void *arg)
     pthread_mutex_unlock(&m->lock);
     if (r < 0) return NULL;
     while (!ap_load_relaxed(&m->stop)) { /* set before the loop is woken */
-        if (role_take(m)) {
+        if (ap_monitor_role_take(m->seg)) {
             monitor_watch(m, false);
-            role_release(m);
+            ap_monitor_role_release(m->seg);
         } else if (monitor_stale(m->seg)) {
             monitor_watch(m, true);
         } else {
@@ -398,5 +399,5 @@ void ap_monitor_stop(struct ap_monitor *m)
 
 void ap_monitor_nudge(struct ap_monitor *m)
 {
-    if (m != NULL && (!held(ap_load_relaxed(role_word(m))) || monitor_stale(m->seg))) ap_loop_wake(m->loop);
+    if (m != NULL && (!held(ap_load_relaxed(role_word(m->seg))) || monitor_stale(m->seg))) ap_loop_wake(m->loop);
 }

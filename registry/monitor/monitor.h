@@ -41,5 +41,9 @@ void ap_monitor_nudge(struct ap_monitor *m);
  * 2 *ret_beats is the lane that beats; AP_NO_LANE when none does, and then no death on this host is noticed.
  * 3 *ret_age is the age of the last beat. */
 bool ap_monitor_stopped(const struct ap_segment *seg, uint32_t *ret_lane, uint32_t *ret_beats, uint64_t *ret_age);
+/* The role itself, a robust lock: false when another thread has it. A thread that is given the role by its holder's death finds all
+ * that the role guards by its first look. Both wake those who wait for the role, or watch beside its holder. */
+bool ap_monitor_role_take(struct ap_segment *seg);
+void ap_monitor_role_release(struct ap_segment *seg);
 
 #endif

@@ -549,6 +549,8 @@ const struct operation pairs[] = {
      .before = before_turned_over},
     {.name = "lane_open|turn_over", .registry = true, .image = image_lanes, .run = run_lane_once, .other = other_turn_over,
      .before = before_lanes_turned_over},
+    {.name = "mode|mode", .registry = true, .run = run_mode, .other = other_mode, .before = before_mode},
+    {.name = "role|role", .registry = true, .run = run_role, .other = other_role, .before = before_role},
     {.name = "enrol|enrol", .registry = true, .image = image_swarms, .run = run_enrol, .other = other_enrol,
      .before = before_enrolled},
     {.name = "enrol_agent|move_house", .registry = true, .image = image_house, .run = run_enrol_agent,

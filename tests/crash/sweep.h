@@ -25,6 +25,7 @@
 #include "registry/routing/terms.h"
 #include "registry/client/client.h"
 #include "registry/discovery/discovery.h"
+#include "registry/monitor/monitor.h"
 #include "registry/monitor/supervised.h"
 #include "shm/bell.h"
 #include "shm/check.h"
@@ -215,6 +216,12 @@ void image_dead_queen(void);
 void prepare_reap(void);
 void run_reap_dead(void);
 void run_delegate_later(void);
+void run_role(void);
+void other_role(void);
+void before_role(bool over);
+void run_mode(void);
+void other_mode(void);
+void before_mode(bool over);
 
 /* ---- judge.c */
 extern const struct operation *at_operation;

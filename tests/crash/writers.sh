@@ -21,8 +21,6 @@ fail()
 exceptions=$(cat <<'LINES'
 header_fill: the segment that is made has no name yet
 segment_build: the same
-role_take: the role of who watches is a lock like a lane's, which the kernel marks; what its holder does are operations
-role_release: the same
 role_wait: only the bit by which the kernel wakes a waiter, as lane_watch
 take_out: only of a lock whose pointers somebody has damaged
 page_take: a private page, in the place of one of a segment that is unmapped
