@@ -22,8 +22,11 @@ static uint64_t clock_is, asked;
 static uint32_t is_gone; /* the image that is gone; 0: none */
 static uint32_t role_wakes;
 
+static uint32_t clock_reads;
+
 static uint64_t set_now(void)
 {
+    ap_add_relaxed(&clock_reads, 1);
     return ap_load_relaxed(&clock_is);
 }
 
@@ -302,16 +305,20 @@ static void until_event(uint64_t count, uint64_t beside)
     cr_expect_eq(e.b, beside);
 }
 
-/* It waits for the role as long as the holder beats, and takes it when it is given up. */
+/* It waits for the role as long as the holder beats, asleep, and takes it when it is given up. */
 Test(rounds, a_second_monitor_waits)
 {
     struct ap_event e = {0};
+    uint32_t reads;
     struct ap_monitor *m;
 
     beats(clock_is - 2999 * MS, anchor.index);
     m = second();
     while ((role() & FUTEX_WAITERS) == 0) sched_yield();
     cr_expect_eq(events_of(AP_EVENT_MONITOR, &e), 0);
+    reads = ap_load_relaxed(&clock_reads);
+    for (int i = 0; i < 5000; i++) sched_yield();
+    cr_expect_lt(ap_load_relaxed(&clock_reads) - reads, 500, "each look at the holder reads the clock");
     ap_monitor_nudge(m);
     cr_expect_eq(beats_lane(), anchor.index);
     ap_robust_unlock(&seg->header->role);
