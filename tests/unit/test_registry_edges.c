@@ -480,6 +480,7 @@ Test(registry_edges, a_lane_descriptor_is_silent_until_a_deadline_is_over)
     const apiary_delegate_options_t late = {.struct_size = sizeof late, .timeout = 3600 * SECOND};
     struct pollfd p = {.events = POLLIN};
     struct worker w;
+    apiary_t *own = attach_as(NULL); /* whose lane is not the first */
     apiary_task_t task;
     uint64_t count;
 
@@ -487,12 +488,12 @@ Test(registry_edges, a_lane_descriptor_is_silent_until_a_deadline_is_over)
     hasty = ap_ops_system;
     hasty.now = hasty_now;
     hasty.futex_wait = hasty_wait;
-    client->seg->ops = &hasty;
-    cr_assert_eq(apiary_delegate(client, "echo", "x", 1, &late, &task), 0);
+    own->seg->ops = &hasty;
+    cr_assert_eq(apiary_delegate(own, "echo", "x", 1, &late, &task), 0);
     w.hold = 1;
     worker_go(&w);
     sem_wait(&w.took);
-    p.fd = apiary_lane_fd(client);
+    p.fd = apiary_lane_fd(own);
     cr_assert_geq(p.fd, 0);
     hasty_wait_for_looks();
     cr_assert_eq(read(p.fd, &count, sizeof count), (ssize_t)sizeof count, "once, for what was there before it");
@@ -500,13 +501,14 @@ Test(registry_edges, a_lane_descriptor_is_silent_until_a_deadline_is_over)
     cr_expect_eq(poll(&p, 1, 0), 0, "nothing has happened");
     ap_store_release(&hasty_later, 7200 * SECOND);
     cr_expect_eq(poll(&p, 1, -1), 1);
-    ap_give_up(client, task);
+    ap_give_up(own, task);
     hasty_wait_for_looks(); /* one look may have begun before */
     if (read(p.fd, &count, sizeof count) < 0) cr_assert_eq(errno, EAGAIN);
     hasty_wait_for_looks();
     cr_expect_eq(poll(&p, 1, 0), 0, "nobody waits for it any more");
-    ap_parker_stop(client->anchor);
-    client->seg->ops = &ap_ops_system;
+    ap_parker_stop(own->anchor);
+    own->seg->ops = &ap_ops_system;
+    apiary_detach(own);
     worker_stop(&w);
 }
 

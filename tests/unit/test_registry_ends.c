@@ -228,8 +228,10 @@ Test(ends, of_a_batch_as_many_as_are_there)
     size_t n = 77;
 
     for (int i = 0; i < 4; i++) r[i] = blank();
+    r[1].struct_size = 0; /* the first one's is that of all */
     cr_expect_eq(apiary_await_batch(client, tasks, 4, 0, r, &n), APIARY_ENOTREADY);
     cr_expect_eq(n, 2);
+    cr_expect_eq(r[1].struct_size, sizeof r[1]);
     for (int i = 0; i < 2; i++) cr_expect(r[i].size == 1 && *(const char *)r[i].data == 'a' + i && same_task(r[i].task, tasks[i]));
     for (int i = 2; i < 4; i++) expect_blank(&r[i], "behind");
     n = 77;
@@ -325,12 +327,91 @@ Test(ends, of_many_tasks_the_one_whose_deadline_has_passed)
     stop_the_clock();
     for (uint64_t i = 0; i < 3; i++) tasks[i] = delegate(APIARY_TIMEOUT((3 - i) * SECOND));
     clock_at += SECOND;
+    cr_expect_eq(apiary_await_any(client, tasks, 2, 0, &r), APIARY_ENOTREADY, "the third is not asked for");
     cr_expect_eq(apiary_await_any(client, tasks, 3, APIARY_FOREVER, &r), 2);
     cr_expect(r.code == APIARY_ETIMEDOUT && same_task(r.task, tasks[2]));
     clock_at += SECOND;
     cr_expect_eq(apiary_await_any(client, tasks, 2, APIARY_FOREVER, &r), 1);
     ap_give_up(client, tasks[0]);
     expect_gone(tasks[0], "given up");
+}
+
+/* The clock is read for the deadlines of tasks that were looked at before: just then it is finished. */
+static apiary_task_t finishing;
+static uint64_t finishing_token;
+static uint64_t now_and_finished(void)
+{
+    if (finishing_token != 0) finish(finishing, finishing_token, 0, "after all");
+    finishing_token = 0;
+    return clock_at;
+}
+
+Test(ends, what_is_finished_at_its_deadline_is_a_result)
+{
+    for (size_t k = 0; k < WAYS - 1; k++) {
+        apiary_result_t r = blank();
+
+        stop_the_clock();
+        finishing = delegate(APIARY_TIMEOUT(SECOND));
+        finishing_token = claim(finishing);
+        clock_at += SECOND;
+        still.now = now_and_finished;
+        cr_expect_eq(ways[k](finishing, &r), 0, "way %zu", k);
+        cr_expect(r.code == 0 && r.size == 9 && same_task(r.task, finishing), "way %zu", k);
+        cr_expect_eq(apiary_release(client, &r), 0);
+        expect_gone(finishing, "released");
+    }
+}
+
+/* ---- the dead --------------------------------------------------------------------------------------------------- */
+
+static struct ap_lane_handle dying;
+static apiary_task_t taken;
+static uint64_t taken_token;
+
+static void *claim_and_end(void *own)
+{
+    cr_assert_eq(ap_lane_open(client->seg, client->member, &dying), 0);
+    if (own != NULL)
+        cr_assert_eq(ap_task_claim(client->seg, dying.index, agents[0].queue, AP_REF(taken.slot, taken.generation),
+                                   &taken_token), 1);
+    return NULL;
+}
+
+static void die(bool with_the_task)
+{
+    pthread_t thread;
+
+    cr_assert_eq(pthread_create(&thread, NULL, claim_and_end, with_the_task ? &taken : NULL), 0);
+    pthread_join(thread, NULL);
+    cr_assert_eq(ap_lane_dead(client->seg, dying.index), 1);
+}
+
+/* Who asks for a task recovers its worker, and looks for no other dead while that one lives. */
+Test(ends, who_asks_for_a_task_recovers_its_dead_worker)
+{
+    apiary_result_t r = blank();
+    apiary_task_t living;
+
+    taken = delegate(NULL);
+    living = delegate(NULL);
+    claim(living);
+    die(true);
+    cr_expect_eq(apiary_poll(client, living, &r), APIARY_ENOTREADY);
+    cr_expect_eq(ap_lane_dead(client->seg, dying.index), 1);
+    cr_expect_eq(slot_of(taken)->word, taken_token);
+    cr_expect_eq(apiary_poll(client, taken, &r), APIARY_ENOTREADY);
+    cr_expect_eq(ap_lane_dead(client->seg, dying.index), 0);
+    cr_expect_eq(slot_of(taken)->word, AP_WORD(AP_TASK_QUEUED, 1, agents[0].queue, taken.generation));
+    die(false);
+    cr_expect_eq(apiary_poll(client, taken, &r), APIARY_ENOTREADY, "it waits for one who lives");
+    cr_expect_eq(ap_lane_dead(client->seg, dying.index), 1);
+    expect_blank(&r, "not yet");
+    ap_reap_all(client->seg, client->anchor->lane.index, &ap_registry_hooks);
+    finish(living, slot_of(living)->word, 0, "x");
+    ap_give_up(client, living);
+    ap_give_up(client, taken);
+    expect_gone(taken, "given up");
 }
 
 /* ---- giving up -------------------------------------------------------------------------------------------------- */
@@ -445,23 +526,34 @@ Test(ends, leftovers_are_freed_from_near_to_far)
     for (uint32_t s = 2; s < 4; s++) ap_slab_at(client->seg, s)->lease = 0;
 }
 
-/* A leaked block is looked for where a block is wanted, and only if nothing else is found. */
-Test(ends, a_pool_is_swept_for_a_block_only)
+/* From near to far: one's own leftovers, those of all where a block is wanted, the dead, and then the pool, for a block only. */
+Test(ends, room_is_made_where_it_costs_least)
 {
     struct ap_lane_context *c = client->anchor;
     uint64_t *word = ap_at(client->seg, AP_SECTION_BLOCKS, 0);
-    apiary_task_t task;
+    struct ap_slot *far = ap_slot_at(client->seg, 2 * AP_SLAB_SLOTS);
+    apiary_task_t task = answered(0, "x");
 
+    *word = AP_BLOCK(AP_BLOCK_REQUEST, 5, 99);
+    far->word = AP_WORD(AP_TASK_DONE, 0, AP_NO_LANE, 4);
+    far->request = AP_REQUEST_WORD(4, AP_REQUEST_ABANDON);
+    ap_slab_at(client->seg, 2)->lease = AP_LEASE(1, 20);
+    die(false);
+    ap_task_request(client->seg, task.slot, task.generation, AP_REQUEST_ABANDON);
+    cr_expect(ap_make_room(c, APIARY_ELIMIT), "it had a task to free");
+    cr_expect(AP_WORD_STATE(far->word) == AP_TASK_DONE && ap_lane_dead(client->seg, dying.index) && *word != 0);
+    cr_expect(ap_make_room(c, APIARY_ENOBLOCK), "another lane had one");
+    cr_expect(AP_WORD_STATE(far->word) == AP_TASK_FREE && ap_lane_dead(client->seg, dying.index) && *word != 0);
+    *word = 0; /* a recovery sweeps the pool, too */
+    cr_expect(ap_make_room(c, APIARY_ENOSLOT), "somebody is dead");
+    cr_expect_not(ap_lane_dead(client->seg, dying.index));
     *word = AP_BLOCK(AP_BLOCK_REQUEST, 5, 99);
     cr_expect_not(ap_make_room(c, APIARY_ELIMIT));
     cr_expect_not(ap_make_room(c, APIARY_ENOSLOT));
-    task = answered(0, "x");
-    ap_task_request(client->seg, task.slot, task.generation, AP_REQUEST_ABANDON);
-    cr_expect(ap_make_room(c, APIARY_ENOBLOCK), "it had a task to free");
-    cr_expect_neq(*word, 0);
     cr_expect(ap_make_room(c, APIARY_ENOBLOCK));
     cr_expect_eq(*word, 0);
     cr_expect_not(ap_make_room(c, APIARY_ENOBLOCK));
+    ap_slab_at(client->seg, 2)->lease = 0;
 }
 
 Test(ends, overdue_is_what_may_be_collected_and_is_not_there)

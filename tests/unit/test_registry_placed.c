@@ -1,5 +1,8 @@
 /* How a task is placed, and how a client attaches, step by step: every field of the slot, who is told, what a refusal leaves, whose
  * limit binds, and the words that an attach says. */
+#include <sys/prctl.h>
+
+#include "registry/client/handles.h"
 #include "registry_fixture.h"
 
 #define DEPTH 64u
@@ -35,6 +38,11 @@ static void teardown(void)
 }
 
 TestSuite(placed, .init = setup, .fini = teardown, .timeout = 60);
+
+#define MANY 40u /* more than are told of at once */
+
+static apiary_request_t requests[MANY];
+static apiary_task_t tasks[MANY];
 
 static struct ap_slot *slot_of(apiary_task_t task)
 {
@@ -146,12 +154,70 @@ Test(placed, what_is_refused_uses_no_slot)
     ap_open_tasks(client->anchor, true);
 }
 
+/* Of an older program, and of a newer one. */
+Test(placed, options_of_another_size_are_options)
+{
+    struct {
+        apiary_delegate_options_t o;
+        uint64_t more;
+    } newer = {.o = {.struct_size = sizeof newer, .timeout = 5 * SECOND}};
+    apiary_delegate_options_t older = {.struct_size = AP_FIRST_DELEGATE_OPTIONS, .timeout = 5 * SECOND};
+    const apiary_delegate_options_t *const rows[] = {&older, &newer.o};
+    apiary_capability_t bound;
+    apiary_task_t none;
+
+    stop_the_clock();
+    cr_assert_eq(apiary_bind(client, "other", &bound), 0);
+    for (int i = 0; i < 4; i++) {
+        apiary_task_t task = {.slot = UINT32_MAX};
+
+        if (i < 2) cr_expect_eq(apiary_delegate(client, "echo", "x", 1, rows[i % 2], &task), 0);
+        else cr_expect_eq(apiary_delegate_bound(client, bound, "x", 1, rows[i % 2], &task), 0);
+        cr_expect_eq(slot_of(task)->deadline, clock_at + 5 * SECOND, "%d", i);
+        cr_expect_eq(AP_WORD_OWNER(slot_of(task)->word), agents[i / 2].queue, "%d", i);
+        ap_give_up(client, task);
+    }
+    newer.more = 1;
+    cr_expect_eq(apiary_delegate(client, "echo", "x", 1, &newer.o, &none), APIARY_ENOTSUP, "what is not understood");
+    cr_expect_eq(slots_in_use(), 0);
+}
+
+/* Also where the lane knows by now who alone offers it to all. */
+Test(placed, a_task_for_one_service_is_for_no_other)
+{
+    apiary_task_t task = {.slot = 77};
+    uint32_t server = UINT32_MAX;
+
+    cr_assert_eq(ap_service_intern(client->seg, client->anchor->lane.index, "server", &server), 0);
+    cr_assert_eq(client->service, 0);
+    for (int i = 0; i < 2; i++) {
+        cr_expect_eq(ap_submit(client->anchor, client->service, "echo", "x", 1, 0, NULL, &task), APIARY_ENOPROVIDER);
+        cr_expect_eq(task.slot, 77);
+        cr_assert_eq(ap_submit(client->anchor, -1, "echo", "x", 1, 0, NULL, &task), 0);
+        ap_give_up(client, task);
+        cr_assert_eq(ap_submit(client->anchor, (int)server, "echo", "x", 1, 0, NULL, &task), 0);
+        ap_give_up(client, task);
+        task.slot = 77;
+    }
+}
+
+/* Of a caller at its limit those that have ended unseen are freed, and the next one has its place at once. */
+Test(placed, who_is_at_the_limit_makes_room)
+{
+    const apiary_delegate_options_t forget = {.struct_size = sizeof forget, .flags = APIARY_DETACH};
+    uint64_t token;
+
+    for (uint32_t i = 0; i < 60; i++) cr_assert_eq(apiary_delegate(client, "echo", "x", 1, &forget, &tasks[0]), 0);
+    cr_expect_eq(apiary_delegate(client, "echo", "x", 1, NULL, &tasks[1]), APIARY_ELIMIT);
+    cr_assert_eq(ap_task_claim(client->seg, client->anchor->lane.index, agents[0].queue,
+                               AP_REF(tasks[0].slot, tasks[0].generation), &token), 1);
+    cr_assert_eq(ap_task_finish(client->seg, tasks[0].slot, token, 0), 0);
+    cr_expect_eq(apiary_delegate(client, "echo", "x", 1, NULL, &tasks[1]), 0);
+    cr_expect_eq(busy_tickets(), 60);
+    cr_expect_eq(apiary_delegate(client, "echo", "x", 1, NULL, &tasks[2]), APIARY_ELIMIT);
+}
+
 /* ---- batches ---------------------------------------------------------------------------------------------------- */
-
-#define MANY 40u /* more than are told of at once */
-
-static apiary_request_t requests[MANY];
-static apiary_task_t tasks[MANY];
 
 static void fill(const apiary_delegate_options_t *options)
 {
@@ -208,6 +274,110 @@ Test(placed, tasks_that_nobody_collects_need_no_names)
     cr_expect_eq(ap_open_tasks(client->anchor, false), 0);
 }
 
+/* By name, by the same name in another place, and bound; with options of another size and with none. */
+Test(placed, requests_of_a_batch_may_be_of_several_sorts)
+{
+    const apiary_delegate_options_t older = {.struct_size = AP_FIRST_DELEGATE_OPTIONS, .timeout = 5 * SECOND};
+    const apiary_delegate_options_t bad = {.struct_size = 8};
+    apiary_capability_t bound, none = {.index = 3, .check = 5};
+    char again[] = "echo";
+    size_t n = 0;
+
+    stop_the_clock();
+    cr_assert_eq(apiary_bind(client, "other", &bound), 0);
+    fill(NULL);
+    requests[0].options = &older;
+    requests[1].capability = NULL;
+    requests[1].bound = &bound;
+    requests[2].capability = again;
+    requests[3].capability = "other";
+    requests[4].options = &bad;
+    cr_expect_eq(apiary_delegate_batch(client, requests, 5, tasks, &n), APIARY_EINVAL);
+    cr_assert_eq(n, 4);
+    for (uint32_t i = 0; i < n; i++) {
+        cr_expect_eq(AP_WORD_OWNER(slot_of(tasks[i])->word), agents[i % 2].queue, "%u", i);
+        cr_expect_eq(slot_of(tasks[i])->deadline, clock_at + (i == 0 ? 5 : 9) * SECOND, "%u", i);
+        cr_expect_eq(slot_of(tasks[i])->queued, clock_at);
+        ap_give_up(client, tasks[i]);
+    }
+    requests[0].capability = "nobody";
+    cr_expect_eq(apiary_delegate_batch(client, requests, 2, tasks, &n), APIARY_ENOCAP);
+    requests[0].bound = &bound;
+    cr_expect_eq(apiary_delegate_batch(client, requests, 1, tasks, &n), APIARY_EINVAL, "by name or bound");
+    requests[0].capability = NULL;
+    requests[0].bound = &none;
+    cr_expect_eq(apiary_delegate_batch(client, requests, 1, tasks, &n), APIARY_ESTALE);
+    requests[0].bound = NULL;
+    cr_expect_eq(apiary_delegate_batch(client, requests, 1, tasks, &n), APIARY_EINVAL);
+    cr_expect_eq(n, 0);
+    cr_expect_eq(slots_in_use(), 0);
+}
+
+/* ---- waits ------------------------------------------------------------------------------------------------------ */
+
+#define SLEEPS 5u
+static uint64_t slept[SLEEPS];
+static uint32_t sleeps, woken; /* the first of them end before their time */
+
+/* Whoever sleeps for the last time is interrupted. */
+static int noting_wait(const uint32_t *word, uint32_t value, uint64_t until)
+{
+    if (ap_load_acquire(word) != value) return -EAGAIN;
+    slept[sleeps++] = until - clock_at;
+    if (sleeps == SLEEPS) ap_add_acq_rel(&client->interrupts, 1);
+    if (sleeps <= woken) return 0;
+    clock_at = until;
+    return -ETIMEDOUT;
+}
+
+static void expect_sleeps(const apiary_task_t *waited, size_t n, const uint64_t *ms)
+{
+    apiary_result_t result = {.struct_size = sizeof result};
+
+    sleeps = 0;
+    cr_expect_eq(apiary_await_any(client, waited, n, APIARY_FOREVER, &result), APIARY_EINTERRUPTED);
+    for (uint32_t i = 0; i < SLEEPS; i++) cr_expect_eq(slept[i], ms[i] * MS, "sleep %u: %llu", i, (unsigned long long)slept[i]);
+}
+
+/* Twice as long after each time that was over, and the first time again and again where not all of the tasks ring one bell. */
+Test(placed, how_long_a_wait_sleeps)
+{
+    apiary_delegate_options_t o = {.struct_size = sizeof o, .timeout = APIARY_FOREVER};
+
+    stop_the_clock();
+    still.futex_wait = noting_wait;
+    ap_spin_open(&client->anchor->spin, &still);
+    client->anchor->spin.never = true;
+    for (int i = 0; i < 2; i++) cr_assert_eq(apiary_delegate(client, "echo", "x", 1, &o, &tasks[i]), 0);
+    expect_sleeps(tasks, 2, (const uint64_t[]){10, 20, 40, 80, 160});
+    woken = 2;
+    expect_sleeps(tasks, 2, (const uint64_t[]){10, 10, 10, 20, 40});
+    woken = 0;
+    for (int i = 0; i < 2; i++) {
+        slot_of(tasks[i])->client++;
+        expect_sleeps(tasks, 2, (const uint64_t[]){10, 10, 10, 10, 10});
+        slot_of(tasks[i])->client--;
+    }
+    slot_of(tasks[1])->deadline = clock_at + 25 * MS;
+    sleeps = 0;
+    cr_expect_eq(apiary_await_any(client, tasks, 2, APIARY_FOREVER, &(apiary_result_t){.struct_size = sizeof(apiary_result_t)}), 1);
+    cr_expect(sleeps == 2 && slept[0] == 10 * MS && slept[1] == 15 * MS);
+    ap_give_up(client, tasks[0]);
+}
+
+Test(placed, a_call_may_have_nothing_to_say)
+{
+    char text[8];
+
+    cr_expect_eq(apiary_call(client, "echo", NULL, 0, APIARY_TIMEOUT(MS), NULL, 0, NULL), APIARY_ETIMEDOUT);
+    cr_expect_eq(apiary_call(client, "echo", NULL, 1, APIARY_TIMEOUT(MS), NULL, 0, NULL), APIARY_EINVAL);
+    cr_expect_eq(apiary_call(client, NULL, "x", 1, APIARY_TIMEOUT(MS), NULL, 0, NULL), APIARY_EINVAL);
+    cr_expect_eq(apiary_call(client, "echo", "x", 1, APIARY_TIMEOUT(MS), NULL, 1, NULL), APIARY_EINVAL);
+    cr_expect_eq(apiary_call(client, "echo", "x", 1, APIARY_TIMEOUT(MS), text, 0, NULL), APIARY_ETIMEDOUT);
+    cr_expect_eq(slots_in_use(), 0);
+    cr_expect_eq(busy_tickets(), 0);
+}
+
 /* ---- loans ------------------------------------------------------------------------------------------------------ */
 
 Test(placed, a_loan_is_counted_until_it_is_given_back_or_gone)
@@ -244,6 +414,9 @@ Test(placed, a_loan_is_counted_until_it_is_given_back_or_gone)
         cr_expect_eq(c->loans, 0);
     }
     cr_expect_eq(slot_of(task)->request, AP_REQUEST_WORD(task.generation, AP_REQUEST_DETACH));
+    cr_assert_eq(apiary_loan(client, 10, &body), 0);
+    cr_assert_eq(apiary_delegate_loan(client, "echo", body, 10, NULL, &task), 0);
+    cr_expect_eq(slot_of(task)->body, (uint64_t)((uint8_t *)body - client->seg->base), "also where it would fit into the slot");
 }
 
 /* ---- attach ----------------------------------------------------------------------------------------------------- */
@@ -360,6 +533,38 @@ Test(placed, a_caller_has_the_limit_of_its_service)
         cr_expect_eq(a[0]->limit, 60, "it has left");
         apiary_detach(a[0]);
     }
+}
+
+static uint32_t locked, unlock;
+static void *hold_the_handles(void *none)
+{
+    ap_clients_lock();
+    ap_store_release(&locked, 1);
+    while (ap_load_acquire(&unlock) == 0) sched_yield();
+    ap_clients_unlock();
+    return none;
+}
+
+/* Another thread was in the midst of an attach or detach, and the child has it not. */
+Test(placed, a_forked_child_attaches_whatever_others_were_at)
+{
+    pthread_t thread;
+    int status;
+    pid_t pid;
+
+    cr_assert_eq(pthread_create(&thread, NULL, hold_the_handles, NULL), 0);
+    while (ap_load_acquire(&locked) == 0) sched_yield();
+    pid = fork();
+    if (pid == 0) {
+        apiary_t *own;
+
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* where it waits for the thread for ever */
+        _exit(apiary_attach(seg_name, NULL, &own) == 0 && apiary_detach(own) == 0 ? 0 : 1);
+    }
+    cr_assert_eq(waitpid(pid, &status, 0), pid);
+    ap_store_release(&unlock, 1);
+    pthread_join(thread, NULL);
+    cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status %x", (unsigned)status);
 }
 
 /* A thread for which there is no lane has its answer, and nothing of it is left. */

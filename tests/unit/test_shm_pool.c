@@ -206,8 +206,8 @@ Test(pool, room_is_what_can_be_taken)
     const uint64_t sizes[] = {65, 256, 257, 1024, 1025, 4096, 16385, 65536, 262145, 1u << 20, (1u << 20) + 1};
     uint64_t offset;
 
-    for (int n = 0; n < 20; n++)
-        for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
+        for (int n = 0; n < 20; n++) {
             bool room = ap_pool_room(seg, sizes[i]);
             cr_expect_eq(room, ap_pool_take(seg, &lane, &hint, sizes[i], &offset) == 0, "%llu", (unsigned long long)sizes[i]);
         }
@@ -307,4 +307,23 @@ Test(pool, what_nobody_can_have_is_a_leak)
     words[0] = AP_BLOCK(AP_BLOCK_RESULT, slot, AP_WORD_GENERATION(word_of(slot)));
     cr_expect_eq(ap_pool_sweep(seg), 1, "and no result");
     ap_slot_at(seg, slot)->result = ap_slot_at(seg, slot)->body = 0;
+}
+
+Test(pool, what_a_task_has_stays_its_in_every_class)
+{
+    uint64_t bodies[AP_POOL_CLASSES];
+    uint32_t slot[AP_POOL_CLASSES];
+
+    for (unsigned c = 0; c < AP_POOL_CLASSES; c++) {
+        bodies[c] = take(ap_pool_class_size[c]);
+        cr_assert_eq(ap_task_reserve(&slabs, NULL, NULL, &slot[c]), 0);
+        ap_slot_body_block(seg, slot[c], AP_WORD_GENERATION(word_of(slot[c])), bodies[c]);
+        ap_task_publish(seg, slot[c], 0);
+    }
+    cr_expect_eq(ap_pool_sweep(seg), 0);
+    for (unsigned c = 0; c < AP_POOL_CLASSES; c++) {
+        cr_expect_eq(AP_BLOCK_STATE(block_word(bodies[c])), AP_BLOCK_REQUEST, "class %u", c);
+        ap_slot_at(seg, slot[c])->body = 0;
+    }
+    cr_expect_eq(ap_pool_sweep(seg), AP_POOL_CLASSES, "they are named no more");
 }

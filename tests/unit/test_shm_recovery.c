@@ -276,6 +276,8 @@ Test(recovery, what_is_the_livings_is_left_alone)
     cr_assert_neq(left[0] / AP_SLAB_SLOTS, mine[0] / AP_SLAB_SLOTS);
     cr_assert_eq(ap_reap_all(seg, lane.index, &hooks), 1);
     for (int i = 0; i < 3; i++) cr_expect_eq(word_of(mine[i]), words[i], "%d", i);
+    cr_expect_eq(ap_slab_at(seg, mine[0] / AP_SLAB_SLOTS)->lease, AP_LEASE(1, lane.index + 1));
+    cr_expect_eq(ap_slab_at(seg, left[0] / AP_SLAB_SLOTS)->lease, AP_LEASE(1, 0));
     cr_expect_eq(word_of(left[0]), AP_WORD(AP_TASK_FREE, 0, AP_NO_LANE, 1));
     cr_expect_eq(slot_of(left[0])->ticket, 7, "it had not been told of");
     cr_expect_eq(word_of(left[1]), AP_WORD(AP_TASK_FREE, 0, AP_NO_LANE, 1));
@@ -319,10 +321,20 @@ Test(recovery, a_slab_that_is_anothers_by_now_is_that_ones)
 
 /* ---- lanes ------------------------------------------------------------------------------------------------------ */
 
+static void reserve_claim_and_die(struct ap_segment *own, struct ap_lane_handle *h)
+{
+    struct ap_slabs s;
+
+    ap_slabs_init(&s, h);
+    if (ap_task_reserve(&s, NULL, NULL, &left[0]) < 0) _exit(1);
+    claim_and_die(own, h);
+}
+
 /* The holder has the lock and has not said so yet. */
 Test(recovery, a_helper_takes_the_holders_first_step)
 {
-    uint32_t slot = publish(1), dead = fixture_die(claim_and_die);
+    uint32_t slot = publish(1), dead = fixture_die(reserve_claim_and_die);
+    const struct ap_slab *slab = ap_slab_at(seg, dead % 3);
     struct ap_lane *at = ap_lane_at(seg, dead);
     uint64_t life = at->life;
 
@@ -333,10 +345,13 @@ Test(recovery, a_helper_takes_the_holders_first_step)
     cr_expect_eq(at->life, AP_LIFE(AP_LIFE_EPOCH(life), AP_LIFE_DEAD));
     cr_expect_eq(state_of(slot), AP_TASK_QUEUED);
     TOLD(LANE_HELPED, lane.index, dead, 0);
+    cr_expect_eq(slab->lease, AP_LEASE(1, dead + 1), "of slabs and of what is RESERVED the lock decides");
+    cr_expect_eq(state_of(dead % 3 * AP_SLAB_SLOTS), AP_TASK_RESERVED);
     ap_robust_consistent(&at->mutex);
     ap_robust_unlock(&at->mutex);
     cr_expect_eq(ap_reap_beside(seg, lane.index, dead, NULL), 0, "nobody holds it");
     cr_expect_eq(ap_reap_all(seg, lane.index, NULL), 1);
+    cr_expect_eq(slab->lease, AP_LEASE(1, 0));
 }
 
 static int yields;
