@@ -70,7 +70,7 @@ static int adopt(const apiary_agent_kind_t *from, const apiary_agent_kind_t **re
 
 static int kind_refuse(int error, char *message, size_t size, const char *what)
 {
-    if (message != NULL && size > 0) ap_format(message, size, "%s", what);
+    if (message != NULL) ap_format(message, size, "%s", what);
     return error;
 }
 

@@ -160,6 +160,7 @@ Test(memory, many_keys_are_found_and_go)
         cr_assert_eq(ap_memory_put(&m, key_of(i), &i, sizeof i), 0);
         cr_assert_eq(m.count, (size_t)i + 1);
         cr_assert_leq(m.count, m.bucket_count, "chains stay short");
+        cr_assert_eq(m.bucket_count & (m.bucket_count - 1), 0, "no chain is out of reach");
     }
     for (int i = 0; i < MANY; i++) {
         cr_assert_eq(ap_memory_get(&m, key_of(i), &value, sizeof value), sizeof value, "%d", i);

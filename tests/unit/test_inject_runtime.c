@@ -83,6 +83,42 @@ Test(inject_runtime, local_memory)
     ap_memory_close(&m);
 }
 
+/* ---- kinds ----------------------------------------------------------------------------------------------------------- */
+
+Test(inject_runtime, a_kind_of_another_version)
+{
+    static struct {
+        apiary_agent_kind_t kind;
+        uint64_t more;
+    } later = {.kind = {.struct_size = sizeof later, .abi = APIARY_AGENT_ABI, .key_size = sizeof(apiary_agent_key_t), .name = "later",
+                        .handle = echo}};
+    const apiary_agent_kind_t *got = NULL;
+    char message[256] = "";
+
+    without_memory(1, false);
+    cr_expect_eq(ap_agent_kind_adopt(&later.kind, &got, message, sizeof message), APIARY_ENOBLOCK);
+    inject_end();
+    cr_expect_str_eq(message, apiary_strerror(APIARY_ENOBLOCK));
+    cr_expect_null(got);
+}
+
+/* What was read of a configuration that is refused. */
+Test(inject_runtime, a_configuration_that_is_refused)
+{
+    static const char *const texts[] = {"x: 1", "[", "{}"};
+    struct ap_config_error error;
+    struct ap_config *tree = NULL;
+    long before = inject_count().blocks;
+
+    for (int i = 0; i < 3; i++)
+        cr_expect_eq(ap_agent_config_parse(NULL, texts[i], "agent", &echo_kind, &tree, &error), i < 2 ? APIARY_ECONFIG : 0);
+    cr_assert_not_null(tree);
+    ap_config_free(tree);
+    cr_expect_eq(inject_count().blocks, before);
+}
+
+/* ---- agents ---------------------------------------------------------------------------------------------------------- */
+
 static apiary_job_t *job_in_hand;
 
 static void hold_it(void *state, apiary_job_t *job)

@@ -1,10 +1,13 @@
 /* Kinds of agents as programs of other versions have them, and the sentence for each that is refused. */
 #include <criterion/criterion.h>
 
+#include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "agents/runtime/kind.h"
+#include "core/atomic.h"
 #include "core/sized.h"
 
 static void handle(void *state, apiary_job_t *job)
@@ -29,9 +32,11 @@ struct later_kind {
 Test(kind, one_of_this_version_is_itself)
 {
     const apiary_agent_kind_t *got = NULL;
+    char message[8] = "as it is";
 
-    cr_expect_eq(ap_agent_kind_adopt(&kind, &got, NULL, 0), 0);
+    cr_expect_eq(ap_agent_kind_adopt(&kind, &got, message, sizeof message), 0);
     cr_expect_eq(got, &kind);
+    cr_expect_eq(memcmp(message, "as it is", 8), 0);
 }
 
 static void is_as_it_was(const apiary_agent_kind_t *got, const void *from)
@@ -68,6 +73,7 @@ Test(kind, one_of_a_later_version_is_known_as_far_as_this_one_knows)
     struct later_kind only_kind = {.more = 0}, only_keys = only_kind, both = only_kind, none = only_kind;
     struct later_kind *const all[] = {&only_kind, &only_keys, &both, &none};
     const apiary_agent_kind_t *got[4] = {NULL}, *again = NULL;
+    char message[8] = "as it is";
 
     for (int i = 0; i < 4; i++) {
         all[i]->kind = kind;
@@ -75,7 +81,8 @@ Test(kind, one_of_a_later_version_is_known_as_far_as_this_one_knows)
         if (i == 1 || i == 2) all[i]->kind.key_size = sizeof(struct later_key);
         if (i == 1 || i == 2) all[i]->kind.keys = &later_keys[0].key;
         if (i == 3) all[i]->kind.keys = NULL;
-        cr_assert_eq(ap_agent_kind_adopt(&all[i]->kind, &got[i], NULL, 0), 0);
+        cr_assert_eq(ap_agent_kind_adopt(&all[i]->kind, &got[i], message, sizeof message), 0);
+        cr_expect_eq(memcmp(message, "as it is", 8), 0);
         is_as_it_was(got[i], all[i]);
         if (i < 3) has_the_keys(got[i]);
         else cr_expect_null(got[i]->keys);
@@ -85,6 +92,35 @@ Test(kind, one_of_a_later_version_is_known_as_far_as_this_one_knows)
         cr_expect_eq(again, got[i]);
         for (int k = 0; k < i; k++) cr_expect_neq(got[i], got[k]);
     }
+}
+
+enum { THREADS = 4, KINDS = 200 };
+static struct later_kind together[KINDS];
+static const apiary_agent_kind_t *all_got[THREADS][KINDS];
+static uint32_t there;
+
+static void *adopt_all(void *number)
+{
+    intptr_t me = (intptr_t)number;
+
+    ap_add_acq_rel(&there, 1);
+    while (ap_load_acquire(&there) != THREADS) sched_yield();
+    for (int i = 0; i < KINDS; i++) cr_expect_eq(ap_agent_kind_adopt(&together[i].kind, &all_got[me][i], NULL, 0), 0);
+    return NULL;
+}
+
+Test(kind, threads_that_ask_at_once_are_given_the_same)
+{
+    pthread_t threads[THREADS];
+
+    for (int i = 0; i < KINDS; i++) {
+        together[i].kind = kind;
+        together[i].kind.struct_size = sizeof together[0];
+    }
+    for (intptr_t i = 0; i < THREADS; i++) cr_assert_eq(pthread_create(&threads[i], NULL, adopt_all, (void *)i), 0);
+    for (int i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
+    for (int i = 0; i < KINDS; i++)
+        for (int k = 1; k < THREADS; k++) cr_expect_eq(all_got[k][i], all_got[0][i]);
 }
 
 static void refused(const void *from, int error, const char *sentence)
