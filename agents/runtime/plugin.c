@@ -18,7 +18,6 @@ int ap_agent_plugin(const char *path, const apiary_agent_kind_t **ret, char *mes
     if (object != NULL) symbol = dlsym(object, APIARY_AGENT_PLUGIN_SYMBOL);
     if (object == NULL) {
         why = dlerror();
-        if (why == NULL) why = "cannot be loaded";
     } else if (symbol == NULL) {
         why = "lacks the symbol " APIARY_AGENT_PLUGIN_SYMBOL
               "; it must define 'const apiary_agent_kind_t *" APIARY_AGENT_PLUGIN_SYMBOL "(void)'";
@@ -32,7 +31,7 @@ int ap_agent_plugin(const char *path, const apiary_agent_kind_t **ret, char *mes
         *ret = kind;
         return 0;
     }
-    if (message != NULL && size > 0) ap_format(message, size, "plug-in %s: %s", path, why);
+    if (message != NULL) ap_format(message, size, "plug-in %s: %s", path, why);
     if (object != NULL) dlclose(object);
     return APIARY_ECONFIG;
 }

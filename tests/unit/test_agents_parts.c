@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <malloc.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -126,6 +127,14 @@ static const char *key_of(int i)
     return key;
 }
 
+static const char *key_of_thread(void *thread, int i)
+{
+    static _Thread_local char key[32];
+
+    snprintf(key, sizeof key, "thread-%d-%d", (int)(intptr_t)thread, i);
+    return key;
+}
+
 /* The heap gives a little more than it was asked for; what stands there is no row. */
 static void spoil_behind_table(struct ap_memory *m)
 {
@@ -210,6 +219,62 @@ Test(memory, it_is_bounded)
     cr_expect_eq(ap_memory_delete(&m, "b"), 0);
     cr_expect_eq(ap_memory_put(&m, "c", bytes, 100), 0, "all of it");
     ap_memory_close(&m);
+}
+
+enum { ROUNDS = 20000 };
+static struct ap_memory shared;
+static uint32_t working;
+
+/* Puts values of one letter each, and now and then removes them. */
+static void *write_values(void *arg)
+{
+    char value[200];
+
+    for (int i = 0; i < ROUNDS; i++) {
+        memset(value, 'a' + i % 26, sizeof value);
+        if (ap_memory_put(&shared, key_of_thread(arg, i % 7), value, sizeof value) < 0) return "put";
+        if (ap_memory_put(&shared, "all", value, sizeof value) < 0) return "put of what all write";
+        if (i % 5 == 0 && ap_memory_delete(&shared, key_of_thread(arg, i % 7)) < 0) return "delete";
+        if (i % 3 == 0) ap_memory_delete(&shared, "all");
+    }
+    ap_add_acq_rel(&working, (uint32_t)-1);
+    return NULL;
+}
+
+static void *read_values(void *arg)
+{
+    char value[200];
+
+    (void)arg;
+    while (ap_load_acquire(&working) > 0) {
+        int64_t size = ap_memory_get(&shared, "all", value, sizeof value);
+
+        if (size == APIARY_ESTALE) continue;
+        if (size != sizeof value || !filled(value, sizeof value, value[0]) || value[0] < 'a' || value[0] > 'z') return "get";
+    }
+    return NULL;
+}
+
+Test(memory, threads_share_it)
+{
+    pthread_t threads[4];
+    void *wrong;
+
+    mallopt(M_PERTURB, 0xa5); /* what was freed is no value */
+    cr_assert_eq(ap_memory_open(&shared, 1 << 20), 0);
+    working = 2;
+    for (intptr_t i = 0; i < 4; i++)
+        cr_assert_eq(pthread_create(&threads[i], NULL, i < 2 ? write_values : read_values, (void *)i), 0);
+    for (int i = 0; i < 4; i++) {
+        pthread_join(threads[i], &wrong);
+        cr_expect_null(wrong, "%s", (const char *)wrong);
+    }
+    for (intptr_t i = 0; i < 2; i++)
+        for (int k = 0; k < 7; k++) ap_memory_delete(&shared, key_of_thread((void *)i, k));
+    ap_memory_delete(&shared, "all");
+    cr_expect_eq(shared.count, 0);
+    cr_expect_eq(shared.used, 0);
+    ap_memory_close(&shared);
 }
 
 Test(memory, what_is_no_key_or_value_is_refused)
@@ -372,6 +437,12 @@ Test(plugin, unfit_kinds_are_refused_with_the_reason)
     cr_expect_eq(ap_agent_plugin(path, &kind, message, sizeof message), 0);
     cr_assert_not_null(kind);
     cr_expect_str_eq(kind->name, "unfit");
+}
+
+Test(plugin, one_that_is_not_there_is_told_as_the_loader_has_it)
+{
+    cr_expect_str_eq(refused("/nowhere/agent.so", "nothing"),
+                     ": /nowhere/agent.so: cannot open shared object file: No such file or directory");
 }
 
 Test(plugin, a_kind_offers_its_capabilities_of_any_version)
