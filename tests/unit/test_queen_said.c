@@ -103,7 +103,7 @@ Test(queen_said, a_worker_that_does_not_return_is_told_in_time)
     int first = 0;
 
     cr_assert_eq(apiary_delegate(a, "stay", NULL, 0, &for_ever, &task), 0);
-    while (!ap_load_acquire(&entered)) sched_yield();
+    while (!ap_load_acquire(&entered) || !ap_load_relaxed(&queen_inside(q)->workers[1].parked)) sched_yield();
     after = beat(14);
     while (first < 14 && after[first] == APIARY_PASSING) first++;
     cr_expect(first == 1 || first == 2, "passing for %d beats: it may have gone round since the last before", first);
