@@ -131,19 +131,24 @@ Test(queen_lost, an_agent_that_ends_its_thread_while_it_is_made)
     cr_expect_eq(apiary_queen_stop(q, LONG), 0);
 }
 
-/* Each of her workers once, however often she is told to stop. */
+/* Each of her workers once, however often she is told to stop; and her beat goes on. */
 Test(queen_lost, an_agent_that_stays_is_named_once)
 {
     static const char line[] = "worker 1 does not return; the agent that was called last is odd";
     apiary_queen_t *q = NULL;
     apiary_task_t task;
     apiary_result_t result = {.struct_size = sizeof result};
+    const struct ap_swarm *swarm;
+    uint64_t beat;
 
     cr_assert_eq(start_odd(&stay_kind, NULL, 0, &q), 0);
+    swarm = ap_swarm_at(a->seg, queen_inside(q)->registration.swarm);
     cr_assert_eq(apiary_delegate(a, "odd", NULL, 0, NULL, &task), 0);
     while (!ap_load_acquire(&entered)) sched_yield();
     for (int i = 0; i < 2; i++) cr_expect_eq(apiary_queen_stop(q, 0), APIARY_ETIMEDOUT);
     cr_expect_eq(times(4, line), 1);
+    beat = ap_load_relaxed(&swarm->beat);
+    while (ap_load_relaxed(&swarm->beat) == beat) sched_yield();
     ap_store_release(&gate, 1);
     stop_at_once(q);
     cr_expect_eq(times(4, line), 1);

@@ -14,6 +14,7 @@ static const struct ap_swarm *seen;
 static uint64_t ahead;
 static uint32_t wanted, made, shown; /* beats: to be made, made, and those of which the state was seen */
 static int states[256];              /* after each of them */
+static uint32_t sleepless;           /* waits that were to end before they began */
 
 static uint64_t fast_now(void)
 {
@@ -23,6 +24,7 @@ static uint64_t fast_now(void)
 static int fast_wait(const uint32_t *word, uint32_t value, uint64_t until)
 {
     if (word != ap_load_acquire(&fast_word)) return ap_ops_system.futex_wait(word, value, until);
+    sleepless += until <= fast_now();
     if (made > 0) states[made - 1] = (int)ap_load_relaxed(&seen->state);
     ap_store_release(&shown, made);
     while (made == ap_load_acquire(&wanted)) {
@@ -88,6 +90,7 @@ static void stop_beating(apiary_queen_t *q)
     ap_store_release(&fast_word, NULL);
     ap_store_release(&gate, 1);
     cr_assert_eq(apiary_queen_stop(q, LONG), 0);
+    cr_expect_eq(sleepless, 0);
     cr_expect_str_eq(logged(), "test has left");
     cr_expect_eq(level_of_last, 6);
     a->seg->ops = &ap_ops_system;
