@@ -168,6 +168,7 @@ Test(queen_said, a_description_is_copied)
     const struct ap_swarm *swarm;
     apiary_queen_t *q;
 
+    setenv("APIARY_PARK", "poll", 1);
     cr_assert_eq(apiary_queen_start(a, &d, NULL, 0, &q), 0);
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         memset(texts[i], '#', strlen(texts[i]));
@@ -185,6 +186,7 @@ Test(queen_said, a_description_is_copied)
     cr_expect_eq(row.agents, 1);
     cr_expect_eq(row.max_delegations, 7);
     swarm = ap_swarm_at(a->seg, queen_inside(q)->registration.swarm);
+    cr_expect_eq(swarm->park, AP_PARK_POLL);
     cr_expect_str_eq(swarm->health_endpoint, "http://here/health");
     cr_expect_str_eq(swarm->metrics_endpoint, "http://here/metrics");
     for (int i = 0; i < 2; i++) cr_expect_eq(apiary_discover(a, i ? "other@3" : "echo", &provider, 1), 1);
