@@ -253,8 +253,18 @@ WRAP(int, fcntl, int fd, int command, ...)
     argument = va_arg(args, void *);
     va_end(args);
     if ((command == F_DUPFD || command == F_DUPFD_CLOEXEC) && fails(INJECT_DUP, __func__)) return -1;
-    if ((command == F_OFD_SETLK || command == F_OFD_GETLK) && fails(INJECT_FILE, __func__)) return -1;
+    if ((command == F_OFD_SETLK || command == F_OFD_GETLK) && fails(INJECT_LOCK, __func__)) return -1;
     return __real_fcntl(fd, command, argument);
+}
+
+WRAP(int, close, int fd)
+{
+    int r = __real_close(fd);
+
+    pthread_mutex_lock(&lock);
+    count.closed += r < 0 && errno == EBADF;
+    pthread_mutex_unlock(&lock);
+    return r;
 }
 
 WRAP(int, dup2, int from, int to)
@@ -444,6 +454,7 @@ static void judge_count(const struct inject_walk *w, const struct inject_count *
     judge_one(w, now.mapped, was->mapped, "bytes mapped", when);
     judge_one(w, now.threads, was->threads, "threads", when);
     judge_one(w, now.descriptors, was->descriptors, "descriptors", when);
+    judge_one(w, now.closed, was->closed, "descriptors closed that were not open", when);
     judge_one(w, now.segments, was->segments, "mappings of segments", when);
 }
 

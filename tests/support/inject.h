@@ -21,16 +21,18 @@ enum inject_calls {
     INJECT_OPEN = 4,    /* files */
     INJECT_DUP = 8,     /* descriptors of descriptors */
     INJECT_MAKE = 16,   /* descriptors of other things: eventfd, pipe2, signalfd, socket, pidfd_open, rings */
-    INJECT_FILE = 32,   /* what is done to files: fstat, read, reserve, lock, link ... */
+    INJECT_FILE = 32,   /* what is done to files: fstat, read, reserve, link ... */
     INJECT_THREAD = 64, /* threads */
     INJECT_KEY = 128,   /* keys of their own memory */
     INJECT_MUTEX = 256, /* mutexes */
+    INJECT_LOCK = 512,  /* locks of files */
 };
 
 /* What the program has at this moment. */
 struct inject_count {
     long blocks, mapped, threads; /* of the heap; bytes of mappings; threads that were made and not joined */
     long descriptors, segments;   /* segments: mappings of files in /dev/shm */
+    long closed;                  /* how often a descriptor was closed that was not open: it could be another's by then */
 };
 struct inject_count inject_count(void);
 

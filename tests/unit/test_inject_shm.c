@@ -15,6 +15,8 @@ static char other_name[80];
 /* What each call is given, and has to leave alone when it fails. */
 static struct ap_segment *const untouched = (struct ap_segment *)(void *)&untouched;
 
+static const char *reason; /* what the message says of the system's call; NULL: nothing */
+
 static int judged(int r)
 {
     if (r == 0) {
@@ -22,6 +24,8 @@ static int judged(int r)
     } else {
         cr_assert_eq(made, untouched, "the output of a call that has failed");
         cr_assert_str_not_empty(message);
+        cr_assert(reason == NULL || strstr(message, reason) != NULL || strstr(message, "stat: No such process") != NULL, "%s",
+                  message);
     }
     return r;
 }
@@ -78,10 +82,21 @@ TestSuite(inject_shm, .init = setup, .fini = fixture_teardown, .timeout = 120);
 
 static void walk(struct inject_walk w, unsigned calls, int error, const int *results)
 {
+    reason = (calls & (INJECT_HEAP | INJECT_MUTEX)) == 0 ? strerror(error) : NULL;
     w.calls = calls;
     w.error = error;
     w.results = results;
     cr_assert_gt(inject_walk(&w), 0, "%s: none of its calls is needed", w.name);
+}
+
+/* Both are needed: the lock, and the question whether it is there. */
+static void walk_locks(struct inject_walk w)
+{
+    reason = strerror(EPERM);
+    w.calls = INJECT_LOCK;
+    w.error = EPERM;
+    w.results = RESULTS(APIARY_ENOTSUP);
+    cr_assert_eq(inject_walk(&w), 4);
 }
 
 Test(inject_shm, a_segment_that_cannot_be_made)
@@ -95,6 +110,7 @@ Test(inject_shm, a_segment_that_cannot_be_made)
     walk(w, INJECT_OPEN, EACCES, RESULTS(APIARY_EPERM, APIARY_ENOTSUP));
     walk(w, INJECT_FILE, EIO, RESULTS(APIARY_ESYS, APIARY_ENOBLOCK, APIARY_EPERM, APIARY_ENOTSUP));
     walk(w, INJECT_MUTEX, ENOMEM, RESULTS(APIARY_ESYS));
+    walk_locks(w);
 }
 
 /* ---- attach --------------------------------------------------------------------------------------------------- */
@@ -123,6 +139,7 @@ static void walk_attach(const struct inject_walk *w)
     walk(*w, INJECT_MAP, ENOMEM, RESULTS(APIARY_ENOBLOCK));
     walk(*w, INJECT_MAP, EPERM, RESULTS(APIARY_EPERM, APIARY_ENOBLOCK));
     walk(*w, INJECT_FILE, EIO, RESULTS(APIARY_ESYS, APIARY_ENOTSUP));
+    walk_locks(*w);
 }
 
 Test(inject_shm, a_segment_that_cannot_be_attached)
