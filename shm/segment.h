@@ -166,7 +166,7 @@ AP_MUST_CHECK int ap_segment_attach_fd(int fd, bool writable, const struct ap_pa
                          struct ap_segment **ret);
 void ap_segment_unmap(struct ap_segment *seg);
 /* Replaces the mapping by a new one, which is another image, while other threads of this process hold the mutexes at the offsets
- * `held` (robust.h, PART). By the last user of the mapping. 0, or an error, and then nothing has changed. */
+ * `held` (robust.h, PART). By the last user of the mapping. 0, or an error, and then the old mapping stays, with its image. */
 AP_MUST_CHECK int ap_segment_part(struct ap_segment *seg, const size_t *held, size_t count);
 AP_MUST_CHECK int ap_segment_remove(const char *name);
 /* Removes the name if it leads to the object that `fd` is open on: 1. 0: it leads elsewhere, or nowhere. */
