@@ -420,6 +420,17 @@ WRAP(int, pthread_mutex_init, pthread_mutex_t *mutex, const pthread_mutexattr_t 
     return error != 0 ? error : __real_pthread_mutex_init(mutex, attributes);
 }
 
+/* Its own lock is another's business. */
+WRAP(int, pthread_mutex_unlock, pthread_mutex_t *mutex)
+{
+    if (mutex != &lock) {
+        pthread_mutex_lock(&lock);
+        count.unlocked++;
+        __real_pthread_mutex_unlock(&lock);
+    }
+    return __real_pthread_mutex_unlock(mutex);
+}
+
 /* ---- the count ------------------------------------------------------------------------------------------------ */
 
 struct inject_count inject_count(void)

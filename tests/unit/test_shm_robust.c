@@ -1,0 +1,173 @@
+/* The private copies of glibc's list of held robust mutexes: right in whatever order is locked and unlocked. */
+#include "shm_fixture.h"
+
+#include <linux/futex.h>
+#include <pthread.h>
+#include <string.h>
+
+#include "tests/support/inject.h"
+
+TestSuite(robust, .init = fixture_setup, .fini = fixture_teardown, .timeout = 60);
+
+#define MANY 6
+static pthread_mutex_t *locks[64];
+
+static void make_locks(unsigned n)
+{
+    pthread_mutex_t *at = mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    cr_assert_neq(at, MAP_FAILED);
+    for (unsigned i = 0; i < n; i++) {
+        locks[i] = &at[i];
+        cr_assert_eq(ap_robust_init(locks[i]), 0);
+    }
+}
+
+static bool held(unsigned i)
+{
+    return (*ap_robust_word(locks[i]) & FUTEX_TID_MASK) == (uint32_t)gettid();
+}
+
+/* By glibc itself, which needs no repair where the list is as it was said to be. */
+static void unlock(unsigned i)
+{
+    long before = inject_count().unlocked;
+
+    ap_robust_unlock(locks[i]);
+    cr_expect_eq(inject_count().unlocked - before, 1, "lock %u was taken out by hand", i);
+    cr_expect_eq(*ap_robust_word(locks[i]), 0);
+}
+
+static void permute(unsigned *order, unsigned from)
+{
+    if (from == MANY) {
+        for (unsigned i = 0; i < MANY; i++) cr_assert_eq(ap_robust_trylock(locks[i]), 0);
+        for (unsigned i = 0; i < MANY; i++) unlock(order[i]);
+        return;
+    }
+    for (unsigned i = from; i < MANY; i++) {
+        unsigned first = order[from];
+
+        order[from] = order[i];
+        order[i] = first;
+        permute(order, from + 1);
+        order[i] = order[from];
+        order[from] = first;
+    }
+}
+
+Test(robust, every_order)
+{
+    unsigned order[MANY];
+
+    make_locks(MANY);
+    for (unsigned i = 0; i < MANY; i++) order[i] = i;
+    permute(order, 0);
+}
+
+/* Locked again between unlocks: three are held, a fourth is locked, and one of the four goes, wherever it stands. */
+Test(robust, locked_between_unlocks)
+{
+    unsigned list[4] = {0, 1, 2}, next;
+
+    make_locks(MANY);
+    for (unsigned i = 0; i < 3; i++) cr_assert_eq(ap_robust_trylock(locks[i]), 0);
+    for (unsigned round = 0; round < 200; round++) {
+        unsigned at = round * 7 / 3 % 4;
+
+        for (next = round % MANY; held(next);) next = (next + 1) % MANY;
+        list[3] = next;
+        cr_assert_eq(ap_robust_trylock(locks[next]), 0);
+        for (unsigned i = 0; i < 4; i++) cr_expect_eq(ap_robust_trylock(locks[list[i]]), -EBUSY, "held already");
+        unlock(list[at]);
+        memmove(&list[at], &list[at + 1], (3 - at) * sizeof list[0]);
+    }
+}
+
+static void *lock_many(void *ret)
+{
+    long before = inject_count().blocks;
+    unsigned n = *(unsigned *)ret;
+
+    for (unsigned i = 0; i < n; i++) {
+        cr_assert_eq(ap_robust_trylock(locks[i]), 0);
+        cr_expect_eq(inject_count().blocks - before, i < 16 ? 0 : 1, "%u locks", i + 1);
+    }
+    for (unsigned i = 0; i < n; i++) cr_expect_eq(ap_robust_trylock(locks[i]), -EBUSY);
+    for (unsigned i = n; i-- > 0;) unlock(i);
+    return NULL;
+}
+
+/* The list grows from its first sixteen, and goes with its thread. */
+Test(robust, as_many_as_wanted)
+{
+    static const unsigned counts[] = {1, 16, 17, 32, 33, 64};
+
+    make_locks(64);
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
+        long before = inject_count().blocks;
+        unsigned n = counts[i];
+        pthread_t thread;
+
+        cr_assert_eq(pthread_create(&thread, NULL, lock_many, &n), 0);
+        cr_assert_eq(pthread_join(thread, NULL), 0);
+        cr_expect_eq(inject_count().blocks, before, "%u locks", n);
+    }
+}
+
+static void *unlock_anothers(void *unused)
+{
+    (void)unused;
+    ap_robust_unlock(locks[0]);
+    cr_expect_eq(ap_robust_trylock(locks[0]), -EBUSY);
+    return NULL;
+}
+
+/* Neither another thread nor a forked child has the locks of this one. */
+Test(robust, who_has_not_locked_does_not_unlock)
+{
+    pthread_t thread;
+    int status;
+    pid_t pid;
+
+    make_locks(2);
+    cr_assert_eq(ap_robust_trylock(locks[0]), 0);
+    cr_assert_eq(pthread_create(&thread, NULL, unlock_anothers, NULL), 0);
+    cr_assert_eq(pthread_join(thread, NULL), 0);
+    cr_expect(held(0));
+    pid = fork();
+    if (pid == 0) {
+        ap_robust_unlock(locks[0]);
+        if (!ap_robust_known() || ap_robust_trylock(locks[0]) != -EBUSY || ap_robust_trylock(locks[1]) != 0 || !held(1)) _exit(1);
+        ap_robust_unlock(locks[1]);
+        _exit(*ap_robust_word(locks[1]) != 0 ? 2 : 0);
+    }
+    cr_assert_eq(waitpid(pid, &status, 0), pid);
+    cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "%d", status);
+    cr_expect(held(0));
+    unlock(0);
+}
+
+static void *end_with_lock(void *unused)
+{
+    (void)unused;
+    cr_assert_eq(ap_robust_trylock(locks[1]), 0);
+    cr_assert_eq(ap_robust_trylock(locks[0]), 0);
+    ap_robust_unlock(locks[1]);
+    return NULL;
+}
+
+Test(robust, what_a_thread_holds_at_its_end_is_marked)
+{
+    make_locks(2);
+    for (int round = 0; round < 3; round++) {
+        pthread_t thread;
+
+        cr_assert_eq(pthread_create(&thread, NULL, end_with_lock, NULL), 0);
+        cr_assert_eq(pthread_join(thread, NULL), 0);
+        cr_expect_eq(*ap_robust_word(locks[0]), FUTEX_OWNER_DIED);
+        cr_assert_eq(ap_robust_trylock(locks[0]), -EOWNERDEAD);
+        ap_robust_consistent(locks[0]);
+        unlock(0);
+    }
+}
