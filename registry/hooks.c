@@ -42,9 +42,9 @@ void ap_swarms_end(struct ap_segment *seg, uint32_t lane, uint64_t beside)
 /* `user`: the balance of the lane that asks, or NULL. */
 static uint32_t route(void *user, struct ap_segment *seg, const struct ap_slot *slot)
 {
-    /* Not from the same place for all, so that the tasks of one dead queue do not all go to the same other one. */
-    uint32_t number = (uint32_t)(slot - ap_slot_at(seg, 0)), only = ap_load_relaxed(&slot->only), queue;
-    struct ap_balance own = {.turn = (ap_load_relaxed(&slot->queue) + number) % seg->geometry.queues, .producers = NULL};
+    /* In turn, so that the tasks of one dead queue do not all go to the same other one. */
+    static _Thread_local struct ap_balance own;
+    uint32_t only = ap_load_relaxed(&slot->only), queue;
     uint64_t life;
 
     if (ap_route_in(seg, ap_load_relaxed(&slot->capability), (int)only - 1, user != NULL ? user : &own, AP_NO_QUEUE, &queue,

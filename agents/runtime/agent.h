@@ -10,6 +10,7 @@
 
 #define AP_AGENT_HANDS 64u /* jobs that an agent has at once by default; further tasks stay queued, for others */
 #define AP_AGENT_HANDS_MAX 1024u
+#define AP_AGENT_ALONE UINT64_C(1000000000) /* ns for which a suspect is waited for, or waits */
 
 struct ap_worker;
 struct ap_queen;
@@ -42,6 +43,8 @@ struct ap_agent {
     uint64_t cursor;
     struct ap_job *jobs, *spare; /* `limit` of them, allocated once; the list of free ones */
     uint32_t in_hand, limit;     /* limit: AP_AGENT_HANDS, or the agent's own (apiary_agent_limit) */
+    uint64_t aside;      /* reference of a suspect that waits until nothing else is in hand; 0: none */
+    uint64_t held_until; /* nothing else is started beside a suspect, or before one that waits; 0: it is */
     uint32_t misused; /* how often it has used a job that it had finished; writer: any of its threads */
     uint64_t started, done, failed, late, run_time;
     uint64_t told_second; /* the second of the last failure; failures in it that were logged, and that were not: */
@@ -60,7 +63,7 @@ struct ap_job {
     uint64_t token;
     uint64_t handed; /* the handle that another thread has answered; the answer is on its way to the worker */
     bool busy; /* in an agent's hands; only the worker uses this */
-    bool alone; /* it has crashed a worker before, so it runs alone */
+    bool alone; /* it has crashed a worker before */
     uint16_t capability, caller;
     uint32_t size;
     const void *data;

@@ -77,7 +77,14 @@ static void catch_all(void)
 
 /* ---- exit ----------------------------------------------------------------------------------------------------- */
 
-static void on_exit_here(void)
+/* The process' other threads are at work with what exit is about to take down, and would hang or crash in it. */
+static void on_exit_here(int status, void *user)
+{
+    (void)user;
+    if (ap_crash_mark(ap_worker_self(), AP_CRASH_EXIT)) _exit(status);
+}
+
+static void on_quick_exit(void)
 {
     ap_crash_mark(ap_worker_self(), AP_CRASH_EXIT);
 }
@@ -85,7 +92,7 @@ static void on_exit_here(void)
 static void begin(void)
 {
     catch_all();
-    if (atexit(on_exit_here) != 0 || at_quick_exit(on_exit_here) != 0) return; /* without memory it is as _exit */
+    if (on_exit(on_exit_here, NULL) != 0 || at_quick_exit(on_quick_exit) != 0) return; /* without memory it is as _exit */
 }
 
 void ap_crash_begin(void)

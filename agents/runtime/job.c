@@ -347,7 +347,7 @@ AP_ALWAYS_INLINE void job_done(struct ap_job *job, enum end end, uint64_t now)
         ap_lane_hand(w->context->lane.lane, (unsigned)job->hand, 0);
         w->hands &= ~(1u << job->hand);
     }
-    if (__builtin_expect(job->alone, 0)) w->solo_running = false;
+    if (__builtin_expect(job->alone, 0) && agent->aside == 0) agent->held_until = 0;
     w->in_hand_count--;
     job->busy = false;
     ap_handle_renew(job->handle);

@@ -26,9 +26,9 @@ _Thread_local struct ap_worker *ap_worker_here;
 
 /* ---- draining ------------------------------------------------------------------------------------------------- */
 
-static bool may_start(const struct ap_worker *w, const struct ap_agent *agent)
+static bool may_start(const struct ap_agent *agent)
 {
-    return agent->in_hand < agent->limit && !w->solo_running && w->solo == NULL;
+    return agent->in_hand < agent->limit && agent->held_until == 0;
 }
 
 static uint64_t scan(struct ap_agent *agent)
@@ -59,7 +59,7 @@ static int worker_drain(struct ap_worker *w, struct ap_agent *agent)
         agent->cursor = 0;
     }
     /* A handler may have taken so long that the queen has said to hold: she waits for nothing that is begun after that. */
-    while (n < BATCH && may_start(w, agent) && ap_load_relaxed(&w->command) == AP_WORKER_RUN) {
+    while (n < BATCH && may_start(agent) && ap_load_relaxed(&w->command) == AP_WORKER_RUN) {
         uint64_t ref = next_ref(agent);
         if (ref == 0) break;
         if (n++ == 0) w->now = w->seg->ops->now();
@@ -70,34 +70,82 @@ static int worker_drain(struct ap_worker *w, struct ap_agent *agent)
     return n;
 }
 
-static int start_solo(struct ap_worker *w)
+/* Whether the task that waits to run alone still waits here. */
+static bool still_aside(const struct ap_worker *w, const struct ap_agent *agent)
 {
-    struct ap_agent *agent = w->solo;
+    const struct ap_slot *slot = ap_slot_at(w->seg, AP_REF_SLOT(agent->aside));
+    uint64_t word = slot != NULL ? ap_load_acquire(&slot->word) : 0; /* TASK-A1 pairs TASK-R1 */
 
-    if (agent == NULL || w->in_hand_count > 0) return 0;
-    w->solo = NULL;
-    w->now = w->seg->ops->now();
-    ap_worker_start_task(w, agent, w->solo_ref);
+    return AP_WORD_STATE(word) == AP_TASK_QUEUED && AP_WORD_OWNER(word) == agent->queue &&
+           AP_WORD_GENERATION(word) == AP_REF_GENERATION(agent->aside);
+}
+
+static bool may_start_aside(const struct ap_agent *agent)
+{
+    return agent->aside != 0 && agent->in_hand < agent->limit && (agent->in_hand == 0 || agent->held_until == 0);
+}
+
+/* Ends what has lasted too long, or has lost its reason. Returns whether a task was started. */
+static int look_at_hold(struct ap_worker *w, struct ap_agent *agent)
+{
+    uint64_t ref = agent->aside;
+
+    if (w->now >= agent->held_until) agent->held_until = 0;
+    if (ref == 0) return 0;
+    if (!still_aside(w, agent)) {
+        agent->aside = agent->held_until = 0;
+        return 0;
+    }
+    if (!may_start_aside(agent)) return 0;
+    ap_worker_start_task(w, agent, ref); /* it is still aside, so it does not wait again */
+    agent->aside = 0;
     return 1;
 }
 
-/* Nothing is started beside a task that runs alone, or before one that waits for that; but what is in hand may be waiting for
- * what it has delegated to an agent of this very worker. */
+/* Nothing is started in an agent beside a suspect, or before one that waits; but what it has in hand may be waiting for what it has
+ * delegated to an agent of this very worker. */
 static int start_own(struct ap_worker *w)
 {
     struct ap_agent *agent;
-    uint64_t ref = w->solo != NULL || w->solo_running ? ap_delegations_here(w, &agent) : 0;
+    uint64_t ref = ap_delegations_here(w, &agent);
 
     if (ref == 0) return 0;
-    w->now = w->seg->ops->now();
     ap_worker_start_task(w, agent, ref);
     return 1;
+}
+
+static __attribute__((noinline)) int look_at_holds(struct ap_worker *w)
+{
+    int n = 0;
+
+    w->now = w->seg->ops->now();
+    w->holds = false;
+    for (size_t i = 0; i < w->agent_count; i++) {
+        struct ap_agent *agent = w->agents[i];
+
+        if (agent->held_until == 0 && agent->aside == 0) continue;
+        n += look_at_hold(w, agent);
+        if (agent->held_until != 0 || agent->aside != 0) w->holds = true;
+    }
+    return w->holds ? n + start_own(w) : n;
+}
+
+/* When the first agent is to go on: a time, or UINT64_MAX. */
+static uint64_t holds_due(const struct ap_worker *w)
+{
+    uint64_t due = UINT64_MAX;
+
+    for (size_t i = 0; w->holds && i < w->agent_count; i++) {
+        uint64_t until = w->agents[i]->held_until;
+        if (until != 0 && until < due) due = until;
+    }
+    return due;
 }
 
 /* Inlined into the thread's turn. */
 inline __attribute__((always_inline)) int ap_worker_serve(struct ap_worker *w)
 {
-    int n = start_solo(w) + start_own(w);
+    int n = __builtin_expect(w->holds, 0) ? look_at_holds(w) : 0;
 
     for (size_t i = 0; i < w->agent_count; i++) {
         size_t at = w->first + i;
@@ -135,12 +183,19 @@ static bool something_to_do(struct ap_worker *w, uint32_t command)
     if (ap_load_acquire(&w->handed) != NULL || ap_load_acquire(&w->command) != command) return true;
     if (ap_delegations_poll(w, w->delegation_count, true) > 0) return true;
     if (command != AP_WORKER_RUN) return false;
-    if (w->solo != NULL && w->in_hand_count == 0) return true;
     for (size_t i = 0; i < w->agent_count; i++) {
         struct ap_agent *agent = w->agents[i];
-        if (!may_start(w, agent)) continue;
+        if (may_start_aside(agent)) return true;
+        if (!may_start(agent)) continue;
         if (ap_queue_settle(&agent->consumer) || agent->scanning || ap_queue_rescan_due(&agent->consumer)) return true;
     }
+    return false;
+}
+
+static bool any_aside(const struct ap_worker *w)
+{
+    for (size_t i = 0; i < w->agent_count; i++)
+        if (w->agents[i]->aside != 0) return true;
     return false;
 }
 
@@ -149,7 +204,7 @@ static void say_drained(struct ap_worker *w, uint32_t command)
 {
     uint32_t asked = ap_load_acquire(&w->drain); /* WORKER-A2 pairs WORKER-R2 */
 
-    if (asked == w->drained || w->in_hand_count > 0 || (w->solo != NULL && command == AP_WORKER_RUN)) return;
+    if (asked == w->drained || w->in_hand_count > 0 || (command == AP_WORKER_RUN && any_aside(w))) return;
     ap_store_release(&w->drained, asked); /* WORKER-R1 pairs WORKER-A1 */
     ap_queen_news(w->queen);
 }
@@ -172,7 +227,7 @@ bool ap_worker_rest(struct ap_worker *w, uint32_t command, uint32_t *ret_bell)
 
 static void worker_park(struct ap_worker *w, uint32_t command)
 {
-    uint64_t before;
+    uint64_t before, due, held;
     uint32_t value;
 
     if (!ap_worker_rest(w, command, &value)) return;
@@ -180,7 +235,9 @@ static void worker_park(struct ap_worker *w, uint32_t command)
     before = w->seg->ops->now();
     ap_store_relaxed(&w->parked, 1);
     ap_loop_word(w->loop, 0, &w->context->lane.lane->bell, value, false);
-    ap_loop_park(w->loop, ap_delegations_due(w));
+    due = ap_delegations_due(w);
+    held = command == AP_WORKER_RUN ? holds_due(w) : UINT64_MAX;
+    ap_loop_park(w->loop, due < held ? due : held);
     ap_store_relaxed(&w->parked, 0);
     if (__builtin_expect(ap_loop_reopened(w->loop) != w->reopened, 0)) say_reopened(w);
     ap_spin_parked(&w->spin, w->seg->ops->now() - before);

@@ -8,6 +8,10 @@
  * TURNS     1 Agents in turn, a batch each.
  *           2 A task is claimed just before it is started. So tasks that wait stay QUEUED and can be moved.
  *           3 The reference is stored in lane->hand[] before that, so that a reaper finds the started tasks without a scan.
+ * SUSPECTS  1 A task that has crashed a worker before is started when its agent has nothing else in hand, and nothing else is started
+ *           in that agent before it has ended.
+ *           2 Neither lasts longer than AP_AGENT_ALONE: what never ends stops nobody. Other agents do not notice.
+ *           3 One that waits for this is still QUEUED. If its task ends or is moved, the wait is over.
  * STEPS     The work of the worker's thread in the segment is cut into functions that need no thread and no loop, only a lane, the
  *           agents with their jobs, and RUN. The crash sweep steps through these.
  * PARKS     After a bounded spin: raise the bell, look at everything a last time, sleep in the loop.
@@ -44,9 +48,7 @@ struct ap_worker {
     struct ap_job *jobs; /* of all its agents */
     uint32_t job_count, in_hand_count;
     uint32_t hands; /* bits of lane->hand[] in use */
-    struct ap_agent *solo; /* the agent of a task that must run alone and waits for the others to finish */
-    uint64_t solo_ref;
-    bool solo_running;
+    bool holds; /* an agent may have a suspect in hand, or aside */
     uint64_t now; /* read when a batch begins and when a task ends */
     struct ap_spin spin;
     struct ap_delegation *delegations, **delegations_end;

@@ -58,6 +58,13 @@ static void hand_clear(struct ap_worker *w, int hand)
     w->hands &= ~(1u << hand);
 }
 
+/* From here on nothing else is started in the agent, for a while. */
+static void hold(struct ap_worker *w, struct ap_agent *agent)
+{
+    agent->held_until = w->seg->ops->now() + AP_AGENT_ALONE;
+    w->holds = true;
+}
+
 AP_ALWAYS_INLINE void job_fill(struct ap_worker *w, struct ap_job *job, struct ap_agent *agent, struct ap_slot *slot,
                                uint64_t token, int hand)
 {
@@ -70,14 +77,14 @@ AP_ALWAYS_INLINE void job_fill(struct ap_worker *w, struct ap_job *job, struct a
     job->capability = ap_load_relaxed(&slot->capability);
     job->caller = ap_load_relaxed(&slot->caller);
     job->deadline = ap_load_relaxed(&slot->deadline);
-    job->alone = AP_WORD_CRASHES(token) > 0 && w->in_hand_count == 0;
+    job->alone = AP_WORD_CRASHES(token) > 0;
     job->started = w->now;
     job->user = NULL;
     job->reserved = 0;
     job->capability_name[0] = job->caller_name[0] = '\0';
     ap_slot_started(slot, w->now);
     w->in_hand_count++;
-    if (__builtin_expect(job->alone, 0)) w->solo_running = true;
+    if (__builtin_expect(job->alone, 0)) hold(w, agent);
     agent->in_hand++;
     agent->started++;
     agent->unpublished++;
@@ -90,19 +97,19 @@ static bool hand_cancelled(const struct ap_job *job)
     return ap_request_has(request, job->token, AP_REQUEST_CANCEL);
 }
 
-/* A task that has crashed a worker before runs when nothing else can crash with it. Returns whether it has to wait. One that
- * this worker has itself delegated does not: it would wait for the one that waits for it. */
+/* A task that has crashed a worker before runs when nothing else of its agent can be lost with it. Returns whether it has to wait.
+ * One that this worker has itself delegated does not: it would wait for the one that waits for it. */
 static bool must_wait(struct ap_worker *w, struct ap_agent *agent, const struct ap_slot *slot, uint64_t ref)
 {
     uint64_t word;
 
-    if (w->in_hand_count == 0) return false;
+    if (agent->in_hand == 0 || agent->aside == ref) return false;
     word = ap_load_acquire(&slot->word); /* TASK-A1 pairs TASK-R1 */
     if (AP_WORD_CRASHES(word) == 0 || AP_WORD_STATE(word) != AP_TASK_QUEUED) return false;
     if (AP_WORD_GENERATION(word) != AP_REF_GENERATION(ref)) return false;
     if (ap_load_relaxed(&slot->client) == w->context->lane.index) return false;
-    w->solo = agent;
-    w->solo_ref = ref;
+    agent->aside = ref;
+    hold(w, agent);
     return true;
 }
 

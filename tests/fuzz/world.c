@@ -116,10 +116,10 @@ void world_work(struct world *w, unsigned agent, unsigned most, bool scan)
         if (ref == 0) break;
         ap_worker_start_task(&w->worker, host, ref);
     }
-    if (w->worker.solo != NULL && w->worker.in_hand_count == 0) {
-        struct ap_agent *solo = w->worker.solo;
-        w->worker.solo = NULL;
-        ap_worker_start_task(&w->worker, solo, w->worker.solo_ref);
+    host->held_until = 0;
+    if (host->aside != 0 && host->in_hand < host->limit) {
+        ap_worker_start_task(&w->worker, host, host->aside);
+        host->aside = 0;
     }
 }
 

@@ -1,9 +1,11 @@
 /* A plug-in agent for the tests that does what an agent should not, as the body says: "twice" answers two times, "threads" lets
  * two threads and itself answer, "stuck" never comes back, "close" closes descriptors that are not its own, "abort" does, "exec"
- * makes another program of its process, "end" ends its thread. It has nothing to create. */
+ * makes another program of its process, "end" ends its thread, "exit" its process, "fault" and "recurse" touch memory that is not
+ * there, "keep" is never answered. It has nothing to create. */
 #include <apiary/agent.h>
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -23,20 +25,42 @@ static void answer_in_threads(apiary_job_t *job)
     while (count > 0) pthread_join(threads[--count], NULL);
 }
 
+static volatile unsigned deep;
+
+/* Until the stack ends. */
+static unsigned recurse(unsigned depth)
+{
+    volatile unsigned here[256];
+
+    here[depth % 256] = deep = depth;
+    if (depth == UINT32_MAX) return 0;
+    return recurse(depth + 1) + here[depth % 256];
+}
+
+static bool is(const char *body, size_t size, const char *what)
+{
+    return size == strlen(what) && memcmp(body, what, size) == 0;
+}
+
 static void handle(void *state, apiary_job_t *job)
 {
+    static int *volatile nowhere;
     size_t size;
     const char *body = apiary_job_data(job, &size);
 
     (void)state;
-    if (size == 5 && memcmp(body, "stuck", 5) == 0)
+    if (is(body, size, "keep")) return;
+    if (is(body, size, "stuck"))
         for (;;) pause();
-    if (size == 5 && memcmp(body, "abort", 5) == 0) abort();
-    if (size == 3 && memcmp(body, "end", 3) == 0) pthread_exit(NULL);
-    if (size == 4 && memcmp(body, "exec", 4) == 0) execl("/bin/sleep", "sleep", "1d", (char *)NULL);
-    if (size == 5 && memcmp(body, "close", 5) == 0)
+    if (is(body, size, "abort")) abort();
+    if (is(body, size, "fault")) *nowhere = 1;
+    if (is(body, size, "recurse")) recurse(0);
+    if (is(body, size, "exit")) exit(0);
+    if (is(body, size, "end")) pthread_exit(NULL);
+    if (is(body, size, "exec")) execl("/bin/sleep", "sleep", "1d", (char *)NULL);
+    if (is(body, size, "close"))
         for (int fd = 3; fd < 200; fd++) close(fd);
-    if (size == 7 && memcmp(body, "threads", 7) == 0) answer_in_threads(job);
+    if (is(body, size, "threads")) answer_in_threads(job);
     apiary_job_reply(job, "once", 4);
     apiary_job_reply(job, "again", 5);
     apiary_job_fail(job, 1, "again");
