@@ -265,11 +265,11 @@ Test(check_answers, lanes)
     A(l->image, header->images + 1, "lane 2 L9! image 2 has not been given out");
     A(l->joined, UINT64_MAX, "lane 2 L9! joined in the future");
     SOUND(l->hand[0], 1);
-    SOUND(l->hand[7], AP_REF(127, 1));
-    A(l->hand[7], AP_REF(128, 1), "lane 2 L8! hand 7: reference 0000200000000001 names no task");
-    A(l->hand[7], AP_REF(127, 1) | UINT64_C(1) << 60, "lane 2 L8! hand 7: reference 10001fc000000001 names no task");
+    SOUND(l->hand[AP_HANDS - 1], AP_REF(127, 1));
+    A(l->hand[AP_HANDS - 1], AP_REF(128, 1), "lane 2 L8! hand 6: reference 0000200000000001 names no task");
+    A(l->hand[AP_HANDS - 1], AP_REF(127, 1) | UINT64_C(1) << 60, "lane 2 L8! hand 6: reference 10001fc000000001 names no task");
     A(l->pad0[0], 1, "lane 2 L10! pad0: a byte is 0x01; it must be 0");
-    A(l->pad0[15], 1, "lane 2 L10! pad0: a byte is 0x01; it must be 0");
+    A(l->pad0[sizeof l->pad0 - 1], 1, "lane 2 L10! pad0: a byte is 0x01; it must be 0");
     A(base[offsetof(struct ap_lane, mutex) + sizeof l->mutex], 1, "lane 2 L10! behind the mutex: a byte is 0x01; it must be 0");
     A(base[offsetof(struct ap_lane, bell) - 1], 1, "lane 2 L10! behind the mutex: a byte is 0x01; it must be 0");
     A(base[offsetof(struct ap_lane, bell) + sizeof l->bell], 1, "lane 2 L10! behind the bell: a byte is 0x01; it must be 0");
