@@ -134,7 +134,7 @@ static void lane_hands(struct ap_look *look, const struct ap_lane *lane)
     }
 }
 
-/* What a dead thread leaves for its reaper. */
+/* The traces that a dead thread leaves for its reaper. */
 static void lane_crash(struct ap_look *look, const struct ap_lane *lane)
 {
     uint64_t inside = ap_look_64(look, &lane->inside);

@@ -53,7 +53,7 @@ static int requeue_running(const struct reaper *r, uint32_t index, uint64_t word
 {
     struct ap_slot *slot = ap_slot_at(r->seg, index);
     uint32_t was = ap_load_relaxed(&slot->queue), to;
-    /* What the lane says is of the life that the word is of, or the word has changed since. */
+    /* The lane's record is of the life that the word is of, or the word has changed since. */
     bool suspect = ap_lane_suspects(ap_lane_at(r->seg, r->dead), AP_REF(index, AP_WORD_GENERATION(word)), was);
     int code = ends(slot, word, suspect);
 

@@ -38,7 +38,7 @@ static void to_log(void *user, int level, const char *line)
     kill(getpid(), SIGTERM);
 }
 
-/* What the configuration says of the agents; to be freed by described_free. */
+/* The agents as the configuration has them; to be freed by described_free. */
 struct described {
     apiary_agent_description_t *agents;
     const struct ap_node **configs;

@@ -151,7 +151,7 @@ static int add_capability(struct ap_loader *l, struct ap_deployment_agent *agent
     return 0;
 }
 
-/* What an allocation of the configuration is aligned to is not enough for a row of the segment's type. */
+/* A row of the segment's type needs a stricter alignment than an allocation of the configuration has. */
 static struct ap_terms *terms_of(struct ap_config *config, size_t count)
 {
     char *at = ap_config_alloc(config, (count + 1) * sizeof(struct ap_terms));

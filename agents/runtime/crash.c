@@ -36,7 +36,7 @@ static const struct sigaction *former_of(int number)
     return &former[i];
 }
 
-/* What the thread itself has done raises the signal again when it goes on; what was sent has to be sent again. */
+/* A fault of the thread itself raises the signal again when it goes on; one that was sent has to be sent again. */
 static void die_of(int number, bool sent)
 {
     struct sigaction otherwise = {.sa_flags = 0};

@@ -59,7 +59,7 @@ static void hand_clear(struct ap_worker *w, int hand)
 }
 
 /* From here on nothing else is started in the agent, for a while. */
-static void hold(struct ap_worker *w, struct ap_agent *agent)
+static void agent_hold(struct ap_worker *w, struct ap_agent *agent)
 {
     agent->held_until = w->seg->ops->now() + AP_AGENT_ALONE;
     w->holds = true;
@@ -84,7 +84,7 @@ AP_ALWAYS_INLINE void job_fill(struct ap_worker *w, struct ap_job *job, struct a
     job->capability_name[0] = job->caller_name[0] = '\0';
     ap_slot_started(slot, w->now);
     w->in_hand_count++;
-    if (__builtin_expect(job->alone, 0)) hold(w, agent);
+    if (__builtin_expect(job->alone, 0)) agent_hold(w, agent);
     agent->in_hand++;
     agent->started++;
     agent->unpublished++;
@@ -109,7 +109,7 @@ static bool must_wait(struct ap_worker *w, struct ap_agent *agent, const struct 
     if (AP_WORD_GENERATION(word) != AP_REF_GENERATION(ref)) return false;
     if (ap_load_relaxed(&slot->client) == w->context->lane.index) return false;
     agent->aside = ref;
-    hold(w, agent);
+    agent_hold(w, agent);
     return true;
 }
 

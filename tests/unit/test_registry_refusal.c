@@ -425,7 +425,12 @@ Test(refusal, a_loan_that_another_thread_used_keeps_no_lane_of_the_lender)
     worker_stop(&w);
 }
 
-/* Each thread of this process but the caller's has all signals blocked: 1, 0, and -1 when the system does not tell. */
+static bool is_fault(int s)
+{
+    return s == SIGSEGV || s == SIGBUS || s == SIGILL || s == SIGFPE || s == SIGABRT || s == SIGSYS || s == SIGTRAP;
+}
+
+/* Each thread of this process but the caller's has all signals of the program blocked: 1, 0, and -1 when the system does not tell. */
 static int others_block_all(void)
 {
     DIR *d = opendir("/proc/self/task");
@@ -445,9 +450,9 @@ static int others_block_all(void)
         while (fgets(line, sizeof line, f) != NULL) sscanf(line, "SigBlk: %llx", &blocked);
         fclose(f);
         threads++;
-        /* The kernel and the library of threads keep some of their own unblocked. */
+        /* The kernel and the library of threads keep some of their own unblocked; a fault of the thread itself is not blocked. */
         for (int s = 1; s < 32; s++)
-            if (s != SIGKILL && s != SIGSTOP && (blocked & 1ull << (s - 1)) == 0) ret = 0;
+            if (s != SIGKILL && s != SIGSTOP && !is_fault(s) && (blocked & 1ull << (s - 1)) == 0) ret = 0;
     }
     closedir(d);
     return threads > 0 ? ret : -1;
