@@ -58,7 +58,7 @@ static int requeue_running(const struct reaper *r, uint32_t index, uint64_t word
     int code = ends(slot, word, suspect);
 
     if (code != 0) {
-        if (!ap_task_fail_dead(r->seg, index, word, code, suspect)) return 1;
+        if (!ap_task_fail_dead(r->seg, r->dead, index, word, code, suspect)) return 1;
         ap_queue_count_ended(r->seg, was, AP_TASK_FAILED, true);
         ap_event_log(r->seg, code == APIARY_ELOST ? AP_EVENT_TASK_LOST : AP_EVENT_TASK_CRASHED, r->dead, index,
                      AP_WORD_ATTEMPT(word) + 1);
@@ -69,11 +69,11 @@ static int requeue_running(const struct reaper *r, uint32_t index, uint64_t word
     /* Nobody else offers it: it waits for the restarted queen. */
     if (to == AP_NO_QUEUE) to = home(r, slot);
     if (to >= r->seg->geometry.queues) {
-        ap_task_fail_dead(r->seg, index, word, APIARY_ECORRUPT, suspect); /* at no queue that could count it */
+        ap_task_fail_dead(r->seg, r->dead, index, word, APIARY_ECORRUPT, suspect); /* at no queue that could count it */
         ap_fence_full(); /* TASK-F3 pairs TASK-F4 */
         return 1;
     }
-    if (!ap_task_requeue_dead(r->seg, index, word, to, suspect)) return 1;
+    if (!ap_task_requeue_dead(r->seg, r->dead, index, word, to, suspect)) return 1;
     ap_event_log(r->seg, AP_EVENT_TASK_REQUEUED, r->dead, index, to);
     ap_move_announce(r->seg, index, AP_WORD_GENERATION(word), to);
     return 1; /* and that queue may have lost its consumer meanwhile */
@@ -85,7 +85,7 @@ static int free_slot(const struct reaper *r, uint32_t index, uint64_t word)
     struct ap_slot *slot = ap_slot_at(r->seg, index);
 
     if (AP_WORD_STATE(word) == AP_TASK_RELEASING && freed(r) != NULL) freed(r)(r->seg, slot);
-    return !ap_task_free_dead(r->seg, index, word);
+    return !ap_task_free_dead(r->seg, r->dead, index, word);
 }
 
 /* Nobody will collect it any more. Returns 1 when it went on meanwhile: whoever did that need not have seen it. */

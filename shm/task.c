@@ -41,7 +41,7 @@ static void slab_renew(struct ap_segment *seg, uint32_t slab, uint32_t lane)
         if (AP_WORD_GENERATION(slot_word(seg, slab, i)) > AP_GENERATION_LAST / 2) old = true;
     if (!old || !slab_all_free(seg, slab)) return;
     ap_store_release(&s->lease, AP_LEASE((uint64_t)AP_LEASE_EPOCH(lease) + 1, lane + 1)); /* TASK-R5 pairs TASK-A5 */
-    AP_WAY(FREE, FREE, STORE, HOLDER);
+    AP_WAY(FREE, FREE, STORE, HOLDER, AP_IS_ANYBODY); /* by the lease, which it has just taken */
     for (uint32_t i = 0; i < AP_SLAB_SLOTS; i++)
         ap_store_release(&ap_slot_at(seg, (uint64_t)slab * AP_SLAB_SLOTS + i)->word, /* TASK-R3 pairs TASK-A3 */
                          AP_WORD(AP_TASK_FREE, 0, AP_NO_LANE, 0));
@@ -56,7 +56,7 @@ static void slab_use(struct ap_slabs *s, uint32_t position)
     s->epoch = AP_LEASE_EPOCH(ap_load_relaxed(&ap_slab_at(s->lane->seg, s->held[position])->lease));
 }
 
-static bool task_holds(const struct ap_slabs *s, uint32_t slab)
+bool ap_slabs_hold(const struct ap_slabs *s, uint32_t slab)
 {
     for (uint32_t i = 0; i < s->count; i++)
         if (s->held[i] == slab) return true;
@@ -82,7 +82,7 @@ static int slab_lease(struct ap_slabs *s)
         uint64_t *lease = &ap_slab_at(seg, slab)->lease, seen = ap_load_relaxed(lease);
 
         /* A lease that a corrupted segment has forgotten is not taken a second time, and so there is an end. */
-        if (AP_LEASE_LANE(seen) != 0 || task_holds(s, slab)) continue;
+        if (AP_LEASE_LANE(seen) != 0 || ap_slabs_hold(s, slab)) continue;
         /* TASK-A5 pairs TASK-R5 */
         if (!ap_cas(lease, &seen,
                     AP_LEASE(AP_LEASE_EPOCH(seen) != 0 ? AP_LEASE_EPOCH(seen) : 1, s->lane->index + 1)))
@@ -210,7 +210,7 @@ int ap_task_reserve(struct ap_slabs *s, ap_slot_freed_fn freed, void *user, uint
 
     if (r < 0) return r;
     slot_clear(ap_slot_at(s->lane->seg, index), s->lane->index);
-    ap_slot_reserve(ap_slot_at(s->lane->seg, index), s->lane->index);
+    ap_slot_reserve(s, ap_slot_at(s->lane->seg, index), index, s->lane->index);
     *ret_index = index;
     return 0;
 }
@@ -223,13 +223,13 @@ void ap_task_unreserve(struct ap_slabs *s, uint32_t index)
 
     if (AP_WORD_STATE(word) != AP_TASK_RESERVED) return;
     ap_pool_free_attached(seg, index, AP_WORD_GENERATION(word), ap_load_relaxed(&slot->body));
-    AP_WAY(RESERVED, FREE, STORE, HOLDER);
+    AP_WAY(RESERVED, FREE, STORE, HOLDER, AP_IS_HOLDER(s, index));
     ap_store_release(&slot->word, AP_WORD_WITH(word, AP_TASK_FREE, AP_NO_LANE)); /* TASK-R3 pairs TASK-A3 */
 }
 
 uint64_t ap_task_publish(struct ap_segment *seg, uint32_t index, uint32_t queue)
 {
-    return ap_slot_publish(ap_slot_at(seg, index), index, queue);
+    return ap_slot_publish(NULL, ap_slot_at(seg, index), index, queue);
 }
 
 int ap_task_move(struct ap_segment *seg, uint32_t index, uint64_t seen, uint32_t queue)
@@ -237,7 +237,7 @@ int ap_task_move(struct ap_segment *seg, uint32_t index, uint64_t seen, uint32_t
     struct ap_slot *slot = ap_slot_at(seg, index);
 
     if (slot == NULL || AP_WORD_STATE(seen) != AP_TASK_QUEUED) return 0;
-    AP_WAY(QUEUED, QUEUED, CAS, MOVER);
+    AP_WAY(QUEUED, QUEUED, CAS, MOVER, AP_IS_ANYBODY);
     return ap_cas(&slot->word, &seen, AP_WORD_WITH(seen, AP_TASK_QUEUED, queue));
 }
 
@@ -246,7 +246,7 @@ int ap_task_call(struct ap_segment *seg, uint32_t index, uint64_t seen, uint32_t
     struct ap_slot *slot = ap_slot_at(seg, index);
 
     if (slot == NULL || AP_WORD_STATE(seen) != AP_TASK_SCHEDULED) return 0;
-    AP_WAY(SCHEDULED, QUEUED, CAS, CALLER);
+    AP_WAY(SCHEDULED, QUEUED, CAS, CALLER, AP_IS_ANYBODY);
     return ap_cas(&slot->word, &seen, AP_WORD_WITH(seen, AP_TASK_QUEUED, queue));
 }
 
@@ -256,10 +256,10 @@ int ap_task_cancel_queued(struct ap_segment *seg, uint32_t index, uint64_t seen,
 
     if (slot == NULL || !ap_task_waits(AP_WORD_STATE(seen))) return 0;
     if (!ap_task_ended(state) || !ap_task_permitted(AP_WORD_STATE(seen), state)) return 0;
-    AP_WAY(QUEUED, CANCELLED, CAS, CLIENT);
-    AP_WAY(QUEUED, FAILED, CAS, ENDER);
-    AP_WAY(SCHEDULED, CANCELLED, CAS, ENDER);
-    AP_WAY(SCHEDULED, FAILED, CAS, ENDER);
+    AP_WAY(QUEUED, CANCELLED, CAS, CLIENT, AP_IS_ANYBODY);
+    AP_WAY(QUEUED, FAILED, CAS, ENDER, AP_IS_ANYBODY);
+    AP_WAY(SCHEDULED, CANCELLED, CAS, ENDER, AP_IS_ANYBODY);
+    AP_WAY(SCHEDULED, FAILED, CAS, ENDER, AP_IS_ANYBODY);
     return ap_cas(&slot->word, &seen, AP_WORD_WITH(seen, state, ap_code_owner(code)));
 }
 
@@ -343,7 +343,7 @@ int ap_task_finish(struct ap_segment *seg, uint32_t index, uint64_t token, int c
 
     if (slot == NULL || AP_WORD_STATE(token) != AP_TASK_RUNNING) return APIARY_ESTALE;
     if (ap_load_relaxed(&slot->word) != token) return APIARY_ESTALE;
-    ap_slot_finish(seg, slot, token, code);
+    ap_slot_finish(seg, AP_WORD_OWNER(token), slot, token, code);
     return 0;
 }
 
@@ -356,34 +356,34 @@ static uint64_t one_start_more(uint64_t word, bool suspect)
     return AP_WORD_LOST(word) < AP_LOST_MAX ? word + AP_WORD_LOST_STARTS(1) : word;
 }
 
-int ap_task_requeue_dead(struct ap_segment *seg, uint32_t index, uint64_t seen, uint32_t queue, bool suspect)
+int ap_task_requeue_dead(struct ap_segment *seg, uint32_t dead, uint32_t index, uint64_t seen, uint32_t queue, bool suspect)
 {
     struct ap_slot *slot = ap_slot_at(seg, index);
     uint64_t next = one_start_more(seen, suspect);
 
     if (slot == NULL || AP_WORD_STATE(seen) != AP_TASK_RUNNING) return 0;
-    AP_WAY(RUNNING, QUEUED, CAS, REAPER);
+    AP_WAY(RUNNING, QUEUED, CAS, REAPER, AP_IS_REAPER(dead, seen));
     return ap_cas(&slot->word, &seen, AP_WORD_WITH(next, AP_TASK_QUEUED, queue));
 }
 
-int ap_task_fail_dead(struct ap_segment *seg, uint32_t index, uint64_t seen, int code, bool suspect)
+int ap_task_fail_dead(struct ap_segment *seg, uint32_t dead, uint32_t index, uint64_t seen, int code, bool suspect)
 {
     struct ap_slot *slot = ap_slot_at(seg, index);
     uint64_t next = code == APIARY_ECRASHED ? one_start_more(seen, suspect) : seen;
 
     if (slot == NULL || AP_WORD_STATE(seen) != AP_TASK_RUNNING) return 0;
-    AP_WAY(RUNNING, FAILED, CAS, REAPER);
+    AP_WAY(RUNNING, FAILED, CAS, REAPER, AP_IS_REAPER(dead, seen));
     return ap_cas(&slot->word, &seen, AP_WORD_WITH(next, AP_TASK_FAILED, ap_code_owner(code)));
 }
 
-int ap_task_free_dead(struct ap_segment *seg, uint32_t index, uint64_t seen)
+int ap_task_free_dead(struct ap_segment *seg, uint32_t dead, uint32_t index, uint64_t seen)
 {
     struct ap_slot *slot = ap_slot_at(seg, index);
 
     if (slot == NULL || (AP_WORD_STATE(seen) != AP_TASK_RESERVED && AP_WORD_STATE(seen) != AP_TASK_RELEASING)) return 0;
     ap_slot_blocks_free(seg, slot, index, AP_WORD_GENERATION(seen));
-    AP_WAY(RESERVED, FREE, CAS, REAPER);
-    AP_WAY(RELEASING, FREE, CAS, REAPER);
+    AP_WAY(RESERVED, FREE, CAS, REAPER, AP_IS_REAPER(dead, seen));
+    AP_WAY(RELEASING, FREE, CAS, REAPER, AP_IS_REAPER(dead, seen));
     return ap_cas(&slot->word, &seen, AP_WORD_WITH(seen, AP_TASK_FREE, AP_NO_LANE));
 }
 

@@ -103,13 +103,19 @@ enum ap_task_state {
     AP_TASK_STATES
 };
 
-/* The transitions. The code that makes one names it by AP_WAY, which leaves no code; a name without a row in the table does not
- * compile. */
+/* The transitions. The code that makes one names it by AP_WAY; a name without a row in the table does not compile. The last
+ * argument says that its maker is the actor of the row, by AP_IS_<actor>. It is asserted in debug builds, and leaves no code in
+ * others. An actor is known by private memory, as invariants are (core/invariant.h). Actors that no private word tells apart are
+ * ANYBODY: the compare-and-swap decides between them. */
 enum ap_task_way {
 #define AP_TRANSITION(from, to, how, by, text) AP_WAY_##from##_##to##_##how##_##by,
 #include "shm/states.def"
 };
-#define AP_WAY(from, to, how, by) ((void)AP_WAY_##from##_##to##_##how##_##by)
+#define AP_WAY(from, to, how, by, is) (AP_DEBUG_ASSERT(is), (void)AP_WAY_##from##_##to##_##how##_##by)
+#define AP_IS_HOLDER(slabs, index) ((slabs) == NULL || ap_slabs_hold((slabs), (index) / AP_SLAB_SLOTS))
+#define AP_IS_WORKER(lane, token) (AP_WORD_OWNER(token) == (lane))
+#define AP_IS_REAPER(dead, seen) (AP_WORD_OWNER(seen) == (dead))
+#define AP_IS_ANYBODY true
 
 /* The meaning of the owner field in a state. */
 enum ap_task_owner { AP_OWNER_IS_NONE, AP_OWNER_IS_LANE, AP_OWNER_IS_QUEUE, AP_OWNER_IS_CODE };
@@ -261,6 +267,8 @@ void ap_slabs_init(struct ap_slabs *s, struct ap_lane_handle *lane);
 void ap_slabs_release(struct ap_slabs *s);
 /* Whether a task is RUNNING in the hands of this lane: a look at all. */
 bool ap_task_running(const struct ap_segment *seg, uint32_t lane);
+/* Whether a slab is among the lane's, by private memory. */
+bool ap_slabs_hold(const struct ap_slabs *s, uint32_t slab);
 /* Number of slots in held slabs that are neither FREE nor retired. */
 uint32_t ap_slabs_busy(const struct ap_slabs *s);
 
@@ -307,10 +315,11 @@ int ap_task_free_unseen(struct ap_segment *seg, uint32_t lane, uint32_t index, a
  * state. `suspect`: the start ended in a crash; else it was lost.
  * 1 requeue: RUNNING -> QUEUED. The caller has seen that there may be another start.
  * 2 fail: RUNNING -> FAILED. With ECRASHED the start is counted; with other codes it counts as the one under way.
- * 3 free: RESERVED, RELEASING -> FREE, blocks given back. */
-int ap_task_requeue_dead(struct ap_segment *seg, uint32_t index, uint64_t seen, uint32_t queue, bool suspect);
-int ap_task_fail_dead(struct ap_segment *seg, uint32_t index, uint64_t seen, int code, bool suspect);
-int ap_task_free_dead(struct ap_segment *seg, uint32_t index, uint64_t seen);
+ * 3 free: RESERVED, RELEASING -> FREE, blocks given back.
+ * `dead` is the lane that is recovered, the owner in `seen`. */
+int ap_task_requeue_dead(struct ap_segment *seg, uint32_t dead, uint32_t index, uint64_t seen, uint32_t queue, bool suspect);
+int ap_task_fail_dead(struct ap_segment *seg, uint32_t dead, uint32_t index, uint64_t seen, int code, bool suspect);
+int ap_task_free_dead(struct ap_segment *seg, uint32_t dead, uint32_t index, uint64_t seen);
 
 /* ---- the same steps with the slot's address, without calls on the usual path ---------------------------------- */
 
@@ -441,38 +450,39 @@ AP_ALWAYS_INLINE void ap_slot_detach(struct ap_slot *slot, uint64_t generation)
 }
 
 /* FREE -> RESERVED; returns the new generation. All fields that a checker looks at in a RESERVED slot are stored before. */
-AP_ALWAYS_INLINE uint64_t ap_slot_reserve(struct ap_slot *slot, uint32_t lane)
+AP_ALWAYS_INLINE uint64_t ap_slot_reserve(const struct ap_slabs *by, struct ap_slot *slot, uint32_t index, uint32_t lane)
 {
     uint64_t generation = AP_WORD_GENERATION(ap_load_relaxed(&slot->word)) + 1;
 
     ap_store_relaxed(&slot->request, AP_REQUEST_WORD(generation, 0));
-    AP_WAY(FREE, RESERVED, STORE, HOLDER);
+    AP_WAY(FREE, RESERVED, STORE, HOLDER, AP_IS_HOLDER(by, index) && by->lane->index == lane);
     /* Only the slab's holder writes a FREE word, so a store will do. The owner is in it: from here the reaper finds it. */
     ap_store_release(&slot->word, AP_WORD(AP_TASK_RESERVED, 0, lane, generation)); /* TASK-R4 pairs TASK-A4 */
     return generation;
 }
 
-AP_ALWAYS_INLINE uint64_t ap_slot_publish(struct ap_slot *slot, uint32_t index, uint32_t queue)
+/* RESERVED -> QUEUED. `by`: NULL in single steps (ap_task_publish). */
+AP_ALWAYS_INLINE uint64_t ap_slot_publish(const struct ap_slabs *by, struct ap_slot *slot, uint32_t index, uint32_t queue)
 {
     uint64_t word = ap_load_relaxed(&slot->word);
 
     if (AP_WORD_STATE(word) != AP_TASK_RESERVED) return 0;
     ap_store_relaxed(&slot->queue, queue);
-    AP_WAY(RESERVED, QUEUED, STORE, HOLDER);
+    AP_WAY(RESERVED, QUEUED, STORE, HOLDER, AP_IS_HOLDER(by, index));
     ap_store_release(&slot->word, AP_WORD_WITH(word, AP_TASK_QUEUED, queue)); /* TASK-R1 pairs TASK-A1 */
     return AP_REF(index, AP_WORD_GENERATION(word));
 }
 
 /* RESERVED -> SCHEDULED: not to be run before `due`. False, and nothing is changed, when the slot is not RESERVED. The caller then
  * tells who looks for what is due (ap_due_tell). */
-static inline bool ap_slot_schedule(struct ap_slot *slot, uint64_t due)
+static inline bool ap_slot_schedule(const struct ap_slabs *by, struct ap_slot *slot, uint32_t index, uint64_t due)
 {
     uint64_t word = ap_load_relaxed(&slot->word);
 
     if (AP_WORD_STATE(word) != AP_TASK_RESERVED) return false;
     ap_store_relaxed(&slot->queue, 0);
     ap_store_relaxed(&slot->due, due);
-    AP_WAY(RESERVED, SCHEDULED, STORE, HOLDER);
+    AP_WAY(RESERVED, SCHEDULED, STORE, HOLDER, AP_IS_HOLDER(by, index));
     ap_store_release(&slot->word, AP_WORD_WITH(word, AP_TASK_SCHEDULED, AP_NO_LANE)); /* TASK-R1 pairs TASK-A1 */
     return true;
 }
@@ -487,7 +497,7 @@ AP_ALWAYS_INLINE uint64_t ap_slot_claim(struct ap_slot *slot, uint32_t lane, uin
     while (AP_WORD_STATE(word) == AP_TASK_QUEUED && AP_WORD_OWNER(word) == queue &&
            AP_WORD_GENERATION(word) == AP_REF_GENERATION(ref)) {
         uint64_t running = AP_WORD_WITH(word, AP_TASK_RUNNING, lane);
-        AP_WAY(QUEUED, RUNNING, CAS, WORKER);
+        AP_WAY(QUEUED, RUNNING, CAS, WORKER, AP_IS_WORKER(lane, running));
         if (!ap_cas(&slot->word, &word, running)) continue; /* TASK-A1 pairs TASK-R1; TASK-R6 pairs TASK-A6 */
         ap_store_relaxed(&slot->queue, queue);
         ap_store_relaxed(&slot->worker, lane);
@@ -506,12 +516,12 @@ static inline uint32_t ap_code_owner(int code)
 
 /* The caller has compared the word with the token. The bell's fence is TASK-F3, too: the caller looks at the request word after
  * this, and at nothing else of the slot. */
-AP_ALWAYS_INLINE void ap_slot_finish(struct ap_segment *seg, struct ap_slot *slot, uint64_t token, int code)
+AP_ALWAYS_INLINE void ap_slot_finish(struct ap_segment *seg, uint32_t lane, struct ap_slot *slot, uint64_t token, int code)
 {
     struct ap_lane *client = ap_lane_at(seg, ap_load_relaxed(&slot->client));
 
-    AP_WAY(RUNNING, DONE, STORE, WORKER);
-    AP_WAY(RUNNING, FAILED, STORE, WORKER);
+    AP_WAY(RUNNING, DONE, STORE, WORKER, AP_IS_WORKER(lane, token));
+    AP_WAY(RUNNING, FAILED, STORE, WORKER, AP_IS_WORKER(lane, token));
     /* TASK-R2 pairs TASK-A2. The slot may be another task's after this store. */
     ap_store_release(&slot->word, code == 0 ? AP_WORD_WITH(token, AP_TASK_DONE, AP_NO_LANE)
                                             : AP_WORD_WITH(token, AP_TASK_FAILED, ap_code_owner(code)));
@@ -526,15 +536,15 @@ AP_ALWAYS_INLINE int ap_slot_release(struct ap_segment *seg, uint32_t lane, stru
 {
     uint64_t releasing = AP_WORD_WITH(seen, AP_TASK_RELEASING, lane), done = AP_WORD_WITH(seen, AP_TASK_FREE, AP_NO_LANE);
 
-    AP_WAY(DONE, RELEASING, CAS, COLLECTOR);
-    AP_WAY(FAILED, RELEASING, CAS, COLLECTOR);
-    AP_WAY(CANCELLED, RELEASING, CAS, COLLECTOR);
+    AP_WAY(DONE, RELEASING, CAS, COLLECTOR, AP_IS_ANYBODY);
+    AP_WAY(FAILED, RELEASING, CAS, COLLECTOR, AP_IS_ANYBODY);
+    AP_WAY(CANCELLED, RELEASING, CAS, COLLECTOR, AP_IS_ANYBODY);
     if (!ap_cas(&slot->word, &seen, releasing)) return 0;
     if (__builtin_expect((ap_load_relaxed(&slot->body) | ap_load_relaxed(&slot->result)) != 0, 0))
         ap_slot_blocks_free(seg, slot, index, AP_WORD_GENERATION(releasing));
     if (freed != NULL) freed(user, slot);
-    AP_WAY(RELEASING, FREE, STORE, COLLECTOR);
-    AP_WAY(RELEASING, FREE, CAS, COLLECTOR);
+    AP_WAY(RELEASING, FREE, STORE, COLLECTOR, AP_IS_ANYBODY); /* by RELEASING, which names its lane */
+    AP_WAY(RELEASING, FREE, CAS, COLLECTOR, AP_IS_ANYBODY);
     if (own) ap_store_release(&slot->word, done); /* TASK-R3 pairs TASK-A3 */
     else ap_cas(&slot->word, &releasing, done); /* TASK-R3 pairs TASK-A3 */
     return 1;

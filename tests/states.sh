@@ -35,7 +35,7 @@ there=$(awk -v begin="$begin" '$0 == begin { on = 1 } / \* REQUEST / { on = 0 } 
 [ "$there" = "$table" ] || { fail "the table in shm/task.h is not that of shm/states.def: tests/states.sh --write"; diff <(echo "$there") <(echo "$table"); }
 
 while read -r _ from to how by _; do
-    grep -qF "AP_WAY($from, $to, $how, $by)" shm/task.c shm/task.h || fail "no place in shm/ makes $from -> $to by $how as $by"
+    grep -qF "AP_WAY($from, $to, $how, $by, " shm/task.c shm/task.h || fail "no place in shm/ makes $from -> $to by $how as $by"
 done < <(grep '^@way' <<<"$rows")
 
 # Each function that stores a task word names its ways, and how.

@@ -374,7 +374,7 @@ AP_ALWAYS_INLINE int job_finish(struct ap_job *job, int code, uint32_t agent_cod
         ap_slot_agent_code(slot, code == APIARY_EAGENT ? agent_code : 0);
         ap_slot_finished(slot, now);
         if (__builtin_expect(job->reserved != 0, 0)) reserved_free(job);
-        ap_slot_finish(seg, slot, job->token, code);
+        ap_slot_finish(seg, job->agent->worker->context->lane.index, slot, job->token, code);
         end = job_ended(job, code);
     } else {
         reserved_free(job);

@@ -214,7 +214,7 @@ AP_ALWAYS_INLINE void write_slot(struct submit *s)
     struct ap_slot *slot = s->at;
 
     ap_slot_write(slot, &form);
-    s->generation = ap_slot_reserve(slot, s->c->lane.index);
+    s->generation = ap_slot_reserve(&s->c->slabs, slot, s->slot, s->c->lane.index);
     if (__builtin_expect((s->flags & APIARY_DETACH) != 0 && s->loan == 0, 0))
         ap_slot_detach(slot, s->generation);
     if (__builtin_expect(s->block != 0, 0))
@@ -270,7 +270,7 @@ AP_ALWAYS_INLINE int delegate_place(struct submit *s, struct ap_known_name *know
     s->deadline = ap_deadline_of(s->seg, options, s->now);
     write_slot(s);
     if (__builtin_expect(s->carries, 0)) ap_carried_write(s->seg, task_of(s), options);
-    ref = ap_slot_publish(s->at, s->slot, s->queue);
+    ref = ap_slot_publish(&s->c->slabs, s->at, s->slot, s->queue);
     if (__builtin_expect(ref == 0, 0)) return overwritten(s->c, s->ticket);
     if (__builtin_expect(ap_queue_push(s->seg, s->way, ref) < 0, 0)) return take_back(placed_of(s), APIARY_EQUEUEFULL);
     return 0;
@@ -312,7 +312,7 @@ static __attribute__((noinline)) int delegate_later(struct submit s, uint32_t ca
     write_slot(&s);
     if (s.carries) ap_carried_write(s.seg, task_of(&s), options);
     if (ret != NULL) *ret = task_of(&s);
-    if (!ap_slot_schedule(s.at, due)) return overwritten(s.c, s.ticket);
+    if (!ap_slot_schedule(&s.c->slabs, s.at, s.slot, due)) return overwritten(s.c, s.ticket);
     ap_due_tell(s.seg, s.slot, due < s.deadline ? due : s.deadline);
     if (s.loan != 0 && (s.flags & APIARY_DETACH) != 0) delegate_detach(s.c, s.slot, s.generation);
     return 0;

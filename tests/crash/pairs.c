@@ -23,7 +23,7 @@ static void other_schedule(void)
     uint64_t due = survivor.seg->ops->now() + WORLD_LATER / 2;
 
     image_reserved();
-    if (!ap_slot_schedule(ap_slot_at(survivor.seg, survivor.slot), due)) exit(2);
+    if (!ap_slot_schedule(&survivor.slabs, ap_slot_at(survivor.seg, survivor.slot), survivor.slot, due)) exit(2);
     ap_due_tell(survivor.seg, survivor.slot, due);
 }
 

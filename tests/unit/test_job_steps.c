@@ -99,7 +99,7 @@ Test(job_steps, who_comes_too_late_is_told_and_leaves_nothing)
     cr_expect(ap_worker_rest(&hive.worker, AP_WORKER_RUN, (uint32_t *)&bell));
     cr_expect_eq(ap_load_relaxed(&queue_at(0)->late), 1);
     cr_expect_eq(ap_load_relaxed(&queue_at(0)->done) + ap_load_relaxed(&queue_at(0)->failed), 0);
-    ap_slot_finish(b->seg, slot, word, APIARY_ESHUTDOWN);
+    ap_slot_finish(b->seg, AP_WORD_OWNER(word), slot, word, APIARY_ESHUTDOWN);
     cr_expect_eq(code_of(task), APIARY_ESHUTDOWN);
 }
 

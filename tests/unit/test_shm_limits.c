@@ -400,9 +400,9 @@ Test(limits, any_task_is_safe)
     cr_expect_eq(ap_task_release(seg, lane.index, none, done), 0);
     cr_expect_eq(ap_task_move(seg, none, queued, 1), 0);
     cr_expect_eq(ap_task_cancel_queued(seg, none, queued, AP_TASK_CANCELLED, APIARY_ECANCELLED), 0);
-    cr_expect_eq(ap_task_requeue_dead(seg, none, AP_WORD(AP_TASK_RUNNING, 0, 1, 1), 1, true), 0);
-    cr_expect_eq(ap_task_fail_dead(seg, none, AP_WORD(AP_TASK_RUNNING, 0, 1, 1), APIARY_ECRASHED, true), 0);
-    cr_expect_eq(ap_task_free_dead(seg, none, AP_WORD(AP_TASK_RELEASING, 0, 1, 1)), 0);
+    cr_expect_eq(ap_task_requeue_dead(seg, 1, none, AP_WORD(AP_TASK_RUNNING, 0, 1, 1), 1, true), 0);
+    cr_expect_eq(ap_task_fail_dead(seg, 1, none, AP_WORD(AP_TASK_RUNNING, 0, 1, 1), APIARY_ECRASHED, true), 0);
+    cr_expect_eq(ap_task_free_dead(seg, 1, none, AP_WORD(AP_TASK_RELEASING, 0, 1, 1)), 0);
     cr_expect_eq(ap_task_claim(seg, lane.index, 1, AP_REF(none, 1), &token), 0);
     cr_expect_eq(token, 7);
     cr_expect_eq(ap_task_finish(seg, none, AP_WORD(AP_TASK_RUNNING, 0, lane.index, 1), 0), APIARY_ESTALE);

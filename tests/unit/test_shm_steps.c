@@ -431,15 +431,15 @@ Test(steps, a_reaper_frees_a_slot_and_its_blocks)
         uint32_t index = finished(&body, &result);
 
         seen = AP_WORD_WITH(word_of(index), states[i], 9);
-        cr_expect_eq(ap_task_free_dead(seg, index, word_of(index)), 0, "it has ended");
+        cr_expect_eq(ap_task_free_dead(seg, AP_WORD_OWNER(word_of(index)), index, word_of(index)), 0, "it has ended");
         cr_expect_neq(AP_BLOCK_STATE(block_word(body)), AP_BLOCK_FREE);
         slot_of(index)->word = seen;
-        cr_expect_eq(ap_task_free_dead(seg, index, seen), 1);
+        cr_expect_eq(ap_task_free_dead(seg, AP_WORD_OWNER(seen), index, seen), 1);
         cr_expect_eq(word_of(index), AP_WORD_WITH(seen, AP_TASK_FREE, AP_NO_LANE));
         cr_expect_eq(AP_BLOCK_STATE(block_word(body)), AP_BLOCK_FREE);
         cr_expect_eq(AP_BLOCK_STATE(block_word(result)), AP_BLOCK_FREE);
         cr_expect_eq(AP_BLOCK_STATE(block_word(other)), AP_BLOCK_OWNED);
-        cr_expect_eq(ap_task_free_dead(seg, index, seen), 0, "once");
+        cr_expect_eq(ap_task_free_dead(seg, AP_WORD_OWNER(seen), index, seen), 0, "once");
     }
 }
 

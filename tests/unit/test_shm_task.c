@@ -68,18 +68,35 @@ Test(task, a_reaper_takes_what_a_dead_lane_runs_and_nothing_else)
     uint32_t slot = reserve();
     uint64_t token, ref = ap_task_publish(seg, slot, 1), queued = word_of(slot);
 
-    cr_assert_eq(ap_task_requeue_dead(seg, slot, queued, 2, true), 0, "nobody runs it");
-    cr_assert_eq(ap_task_fail_dead(seg, slot, queued, APIARY_ECRASHED, true), 0);
-    cr_assert_eq(ap_task_free_dead(seg, slot, queued), 0);
+    cr_assert_eq(ap_task_requeue_dead(seg, AP_WORD_OWNER(queued), slot, queued, 2, true), 0, "nobody runs it");
+    cr_assert_eq(ap_task_fail_dead(seg, AP_WORD_OWNER(queued), slot, queued, APIARY_ECRASHED, true), 0);
+    cr_assert_eq(ap_task_free_dead(seg, AP_WORD_OWNER(queued), slot, queued), 0);
     cr_assert_eq(word_of(slot), queued);
     cr_assert_eq(ap_task_claim(seg, 1, 1, ref, &token), 1);
-    cr_assert_eq(ap_task_free_dead(seg, slot, token), 0, "it is to be run again");
-    cr_assert_eq(ap_task_requeue_dead(seg, slot, token, 2, true), 1);
+    cr_assert_eq(ap_task_free_dead(seg, AP_WORD_OWNER(token), slot, token), 0, "it is to be run again");
+    cr_assert_eq(ap_task_requeue_dead(seg, AP_WORD_OWNER(token), slot, token, 2, true), 1);
     cr_assert_eq(word_of(slot), AP_WORD(AP_TASK_QUEUED, 1, 2, AP_WORD_GENERATION(queued)));
-    cr_assert_eq(ap_task_fail_dead(seg, slot, token, APIARY_ECRASHED, true), 0, "the word has changed");
+    cr_assert_eq(ap_task_fail_dead(seg, AP_WORD_OWNER(token), slot, token, APIARY_ECRASHED, true), 0, "the word has changed");
     cr_assert_eq(ap_task_claim(seg, 1, 2, ref, &token), 1);
-    cr_assert_eq(ap_task_fail_dead(seg, slot, token, APIARY_ECRASHED, true), 1);
+    cr_assert_eq(ap_task_fail_dead(seg, AP_WORD_OWNER(token), slot, token, APIARY_ECRASHED, true), 1);
     cr_assert_eq(ap_word_code(word_of(slot)), APIARY_ECRASHED);
+}
+
+/* The rows of shm/states.def say whose code makes a transition. Here another's does. */
+Test(task, a_slot_of_another_lanes_slab_is_not_reserved, .signal = SIGILL)
+{
+    uint32_t other = (reserve() / AP_SLAB_SLOTS + 1) * AP_SLAB_SLOTS;
+
+    ap_slot_reserve(&slabs, ap_slot_at(seg, other), other, slabs.lane->index);
+}
+
+Test(task, a_worker_does_not_finish_for_another, .signal = SIGILL)
+{
+    uint32_t slot = reserve();
+    uint64_t token;
+
+    cr_assert_eq(ap_task_claim(seg, 1, 0, ap_task_publish(seg, slot, 0), &token), 1);
+    ap_slot_finish(seg, 2, ap_slot_at(seg, slot), token, 0);
 }
 
 Test(task, cancel_move_and_stale_references)

@@ -95,7 +95,7 @@ static void op_move(uint32_t index, uint32_t to)
 static void op_schedule(uint32_t index, uint32_t to)
 {
     (void)to;
-    ap_slot_schedule(ap_slot_at(seg, index), 1);
+    ap_slot_schedule(NULL, ap_slot_at(seg, index), index, 1);
 }
 
 static void op_call(uint32_t index, uint32_t to)
