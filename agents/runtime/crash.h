@@ -6,8 +6,8 @@
  *           2 A signal that another process has sent is no crash. If the former handler comes back, there was none.
  *           3 A handler that is installed later and does not call the one that was there leaves no marks. Tasks are lost then,
  *           and not suspected.
- *           4 A worker's thread does not block these signals (core/thread.h), and has a stack of its own for them. So a task that recurses
- *           without end is a crash like any.
+ *           4 A worker's thread does not block these signals (core/thread.h), and has a stack of its own for them. So a task that
+ *           recurses without end is a crash like any.
  * ENDS      1 exit and quick_exit by a worker's thread, and the end of the thread itself (pthread_exit), are marked, too. _exit and
  *           exec are not: nothing of the process runs any more.
  *           2 exit by a worker's thread then ends the process at once, without the exit handlers that were registered before.

@@ -8,8 +8,8 @@
  * TURNS     1 Agents in turn, a batch each.
  *           2 A task is claimed just before it is started. So tasks that wait stay QUEUED and can be moved.
  *           3 The reference is stored in lane->hand[] before that, so that a reaper finds the started tasks without a scan.
- * SUSPECTS  1 A task that has crashed a worker before is started when its agent has nothing else in hand, and nothing else is started
- *           in that agent before it has ended.
+ * SUSPECTS  1 A task that has crashed a worker before is started when its agent has nothing else in hand, and nothing else is
+ *           started in that agent before it has ended.
  *           2 Neither lasts longer than AP_AGENT_ALONE: what never ends stops nobody. Other agents do not notice.
  *           3 One that waits for this is still QUEUED. If its task ends or is moved, the wait is over.
  * STEPS     The work of the worker's thread in the segment is cut into functions that need no thread and no loop, only a lane, the

@@ -475,7 +475,9 @@ void image_scheduled(void)
     for (int i = 0; i < 2; i++) {
         image_reserved();
         now = survivor.seg->ops->now();
-        if (!ap_slot_schedule(&survivor.slabs, ap_slot_at(survivor.seg, survivor.slot), survivor.slot, i == 0 ? now + WORLD_LATER : now)) exit(2);
+        if (!ap_slot_schedule(&survivor.slabs, ap_slot_at(survivor.seg, survivor.slot), survivor.slot,
+                              i == 0 ? now + WORLD_LATER : now))
+            exit(2);
         ap_due_tell(survivor.seg, survivor.slot, i == 0 ? now + WORLD_LATER : now);
     }
     actor.slot = survivor.slot;

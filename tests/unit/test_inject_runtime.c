@@ -90,8 +90,8 @@ Test(inject_runtime, a_kind_of_another_version)
     static struct {
         apiary_agent_kind_t kind;
         uint64_t more;
-    } later = {.kind = {.struct_size = sizeof later, .abi = APIARY_AGENT_ABI, .key_size = sizeof(apiary_agent_key_t), .name = "later",
-                        .handle = echo}};
+    } later = {.kind = {.struct_size = sizeof later, .abi = APIARY_AGENT_ABI, .key_size = sizeof(apiary_agent_key_t),
+                        .name = "later", .handle = echo}};
     const apiary_agent_kind_t *got = NULL;
     char message[256] = "";
 

@@ -132,8 +132,8 @@ static const char *told(apiary_task_t task)
 
     cr_assert_eq(apiary_poll(a, task, &result), 0);
     cr_expect_eq(result.task.generation, task.generation);
-    snprintf(text, sizeof text, "%s %u %u %zu %.*s", apiary_error_name(result.code), result.agent_code, result.attempts, result.size,
-             (int)result.size, result.size > 0 ? (const char *)result.data : "");
+    snprintf(text, sizeof text, "%s %u %u %zu %.*s", apiary_error_name(result.code), result.agent_code, result.attempts,
+             result.size, (int)result.size, result.size > 0 ? (const char *)result.data : "");
     cr_assert_eq(apiary_release(a, &result), 0);
     return text;
 }
@@ -381,8 +381,8 @@ Test(job_steps, each_misuse_is_told_as_what_it_is)
     pthread_join(thread, &error);
     cr_expect_eq(-(intptr_t)error, APIARY_EINVAL);
     cr_assert_eq(line_count, 1);
-    cr_expect_str_eq(lines[0], "first: answers a task from a thread that is not its worker's, without apiary_job_finish_from_thread; "
-                               "refused, 1 times so far");
+    cr_expect_str_eq(lines[0], "first: answers a task from a thread that is not its worker's, without "
+                               "apiary_job_finish_from_thread; refused, 1 times so far");
     hive.agents[0].misused = 0;
     cr_expect_eq(apiary_job_finish_from_thread(kept[0], 0, "x", 1), 0);
     cr_expect_eq(apiary_job_finish_from_thread(kept[0], 0, "x", 1), APIARY_ESTALE);

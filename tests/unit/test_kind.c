@@ -141,7 +141,8 @@ static void refused(const void *from, int error, const char *sentence)
 
 Test(kind, what_is_none_is_refused)
 {
-    static const char of_size[] = "its kind is of an older agent interface, or does not begin with APIARY_AGENT_KIND; build it again",
+    static const char of_size[] = "its kind is of an older agent interface, or does not begin with APIARY_AGENT_KIND; "
+                                  "build it again",
                       of_keys[] = "its kind's key_size is not that of apiary_agent_key_t; begin it with APIARY_AGENT_KIND";
     static const size_t bad[] = {0, 71, AP_FIRST_AGENT_KIND - 8, AP_SIZED_MAX + 8};
     static const uint32_t bad_keys[] = {0, AP_FIRST_AGENT_KEY - 8, AP_FIRST_AGENT_KEY + 1, AP_SIZED_MAX + 8};
@@ -158,7 +159,8 @@ Test(kind, what_is_none_is_refused)
         refused(&k, APIARY_EINVAL, of_keys);
     }
     for (uint32_t abi = APIARY_AGENT_ABI - 1; abi <= APIARY_AGENT_ABI + 1; abi += 2) {
-        snprintf(of_abi, sizeof of_abi, "its kind is of agent interface %u, this program has %u; build it again", abi, APIARY_AGENT_ABI);
+        snprintf(of_abi, sizeof of_abi, "its kind is of agent interface %u, this program has %u; build it again", abi,
+                 APIARY_AGENT_ABI);
         k = kind;
         k.abi = abi;
         refused(&k, APIARY_EINVAL, of_abi);

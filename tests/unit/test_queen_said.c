@@ -131,8 +131,8 @@ Test(queen_said, a_segment_without_its_name_is_told_once)
     cr_expect_eq(level_of_last, 6);
     cr_assert_eq(ap_segment_remove(name), 0);
     beat(2);
-    snprintf(expected, sizeof expected, "the segment %s has been removed while in use; new processes do not find test: restart all that "
-             "use it", name);
+    snprintf(expected, sizeof expected, "the segment %s has been removed while in use; new processes do not find test: "
+             "restart all that use it", name);
     cr_expect_str_eq(logged(), expected);
     cr_expect_eq(level_of_last, 3);
     log_line(NULL, 6, "nothing since");

@@ -430,7 +430,8 @@ static bool is_fault(int s)
     return s == SIGSEGV || s == SIGBUS || s == SIGILL || s == SIGFPE || s == SIGABRT || s == SIGSYS || s == SIGTRAP;
 }
 
-/* Each thread of this process but the caller's has all signals of the program blocked: 1, 0, and -1 when the system does not tell. */
+/* Each thread of this process but the caller's has all signals of the program blocked: 1, 0, and -1 when the system does not
+ * tell. */
 static int others_block_all(void)
 {
     DIR *d = opendir("/proc/self/task");
