@@ -9,7 +9,7 @@
 
 TestSuite(robust, .init = fixture_setup, .fini = fixture_teardown, .timeout = 60);
 
-#define MANY 6
+#define MANY 5
 static pthread_mutex_t *locks[64];
 
 static void make_locks(unsigned n)
@@ -41,8 +41,11 @@ static void unlock(unsigned i)
 static void permute(unsigned *order, unsigned from)
 {
     if (from == MANY) {
+        long before = inject_count().unlocked;
+
         for (unsigned i = 0; i < MANY; i++) cr_assert_eq(ap_robust_trylock(locks[i]), 0);
-        for (unsigned i = 0; i < MANY; i++) unlock(order[i]);
+        for (unsigned i = 0; i < MANY; i++) ap_robust_unlock(locks[order[i]]);
+        cr_expect_eq(inject_count().unlocked - before, MANY, "some were taken out by hand");
         return;
     }
     for (unsigned i = from; i < MANY; i++) {
@@ -72,7 +75,7 @@ Test(robust, locked_between_unlocks)
 
     make_locks(MANY);
     for (unsigned i = 0; i < 3; i++) cr_assert_eq(ap_robust_trylock(locks[i]), 0);
-    for (unsigned round = 0; round < 200; round++) {
+    for (unsigned round = 0; round < 60; round++) {
         unsigned at = round * 7 / 3 % 4;
 
         for (next = round % MANY; held(next);) next = (next + 1) % MANY;
@@ -91,7 +94,7 @@ static void *lock_many(void *ret)
 
     for (unsigned i = 0; i < n; i++) {
         cr_assert_eq(ap_robust_trylock(locks[i]), 0);
-        cr_expect_eq(inject_count().blocks - before, i < 16 ? 0 : 1, "%u locks", i + 1);
+        if (i % 16 == 15 || i % 16 == 0) cr_expect_eq(inject_count().blocks - before, i < 16 ? 0 : 1, "%u locks", i + 1);
     }
     for (unsigned i = 0; i < n; i++) cr_expect_eq(ap_robust_trylock(locks[i]), -EBUSY);
     for (unsigned i = n; i-- > 0;) unlock(i);
