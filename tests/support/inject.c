@@ -59,6 +59,16 @@ const char *inject_end(void)
     return failed;
 }
 
+unsigned inject_seen(void)
+{
+    unsigned seen;
+
+    pthread_mutex_lock(&lock);
+    seen = plan.seen;
+    pthread_mutex_unlock(&lock);
+    return seen;
+}
+
 /* Whether this call is to fail: the error, or 0. */
 static int hit(unsigned call, const char *name)
 {

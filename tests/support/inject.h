@@ -58,5 +58,7 @@ unsigned inject_walk(const struct inject_walk *walk);
 void inject_begin(unsigned calls, unsigned at, bool onward, int error);
 /* The name of the last call that has failed; NULL: none. */
 const char *inject_end(void);
+/* How many of these calls there have been since the beginning. */
+unsigned inject_seen(void);
 
 #endif
