@@ -18,12 +18,10 @@
 
 /* ---- findings ------------------------------------------------------------------------------------------------- */
 
+/* `ret` is all zeros. */
 static void text_set(char *ret, size_t size, const char *from)
 {
-    size_t n = strnlen(from, size - 1);
-
-    memset(ret, 0, size);
-    memcpy(ret, from, n);
+    memcpy(ret, from, strnlen(from, size - 1));
 }
 
 static void deliver(struct ap_report *r, const struct ap_finding *f)

@@ -123,7 +123,7 @@ static bool sections_contiguous(const struct ap_segment *seg, const struct ap_se
 struct witness {
     struct ap_geometry geometry;
     struct ap_section table[AP_SECTIONS_MAX];    /* as in the header */
-    struct ap_section expected[AP_SECTIONS_MAX]; /* as the geometry gives it */
+    struct ap_section expected[AP_SECTIONS_MAX]; /* as the geometry gives it, with `ranges` */
     uint32_t count;
     bool ranges;       /* every number is in range, so that `expected` means something */
     bool table_sound;  /* the table alone fits together and ends where the object ends */
@@ -137,7 +137,6 @@ static void witness_take(const struct ap_segment *seg, struct witness *w)
     w->count = ap_load_acquire(&seg->header->section_count); /* LOOK-A1 */
     if (w->count > AP_SECTIONS_MAX || w->count < AP_SECTION_FIRST_FREE)
         for (w->count = 0; w->count < AP_SECTIONS_MAX && w->table[w->count].name[0] != '\0';) w->count++;
-    memset(w->expected, 0, sizeof w->expected);
     w->table_sound = sections_contiguous(seg, w->table, w->count);
     w->ranges = geometry_valid(seg->parts, &w->geometry);
     w->layout_sound = w->ranges && end_possible(seg, ap_layout_sections(seg->parts, &w->geometry, w->expected));
@@ -281,7 +280,6 @@ static void geometry_from_table(const struct ap_parts *parts, const struct witne
             uint32_t value = ap_number_of(g, n);
             uint64_t told = ap_number_told(n, i, w->table, value);
 
-            if (told == value && ap_number_valid(n, value)) continue;
             if (told <= UINT32_MAX && ap_number_valid(n, (uint32_t)told)) ap_number_set(g, n, (uint32_t)told);
         }
 }
@@ -354,10 +352,7 @@ void ap_segment_salvage(const void *base, uint64_t size, const struct ap_parts *
         ap_layout_sections(parts, &w.geometry, seg.sections);
     else
         memcpy(seg.sections, w.table, sizeof seg.sections);
-    for (uint32_t i = 0; i < AP_SECTIONS_MAX; i++) {
-        if (i >= seg.section_count) memset(&seg.sections[i], 0, sizeof seg.sections[i]);
-        seg.sections[i].name[sizeof seg.sections[i].name - 1] = '\0';
-    }
+    for (uint32_t i = 0; i < AP_SECTIONS_MAX; i++) seg.sections[i].name[sizeof seg.sections[i].name - 1] = '\0';
     salvage_clamp(&seg);
     ap_segment_places(&seg);
     *ret = seg;
