@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <liburing.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -18,6 +19,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #define WRAP(type, name, ...) \
@@ -439,6 +441,24 @@ WRAP(int, pthread_mutex_unlock, pthread_mutex_t *mutex)
         __real_pthread_mutex_unlock(&lock);
     }
     return __real_pthread_mutex_unlock(mutex);
+}
+
+/* ---- waiting --------------------------------------------------------------------------------------------------- */
+
+WRAP(int, nanosleep, const struct timespec *time, struct timespec *left)
+{
+    pthread_mutex_lock(&lock);
+    count.naps++;
+    pthread_mutex_unlock(&lock);
+    return __real_nanosleep(time, left);
+}
+
+WRAP(int, sched_yield, void)
+{
+    pthread_mutex_lock(&lock);
+    count.yields++;
+    pthread_mutex_unlock(&lock);
+    return __real_sched_yield();
 }
 
 /* ---- the count ------------------------------------------------------------------------------------------------ */

@@ -33,7 +33,7 @@ struct inject_count {
     long blocks, mapped, threads; /* of the heap; bytes of mappings; threads that were made and not joined */
     long descriptors, segments;   /* segments: mappings of files in /dev/shm */
     long closed;                  /* how often a descriptor was closed that was not open: it could be another's by then */
-    long unlocked;                /* how often glibc has unlocked a mutex */
+    long unlocked, naps, yields;  /* how often glibc has unlocked a mutex, and the program slept or gave its processor away */
 };
 struct inject_count inject_count(void);
 

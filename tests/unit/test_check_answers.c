@@ -176,6 +176,7 @@ Test(check_answers, sections)
     A(s->stride, 255, "section 1 S6! stride 255, not 256");
     A(s->count, 11, "header 0 S7! geometry.lanes: 12, but the sections say 11; section 1 S6! count 11, not 12");
     A(s->count, 13, "header 0 S7! geometry.lanes: 12, but the sections say 13; section 1 S6! count 13, not 12");
+    A(s->count, 100, "section 1 S6! count 100, not 12");
     A(s->reserved, UINT64_C(1) << 56, "section 1 at +7 S10! reserved: a byte is 0x01; it must be 0");
     A(header->sections[header->section_count].name[0], 'x',
       "section %u S10! an entry that is not used: a byte is 0x78; it must be 0", count);
@@ -253,6 +254,7 @@ Test(check_answers, lanes)
     A(l->kind, 0, "lane 2 L4! kind 0");
     A(l->kind, 3, "lane 2 L4! kind 3");
     SOUND(none->kind, 2);
+    SOUND(none->life, AP_LIFE(UINT64_C(1) << 54, AP_LIFE_FREE));
     A(none->kind, 3, "lane 4 L4! kind 3");
     A(l->member, 5, "member 1 M3! its anchor lane 2 belongs to member 5; lane 2 L3 member 5 is not LIVE");
     A(l->member, 6, "member 1 M3! its anchor lane 2 belongs to member 6; lane 2 L3! member 6 is out of range");
@@ -466,6 +468,16 @@ Test(check_answers, rings)
       "has lap 3 (head 45, tail 44)");
     r->tail = head - 2;
     expect(__LINE__, &r->tail, "ring 0 Q1! tail 43, head 45, depth 16; ring 0 at +56 Q1! head 45, tail 43, depth 16");
+}
+
+Test(check_answers, a_ring_that_is_full)
+{
+    struct ap_ring *r = ap_at(&d.seg, AP_SECTION_RINGS, 12);
+
+    for (unsigned i = 0; i < 16; i++) r->cells[i] = UINT64_C(1) << 60 | AP_REF(5, 1);
+    SOUND(r->tail, 16);
+    SOUND(r->tail, 15);
+    A(r->tail, 17, "ring 12 Q1! tail 17, head 0, depth 16; ring 12 at +56 Q1! head 0, tail 17, depth 16");
 }
 
 /* ---- slabs, slots ---------------------------------------------------------------------------------------------- */

@@ -138,17 +138,69 @@ static uint64_t monotonic(void)
     return ap_ops_system.now();
 }
 
+static struct inject_count last;
+
+static long naps(void)
+{
+    long before = last.naps;
+
+    last = inject_count();
+    return last.naps - before;
+}
+
+static long yields(void) /* before naps() */
+{
+    return inject_count().yields - last.yields;
+}
+
+/* Without patience others are let go on between the looks, with it two milliseconds pass. */
 Test(check_looks, patience_looks_again_and_waits)
 {
     uint64_t before = monotonic();
 
+    naps();
     cr_expect_str_eq(planned(0xff, FOUND(1)), "corrupt at 0: X1: look 7");
     cr_expect_eq(looks, AP_LOOKS);
     cr_expect_geq(monotonic() - before, (AP_LOOKS - 1) * UINT64_C(2000000) - 1000000, "two milliseconds each");
+    cr_expect_eq(yields(), 0);
+    cr_expect_eq(naps(), AP_LOOKS - 1);
     cr_expect_str_eq(planned(1, FOUND(1)), "corrupt at 0: X1: look 1", "the last look says whether to go on");
     cr_expect_eq(looks, 2);
+    cr_expect_eq(yields(), 0);
+    cr_expect_eq(naps(), 1);
     cr_expect_str_eq(planned(2, FOUND(1)), "corrupt at 0: X1: look 2");
     cr_expect_eq(looks, 3);
+    cr_expect_eq(yields(), 1);
+    cr_expect_eq(naps(), 1);
+    planned(0, FOUND(0x11, 0x21, 0x31, 0x41, 0x51, 0x61, 0x71, 0x81));
+    cr_expect_eq(yields(), AP_LOOKS - 1);
+    cr_expect_eq(naps(), 0);
+}
+
+/* What may be so for a moment, when somebody is in the middle of it, is waited for. */
+#define PATIENT(field, value, how_often)                                          \
+    do {                                                                          \
+        __typeof__(field) patient_old = (field);                                  \
+        (field) = (__typeof__(field))(value);                                     \
+        naps();                                                                   \
+        check();                                                                  \
+        cr_expect_gt(all.count, 0, #field);                                       \
+        cr_expect_eq(naps(), (how_often) * (AP_LOOKS - 1), #field " = " #value);  \
+        (field) = patient_old;                                                    \
+    } while (0)
+
+Test(check_looks, what_may_be_so_for_a_moment)
+{
+    struct ap_lane *l = ap_lane_at(&d.seg, 2), *left = ap_lane_at(&d.seg, 3);
+    struct ap_slot *slot = ap_slot_at(&d.seg, 0);
+
+    while (AP_WORD_STATE(slot->word) != AP_TASK_QUEUED || slot->body == 0) slot++;
+    PATIENT(l->kind, 0, 0);
+    PATIENT(l->tid, 1u << 22, 1);
+    PATIENT(left->life, AP_LIFE(0, AP_LIFE_DEAD), 1);
+    PATIENT(left->member, 5, 1);
+    PATIENT(slot->body, 1, 0);
+    PATIENT(*(uint64_t *)ap_at(&d.seg, AP_SECTION_BLOCKS, ap_pool_number(&d.seg, slot->body)), 0, 1);
 }
 
 /* ---- words, zeros ---------------------------------------------------------------------------------------------- */
@@ -329,6 +381,7 @@ Test(check_looks, stamps_of_another_boot_are_not_compared)
         cr_expect_not_null(inject_end());
     }
     cr_expect_eq(inject_count().descriptors, was.descriptors);
+    cr_expect_eq(inject_count().closed, was.closed);
 }
 
 static uint64_t stamp;
