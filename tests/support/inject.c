@@ -324,6 +324,9 @@ WRAP(long, syscall, long number, ...)
     va_start(args, number);
     for (int i = 0; i < 6; i++) a[i] = va_arg(args, long);
     va_end(args);
+    pthread_mutex_lock(&lock);
+    count.futexes += number == SYS_futex;
+    pthread_mutex_unlock(&lock);
     if (number == SYS_pidfd_open && fails(INJECT_MAKE, __func__)) return -1;
     return __real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }

@@ -34,6 +34,7 @@ struct inject_count {
     long descriptors, segments;   /* segments: mappings of files in /dev/shm */
     long closed;                  /* how often a descriptor was closed that was not open: it could be another's by then */
     long unlocked, naps, yields;  /* how often glibc has unlocked a mutex, and the program slept or gave its processor away */
+    long futexes;                 /* how often it has called futex itself */
 };
 struct inject_count inject_count(void);
 

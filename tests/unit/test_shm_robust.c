@@ -87,6 +87,38 @@ Test(robust, locked_between_unlocks)
     }
 }
 
+/* Unlocks one whose pointers are forged: without glibc, which would follow them. */
+static void unlock_by_hand(unsigned i, bool waiters)
+{
+    struct inject_count was = inject_count(), now;
+    uint32_t *word = (uint32_t *)ap_robust_word(locks[i]);
+
+    if (waiters) *word |= FUTEX_WAITERS;
+    ap_robust_unlock(locks[i]);
+    now = inject_count();
+    cr_expect_eq(now.unlocked, was.unlocked);
+    cr_expect_eq(now.futexes - was.futexes, waiters, "who waits is woken");
+    cr_expect_eq(*word, 0);
+}
+
+/* What was forged is out of the list, and its neighbours are as if it had never been in: they need no hand. */
+Test(robust, a_forged_pointer_spoils_its_own_lock_only)
+{
+    make_locks(MANY);
+    for (unsigned forged = 0; forged < 2 * MANY; forged++) {
+        unsigned k = forged % MANY;
+        void **pointer = forged < MANY ? (void **)&locks[k]->__data.__list.__next : (void **)&locks[k]->__data.__list.__prev;
+
+        for (unsigned i = 0; i < MANY; i++) cr_assert_eq(ap_robust_trylock(locks[i]), 0);
+        *pointer = &forged;
+        unlock_by_hand(k, k % 2 == 1);
+        for (unsigned i = 0; i < MANY; i++) {
+            unsigned next = (i + forged) % MANY;
+            if (next != k) unlock(next);
+        }
+    }
+}
+
 static void *lock_many(void *ret)
 {
     long before = inject_count().blocks;
