@@ -130,7 +130,9 @@ Test(check_answers, gaps_of_the_header)
     A(FIRST_BEHIND(watched), 1, "header 0 S10! behind the beat: a byte is 0x01; it must be 0");
     A(LAST_BEFORE(images), 1, "header 0 S10! behind the beat: a byte is 0x01; it must be 0");
     A(FIRST_BEHIND(images), 1, "header 0 S10! behind images: a byte is 0x01; it must be 0");
-    A(base[4095], 1, "header 0 S10! behind images: a byte is 0x01; it must be 0");
+    A(LAST_BEFORE(due), 1, "header 0 S10! behind images: a byte is 0x01; it must be 0");
+    A(FIRST_BEHIND(due_rung), 1, "header 0 S10! behind the soonest due time: a byte is 0x01; it must be 0");
+    A(base[4095], 1, "header 0 S10! behind the soonest due time: a byte is 0x01; it must be 0");
     A(header->geometry.reserved[0], 1, "header 0 S10! geometry.reserved: a byte is 0x01; it must be 0");
     A(header->geometry.reserved[1], 1, "header 0 S10! geometry.reserved: a byte is 0x01; it must be 0");
     A(header->role.__data.__count, 2, "header 0 S11! the mutex' count is 2; at most 1");
@@ -296,26 +298,25 @@ static uint64_t *block_in(uint32_t state)
     return NULL;
 }
 
+#define WRONG(field, value, block, state, who)                                                                     \
+    A(field, value, "block %d P4! side word %016llx: state %d, owner %d", block, (unsigned long long)(value), state, who)
+
 Test(check_answers, blocks)
 {
     uint64_t *owned = block_in(AP_BLOCK_OWNED), *request = block_in(AP_BLOCK_REQUEST), *result = block_in(AP_BLOCK_RESULT);
     uint64_t *none = block_in(AP_BLOCK_FREE);
 
-    A(*none, 4, "block 0 P4! side word 0000000000000004: state 0, owner 0");
-    A(*none, 16, "block 0 P4! side word 0000000000000010: state 0, owner 1");
-    A(*owned, *owned + 16 * 9, "block 15 P3 leaked: lane 11, generation or epoch 0");
-    A(*owned, *owned + 16 * 10, "block 15 P4! side word 00000000000000c1: state 1, owner 12");
-    A(*owned, *owned | (UINT64_C(1) << 2), "block 15 P4! side word 0000000000000025: state 1, owner 2");
+    WRONG(*none, AP_BLOCK(AP_BLOCK_FREE, 1, 0), 0, AP_BLOCK_FREE, 1);
+    WRONG(*none, AP_BLOCK(AP_BLOCK_FREE, 0, 1), 0, AP_BLOCK_FREE, 0);
+    SOUND(*owned, AP_BLOCK(AP_BLOCK_OWNED, 3, 0));
+    A(*owned, AP_BLOCK(AP_BLOCK_OWNED, 11, 0), "block 15 P3 leaked: lane 11, generation or epoch 0");
+    WRONG(*owned, AP_BLOCK(AP_BLOCK_OWNED, 12, 0), 15, AP_BLOCK_OWNED, 12);
     A(*none, AP_BLOCK(AP_BLOCK_REQUEST, 127, 1), "block 0 P1 leaked: slot 127, generation or epoch 1");
-    A(*none, AP_BLOCK(AP_BLOCK_REQUEST, 128, 1), "block 0 P4! side word 0000000004000802: state 2, owner 128");
-    A(*none, AP_BLOCK(AP_BLOCK_REQUEST, 127, 0), "block 0 P4! side word 00000000000007f2: state 2, owner 127");
-    A(*none, AP_BLOCK(AP_BLOCK_REQUEST, 127, 1) | (UINT64_C(1) << 2),
-      "block 0 P4! side word 00000000040007f6: state 2, owner 127");
-    A(*none, AP_BLOCK(AP_BLOCK_RESULT, 127, 0), "block 0 P4! side word 00000000000007f3: state 3, owner 127");
+    WRONG(*none, AP_BLOCK(AP_BLOCK_REQUEST, 128, 1), 0, AP_BLOCK_REQUEST, 128);
     A(*none, AP_BLOCK(AP_BLOCK_RESULT, 127, 1), "block 0 P2 leaked: slot 127, generation or epoch 1");
-    A(*none, AP_BLOCK(AP_BLOCK_RESULT, 127, 1) | 2 * (UINT64_C(1) << 2), "block 0 P2 leaked: slot 127, generation or epoch 1");
-    A(*none, AP_BLOCK(AP_BLOCK_RESULT, 127, 1) | 3 * (UINT64_C(1) << 2),
-      "block 0 P4! side word 00000000040007ff: state 3, owner 127");
+    WRONG(*none, AP_BLOCK(AP_BLOCK_RESULT, 128, 1), 0, AP_BLOCK_RESULT, 128);
+    A(*none, AP_BLOCK(AP_BLOCK_RESULT + AP_ATTEMPTS_MAX, 127, 7), "block 0 P2 leaked: slot 127, generation or epoch 7");
+    WRONG(*none, AP_BLOCK(AP_BLOCK_RESULT + AP_ATTEMPTS_MAX + 1, 127, 7), 0, AP_BLOCK_RESULT, 127);
     A(*request, 0, "slot 43 T4! request: the block at %llu is not attached (0000000000000000)",
       (unsigned long long)ap_slot_at(&d.seg, 43)->body);
     A(*result, 0, "slot 41 T4! result: the block at %llu is not attached (0000000000000000)",
@@ -332,7 +333,7 @@ Test(check_answers, events)
     SOUND(e->number, e->number - 16);
     A(e->kind, AP_EVENT_NONE, "event 3 E2! kind 0");
     SOUND(e->kind, AP_EVENT_KINDS - 1);
-    A(e->kind, AP_EVENT_KINDS, "event 3 E2! kind 14");
+    A(e->kind, AP_EVENT_KINDS, "event 3 E2! kind %d", AP_EVENT_KINDS);
     SOUND(e->lane, 11);
     A(e->lane, 12, "event 3 E3! lane 12");
     SOUND(e->lane, AP_NO_LANE);
@@ -505,7 +506,7 @@ Test(check_answers, words)
     struct ap_slot *reserved = slot_in(AP_TASK_RESERVED, 0), *running = slot_in(AP_TASK_RUNNING, 0);
     struct ap_slot *releasing = slot_in(AP_TASK_RELEASING, 0), *failed = slot_in(AP_TASK_FAILED, 0);
 
-    A(none->word, AP_WORD_WITH(none->word, AP_TASK_STATES, AP_NO_LANE), "slot 0 T1! state 8");
+    A(none->word, AP_WORD_WITH(none->word, AP_TASK_STATES, AP_NO_LANE), "slot 0 T1! state %d", AP_TASK_STATES);
     A(none->word, AP_WORD_WITH(none->word, AP_TASK_FREE, 0), "slot 0 T2! free: owner 0");
     SOUND(none->word, AP_WORD(AP_TASK_FREE, AP_CRASHES_MAX, AP_NO_LANE, 0));
     A(none->word, AP_WORD(AP_TASK_FREE, AP_CRASHES_MAX + 1, AP_NO_LANE, 1), "slot 0 T5! 4 crashes; at most 3");

@@ -118,9 +118,11 @@ Test(verdict, what_is_written_down)
         cr_expect_eq(ap_image_judge(seg, 0), 1);
         cr_expect_eq(*word, FUTEX_OWNER_DIED | (waiters != 0 ? FUTEX_WAITERS : 0));
         cr_expect_eq(woken, 1);
-        cr_expect_eq(lanes[0].lane->life, LIVE, "the mark tells, as the kernel's does");
+        cr_expect_eq(lanes[0].lane->life, AP_LIFE(0, AP_LIFE_JUDGED), "and the mark tells, as the kernel's does");
+        cr_expect_eq(lanes[0].lane->judge, 0, "whoever judges has done");
         cr_expect_eq(ap_image_judge(seg, 0), 0, "once");
         *word = held;
+        lanes[0].lane->life = LIVE;
     }
     lanes[0].lane->kind = AP_LANE_SHARED;
     woken = 0;
