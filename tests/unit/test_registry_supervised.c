@@ -189,6 +189,22 @@ Test(supervised, how_a_row_ends)
     client->seg->ops = &ap_ops_system;
 }
 
+/* Of a row that was damaged: the texts end. */
+Test(supervised, texts_that_do_not_end)
+{
+    struct ap_supervised_view v;
+    uint32_t row = take("web", 0);
+    struct ap_supervised *s = ap_supervised_at(client->seg, row);
+
+    cr_assert_not_null(s);
+    memset(s->service, 'x', sizeof s->service);
+    memset(((struct ap_supervision *)(void *)s->record[s->turn % 2])->said, 'y', AP_SAID_MAX + 1);
+    cr_assert(ap_supervised_read(client->seg, row, &v));
+    cr_expect_eq(strnlen(v.service, sizeof v.service), APIARY_NAME_MAX);
+    cr_expect_eq(strnlen(v.last.said, sizeof v.last.said), AP_SAID_MAX);
+    ap_supervised_end(client->seg, own_lane());
+}
+
 /* At each border: what prints is kept, what does not is a space, and a letter is whole or is not there. */
 Test(supervised, lines_of_every_length)
 {
