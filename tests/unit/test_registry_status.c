@@ -134,6 +134,7 @@ Test(status, each_field_of_a_row)
     s->leaving = 1;
     life = s->life;
     s->life = AP_SWARM_LIFE(AP_SWARM_EPOCH(life), 0, AP_SWARM_DOWN);
+    s->registered = 4990 * SECOND;
     e.state = APIARY_DOWN;
     e.running = 0;
     judge(&e, "down");
