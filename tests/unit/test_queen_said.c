@@ -166,10 +166,12 @@ Test(queen_said, a_description_is_copied)
     apiary_swarm_status_t row = {.struct_size = sizeof row};
     apiary_provider_t provider = {.struct_size = sizeof provider};
     const struct ap_swarm *swarm;
+    apiary_t *own; /* not the first member */
     apiary_queen_t *q;
 
     setenv("APIARY_PARK", "poll", 1);
-    cr_assert_eq(apiary_queen_start(a, &d, NULL, 0, &q), 0);
+    cr_assert_eq(apiary_attach(name, NULL, &own), 0);
+    cr_assert_eq(apiary_queen_start(own, &d, NULL, 0, &q), 0);
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
         memset(texts[i], '#', strlen(texts[i]));
         free(texts[i]);
@@ -187,6 +189,7 @@ Test(queen_said, a_description_is_copied)
     cr_expect_eq(row.max_delegations, 7);
     swarm = ap_swarm_at(a->seg, queen_inside(q)->registration.swarm);
     cr_expect_eq(swarm->park, AP_PARK_POLL);
+    cr_expect_eq(swarm->member, own->member);
     cr_expect_str_eq(swarm->health_endpoint, "http://here/health");
     cr_expect_str_eq(swarm->metrics_endpoint, "http://here/metrics");
     for (int i = 0; i < 2; i++) cr_expect_eq(apiary_discover(a, i ? "other@3" : "echo", &provider, 1), 1);
@@ -195,6 +198,7 @@ Test(queen_said, a_description_is_copied)
     cr_expect_str_eq(provider.agent, "agent");
     cr_expect_eq(queen_inside(q)->agents[0].worker->index, 1);
     cr_assert_eq(apiary_queen_stop(q, LONG), 0);
+    cr_assert_eq(apiary_detach(own), 0);
 }
 
 /* The handle of a service's member is bound by its queen's limit where that is tighter, and only then. */
@@ -219,6 +223,22 @@ Test(queen_said, the_limit_of_her_own_handle_is_tightened)
         cr_assert_eq(apiary_queen_stop(q, LONG), 0);
     }
     cr_assert_eq(apiary_detach(own), 0);
+}
+
+/* A table without room is told with what to do, and not with what somebody else was refused. */
+Test(queen_said, a_table_without_room)
+{
+    apiary_queen_t *q = start_as(a, "first", NULL), *second = NULL;
+    const apiary_swarm_description_t d = {APIARY_SWARM_DESCRIPTION, .service = "second", .workers = 2, .agents = all_agents,
+                                          .agent_count = AGENTS};
+    char message[256], expected[256];
+    int r = apiary_queen_start(a, &d, message, sizeof message, &second);
+
+    cr_expect_eq(r, APIARY_ETABLEFULL, "16 queues, of which %zu are in use", AGENTS);
+    snprintf(expected, sizeof expected, "%s; %s", apiary_strerror(r), apiary_advice(r));
+    cr_expect_str_eq(message, expected);
+    cr_expect_null(second);
+    cr_assert_eq(apiary_queen_stop(q, LONG), 0);
 }
 
 /* ---- descriptions of other versions -------------------------------------------------------------------------------- */
