@@ -108,7 +108,6 @@ static int read_description(const apiary_swarm_description_t *from, struct descr
     if (ret->agents == NULL) return APIARY_ENOBLOCK;
     for (size_t i = 0; r == 0 && i < d->agent_count; i++) r = make_read_agent(d, i, &ret->agents[i], message, size);
     ret->swarm.agents = ret->agents;
-    ret->swarm.agent_size = sizeof *ret->agents;
     return r;
 }
 

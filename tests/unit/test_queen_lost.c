@@ -157,3 +157,43 @@ Test(queen_lost, an_agent_that_stays_is_named_once)
     cr_expect_eq(result.code, 0);
     apiary_release(a, &result);
 }
+
+static void *stop_with_time(void *queen)
+{
+    return (void *)(intptr_t)-apiary_queen_stop(queen, LONG);
+}
+
+/* What is in hand is waited for, by one thread; meanwhile nothing new comes, and her beat goes on. */
+Test(queen_lost, one_that_drains_takes_nothing_new)
+{
+    apiary_queen_t *q = NULL;
+    const struct ap_swarm *swarm;
+    apiary_task_t task, other;
+    apiary_result_t result = {.struct_size = sizeof result};
+    pthread_t thread;
+    uint64_t beat;
+    void *error;
+    int r;
+
+    cr_assert_eq(start_odd(&stay_kind, NULL, 0, &q), 0);
+    swarm = ap_swarm_at(a->seg, queen_inside(q)->registration.swarm);
+    cr_assert_eq(apiary_delegate(a, "odd", NULL, 0, NULL, &task), 0);
+    while (!ap_load_acquire(&entered)) sched_yield();
+    cr_assert_eq(pthread_create(&thread, NULL, stop_with_time, q), 0);
+    do {
+        r = apiary_delegate(a, "echo", NULL, 0, NULL, &other);
+        if (r == 0) cr_assert_eq(apiary_await(a, other, LONG, &result), 0);
+        if (r == 0) apiary_release(a, &result);
+    } while (r == 0);
+    cr_expect_eq(r, APIARY_ENOPROVIDER);
+    cr_expect_eq(apiary_queen_stop(q, LONG), APIARY_EINVAL, "another thread is at it");
+    beat = ap_load_relaxed(&swarm->beat);
+    while (ap_load_relaxed(&swarm->beat) == beat) sched_yield();
+    ap_store_release(&gate, 1);
+    pthread_join(thread, &error);
+    cr_expect_eq((intptr_t)error, 0);
+    cr_assert_eq(apiary_await(a, task, LONG, &result), 0);
+    cr_expect_eq(result.code, 0);
+    apiary_release(a, &result);
+    cr_expect_eq(apiary_queen_stop(q, LONG), APIARY_ESTALE);
+}

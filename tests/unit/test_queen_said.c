@@ -225,6 +225,31 @@ Test(queen_said, the_limit_of_her_own_handle_is_tightened)
     cr_assert_eq(apiary_detach(own), 0);
 }
 
+static int logged_by;
+
+static void note_user(void *user, int level, const char *line)
+{
+    (void)level;
+    (void)line;
+    ++*(int *)user;
+}
+
+/* Her log is called with what it was given, and the signals of who has started her are as they were. */
+Test(queen_said, nothing_of_her_caller_is_changed)
+{
+    const apiary_swarm_description_t d = {APIARY_SWARM_DESCRIPTION, .service = "quiet", .agents = all_agents, .agent_count = 1,
+                                          .log = note_user, .log_user = &logged_by};
+    sigset_t before, after;
+    apiary_queen_t *q;
+
+    cr_assert_eq(pthread_sigmask(SIG_SETMASK, NULL, &before), 0);
+    cr_assert_eq(apiary_queen_start(a, &d, NULL, 0, &q), 0);
+    cr_assert_eq(pthread_sigmask(SIG_SETMASK, NULL, &after), 0);
+    for (int signal = 1; signal < 32; signal++) cr_expect_eq(sigismember(&before, signal), sigismember(&after, signal), "%d", signal);
+    cr_assert_eq(apiary_queen_stop(q, LONG), 0);
+    cr_expect_eq(logged_by, 2, "that she is there, and that she has left");
+}
+
 /* A table without room is told with what to do, and not with what somebody else was refused. */
 Test(queen_said, a_table_without_room)
 {
