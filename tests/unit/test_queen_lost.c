@@ -78,7 +78,7 @@ KIND(stay, NULL, stay, NULL);
 static int start_odd(const apiary_agent_kind_t *kind, char *message, size_t size, apiary_queen_t **q)
 {
     static const char *const caps[] = {"odd", NULL};
-    const apiary_agent_description_t agents[] = {{"echo", &echo_kind, echo_caps, 0, NULL, NULL, NULL}, 
+    const apiary_agent_description_t agents[] = {{"echo", &echo_kind, echo_caps, 0, NULL, NULL, NULL},
                                                  {"odd", kind, caps, 1, NULL, NULL, NULL}};
     const apiary_swarm_description_t d = {APIARY_SWARM_DESCRIPTION, .service = "test", .workers = 2, .agents = agents,
                                           .agent_count = 2, .log = note};

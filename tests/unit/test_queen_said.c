@@ -245,7 +245,8 @@ Test(queen_said, nothing_of_her_caller_is_changed)
     cr_assert_eq(pthread_sigmask(SIG_SETMASK, NULL, &before), 0);
     cr_assert_eq(apiary_queen_start(a, &d, NULL, 0, &q), 0);
     cr_assert_eq(pthread_sigmask(SIG_SETMASK, NULL, &after), 0);
-    for (int signal = 1; signal < 32; signal++) cr_expect_eq(sigismember(&before, signal), sigismember(&after, signal), "%d", signal);
+    for (int signal = 1; signal < 32; signal++)
+        cr_expect_eq(sigismember(&before, signal), sigismember(&after, signal), "%d", signal);
     cr_assert_eq(apiary_queen_stop(q, LONG), 0);
     cr_expect_eq(logged_by, 2, "that she is there, and that she has left");
 }
