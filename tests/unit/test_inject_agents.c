@@ -204,6 +204,8 @@ static int queen_start(void *user)
 static void queen_stop(void *user)
 {
     (void)user;
+    for (int i = 0; capabilities[i] != NULL; i++)
+        cr_assert_eq(apiary_discover(client, capabilities[i], NULL, 0), 2, "she is there, but without something that she offers");
     cr_assert_eq(apiary_queen_stop(queen, APIARY_FOREVER), 0);
     cr_assert_eq(states, 0);
 }

@@ -267,6 +267,27 @@ Test(queen_said, a_table_without_room)
     cr_assert_eq(apiary_queen_stop(q, LONG), 0);
 }
 
+static struct ap_handle *taken[AP_HANDLES];
+
+/* Neither her own handle, nor those of her agents and of their jobs, however many are left: then she is not there. */
+Test(queen_said, handles_that_are_all_in_use)
+{
+    const apiary_swarm_description_t d = {APIARY_SWARM_DESCRIPTION, .service = "late", .workers = 2, .agents = all_agents,
+                                          .agent_count = AGENTS};
+    apiary_queen_t *q = NULL;
+    size_t n = 0;
+
+    while ((taken[n] = ap_handle_open(&taken[n], AP_HANDLE_WATCH)) != NULL) n++;
+    for (size_t left = 0; left <= AGENTS + 2; left++) {
+        cr_expect_eq(apiary_queen_start(a, &d, NULL, 0, &q), APIARY_ENOBLOCK, "with %zu left", left);
+        cr_expect_null(q);
+        ap_handle_close(taken[--n]);
+    }
+    while (n > 0) ap_handle_close(taken[--n]);
+    cr_assert_eq(apiary_queen_start(a, &d, NULL, 0, &q), 0);
+    cr_assert_eq(apiary_queen_stop(q, LONG), 0);
+}
+
 /* ---- descriptions of other versions -------------------------------------------------------------------------------- */
 
 struct later_agent {
