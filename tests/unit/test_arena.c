@@ -42,7 +42,7 @@ int mallctl(const char *name, void *old, size_t *old_size, void *new, size_t new
 void *mallocx(size_t size, int flags)
 {
     size_t room = (size + 63) / 64 * 64;
-    size_t *block = malloc(room + 64);
+    size_t *block = size <= LARGEST ? malloc(room + 64) : NULL;
 
     cr_assert_neq(size, 0, "jemalloc does not define it");
     if (size > LARGEST) return NULL;
