@@ -117,6 +117,30 @@ typedef struct apiary_trace {
 APIARY_API int apiary_trace_parse(const char *text, apiary_trace_t *ret);
 APIARY_API void apiary_trace_format(const apiary_trace_t *trace, char *ret);
 
+/* How a task is tried again that its agent has failed (APIARY_EAGENT). All zeros: it is not.
+ * 1 After the first failure the task pauses for a random time from 0 to `backoff`; after each further one the bound is `multiplier`
+ *   times as long, up to `cap`. Meanwhile it is as one with a delay.
+ * 2 Its request is kept. The result is that of the last attempt.
+ * 3 A task is not tried again that was cancelled or given up, whose deadline would come first, whose agent says no or names a code
+ *   of `never`, or whose agent has used up its budget of retries: a fifth of the tasks that it starts and ten a second. */
+typedef struct apiary_retry {
+    uint32_t max_attempts; /* how often it is started at most, deaths of workers not counted; 0 and 1: once; at most 32 */
+    uint32_t backoff;      /* ms; 0: 100 */
+    uint32_t multiplier;   /* percent, 100 to 10,000; 0: 200 */
+    uint32_t cap;          /* ms; 0: 100 times the backoff */
+    uint32_t never[4];     /* codes of the agent; 0: none */
+} apiary_retry_t;
+
+/* Why a task that its agent failed was not tried again. */
+enum apiary_untried {
+    APIARY_UNTRIED_NO_POLICY = 0,
+    APIARY_UNTRIED_USED_UP,  /* after max_attempts */
+    APIARY_UNTRIED_REFUSED,  /* its agent says no, or a code of `never` */
+    APIARY_UNTRIED_BUDGET,   /* too many retries of its agent's tasks */
+    APIARY_UNTRIED_DEADLINE, /* it would have come too late */
+    APIARY_UNTRIED_UNWANTED  /* cancelled or given up */
+};
+
 /* For every way to delegate: delegate, batch, call, and delegations of agents and queens.
  * 1 `hops` is the number of tasks that the chain may have from this one on, each delegated for the one before; 0: 32, at most
  *   UINT32_MAX - 1. A task that would be one too many is refused with APIARY_EHOPS, so agents that delegate in a circle end.
@@ -134,6 +158,7 @@ typedef struct apiary_delegate_options {
     apiary_trace_t trace;
     uint64_t delay;  /* from now, before which the task is not run; 0: at once */
     uint64_t due_at; /* the same as a time of CLOCK_MONOTONIC; 0: at once */
+    apiary_retry_t retry;
 } apiary_delegate_options_t;
 
 #ifndef __cplusplus
@@ -148,8 +173,10 @@ typedef struct apiary_result {
     size_t size;
     int code;             /* 0, or why the task failed: APIARY_EAGENT (data is the text), _ETIMEDOUT, ... */
     uint32_t agent_code;  /* the agent's own number for a failure; 0 with success */
-    uint32_t attempts;    /* how often the task was started, also by workers that died */
+    uint32_t attempts;    /* how often the task was started, also by workers that died, and to be failed and tried again */
     apiary_task_t task;
+    uint32_t untried;     /* with APIARY_EAGENT: enum apiary_untried */
+    uint32_t reserved;
 } apiary_result_t;
 
 /* Delegates `size` bytes to the best living agent that offers `capability`; they are copied once. Never blocks.

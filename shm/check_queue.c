@@ -226,6 +226,7 @@ static const struct ap_field queue_fields[] = {
     AP_FIELD(ap_queue, life), AP_FIELD(ap_queue, summary), AP_FIELD(ap_queue, depth), AP_FIELD(ap_queue, running),
     AP_FIELD(ap_queue, crashed), AP_FIELD(ap_queue, expired), AP_FIELD(ap_queue, cancelled), AP_FIELD(ap_queue, started),
     AP_FIELD(ap_queue, done), AP_FIELD(ap_queue, failed), AP_FIELD(ap_queue, late), AP_FIELD(ap_queue, run_time),
+    AP_FIELD(ap_queue, retried),
     {NULL, 0, 0},
 };
 static const struct ap_number queue_numbers[] = {

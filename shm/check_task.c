@@ -118,6 +118,7 @@ static void slot_owner(struct ap_look *look, const struct seen *s)
             ap_look_found(look, AP_CORRUPT, &s->slot->word, s->word, "T7", "%s: code %u is unknown",
                           ap_task_state_name(s->state), s->owner);
         return;
+    case AP_OWNER_IS_COUNT: wrong = s->owner > AP_FAILURES_MAX; break;
     case AP_OWNER_IS_NONE: wrong = s->owner != AP_NO_LANE && s->word != 0; break;
     }
     if (wrong)
@@ -128,7 +129,8 @@ static void slot_owner(struct ap_look *look, const struct seen *s)
 static void slot_generation(struct ap_look *look, const struct seen *s)
 {
     uint64_t request = ap_look_64(look, &s->slot->request), generation = AP_REQUEST_GENERATION(request);
-    const uint64_t bits = AP_REQUEST_CANCEL | AP_REQUEST_ABANDON | AP_REQUEST_DETACH | AP_REQUEST_OVERWRITTEN;
+    const uint64_t bits = AP_REQUEST_CANCEL | AP_REQUEST_ABANDON | AP_REQUEST_DETACH | AP_REQUEST_OVERWRITTEN |
+                          AP_REQUEST_TRIED;
 
     if (s->generation > AP_GENERATION_LAST || (s->generation == 0 && s->state != AP_TASK_FREE))
         ap_look_found(look, AP_CORRUPT, &s->slot->word, s->word, "T5", "generation %llu", LONG(s->generation));
@@ -283,7 +285,7 @@ static const struct ap_field slot_fields[] = {
     AP_FIELD(ap_slot, deadline), AP_FIELD(ap_slot, client), AP_FIELD(ap_slot, capability), AP_FIELD(ap_slot, caller),
     AP_FIELD(ap_slot, only), AP_FIELD(ap_slot, body_inline), AP_FIELD(ap_slot, result_inline), AP_FIELD(ap_slot, queued),
     AP_FIELD(ap_slot, started), AP_FIELD(ap_slot, finished), AP_FIELD(ap_slot, queue), AP_FIELD(ap_slot, worker),
-    AP_FIELD(ap_slot, due),
+    AP_FIELD(ap_slot, due), AP_FIELD(ap_slot, tries),
     {NULL, 0, 0},
 };
 static const struct ap_number slot_numbers[] = {

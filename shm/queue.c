@@ -171,6 +171,7 @@ void ap_queue_begin(struct ap_segment *seg, uint32_t queue, bool anew)
     ap_store_relaxed(&q->done, 0);
     ap_store_relaxed(&q->failed, 0);
     ap_store_relaxed(&q->late, 0);
+    ap_store_relaxed(&q->retried, 0);
     ap_store_relaxed(&q->started, 0);
     ap_store_relaxed(&q->crashed, 0);
     ap_store_relaxed(&q->expired, 0);
@@ -376,6 +377,7 @@ void ap_queue_tell(struct ap_consumer *c, const struct ap_queue_tally *tally)
     ap_store_relaxed(&q->done, tally->done);
     ap_store_relaxed(&q->failed, tally->failed);
     ap_store_relaxed(&q->late, tally->late);
+    ap_store_relaxed(&q->retried, tally->retried);
     ap_store_relaxed(&q->run_time, tally->run_time);
 }
 

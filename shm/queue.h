@@ -88,7 +88,8 @@ struct ap_queue {
     uint64_t started;  /* tasks since the queue was first opened, as the next three */
     uint64_t done, failed, late; /* ended by the consumer: well, not well, after its caller had given it up */
     uint64_t run_time; /* ns, exponentially weighted, 1/8 */
-    uint64_t reserved2[2];
+    uint64_t retried;  /* attempts that failed, after which the task was put back */
+    uint64_t reserved2[1];
 } AP_ALIGNED;
 
 struct ap_ring {
@@ -253,7 +254,7 @@ struct ap_queue_counts {
 void ap_queue_counts(const struct ap_queue *q, struct ap_queue_counts *ret);
 /* The consumer's own counts. */
 struct ap_queue_tally {
-    uint64_t started, done, failed, late, run_time;
+    uint64_t started, done, failed, late, retried, run_time;
 };
 void ap_queue_tell(struct ap_consumer *c, const struct ap_queue_tally *tally);
 /* Publishes how many tasks run, so that routers see at once that the consumer has more in hand. */

@@ -337,6 +337,30 @@ int ap_task_overwrite(struct ap_segment *seg, uint32_t index, uint64_t token, co
     return 1;
 }
 
+/* The bit after what it stands for: a reader that sees it sees a number of this task's. */
+static void tries_say(struct ap_segment *seg, uint32_t index, uint64_t token, uint16_t tries)
+{
+    ap_store_relaxed(&ap_slot_at(seg, index)->tries, tries);
+    ap_task_request(seg, index, AP_WORD_GENERATION(token), AP_REQUEST_TRIED);
+}
+
+void ap_task_untried(struct ap_segment *seg, uint32_t index, uint64_t token, uint32_t why)
+{
+    tries_say(seg, index, token, AP_TRIES(AP_TRIES_FAILURES(ap_slot_tries(ap_slot_at(seg, index), token)), why));
+}
+
+void ap_task_put_back(struct ap_segment *seg, uint32_t index, uint64_t token, uint32_t lane, uint64_t due)
+{
+    struct ap_slot *slot = ap_slot_at(seg, index);
+    uint32_t failures = AP_TRIES_FAILURES(ap_slot_tries(slot, token)) + 1;
+
+    (void)lane; /* only asserted */
+    tries_say(seg, index, token, AP_TRIES(failures, 0));
+    ap_store_relaxed(&slot->due, due);
+    AP_WAY(RUNNING, SCHEDULED, STORE, WORKER, AP_IS_WORKER(lane, token));
+    ap_store_release(&slot->word, AP_WORD_WITH(token, AP_TASK_SCHEDULED, failures)); /* TASK-R1 pairs TASK-A1 */
+}
+
 int ap_task_finish(struct ap_segment *seg, uint32_t index, uint64_t token, int code)
 {
     struct ap_slot *slot = ap_slot_at(seg, index);

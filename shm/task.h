@@ -5,7 +5,7 @@
  * WORD      1 Bits 0..3 state, 4..6 crashes, 7..11 lost starts, 12..25 owner, 26..63 generation (38 bits).
  *           2 The owner is the queue while QUEUED; the lane while RESERVED, RUNNING and RELEASING; the errno of why while FAILED
  *           and CANCELLED, so that one compare-and-swap both ends a task and says why; 0x3fff otherwise. A SCHEDULED task is
- *           nobody's (due.h).
+ *           nobody's (due.h): the field has its failures, so no two words of a task that waits for its time are the same.
  *           3 The generation rises when the slot is reserved. A task id carries the slab's epoch and the generation.
  *           4 At 7 million uses a second of one slot the generations last 10.9 hours. Slots of a slab are used strictly in turn,
  *           so a lane at that rate needs 64 times as long, 29 days. Then the slot retires (AP_GENERATION_LAST) until its slab is
@@ -33,6 +33,7 @@
  *           QUEUED     CANCELLED  CAS    client
  *           QUEUED     FAILED     CAS    client, sweep          timed out
  *           RUNNING    DONE       STORE  the worker's lane      result before
+ *           RUNNING    SCHEDULED  STORE  the worker's lane      failures + 1: to be tried again
  *           RUNNING    FAILED     STORE  the worker's lane      timed out, too, when late at the claim
  *           RUNNING    QUEUED     CAS    reaper of the owner    crashes + 1, or lost starts + 1
  *           RUNNING    FAILED     CAS    reaper of the owner    crashed or lost too often, abandoned, OVERWRITTEN
@@ -43,8 +44,8 @@
  *           RELEASING  FREE       CAS    who frees it           another thread of its process; the same
  *           RELEASING  FREE       CAS    reaper of the owner    the same
  * REQUEST   a second word, generation << 8 | bits, written by the client side, and for a dead client by its reaper (DETACH):
- *           CANCEL, ABANDON (nobody will collect), DETACH (fire and forget: ABANDON from birth); by the worker: OVERWRITTEN. Bits
- *           of another generation do not count.
+ *           CANCEL, ABANDON (nobody will collect), DETACH (fire and forget: ABANDON from birth); by the worker: OVERWRITTEN, and
+ *           TRIED (slot->tries is this task's). Bits of another generation do not count.
  * UNSEEN    1 A task that nobody may collect is freed as soon as it has ended.
  *           2 The lane that ends it looks at the request word afterwards; the lane that gives it up looks at the word afterwards
  *           (TASK-F3, TASK-F4). So one of them sees both. If that lane dies first, its recovery frees the task.
@@ -118,7 +119,7 @@ enum ap_task_way {
 #define AP_IS_ANYBODY true
 
 /* The meaning of the owner field in a state. */
-enum ap_task_owner { AP_OWNER_IS_NONE, AP_OWNER_IS_LANE, AP_OWNER_IS_QUEUE, AP_OWNER_IS_CODE };
+enum ap_task_owner { AP_OWNER_IS_NONE, AP_OWNER_IS_LANE, AP_OWNER_IS_QUEUE, AP_OWNER_IS_CODE, AP_OWNER_IS_COUNT };
 
 /* Whether a task in this state has ended (DONE, FAILED, CANCELLED); false for an invalid state. */
 static inline bool ap_task_ended(uint32_t state)
@@ -136,14 +137,15 @@ static inline bool ap_task_waits(uint32_t state)
     return state == AP_TASK_QUEUED || state == AP_TASK_SCHEDULED;
 }
 
-enum { AP_REQUEST_CANCEL = 1, AP_REQUEST_ABANDON = 2, AP_REQUEST_DETACH = 4, AP_REQUEST_OVERWRITTEN = 8 };
+enum { AP_REQUEST_CANCEL = 1, AP_REQUEST_ABANDON = 2, AP_REQUEST_DETACH = 4, AP_REQUEST_OVERWRITTEN = 8, AP_REQUEST_TRIED = 16 };
 #define AP_REQUEST_GIVEN_UP (AP_REQUEST_ABANDON | AP_REQUEST_DETACH)
 
 #define AP_REQUEST_WORD(generation, bits) ((uint64_t)(generation) << 8 | (uint64_t)(bits))
 #define AP_REQUEST_GENERATION(r) ((uint64_t)(r) >> 8)
 #define AP_REQUEST_BITS(r) ((uint64_t)(r) & 0xff)
 _Static_assert(AP_REQUEST_GENERATION(AP_REQUEST_WORD(AP_GENERATION_MASK, 0)) == AP_GENERATION_MASK, "it is of any generation");
-_Static_assert((AP_REQUEST_CANCEL | AP_REQUEST_GIVEN_UP | AP_REQUEST_OVERWRITTEN) == 15, "each bit means one thing");
+_Static_assert((AP_REQUEST_CANCEL | AP_REQUEST_GIVEN_UP | AP_REQUEST_OVERWRITTEN | AP_REQUEST_TRIED) == 31,
+               "each bit means one thing");
 
 #define AP_WORD(state, crashes, owner, generation) \
     ((uint64_t)(state) | (uint64_t)(crashes) << 4 | (uint64_t)(owner) << 12 | (uint64_t)(generation) << 26)
@@ -177,7 +179,8 @@ static inline int ap_word_code(uint64_t w)
     return AP_WORD_STATE(w) == AP_TASK_DONE ? 0 : -(int)AP_WORD_OWNER(w);
 }
 
-/* How often a task with this word was started: those starts that ended with their worker's death, and the current or last one. */
+/* How often a task with this word was started: those starts that ended with their worker's death, and the current or last one.
+ * Those that its agent failed, and after which it was put back, are counted in the slot (ap_slot_tries). */
 static inline uint32_t ap_word_starts(uint64_t w)
 {
     uint32_t state = AP_WORD_STATE(w);
@@ -219,8 +222,16 @@ struct ap_slot {
     uint64_t queued, started, finished; /* CLOCK_MONOTONIC */
     uint32_t queue, worker;             /* of the last claim, after its CAS; until then of submit or the claim before */
     uint64_t due;                       /* while SCHEDULED and afterwards: not to be run before; else of an earlier task */
-    uint8_t reserved[24];
+    uint16_t tries;                     /* AP_TRIES, if TRIED is set; else of an earlier task */
+    uint8_t reserved[22];
 } AP_ALIGNED;
+
+/* Attempts that its agent failed and after which it was put back, and why it was not (enum apiary_untried). A worker that is killed
+ * between this and the word counts its last start as lost, too. */
+#define AP_TRIES(failures, why) ((uint16_t)((failures) | (why) << 8))
+#define AP_TRIES_FAILURES(t) ((uint32_t)(t) & 0xff)
+#define AP_TRIES_WHY(t) ((uint32_t)(t) >> 8)
+#define AP_FAILURES_MAX 31u
 
 struct ap_slab {
     uint64_t lease; /* epoch << 16 | lane + 1 */
@@ -483,7 +494,7 @@ static inline bool ap_slot_schedule(const struct ap_slabs *by, struct ap_slot *s
     ap_store_relaxed(&slot->queue, 0);
     ap_store_relaxed(&slot->due, due);
     AP_WAY(RESERVED, SCHEDULED, STORE, HOLDER, AP_IS_HOLDER(by, index));
-    ap_store_release(&slot->word, AP_WORD_WITH(word, AP_TASK_SCHEDULED, AP_NO_LANE)); /* TASK-R1 pairs TASK-A1 */
+    ap_store_release(&slot->word, AP_WORD_WITH(word, AP_TASK_SCHEDULED, 0)); /* TASK-R1 pairs TASK-A1 */
     return true;
 }
 
@@ -527,6 +538,16 @@ AP_ALWAYS_INLINE void ap_slot_finish(struct ap_segment *seg, uint32_t lane, stru
                                             : AP_WORD_WITH(token, AP_TASK_FAILED, ap_code_owner(code)));
     if (client != NULL) ap_bell_ring(seg->ops, &client->bell);
 }
+
+/* slot->tries, if it is this task's; else 0. */
+static inline uint32_t ap_slot_tries(const struct ap_slot *slot, uint64_t word)
+{
+    return ap_task_requested(slot, word, AP_REQUEST_TRIED) ? ap_load_relaxed(&slot->tries) : 0;
+}
+/* By its worker, which names no result in a block and has compared the word with the token. put_back: RUNNING -> SCHEDULED. The
+ * caller then fences and looks at the task (ap_due_task): it may have been given up by somebody who has seen it run. */
+void ap_task_untried(struct ap_segment *seg, uint32_t index, uint64_t token, uint32_t why);
+void ap_task_put_back(struct ap_segment *seg, uint32_t index, uint64_t token, uint32_t lane, uint64_t due);
 
 void ap_slot_blocks_free(struct ap_segment *seg, const struct ap_slot *slot, uint32_t index, uint64_t generation);
 

@@ -100,7 +100,7 @@ void view_open_tasks(const struct ap_segment *seg, uint32_t *queued, uint32_t *r
 /* One slot of the task table that is not FREE; read twice, false when it changed meanwhile or is free. */
 struct task_view {
     apiary_task_t id;
-    uint32_t state, crashes, starts; /* starts: crashes included */
+    uint32_t state, crashes, failures, starts; /* starts: both included */
     uint32_t request; /* AP_REQUEST_ bits */
     char capability[APIARY_CAPABILITY_MAX + 1], caller[APIARY_NAME_MAX + 1];
     uint32_t queue, worker, body_size, result_size, agent_code;

@@ -125,6 +125,9 @@ static void set_data(json_t *o, const apiary_result_t *result)
     free(coded);
 }
 
+/* Why a task that failed was not tried again. */
+static const char *const untried[] = {"no_policy", "used_up", "refused", "budget", "deadline", "unwanted"};
+
 struct call {
     const char *capability;
     apiary_delegate_options_t options;
@@ -142,6 +145,7 @@ static int delegate_print_json(const apiary_t *a, const struct call *call, const
     json_object_set_new(o, "error", result->code == 0 ? json_null() : json_string(apiary_error_name(result->code)));
     json_object_set_new(o, "agent_code", json_integer(result->agent_code));
     json_object_set_new(o, "attempts", json_integer(result->attempts));
+    json_object_set_new(o, "untried", result->untried != 0 ? json_string(untried[result->untried]) : json_null());
     json_object_set_new(o, "latency_ns", json_integer((json_int_t)took));
     if (view_task(a->seg, result->task.slot, &view) && view_agent(a->seg, view.queue, &agent))
         json_object_set_new(o, "served_by",

@@ -45,6 +45,7 @@ static json_t *task_json(const struct ap_segment *seg, const struct task_view *v
     json_object_set_new(o, "agent", tool_json_text(agent));
     json_object_set_new(o, "attempts", json_integer(v->starts));
     json_object_set_new(o, "crashes", json_integer(v->crashes));
+    json_object_set_new(o, "failures", json_integer(v->failures));
     json_object_set_new(o, "cancel_requested", json_boolean((v->request & AP_REQUEST_CANCEL) != 0));
     json_object_set_new(o, "detached", json_boolean((v->request & AP_REQUEST_GIVEN_UP) != 0));
     json_object_set_new(o, "client_pid", json_integer(v->client_pid));
@@ -186,7 +187,8 @@ static void task_do_show(const struct ap_segment *seg, const struct task_view *v
            *v->caller != '\0' ? v->caller : "-");
     show_pid("client pid", v->client_pid);
     show_pid("worker pid", v->worker_pid);
-    printf("starts       %u\ncrashes      %u\n", v->starts, v->crashes);
+    printf("starts       %u\ncrashes      %u\nfailures     %u\n", v->starts, v->crashes, v->failures);
+    if (v->state == AP_TASK_SCHEDULED && v->failures > 0) printf("last failure %u\n", v->agent_code);
     printf("requested   %s%s%s%s\n", (v->request & AP_REQUEST_CANCEL) != 0 ? " cancel" : "",
            (v->request & AP_REQUEST_DETACH) != 0 ? " detach" : "",
            (v->request & AP_REQUEST_ABANDON) != 0 ? " abandon" : "",

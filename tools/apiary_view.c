@@ -207,6 +207,7 @@ bool view_task(const struct ap_segment *seg, uint32_t slot, struct task_view *re
     ret->id = (apiary_task_t){slot, AP_LEASE_EPOCH(ap_load_relaxed(&slab->lease)), AP_WORD_GENERATION(word)};
     ret->state = state;
     ret->crashes = AP_WORD_CRASHES(word);
+    ret->failures = AP_TRIES_FAILURES(ap_slot_tries(s, word));
     uint64_t request = ap_load_relaxed(&s->request);
     ret->request = (uint32_t)ap_request_bits(request, word);
     ap_capability_name(seg, ap_load_relaxed(&s->capability), ret->capability);
@@ -225,7 +226,7 @@ bool view_task(const struct ap_segment *seg, uint32_t slot, struct task_view *re
     ret->finished = ap_load_relaxed(&s->finished);
     ret->deadline = ap_load_relaxed(&s->deadline);
     ret->client_pid = client_pid(seg, s);
-    ret->starts = ap_word_starts(word);
+    ret->starts = ap_word_starts(word) + ret->failures;
     ap_carried_read(seg, ret->id, &ret->carried);
     if (state == AP_TASK_RUNNING) ret->worker_pid = view_lane_pid(seg, AP_WORD_OWNER(word));
     ap_fence_full(); /* the copies before the second look at the word */

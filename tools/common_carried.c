@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "core/ops.h"
+#include "registry/routing/retry.h"
 
 static int carried_hops_read(const char *text, uint32_t *ret)
 {
@@ -69,6 +70,71 @@ static int carried_due_at_read(const char *text, uint64_t *ret)
 static json_t *carried_due_at_json(const uint64_t *at)
 {
     return *at != 0 ? json_integer((json_int_t)*at) : json_null();
+}
+
+static int retry_number(const char *text, uint32_t *ret)
+{
+    char *end;
+    unsigned long n;
+
+    errno = 0;
+    n = strtoul(text, &end, 10);
+    if (text[0] < '0' || text[0] > '9' || *end != '\0' || errno != 0 || n > UINT32_MAX) return -1;
+    *ret = (uint32_t)n;
+    return 0;
+}
+
+static int retry_ms(const char *text, uint32_t *ret)
+{
+    uint64_t ns;
+
+    if (tool_duration(text, &ns) != 0 || ns < 1000000 || ns / 1000000 > UINT32_MAX) return -1;
+    *ret = (uint32_t)(ns / 1000000);
+    return 0;
+}
+
+static int retry_part(const char *part, apiary_retry_t *ret)
+{
+    unsigned i = 0;
+    double factor;
+    char *end;
+
+    if (strncmp(part, "backoff=", 8) == 0) return retry_ms(part + 8, &ret->backoff);
+    if (strncmp(part, "cap=", 4) == 0) return retry_ms(part + 4, &ret->cap);
+    if (strncmp(part, "multiplier=", 11) == 0) {
+        factor = strtod(part + 11, &end);
+        if (part[11] < '0' || part[11] > '9' || *end != '\0' || factor < 1 || factor > 100) return -1;
+        ret->multiplier = (uint32_t)(factor * 100);
+        return 0;
+    }
+    while (i < sizeof ret->never / sizeof ret->never[0] && ret->never[i] != 0) i++;
+    if (strncmp(part, "never=", 6) != 0 || i == sizeof ret->never / sizeof ret->never[0]) return -1;
+    return retry_number(part + 6, &ret->never[i]);
+}
+
+static int carried_retry_read(const char *text, apiary_retry_t *ret)
+{
+    char *copy = tool_strdup(text), *rest = copy, *part = strsep(&rest, ",");
+    int r = retry_number(part, &ret->max_attempts);
+
+    while (r == 0 && (part = strsep(&rest, ",")) != NULL) r = retry_part(part, ret);
+    free(copy);
+    return r == 0 && ap_retry_possible(ret) ? 0 : -1;
+}
+
+static json_t *carried_retry_json(const apiary_retry_t *retry)
+{
+    json_t *never = json_array();
+
+    if (retry->max_attempts <= 1) {
+        json_decref(never);
+        return json_null();
+    }
+    for (unsigned i = 0; i < sizeof retry->never / sizeof retry->never[0]; i++)
+        if (retry->never[i] != 0) json_array_append_new(never, json_integer(retry->never[i]));
+    return json_pack("{s:I, s:I, s:I, s:I, s:o}", "max_attempts", (json_int_t)retry->max_attempts, "backoff_ms",
+                     (json_int_t)retry->backoff, "multiplier_percent", (json_int_t)retry->multiplier, "cap_ms",
+                     (json_int_t)retry->cap, "never", never);
 }
 
 int tool_carried_read(const struct tool *t, const struct tool_usage *usage, const struct tool_carried *texts,

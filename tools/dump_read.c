@@ -374,6 +374,7 @@ static json_t *queues_json(const struct dump *d)
         dump_read_set(o, "crashed", dump_number(ap_load_relaxed(&q->crashed)));
         dump_read_set(o, "expired", dump_number(ap_load_relaxed(&q->expired)));
         dump_read_set(o, "cancelled", dump_number(ap_load_relaxed(&q->cancelled)));
+        dump_read_set(o, "retried", dump_number(ap_load_relaxed(&q->retried)));
         dump_read_set(o, "run_time", dump_number(ap_load_relaxed(&q->run_time)));
         dump_read_set(o, "summary", dump_hex(ap_load_relaxed(&q->summary)));
         dump_read_set(o, "rings", rings_json(seg, i));
@@ -423,7 +424,8 @@ static json_t *dump_read_task_json(const struct dump *d, uint32_t index, uint64_
     task_names(d, slot, o);
     dump_read_set(o, "crashes", dump_number(AP_WORD_CRASHES(word)));
     dump_read_set(o, "lost", dump_number(AP_WORD_LOST(word)));
-    dump_read_set(o, "starts", dump_number(ap_word_starts(word)));
+    dump_read_set(o, "failures", dump_number(AP_TRIES_FAILURES(ap_slot_tries(slot, word))));
+    dump_read_set(o, "starts", dump_number(ap_word_starts(word) + AP_TRIES_FAILURES(ap_slot_tries(slot, word))));
     dump_read_set(o, "request_bits", dump_number(ap_request_bits(request, word)));
     dump_read_set(o, "client", dump_number(ap_load_relaxed(&slot->client)));
     dump_read_set(o, "ticket", dump_number(AP_TICKET_NUMBER(ap_load_relaxed(&slot->ticket))));

@@ -7,6 +7,7 @@
 #include "core/apiary/agent.h"
 #include "core/config.h"
 #include "registry/client/client.h"
+#include "registry/routing/retry.h"
 
 #define AP_AGENT_HANDS 64u /* jobs that an agent has at once by default; further tasks stay queued, for others */
 #define AP_AGENT_HANDS_MAX 1024u
@@ -46,7 +47,8 @@ struct ap_agent {
     uint64_t aside;      /* reference of a suspect that waits until nothing else is in hand; 0: none */
     uint64_t held_until; /* nothing else is started beside a suspect, or before one that waits; 0: it is */
     uint32_t misused; /* how often it has used a job that it had finished; writer: any of its threads */
-    uint64_t started, done, failed, late, run_time;
+    uint64_t started, done, failed, late, retried, run_time;
+    struct ap_retry_budget budget;
     uint64_t told_second; /* the second of the last failure; failures in it that were logged, and that were not: */
     uint32_t told, untold;
     uint32_t shown;       /* `running`, as last published */
@@ -61,6 +63,7 @@ struct ap_job {
     uint32_t slot;
     int hand; /* of the lane, -1: none was free */
     uint64_t token;
+    uint64_t pause_for, pause; /* apiary_job_retry: the handle for which it was said, and what */
     uint64_t handed; /* the handle that another thread has answered; the answer is on its way to the worker */
     bool busy; /* in an agent's hands; only the worker uses this */
     bool alone; /* it has crashed a worker before */

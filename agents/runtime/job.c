@@ -10,6 +10,7 @@
 #include "core/invariant.h"
 #include "core/text.h"
 #include "registry/client/carried.h"
+#include "shm/due.h"
 
 #define FAILURE_TEXT 1024u
 #define TOLD 10u /* failures of an agent in one second */
@@ -158,7 +159,7 @@ uint32_t apiary_job_attempt(const apiary_job_t *handle)
 {
     const struct ap_job *job = job_asked(handle);
 
-    return job != NULL ? ap_word_starts(job->token) : 0;
+    return job != NULL ? ap_word_starts(job->token) + AP_TRIES_FAILURES(ap_slot_tries(job->at, job->token)) : 0;
 }
 
 apiary_agent_t *apiary_job_agent(const apiary_job_t *handle)
@@ -305,7 +306,7 @@ static __attribute__((noinline)) int result_none(struct ap_job *job, int *code, 
 }
 
 /* How it ended, for its caller. */
-enum end { END_DONE, END_FAILED, END_LATE };
+enum end { END_DONE, END_FAILED, END_LATE, END_RETRIED };
 
 /* Somebody has asked for something, of this task or of one that has the slot since. A result that nobody will collect is freed:
  * its client may ask for nothing any more while others need its blocks. Given up by its caller, who knows it as timed out:
@@ -338,7 +339,11 @@ AP_ALWAYS_INLINE void job_done(struct ap_job *job, enum end end, uint64_t now)
     AP_DEBUG_ASSERT(job->hand < (int)AP_HANDS);
     agent->in_hand--;
     agent->done += end == END_DONE;
-    if (__builtin_expect(end != END_DONE, 0)) end == END_FAILED ? agent->failed++ : agent->late++;
+    if (__builtin_expect(end != END_DONE, 0)) {
+        agent->failed += end == END_FAILED;
+        agent->late += end == END_LATE;
+        agent->retried += end == END_RETRIED;
+    }
     /* A mean that began at nothing would need dozens of tasks to come near. */
     agent->run_time = __builtin_expect(agent->run_time == 0, 0) ? took : agent->run_time - agent->run_time / 8 + took / 8;
     agent->unpublished++;
@@ -383,9 +388,74 @@ AP_ALWAYS_INLINE int job_finish(struct ap_job *job, int code, uint32_t agent_cod
     return r;
 }
 
+/* ---- again ---------------------------------------------------------------------------------------------------- */
+
+/* splitmix64 */
+static uint64_t job_random(uint64_t x)
+{
+    x += UINT64_C(0x9e3779b97f4a7c15);
+    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
+    return x ^ x >> 31;
+}
+
+/* Whether the task is to be tried again, and from when on. */
+static enum apiary_untried retry_when(struct ap_job *job, uint32_t agent_code, uint64_t now, uint64_t *due)
+{
+    uint64_t request = ap_load_acquire(&job->at->request), pause;
+    uint32_t failures = AP_TRIES_FAILURES(ap_slot_tries(job->at, job->token));
+    struct ap_agent *agent = job->agent;
+    struct ap_carried row;
+    enum apiary_untried r;
+
+    if (!ap_carried_read(agent->worker->seg, job_task(job), &row)) return APIARY_UNTRIED_NO_POLICY;
+    r = ap_retry_judge(&row.retry, failures, agent_code);
+    if (r != AP_TRIED) return r;
+    if (ap_request_has(request, job->token, AP_REQUEST_CANCEL | AP_REQUEST_OVERWRITTEN) ||
+        ap_request_recalled(request, job->token))
+        return APIARY_UNTRIED_UNWANTED;
+    pause = ap_retry_pause(&row.retry, failures, job_random(now ^ job->token));
+    if (ap_load_relaxed(&job->pause_for) == (uintptr_t)ap_handle_name(job->handle)) pause = ap_load_relaxed(&job->pause);
+    if (pause == APIARY_FOREVER) return APIARY_UNTRIED_REFUSED;
+    if (now >= job->deadline || pause >= job->deadline - now) return APIARY_UNTRIED_DEADLINE;
+    if (!ap_retry_take(&agent->budget, agent->started, now)) return APIARY_UNTRIED_BUDGET;
+    *due = now + pause;
+    return AP_TRIED;
+}
+
+/* The agent has failed it: puts the task back where its caller's policy has it tried again. Nothing of it may be touched after that
+ * but by who finds it due. */
+static bool job_put_back(struct ap_job *job, uint32_t agent_code, const void *text, size_t size)
+{
+    struct ap_worker *w = job->agent->worker;
+    uint64_t now = w->seg->ops->now(), due = 0;
+    struct ap_slot *slot = job->at;
+    char cut[AP_INLINE_BODY + 1];
+    enum apiary_untried r;
+
+    if (ap_load_relaxed(&slot->word) != job->token) return false;
+    r = retry_when(job, agent_code, now, &due);
+    if (r != AP_TRIED) {
+        if (r != APIARY_UNTRIED_NO_POLICY) ap_task_untried(w->seg, job->slot, job->token, r);
+        return false;
+    }
+    size = shown_in(cut, sizeof cut, text, size);
+    ap_copy_small(slot->result_inline, cut, size);
+    ap_slot_result(slot, 0, (uint32_t)size);
+    ap_slot_agent_code(slot, agent_code);
+    ap_slot_finished(slot, now);
+    reserved_free(job);
+    ap_task_put_back(w->seg, job->slot, job->token, w->context->lane.index, due);
+    ap_fence_full(); /* TASK-F3 pairs TASK-F4 */
+    ap_due_task(w->seg, &ap_registry_hooks, w->context->lane.index, job->slot, now);
+    job_done(job, END_RETRIED, now);
+    return true;
+}
+
 int ap_job_finish(struct ap_job *job, int code, uint32_t agent_code, const void *data, size_t size)
 {
     if (code != 0) tell_failure(job, code, agent_code, data, size);
+    if (code == APIARY_EAGENT && job_put_back(job, agent_code, data, size)) return 0;
     return job_finish(job, code, agent_code, data, size);
 }
 
@@ -421,6 +491,17 @@ int apiary_job_fail(apiary_job_t *handle, uint32_t agent_code, const char *forma
     n = ap_vformat(text, sizeof text, format, args);
     va_end(args);
     return apiary_job_fail_text(handle, agent_code, text, n);
+}
+
+int apiary_job_retry(apiary_job_t *handle, uint64_t after)
+{
+    struct ap_job *job = job_asked(handle);
+
+    if (handle == NULL) return APIARY_EINVAL;
+    if (job == NULL) return APIARY_ESTALE;
+    ap_store_relaxed(&job->pause, after);
+    ap_store_relaxed(&job->pause_for, (uintptr_t)handle);
+    return 0;
 }
 
 int apiary_job_reserve(apiary_job_t *handle, size_t size, void **ret)

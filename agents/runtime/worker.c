@@ -339,6 +339,7 @@ void ap_worker_consume(struct ap_worker *w)
         agent->done = ap_load_relaxed(&agent->consumer.queue->done);
         agent->failed = ap_load_relaxed(&agent->consumer.queue->failed);
         agent->late = ap_load_relaxed(&agent->consumer.queue->late);
+        agent->retried = ap_load_relaxed(&agent->consumer.queue->retried);
         agent->run_time = ap_load_relaxed(&agent->consumer.queue->run_time);
         agent->scanning = agent->first_scan = true; /* tasks may have waited here for years */
         agent->cursor = 0;

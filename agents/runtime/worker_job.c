@@ -174,7 +174,8 @@ void ap_worker_start_task(struct ap_worker *w, struct ap_agent *agent, uint64_t 
 void ap_worker_publish(struct ap_agent *agent)
 {
     const struct ap_queue_tally tally = {.started = agent->started, .done = agent->done, .failed = agent->failed,
-                                         .late = agent->late, .run_time = agent->run_time};
+                                         .late = agent->late, .retried = agent->retried,
+                                         .run_time = agent->run_time};
 
     ap_queue_tell(&agent->consumer, &tally);
     ap_queue_publish(&agent->consumer, agent->in_hand);

@@ -96,7 +96,7 @@ APIARY_API const char *apiary_job_caller(const apiary_job_t *job); /* the callin
 APIARY_API uint64_t apiary_job_deadline(const apiary_job_t *job);  /* CLOCK_MONOTONIC; APIARY_FOREVER if none */
 APIARY_API int apiary_job_cancelled(const apiary_job_t *job);
 APIARY_API apiary_task_t apiary_job_task(const apiary_job_t *job);    /* the task, as its caller knows it */
-APIARY_API uint32_t apiary_job_attempt(const apiary_job_t *job);      /* 1; more after deaths of earlier workers */
+APIARY_API uint32_t apiary_job_attempt(const apiary_job_t *job);      /* 1; more after deaths and failures of earlier ones */
 /* 1: the trace that the agent passes on to others when it asks them for the task's sake; its parent_id names the task. 0: the task
  * is in no trace. */
 APIARY_API int apiary_job_trace(const apiary_job_t *job, apiary_trace_t *ret);
@@ -121,6 +121,10 @@ APIARY_API int apiary_job_fail(apiary_job_t *job, uint32_t agent_code, const cha
 APIARY_API int apiary_job_fail_text(apiary_job_t *job, uint32_t agent_code, const char *text, size_t size);
 /* Write a large result in place: reserve, fill, then reply with the same pointer. */
 APIARY_API int apiary_job_reserve(apiary_job_t *job, size_t size, void **ret);
+
+/* Before the job is failed: when its task is tried again, if its caller has it tried again at all: after `after` ns, instead of the
+ * pause of the caller's policy; APIARY_FOREVER: not again. Any thread of the agent's. APIARY_ESTALE. */
+APIARY_API int apiary_job_retry(apiary_job_t *job, uint64_t after);
 
 /* Hands the result over from any other thread of the process; the worker finishes the job. The data is copied; where there is no
  * memory for it, the task fails with APIARY_ENOBLOCK, which is also returned. APIARY_ESTALE: the job has its answer already. */

@@ -1,6 +1,8 @@
 /* registry/client/carried.c - what few tasks carry with them. See carried.h. */
 #include "registry/client/carried.h"
 
+#include "registry/routing/retry.h"
+
 _Static_assert(sizeof(struct ap_carried) % AP_LINE == 0, "carried: whole lines, written and read by words");
 
 enum {
@@ -100,6 +102,24 @@ static uint64_t carried_due_at_otherwise(void)
 }
 
 static int carried_due_at_inherit(uint64_t *own, const uint64_t *parents, uint64_t parent)
+{
+    (void)own, (void)parents, (void)parent;
+    return 0;
+}
+
+/* ---- retry ----------------------------------------------------------------------------------------------------- */
+
+static bool carried_retry_possible(const apiary_retry_t *retry)
+{
+    return ap_retry_possible(retry);
+}
+
+static apiary_retry_t carried_retry_otherwise(void)
+{
+    return (apiary_retry_t){.max_attempts = 0};
+}
+
+static int carried_retry_inherit(apiary_retry_t *own, const apiary_retry_t *parents, uint64_t parent)
 {
     (void)own, (void)parents, (void)parent;
     return 0;

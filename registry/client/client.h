@@ -236,14 +236,17 @@ AP_ALWAYS_INLINE int ap_collect_at(const struct apiary *a, apiary_task_t task, a
 {
     struct ap_slot *slot;
     uint64_t word;
-    uint32_t state, size = 0;
+    uint32_t state, size = 0, tries = 0;
     const void *data = "";
     int code;
     bool by_agent;
 
     if (!ap_task_find(a, task, &slot, &word)) return APIARY_ESTALE;
     state = AP_WORD_STATE(word);
-    if (__builtin_expect(ap_abandoned(slot, word), 0)) return APIARY_ESTALE;
+    if (__builtin_expect(AP_REQUEST_BITS(ap_load_acquire(&slot->request)) != 0, 0)) { /* TASK-A7 pairs TASK-R7 */
+        if (ap_abandoned(slot, word)) return APIARY_ESTALE;
+        tries = ap_slot_tries(slot, word);
+    }
     if (ap_task_waits(state) || state == AP_TASK_RUNNING) return 0;
     if (!ap_task_ended(state)) return APIARY_ESTALE;
     code = ap_word_code(word);
@@ -255,7 +258,9 @@ AP_ALWAYS_INLINE int ap_collect_at(const struct apiary *a, apiary_task_t task, a
     ret->size = size;
     ret->code = code;
     ret->agent_code = code == APIARY_EAGENT ? ap_load_relaxed(&slot->agent_code) : 0;
-    ret->attempts = ap_word_starts(word);
+    ret->attempts = ap_word_starts(word) + AP_TRIES_FAILURES(tries);
+    ret->untried = AP_TRIES_WHY(tries);
+    ret->reserved = 0;
     ret->task = task;
     return 1;
 }

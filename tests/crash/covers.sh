@@ -37,7 +37,7 @@ apiary_delegate_external_task: call_expires (the same)
 apiary_agent_execute_task: agent_delegate (but for the service)
 apiary_agent_delegate_external_task: agent_delegate agent_collect agent_leaves
 apiary_job_reply: pop_claim_finish finish_inline finish_unseen finish_overwriting finish_later
-apiary_job_fail: finish_failed
+apiary_job_fail: finish_failed finish_retried
 apiary_job_fail_text: finish_failed
 apiary_job_finish_from_thread: finish_handed (done by the worker's thread)
 apiary_job_reserve: finish_reserved
@@ -47,7 +47,7 @@ LINES
 reads="bind discover swarm_status segment_fd version strerror error_name advice job_agent job_attempt job_caller job_cancelled
     job_capability job_data job_deadline job_user job_set_user job_task job_trace trace_parse trace_format
     kind kinds agent_alloc agent_allocated agent_free agent_handle
-    agent_limit agent_list agent_log agent_log_text agent_name agent_number agent_plugin agent_resize agent_service
+    job_retry agent_limit agent_list agent_log agent_log_text agent_name agent_number agent_plugin agent_resize agent_service
     agent_text local_get local_put local_delete watch_close watch_fd watch_timer"
 
 operations=$(grep -ohE '\.name = "[^"]+"' tests/crash/*.c | cut -d'"' -f2)

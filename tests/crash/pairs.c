@@ -83,6 +83,18 @@ static void other_finish(void)
     ap_task_free_unseen(survivor.seg, survivor.lane.index, actor.task.slot, NULL, NULL);
 }
 
+/* As a worker does whose agent has failed it. */
+static void other_put_back(void)
+{
+    const struct ap_slot *slot = ap_slot_at(survivor.seg, actor.task.slot);
+
+    if (ap_load_relaxed(&slot->word) != survivor.token) return;
+    ap_task_put_back(survivor.seg, actor.task.slot, survivor.token, survivor.lane.index,
+                     survivor.seg->ops->now() + WORLD_LATER);
+    ap_fence_full();
+    ap_due_task(survivor.seg, world_hooks, survivor.lane.index, actor.task.slot, survivor.seg->ops->now());
+}
+
 static void other_move(void)
 {
     uint64_t word = word_of(actor.slot);
@@ -533,6 +545,8 @@ const struct operation pairs[] = {
     {.name = "lane_share|reap", .run = run_lane_share, .other = other_reap, .before = before_shared},
     {.name = "lane_open|join_and_die", .run = run_lane, .other = other_join_and_die},
     {.name = "lane_open|share_marked", .run = run_lane, .other = other_share_marked, .before = before_share_marked},
+    {.name = "give_up|put_back", .registry = true, .prepare = prepare_given_up, .run = run_give_up, .other = other_put_back,
+     .before = before_given_up},
     {.name = "delegate_later|due_look", .registry = true, .image = image_hint_past, .run = run_delegate_later,
      .other = other_due_look, .before = before_told},
     {.name = "due_look|schedule", .image = image_scheduled, .run = run_due_look, .other = other_schedule, .before = before_told},

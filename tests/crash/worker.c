@@ -311,6 +311,25 @@ static void after_crash_mark(bool over)
     if (AP_WORD_CRASHES(word) != suspected) fail("%s counts as %u crashes", suspected ? "a crash" : "none", AP_WORD_CRASHES(word));
 }
 
+/* ---- what is tried again --------------------------------------------------------------------------------------- */
+
+static void image_retried(void)
+{
+    const apiary_delegate_options_t o = {.struct_size = sizeof o, .retry = {.max_attempts = 3, .backoff = 1000}};
+
+    image_task();
+    ap_carried_write(survivor.seg, ap_task_id(survivor.seg, actor.slot, AP_REF_GENERATION(actor.ref)), &o);
+}
+
+static void before_retried(bool over)
+{
+    uint64_t word = word_of(actor.slot);
+
+    before_told(over);
+    if (over && (AP_WORD_STATE(word) != AP_TASK_SCHEDULED || AP_WORD_OWNER(word) != 1))
+        fail("what is to be tried again is %s", ap_task_state_name(AP_WORD_STATE(word)));
+}
+
 /* ---- what an agent delegates ---------------------------------------------------------------------------------- */
 
 static void on_done(void *user, const apiary_result_t *result)
@@ -470,6 +489,8 @@ const struct operation kills_worker[] = {
      .after = after_task},
     {.name = "finish_failed", .registry = true, .image = image_task, .prepare = prepare_refuse, .run = run_serve,
      .after = after_task},
+    {.name = "finish_retried", .registry = true, .image = image_retried, .prepare = prepare_refuse, .run = run_serve,
+     .before = before_retried, .after = after_task},
     {.name = "finish_overwriting", .registry = true, .image = image_task, .prepare = prepare_no_block, .run = run_serve,
      .after = after_task},
     {.name = "finish_later", .registry = true, .image = image_task, .prepare = prepare_kept, .run = run_reply_kept,

@@ -100,7 +100,10 @@ expect 0 '^none$' apiary delegate text.trace --delay 20ms
 expect 0 '^none$' apiary delegate text.trace --due-at 2020-01-01T00:00:00Z
 for due in now 2020-01-01 2020-01-01T00:00:00X ''; do expect 64 "due-at: '$due' cannot be that" apiary delegate text.trace --due-at "$due"; done
 expect 64 "delay: '-1s' cannot be that" apiary delegate text.trace --delay=-1s
-expect 0 '^none$' apiary delegate text.trace --wait-for-provider
+expect 0 '^none$' apiary delegate text.trace --wait-for-provider --retry 3,backoff=10ms,multiplier=1.5,cap=1s,never=7
+for policy in x 33 1,backoff=1s 3,cap=0 3,multiplier=0.5 3,never=1,never=2,never=3,never=4,never=5 ''; do
+    expect 64 "retry: '$policy' cannot be that" apiary delegate text.trace --retry "$policy"
+done
 # That worker still stands at the gate: the next tasks wait behind it until the queue is full.
 id=$(apiary delegate gate.pass waiting --detach --hops 3 --traceparent "00-$trace-b7ad6b7169203331-01") || fail 'detach'
 expect 0 "^$id +queued +gate.pass +gate_service/gate " apiary task ls

@@ -287,16 +287,27 @@ static bool owner_holds(const struct oracle *o, uint32_t slot, uint32_t state, u
     uint64_t word = ap_slot_at(o->seg, slot)->word;
 
     switch (state) {
-    case 0: return owner == 0x3fff || word == 0;
-    case 1: return lane_is(o, owner) == LANE_LIVE && (ap_slab_at(o->seg, slot / 64)->lease & 0xffff) == owner + 1;
-    case 2: return owner < o->seg->geometry.queues;
-    case 3:
-    case 7: return lane_is(o, owner) == LANE_LIVE;
-    case 4: return owner == 0x3fff;
-    case 5:
-    case 6: return error_known(owner);
+    case AP_TASK_FREE: return owner == 0x3fff || word == 0;
+    case AP_TASK_RESERVED: return lane_is(o, owner) == LANE_LIVE && (ap_slab_at(o->seg, slot / 64)->lease & 0xffff) == owner + 1;
+    case AP_TASK_QUEUED: return owner < o->seg->geometry.queues;
+    case AP_TASK_RUNNING:
+    case AP_TASK_RELEASING: return lane_is(o, owner) == LANE_LIVE;
+    case AP_TASK_SCHEDULED: return owner <= 31;
+    case AP_TASK_DONE: return owner == 0x3fff;
+    case AP_TASK_FAILED:
+    case AP_TASK_CANCELLED: return error_known(owner);
     default: return false;
     }
+}
+
+static void oracle_due(struct oracle *o, uint32_t i, const struct ap_slot *s)
+{
+    const struct ap_slab *slab = ap_slab_at(o->seg, i / 64);
+    uint64_t next = s->due > o->now && s->due <= s->deadline ? s->due : s->deadline, hint = o->seg->header->due;
+
+    if (next == UINT64_MAX) return;
+    HOLDS(slab->due != 0 && slab->due <= next, "slot", i, slab->due);
+    HOLDS(hint != 0 && hint <= next, "slot", i, o->seg->header->due);
 }
 
 static void oracle_slot(struct oracle *o, uint32_t i)
@@ -304,22 +315,23 @@ static void oracle_slot(struct oracle *o, uint32_t i)
     const struct ap_slot *s = ap_slot_at(o->seg, i);
     uint32_t state = s->word & 15, owner = s->word >> 12 & 0x3fff;
     uint64_t generation = s->word >> 26;
-    bool published = state >= 2 && state <= 6;
+    bool published = state >= AP_TASK_SCHEDULED && state <= AP_TASK_CANCELLED;
 
     HOLDS(owner_holds(o, i, state, owner), "slot", i, s->word);
     HOLDS((s->word >> 4 & 7) <= 3 && generation <= AP_GENERATION_LAST &&
               (generation != 0 || state == 0), "slot", i, s->word);
-    HOLDS((s->request & 0xf8) == 0 && s->request >> 8 <= AP_GENERATION_LAST, "slot", i, s->request);
+    HOLDS((s->request & 0xe0) == 0 && s->request >> 8 <= AP_GENERATION_LAST, "slot", i, s->request);
     if (published) {
         HOLDS(s->request >> 8 == generation, "slot", i, s->request);
         oracle_body(o, i, &s->body, &s->body_size, AP_BLOCK_REQUEST);
         HOLDS(s->deadline >= s->queued, "slot", i, s->deadline);
     }
-    if (state == 4 || (state == 5 && owner == (uint32_t)-APIARY_EAGENT))
+    if (state == AP_TASK_SCHEDULED) oracle_due(o, i, s);
+    if (state == AP_TASK_DONE || (state == AP_TASK_FAILED && owner == (uint32_t)-APIARY_EAGENT))
         oracle_body(o, i, &s->result, &s->result_size, 3 + (s->word >> 4 & 7) + (s->word >> 7 & 31));
     HOLDS(s->queued <= o->now, "slot", i, s->queued);
-    HOLDS(s->started <= o->now && (state != 4 || s->started >= s->queued), "slot", i, s->started);
-    HOLDS(s->finished <= o->now && (state != 4 || s->finished >= s->started), "slot", i, s->finished);
+    HOLDS(s->started <= o->now && (state != AP_TASK_DONE || s->started >= s->queued), "slot", i, s->started);
+    HOLDS(s->finished <= o->now && (state != AP_TASK_DONE || s->finished >= s->started), "slot", i, s->finished);
     HOLDS(s->client < o->seg->geometry.lanes, "slot", i, s->client);
     HOLDS(s->queue < o->seg->geometry.queues, "slot", i, s->queue);
     HOLDS(s->worker < o->seg->geometry.lanes, "slot", i, s->worker);
@@ -409,10 +421,11 @@ static void oracle_blocks(struct oracle *o)
                         (ap_lane_at(seg, who)->life >> 8 & low) == generation;
             if ((state == AP_BLOCK_REQUEST || state == AP_BLOCK_RESULT) && s != NULL && generation == (s->word >> 26 & low) &&
                 (s->word & 15) != 0)
-                holds = (state == AP_BLOCK_REQUEST ? s->body : s->result) == offset || (s->word & 15) == 1 ||
-                        ((s->word & 15) == 3 && state == AP_BLOCK_RESULT);
+                holds = (state == AP_BLOCK_REQUEST ? s->body : s->result) == offset || (s->word & 15) == AP_TASK_RESERVED ||
+                        ((s->word & 15) == AP_TASK_RUNNING && state == AP_BLOCK_RESULT);
             if (state == AP_BLOCK_RESULT)
-                holds = holds && attempt <= 34 && ((s->word & 15) != 3 || attempt == (s->word >> 4 & 7) + (s->word >> 7 & 31));
+                holds = holds && attempt <= 34 &&
+                        ((s->word & 15) != AP_TASK_RUNNING || attempt == (s->word >> 4 & 7) + (s->word >> 7 & 31));
             HOLDS(holds, "block", number, *w);
         }
         at += ((uint64_t)seg->geometry.pool_blocks[c] * (256u << 2 * c) + 4095) / 4096 * 4096;
@@ -450,7 +463,7 @@ static void oracle_registry(struct oracle *o)
     for (uint32_t i = 0; i < seg->geometry.tasks; i++) {
         const struct ap_slot *s = ap_slot_at(seg, i);
 
-        if ((s->word & 15) < 2 || (s->word & 15) > 6) continue;
+        if ((s->word & 15) < AP_TASK_SCHEDULED || (s->word & 15) > AP_TASK_CANCELLED) continue;
         HOLDS(s->capability < seg->sections[AP_SECTION_CAPABILITIES].count && ap_capability_at(seg, s->capability)->ready == 1,
               "slot", i, s->capability);
         HOLDS(s->caller == 0 || (s->caller <= seg->sections[AP_SECTION_SERVICES].count &&
@@ -489,6 +502,14 @@ static void oracle_supervised(struct oracle *o)
     }
 }
 
+static void oracle_retry(struct oracle *o, uint32_t i, const apiary_retry_t *r)
+{
+    bool more = r->max_attempts > 1, usual = (r->multiplier >= 100 && r->multiplier <= 10000) || r->multiplier == 0;
+
+    HOLDS(r->max_attempts <= 32 && usual && (more || zeros(&r->backoff, sizeof *r - sizeof r->max_attempts)), "carried", i,
+          ap_carried_at(o->seg, i)->hops);
+}
+
 static void oracle_carried(struct oracle *o)
 {
     static const uint8_t none[16];
@@ -504,6 +525,7 @@ static void oracle_carried(struct oracle *o)
         if ((ap_slot_at(o->seg, i)->word & 0xf) < AP_TASK_SCHEDULED || c->generation != generation) continue;
         HOLDS(c->hops != UINT32_MAX && memcmp(t->reserved, none, 7) == 0 && traced == (memcmp(t->parent_id, none, 8) != 0) &&
               (traced || t->flags == 0) && c->delay <= UINT64_MAX / 4 && c->due_at <= UINT64_MAX / 4, "carried", i, c->hops);
+        oracle_retry(o, i, &c->retry);
     }
 }
 

@@ -3,7 +3,8 @@
  *   later --bin DIR --plugin FILE [--tasks N] [--kills N]
  *
  * A service runs in two instances, beside the daemon. A client delegates `tasks` tasks, each not to be run before a time of its own
- * in the next seconds; meanwhile one of the three processes after the other is killed with SIGKILL and started again. At the end
+ * in the next seconds, and a tenth of them fails at first and is to be tried again. Meanwhile one of the three processes after the
+ * other is killed with SIGKILL and started again. At the end
  * every task was answered, none was run before its time, and the attempts that its result counts are those of the agents' own book.
  * How late the tasks were is printed, not judged: that depends on the machine.
  */
@@ -107,6 +108,12 @@ static void kill_one(int victim)
     victims[victim] = start(victim);
 }
 
+/* A tenth of the tasks, and a tenth of these twice: less than the budget of retries has it. */
+static uint32_t fails_of(uint32_t i)
+{
+    return i % 100 == 0 ? 2 : i % 10 == 0;
+}
+
 /* Delegated in an order that is not that of their times. */
 static void delegate_all(apiary_t *a, apiary_task_t *ids)
 {
@@ -115,8 +122,9 @@ static void delegate_all(apiary_t *a, apiary_task_t *ids)
     span = kills * SPACING;
     begin = a->seg->ops->now() + SPACING;
     for (uint32_t i = 0; i < tasks; i++) {
-        apiary_delegate_options_t o = {.struct_size = sizeof o, .timeout = 600000 * MS};
-        struct timely body = {.index = i};
+        apiary_delegate_options_t o = {.struct_size = sizeof o, .timeout = 600000 * MS,
+                                       .retry = {.max_attempts = 5, .backoff = 20, .cap = 200}};
+        struct timely body = {.index = i, .fails = fails_of(i)};
         int r;
 
         seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407u;
@@ -165,9 +173,9 @@ static unsigned judge(const uint32_t *attempts)
     for (uint32_t i = 0; i < tasks; i++) {
         early += rows[i].early;
         lost += rows[i].runs == 0;
-        again += attempts[i] - 1;
+        again += attempts[i] - 1 - fails_of(i);
         /* A worker that is killed between its claim and the agent's book has begun an attempt that the book does not know. */
-        wrong += rows[i].runs > attempts[i];
+        wrong += rows[i].runs > attempts[i] || attempts[i] < 1 + fails_of(i);
         late[i] = rows[i].first > due[i] ? rows[i].first - due[i] : 0;
         over += late[i] > LATE;
     }

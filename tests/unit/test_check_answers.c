@@ -375,7 +375,7 @@ Test(check_answers, queues)
       "queue 0 Q8! behind the summary's line: a byte is 0x01; it must be 0");
     A(base[offsetof(struct ap_queue, depth) - 1], 1, "queue 0 Q8! behind the summary's line: a byte is 0x01; it must be 0");
     A(q->reserved2[0], 1, "queue 0 Q8! reserved2: a byte is 0x01; it must be 0");
-    A(q->reserved2[1], UINT64_C(1) << 56, "queue 0 at +7 Q8! reserved2: a byte is 0x01; it must be 0");
+    A(q->reserved2[0], UINT64_C(1) << 56, "queue 0 at +7 Q8! reserved2: a byte is 0x01; it must be 0");
     q->started = 100;
     q->done = 60;
     q->failed = 30;

@@ -401,6 +401,7 @@ static void job_gone(apiary_job_t *job)
     GONE(apiary_job_fail, (job, 1, "x"), APIARY_ESTALE);
     GONE(apiary_job_fail_text, (job, 1, "x", 1), APIARY_ESTALE);
     GONE(apiary_job_reserve, (job, 1000, &block), APIARY_ESTALE);
+    GONE(apiary_job_retry, (job, 1000), APIARY_ESTALE);
     GONE(apiary_job_finish_from_thread, (job, 0, "x", 1), APIARY_ESTALE);
     cr_expect_null(block);
 }

@@ -42,6 +42,7 @@ static uint32_t owner_for(uint32_t state, uint32_t of)
     case AP_OWNER_IS_LANE: return of;
     case AP_OWNER_IS_QUEUE: return QUEUE;
     case AP_OWNER_IS_CODE: return (uint32_t)-APIARY_ECANCELLED;
+    case AP_OWNER_IS_COUNT: return 0;
     default: return AP_NO_LANE;
     }
 }
@@ -115,6 +116,12 @@ static void op_end(uint32_t index, uint32_t to)
     ap_task_cancel_queued(seg, index, word_of(index), to, APIARY_ETIMEDOUT);
 }
 
+static void op_put_back(uint32_t index, uint32_t to)
+{
+    (void)to;
+    if (state_of(index) == AP_TASK_RUNNING) ap_task_put_back(seg, index, word_of(index), lane.index, 1);
+}
+
 static void op_finish(uint32_t index, uint32_t to)
 {
     ap_task_finish(seg, index, word_of(index), to == AP_TASK_DONE ? 0 : APIARY_EAGENT);
@@ -129,6 +136,7 @@ static const struct operation {
     {"unreserve", op_unreserve, AP_TASK_RESERVED, false}, {"publish", op_publish, AP_TASK_RESERVED, false},
     {"claim", op_claim, AP_TASK_QUEUED, false},           {"move", op_move, AP_TASK_QUEUED, false},
     {"schedule", op_schedule, AP_TASK_RESERVED, false},   {"call", op_call, AP_TASK_SCHEDULED, false},
+    {"put back", op_put_back, AP_TASK_RUNNING, false},
     {"end scheduled", op_end_scheduled, AP_TASK_SCHEDULED, true},
     {"end", op_end, AP_TASK_QUEUED, true},                {"finish", op_finish, AP_TASK_RUNNING, true},
 };
@@ -229,7 +237,7 @@ static void refuse_release(uint32_t state)
 
 /* ---- after a death -------------------------------------------------------------------------------------------- */
 
-static uint32_t crashes;
+static uint32_t lost; /* starts, before */
 static uint64_t request;
 
 /* `state` in the hands of a lane that then dies; what the reaper makes of it. */
@@ -240,11 +248,11 @@ static uint32_t reaped(uint32_t state)
     uint64_t word = word_of(index);
 
     ap_store_relaxed(&slot->request, AP_WORD_GENERATION(word) << 8 | request);
-    ap_store_release(&slot->word, word | (uint64_t)crashes << 4);
+    ap_store_release(&slot->word, word | AP_WORD_LOST_STARTS(lost));
     cr_assert_eq(ap_reap_lane(seg, lane.index, dead, NULL), 1);
     after = state_of(index);
     /* What nobody may collect it then frees at once. */
-    if (request == 0 && word_of(index) != (word | (uint64_t)crashes << 4)) saw(state, after, "reaper");
+    if (request == 0 && word_of(index) != (word | AP_WORD_LOST_STARTS(lost))) saw(state, after, "reaper");
     slot_clear(index);
     return after;
 }
@@ -258,9 +266,9 @@ static void try_reaper(void)
         else if (ap_task_owner(state) == AP_OWNER_IS_LANE) cr_assert_eq(after, AP_TASK_FREE);
         else cr_assert_eq(after, state, "%s is nobody's to recover", ap_task_state_name(state));
     }
-    crashes = AP_CRASHES_MAX - 1;
+    lost = AP_LOST_MAX;
     cr_assert_eq(reaped(AP_TASK_RUNNING), AP_TASK_FAILED);
-    crashes = 0;
+    lost = 0;
     request = AP_REQUEST_ABANDON;
     cr_assert_eq(reaped(AP_TASK_RUNNING), AP_TASK_FREE);
     request = 0;
