@@ -435,6 +435,14 @@ WRAP(int, pthread_mutex_init, pthread_mutex_t *mutex, const pthread_mutexattr_t 
     return error != 0 ? error : __real_pthread_mutex_init(mutex, attributes);
 }
 
+void (*inject_before_trylock)(pthread_mutex_t *mutex);
+
+WRAP(int, pthread_mutex_trylock, pthread_mutex_t *mutex)
+{
+    if (inject_before_trylock != NULL) inject_before_trylock(mutex);
+    return __real_pthread_mutex_trylock(mutex);
+}
+
 /* Its own lock is another's business. */
 WRAP(int, pthread_mutex_unlock, pthread_mutex_t *mutex)
 {

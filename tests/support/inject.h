@@ -12,6 +12,7 @@
 #ifndef INJECT_H
 #define INJECT_H
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -59,6 +60,8 @@ unsigned inject_walk(const struct inject_walk *walk);
 void inject_begin(unsigned calls, unsigned at, bool onward, int error);
 /* The name of the last call that has failed; NULL: none. */
 const char *inject_end(void);
+/* Called before a mutex is tried: what another thread or process does between two steps of the caller. NULL: nothing. */
+extern void (*inject_before_trylock)(pthread_mutex_t *mutex);
 /* How many of these calls there have been since the beginning. */
 unsigned inject_seen(void);
 
