@@ -138,9 +138,15 @@ static void forget(const void *block)
     pthread_mutex_unlock(&lock);
 }
 
+/* Memory is as it comes: nothing may count on zeros. */
+static void *stale(void *block, size_t size)
+{
+    return block != NULL ? memset(block, 0x5a, size) : NULL;
+}
+
 WRAP(void *, malloc, size_t size)
 {
-    return fails(INJECT_HEAP, __func__) ? NULL : keep(__real_malloc(size));
+    return fails(INJECT_HEAP, __func__) ? NULL : keep(stale(__real_malloc(size), size));
 }
 
 WRAP(void *, calloc, size_t n, size_t size)
@@ -150,7 +156,7 @@ WRAP(void *, calloc, size_t n, size_t size)
 
 WRAP(void *, aligned_alloc, size_t alignment, size_t size)
 {
-    return fails(INJECT_HEAP, __func__) ? NULL : keep(__real_aligned_alloc(alignment, size));
+    return fails(INJECT_HEAP, __func__) ? NULL : keep(stale(__real_aligned_alloc(alignment, size), size));
 }
 
 WRAP(void *, realloc, void *block, size_t size)

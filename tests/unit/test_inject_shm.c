@@ -21,6 +21,7 @@ static int judged(int r)
 {
     if (r == 0) {
         cr_assert(made != untouched && made != NULL);
+        cr_assert_str_empty(message, "%s", message);
     } else {
         cr_assert_eq(made, untouched, "the output of a call that has failed");
         cr_assert_str_not_empty(message);
