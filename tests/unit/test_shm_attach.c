@@ -122,8 +122,8 @@ Test(attach, by_its_version)
     const uint32_t least = AP_LAYOUT_VERSION_MIN, most = AP_LAYOUT_VERSION;
     const unsigned long long fingerprint = h.fingerprint;
 
-#define VERSION(v) "the segment has layout version %u, this library works with %u to %u; use programs of the same version, or stop " \
-                   "all members, then 'apiary segment rm' it", v, least, most
+#define VERSION(v) "the segment has layout version %u, this library works with %u to %u; use programs of the same version, or " \
+                   "stop all members, then 'apiary segment rm' it", v, least, most
     h.version = least - 1;
     REFUSED(sizeof h, seg->size, APIARY_EVERSION, VERSION(least - 1));
     h.version = most + 3;
