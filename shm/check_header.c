@@ -170,14 +170,14 @@ static void look_number(struct ap_look *look, const struct witness *w, uint32_t 
                       n->key, value);
 }
 
-/* A registry's numbers that no part has. */
+/* A registry's numbers that no part has: those without a default. */
 static void look_unused_numbers(struct ap_look *look, const struct witness *w)
 {
     const struct ap_geometry *g = &look->seg->header->geometry;
-    struct ap_geometry used = w->geometry;
+    struct ap_geometry used = {.task_timeout = 1};
 
     look->report->checked += AP_REGISTRY_SECTIONS_MAX;
-    if (!w->ranges && ap_geometry_normalise(look->seg->parts, &used, NULL, 0) < 0) return;
+    if (ap_geometry_normalise(look->seg->parts, &used, NULL, 0) < 0) return;
     for (uint32_t i = 0; i < AP_REGISTRY_SECTIONS_MAX; i++)
         if (used.registry[i] == 0 && w->geometry.registry[i] != 0)
             ap_look_found(look, AP_CORRUPT, &g->registry[i], w->geometry.registry[i], "S7",
