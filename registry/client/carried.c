@@ -12,7 +12,7 @@ enum {
 #undef AP_CARRIED
 };
 _Static_assert(CARRIED_SIZE == sizeof(apiary_delegate_options_t) - offsetof(apiary_delegate_options_t, hops),
-               "an option without a row in carried.def would be dropped in silence");
+               "an option without a row in carried.def would be dropped in silence, and a hole at the end could hide one");
 
 /* ---- hops ------------------------------------------------------------------------------------------------------ */
 
