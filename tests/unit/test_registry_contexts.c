@@ -88,12 +88,17 @@ static int collects(struct thread *t)
     return r == 0 ? apiary_release(client, &result) : r;
 }
 
-/* Opens a lane and ends without a word. */
+/* Opens a lane, runs the task if there is one, and ends without a word. */
+static const apiary_task_t *dying_task;
 static void *die(void *ret)
 {
     struct ap_lane_handle lane;
+    uint64_t token;
 
     cr_assert_eq(ap_lane_open(client->seg, client->member, &lane), 0);
+    if (dying_task != NULL)
+        cr_assert_eq(ap_task_claim(client->seg, lane.index, agent.queue, AP_REF(dying_task->slot, dying_task->generation),
+                                   &token), 1);
     *(uint32_t *)ret = lane.index;
     return NULL;
 }
@@ -134,6 +139,9 @@ Test(contexts, a_task_is_collected_by_any_thread)
 {
     struct thread t = {.lane = 0}, other;
 
+    cr_assert_eq(delegates(&other), 0);
+    answer(other.task);
+    cr_expect_eq(collects(&other), 0, "so it has a ticket at hand");
     begin(&t, delegates);
     cr_assert_eq(t.result, 0);
     cr_expect_neq(t.lane, client->anchor->lane.index);
@@ -193,6 +201,63 @@ Test(contexts, an_interrupt_rings_every_lane_of_the_handle)
     cr_expect_eq(client->interrupts, before + 1);
     ap_give_up(client, t.task);
     end(&t);
+}
+
+/* ---- waits ------------------------------------------------------------------------------------------------------ */
+
+Test(contexts, a_wait_leaves_its_thread_as_it_was)
+{
+    apiary_result_t result = {.struct_size = sizeof result};
+    struct thread t;
+    int type = -1;
+
+    cr_assert_eq(delegates(&t), 0);
+    cr_expect_eq(apiary_await(client, t.task, MS, &result), APIARY_ENOTREADY);
+    cr_assert_eq(pthread_setcanceltype(PTHREAD_CANCEL_DEFERRED, &type), 0);
+    cr_expect_eq(type, PTHREAD_CANCEL_DEFERRED, "it could be cancelled anywhere");
+    ap_give_up(client, t.task);
+}
+
+/* Before it sleeps it looks whether somebody is alive who will wake it; here it does not even spin before. */
+Test(contexts, who_is_about_to_sleep_recovers_the_dead)
+{
+    apiary_result_t result = {.struct_size = sizeof result};
+    struct thread t;
+    uint64_t *word;
+
+    cr_assert_eq(delegates(&t), 0);
+    dying_task = &t.task;
+    dead_lane();
+    word = &ap_slot_at(client->seg, t.task.slot)->word;
+    cr_assert_eq(AP_WORD_STATE(*word), AP_TASK_RUNNING);
+    client->anchor->spin.never = true;
+    cr_expect_eq(apiary_await(client, t.task, MS, &result), APIARY_ENOTREADY);
+    cr_expect_eq(*word, AP_WORD(AP_TASK_QUEUED, 1, agent.queue, t.task.generation));
+    cr_expect_eq(lanes_live(client->seg), 1);
+    ap_give_up(client, t.task);
+}
+
+/* Of a newer program: what this library does not know is 0. */
+Test(contexts, results_of_another_size_are_whole)
+{
+    struct {
+        apiary_result_t r;
+        uint64_t more;
+    } results[2] = {{.r = {.struct_size = sizeof results[0]}, .more = 7}, {.more = 7}};
+    struct thread t[2];
+    apiary_task_t both[2];
+    size_t n = 0;
+
+    for (int i = 0; i < 2; i++) {
+        cr_assert_eq(delegates(&t[i]), 0);
+        answer(both[i] = t[i].task);
+    }
+    cr_assert_eq(apiary_await_batch(client, both, 2, 0, &results[0].r, &n), 0);
+    cr_expect_eq(n, 2);
+    for (int i = 0; i < 2; i++) {
+        cr_expect(results[i].more == 0 && results[i].r.struct_size == sizeof results[0] && results[i].r.attempts == 1, "%d", i);
+        cr_expect_eq(apiary_release(client, &results[i].r), 0);
+    }
 }
 
 /* ---- lanes ------------------------------------------------------------------------------------------------------ */

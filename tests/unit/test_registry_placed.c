@@ -383,6 +383,7 @@ Test(placed, a_call_may_have_nothing_to_say)
 Test(placed, a_loan_is_counted_until_it_is_given_back_or_gone)
 {
     struct ap_lane_context *c = client->anchor;
+    apiary_t *nobody = attach_as(NULL);
     void *body = NULL, *second = NULL;
     apiary_task_t task;
 
@@ -414,9 +415,12 @@ Test(placed, a_loan_is_counted_until_it_is_given_back_or_gone)
         cr_expect_eq(c->loans, 0);
     }
     cr_expect_eq(slot_of(task)->request, AP_REQUEST_WORD(task.generation, AP_REQUEST_DETACH));
-    cr_assert_eq(apiary_loan(client, 10, &body), 0);
-    cr_assert_eq(apiary_delegate_loan(client, "echo", body, 10, NULL, &task), 0);
-    cr_expect_eq(slot_of(task)->body, (uint64_t)((uint8_t *)body - client->seg->base), "also where it would fit into the slot");
+    /* Also where it would fit into the slot, and nothing else is to be searched for. */
+    cr_assert_eq(apiary_delegate(nobody, "echo", "x", 1, NULL, &task), 0);
+    cr_assert_eq(apiary_loan(nobody, 10, &body), 0);
+    cr_assert_eq(apiary_delegate_loan(nobody, "echo", body, 10, NULL, &task), 0);
+    cr_expect_eq(slot_of(task)->body, (uint64_t)((uint8_t *)body - nobody->seg->base));
+    apiary_detach(nobody);
 }
 
 /* ---- attach ----------------------------------------------------------------------------------------------------- */
