@@ -402,7 +402,8 @@ Test(ends, who_asks_for_a_task_recovers_its_dead_worker)
     cr_expect_eq(slot_of(taken)->word, taken_token);
     cr_expect_eq(apiary_poll(client, taken, &r), APIARY_ENOTREADY);
     cr_expect_eq(ap_lane_dead(client->seg, dying.index), 0);
-    cr_expect_eq(slot_of(taken)->word, AP_WORD(AP_TASK_QUEUED, 1, agents[0].queue, taken.generation));
+    cr_expect_eq(slot_of(taken)->word,
+                 AP_WORD(AP_TASK_QUEUED, 0, agents[0].queue, taken.generation) | AP_WORD_LOST_STARTS(1));
     die(false);
     cr_expect_eq(apiary_poll(client, taken, &r), APIARY_ENOTREADY, "it waits for one who lives");
     cr_expect_eq(ap_lane_dead(client->seg, dying.index), 1);

@@ -79,6 +79,13 @@ static void claim_and_die(struct ap_segment *own, struct ap_lane_handle *h)
     if (!ap_task_claim(own, h->index, 1, ref, &token)) _exit(1);
 }
 
+static void crash(struct ap_segment *own, struct ap_lane_handle *h)
+{
+    claim_and_die(own, h);
+    ap_lane_inside(h->lane, ref);
+    ap_lane_crash(h->lane, SIGSEGV);
+}
+
 /* ---- moves ------------------------------------------------------------------------------------------------------ */
 
 static uint32_t routes[16], asked;
@@ -174,10 +181,10 @@ Test(recovery, what_becomes_of_a_dead_workers_task_is_told)
     ap_queue_at(seg, 2)->crashed = 7;
     slot = publish(1);
     slot_of(slot)->word |= UINT64_C(2) << 4; /* two crashes */
-    dead = fixture_die(claim_and_die);
+    dead = fixture_die(crash);
     cr_assert_eq(ap_reap_lane(seg, lane.index, dead, &routed), 1);
     cr_expect_eq(ap_word_code(word_of(slot)), APIARY_ECRASHED);
-    cr_expect_eq(AP_WORD_CRASHES(word_of(slot)), 2);
+    cr_expect_eq(AP_WORD_CRASHES(word_of(slot)), 3);
     TOLD(TASK_CRASHED, dead, slot, 3);
     cr_expect_eq(told(AP_EVENT_TASK_REQUEUED, &e), 0);
     cr_expect(ap_queue_at(seg, 1)->crashed == 1 && ap_queue_at(seg, 2)->crashed == 7, "it crashed at queue 1");

@@ -93,6 +93,7 @@ Test(steps, a_reserved_slot_has_nothing_of_its_former_task)
     wanted.request = AP_REQUEST_WORD(8, 0);
     wanted.body = wanted.result = 0;
     wanted.body_size = wanted.result_size = wanted.agent_code = 0;
+    wanted.ticket = 0;
     wanted.client = (uint16_t)lane.index;
     index = reserve();
     cr_assert_eq(slot_of(index), slot);
@@ -450,19 +451,20 @@ Test(steps, what_a_word_says)
     const struct {
         uint32_t state;
         int code;
-        uint32_t starts; /* beside its crashes */
+        uint32_t starts; /* beside those that ended with a worker's death */
     } rows[] = {
         {AP_TASK_FREE, 0, 0}, {AP_TASK_RESERVED, 0, 0}, {AP_TASK_QUEUED, 0, 0}, {AP_TASK_RUNNING, 0, 1}, {AP_TASK_DONE, 0, 1},
-        {AP_TASK_FAILED, APIARY_EAGENT, 1}, {AP_TASK_FAILED, APIARY_ECRASHED, 1}, {AP_TASK_FAILED, APIARY_ENORESULT, 1},
+        {AP_TASK_FAILED, APIARY_EAGENT, 1}, {AP_TASK_FAILED, APIARY_ECRASHED, 0}, {AP_TASK_FAILED, APIARY_ENORESULT, 1},
+        {AP_TASK_FAILED, APIARY_ELOST, 1}, {AP_TASK_FAILED, APIARY_ESHUTDOWN, 1}, {AP_TASK_FAILED, APIARY_EINVAL, 1},
         {AP_TASK_FAILED, APIARY_ENOBLOCK, 1}, {AP_TASK_FAILED, APIARY_ETOOLARGE, 1}, {AP_TASK_FAILED, APIARY_ETIMEDOUT, 0},
         {AP_TASK_FAILED, APIARY_ECORRUPT, 0}, {AP_TASK_CANCELLED, APIARY_ECANCELLED, 0}, {AP_TASK_CANCELLED, APIARY_EAGENT, 0},
         {AP_TASK_RELEASING, 0, 0},
     };
 
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        uint64_t word = AP_WORD(rows[i].state, 2, (uint32_t)-rows[i].code, 7);
+        uint64_t word = AP_WORD(rows[i].state, 2, (uint32_t)-rows[i].code, 7) | AP_WORD_LOST_STARTS(3);
 
-        cr_expect_eq(ap_word_starts(word), 2 + rows[i].starts, "row %zu", i);
+        cr_expect_eq(ap_word_starts(word), 5 + rows[i].starts, "row %zu", i);
         cr_expect_eq(ap_word_code(word), rows[i].code, "row %zu", i);
     }
     for (uint32_t state = 0; state < 40; state++)
