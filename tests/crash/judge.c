@@ -185,10 +185,12 @@ static void blocks_judge(const char *when)
 static void finish_all(void)
 {
     struct ap_segment *seg = survivor.seg;
+    uint32_t route = world_route; /* pairs go on with it */
 
     world_due();
     if (!world_registry) world_route = 0;
     ap_due_look(seg, world_hooks, survivor.lane.index);
+    world_route = route;
     for (uint32_t i = 0; i < TASKS; i++)
         if (AP_WORD_STATE(word_of(i)) == AP_TASK_SCHEDULED) fail("slot %u is due, and stays scheduled", i);
     for (uint32_t q = 0; q < QUEUES; q++) drain_as_owner(q);

@@ -219,7 +219,8 @@ Test(worker, expired_and_cancelled_tasks_are_not_run)
     apiary_queen_stop(q, LONG);
 }
 
-Test(worker, one_that_crashed_before_runs_alone)
+/* What it waits for, and it itself, are kept for as long as they like. */
+Test(worker, one_that_crashed_before_stops_nobody)
 {
     apiary_queen_t *q = start();
     apiary_task_t held, suspect, other;
@@ -233,20 +234,18 @@ Test(worker, one_that_crashed_before_runs_alone)
     cr_assert_eq(apiary_delegate(a, "keep", "y", 1, NULL, &suspect), 0);
     slot = ap_slot_at(a->seg, suspect.slot);
     word = ap_load_acquire(&slot->word);
-    cr_assert(ap_cas(&slot->word, &word, word + (1 << 4))); /* as a reaper counts a crash */
+    cr_assert(ap_cas(&slot->word, &word, word + AP_WORD_CRASHED(1))); /* as a reaper counts a crash */
     ap_worker_command(&queen_inside(q)->workers[1], AP_WORKER_RUN);
-    let_turn(&queen_inside(q)->workers[1]);
-    cr_assert_eq(AP_WORD_STATE(ap_load_acquire(&slot->word)), AP_TASK_QUEUED, "it waits for what is in hand");
-    /* The job in hand ends from outside of the worker, as by a thread of the agent. */
-    cr_assert_eq(apiary_job_finish_from_thread(kept[0], 0, "done", 4), 0);
-    cr_assert_eq(apiary_await(a, held, LONG, &result), 0);
+    cr_assert_eq(apiary_delegate(a, "thread", "", 0, NULL, &other), 0);
+    cr_assert_eq(apiary_await(a, other, LONG, &result), 0, "another agent of the worker");
     apiary_release(a, &result);
     while (ap_load_acquire(&kept_count) < 2) sched_yield();
     cr_assert_eq(AP_WORD_STATE(ap_load_acquire(&slot->word)), AP_TASK_RUNNING);
-    cr_assert_eq(apiary_delegate(a, "thread", "", 0, NULL, &other), 0);
-    let_turn(&queen_inside(q)->workers[1]);
-    cr_assert_eq(AP_WORD_STATE(ap_load_acquire(&ap_slot_at(a->seg, other.slot)->word)), AP_TASK_QUEUED, "nothing runs beside it");
-    cr_assert_eq(apiary_job_finish_from_thread(kept[1], 0, NULL, 0), 0);
+    cr_assert_eq(apiary_delegate(a, "keep", "z", 1, NULL, &other), 0);
+    while (ap_load_acquire(&kept_count) < 3) sched_yield();
+    for (int i = 0; i < 3; i++) cr_assert_eq(apiary_job_finish_from_thread(kept[i], 0, NULL, 0), 0);
+    cr_assert_eq(apiary_await(a, held, LONG, &result), 0);
+    apiary_release(a, &result);
     cr_assert_eq(apiary_await(a, suspect, LONG, &result), 0);
     apiary_release(a, &result);
     cr_assert_eq(apiary_await(a, other, LONG, &result), 0);

@@ -52,6 +52,96 @@ Test(worker_steps, agents_take_turns)
     cr_expect_str_eq(order + 40, "21", "the third turn was the first's, though it had nothing");
 }
 
+/* ---- suspects --------------------------------------------------------------------------------------------------- */
+
+/* The same, after a worker that its code has crashed. */
+static apiary_task_t asked_suspect(const char *capability)
+{
+    apiary_task_t task = asked(capability, "s", 1, 0);
+    struct ap_slot *slot = ap_slot_at(a->seg, task.slot);
+
+    ap_store_release(&slot->word, ap_load_relaxed(&slot->word) + AP_WORD_CRASHED(1));
+    return task;
+}
+
+Test(worker_steps, a_suspect_is_alone_in_its_agent)
+{
+    apiary_task_t before, suspect, beside, after;
+    uint32_t bell;
+
+    hive_handlers(keep, count);
+    before = asked("first", "x", 1, 0);
+    cr_assert_eq(ap_worker_serve(&hive.worker), 1);
+    suspect = asked_suspect("first");
+    after = asked("first", "x", 1, 0);
+    beside = asked("second", "x", 1, 0);
+    ap_worker_serve(&hive.worker);
+    cr_expect_eq(code_of(beside), 0, "another agent does not notice");
+    cr_expect_eq(kept_count, 1, "it waits, and what comes behind it");
+    cr_expect(ap_worker_rest(&hive.worker, AP_WORKER_RUN, &bell));
+    cr_assert_eq(apiary_job_reply(kept[0], NULL, 0), 0);
+    cr_expect_not(ap_worker_rest(&hive.worker, AP_WORKER_RUN, &bell));
+    ap_worker_serve(&hive.worker);
+    cr_assert_eq(kept_count, 2);
+    cr_expect_eq(apiary_job_task(kept[1]).slot, suspect.slot);
+    ap_worker_serve(&hive.worker);
+    cr_expect_eq(kept_count, 2, "nothing is started beside it");
+    cr_assert_eq(apiary_job_reply(kept[1], NULL, 0), 0);
+    ap_worker_serve(&hive.worker);
+    cr_assert_eq(kept_count, 3);
+    cr_assert_eq(apiary_job_reply(kept[2], NULL, 0), 0);
+    cr_expect_eq(code_of(before), 0);
+    cr_expect_eq(code_of(suspect), 0);
+    cr_expect_eq(code_of(after), 0);
+}
+
+Test(worker_steps, a_suspect_waits_and_is_alone_for_a_time)
+{
+    apiary_task_t tasks[3];
+
+    hive_handlers(keep, count);
+    tasks[0] = asked("first", "x", 1, 0);
+    cr_assert_eq(ap_worker_serve(&hive.worker), 1);
+    tasks[1] = asked_suspect("first");
+    tasks[2] = asked("first", "x", 1, 0);
+    ap_worker_serve(&hive.worker);
+    ap_add_relaxed(&clock_now, AP_AGENT_ALONE - 1);
+    ap_worker_serve(&hive.worker);
+    cr_expect_eq(kept_count, 1);
+    ap_add_relaxed(&clock_now, 1);
+    ap_worker_serve(&hive.worker);
+    cr_expect_eq(kept_count, 2, "what it waits for may never end");
+    ap_add_relaxed(&clock_now, AP_AGENT_ALONE - 1);
+    ap_worker_serve(&hive.worker);
+    cr_expect_eq(kept_count, 2);
+    ap_add_relaxed(&clock_now, 1);
+    ap_worker_serve(&hive.worker);
+    cr_expect_eq(kept_count, 3, "it may never end");
+    for (int i = 0; i < 3; i++) cr_expect_eq(apiary_job_reply(kept[i], NULL, 0), 0);
+    for (int i = 0; i < 3; i++) cr_expect_eq(code_of(tasks[i]), 0);
+}
+
+/* What waits is still queued: its caller may take it back. */
+Test(worker_steps, the_wait_of_a_suspect_ends_with_its_task)
+{
+    apiary_task_t before, suspect, after;
+
+    hive_handlers(keep, count);
+    before = asked("first", "x", 1, 0);
+    cr_assert_eq(ap_worker_serve(&hive.worker), 1);
+    suspect = asked_suspect("first");
+    after = asked("first", "x", 1, 0);
+    ap_worker_serve(&hive.worker);
+    cr_expect_eq(kept_count, 1);
+    cr_assert_eq(apiary_cancel(a, suspect), 0);
+    cr_expect_eq(code_of(suspect), APIARY_ECANCELLED);
+    ap_worker_serve(&hive.worker);
+    cr_expect_eq(kept_count, 2, "nobody waits any more");
+    for (int i = 0; i < 2; i++) cr_expect_eq(apiary_job_reply(kept[i], NULL, 0), 0);
+    cr_expect_eq(code_of(before), 0);
+    cr_expect_eq(code_of(after), 0);
+}
+
 /* ---- what is said ----------------------------------------------------------------------------------------------- */
 
 static void take_time(void *state, apiary_job_t *job)
