@@ -39,18 +39,34 @@ void ap_swarms_end(struct ap_segment *seg, uint32_t lane, uint64_t beside)
     }
 }
 
+/* The tasks of one dead queue do not all go to the same other one: they take turns, and the queue that had the last is passed over
+ * until its consumer has taken something. Before that its load does not say what it was given. */
+static uint32_t route_spread(struct ap_segment *seg, uint32_t capability, int service)
+{
+    static _Thread_local struct ap_balance own;
+    static _Thread_local uint32_t last = AP_NO_QUEUE;
+    static _Thread_local uint64_t taken;
+    const struct ap_queue *q = ap_queue_at(seg, last);
+    uint32_t not = q != NULL && ap_load_relaxed(&q->started) == taken ? last : AP_NO_QUEUE, queue;
+    uint64_t life;
+
+    if (ap_route_in(seg, capability, service, &own, not, &queue, &life) < 0 &&
+        (not == AP_NO_QUEUE || ap_route_in(seg, capability, service, &own, AP_NO_QUEUE, &queue, &life) < 0))
+        return AP_NO_QUEUE;
+    last = queue;
+    taken = ap_load_relaxed(&ap_queue_at(seg, queue)->started);
+    return queue;
+}
+
 /* `user`: the balance of the lane that asks, or NULL. */
 static uint32_t route(void *user, struct ap_segment *seg, const struct ap_slot *slot)
 {
-    /* In turn, so that the tasks of one dead queue do not all go to the same other one. */
-    static _Thread_local struct ap_balance own;
-    uint32_t only = ap_load_relaxed(&slot->only), queue;
+    uint32_t capability = ap_load_relaxed(&slot->capability), queue;
+    int service = (int)ap_load_relaxed(&slot->only) - 1;
     uint64_t life;
 
-    if (ap_route_in(seg, ap_load_relaxed(&slot->capability), (int)only - 1, user != NULL ? user : &own, AP_NO_QUEUE, &queue,
-                    &life) < 0)
-        return AP_NO_QUEUE;
-    return queue;
+    if (user == NULL) return route_spread(seg, capability, service);
+    return ap_route_in(seg, capability, service, user, AP_NO_QUEUE, &queue, &life) < 0 ? AP_NO_QUEUE : queue;
 }
 
 /* The agent of a queue that is closed, too. */

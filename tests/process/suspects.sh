@@ -28,7 +28,7 @@ swarms:
     workers: 2
     agents:
       - {name: slow, worker: 0, kind: exec, capabilities: [slow],
-         config: {command: [sh, -c, 'read -r file; until [ -e "\$file" ]; do sleep 0.05; done; echo \$file'], concurrency: 32}} # LINT: the agent's
+         config: {command: [bash, -c, 'read -r f; until [ -e "\$f" ]; do read -rt 0.05 <> <(:); done; echo \$f'], concurrency: 32}}
       - {name: quick, worker: 0, kind: exec, capabilities: [quick], config: {command: [cat]}}
       - {name: bad, worker: 1, plugin: $APIARY_PLUGINS/misbehave.so, capabilities: [bad]}
 END
