@@ -355,14 +355,37 @@ void ap_worker_jobs_end(struct ap_worker *w)
         if (w->jobs[i].busy) ap_job_finish(&w->jobs[i], APIARY_ESHUTDOWN, 0, NULL, 0);
 }
 
+/* A queen that has lost a thread to one of her agents leaves, and what her other agents have in hand is not to pay for it: the worker
+ * ends as the dead do, and its tasks run again. */
+static bool leaves_as_dead(const struct ap_worker *w)
+{
+    for (uint32_t i = 0; i < w->queen->worker_count; i++)
+        if (ap_load_acquire(&w->queen->workers[i].phase) == AP_WORKER_LOST) return true; /* WORKER-A1 pairs WORKER-R1 */
+    return false;
+}
+
+/* What its agents have in hand stays RUNNING; they can answer it no more. */
+static void jobs_leave(struct ap_worker *w)
+{
+    ap_worker_take_handed(w);
+    for (uint32_t i = 0; i < w->job_count; i++) {
+        if (!w->jobs[i].busy) continue;
+        w->jobs[i].busy = false;
+        ap_handle_renew(w->jobs[i].handle);
+    }
+}
+
 static void worker_close(struct ap_worker *w)
 {
+    bool as_dead = leaves_as_dead(w);
+
+    if (as_dead) jobs_leave(w);
     ap_worker_jobs_end(w);
     ap_delegations_end(w, APIARY_ESHUTDOWN);
     ap_worker_jobs_end(w); /* what those callbacks did not end */
     agents_destroy(w);
     ap_worker_take_handed(w);
-    if (w->context != NULL) w->context->works = false;
+    if (w->context != NULL && !as_dead) w->context->works = false;
 }
 
 static void worker_say_phase(struct ap_worker *w, enum ap_worker_phase phase)

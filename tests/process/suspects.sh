@@ -82,7 +82,7 @@ for i in 1 2 3 new; do expect "killed.$i" "$dir/go.killed"; done
 echo "killed: what was in hand ran again, all at once"
 
 # Its own code: it ends after the third time, in whatever way it does it. Who is beside it is started anew, and answers.
-for how in abort fault recurse exit; do
+for how in abort fault recurse exit end; do
     ask "beside.$how" slow "$dir/go.$how"
     until_true counted 1 '^slow running'
     ask "$how" bad "$how"
