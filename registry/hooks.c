@@ -66,7 +66,8 @@ static uint32_t route(void *user, struct ap_segment *seg, const struct ap_slot *
     uint64_t life;
 
     if (user == NULL) return route_spread(seg, capability, service);
-    return ap_route_in(seg, capability, service, user, AP_NO_QUEUE, &queue, &life) < 0 ? AP_NO_QUEUE : queue;
+    if (ap_route_in(seg, capability, service, user, AP_NO_QUEUE, &queue, &life) < 0) return AP_NO_QUEUE;
+    return queue;
 }
 
 /* The agent of a queue that is closed, too. */

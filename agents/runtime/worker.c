@@ -355,8 +355,8 @@ void ap_worker_jobs_end(struct ap_worker *w)
         if (w->jobs[i].busy) ap_job_finish(&w->jobs[i], APIARY_ESHUTDOWN, 0, NULL, 0);
 }
 
-/* A queen that has lost a thread to one of her agents leaves, and what her other agents have in hand is not to pay for it: the worker
- * ends as the dead do, and its tasks run again. */
+/* A queen that has lost a thread to one of her agents leaves. The tasks that others of them have in hand are not to pay for it: the
+ * worker ends as the dead do, and they run again. */
 static bool leaves_as_dead(const struct ap_worker *w)
 {
     for (uint32_t i = 0; i < w->queen->worker_count; i++)
@@ -364,7 +364,7 @@ static bool leaves_as_dead(const struct ap_worker *w)
     return false;
 }
 
-/* What its agents have in hand stays RUNNING; they can answer it no more. */
+/* The tasks in hand stay RUNNING, and nobody can answer them any more. */
 static void jobs_leave(struct ap_worker *w)
 {
     ap_worker_take_handed(w);
