@@ -2,6 +2,7 @@
 # Who is suspected of a worker's death, and what becomes of those beside it: real queens, killed and crashing. A supervisor restarts
 # them.
 # ctest: not thread
+# ctest: timeout 900
 set -u
 dir=$(mktemp -d)
 segment=/apiary-suspects-$$
