@@ -45,8 +45,8 @@ passing() { apiary status s --json | tr -d ' \n' | grep -o '"state":"passing"' |
 ask() # ask NAME CAPABILITY BODY: in the background; what it says is in $dir/NAME, its end in $dir/NAME.code
 {
     (
-        apiary delegate "$2" "$3" --timeout 20m >"$dir/$1" 2>&1
-        echo $? >"$dir/$1.code"
+        until apiary delegate "$2" "$3" --timeout 20m >"$dir/$1" 2>&1 || [ $? -ne 4 ]; do turn; done # nobody is there for a moment
+        echo ended >"$dir/$1.code"
     ) &
 }
 # tasks FILTER...: a line for each task: capability, state, starts, crashes, worker's process.
