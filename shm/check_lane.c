@@ -145,7 +145,7 @@ static void lane_crash(struct ap_look *look, const struct ap_lane *lane)
     if (!known)
         ap_look_found(look, AP_CORRUPT, &lane->inside, inside, "L8", "inside %016llx, which is no task's code and no agent's",
                       (unsigned long long)inside);
-    if (crash > AP_CRASH_THREAD) ap_look_found(look, AP_CORRUPT, &lane->crash, crash, "L8", "its thread ended by %u", crash);
+    if (crash > AP_CRASH_EXEC) ap_look_found(look, AP_CORRUPT, &lane->crash, crash, "L8", "its thread ended by %u", crash);
 }
 
 static void look_lane(struct ap_look *look)

@@ -125,8 +125,10 @@ static int lock_open(struct ap_segment *seg, struct ap_lane *lane, struct asking
     int opened = 0;
 
     if (!right_take(seg, lane, asking)) return 0;
-    while (!opened && AP_LIFE_STATE(ap_load_acquire(&lane->life)) == AP_LIFE_JUDGED && own_hold(lane, &v))
+    while (!opened && AP_LIFE_STATE(ap_load_acquire(&lane->life)) == AP_LIFE_JUDGED && own_hold(lane, &v)) {
+        ap_lane_crash(lane, AP_CRASH_EXEC);
         opened = ap_cas(word, &v, (v & FUTEX_WAITERS) | FUTEX_OWNER_DIED); /* LANE-R4 pairs LANE-A4 */
+    }
     ap_cas(&lane->judge, &own, 0);
     if (opened) seg->ops->futex_wake(word, INT_MAX);
     return opened;

@@ -6,7 +6,7 @@
  *           stopped storing, while other threads of a dying process may not have.
  * LAYOUT    struct ap_lane, 4 lines
  *           line 0  life, kind, tid, member, pid ..   writer: joiner, owner at close, reaper   readers: all, on every pick
- *                   crash                             writer: joiner, its own thread as it crashes
+ *                   crash                             writer: joiner, its own thread as it crashes, who opens a JUDGED lock
  *           line 1  the robust mutex          writer: owner, kernel at its death, monitors (waiters bit)
  *           line 2  bell                      writer: owner, its wakers
  *           line 3  hand[], inside            writer: owner only; for the reaper
@@ -28,8 +28,9 @@
  *           would be (THREAD), or into the life (SHARED).
  * SUSPECT   1 `inside` says whose code the thread runs: a task's (the call that brought it, or an answer to what it has
  *           delegated), an agent's (any other callback), or 0: none.
- *           2 `crash` says that the thread has ended by that code: the signal, or AP_CRASH_EXIT. It is 0 while the thread lives,
- *           and when it was ended from outside (SIGKILL, a signal that another process has sent, the end of another thread).
+ *           2 `crash` says that the thread has ended by that code: the signal, or AP_CRASH_EXIT and the like. An exec is told by
+ *           the judge (image.h): it alone leaves a thread's lock without the kernel's mark. `crash` is 0 while the thread
+ *           lives, and when it was ended from outside (SIGKILL, a signal that another process has sent, the end of another thread).
  *           3 A task is suspected of its worker's death only where `crash` is not 0: the task that is `inside`, or those RUNNING
  *           that were taken from the agent's queue (ap_lane_suspects).
  * INVARIANTS L1 a lane's index is used again only after its recovery is complete (FREE is the reaper's last store)
@@ -112,6 +113,7 @@ struct ap_member {
 #define AP_CRASH_SIGNALS 64u
 #define AP_CRASH_EXIT 65u   /* it has ended the process */
 #define AP_CRASH_THREAD 66u /* it has ended itself */
+#define AP_CRASH_EXEC 67u   /* it has become another program */
 
 #define AP_MEMBER_LIFE(epoch, lane, state) ((uint64_t)(epoch) << 24 | (uint64_t)(lane) << 8 | (state))
 #define AP_MEMBER_STATE(life) ((uint32_t)((life) & 0xff))
@@ -166,7 +168,8 @@ AP_ALWAYS_INLINE void ap_lane_inside(struct ap_lane *lane, uint64_t inside)
 {
     ap_store_relaxed(&lane->inside, inside);
 }
-/* By the owner's thread as it ends itself, also from a signal handler. Ordered by the lane's death (LANE-R4). 0 takes it back. */
+/* By the owner's thread as it ends itself, also from a signal handler, or with the right to open its lock (image.h, JUDGE). Ordered
+ * by the lane's death (LANE-R4). 0 takes it back. */
 static inline void ap_lane_crash(struct ap_lane *lane, uint32_t crash)
 {
     ap_store_relaxed(&lane->crash, crash);

@@ -268,6 +268,7 @@ static json_t *crash_json(uint32_t crash)
     if (crash == 0) return json_null();
     if (crash == AP_CRASH_EXIT) return json_string("exit");
     if (crash == AP_CRASH_THREAD) return json_string("pthread_exit");
+    if (crash == AP_CRASH_EXEC) return json_string("exec");
     return name != NULL ? json_string(name) : dump_number(crash);
 }
 

@@ -120,7 +120,7 @@ Test(check, lanes)
     CORRUPTS(l->hand[AP_HANDS - 1], UINT64_MAX, "lane", 2, "L8");
     CORRUPTS(l->inside, UINT64_MAX, "lane", 2, "L8");
     CORRUPTS(l->inside, UINT64_MAX >> 1, "lane", 2, "L8");
-    CORRUPTS(l->crash, 67, "lane", 2, "L8");
+    CORRUPTS(l->crash, AP_CRASH_EXEC + 1, "lane", 2, "L8");
     CORRUPTS(l->joined, UINT64_MAX, "lane", 2, "L9");
     CORRUPTS(l->image, 1000000, "lane", 2, "L9");
     CORRUPTS(l->judge, 1000000, "lane", 2, "L9");

@@ -101,6 +101,7 @@ Test(image, exec_from_another_thread_than_the_main_one_is_death)
 
         cr_assert_not(ap_lane_dead(seg, lane), "the kernel marks it: then all this is not needed any more");
         while (!reaped(lane, epoch)) sched_yield();
+        cr_assert_eq(ap_lane_at(seg, lane)->crash, AP_CRASH_EXEC, "whose code did it is suspected");
         child_over(hold, pid);
     }
 }
