@@ -149,7 +149,8 @@ enum apiary_untried {
  * 3 A task with a `delay` or `due_at` is accepted at once, also where nobody offers the capability just then. It is not run before
  *   its time (of both, the later). Until then it holds its place in the table and, of a swarm, in max_concurrent_delegations. It
  *   may be awaited, cancelled and given up as any; it outlives its client as one that is queued. `timeout` counts from its time.
- *   At its time it waits for a provider where there is none. */
+ *   At its time it waits for a provider where there is none.
+ * 4 `key`: tasks of one key go to one provider, where the capability has declared `balance: keyed`; 0: none. */
 typedef struct apiary_delegate_options {
     size_t struct_size;
     uint64_t timeout; /* schedule to close; 0: the segment's task_timeout (60 s) */
@@ -159,7 +160,11 @@ typedef struct apiary_delegate_options {
     uint64_t delay;  /* from now, before which the task is not run; 0: at once */
     uint64_t due_at; /* the same as a time of CLOCK_MONOTONIC; 0: at once */
     apiary_retry_t retry;
+    uint64_t key;
 } apiary_delegate_options_t;
+
+/* A key from bytes; never 0. */
+APIARY_API uint64_t apiary_key(const void *bytes, size_t size);
 
 #ifndef __cplusplus
 /* Options with only a timeout, as an argument of a call. They live until the end of the enclosing block. */

@@ -175,6 +175,7 @@ static void swarm_fields(struct ap_look *look, const struct ap_swarm *s, uint64_
     uint32_t service = ap_look_32(look, &s->service), member = ap_look_32(look, &s->member);
     uint32_t most = ap_look_32(look, &s->max_delegations), park = ap_look_16(look, &s->park);
     uint64_t beat = ap_look_64(look, &s->beat), key = ap_look_64(look, &s->key);
+    uint64_t share = ap_look_64(look, &s->share), up = ap_look_64(look, &s->up);
     char name[NAME];
 
     ap_service_name(look->seg, service, name);
@@ -189,6 +190,11 @@ static void swarm_fields(struct ap_look *look, const struct ap_swarm *s, uint64_
     if (key == 0) ap_look_found(look, AP_CORRUPT, &s->key, life, "R2", "no key");
     if (most > look->seg->geometry.max_concurrent_delegations)
         ap_look_found(look, AP_CORRUPT, &s->max_delegations, most, "R5", "max_delegations %u", most);
+    if (ap_look_32(look, &s->weight) > AP_WEIGHT_MAX)
+        ap_look_found(look, AP_CORRUPT, &s->weight, life ^ s->weight, "R5", "weight %u", ap_look_32(look, &s->weight));
+    if (AP_SHARE_IS_OF(share, key) && (share & 0xffff) > AP_WEIGHT_MAX)
+        ap_look_found(look, AP_CORRUPT, &s->share, share, "R5", "the operator's weight %u", (uint32_t)(share & 0xffff));
+    if (up > ap_look_now(look)) ap_look_found(look, AP_CORRUPT, &s->up, up, "R5", "registered in the future");
     if (park > AP_PARK_POLL) ap_look_found(look, AP_CORRUPT, &s->park, life ^ park, "R5", "park %u", park);
     if (beat > ap_look_now(look)) ap_look_found(look, AP_CORRUPT, &s->beat, beat, "R5", "a beat in the future");
     ap_look_date(look, &s->registered, "R5", "registered");
@@ -216,6 +222,7 @@ static void look_swarm(struct ap_look *look)
         break;
     default: ap_look_found(look, AP_CORRUPT, &s->life, life, "R1", "state %u", state); break;
     }
+    ap_look_zero(look, &s->reserved3, sizeof s->reserved3, "R5", "reserved3");
     ap_look_zero(look, s->reserved2, sizeof s->reserved2, "R5", "reserved2");
 }
 
@@ -411,6 +418,7 @@ static const struct ap_field swarm_fields_list[] = {
     AP_FIELD(ap_swarm, life), AP_FIELD(ap_swarm, state), AP_FIELD(ap_swarm, service), AP_FIELD(ap_swarm, member),
     AP_FIELD(ap_swarm, port), AP_FIELD(ap_swarm, park), AP_FIELD(ap_swarm, max_delegations), AP_FIELD(ap_swarm, registered),
     AP_FIELD(ap_swarm, leaving), AP_FIELD(ap_swarm, key), AP_FIELD(ap_swarm, mode), AP_FIELD(ap_swarm, beat),
+    AP_FIELD(ap_swarm, share), AP_FIELD(ap_swarm, up), AP_FIELD(ap_swarm, weight),
     AP_FIELD(ap_swarm, instance), AP_FIELD(ap_swarm, version), AP_FIELD(ap_swarm, health_endpoint),
     AP_FIELD(ap_swarm, metrics_endpoint), AP_FIELD(ap_swarm, reason), {NULL, 0, 0},
 };

@@ -1,4 +1,5 @@
 /* registry/hooks.c - what a recovery does in the registry. See reap.h for when. */
+#include "registry/client/carried.h"
 #include "registry/routing/admission.h"
 #include "registry/routing/router.h"
 #include "registry/monitor/supervised.h"
@@ -40,7 +41,8 @@ void ap_swarms_end(struct ap_segment *seg, uint32_t lane, uint64_t beside)
 }
 
 /* The tasks of one dead queue do not all go to the same other one: they take turns, and the queue that had the last is passed over
- * until its consumer has taken something. Before that its load does not say what it was given. */
+ * until its consumer has taken something. Before that its load does not say what it was given. But no task goes to a provider that
+ * does not pass for that. */
 static uint32_t route_spread(struct ap_segment *seg, uint32_t capability, int service)
 {
     static _Thread_local struct ap_balance own;
@@ -50,6 +52,7 @@ static uint32_t route_spread(struct ap_segment *seg, uint32_t capability, int se
     uint32_t not = q != NULL && ap_load_relaxed(&q->started) == taken ? last : AP_NO_QUEUE, queue;
     uint64_t life;
 
+    if (not != AP_NO_QUEUE && !ap_route_elsewhere(seg, capability, service, not)) not = AP_NO_QUEUE;
     if (ap_route_in(seg, capability, service, &own, not, &queue, &life) < 0 &&
         (not == AP_NO_QUEUE || ap_route_in(seg, capability, service, &own, AP_NO_QUEUE, &queue, &life) < 0))
         return AP_NO_QUEUE;
@@ -58,15 +61,27 @@ static uint32_t route_spread(struct ap_segment *seg, uint32_t capability, int se
     return queue;
 }
 
+/* 0: none. */
+static uint64_t route_key(const struct ap_segment *seg, const struct ap_slot *slot)
+{
+    uint32_t index = (uint32_t)(slot - ap_slot_at(seg, 0));
+    struct ap_carried carried;
+
+    ap_carried_read(seg, ap_task_id(seg, index, AP_WORD_GENERATION(ap_load_relaxed(&slot->word))), &carried);
+    return carried.key;
+}
+
 /* `user`: the balance of the lane that asks, or NULL. */
 static uint32_t route(void *user, struct ap_segment *seg, const struct ap_slot *slot)
 {
     uint32_t capability = ap_load_relaxed(&slot->capability), queue;
     int service = (int)ap_load_relaxed(&slot->only) - 1;
-    uint64_t life;
+    uint64_t life, key = route_key(seg, slot);
+    struct ap_balance own = {.turn = 0};
 
-    if (user == NULL) return route_spread(seg, capability, service);
-    if (ap_route_in(seg, capability, service, user, AP_NO_QUEUE, &queue, &life) < 0) return AP_NO_QUEUE;
+    if (user == NULL && key == 0) return route_spread(seg, capability, service);
+    if (ap_route_keyed(seg, capability, service, key, user != NULL ? user : &own, AP_NO_QUEUE, &queue, &life) < 0)
+        return AP_NO_QUEUE;
     return queue;
 }
 
@@ -81,6 +96,10 @@ static bool hooks_offers(void *user, struct ap_segment *seg, const struct ap_slo
     /* QUEUE-A4 pairs QUEUE-R4; a queue that was never open has no agent. */
     if (agent == NULL || AP_QUEUE_STATE(ap_load_acquire(&ap_queue_at(seg, queue)->life)) == AP_QUEUE_FREE) return false;
     swarm = ap_swarm_at(seg, ap_load_relaxed(&agent->swarm));
+    /* A consumer that does not go on keeps what it has started. The others of its tasks move, if another provider stands well. */
+    if (swarm != NULL && ap_route_stuck(swarm, seg->ops->now()) &&
+        ap_route_elsewhere(seg, ap_load_relaxed(&slot->capability), (int)only - 1, queue))
+        return false;
     if (only != 0 && (swarm == NULL || ap_load_relaxed(&swarm->service) != only - 1)) return false;
     return ap_agent_runs(agent, ap_load_relaxed(&slot->capability));
 }

@@ -89,6 +89,12 @@ enum ap_swarm_life { AP_SWARM_FREE, AP_SWARM_CLAIMED, AP_SWARM_LIVE, AP_SWARM_DO
 #define AP_MODE_OF(w) ((uint32_t)((w) & 0xff)) /* enum apiary_mode */
 #define AP_MODE_CHANGE(w) ((uint32_t)((w) >> 8 & 0xffff))
 #define AP_MODE_IS_OF(w, key) ((w) >> 24 == ((uint64_t)(key) << 24) >> 24)
+/* The operator's weight is of one service and instance, as the mode is, and stays as that does. */
+#define AP_SHARE_WORD(key, weight) ((uint64_t)(key) << 24 | UINT64_C(1) << 16 | (weight))
+#define AP_SHARE_IS_OF(w, key) (((w) >> 16 & 1) != 0 && AP_MODE_IS_OF(w, key))
+#define AP_WEIGHT 100u /* of an instance that says none */
+#define AP_WEIGHT_MAX 1000u
+_Static_assert(AP_WEIGHT_MAX <= 0xffff, "a weight has 16 bits");
 _Static_assert(APIARY_PAUSE <= 0xff, "a mode has eight bits");
 #define AP_REASON_WORDS 12u
 #define AP_REASON_MAX 72u
@@ -116,9 +122,13 @@ struct ap_swarm {
     uint64_t registered; /* CLOCK_REALTIME */
     uint64_t key;        /* hash of service and instance, stored when both are filled in; 0: not yet */
     uint64_t mode;       /* AP_MODE_WORD, the operator's */
+    uint64_t share;      /* AP_SHARE_WORD, the operator's weight; another instance's, or 0: none */
 
     uint64_t beat AP_ALIGNED; /* CLOCK_MONOTONIC, about every second; writer: the queen */
-    uint64_t reserved2[7];
+    uint64_t up;     /* CLOCK_MONOTONIC of its registration */
+    uint32_t weight; /* its share among the providers of a capability, as registered */
+    uint32_t reserved3;
+    uint64_t reserved2[5];
 
     char instance[APIARY_NAME_MAX + 1];
     char version[APIARY_NAME_MAX + 1];
@@ -199,6 +209,7 @@ struct ap_swarm_registration {
     uint16_t port;
     uint16_t park; /* enum ap_park, see struct ap_swarm */
     uint32_t max_delegations, lane, member;
+    uint32_t weight; /* 0: AP_WEIGHT */
     struct ap_agent_registration *agents;
     size_t agent_count;
     uint32_t swarm, service_index; /* filled in */
@@ -230,6 +241,17 @@ uint64_t ap_swarm_key(const char *service, const char *instance);
  * 3 Returns 1; 0 when mode and reason were the same already; APIARY_EINVAL. */
 int ap_swarm_mode_set(struct ap_segment *seg, uint32_t swarm, const char *service, const char *instance, enum apiary_mode mode,
                       const char *reason);
+/* Sets the operator's weight of an instance, at most AP_WEIGHT_MAX; -1: the one with which it registers. Returns 1; 0 when it was
+ * that already; APIARY_ESTALE as above, APIARY_EINVAL. */
+int ap_swarm_weight_set(struct ap_segment *seg, uint32_t swarm, const char *service, const char *instance, int weight);
+/* The weight that is in force; at most AP_WEIGHT_MAX. */
+static inline uint32_t ap_swarm_weight(const struct ap_swarm *s)
+{
+    uint64_t share = ap_load_relaxed(&s->share);
+    uint32_t weight = AP_SHARE_IS_OF(share, ap_load_relaxed(&s->key)) ? (uint32_t)(share & 0xffff) : ap_load_relaxed(&s->weight);
+
+    return weight <= AP_WEIGHT_MAX ? weight : AP_WEIGHT_MAX;
+}
 /* The reason for a swarm's mode; "" when there is none, or no such record. */
 void ap_swarm_reason(const struct ap_segment *seg, uint32_t swarm, char ret[AP_REASON_MAX + 1]);
 /* Sets READY, without a reason. The caller has CLAIMED a record that was another instance's. */

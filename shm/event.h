@@ -30,6 +30,9 @@
     X(SWARM_DIED, "swarm's queen died", "swarm", "lane")                 \
     X(SWARM_MODE, "swarm's mode set by an operator", "swarm", "mode")    \
     X(BLOCKS_SWEPT, "leaked payload blocks freed", "count", "")          \
+    X(SWARM_WEIGHT, "swarm's weight set by an operator", "swarm", "weight") \
+    X(AGENT_EJECTED, "agent passed over because its tasks fail", "queue", "times in a row") \
+    X(AGENT_RETURNED, "agent's tasks are well again", "queue", "") \
     X(TERMS_CHANGED, "capability's terms changed against another agent's", "capability", "term") \
     X(MONITOR, "watches all lanes", "member", "beside a stopped holder")
 

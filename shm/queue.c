@@ -165,6 +165,11 @@ void ap_queue_begin(struct ap_segment *seg, uint32_t queue, bool anew)
 
     if (q == NULL) return;
     ap_store_relaxed(&q->running, 0);
+    ap_store_relaxed(&q->until, 0);
+    ap_store_relaxed(&q->probe, 0);
+    ap_store_relaxed(&q->charge, 0);
+    ap_store_relaxed(&q->charged, 0);
+    ap_store_relaxed(&q->ejections, 0);
     if (!anew) return;
     ap_store_relaxed(&q->depth, 0);
     /* `started` last: no more tasks may have ended than have started, at any instant. */
@@ -177,6 +182,7 @@ void ap_queue_begin(struct ap_segment *seg, uint32_t queue, bool anew)
     ap_store_relaxed(&q->expired, 0);
     ap_store_relaxed(&q->cancelled, 0);
     ap_store_relaxed(&q->run_time, 0);
+    ap_store_relaxed(&q->told, 0);
 }
 
 int ap_queue_open(struct ap_segment *seg, uint32_t queue, uint32_t lane)
@@ -379,6 +385,31 @@ void ap_queue_tell(struct ap_consumer *c, const struct ap_queue_tally *tally)
     ap_store_relaxed(&q->late, tally->late);
     ap_store_relaxed(&q->retried, tally->retried);
     ap_store_relaxed(&q->run_time, tally->run_time);
+    ap_store_relaxed(&q->told, tally->now);
+}
+
+/* ---- failures held against it ----------------------------------------------------------------------------------- */
+
+void ap_queue_charge(struct ap_consumer *c, uint64_t charge, uint64_t now)
+{
+    ap_store_relaxed(&c->queue->charge, charge < AP_CHARGE_MAX ? charge : AP_CHARGE_MAX);
+    ap_store_relaxed(&c->queue->charged, now);
+}
+
+void ap_queue_eject(struct ap_consumer *c, uint64_t until, uint32_t ejections)
+{
+    ap_store_relaxed(&c->queue->probe, 0);
+    if (ejections > 0) ap_store_relaxed(&c->queue->ejections, ejections); /* before `until`: nobody sees one without the other */
+    ap_store_relaxed(&c->queue->until, until);
+    if (ejections == 0) ap_store_relaxed(&c->queue->ejections, 0);
+}
+
+bool ap_queue_probe(struct ap_queue *q, uint64_t now)
+{
+    uint64_t seen = ap_load_relaxed(&q->probe);
+
+    if (seen != 0 && now - seen < AP_PROBE_PATIENCE) return false;
+    return ap_cas(&q->probe, &seen, now);
 }
 
 uint32_t ap_queue_depth(const struct ap_segment *seg, uint32_t queue)

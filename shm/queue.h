@@ -57,8 +57,16 @@
  * COUNTERS  1 Each task that ends is counted once, right after its end, by the one who ended it.
  *           2 A death between the two loses that one count. The death of a consumer loses the counts that it had not published
  *           (64 at most).
+ * EJECTION  1 A consumer whose tasks fail ejects its queue for a time: it stores `probe` = 0, then `ejections`, then `until`.
+ *           2 A router passes over a queue whose time has not come. From then on the queue is on trial: one router takes `probe`
+ *           by compare-and-swap and sends its task there; if nothing comes of that for AP_PROBE_PATIENCE, another one may.
+ *           3 The consumer ends the trial: well by `until` = 0, else by ejecting anew, for longer.
+ *           4 All of it is a hint for routers: a consumer that is killed in between leaves a queue whose next consumer begins with
+ *           ap_queue_begin, which clears it.
  * INVARIANTS Q1 tail - head <= depth  Q2 life's state in range, lane in range  Q3 a lease's lane in range
  *           Q7 no count is above its bound: depth, running; done + failed + late <= started
+ *           Q10 a queue that is ejected was ejected at least once, and until less than AP_EJECTED_MAX from now; no charge is above
+ *           AP_CHARGE_MAX
  * ERRORS    APIARY_EQUEUEFULL: retry after a result was collected.
  * PROGRESS  push to an inlet wait-free, to the shared ring lock-free; pop wait-free.
  */
@@ -78,7 +86,14 @@ enum ap_queue_state { AP_QUEUE_FREE, AP_QUEUE_CLAIMED, AP_QUEUE_OPEN, AP_QUEUE_C
 
 struct ap_queue {
     uint64_t life;
-    uint64_t reserved0[7];
+    /* How its failures are held against it; writer: its consumer, but for `probe`, which routers take by compare-and-swap. */
+    uint64_t until;  /* CLOCK_MONOTONIC: ejected until then, and on trial from then on; 0: neither */
+    uint64_t probe;  /* when a caller last took the one task of the trial; 0: nobody has */
+    uint64_t charge; /* ns: added to its run time when providers are compared, halved every second since `charged` */
+    uint64_t charged;
+    uint32_t ejections; /* in a row */
+    uint32_t reserved1;
+    uint64_t reserved0[2];
 
     uint64_t summary AP_ALIGNED;
     uint64_t crashed, expired, cancelled; /* tasks that ended without their consumer: added by the lane that ended them */
@@ -89,7 +104,7 @@ struct ap_queue {
     uint64_t done, failed, late; /* ended by the consumer: well, not well, after its caller had given it up */
     uint64_t run_time; /* ns, exponentially weighted, 1/8 */
     uint64_t retried;  /* attempts that failed, after which the task was put back */
-    uint64_t reserved2[1];
+    uint64_t told;     /* CLOCK_MONOTONIC, when the consumer last told these */
 } AP_ALIGNED;
 
 struct ap_ring {
@@ -255,8 +270,27 @@ void ap_queue_counts(const struct ap_queue *q, struct ap_queue_counts *ret);
 /* The consumer's own counts. */
 struct ap_queue_tally {
     uint64_t started, done, failed, late, retried, run_time;
+    uint64_t now;
 };
 void ap_queue_tell(struct ap_consumer *c, const struct ap_queue_tally *tally);
+
+#define AP_CHARGE_MAX UINT64_C(1000000000)
+#define AP_EJECTED_MAX UINT64_C(64000000000)
+#define AP_PROBE_PATIENCE UINT64_C(1000000000)
+/* By the consumer. charge: what a failure costs its queue from now on. eject: until a time, as the so many-th time in a row; 0:
+ * it is as good as any again. */
+void ap_queue_charge(struct ap_consumer *c, uint64_t charge, uint64_t now);
+void ap_queue_eject(struct ap_consumer *c, uint64_t until, uint32_t ejections);
+/* By a router: takes the one task of the trial. False: another one has it. */
+bool ap_queue_probe(struct ap_queue *q, uint64_t now);
+/* The charge as it is now. */
+static inline uint64_t ap_queue_charge_left(const struct ap_queue *q, uint64_t now)
+{
+    uint64_t charge = ap_load_relaxed(&q->charge), at = ap_load_relaxed(&q->charged);
+    uint64_t halvings = now > at ? (now - at) / UINT64_C(1000000000) : 0;
+
+    return halvings < 32 ? (charge < AP_CHARGE_MAX ? charge : AP_CHARGE_MAX) >> halvings : 0;
+}
 /* Publishes how many tasks run, so that routers see at once that the consumer has more in hand. */
 static inline void ap_queue_running(struct ap_consumer *c, uint32_t running)
 {

@@ -25,6 +25,8 @@ int cmd_delegate(struct tool *t, int argc, char **argv);
 int cmd_task(struct tool *t, int argc, char **argv);
 int cmd_drain(struct tool *t, int argc, char **argv);
 int cmd_resume(struct tool *t, int argc, char **argv);
+int cmd_weight(struct tool *t, int argc, char **argv);
+int cmd_route(struct tool *t, int argc, char **argv);
 int cmd_check(struct tool *t, int argc, char **argv);
 int cmd_wait(struct tool *t, int argc, char **argv);
 int cmd_segment(struct tool *t, int argc, char **argv);

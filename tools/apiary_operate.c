@@ -1,7 +1,8 @@
-/* tools/apiary_operate.c - apiary drain, resume: what an operator asks for. */
+/* tools/apiary_operate.c - apiary drain, resume, weight: what an operator asks for. */
 #include "tools/apiary.h"
 
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define LOOK_EVERY 20 /* ms */
@@ -159,6 +160,62 @@ int cmd_resume(struct tool *t, int argc, char **argv)
     } else {
         print_changed(&target, n, "ready");
     }
+    apiary_detach(a);
+    return tool_finish(t, rc);
+}
+
+/* ---- the operator's weight -------------------------------------------------------------------------------------- */
+
+static struct changed set_weight(struct ap_segment *seg, const struct target *target, int weight)
+{
+    struct changed ret = {0};
+    struct swarm_view v;
+    for (uint32_t i = 0; ap_swarm_at(seg, i) != NULL; i++) {
+        if (!view_swarm(seg, i, &v) || !operate_matches(&v, target)) continue;
+        if (ap_swarm_weight_set(seg, i, v.service, v.instance, weight) < 0) continue;
+        ret.instances++;
+        ret.down += !v.alive;
+    }
+    return ret;
+}
+
+/* -1: as registered; -2: no weight. */
+static int operate_weight(const char *text)
+{
+    char *end;
+    unsigned long n = strtoul(text, &end, 10);
+    if (strcmp(text, "default") == 0) return -1;
+    return *text >= '0' && *text <= '9' && *end == '\0' && n <= AP_WEIGHT_MAX ? (int)n : -2;
+}
+
+int cmd_weight(struct tool *t, int argc, char **argv)
+{
+    static const struct tool_usage usage = {
+        .command = "weight",
+        .arguments = "SERVICE N",
+        .what = "Sets the share of the instances of SERVICE among the providers of their capabilities.",
+        .more = "N is 0 to 1000, where 100 is usual: one with 200 gets twice as many tasks as one with 100, one with 0 gets tasks\n"
+                "only when nobody else is there. It stays, also when the queen is started again, until it is set to 'default':\n"
+                "then it is what the configuration says.",
+        .least = 2,
+        .most = 2,
+    };
+    struct target target = {.instance = NULL};
+    const struct tool_option options[] = {
+        {"instance", 'i', "NAME", "only this instance", &target.instance, NULL},
+        {.name = NULL},
+    };
+    int rc = tool_parse(t, &usage, options, &argc, &argv);
+    if (rc != TOOL_GO_ON) return rc;
+    int weight = operate_weight(argv[1]);
+    if (weight < -1) return tool_usage_error(t, &usage, "'%s' is not a weight; write 0 to %u, or default", argv[1], AP_WEIGHT_MAX);
+    target.service = argv[0];
+    apiary_t *a = NULL;
+    rc = tool_attach(t, tool_segment(t, NULL), false, &a);
+    if (rc != TOOL_OK) return rc;
+    struct changed n = set_weight(a->seg, &target, weight);
+    if (n.instances == 0) rc = no_target(t, "weight", &target);
+    else print_changed(&target, n, weight < 0 ? "with the configured weight" : "weighted");
     apiary_detach(a);
     return tool_finish(t, rc);
 }

@@ -175,6 +175,7 @@ static int cli_queen_run(const struct tool *t, const char *service, const struct
                                                   .metrics_endpoint = swarm->metrics_endpoint,
                                                   .workers = swarm->workers,
                                                   .max_concurrent_delegations = swarm->max_delegations,
+                                                  .weight = swarm->weight,
                                                   .agents = described.agents,
                                                   .agent_count = swarm->agent_count,
                                                   .log = to_log,

@@ -137,6 +137,22 @@ static json_t *carried_retry_json(const apiary_retry_t *retry)
                      (json_int_t)retry->cap, "never", never);
 }
 
+static int carried_key_read(const char *text, uint64_t *ret)
+{
+    *ret = apiary_key(text, strlen(text));
+    return *text != '\0' ? 0 : -1;
+}
+
+/* Its text is not known: it is a hash. */
+static json_t *carried_key_json(const uint64_t *key)
+{
+    char text[24];
+
+    if (*key == 0) return json_null();
+    snprintf(text, sizeof text, "%016llx", (unsigned long long)*key);
+    return json_string(text);
+}
+
 int tool_carried_read(const struct tool *t, const struct tool_usage *usage, const struct tool_carried *texts,
                       apiary_delegate_options_t *o)
 {

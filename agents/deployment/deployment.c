@@ -23,6 +23,7 @@ static const struct ap_key swarm_keys[] = {
     {.name = "health_endpoint", .type = 's'},
     {.name = "metrics_endpoint", .type = 's'},
     {.name = "max_concurrent_delegations", .type = 'i', .min = 1, .max = AP_TICKETS_MAX},
+    {.name = "weight", .type = 'i', .min = 1, .max = AP_WEIGHT_MAX},
     {.name = "agents", .type = 'L', .required = true, .what = "name, kind or plugin, capabilities of each"},
     {.name = "checks", .type = 'L', .what = "tasks that show that it works"},
     {.name = NULL},
@@ -128,6 +129,7 @@ static int read_swarm(struct ap_loader *l, size_t index, const struct ap_node *n
     s->metrics_endpoint = ap_node_text(node, "metrics_endpoint", NULL);
     s->port = (uint16_t)ap_node_number(node, "port", 'i', 0);
     s->workers = (uint32_t)ap_node_number(node, "workers", 'i', 1);
+    s->weight = (uint32_t)ap_node_number(node, "weight", 'i', AP_WEIGHT);
     s->max_delegations = (uint32_t)ap_node_number(node, "max_concurrent_delegations", 'i',
                                                   l->d->segment.geometry.max_concurrent_delegations);
     l->kinds = l->only == NULL || strcmp(l->only, s->service) == 0 ? l->all_kinds : NULL;

@@ -5,7 +5,7 @@
  *                  task_timeout [60000], members, lanes, tasks, queues, queue_depth, queue_inlets, services, swarms,
  *                  capabilities, payload: {blocks_256B .. blocks_1MiB}, mode ["0660"], owner, group
  *   swarms: list of {service*, port, queen: {instances [1], restart [always|never]}, workers [1], version,
- *                  health_endpoint, metrics_endpoint, max_concurrent_delegations,
+ *                  health_endpoint, metrics_endpoint, max_concurrent_delegations, weight [100],
  *                  agents*: list of {name*, kind* | plugin*, capabilities*: list of NAME or {name*, terms of terms.def},
  *                  worker [0], config: mapping for the kind},
  *                  checks: list of {capability*, send, send_file, expect* | expect_match*, timeout}}
@@ -44,7 +44,7 @@ struct ap_deployment_swarm {
     const struct ap_node *node;
     const char *service, *version, *health_endpoint, *metrics_endpoint;
     uint16_t port;
-    uint32_t instances, workers, max_delegations;
+    uint32_t instances, workers, max_delegations, weight;
     bool restart;
     struct ap_deployment_agent *agents;
     size_t agent_count;

@@ -2,6 +2,7 @@
 #ifndef AP_AGENT_H
 #define AP_AGENT_H
 
+#include "agents/runtime/outlier.h"
 #include "agents/runtime/arena.h"
 #include "core/handle.h"
 #include "core/apiary/agent.h"
@@ -53,6 +54,7 @@ struct ap_agent {
     uint32_t told, untold;
     uint32_t shown;       /* `running`, as last published */
     uint32_t unpublished; /* tasks started or finished since */
+    struct ap_outlier outlier;
 };
 
 /* The agent knows it by a handle that is valid for one task: apiary_job_t is never defined. */

@@ -455,6 +455,8 @@ static bool job_put_back(struct ap_job *job, uint32_t agent_code, const void *te
 int ap_job_finish(struct ap_job *job, int code, uint32_t agent_code, const void *data, size_t size)
 {
     if (code != 0) tell_failure(job, code, agent_code, data, size);
+    /* Not what its caller has given up, or what was refused before it was begun. */
+    if (code == APIARY_EAGENT) ap_outlier_failed(job->agent, job->capability, agent_code, job->agent->worker->seg->ops->now());
     if (code == APIARY_EAGENT && job_put_back(job, agent_code, data, size)) return 0;
     return job_finish(job, code, agent_code, data, size);
 }

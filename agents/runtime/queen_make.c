@@ -57,6 +57,10 @@ static int make_judge(const apiary_swarm_description_t *d, char *message, size_t
         ap_format(message, size, "%s: %u workers; at most %u", d->service, d->workers, AP_WORKERS_MAX);
         return APIARY_EINVAL;
     }
+    if (d->weight > AP_WEIGHT_MAX || d->reserved != 0) {
+        ap_format(message, size, "%s: the weight %u; at most %u", d->service, d->weight, AP_WEIGHT_MAX);
+        return APIARY_EINVAL;
+    }
     if (d->agents == NULL || d->agent_count == 0) {
         ap_format(message, size, "%s: has no agents", d->service);
         return APIARY_EINVAL;
@@ -192,6 +196,7 @@ static void copy_swarm(struct ap_queen *q, const apiary_swarm_description_t *d, 
     r->metrics_endpoint = q->texts[3] = copy(d->metrics_endpoint, failed);
     r->port = d->port;
     r->max_delegations = d->max_concurrent_delegations;
+    r->weight = d->weight;
     r->agents = q->rows;
     r->agent_count = d->agent_count;
     q->log = d->log;

@@ -175,8 +175,9 @@ void ap_worker_publish(struct ap_agent *agent)
 {
     const struct ap_queue_tally tally = {.started = agent->started, .done = agent->done, .failed = agent->failed,
                                          .late = agent->late, .retried = agent->retried,
-                                         .run_time = agent->run_time};
+                                         .run_time = agent->run_time, .now = agent->worker->now};
 
+    if (__builtin_expect(agent->outlier.until != 0, 0)) ap_outlier_look(agent, agent->worker->seg->ops->now());
     ap_queue_tell(&agent->consumer, &tally);
     ap_queue_publish(&agent->consumer, agent->in_hand);
     agent->shown = agent->in_hand;

@@ -113,7 +113,9 @@ APIARY_API void apiary_job_set_user(apiary_job_t *job, void *user);
  * 4 A result that is too large for any block fails the task with APIARY_ETOOLARGE, which is also returned.
  * 5 A failure's text may be cut, and then ends in "...": at 1 KiB when it is made from a format, at 64 bytes when no block is
  *   free.
- * 6 Failures go to the swarm's `log` at level 5, at most ten a second. */
+ * 6 Failures go to the swarm's `log` at level 5, at most ten a second.
+ * 7 An agent whose tasks fail is passed over for a time where another provider is there. A failure with an `agent_code` from 400 to
+ *   499 says that the request is wrong, and does not count. */
 APIARY_API int apiary_job_reply(apiary_job_t *job, const void *data, size_t size);
 APIARY_API int apiary_job_fail(apiary_job_t *job, uint32_t agent_code, const char *format, ...)
     APIARY_PRINTF(3, 4);

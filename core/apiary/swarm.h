@@ -48,6 +48,8 @@ typedef struct apiary_swarm_description {
     void (*log)(void *user, int level, const char *line); /* may be NULL; any thread. At level 2 (syslog's critical) an agent has
                                                              ended its worker's thread: this queen is to be stopped */
     void *log_user;
+    uint32_t weight; /* its share among the providers of its capabilities, 1 to 1000; 0: 100 */
+    uint32_t reserved;
 } apiary_swarm_description_t;
 
 /* Starts a queen. Blocks until all agents are created.

@@ -125,6 +125,26 @@ static int carried_retry_inherit(apiary_retry_t *own, const apiary_retry_t *pare
     return 0;
 }
 
+/* ---- key ------------------------------------------------------------------------------------------------------- */
+
+static bool carried_key_possible(const uint64_t *key)
+{
+    (void)key;
+    return true;
+}
+
+static uint64_t carried_key_otherwise(void)
+{
+    return 0;
+}
+
+/* It is one task's own. */
+static int carried_key_inherit(uint64_t *own, const uint64_t *parents, uint64_t parent)
+{
+    (void)own, (void)parents, (void)parent;
+    return 0;
+}
+
 /* ---- the row --------------------------------------------------------------------------------------------------- */
 
 int ap_carried_judge(const apiary_delegate_options_t *o)

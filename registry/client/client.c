@@ -28,7 +28,10 @@ static struct ap_lane_context *context_new(struct apiary *a)
     if (c == NULL) return NULL;
     memset(c, 0, sizeof *c);
     c->producers = calloc(a->seg->geometry.queues, sizeof *c->producers);
-    if (c->producers == NULL) {
+    c->balance.places = calloc(a->seg->geometry.queues, sizeof *c->balance.places);
+    if (c->producers == NULL || c->balance.places == NULL) {
+        free(c->producers);
+        free(c->balance.places);
         free(c);
         return NULL;
     }
@@ -44,6 +47,7 @@ static void context_free(struct ap_lane_context *c)
 {
     if (c == NULL) return;
     free(c->producers);
+    free(c->balance.places);
     free(c);
 }
 
@@ -51,7 +55,7 @@ static int context_adopt(struct apiary *a, struct ap_lane_context *c)
 {
     if (pthread_setspecific(a->key, c) != 0) return APIARY_ENOBLOCK;
     ap_slabs_init(&c->slabs, &c->lane);
-    c->balance.turn = c->lane.index % a->seg->geometry.queues;
+    ap_balance_begin(&c->balance, a->seg, (uint64_t)c->lane.epoch << 32 | c->lane.index);
     c->thread = ap_thread_id();
     pthread_mutex_lock(&a->lock);
     c->next = a->contexts;

@@ -53,14 +53,15 @@ struct picked {
     uint64_t life;
 };
 
-static __attribute__((noinline)) struct picked pick_among_all(struct ap_lane_context *c, int service, struct ap_known_name *known)
+static __attribute__((noinline)) struct picked pick_among_all(struct ap_lane_context *c, int service, struct ap_known_name *known,
+                                                              uint64_t key)
 {
     struct picked p;
 
-    if (service < 0 && known->at != NULL)
+    if (service < 0 && key == 0 && known->at != NULL)
         p.error = ap_route_learn(c->lane.seg, known->capability, &c->balance, &known->only, &p.queue, &p.life);
     else
-        p.error = ap_route_in(c->lane.seg, known->capability, service, &c->balance, AP_NO_QUEUE, &p.queue, &p.life);
+        p.error = ap_route_keyed(c->lane.seg, known->capability, service, key, &c->balance, AP_NO_QUEUE, &p.queue, &p.life);
     return p;
 }
 
@@ -87,7 +88,7 @@ AP_ALWAYS_INLINE void chosen(struct submit *s, const struct picked p)
 }
 
 /* The queue that the lane knows as the only one, if it still is, or the best of several. 0 or an error. */
-AP_ALWAYS_INLINE int pick(struct submit *s, struct ap_known_name *known)
+AP_ALWAYS_INLINE int pick(struct submit *s, struct ap_known_name *known, const apiary_delegate_options_t *options)
 {
     struct picked p = {0};
 
@@ -97,7 +98,7 @@ AP_ALWAYS_INLINE int pick(struct submit *s, struct ap_known_name *known)
         s->to = known->only.at;
         s->consumer = known->only.lane;
     } else {
-        p = pick_among_all(s->c, s->service, known);
+        p = pick_among_all(s->c, s->service, known, s->carries ? options->key : 0);
         if (p.error < 0) return p.error;
         chosen(s, p);
     }
@@ -262,7 +263,7 @@ AP_ALWAYS_INLINE int delegate_place(struct submit *s, struct ap_known_name *know
     int r;
 
     s->capability = known->capability;
-    r = pick(s, known);
+    r = pick(s, known, options);
     if (__builtin_expect(r < 0, 0)) return r;
     r = delegate_take(s);
     if (__builtin_expect(r < 0, 0)) return r;

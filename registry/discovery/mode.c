@@ -1,4 +1,4 @@
-/* registry/discovery/mode.c - the operator's mode of an instance, and the reason for it. See registry.h. */
+/* registry/discovery/mode.c - the operator's mode of an instance, the reason for it, and the operator's weight. See registry.h. */
 #include <string.h>
 
 #include "registry/registry.h"
@@ -95,5 +95,25 @@ int ap_swarm_mode_set(struct ap_segment *seg, uint32_t swarm, const char *servic
     reason_store(s, next, reason, length);
     ap_event_log(seg, AP_EVENT_SWARM_MODE, AP_NO_LANE, swarm, mode);
     ap_lanes_changed(seg); /* a sweep finds the tasks that wait for a provider */
+    return 1;
+}
+
+int ap_swarm_weight_set(struct ap_segment *seg, uint32_t swarm, const char *service, const char *instance, int weight)
+{
+    struct ap_swarm *s = ap_swarm_at(seg, swarm);
+    uint64_t key, seen, next;
+
+    if (s == NULL || service == NULL || instance == NULL || weight < -1 || weight > (int)AP_WEIGHT_MAX) return APIARY_EINVAL;
+    key = ap_swarm_key(service, instance);
+    next = weight >= 0 ? AP_SHARE_WORD(key, (uint32_t)weight) : 0;
+    do {
+        uint32_t state = AP_SWARM_STATE(ap_load_acquire(&s->life)); /* REG-A1 pairs REG-R1 */
+
+        seen = ap_load_relaxed(&s->share);
+        if (state != AP_SWARM_LIVE && state != AP_SWARM_DOWN) return APIARY_ESTALE;
+        if (ap_load_acquire(&s->key) != key) return APIARY_ESTALE; /* REG-A3 pairs REG-R3 */
+        if (seen == next || (next == 0 && !AP_SHARE_IS_OF(seen, key))) return 0;
+    } while (!ap_cas(&s->share, &seen, next));
+    ap_event_log(seg, AP_EVENT_SWARM_WEIGHT, AP_NO_LANE, swarm, weight >= 0 ? (uint64_t)weight : ap_load_relaxed(&s->weight));
     return 1;
 }

@@ -194,6 +194,8 @@ static void record_fill(const struct plan *p)
     ap_store_relaxed(&s->max_delegations, r->max_delegations < most ? r->max_delegations : most);
     ap_store_relaxed(&s->registered, p->seg->ops->realtime());
     ap_store_relaxed(&s->beat, p->seg->ops->now());
+    ap_store_relaxed(&s->up, p->seg->ops->now());
+    ap_store_relaxed(&s->weight, r->weight == 0 ? AP_WEIGHT : r->weight < AP_WEIGHT_MAX ? r->weight : AP_WEIGHT_MAX);
     ap_store_relaxed(&s->state, APIARY_STARTING);
     ap_store_relaxed(&s->leaving, 0);
     if (!p->adopted) {

@@ -15,6 +15,7 @@
 
 #include "core/loop.h"
 #include "core/thread.h"
+#include "registry/routing/router.h"
 #include "shm/due.h"
 #include "shm/event.h"
 
@@ -188,10 +189,24 @@ static bool watch_lanes(struct ap_monitor *m)
     return sound;
 }
 
+/* Whether a living swarm does not go on: then there is a sweep with each beat, since what was sent there before this was known
+ * waits. */
+static bool monitor_stuck(const struct ap_segment *seg, uint64_t now)
+{
+    for (uint32_t i = 0; i < seg->sections[AP_SECTION_SWARMS].count; i++) {
+        const struct ap_swarm *s = ap_swarm_at(seg, i);
+        uint64_t life = ap_load_acquire(&s->life); /* REG-A1 pairs REG-R1 */
+
+        if (AP_SWARM_STATE(life) == AP_SWARM_LIVE && ap_route_stuck(s, now)) return true;
+    }
+    return false;
+}
+
 static void sweep(struct ap_monitor *m, bool reaped, bool changed)
 {
     uint64_t now = m->seg->ops->now(), soonest;
 
+    if (m->swept + BEAT < m->due && monitor_stuck(m->seg, now)) m->due = m->swept + BEAT;
     if (changed && m->swept + CHANGE_SPACING < m->due) m->due = m->swept + CHANGE_SPACING;
     if (!reaped && now < m->due) return;
     soonest = ap_sweep(m->seg, m->lane.index, &ap_registry_hooks);

@@ -10,6 +10,7 @@
  *           header.watched.
  *           2 For deaths that no mark tells (shm/image.h) it asks the system 10 ms after a recovery, then less and less often,
  *           down to once a second.
+ * STUCK     While a living swarm does not go on (router.h), the holder sweeps with each beat: what waits there moves to others.
  * STOPPED   1 A holder that is stopped (SIGSTOP, a debugger, a frozen cgroup) is alive and keeps the role. But the role is there
  *           to save work, not to exclude: recovery may run in several places at once.
  *           2 A monitor that finds the beat stale watches beside the holder and beats in its stead, until another monitor beats.

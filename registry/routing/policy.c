@@ -4,7 +4,7 @@
 #include <stddef.h>
 
 const struct ap_policy ap_policies[AP_POLICIES] = {
-#define AP_POLICY(name, what) {#name, what, ap_policy_##name},
+#define AP_POLICY(name, looks, what) {#name, what, looks, ap_policy_##name},
 #include "registry/routing/policy.def"
 #undef AP_POLICY
 };
@@ -12,4 +12,13 @@ const struct ap_policy ap_policies[AP_POLICIES] = {
 const char *ap_policy_name(uint64_t policy)
 {
     return policy < AP_POLICIES ? ap_policies[policy].name : NULL;
+}
+
+const char *ap_standing_name(enum ap_standing standing)
+{
+    static const char *const names[] = {[AP_STANDS_WELL] = "passing",     [AP_STANDS_TRIAL] = "on trial",
+                                        [AP_STANDS_WEIGHTLESS] = "weight 0", [AP_STANDS_EJECTED] = "ejected",
+                                        [AP_STANDS_STUCK] = "stuck",      [AP_STANDS_SILENT] = "no beat"};
+
+    return names[standing];
 }

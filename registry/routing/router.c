@@ -1,7 +1,10 @@
 /* registry/routing/router.c - TaskRouter and LoadBalancer. See router.h. */
 #include "registry/routing/router.h"
 
+#include "core/hash.h"
 #include "registry/routing/terms.h"
+
+#define PLACE (UINT64_C(1) << 24) /* a pick at the weight 1, in rounds */
 
 /* One pick under way. */
 struct pick {
@@ -9,11 +12,34 @@ struct pick {
     const uint64_t *providers; /* of the capability */
     const struct ap_balance *balance;
     int service;
-    uint32_t not, policy;
-    bool scored; /* best_score is there: an only candidate's is nobody's business */
+    uint32_t not;
+    const struct ap_policy *policy;
+    uint64_t slow_start;
+    struct ap_asking asking;
+    bool scored; /* best_score is there */
     struct ap_candidate best;
     uint64_t best_score;
 };
+
+void ap_balance_begin(struct ap_balance *balance, const struct ap_segment *seg, uint64_t number)
+{
+    const uint64_t seed[2] = {seg->ops->now(), number};
+
+    balance->random = ap_hash_here(seed, sizeof seed);
+    balance->turn = AP_NO_QUEUE;
+}
+
+static uint64_t draw(struct ap_balance *balance)
+{
+    uint64_t x = balance->random | 1;
+
+    x ^= x << 13;
+    x ^= x >> 7;
+    x ^= x << 17;
+    return balance->random = x;
+}
+
+/* ---- candidates ------------------------------------------------------------------------------------------------- */
 
 /* Whether the queue may be picked; its life word in *ret. */
 AP_ALWAYS_INLINE bool candidate(const struct pick *p, uint32_t queue, uint64_t *ret)
@@ -51,59 +77,230 @@ static uint64_t load_of(const struct ap_segment *seg, const struct ap_balance *b
     return (own > depth ? own : depth) + ap_load_relaxed(&q->running);
 }
 
-static uint64_t score_of(const struct pick *p, struct ap_candidate *c)
+enum ap_standing ap_route_swarm(const struct ap_swarm *swarm, uint64_t now)
 {
-    c->load = load_of(p->seg, p->balance, c->queue);
-    return ap_policies[p->policy].score(p->balance, c);
+    uint64_t beat = ap_load_relaxed(&swarm->beat);
+    uint32_t state = ap_load_relaxed(&swarm->state);
+
+    if (now > beat && now - beat >= AP_SILENT) return AP_STANDS_SILENT;
+    if (state == APIARY_WARNING || state == APIARY_CRITICAL) return AP_STANDS_STUCK;
+    return ap_swarm_weight(swarm) == 0 ? AP_STANDS_WEIGHTLESS : AP_STANDS_WELL;
 }
 
-AP_ALWAYS_INLINE void consider(struct pick *p, uint32_t queue)
+bool ap_route_stuck(const struct ap_swarm *swarm, uint64_t now)
 {
-    struct ap_candidate c = {.queue = queue};
-    uint64_t score;
+    return ap_route_swarm(swarm, now) == AP_STANDS_SILENT || ap_load_relaxed(&swarm->state) == APIARY_CRITICAL;
+}
 
-    if (queue == p->not || !candidate(p, queue, &c.life)) return;
-    if (p->best.queue != AP_NO_QUEUE) {
-        score = score_of(p, &c);
-        if (!p->scored) p->best_score = score_of(p, &p->best);
-        p->scored = true;
-        if (score >= p->best_score) return;
-        p->best_score = score;
+static enum ap_standing standing_of(const struct ap_candidate *c, uint64_t now)
+{
+    enum ap_standing swarm = ap_route_swarm(c->swarm, now);
+    uint64_t until = ap_load_relaxed(&c->at->until), probe;
+
+    if (swarm != AP_STANDS_WELL || until == 0) return swarm;
+    probe = ap_load_relaxed(&c->at->probe);
+    return now < until || (probe != 0 && now - probe < AP_PROBE_PATIENCE) ? AP_STANDS_EJECTED : AP_STANDS_TRIAL;
+}
+
+/* Of one that is new a tenth at first, then more and more. */
+static uint32_t weight_of(const struct pick *p, const struct ap_swarm *swarm)
+{
+    uint64_t weight = ap_swarm_weight(swarm), up, age;
+
+    if (weight == 0) return 1; /* it is compared with its like only */
+    if (__builtin_expect(p->slow_start != 0, 0)) {
+        up = ap_load_relaxed(&swarm->up);
+        age = p->asking.now > up ? p->asking.now - up : 0;
+        if (age < p->slow_start) weight = weight * (p->slow_start / 10 + age / 10 * 9) / p->slow_start;
     }
+    return weight > 0 ? (uint32_t)weight : 1;
+}
+
+/* All that a policy may look at. */
+static bool fill(const struct pick *p, uint32_t queue, struct ap_candidate *c)
+{
+    c->queue = queue;
+    if (!candidate(p, queue, &c->life)) return false;
+    c->at = ap_queue_at(p->seg, queue);
+    c->agent = ap_agent_at(p->seg, queue);
+    c->swarm = ap_swarm_at(p->seg, ap_load_relaxed(&c->agent->swarm));
+    if (c->swarm == NULL) return false;
+    c->load = load_of(p->seg, p->balance, queue);
+    c->weight = weight_of(p, c->swarm);
+    c->standing = standing_of(c, p->asking.now);
+    return true;
+}
+
+/* ---- the choice ------------------------------------------------------------------------------------------------- */
+
+static void consider(struct pick *p, uint32_t queue)
+{
+    struct ap_candidate c;
+    uint64_t score;
+    bool apart;
+
+    if (queue == p->not || !fill(p, queue, &c)) return;
+    if (p->best.queue == AP_NO_QUEUE) {
+        p->best = c;
+        return;
+    }
+    apart = AP_STANDS_APART(c.standing);
+    if (apart != AP_STANDS_APART(p->best.standing)) {
+        if (apart) return;
+        p->scored = false;
+        p->best = c;
+        return;
+    }
+    if (!p->scored) p->best_score = p->policy->score(&p->asking, &p->best);
+    p->scored = true;
+    score = p->policy->score(&p->asking, &c);
+    if (score >= p->best_score) return;
+    p->best_score = score;
     p->best = c;
 }
 
-/* Round once, beginning behind the last pick, so that equals take turns: the word of the turn comes first and last. */
-static void consider_all(struct pick *p, uint32_t words, uint32_t turn)
+/* Round once, beginning behind the last pick, so that equals take turns: the word of the turn comes first and last. Stops when
+ * `each` says so. */
+static bool each_provider(struct pick *p, uint32_t turn, bool (*each)(struct pick *p, uint32_t queue))
 {
+    uint32_t words = ap_provider_words(p->seg->geometry.queues);
+
     for (uint32_t n = 0, word = turn / 64; n <= words; n++, word = word + 1 < words ? word + 1 : 0) {
         uint64_t bits = ap_load_acquire(&p->providers[word]); /* DISC-A2 pairs DISC-R2 */
 
         if (n == 0) bits &= UINT64_MAX << turn % 64;
         if (n == words) bits &= ~(UINT64_MAX << turn % 64);
-        for (; bits != 0; bits &= bits - 1) consider(p, word * 64 + (uint32_t)__builtin_ctzll(bits));
+        for (; bits != 0; bits &= bits - 1)
+            if (!each(p, word * 64 + (uint32_t)__builtin_ctzll(bits))) return false;
     }
+    return true;
 }
 
-static __attribute__((noinline)) int route_among(struct pick *p, uint32_t capability, const struct ap_capability *row,
-                                                 struct ap_balance *balance, uint32_t *ret_queue, uint64_t *ret_life)
+static bool each_considered(struct pick *p, uint32_t queue)
 {
-    uint32_t queues = p->seg->geometry.queues;
+    consider(p, queue);
+    return true;
+}
+
+static bool each_summed(struct pick *p, uint32_t queue)
+{
+    struct ap_candidate c;
+
+    if (queue == p->not || !fill(p, queue, &c) || AP_STANDS_APART(c.standing)) return true;
+    p->asking.loads += c.load;
+    p->asking.weights += c.weight;
+    return true;
+}
+
+/* One that is on trial gets this task, if it is the first to come. */
+static bool each_tried(struct pick *p, uint32_t queue)
+{
+    struct ap_queue *q = ap_queue_at(p->seg, queue);
+    struct ap_candidate c;
+
+    if (q == NULL || __builtin_expect(ap_load_relaxed(&q->until) == 0, 1)) return true;
+    if (queue == p->not || !fill(p, queue, &c) || c.standing != AP_STANDS_TRIAL || !ap_queue_probe(q, p->asking.now)) return true;
+    p->best = c;
+    return false;
+}
+
+/* The queue of the so many-th bit that is set. */
+static uint32_t nth_provider(const struct pick *p, uint32_t n)
+{
+    uint32_t words = ap_provider_words(p->seg->geometry.queues);
+
+    for (uint32_t word = 0; word < words; word++) {
+        uint64_t bits = ap_load_acquire(&p->providers[word]); /* DISC-A2 pairs DISC-R2 */
+        uint32_t count = (uint32_t)__builtin_popcountll(bits);
+
+        if (n >= count) {
+            n -= count;
+            continue;
+        }
+        for (; n > 0; n--) bits &= bits - 1;
+        return word * 64 + (uint32_t)__builtin_ctzll(bits);
+    }
+    return AP_NO_QUEUE;
+}
+
+static uint32_t providers_count(const struct pick *p)
+{
+    uint32_t words = ap_provider_words(p->seg->geometry.queues), count = 0;
+
+    for (uint32_t word = 0; word < words; word++)
+        count += (uint32_t)__builtin_popcountll(ap_load_acquire(&p->providers[word])); /* DISC-A2 pairs DISC-R2 */
+    return count;
+}
+
+/* Two at random. False: there are few, or neither passes. */
+static bool two_considered(struct pick *p, struct ap_balance *balance)
+{
+    uint32_t count = providers_count(p), first, second;
+    uint64_t random;
+
+    if (count <= AP_CANDIDATES_MANY) return false;
+    random = draw(balance);
+    first = (uint32_t)(random >> 32) % count;
+    second = (uint32_t)random % (count - 1);
+    consider(p, nth_provider(p, first));
+    consider(p, nth_provider(p, second + (second >= first)));
+    return p->best.queue != AP_NO_QUEUE && !AP_STANDS_APART(p->best.standing);
+}
+
+/* Its place moves on by what its weight makes of one task. */
+static void passed_on(struct pick *p, struct ap_balance *balance)
+{
+    uint64_t *place;
+
+    if (balance->places == NULL) return;
+    place = &balance->places[p->best.queue];
+    if (*place < balance->passed) *place = balance->passed;
+    balance->passed = *place;
+    *place += PLACE / p->best.weight;
+}
+
+static void pick_begin(struct pick *p, uint32_t capability, const struct ap_balance *balance, uint64_t key)
+{
+    const struct ap_capability *row = ap_capability_at(p->seg, capability);
 
     p->balance = balance;
     p->best.queue = AP_NO_QUEUE;
     p->scored = false;
-    p->policy = (uint32_t)ap_term(p->seg, capability, row, AP_TERM_balance);
-    consider_all(p, ap_provider_words(queues), balance->turn < queues ? balance->turn : 0);
+    p->policy = &ap_policies[ap_term(p->seg, capability, row, AP_TERM_balance)];
+    p->slow_start = ap_term(p->seg, capability, row, AP_TERM_slow_start);
+    p->asking = (struct ap_asking){.now = p->seg->ops->now(), .key = key, .passed = balance->passed, .places = balance->places};
+}
+
+/* The first turn of a lane is any provider's: from a place among all queues most would come to the same one, behind a gap. */
+static uint32_t first_turn(const struct pick *p, struct ap_balance *balance)
+{
+    uint32_t count = providers_count(p);
+
+    return count > 0 ? nth_provider(p, (uint32_t)(draw(balance) >> 32) % count) : 0;
+}
+
+static __attribute__((noinline)) int route_among(struct pick *p, uint32_t capability, uint64_t key, struct ap_balance *balance,
+                                                 uint32_t *ret_queue, uint64_t *ret_life)
+{
+    uint32_t turn = balance->turn;
+
+    if (turn == AP_NO_QUEUE) turn = first_turn(p, balance);
+    if (turn >= p->seg->geometry.queues) turn = 0;
+    pick_begin(p, capability, balance, key);
+    if (p->policy->looks == AP_LOOKS_SUMS) each_provider(p, turn, each_summed);
+    if (key != 0 || each_provider(p, turn, each_tried)) {
+        if (p->policy->looks != AP_LOOKS_TWO || !two_considered(p, balance)) each_provider(p, turn, each_considered);
+    }
     if (p->best.queue == AP_NO_QUEUE) return APIARY_ENOPROVIDER;
     balance->turn = p->best.queue + 1;
+    passed_on(p, balance);
     *ret_queue = p->best.queue;
     *ret_life = p->best.life;
     return 0;
 }
 
-int ap_route_in(struct ap_segment *seg, uint32_t capability, int service, struct ap_balance *balance, uint32_t not,
-                uint32_t *ret_queue, uint64_t *ret_life)
+AP_ALWAYS_INLINE int route_any(struct ap_segment *seg, uint32_t capability, int service, uint64_t key, struct ap_balance *balance,
+                              uint32_t not, uint32_t *ret_queue, uint64_t *ret_life)
 {
     const struct ap_capability *row = ap_capability_at(seg, capability);
     struct pick p;
@@ -115,10 +312,22 @@ int ap_route_in(struct ap_segment *seg, uint32_t capability, int service, struct
     p.not = not;
     p.providers = row->providers;
     only = ap_provider_only(row->providers, ap_provider_words(seg->geometry.queues));
-    if (only == AP_NO_QUEUE) return route_among(&p, capability, row, balance, ret_queue, ret_life);
+    if (only == AP_NO_QUEUE) return route_among(&p, capability, key, balance, ret_queue, ret_life);
     if (only == not || !candidate(&p, only, ret_life)) return APIARY_ENOPROVIDER;
     *ret_queue = only;
     return 0;
+}
+
+int ap_route_in(struct ap_segment *seg, uint32_t capability, int service, struct ap_balance *balance, uint32_t not,
+                uint32_t *ret_queue, uint64_t *ret_life)
+{
+    return route_any(seg, capability, service, 0, balance, not, ret_queue, ret_life);
+}
+
+int ap_route_keyed(struct ap_segment *seg, uint32_t capability, int service, uint64_t key, struct ap_balance *balance, uint32_t not,
+                   uint32_t *ret_queue, uint64_t *ret_life)
+{
+    return route_any(seg, capability, service, key, balance, not, ret_queue, ret_life);
 }
 
 int ap_route_learn(struct ap_segment *seg, uint32_t capability, struct ap_balance *balance, struct ap_only *only,
@@ -147,5 +356,59 @@ int ap_route_learn(struct ap_segment *seg, uint32_t capability, struct ap_balanc
 int ap_route(struct ap_segment *seg, uint32_t capability, struct ap_balance *balance, uint32_t not, uint32_t *ret_queue,
              uint64_t *ret_life)
 {
-    return ap_route_in(seg, capability, -1, balance, not, ret_queue, ret_life);
+    return route_any(seg, capability, -1, 0, balance, not, ret_queue, ret_life);
+}
+
+/* ---- for observers ---------------------------------------------------------------------------------------------- */
+
+/* The pick of somebody who only looks. */
+struct explained {
+    struct pick pick;
+    struct ap_route_view *views;
+    uint32_t capacity;
+    int count, best;
+};
+
+static bool each_explained(struct pick *p, uint32_t queue)
+{
+    struct explained *e = (struct explained *)(void *)p; /* it is the first in it */
+    struct ap_route_view view = {.fits = false};
+
+    view.fits = fill(p, queue, &view.candidate);
+    if (view.fits) view.score = p->policy->score(&p->asking, &view.candidate);
+    consider(p, queue);
+    if (p->best.queue == queue) e->best = e->count;
+    if ((uint32_t)e->count < e->capacity) e->views[e->count] = view;
+    e->count++;
+    return true;
+}
+
+int ap_route_explain(struct ap_segment *seg, uint32_t capability, int service, uint64_t key, struct ap_route_view *ret,
+                     uint32_t capacity, int *ret_best)
+{
+    const struct ap_capability *row = ap_capability_at(seg, capability);
+    const struct ap_balance nobody = {.turn = 0};
+    struct explained e = {.pick = {.seg = seg, .service = service, .not = AP_NO_QUEUE}, .views = ret, .capacity = capacity,
+                          .best = -1};
+
+    if (row == NULL) return APIARY_ENOCAP;
+    e.pick.providers = row->providers;
+    pick_begin(&e.pick, capability, &nobody, key);
+    if (e.pick.policy->looks == AP_LOOKS_SUMS) each_provider(&e.pick, 0, each_summed);
+    each_provider(&e.pick, 0, each_explained);
+    *ret_best = e.best;
+    return e.count;
+}
+
+bool ap_route_elsewhere(const struct ap_segment *seg, uint32_t capability, int service, uint32_t queue)
+{
+    const struct ap_capability *row = ap_capability_at(seg, capability);
+    const struct ap_balance nobody = {.turn = 0};
+    struct pick p = {.seg = seg, .service = service, .not = queue};
+
+    if (row == NULL) return false;
+    p.providers = row->providers;
+    pick_begin(&p, capability, &nobody, 0);
+    each_provider(&p, 0, each_considered);
+    return p.best.queue != AP_NO_QUEUE && !AP_STANDS_APART(p.best.standing);
 }

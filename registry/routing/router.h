@@ -4,22 +4,33 @@
  *           lane that the kernel has not marked dead.
  *           2 The mark is looked at in every pick, so no delegation that begins after the mark goes to the dead.
  * CHOICE    1 The policy that the capability has declared gives each candidate a score (policy.h); the lowest wins.
- *           2 A candidate's load is depth + running, as its consumer last published them, plus what this lane itself has put into
- *           the queue since.
- *           3 Ties go round by a private turn.
+ *           2 A candidate that does not pass is picked only when no other candidate is there: the operator has given it the
+ *           weight 0, its tasks fail (queue.h, EJECTION), its queen says that a worker does not go on, or has said nothing for
+ *           AP_SILENT.
+ *           3 A candidate whose ejection is over is on trial. One caller's task goes there at once, whatever the score, and tells;
+ *           a task with a key goes only where its key is.
+ *           4 A candidate's load is depth + running, as its consumer last published them, plus what this lane itself has put into
+ *           the queue since. A weight makes all of it count for less.
+ *           5 Ties go round by a private turn, which begins at a random place, so that callers of one task each spread.
+ *           6 An only candidate is picked without any of this.
  */
 #ifndef AP_ROUTER_H
 #define AP_ROUTER_H
 
 #include "core/must_check.h"
 #include "registry/discovery/discovery.h"
+#include "registry/routing/policy.h"
 #include "shm/move.h"
 
 /* Private to a lane. */
 struct ap_balance {
-    uint32_t turn;
+    uint32_t turn; /* AP_NO_QUEUE: any, by `random` */
+    uint64_t random;
     const struct ap_producer *producers; /* per queue, of this lane; may be NULL */
+    uint64_t *places, passed;            /* per queue, for picks in rounds (policy.h); may be NULL */
 };
+/* A place to begin at, from a number that differs from lane to lane. */
+void ap_balance_begin(struct ap_balance *balance, const struct ap_segment *seg, uint64_t number);
 
 /* Picks a queue, and returns the life word that was seen with it (for ap_queue_signal and the check after the fence). `not` is a
  * queue to pass over, or AP_NO_QUEUE. APIARY_ENOCAP, APIARY_ENOPROVIDER. */
@@ -30,6 +41,27 @@ int ap_route(struct ap_segment *seg, uint32_t capability, struct ap_balance *bal
 /* `service` restricts the candidates to one service (execute_task); -1: any. */
 AP_MUST_CHECK int ap_route_in(struct ap_segment *seg, uint32_t capability, int service, struct ap_balance *balance, uint32_t not,
                 uint32_t *ret_queue, uint64_t *ret_life);
+/* The same for a task with a key; 0: none. */
+AP_MUST_CHECK int ap_route_keyed(struct ap_segment *seg, uint32_t capability, int service, uint64_t key, struct ap_balance *balance,
+                uint32_t not, uint32_t *ret_queue, uint64_t *ret_life);
+
+/* A provider as a pick sees it. */
+struct ap_route_view {
+    struct ap_candidate candidate;
+    bool fits; /* it is one; else only `queue` of the candidate is filled in */
+    uint64_t score;
+};
+/* For observers: all providers of a capability as a pick would see them now, at most `capacity`; returns how many there are, and
+ * the number of the one that would be picked in *ret_best (-1: none). Nothing is changed. */
+int ap_route_explain(struct ap_segment *seg, uint32_t capability, int service, uint64_t key, struct ap_route_view *ret,
+                     uint32_t capacity, int *ret_best);
+/* Whether a provider of the capability other than `queue` stands well. */
+bool ap_route_elsewhere(const struct ap_segment *seg, uint32_t capability, int service, uint32_t queue);
+/* How a swarm stands, but for its agents' failures. */
+enum ap_standing ap_route_swarm(const struct ap_swarm *swarm, uint64_t now);
+/* Whether a swarm has not gone on for longer than a task, or a slow processor, would explain. Then the tasks that wait there are
+ * moved, where another provider stands well. */
+bool ap_route_stuck(const struct ap_swarm *swarm, uint64_t now);
 
 /* The only provider of a capability, as the lane last saw it; private to the lane. The fields cannot change while the queue has
  * the same life. Each pick looks again whether the provider may be picked. */

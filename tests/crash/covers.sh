@@ -44,7 +44,7 @@ apiary_job_reserve: finish_reserved
 apiary_lane_fd: rest (a thread that sleeps on the bell)
 LINES
 )
-reads="bind discover swarm_status segment_fd version strerror error_name advice job_agent job_attempt job_caller job_cancelled
+reads="bind discover key swarm_status segment_fd version strerror error_name advice job_agent job_attempt job_caller job_cancelled
     job_capability job_data job_deadline job_user job_set_user job_task job_trace trace_parse trace_format
     kind kinds agent_alloc agent_allocated agent_free agent_handle
     job_retry agent_limit agent_list agent_log agent_log_text agent_name agent_number agent_plugin agent_resize agent_service

@@ -1,4 +1,5 @@
-/* tests/crash/operations_registry.c - the public operations, by a member "actor" that calls as the service "caller". */
+/* tests/crash/operations_registry.c - the public operations, by a member "actor" that calls as the service "caller".
+ * LENGTH: one table of one kind of operations. */
 #include "sweep.h"
 
 #include <pthread.h>
@@ -71,6 +72,12 @@ static void before_terms(bool over)
         fail("a provider is offered without its terms%s", over ? ", at the end" : "");
 }
 
+static void run_weight(void)
+{
+    if (ap_swarm_weight_set(actor.seg, 0, "server", "0", 200) != 1) _exit(17);
+    if (ap_swarm_weight_set(actor.seg, 0, "server", "0", -1) != 1) _exit(17);
+}
+
 /* The second provider of "echo" goes, with a task queued in its queue: the survivor gets it. */
 static const char *const echo[] = {"echo", NULL};
 static struct ap_agent_registration second_agent = {.name = "two", .capabilities = echo};
@@ -81,6 +88,21 @@ static void prepare_second(void)
     second_agent.lane = second.lane = actor.lane.index;
     second.member = actor.api->member;
     must(ap_swarm_register(actor.seg, &second));
+}
+
+/* Its own queue; then it is on trial, and its next task is the one that tells. */
+static void run_eject(void)
+{
+    struct ap_consumer c;
+    struct ap_queue *q = ap_queue_at(actor.seg, second_agent.queue);
+
+    ap_consumer_init(&c, actor.seg, second_agent.queue);
+    ap_queue_charge(&c, AP_CHARGE_MAX, actor.seg->ops->now());
+    ap_queue_eject(&c, actor.seg->ops->now() + 1, 1);
+    world_later();
+    must(apiary_delegate(actor.api, "echo", "work", 4, NULL, &actor.task));
+    if (ap_load_relaxed(&q->probe) == 0) _exit(16);
+    ap_queue_eject(&c, 0, 0);
 }
 
 static void prepare_leaving(void)
@@ -519,6 +541,8 @@ const struct operation kills_registry[] = {
     {.name = "forget", .registry = true, .prepare = prepare_gone, .run = run_forget},
     {.name = "mode", .registry = true, .run = run_mode},
     {.name = "role", .registry = true, .run = run_role, .before = before_role},
+    {.name = "weight", .registry = true, .run = run_weight},
+    {.name = "eject", .registry = true, .prepare = prepare_second, .run = run_eject},
     {.name = "supervise", .registry = true, .run = run_supervise, .before = whole_supervised, .after = after_supervise},
     {.name = "delegate", .registry = true, .run = run_delegate},
     {.name = "delegate_warm", .registry = true, .prepare = run_delegate, .run = run_delegate},

@@ -22,7 +22,7 @@ printf "%s " "${COMPREPLY[@]}"' bash "$APIARY_SOURCE/tools/completion/apiary" "$
 
 expect 0 '^status $' complete_line apiary st
 expect 0 '^drain ' complete_line apiary dr
-expect 0 '^wait $' complete_line apiary w
+expect 0 '^wait $' complete_line apiary wa
 expect 0 '^show $' complete_line apiary task sh
 expect 0 '^--timeout $' complete_line apiary delegate --ti
 expect 0 '^--force $' complete_line apiary segment rm --f

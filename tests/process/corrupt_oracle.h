@@ -359,7 +359,7 @@ static void oracle_queue(struct oracle *o, uint32_t i)
     left = q->failed <= left ? left - q->failed : UINT64_MAX;
     HOLDS(q->late <= left, "queue", i, q->late);
     ZEROS("queue", i, &q->cancelled + 1, &q->depth);
-    HOLDS(zeros(q->reserved2, sizeof q->reserved2), "queue", i, q->reserved2);
+    HOLDS(zeros(&q->reserved1, sizeof q->reserved1), "queue", i, q->reserved1);
 }
 
 static void oracle_cells(struct oracle *o, uint32_t i, const struct ap_ring *r)

@@ -207,11 +207,17 @@ Test(check, queues)
     CORRUPTS(q->depth, 49, "queue", 0, "Q7");
     CORRUPTS(q->running, 129, "queue", 0, "Q7");
     CORRUPTS(q->reserved0[0], 1, "queue", 0, "Q8");
+    CORRUPTS(q->reserved1, 1, "queue", 0, "Q8");
+    CORRUPTS(q->until, 1, "queue", 0, "Q10");
+    CORRUPTS(q->charge, AP_CHARGE_MAX + 1, "queue", 0, "Q10");
+    q->ejections = 1;
+    CORRUPTS(q->until, UINT64_MAX, "queue", 0, "Q10");
+    SOUND(q->until, 1);
+    q->ejections = 0;
     CORRUPTS(q->running, UINT32_MAX, "queue", 0, "Q7");
     CORRUPTS(q->done, q->started + 1, "queue", 0, "Q7");
     CORRUPTS(q->failed, UINT64_MAX, "queue", 0, "Q7");
     CORRUPTS(q->late, UINT64_MAX - 1, "queue", 0, "Q7");
-    CORRUPTS(q->reserved2[0], 1, "queue", 0, "Q8");
 }
 
 Test(check, rings)

@@ -177,7 +177,7 @@ Test(check_registry, the_life_of_a_swarm_and_its_lane)
     SAYS(s->life, AP_SWARM_LIFE(4, 0, 4), "swarm 3 R1: state 4");
     SAYS(s->life, AP_SWARM_LIFE(4, 12, AP_SWARM_CLAIMED), "swarm 3 R1: its registrant, lane 12, is out of range");
     SAYS(s->life, AP_SWARM_LIFE(4, 11, AP_SWARM_CLAIMED), "swarm 3 R1: its registrant, lane 11, is FREE");
-    SAYS(s->reserved2[6], 1, "swarm 3 R5: reserved2: a byte is 0x01; it must be 0");
+    SAYS(s->reserved2[4], 1, "swarm 3 R5: reserved2: a byte is 0x01; it must be 0");
     SAYS(s->life, AP_SWARM_LIFE(4, 0, AP_SWARM_DOWN),
          "swarm 3 R5 at 8: health state 0\nswarm 3 R5 at 48: mode 0\nswarm 3 R2 at 40: no key\nswarm 3 R2 at 128: no instance");
     *s = *ap_swarm_at(&d.seg, 0);

@@ -371,7 +371,7 @@ Test(deployment, refused_swarms)
         {"swarms:\n  - service: s\n    wrokers: 2\n" AGENTS,
          "3: wrokers: unknown key (did you mean 'workers'?); allowed: service, port, queen, workers, version, "
          "health_endpoint, "
-         "metrics_endpoint, max_concurrent_delegations, agents, checks"},
+         "metrics_endpoint, max_concurrent_delegations, weight, agents, checks"},
         {"swarms:\n  - service: AI\n" AGENTS, "2: service: 'AI' is not a name" NAME},
         {"swarms:\n  - service: ''\n" AGENTS, "2: service: '' is not a name" NAME},
         {"swarms:\n  - service: s\n" AGENTS "  - service: t\n" AGENTS "  - port: 7\n    service: s\n" AGENTS,

@@ -96,10 +96,11 @@ Test(deployment_agents, refused_terms)
         {T "          - {name: No, balance: round_robin}\n", "8: capabilities: 'No' is not a capability name" CAPABILITY},
         {T "          - {name: x, balance: round_robin}\n", "8: capabilities: agent a offers x twice; each is given once"},
         {T "          - {name: y, balance: round_robn}\n",
-         "8: balance: 'round_robn' is not allowed (did you mean 'round_robin'?); expected one of least_loaded, round_robin"},
+         "8: balance: 'round_robn' is not allowed (did you mean 'round_robin'?); expected one of least_loaded, round_robin, "
+         "peak_ewma, keyed"},
         {T "          - {name: y, balance: [a]}\n", "8: balance: is a list; expected a text"},
         {T "          - {name: y, balanse: round_robin}\n",
-         "8: balanse: unknown key (did you mean 'balance'?); allowed: name, balance"},
+         "8: balanse: unknown key (did you mean 'balance'?); allowed: name, balance, slow_start, eject_after"},
         {T "          - [y]\n",
          "8: capabilities: item 2 is not a text or a mapping; expected a text, or a list of texts and mappings"},
     };

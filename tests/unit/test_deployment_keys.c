@@ -46,6 +46,7 @@ static const struct row_of_keys {
     {&swarm, "health_endpoint", 's', NULL, NULL, NULL},
     {&swarm, "metrics_endpoint", 's', NULL, NULL, NULL},
     {&swarm, "max_concurrent_delegations", 'i', "0", "4097", "1 to 4096"},
+    {&swarm, "weight", 'i', "0", "1001", "1 to 1000"},
     {&bare_swarm, "agents", 'L', NULL, NULL, NULL},
     {&swarm, "checks", 'L', NULL, NULL, NULL},
     {&queen, "instances", 'i', "0", "65", "1 to 64"},

@@ -238,6 +238,8 @@ Test(register, every_field_of_the_record)
         expected.max_delegations = 3;
         expected.registered = 7777;
         expected.beat = 5555;
+        expected.up = 5555;
+        expected.weight = AP_WEIGHT;
         expected.key = ap_swarm_key("server", "blue");
         expected.mode = AP_MODE_WORD(expected.key, 1, APIARY_READY);
         memcpy(expected.instance, "blue", 4);

@@ -1,0 +1,245 @@
+/* How one of several providers is chosen: by load, run time, failures, weight, key; who is passed over; and who is on trial. */
+#include "registry_fixture.h"
+
+#include "registry/routing/terms.h"
+
+TestSuite(policy, .init = fixture_setup, .fini = fixture_teardown, .timeout = 120);
+
+#define MOST 8u
+static struct provider {
+    char service[16];
+    struct ap_agent_registration agent;
+    struct ap_swarm_registration swarm;
+    struct ap_queue *queue;
+    struct ap_swarm *record;
+    struct ap_consumer consumer;
+} all[MOST];
+static uint32_t capability, count;
+static struct ap_balance balance;
+static uint64_t places[MOST];
+
+/* So many instances of one capability, all alike, which nobody drains. */
+static void enter(uint32_t n, struct ap_terms terms)
+{
+    static const char *const offers[] = {"work", NULL};
+    static struct ap_terms said[1];
+
+    said[0] = terms;
+    count = n;
+    for (uint32_t i = 0; i < n; i++) {
+        struct provider *p = &all[i];
+
+        snprintf(p->service, sizeof p->service, "s%u", i);
+        p->agent = (struct ap_agent_registration){.name = "agent", .capabilities = offers, .terms = said,
+                                                  .lane = client->anchor->lane.index};
+        p->swarm = (struct ap_swarm_registration){.service = p->service, .lane = client->anchor->lane.index,
+                                                  .member = client->member, .agents = &p->agent, .agent_count = 1};
+        cr_assert_eq(ap_swarm_register(client->seg, &p->swarm), 0);
+        p->queue = ap_queue_at(client->seg, p->agent.queue);
+        p->record = ap_swarm_at(client->seg, p->swarm.swarm);
+        ap_store_relaxed(&p->record->state, APIARY_PASSING);
+        ap_consumer_init(&p->consumer, client->seg, p->agent.queue);
+    }
+    capability = (uint32_t)ap_capability_find(client->seg, "work", 4);
+    memset(places, 0, sizeof places);
+    balance = (struct ap_balance){.places = places};
+    ap_balance_begin(&balance, client->seg, 1);
+}
+
+static void measured(uint32_t i, uint64_t run_time, uint32_t running)
+{
+    const struct ap_queue_tally tally = {.run_time = run_time, .now = client->seg->ops->now()};
+
+    ap_queue_tell(&all[i].consumer, &tally);
+    ap_store_relaxed(&all[i].queue->running, running);
+}
+
+static uint32_t picked_with(uint64_t key)
+{
+    uint32_t queue, i = 0;
+    uint64_t life;
+
+    cr_assert_eq(ap_route_keyed(client->seg, capability, -1, key, &balance, AP_NO_QUEUE, &queue, &life), 0);
+    while (i < count && all[i].agent.queue != queue) i++;
+    return i;
+}
+
+/* How many of `n` tasks go to each. */
+static const uint32_t *shares(uint32_t n)
+{
+    static uint32_t ret[MOST];
+
+    memset(ret, 0, sizeof ret);
+    while (n-- > 0) ret[picked_with(0)]++;
+    return ret;
+}
+
+static const struct ap_terms by_load = {.balance = AP_POLICY_least_loaded + 1}, by_turns = {.balance = AP_POLICY_round_robin + 1},
+                             by_wait = {.balance = 0}, by_key = {.balance = AP_POLICY_keyed + 1};
+
+Test(policy, the_shortest_wait_is_the_default)
+{
+    enter(2, by_wait);
+    measured(0, 50 * MS, 1);
+    measured(1, 1 * MS, 10);
+    cr_expect_eq(shares(10)[1], 10, "eleven tasks of 1 ms are done before two of 50 ms");
+    measured(1, 1 * MS, 200);
+    cr_expect_eq(shares(10)[0], 10);
+}
+
+Test(policy, a_failure_is_charged_however_quick)
+{
+    enter(2, by_wait);
+    measured(0, 50 * MS, 0);
+    measured(1, MS / 10, 0);
+    cr_expect_eq(shares(10)[1], 10);
+    ap_queue_charge(&all[1].consumer, AP_CHARGE_MAX / 4, client->seg->ops->now());
+    cr_expect_eq(shares(10)[0], 10);
+}
+
+Test(policy, what_nothing_is_known_of_gets_one_task_at_first)
+{
+    enter(2, by_wait);
+    measured(0, 10 * MS, 0);
+    cr_expect_eq(shares(5)[1], 5, "it is tried");
+    ap_store_relaxed(&all[1].queue->running, 1);
+    cr_expect_eq(shares(5)[0], 5);
+}
+
+Test(policy, weights_share_out)
+{
+    enter(3, by_turns);
+    cr_assert_eq(ap_swarm_weight_set(client->seg, all[0].swarm.swarm, "s0", "0", 200), 1);
+    cr_assert_eq(ap_swarm_weight_set(client->seg, all[0].swarm.swarm, "s0", "0", 200), 0);
+    cr_assert_eq(ap_swarm_weight_set(client->seg, all[0].swarm.swarm, "s1", "0", 200), APIARY_ESTALE);
+    cr_assert_eq(ap_swarm_weight_set(client->seg, all[0].swarm.swarm, "s0", "0", 1001), APIARY_EINVAL);
+    const uint32_t *n = shares(400);
+    cr_expect(n[0] >= 199 && n[0] <= 201 && n[1] >= 99 && n[1] <= 101, "%u %u %u", n[0], n[1], n[2]);
+    cr_assert_eq(ap_swarm_weight_set(client->seg, all[0].swarm.swarm, "s0", "0", 0), 1);
+    cr_expect_eq(shares(100)[0], 0);
+    cr_assert_eq(ap_swarm_weight_set(client->seg, all[0].swarm.swarm, "s0", "0", -1), 1);
+    n = shares(300);
+    cr_expect(n[0] >= 99 && n[0] <= 101, "%u", n[0]);
+    assert_sound();
+}
+
+Test(policy, a_weight_counts_against_the_load)
+{
+    enter(2, by_load);
+    cr_assert_eq(ap_swarm_weight_set(client->seg, all[1].swarm.swarm, "s1", "0", 300), 1);
+    ap_store_relaxed(&all[0].queue->running, 2);
+    ap_store_relaxed(&all[1].queue->running, 7);
+    cr_expect_eq(shares(5)[1], 5, "8 of 300 are less than 3 of 100");
+    ap_store_relaxed(&all[1].queue->running, 9);
+    cr_expect_eq(shares(5)[0], 5);
+}
+
+Test(policy, a_new_one_starts_slowly)
+{
+    struct ap_terms slow = by_turns;
+
+    slow.slow_start = 3600 * SECOND + 1;
+    enter(2, slow);
+    ap_store_relaxed(&all[0].record->up, 1);
+    const uint32_t *n = shares(110);
+    cr_expect(n[1] >= 9 && n[1] <= 12, "%u", n[1]);
+}
+
+/* ---- who is passed over ------------------------------------------------------------------------------------------ */
+
+Test(policy, who_does_not_pass_is_picked_last)
+{
+    for (int balanced = 0; balanced < 2; balanced++) {
+        if (balanced == 0) enter(2, by_load);
+        ap_terms_at(client->seg, capability)->balance = balanced == 0 ? AP_POLICY_least_loaded + 1 : AP_POLICY_round_robin + 1;
+        ap_store_relaxed(&all[1].queue->running, 50);
+        ap_store_relaxed(&all[0].record->beat, client->seg->ops->now() - AP_SILENT);
+        cr_expect_eq(shares(10)[1], 10, "it has not said anything for five seconds");
+        ap_store_relaxed(&all[0].record->beat, client->seg->ops->now());
+        ap_store_relaxed(&all[0].record->state, APIARY_CRITICAL);
+        cr_expect_eq(shares(10)[1], 10, "a worker of it stands still");
+        ap_store_relaxed(&all[0].record->state, APIARY_PASSING);
+        ap_queue_eject(&all[0].consumer, client->seg->ops->now() + 3600 * SECOND, 1);
+        cr_expect_eq(shares(10)[1], 10, "its tasks fail");
+        ap_queue_eject(&all[1].consumer, client->seg->ops->now() + 3600 * SECOND, 1);
+        cr_expect_gt(shares(10)[0], 0, "nobody else is there");
+        ap_queue_eject(&all[0].consumer, 0, 0);
+        ap_queue_eject(&all[1].consumer, 0, 0);
+        ap_store_relaxed(&all[1].queue->running, 0);
+    }
+}
+
+Test(policy, one_task_tells_whether_it_is_well_again)
+{
+    enter(2, by_load);
+    ap_store_relaxed(&all[0].queue->running, 50);
+    ap_queue_eject(&all[0].consumer, client->seg->ops->now() - 1, 1);
+    cr_expect_eq(picked_with(0), 0, "the first task, whatever its load");
+    cr_expect_eq(shares(10)[1], 10, "and no other until it has ended");
+    ap_store_relaxed(&all[0].queue->probe, client->seg->ops->now() - AP_PROBE_PATIENCE);
+    cr_expect_eq(picked_with(0), 0, "whoever was to send it may be dead");
+    ap_store_relaxed(&all[0].queue->running, 0);
+}
+
+/* ---- keys -------------------------------------------------------------------------------------------------------- */
+
+Test(policy, a_key_stays_where_it_is)
+{
+    uint32_t before[200], moved = 0, n[MOST] = {0};
+
+    enter(4, by_key);
+    for (uint64_t key = 1; key <= 200; key++) n[before[key - 1] = picked_with(key)]++;
+    for (uint64_t key = 1; key <= 200; key++) cr_expect_eq(picked_with(key), before[key - 1]);
+    for (uint32_t i = 0; i < 4; i++) cr_expect(n[i] > 20, "%u has %u of 200", i, n[i]);
+    ap_store_relaxed(&all[3].record->beat, client->seg->ops->now() - AP_SILENT);
+    for (uint64_t key = 1; key <= 200; key++) {
+        uint32_t now = picked_with(key);
+        cr_expect_neq(now, 3);
+        moved += now != before[key - 1];
+    }
+    cr_expect_eq(moved, n[3], "only those that it had");
+}
+
+Test(policy, a_key_gives_way_to_the_load)
+{
+    uint32_t home;
+
+    enter(4, by_key);
+    home = picked_with(77);
+    ap_store_relaxed(&all[home].queue->running, 3);
+    cr_expect_eq(picked_with(77), home, "a few tasks are no load");
+    ap_store_relaxed(&all[home].queue->running, 20);
+    cr_expect_neq(picked_with(77), home);
+    ap_store_relaxed(&all[home].queue->running, 0);
+}
+
+/* ---- turns ------------------------------------------------------------------------------------------------------- */
+
+Test(policy, callers_of_one_task_spread)
+{
+    uint32_t n[MOST] = {0};
+
+    enter(3, by_wait);
+    for (uint64_t i = 0; i < 300; i++) {
+        ap_balance_begin(&balance, client->seg, i);
+        n[picked_with(0)]++;
+    }
+    for (uint32_t i = 0; i < 3; i++) cr_expect(n[i] > 30, "%u has %u of 300", i, n[i]);
+}
+
+Test(policy, an_observer_sees_what_a_pick_sees)
+{
+    struct ap_route_view views[MOST];
+    int best;
+
+    enter(3, by_load);
+    ap_store_relaxed(&all[0].queue->running, 2);
+    ap_store_relaxed(&all[1].queue->running, 1);
+    ap_store_relaxed(&all[2].record->beat, client->seg->ops->now() - AP_SILENT);
+    cr_assert_eq(ap_route_explain(client->seg, capability, -1, 0, views, MOST, &best), 3);
+    cr_expect_eq(views[best].candidate.queue, all[1].agent.queue);
+    cr_expect_eq(views[2].candidate.standing, AP_STANDS_SILENT);
+    cr_expect_lt(views[1].score, views[0].score);
+    cr_expect_eq(ap_route_explain(client->seg, capability, -1, 0, views, 1, &best), 3, "however few are asked for");
+    cr_expect(ap_route_elsewhere(client->seg, capability, -1, all[2].agent.queue));
+}

@@ -1,0 +1,182 @@
+/* tools/apiary_route.c - apiary route explain: why a task goes where it goes. */
+#include "tools/apiary.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/name.h"
+#include "registry/routing/terms.h"
+
+struct route_question {
+    const char *capability, *from, *key;
+};
+
+struct route_answer {
+    struct ap_route_view *views;
+    int count, best;
+    uint32_t capability;
+    int caller; /* service; -1: none */
+};
+
+static const struct tool_usage explain_usage = {
+    .command = "route explain",
+    .arguments = "CAPABILITY",
+    .what = "Shows each provider of a capability as a task's sender sees it now: load, score, why it is chosen or not.",
+    .more = "The lowest score wins among those that pass; equal ones take turns. Exit code 4: no provider would be chosen.",
+    .least = 1,
+    .most = 1,
+    .json = true,
+    .table = true,
+};
+
+static const char *route_policy(const struct ap_segment *seg, uint32_t capability)
+{
+    return ap_policy_name(ap_term(seg, capability, ap_capability_at(seg, capability), AP_TERM_balance));
+}
+
+/* Why a provider that is no candidate is none. */
+static const char *route_unfit(const struct agent_view *v)
+{
+    if (!v->open || !v->swarm.alive) return "not alive";
+    return v->swarm.mode != APIARY_READY ? tool_mode_name((int)v->swarm.mode) : "on its way";
+}
+
+static const char *route_why(const struct route_answer *answer, int i, const struct agent_view *v)
+{
+    const struct ap_route_view *view = &answer->views[i], *best = answer->best >= 0 ? &answer->views[answer->best] : NULL;
+    if (!view->fits) return route_unfit(v);
+    if (answer->count == 1) return "the only one";
+    bool apart = AP_STANDS_APART(view->candidate.standing);
+    if (i == answer->best) return apart ? "none passes, and it is the best" : "the lowest score";
+    if (apart && best != NULL && !AP_STANDS_APART(best->candidate.standing))
+        return ap_standing_name(view->candidate.standing);
+    return best != NULL && view->score == best->score ? "the same score: they take turns" : "a higher score";
+}
+
+static json_t *route_view_json(const struct route_answer *answer, int i, const struct agent_view *v)
+{
+    const struct ap_route_view *view = &answer->views[i];
+    json_t *o = json_object();
+    json_object_set_new(o, "service", tool_json_text(v->swarm.service));
+    json_object_set_new(o, "instance", tool_json_text(v->swarm.instance));
+    json_object_set_new(o, "agent", tool_json_text(v->name));
+    json_object_set_new(o, "queue", json_integer(view->candidate.queue));
+    json_object_set_new(o, "candidate", json_boolean(view->fits));
+    json_object_set_new(o, "chosen", json_boolean(i == answer->best));
+    json_object_set_new(o, "why", json_string(route_why(answer, i, v)));
+    if (!view->fits) return o;
+    json_object_set_new(o, "standing", json_string(ap_standing_name(view->candidate.standing)));
+    json_object_set_new(o, "load", json_integer((json_int_t)view->candidate.load));
+    json_object_set_new(o, "weight", json_integer(view->candidate.weight));
+    json_object_set_new(o, "run_time_ns", json_integer((json_int_t)ap_load_relaxed(&view->candidate.at->run_time)));
+    json_object_set_new(o, "charge_ns", json_integer((json_int_t)ap_queue_charge_left(view->candidate.at, ap_ops_system.now())));
+    json_object_set_new(o, "ejections", json_integer(ap_load_relaxed(&view->candidate.at->ejections)));
+    json_object_set_new(o, "score", json_integer((json_int_t)(view->score & INT64_MAX)));
+    return o;
+}
+
+static void route_view_row(struct tool_table *table, const struct route_answer *answer, int i, const struct agent_view *v)
+{
+    const struct ap_route_view *view = &answer->views[i];
+    char load[24] = "-", weight[16] = "-", run[32] = "-", charge[32] = "-", score[24] = "-";
+    if (view->fits) {
+        snprintf(load, sizeof load, "%" PRIu64, view->candidate.load);
+        snprintf(weight, sizeof weight, "%u", view->candidate.weight);
+        snprintf(score, sizeof score, "%" PRIu64, view->score);
+        tool_format_duration(ap_load_relaxed(&view->candidate.at->run_time), run);
+        tool_format_duration(ap_queue_charge_left(view->candidate.at, ap_ops_system.now()), charge);
+    }
+    tool_table_add(table, (const char *const[]){i == answer->best ? "*" : "", v->swarm.service, v->swarm.instance, v->name, load,
+                                                weight, run, charge, score, route_why(answer, i, v)});
+    tool_table_mark(table, 9, i == answer->best ? '+' : !view->fits || AP_STANDS_APART(view->candidate.standing) ? '!' : '~');
+}
+
+static int route_print(const struct tool *t, const struct ap_segment *seg, const struct route_question *q,
+                       const struct route_answer *answer)
+{
+    json_t *list = json_array();
+    struct tool_table *table = NULL;
+    struct agent_view v;
+    for (int i = 0; i < answer->count; i++) {
+        if (!view_agent(seg, answer->views[i].candidate.queue, &v)) continue;
+        if (t->json) {
+            json_array_append_new(list, route_view_json(answer, i, &v));
+            continue;
+        }
+        if (table == NULL)
+            table = tool_table_new((const char *const[]){" ", "service", "instance", "agent", ">load", "?>weight", "?>run time",
+                                                         "?>charge", ">score", "why", NULL});
+        route_view_row(table, answer, i, &v);
+    }
+    uint32_t busy = answer->caller >= 0 ? ap_tickets_busy(seg, (uint32_t)answer->caller) : 0;
+    int rc = TOOL_OK;
+    if (t->json) {
+        json_t *o = json_pack("{s:s, s:s, s:O}", "capability", q->capability, "balance", route_policy(seg, answer->capability),
+                              "candidates", list);
+        if (answer->caller >= 0) json_object_set_new(o, "delegations", json_integer(busy));
+        rc = tool_json_print(o);
+    } else {
+        printf("%s is balanced by %s%s\n", q->capability, route_policy(seg, answer->capability),
+               q->key != NULL ? ", asked for with a key" : "");
+        if (answer->caller >= 0)
+            printf("%s has %u of %u delegations under way\n", q->from, busy, seg->geometry.max_concurrent_delegations);
+        if (table != NULL) tool_table_print(table, stdout);
+    }
+    json_decref(list);
+    return rc;
+}
+
+static int route_explain(const struct tool *t, struct ap_segment *seg, const struct route_question *q)
+{
+    struct route_answer answer = {.caller = -1};
+    int capability = ap_capability_find(seg, q->capability, strlen(q->capability));
+    if (capability < 0) return tool_error(t, APIARY_ENOCAP, NULL, "route explain %s", q->capability);
+    if (q->from != NULL) answer.caller = ap_service_find(seg, q->from);
+    if (q->from != NULL && answer.caller < 0)
+        return tool_fail(t, TOOL_NO_PROVIDER, "route explain: there is no service '%s'; 'apiary services' lists them", q->from);
+    answer.capability = (uint32_t)capability;
+    answer.views = tool_alloc(seg->geometry.queues * sizeof *answer.views);
+    uint64_t key = q->key != NULL ? apiary_key(q->key, strlen(q->key)) : 0;
+    answer.count = ap_route_explain(seg, answer.capability, -1, key, answer.views, seg->geometry.queues, &answer.best);
+    int rc = route_print(t, seg, q, &answer);
+    if (rc == TOOL_OK && answer.best < 0) rc = tool_error(t, APIARY_ENOPROVIDER, NULL, "route explain %s", q->capability);
+    free(answer.views);
+    return rc;
+}
+
+static int cmd_route_explain(struct tool *t, int argc, char **argv)
+{
+    struct route_question q = {.from = NULL};
+    const struct tool_option options[] = {
+        {"from", 'f', "SERVICE", "how many tasks this calling service has under way", &q.from, NULL},
+        {"key", 'k', "TEXT", "the key of the task", &q.key, NULL},
+        {.name = NULL},
+    };
+    int rc = tool_parse(t, &explain_usage, options, &argc, &argv);
+    if (rc != TOOL_GO_ON) return rc;
+    q.capability = argv[0];
+    if (!ap_capability_valid(q.capability))
+        return tool_usage_error(t, &explain_usage, "'%s' is not a capability name", q.capability);
+    apiary_t *a = NULL;
+    rc = tool_attach(t, tool_segment(t, NULL), true, &a);
+    if (rc != TOOL_OK) return rc;
+    rc = route_explain(t, a->seg, &q);
+    apiary_detach(a);
+    return tool_finish(t, rc);
+}
+
+int cmd_route(struct tool *t, int argc, char **argv)
+{
+    static const struct tool_usage usage = {
+        .command = "route",
+        .arguments = "explain CAPABILITY",
+        .what = "Tells where a task would go, and why.",
+        .most = -1,
+    };
+    static const struct apiary_command commands[] = {
+        {"explain", "each provider of a capability, its load and score", cmd_route_explain},
+        {NULL, NULL, NULL},
+    };
+    return apiary_subcommand(t, &usage, commands, argc, argv);
+}
