@@ -22,6 +22,12 @@ uint32_t ap_move_route(struct ap_segment *seg, const struct ap_reap_hooks *hooks
     return to < seg->geometry.queues ? to : AP_NO_QUEUE;
 }
 
+void ap_move_untold(struct ap_segment *seg)
+{
+    ap_add_acq_rel(&seg->header->rescan, 1); /* QUEUE-R5 pairs QUEUE-A5 */
+    ap_bells_all(seg);
+}
+
 /* The reference is a hint: if the ring is full the rescan finds the task, so there must be one. */
 void ap_move_announce(struct ap_segment *seg, uint32_t index, uint64_t generation, uint32_t queue)
 {

@@ -43,5 +43,7 @@ enum ap_move ap_move_queued(struct ap_segment *seg, const struct ap_reap_hooks *
 uint32_t ap_move_route(struct ap_segment *seg, const struct ap_reap_hooks *hooks, uint32_t index);
 /* After the compare-and-swap to QUEUED(queue): puts the reference into the queue's shared ring and tells the consumer. */
 void ap_move_announce(struct ap_segment *seg, uint32_t index, uint64_t generation, uint32_t queue);
+/* Has each worker look through the table for tasks of which no reference tells: whoever was to announce them is dead or stopped. */
+void ap_move_untold(struct ap_segment *seg);
 
 #endif

@@ -182,12 +182,6 @@ static void repair(const struct reaper *r)
     for (uint32_t i = 0; i < parts->count; i++) parts->rows[i]->settle(r->seg, r->dead, r->beside);
 }
 
-static void reap_tell(const struct reaper *r)
-{
-    ap_add_acq_rel(&r->seg->header->rescan, 1); /* QUEUE-R5 pairs QUEUE-A5 */
-    ap_bells_all(r->seg);
-}
-
 static void recover(const struct reaper *r, uint64_t epoch)
 {
     struct ap_segment *seg = r->seg;
@@ -195,7 +189,7 @@ static void recover(const struct reaper *r, uint64_t epoch)
 
     repair(r);
     ap_event_log(seg, AP_EVENT_LANE_REAPED, r->dead, r->dead, ap_load_relaxed(&lane->member));
-    reap_tell(r);
+    ap_move_untold(r->seg);
     ap_store_release(&lane->life, AP_LIFE(epoch + 1, AP_LIFE_FREE)); /* LANE-R2 pairs LANE-A2 */
 }
 
@@ -255,7 +249,7 @@ int ap_reap_beside(struct ap_segment *seg, uint32_t self, uint32_t dead, const s
     if (!ap_lane_still(seg, dead, r.beside)) return 0;
     repair(&r);
     ap_event_log(seg, AP_EVENT_LANE_HELPED, self, dead, 0);
-    reap_tell(&r);
+    ap_move_untold(seg);
     return 1;
 }
 

@@ -4,7 +4,7 @@
  *           stride and count, and not what a registry keeps in them: see part.h.
  * LAYOUT    page 0: struct ap_header. Then the sections of its table, each aligned to 4,096 bytes.
  *           header.magic .. time_namespace    written by the creator before READY, constant afterwards
- *           header.rescan                     any reaper (AP_SEG_RESCAN)
+ *           header.rescan                     any reaper, who moves a task, a monitor that stands in
  *           header.lanes_changed              any joiner, closer, reaper; futex word of the monitors
  *           header.role                       robust mutex: the monitor's role
  *           header.watched                    the monitor that watches the lanes, once a second (registry/monitor/monitor.h)

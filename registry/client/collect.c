@@ -128,7 +128,10 @@ int apiary_cancel(apiary_t *a, apiary_task_t task)
             if (ap_abandoned(slot, word)) ap_task_free(a, task.slot, word);
             return 0;
         case AP_TASK_RUNNING:
-            return ap_task_request(a->seg, task.slot, task.generation, AP_REQUEST_CANCEL) ? 0 : APIARY_ESTALE;
+            if (!ap_task_request(a->seg, task.slot, task.generation, AP_REQUEST_CANCEL)) return APIARY_ESTALE;
+            /* A worker that puts the task back just now has looked before: one of both sees what the other has written. */
+            if (!ap_task_find(a, task, &slot, &word) || !ap_task_waits(AP_WORD_STATE(word))) return 0;
+            continue;
         default: return ap_task_ended(AP_WORD_STATE(word)) && !ap_abandoned(slot, word) ? 0 : APIARY_ESTALE;
         }
     }

@@ -272,6 +272,8 @@ static void monitor_watch(struct ap_monitor *m, bool beside)
     m->ask = 0;
     m->ask_spacing = RETRY;
     ap_event_log(seg, AP_EVENT_MONITOR, m->lane.index, m->member, beside);
+    /* The other may have been stopped between a task's new word and the reference that tells of it. */
+    if (beside) ap_move_untold(seg);
     for (;;) {
         uint32_t changed = ap_load_acquire(&seg->header->lanes_changed); /* LANE-A5 pairs LANE-R5: before the look at the lanes */
         uint32_t rung = ap_load_acquire(&seg->header->due_rung); /* DUE-A1 pairs DUE-R1: before the look at what is due */

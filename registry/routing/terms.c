@@ -78,7 +78,6 @@ void ap_terms_declare(struct ap_segment *seg, uint32_t lane, uint32_t queue, uin
 {
     struct ap_terms *row = ap_terms_at(seg, capability);
     struct ap_capability *c = ap_capability_at(seg, capability);
-    int shared = -1; /* not asked yet */
 
     if (row == NULL || c == NULL) return;
     if (said != NULL) ap_store_relaxed(&c->terms, 1); /* it stays: nobody could tell whose words are left */
@@ -86,14 +85,14 @@ void ap_terms_declare(struct ap_segment *seg, uint32_t lane, uint32_t queue, uin
         uint64_t *word = ap_term_word(row, t), seen = ap_load_acquire(word); /* TERMS-A1 pairs TERMS-R1 */
         uint64_t next = said != NULL ? ((const uint64_t *)(const void *)said)[t] : 0;
 
-        if (next == seen) continue;
-        if (seen != 0 && shared < 0) shared = terms_shared(seg, queue, capability);
-        if (next == 0) {
-            if (shared == 0) ap_cas(word, &seen, 0);
-            continue;
+        while (next != seen) {
+            /* Asked anew for each word that was seen: whoever has declared it since is there. */
+            bool shared = seen != 0 && terms_shared(seg, queue, capability);
+            if (next == 0 && shared) break;
+            if (!ap_cas(word, &seen, next)) continue; /* TERMS-R1 pairs TERMS-A1 */
+            if (next != 0 && shared) terms_conflict(seg, lane, conflicts, (struct ap_terms_conflict){capability, t, seen - 1});
+            break;
         }
-        ap_store_release(word, next); /* TERMS-R1 pairs TERMS-A1 */
-        if (seen != 0 && shared == 1) terms_conflict(seg, lane, conflicts, (struct ap_terms_conflict){capability, t, seen - 1});
     }
 }
 

@@ -283,6 +283,19 @@ static void run_give_up(void)
     ap_give_up(actor.api, actor.task);
 }
 
+static void run_take_back(void)
+{
+    actor.result = apiary_cancel(actor.api, actor.task);
+}
+
+static void before_taken_back(bool over)
+{
+    uint32_t state = AP_WORD_STATE(word_of(actor.task.slot));
+
+    (void)over;
+    if (state != AP_TASK_CANCELLED) fail("a task that was cancelled is %s", ap_task_state_name(state));
+}
+
 /* One of both sides has seen that nobody will collect it; no recovery was needed. */
 static void unseen_judge(uint32_t slot)
 {
@@ -547,6 +560,8 @@ const struct operation pairs[] = {
     {.name = "lane_open|share_marked", .run = run_lane, .other = other_share_marked, .before = before_share_marked},
     {.name = "give_up|put_back", .registry = true, .prepare = prepare_given_up, .run = run_give_up, .other = other_put_back,
      .before = before_given_up},
+    {.name = "cancel|put_back", .registry = true, .prepare = prepare_given_up, .run = run_take_back, .other = other_put_back,
+     .before = before_taken_back},
     {.name = "delegate_later|due_look", .registry = true, .image = image_hint_past, .run = run_delegate_later,
      .other = other_due_look, .before = before_told},
     {.name = "due_look|schedule", .image = image_scheduled, .run = run_due_look, .other = other_schedule, .before = before_told},
