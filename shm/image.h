@@ -32,7 +32,8 @@
  *           the giver's description: the lock tells a death only when all that share the description have gone, and such a process
  *           cannot ask.
  *           2 A child that another thread forks during attach has the descriptor until it execs.
- *           3 An exec from a signal handler during a join or a recovery, on a thread that is not the main one, leaves that one
+ *           3 Where no kernel marks robust locks (robust.h, PROBE 3) each death of a thread is judged, and looks like an exec.
+ *           4 An exec from a signal handler during a join or a recovery, on a thread that is not the main one, leaves that one
  *           lane locked. One from a handler that interrupts a judge, or a thread that ends there, leaves a JUDGED lane out of use.
  */
 #ifndef AP_IMAGE_H

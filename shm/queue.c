@@ -408,7 +408,8 @@ bool ap_queue_probe(struct ap_queue *q, uint64_t now)
 {
     uint64_t seen = ap_load_relaxed(&q->probe);
 
-    if (seen != 0 && now - seen < AP_PROBE_PATIENCE) return false;
+    /* Another processor's clock may be ahead. */
+    if (seen != 0 && (seen > now || now - seen < AP_PROBE_PATIENCE)) return false;
     return ap_cas(&q->probe, &seen, now);
 }
 

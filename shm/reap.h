@@ -22,7 +22,7 @@
  *           other steps beside the holder: RUNNING(it), its OPEN queues, registrations, tasks in closed queues, DETACH, inlets;
  *           then rescan and the bells.
  *           3 The helper loads each word, then looks at the life, then exchanges the word. So the word was of life e. None of
- *           these words comes back: RUNNING has the crashes in it, OPEN and a registration an epoch, an inlet's lease the lane's
+ *           these words comes back: RUNNING has the deaths in it, OPEN and a registration an epoch, an inlet's lease the lane's
  *           epoch, DETACH the generation.
  *           4 So the holder may go on at any instruction, when its tasks have long been run again, and the helper may go on when
  *           the lane lives again.

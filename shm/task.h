@@ -13,7 +13,7 @@
  * STARTS    1 A start ends in a crash when its worker's thread has ended by the task's own code (lane.h, SUSPECT). It is lost when
  *           the worker has died of something else: by SIGKILL, for want of memory, by the crash of another task.
  *           2 After AP_CRASHES_MAX crashes the task fails with ECRASHED, when a start is lost after AP_LOST_MAX others with ELOST.
- *           3 Crashes and lost starts together are the attempt's number: no two claims of a generation leave the same word.
+ *           3 Their sum is the attempt. A death raises it, so no reaper's word comes back; a start that is put back does not.
  * STATES    The table is shm/states.def, written here by tests/states.sh --write. A task is freed by the lane that collects it or
  *           gives it up; if nobody may collect it, by the lane that has ended it or comes by. The reaper of the owner comes after
  *           the owner's death. It fails a task that was RUNNING as crashed (AP_CRASHES_MAX times, or at any death if ABANDON is

@@ -26,6 +26,12 @@ bool ap_crash_mark(const struct ap_worker *w, uint32_t how)
     return true;
 }
 
+void ap_crash_survived(struct ap_worker *w)
+{
+    w->crash_passed_on = 0;
+    ap_crash_mark(w, 0);
+}
+
 /* ---- signals -------------------------------------------------------------------------------------------------- */
 
 static const struct sigaction *former_of(int number)
@@ -57,9 +63,10 @@ static void on_crash(int number, siginfo_t *info, void *context)
         die_of(number, sent);
         return;
     }
+    if (marked) ap_worker_self()->crash_passed_on = 1;
     if ((was->sa_flags & SA_SIGINFO) != 0) was->sa_sigaction(number, info, context);
     else was->sa_handler(number);
-    if (marked) ap_crash_mark(ap_worker_self(), 0);
+    if (marked) ap_crash_survived(ap_worker_self());
 }
 
 static void catch_all(void)

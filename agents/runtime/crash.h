@@ -3,7 +3,8 @@
  * SIGNALS   1 A process that has had a worker catches SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGSYS and SIGTRAP from then
  *           on. The handler marks the lane of the thread, if that is a worker's. Then it calls the handler that was there before
  *           (a sanitizer's, a runtime's), or the process dies of the signal, as it would have done.
- *           2 A signal that another process has sent is no crash. If the former handler comes back, there was none.
+ *           2 A signal that another process has sent is no crash. If the former handler comes back, there was none; if it jumps
+ *           out, there was none from the worker's next turn on.
  *           3 A handler that is installed later and does not call the one that was there leaves no marks. Tasks are lost then,
  *           and not suspected.
  *           4 A worker's thread does not block these signals (core/thread.h), and has a stack of its own for them. So a task that
@@ -27,6 +28,8 @@ void ap_crash_begin(void);
 void ap_crash_stack_open(struct ap_worker *w);
 /* When that thread has ended. */
 void ap_crash_stack_close(struct ap_worker *w);
+/* By the worker's thread, at its next turn after a former handler has jumped out of the signal. */
+void ap_crash_survived(struct ap_worker *w);
 /* By the worker's thread, that it is about to end by this (shm/lane.h); 0: after all it is not. False: there is no lane. */
 bool ap_crash_mark(const struct ap_worker *w, uint32_t how);
 

@@ -159,6 +159,7 @@ static int worker_turn(struct ap_worker *w, uint32_t command)
 {
     int n = ap_loop_turn(w->loop);
 
+    if (__builtin_expect(w->crash_passed_on, 0)) ap_crash_survived(w);
     ap_store_relaxed(&w->turns, w->turns + 1);
     n += ap_worker_take_handed(w);
     n += ap_delegations_poll(w, LOOKS, false);

@@ -19,6 +19,8 @@
 #ifndef AP_WORKER_H
 #define AP_WORKER_H
 
+#include <signal.h>
+
 #include "agents/runtime/agent.h"
 #include "core/loop.h"
 #include "core/must_check.h"
@@ -54,6 +56,7 @@ struct ap_worker {
     struct ap_delegation *delegations, **delegations_end;
     uint32_t delegation_count;
     void *crash_stack; /* crash.h */
+    volatile sig_atomic_t crash_passed_on; /* a former handler of the signal has been called, and has not come back */
 
     int result; /* with FAILED */
     bool told;  /* the queen has logged that it does not return */

@@ -103,7 +103,7 @@ static bool must_wait(struct ap_worker *w, struct ap_agent *agent, const struct 
 {
     uint64_t word;
 
-    if (agent->in_hand == 0 || agent->aside == ref) return false;
+    if (agent->in_hand == 0 || agent->aside != 0) return false; /* one waits at a time: of another the reference would be lost */
     word = ap_load_acquire(&slot->word); /* TASK-A1 pairs TASK-R1 */
     if (AP_WORD_CRASHES(word) == 0 || AP_WORD_STATE(word) != AP_TASK_QUEUED) return false;
     if (AP_WORD_GENERATION(word) != AP_REF_GENERATION(ref)) return false;

@@ -99,7 +99,7 @@ static enum ap_standing standing_of(const struct ap_candidate *c, uint64_t now)
 
     if (swarm != AP_STANDS_WELL || until == 0) return swarm;
     probe = ap_load_relaxed(&c->at->probe);
-    return now < until || (probe != 0 && now - probe < AP_PROBE_PATIENCE) ? AP_STANDS_EJECTED : AP_STANDS_TRIAL;
+    return now < until || (probe != 0 && (probe > now || now - probe < AP_PROBE_PATIENCE)) ? AP_STANDS_EJECTED : AP_STANDS_TRIAL;
 }
 
 /* Of one that is new a tenth at first, then more and more. */
