@@ -139,6 +139,7 @@ static void actor_attach(void)
     actor.seg = actor.api->seg;
     actor.seg->ops = &world_ops;
     actor.lane = actor.api->anchor->lane;
+    ap_balance_begin(&actor.api->anchor->balance, actor.seg, 1); /* attach has taken the system's time for a random number */
     ap_store_relaxed(&actor.lane.lane->joined, world_now());
     ap_store_relaxed(&ap_member_at(actor.seg, actor.api->member)->attached, world_realtime());
     for (uint32_t i = 0; i < actor.seg->geometry.events; i++) {
