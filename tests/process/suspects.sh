@@ -1,7 +1,8 @@
 #!/bin/bash
 # Who is suspected of a worker's death, and what becomes of those beside it: real queens, killed and crashing. A supervisor restarts
-# them.
+# them. A sanitizer ends a process by _exit, which is not taken for a crash (agents/runtime/crash.h).
 # ctest: not thread
+# ctest: not address
 # ctest: timeout 900
 set -u
 dir=$(mktemp -d)
