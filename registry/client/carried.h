@@ -1,8 +1,8 @@
 /* registry/client/carried.h - what few tasks carry with them, outside of the lines that every task needs.
  *
  * LAYOUT    Section "carried": one row for each slot, at the same index. carried.def lists the fields.
- * WRITER    1 The lane that submits the task writes the row after the slot is RESERVED and before it is QUEUED, and only when the
- *           options say something of it. A task without such options costs nothing.
+ * WRITER    1 The lane that submits the task writes the row after the slot is RESERVED and before it is QUEUED or SCHEDULED, and
+ *           only when the options say something of it. A task without such options costs nothing.
  *           2 Nobody writes it afterwards.
  * READERS   The row is that of the slot's task when epoch and generation are those of the task's id. Any other row is an older
  *           task's, and the task says nothing.
