@@ -168,24 +168,6 @@ Test(worker, heap_and_local_memory)
     apiary_queen_stop(q, LONG);
 }
 
-/* Returns when a turn is over that began after this call: what could be started has been. */
-static void let_turn(struct ap_worker *w)
-{
-    uint32_t turns = ap_load_relaxed(&w->turns);
-
-    while (ap_load_relaxed(&w->turns) - turns < 3) {
-        ap_loop_wake(w->loop);
-        sched_yield();
-    }
-}
-
-/* Returns when the worker starts nothing any more. */
-static void hold(struct ap_worker *w)
-{
-    ap_worker_command(w, AP_WORKER_HOLD);
-    let_turn(w);
-}
-
 Test(worker, expired_and_cancelled_tasks_are_not_run)
 {
     apiary_queen_t *q = start();

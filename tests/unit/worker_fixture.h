@@ -409,6 +409,24 @@ static inline struct ap_queen *queen_inside(const apiary_queen_t *queen)
     return ap_handle_get_as(queen, AP_HANDLE_QUEEN);
 }
 
+/* Returns when a turn is over that began after this call: what could be started has been. */
+static inline void let_turn(struct ap_worker *w)
+{
+    uint32_t turns = ap_load_relaxed(&w->turns);
+
+    while (ap_load_relaxed(&w->turns) - turns < 3) {
+        ap_loop_wake(w->loop);
+        sched_yield();
+    }
+}
+
+/* Returns when the worker starts nothing any more. */
+static inline void hold(struct ap_worker *w)
+{
+    ap_worker_command(w, AP_WORKER_HOLD);
+    let_turn(w);
+}
+
 /* A queue of the swarm by its agent's name. */
 static inline uint32_t queue_of(const apiary_queen_t *queen, const char *agent)
 {
