@@ -104,6 +104,16 @@ static struct ap_queue_counts counts_of(apiary_queen_t *q, const char *agent)
     return counts;
 }
 
+/* The caller gives it up, or finds that the queen's monitor has ended it in the queue. */
+static void await_late(apiary_task_t task)
+{
+    apiary_result_t result = {.struct_size = sizeof result};
+    int r = apiary_await(a, task, LONG, &result);
+
+    cr_assert_eq(r == 0 ? result.code : r, APIARY_ETIMEDOUT);
+    if (r == 0) apiary_release(a, &result);
+}
+
 /* Each is counted once, as what it was for its caller. */
 Test(queen, counts_say_how_tasks_ended)
 {
@@ -112,7 +122,6 @@ Test(queen, counts_say_how_tasks_ended)
         detached = {.struct_size = sizeof detached, .flags = APIARY_DETACH};
     struct ap_queue_counts counts;
     apiary_swarm_status_t row = {.struct_size = sizeof row};
-    apiary_result_t result = {.struct_size = sizeof result};
     apiary_task_t task;
     char text[128];
 
@@ -123,12 +132,12 @@ Test(queen, counts_say_how_tasks_ended)
     /* Given up while it is in hand, and ended well later. */
     cr_assert_eq(apiary_delegate(a, "keep", "x", 1, &soon, &task), 0);
     while (ap_load_acquire(&kept_count) < 1) sched_yield();
-    cr_assert_eq(apiary_await(a, task, LONG, &result), APIARY_ETIMEDOUT);
+    await_late(task);
     cr_assert_eq(call("keep", "go", 2, text, sizeof text), 0);
     /* Its time is over, and another is taken back, in the queue. */
     hold(&queen_inside(q)->workers[1]);
     cr_assert_eq(apiary_delegate(a, "keep", "x", 1, &soon, &task), 0);
-    cr_assert_eq(apiary_await(a, task, LONG, &result), APIARY_ETIMEDOUT);
+    await_late(task);
     cr_assert_eq(apiary_delegate(a, "keep", "x", 1, NULL, &task), 0);
     cr_assert_eq(apiary_cancel(a, task), 0);
     do counts = counts_of(q, "keep");
