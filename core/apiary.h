@@ -335,6 +335,38 @@ typedef struct apiary_swarm_status {
 /* get_swarm_status: one row per registered instance of `service` (NULL: of all); returns how many there are. */
 APIARY_API int apiary_swarm_status(apiary_t *a, const char *service, apiary_swarm_status_t *ret, size_t capacity);
 
+/* An entry of the dead set: a task that is not tried again, because it crashed its workers, lost them too often, or has used up its
+ * attempts. Its caller has had its failure. The set is bounded; the oldest entry goes when it is full. */
+typedef struct apiary_dead {
+    size_t struct_size;
+    uint64_t number; /* names the entry in this segment, from 1, in the order of entering */
+    uint64_t died;   /* CLOCK_REALTIME, ns: when it was entered */
+    uint64_t dropped; /* entries that had gone for want of room by then */
+    apiary_task_t task;
+    int code;            /* APIARY_ECRASHED, _ELOST, _EAGENT */
+    uint32_t signal;     /* of the last crash; 0: it ended its thread or process in another way, or has not crashed it */
+    uint32_t agent_code; /* with APIARY_EAGENT */
+    uint32_t starts, crashes;
+    uint32_t reserved;
+    int64_t pid;  /* of the last worker; 0: not known */
+    size_t size;  /* of its body */
+    char capability[APIARY_CAPABILITY_MAX + 1];
+    char caller[APIARY_NAME_MAX + 1]; /* the calling service, "" if none */
+    char service[APIARY_NAME_MAX + 1], instance[APIARY_NAME_MAX + 1], agent[APIARY_NAME_MAX + 1]; /* where it ran last */
+    char text[128]; /* with APIARY_EAGENT, the beginning of the agent's */
+} apiary_dead_t;
+
+/* The first entry with a number above `after`: 1, 0 when there is none. */
+APIARY_API int apiary_dead_next(apiary_t *a, uint64_t after, apiary_dead_t *ret);
+/* Copies the first `capacity` bytes of its body; returns how many it has. APIARY_ESTALE: no such entry (any more). */
+APIARY_API int64_t apiary_dead_body(apiary_t *a, uint64_t number, void *ret, size_t capacity);
+/* Delegates it anew, fire and forget, with its body and the options that it had (but for a delay, which is over), and takes it out
+ * of the set: exactly once, wherever this process dies. A refusal of apiary_delegate leaves it there. APIARY_ESTALE;
+ * APIARY_ENORESULT: its body is gone. */
+APIARY_API int apiary_dead_retry(apiary_t *a, uint64_t number, apiary_task_t *ret);
+/* Takes it out of the set. APIARY_ESTALE. */
+APIARY_API int apiary_dead_discard(apiary_t *a, uint64_t number);
+
 #ifdef __cplusplus
 }
 #endif

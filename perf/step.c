@@ -59,8 +59,9 @@ struct perf_bench *perf_bench_open(struct perf_tables tables)
     return b;
 }
 
-/* In one line, wherever the linker puts it: how many instructions it takes to compare a name depends on where it lies. */
-static const char asked_for[] AP_ALIGNED = PERF_CAPABILITY;
+/* At the beginning of a page, wherever the linker puts it: how many instructions it takes to compare two names depends on whether
+ * the bits of both addresses together lie near the end of one. */
+static const char asked_for[] __attribute__((aligned(4096))) = PERF_CAPABILITY;
 
 /* Each a function of its own, never inlined: valgrind counts by their names. */
 __attribute__((noinline)) void perf_step_submit(struct perf_bench *b, unsigned at);

@@ -1,5 +1,6 @@
 /* registry/hooks.c - what a recovery does in the registry. See reap.h for when. */
 #include "registry/client/carried.h"
+#include "registry/routing/dead.h"
 #include "registry/routing/admission.h"
 #include "registry/routing/router.h"
 #include "registry/monitor/supervised.h"
@@ -106,7 +107,7 @@ static bool hooks_offers(void *user, struct ap_segment *seg, const struct ap_slo
 
 const struct ap_reap_hooks ap_registry_hooks = {
     .user = NULL, .route = route, .offers = hooks_offers,
-    .freed = ap_slot_ticket_return,
+    .freed = ap_slot_leave,
 };
 
 enum ap_move ap_reroute(struct ap_segment *seg, struct ap_balance *balance, uint32_t index, uint64_t seen)

@@ -5,6 +5,7 @@
 #include "registry/routing/admission.h"
 #include "registry/discovery/discovery.h"
 #include "registry/monitor/supervised.h"
+#include "registry/routing/dead.h"
 
 _Static_assert(sizeof(struct ap_service) == 64, "service: one line");
 _Static_assert(offsetof(struct ap_swarm, beat) == 64, "the beat has a line of its own");
@@ -31,7 +32,8 @@ static const struct ap_part *const rows[] = {
 
 _Static_assert(AP_REGISTRY_SECTIONS_END <= AP_SECTIONS_MAX, "sections");
 
-const struct ap_parts ap_registry_parts = {.rows = rows, .count = AP_REGISTRY_SECTIONS_END, .look_slot = ap_registry_look_slot};
+const struct ap_parts ap_registry_parts = {.rows = rows, .count = AP_REGISTRY_SECTIONS_END, .look_slot = ap_registry_look_slot,
+                                            .keeps = ap_dead_keeps};
 
 int ap_registry_create(const struct ap_segment_options *options, char *message, size_t size, struct ap_segment **ret)
 {

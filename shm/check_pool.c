@@ -23,7 +23,7 @@ static uint64_t block_offset(const struct ap_segment *seg, uint64_t number)
 
 static void look_block(struct ap_look *look)
 {
-    static const char *const rules[] = {"P4", "P3", "P1", "P2"};
+    static const char *const rules[] = {"P4", "P3", "P1", "P5", "P2"};
     const uint64_t *at = ap_at(look->seg, AP_SECTION_BLOCKS, look->index);
     uint64_t word = ap_look_64(look, at), offset = block_offset(look->seg, look->index);
     uint32_t state = AP_BLOCK_STATE(word), who = AP_BLOCK_WHO(word);
@@ -31,6 +31,7 @@ static void look_block(struct ap_look *look)
 
     switch (state) {
     case AP_BLOCK_FREE: wrong = word != 0; break;
+    case AP_BLOCK_KEPT: wrong = look->seg->parts->keeps == NULL; break;
     case AP_BLOCK_OWNED: wrong = who >= look->seg->geometry.lanes; break;
     default:
         wrong = who >= look->seg->geometry.tasks ||
@@ -43,7 +44,8 @@ static void look_block(struct ap_look *look)
     }
     if (!ap_pool_live(look->seg, word, offset))
         ap_look_found(look, AP_REPAIRABLE, at, word, rules[state], "leaked: %s %u, generation or epoch %llu",
-                      state == AP_BLOCK_OWNED ? "lane" : "slot", who, LONG(AP_BLOCK_GENERATION(word)));
+                      state == AP_BLOCK_OWNED ? "lane" : state == AP_BLOCK_KEPT ? "row" : "slot", who,
+                      LONG(AP_BLOCK_GENERATION(word)));
 }
 
 static uint64_t blocks_count(const struct ap_geometry *g)

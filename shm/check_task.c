@@ -129,15 +129,13 @@ static void slot_owner(struct ap_look *look, const struct seen *s)
 static void slot_generation(struct ap_look *look, const struct seen *s)
 {
     uint64_t request = ap_look_64(look, &s->slot->request), generation = AP_REQUEST_GENERATION(request);
-    const uint64_t bits = AP_REQUEST_CANCEL | AP_REQUEST_ABANDON | AP_REQUEST_DETACH | AP_REQUEST_OVERWRITTEN |
-                          AP_REQUEST_TRIED;
 
     if (s->generation > AP_GENERATION_LAST || (s->generation == 0 && s->state != AP_TASK_FREE))
         ap_look_found(look, AP_CORRUPT, &s->slot->word, s->word, "T5", "generation %llu", LONG(s->generation));
     if (AP_WORD_CRASHES(s->word) > AP_CRASHES_MAX)
         ap_look_found(look, AP_CORRUPT, &s->slot->word, s->word, "T5", "%u crashes; at most %u", AP_WORD_CRASHES(s->word),
                       AP_CRASHES_MAX);
-    if ((AP_REQUEST_BITS(request) & ~bits) != 0 || generation > AP_GENERATION_LAST)
+    if (generation > AP_GENERATION_LAST)
         ap_look_found(look, AP_CORRUPT, &s->slot->request, request, "T5", "request %016llx: bits that do not exist",
                       LONG(request));
     else if (published(s->state) && generation != s->generation)

@@ -24,6 +24,9 @@
     X(TASK_REQUEUED, "task of a dead worker requeued", "slot", "queue")  \
     X(TASK_CRASHED, "task gave up after crashes", "slot", "starts")      \
     X(TASK_LOST, "task gave up after the deaths of its workers", "slot", "starts") \
+    X(TASK_DEAD, "task entered in the dead set", "slot", "row")          \
+    X(DEAD_DROPPED, "oldest entry of the dead set dropped for want of room", "number", "row") \
+    X(DEAD_MISSED, "task found no row of the dead set", "slot", "cause") \
     X(TASK_MOVED, "queued task moved to another queue", "slot", "queue") \
     X(SWARM_REGISTERED, "swarm registered", "swarm", "member")           \
     X(SWARM_LEFT, "swarm deregistered", "swarm", "member")               \

@@ -63,6 +63,8 @@ struct ap_part {
 struct ap_parts {
     const struct ap_part *const *rows; /* by section number */
     uint32_t count;                    /* at most AP_SECTIONS_MAX */
+    /* Whether a row of the registry has the block that is KEPT(row, epoch); NULL: there is no registry. */
+    bool (*keeps)(const struct ap_segment *seg, uint32_t row, uint64_t epoch);
     ap_look_fn look_slot;              /* the registry's check of a task slot; NULL: there is no registry */
 };
 extern const struct ap_parts ap_shm_parts; /* the parts of a segment without a registry */

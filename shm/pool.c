@@ -2,6 +2,7 @@
 #include "shm/pool.h"
 
 #include "shm/event.h"
+#include "shm/part.h"
 
 #define LARGER 2u /* classes above its own in which a body may lie */
 
@@ -196,10 +197,26 @@ int ap_pool_free_attached(struct ap_segment *seg, uint32_t slot, uint64_t genera
 
     if (offset == 0 || !pool_place_of(seg, offset, &p)) return 0;
     word = ap_load_acquire(word_at(seg, p.number));
-    if (AP_BLOCK_STATE(word) < AP_BLOCK_REQUEST || AP_BLOCK_WHO(word) != slot ||
-        !AP_BLOCK_IS_OF(word, generation))
-        return 0;
+    if (AP_BLOCK_STATE(word) == AP_BLOCK_KEPT) return 0;
+    if (AP_BLOCK_STATE(word) < AP_BLOCK_REQUEST || AP_BLOCK_WHO(word) != slot || !AP_BLOCK_IS_OF(word, generation)) return 0;
     return free_from(seg, p.number, word);
+}
+
+int ap_pool_keep(struct ap_segment *seg, uint64_t offset, uint32_t slot, uint64_t generation, uint32_t row, uint64_t epoch)
+{
+    uint64_t seen = AP_BLOCK(AP_BLOCK_REQUEST, slot, generation);
+    struct place p;
+
+    if (!pool_place_of(seg, offset, &p)) return 0;
+    return ap_cas(word_at(seg, p.number), &seen, AP_BLOCK(AP_BLOCK_KEPT, row, epoch));
+}
+
+int ap_pool_free_kept(struct ap_segment *seg, uint64_t offset, uint32_t row, uint64_t epoch)
+{
+    struct place p;
+
+    if (offset == 0 || !pool_place_of(seg, offset, &p)) return 0;
+    return free_from(seg, p.number, AP_BLOCK(AP_BLOCK_KEPT, row, epoch));
 }
 
 /* ---- leaks ---------------------------------------------------------------------------------------------------- */
@@ -260,6 +277,8 @@ static enum verdict verdict_of(const struct ap_segment *seg, uint64_t word, uint
     case AP_BLOCK_OWNED: return lane_holds(seg, AP_BLOCK_WHO(word), AP_BLOCK_GENERATION(word)) ? LIVE : LEAKED;
     case AP_BLOCK_REQUEST:
     case AP_BLOCK_RESULT: return pool_attached(seg, word, offset);
+    case AP_BLOCK_KEPT:
+        return seg->parts->keeps != NULL && seg->parts->keeps(seg, AP_BLOCK_WHO(word), AP_BLOCK_GENERATION(word)) ? LIVE : LEAKED;
     default: return LIVE; /* corrupt: the checker's business */
     }
 }

@@ -7,10 +7,12 @@
  *           slot's generation, or of the lane's epoch.
  *           2 FREE -> OWNED(lane) by CAS. OWNED -> OWNED(another lane of the process) by CAS.
  *           3 OWNED -> REQUEST(slot, generation) or RESULT(slot, generation) by its owner's store.
- *           4 REQUEST or RESULT -> FREE by CAS, by the lane that releases the slot (RELEASING names it).
+ *           4 REQUEST or RESULT -> FREE by CAS, by the lane that releases the slot (RELEASING names it). Or REQUEST -> KEPT(row,
+ *           epoch): a row of the registry has it from then on (struct ap_parts, keeps). KEPT -> FREE by CAS.
  * INVARIANTS P1 a REQUEST block is live exactly while its slot has that generation, is not FREE, and names the block
  *           P2 a RESULT block is live while its slot has that generation and is RUNNING, or names the block
- *           P3 an OWNED block's lane is LIVE with that epoch. A block that fails P1..P3 is a leak, freed by ap_pool_sweep.
+ *           P3 an OWNED block's lane is LIVE with that epoch  P5 a KEPT block's row keeps it. A block that fails P1..P3 or P5 is a
+ *           leak, freed by ap_pool_sweep.
  * CLASSES   A body takes a block of the smallest class that it fits and that has blocks. It takes one of the next two classes only
  *           while more than a quarter of that class (rounded down) is free. So small bodies cannot use up the blocks that large
  *           ones need.
@@ -26,7 +28,7 @@
 #include "core/must_check.h"
 #include "shm/task.h"
 
-enum ap_block_state { AP_BLOCK_FREE, AP_BLOCK_OWNED, AP_BLOCK_REQUEST, AP_BLOCK_RESULT };
+enum ap_block_state { AP_BLOCK_FREE, AP_BLOCK_OWNED, AP_BLOCK_REQUEST, AP_BLOCK_KEPT, AP_BLOCK_RESULT };
 
 #define AP_BLOCK_MASK ((UINT64_C(1) << 36) - 1) /* of a generation or epoch */
 #define AP_BLOCK(state, who, generation) \
@@ -67,6 +69,9 @@ int ap_pool_pass(struct ap_segment *seg, uint64_t offset, const struct ap_lane_h
 /* Free a block that is OWNED by the lane, or attached to the slot's generation: 1. Any other block is left alone: 0. */
 int ap_pool_free_owned(struct ap_segment *seg, const struct ap_lane_handle *lane, uint64_t offset);
 int ap_pool_free_attached(struct ap_segment *seg, uint32_t slot, uint64_t generation, uint64_t offset);
+/* By the lane that releases the slot: a block attached to it -> KEPT(row, epoch): 1; else 0. And KEPT -> FREE. */
+int ap_pool_keep(struct ap_segment *seg, uint64_t offset, uint32_t slot, uint64_t generation, uint32_t row, uint64_t epoch);
+int ap_pool_free_kept(struct ap_segment *seg, uint64_t offset, uint32_t row, uint64_t epoch);
 /* Offset and capacity of the block that `offset` begins, checked: 0, or APIARY_ECORRUPT. */
 int ap_pool_block(const struct ap_segment *seg, uint64_t offset, uint64_t *ret_capacity, uint64_t *ret_word);
 /* Which of all blocks begins at `offset`, from 0; UINT64_MAX: none does. */

@@ -30,6 +30,14 @@ static int ends(const struct ap_slot *slot, uint64_t word, bool suspect)
     return AP_WORD_LOST(word) >= AP_LOST_MAX ? APIARY_ELOST : 0;
 }
 
+/* Before the word that ends it, so that whoever frees it knows. Two who come to this have seen the same. */
+static void mark_cause(const struct reaper *r, uint32_t index, uint64_t word, bool suspect)
+{
+    if (suspect && AP_WORD_CRASHES(word) + 1 >= AP_CRASHES_MAX)
+        ap_task_mark(r->seg, index, word, ap_dead_by(ap_load_relaxed(&ap_lane_at(r->seg, r->dead)->crash)));
+    if (!suspect && AP_WORD_LOST(word) >= AP_LOST_MAX) ap_task_mark(r->seg, index, word, AP_DEAD_LOST);
+}
+
 /* Where it waits when nobody living offers it. The claim stores slot->queue after its compare-and-swap, so a worker killed in
  * between leaves the queue that the task was moved from, which may be another agent's by now; that one would refuse it. */
 static uint32_t home(const struct reaper *r, const struct ap_slot *slot)
@@ -58,6 +66,7 @@ static int requeue_running(const struct reaper *r, uint32_t index, uint64_t word
     int code = ends(slot, word, suspect);
 
     if (code != 0) {
+        mark_cause(r, index, word, suspect);
         if (!ap_task_fail_dead(r->seg, r->dead, index, word, code, suspect)) return 1;
         ap_queue_count_ended(r->seg, was, AP_TASK_FAILED, true);
         ap_event_log(r->seg, code == APIARY_ELOST ? AP_EVENT_TASK_LOST : AP_EVENT_TASK_CRASHED, r->dead, index,

@@ -1,6 +1,7 @@
 /* shm/task.c - the task table. See task.h. */
 #include "shm/task.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -278,11 +279,37 @@ int ap_task_request(struct ap_segment *seg, uint32_t index, uint64_t generation,
     return 0;
 }
 
+void ap_task_mark(struct ap_segment *seg, uint32_t index, uint64_t token, enum ap_dead_cause cause)
+{
+    struct ap_slot *slot = ap_slot_at(seg, index);
+    uint64_t request = ap_load_acquire(&slot->request), marked;
+
+    do {
+        marked = (request & ~AP_REQUEST_DEAD(7)) | AP_REQUEST_DEAD(cause);
+        if (marked == request || AP_REQUEST_GENERATION(request) != AP_WORD_GENERATION(token)) return;
+        if (ap_load_relaxed(&slot->word) != token) return;
+    } while (!ap_cas(&slot->request, &request, marked)); /* TASK-R7 pairs TASK-A7 */
+}
+
+/* A mark of an end that has not been is taken away: while the slot is RELEASING nobody can tell any more how its task ended.
+ * A lane that is slow to do so has seen the same end, and does no harm. */
+static void unmark(struct ap_slot *slot, uint64_t ended)
+{
+    uint64_t request = ap_load_acquire(&slot->request); /* TASK-A7 pairs TASK-R7 */
+
+    while (AP_REQUEST_CAUSE(request) != AP_DEAD_NOT && AP_REQUEST_GENERATION(request) == AP_WORD_GENERATION(ended)) {
+        if (AP_WORD_STATE(ended) == AP_TASK_FAILED && ap_word_code(ended) == ap_dead_code(AP_REQUEST_CAUSE(request))) return;
+        if (ap_cas(&slot->request, &request, request & ~AP_REQUEST_DEAD(7))) return; /* TASK-R7 pairs TASK-A7 */
+    }
+}
+
 int ap_task_release_with(struct ap_segment *seg, uint32_t lane, uint32_t index, uint64_t seen, ap_slot_freed_fn freed, void *user)
 {
     struct ap_slot *slot = ap_slot_at(seg, index);
 
-    return slot != NULL && ap_task_ended(AP_WORD_STATE(seen)) && ap_slot_release(seg, lane, slot, index, seen, false, freed, user);
+    if (slot == NULL || !ap_task_ended(AP_WORD_STATE(seen))) return 0;
+    if (freed != NULL) unmark(slot, seen);
+    return ap_slot_release(seg, lane, slot, index, seen, false, freed, user);
 }
 
 int ap_task_release(struct ap_segment *seg, uint32_t lane, uint32_t index, uint64_t seen)
@@ -419,6 +446,29 @@ const void *ap_body_in_pool(const struct ap_segment *seg, uint64_t offset, uint3
 
     if (ap_pool_block(seg, offset, &capacity, NULL) < 0 || size > capacity) return NULL;
     return ap_at_offset(seg, offset, size);
+}
+
+/* ---- causes ---------------------------------------------------------------------------------------------------- */
+
+static const int dead_signals[AP_DEAD_CAUSES] = {[AP_DEAD_SEGV] = SIGSEGV, [AP_DEAD_BUS] = SIGBUS, [AP_DEAD_ABRT] = SIGABRT};
+
+enum ap_dead_cause ap_dead_by(uint32_t crash)
+{
+    if (crash == AP_CRASH_EXIT || crash == AP_CRASH_THREAD) return AP_DEAD_ENDED;
+    for (unsigned cause = AP_DEAD_SEGV; cause < AP_DEAD_CAUSES; cause++)
+        if (dead_signals[cause] == (int)crash) return (enum ap_dead_cause)cause;
+    return AP_DEAD_SIGNAL;
+}
+
+uint32_t ap_dead_signal(uint32_t cause)
+{
+    return cause < AP_DEAD_CAUSES ? (uint32_t)dead_signals[cause] : 0;
+}
+
+int ap_dead_code(uint32_t cause)
+{
+    if (cause == AP_DEAD_LOST) return APIARY_ELOST;
+    return cause == AP_DEAD_FAILED ? APIARY_EAGENT : APIARY_ECRASHED;
 }
 
 /* ---- the table of states -------------------------------------------------------------------------------------- */

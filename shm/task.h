@@ -45,7 +45,7 @@
  *           RELEASING  FREE       CAS    reaper of the owner    the same
  * REQUEST   a second word, generation << 8 | bits, written by the client side, and for a dead client by its reaper (DETACH):
  *           CANCEL, ABANDON (nobody will collect), DETACH (fire and forget: ABANDON from birth); by the worker: OVERWRITTEN, and
- *           TRIED (slot->tries is this task's). Bits of another generation do not count.
+ *           TRIED (slot->tries is this task's); why it is not tried again (cause.h). Bits of another generation do not count.
  * UNSEEN    1 A task that nobody may collect is freed as soon as it has ended.
  *           2 The lane that ends it looks at the request word afterwards; the lane that gives it up looks at the word afterwards
  *           (TASK-F3, TASK-F4). So one of them sees both. If that lane dies first, its recovery frees the task.
@@ -86,6 +86,7 @@
 #include "core/copy.h"
 #include "core/invariant.h"
 #include "shm/bell.h"
+#include "shm/cause.h"
 #include "shm/lane.h"
 
 #define AP_SLAB_SLOTS 64u
@@ -215,7 +216,6 @@ struct ap_slot {
     uint16_t capability;  /* index in the registry's table */
     uint16_t caller;      /* service + 1 of the caller, 0: none */
     uint16_t only;        /* service + 1 that alone may run it (execute_task), 0: any */
-
     uint8_t body_inline[AP_INLINE_BODY];
     uint8_t result_inline[AP_INLINE_BODY];
 
@@ -283,8 +283,8 @@ bool ap_slabs_hold(const struct ap_slabs *s, uint32_t slab);
 /* Number of slots in held slabs that are neither FREE nor retired. */
 uint32_t ap_slabs_busy(const struct ap_slabs *s);
 
-/* Called when a slot is freed, while it is RELEASING: gives the admission ticket back (may be NULL). If the lane dies before
- * the slot is FREE, the reaper calls it (again). */
+/* Called when a slot is freed, while it is RELEASING and has its blocks: the registry's part of that (may be NULL). If the lane
+ * dies before the slot is FREE, the reaper calls it (again). */
 typedef void (*ap_slot_freed_fn)(void *user, struct ap_slot *slot);
 
 /* The next FREE slot of the lane's slabs; leases another slab when all are busy. APIARY_ENOSLOT, _ENOBLOCK (heap). By the
@@ -561,9 +561,9 @@ AP_ALWAYS_INLINE int ap_slot_release(struct ap_segment *seg, uint32_t lane, stru
     AP_WAY(FAILED, RELEASING, CAS, COLLECTOR, AP_IS_ANYBODY);
     AP_WAY(CANCELLED, RELEASING, CAS, COLLECTOR, AP_IS_ANYBODY);
     if (!ap_cas(&slot->word, &seen, releasing)) return 0;
+    if (freed != NULL) freed(user, slot);
     if (__builtin_expect((ap_load_relaxed(&slot->body) | ap_load_relaxed(&slot->result)) != 0, 0))
         ap_slot_blocks_free(seg, slot, index, AP_WORD_GENERATION(releasing));
-    if (freed != NULL) freed(user, slot);
     AP_WAY(RELEASING, FREE, STORE, COLLECTOR, AP_IS_ANYBODY); /* by RELEASING, which names its lane */
     AP_WAY(RELEASING, FREE, CAS, COLLECTOR, AP_IS_ANYBODY);
     if (own) ap_store_release(&slot->word, done); /* TASK-R3 pairs TASK-A3 */

@@ -23,6 +23,7 @@ int cmd_capability(struct tool *t, int argc, char **argv);
 int cmd_kinds(struct tool *t, int argc, char **argv);
 int cmd_delegate(struct tool *t, int argc, char **argv);
 int cmd_task(struct tool *t, int argc, char **argv);
+int cmd_dead(struct tool *t, int argc, char **argv);
 int cmd_drain(struct tool *t, int argc, char **argv);
 int cmd_resume(struct tool *t, int argc, char **argv);
 int cmd_weight(struct tool *t, int argc, char **argv);

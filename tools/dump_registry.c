@@ -6,6 +6,7 @@
 #include "registry/discovery/discovery.h"
 #include "registry/monitor/supervised.h"
 #include "registry/routing/terms.h"
+#include "registry/routing/dead.h"
 #include "tools/common_carried.h"
 #include "tools/common.h"
 #include "tools/dump.h"
@@ -228,6 +229,35 @@ static json_t *carried_json(const struct ap_segment *seg)
         json_array_append_new(list, o);
     }
     return list;
+}
+
+void dump_part_dead(const struct dump *d, const struct dump_options *options, json_t *whole)
+{
+    json_t *list = json_array();
+
+    (void)options;
+    for (uint32_t i = 0; d->registry && i < d->seg.sections[AP_SECTION_DEAD].count; i++) {
+        struct ap_dead row;
+        json_t *o;
+        char id[48];
+
+        if (!ap_dead_read(&d->seg, i, &row)) continue;
+        o = json_object();
+        tool_format_task((apiary_task_t){row.slot, row.epoch, row.generation}, id);
+        dump_registry_set(o, "row", json_integer(i));
+        dump_registry_set(o, "number", dump_number(row.number));
+        dump_registry_set(o, "task", json_string(id));
+        dump_registry_set(o, "capability", json_integer(row.capability));
+        dump_registry_set(o, "cause", json_integer(row.cause));
+        dump_registry_set(o, "starts", json_integer(row.starts));
+        dump_registry_set(o, "crashes", json_integer(row.crashes));
+        dump_registry_set(o, "service", dump_bytes_json(row.service, sizeof row.service));
+        dump_registry_set(o, "agent", dump_bytes_json(row.agent, sizeof row.agent));
+        dump_registry_set(o, "body", dump_number(row.body));
+        dump_registry_set(o, "body_size", json_integer(row.body_size));
+        json_array_append_new(list, o);
+    }
+    dump_registry_set(whole, "dead", list);
 }
 
 /* Of the tasks that there are. */

@@ -9,6 +9,7 @@
 #include "core/copy.h"
 #include "core/invariant.h"
 #include "core/text.h"
+#include "registry/routing/dead.h"
 #include "registry/client/carried.h"
 #include "shm/due.h"
 
@@ -315,7 +316,7 @@ static __attribute__((noinline)) enum end ended_requested(const struct ap_job *j
 {
     struct ap_worker *w = job->agent->worker;
 
-    ap_task_free_unseen(w->seg, w->context->lane.index, job->slot, ap_slot_ticket_return, w->seg);
+    ap_task_free_unseen(w->seg, w->context->lane.index, job->slot, ap_slot_leave, w->seg);
     if (ap_request_recalled(request, job->token)) return END_LATE;
     return code == 0 ? END_DONE : END_FAILED;
 }
@@ -437,6 +438,7 @@ static bool job_put_back(struct ap_job *job, uint32_t agent_code, const void *te
     r = retry_when(job, agent_code, now, &due);
     if (r != AP_TRIED) {
         if (r != APIARY_UNTRIED_NO_POLICY) ap_task_untried(w->seg, job->slot, job->token, r);
+        ap_task_mark(w->seg, job->slot, job->token, r == APIARY_UNTRIED_USED_UP ? AP_DEAD_FAILED : AP_DEAD_NOT);
         return false;
     }
     size = shown_in(cut, sizeof cut, text, size);

@@ -60,6 +60,7 @@ struct ap_lane_context {
     struct ap_spin spin;
     int event_fd;                 /* apiary_lane_fd, -1 */
     struct ap_parker *parker;     /* feeds event_fd */
+    uint64_t *again;              /* of the dead set: for the reference of the task that is delegated anew (dead.h); else NULL */
     uint32_t ready;               /* results in a row that needed no waiting */
     uint32_t loans;               /* blocks borrowed and not yet given back or delegated */
     uint32_t thread;              /* the id of the thread that owns it, or did */

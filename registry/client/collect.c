@@ -1,6 +1,7 @@
 /* registry/client/collect.c - the end of a task as its client sees it: collect, release, give up, cancel, tidy. */
 #include <string.h>
 
+#include "registry/routing/dead.h"
 #include "registry/client/client.h"
 #include "shm/bell.h"
 
@@ -26,7 +27,7 @@ int ap_task_free(struct apiary *a, uint32_t index, uint64_t seen)
     locked = c == NULL || ap_load_relaxed(&a->shared) != 0;
     if (locked) pthread_mutex_lock(&a->lock);
     if (c == NULL) c = a->anchor;
-    r = ap_task_release_with(a->seg, c->lane.index, index, seen, ap_slot_ticket_return, a->seg);
+    r = ap_task_release_with(a->seg, c->lane.index, index, seen, ap_slot_leave, a->seg);
     if (locked) pthread_mutex_unlock(&a->lock);
     ap_shared_tidy(a);
     return r;
@@ -34,8 +35,14 @@ int ap_task_free(struct apiary *a, uint32_t index, uint64_t seen)
 
 #define READY_BEFORE 8u /* results, before it is believed that those of the next slots are there, too */
 
-/* By the thread of c: finished -> FREE. The ticket of a task of its own lane was taken in the lane's present life, for at the end
- * of one nobody may collect its tasks any more; and it is the one that the lane will take next. */
+/* Something was asked for of a task that has ended: whether it may not be collected, and whether the dead set is to have it. */
+static __attribute__((noinline)) int free_requested(struct apiary *a, const struct ap_slot *slot, uint32_t index, uint64_t seen)
+{
+    return ap_abandoned(slot, seen) ? 0 : ap_task_free(a, index, seen);
+}
+
+/* By the thread of c, and nothing was asked for: finished -> FREE. The ticket of a task of its own lane was taken in the lane's
+ * present life, for at the end of one nobody may collect its tasks any more; and it is the one that the lane will take next. */
 AP_ALWAYS_INLINE int free_own(struct ap_lane_context *c, struct ap_slot *slot, uint32_t index, uint64_t seen)
 {
     struct ap_segment *seg = c->lane.seg;
@@ -63,10 +70,13 @@ int apiary_release(apiary_t *a, apiary_result_t *result)
     /* Without data it was given up when its deadline passed (await_any), and there is nothing to free. */
     if (result->data != NULL) {
         if (!ap_task_find(a, result->task, &slot, &word)) return APIARY_ESTALE;
-        if (!ap_task_ended(AP_WORD_STATE(word)) || ap_abandoned(slot, word)) return APIARY_ESTALE;
-        r = __builtin_expect(ap_here_is(a) && ap_load_relaxed(&a->shared) == 0, 1)
-                ? free_own(ap_here.context, slot, result->task.slot, word)
-                : ap_task_free(a, result->task.slot, word);
+        if (!ap_task_ended(AP_WORD_STATE(word))) return APIARY_ESTALE;
+        if (__builtin_expect(AP_REQUEST_BITS(ap_load_acquire(&slot->request)) != 0, 0)) /* TASK-A7 pairs TASK-R7 */
+            r = free_requested(a, slot, result->task.slot, word);
+        else if (__builtin_expect(ap_here_is(a) && ap_load_relaxed(&a->shared) == 0, 1))
+            r = free_own(ap_here.context, slot, result->task.slot, word);
+        else
+            r = ap_task_free(a, result->task.slot, word);
         if (r == 0) return APIARY_ESTALE;
     }
     memset(&result->data, 0, AP_FIRST_RESULT - offsetof(apiary_result_t, data));
@@ -154,7 +164,7 @@ uint32_t ap_open_tasks(const struct ap_lane_context *c, bool drop)
         open++;
         if (!drop) continue;
         ap_task_request(seg, index, AP_WORD_GENERATION(word), AP_REQUEST_DETACH);
-        ap_task_free_unseen(seg, c->lane.index, index, ap_slot_ticket_return, seg);
+        ap_task_free_unseen(seg, c->lane.index, index, ap_slot_leave, seg);
     }
     return open;
 }
@@ -170,7 +180,7 @@ static uint32_t tidy_slab(const struct ap_lane_context *c, uint32_t slab, uint32
         const struct ap_slot *slot = ap_slot_at(seg, index);
 
         if (service_plus_1 != 0 && ap_load_relaxed(&slot->caller) != service_plus_1) continue;
-        n += (uint32_t)ap_task_free_unseen(seg, c->lane.index, index, ap_slot_ticket_return, seg);
+        n += (uint32_t)ap_task_free_unseen(seg, c->lane.index, index, ap_slot_leave, seg);
     }
     return n;
 }

@@ -2,6 +2,7 @@
  * pushed; then the consumer is told, of one task or of a batch. */
 #include <string.h>
 
+#include "registry/routing/dead.h"
 #include "registry/client/carried.h"
 #include "registry/client/client.h"
 #include "shm/due.h"
@@ -146,7 +147,7 @@ static struct taken take_once(struct ap_lane_context *c, size_t size, uint64_t l
     if (a->service >= 0)
         t.error = ap_ticket_take(seg, (uint32_t)a->service, c->lane.index, ap_load_relaxed(&a->limit), &c->ticket_hint, &t.ticket);
     if (t.error < 0) return t;
-    t.error = ap_task_next(&c->slabs, ap_slot_ticket_return, seg, &t.slot);
+    t.error = ap_task_next(&c->slabs, ap_slot_leave, seg, &t.slot);
     if (t.error == 0 && size > AP_INLINE_BODY && loan == 0) {
         t.error = ap_pool_take(seg, &c->lane, &c->pool_hint, size, &t.block);
         if (t.error < 0) c->slabs.next--; /* it is still that slot's turn */
@@ -235,8 +236,9 @@ static __attribute__((noinline)) int take_back(const struct placed p, int error)
             /* A loan is the caller's again before the slot is freed. Nobody else frees it now: no bit says yet that it is given
              * up. */
             if (p.loan != 0) ap_pool_attach(seg, p.loan, AP_BLOCK_OWNED, p.c->lane.index, p.c->lane.epoch);
+            if (p.c->again != NULL) ap_store_relaxed(p.c->again, 0); /* and what was to be delegated anew is not gone */
             word = ap_load_acquire(&p.at->word);
-            ap_task_release_with(seg, p.c->lane.index, p.slot, word, ap_slot_ticket_return, seg);
+            ap_task_release_with(seg, p.c->lane.index, p.slot, word, ap_slot_leave, seg);
             return error;
         }
         word = ap_load_acquire(&p.at->word);
@@ -256,6 +258,13 @@ AP_ALWAYS_INLINE apiary_task_t task_of(const struct submit *s)
     return (apiary_task_t){.slot = s->slot, .epoch = s->c->slabs.epoch, .generation = s->generation};
 }
 
+/* The slot is RESERVED. A task that is delegated anew carries something at any rate. */
+static __attribute__((noinline)) void carry(struct ap_lane_context *c, apiary_task_t task, const apiary_delegate_options_t *options)
+{
+    ap_carried_write(c->lane.seg, task, options);
+    if (c->again != NULL) ap_store_relaxed(c->again, AP_REF(task.slot, task.generation));
+}
+
 /* All that it takes for one task, but that its consumer is told. 0, or an error, and nothing is left of it. */
 AP_ALWAYS_INLINE int delegate_place(struct submit *s, struct ap_known_name *known, const apiary_delegate_options_t *options)
 {
@@ -270,7 +279,7 @@ AP_ALWAYS_INLINE int delegate_place(struct submit *s, struct ap_known_name *know
     if (!s->batched) s->now = s->seg->ops->now();
     s->deadline = ap_deadline_of(s->seg, options, s->now);
     write_slot(s);
-    if (__builtin_expect(s->carries, 0)) ap_carried_write(s->seg, task_of(s), options);
+    if (__builtin_expect(s->carries, 0)) carry(s->c, task_of(s), options);
     ref = ap_slot_publish(&s->c->slabs, s->at, s->slot, s->queue);
     if (__builtin_expect(ref == 0, 0)) return overwritten(s->c, s->ticket);
     if (__builtin_expect(ap_queue_push(s->seg, s->way, ref) < 0, 0)) return take_back(placed_of(s), APIARY_EQUEUEFULL);
@@ -281,7 +290,7 @@ AP_ALWAYS_INLINE int delegate_place(struct submit *s, struct ap_known_name *know
 static __attribute__((noinline)) void delegate_detach(struct ap_lane_context *c, uint32_t slot, uint64_t generation)
 {
     if (ap_task_request(c->lane.seg, slot, generation, AP_REQUEST_DETACH))
-        ap_task_free_unseen(c->lane.seg, c->lane.index, slot, ap_slot_ticket_return, c->lane.seg);
+        ap_task_free_unseen(c->lane.seg, c->lane.index, slot, ap_slot_leave, c->lane.seg);
 }
 
 /* ---- or not before its time ------------------------------------------------------------------------------------ */

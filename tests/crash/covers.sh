@@ -37,14 +37,16 @@ apiary_delegate_external_task: call_expires (the same)
 apiary_agent_execute_task: agent_delegate (but for the service)
 apiary_agent_delegate_external_task: agent_delegate agent_collect agent_leaves
 apiary_job_reply: pop_claim_finish finish_inline finish_unseen finish_overwriting finish_later
-apiary_job_fail: finish_failed finish_retried
+apiary_job_fail: finish_failed finish_retried finish_used_up
 apiary_job_fail_text: finish_failed
 apiary_job_finish_from_thread: finish_handed (done by the worker's thread)
 apiary_job_reserve: finish_reserved
+apiary_dead_retry: dead_retry dead_retry_full
+apiary_dead_discard: dead_discard
 apiary_lane_fd: rest (a thread that sleeps on the bell)
 LINES
 )
-reads="bind discover key swarm_status segment_fd version strerror error_name advice job_agent job_attempt job_caller job_cancelled
+reads="bind discover key dead_next dead_body swarm_status segment_fd version strerror error_name advice job_agent job_attempt job_caller job_cancelled
     job_capability job_data job_deadline job_user job_set_user job_task job_trace trace_parse trace_format
     kind kinds agent_alloc agent_allocated agent_free agent_handle
     job_retry agent_limit agent_list agent_log agent_log_text agent_name agent_number agent_plugin agent_resize agent_service

@@ -55,6 +55,7 @@ static void run_reference(uint32_t queue, uint64_t ref)
     if (AP_WORD_OWNER(word) != queue) fail("slot %u was queued in %u and is run in %u", AP_REF_SLOT(ref),
                                            AP_WORD_OWNER(word), queue);
     request_judge(AP_REF_SLOT(ref));
+    if (ap_abandoned(ap_slot_at(survivor.seg, AP_REF_SLOT(ref)), token)) judge_unseen++;
     finish(&survivor, AP_REF_SLOT(ref), token, false);
 }
 

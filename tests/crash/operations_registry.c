@@ -284,6 +284,12 @@ static void prepare_overtaken(void)
     actor.seg->ops = &overtaking_ops;
 }
 
+static void image_entry_held(void)
+{
+    image_held_inlets();
+    image_entry();
+}
+
 static apiary_delegate_options_t carried(void)
 {
     apiary_delegate_options_t o = {.struct_size = sizeof o, .hops = 5, .trace = {.flags = 1}};
@@ -572,6 +578,11 @@ const struct operation kills_registry[] = {
     {.name = "await_expires", .registry = true, .prepare = prepare_running, .run = run_await_expires},
     {.name = "await_in_vain", .registry = true, .prepare = run_delegate, .run = run_await_in_vain},
     {.name = "cancel_task", .registry = true, .prepare = run_delegate, .run = run_cancel},
+    {.name = "dead_enter", .registry = true, .image = image_poison, .run = run_enter, .after = after_enter},
+    {.name = "dead_retry", .registry = true, .image = image_entry, .run = run_retry, .before = before_retry, .after = after_retry},
+    {.name = "dead_retry_full", .registry = true, .image = image_entry_held, .prepare = prepare_overtaken, .run = run_retry_full,
+     .before = before_retry, .after = after_retry_full},
+    {.name = "dead_discard", .registry = true, .image = image_entry, .run = run_discard, .after = after_discard},
     {.name = "reap_queen", .registry = true, .image = image_dead_queen, .prepare = prepare_reap,
      .run = run_reap_dead},
     {.name = "reap_unseen", .registry = true, .image = image_dead_freeing, .prepare = prepare_reap, .run = run_reap_dead,

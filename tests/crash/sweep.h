@@ -181,6 +181,21 @@ void other_judge_and_join(void);
 void before_judged(bool over);
 void after_judged(bool over);
 
+/* ---- dead.c */
+extern uint32_t judge_unseen;
+void image_poison(void);
+void image_entry(void);
+uint32_t dead_entries(uint32_t *ret_row);
+void run_retry_full(void);
+void after_retry_full(bool over);
+void run_enter(void);
+void run_retry(void);
+void run_discard(void);
+void before_retry(bool over);
+void after_enter(bool over);
+void after_retry(bool over);
+void after_discard(bool over);
+
 /* ---- full.c: tables in which there is always room, but not always in the same row */
 void image_names(void);
 void image_member(void);

@@ -4,6 +4,7 @@
 
 #include "agents/runtime/crash.h"
 #include "agents/runtime/queen.h"
+#include "registry/routing/dead.h"
 
 static const char *const echo[] = {"echo", NULL};
 
@@ -330,6 +331,45 @@ static void before_retried(bool over)
         fail("what is to be tried again is %s", ap_task_state_name(AP_WORD_STATE(word)));
 }
 
+/* It has been tried once, and is to be twice. */
+static void image_used_up(void)
+{
+    const apiary_delegate_options_t o = {.struct_size = sizeof o, .retry = {.max_attempts = 2, .backoff = 1000}};
+    uint64_t generation;
+
+    image_task();
+    generation = AP_REF_GENERATION(actor.ref);
+    ap_carried_write(survivor.seg, ap_task_id(survivor.seg, actor.slot, generation), &o);
+    ap_slot_at(survivor.seg, actor.slot)->tries = AP_TRIES(1, 0);
+    ap_task_request(survivor.seg, actor.slot, generation, AP_REQUEST_TRIED);
+}
+
+static bool used_up;
+
+static void before_used_up(bool over)
+{
+    uint64_t word = word_of(actor.slot);
+
+    used_up = AP_WORD_STATE(word) == AP_TASK_FAILED;
+    if (over && !used_up) fail("tried as often as it was to be, it is %s", ap_task_state_name(AP_WORD_STATE(word)));
+}
+
+/* A task that was marked and is run again after all does not belong there. */
+static void after_used_up(bool over)
+{
+    uint32_t row = 0, n;
+
+    after_task(over);
+    drain(&survivor.consumer);
+    ap_task_release_with(survivor.seg, survivor.lane.index, actor.slot, word_of(actor.slot), ap_slot_leave, survivor.seg);
+    n = dead_entries(&row);
+    if (n != used_up) fail("%s, and has %u entries in the dead set", used_up ? "failed" : "run again", n);
+    for (; n > 0; n--) {
+        dead_entries(&row);
+        ap_dead_free(survivor.seg, row, ap_dead_at(survivor.seg, row)->life);
+    }
+}
+
 /* ---- what an agent delegates ---------------------------------------------------------------------------------- */
 
 static void on_done(void *user, const apiary_result_t *result)
@@ -491,6 +531,8 @@ const struct operation kills_worker[] = {
      .after = after_task},
     {.name = "finish_retried", .registry = true, .image = image_retried, .prepare = prepare_refuse, .run = run_serve,
      .before = before_retried, .after = after_task},
+    {.name = "finish_used_up", .registry = true, .image = image_used_up, .prepare = prepare_refuse, .run = run_serve,
+     .before = before_used_up, .after = after_used_up},
     {.name = "finish_overwriting", .registry = true, .image = image_task, .prepare = prepare_no_block, .run = run_serve,
      .after = after_task},
     {.name = "finish_later", .registry = true, .image = image_task, .prepare = prepare_kept, .run = run_reply_kept,

@@ -12,6 +12,7 @@
 #include "registry/client/carried.h"
 #include "registry/routing/terms.h"
 #include "registry/monitor/supervised.h"
+#include "registry/routing/dead.h"
 #include "shm/event.h"
 #include "shm/queue.h"
 
@@ -320,7 +321,7 @@ static void oracle_slot(struct oracle *o, uint32_t i)
     HOLDS(owner_holds(o, i, state, owner), "slot", i, s->word);
     HOLDS((s->word >> 4 & 7) <= 3 && generation <= AP_GENERATION_LAST &&
               (generation != 0 || state == 0), "slot", i, s->word);
-    HOLDS((s->request & 0xe0) == 0 && s->request >> 8 <= AP_GENERATION_LAST, "slot", i, s->request);
+    HOLDS(s->request >> 8 <= AP_GENERATION_LAST, "slot", i, s->request);
     if (published) {
         HOLDS(s->request >> 8 == generation, "slot", i, s->request);
         oracle_body(o, i, &s->body, &s->body_size, AP_BLOCK_REQUEST);
@@ -328,7 +329,7 @@ static void oracle_slot(struct oracle *o, uint32_t i)
     }
     if (state == AP_TASK_SCHEDULED) oracle_due(o, i, s);
     if (state == AP_TASK_DONE || (state == AP_TASK_FAILED && owner == (uint32_t)-APIARY_EAGENT))
-        oracle_body(o, i, &s->result, &s->result_size, 3 + (s->word >> 4 & 7) + (s->word >> 7 & 31));
+        oracle_body(o, i, &s->result, &s->result_size, 4 + (s->word >> 4 & 7) + (s->word >> 7 & 31));
     HOLDS(s->queued <= o->now, "slot", i, s->queued);
     HOLDS(s->started <= o->now && (state != AP_TASK_DONE || s->started >= s->queued), "slot", i, s->started);
     HOLDS(s->finished <= o->now && (state != AP_TASK_DONE || s->finished >= s->started), "slot", i, s->finished);
@@ -403,6 +404,30 @@ static void oracle_ring(struct oracle *o, uint32_t i)
 
 /* ---- pool, events, registry ----------------------------------------------------------------------------------- */
 
+static bool kept_holds(const struct oracle *o, uint64_t row, uint64_t epoch)
+{
+    const struct ap_dead *d = ap_dead_at(o->seg, row);
+
+    return d != NULL && (d->life & 0xff) != 0 && (d->life >> 24 & ((UINT64_C(1) << 36) - 1)) == epoch;
+}
+
+static void oracle_dead(struct oracle *o)
+{
+    for (uint32_t i = 0; i < o->seg->sections[AP_SECTION_DEAD].count; i++) {
+        const struct ap_dead *d = ap_dead_at(o->seg, i);
+        uint64_t capacity = 64, word = 0;
+        uint32_t state = d->life & 0xff;
+
+        HOLDS(state <= 3 && (state == 1 || state == 3 ? lane_is(o, d->life >> 8 & 0xffff) == LANE_LIVE : true), "dead", i, d->life);
+        if (state != 2 && state != 3) continue;
+        HOLDS(d->number != 0 && d->cause >= 1 && d->cause < 8, "dead", i, d->number);
+        if (d->body != 0)
+            HOLDS(block_find(o, d->body, &capacity, &word) && word == (3 | (uint64_t)i << 6 | d->life >> 24 << 28), "dead", i,
+                  d->body);
+        HOLDS(d->body_size <= capacity, "dead", i, d->body_size);
+    }
+}
+
 static void oracle_blocks(struct oracle *o)
 {
     const struct ap_segment *seg = o->seg;
@@ -411,11 +436,12 @@ static void oracle_blocks(struct oracle *o)
     for (unsigned c = 0; c < AP_POOL_CLASSES; c++) {
         for (uint32_t k = 0; k < seg->geometry.pool_blocks[c]; k++, number++) {
             const uint64_t *w = ap_at(seg, AP_SECTION_BLOCKS, number), offset = at + (uint64_t)k * (256u << 2 * c);
-            uint64_t state = (*w & 63) < 3 ? *w & 63 : 3, attempt = (*w & 63) - state, who = *w >> 6 & 0x3fffff;
+            uint64_t state = (*w & 63) < 4 ? *w & 63 : 4, attempt = (*w & 63) - state, who = *w >> 6 & 0x3fffff;
             uint64_t generation = *w >> 28, low = (UINT64_C(1) << 36) - 1;
             const struct ap_slot *s = ap_slot_at(seg, who);
             bool holds = state == 0 && *w == 0;
 
+            if (state == AP_BLOCK_KEPT) holds = kept_holds(o, who, generation);
             if (state == AP_BLOCK_OWNED)
                 holds = lane_is(o, (uint32_t)who) != LANE_ABSENT && (ap_lane_at(seg, who)->life & 0xff) == 1 &&
                         (ap_lane_at(seg, who)->life >> 8 & low) == generation;
@@ -561,6 +587,7 @@ static void oracle_ask(struct oracle *o)
     oracle_supervised(o);
     oracle_carried(o);
     oracle_terms(o);
+    oracle_dead(o);
 }
 
 #endif

@@ -28,6 +28,7 @@ static void all_gone(apiary_t *h, int wanted)
     apiary_queen_t *queen = NULL;
     void *block = NULL;
     char text[8], message[256];
+    apiary_dead_t dead = {.struct_size = sizeof dead};
     size_t n = 7;
 
     GONE(apiary_segment_fd, (h), wanted);
@@ -54,6 +55,10 @@ static void all_gone(apiary_t *h, int wanted)
     GONE(apiary_discover, (h, "echo", &provider, 1), wanted);
     GONE(apiary_discover, (h, "echo", NULL, 0), wanted);
     GONE(apiary_swarm_status, (h, NULL, &row, 1), wanted);
+    GONE(apiary_dead_next, (h, 0, &dead), wanted);
+    GONE(apiary_dead_body, (h, 1, text, sizeof text), wanted);
+    GONE(apiary_dead_retry, (h, 1, &task), wanted);
+    GONE(apiary_dead_discard, (h, 1), wanted);
     GONE(apiary_queen_start, (h, &d, message, sizeof message, &queen), wanted);
     GONE(apiary_detach, (h), wanted);
     cr_expect_null(queen);
