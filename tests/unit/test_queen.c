@@ -1,8 +1,6 @@
 /* The queen: registration, beat, drain, death and return; plug-ins. Run once for each way of parking ($APIARY_PARK). */
 #include <dirent.h>
-#include <dlfcn.h>
 #include <errno.h>
-#include <limits.h>
 #include <semaphore.h>
 #include <sys/resource.h>
 
@@ -575,34 +573,4 @@ Test(queen, killed_queen_comes_back_and_nothing_is_lost)
         cr_assert_eq(kill(child, SIGKILL), 0);
         cr_assert_eq(waitpid(child, &status, 0), child);
     }
-}
-
-/* ---- plug-ins ------------------------------------------------------------------------------------------------- */
-
-Test(queen, plugins_that_are_none_are_refused_with_their_path)
-{
-    const apiary_agent_kind_t *kind = NULL;
-    char message[512];
-
-    cr_assert_eq(ap_agent_plugin("/nonexistent/agent.so", &kind, message, sizeof message), APIARY_ECONFIG);
-    cr_assert_not_null(strstr(message, "/nonexistent/agent.so"));
-    cr_assert_eq(ap_agent_plugin("libm.so.6", &kind, message, sizeof message), APIARY_ECONFIG);
-    cr_assert_not_null(strstr(message, APIARY_AGENT_PLUGIN_SYMBOL));
-    cr_assert_null(kind);
-}
-
-Test(queen, a_plugin_that_is_refused_does_not_stay)
-{
-    static const char *const refused[] = {"no_symbol", "other_abi"};
-    const apiary_agent_kind_t *kind = NULL;
-    char path[PATH_MAX], message[PATH_MAX + 256];
-
-    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
-        snprintf(path, sizeof path, "%s/%s.so", getenv("APIARY_PLUGINS"), refused[i]);
-        cr_assert_eq(access(path, R_OK), 0, "%s", path);
-        cr_expect_eq(ap_agent_plugin(path, &kind, message, sizeof message), APIARY_ECONFIG);
-        cr_expect_not_null(strstr(message, path));
-        cr_expect_null(dlopen(path, RTLD_NOW | RTLD_NOLOAD), "%s is still there", path);
-    }
-    cr_expect_null(kind);
 }
