@@ -411,6 +411,7 @@ static __attribute__((noinline)) void worker_life(struct ap_worker *w)
         worker_run(w);
     }
     worker_close(w);
+    ap_worker_here = NULL; /* what an agent has left to the thread's end runs after the lane has gone */
 }
 
 /* An agent's function has not come back but ended the thread. */
@@ -421,6 +422,7 @@ static void worker_lost(void *arg)
     bool opening = ap_load_relaxed(&w->phase) == AP_WORKER_OPENING;
 
     ap_crash_mark(w, AP_CRASH_THREAD);
+    ap_worker_here = NULL;
     if (opening)
         ap_format(w->message, sizeof w->message, "worker %u: an agent ended its thread while it was made", w->index);
     else
