@@ -399,8 +399,8 @@ void ap_queue_charge(struct ap_consumer *c, uint64_t charge, uint64_t now)
 void ap_queue_eject(struct ap_consumer *c, uint64_t until, uint32_t ejections)
 {
     ap_store_relaxed(&c->queue->probe, 0);
-    if (ejections > 0) ap_store_relaxed(&c->queue->ejections, ejections); /* before `until`: nobody sees one without the other */
-    ap_store_relaxed(&c->queue->until, until);
+    if (ejections > 0) ap_store_relaxed(&c->queue->ejections, ejections);
+    ap_store_release(&c->queue->until, until); /* QUEUE-R6 pairs QUEUE-A6, LOOK-A1 */
     if (ejections == 0) ap_store_relaxed(&c->queue->ejections, 0);
 }
 

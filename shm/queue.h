@@ -47,6 +47,8 @@
  *           QUEUE-R5 rescan's add (release) pairs QUEUE-A5 load-acquire before a scan: the words QUEUED before it. The consumer
  *           reads the clock after it, so no task that the recovery knew of is younger than the scan. After raising rescan a
  *           recovery fences before it looks at bells, as a producer does after a cell.
+ *           QUEUE-R6 until store-release pairs QUEUE-A6 load-acquire of a router, and of a checker (LOOK-A1): `probe` 0 and
+ *           `ejections` before it.
  *           QUEUE-F1 full fence after the cell (submit) pairs QUEUE-F2 full fence after the summary's bit is cleared, and
  *           after the bell is raised: one of the two sides sees the other.
  * CRASH     1 A producer dies after the cell: the consumer takes it. Before the cell: QUEUED without a reference, found by the

@@ -95,7 +95,7 @@ bool ap_route_stuck(const struct ap_swarm *swarm, uint64_t now)
 static enum ap_standing standing_of(const struct ap_candidate *c, uint64_t now)
 {
     enum ap_standing swarm = ap_route_swarm(c->swarm, now);
-    uint64_t until = ap_load_relaxed(&c->at->until), probe;
+    uint64_t until = ap_load_acquire(&c->at->until), probe; /* QUEUE-A6 pairs QUEUE-R6 */
 
     if (swarm != AP_STANDS_WELL || until == 0) return swarm;
     probe = ap_load_relaxed(&c->at->probe);
