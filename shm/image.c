@@ -98,7 +98,7 @@ static void ask_close(const struct asking *asking)
     if (asking->fd >= 0) close(asking->fd);
 }
 
-/* The thread's own hold, with the word that shows it; a taker's is none. */
+/* The thread's own hold, with the word that shows it. A taker's is none, but may look so while the taker has the right. */
 static bool own_hold(const struct ap_lane *lane, uint32_t *ret)
 {
     uint32_t tid = ap_load_relaxed(&lane->tid);
@@ -117,11 +117,33 @@ static bool right_take(struct ap_segment *seg, struct ap_lane *lane, struct aski
     return ap_cas(&lane->judge, &had, seg->image);
 }
 
+static void right_back(struct ap_segment *seg, struct ap_lane *lane)
+{
+    uint64_t own = seg->image;
+
+    ap_cas(&lane->judge, &own, 0);
+}
+
+bool ap_image_taker(struct ap_segment *seg, struct ap_lane *lane, bool *right)
+{
+    struct asking asking = nothing_asked;
+
+    *right = false;
+    if (seg->image == 0 || ap_load_relaxed(&lane->tid) != ap_thread_id()) return true;
+    *right = right_take(seg, lane, &asking);
+    ask_close(&asking);
+    return *right;
+}
+
+void ap_image_taken(struct ap_segment *seg, struct ap_lane *lane, bool right)
+{
+    if (right) right_back(seg, lane);
+}
+
 /* All is looked at with the right, and while somebody has it nobody else opens the lock: the word is of the life that is JUDGED. */
 static int lock_open(struct ap_segment *seg, struct ap_lane *lane, struct asking *asking)
 {
     uint32_t *word = (uint32_t *)ap_robust_word(&lane->mutex), v;
-    uint64_t own = seg->image;
     int opened = 0;
 
     if (!right_take(seg, lane, asking)) return 0;
@@ -129,7 +151,7 @@ static int lock_open(struct ap_segment *seg, struct ap_lane *lane, struct asking
         ap_lane_crash(lane, AP_CRASH_EXEC);
         opened = ap_cas(word, &v, (v & FUTEX_WAITERS) | FUTEX_OWNER_DIED); /* LANE-R4 pairs LANE-A4 */
     }
-    ap_cas(&lane->judge, &own, 0);
+    right_back(seg, lane);
     if (opened) seg->ops->futex_wake(word, INT_MAX);
     return opened;
 }

@@ -25,7 +25,10 @@
  *           4 The word has no epoch, and a later life's may be the same. So one judge at a time opens a lane's lock: the one whose
  *           image stands in `judge`. It takes that right first and looks at life and hold then; while it has the right the lane
  *           stays JUDGED(e), because nobody else makes its lock free.
- *           5 A judge that is killed has left the right behind, which its image tells: the next one takes it over. One that is
+ *           5 A taker (joiner, reaper) whose thread has the lane's thread id, of another pid namespace, shows for a moment what the
+ *           dead thread showed: glibc has stored the word, and `__owner` not yet. So such a taker has the right, too, from before
+ *           its trylock until DEAD(e) is stored.
+ *           6 A judge that is killed has left the right behind, which its image tells: the next one takes it over. One that is
  *           stopped keeps it. Then the lane is as one whose reaper is stopped: others recover it beside the lock (reap.h), and its
  *           index stays out of use meanwhile.
  * LIMITS    1 A process that was given a descriptor may lack the permission to open the file, or a way to do it. Then it shares
@@ -35,11 +38,16 @@
  *           3 Where no kernel marks robust locks (robust.h, PROBE 3) each death of a thread is judged, and looks like an exec.
  *           4 An exec from a signal handler during a join or a recovery, on a thread that is not the main one, leaves that one
  *           lane locked. One from a handler that interrupts a judge, or a thread that ends there, leaves a JUDGED lane out of use.
+ *           5 A taker looks at the lane's thread id before its trylock. If the lane is joined by a thread of the taker's id between
+ *           the two, and that one's process is gone, too, by then, the taker does not have the right.
  */
 #ifndef AP_IMAGE_H
 #define AP_IMAGE_H
 
+#include "core/must_check.h"
 #include "shm/segment.h"
+
+struct ap_lane;
 
 /* Opens the file of `fd` anew, so that nobody else has the open file description. `path` (NULL: none) is another way to the file.
  * A duplicate of `fd` where there is no way. Negative: -errno. */
@@ -52,6 +60,10 @@ int ap_image_take(struct ap_segment *seg, int fd);
  * are then to be reaped. A system call for each image. */
 int ap_image_judge(struct ap_segment *seg, uint32_t lane);
 int ap_images_judge(struct ap_segment *seg);
+/* Before and after the trylock of a lane's lock by somebody who takes it from the dead or from nobody (JUDGE 5). False: it is as
+ * if the lock were held. `right` is for ap_image_taken, which is called when what was found is written into the life. */
+AP_MUST_CHECK bool ap_image_taker(struct ap_segment *seg, struct ap_lane *lane, bool *right);
+void ap_image_taken(struct ap_segment *seg, struct ap_lane *lane, bool right);
 /* Whether a lane is LIVE and its image gone. Writes nothing. Any index. */
 int ap_image_gone(const struct ap_segment *seg, uint32_t lane);
 

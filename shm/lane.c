@@ -8,6 +8,7 @@
 
 #include "shm/bell.h"
 #include "shm/event.h"
+#include "shm/image.h"
 
 static uint32_t lock_word(const struct ap_lane *lane)
 {
@@ -95,32 +96,42 @@ static void lane_live(struct ap_segment *seg, uint32_t index, uint32_t member, u
     ap_lanes_changed(seg);
 }
 
-/* 1 when it has become the caller's, 0 when it is another's. */
-static int lane_take(struct ap_segment *seg, uint32_t index, uint32_t member, struct ap_lane_handle *ret)
+/* Whether the mark in its lock is of the thread that the lane is of. A SHARED lane's lock is nobody's: it was another opener that
+ * died with it, and the lane lives. */
+static bool died_since(const struct ap_lane *lane, uint64_t life)
+{
+    uint32_t state = AP_LIFE_STATE(life);
+
+    /* LANE-A3 pairs LANE-R3 */
+    return state == AP_LIFE_JUDGED || (state == AP_LIFE_LIVE && ap_load_acquire(&lane->kind) != AP_LANE_SHARED);
+}
+
+/* 1 when it has become the caller's, 0 when it is another's; *ret_busy also when it is FREE and another has its lock. */
+static int lane_take(struct ap_segment *seg, uint32_t index, uint32_t member, struct ap_lane_handle *ret, bool *ret_busy)
 {
     struct ap_lane *lane = ap_lane_at(seg, index);
     uint64_t life;
+    bool right;
     int r;
 
     if (AP_LIFE_STATE(ap_load_acquire(&lane->life)) != AP_LIFE_FREE) return 0;
+    *ret_busy = true;
+    if (!ap_image_taker(seg, lane, &right)) return 0;
     r = ap_robust_trylock(&lane->mutex);
+    life = ap_load_acquire(&lane->life); /* LANE-A2 pairs LANE-R2 */
+    /* Somebody opened it and died since the first look: the unlock will wipe the kernel's mark, so it is written down. */
+    if (r == -EOWNERDEAD && died_since(lane, life))
+        ap_store_release(&lane->life, AP_LIFE(AP_LIFE_EPOCH(life), AP_LIFE_DEAD)); /* LANE-R1 pairs LANE-A1 */
+    ap_image_taken(seg, lane, right);
     if (r == -ENOMEM) return APIARY_ENOBLOCK;
     if (r < 0 && r != -EOWNERDEAD) return 0;
-    life = ap_load_acquire(&lane->life); /* LANE-A2 pairs LANE-R2 */
     if (AP_LIFE_STATE(life) == AP_LIFE_FREE) {
         /* Its last holder died before it owned anything. */
         if (r == -EOWNERDEAD) ap_robust_consistent(&lane->mutex);
         lane_live(seg, index, member, AP_LIFE_EPOCH(life), ret);
         return 1;
     }
-    if (r == -EOWNERDEAD) {
-        /* Somebody opened it and died since the first look. The unlock wipes the kernel's mark, so write it down. A SHARED
-         * lane's lock is nobody's: it was another opener that died with it, and the lane lives. LANE-A3 pairs LANE-R3 */
-        if (AP_LIFE_STATE(life) == AP_LIFE_JUDGED ||
-            (AP_LIFE_STATE(life) == AP_LIFE_LIVE && ap_load_acquire(&lane->kind) != AP_LANE_SHARED))
-            ap_store_release(&lane->life, AP_LIFE(AP_LIFE_EPOCH(life), AP_LIFE_DEAD)); /* LANE-R1 pairs LANE-A1 */
-        ap_robust_consistent(&lane->mutex);
-    }
+    if (r == -EOWNERDEAD) ap_robust_consistent(&lane->mutex);
     ap_robust_unlock(&lane->mutex);
     /* A reaper may have met our lock. */
     if (r == -EOWNERDEAD || AP_LIFE_STATE(life) == AP_LIFE_DEAD) ap_lanes_changed(seg);
@@ -131,10 +142,14 @@ int ap_lane_open(struct ap_segment *seg, uint32_t member, struct ap_lane_handle 
 {
     if (!ap_robust_known()) return APIARY_ENOTSUP;
     for (struct ap_search s = {0}; ap_search_again(&s, AP_LIVES(seg, AP_SECTION_LANES, struct ap_lane));) {
+        bool busy = false;
+
         for (uint32_t i = 0; i < seg->geometry.lanes; i++) {
-            int r = lane_take(seg, i, member, ret);
+            int r = lane_take(seg, i, member, ret, &busy);
             if (r != 0) return r < 0 ? r : 0;
         }
+        /* A reaper that has freed a lane, or a joiner that left it, is about to unlock it, and no life tells that. */
+        if (busy) ap_search_anew(&s, seg->ops);
     }
     return APIARY_ENOLANE;
 }

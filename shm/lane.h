@@ -82,7 +82,7 @@ struct ap_lane {
     uint64_t joined; /* CLOCK_MONOTONIC */
     int64_t pid;    /* of its process: a SHARED lane outlives its member's record, whose index is used again */
     uint64_t image; /* of its process (image.h) */
-    uint64_t judge; /* the image that may open the lock of a JUDGED lane, 0: none */
+    uint64_t judge; /* the image that may open the lock of a JUDGED lane, or takes it under the dead thread's id; 0: none */
     uint8_t pad0[8];
 
     pthread_mutex_t mutex AP_ALIGNED;

@@ -173,13 +173,6 @@ static void recover_hands(const struct reaper *r)
 
 /* ---- one lane ------------------------------------------------------------------------------------------------- */
 
-/* From here on only reapers touch the lane. The tasks that it ran run again as soon as possible. */
-static void reap_begin(const struct reaper *r, uint64_t epoch)
-{
-    ap_store_release(&ap_lane_at(r->seg, r->dead)->life, AP_LIFE(epoch, AP_LIFE_DEAD)); /* LANE-R1 pairs LANE-A1 */
-    recover_hands(r);
-}
-
 /* The steps that a compare-and-swap protects, so that several reapers may take them at once. */
 static void repair(const struct reaper *r)
 {
@@ -208,18 +201,24 @@ static int reap(struct ap_segment *seg, uint32_t self, uint32_t dead, const stru
     const struct reaper r = {seg, self, dead, hooks, 0};
     struct ap_lane *lane = ap_lane_at(seg, dead);
     uint64_t life;
-    bool gone;
+    bool gone, right;
     int locked;
 
-    if (lane == NULL || !ap_lane_dead(seg, dead)) return 0;
+    if (lane == NULL || !ap_lane_dead(seg, dead) || !ap_image_taker(seg, lane, &right)) return 0;
     locked = ap_robust_trylock(&lane->mutex);
-    if (locked < 0 && locked != -EOWNERDEAD) return 0;
+    if (locked < 0 && locked != -EOWNERDEAD) {
+        ap_image_taken(seg, lane, right);
+        return 0;
+    }
     life = ap_load_acquire(&lane->life);
     /* All is decided again under the lock. A reaper that holds it and finds a LIVE THREAD lane knows that the lane's thread
      * is gone: a living thread never unlocks before it has stored FREE or SHARED. */
     gone = AP_LIFE_STATE(life) == AP_LIFE_DEAD || AP_LIFE_STATE(life) == AP_LIFE_JUDGED ||
            (AP_LIFE_STATE(life) == AP_LIFE_LIVE && ap_load_acquire(&lane->kind) != AP_LANE_SHARED); /* LANE-A3 pairs LANE-R3 */
-    if (gone) reap_begin(&r, AP_LIFE_EPOCH(life));
+    /* From here on only reapers touch it. */
+    if (gone) ap_store_release(&lane->life, AP_LIFE(AP_LIFE_EPOCH(life), AP_LIFE_DEAD)); /* LANE-R1 pairs LANE-A1 */
+    ap_image_taken(seg, lane, right);
+    if (gone) recover_hands(&r); /* as soon as possible */
     if (gone && whole) recover(&r, AP_LIFE_EPOCH(life));
     if (locked == -EOWNERDEAD) ap_robust_consistent(&lane->mutex);
     ap_robust_unlock(&lane->mutex);

@@ -224,10 +224,18 @@ static inline uint64_t ap_lives(const struct ap_segment *seg, uint32_t section, 
 struct ap_search {
     uint64_t lives;
     uint32_t searches;
+    bool anew;
 };
+/* There is to be another search whatever the lives are: somebody who was met may leave a row as it was before. */
+static inline void ap_search_anew(struct ap_search *s, const struct ap_ops *ops)
+{
+    ops->yield();
+    s->anew = true;
+}
 static inline bool ap_search_again(struct ap_search *s, uint64_t lives)
 {
-    if (s->searches > 0 && lives == s->lives) return false;
+    if (s->searches > 0 && !s->anew && lives == s->lives) return false;
+    s->anew = false;
     s->lives = lives;
     return s->searches++ < AP_SEARCHES;
 }

@@ -296,7 +296,16 @@ static bool queue_fits(const struct plan *p, uint32_t queue, uint64_t life, cons
     return p->adopted && agent_is(p->seg, queue, p->swarm, name) && (pass == OWN || !ap_queue_empty(p->seg, queue));
 }
 
-static bool queue_search(struct plan *p, size_t i)
+/* Whether another registrant has a queue and may yet give it back. */
+static bool claimed_by_other(const struct plan *p, uint32_t queue, uint64_t life)
+{
+    if (AP_QUEUE_STATE(life) != AP_QUEUE_CLAIMED) return false;
+    for (size_t i = 0; i < p->taken; i++)
+        if (p->r->agents[i].queue == queue) return false;
+    return true;
+}
+
+static bool queue_search(struct plan *p, size_t i, bool *ret_busy)
 {
     struct ap_agent_registration *a = &p->r->agents[i];
     struct ap_segment *seg = p->seg;
@@ -305,6 +314,7 @@ static bool queue_search(struct plan *p, size_t i)
         for (uint32_t q = 0; q < seg->geometry.queues; q++) {
             uint64_t life = ap_load_acquire(&ap_queue_at(seg, q)->life);
 
+            if (claimed_by_other(p, q, life)) *ret_busy = true;
             /* Had it been opened and closed since it was judged, it could be full of somebody's tasks. */
             if (!queue_fits(p, q, life, a->name, pass) || !ap_queue_claim_seen(seg, q, a->lane, life)) continue;
             ap_fence_release(); /* REG-R4 pairs REG-A4 */
@@ -327,8 +337,13 @@ static uint64_t queue_lives(const struct ap_segment *seg)
 
 static int queue_take(struct plan *p, size_t i)
 {
-    for (struct ap_search s = {0}; ap_search_again(&s, queue_lives(p->seg));)
-        if (queue_search(p, i)) return 0;
+    for (struct ap_search s = {0}; ap_search_again(&s, queue_lives(p->seg));) {
+        bool busy = false;
+
+        if (queue_search(p, i, &busy)) return 0;
+        /* Given back, it has the life that it had before. */
+        if (busy) ap_search_anew(&s, p->seg->ops);
+    }
     return APIARY_ETABLEFULL;
 }
 

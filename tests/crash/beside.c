@@ -64,6 +64,16 @@ void before_reuse(bool over)
     before_reuse_claimed(over);
 }
 
+/* And its reaper died after its first step. */
+void image_marked_worker(void)
+{
+    struct ap_lane *lane;
+
+    image_dead_worker();
+    lane = ap_lane_at(survivor.seg, AP_WORD_OWNER(word_of(actor.slot)));
+    ap_store_relaxed(&lane->life, AP_LIFE(AP_LIFE_EPOCH(lane->life), AP_LIFE_DEAD));
+}
+
 /* Its reaper has said that it is dead, and is stopped. */
 void image_said_worker(void)
 {
@@ -131,6 +141,31 @@ void before_judged(bool over)
     if (!ap_lane_lives(h->lane)) fail("a living thread's lane was given up");
     lock_held_by(h->lane, 0);
     ap_lane_close_shared(h);
+}
+
+/* Somebody has judged that one and opened its lock. */
+void image_opened_worker(void)
+{
+    image_unmarked_worker();
+    ap_image_judge(survivor.seg, survivor.count);
+}
+
+/* By a thread of the same id as the dead one. */
+void run_take(void)
+{
+    ap_reap_lane(actor.seg, actor.lane.index, survivor.count, world_hooks);
+}
+
+/* Another judge, who comes while somebody takes the lock, leaves it to him. */
+void other_judge(void)
+{
+    struct ap_lane *lane = ap_lane_at(survivor.seg, survivor.count);
+    uint32_t *word = (uint32_t *)ap_robust_word(&lane->mutex), was = ap_load_acquire(word);
+
+    ap_image_judge(survivor.seg, survivor.count);
+    if (ap_load_acquire(word) == was) return;
+    fail("a judge has opened the lock of a living thread");
+    ap_store_relaxed(word, was);
 }
 
 void after_judged(bool over)

@@ -470,16 +470,6 @@ static void image_dead_consumer_task(void)
     die_having(prepare_worker);
 }
 
-/* And its reaper died after its first step. */
-void image_marked_worker(void)
-{
-    struct ap_lane *lane;
-
-    image_dead_worker();
-    lane = ap_lane_at(survivor.seg, AP_WORD_OWNER(word_of(actor.slot)));
-    ap_store_relaxed(&lane->life, AP_LIFE(AP_LIFE_EPOCH(lane->life), AP_LIFE_DEAD));
-}
-
 /* A second lane runs the task; its result has a block that no slot names yet. The lane is one that need not be closed by the
  * thread that opened it. */
 static void image_result_unnamed(void)
@@ -554,6 +544,7 @@ const struct operation pairs[] = {
      .before = before_reuse_claimed},
     {.name = "judge|judge_and_join", .image = image_unmarked_worker, .run = run_judge, .other = other_judge_and_join,
      .before = before_judged, .after = after_judged},
+    {.name = "take|judge", .image = image_opened_worker, .run = run_take, .other = other_judge, .after = after_judged},
     {.name = "move|reap_consumer", .image = image_dead_consumer_task, .run = run_move, .other = other_reap},
     {.name = "lane_share|reap", .run = run_lane_share, .other = other_reap, .before = before_shared},
     {.name = "lane_open|join_and_die", .run = run_lane, .other = other_join_and_die},

@@ -177,6 +177,9 @@ void image_held_registrant(void);
 
 void image_unmarked_worker(void);
 void run_judge(void);
+void image_opened_worker(void);
+void run_take(void);
+void other_judge(void);
 void other_judge_and_join(void);
 void before_judged(bool over);
 void after_judged(bool over);

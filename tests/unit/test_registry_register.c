@@ -514,3 +514,50 @@ Test(register, a_name_that_goes_meanwhile)
     client->seg->ops = &ap_ops_system;
     assert_sound();
 }
+
+/* ---- a queue that another registrant has ------------------------------------------------------------------------- */
+
+static unsigned yields;
+
+static void other_gives_back(void)
+{
+    struct ap_queue *q = ap_queue_at(client->seg, 0);
+
+    if (++yields == 3) cr_assert_eq(ap_queue_close(client->seg, 0, q->life), 1);
+}
+
+Test(register, a_queue_that_is_given_back_is_had)
+{
+    struct ap_agent_registration a = {.name = "a", .capabilities = echo};
+    struct ap_swarm_registration r;
+
+    queues_make(1);
+    cr_assert_eq(ap_queue_claim(client->seg, 0, control()), 1);
+    own_ops = ap_ops_system;
+    own_ops.yield = other_gives_back;
+    client->seg->ops = &own_ops;
+    cr_expect_eq(enrol(&r, "server", "0", &a, 1), 0);
+    cr_expect_eq(yields, 3);
+}
+
+/* Its own are none of these, and one who stands still with a queue is not waited for. */
+Test(register, a_queue_that_is_not_given_back)
+{
+    struct ap_agent_registration two[2] = {{.name = "a", .capabilities = echo}, {.name = "b", .capabilities = echo}};
+    struct ap_swarm_registration r;
+
+    queues_make(2);
+    own_ops = ap_ops_system;
+    own_ops.yield = other_gives_back;
+    client->seg->ops = &own_ops;
+    cr_assert_eq(ap_queue_claim(client->seg, 1, control()), 1);
+    yields = 3;
+    cr_expect_eq(enrol(&r, "server", "0", two, 2), APIARY_ETABLEFULL);
+    cr_expect_eq(yields, 3 + AP_SEARCHES);
+    cr_assert_eq(ap_queue_close(client->seg, 1, ap_queue_at(client->seg, 1)->life), 1);
+    cr_assert_eq(enrol(&r, "server", "0", two, 2), 0);
+    leave(&r);
+    yields = 3;
+    cr_expect_eq(enrol(&r, "other", "0", (struct ap_agent_registration[]){two[0], two[1], {.name = "c"}}, 3), APIARY_ETABLEFULL);
+    cr_expect_eq(yields, 3);
+}

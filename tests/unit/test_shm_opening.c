@@ -99,3 +99,94 @@ Test(opening, it_was_opened_and_closed)
         ap_robust_unlock(&ap_lane_at(seg, 0)->mutex);
     }
 }
+
+/* ---- a FREE lane whose lock somebody has ------------------------------------------------------------------------ */
+
+static struct ap_ops ops;
+static unsigned yields, let_go_after;
+
+static void holder_goes_on(void)
+{
+    yields++;
+    if (yields == let_go_after) *(uint32_t *)ap_robust_word(&ap_lane_at(seg, 0)->mutex) = 0;
+}
+
+/* All other lanes are in use, and a reaper that has just freed lane 0 unlocks it after so many turns of the others; 0: never. */
+static int open_last(unsigned after)
+{
+    struct ap_lane_handle h;
+    int r;
+
+    yields = 0;
+    let_go_after = after;
+    *(uint32_t *)ap_robust_word(&ap_lane_at(seg, 0)->mutex) = 999;
+    r = ap_lane_open(seg, 0, &h);
+    *(uint32_t *)ap_robust_word(&ap_lane_at(seg, 0)->mutex) = r == 0 ? *ap_robust_word(&h.lane->mutex) : 0;
+    if (r == 0) ap_lane_close(&h);
+    return r;
+}
+
+Test(opening, the_last_free_lane_is_about_to_be_unlocked)
+{
+    struct ap_lane_handle all[16];
+
+    for (uint32_t i = 0; i < 16; i++) cr_assert_eq(ap_lane_open(seg, 0, &all[i]), 0);
+    ops = ap_ops_system;
+    ops.yield = holder_goes_on;
+    seg->ops = &ops;
+    cr_expect_eq(open_last(0), APIARY_ENOLANE, "all are in use");
+    cr_expect_eq(yields, 0, "and nobody is waited for");
+    ap_lane_close(&all[0]);
+    cr_expect_eq(open_last(1), 0);
+    cr_expect_eq(open_last(AP_SEARCHES - 1), 0);
+    cr_expect_eq(open_last(0), APIARY_ENOLANE, "a holder that is stopped is not waited for");
+    cr_expect_eq(yields, AP_SEARCHES);
+    seg->ops = &ap_ops_system;
+}
+
+/* ---- a taker with the thread id of the dead one ----------------------------------------------------------------- */
+
+static uint64_t judge_seen;
+
+static void look_at_judge(pthread_mutex_t *mutex)
+{
+    if (mutex == &ap_lane_at(seg, 0)->mutex) judge_seen = ap_lane_at(seg, 0)->judge;
+}
+
+/* Opens lane 0, or goes on to the next one. */
+static uint32_t open_as(uint32_t tid, uint64_t judge)
+{
+    struct ap_lane *l = ap_lane_at(seg, 0);
+    struct ap_lane_handle h;
+    uint32_t index;
+
+    l->tid = tid;
+    l->judge = judge;
+    judge_seen = 777;
+    inject_before_trylock = look_at_judge;
+    cr_assert_eq(ap_lane_open(seg, 0, &h), 0);
+    inject_before_trylock = NULL;
+    index = h.index;
+    ap_lane_close(&h);
+    return index;
+}
+
+Test(opening, who_has_the_id_of_the_dead_keeps_judges_away)
+{
+    const uint32_t own = ap_thread_id();
+    const uint64_t nobodys = 999; /* it was never given out, so it is like one that has gone */
+    struct ap_segment *other = fixture_again();
+
+    cr_expect_eq(open_as(own + 1, 0), 0);
+    cr_expect_eq(judge_seen, 0, "its id is another's");
+    cr_expect_eq(open_as(own, 0), 0);
+    cr_expect_eq(judge_seen, seg->image);
+    cr_expect_eq(ap_lane_at(seg, 0)->judge, 0, "and has given the right back");
+    cr_expect_eq(open_as(own, nobodys), 0);
+    cr_expect_eq(judge_seen, seg->image, "that of a judge who was killed is taken over");
+    cr_expect_eq(open_as(own, other->image), 1, "a judge is at it");
+    cr_expect_eq(judge_seen, 777);
+    cr_expect_eq(ap_lane_at(seg, 0)->judge, other->image);
+    cr_expect_eq(open_as(own + 1, other->image), 0);
+    ap_segment_unmap(other);
+}
