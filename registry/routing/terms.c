@@ -19,10 +19,10 @@ bool ap_term_read(const struct ap_segment *seg, uint32_t capability, enum ap_ter
 {
     const struct ap_term_row *r = &ap_term_rows[term];
     struct ap_terms *row = ap_terms_at(seg, capability);
-    uint64_t word = row != NULL ? ap_load_relaxed(ap_term_word(row, term)) : 0;
-    bool declared = word > r->min && word - 1 <= r->max;
+    uint64_t value = row != NULL ? AP_TERM_VALUE(ap_load_relaxed(ap_term_word(row, term))) : 0;
+    bool declared = value > r->min && value - 1 <= r->max;
 
-    *ret = declared ? word - 1 : r->otherwise;
+    *ret = declared ? value - 1 : r->otherwise;
     return declared;
 }
 
@@ -85,12 +85,13 @@ void ap_terms_declare(struct ap_segment *seg, uint32_t lane, uint32_t queue, uin
         uint64_t *word = ap_term_word(row, t), seen = ap_load_acquire(word); /* TERMS-A1 pairs TERMS-R1 */
         uint64_t next = said != NULL ? ((const uint64_t *)(const void *)said)[t] : 0;
 
-        while (next != seen) {
+        for (;;) {
+            uint64_t was = AP_TERM_VALUE(seen);
             /* Asked anew for each word that was seen: whoever has declared it since is there. */
-            bool shared = seen != 0 && terms_shared(seg, queue, capability);
-            if (next == 0 && shared) break;
-            if (!ap_cas(word, &seen, next)) continue; /* TERMS-R1 pairs TERMS-A1 */
-            if (next != 0 && shared) terms_conflict(seg, lane, conflicts, (struct ap_terms_conflict){capability, t, seen - 1});
+            bool shared = was != 0 && was != next && terms_shared(seg, queue, capability);
+            if (next == 0 && (was == 0 || shared)) break;
+            if (!ap_cas(word, &seen, AP_TERM_NEXT(seen, next))) continue; /* TERMS-R1 pairs TERMS-A1 */
+            if (shared) terms_conflict(seg, lane, conflicts, (struct ap_terms_conflict){capability, t, was - 1});
             break;
         }
     }
@@ -109,12 +110,12 @@ static void look_terms(struct ap_look *look)
     if (flag > 1 || (flag == 1 && !named))
         ap_look_found(look, AP_CORRUPT, &c->terms, flag, "R9", "terms is %u%s", flag, named ? "" : " of no capability");
     for (uint32_t t = 0; t < AP_TERMS; t++) {
-        uint64_t *at = ap_term_word(row, t), word = ap_look_64(look, at);
+        uint64_t *at = ap_term_word(row, t), word = ap_look_64(look, at), value = AP_TERM_VALUE(word);
 
-        if (word == 0) continue;
-        if (flag == 0) ap_look_found(look, AP_CORRUPT, at, word, "R9", "%s of a capability without terms", ap_term_rows[t].key);
-        if (word <= ap_term_rows[t].min || word - 1 > ap_term_rows[t].max)
-            ap_look_found(look, AP_CORRUPT, at, word, "R9", "%s is %llu", ap_term_rows[t].key, (unsigned long long)word - 1);
+        if (word != 0 && flag == 0)
+            ap_look_found(look, AP_CORRUPT, at, word, "R9", "%s of a capability without terms", ap_term_rows[t].key);
+        if (value != 0 && (value <= ap_term_rows[t].min || value - 1 > ap_term_rows[t].max))
+            ap_look_found(look, AP_CORRUPT, at, word, "R9", "%s is %llu", ap_term_rows[t].key, (unsigned long long)value - 1);
     }
     ap_look_zero(look, (const uint8_t *)row + used, sizeof *row - used, "R9", "behind the terms");
 }

@@ -1,7 +1,10 @@
 /* registry/routing/terms.h - what a capability declares of itself: its terms.
  *
- * LAYOUT    Section "terms": one row for each capability, at the same index; terms.def lists the fields. A word is 0 (not
- *           declared) or the value + 1. Each is valid on its own.
+ * LAYOUT    1 Section "terms": one row for each capability, at the same index; terms.def lists the fields. Each word is valid on
+ *           its own.
+ *           2 A word is count << 48 | (0: not declared, or the value + 1). The count rises with each store, also when the value
+ *           stays: a registrant that is about to take away what somebody has left, and has not seen a declaration of the same
+ *           value since, does not succeed.
  * FLAG      capability.terms (discovery.h) is 1 once anything was declared of that capability. So a capability without terms
  *           costs one look, into a line that a lookup needs anyway.
  * WRITER    1 A registrant writes what its agent declares while the agent's queue is CLAIMED, after the agent's record and before
@@ -17,7 +20,8 @@
  *           publish.
  * CRASH     A registrant dies between two words: the words that it has written stand until the next declaration. Nothing is to be
  *           repaired.
- * INVARIANTS R9 a word is 0 or in range + 1; without the flag all are 0; the flag is set only where the capability has a name
+ * INVARIANTS R9 a word's value is 0 or in range + 1; without the flag all words are 0; the flag is set only where the capability
+ *           has a name
  */
 #ifndef AP_TERMS_H
 #define AP_TERMS_H
@@ -48,6 +52,14 @@ struct ap_term_row {
     const char *what;
 };
 extern const struct ap_term_row ap_term_rows[AP_TERMS];
+
+#define AP_TERM_COUNT_SHIFT 48
+#define AP_TERM_VALUE(word) ((word) & ((UINT64_C(1) << AP_TERM_COUNT_SHIFT) - 1)) /* 0, or the value + 1 */
+#define AP_TERM_NEXT(word, value) (((((word) >> AP_TERM_COUNT_SHIFT) + 1) << AP_TERM_COUNT_SHIFT) | (value))
+#define AP_TERM(field, type, words, min, max, otherwise, what) \
+    _Static_assert((uint64_t)(max) < (UINT64_C(1) << AP_TERM_COUNT_SHIFT) - 1, #field " has room beside the count");
+#include "registry/routing/terms.def"
+#undef AP_TERM
 
 static inline struct ap_terms *ap_terms_at(const struct ap_segment *seg, uint64_t capability)
 {

@@ -1,4 +1,5 @@
-/* tests/crash/role.c - things that one of several has: the mode of an instance and the reason for it, the monitor's role. */
+/* tests/crash/role.c - things that one of several has: the mode of an instance and the reason for it, the monitor's role, the last
+ * word on a capability's terms. */
 #include "sweep.h"
 
 #include <unistd.h>
@@ -54,4 +55,71 @@ void before_role(bool over)
         if (!ap_monitor_role_take(survivor.seg)) fail("nobody can have the role");
         else ap_monitor_role_release(survivor.seg);
     }
+}
+
+/* ---- what is declared of a capability ------------------------------------------------------------------------- */
+
+static const char *const other_only[] = {"other", NULL};
+static const struct ap_terms in_turn = {.balance = AP_POLICY_round_robin + 1}, by_load = {.balance = AP_POLICY_least_loaded + 1};
+static struct ap_terms_conflicts told_actor, told_survivor;
+
+static uint32_t other_index(void)
+{
+    uint32_t index;
+
+    if (ap_capability_intern(survivor.seg, "other", &index) < 0) exit(2);
+    return index;
+}
+
+/* Somebody had it balanced in turn, who has gone. */
+void image_declared(void)
+{
+    ap_terms_declare(survivor.seg, survivor.lane.index, 0, other_index(), &in_turn, &told_survivor);
+}
+
+static void register_other(const struct ap_terms *terms)
+{
+    struct ap_agent_registration agent = {.name = "one", .capabilities = other_only, .terms = terms, .lane = actor.lane.index};
+    struct ap_swarm_registration r = {.service = "victim", .lane = actor.lane.index, .member = actor.api->member,
+                                      .agents = &agent, .agent_count = 1, .conflicts = &told_actor};
+
+    if (ap_swarm_register(actor.seg, &r) != 0) _exit(10);
+}
+
+void run_declare(void)
+{
+    register_other(&by_load);
+}
+
+/* By an agent that declares nothing, and sees nobody who does. */
+void run_take_away(void)
+{
+    register_other(NULL);
+}
+
+/* The survivor's agent comes to offer it, and declares what that one had. */
+void other_declare(void)
+{
+    struct ap_agent_record *agent = ap_agent_at(survivor.seg, 0);
+
+    ap_store_relaxed(&agent->capabilities[1], (uint16_t)other_index());
+    ap_store_relaxed(&agent->capability_count, 2);
+    told_actor.count = told_survivor.count = 0; /* before, there was nobody to contradict */
+    ap_terms_declare(survivor.seg, survivor.lane.index, 0, other_index(), &in_turn, &told_survivor);
+    survivor.count = 1;
+}
+
+/* What the living declare stays, unless another declares something else, and that is told. */
+void before_declared(bool over)
+{
+    struct ap_agent_record *agent = ap_agent_at(survivor.seg, 0);
+    uint64_t value;
+    bool is = ap_term_read(survivor.seg, other_index(), AP_TERM_balance, &value);
+    uint32_t told = told_actor.count + told_survivor.count;
+
+    if (over && survivor.count == 1 && (!is || (value != AP_POLICY_round_robin && told != 1)))
+        fail("it is %s, value %llu, told %u times", is ? "declared" : "not declared", (unsigned long long)value, told);
+    ap_store_relaxed(&agent->capability_count, 1);
+    ap_store_relaxed(&agent->capabilities[1], 0);
+    survivor.count = 0;
 }

@@ -562,9 +562,12 @@ static void oracle_terms(struct oracle *o)
         const uint64_t *words = (const uint64_t *)(const void *)ap_terms_at(o->seg, i);
 
         HOLDS(c->terms <= 1 && (c->terms == 0 || c->key != 0), "terms", i, c->terms);
-        for (uint32_t t = 0; t < AP_TERMS; t++)
-            HOLDS(words[t] == 0 || (c->terms == 1 && words[t] > ap_term_rows[t].min && words[t] <= ap_term_rows[t].max + 1),
-                  "terms", i, words[t]);
+        for (uint32_t t = 0; t < AP_TERMS; t++) {
+            uint64_t value = words[t] & 0xffffffffffff;
+
+            HOLDS(words[t] == 0 || c->terms == 1, "terms", i, words[t]);
+            HOLDS(value == 0 || (value > ap_term_rows[t].min && value <= ap_term_rows[t].max + 1), "terms", i, words[t]);
+        }
     }
 }
 
