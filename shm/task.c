@@ -116,16 +116,6 @@ void ap_slabs_release(struct ap_slabs *s)
     s->next = AP_SLAB_SLOTS;
 }
 
-bool ap_task_running(const struct ap_segment *seg, uint32_t lane)
-{
-    for (uint64_t i = 0; i < seg->sections[AP_SECTION_SLOTS].count; i++) {
-        uint64_t word = ap_load_acquire(&ap_slot_at(seg, i)->word); /* TASK-A4 pairs TASK-R4 */
-
-        if (AP_WORD_STATE(word) == AP_TASK_RUNNING && AP_WORD_OWNER(word) == lane) return true;
-    }
-    return false;
-}
-
 uint32_t ap_slabs_busy(const struct ap_slabs *s)
 {
     uint32_t busy = 0;

@@ -276,8 +276,6 @@ struct ap_slabs {
 void ap_slabs_init(struct ap_slabs *s, struct ap_lane_handle *lane);
 /* Gives back slabs; slots still busy stay in place, marked ABANDON by the caller beforehand. Frees the private list. */
 void ap_slabs_release(struct ap_slabs *s);
-/* Whether a task is RUNNING in the hands of this lane: a look at all. */
-bool ap_task_running(const struct ap_segment *seg, uint32_t lane);
 /* Whether a slab is among the lane's, by private memory. */
 bool ap_slabs_hold(const struct ap_slabs *s, uint32_t slab);
 /* Number of slots in held slabs that are neither FREE nor retired. */

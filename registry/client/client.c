@@ -158,17 +158,14 @@ static void context_close(struct ap_lane_context *c)
 static bool at_work(const struct ap_lane_context *c)
 {
     const struct ap_segment *seg = c->client->seg;
-    bool worker = false;
 
     if (c->works) return true; /* its queues may have been closed meanwhile, by a queen that leaves for that */
     for (uint32_t q = 0; q < seg->geometry.queues; q++) {
         uint64_t life = ap_load_acquire(&ap_queue_at(seg, q)->life); /* QUEUE-A4 pairs QUEUE-R4 */
 
-        if (AP_QUEUE_LANE(life) != c->lane.index) continue;
-        if (AP_QUEUE_STATE(life) == AP_QUEUE_OPEN) return true;
-        if (AP_QUEUE_STATE(life) == AP_QUEUE_CLOSED) worker = true;
+        if (AP_QUEUE_LANE(life) == c->lane.index && AP_QUEUE_STATE(life) == AP_QUEUE_OPEN) return true;
     }
-    return worker && ap_task_running(seg, c->lane.index);
+    return false;
 }
 
 static void context_is_shared(struct ap_lane_context *c)
@@ -317,7 +314,6 @@ static int handle_open(struct apiary *a, const apiary_attach_options_t *o)
         return client_refuse(APIARY_ENOTSUP, o, "the kernel does not know this thread's robust list, so nobody would see its "
                                                 "death; permit set_robust_list and get_robust_list where a filter of system "
                                                 "calls refuses them");
-    a->service = -1;
     if (pthread_key_create(&a->key, client_thread_ends) != 0) return client_refuse(APIARY_ENOBLOCK, o, "no thread-specific key");
     pthread_mutex_init(&a->lock, NULL);
     a->lent = calloc(a->seg->sections[AP_SECTION_BLOCKS].count, sizeof *a->lent);

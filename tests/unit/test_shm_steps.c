@@ -199,26 +199,7 @@ Test(steps, a_claim_takes_what_is_queued_there)
     cr_expect_eq(ap_task_claim(seg, 9, 2, ref, &token), 1);
     cr_expect_eq(token, wanted.word);
     expect_same(slot, &wanted, "claimed");
-    cr_expect_eq(ap_task_running(seg, 9), true);
-    cr_expect_eq(ap_task_running(seg, 8), false);
     cr_assert_eq(ap_task_finish(seg, index, token, 0), 0);
-    cr_expect_eq(ap_task_running(seg, 9), false);
-}
-
-/* The last slot of the table is looked at, too. */
-Test(steps, a_running_task_is_found_in_any_slot)
-{
-    uint32_t index = 0;
-    uint64_t token;
-
-    for (uint32_t i = 0; i < seg->geometry.tasks; i++) {
-        index = reserve();
-        cr_expect_eq(ap_task_running(seg, lane.index), false, "RESERVED by this lane is not RUNNING");
-        if (index == seg->geometry.tasks - 1) break;
-    }
-    cr_assert_eq(index, seg->geometry.tasks - 1);
-    cr_assert_eq(ap_task_claim(seg, lane.index, 0, ap_task_publish(seg, index, 0), &token), 1);
-    cr_expect_eq(ap_task_running(seg, lane.index), true);
 }
 
 /* Only by a transition that the table has, and only from QUEUED. */
