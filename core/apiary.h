@@ -186,9 +186,24 @@ typedef struct apiary_result {
 
 /* Delegates `size` bytes to the best living agent that offers `capability`; they are copied once. Never blocks.
  * `ret` may be NULL only with APIARY_DETACH (fire and forget).
- * APIARY_ENOCAP, _ENOPROVIDER, _EQUEUEFULL, _ENOSLOT, _ENOBLOCK, _ELIMIT, _ETOOLARGE, _ENOLANE. */
+ * APIARY_ENOCAP, _ENOPROVIDER, _EQUEUEFULL, _ENOSLOT, _ENOBLOCK, _ESHARE, _ELIMIT, _ETOOLARGE,
+ * _ENOLANE. */
 APIARY_API int apiary_delegate(apiary_t *a, const char *capability, const void *body, size_t size,
                                const apiary_delegate_options_t *options, apiary_task_t *ret);
+
+/* Why the last delegation or loan of the calling thread was refused that was, told in full.
+ * 1 Also of one of a batch. The holders of what is full are those of now, and may be others than at the refusal.
+ * 2 `retry_after` is set for every refusal because of load: by then another attempt may be accepted. */
+typedef struct apiary_refusal {
+    size_t struct_size;
+    int error;            /* enum apiary_error */
+    uint32_t reserved;
+    uint64_t retry_after; /* 0: it is not a matter of waiting */
+    char message[256];    /* what is full, who holds it, which key of the configuration bounds it; cut if it ends in "..." */
+} apiary_refusal_t;
+
+/* APIARY_ESTALE: nothing was refused yet. */
+APIARY_API int apiary_refusal(apiary_t *a, apiary_refusal_t *ret);
 
 /* A capability by its place in the segment instead of by its name. A plain value, for any thread of any process that has the
  * segment attached. */
@@ -210,8 +225,9 @@ APIARY_API int apiary_delegate_bound(apiary_t *a, apiary_capability_t capability
                                      const apiary_delegate_options_t *options, apiary_task_t *ret);
 
 /* Borrows a block of the segment to write a large body in place; delegate it with apiary_delegate_loan (which takes
- * it over on success) or give it back with apiary_unloan, once and by any thread. APIARY_ENOBLOCK, _ETOOLARGE. The other two return
- * APIARY_EINVAL for a block that the handle has not lent, or no longer lends; a block that was lent again since is the new loan. */
+ * it over on success) or give it back with apiary_unloan, once and by any thread. APIARY_ENOBLOCK, _ESHARE, _ETOOLARGE. The other
+ * two return APIARY_EINVAL for a block that the handle has not lent, or no longer lends; a block that was lent again since is the
+ * new loan. */
 APIARY_API int apiary_loan(apiary_t *a, size_t size, void **ret);
 APIARY_API int apiary_unloan(apiary_t *a, void *body);
 APIARY_API int apiary_delegate_loan(apiary_t *a, const char *capability, void *body, size_t size,

@@ -19,6 +19,7 @@
 #define AP_FIRST_DELEGATE_OPTIONS 24u
 #define AP_FIRST_RESULT 56u
 #define AP_FIRST_REQUEST 40u
+#define AP_FIRST_REFUSAL 280u
 #define AP_FIRST_PROVIDER 168u
 #define AP_FIRST_SWARM_STATUS 256u
 #define AP_FIRST_DEAD 472u
@@ -30,6 +31,7 @@
 _Static_assert(sizeof(apiary_attach_options_t) >= AP_FIRST_ATTACH_OPTIONS, "structures only grow");
 _Static_assert(sizeof(apiary_delegate_options_t) >= AP_FIRST_DELEGATE_OPTIONS, "structures only grow");
 _Static_assert(sizeof(apiary_result_t) >= AP_FIRST_RESULT, "structures only grow");
+_Static_assert(sizeof(apiary_refusal_t) >= AP_FIRST_REFUSAL, "structures only grow");
 _Static_assert(sizeof(apiary_request_t) >= AP_FIRST_REQUEST, "structures only grow");
 _Static_assert(sizeof(apiary_provider_t) >= AP_FIRST_PROVIDER, "structures only grow");
 _Static_assert(sizeof(apiary_dead_t) >= AP_FIRST_DEAD, "structures only grow");

@@ -89,7 +89,7 @@ static void look_reserved(struct ap_look *look)
     GAP(images, offsetof(struct ap_header, due), "behind images");
     GAP(due_rung, HEADER_PAGE, "behind the soonest due time");
 #undef GAP
-    ap_look_zero(look, h->geometry.reserved, sizeof h->geometry.reserved, "S10", "geometry.reserved");
+    ap_look_zero(look, &h->geometry.reserved, sizeof h->geometry.reserved, "S10", "geometry.reserved");
     ap_look_mutex(look, &h->role, "S11");
 }
 
@@ -164,7 +164,7 @@ static void look_number(struct ap_look *look, const struct witness *w, uint32_t 
         ap_look_found(look, AP_CORRUPT, at, value, "S7", "geometry.%s: %u is out of range", n->key, value);
     else if (told != value && geometry_doubted(w))
         ap_look_found(look, AP_CORRUPT, at, value, "S7", "geometry.%s: %u, but the sections say %llu", n->key, value, LONG(told));
-    else if (!n->counts && n->told == NULL && w->ranges && geometry_doubted(w) &&
+    else if (!n->counts && !n->apart && n->told == NULL && w->ranges && geometry_doubted(w) &&
              (section_differs(w, section) || (n->wide && section_differs(w, section + 1))))
         ap_look_found(look, AP_CORRUPT, at, value, "S7", "geometry.%s: %u, or another such number, contradicts the sections",
                       n->key, value);

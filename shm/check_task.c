@@ -270,10 +270,15 @@ static uint64_t slabs_count(const struct ap_geometry *g)
 static const struct ap_field slab_fields[] = {
     AP_FIELD(ap_slab, lease), AP_FIELD(ap_slab, due), {NULL, 0, 0},
 };
+static const struct ap_number slab_numbers[] = {
+    {.key = "member_share", .what = "percent that one process may hold of what it holds and what is free, of tasks and blocks",
+     .at = AP_NUMBER_AT(member_share), .otherwise = 75, .min = 1, .max = 100, .apart = true},
+    {.key = NULL},
+};
 /* A dead lane's slabs and slots are recovered by the reaper itself: see reap.h. */
 const struct ap_part ap_part_slabs = {
     .name = "slabs", .element = "slab", .size = sizeof(struct ap_slab), .count = slabs_count, .fields = slab_fields,
-    .numbers = AP_NO_NUMBERS, .look = slab_look,
+    .numbers = slab_numbers, .look = slab_look,
     .withdraw = ap_part_nothing, .settle = ap_part_nothing,
 };
 

@@ -133,6 +133,13 @@ static inline struct ap_lane *ap_lane_at(const struct ap_segment *seg, uint64_t 
 {
     return AP_ELEMENT(seg, AP_SECTION_LANES, index, struct ap_lane);
 }
+/* The member of a lane; UINT32_MAX: there is no such lane. */
+static inline uint32_t ap_lane_member(const struct ap_segment *seg, uint64_t index)
+{
+    const struct ap_lane *lane = ap_lane_at(seg, index);
+
+    return lane != NULL ? ap_load_relaxed(&lane->member) : UINT32_MAX;
+}
 static inline struct ap_member *ap_member_at(const struct ap_segment *seg, uint64_t index)
 {
     return AP_ELEMENT(seg, AP_SECTION_MEMBERS, index, struct ap_member);

@@ -127,11 +127,12 @@ static bool class_spares(const struct ap_segment *seg, const struct class *k)
     return class_has_more(seg, k, seg->geometry.pool_blocks[k->number] / 4);
 }
 
-int ap_pool_take(struct ap_segment *seg, const struct ap_lane_handle *lane, struct ap_pool_hint *hint, uint64_t size,
-                 uint64_t *ret_offset)
+int ap_pool_take_for(struct ap_segment *seg, const struct ap_lane_handle *lane, uint32_t member, struct ap_pool_hint *hint,
+                     uint64_t size, uint64_t *ret_offset)
 {
     struct class k = {.offset = seg->sections[AP_SECTION_POOL].offset};
     unsigned tried = 0;
+    int r = APIARY_ENOBLOCK;
 
     if (size > ap_pool_max(seg)) return APIARY_ETOOLARGE;
     for (; k.number < AP_POOL_CLASSES && tried <= LARGER; k.number++) {
@@ -139,12 +140,19 @@ int ap_pool_take(struct ap_segment *seg, const struct ap_lane_handle *lane, stru
 
         if (count != 0 && size <= ap_pool_class_size[k.number]) {
             bool allowed = tried++ == 0 || class_spares(seg, &k);
-            if (allowed && class_take(seg, &k, lane, hint, ret_offset)) return 0;
+            if (allowed && !ap_share_block(seg, k.number, k.first, member, &hint->shares[k.number])) r = APIARY_ESHARE;
+            else if (allowed && class_take(seg, &k, lane, hint, ret_offset)) return 0;
         }
         k.first += count;
         k.offset += class_bytes(&seg->geometry, k.number);
     }
-    return APIARY_ENOBLOCK;
+    return r;
+}
+
+int ap_pool_take(struct ap_segment *seg, const struct ap_lane_handle *lane, struct ap_pool_hint *hint, uint64_t size,
+                 uint64_t *ret_offset)
+{
+    return ap_pool_take_for(seg, lane, lane->member, hint, size, ret_offset);
 }
 
 bool ap_pool_room(const struct ap_segment *seg, uint64_t size)

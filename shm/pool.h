@@ -15,7 +15,7 @@
  *           leak, freed by ap_pool_sweep.
  * CLASSES   A body takes a block of the smallest class that it fits and that has blocks. It takes one of the next two classes only
  *           while more than a quarter of that class (rounded down) is free. So small bodies cannot use up the blocks that large
- *           ones need.
+ *           ones need. Of each class a member holds its share at most (share.h).
  * ORDERING  POOL-R1 FREE store-release pairs POOL-A1 the allocation's CAS (acquire). A block's content is ordered by the
  *           task word (TASK-R1, TASK-R2).
  *           POOL-R2 REQUEST, RESULT, OWNED store-release pairs POOL-A2 load-acquire of the sweep.
@@ -54,12 +54,16 @@ extern const uint32_t ap_pool_class_size[AP_POOL_CLASSES];
 /* The largest body this segment can carry: the largest class that has blocks. */
 uint32_t ap_pool_max(const struct ap_segment *seg);
 /* Takes an OWNED block of at least `size` bytes (see CLASSES); its offset in *ret_offset. `hint` is a private cursor per class of
- * the calling lane. APIARY_ETOOLARGE, APIARY_ENOBLOCK. */
+ * the calling lane. `member` is the one that will hold it (share.h); of the first function the lane's own. APIARY_ETOOLARGE,
+ * APIARY_ENOBLOCK; APIARY_ESHARE: the member has its share of the blocks that would do. */
 struct ap_pool_hint {
     uint32_t next[AP_POOL_CLASSES];
+    struct ap_share_hint shares[AP_POOL_CLASSES];
 };
 AP_MUST_CHECK int ap_pool_take(struct ap_segment *seg, const struct ap_lane_handle *lane, struct ap_pool_hint *hint, uint64_t size,
                  uint64_t *ret_offset);
+AP_MUST_CHECK int ap_pool_take_for(struct ap_segment *seg, const struct ap_lane_handle *lane, uint32_t member,
+                                   struct ap_pool_hint *hint, uint64_t size, uint64_t *ret_offset);
 /* Whether a body of that size would get a block now. */
 AP_MUST_CHECK bool ap_pool_room(const struct ap_segment *seg, uint64_t size);
 /* OWNED -> AP_BLOCK_REQUEST or AP_BLOCK_RESULT_OF(token) of a slot; by the owner. */

@@ -82,7 +82,8 @@ struct ap_geometry {
     uint32_t pool_blocks[AP_POOL_CLASSES]; /* blocks per class [1024 512 256 64 8 4 4] */
     uint32_t events;        /* entries of the event log [1,024], a power of two */
     uint32_t registry[AP_REGISTRY_SECTIONS_MAX]; /* decide the sizes of the registry's sections, in their order */
-    uint32_t reserved[2];
+    uint32_t member_share;  /* percent that a member may hold of what it holds and what is free [75] (share.h) */
+    uint32_t reserved;
 };
 
 struct ap_header {

@@ -77,6 +77,7 @@ static int slab_lease(struct ap_slabs *s)
         s->held = held;
         s->capacity = capacity;
     }
+    if (!ap_share_slab(seg, s->lane->member, &s->share)) return APIARY_ESHARE;
     for (uint64_t n = 0; n < count; n++) {
         /* Lanes begin at different places, so that they do not race for the same slab. */
         uint32_t slab = (uint32_t)((s->lane->index + n) % count);

@@ -88,6 +88,7 @@
 #include "shm/bell.h"
 #include "shm/cause.h"
 #include "shm/lane.h"
+#include "shm/share.h"
 
 #define AP_SLAB_SLOTS 64u
 #define AP_INLINE_BODY 64u
@@ -270,27 +271,26 @@ struct ap_slabs {
     uint32_t count, capacity;
     uint32_t current;  /* position in held */
     uint32_t next;     /* next slot of that slab; AP_SLAB_SLOTS: none yet, or none left */
-    uint32_t first;    /* index of that slab's slot 0 */
-    uint32_t epoch;    /* of that slab's lease */
+    uint32_t first, epoch; /* of that slab: the index of its slot 0, its lease's epoch */
+    struct ap_share_hint share;
 };
 void ap_slabs_init(struct ap_slabs *s, struct ap_lane_handle *lane);
 /* Gives back slabs; slots still busy stay in place, marked ABANDON by the caller beforehand. Frees the private list. */
 void ap_slabs_release(struct ap_slabs *s);
 /* Whether a slab is among the lane's, by private memory. */
 bool ap_slabs_hold(const struct ap_slabs *s, uint32_t slab);
-/* Number of slots in held slabs that are neither FREE nor retired. */
+/* Slots in held slabs that are neither FREE nor retired. */
 uint32_t ap_slabs_busy(const struct ap_slabs *s);
 
 /* Called when a slot is freed, while it is RELEASING and has its blocks: the registry's part of that (may be NULL). If the lane
  * dies before the slot is FREE, the reaper calls it (again). */
 typedef void (*ap_slot_freed_fn)(void *user, struct ap_slot *slot);
 
-/* The next FREE slot of the lane's slabs; leases another slab when all are busy. APIARY_ENOSLOT, _ENOBLOCK (heap). By the
- * lane's thread, which alone takes from its slabs, so the slot stays FREE until it is reserved. */
+/* The next FREE slot of the lane's slabs; leases another slab when all are busy. APIARY_ENOSLOT, _ESHARE (share.h), _ENOBLOCK
+ * (heap). By the lane's thread, which alone takes from its slabs, so the slot stays FREE until it is reserved. */
 int ap_task_next(struct ap_slabs *s, ap_slot_freed_fn freed, void *user, uint32_t *ret_index);
 /* The same and FREE -> RESERVED, with no body and no result. The request word is {generation, 0}; the caller fills the rest.
- * This, ap_task_unreserve and ap_task_publish are single steps, for tests; a submit (registry/client/delegate.c) takes the steps
- * below. */
+ * This, ap_task_unreserve and ap_task_publish are single steps, for tests; a submit takes the steps that follow. */
 int ap_task_reserve(struct ap_slabs *s, ap_slot_freed_fn freed, void *user, uint32_t *ret_index);
 void ap_task_unreserve(struct ap_slabs *s, uint32_t index); /* RESERVED -> FREE, blocks given back */
 /* RESERVED -> QUEUED(queue). Returns the reference to push; 0, and nothing is changed, when the slot is not RESERVED. */

@@ -136,6 +136,34 @@ static void judge_usage(struct report *r, const struct usage_view *u)
                  u->results == 1 ? " is" : "s are", u->holder_results, u->holder_pid);
 }
 
+static void complain_share(struct report *r, const struct ap_segment *seg, uint32_t member, const struct ap_share *s,
+                           const char *of, uint64_t all)
+{
+    struct ap_member m;
+    /* Where none is free, everybody is refused, and that is told elsewhere. */
+    if (s->free == 0 || s->held < ap_share_most(seg, s) || !ap_member_read(seg, member, &m)) return;
+    char *name = tool_printable(m.name, strnlen(m.name, sizeof m.name));
+    complain(r, CHECK_WARNING, "'%s' (pid %" PRId64 ") holds its share of the %s, %u of %" PRIu64 " (member_share is %u %%)", name,
+             m.pid, of, s->held, all, seg->geometry.member_share);
+    free(name);
+}
+
+/* Members that are refused more, while others find room. */
+static void judge_shares(struct report *r, const struct ap_segment *seg)
+{
+    struct ap_share s;
+    uint32_t member;
+    char of[64], size[32];
+    if (seg->geometry.member_share >= 100) return;
+    if (ap_share_slabs_most(seg, &member, &s))
+        complain_share(r, seg, member, &s, "parts of the task table", seg->sections[AP_SECTION_SLABS].count);
+    for (uint32_t class = 0; class < AP_POOL_CLASSES; class++) {
+        if (!ap_share_blocks_most(seg, class, &member, &s)) continue;
+        snprintf(of, sizeof of, "blocks of %s", tool_format_bytes(ap_pool_class_size[class], size));
+        complain_share(r, seg, member, &s, of, seg->geometry.pool_blocks[class]);
+    }
+}
+
 /* Whether a supervisor lives that would restart instances. */
 static void judge_supervisor(struct report *r, const struct ap_segment *seg)
 {
@@ -254,6 +282,7 @@ static int check_judge(const apiary_t *a, const struct ap_deployment *d, const c
     judge_supervisor(&r, a->seg);
     judge_monitor(&r, a->seg);
     judge_usage(&r, &usage);
+    judge_shares(&r, a->seg);
     judge_lanes(&r, a->seg);
     judge_tasks(&r, a->seg);
     char *figures = tool_format("instances=%d passing=%d queued=%" PRIu64 " running=%" PRIu64 " failed=%" PRIu64

@@ -110,6 +110,20 @@ static int print_failure(const struct tool *t, const char *capability, int error
     return rc != TOOL_OK ? rc : tool_exit_code(error);
 }
 
+/* One that was refused, and so has no task. */
+static int print_refused(const struct tool *t, apiary_t *a, const char *capability, int error)
+{
+    apiary_refusal_t refusal = {.struct_size = sizeof refusal};
+    if (apiary_refusal(a, &refusal) < 0 || refusal.error != error) return print_failure(t, capability, error);
+    if (!t->json) return tool_error(t, error, refusal.message, "%s", capability);
+    json_t *o = json_pack("{s:n, s:s, s:b, s:s, s:s}", "task", "capability", capability, "ok", 0, "error",
+                          apiary_error_name(error), "message", refusal.message);
+    json_object_set_new(o, "retry_after_ns",
+                        refusal.retry_after != 0 ? json_integer((json_int_t)refusal.retry_after) : json_null());
+    int rc = tool_json_print(o);
+    return rc != TOOL_OK ? rc : tool_exit_code(error);
+}
+
 /* Text goes in as text, anything else in base64. */
 static void set_data(json_t *o, const apiary_result_t *result)
 {
@@ -193,7 +207,7 @@ static int delegate_run(const struct tool *t, apiary_t *a, const struct call *ca
         apiary_task_t task;
     uint64_t from = ap_ops_system.now();
     int rc = apiary_delegate(a, call->capability, body->bytes, body->size, &call->options, &task);
-    if (rc < 0) return print_failure(t, call->capability, rc);
+    if (rc < 0) return print_refused(t, a, call->capability, rc);
     if ((call->options.flags & APIARY_DETACH) != 0) {
         char id[48];
         tool_format_task(task, id);

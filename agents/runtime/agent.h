@@ -92,6 +92,11 @@ struct ap_handed {
 /* Finishes a job of the calling worker: DONE with code 0, else FAILED. Returns 0; the error with which storing the result, and so
  * the task, failed; or APIARY_ESTALE. */
 int ap_job_finish(struct ap_job *job, int code, uint32_t agent_code, const void *data, size_t size);
+/* A block for the task's result, which its caller will hold. A result that nobody will collect is freed before a task that has run
+ * loses its own. By the worker's thread, as the next. */
+int ap_job_block(const struct ap_job *job, size_t size, uint64_t *ret);
+/* Stores a result that is in the block that the agent has reserved, or needs one. */
+int ap_job_store_block(struct ap_job *job, const void *data, size_t size);
 /* Finishes a job with an answer from another thread, and frees the answer. */
 void ap_job_finish_handed(struct ap_handed *handed);
 

@@ -194,61 +194,11 @@ static void reserved_free(struct ap_job *job)
     job->reserved = 0;
 }
 
-static void result_attach(const struct ap_job *job, uint64_t block, size_t size)
-{
-    /* Attached first: if we die before it is named, nothing but the running task held it, and a sweep frees it. */
-    ap_pool_attach(job->agent->worker->seg, block, AP_BLOCK_RESULT_OF(job->token), job->slot, AP_WORD_GENERATION(job->token));
-    ap_slot_result(job->at, block, (uint32_t)size);
-}
-
-/* The block is looked up anew: the segment may say anything of it by now. */
-static int reserved_attach(struct ap_job *job, size_t size)
-{
-    const struct ap_lane_handle *lane = &job->agent->worker->context->lane;
-    uint64_t block = job->reserved, capacity, word;
-
-    if (ap_pool_block(job->agent->worker->seg, block, &capacity, &word) < 0 ||
-        word != AP_BLOCK(AP_BLOCK_OWNED, lane->index, lane->epoch))
-        return APIARY_EINVAL;
-    if (size > capacity) return APIARY_ETOOLARGE;
-    result_attach(job, block, size);
-    job->reserved = 0;
-    return 0;
-}
-
-/* By the worker's thread. A result that nobody will collect is freed before a task that has run loses its result. */
-static int block_take(const struct ap_job *job, size_t size, uint64_t *ret)
-{
-    struct ap_worker *w = job->agent->worker;
-    int r = ap_pool_take(w->seg, &w->context->lane, &w->context->pool_hint, size, ret);
-
-    if (r != APIARY_ENOBLOCK || !ap_make_room(w->context, r)) return r;
-    return ap_pool_take(w->seg, &w->context->lane, &w->context->pool_hint, size, ret);
-}
-
-/* A result that is in the block that the agent has reserved, or needs one. Where none is free its request's will do, with which
- * the agent has done: just the load that leaves none is of requests in blocks. */
-static __attribute__((noinline)) int result_store_block(struct ap_job *job, const void *data, size_t size)
-{
-    struct ap_worker *w = job->agent->worker;
-    uint64_t block;
-    int r;
-
-    if (job->reserved != 0 && data == ap_at_offset(w->seg, job->reserved, 1)) return reserved_attach(job, size);
-    r = ap_pool_take(w->seg, &w->context->lane, &w->context->pool_hint, size, &block);
-    if (r == APIARY_ENOBLOCK && ap_task_overwrite(w->seg, job->slot, job->token, data, (uint32_t)size)) return 0;
-    if (r == APIARY_ENOBLOCK) r = block_take(job, size, &block);
-    if (r < 0) return r;
-    memcpy(ap_at_offset(w->seg, block, size), data, size);
-    result_attach(job, block, size);
-    return 0;
-}
-
 AP_ALWAYS_INLINE int result_store(struct ap_job *job, const void *data, size_t size)
 {
     if (__builtin_expect(size > AP_INLINE_BODY || job->reserved != 0, 0)) {
         if (size > AP_INLINE_BODY || data == ap_at_offset(job->agent->worker->seg, job->reserved, 1))
-            return result_store_block(job, data, size);
+            return ap_job_store_block(job, data, size);
     }
     ap_copy_small(job->at->result_inline, data, size);
     ap_slot_result(job->at, 0, (uint32_t)size);
@@ -524,7 +474,7 @@ int apiary_job_reserve(apiary_job_t *handle, size_t size, void **ret)
         *ret = job->at->result_inline;
         return 0;
     }
-    r = block_take(job, size, &block);
+    r = ap_job_block(job, size, &block);
     if (r < 0) return r;
     reserved_free(job);
     job->reserved = block;

@@ -73,6 +73,7 @@ static __attribute__((noinline)) struct picked pick_with_room(struct ap_lane_con
     struct ap_segment *seg = c->lane.seg;
 
     p.error = 0;
+    c->refused.queue = p.queue;
     if (ap_queue_room(seg, p.queue, &c->producers[p.queue], &c->lane)) return p;
     if (ap_route_in(seg, capability, service, &c->balance, p.queue, &p.queue, &p.life) < 0 ||
         !ap_queue_room(seg, p.queue, &c->producers[p.queue], &c->lane))
@@ -160,7 +161,8 @@ static __attribute__((noinline)) struct taken take_slowly(struct ap_lane_context
 {
     struct taken t = take_once(c, size, loan);
 
-    if (t.error != APIARY_ELIMIT && t.error != APIARY_ENOSLOT && t.error != APIARY_ENOBLOCK) return t;
+    if (t.error != APIARY_ELIMIT && t.error != APIARY_ENOSLOT && t.error != APIARY_ENOBLOCK && t.error != APIARY_ESHARE)
+        return t;
     return ap_make_room(c, t.error) ? take_once(c, size, loan) : t;
 }
 
@@ -315,7 +317,7 @@ static __attribute__((noinline)) int delegate_later(struct submit s, uint32_t ca
 
     s.capability = capability;
     r = delegate_take(&s);
-    if (r < 0) return r;
+    if (r < 0) return ap_refused(s.c, r, s.size);
     if (!s.batched) s.now = s.seg->ops->now();
     due = ap_due_of(options, s.now);
     s.deadline = ap_deadline_of(s.seg, options, due);
@@ -418,16 +420,18 @@ AP_ALWAYS_INLINE int submit(struct ap_lane_context *c, int service, const char *
     if (options != NULL && __builtin_expect(options->struct_size != sizeof *options, 0))
         return submit_other(c, service, capability, bound, body, size, loan, options, ret);
     r = asked(&s, options, ret);
-    if (__builtin_expect(r < 0, 0)) return r;
+    if (__builtin_expect(r < 0, 0)) return ap_refused(c, r, size);
     known = bound != NULL ? ap_bound_known(c, *bound) : ap_capability_known(c, capability);
-    if (__builtin_expect(known == NULL, 0)) return bound != NULL ? APIARY_ESTALE : APIARY_ENOCAP;
+    if (__builtin_expect(known == NULL, 0)) return ap_refused(c, bound != NULL ? APIARY_ESTALE : APIARY_ENOCAP, size);
     if (later(&s, options)) return delegate_later(s, known->capability, options, ret);
     r = delegate_place(&s, known, options);
-    if (__builtin_expect(r < 0, 0)) return may_wait(&s, r) ? delegate_later(s, known->capability, options, ret) : r;
+    if (__builtin_expect(r < 0, 0))
+        return may_wait(&s, r) ? delegate_later(s, known->capability, options, ret) : ap_refused(c, r, size);
     ap_fence_full(); /* TASK-F1 pairs TASK-F2; it is QUEUE-F1 for the signal, too */
     ap_queue_signal_at(s.seg, s.to, s.way->index, s.consumer);
     if (__builtin_expect(!as_picked(s.to, s.life, s.consumer), 0)) r = delegate_settle(placed_of(&s));
-    if (__builtin_expect(r < 0, 0)) return may_wait(&s, r) ? delegate_later(s, known->capability, options, ret) : r;
+    if (__builtin_expect(r < 0, 0))
+        return may_wait(&s, r) ? delegate_later(s, known->capability, options, ret) : ap_refused(c, r, size);
     if (s.loan != 0 && (s.flags & APIARY_DETACH) != 0) delegate_detach(c, s.slot, s.generation);
     if (ret != NULL) *ret = task_of(&s);
     return 0;
@@ -530,11 +534,15 @@ int ap_submit_batch(struct ap_lane_context *c, const apiary_request_t *requests,
         apiary_request_t own;
 
         if (__builtin_expect(requests->struct_size != sizeof own, 0)) {
+            own.size = 0;
             r = ap_sized_in(&own, sizeof own, AP_FIRST_REQUEST, q, requests->struct_size);
             q = &own;
         }
         if (r == 0) r = batch_one(&b, q, tasks != NULL ? &tasks[i] : NULL);
-        if (r < 0) break;
+        if (r < 0) {
+            ap_refused(c, r, q->size);
+            break;
+        }
     }
     delegate_tell(&b);
     *submitted = i;

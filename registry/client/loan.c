@@ -44,8 +44,9 @@ int apiary_loan(apiary_t *a, size_t size, void **ret)
     c = ap_context(a, &r);
     if (c == NULL) return r;
     r = ap_pool_take(a->seg, &c->lane, &c->pool_hint, size, &offset);
-    if (r == APIARY_ENOBLOCK && ap_make_room(c, r)) r = ap_pool_take(a->seg, &c->lane, &c->pool_hint, size, &offset);
-    if (r < 0) return r;
+    if ((r == APIARY_ENOBLOCK || r == APIARY_ESHARE) && ap_make_room(c, r))
+        r = ap_pool_take(a->seg, &c->lane, &c->pool_hint, size, &offset);
+    if (r < 0) return ap_refused(c, r, size);
     record_put(c, offset);
     ap_add_relaxed(&c->loans, 1);
     *ret = ap_at_offset(a->seg, offset, size);

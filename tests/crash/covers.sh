@@ -46,7 +46,8 @@ apiary_dead_discard: dead_discard
 apiary_lane_fd: rest (a thread that sleeps on the bell)
 LINES
 )
-reads="bind discover key dead_next dead_body swarm_status segment_fd version strerror error_name advice job_agent job_attempt job_caller job_cancelled
+reads="bind refusal discover key dead_next dead_body swarm_status segment_fd version strerror error_name advice job_agent job_attempt
+    job_caller job_cancelled
     job_capability job_data job_deadline job_user job_set_user job_task job_trace trace_parse trace_format
     kind kinds agent_alloc agent_allocated agent_free agent_handle
     job_retry agent_limit agent_list agent_log agent_log_text agent_name agent_number agent_plugin agent_resize agent_service

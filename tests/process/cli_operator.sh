@@ -8,6 +8,7 @@ meta_registry:
   members: 32
   lanes: 64
   tasks: 256
+  member_share: 100
   payload: {blocks_256B: 64, blocks_1KiB: 8, blocks_4KiB: 4, blocks_16KiB: 0, blocks_64KiB: 0, blocks_256KiB: 0, blocks_1MiB: 0}
 swarms:
   - service: text_service
@@ -48,7 +49,7 @@ start "$folder/hold" "$APIARY_TEST_BIN/cli_hold" echo 3
 hold=$last
 until_true grep -q holds "$folder/hold"
 grep -q 'task table is full' "$folder/hold" || fail "the client ended otherwise: $(cat "$folder/hold")"
-expect 5 'the task table is full.*raise tasks' apiary delegate echo hello
+expect 5 "the task table is full: 'cli_hold' \(pid $hold\) holds [34] of its 4 parts; tasks makes it larger.*; retry after 10 ms" apiary delegate echo hello
 expect 0 ', (192|256) of 256 tasks in use,' apiary status
 expect 1 "WARNING: no room for another thread in the task table .* by pid $hold " apiary check
 kill -KILL "$hold"
@@ -60,7 +61,7 @@ hold=$last
 until_true grep -q 'holds [1-9]' "$folder/hold"
 expect 1 "WARNING: no free payload block of 4.0 KiB, .* by pid $hold " apiary check
 expect 0 '"largest_blocks_free": 0' apiary status --json
-expect 5 'no free payload block' apiary delegate echo - < <(head -c 2000 /dev/zero)
+expect 5 "no free block of 4096 bytes: 'cli_hold' \(pid $hold\) holds .*; retry after" apiary delegate echo - < <(head -c 2000 /dev/zero)
 expect 0 '^small$' apiary delegate echo small
 kill -KILL "$hold"
 until_true apiary check
@@ -69,7 +70,7 @@ start "$folder/hold" "$APIARY_TEST_BIN/cli_hold" echo 100 # the larger ones are 
 hold=$last
 until_true grep -q 'holds [1-9]' "$folder/hold"
 expect 1 "WARNING: no free payload block of 256 B, .* by pid $hold " apiary check
-expect 5 'no free payload block' apiary delegate echo - < <(head -c 200 /dev/zero)
+expect 5 'no free block of 256 bytes: ' apiary delegate echo - < <(head -c 200 /dev/zero)
 expect 0 '"largest_blocks_free": [1-9]' apiary status --json
 kill -KILL "$hold"
 until_true apiary check

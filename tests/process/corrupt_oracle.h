@@ -101,8 +101,7 @@ static void oracle_geometry(struct oracle *o)
     SAME(queues);
     SAME(queue_inlets);
     SAME(events);
-    SAME(reserved[0]);
-    SAME(reserved[1]);
+    SAME(reserved);
 #undef SAME
     /* Rings are whole lines, so some wrong depths of few cells give the same stride. */
     HOLDS(g->queue_depth == was->queue_depth || (g->queue_depth < 16 && was->queue_depth < 16), "header", 0, g->queue_depth);

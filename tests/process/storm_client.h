@@ -58,7 +58,7 @@ static int submit(apiary_t *a, struct open_task *t, uint64_t turn, uint32_t life
         if (r == 0) break;
         ap_add_relaxed(&shared->refused[-r], 1);
         /* "nobody alive offers it now": between a kill and the restart. Not an answer to be had more often than is useful. */
-        if (r != APIARY_ENOPROVIDER && r != APIARY_EQUEUEFULL && r != APIARY_ENOSLOT && r != APIARY_ENOBLOCK)
+        if (r != APIARY_ENOPROVIDER && r != APIARY_EQUEUEFULL && r != APIARY_ENOSLOT && r != APIARY_ESHARE && r != APIARY_ENOBLOCK)
             die("delegate: %s", apiary_strerror(r));
         poll(NULL, 0, 1);
     }

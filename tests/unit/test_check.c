@@ -69,8 +69,9 @@ Test(check, geometry)
     CORRUPTS(header->geometry.registry[AP_REGISTRY_INDEX(SWARMS)], 5, "header", 0, "S7");
     CORRUPTS(header->geometry.registry[AP_REGISTRY_INDEX(AGENTS)], 1, "header", 0, "S7");
     CORRUPTS(header->geometry.registry[AP_REGISTRY_SECTIONS_MAX - 1], 1, "header", 0, "S7");
-    CORRUPTS(header->geometry.reserved[0], 1, "header", 0, "S10");
-    CORRUPTS(header->geometry.reserved[1], 1, "header", 0, "S10");
+    CORRUPTS(header->geometry.reserved, 1, "header", 0, "S10");
+    CORRUPTS(header->geometry.member_share, 101, "header", 0, "S7");
+    CORRUPTS(header->geometry.member_share, 0, "header", 0, "S7");
     CORRUPTS(header->geometry.task_timeout, 0, "header", 0, "S7");
 }
 

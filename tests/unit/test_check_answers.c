@@ -133,8 +133,7 @@ Test(check_answers, gaps_of_the_header)
     A(LAST_BEFORE(due), 1, "header 0 S10! behind images: a byte is 0x01; it must be 0");
     A(FIRST_BEHIND(due_rung), 1, "header 0 S10! behind the soonest due time: a byte is 0x01; it must be 0");
     A(base[4095], 1, "header 0 S10! behind the soonest due time: a byte is 0x01; it must be 0");
-    A(header->geometry.reserved[0], 1, "header 0 S10! geometry.reserved: a byte is 0x01; it must be 0");
-    A(header->geometry.reserved[1], 1, "header 0 S10! geometry.reserved: a byte is 0x01; it must be 0");
+    A(header->geometry.reserved, 1, "header 0 S10! geometry.reserved: a byte is 0x01; it must be 0");
     A(header->role.__data.__count, 2, "header 0 S11! the mutex' count is 2; at most 1");
 }
 

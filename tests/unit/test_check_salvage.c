@@ -123,7 +123,7 @@ Test(check_salvage, the_table_mends_the_geometry)
     S("g.blocks_256B 13; blocks.count 32");
     G.task_timeout = 0;
     S("g.task_timeout 0");
-    G.reserved[1] = 5;
+    G.reserved = 5;
     S("");
     G.lanes = 4000;
     header->size = 1;

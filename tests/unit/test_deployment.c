@@ -293,7 +293,7 @@ Test(deployment, refused_meta_registry)
     static const struct row rows[] = {
         {"meta_registry:\n  prot: 1\n",
          "2: prot: unknown key (did you mean 'port'?); allowed: segment, mode, owner, group, port, health_check_interval, "
-         "task_timeout, members, lanes, tasks, queues, queue_depth, queue_inlets, payload, events, services, "
+         "task_timeout, members, lanes, member_share, tasks, queues, queue_depth, queue_inlets, payload, events, services, "
          "max_concurrent_delegations, swarms, capabilities, dead_tasks"},
         {"meta_registry: 5\n", "1: meta_registry: '5' is not allowed; expected a mapping (key: value)"},
         {"meta_registry:\n  port: http\n", "2: port: 'http' is not allowed" WHOLE},

@@ -212,7 +212,7 @@ Test(limits, a_geometry_that_no_creator_writes_is_refused)
     CONTRADICTS(h->geometry.members, 0);
     CONTRADICTS(h->geometry.members, 4097);
     CONTRADICTS(h->geometry.task_timeout, 0);
-    CONTRADICTS(h->geometry.reserved[0], 1);
+    CONTRADICTS(h->geometry.reserved, 1);
     CONTRADICTS(h->geometry.registry[0], 1);
     CONTRADICTS(h->geometry.max_concurrent_delegations, 1); /* a number of no part of shm/ */
     CONTRADICTS(h->geometry.pool_blocks[0], (1u << 20) + 1);

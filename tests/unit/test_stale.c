@@ -22,6 +22,7 @@ static void all_gone(apiary_t *h, int wanted)
                                     .agent_count = 1};
     apiary_result_t result = {.struct_size = sizeof result}, held = {.struct_size = sizeof held, .data = "x", .size = 1};
     apiary_provider_t provider = {.struct_size = sizeof provider};
+    apiary_refusal_t refusal = {.struct_size = sizeof refusal};
     apiary_swarm_status_t row = {.struct_size = sizeof row};
     apiary_capability_t bound = {.check = 1};
     apiary_task_t task = {.generation = 1};
@@ -37,6 +38,7 @@ static void all_gone(apiary_t *h, int wanted)
     GONE(apiary_bind, (h, "echo", &bound), wanted);
     GONE(apiary_delegate_bound, (h, bound, "x", 1, NULL, &task), wanted);
     GONE(apiary_loan, (h, 100, &block), wanted);
+    GONE(apiary_refusal, (h, &refusal), wanted);
     GONE(apiary_unloan, (h, text), wanted);
     GONE(apiary_delegate_loan, (h, "echo", text, 1, NULL, &task), wanted);
     GONE(apiary_await, (h, task, APIARY_FOREVER, &result), wanted);

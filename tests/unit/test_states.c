@@ -207,7 +207,7 @@ static void die_releasing(struct ap_segment *own, struct ap_lane_handle *h)
 
 static void try_release(uint32_t state)
 {
-    struct ap_pool_hint hint = {{0}};
+    struct ap_pool_hint hint = {.next = {0}};
     uint32_t dead;
     uint64_t offset;
 

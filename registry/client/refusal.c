@@ -1,0 +1,144 @@
+/* registry/client/refusal.c - a refusal told: what is full, who holds it, which key bounds it, when to try again. See refusal.h. */
+#include "registry/client/refusal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "core/text.h"
+#include "registry/client/client.h"
+
+#define MS UINT64_C(1000000)
+
+int ap_refused(struct ap_lane_context *c, int error, size_t size)
+{
+    c->refused.error = error;
+    c->refused.size = size;
+    return error;
+}
+
+/* A member as an operator knows it: its name and process. */
+static const char *member_shown(const struct ap_segment *seg, uint32_t member, char *ret, size_t size)
+{
+    struct ap_member m;
+
+    if (ap_member_read(seg, member, &m))
+        ap_format(ret, size, "'%.*s' (pid %lld)", (int)strnlen(m.name, sizeof m.name), m.name, (long long)m.pid);
+    else ap_format(ret, size, "a process that has ended");
+    return ret;
+}
+
+/* The class in whose blocks a body of that size would lie. */
+static uint32_t class_for(const struct ap_segment *seg, uint64_t size)
+{
+    uint32_t class = 0;
+
+    while (class < AP_POOL_CLASSES - 1 && (seg->geometry.pool_blocks[class] == 0 || ap_pool_class_size[class] < size)) class++;
+    return class;
+}
+
+static size_t say_slabs(const struct ap_lane_context *c, char *ret, size_t size)
+{
+    const struct ap_segment *seg = c->lane.seg;
+    struct ap_share own = ap_share_slabs_of(seg, c->lane.member), most;
+    uint32_t all = (uint32_t)seg->sections[AP_SECTION_SLABS].count, member;
+    char name[96];
+
+    if (c->refused.error == APIARY_ESHARE)
+        return ap_format(ret, size, "this process holds %u of the %u parts of the task table, and %u are free; "
+                         "member_share is %u %%", own.held, all, own.free, seg->geometry.member_share);
+    if (!ap_share_slabs_most(seg, &member, &most)) return 0;
+    return ap_format(ret, size, "the task table is full: %s holds %u of its %u parts; tasks makes it larger, member_share is %u %%",
+                     member_shown(seg, member, name, sizeof name), most.held, all, seg->geometry.member_share);
+}
+
+static size_t say_blocks(const struct ap_lane_context *c, char *ret, size_t size)
+{
+    const struct ap_segment *seg = c->lane.seg;
+    uint32_t class = class_for(seg, c->refused.size), all = seg->geometry.pool_blocks[class], member;
+    struct ap_share own = ap_share_blocks_of(seg, class, c->lane.member), most;
+    char name[96];
+
+    if (c->refused.error == APIARY_ESHARE)
+        return ap_format(ret, size, "this process holds %u of the %u blocks of %u bytes, and %u are free; member_share is %u %%",
+                         own.held, all, ap_pool_class_size[class], own.free, seg->geometry.member_share);
+    if (!ap_share_blocks_most(seg, class, &member, &most)) return 0;
+    return ap_format(ret, size, "no free block of %u bytes: %s holds %u of %u; payload makes them more, member_share is %u %%",
+                     ap_pool_class_size[class], member_shown(seg, member, name, sizeof name), most.held, all,
+                     seg->geometry.member_share);
+}
+
+static size_t say_tickets(const struct ap_lane_context *c, char *ret, size_t size)
+{
+    const struct apiary *a = c->client;
+    char service[APIARY_NAME_MAX + 1];
+
+    if (a->service < 0) return 0;
+    ap_service_name(a->seg, (uint32_t)a->service, service);
+    return ap_format(ret, size, "service '%s' has %u delegations under way of the %u that max_concurrent_delegations allows",
+                     service, ap_tickets_busy(a->seg, (uint32_t)a->service), ap_load_relaxed(&a->limit));
+}
+
+static size_t say_queue(const struct ap_lane_context *c, char *ret, size_t size)
+{
+    const struct ap_segment *seg = c->lane.seg;
+    const struct ap_agent_record *agent = ap_agent_at(seg, c->refused.queue);
+    char name[APIARY_NAME_MAX + 1];
+
+    if (agent == NULL) return 0;
+    ap_text_copy(name, agent->name, sizeof name);
+    return ap_format(ret, size, "agent '%s' has %u tasks waiting; queue_depth is %u for each caller", name,
+                     ap_queue_depth(seg, c->refused.queue), seg->geometry.queue_depth);
+}
+
+/* Says what is full. 0: the error's own text says all. */
+static size_t say_what(const struct ap_lane_context *c, char *ret, size_t size)
+{
+    const struct ap_segment *seg = c->lane.seg;
+    struct ap_share blocks;
+
+    switch (c->refused.error) {
+    case APIARY_ENOSLOT: return say_slabs(c, ret, size);
+    case APIARY_ENOBLOCK: return c->refused.size > AP_INLINE_BODY ? say_blocks(c, ret, size) : 0;
+    case APIARY_ESHARE:
+        blocks = ap_share_blocks_of(seg, class_for(seg, c->refused.size), c->lane.member);
+        return c->refused.size > AP_INLINE_BODY && blocks.held >= ap_share_most(seg, &blocks) ? say_blocks(c, ret, size)
+                                                                                              : say_slabs(c, ret, size);
+    case APIARY_ELIMIT: return say_tickets(c, ret, size);
+    case APIARY_EQUEUEFULL: return say_queue(c, ret, size);
+    default: return 0;
+    }
+}
+
+static uint64_t retry_after(int error)
+{
+    switch (error) {
+    case APIARY_ENOSLOT:
+    case APIARY_ENOBLOCK:
+    case APIARY_ESHARE: return 10 * MS;
+    case APIARY_ELIMIT:
+    case APIARY_EQUEUEFULL: return MS;
+    default: return 0;
+    }
+}
+
+int apiary_refusal(apiary_t *a, apiary_refusal_t *ret)
+{
+    apiary_refusal_t own = {.struct_size = sizeof own};
+    const struct ap_lane_context *c;
+    size_t n;
+    int r = ap_usable(a);
+
+    if (ret == NULL || !ap_sized_valid(ret->struct_size, AP_FIRST_REFUSAL)) return APIARY_EINVAL;
+    if (r < 0) return r;
+    c = ap_context_here(a);
+    if (c == NULL || c->refused.error == 0) return APIARY_ESTALE;
+    own.error = c->refused.error;
+    own.retry_after = retry_after(own.error);
+    n = say_what(c, own.message, sizeof own.message);
+    if (n == 0) n = ap_format(own.message, sizeof own.message, "%s; %s", apiary_strerror(own.error), apiary_advice(own.error));
+    if (own.retry_after != 0)
+        ap_format(own.message + n, sizeof own.message - n, "; retry after %llu ms",
+                  (unsigned long long)((own.retry_after + MS - 1) / MS));
+    ap_sized_out(ret, ret->struct_size, &own, sizeof own);
+    return 0;
+}

@@ -1,0 +1,27 @@
+/* registry/client/refusal.h - why a delegation was refused, and when another attempt may do better.
+ *
+ * KEPT      1 A lane keeps what its last refused delegation or loan was about, in private memory. Nothing is worked out then, so
+ *           that a refusal takes no longer than a submit.
+ *           2 The rest is worked out when somebody asks (apiary_refusal): what is full, who holds it as of then, which key of the
+ *           configuration bounds it, and when to try again.
+ * THREADS   The lane's own.
+ */
+#ifndef AP_REFUSAL_H
+#define AP_REFUSAL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct ap_lane_context;
+
+/* All zeros: nothing was refused yet. */
+struct ap_refused {
+    int error;
+    uint32_t queue; /* at which there was no room; valid for APIARY_EQUEUEFULL */
+    uint64_t size;  /* of the body */
+};
+
+/* Keeps a refusal of the calling lane, and returns `error`. */
+int ap_refused(struct ap_lane_context *c, int error, size_t size);
+
+#endif
