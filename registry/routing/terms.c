@@ -47,7 +47,7 @@ bool ap_terms_any(const struct ap_terms *said)
 {
     static const struct ap_terms none;
 
-    return memcmp(said, &none, sizeof none) != 0;
+    return memcmp(said, &none, AP_TERMS * sizeof(uint64_t)) != 0; /* what pads the row says nothing */
 }
 
 /* ---- declared ----------------------------------------------------------------------------------------------------- */
