@@ -170,6 +170,7 @@ Test(check, slots)
 {
     uint32_t index = slot_in(AP_TASK_DONE), n;
     struct ap_slot *s = ap_slot_at(&d.seg, index);
+    uint64_t capacity = 0, word;
 
     CORRUPTS(s->body_size, 65, "slot", index, "T4");
     CORRUPTS(s->body, 1, "slot", index, "T4");
@@ -190,6 +191,9 @@ Test(check, slots)
     CORRUPTS(ap_carried_at(&d.seg, n)->hops, UINT32_MAX, "carried", n, "R8");
     for (n = index; ap_slot_at(&d.seg, n)->result == 0;) n++;
     s = ap_slot_at(&d.seg, n);
+    ap_pool_block(&d.seg, s->result, &capacity, &word);
+    SOUND(s->result_size, capacity);
+    CORRUPTS(s->result_size, capacity + 1, "slot", n, "T4");
     CORRUPTS(s->result_size, 1u << 30, "slot", n, "T4");
     CORRUPTS(s->result, s->result + 64, "slot", n, "T4");
 }

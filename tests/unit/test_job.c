@@ -35,12 +35,16 @@ static void answer_largely(void *state, apiary_job_t *job)
         memset(block, 'a', 256);
         cr_expect_eq(apiary_job_reply(job, block, 256), 0, "all of the block");
         break;
+    case 'i': cr_expect_eq(apiary_job_reply(job, large, AP_INLINE_BODY), 0, "all of what a slot takes"); break;
+    case 'b': cr_expect_eq(apiary_job_reply(job, large, AP_INLINE_BODY + 1), 0); break;
     case 'f': cr_expect_eq(apiary_job_fail_text(job, 3, large, 300000), 0, "cut to what fits"); break;
     case 't': cr_expect_eq(apiary_job_finish_from_thread(job, 0, large, 300000), 0); break;
     default: cr_expect_eq(apiary_job_reply(job, large, 300000), APIARY_ENOBLOCK); break;
     }
 }
 KIND(large, NULL, answer_largely, NULL);
+
+static uint64_t answer_in_block; /* the offset of its block; 0: the slot took it */
 
 /* What comes before the end is all of one letter. */
 static int answer_of(const char *request, const char *end, size_t *size)
@@ -52,6 +56,7 @@ static int answer_of(const char *request, const char *end, size_t *size)
     cr_assert_eq(apiary_delegate(a, "large", request, 1, NULL, &task), 0);
     cr_assert_eq(apiary_await(a, task, LONG, &result), 0);
     *size = result.size;
+    answer_in_block = ap_slot_at(a->seg, task.slot)->result;
     cr_assert_geq(result.size, strlen(end));
     for (size_t i = 0; i < result.size - strlen(end); i++)
         cr_assert_eq(((const char *)result.data)[i], request[0] == 'a' ? 'a' : 'l');
@@ -71,6 +76,12 @@ Test(job, results_that_find_no_block)
     size_t size;
 
     start_own(agents, sizeof agents / sizeof agents[0]);
+    cr_expect_eq(answer_of("i", "", &size), 0);
+    cr_expect_eq(size, AP_INLINE_BODY);
+    cr_expect_eq(answer_in_block, 0);
+    cr_expect_eq(answer_of("b", "", &size), 0);
+    cr_expect_eq(size, AP_INLINE_BODY + 1);
+    cr_expect_neq(answer_in_block, 0);
     cr_expect_eq(answer_of("m", "", &size), APIARY_ETOOLARGE);
     cr_expect_eq(size, 0);
     cr_expect_eq(answer_of("a", "", &size), 0);

@@ -91,6 +91,44 @@ Test(queen_refused, swarms)
     cr_expect_eq(apiary_queen_stop(NULL, LONG), 0);
 }
 
+static int explain_and_make(apiary_agent_t *agent, void **state)
+{
+    struct ap_agent *own = ap_agent_of(agent);
+
+    *state = NULL;
+    ap_agent_explain(own, "it could be better");
+    return 0;
+}
+KIND(explains, explain_and_make, echo, NULL);
+
+static int fail_in_silence(apiary_agent_t *agent, void **state)
+{
+    (void)agent;
+    *state = NULL;
+    return APIARY_ETOOLARGE;
+}
+KIND(silent, fail_in_silence, echo, NULL);
+
+/* What one has said that was made all the same is not the reason of the next. */
+Test(queen_refused, an_agent_that_does_not_say_why)
+{
+    static const apiary_agent_description_t agents[] = {{.name = "a", .kind = &explains_kind, .capabilities = only_list},
+                                                        {.name = "b", .kind = &silent_kind, .capabilities = only_list}};
+    apiary_swarm_description_t d = {APIARY_SWARM_DESCRIPTION, .service = "s", .workers = 1, .agents = agents, .agent_count = 2};
+    apiary_queen_t *q = NULL;
+    char message[512] = "", wanted[512], untouched[4] = "xyz";
+
+    snprintf(wanted, sizeof wanted, "agent b: %s; %s", apiary_strerror(APIARY_ETOOLARGE), apiary_advice(APIARY_ETOOLARGE));
+    cr_expect_eq(apiary_queen_start(a, &d, message, sizeof message, &q), APIARY_ETOOLARGE);
+    cr_expect_str_eq(message, wanted);
+    cr_expect_eq(apiary_queen_start(a, &d, untouched, 0, &q), APIARY_ETOOLARGE);
+    cr_expect_str_eq(untouched, "xyz");
+    cr_expect_eq(apiary_queen_start(a, &d, NULL, 100, &q), APIARY_ETOOLARGE);
+    d.agent_count = 1;
+    cr_assert_eq(apiary_queen_start(a, &d, message, sizeof message, &q), 0);
+    cr_expect_eq(apiary_queen_stop(q, LONG), 0);
+}
+
 /* Where all names of services are in use, which is found when most of the queen is there already. */
 Test(queen_refused, one_without_room_for_its_name_leaves_nothing)
 {

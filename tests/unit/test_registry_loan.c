@@ -89,3 +89,45 @@ Test(loan, survives_a_full_queue)
     apiary_detach(free_caller);
     worker_stop(&w);
 }
+
+static void *lend(void *ret)
+{
+    sem_t *steps = ret;
+    void **body = (void **)(steps + 2);
+
+    cr_expect_eq(apiary_loan(client, 100, body), 0);
+    sem_post(&steps[0]);
+    sem_wait(&steps[1]);
+    return NULL;
+}
+
+/* Another thread's loan becomes the caller's by the attempt already. */
+Test(loan, of_another_thread_that_is_refused)
+{
+    struct {
+        sem_t steps[2];
+        void *body;
+    } with = {.body = NULL};
+    struct ap_lane_context *own, *lender;
+    pthread_t thread;
+    apiary_task_t task;
+    uint64_t capacity, word;
+    int error = 0;
+
+    own = ap_context(client, &error);
+    sem_init(&with.steps[0], 0, 0);
+    sem_init(&with.steps[1], 0, 0);
+    cr_assert_eq(pthread_create(&thread, NULL, lend, &with), 0);
+    sem_wait(&with.steps[0]);
+    lender = client->contexts != own ? client->contexts : client->contexts->next;
+    cr_expect(lender->loans == 1 && own->loans == 0);
+    cr_expect_eq(apiary_delegate_loan(client, "nobody", with.body, 100, NULL, &task), APIARY_ENOCAP);
+    cr_expect(lender->loans == 0 && own->loans == 1);
+    cr_assert_eq(ap_pool_block(client->seg, ap_pool_offset(client->seg, with.body), &capacity, &word), 0);
+    cr_expect_eq(word, AP_BLOCK(AP_BLOCK_OWNED, own->lane.index, own->lane.epoch), "%llx", (unsigned long long)word);
+    sem_post(&with.steps[1]);
+    pthread_join(thread, NULL);
+    cr_expect_eq(apiary_unloan(client, with.body), 0);
+    cr_expect_eq(own->loans, 0);
+    cr_expect_eq(blocks_in_use(), 0);
+}

@@ -375,3 +375,23 @@ Test(lane, any_index_is_safe)
     cr_assert_not(ap_lane_dead(seg, 999999));
     cr_assert_eq(ap_reap_lane(seg, AP_NO_LANE, 999999, NULL), 0);
 }
+
+/* The bit that makes the kernel wake is set once, whoever else waits. */
+Test(lane, watch_asks_the_kernel_to_wake)
+{
+    struct ap_lane_handle h;
+    const uint32_t *word = NULL;
+    uint32_t value = 0, held;
+
+    cr_assert_eq(ap_lane_open(seg, 0, &h), 0);
+    held = ap_load_relaxed(ap_robust_word(&h.lane->mutex));
+    cr_expect_eq(held & FUTEX_WAITERS, 0);
+    for (int i = 0; i < 2; i++) {
+        cr_expect_eq(ap_lane_watch(seg, h.index, &word, &value), 0);
+        cr_expect(word == ap_robust_word(&h.lane->mutex) && *word == (held | FUTEX_WAITERS) && value == *word);
+    }
+    ap_lane_close(&h);
+    cr_expect_eq(ap_lane_watch(seg, h.index, &word, &value), -EAGAIN);
+    cr_expect_eq(ap_lane_watch(seg, 16, &word, &value), -EAGAIN);
+    cr_expect_eq(value, held | FUTEX_WAITERS, "the output is left alone");
+}

@@ -190,3 +190,25 @@ Test(opening, who_has_the_id_of_the_dead_keeps_judges_away)
     cr_expect_eq(open_as(own + 1, other->image), 0);
     ap_segment_unmap(other);
 }
+
+/* ---- how often a table is searched ------------------------------------------------------------------------------ */
+
+Test(opening, a_search_is_made_again_where_something_came_or_went)
+{
+    static const uint64_t lives[] = {5, 5, 6, 6};
+    struct ap_search s = {0}, busy = {0}, restless = {0};
+    uint32_t n = 0;
+
+    cr_expect(ap_search_again(&s, lives[0]));
+    cr_expect_not(ap_search_again(&s, lives[1]), "it is full");
+    s = (struct ap_search){0};
+    cr_expect(ap_search_again(&s, lives[0]));
+    cr_expect(ap_search_again(&s, lives[2]));
+    cr_expect_not(ap_search_again(&s, lives[3]), "by the second look");
+    cr_expect(ap_search_again(&busy, 5));
+    ap_search_anew(&busy, &ap_ops_system);
+    cr_expect(ap_search_again(&busy, 5));
+    cr_expect_not(ap_search_again(&busy, 5), "said once");
+    while (ap_search_again(&restless, n)) n++;
+    cr_expect_eq(n, AP_SEARCHES);
+}

@@ -471,3 +471,26 @@ Test(steps, what_a_request_word_says)
         }
     }
 }
+
+/* A start that ended with its worker's death is counted, up to what the bits can say; the rest of the word stays. */
+Test(steps, starts_of_the_dead_are_counted_to_their_bounds)
+{
+    uint32_t index = reserve();
+    struct ap_slot *slot = ap_slot_at(seg, index);
+
+    for (uint32_t lost = 0; lost <= AP_LOST_MAX; lost++) {
+        for (uint32_t crashes = 0; crashes <= AP_CRASHES_MAX; crashes++) {
+            for (int suspect = 0; suspect < 2; suspect++) {
+                uint64_t running = AP_WORD(AP_TASK_RUNNING, crashes, 9, 7) | AP_WORD_LOST_STARTS(lost);
+                uint32_t more_lost = !suspect && lost < AP_LOST_MAX, more = suspect && crashes < AP_CRASHES_MAX;
+
+                slot->word = running;
+                cr_assert_eq(ap_task_requeue_dead(seg, 9, index, running, 2, suspect), 1);
+                cr_expect_eq(slot->word, AP_WORD(AP_TASK_QUEUED, crashes + more, 2, 7) | AP_WORD_LOST_STARTS(lost + more_lost),
+                             "%u lost, %u crashes: %llx", lost, crashes, (unsigned long long)slot->word);
+            }
+        }
+    }
+    slot->word = AP_WORD(AP_TASK_RESERVED, 0, lane.index, 7);
+    cr_expect_eq(ap_task_requeue_dead(seg, lane.index, index, slot->word, 2, false), 0);
+}
