@@ -104,7 +104,7 @@ struct ap_queue {
     uint32_t running;
     uint64_t started;  /* tasks since the queue was first opened, as the next three */
     uint64_t done, failed, late; /* ended by the consumer: well, not well, after its caller had given it up */
-    uint64_t run_time; /* ns, exponentially weighted, 1/8 */
+    uint64_t run_time; /* ns, the mean of the last tasks; one that took very long counts less */
     uint64_t retried;  /* attempts that failed, after which the task was put back */
     uint64_t told;     /* CLOCK_MONOTONIC, when the consumer last told these */
 } AP_ALIGNED;

@@ -24,6 +24,18 @@ struct ap_text_list {
     const char *texts[];
 };
 
+/* The mean by which providers are compared, after so many tasks. Some tasks take a hundred times as long as most, and say little of
+ * the next one. A mean of few, or one that counts these in full, would send everything away from a provider and then back to it. */
+#define AP_RUN_TIME_TASKS 32u /* the last of them have most of the weight */
+#define AP_RUN_TIME_MOST 8u   /* times the mean: for so much one task counts at most */
+AP_ALWAYS_INLINE uint64_t ap_agent_run_time(uint64_t mean, uint64_t took, uint64_t tasks)
+{
+    if (__builtin_expect(mean == 0, 0)) return took;
+    if (__builtin_expect(tasks < AP_RUN_TIME_TASKS, 0)) return mean - mean / tasks + took / tasks;
+    if (took > AP_RUN_TIME_MOST * mean) took = AP_RUN_TIME_MOST * mean;
+    return mean - mean / AP_RUN_TIME_TASKS + took / AP_RUN_TIME_TASKS;
+}
+
 /* Known outside by its handle, from its making until its destroy has returned: apiary_agent_t is never defined. */
 struct ap_agent {
     struct ap_handle *handle; /* NULL: destroyed */

@@ -295,8 +295,7 @@ AP_ALWAYS_INLINE void job_done(struct ap_job *job, enum end end, uint64_t now)
         agent->late += end == END_LATE;
         agent->retried += end == END_RETRIED;
     }
-    /* A mean that began at nothing would need dozens of tasks to come near. */
-    agent->run_time = __builtin_expect(agent->run_time == 0, 0) ? took : agent->run_time - agent->run_time / 8 + took / 8;
+    agent->run_time = ap_agent_run_time(agent->run_time, took, agent->started - agent->in_hand);
     agent->unpublished++;
     w->now = now;
     if (job->hand >= 0) {

@@ -3,7 +3,8 @@
  * POLICY    1 A policy is one row of policy.def and one file with one function, which gives a candidate's score. The lowest wins.
  *           2 Equal scores go round by the turn of the lane that asks.
  *           3 A policy is asked when there are several candidates, and not otherwise.
- *           4 Beyond AP_CANDIDATES_MANY candidates a policy that looks at two compares two that are drawn at random.
+ *           4 Beyond AP_CANDIDATES_MANY candidates a policy that looks at some compares two that are drawn at random, and while the
+ *           better one has something to do up to AP_CANDIDATES_DRAWN.
  *           5 A capability declares its policy as `balance` (terms.def).
  * STANDING  Every policy compares among those that stand best. A candidate that does not pass (enum ap_standing) is picked only
  *           when no other candidate is there.
@@ -15,6 +16,7 @@
 #include <stdint.h>
 
 #define AP_CANDIDATES_MANY 8u
+#define AP_CANDIDATES_DRAWN 16u
 
 struct ap_queue;
 struct ap_agent_record;
@@ -35,7 +37,7 @@ enum ap_standing {
 struct ap_candidate {
     uint32_t queue, weight; /* weight: above 0; that of its swarm, less while that is new and starts slowly */
     uint64_t life;
-    uint64_t load; /* tasks: queued as the consumer last said, or this lane's own if these are more, and running */
+    uint64_t load; /* tasks, queued and running */
     const struct ap_queue *at;
     const struct ap_agent_record *agent;
     const struct ap_swarm *swarm;
@@ -52,7 +54,7 @@ struct ap_asking {
 
 typedef uint64_t (*ap_policy_fn)(const struct ap_asking *asking, const struct ap_candidate *candidate);
 
-enum ap_looks { AP_LOOKS_TWO, AP_LOOKS_ALL, AP_LOOKS_SUMS };
+enum ap_looks { AP_LOOKS_SOME, AP_LOOKS_ALL, AP_LOOKS_SUMS };
 
 struct ap_policy {
     const char *name, *what;

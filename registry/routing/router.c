@@ -5,6 +5,7 @@
 #include "registry/routing/terms.h"
 
 #define PLACE (UINT64_C(1) << 24) /* a pick at the weight 1, in rounds */
+#define LOAD_FRESH UINT64_C(1000000)
 
 /* One pick under way. */
 struct pick {
@@ -61,14 +62,15 @@ AP_ALWAYS_INLINE bool candidate(const struct pick *p, uint32_t queue, uint64_t *
     return true;
 }
 
-/* The depth that the consumer last published, or the number of references in this lane's inlet that the consumer had not taken by
- * then: the larger of both, since the former may count the latter. An error of a few tasks corrects itself at the consumer's next
- * turn. */
-static uint64_t load_of(const struct ap_segment *seg, const struct ap_balance *balance, uint32_t queue)
+/* The depth that the consumer published in the last millisecond, or the number of references in this lane's inlet that the consumer
+ * had not taken by then: the larger of both, since the former may count the latter. A consumer says nothing while its handler is at
+ * work, so an older depth is not relied on: the references in the rings are counted, of which an idle consumer has no bit. */
+static uint64_t load_of(const struct ap_segment *seg, const struct ap_balance *balance, uint32_t queue, uint64_t now)
 {
     const struct ap_queue *q = ap_queue_at(seg, queue);
-    uint64_t depth = ap_load_relaxed(&q->depth), own = 0;
+    uint64_t depth = ap_load_relaxed(&q->depth), told = ap_load_relaxed(&q->told), own = 0;
 
+    if (now > told && now - told > LOAD_FRESH) return ap_queue_depth(seg, queue) + ap_load_relaxed(&q->running);
     if (balance->producers != NULL) {
         const struct ap_producer *p = &balance->producers[queue];
         if (p->opened && !p->shared) own = p->tail - ap_load_relaxed(&p->ring->head);
@@ -125,7 +127,7 @@ static bool fill(const struct pick *p, uint32_t queue, struct ap_candidate *c)
     c->agent = ap_agent_at(p->seg, queue);
     c->swarm = ap_swarm_at(p->seg, ap_load_relaxed(&c->agent->swarm));
     if (c->swarm == NULL) return false;
-    c->load = load_of(p->seg, p->balance, queue);
+    c->load = load_of(p->seg, p->balance, queue, p->asking.now);
     c->weight = weight_of(p, c->swarm);
     c->standing = standing_of(c, p->asking.now);
     return true;
@@ -232,18 +234,16 @@ static uint32_t providers_count(const struct pick *p)
     return count;
 }
 
-/* Two at random. False: there are few, or neither passes. */
-static bool two_considered(struct pick *p, struct ap_balance *balance)
+/* Two at random, and more while the better one has something to do: among many there is mostly one that is idle. Many that are all
+ * at work say that most are, and the best of those is as good as any. False: there are few, or none of these passes. */
+static bool some_considered(struct pick *p, struct ap_balance *balance)
 {
-    uint32_t count = providers_count(p), first, second;
-    uint64_t random;
+    uint32_t count = providers_count(p), n = 0;
 
     if (count <= AP_CANDIDATES_MANY) return false;
-    random = draw(balance);
-    first = (uint32_t)(random >> 32) % count;
-    second = (uint32_t)random % (count - 1);
-    consider(p, nth_provider(p, first));
-    consider(p, nth_provider(p, second + (second >= first)));
+    do
+        consider(p, nth_provider(p, (uint32_t)(draw(balance) >> 32) % count));
+    while (++n < 2 || (n < AP_CANDIDATES_DRAWN && (p->best.queue == AP_NO_QUEUE || p->best.load > 0)));
     return p->best.queue != AP_NO_QUEUE && !AP_STANDS_APART(p->best.standing);
 }
 
@@ -289,7 +289,7 @@ static __attribute__((noinline)) int route_among(struct pick *p, uint32_t capabi
     pick_begin(p, capability, balance, key);
     if (p->policy->looks == AP_LOOKS_SUMS) each_provider(p, turn, each_summed);
     if (key != 0 || each_provider(p, turn, each_tried)) {
-        if (p->policy->looks != AP_LOOKS_TWO || !two_considered(p, balance)) each_provider(p, turn, each_considered);
+        if (p->policy->looks != AP_LOOKS_SOME || !some_considered(p, balance)) each_provider(p, turn, each_considered);
     }
     if (p->best.queue == AP_NO_QUEUE) return APIARY_ENOPROVIDER;
     balance->turn = p->best.queue + 1;

@@ -9,8 +9,9 @@
  *           AP_SILENT.
  *           3 A candidate whose ejection is over is on trial. One caller's task goes there at once, whatever the score, and tells;
  *           a task with a key goes only where its key is.
- *           4 A candidate's load is depth + running, as its consumer last published them, plus what this lane itself has put into
- *           the queue since. A weight makes all of it count for less.
+ *           4 A candidate's load is depth + running. The depth is what its consumer has published, or this lane's own references if
+ *           these are more; where that is older than a millisecond, the references in the queue's rings are counted. A weight makes
+ *           all of it count for less.
  *           5 Ties go round by a private turn, which begins at a random place, so that callers of one task each spread.
  *           6 An only candidate is picked without any of this.
  */

@@ -4,8 +4,10 @@
 #include "registry/routing/terms.h"
 
 TestSuite(policy, .init = fixture_setup, .fini = fixture_teardown, .timeout = 120);
+static void crowded_setup(void);
+TestSuite(policy_many, .init = crowded_setup, .fini = fixture_teardown, .timeout = 120);
 
-#define MOST 8u
+#define MOST 24u
 static struct provider {
     char service[16];
     struct ap_agent_registration agent;
@@ -62,6 +64,17 @@ static uint32_t picked_with(uint64_t key)
     cr_assert_eq(ap_route_keyed(client->seg, capability, -1, key, &balance, AP_NO_QUEUE, &queue, &life), 0);
     while (i < count && all[i].agent.queue != queue) i++;
     return i;
+}
+
+static void crowded_setup(void)
+{
+    struct ap_geometry g = small;
+
+    g.queues = 32;
+    g.queue_depth = 64;
+    AP_REGISTRY_NUMBER(&g, SERVICES) = AP_REGISTRY_NUMBER(&g, SWARMS) = 32;
+    segment_make(&g);
+    client = attach_as("caller");
 }
 
 /* How many of `n` tasks go to each. */
@@ -242,4 +255,105 @@ Test(policy, an_observer_sees_what_a_pick_sees)
     cr_expect_lt(views[1].score, views[0].score);
     cr_expect_eq(ap_route_explain(client->seg, capability, -1, 0, views, 1, &best), 3, "however few are asked for");
     cr_expect(ap_route_elsewhere(client->seg, capability, -1, all[2].agent.queue));
+}
+
+/* ---- loads ------------------------------------------------------------------------------------------------------- */
+
+/* What waits in its rings: one reference of another caller than the one that asks. */
+static void waits_at(uint32_t i, uint64_t ref)
+{
+    cr_assert_eq(ap_queue_push_shared(client->seg, all[i].agent.queue, ref), 0);
+    ap_queue_signal(client->seg, all[i].agent.queue, client->seg->geometry.queue_inlets, ap_load_acquire(&all[i].queue->life));
+}
+
+static uint64_t load_seen(uint32_t i)
+{
+    struct ap_route_view views[MOST];
+    int best, n = ap_route_explain(client->seg, capability, -1, 0, views, MOST, &best);
+
+    for (int k = 0; k < n; k++)
+        if (views[k].candidate.queue == all[i].agent.queue) return views[k].candidate.load;
+    cr_assert_fail("it is no candidate");
+    return 0;
+}
+
+/* Its consumer says nothing for as long as its handler is at work. */
+Test(policy, what_came_since_its_consumer_said_something_is_counted)
+{
+    enter(2, by_load);
+    waits_at(0, AP_REF(1, 1));
+    waits_at(0, AP_REF(2, 1));
+    cr_expect_eq(load_seen(0), 2);
+    cr_expect_eq(shares(10)[1], 10);
+    ap_consumer_init(&all[0].consumer, client->seg, all[0].agent.queue);
+    cr_expect_neq(ap_queue_pop(&all[0].consumer), 0);
+    cr_expect_eq(load_seen(0), 1);
+    cr_expect_neq(ap_queue_pop(&all[0].consumer), 0);
+    cr_expect_eq(load_seen(0), 0);
+    cr_expect_eq(load_seen(1), 0);
+}
+
+static uint64_t second_later(void)
+{
+    static uint64_t now;
+
+    if (now == 0) now = ap_ops_system.now() + SECOND;
+    return now;
+}
+
+/* What it has said just now is taken for true: the rings need not be looked at. */
+Test(policy, what_its_consumer_has_just_said_is_relied_on)
+{
+    struct ap_ops ops = ap_ops_system;
+
+    ops.now = second_later;
+    enter(2, by_load);
+    client->seg->ops = &ops;
+    measured(0, MS, 0);
+    ap_queue_publish(&all[0].consumer, 0);
+    waits_at(0, AP_REF(1, 1));
+    cr_expect_eq(load_seen(0), 0);
+    measured(0, MS, 0);
+    ap_store_relaxed(&all[0].queue->told, ops.now() - MS);
+    cr_expect_eq(load_seen(0), 0);
+    ap_store_relaxed(&all[0].queue->told, ops.now() - MS - 1);
+    cr_expect_eq(load_seen(0), 1);
+    client->seg->ops = &ap_ops_system;
+}
+
+/* ---- many -------------------------------------------------------------------------------------------------------- */
+
+/* Drawn at random, two at least: the better one of each two is taken if it is idle. */
+Test(policy_many, idle_ones_are_alike)
+{
+    const uint32_t *n;
+
+    enter(MOST, by_load);
+    n = shares(2400);
+    for (uint32_t i = 0; i < MOST; i++) cr_expect(n[i] > 30 && n[i] < 300, "%u has %u of 2400", i, n[i]);
+}
+
+/* With two draws an idle quarter would get 44 % of the tasks. */
+Test(policy_many, more_are_drawn_while_all_are_at_work)
+{
+    const uint32_t *n;
+    uint32_t idle = 0;
+
+    enter(MOST, by_load);
+    for (uint32_t i = 0; i < MOST; i++) ap_store_relaxed(&all[i].queue->running, i % 4 != 0);
+    n = shares(1000);
+    for (uint32_t i = 0; i < MOST; i += 4) idle += n[i];
+    cr_expect_gt(idle, 950);
+    ap_store_relaxed(&all[0].queue->running, 0);
+    for (uint32_t i = 0; i < MOST; i++) ap_store_relaxed(&all[i].queue->running, 3 + (i == 1));
+    cr_expect_lt(shares(1000)[1], 100, "the best of those that were drawn is taken");
+}
+
+/* All that are drawn may be such as do not pass: then all are looked at. */
+Test(policy_many, the_only_one_that_passes_is_found)
+{
+    enter(MOST, by_load);
+    for (uint32_t i = 0; i < MOST; i++)
+        if (i != 7) ap_queue_eject(&all[i].consumer, client->seg->ops->now() + 60 * SECOND, 1);
+    cr_expect_eq(shares(100)[7], 100);
 }

@@ -173,23 +173,43 @@ Test(worker_steps, counts_are_published_by_a_busy_worker)
     for (int i = 0; i < 33; i++) cr_expect_eq(code_of(tasks[i]), 0);
 }
 
-/* An eighth of the difference, by which the mean follows. */
-Test(worker_steps, the_mean_follows_the_run_times)
+/* A task that takes so long; the mean after it. */
+static uint64_t mean_after(uint64_t took)
 {
-    static const uint64_t took[] = {0, 0, 8000, 800, 800}, means[] = {0, 0, 8000, 7100, 6313};
+    apiary_task_t task = asked("first", "x", 1, 0);
     uint32_t bell;
 
+    cr_assert_eq(ap_worker_serve(&hive.worker), 1);
+    ap_add_relaxed(&clock_now, took);
+    cr_expect_eq(apiary_job_reply(kept[0], NULL, 0), 0);
+    kept_count = 0;
+    cr_expect(ap_worker_rest(&hive.worker, AP_WORKER_RUN, &bell));
+    cr_expect_eq(code_of(task), 0);
+    return ap_load_relaxed(&queue_at(0)->run_time);
+}
+
+/* The mean of the first tasks; then a thirty-second of the difference, by which it follows. */
+Test(worker_steps, the_mean_follows_the_run_times)
+{
+    static const uint64_t took[] = {0, 0, 8000, 800, 800}, means[] = {0, 0, 8000, 6200, 5120}; /* a mean of 0 is none yet */
+
     hive_handlers(keep, count);
-    for (size_t i = 0; i < sizeof took / sizeof took[0]; i++) {
-        apiary_task_t task = asked("first", "x", 1, 0);
-        cr_assert_eq(ap_worker_serve(&hive.worker), 1);
-        ap_add_relaxed(&clock_now, took[i]);
-        cr_expect_eq(apiary_job_reply(kept[0], NULL, 0), 0);
-        kept_count = 0;
-        cr_expect(ap_worker_rest(&hive.worker, AP_WORKER_RUN, &bell));
-        cr_expect_eq(ap_load_relaxed(&queue_at(0)->run_time), means[i], "%zu", i);
-        cr_expect_eq(code_of(task), 0);
-    }
+    for (size_t i = 0; i < sizeof took / sizeof took[0]; i++) cr_expect_eq(mean_after(took[i]), means[i], "%zu", i);
+    for (size_t i = sizeof took / sizeof took[0]; i < 31; i++) mean_after(6400);
+    cr_expect_lt(ap_load_relaxed(&queue_at(0)->run_time), 6400);
+    for (size_t i = 0; i < 2000; i++) mean_after(6400);
+    cr_expect_eq(mean_after(6400), 6400);
+    cr_expect_eq(mean_after(9600), 6500);
+}
+
+/* One that took a thousand times as long as others does not make its agent seem a hundred times as slow. */
+Test(worker_steps, one_long_task_says_little_of_the_next)
+{
+    hive_handlers(keep, count);
+    for (size_t i = 0; i < 40; i++) mean_after(6400);
+    cr_expect_eq(mean_after(6400 * 1000), 6400 + 7 * 200);
+    for (size_t i = 0; i < 60; i++) mean_after(6400 * 1000);
+    cr_expect_gt(ap_load_relaxed(&queue_at(0)->run_time), 6400 * 500, "when all do, it is");
 }
 
 /* Of a clock that seems to go back, as between two processors. */
