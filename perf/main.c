@@ -16,6 +16,7 @@
 #include "core/process.h"
 #include "perf/link.h"
 #include "perf/report.h"
+#include "perf/simulate.h"
 #include "perf/step.h"
 
 #ifndef PERF_BUILD_TYPE
@@ -27,7 +28,8 @@ enum { OK = 0, FAILED = 1, USAGE = 64, CANNOT = 77 };
 static struct {
     bool json;
     const char *plot, *out;
-} wanted = {.out = "perf/results"};
+    double seed, tasks, simulated; /* simulated: seconds */
+} wanted = {.out = "perf/results", .seed = 1, .tasks = 40000, .simulated = 12};
 
 static volatile sig_atomic_t interrupted;
 static sig_atomic_t running; /* pid of the case */
@@ -39,18 +41,22 @@ static void usage(FILE *to)
           "       apiary-perf list                       the cases\n"
           "       apiary-perf compare A.json B.json      is B faster than A\n"
           "       apiary-perf count [STEP]...            instructions and cache lines, by valgrind\n"
+          "       apiary-perf simulate                   the policies of balancing, in a simulation\n"
           "       apiary-perf build                      processor, compiler and kind of build, in one word\n"
           "\n"
           "  --json           print JSON\n"
           "  --against A,B    only these baselines of links (all; see `apiary-perf rtt`); apiary and raw are always there\n"
           "  --blocks N       interleaved blocks of a case (30)\n"
           "  --block-ms N     time of one contestant's turn in a block (20)\n"
-          "  --quick          a smoke run: 2 blocks of 2 ms, `idle` for half a second; no figures to rely on\n"
+          "  --quick          a smoke run: 2 blocks of 2 ms, `idle` for half a second, fewer tasks to\n"
+          "                   simulate; no figures to rely on\n"
           "  --cpus A,B       the same as --pin A,B\n"
           "  --pin A,B|free   the client's and the serving side's processor (the first two that are allowed)\n"
           "  --rate N         operations a second of the open loop (20000)\n"
-          "  --seconds N      how long an idle host is watched (20)\n"
-          "  --plot FILE      draw the percentiles, .svg or .png, by gnuplot\n"
+          "  --seconds N      how long an idle host is watched (20), or members have work in `simulate`, at least (12)\n"
+          "  --plot FILE      draw the percentiles, .svg or .png, by gnuplot; of `simulate` .svg, without it\n"
+          "  --seed N         from which the tasks of `simulate` follow (1)\n"
+          "  --tasks N        of each setting of `simulate`, at least (40000)\n"
           "  --out DIR        where `all` writes (perf/results)\n"
           "  --help, --version\n",
           to);
@@ -367,7 +373,7 @@ static bool positive(const char *value, double most, double *ret)
 /* -1: go on, else the exit code. */
 static int parse(int argc, char **argv)
 {
-    enum { JSON = 1, AGAINST, BLOCKS, BLOCK_MS, PIN, QUICK, RATE, SECONDS, PLOT, OUT, HELP, VERSION };
+    enum { JSON = 1, AGAINST, BLOCKS, BLOCK_MS, PIN, QUICK, RATE, SECONDS, PLOT, OUT, SEED, TASKS, HELP, VERSION };
     static const struct option longs[] = {{"json", 0, NULL, JSON},
                                           {"against", 1, NULL, AGAINST},
                                           {"blocks", 1, NULL, BLOCKS},
@@ -379,6 +385,8 @@ static int parse(int argc, char **argv)
                                           {"seconds", 1, NULL, SECONDS},
                                           {"plot", 1, NULL, PLOT},
                                           {"out", 1, NULL, OUT},
+                                          {"seed", 1, NULL, SEED},
+                                          {"tasks", 1, NULL, TASKS},
                                           {"help", 0, NULL, HELP},
                                           {"version", 0, NULL, VERSION},
                                           {0}};
@@ -398,15 +406,20 @@ static int parse(int argc, char **argv)
         else if (o == PIN)
             good = parse_pin(optarg);
         else if (o == QUICK)
-            perf_options.blocks = 2, perf_options.block_ms = 2, perf_options.seconds = 0.5;
+            perf_options.blocks = 2, perf_options.block_ms = 2, perf_options.seconds = 0.5,
+            wanted.tasks = 2000, wanted.simulated = 3;
         else if (o == RATE)
             good = positive(optarg, 1e7, &perf_options.rate);
         else if (o == SECONDS)
-            good = positive(optarg, 86400, &perf_options.seconds);
+            good = positive(optarg, 86400, &perf_options.seconds), wanted.simulated = perf_options.seconds;
         else if (o == PLOT)
             wanted.plot = optarg;
         else if (o == OUT)
             wanted.out = optarg;
+        else if (o == SEED)
+            good = positive(optarg, 1e9, &wanted.seed);
+        else if (o == TASKS)
+            good = positive(optarg, 1e7, &wanted.tasks) && wanted.tasks >= 1;
         else if (o == HELP)
             return usage(stdout), OK;
         else if (o == VERSION)
@@ -435,6 +448,10 @@ static int main_run(int argc, char **argv)
     if (strcmp(argv[0], "compare") == 0) return argc == 3 ? main_compare(argv[1], argv[2]) : (usage(stderr), USAGE);
     if (strcmp(argv[0], "build") == 0) return build();
     if (strcmp(argv[0], "count") == 0) return main_count(argc - 1, argv + 1);
+    if (strcmp(argv[0], "simulate") == 0)
+        return argc == 1 ? simulate_main(wanted.json, wanted.plot, (uint64_t)wanted.seed, (uint64_t)wanted.tasks,
+                                          wanted.simulated)
+                         : (usage(stderr), USAGE);
     perf_clock_open();
     if (strcmp(argv[0], "count-run") == 0) return count_run(argc - 1, argv + 1);
     return strcmp(argv[0], "all") == 0 ? run_all() : run_named(argc, argv);
