@@ -113,6 +113,9 @@ static void look_capability(struct ap_look *look)
             ap_look_found(look, AP_CORRUPT, &c->providers[i], bits, "D2", "providers %016llx; there are %u queues", LONG(bits),
                           queues);
     }
+    if (ap_look_16(look, &c->majors) > (key != 0))
+        ap_look_found(look, AP_CORRUPT, &c->majors, c->majors, "D2", "majors is %u%s", ap_look_16(look, &c->majors),
+                      key != 0 ? "" : " of no capability");
     if (any != 0 && key == 0)
         ap_look_found(look, AP_CORRUPT, &c->providers[0], any, "D2", "providers of a capability without a name");
     ap_look_zero(look, (const uint8_t *)c + used, look->seg->sections[AP_SECTION_CAPABILITIES].stride - used, "D1",
@@ -458,6 +461,7 @@ static uint64_t capabilities_stride(const struct ap_geometry *g)
 
 static const struct ap_field capability_fields[] = {
     AP_FIELD(ap_capability, key), AP_FIELD(ap_capability, ready), AP_FIELD(ap_capability, terms),
+    AP_FIELD(ap_capability, majors),
     AP_FIELD(ap_capability, providers[0]), {NULL, 0, 0},
 };
 static const struct ap_number capability_numbers[] = {

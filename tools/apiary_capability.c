@@ -52,7 +52,9 @@ static json_t *capability_json(const struct ap_segment *seg, uint32_t capability
         const struct ap_term_row *row = &ap_term_rows[t];
         uint64_t value = 0;
         bool declared = capability_term(seg, capability, t, &value);
-        json_t *v = row->type == 'w'   ? json_string(row->words(value) != NULL ? row->words(value) : "?")
+        bool word = row->type == 'w' || (row->type == 'n' && row->words(value) != NULL);
+        json_t *v = word               ? json_string(row->words(value) != NULL ? row->words(value) : "?")
+                    : row->type == 'n' ? json_integer((json_int_t)ap_term_number(row, value))
                     : row->type == 'b' ? json_boolean(value != 0)
                                        : json_integer((json_int_t)value);
         json_object_set_new(terms, row->key, json_pack("{s:o, s:b}", "value", v, "declared", declared));

@@ -46,6 +46,7 @@ static const char *route_why(const struct route_answer *answer, int i, const str
 {
     const struct ap_route_view *view = &answer->views[i], *best = answer->best >= 0 ? &answer->views[answer->best] : NULL;
     if (!view->fits) return route_unfit(v);
+    if (!view->meant) return view->percent > 0 ? "a canary: it gets its part" : "the name means another major";
     if (answer->count == 1) return "the only one";
     bool apart = AP_STANDS_APART(view->candidate.standing);
     if (i == answer->best) return apart ? "none passes, and it is the best" : "the lowest score";
@@ -66,6 +67,8 @@ static json_t *route_view_json(const struct route_answer *answer, int i, const s
     json_object_set_new(o, "chosen", json_boolean(i == answer->best));
     json_object_set_new(o, "why", json_string(route_why(answer, i, v)));
     if (!view->fits) return o;
+    if (view->major != 0) json_object_set_new(o, "major", json_integer(view->major));
+    if (view->canary) json_object_set_new(o, "canary_percent", json_integer(view->percent));
     json_object_set_new(o, "standing", json_string(ap_standing_name(view->candidate.standing)));
     json_object_set_new(o, "load", json_integer((json_int_t)view->candidate.load));
     json_object_set_new(o, "weight", json_integer(view->candidate.weight));
@@ -79,17 +82,40 @@ static json_t *route_view_json(const struct route_answer *answer, int i, const s
 static void route_view_row(struct tool_table *table, const struct route_answer *answer, int i, const struct agent_view *v)
 {
     const struct ap_route_view *view = &answer->views[i];
-    char load[24] = "-", weight[16] = "-", run[32] = "-", charge[32] = "-", score[24] = "-";
+    char load[24] = "-", weight[16] = "-", run[32] = "-", charge[32] = "-", score[24] = "-", major[32] = "-";
     if (view->fits) {
+        if (view->canary) snprintf(major, sizeof major, "%u (%u %%)", view->major, view->percent);
+        else if (view->major != 0) snprintf(major, sizeof major, "%u", view->major);
         snprintf(load, sizeof load, "%" PRIu64, view->candidate.load);
         snprintf(weight, sizeof weight, "%u", view->candidate.weight);
         snprintf(score, sizeof score, "%" PRIu64, view->score);
         tool_format_duration(ap_load_relaxed(&view->candidate.at->run_time), run);
         tool_format_duration(ap_queue_charge_left(view->candidate.at, ap_ops_system.now()), charge);
     }
-    tool_table_add(table, (const char *const[]){i == answer->best ? "*" : "", v->swarm.service, v->swarm.instance, v->name, load,
-                                                weight, run, charge, score, route_why(answer, i, v)});
-    tool_table_mark(table, 9, i == answer->best ? '+' : !view->fits || AP_STANDS_APART(view->candidate.standing) ? '!' : '~');
+    tool_table_add(table, (const char *const[]){i == answer->best ? "*" : "", v->swarm.service, v->swarm.instance, v->name,
+                                                major, load, weight, run, charge, score, route_why(answer, i, v)});
+    bool passed_over = !view->fits || !view->meant || AP_STANDS_APART(view->candidate.standing);
+    tool_table_mark(table, 10, i == answer->best ? '+' : passed_over ? '!' : '~');
+}
+
+/* A sentence on what the name means, if it has majors and is asked for without one; else NULL. */
+static char *route_meaning(const struct ap_segment *seg, const struct route_question *q, const struct route_answer *answer)
+{
+    const struct ap_capability *row = ap_capability_at(seg, answer->capability);
+    uint64_t bare = ap_term(seg, answer->capability, row, AP_TERM_bare);
+    char major[48] = "";
+    if (ap_load_relaxed(&row->majors) == 0) return NULL;
+    if (answer->best >= 0) {
+        const struct ap_route_view *best = &answer->views[answer->best];
+        if (best->major != 0) snprintf(major, sizeof major, ", now %s@%u", q->capability, best->major);
+        else snprintf(major, sizeof major, ", now one without a major");
+    }
+    if (bare == AP_BARE_ANY) return tool_format("%s means any of its majors", q->capability);
+    if (bare == AP_BARE_ERROR) return tool_format("%s is asked for by %s@MAJOR only", q->capability, q->capability);
+    if (bare != AP_BARE_NEWEST)
+        return tool_format("%s means %s@%" PRIu64, q->capability, q->capability,
+                           ap_term_number(&ap_term_rows[AP_TERM_bare], bare));
+    return tool_format("%s means the newest major that passes%s", q->capability, major);
 }
 
 static int route_print(const struct tool *t, const struct ap_segment *seg, const struct route_question *q,
@@ -105,25 +131,29 @@ static int route_print(const struct tool *t, const struct ap_segment *seg, const
             continue;
         }
         if (table == NULL)
-            table = tool_table_new((const char *const[]){" ", "service", "instance", "agent", ">load", "?>weight", "?>run time",
-                                                         "?>charge", ">score", "why", NULL});
+            table = tool_table_new((const char *const[]){" ", "service", "instance", "agent", ">major", ">load", "?>weight",
+                                                         "?>run time", "?>charge", ">score", "why", NULL});
         route_view_row(table, answer, i, &v);
     }
+    char *meaning = route_meaning(seg, q, answer);
     uint32_t busy = answer->caller >= 0 ? ap_tickets_busy(seg, (uint32_t)answer->caller) : 0;
     int rc = TOOL_OK;
     if (t->json) {
         json_t *o = json_pack("{s:s, s:s, s:O}", "capability", q->capability, "balance", route_policy(seg, answer->capability),
                               "candidates", list);
         if (answer->caller >= 0) json_object_set_new(o, "delegations", json_integer(busy));
+        if (meaning != NULL) json_object_set_new(o, "meaning", json_string(meaning));
         rc = tool_json_print(o);
     } else {
         printf("%s is balanced by %s%s\n", q->capability, route_policy(seg, answer->capability),
                q->key != NULL ? ", asked for with a key" : "");
+        if (meaning != NULL) printf("%s\n", meaning);
         if (answer->caller >= 0)
             printf("%s has %u of %u delegations under way\n", q->from, busy, seg->geometry.max_concurrent_delegations);
         if (table != NULL) tool_table_print(table, stdout);
     }
     json_decref(list);
+    free(meaning);
     return rc;
 }
 
@@ -140,7 +170,9 @@ static int route_explain(const struct tool *t, struct ap_segment *seg, const str
     uint64_t key = q->key != NULL ? apiary_key(q->key, strlen(q->key)) : 0;
     answer.count = ap_route_explain(seg, answer.capability, -1, key, answer.views, seg->geometry.queues, &answer.best);
     int rc = route_print(t, seg, q, &answer);
-    if (rc == TOOL_OK && answer.best < 0) rc = tool_error(t, APIARY_ENOPROVIDER, NULL, "route explain %s", q->capability);
+    int may = ap_route_may(seg, answer.capability);
+    if (rc == TOOL_OK && answer.best < 0)
+        rc = tool_error(t, may < 0 ? may : APIARY_ENOPROVIDER, NULL, "route explain %s", q->capability);
     free(answer.views);
     return rc;
 }

@@ -136,7 +136,7 @@ static int read_kind(struct ap_loader *l, struct ap_deployment_agent *agent)
 static int add_capability(struct ap_loader *l, struct ap_deployment_agent *agent, const struct ap_node *item)
 {
     struct ap_terms *terms = &agent->terms[agent->capability_count];
-    int e = item->kind == AP_NODE_MAP ? ap_terms_read(item, true, terms, l->error) : 0;
+    int e = item->kind == AP_NODE_MAP ? ap_terms_read(item, NULL, terms, l->error) : 0;
 
     if (e < 0) return e;
     if (item->kind == AP_NODE_MAP) item = ap_node_get(item, "name");

@@ -10,32 +10,61 @@
 /* The first is for an item of a list only. */
 static const struct ap_key terms_keys[] = {
     {.name = "name", .type = 's', .required = true, .what = "the capability"},
-#define AP_TERM(field, kind, words, least, most, otherwise, about) \
-    {.name = #field, .type = (kind) == 'w' ? 's' : (kind), .what = about, .min = (kind) == 'w' ? 0 : (least), \
-     .max = (kind) == 'w' ? 0 : (most)},
+#define WORDS(kind) ((kind) == 'w' || (kind) == 'n')
+#define AP_TERM(field, kind, of, words, least, most, otherwise, about) \
+    {.name = #field, .type = (kind) == 'w' ? 's' : (kind) == 'n' ? 'a' : (kind), .what = about, .min = WORDS(kind) ? 0 : (least), \
+     .max = WORDS(kind) ? 0 : (most)},
 #include "registry/routing/terms.def"
 #undef AP_TERM
     {.name = NULL},
 };
+
+/* Of a term that takes numbers, too: true, and the value, or false. */
+static bool terms_number(const struct ap_node *at, const struct ap_term_row *r, uint64_t *ret)
+{
+    uint64_t words = 0, most, n = 0;
+
+    while (r->words(words) != NULL) words++;
+    most = r->max - words + 1;
+    for (const char *c = at->text; *c != '\0' && n <= most; c++) {
+        if (*c < '0' || *c > '9') return false;
+        n = n * 10 + (uint64_t)(*c - '0');
+    }
+    *ret = n + words - 1;
+    return n >= 1 && n <= most;
+}
 
 static int terms_word(const struct ap_node *at, const struct ap_term_row *r, uint64_t *ret, struct ap_config_error *error)
 {
     const char *near = NULL, *word;
     char known[256] = "";
 
+    if (at->kind != AP_NODE_TEXT)
+        return ap_node_refuse(at, error, "%s: expected a word%s", r->key, r->type == 'n' ? " or a number" : "");
+    if (r->type == 'n' && !at->quoted && terms_number(at, r, ret)) return 0;
     for (*ret = 0; (word = r->words(*ret)) != NULL; ++*ret) {
         if (strcmp(word, at->text) == 0) return 0;
         near = ap_word_nearest(at->text, near, word);
         ap_words_add(known, sizeof known, word);
     }
-    return ap_node_refuse(at, error, "%s: '%s' is not allowed%s%s%s; expected one of %s", r->key, AP_SHOWN(at->text, 48),
-                          near != NULL ? " (did you mean '" : "", near != NULL ? near : "", near != NULL ? "'?)" : "", known);
+    return ap_node_refuse(at, error, "%s: '%s' is not allowed%s%s%s; expected one of %s%s", r->key, AP_SHOWN(at->text, 48),
+                          near != NULL ? " (did you mean '" : "", near != NULL ? near : "", near != NULL ? "'?)" : "", known,
+                          r->type == 'n' ? ", or a number" : "");
 }
 
-int ap_terms_read(const struct ap_node *map, bool entry, struct ap_terms *ret, struct ap_config_error *error)
+/* A term of the name without a major may be said of the name with it: the agent offers both. */
+static int terms_fits(const struct ap_node *at, const struct ap_term_row *r, const char *name, struct ap_config_error *error)
 {
-    int r = ap_node_check(map, entry ? terms_keys : terms_keys + 1, error);
+    if (r->of != AP_OF_MAJOR || strchr(name, '@') != NULL) return 0;
+    return ap_node_refuse(at, error, "%s: %s has no major; it is a term of %s@MAJOR", r->key, AP_SHOWN(name, 64),
+                          AP_SHOWN(name, 64));
+}
 
+int ap_terms_read(const struct ap_node *map, const char *name, struct ap_terms *ret, struct ap_config_error *error)
+{
+    int r = ap_node_check(map, name == NULL ? terms_keys : terms_keys + 1, error);
+
+    if (r == 0 && name == NULL) name = ap_node_text(map, "name", "");
     *ret = (struct ap_terms){0};
     for (uint32_t t = 0; r == 0 && t < AP_TERMS; t++) {
         const struct ap_term_row *row = &ap_term_rows[t];
@@ -43,7 +72,9 @@ int ap_terms_read(const struct ap_node *map, bool entry, struct ap_terms *ret, s
         uint64_t value = 0;
 
         if (at == NULL) continue;
-        if (row->type == 'w') r = terms_word(at, row, &value, error);
+        r = terms_fits(at, row, name, error);
+        if (r < 0) return r;
+        if (WORDS(row->type)) r = terms_word(at, row, &value, error);
         else value = (uint64_t)ap_node_number(map, row->key, row->type, 0);
         *ap_term_word(ret, t) = value + 1;
     }
@@ -70,7 +101,7 @@ static int terms_each(const struct ap_node *root, const char *agent, const char 
         if (capabilities[at] == NULL)
             return ap_node_refuse_line(root, root->key_lines[i], error, "%s: agent %s does not offer it",
                                        AP_SHOWN(root->keys[i], 64), agent);
-        r = ap_terms_read(root->items[i], false, &ret[at], error);
+        r = ap_terms_read(root->items[i], root->keys[i], &ret[at], error);
     }
     return r;
 }

@@ -6,9 +6,9 @@
 #include "core/must_check.h"
 #include "registry/routing/terms.h"
 
-/* Checks and reads a mapping of terms. `entry`: an item of the list `capabilities`, which has the key `name` as well. Returns 0, or
- * APIARY_ECONFIG with the sentence. */
-AP_MUST_CHECK int ap_terms_read(const struct ap_node *map, bool entry, struct ap_terms *ret, struct ap_config_error *error);
+/* Checks and reads a mapping of terms of the capability `name`; NULL: an item of the list `capabilities`, which says it as `name`.
+ * Returns 0, or APIARY_ECONFIG with the sentence. */
+AP_MUST_CHECK int ap_terms_read(const struct ap_node *map, const char *name, struct ap_terms *ret, struct ap_config_error *error);
 /* Parses a text that holds only a mapping from capabilities to their terms: *ret has one for each of `capabilities` (ends with
  * NULL), to be freed; NULL with a `text` that is NULL. Every key has to be one of the capabilities. APIARY_ECONFIG with the
  * sentence, APIARY_ENOBLOCK. */

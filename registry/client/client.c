@@ -23,7 +23,7 @@
 
 static struct ap_lane_context *context_new(struct apiary *a)
 {
-    struct ap_lane_context *c = aligned_alloc(AP_LINE, sizeof *c);
+    struct ap_lane_context *c = aligned_alloc(_Alignof(struct ap_lane_context), sizeof *c);
 
     if (c == NULL) return NULL;
     memset(c, 0, sizeof *c);

@@ -18,7 +18,8 @@ struct ap_known_row;
  * 3 The first look-up of a name displaces no entry: a thread that goes through thousands of names would only fill the table. */
 #define AP_NAMES_KNOWN_BITS 5
 struct ap_known_name {
-    char name[APIARY_CAPABILITY_MAX + 1] AP_ALIGNED; /* in one cache line, wherever the context lies */
+    /* In one cache line, and never the last of a page, where a comparison of texts has to go slowly. */
+    char name[APIARY_CAPABILITY_MAX + 1] __attribute__((aligned(256)));
     const char *at;    /* the text's address; NULL: nothing is remembered */
     const char *asked; /* the address of another text that was last looked up in this place */
     uint64_t check;    /* of a bound capability, in the table `bound`; 0: no entry */

@@ -316,6 +316,8 @@ static __attribute__((noinline)) int delegate_later(struct submit s, uint32_t ca
     int r;
 
     s.capability = capability;
+    r = ap_route_may(s.seg, capability);
+    if (r < 0) return r;
     r = delegate_take(&s);
     if (r < 0) return ap_refused(s.c, r, s.size);
     if (!s.batched) s.now = s.seg->ops->now();

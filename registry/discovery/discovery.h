@@ -4,11 +4,12 @@
  *           2 A row is key, ready, one bit per queue, then the name. With 128 queues, all that a lookup of a name of up to 31
  *           bytes reads is in one line.
  *           key and ready   writer: the first lane to intern the name (CAS from 0)     constant afterwards
- *           terms           writer: a registrant, 0 -> 1                           constant afterwards
+ *           terms, majors   writer: a registrant, 0 -> 1                           constant afterwards
  *           providers[]     writers: registrants of the queue (fetch-or, fetch-and)
  * LIMIT     A row is never used again. Lanes, bound capabilities and agents' records remember its index, and a row in the middle
  *           of a chain of probes cannot be empty. Only registrants enter names.
  * NAMES     "name" or "name@major". An agent that offers "name@2" is entered under both "name@2" and "name".
+ *           majors.h tells what "name" means then.
  * HINTS     1 A provider bit is a hint. A pick also checks that the queue is OPEN and its consumer lane alive, so a stale bit
  *           costs a look, and never a wrong route.
  *           2 A death leaves the bits alone. Discovery shows the provider as not alive, and the provider is picked again when its
@@ -32,7 +33,8 @@
 struct ap_capability {
     uint64_t key;
     uint32_t ready;
-    uint32_t terms; /* 1: it has declared something (terms.h) */
+    uint16_t terms;  /* 1: it has declared something (terms.h) */
+    uint16_t majors; /* 1: the name without a major of one that has been entered with one (majors.h) */
     uint64_t providers[]; /* ap_provider_words of them, then the name, APIARY_CAPABILITY_MAX + 1 bytes */
 };
 

@@ -22,8 +22,9 @@ struct plan {
     struct agent_plan {
         uint32_t count;
         uint16_t capabilities[AP_AGENT_CAPABILITIES];
-        const struct ap_terms *terms[AP_AGENT_CAPABILITIES]; /* NULL: nothing is declared */
+        bool declares[AP_AGENT_CAPABILITIES];
         bool adopted;
+        uint64_t terms[AP_AGENT_CAPABILITIES][AP_TERMS];
     } *agents;
 };
 
@@ -38,24 +39,22 @@ static bool text_valid(const char *text, size_t size)
     return n < size;
 }
 
-static int plan_capability(struct plan *p, struct agent_plan *agent, const char *name, const struct ap_terms *terms)
+static int plan_capability(struct plan *p, struct agent_plan *agent, const char *name, const struct ap_terms *terms,
+                           uint32_t *ret)
 {
-    uint32_t index;
+    uint32_t index, at = 0;
     int r = ap_capability_intern(p->seg, name, &index);
 
     if (r < 0) return r;
-    for (uint32_t i = 0; i < agent->count; i++) {
-        if (agent->capabilities[i] != index) continue;
-        if (terms != NULL) agent->terms[i] = terms;
-        return 0;
-    }
-    if (agent->count == AP_AGENT_CAPABILITIES) return APIARY_EINVAL;
-    agent->terms[agent->count] = terms;
-    agent->capabilities[agent->count++] = (uint16_t)index;
+    while (at < agent->count && agent->capabilities[at] != index) at++;
+    if (at == AP_AGENT_CAPABILITIES) return APIARY_EINVAL;
+    if (at == agent->count) agent->capabilities[agent->count++] = (uint16_t)index;
+    if (terms != NULL && ap_terms_add(agent->terms[at], terms, name)) agent->declares[at] = true;
+    *ret = index;
     return 0;
 }
 
-/* "name@2" is offered as "name", too, on the same terms. */
+/* "name@2" is offered as "name", too, on the same terms, if it has them. */
 static int plan_agent(struct plan *p, size_t i)
 {
     const struct ap_agent_registration *a = &p->r->agents[i];
@@ -67,13 +66,14 @@ static int plan_agent(struct plan *p, size_t i)
         const struct ap_terms *terms = a->terms != NULL ? &a->terms[c - a->capabilities] : NULL;
         const char *at = strchr(*c, '@');
         char base[APIARY_CAPABILITY_MAX + 1];
+        uint32_t index;
 
-        if (terms != NULL && !ap_terms_any(terms)) terms = NULL;
-        r = plan_capability(p, &p->agents[i], *c, terms);
+        r = plan_capability(p, &p->agents[i], *c, terms, &index);
         if (r < 0 || at == NULL) continue;
         memcpy(base, *c, (size_t)(at - *c));
         base[at - *c] = '\0';
-        r = plan_capability(p, &p->agents[i], base, terms);
+        r = plan_capability(p, &p->agents[i], base, terms, &index);
+        if (r == 0) ap_store_relaxed(&ap_capability_at(p->seg, index)->majors, 1);
     }
     return r;
 }
@@ -385,7 +385,8 @@ static void agent_declare(const struct plan *p, size_t i)
     struct ap_terms_conflicts ignored = {.count = 0};
 
     for (uint32_t c = 0; c < p->agents[i].count; c++)
-        ap_terms_declare(p->seg, p->r->lane, p->r->agents[i].queue, p->agents[i].capabilities[c], p->agents[i].terms[c],
+        ap_terms_declare(p->seg, p->r->lane, p->r->agents[i].queue, p->agents[i].capabilities[c],
+                         p->agents[i].declares[c] ? p->agents[i].terms[c] : NULL,
                          p->r->conflicts != NULL ? p->r->conflicts : &ignored);
 }
 

@@ -16,6 +16,7 @@ struct pick {
     uint32_t not;
     const struct ap_policy *policy;
     uint64_t slow_start;
+    const struct ap_majors *plain; /* NULL, or only those that offer that name without a major */
     struct ap_asking asking;
     bool scored; /* best_score is there */
     struct ap_candidate best;
@@ -127,6 +128,7 @@ static bool fill(const struct pick *p, uint32_t queue, struct ap_candidate *c)
     c->agent = ap_agent_at(p->seg, queue);
     c->swarm = ap_swarm_at(p->seg, ap_load_relaxed(&c->agent->swarm));
     if (c->swarm == NULL) return false;
+    if (__builtin_expect(p->plain != NULL, 0) && ap_major_newest(p->plain, c->agent) != 0) return false;
     c->load = load_of(p->seg, p->balance, queue, p->asking.now);
     c->weight = weight_of(p, c->swarm);
     c->standing = standing_of(c, p->asking.now);
@@ -266,10 +268,68 @@ static void pick_begin(struct pick *p, uint32_t capability, const struct ap_bala
     p->balance = balance;
     p->best.queue = AP_NO_QUEUE;
     p->scored = false;
+    p->plain = NULL;
     p->policy = &ap_policies[ap_term(p->seg, capability, row, AP_TERM_balance)];
     p->slow_start = ap_term(p->seg, capability, row, AP_TERM_slow_start);
     p->asking = (struct ap_asking){.now = p->seg->ops->now(), .key = key, .passed = balance->passed, .places = balance->places};
 }
+
+/* ---- what a name without a major means (majors.h) ---------------------------------------------------------------- */
+
+AP_ALWAYS_INLINE bool has_majors(const struct ap_segment *seg, uint32_t capability)
+{
+    return __builtin_expect(ap_load_relaxed(&ap_capability_at(seg, capability)->majors) != 0, 0);
+}
+
+/* Whether not each provider of the name may have the task, though it be the only one. */
+static bool bare_narrow(const struct ap_segment *seg, uint32_t capability)
+{
+    uint64_t bare = ap_term(seg, capability, ap_capability_at(seg, capability), AP_TERM_bare);
+
+    return bare != AP_BARE_NEWEST && bare != AP_BARE_ANY;
+}
+
+/* A pick that only looks which majors there are. */
+struct looked {
+    struct pick pick;
+    struct ap_majors *all;
+};
+
+static bool each_major(struct pick *p, uint32_t queue)
+{
+    struct ap_majors *all = ((struct looked *)(void *)p)->all; /* it is the first in it */
+    struct ap_candidate c;
+
+    if (fill(p, queue, &c)) ap_majors_add(all, c.agent, !AP_STANDS_APART(c.standing));
+    return true;
+}
+
+/* Narrows a pick that has begun to the major that the name means. `all` is its memory. 0, APIARY_ENOMAJOR; APIARY_ENOPROVIDER if
+ * nobody of that major is there. */
+static __attribute__((noinline)) int majors_narrow(struct pick *p, uint32_t capability, uint32_t drawn,
+                                                     struct ap_majors *all)
+{
+    uint64_t bare = ap_term(p->seg, capability, ap_capability_at(p->seg, capability), AP_TERM_bare);
+    struct looked looked = {*p, all};
+    int at;
+
+    if (bare == AP_BARE_ERROR) return APIARY_ENOMAJOR;
+    ap_majors_begin(all, p->seg, capability);
+    each_provider(&looked.pick, 0, each_major);
+    at = ap_majors_choose(all, bare, drawn);
+    if (at == -2) return APIARY_ENOPROVIDER;
+    if (at >= 0 && all->list[at].major == 0) p->plain = all;
+    else if (at >= 0) p->providers = ap_capability_at(p->seg, all->list[at].capability)->providers;
+    return 0;
+}
+
+/* The number that decides whether a task is a canary's. */
+static uint32_t majors_drawn(struct ap_balance *balance)
+{
+    return (uint32_t)((draw(balance) >> 32) * 100 >> 32);
+}
+
+/* ---- a pick -------------------------------------------------------------------------------------------------------- */
 
 /* The first turn of a lane is any provider's: from a place among all queues most would come to the same one, behind a gap. */
 static uint32_t first_turn(const struct pick *p, struct ap_balance *balance)
@@ -283,10 +343,16 @@ static __attribute__((noinline)) int route_among(struct pick *p, uint32_t capabi
                                                  uint32_t *ret_queue, uint64_t *ret_life)
 {
     uint32_t turn = balance->turn;
+    struct ap_majors all;
+    int r;
 
     if (turn == AP_NO_QUEUE) turn = first_turn(p, balance);
     if (turn >= p->seg->geometry.queues) turn = 0;
     pick_begin(p, capability, balance, key);
+    if (has_majors(p->seg, capability)) {
+        r = majors_narrow(p, capability, majors_drawn(balance), &all);
+        if (r < 0) return r;
+    }
     if (p->policy->looks == AP_LOOKS_SUMS) each_provider(p, turn, each_summed);
     if (key != 0 || each_provider(p, turn, each_tried)) {
         if (p->policy->looks != AP_LOOKS_SOME || !some_considered(p, balance)) each_provider(p, turn, each_considered);
@@ -312,7 +378,8 @@ AP_ALWAYS_INLINE int route_any(struct ap_segment *seg, uint32_t capability, int 
     p.not = not;
     p.providers = row->providers;
     only = ap_provider_only(row->providers, ap_provider_words(seg->geometry.queues));
-    if (only == AP_NO_QUEUE) return route_among(&p, capability, key, balance, ret_queue, ret_life);
+    if (only == AP_NO_QUEUE || (has_majors(seg, capability) && bare_narrow(seg, capability)))
+        return route_among(&p, capability, key, balance, ret_queue, ret_life);
     if (only == not || !candidate(&p, only, ret_life)) return APIARY_ENOPROVIDER;
     *ret_queue = only;
     return 0;
@@ -338,6 +405,7 @@ int ap_route_learn(struct ap_segment *seg, uint32_t capability, struct ap_balanc
 
     only->providers = NULL;
     if (r < 0 || ap_provider_only(row->providers, ap_provider_words(seg->geometry.queues)) != *ret_queue) return r;
+    if (has_majors(seg, capability) && bare_narrow(seg, capability)) return r;
     for (uint32_t word = 0; word < 2; word++)
         only->expected[word] = word == *ret_queue / 64 ? UINT64_C(1) << *ret_queue % 64 : 0;
     only->queue = *ret_queue;
@@ -359,25 +427,48 @@ int ap_route(struct ap_segment *seg, uint32_t capability, struct ap_balance *bal
     return route_any(seg, capability, -1, 0, balance, not, ret_queue, ret_life);
 }
 
+int ap_route_may(const struct ap_segment *seg, uint32_t capability)
+{
+    const struct ap_capability *row = ap_capability_at(seg, capability);
+
+    if (row == NULL) return APIARY_ENOCAP;
+    return has_majors(seg, capability) && ap_term(seg, capability, row, AP_TERM_bare) == AP_BARE_ERROR ? APIARY_ENOMAJOR : 0;
+}
+
 /* ---- for observers ---------------------------------------------------------------------------------------------- */
 
 /* The pick of somebody who only looks. */
 struct explained {
-    struct pick pick;
+    struct pick any, pick; /* among all; among those that the name means */
+    bool may;              /* the name means something that is there */
+    struct ap_majors majors;
     struct ap_route_view *views;
     uint32_t capacity;
     int count, best;
 };
 
-static bool each_explained(struct pick *p, uint32_t queue)
+static void explain_major(struct ap_route_view *view, const struct ap_majors *all)
 {
-    struct explained *e = (struct explained *)(void *)p; /* it is the first in it */
+    view->major = ap_major_newest(all, view->candidate.agent);
+    for (uint32_t i = 0; i < all->count; i++) {
+        if (all->list[i].major != view->major) continue;
+        view->canary = all->list[i].canary;
+        view->percent = all->list[i].percent;
+    }
+}
+
+static bool each_explained(struct pick *any, uint32_t queue)
+{
+    struct explained *e = (struct explained *)(void *)any; /* it is the first in it */
+    struct pick *p = &e->pick;
     struct ap_route_view view = {.fits = false};
 
-    view.fits = fill(p, queue, &view.candidate);
+    view.fits = fill(any, queue, &view.candidate);
     if (view.fits) view.score = p->policy->score(&p->asking, &view.candidate);
-    consider(p, queue);
-    if (p->best.queue == queue) e->best = e->count;
+    if (view.fits) explain_major(&view, &e->majors);
+    view.meant = e->may && view.fits && fill(p, queue, &view.candidate);
+    if (view.meant) consider(p, queue);
+    if (view.meant && p->best.queue == queue) e->best = e->count;
     if ((uint32_t)e->count < e->capacity) e->views[e->count] = view;
     e->count++;
     return true;
@@ -388,14 +479,17 @@ int ap_route_explain(struct ap_segment *seg, uint32_t capability, int service, u
 {
     const struct ap_capability *row = ap_capability_at(seg, capability);
     const struct ap_balance nobody = {.turn = 0};
-    struct explained e = {.pick = {.seg = seg, .service = service, .not = AP_NO_QUEUE}, .views = ret, .capacity = capacity,
-                          .best = -1};
+    struct explained e = {.pick = {.seg = seg, .service = service, .not = AP_NO_QUEUE}, .may = true, .views = ret,
+                          .capacity = capacity, .best = -1};
 
     if (row == NULL) return APIARY_ENOCAP;
     e.pick.providers = row->providers;
     pick_begin(&e.pick, capability, &nobody, key);
+    e.any = e.pick;
+    ap_majors_begin(&e.majors, seg, capability);
+    if (has_majors(seg, capability)) e.may = majors_narrow(&e.pick, capability, UINT32_MAX, &e.majors) == 0;
     if (e.pick.policy->looks == AP_LOOKS_SUMS) each_provider(&e.pick, 0, each_summed);
-    each_provider(&e.pick, 0, each_explained);
+    each_provider(&e.any, 0, each_explained);
     *ret_best = e.best;
     return e.count;
 }
@@ -405,10 +499,12 @@ bool ap_route_elsewhere(const struct ap_segment *seg, uint32_t capability, int s
     const struct ap_capability *row = ap_capability_at(seg, capability);
     const struct ap_balance nobody = {.turn = 0};
     struct pick p = {.seg = seg, .service = service, .not = queue};
+    struct ap_majors all;
 
     if (row == NULL) return false;
     p.providers = row->providers;
     pick_begin(&p, capability, &nobody, 0);
+    if (has_majors(seg, capability) && majors_narrow(&p, capability, UINT32_MAX, &all) < 0) return false;
     each_provider(&p, 0, each_considered);
     return p.best.queue != AP_NO_QUEUE && !AP_STANDS_APART(p.best.standing);
 }

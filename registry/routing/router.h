@@ -14,6 +14,7 @@
  *           all of it count for less.
  *           5 Ties go round by a private turn, which begins at a random place, so that callers of one task each spread.
  *           6 An only candidate is picked without any of this.
+ *           7 Where a name has majors, the pick is among the candidates of the one that the name means (majors.h).
  */
 #ifndef AP_ROUTER_H
 #define AP_ROUTER_H
@@ -34,7 +35,7 @@ struct ap_balance {
 void ap_balance_begin(struct ap_balance *balance, const struct ap_segment *seg, uint64_t number);
 
 /* Picks a queue, and returns the life word that was seen with it (for ap_queue_signal and the check after the fence). `not` is a
- * queue to pass over, or AP_NO_QUEUE. APIARY_ENOCAP, APIARY_ENOPROVIDER. */
+ * queue to pass over, or AP_NO_QUEUE. APIARY_ENOCAP, APIARY_ENOPROVIDER, APIARY_ENOMAJOR. */
 AP_MUST_CHECK
 int ap_route(struct ap_segment *seg, uint32_t capability, struct ap_balance *balance, uint32_t not, uint32_t *ret_queue,
              uint64_t *ret_life);
@@ -46,10 +47,17 @@ AP_MUST_CHECK int ap_route_in(struct ap_segment *seg, uint32_t capability, int s
 AP_MUST_CHECK int ap_route_keyed(struct ap_segment *seg, uint32_t capability, int service, uint64_t key, struct ap_balance *balance,
                 uint32_t not, uint32_t *ret_queue, uint64_t *ret_life);
 
+/* Whether the capability may be asked for by this name: 0, APIARY_ENOCAP, APIARY_ENOMAJOR. */
+AP_MUST_CHECK int ap_route_may(const struct ap_segment *seg, uint32_t capability);
+
 /* A provider as a pick sees it. */
 struct ap_route_view {
     struct ap_candidate candidate;
     bool fits; /* it is one; else only `queue` of the candidate is filled in */
+    bool meant; /* the name means its major, too (majors.h), canaries left aside */
+    bool canary;
+    uint32_t major; /* the newest of the name; 0: none */
+    uint32_t percent; /* of the canary */
     uint64_t score;
 };
 /* For observers: all providers of a capability as a pick would see them now, at most `capacity`; returns how many there are, and

@@ -8,10 +8,17 @@
 #include "shm/event.h"
 
 const struct ap_term_row ap_term_rows[AP_TERMS] = {
-#define AP_TERM(field, type, words, min, max, otherwise, what) {#field, type, words, min, max, otherwise, what},
+#define AP_TERM(field, type, of, words, min, max, otherwise, what) {#field, type, of, words, min, max, otherwise, what},
 #include "registry/routing/terms.def"
 #undef AP_TERM
 };
+
+const char *ap_bare_name(uint64_t value)
+{
+    static const char *const names[AP_BARE_WORDS] = {"newest", "any", "error"};
+
+    return value < AP_BARE_WORDS ? names[value] : NULL;
+}
 
 /* ---- read ------------------------------------------------------------------------------------------------------- */
 
@@ -34,20 +41,43 @@ uint64_t ap_term_declared(const struct ap_segment *seg, uint32_t capability, enu
     return value;
 }
 
+uint64_t ap_term_number(const struct ap_term_row *r, uint64_t value)
+{
+    uint64_t words = 0;
+
+    while (r->words(words) != NULL) words++;
+    return value - words + 1;
+}
+
+bool ap_term_of(enum ap_term term, const char *name)
+{
+    enum ap_term_of of = ap_term_rows[term].of;
+
+    return of == AP_OF_ANY || (strchr(name, '@') != NULL) == (of == AP_OF_MAJOR);
+}
+
 void ap_term_print(enum ap_term term, uint64_t value, char *text, size_t size)
 {
     const struct ap_term_row *r = &ap_term_rows[term];
 
-    if (r->type == 'w') snprintf(text, size, "%s", r->words(value) != NULL ? r->words(value) : "?");
+    if (r->type == 'n' && r->words(value) == NULL) snprintf(text, size, "%llu", (unsigned long long)ap_term_number(r, value));
+    else if (r->type == 'w' || r->type == 'n') snprintf(text, size, "%s", r->words(value) != NULL ? r->words(value) : "?");
     else if (r->type == 'b') snprintf(text, size, "%s", value != 0 ? "true" : "false");
     else ap_number_print(text, size, r->type, (int64_t)value);
 }
 
-bool ap_terms_any(const struct ap_terms *said)
+bool ap_terms_add(uint64_t said[AP_TERMS], const struct ap_terms *more, const char *name)
 {
-    static const struct ap_terms none;
+    bool any = false;
 
-    return memcmp(said, &none, AP_TERMS * sizeof(uint64_t)) != 0; /* what pads the row says nothing */
+    for (uint32_t t = 0; t < AP_TERMS; t++) {
+        uint64_t word = ((const uint64_t *)(const void *)more)[t];
+
+        if (word == 0 || !ap_term_of(t, name)) continue;
+        said[t] = word;
+        any = true;
+    }
+    return any;
 }
 
 /* ---- declared ----------------------------------------------------------------------------------------------------- */
@@ -73,7 +103,7 @@ static void terms_conflict(struct ap_segment *seg, uint32_t lane, struct ap_term
     all->count++;
 }
 
-void ap_terms_declare(struct ap_segment *seg, uint32_t lane, uint32_t queue, uint32_t capability, const struct ap_terms *said,
+void ap_terms_declare(struct ap_segment *seg, uint32_t lane, uint32_t queue, uint32_t capability, const uint64_t *said,
                       struct ap_terms_conflicts *conflicts)
 {
     struct ap_terms *row = ap_terms_at(seg, capability);
@@ -83,7 +113,7 @@ void ap_terms_declare(struct ap_segment *seg, uint32_t lane, uint32_t queue, uin
     if (said != NULL) ap_store_relaxed(&c->terms, 1); /* it stays: nobody could tell whose words are left */
     for (uint32_t t = 0; t < AP_TERMS && ap_load_relaxed(&c->terms) != 0; t++) {
         uint64_t *word = ap_term_word(row, t), seen = ap_load_acquire(word); /* TERMS-A1 pairs TERMS-R1 */
-        uint64_t next = said != NULL ? ((const uint64_t *)(const void *)said)[t] : 0;
+        uint64_t next = said != NULL ? said[t] : 0;
 
         for (;;) {
             uint64_t was = AP_TERM_VALUE(seen);
@@ -103,7 +133,7 @@ static void look_terms(struct ap_look *look)
 {
     struct ap_terms *row = ap_terms_at(look->seg, look->index);
     const struct ap_capability *c = ap_capability_at(look->seg, look->index);
-    uint32_t flag = ap_look_32(look, &c->terms);
+    uint32_t flag = ap_look_16(look, &c->terms);
     bool named = ap_look_64(look, &c->key) != 0;
     size_t used = AP_TERMS * sizeof(uint64_t);
 

@@ -28,6 +28,7 @@
 
 #include "registry/discovery/discovery.h"
 #include "registry/routing/policy.h"
+#include "registry/routing/majors.h"
 
 struct ap_terms {
 #define AP_TERM(field, ...) uint64_t field;
@@ -43,10 +44,17 @@ enum ap_term {
 };
 _Static_assert(sizeof(struct ap_terms) == (AP_TERMS * 8 + AP_LINE - 1) / AP_LINE * AP_LINE, "a row is read by words");
 
+/* The words of the term `bare`; NULL: a major, or nothing. */
+const char *ap_bare_name(uint64_t value);
+
+/* The names of which something is a term. An agent that declares it of "name@2" declares it of "name", too, if that has it. */
+enum ap_term_of { AP_OF_ANY, AP_OF_BARE, AP_OF_MAJOR };
+
 /* A row of the table in words. */
 struct ap_term_row {
     const char *key;
     char type;
+    enum ap_term_of of;
     const char *(*words)(uint64_t value);
     uint64_t min, max, otherwise;
     const char *what;
@@ -56,7 +64,7 @@ extern const struct ap_term_row ap_term_rows[AP_TERMS];
 #define AP_TERM_COUNT_SHIFT 48
 #define AP_TERM_VALUE(word) ((word) & ((UINT64_C(1) << AP_TERM_COUNT_SHIFT) - 1)) /* 0, or the value + 1 */
 #define AP_TERM_NEXT(word, value) (((((word) >> AP_TERM_COUNT_SHIFT) + 1) << AP_TERM_COUNT_SHIFT) | (value))
-#define AP_TERM(field, type, words, min, max, otherwise, what) \
+#define AP_TERM(field, type, of, words, min, max, otherwise, what) \
     _Static_assert((uint64_t)(max) < (UINT64_C(1) << AP_TERM_COUNT_SHIFT) - 1, #field " has room beside the count");
 #include "registry/routing/terms.def"
 #undef AP_TERM
@@ -81,11 +89,15 @@ AP_ALWAYS_INLINE uint64_t ap_term(const struct ap_segment *seg, uint32_t capabil
 }
 /* Whether it was declared; what is in force in *ret. */
 bool ap_term_read(const struct ap_segment *seg, uint32_t capability, enum ap_term term, uint64_t *ret);
+/* Whether a capability of that name has it. */
+bool ap_term_of(enum ap_term term, const char *name);
+/* The whole number that a value of type 'n' is, which is none of its words. */
+uint64_t ap_term_number(const struct ap_term_row *row, uint64_t value);
 /* A value as the configuration writes it. */
 void ap_term_print(enum ap_term term, uint64_t value, char *text, size_t size);
 
-/* Whether they say anything. `said`: private memory. */
-bool ap_terms_any(const struct ap_terms *said);
+/* Adds to what is said of the capability of that name what `more` says that it has; whether that is anything. Private memory. */
+bool ap_terms_add(uint64_t said[AP_TERMS], const struct ap_terms *more, const char *name);
 
 /* One value that a registrant has replaced against another living agent's declaration. */
 struct ap_terms_conflict {
@@ -99,9 +111,9 @@ struct ap_terms_conflicts {
     struct ap_terms_conflict list[AP_TERMS_CONFLICTS];
 };
 
-/* Declares what the agent of a queue, which is CLAIMED by the caller with its record filled in, says of a capability. `said` NULL:
- * nothing. `lane` is the caller's. */
-void ap_terms_declare(struct ap_segment *seg, uint32_t lane, uint32_t queue, uint32_t capability, const struct ap_terms *said,
+/* Declares what the agent of a queue, which is CLAIMED by the caller with its record filled in, says of a capability: a word for
+ * each term. `said` NULL: nothing. `lane` is the caller's. */
+void ap_terms_declare(struct ap_segment *seg, uint32_t lane, uint32_t queue, uint32_t capability, const uint64_t *said,
                       struct ap_terms_conflicts *conflicts);
 
 #endif

@@ -48,7 +48,7 @@ static void run_register(void)
 /* What an agent declares: against nobody, and again without it, when it is taken back where nobody else offers the capability. */
 static void run_register_terms(void)
 {
-    static const char *const capabilities[] = {"echo", "other", NULL};
+    static const char *const capabilities[] = {"echo", "other@2", NULL};
     const struct ap_terms terms[] = {{.balance = AP_POLICY_round_robin + 1}, {.balance = AP_POLICY_round_robin + 1}};
     struct ap_agent_registration agent = {.name = "one", .capabilities = capabilities, .terms = terms, .lane = actor.lane.index};
     struct ap_swarm_registration r = {.service = "victim", .lane = actor.lane.index, .member = actor.api->member,
@@ -61,11 +61,16 @@ static void run_register_terms(void)
     ap_swarm_deregister(actor.seg, r.lane, &r);
 }
 
-/* Whoever sees the provider sees what it has declared. */
+/* Whoever sees the provider sees what it has declared, and that the name has majors. */
 static void before_terms(bool over)
 {
-    int echo_at = ap_capability_find(survivor.seg, "echo", 4);
+    int echo_at = ap_capability_find(survivor.seg, "echo", 4), major = ap_capability_find(survivor.seg, "other@2", 7);
+    int bare = ap_capability_find(survivor.seg, "other", 5);
     uint64_t value;
+
+    if (major >= 0 && bare >= 0 && ap_capability_next(survivor.seg, (uint32_t)bare, 0) >= 0 &&
+        ap_load_relaxed(&ap_capability_at(survivor.seg, (uint32_t)bare)->majors) != 1)
+        fail("a name with a major is offered, and does not say that it has any%s", over ? ", at the end" : "");
 
     if (echo_at < 0 || ap_capability_next(survivor.seg, (uint32_t)echo_at, 1) < 0) return;
     if (!ap_term_read(survivor.seg, (uint32_t)echo_at, AP_TERM_balance, &value) || value != AP_POLICY_round_robin)

@@ -60,7 +60,8 @@ void before_role(bool over)
 /* ---- what is declared of a capability ------------------------------------------------------------------------- */
 
 static const char *const other_only[] = {"other", NULL};
-static const struct ap_terms in_turn = {.balance = AP_POLICY_round_robin + 1}, by_load = {.balance = AP_POLICY_least_loaded + 1};
+static const struct ap_terms by_load = {.balance = AP_POLICY_least_loaded + 1};
+static const uint64_t survivors[AP_TERMS] = {[AP_TERM_balance] = AP_POLICY_round_robin + 1};
 static struct ap_terms_conflicts told_actor, told_survivor;
 
 static uint32_t other_index(void)
@@ -74,7 +75,7 @@ static uint32_t other_index(void)
 /* Somebody had it balanced in turn, who has gone. */
 void image_declared(void)
 {
-    ap_terms_declare(survivor.seg, survivor.lane.index, 0, other_index(), &in_turn, &told_survivor);
+    ap_terms_declare(survivor.seg, survivor.lane.index, 0, other_index(), survivors, &told_survivor);
 }
 
 static void register_other(const struct ap_terms *terms)
@@ -105,7 +106,7 @@ void other_declare(void)
     ap_store_relaxed(&agent->capabilities[1], (uint16_t)other_index());
     ap_store_relaxed(&agent->capability_count, 2);
     told_actor.count = told_survivor.count = 0; /* before, there was nobody to contradict */
-    ap_terms_declare(survivor.seg, survivor.lane.index, 0, other_index(), &in_turn, &told_survivor);
+    ap_terms_declare(survivor.seg, survivor.lane.index, 0, other_index(), survivors, &told_survivor);
     survivor.count = 1;
 }
 

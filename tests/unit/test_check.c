@@ -292,6 +292,7 @@ Test(check, registry)
     CORRUPTS(terms->balance, AP_POLICIES + 1, "terms", declared, "R9");
     CORRUPTS(ap_capability_at(&d.seg, declared)->terms, 2, "terms", declared, "R9");
     CORRUPTS(ap_terms_at(&d.seg, (uint64_t)index)->balance, 1, "terms", (uint64_t)index, "R9");
+    CORRUPTS(ap_capability_at(&d.seg, declared)->majors, 2, "capability", declared, "D2");
     SOUND(terms->balance, 0);
     CORRUPTS(c->key, c->key + 1, "capability", (uint64_t)index, "D1");
     CORRUPTS(c->providers[0], 1u << 5, "capability", (uint64_t)index, "D2");

@@ -72,6 +72,13 @@ Test(deployment_agents, refused_agents)
 
 /* ---- terms ------------------------------------------------------------------------------------------------------ */
 
+static bool says_nothing(const struct ap_terms *terms)
+{
+    static const struct ap_terms none;
+
+    return memcmp(terms, &none, sizeof none) == 0;
+}
+
 Test(deployment_agents, what_a_capability_declares)
 {
     struct ap_deployment *d =
@@ -81,9 +88,9 @@ Test(deployment_agents, what_a_capability_declares)
     cr_assert_eq(agent->capability_count, 3);
     cr_expect_str_eq(agent->capabilities[1], "other@2");
     cr_expect_str_eq(agent->capabilities[2], "third");
-    cr_expect_not(ap_terms_any(&agent->terms[0]));
+    cr_expect(says_nothing(&agent->terms[0]));
     cr_expect_eq(agent->terms[1].balance, AP_POLICY_round_robin + 1);
-    cr_expect_not(ap_terms_any(&agent->terms[2]));
+    cr_expect(says_nothing(&agent->terms[2]));
     ap_deployment_free(d);
 }
 
@@ -95,12 +102,18 @@ Test(deployment_agents, refused_terms)
         {T "          - {balance: round_robin}\n", "8: name: missing: the capability; expected a text"},
         {T "          - {name: No, balance: round_robin}\n", "8: capabilities: 'No' is not a capability name" CAPABILITY},
         {T "          - {name: x, balance: round_robin}\n", "8: capabilities: agent a offers x twice; each is given once"},
+        {T "          - {name: y, canary: 5}\n", "8: canary: y has no major; it is a term of y@MAJOR"},
+        {T "          - {name: y@2, canary: 101}\n", "8: canary: 101 is out of range; allowed: 0 to 100"},
+        {T "          - {name: y, bare: 0}\n", "8: bare: '0' is not allowed; expected one of newest, any, error, or a number"},
+        {T "          - {name: y, bare: 65536}\n",
+         "8: bare: '65536' is not allowed; expected one of newest, any, error, or a number"},
+        {T "          - {name: y, bare: [1]}\n", "8: bare: expected a word or a number"},
         {T "          - {name: y, balance: round_robn}\n",
          "8: balance: 'round_robn' is not allowed (did you mean 'round_robin'?); expected one of least_loaded, round_robin, "
          "peak_ewma, keyed"},
         {T "          - {name: y, balance: [a]}\n", "8: balance: is a list; expected a text"},
         {T "          - {name: y, balanse: round_robin}\n",
-         "8: balanse: unknown key (did you mean 'balance'?); allowed: name, balance, slow_start, eject_after"},
+         "8: balanse: unknown key (did you mean 'balance'?); allowed: name, balance, slow_start, eject_after, bare, canary"},
         {T "          - [y]\n",
          "8: capabilities: item 2 is not a text or a mapping; expected a text, or a list of texts and mappings"},
     };
