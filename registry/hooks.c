@@ -91,14 +91,16 @@ static bool hooks_offers(void *user, struct ap_segment *seg, const struct ap_slo
 {
     const struct ap_agent_record *agent = ap_agent_at(seg, queue);
     uint32_t only = ap_load_relaxed(&slot->only);
+    uint64_t now = seg->ops->now();
     const struct ap_swarm *swarm;
 
     (void)user;
     /* QUEUE-A4 pairs QUEUE-R4; a queue that was never open has no agent. */
     if (agent == NULL || AP_QUEUE_STATE(ap_load_acquire(&ap_queue_at(seg, queue)->life)) == AP_QUEUE_FREE) return false;
     swarm = ap_swarm_at(seg, ap_load_relaxed(&agent->swarm));
-    /* A consumer that does not go on keeps what it has started. The others of its tasks move, if another provider stands well. */
-    if (swarm != NULL && ap_route_stuck(swarm, seg->ops->now()) &&
+    /* A consumer that does not go on, or whose tasks fail, keeps what it has started. The others of its tasks move, if another
+     * provider stands well. */
+    if (swarm != NULL && (ap_route_stuck(swarm, now) || ap_queue_ejected(ap_queue_at(seg, queue), now)) &&
         ap_route_elsewhere(seg, ap_load_relaxed(&slot->capability), (int)only - 1, queue))
         return false;
     if (only != 0 && (swarm == NULL || ap_load_relaxed(&swarm->service) != only - 1)) return false;

@@ -285,6 +285,11 @@ void ap_queue_charge(struct ap_consumer *c, uint64_t charge, uint64_t now);
 void ap_queue_eject(struct ap_consumer *c, uint64_t until, uint32_t ejections);
 /* By a router: takes the one task of the trial. False: another one has it. */
 bool ap_queue_probe(struct ap_queue *q, uint64_t now);
+/* Whether it is passed over: its trial has not begun. */
+static inline bool ap_queue_ejected(const struct ap_queue *q, uint64_t now)
+{
+    return now < ap_load_relaxed(&q->until);
+}
 /* The charge as it is now. */
 static inline uint64_t ap_queue_charge_left(const struct ap_queue *q, uint64_t now)
 {

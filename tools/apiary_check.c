@@ -73,12 +73,15 @@ static void judge_instance(struct report *r, const struct ap_segment *seg, const
                            ? CHECK_WARNING
                            : CHECK_CRITICAL;
     char *service = tool_printable(s->service, strlen(s->service));
-    char age[32], beat[64] = "";
+    char age[32], beat[64] = "", ejected[96] = "";
     if (s->state != APIARY_DOWN && s->beat_age >= BEAT_LATE)
         snprintf(beat, sizeof beat, " (no beat for %s)", tool_format_duration(s->beat_age, age));
+    if (s->ejected > 0)
+        snprintf(ejected, sizeof ejected, " (%u of %u agents passed over: the tasks fail)", s->ejected, s->agents);
     char *why = s->state == APIARY_PASSING ? tool_strdup("") : why_down(seg, s->service, s->instance);
-    complain(r, j, "%s/%s %s%s%s%s%s", service, s->instance, tool_state_name((int)s->state), s->mode != APIARY_READY ? " in " : "",
-             s->mode != APIARY_READY ? tool_mode_name((int)s->mode) : "", beat, why);
+    const char *mode = s->mode != APIARY_READY ? tool_mode_name((int)s->mode) : "";
+    complain(r, j, "%s/%s %s%s%s%s%s%s", service, s->instance, tool_state_name((int)s->state), *mode != '\0' ? " in " : "", mode,
+             beat, ejected, why);
     free(why);
     free(service);
 }

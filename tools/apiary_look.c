@@ -68,6 +68,7 @@ static json_t *status_json(const apiary_swarm_status_t *s, const struct swarm_vi
     json_object_set_new(o, "park", v->park != AP_PARK_ANY ? json_string(ap_park_name(v->park)) : json_null());
     json_object_set_new(o, "port", json_integer(s->port));
     json_object_set_new(o, "agents", json_integer(s->agents));
+    json_object_set_new(o, "ejected", json_integer(s->ejected));
     json_object_set_new(o, "queued", json_integer(s->queued));
     json_object_set_new(o, "running", json_integer(s->running));
     json_object_set_new(o, "delegations", json_integer(s->delegations));
@@ -190,6 +191,9 @@ static int print_status(const struct tool *t, apiary_t *a, const apiary_swarm_st
     for (int i = 0; i < n; i++) {
         struct swarm_view record;
         char age[32];
+        if (rows[i].ejected > 0)
+            printf("%s/%s: %u of %u agents passed over, because the tasks fail; see apiary route explain\n", rows[i].service,
+                   rows[i].instance, rows[i].ejected, rows[i].agents);
         if (rows[i].state != APIARY_DOWN && rows[i].beat_age >= BEAT_LATE)
             printf("%s/%s: no beat for %s: its process is stopped, or starved\n", rows[i].service, rows[i].instance,
                    tool_format_duration(rows[i].beat_age, age));

@@ -8,7 +8,9 @@
  *           buckets; what ended well before the first failure of the oldest one is not counted.
  *           5 The time of ejection doubles from one second to 64, and begins anew when the agent was well for ten times as long.
  * TRIAL     After that time one task is sent there. If it ends well, the agent is as good as any; else it is ejected again.
- * ROUTERS   An ejected agent is passed over as long as another provider is there (registry/routing/router.h).
+ * ROUTERS   1 An ejected agent is passed over as long as another provider is there (registry/routing/router.h).
+ *           2 Tasks that wait in its queue then go to another one that stands well. Its worker passes them on instead of starting
+ *           them, and while its hands are full the monitor's sweep does (registry/hooks.c).
  * THREADS   The worker's.
  */
 #ifndef AP_OUTLIER_H

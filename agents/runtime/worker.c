@@ -50,6 +50,18 @@ static uint64_t next_ref(struct ap_agent *agent)
     return ref == 0 && agent->scanning ? scan(agent) : ref;
 }
 
+/* Whether the task went to another provider, since this agent's tasks fail. The one that is sent when its time is over stays. */
+static __attribute__((noinline)) bool pass_to_another(struct ap_worker *w, const struct ap_agent *agent, uint64_t ref)
+{
+    const struct ap_slot *slot = ap_slot_at(w->seg, AP_REF_SLOT(ref));
+    uint64_t word = slot != NULL ? ap_load_acquire(&slot->word) : 0; /* TASK-A1 pairs TASK-R1 */
+
+    if (w->seg->ops->now() >= agent->outlier.until) return false;
+    if (AP_WORD_STATE(word) != AP_TASK_QUEUED || AP_WORD_OWNER(word) != agent->queue) return false;
+    if (AP_WORD_GENERATION(word) != AP_REF_GENERATION(ref)) return false;
+    return ap_reroute(w->seg, &w->context->balance, AP_REF_SLOT(ref), word) == AP_MOVE_MOVED;
+}
+
 static int worker_drain(struct ap_worker *w, struct ap_agent *agent)
 {
     int n = 0;
@@ -63,6 +75,7 @@ static int worker_drain(struct ap_worker *w, struct ap_agent *agent)
         uint64_t ref = next_ref(agent);
         if (ref == 0) break;
         if (n++ == 0) w->now = w->seg->ops->now();
+        if (__builtin_expect(agent->outlier.until != 0, 0) && pass_to_another(w, agent, ref)) continue;
         ap_worker_start_task(w, agent, ref);
     }
     if (n > 0) w->latest = agent;

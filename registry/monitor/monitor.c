@@ -189,8 +189,8 @@ static bool watch_lanes(struct ap_monitor *m)
     return sound;
 }
 
-/* Whether a living swarm does not go on: then there is a sweep with each beat, since what was sent there before this was known
- * waits. */
+/* Whether a living swarm does not go on, or the tasks of an agent fail: then there is a sweep with each beat, since what was sent
+ * there before this was known waits. */
 static bool monitor_stuck(const struct ap_segment *seg, uint64_t now)
 {
     for (uint32_t i = 0; i < seg->sections[AP_SECTION_SWARMS].count; i++) {
@@ -199,6 +199,8 @@ static bool monitor_stuck(const struct ap_segment *seg, uint64_t now)
 
         if (AP_SWARM_STATE(life) == AP_SWARM_LIVE && ap_route_stuck(s, now)) return true;
     }
+    for (uint32_t i = 0; i < seg->geometry.queues; i++)
+        if (ap_queue_ejected(ap_queue_at(seg, i), now)) return true;
     return false;
 }
 

@@ -26,6 +26,7 @@ static void add_queues(const struct ap_segment *seg, uint32_t swarm, bool live, 
         if ((state != AP_QUEUE_OPEN && state != AP_QUEUE_CLOSED) || ap_load_relaxed(&ap_agent_at(seg, i)->swarm) != swarm)
             continue;
         ret->agents++;
+        if (live) ret->ejected += ap_queue_ejected(q, seg->ops->now());
         ret->queued += ap_queue_waiting(seg, i);
         if (live) ret->running += ap_load_relaxed(&q->running);
         ap_queue_counts(q, &counts);
@@ -51,6 +52,12 @@ static enum apiary_state judged(enum apiary_state said, uint64_t beat_age)
 {
     if (beat_age >= BEAT_CRITICAL) return APIARY_CRITICAL;
     return beat_age >= BEAT_WARNING && said < APIARY_WARNING ? APIARY_WARNING : said;
+}
+
+/* An instance of which an agent's tasks fail does not pass, however well its queen and her workers are. */
+static enum apiary_state judged_agents(enum apiary_state state, uint32_t ejected)
+{
+    return state == APIARY_PASSING && ejected > 0 ? APIARY_WARNING : state;
 }
 
 /* false when there is no such registration, or it changed while it was read. */
@@ -79,6 +86,7 @@ static bool status_row(const struct ap_segment *seg, uint32_t index, int service
     if (ret->max_delegations == 0) ret->max_delegations = seg->geometry.max_concurrent_delegations;
     ret->beat_age = status_since(ap_load_relaxed(&s->beat), seg->ops->now());
     ret->state = live ? judged((enum apiary_state)ap_load_relaxed(&s->state), ret->beat_age) : APIARY_DOWN;
+    ret->state = judged_agents(ret->state, ret->ejected);
     if (live) ret->uptime = status_since(ap_load_relaxed(&s->registered), seg->ops->realtime());
     ap_fence_acquire(); /* REG-A4 pairs REG-R4: what was read comes before this second look */
     return ap_load_relaxed(&s->life) == life;

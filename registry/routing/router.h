@@ -69,7 +69,7 @@ bool ap_route_elsewhere(const struct ap_segment *seg, uint32_t capability, int s
 /* How a swarm stands, but for its agents' failures. */
 enum ap_standing ap_route_swarm(const struct ap_swarm *swarm, uint64_t now);
 /* Whether a swarm has not gone on for longer than a task, or a slow processor, would explain. Then the tasks that wait there are
- * moved, where another provider stands well. */
+ * moved, where another provider stands well; as those that wait at an ejected queue are. */
 bool ap_route_stuck(const struct ap_swarm *swarm, uint64_t now);
 
 /* The only provider of a capability, as the lane last saw it; private to the lane. The fields cannot change while the queue has

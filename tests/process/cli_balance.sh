@@ -16,6 +16,15 @@ swarms:
     weight: 1000
     agents:
       - {name: bad, kind: exec, capabilities: [work], config: {command: [sh, -c, '[ -e $folder/mended ] && echo mended']}}
+  - service: broken_service
+    agents:
+      - name: broken
+        kind: exec
+        capabilities: [{name: late, eject_after: 2}]
+        config: {command: [sh, -c, 'until [ -e $folder/go ]; do sleep 0.05; done; exit 1'], concurrency: 1} # LINT: the agent's own loop
+  - service: sound_service
+    agents:
+      - {name: sound, kind: exec, capabilities: [late], config: {command: [echo, sound]}}
 END
 
 why() # why CAPABILITY SERVICE INSTANCE: what route explain says of that instance
@@ -71,11 +80,40 @@ expect 0 '^\* +bad_service .* 1000 ' apiary route explain work
 for i in {1..50}; do apiary delegate work; echo; done >"$folder/out" 2>&1
 [ "$(grep -c '^good$' "$folder/out")" -ge 35 ] || fail "50 calls beside a broken agent: $(sort "$folder/out" | uniq -c)"
 until_true sh -c 'apiary delegate work >/dev/null 2>&1; apiary route explain work | grep -q "bad_service.* ejected"'
+is_told() # is_told: status and check tell of the one that is passed over
+{
+    apiary delegate work >/dev/null 2>&1
+    apiary status >"$folder/status" && apiary status --json >"$folder/status.json"
+    apiary check >"$folder/check"
+    [ $? -eq 1 ] && grep -q 'bad_service/0 warning (1 of 1 agents passed over: the tasks fail)' "$folder/check" &&
+        grep -q 'bad_service/0: 1 of 1 agents passed over, because the tasks fail' "$folder/status" &&
+        python3 -c '
+import json, sys
+rows = {r["service"]: (r["state"], r["ejected"]) for r in json.load(open(sys.argv[1]))["swarms"]}
+assert rows["bad_service"] == ("warning", 1) and rows["good_service"] == ("passing", 0), rows' "$folder/status.json" 2>/dev/null
+}
+until_true is_told
 expect 0 "agent passed over because its tasks fail" shmdump "$APIARY_SEGMENT" --events 1000
 expect 0 'its tasks fail: it is passed over' cat "$folder/bad"
 : >"$folder/mended"
 until_true sh -c 'apiary delegate work | grep -q mended'
 until_true is_passed_over work bad_service 0 'the lowest score'
+
+# ---- what waits behind the tasks of one that fails goes to another, and is not failed there one after another
+
+start "$folder/broken" apiary queen broken_service --config "$config"
+until_true sh -c '[ "$(apiary discover late | grep -c yes)" = 1 ]'
+for i in {1..20}; do start "$folder/late.$i" apiary delegate --timeout 120s late; done
+until_true sh -c 'apiary status --json broken_service | grep -q "\"queued\": 19"'
+start "$folder/sound" apiary queen sound_service --config "$config"
+until_true sh -c '[ "$(apiary discover late | grep -c yes)" = 2 ]'
+: >"$folder/go"
+has_ended() # has_ended FILE: the caller has said how its task ended
+{
+    [ -s "$1" ]
+}
+for i in {1..20}; do until_true has_ended "$folder/late.$i"; done
+[ "$(grep -lx sound "$folder"/late.* | wc -l)" -ge 16 ] || fail "20 tasks at one that fails: $(sort "$folder"/late.* | uniq -c)"
 
 # ---- the operator's weight
 

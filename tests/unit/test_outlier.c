@@ -1,250 +1,204 @@
-/* When an agent whose tasks fail is passed over, for how long, and when it is as good as any again. */
+/* Outliers: when an agent is ejected, for how long, what ends that, and what becomes of the tasks that wait there. */
 #include "tests/unit/steps_fixture.h"
 
-#include "shm/event.h"
+TestSuite(outlier, .init = steps_setup, .fini = steps_teardown, .timeout = 120);
 
-TestSuite(outlier, .init = steps_setup, .fini = steps_teardown, .timeout = 60);
+#define MS UINT64_C(1000000)
 
-#define BEGIN (1000 * SECOND) /* the clock */
+static bool failing;
 
-static struct ap_agent *agent(void)
+static void fail_if(void *state, apiary_job_t *job)
 {
-    return &hive.agents[0];
+    (failing ? fail : count)(state, job);
 }
 
-static struct ap_queue *queue(void)
+/* So many tasks, one after another, that end well or not; the worker has said so then. */
+static void tasks_end(uint32_t n, bool badly)
 {
-    return agent()->consumer.queue;
-}
+    uint32_t bell;
 
-static void fails_with(uint32_t code, uint64_t now)
-{
-    int capability = ap_capability_find(b->seg, "first", 5);
-
-    cr_assert_geq(capability, 0);
-    ap_outlier_failed(agent(), (uint32_t)capability, code, now);
-}
-
-static void fails(unsigned times, uint64_t now)
-{
-    for (unsigned i = 0; i < times; i++) fails_with(1, now);
-}
-
-/* A task ends well, and counts are published. */
-static void goes_well(uint64_t now)
-{
-    agent()->done++;
-    ap_outlier_look(agent(), now);
-}
-
-static uint32_t events_of(uint32_t kind, uint64_t *last)
-{
-    struct ap_event e;
-    uint32_t n = 0;
-
-    for (uint64_t i = 1; i < ap_load_relaxed(&b->seg->header->event_next); i++) {
-        if (!ap_event_read(b->seg, i, &e) || e.kind != kind) continue;
-        cr_expect(e.lane == b->anchor->lane.index && e.a == agent()->queue, "of this agent");
-        *last = e.b;
-        n++;
+    hive_handlers(fail_if, count);
+    failing = badly;
+    for (uint32_t i = 0; i < n; i++) {
+        apiary_task_t task = asked("first", "x", 1, 0);
+        cr_assert_eq(ap_worker_serve(&hive.worker), 1);
+        cr_expect(ap_worker_rest(&hive.worker, AP_WORKER_RUN, &bell));
+        cr_expect_eq(code_of(task), badly ? APIARY_EAGENT : 0);
     }
-    return n;
 }
 
-static void is_ejected(uint64_t until, uint32_t times)
+static uint64_t ejected_for(void)
 {
-    cr_expect_eq(queue()->until, until, "until %llu, not %llu", (unsigned long long)queue()->until, (unsigned long long)until);
-    cr_expect_eq(queue()->ejections, times, "%u times, not %u", queue()->ejections, times);
-    cr_expect_eq(agent()->outlier.until, until);
+    uint64_t until = ap_load_relaxed(&queue_at(0)->until);
+
+    return until > clock_now ? until - clock_now : 0;
 }
 
-/* ---- ejected ---------------------------------------------------------------------------------------------------- */
-
-Test(outlier, so_many_failures_in_a_row)
+Test(outlier, five_failures_in_a_row)
 {
-    uint64_t times = 0;
-
-    fails(4, BEGIN);
-    is_ejected(0, 0);
-    goes_well(BEGIN);
-    fails(4, BEGIN);
-    is_ejected(0, 0);
-    cr_expect_eq(events_of(AP_EVENT_AGENT_EJECTED, &times), 0);
-    queue()->probe = 5;
-    fails(1, BEGIN + 7);
-    is_ejected(BEGIN + 7 + SECOND, 1);
-    cr_expect_eq(queue()->probe, 0);
-    cr_expect_eq(events_of(AP_EVENT_AGENT_EJECTED, &times), 1);
-    cr_expect_eq(times, 1);
-    cr_expect_not_null(strstr(logged(), "first"));
-    cr_expect_not_null(strstr(logged(), "its tasks fail: it is passed over for a time, where another provider is there"));
+    tasks_end(4, true);
+    tasks_end(1, false);
+    tasks_end(4, true);
+    cr_expect_eq(ejected_for(), 0, "one that ended well began the row anew");
+    tasks_end(1, true);
+    cr_expect_eq(ejected_for(), SECOND);
+    cr_expect_eq(ap_load_relaxed(&queue_at(0)->ejections), 1);
 }
 
-/* From 400 to 499 it is the request that is wrong. */
-Test(outlier, whose_failure_it_is)
-{
-    for (uint32_t i = 0; i < 20; i++) fails_with(i % 2 == 0 ? 400 : 499, BEGIN);
-    is_ejected(0, 0);
-    cr_expect_eq(queue()->charge, 0);
-    for (uint32_t i = 0; i < 4; i++) fails_with(i % 2 == 0 ? 399 : 500, BEGIN);
-    is_ejected(0, 0);
-    ap_outlier_failed(agent(), AP_REGISTRY_NUMBER(&b->seg->geometry, CAPABILITIES), 500, BEGIN);
-    is_ejected(0, 0);
-    fails_with(500, BEGIN);
-    is_ejected(BEGIN + SECOND, 1);
-}
-
-static void declared(uint64_t eject_after)
-{
-    uint32_t capability = (uint32_t)ap_capability_find(b->seg, "first", 5);
-
-    ap_capability_at(b->seg, capability)->terms = 1;
-    ap_terms_at(b->seg, capability)->eject_after = eject_after + 1;
-}
-
-Test(outlier, as_its_capability_has_declared)
-{
-    declared(0);
-    fails(100, BEGIN);
-    is_ejected(0, 0);
-    declared(200);
-    agent()->outlier = (struct ap_outlier){0};
-    agent()->done = 1000;
-    fails(9, BEGIN);
-    is_ejected(0, 0);
-    declared(10);
-    fails(1, BEGIN);
-    is_ejected(BEGIN + SECOND, 1);
-}
-
-/* One that ends well between them, or two. */
-static unsigned fails_between(unsigned well, unsigned most, uint64_t at)
-{
-    unsigned n = 0;
-
-    while (n < most && queue()->until == 0) {
-        fails(1, at);
-        n++;
-        for (unsigned i = 0; i < well && queue()->until == 0; i++) agent()->done++;
-    }
-    return n;
-}
-
+/* Never five in a row: half of the last ten seconds' tasks, and ten failures at least. */
 Test(outlier, half_of_the_last_ten_seconds)
 {
-    cr_expect_eq(fails_between(1, 100, BEGIN), 10, "ten, and nine went well");
-    is_ejected(BEGIN + SECOND, 1);
+    for (int i = 0; i < 9; i++) {
+        tasks_end(1, true);
+        tasks_end(1, false);
+        ap_add_relaxed(&clock_now, 300 * MS);
+    }
+    cr_expect_eq(ejected_for(), 0, "nine are few");
+    tasks_end(1, true);
+    cr_expect_eq(ejected_for(), SECOND);
 }
 
-Test(outlier, more_than_half_went_well)
+Test(outlier, what_is_older_than_ten_seconds_is_forgotten)
 {
-    cr_expect_eq(fails_between(2, 100, BEGIN), 100);
-    is_ejected(0, 0);
+    for (int i = 0; i < 9; i++) {
+        tasks_end(1, true);
+        tasks_end(1, false);
+    }
+    ap_add_relaxed(&clock_now, 11 * SECOND);
+    for (int i = 0; i < 9; i++) {
+        tasks_end(1, true);
+        tasks_end(1, false);
+    }
+    cr_expect_eq(ejected_for(), 0);
 }
 
-/* Each second is a bucket, and the tenth before counts no more. */
-Test(outlier, how_long_a_failure_is_held_against_it)
+Test(outlier, less_than_half_is_well_enough)
 {
-    for (unsigned later = 9; later <= 10; later++) {
-        agent()->outlier = (struct ap_outlier){0};
-        ap_queue_eject(&agent()->consumer, 0, 0);
-        cr_expect_eq(fails_between(1, 9, BEGIN), 9);
-        fails(1, BEGIN + later * SECOND);
-        is_ejected(later == 9 ? BEGIN + 10 * SECOND : 0, later == 9);
-        /* In the same bucket, of another second. */
-        if (later == 10) cr_expect_eq(agent()->outlier.buckets[(BEGIN / SECOND) % 10].failed, 1);
+    for (int i = 0; i < 40; i++) {
+        tasks_end(1, true);
+        tasks_end(2, false);
+        ap_add_relaxed(&clock_now, 100 * MS);
+    }
+    cr_expect_eq(ejected_for(), 0);
+}
+
+/* Each trial that fails doubles it, up to 64 seconds. */
+Test(outlier, the_time_grows)
+{
+    uint64_t seconds = 1;
+
+    tasks_end(5, true);
+    for (int i = 0; i < 9; i++) {
+        cr_expect_eq(ejected_for(), seconds * SECOND, "%d", i);
+        cr_expect_eq(ap_load_relaxed(&queue_at(0)->ejections), i + 1);
+        ap_add_relaxed(&clock_now, seconds * SECOND);
+        cr_expect_eq(ejected_for(), 0);
+        tasks_end(1, true);
+        seconds = seconds < 64 ? seconds * 2 : 64;
     }
 }
 
-/* What went well before the first failure of the oldest second is not counted. */
-Test(outlier, what_went_well_long_ago)
+/* The next time is as long as the last one would have been, unless it was well for ten times as long. */
+Test(outlier, a_trial_that_ends_well_ends_it)
 {
-    agent()->done = 1000;
-    cr_expect_eq(fails_between(1, 5, BEGIN), 5);
-    cr_expect_eq(fails_between(1, 5, BEGIN + 3 * SECOND), 5);
-    is_ejected(BEGIN + 4 * SECOND, 1);
+    tasks_end(5, true);
+    ap_add_relaxed(&clock_now, SECOND);
+    tasks_end(1, false);
+    cr_expect_eq(ap_load_relaxed(&queue_at(0)->until), 0);
+    cr_expect_eq(ap_load_relaxed(&queue_at(0)->ejections), 0);
+    cr_expect_eq(ap_queue_charge_left(queue_at(0), clock_now), 0);
+    tasks_end(5, true);
+    cr_expect_eq(ejected_for(), 2 * SECOND);
+    ap_add_relaxed(&clock_now, 2 * SECOND);
+    tasks_end(1, false);
+    ap_add_relaxed(&clock_now, 41 * SECOND);
+    tasks_end(5, true);
+    cr_expect_eq(ejected_for(), SECOND);
 }
 
-/* ---- for how long ----------------------------------------------------------------------------------------------- */
-
-Test(outlier, from_one_second_to_64)
+/* What was sent before it was ejected ends afterwards, and tells nothing. */
+Test(outlier, what_ends_well_meanwhile_ends_nothing)
 {
-    static const unsigned seconds[] = {1, 2, 4, 8, 16, 32, 64, 64, 64};
-    uint64_t at = BEGIN, times = 0;
-
-    fails(5, at);
-    for (unsigned i = 0; i < sizeof seconds / sizeof seconds[0]; i++) {
-        uint64_t until = at + seconds[i] * SECOND;
-
-        is_ejected(until, i + 1);
-        fails(20, until - 1);
-        is_ejected(until, i + 1);
-        at = until;
-        fails(1, at);
-    }
-    cr_expect_eq(events_of(AP_EVENT_AGENT_EJECTED, &times), 10);
-    cr_expect_eq(times, 10);
+    tasks_end(5, true);
+    tasks_end(3, false);
+    cr_expect_eq(ejected_for(), SECOND);
+    ap_add_relaxed(&clock_now, SECOND);
+    tasks_end(1, false);
+    cr_expect_eq(ap_load_relaxed(&queue_at(0)->until), 0);
 }
 
-Test(outlier, what_ends_well_after_it_was_ejected)
-{
-    uint64_t last = 1;
+/* ---- what waits there ------------------------------------------------------------------------------------------- */
 
-    fails(5, BEGIN);
-    goes_well(BEGIN + SECOND - 1);
-    is_ejected(BEGIN + SECOND, 1);
-    ap_outlier_look(agent(), BEGIN + SECOND);
-    is_ejected(BEGIN + SECOND, 1);
-    cr_expect_eq(events_of(AP_EVENT_AGENT_RETURNED, &last), 0, "what was sent before tells nothing");
-    queue()->probe = 5;
-    goes_well(BEGIN + SECOND);
-    is_ejected(0, 0);
-    cr_expect(queue()->charge == 0 && queue()->charged == BEGIN + SECOND && queue()->probe == 0);
-    cr_expect_eq(events_of(AP_EVENT_AGENT_RETURNED, &last), 1);
-    cr_expect_eq(last, 0);
-    cr_expect_not_null(strstr(logged(), "its tasks end well again"));
-    cr_expect_eq(fails_between(1, 9, BEGIN + SECOND), 9, "and nothing is held against it");
-    is_ejected(0, 0);
+static struct ap_agent_registration other_agent;
+static struct ap_swarm_registration other;
+
+/* Another provider, which nobody drains. */
+static const struct ap_queue *other_enters(void)
+{
+    static const char *const capabilities[] = {"first", NULL};
+
+    other_agent = (struct ap_agent_registration){.name = "other", .capabilities = capabilities, .lane = a->anchor->lane.index};
+    other = (struct ap_swarm_registration){.service = "others", .lane = a->anchor->lane.index, .member = a->member,
+                                           .agents = &other_agent, .agent_count = 1};
+    cr_assert_eq(ap_swarm_register(a->seg, &other), 0);
+    cr_assert(ap_swarm_beat(a->seg, &other, APIARY_PASSING));
+    return ap_queue_at(a->seg, other_agent.queue);
 }
 
-/* After ten times as long as it would be ejected for next it is as one that never was. */
-Test(outlier, what_is_forgotten)
+Test(outlier, what_waits_goes_to_another_provider)
 {
-    for (unsigned more = 0; more < 2; more++) {
-        uint64_t well = BEGIN + SECOND;
+    apiary_task_t tasks[12];
+    const struct ap_queue *queue;
+    apiary_swarm_status_t status = {.struct_size = sizeof status};
 
-        agent()->outlier = (struct ap_outlier){0};
-        fails(5, BEGIN);
-        goes_well(well);
-        agent()->done++;
-        fails(5, well + 20 * SECOND + more);
-        is_ejected(well + 20 * SECOND + more + (more == 0 ? 2 : 1) * SECOND, more == 0 ? 2 : 1);
-    }
+    cr_assert(ap_swarm_beat(b->seg, &hive.queen.registration, APIARY_PASSING));
+    hive_handlers(fail_if, count);
+    failing = true;
+    for (int i = 0; i < 12; i++) tasks[i] = asked("first", "x", 1, 0);
+    queue = other_enters();
+    cr_expect_eq(ap_worker_serve(&hive.worker), 12);
+    for (int i = 0; i < 5; i++) cr_expect_eq(code_of(tasks[i]), APIARY_EAGENT);
+    for (int i = 5; i < 12; i++) cr_expect_eq(code_of(tasks[i]), 1, "%d was started", i);
+    cr_expect_eq(ap_queue_depth(a->seg, other_agent.queue), 7);
+    cr_assert_eq(apiary_swarm_status(a, "steps", &status, 1), 1);
+    cr_expect_eq(status.ejected, 1);
+    cr_expect_eq(status.state, APIARY_WARNING);
+    ap_add_relaxed(&clock_now, SECOND);
+    cr_assert_eq(apiary_swarm_status(a, "steps", &status, 1), 1);
+    cr_expect_eq(status.ejected, 0, "it is on trial");
+    cr_expect_eq(status.state, APIARY_PASSING);
+    cr_expect_eq(AP_QUEUE_STATE(ap_load_acquire(&queue->life)), AP_QUEUE_OPEN);
 }
 
-/* However often it was ejected, no more than ten times 64 seconds. */
-Test(outlier, the_longest_is_forgotten_too)
+/* While its hands are full, by those who look after the tasks of others. */
+Test(outlier, what_waits_behind_its_tasks_goes_to_another_provider)
 {
-    for (unsigned more = 0; more < 2; more++) {
-        agent()->outlier = (struct ap_outlier){.times = 50, .well = BEGIN};
-        fails(5, BEGIN + 640 * SECOND + more);
-        is_ejected(BEGIN + 640 * SECOND + more + (more == 0 ? 64 : 1) * SECOND, more == 0 ? 51 : 1);
-    }
+    apiary_task_t tasks[2];
+
+    cr_assert(ap_swarm_beat(b->seg, &hive.queen.registration, APIARY_PASSING));
+    for (int i = 0; i < 2; i++) tasks[i] = asked("first", "x", 1, 0);
+    other_enters();
+    ap_sweep(a->seg, a->anchor->lane.index, &ap_registry_hooks);
+    cr_expect_eq(ap_queue_depth(a->seg, other_agent.queue), 0);
+    ap_queue_eject(&hive.agents[0].consumer, clock_now + SECOND, 1);
+    ap_sweep(a->seg, a->anchor->lane.index, &ap_registry_hooks);
+    cr_expect_eq(ap_queue_depth(a->seg, other_agent.queue), 2);
+    for (int i = 0; i < 2; i++) cr_expect_eq(code_of(tasks[i]), 1);
 }
 
-/* ---- charged ---------------------------------------------------------------------------------------------------- */
-
-Test(outlier, each_failure_is_charged)
+/* Nobody else is there, or stands well: then it stays and is tried here. */
+Test(outlier, the_last_provider_keeps_its_tasks)
 {
-    static const uint64_t charges[] = {250000000, 437500000, 578125000, 683593750};
+    apiary_task_t tasks[12];
 
-    for (unsigned i = 0; i < 4; i++) {
-        fails(1, BEGIN);
-        cr_expect_eq(queue()->charge, charges[i], "%llu", (unsigned long long)queue()->charge);
-        cr_expect_eq(queue()->charged, BEGIN);
-    }
-    agent()->done++;
-    fails(1, BEGIN + SECOND);
-    cr_expect_eq(queue()->charge, charges[3] / 2 + (AP_CHARGE_MAX - charges[3] / 2) / 4, "half is left after a second");
-    cr_expect_eq(queue()->charged, BEGIN + SECOND);
+    cr_assert(ap_swarm_beat(b->seg, &hive.queen.registration, APIARY_PASSING));
+    hive_handlers(fail_if, count);
+    failing = true;
+    for (int i = 0; i < 12; i++) tasks[i] = asked("first", "x", 1, 0);
+    cr_expect_eq(ap_worker_serve(&hive.worker), 12);
+    for (int i = 0; i < 12; i++) cr_expect_eq(code_of(tasks[i]), APIARY_EAGENT);
+    cr_expect_gt(ejected_for(), 0);
+    tasks[0] = asked("first", "x", 1, 0);
+    cr_expect_eq(ap_worker_serve(&hive.worker), 1);
+    cr_expect_eq(code_of(tasks[0]), APIARY_EAGENT);
 }
