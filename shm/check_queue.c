@@ -47,9 +47,11 @@ static void queue_counts(struct ap_look *look, const struct ap_queue *q)
                       LONG(started), LONG(done), LONG(failed), LONG(late));
 }
 
-static void queue_ejected(struct ap_look *look, const struct ap_queue *q)
+/* The words by which its consumer tells how it stands. */
+static void queue_standing(struct ap_look *look, const struct ap_queue *q)
 {
     uint64_t until = ap_look_64(look, &q->until), charge = ap_look_64(look, &q->charge), now = ap_look_now(look);
+    uint64_t pace = ap_look_64(look, &q->pace);
     uint32_t ejections = ap_look_32(look, &q->ejections);
 
     ap_look_64(look, &q->probe);
@@ -57,6 +59,7 @@ static void queue_ejected(struct ap_look *look, const struct ap_queue *q)
     if (until != 0 && (ejections == 0 || (until > now && until - now > AP_EJECTED_MAX)))
         ap_look_found(look, AP_CORRUPT, &q->until, until ^ ejections, "Q10", "ejected until %llu, %u times", LONG(until),
                       ejections);
+    if (pace > AP_PACE_MAX) ap_look_found(look, AP_CORRUPT, &q->pace, pace, "Q11", "a pace of %llu ns", LONG(pace));
     if (charge > AP_CHARGE_MAX) ap_look_found(look, AP_CORRUPT, &q->charge, charge, "Q10", "a charge of %llu ns", LONG(charge));
 }
 
@@ -70,7 +73,7 @@ static void look_queue(struct ap_look *look)
 
     queue_life(look, q);
     queue_counts(look, q);
-    queue_ejected(look, q);
+    queue_standing(look, q);
     if (rings < 64 && summary >> rings != 0)
         ap_look_found(look, AP_CORRUPT, &q->summary, summary, "Q6", "summary %016llx; there are %u rings", LONG(summary),
                       rings);
@@ -81,8 +84,8 @@ static void look_queue(struct ap_look *look)
         ap_look_found(look, AP_CORRUPT, &q->running, running, "Q7", "%u running of %u tasks", running, g->tasks);
     ap_look_zero(look, &q->reserved1, sizeof q->reserved1, "Q8", "reserved1");
     ap_look_zero(look, q->reserved0, sizeof q->reserved0, "Q8", "reserved0");
-    ap_look_zero(look, base + offsetof(struct ap_queue, cancelled) + sizeof q->cancelled,
-                 offsetof(struct ap_queue, depth) - offsetof(struct ap_queue, cancelled) - sizeof q->cancelled, "Q8",
+    ap_look_zero(look, base + offsetof(struct ap_queue, refused) + sizeof q->refused,
+                 offsetof(struct ap_queue, depth) - offsetof(struct ap_queue, refused) - sizeof q->refused, "Q8",
                  "behind the summary's line");
 }
 
@@ -242,7 +245,7 @@ static const struct ap_field queue_fields[] = {
     AP_FIELD(ap_queue, done), AP_FIELD(ap_queue, failed), AP_FIELD(ap_queue, late), AP_FIELD(ap_queue, run_time),
     AP_FIELD(ap_queue, retried),
     AP_FIELD(ap_queue, told), AP_FIELD(ap_queue, until), AP_FIELD(ap_queue, probe), AP_FIELD(ap_queue, charge),
-    AP_FIELD(ap_queue, charged), AP_FIELD(ap_queue, ejections),
+    AP_FIELD(ap_queue, charged), AP_FIELD(ap_queue, ejections), AP_FIELD(ap_queue, pace), AP_FIELD(ap_queue, refused),
     {NULL, 0, 0},
 };
 static const struct ap_number queue_numbers[] = {

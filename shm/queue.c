@@ -170,6 +170,7 @@ void ap_queue_begin(struct ap_segment *seg, uint32_t queue, bool anew)
     ap_store_relaxed(&q->charge, 0);
     ap_store_relaxed(&q->charged, 0);
     ap_store_relaxed(&q->ejections, 0);
+    ap_store_relaxed(&q->pace, 0);
     if (!anew) return;
     ap_store_relaxed(&q->depth, 0);
     /* `started` last: no more tasks may have ended than have started, at any instant. */
@@ -181,6 +182,7 @@ void ap_queue_begin(struct ap_segment *seg, uint32_t queue, bool anew)
     ap_store_relaxed(&q->crashed, 0);
     ap_store_relaxed(&q->expired, 0);
     ap_store_relaxed(&q->cancelled, 0);
+    ap_store_relaxed(&q->refused, 0);
     ap_store_relaxed(&q->run_time, 0);
     ap_store_relaxed(&q->told, 0);
 }
@@ -411,6 +413,38 @@ bool ap_queue_probe(struct ap_queue *q, uint64_t now)
     /* Another processor's clock may be ahead. */
     if (seen != 0 && (seen > now || now - seen < AP_PROBE_PATIENCE)) return false;
     return ap_cas(&q->probe, &seen, now);
+}
+
+void ap_queue_pace(struct ap_consumer *c, uint64_t each)
+{
+    uint64_t depth = ap_load_relaxed(&c->queue->depth), pace = each < AP_PACE_MAX ? each : AP_PACE_MAX;
+
+    if (pace * depth < AP_PACE_LEAST) pace = 0;
+    if (pace != ap_load_relaxed(&c->queue->pace)) ap_store_relaxed(&c->queue->pace, pace);
+}
+
+static uint32_t ring_waiting(const struct ap_segment *seg, uint32_t queue, uint32_t ring)
+{
+    const struct ap_ring *at = ap_ring_at(seg, queue, ring);
+    uint64_t n = at != NULL ? ap_load_relaxed(&at->tail) - ap_load_relaxed(&at->head) : 0;
+
+    return n <= seg->geometry.queue_depth ? (uint32_t)n : 0;
+}
+
+uint32_t ap_queue_ahead(const struct ap_segment *seg, uint32_t queue, uint32_t ring)
+{
+    const struct ap_queue *q = ap_queue_at(seg, queue);
+    uint64_t active = q != NULL ? ap_load_relaxed(&q->summary) : 0;
+    uint32_t own = ring_waiting(seg, queue, ring), ahead = own;
+
+    for (; active != 0; active &= active - 1) {
+        uint32_t r = (uint32_t)__builtin_ctzll(active), n;
+
+        if (r > seg->geometry.queue_inlets) break;
+        n = r != ring ? ring_waiting(seg, queue, r) : 0;
+        ahead += n < own + 1 ? n : own + 1;
+    }
+    return ahead;
 }
 
 uint32_t ap_queue_depth(const struct ap_segment *seg, uint32_t queue)

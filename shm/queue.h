@@ -65,10 +65,16 @@
  *           3 The consumer ends the trial: well by `until` = 0, else by ejecting anew, for longer.
  *           4 All of it is a hint for routers: a consumer that is killed in between leaves a queue whose next consumer begins with
  *           ap_queue_begin, which clears it.
+ * PACE      1 While tasks wait, a consumer stores how long it takes for one of them: the time between two ends, on average,
+ *           whatever else it has to do and however many it runs at a time. It stores 0 when those that wait take less than
+ *           AP_PACE_LEAST.
+ *           2 A caller that reads 0 asks no more. Else it works out from the rings how long its task would wait, and does not
+ *           submit one that would wait past its deadline (registry/routing/deadline.h).
  * INVARIANTS Q1 tail - head <= depth  Q2 life's state in range, lane in range  Q3 a lease's lane in range
  *           Q7 no count is above its bound: depth, running; done + failed + late <= started
  *           Q10 a queue that is ejected was ejected at least once, and until less than AP_EJECTED_MAX from now; no charge is above
  *           AP_CHARGE_MAX
+ *           Q11 no pace is above AP_PACE_MAX
  * ERRORS    APIARY_EQUEUEFULL: retry after a result was collected.
  * PROGRESS  push to an inlet wait-free, to the shared ring lock-free; pop wait-free.
  */
@@ -95,10 +101,12 @@ struct ap_queue {
     uint64_t charged;
     uint32_t ejections; /* in a row */
     uint32_t reserved1;
-    uint64_t reserved0[2];
+    uint64_t pace; /* ns: how long it takes for one of the tasks that wait; 0: none waits worth mentioning. See PACE */
+    uint64_t reserved0[1];
 
     uint64_t summary AP_ALIGNED;
     uint64_t crashed, expired, cancelled; /* tasks that ended without their consumer: added by the lane that ended them */
+    uint64_t refused; /* tasks that were not accepted, because they would have waited past their deadlines: added by the callers */
 
     uint32_t depth AP_ALIGNED; /* queued, as of the consumer's last turn */
     uint32_t running;
@@ -305,6 +313,13 @@ static inline void ap_queue_running(struct ap_consumer *c, uint32_t running)
 }
 /* Publishes depth and the number of running tasks. */
 void ap_queue_publish(struct ap_consumer *c, uint32_t running);
+
+#define AP_PACE_LEAST UINT64_C(1000000)
+#define AP_PACE_MAX UINT64_C(3600000000000)
+/* By the consumer, after ap_queue_publish: `each` is what it takes for a task. */
+void ap_queue_pace(struct ap_consumer *c, uint64_t each);
+/* How many tasks the consumer takes before one that is pushed into `ring` now: it takes from one ring after the other. Any ring. */
+uint32_t ap_queue_ahead(const struct ap_segment *seg, uint32_t queue, uint32_t ring);
 
 /* For observers: the number of references in the rings whose summary bits are set, from shared values, each range-checked. */
 uint32_t ap_queue_depth(const struct ap_segment *seg, uint32_t queue);

@@ -367,16 +367,10 @@ static json_t *queues_json(const struct dump *d)
         dump_read_set(o, "owner", json_string(owned ? life_of(seg, AP_QUEUE_LANE(life)) : "none"));
         queue_agent(d, i, o);
         dump_read_set(o, "depth", dump_number(ap_queue_depth(seg, i)));
-        dump_read_set(o, "running", dump_number(ap_load_relaxed(&q->running)));
-        dump_read_set(o, "started", dump_number(ap_load_relaxed(&q->started)));
-        dump_read_set(o, "done", dump_number(ap_load_relaxed(&q->done)));
-        dump_read_set(o, "failed", dump_number(ap_load_relaxed(&q->failed)));
-        dump_read_set(o, "late", dump_number(ap_load_relaxed(&q->late)));
-        dump_read_set(o, "crashed", dump_number(ap_load_relaxed(&q->crashed)));
-        dump_read_set(o, "expired", dump_number(ap_load_relaxed(&q->expired)));
-        dump_read_set(o, "cancelled", dump_number(ap_load_relaxed(&q->cancelled)));
-        dump_read_set(o, "retried", dump_number(ap_load_relaxed(&q->retried)));
-        dump_read_set(o, "run_time", dump_number(ap_load_relaxed(&q->run_time)));
+#define COUNT(field) dump_read_set(o, #field, dump_number(ap_load_relaxed(&q->field)))
+        COUNT(running), COUNT(started), COUNT(done), COUNT(failed), COUNT(late), COUNT(crashed), COUNT(expired);
+        COUNT(cancelled), COUNT(retried), COUNT(refused), COUNT(run_time), COUNT(pace);
+#undef COUNT
         dump_read_set(o, "summary", dump_hex(ap_load_relaxed(&q->summary)));
         dump_read_set(o, "rings", rings_json(seg, i));
         json_array_append_new(list, o);

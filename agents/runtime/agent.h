@@ -3,6 +3,7 @@
 #define AP_AGENT_H
 
 #include "agents/runtime/outlier.h"
+#include "agents/runtime/pace.h"
 #include "agents/runtime/arena.h"
 #include "core/handle.h"
 #include "core/apiary/agent.h"
@@ -67,6 +68,7 @@ struct ap_agent {
     uint32_t shown;       /* `running`, as last published */
     uint32_t unpublished; /* tasks started or finished since */
     struct ap_outlier outlier;
+    struct ap_pace pace;
 };
 
 /* The agent knows it by a handle that is valid for one task: apiary_job_t is never defined. */

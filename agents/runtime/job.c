@@ -308,6 +308,7 @@ AP_ALWAYS_INLINE void job_done(struct ap_job *job, enum end end, uint64_t now)
     ap_handle_renew(job->handle);
     job->next = agent->spare;
     agent->spare = job;
+    if (__builtin_expect(took >= AP_PACE_SLOW, 0)) ap_worker_publish(agent);
 }
 
 AP_ALWAYS_INLINE int job_finish(struct ap_job *job, int code, uint32_t agent_code, const void *data, size_t size)

@@ -180,6 +180,7 @@ void ap_worker_publish(struct ap_agent *agent)
     if (__builtin_expect(agent->outlier.until != 0, 0)) ap_outlier_look(agent, agent->worker->seg->ops->now());
     ap_queue_tell(&agent->consumer, &tally);
     ap_queue_publish(&agent->consumer, agent->in_hand);
+    ap_pace_look(agent, agent->worker->now);
     agent->shown = agent->in_hand;
     agent->unpublished = 0;
 }

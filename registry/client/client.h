@@ -167,10 +167,15 @@ static inline uint64_t ap_due_of(const apiary_delegate_options_t *o, uint64_t no
 
     return due < o->due_at ? o->due_at : due;
 }
-/* The deadline of one that may be run from `due` on. o may be NULL. */
+/* The time that one has; o may be NULL. */
+AP_ALWAYS_INLINE uint64_t ap_timeout_of(const struct ap_segment *seg, const apiary_delegate_options_t *o)
+{
+    return o != NULL && o->timeout != 0 ? o->timeout : seg->geometry.task_timeout;
+}
+/* The deadline of one that may be run from `due` on. */
 AP_ALWAYS_INLINE uint64_t ap_deadline_of(const struct ap_segment *seg, const apiary_delegate_options_t *o, uint64_t due)
 {
-    uint64_t timeout = o != NULL && o->timeout != 0 ? o->timeout : seg->geometry.task_timeout;
+    uint64_t timeout = ap_timeout_of(seg, o);
 
     return timeout >= APIARY_FOREVER - due ? APIARY_FOREVER : due + timeout;
 }

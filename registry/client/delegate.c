@@ -5,6 +5,7 @@
 #include "registry/routing/dead.h"
 #include "registry/client/carried.h"
 #include "registry/client/client.h"
+#include "registry/routing/deadline.h"
 #include "shm/due.h"
 
 #define LOOKS_BACK 8 /* at a queue that changes hands under a task, before the task is left where it is */
@@ -111,6 +112,17 @@ AP_ALWAYS_INLINE int pick(struct submit *s, struct ap_known_name *known, const a
     chosen(s, p);
     s->way = &s->c->producers[s->queue];
     return 0;
+}
+
+/* Tasks wait at the queue. Whether this one would wait past its deadline. */
+static __attribute__((noinline)) bool too_late(struct ap_lane_context *c, uint32_t queue, uint32_t ring, uint64_t timeout)
+{
+    uint64_t excess = ap_deadline_excess(c->lane.seg, queue, ring, timeout);
+
+    if (excess == 0) return false;
+    c->refused.queue = queue;
+    c->refused.excess = excess;
+    return true;
 }
 
 /* ---- take: a ticket, a slot, a block --------------------------------------------------------------------------- */
@@ -276,6 +288,9 @@ AP_ALWAYS_INLINE int delegate_place(struct submit *s, struct ap_known_name *know
     s->capability = known->capability;
     r = pick(s, known, options);
     if (__builtin_expect(r < 0, 0)) return r;
+    if (__builtin_expect(ap_load_relaxed(&s->to->pace) != 0, 0) &&
+        too_late(s->c, s->queue, s->way->index, ap_timeout_of(s->seg, options)))
+        return APIARY_EBACKLOG;
     r = delegate_take(s);
     if (__builtin_expect(r < 0, 0)) return r;
     if (!s->batched) s->now = s->seg->ops->now();

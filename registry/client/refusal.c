@@ -86,6 +86,11 @@ static size_t say_queue(const struct ap_lane_context *c, char *ret, size_t size)
 
     if (agent == NULL) return 0;
     ap_text_copy(name, agent->name, sizeof name);
+    if (c->refused.error == APIARY_EBACKLOG)
+        return ap_format(ret, size, "agent '%s' has %u tasks waiting, each of %llu us: this one would wait past its deadline; "
+                         "give it more time (timeout), or run more instances (queen: instances)", name,
+                         ap_queue_depth(seg, c->refused.queue),
+                         (unsigned long long)ap_load_relaxed(&ap_queue_at(seg, c->refused.queue)->pace) / 1000);
     return ap_format(ret, size, "agent '%s' has %u tasks waiting; queue_depth is %u for each caller", name,
                      ap_queue_depth(seg, c->refused.queue), seg->geometry.queue_depth);
 }
@@ -104,14 +109,16 @@ static size_t say_what(const struct ap_lane_context *c, char *ret, size_t size)
         return c->refused.size > AP_INLINE_BODY && blocks.held >= ap_share_most(seg, &blocks) ? say_blocks(c, ret, size)
                                                                                               : say_slabs(c, ret, size);
     case APIARY_ELIMIT: return say_tickets(c, ret, size);
+    case APIARY_EBACKLOG:
     case APIARY_EQUEUEFULL: return say_queue(c, ret, size);
     default: return 0;
     }
 }
 
-static uint64_t retry_after(int error)
+static uint64_t retry_after(const struct ap_refused *r)
 {
-    switch (error) {
+    switch (r->error) {
+    case APIARY_EBACKLOG: return r->excess > MS ? r->excess : MS;
     case APIARY_ENOSLOT:
     case APIARY_ENOBLOCK:
     case APIARY_ESHARE: return 10 * MS;
@@ -133,7 +140,7 @@ int apiary_refusal(apiary_t *a, apiary_refusal_t *ret)
     c = ap_context_here(a);
     if (c == NULL || c->refused.error == 0) return APIARY_ESTALE;
     own.error = c->refused.error;
-    own.retry_after = retry_after(own.error);
+    own.retry_after = retry_after(&c->refused);
     n = say_what(c, own.message, sizeof own.message);
     if (n == 0) n = ap_format(own.message, sizeof own.message, "%s; %s", apiary_strerror(own.error), apiary_advice(own.error));
     if (own.retry_after != 0)

@@ -358,7 +358,8 @@ static void oracle_queue(struct oracle *o, uint32_t i)
     HOLDS(q->failed <= left, "queue", i, q->failed);
     left = q->failed <= left ? left - q->failed : UINT64_MAX;
     HOLDS(q->late <= left, "queue", i, q->late);
-    ZEROS("queue", i, &q->cancelled + 1, &q->depth);
+    HOLDS(q->pace <= AP_PACE_MAX, "queue", i, q->pace);
+    ZEROS("queue", i, &q->refused + 1, &q->depth);
     HOLDS(zeros(&q->reserved1, sizeof q->reserved1), "queue", i, q->reserved1);
 }
 

@@ -214,6 +214,7 @@ Test(check, queues)
     CORRUPTS(q->reserved1, 1, "queue", 0, "Q8");
     CORRUPTS(q->until, 1, "queue", 0, "Q10");
     CORRUPTS(q->charge, AP_CHARGE_MAX + 1, "queue", 0, "Q10");
+    CORRUPTS(q->pace, AP_PACE_MAX + 1, "queue", 0, "Q11");
     q->ejections = 1;
     CORRUPTS(q->until, UINT64_MAX, "queue", 0, "Q10");
     SOUND(q->until, 1);

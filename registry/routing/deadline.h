@@ -1,0 +1,22 @@
+/* registry/routing/deadline.h - admission by deadline: a task that would only wait until it is given up is refused at once.
+ *
+ * RULE      1 A task is refused (APIARY_EBACKLOG) when the tasks before it, and it, take longer than the time that it has: so many
+ *           as wait in the rings, each as long as the consumer's pace says (shm/queue.h, PACE), and an eighth more.
+ *           2 The consumer takes from its callers in turn. So before a task of a caller that has few waiting there are few of the
+ *           others, and one that floods is refused first.
+ *           3 Where nothing waits a task is accepted, however long tasks have taken.
+ * COST      Nothing where nothing waits: callers read one word, which lies beside one that they read anyway.
+ * COUNT     queue.refused, by the caller that is refused.
+ * THREADS   Any.
+ */
+#ifndef AP_DEADLINE_H
+#define AP_DEADLINE_H
+
+#include "shm/queue.h"
+
+/* How long a task that is pushed into `ring` now would take to be done, as far as that can be known; 0: nothing waits. */
+uint64_t ap_deadline_wait(const struct ap_segment *seg, uint32_t queue, uint32_t ring);
+/* How much too long that is for a task that has `timeout`; 0: it is not. A refusal is counted. */
+uint64_t ap_deadline_excess(const struct ap_segment *seg, uint32_t queue, uint32_t ring, uint64_t timeout);
+
+#endif

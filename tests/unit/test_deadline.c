@@ -1,0 +1,130 @@
+/* Admission by deadline: a task that would wait past its deadline is refused at once, and told when to come again. */
+#include "registry_fixture.h"
+
+#include "registry/routing/deadline.h"
+
+static struct worker w;
+
+static void setup(void)
+{
+    fixture_setup();
+    worker_register(&w, "echo_service", "0", "echo", (const char *const[]){"echo", NULL});
+}
+
+static void teardown(void)
+{
+    worker_go(&w);
+    worker_stop(&w);
+    fixture_teardown();
+}
+
+TestSuite(deadline, .init = setup, .fini = teardown);
+
+static int delegate(apiary_t *a, uint64_t timeout, apiary_task_t *ret)
+{
+    return apiary_delegate(a, "echo", "x", 1, APIARY_TIMEOUT(timeout), ret);
+}
+
+static struct ap_queue *queue(void)
+{
+    return ap_queue_at(client->seg, w.queue);
+}
+
+Test(deadline, what_would_be_late_is_refused_at_once)
+{
+    apiary_refusal_t refusal = {.struct_size = sizeof refusal};
+    apiary_task_t task;
+
+    cr_expect_eq(apiary_refusal(client, &refusal), APIARY_ESTALE, "nothing was refused");
+    for (int i = 0; i < 3; i++) cr_assert_eq(delegate(client, 10 * MS, &task), 0, "no pace is known");
+    queue()->pace = 10 * MS;
+    cr_expect_eq(ap_deadline_wait(client->seg, w.queue, 0), 45 * MS, "three tasks and it, and an eighth more");
+    cr_expect_eq(delegate(client, 40 * MS, &task), APIARY_EBACKLOG);
+    cr_expect_eq(queue()->refused, 1);
+    cr_assert_eq(apiary_refusal(client, &refusal), 0);
+    cr_expect_eq(refusal.error, APIARY_EBACKLOG);
+    cr_expect_eq(refusal.retry_after, 5 * MS);
+    cr_expect_not_null(strstr(refusal.message, "agent 'echo' has 3 tasks waiting"), "%s", refusal.message);
+    cr_expect_not_null(strstr(refusal.message, "; retry after 5 ms"), "%s", refusal.message);
+    cr_expect_eq(delegate(client, 45 * MS, &task), 0, "just in time");
+    cr_expect_eq(apiary_delegate(client, "echo", "x", 1, NULL, &task), 0, "who names no deadline has a long one");
+    cr_expect_eq(queue()->refused, 1);
+}
+
+Test(deadline, where_nothing_waits_a_task_is_accepted)
+{
+    apiary_task_t task;
+
+    queue()->pace = SECOND;
+    cr_expect_eq(ap_deadline_wait(client->seg, w.queue, 0), 0);
+    cr_expect_eq(delegate(client, 1, &task), 0);
+    cr_expect_eq(queue()->refused, 0);
+}
+
+Test(deadline, the_flood_of_one_caller_is_not_anothers)
+{
+    apiary_t *polite = attach_as("polite");
+    apiary_task_t task;
+
+    for (int i = 0; i < 5; i++) cr_assert_eq(delegate(client, SECOND, &task), 0);
+    queue()->pace = 10 * MS;
+    cr_expect_eq(delegate(client, 60 * MS, &task), APIARY_EBACKLOG);
+    cr_expect_eq(delegate(polite, 30 * MS, &task), 0, "before it there is one of the others: rings are served in turn");
+    cr_expect_eq(delegate(polite, 30 * MS, &task), APIARY_EBACKLOG, "two, and its own first one");
+    apiary_detach(polite);
+}
+
+Test(deadline, a_batch_stops_at_the_first_that_would_be_late)
+{
+    apiary_delegate_options_t options = {.struct_size = sizeof options, .timeout = 30 * MS};
+    apiary_request_t requests[4];
+    apiary_refusal_t refusal = {.struct_size = sizeof refusal};
+    apiary_task_t tasks[4];
+    size_t n;
+
+    for (int i = 0; i < 4; i++)
+        requests[i] = (apiary_request_t){.struct_size = sizeof *requests, .capability = "echo", .body = "x", .size = 1,
+                                         .options = &options};
+    queue()->pace = 10 * MS;
+    cr_expect_eq(apiary_delegate_batch(client, requests, 4, tasks, &n), APIARY_EBACKLOG);
+    cr_expect_eq(n, 2);
+    cr_expect_eq(apiary_refusal(client, &refusal), 0);
+    cr_expect_eq(refusal.error, APIARY_EBACKLOG);
+}
+
+Test(deadline, a_pace_is_told_while_it_matters)
+{
+    struct ap_consumer c;
+
+    ap_consumer_init(&c, client->seg, w.queue);
+    queue()->depth = 0;
+    ap_queue_pace(&c, SECOND);
+    cr_expect_eq(queue()->pace, 0, "none waits");
+    queue()->depth = 4;
+    ap_queue_pace(&c, MS / 4 - 1);
+    cr_expect_eq(queue()->pace, 0, "not worth mentioning");
+    ap_queue_pace(&c, MS / 4);
+    cr_expect_eq(queue()->pace, MS / 4);
+    ap_queue_pace(&c, UINT64_MAX);
+    cr_expect_eq(queue()->pace, AP_PACE_MAX);
+    ap_queue_begin(client->seg, w.queue, false);
+    cr_expect_eq(queue()->pace, 0);
+    queue()->depth = 0;
+}
+
+Test(deadline, refusals_that_are_no_matter_of_load_name_no_time)
+{
+    apiary_refusal_t refusal = {.struct_size = sizeof refusal};
+    apiary_task_t task;
+
+    cr_expect_eq(apiary_refusal(client, NULL), APIARY_EINVAL);
+    cr_expect_eq(apiary_delegate(client, "nobody", "x", 1, NULL, &task), APIARY_ENOCAP);
+    cr_assert_eq(apiary_refusal(client, &refusal), 0);
+    cr_expect_eq(refusal.error, APIARY_ENOCAP);
+    cr_expect_eq(refusal.retry_after, 0);
+    for (int i = 0; i < 5; i++) cr_assert_eq(delegate(client, SECOND, &task), 0);
+    cr_expect_eq(delegate(client, SECOND, &task), APIARY_ELIMIT);
+    cr_assert_eq(apiary_refusal(client, &refusal), 0);
+    cr_expect_gt(refusal.retry_after, 0);
+    cr_expect_not_null(strstr(refusal.message, "service 'caller' has 5 delegations under way of the 5"), "%s", refusal.message);
+}
