@@ -42,6 +42,7 @@ static void usage(FILE *to)
           "       apiary-perf compare A.json B.json      is B faster than A\n"
           "       apiary-perf count [STEP]...            instructions and cache lines, by valgrind\n"
           "       apiary-perf simulate                   the policies of balancing, in a simulation\n"
+          "       apiary-perf balance                    the same with three processes\n"
           "       apiary-perf build                      processor, compiler and kind of build, in one word\n"
           "\n"
           "  --json           print JSON\n"
@@ -53,7 +54,8 @@ static void usage(FILE *to)
           "  --cpus A,B       the same as --pin A,B\n"
           "  --pin A,B|free   the client's and the serving side's processor (the first two that are allowed)\n"
           "  --rate N         operations a second of the open loop (20000)\n"
-          "  --seconds N      how long an idle host is watched (20), or members have work in `simulate`, at least (12)\n"
+          "  --seconds N      how long an idle host is watched (20), members have work in `simulate`, at least (12),\n"
+          "                   and a run of `balance` lasts (20)\n"
           "  --plot FILE      draw the percentiles, .svg or .png, by gnuplot; of `simulate` .svg, without it\n"
           "  --seed N         from which the tasks of `simulate` follow (1)\n"
           "  --tasks N        of each setting of `simulate`, at least (40000)\n"
@@ -452,6 +454,8 @@ static int main_run(int argc, char **argv)
         return argc == 1 ? simulate_main(wanted.json, wanted.plot, (uint64_t)wanted.seed, (uint64_t)wanted.tasks,
                                           wanted.simulated)
                          : (usage(stderr), USAGE);
+    if (strcmp(argv[0], "balance") == 0)
+        return argc == 1 ? balance_main(wanted.json, (uint64_t)wanted.seed, perf_options.seconds) : (usage(stderr), USAGE);
     perf_clock_open();
     if (strcmp(argv[0], "count-run") == 0) return count_run(argc - 1, argv + 1);
     return strcmp(argv[0], "all") == 0 ? run_all() : run_named(argc, argv);

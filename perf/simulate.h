@@ -53,4 +53,7 @@ void simulate_draw(const struct simulate_point *points, size_t n, FILE *to);
 /* The command: every setting, each with so many tasks and for so many seconds of its members, at least. Returns the exit code. */
 int simulate_main(bool json, const char *plot, uint64_t seed, uint64_t tasks, double seconds);
 
+/* balance.c: the same with three processes and the system's clock, one run of so many seconds for each policy and for random. */
+int balance_main(bool json, uint64_t seed, double seconds);
+
 #endif
