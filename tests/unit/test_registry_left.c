@@ -159,6 +159,25 @@ Test(left, a_thread_outlives_its_handle)
     cr_assert_eq(pthread_join(thread, NULL), 0);
 }
 
+static void *detach(void *handle)
+{
+    cr_expect_eq(apiary_detach(handle), 0);
+    return NULL;
+}
+
+/* By a thread that has never called with it, while the one that attached lives on. */
+Test(left, a_detach_by_another_thread)
+{
+    for (int i = 0; i < 2; i++) {
+        apiary_t *next = attach_as("next");
+        uint32_t lane = next->anchor->lane.index, member = next->member;
+
+        in_a_thread(detach, next);
+        cr_expect_eq(life_of(lane), AP_LIFE_FREE);
+        cr_expect_eq(AP_MEMBER_STATE(ap_member_at(client->seg, member)->life), AP_LIFE_FREE);
+    }
+}
+
 /* ---- an attach -------------------------------------------------------------------------------------------------- */
 
 /* Another process that has so many lanes, or all that there are, and is killed. */
