@@ -25,8 +25,6 @@ static void outlier_eject(struct ap_agent *agent, struct ap_outlier *o, uint64_t
     if (o->until == 0 && now - o->well > 10 * (SECOND << (o->times < DOUBLINGS ? o->times : DOUBLINGS))) o->times = 0;
     o->times++;
     o->until = now + (SECOND << (o->times - 1 < DOUBLINGS ? o->times - 1 : DOUBLINGS));
-    o->row = 0;
-    o->done = agent->done;
     ap_queue_eject(&agent->consumer, o->until, o->times);
     ap_event_log(agent->worker->seg, AP_EVENT_AGENT_EJECTED, agent->worker->context->lane.index, agent->queue, o->times);
     if (o->times == 1) ap_agent_log(agent, 4, "its tasks fail: it is passed over for a time, where another provider is there");
