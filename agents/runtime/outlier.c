@@ -82,7 +82,6 @@ void ap_outlier_look(struct ap_agent *agent, uint64_t now)
     if (agent->done == o->done) return;
     o->until = 0;
     o->well = now;
-    o->row = 0;
     memset(o->buckets, 0, sizeof o->buckets);
     ap_queue_eject(&agent->consumer, 0, 0);
     ap_queue_charge(&agent->consumer, 0, now);
