@@ -246,6 +246,7 @@ static const struct ap_field queue_fields[] = {
     AP_FIELD(ap_queue, retried),
     AP_FIELD(ap_queue, told), AP_FIELD(ap_queue, until), AP_FIELD(ap_queue, probe), AP_FIELD(ap_queue, charge),
     AP_FIELD(ap_queue, charged), AP_FIELD(ap_queue, ejections), AP_FIELD(ap_queue, pace), AP_FIELD(ap_queue, refused),
+    AP_FIELD(ap_queue, taken),
     {NULL, 0, 0},
 };
 static const struct ap_number queue_numbers[] = {

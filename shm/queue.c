@@ -182,6 +182,7 @@ void ap_queue_begin(struct ap_segment *seg, uint32_t queue, bool anew)
     ap_store_relaxed(&q->crashed, 0);
     ap_store_relaxed(&q->expired, 0);
     ap_store_relaxed(&q->cancelled, 0);
+    ap_store_relaxed(&q->taken, 0);
     ap_store_relaxed(&q->refused, 0);
     ap_store_relaxed(&q->run_time, 0);
     ap_store_relaxed(&q->told, 0);
@@ -282,6 +283,25 @@ uint64_t ap_queue_pop(struct ap_consumer *c)
      * the fence: they are about to send again. */
     if (__builtin_expect(empty != 0, 0)) empties(c, empty);
     return ref;
+}
+
+uint64_t ap_queue_peek(const struct ap_segment *seg, uint32_t queue, uint64_t *cursor)
+{
+    const struct ap_queue *q = ap_queue_at(seg, queue);
+    uint32_t ring = (uint32_t)(*cursor >> 32), step = (uint32_t)*cursor;
+
+    for (; q != NULL && ring <= seg->geometry.queue_inlets; ring++, step = 0) {
+        struct ap_ring *at = ap_ring_at(seg, queue, ring);
+        uint64_t position, cell;
+
+        if ((ap_load_relaxed(&q->summary) >> ring & 1) == 0 || step >= seg->geometry.queue_depth) continue;
+        position = ap_load_relaxed(&at->head) + step;
+        cell = ap_load_acquire(ap_cell_at(seg, at, position)); /* QUEUE-A1 pairs QUEUE-R1 */
+        if (cell >> AP_LAP_SHIFT != ap_lap_at(seg, position)) continue;
+        *cursor = (uint64_t)ring << 32 | (step + 1);
+        return cell & REF_MASK;
+    }
+    return 0;
 }
 
 /* A former consumer that was still in a pop when this one began has moved the head past ours. Producers fill by it, so the cell at

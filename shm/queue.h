@@ -106,6 +106,7 @@ struct ap_queue {
 
     uint64_t summary AP_ALIGNED;
     uint64_t crashed, expired, cancelled; /* tasks that ended without their consumer: added by the lane that ended them */
+    uint64_t taken;   /* tasks that its consumer has taken over from other agents' queues; writer: the consumer */
     uint64_t refused; /* tasks that were not accepted, because they would have waited past their deadlines: added by the callers */
 
     uint32_t depth AP_ALIGNED; /* queued, as of the consumer's last turn */
@@ -237,6 +238,9 @@ void ap_consumer_init(struct ap_consumer *c, struct ap_segment *seg, uint32_t qu
 /* The next reference, rings in turn, or 0 when all are empty; its lap is removed. Clears the summary bits of rings that it found
  * empty when they are many. */
 uint64_t ap_queue_pop(struct ap_consumer *c);
+/* For those who look for a task to move: the references in the queue's rings, one after another from *cursor (0 at first) on, or 0
+ * at the end. Takes nothing, and may miss or repeat what its consumer takes meanwhile. */
+uint64_t ap_queue_peek(const struct ap_segment *seg, uint32_t queue, uint64_t *cursor);
 /* Looks so often, with pauses, whether there is something new in the ring that had the last reference: where the next is
  * likeliest. Takes nothing. */
 static inline bool ap_queue_glance(const struct ap_consumer *c, unsigned looks)
@@ -291,6 +295,11 @@ void ap_queue_tell(struct ap_consumer *c, const struct ap_queue_tally *tally);
  * it is as good as any again. */
 void ap_queue_charge(struct ap_consumer *c, uint64_t charge, uint64_t now);
 void ap_queue_eject(struct ap_consumer *c, uint64_t until, uint32_t ejections);
+/* By the consumer: it has taken over one more. */
+static inline void ap_queue_took(struct ap_consumer *c)
+{
+    ap_store_relaxed(&c->queue->taken, ap_load_relaxed(&c->queue->taken) + 1);
+}
 /* By a router: takes the one task of the trial. False: another one has it. */
 bool ap_queue_probe(struct ap_queue *q, uint64_t now);
 /* Whether it is passed over: its trial has not begun. */

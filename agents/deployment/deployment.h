@@ -32,7 +32,7 @@ struct ap_deployment_agent {
     const char **capabilities;        /* ends with NULL */
     size_t capability_count;
     struct ap_terms *terms; /* what it declares, one for each capability (registry/routing/terms.h) */
-    uint32_t worker;
+    uint32_t worker, replica; /* replica: 0, or of the agent that was read before it */
     const struct ap_node *config; /* may be NULL */
 };
 struct ap_deployment_check {

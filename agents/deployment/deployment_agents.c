@@ -22,6 +22,7 @@ static const struct ap_key agent_keys[] = {
     {.name = "plugin", .type = 's', .what = "path of a shared object"},
     {.name = "capabilities", .type = 'e', .required = true, .what = "the capabilities that it offers"},
     {.name = "worker", .type = 'i', .min = 0, .max = 15},
+    {.name = "replicas", .type = 'i', .min = 1, .max = 16},
     {.name = "config", .type = 'm', .what = "the kind's own keys"},
     {.name = NULL},
 };
@@ -176,6 +177,15 @@ static int read_capabilities(struct ap_loader *l, struct ap_deployment_agent *ag
     return e;
 }
 
+static int agents_named(struct ap_loader *l, const struct ap_deployment_swarm *s, const char *name, const struct ap_node *at)
+{
+    for (size_t i = 0; i < s->agent_count; i++)
+        if (strcmp(s->agents[i].name, name) == 0)
+            return ap_node_refuse(at, l->error, "name: %s has an agent %s already (line %u); give each agent a name of its own",
+                                  s->service, name, ap_node_get(s->agents[i].node, "name")->line);
+    return 0;
+}
+
 static int agents_read_agent(struct ap_loader *l, struct ap_deployment_swarm *s, const struct ap_node *node)
 {
     struct ap_deployment_agent *agent = &s->agents[s->agent_count];
@@ -190,12 +200,8 @@ static int agents_read_agent(struct ap_loader *l, struct ap_deployment_swarm *s,
     at = ap_node_get(node, "name");
     if (!ap_name_valid(agent->name, APIARY_NAME_MAX))
         return ap_node_refuse(at, l->error, "name: '%s' is not a name; " AP_NAME_RULE, AP_SHOWN(agent->name, 64));
-    for (size_t i = 0; i < s->agent_count; i++) {
-        if (strcmp(s->agents[i].name, agent->name) != 0) continue;
-        return ap_node_refuse(at, l->error,
-                              "name: %s has an agent %s already (line %u); give each agent a name of its own",
-                              s->service, agent->name, ap_node_get(s->agents[i].node, "name")->line);
-    }
+    e = agents_named(l, s, agent->name, at);
+    if (e < 0) return e;
     if (agent->worker >= s->workers)
         return ap_node_refuse(ap_node_get(node, "worker"), l->error,
                               "worker: %u is out of range; %s has workers: %u, so allowed: 0 to %u", agent->worker,
@@ -206,15 +212,55 @@ static int agents_read_agent(struct ap_loader *l, struct ap_deployment_swarm *s,
     return e;
 }
 
+/* The agent that was read last runs so many times, on as many workers, each under a name of its own: a, a.2, a.3... */
+static int agents_replicate(struct ap_loader *l, struct ap_deployment_swarm *s, const struct ap_node *node)
+{
+    const struct ap_deployment_agent *first = &s->agents[s->agent_count - 1];
+    uint32_t replicas = (uint32_t)ap_node_number(node, "replicas", 'i', 1);
+
+    if (replicas > s->workers)
+        return ap_node_refuse(ap_node_get(node, "replicas"), l->error,
+                              "replicas: %u need as many workers; %s has workers: %u", replicas, s->service, s->workers);
+    for (uint32_t i = 1; i < replicas; i++) {
+        struct ap_deployment_agent *agent = &s->agents[s->agent_count];
+        char *name = ap_config_alloc(l->d->config, APIARY_NAME_MAX + 8);
+
+        if (name == NULL) return APIARY_ENOBLOCK;
+        snprintf(name, APIARY_NAME_MAX + 8, "%s.%u", first->name, i + 1);
+        if (!ap_name_valid(name, APIARY_NAME_MAX))
+            return ap_node_refuse(ap_node_get(node, "name"), l->error, "name: %s is too long for a replica's", name);
+        if (agents_named(l, s, name, ap_node_get(node, "name")) < 0) return APIARY_ECONFIG;
+        *agent = *first;
+        agent->name = name;
+        agent->worker = (first->worker + i) % s->workers;
+        agent->replica = i;
+        s->agent_count++;
+    }
+    return 0;
+}
+
+static size_t agents_expected(const struct ap_node *list)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < list->count; i++) {
+        int64_t replicas = list->items[i]->kind == AP_NODE_MAP ? ap_node_number(list->items[i], "replicas", 'i', 1) : 1;
+        count += replicas >= 1 && replicas <= 16 ? (size_t)replicas : 1;
+    }
+    return count;
+}
+
 int ap_deployment_read_agents(struct ap_loader *l, struct ap_deployment_swarm *s)
 {
     const struct ap_node *list = ap_node_get(s->node, "agents");
     int e = 0;
 
-    s->agents = ap_config_alloc(l->d->config, list->count * sizeof *s->agents);
+    s->agents = ap_config_alloc(l->d->config, agents_expected(list) * sizeof *s->agents);
     if (s->agents == NULL) return APIARY_ENOBLOCK;
-    for (size_t i = 0; i < list->count && e == 0; i++)
+    for (size_t i = 0; i < list->count && e == 0; i++) {
         e = agents_read_agent(l, s, list->items[i]);
+        if (e == 0) e = agents_replicate(l, s, list->items[i]);
+    }
     return e;
 }
 
@@ -348,6 +394,7 @@ const char *ap_deployment_unchecked(const struct ap_deployment *d, size_t n, str
     for (size_t i = 0; i < d->swarm_count; i++) {
         const struct ap_deployment_swarm *s = &d->swarms[i];
         for (size_t a = 0; a < s->agent_count; a++) {
+            if (s->agents[a].replica > 0) continue; /* what it offers is the first one's */
             for (size_t c = 0; c < s->agents[a].capability_count; c++) {
                 const char *capability = s->agents[a].capabilities[c];
                 if (is_checked(s, capability) || n-- > 0) continue;

@@ -9,6 +9,7 @@
 
 #include "agents/runtime/crash.h"
 #include "agents/runtime/queen.h"
+#include "agents/runtime/takeover.h"
 #include "core/text.h"
 #include "core/thread.h"
 #include "core/uring.h"
@@ -235,6 +236,8 @@ static void say_reopened(struct ap_worker *w)
 bool ap_worker_rest(struct ap_worker *w, uint32_t command, uint32_t *ret_bell)
 {
     publish_all(w);
+    *ret_bell = 0;
+    if (w->queen->worker_count > 1 && command == AP_WORKER_RUN && ap_takeover(w)) return false;
     *ret_bell = ap_bell_raise(&w->context->lane.lane->bell); /* BELL-F2, and QUEUE-F2 for what follows */
     return !something_to_do(w, command);
 }

@@ -3,7 +3,7 @@
 
 /* ---- states of the segment ------------------------------------------------------------------------------------ */
 
-static void task_queued(uint32_t queue)
+void task_queued(uint32_t queue)
 {
     if (submit(&survivor, queue, true) < 0) exit(2);
     ap_producer_close(&survivor.producers[queue], &survivor.lane);

@@ -117,6 +117,7 @@ void die_having(void (*done)(void));
 
 /* ---- operations.c: setups that pairs.c uses, too */
 void image_task(void);   /* the survivor's task, with a block, waits in queue 1; actor.slot, .ref and .word name it */
+void task_queued(uint32_t queue); /* the same in another queue */
 void image_done(void);   /* it is finished, with a result in a block */
 void image_abandoned(void); /* and abandoned, in a slab that nobody holds */
 void image_dead_worker(void); /* a worker died with it, its result half made */

@@ -4,6 +4,7 @@
 
 #include "agents/runtime/crash.h"
 #include "agents/runtime/queen.h"
+#include "agents/runtime/takeover.h"
 #include "registry/routing/dead.h"
 
 static const char *const echo[] = {"echo", NULL};
@@ -512,6 +513,19 @@ void before_next_thread(bool over)
     ap_lane_close_shared(&survivor.second);
 }
 
+/* ---- what waits elsewhere --------------------------------------------------------------------------------------- */
+
+/* At the survivor's agent. */
+static void image_task_elsewhere(void)
+{
+    task_queued(0);
+}
+
+static void run_takeover(void)
+{
+    must(ap_takeover_from(&hive.worker, &hive.agent, 0) || at_operation->other != NULL);
+}
+
 /* ---- the queen ------------------------------------------------------------------------------------------------ */
 
 static void run_beat(void)
@@ -556,6 +570,8 @@ const struct operation kills_worker[] = {
      .run = run_delegations_poll, .after = after_task},
     {.name = "agent_leaves", .registry = true, .image = image_task, .prepare = prepare_agent_delegated,
      .run = run_delegations_end, .after = after_task},
+    {.name = "takeover", .registry = true, .image = image_task_elsewhere, .prepare = prepare_reply, .run = run_takeover,
+     .after = after_task},
     {.name = "beat", .registry = true, .prepare = hive_register, .run = run_beat},
     {.name = NULL},
 };

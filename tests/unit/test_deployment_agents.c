@@ -40,7 +40,7 @@ Test(deployment_agents, refused_agents)
         {S "      - {name: a, kind: echo, capabilities: c, worker: -1}\n",
          "4: worker: -1 is out of range; allowed: 0 to 15"},
         {S "      - {name: a, kind: echo, capabilities: c, colour: red}\n",
-         "4: colour: unknown key; allowed: name, kind, plugin, capabilities, worker, config"},
+         "4: colour: unknown key; allowed: name, kind, plugin, capabilities, worker, replicas, config"},
         /* the kind's own keys */
         {S "      - {name: a, kind: exec, capabilities: c}\n",
          "4: config: missing; the kind 'exec' of agent a needs config: {command: ...} - program and arguments"},
@@ -68,6 +68,46 @@ Test(deployment_agents, refused_agents)
     ALL_REFUSED(rows);
     ap_deployment_free(load(S "      - {name: a, kind: echo, capabilities: c, config: {}}\n"));
     ap_deployment_free(load(S "      - {name: a, kind: echo, capabilities: [a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p]}\n"));
+}
+
+/* ---- replicas --------------------------------------------------------------------------------------------------- */
+
+#define W "swarms:\n  - service: s\n    workers: 3\n    agents:\n"
+
+Test(deployment_agents, replicas_run_on_workers_of_their_own)
+{
+    static const char *const names[] = {"a", "b", "b.2", "b.3", "c"};
+    static const uint32_t workers[] = {0, 1, 2, 0, 0};
+    struct ap_deployment *d = load(W "      - {name: a, kind: echo, capabilities: x}\n"
+                                     "      - {name: b, kind: echo, capabilities: [y, z], worker: 1, replicas: 3}\n"
+                                     "      - {name: c, kind: echo, capabilities: x, replicas: 1}\n");
+    const struct ap_deployment_swarm *s = &d->swarms[0];
+
+    cr_assert_eq(s->agent_count, 5);
+    for (size_t i = 0; i < 5; i++) {
+        cr_expect_str_eq(s->agents[i].name, names[i]);
+        cr_expect_eq(s->agents[i].worker, workers[i], "%s", names[i]);
+        cr_expect_eq(s->agents[i].capability_count, i >= 1 && i <= 3 ? 2 : 1);
+    }
+    cr_expect_str_eq(ap_deployment_unchecked(d, 2, &error), "z");
+    cr_expect_str_eq(ap_deployment_unchecked(d, 3, &error), "x", "each is told once");
+    cr_expect_null(ap_deployment_unchecked(d, 4, &error));
+    ap_deployment_free(d);
+}
+
+Test(deployment_agents, refused_replicas)
+{
+    static const struct row rows[] = {
+        {W "      - {name: a, kind: echo, capabilities: x, replicas: 4}\n",
+         "5: replicas: 4 need as many workers; s has workers: 3"},
+        {W "      - {name: a, kind: echo, capabilities: x, replicas: 0}\n", "5: replicas: 0 is out of range; allowed: 1 to 16"},
+        {W "      - {name: a, kind: echo, capabilities: x, replicas: 2}\n      - {name: a.2, kind: echo, capabilities: x}\n",
+         "6: name: s has an agent a.2 already (line 5); give each agent a name of its own"},
+        {W "      - {name: a.2, kind: echo, capabilities: x}\n      - {name: a, kind: echo, capabilities: x, replicas: 2}\n",
+         "6: name: s has an agent a.2 already (line 5); give each agent a name of its own"},
+    };
+
+    ALL_REFUSED(rows);
 }
 
 /* ---- terms ------------------------------------------------------------------------------------------------------ */

@@ -1,0 +1,28 @@
+/* agents/runtime/takeover.h - an idle worker takes over what waits at other agents of its queen, behind a long task.
+ *
+ * WHEN      1 Before a worker sleeps: each agent of it that may start something looks at the agents of the other workers.
+ *           2 Tasks of an agent that has something in hand are taken, one at a time, if a task there takes AP_TAKEOVER_PAYS or more
+ *           in the mean, or if none has ended yet. A shorter one is begun there before it would be here.
+ *           3 A task with a key stays, since it belongs to its provider. A suspect stays, since it waits for its turn to be alone.
+ * HOW       The reference is read in the other agent's ring, and stays there. The task's word decides, as in every move
+ *           (shm/move.h): from then on that reference is nobody's.
+ * CRASH     As of a mover.
+ * THREADS   The worker's; it reads what the others have published.
+ */
+#ifndef AP_TAKEOVER_H
+#define AP_TAKEOVER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define AP_TAKEOVER_PAYS UINT64_C(50000)
+
+struct ap_agent;
+struct ap_worker;
+
+/* Whether a task was taken: it waits at an agent of this worker now. */
+bool ap_takeover(struct ap_worker *w);
+/* The oldest task at that queue that the agent may run. */
+bool ap_takeover_from(struct ap_worker *w, struct ap_agent *agent, uint32_t queue);
+
+#endif
