@@ -150,7 +150,10 @@ enum apiary_untried {
  *   its time (of both, the later). Until then it holds its place in the table and, of a swarm, in max_concurrent_delegations. It
  *   may be awaited, cancelled and given up as any; it outlives its client as one that is queued. `timeout` counts from its time.
  *   At its time it waits for a provider where there is none.
- * 4 `key`: tasks of one key go to one provider, where the capability has declared `balance: keyed`; 0: none. */
+ * 4 `key`: tasks of one key go to one provider, where the capability has declared `balance: keyed`; 0: none.
+ * 5 `keep`: the result of a task that is fire and forget is kept for so long after its end, for apiary_fetch; 0: not at all. The
+ *   segment has room for a number of them (kept_results). The task is refused where there is none (APIARY_ETABLEFULL), so a result
+ *   that was promised is there. APIARY_EINVAL without APIARY_DETACH: who may await the task gets the result so. */
 typedef struct apiary_delegate_options {
     size_t struct_size;
     uint64_t timeout; /* schedule to close; 0: the segment's task_timeout (60 s) */
@@ -161,6 +164,7 @@ typedef struct apiary_delegate_options {
     uint64_t due_at; /* the same as a time of CLOCK_MONOTONIC; 0: at once */
     apiary_retry_t retry;
     uint64_t key;
+    uint64_t keep; /* ns; with APIARY_DETACH */
 } apiary_delegate_options_t;
 
 /* A key from bytes; never 0. */
@@ -289,6 +293,15 @@ APIARY_API int apiary_delegate_batch(apiary_t *a, const apiary_request_t *reques
  *   go on and may be awaited again. */
 APIARY_API int apiary_await_batch(apiary_t *a, const apiary_task_t *tasks, size_t n, uint64_t timeout,
                                   apiary_result_t *results, size_t *finished);
+
+/* The result of a task that was delegated with `keep`, for any process, also after the end of the one that delegated it.
+ * 1 Waits until the task has ended, for `timeout` (0: not at all), without a deadline of its own: APIARY_ENOTREADY.
+ * 2 At most `capacity` bytes are copied to `data`, and result.data is that; result.size is the whole size. A result is fetched as
+ *   often as one likes, and is not to be released.
+ * 3 APIARY_ESTALE: the task was not delegated so, its time is over, or it was forgotten. APIARY_EINVAL. */
+APIARY_API int apiary_fetch(apiary_t *a, apiary_task_t task, uint64_t timeout, void *data, size_t capacity, apiary_result_t *ret);
+/* Drops it before its time. APIARY_ENOTREADY: the task has not ended. APIARY_ESTALE. */
+APIARY_API int apiary_forget(apiary_t *a, apiary_task_t task);
 
 /* Frees the task and its result. The result is cleared. */
 APIARY_API int apiary_release(apiary_t *a, apiary_result_t *result);

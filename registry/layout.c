@@ -6,6 +6,7 @@
 #include "registry/discovery/discovery.h"
 #include "registry/monitor/supervised.h"
 #include "registry/routing/dead.h"
+#include "registry/routing/kept.h"
 
 _Static_assert(sizeof(struct ap_service) == 64, "service: one line");
 _Static_assert(offsetof(struct ap_swarm, beat) == 64, "the beat has a line of its own");
@@ -32,8 +33,16 @@ static const struct ap_part *const rows[] = {
 
 _Static_assert(AP_REGISTRY_SECTIONS_END <= AP_SECTIONS_MAX, "sections");
 
+/* The rows of the dead set come first. */
+static bool registry_keeps(const struct ap_segment *seg, uint32_t row, uint64_t epoch)
+{
+    uint32_t dead = (uint32_t)seg->sections[AP_SECTION_DEAD].count;
+
+    return row < dead ? ap_dead_keeps(seg, row, epoch) : ap_kept_keeps(seg, row - dead, epoch);
+}
+
 const struct ap_parts ap_registry_parts = {.rows = rows, .count = AP_REGISTRY_SECTIONS_END, .look_slot = ap_registry_look_slot,
-                                            .keeps = ap_dead_keeps};
+                                            .keeps = registry_keeps};
 
 int ap_registry_create(const struct ap_segment_options *options, char *message, size_t size, struct ap_segment **ret)
 {

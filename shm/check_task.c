@@ -135,7 +135,7 @@ static void slot_generation(struct ap_look *look, const struct seen *s)
     if (AP_WORD_CRASHES(s->word) > AP_CRASHES_MAX)
         ap_look_found(look, AP_CORRUPT, &s->slot->word, s->word, "T5", "%u crashes; at most %u", AP_WORD_CRASHES(s->word),
                       AP_CRASHES_MAX);
-    if (generation > AP_GENERATION_LAST)
+    if ((AP_REQUEST_BITS(request) & ~(uint64_t)AP_REQUEST_ALL) != 0 || generation > AP_GENERATION_LAST)
         ap_look_found(look, AP_CORRUPT, &s->slot->request, request, "T5", "request %016llx: bits that do not exist",
                       LONG(request));
     else if (published(s->state) && generation != s->generation)
@@ -288,7 +288,7 @@ static const struct ap_field slot_fields[] = {
     AP_FIELD(ap_slot, deadline), AP_FIELD(ap_slot, client), AP_FIELD(ap_slot, capability), AP_FIELD(ap_slot, caller),
     AP_FIELD(ap_slot, only), AP_FIELD(ap_slot, body_inline), AP_FIELD(ap_slot, result_inline), AP_FIELD(ap_slot, queued),
     AP_FIELD(ap_slot, started), AP_FIELD(ap_slot, finished), AP_FIELD(ap_slot, queue), AP_FIELD(ap_slot, worker),
-    AP_FIELD(ap_slot, due), AP_FIELD(ap_slot, tries),
+    AP_FIELD(ap_slot, due), AP_FIELD(ap_slot, outcome), AP_FIELD(ap_slot, tries),
     {NULL, 0, 0},
 };
 static const struct ap_number slot_numbers[] = {

@@ -212,10 +212,13 @@ int ap_pool_free_attached(struct ap_segment *seg, uint32_t slot, uint64_t genera
 
 int ap_pool_keep(struct ap_segment *seg, uint64_t offset, uint32_t slot, uint64_t generation, uint32_t row, uint64_t epoch)
 {
-    uint64_t seen = AP_BLOCK(AP_BLOCK_REQUEST, slot, generation);
     struct place p;
+    uint64_t seen;
 
-    if (!pool_place_of(seg, offset, &p)) return 0;
+    if (offset == 0 || !pool_place_of(seg, offset, &p)) return 0;
+    seen = ap_load_acquire(word_at(seg, p.number));
+    if (AP_BLOCK_STATE(seen) != AP_BLOCK_REQUEST && AP_BLOCK_STATE(seen) != AP_BLOCK_RESULT) return 0;
+    if (AP_BLOCK_WHO(seen) != slot || !AP_BLOCK_IS_OF(seen, generation)) return 0;
     return ap_cas(word_at(seg, p.number), &seen, AP_BLOCK(AP_BLOCK_KEPT, row, epoch));
 }
 

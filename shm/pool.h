@@ -7,8 +7,8 @@
  *           slot's generation, or of the lane's epoch.
  *           2 FREE -> OWNED(lane) by CAS. OWNED -> OWNED(another lane of the process) by CAS.
  *           3 OWNED -> REQUEST(slot, generation) or RESULT(slot, generation) by its owner's store.
- *           4 REQUEST or RESULT -> FREE by CAS, by the lane that releases the slot (RELEASING names it). Or REQUEST -> KEPT(row,
- *           epoch): a row of the registry has it from then on (struct ap_parts, keeps). KEPT -> FREE by CAS.
+ *           4 REQUEST or RESULT -> FREE by CAS, by the lane that releases the slot (RELEASING names it). Or REQUEST or RESULT ->
+ *           KEPT(row, epoch): a row of the registry has it from then on (struct ap_parts, keeps). KEPT -> FREE by CAS.
  * INVARIANTS P1 a REQUEST block is live exactly while its slot has that generation, is not FREE, and names the block
  *           P2 a RESULT block is live while its slot has that generation and is RUNNING, or names the block
  *           P3 an OWNED block's lane is LIVE with that epoch  P5 a KEPT block's row keeps it. A block that fails P1..P3 or P5 is a

@@ -329,6 +329,14 @@ void ap_slot_blocks_free(struct ap_segment *seg, const struct ap_slot *slot, uin
     ap_pool_free_attached(seg, index, generation, ap_load_relaxed(&slot->result));
 }
 
+/* A releaser that comes late finds the slot's word changed, or another outcome; a word comes once. */
+void ap_slot_outcome(struct ap_slot *slot, uint64_t seen)
+{
+    uint64_t outcome = ap_load_relaxed(&slot->outcome);
+
+    while (outcome != seen && ap_load_acquire(&slot->word) == seen && !ap_cas(&slot->outcome, &outcome, seen)) continue;
+}
+
 /* ---- worker --------------------------------------------------------------------------------------------------- */
 
 int ap_task_claim(struct ap_segment *seg, uint32_t lane, uint32_t queue, uint64_t ref, uint64_t *ret)

@@ -43,9 +43,7 @@
  *           RELEASING  FREE       STORE  who frees it           the lane's thread; blocks, ticket given back
  *           RELEASING  FREE       CAS    who frees it           another thread of its process; the same
  *           RELEASING  FREE       CAS    reaper of the owner    the same
- * REQUEST   a second word, generation << 8 | bits, written by the client side, and for a dead client by its reaper (DETACH):
- *           CANCEL, ABANDON (nobody will collect), DETACH (fire and forget: ABANDON from birth); by the worker: OVERWRITTEN, and
- *           TRIED (slot->tries is this task's); why it is not tried again (cause.h). Bits of another generation do not count.
+ * REQUEST   a second word, of what is asked of the task: see request.h.
  * UNSEEN    1 A task that nobody may collect is freed as soon as it has ended.
  *           2 The lane that ends it looks at the request word afterwards; the lane that gives it up looks at the word afterwards
  *           (TASK-F3, TASK-F4). So one of them sees both. If that lane dies first, its recovery frees the task.
@@ -86,7 +84,7 @@
 #include "core/copy.h"
 #include "core/invariant.h"
 #include "shm/bell.h"
-#include "shm/cause.h"
+#include "shm/request.h"
 #include "shm/lane.h"
 #include "shm/share.h"
 
@@ -139,15 +137,7 @@ static inline bool ap_task_waits(uint32_t state)
     return state == AP_TASK_QUEUED || state == AP_TASK_SCHEDULED;
 }
 
-enum { AP_REQUEST_CANCEL = 1, AP_REQUEST_ABANDON = 2, AP_REQUEST_DETACH = 4, AP_REQUEST_OVERWRITTEN = 8, AP_REQUEST_TRIED = 16 };
-#define AP_REQUEST_GIVEN_UP (AP_REQUEST_ABANDON | AP_REQUEST_DETACH)
-
-#define AP_REQUEST_WORD(generation, bits) ((uint64_t)(generation) << 8 | (uint64_t)(bits))
-#define AP_REQUEST_GENERATION(r) ((uint64_t)(r) >> 8)
-#define AP_REQUEST_BITS(r) ((uint64_t)(r) & 0xff)
 _Static_assert(AP_REQUEST_GENERATION(AP_REQUEST_WORD(AP_GENERATION_MASK, 0)) == AP_GENERATION_MASK, "it is of any generation");
-_Static_assert((AP_REQUEST_CANCEL | AP_REQUEST_GIVEN_UP | AP_REQUEST_OVERWRITTEN | AP_REQUEST_TRIED) == 31,
-               "each bit means one thing");
 
 #define AP_WORD(state, crashes, owner, generation) \
     ((uint64_t)(state) | (uint64_t)(crashes) << 4 | (uint64_t)(owner) << 12 | (uint64_t)(generation) << 26)
@@ -223,8 +213,9 @@ struct ap_slot {
     uint64_t queued, started, finished; /* CLOCK_MONOTONIC */
     uint32_t queue, worker;             /* of the last claim, after its CAS; until then of submit or the claim before */
     uint64_t due;                       /* while SCHEDULED and afterwards: not to be run before; else of an earlier task */
+    uint64_t outcome;                   /* with KEEP, the word of its end; else of an earlier task */
     uint16_t tries;                     /* AP_TRIES, if TRIED is set; else of an earlier task */
-    uint8_t reserved[22];
+    uint8_t reserved[14];
 } AP_ALIGNED;
 
 /* Attempts that its agent failed and after which it was put back, and why it was not (enum apiary_untried). A worker that is killed
@@ -458,6 +449,12 @@ AP_ALWAYS_INLINE void ap_slot_detach(struct ap_slot *slot, uint64_t generation)
     ap_store_relaxed(&slot->request, AP_REQUEST_WORD(generation, AP_REQUEST_DETACH));
 }
 
+/* Has its result outlive the slot, while that is RESERVED. */
+static inline void ap_slot_keep(struct ap_slot *slot)
+{
+    ap_store_relaxed(&slot->request, ap_load_relaxed(&slot->request) | AP_REQUEST_KEEP);
+}
+
 /* FREE -> RESERVED; returns the new generation. All fields that a checker looks at in a RESERVED slot are stored before. */
 AP_ALWAYS_INLINE uint64_t ap_slot_reserve(const struct ap_slabs *by, struct ap_slot *slot, uint32_t index, uint32_t lane)
 {
@@ -558,6 +555,7 @@ AP_ALWAYS_INLINE int ap_slot_release(struct ap_segment *seg, uint32_t lane, stru
     AP_WAY(DONE, RELEASING, CAS, COLLECTOR, AP_IS_ANYBODY);
     AP_WAY(FAILED, RELEASING, CAS, COLLECTOR, AP_IS_ANYBODY);
     AP_WAY(CANCELLED, RELEASING, CAS, COLLECTOR, AP_IS_ANYBODY);
+    if (freed != NULL && ap_task_requested(slot, seen, AP_REQUEST_KEEP)) ap_slot_outcome(slot, seen);
     if (!ap_cas(&slot->word, &seen, releasing)) return 0;
     if (freed != NULL) freed(user, slot);
     if (__builtin_expect((ap_load_relaxed(&slot->body) | ap_load_relaxed(&slot->result)) != 0, 0))

@@ -135,11 +135,11 @@ owned "a field of the header" '[a-z.>-]*header->[a-z_]+' 'shm/.*\.[ch]'
 owned "a swarm's state, beat, leaving, mode or reason" '(s|swarm|ap_swarm_at\(.*\))->(state|beat|leaving|mode|reason(\[.*\])?)' \
     'registry/discovery/(swarm|mode)\.c'
 
-# ---- the bits and the generation of a request word are told apart in shm/task.h, and by the checker that trusts neither
+# ---- the bits and the generation of a request word are told apart in shm/request.h and task.h, and by the checker that trusts neither
 
 forbid "a request word taken apart, use ap_request_has and its neighbours" \
-    'request *(>> *8|& *0xff)|AP_REQUEST_GENERATION|AP_REQUEST_ABANDON *\| *AP_REQUEST_DETACH' \
-    $(printf '%s\n' "${product[@]}" | grep -vE '^shm/(task\.[ch]|check_task\.c)$')
+    'request *(>> *16|& *0xffff)|AP_REQUEST_GENERATION|AP_REQUEST_ABANDON *\| *AP_REQUEST_DETACH' \
+    $(printf '%s\n' "${product[@]}" | grep -vE '^shm/(request\.h|task\.[ch]|check_task\.c)$')
 
 # ---- a name in a backtrace says where it is: no static function has that of one in another file
 

@@ -24,6 +24,7 @@ int cmd_kinds(struct tool *t, int argc, char **argv);
 int cmd_delegate(struct tool *t, int argc, char **argv);
 int cmd_task(struct tool *t, int argc, char **argv);
 int cmd_dead(struct tool *t, int argc, char **argv);
+int cmd_kept(struct tool *t, int argc, char **argv);
 int cmd_drain(struct tool *t, int argc, char **argv);
 int cmd_resume(struct tool *t, int argc, char **argv);
 int cmd_weight(struct tool *t, int argc, char **argv);
@@ -113,6 +114,11 @@ struct task_view {
     struct ap_carried carried;
 };
 AP_MUST_CHECK bool view_task(const struct ap_segment *seg, uint32_t slot, struct task_view *ret);
+
+/* How a task ended, and its result, as apiary delegate shows them: text goes in as text, anything else in base64. `of` names it. */
+void result_set_end(json_t *o, const apiary_result_t *result);
+void result_set_data(json_t *o, const apiary_result_t *result);
+AP_MUST_CHECK int result_print(const struct tool *t, const char *of, const apiary_result_t *result);
 
 #define BEAT_LATE UINT64_C(5000000000) /* of a beat each second: from here on the state is no longer "passing" */
 

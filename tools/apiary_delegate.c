@@ -125,7 +125,7 @@ static int print_refused(const struct tool *t, apiary_t *a, const char *capabili
 }
 
 /* Text goes in as text, anything else in base64. */
-static void set_data(json_t *o, const apiary_result_t *result)
+void result_set_data(json_t *o, const apiary_result_t *result)
 {
     json_t *text = memchr(result->data != NULL ? result->data : "", '\0', result->size) == NULL
                        ? json_stringn(result->data != NULL ? result->data : "", result->size)
@@ -142,6 +142,15 @@ static void set_data(json_t *o, const apiary_result_t *result)
 /* Why a task that failed was not tried again. */
 static const char *const untried[] = {"no_policy", "used_up", "refused", "budget", "deadline", "unwanted"};
 
+void result_set_end(json_t *o, const apiary_result_t *result)
+{
+    json_object_set_new(o, "ok", json_boolean(result->code == 0));
+    json_object_set_new(o, "error", result->code == 0 ? json_null() : json_string(apiary_error_name(result->code)));
+    json_object_set_new(o, "agent_code", json_integer(result->agent_code));
+    json_object_set_new(o, "attempts", json_integer(result->attempts));
+    json_object_set_new(o, "untried", result->untried != 0 ? json_string(untried[result->untried]) : json_null());
+}
+
 struct call {
     const char *capability;
     apiary_delegate_options_t options;
@@ -155,11 +164,7 @@ static int delegate_print_json(const apiary_t *a, const struct call *call, const
     json_t *o = json_object();
     json_object_set_new(o, "task", json_string(tool_format_task(result->task, id)));
     json_object_set_new(o, "capability", json_string(call->capability));
-    json_object_set_new(o, "ok", json_boolean(result->code == 0));
-    json_object_set_new(o, "error", result->code == 0 ? json_null() : json_string(apiary_error_name(result->code)));
-    json_object_set_new(o, "agent_code", json_integer(result->agent_code));
-    json_object_set_new(o, "attempts", json_integer(result->attempts));
-    json_object_set_new(o, "untried", result->untried != 0 ? json_string(untried[result->untried]) : json_null());
+    result_set_end(o, result);
     json_object_set_new(o, "latency_ns", json_integer((json_int_t)took));
     if (view_task(a->seg, result->task.slot, &view) && view_agent(a->seg, view.queue, &agent))
         json_object_set_new(o, "served_by",
@@ -167,11 +172,11 @@ static int delegate_print_json(const apiary_t *a, const struct call *call, const
                                       "instance", tool_json_text(agent.swarm.instance), "agent",
                                       tool_json_text(agent.name), "pid", (json_int_t)agent.swarm.pid));
     json_object_set_new(o, "size", json_integer((json_int_t)result->size));
-    set_data(o, result);
+    result_set_data(o, result);
     return tool_json_print(o);
 }
 
-static int print_result(const struct tool *t, const struct call *call, const apiary_result_t *result)
+int result_print(const struct tool *t, const char *of, const apiary_result_t *result)
 {
     if (result->code == 0) {
         fwrite(result->data, 1, result->size, stdout);
@@ -180,10 +185,10 @@ static int print_result(const struct tool *t, const struct call *call, const api
         return TOOL_OK;
     }
     if (result->code != APIARY_EAGENT || result->size == 0)
-        return tool_error(t, result->code, NULL, "%s", call->capability);
+        return tool_error(t, result->code, NULL, "%s", of);
     char *text = tool_printable(result->data, result->size);
     int rc = tool_fail(t, tool_exit_code(result->code), "%s: the agent failed the task (its code %u): %s",
-                       call->capability, result->agent_code, text);
+                       of, result->agent_code, text);
     free(text);
     return rc;
 }
@@ -224,7 +229,7 @@ static int delegate_run(const struct tool *t, apiary_t *a, const struct call *ca
         int printed = delegate_print_json(a, call, &result, took);
         rc = printed != TOOL_OK ? printed : tool_exit_code(result.code);
     } else {
-        rc = print_result(t, call, &result);
+        rc = result_print(t, call->capability, &result);
     }
     apiary_release(a, &result);
     return rc;
@@ -255,6 +260,8 @@ int cmd_delegate(struct tool *t, int argc, char **argv)
     rc = tool_carried_read(t, &usage, &carried, &call.options);
     if (rc != TOOL_GO_ON) return rc;
     if (detach) call.options.flags |= APIARY_DETACH;
+    else if (call.options.keep != 0)
+        return tool_usage_error(t, &usage, "--keep goes with --detach: without it the result is printed here");
     if (wait) call.options.flags |= APIARY_WAIT_FOR_PROVIDER;
     apiary_t *a = NULL;
     rc = tool_attach(t, tool_segment(t, NULL), false, &a);

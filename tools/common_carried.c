@@ -153,6 +153,16 @@ static json_t *carried_key_json(const uint64_t *key)
     return json_string(text);
 }
 
+static int carried_keep_read(const char *text, uint64_t *ret)
+{
+    return tool_duration(text, ret) == 0 && *ret != 0 ? 0 : -1;
+}
+
+static json_t *carried_keep_json(const uint64_t *keep)
+{
+    return *keep != 0 ? json_integer((json_int_t)*keep) : json_null();
+}
+
 int tool_carried_read(const struct tool *t, const struct tool_usage *usage, const struct tool_carried *texts,
                       apiary_delegate_options_t *o)
 {

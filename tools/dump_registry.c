@@ -7,6 +7,7 @@
 #include "registry/monitor/supervised.h"
 #include "registry/routing/terms.h"
 #include "registry/routing/dead.h"
+#include "registry/routing/kept.h"
 #include "tools/common_carried.h"
 #include "tools/common.h"
 #include "tools/dump.h"
@@ -229,6 +230,35 @@ static json_t *carried_json(const struct ap_segment *seg)
         json_array_append_new(list, o);
     }
     return list;
+}
+
+void dump_part_kept(const struct dump *d, const struct dump_options *options, json_t *whole)
+{
+    static const char *const states[] = {"free", "filling", "promised", "kept"};
+    json_t *list = json_array();
+
+    (void)options;
+    for (uint32_t i = 0; d->registry && i < d->seg.sections[AP_SECTION_KEPT].count; i++) {
+        const struct ap_kept *k = ap_kept_at(&d->seg, i);
+        uint64_t life = ap_load_acquire(&k->life); /* KEPT-A1 pairs KEPT-R1 */
+        json_t *o;
+        char id[48];
+
+        if (AP_KEPT_STATE(life) == AP_KEPT_FREE) continue;
+        o = json_object();
+        tool_format_task((apiary_task_t){ap_load_relaxed(&k->slot), ap_load_relaxed(&k->epoch), ap_load_relaxed(&k->generation)},
+                         id);
+        dump_registry_set(o, "row", json_integer(i));
+        dump_registry_set(o, "state", json_string(AP_KEPT_STATE(life) <= AP_KEPT_KEPT ? states[AP_KEPT_STATE(life)] : "invalid"));
+        dump_registry_set(o, "task", json_string(id));
+        dump_registry_set(o, "keep", dump_number(ap_load_relaxed(&k->keep)));
+        dump_registry_set(o, "until", dump_number(ap_load_relaxed(&k->until)));
+        dump_registry_set(o, "code", json_integer(ap_load_relaxed(&k->code)));
+        dump_registry_set(o, "result", dump_number(ap_load_relaxed(&k->result)));
+        dump_registry_set(o, "result_size", json_integer(ap_load_relaxed(&k->size)));
+        json_array_append_new(list, o);
+    }
+    dump_registry_set(whole, "kept", list);
 }
 
 void dump_part_dead(const struct dump *d, const struct dump_options *options, json_t *whole)

@@ -145,6 +145,25 @@ static int carried_key_inherit(uint64_t *own, const uint64_t *parents, uint64_t 
     return 0;
 }
 
+/* ---- keep ------------------------------------------------------------------------------------------------------ */
+
+static bool carried_keep_possible(const uint64_t *keep)
+{
+    (void)keep;
+    return true;
+}
+
+static uint64_t carried_keep_otherwise(void)
+{
+    return 0;
+}
+
+static int carried_keep_inherit(uint64_t *own, const uint64_t *parents, uint64_t parent)
+{
+    (void)own, (void)parents, (void)parent;
+    return 0;
+}
+
 /* ---- the row --------------------------------------------------------------------------------------------------- */
 
 int ap_carried_judge(const apiary_delegate_options_t *o)

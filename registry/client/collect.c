@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "registry/routing/dead.h"
+#include "registry/routing/kept.h"
 #include "registry/client/client.h"
 #include "shm/bell.h"
 
@@ -205,6 +206,18 @@ uint32_t ap_tidy_all(const struct ap_lane_context *c)
     for (uint32_t s = 0; s < seg->sections[AP_SECTION_SLABS].count; s++)
         if (ap_load_relaxed(&ap_slab_at(seg, s)->lease) != 0) n += tidy_slab(c, s, 0);
     return n;
+}
+
+bool ap_make_room(struct ap_lane_context *c, int error)
+{
+    struct ap_segment *seg = c->lane.seg;
+    uint32_t n = ap_tidy(c);
+
+    if (error == APIARY_ENOBLOCK) n += ap_tidy_all(c);
+    if (n == 0 && error == APIARY_ENOBLOCK) n += ap_kept_expire(seg, seg->ops->now());
+    if (n == 0) n += (uint32_t)ap_reap_asking(seg, c->lane.index, &ap_registry_hooks);
+    if (n == 0 && error == APIARY_ENOBLOCK) n += ap_pool_sweep(seg);
+    return n > 0;
 }
 
 bool ap_overdue(const struct ap_segment *seg, uint32_t lane, uint64_t now)

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "registry/routing/dead.h"
+#include "registry/routing/kept.h"
 #include "registry/client/carried.h"
 #include "registry/client/client.h"
 #include "registry/routing/deadline.h"
@@ -127,17 +128,6 @@ static __attribute__((noinline)) bool too_late(struct ap_lane_context *c, uint32
 
 /* ---- take: a ticket, a slot, a block --------------------------------------------------------------------------- */
 
-bool ap_make_room(struct ap_lane_context *c, int error)
-{
-    struct ap_segment *seg = c->lane.seg;
-    uint32_t n = ap_tidy(c);
-
-    if (error == APIARY_ENOBLOCK) n += ap_tidy_all(c);
-    if (n == 0) n += (uint32_t)ap_reap_asking(seg, c->lane.index, &ap_registry_hooks);
-    if (n == 0 && error == APIARY_ENOBLOCK) n += ap_pool_sweep(seg);
-    return n > 0;
-}
-
 struct taken {
     int error;
     uint32_t slot;
@@ -252,6 +242,7 @@ static __attribute__((noinline)) int take_back(const struct placed p, int error)
             if (p.loan != 0) ap_pool_attach(seg, p.loan, AP_BLOCK_OWNED, p.c->lane.index, p.c->lane.epoch);
             if (p.c->again != NULL) ap_store_relaxed(p.c->again, 0); /* and what was to be delegated anew is not gone */
             word = ap_load_acquire(&p.at->word);
+            if (ap_task_requested(p.at, word, AP_REQUEST_KEEP)) ap_kept_recall(seg, ap_task_id(seg, p.slot, p.generation));
             ap_task_release_with(seg, p.c->lane.index, p.slot, word, ap_slot_leave, seg);
             return error;
         }
@@ -272,13 +263,6 @@ AP_ALWAYS_INLINE apiary_task_t task_of(const struct submit *s)
     return (apiary_task_t){.slot = s->slot, .epoch = s->c->slabs.epoch, .generation = s->generation};
 }
 
-/* The slot is RESERVED. A task that is delegated anew carries something at any rate. */
-static __attribute__((noinline)) void carry(struct ap_lane_context *c, apiary_task_t task, const apiary_delegate_options_t *options)
-{
-    ap_carried_write(c->lane.seg, task, options);
-    if (c->again != NULL) ap_store_relaxed(c->again, AP_REF(task.slot, task.generation));
-}
-
 /* All that it takes for one task, but that its consumer is told. 0, or an error, and nothing is left of it. */
 AP_ALWAYS_INLINE int delegate_place(struct submit *s, struct ap_known_name *known, const apiary_delegate_options_t *options)
 {
@@ -296,9 +280,9 @@ AP_ALWAYS_INLINE int delegate_place(struct submit *s, struct ap_known_name *know
     if (!s->batched) s->now = s->seg->ops->now();
     s->deadline = ap_deadline_of(s->seg, options, s->now);
     write_slot(s);
-    if (__builtin_expect(s->carries, 0)) carry(s->c, task_of(s), options);
-    ref = ap_slot_publish(&s->c->slabs, s->at, s->slot, s->queue);
-    if (__builtin_expect(ref == 0, 0)) return overwritten(s->c, s->ticket);
+    if (__builtin_expect(s->carries, 0)) r = ap_carry(s->c, task_of(s), s->ticket, s->loan, options);
+    ref = __builtin_expect(r == 0, 1) ? ap_slot_publish(&s->c->slabs, s->at, s->slot, s->queue) : 0;
+    if (__builtin_expect(ref == 0, 0)) return r < 0 ? r : overwritten(s->c, s->ticket);
     if (__builtin_expect(ap_queue_push(s->seg, s->way, ref) < 0, 0)) return take_back(placed_of(s), APIARY_EQUEUEFULL);
     return 0;
 }
@@ -339,7 +323,8 @@ static __attribute__((noinline)) int delegate_later(struct submit s, uint32_t ca
     due = ap_due_of(options, s.now);
     s.deadline = ap_deadline_of(s.seg, options, due);
     write_slot(&s);
-    if (s.carries) ap_carried_write(s.seg, task_of(&s), options);
+    r = s.carries ? ap_carry(s.c, task_of(&s), s.ticket, s.loan, options) : 0;
+    if (r < 0) return r;
     if (ret != NULL) *ret = task_of(&s);
     if (!ap_slot_schedule(&s.c->slabs, s.at, s.slot, due)) return overwritten(s.c, s.ticket);
     ap_due_tell(s.seg, s.slot, due < s.deadline ? due : s.deadline);
@@ -405,7 +390,10 @@ AP_ALWAYS_INLINE int asked(struct submit *s, const apiary_delegate_options_t *op
     if (options != NULL) {
         s->flags = options->flags;
         s->carries = ap_carried_said(options);
-        if (__builtin_expect(s->carries, 0) && ap_carried_judge(options) < 0) return APIARY_EINVAL;
+        if (__builtin_expect(s->carries, 0)) {
+            if (ap_carried_judge(options) < 0) return APIARY_EINVAL;
+            if (options->keep != 0 && (s->flags & APIARY_DETACH) == 0) return APIARY_EINVAL;
+        }
     }
     if ((s->flags & ~(uint32_t)(APIARY_DETACH | APIARY_WAIT_FOR_PROVIDER)) != 0) return APIARY_EINVAL;
     if (ret == NULL && (s->flags & APIARY_DETACH) == 0) return APIARY_EINVAL;

@@ -16,6 +16,7 @@
 #include "core/loop.h"
 #include "core/thread.h"
 #include "registry/routing/router.h"
+#include "registry/routing/kept.h"
 #include "shm/due.h"
 #include "shm/event.h"
 
@@ -212,6 +213,7 @@ static void sweep(struct ap_monitor *m, bool reaped, bool changed)
     if (changed && m->swept + CHANGE_SPACING < m->due) m->due = m->swept + CHANGE_SPACING;
     if (!reaped && now < m->due) return;
     soonest = ap_sweep(m->seg, m->lane.index, &ap_registry_hooks);
+    ap_kept_expire(m->seg, now);
     m->swept = now;
     m->due = soonest < now + SWEEP_SPACING ? now + SWEEP_SPACING : soonest;
 }

@@ -6,6 +6,7 @@
 
 #include "registry/discovery/discovery.h"
 #include "registry/routing/admission.h"
+#include "registry/routing/kept.h"
 #include "shm/event.h"
 
 _Static_assert(sizeof(struct ap_dead) % AP_LINE == 0, "dead: whole lines");
@@ -235,6 +236,7 @@ void ap_slot_leave(void *user, struct ap_slot *slot)
     uint64_t word = ap_load_relaxed(&slot->word), request = ap_request_bits(ap_load_relaxed(&slot->request), word);
     uint32_t index = (uint32_t)(slot - ap_slot_at(seg, 0));
 
+    if (__builtin_expect((request & AP_REQUEST_KEEP) != 0, 0)) ap_kept_enter(seg, slot, word);
     if (__builtin_expect(AP_REQUEST_CAUSE(request) != 0, 0)) {
         const struct entering e = {.seg = seg, .slot = slot, .task = ap_task_id(seg, index, AP_WORD_GENERATION(word)), .word = word,
                                    .lane = AP_WORD_OWNER(word), .cause = AP_REQUEST_CAUSE(request)};

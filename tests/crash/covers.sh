@@ -15,7 +15,7 @@ lines=$(cat <<'LINES'
 apiary_attach: attach
 apiary_attach_fd: attach (the same but for where the descriptor comes from)
 apiary_detach: detach
-apiary_delegate: delegate delegate_warm delegate_block delegate_detached delegate_full delegate_overtaken
+apiary_delegate: delegate delegate_warm delegate_block delegate_detached delegate_full delegate_overtaken delegate_hopeless delegate_kept delegate_kept_full
 apiary_delegate_bound: delegate_bound delegate_bound_warm
 apiary_call_bound: call_expires (but for the name)
 apiary_delegate_batch: delegate_batch delegate_batch_warm
@@ -43,10 +43,11 @@ apiary_job_finish_from_thread: finish_handed (done by the worker's thread)
 apiary_job_reserve: finish_reserved
 apiary_dead_retry: dead_retry dead_retry_full
 apiary_dead_discard: dead_discard
+apiary_forget: kept_forget
 apiary_lane_fd: rest (a thread that sleeps on the bell)
 LINES
 )
-reads="bind refusal discover key dead_next dead_body swarm_status segment_fd version strerror error_name advice job_agent job_attempt
+reads="bind refusal discover key dead_next dead_body fetch swarm_status segment_fd version strerror error_name advice job_agent job_attempt
     job_caller job_cancelled
     job_capability job_data job_deadline job_user job_set_user job_task job_trace trace_parse trace_format
     kind kinds agent_alloc agent_allocated agent_free agent_handle

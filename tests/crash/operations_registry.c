@@ -271,6 +271,20 @@ static void run_delegate_full(void)
     if (apiary_delegate(actor.api, "echo", "work", 4, NULL, &actor.task) != APIARY_EQUEUEFULL) _exit(11);
 }
 
+/* The consumer takes a second for each task, and one waits. */
+static void image_slow(void)
+{
+    if (submit(&survivor, 0, false) < 0) exit(2);
+    signal_queue(survivor.seg, 0, survivor.producers[0].index);
+    ap_producer_close(&survivor.producers[0], &survivor.lane);
+    ap_store_relaxed(&ap_queue_at(survivor.seg, 0)->pace, UINT64_C(1000000000));
+}
+
+static void run_delegate_hopeless(void)
+{
+    if (apiary_delegate(actor.api, "echo", "work", 4, APIARY_TIMEOUT(1000000), &actor.task) != APIARY_EBACKLOG) _exit(24);
+}
+
 /* Others fill the shared ring after the look at its room: the task is taken back. */
 static struct ap_ops overtaking_ops;
 static const struct ap_ops *overtaken_ops;
@@ -588,6 +602,13 @@ const struct operation kills_registry[] = {
     {.name = "dead_retry_full", .registry = true, .image = image_entry_held, .prepare = prepare_overtaken, .run = run_retry_full,
      .before = before_retry, .after = after_retry_full},
     {.name = "dead_discard", .registry = true, .image = image_entry, .run = run_discard, .after = after_discard},
+    {.name = "delegate_hopeless", .registry = true, .image = image_slow, .run = run_delegate_hopeless},
+    {.name = "delegate_kept", .registry = true, .run = run_delegate_kept, .before = before_delegate_kept,
+     .after = after_delegate_kept},
+    {.name = "delegate_kept_full", .registry = true, .image = image_kept_full, .run = run_delegate_kept_full,
+     .after = after_kept_full},
+    {.name = "kept_enter", .registry = true, .image = image_promised, .run = run_kept_enter, .after = after_kept_enter},
+    {.name = "kept_forget", .registry = true, .image = image_kept, .run = run_kept_forget, .after = after_kept_forget},
     {.name = "reap_queen", .registry = true, .image = image_dead_queen, .prepare = prepare_reap,
      .run = run_reap_dead},
     {.name = "reap_unseen", .registry = true, .image = image_dead_freeing, .prepare = prepare_reap, .run = run_reap_dead,

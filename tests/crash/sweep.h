@@ -73,7 +73,7 @@ struct operation {
     bool varies; /* its instructions are not the same twice (it reads /proc): not compared with a real kill */
 };
 /* Each table ends with a NULL name. */
-extern const struct operation kills_shm[], kills_worker[], kills_registry[], pairs[];
+extern const struct operation kills_shm[], kills_worker[], kills_registry[], pairs[], pairs_kept[];
 
 /* ---- world.c */
 extern char world_name[64];
@@ -184,6 +184,24 @@ void other_judge(void);
 void other_judge_and_join(void);
 void before_judged(bool over);
 void after_judged(bool over);
+
+/* ---- kept.c */
+void image_promised(void);
+void image_promised_unseen(void);
+void image_kept(void);
+void image_kept_full(void);
+void run_kept_enter(void);
+void run_kept_forget(void);
+void run_delegate_kept(void);
+void run_delegate_kept_full(void);
+void other_kept_enter(void);
+void other_kept_expire(void);
+void before_delegate_kept(bool over);
+void after_kept_enter(bool over);
+void after_kept_finish(bool over);
+void after_kept_forget(bool over);
+void after_kept_full(bool over);
+void after_delegate_kept(bool over);
 
 /* ---- dead.c */
 extern uint32_t judge_unseen;

@@ -553,6 +553,8 @@ const struct operation kills_worker[] = {
      .after = after_task},
     {.name = "finish_handed", .registry = true, .image = image_task, .prepare = prepare_handed, .run = run_handed,
      .after = after_task},
+    {.name = "finish_kept", .registry = true, .image = image_promised_unseen, .prepare = prepare_kept, .run = run_reply_kept,
+     .before = before_unseen, .after = after_kept_finish},
     {.name = "finish_unseen", .registry = true, .image = image_unseen, .prepare = prepare_kept, .run = run_reply_kept,
      .before = before_unseen, .after = after_unseen},
     {.name = "run_again", .registry = true, .image = image_crashed_task, .prepare = prepare_reply, .run = run_serve,

@@ -4,7 +4,7 @@
 . "$APIARY_SOURCE/tests/process/lib_cli.sh" || exit 1
 mkfifo "$folder/gate"
 cat >"$config" <<END
-meta_registry: {members: 32, lanes: 64, tasks: 512, payload: {blocks_1MiB: 4}}
+meta_registry: {members: 32, lanes: 64, tasks: 512, member_share: 100, payload: {blocks_1MiB: 4}}
 swarms:
   - service: gate_service
     agents: [{name: gate, plugin: $APIARY_PLUGINS/gate.so, capabilities: [gate.pass], config: {fifo: $folder/gate}}]

@@ -294,7 +294,7 @@ Test(deployment, refused_meta_registry)
         {"meta_registry:\n  prot: 1\n",
          "2: prot: unknown key (did you mean 'port'?); allowed: segment, mode, owner, group, port, health_check_interval, "
          "task_timeout, members, lanes, member_share, tasks, queues, queue_depth, queue_inlets, payload, events, services, "
-         "max_concurrent_delegations, swarms, capabilities, dead_tasks"},
+         "max_concurrent_delegations, swarms, capabilities, dead_tasks, kept_results"},
         {"meta_registry: 5\n", "1: meta_registry: '5' is not allowed; expected a mapping (key: value)"},
         {"meta_registry:\n  port: http\n", "2: port: 'http' is not allowed" WHOLE},
         {"meta_registry:\n  port: 0\n", "2: port: 0 is out of range; allowed: 1 to 65535"},

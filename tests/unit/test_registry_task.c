@@ -382,7 +382,7 @@ Test(task, cancel)
     cr_assert_eq(apiary_cancel(client, queued), APIARY_ESTALE);
     cr_assert_eq(apiary_cancel(client, running), 0);
     request = ap_load_acquire(&ap_slot_at(client->seg, running.slot)->request);
-    cr_assert_eq(request & 0xff, AP_REQUEST_CANCEL);
+    cr_assert_eq(AP_REQUEST_BITS(request), AP_REQUEST_CANCEL);
     ap_store_release(&w.hold, 0);
     sem_post(&w.go);
     assert_result(running, "r", 1); /* this agent does not look */

@@ -61,6 +61,8 @@ static void all_gone(apiary_t *h, int wanted)
     GONE(apiary_dead_body, (h, 1, text, sizeof text), wanted);
     GONE(apiary_dead_retry, (h, 1, &task), wanted);
     GONE(apiary_dead_discard, (h, 1), wanted);
+    GONE(apiary_fetch, (h, task, 0, text, sizeof text, &result), wanted);
+    GONE(apiary_forget, (h, task), wanted);
     GONE(apiary_queen_start, (h, &d, message, sizeof message, &queen), wanted);
     GONE(apiary_detach, (h), wanted);
     cr_expect_null(queen);

@@ -247,7 +247,7 @@ static uint32_t reaped(uint32_t state)
     struct ap_slot *slot = ap_slot_at(seg, index);
     uint64_t word = word_of(index);
 
-    ap_store_relaxed(&slot->request, AP_WORD_GENERATION(word) << 8 | request);
+    ap_store_relaxed(&slot->request, AP_REQUEST_WORD(AP_WORD_GENERATION(word), request));
     ap_store_release(&slot->word, word | AP_WORD_LOST_STARTS(lost));
     cr_assert_eq(ap_reap_lane(seg, lane.index, dead, NULL), 1);
     after = state_of(index);

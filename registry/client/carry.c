@@ -1,0 +1,34 @@
+/* registry/client/carry.c - what few tasks carry with them, written while their slot is RESERVED: see carried.h, dead.h, kept.h. */
+#include "registry/client/client.h"
+#include "registry/client/carried.h"
+#include "registry/routing/admission.h"
+#include "registry/routing/kept.h"
+
+/* The slot is RESERVED, and FREE again: the task is refused. */
+static void unplace(struct ap_lane_context *c, apiary_task_t task, uint32_t ticket, uint64_t loan)
+{
+    if (loan != 0) ap_pool_attach(c->lane.seg, loan, AP_BLOCK_OWNED, c->lane.index, c->lane.epoch);
+    if (c->again != NULL) ap_store_relaxed(c->again, 0);
+    ap_task_unreserve(&c->slabs, task.slot);
+    if (ticket != 0) ap_ticket_back(c->lane.seg, &c->ticket_hint, c->lane.index, ticket);
+}
+
+int ap_carry(struct ap_lane_context *c, apiary_task_t task, uint32_t ticket, uint64_t loan,
+             const apiary_delegate_options_t *options)
+{
+    struct ap_segment *seg = c->lane.seg;
+    uint32_t row;
+    int r;
+
+    ap_carried_write(seg, task, options);
+    if (c->again != NULL) ap_store_relaxed(c->again, AP_REF(task.slot, task.generation));
+    if (options->keep == 0) return 0;
+    r = ap_kept_take(seg, c->lane.index, &row);
+    if (r < 0) {
+        unplace(c, task, ticket, loan);
+        return r;
+    }
+    ap_slot_keep(ap_slot_at(seg, task.slot));
+    ap_kept_promise(seg, row, task, options->keep);
+    return 0;
+}
