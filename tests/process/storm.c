@@ -8,7 +8,8 @@
  * as asked, queens are stopped and continued much later (--pause), clients are killed while they attach (--attach), and the rest
  * of the table `faults`: the monitor's holder is stopped while a queen dies; strangers exec from a second thread, end threads with
  * open tasks, do so in a process namespace of their own, idle until they are killed, and write to closed descriptors. The dead
- * are started again. A victim is stopped first, so that what it had in hand can be looked up, and then killed. At the end:
+ * are started again. Tasks have options, mixed by the seed: keys, delays, retries, results that are kept. A victim is stopped
+ * first, so that what it had in hand can be looked up, and then killed. At the end:
  *   submitted = completed once + reported failed + submitter died unknowing; nothing completed without an execution; extra
  *   executions <= kills of queens; calm's tasks never failed, and came first in the order of their client; no slot,
  *   block, lease, lane, member or ticket is left; shmdump --verify finds nothing.
@@ -420,6 +421,7 @@ int main(int argc, char **argv)
     known = shared_file("known", TASKS_MAX);
     executed = shared_file("executed", TASKS_MAX);
     shared = shared_file("shared", sizeof *shared);
+    shared->mix = p.seed;
     order[0] = shared_file("order_work", 2 * sizeof **order);
     order[1] = shared_file("order_calm", 2 * sizeof **order);
     write_config();

@@ -21,6 +21,7 @@
 
 #include "core/apiary.h"
 #include "registry/client/client.h"
+#include "registry/routing/kept.h"
 #include "tests/support/leftovers.h"
 
 enum { CLIENTS_MAX = 16, WINDOW = 8, WORK_SPIN = 800000, TASKS_MAX = 200000000, BODY_MAX = 70000, STRANGER_TASKS = 4 };
@@ -31,6 +32,7 @@ static uint8_t *known, *executed;
 struct shared {
     uint64_t next;          /* index to give out */
     uint64_t lives;         /* of clients so far */
+    uint64_t mix;           /* what decides about the options of each task */
     uint32_t stop;          /* clients finish what is open and leave */
     uint64_t doubled;       /* completions of a task not open */
     uint64_t wrong;         /* results that are not the request */

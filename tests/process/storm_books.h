@@ -23,6 +23,7 @@ static unsigned leaks(void)
     if (ap_registry_attach(segment, true, NULL, 0, &seg) < 0) die("%s is gone", segment);
     ap_reap_all(seg, AP_NO_LANE, &ap_registry_hooks);
     ap_sweep(seg, 0, &ap_registry_hooks);
+    ap_kept_expire(seg, UINT64_MAX); /* of clients that are gone */
     for (uint32_t i = 0; i < seg->geometry.tasks; i++) slots += AP_WORD_STATE(ap_slot_at(seg, i)->word) != AP_TASK_FREE;
     for (uint64_t i = 0; i < seg->sections[AP_SECTION_BLOCKS].count; i++)
         blocks += *(uint64_t *)ap_at(seg, AP_SECTION_BLOCKS, i) != 0;

@@ -10,13 +10,40 @@
 struct open_task {
     apiary_task_t task;
     uint64_t index;
-    int calm, open;
+    int calm, open, kept;
 };
 
 /* Most bodies lie in the slot; some in the pool, in two classes. */
 static size_t size_of(uint64_t index)
 {
     return index % 64 == 5 ? BODY_MAX : index % 8 == 3 ? 2000 : 64;
+}
+
+/* What a task is delegated with, by its number: half of them with nothing. A delay would spoil the order of the calm ones. A kept
+ * one has its result fetched by its name. */
+static int mix(apiary_delegate_options_t *o, uint64_t index, int calm)
+{
+    static const struct apiary_retry thrice = {.max_attempts = 3, .backoff = 1};
+    uint64_t draw = (index ^ shared->mix) * UINT64_C(0x9e3779b97f4a7c15) >> 40;
+
+    switch (draw % 10) {
+    case 0: o->key = index + 1; break;
+    case 1: o->retry = thrice; break;
+    case 2: o->hops = 3; break;
+    case 3: o->flags = APIARY_WAIT_FOR_PROVIDER; break;
+    case 4: o->delay = calm ? 0 : draw / 10 % 5000000 + 1; break;
+    case 5: o->flags = APIARY_DETACH; o->keep = UINT64_C(3600000000000); break;
+    default: break;
+    }
+    return o->keep != 0;
+}
+
+static int task_result(apiary_t *a, const struct open_task *t, apiary_result_t *result)
+{
+    static _Thread_local uint8_t data[BODY_MAX];
+
+    return t->kept ? apiary_fetch(a, t->task, APIARY_FOREVER, data, sizeof data, result)
+                   : apiary_await(a, t->task, APIARY_FOREVER, result);
 }
 
 static void settle(struct open_task *t, int r, apiary_result_t *result, apiary_t *a)
@@ -36,13 +63,14 @@ static void settle(struct open_task *t, int r, apiary_result_t *result, apiary_t
         if (t->calm) ap_add_relaxed(&shared->calm_failed, 1);
         ap_store_relaxed(&known[t->index], FAILED);
     }
-    if (r == 0) apiary_release(a, result);
+    if (r == 0 && t->kept && apiary_forget(a, t->task) < 0) ap_add_relaxed(&shared->wrong, 1);
+    if (r == 0 && !t->kept) apiary_release(a, result);
     t->open = 0;
 }
 
 static int submit(apiary_t *a, struct open_task *t, uint64_t turn, uint32_t life, uint32_t *number)
 {
-    const apiary_delegate_options_t options = {.struct_size = sizeof options, .timeout = UINT64_C(3600000000000)};
+    apiary_delegate_options_t options = {.struct_size = sizeof options, .timeout = UINT64_C(3600000000000)};
     static _Thread_local uint8_t body[BODY_MAX];
     int r;
 
@@ -50,6 +78,7 @@ static int submit(apiary_t *a, struct open_task *t, uint64_t turn, uint32_t life
     if (t->index >= TASKS_MAX) return 0;
     /* One in a window is work, and it takes longer than all the others: a kill finds most queens at it. */
     t->calm = turn % WINDOW != 0;
+    t->kept = mix(&options, t->index, t->calm);
     memcpy(body, &t->index, sizeof t->index);
     memcpy(body + 8, (const uint32_t[2]){life, ++*number}, 8);
     ap_store_relaxed(&known[t->index], BEGUN);
@@ -57,6 +86,10 @@ static int submit(apiary_t *a, struct open_task *t, uint64_t turn, uint32_t life
         r = apiary_delegate(a, t->calm ? "calm_echo" : "work_echo", body, size_of(t->index), &options, &t->task);
         if (r == 0) break;
         ap_add_relaxed(&shared->refused[-r], 1);
+        if (r == APIARY_ETABLEFULL && t->kept) { /* no room for its result, which dead clients' have: like any other then */
+            options.flags = options.keep = t->kept = 0;
+            continue;
+        }
         /* "nobody alive offers it now": between a kill and the restart. Not an answer to be had more often than is useful. */
         if (r != APIARY_ENOPROVIDER && r != APIARY_EQUEUEFULL && r != APIARY_ENOSLOT && r != APIARY_ESHARE && r != APIARY_ENOBLOCK)
             die("delegate: %s", apiary_strerror(r));
@@ -85,13 +118,13 @@ static void client(void)
         int more = !ap_load_acquire(&shared->stop);
 
         if (t->open) {
-            r = apiary_await(a, t->task, APIARY_FOREVER, &result);
+            r = task_result(a, t, &result);
             settle(t, r, &result, a);
         }
         if (more && submit(a, t, turn, life, &number)) continue;
         for (turn = 0; turn < WINDOW; turn++) {
             if (!tasks[turn].open) continue;
-            r = apiary_await(a, tasks[turn].task, APIARY_FOREVER, &result);
+            r = task_result(a, &tasks[turn], &result);
             settle(&tasks[turn], r, &result, a);
         }
         break;
