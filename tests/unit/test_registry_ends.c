@@ -562,6 +562,7 @@ Test(ends, overdue_is_what_may_be_collected_and_is_not_there)
     const struct ap_segment *seg = client->seg;
     uint32_t lane = client->anchor->lane.index;
     apiary_task_t task = delegate(NULL);
+    struct ap_slot *next;
     uint64_t token;
 
     for (int runs = 0; runs < 2; runs++) {
@@ -579,4 +580,9 @@ Test(ends, overdue_is_what_may_be_collected_and_is_not_there)
     cr_expect(ap_overdue(seg, lane, 1000));
     ap_task_request(client->seg, task.slot, task.generation, AP_REQUEST_DETACH);
     cr_expect_not(ap_overdue(seg, lane, 1000), "nobody waits for it");
+    next = ap_slot_at(seg, (task.slot / AP_SLAB_SLOTS + 1) * AP_SLAB_SLOTS);
+    next->deadline = 1000;
+    next->word = AP_WORD(AP_TASK_QUEUED, 0, 0, 1);
+    cr_expect_not(ap_overdue(seg, lane, 1000), "the slot behind its slab");
+    next->word = 0;
 }

@@ -131,3 +131,32 @@ Test(loan, of_another_thread_that_is_refused)
     cr_expect_eq(own->loans, 0);
     cr_expect_eq(blocks_in_use(), 0);
 }
+
+/* A loan that became a task's request is no loan any more: its lane may close. */
+Test(loan, is_over_when_it_is_delegated)
+{
+    struct ap_lane_context *own;
+    struct worker w;
+    int error = 0;
+
+    worker_start(&w, "echo");
+    own = ap_context(client, &error);
+    for (uint32_t i = 0; i < 3; i++) {
+        apiary_result_t result = {.struct_size = sizeof result};
+        apiary_task_t task;
+        void *body, *kept;
+
+        cr_assert_eq(apiary_loan(client, 100, &kept), 0);
+        cr_assert_eq(apiary_loan(client, 100, &body), 0);
+        cr_expect_eq(own->loans, 2);
+        memset(body, 'o', 100);
+        cr_assert_eq(apiary_delegate_loan(client, "echo", body, 100, NULL, &task), 0);
+        cr_expect_eq(own->loans, 1);
+        cr_assert_eq(apiary_await(client, task, APIARY_FOREVER, &result), 0);
+        cr_expect(result.size == 100 && memcmp(result.data, "ooo", 3) == 0);
+        cr_expect_eq(apiary_release(client, &result), 0);
+        cr_expect_eq(apiary_unloan(client, kept), 0);
+        cr_expect_eq(own->loans, 0);
+    }
+    worker_stop(&w);
+}
