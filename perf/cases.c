@@ -30,6 +30,7 @@ const struct perf_case perf_cases[] = {
     {"recover-loaded", "the same beside two busy processes", perf_case_recover, 0, 1, 0, 1},
     {"bystander", "one that asks singly beside four with 255 under way, while a process that does nothing dies twice a second",
      perf_case_bystander, 16, 255, 0, 0},
+    {"overload", "an agent that is asked for five times what it can do, with deadlines", perf_case_overload, 0, 0, 4, 0},
     {"attach", "attach a client", perf_case_attach, 0, 1, 0, 0},
     {"attach-task", "attach a client, until its first task is back", perf_case_attach, 0, 1, 0, 1},
     {"idle", "thirteen swarms with nothing to do", perf_case_idle, 0, 1, 0, 0},

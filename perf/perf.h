@@ -182,6 +182,7 @@ void perf_case_discover(const struct perf_case *c, struct perf_result *r);
 void perf_case_step(const struct perf_case *c, struct perf_result *r);
 void perf_case_recover(const struct perf_case *c, struct perf_result *r);
 void perf_case_bystander(const struct perf_case *c, struct perf_result *r);
+void perf_case_overload(const struct perf_case *c, struct perf_result *r);
 void perf_case_attach(const struct perf_case *c, struct perf_result *r);
 void perf_case_idle(const struct perf_case *c, struct perf_result *r);
 void perf_case_memory(const struct perf_case *c, struct perf_result *r);

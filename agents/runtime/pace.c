@@ -3,13 +3,14 @@
 
 #include "agents/runtime/queen.h"
 
-#define MEAN 8u /* tasks over which the mean goes */
+#define MEAN 32u /* tasks over which the mean goes */
+#define AT_MOST 8u /* times the mean is what one measure may say */
 
 static void pace_measure(struct ap_pace *p, uint64_t took, uint64_t ended)
 {
     uint64_t each = took / ended, parts = ended < MEAN ? ended : MEAN;
 
-    if (p->each != 0 && each / MEAN > p->each) each = p->each * MEAN;
+    if (p->each != 0 && each / AT_MOST > p->each) each = p->each * AT_MOST;
     p->each = p->each - p->each / MEAN * parts + each / MEAN * parts;
 }
 

@@ -3,8 +3,8 @@
  * MEASURE   1 Each time the worker publishes its counts and tasks wait, it takes the time since the last such time and the tasks
  *           that have ended meanwhile. So everything counts that holds it up: other agents of the worker, and other processes.
  *           2 At the first such time nothing is measured yet: the run time, divided by the tasks in hand, is taken for it.
- *           3 The mean moves by an eighth for each task that has ended, and at most to eight times what it was: a worker that was
- *           stopped for a while is not taken for one that is slow.
+ *           3 The mean goes over 32 tasks, since some dozens wait where it matters. No measure counts for more than eight times the
+ *           mean: a worker that was stopped for a while is not taken for one that is slow.
  * WHEN      A worker publishes after AP_PACE_SLOW at the latest where tasks take that long, and else after a number of tasks.
  * THREADS   The worker's.
  */

@@ -5,7 +5,7 @@ static uint64_t wait_for(uint64_t tasks, uint64_t pace)
 {
     uint64_t wait = tasks * (pace < AP_PACE_MAX ? pace : AP_PACE_MAX);
 
-    return wait + wait / 8;
+    return wait + wait / 2;
 }
 
 uint64_t ap_deadline_wait(const struct ap_segment *seg, uint32_t queue, uint32_t ring)

@@ -1,7 +1,8 @@
 /* registry/routing/deadline.h - admission by deadline: a task that would only wait until it is given up is refused at once.
  *
- * RULE      1 A task is refused (APIARY_EBACKLOG) when the tasks before it, and it, take longer than the time that it has: so many
- *           as wait in the rings, each as long as the consumer's pace says (shm/queue.h, PACE), and an eighth more.
+ * RULE      1 A task is refused (APIARY_EBACKLOG) when the tasks before it, and it, take longer than the time that it has. So many
+ *           as wait in the rings take each as long as the consumer's pace says (shm/queue.h, PACE), and half of that more: the pace
+ *           is a mean, and under overload each task that is accepted would else wait just until its deadline.
  *           2 The consumer takes from its callers in turn. So before a task of a caller that has few waiting there are few of the
  *           others, and one that floods is refused first.
  *           3 Where nothing waits a task is accepted, however long tasks have taken.
