@@ -120,6 +120,15 @@ static char *route_meaning(const struct ap_segment *seg, const struct route_ques
     return tool_format("%s means the newest major that passes%s", q->capability, major);
 }
 
+/* Prints the limits that the capability has declared. */
+static void route_limits(const struct ap_segment *seg, uint32_t capability)
+{
+    const struct ap_capability *row = ap_capability_at(seg, capability);
+    uint64_t rate = ap_term(seg, capability, row, AP_TERM_rate), limit = ap_term(seg, capability, row, AP_TERM_queue_limit);
+    if (rate != 0) printf("rate %" PRIu64 "/s, burst %" PRIu64 "\n", rate, ap_term(seg, capability, row, AP_TERM_burst));
+    if (limit != 0) printf("at most %" PRIu64 " waiting at each provider\n", limit);
+}
+
 static int route_print(const struct tool *t, const struct ap_segment *seg, const struct route_question *q,
                        const struct route_answer *answer)
 {
@@ -152,6 +161,7 @@ static int route_print(const struct tool *t, const struct ap_segment *seg, const
         if (meaning != NULL) printf("%s\n", meaning);
         if (answer->caller >= 0)
             printf("%s has %u of %u delegations under way\n", q->from, busy, seg->geometry.max_concurrent_delegations);
+        route_limits(seg, answer->capability);
         if (table != NULL) tool_table_print(table, stdout);
     }
     json_decref(list);

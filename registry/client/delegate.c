@@ -7,6 +7,7 @@
 #include "registry/client/carried.h"
 #include "registry/client/client.h"
 #include "registry/routing/deadline.h"
+#include "registry/routing/limits.h"
 #include "shm/due.h"
 
 #define LOOKS_BACK 8 /* at a queue that changes hands under a task, before the task is left where it is */
@@ -65,6 +66,10 @@ static __attribute__((noinline)) struct picked pick_among_all(struct ap_lane_con
         p.error = ap_route_learn(c->lane.seg, known->capability, &c->balance, &known->only, &p.queue, &p.life);
     else
         p.error = ap_route_keyed(c->lane.seg, known->capability, service, key, &c->balance, AP_NO_QUEUE, &p.queue, &p.life);
+    if (p.error == 0 && ap_load_relaxed(&ap_capability_at(c->lane.seg, known->capability)->terms) != 0) {
+        c->refused.queue = p.queue;
+        p.error = ap_limits_admit(c->lane.seg, known->capability, p.queue, &c->refused.excess);
+    }
     return p;
 }
 

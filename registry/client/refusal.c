@@ -91,7 +91,8 @@ static size_t say_queue(const struct ap_lane_context *c, char *ret, size_t size)
                          "give it more time (timeout), or run more instances (queen: instances)", name,
                          ap_queue_depth(seg, c->refused.queue),
                          (unsigned long long)ap_load_relaxed(&ap_queue_at(seg, c->refused.queue)->pace) / 1000);
-    return ap_format(ret, size, "agent '%s' has %u tasks waiting; queue_depth is %u for each caller", name,
+    return ap_format(ret, size, "agent '%s' has %u tasks waiting; queue_depth (%u for each caller) and the capability's "
+                     "queue_limit bound them", name,
                      ap_queue_depth(seg, c->refused.queue), seg->geometry.queue_depth);
 }
 
@@ -118,6 +119,7 @@ static size_t say_what(const struct ap_lane_context *c, char *ret, size_t size)
 static uint64_t retry_after(const struct ap_refused *r)
 {
     switch (r->error) {
+    case APIARY_ERATE:
     case APIARY_EBACKLOG: return r->excess > MS ? r->excess : MS;
     case APIARY_ENOSLOT:
     case APIARY_ENOBLOCK:

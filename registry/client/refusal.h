@@ -17,9 +17,9 @@ struct ap_lane_context;
 /* All zeros: nothing was refused yet. */
 struct ap_refused {
     int error;
-    uint32_t queue;  /* at which there was no room; valid for APIARY_EQUEUEFULL and _EBACKLOG */
+    uint32_t queue;  /* at which there was no room; valid for APIARY_EQUEUEFULL, _EBACKLOG, _ERATE */
     uint64_t size;   /* of the body */
-    uint64_t excess; /* ns that it would have waited too long; valid for APIARY_EBACKLOG */
+    uint64_t excess; /* ns that it came too early, or would have waited too long; valid for APIARY_ERATE, _EBACKLOG */
 };
 
 /* Keeps a refusal of the calling lane, and returns `error`. */

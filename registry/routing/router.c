@@ -2,6 +2,7 @@
 #include "registry/routing/router.h"
 
 #include "core/hash.h"
+#include "registry/routing/limits.h"
 #include "registry/routing/terms.h"
 
 #define PLACE (UINT64_C(1) << 24) /* a pick at the weight 1, in rounds */
@@ -406,6 +407,7 @@ int ap_route_learn(struct ap_segment *seg, uint32_t capability, struct ap_balanc
     only->providers = NULL;
     if (r < 0 || ap_provider_only(row->providers, ap_provider_words(seg->geometry.queues)) != *ret_queue) return r;
     if (has_majors(seg, capability) && bare_narrow(seg, capability)) return r;
+    if (ap_load_relaxed(&row->terms) != 0 && ap_limits_any(seg, capability)) return r;
     for (uint32_t word = 0; word < 2; word++)
         only->expected[word] = word == *ret_queue / 64 ? UINT64_C(1) << *ret_queue % 64 : 0;
     only->queue = *ret_queue;

@@ -147,7 +147,10 @@ static void look_terms(struct ap_look *look)
         if (value != 0 && (value <= ap_term_rows[t].min || value - 1 > ap_term_rows[t].max))
             ap_look_found(look, AP_CORRUPT, at, word, "R9", "%s is %llu", ap_term_rows[t].key, (unsigned long long)value - 1);
     }
-    ap_look_zero(look, (const uint8_t *)row + used, sizeof *row - used, "R9", "behind the terms");
+    if (flag == 0 && ap_look_64(look, &row->paid) != 0)
+        ap_look_found(look, AP_CORRUPT, &row->paid, row->paid, "R9", "paid of a capability without terms");
+    ap_look_zero(look, (const uint8_t *)row + used, offsetof(struct ap_terms, paid) - used, "R9", "behind the terms");
+    ap_look_zero(look, &row->paid + 1, sizeof *row - offsetof(struct ap_terms, paid) - sizeof row->paid, "R9", "behind paid");
 }
 
 /* One for each capability. */
@@ -160,6 +163,7 @@ static const struct ap_field terms_fields[] = {
 #define AP_TERM(field, ...) AP_FIELD(ap_terms, field),
 #include "registry/routing/terms.def"
 #undef AP_TERM
+    AP_FIELD(ap_terms, paid),
     {NULL, 0, 0},
 };
 const struct ap_part ap_part_terms = {

@@ -20,8 +20,8 @@
  *           publish.
  * CRASH     A registrant dies between two words: the words that it has written stand until the next declaration. Nothing is to be
  *           repaired.
- * INVARIANTS R9 a word's value is 0 or in range + 1; without the flag all words are 0; the flag is set only where the capability
- *           has a name
+ * INVARIANTS R9 a word's value is 0 or in range + 1; without the flag all words are 0, `paid`, too; the flag is set only
+ *           where the capability has a name
  */
 #ifndef AP_TERMS_H
 #define AP_TERMS_H
@@ -34,6 +34,7 @@ struct ap_terms {
 #define AP_TERM(field, ...) uint64_t field;
 #include "registry/routing/terms.def"
 #undef AP_TERM
+    uint64_t paid AP_ALIGNED; /* no term: how far its rate is used up (limits.h); 0: not at all */
 } AP_ALIGNED;
 
 enum ap_term {
@@ -42,7 +43,7 @@ enum ap_term {
 #undef AP_TERM
     AP_TERMS
 };
-_Static_assert(sizeof(struct ap_terms) == (AP_TERMS * 8 + AP_LINE - 1) / AP_LINE * AP_LINE, "a row is read by words");
+_Static_assert(offsetof(struct ap_terms, paid) == (AP_TERMS * 8 + AP_LINE - 1) / AP_LINE * AP_LINE, "a row is read by words");
 
 /* The words of the term `bare`; NULL: a major, or nothing. */
 const char *ap_bare_name(uint64_t value);

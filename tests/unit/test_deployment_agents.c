@@ -153,7 +153,8 @@ Test(deployment_agents, refused_terms)
          "peak_ewma, keyed"},
         {T "          - {name: y, balance: [a]}\n", "8: balance: is a list; expected a text"},
         {T "          - {name: y, balanse: round_robin}\n",
-         "8: balanse: unknown key (did you mean 'balance'?); allowed: name, balance, slow_start, eject_after, bare, canary"},
+         "8: balanse: unknown key (did you mean 'balance'?); allowed: name, balance, slow_start, eject_after, bare, canary, "
+         "rate, burst, queue_limit"},
         {T "          - [y]\n",
          "8: capabilities: item 2 is not a text or a mapping; expected a text, or a list of texts and mappings"},
     };
