@@ -215,6 +215,13 @@ static __attribute__((noinline)) void write_block(struct ap_segment *seg, uint32
     ap_slot_body_block(seg, slot, generation, block);
 }
 
+/* A task that may be taken back with more than its slot is nobody else's to free until it is placed: the loan is the caller's then,
+ * an entry of the dead set stays there, and a row that was promised for the result is free. */
+AP_ALWAYS_INLINE bool detach_late(const struct submit *s)
+{
+    return s->loan != 0 || s->carries;
+}
+
 /* The slot is FREE, and this lane's alone; afterwards it is RESERVED, with all that it needs. */
 AP_ALWAYS_INLINE void write_slot(struct submit *s)
 {
@@ -226,7 +233,7 @@ AP_ALWAYS_INLINE void write_slot(struct submit *s)
 
     ap_slot_write(slot, &form);
     s->generation = ap_slot_reserve(&s->c->slabs, slot, s->slot, s->c->lane.index);
-    if (__builtin_expect((s->flags & APIARY_DETACH) != 0 && s->loan == 0, 0))
+    if (__builtin_expect((s->flags & APIARY_DETACH) != 0 && !detach_late(s), 0))
         ap_slot_detach(slot, s->generation);
     if (__builtin_expect(s->block != 0, 0))
         write_block(s->seg, s->slot, s->generation, s->block, s->loan == 0 ? s->body : NULL, s->size);
@@ -242,8 +249,8 @@ static __attribute__((noinline)) int take_back(const struct placed p, int error)
 
     while (AP_WORD_STATE(word) == AP_TASK_QUEUED && AP_WORD_GENERATION(word) == p.generation) {
         if (ap_task_cancel_queued(seg, p.slot, word, AP_TASK_CANCELLED, APIARY_ECANCELLED)) {
-            /* A loan is the caller's again before the slot is freed. Nobody else frees it now: no bit says yet that it is given
-             * up. */
+            /* A loan is the caller's again before the slot is freed, and so is the rest. Nobody else frees it now: no bit says
+             * yet that it is given up. */
             if (p.loan != 0) ap_pool_attach(seg, p.loan, AP_BLOCK_OWNED, p.c->lane.index, p.c->lane.epoch);
             if (p.c->again != NULL) ap_store_relaxed(p.c->again, 0); /* and what was to be delegated anew is not gone */
             word = ap_load_acquire(&p.at->word);
@@ -292,7 +299,6 @@ AP_ALWAYS_INLINE int delegate_place(struct submit *s, struct ap_known_name *know
     return 0;
 }
 
-/* A loan that is fire and forget is given up only now: had the queue been full, it would have had to come back whole. */
 static __attribute__((noinline)) void delegate_detach(struct ap_lane_context *c, uint32_t slot, uint64_t generation)
 {
     if (ap_task_request(c->lane.seg, slot, generation, AP_REQUEST_DETACH))
@@ -333,7 +339,7 @@ static __attribute__((noinline)) int delegate_later(struct submit s, uint32_t ca
     if (ret != NULL) *ret = task_of(&s);
     if (!ap_slot_schedule(&s.c->slabs, s.at, s.slot, due)) return overwritten(s.c, s.ticket);
     ap_due_tell(s.seg, s.slot, due < s.deadline ? due : s.deadline);
-    if (s.loan != 0 && (s.flags & APIARY_DETACH) != 0) delegate_detach(s.c, s.slot, s.generation);
+    if ((s.flags & APIARY_DETACH) != 0 && detach_late(&s)) delegate_detach(s.c, s.slot, s.generation);
     return 0;
 }
 
@@ -442,7 +448,7 @@ AP_ALWAYS_INLINE int submit(struct ap_lane_context *c, int service, const char *
     if (__builtin_expect(!as_picked(s.to, s.life, s.consumer), 0)) r = delegate_settle(placed_of(&s));
     if (__builtin_expect(r < 0, 0))
         return may_wait(&s, r) ? delegate_later(s, known->capability, options, ret) : ap_refused(c, r, size);
-    if (s.loan != 0 && (s.flags & APIARY_DETACH) != 0) delegate_detach(c, s.slot, s.generation);
+    if ((s.flags & APIARY_DETACH) != 0 && detach_late(&s)) delegate_detach(c, s.slot, s.generation);
     if (ret != NULL) *ret = task_of(&s);
     return 0;
 }
@@ -522,6 +528,7 @@ static int batch_one(struct batch *b, const apiary_request_t *q, apiary_task_t *
     if (later(&s, options)) return delegate_later(s, b->known->capability, options, ret);
     r = delegate_place(&s, b->known, options);
     if (__builtin_expect(r < 0, 0)) return may_wait(&s, r) ? delegate_later(s, b->known->capability, options, ret) : r;
+    if ((s.flags & APIARY_DETACH) != 0 && detach_late(&s)) delegate_detach(s.c, s.slot, s.generation);
     if (ret != NULL) *ret = task_of(&s);
     b->waiting[b->untold++] = placed_of(&s);
     if (b->untold == UNTOLD) delegate_tell(b);

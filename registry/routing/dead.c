@@ -86,8 +86,8 @@ static int dead_row_of(const struct entering *e, bool *ret_whole)
         const struct ap_dead *d = ap_dead_at(e->seg, i);
         uint64_t life = ap_load_acquire(&d->life); /* DEAD-A1 pairs DEAD-R1 */
 
-        if (AP_DEAD_STATE(life) == AP_DEAD_FREE || (AP_DEAD_STATE(life) == AP_DEAD_FILLING && AP_DEAD_LANE(life) != e->lane))
-            continue;
+        /* One that is FREE and names the task had its entry, which somebody has taken out meanwhile. */
+        if (AP_DEAD_STATE(life) == AP_DEAD_FILLING && AP_DEAD_LANE(life) != e->lane) continue;
         if (ap_load_relaxed(&d->generation) != e->task.generation || ap_load_relaxed(&d->slot) != e->task.slot ||
             ap_load_relaxed(&d->epoch) != e->task.epoch)
             continue;
@@ -98,12 +98,13 @@ static int dead_row_of(const struct entering *e, bool *ret_whole)
 }
 
 /* A row that is FREE, or else the one with the oldest entry; -1: none is. */
-static int dead_row_spare(const struct ap_segment *seg, uint64_t *ret_life)
+static int dead_row_spare(const struct ap_segment *seg, uint32_t lane, uint64_t *ret_life)
 {
     uint64_t oldest = UINT64_MAX;
     int best = -1;
 
-    for (uint32_t i = 0; i < dead_rows(seg); i++) {
+    for (uint32_t k = 0; k < dead_rows(seg); k++) { /* each lane from elsewhere: they do not all want the same one */
+        uint32_t i = (lane + k) % dead_rows(seg);
         const struct ap_dead *d = ap_dead_at(seg, i);
         uint64_t life = ap_load_acquire(&d->life), number = ap_load_relaxed(&d->number); /* DEAD-A1 pairs DEAD-R1 */
 
@@ -121,7 +122,7 @@ static int dead_row_take(struct ap_segment *seg, uint32_t lane)
 {
     for (int tries = 0; tries < TRIES; tries++) {
         uint64_t life = 0, epoch;
-        int row = dead_row_spare(seg, &life);
+        int row = dead_row_spare(seg, lane, &life);
         struct ap_dead *d;
 
         if (row < 0) return -1;
@@ -191,6 +192,7 @@ static void dead_fill(const struct entering *e, uint32_t row, uint64_t epoch)
     struct ap_carried carried;
     uint64_t words[sizeof carried / 8], *to = (uint64_t *)(void *)&d->carried;
 
+    ap_store_relaxed(&d->again, 0); /* a row that was delegated anew before has that task's */
     ap_store_relaxed(&d->slot, e->task.slot);
     ap_store_relaxed(&d->epoch, e->task.epoch);
     ap_store_relaxed(&d->generation, e->task.generation);
@@ -236,12 +238,13 @@ void ap_slot_leave(void *user, struct ap_slot *slot)
     uint64_t word = ap_load_relaxed(&slot->word), request = ap_request_bits(ap_load_relaxed(&slot->request), word);
     uint32_t index = (uint32_t)(slot - ap_slot_at(seg, 0));
 
-    if (__builtin_expect((request & AP_REQUEST_KEEP) != 0, 0)) ap_kept_enter(seg, slot, word);
     if (__builtin_expect(AP_REQUEST_CAUSE(request) != 0, 0)) {
         const struct entering e = {.seg = seg, .slot = slot, .task = ap_task_id(seg, index, AP_WORD_GENERATION(word)), .word = word,
                                    .lane = AP_WORD_OWNER(word), .cause = AP_REQUEST_CAUSE(request)};
         dead_enter(&e);
     }
+    /* Afterwards, since the result may be dropped by others as soon as it is kept. */
+    if (__builtin_expect((request & AP_REQUEST_KEEP) != 0, 0)) ap_kept_enter(seg, slot, word);
     ap_slot_ticket_return(seg, slot);
 }
 
@@ -301,6 +304,8 @@ static void look_dead(struct ap_look *look)
     if (state != AP_DEAD_KEPT && state != AP_DEAD_TAKEN) return;
     if (ap_look_64(look, &d->number) == 0 || cause == AP_DEAD_NOT || cause >= AP_DEAD_CAUSES)
         ap_look_found(look, AP_CORRUPT, &d->cause, life ^ cause, "X2", "cause %u", cause);
+    if (state == AP_DEAD_KEPT && ap_look_64(look, &d->again) != 0)
+        ap_look_found(look, AP_CORRUPT, &d->again, life ^ d->again, "X2", "it names a task that it is not becoming");
     if (body != 0 && (ap_pool_block(look->seg, body, &capacity, &block) < 0 ||
                       block != AP_BLOCK(AP_BLOCK_KEPT, look->index, AP_DEAD_EPOCH(life)))) {
         look->patient = true;

@@ -17,7 +17,8 @@
  *           was named, and the row is KEPT again; else the task is on its way, and the row is FREE. A task that is taken back,
  *           since its queue is full, is CANCELLED until `again` is 0: then the row is KEPT as well.
  *           3 `again` is 0 in a row that is KEPT.
- * INVARIANTS X1 the lane of a FILLING or TAKEN row is LIVE  X2 a row's number, cause and size are possible  X3 the block that a row
+ * INVARIANTS X1 the lane of a FILLING or TAKEN row is LIVE  X2 a row's number, cause and size are possible, and a KEPT one is
+ *           becoming no task  X3 the block that a row
  *           names is KEPT for it
  * ORDERING  DEAD-R1 life KEPT store-release pairs DEAD-A1 load-acquire: the row before it.
  *           DEAD-R2 release fence after the CAS to FILLING pairs DEAD-A2 acquire fence before a reader's second look at the life: a

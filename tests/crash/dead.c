@@ -63,10 +63,12 @@ void after_enter(bool over)
     if (n > 0) entry_judge(row);
 }
 
-/* It has been entered. */
+/* It has been entered, in a row that had another before, which was delegated anew. */
 void image_entry(void)
 {
     image_poison();
+    for (uint64_t i = 0; i < survivor.seg->sections[AP_SECTION_DEAD].count; i++)
+        ap_store_relaxed(&ap_dead_at(survivor.seg, i)->again, AP_REF(TASKS - 1, 1));
     ap_task_free_unseen(survivor.seg, survivor.lane.index, actor.slot, ap_slot_leave, survivor.seg);
 }
 

@@ -50,12 +50,14 @@ static void request_judge(uint32_t index)
 static void run_reference(uint32_t queue, uint64_t ref)
 {
     uint64_t word = ap_slot_at(survivor.seg, AP_REF_SLOT(ref)) != NULL ? word_of(AP_REF_SLOT(ref)) : 0, token;
+    const struct ap_slot *slot;
 
     if (!ap_task_claim(survivor.seg, survivor.lane.index, queue, ref, &token)) return;
     if (AP_WORD_OWNER(word) != queue) fail("slot %u was queued in %u and is run in %u", AP_REF_SLOT(ref),
                                            AP_WORD_OWNER(word), queue);
     request_judge(AP_REF_SLOT(ref));
-    if (ap_abandoned(ap_slot_at(survivor.seg, AP_REF_SLOT(ref)), token)) judge_unseen++;
+    slot = ap_slot_at(survivor.seg, AP_REF_SLOT(ref));
+    if (ap_abandoned(slot, token) || ap_load_relaxed(&slot->client) != survivor.lane.index) judge_unseen++; /* or will be */
     finish(&survivor, AP_REF_SLOT(ref), token, false);
 }
 

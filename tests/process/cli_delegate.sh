@@ -121,7 +121,7 @@ for _ in $(seq 100); do
     [ "$code" -eq 0 ] || break
 done
 [ "$code" -eq 5 ] || fail "a full queue exits $code: $output"
-grep -q 'the queue is full.*retry' <<<"$output" || fail "a full queue says: $output"
+grep -qE '(the queue is full|tasks waiting).*retry' <<<"$output" || fail "a full queue says: $output"
 expect 0 '' apiary task cancel "$id"
 apiary task show "$id" 2>&1 | grep -qE 'state +cancelled|no such task' || fail 'the cancelled task is something else'
 apiary task ls | grep -q "^$id " && fail 'a cancelled task that nobody waits for is listed'

@@ -52,6 +52,7 @@ static void oracle_dead(struct oracle *o)
 
         HOLDS(state <= 3 && (state == 1 || state == 3 ? lane_is(o, d->life >> 8 & 0xffff) == LANE_LIVE : true), "dead", i, d->life);
         if (state != 2 && state != 3) continue;
+        HOLDS(state != 2 || d->again == 0, "dead", i, d->again);
         HOLDS(d->number != 0 && d->cause >= 1 && d->cause < 8, "dead", i, d->number);
         if (d->body != 0)
             HOLDS(block_find(o, d->body, &capacity, &word) && word == (3 | (uint64_t)i << 6 | d->life >> 24 << 28), "dead", i,
