@@ -56,6 +56,7 @@ static const struct row_of_keys {
     {&agent, "plugin", 's', NULL, NULL, NULL},
     {&agent, "capabilities", 'e', NULL, NULL, NULL},
     {&agent, "worker", 'i', "-1", "16", "0 to 15"},
+    {&agent, "replicas", 'i', "0", "17", "1 to 16"},
     {&agent, "config", 'm', NULL, NULL, NULL},
     {&check, "capability", 's', NULL, NULL, NULL},
     {&check, "send", 's', NULL, NULL, NULL},
