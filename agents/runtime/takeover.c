@@ -1,6 +1,8 @@
 /* agents/runtime/takeover.c - see takeover.h. */
 #include "agents/runtime/takeover.h"
 
+#include <string.h>
+
 #include "agents/runtime/queen.h"
 #include "registry/client/carried.h"
 #include "shm/move.h"
@@ -40,6 +42,14 @@ bool ap_takeover_from(struct ap_worker *w, struct ap_agent *agent, uint32_t queu
     return false;
 }
 
+/* Whether both offer the same, as replicas do: what a name without a major means was decided when the task was sent. */
+static bool takeover_alike(const struct ap_segment *seg, uint32_t queue, uint32_t other)
+{
+    const struct ap_agent_record *a = ap_agent_at(seg, queue), *b = ap_agent_at(seg, other);
+
+    return a->capability_count == b->capability_count && memcmp(a->capabilities, b->capabilities, sizeof a->capabilities) == 0;
+}
+
 static bool takeover_pays(const struct ap_queue *q)
 {
     uint64_t run = ap_load_relaxed(&q->run_time);
@@ -59,6 +69,7 @@ bool ap_takeover(struct ap_worker *w)
             const struct ap_agent *other = &q->agents[k];
 
             if (other->worker == w || !takeover_pays(ap_queue_at(w->seg, other->queue))) continue;
+            if (!takeover_alike(w->seg, agent->queue, other->queue)) continue;
             if (ap_takeover_from(w, agent, other->queue)) return true;
         }
     }

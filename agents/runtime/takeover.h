@@ -1,6 +1,7 @@
-/* agents/runtime/takeover.h - an idle worker takes over what waits at other agents of its queen, behind a long task.
+/* agents/runtime/takeover.h - an idle worker takes over what waits at replicas of its agents, behind a long task.
  *
- * WHEN      1 Before a worker sleeps: each agent of it that may start something looks at the agents of the other workers.
+ * WHEN      1 Before a worker sleeps: each agent of it that may start something looks at the agents of the other workers that offer
+ *           the same capabilities.
  *           2 Tasks of an agent that has something in hand are taken, one at a time, if a task there takes AP_TAKEOVER_PAYS or more
  *           in the mean, or if none has ended yet. A shorter one is begun there before it would be here.
  *           3 A task with a key stays, since it belongs to its provider. A suspect stays, since it waits for its turn to be alone.
