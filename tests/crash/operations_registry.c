@@ -280,6 +280,22 @@ static void image_slow(void)
     ap_store_relaxed(&ap_queue_at(survivor.seg, 0)->pace, UINT64_C(1000000000));
 }
 
+/* Its rate lets one task by, and the next one only after a while. */
+static void image_rated(void)
+{
+    uint32_t echo_at = (uint32_t)ap_capability_find(survivor.seg, "echo", 4);
+    struct ap_terms_conflicts told = {.count = 0};
+    uint64_t said[AP_TERMS] = {[AP_TERM_rate] = 1 + 1};
+
+    ap_terms_declare(survivor.seg, survivor.lane.index, 0, echo_at, said, &told);
+}
+
+static void run_delegate_rated(void)
+{
+    must(apiary_delegate(actor.api, "echo", "work", 4, NULL, &actor.task));
+    if (apiary_delegate(actor.api, "echo", "work", 4, NULL, &actor.task) != APIARY_ERATE) _exit(25);
+}
+
 static void run_delegate_hopeless(void)
 {
     if (apiary_delegate(actor.api, "echo", "work", 4, APIARY_TIMEOUT(1000000), &actor.task) != APIARY_EBACKLOG) _exit(24);
@@ -603,6 +619,7 @@ const struct operation kills_registry[] = {
      .before = before_retry, .after = after_retry_full},
     {.name = "dead_discard", .registry = true, .image = image_entry, .run = run_discard, .after = after_discard},
     {.name = "delegate_hopeless", .registry = true, .image = image_slow, .run = run_delegate_hopeless},
+    {.name = "delegate_rated", .registry = true, .image = image_rated, .run = run_delegate_rated},
     {.name = "delegate_kept", .registry = true, .run = run_delegate_kept, .before = before_delegate_kept,
      .after = after_delegate_kept},
     {.name = "delegate_kept_full", .registry = true, .image = image_kept_full, .run = run_delegate_kept_full,
