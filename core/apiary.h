@@ -153,7 +153,14 @@ enum apiary_untried {
  * 4 `key`: tasks of one key go to one provider, where the capability has declared `balance: keyed`; 0: none.
  * 5 `keep`: the result of a task that is fire and forget is kept for so long after its end, for apiary_fetch; 0: not at all. The
  *   segment has room for a number of them (kept_results). The task is refused where there is none (APIARY_ETABLEFULL), so a result
- *   that was promised is there. APIARY_EINVAL without APIARY_DETACH: who may await the task gets the result so. */
+ *   that was promised is there. APIARY_EINVAL without APIARY_DETACH: who may await the task gets the result so.
+ * 6 Four timers bound a task; 0: not said. `timeout` bounds all of it (schedule to close). `schedule_to_start` bounds the time to
+ *   its first start, from when it may be run: then it ends with APIARY_ETIMEDOUT, having done nothing. `start_to_close` bounds each
+ *   attempt of an agent; so does `heartbeat` the time between two beats (apiary_job_beat), the start being one.
+ * 7 An attempt that takes longer is told to stop (apiary_job_cancelled; an exec agent's process group is killed). It ends, two
+ *   seconds later at the latest, also over the agent's head, whose later answer is refused. Then it is tried again as `retry`
+ *   says, or is APIARY_EOVERRUN. While a worker's thread does not return from the agent's code nobody can end it: then its caller
+ *   gives the task up (APIARY_ETIMEDOUT). */
 typedef struct apiary_delegate_options {
     size_t struct_size;
     uint64_t timeout; /* schedule to close; 0: the segment's task_timeout (60 s) */
@@ -165,6 +172,7 @@ typedef struct apiary_delegate_options {
     apiary_retry_t retry;
     uint64_t key;
     uint64_t keep; /* ns; with APIARY_DETACH */
+    uint64_t schedule_to_start, start_to_close, heartbeat; /* ns */
 } apiary_delegate_options_t;
 
 /* A key from bytes; never 0. */
@@ -184,7 +192,7 @@ typedef struct apiary_result {
     uint32_t agent_code;  /* the agent's own number for a failure; 0 with success */
     uint32_t attempts;    /* how often the task was started, also by workers that died, and to be failed and tried again */
     apiary_task_t task;
-    uint32_t untried;     /* with APIARY_EAGENT: enum apiary_untried */
+    uint32_t untried;     /* with APIARY_EAGENT and _EOVERRUN: enum apiary_untried */
     uint32_t reserved;
 } apiary_result_t;
 
@@ -321,6 +329,19 @@ APIARY_API int apiary_call_bound(apiary_t *a, apiary_capability_t capability, co
  * ended stays as it is, and is still to be collected. 0, APIARY_ESTALE. */
 APIARY_API int apiary_cancel(apiary_t *a, apiary_task_t task);
 
+/* How far a task has come, by its agent's last beat. */
+#define APIARY_PROGRESS_MAX 88
+typedef struct apiary_progress {
+    size_t struct_size;
+    uint64_t beats; /* so far, of all attempts */
+    uint64_t at;    /* CLOCK_MONOTONIC, of the last */
+    size_t size;
+    char text[APIARY_PROGRESS_MAX + 1]; /* what the last that said something has said, ends with a NUL */
+} apiary_progress_t;
+
+/* 1; 0: the task has not beaten yet. Any handle, any thread, also while another awaits the task. APIARY_ESTALE. */
+APIARY_API int apiary_progress(apiary_t *a, apiary_task_t task, apiary_progress_t *ret);
+
 /* A descriptor that becomes readable when a task of the calling thread may have finished, or (up to a second later) has
  * passed its deadline; for epoll and event loops. Read 8 bytes to clear it, then poll the tasks. Owned by the handle. */
 APIARY_API int apiary_lane_fd(apiary_t *a);
@@ -376,7 +397,7 @@ typedef struct apiary_dead {
     uint64_t died;   /* CLOCK_REALTIME, ns: when it was entered */
     uint64_t dropped; /* entries that had gone for want of room by then */
     apiary_task_t task;
-    int code;            /* APIARY_ECRASHED, _ELOST, _EAGENT */
+    int code;            /* APIARY_ECRASHED, _ELOST, _EAGENT, _EOVERRUN */
     uint32_t signal;     /* of the last crash; 0: it ended its thread or process in another way, or has not crashed it */
     uint32_t agent_code; /* with APIARY_EAGENT */
     uint32_t starts, crashes;

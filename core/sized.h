@@ -23,6 +23,7 @@
 #define AP_FIRST_PROVIDER 168u
 #define AP_FIRST_SWARM_STATUS 256u
 #define AP_FIRST_DEAD 472u
+#define AP_FIRST_PROGRESS 128u
 #define AP_FIRST_AGENT_KIND 72u
 #define AP_FIRST_AGENT_KEY 40u
 #define AP_FIRST_AGENT_DESCRIPTION 48u
@@ -34,6 +35,7 @@ _Static_assert(sizeof(apiary_result_t) >= AP_FIRST_RESULT, "structures only grow
 _Static_assert(sizeof(apiary_refusal_t) >= AP_FIRST_REFUSAL, "structures only grow");
 _Static_assert(sizeof(apiary_request_t) >= AP_FIRST_REQUEST, "structures only grow");
 _Static_assert(sizeof(apiary_provider_t) >= AP_FIRST_PROVIDER, "structures only grow");
+_Static_assert(sizeof(apiary_progress_t) >= AP_FIRST_PROGRESS, "structures only grow");
 _Static_assert(sizeof(apiary_dead_t) >= AP_FIRST_DEAD, "structures only grow");
 _Static_assert(sizeof(apiary_swarm_status_t) >= AP_FIRST_SWARM_STATUS, "structures only grow");
 

@@ -1,4 +1,4 @@
-/* shm/cause.h - why a task is not tried again: three bits of its request word (task.h).
+/* shm/cause.h - why a task is not tried again: four bits of its request word (task.h).
  *
  * WRITER    Its worker or that one's reaper, before the word that ends it. If they are killed in between the task may be run
  *           again, and keeps the mark. So a mark counts only with the error that it stands for: whoever ends a task with that one
@@ -13,6 +13,7 @@ enum ap_dead_cause {
     AP_DEAD_NOT,
     AP_DEAD_LOST,   /* its workers were killed too often */
     AP_DEAD_FAILED, /* its attempts are used up */
+    AP_DEAD_OVERRUN, /* they are, and the last took too long */
     AP_DEAD_ENDED,  /* it has ended its worker's thread or process once too often; or crashed it by a signal: */
     AP_DEAD_SEGV,
     AP_DEAD_BUS,
@@ -20,9 +21,9 @@ enum ap_dead_cause {
     AP_DEAD_SIGNAL, /* any other */
     AP_DEAD_CAUSES
 };
-#define AP_REQUEST_DEAD(cause) ((uint64_t)(cause) << 5)
-#define AP_REQUEST_CAUSE(bits) ((uint32_t)((bits) >> 5 & 0x7))
-_Static_assert(AP_DEAD_CAUSES <= 8, "a cause has three bits");
+#define AP_REQUEST_DEAD(cause) ((uint64_t)(cause) << 12)
+#define AP_REQUEST_CAUSE(bits) ((uint32_t)((bits) >> 12 & 0xf))
+_Static_assert(AP_DEAD_CAUSES <= 16, "a cause has four bits");
 
 /* Of a RUNNING task with this word, instead of what is marked. */
 void ap_task_mark(struct ap_segment *seg, uint32_t index, uint64_t token, enum ap_dead_cause cause);

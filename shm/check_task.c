@@ -218,11 +218,15 @@ static void due_hint(struct ap_look *look, const struct seen *s, const uint64_t 
 /* One that is due waits for a provider, and only its deadline is a time. */
 static void slot_due(struct ap_look *look, const struct seen *s, const struct ap_slab *slab)
 {
-    uint64_t due, deadline;
+    uint64_t due, deadline, start_by, bits;
 
     if (s->state != AP_TASK_SCHEDULED || slab == NULL) return;
     due = ap_look_64(look, &s->slot->due);
     deadline = ap_look_64(look, &s->slot->deadline);
+    start_by = ap_look_64(look, &s->slot->start_by);
+    bits = ap_request_bits(ap_look_64(look, &s->slot->request), s->word);
+    if ((bits & (AP_REQUEST_TIMED | AP_REQUEST_TRIED)) == AP_REQUEST_TIMED && AP_WORD_ATTEMPT(s->word) == 0 && start_by < deadline)
+        deadline = start_by;
     if (due <= ap_look_now(look) || deadline < due) due = deadline;
     if (due == UINT64_MAX) return;
     due_hint(look, s, &slab->due, due, "slab's hint");
@@ -288,7 +292,7 @@ static const struct ap_field slot_fields[] = {
     AP_FIELD(ap_slot, deadline), AP_FIELD(ap_slot, client), AP_FIELD(ap_slot, capability), AP_FIELD(ap_slot, caller),
     AP_FIELD(ap_slot, only), AP_FIELD(ap_slot, body_inline), AP_FIELD(ap_slot, result_inline), AP_FIELD(ap_slot, queued),
     AP_FIELD(ap_slot, started), AP_FIELD(ap_slot, finished), AP_FIELD(ap_slot, queue), AP_FIELD(ap_slot, worker),
-    AP_FIELD(ap_slot, due), AP_FIELD(ap_slot, outcome), AP_FIELD(ap_slot, tries),
+    AP_FIELD(ap_slot, due), AP_FIELD(ap_slot, outcome), AP_FIELD(ap_slot, start_by), AP_FIELD(ap_slot, tries),
     {NULL, 0, 0},
 };
 static const struct ap_number slot_numbers[] = {

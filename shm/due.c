@@ -1,5 +1,6 @@
 /* shm/due.c - tasks that wait for their time. See due.h. */
 #include "shm/due.h"
+#include "shm/start_by.h"
 
 #include <limits.h>
 
@@ -71,7 +72,7 @@ static int due_step(struct ap_segment *seg, const struct ap_reap_hooks *hooks, u
     *next = UINT64_MAX;
     if (AP_WORD_STATE(word) != AP_TASK_SCHEDULED) return 1;
     due = ap_load_acquire(&slot->due); /* before the second look at the word */
-    deadline = ap_load_acquire(&slot->deadline);
+    deadline = ap_slot_until(slot, word);
     request = ap_load_acquire(&slot->request); /* TASK-A7 pairs TASK-R7 */
     if (ap_load_acquire(&slot->word) != word) return 0; /* they may be another task's */
     if (ap_request_has(request, word, AP_REQUEST_CANCEL) || ap_request_recalled(request, word))

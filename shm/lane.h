@@ -45,6 +45,7 @@
  *           load-acquire: the thread's stores before it, kind SHARED among them.
  *           LANE-R5 header.lanes_changed's add (release), after a life has changed, pairs LANE-A5 load-acquire of the
  *           monitor, before its look at the lanes: the life before the count.
+ *           LANE-R6 inside store-release pairs LANE-A6 load-acquire of who awaits that task: since when its attempt runs.
  *           MEMBER-R1 life store-release LIVE pairs MEMBER-A1 load-acquire: the record's fields.
  *           MEMBER-R2 release fence after the CAS to CLAIMED pairs MEMBER-A2 acquire fence before a reader's second look at the
  *           life: the former life's end before the next one's fields.
@@ -173,7 +174,7 @@ AP_ALWAYS_INLINE void ap_lane_hand(struct ap_lane *lane, unsigned hand, uint64_t
 /* Stores whose code the owner's thread is about to run (struct ap_lane), or 0 when it has come back. */
 AP_ALWAYS_INLINE void ap_lane_inside(struct ap_lane *lane, uint64_t inside)
 {
-    ap_store_relaxed(&lane->inside, inside);
+    ap_store_release(&lane->inside, inside); /* LANE-R6 pairs LANE-A6 */
 }
 /* By the owner's thread as it ends itself, also from a signal handler, or with the right to open its lock (image.h, JUDGE). Ordered
  * by the lane's death (LANE-R4). 0 takes it back. */

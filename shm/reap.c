@@ -6,6 +6,7 @@
 #include "shm/event.h"
 #include "shm/image.h"
 #include "shm/part.h"
+#include "shm/start_by.h"
 
 struct reaper {
     struct ap_segment *seg;
@@ -307,7 +308,7 @@ static void sweep_slot(const struct reaper *r, uint32_t index, uint64_t now, uin
 
     switch (AP_WORD_STATE(word)) {
     case AP_TASK_QUEUED:
-        deadline = ap_load_acquire(&slot->deadline); /* before the second look at the word */
+        deadline = ap_slot_until(slot, word); /* before the second look at the word */
         if (ap_load_acquire(&slot->word) != word) return; /* the deadline may be another task's */
         if (deadline <= now) {
             struct ap_lane *client = ap_lane_at(r->seg, ap_load_relaxed(&slot->client));

@@ -1,9 +1,9 @@
 /* shm/request.h - the request word of a task: what is asked of it beside its state.
  *
  * WORD      1 generation << 16 | bits. Bits of another generation do not count.
- *           2 Bits 0..4 as below, 5..7 why it is not tried again (cause.h), 8 KEEP.
+ *           2 Bits 0..4 as below, 8 KEEP, 9 TIMED, 12..15 why it is not tried again (cause.h).
  * WRITER    1 The client side, and for a dead client its reaper (DETACH): CANCEL, ABANDON (nobody will collect), DETACH (fire and
- *           forget: ABANDON from birth), and from birth KEEP.
+ *           forget: ABANDON from birth), and from birth KEEP and TIMED (start_by.h).
  *           2 The worker: OVERWRITTEN, and TRIED (slot->tries is this task's).
  * OUTCOME   The result of a task with KEEP outlives its slot: a row of the registry takes it while the slot is RELEASING. The word
  *           of the slot no longer says then how the task has ended. So whoever frees it stores the ended word in slot->outcome
@@ -18,16 +18,16 @@ struct ap_slot;
 
 enum {
     AP_REQUEST_CANCEL = 1, AP_REQUEST_ABANDON = 2, AP_REQUEST_DETACH = 4, AP_REQUEST_OVERWRITTEN = 8, AP_REQUEST_TRIED = 16,
-    AP_REQUEST_KEEP = 256,
+    AP_REQUEST_KEEP = 256, AP_REQUEST_TIMED = 512,
 };
 #define AP_REQUEST_GIVEN_UP (AP_REQUEST_ABANDON | AP_REQUEST_DETACH)
-#define AP_REQUEST_ALL 0x1ffu
+#define AP_REQUEST_ALL 0xf31fu /* bits that exist */
 
 #define AP_REQUEST_WORD(generation, bits) ((uint64_t)(generation) << 16 | (uint64_t)(bits))
 #define AP_REQUEST_GENERATION(r) ((uint64_t)(r) >> 16)
 #define AP_REQUEST_BITS(r) ((uint64_t)(r) & 0xffff)
-_Static_assert((AP_REQUEST_CANCEL | AP_REQUEST_GIVEN_UP | AP_REQUEST_OVERWRITTEN | AP_REQUEST_TRIED | AP_REQUEST_DEAD(7) |
-                AP_REQUEST_KEEP) == AP_REQUEST_ALL, "each bit means one thing");
+_Static_assert((AP_REQUEST_CANCEL | AP_REQUEST_GIVEN_UP | AP_REQUEST_OVERWRITTEN | AP_REQUEST_TRIED | AP_REQUEST_DEAD(15) |
+                AP_REQUEST_KEEP | AP_REQUEST_TIMED) == AP_REQUEST_ALL, "each bit means one thing");
 
 /* Stores `seen`, the word of the end of a task with KEEP, where its row finds it. */
 void ap_slot_outcome(struct ap_slot *slot, uint64_t seen);

@@ -8,6 +8,7 @@
 #include "core/invariant.h"
 #include "shm/bell.h"
 #include "shm/pool.h"
+#include "shm/start_by.h"
 
 /* ---- slabs ---------------------------------------------------------------------------------------------------- */
 
@@ -276,10 +277,16 @@ void ap_task_mark(struct ap_segment *seg, uint32_t index, uint64_t token, enum a
     uint64_t request = ap_load_acquire(&slot->request), marked;
 
     do {
-        marked = (request & ~AP_REQUEST_DEAD(7)) | AP_REQUEST_DEAD(cause);
+        marked = (request & ~AP_REQUEST_DEAD(15)) | AP_REQUEST_DEAD(cause);
         if (marked == request || AP_REQUEST_GENERATION(request) != AP_WORD_GENERATION(token)) return;
         if (ap_load_relaxed(&slot->word) != token) return;
     } while (!ap_cas(&slot->request, &request, marked)); /* TASK-R7 pairs TASK-A7 */
+}
+
+void ap_slot_timed(struct ap_slot *slot, uint64_t start_by)
+{
+    ap_store_relaxed(&slot->start_by, start_by);
+    ap_store_relaxed(&slot->request, ap_load_relaxed(&slot->request) | AP_REQUEST_TIMED);
 }
 
 /* A mark of an end that has not been is taken away: while the slot is RELEASING nobody can tell any more how its task ended.
@@ -290,7 +297,7 @@ static void unmark(struct ap_slot *slot, uint64_t ended)
 
     while (AP_REQUEST_CAUSE(request) != AP_DEAD_NOT && AP_REQUEST_GENERATION(request) == AP_WORD_GENERATION(ended)) {
         if (AP_WORD_STATE(ended) == AP_TASK_FAILED && ap_word_code(ended) == ap_dead_code(AP_REQUEST_CAUSE(request))) return;
-        if (ap_cas(&slot->request, &request, request & ~AP_REQUEST_DEAD(7))) return; /* TASK-R7 pairs TASK-A7 */
+        if (ap_cas(&slot->request, &request, request & ~AP_REQUEST_DEAD(15))) return; /* TASK-R7 pairs TASK-A7 */
     }
 }
 
@@ -467,6 +474,7 @@ uint32_t ap_dead_signal(uint32_t cause)
 int ap_dead_code(uint32_t cause)
 {
     if (cause == AP_DEAD_LOST) return APIARY_ELOST;
+    if (cause == AP_DEAD_OVERRUN) return APIARY_EOVERRUN;
     return cause == AP_DEAD_FAILED ? APIARY_EAGENT : APIARY_ECRASHED;
 }
 

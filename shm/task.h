@@ -84,8 +84,8 @@
 #include "core/copy.h"
 #include "core/invariant.h"
 #include "shm/bell.h"
-#include "shm/request.h"
 #include "shm/lane.h"
+#include "shm/request.h"
 #include "shm/share.h"
 
 #define AP_SLAB_SLOTS 64u
@@ -179,7 +179,7 @@ static inline uint32_t ap_word_starts(uint64_t w)
     int code = ap_word_code(w);
     bool begun = state == AP_TASK_RUNNING || state == AP_TASK_DONE ||
                  (state == AP_TASK_FAILED &&
-                  (code == APIARY_EAGENT || code == APIARY_ELOST || code == APIARY_ESHUTDOWN ||
+                  (code == APIARY_EAGENT || code == APIARY_EOVERRUN || code == APIARY_ELOST || code == APIARY_ESHUTDOWN ||
                    /* the others: the agent's result found no room, or was not what it had reserved */
                    code == APIARY_ENORESULT || code == APIARY_ENOBLOCK || code == APIARY_ETOOLARGE || code == APIARY_EINVAL));
 
@@ -214,8 +214,9 @@ struct ap_slot {
     uint32_t queue, worker;             /* of the last claim, after its CAS; until then of submit or the claim before */
     uint64_t due;                       /* while SCHEDULED and afterwards: not to be run before; else of an earlier task */
     uint64_t outcome;                   /* with KEEP, the word of its end; else of an earlier task */
+    uint64_t start_by;                  /* when it is to be started for the first time, if TIMED is set; else of an earlier task */
     uint16_t tries;                     /* AP_TRIES, if TRIED is set; else of an earlier task */
-    uint8_t reserved[14];
+    uint8_t reserved[6];
 } AP_ALIGNED;
 
 /* Attempts that its agent failed and after which it was put back, and why it was not (enum apiary_untried). A worker that is killed
@@ -347,7 +348,6 @@ static inline bool ap_abandoned(const struct ap_slot *slot, uint64_t word)
 {
     return ap_task_requested(slot, word, AP_REQUEST_GIVEN_UP);
 }
-
 /* The slot in turn if it is FREE, or NULL: ap_task_next has to look further. Its index is s->first + s->next - 1. */
 AP_ALWAYS_INLINE struct ap_slot *ap_slabs_turn(struct ap_slabs *s)
 {

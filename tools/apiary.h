@@ -6,6 +6,7 @@
 #include "registry/client/client.h"
 #include "shm/pool.h"
 #include "tools/common.h"
+#include "registry/client/progress.h"
 #include "tools/common_carried.h"
 
 /* argv[0] is the command's name. Each returns an exit code of tools/common.h. */
@@ -112,6 +113,7 @@ struct task_view {
     uint64_t queued, started, finished, deadline, due; /* due: of one that is SCHEDULED */
     int64_t client_pid, worker_pid;
     struct ap_carried carried;
+    struct ap_progress_view progress; /* beats 0: none */
 };
 AP_MUST_CHECK bool view_task(const struct ap_segment *seg, uint32_t slot, struct task_view *ret);
 

@@ -22,6 +22,7 @@ static bool filter_any(const struct filter *f)
 static const char *cause_name(const apiary_dead_t *d)
 {
     if (d->code == APIARY_ECRASHED) return "crashed";
+    if (d->code == APIARY_EOVERRUN) return "overrun";
     return d->code == APIARY_ELOST ? "lost" : "failed";
 }
 
@@ -30,8 +31,9 @@ static int filter_read(const struct tool *t, const struct tool_usage *usage, str
     uint64_t age;
 
     f->before = UINT64_MAX;
-    if (f->cause != NULL && strcmp(f->cause, "crashed") != 0 && strcmp(f->cause, "lost") != 0 && strcmp(f->cause, "failed") != 0)
-        return tool_usage_error(t, usage, "--cause: '%s' is none; 'crashed', 'lost' and 'failed' are", f->cause);
+    if (f->cause != NULL && strcmp(f->cause, "crashed") != 0 && strcmp(f->cause, "lost") != 0 && strcmp(f->cause, "failed") != 0 &&
+        strcmp(f->cause, "overrun") != 0)
+        return tool_usage_error(t, usage, "--cause: '%s' is none; 'crashed', 'lost', 'failed' and 'overrun' are", f->cause);
     if (f->older == NULL) return TOOL_OK;
     if (tool_duration(f->older, &age) < 0)
         return tool_usage_error(t, usage, "--older: '%s' is not a time; '90s', '5m' and '1h' are", f->older);
@@ -49,7 +51,7 @@ static bool filter_takes(const struct filter *f, const apiary_dead_t *d)
 #define FILTERS(f)                                                                                       \
     {"capability", 'C', "NAME", "only tasks of this capability", &(f).capability, NULL},                 \
     {"service", 0, "NAME", "only tasks that ran last at this service", &(f).service, NULL},              \
-    {"cause", 0, "CAUSE", "only tasks that died so: crashed, lost or failed", &(f).cause, NULL},         \
+    {"cause", 0, "CAUSE", "only those that crashed, lost, failed or overrun", &(f).cause, NULL},         \
     {"older", 0, "TIME", "only tasks that died at least so long ago", &(f).older, NULL}, {.name = NULL},
 
 /* ---- ls -------------------------------------------------------------------------------------------------------- */
@@ -59,6 +61,7 @@ static const char *dead_why(const apiary_dead_t *d, char *ret, size_t size)
     const char *name = d->signal != 0 ? sigabbrev_np((int)d->signal) : NULL;
 
     if (name != NULL) snprintf(ret, size, "crashed: SIG%s", name);
+    else if (d->code == APIARY_EOVERRUN) snprintf(ret, size, "took too long");
     else if (d->code == APIARY_EAGENT) snprintf(ret, size, "failed with %u", d->agent_code);
     else snprintf(ret, size, "%s", d->code == APIARY_ELOST ? "lost its workers" : "ended its worker");
     return ret;

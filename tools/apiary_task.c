@@ -55,6 +55,9 @@ static json_t *task_json(const struct ap_segment *seg, const struct task_view *v
     json_object_set_new(o, "error", v->state == AP_TASK_FAILED ? json_string(apiary_error_name(v->code)) : json_null());
     json_object_set_new(o, "agent_code", json_integer(v->agent_code));
     json_object_set_new(o, "carried", tool_carried_json(&v->carried));
+    json_object_set_new(o, "beats", json_integer((json_int_t)v->progress.beats));
+    json_object_set_new(o, "progress", v->progress.beats != 0 ? tool_json_text(v->progress.text) : json_null());
+    json_object_set_new(o, "beat_ns", json_integer((json_int_t)v->progress.at));
     json_object_set_new(o, "queued_ns", json_integer((json_int_t)v->queued));
     json_object_set_new(o, "due_ns", v->state == AP_TASK_SCHEDULED ? json_integer((json_int_t)v->due) : json_null());
     json_object_set_new(o, "started_ns", json_integer((json_int_t)v->started));
@@ -177,6 +180,17 @@ static void show_carried(const struct ap_carried *row)
     json_decref(o);
 }
 
+static void show_progress(const struct ap_progress_view *p, uint64_t now)
+{
+    char *text;
+
+    if (p->beats == 0) return;
+    text = tool_printable(p->text, p->size);
+    show_time("beat", p->at, now);
+    printf("beats        %" PRIu64 "\nprogress     %s\n", p->beats, text);
+    free(text);
+}
+
 static void task_do_show(const struct ap_segment *seg, const struct task_view *v)
 {
     char id[48], agent[2 * APIARY_NAME_MAX + 4];
@@ -201,6 +215,7 @@ static void task_do_show(const struct ap_segment *seg, const struct task_view *v
     show_time("started", v->started >= v->queued ? v->started : 0, now);
     show_time("finished", v->finished >= v->queued ? v->finished : 0, now);
     show_time("deadline", v->deadline, now);
+    show_progress(&v->progress, now);
     show_carried(&v->carried);
 }
 

@@ -11,6 +11,7 @@
 #include "registry/monitor/monitor.h"
 #include "registry/monitor/supervised.h"
 #include "shm/event.h"
+#include "shm/start_by.h"
 
 int64_t view_lane_pid(const struct ap_segment *seg, uint32_t lane)
 {
@@ -224,10 +225,11 @@ bool view_task(const struct ap_segment *seg, uint32_t slot, struct task_view *re
     ret->queued = ap_load_relaxed(&s->queued);
     ret->started = ap_load_relaxed(&s->started);
     ret->finished = ap_load_relaxed(&s->finished);
-    ret->deadline = ap_load_relaxed(&s->deadline);
+    ret->deadline = ap_task_waits(state) ? ap_slot_until(s, word) : ap_load_relaxed(&s->deadline);
     ret->client_pid = client_pid(seg, s);
     ret->starts = ap_word_starts(word) + ret->failures;
     ap_carried_read(seg, ret->id, &ret->carried);
+    ap_progress_read(seg, ret->id, &ret->progress);
     if (state == AP_TASK_RUNNING) ret->worker_pid = view_lane_pid(seg, AP_WORD_OWNER(word));
     ap_fence_full(); /* the copies before the second look at the word */
     return ap_load_relaxed(&s->word) == word;

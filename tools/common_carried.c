@@ -163,6 +163,36 @@ static json_t *carried_keep_json(const uint64_t *keep)
     return *keep != 0 ? json_integer((json_int_t)*keep) : json_null();
 }
 
+static int carried_schedule_to_start_read(const char *text, uint64_t *ret)
+{
+    return tool_duration(text, ret);
+}
+
+static json_t *carried_schedule_to_start_json(const uint64_t *span)
+{
+    return *span != 0 ? json_integer((json_int_t)*span) : json_null();
+}
+
+static int carried_start_to_close_read(const char *text, uint64_t *ret)
+{
+    return tool_duration(text, ret);
+}
+
+static json_t *carried_start_to_close_json(const uint64_t *span)
+{
+    return *span != 0 ? json_integer((json_int_t)*span) : json_null();
+}
+
+static int carried_heartbeat_read(const char *text, uint64_t *ret)
+{
+    return tool_duration(text, ret);
+}
+
+static json_t *carried_heartbeat_json(const uint64_t *span)
+{
+    return *span != 0 ? json_integer((json_int_t)*span) : json_null();
+}
+
 int tool_carried_read(const struct tool *t, const struct tool_usage *usage, const struct tool_carried *texts,
                       apiary_delegate_options_t *o)
 {

@@ -6,6 +6,7 @@
 #include "registry/discovery/discovery.h"
 #include "registry/monitor/supervised.h"
 #include "registry/routing/terms.h"
+#include "registry/client/progress.h"
 #include "registry/routing/dead.h"
 #include "registry/routing/kept.h"
 #include "tools/common_carried.h"
@@ -291,6 +292,33 @@ void dump_part_dead(const struct dump *d, const struct dump_options *options, js
 }
 
 /* Of the tasks that there are. */
+static json_t *progress_json(const struct ap_segment *seg)
+{
+    json_t *list = json_array();
+
+    for (uint32_t i = 0; i < seg->geometry.tasks; i++) {
+        const struct ap_slot *slot = ap_slot_at(seg, i);
+        uint64_t word = slot != NULL ? ap_load_acquire(&slot->word) : 0; /* TASK-A2 pairs TASK-R2 */
+        struct ap_progress_view v;
+        json_t *o;
+
+        if (AP_WORD_STATE(word) <= AP_TASK_RESERVED || !ap_progress_read(seg, ap_task_id(seg, i, AP_WORD_GENERATION(word)), &v))
+            continue;
+        o = json_object();
+        dump_registry_set(o, "slot", json_integer(i));
+        dump_registry_set(o, "beats", dump_number(v.beats));
+        dump_registry_set(o, "at", dump_number(v.at));
+        dump_registry_set(o, "text", dump_bytes_json(v.text, sizeof v.text));
+        json_array_append_new(list, o);
+    }
+    return list;
+}
+
+void dump_part_progress(const struct dump *d, const struct dump_options *options, json_t *whole)
+{
+    if (options->tasks) dump_registry_set(whole, "progress", d->registry ? progress_json(&d->seg) : json_array());
+}
+
 void dump_part_carried(const struct dump *d, const struct dump_options *options, json_t *whole)
 {
     if (options->tasks) dump_registry_set(whole, "carried", d->registry ? carried_json(&d->seg) : json_array());

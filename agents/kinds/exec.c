@@ -315,6 +315,23 @@ static void feed(void *user, uint32_t events)
     close_end(&run->in, &run->child.in);
 }
 
+/* The program is at work: it writes. Its last whole line on standard error says how far it has come. */
+static void beat(const struct run *run)
+{
+    char line[APIARY_PROGRESS_MAX];
+    size_t end = run->err_size, first = end > TAIL ? end - TAIL : 0, begin;
+    while (end > first && run->tail[(end - 1) % TAIL] != '\n')
+        end--;
+    while (end > first && run->tail[(end - 1) % TAIL] == '\n')
+        end--;
+    for (begin = end; begin > first && run->tail[(begin - 1) % TAIL] != '\n';)
+        begin--;
+    size_t size = end - begin < sizeof line ? end - begin : sizeof line;
+    for (size_t i = 0; i < size; i++)
+        line[i] = run->tail[(begin + i) % TAIL];
+    apiary_job_beat(run->job, line, size);
+}
+
 /* Reads what is there, at most `most` bytes, so that one loud program does not hold up the worker. */
 static void take_output(struct run *run, size_t most)
 {
@@ -359,16 +376,20 @@ static void on_output(void *user, uint32_t events)
 {
     struct run *run = user;
     (void)events;
-    if (run->why != RUNNING) /* killed: its last words are not wanted, and would keep this watch firing */
+    if (run->why != RUNNING) { /* killed: its last words are not wanted, and would keep this watch firing */
         close_end(&run->out, &run->child.out);
-    else
-        take_output(run, READ_AT_ONCE);
+        return;
+    }
+    take_output(run, READ_AT_ONCE);
+    beat(run);
 }
 
 static void on_errors(void *user, uint32_t events)
 {
+    struct run *run = user;
     (void)events;
-    take_errors(user, READ_AT_ONCE);
+    take_errors(run, READ_AT_ONCE);
+    if (run->why == RUNNING) beat(run);
 }
 
 static void on_end(void *user, uint32_t events)

@@ -83,6 +83,10 @@ struct ap_job {
     uint64_t handed; /* the handle that another thread has answered; the answer is on its way to the worker */
     bool busy; /* in an agent's hands; only the worker uses this */
     bool alone; /* it has crashed a worker before */
+    bool timed; /* timers.c: the four that follow are this job's */
+    uint64_t close_by, heartbeat; /* UINT64_MAX, 0: none */
+    uint64_t beaten, over;        /* the last beat; since when it takes too long, 0: it does not. Any thread of the agent's reads */
+    uint64_t overran; /* the handle of the last job that was ended over its agent's head */
     uint16_t capability, caller;
     uint32_t size;
     const void *data;
@@ -111,6 +115,15 @@ int ap_job_finish(struct ap_job *job, int code, uint32_t agent_code, const void 
 int ap_job_block(const struct ap_job *job, size_t size, uint64_t *ret);
 /* Stores a result that is in the block that the agent has reserved, or needs one. */
 int ap_job_store_block(struct ap_job *job, const void *data, size_t size);
+/* job_asked.c. asked: the job of a handle, NULL: it has ended, and the agent's log says that it was asked. stale: the error for one
+ * that is answered. misused: tells what an agent does. */
+struct ap_job *ap_job_asked(const apiary_job_t *handle);
+int ap_job_stale(const apiary_job_t *handle, const char *what);
+void ap_job_misused(struct ap_agent *agent, const char *what);
+const char *ap_job_capability(struct ap_job *job);
+apiary_task_t ap_job_task(const struct ap_job *job);
+/* Ends a job that takes too long, over its agent's head. */
+void ap_job_overrun(struct ap_job *job);
 /* Finishes a job with an answer from another thread, and frees the answer. */
 void ap_job_finish_handed(struct ap_handed *handed);
 

@@ -11,6 +11,7 @@
 #include "core/text.h"
 #include "registry/routing/dead.h"
 #include "registry/client/carried.h"
+#include "registry/client/progress.h"
 #include "shm/due.h"
 
 #define FAILURE_TEXT 1024u
@@ -20,51 +21,16 @@
 
 /* ---- whose it is ---------------------------------------------------------------------------------------------- */
 
-/* Says so at the first time, the second, the fourth...: an agent that does it with each task fills no log. */
-static void misused(struct ap_agent *agent, const char *what)
-{
-    uint32_t times = ap_add_relaxed(&agent->misused, 1) + 1;
-
-    if ((times & (times - 1)) != 0) return;
-    ap_agent_log(agent, 3, "%s; refused, %u times so far", what, times);
-}
-
-/* At its end the worker finishes what its agents have in hand over their heads: then it is no fault to come with it. */
-static __attribute__((noinline)) int job_stale(const apiary_job_t *handle, const char *what)
-{
-    const struct ap_handle *entry = ap_handle_entry(handle);
-    const struct ap_job *job = ap_handle_get_as(ap_handle_name(entry), AP_HANDLE_JOB);
-
-    if (handle == NULL) return APIARY_EINVAL;
-    if (job != NULL && job->handle == entry && ap_load_relaxed(&job->agent->worker->command) != AP_WORKER_STOP)
-        misused(job->agent, what);
-    return APIARY_ESTALE;
-}
-
 AP_ALWAYS_INLINE struct ap_job *job_get(const apiary_job_t *handle)
 {
     return ap_handle_get(handle);
 }
 
-static __attribute__((noinline)) struct ap_job *asked_stale(const apiary_job_t *handle)
-{
-    job_stale(handle, "asks about a task that it has finished");
-    return NULL;
-}
-
-/* For what any thread may ask. */
-AP_ALWAYS_INLINE struct ap_job *job_asked(const apiary_job_t *handle)
-{
-    struct ap_job *job = job_get(handle);
-
-    return __builtin_expect(job != NULL, 1) ? job : asked_stale(handle);
-}
-
 static __attribute__((noinline)) int not_to_finish(const apiary_job_t *handle, const struct ap_job *job)
 {
-    if (job == NULL) return job_stale(handle, "answers a task that it has finished");
-    if (ap_worker_self() == job->agent->worker) return job_stale(handle, "answers a task that a thread of it has finished");
-    misused(job->agent, "answers a task from a thread that is not its worker's, without apiary_job_finish_from_thread");
+    if (job == NULL) return ap_job_stale(handle, "answers a task that it has finished");
+    if (ap_worker_self() == job->agent->worker) return ap_job_stale(handle, "answers a task that a thread of it has finished");
+    ap_job_misused(job->agent, "answers a task from a thread that is not its worker's, without apiary_job_finish_from_thread");
     return APIARY_EINVAL;
 }
 
@@ -78,110 +44,6 @@ AP_ALWAYS_INLINE struct ap_job *job_to_finish(const apiary_job_t *handle, int *e
         return job;
     *error = not_to_finish(handle, job);
     return NULL;
-}
-
-/* ---- what is asked -------------------------------------------------------------------------------------------- */
-
-const void *apiary_job_data(const apiary_job_t *handle, size_t *size)
-{
-    const struct ap_job *job = job_asked(handle);
-
-    if (__builtin_expect(job == NULL, 0)) {
-        if (size != NULL) *size = 0;
-        return NULL;
-    }
-    if (size != NULL) *size = job->size;
-    return job->data;
-}
-
-/* The names are copied when first asked for. */
-static const char *job_capability(struct ap_job *job)
-{
-    if (job->capability_name[0] == '\0') ap_capability_name(job->agent->worker->seg, job->capability, job->capability_name);
-    return job->capability_name;
-}
-
-const char *apiary_job_capability(const apiary_job_t *handle)
-{
-    struct ap_job *job = job_asked(handle);
-
-    return job != NULL ? job_capability(job) : "";
-}
-
-const char *apiary_job_caller(const apiary_job_t *handle)
-{
-    struct ap_job *job = job_asked(handle);
-
-    if (job == NULL) return "";
-    if (job->caller_name[0] == '\0' && job->caller != 0)
-        ap_service_name(job->agent->worker->seg, job->caller - 1u, job->caller_name);
-    return job->caller_name;
-}
-
-uint64_t apiary_job_deadline(const apiary_job_t *handle)
-{
-    const struct ap_job *job = job_asked(handle);
-
-    return job != NULL ? job->deadline : 0;
-}
-
-/* Told to stop, or given up: nobody will look at the result. A task that is fire and forget has no such wish. */
-int apiary_job_cancelled(const apiary_job_t *handle)
-{
-    const struct ap_job *job = job_asked(handle);
-    uint64_t request;
-
-    if (job == NULL) return 1;
-    request = ap_load_acquire(&job->at->request);
-    return ap_request_has(request, job->token, AP_REQUEST_CANCEL) || ap_request_recalled(request, job->token);
-}
-
-static apiary_task_t job_task(const struct ap_job *job)
-{
-    return ap_task_id(job->agent->worker->seg, job->slot, AP_WORD_GENERATION(job->token));
-}
-
-apiary_task_t apiary_job_task(const apiary_job_t *handle)
-{
-    const struct ap_job *job = job_asked(handle);
-
-    return job != NULL ? job_task(job) : (apiary_task_t){0};
-}
-
-int apiary_job_trace(const apiary_job_t *handle, apiary_trace_t *ret)
-{
-    const struct ap_job *job = job_asked(handle);
-
-    if (handle == NULL || ret == NULL) return APIARY_EINVAL;
-    return job != NULL ? ap_carried_trace(job->agent->worker->seg, job_task(job), ret) : APIARY_ESTALE;
-}
-
-uint32_t apiary_job_attempt(const apiary_job_t *handle)
-{
-    const struct ap_job *job = job_asked(handle);
-
-    return job != NULL ? ap_word_starts(job->token) + AP_TRIES_FAILURES(ap_slot_tries(job->at, job->token)) : 0;
-}
-
-apiary_agent_t *apiary_job_agent(const apiary_job_t *handle)
-{
-    const struct ap_job *job = job_asked(handle);
-
-    return job != NULL ? ap_handle_name(job->agent->handle) : NULL;
-}
-
-void *apiary_job_user(const apiary_job_t *handle)
-{
-    const struct ap_job *job = job_asked(handle);
-
-    return job != NULL ? job->user : NULL;
-}
-
-void apiary_job_set_user(apiary_job_t *handle, void *user)
-{
-    struct ap_job *job = job_asked(handle);
-
-    if (job != NULL) job->user = user;
 }
 
 /* ---- the result ----------------------------------------------------------------------------------------------- */
@@ -217,7 +79,7 @@ static __attribute__((noinline)) void tell_failure(struct ap_job *job, int code,
 {
     struct ap_agent *agent = job->agent;
     uint64_t second = agent->worker->seg->ops->now() / NSEC;
-    apiary_task_t task = job_task(job);
+    apiary_task_t task = ap_job_task(job);
     char number[24] = "", shown[LOGGED];
 
     if (code == APIARY_ECANCELLED || agent->queen->log == NULL) return;
@@ -239,7 +101,7 @@ static __attribute__((noinline)) void tell_failure(struct ap_job *job, int code,
     }
     shown_in(shown, sizeof shown, text, size);
     ap_agent_log(agent, 5, "task %" PRIx32 "-%" PRIx32 "-%" PRIx64 " (%s) failed%s: %s", task.slot, task.epoch,
-                 task.generation, job_capability(job), number, shown);
+                 task.generation, ap_job_capability(job), number, shown);
 }
 
 /* A text that finds no block is cut to what fits the slot: the reason of a failure is worth more than its end. */
@@ -303,6 +165,7 @@ AP_ALWAYS_INLINE void job_done(struct ap_job *job, enum end end, uint64_t now)
         w->hands &= ~(1u << job->hand);
     }
     if (__builtin_expect(job->alone, 0) && agent->aside == 0) agent->held_until = 0;
+    if (__builtin_expect(job->timed, 0)) ap_timers_close(w, job);
     w->in_hand_count--;
     job->busy = false;
     ap_handle_renew(job->handle);
@@ -359,7 +222,7 @@ static enum apiary_untried retry_when(struct ap_job *job, uint32_t agent_code, u
     struct ap_carried row;
     enum apiary_untried r;
 
-    if (!ap_carried_read(agent->worker->seg, job_task(job), &row)) return APIARY_UNTRIED_NO_POLICY;
+    if (!ap_carried_read(agent->worker->seg, ap_job_task(job), &row)) return APIARY_UNTRIED_NO_POLICY;
     r = ap_retry_judge(&row.retry, failures, agent_code);
     if (r != AP_TRIED) return r;
     if (ap_request_has(request, job->token, AP_REQUEST_CANCEL | AP_REQUEST_OVERWRITTEN) ||
@@ -376,19 +239,21 @@ static enum apiary_untried retry_when(struct ap_job *job, uint32_t agent_code, u
 
 /* The agent has failed it: puts the task back where its caller's policy has it tried again. Nothing of it may be touched after that
  * but by who finds it due. */
-static bool job_put_back(struct ap_job *job, uint32_t agent_code, const void *text, size_t size)
+static bool job_put_back(struct ap_job *job, int code, uint32_t agent_code, const void *text, size_t size)
 {
     struct ap_worker *w = job->agent->worker;
     uint64_t now = w->seg->ops->now(), due = 0;
     struct ap_slot *slot = job->at;
     char cut[AP_INLINE_BODY + 1];
+    enum ap_dead_cause cause;
     enum apiary_untried r;
 
     if (ap_load_relaxed(&slot->word) != job->token) return false;
     r = retry_when(job, agent_code, now, &due);
     if (r != AP_TRIED) {
         if (r != APIARY_UNTRIED_NO_POLICY) ap_task_untried(w->seg, job->slot, job->token, r);
-        ap_task_mark(w->seg, job->slot, job->token, r == APIARY_UNTRIED_USED_UP ? AP_DEAD_FAILED : AP_DEAD_NOT);
+        cause = code == APIARY_EAGENT ? AP_DEAD_FAILED : AP_DEAD_OVERRUN;
+        ap_task_mark(w->seg, job->slot, job->token, r == APIARY_UNTRIED_USED_UP ? cause : AP_DEAD_NOT);
         return false;
     }
     size = shown_in(cut, sizeof cut, text, size);
@@ -406,11 +271,24 @@ static bool job_put_back(struct ap_job *job, uint32_t agent_code, const void *te
 
 int ap_job_finish(struct ap_job *job, int code, uint32_t agent_code, const void *data, size_t size)
 {
+    if (code == APIARY_EAGENT && ap_load_relaxed(&job->over) != 0) {
+        code = APIARY_EOVERRUN; /* it was told to stop, and that is what it has done */
+        agent_code = 0;
+        size = 0;
+    }
     if (code != 0) tell_failure(job, code, agent_code, data, size);
     /* Not what its caller has given up, or what was refused before it was begun. */
-    if (code == APIARY_EAGENT) ap_outlier_failed(job->agent, job->capability, agent_code, job->agent->worker->seg->ops->now());
-    if (code == APIARY_EAGENT && job_put_back(job, agent_code, data, size)) return 0;
+    if (code == APIARY_EAGENT || code == APIARY_EOVERRUN) {
+        ap_outlier_failed(job->agent, job->capability, agent_code, job->agent->worker->seg->ops->now());
+        if (job_put_back(job, code, agent_code, data, size)) return 0;
+    }
     return job_finish(job, code, agent_code, data, size);
+}
+
+void ap_job_overrun(struct ap_job *job)
+{
+    ap_store_relaxed(&job->overran, (uintptr_t)ap_handle_name(job->handle));
+    ap_job_finish(job, APIARY_EOVERRUN, 0, NULL, 0);
 }
 
 /* ---- the agent's side ----------------------------------------------------------------------------------------- */
@@ -449,7 +327,7 @@ int apiary_job_fail(apiary_job_t *handle, uint32_t agent_code, const char *forma
 
 int apiary_job_retry(apiary_job_t *handle, uint64_t after)
 {
-    struct ap_job *job = job_asked(handle);
+    struct ap_job *job = ap_job_asked(handle);
 
     if (handle == NULL) return APIARY_EINVAL;
     if (job == NULL) return APIARY_ESTALE;
@@ -513,7 +391,7 @@ int apiary_job_finish_from_thread(apiary_job_t *handle, int failed, const void *
     int r;
 
     if (data == NULL && size > 0) return APIARY_EINVAL;
-    if (job == NULL) return job_stale(handle, "finishes a task from a thread that it has finished");
+    if (job == NULL) return ap_job_stale(handle, "finishes a task from a thread that it has finished");
     w = job->agent->worker;
     handed = handed_new(handle, failed, data, size);
     if (handed == NULL) return APIARY_ENOBLOCK;
@@ -524,7 +402,7 @@ int apiary_job_finish_from_thread(apiary_job_t *handle, int failed, const void *
         if (ap_cas(&job->handed, &before, (uintptr_t)handle)) break;
     if (before == (uintptr_t)handle) {
         free(handed);
-        return job_stale(handle, "finishes a task from two threads");
+        return ap_job_stale(handle, "finishes a task from two threads");
     }
     first = ap_load_relaxed(&w->handed);
     do handed->next = first;
@@ -540,6 +418,6 @@ void ap_job_finish_handed(struct ap_handed *handed)
     if (job != NULL)
         ap_job_finish(job, handed->code, handed->agent_code, handed->data, handed->size);
     else
-        job_stale(handed->job, "finishes a task from a thread that it has finished");
+        ap_job_stale(handed->job, "finishes a task from a thread that it has finished");
     free(handed);
 }

@@ -177,6 +177,7 @@ static int worker_turn(struct ap_worker *w, uint32_t command)
     ap_store_relaxed(&w->turns, w->turns + 1);
     n += ap_worker_take_handed(w);
     n += ap_delegations_poll(w, LOOKS, false);
+    if (__builtin_expect(w->timed != 0, 0)) n += ap_timers_look(w);
     if (command == AP_WORKER_RUN) n += ap_worker_serve(w);
     return n;
 }
@@ -254,6 +255,7 @@ static void worker_park(struct ap_worker *w, uint32_t command)
     ap_loop_word(w->loop, 0, &w->context->lane.lane->bell, value, false);
     due = ap_delegations_due(w);
     held = command == AP_WORKER_RUN ? holds_due(w) : UINT64_MAX;
+    if (w->timed != 0 && w->timers_due < due) due = w->timers_due;
     ap_loop_park(w->loop, due < held ? due : held);
     ap_store_relaxed(&w->parked, 0);
     if (__builtin_expect(ap_loop_reopened(w->loop) != w->reopened, 0)) say_reopened(w);

@@ -51,6 +51,8 @@ struct ap_worker {
     uint32_t job_count, in_hand_count;
     uint32_t hands; /* bits of lane->hand[] in use */
     bool holds; /* an agent may have a suspect in hand, or aside */
+    uint32_t timed;      /* jobs in hand with timers */
+    uint64_t timers_due; /* not after the first of their times; UINT64_MAX with none */
     uint64_t now; /* read when a batch begins and when a task ends */
     struct ap_spin spin;
     struct ap_delegation *delegations, **delegations_end;
@@ -104,6 +106,12 @@ void ap_worker_jobs_close(struct ap_worker *w);
 void ap_worker_start_task(struct ap_worker *w, struct ap_agent *agent, uint64_t ref);
 int ap_worker_take_handed(struct ap_worker *w);
 void ap_worker_publish(struct ap_agent *agent);
+
+/* timers.c. open: the timers of a job that is about to be started begin. close: it has ended. look: tells jobs that take too long,
+ * and ends those that were told long enough ago; returns how many. */
+void ap_timers_open(struct ap_worker *w, struct ap_job *job);
+void ap_timers_close(struct ap_worker *w, struct ap_job *job);
+int ap_timers_look(struct ap_worker *w);
 
 /* delegation.c. poll: looks at `most` delegations at most and returns how many ended; with `reroute` moves tasks out of queues
  * that nobody drains. due: the soonest deadline. end: ends all with `code`. */

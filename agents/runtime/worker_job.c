@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "agents/runtime/queen.h"
+#include "shm/start_by.h"
 
 /* Each agent has its own, so that a stale handle still says whose it was. */
 int ap_worker_jobs_open(struct ap_worker *w)
@@ -90,11 +91,14 @@ AP_ALWAYS_INLINE void job_fill(struct ap_worker *w, struct ap_job *job, struct a
     agent->unpublished++;
 }
 
-static bool hand_cancelled(const struct ap_job *job)
+/* Something was said of the task, or of one that has had the slot: why it is not to be started, or 0; its timers begin. */
+static __attribute__((noinline)) int requested(struct ap_worker *w, struct ap_job *job, uint64_t request)
 {
-    uint64_t request = ap_load_acquire(&job->at->request);
-
-    return ap_request_has(request, job->token, AP_REQUEST_CANCEL);
+    if (ap_request_has(request, job->token, AP_REQUEST_CANCEL)) return APIARY_ECANCELLED;
+    if (!ap_request_has(request, job->token, AP_REQUEST_TIMED)) return 0;
+    if (ap_slot_until(job->at, job->token) <= w->now) return APIARY_ETIMEDOUT;
+    ap_timers_open(w, job);
+    return 0;
 }
 
 /* A task that has crashed a worker before runs when nothing else of its agent can be lost with it. Returns whether it has to wait.
@@ -123,12 +127,15 @@ static bool offered(const struct ap_worker *w, const struct ap_agent *agent, con
 }
 
 /* Why a task that was claimed is not to be started; 0: it is. */
-AP_ALWAYS_INLINE int refusal(const struct ap_worker *w, const struct ap_agent *agent, const struct ap_job *job)
+AP_ALWAYS_INLINE int refusal(struct ap_worker *w, const struct ap_agent *agent, struct ap_job *job)
 {
+    uint64_t request;
+
     if (job->data == NULL) return APIARY_ECORRUPT;
     if (!offered(w, agent, job)) return APIARY_ENOPROVIDER;
     if (job->deadline <= w->now) return APIARY_ETIMEDOUT;
-    return hand_cancelled(job) ? APIARY_ECANCELLED : 0;
+    request = ap_load_acquire(&job->at->request);
+    return __builtin_expect(AP_REQUEST_BITS(request) != 0, 0) ? requested(w, job, request) : 0;
 }
 
 void ap_worker_start_task(struct ap_worker *w, struct ap_agent *agent, uint64_t ref)

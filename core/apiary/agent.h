@@ -95,6 +95,10 @@ APIARY_API const char *apiary_job_capability(const apiary_job_t *job);
 APIARY_API const char *apiary_job_caller(const apiary_job_t *job); /* the calling service, "" if none */
 APIARY_API uint64_t apiary_job_deadline(const apiary_job_t *job);  /* CLOCK_MONOTONIC; APIARY_FOREVER if none */
 APIARY_API int apiary_job_cancelled(const apiary_job_t *job);
+/* The agent is at work: begins the time of `heartbeat` anew, and says how far it has come (apiary_progress), in at most
+ * APIARY_PROGRESS_MAX bytes; more are cut off. size 0: nothing new. Any thread of the agent's.
+ * 1: the task was cancelled, was given up, or takes too long: stop, and fail it. 0: go on. APIARY_ESTALE, _EINVAL. */
+APIARY_API int apiary_job_beat(apiary_job_t *job, const char *text, size_t size);
 APIARY_API apiary_task_t apiary_job_task(const apiary_job_t *job);    /* the task, as its caller knows it */
 APIARY_API uint32_t apiary_job_attempt(const apiary_job_t *job);      /* 1; more after deaths and failures of earlier ones */
 /* 1: the trace that the agent passes on to others when it asks them for the task's sake; its parent_id names the task. 0: the task

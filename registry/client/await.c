@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "registry/client/client.h"
+#include "registry/client/until.h"
 #include "shm/bell.h"
 #include "shm/image.h"
 
@@ -146,7 +147,7 @@ static uint64_t await_deadline_of(const struct waiting *w, size_t i)
     struct ap_slot *slot;
     uint64_t word;
 
-    return ap_task_find(w->a, w->tasks[i], &slot, &word) ? ap_load_relaxed(&slot->deadline) : UINT64_MAX;
+    return ap_task_find(w->a, w->tasks[i], &slot, &word) ? ap_until(w->a->seg, w->tasks[i].slot, word) : UINT64_MAX;
 }
 
 /* Gives up tasks whose deadline has passed. 1 and the position, 0 none has, or an error; sets w->soonest. */

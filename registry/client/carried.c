@@ -164,6 +164,56 @@ static int carried_keep_inherit(uint64_t *own, const uint64_t *parents, uint64_t
     return 0;
 }
 
+/* ---- timers: one task's own; its children have its deadline ---------------------------------------------------- */
+
+static bool carried_schedule_to_start_possible(const uint64_t *span)
+{
+    return *span <= CARRIED_TIME_MAX;
+}
+
+static uint64_t carried_schedule_to_start_otherwise(void)
+{
+    return 0;
+}
+
+static int carried_schedule_to_start_inherit(uint64_t *own, const uint64_t *parents, uint64_t parent)
+{
+    (void)own, (void)parents, (void)parent;
+    return 0;
+}
+
+static bool carried_start_to_close_possible(const uint64_t *span)
+{
+    return *span <= CARRIED_TIME_MAX;
+}
+
+static uint64_t carried_start_to_close_otherwise(void)
+{
+    return 0;
+}
+
+static int carried_start_to_close_inherit(uint64_t *own, const uint64_t *parents, uint64_t parent)
+{
+    (void)own, (void)parents, (void)parent;
+    return 0;
+}
+
+static bool carried_heartbeat_possible(const uint64_t *span)
+{
+    return *span <= CARRIED_TIME_MAX;
+}
+
+static uint64_t carried_heartbeat_otherwise(void)
+{
+    return 0;
+}
+
+static int carried_heartbeat_inherit(uint64_t *own, const uint64_t *parents, uint64_t parent)
+{
+    (void)own, (void)parents, (void)parent;
+    return 0;
+}
+
 /* ---- the row --------------------------------------------------------------------------------------------------- */
 
 int ap_carried_judge(const apiary_delegate_options_t *o)

@@ -3,6 +3,7 @@
 #include "registry/client/carried.h"
 #include "registry/routing/admission.h"
 #include "registry/routing/kept.h"
+#include "shm/start_by.h"
 
 /* The slot is RESERVED, and FREE again: the task is refused. */
 static void unplace(struct ap_lane_context *c, apiary_task_t task, uint32_t ticket, uint64_t loan)
@@ -14,13 +15,15 @@ static void unplace(struct ap_lane_context *c, apiary_task_t task, uint32_t tick
 }
 
 int ap_carry(struct ap_lane_context *c, apiary_task_t task, uint32_t ticket, uint64_t loan,
-             const apiary_delegate_options_t *options)
+             const apiary_delegate_options_t *options, uint64_t due)
 {
     struct ap_segment *seg = c->lane.seg;
     uint32_t row;
     int r;
 
     ap_carried_write(seg, task, options);
+    if ((options->schedule_to_start | options->start_to_close | options->heartbeat) != 0)
+        ap_slot_timed(ap_slot_at(seg, task.slot), options->schedule_to_start != 0 ? due + options->schedule_to_start : UINT64_MAX);
     if (c->again != NULL) ap_store_relaxed(c->again, AP_REF(task.slot, task.generation));
     if (options->keep == 0) return 0;
     r = ap_kept_take(seg, c->lane.index, &row);

@@ -273,10 +273,10 @@ AP_ALWAYS_INLINE int ap_collect_at(const struct apiary *a, apiary_task_t task, a
     ret->task = task;
     return 1;
 }
-/* Writes what a task carries, while its slot is RESERVED by the lane: 0, or an error, and the slot is FREE again, the ticket given
- * back and the loan (0: none) the caller's. */
+/* Writes what a task carries that may be run from `due` on, while its slot is RESERVED by the lane: 0. Or an error: the slot is
+ * FREE again, the ticket given back, and the loan (0: none) the caller's. */
 AP_MUST_CHECK int ap_carry(struct ap_lane_context *c, apiary_task_t task, uint32_t ticket, uint64_t loan,
-                           const apiary_delegate_options_t *options);
+                           const apiary_delegate_options_t *options, uint64_t due);
 /* Frees a finished task and gives its admission ticket back. 1, or 0 when another lane has freed it. */
 int ap_task_free(struct apiary *a, uint32_t index, uint64_t seen);
 /* Marks a task that nobody will collect: it is freed as soon as it has ended. 1, or 0 when the id is not (or no longer) valid. */

@@ -4,6 +4,7 @@
 #include "registry/routing/dead.h"
 #include "registry/routing/kept.h"
 #include "registry/client/client.h"
+#include "registry/client/until.h"
 #include "shm/bell.h"
 
 /* ---- results -------------------------------------------------------------------------------------------------- */
@@ -229,7 +230,7 @@ bool ap_overdue(const struct ap_segment *seg, uint32_t lane, uint64_t now)
             uint64_t word = ap_load_acquire(&slot->word); /* TASK-A2 pairs TASK-R2 */
 
             if (!ap_task_waits(AP_WORD_STATE(word)) && AP_WORD_STATE(word) != AP_TASK_RUNNING) continue;
-            if (ap_load_relaxed(&slot->deadline) <= now && !ap_abandoned(slot, word)) return true;
+            if (ap_until(seg, (uint32_t)i, word) <= now && !ap_abandoned(slot, word)) return true;
         }
     }
     return false;

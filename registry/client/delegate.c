@@ -292,7 +292,7 @@ AP_ALWAYS_INLINE int delegate_place(struct submit *s, struct ap_known_name *know
     if (!s->batched) s->now = s->seg->ops->now();
     s->deadline = ap_deadline_of(s->seg, options, s->now);
     write_slot(s);
-    if (__builtin_expect(s->carries, 0)) r = ap_carry(s->c, task_of(s), s->ticket, s->loan, options);
+    if (__builtin_expect(s->carries, 0)) r = ap_carry(s->c, task_of(s), s->ticket, s->loan, options, s->now);
     ref = __builtin_expect(r == 0, 1) ? ap_slot_publish(&s->c->slabs, s->at, s->slot, s->queue) : 0;
     if (__builtin_expect(ref == 0, 0)) return r < 0 ? r : overwritten(s->c, s->ticket);
     if (__builtin_expect(ap_queue_push(s->seg, s->way, ref) < 0, 0)) return take_back(placed_of(s), APIARY_EQUEUEFULL);
@@ -334,7 +334,7 @@ static __attribute__((noinline)) int delegate_later(struct submit s, uint32_t ca
     due = ap_due_of(options, s.now);
     s.deadline = ap_deadline_of(s.seg, options, due);
     write_slot(&s);
-    r = s.carries ? ap_carry(s.c, task_of(&s), s.ticket, s.loan, options) : 0;
+    r = s.carries ? ap_carry(s.c, task_of(&s), s.ticket, s.loan, options, due) : 0;
     if (r < 0) return r;
     if (ret != NULL) *ret = task_of(&s);
     if (!ap_slot_schedule(&s.c->slabs, s.at, s.slot, due)) return overwritten(s.c, s.ticket);

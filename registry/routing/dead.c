@@ -201,7 +201,7 @@ static void dead_fill(const struct entering *e, uint32_t row, uint64_t epoch)
     ap_store_relaxed(&d->timeout, deadline == APIARY_FOREVER || deadline < queued ? APIARY_FOREVER : deadline - queued);
     ap_store_relaxed(&d->agent_code, ap_load_relaxed(&slot->agent_code));
     ap_store_relaxed(&d->starts, AP_WORD_ATTEMPT(e->word) + AP_TRIES_FAILURES(ap_slot_tries(slot, e->word)) +
-                                     (e->cause == AP_DEAD_LOST || e->cause == AP_DEAD_FAILED));
+                                     (e->cause == AP_DEAD_LOST || e->cause == AP_DEAD_FAILED || e->cause == AP_DEAD_OVERRUN));
     ap_store_relaxed(&d->crashes, AP_WORD_CRASHES(e->word));
     ap_store_relaxed(&d->capability, ap_load_relaxed(&slot->capability));
     ap_store_relaxed(&d->only, ap_load_relaxed(&slot->only));

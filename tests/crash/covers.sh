@@ -36,6 +36,7 @@ apiary_execute_task: call_expires (a call that names a service)
 apiary_delegate_external_task: call_expires (the same)
 apiary_agent_execute_task: agent_delegate (but for the service)
 apiary_agent_delegate_external_task: agent_delegate agent_collect agent_leaves
+apiary_job_beat: job_beat
 apiary_job_reply: pop_claim_finish finish_inline finish_unseen finish_overwriting finish_later
 apiary_job_fail: finish_failed finish_retried finish_used_up
 apiary_job_fail_text: finish_failed
@@ -47,7 +48,7 @@ apiary_forget: kept_forget
 apiary_lane_fd: rest (a thread that sleeps on the bell)
 LINES
 )
-reads="bind refusal discover key dead_next dead_body fetch swarm_status segment_fd version strerror error_name advice job_agent job_attempt
+reads="bind refusal discover key progress dead_next dead_body fetch swarm_status segment_fd version strerror error_name advice job_agent job_attempt
     job_caller job_cancelled
     job_capability job_data job_deadline job_user job_set_user job_task job_trace trace_parse trace_format
     kind kinds agent_alloc agent_allocated agent_free agent_handle

@@ -325,9 +325,12 @@ static void image_entry_held(void)
     image_entry();
 }
 
+#define HOUR UINT64_C(3600000000000)
+
 static apiary_delegate_options_t carried(void)
 {
-    apiary_delegate_options_t o = {.struct_size = sizeof o, .hops = 5, .trace = {.flags = 1}};
+    apiary_delegate_options_t o = {.struct_size = sizeof o, .hops = 5, .trace = {.flags = 1}, .schedule_to_start = HOUR,
+                                   .start_to_close = HOUR, .heartbeat = HOUR};
 
     memset(o.trace.trace_id, 0x77, sizeof o.trace.trace_id);
     memset(o.trace.parent_id, 0x33, sizeof o.trace.parent_id);

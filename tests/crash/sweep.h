@@ -152,6 +152,16 @@ struct kept_hive {
 };
 void hive_keep(struct kept_hive *k);
 void hive_back(const struct kept_hive *k);
+apiary_job_t *hive_kept(void);
+struct ap_job *hive_in_hand(void);
+
+/* ---- timers.c */
+void prepare_job_beat(void);
+void run_job_beat(void);
+void after_job_beat(bool over);
+void image_timed(void);
+void run_overrun(void);
+void before_overrun(bool over);
 void prepare_worker_block(void); /* the actor serves queue 1, with results in blocks */
 void prepare_worker_idle(void);  /* and has looked through the table */
 void run_serve(void);

@@ -238,6 +238,16 @@ void run_reply_kept(void)
     apiary_job_reply(hive.job, result, sizeof result);
 }
 
+apiary_job_t *hive_kept(void)
+{
+    return hive.job;
+}
+
+struct ap_job *hive_in_hand(void)
+{
+    return ap_handle_get(hive.job);
+}
+
 static void run_jobs_end(void)
 {
     ap_worker_jobs_end(&hive.worker);
@@ -551,6 +561,10 @@ const struct operation kills_worker[] = {
      .after = after_task},
     {.name = "finish_later", .registry = true, .image = image_task, .prepare = prepare_kept, .run = run_reply_kept,
      .after = after_task},
+    {.name = "job_beat", .registry = true, .image = image_task, .prepare = prepare_job_beat, .run = run_job_beat,
+     .after = after_job_beat},
+    {.name = "finish_overrun", .registry = true, .image = image_timed, .prepare = prepare_kept, .run = run_overrun,
+     .before = before_overrun, .after = after_task},
     {.name = "finish_handed", .registry = true, .image = image_task, .prepare = prepare_handed, .run = run_handed,
      .after = after_task},
     {.name = "finish_kept", .registry = true, .image = image_promised_unseen, .prepare = prepare_kept, .run = run_reply_kept,

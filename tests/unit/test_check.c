@@ -177,7 +177,7 @@ Test(check, slots)
     CORRUPTS(s->body, d.seg.sections[AP_SECTION_POOL].offset + 2816, "slot", index, "T4");
     CORRUPTS(s->result, d.seg.size, "slot", index, "T4");
     CORRUPTS(s->request, s->request + 65536, "slot", index, "T5");
-    CORRUPTS(s->request, s->request | 0x200, "slot", index, "T5");
+    CORRUPTS(s->request, s->request | 0x20, "slot", index, "T5");
     CORRUPTS(s->queued, UINT64_MAX, "slot", index, "T6");
     CORRUPTS(s->started, s->queued - 1, "slot", index, "T6");
     CORRUPTS(s->finished, s->started - 1, "slot", index, "T6");
@@ -185,7 +185,7 @@ Test(check, slots)
     CORRUPTS(s->client, 12, "slot", index, "T8");
     CORRUPTS(s->queue, 5, "slot", index, "T8");
     CORRUPTS(s->worker, 12, "slot", index, "T8");
-    CORRUPTS(s->reserved[13], 1, "slot", index, "T9");
+    CORRUPTS(s->reserved[sizeof s->reserved - 1], 1, "slot", index, "T9");
     for (n = 0; ap_carried_at(&d.seg, n)->generation == 0;) n++;
     CORRUPTS(ap_carried_at(&d.seg, n)->epoch, 2, "carried", n, "R8");
     CORRUPTS(ap_carried_at(&d.seg, n)->generation, UINT64_MAX, "carried", n, "R8");
@@ -373,7 +373,7 @@ Test(check, the_last_value_that_may_be_is_sound)
     SOUND(s->worker, 11);
     SOUND(s->deadline, s->queued);
     SOUND(s->finished, s->started);
-    SOUND(free_slot->request, AP_GENERATION_LAST << 16 | AP_REQUEST_CANCEL | AP_REQUEST_ABANDON | AP_REQUEST_DETACH);
+    SOUND(free_slot->request, AP_REQUEST_WORD(AP_GENERATION_LAST, AP_REQUEST_ALL));
     SOUND(free_slot->word, AP_WORD(AP_TASK_FREE, 0, AP_NO_LANE, AP_GENERATION_LAST));
     SOUND(q->depth, 48);
     SOUND(q->running, 128);
@@ -381,7 +381,8 @@ Test(check, the_last_value_that_may_be_is_sound)
     SOUND(q->late, q->started - q->done - q->failed);
     SOUND(e->kind, AP_EVENT_KINDS - 1);
     SOUND(e->lane, 11);
-    CORRUPTS(free_slot->request, (AP_GENERATION_LAST + 1) << 16, "slot", (uint64_t)(free_slot - ap_slot_at(&d.seg, 0)), "T5");
+    CORRUPTS(free_slot->request, AP_REQUEST_WORD(AP_GENERATION_LAST + 1, 0), "slot",
+             (uint64_t)(free_slot - ap_slot_at(&d.seg, 0)), "T5");
     CORRUPTS(q->late, q->started - q->done - q->failed + 1, "queue", 0, "Q7");
 }
 

@@ -524,8 +524,8 @@ Test(check_answers, words)
     A(failed->word, AP_WORD_WITH(failed->word, AP_TASK_FAILED, 4000), "slot 43 T7! failed: code 4000 is unknown");
     A(failed->word, AP_WORD_WITH(failed->word, AP_TASK_CANCELLED, 4000), "slot 43 T7! cancelled: code 4000 is unknown");
     A(done->request, done->request + 65536, "slot 40 T5! request of generation 2, the slot is at 1");
-    A(done->request, done->request | 0x200, "slot 40 T5! request 0000000000010200: bits that do not exist");
-    A(none->request, (AP_GENERATION_LAST + 1) << 16, "slot 0 T5! request 003fffffffff0000: bits that do not exist");
+    A(done->request, done->request | 0x20, "slot 40 T5! request 0000000000010020: bits that do not exist");
+    A(none->request, AP_REQUEST_WORD(AP_GENERATION_LAST + 1, 0), "slot 0 T5! request 003fffffffff0000: bits that do not exist");
 }
 
 Test(check_answers, bodies_and_indexes)

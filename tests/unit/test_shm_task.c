@@ -126,7 +126,7 @@ Test(task, request_bits_belong_to_a_generation)
     cr_assert_eq(ap_task_request(seg, slot, g - 1, AP_REQUEST_CANCEL), 0);
     cr_assert_eq(ap_task_request(seg, slot, g, AP_REQUEST_CANCEL), 1);
     cr_assert_eq(ap_task_request(seg, slot, g, AP_REQUEST_ABANDON), 1);
-    cr_assert_eq(ap_slot_at(seg, slot)->request, g << 16 | AP_REQUEST_CANCEL | AP_REQUEST_ABANDON);
+    cr_assert_eq(ap_slot_at(seg, slot)->request, AP_REQUEST_WORD(g, AP_REQUEST_CANCEL | AP_REQUEST_ABANDON));
 }
 
 static int freed_count;

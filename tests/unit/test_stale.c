@@ -30,6 +30,7 @@ static void all_gone(apiary_t *h, int wanted)
     void *block = NULL;
     char text[8], message[256];
     apiary_dead_t dead = {.struct_size = sizeof dead};
+    apiary_progress_t progress = {.struct_size = sizeof progress};
     size_t n = 7;
 
     GONE(apiary_segment_fd, (h), wanted);
@@ -57,6 +58,7 @@ static void all_gone(apiary_t *h, int wanted)
     GONE(apiary_discover, (h, "echo", &provider, 1), wanted);
     GONE(apiary_discover, (h, "echo", NULL, 0), wanted);
     GONE(apiary_swarm_status, (h, NULL, &row, 1), wanted);
+    GONE(apiary_progress, (h, task, &progress), wanted);
     GONE(apiary_dead_next, (h, 0, &dead), wanted);
     GONE(apiary_dead_body, (h, 1, text, sizeof text), wanted);
     GONE(apiary_dead_retry, (h, 1, &task), wanted);
@@ -399,6 +401,7 @@ static void job_gone(apiary_job_t *job)
     GONE_TEXT(apiary_job_caller, (job), "");
     GONE(apiary_job_deadline, (job), 0);
     GONE(apiary_job_cancelled, (job), 1);
+    GONE(apiary_job_beat, (job, "x", 1), APIARY_ESTALE);
     GONE(apiary_job_task, (job).generation, 0);
     GONE(apiary_job_attempt, (job), 0);
     GONE(apiary_job_trace, (job, &trace), APIARY_ESTALE);

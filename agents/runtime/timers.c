@@ -1,0 +1,75 @@
+/* agents/runtime/timers.c - how long an agent may have a task in hand: start_to_close and heartbeat. See worker.h.
+ *
+ * ENDS      1 By the worker's thread, which alone may end what the worker has claimed: a job that takes too long is told to stop,
+ *           by apiary_job_cancelled and apiary_job_beat. If it has no answer a while later it is ended over its agent's head.
+ *           2 While that thread is in the agent's code it looks at no timer. Then the task's caller gives it up (client/until.c).
+ * COST      None for a task without timers. A turn of a worker that has one in hand reads the clock; it looks at its jobs when the
+ *           soonest of their times has come. Beats only put a time off, so they need not say so.
+ * THREADS   A beat comes from any thread of the agent's, and is one store; all else is the worker's thread.
+ */
+#include "agents/runtime/queen.h"
+#include "registry/client/carried.h"
+#include "registry/client/until.h"
+
+static uint64_t timers_end_of(const struct ap_job *job)
+{
+    uint64_t over = ap_load_relaxed(&job->over), silent;
+
+    if (over != 0) return over + AP_OVERRUN_GRACE;
+    silent = job->heartbeat != 0 ? ap_load_relaxed(&job->beaten) + job->heartbeat : UINT64_MAX;
+    return silent < job->close_by ? silent : job->close_by;
+}
+
+void ap_timers_open(struct ap_worker *w, struct ap_job *job)
+{
+    struct ap_carried row;
+    uint64_t end;
+
+    if (!ap_carried_read(w->seg, ap_task_id(w->seg, job->slot, AP_WORD_GENERATION(job->token)), &row)) return;
+    if (row.start_to_close == 0 && row.heartbeat == 0) return;
+    job->close_by = row.start_to_close != 0 ? w->now + row.start_to_close : UINT64_MAX;
+    job->heartbeat = row.heartbeat;
+    ap_store_relaxed(&job->beaten, w->now);
+    ap_store_relaxed(&job->over, 0);
+    job->timed = true;
+    end = timers_end_of(job);
+    if (w->timed++ == 0 || end < w->timers_due) w->timers_due = end;
+}
+
+void ap_timers_close(struct ap_worker *w, struct ap_job *job)
+{
+    job->timed = false;
+    ap_store_relaxed(&job->over, 0);
+    w->timed--;
+}
+
+/* Whether it was ended. *due: when something is to be done with it next. */
+static bool timers_job(struct ap_job *job, uint64_t now, uint64_t *due)
+{
+    *due = timers_end_of(job);
+    if (now < *due) return false;
+    if (ap_load_relaxed(&job->over) == 0) {
+        ap_store_relaxed(&job->over, now);
+        *due = now + AP_OVERRUN_GRACE;
+        return false;
+    }
+    ap_job_overrun(job);
+    return true;
+}
+
+int ap_timers_look(struct ap_worker *w)
+{
+    uint64_t now = w->seg->ops->now(), soonest = UINT64_MAX, due;
+    int n = 0;
+
+    if (now < w->timers_due) return 0;
+    for (uint32_t i = 0; i < w->job_count && w->timed > 0; i++) {
+        struct ap_job *job = &w->jobs[i];
+
+        if (!job->busy || !job->timed) continue;
+        if (timers_job(job, now, &due)) n++;
+        else if (due < soonest) soonest = due;
+    }
+    w->timers_due = soonest;
+    return n;
+}
