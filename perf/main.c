@@ -144,6 +144,41 @@ static json_t *run_case(const struct perf_case *c)
     return o;
 }
 
+/* In a process of its own, too: what it leaves in the machine, however it ends, is removed. */
+static int run_apart(int (*run)(void))
+{
+    pid_t parent = getpid(), pid;
+    int status;
+
+    fflush(NULL);
+    pid = fork();
+    if (pid < 0) perf_die("fork: %s", strerror(errno));
+    if (pid == 0) {
+        signal(SIGINT, SIG_DFL);
+        signal(SIGTERM, SIG_DFL);
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != parent) _exit(FAILED);
+        status = run();
+        _exit(fflush(stdout) == 0 ? status : FAILED);
+    }
+    status = await_case(pid);
+    if (interrupted) {
+        fprintf(stderr, "apiary-perf: interrupted\n");
+        return 128 + interrupted;
+    }
+    return WIFEXITED(status) ? WEXITSTATUS(status) : FAILED;
+}
+
+static int main_simulate(void)
+{
+    return simulate_main(wanted.json, wanted.plot, (uint64_t)wanted.seed, (uint64_t)wanted.tasks, wanted.simulated);
+}
+
+static int main_balance(void)
+{
+    return balance_main(wanted.json, (uint64_t)wanted.seed, perf_options.seconds);
+}
+
 /* ---- commands --------------------------------------------------------------------------------------------------- */
 
 static const struct perf_case *find_case(const char *name)
@@ -450,12 +485,8 @@ static int main_run(int argc, char **argv)
     if (strcmp(argv[0], "compare") == 0) return argc == 3 ? main_compare(argv[1], argv[2]) : (usage(stderr), USAGE);
     if (strcmp(argv[0], "build") == 0) return build();
     if (strcmp(argv[0], "count") == 0) return main_count(argc - 1, argv + 1);
-    if (strcmp(argv[0], "simulate") == 0)
-        return argc == 1 ? simulate_main(wanted.json, wanted.plot, (uint64_t)wanted.seed, (uint64_t)wanted.tasks,
-                                          wanted.simulated)
-                         : (usage(stderr), USAGE);
-    if (strcmp(argv[0], "balance") == 0)
-        return argc == 1 ? balance_main(wanted.json, (uint64_t)wanted.seed, perf_options.seconds) : (usage(stderr), USAGE);
+    if (strcmp(argv[0], "simulate") == 0) return argc == 1 ? run_apart(main_simulate) : (usage(stderr), USAGE);
+    if (strcmp(argv[0], "balance") == 0) return argc == 1 ? run_apart(main_balance) : (usage(stderr), USAGE);
     perf_clock_open();
     if (strcmp(argv[0], "count-run") == 0) return count_run(argc - 1, argv + 1);
     return strcmp(argv[0], "all") == 0 ? run_all() : run_named(argc, argv);
