@@ -2,6 +2,7 @@
 # The policies of balancing in the simulation of apiary-perf, with few tasks: the same seed gives the same figures; a member that fails
 # gets next to nothing after the first second; the default is never much worse than what joins the shortest queue by knowing all, and
 # far better where one member is slow; whoever looks at the load is better than chance.
+# ctest: timeout 900
 # ctest: not thread
 # ctest: not address
 set -u
