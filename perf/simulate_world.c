@@ -124,11 +124,13 @@ static bool role_slow(uint32_t i)
     return i == 1 && (world.setting.scene == SIMULATE_SLOW || world.setting.scene == SIMULATE_BOTH);
 }
 
-static apiary_t *world_attach(void)
+/* Its balance begins by the seed: a member that is ejected chooses, too. */
+static apiary_t *world_attach(uint64_t number)
 {
     apiary_t *a = perf_attach(0, NULL);
 
     a->seg->ops = &clock_ops;
+    ap_balance_begin(&a->anchor->balance, a->seg, world.setting.seed + number);
     return a;
 }
 
@@ -151,7 +153,7 @@ static void world_member_open(uint32_t i)
     struct member *m = &world.members[i];
     struct ap_worker *w = &m->worker;
 
-    *m = (struct member){.fails = role_fails(i), .pace = role_slow(i) ? SIMULATE_SLOWER : 1, .a = world_attach()};
+    *m = (struct member){.fails = role_fails(i), .pace = role_slow(i) ? SIMULATE_SLOWER : 1, .a = world_attach(CALLERS + i)};
     snprintf(m->service, sizeof m->service, "s%u", i);
     snprintf(m->own, sizeof m->own, "own.%u", i);
     m->capabilities[0] = everybody;
@@ -261,7 +263,7 @@ static void request_ends(struct member *m)
     apiary_job_t *job = m->job;
 
     m->job = NULL;
-    m->present--;
+    world.members[q->member].present--;
     ap_worker_here = &m->worker;
     perf_must(m->fails ? apiary_job_fail(job, 1, "it is broken") : apiary_job_reply(job, NULL, 0), "the end of a job");
     member_turn(m);
@@ -308,10 +310,7 @@ static void world_open(const struct simulate_setting *setting)
     clock_ops.now = world_now;
     clock_now = START;
     perf_segment_make(0, &geometry, SIMULATE_MEMBERS, 2 * SIMULATE_MEMBERS);
-    for (uint32_t i = 0; i < CALLERS; i++) {
-        world.callers[i] = world_attach();
-        ap_balance_begin(&world.callers[i]->anchor->balance, world.callers[i]->seg, setting->seed + i);
-    }
+    for (uint32_t i = 0; i < CALLERS; i++) world.callers[i] = world_attach(i);
     for (uint32_t i = 0; i < setting->members; i++) world_member_open(i);
     members_beat();
 }
@@ -339,6 +338,15 @@ static struct member *world_soonest(void)
     return soonest;
 }
 
+/* A member that is ejected passes tasks on, and rings the bell of the one that has them now. */
+static void members_wake(void)
+{
+    for (uint32_t i = 0; i < world.setting.members; i++) {
+        struct member *m = &world.members[i];
+        if (m->job == NULL && ap_queue_depth(m->a->seg, m->row.queue) > 0) member_turn(m);
+    }
+}
+
 static void world_run(void)
 {
     uint64_t next = 0, beat = START + SECOND;
@@ -358,6 +366,7 @@ static void world_run(void)
         } else {
             clock_now = end;
             request_ends(m);
+            members_wake();
         }
     }
 }
