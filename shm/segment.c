@@ -94,6 +94,7 @@ static int segment_map(int fd, int through, uint64_t size, bool writable, struct
 {
     struct ap_segment *seg = aligned_alloc(AP_LINE, sizeof *seg);
     void *base, *canary;
+    struct stat st;
     int r;
 
     if (seg == NULL) return APIARY_ENOBLOCK;
@@ -115,6 +116,10 @@ static int segment_map(int fd, int through, uint64_t size, bool writable, struct
     seg->base = base;
     seg->size = size;
     seg->fd = fd;
+    if (fstat(through, &st) == 0) {
+        seg->device = st.st_dev;
+        seg->inode = st.st_ino;
+    }
     seg->writable = writable;
     seg->header = base;
     seg->fork_canary = canary;
@@ -167,6 +172,26 @@ static int image_take(struct ap_segment *seg, int through, const char *name, cha
         r = refuse(r, message, size, "%s: no number is free for this process; look with 'shmdump --verify'", name);
     close(through);
     return r;
+}
+
+static bool segment_is(const struct ap_segment *seg, int fd)
+{
+    struct stat st;
+
+    return fd >= 0 && fstat(fd, &st) == 0 && st.st_dev == seg->device && st.st_ino == seg->inode;
+}
+
+int ap_segment_fd(struct ap_segment *seg)
+{
+    char path[sizeof SHM_DIRECTORY + sizeof seg->header->name];
+    int fd = ap_load_relaxed(&seg->fd), again;
+
+    if (segment_is(seg, fd)) return fd;
+    snprintf(path, sizeof path, SHM_DIRECTORY "%.*s", (int)sizeof seg->header->name, seg->header->name);
+    again = ap_fd_open(path, seg->writable ? O_RDWR : O_RDONLY, 0);
+    if (segment_is(seg, again) && ap_cas(&seg->fd, &fd, again)) return again;
+    if (again >= 0) close(again);
+    return ap_load_relaxed(&seg->fd);
 }
 
 void ap_segment_unmap(struct ap_segment *seg)

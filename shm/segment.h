@@ -131,11 +131,12 @@ struct ap_report; /* check.h */
 struct ap_segment {
     uint8_t *base;
     uint64_t size;
-    int fd;
+    int fd;          /* by ap_segment_fd */
     bool writable;
     struct ap_header *header; /* == base; only its volatile words are read after attach */
     const struct ap_ops *ops;
     uint32_t *fork_canary; /* 0 in a forked child: the kernel wipes its page */
+    uint64_t device, inode; /* of its file */
     struct ap_geometry geometry AP_ALIGNED;
     struct ap_place places[AP_SECTIONS_MAX]; /* of the sections, for the hot path; see ap_segment_places */
     struct ap_section sections[AP_SECTIONS_MAX];
@@ -170,6 +171,9 @@ void ap_segment_unmap(struct ap_segment *seg);
  * `held` (robust.h, PART). By the last user of the mapping. 0, or an error, and then the old mapping stays, with its image. */
 AP_MUST_CHECK int ap_segment_part(struct ap_segment *seg, const size_t *held, size_t count);
 AP_MUST_CHECK int ap_segment_remove(const char *name);
+/* Its descriptor. If other code of the process has closed it, which may have another file under the number by now, the segment is
+ * opened again by its name; where that leads elsewhere the old number is returned. Any thread. */
+int ap_segment_fd(struct ap_segment *seg);
 /* Removes the name if it leads to the object that `fd` is open on: 1. 0: it leads elsewhere, or nowhere. */
 AP_MUST_CHECK int ap_segment_remove_own(int fd, const char *name);
 /* Whether the segment has lost its name, so that no further process can attach by it. */

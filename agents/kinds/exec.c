@@ -189,7 +189,6 @@ static int exec_create(apiary_agent_t *agent, void **state)
     p->plan.memory = (size_t)apiary_agent_number(agent, "memory", 0);
     p->max_output = (size_t)apiary_agent_number(agent, "max_output", 1024 * 1024);
     p->expect_exit = (int)apiary_agent_number(agent, "expect_exit", 0);
-    p->plan.claim_file = apiary_segment_fd(apiary_agent_handle(agent));
     apiary_agent_limit(agent, concurrency < 1 ? 1 : (uint32_t)(concurrency < UINT32_MAX ? concurrency : UINT32_MAX));
     int error = configure(p);
     if (error < 0) {
@@ -439,6 +438,7 @@ static int start_child(struct run *run, uint64_t left)
     ap_about(run->job, left, about);
     for (size_t i = 0; i < AP_ABOUT; i++)
         snprintf(p->lines[i], sizeof p->lines[i], PREFIX "%s=%s", about[i].name, about[i].value);
+    p->plan.claim_file = apiary_segment_fd(apiary_agent_handle(p->agent)); /* other agents may have closed what was it */
     p->plan.claim = task.generation << 22 ^ task.slot; /* no two tasks of a segment have both */
     return ap_child_start(&p->plan, &run->child);
 }

@@ -417,7 +417,7 @@ int apiary_attach_fd(int fd, const apiary_attach_options_t *options, apiary_t **
 int apiary_segment_fd(const apiary_t *a)
 {
     if (a == NULL) return APIARY_EINVAL;
-    return ap_present(a) ? a->seg->fd : ap_absent(a);
+    return ap_present(a) ? ap_segment_fd(a->seg) : ap_absent(a);
 }
 
 /* Of a thread that was killed with this process its lane may be recovered, and another's, before this one has ended. */
