@@ -107,8 +107,8 @@ Test(retry, what_waits_for_its_next_attempt_can_be_cancelled)
     apiary_result_t r = {.struct_size = sizeof r};
     apiary_task_t task;
 
-    slow.retry.backoff = slow.retry.cap = 4000000;
-    slow.timeout = 1000000 * SECOND;
+    slow.retry.backoff = slow.retry.cap = UINT32_MAX; /* any time up to 50 days: two minutes are hardly ever enough */
+    slow.timeout = 10000000 * SECOND;
     cr_assert_eq(apiary_delegate(a, "often", "9f", 2, &slow, &task), 0);
     while (AP_WORD_STATE(ap_load_acquire(&ap_slot_at(a->seg, task.slot)->word)) != AP_TASK_SCHEDULED) sched_yield();
     cr_expect_eq(ap_load_relaxed(&ap_slot_at(a->seg, task.slot)->agent_code), 1, "what the last attempt said is there");
