@@ -444,7 +444,7 @@ static void oracle_terms(struct oracle *o)
         const struct ap_capability *c = ap_capability_at(o->seg, i);
         const uint64_t *words = (const uint64_t *)(const void *)ap_terms_at(o->seg, i);
 
-        HOLDS(c->majors <= 1 && (c->majors == 0 || c->key != 0), "capabilities", i, c->majors);
+        HOLDS(c->majors <= 1 && (c->majors == 0 || c->key != 0), "capability", i, c->majors);
         HOLDS(c->terms <= 1 && (c->terms == 0 || c->key != 0), "terms", i, c->terms);
         HOLDS(c->terms == 1 || ap_terms_at(o->seg, i)->paid == 0, "terms", i, ap_terms_at(o->seg, i)->paid);
         for (uint32_t t = 0; t < AP_TERMS; t++) {
