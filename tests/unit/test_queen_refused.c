@@ -1,6 +1,4 @@
 /* What a queen refuses, with the sentence that says why; and what an agent may not ask of its own worker. */
-#include <dlfcn.h>
-#include <limits.h>
 #include <malloc.h>
 
 #include "registry/discovery/service.h"
@@ -215,34 +213,4 @@ Test(queen_refused, what_would_wait_for_its_own_worker)
     cr_expect_eq(apiary_delegate_external_task(own, "echo", "fine", 4, APIARY_TIMEOUT(LONG), text, sizeof text, &n), 0);
     cr_expect_eq(memcmp(text, "fine", 4), 0);
     cr_assert_eq(apiary_queen_stop(own, LONG), 0);
-}
-
-/* ---- plug-ins ------------------------------------------------------------------------------------------------- */
-
-Test(queen_refused, plugins_that_are_none_are_refused_with_their_path)
-{
-    const apiary_agent_kind_t *kind = NULL;
-    char message[512];
-
-    cr_assert_eq(ap_agent_plugin("/nonexistent/agent.so", &kind, message, sizeof message), APIARY_ECONFIG);
-    cr_assert_not_null(strstr(message, "/nonexistent/agent.so"));
-    cr_assert_eq(ap_agent_plugin("libm.so.6", &kind, message, sizeof message), APIARY_ECONFIG);
-    cr_assert_not_null(strstr(message, APIARY_AGENT_PLUGIN_SYMBOL));
-    cr_assert_null(kind);
-}
-
-Test(queen_refused, a_plugin_that_is_refused_does_not_stay)
-{
-    static const char *const refused[] = {"no_symbol", "other_abi"};
-    const apiary_agent_kind_t *kind = NULL;
-    char path[PATH_MAX], message[PATH_MAX + 256];
-
-    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++) {
-        snprintf(path, sizeof path, "%s/%s.so", getenv("APIARY_PLUGINS"), refused[i]);
-        cr_assert_eq(access(path, R_OK), 0, "%s", path);
-        cr_expect_eq(ap_agent_plugin(path, &kind, message, sizeof message), APIARY_ECONFIG);
-        cr_expect_not_null(strstr(message, path));
-        cr_expect_null(dlopen(path, RTLD_NOW | RTLD_NOLOAD), "%s is still there", path);
-    }
-    cr_expect_null(kind);
 }
