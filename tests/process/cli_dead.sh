@@ -3,29 +3,9 @@
 # but the segment: it can be looked at, delegated anew to a service that was mended, and discarded.
 # ctest: not thread
 # ctest: not address
-set -u
-dir=$(mktemp -d)
-segment=/apiary-clidead-$$
-export APIARY_SEGMENT=$segment
-. "$APIARY_SOURCE/tests/process/lib_leftovers.sh" || exit 1
-clear_leftovers apiary-clidead
-failures=0
-trap 'for job in $(jobs -p); do kill -KILL "$job" 2>/dev/null || true; done; end_of $segment; wait 2>/dev/null; rm -rf "$dir" /dev/shm$segment' EXIT
+. "$APIARY_SOURCE/tests/process/lib_cli.sh" || exit 1
+dir=$folder segment=$APIARY_SEGMENT
 turn() { read -rt 0.05 <> <(:) || true; }
-until_true() { until "$@" >/dev/null 2>&1; do turn; done; }
-fail()
-{
-    echo "$*"
-    failures=$((failures + 1))
-}
-apiary() { "$APIARY_BIN/apiary" "$@"; }
-expect() # expect CODE PATTERN COMMAND...
-{
-    local code=$1 pattern=$2 said
-    shift 2
-    said=$("$@" 2>&1)
-    [ $? -eq "$code" ] && grep -qE -- "$pattern" <<<"$said" || fail "$*: not $code and $pattern: $said"
-}
 
 cat >"$dir/bad.yaml" <<END
 meta_registry: {segment: $segment, lanes: 64, members: 64, dead_tasks: 4}
@@ -140,5 +120,4 @@ expect 0 '^[0-9]+ discarded$' apiary dead purge --cause failed
 entries 0 || fail "left: $(apiary dead ls)"
 
 touch "$dir/over"
-echo "$failures failures"
-[ "$failures" -eq 0 ]
+ends

@@ -2,29 +2,9 @@
 # A result that was promised is there, for any process, until its time is over: after the end of the client that delegated the task, of
 # the queen that ran it, and of the daemon. Where there is no room for another, the task is refused, and none is dropped.
 # ctest: not thread
-set -u
-dir=$(mktemp -d)
-segment=/apiary-clikept-$$
-export APIARY_SEGMENT=$segment
-. "$APIARY_SOURCE/tests/process/lib_leftovers.sh" || exit 1
-clear_leftovers apiary-clikept
-failures=0
-trap 'for job in $(jobs -p); do kill -KILL "$job" 2>/dev/null || true; done; end_of $segment; wait 2>/dev/null; rm -rf "$dir" /dev/shm$segment' EXIT
+. "$APIARY_SOURCE/tests/process/lib_cli.sh" || exit 1
+dir=$folder segment=$APIARY_SEGMENT
 turn() { read -rt 0.05 <> <(:) || true; }
-until_true() { until "$@" >/dev/null 2>&1; do turn; done; }
-fail()
-{
-    echo "$*"
-    failures=$((failures + 1))
-}
-apiary() { "$APIARY_BIN/apiary" "$@"; }
-expect() # expect CODE PATTERN COMMAND...
-{
-    local code=$1 pattern=$2 said
-    shift 2
-    said=$("$@" 2>&1)
-    [ $? -eq "$code" ] && grep -qE -- "$pattern" <<<"$said" || fail "$*: not $code and $pattern: $said"
-}
 
 cat >"$dir/kept.yaml" <<END
 meta_registry: {segment: $segment, lanes: 64, members: 64, kept_results: 4}
@@ -88,4 +68,4 @@ expect 0 '' "$APIARY_BIN/shmdump" "$segment" --verify
 
 kill "$queen" "$daemon"
 wait "$queen" "$daemon"
-[ "$failures" -eq 0 ]
+ends

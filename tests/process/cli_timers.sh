@@ -3,29 +3,9 @@
 # as what it is; one that beats is shown and goes on; one that is not started in time never starts; a cancelled one ends.
 # ctest: not thread
 # ctest: not address
-set -u
-dir=$(mktemp -d)
-segment=/apiary-clitimers-$$
-export APIARY_SEGMENT=$segment
-. "$APIARY_SOURCE/tests/process/lib_leftovers.sh" || exit 1
-clear_leftovers apiary-clitimers
-failures=0
-trap 'for job in $(jobs -p); do kill -KILL "$job" 2>/dev/null || true; done; end_of $segment; wait 2>/dev/null; rm -rf "$dir" /dev/shm$segment' EXIT
+. "$APIARY_SOURCE/tests/process/lib_cli.sh" || exit 1
+dir=$folder segment=$APIARY_SEGMENT
 turn() { read -rt 0.05 <> <(:) || true; }
-until_true() { until "$@" >/dev/null 2>&1; do turn; done; }
-fail()
-{
-    echo "$*"
-    failures=$((failures + 1))
-}
-apiary() { "$APIARY_BIN/apiary" "$@"; }
-expect() # expect CODE PATTERN COMMAND...
-{
-    local code=$1 pattern=$2 said
-    shift 2
-    said=$("$@" 2>&1)
-    [ $? -eq "$code" ] && grep -qE -- "$pattern" <<<"$said" || fail "$*: not $code and $pattern: $said"
-}
 
 # Its own process and one that it starts are in a file; then it says nothing, unless there is a file "mended".
 cat >"$dir/silent" <<END
@@ -117,5 +97,4 @@ ended
 expect 64 'heartbeat' apiary delegate steady x --heartbeat soon
 expect 0 '' "$APIARY_BIN/shmdump" "$segment" --verify
 grep -q 'refused' "$dir/log" && fail "the agent's late answer was taken for misuse: $(grep refused "$dir/log")"
-echo "$failures failures"
-[ "$failures" -eq 0 ]
+ends
