@@ -53,6 +53,9 @@ enum apiary_error {
 APIARY_API const char *apiary_strerror(int error);
 APIARY_API const char *apiary_advice(int error);
 APIARY_API const char *apiary_error_name(int error); /* "APIARY_EQUEUEFULL" */
+/* Whether an error is a refusal because of load: after how many ns another attempt may do better, as far as the error alone says it
+ * (apiary_refusal knows more). 0: it is no matter of load. */
+APIARY_API uint64_t apiary_retry_after(int error);
 APIARY_API const char *apiary_version(void);         /* "0.1.0" */
 
 /* ---- attach --------------------------------------------------------------------------------------------------- */

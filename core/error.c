@@ -52,6 +52,26 @@ const char *apiary_error_name(int error)
     }
 }
 
+/* THE place that says which errors refuse because of load. */
+uint64_t apiary_retry_after(int error)
+{
+    const uint64_t ms = UINT64_C(1000000);
+
+    switch (error) {
+    case APIARY_EQUEUEFULL:
+    case APIARY_ELIMIT:
+    case APIARY_EBACKLOG:
+    case APIARY_ERATE:
+        return ms;
+    case APIARY_ENOSLOT:
+    case APIARY_ENOBLOCK:
+    case APIARY_ESHARE:
+        return 10 * ms;
+    default:
+        return 0;
+    }
+}
+
 const char *apiary_version(void)
 {
     return APIARY_BUILD_VERSION;

@@ -57,7 +57,7 @@ static int base_apiary_put(struct perf_link *l, int side, const void *body, bool
 
     (void)side;
     if (r == 0) return 1;
-    if (!wait && (r == APIARY_EQUEUEFULL || r == APIARY_ENOSLOT || r == APIARY_ESHARE || r == APIARY_ENOBLOCK)) return 0;
+    if (!wait && apiary_retry_after(r) != 0) return 0;
     perf_must(r, "delegate");
     return -1;
 }

@@ -81,7 +81,7 @@ static void case_bystander_ask(struct member *m)
     /* Full is an answer: asked again, and the time counts. */
     do
         r = apiary_delegate(m->a, PERF_CAPABILITY, body, BODY, NULL, &m->waiting[m->asked % m->window].task);
-    while (r == APIARY_EQUEUEFULL || r == APIARY_ENOSLOT || r == APIARY_ESHARE);
+    while (apiary_retry_after(r) != 0);
     perf_must(r, "delegate");
     m->asked++;
 }

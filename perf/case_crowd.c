@@ -75,7 +75,7 @@ static void case_crowd_ask(struct member *m, struct asked *q)
     /* Full is an answer: asked again, and the time counts. */
     do
         r = apiary_delegate(m->a, c->capabilities[q->service], m->body, BODY, NULL, &q->task);
-    while (r == APIARY_EQUEUEFULL || r == APIARY_ENOSLOT || r == APIARY_ESHARE);
+    while (apiary_retry_after(r) != 0);
     perf_must(r, "delegate");
 }
 

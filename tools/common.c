@@ -16,20 +16,18 @@
 #define OPTIONS_MAX 24
 enum { FIRST_LONG_ONLY = 256 };
 
-/* One row per error of apiary_error.def; what is not here is a failure of the operation. */
+/* One row per error of apiary_error.def; what is not here is a refusal because of load, or else a failure of the operation. */
 static const struct {
     int error;
     enum tool_exit exit_code;
 } exit_codes[] = {
-    {APIARY_EINVAL, TOOL_USAGE},        {APIARY_ENOSEG, TOOL_NO_SEGMENT},       {APIARY_ECREATING, TOOL_NO_SEGMENT},
-    {APIARY_ECREATOR, TOOL_NO_SEGMENT}, {APIARY_EVERSION, TOOL_NO_SEGMENT},     {APIARY_ETOOSMALL, TOOL_NO_SEGMENT},
-    {APIARY_ENOTOURS, TOOL_NO_SEGMENT}, {APIARY_EPERM, TOOL_NO_SEGMENT},        {APIARY_ECORRUPT, TOOL_NO_SEGMENT},
-    {APIARY_ENOCAP, TOOL_NO_PROVIDER},  {APIARY_ENOPROVIDER, TOOL_NO_PROVIDER}, {APIARY_EQUEUEFULL, TOOL_FULL},
-    {APIARY_ENOSLOT, TOOL_FULL},        {APIARY_ENOBLOCK, TOOL_FULL},           {APIARY_ELIMIT, TOOL_FULL},
-    {APIARY_ENOLANE, TOOL_FULL},        {APIARY_ETABLEFULL, TOOL_FULL},         {APIARY_ETOOLARGE, TOOL_TOO_LARGE},
-    {APIARY_ENOTREADY, TOOL_TIMEOUT},   {APIARY_ETIMEDOUT, TOOL_TIMEOUT},       {APIARY_ENOTSUP, TOOL_CANNOT},
-    {APIARY_ECONFIG, TOOL_CONFIG},      {APIARY_ETIMENS, TOOL_NO_SEGMENT},      {APIARY_ESHARE, TOOL_FULL},
-    {APIARY_EBACKLOG, TOOL_FULL},       {APIARY_ERATE, TOOL_FULL},
+    {APIARY_EINVAL, TOOL_USAGE},        {APIARY_ENOSEG, TOOL_NO_SEGMENT},   {APIARY_ECREATING, TOOL_NO_SEGMENT},
+    {APIARY_ECREATOR, TOOL_NO_SEGMENT}, {APIARY_EVERSION, TOOL_NO_SEGMENT}, {APIARY_ETOOSMALL, TOOL_NO_SEGMENT},
+    {APIARY_ENOTOURS, TOOL_NO_SEGMENT}, {APIARY_EPERM, TOOL_NO_SEGMENT},    {APIARY_ECORRUPT, TOOL_NO_SEGMENT},
+    {APIARY_ENOCAP, TOOL_NO_PROVIDER},  {APIARY_ENOPROVIDER, TOOL_NO_PROVIDER},{APIARY_ENOLANE, TOOL_FULL},
+    {APIARY_ETABLEFULL, TOOL_FULL},     {APIARY_ETOOLARGE, TOOL_TOO_LARGE}, {APIARY_ENOTREADY, TOOL_TIMEOUT},
+    {APIARY_ETIMEDOUT, TOOL_TIMEOUT},   {APIARY_ENOTSUP, TOOL_CANNOT},      {APIARY_ECONFIG, TOOL_CONFIG},
+    {APIARY_ETIMENS, TOOL_NO_SEGMENT},
 };
 
 int tool_exit_code(int error)
@@ -38,7 +36,7 @@ int tool_exit_code(int error)
     for (size_t i = 0; i < sizeof exit_codes / sizeof *exit_codes; i++) {
         if (exit_codes[i].error == error) return (int)exit_codes[i].exit_code;
     }
-    return TOOL_FAILED;
+    return apiary_retry_after(error) != 0 ? TOOL_FULL : TOOL_FAILED;
 }
 
 /* ---- messages ------------------------------------------------------------------------------------------------- */

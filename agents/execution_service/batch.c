@@ -68,7 +68,7 @@ static void batch_fill(struct batch *b)
         int error = ap_delegate_json(b->job, b->capability, json_array_get(b->inputs, item->number), on_item, item);
         if (error == 0) continue;
         b->running--;
-        if ((error == APIARY_EQUEUEFULL || error == APIARY_ELIMIT) && b->running > 0) {
+        if (apiary_retry_after(error) != 0 && b->running > 0) {
             b->next--; /* it has its turn again when one of those that run is back */
             break;
         }

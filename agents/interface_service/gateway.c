@@ -2,7 +2,8 @@
  *
  *   api_gateway {"path":"/digest","body":ANY} -> {"status":200,"body":ANY}
  * `routes` lists PATH=CAPABILITY; the body is delegated there (a text as its bytes, anything else as JSON). Unknown paths are
- * {"status":404}, failures of the agent behind {"status":502,"error":"..."}: answers, not failed tasks, as of any gateway.
+ * {"status":404}, failures of the agent behind {"status":502,"error":"..."}: answers, not failed tasks, as of any gateway. A
+ * refusal because of load is {"status":503,"error":"...","retry_after_ms":N}.
  */
 #include <string.h>
 
@@ -30,6 +31,19 @@ static void gateway_refuse(apiary_job_t *job, int status, const char *text)
     ap_answer(job, "{s:i,s:s}", "status", status, "error", text);
 }
 
+/* It was not delegated. */
+static void gateway_refused(apiary_agent_t *agent, apiary_job_t *job, int error)
+{
+    apiary_refusal_t refusal = {.struct_size = sizeof refusal};
+    uint64_t after = apiary_retry_after(error);
+    if (after == 0) {
+        gateway_refuse(job, 502, apiary_strerror(error));
+        return;
+    }
+    if (apiary_refusal(apiary_agent_handle(agent), &refusal) == 0 && refusal.error == error) after = refusal.retry_after;
+    ap_answer(job, "{s:i,s:s,s:I}", "status", 503, "error", apiary_strerror(error), "retry_after_ms",
+              (json_int_t)((after + 999999) / 1000000));
+}
 static void on_done(void *user, const apiary_result_t *result)
 {
     struct passage *p = user;
@@ -62,7 +76,7 @@ static void gateway_pass(void *state, apiary_job_t *job, const json_t *request)
     *p = (struct passage){state, job, capability};
     int error = ap_delegate_json(job, capability, json_object_get(request, "body"), on_done, p);
     if (error < 0) {
-        gateway_refuse(job, error == APIARY_EQUEUEFULL || error == APIARY_ELIMIT ? 503 : 502, apiary_strerror(error));
+        gateway_refused(state, job, error);
         apiary_agent_free(state, p);
     }
 }

@@ -116,18 +116,11 @@ static size_t say_what(const struct ap_lane_context *c, char *ret, size_t size)
     }
 }
 
-static uint64_t retry_after(const struct ap_refused *r)
+static uint64_t refusal_after(const struct ap_refused *r)
 {
-    switch (r->error) {
-    case APIARY_ERATE:
-    case APIARY_EBACKLOG: return r->excess > MS ? r->excess : MS;
-    case APIARY_ENOSLOT:
-    case APIARY_ENOBLOCK:
-    case APIARY_ESHARE: return 10 * MS;
-    case APIARY_ELIMIT:
-    case APIARY_EQUEUEFULL: return MS;
-    default: return 0;
-    }
+    uint64_t after = apiary_retry_after(r->error);
+
+    return (r->error == APIARY_ERATE || r->error == APIARY_EBACKLOG) && r->excess > after ? r->excess : after;
 }
 
 int apiary_refusal(apiary_t *a, apiary_refusal_t *ret)
@@ -142,7 +135,8 @@ int apiary_refusal(apiary_t *a, apiary_refusal_t *ret)
     c = ap_context_here(a);
     if (c == NULL || c->refused.error == 0) return APIARY_ESTALE;
     own.error = c->refused.error;
-    own.retry_after = retry_after(&c->refused);
+    n = say_what(c, own.message, sizeof own.message);
+    own.retry_after = refusal_after(&c->refused);
     n = say_what(c, own.message, sizeof own.message);
     if (n == 0) n = ap_format(own.message, sizeof own.message, "%s; %s", apiary_strerror(own.error), apiary_advice(own.error));
     if (own.retry_after != 0)

@@ -49,6 +49,23 @@ Test(error, unknown_values_have_a_generic_text)
     }
 }
 
+Test(error, what_is_to_be_tried_again_after_a_time_is_a_refusal_because_of_load)
+{
+    uint32_t n = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        bool told = strstr(table[i].advice, "retry after") != NULL;
+
+        cr_expect_eq(apiary_retry_after(table[i].value) != 0, told, "%s: %s", table[i].name, table[i].advice);
+        n += told;
+    }
+    cr_expect_eq(n, 7);
+    cr_expect_eq(apiary_retry_after(APIARY_EQUEUEFULL), 1000000);
+    cr_expect_eq(apiary_retry_after(APIARY_ENOSLOT), 10000000);
+    cr_expect_eq(apiary_retry_after(0), 0);
+    cr_expect_eq(apiary_retry_after(EAGAIN), 0);
+}
+
 Test(error, zero_is_no_error)
 {
     cr_expect_str_eq(apiary_strerror(0), "success");

@@ -77,7 +77,9 @@ Test(tools, nothing_unprintable_is_shown)
 
 Test(tools, every_error_has_an_exit_code)
 {
-#define X(name, number, text, advice) cr_expect(tool_exit_code(name) != TOOL_OK, #name);
+#define X(name, number, text, advice) \
+    cr_expect(tool_exit_code(name) != TOOL_OK, #name); \
+    cr_expect(apiary_retry_after(name) == 0 || tool_exit_code(name) == TOOL_FULL, #name);
 #include "core/apiary_error.def"
 #undef X
     cr_expect_eq(tool_exit_code(0), TOOL_OK);
