@@ -36,8 +36,9 @@
  *           cannot ask.
  *           2 A child that another thread forks during attach has the descriptor until it execs.
  *           3 Where no kernel marks robust locks (robust.h, PROBE 3) each death of a thread is judged, and looks like an exec.
- *           4 An exec from a signal handler during a join or a recovery, on a thread that is not the main one, leaves that one
- *           lane locked. One from a handler that interrupts a judge, or a thread that ends there, leaves a JUDGED lane out of use.
+ *           4 An exec from a signal handler during a join, a take-over (lane.h, KINDS 4) or a recovery, on a thread that is
+ *           not the main one, leaves that one lane locked, and what a SHARED one holds out of use. One from a handler that
+ *           interrupts a judge, or a thread that ends there, leaves a JUDGED lane out of use.
  *           5 A taker looks at the lane's thread id before its trylock. If the lane is joined by a thread of the taker's id between
  *           the two, and that one's process is gone, too, by then, the taker does not have the right.
  */

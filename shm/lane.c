@@ -29,6 +29,23 @@ int ap_lane_dead(const struct ap_segment *seg, uint32_t index)
     return ap_load_relaxed(&lane->kind) != AP_LANE_SHARED && !ap_robust_held(lock_word(lane));
 }
 
+#define HANDS_LOOKS 64 /* each is another thread's turn; the bound is for a segment that is being corrupted */
+
+int ap_lane_unheld_lives(const struct ap_lane *lane)
+{
+    for (int looks = 0; looks < HANDS_LOOKS; looks++) {
+        uint32_t turns = ap_load_acquire(&lane->turns), word, tid;
+
+        if (ap_load_acquire(&lane->kind) == AP_LANE_SHARED) return 1; /* LANE-A7 pairs LANE-R7 */
+        word = lock_word(lane); /* before the second look at the kind: it may be what a thread that has shared it left */
+        tid = ap_load_relaxed(&lane->tid);
+        if ((word & (FUTEX_TID_MASK | FUTEX_OWNER_DIED)) == tid && tid != 0) return 1;
+        if (ap_load_acquire(&lane->kind) == AP_LANE_SHARED) return 1; /* LANE-A7 pairs LANE-R7 */
+        if (ap_load_relaxed(&lane->turns) == turns) return 0;
+    }
+    return 0;
+}
+
 bool ap_lane_still(const struct ap_segment *seg, uint32_t index, uint64_t life)
 {
     const struct ap_lane *lane = ap_lane_at(seg, index);
@@ -170,6 +187,29 @@ void ap_lane_share(struct ap_lane_handle *h)
     ap_store_release(&h->lane->kind, AP_LANE_SHARED); /* LANE-R3 pairs LANE-A3 */
     ap_robust_unlock(&h->lane->mutex);
     ap_lanes_changed(h->seg);
+}
+
+int ap_lane_take_over(struct ap_lane_handle *h)
+{
+    struct ap_lane *lane = h->lane;
+    int r = ap_robust_known() ? ap_robust_trylock(&lane->mutex) : APIARY_ENOTSUP;
+    bool shared;
+
+    if (r < 0 && r != -EOWNERDEAD) return 0;
+    shared = ap_load_acquire(&lane->life) == AP_LIFE(h->epoch, AP_LIFE_LIVE) && ap_load_relaxed(&lane->kind) == AP_LANE_SHARED;
+    /* The mark is of a joiner or reaper that held it for a moment. */
+    if (r == -EOWNERDEAD) ap_robust_consistent(&lane->mutex);
+    if (!shared) {
+        ap_robust_unlock(&lane->mutex);
+        return 0;
+    }
+    /* A reader that sees the kind sees whose mutex it is; one that has seen the former thread's sees that there was another
+     * turn. */
+    ap_store_relaxed(&lane->tid, ap_thread_id());
+    ap_store_relaxed(&lane->turns, ap_load_relaxed(&lane->turns) + 1);
+    ap_store_release(&lane->kind, AP_LANE_THREAD); /* LANE-R7 pairs LANE-A7 */
+    ap_lanes_changed(h->seg);
+    return 1;
 }
 
 void ap_lane_close_shared(struct ap_lane_handle *h)

@@ -24,7 +24,10 @@
  *           2 SHARED: a thread that ended left it behind, and the process uses it under a private lock. Its mutex is free.
  *           3 A SHARED lane is dead only when the process image is gone. The kernel's mark in its mutex says nothing of that: it
  *           is of a joiner or reaper that held the mutex for a moment.
- *           4 For deaths that no mark tells the system is asked now and then (image.h). The answer is written where the mark
+ *           4 A SHARED lane becomes a THREAD lane again when another thread of the process takes it over, with all that it holds:
+ *           the mutex first, then tid and `turns`, then the kind. The life stays. So threads that come and go, each with a task
+ *           that nobody has collected when it ends, hold no more than as many as there are at once.
+ *           5 For deaths that no mark tells the system is asked now and then (image.h). The answer is written where the mark
  *           would be (THREAD), or into the life (SHARED).
  * SUSPECT   1 `inside` says whose code the thread runs: a task's (the call that brought it, or an answer to what it has
  *           delegated), an agent's (any other callback), or 0: none.
@@ -41,6 +44,8 @@
  *           its second look at a task: the former life's last stores.
  *           LANE-R3 kind store-release SHARED, before the unlock, pairs LANE-A3 load-acquire of a reaper or joiner that
  *           has the lock.
+ *           LANE-R7 kind store-release THREAD of a taker pairs LANE-A7 load-acquire, before the lock word: the mutex,
+ *           tid and turns of that thread before it.
  *           LANE-R4 the lock word, freed (release) by glibc's unlock or take_out, or marked by the kernel, pairs LANE-A4
  *           load-acquire: the thread's stores before it, kind SHARED among them.
  *           LANE-R5 header.lanes_changed's add (release), after a life has changed, pairs LANE-A5 load-acquire of the
@@ -53,6 +58,8 @@
  *           and makes the mutex consistent.
  *           2 Dead with life LIVE: reap.h.
  *           3 Dead with life DEAD: the reaper died, and the next one repeats the recovery.
+ *           4 A taker of a SHARED lane, dead before the kind THREAD: the lane is SHARED, and its process' (KINDS 3). After
+ *           it: as any thread's.
  */
 #ifndef AP_LANE_H
 #define AP_LANE_H
@@ -84,7 +91,8 @@ struct ap_lane {
     int64_t pid;    /* of its process: a SHARED lane outlives its member's record, whose index is used again */
     uint64_t image; /* of its process (image.h) */
     uint64_t judge; /* the image that may open the lock of a JUDGED lane, or takes it under the dead thread's id; 0: none */
-    uint8_t pad0[8];
+    uint32_t turns; /* how often a thread has taken it over, over all lives */
+    uint8_t pad0[4];
 
     pthread_mutex_t mutex AP_ALIGNED;
 
@@ -152,6 +160,9 @@ AP_MUST_CHECK int ap_lane_open(struct ap_segment *seg, uint32_t member, struct a
 void ap_lane_close(struct ap_lane_handle *h);
 /* By the owner thread at its end, when tasks are still open: THREAD -> SHARED. */
 void ap_lane_share(struct ap_lane_handle *h);
+/* By another thread of the process: SHARED -> THREAD, and the lane is the caller's: 1. 0: it is not SHARED, or somebody has its
+ * mutex just now. No other thread of the process uses the lane meanwhile. */
+int ap_lane_take_over(struct ap_lane_handle *h);
 /* Closes a SHARED lane of this process when nothing is owned any more. */
 void ap_lane_close_shared(struct ap_lane_handle *h);
 
@@ -203,6 +214,9 @@ bool ap_lane_still(const struct ap_segment *seg, uint32_t lane, uint64_t life);
  * is not held by a living thread. */
 int ap_lane_watch(const struct ap_segment *seg, uint32_t lane, const uint32_t **word, uint32_t *value);
 
+/* Of a LIVE lane whose lock does not look like its thread's: whether it is SHARED, or has changed hands just now. */
+int ap_lane_unheld_lives(const struct ap_lane *lane);
+
 /* One load of life and one of the lock word: 1 alive, 0 dead or free. Dead from the kernel's mark on. SHARED lanes are
  * alive until reaped. */
 static inline int ap_lane_lives(const struct ap_lane *lane)
@@ -214,7 +228,7 @@ static inline int ap_lane_lives(const struct ap_lane *lane)
     word = ap_load_acquire(ap_robust_word(&lane->mutex)); /* LANE-A4 pairs LANE-R4: before kind */
     /* Held by its own thread: a reaper that has taken the lock and not yet said so in the life hides the kernel's mark. */
     tid = ap_load_relaxed(&lane->tid);
-    return ((word & (FUTEX_TID_MASK | FUTEX_OWNER_DIED)) == tid && tid != 0) || ap_load_relaxed(&lane->kind) == AP_LANE_SHARED;
+    return ((word & (FUTEX_TID_MASK | FUTEX_OWNER_DIED)) == tid && tid != 0) || ap_lane_unheld_lives(lane);
 }
 
 /* The same for any index. */

@@ -331,9 +331,8 @@ static int worker_open(struct ap_worker *w)
 
     w->delegations_end = &w->delegations;
     ap_spin_open(&w->spin, w->seg->ops);
-    w->context = ap_context(w->client, &r);
+    w->context = ap_context_work(w->client, &r);
     if (w->context == NULL) return r;
-    w->context->works = true;
     r = ap_loop_create(w->seg->ops, 1, &w->loop);
     if (r < 0) {
         if (r == APIARY_ESYS) ap_format(why, sizeof why, "%s: %s", apiary_strerror(r), strerror(errno));

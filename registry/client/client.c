@@ -1,8 +1,10 @@
 /* registry/client/client.c - attach, detach, and what each thread of a member has of its own. See client.h.
  *
  * A thread that ends with open tasks leaves its lane behind, shared, in the client's list: other threads may await them. The
- * anchor lane answers for the member and stays until the end. A thread that ends in the midst of work (its handler has ended it)
- * leaves all as it is: the kernel marks its lane, and what it ran runs again.
+ * next thread that needs a lane takes it over, with its tasks and the rest of its slabs, instead of another one. But a worker has
+ * one of its own, since its death is the death of all that its lane holds. The anchor lane answers for the member and stays until
+ * the end. A thread that ends in the midst of work (its handler has ended it) leaves all as it is: the kernel marks its lane, and
+ * what it ran runs again.
  * Detach gives everything back, also when other threads live on that hold locks of their lanes, which only they can unlock: these
  * are parted from the segment (shm/robust.h), and then their lanes are recovered like those of the dead.
  */
@@ -21,6 +23,14 @@
 
 /* ---- contexts ------------------------------------------------------------------------------------------------- */
 
+static void context_free(struct ap_lane_context *c)
+{
+    if (c == NULL) return;
+    free(c->producers);
+    free(c->balance.places);
+    free(c);
+}
+
 static struct ap_lane_context *context_new(struct apiary *a)
 {
     struct ap_lane_context *c = aligned_alloc(_Alignof(struct ap_lane_context), sizeof *c);
@@ -30,9 +40,7 @@ static struct ap_lane_context *context_new(struct apiary *a)
     c->producers = calloc(a->seg->geometry.queues, sizeof *c->producers);
     c->balance.places = calloc(a->seg->geometry.queues, sizeof *c->balance.places);
     if (c->producers == NULL || c->balance.places == NULL) {
-        free(c->producers);
-        free(c->balance.places);
-        free(c);
+        context_free(c);
         return NULL;
     }
     c->client = a;
@@ -41,14 +49,6 @@ static struct ap_lane_context *context_new(struct apiary *a)
     ap_spin_open(&c->spin, a->seg->ops);
     c->event_fd = -1;
     return c;
-}
-
-static void context_free(struct ap_lane_context *c)
-{
-    if (c == NULL) return;
-    free(c->producers);
-    free(c->balance.places);
-    free(c);
 }
 
 static int context_adopt(struct apiary *a, struct ap_lane_context *c)
@@ -85,12 +85,38 @@ struct ap_lane_context *ap_context_find(const struct apiary *a)
     return c != NULL ? here_set(a, c) : NULL;
 }
 
+/* With the client's lock, a context that an ended thread has left becomes the calling thread's: true. */
+static bool context_take_over(struct apiary *a, struct ap_lane_context *c)
+{
+    if (!c->shared || !ap_lane_take_over(&c->lane)) return false;
+    if (pthread_setspecific(a->key, c) != 0) {
+        ap_lane_share(&c->lane);
+        return false;
+    }
+    c->shared = false;
+    ap_store_relaxed(&a->shared, a->shared - 1);
+    c->thread = ap_thread_id();
+    c->ready = 0;
+    ap_spin_open(&c->spin, a->seg->ops);
+    return true;
+}
+
+static struct ap_lane_context *context_left(struct apiary *a)
+{
+    struct ap_lane_context *c;
+
+    if (ap_load_relaxed(&a->shared) == 0) return NULL;
+    pthread_mutex_lock(&a->lock);
+    for (c = a->contexts; c != NULL && !context_take_over(a, c); c = c->next) {}
+    pthread_mutex_unlock(&a->lock);
+    return c;
+}
+
 static struct ap_lane_context *context_open(struct apiary *a, int *error)
 {
     struct ap_lane_context *c = context_new(a);
     int r = c != NULL ? 0 : APIARY_ENOBLOCK;
 
-    ap_shared_tidy(a);
     if (r == 0) r = ap_lane_open(a->seg, a->member, &c->lane);
     if (r == APIARY_ENOLANE && ap_reap_asking(a->seg, AP_NO_LANE, &ap_registry_hooks) > 0)
         r = ap_lane_open(a->seg, a->member, &c->lane);
@@ -114,8 +140,27 @@ struct ap_lane_context *ap_context_open(struct apiary *a, int *error)
         return NULL;
     }
     c = ap_context_find(a);
+    if (c != NULL) return c;
+    ap_shared_tidy(a);
+    c = context_left(a);
     if (c == NULL) c = context_open(a, error);
     return c != NULL ? here_set(a, c) : NULL;
+}
+
+struct ap_lane_context *ap_context_work(struct apiary *a, int *error)
+{
+    struct ap_lane_context *c;
+    int r = ap_usable(a);
+
+    if (r < 0) {
+        *error = r;
+        return NULL;
+    }
+    c = ap_context_find(a);
+    if (c == NULL) c = context_open(a, error);
+    if (c == NULL) return NULL;
+    c->works = true;
+    return here_set(a, c);
 }
 
 /* ---- the end of a lane ---------------------------------------------------------------------------------------- */

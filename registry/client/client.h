@@ -122,6 +122,8 @@ static inline bool ap_here_is(const struct apiary *a)
 
 struct ap_lane_context *ap_context_open(struct apiary *a, int *error);
 struct ap_lane_context *ap_context_find(const struct apiary *a);
+/* The same for a worker's thread, which is to have a lane that is not an ended thread's. */
+struct ap_lane_context *ap_context_work(struct apiary *a, int *error);
 
 /* The calling thread's context, opened on first use; or NULL and *error. */
 static inline struct ap_lane_context *ap_context(struct apiary *a, int *error)

@@ -168,13 +168,15 @@ static bool watch_lane(struct ap_monitor *m, uint32_t index)
     const struct ap_lane *lane = ap_lane_at(m->seg, index);
     uint64_t life = ap_load_acquire(&lane->life); /* LANE-A1 pairs LANE-R1 */
     uint32_t state = AP_LIFE_STATE(life);
-    bool armed = ap_loop_word_stands(m->loop, WAIT_LANES + index);
+    bool bit = (ap_load_relaxed(ap_robust_word(&lane->mutex)) & FUTEX_WAITERS) != 0;
+    bool armed = ap_loop_word_stands(m->loop, WAIT_LANES + index) && bit;
 
     if (state == AP_LIFE_FREE) {
         m->lives[index] = life;
         return true;
     }
-    /* A new life has a lock word without the waiters bit, even if our wait on the word still stands. */
+    /* A new life has a lock word without the waiters bit, even if our wait on the word still stands; and so has one whose lane
+     * another thread has taken over. */
     if (armed && m->lives[index] == life) return true;
     m->lives[index] = life;
     if (state == AP_LIFE_LIVE && ap_load_acquire(&lane->kind) == AP_LANE_SHARED) return true; /* see ask */

@@ -253,13 +253,6 @@ static void before_crashed_lanes(bool over)
     }
 }
 
-static void run_lane_share(void)
-{
-    if (ap_lane_open(actor.seg, actor.lane.member, &actor.second) < 0) return;
-    ap_lane_share(&actor.second);
-    ap_lane_close_shared(&actor.second);
-}
-
 static void run_member(void)
 {
     struct ap_lane_handle h;
@@ -577,7 +570,8 @@ const struct operation kills_shm[] = {
     {.name = "pool", .prepare = prepare_reserved, .run = run_pool},
     {.name = "lane_open_close", .run = run_lane},
     {.name = "lane_crashed", .image = image_crashed_lanes, .run = run_lane, .before = before_crashed_lanes},
-    {.name = "lane_share", .run = run_lane_share},
+    {.name = "lane_share", .run = run_leave},
+    {.name = "lane_take_over", .prepare = prepare_left, .run = run_take_over},
     {.name = "watched", .run = run_watched},
     {.name = "lane_watch", .run = run_watch},
     {.name = "member", .run = run_member},
