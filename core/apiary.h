@@ -189,7 +189,7 @@ APIARY_API uint64_t apiary_key(const void *bytes, size_t size);
 
 typedef struct apiary_result {
     size_t struct_size; /* set by the caller, and kept by apiary_release */
-    const void *data; /* read in place; valid until apiary_release */
+    const void *data; /* read in place; valid until apiary_release, or result_ttl (500 s) after the task's deadline */
     size_t size;
     int code;             /* 0, or why the task failed: APIARY_EAGENT (data is the text), _ETIMEDOUT, ... */
     uint32_t agent_code;  /* the agent's own number for a failure; 0 with success */
@@ -315,7 +315,8 @@ APIARY_API int apiary_fetch(apiary_t *a, apiary_task_t task, uint64_t timeout, v
 /* Drops it before its time. APIARY_ENOTREADY: the task has not ended. APIARY_ESTALE. */
 APIARY_API int apiary_forget(apiary_t *a, apiary_task_t task);
 
-/* Frees the task and its result. The result is cleared. */
+/* Frees the task and its result. The result is cleared. APIARY_ESTALE, too, where the result was not released within the segment's
+ * result_ttl of the task's deadline, and was given up: what was read of it since then may have been another's. */
 APIARY_API int apiary_release(apiary_t *a, apiary_result_t *result);
 
 /* delegate + await + copy + release in one call; blocks until the deadline. At most `capacity` bytes of the result are

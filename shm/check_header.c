@@ -83,13 +83,12 @@ static void look_reserved(struct ap_look *look)
     GAP(time_namespace, offsetof(struct ap_header, rescan), "behind the time namespace");
     GAP(rescan, offsetof(struct ap_header, lanes_changed), "behind rescan");
     GAP(lanes_changed, offsetof(struct ap_header, event_next), "behind lanes_changed");
-    GAP(event_next, offsetof(struct ap_header, role), "behind event_next");
+    GAP(forgotten, offsetof(struct ap_header, role), "behind forgotten");
     GAP(role, offsetof(struct ap_header, watched), "behind the role");
     GAP(watched, offsetof(struct ap_header, images), "behind the beat");
     GAP(images, offsetof(struct ap_header, due), "behind images");
     GAP(due_rung, HEADER_PAGE, "behind the soonest due time");
 #undef GAP
-    ap_look_zero(look, &h->geometry.reserved, sizeof h->geometry.reserved, "S10", "geometry.reserved");
     ap_look_mutex(look, &h->role, "S11");
 }
 

@@ -277,6 +277,8 @@ static const struct ap_field slab_fields[] = {
 static const struct ap_number slab_numbers[] = {
     {.key = "member_share", .what = "percent that one process may hold of what it holds and what is free, of tasks and blocks",
      .at = AP_NUMBER_AT(member_share), .otherwise = 75, .min = 1, .max = 100, .apart = true},
+    {.key = "result_ttl", .what = "how long a result waits for its caller after the task's deadline",
+     .at = AP_NUMBER_AT(result_ttl), .otherwise = 500000, .min = 1, .max = 2592000000, .apart = true, .milliseconds = true},
     {.key = NULL},
 };
 /* A dead lane's slabs and slots are recovered by the reaper itself: see reap.h. */

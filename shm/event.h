@@ -37,6 +37,7 @@
     X(AGENT_EJECTED, "agent passed over because its tasks fail", "queue", "times in a row") \
     X(AGENT_RETURNED, "agent's tasks are well again", "queue", "") \
     X(TERMS_CHANGED, "capability's terms changed against another agent's", "capability", "term") \
+    X(RESULT_FORGOTTEN, "result that nobody has collected given up", "slot", "member") \
     X(MONITOR, "watches all lanes", "member", "beside a stopped holder")
 
 enum ap_event_kind {

@@ -36,6 +36,7 @@ struct ap_number {
     bool counts;          /* it is the number of the section's elements */
     bool wide;            /* it decides the size of the next section, too */
     bool apart;           /* it decides no size */
+    bool milliseconds;    /* it is a time; the configuration writes it as one (5s, 10m) */
     /* Unless `counts`: the number by a section table, which is `value` where the table agrees. NULL: the table does not tell. */
     uint64_t (*told)(const struct ap_section *table, uint64_t value);
 };

@@ -7,6 +7,7 @@
 #include "shm/image.h"
 #include "shm/part.h"
 #include "shm/start_by.h"
+#include "shm/uncollected.h"
 
 struct reaper {
     struct ap_segment *seg;
@@ -329,8 +330,11 @@ static void sweep_slot(const struct reaper *r, uint32_t index, uint64_t now, uin
         /* In a slab that nobody holds its client is gone: do not let it pin payload blocks until the next holder comes by.
          * The lease is read after the word: a slab leased since then shows in one of them. */
         lease = ap_load_acquire(&ap_slab_at(r->seg, index / AP_SLAB_SLOTS)->lease);
-        if (r->self != AP_NO_LANE && (AP_LEASE_LANE(lease) == 0 || ap_abandoned(slot, word)))
+        if (r->self == AP_NO_LANE) return;
+        if (AP_LEASE_LANE(lease) == 0 || ap_abandoned(slot, word))
             ap_task_release_with(r->seg, r->self, index, word, freed(r), r->seg);
+        else
+            ap_uncollected_give_up(r->seg, r->self, index, now, freed(r));
         return;
     default: return;
     }

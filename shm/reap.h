@@ -52,7 +52,8 @@ int ap_reap_all(struct ap_segment *seg, uint32_t self, const struct ap_reap_hook
 int ap_reap_asking(struct ap_segment *seg, uint32_t self, const struct ap_reap_hooks *hooks);
 /* 1 Moves tasks that nobody would run where they are (move.h).
  * 2 Fails queued tasks past their deadline.
- * 3 Frees finished slots that nobody may collect or whose slab nobody holds, and leaked blocks.
+ * 3 Frees finished slots that nobody may collect, whose slab nobody holds, or that nobody has collected for too long
+ *   (uncollected.h), and leaked blocks.
  * 4 Returns the soonest deadline of a queued task, or UINT64_MAX. */
 uint64_t ap_sweep(struct ap_segment *seg, uint32_t self, const struct ap_reap_hooks *hooks);
 

@@ -83,7 +83,7 @@ struct ap_geometry {
     uint32_t events;        /* entries of the event log [1,024], a power of two */
     uint32_t registry[AP_REGISTRY_SECTIONS_MAX]; /* decide the sizes of the registry's sections, in their order */
     uint32_t member_share;  /* percent that a member may hold of what it holds and what is free [75] (share.h) */
-    uint32_t reserved;
+    uint32_t result_ttl;    /* ms that a result waits for its caller after the deadline [500 s] (uncollected.h) */
 };
 
 struct ap_header {
@@ -105,6 +105,7 @@ struct ap_header {
     uint64_t rescan AP_ALIGNED;         /* raised after every recovery; see queue.h */
     uint32_t lanes_changed AP_ALIGNED;  /* bumped at each join, close and recovery */
     uint64_t event_next AP_ALIGNED;     /* next event number, see event.h */
+    uint64_t forgotten;                 /* results that nobody has collected, given up (uncollected.h) */
     pthread_mutex_t role AP_ALIGNED;    /* held by the monitor that watches the lanes */
     uint64_t watched AP_ALIGNED;        /* AP_WATCHED of the last look at the lanes */
     uint64_t images AP_ALIGNED;         /* the number of images so far; see image.h */

@@ -129,8 +129,11 @@ struct usage_view {
     uint32_t tasks, tasks_used;
     uint32_t slabs, slabs_leased; /* a thread that delegates leases slabs of 64 tasks; with none left it is refused */
     uint32_t results;             /* finished, not collected by a client that could */
-    uint32_t holder_results;      /* most of them by one client ... */
+    uint32_t holder_results;      /* most of them by one process ... */
     int64_t holder_pid;           /* ... 0: there are none */
+    uint32_t left, left_by;       /* of them, those past their deadline; most of those by one process ... */
+    int64_t left_pid;             /* ... 0: there are none */
+    uint64_t forgotten;           /* given up so far, because nobody had collected them */
     uint32_t largest, largest_blocks, largest_free; /* the largest size of payload blocks */
     uint32_t refused[AP_POOL_CLASSES], refused_count; /* sizes of blocks for which a body would find none */
 };

@@ -137,6 +137,9 @@ static void judge_usage(struct report *r, const struct usage_view *u)
     if ((!room || u->refused_count > 0) && u->holder_pid != 0)
         complain(r, CHECK_WARNING, "%u result%s not collected, %u of them by pid %" PRId64, u->results,
                  u->results == 1 ? " is" : "s are", u->holder_results, u->holder_pid);
+    if (u->left >= AP_SLAB_SLOTS)
+        complain(r, CHECK_WARNING, "%u results wait to be collected past their deadlines, %u of them by pid %" PRId64, u->left,
+                 u->left_by, u->left_pid);
 }
 
 static void complain_share(struct report *r, const struct ap_segment *seg, uint32_t member, const struct ap_share *s,

@@ -138,9 +138,10 @@ static json_t *usage_json(const struct ap_segment *seg)
 {
     struct usage_view u;
     view_usage(seg, &u);
-    return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i}", "tasks", (int)u.tasks, "tasks_used", (int)u.tasks_used,
+    return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:I, s:i, s:i, s:i}", "tasks", (int)u.tasks, "tasks_used", (int)u.tasks_used,
                      "slabs", (int)u.slabs, "slabs_leased", (int)u.slabs_leased, "results_not_collected",
-                     (int)u.results, "largest_block", (int)u.largest, "largest_blocks", (int)u.largest_blocks,
+                     (int)u.results, "results_left", (int)u.left, "results_forgotten", (json_int_t)u.forgotten,
+                     "largest_block", (int)u.largest, "largest_blocks", (int)u.largest_blocks,
                      "largest_blocks_free", (int)u.largest_free);
 }
 

@@ -235,9 +235,19 @@ bool view_task(const struct ap_segment *seg, uint32_t slot, struct task_view *re
     return ap_load_relaxed(&s->word) == word;
 }
 
-/* Slots in use, and whose results they are; by_lane counts for each client lane. */
-static void count_tasks(const struct ap_segment *seg, struct usage_view *ret, uint32_t *by_lane)
+/* One more of a process, whose threads may have ended: *most is of the process that has the most. */
+static void count_one(const struct ap_segment *seg, uint32_t client, uint32_t *by_member, uint32_t *most, int64_t *pid)
 {
+    uint32_t member = ap_lane_member(seg, client);
+    if (member >= seg->geometry.members || ++by_member[member] <= *most) return;
+    *most = by_member[member];
+    *pid = view_lane_pid(seg, client);
+}
+
+/* Slots in use, and whose results they are; `of` counts for each process, `left` those past their deadline. */
+static void count_tasks(const struct ap_segment *seg, struct usage_view *ret, uint32_t *of, uint32_t *left)
+{
+    uint64_t now = ap_ops_system.now();
     for (uint32_t i = 0; i < seg->geometry.tasks; i++) {
         const struct ap_slot *slot = ap_slot_at(seg, i);
         if (slot == NULL) break;
@@ -249,19 +259,21 @@ static void count_tasks(const struct ap_segment *seg, struct usage_view *ret, ui
         ret->tasks_used++;
         if (!finished) continue;
         ret->results++;
-        if (client < seg->geometry.lanes && ++by_lane[client] > ret->holder_results) {
-            ret->holder_results = by_lane[client];
-            ret->holder_pid = view_lane_pid(seg, client);
-        }
+        count_one(seg, client, of, &ret->holder_results, &ret->holder_pid);
+        if (ap_load_relaxed(&slot->deadline) > now) continue;
+        ret->left++;
+        count_one(seg, client, left, &ret->left_by, &ret->left_pid);
     }
 }
 
 void view_usage(const struct ap_segment *seg, struct usage_view *ret)
 {
-    uint32_t *by_lane = tool_alloc(((size_t)seg->geometry.lanes + 1) * sizeof *by_lane);
-    *ret = (struct usage_view){.tasks = seg->geometry.tasks, .slabs = (uint32_t)seg->sections[AP_SECTION_SLABS].count};
-    count_tasks(seg, ret, by_lane);
-    free(by_lane);
+    uint32_t *of = tool_alloc((size_t)seg->geometry.members * 2 * sizeof *of);
+    uint32_t slabs = (uint32_t)seg->sections[AP_SECTION_SLABS].count;
+    *ret = (struct usage_view){.tasks = seg->geometry.tasks, .slabs = slabs,
+                                .forgotten = ap_load_relaxed(&seg->header->forgotten)};
+    count_tasks(seg, ret, of, of + seg->geometry.members);
+    free(of);
     for (uint32_t i = 0; i < ret->slabs; i++) {
         const struct ap_slab *slab = ap_slab_at(seg, i);
         ret->slabs_leased += slab != NULL && AP_LEASE_LANE(ap_load_relaxed(&slab->lease)) != 0;

@@ -129,6 +129,7 @@ static json_t *header_json(const struct dump *d)
     dump_read_set(o, "images", dump_number(ap_load_relaxed(&h->images)));
     dump_read_set(o, "due", dump_number(ap_load_relaxed(&h->due)));
     dump_read_set(o, "event_next", dump_number(ap_load_relaxed(&h->event_next)));
+    dump_read_set(o, "results_forgotten", dump_number(ap_load_relaxed(&h->forgotten)));
     dump_read_set(o, "monitor", role_json(d));
     return o;
 }
@@ -147,7 +148,7 @@ static int number_json(void *user, const struct ap_number *n)
         map = json_object();
         dump_read_set(to->whole, n->group, map);
     }
-    dump_read_set(map, n->key, dump_number(ap_number_of(to->g, n)));
+    dump_read_set(map, n->key, dump_number((uint64_t)ap_number_of(to->g, n) * (n->milliseconds ? 1000000 : 1)));
     return 0;
 }
 

@@ -80,6 +80,12 @@ static int keys_add(void *user, const struct ap_number *n)
     struct keys *k = user;
     struct ap_key key = {.name = n->key, .type = 'i', .what = n->what, .min = n->min, .max = n->max};
 
+    if (n->milliseconds) {
+        key.type = 'd';
+        key.min *= MS;
+        key.max *= MS;
+    }
+
     if (!same_group(n->group, k->group)) {
         if (k->group != NULL) return 0;
         /* A mapping, once: the numbers of a group are neighbours. */
@@ -113,7 +119,8 @@ static int segment_read_number(void *user, const struct ap_number *n)
     const struct ap_node *meta = ap_node_get(ap_config_root(l->d->config), "meta_registry");
     const struct ap_node *map = n->group != NULL ? ap_node_get(meta, n->group) : meta;
 
-    ap_number_set(g, n, (uint32_t)ap_node_number(map, n->key, 'i', ap_number_of(g, n)));
+    if (n->milliseconds) ap_number_set(g, n, (uint32_t)(ap_node_number(map, n->key, 'd', ap_number_of(g, n) * MS) / MS));
+    else ap_number_set(g, n, (uint32_t)ap_node_number(map, n->key, 'i', ap_number_of(g, n)));
     return 0;
 }
 

@@ -6,6 +6,7 @@
 #include "registry/client/client.h"
 #include "registry/client/until.h"
 #include "shm/bell.h"
+#include "shm/uncollected.h"
 
 /* ---- results -------------------------------------------------------------------------------------------------- */
 
@@ -216,6 +217,7 @@ bool ap_make_room(struct ap_lane_context *c, int error)
 
     if (error == APIARY_ENOBLOCK) n += ap_tidy_all(c);
     if (n == 0 && error == APIARY_ENOBLOCK) n += ap_kept_expire(seg, seg->ops->now());
+    if (n == 0) n += ap_uncollected_all(seg, c->lane.index, seg->ops->now(), ap_slot_leave);
     if (n == 0) n += (uint32_t)ap_reap_asking(seg, c->lane.index, &ap_registry_hooks);
     if (n == 0 && error == APIARY_ENOBLOCK) n += ap_pool_sweep(seg);
     return n > 0;

@@ -21,6 +21,7 @@
 #include "shm/event.h"
 
 #define SWEEP_SPACING UINT64_C(50000000)   /* between two sweeps for deadlines */
+#define SWEEP_OFTEN UINT64_C(5000000000)   /* without any cause: what has come since the last sweep is told by nobody */
 #define DUE_SPACING UINT64_C(1000000)      /* between two looks at what is due */
 #define CHANGE_SPACING UINT64_C(100000000) /* between two sweeps for comings and goings */
 #define ASK_SPACING UINT64_C(1000000000)   /* between two questions for deaths that no mark tells */
@@ -218,6 +219,7 @@ static void sweep(struct ap_monitor *m, bool reaped, bool changed)
     ap_kept_expire(m->seg, now);
     m->swept = now;
     m->due = soonest < now + SWEEP_SPACING ? now + SWEEP_SPACING : soonest;
+    if (m->due > now + SWEEP_OFTEN) m->due = now + SWEEP_OFTEN;
 }
 
 /* Queues what is due. Returns when to look again. */

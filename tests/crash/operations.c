@@ -577,6 +577,7 @@ const struct operation kills_shm[] = {
     {.name = "member", .run = run_member},
     {.name = "event", .run = run_event},
     {.name = "sweep_abandoned", .image = image_abandoned, .run = run_sweep},
+    {.name = "sweep_uncollected", .image = image_uncollected, .run = run_sweep, .after = after_uncollected},
     {.name = "due_look", .image = image_scheduled, .run = run_due_look, .before = before_due, .after = after_task},
     {.name = "sweep_moves_full", .image = image_stranded, .run = run_sweep, .before = before_stranded, .after = after_task},
     {.name = "reap_client", .image = image_dead_client, .run = run_reap},

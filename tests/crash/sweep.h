@@ -96,6 +96,7 @@ void keep(struct kept *k);
 void bring_back(const struct kept *k);
 
 int reserve(struct side *s);
+void fill(struct side *s); /* what it has reserved */
 void image_reserved(void); /* the survivor has reserved a slot and filled it */
 int submit(struct side *s, uint32_t queue, bool block);
 int finish(struct side *s, uint32_t slot, uint64_t token, bool block);
@@ -140,6 +141,15 @@ void run_beside(void); /* helps whoever is at a dead lane */
 void before_held(bool over); /* who was at it dies, too */
 void after_task(bool over);
 void after_crash(bool over); /* and it was counted once that a start was lost */
+
+/* ---- ended.c */
+void prepare_left(void);
+void run_leave(void);
+void run_take_over(void);
+void other_lives(void);
+void before_lives(bool over);
+void image_uncollected(void);
+void after_uncollected(bool over);
 
 /* ---- worker.c */
 #define HIVE_JOBS 2u

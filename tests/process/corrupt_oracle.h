@@ -37,6 +37,7 @@ static void oracle_geometry(struct oracle *o)
               (g->max_concurrent_delegations + 15ull) / 16 == (was->max_concurrent_delegations + 15ull) / 16, "header", 0,
           g->max_concurrent_delegations);
     HOLDS(g->task_timeout != 0, "header", 0, g->task_timeout);
+    HOLDS(g->result_ttl >= 1 && g->result_ttl <= 2592000000, "header", 0, g->result_ttl);
 }
 
 static void oracle_sections(struct oracle *o)
@@ -81,7 +82,7 @@ static void oracle_header(struct oracle *o)
     ZEROS("header", 0, &h->time_namespace + 1, &h->rescan);
     ZEROS("header", 0, &h->rescan + 1, &h->lanes_changed);
     ZEROS("header", 0, &h->lanes_changed + 1, &h->event_next);
-    ZEROS("header", 0, &h->event_next + 1, &h->role);
+    ZEROS("header", 0, &h->forgotten + 1, &h->role);
     HOLDS(h->images != 0, "header", 0, h->images);
     ZEROS("header", 0, &h->role + 1, &h->watched);
     ZEROS("header", 0, &h->watched + 1, &h->images);

@@ -274,14 +274,14 @@ static void try_reaper(void)
     request = 0;
 }
 
-/* The sweep: what waits fails past its deadline, nothing else is touched (the slab is held). */
+/* The sweep: what waits fails past its deadline, nothing else is touched (the slab is held, and no result is old). */
 static void try_sweep(void)
 {
     for (uint32_t state = 0; state < AP_TASK_STATES; state++) {
         uint32_t index = slot_in(state, lane.index);
         uint64_t before = word_of(index);
 
-        ap_store_relaxed(&ap_slot_at(seg, index)->deadline, 1);
+        ap_store_relaxed(&ap_slot_at(seg, index)->deadline, seg->ops->now() - 1);
         ap_sweep(seg, lane.index, NULL);
         if (ap_task_waits(state)) saw(state, state_of(index), "sweep");
         else cr_assert_eq(word_of(index), before, "the sweep changed what was %s", ap_task_state_name(state));
