@@ -399,7 +399,7 @@ typedef struct apiary_dead {
     size_t struct_size;
     uint64_t number; /* names the entry in this segment, from 1, in the order of entering */
     uint64_t died;   /* CLOCK_REALTIME, ns: when it was entered */
-    uint64_t dropped; /* entries that had gone for want of room by then */
+    uint64_t dropped; /* entries that have gone for want of room so far */
     apiary_task_t task;
     int code;            /* APIARY_ECRASHED, _ELOST, _EAGENT, _EOVERRUN */
     uint32_t signal;     /* of the last crash; 0: it ended its thread or process in another way, or has not crashed it */

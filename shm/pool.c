@@ -28,6 +28,13 @@ uint32_t ap_pool_max(const struct ap_segment *seg)
     return AP_INLINE_BODY;
 }
 
+uint32_t ap_pool_fits(const struct ap_segment *seg, uint64_t size)
+{
+    for (unsigned c = 0; c < AP_POOL_CLASSES; c++)
+        if (seg->geometry.pool_blocks[c] != 0 && size <= ap_pool_class_size[c]) return ap_pool_class_size[c];
+    return 0;
+}
+
 /* A block's place: `number` counts over all classes. */
 struct place {
     uint64_t number, offset, capacity;
@@ -217,6 +224,7 @@ int ap_pool_keep(struct ap_segment *seg, uint64_t offset, uint32_t slot, uint64_
 
     if (offset == 0 || !pool_place_of(seg, offset, &p)) return 0;
     seen = ap_load_acquire(word_at(seg, p.number));
+    if (seen == AP_BLOCK(AP_BLOCK_KEPT, row, epoch)) return 1;
     if (AP_BLOCK_STATE(seen) != AP_BLOCK_REQUEST && AP_BLOCK_STATE(seen) != AP_BLOCK_RESULT) return 0;
     if (AP_BLOCK_WHO(seen) != slot || !AP_BLOCK_IS_OF(seen, generation)) return 0;
     return ap_cas(word_at(seg, p.number), &seen, AP_BLOCK(AP_BLOCK_KEPT, row, epoch));

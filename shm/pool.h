@@ -9,6 +9,8 @@
  *           3 OWNED -> REQUEST(slot, generation) or RESULT(slot, generation) by its owner's store.
  *           4 REQUEST or RESULT -> FREE by CAS, by the lane that releases the slot (RELEASING names it). Or REQUEST or RESULT ->
  *           KEPT(row, epoch): a row of the registry has it from then on (struct ap_parts, keeps). KEPT -> FREE by CAS.
+ *           5 KEPT -> REQUEST(slot, generation) by a store of the lane that alone has the row, while it has RESERVED the slot; back
+ *           by its store, or after its death by CAS of the lane's reaper, if the slot was never published.
  * INVARIANTS P1 a REQUEST block is live exactly while its slot has that generation, is not FREE, and names the block
  *           P2 a RESULT block is live while its slot has that generation and is RUNNING, or names the block
  *           P3 an OWNED block's lane is LIVE with that epoch  P5 a KEPT block's row keeps it. A block that fails P1..P3 or P5 is a
@@ -73,9 +75,14 @@ int ap_pool_pass(struct ap_segment *seg, uint64_t offset, const struct ap_lane_h
 /* Free a block that is OWNED by the lane, or attached to the slot's generation: 1. Any other block is left alone: 0. */
 int ap_pool_free_owned(struct ap_segment *seg, const struct ap_lane_handle *lane, uint64_t offset);
 int ap_pool_free_attached(struct ap_segment *seg, uint32_t slot, uint64_t generation, uint64_t offset);
-/* By the lane that releases the slot: a block attached to it -> KEPT(row, epoch): 1; else 0. And KEPT -> FREE. */
+/* By the lane that releases the slot: a block attached to it -> KEPT(row, epoch): 1, also if it is that already; else 0, and the
+ * row must not name it. And KEPT -> FREE. */
+AP_MUST_CHECK
 int ap_pool_keep(struct ap_segment *seg, uint64_t offset, uint32_t slot, uint64_t generation, uint32_t row, uint64_t epoch);
 int ap_pool_free_kept(struct ap_segment *seg, uint64_t offset, uint32_t row, uint64_t epoch);
+/* The size of the blocks in which a body lies while there are any: those of the smallest class that it fits and that has blocks. 0:
+ * there is no such class. */
+uint32_t ap_pool_fits(const struct ap_segment *seg, uint64_t size);
 /* Offset and capacity of the block that `offset` begins, checked: 0, or APIARY_ECORRUPT. */
 int ap_pool_block(const struct ap_segment *seg, uint64_t offset, uint64_t *ret_capacity, uint64_t *ret_word);
 /* Which of all blocks begins at `offset`, from 0; UINT64_MAX: none does. */

@@ -39,7 +39,7 @@ int ap_job_block(const struct ap_job *job, size_t size, uint64_t *ret)
 {
     int r = block_once(job, size, ret);
 
-    return r == APIARY_ENOBLOCK && ap_make_room(job->agent->worker->context, r) ? block_once(job, size, ret) : r;
+    return r == APIARY_ENOBLOCK && ap_make_room(job->agent->worker->context, r, size) ? block_once(job, size, ret) : r;
 }
 
 /* Where no block is free the request's will do, with which the agent has done: just the load that leaves none is of requests in

@@ -2,14 +2,21 @@
 #include "registry/client/client.h"
 #include "registry/client/carried.h"
 #include "registry/routing/admission.h"
+#include "registry/routing/dead.h"
 #include "registry/routing/kept.h"
 #include "shm/start_by.h"
+
+void ap_loan_back(struct ap_lane_context *c, uint64_t loan)
+{
+    if (c->again != NULL) ap_pool_attach(c->lane.seg, loan, AP_BLOCK_KEPT, c->again->row, c->again->epoch);
+    else ap_pool_attach(c->lane.seg, loan, AP_BLOCK_OWNED, c->lane.index, c->lane.epoch);
+}
 
 /* The slot is RESERVED, and FREE again: the task is refused. */
 static void unplace(struct ap_lane_context *c, apiary_task_t task, uint32_t ticket, uint64_t loan)
 {
-    if (loan != 0) ap_pool_attach(c->lane.seg, loan, AP_BLOCK_OWNED, c->lane.index, c->lane.epoch);
-    if (c->again != NULL) ap_store_relaxed(c->again, 0);
+    if (loan != 0) ap_loan_back(c, loan);
+    if (c->again != NULL) ap_store_relaxed(c->again->ref, 0);
     ap_task_unreserve(&c->slabs, task.slot);
     if (ticket != 0) ap_ticket_back(c->lane.seg, &c->ticket_hint, c->lane.index, ticket);
 }
@@ -24,9 +31,9 @@ int ap_carry(struct ap_lane_context *c, apiary_task_t task, uint32_t ticket, uin
     ap_carried_write(seg, task, options);
     if ((options->schedule_to_start | options->start_to_close | options->heartbeat) != 0)
         ap_slot_timed(ap_slot_at(seg, task.slot), options->schedule_to_start != 0 ? due + options->schedule_to_start : UINT64_MAX);
-    if (c->again != NULL) ap_store_relaxed(c->again, AP_REF(task.slot, task.generation));
     if (options->keep == 0) return 0;
     r = ap_kept_take(seg, c->lane.index, &row);
+    if (c->again != NULL) ap_store_relaxed(c->again->ref, AP_REF(task.slot, task.generation));
     if (r < 0) {
         unplace(c, task, ticket, loan);
         return r;

@@ -10,6 +10,7 @@
 #include "registry/routing/admission.h"
 #include "registry/routing/router.h"
 
+struct ap_again;
 struct ap_known_row;
 
 /* Names that a thread has looked up twice in a row, by the address at which the caller keeps the text.
@@ -63,7 +64,7 @@ struct ap_lane_context {
     struct ap_spin spin;
     int event_fd;                 /* apiary_lane_fd, -1 */
     struct ap_parker *parker;     /* feeds event_fd */
-    uint64_t *again;              /* of the dead set: for the reference of the task that is delegated anew (dead.h); else NULL */
+    const struct ap_again *again; /* the entry of the dead set that is delegated anew (dead.h); else NULL */
     uint32_t ready;               /* results in a row that needed no waiting */
     uint32_t loans;               /* blocks borrowed and not yet given back or delegated */
     uint32_t thread;              /* the id of the thread that owns it, or did */
@@ -275,6 +276,8 @@ AP_ALWAYS_INLINE int ap_collect_at(const struct apiary *a, apiary_task_t task, a
     ret->task = task;
     return 1;
 }
+/* A loan whose task is refused is the caller's again, or the entry's that is delegated anew. Its slot is not freed yet. */
+void ap_loan_back(struct ap_lane_context *c, uint64_t loan);
 /* Writes what a task carries that may be run from `due` on, while its slot is RESERVED by the lane: 0. Or an error: the slot is
  * FREE again, the ticket given back, and the loan (0: none) the caller's. */
 AP_MUST_CHECK int ap_carry(struct ap_lane_context *c, apiary_task_t task, uint32_t ticket, uint64_t loan,
@@ -292,8 +295,9 @@ uint32_t ap_tidy_all(const struct ap_lane_context *c);
 uint32_t ap_open_tasks(const struct ap_lane_context *c, bool drop);
 /* Whether a task of the lane is past its deadline, unfinished, and not given up. Any thread. */
 bool ap_overdue(const struct ap_segment *seg, uint32_t lane, uint64_t now);
-/* Frees leftovers after a call failed with `error` because something was full. Whether there were any. */
-bool ap_make_room(struct ap_lane_context *c, int error);
+/* Frees leftovers after a call failed with `error` because something was full. Whether there were any. `size` is that of the body
+ * for which there was no block, 0: it needs none; entries of the dead set go for it, where there is nothing else. */
+bool ap_make_room(struct ap_lane_context *c, int error, uint64_t size);
 /* Closes the contexts of ended threads that have no task left. */
 void ap_shared_tidy(struct apiary *a);
 /* Stops the thread behind apiary_lane_fd and closes the descriptor. The caller holds the client's lock. */

@@ -210,7 +210,7 @@ uint32_t ap_tidy_all(const struct ap_lane_context *c)
     return n;
 }
 
-bool ap_make_room(struct ap_lane_context *c, int error)
+bool ap_make_room(struct ap_lane_context *c, int error, uint64_t size)
 {
     struct ap_segment *seg = c->lane.seg;
     uint32_t n = ap_tidy(c);
@@ -220,6 +220,7 @@ bool ap_make_room(struct ap_lane_context *c, int error)
     if (n == 0) n += ap_uncollected_all(seg, c->lane.index, seg->ops->now(), ap_slot_leave);
     if (n == 0) n += (uint32_t)ap_reap_asking(seg, c->lane.index, &ap_registry_hooks);
     if (n == 0 && error == APIARY_ENOBLOCK) n += ap_pool_sweep(seg);
+    if (n == 0 && error == APIARY_ENOBLOCK && size != 0) n += (uint32_t)ap_dead_make_room(seg, c->lane.index, size);
     return n > 0;
 }
 

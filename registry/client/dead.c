@@ -34,7 +34,7 @@ int apiary_dead_next(apiary_t *a, uint64_t after, apiary_dead_t *ret)
     own.crashes = best.crashes;
     own.pid = best.pid;
     own.size = best.body_size;
-    own.dropped = best.dropped;
+    own.dropped = ap_load_relaxed(&ap_dead_at(a->seg, 0)->drops);
     ap_capability_name(a->seg, best.capability, own.capability);
     ap_text_copy(own.caller, best.caller, sizeof own.caller);
     ap_text_copy(own.service, best.service, sizeof own.service);
@@ -71,25 +71,32 @@ int64_t apiary_dead_body(apiary_t *a, uint64_t number, void *ret, size_t capacit
     return body != NULL ? (int64_t)size : APIARY_ECORRUPT;
 }
 
-/* Its options are those that it had, but that its time has come. */
-static int dead_delegate(struct ap_lane_context *c, struct ap_dead *d, apiary_task_t *ret)
+/* Its options are those that it had, but that its time has come, that any provider may have it, since the one that was meant may be
+ * no more, and that it is not hedged: nobody waits for it. It stays a task of its capability: where nobody offers that it can be
+ * delegated later. Its block goes over to the task. */
+static int dead_delegate(struct ap_lane_context *c, uint32_t row, apiary_task_t *ret)
 {
+    struct ap_dead *d = ap_dead_at(c->lane.seg, row);
+    const struct ap_again again = {.ref = &d->again, .row = row, .epoch = AP_DEAD_EPOCH(ap_load_relaxed(&d->life))};
     apiary_delegate_options_t o = {.struct_size = sizeof o, .flags = APIARY_DETACH, .timeout = ap_load_relaxed(&d->timeout)};
     char capability[APIARY_CAPABILITY_MAX + 1];
     struct ap_carried carried;
+    uint64_t block = ap_load_relaxed(&d->body), word;
     uint32_t size = 0;
     const void *body = dead_body_of(c->lane.seg, d, &size);
     int r;
 
     if (body == NULL) return APIARY_ECORRUPT;
+    if (block != 0 && (ap_pool_block(c->lane.seg, block, NULL, &word) < 0 || word != AP_BLOCK(AP_BLOCK_KEPT, row, again.epoch)))
+        return APIARY_ECORRUPT;
     memcpy(&carried, &d->carried, sizeof carried);
 #define AP_CARRIED(field, type, ...) o.field = carried.field;
 #include "registry/client/carried.def"
 #undef AP_CARRIED
     o.delay = o.due_at = 0;
     ap_capability_name(c->lane.seg, ap_load_relaxed(&d->capability), capability);
-    c->again = &d->again;
-    r = ap_submit(c, (int)ap_load_relaxed(&d->only) - 1, capability, body, size, 0, &o, ret);
+    c->again = &again;
+    r = ap_submit(c, (int)ap_load_relaxed(&d->only) - 1, capability, body, size, block, &o, ret);
     c->again = NULL;
     return r;
 }
@@ -111,7 +118,7 @@ int apiary_dead_retry(apiary_t *a, uint64_t number, apiary_task_t *ret)
     if (ap_load_relaxed(&d->lost_body) != 0) return APIARY_ENORESULT;
     taken = AP_DEAD_LIFE(AP_DEAD_EPOCH(life), c->lane.index, AP_DEAD_TAKEN);
     if (!ap_cas(&d->life, &life, taken)) return APIARY_ESTALE;
-    r = dead_delegate(c, d, &task);
+    r = dead_delegate(c, (uint32_t)row, &task);
     if (r == 0) {
         ap_dead_free(a->seg, (uint32_t)row, taken);
         if (ret != NULL) *ret = task;

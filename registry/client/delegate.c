@@ -170,7 +170,7 @@ static __attribute__((noinline)) struct taken take_slowly(struct ap_lane_context
 
     if (t.error != APIARY_ELIMIT && t.error != APIARY_ENOSLOT && t.error != APIARY_ENOBLOCK && t.error != APIARY_ESHARE)
         return t;
-    return ap_make_room(c, t.error) ? take_once(c, size, loan) : t;
+    return ap_make_room(c, t.error, size > AP_INLINE_BODY && loan == 0 ? size : 0) ? take_once(c, size, loan) : t;
 }
 
 /* Takes what needs no search: the slot in turn, the ticket that was given back last. */
@@ -251,8 +251,8 @@ static __attribute__((noinline)) int take_back(const struct placed p, int error)
         if (ap_task_cancel_queued(seg, p.slot, word, AP_TASK_CANCELLED, APIARY_ECANCELLED)) {
             /* A loan is the caller's again before the slot is freed, and so is the rest. Nobody else frees it now: no bit says
              * yet that it is given up. */
-            if (p.loan != 0) ap_pool_attach(seg, p.loan, AP_BLOCK_OWNED, p.c->lane.index, p.c->lane.epoch);
-            if (p.c->again != NULL) ap_store_relaxed(p.c->again, 0); /* and what was to be delegated anew is not gone */
+            if (p.loan != 0) ap_loan_back(p.c, p.loan);
+            if (p.c->again != NULL) ap_store_relaxed(p.c->again->ref, 0); /* and what was to be delegated anew is not gone */
             word = ap_load_acquire(&p.at->word);
             if (ap_task_requested(p.at, word, AP_REQUEST_KEEP)) ap_kept_recall(seg, ap_task_id(seg, p.slot, p.generation));
             ap_task_release_with(seg, p.c->lane.index, p.slot, word, ap_slot_leave, seg);

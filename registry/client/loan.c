@@ -44,7 +44,7 @@ int apiary_loan(apiary_t *a, size_t size, void **ret)
     c = ap_context(a, &r);
     if (c == NULL) return r;
     r = ap_pool_take(a->seg, &c->lane, &c->pool_hint, size, &offset);
-    if ((r == APIARY_ENOBLOCK || r == APIARY_ESHARE) && ap_make_room(c, r))
+    if ((r == APIARY_ENOBLOCK || r == APIARY_ESHARE) && ap_make_room(c, r, size > 0 ? size : 1))
         r = ap_pool_take(a->seg, &c->lane, &c->pool_hint, size, &offset);
     if (r < 0) return ap_refused(c, r, size);
     record_put(c, offset);

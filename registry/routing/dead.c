@@ -118,6 +118,13 @@ static int dead_row_spare(const struct ap_segment *seg, uint32_t lane, uint64_t 
     return best;
 }
 
+/* An entry has gone for want of room. */
+static void dead_dropped(struct ap_segment *seg, uint32_t lane, uint64_t number, uint32_t row)
+{
+    ap_add_relaxed(&ap_dead_at(seg, 0)->drops, 1);
+    ap_event_log(seg, AP_EVENT_DEAD_DROPPED, lane, number, row);
+}
+
 static int dead_row_take(struct ap_segment *seg, uint32_t lane)
 {
     for (int tries = 0; tries < TRIES; tries++) {
@@ -132,11 +139,44 @@ static int dead_row_take(struct ap_segment *seg, uint32_t lane)
         ap_fence_release(); /* DEAD-R2 pairs DEAD-A2 */
         if (AP_DEAD_STATE(life) == AP_DEAD_FREE) return row;
         ap_pool_free_kept(seg, ap_load_relaxed(&d->body), (uint32_t)row, epoch - 1);
-        ap_add_relaxed(&ap_dead_at(seg, 0)->drops, 1);
-        ap_event_log(seg, AP_EVENT_DEAD_DROPPED, lane, ap_load_relaxed(&d->number), (uint64_t)row);
+        dead_dropped(seg, lane, ap_load_relaxed(&d->number), (uint32_t)row);
         return row;
     }
     return -1;
+}
+
+/* The row of the oldest entry with a block of that size; -1: none has one. */
+static int dead_row_with_block(const struct ap_segment *seg, uint32_t size, uint64_t *ret_life, uint64_t *ret_number)
+{
+    int best = -1;
+
+    *ret_number = UINT64_MAX;
+    for (uint32_t i = 0; i < dead_rows(seg); i++) {
+        const struct ap_dead *d = ap_dead_at(seg, i);
+        uint64_t life = ap_load_acquire(&d->life), number = ap_load_relaxed(&d->number), capacity; /* DEAD-A1 pairs DEAD-R1 */
+
+        if (AP_DEAD_STATE(life) != AP_DEAD_KEPT || number >= *ret_number) continue;
+        if (ap_pool_block(seg, ap_load_relaxed(&d->body), &capacity, NULL) < 0 || capacity != size) continue;
+        *ret_life = life;
+        *ret_number = number;
+        best = (int)i;
+    }
+    return best;
+}
+
+int ap_dead_make_room(struct ap_segment *seg, uint32_t lane, uint64_t size)
+{
+    uint64_t life, number;
+    int row;
+
+    for (int tries = 0; tries < TRIES; tries++) {
+        row = dead_row_with_block(seg, ap_pool_fits(seg, size), &life, &number);
+        if (row < 0) return 0;
+        if (!ap_dead_free(seg, (uint32_t)row, life)) continue;
+        dead_dropped(seg, lane, number, (uint32_t)row);
+        return 1;
+    }
+    return 0;
 }
 
 /* Where it ran last. The queue stays the agent's until its record is given away. */
@@ -170,18 +210,19 @@ static void dead_text(const struct entering *e, struct ap_dead *d)
     ap_text_store(d->text, text, sizeof d->text);
 }
 
-/* The block becomes the row's. After a death between these steps it is so already, and the slot still names it. */
+/* The block becomes the row's. After a death between these steps it is so already, and the slot still names it. A slot that names
+ * another's block has lost its body. */
 static void dead_body(const struct entering *e, struct ap_dead *d, uint32_t row, uint64_t epoch)
 {
     uint64_t offset = ap_load_relaxed(&e->slot->body), inside[AP_INLINE_BODY / 8];
     bool over = ap_task_requested(e->slot, e->word, AP_REQUEST_OVERWRITTEN);
 
+    if (!over && offset != 0 && !ap_pool_keep(e->seg, offset, e->task.slot, e->task.generation, row, epoch)) over = true;
     memcpy(inside, e->slot->body_inline, sizeof inside);
     for (size_t i = 0; i < AP_INLINE_BODY / 8; i++) ap_store_relaxed((uint64_t *)(void *)d->body_inside + i, inside[i]);
     ap_store_relaxed(&d->lost_body, over);
     ap_store_relaxed(&d->body_size, over ? 0 : ap_load_relaxed(&e->slot->body_size));
     ap_store_relaxed(&d->body, over ? 0 : offset);
-    if (!over && offset != 0) ap_pool_keep(e->seg, offset, e->task.slot, e->task.generation, row, epoch);
 }
 
 static void dead_fill(const struct entering *e, uint32_t row, uint64_t epoch)
@@ -263,6 +304,26 @@ static bool dead_again(const struct ap_segment *seg, const struct ap_dead *d)
     return AP_WORD_STATE(word) != AP_TASK_RESERVED && AP_WORD_STATE(word) != AP_TASK_CANCELLED;
 }
 
+/* The row's block may be with the slot that was to become its task: with that of `again`, or, before that is named, with one that
+ * the dead lane has RESERVED. It is KEPT again. A block that has gone another way is lost to the entry. */
+static void dead_block_back(struct ap_segment *seg, struct ap_dead *d, uint32_t row, uint64_t life)
+{
+    uint64_t body = ap_load_relaxed(&d->body), ref = ap_load_relaxed(&d->again), block = 0, word;
+    const struct ap_slot *slot;
+
+    if (body == 0) return;
+    if (ref == 0 && ap_pool_block(seg, body, NULL, &block) == 0 && AP_BLOCK_STATE(block) == AP_BLOCK_REQUEST) {
+        slot = ap_slot_at(seg, AP_BLOCK_WHO(block));
+        word = slot != NULL ? ap_load_acquire(&slot->word) : 0; /* TASK-A4 pairs TASK-R4 */
+        if (AP_WORD_STATE(word) == AP_TASK_RESERVED && AP_WORD_OWNER(word) == AP_DEAD_LANE(life))
+            ref = AP_REF(AP_BLOCK_WHO(block), AP_WORD_GENERATION(word));
+    }
+    if (ap_pool_keep(seg, body, AP_REF_SLOT(ref), AP_REF_GENERATION(ref), row, AP_DEAD_EPOCH(life))) return;
+    ap_store_relaxed(&d->lost_body, 1);
+    ap_store_relaxed(&d->body_size, 0);
+    ap_store_relaxed(&d->body, 0);
+}
+
 void ap_dead_withdraw(struct ap_segment *seg, uint32_t lane, uint64_t beside)
 {
     for (uint32_t i = 0; beside == 0 && i < dead_rows(seg); i++) {
@@ -274,6 +335,7 @@ void ap_dead_withdraw(struct ap_segment *seg, uint32_t lane, uint64_t beside)
             ap_dead_free(seg, i, life);
             continue;
         }
+        dead_block_back(seg, d, i, life);
         ap_store_relaxed(&d->again, 0);
         ap_cas(&d->life, &life, AP_DEAD_LIFE(AP_DEAD_EPOCH(life), 0, AP_DEAD_KEPT)); /* DEAD-R1 pairs DEAD-A1 */
     }
@@ -306,8 +368,9 @@ static void look_dead(struct ap_look *look)
         ap_look_found(look, AP_CORRUPT, &d->cause, life ^ cause, "X2", "cause %u", cause);
     if (state == AP_DEAD_KEPT && ap_look_64(look, &d->again) != 0)
         ap_look_found(look, AP_CORRUPT, &d->again, life ^ d->again, "X2", "it names a task that it is not becoming");
+    /* That of a TAKEN row may be its next task's by now. */
     if (body != 0 && (ap_pool_block(look->seg, body, &capacity, &block) < 0 ||
-                      block != AP_BLOCK(AP_BLOCK_KEPT, look->index, AP_DEAD_EPOCH(life)))) {
+                      (state == AP_DEAD_KEPT && block != AP_BLOCK(AP_BLOCK_KEPT, look->index, AP_DEAD_EPOCH(life))))) {
         look->patient = true;
         ap_look_found(look, AP_CORRUPT, &d->body, life ^ body, "X3", "the block at %llu is not kept for it",
                       (unsigned long long)body);

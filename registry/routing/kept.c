@@ -158,17 +158,19 @@ void ap_kept_recall(struct ap_segment *seg, apiary_task_t task)
 
 /* ---- a result is entered ---------------------------------------------------------------------------------------- */
 
-/* The result lies in its slot, or in a block that becomes the row's. After a death between these steps it is so already. */
-static void kept_result(struct ap_segment *seg, const struct ap_slot *slot, apiary_task_t task, uint32_t row, uint64_t epoch)
+/* The result lies in its slot, or in a block that becomes the row's: 0. After a death between these steps it is so already.
+ * APIARY_ECORRUPT: the slot names a block that is not the task's. */
+static int kept_result(struct ap_segment *seg, const struct ap_slot *slot, apiary_task_t task, uint32_t row, uint64_t epoch)
 {
     struct ap_kept *k = ap_kept_at(seg, row);
     uint64_t offset = ap_load_relaxed(&slot->result), words[AP_INLINE_BODY / 8];
 
+    if (offset != 0 && !ap_pool_keep(seg, offset, task.slot, task.generation, block_row(seg, row), epoch)) return APIARY_ECORRUPT;
     memcpy(words, slot->result_inline, sizeof words);
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) ap_store_relaxed((uint64_t *)(void *)k->inside + i, words[i]);
     ap_store_relaxed(&k->result, offset);
     ap_store_relaxed(&k->size, ap_load_relaxed(&slot->result_size));
-    ap_pool_keep(seg, offset, task.slot, task.generation, block_row(seg, row), epoch);
+    return 0;
 }
 
 void ap_kept_enter(struct ap_segment *seg, struct ap_slot *slot, uint64_t word)
@@ -181,7 +183,8 @@ void ap_kept_enter(struct ap_segment *seg, struct ap_slot *slot, uint64_t word)
 
     if (row < 0 || AP_KEPT_STATE(life) != AP_KEPT_PROMISED) return;
     k = ap_kept_at(seg, (uint32_t)row);
-    if (ap_ended_by_agent(AP_WORD_STATE(end), code)) kept_result(seg, slot, task, (uint32_t)row, AP_KEPT_EPOCH(life));
+    if (ap_ended_by_agent(AP_WORD_STATE(end), code) && kept_result(seg, slot, task, (uint32_t)row, AP_KEPT_EPOCH(life)) < 0)
+        code = APIARY_ECORRUPT;
     ap_store_relaxed(&k->code, code);
     ap_store_relaxed(&k->agent_code, code == APIARY_EAGENT ? ap_load_relaxed(&slot->agent_code) : 0);
     ap_store_relaxed(&k->attempts, ap_word_starts(end) + AP_TRIES_FAILURES(tries));

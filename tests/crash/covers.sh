@@ -15,7 +15,7 @@ lines=$(cat <<'LINES'
 apiary_attach: attach
 apiary_attach_fd: attach (the same but for where the descriptor comes from)
 apiary_detach: detach
-apiary_delegate: delegate delegate_warm delegate_block delegate_detached delegate_full delegate_overtaken delegate_hopeless delegate_rated delegate_kept delegate_kept_full
+apiary_delegate: delegate delegate_dropping delegate_warm delegate_block delegate_detached delegate_full delegate_overtaken delegate_hopeless delegate_rated delegate_kept delegate_kept_full delegate_denied delegate_stand_in probe delegate_gated
 apiary_delegate_bound: delegate_bound delegate_bound_warm
 apiary_call_bound: call_expires (but for the name)
 apiary_delegate_batch: delegate_batch delegate_batch_warm

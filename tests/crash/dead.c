@@ -1,6 +1,9 @@
 /* tests/crash/dead.c - the dead set: a task is entered once, with its body, and delegated anew once. */
 #include "sweep.h"
 
+#include <linux/futex.h>
+#include <unistd.h>
+
 #include "registry/routing/dead.h"
 
 uint32_t judge_unseen; /* tasks that nobody collects which the survivor has run */
@@ -43,12 +46,12 @@ static void entry_judge(uint32_t row)
 {
     const struct ap_dead *d = ap_dead_at(survivor.seg, row);
     const char *body = ap_body_in_pool(survivor.seg, d->body, d->body_size);
+    uint64_t word = 0;
 
     if (d->crashes != AP_CRASHES_MAX || d->cause != AP_DEAD_SEGV || d->number == 0 || d->again != 0) fail("half an entry");
     if (body == NULL || d->body_size != BODY || memcmp(body, "work", 4) != 0) fail("an entry without its body");
     ap_pool_sweep(survivor.seg);
-    if (ap_body_in_pool(survivor.seg, d->body, d->body_size) != NULL && !ap_pool_live(survivor.seg,
-        AP_BLOCK(AP_BLOCK_KEPT, row, AP_DEAD_EPOCH(d->life)), d->body))
+    if (ap_pool_block(survivor.seg, d->body, NULL, &word) < 0 || word != AP_BLOCK(AP_BLOCK_KEPT, row, AP_DEAD_EPOCH(d->life)))
         fail("the body of an entry is a leak");
     if (!ap_dead_free(survivor.seg, row, d->life)) fail("an entry cannot be discarded");
 }
@@ -97,6 +100,55 @@ void after_retry_full(bool over)
 void run_discard(void)
 {
     if (apiary_dead_discard(actor.api, 1) != 0) _Exit(20);
+}
+
+/* All blocks but the entry's are the actor's. */
+void prepare_last_block(void)
+{
+    uint64_t offset;
+
+    while (ap_pool_take(actor.seg, &actor.lane, &actor.hint, BODY, &offset) == 0) {}
+}
+
+void after_make_room(bool over)
+{
+    uint32_t row = 0, n = dead_entries(&row);
+
+    if (n > 1 || (over && n != 0)) fail("%u entries", n);
+    if (n == 0 && ap_dead_at(survivor.seg, 0)->drops > 1) fail("one entry was dropped twice");
+    if (over && ap_dead_at(survivor.seg, 0)->drops != 1) fail("the entry that was dropped was not counted");
+    if (n > 0) entry_judge(row);
+}
+
+/* One has died while it delegated the entry anew: its block is with a slot that was never published. */
+static void dead_retrying(void)
+{
+    struct ap_lane_context *c = actor.api->anchor;
+    struct ap_dead *d;
+    uint64_t life;
+    uint32_t slot;
+    int row = ap_dead_find(actor.seg, 1, &life);
+
+    if (row < 0 || ap_task_reserve(&c->slabs, NULL, NULL, &slot) < 0) _exit(25);
+    d = ap_dead_at(actor.seg, (uint32_t)row);
+    ap_store_relaxed(&d->life, AP_DEAD_LIFE(AP_DEAD_EPOCH(life), actor.lane.index, AP_DEAD_TAKEN));
+    ap_slot_body_block(actor.seg, slot, AP_WORD_GENERATION(word_of(slot)), d->body);
+}
+
+void image_dead_retrying(void)
+{
+    image_entry();
+    die_having(dead_retrying);
+    locks_change(FUTEX_OWNER_DIED, SOMEBODY);
+}
+
+void after_reap_retrying(bool over)
+{
+    uint32_t row = 0, n = dead_entries(&row);
+
+    (void)over;
+    if (n != 1) fail("%u entries", n);
+    else entry_judge(row);
 }
 
 void before_retry(bool over)

@@ -119,5 +119,23 @@ entries 4 || fail "what failed went with what crashed: $(apiary dead ls)"
 expect 0 '^[0-9]+ discarded$' apiary dead purge --cause failed
 entries 0 || fail "left: $(apiary dead ls)"
 
+# Four that hold all blocks of their size: the oldest goes when another task needs one. What is delegated anew needs none.
+head -c 300000 /dev/zero | tr '\0' x >"$dir/large"
+for i in 1 2 3 4; do
+    expect 1 'no such luck' apiary delegate failing "@$dir/large" --retry 2,backoff=1ms
+done
+entries 4 || fail "of four large ones: $(apiary dead ls)"
+first=$(apiary dead ls --json | tr -d ' \n' | grep -oE '"number":[0-9]+' | head -1 | cut -d: -f2)
+expect 1 'no such luck' apiary delegate failing "@$dir/large"
+entries 3 || fail "none has gone for who needed a block: $(apiary dead ls)"
+expect 1 'no such task in the dead set' apiary dead show "$first"
+expect 0 '^2 older ones were dropped' apiary dead ls
+expect 0 'oldest entry of the dead set dropped' "$APIARY_BIN/shmdump" "$segment" --events 100
+expect 0 '' "$APIARY_BIN/shmdump" "$segment" --verify
+expect 0 "delegated as " apiary dead retry "$((first + 1))"
+until_true entries 3
+expect 0 '^[0-9]+ discarded$' apiary dead purge
+[ -z "$(kept)" ] || fail "blocks are kept for nobody"
+
 touch "$dir/over"
 ends

@@ -55,8 +55,9 @@ static void oracle_dead(struct oracle *o)
         HOLDS(state != 2 || d->again == 0, "dead", i, d->again);
         HOLDS(d->number != 0 && d->cause >= 1 && d->cause < 8, "dead", i, d->number);
         if (d->body != 0)
-            HOLDS(block_find(o, d->body, &capacity, &word) && word == (3 | (uint64_t)i << 6 | d->life >> 24 << 28), "dead", i,
-                  d->body);
+            HOLDS(block_find(o, d->body, &capacity, &word) &&
+                      (state == 3 || word == (3 | (uint64_t)i << 6 | d->life >> 24 << 28)),
+                  "dead", i, d->body);
         HOLDS(d->body_size <= capacity, "dead", i, d->body_size);
     }
 }
