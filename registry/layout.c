@@ -41,8 +41,16 @@ static bool registry_keeps(const struct ap_segment *seg, uint32_t row, uint64_t 
     return row < dead ? ap_dead_keeps(seg, row, epoch) : ap_kept_keeps(seg, row - dead, epoch);
 }
 
+static uint32_t registry_holder(const struct ap_segment *seg, uint32_t row)
+{
+    uint32_t dead = (uint32_t)seg->sections[AP_SECTION_DEAD].count, kept = (uint32_t)seg->sections[AP_SECTION_KEPT].count;
+
+    if (row < dead) return AP_SHARE_SPARE;
+    return row - dead < kept ? ap_kept_holder(seg, row - dead) : AP_SHARE_NOBODY;
+}
+
 const struct ap_parts ap_registry_parts = {.rows = rows, .count = AP_REGISTRY_SECTIONS_END, .look_slot = ap_registry_look_slot,
-                                            .keeps = registry_keeps};
+                                            .keeps = registry_keeps, .holder = registry_holder};
 
 int ap_registry_create(const struct ap_segment_options *options, char *message, size_t size, struct ap_segment **ret)
 {

@@ -87,7 +87,8 @@ static void look_reserved(struct ap_look *look)
     GAP(role, offsetof(struct ap_header, watched), "behind the role");
     GAP(watched, offsetof(struct ap_header, images), "behind the beat");
     GAP(images, offsetof(struct ap_header, due), "behind images");
-    GAP(due_rung, HEADER_PAGE, "behind the soonest due time");
+    GAP(due_rung, offsetof(struct ap_header, kept_grants), "behind the soonest due time");
+    GAP(kept_grants, HEADER_PAGE, "behind the grants");
 #undef GAP
     ap_look_mutex(look, &h->role, "S11");
 }

@@ -189,10 +189,10 @@ static void look_lane(struct ap_look *look)
 static const struct ap_field member_fields[] = {
     AP_FIELD(ap_member, life), AP_FIELD(ap_member, pid), AP_FIELD(ap_member, start_time), AP_FIELD(ap_member, pid_namespace),
     AP_FIELD(ap_member, attached), AP_FIELD(ap_member, kind), AP_FIELD(ap_member, name), AP_FIELD(ap_member, swarm),
-    {NULL, 0, 0},
+    AP_FIELD(ap_member, grants), {NULL, 0, 0},
 };
 static const struct ap_number member_numbers[] = {
-    {.key = "members", .what = "attached processes", .at = AP_NUMBER_AT(members), .otherwise = 128, .min = 1, .max = 4096,
+    {.key = "members", .what = "attached processes", .at = AP_NUMBER_AT(members), .otherwise = 128, .min = 1, .max = AP_MEMBERS_MAX,
      .counts = true},
     {.key = NULL},
 };

@@ -228,6 +228,7 @@ static void member_fill(struct ap_segment *seg, struct ap_member *m, const char 
     ap_store_relaxed(&m->pid_namespace, seg->self.pid_namespace);
     ap_store_relaxed(&m->attached, seg->ops->realtime());
     ap_store_relaxed(&m->kind, kind);
+    for (uint32_t i = 0; i < AP_GRANTS; i++) ap_store_relaxed(&m->grants[i], 0);
     memset(m->name, 0, sizeof m->name);
     memset(m->swarm, 0, sizeof m->swarm);
     snprintf(m->name, sizeof m->name, "%s", name != NULL ? name : "");

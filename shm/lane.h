@@ -70,6 +70,7 @@
 
 #define AP_LANES_MAX 16382u /* 14 bits of owner in the task word; 0x3fff means none */
 #define AP_NO_LANE 0x3fffu
+#define AP_MEMBERS_MAX 4096u
 #define AP_HANDS 7u
 _Static_assert(AP_LANES_MAX <= AP_NO_LANE, "no lane has the number that means none");
 _Static_assert(AP_LANES_MAX < 1u << 16, "a lane's number + 1 has 16 bits in the lives and leases that name it");
@@ -112,6 +113,8 @@ struct ap_member {
     char name[APIARY_NAME_MAX + 1];
     char swarm[APIARY_NAME_MAX + 1]; /* the service it calls for, "" if none */
     uint8_t pad[48];
+
+    uint64_t grants[AP_GRANTS] AP_ALIGNED; /* share.h */
 } AP_ALIGNED;
 
 #define AP_INSIDE_IS_AGENT (UINT64_C(1) << 63) /* a reference has no such bit */

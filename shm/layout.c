@@ -13,7 +13,7 @@ _Static_assert(sizeof(struct ap_header) <= 4096, "the header is one page");
 _Static_assert(sizeof(struct ap_section) == 48, "section");
 _Static_assert(AP_SECTION_FIRST_FREE + AP_REGISTRY_SECTIONS_MAX == AP_SECTIONS_MAX, "each section of a registry has its number");
 _Static_assert(sizeof(struct ap_lane) == 256, "lane: four lines");
-_Static_assert(sizeof(struct ap_member) == 192, "member: three lines");
+_Static_assert(sizeof(struct ap_member) == 256, "member: four lines");
 _Static_assert(sizeof(struct ap_slot) == 256, "slot: four lines");
 _Static_assert(offsetof(struct ap_slot, body_inline) == 64, "control is one line");
 _Static_assert(offsetof(struct ap_slot, result_inline) == 128, "the result never overlaps the request");
@@ -78,6 +78,7 @@ static const struct ap_field header_fields[] = {
     AP_FIELD(ap_header, rescan), AP_FIELD(ap_header, lanes_changed), AP_FIELD(ap_header, event_next),
     AP_FIELD(ap_header, forgotten), AP_FIELD(ap_header, role),
     AP_FIELD(ap_header, watched), AP_FIELD(ap_header, images), AP_FIELD(ap_header, due), AP_FIELD(ap_header, due_rung),
+    AP_FIELD(ap_header, kept_grants),
     AP_FIELD(ap_geometry, members), AP_FIELD(ap_geometry, lanes), AP_FIELD(ap_geometry, tasks), AP_FIELD(ap_geometry, queues),
     AP_FIELD(ap_geometry, queue_depth), AP_FIELD(ap_geometry, queue_inlets), AP_FIELD(ap_geometry, pool_blocks),
     AP_FIELD(ap_geometry, events), AP_FIELD(ap_geometry, max_concurrent_delegations), AP_FIELD(ap_geometry, registry),

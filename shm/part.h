@@ -67,6 +67,8 @@ struct ap_parts {
     uint32_t count;                    /* at most AP_SECTIONS_MAX */
     /* Whether a row of the registry has the block that is KEPT(row, epoch); NULL: there is no registry. */
     bool (*keeps)(const struct ap_segment *seg, uint32_t row, uint64_t epoch);
+    /* The member that such a block counts for, AP_SHARE_NOBODY or AP_SHARE_SPARE (share.h). */
+    uint32_t (*holder)(const struct ap_segment *seg, uint32_t row);
     ap_look_fn look_slot;              /* the registry's check of a task slot; NULL: there is no registry */
 };
 extern const struct ap_parts ap_shm_parts; /* the parts of a segment without a registry */

@@ -38,6 +38,7 @@ uint32_t ap_pool_fits(const struct ap_segment *seg, uint64_t size)
 /* A block's place: `number` counts over all classes. */
 struct place {
     uint64_t number, offset, capacity;
+    uint32_t class;
 };
 
 static bool pool_place_of(const struct ap_segment *seg, uint64_t offset, struct place *ret)
@@ -54,6 +55,7 @@ static bool pool_place_of(const struct ap_segment *seg, uint64_t offset, struct 
             ret->number = number + at / ap_pool_class_size[c];
             ret->offset = offset;
             ret->capacity = ap_pool_class_size[c];
+            ret->class = c;
             return true;
         }
         at -= bytes;
@@ -134,8 +136,14 @@ static bool class_spares(const struct ap_segment *seg, const struct class *k)
     return class_has_more(seg, k, seg->geometry.pool_blocks[k->number] / 4);
 }
 
-int ap_pool_take_for(struct ap_segment *seg, const struct ap_lane_handle *lane, uint32_t member, struct ap_pool_hint *hint,
-                     uint64_t size, uint64_t *ret_offset)
+static bool class_shared(const struct ap_segment *seg, const struct class *k, uint32_t member, bool kept)
+{
+    if (kept && !ap_share_block(seg, k->number, k->first, AP_SHARE_KEPT)) return false;
+    return ap_share_block(seg, k->number, k->first, member);
+}
+
+int ap_pool_take_for(struct ap_segment *seg, const struct ap_lane_handle *lane, uint32_t member, bool kept,
+                     struct ap_pool_hint *hint, uint64_t size, uint64_t *ret_offset)
 {
     struct class k = {.offset = seg->sections[AP_SECTION_POOL].offset};
     unsigned tried = 0;
@@ -146,9 +154,12 @@ int ap_pool_take_for(struct ap_segment *seg, const struct ap_lane_handle *lane, 
         uint32_t count = seg->geometry.pool_blocks[k.number];
 
         if (count != 0 && size <= ap_pool_class_size[k.number]) {
-            bool allowed = tried++ == 0 || class_spares(seg, &k);
-            if (allowed && !ap_share_block(seg, k.number, k.first, member, &hint->shares[k.number])) r = APIARY_ESHARE;
-            else if (allowed && class_take(seg, &k, lane, hint, ret_offset)) return 0;
+            bool own = tried++ == 0;
+            if (own || class_spares(seg, &k)) {
+                bool shared = class_shared(seg, &k, member, kept);
+                if (shared && class_take(seg, &k, lane, hint, ret_offset)) return 0;
+                if (own && !shared) r = APIARY_ESHARE; /* else what is wanted is a free one */
+            }
         }
         k.first += count;
         k.offset += class_bytes(&seg->geometry, k.number);
@@ -159,7 +170,7 @@ int ap_pool_take_for(struct ap_segment *seg, const struct ap_lane_handle *lane, 
 int ap_pool_take(struct ap_segment *seg, const struct ap_lane_handle *lane, struct ap_pool_hint *hint, uint64_t size,
                  uint64_t *ret_offset)
 {
-    return ap_pool_take_for(seg, lane, lane->member, hint, size, ret_offset);
+    return ap_pool_take_for(seg, lane, lane->member, false, hint, size, ret_offset);
 }
 
 bool ap_pool_room(const struct ap_segment *seg, uint64_t size)
@@ -202,7 +213,9 @@ int ap_pool_free_owned(struct ap_segment *seg, const struct ap_lane_handle *lane
     struct place p;
 
     if (!pool_place_of(seg, offset, &p)) return 0;
-    return free_from(seg, p.number, AP_BLOCK(AP_BLOCK_OWNED, lane->index, lane->epoch));
+    if (!free_from(seg, p.number, AP_BLOCK(AP_BLOCK_OWNED, lane->index, lane->epoch))) return 0;
+    ap_share_block_back(seg, p.class, lane->member);
+    return 1;
 }
 
 int ap_pool_free_attached(struct ap_segment *seg, uint32_t slot, uint64_t generation, uint64_t offset)
@@ -214,7 +227,9 @@ int ap_pool_free_attached(struct ap_segment *seg, uint32_t slot, uint64_t genera
     word = ap_load_acquire(word_at(seg, p.number));
     if (AP_BLOCK_STATE(word) == AP_BLOCK_KEPT) return 0;
     if (AP_BLOCK_STATE(word) < AP_BLOCK_REQUEST || AP_BLOCK_WHO(word) != slot || !AP_BLOCK_IS_OF(word, generation)) return 0;
-    return free_from(seg, p.number, word);
+    if (!free_from(seg, p.number, word)) return 0;
+    ap_share_block_back(seg, p.class, ap_share_holder(seg, ap_slot_at(seg, slot)));
+    return 1;
 }
 
 int ap_pool_keep(struct ap_segment *seg, uint64_t offset, uint32_t slot, uint64_t generation, uint32_t row, uint64_t epoch)
@@ -233,9 +248,14 @@ int ap_pool_keep(struct ap_segment *seg, uint64_t offset, uint32_t slot, uint64_
 int ap_pool_free_kept(struct ap_segment *seg, uint64_t offset, uint32_t row, uint64_t epoch)
 {
     struct place p;
+    uint32_t member = seg->parts->holder != NULL ? seg->parts->holder(seg, row) : AP_SHARE_NOBODY;
 
     if (offset == 0 || !pool_place_of(seg, offset, &p)) return 0;
-    return free_from(seg, p.number, AP_BLOCK(AP_BLOCK_KEPT, row, epoch));
+    if (!free_from(seg, p.number, AP_BLOCK(AP_BLOCK_KEPT, row, epoch))) return 0;
+    if (member == AP_SHARE_SPARE) return 1;
+    ap_share_block_back(seg, p.class, member);
+    ap_share_block_back(seg, p.class, AP_SHARE_KEPT);
+    return 1;
 }
 
 /* ---- leaks ---------------------------------------------------------------------------------------------------- */

@@ -28,6 +28,7 @@
 #define AP_POOL_H
 
 #include "core/must_check.h"
+#include "shm/share.h"
 #include "shm/task.h"
 
 enum ap_block_state { AP_BLOCK_FREE, AP_BLOCK_OWNED, AP_BLOCK_REQUEST, AP_BLOCK_KEPT, AP_BLOCK_RESULT };
@@ -56,15 +57,15 @@ extern const uint32_t ap_pool_class_size[AP_POOL_CLASSES];
 /* The largest body this segment can carry: the largest class that has blocks. */
 uint32_t ap_pool_max(const struct ap_segment *seg);
 /* Takes an OWNED block of at least `size` bytes (see CLASSES); its offset in *ret_offset. `hint` is a private cursor per class of
- * the calling lane. `member` is the one that will hold it (share.h); of the first function the lane's own. APIARY_ETOOLARGE,
+ * the calling lane. `member` is the one that will hold it (share.h), or AP_SHARE_NOBODY; of the first function the lane's own.
+ * `kept`: it is for a result that outlives its task. APIARY_ETOOLARGE,
  * APIARY_ENOBLOCK; APIARY_ESHARE: the member has its share of the blocks that would do. */
 struct ap_pool_hint {
     uint32_t next[AP_POOL_CLASSES];
-    struct ap_share_hint shares[AP_POOL_CLASSES];
 };
 AP_MUST_CHECK int ap_pool_take(struct ap_segment *seg, const struct ap_lane_handle *lane, struct ap_pool_hint *hint, uint64_t size,
                  uint64_t *ret_offset);
-AP_MUST_CHECK int ap_pool_take_for(struct ap_segment *seg, const struct ap_lane_handle *lane, uint32_t member,
+AP_MUST_CHECK int ap_pool_take_for(struct ap_segment *seg, const struct ap_lane_handle *lane, uint32_t member, bool kept,
                                    struct ap_pool_hint *hint, uint64_t size, uint64_t *ret_offset);
 /* Whether a body of that size would get a block now. */
 AP_MUST_CHECK bool ap_pool_room(const struct ap_segment *seg, uint64_t size);

@@ -68,6 +68,7 @@ struct ap_section {
 };
 
 #define AP_POOL_CLASSES 7u /* 256 B, 1 K, 4 K, 16 K, 64 K, 256 K, 1 M */
+#define AP_GRANTS (1 + AP_POOL_CLASSES) /* of slabs, and of the blocks of each class (share.h) */
 
 /* The numbers that the configuration decides; copied to the header. Zero means the default in brackets. */
 struct ap_geometry {
@@ -111,6 +112,7 @@ struct ap_header {
     uint64_t images AP_ALIGNED;         /* the number of images so far; see image.h */
     uint64_t due AP_ALIGNED;            /* a hint: the soonest of the slabs' (due.h); 0: none */
     uint32_t due_rung;                  /* bumped when that becomes sooner; futex word of the monitor */
+    uint64_t kept_grants[AP_GRANTS] AP_ALIGNED; /* what was granted to results that are kept (share.h) */
 };
 
 /* A beat of the monitor that watches the lanes: ms of CLOCK_MONOTONIC, and the monitor's lane. */

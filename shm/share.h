@@ -8,38 +8,65 @@
  * WHOSE     1 A slab is held by the member whose lane has the lease. It may be that of a thread that has ended, with results that
  *           nobody has collected.
  *           2 A block is held by the member whose lane owns it. A block of a task, with its request or its result, is held by the
- *           member that has delegated the task.
- * COUNTING  1 There is no count in the segment, which a death could leave wrong. Things are counted by a look
- *           at all their words.
- *           2 A lane remembers how many it may take before the next look: a sixteenth of what was left then. Several lanes that
- *           look at once may pass the bound by a few.
- * CRASH     Nothing is written. The things of a dead member become free as it is recovered.
- * THREADS   The hint is private to a lane. Views: any thread.
+ *           member that has delegated the task, and so is a result that is kept for it.
+ *           3 Tasks of a member that has left are nobody's: they end by themselves.
+ *           4 Results that are kept have a share of their own, too, all together: callers that come, have a result kept and leave
+ *           would otherwise take a class for hours, each with a share of its own.
+ *           5 The blocks of the dead set are SPARE: they count as free, since whoever finds no other block gets one of them.
+ * COUNTING  1 There is no count in the segment, which a death could leave wrong. Things are counted by a look at all their words.
+ *           2 A look grants the member so many takes before the next one: a sixteenth of what it may still take, or a 64th of all
+ *           that there are, so that looks cost each take no more than 64 words. The grant is a word of the member's record, from
+ *           which all pay by compare-and-swap: its own lanes, and workers for its results.
+ *           3 While a grant is used up, each thing that the member gives back grants another one, for some milliseconds after the
+ *           look. So a member that goes on taking and giving back near its bound is looked at only that often, and comes down when
+ *           others have come.
+ *           4 A look that refuses holds for a millisecond, or until something was given back.
+ *           5 Members may pass the bound by what others were granted meanwhile, and by as many as take or look at the same moment.
+ * LAYOUT    member.grants, header.kept_grants: a word for slabs, then one for each class. Bits 0..31 takes that are left, 32..62
+ *           the time of the look in units of 2^20 ns, 63 it has refused. Writers: all lanes, by CAS. 0: there was no look. Emptied
+ *           as the record is filled in.
+ * ORDERING  None: any value of a grant is possible, and soon followed by a look.
+ * CRASH     A take that was paid for and not made is lost until the next look. The things of a dead member become free as it is
+ *           recovered.
+ * THREADS   Any.
  */
 #ifndef AP_SHARE_H
 #define AP_SHARE_H
 
-#include "shm/segment.h"
+#include "shm/lane.h"
 
-/* A lane's memory of its last look; all zeros: it has not looked yet. */
-struct ap_share_hint {
-    uint32_t member; /* whose `left` it is */
-    uint32_t left;   /* so many may be taken before the next look */
-};
-/* Of one kind of thing: how many the member holds, and how many are free. */
+struct ap_slot;
+
+/* In the place of a member. */
+#define AP_SHARE_NOBODY UINT32_MAX       /* one that has left: it is not asked */
+#define AP_SHARE_SPARE (UINT32_MAX - 1)
+#define AP_SHARE_KEPT (UINT32_MAX - 2)   /* all results that are kept */
+
+/* Of one kind of thing: how many the member holds, how many are free, and how many would be for who asks (SPARE). */
 struct ap_share {
-    uint32_t held, free;
+    uint32_t held, free, spare;
 };
 /* How many the member may hold. */
 static inline uint32_t ap_share_most(const struct ap_segment *seg, const struct ap_share *s)
 {
-    return (uint32_t)((((uint64_t)s->held + s->free) * seg->geometry.member_share + 99) / 100);
+    return (uint32_t)((((uint64_t)s->held + s->free + s->spare) * seg->geometry.member_share + 99) / 100);
 }
 
-/* Whether the member may take one more. True, too, when none is free: then the search says so. */
-bool ap_share_slab(const struct ap_segment *seg, uint32_t member, struct ap_share_hint *hint);
+/* Pays for one more, if the member may take it: true. True, too, when none is free: then the search says so. */
+bool ap_share_slab(const struct ap_segment *seg, uint32_t member);
 /* `class` is one of the pool that has blocks, `first` the number of its first block. */
-bool ap_share_block(const struct ap_segment *seg, uint32_t class, uint64_t first, uint32_t member, struct ap_share_hint *hint);
+bool ap_share_block(const struct ap_segment *seg, uint32_t class, uint64_t first, uint32_t member);
+/* The member has given one back. */
+void ap_share_slab_back(const struct ap_segment *seg, uint32_t member);
+void ap_share_block_back(const struct ap_segment *seg, uint32_t class, uint32_t member);
+/* The next take of the member is looked at, whatever it was granted or refused: something was freed for it. */
+void ap_share_forget(const struct ap_segment *seg, uint32_t member);
+
+/* The member that holds the blocks of a task; AP_SHARE_NOBODY: it has left. */
+uint32_t ap_share_holder(const struct ap_segment *seg, const struct ap_slot *slot);
+/* A LIVE member as something that outlives it names it, and who that is by now. */
+uint64_t ap_share_name(const struct ap_segment *seg, uint32_t member);
+uint32_t ap_share_named(const struct ap_segment *seg, uint64_t name);
 
 /* For observers: what a member holds. `class` may be any of the pool. */
 struct ap_share ap_share_slabs_of(const struct ap_segment *seg, uint32_t member);

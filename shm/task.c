@@ -78,7 +78,7 @@ static int slab_lease(struct ap_slabs *s)
         s->held = held;
         s->capacity = capacity;
     }
-    if (!ap_share_slab(seg, s->lane->member, &s->share)) return APIARY_ESHARE;
+    if (!ap_share_slab(seg, s->lane->member)) return APIARY_ESHARE;
     for (uint64_t n = 0; n < count; n++) {
         /* Lanes begin at different places, so that they do not race for the same slab. */
         uint32_t slab = (uint32_t)((s->lane->index + n) % count);
@@ -106,7 +106,8 @@ static void slab_return(struct ap_slabs *s, uint32_t slab)
     if (AP_LEASE_LANE(lease) != s->lane->index + 1) return;
     /* No store: where a handle is detached by another thread than the lane's, that lane may be dead and recovered by now. (Its next
      * owner has the same index: whoever detaches looks at the lane's epoch first.) */
-    ap_cas(&at->lease, &lease, AP_LEASE(AP_LEASE_EPOCH(lease), 0)); /* TASK-R5 pairs TASK-A5 */
+    if (!ap_cas(&at->lease, &lease, AP_LEASE(AP_LEASE_EPOCH(lease), 0))) return; /* TASK-R5 pairs TASK-A5 */
+    ap_share_slab_back(s->lane->seg, s->lane->member);
 }
 
 void ap_slabs_release(struct ap_slabs *s)

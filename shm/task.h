@@ -86,7 +86,6 @@
 #include "shm/bell.h"
 #include "shm/lane.h"
 #include "shm/request.h"
-#include "shm/share.h"
 
 #define AP_SLAB_SLOTS 64u
 #define AP_INLINE_BODY 64u
@@ -264,7 +263,6 @@ struct ap_slabs {
     uint32_t current;  /* position in held */
     uint32_t next;     /* next slot of that slab; AP_SLAB_SLOTS: none yet, or none left */
     uint32_t first, epoch; /* of that slab: the index of its slot 0, its lease's epoch */
-    struct ap_share_hint share;
 };
 void ap_slabs_init(struct ap_slabs *s, struct ap_lane_handle *lane);
 /* Gives back slabs; slots still busy stay in place, marked ABANDON by the caller beforehand. Frees the private list. */

@@ -113,6 +113,8 @@ int ap_job_finish(struct ap_job *job, int code, uint32_t agent_code, const void 
 /* A block for the task's result, which its caller will hold. A result that nobody will collect is freed before a task that has run
  * loses its own. By the worker's thread, as the next. */
 int ap_job_block(const struct ap_job *job, size_t size, uint64_t *ret);
+/* The same, but the dead set makes no room for it. */
+int ap_job_block_spare(const struct ap_job *job, size_t size, uint64_t *ret);
 /* Stores a result that is in the block that the agent has reserved, or needs one. */
 int ap_job_store_block(struct ap_job *job, const void *data, size_t size);
 /* job_asked.c. asked: the job of a handle, NULL: it has ended, and the agent's log says that it was asked. stale: the error for one

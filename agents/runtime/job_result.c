@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "agents/runtime/queen.h"
+#include "registry/routing/kept.h"
 
 static void result_attach(const struct ap_job *job, uint64_t block, size_t size)
 {
@@ -25,25 +26,51 @@ static int reserved_attach(struct ap_job *job, size_t size)
     return 0;
 }
 
-/* A block that the task's caller will hold. Where that one has its share, there is none for it. */
+static bool result_kept(const struct ap_job *job)
+{
+    return ap_task_requested(job->at, job->token, AP_REQUEST_KEEP);
+}
+
+/* A block that the task's caller will hold. */
 static int block_once(const struct ap_job *job, size_t size, uint64_t *ret)
 {
     struct ap_lane_context *c = job->agent->worker->context;
-    uint32_t member = ap_lane_member(c->lane.seg, ap_load_relaxed(&job->at->client));
-    int r = ap_pool_take_for(c->lane.seg, &c->lane, member, &c->pool_hint, size, ret);
 
+    return ap_pool_take_for(c->lane.seg, &c->lane, ap_share_holder(c->lane.seg, job->at), result_kept(job), &c->pool_hint, size,
+                            ret);
+}
+
+/* Where the caller, or all that is kept, has its share, nothing that the worker might free would change that, but results that have
+ * been kept long enough. */
+static bool block_room(const struct ap_job *job, int error, size_t size)
+{
+    struct ap_lane_context *c = job->agent->worker->context;
+
+    if (error == APIARY_ENOBLOCK) return ap_make_room(c, error, size);
+    return error == APIARY_ESHARE && result_kept(job) && ap_kept_expire(c->lane.seg, c->lane.seg->ops->now()) > 0;
+}
+
+/* The dead set makes room for one of `dead` bytes; 0: for none. */
+static int block_take(const struct ap_job *job, size_t size, size_t dead, uint64_t *ret)
+{
+    int r = block_once(job, size, ret);
+
+    if (block_room(job, r, dead)) r = block_once(job, size, ret);
     return r == APIARY_ESHARE ? APIARY_ENOBLOCK : r;
 }
 
 int ap_job_block(const struct ap_job *job, size_t size, uint64_t *ret)
 {
-    int r = block_once(job, size, ret);
+    return block_take(job, size, size, ret);
+}
 
-    return r == APIARY_ENOBLOCK && ap_make_room(job->agent->worker->context, r, size) ? block_once(job, size, ret) : r;
+int ap_job_block_spare(const struct ap_job *job, size_t size, uint64_t *ret)
+{
+    return block_take(job, size, 0, ret);
 }
 
 /* Where no block is free the request's will do, with which the agent has done: just the load that leaves none is of requests in
- * blocks. */
+ * blocks. But what is kept takes no more than its share by that. */
 int ap_job_store_block(struct ap_job *job, const void *data, size_t size)
 {
     struct ap_worker *w = job->agent->worker;
@@ -52,8 +79,12 @@ int ap_job_store_block(struct ap_job *job, const void *data, size_t size)
 
     if (job->reserved != 0 && data == ap_at_offset(w->seg, job->reserved, 1)) return reserved_attach(job, size);
     r = block_once(job, size, &block);
-    if (r == APIARY_ENOBLOCK && ap_task_overwrite(w->seg, job->slot, job->token, data, (uint32_t)size)) return 0;
-    if (r == APIARY_ENOBLOCK) r = ap_job_block(job, size, &block);
+    if (r == APIARY_ENOBLOCK || r == APIARY_ESHARE) {
+        if (!(r == APIARY_ESHARE && result_kept(job)) &&
+            ap_task_overwrite(w->seg, job->slot, job->token, data, (uint32_t)size))
+            return 0;
+        r = ap_job_block(job, size, &block);
+    }
     if (r < 0) return r;
     memcpy(ap_at_offset(w->seg, block, size), data, size);
     result_attach(job, block, size);

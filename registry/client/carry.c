@@ -39,6 +39,6 @@ int ap_carry(struct ap_lane_context *c, apiary_task_t task, uint32_t ticket, uin
         return r;
     }
     ap_slot_keep(ap_slot_at(seg, task.slot));
-    ap_kept_promise(seg, row, task, options->keep);
+    ap_kept_promise(seg, row, task, options->keep, c->lane.member);
     return 0;
 }

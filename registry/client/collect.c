@@ -216,11 +216,12 @@ bool ap_make_room(struct ap_lane_context *c, int error, uint64_t size)
     uint32_t n = ap_tidy(c);
 
     if (error == APIARY_ENOBLOCK) n += ap_tidy_all(c);
-    if (n == 0 && error == APIARY_ENOBLOCK) n += ap_kept_expire(seg, seg->ops->now());
+    if (n == 0 && (error == APIARY_ENOBLOCK || error == APIARY_ESHARE)) n += ap_kept_expire(seg, seg->ops->now());
     if (n == 0) n += ap_uncollected_all(seg, c->lane.index, seg->ops->now(), ap_slot_leave);
     if (n == 0) n += (uint32_t)ap_reap_asking(seg, c->lane.index, &ap_registry_hooks);
     if (n == 0 && error == APIARY_ENOBLOCK) n += ap_pool_sweep(seg);
     if (n == 0 && error == APIARY_ENOBLOCK && size != 0) n += (uint32_t)ap_dead_make_room(seg, c->lane.index, size);
+    if (n > 0) ap_share_forget(seg, c->lane.member);
     return n > 0;
 }
 

@@ -134,7 +134,14 @@ int ap_kept_take(struct ap_segment *seg, uint32_t lane, uint32_t *ret_row)
     return APIARY_ETABLEFULL;
 }
 
-void ap_kept_promise(struct ap_segment *seg, uint32_t row, apiary_task_t task, uint64_t keep)
+uint32_t ap_kept_holder(const struct ap_segment *seg, uint32_t row)
+{
+    const struct ap_kept *k = ap_kept_at(seg, row);
+
+    return k != NULL ? ap_share_named(seg, ap_load_relaxed(&k->holder)) : AP_SHARE_NOBODY;
+}
+
+void ap_kept_promise(struct ap_segment *seg, uint32_t row, apiary_task_t task, uint64_t keep, uint32_t member)
 {
     struct ap_kept *k = ap_kept_at(seg, row);
     uint64_t epoch = AP_KEPT_EPOCH(ap_load_relaxed(&k->life));
@@ -142,6 +149,7 @@ void ap_kept_promise(struct ap_segment *seg, uint32_t row, apiary_task_t task, u
     ap_store_relaxed(&k->generation, task.generation);
     ap_store_relaxed(&k->slot, task.slot);
     ap_store_relaxed(&k->epoch, task.epoch);
+    ap_store_relaxed(&k->holder, ap_share_name(seg, member));
     ap_store_relaxed(&k->keep, keep);
     ap_store_relaxed(&k->result, 0);
     ap_store_relaxed(&k->size, 0);
@@ -244,8 +252,9 @@ static void look_kept(struct ap_look *look)
 
 static const struct ap_field kept_fields[] = {
     AP_FIELD(ap_kept, life), AP_FIELD(ap_kept, generation), AP_FIELD(ap_kept, slot), AP_FIELD(ap_kept, epoch),
-    AP_FIELD(ap_kept, keep), AP_FIELD(ap_kept, until), AP_FIELD(ap_kept, result), AP_FIELD(ap_kept, size),
-    AP_FIELD(ap_kept, code), AP_FIELD(ap_kept, agent_code), AP_FIELD(ap_kept, attempts), AP_FIELD(ap_kept, untried),
+    AP_FIELD(ap_kept, holder), AP_FIELD(ap_kept, keep), AP_FIELD(ap_kept, until), AP_FIELD(ap_kept, result),
+    AP_FIELD(ap_kept, size), AP_FIELD(ap_kept, code), AP_FIELD(ap_kept, agent_code), AP_FIELD(ap_kept, attempts),
+    AP_FIELD(ap_kept, untried),
     AP_FIELD(ap_kept, capability), AP_FIELD(ap_kept, caller), AP_FIELD(ap_kept, inside), {NULL, 0, 0},
 };
 static const struct ap_number kept_numbers[] = {

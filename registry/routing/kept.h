@@ -4,7 +4,8 @@
  *           is promised before the task is placed, and the task is refused when there is none. So no result is dropped before its
  *           time.
  *           2 The result is entered by the lane that frees the task's slot, while that is RELEASING. It lies in the row, or in its
- *           block, which is then KEPT for the row (shm/pool.h; the rows count on from those of the dead set).
+ *           block, which is then KEPT for the row (shm/pool.h; the rows count on from those of the dead set), and counts for the
+ *           member that has delegated the task, and for the share of all that is kept (shm/share.h).
  *           3 The rows live as long as the segment, whoever dies.
  * LAYOUT    Section "kept": one row for each result that is kept or promised.
  * LIFE      1 life = epoch << 24 | lane << 8 | state. The epoch rises when a row is taken for another task.
@@ -39,6 +40,7 @@ struct ap_kept {
     uint64_t life;
     uint64_t generation; /* with slot and epoch: the task's id */
     uint32_t slot, epoch;
+    uint64_t holder;   /* the member that has delegated the task (ap_share_name) */
     uint64_t keep;     /* ns, from its end */
     uint64_t until;    /* CLOCK_MONOTONIC */
     uint64_t result;   /* offset of its block, 0: in the row */
@@ -56,8 +58,10 @@ static inline struct ap_kept *ap_kept_at(const struct ap_segment *seg, uint64_t 
 
 /* A row for a task whose slot the lane has RESERVED. APIARY_ETABLEFULL: all are promised or kept. */
 AP_MUST_CHECK int ap_kept_take(struct ap_segment *seg, uint32_t lane, uint32_t *ret_row);
-/* The row's task is in a slot that is RESERVED by the lane. */
-void ap_kept_promise(struct ap_segment *seg, uint32_t row, apiary_task_t task, uint64_t keep);
+/* The row's task is in a slot that is RESERVED by the lane of `member`. */
+void ap_kept_promise(struct ap_segment *seg, uint32_t row, apiary_task_t task, uint64_t keep, uint32_t member);
+/* The member that holds a row's block (struct ap_parts). */
+uint32_t ap_kept_holder(const struct ap_segment *seg, uint32_t row);
 /* The task was taken back, and its promise with it. */
 void ap_kept_recall(struct ap_segment *seg, apiary_task_t task);
 /* The result of a slot that is RELEASING, for the row that was promised it. `word` is the slot's. */

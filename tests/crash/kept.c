@@ -18,7 +18,7 @@ static void promise(void)
     uint32_t row;
 
     if (ap_kept_take(survivor.seg, survivor.lane.index, &row) < 0) exit(2);
-    ap_kept_promise(survivor.seg, row, task, UINT64_MAX);
+    ap_kept_promise(survivor.seg, row, task, UINT64_MAX, survivor.lane.member);
     ap_task_request(survivor.seg, actor.slot, task.generation, AP_REQUEST_ABANDON | AP_REQUEST_DETACH | AP_REQUEST_KEEP);
     kept_task = task;
 }
@@ -149,7 +149,7 @@ void image_kept_full(void)
     image_task();
     kept_task = ap_task_id(survivor.seg, actor.slot, AP_REF_GENERATION(actor.ref));
     while (ap_kept_take(survivor.seg, survivor.lane.index, &row) == 0)
-        ap_kept_promise(survivor.seg, row, kept_task, UINT64_MAX);
+        ap_kept_promise(survivor.seg, row, kept_task, UINT64_MAX, survivor.lane.member);
 }
 
 void run_delegate_kept_full(void)

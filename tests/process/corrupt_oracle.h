@@ -87,7 +87,8 @@ static void oracle_header(struct oracle *o)
     ZEROS("header", 0, &h->role + 1, &h->watched);
     ZEROS("header", 0, &h->watched + 1, &h->images);
     ZEROS("header", 0, &h->images + 1, &h->due);
-    ZEROS("header", 0, &h->due_rung + 1, o->seg->base + 4096);
+    ZEROS("header", 0, &h->due_rung + 1, h->kept_grants);
+    ZEROS("header", 0, h->kept_grants + AP_GRANTS, o->seg->base + 4096);
     oracle_mutex(o, "header", 0, &h->role);
     oracle_geometry(o);
     oracle_sections(o);

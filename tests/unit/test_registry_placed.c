@@ -8,7 +8,7 @@
 #define DEPTH 64u
 static const struct ap_geometry deep = {.members = 16, .lanes = 32, .tasks = 256, .queues = 8, .queue_depth = DEPTH,
                                         .queue_inlets = 3, .pool_blocks = {8, 4, 2, 1, 1, 1, 2}, .events = 64,
-                                        .max_concurrent_delegations = 60, .task_timeout = 9 * SECOND,
+                                        .max_concurrent_delegations = 60, .member_share = 100, .task_timeout = 9 * SECOND,
                                         .registry = {[AP_REGISTRY_INDEX(SERVICES)] = 8, [AP_REGISTRY_INDEX(SWARMS)] = 4,
                                                      [AP_REGISTRY_INDEX(CAPABILITIES)] = 16}};
 
