@@ -181,6 +181,9 @@ bool ap_registry_fits(const struct ap_segment *seg);
 /* Index of a service, entered when absent: APIARY_ETABLEFULL, APIARY_EINVAL (name). Lock-free. `lane` is the caller's. The index
  * stays that name's as long as the use that the caller recorded before (see NAMES) stands. */
 AP_MUST_CHECK int ap_service_intern(struct ap_segment *seg, uint32_t lane, const char *name, uint32_t *ret);
+/* The same for the caller's member, whose record has the name already. APIARY_ESHARE, too: its process would call for more than
+ * member_share of all services. Queens are not asked: they have the bound of swarms. */
+AP_MUST_CHECK int ap_service_call(struct ap_segment *seg, uint32_t lane, uint32_t member, const char *name, uint32_t *ret);
 /* Frees the rows that a dead lane left half entered; `beside` as in struct ap_reap_hooks. */
 void ap_services_end(struct ap_segment *seg, uint32_t lane, uint64_t beside);
 /* -1 when absent. */

@@ -279,6 +279,8 @@ static const struct ap_number slab_numbers[] = {
      .at = AP_NUMBER_AT(member_share), .otherwise = 75, .min = 1, .max = 100, .apart = true},
     {.key = "result_ttl", .what = "how long a result waits for its caller after the task's deadline",
      .at = AP_NUMBER_AT(result_ttl), .otherwise = 500000, .min = 1, .max = 2592000000, .apart = true, .milliseconds = true},
+    {.key = "max_unnamed_delegations", .what = "tasks that one process may have in flight that calls for no service, in 64s",
+     .at = AP_NUMBER_AT(max_unnamed_delegations), .otherwise = 1024, .min = AP_SLAB_SLOTS, .max = AP_TASKS_MAX, .apart = true},
     {.key = NULL},
 };
 /* A dead lane's slabs and slots are recovered by the reaper itself: see reap.h. */

@@ -85,6 +85,7 @@ struct ap_geometry {
     uint32_t registry[AP_REGISTRY_SECTIONS_MAX]; /* decide the sizes of the registry's sections, in their order */
     uint32_t member_share;  /* percent that a member may hold of what it holds and what is free [75] (share.h) */
     uint32_t result_ttl;    /* ms that a result waits for its caller after the deadline [500 s] (uncollected.h) */
+    uint32_t max_unnamed_delegations; /* of a process that calls for no service, in whole slabs [1,024] (share.h) */
 };
 
 struct ap_header {

@@ -22,6 +22,13 @@
  *           others have come.
  *           4 A look that refuses holds for a millisecond, or until something was given back.
  *           5 Members may pass the bound by what others were granted meanwhile, and by as many as take or look at the same moment.
+ * UNNAMED   1 A member that calls for a service has a bulkhead of tickets (registry/routing/admission.h). One that calls for none
+ *           is bounded by its slabs: max_unnamed_delegations of the geometry, in whole slabs, whatever is free. So its submit is
+ *           one without a ticket, and there is nothing that its death could leave wrong.
+ *           2 A lane that has no slab yet may have one all the same: a thread must not be kept from its first task by others. Each
+ *           further slab of a lane is refused (APIARY_ELIMIT) while the member's lanes have so many together.
+ *           3 That is counted at each such lease, a word for each slab of the table. Two lanes of a member that lease at the same
+ *           moment may both pass.
  * LAYOUT    member.grants, header.kept_grants: a word for slabs, then one for each class. Bits 0..31 takes that are left, 32..62
  *           the time of the look in units of 2^20 ns, 63 it has refused. Writers: all lanes, by CAS. 0: there was no look. Emptied
  *           as the record is filled in.

@@ -78,6 +78,7 @@ static int slab_lease(struct ap_slabs *s)
         s->held = held;
         s->capacity = capacity;
     }
+    if (s->most != 0 && s->count > 0 && ap_share_slabs_of(seg, s->lane->member).held >= s->most) return APIARY_ELIMIT;
     if (!ap_share_slab(seg, s->lane->member)) return APIARY_ESHARE;
     for (uint64_t n = 0; n < count; n++) {
         /* Lanes begin at different places, so that they do not race for the same slab. */

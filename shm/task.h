@@ -263,6 +263,7 @@ struct ap_slabs {
     uint32_t current;  /* position in held */
     uint32_t next;     /* next slot of that slab; AP_SLAB_SLOTS: none yet, or none left */
     uint32_t first, epoch; /* of that slab: the index of its slot 0, its lease's epoch */
+    uint32_t most;         /* of all lanes of its member (share.h, UNNAMED); 0: there is no such bound */
 };
 void ap_slabs_init(struct ap_slabs *s, struct ap_lane_handle *lane);
 /* Gives back slabs; slots still busy stay in place, marked ABANDON by the caller beforehand. Frees the private list. */
@@ -276,8 +277,8 @@ uint32_t ap_slabs_busy(const struct ap_slabs *s);
  * dies before the slot is FREE, the reaper calls it (again). */
 typedef void (*ap_slot_freed_fn)(void *user, struct ap_slot *slot);
 
-/* The next FREE slot of the lane's slabs; leases another slab when all are busy. APIARY_ENOSLOT, _ESHARE (share.h), _ENOBLOCK
- * (heap). By the lane's thread, which alone takes from its slabs, so the slot stays FREE until it is reserved. */
+/* The next FREE slot of the lane's slabs; leases another slab when all are busy. APIARY_ENOSLOT, _ESHARE and _ELIMIT (share.h),
+ * _ENOBLOCK (heap). By the lane's thread, which alone takes from its slabs, so the slot stays FREE until it is reserved. */
 int ap_task_next(struct ap_slabs *s, ap_slot_freed_fn freed, void *user, uint32_t *ret_index);
 /* The same and FREE -> RESERVED, with no body and no result. The request word is {generation, 0}; the caller fills the rest.
  * This, ap_task_unreserve and ap_task_publish are single steps, for tests; a submit takes the steps that follow. */

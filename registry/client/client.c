@@ -56,6 +56,7 @@ static int context_adopt(struct apiary *a, struct ap_lane_context *c)
     if (pthread_setspecific(a->key, c) != 0) return APIARY_ENOBLOCK;
     ap_slabs_init(&c->slabs, &c->lane);
     ap_balance_begin(&c->balance, a->seg, (uint64_t)c->lane.epoch << 32 | c->lane.index);
+    ap_context_calls(c);
     c->thread = ap_thread_id();
     pthread_mutex_lock(&a->lock);
     c->next = a->contexts;
@@ -337,10 +338,11 @@ static int member_open(struct apiary *a, const apiary_attach_options_t *o)
 static int service_enter(struct apiary *a, const apiary_attach_options_t *o)
 {
     uint32_t service;
-    int r = o->swarm != NULL ? ap_service_intern(a->seg, a->anchor->lane.index, o->swarm, &service) : 0;
+    int r = o->swarm != NULL ? ap_service_call(a->seg, a->anchor->lane.index, a->member, o->swarm, &service) : 0;
 
     if (r == 0) {
         if (o->swarm != NULL) a->service = (int)service;
+        ap_context_calls(a->anchor);
         a->limit = limit_of(a);
         return 0;
     }

@@ -94,6 +94,18 @@ struct apiary {
     struct apiary *next; /* of this process' handles */
 };
 
+/* How many slabs its lanes may have; 0: it calls for a service, whose tickets bound it. */
+static inline uint32_t ap_slabs_most(const struct apiary *a)
+{
+    return a->service < 0 ? (a->seg->geometry.max_unnamed_delegations + AP_SLAB_SLOTS - 1) / AP_SLAB_SLOTS : 0;
+}
+
+/* Its tasks' caller, and its bound, follow from the service that the client calls for. */
+static inline void ap_context_calls(struct ap_lane_context *c)
+{
+    c->slabs.most = ap_slabs_most(c->client);
+}
+
 /* Whether the handle is attached, and by this process. */
 static inline bool ap_present(const struct apiary *a)
 {

@@ -72,7 +72,9 @@ static size_t say_tickets(const struct ap_lane_context *c, char *ret, size_t siz
     const struct apiary *a = c->client;
     char service[APIARY_NAME_MAX + 1];
 
-    if (a->service < 0) return 0;
+    if (a->service < 0)
+        return ap_format(ret, size, "this process calls for no service and has room for %u tasks; max_unnamed_delegations allows "
+                         "%u", ap_share_slabs_of(a->seg, a->member).held * AP_SLAB_SLOTS, ap_slabs_most(a) * AP_SLAB_SLOTS);
     ap_service_name(a->seg, (uint32_t)a->service, service);
     return ap_format(ret, size, "service '%s' has %u delegations under way of the %u that max_concurrent_delegations allows",
                      service, ap_tickets_busy(a->seg, (uint32_t)a->service), ap_load_relaxed(&a->limit));

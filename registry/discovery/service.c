@@ -42,3 +42,37 @@ void ap_service_name(const struct ap_segment *seg, uint32_t service, char ret[AP
         if (__builtin_expect(ap_service_named(ap_service_read(s, ret)), 1)) return;
     memset(ret, 0, APIARY_NAME_MAX + 1);
 }
+
+/* ---- who calls for how many -------------------------------------------------------------------------------------- */
+
+static bool same_process(const struct ap_member *m, const struct ap_member *own)
+{
+    return m->pid == own->pid && m->start_time == own->start_time && m->pid_namespace == own->pid_namespace;
+}
+
+static bool in_share(const struct ap_segment *seg, const struct ap_member *own)
+{
+    uint64_t most = (uint64_t)ap_service_count(seg) * seg->geometry.member_share / 100;
+    struct ap_member m, other;
+    uint32_t n = 0;
+
+    if (seg->geometry.member_share >= 100) return true; /* it may take everything, and is told when everything is taken */
+    for (uint32_t i = 0; i < seg->geometry.members; i++) {
+        uint32_t k = 0;
+
+        if (!ap_member_read(seg, i, &m) || !same_process(&m, own) || m.swarm[0] == '\0') continue;
+        while (k < i && (!ap_member_read(seg, k, &other) || !same_process(&other, own) ||
+                         strncmp(other.swarm, m.swarm, sizeof m.swarm) != 0))
+            k++;
+        n += k == i;
+    }
+    return n <= 1 || n <= most;
+}
+
+int ap_service_call(struct ap_segment *seg, uint32_t lane, uint32_t member, const char *name, uint32_t *ret)
+{
+    const struct ap_member *own = ap_member_at(seg, member);
+
+    if (ap_load_relaxed(&own->kind) != APIARY_QUEEN && !in_share(seg, own)) return APIARY_ESHARE;
+    return ap_service_intern(seg, lane, name, ret);
+}

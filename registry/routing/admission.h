@@ -1,6 +1,6 @@
 /* registry/routing/admission.h - the bulkhead: at most max_concurrent_delegations tasks in flight per calling service.
  *
- * SCOPE     A member without a service has no bulkhead. Its lanes' slots and inlets bound it.
+ * SCOPE     A member without a service has no tickets. Its slabs bound it (shm/share.h, UNNAMED).
  * LAYOUT    One row of 32-bit tickets per service. A ticket is epoch << 16 | busy << 15 | lane + 1; without a lane it is free.
  * WHY       A counter would be wrong when a lane dies between counting and owning. A ticket names its owner.
  * LIFE      1 free -> busy(lane) by CAS.

@@ -1,20 +1,61 @@
 /* tests/process/cli_hold.c - a client that never gives its results back: CAPABILITY SIZE, until nothing more is accepted; then
- * it says why, and stays. */
+ * it says why, and stays. With "unseen" behind it, it looks at the results only then. Without arguments it attaches again and again
+ * instead, with "names" each time for another service. */
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "core/apiary.h"
 
+/* Delegates until that is refused, and counts what is answered well. */
+static int unseen(apiary_t *a, const char *capability, const char *body, size_t size, unsigned *held)
+{
+    static apiary_task_t tasks[8192];
+    unsigned n = 0;
+    int rc = 0;
+
+    while (n < 8192 && (rc == 0 || rc == APIARY_EQUEUEFULL)) {
+        rc = apiary_delegate(a, capability, body, size, NULL, &tasks[n]);
+        n += rc == 0;
+    }
+    for (unsigned i = 0; i < n; i++) {
+        apiary_result_t result = {.struct_size = sizeof result};
+
+        if (apiary_await(a, tasks[i], APIARY_FOREVER, &result) != 0 || result.code != 0) return result.code;
+        ++*held;
+    }
+    return rc;
+}
+
+/* Attaches until that is refused. */
+static int members(bool named, unsigned *held)
+{
+    char name[APIARY_NAME_MAX + 1];
+    apiary_attach_options_t o = {.struct_size = sizeof o, .swarm = named ? name : NULL};
+    apiary_t *a;
+    int rc;
+
+    do {
+        snprintf(name, sizeof name, "service_%u", *held);
+        rc = apiary_attach(NULL, &o, &a);
+        *held += rc == 0;
+    } while (rc == 0);
+    return rc;
+}
+
 int main(int argc, char **argv)
 {
-    size_t size = argc == 3 ? strtoul(argv[2], NULL, 10) : 0;
+    bool late = argc == 4 && strcmp(argv[3], "unseen") == 0;
+    size_t size = argc == 3 || late ? strtoul(argv[2], NULL, 10) : 0;
     char *body = calloc(1, size + 1);
     unsigned held = 0;
     apiary_t *a = NULL;
-    int rc = argc == 3 && body != NULL ? apiary_attach(NULL, NULL, &a) : APIARY_EINVAL;
+    int rc = (argc == 3 || late) && body != NULL ? apiary_attach(NULL, NULL, &a) : APIARY_EINVAL;
 
+    if (late && rc == 0) rc = unseen(a, argv[1], body, size, &held);
+    if (argc <= 2) rc = members(argc == 2, &held);
     while (rc == 0) {
         apiary_task_t task;
         apiary_result_t result = {.struct_size = sizeof result};

@@ -38,6 +38,7 @@ static void oracle_geometry(struct oracle *o)
           g->max_concurrent_delegations);
     HOLDS(g->task_timeout != 0, "header", 0, g->task_timeout);
     HOLDS(g->result_ttl >= 1 && g->result_ttl <= 2592000000, "header", 0, g->result_ttl);
+    HOLDS(g->max_unnamed_delegations >= 64 && g->max_unnamed_delegations <= AP_TASKS_MAX, "header", 0, g->max_unnamed_delegations);
 }
 
 static void oracle_sections(struct oracle *o)
