@@ -370,9 +370,9 @@ void ap_loop_call(struct ap_watch *watch, uint32_t events)
     bool last = watch->owned && watch->fd < 0;
     uint64_t *inside = watch->loop->inside, before = ap_load_relaxed(inside);
 
-    ap_store_relaxed(inside, watch->whose);
+    ap_store_release(inside, watch->whose); /* LANE-R6 pairs LANE-A6 */
     watch->fn(watch->user, events);
-    ap_store_relaxed(inside, before);
+    ap_store_release(inside, before); /* LANE-R6 pairs LANE-A6 */
     if (last) watch_close(watch);
 }
 

@@ -72,7 +72,7 @@ struct ap_agent {
 };
 
 /* The agent knows it by a handle that is valid for one task: apiary_job_t is never defined. */
-struct ap_job {
+struct ap_job { /* what other threads read of it: job_asked.c */
     struct ap_agent *agent;
     struct ap_handle *handle; /* raised when the job ends */
     struct ap_slot *at;

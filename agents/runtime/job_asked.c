@@ -94,21 +94,46 @@ apiary_task_t ap_job_task(const struct ap_job *job)
     return ap_task_id(job->agent->worker->seg, job->slot, AP_WORD_GENERATION(job->token));
 }
 
-/* Told to stop, or given up: nobody will look at the result. A task that is fire and forget has no such wish. */
+/* The worker may end the job meanwhile, and start another in its place: a thread that asks takes a copy. */
+struct asked {
+    struct ap_slot *at;
+    uint32_t slot;
+    uint64_t token, deadline;
+};
+
+/* A copy that is all of the handle's job, or false: that has ended. */
+static bool asked_copy(const apiary_job_t *handle, const struct ap_job *job, struct asked *ret)
+{
+    ret->at = ap_load_relaxed(&job->at);
+    ret->slot = ap_load_relaxed(&job->slot);
+    ret->token = ap_load_relaxed(&job->token);
+    ret->deadline = ap_load_relaxed(&job->deadline);
+    ap_fence_acquire(); /* JOB-A1 pairs JOB-R1 */
+    return ap_handle_name(job->handle) == handle;
+}
+
+/* Told to stop, or given up, or too late: nobody will look at the result. A task that is fire and forget is not given up. */
+static bool asked_unwanted(const struct ap_job *job, const struct asked *one, uint64_t now)
+{
+    uint64_t request = ap_load_acquire(&one->at->request); /* TASK-A7 pairs TASK-R7 */
+
+    return ap_load_relaxed(&job->over) != 0 || now >= one->deadline || ap_request_has(request, one->token, AP_REQUEST_CANCEL) ||
+           ap_request_recalled(request, one->token);
+}
+
 int apiary_job_cancelled(const apiary_job_t *handle)
 {
     const struct ap_job *job = ap_job_asked(handle);
-    uint64_t request;
+    struct asked one;
 
-    if (job == NULL) return 1;
-    if (ap_load_relaxed(&job->over) != 0) return 1;
-    request = ap_load_acquire(&job->at->request);
-    return ap_request_has(request, job->token, AP_REQUEST_CANCEL) || ap_request_recalled(request, job->token);
+    return job == NULL || !asked_copy(handle, job, &one) || asked_unwanted(job, &one, job->agent->worker->seg->ops->now());
 }
 
+/* The clock is read before the job is found to be the handle's still: see timers.c. */
 int apiary_job_beat(apiary_job_t *handle, const char *text, size_t size)
 {
     struct ap_job *job = ap_job_asked(handle);
+    struct asked one;
     struct ap_worker *w;
     uint64_t now;
 
@@ -116,10 +141,11 @@ int apiary_job_beat(apiary_job_t *handle, const char *text, size_t size)
     if (job == NULL) return APIARY_ESTALE;
     w = job->agent->worker;
     now = w->seg->ops->now();
-    ap_store_relaxed(&job->beaten, now);
-    if (ap_load_acquire(&job->at->word) == job->token)
-        ap_progress_tell(w->seg, w->context->lane.index, ap_job_task(job), now, text, size);
-    return apiary_job_cancelled(handle);
+    if (!asked_copy(handle, job, &one)) return APIARY_ESTALE;
+    ap_timers_beat(job, now);
+    if (ap_load_acquire(&one.at->word) == one.token)
+        ap_progress_tell(&w->context->lane, ap_task_id(w->seg, one.slot, AP_WORD_GENERATION(one.token)), now, text, size);
+    return asked_unwanted(job, &one, now);
 }
 
 apiary_task_t apiary_job_task(const apiary_job_t *handle)

@@ -5,11 +5,15 @@
  *           2 While that thread is in the agent's code it looks at no timer. Then the task's caller gives it up (client/until.c).
  * COST      None for a task without timers. A turn of a worker that has one in hand reads the clock; it looks at its jobs when the
  *           soonest of their times has come. Beats only put a time off, so they need not say so.
- * THREADS   A beat comes from any thread of the agent's, and is one store; all else is the worker's thread.
+ * THREADS   1 A beat comes from any thread of the agent's; all else is the worker's thread.
+ *           2 A thread that beats may be slow, and its job end meanwhile. It reads the clock, then whether the job is still its
+ *           own, and only raises the job's time. So a late beat is before the start of whatever job has the place since.
  */
 #include "agents/runtime/queen.h"
 #include "registry/client/carried.h"
 #include "registry/client/until.h"
+
+#define ANSWER_ARRIVES UINT64_C(10000000) /* until it is looked again for an answer that is on its way */
 
 static uint64_t timers_end_of(const struct ap_job *job)
 {
@@ -18,6 +22,14 @@ static uint64_t timers_end_of(const struct ap_job *job)
     if (over != 0) return over + AP_OVERRUN_GRACE;
     silent = job->heartbeat != 0 ? ap_load_relaxed(&job->beaten) + job->heartbeat : UINT64_MAX;
     return silent < job->close_by ? silent : job->close_by;
+}
+
+void ap_timers_beat(struct ap_job *job, uint64_t now)
+{
+    uint64_t before = ap_load_relaxed(&job->beaten);
+
+    while (before < now)
+        if (ap_cas(&job->beaten, &before, now)) return;
 }
 
 void ap_timers_open(struct ap_worker *w, struct ap_job *job)
@@ -43,11 +55,16 @@ void ap_timers_close(struct ap_worker *w, struct ap_job *job)
     w->timed--;
 }
 
-/* Whether it was ended. *due: when something is to be done with it next. */
+/* Whether it was ended. *due: when something is to be done with it next. An answer that another thread has brought counts, although
+ * it may not have arrived yet. */
 static bool timers_job(struct ap_job *job, uint64_t now, uint64_t *due)
 {
     *due = timers_end_of(job);
     if (now < *due) return false;
+    if (ap_load_relaxed(&job->handed) == (uintptr_t)ap_handle_name(job->handle)) {
+        *due = now + ANSWER_ARRIVES;
+        return false;
+    }
     if (ap_load_relaxed(&job->over) == 0) {
         ap_store_relaxed(&job->over, now);
         *due = now + AP_OVERRUN_GRACE;

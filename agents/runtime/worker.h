@@ -111,6 +111,7 @@ void ap_worker_publish(struct ap_agent *agent);
  * and ends those that were told long enough ago; returns how many. */
 void ap_timers_open(struct ap_worker *w, struct ap_job *job);
 void ap_timers_close(struct ap_worker *w, struct ap_job *job);
+void ap_timers_beat(struct ap_job *job, uint64_t now); /* any thread of the agent's */
 int ap_timers_look(struct ap_worker *w);
 
 /* delegation.c. poll: looks at `most` delegations at most and returns how many ended; with `reroute` moves tasks out of queues

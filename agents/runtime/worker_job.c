@@ -66,24 +66,29 @@ static void agent_hold(struct ap_worker *w, struct ap_agent *agent)
     w->holds = true;
 }
 
-AP_ALWAYS_INLINE void job_fill(struct ap_worker *w, struct ap_job *job, struct ap_agent *agent, struct ap_slot *slot,
+AP_ALWAYS_INLINE void job_fill(struct ap_worker *w, struct ap_job *job, struct ap_agent *agent, struct ap_slot *slot, uint64_t ref,
                                uint64_t token, int hand)
 {
-    job->at = slot;
-    job->token = token;
+    uint64_t queued = ap_load_relaxed(&slot->queued);
+
+    ap_fence_release(); /* JOB-R1 pairs JOB-A1 */
+    ap_store_relaxed(&job->at, slot);
+    ap_store_relaxed(&job->token, token);
+    ap_store_relaxed(&job->slot, AP_REF_SLOT(ref));
     job->busy = true;
     job->hand = hand;
     job->size = 0;
     job->data = ap_task_body(w->seg, slot, &job->size);
     job->capability = ap_load_relaxed(&slot->capability);
     job->caller = ap_load_relaxed(&slot->caller);
-    job->deadline = ap_load_relaxed(&slot->deadline);
     job->alone = AP_WORD_CRASHES(token) > 0;
-    job->started = w->now;
+    ap_store_relaxed(&job->deadline, ap_load_relaxed(&slot->deadline));
+    /* The batch's clock was read at its first task; this one may have been queued while a handler of that batch was at work. */
+    job->started = w->now > queued ? w->now : queued;
     job->user = NULL;
     job->reserved = 0;
     job->capability_name[0] = job->caller_name[0] = '\0';
-    ap_slot_started(slot, w->now);
+    ap_slot_started(slot, job->started);
     w->in_hand_count++;
     if (__builtin_expect(job->alone, 0)) agent_hold(w, agent);
     agent->in_hand++;
@@ -91,12 +96,16 @@ AP_ALWAYS_INLINE void job_fill(struct ap_worker *w, struct ap_job *job, struct a
     agent->unpublished++;
 }
 
-/* Something was said of the task, or of one that has had the slot: why it is not to be started, or 0; its timers begin. */
+/* Something was said of the task, or of one that has had the slot: why it is not to be started, or 0; its timers begin, at a time
+ * that is not the batch's: an earlier task of that may have taken long. */
 static __attribute__((noinline)) int requested(struct ap_worker *w, struct ap_job *job, uint64_t request)
 {
     if (ap_request_has(request, job->token, AP_REQUEST_CANCEL)) return APIARY_ECANCELLED;
     if (!ap_request_has(request, job->token, AP_REQUEST_TIMED)) return 0;
+    w->now = w->seg->ops->now();
     if (ap_slot_until(job->at, job->token) <= w->now) return APIARY_ETIMEDOUT;
+    job->started = w->now;
+    ap_slot_started(job->at, w->now);
     ap_timers_open(w, job);
     return 0;
 }
@@ -160,8 +169,7 @@ void ap_worker_start_task(struct ap_worker *w, struct ap_agent *agent, uint64_t 
         return;
     }
     agent->spare = job->next;
-    job->slot = AP_REF_SLOT(ref);
-    job_fill(w, job, agent, slot, token, hand);
+    job_fill(w, job, agent, slot, ref, token, hand);
     code = refusal(w, agent, job);
     if (__builtin_expect(code != 0, 0)) {
         ap_job_finish(job, code, 0, NULL, 0);

@@ -94,7 +94,7 @@ APIARY_API const void *apiary_job_data(const apiary_job_t *job, size_t *size);
 APIARY_API const char *apiary_job_capability(const apiary_job_t *job);
 APIARY_API const char *apiary_job_caller(const apiary_job_t *job); /* the calling service, "" if none */
 APIARY_API uint64_t apiary_job_deadline(const apiary_job_t *job);  /* CLOCK_MONOTONIC; APIARY_FOREVER if none */
-APIARY_API int apiary_job_cancelled(const apiary_job_t *job);
+APIARY_API int apiary_job_cancelled(const apiary_job_t *job); /* or given up, or past its deadline, or told to stop by a timer */
 /* The agent is at work: begins the time of `heartbeat` anew, and says how far it has come (apiary_progress), in at most
  * APIARY_PROGRESS_MAX bytes; more are cut off. size 0: nothing new. Any thread of the agent's.
  * 1: the task was cancelled, was given up, or takes too long: stop, and fail it. 0: go on. APIARY_ESTALE, _EINVAL. */

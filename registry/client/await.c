@@ -122,22 +122,23 @@ static bool spin(struct waiting *w)
     return false;
 }
 
-/* At a task's own deadline: 1 it has finished after all, else APIARY_ETIMEDOUT, or APIARY_ESTALE. */
-static int expire(const struct waiting *w, apiary_task_t task, apiary_result_t *ret)
+int ap_expire(struct apiary *a, apiary_task_t task, uint64_t now, uint64_t *until, apiary_result_t *ret)
 {
-    struct ap_segment *seg = w->a->seg;
+    struct ap_segment *seg = a->seg;
     struct ap_slot *slot;
     uint64_t word;
     int r;
 
     for (;;) {
-        r = ap_collect(w->a, task, ret);
+        r = ap_collect(a, task, ret);
         if (r != 0) return r;
-        if (!ap_task_find(w->a, task, &slot, &word)) return APIARY_ESTALE;
+        if (!ap_task_find(a, task, &slot, &word)) return APIARY_ESTALE;
+        *until = ap_until(seg, task.slot, word);
+        if (*until > now) return 0;
         if (AP_WORD_STATE(word) == AP_TASK_RUNNING)
-            return ap_abandon(w->a, task) ? APIARY_ETIMEDOUT : APIARY_ESTALE;
+            return ap_abandon(a, task) ? APIARY_ETIMEDOUT : APIARY_ESTALE;
         if (!ap_queue_end_task(seg, task.slot, word, AP_TASK_FAILED, APIARY_ETIMEDOUT)) continue;
-        ap_task_free(w->a, task.slot, AP_WORD_WITH(word, AP_TASK_FAILED, (uint32_t)-APIARY_ETIMEDOUT));
+        ap_task_free(a, task.slot, AP_WORD_WITH(word, AP_TASK_FAILED, (uint32_t)-APIARY_ETIMEDOUT));
         return APIARY_ETIMEDOUT;
     }
 }
@@ -156,13 +157,12 @@ static int expire_due(struct waiting *w, uint64_t now, size_t *position, apiary_
     w->soonest = UINT64_MAX;
     for (size_t i = 0; i < w->n; i++) {
         uint64_t deadline = await_deadline_of(w, i);
-        int r;
+        int r = deadline > now ? 0 : ap_expire(w->a, w->tasks[i], now, &deadline, ret);
 
-        if (deadline > now) {
+        if (r == 0) {
             if (deadline < w->soonest) w->soonest = deadline;
             continue;
         }
-        r = expire(w, w->tasks[i], ret);
         *position = i;
         if (r != APIARY_ETIMEDOUT || !w->any) return r;
         *ret = (apiary_result_t){.data = NULL, .code = APIARY_ETIMEDOUT, .task = w->tasks[i]};

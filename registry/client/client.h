@@ -212,6 +212,9 @@ int ap_call(struct apiary *a, int service, const char *capability, const apiary_
 int ap_collect(struct apiary *a, apiary_task_t task, apiary_result_t *ret);
 /* ap_reroute of a task of the lane. */
 void ap_reroute_own(struct ap_lane_context *c, apiary_task_t task);
+/* A task whose time was over as it stood a moment ago: 1 it has finished after all; 0 it has gone on, and *until is its time now;
+ * else APIARY_ETIMEDOUT: it is given up, or APIARY_ESTALE. */
+AP_MUST_CHECK int ap_expire(struct apiary *a, apiary_task_t task, uint64_t now, uint64_t *until, apiary_result_t *ret);
 /* Gives a task up: cancels it if queued, else marks it ABANDON; frees it if it is finished. */
 void ap_give_up(struct apiary *a, apiary_task_t task);
 

@@ -12,13 +12,23 @@
 _Static_assert(sizeof(struct ap_progress) == 128 && APIARY_PROGRESS_MAX % 8 == 0, "progress: whole lines, and the text is words");
 _Static_assert(AP_LANES_MAX <= 0x8000, "a turn names any lane");
 
-/* The turn in which the caller has the row; 0: somebody else writes it. */
-static uint64_t progress_take(struct ap_segment *seg, uint32_t lane, struct ap_progress *p)
+/* Whether who has the row busy may still write it: the lane has the life in which the row was taken. */
+static bool progress_held(const struct ap_segment *seg, uint64_t turn)
+{
+    const struct ap_lane *lane = ap_lane_at(seg, AP_PROGRESS_LANE(turn));
+    uint64_t life = lane != NULL ? ap_load_acquire(&lane->life) : 0; /* LANE-A1 pairs LANE-R1 */
+
+    return (AP_LIFE_EPOCH(life) & 0xffffff) == AP_PROGRESS_EPOCH(turn) && ap_lane_alive(seg, AP_PROGRESS_LANE(turn));
+}
+
+/* The turn in which the caller has the row; 0: somebody else writes it. *whole: nobody has left it half written. */
+static uint64_t progress_take(const struct ap_lane_handle *lane, struct ap_progress *p, bool *whole)
 {
     uint64_t turn = ap_load_acquire(&p->turn); /* BEAT-A1 pairs BEAT-R1 */
-    uint64_t busy = AP_PROGRESS_TURN(AP_PROGRESS_COUNT(turn) + 1, lane, 1);
+    uint64_t busy = AP_PROGRESS_TURN(AP_PROGRESS_COUNT(turn) + 1, lane->epoch, lane->index, 1);
 
-    if (AP_PROGRESS_BUSY(turn) && ap_lane_alive(seg, AP_PROGRESS_LANE(turn))) return 0;
+    *whole = !AP_PROGRESS_BUSY(turn);
+    if (!*whole && progress_held(lane->seg, turn)) return 0;
     if (!ap_cas(&p->turn, &turn, busy)) return 0;
     ap_fence_release(); /* BEAT-R2 pairs BEAT-A2 */
     return busy;
@@ -34,20 +44,45 @@ static void progress_text(struct ap_progress *p, const char *text, size_t size)
     ap_store_relaxed(&p->size, (uint32_t)size);
 }
 
-void ap_progress_tell(struct ap_segment *seg, uint32_t lane, apiary_task_t task, uint64_t now, const char *text, size_t size)
+static bool progress_is(const struct ap_progress *p, apiary_task_t task)
 {
-    struct ap_progress *p = ap_progress_at(seg, task.slot);
-    uint64_t turn = p != NULL ? progress_take(seg, lane, p) : 0;
-    bool same;
+    return ap_load_relaxed(&p->generation) == task.generation && ap_load_relaxed(&p->epoch) == task.epoch;
+}
 
-    if (turn == 0) return;
-    same = ap_load_relaxed(&p->generation) == task.generation && ap_load_relaxed(&p->epoch) == task.epoch;
-    if (size > 0 || !same) progress_text(p, size > 0 ? text : "", size);
+static bool progress_later(const struct ap_progress *p, apiary_task_t task)
+{
+    uint32_t epoch = ap_load_relaxed(&p->epoch);
+
+    return epoch > task.epoch || (epoch == task.epoch && ap_load_relaxed(&p->generation) > task.generation);
+}
+
+static void progress_write(struct ap_progress *p, apiary_task_t task, bool whole, uint64_t now, const char *text, size_t size)
+{
+    bool same = progress_is(p, task);
+
+    if (size > 0 || !same || !whole) progress_text(p, size > 0 ? text : "", size);
     ap_store_relaxed(&p->generation, task.generation);
     ap_store_relaxed(&p->epoch, task.epoch);
     ap_store_relaxed(&p->at, now);
     ap_store_relaxed(&p->beats, same ? ap_load_relaxed(&p->beats) + 1 : 1);
-    ap_store_release(&p->turn, turn & ~UINT64_C(1)); /* BEAT-R1 pairs BEAT-A1 */
+}
+
+void ap_progress_tell(const struct ap_lane_handle *lane, apiary_task_t task, uint64_t now, const char *text, size_t size)
+{
+    struct ap_progress *p = ap_progress_at(lane->seg, task.slot);
+    bool whole;
+    uint64_t turn = p != NULL ? progress_take(lane, p, &whole) : 0, busy = turn;
+
+    if (turn == 0) return;
+    if (!progress_later(p, task)) progress_write(p, task, whole, now, text, size);
+    ap_cas(&p->turn, &busy, turn & ~UINT64_C(1)); /* BEAT-R1 pairs BEAT-A1 */
+}
+
+uint64_t ap_progress_beaten(const struct ap_segment *seg, apiary_task_t task)
+{
+    const struct ap_progress *p = ap_progress_at(seg, task.slot);
+
+    return p != NULL && progress_is(p, task) ? ap_load_relaxed(&p->at) : 0;
 }
 
 static bool progress_copy(const struct ap_progress *p, struct ap_progress *ret)

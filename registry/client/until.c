@@ -5,27 +5,22 @@
 #include "registry/client/progress.h"
 #include "shm/start_by.h"
 
-static uint64_t sooner(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
-/* The task was started before its lane said that it is inside, so `started` is this attempt's. */
+/* A lane that is inside something has gone on since it took the task, so it has stored when it started that. */
 static uint64_t until_attempt(const struct ap_segment *seg, uint32_t index, uint64_t word)
 {
     const struct ap_slot *slot = ap_slot_at(seg, index);
     const struct ap_lane *lane = ap_lane_at(seg, AP_WORD_OWNER(word));
     apiary_task_t task = ap_task_id(seg, index, AP_WORD_GENERATION(word));
     uint64_t started, beat, end = UINT64_MAX;
-    struct ap_progress_view progress;
     struct ap_carried row;
 
-    if (lane == NULL || ap_load_acquire(&lane->inside) != AP_REF(index, task.generation)) return end; /* LANE-A6 pairs LANE-R6 */
-    started = beat = ap_load_relaxed(&slot->started);
-    if (ap_progress_read(seg, task, &progress) && progress.at > beat) beat = progress.at;
+    if (lane == NULL || ap_load_acquire(&lane->inside) == 0) return end; /* LANE-A6 pairs LANE-R6 */
+    started = ap_load_relaxed(&slot->started);
+    beat = ap_progress_beaten(seg, task);
+    if (beat < started) beat = started; /* an earlier attempt's */
     ap_carried_read(seg, task, &row);
     if (row.start_to_close != 0) end = started + row.start_to_close;
-    if (row.heartbeat != 0) end = sooner(end, beat + row.heartbeat);
+    if (row.heartbeat != 0) end = ap_sooner(end, beat + row.heartbeat);
     return end < UINT64_MAX - 2 * AP_OVERRUN_GRACE ? end + 2 * AP_OVERRUN_GRACE : UINT64_MAX;
 }
 
@@ -35,5 +30,5 @@ uint64_t ap_until_timed(const struct ap_segment *seg, uint32_t index, uint64_t w
 
     if (ap_task_waits(AP_WORD_STATE(word))) return ap_slot_until(slot, word);
     if (AP_WORD_STATE(word) != AP_TASK_RUNNING) return ap_load_relaxed(&slot->deadline);
-    return sooner(ap_load_relaxed(&slot->deadline), until_attempt(seg, index, word));
+    return ap_sooner(ap_load_relaxed(&slot->deadline), until_attempt(seg, index, word));
 }
