@@ -161,7 +161,8 @@ done < <(awk '/^(static|AP_ALWAYS_INLINE) [^;={]*\(/ {
 
 # ---- descriptors: those of the library come from one place, those of programs and agents are close-on-exec
 
-mapfile -t library < <(select_files '^((core|shm|registry)/.*|agents/(runtime|deployment)/.*|agents/[^/]*)\.[ch]$' | grep -v '^core/descriptor\.c$')
+mapfile -t library < <(select_files '^(core|shm|registry|agents)/.*\.[ch]$' |
+    grep -vE '^(core/descriptor|agents/kinds/guard)\.c$') # the guard is a process of its own
 forbid "a raw descriptor, use core/descriptor.h" \
     '(^|[^A-Za-z_0-9])(open(at)?(64)?|creat|shm_open|memfd_create|(event|signal|timerfd_create|mem)fd|epoll_create1?|pipe2?|socket(pair)?|accept4?|dup[23]?|pidfd_(open|getfd)|inotify_init1?|f?d?open(dir)?|tmpfile|mko?stemps?|io_uring_queue_init[a-z_]*|recvmsg)\(|F_DUPFD|SYS_(open|pidfd|memfd|io_uring_setup|eventfd|signalfd)' \
     "${library[@]}"

@@ -13,11 +13,12 @@
 
 #include "agents/kinds/support.h"
 #include "agents/kinds/table.h"
+#include "core/descriptor.h"
 
 /* false: the job is failed. */
 static bool read_proc(apiary_job_t *job, const char *path, char *ret, size_t capacity)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = ap_fd_open(path, O_RDONLY, 0);
     ssize_t size = fd < 0 ? -1 : read(fd, ret, capacity - 1);
     int error = errno;
     if (fd >= 0) close(fd);

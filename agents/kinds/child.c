@@ -23,7 +23,7 @@ static int pipe_above(int ends[2])
     if (ap_fd_pipe(ends) < 0) return -errno;
     for (int i = 0; i < 2; i++) {
         if (ends[i] >= ABOVE) continue;
-        int moved = fcntl(ends[i], F_DUPFD_CLOEXEC, ABOVE);
+        int moved = fcntl(ends[i], F_DUPFD_CLOEXEC, ABOVE); /* LINT: higher than the library asks for */
         if (moved < 0) {
             int error = errno;
             close(ends[0]);

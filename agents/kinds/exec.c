@@ -89,19 +89,22 @@ static bool same_name(const char *line, const char *other)
     return strncmp(line, other, length + 1) == 0;
 }
 
-/* The built-in lines, then the configured ones; of several for one name the last, as programs differ in which they take. */
+/* The built-in lines, but for those that are configured otherwise, then the configured ones: one for each name, as programs differ
+ * in which of several they take. */
 static char **copy_environment(apiary_agent_t *agent, const char *const *env, size_t count)
 {
     const char **lines = apiary_agent_alloc(agent, (2 + count) * sizeof *lines);
     size_t kept = 0;
     if (!lines) return NULL;
-    for (size_t i = 0; i < 2 + count; i++) {
-        const char *line = i == 0 ? default_path : i == 1 ? "LC_ALL=C" : env[i - 2];
-        size_t later = i < 2 ? 0 : i - 1;
-        while (later < count && !same_name(line, env[later]))
-            later++;
-        if (later >= count) lines[kept++] = line;
+    for (size_t i = 0; i < 2; i++) {
+        const char *line = i == 0 ? default_path : "LC_ALL=C";
+        size_t own = 0;
+        while (own < count && !same_name(line, env[own]))
+            own++;
+        if (own >= count) lines[kept++] = line;
     }
+    for (size_t i = 0; i < count; i++)
+        lines[kept++] = env[i];
     char **copy = exec_copy_list(agent, lines, kept);
     apiary_agent_free(agent, lines);
     return copy;
@@ -117,6 +120,18 @@ static bool is_about(const char *line)
         if (strlen(PREFIX) + strlen(name) == length && strncmp(line + strlen(PREFIX), name, strlen(name)) == 0) return true;
     }
     return false;
+}
+
+static int check_environment(apiary_agent_t *agent, const char *const *env, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (env[i][0] == '=' || !strchr(env[i], '=')) return ap_refuse_item(agent, "env", env[i], "is not NAME=VALUE");
+        if (is_about(env[i])) return ap_refuse_item(agent, "env", env[i], "names what each task has a value of its own for");
+        for (size_t before = 0; before < i; before++)
+            if (same_name(env[i], env[before]))
+                return ap_refuse_item(agent, "env", env[i], "gives its name a second value; expected each once");
+    }
+    return 0;
 }
 
 static bool add_lines(struct program *p)
@@ -154,16 +169,8 @@ static int configure(struct program *p)
         apiary_agent_log(agent, 3, "command: is an empty list");
         return APIARY_ECONFIG;
     }
-    for (size_t i = lines; i-- > 0;) {
-        if (env[i][0] == '=' || !strchr(env[i], '=')) {
-            apiary_agent_log(agent, 3, "env: \"%s\" is not NAME=VALUE", env[i]);
-            return APIARY_ECONFIG;
-        }
-        if (is_about(env[i])) {
-            apiary_agent_log(agent, 3, "env: \"%s\": each task has a value of its own for this name", env[i]);
-            return APIARY_ECONFIG;
-        }
-    }
+    int error = check_environment(agent, env, lines);
+    if (error < 0) return error;
     p->plan.directory = apiary_agent_text(agent, "directory", NULL);
     if (p->plan.directory && (stat(p->plan.directory, &st) < 0 || !S_ISDIR(st.st_mode))) {
         apiary_agent_log(agent, 3, "directory: %s does not exist", p->plan.directory);

@@ -145,8 +145,21 @@ static int clusters_ascending(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* The least (of = -1) or the most (of = 1) of the values, owned by the caller: as a double, unless that would be another number. */
+static json_t *clusters_bound(const json_t *values, int of)
+{
+    const json_t *bound = json_array_get(values, 0), *value;
+    size_t i;
+    json_array_foreach(values, i, value) if (ap_json_order(value, bound) * of > 0) bound = value;
+    json_t *real = json_real(json_number_value(bound));
+    if (!real || ap_json_equal(real, bound)) return real;
+    json_decref(real);
+    return json_integer(json_integer_value(bound));
+}
+
 static void clusters_describe(void *state, apiary_job_t *job, const json_t *request)
 {
+    const json_t *given = json_object_get(request, "values");
     size_t n;
     double sum = 0, squares = 0, *values = ap_need_numbers(job, request, "values", VALUES_MOST, &n);
     if (!values) return;
@@ -157,11 +170,11 @@ static void clusters_describe(void *state, apiary_job_t *job, const json_t *requ
     for (size_t i = 0; i < n; i++)
         squares += (values[i] - mean) * (values[i] - mean);
     double median = n % 2 ? values[n / 2] : values[n / 2 - 1] / 2 + values[n / 2] / 2;
-    double deviation = n > 1 ? sqrt(squares / (double)(n - 1)) : 0, least = values[0], most = values[n - 1];
+    double deviation = n > 1 ? sqrt(squares / (double)(n - 1)) : 0;
     apiary_agent_free(state, values);
     if (ap_finite(job, sum, "the sum of the values") && ap_finite(job, deviation, "the sum of their squares"))
-        ap_answer(job, "{s:I,s:f,s:f,s:f,s:f,s:f,s:f}", "n", (json_int_t)n, "sum", sum, "mean", mean, "stddev",
-                  deviation, "min", least, "median", median, "max", most);
+        ap_answer(job, "{s:I,s:f,s:f,s:f,s:o,s:f,s:o}", "n", (json_int_t)n, "sum", sum, "mean", mean, "stddev",
+                  deviation, "min", clusters_bound(given, -1), "median", median, "max", clusters_bound(given, 1));
 }
 
 static void statistics_handle(void *state, apiary_job_t *job)

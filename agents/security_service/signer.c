@@ -21,6 +21,7 @@
 
 #include "agents/kinds/support.h"
 #include "agents/kinds/table.h"
+#include "core/descriptor.h"
 
 enum { MAC = crypto_auth_hmacsha256_BYTES, KEY_LEAST = 16, KEY_MOST = 1024, SUBJECT_MOST = 200 };
 #define TTL_MOST (366LL * 24 * 3600)
@@ -157,7 +158,7 @@ static void signer_handle(void *state, apiary_job_t *job)
 static int signer_read_key(struct signer *s, const char *path)
 {
     struct stat st;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    int fd = ap_fd_open(path, O_RDONLY | O_NONBLOCK, 0);
     ssize_t size = -1;
     const char *why = "cannot be read";
     if (fd >= 0 && fstat(fd, &st) == 0) {

@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/descriptor.h"
+
 #define FOLDER_FLAGS (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
 /* ---- paths ------------------------------------------------------------------------------------------------------- */
@@ -45,7 +47,7 @@ static int make_private(apiary_agent_t *agent, const char *path)
         apiary_agent_log(agent, 3, "directory %s cannot be made: %s", path, strerror(error));
         return -error;
     }
-    int fd = open(path, FOLDER_FLAGS);
+    int fd = ap_fd_open(path, FOLDER_FLAGS, 0);
     if (fd < 0 || fstat(fd, &st) < 0) {
         int error = errno;
         apiary_agent_log(agent, 3, "directory %s cannot be opened: %s", path, strerror(error));
@@ -99,7 +101,7 @@ int ap_directory_error(int error)
 /* Opens `parts` parts of the path below root. */
 static int descend(int root, const char *path, size_t parts, bool make)
 {
-    int fd = fcntl(root, F_DUPFD_CLOEXEC, 3);
+    int fd = ap_fd_duplicate(root);
     for (; fd >= 0 && parts > 0; parts--) {
         char part[128];
         size_t size = strcspn(path, "/");
@@ -114,7 +116,7 @@ static int descend(int root, const char *path, size_t parts, bool make)
             close(fd);
             return -error;
         }
-        int next = openat(fd, part, FOLDER_FLAGS), error = errno;
+        int next = ap_fd_openat(fd, part, FOLDER_FLAGS, 0), error = errno;
         close(fd);
         fd = next;
         errno = error;
@@ -166,7 +168,7 @@ static int replace(int folder, const char *name, const void *data, size_t size)
     char unfinished[40];
     if (getrandom(&random, sizeof random, 0) != sizeof random) return -EIO;
     snprintf(unfinished, sizeof unfinished, ".unfinished-%016llx", random);
-    int fd = openat(folder, unfinished, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    int fd = ap_fd_openat(folder, unfinished, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
     if (fd < 0) return -errno;
     int error = directory_write_all(fd, data, size);
     close(fd);
@@ -194,7 +196,7 @@ int ap_file_read(int root, const char *path, size_t most, struct ap_bytes *ret)
     struct stat st;
     int folder = ap_directory_parent(root, path, false, &name), error = 0;
     if (folder < 0) return folder;
-    int fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    int fd = ap_fd_openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK, 0);
     if (fd < 0 || fstat(fd, &st) < 0)
         error = -errno;
     else if (!S_ISREG(st.st_mode))

@@ -125,7 +125,8 @@ APIARY_API int apiary_job_fail(apiary_job_t *job, uint32_t agent_code, const cha
     APIARY_PRINTF(3, 4);
 /* The same with a whole text, for callers that cannot use variable arguments. */
 APIARY_API int apiary_job_fail_text(apiary_job_t *job, uint32_t agent_code, const char *text, size_t size);
-/* Write a large result in place: reserve, fill, then reply with the same pointer. */
+/* Write a large result in place: reserve, fill, then reply with the same pointer. APIARY_ENOBLOCK: no block is free. An answer from
+ * memory of the agent's own may still find room, as statement 3 above says. */
 APIARY_API int apiary_job_reserve(apiary_job_t *job, size_t size, void **ret);
 
 /* Before the job is failed: when its task is tried again, if its caller has it tried again at all: after `after` ns, instead of the

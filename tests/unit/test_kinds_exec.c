@@ -409,7 +409,7 @@ Test(exec, the_environment_is_what_is_configured)
 
 Test(exec, the_configured_environment_goes_before_the_built_in_one)
 {
-    WITH(COMMAND("env"), {"env", NULL, 0, FAKE_LIST("LC_ALL=C.UTF-8", "PATH=/bin", "HIVE=7", "HIVE=8")});
+    WITH(COMMAND("env"), {"env", NULL, 0, FAKE_LIST("LC_ALL=C.UTF-8", "PATH=/bin", "HIVE=8")});
     fake_expect_part(agent, "x", "", "LC_ALL=C.UTF-8\nPATH=/bin\nHIVE=8\nAPIARY_CAPABILITY=x\n");
     done();
 }
@@ -545,6 +545,8 @@ Test(exec, create_refuses_what_cannot_work)
         {{{"command", NULL, 0, (const char *const[]){NULL}}}, "empty list"},
         {{COMMAND("cat"), {"env", NULL, 0, FAKE_LIST("NOVALUE")}}, "\"NOVALUE\" is not NAME=VALUE"},
         {{COMMAND("cat"), {"env", NULL, 0, FAKE_LIST("=x")}}, "is not NAME=VALUE"},
+        {{COMMAND("cat"), {"env", NULL, 0, FAKE_LIST("HIVE=7", "X=", "HIVE=8")}},
+         "\"HIVE=8\" gives its name a second value; expected each once"},
         {{COMMAND("cat"), {"env", NULL, 0, FAKE_LIST("APIARY_TASK=1")}}, "each task has a value of its own"},
         {{COMMAND("cat"), {"directory", "/no/such/folder", 0, NULL}}, "/no/such/folder does not exist"},
     };

@@ -16,14 +16,17 @@ static void echo_agent_handle(void *state, apiary_job_t *job)
     const char *greeting = apiary_agent_text(state, "greeting", "");
     size_t size, before = strlen(greeting);
     const void *request = apiary_job_data(job, &size);
-    void *answer;
-    if (apiary_job_reserve(job, before + size, &answer) < 0) {
-        apiary_job_fail(job, 1, "no room for %zu bytes", before + size);
+    void *answer = NULL, *own = NULL;
+    if (apiary_job_reserve(job, before + size, &answer) < 0) /* no free block: it goes over the request */
+        answer = own = apiary_agent_alloc(state, before + size);
+    if (answer == NULL) {
+        apiary_job_fail(job, 1, "no memory for %zu bytes", before + size);
         return;
     }
     memcpy(answer, greeting, before);
     if (size > 0) memcpy((char *)answer + before, request, size);
     apiary_job_reply(job, answer, before + size);
+    apiary_agent_free(state, own);
 }
 
 static const apiary_agent_key_t keys[] = {{.name = "greeting", .type = 's', .what = "put before the request"}, {.name = NULL}};
