@@ -229,6 +229,33 @@ static void judge_lanes(struct report *r, const struct ap_segment *seg)
         complain(r, CHECK_WARNING, "no free lane: no other thread can delegate (%u lanes in use)", seg->geometry.lanes);
 }
 
+static int by_number(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* Each handle is a member, and one process may have all of them. */
+static void judge_members(struct report *r, const struct ap_segment *seg)
+{
+    uint32_t n = 0, most = 0, run = 0;
+    int64_t *pids = tool_alloc(seg->geometry.members * sizeof *pids), holder = 0;
+    struct ap_member m;
+    for (uint32_t i = 0; i < seg->geometry.members; i++)
+        if (ap_member_read(seg, i, &m)) pids[n++] = m.pid;
+    qsort(pids, n, sizeof *pids, by_number);
+    for (uint32_t i = 0; i < n; i++) {
+        run = i > 0 && pids[i] == pids[i - 1] ? run + 1 : 1;
+        if (run <= most) continue;
+        most = run;
+        holder = pids[i];
+    }
+    if (n == seg->geometry.members)
+        complain(r, CHECK_WARNING, "no free member: no other process can attach (%u in use, %u of them by pid %" PRId64 ")", n,
+                 most, holder);
+    free(pids);
+}
+
 /* Tasks that wait where nobody takes them, and those that nobody has ended at their deadline. */
 static void judge_tasks(struct report *r, const struct ap_segment *seg)
 {
@@ -259,7 +286,7 @@ static const struct tool_usage check_usage = {
     .more =
         "Exit codes: 0 all instances pass, 1 warning (an instance is not ready, or down while another one of its\n"
         "service passes, or the supervisor has died, or there is no coordinator, or the monitor is stopped, or something\n"
-        "of the segment is used up or left lying: the task table, payload blocks of a size, lanes, dead threads,\n"
+        "of the segment is used up or left lying: the task table, payload blocks of a size, members, lanes, dead threads,\n"
         "a reaper that is stopped, tasks that no agent takes), 2 critical (a service has no passing instance, or\n"
         "there is no segment), 3 unknown (usage, or a service that was never registered).\n"
         "With --config as many instances as it has of each service are to be registered, too.",
@@ -289,6 +316,7 @@ static int check_judge(const apiary_t *a, const struct ap_deployment *d, const c
     judge_monitor(&r, a->seg);
     judge_usage(&r, &usage);
     judge_shares(&r, a->seg);
+    judge_members(&r, a->seg);
     judge_lanes(&r, a->seg);
     judge_tasks(&r, a->seg);
     char *figures = tool_format("instances=%d passing=%d queued=%" PRIu64 " running=%" PRIu64 " failed=%" PRIu64

@@ -51,7 +51,7 @@ static bool filter_takes(const struct filter *f, const apiary_dead_t *d)
 #define FILTERS(f)                                                                                       \
     {"capability", 'C', "NAME", "only tasks of this capability", &(f).capability, NULL},                 \
     {"service", 0, "NAME", "only tasks that ran last at this service", &(f).service, NULL},              \
-    {"cause", 0, "CAUSE", "only those that crashed, lost, failed or overrun", &(f).cause, NULL},         \
+    {"cause", 0, "CAUSE", "only those with CAUSE (crashed, lost, failed, overrun)", &(f).cause, NULL},         \
     {"older", 0, "TIME", "only tasks that died at least so long ago", &(f).older, NULL}, {.name = NULL},
 
 /* ---- ls -------------------------------------------------------------------------------------------------------- */

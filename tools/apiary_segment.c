@@ -174,6 +174,18 @@ static uint32_t count_mappers(const struct stat *file)
     return n;
 }
 
+/* Removing takes another permission than writing, and no coordinator. */
+static int rm_error(const struct tool *t, int error, const char *name)
+{
+    if (error == APIARY_EPERM)
+        return tool_fail(t, TOOL_NO_SEGMENT,
+                         "segment rm %s: no permission; only its owner and root may remove it ('ls -l " SHM_FOLDER
+                         "%s' shows them)", name, name);
+    if (error == APIARY_ENOSEG)
+        return tool_fail(t, TOOL_NO_SEGMENT, "segment rm %s: no such segment; 'apiary segment ls' lists them", name);
+    return tool_error(t, error, NULL, "segment rm %s", name);
+}
+
 static int segment_rm(struct tool *t, int argc, char **argv)
 {
     bool force = false;
@@ -197,7 +209,7 @@ static int segment_rm(struct tool *t, int argc, char **argv)
                              name);
         v.attach_error = rc;
     } else if (rc != 0) {
-        return tool_error(t, rc, NULL, "segment rm %s", name);
+        return rm_error(t, rc, name);
     }
     uint32_t members = v.attach_error == 0 ? v.members : count_mappers(&v.stat);
     if (members > 0 && !force)
@@ -206,8 +218,7 @@ static int segment_rm(struct tool *t, int argc, char **argv)
     if (v.attach_error == APIARY_ECREATING && !force)
         return tool_error(t, APIARY_ECREATING, NULL, "segment rm %s", name);
     rc = ap_segment_remove(name);
-    if (rc < 0) return tool_error(t, rc, NULL, "segment rm %s", name);
-    return TOOL_OK;
+    return rc < 0 ? rm_error(t, rc, name) : TOOL_OK;
 }
 
 int cmd_segment(struct tool *t, int argc, char **argv)

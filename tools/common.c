@@ -1,6 +1,7 @@
 /* tools/common.c - options, exit codes and messages of the command-line programs; see common.h. */
 #include "tools/common.h"
 
+#include <ctype.h>
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
@@ -226,6 +227,8 @@ int tool_parse(struct tool *t, const struct tool_usage *usage, const struct tool
             return tool_finish(t, TOOL_OK);
         } else if (found == ':') {
             return tool_usage_error(t, usage, "option '%s' needs a value", (*argv)[optind - 1]);
+        } else if (optopt != 0 && strchr(shorts, optopt) == NULL) { /* optind is still at what has other letters behind it */
+            return tool_usage_error(t, usage, "there is no option '-%c'", isprint(optopt) ? optopt : '?');
         } else {
             return tool_usage_error(t, usage, "there is no option '%s'", (*argv)[optind - 1]);
         }

@@ -25,10 +25,11 @@ static void add_queues(const struct ap_segment *seg, uint32_t swarm, bool live, 
 
         if ((state != AP_QUEUE_OPEN && state != AP_QUEUE_CLOSED) || ap_load_relaxed(&ap_agent_at(seg, i)->swarm) != swarm)
             continue;
-        ret->agents++;
+        /* An agent that a living instance has no longer, as under another configuration before, counts by what it did. */
+        if (!live || state == AP_QUEUE_OPEN) ret->agents++;
         if (live) ret->ejected += ap_queue_ejected(q, seg->ops->now());
         ret->queued += ap_queue_waiting(seg, i);
-        if (live) ret->running += ap_load_relaxed(&q->running);
+        if (live && state == AP_QUEUE_OPEN) ret->running += ap_load_relaxed(&q->running);
         ap_queue_counts(q, &counts);
         ret->started += counts.started;
         ret->done += counts.done;

@@ -28,6 +28,8 @@ expect 0 '^--timeout $' complete_line apiary delegate --ti
 expect 0 '^--force $' complete_line apiary segment rm --f
 expect 0 '^--state $' complete_line apiary task ls --st
 expect 0 '^queued $' complete_line apiary task ls --state q
+expect 0 '^scheduled queued running done failed cancelled $' complete_line apiary task ls --state ''
+expect 0 '^crashed lost failed overrun $' complete_line apiary dead ls --cause ''
 expect 0 '^queued $' split_line q apiary task ls --state=q
 expect 0 '^--remove $' complete_line apiaryd --rem
 expect 0 '^--verify --tasks --watch --events --wide --json --segment --help --version $' complete_line shmdump --

@@ -105,6 +105,7 @@ if [ "$(id -u)" -eq 0 ] && command -v setpriv >/dev/null; then
     cp "$APIARY_BIN/apiary" "$APIARY_BIN/apiaryd" "$folder" && chmod 755 "$folder" "$folder/apiary" "$folder/apiaryd"
     expect 3 'no permission.*group' setpriv --reuid 65534 --regid 65534 --clear-groups "$folder/apiary" status
     expect 3 'no permission' setpriv --reuid 65534 --regid 65534 --clear-groups "$folder/apiary" delegate test.cat x
+    expect 3 'no permission; only its owner and root' setpriv --reuid 65534 --regid 65534 --clear-groups "$folder/apiary" segment rm "$APIARY_SEGMENT"
     expect 3 'another name .*--segment.*no permission' setpriv --reuid 65534 --regid 65534 --clear-groups "$folder/apiaryd"
 fi
 

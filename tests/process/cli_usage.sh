@@ -48,6 +48,10 @@ expect 64 "'lost' is not a state" apiary task ls --state lost
 expect 64 "'1-2' is not a task id" apiary task show 1-2
 expect 64 "'1-2-3-4' is not a task id" apiary task show 1-2-3-4
 expect 64 'a command is missing' apiary task
+expect 64 "no option '-1'" apiary task show -1-1-1
+expect 64 "no option '-x'" apiary status --wide -Wx
+expect 64 "no option '--wider'" apiary status --wider
+expect 64 "no option '--wide=1'" apiary status --wide=1
 expect 64 "no command 'fly'" apiary segment fly
 expect 64 "'loud' is not one of" apiary queen x --log-level loud
 expect 64 "'extra' is one argument too many" apiaryd extra

@@ -63,9 +63,9 @@ static apiary_swarm_status_t row_expected(void)
     e.state = APIARY_PASSING;
     e.mode = APIARY_READY;
     e.port = 4009;
-    e.agents = 2;
+    e.agents = 1; /* what it has no longer counts by what it did and what waits there */
     e.queued = 3;
-    e.running = 6;
+    e.running = 2;
     e.delegations = 1;
     e.max_delegations = 3;
     e.started = 300;
@@ -121,6 +121,10 @@ Test(status, each_field_of_a_row)
     s->max_delegations = 0;
     e.max_delegations = 5;
     judge(&e, "no bound of its own");
+    ap_queue_at(client->seg, agents[0].queue)->until = 1001 * SECOND;
+    e.ejected = 1;
+    e.state = APIARY_WARNING;
+    judge(&e, "one of its agents is ejected");
     s->beat = 1000 * SECOND;
     s->registered = 5001 * SECOND;
     e.beat_age = e.uptime = 0;
@@ -136,7 +140,8 @@ Test(status, each_field_of_a_row)
     s->life = AP_SWARM_LIFE(AP_SWARM_EPOCH(life), 0, AP_SWARM_DOWN);
     s->registered = 4990 * SECOND;
     e.state = APIARY_DOWN;
-    e.running = 0;
+    e.agents = 2; /* of one that has gone all are shown */
+    e.running = e.ejected = 0;
     judge(&e, "down");
     s->life = life;
     client->seg->ops = &ap_ops_system;
