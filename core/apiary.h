@@ -178,6 +178,14 @@ typedef struct apiary_delegate_options {
     uint64_t schedule_to_start, start_to_close, heartbeat; /* ns */
 } apiary_delegate_options_t;
 
+/* An option by its name and a text, as command lines and configurations have them: "retry", "3,backoff=100ms".
+ * 1 The names are those of `apiary delegate`; '_' is as '-'. Its former value is gone.
+ * 2 APIARY_ENOTSUP: there is no such option, or the structure ends before it. APIARY_EINVAL: the text cannot be that. */
+APIARY_API int apiary_option_set(apiary_delegate_options_t *options, const char *name, const char *text);
+/* The name of an option, from 0 on, NULL after the last; and a sentence about it, NULL: there is none of that name. */
+APIARY_API const char *apiary_option_name(size_t position);
+APIARY_API const char *apiary_option_what(const char *name);
+
 /* A key from bytes; never 0. */
 APIARY_API uint64_t apiary_key(const void *bytes, size_t size);
 

@@ -59,3 +59,34 @@ const char *ap_shown(char *ret, size_t size, const char *text)
     ap_format(ret, size, "%s", text);
     return ret;
 }
+
+double ap_decimal(const char *text, const char **end)
+{
+    double value = 0, place = 1;
+    const char *at = text;
+
+    for (; *at >= '0' && *at <= '9'; at++) value = value * 10 + (*at - '0');
+    if (at != text && *at == '.')
+        for (at++; *at >= '0' && *at <= '9'; at++) value += (*at - '0') * (place /= 10);
+    *end = at;
+    return value;
+}
+
+int ap_duration(const char *text, uint64_t *ret)
+{
+    static const struct {
+        const char *unit;
+        double ns;
+    } units[] = {{"", 1e6}, {"ns", 1}, {"us", 1e3}, {"ms", 1e6}, {"s", 1e9}, {"m", 60e9}, {"h", 3600e9}};
+    const char *unit;
+    double value = ap_decimal(text, &unit);
+
+    for (size_t i = 0; unit != text && i < sizeof units / sizeof units[0]; i++) {
+        double ns = value * units[i].ns;
+        if (strcmp(unit, units[i].unit) != 0) continue;
+        if (!(ns >= 1) || ns > 1e18) return -1;
+        *ret = (uint64_t)(ns + 0.5);
+        return 0;
+    }
+    return -1;
+}

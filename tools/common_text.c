@@ -9,33 +9,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "core/text.h"
+
 /* ---- durations, sizes, times ---------------------------------------------------------------------------------- */
 
 int tool_duration(const char *text, uint64_t *ret)
 {
-    static const struct {
-        const char *unit;
-        uint64_t ns;
-    } units[] = {{"", 1000000},
-                 {"ns", 1},
-                 {"us", 1000},
-                 {"ms", 1000000},
-                 {"s", 1000000000},
-                 {"m", UINT64_C(60000000000)},
-                 {"h", UINT64_C(3600000000000)}};
-    if (!isdigit((unsigned char)*text)) return APIARY_EINVAL;
-    char *end;
-    errno = 0;
-    double value = strtod(text, &end);
-    if (errno != 0 || memchr(text, 'x', (size_t)(end - text)) != NULL) return APIARY_EINVAL;
-    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
-        if (strcmp(end, units[i].unit) != 0) continue;
-        double ns = value * (double)units[i].ns;
-        if (!(ns >= 1) || ns > 1e18) return APIARY_EINVAL;
-        *ret = (uint64_t)ns;
-        return 0;
-    }
-    return APIARY_EINVAL;
+    return ap_duration(text, ret) == 0 ? 0 : APIARY_EINVAL;
 }
 
 const char *tool_format_duration(uint64_t ns, char ret[32])
