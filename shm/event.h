@@ -17,8 +17,8 @@
 
 /* X(name, text, meaning of a, meaning of b) */
 #define AP_EVENTS(X)                                                     \
-    X(MEMBER_JOINED, "member joined", "member", "pid")                   \
-    X(MEMBER_LEFT, "member left", "member", "pid")                       \
+    X(MEMBER_JOINED, "queen or daemon joined", "member", "pid")                   \
+    X(MEMBER_LEFT, "queen or daemon left", "member", "pid")                       \
     X(LANE_REAPED, "lane of a dead thread recovered", "lane", "member")  \
     X(LANE_HELPED, "dead thread's tasks requeued beside a stopped recovery", "lane", "") \
     X(TASK_REQUEUED, "task of a dead worker requeued", "slot", "queue")  \

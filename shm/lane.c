@@ -258,6 +258,12 @@ static int member_new(struct ap_segment *seg, uint32_t anchor, const char *name,
     return APIARY_ENOLANE;
 }
 
+/* Clients and commands come and go by the second, and would leave no room in the log for what matters. */
+static bool member_told(uint32_t kind)
+{
+    return kind == APIARY_QUEEN || kind == APIARY_DAEMON;
+}
+
 int ap_member_open(struct ap_segment *seg, const char *name, const char *swarm, uint32_t kind,
                    struct ap_lane_handle *anchor)
 {
@@ -273,7 +279,7 @@ int ap_member_open(struct ap_segment *seg, const char *name, const char *swarm, 
     h.member = (uint32_t)r;
     ap_store_relaxed(&h.lane->member, h.member);
     *anchor = h;
-    ap_event_log(seg, AP_EVENT_MEMBER_JOINED, h.index, h.member, (uint64_t)seg->self.pid);
+    if (member_told(kind)) ap_event_log(seg, AP_EVENT_MEMBER_JOINED, h.index, h.member, (uint64_t)seg->self.pid);
     return 0;
 }
 
@@ -282,12 +288,14 @@ void ap_member_close(struct ap_segment *seg, uint32_t member, uint32_t anchor)
     struct ap_member *m = ap_member_at(seg, member);
     uint64_t life;
     int64_t pid;
+    bool told;
 
     if (m == NULL) return;
     life = ap_load_acquire(&m->life);
     if (AP_MEMBER_STATE(life) == AP_LIFE_FREE || AP_MEMBER_LANE(life) != anchor) return;
     pid = ap_load_relaxed(&m->pid); /* the record is somebody else's after the compare-and-swap */
-    if (ap_cas(&m->life, &life, AP_MEMBER_LIFE(AP_MEMBER_EPOCH(life) + 1, 0, AP_LIFE_FREE)))
+    told = member_told(ap_load_relaxed(&m->kind));
+    if (ap_cas(&m->life, &life, AP_MEMBER_LIFE(AP_MEMBER_EPOCH(life) + 1, 0, AP_LIFE_FREE)) && told)
         ap_event_log(seg, AP_EVENT_MEMBER_LEFT, anchor, member, (uint64_t)pid);
 }
 
