@@ -262,8 +262,8 @@ void ap_swarm_mode_begin(struct ap_swarm *s, uint64_t key);
 
 /* Frees one record that is DOWN, in mode READY, and has no task waiting. False when there is none. `lane` is the caller's. */
 bool ap_swarm_forget(struct ap_segment *seg, uint32_t lane);
-/* The same for the record of one instance only (ap_swarm_key). */
-bool ap_swarm_forget_instance(struct ap_segment *seg, uint32_t lane, uint64_t key);
+/* The same for the record of one instance only (ap_swarm_key). `any`: in whatever mode. */
+bool ap_swarm_forget_instance(struct ap_segment *seg, uint32_t lane, uint64_t key, bool any);
 
 /* Ends a registration whose lane was seen dead, if the record still has this `life`: its queues are closed, and the record is
  * DOWN, or FREE when it was never named. Its tasks and tickets are left to the reaper. Any thread, several at once. */

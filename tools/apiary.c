@@ -22,6 +22,7 @@ static const struct apiary_command commands[] = {
     {"drain", "route no new tasks to a swarm and wait until it has none", cmd_drain},
     {"resume", "route tasks to a drained swarm again", cmd_resume},
     {"weight", "set the share of a swarm among the providers of its capabilities", cmd_weight},
+    {"forget", "forget instances that are down and will not come back", cmd_forget},
     {"check", "judge the swarms for a monitoring system", cmd_check},
     {"wait", "wait until a service, a capability or a whole configuration is ready", cmd_wait},
     {"segment", "list and remove segments of this host", cmd_segment},

@@ -30,6 +30,7 @@ int cmd_events(struct tool *t, int argc, char **argv);
 int cmd_drain(struct tool *t, int argc, char **argv);
 int cmd_resume(struct tool *t, int argc, char **argv);
 int cmd_weight(struct tool *t, int argc, char **argv);
+int cmd_forget(struct tool *t, int argc, char **argv);
 int cmd_route(struct tool *t, int argc, char **argv);
 int cmd_check(struct tool *t, int argc, char **argv);
 int cmd_wait(struct tool *t, int argc, char **argv);

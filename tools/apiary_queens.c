@@ -113,7 +113,7 @@ static void forget_former(struct up *up)
     if (up->former_count == 0 || view_supervisor(up->a->seg, up->a->member) != 0) return;
     for (size_t i = up->former_count; i-- > 0;) {
         if (is_own(up, up->former[i])) continue;
-        if (!ap_swarm_forget_instance(up->a->seg, up->a->anchor->lane.index, up->former[i])) continue;
+        if (!ap_swarm_forget_instance(up->a->seg, up->a->anchor->lane.index, up->former[i], false)) continue;
         up->former[i] = up->former[--up->former_count];
     }
 }

@@ -77,10 +77,10 @@ bool ap_swarm_forget(struct ap_segment *seg, uint32_t lane)
     return true;
 }
 
-bool ap_swarm_forget_instance(struct ap_segment *seg, uint32_t lane, uint64_t key)
+bool ap_swarm_forget_instance(struct ap_segment *seg, uint32_t lane, uint64_t key, bool any)
 {
     for (uint32_t i = 0; i < seg->sections[AP_SECTION_SWARMS].count; i++) {
-        if (!take_down(seg, lane, i, true, key)) continue;
+        if (!take_down(seg, lane, i, true, key) && !(any && take_down(seg, lane, i, false, key))) continue;
         ap_record_state(ap_swarm_at(seg, i), AP_SWARM_FREE);
         return true;
     }

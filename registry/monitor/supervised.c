@@ -1,6 +1,7 @@
 /* registry/monitor/supervised.c - what a supervisor knows of the instances that it runs. See supervised.h. */
 #include "registry/monitor/supervised.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "core/name.h"
@@ -162,6 +163,24 @@ static bool read_once(const struct ap_segment *seg, const struct ap_supervised *
     ret->last.said[AP_SAID_MAX] = ret->service[APIARY_NAME_MAX] = '\0';
     ap_fence_acquire(); /* SUPER-A2 pairs SUPER-R2 */
     return ap_load_relaxed(&s->turn) == turn && ap_load_relaxed(&s->life) == life;
+}
+
+bool ap_supervised_forget_instance(struct ap_segment *seg, const char *service, const char *instance)
+{
+    bool any = false;
+
+    for (uint32_t i = 0; i < supervised_count(seg); i++) {
+        struct ap_supervised *s = ap_supervised_at(seg, i);
+        uint64_t life = ap_load_acquire(&s->life); /* SUPER-A1 pairs SUPER-R1 */
+        struct ap_supervised_view v;
+        char number[16];
+
+        if (AP_SUPERVISED_STATE(life) != AP_SUPERVISED_ORPHANED || !read_once(seg, s, life, &v)) continue;
+        snprintf(number, sizeof number, "%u", v.last.instance);
+        if (strcmp(v.service, service) == 0 && strcmp(number, instance) == 0)
+            any = supervised_step(s, life, 0, AP_SUPERVISED_FREE) || any;
+    }
+    return any;
 }
 
 bool ap_supervised_read(const struct ap_segment *seg, uint32_t row, struct ap_supervised_view *ret)

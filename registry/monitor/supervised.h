@@ -11,7 +11,7 @@
  * LIFE      1 life = epoch << 24 | lane << 8 | state. Each step is a CAS that raises the epoch.
  *           2 FREE (or ORPHANED, when none is free) -> FILLING(lane) -> HELD(lane).
  *           3 HELD -> ORPHANED by its supervisor that leaves, or by the reaper. FILLING(dead) -> FREE by the reaper. ORPHANED ->
- *           FREE by the next supervisor.
+ *           FREE by the next supervisor, or by an operator who forgets the instance.
  *           4 An orphaned row keeps its record: the last that is known.
  *           5 left = ms of CLOCK_REALTIME, with 16 bits of the epoch of the HELD that ended above them. It is stored by CAS before
  *           that step, so a slow reaper's value is not taken for that of a later supervisor.
@@ -95,6 +95,8 @@ void ap_supervised_end(struct ap_segment *seg, uint32_t lane);
 void ap_supervised_withdraw(struct ap_segment *seg, uint32_t lane, uint64_t beside);
 /* Frees orphaned rows. */
 void ap_supervised_forget(struct ap_segment *seg);
+/* Those of one instance, named as it registers. False: there is none. */
+bool ap_supervised_forget_instance(struct ap_segment *seg, const char *service, const char *instance);
 
 /* Keeps the part of a line that fits and prints. `said_size` is the size of the whole line. */
 void ap_supervision_said(struct ap_supervision *s, const char *line, size_t size);

@@ -204,12 +204,12 @@ Test(leave, records_that_are_forgotten)
     cr_assert_eq(ap_swarm_mode_set(client->seg, 0, "server", "0", APIARY_MAINT, NULL), 1);
     r[1].agents = &a;
     for (int i = 0; i < 3; i++) ap_swarm_deregister(client->seg, control(), &r[i]);
-    cr_expect_not(ap_swarm_forget_instance(client->seg, control(), ap_swarm_key("server", "0")), "in a mode");
-    cr_expect_not(ap_swarm_forget_instance(client->seg, control(), ap_swarm_key("server", "1")), "with a task");
-    cr_expect_not(ap_swarm_forget_instance(client->seg, control(), ap_swarm_key("server", "3")), "live");
-    cr_expect_not(ap_swarm_forget_instance(client->seg, control(), ap_swarm_key("server", "4")), "none");
+    cr_expect_not(ap_swarm_forget_instance(client->seg, control(), ap_swarm_key("server", "0"), false), "in a mode");
+    cr_expect_not(ap_swarm_forget_instance(client->seg, control(), ap_swarm_key("server", "1"), false), "with a task");
+    cr_expect_not(ap_swarm_forget_instance(client->seg, control(), ap_swarm_key("server", "3"), false), "live");
+    cr_expect_not(ap_swarm_forget_instance(client->seg, control(), ap_swarm_key("server", "4"), false), "none");
     for (int i = 0; i < 4; i++) cr_expect_eq(ap_swarm_at(client->seg, (uint64_t)i)->key, ap_swarm_key("server", numbers[i]));
-    cr_expect(ap_swarm_forget_instance(client->seg, control(), ap_swarm_key("server", "2")));
+    cr_expect(ap_swarm_forget_instance(client->seg, control(), ap_swarm_key("server", "2"), false));
     s = ap_swarm_at(client->seg, 2);
     cr_expect(AP_SWARM_STATE(s->life) == AP_SWARM_FREE && AP_SWARM_LANE(s->life) == 0 && s->key == 0);
     cr_expect_not(ap_swarm_forget(client->seg, control()));
@@ -220,6 +220,9 @@ Test(leave, records_that_are_forgotten)
     cr_expect_eq(ap_agent_at(client->seg, a.queue)->swarm, AP_NO_SWARM);
     cr_expect_not(ap_swarm_forget(client->seg, control()));
     cr_expect_eq(AP_SWARM_STATE(ap_swarm_at(client->seg, 0)->life), AP_SWARM_DOWN);
+    cr_expect_not(ap_swarm_forget_instance(client->seg, control(), ap_swarm_key("server", "3"), true), "live");
+    cr_expect(ap_swarm_forget_instance(client->seg, control(), ap_swarm_key("server", "0"), true), "in whatever mode");
+    cr_expect_eq(AP_SWARM_STATE(ap_swarm_at(client->seg, 0)->life), AP_SWARM_FREE);
     assert_sound();
 }
 

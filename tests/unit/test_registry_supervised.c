@@ -59,6 +59,21 @@ Test(supervised, a_row_says_what_was_written_last_and_by_whom)
     assert_sound();
 }
 
+Test(supervised, one_instance_is_forgotten_and_its_neighbours_are_not)
+{
+    struct ap_supervised_view v;
+    uint32_t rows[3] = {take("web", 0), take("web", 1), take("more", 1)};
+
+    cr_expect_not(ap_supervised_forget_instance(client->seg, "web", "1"), "what is held is not forgotten");
+    ap_supervised_end(client->seg, own_lane());
+    cr_expect_not(ap_supervised_forget_instance(client->seg, "web", "2"));
+    cr_expect_not(ap_supervised_forget_instance(client->seg, "web", "one"));
+    cr_expect(ap_supervised_forget_instance(client->seg, "web", "1"));
+    cr_expect_not(ap_supervised_forget_instance(client->seg, "web", "1"), "once");
+    for (int i = 0; i < 3; i++) cr_expect_eq(ap_supervised_read(client->seg, rows[i], &v), i != 1);
+    assert_sound();
+}
+
 /* Four rows: those of who is gone are given to others, those of the living are not. */
 Test(supervised, a_full_table_is_an_answer)
 {
