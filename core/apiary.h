@@ -358,6 +358,75 @@ APIARY_API int apiary_progress(apiary_t *a, apiary_task_t task, apiary_progress_
  * passed its deadline; for epoll and event loops. Read 8 bytes to clear it, then poll the tasks. Owned by the handle. */
 APIARY_API int apiary_lane_fd(apiary_t *a);
 
+/* ---- claims: who may do something alone ----------------------------------------------------------------------- */
+
+#define APIARY_CLAIM_KEY_MAX 127 /* bytes of a key */
+
+/* The answer when another has the claim. */
+enum apiary_claim_policy {
+    APIARY_CLAIM_FAIL = 1,         /* APIARY_EHELD */
+    APIARY_CLAIM_WAIT,             /* it is waited for: those who wait get it in the order in which they came */
+    APIARY_CLAIM_USE_EXISTING,     /* nothing: 1 is returned, and who has it */
+    APIARY_CLAIM_STEAL_IF_EXPIRED, /* it is taken from a living holder whose time is over; else APIARY_EHELD */
+};
+enum apiary_claim_flags {
+    APIARY_CLAIM_STAYS = 1u, /* the claim outlives the thread that makes it, and its process: only its ttl or a release ends it */
+};
+
+typedef struct apiary_claim_options {
+    size_t struct_size;
+    uint32_t policy;  /* enum apiary_claim_policy; 0: APIARY_CLAIM_FAIL */
+    uint32_t flags;   /* enum apiary_claim_flags */
+    uint64_t timeout; /* how long it is waited for, ns; 0 and APIARY_FOREVER: for ever */
+} apiary_claim_options_t;
+
+typedef struct apiary_claim {
+    size_t struct_size;
+    uint64_t token;   /* higher than that of any earlier claim of the key, for the life of the segment; never 0 */
+    uint64_t expires; /* CLOCK_MONOTONIC, ns; APIARY_FOREVER: never, or it is not told yet */
+    int64_t pid;      /* of the process that made it, in its own pid namespace; 0: it is not told yet */
+    char holder[APIARY_NAME_MAX + 1]; /* the service which that process calls for; "": none, or the claim is the caller's */
+} apiary_claim_t;
+
+/* Claims a key for the calling thread: 0, and *ret has the token. A key is any text of at most APIARY_CLAIM_KEY_MAX bytes without
+ * control characters (see apiary_claim_service_key). options may be NULL.
+ * 1 At most one claim of a key is held at a time. It ends by apiary_claim_release, by the end of the thread that made it (of its
+ *   process, too), however that comes, or when it is taken as below. So does a claim that STAYS, but for the end of the thread.
+ * 2 `ttl`, ns, in steps of about a millisecond; APIARY_FOREVER. When it is over and the claim was not renewed, the token does not
+ *   pass apiary_claim_check any more. A claim that STAYS is then free. Another one stays its living holder's, which may renew it,
+ *   until somebody asks with STEAL_IF_EXPIRED, or waits: the first who waits takes it.
+ * 3 WAIT blocks, an agent's worker, too. After `timeout` APIARY_EHELD. APIARY_EINTERRUPTED after apiary_interrupt. Order: first
+ *   come, first served, among the living; one that does not run for a second when its turn has come is passed over. A caller that
+ *   does not wait is refused while somebody does.
+ * 4 A thread that claims a key again which it holds is as another: with WAIT it would wait for itself, so APIARY_EHELD at once,
+ *   unless its time is over.
+ * 5 A holder that is slow may not know yet that it has lost the claim. So what it does is checked where it takes effect: whoever
+ *   does it for the holder is given the token, and refuses one that does not pass apiary_claim_check, or that is lower than one
+ *   it has seen of that key.
+ * 6 APIARY_ETABLEFULL: as many keys are claimed as the segment has room for (`claims`). APIARY_EINVAL: the key, the options, a ttl
+ *   of 0, or APIARY_FOREVER for one that STAYS. */
+APIARY_API int apiary_claim(apiary_t *a, const char *key, uint64_t ttl, const apiary_claim_options_t *options, apiary_claim_t *ret);
+/* The claim lasts for `ttl` from now on. Any process that has the token. ret may be NULL. APIARY_ESTALE: the token is not the
+ * key's any more, or the time of a claim that STAYS is over. APIARY_EINVAL: APIARY_FOREVER for one that STAYS, too. */
+APIARY_API int apiary_claim_renew(apiary_t *a, const char *key, uint64_t token, uint64_t ttl, apiary_claim_t *ret);
+/* Ends the claim. Any process that has the token. APIARY_ESTALE. */
+APIARY_API int apiary_claim_release(apiary_t *a, const char *key, uint64_t token);
+/* 0: the claim with this token holds. APIARY_ESTALE: it does not. Any process, also attached read-only. */
+APIARY_API int apiary_claim_check(apiary_t *a, const char *key, uint64_t token);
+/* The key of something that is a service's: "service/name" to `ret`, of APIARY_CLAIM_KEY_MAX + 1 bytes. APIARY_EINVAL. */
+APIARY_API int apiary_claim_service_key(const char *service, const char *name, char *ret);
+
+/* All claims of the segment since it was made, as far as those who counted have lived on. */
+typedef struct apiary_claim_stats {
+    size_t struct_size;
+    uint64_t granted, refused, expired, stolen; /* expired: those that stayed; stolen: of a living holder whose time was over */
+    uint64_t freed;  /* by the death of the holder */
+    uint64_t waited; /* granted to one that had to wait */
+    uint64_t stale;  /* tokens that were refused */
+    uint64_t held, room; /* now, and how many there may be */
+} apiary_claim_stats_t;
+APIARY_API int apiary_claim_stats(apiary_t *a, apiary_claim_stats_t *ret);
+
 /* ---- discovery ------------------------------------------------------------------------------------------------ */
 
 typedef struct apiary_provider {

@@ -113,6 +113,20 @@ static int system_futex_wait(const uint32_t *word, uint32_t value, uint64_t unti
     return -errno;
 }
 
+#ifndef SYS_futex_waitv
+#define SYS_futex_waitv 449
+#endif
+
+static int system_futex_wait_both(const uint32_t *word, uint32_t value, const uint32_t *other, uint32_t others, uint64_t until)
+{
+    const struct futex_waitv both[] = {{.val = value, .uaddr = (uintptr_t)word, .flags = FUTEX_32},
+                                       {.val = others, .uaddr = (uintptr_t)other, .flags = FUTEX_32}};
+    const struct timespec at = {.tv_sec = (time_t)(until / NSEC), .tv_nsec = (long)(until % NSEC)};
+
+    if (syscall(SYS_futex_waitv, both, 2, 0, until != UINT64_MAX ? &at : NULL, CLOCK_MONOTONIC) >= 0) return 0;
+    return errno == EPERM || errno == EINVAL ? -ENOSYS : -errno;
+}
+
 static void system_yield(void)
 {
     sched_yield();
@@ -187,6 +201,7 @@ const struct ap_ops ap_ops_system = {
     .now = system_now,
     .realtime = system_realtime,
     .futex_wait = system_futex_wait,
+    .futex_wait_both = system_futex_wait_both,
     .futex_wake = system_futex_wake,
     .yield = system_yield,
     .switches = system_switches,

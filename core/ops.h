@@ -18,6 +18,9 @@ struct ap_ops {
     /* Sleeps while *word == value, at most until the absolute CLOCK_MONOTONIC time (UINT64_MAX: for ever). Shared
      * futex. 0: woken; -EAGAIN: the word differs; -ETIMEDOUT; -EINTR. */
     int (*futex_wait)(const uint32_t *word, uint32_t value, uint64_t until);
+    /* The same for two words: it ends when either is woken, or does not have its value. -ENOSYS: the system cannot do that. NULL is
+     * as that. */
+    int (*futex_wait_both)(const uint32_t *word, uint32_t value, const uint32_t *other, uint32_t others, uint64_t until);
     int (*futex_wake)(const uint32_t *word, int count); /* the number woken */
     void (*yield)(void); /* lets other threads run on this processor */
     /* How often the calling thread has left its processor without going to sleep: preempted, or by a yield. 0 where the system

@@ -24,6 +24,9 @@
 #define AP_FIRST_SWARM_STATUS 256u
 #define AP_FIRST_DEAD 472u
 #define AP_FIRST_PROGRESS 128u
+#define AP_FIRST_CLAIM_OPTIONS 24u
+#define AP_FIRST_CLAIM 80u
+#define AP_FIRST_CLAIM_STATS 80u
 #define AP_FIRST_AGENT_KIND 72u
 #define AP_FIRST_AGENT_KEY 40u
 #define AP_FIRST_AGENT_DESCRIPTION 48u
@@ -37,6 +40,9 @@ _Static_assert(sizeof(apiary_request_t) >= AP_FIRST_REQUEST, "structures only gr
 _Static_assert(sizeof(apiary_provider_t) >= AP_FIRST_PROVIDER, "structures only grow");
 _Static_assert(sizeof(apiary_progress_t) >= AP_FIRST_PROGRESS, "structures only grow");
 _Static_assert(sizeof(apiary_dead_t) >= AP_FIRST_DEAD, "structures only grow");
+_Static_assert(sizeof(apiary_claim_options_t) >= AP_FIRST_CLAIM_OPTIONS, "structures only grow");
+_Static_assert(sizeof(apiary_claim_t) >= AP_FIRST_CLAIM, "structures only grow");
+_Static_assert(sizeof(apiary_claim_stats_t) >= AP_FIRST_CLAIM_STATS, "structures only grow");
 _Static_assert(sizeof(apiary_swarm_status_t) >= AP_FIRST_SWARM_STATUS, "structures only grow");
 
 static inline bool ap_sized_valid(size_t size, size_t first)

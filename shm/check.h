@@ -42,6 +42,7 @@ enum ap_severity { AP_REPAIRABLE = 1, AP_CORRUPT = 2 }; /* the exit codes of shm
     X("L8", "hands name slots of the table")                                            \
     X("L9", "a lane's stamp and image are not of the future")                           \
     X("L10", "reserved bytes are 0")                                                    \
+    X("L11", "a lane waits for a claim that is in the table, or for none")              \
     X("L2", "the lane of a RUNNING task is LIVE or DEAD")                               \
     X("T1", "a task's state is one of the nine")                                        \
     X("T2", "a task's owner is in range for its state")                                 \
@@ -68,6 +69,11 @@ enum ap_severity { AP_REPAIRABLE = 1, AP_CORRUPT = 2 }; /* the exit codes of shm
     X("P2", "a RESULT block is named by its slot, or being written by its worker")      \
     X("P3", "an OWNED block's lane is LIVE, at its epoch")                              \
     X("P4", "a block's state and owner are in range")                                   \
+    X("C1", "the lane of a claim, or of a row that is being filled, is LIVE")           \
+    X("C2", "the word, number, key and hash of a claim are possible")                   \
+    X("C3", "no key is in two rows")                                                    \
+    X("C4", "a row that is being entered is a row of that home")                        \
+    X("C5", "a key outside its window has a home that is marked so")                    \
     X("E1", "an event's number is the one of its place, and was given out")             \
     X("E2", "an event's kind is known")                                                 \
     X("E3", "an event's lane is in range")                                              \

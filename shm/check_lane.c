@@ -2,6 +2,7 @@
 #include <limits.h>
 
 #include "core/name.h"
+#include "shm/claim.h"
 #include "shm/image.h"
 #include "shm/part.h"
 #include "shm/task.h"
@@ -148,6 +149,15 @@ static void lane_crash(struct ap_look *look, const struct ap_lane *lane)
     if (crash > AP_CRASH_EXEC) ap_look_found(look, AP_CORRUPT, &lane->crash, crash, "L8", "its thread ended by %u", crash);
 }
 
+static void lane_waits(struct ap_look *look, const struct ap_lane *lane)
+{
+    uint64_t waits = ap_look_64(look, &lane->waits);
+
+    if (waits != 0 && ap_claim_at(look->seg, (waits & 0xffff) - 1) == NULL)
+        ap_look_found(look, AP_CORRUPT, &lane->waits, waits, "L11", "it waits for claim %llu, which is none",
+                      (unsigned long long)((waits & 0xffff) - 1));
+}
+
 static void look_lane(struct ap_look *look)
 {
     const struct ap_lane *lane = ap_lane_at(look->seg, look->index);
@@ -179,9 +189,11 @@ static void look_lane(struct ap_look *look)
     ap_look_zero(look, base + offsetof(struct ap_lane, mutex) + sizeof lane->mutex,
                  offsetof(struct ap_lane, bell) - offsetof(struct ap_lane, mutex) - sizeof lane->mutex, "L10",
                  "behind the mutex");
-    ap_look_zero(look, base + offsetof(struct ap_lane, bell) + sizeof lane->bell,
-                 offsetof(struct ap_lane, hand) - offsetof(struct ap_lane, bell) - sizeof lane->bell, "L10",
-                 "behind the bell");
+    lane_waits(look, lane);
+    ap_look_zero(look, lane->pad1, sizeof lane->pad1, "L10", "behind the bell");
+    ap_look_zero(look, base + offsetof(struct ap_lane, waits) + sizeof lane->waits,
+                 offsetof(struct ap_lane, hand) - offsetof(struct ap_lane, waits) - sizeof lane->waits, "L10",
+                 "behind waits");
 }
 
 /* ---- parts ------------------------------------------------------------------------------------------------------ */
@@ -205,7 +217,7 @@ const struct ap_part ap_part_members = {
 static const struct ap_field lane_fields[] = {
     AP_FIELD(ap_lane, life), AP_FIELD(ap_lane, kind), AP_FIELD(ap_lane, tid), AP_FIELD(ap_lane, member),
     AP_FIELD(ap_lane, crash), AP_FIELD(ap_lane, joined), AP_FIELD(ap_lane, pid), AP_FIELD(ap_lane, image),
-    AP_FIELD(ap_lane, judge), AP_FIELD(ap_lane, turns), AP_FIELD(ap_lane, mutex), AP_FIELD(ap_lane, bell),
+    AP_FIELD(ap_lane, judge), AP_FIELD(ap_lane, turns), AP_FIELD(ap_lane, mutex), AP_FIELD(ap_lane, bell), AP_FIELD(ap_lane, waits),
     AP_FIELD(ap_lane, hand), AP_FIELD(ap_lane, inside), {NULL, 0, 0},
 };
 static const struct ap_number lane_numbers[] = {

@@ -38,6 +38,8 @@
     X(AGENT_RETURNED, "agent's tasks are well again", "queue", "") \
     X(TERMS_CHANGED, "capability's terms changed against another agent's", "capability", "term") \
     X(RESULT_FORGOTTEN, "result that nobody has collected given up", "slot", "member") \
+    X(CLAIM_STOLEN, "claim taken from a holder whose time was over", "row", "token") \
+    X(CLAIM_FREED, "dead holder's claim freed", "row", "token") \
     X(MONITOR, "watches all lanes", "member", "beside a stopped holder")
 
 enum ap_event_kind {

@@ -102,6 +102,7 @@ static void lane_live(struct ap_segment *seg, uint32_t index, uint32_t member, u
     ap_store_relaxed(&lane->pid, seg->self.pid);
     ap_store_relaxed(&lane->image, seg->image);
     for (unsigned i = 0; i < AP_HANDS; i++) ap_store_relaxed(&lane->hand[i], 0);
+    ap_store_relaxed(&lane->waits, 0);
     ap_lane_inside(lane, 0);
     ap_lane_crash(lane, 0);
     ap_store_release(&lane->life, AP_LIFE(epoch, AP_LIFE_LIVE)); /* LANE-R1 pairs LANE-A1 */

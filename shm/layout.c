@@ -4,6 +4,7 @@
 
 #include "core/name.h"
 #include "core/text.h"
+#include "shm/claim.h"
 #include "shm/event.h"
 #include "shm/part.h"
 #include "shm/pool.h"
@@ -22,6 +23,7 @@ _Static_assert(sizeof(struct ap_slab) == 16, "slab");
 _Static_assert(sizeof(struct ap_queue) == 192, "queue: three lines");
 _Static_assert(offsetof(struct ap_ring, cells) == 128, "ring: producer's line, consumer's line, cells");
 _Static_assert(sizeof(struct ap_event) == 64, "event: one line");
+_Static_assert(sizeof(struct ap_claim) == 256 && offsetof(struct ap_claim, counts) == 64, "claim: four lines");
 _Static_assert(offsetof(struct ap_lane, bell) == 128 && offsetof(struct ap_lane, hand) == 192, "lane lines");
 _Static_assert(sizeof(pthread_mutex_t) <= 64, "the mutex is one line");
 _Static_assert(__atomic_always_lock_free(8, 0) && __atomic_always_lock_free(4, 0), "words are lock-free");
@@ -83,7 +85,7 @@ static const struct ap_field header_fields[] = {
     AP_FIELD(ap_geometry, queue_depth), AP_FIELD(ap_geometry, queue_inlets), AP_FIELD(ap_geometry, pool_blocks),
     AP_FIELD(ap_geometry, events), AP_FIELD(ap_geometry, max_concurrent_delegations), AP_FIELD(ap_geometry, registry),
     AP_FIELD(ap_geometry, task_timeout), AP_FIELD(ap_geometry, member_share), AP_FIELD(ap_geometry, result_ttl),
-    AP_FIELD(ap_geometry, max_unnamed_delegations),
+    AP_FIELD(ap_geometry, max_unnamed_delegations), AP_FIELD(ap_geometry, claims),
     AP_FIELD(ap_section, name), AP_FIELD(ap_section, offset), AP_FIELD(ap_section, stride), AP_FIELD(ap_section, count),
     {NULL, 0, 0},
 };

@@ -41,8 +41,8 @@
 #define AP_SEGMENT_MAGIC "APIARYSG"
 #define AP_LAYOUT_VERSION 4u     /* of segments this library creates */
 #define AP_LAYOUT_VERSION_MIN 4u /* the oldest it can attach to */
-#define AP_SECTIONS_MAX 24u
-#define AP_REGISTRY_SECTIONS_MAX 15u
+#define AP_SECTIONS_MAX 28u
+#define AP_REGISTRY_SECTIONS_MAX 18u
 /* The most that the numbers of the geometry may be, where words have room for so many. */
 #define AP_TASKS_MAX (1u << 22)
 #define AP_QUEUES_MAX 4096u
@@ -86,6 +86,7 @@ struct ap_geometry {
     uint32_t member_share;  /* percent that a member may hold of what it holds and what is free [75] (share.h) */
     uint32_t result_ttl;    /* ms that a result waits for its caller after the deadline [500 s] (uncollected.h) */
     uint32_t max_unnamed_delegations; /* of a process that calls for no service, in whole slabs [1,024] (share.h) */
+    uint32_t claims;        /* keys that are claimed [128], at most 65,535 (claim.h) */
 };
 
 struct ap_header {
@@ -142,13 +143,13 @@ struct ap_segment {
     uint32_t *fork_canary; /* 0 in a forked child: the kernel wipes its page */
     uint64_t device, inode; /* of its file */
     struct ap_geometry geometry AP_ALIGNED;
-    struct ap_place places[AP_SECTIONS_MAX]; /* of the sections, for the hot path; see ap_segment_places */
-    struct ap_section sections[AP_SECTIONS_MAX];
     uint32_t section_count;
     uint64_t fingerprint;   /* the one that the attaching process expects; 0: not known */
     const struct ap_parts *parts; /* what lies in its sections (part.h) */
     struct ap_identity self;
     uint64_t image;          /* the number of this mapping's image (image.h); 0: it has no lanes */
+    struct ap_place places[AP_SECTIONS_MAX]; /* of the sections, for the hot path; see ap_segment_places */
+    struct ap_section sections[AP_SECTIONS_MAX];
 };
 
 struct ap_segment_options {

@@ -18,6 +18,7 @@ static const struct apiary_command commands[] = {
     {"task", "list, show and cancel tasks", cmd_task},
     {"dead", "list, show, retry and discard tasks that are not tried again", cmd_dead},
     {"kept", "list, fetch and forget results that outlive their tasks", cmd_kept},
+    {"claim", "claim keys that one at a time may have, and run commands meanwhile", cmd_claim},
     {"events", "show what has changed or was repaired", cmd_events},
     {"drain", "route no new tasks to a swarm and wait until it has none", cmd_drain},
     {"resume", "route tasks to a drained swarm again", cmd_resume},

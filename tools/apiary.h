@@ -26,6 +26,7 @@ int cmd_delegate(struct tool *t, int argc, char **argv);
 int cmd_task(struct tool *t, int argc, char **argv);
 int cmd_dead(struct tool *t, int argc, char **argv);
 int cmd_kept(struct tool *t, int argc, char **argv);
+int cmd_claim(struct tool *t, int argc, char **argv);
 int cmd_events(struct tool *t, int argc, char **argv);
 int cmd_drain(struct tool *t, int argc, char **argv);
 int cmd_resume(struct tool *t, int argc, char **argv);

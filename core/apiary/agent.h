@@ -58,7 +58,7 @@ typedef struct apiary_agent_kind {
  *   is logged or allocated, and functions that return an error return APIARY_ESTALE. */
 APIARY_API const char *apiary_agent_name(const apiary_agent_t *agent);
 APIARY_API const char *apiary_agent_service(const apiary_agent_t *agent);
-APIARY_API apiary_t *apiary_agent_handle(const apiary_agent_t *agent); /* the queen's, for discover and swarm_status */
+APIARY_API apiary_t *apiary_agent_handle(const apiary_agent_t *agent); /* the queen's, for discover, swarm_status and claims */
 APIARY_API const char *apiary_agent_text(const apiary_agent_t *agent, const char *key, const char *otherwise);
 APIARY_API int64_t apiary_agent_number(const apiary_agent_t *agent, const char *key, int64_t otherwise);
 APIARY_API size_t apiary_agent_list(const apiary_agent_t *agent, const char *key, const char *const **ret);

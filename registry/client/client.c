@@ -169,6 +169,7 @@ struct ap_lane_context *ap_context_work(struct apiary *a, int *error)
 static void give_back(struct ap_lane_context *c)
 {
     for (uint32_t q = 0; q < c->client->seg->geometry.queues; q++) ap_producer_close(&c->producers[q], &c->lane);
+    if (c->claims) ap_claims_end(c->client->seg, c->lane.index);
 }
 
 /* With the client's lock. */

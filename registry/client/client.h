@@ -9,6 +9,7 @@
 #include "registry/client/refusal.h"
 #include "registry/routing/admission.h"
 #include "registry/routing/router.h"
+#include "shm/claim.h"
 
 struct ap_again;
 struct ap_known_row;
@@ -69,6 +70,7 @@ struct ap_lane_context {
     uint32_t loans;               /* blocks borrowed and not yet given back or delegated */
     uint32_t thread;              /* the id of the thread that owns it, or did */
     bool shared;                  /* its thread has ended: used under client->lock */
+    bool claims;                  /* it has claimed a key, once at least (registry/conflict/conflict.h) */
     bool works;                   /* a worker's: if its thread ends now, that is a death */
 };
 

@@ -17,6 +17,7 @@
 #include "core/thread.h"
 #include "registry/routing/router.h"
 #include "registry/routing/kept.h"
+#include "shm/claim.h"
 #include "shm/due.h"
 #include "shm/event.h"
 
@@ -217,6 +218,7 @@ static void sweep(struct ap_monitor *m, bool reaped, bool changed)
     if (!reaped && now < m->due) return;
     soonest = ap_sweep(m->seg, m->lane.index, &ap_registry_hooks);
     ap_kept_expire(m->seg, now);
+    ap_claims_tidy(m->seg);
     m->swept = now;
     m->due = soonest < now + SWEEP_SPACING ? now + SWEEP_SPACING : soonest;
     if (m->due > now + SWEEP_OFTEN) m->due = now + SWEEP_OFTEN;

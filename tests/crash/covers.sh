@@ -45,6 +45,9 @@ apiary_job_reserve: finish_reserved
 apiary_dead_retry: dead_retry dead_retry_full
 apiary_dead_discard: dead_discard
 apiary_forget: kept_forget
+apiary_claim: claim claim_timed claim_evicting claim_spilled claim_stays claim_steal claim_wait claim_wait_in_vain
+apiary_claim_renew: claim_renew
+apiary_claim_release: claim_release
 apiary_lane_fd: rest (a thread that sleeps on the bell)
 LINES
 )

@@ -161,7 +161,7 @@ static void shot_first(void)
 #define FILES 4
 
 /* What is allocated while a thread is stepped: who goes back has freed nothing. */
-static struct { size_t used; uint8_t bytes[4096] __attribute__((aligned(16))); } heap;
+static struct { size_t used; uint8_t bytes[16384] __attribute__((aligned(16))); } heap;
 
 /* Everything private that a stepped thread may have changed: registers, vector state, stack, thread-local variables, the head of
  * its list of robust mutexes, the descriptors that it has opened, what it has allocated, and what the two sides keep. */
@@ -448,8 +448,9 @@ static void forget_process(uint8_t *image, uint64_t size, uint32_t pid)
     for (uint64_t i = 0; i + 4 <= size; i += 4) {
         uint32_t v;
         memcpy(&v, image + i, 4);
-        if ((v & 0x3fffffff) != pid) continue;
-        v &= 0xc0000000u;
+        if ((v & 0x3fffffff) == pid) v &= 0xc0000000u;
+        else if (v >> 8 == (pid & 0xffffff)) v &= 0xff; /* of a claim (AP_CLAIM_WHO) */
+        else continue;
         memcpy(image + i, &v, 4);
     }
 }

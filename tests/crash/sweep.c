@@ -165,9 +165,11 @@ int main(int argc, char **argv)
     if (choice.kills) table_run(kills_worker);
     if (choice.kills) table_run(kills_registry);
     if (choice.kills) table_run(kills_timers);
+    if (choice.kills) table_run(kills_claim);
     if (choice.pairs) table_run(pairs);
     if (choice.pairs) table_run(pairs_kept);
     if (choice.pairs) table_run(pairs_timers);
+    if (choice.pairs) table_run(pairs_claim);
     if (choice.places != NULL) places_write();
     seconds = (double)total.tally.nanoseconds / 1e9;
     printf("total %llu points, %llu judged, %u failures, %.1f s, %.0f points/s\n", (unsigned long long)total.tally.points,

@@ -48,7 +48,7 @@ static const struct ap_reap_hooks route_hooks = {.route = route};
 
 static const struct ap_geometry small = {.members = 4, .lanes = 6, .tasks = TASKS, .queues = QUEUES, .queue_depth = 4,
                                          .queue_inlets = 1, .pool_blocks = {BLOCKS - 1, 1}, .events = 4,
-                                         .max_concurrent_delegations = 5};
+                                         .max_concurrent_delegations = 5, .claims = 10};
 static const uint32_t sizes[] = {[AP_REGISTRY_INDEX(SERVICES)] = 4, [AP_REGISTRY_INDEX(SWARMS)] = 3,
                                  [AP_REGISTRY_INDEX(CAPABILITIES)] = 8, [AP_REGISTRY_INDEX(KEPT)] = 2};
 

@@ -26,7 +26,7 @@ static void oracle_geometry(struct oracle *o)
     SAME(queues);
     SAME(queue_inlets);
     SAME(events);
-    SAME(reserved);
+    SAME(claims);
 #undef SAME
     /* Rings are whole lines, so some wrong depths of few cells give the same stride. */
     HOLDS(g->queue_depth == was->queue_depth || (g->queue_depth < 16 && was->queue_depth < 16), "header", 0, g->queue_depth);
@@ -146,7 +146,9 @@ static void oracle_lane(struct oracle *o, uint32_t i)
     HOLDS(l->crash <= 66, "lane", i, l->crash);
     ZEROS("lane", i, l->pad0, &l->mutex);
     ZEROS("lane", i, &l->mutex + 1, &l->bell);
-    ZEROS("lane", i, &l->bell + 1, l->hand);
+    ZEROS("lane", i, &l->bell + 1, &l->waits);
+    HOLDS(l->waits == 0 || (l->waits & 0xffff) - 1 < o->seg->sections[AP_SECTION_CLAIMS].count, "lane", i, l->waits);
+    ZEROS("lane", i, &l->waits + 1, l->hand);
 }
 
 /* ---- slabs, slots --------------------------------------------------------------------------------------------- */
