@@ -3,6 +3,7 @@
  * This header is for clients; <apiary/agent.h> is for agents, <apiary/swarm.h> for programs with a queen of their own. C11, clean
  * from C++.
  *
+ * LENGTH: a client includes one header.
  * CALLS      1 Every function returns 0 (or a count) or one of the negative values of enum apiary_error. Outputs are untouched on
  *            failure.
  *            2 The library never prints, never exits, and blocks only in the functions that say so.
@@ -501,6 +502,68 @@ APIARY_API int64_t apiary_dead_body(apiary_t *a, uint64_t number, void *ret, siz
 APIARY_API int apiary_dead_retry(apiary_t *a, uint64_t number, apiary_task_t *ret);
 /* Takes it out of the set. APIARY_ESTALE. */
 APIARY_API int apiary_dead_discard(apiary_t *a, uint64_t number);
+
+/* ---- memory: keys and values that swarms share ------------------------------------------------------------------ */
+
+/* A name space of the segment's memory, opened. Several handles may be open on one.
+ * 1 Values live as long as the segment, whichever processes come, go or are killed. A reboot ends them.
+ * 2 A killed writer leaves the value of before or the new one, and nothing half done. Nobody waits for it.
+ * 3 A get takes no lock and waits for no writer. Changes of one key have one order, which all processes see.
+ * 4 Nothing is evicted: a segment has room for memory_values values (1,024 unless configured) of all name spaces together, and one
+ *   more while each is written (APIARY_ETABLEFULL). A value that does not fit in beside its key (328 bytes for both and the name)
+ *   takes a block of the payload pool (APIARY_ENOBLOCK; _ESHARE: all values and kept results together have their share of these).
+ * 5 Any thread may use a handle, several at once. It is not to be used after apiary_detach, nor in a child after fork
+ *   (APIARY_ESTALE, _EFORKED), but is to be closed. */
+typedef struct apiary_memory apiary_memory_t;
+
+#define APIARY_MEMORY_LOCAL 1u          /* the local memory of the service of that name, which its agents have in common */
+#define APIARY_MEMORY_KEY_MAX 255       /* bytes of a key, at least 1; any but NUL */
+#define APIARY_MEMORY_VALUE_MAX 65536   /* bytes of a value, from 0 on, if the payload pool has such blocks */
+
+/* `name`: of a global name space, or with APIARY_MEMORY_LOCAL of a service. Both are as names of services are, and need be known
+ * nowhere. APIARY_EINVAL, _ENOBLOCK. */
+APIARY_API int apiary_memory_open(apiary_t *a, const char *name, uint32_t flags, apiary_memory_t **ret);
+APIARY_API void apiary_memory_close(apiary_memory_t *m); /* NULL is allowed */
+
+typedef struct apiary_memory_value {
+    size_t struct_size;
+    uint64_t version; /* greater with each change of the key's value, also when it was deleted meanwhile */
+    uint64_t ttl;     /* ns that it has left, or APIARY_FOREVER */
+    size_t size;      /* of the whole value */
+} apiary_memory_value_t;
+
+/* Copies a value, at most `capacity` bytes of it. `ret` may be NULL. On failure `value` may have been written to.
+ * APIARY_ENOKEY; APIARY_ENOTREADY: it was changed a thousand times while it was copied, ask again; _EINVAL. */
+APIARY_API int apiary_memory_get(const apiary_memory_t *m, const char *key, void *value, size_t capacity,
+                                 apiary_memory_value_t *ret);
+
+/* Changes of a value, whole or not at all. `ttl`: after so many ns the key is absent; 0 or APIARY_FOREVER: never. A change that had
+ * found the value before its end may come into force after it: who wants a key after another adds it (apiary_memory_add), and does
+ * not only find it absent. `ret_version` may be NULL.
+ * 1 put: whatever is there. add: only where the key is absent (APIARY_EEXIST). replace: only where it is not (APIARY_ENOKEY).
+ *   cas: only where it has this version (APIARY_ECHANGED, _ENOKEY).
+ * 2 APIARY_ETABLEFULL, _ENOBLOCK, _ESHARE, _ETOOLARGE: there is no room. _ENOTREADY: others changed the bucket 65,536 times
+ *   first. _EINVAL, _EREADONLY, _ENOLANE. */
+APIARY_API int apiary_memory_put(apiary_memory_t *m, const char *key, const void *value, size_t size, uint64_t ttl,
+                                 uint64_t *ret_version);
+APIARY_API int apiary_memory_add(apiary_memory_t *m, const char *key, const void *value, size_t size, uint64_t ttl,
+                                 uint64_t *ret_version);
+APIARY_API int apiary_memory_replace(apiary_memory_t *m, const char *key, const void *value, size_t size, uint64_t ttl,
+                                     uint64_t *ret_version);
+APIARY_API int apiary_memory_cas(apiary_memory_t *m, const char *key, const void *value, size_t size, uint64_t ttl,
+                                 uint64_t version, uint64_t *ret_version);
+APIARY_API int apiary_memory_delete(apiary_memory_t *m, const char *key); /* APIARY_ENOKEY */
+/* Adds to a value that is a decimal number of 64 bits as a text; an absent one is 0, and gets no end. *ret, if `ret` is not NULL,
+ * is the sum; by 0 it is only read. APIARY_EOVERFLOW: it is no such number, or the sum would be none. */
+APIARY_API int apiary_memory_incr(apiary_memory_t *m, const char *key, int64_t by, int64_t *ret);
+/* Gives a value another end; its version stays. APIARY_ENOKEY. */
+APIARY_API int apiary_memory_touch(apiary_memory_t *m, const char *key, uint64_t ttl);
+
+/* Meets the keys that begin with `prefix`, in no order: 1, and the next one is in `key` and `ret`, which may be NULL. 0: none is
+ * left. *position is 0 at first, and kept between the calls. A key that is there all the time is met once; one that comes or goes
+ * meanwhile may be met, also twice if it was deleted in between. APIARY_ENOTREADY, _EINVAL. */
+APIARY_API int apiary_memory_scan(const apiary_memory_t *m, const char *prefix, uint64_t *position,
+                                  char key[APIARY_MEMORY_KEY_MAX + 1], apiary_memory_value_t *ret);
 
 #ifdef __cplusplus
 }

@@ -5,6 +5,7 @@
 #include "registry/routing/admission.h"
 #include "registry/discovery/discovery.h"
 #include "registry/monitor/supervised.h"
+#include "registry/memory/memory.h"
 #include "registry/routing/dead.h"
 #include "registry/routing/kept.h"
 
@@ -33,14 +34,16 @@ static const struct ap_part *const rows[] = {
 
 _Static_assert(AP_REGISTRY_SECTIONS_END <= AP_SECTIONS_MAX, "sections");
 
-/* The rows of the dead set come first. */
+/* The rows of the dead set come first, then those of the kept results, then those of the memory. */
 static bool registry_keeps(const struct ap_segment *seg, uint32_t row, uint64_t epoch)
 {
-    uint32_t dead = (uint32_t)seg->sections[AP_SECTION_DEAD].count;
+    uint32_t dead = (uint32_t)seg->sections[AP_SECTION_DEAD].count, kept = (uint32_t)seg->sections[AP_SECTION_KEPT].count;
 
-    return row < dead ? ap_dead_keeps(seg, row, epoch) : ap_kept_keeps(seg, row - dead, epoch);
+    if (row < dead) return ap_dead_keeps(seg, row, epoch);
+    return row - dead < kept ? ap_kept_keeps(seg, row - dead, epoch) : ap_memory_keeps(seg, row - dead - kept, epoch);
 }
 
+/* The memory's blocks are no member's. */
 static uint32_t registry_holder(const struct ap_segment *seg, uint32_t row)
 {
     uint32_t dead = (uint32_t)seg->sections[AP_SECTION_DEAD].count, kept = (uint32_t)seg->sections[AP_SECTION_KEPT].count;

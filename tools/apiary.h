@@ -28,6 +28,7 @@ int cmd_dead(struct tool *t, int argc, char **argv);
 int cmd_kept(struct tool *t, int argc, char **argv);
 int cmd_claim(struct tool *t, int argc, char **argv);
 int cmd_events(struct tool *t, int argc, char **argv);
+int cmd_memory(struct tool *t, int argc, char **argv);
 int cmd_drain(struct tool *t, int argc, char **argv);
 int cmd_resume(struct tool *t, int argc, char **argv);
 int cmd_weight(struct tool *t, int argc, char **argv);
@@ -124,6 +125,14 @@ AP_MUST_CHECK bool view_task(const struct ap_segment *seg, uint32_t slot, struct
 void result_set_end(json_t *o, const apiary_result_t *result);
 void result_set_data(json_t *o, const apiary_result_t *result);
 AP_MUST_CHECK int result_print(const struct tool *t, const char *of, const apiary_result_t *result);
+
+/* An argument that is a body: DATA, @FILE, or - for standard input; NULL: none. A body of more than `most` bytes is read a little
+ * beyond these. The bytes are to be freed. TOOL_OK, or an exit code. */
+struct tool_body {
+    char *bytes;
+    size_t size;
+};
+AP_MUST_CHECK int tool_read_body(const struct tool *t, const char *argument, size_t most, struct tool_body *ret);
 
 #define BEAT_LATE UINT64_C(5000000000) /* of a beat each second: from here on the state is no longer "passing" */
 

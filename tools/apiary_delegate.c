@@ -34,13 +34,8 @@ static void on_interrupt(int signal_number)
     interrupted = interrupted + 1;
 }
 
-struct body {
-    char *bytes;
-    size_t size;
-};
-
 /* Reads one byte more than a segment can carry at most, so that what is too large is refused by the library. */
-static int read_all(const struct tool *t, int fd, const char *name, size_t most, struct body *ret)
+static int read_all(const struct tool *t, int fd, const char *name, size_t most, struct tool_body *ret)
 {
     size_t capacity = 65536;
     ret->bytes = tool_alloc(capacity);
@@ -58,7 +53,7 @@ static int read_all(const struct tool *t, int fd, const char *name, size_t most,
     }
 }
 
-static int read_body(const struct tool *t, const char *argument, size_t most, struct body *ret)
+int tool_read_body(const struct tool *t, const char *argument, size_t most, struct tool_body *ret)
 {
     if (argument == NULL) return TOOL_OK;
     if (strcmp(argument, "-") == 0) return read_all(t, STDIN_FILENO, "standard input", most, ret);
@@ -207,7 +202,7 @@ static int delegate_wait_for(apiary_t *a, apiary_task_t task, apiary_result_t *r
     return rc;
 }
 
-static int delegate_run(const struct tool *t, apiary_t *a, const struct call *call, const struct body *body)
+static int delegate_run(const struct tool *t, apiary_t *a, const struct call *call, const struct tool_body *body)
 {
         apiary_task_t task;
     uint64_t from = ap_ops_system.now();
@@ -269,8 +264,8 @@ int cmd_delegate(struct tool *t, int argc, char **argv)
     struct sigaction act = {.sa_handler = on_interrupt};
     sigaction(SIGINT, &act, NULL);
     sigaction(SIGTERM, &act, NULL);
-    struct body body = {.bytes = NULL};
-    rc = read_body(t, argc > 1 ? argv[1] : NULL, ap_pool_max(a->seg), &body);
+    struct tool_body body = {.bytes = NULL};
+    rc = tool_read_body(t, argc > 1 ? argv[1] : NULL, ap_pool_max(a->seg), &body);
     if (rc == TOOL_OK) rc = delegate_run(t, a, &call, &body);
     free(body.bytes);
     apiary_detach(a);

@@ -1,7 +1,7 @@
 /* agents/core_service/sequence.c - kind "sequence": named counters in the swarm's local memory.
  *
  *   sequence_number {"name":N,"by":1} -> {"name":N,"value":V}   the next value, from `by` (default 1) on; "by":0 only reads
- * The numbers live as long as the queen's process and are its own: another instance counts for itself.
+ * The numbers live as long as the segment, and all instances of the service count together.
  */
 #include <stdio.h>
 #include <string.h>
@@ -20,15 +20,10 @@ static void next(void *state, apiary_job_t *job, const json_t *request)
         return;
     }
     snprintf(key, sizeof key, "sequence:%s", name);
-    int64_t size = apiary_local_get(state, key, &value, sizeof value);
-    if (size != (int64_t)sizeof value) value = 0;
-    if (value > INT64_MAX - by) {
+    int error = apiary_local_incr(state, key, by, &value);
+    if (error == APIARY_EOVERFLOW)
         apiary_job_fail(job, AP_CODE_FULL, "the sequence \"%s\" has come to its end", name);
-        return;
-    }
-    value += by;
-    int error = by > 0 ? apiary_local_put(state, key, &value, sizeof value) : 0;
-    if (error < 0)
+    else if (error < 0)
         apiary_job_fail(job, AP_CODE_FULL, "the sequence cannot be kept: %s", apiary_strerror(error));
     else
         ap_answer(job, "{s:s,s:I}", "name", name, "value", (json_int_t)value);

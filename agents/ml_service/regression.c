@@ -87,7 +87,7 @@ static bool need_line(apiary_agent_t *agent, apiary_job_t *job, const json_t *re
                ap_need_number(job, request, "intercept", &line->intercept);
     if (!ap_need_text(job, request, "name", &name) || !model_key(job, name, key, sizeof key)) return false;
     if (apiary_local_get(agent, key, line, sizeof *line) == (int64_t)sizeof *line) return true;
-    apiary_job_fail(job, AP_CODE_NOT_FOUND, "no model \"%s\" has been trained in this process", name);
+    apiary_job_fail(job, AP_CODE_NOT_FOUND, "no model \"%s\" has been trained", name);
     return false;
 }
 

@@ -218,25 +218,40 @@ size_t apiary_agent_allocated(apiary_agent_t *agent)
     return of != NULL ? of->arena.allocated : 0;
 }
 
+/* These calls are older than the memory's errors. */
+static int local_error(int error)
+{
+    return error == APIARY_ENOKEY ? APIARY_ESTALE : error;
+}
+
 int apiary_local_put(apiary_agent_t *agent, const char *key, const void *value, size_t size)
 {
     const struct ap_agent *of = ap_agent_of(agent);
 
-    return of != NULL ? ap_memory_put(&of->queen->memory, key, value, size) : ap_agent_missing(agent);
+    return of != NULL ? apiary_memory_put(of->queen->local, key, value, size, 0, NULL) : ap_agent_missing(agent);
 }
 
 int64_t apiary_local_get(apiary_agent_t *agent, const char *key, void *value, size_t capacity)
 {
     const struct ap_agent *of = ap_agent_of(agent);
+    apiary_memory_value_t whole = {.struct_size = sizeof whole};
+    int r = of != NULL ? apiary_memory_get(of->queen->local, key, value, capacity, &whole) : ap_agent_missing(agent);
 
-    return of != NULL ? ap_memory_get(&of->queen->memory, key, value, capacity) : ap_agent_missing(agent);
+    return r == 0 ? (int64_t)whole.size : local_error(r);
 }
 
 int apiary_local_delete(apiary_agent_t *agent, const char *key)
 {
     const struct ap_agent *of = ap_agent_of(agent);
 
-    return of != NULL ? ap_memory_delete(&of->queen->memory, key) : ap_agent_missing(agent);
+    return of != NULL ? local_error(apiary_memory_delete(of->queen->local, key)) : ap_agent_missing(agent);
+}
+
+int apiary_local_incr(apiary_agent_t *agent, const char *key, int64_t by, int64_t *ret)
+{
+    const struct ap_agent *of = ap_agent_of(agent);
+
+    return of != NULL ? apiary_memory_incr(of->queen->local, key, by, ret) : ap_agent_missing(agent);
 }
 
 /* ---- the loop ------------------------------------------------------------------------------------------------- */

@@ -8,7 +8,6 @@
 #ifndef AP_QUEEN_H
 #define AP_QUEEN_H
 
-#include "agents/runtime/memory.h"
 #include "agents/runtime/worker.h"
 #include "core/apiary/swarm.h"
 #include "core/must_check.h"
@@ -16,7 +15,6 @@
 #include "registry/routing/terms.h"
 
 #define AP_WORKERS_MAX 16u
-#define AP_LOCAL_MEMORY (UINT64_C(64) << 20)
 
 enum ap_queen_phase { AP_QUEEN_STARTING, AP_QUEEN_UP, AP_QUEEN_REFUSED };
 
@@ -40,7 +38,7 @@ struct ap_queen {
     struct ap_swarm_registration registration;
     struct ap_agent_registration *rows;
     struct ap_terms **terms; /* of each agent whose description has a text */
-    struct ap_memory memory;
+    apiary_memory_t *local; /* the local memory of its service */
     struct ap_monitor *monitor;
     bool removed;               /* it was logged that the segment has lost its name */
     uint32_t seen_turns[AP_WORKERS_MAX], still[AP_WORKERS_MAX]; /* turns at the last beat; beats since without one */

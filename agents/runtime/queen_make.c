@@ -233,7 +233,7 @@ static bool tables_make(struct ap_queen *q, const apiary_swarm_description_t *d)
         w->agents = calloc(d->agent_count, sizeof *w->agents);
         if (w->agents == NULL) return false;
     }
-    return ap_memory_open(&q->memory, AP_LOCAL_MEMORY) == 0;
+    return apiary_memory_open(q->client, d->service, APIARY_MEMORY_LOCAL, &q->local) == 0;
 }
 
 static int make(struct apiary *a, const apiary_swarm_description_t *d, const struct ap_queen_given *given, char *message,
@@ -290,7 +290,7 @@ void ap_queen_free(struct ap_queen *q)
         free(q->terms[i]);
     }
     for (size_t i = 0; i < sizeof q->texts / sizeof q->texts[0]; i++) free(q->texts[i]);
-    ap_memory_close(&q->memory);
+    apiary_memory_close(q->local);
     AP_ASSERT(ap_load_relaxed(&q->client->queens) > 0);
     ap_add_relaxed(&q->client->queens, UINT32_MAX);
     free(q->workers);

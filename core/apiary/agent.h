@@ -80,11 +80,16 @@ APIARY_API void *apiary_agent_resize(apiary_agent_t *agent, void *block, size_t 
 APIARY_API void apiary_agent_free(apiary_agent_t *agent, void *block);
 APIARY_API size_t apiary_agent_allocated(apiary_agent_t *agent); /* bytes in use */
 
-/* The swarm's local memory, shared by the agents of one queen process: key/value, copied in and out.
- * get: the size, or APIARY_ESTALE when absent; at most `capacity` bytes are copied. */
+/* The swarm's local memory: keys and values that all agents of a service have in common, in each instance and process, copied in
+ * and out. Any thread of the agent's.
+ * 1 It lies in the segment (apiary_memory_open with APIARY_MEMORY_LOCAL) and outlives the queen's process.
+ * 2 put: at most APIARY_MEMORY_VALUE_MAX bytes (APIARY_ETOOLARGE). APIARY_ETABLEFULL, _ENOBLOCK, _ESHARE: there is no room.
+ * 3 get: the size, or APIARY_ESTALE when absent; at most `capacity` bytes are copied. delete: APIARY_ESTALE when absent.
+ * 4 incr: as apiary_memory_incr; other agents may add at the same time. */
 APIARY_API int apiary_local_put(apiary_agent_t *agent, const char *key, const void *value, size_t size);
 APIARY_API int64_t apiary_local_get(apiary_agent_t *agent, const char *key, void *value, size_t capacity);
 APIARY_API int apiary_local_delete(apiary_agent_t *agent, const char *key);
+APIARY_API int apiary_local_incr(apiary_agent_t *agent, const char *key, int64_t by, int64_t *ret);
 
 /* The job in hand; any thread of the agent's may call these.
  * 1 The body is in the segment: read it in place, trust nothing in it, and copy a value before checking it.

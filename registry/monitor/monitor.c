@@ -16,6 +16,7 @@
 #include "core/loop.h"
 #include "core/thread.h"
 #include "registry/routing/router.h"
+#include "registry/memory/memory.h"
 #include "registry/routing/kept.h"
 #include "shm/claim.h"
 #include "shm/due.h"
@@ -28,6 +29,7 @@
 #define ASK_SPACING UINT64_C(1000000000)   /* between two questions for deaths that no mark tells */
 #define RETRY UINT64_C(10000000)           /* while somebody else is at a dead lane */
 #define PATIENCE UINT64_C(100000000)       /* with the reaper of a dead lane, until it is helped */
+#define VALUES_AT_ONCE 4096u               /* rows of the memory that are looked at in one sweep */
 #define BEAT UINT64_C(1000000000)          /* of the monitor that watches */
 #define STALE (3 * BEAT)
 
@@ -54,6 +56,7 @@ struct ap_monitor {
     struct other *others; /* per lane */
     uint64_t due, swept, ask, ask_spacing;
     uint32_t changed, refused;
+    uint32_t value; /* the row of the memory that is looked at next */
 
     uint32_t stop AP_ALIGNED;
 };
@@ -218,6 +221,7 @@ static void sweep(struct ap_monitor *m, bool reaped, bool changed)
     if (!reaped && now < m->due) return;
     soonest = ap_sweep(m->seg, m->lane.index, &ap_registry_hooks);
     ap_kept_expire(m->seg, now);
+    ap_memory_expire(m->seg, m->lane.index, now, &m->value, VALUES_AT_ONCE);
     ap_claims_tidy(m->seg);
     m->swept = now;
     m->due = soonest < now + SWEEP_SPACING ? now + SWEEP_SPACING : soonest;

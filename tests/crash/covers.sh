@@ -45,6 +45,16 @@ apiary_job_reserve: finish_reserved
 apiary_dead_retry: dead_retry dead_retry_full
 apiary_dead_discard: dead_discard
 apiary_forget: kept_forget
+apiary_memory_put: memory_put memory_put_block memory_put_over memory_put_block_over memory_put_expired
+apiary_memory_add: memory_add_refused
+apiary_memory_replace: memory_put_over (but for what it wants to find)
+apiary_memory_cas: memory_put_over (likewise)
+apiary_memory_delete: memory_delete
+apiary_memory_incr: memory_incr
+apiary_memory_touch: memory_touch
+apiary_local_put: memory_put (of the local memory)
+apiary_local_delete: memory_delete (likewise)
+apiary_local_incr: memory_incr (likewise)
 apiary_claim: claim claim_timed claim_evicting claim_spilled claim_stays claim_steal claim_wait claim_wait_in_vain
 apiary_claim_renew: claim_renew
 apiary_claim_release: claim_release

@@ -50,7 +50,8 @@ static const struct ap_geometry small = {.members = 4, .lanes = 6, .tasks = TASK
                                          .queue_inlets = 1, .pool_blocks = {BLOCKS - 1, 1}, .events = 4,
                                          .max_concurrent_delegations = 5, .claims = 10};
 static const uint32_t sizes[] = {[AP_REGISTRY_INDEX(SERVICES)] = 4, [AP_REGISTRY_INDEX(SWARMS)] = 3,
-                                 [AP_REGISTRY_INDEX(CAPABILITIES)] = 8, [AP_REGISTRY_INDEX(KEPT)] = 2};
+                                 [AP_REGISTRY_INDEX(CAPABILITIES)] = 8, [AP_REGISTRY_INDEX(KEPT)] = 2,
+                                 [AP_REGISTRY_INDEX(RULES)] = 3, [AP_REGISTRY_INDEX(VALUES)] = 5};
 
 static void must(bool condition, const char *what)
 {

@@ -12,6 +12,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "registry/memory/memory.h"
 #include "shm/bell.h"
 #include "shm/event.h"
 #include "shm/robust.h"
@@ -381,12 +382,40 @@ static void op_events(struct step *s)
     ap_lanes_changed(s->w->seg);
 }
 
+/* Changes of values, and all that reads them. */
+static void op_memory(struct step *s)
+{
+    static const char *const keys[] = {"a", "b", "c"};
+    apiary_memory_value_t v = {.struct_size = sizeof v};
+    char value[1200], key[APIARY_MEMORY_KEY_MAX + 1];
+    const char *of = keys[s->a % 3];
+    uint64_t position = s->word % 64, ttl = s->n % 5 == 0 ? MS : 0;
+    uint32_t row = s->n;
+    apiary_memory_t *m;
+
+    if (apiary_memory_open(s->w->client, "fuzz", s->n & 1, &m) < 0) return;
+    memset(value, 'v', sizeof value);
+    switch (s->a / 3 % 8) {
+    case 0: apiary_memory_put(m, of, value, s->b * 4u, ttl, NULL); break;
+    case 1: apiary_memory_add(m, of, value, s->b, ttl, NULL); break;
+    case 2: apiary_memory_cas(m, of, value, s->b * 4u, ttl, s->word, NULL); break;
+    case 3: apiary_memory_delete(m, of); break;
+    case 4: apiary_memory_incr(m, of, (int64_t)s->word, NULL); break;
+    case 5: apiary_memory_touch(m, of, ttl); break;
+    case 6: ap_memory_expire(s->w->seg, s->w->c->lane.index, s->word, &row, 20); break;
+    default: apiary_memory_replace(m, of, "7", 1, ttl, NULL); break;
+    }
+    if (apiary_memory_get(m, of, value, sizeof value, &v) == 0) fuzz_touch(value, v.size < sizeof value ? v.size : sizeof value);
+    while (apiary_memory_scan(m, "", &position, key, NULL) == 1) FUZZ_REQUIRE(strlen(key) <= APIARY_MEMORY_KEY_MAX);
+    apiary_memory_close(m);
+}
+
 static void (*const operations[])(struct step *) = {
     op_delegate, op_poll,    op_await,      op_await_any, op_cancel,   op_release,       op_give_up, op_task_id,
     op_call,     op_discover, op_status,    op_loan,      op_unloan,   op_delegate_loan, op_tidy,    op_work,
     op_scan,     op_settle,  op_reply,      op_publish,   op_register, op_deregister,    op_reap_all, op_reap_lane,
     op_sweep,    op_check,   op_attach,     op_thread,    op_lane,     op_role,          op_names,   op_events,
-    op_bound,
+    op_bound,    op_memory,
 };
 
 /* ---- the corrupter -------------------------------------------------------------------------------------------- */

@@ -217,7 +217,8 @@ void world_make(struct world *w)
                                               .queue_inlets = 2, .pool_blocks = {6, 3, 0, 0, 0, 0, 0}, .events = 8,
                                               .max_concurrent_delegations = 10,
                                       .registry = {[AP_REGISTRY_INDEX(SERVICES)] = 3, [AP_REGISTRY_INDEX(SWARMS)] = 2,
-                                                   [AP_REGISTRY_INDEX(CAPABILITIES)] = 8}};
+                                                   [AP_REGISTRY_INDEX(CAPABILITIES)] = 8, [AP_REGISTRY_INDEX(RULES)] = 2,
+                                                   [AP_REGISTRY_INDEX(VALUES)] = 6}};
     if (ap_registry_create(&o, message, sizeof message, &seg) < 0 || ap_segment_remove(name) < 0) {
         fprintf(stderr, "%s\n", message);
         abort();

@@ -2,7 +2,6 @@
 #include <errno.h>
 
 #include "agents/runtime/arena.h"
-#include "agents/runtime/memory.h"
 #include "tests/support/inject.h"
 #include "tests/unit/steps_fixture.h"
 
@@ -48,39 +47,6 @@ Test(inject_runtime, a_heap_goes_as_a_whole)
     cr_expect_eq(inject_count().blocks, before + 3);
     ap_arena_close(&heap);
     cr_expect_eq(inject_count().blocks, before);
-}
-
-/* A table that cannot grow has longer chains. */
-Test(inject_runtime, local_memory)
-{
-    struct ap_memory m;
-    char key[16];
-    int value;
-
-    without_memory(1, false);
-    cr_expect_eq(ap_memory_open(&m, 1 << 20), APIARY_ENOBLOCK);
-    inject_end();
-    ap_memory_close(&m);
-    cr_assert_eq(ap_memory_open(&m, 1 << 20), 0);
-    for (int i = 0; i < 200; i++) {
-        size_t count = m.count, used = m.used;
-
-        snprintf(key, sizeof key, "key-%d", i);
-        without_memory(1, true);
-        cr_expect_eq(ap_memory_put(&m, key, &i, sizeof i), APIARY_ENOBLOCK);
-        inject_end();
-        cr_expect(m.count == count && m.used == used);
-        without_memory(2, true);
-        cr_assert_eq(ap_memory_put(&m, key, &i, sizeof i), 0);
-        inject_end();
-    }
-    cr_expect_eq(m.bucket_count, 64);
-    for (int i = 0; i < 200; i++) {
-        snprintf(key, sizeof key, "key-%d", i);
-        cr_assert_eq(ap_memory_get(&m, key, &value, sizeof value), sizeof value);
-        cr_expect_eq(value, i);
-    }
-    ap_memory_close(&m);
 }
 
 /* ---- kinds ----------------------------------------------------------------------------------------------------------- */

@@ -160,12 +160,20 @@ Test(worker, agents_delegate)
 
 Test(worker, heap_and_local_memory)
 {
+    apiary_memory_value_t value = {.struct_size = sizeof value};
     apiary_queen_t *q = start();
+    apiary_memory_t *m;
     char text[8];
 
     cr_assert_eq(call("heap", "", 0, text, sizeof text), 0);
     cr_assert_eq(call("local", "", 0, text, sizeof text), 0);
     apiary_queen_stop(q, LONG);
+    /* What it has kept outlives it, for all who attach. */
+    cr_assert_eq(apiary_memory_open(a, "test", APIARY_MEMORY_LOCAL, &m), 0);
+    cr_expect_eq(apiary_memory_get(m, "n", text, sizeof text, &value), 0);
+    cr_expect_eq(value.size, 2);
+    cr_expect_eq(memcmp(text, "-2", 2), 0);
+    apiary_memory_close(m);
 }
 
 Test(worker, expired_and_cancelled_tasks_are_not_run)

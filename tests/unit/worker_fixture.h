@@ -22,6 +22,7 @@
 
 #define SECOND UINT64_C(1000000000)
 #define LONG (120 * SECOND)
+#define DEAD_ROWS 4
 
 static char name[64];
 static apiary_t *a;
@@ -52,7 +53,8 @@ static inline void setup(void)
 {
     struct ap_segment_options options = {.name = name,
                                          .geometry = {.members = 16, .lanes = 32, .tasks = 512, .queues = 16,
-                                                      .pool_blocks = {64, 16, 8, 4, 4, 2, 2}}};
+                                                      .pool_blocks = {64, 16, 8, 4, 4, 2, 2},
+                                                      .registry = {[AP_REGISTRY_INDEX(DEAD)] = DEAD_ROWS}}};
     char message[256] = "";
     struct ap_segment *seg;
 
@@ -307,6 +309,7 @@ static void local(void *state, apiary_job_t *job)
     apiary_agent_t *agent = state;
     char text[16] = "";
     static char big[1 << 20];
+    int64_t number = 0;
 
     cr_expect_eq(apiary_local_get(agent, "k", text, sizeof text), APIARY_ESTALE);
     cr_expect_eq(apiary_local_put(agent, "k", "value", 6), 0);
@@ -318,12 +321,12 @@ static void local(void *state, apiary_job_t *job)
     cr_expect_eq(apiary_local_delete(agent, "k"), 0);
     cr_expect_eq(apiary_local_delete(agent, "k"), APIARY_ESTALE);
     cr_expect_eq(apiary_local_put(agent, "", "v", 1), APIARY_EINVAL);
-    for (int i = 0; i < 63; i++) {
-        snprintf(text, sizeof text, "big%d", i);
-        cr_expect_eq(apiary_local_put(agent, text, big, sizeof big), 0);
-    }
-    cr_expect_eq(apiary_local_put(agent, "big63", big, sizeof big), APIARY_ENOBLOCK);
-    cr_expect_eq(apiary_local_put(agent, "big0", big, sizeof big), 0, "in place of itself");
+    cr_expect_eq(apiary_local_put(agent, "big", big, sizeof big), APIARY_ETOOLARGE);
+    cr_expect_eq(apiary_local_put(agent, "big", big, APIARY_MEMORY_VALUE_MAX), 0);
+    cr_expect_eq(apiary_local_get(agent, "big", NULL, 0), APIARY_MEMORY_VALUE_MAX);
+    cr_expect_eq(apiary_local_incr(agent, "n", 5, &number), 0);
+    cr_expect_eq(apiary_local_incr(agent, "n", -7, &number), 0);
+    cr_expect_eq(number, -2);
     apiary_job_reply(job, NULL, 0);
 }
 

@@ -1,0 +1,366 @@
+/* registry/memory/change.c - one change of a value: a row is drafted, and takes its place. See memory.h. */
+#include <string.h>
+
+#include "registry/memory/memory.h"
+
+#define TRIES (1u << 16) /* changes of others that came first; each is their progress */
+#define AGAIN 1          /* no error: something has changed meanwhile */
+#define NOWHERE UINT32_MAX
+#define DIGITS 64u       /* room for a number of 64 bits as a text */
+
+/* ---- a key has its place ---------------------------------------------------------------------------------------- */
+
+void ap_memory_help(struct ap_segment *seg, struct ap_bucket *b, uint64_t turn)
+{
+    const struct ap_value *v = ap_value_at(seg, AP_PLACE_ROW(turn));
+    uint32_t number = AP_TURN_NUMBER(turn);
+    uint64_t from = v != NULL ? ap_load_relaxed(&v->from) : 0, hash = v != NULL ? ap_load_relaxed(&v->hash) : 0, life, place;
+
+    ap_fence_acquire(); /* MEMORY-A2 pairs MEMORY-R2 */
+    life = v != NULL ? ap_load_acquire(&v->life) : 0; /* MEMORY-A3 pairs MEMORY-R3 */
+    place = AP_PLACE(hash, AP_PLACE_EPOCH(turn), AP_PLACE_ROW(turn));
+    /* Else it was in its place already, and has left it. MEMORY-R1 pairs MEMORY-A1 */
+    if (AP_VALUE_IS(life, turn) && number < AP_MEMORY_PLACES) ap_cas(&b->place[number], &from, place);
+    ap_cas(&b->turn, &turn, turn & ~AP_PLACE_PRESENT); /* MEMORY-R4 pairs MEMORY-A4 */
+}
+
+bool ap_memory_remove(struct ap_segment *seg, uint32_t lane, uint64_t *at, uint64_t place)
+{
+    struct ap_draft *d = ap_draft_at(seg, lane);
+    uint64_t seen = place;
+    bool removed;
+
+    ap_store_relaxed(&d->stale, place);
+    removed = ap_cas(at, &seen, place & ~AP_PLACE_PRESENT); /* MEMORY-R1 pairs MEMORY-A1 */
+    if (removed) ap_value_free(seg, place);
+    ap_store_relaxed(&d->stale, 0);
+    return removed;
+}
+
+/* The key, as a writer has found it. */
+struct found {
+    struct ap_bucket *b;
+    uint64_t turn, now;
+    const struct ap_value *v; /* NULL: no place has the key */
+    uint32_t number;          /* its place */
+    uint64_t place, version, until;
+    uint32_t spare;           /* the first place that is empty, and what it is; NOWHERE */
+    uint64_t spare_place;
+};
+
+static bool found_lives(const struct found *f)
+{
+    return f->v != NULL && (f->until == APIARY_FOREVER || f->until > f->now);
+}
+
+/* A place with the key's mark: 1 it is the key's, 0 another's, AGAIN + 1 it has changed. */
+static int found_at(const struct ap_segment *seg, const struct ap_memory_key *key, struct found *f, uint32_t i, uint64_t place)
+{
+    const struct ap_value *v = ap_value_at(seg, AP_PLACE_ROW(place));
+    uint64_t version, until;
+    bool same;
+
+    if (v == NULL) return APIARY_ECORRUPT;
+    same = ap_value_is_of(v, key);
+    version = ap_load_relaxed(&v->version);
+    until = ap_load_relaxed(&v->until);
+    ap_fence_acquire(); /* MEMORY-A2 pairs MEMORY-R2 */
+    if (!AP_VALUE_IS(ap_load_acquire(&v->life), place)) /* MEMORY-A3 pairs MEMORY-R3 */
+        return ap_load_relaxed(&f->b->place[i]) == place ? APIARY_ECORRUPT : AGAIN + 1;
+    if (!same) return 0;
+    f->v = v;
+    f->number = i;
+    f->place = place;
+    f->version = version;
+    f->until = until;
+    return 1;
+}
+
+/* 0, AGAIN, or an error. */
+static int find(struct ap_segment *seg, const struct ap_memory_key *key, struct found *f)
+{
+    int r;
+
+    *f = (struct found){.b = ap_bucket_of(seg, key->hash), .spare = NOWHERE, .now = seg->ops->now()};
+    f->turn = ap_load_acquire(&f->b->turn); /* MEMORY-A4 pairs MEMORY-R4 */
+    if (AP_TURN_PENDING(f->turn)) {
+        ap_memory_help(seg, f->b, f->turn);
+        return AGAIN;
+    }
+    for (uint32_t i = 0; i < AP_MEMORY_PLACES; i++) {
+        uint64_t place = ap_load_acquire(&f->b->place[i]); /* MEMORY-A1 pairs MEMORY-R1 */
+
+        if ((place & AP_PLACE_PRESENT) == 0 && f->spare == NOWHERE) {
+            f->spare = i;
+            f->spare_place = place;
+        }
+        if (!AP_PLACE_MARKED(place, key->hash)) continue;
+        r = found_at(seg, key, f, i, place);
+        if (r != 0) return r < 0 ? r : r == 1 ? 0 : AGAIN;
+    }
+    return 0;
+}
+
+/* ---- a row is drafted ------------------------------------------------------------------------------------------- */
+
+struct fresh {
+    struct ap_value *v;
+    uint32_t row;
+    uint64_t epoch, place;
+};
+
+static int fresh_take(const struct ap_memory_writer *w, uint64_t hash, struct fresh *f)
+{
+    struct ap_segment *seg = w->seg;
+    struct ap_draft *d = ap_draft_at(seg, w->lane->index);
+    uint64_t rows = seg->sections[AP_SECTION_VALUES].count, start = ap_add_relaxed(&ap_draft_at(seg, 0)->cursor, 1);
+
+    for (uint64_t i = 0; i < rows; i++) {
+        uint32_t row = (uint32_t)((start + i) % rows);
+        struct ap_value *v = ap_value_at(seg, row);
+        uint64_t life = ap_load_acquire(&v->life), epoch = AP_VALUE_EPOCH(life) + 1; /* MEMORY-A3 pairs MEMORY-R3 */
+
+        if (AP_VALUE_STATE(life) != AP_VALUE_FREE) continue;
+        f->place = AP_PLACE(hash, epoch, row);
+        ap_store_relaxed(&d->fresh, f->place);
+        if (!ap_cas(&v->life, &life, AP_VALUE_LIFE(epoch, w->lane->index, AP_VALUE_USED))) continue;
+        ap_fence_release(); /* MEMORY-R2 pairs MEMORY-A2 */
+        if (i > 0) ap_add_relaxed(&ap_draft_at(seg, 0)->cursor, i);
+        f->v = v;
+        f->row = row;
+        f->epoch = AP_VALUE_EPOCH(AP_VALUE_LIFE(epoch, 0, 0));
+        return 0;
+    }
+    ap_store_relaxed(&d->fresh, 0);
+    return APIARY_ETABLEFULL;
+}
+
+static void fresh_drop(const struct ap_memory_writer *w, const struct fresh *f)
+{
+    ap_value_free(w->seg, f->place);
+    ap_store_relaxed(&ap_draft_at(w->seg, w->lane->index)->fresh, 0);
+}
+
+/* Into a block that is the row's. The bytes may be those of another row. */
+static int fresh_block(const struct ap_memory_writer *w, const struct fresh *f, const void *bytes, uint32_t size)
+{
+    uint64_t offset;
+    int r = ap_pool_take_for(w->seg, w->lane, AP_SHARE_NOBODY, true, w->hint, size, &offset);
+
+    if (r < 0) return r;
+    ap_fence_release(); /* MEMORY-R2 pairs MEMORY-A2: the row that had the block before is FREE */
+    ap_value_store(ap_at_offset(w->seg, offset, size), bytes, size);
+    ap_pool_attach(w->seg, offset, AP_BLOCK_KEPT, ap_memory_block_row(w->seg, f->row), f->epoch);
+    ap_store_relaxed(&f->v->block, offset);
+    return 0;
+}
+
+static int fresh_fill(const struct ap_memory_writer *w, const struct fresh *f, const struct ap_memory_key *key, uint64_t from,
+                      const void *bytes, uint32_t size)
+{
+    uint32_t names = key->name->words, words = names + key->words;
+    struct ap_value *v = f->v;
+
+    ap_store_relaxed(&v->hash, key->hash);
+    ap_store_relaxed(&v->from, from);
+    ap_store_relaxed(&v->block, 0);
+    ap_store_relaxed(&v->size, size);
+    ap_store_relaxed(&v->name_words, (uint16_t)names);
+    ap_store_relaxed(&v->words, (uint16_t)words);
+    for (uint32_t i = 0; i < names; i++) ap_store_relaxed(&v->inside[i], key->name->text[i]);
+    for (uint32_t i = 0; i < key->words; i++) ap_store_relaxed(&v->inside[names + i], key->text[i]);
+    if (size > (AP_MEMORY_INSIDE - words) * 8) return fresh_block(w, f, bytes, size);
+    ap_value_store(&v->inside[words], bytes, size);
+    return 0;
+}
+
+/* ---- what the change makes of it -------------------------------------------------------------------------------- */
+
+/* 0, or why it is not to be. */
+static int permitted(const struct ap_memory_change *c, const struct found *f)
+{
+    bool there = found_lives(f);
+
+    switch (c->how) {
+    case AP_MEMORY_ADD: return there ? APIARY_EEXIST : 0;
+    case AP_MEMORY_CAS:
+        if (there && f->version != c->version) return APIARY_ECHANGED;
+        return there ? 0 : APIARY_ENOKEY;
+    case AP_MEMORY_REPLACE:
+    case AP_MEMORY_DELETE:
+    case AP_MEMORY_TOUCH: return there ? 0 : APIARY_ENOKEY;
+    default: return 0;
+    }
+}
+
+/* The content that the row is to have. */
+struct content {
+    const void *bytes;
+    uint32_t size;
+    uint64_t until;
+    int64_t sum;
+    char digits[DIGITS];
+    uint64_t inside[AP_MEMORY_INSIDE]; /* TOUCH: what was inside the row */
+};
+
+/* A number of 64 bits, and nothing else. */
+static bool number_in(const char *text, size_t size, int64_t *ret)
+{
+    bool minus = size > 0 && text[0] == '-';
+
+    *ret = 0;
+    for (size_t i = minus; i < size; i++) {
+        int digit = text[i] - '0';
+
+        if (digit < 0 || digit > 9) return false;
+        if (__builtin_mul_overflow(*ret, 10, ret) || __builtin_add_overflow(*ret, minus ? -digit : digit, ret)) return false;
+    }
+    return size > (minus ? 1 : 0);
+}
+
+/* Its digits; how many. */
+static uint32_t number_text(int64_t number, char ret[DIGITS])
+{
+    char digits[DIGITS];
+    uint32_t n = 0, size = 0;
+
+    for (int64_t rest = number; rest != 0 || n == 0; rest /= 10) digits[n++] = (char)('0' + (rest < 0 ? -(rest % 10) : rest % 10));
+    if (number < 0) ret[size++] = '-';
+    while (n > 0) ret[size++] = digits[--n];
+    return size;
+}
+
+/* The sum, where the value is a number: 0, AGAIN, APIARY_EOVERFLOW. */
+static int content_sum(const struct ap_segment *seg, const struct ap_memory_change *c, const struct found *f, struct content *to)
+{
+    uint64_t text[AP_MEMORY_INSIDE] = {'0'};
+    uint32_t size = 1;
+    bool right = true;
+    int64_t was = 0;
+
+    if (found_lives(f)) {
+        const void *bytes = ap_value_bytes(seg, f->v, &size);
+
+        right = bytes != NULL && size < DIGITS;
+        if (right) ap_value_copy(text, bytes, size);
+        ap_fence_acquire(); /* MEMORY-A2 pairs MEMORY-R2 */
+        if (!AP_VALUE_IS(ap_load_relaxed(&f->v->life), f->place)) return AGAIN;
+    }
+    if (!right || !number_in((const char *)text, size, &was)) return APIARY_EOVERFLOW;
+    if (__builtin_add_overflow(was, c->number, &to->sum)) return APIARY_EOVERFLOW;
+    to->size = number_text(to->sum, to->digits);
+    to->bytes = to->digits;
+    to->until = found_lives(f) ? f->until : APIARY_FOREVER;
+    return 0;
+}
+
+/* The value as it is. If the row is not the key's any more, its place has changed before, and will not be taken. */
+static int content_same(const struct ap_segment *seg, const struct found *f, struct content *to)
+{
+    to->bytes = ap_value_bytes(seg, f->v, &to->size);
+    ap_fence_acquire(); /* MEMORY-A2 pairs MEMORY-R2 */
+    if (to->bytes == NULL)
+        return AP_VALUE_IS(ap_load_acquire(&f->v->life), f->place) ? APIARY_ECORRUPT : AGAIN; /* MEMORY-A3 pairs MEMORY-R3 */
+    if (to->size > sizeof to->inside || ap_load_relaxed(&f->v->block) != 0) return 0;
+    ap_value_copy(to->inside, to->bytes, to->size);
+    to->bytes = to->inside;
+    return 0;
+}
+
+static int content_of(const struct ap_segment *seg, const struct ap_memory_change *c, const struct found *f, struct content *to)
+{
+    if (c->how == AP_MEMORY_INCR) return content_sum(seg, c, f, to);
+    to->until = c->until;
+    to->bytes = c->value;
+    to->size = c->size;
+    return c->how == AP_MEMORY_TOUCH ? content_same(seg, f, to) : 0;
+}
+
+/* ---- and takes its place ---------------------------------------------------------------------------------------- */
+
+static int change_place(const struct ap_memory_writer *w, const struct found *f, const struct fresh *fresh)
+{
+    struct ap_draft *d = ap_draft_at(w->seg, w->lane->index);
+    uint64_t seen = f->place;
+    bool changed;
+
+    ap_store_relaxed(&d->stale, f->place);
+    changed = ap_cas(&f->b->place[f->number], &seen, fresh->place); /* MEMORY-R1 pairs MEMORY-A1 */
+    if (changed) ap_value_free(w->seg, f->place);
+    ap_store_relaxed(&d->stale, 0);
+    return changed ? 0 : AGAIN;
+}
+
+static int give_place(const struct ap_memory_writer *w, const struct found *f, const struct fresh *fresh)
+{
+    uint64_t seen = f->turn, turn = AP_TURN(f->spare, fresh->place);
+
+    if (!ap_cas(&f->b->turn, &seen, turn)) return AGAIN; /* MEMORY-R4 pairs MEMORY-A4 */
+    ap_memory_help(w->seg, f->b, turn);
+    return 0;
+}
+
+/* Whether one was taken out whose time is over. */
+static bool bucket_tidied(const struct ap_memory_writer *w, const struct found *f)
+{
+    bool room = false;
+
+    for (uint32_t i = 0; i < AP_MEMORY_PLACES; i++) {
+        uint64_t place = ap_load_acquire(&f->b->place[i]); /* MEMORY-A1 pairs MEMORY-R1 */
+        uint32_t row = AP_PLACE_ROW(place);
+
+        if ((place & AP_PLACE_PRESENT) != 0 && ap_memory_expire(w->seg, w->lane->index, f->now, &row, 1) > 0) room = true;
+    }
+    return room;
+}
+
+/* 0, AGAIN, or an error. */
+static int change_once(const struct ap_memory_writer *w, const struct ap_memory_key *key, struct ap_memory_change *c)
+{
+    struct content content;
+    struct fresh fresh;
+    struct found f;
+    uint64_t version;
+    int r = find(w->seg, key, &f);
+
+    if (r == 0) r = permitted(c, &f);
+    if (r != 0) return r;
+    if (c->how == AP_MEMORY_DELETE) return ap_memory_remove(w->seg, w->lane->index, &f.b->place[f.number], f.place) ? 0 : AGAIN;
+    r = content_of(w->seg, c, &f, &content);
+    if (r == 0 && c->how == AP_MEMORY_INCR && c->number == 0) { /* it is only read */
+        c->number = content.sum;
+        return 0;
+    }
+    if (r == 0 && f.v == NULL && f.spare == NOWHERE) return bucket_tidied(w, &f) ? AGAIN : APIARY_ETABLEFULL;
+    if (r == 0) r = fresh_take(w, key->hash, &fresh);
+    if (r != 0) return r;
+    r = fresh_fill(w, &fresh, key, f.spare_place, content.bytes, content.size);
+    version = c->how == AP_MEMORY_TOUCH ? f.version : ap_add_relaxed(&ap_draft_at(w->seg, 0)->revision, 1) + 1;
+    ap_store_relaxed(&fresh.v->version, version);
+    ap_store_relaxed(&fresh.v->until, content.until);
+    if (r == 0) r = f.v != NULL ? change_place(w, &f, &fresh) : give_place(w, &f, &fresh);
+    if (r != 0) fresh_drop(w, &fresh);
+    else ap_store_relaxed(&ap_draft_at(w->seg, w->lane->index)->fresh, 0);
+    if (r != 0) return r;
+    c->version = version;
+    if (c->how == AP_MEMORY_INCR) c->number = content.sum;
+    return 0;
+}
+
+int ap_memory_change(const struct ap_memory_writer *w, const struct ap_memory_key *key, struct ap_memory_change *change)
+{
+    uint32_t row = 0, rows = (uint32_t)w->seg->sections[AP_SECTION_VALUES].count;
+    bool swept = false;
+    int r = AGAIN;
+
+    if (change->size > APIARY_MEMORY_VALUE_MAX) return APIARY_ETOOLARGE;
+    for (uint32_t tries = 0; tries < TRIES; tries++) {
+        r = change_once(w, key, change);
+        if (r == 0) return 0;
+        if (r == AGAIN) continue;
+        if (swept || (r != APIARY_ETABLEFULL && r != APIARY_ENOBLOCK && r != APIARY_ESHARE)) return r;
+        if (ap_memory_expire(w->seg, w->lane->index, w->seg->ops->now(), &row, rows) == 0) return r;
+        swept = true;
+    }
+    return r == AGAIN ? APIARY_ENOTREADY : r;
+}

@@ -1,0 +1,113 @@
+#!/bin/bash
+# Keys and values from the command line: what each call does and says, that values outlive whoever has written them, and that writers
+# which are killed leave the value of before or the new one.
+# ctest: not thread
+. "$APIARY_SOURCE/tests/process/lib_cli.sh" || exit 1
+dir=$folder segment=$APIARY_SEGMENT
+turn() { read -rt 0.05 <> <(:) || true; }
+flat() { "$@" --json | tr -d ' \n'; }
+
+cat >"$dir/memory.yaml" <<END
+meta_registry: {segment: $segment, lanes: 64, members: 64, memory_values: 8}
+swarms:
+  - {service: s, agents: [{name: counter, kind: sequence, capabilities: [sequence_number]}]}
+END
+"$APIARY_BIN/apiaryd" -c "$dir/memory.yaml" 2>"$dir/log" & daemon=$!
+until [ -e /dev/shm$segment ]; do turn; done
+
+expect 1 'no such key' apiary memory get k
+expect 0 '^[0-9]+$' apiary memory put k 'first value'
+expect 0 '^first value$' apiary memory get k
+expect 1 'already' apiary memory add k other
+expect 0 '^[0-9]+$' apiary memory replace k second
+expect 1 'no such key' apiary memory replace nothing x
+version=$(flat apiary memory get k | grep -o '"version":[0-9]*' | tr -dc 0-9)
+expect 0 '^[0-9]+$' apiary memory cas --expect "$version" k third
+expect 1 'another version' apiary memory cas --expect "$version" k fourth
+expect 64 'expect' apiary memory cas k fourth
+expect 0 '^third$' apiary memory get k
+expect 0 '^1$' apiary memory incr n
+expect 0 '^-4$' apiary memory incr n -- -5
+expect 1 'no whole number' apiary memory incr k
+expect 64 'not a whole number' apiary memory incr n five
+expect 64 'exclude' apiary memory get k --namespace a --local b
+expect 64 'not a name' apiary memory get k --namespace 'A B'
+expect 64 'not a duration' apiary memory put k x --ttl never
+expect 64 'command is missing' apiary memory
+expect 64 '1 to 255 bytes' apiary memory put '' x
+
+# Name spaces are apart.
+expect 0 . apiary memory put k elsewhere --namespace other
+expect 0 . apiary memory put k 'of a swarm' --local s
+expect 0 '^third$' apiary memory get k
+expect 0 '^of a swarm$' apiary memory get k --local s
+expect 0 '^key +bytes +version +expires in' apiary memory scan
+[ "$(flat apiary memory scan | grep -o '"key":"[a-z]*"' | sort | tr '\n' ' ')" = '"key":"k" "key":"n" ' ] || fail "$(flat apiary memory scan)"
+[ "$(flat apiary memory scan n | grep -o '"key":"[a-z]*"')" = '"key":"n"' ] || fail "scan n: $(flat apiary memory scan n)"
+
+# Times.
+expect 0 . apiary memory put brief x --ttl 1ms
+gone() { ! apiary memory get brief >/dev/null 2>&1; }
+until_true gone
+expect 1 'no such key' apiary memory touch brief
+expect 0 '' apiary memory touch k --ttl 1h
+flat apiary memory get k | grep -qE '"expires_in_ns":3[0-9]{12}' || fail "touch: $(flat apiary memory get k)"
+expect 0 '' apiary memory touch k
+flat apiary memory get k | grep -q '"expires_in_ns":null' || fail "touch: $(flat apiary memory get k)"
+
+# Large ones, and what is too large.
+head -c 65536 /dev/zero | tr '\0' x >"$dir/large"
+expect 0 . apiary memory put large @"$dir/large"
+apiary memory get large | cmp - "$dir/large" || fail "large"
+echo more >>"$dir/large"
+expect 6 'larger than 64 KiB' apiary memory put large @"$dir/large"
+[ "$(apiary memory get large | wc -c)" = 65536 ] || fail "what is refused changes nothing"
+
+# Whoever had to do with it may go.
+kill -KILL "$daemon"
+wait "$daemon" 2>/dev/null
+expect 0 '^third$' apiary memory get k
+"$APIARY_BIN/apiaryd" -c "$dir/memory.yaml" 2>>"$dir/log" & daemon=$!
+
+# So may a queen: her agents' local memory is the segment's.
+expect 0 '' apiary memory delete k --local s
+"$APIARY_BIN/apiary" queen s -c "$dir/memory.yaml" 2>>"$dir/log" & queen=$!
+expect 0 '' apiary wait --capability sequence_number --timeout 2m
+expect 0 '"value":1' apiary delegate sequence_number '{"name":"n"}'
+kill -KILL "$queen"
+wait "$queen" 2>/dev/null
+expect 0 '^1$' apiary memory get sequence:n --local s
+expect 0 '^5$' apiary memory incr sequence:n 4 --local s
+"$APIARY_BIN/apiary" queen s -c "$dir/memory.yaml" 2>>"$dir/log" & queen=$!
+expect 0 '' apiary wait --capability sequence_number --timeout 2m
+expect 0 '"value":6' apiary delegate sequence_number '{"name":"n"}'
+kill "$queen"
+wait "$queen"
+expect 0 '' apiary memory delete sequence:n --local s
+
+# Writers that are killed anywhere.
+expect 0 . apiary memory put torn aaaa
+n=0
+for letter in b c d e f g h i j k; do
+    n=$((n + 900))
+    head -c $n /dev/zero | tr '\0' $letter >"$dir/torn"
+    "$APIARY_BIN/apiary" memory put torn @"$dir/torn" >"$dir/out" 2>&1 & writer=$!
+    kill -KILL $writer
+    wait $writer 2>/dev/null
+    [ "$(apiary memory get torn | fold -w 1 | sort -u | wc -l)" = 1 ] || fail "two values in one: $(apiary memory get torn | head -c 40)"
+done
+expect 0 '' apiary memory delete torn large
+
+# Full is an answer.
+i=0
+while apiary memory put "f$i" x >/dev/null 2>"$dir/err" && [ $i -lt 20 ]; do i=$((i + 1)); done
+grep -q 'table is full.*memory_values' "$dir/err" || fail "full: $(cat "$dir/err")"
+expect 0 '' apiary memory delete f0
+expect 0 . apiary memory put room x
+expect 0 '"namespace": "default"' "$APIARY_BIN/shmdump" "$segment" --json
+sound() { "$APIARY_BIN/shmdump" "$segment" --verify >/dev/null; }
+until_true sound
+
+kill "$daemon"
+wait "$daemon"
+ends
