@@ -52,7 +52,7 @@ static void queue_standing(struct ap_look *look, const struct ap_queue *q)
 {
     uint64_t until = ap_look_64(look, &q->until), charge = ap_look_64(look, &q->charge), now = ap_look_now(look);
     uint64_t pace = ap_look_64(look, &q->pace);
-    uint32_t ejections = ap_look_32(look, &q->ejections);
+    uint32_t ejections = ap_look_32(look, &q->ejections), margin = ap_look_32(look, &q->margin);
 
     ap_look_64(look, &q->probe);
     ap_look_64(look, &q->charged);
@@ -60,6 +60,8 @@ static void queue_standing(struct ap_look *look, const struct ap_queue *q)
         ap_look_found(look, AP_CORRUPT, &q->until, until ^ ejections, "Q10", "ejected until %llu, %u times", LONG(until),
                       ejections);
     if (pace > AP_PACE_MAX) ap_look_found(look, AP_CORRUPT, &q->pace, pace, "Q11", "a pace of %llu ns", LONG(pace));
+    if (margin != 0 && (margin < AP_MARGIN_LEAST || margin > AP_MARGIN_MOST))
+        ap_look_found(look, AP_CORRUPT, &q->margin, margin, "Q11", "a margin of %u %%", margin);
     if (charge > AP_CHARGE_MAX) ap_look_found(look, AP_CORRUPT, &q->charge, charge, "Q10", "a charge of %llu ns", LONG(charge));
 }
 
@@ -82,7 +84,6 @@ static void look_queue(struct ap_look *look)
                       LONG(rings) * g->queue_depth);
     if (running > g->tasks)
         ap_look_found(look, AP_CORRUPT, &q->running, running, "Q7", "%u running of %u tasks", running, g->tasks);
-    ap_look_zero(look, &q->reserved1, sizeof q->reserved1, "Q8", "reserved1");
     ap_look_zero(look, q->reserved0, sizeof q->reserved0, "Q8", "reserved0");
     ap_look_zero(look, base + offsetof(struct ap_queue, refused) + sizeof q->refused,
                  offsetof(struct ap_queue, depth) - offsetof(struct ap_queue, refused) - sizeof q->refused, "Q8",
@@ -246,7 +247,7 @@ static const struct ap_field queue_fields[] = {
     AP_FIELD(ap_queue, retried),
     AP_FIELD(ap_queue, told), AP_FIELD(ap_queue, until), AP_FIELD(ap_queue, probe), AP_FIELD(ap_queue, charge),
     AP_FIELD(ap_queue, charged), AP_FIELD(ap_queue, ejections), AP_FIELD(ap_queue, pace), AP_FIELD(ap_queue, refused),
-    AP_FIELD(ap_queue, taken),
+    AP_FIELD(ap_queue, taken), AP_FIELD(ap_queue, margin),
     {NULL, 0, 0},
 };
 static const struct ap_number queue_numbers[] = {

@@ -171,6 +171,7 @@ void ap_queue_begin(struct ap_segment *seg, uint32_t queue, bool anew)
     ap_store_relaxed(&q->charged, 0);
     ap_store_relaxed(&q->ejections, 0);
     ap_store_relaxed(&q->pace, 0);
+    ap_store_relaxed(&q->margin, 0);
     if (!anew) return;
     ap_store_relaxed(&q->depth, 0);
     /* `started` last: no more tasks may have ended than have started, at any instant. */
@@ -465,6 +466,12 @@ uint32_t ap_queue_ahead(const struct ap_segment *seg, uint32_t queue, uint32_t r
         ahead += n < own + 1 ? n : own + 1;
     }
     return ahead;
+}
+
+void ap_queue_margin(struct ap_consumer *c, uint32_t percent)
+{
+    percent = percent < AP_MARGIN_LEAST ? AP_MARGIN_LEAST : percent < AP_MARGIN_MOST ? percent : AP_MARGIN_MOST;
+    if (percent != ap_queue_margin_of(c->queue)) ap_store_relaxed(&c->queue->margin, percent);
 }
 
 uint32_t ap_queue_depth(const struct ap_segment *seg, uint32_t queue)

@@ -70,11 +70,13 @@
  *           AP_PACE_LEAST.
  *           2 A caller that reads 0 asks no more. Else it works out from the rings how long its task would wait, and does not
  *           submit one that would wait past its deadline (registry/routing/deadline.h).
+ *           3 The pace is a mean, and some tasks take longer. `margin` says how much longer callers reckon with; the consumer
+ *           raises it when tasks were late although they had been accepted.
  * INVARIANTS Q1 tail - head <= depth  Q2 life's state in range, lane in range  Q3 a lease's lane in range
  *           Q7 no count is above its bound: depth, running; done + failed + late <= started
  *           Q10 a queue that is ejected was ejected at least once, and until less than AP_EJECTED_MAX from now; no charge is above
  *           AP_CHARGE_MAX
- *           Q11 no pace is above AP_PACE_MAX
+ *           Q11 no pace is above AP_PACE_MAX, no margin above AP_MARGIN_MOST, and none that is told below AP_MARGIN_LEAST
  * ERRORS    APIARY_EQUEUEFULL: retry after a result was collected.
  * PROGRESS  push to an inlet wait-free, to the shared ring lock-free; pop wait-free.
  */
@@ -100,7 +102,7 @@ struct ap_queue {
     uint64_t charge; /* ns: added to its run time when providers are compared, halved every second since `charged` */
     uint64_t charged;
     uint32_t ejections; /* in a row */
-    uint32_t reserved1;
+    uint32_t margin;    /* percent of the pace that callers reckon with; 0: AP_MARGIN_LEAST. See PACE */
     uint64_t pace; /* ns: how long it takes for one of the tasks that wait; 0: none waits worth mentioning. See PACE */
     uint64_t reserved0[1];
 
@@ -325,10 +327,21 @@ void ap_queue_publish(struct ap_consumer *c, uint32_t running);
 
 #define AP_PACE_LEAST UINT64_C(1000000)
 #define AP_PACE_MAX UINT64_C(3600000000000)
+#define AP_MARGIN_LEAST 150u
+#define AP_MARGIN_MOST 600u
 /* By the consumer, after ap_queue_publish: `each` is what it takes for a task. */
 void ap_queue_pace(struct ap_consumer *c, uint64_t each);
 /* How many tasks the consumer takes before one that is pushed into `ring` now: it takes from one ring after the other. Any ring. */
 uint32_t ap_queue_ahead(const struct ap_segment *seg, uint32_t queue, uint32_t ring);
+/* By the consumer; of other values the nearest. */
+void ap_queue_margin(struct ap_consumer *c, uint32_t percent);
+/* Of any queue, whatever somebody has written into it. */
+static inline uint32_t ap_queue_margin_of(const struct ap_queue *q)
+{
+    uint32_t margin = ap_load_relaxed(&q->margin);
+
+    return margin < AP_MARGIN_LEAST ? AP_MARGIN_LEAST : margin < AP_MARGIN_MOST ? margin : AP_MARGIN_MOST;
+}
 
 /* For observers: the number of references in the rings whose summary bits are set, from shared values, each range-checked. */
 uint32_t ap_queue_depth(const struct ap_segment *seg, uint32_t queue);

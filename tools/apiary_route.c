@@ -75,6 +75,7 @@ static json_t *route_view_json(const struct route_answer *answer, int i, const s
     json_object_set_new(o, "run_time_ns", json_integer((json_int_t)ap_load_relaxed(&view->candidate.at->run_time)));
     json_object_set_new(o, "charge_ns", json_integer((json_int_t)ap_queue_charge_left(view->candidate.at, ap_ops_system.now())));
     json_object_set_new(o, "pace_ns", json_integer((json_int_t)ap_load_relaxed(&view->candidate.at->pace)));
+    json_object_set_new(o, "margin_percent", json_integer(ap_queue_margin_of(view->candidate.at)));
     json_object_set_new(o, "refused", json_integer((json_int_t)ap_load_relaxed(&view->candidate.at->refused)));
     json_object_set_new(o, "ejections", json_integer(ap_load_relaxed(&view->candidate.at->ejections)));
     json_object_set_new(o, "score", json_integer((json_int_t)(view->score & INT64_MAX)));

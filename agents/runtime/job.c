@@ -146,7 +146,7 @@ AP_ALWAYS_INLINE void job_done(struct ap_job *job, enum end end, uint64_t now)
 {
     struct ap_agent *agent = job->agent;
     struct ap_worker *w = agent->worker;
-    uint64_t took = now > job->started ? now - job->started : 0;
+    uint64_t took = now > job->started ? now - job->started : 0, usual = agent->run_time;
 
     AP_DEBUG_ASSERT(job->busy && agent->in_hand > 0 && w->in_hand_count >= agent->in_hand);
     AP_DEBUG_ASSERT(job->hand < (int)AP_HANDS);
@@ -171,7 +171,10 @@ AP_ALWAYS_INLINE void job_done(struct ap_job *job, enum end end, uint64_t now)
     ap_handle_renew(job->handle);
     job->next = agent->spare;
     agent->spare = job;
-    if (__builtin_expect(took >= AP_PACE_SLOW, 0)) ap_worker_publish(agent);
+    if (__builtin_expect(took >= AP_PACE_SLOW, 0)) {
+        if (now > job->deadline) ap_pace_overdue(agent, job->started, job->deadline, usual);
+        ap_worker_publish(agent);
+    }
 }
 
 AP_ALWAYS_INLINE int job_finish(struct ap_job *job, int code, uint32_t agent_code, const void *data, size_t size)

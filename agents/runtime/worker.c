@@ -360,6 +360,7 @@ void ap_worker_consume(struct ap_worker *w)
         agent->retried = ap_load_relaxed(&agent->consumer.queue->retried);
         agent->run_time = ap_load_relaxed(&agent->consumer.queue->run_time);
         agent->outlier = (struct ap_outlier){.until = 0};
+        ap_pace_begin(agent);
         agent->scanning = agent->first_scan = true; /* tasks may have waited here for years */
         agent->cursor = 0;
     }

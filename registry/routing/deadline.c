@@ -1,11 +1,9 @@
 /* registry/routing/deadline.c - admission by deadline. See deadline.h. */
 #include "registry/routing/deadline.h"
 
-static uint64_t wait_for(uint64_t tasks, uint64_t pace)
+static uint64_t wait_for(const struct ap_queue *q, uint64_t tasks, uint64_t pace)
 {
-    uint64_t wait = tasks * (pace < AP_PACE_MAX ? pace : AP_PACE_MAX);
-
-    return wait + wait / 2;
+    return tasks * (pace < AP_PACE_MAX ? pace : AP_PACE_MAX) / 100 * ap_queue_margin_of(q);
 }
 
 uint64_t ap_deadline_wait(const struct ap_segment *seg, uint32_t queue, uint32_t ring)
@@ -15,7 +13,7 @@ uint64_t ap_deadline_wait(const struct ap_segment *seg, uint32_t queue, uint32_t
 
     if (pace == 0) return 0;
     ahead = ap_queue_ahead(seg, queue, ring);
-    return ahead > 0 ? wait_for(ahead + 1, pace) : 0;
+    return ahead > 0 ? wait_for(q, ahead + 1, pace) : 0;
 }
 
 uint64_t ap_deadline_excess(const struct ap_segment *seg, uint32_t queue, uint32_t ring, uint64_t timeout)
@@ -24,7 +22,7 @@ uint64_t ap_deadline_excess(const struct ap_segment *seg, uint32_t queue, uint32
     uint64_t most = (uint64_t)seg->geometry.queue_depth * (seg->geometry.queue_inlets + 1), wait;
 
     /* Full rings would not be too much: who has time does not look at them. */
-    if (q == NULL || wait_for(most, ap_load_relaxed(&q->pace)) <= timeout) return 0;
+    if (q == NULL || wait_for(q, most, ap_load_relaxed(&q->pace)) <= timeout) return 0;
     wait = ap_deadline_wait(seg, queue, ring);
     if (wait <= timeout) return 0;
     ap_add_relaxed(&q->refused, 1);

@@ -272,7 +272,7 @@ static void oracle_queue(struct oracle *o, uint32_t i)
     HOLDS(q->late <= left, "queue", i, q->late);
     HOLDS(q->pace <= AP_PACE_MAX, "queue", i, q->pace);
     ZEROS("queue", i, &q->refused + 1, &q->depth);
-    HOLDS(zeros(&q->reserved1, sizeof q->reserved1), "queue", i, q->reserved1);
+    HOLDS(q->margin == 0 || (q->margin >= AP_MARGIN_LEAST && q->margin <= AP_MARGIN_MOST), "queue", i, q->margin);
 }
 
 static void oracle_cells(struct oracle *o, uint32_t i, const struct ap_ring *r)

@@ -146,6 +146,7 @@ Test(outlier_numbers, exactly_half_of_them)
 
 Test(outlier_numbers, more_than_half_went_well)
 {
+    memset(&agent()->pace, 0x55, sizeof agent()->pace); /* what lies behind the seconds is none of them */
     cr_expect_eq(fails_between(2, 100, BEGIN), 100);
     is_ejected(0, 0);
 }
@@ -173,6 +174,15 @@ Test(outlier_numbers, what_went_well_long_ago)
     is_ejected(BEGIN + 4 * SECOND, 1);
 }
 
+/* Of several seconds the oldest says what had gone well before. */
+Test(outlier_numbers, what_went_well_since_the_oldest_second)
+{
+    fails(1, BEGIN);
+    agent()->done += 60;
+    cr_expect_eq(fails_between(1, 9, BEGIN + SECOND), 9);
+    is_ejected(0, 0);
+}
+
 /* ---- for how long ----------------------------------------------------------------------------------------------- */
 
 Test(outlier_numbers, from_one_second_to_64)
@@ -181,6 +191,8 @@ Test(outlier_numbers, from_one_second_to_64)
     uint64_t at = BEGIN, times = 0;
 
     fails(5, at);
+    cr_expect_neq(*logged(), '\0');
+    last_log[0] = '\0';
     for (unsigned i = 0; i < sizeof seconds / sizeof seconds[0]; i++) {
         uint64_t until = at + seconds[i] * SECOND;
 
@@ -192,6 +204,7 @@ Test(outlier_numbers, from_one_second_to_64)
     }
     cr_expect_eq(events_of(AP_EVENT_AGENT_EJECTED, &times), 10);
     cr_expect_eq(times, 10);
+    cr_expect_str_eq(logged(), "", "it was said once");
 }
 
 Test(outlier_numbers, what_ends_well_after_it_was_ejected)
