@@ -144,6 +144,12 @@ uint16_t ap_look_16(struct ap_look *look, const uint16_t *p)
     return ap_load_acquire(p); /* LOOK-A1 */
 }
 
+uint8_t ap_look_8(struct ap_look *look, const uint8_t *p)
+{
+    look->report->checked++;
+    return ap_load_acquire(p); /* LOOK-A1 */
+}
+
 void ap_look_zero(struct ap_look *look, const volatile void *p, size_t size, const char *rule, const char *what)
 {
     const volatile uint8_t *bytes = p;

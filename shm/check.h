@@ -56,6 +56,7 @@ enum ap_severity { AP_REPAIRABLE = 1, AP_CORRUPT = 2 }; /* the exit codes of shm
     X("T10", "a slab is leased to a LIVE lane")                                         \
     X("T11", "a task's owner is alive")                                                 \
     X("T12", "the hints of a SCHEDULED task are not later than its next time")          \
+    X("T13", "the rank that a task has is one of the four")                             \
     X("Q1", "0 <= tail - head <= depth")                                                \
     X("Q2", "a queue's state and lane are in range")                                    \
     X("Q3", "a ring's lease is a LIVE lane's, and the shared ring's is 0")              \
@@ -135,6 +136,7 @@ void ap_look_found(struct ap_look *look, enum ap_severity severity, const volati
 uint64_t ap_look_64(struct ap_look *look, const uint64_t *p);
 uint32_t ap_look_32(struct ap_look *look, const uint32_t *p);
 uint16_t ap_look_16(struct ap_look *look, const uint16_t *p);
+uint8_t ap_look_8(struct ap_look *look, const uint8_t *p);
 /* Finds nonzero bytes in [p, p + size): one finding, at the first of them. */
 void ap_look_zero(struct ap_look *look, const volatile void *p, size_t size, const char *rule, const char *what);
 /* Copies a text of at most size - 1 bytes. Finds a missing NUL, control bytes, and anything but NULs behind the first NUL. `ret`

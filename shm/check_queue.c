@@ -84,10 +84,12 @@ static void look_queue(struct ap_look *look)
                       LONG(rings) * g->queue_depth);
     if (running > g->tasks)
         ap_look_found(look, AP_CORRUPT, &q->running, running, "Q7", "%u running of %u tasks", running, g->tasks);
-    ap_look_zero(look, q->reserved0, sizeof q->reserved0, "Q8", "reserved0");
     ap_look_zero(look, base + offsetof(struct ap_queue, refused) + sizeof q->refused,
                  offsetof(struct ap_queue, depth) - offsetof(struct ap_queue, refused) - sizeof q->refused, "Q8",
                  "behind the summary's line");
+    if (ap_look_64(look, &q->ranked) > 1)
+        ap_look_found(look, AP_CORRUPT, &q->ranked, ap_look_64(look, &q->ranked), "Q13", "ranked %016llx",
+                      LONG(ap_look_64(look, &q->ranked)));
 }
 
 /* ---- rings ---------------------------------------------------------------------------------------------------- */
@@ -125,6 +127,7 @@ struct cells {
     const struct ap_ring *ring;
     uint64_t head, tail;
     uint32_t depth, shift;
+    bool shared; /* it can have holes */
 };
 
 enum lap { LAP_NEW, LAP_OLD, LAP_WRONG };
@@ -143,13 +146,13 @@ static const uint64_t *cell_of(const struct cells *c, uint32_t k)
     return &c->ring->cells[(c->head + k) & (c->depth - 1)];
 }
 
-static void cell_reference(struct ap_look *look, const uint64_t *at, uint64_t cell)
+static void cell_reference(struct ap_look *look, const struct cells *c, const uint64_t *at, uint64_t cell)
 {
     const struct ap_slot *slot = ap_slot_at(look->seg, AP_REF_SLOT(cell));
     const struct ap_slab *slab = ap_slab_at(look->seg, AP_REF_SLOT(cell) / AP_SLAB_SLOTS);
     uint64_t now;
 
-    if (cell == 0) return;
+    if (cell == 0 || (c->shared && cell << 4 == 0)) return;
     if (slot == NULL || slab == NULL || AP_REF_GENERATION(cell) == 0) {
         ap_look_found(look, AP_CORRUPT, at, cell, "Q5", "reference %016llx names no task", LONG(cell));
         return;
@@ -171,7 +174,7 @@ static uint32_t cells_scan(struct ap_look *look, const struct cells *c, bool *to
     for (uint32_t k = c->depth; k-- > 0;) {
         uint64_t cell = ap_look_64(look, cell_of(c, k));
 
-        cell_reference(look, cell_of(c, k), cell);
+        cell_reference(look, c, cell_of(c, k), cell);
         switch (cell_lap(c, k, cell)) {
         case LAP_NEW:
             if (end == 0) end = k + 1;
@@ -203,7 +206,8 @@ static void look_ring(struct ap_look *look)
 {
     const struct ap_geometry *g = &look->seg->geometry;
     const struct ap_ring *ring = ap_at(look->seg, AP_SECTION_RINGS, look->index);
-    struct cells c = {.ring = ring, .depth = g->queue_depth, .shift = (uint32_t)__builtin_ctz(g->queue_depth)};
+    struct cells c = {.ring = ring, .depth = g->queue_depth, .shift = (uint32_t)__builtin_ctz(g->queue_depth),
+                      .shared = look->index % (g->queue_inlets + 1) == g->queue_inlets};
     uint64_t evidence, stride = look->seg->sections[AP_SECTION_RINGS].stride, used = sizeof *ring + 8ull * c.depth;
     const uint8_t *base = (const uint8_t *)ring;
     uint32_t end;
@@ -247,7 +251,7 @@ static const struct ap_field queue_fields[] = {
     AP_FIELD(ap_queue, retried),
     AP_FIELD(ap_queue, told), AP_FIELD(ap_queue, until), AP_FIELD(ap_queue, probe), AP_FIELD(ap_queue, charge),
     AP_FIELD(ap_queue, charged), AP_FIELD(ap_queue, ejections), AP_FIELD(ap_queue, pace), AP_FIELD(ap_queue, refused),
-    AP_FIELD(ap_queue, taken), AP_FIELD(ap_queue, margin),
+    AP_FIELD(ap_queue, taken), AP_FIELD(ap_queue, margin), AP_FIELD(ap_queue, ranked),
     {NULL, 0, 0},
 };
 static const struct ap_number queue_numbers[] = {

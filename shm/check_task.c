@@ -233,6 +233,15 @@ static void slot_due(struct ap_look *look, const struct seen *s, const struct ap
     due_hint(look, s, &look->seg->header->due, due, "header's hint");
 }
 
+static void slot_rank(struct ap_look *look, const struct seen *s)
+{
+    uint64_t request = ap_look_64(look, &s->slot->request);
+    uint32_t rank = ap_look_8(look, &s->slot->rank);
+
+    if (published(s->state) && (request & AP_REQUEST_RANKED) != 0 && rank >= AP_RANKS)
+        ap_look_found(look, AP_CORRUPT, &s->slot->rank, SEEN(s, rank), "T13", "rank %u", rank);
+}
+
 static void slot_indexes(struct ap_look *look, const struct seen *s)
 {
     const struct ap_geometry *g = &look->seg->geometry;
@@ -260,6 +269,7 @@ static void look_slot(struct ap_look *look)
     slot_generation(look, &s);
     slot_bodies(look, &s);
     slot_times(look, &s);
+    slot_rank(look, &s);
     slot_indexes(look, &s);
     slot_due(look, &s, slab);
 }
@@ -297,6 +307,7 @@ static const struct ap_field slot_fields[] = {
     AP_FIELD(ap_slot, only), AP_FIELD(ap_slot, body_inline), AP_FIELD(ap_slot, result_inline), AP_FIELD(ap_slot, queued),
     AP_FIELD(ap_slot, started), AP_FIELD(ap_slot, finished), AP_FIELD(ap_slot, queue), AP_FIELD(ap_slot, worker),
     AP_FIELD(ap_slot, due), AP_FIELD(ap_slot, outcome), AP_FIELD(ap_slot, start_by), AP_FIELD(ap_slot, tries),
+    AP_FIELD(ap_slot, rank),
     {NULL, 0, 0},
 };
 static const struct ap_number slot_numbers[] = {

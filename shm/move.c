@@ -31,6 +31,7 @@ void ap_move_untold(struct ap_segment *seg)
 /* The reference is a hint: if the ring is full the rescan finds the task, so there must be one. */
 void ap_move_announce(struct ap_segment *seg, uint32_t index, uint64_t generation, uint32_t queue)
 {
+    if (ap_slot_rank(ap_slot_at(seg, index), generation) != AP_RANK_NORMAL) ap_queue_rank(seg, queue);
     if (ap_queue_push_shared(seg, queue, AP_REF(index, generation)) < 0)
         ap_add_acq_rel(&seg->header->rescan, 1); /* QUEUE-R5 pairs QUEUE-A5 */
     ap_fence_full(); /* TASK-F1 pairs TASK-F2; it is QUEUE-F1 for the signal, too */

@@ -92,9 +92,15 @@ bool ap_queue_room(struct ap_segment *seg, uint32_t queue, struct ap_producer *p
     uint64_t head;
 
     if (!p->opened) producer_open(seg, queue, p, lane);
+    if (p->shared) {
+        /* The tail first: with the head of a while ago the ring would seem fuller than it ever was. Signed: the head may be
+         * ahead. */
+        uint64_t tail = ap_load_acquire(&p->ring->tail);
+        int64_t used = (int64_t)(tail - ap_load_acquire(&p->ring->head));
+
+        return ap_crowd_room(seg, queue, lane->index, AP_PRODUCER_RANK(p), used > 0 ? (uint64_t)used : 0);
+    }
     head = ap_load_acquire(&p->ring->head); /* QUEUE-A2 pairs QUEUE-R2 */
-    /* Signed: its head may be ahead of its tail. */
-    if (p->shared) return (int64_t)(ap_load_relaxed(&p->ring->tail) - head) < (int64_t)seg->geometry.queue_depth;
     p->head = head;
     return p->tail - head < seg->geometry.queue_depth;
 }
@@ -173,6 +179,7 @@ void ap_queue_begin(struct ap_segment *seg, uint32_t queue, bool anew)
     ap_store_relaxed(&q->pace, 0);
     ap_store_relaxed(&q->margin, 0);
     if (!anew) return;
+    ap_store_relaxed(&q->ranked, 0);
     ap_store_relaxed(&q->depth, 0);
     /* `started` last: no more tasks may have ended than have started, at any instant. */
     ap_store_relaxed(&q->done, 0);
@@ -220,27 +227,28 @@ void ap_consumer_init(struct ap_consumer *c, struct ap_segment *seg, uint32_t qu
     c->seg = seg;
     c->queue = ap_queue_at(seg, queue);
     c->index = queue;
-    c->count = seg->geometry.queue_inlets + 1;
+    c->turn = UINT64_MAX;
+    c->shared = seg->geometry.queue_inlets;
+    c->count = c->shared + 1;
     AP_ASSERT(c->count <= sizeof c->rings / sizeof *c->rings);
+    c->all = UINT64_MAX >> (64 - c->count);
+    c->inlets = c->all >> 1;
     for (uint32_t r = 0; r < c->count; r++) {
         c->rings[r].ring = ap_ring_at(seg, queue, r);
         c->rings[r].head = ap_load_relaxed(&c->rings[r].ring->head);
     }
+    c->rings[c->shared].head = ap_crowd_head(seg, c->rings[c->shared].ring, c->rings[c->shared].head);
 }
 
-/* The ring's next reference, its lap removed; 0: none. */
-static inline uint64_t intake_look(const struct ap_consumer *c, const struct ap_intake *in)
+bool ap_queue_head_rest(struct ap_consumer *c)
 {
-    /* QUEUE-A1 pairs QUEUE-R1 */
-    uint64_t cell = ap_load_acquire(ap_cell_at(c->seg, in->ring, in->head));
+    struct ap_intake *in = &c->rings[c->shared];
+    uint64_t head = ap_crowd_head(c->seg, in->ring, in->head);
 
-    return cell >> AP_LAP_SHIFT == ap_lap_at(c->seg, in->head) ? cell & REF_MASK : 0;
-}
-
-static inline void intake_taken(struct ap_intake *in)
-{
-    in->head++;
-    ap_store_release(&in->ring->head, in->head); /* QUEUE-R2 pairs QUEUE-A2 */
+    if (head == in->head) return false;
+    in->head = head;
+    ap_store_release(&in->ring->head, head); /* QUEUE-R2 pairs QUEUE-A2 */
+    return true;
 }
 
 /* Clears the summary bits of rings that were seen empty, looks again, and sets those of rings that are not. */
@@ -251,8 +259,14 @@ static void bits_clear(struct ap_consumer *c, uint64_t bits)
     ap_and_acq_rel(&c->queue->summary, ~bits);
     ap_fence_full(); /* QUEUE-F2 pairs QUEUE-F1 */
     for (; bits != 0; bits &= bits - 1)
-        if (intake_look(c, &c->rings[__builtin_ctzll(bits)]) != 0) found |= bits & -bits;
+        if (ap_intake_look(c, &c->rings[__builtin_ctzll(bits)]) != 0) found |= bits & -bits;
     if (found != 0) ap_or_acq_rel(&c->queue->summary, found);
+}
+
+/* The lanes of the shared ring have their turns one after the other. */
+static __attribute__((noinline)) uint64_t pop_shared(struct ap_consumer *c)
+{
+    return ap_crowd_pop(c, AP_RANK_NORMAL, NULL, NULL);
 }
 
 static __attribute__((noinline)) void empties(struct ap_consumer *c, uint64_t empty)
@@ -260,23 +274,25 @@ static __attribute__((noinline)) void empties(struct ap_consumer *c, uint64_t em
     if (__builtin_popcountll(empty) > EMPTY_LEFT) bits_clear(c, empty);
 }
 
-uint64_t ap_queue_pop(struct ap_consumer *c)
+/* Of the rings whose bits are set, in turn; `crowd`: the shared one is among them. */
+AP_ALWAYS_INLINE uint64_t pop_in_turn(struct ap_consumer *c, uint64_t active, bool crowd)
 {
-    /* Bits beyond the rings are nobody's: who corrupts the summary is not to lead out of the table. */
-    uint64_t active = ap_load_acquire(&c->queue->summary) << (64 - c->count) >> (64 - c->count), empty = 0, ref = 0;
+    uint64_t empty = 0, ref = 0;
 
     while (active != 0) {
         /* The first active ring at or after the turn, so that all are served alike. */
-        uint64_t ahead = active >> c->turn << c->turn;
+        uint64_t ahead = active & c->turn;
         uint32_t r = (uint32_t)__builtin_ctzll(ahead != 0 ? ahead : active);
 
-        c->turn = (r + 1) % 64;
-        ref = intake_look(c, &c->rings[r]);
+        c->turn = (UINT64_MAX - 1) << r;
+        ref = ap_intake_look(c, &c->rings[r]);
         if (__builtin_expect(ref != 0, 1)) {
             c->last = r;
-            intake_taken(&c->rings[r]);
+            if (crowd && r == c->shared) ref = pop_shared(c);
+            else ap_intake_taken(&c->rings[r]);
             break;
         }
+        if (crowd && r == c->shared && ap_queue_head_rest(c)) continue;
         empty |= UINT64_C(1) << r;
         active &= ~(UINT64_C(1) << r);
     }
@@ -286,6 +302,20 @@ uint64_t ap_queue_pop(struct ap_consumer *c)
     return ref;
 }
 
+static __attribute__((noinline)) uint64_t pop_crowded(struct ap_consumer *c, uint64_t active)
+{
+    if ((ap_crowd_ranks(c) & ~AP_RANK_BIT(AP_RANK_NORMAL)) != 0) return ap_queue_pop_ranks(c, AP_RANKS_ALL, 0);
+    return pop_in_turn(c, active, true);
+}
+
+uint64_t ap_queue_pop(struct ap_consumer *c)
+{
+    /* Bits beyond the rings are nobody's: who corrupts the summary is not to lead out of the table. */
+    uint64_t active = ap_load_acquire(&c->queue->summary) & c->all;
+
+    return __builtin_expect(active > c->inlets, 0) ? pop_crowded(c, active) : pop_in_turn(c, active, false);
+}
+
 uint64_t ap_queue_peek(const struct ap_segment *seg, uint32_t queue, uint64_t *cursor)
 {
     const struct ap_queue *q = ap_queue_at(seg, queue);
@@ -293,14 +323,15 @@ uint64_t ap_queue_peek(const struct ap_segment *seg, uint32_t queue, uint64_t *c
 
     for (; q != NULL && ring <= seg->geometry.queue_inlets; ring++, step = 0) {
         struct ap_ring *at = ap_ring_at(seg, queue, ring);
-        uint64_t position, cell;
 
-        if ((ap_load_relaxed(&q->summary) >> ring & 1) == 0 || step >= seg->geometry.queue_depth) continue;
-        position = ap_load_relaxed(&at->head) + step;
-        cell = ap_load_acquire(ap_cell_at(seg, at, position)); /* QUEUE-A1 pairs QUEUE-R1 */
-        if (cell >> AP_LAP_SHIFT != ap_lap_at(seg, position)) continue;
-        *cursor = (uint64_t)ring << 32 | (step + 1);
-        return cell & REF_MASK;
+        if ((ap_load_relaxed(&q->summary) >> ring & 1) == 0) continue;
+        for (; step < seg->geometry.queue_depth; step++) {
+            uint64_t position = ap_load_relaxed(&at->head) + step, cell = ap_load_acquire(ap_cell_at(seg, at, position));
+
+            if (cell >> AP_LAP_SHIFT != ap_lap_at(seg, position)) break; /* QUEUE-A1 pairs QUEUE-R1 */
+            *cursor = (uint64_t)ring << 32 | (step + 1);
+            if ((cell & REF_MASK) != 0) return cell & REF_MASK;
+        }
     }
     return 0;
 }
@@ -325,71 +356,12 @@ int ap_queue_settle(struct ap_consumer *c)
     ap_fence_full(); /* QUEUE-F2 pairs QUEUE-F1 */
     for (uint32_t r = 0; r < c->count; r++) {
         head_adopt(&c->rings[r]);
-        if (intake_look(c, &c->rings[r]) == 0) continue;
+        if (r == c->shared) ap_queue_head_rest(c);
+        if (ap_intake_look(c, &c->rings[r]) == 0) continue;
         ap_or_acq_rel(&c->queue->summary, UINT64_C(1) << r);
         found = 1;
     }
     return found;
-}
-
-/* Tasks that were queued before this one go first: the table is in the order of slots, which begins anew with every round of a
- * slab. All rings are asked, in turn, since a dead client's is leased to nobody, or to another by now. A task whose reference was
- * lost from a ring is older than all that is left in it, and goes at once. */
-static uint64_t pop_before(struct ap_consumer *c, const struct ap_slot *task)
-{
-    for (uint32_t i = 0, begin = c->turn; i < c->count; i++) {
-        const struct ap_slot *first;
-        uint32_t r = (begin + i) % c->count;
-        uint64_t ref = intake_look(c, &c->rings[r]);
-
-        if (ref == 0) continue;
-        first = ap_slot_at(c->seg, AP_REF_SLOT(ref));
-        if (first != NULL && AP_WORD_GENERATION(ap_load_acquire(&first->word)) == AP_REF_GENERATION(ref) &&
-            ap_load_relaxed(&first->queued) > ap_load_relaxed(&task->queued))
-            continue;
-        c->turn = (r + 1) % 64;
-        intake_taken(&c->rings[r]);
-        return ref;
-    }
-    return 0;
-}
-
-/* QUEUED here when the scan began. No task has generation 0: as slot 0's reference it would read as the end of a scan that is never
- * done. */
-static bool to_be_found(const struct ap_consumer *c, const struct ap_slot *slot, uint64_t word)
-{
-    if (AP_WORD_STATE(word) != AP_TASK_QUEUED || AP_WORD_OWNER(word) != c->index || AP_WORD_GENERATION(word) == 0) return false;
-    return ap_load_relaxed(&slot->queued) <= c->began;
-}
-
-uint64_t ap_queue_scan(struct ap_consumer *c, uint64_t *cursor)
-{
-    const struct ap_segment *seg = c->seg;
-
-    if (*cursor == 0) {
-        c->scanning = ap_load_acquire(&seg->header->rescan); /* QUEUE-A5 pairs QUEUE-R5: before the clock */
-        c->began = seg->ops->now();
-    }
-    while (*cursor < seg->geometry.tasks) {
-        const struct ap_slot *slot = ap_slot_at(seg, *cursor);
-        uint64_t index = *cursor, word, before;
-
-        if (index % AP_SLAB_SLOTS == 0 && ap_load_acquire(&ap_slab_at(seg, index / AP_SLAB_SLOTS)->lease) == 0) {
-            *cursor += AP_SLAB_SLOTS; /* never leased: never used */
-            continue;
-        }
-        word = ap_load_acquire(&slot->word);
-        if (!to_be_found(c, slot, word)) {
-            ++*cursor;
-            continue;
-        }
-        before = pop_before(c, slot);
-        if (before != 0) return before;
-        ++*cursor;
-        return AP_REF(index, AP_WORD_GENERATION(word));
-    }
-    c->rescan = c->scanning;
-    return 0;
 }
 
 void ap_queue_publish(struct ap_consumer *c, uint32_t running)
@@ -442,30 +414,6 @@ void ap_queue_pace(struct ap_consumer *c, uint64_t each)
 
     if (pace * depth < AP_PACE_LEAST) pace = 0;
     if (pace != ap_load_relaxed(&c->queue->pace)) ap_store_relaxed(&c->queue->pace, pace);
-}
-
-static uint32_t ring_waiting(const struct ap_segment *seg, uint32_t queue, uint32_t ring)
-{
-    const struct ap_ring *at = ap_ring_at(seg, queue, ring);
-    uint64_t n = at != NULL ? ap_load_relaxed(&at->tail) - ap_load_relaxed(&at->head) : 0;
-
-    return n <= seg->geometry.queue_depth ? (uint32_t)n : 0;
-}
-
-uint32_t ap_queue_ahead(const struct ap_segment *seg, uint32_t queue, uint32_t ring)
-{
-    const struct ap_queue *q = ap_queue_at(seg, queue);
-    uint64_t active = q != NULL ? ap_load_relaxed(&q->summary) : 0;
-    uint32_t own = ring_waiting(seg, queue, ring), ahead = own;
-
-    for (; active != 0; active &= active - 1) {
-        uint32_t r = (uint32_t)__builtin_ctzll(active), n;
-
-        if (r > seg->geometry.queue_inlets) break;
-        n = r != ring ? ring_waiting(seg, queue, r) : 0;
-        ahead += n < own + 1 ? n : own + 1;
-    }
-    return ahead;
 }
 
 void ap_queue_margin(struct ap_consumer *c, uint32_t percent)

@@ -2,10 +2,10 @@
  *
  * SCOPE     1 A queue has `queue_inlets` single-producer rings, the inlets. A client lane leases one on its first use of the
  *           queue.
- *           2 It has one shared ring, for further producers, re-routing and redelivery.
+ *           2 It has one shared ring, for further producers, re-routing and redelivery. Turns and places in it: crowd.h.
  *           3 It has one consumer lane at a time.
  *           4 It keeps its index when its queen dies and comes back. The queued tasks wait in it.
- *           5 Tasks of a client lane that holds an inlet are first delivered in the order in which they were submitted.
+ *           5 Tasks of a client lane are first delivered in the order in which they were submitted, within a rank (rank.h).
  *           6 A producer asks for room before its task is QUEUED (ap_queue_room). An inlet that had room has it still; the shared
  *           ring can be full by then, and the task is taken back.
  * LAYOUT    struct ap_queue   line 0 life                       writer: its consumer's process, reaper   readers: every submit
@@ -26,7 +26,8 @@
  *           3 Empty inlets are taken first. One that is more than half full is not taken.
  * CELLS     1 A cell holds a reference with 4 lap bits on top. It is new at position p if its lap is (p / depth + 1) & 15.
  *           2 The producer of an inlet stores the cell.
- *           3 A producer of the shared ring compare-and-swaps the cell and then helps `tail` along. Each of the others helps,
+ *           3 In the shared ring a cell can be a hole: new, with reference 0 (crowd.h).
+ *           4 A producer of the shared ring compare-and-swaps the cell and then helps `tail` along. Each of the others helps,
  *           too, so a producer that dies between the two stops nobody.
  * HINTS     1 A reference can come twice. The task word refuses the second.
  *           2 A reference can be lost, when a consumer dies after it advanced head. Each recovery raises header.rescan, and every
@@ -85,6 +86,7 @@
 
 #include "core/invariant.h"
 #include "shm/bell.h"
+#include "shm/crowd.h"
 #include "shm/task.h"
 
 enum ap_queue_state { AP_QUEUE_FREE, AP_QUEUE_CLAIMED, AP_QUEUE_OPEN, AP_QUEUE_CLOSED };
@@ -104,7 +106,7 @@ struct ap_queue {
     uint32_t ejections; /* in a row */
     uint32_t margin;    /* percent of the pace that callers reckon with; 0: AP_MARGIN_LEAST. See PACE */
     uint64_t pace; /* ns: how long it takes for one of the tasks that wait; 0: none waits worth mentioning. See PACE */
-    uint64_t reserved0[1];
+    uint64_t ranked; /* 1: a task with a rank was put into it since it is this agent's (rank.h) */
 
     uint64_t summary AP_ALIGNED;
     uint64_t crashed, expired, cancelled; /* tasks that ended without their consumer: added by the lane that ended them */
@@ -143,7 +145,9 @@ struct ap_producer {
     uint64_t tail, head; /* of a leased inlet: own position, last head seen */
     uint32_t index;      /* ring */
     uint8_t opened, shared;
+    uint8_t rank;        /* of what is pushed next into the shared ring, + 1; 0: NORMAL */
 };
+#define AP_PRODUCER_RANK(p) ((p)->rank == 0 ? AP_RANK_NORMAL : (enum ap_rank)((p)->rank - 1))
 
 #define AP_LAP_SHIFT 60
 _Static_assert(AP_REF(AP_TASKS_MAX - 1, AP_GENERATION_MASK) >> AP_LAP_SHIFT == 0, "a lap lies above the reference");
@@ -215,16 +219,23 @@ void ap_queues_withdraw(struct ap_segment *seg, uint32_t lane, uint64_t beside);
 struct ap_consumer {
     struct ap_segment *seg;
     struct ap_queue *queue;
-    uint32_t index, turn;
+    uint64_t turn;     /* bits of the rings from the one to look at first */
+    uint64_t all;      /* bits of all rings */
+    uint64_t inlets;   /* those of the inlets */
+    uint32_t index;
     uint32_t last;     /* the ring that had the last reference */
     uint32_t count;    /* of rings, the shared one included */
+    uint32_t shared;   /* that one: the last */
     uint64_t rescan;   /* header.rescan as of the last complete scan */
     uint64_t scanning; /* header.rescan as of the beginning of the scan under way */
     uint64_t began;    /* when that was */
+    uint32_t passes;   /* that it makes: 1, or one for each rank */
+    struct ap_ranks ranks;
     struct ap_intake {
         struct ap_ring *ring;
         uint64_t head;
     } rings[AP_INLETS_MAX + 1];
+    struct ap_crowd crowd; /* of the last of them, the shared one */
 };
 
 /* Ownership. claim: FREE or CLOSED -> CLAIMED(lane), claim_seen only from that `life`. open: CLAIMED(lane) -> OPEN(lane), unless
@@ -237,9 +248,50 @@ int ap_queue_close(struct ap_segment *seg, uint32_t queue, uint64_t life);
 void ap_queue_begin(struct ap_segment *seg, uint32_t queue, bool anew);
 void ap_consumer_init(struct ap_consumer *c, struct ap_segment *seg, uint32_t queue);
 
-/* The next reference, rings in turn, or 0 when all are empty; its lap is removed. Clears the summary bits of rings that it found
- * empty when they are many. */
+/* From now on the ring is looked at first; one behind the last of them: the first is. */
+static inline void ap_consumer_turn(struct ap_consumer *c, uint32_t ring)
+{
+    c->turn = ring < 64 ? UINT64_MAX << ring : 0;
+}
+/* The next reference, by rank, rings in turn, or 0 when all are empty; its lap is removed. Clears the summary bits of rings that it
+ * found empty when they are many. */
 uint64_t ap_queue_pop(struct ap_consumer *c);
+/* The same, of the ranks whose bits are set only. `beside` are the bits of others of which something waits, too. */
+uint64_t ap_queue_pop_ranks(struct ap_consumer *c, uint32_t ranks, uint32_t beside);
+/* The ring's next reference, its lap removed; 0: none, or a hole. */
+static inline uint64_t ap_intake_look(const struct ap_consumer *c, const struct ap_intake *in)
+{
+    /* QUEUE-A1 pairs QUEUE-R1 */
+    uint64_t cell = ap_load_acquire(ap_cell_at(c->seg, in->ring, in->head));
+
+    return cell >> AP_LAP_SHIFT == ap_lap_at(c->seg, in->head) ? cell & ((UINT64_C(1) << AP_LAP_SHIFT) - 1) : 0;
+}
+static inline void ap_intake_taken(struct ap_intake *in)
+{
+    in->head++;
+    ap_store_release(&in->ring->head, in->head); /* QUEUE-R2 pairs QUEUE-A2 */
+}
+static inline void ap_intake_to(struct ap_intake *in, uint64_t head)
+{
+    if (in->head == head) return;
+    in->head = head;
+    ap_store_release(&in->ring->head, head); /* QUEUE-R2 pairs QUEUE-A2 */
+}
+/* A consumer that was killed, or stands still with what it has read, may leave the head of the shared ring at a hole. Moves it
+ * behind the holes: whether there were any. */
+bool ap_queue_head_rest(struct ap_consumer *c);
+/* A task with a rank is about to be put into it. */
+static inline void ap_queue_rank(const struct ap_segment *seg, uint32_t queue)
+{
+    struct ap_queue *q = ap_queue_at(seg, queue);
+
+    if (q != NULL && ap_load_relaxed(&q->ranked) == 0) ap_store_relaxed(&q->ranked, 1);
+}
+/* ap_queue_pop, but only what may be started now: of an inlet in which the next one may not, nothing; of the shared ring what is
+ * behind it, too (crowd.h, WAITING). */
+uint64_t ap_queue_pop_where(struct ap_consumer *c, ap_may_fn may, void *user);
+/* Whether that would find anything. Takes nothing. */
+bool ap_queue_any_where(struct ap_consumer *c, ap_may_fn may, void *user);
 /* For those who look for a task to move: the references in the queue's rings, one after another from *cursor (0 at first) on, or 0
  * at the end. Takes nothing, and may miss or repeat what its consumer takes meanwhile. */
 uint64_t ap_queue_peek(const struct ap_segment *seg, uint32_t queue, uint64_t *cursor);
@@ -271,7 +323,8 @@ static inline int ap_queue_rescan_due(const struct ap_consumer *c)
  * 2 Tasks that were queued earlier are popped from their rings and returned first, rings in turn. So a scan keeps the order of
  *   each client, too.
  * 3 Pops may come in between, but not in a consumer's first scan: tasks that the former consumer took from a ring and never began
- *   are older than all that are left there. */
+ *   are older than all that are left there.
+ * 4 Where tasks have ranks it goes over the table for each of them, and returns what is more urgent before (rank.h, RECOVERY). */
 uint64_t ap_queue_scan(struct ap_consumer *c, uint64_t *cursor);
 /* A task at the queue has ended in `state` without its consumer. `crashed`: it was being run. */
 void ap_queue_count_ended(const struct ap_segment *seg, uint32_t queue, uint32_t state, bool crashed);
@@ -331,8 +384,6 @@ void ap_queue_publish(struct ap_consumer *c, uint32_t running);
 #define AP_MARGIN_MOST 600u
 /* By the consumer, after ap_queue_publish: `each` is what it takes for a task. */
 void ap_queue_pace(struct ap_consumer *c, uint64_t each);
-/* How many tasks the consumer takes before one that is pushed into `ring` now: it takes from one ring after the other. Any ring. */
-uint32_t ap_queue_ahead(const struct ap_segment *seg, uint32_t queue, uint32_t ring);
 /* By the consumer; of other values the nearest. */
 void ap_queue_margin(struct ap_consumer *c, uint32_t percent);
 /* Of any queue, whatever somebody has written into it. */
@@ -342,6 +393,9 @@ static inline uint32_t ap_queue_margin_of(const struct ap_queue *q)
 
     return margin < AP_MARGIN_LEAST ? AP_MARGIN_LEAST : margin < AP_MARGIN_MOST ? margin : AP_MARGIN_MOST;
 }
+/* How many tasks the consumer takes before one of a rank that the lane pushes into `ring` now: what is more urgent, and of the same
+ * rank from one ring after the other, and in the shared one from one lane after the other. Any ring. */
+uint32_t ap_queue_ahead(const struct ap_segment *seg, uint32_t queue, uint32_t ring, uint32_t lane, enum ap_rank rank);
 
 /* For observers: the number of references in the rings whose summary bits are set, from shared values, each range-checked. */
 uint32_t ap_queue_depth(const struct ap_segment *seg, uint32_t queue);

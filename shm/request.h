@@ -18,16 +18,19 @@ struct ap_slot;
 
 enum {
     AP_REQUEST_CANCEL = 1, AP_REQUEST_ABANDON = 2, AP_REQUEST_DETACH = 4, AP_REQUEST_OVERWRITTEN = 8, AP_REQUEST_TRIED = 16,
-    AP_REQUEST_KEEP = 256, AP_REQUEST_TIMED = 512,
+    AP_REQUEST_HEDGED = 32, AP_REQUEST_PROBE = 64, AP_REQUEST_RANKED = 128, AP_REQUEST_KEEP = 256, AP_REQUEST_TIMED = 512,
+    AP_REQUEST_PARTS = 1024, AP_REQUEST_BOUND = 2048,
 };
 #define AP_REQUEST_GIVEN_UP (AP_REQUEST_ABANDON | AP_REQUEST_DETACH)
-#define AP_REQUEST_ALL 0xf31fu /* bits that exist */
+#define AP_REQUEST_ALL 0xffffu /* bits that exist */
 
 #define AP_REQUEST_WORD(generation, bits) ((uint64_t)(generation) << 16 | (uint64_t)(bits))
 #define AP_REQUEST_GENERATION(r) ((uint64_t)(r) >> 16)
 #define AP_REQUEST_BITS(r) ((uint64_t)(r) & 0xffff)
 _Static_assert((AP_REQUEST_CANCEL | AP_REQUEST_GIVEN_UP | AP_REQUEST_OVERWRITTEN | AP_REQUEST_TRIED | AP_REQUEST_DEAD(15) |
-                AP_REQUEST_KEEP | AP_REQUEST_TIMED) == AP_REQUEST_ALL, "each bit means one thing");
+                AP_REQUEST_HEDGED | AP_REQUEST_PROBE | AP_REQUEST_RANKED | AP_REQUEST_KEEP | AP_REQUEST_TIMED |
+                AP_REQUEST_PARTS | AP_REQUEST_BOUND) == AP_REQUEST_ALL,
+               "each bit means one thing");
 
 /* Stores `seen`, the word of the end of a task with KEEP, where its row finds it. */
 void ap_slot_outcome(struct ap_slot *slot, uint64_t seen);

@@ -215,7 +215,8 @@ struct ap_slot {
     uint64_t outcome;                   /* with KEEP, the word of its end; else of an earlier task */
     uint64_t start_by;                  /* when it is to be started for the first time, if TIMED is set; else of an earlier task */
     uint16_t tries;                     /* AP_TRIES, if TRIED is set; else of an earlier task */
-    uint8_t reserved[6];
+    uint8_t rank;                       /* enum ap_rank, if RANKED is set; else of an earlier task */
+    uint8_t reserved[5];
 } AP_ALIGNED;
 
 /* Attempts that its agent failed and after which it was put back, and why it was not (enum apiary_untried). A worker that is killed
@@ -448,10 +449,10 @@ AP_ALWAYS_INLINE void ap_slot_detach(struct ap_slot *slot, uint64_t generation)
     ap_store_relaxed(&slot->request, AP_REQUEST_WORD(generation, AP_REQUEST_DETACH));
 }
 
-/* Has its result outlive the slot, while that is RESERVED. */
-static inline void ap_slot_keep(struct ap_slot *slot)
+/* More is asked of it from birth (KEEP, PARTS, HEDGED, RANKED), while its slot is RESERVED. */
+static inline void ap_slot_ask(struct ap_slot *slot, uint64_t bits)
 {
-    ap_store_relaxed(&slot->request, ap_load_relaxed(&slot->request) | AP_REQUEST_KEEP);
+    ap_store_relaxed(&slot->request, ap_load_relaxed(&slot->request) | bits);
 }
 
 /* FREE -> RESERVED; returns the new generation. All fields that a checker looks at in a RESERVED slot are stored before. */

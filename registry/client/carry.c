@@ -38,7 +38,7 @@ int ap_carry(struct ap_lane_context *c, apiary_task_t task, uint32_t ticket, uin
         unplace(c, task, ticket, loan);
         return r;
     }
-    ap_slot_keep(ap_slot_at(seg, task.slot));
+    ap_slot_ask(ap_slot_at(seg, task.slot), AP_REQUEST_KEEP);
     ap_kept_promise(seg, row, task, options->keep, c->lane.member);
     return 0;
 }

@@ -123,7 +123,7 @@ AP_ALWAYS_INLINE int pick(struct submit *s, struct ap_known_name *known, const a
 /* Tasks wait at the queue. Whether this one would wait past its deadline. */
 static __attribute__((noinline)) bool too_late(struct ap_lane_context *c, uint32_t queue, uint32_t ring, uint64_t timeout)
 {
-    uint64_t excess = ap_deadline_excess(c->lane.seg, queue, ring, timeout);
+    uint64_t excess = ap_deadline_excess(c->lane.seg, queue, ring, c->lane.index, AP_RANK_NORMAL, timeout);
 
     if (excess == 0) return false;
     c->refused.queue = queue;

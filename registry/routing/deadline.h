@@ -15,9 +15,12 @@
 
 #include "shm/queue.h"
 
-/* How long a task that is pushed into `ring` now would take to be done, as far as that can be known; 0: nothing waits. */
-uint64_t ap_deadline_wait(const struct ap_segment *seg, uint32_t queue, uint32_t ring);
-/* How much too long that is for a task that has `timeout`; 0: it is not. A refusal is counted. */
-uint64_t ap_deadline_excess(const struct ap_segment *seg, uint32_t queue, uint32_t ring, uint64_t timeout);
+/* How long a task of a rank that the lane pushes into `ring` now would take to be done, as far as that can be known; 0: nothing
+ * waits. */
+uint64_t ap_deadline_wait(const struct ap_segment *seg, uint32_t queue, uint32_t ring, uint32_t lane,
+                          enum ap_rank rank);
+/* How much too long that is for a task that has `timeout`; 0: it is not. */
+uint64_t ap_deadline_excess(const struct ap_segment *seg, uint32_t queue, uint32_t ring, uint32_t lane, enum ap_rank rank,
+                            uint64_t timeout);
 
 #endif

@@ -565,6 +565,8 @@ const struct operation kills_shm[] = {
     {.name = "push_shared", .prepare = prepare_reference, .run = run_push_shared},
     {.name = "settle", .image = image_task, .prepare = prepare_worker, .run = run_settle, .after = after_task},
     {.name = "wake", .image = image_sleeper, .prepare = prepare_ring, .run = run_ring, .before = before_ring},
+    {.name = "pop_where", .image = image_waiting, .prepare = prepare_worker, .run = run_pop_where, .before = before_waiting},
+    {.name = "pop_ranked", .image = image_ranked, .prepare = prepare_worker, .run = run_pop_ranked, .before = before_ranked},
     {.name = "pop_nothing", .inlets = INLETS_MANY, .image = image_empty_rings, .prepare = prepare_worker, .run = run_pop_nothing},
     {.name = "queue_life", .image = image_task, .run = run_queue_life, .after = after_task},
     {.name = "pool", .prepare = prepare_reserved, .run = run_pool},

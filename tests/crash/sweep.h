@@ -165,6 +165,16 @@ void hive_back(const struct kept_hive *k);
 apiary_job_t *hive_kept(void);
 struct ap_job *hive_in_hand(void);
 
+/* ---- crowd.c */
+void image_crowd(void); /* a task in the shared ring that is not the first, and is served before the others */
+void before_crowd(bool over);
+void image_waiting(void); /* one task may be started, behind another one that may not */
+void run_pop_where(void);
+void image_ranked(void);
+void run_pop_ranked(void);
+void before_ranked(bool over);
+void before_waiting(bool over);
+
 /* ---- timers.c */
 void prepare_job_beat(void);
 void run_job_beat(void);

@@ -232,12 +232,13 @@ static void oracle_slot(struct oracle *o, uint32_t i)
     HOLDS(owner_holds(o, i, state, owner), "slot", i, s->word);
     HOLDS((s->word >> 4 & 7) <= 3 && generation <= AP_GENERATION_LAST &&
               (generation != 0 || state == 0), "slot", i, s->word);
-    HOLDS((s->request & 0xfe00) == 0 && s->request >> 16 <= AP_GENERATION_LAST, "slot", i, s->request);
+    HOLDS(s->request >> 16 <= AP_GENERATION_LAST, "slot", i, s->request);
     if (published) {
         HOLDS(s->request >> 16 == generation, "slot", i, s->request);
         oracle_body(o, i, &s->body, &s->body_size, AP_BLOCK_REQUEST);
         HOLDS(s->deadline >= s->queued, "slot", i, s->deadline);
     }
+    if (published && (s->request & 0x80) != 0) HOLDS(s->rank < 4, "slot", i, s->rank);
     if (state == AP_TASK_SCHEDULED) oracle_due(o, i, s);
     if (state == AP_TASK_DONE || (state == AP_TASK_FAILED && owner == (uint32_t)-APIARY_EAGENT))
         oracle_body(o, i, &s->result, &s->result_size, 4 + (s->word >> 4 & 7) + (s->word >> 7 & 31));
@@ -264,7 +265,7 @@ static void oracle_queue(struct oracle *o, uint32_t i)
     HOLDS(g->queue_inlets == 63 || q->summary >> (g->queue_inlets + 1) == 0, "queue", i, q->summary);
     HOLDS(q->depth <= (g->queue_inlets + 1) * g->queue_depth, "queue", i, q->depth);
     HOLDS(q->running <= g->tasks, "queue", i, q->running);
-    ZEROS("queue", i, q->reserved0, &q->summary);
+    HOLDS(q->ranked <= 1, "queue", i, q->ranked);
     HOLDS(q->done <= q->started, "queue", i, q->done);
     left = q->done <= q->started ? q->started - q->done : UINT64_MAX;
     HOLDS(q->failed <= left, "queue", i, q->failed);
@@ -277,14 +278,15 @@ static void oracle_queue(struct oracle *o, uint32_t i)
 
 static void oracle_cells(struct oracle *o, uint32_t i, const struct ap_ring *r)
 {
-    uint64_t depth = o->seg->geometry.queue_depth;
+    uint64_t depth = o->seg->geometry.queue_depth, inlets = o->seg->geometry.queue_inlets;
+    bool holes = i % (inlets + 1) == inlets; /* in the shared ring */
 
     for (uint64_t k = 0; k < depth; k++) {
         const uint64_t *cell = &r->cells[(r->head + k) % depth];
         uint64_t position = r->head + k, slot = *cell >> 38 & 0x3fffff, generation = *cell & ((UINT64_C(1) << 38) - 1);
         uint64_t lap = (position / depth + 1) % 16, before = position < depth ? 0 : (position / depth) % 16;
 
-        if (*cell != 0)
+        if (*cell != 0 && !(holes && *cell << 4 == 0))
             HOLDS(slot < o->seg->geometry.tasks && generation != 0 && generation <= ap_slot_at(o->seg, slot)->word >> 26,
                   "ring", i, *cell);
         /* A reference below the tail, none above it; the producer may have filled the one at it. */

@@ -75,7 +75,7 @@ Test(queue_many, empty_rings_lose_their_bits)
     cr_assert_eq(ap_queue_pop(&consumer), AP_REF(0, 1), "one that has something is found among the empty");
     cr_assert_eq(push(&shared, AP_REF(0, 2)), 0);
     ap_or_acq_rel(summary, all);
-    consumer.turn = 0;
+    ap_consumer_turn(&consumer, 0);
     cr_assert_eq(ap_queue_pop(&consumer), AP_REF(0, 2));
     cr_expect_eq(ap_load_relaxed(summary), UINT64_C(1) << MANY, "only the one that had something is left");
     cr_assert_eq(ap_queue_pop(&consumer), 0);
@@ -96,7 +96,7 @@ Test(queue, the_next_lessee_goes_on_behind_the_last)
     cr_assert_neq(neighbour.ring, producer.ring, "an empty one first");
     cr_assert_eq(push(&other, AP_REF(0, 5)), 0);
     cr_assert_eq(other.ring, producer.ring);
-    consumer.turn = neighbour.index;
+    ap_consumer_turn(&consumer, neighbour.index);
     cr_assert_eq(ap_queue_pop(&consumer), AP_REF(1, 1));
     for (uint64_t i = 1; i <= 5; i++) cr_assert_eq(ap_queue_pop(&consumer), AP_REF(0, i));
     ap_producer_close(&other, &lane);

@@ -156,7 +156,7 @@ Test(rings, a_consumer_begins_with_nothing_of_a_former_one)
     ap_ring_at(seg, 1, 2)->head = 5;
     ap_consumer_init(&c, seg, 1);
     cr_expect(c.seg == seg && c.queue == queue(1) && c.index == 1 && c.count == INLETS + 1);
-    cr_expect(c.turn == 0 && c.last == 0 && c.rescan == 0 && c.scanning == 0 && c.began == 0);
+    cr_expect(c.turn == UINT64_MAX && c.last == 0 && c.rescan == 0 && c.scanning == 0 && c.began == 0);
     for (uint32_t r = 0; r <= INLETS; r++)
         cr_expect(c.rings[r].ring == ap_ring_at(seg, 1, r) && c.rings[r].head == (r == 2 ? 5 : 0), "ring %u", r);
     cr_expect(ap_queue_rescan_due(&c) == (seg->header->rescan != 0));
