@@ -4,6 +4,7 @@
 
 #include "agents/runtime/outlier.h"
 #include "agents/runtime/pace.h"
+#include "agents/runtime/takeover.h"
 #include "agents/runtime/arena.h"
 #include "core/handle.h"
 #include "core/apiary/agent.h"
@@ -69,6 +70,7 @@ struct ap_agent {
     uint32_t unpublished; /* tasks started or finished since */
     struct ap_outlier outlier;
     struct ap_pace pace;
+    struct ap_takeover_place place;
 };
 
 /* The agent knows it by a handle that is valid for one task: apiary_job_t is never defined. */

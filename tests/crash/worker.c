@@ -533,7 +533,9 @@ static void image_task_elsewhere(void)
 
 static void run_takeover(void)
 {
-    must(ap_takeover_from(&hive.worker, &hive.agent, 0) || at_operation->other != NULL);
+    uint32_t looks = AP_TAKEOVER_LOOKS;
+
+    must(ap_takeover_from(&hive.worker, &hive.agent, 0, &looks) || at_operation->other != NULL);
 }
 
 /* ---- the queen ------------------------------------------------------------------------------------------------ */
