@@ -105,6 +105,7 @@ typedef struct apiary_task { /* names one delegation for the life of the segment
 enum apiary_delegate_flags {
     APIARY_DETACH = 1u, /* fire and forget: the task cannot be awaited and is freed when it finishes */
     APIARY_WAIT_FOR_PROVIDER = 2u, /* where nobody alive offers the capability now, the task waits for one until its deadline */
+    APIARY_PARTS = 8u, /* parts of the result are wanted as they come (apiary_next_part), and not only the whole */
 };
 
 /* The place of a task in a trace, as W3C Trace Context has it. All zeros: in none. */
@@ -205,7 +206,7 @@ typedef struct apiary_result {
     uint32_t attempts;    /* how often the task was started, also by workers that died, and to be failed and tried again */
     apiary_task_t task;
     uint32_t untried;     /* with APIARY_EAGENT and _EOVERRUN: enum apiary_untried */
-    uint32_t reserved;
+    uint32_t parts;       /* with APIARY_PARTS: parts that came before it, of the last attempt; `data` is what follows them */
 } apiary_result_t;
 
 /* Delegates `size` bytes to the best living agent that offers `capability`; they are copied once. Never blocks.
@@ -314,6 +315,29 @@ APIARY_API int apiary_delegate_batch(apiary_t *a, const apiary_request_t *reques
  *   go on and may be awaited again. */
 APIARY_API int apiary_await_batch(apiary_t *a, const apiary_task_t *tasks, size_t n, uint64_t timeout,
                                   apiary_result_t *results, size_t *finished);
+
+/* One part of a result. */
+typedef struct apiary_part {
+    size_t struct_size;
+    uint32_t attempt; /* the start of the task of which it is, as in result.attempts */
+    uint32_t number;  /* in that attempt, from 0 */
+    size_t size;
+} apiary_part_t;
+
+/* The next part of the result of a task that was delegated with APIARY_PARTS, copied to `data`.
+ * 1 Waits for one as apiary_await does, with the same errors: APIARY_ENOTREADY, _ETIMEDOUT, _ESTALE, _EINTERRUPTED.
+ * 2 Returns 1 with the next part. If it has more than `capacity` bytes nothing is copied: it stays the next one, and ret->size
+ *   tells for how much there must be room. Where it returns an error `data` may have been written to.
+ * 3 Returns 0 when the task has ended and all parts are read. Its end is to be awaited then, as that of any task: the whole result
+ *   is the parts, followed by the result's data.
+ * 4 If a worker dies, or its agent fails a task that is tried again, the next attempt begins anew. Its parts have a higher
+ *   `attempt`, and those of attempts before are void. So they are, too, where result.attempts is higher than the last part's.
+ * 5 An agent that is ahead of its reader by the capability's `parts_window` is made to wait, until the task's deadline. So a caller
+ *   that only awaits the end of such a task waits for itself.
+ * 6 Any thread, one at a time; the descriptor of apiary_lane_fd tells of parts, too. Tasks that are fire and forget, that an agent
+ *   delegates, or that are called (apiary_call) have their results whole.
+ * 7 A caller that does not ask for parts gets one whole result, which the agent's side has put together. */
+APIARY_API int apiary_next_part(apiary_t *a, apiary_task_t task, uint64_t timeout, void *data, size_t capacity, apiary_part_t *ret);
 
 /* The result of a task that was delegated with `keep`, for any process, also after the end of the one that delegated it.
  * 1 Waits until the task has ended, for `timeout` (0: not at all), without a deadline of its own: APIARY_ENOTREADY.

@@ -24,6 +24,7 @@
 #define AP_FIRST_SWARM_STATUS 256u
 #define AP_FIRST_DEAD 472u
 #define AP_FIRST_PROGRESS 128u
+#define AP_FIRST_PART 24u
 #define AP_FIRST_MEMORY_VALUE 32u
 #define AP_FIRST_CLAIM_OPTIONS 24u
 #define AP_FIRST_CLAIM 80u
@@ -40,6 +41,7 @@ _Static_assert(sizeof(apiary_refusal_t) >= AP_FIRST_REFUSAL, "structures only gr
 _Static_assert(sizeof(apiary_request_t) >= AP_FIRST_REQUEST, "structures only grow");
 _Static_assert(sizeof(apiary_provider_t) >= AP_FIRST_PROVIDER, "structures only grow");
 _Static_assert(sizeof(apiary_progress_t) >= AP_FIRST_PROGRESS, "structures only grow");
+_Static_assert(sizeof(apiary_part_t) >= AP_FIRST_PART, "structures only grow");
 _Static_assert(sizeof(apiary_dead_t) >= AP_FIRST_DEAD, "structures only grow");
 _Static_assert(sizeof(apiary_memory_value_t) >= AP_FIRST_MEMORY_VALUE, "structures only grow");
 _Static_assert(sizeof(apiary_claim_options_t) >= AP_FIRST_CLAIM_OPTIONS, "structures only grow");

@@ -70,6 +70,10 @@ enum ap_severity { AP_REPAIRABLE = 1, AP_CORRUPT = 2 }; /* the exit codes of shm
     X("P2", "a RESULT block is named by its slot, or being written by its worker")      \
     X("P3", "an OWNED block's lane is LIVE, at its epoch")                              \
     X("P4", "a block's state and owner are in range")                                   \
+    X("P6", "a STREAM block is named by its slot's stream, at its generation")          \
+    X("V1", "the positions of a task's stream are in order, within its window")         \
+    X("V2", "the window of a task's stream is attached to its slot")                    \
+    X("V3", "a stream's generation is not above its slot's in the same epoch")          \
     X("C1", "the lane of a claim, or of a row that is being filled, is LIVE")           \
     X("C2", "the word, number, key and hash of a claim are possible")                   \
     X("C3", "no key is in two rows")                                                    \

@@ -23,7 +23,7 @@ static uint64_t block_offset(const struct ap_segment *seg, uint64_t number)
 
 static void look_block(struct ap_look *look)
 {
-    static const char *const rules[] = {"P4", "P3", "P1", "P5", "P2"};
+    static const char *const rules[] = {"P4", "P3", "P1", "P5", "P6", "P2"};
     const uint64_t *at = ap_at(look->seg, AP_SECTION_BLOCKS, look->index);
     uint64_t word = ap_look_64(look, at), offset = block_offset(look->seg, look->index);
     uint32_t state = AP_BLOCK_STATE(word), who = AP_BLOCK_WHO(word);

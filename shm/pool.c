@@ -3,6 +3,7 @@
 
 #include "shm/event.h"
 #include "shm/part.h"
+#include "shm/stream.h"
 
 #define LARGER 2u /* classes above its own in which a body may lie */
 
@@ -272,13 +273,24 @@ static bool lane_holds(const struct ap_segment *seg, uint32_t index, uint64_t ep
 
 enum verdict { LEAKED, LIVE, CHANGED /* while it was looked at */ };
 
-/* P1 and P2 for a block attached to a slot. The block's word was read before the slot's, so whoever attaches anew since
+static bool pool_named(const struct ap_segment *seg, uint64_t word, uint64_t offset)
+{
+    const struct ap_slot *slot = ap_slot_at(seg, AP_BLOCK_WHO(word));
+    const struct ap_stream *stream = ap_stream_at(seg, AP_BLOCK_WHO(word)); /* NULL: there is no such row in what was salvaged */
+
+    switch (AP_BLOCK_STATE(word)) {
+    case AP_BLOCK_REQUEST: return ap_load_acquire(&slot->body) == offset;
+    case AP_BLOCK_STREAM: return stream != NULL && ap_load_acquire(&stream->window) == offset;
+    default: return ap_load_acquire(&slot->result) == offset;
+    }
+}
+
+/* P1, P2 and P6 for a block attached to a slot. The block's word was read before the slot's, so whoever attaches anew since
  * then changes the block's word and makes the caller's compare-and-swap fail. */
 static enum verdict pool_attached(const struct ap_segment *seg, uint64_t word, uint64_t offset)
 {
     const struct ap_slot *slot = ap_slot_at(seg, AP_BLOCK_WHO(word));
     uint64_t w;
-    bool named;
 
     if (slot == NULL) return LEAKED;
     w = ap_load_acquire(&slot->word); /* TASK-A6 pairs TASK-R6: before the worker's life */
@@ -287,7 +299,7 @@ static enum verdict pool_attached(const struct ap_segment *seg, uint64_t word, u
     case AP_TASK_FREE: return LEAKED;
     case AP_TASK_RESERVED: return LIVE;
     case AP_TASK_RUNNING:
-        if (AP_BLOCK_STATE(word) == AP_BLOCK_REQUEST) break;
+        if (AP_BLOCK_STATE(word) != AP_BLOCK_RESULT) break;
         /* An earlier attempt's? */
         if (AP_BLOCK_ATTEMPT(word) != AP_WORD_ATTEMPT(w)) return LEAKED;
         /* Its worker may be about to name it; a worker in recovery never will. But one that has named it, finished and gone
@@ -303,10 +315,8 @@ static enum verdict pool_attached(const struct ap_segment *seg, uint64_t word, u
         break;
     default: break;
     }
-    named = AP_BLOCK_STATE(word) == AP_BLOCK_REQUEST ? ap_load_acquire(&slot->body) == offset
-                                                     : ap_load_acquire(&slot->result) == offset;
     /* The fields belong to this word only if it did not change meanwhile. */
-    return named ? LIVE : ap_load_acquire(&slot->word) != w ? CHANGED : LEAKED;
+    return pool_named(seg, word, offset) ? LIVE : ap_load_acquire(&slot->word) != w ? CHANGED : LEAKED;
 }
 
 static enum verdict verdict_of(const struct ap_segment *seg, uint64_t word, uint64_t offset)
@@ -315,6 +325,7 @@ static enum verdict verdict_of(const struct ap_segment *seg, uint64_t word, uint
     case AP_BLOCK_FREE: return LIVE;
     case AP_BLOCK_OWNED: return lane_holds(seg, AP_BLOCK_WHO(word), AP_BLOCK_GENERATION(word)) ? LIVE : LEAKED;
     case AP_BLOCK_REQUEST:
+    case AP_BLOCK_STREAM:
     case AP_BLOCK_RESULT: return pool_attached(seg, word, offset);
     case AP_BLOCK_KEPT:
         return seg->parts->keeps != NULL && seg->parts->keeps(seg, AP_BLOCK_WHO(word), AP_BLOCK_GENERATION(word)) ? LIVE : LEAKED;

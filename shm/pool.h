@@ -6,15 +6,16 @@
  * WORD      1 Bits 0..5 state, of a RESULT with the number of the attempt added, 6..27 slot or lane, 28..63 the low 36 bits of the
  *           slot's generation, or of the lane's epoch.
  *           2 FREE -> OWNED(lane) by CAS. OWNED -> OWNED(another lane of the process) by CAS.
- *           3 OWNED -> REQUEST(slot, generation) or RESULT(slot, generation) by its owner's store.
- *           4 REQUEST or RESULT -> FREE by CAS, by the lane that releases the slot (RELEASING names it). Or REQUEST or RESULT ->
- *           KEPT(row, epoch): a row of the registry has it from then on (struct ap_parts, keeps). KEPT -> FREE by CAS.
+ *           3 OWNED -> REQUEST(slot, generation), RESULT(slot, generation) or STREAM(slot, generation) by its owner's store.
+ *           4 REQUEST, RESULT or STREAM -> FREE by CAS, by the lane that releases the slot (RELEASING names it). Or REQUEST or
+ *           RESULT -> KEPT(row, epoch): a row of the registry has it from then on (struct ap_parts, keeps). KEPT -> FREE by CAS.
  *           5 KEPT -> REQUEST(slot, generation) by a store of the lane that alone has the row, while it has RESERVED the slot; back
  *           by its store, or after its death by CAS of the lane's reaper, if the slot was never published.
  * INVARIANTS P1 a REQUEST block is live exactly while its slot has that generation, is not FREE, and names the block
  *           P2 a RESULT block is live while its slot has that generation and is RUNNING, or names the block
- *           P3 an OWNED block's lane is LIVE with that epoch  P5 a KEPT block's row keeps it. A block that fails P1..P3 or P5 is a
- *           leak, freed by ap_pool_sweep.
+ *           P3 an OWNED block's lane is LIVE with that epoch  P5 a KEPT block's row keeps it
+ *           P6 a STREAM block is live while its slot has that generation, is not FREE, and its stream names the block (stream.h).
+ *           A block that fails P1..P3, P5 or P6 is a leak, freed by ap_pool_sweep.
  * CLASSES   A body takes a block of the smallest class that it fits and that has blocks. It takes one of the next two classes only
  *           while more than a quarter of that class (rounded down) is free. So small bodies cannot use up the blocks that large
  *           ones need. Of each class a member holds its share at most (share.h).
@@ -31,7 +32,7 @@
 #include "shm/share.h"
 #include "shm/task.h"
 
-enum ap_block_state { AP_BLOCK_FREE, AP_BLOCK_OWNED, AP_BLOCK_REQUEST, AP_BLOCK_KEPT, AP_BLOCK_RESULT };
+enum ap_block_state { AP_BLOCK_FREE, AP_BLOCK_OWNED, AP_BLOCK_REQUEST, AP_BLOCK_KEPT, AP_BLOCK_STREAM, AP_BLOCK_RESULT };
 
 #define AP_BLOCK_MASK ((UINT64_C(1) << 36) - 1) /* of a generation or epoch */
 #define AP_BLOCK(state, who, generation) \
@@ -90,9 +91,9 @@ int ap_pool_block(const struct ap_segment *seg, uint64_t offset, uint64_t *ret_c
 uint64_t ap_pool_number(const struct ap_segment *seg, uint64_t offset);
 /* The offset of the block that begins at this address of the process, or 0 when none does. */
 uint64_t ap_pool_offset(const struct ap_segment *seg, const void *block);
-/* Whether P1..P3 hold for a block's word, which was read before the call. */
+/* Whether P1..P6 hold for a block's word, which was read before the call. */
 bool ap_pool_live(const struct ap_segment *seg, uint64_t word, uint64_t offset);
-/* Frees leaks (P1..P3) and returns how many. Any process, several at once. */
+/* Frees leaks (P1..P6) and returns how many. Any process, several at once. */
 uint32_t ap_pool_sweep(struct ap_segment *seg);
 /* The same after the recovery of a lane. Nothing, unless the caller has the lane's lock (`beside` is 0). */
 void ap_pool_settle(struct ap_segment *seg, uint32_t lane, uint64_t beside);

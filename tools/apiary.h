@@ -7,6 +7,7 @@
 #include "shm/pool.h"
 #include "tools/common.h"
 #include "registry/client/progress.h"
+#include "shm/stream.h"
 #include "tools/common_carried.h"
 
 /* argv[0] is the command's name. Each returns an exit code of tools/common.h. */
@@ -118,6 +119,7 @@ struct task_view {
     int64_t client_pid, worker_pid;
     struct ap_carried carried;
     struct ap_progress_view progress; /* beats 0: none */
+    struct ap_stream_view stream;     /* attempt 0: no parts */
 };
 AP_MUST_CHECK bool view_task(const struct ap_segment *seg, uint32_t slot, struct task_view *ret);
 
@@ -134,6 +136,11 @@ struct tool_body {
 };
 AP_MUST_CHECK int tool_read_body(const struct tool *t, const char *argument, size_t most, struct tool_body *ret);
 
+/* apiary_parts.c. Prints the parts of a result as they come, until none will: 0; APIARY_ENOTREADY when `give_up` says so, which is
+ * asked ten times a second; APIARY_EINTERRUPTED when they cannot be printed, and the task is cancelled; other errors of
+ * apiary_next_part. *ret_attempt: that of the last part, 0 without one. */
+AP_MUST_CHECK int parts_read(const struct tool *t, apiary_t *a, apiary_task_t task, bool (*give_up)(void *user), void *user,
+                             uint32_t *ret_attempt);
 #define BEAT_LATE UINT64_C(5000000000) /* of a beat each second: from here on the state is no longer "passing" */
 
 /* Use of the task table and of the payload pool. */

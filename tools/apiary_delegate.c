@@ -166,6 +166,7 @@ static int delegate_print_json(const apiary_t *a, const struct call *call, const
                             json_pack("{s:o, s:o, s:o, s:I}", "service", tool_json_text(agent.swarm.service),
                                       "instance", tool_json_text(agent.swarm.instance), "agent",
                                       tool_json_text(agent.name), "pid", (json_int_t)agent.swarm.pid));
+    json_object_set_new(o, "parts", json_integer(result->parts));
     json_object_set_new(o, "size", json_integer((json_int_t)result->size));
     result_set_data(o, result);
     return tool_json_print(o);
@@ -188,17 +189,32 @@ int result_print(const struct tool *t, const char *of, const apiary_result_t *re
     return rc;
 }
 
-static int delegate_wait_for(apiary_t *a, apiary_task_t task, apiary_result_t *result)
+struct waiting {
+    apiary_t *a;
+    apiary_task_t task;
+    bool told; /* the task, to stop */
+};
+
+/* An interrupt cancels the task, a second one stops waiting for it. */
+static bool delegate_gives_up(void *user)
 {
-    int rc;
-    bool told = false;
-    do {
-        rc = apiary_await(a, task, SLICE, result);
-        if (interrupted && !told) {
-            apiary_cancel(a, task);
-            told = true;
-        }
-    } while (rc == APIARY_ENOTREADY && interrupted < 1 + told);
+    struct waiting *w = user;
+    if (interrupted && !w->told) {
+        apiary_cancel(w->a, w->task);
+        w->told = true;
+    }
+    return interrupted >= 1 + w->told;
+}
+
+static int delegate_wait_for(const struct tool *t, const struct call *call, struct waiting *w, apiary_result_t *result)
+{
+    uint32_t attempt = 0;
+    int rc = (call->options.flags & APIARY_PARTS) != 0 ? parts_read(t, w->a, w->task, delegate_gives_up, w, &attempt) : 0;
+    if (rc < 0) return rc;
+    do rc = apiary_await(w->a, w->task, SLICE, result);
+    while (rc == APIARY_ENOTREADY && !delegate_gives_up(w));
+    if (rc == 0 && result->code == 0 && attempt != 0 && attempt != result->attempts && !t->json)
+        tool_warn(t, "attempt %u has the result; what was printed before it is void", result->attempts);
     return rc;
 }
 
@@ -215,8 +231,9 @@ static int delegate_run(const struct tool *t, apiary_t *a, const struct call *ca
         return tool_json_print(json_pack("{s:s, s:s}", "task", id, "capability", call->capability));
     }
     apiary_result_t result = {.struct_size = sizeof result};
-    rc = delegate_wait_for(a, task, &result);
-    if (rc == APIARY_ENOTREADY)
+    struct waiting waiting = {.a = a, .task = task};
+    rc = delegate_wait_for(t, call, &waiting, &result);
+    if (rc == APIARY_ENOTREADY || rc == APIARY_EINTERRUPTED)
         return tool_fail(t, TOOL_FAILED, "%s: interrupted; the task was told to stop and is no longer awaited", call->capability);
     if (rc < 0) return print_failure(t, call->capability, rc);
     uint64_t took = ap_ops_system.now() - from;
@@ -235,11 +252,12 @@ int cmd_delegate(struct tool *t, int argc, char **argv)
     const char *timeout = NULL;
     struct call call = {.options = {.struct_size = sizeof call.options}};
     struct tool_carried carried = {.hops = NULL};
-    bool detach = false, wait = false;
+    bool detach = false, wait = false, parts = false;
     const struct tool_option options[] = {
         {"timeout", 't', "TIME", "give the task up after TIME (250ms, 5s, 2m) [the segment's task_timeout]", &timeout,
          NULL},
         {"detach", 'd', NULL, "print the task's id and do not wait", NULL, &detach},
+        {"parts", 0, NULL, "print parts of the result as they come", NULL, &parts},
         {"wait-for-provider", 'w', NULL, "wait for a provider where none is there, until the deadline", NULL, &wait},
 #define AP_CARRIED(field, type, option, argument, what) {option, 0, argument, what, &carried.field, NULL},
 #include "registry/client/carried.def"
@@ -257,6 +275,8 @@ int cmd_delegate(struct tool *t, int argc, char **argv)
     if (detach) call.options.flags |= APIARY_DETACH;
     else if (call.options.keep != 0)
         return tool_usage_error(t, &usage, "--keep goes with --detach: without it the result is printed here");
+    if (parts && detach) return tool_usage_error(t, &usage, "--parts and --detach: nobody would read them");
+    if (parts) call.options.flags |= APIARY_PARTS;
     if (wait) call.options.flags |= APIARY_WAIT_FOR_PROVIDER;
     apiary_t *a = NULL;
     rc = tool_attach(t, tool_segment(t, NULL), false, &a);

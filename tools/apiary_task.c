@@ -57,6 +57,11 @@ static json_t *task_json(const struct ap_segment *seg, const struct task_view *v
     json_object_set_new(o, "carried", tool_carried_json(&v->carried));
     json_object_set_new(o, "beats", json_integer((json_int_t)v->progress.beats));
     json_object_set_new(o, "progress", v->progress.beats != 0 ? tool_json_text(v->progress.text) : json_null());
+    json_object_set_new(o, "parts", v->stream.attempt == 0 ? json_null() :
+                        json_pack("{s:I, s:I, s:I, s:I, s:I, s:b}", "attempt", (json_int_t)v->stream.attempt, "sent",
+                                  (json_int_t)v->stream.sent, "read", (json_int_t)(v->stream.sent - v->stream.unread), "bytes",
+                                  (json_int_t)v->stream.bytes, "window", (json_int_t)v->stream.capacity, "waiting",
+                                  v->stream.wants != 0));
     json_object_set_new(o, "beat_ns", json_integer((json_int_t)v->progress.at));
     json_object_set_new(o, "queued_ns", json_integer((json_int_t)v->queued));
     json_object_set_new(o, "due_ns", v->state == AP_TASK_SCHEDULED ? json_integer((json_int_t)v->due) : json_null());
@@ -191,6 +196,14 @@ static void show_progress(const struct ap_progress_view *p, uint64_t now)
     free(text);
 }
 
+static void show_parts(const struct ap_stream_view *s)
+{
+    if (s->attempt == 0) return;
+    printf("parts        %" PRIu64 " sent, %" PRIu64 " read, by attempt %u\n", s->sent, s->sent - s->unread, s->attempt);
+    printf("unread       %" PRIu64 " of %" PRIu64 " bytes%s\n", s->bytes, s->capacity,
+           s->wants != 0 ? "; its agent waits for the reader" : "");
+}
+
 static void task_do_show(const struct ap_segment *seg, const struct task_view *v)
 {
     char id[48], agent[2 * APIARY_NAME_MAX + 4];
@@ -216,6 +229,7 @@ static void task_do_show(const struct ap_segment *seg, const struct task_view *v
     show_time("finished", v->finished >= v->queued ? v->finished : 0, now);
     show_time("deadline", v->deadline, now);
     show_progress(&v->progress, now);
+    show_parts(&v->stream);
     show_carried(&v->carried);
 }
 

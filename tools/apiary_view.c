@@ -230,6 +230,7 @@ bool view_task(const struct ap_segment *seg, uint32_t slot, struct task_view *re
     ret->starts = ap_word_starts(word) + ret->failures;
     ap_carried_read(seg, ret->id, &ret->carried);
     ap_progress_read(seg, ret->id, &ret->progress);
+    ap_stream_look(seg, ret->id, &ret->stream);
     if (state == AP_TASK_RUNNING) ret->worker_pid = view_lane_pid(seg, AP_WORD_OWNER(word));
     ap_fence_full(); /* the copies before the second look at the word */
     return ap_load_relaxed(&s->word) == word;

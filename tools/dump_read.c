@@ -470,22 +470,22 @@ static json_t *tasks_json(const struct dump *d, bool each)
 
 static json_t *pool_json(const struct ap_segment *seg)
 {
-    static const char *const keys[] = {"free", "owned", "requests", "kept", "results", "invalid"};
+    static const char *const keys[] = {"free", "owned", "requests", "kept", "streams", "results", "invalid"};
     json_t *list = json_array();
     uint64_t number = 0;
 
     for (unsigned c = 0; c < AP_POOL_CLASSES; c++) {
-        uint64_t counts[6] = {0};
+        uint64_t counts[7] = {0};
         json_t *o = json_object();
 
         for (uint32_t i = 0; i < seg->geometry.pool_blocks[c]; i++) {
             const uint64_t *word = ap_at(seg, AP_SECTION_BLOCKS, number++);
-            uint32_t state = word != NULL ? AP_BLOCK_STATE(ap_load_relaxed(word)) : 5;
+            uint32_t state = word != NULL ? AP_BLOCK_STATE(ap_load_relaxed(word)) : 6;
             counts[state]++;
         }
         dump_read_set(o, "size", dump_number(ap_pool_class_size[c]));
         dump_read_set(o, "blocks", dump_number(seg->geometry.pool_blocks[c]));
-        for (unsigned k = 0; k < 6; k++) dump_read_set(o, keys[k], dump_number(counts[k]));
+        for (unsigned k = 0; k < 7; k++) dump_read_set(o, keys[k], dump_number(counts[k]));
         json_array_append_new(list, o);
     }
     return list;

@@ -7,6 +7,7 @@
 #include "registry/monitor/supervised.h"
 #include "registry/routing/terms.h"
 #include "registry/client/progress.h"
+#include "shm/stream.h"
 #include "registry/routing/dead.h"
 #include "registry/routing/kept.h"
 #include "tools/common_carried.h"
@@ -317,6 +318,49 @@ static json_t *progress_json(const struct ap_segment *seg)
 void dump_part_progress(const struct dump *d, const struct dump_options *options, json_t *whole)
 {
     if (options->tasks) dump_registry_set(whole, "progress", d->registry ? progress_json(&d->seg) : json_array());
+}
+
+static json_t *streams_json(const struct ap_segment *seg)
+{
+    json_t *list = json_array();
+
+    for (uint32_t i = 0; i < seg->geometry.tasks; i++) {
+        const struct ap_slot *slot = ap_slot_at(seg, i);
+        uint64_t word = slot != NULL ? ap_load_acquire(&slot->word) : 0; /* TASK-A2 pairs TASK-R2 */
+        struct ap_stream_view v;
+        json_t *o;
+
+        if (AP_WORD_STATE(word) <= AP_TASK_RESERVED || !ap_stream_look(seg, ap_task_id(seg, i, AP_WORD_GENERATION(word)), &v))
+            continue;
+        o = json_object();
+        dump_registry_set(o, "slot", json_integer(i));
+        dump_registry_set(o, "attempt", json_integer(v.attempt));
+        dump_registry_set(o, "sent", dump_number(v.sent));
+        dump_registry_set(o, "unread", dump_number(v.unread));
+        dump_registry_set(o, "bytes", dump_number(v.bytes));
+        dump_registry_set(o, "window", dump_number(v.capacity));
+        dump_registry_set(o, "wants", dump_number(v.wants));
+        json_array_append_new(list, o);
+    }
+    return list;
+}
+
+/* Parts sent, and how often a part found no room, over the life of the segment; and the tasks that have sent some. */
+void dump_part_streams(const struct dump *d, const struct dump_options *options, json_t *whole)
+{
+    uint64_t sent = 0, waits = 0;
+    json_t *o = json_object();
+
+    for (uint64_t i = 0; i < d->seg.sections[AP_SECTION_STREAMS].count; i++) {
+        const struct ap_stream *at = ap_stream_at(&d->seg, i);
+
+        sent += at != NULL ? ap_load_relaxed(&at->sent) : 0;
+        waits += at != NULL ? ap_load_relaxed(&at->waits) : 0;
+    }
+    dump_registry_set(o, "sent", dump_number(sent));
+    dump_registry_set(o, "waits", dump_number(waits));
+    if (options->tasks) dump_registry_set(o, "tasks", streams_json(&d->seg));
+    dump_registry_set(whole, "parts", o);
 }
 
 void dump_part_carried(const struct dump *d, const struct dump_options *options, json_t *whole)

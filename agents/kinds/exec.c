@@ -21,6 +21,7 @@
 
 #include "agents/kinds/about.h"
 #include "agents/kinds/child.h"
+#include "agents/kinds/pass.h"
 #include "agents/kinds/support.h"
 #include "agents/kinds/table.h"
 #include "core/program.h"
@@ -38,6 +39,7 @@ struct program {
     uint64_t timeout;
     size_t max_output;
     int expect_exit;
+    enum ap_pass_as pass;
     struct run *alive; /* those with a process */
 };
 
@@ -49,7 +51,10 @@ struct run {
     apiary_watch_t *in, *out, *err, *end, *timer;
     const char *request; /* in the segment, until the job is finished */
     size_t request_size, written;
-    struct ap_bytes output;
+    struct ap_bytes output; /* but for what was passed on */
+    struct ap_pass pass;
+    size_t total;           /* of its output */
+    bool ended;             /* so nothing else is waited for */
     char tail[TAIL]; /* of standard error, a ring */
     size_t err_size;
     uint64_t deadline, look;
@@ -170,6 +175,7 @@ static int configure(struct program *p)
         return APIARY_ECONFIG;
     }
     int error = check_environment(agent, env, lines);
+    if (error == 0) error = ap_pass_configured(agent, &p->pass);
     if (error < 0) return error;
     p->plan.directory = apiary_agent_text(agent, "directory", NULL);
     if (p->plan.directory && (stat(p->plan.directory, &st) < 0 || !S_ISDIR(st.st_mode))) {
@@ -356,8 +362,13 @@ static void take_output(struct run *run, size_t most)
             return;
         }
         run->output.size += (size_t)n;
+        run->total += (size_t)n;
         got += (size_t)n;
-        if (run->output.size > limit) exec_stop(run, TOO_MUCH);
+        if (run->total > limit) exec_stop(run, TOO_MUCH);
+        ap_pass_on(&run->pass, run->job, &run->output);
+        if (!run->pass.behind || run->ended) continue;
+        close_watch(&run->out); /* the program stops by itself when its pipe is full */
+        return;
     }
 }
 
@@ -390,6 +401,18 @@ static void on_output(void *user, uint32_t events)
     beat(run);
 }
 
+/* The reader of its parts has caught up. */
+static void on_ready(void *user, apiary_job_t *job)
+{
+    struct run *run = user;
+    run->pass.behind = false;
+    if (run->why != RUNNING) return;
+    ap_pass_on(&run->pass, job, &run->output);
+    if (run->pass.behind || run->out || run->child.out < 0) return;
+    run->error = apiary_watch_fd(run->program->agent, run->child.out, POLLIN, on_output, run, &run->out);
+    if (run->error < 0) exec_stop(run, NO_WATCH);
+}
+
 static void on_errors(void *user, uint32_t events)
 {
     struct run *run = user;
@@ -402,6 +425,7 @@ static void on_end(void *user, uint32_t events)
 {
     struct run *run = user;
     (void)events;
+    run->ended = true;
     if (run->child.out >= 0) /* what it wrote before it ended is all in the pipe, which may hold up to 1 MiB */
         take_output(run, run->program->max_output + 1);
     if (run->child.err >= 0) take_errors(run, READ_AT_ONCE * 4);
@@ -484,6 +508,7 @@ static void exec_handle(void *state, apiary_job_t *job)
     run->program = p;
     run->job = job;
     run->output.agent = p->agent;
+    run->pass = (struct ap_pass){.as = p->pass, .ready = on_ready, .user = run};
     run->request = apiary_job_data(job, &run->request_size);
     if (left == 0)
         apiary_job_fail(job, CODE_TIMEOUT, "%s: the deadline passed before it was started", p->plan.path);
@@ -515,6 +540,7 @@ static const apiary_agent_key_t keys[] = {
     {"timeout", 'd', 0, "killed after this time [60s]", AP_MS, 30 * AP_DAY},
     {"memory", 'z', 0, "limit of its address space [none]", 1 << 20, INT64_C(1) << 46},
     {"max_output", 'z', 0, "killed when it writes more [1MiB]", 1, 1 << 30},
+    {AP_PASS_KEY},
     {"expect_exit", 'i', 0, "the exit status that is a success [0]", 0, 255},
     {"concurrency", 'i', 0, "how many run at once; the rest stays queued [4]", 1, 1024},
     {.name = NULL},

@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "agents/kinds/about.h"
+#include "agents/kinds/pass.h"
 #include "agents/kinds/support.h"
 #include "agents/kinds/table.h"
 #include "core/descriptor.h"
@@ -40,6 +41,7 @@ struct forwarder {
     uint64_t timeout;
     size_t max_output;
     long expect_status; /* 0: any 2xx */
+    enum ap_pass_as pass;
     apiary_watch_t *timer, *looker;
     struct transfer *transfers;
     struct socket_watch *sockets; /* those that libcurl wants watched */
@@ -52,7 +54,9 @@ struct transfer {
     CURL *easy;
     struct curl_slist *headers;
     struct transfer *next, **link;
-    struct ap_bytes output;
+    struct ap_bytes output; /* but for what was passed on */
+    struct ap_pass pass;
+    size_t total;           /* of the answer's body */
     bool too_much, no_memory;
     char why[CURL_ERROR_SIZE];
 };
@@ -87,6 +91,11 @@ static const char *excerpt(const struct ap_bytes *body, char *ret, size_t capaci
     return ret;
 }
 
+static bool as_expected(const struct forwarder *f, long status)
+{
+    return f->expect_status ? status == f->expect_status : status >= 200 && status <= 299;
+}
+
 static void http_report(struct transfer *t, CURLcode result)
 {
     struct forwarder *f = t->forwarder;
@@ -102,7 +111,7 @@ static void http_report(struct transfer *t, CURLcode result)
         apiary_job_fail(t->job, AP_CODE_TIMEOUT, "%s: no answer in time: %s", f->url, t->why);
     else if (result != CURLE_OK)
         apiary_job_fail(t->job, AP_CODE_UPSTREAM, "%s: %s", f->url, t->why[0] ? t->why : curl_easy_strerror(result));
-    else if (f->expect_status ? status != f->expect_status : status < 200 || status > 299)
+    else if (!as_expected(f, status))
         apiary_job_fail(t->job, (uint32_t)status, "%s: status %ld: %s", f->url, status,
                         excerpt(&t->output, text, sizeof text));
     else
@@ -253,17 +262,41 @@ static curl_socket_t open_socket(void *user, curlsocktype purpose, struct curl_s
     return ap_fd_socket(address->family, address->socktype, address->protocol);
 }
 
+/* A body that is not the answer is the reason of a failure, which is told as a whole. */
+static void http_pass_on(struct transfer *t)
+{
+    long status = 0;
+    if (t->pass.as == AP_PASS_NOTHING || curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status) != CURLE_OK) return;
+    if (as_expected(t->forwarder, status)) ap_pass_on(&t->pass, t->job, &t->output);
+}
+
+/* The reader of its parts has caught up: what the service has sent meanwhile is taken, maybe in the call. */
+static void http_ready(void *user, apiary_job_t *job)
+{
+    struct transfer *t = user;
+    CURLcode r = CURLE_OK;
+    (void)job;
+    t->pass.behind = false;
+    http_pass_on(t);
+    if (!t->pass.behind) r = curl_easy_pause(t->easy, CURLPAUSE_CONT);
+    if (r != CURLE_OK) http_report(t, r);
+}
+
 static size_t http_take(char *data, size_t one, size_t size, void *user)
 {
     struct transfer *t = user;
     size_t limit = t->forwarder->max_output;
     (void)one;
-    if (size > limit || t->output.size > limit - size)
+    if (t->pass.behind) return CURL_WRITEFUNC_PAUSE; /* it comes again, and the service waits */
+    if (size > limit || t->total > limit - size)
         t->too_much = true;
     else if (!ap_bytes_add(&t->output, data, size))
         t->no_memory = true;
-    else
+    else {
+        t->total += size;
+        http_pass_on(t);
         return size;
+    }
     return size == 0 ? 1 : 0; /* anything but size ends the transfer */
 }
 
@@ -387,6 +420,7 @@ static void http_handle(void *state, apiary_job_t *job)
     t->job = job;
     t->easy = easy;
     t->output.agent = f->agent;
+    t->pass = (struct ap_pass){.as = f->pass, .ready = http_ready, .user = t};
     t->next = f->transfers;
     t->link = &f->transfers;
     if (t->next) t->next->link = &t->next;
@@ -524,7 +558,8 @@ static int http_create(apiary_agent_t *agent, void **state)
     f->expect_status = (long)apiary_agent_number(agent, "expect_status", 0);
     int64_t concurrency = apiary_agent_number(agent, "concurrency", 64);
     apiary_agent_limit(agent, concurrency < 1 ? 1 : (uint32_t)(concurrency < UINT32_MAX ? concurrency : UINT32_MAX));
-    int error = make_url(f);
+    int error = ap_pass_configured(agent, &f->pass);
+    if (error == 0) error = make_url(f);
     if (error == 0) error = make_headers(f);
     if (error == 0) error = make_multi(f);
     if (error < 0) {
@@ -545,6 +580,7 @@ static const apiary_agent_key_t keys[] = {
     {"content_type", 's', 0, "of the body [application/json where it is a JSON object or list, else none]", 0, 0},
     {"concurrency", 'i', 0, "how many are under way at once; the rest stays queued [64]", 1, 1024},
     {"expect_status", 'i', 0, "the only status that is a success [any 2xx]", 100, 599},
+    {AP_PASS_KEY},
     {"max_output", 'z', 0, "a larger answer fails the task [1MiB]", 1, 1 << 30},
     {.name = NULL},
 };

@@ -73,6 +73,23 @@ struct ap_agent {
     struct ap_takeover_place place;
 };
 
+/* Parts of a result, sent ahead of its end; job_part.c. */
+struct ap_job_parts {
+    bool streams; /* to a reader; else they are joined */
+    int broken;   /* why the result cannot be whole any more; 0: it can */
+    struct ap_stream_writer writer;
+    uint8_t *joined;
+    size_t size, capacity;
+    apiary_part_fn ready; /* NULL: the agent does not wait */
+    void *user;
+};
+
+enum ap_job_mark {
+    AP_JOB_ALONE = 1, /* it has crashed a worker before */
+    AP_JOB_TIMED = 2, /* timers.c: close_by, heartbeat, beaten and over are this job's */
+    AP_JOB_PARTS = 4, /* it has sent a part: `parts` is this job's */
+};
+
 /* The agent knows it by a handle that is valid for one task: apiary_job_t is never defined. */
 struct ap_job { /* what other threads read of it: job_asked.c */
     struct ap_agent *agent;
@@ -84,8 +101,7 @@ struct ap_job { /* what other threads read of it: job_asked.c */
     uint64_t pause_for, pause; /* apiary_job_retry: the handle for which it was said, and what */
     uint64_t handed; /* the handle that another thread has answered; the answer is on its way to the worker */
     bool busy; /* in an agent's hands; only the worker uses this */
-    bool alone; /* it has crashed a worker before */
-    bool timed; /* timers.c: the four that follow are this job's */
+    uint8_t marks; /* what few jobs have: enum ap_job_mark */
     uint64_t close_by, heartbeat; /* UINT64_MAX, 0: none */
     uint64_t beaten, over;        /* the last beat; since when it takes too long, 0: it does not. Any thread of the agent's reads */
     uint64_t overran; /* the handle of the last job that was ended over its agent's head */
@@ -97,6 +113,7 @@ struct ap_job { /* what other threads read of it: job_asked.c */
     uint64_t reserved; /* block of apiary_job_reserve, 0: none */
     struct ap_job *next; /* in the agent's list of free jobs */
     char capability_name[APIARY_CAPABILITY_MAX + 1], caller_name[APIARY_NAME_MAX + 1];
+    struct ap_job_parts parts;
 };
 
 /* An answer from another thread, on worker->handed. */
@@ -119,6 +136,16 @@ int ap_job_block(const struct ap_job *job, size_t size, uint64_t *ret);
 int ap_job_block_spare(const struct ap_job *job, size_t size, uint64_t *ret);
 /* Stores a result that is in the block that the agent has reserved, or needs one. */
 int ap_job_store_block(struct ap_job *job, const void *data, size_t size);
+/* job_part.c. finish: finishes a job that has sent parts, DONE or FAILED, as ap_job_finish does. drop: forgets them. look: calls
+ * agents whose readers have caught up, or will not; returns how many, and lowers *due to when one is to be called at the latest.
+ * ready: whether there is such a one. */
+int ap_job_parts_finish(struct ap_job *job, int code, uint32_t agent_code, const void *data, size_t size);
+void ap_job_parts_drop(struct ap_job *job);
+int ap_job_parts_look(struct ap_worker *w, uint64_t now, uint64_t *due);
+bool ap_job_parts_ready(const struct ap_worker *w);
+/* job.c: a failure is told in the agent's log; the end of any job, for that of one with parts. */
+void ap_job_tell(struct ap_job *job, int code, uint32_t agent_code, const void *text, size_t size);
+int ap_job_end(struct ap_job *job, int code, uint32_t agent_code, const void *data, size_t size);
 /* job_asked.c. asked: the job of a handle, NULL: it has ended, and the agent's log says that it was asked. stale: the error for one
  * that is answered. misused: tells what an agent does. */
 struct ap_job *ap_job_asked(const apiary_job_t *handle);

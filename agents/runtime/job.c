@@ -75,7 +75,7 @@ static size_t shown_in(char *ret, size_t capacity, const void *text, size_t size
 
 /* In the log, with the agent's name: a caller that looks at nothing, or is gone, is no reason not to know. A cancelled task has
  * not failed. Of many in one second the first are told, and later how many there were. */
-static __attribute__((noinline)) void tell_failure(struct ap_job *job, int code, uint32_t agent_code, const void *text, size_t size)
+__attribute__((noinline)) void ap_job_tell(struct ap_job *job, int code, uint32_t agent_code, const void *text, size_t size)
 {
     struct ap_agent *agent = job->agent;
     uint64_t second = agent->worker->seg->ops->now() / NSEC;
@@ -114,7 +114,7 @@ static __attribute__((noinline)) int result_none(struct ap_job *job, int *code, 
     }
     /* Its caller must not take this for a task that was never begun. The claim has left no result. */
     *code = why == APIARY_ENOBLOCK ? APIARY_ENORESULT : why;
-    tell_failure(job, *code, 0, NULL, 0);
+    ap_job_tell(job, *code, 0, NULL, 0);
     return why;
 }
 
@@ -142,6 +142,13 @@ AP_ALWAYS_INLINE enum end job_ended(const struct ap_job *job, int code)
     return code == 0 ? END_DONE : END_FAILED;
 }
 
+static __attribute__((noinline)) void job_unmark(struct ap_worker *w, struct ap_job *job)
+{
+    if ((job->marks & AP_JOB_ALONE) != 0 && job->agent->aside == 0) job->agent->held_until = 0;
+    if ((job->marks & AP_JOB_TIMED) != 0) ap_timers_close(w, job);
+    if ((job->marks & AP_JOB_PARTS) != 0) ap_job_parts_drop(job);
+}
+
 AP_ALWAYS_INLINE void job_done(struct ap_job *job, enum end end, uint64_t now)
 {
     struct ap_agent *agent = job->agent;
@@ -164,8 +171,7 @@ AP_ALWAYS_INLINE void job_done(struct ap_job *job, enum end end, uint64_t now)
         ap_lane_hand(w->context->lane.lane, (unsigned)job->hand, 0);
         w->hands &= ~(1u << job->hand);
     }
-    if (__builtin_expect(job->alone, 0) && agent->aside == 0) agent->held_until = 0;
-    if (__builtin_expect(job->timed, 0)) ap_timers_close(w, job);
+    if (__builtin_expect(job->marks != 0, 0)) job_unmark(w, job);
     w->in_hand_count--;
     job->busy = false;
     ap_handle_renew(job->handle);
@@ -177,7 +183,7 @@ AP_ALWAYS_INLINE void job_done(struct ap_job *job, enum end end, uint64_t now)
     }
 }
 
-AP_ALWAYS_INLINE int job_finish(struct ap_job *job, int code, uint32_t agent_code, const void *data, size_t size)
+AP_ALWAYS_INLINE int job_end(struct ap_job *job, int code, uint32_t agent_code, const void *data, size_t size)
 {
     struct ap_segment *seg = job->agent->worker->seg;
     struct ap_slot *slot = job->at;
@@ -203,6 +209,17 @@ AP_ALWAYS_INLINE int job_finish(struct ap_job *job, int code, uint32_t agent_cod
     }
     job_done(job, end, now);
     return r;
+}
+
+int ap_job_end(struct ap_job *job, int code, uint32_t agent_code, const void *data, size_t size)
+{
+    return job_end(job, code, agent_code, data, size);
+}
+
+AP_ALWAYS_INLINE int job_finish(struct ap_job *job, int code, uint32_t agent_code, const void *data, size_t size)
+{
+    if (__builtin_expect((job->marks & AP_JOB_PARTS) != 0, 0)) return ap_job_parts_finish(job, code, agent_code, data, size);
+    return job_end(job, code, agent_code, data, size);
 }
 
 /* ---- again ---------------------------------------------------------------------------------------------------- */
@@ -279,7 +296,7 @@ int ap_job_finish(struct ap_job *job, int code, uint32_t agent_code, const void 
         agent_code = 0;
         size = 0;
     }
-    if (code != 0) tell_failure(job, code, agent_code, data, size);
+    if (code != 0) ap_job_tell(job, code, agent_code, data, size);
     /* Not what its caller has given up, or what was refused before it was begun. */
     if (code == APIARY_EAGENT || code == APIARY_EOVERRUN) {
         ap_outlier_failed(job->agent, job->capability, agent_code, job->agent->worker->seg->ops->now());

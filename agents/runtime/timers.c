@@ -43,14 +43,14 @@ void ap_timers_open(struct ap_worker *w, struct ap_job *job)
     job->heartbeat = row.heartbeat;
     ap_store_relaxed(&job->beaten, w->now);
     ap_store_relaxed(&job->over, 0);
-    job->timed = true;
+    job->marks |= AP_JOB_TIMED;
     end = timers_end_of(job);
     if (w->timed++ == 0 || end < w->timers_due) w->timers_due = end;
 }
 
 void ap_timers_close(struct ap_worker *w, struct ap_job *job)
 {
-    job->timed = false;
+    job->marks &= (uint8_t)~AP_JOB_TIMED;
     ap_store_relaxed(&job->over, 0);
     w->timed--;
 }
@@ -77,16 +77,18 @@ static bool timers_job(struct ap_job *job, uint64_t now, uint64_t *due)
 int ap_timers_look(struct ap_worker *w)
 {
     uint64_t now = w->seg->ops->now(), soonest = UINT64_MAX, due;
+    bool come = now >= w->timers_due;
     int n = 0;
 
-    if (now < w->timers_due) return 0;
-    for (uint32_t i = 0; i < w->job_count && w->timed > 0; i++) {
+    if (come) w->timers_due = UINT64_MAX; /* the agents that are called may lower it */
+    if (w->behind > 0) n += ap_job_parts_look(w, now, &soonest);
+    for (uint32_t i = 0; come && i < w->job_count && w->timed > 0; i++) {
         struct ap_job *job = &w->jobs[i];
 
-        if (!job->busy || !job->timed) continue;
+        if (!job->busy || (job->marks & AP_JOB_TIMED) == 0) continue;
         if (timers_job(job, now, &due)) n++;
         else if (due < soonest) soonest = due;
     }
-    w->timers_due = soonest;
+    if (come && soonest < w->timers_due) w->timers_due = soonest;
     return n;
 }

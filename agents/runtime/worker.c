@@ -198,6 +198,7 @@ static bool something_to_do(struct ap_worker *w, uint32_t command)
 {
     if (ap_load_acquire(&w->handed) != NULL || ap_load_acquire(&w->command) != command) return true;
     if (ap_delegations_poll(w, w->delegation_count, true) > 0) return true;
+    if (w->behind > 0 && ap_job_parts_ready(w)) return true;
     if (command != AP_WORKER_RUN) return false;
     for (size_t i = 0; i < w->agent_count; i++) {
         struct ap_agent *agent = w->agents[i];
@@ -390,6 +391,7 @@ static void jobs_leave(struct ap_worker *w)
     ap_worker_take_handed(w);
     for (uint32_t i = 0; i < w->job_count; i++) {
         if (!w->jobs[i].busy) continue;
+        if ((w->jobs[i].marks & AP_JOB_PARTS) != 0) ap_job_parts_drop(&w->jobs[i]);
         w->jobs[i].busy = false;
         ap_handle_renew(w->jobs[i].handle);
     }

@@ -51,7 +51,8 @@ struct ap_worker {
     uint32_t job_count, in_hand_count;
     uint32_t hands; /* bits of lane->hand[] in use */
     bool holds; /* an agent may have a suspect in hand, or aside */
-    uint32_t timed;      /* jobs in hand with timers */
+    uint32_t timed;      /* jobs in hand with timers, and those that wait for the readers of their parts */
+    uint32_t behind;     /* of these the latter */
     uint64_t timers_due; /* not after the first of their times; UINT64_MAX with none */
     uint64_t now; /* read when a batch begins and when a task ends */
     struct ap_spin spin;

@@ -81,8 +81,8 @@ AP_ALWAYS_INLINE void job_fill(struct ap_worker *w, struct ap_job *job, struct a
     job->data = ap_task_body(w->seg, slot, &job->size);
     job->capability = ap_load_relaxed(&slot->capability);
     job->caller = ap_load_relaxed(&slot->caller);
-    job->alone = AP_WORD_CRASHES(token) > 0;
     ap_store_relaxed(&job->deadline, ap_load_relaxed(&slot->deadline));
+    job->marks = AP_WORD_CRASHES(token) > 0 ? AP_JOB_ALONE : 0;
     /* The batch's clock was read at its first task; this one may have been queued while a handler of that batch was at work. */
     job->started = w->now > queued ? w->now : queued;
     job->user = NULL;
@@ -90,7 +90,7 @@ AP_ALWAYS_INLINE void job_fill(struct ap_worker *w, struct ap_job *job, struct a
     job->capability_name[0] = job->caller_name[0] = '\0';
     ap_slot_started(slot, job->started);
     w->in_hand_count++;
-    if (__builtin_expect(job->alone, 0)) agent_hold(w, agent);
+    if (__builtin_expect(job->marks != 0, 0)) agent_hold(w, agent);
     agent->in_hand++;
     agent->started++;
     agent->unpublished++;

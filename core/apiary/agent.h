@@ -134,6 +134,22 @@ APIARY_API int apiary_job_fail_text(apiary_job_t *job, uint32_t agent_code, cons
  * memory of the agent's own may still find room, as statement 3 above says. */
 APIARY_API int apiary_job_reserve(apiary_job_t *job, size_t size, void **ret);
 
+/* Sends a part of the result ahead of its end (apiary_next_part), whole or not at all. The job is then finished as any: with what
+ * follows the parts, which may be nothing, or with a failure.
+ * 1 A caller that does not ask for parts gets them joined, as one result. Parts that nobody will read, since the task was given up
+ *   or its caller has died, are dropped, and 0 is returned.
+ * 2 APIARY_EBEHIND: the reader is behind, and nothing was sent. apiary_job_part_ready has the function called, once, when it has
+ *   caught up, the task is cancelled or given up, or its deadline has passed; then the part is sent again. Not if the job has been
+ *   finished by then.
+ * 3 APIARY_ETOOLARGE: the part is larger than the window of the capability (parts_window), or the joined result than any block.
+ *   APIARY_EOVERRUN: the deadline has passed, and the reader is behind. In the latter two cases the task fails with that, whatever
+ *   the answer: it cannot be whole.
+ * 4 APIARY_ENOBLOCK: no memory. Where there is no block for a window, parts are joined as for a caller that does not ask.
+ * 5 Only on the worker's thread; APIARY_EINVAL on another. APIARY_ESTALE: the job has its answer already. */
+APIARY_API int apiary_job_part(apiary_job_t *job, const void *data, size_t size);
+typedef void (*apiary_part_fn)(void *user, apiary_job_t *job);
+APIARY_API int apiary_job_part_ready(apiary_job_t *job, apiary_part_fn fn, void *user);
+
 /* Before the job is failed: when its task is tried again, if its caller has it tried again at all: after `after` ns, instead of the
  * pause of the caller's policy; APIARY_FOREVER: not again. Any thread of the agent's. APIARY_ESTALE. */
 APIARY_API int apiary_job_retry(apiary_job_t *job, uint64_t after);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "registry/client/client.h"
+#include "registry/client/stream.h"
 #include "registry/client/until.h"
 #include "shm/bell.h"
 #include "shm/image.h"
@@ -27,6 +28,7 @@ struct waiting {
     size_t n;
     bool any;       /* await_any: a task that is given up is a result, too */
     bool sole;      /* nobody else knows the task: it goes with the wait */
+    struct ap_reading *reading; /* a part of the only task is waited for, too; NULL: no */
     uint32_t interrupts; /* of the handle, as of the beginning */
     uint64_t until; /* the caller's */
     uint64_t soonest; /* deadline of one of the tasks */
@@ -41,6 +43,7 @@ static int await_look(const struct waiting *w, size_t *position, apiary_result_t
 {
     int error = 0;
 
+    if (w->reading != NULL) return ap_reading_look(w->a, *w->tasks, w->reading);
     for (size_t i = 0; i < w->n; i++) {
         int r = ap_collect_at(w->a, w->tasks[i], ret);
         if (r > 0) {
@@ -61,6 +64,7 @@ static bool changed(const struct waiting *w)
 
         if (!ap_task_waits(AP_WORD_STATE(word)) && AP_WORD_STATE(word) != AP_TASK_RUNNING) return true;
         if (AP_WORD_GENERATION(word) != w->tasks[i].generation) return true;
+        if (w->reading != NULL && ap_stream_any(w->a->seg, w->tasks[i].slot, word)) return true;
     }
     return false;
 }
@@ -272,6 +276,18 @@ static __attribute__((noinline)) int await_slowly(struct apiary *a, apiary_task_
     return r > 0 ? 0 : r;
 }
 
+int ap_await_part(struct apiary *a, apiary_task_t task, uint64_t timeout, struct ap_reading *reading)
+{
+    struct waiting w = {.a = a, .tasks = &task, .n = 1, .reading = reading};
+    apiary_result_t own = {.struct_size = sizeof own};
+    size_t position;
+
+    if (timeout != 0) return await_wait_for(&w, timeout, &position, &own);
+    w.c = ap_context_here(a);
+    await_help(&w, task, false);
+    return expire_due(&w, a->seg->ops->now(), &position, &own);
+}
+
 AP_ALWAYS_INLINE int await(struct apiary *a, apiary_task_t task, uint64_t timeout, bool sole, apiary_result_t *ret)
 {
     int r = ap_usable(a);
@@ -382,6 +398,7 @@ int ap_call(struct apiary *a, int service, const char *capability, const apiary_
     if (options != NULL) e = ap_sized_in(&o, sizeof o, AP_FIRST_DELEGATE_OPTIONS, options, options->struct_size);
     if (e == 0 && (o.flags & APIARY_DETACH) != 0) e = APIARY_EINVAL;
     if (e < 0) return e;
+    o.flags &= ~(uint32_t)APIARY_PARTS; /* what it returns is whole */
     c = ap_context(a, &e);
     if (c == NULL) return e;
     e = bound != NULL ? ap_submit_bound(c, *bound, body, body_size, &o, &task)

@@ -10,6 +10,7 @@
 #include "registry/routing/admission.h"
 #include "registry/routing/router.h"
 #include "shm/claim.h"
+#include "shm/stream.h"
 
 struct ap_again;
 struct ap_known_row;
@@ -260,28 +261,21 @@ static inline int ap_result_other(const apiary_result_t *ret)
     return ap_sized_valid(ret->struct_size, AP_FIRST_RESULT) ? 0 : APIARY_EINVAL;
 }
 
-/* ap_collect, inlined. */
-AP_ALWAYS_INLINE int ap_collect_at(const struct apiary *a, apiary_task_t task, apiary_result_t *ret)
+/* Of a task that may be collected, seen with `word`. `tries`: of its slot; `parts`: that it has sent. */
+AP_ALWAYS_INLINE int ap_collect_seen(const struct ap_segment *seg, apiary_task_t task, const struct ap_slot *slot, uint64_t word,
+                                     uint32_t tries, uint32_t parts, apiary_result_t *ret)
 {
-    struct ap_slot *slot;
-    uint64_t word;
-    uint32_t state, size = 0, tries = 0;
+    uint32_t state = AP_WORD_STATE(word), size = 0;
     const void *data = "";
     int code;
     bool by_agent;
 
-    if (!ap_task_find(a, task, &slot, &word)) return APIARY_ESTALE;
-    state = AP_WORD_STATE(word);
-    if (__builtin_expect(AP_REQUEST_BITS(ap_load_acquire(&slot->request)) != 0, 0)) { /* TASK-A7 pairs TASK-R7 */
-        if (ap_abandoned(slot, word)) return APIARY_ESTALE;
-        tries = ap_slot_tries(slot, word);
-    }
     if (ap_task_waits(state) || state == AP_TASK_RUNNING) return 0;
     if (!ap_task_ended(state)) return APIARY_ESTALE;
     code = ap_word_code(word);
     if (code == 0 && state != AP_TASK_DONE) return APIARY_ECORRUPT;
     by_agent = ap_ended_by_agent(state, code);
-    if (by_agent) data = ap_task_result(a->seg, slot, &size);
+    if (by_agent) data = ap_task_result(seg, slot, &size);
     if (data == NULL) return APIARY_ECORRUPT;
     ret->data = data;
     ret->size = size;
@@ -289,12 +283,28 @@ AP_ALWAYS_INLINE int ap_collect_at(const struct apiary *a, apiary_task_t task, a
     ret->agent_code = code == APIARY_EAGENT ? ap_load_relaxed(&slot->agent_code) : 0;
     ret->attempts = ap_word_starts(word) + AP_TRIES_FAILURES(tries);
     ret->untried = AP_TRIES_WHY(tries);
-    ret->reserved = 0;
+    ret->parts = parts;
     ret->task = task;
     return 1;
 }
 /* A loan whose task is refused is the caller's again, or the entry's that is delegated anew. Its slot is not freed yet. */
 void ap_loan_back(struct ap_lane_context *c, uint64_t loan);
+
+/* ap_collect, inlined. */
+AP_ALWAYS_INLINE int ap_collect_at(struct apiary *a, apiary_task_t task, apiary_result_t *ret)
+{
+    struct ap_slot *slot;
+    uint64_t word;
+    uint32_t tries = 0, parts = 0;
+
+    if (!ap_task_find(a, task, &slot, &word)) return APIARY_ESTALE;
+    if (__builtin_expect(AP_REQUEST_BITS(ap_load_acquire(&slot->request)) != 0, 0)) { /* TASK-A7 pairs TASK-R7 */
+        if (ap_abandoned(slot, word)) return APIARY_ESTALE;
+        tries = ap_slot_tries(slot, word);
+        if (ap_task_requested(slot, word, AP_REQUEST_PARTS)) parts = ap_stream_sent(a->seg, task, word);
+    }
+    return ap_collect_seen(a->seg, task, slot, word, tries, parts, ret);
+}
 /* Writes what a task carries that may be run from `due` on, while its slot is RESERVED by the lane: 0. Or an error: the slot is
  * FREE again, the ticket given back, and the loan (0: none) the caller's. */
 AP_MUST_CHECK int ap_carry(struct ap_lane_context *c, apiary_task_t task, uint32_t ticket, uint64_t loan,

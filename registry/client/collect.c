@@ -168,6 +168,7 @@ uint32_t ap_open_tasks(const struct ap_lane_context *c, bool drop)
         if (!drop) continue;
         ap_task_request(seg, index, AP_WORD_GENERATION(word), AP_REQUEST_DETACH);
         ap_task_free_unseen(seg, c->lane.index, index, ap_slot_leave, seg);
+        ap_stream_wake(seg, index);
     }
     return open;
 }

@@ -28,6 +28,7 @@ struct submit {
     uint32_t ticket;
     bool batched; /* others of its batch are submitted already: it cannot be taken back after its turn */
     bool carries; /* its options say something that is carried */
+    bool unusual; /* it has flags, a block, or something that is carried: one branch for all of that */
 };
 
 /* The facts about a QUEUED task that the slow path needs. */
@@ -201,11 +202,17 @@ AP_ALWAYS_INLINE int delegate_take(struct submit *s)
     s->slot = t.slot;
     s->at = ap_slot_at(s->seg, t.slot);
     s->block = t.block;
+    s->unusual |= t.block != 0;
     s->ticket = t.ticket;
     return t.error;
 }
 
 /* ---- write ----------------------------------------------------------------------------------------------------- */
+
+AP_ALWAYS_INLINE apiary_task_t task_of(const struct submit *s)
+{
+    return (apiary_task_t){.slot = s->slot, .epoch = s->c->slabs.epoch, .generation = s->generation};
+}
 
 /* Writes a body that does not fit the slot, once the slot is RESERVED. A loan (`body` NULL) is in its block already. */
 static __attribute__((noinline)) void write_block(struct ap_segment *seg, uint32_t slot, uint64_t generation, uint64_t block,
@@ -233,10 +240,15 @@ AP_ALWAYS_INLINE void write_slot(struct submit *s)
 
     ap_slot_write(slot, &form);
     s->generation = ap_slot_reserve(&s->c->slabs, slot, s->slot, s->c->lane.index);
-    if (__builtin_expect((s->flags & APIARY_DETACH) != 0 && !detach_late(s), 0))
-        ap_slot_detach(slot, s->generation);
-    if (__builtin_expect(s->block != 0, 0))
-        write_block(s->seg, s->slot, s->generation, s->block, s->loan == 0 ? s->body : NULL, s->size);
+}
+
+/* And what most tasks do not have. 0, or an error of what is carried. */
+AP_ALWAYS_INLINE int write_unusual(struct submit *s, const apiary_delegate_options_t *options, uint64_t due)
+{
+    if ((s->flags & APIARY_PARTS) != 0) ap_slot_ask(s->at, AP_REQUEST_PARTS);
+    else if ((s->flags & APIARY_DETACH) != 0 && !detach_late(s)) ap_slot_detach(s->at, s->generation);
+    if (s->block != 0) write_block(s->seg, s->slot, s->generation, s->block, s->loan == 0 ? s->body : NULL, s->size);
+    return s->carries ? ap_carry(s->c, task_of(s), s->ticket, s->loan, options, due) : 0;
 }
 
 /* ---- publish, push --------------------------------------------------------------------------------------------- */
@@ -270,20 +282,12 @@ static __attribute__((noinline)) int overwritten(struct ap_lane_context *c, uint
     return APIARY_ECORRUPT;
 }
 
-AP_ALWAYS_INLINE apiary_task_t task_of(const struct submit *s)
-{
-    return (apiary_task_t){.slot = s->slot, .epoch = s->c->slabs.epoch, .generation = s->generation};
-}
-
-/* All that it takes for one task, but that its consumer is told. 0, or an error, and nothing is left of it. */
-AP_ALWAYS_INLINE int delegate_place(struct submit *s, struct ap_known_name *known, const apiary_delegate_options_t *options)
+/* A queue was picked: all that it takes for one task then, but that its consumer is told. */
+AP_ALWAYS_INLINE int place_there(struct submit *s, const apiary_delegate_options_t *options)
 {
     uint64_t ref;
     int r;
 
-    s->capability = known->capability;
-    r = pick(s, known, options);
-    if (__builtin_expect(r < 0, 0)) return r;
     if (__builtin_expect(ap_load_relaxed(&s->to->pace) != 0, 0) &&
         too_late(s->c, s->queue, s->way->index, ap_timeout_of(s->seg, options)))
         return APIARY_EBACKLOG;
@@ -292,55 +296,27 @@ AP_ALWAYS_INLINE int delegate_place(struct submit *s, struct ap_known_name *know
     if (!s->batched) s->now = s->seg->ops->now();
     s->deadline = ap_deadline_of(s->seg, options, s->now);
     write_slot(s);
-    if (__builtin_expect(s->carries, 0)) r = ap_carry(s->c, task_of(s), s->ticket, s->loan, options, s->now);
+    if (__builtin_expect(s->unusual, 0)) r = write_unusual(s, options, s->now);
     ref = __builtin_expect(r == 0, 1) ? ap_slot_publish(&s->c->slabs, s->at, s->slot, s->queue) : 0;
     if (__builtin_expect(ref == 0, 0)) return r < 0 ? r : overwritten(s->c, s->ticket);
     if (__builtin_expect(ap_queue_push(s->seg, s->way, ref) < 0, 0)) return take_back(placed_of(s), APIARY_EQUEUEFULL);
     return 0;
 }
 
+/* All that it takes for one task, but that its consumer is told. 0, or an error, and nothing is left of it. */
+AP_ALWAYS_INLINE int delegate_place(struct submit *s, struct ap_known_name *known, const apiary_delegate_options_t *options)
+{
+    int r;
+
+    s->capability = known->capability;
+    r = pick(s, known, options);
+    return __builtin_expect(r != 0, 0) ? r : place_there(s, options);
+}
+
 static __attribute__((noinline)) void delegate_detach(struct ap_lane_context *c, uint32_t slot, uint64_t generation)
 {
     if (ap_task_request(c->lane.seg, slot, generation, AP_REQUEST_DETACH))
         ap_task_free_unseen(c->lane.seg, c->lane.index, slot, ap_slot_leave, c->lane.seg);
-}
-
-/* ---- or not before its time ------------------------------------------------------------------------------------ */
-
-static bool later(const struct submit *s, const apiary_delegate_options_t *o)
-{
-    return __builtin_expect(s->carries, 0) && (o->delay | o->due_at) != 0;
-}
-
-/* Whether a task that could not be placed is to wait for a provider. */
-static bool may_wait(const struct submit *s, int error)
-{
-    return error == APIARY_ENOPROVIDER && (s->flags & APIARY_WAIT_FOR_PROVIDER) != 0;
-}
-
-/* Places the task in no queue: whoever finds it due picks one. By value: of the others no address is taken. */
-static __attribute__((noinline)) int delegate_later(struct submit s, uint32_t capability, const apiary_delegate_options_t *options,
-                                                    apiary_task_t *ret)
-{
-    uint64_t due;
-    int r;
-
-    s.capability = capability;
-    r = ap_route_may(s.seg, capability);
-    if (r < 0) return r;
-    r = delegate_take(&s);
-    if (r < 0) return ap_refused(s.c, r, s.size);
-    if (!s.batched) s.now = s.seg->ops->now();
-    due = ap_due_of(options, s.now);
-    s.deadline = ap_deadline_of(s.seg, options, due);
-    write_slot(&s);
-    r = s.carries ? ap_carry(s.c, task_of(&s), s.ticket, s.loan, options, due) : 0;
-    if (r < 0) return r;
-    if (ret != NULL) *ret = task_of(&s);
-    if (!ap_slot_schedule(&s.c->slabs, s.at, s.slot, due)) return overwritten(s.c, s.ticket);
-    ap_due_tell(s.seg, s.slot, due < s.deadline ? due : s.deadline);
-    if ((s.flags & APIARY_DETACH) != 0 && detach_late(&s)) delegate_detach(s.c, s.slot, s.generation);
-    return 0;
 }
 
 /* ---- and the consumer is told ---------------------------------------------------------------------------------- */
@@ -393,7 +369,61 @@ AP_ALWAYS_INLINE bool as_picked(const struct ap_queue *to, uint64_t life, const 
     return ap_load_acquire(&to->life) == life && ap_lane_lives(consumer);
 }
 
+/* ---- or not before its time ------------------------------------------------------------------------------------ */
+
+/* Whether the task is not to be run at once. */
+static bool elsewhen(const apiary_delegate_options_t *o)
+{
+    return (o->delay | o->due_at) != 0;
+}
+
+static bool later(const struct submit *s, const apiary_delegate_options_t *o)
+{
+    return __builtin_expect(s->unusual, 0) && s->carries && elsewhen(o);
+}
+
+/* Whether a task that could not be placed is to wait for a provider. */
+AP_ALWAYS_INLINE bool may_wait(const struct submit *s, int error)
+{
+    return error == APIARY_ENOPROVIDER && (s->flags & APIARY_WAIT_FOR_PROVIDER) != 0;
+}
+
+/* Places the task in no queue: whoever finds it due picks one. By value: of the others no address is taken. */
+static __attribute__((noinline)) int delegate_later(struct submit s, uint32_t capability, const apiary_delegate_options_t *options,
+                                                    apiary_task_t *ret)
+{
+    uint64_t due;
+    int r;
+
+    s.capability = capability;
+    r = ap_route_may(s.seg, capability);
+    if (r < 0) return ap_refused(s.c, r, s.size);
+    r = delegate_take(&s);
+    if (r < 0) return ap_refused(s.c, r, s.size);
+    if (!s.batched) s.now = s.seg->ops->now();
+    due = ap_due_of(options, s.now);
+    s.deadline = ap_deadline_of(s.seg, options, due);
+    write_slot(&s);
+    r = write_unusual(&s, options, due);
+    if (r < 0) return ap_refused(s.c, r, s.size);
+    if (!ap_slot_schedule(&s.c->slabs, s.at, s.slot, due)) return ap_refused(s.c, overwritten(s.c, s.ticket), s.size);
+    ap_due_tell(s.seg, s.slot, due < s.deadline ? due : s.deadline);
+    if (ret != NULL) *ret = task_of(&s);
+    if ((s.flags & APIARY_DETACH) != 0 && detach_late(&s)) delegate_detach(s.c, s.slot, s.generation);
+    return 0;
+}
+
 /* ---- ap_submit ------------------------------------------------------------------------------------------------- */
+
+/* Nobody reads the parts of a task whose result nobody collects. */
+static bool flags_agree(uint32_t flags)
+{
+    const uint32_t unread = APIARY_DETACH | APIARY_PARTS;
+
+    const uint32_t known = unread | APIARY_WAIT_FOR_PROVIDER;
+
+    return (flags & ~known) == 0 && (flags & unread) != unread;
+}
 
 /* With options of this version, or none. 0 or an error. */
 AP_ALWAYS_INLINE int asked(struct submit *s, const apiary_delegate_options_t *options, const apiary_task_t *ret)
@@ -401,12 +431,15 @@ AP_ALWAYS_INLINE int asked(struct submit *s, const apiary_delegate_options_t *op
     if (options != NULL) {
         s->flags = options->flags;
         s->carries = ap_carried_said(options);
+        s->unusual = s->carries | (s->flags != 0);
         if (__builtin_expect(s->carries, 0)) {
             if (ap_carried_judge(options) < 0) return APIARY_EINVAL;
             if (options->keep != 0 && (s->flags & APIARY_DETACH) == 0) return APIARY_EINVAL;
         }
+        if (__builtin_expect(s->flags != 0, 0)) {
+            if (!flags_agree(s->flags)) return APIARY_EINVAL;
+        }
     }
-    if ((s->flags & ~(uint32_t)(APIARY_DETACH | APIARY_WAIT_FOR_PROVIDER)) != 0) return APIARY_EINVAL;
     if (ret == NULL && (s->flags & APIARY_DETACH) == 0) return APIARY_EINVAL;
     return s->size > AP_INLINE_BODY && s->size > ap_pool_max(s->seg) ? APIARY_ETOOLARGE : 0;
 }
@@ -419,7 +452,7 @@ static __attribute__((noinline)) int submit_other(struct ap_lane_context *c, int
     apiary_delegate_options_t own;
     int r = ap_sized_in(&own, sizeof own, AP_FIRST_DELEGATE_OPTIONS, options, options->struct_size);
 
-    if (r < 0) return r;
+    if (r < 0) return ap_refused(c, r, size);
     return bound != NULL ? ap_submit_bound(c, *bound, body, size, &own, ret)
                          : ap_submit(c, service, capability, body, size, loan, &own, ret);
 }
@@ -448,8 +481,11 @@ AP_ALWAYS_INLINE int submit(struct ap_lane_context *c, int service, const char *
     if (__builtin_expect(!as_picked(s.to, s.life, s.consumer), 0)) r = delegate_settle(placed_of(&s));
     if (__builtin_expect(r < 0, 0))
         return may_wait(&s, r) ? delegate_later(s, known->capability, options, ret) : ap_refused(c, r, size);
-    if ((s.flags & APIARY_DETACH) != 0 && detach_late(&s)) delegate_detach(c, s.slot, s.generation);
-    if (ret != NULL) *ret = task_of(&s);
+    if (__builtin_expect(s.unusual, 0)) {
+        if ((s.flags & APIARY_DETACH) != 0 && detach_late(&s)) delegate_detach(c, s.slot, s.generation);
+        if (ret == NULL) return 0; /* `asked` allows that only with a flag, which is unusual */
+    }
+    *ret = task_of(&s);
     return 0;
 }
 

@@ -114,7 +114,7 @@ int apiary_delegate_loan(apiary_t *a, const char *capability, void *body, size_t
     offset = ap_pool_offset(a->seg, body);
     if (offset == 0 || ap_pool_block(a->seg, offset, &capacity, &word) < 0 || size > capacity) return APIARY_EINVAL;
     if (word != word_of(c) || !record_take(c, offset)) r = loan_adopt(a, c, offset);
-    if (r < 0) return r;
+    if (r < 0) return ap_refused(c, r, size);
     r = ap_submit(c, -1, capability, body, size, offset, options, ret);
     if (r == 0) ap_add_relaxed(&c->loans, UINT32_MAX);
     else record_put(c, offset);

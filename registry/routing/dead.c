@@ -8,6 +8,7 @@
 #include "registry/routing/admission.h"
 #include "registry/routing/kept.h"
 #include "shm/event.h"
+#include "shm/stream.h"
 
 _Static_assert(sizeof(struct ap_dead) % AP_LINE == 0, "dead: whole lines");
 _Static_assert(offsetof(struct ap_dead, caller) % 8 == 0 && AP_DEAD_TEXT % 8 == 0, "texts are whole words");
@@ -286,6 +287,7 @@ void ap_slot_leave(void *user, struct ap_slot *slot)
     }
     /* Afterwards, since the result may be dropped by others as soon as it is kept. */
     if (__builtin_expect((request & AP_REQUEST_KEEP) != 0, 0)) ap_kept_enter(seg, slot, word);
+    if (__builtin_expect((request & AP_REQUEST_PARTS) != 0, 0)) ap_stream_leave(seg, index, word);
     ap_slot_ticket_return(seg, slot);
 }
 

@@ -37,6 +37,8 @@ apiary_delegate_external_task: call_expires (the same)
 apiary_agent_execute_task: agent_delegate (but for the service)
 apiary_agent_delegate_external_task: agent_delegate agent_collect agent_leaves
 apiary_job_beat: job_beat
+apiary_job_part: part_first part_more part_behind part_again
+apiary_next_part: part_read
 apiary_job_reply: pop_claim_finish finish_inline finish_unseen finish_overwriting finish_later
 apiary_job_fail: finish_failed finish_retried finish_used_up
 apiary_job_fail_text: finish_failed
@@ -61,12 +63,12 @@ apiary_claim_release: claim_release
 apiary_lane_fd: rest (a thread that sleeps on the bell)
 LINES
 )
-reads="bind refusal discover key progress dead_next dead_body fetch swarm_status segment_fd version strerror error_name advice job_agent job_attempt
+reads="memory_open memory_close memory_get memory_scan bind option_set option_name option_what refusal discover key progress dead_next dead_body fetch swarm_status segment_fd version strerror error_name advice retry_after job_agent job_attempt
     job_caller job_cancelled
     job_capability job_data job_deadline job_user job_set_user job_task job_trace trace_parse trace_format
     kind kinds agent_alloc agent_allocated agent_free agent_handle
-    job_retry agent_limit agent_list agent_log agent_log_text agent_name agent_number agent_plugin agent_resize agent_service
-    agent_text local_get local_put local_delete watch_close watch_fd watch_timer"
+    job_retry job_part_ready agent_limit agent_list agent_log agent_log_text agent_name agent_number agent_plugin agent_resize agent_service
+    agent_text claim_check claim_stats claim_service_key local_get watch_close watch_fd watch_timer"
 
 operations=$(grep -ohE '\.name = "[^"]+"' tests/crash/*.c | cut -d'"' -f2)
 functions=$(grep -ohE '\bapiary_[a-z_]+\(' core/apiary.h core/apiary/*.h | tr -d '(' | sort -u)

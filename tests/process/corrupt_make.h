@@ -111,6 +111,22 @@ static void make_finished(struct made *m, uint32_t index, uint64_t token, int co
     MUST(ap_task_finish(m->seg, index, token, code) == 0);
 }
 
+/* Three parts, of which one is read. */
+static void make_stream(struct made *m, uint32_t index, uint64_t token)
+{
+    apiary_task_t task = ap_task_id(m->seg, index, AP_WORD_GENERATION(token));
+    struct ap_stream_writer writer;
+    struct ap_stream_part part;
+    char text[100] = "";
+    uint64_t block;
+
+    MUST(ap_task_request(m->seg, index, task.generation, AP_REQUEST_PARTS) == 1);
+    MUST(ap_pool_take(m->seg, &m->worker, &m->hint, 1000, &block) == 0);
+    MUST(ap_stream_begin(m->seg, m->worker.index, index, token, block, &writer));
+    for (int i = 0; i < 3; i++) MUST(ap_stream_write(&writer, text, sizeof text) == 1);
+    MUST(ap_stream_read(m->seg, task, token, text, sizeof text, &part) == 1);
+}
+
 /* What a thread leaves behind that ends with open tasks. */
 static void *make_shared_lane(void *user)
 {
@@ -140,7 +156,9 @@ static void make_tasks(struct made *m)
     for (int i = 0; i < 8; i++) make_task(m, 0, "cache.get", sizes[i]);
     for (int i = 0; i < 3; i++) make_finished(m, make_running(m, &cache, &token), token, 0, sizes[i + 2]);
     make_finished(m, make_running(m, &cache, &token), token, APIARY_EAGENT, 30);
-    m->worker.lane->hand[0] = AP_REF(make_running(m, &cache, &token), AP_WORD_GENERATION(token));
+    index = make_running(m, &cache, &token);
+    make_stream(m, index, token);
+    m->worker.lane->hand[0] = AP_REF(index, AP_WORD_GENERATION(token));
     index = make_task(m, 1, "store.read", 10);
     MUST(ap_task_cancel_queued(seg, index, ap_slot_at(seg, index)->word, AP_TASK_CANCELLED, APIARY_ECANCELLED) == 1);
     index = make_task(m, 1, "store.read", 500);

@@ -241,7 +241,7 @@ static void oracle_slot(struct oracle *o, uint32_t i)
     if (published && (s->request & 0x80) != 0) HOLDS(s->rank < 4, "slot", i, s->rank);
     if (state == AP_TASK_SCHEDULED) oracle_due(o, i, s);
     if (state == AP_TASK_DONE || (state == AP_TASK_FAILED && owner == (uint32_t)-APIARY_EAGENT))
-        oracle_body(o, i, &s->result, &s->result_size, 4 + (s->word >> 4 & 7) + (s->word >> 7 & 31));
+        oracle_body(o, i, &s->result, &s->result_size, 5 + (s->word >> 4 & 7) + (s->word >> 7 & 31));
     HOLDS(s->queued <= o->now, "slot", i, s->queued);
     HOLDS(s->started <= o->now && (state != AP_TASK_DONE || s->started >= s->queued), "slot", i, s->started);
     HOLDS(s->finished <= o->now && (state != AP_TASK_DONE || s->finished >= s->started), "slot", i, s->finished);
@@ -326,12 +326,15 @@ static void oracle_blocks(struct oracle *o)
     for (unsigned c = 0; c < AP_POOL_CLASSES; c++) {
         for (uint32_t k = 0; k < seg->geometry.pool_blocks[c]; k++, number++) {
             const uint64_t *w = ap_at(seg, AP_SECTION_BLOCKS, number), offset = at + (uint64_t)k * (256u << 2 * c);
-            uint64_t state = (*w & 63) < 4 ? *w & 63 : 4, attempt = (*w & 63) - state, who = *w >> 6 & 0x3fffff;
+            uint64_t state = (*w & 63) < 5 ? *w & 63 : 5, attempt = (*w & 63) - state, who = *w >> 6 & 0x3fffff;
             uint64_t generation = *w >> 28, low = (UINT64_C(1) << 36) - 1;
             const struct ap_slot *s = ap_slot_at(seg, who);
             bool holds = state == 0 && *w == 0;
 
             if (state == AP_BLOCK_KEPT) holds = kept_holds(o, who, generation);
+            if (state == AP_BLOCK_STREAM && s != NULL)
+                holds = generation == (s->word >> 26 & low) && (s->word & 15) != 0 &&
+                        (ap_stream_at(seg, who)->window == offset || (s->word & 15) == AP_TASK_RESERVED);
             if (state == AP_BLOCK_OWNED)
                 holds = lane_is(o, (uint32_t)who) != LANE_ABSENT && (ap_lane_at(seg, who)->life & 0xff) == 1 &&
                         (ap_lane_at(seg, who)->life >> 8 & low) == generation;
@@ -445,6 +448,22 @@ static void oracle_carried(struct oracle *o)
     }
 }
 
+static void oracle_stream(struct oracle *o, uint32_t i)
+{
+    const struct ap_stream *s = ap_stream_at(o->seg, i);
+    uint64_t word = ap_slot_at(o->seg, i)->word, lease = ap_slab_at(o->seg, i / AP_SLAB_SLOTS)->lease, capacity = 0, block = 0;
+    uint64_t at = s->head - s->begin <= s->tail - s->begin ? s->head : s->begin;
+    uint32_t state = word & 15;
+
+    if ((s->begun >> 8 & 0x3ffff) != (lease >> 16 & 0x3ffff)) return;
+    HOLDS(s->begun >> 26 <= word >> 26, "stream", i, s->begun);
+    if (s->begun >> 26 != word >> 26 || state < AP_TASK_SCHEDULED || state == AP_TASK_RELEASING || state >= AP_TASK_STATES) return;
+    if (!block_find(o, s->window, &capacity, &block) || block != (4 | (uint64_t)i << 6 | word >> 26 << 28))
+        HOLDS(false, "stream", i, s->window);
+    else
+        HOLDS(s->begin <= s->tail && s->tail - at <= capacity && ((s->begin | s->tail | at) & 7) == 0, "stream", i, s->tail);
+}
+
 static void oracle_terms(struct oracle *o)
 {
     for (uint32_t i = 0; i < o->seg->sections[AP_SECTION_TERMS].count; i++) {
@@ -481,6 +500,7 @@ static void oracle_ask(struct oracle *o)
     oracle_registry(o);
     oracle_supervised(o);
     oracle_carried(o);
+    for (uint32_t i = 0; i < seg->geometry.tasks; i++) oracle_stream(o, i);
     oracle_terms(o);
     oracle_dead(o);
     oracle_kept(o);

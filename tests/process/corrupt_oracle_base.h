@@ -13,6 +13,7 @@
 #include "registry/monitor/supervised.h"
 #include "shm/event.h"
 #include "shm/queue.h"
+#include "shm/stream.h"
 
 #define BROKEN_MAX 4096
 

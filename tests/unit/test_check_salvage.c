@@ -123,8 +123,8 @@ Test(check_salvage, the_table_mends_the_geometry)
     S("g.blocks_256B 13; blocks.count 32");
     G.task_timeout = 0;
     S("g.task_timeout 0");
-    G.reserved = 5;
-    S("");
+    G.result_ttl = 0;
+    S("g.result_ttl 0");
     G.lanes = 4000;
     header->size = 1;
     S("");
@@ -152,27 +152,27 @@ Test(check_salvage, neither_is_believed_beyond_the_other)
 
     no_geometry();
     T(LANES).count = 5;
-    S("g.lanes 5; lanes.count 5");
+    S("g.lanes 5; lanes.count 5; drafts.count 5");
     T(LANES).count = 13;
     S("");
     T(LANES).offset = 4095;
-    S("g.lanes 0; lanes.offset 4096; lanes.stride 1; lanes.count 0");
+    S("g.lanes 0; lanes.offset 4096; lanes.stride 1; lanes.count 0; drafts.count 0");
     T(LANES).offset = 4096;
     S("lanes.offset 4096");
     T(LANES).offset = 4096 + 63;
-    S("g.lanes 0; lanes.offset 4096; lanes.stride 1; lanes.count 0");
+    S("g.lanes 0; lanes.offset 4096; lanes.stride 1; lanes.count 0; drafts.count 0");
     T(LANES).offset = size;
-    snprintf(want, sizeof want, "g.lanes 0; lanes.offset %llu; lanes.count 0", (unsigned long long)size);
+    snprintf(want, sizeof want, "g.lanes 0; lanes.offset %llu; lanes.count 0; drafts.count 0", (unsigned long long)size);
     S(want);
     T(LANES).offset = size + 64;
-    S("g.lanes 0; lanes.offset 4096; lanes.stride 1; lanes.count 0");
+    S("g.lanes 0; lanes.offset 4096; lanes.stride 1; lanes.count 0; drafts.count 0");
     T(LANES).offset = size - 512;
-    snprintf(want, sizeof want, "g.lanes 2; lanes.offset %llu; lanes.count 2", (unsigned long long)size - 512);
+    snprintf(want, sizeof want, "g.lanes 2; lanes.offset %llu; lanes.count 2; drafts.count 2", (unsigned long long)size - 512);
     S(want);
     T(LANES).stride = 0;
-    S("g.lanes 0; lanes.offset 4096; lanes.stride 1; lanes.count 0");
+    S("g.lanes 0; lanes.offset 4096; lanes.stride 1; lanes.count 0; drafts.count 0");
     T(LANES).stride = 128;
-    S("g.lanes 0; lanes.offset 4096; lanes.stride 1; lanes.count 0");
+    S("g.lanes 0; lanes.offset 4096; lanes.stride 1; lanes.count 0; drafts.count 0");
 }
 
 Test(check_salvage, what_depends_on_one_another)
@@ -191,13 +191,13 @@ Test(check_salvage, what_depends_on_one_another)
     G.queue_depth = 8;
     S("g.queue_depth 8; rings.offset 4096; rings.stride 1; rings.count 0");
     G.tasks = 100;
-    S("g.tasks 64; slabs.count 1; slots.count 64; carried.count 100; progress.count 100");
+    S("g.tasks 64; slabs.count 1; slots.count 64; streams.count 100; carried.count 100; progress.count 100");
     G.tasks = 64;
-    S("g.tasks 64; slabs.count 1; slots.count 64; carried.count 64; progress.count 64");
+    S("g.tasks 64; slabs.count 1; slots.count 64; streams.count 64; carried.count 64; progress.count 64");
     T(SLABS).count = 1;
     S("g.tasks 64; slabs.count 1; slots.count 64");
     T(SLOTS).count = 65;
-    S("g.tasks 64; slabs.count 1; slots.count 64; carried.count 65; progress.count 65");
+    S("g.tasks 64; slabs.count 1; slots.count 64; streams.count 65; carried.count 65; progress.count 65");
     G.events = 3;
     T(EVENTS).count = 3;
     S("g.events 0; events.count 0");

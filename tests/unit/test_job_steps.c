@@ -57,6 +57,26 @@ Test(job_steps, what_is_reserved_is_used_or_given_back)
     cr_expect_eq(code_of(task), 0);
 }
 
+/* Though the worker might free something for it: a task of its own that was given up and has ended. */
+Test(job_steps, a_block_that_is_had_is_asked_for_once)
+{
+    uint32_t lane = b->anchor->lane.index, queue = hive.agents[1].queue;
+    apiary_task_t task = in_hand(), given_up;
+    uint64_t token;
+    void *block;
+
+    cr_assert_eq(apiary_delegate(b, "second", "", 0, NULL, &given_up), 0);
+    cr_assert_eq(ap_task_claim(b->seg, lane, queue, AP_REF(given_up.slot, given_up.generation), &token), 1);
+    ap_give_up(b, given_up);
+    cr_assert_eq(ap_task_finish(b->seg, given_up.slot, token, 0), 0);
+    cr_expect_eq(apiary_job_reserve(kept[0], 300, &block), 0);
+    cr_expect_eq(blocks_in_use(), 1);
+    cr_expect_eq(ap_tidy(b->anchor), 1);
+    cr_expect_eq(apiary_job_reply(kept[0], "", 0), 0);
+    cr_expect_eq(blocks_in_use(), 0);
+    cr_expect_eq(code_of(task), 0);
+}
+
 #define LARGE 300000
 
 /* What one job has given back may be another's by now. */
@@ -252,6 +272,26 @@ Test(job_steps, a_reason_without_a_block_ends_in_dots)
     cr_expect_str_eq(told(task), "APIARY_ENORESULT 0 1 0 ");
 }
 
+/* A caller that has its share of the blocks gets no other one, and nobody looks for leftovers for each of its results. */
+Test(job_steps, a_caller_with_its_share_costs_the_worker_no_sweep)
+{
+    static char reason[65];
+    uint64_t *word = ap_at(a->seg, AP_SECTION_BLOCKS, 0), leak = AP_BLOCK(AP_BLOCK_OWNED, a->anchor->lane.index, 77);
+    void *loan;
+    apiary_task_t task;
+    int r;
+
+    while ((r = apiary_loan(a, 65, &loan)) == 0) {}
+    cr_assert_eq(r, APIARY_ESHARE);
+    while (*word != 0) word++;
+    *word = leak;
+    task = in_hand();
+    cr_expect_eq(apiary_job_reply(kept[0], reason, sizeof reason), APIARY_ENOBLOCK);
+    cr_expect_str_eq(told(task), "APIARY_ENORESULT 0 1 0 ");
+    cr_expect_eq(*word, leak);
+    cr_expect_eq(ap_pool_sweep(a->seg), 1);
+}
+
 /* ---- what the log says --------------------------------------------------------------------------------------------- */
 
 static char lines[32][1400];
@@ -412,6 +452,8 @@ Test(job_steps, no_job_has_no_answers)
     cr_expect_eq(apiary_job_fail(NULL, 1, "x"), APIARY_EINVAL);
     cr_expect_eq(apiary_job_fail_text(NULL, 1, "x", 1), APIARY_EINVAL);
     cr_expect_eq(apiary_job_finish_from_thread(NULL, 0, "x", 1), APIARY_EINVAL);
+    cr_expect_eq(apiary_job_retry(NULL, 1), APIARY_EINVAL);
+    cr_expect_eq(apiary_job_delegate(NULL, "second", "", 0, NULL, NULL, NULL), APIARY_EINVAL);
     cr_expect_eq(apiary_job_attempt(NULL), 0);
     cr_expect_null(apiary_job_data(NULL, &size));
     cr_expect_eq(size, 0);
@@ -427,4 +469,111 @@ Test(job_steps, no_job_has_no_answers)
     cr_expect_eq(trace.flags, 3, "untouched");
     task = apiary_job_task(kept[0]);
     cr_expect(task.slot == 0 && task.epoch == 0 && task.generation == 0);
+}
+
+/* Somebody has written over the slot: nobody is woken by a part, and nothing worse comes of it. */
+Test(job_steps, a_part_for_a_lane_that_there_is_not)
+{
+    const apiary_delegate_options_t parts = {.struct_size = sizeof parts, .flags = APIARY_PARTS};
+    struct ap_slot *slot;
+    apiary_task_t task;
+    uint32_t client;
+    uint64_t word;
+
+    cr_assert_eq(apiary_delegate(a, "first", "", 0, &parts, &task), 0);
+    hive_handlers(ignore, ignore);
+    cr_assert_eq(ap_worker_serve(&hive.worker), 1);
+    cr_assert(ap_task_find(a, task, &slot, &word));
+    client = ap_exchange_acq_rel(&slot->client, 9999);
+    cr_expect_eq(apiary_job_part(kept[0], "part", 4), 0);
+    ap_store_relaxed(&slot->client, client);
+    cr_expect_eq(apiary_job_reply(kept[0], "", 0), 0);
+    cr_expect_eq(code_of(task), 0);
+}
+
+/* Of a caller that wants the whole the parts are joined, up to the size of the largest block: what is behind that is refused at
+ * once, and the task fails, since its result would not be whole. */
+Test(job_steps, parts_that_are_larger_than_any_result)
+{
+    static const uint8_t bytes[(1 << 20) + 1];
+    const uint32_t sizes[][2] = {{1 << 20, 1}, {1, 1 << 20}, {(1 << 20) + 1, 0}};
+
+    hive_handlers(ignore, ignore);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        apiary_task_t task = in_hand();
+
+        if (sizes[i][1] != 0) cr_expect_eq(apiary_job_part(kept[0], bytes, sizes[i][0]), 0, "%zu", i);
+        cr_expect_eq(apiary_job_part(kept[0], bytes, sizes[i][sizes[i][1] != 0]), APIARY_ETOOLARGE, "%zu", i);
+        cr_expect_eq(apiary_job_reply(kept[0], "", 0), APIARY_ETOOLARGE, "%zu", i);
+        cr_expect_eq(code_of(task), APIARY_ETOOLARGE, "%zu", i);
+    }
+}
+
+/* It is not sent, and opens nothing. */
+Test(job_steps, an_empty_part_is_none)
+{
+    const apiary_delegate_options_t parts = {.struct_size = sizeof parts, .flags = APIARY_PARTS};
+    apiary_result_t result = {.struct_size = sizeof result};
+    apiary_task_t task;
+
+    hive_handlers(ignore, ignore);
+    cr_assert_eq(apiary_delegate(a, "first", "", 0, &parts, &task), 0);
+    cr_assert_eq(ap_worker_serve(&hive.worker), 1);
+    for (int i = 0; i < 3; i++) cr_expect_eq(apiary_job_part(kept[0], i == 0 ? NULL : "x", 0), 0);
+    cr_expect_eq(apiary_job_part(kept[0], "x", (size_t)UINT32_MAX + 1), APIARY_ETOOLARGE);
+    cr_expect_eq(apiary_job_reply(kept[0], "whole", 5), 0);
+    cr_assert_eq(apiary_poll(a, task, &result), 0);
+    cr_expect_eq(result.parts, 0);
+    cr_expect_eq(result.size, 5);
+    cr_expect_eq(apiary_release(a, &result), 0);
+}
+
+static apiary_task_t came_later;
+
+static void slow(void *state, apiary_job_t *job)
+{
+    (void)state;
+    if (kept[0] == NULL) {
+        clock_now += 5;
+        came_later = asked("first", "later", 5, 0);
+    }
+    kept[kept[0] != NULL] = job;
+}
+
+/* A batch has one clock, which its later tasks may be younger than. */
+Test(job_steps, no_task_was_begun_before_it_was_queued)
+{
+    apiary_task_t task = asked("first", "x", 1, 0);
+    struct ap_slot *slot;
+    uint64_t word;
+
+    hive_handlers(slow, slow);
+    cr_assert_eq(ap_worker_serve(&hive.worker), 2);
+    cr_assert(ap_task_find(a, came_later, &slot, &word));
+    cr_expect_eq(slot->queued, clock_now);
+    cr_expect_eq(slot->started, clock_now);
+    for (int i = 0; i < 2; i++) cr_expect_eq(apiary_job_reply(kept[i], "", 0), 0);
+    cr_expect_eq(code_of(task), 0);
+    cr_expect_eq(code_of(came_later), 0);
+}
+
+/* Nobody wants another attempt. */
+Test(job_steps, what_was_cancelled_is_not_tried_again)
+{
+    const apiary_delegate_options_t o = {.struct_size = sizeof o, .retry = {.max_attempts = 3, .backoff = 1}};
+    struct ap_slot *slot;
+    apiary_task_t tasks[2];
+    uint64_t word;
+
+    hive_handlers(ignore, ignore);
+    for (int i = 0; i < 2; i++) {
+        cr_assert_eq(apiary_delegate(a, "first", "", 0, &o, &tasks[i]), 0);
+        cr_assert_eq(ap_worker_serve(&hive.worker), 1);
+        if (i == 1) cr_assert_eq(apiary_cancel(a, tasks[i]), 0);
+        cr_expect_eq(apiary_job_fail(kept[0], 3, "no"), 0);
+        cr_assert(ap_task_find(a, tasks[i], &slot, &word));
+        cr_expect_eq(AP_WORD_STATE(word), i == 0 ? AP_TASK_SCHEDULED : AP_TASK_FAILED, "%s",
+                     ap_task_state_name(AP_WORD_STATE(word)));
+        ap_give_up(a, tasks[i]);
+    }
 }
