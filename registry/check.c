@@ -96,6 +96,14 @@ static void look_service(struct ap_look *look)
     service_unique(look, life, key);
 }
 
+static void capability_flag(struct ap_look *look, uint64_t key, const uint8_t *at, uint8_t most, const char *what)
+{
+    uint8_t flag = ap_look_8(look, at);
+
+    if (flag <= (key != 0 ? most : 0)) return;
+    ap_look_found(look, AP_CORRUPT, at, flag, "D2", "%s is %u%s", what, flag, key != 0 ? "" : " of no capability");
+}
+
 static void look_capability(struct ap_look *look)
 {
     struct ap_capability *c = ap_capability_at(look->seg, look->index);
@@ -113,9 +121,8 @@ static void look_capability(struct ap_look *look)
             ap_look_found(look, AP_CORRUPT, &c->providers[i], bits, "D2", "providers %016llx; there are %u queues", LONG(bits),
                           queues);
     }
-    if (ap_look_16(look, &c->majors) > (key != 0))
-        ap_look_found(look, AP_CORRUPT, &c->majors, c->majors, "D2", "majors is %u%s", ap_look_16(look, &c->majors),
-                      key != 0 ? "" : " of no capability");
+    capability_flag(look, key, &c->majors, 1, "majors");
+    capability_flag(look, key, &c->rules, 1, "rules");
     if (any != 0 && key == 0)
         ap_look_found(look, AP_CORRUPT, &c->providers[0], any, "D2", "providers of a capability without a name");
     ap_look_zero(look, (const uint8_t *)c + used, look->seg->sections[AP_SECTION_CAPABILITIES].stride - used, "D1",
@@ -461,7 +468,7 @@ static uint64_t capabilities_stride(const struct ap_geometry *g)
 
 static const struct ap_field capability_fields[] = {
     AP_FIELD(ap_capability, key), AP_FIELD(ap_capability, ready), AP_FIELD(ap_capability, terms),
-    AP_FIELD(ap_capability, majors),
+    AP_FIELD(ap_capability, majors), AP_FIELD(ap_capability, rules),
     AP_FIELD(ap_capability, providers[0]), {NULL, 0, 0},
 };
 static const struct ap_number capability_numbers[] = {

@@ -44,7 +44,7 @@ void ap_swarms_end(struct ap_segment *seg, uint32_t lane, uint64_t beside)
 /* The tasks of one dead queue do not all go to the same other one: they take turns, and the queue that had the last is passed over
  * until its consumer has taken something. Before that its load does not say what it was given. But no task goes to a provider that
  * does not pass for that. */
-static uint32_t route_spread(struct ap_segment *seg, uint32_t capability, int service)
+static uint32_t route_spread(struct ap_segment *seg, uint32_t capability, const struct ap_route_question *asked)
 {
     static _Thread_local struct ap_balance own;
     static _Thread_local uint32_t last = AP_NO_QUEUE;
@@ -53,58 +53,81 @@ static uint32_t route_spread(struct ap_segment *seg, uint32_t capability, int se
     uint32_t not = q != NULL && ap_load_relaxed(&q->started) == taken ? last : AP_NO_QUEUE, queue;
     uint64_t life;
 
-    if (not != AP_NO_QUEUE && !ap_route_elsewhere(seg, capability, service, not)) not = AP_NO_QUEUE;
-    if (ap_route_in(seg, capability, service, &own, not, &queue, &life) < 0 &&
-        (not == AP_NO_QUEUE || ap_route_in(seg, capability, service, &own, AP_NO_QUEUE, &queue, &life) < 0))
+    own.caller = asked->caller;
+    if (not != AP_NO_QUEUE && !ap_route_elsewhere(seg, capability, asked, not)) not = AP_NO_QUEUE;
+    if (ap_route_in(seg, capability, asked->service, &own, not, &queue, &life) < 0 &&
+        (not == AP_NO_QUEUE || ap_route_in(seg, capability, asked->service, &own, AP_NO_QUEUE, &queue, &life) < 0))
         return AP_NO_QUEUE;
     last = queue;
     taken = ap_load_relaxed(&ap_queue_at(seg, queue)->started);
     return queue;
 }
 
-/* 0: none. */
-static uint64_t route_key(const struct ap_segment *seg, const struct ap_slot *slot)
+static void carried_of(const struct ap_segment *seg, const struct ap_slot *slot, struct ap_carried *ret)
 {
     uint32_t index = (uint32_t)(slot - ap_slot_at(seg, 0));
-    struct ap_carried carried;
 
-    ap_carried_read(seg, ap_task_id(seg, index, AP_WORD_GENERATION(ap_load_relaxed(&slot->word))), &carried);
-    return carried.key;
+    ap_carried_read(seg, ap_task_id(seg, index, AP_WORD_GENERATION(ap_load_relaxed(&slot->word))), ret);
 }
 
-/* `user`: the balance of the lane that asks, or NULL. */
+/* The question that a pick for a task asks. */
+static struct ap_route_question question_of(const struct ap_slot *slot, const struct ap_carried *carried)
+{
+    return (struct ap_route_question){.service = (int)ap_load_relaxed(&slot->only) - 1, .caller = ap_load_relaxed(&slot->caller),
+                                      .key = carried->key};
+}
+
+/* `user`: the balance of the lane that asks, or NULL. The task is its caller's, not that lane's. */
 static uint32_t route(void *user, struct ap_segment *seg, const struct ap_slot *slot)
 {
-    uint32_t capability = ap_load_relaxed(&slot->capability), queue;
-    int service = (int)ap_load_relaxed(&slot->only) - 1;
-    uint64_t life, key = route_key(seg, slot);
-    struct ap_balance own = {.turn = 0};
+    uint32_t capability = ap_load_relaxed(&slot->capability), queue, asks;
+    struct ap_carried carried;
+    struct ap_route_question q;
+    struct ap_balance own = {.turn = 0}, *balance = user != NULL ? user : &own;
+    uint64_t life;
+    int r;
 
-    if (user == NULL && key == 0) return route_spread(seg, capability, service);
-    if (ap_route_keyed(seg, capability, service, key, user != NULL ? user : &own, AP_NO_QUEUE, &queue, &life) < 0)
-        return AP_NO_QUEUE;
-    return queue;
+    carried_of(seg, slot, &carried);
+    q = question_of(slot, &carried);
+    if (user == NULL && q.key == 0) return route_spread(seg, capability, &q);
+    asks = balance->caller;
+    balance->caller = q.caller;
+    r = ap_route_keyed(seg, capability, q.service, q.key, balance, AP_NO_QUEUE, &queue, &life);
+    balance->caller = asks;
+    return r < 0 ? AP_NO_QUEUE : queue;
+}
+
+/* A consumer that does not go on, or whose tasks fail, keeps what it has started. The others of its tasks move, if another provider
+ * stands well. */
+static bool hooks_better(struct ap_segment *seg, uint32_t capability, const struct ap_route_question *q, uint32_t queue,
+                         const struct ap_swarm *swarm)
+{
+    uint64_t now = seg->ops->now();
+
+    return swarm != NULL && (ap_route_stuck(swarm, now) || ap_queue_ejected(ap_queue_at(seg, queue), now)) &&
+           ap_route_elsewhere(seg, capability, q, queue);
 }
 
 /* The agent of a queue that is closed, too. */
 static bool hooks_offers(void *user, struct ap_segment *seg, const struct ap_slot *slot, uint32_t queue)
 {
     const struct ap_agent_record *agent = ap_agent_at(seg, queue);
-    uint32_t only = ap_load_relaxed(&slot->only);
-    uint64_t now = seg->ops->now();
+    uint32_t only = ap_load_relaxed(&slot->only), capability = ap_load_relaxed(&slot->capability);
+    struct ap_route_question q;
+    struct ap_carried carried;
     const struct ap_swarm *swarm;
 
     (void)user;
     /* QUEUE-A4 pairs QUEUE-R4; a queue that was never open has no agent. */
     if (agent == NULL || AP_QUEUE_STATE(ap_load_acquire(&ap_queue_at(seg, queue)->life)) == AP_QUEUE_FREE) return false;
+    carried_of(seg, slot, &carried);
     swarm = ap_swarm_at(seg, ap_load_relaxed(&agent->swarm));
-    /* A consumer that does not go on, or whose tasks fail, keeps what it has started. The others of its tasks move, if another
-     * provider stands well. */
-    if (swarm != NULL && (ap_route_stuck(swarm, now) || ap_queue_ejected(ap_queue_at(seg, queue), now)) &&
-        ap_route_elsewhere(seg, ap_load_relaxed(&slot->capability), (int)only - 1, queue))
-        return false;
+    q = question_of(slot, &carried);
+    if (hooks_better(seg, capability, &q, queue, swarm)) return false;
     if (only != 0 && (swarm == NULL || ap_load_relaxed(&swarm->service) != only - 1)) return false;
-    return ap_agent_runs(agent, ap_load_relaxed(&slot->capability));
+    /* Rules that were declared since it was placed. */
+    if (only == 0 && swarm != NULL && ap_route_forbidden(seg, capability, q.caller, swarm)) return false;
+    return ap_agent_runs(agent, capability);
 }
 
 const struct ap_reap_hooks ap_registry_hooks = {

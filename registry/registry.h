@@ -8,7 +8,7 @@
  *           client/: attach, delegate, await, collect. Here: the records, their part of the layout, their checks, their recovery.
  * LAYOUT    sections "services", "tickets" (one row per service, admission.h), "swarms", "agents" (one per queue),
  *           "capabilities" (discovery.h), "supervised" (supervised.h), "carried" (one per slot, carried.h), "terms" (one per
- *           capability, terms.h), in this order behind those of shm/.
+ *           capability, terms.h), "rules" (sets of them, rules.h), in this order behind those of shm/.
  * NAMES     1 A service is known by its index. The index stays that name's while the name is in use: by a member that calls for
  *           the service, a swarm's record (DOWN, too), a ticket, a task's caller or `only`.
  *           2 service.life = epoch << 24 | lane << 8 | state. Each step is a CAS that raises the epoch.
@@ -198,12 +198,14 @@ void ap_text_copy(char *to, const char *from, size_t size);
 
 struct ap_terms;
 struct ap_terms_conflicts;
+struct ap_rules;
 
 /* One agent to register: `lane` is its worker's lane, the queue's consumer. */
 struct ap_agent_registration {
     const char *name;
     const char *const *capabilities; /* ends with NULL */
     const struct ap_terms *terms;    /* what it declares, one for each of them; NULL: nothing */
+    const struct ap_rules *rules;    /* the same for the rules, which are a term; NULL: none */
     uint32_t lane;
     uint32_t queue; /* filled in */
 };

@@ -1,11 +1,13 @@
 /* tools/apiary_capability.c - apiary capability: what capabilities declare, and what is in force. */
 #include "tools/apiary.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/name.h"
 #include "registry/routing/terms.h"
+#include "registry/routing/rules.h"
 
 static const struct tool_option no_options[] = {{.name = NULL}};
 
@@ -42,6 +44,20 @@ static bool capability_term(const struct ap_segment *seg, uint32_t capability, e
                                                                           : (*ret = ap_term_rows[term].otherwise, false);
 }
 
+static json_t *capability_rules_json(const struct ap_rules *rules)
+{
+    json_t *list = json_array();
+    for (uint32_t i = 0; i < rules->count; i++) {
+        const struct ap_rule *r = &rules->list[i];
+        json_t *o = json_object();
+        json_object_set_new(o, "rule", json_string(ap_rule_verb_name(r->verb)));
+        json_object_set_new(o, "from", r->from[0] != '\0' ? json_string(r->from) : json_null());
+        json_object_set_new(o, "to", r->to[0] != '\0' ? json_string(r->to) : json_null());
+        json_array_append_new(list, o);
+    }
+    return list;
+}
+
 /* Numbers in nanoseconds and bytes, as everywhere in JSON. */
 static json_t *capability_json(const struct ap_segment *seg, uint32_t capability)
 {
@@ -53,14 +69,18 @@ static json_t *capability_json(const struct ap_segment *seg, uint32_t capability
         uint64_t value = 0;
         bool declared = capability_term(seg, capability, t, &value);
         bool word = row->type == 'w' || (row->type == 'n' && row->words(value) != NULL);
+        if (row->type == 'r') continue;
         json_t *v = word               ? json_string(row->words(value) != NULL ? row->words(value) : "?")
                     : row->type == 'n' ? json_integer((json_int_t)ap_term_number(row, value))
                     : row->type == 'b' ? json_boolean(value != 0)
                                        : json_integer((json_int_t)value);
         json_object_set_new(terms, row->key, json_pack("{s:o, s:b}", "value", v, "declared", declared));
     }
-    return json_pack("{s:s, s:i, s:o}", "capability", name, "providers", (int)capability_providers(seg, capability), "terms",
-                     terms);
+    struct ap_rules rules = {.count = 0};
+    ap_rules_of(seg, capability, &rules);
+    return json_pack("{s:s, s:i, s:o, s:o, s:I}", "capability", name, "providers",
+                     (int)capability_providers(seg, capability), "terms", terms, "rules", capability_rules_json(&rules), "refused",
+                     (json_int_t)ap_load_relaxed(&ap_terms_at(seg, capability)->refused));
 }
 
 /* "balance=round_robin"; "-" where nothing is declared. */
@@ -118,6 +138,15 @@ static int capability_show_one(const struct tool *t, const struct ap_segment *se
         tool_table_add(table, (const char *const[]){ap_term_rows[i].key, text, declared ? "yes" : "no", ap_term_rows[i].what});
     }
     tool_table_print(table, stdout);
+    const struct ap_terms *row = ap_terms_at(seg, (uint32_t)capability);
+    struct ap_rules rules;
+    if (!ap_rules_of(seg, (uint32_t)capability, &rules)) return TOOL_OK;
+    for (uint32_t i = 0; i < rules.count; i++) {
+        char text[160];
+        ap_rule_print(&rules.list[i], text, sizeof text);
+        printf("%s %s\n", i == 0 ? "rules:" : "      ", text);
+    }
+    printf("refused by them: %" PRIu64 "\n", ap_load_relaxed(&row->refused));
     return TOOL_OK;
 }
 

@@ -264,12 +264,23 @@ static int dead_show(struct tool *t, int argc, char **argv)
 
 typedef int (*dead_act_fn)(apiary_t *a, uint64_t number, char id[48]);
 
+/* For the service that it was delegated for: the rules of its capability are those for that caller. */
 static int act_retry(apiary_t *a, uint64_t number, char id[48])
 {
+    apiary_dead_t d = {.struct_size = sizeof d};
+    apiary_attach_options_t options = {.struct_size = sizeof options, .kind = APIARY_TOOL};
+    apiary_t *own = NULL;
     apiary_task_t task;
-    int r = apiary_dead_retry(a, number, &task);
+    int r = number > 0 ? apiary_dead_next(a, number - 1, &d) : 0;
 
+    if (r < 0) return r;
+    if (r == 0 || d.number != number) return APIARY_ESTALE;
+    options.swarm = d.caller[0] != '\0' ? d.caller : NULL;
+    r = apiary_attach_fd(apiary_segment_fd(a), &options, &own);
+    if (r < 0) return r;
+    r = apiary_dead_retry(own, number, &task);
     if (r == 0) tool_format_task(task, id);
+    apiary_detach(own);
     return r;
 }
 

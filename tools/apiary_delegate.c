@@ -249,7 +249,7 @@ static int delegate_run(const struct tool *t, apiary_t *a, const struct call *ca
 
 int cmd_delegate(struct tool *t, int argc, char **argv)
 {
-    const char *timeout = NULL;
+    const char *timeout = NULL, *from = NULL;
     struct call call = {.options = {.struct_size = sizeof call.options}};
     struct tool_carried carried = {.hops = NULL};
     bool detach = false, wait = false, parts = false;
@@ -257,6 +257,7 @@ int cmd_delegate(struct tool *t, int argc, char **argv)
         {"timeout", 't', "TIME", "give the task up after TIME (250ms, 5s, 2m) [the segment's task_timeout]", &timeout,
          NULL},
         {"detach", 'd', NULL, "print the task's id and do not wait", NULL, &detach},
+        {"from", 'f', "SERVICE", "call for SERVICE, as a process of it [for none]", &from, NULL},
         {"parts", 0, NULL, "print parts of the result as they come", NULL, &parts},
         {"wait-for-provider", 'w', NULL, "wait for a provider where none is there, until the deadline", NULL, &wait},
 #define AP_CARRIED(field, type, option, argument, what) {option, 0, argument, what, &carried.field, NULL},
@@ -275,11 +276,13 @@ int cmd_delegate(struct tool *t, int argc, char **argv)
     if (detach) call.options.flags |= APIARY_DETACH;
     else if (call.options.keep != 0)
         return tool_usage_error(t, &usage, "--keep goes with --detach: without it the result is printed here");
+    if (from != NULL && !ap_name_valid(from, APIARY_NAME_MAX))
+        return tool_usage_error(t, &usage, "--from: '%s' is not the name of a service", from);
     if (parts && detach) return tool_usage_error(t, &usage, "--parts and --detach: nobody would read them");
     if (parts) call.options.flags |= APIARY_PARTS;
     if (wait) call.options.flags |= APIARY_WAIT_FOR_PROVIDER;
     apiary_t *a = NULL;
-    rc = tool_attach(t, tool_segment(t, NULL), false, &a);
+    rc = tool_attach_for(t, tool_segment(t, NULL), from, &a);
     if (rc != TOOL_OK) return rc;
     struct sigaction act = {.sa_handler = on_interrupt};
     sigaction(SIGINT, &act, NULL);

@@ -43,6 +43,7 @@ struct described {
     apiary_agent_description_t *agents;
     const struct ap_node **configs;
     const struct ap_terms **terms;
+    const struct ap_rules **rules;
 };
 
 static void described_free(struct described *d)
@@ -50,6 +51,7 @@ static void described_free(struct described *d)
     free(d->agents);
     free(d->configs);
     free(d->terms);
+    free(d->rules);
 }
 
 /* Every agent with its kind, built in or from a plug-in. */
@@ -58,6 +60,7 @@ static int describe_agents(const struct tool *t, const struct ap_deployment_swar
     ret->agents = tool_alloc(swarm->agent_count * sizeof *ret->agents);
     ret->configs = tool_alloc(swarm->agent_count * sizeof(void *));
     ret->terms = tool_alloc(swarm->agent_count * sizeof(void *));
+    ret->rules = tool_alloc(swarm->agent_count * sizeof(void *));
     for (size_t i = 0; i < swarm->agent_count; i++) {
         const struct ap_deployment_agent *from = &swarm->agents[i];
         apiary_agent_description_t *to = &ret->agents[i];
@@ -67,6 +70,7 @@ static int describe_agents(const struct tool *t, const struct ap_deployment_swar
                                            .worker = from->worker};
         ret->configs[i] = from->config;
         ret->terms[i] = from->terms;
+        ret->rules[i] = from->rules;
         char message[1024] = "";
         int rc = from->plugin != NULL ? ap_agent_plugin(from->plugin, &to->kind, message, sizeof message) : 0;
         if (rc == 0 && to->kind != NULL) continue;
@@ -180,7 +184,7 @@ static int cli_queen_run(const struct tool *t, const char *service, const struct
                                                   .agent_count = swarm->agent_count,
                                                   .log = to_log,
                                                   .log_user = &broken};
-        const struct ap_queen_given given = {.configs = described.configs, .terms = described.terms};
+        const struct ap_queen_given given = {.configs = described.configs, .terms = described.terms, .rules = described.rules};
         rc = cli_queen_serve(t, a, &description, &given, signals, drain);
     }
     apiary_detach(a);

@@ -17,6 +17,8 @@ struct route_answer {
     int count, best;
     uint32_t capability;
     int caller; /* service; -1: none */
+    bool may;   /* no rule refuses the caller */
+    bool prefers; /* there is one that passes and is preferred to the caller */
 };
 
 static const struct tool_usage explain_usage = {
@@ -46,9 +48,13 @@ static const char *route_why(const struct route_answer *answer, int i, const str
 {
     const struct ap_route_view *view = &answer->views[i], *best = answer->best >= 0 ? &answer->views[answer->best] : NULL;
     if (!view->fits) return route_unfit(v);
+    if (view->forbidden) return "a rule forbids it to the caller";
+    if (!answer->may) return "a rule refuses the caller";
+    if (answer->prefers && !view->preferred) return "another one is preferred to the caller";
     if (!view->meant) return view->percent > 0 ? "a canary: it gets its part" : "the name means another major";
     if (answer->count == 1) return "the only one";
     bool apart = AP_STANDS_APART(view->candidate.standing);
+    if (i == answer->best && answer->prefers) return "the lowest score of those that are preferred";
     if (i == answer->best) return apart ? "none passes, and it is the best" : "the lowest score";
     if (apart && best != NULL && !AP_STANDS_APART(best->candidate.standing))
         return ap_standing_name(view->candidate.standing);
@@ -66,6 +72,8 @@ static json_t *route_view_json(const struct route_answer *answer, int i, const s
     json_object_set_new(o, "candidate", json_boolean(view->fits));
     json_object_set_new(o, "chosen", json_boolean(i == answer->best));
     json_object_set_new(o, "why", json_string(route_why(answer, i, v)));
+    json_object_set_new(o, "forbidden", json_boolean(view->forbidden));
+    json_object_set_new(o, "preferred", json_boolean(view->preferred));
     if (!view->fits) return o;
     if (view->major != 0) json_object_set_new(o, "major", json_integer(view->major));
     if (view->canary) json_object_set_new(o, "canary_percent", json_integer(view->percent));
@@ -130,6 +138,14 @@ static void route_limits(const struct ap_segment *seg, uint32_t capability)
     if (limit != 0) printf("at most %" PRIu64 " waiting at each provider\n", limit);
 }
 
+/* A sentence on why the rules refuse the caller; NULL: they do not. */
+static char *route_refusal(const struct ap_segment *seg, const struct route_question *q, const struct route_answer *answer)
+{
+    char text[256];
+    if (ap_rules_say(seg, answer->capability, (uint32_t)(answer->caller + 1), text, sizeof text) == 0) return NULL;
+    return tool_format("%s is refused: %s", q->from != NULL ? q->from : "a caller without a service", text);
+}
+
 static int route_print(const struct tool *t, const struct ap_segment *seg, const struct route_question *q,
                        const struct route_answer *answer)
 {
@@ -147,7 +163,7 @@ static int route_print(const struct tool *t, const struct ap_segment *seg, const
                                                          "?>run time", "?>charge", ">score", "why", NULL});
         route_view_row(table, answer, i, &v);
     }
-    char *meaning = route_meaning(seg, q, answer);
+    char *meaning = route_meaning(seg, q, answer), *refusal = route_refusal(seg, q, answer);
     uint32_t busy = answer->caller >= 0 ? ap_tickets_busy(seg, (uint32_t)answer->caller) : 0;
     int rc = TOOL_OK;
     if (t->json) {
@@ -155,6 +171,8 @@ static int route_print(const struct tool *t, const struct ap_segment *seg, const
                               "candidates", list);
         if (answer->caller >= 0) json_object_set_new(o, "delegations", json_integer(busy));
         if (meaning != NULL) json_object_set_new(o, "meaning", json_string(meaning));
+        json_object_set_new(o, "refused", json_boolean(!answer->may));
+        if (refusal != NULL) json_object_set_new(o, "refusal", json_string(refusal));
         rc = tool_json_print(o);
     } else {
         printf("%s is balanced by %s%s\n", q->capability, route_policy(seg, answer->capability),
@@ -162,11 +180,13 @@ static int route_print(const struct tool *t, const struct ap_segment *seg, const
         if (meaning != NULL) printf("%s\n", meaning);
         if (answer->caller >= 0)
             printf("%s has %u of %u delegations under way\n", q->from, busy, seg->geometry.max_concurrent_delegations);
+        if (refusal != NULL) printf("%s\n", refusal);
         route_limits(seg, answer->capability);
         if (table != NULL) tool_table_print(table, stdout);
     }
     json_decref(list);
     free(meaning);
+    free(refusal);
     return rc;
 }
 
@@ -180,10 +200,14 @@ static int route_explain(const struct tool *t, struct ap_segment *seg, const str
         return tool_fail(t, TOOL_NO_PROVIDER, "route explain: there is no service '%s'; 'apiary services' lists them", q->from);
     answer.capability = (uint32_t)capability;
     answer.views = tool_alloc(seg->geometry.queues * sizeof *answer.views);
-    uint64_t key = q->key != NULL ? apiary_key(q->key, strlen(q->key)) : 0;
-    answer.count = ap_route_explain(seg, answer.capability, -1, key, answer.views, seg->geometry.queues, &answer.best);
+    const struct ap_route_question question = {.service = -1, .caller = (uint32_t)(answer.caller + 1),
+                                               .key = q->key != NULL ? apiary_key(q->key, strlen(q->key)) : 0};
+    answer.count = ap_route_explain(seg, answer.capability, &question, answer.views, seg->geometry.queues, &answer.best);
+    int may = ap_route_may(seg, answer.capability, &question);
+    answer.may = may != APIARY_EFORBIDDEN;
+    for (int i = 0; i < answer.count; i++)
+        answer.prefers |= answer.best >= 0 && answer.views[answer.best].preferred && !answer.views[i].preferred;
     int rc = route_print(t, seg, q, &answer);
-    int may = ap_route_may(seg, answer.capability);
     if (rc == TOOL_OK && answer.best < 0)
         rc = tool_error(t, may < 0 ? may : APIARY_ENOPROVIDER, NULL, "route explain %s", q->capability);
     free(answer.views);
@@ -194,7 +218,7 @@ static int cmd_route_explain(struct tool *t, int argc, char **argv)
 {
     struct route_question q = {.from = NULL};
     const struct tool_option options[] = {
-        {"from", 'f', "SERVICE", "how many tasks this calling service has under way", &q.from, NULL},
+        {"from", 'f', "SERVICE", "the service that asks: what rules leave to it, and its tasks under way [none]", &q.from, NULL},
         {"key", 'k', "TEXT", "the key of the task", &q.key, NULL},
         {.name = NULL},
     };

@@ -137,7 +137,7 @@ static void note_server(struct check_row *row, const struct ap_segment *seg, api
                  agent.swarm.pid);
 }
 
-static void run_row(struct check_row *row, apiary_t *a, struct crew *crew)
+static void rows_run_on(struct check_row *row, apiary_t *a, struct crew *crew)
 {
     char *request = NULL;
     size_t size = 0;
@@ -168,6 +168,25 @@ static void run_row(struct check_row *row, apiary_t *a, struct crew *crew)
         row->outcome = tool_strdup(apiary_strerror(rc));
     }
     free(request);
+}
+
+/* A check that calls for a service does so as a member of it. */
+static void run_row(struct check_row *row, apiary_t *a, struct crew *crew)
+{
+    apiary_attach_options_t options = {.struct_size = sizeof options, .name = "up", .kind = APIARY_TOOL, .swarm = row->check->from};
+    apiary_t *own = NULL;
+    if (row->check->from == NULL) {
+        rows_run_on(row, a, crew);
+        return;
+    }
+    int rc = apiary_attach_fd(apiary_segment_fd(a), &options, &own);
+    if (rc == 0) {
+        rows_run_on(row, own, crew);
+        apiary_detach(own);
+        return;
+    }
+    row->done = true;
+    row->outcome = tool_format("attach for %s: %s", row->check->from, apiary_strerror(rc));
 }
 
 size_t rows_run(struct check_rows *r, apiary_t *a, struct crew *crew)

@@ -281,14 +281,26 @@ const char *tool_config_path(const char *option)
     return access(installed, F_OK) == 0 ? installed : NULL;
 }
 
-int tool_attach(const struct tool *t, const char *segment, bool read_only, apiary_t **ret)
+static int attach_with(const struct tool *t, const char *segment, apiary_attach_options_t options, apiary_t **ret)
 {
     char message[512] = "";
-    apiary_attach_options_t options = {.struct_size = sizeof options,
-        .kind = APIARY_TOOL, .read_only = read_only, .message = message, .message_size = sizeof message};
+    options.message = message;
+    options.message_size = sizeof message;
     int rc = apiary_attach(segment, &options, ret);
     if (rc == 0) return TOOL_OK;
     return *message != '\0' ? tool_error(t, rc, message, "attach") : tool_error(t, rc, NULL, "attach: %s", segment);
+}
+
+int tool_attach(const struct tool *t, const char *segment, bool read_only, apiary_t **ret)
+{
+    apiary_attach_options_t options = {.struct_size = sizeof options, .kind = APIARY_TOOL, .read_only = read_only};
+    return attach_with(t, segment, options, ret);
+}
+
+int tool_attach_for(const struct tool *t, const char *segment, const char *service, apiary_t **ret)
+{
+    apiary_attach_options_t options = {.struct_size = sizeof options, .kind = APIARY_TOOL, .swarm = service};
+    return attach_with(t, segment, options, ret);
 }
 
 /* ---- the rest ------------------------------------------------------------------------------------------------- */

@@ -89,6 +89,8 @@ void tool_warn(const struct tool *t, const char *format, ...) __attribute__((for
 
 /* Attaches as a tool; on failure prints why and fills the exit code. */
 AP_MUST_CHECK int tool_attach(const struct tool *t, const char *segment, bool read_only, apiary_t **ret);
+/* The same for writing, as a member that calls for `service`; NULL: for none. */
+AP_MUST_CHECK int tool_attach_for(const struct tool *t, const char *segment, const char *service, apiary_t **ret);
 
 /* "250ms", "5s", "2m", "1h"; a bare number is milliseconds. 0 or APIARY_EINVAL. */
 AP_MUST_CHECK int tool_duration(const char *text, uint64_t *ret);

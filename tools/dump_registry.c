@@ -401,3 +401,33 @@ void dump_part_terms(const struct dump *d, const struct dump_options *options, j
     (void)options;
     dump_registry_set(whole, "terms", d->registry ? terms_json(&d->seg) : json_array());
 }
+
+static json_t *rules_json(const struct ap_segment *seg)
+{
+    json_t *list = json_array();
+
+    for (uint32_t i = 0; i < seg->sections[AP_SECTION_RULES].count; i++) {
+        struct ap_rules rules;
+        json_t *o, *texts;
+
+        if (!ap_rules_read(seg, i, &rules)) continue;
+        o = json_object();
+        texts = json_array();
+        for (uint32_t k = 0; k < rules.count; k++) {
+            char text[160];
+
+            ap_rule_print(&rules.list[k], text, sizeof text);
+            json_array_append_new(texts, json_string(text));
+        }
+        dump_registry_set(o, "set", dump_number(i));
+        dump_registry_set(o, "rules", texts);
+        json_array_append_new(list, o);
+    }
+    return list;
+}
+
+void dump_part_rules(const struct dump *d, const struct dump_options *options, json_t *whole)
+{
+    (void)options;
+    dump_registry_set(whole, "rules", d->registry ? rules_json(&d->seg) : json_array());
+}

@@ -195,7 +195,8 @@ static int read_root(struct ap_loader *l)
         if (e < 0) return e;
         l->d->swarm_count = i + 1;
     }
-    return check_room(l, root);
+    e = ap_deployment_check_rules(l);
+    return e < 0 ? e : check_room(l, root);
 }
 
 int ap_deployment_parse(const char *path, const char *text, size_t size, const apiary_agent_kind_t *const *kinds,

@@ -8,7 +8,7 @@
  *                  health_endpoint, metrics_endpoint, max_concurrent_delegations, weight [100],
  *                  agents*: list of {name*, kind* | plugin*, capabilities*: list of NAME or {name*, terms of terms.def},
  *                  worker [0], config: mapping for the kind},
- *                  checks: list of {capability*, send, send_file, expect* | expect_match*, timeout}}
+ *                  checks: list of {capability*, send, send_file, expect* | expect_match*, timeout, from}}
  * Checks:  1 `tools/up` runs the checks: at least one real task per capability, whose output is compared with the expected one.
  *          2 A check asks for a capability of its own swarm. A check of "name" also covers "name@major".
  *          3 A capability without a check is allowed (ap_deployment_unchecked).
@@ -32,12 +32,14 @@ struct ap_deployment_agent {
     const char **capabilities;        /* ends with NULL */
     size_t capability_count;
     struct ap_terms *terms; /* what it declares, one for each capability (registry/routing/terms.h) */
+    struct ap_rules *rules; /* the same for the rules (registry/routing/rules.h) */
     uint32_t worker, replica; /* replica: 0, or of the agent that was read before it */
     const struct ap_node *config; /* may be NULL */
 };
 struct ap_deployment_check {
     const struct ap_node *node;
     const char *capability, *send, *send_file, *expect, *expect_match; /* match: POSIX extended regular expression */
+    const char *from; /* the service for which it calls; NULL: none */
     uint64_t timeout;
 };
 struct ap_deployment_swarm {

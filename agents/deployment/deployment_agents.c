@@ -34,6 +34,7 @@ static const struct ap_key check_keys[] = {
     {.name = "expect", .type = 's', .what = "the answer"},
     {.name = "expect_match", .type = 's', .what = "an extended regular expression for the answer"},
     {.name = "timeout", .type = 'd', .min = MS, .max = 24 * HOUR},
+    {.name = "from", .type = 's', .what = "the service for which it calls"},
     {.name = NULL},
 };
 
@@ -76,7 +77,7 @@ static int find_plugin(struct ap_loader *l, const struct ap_node *node, const ch
                               : "; expected a shared object that exports " APIARY_AGENT_PLUGIN_SYMBOL);
 }
 
-static const struct ap_node *capability_node(const struct ap_deployment_agent *agent, size_t c)
+const struct ap_node *ap_deployment_capability_node(const struct ap_deployment_agent *agent, size_t c)
 {
     const struct ap_node *list = ap_node_get(agent->node, "capabilities");
 
@@ -95,7 +96,7 @@ static int check_offers(struct ap_loader *l, const struct ap_deployment_agent *a
             near = ap_word_nearest(agent->capabilities[i], near, *c);
             ap_words_add(offered, sizeof offered, *c);
         }
-        return ap_node_refuse(capability_node(agent, i), l->error,
+        return ap_node_refuse(ap_deployment_capability_node(agent, i), l->error,
                               "capabilities: the kind '%s' of agent %s does not have %s%s%s%s; it offers: %s", kind->name,
                               agent->name, agent->capabilities[i], near != NULL ? " (did you mean '" : "",
                               near != NULL ? near : "", near != NULL ? "'?)" : "", offered);
@@ -137,7 +138,7 @@ static int read_kind(struct ap_loader *l, struct ap_deployment_agent *agent)
 static int add_capability(struct ap_loader *l, struct ap_deployment_agent *agent, const struct ap_node *item)
 {
     struct ap_terms *terms = &agent->terms[agent->capability_count];
-    int e = item->kind == AP_NODE_MAP ? ap_terms_read(item, NULL, terms, l->error) : 0;
+    int e = item->kind == AP_NODE_MAP ? ap_terms_read(item, NULL, terms, &agent->rules[agent->capability_count], l->error) : 0;
 
     if (e < 0) return e;
     if (item->kind == AP_NODE_MAP) item = ap_node_get(item, "name");
@@ -171,7 +172,8 @@ static int read_capabilities(struct ap_loader *l, struct ap_deployment_agent *ag
                               AP_AGENT_CAPABILITIES);
     agent->capabilities = ap_config_alloc(l->d->config, (count + 1) * sizeof *agent->capabilities);
     agent->terms = terms_of(l->d->config, count);
-    if (agent->capabilities == NULL || agent->terms == NULL) return APIARY_ENOBLOCK;
+    agent->rules = ap_config_alloc(l->d->config, count * sizeof *agent->rules);
+    if (agent->capabilities == NULL || agent->terms == NULL || agent->rules == NULL) return APIARY_ENOBLOCK;
     for (size_t i = 0; i < count && e == 0; i++)
         e = add_capability(l, agent, list->kind == AP_NODE_LIST ? list->items[i] : list);
     return e;
@@ -354,6 +356,10 @@ static int read_check(struct ap_loader *l, struct ap_deployment_swarm *s, const 
     check->send_file = ap_node_text(node, "send_file", NULL);
     check->expect = ap_node_text(node, "expect", NULL);
     check->expect_match = ap_node_text(node, "expect_match", NULL);
+    check->from = ap_node_text(node, "from", NULL);
+    if (check->from != NULL && !ap_name_valid(check->from, APIARY_NAME_MAX))
+        return ap_node_refuse(ap_node_get(node, "from"), l->error, "from: '%s' is not a name; " AP_NAME_RULE,
+                              AP_SHOWN(check->from, 64));
     check->timeout =
         (uint64_t)ap_node_number(node, "timeout", 'd', (int64_t)l->d->segment.geometry.task_timeout);
     if (check->expect == NULL && check->expect_match == NULL)
@@ -399,7 +405,7 @@ const char *ap_deployment_unchecked(const struct ap_deployment *d, size_t n, str
                 const char *capability = s->agents[a].capabilities[c];
                 if (is_checked(s, capability) || n-- > 0) continue;
                 ap_node_refuse(
-                    capability_node(&s->agents[a], c), error,
+                    ap_deployment_capability_node(&s->agents[a], c), error,
                     "capabilities: %s of %s has no check; expected one that asks for it under checks: of this swarm",
                     capability, s->service);
                 return capability;

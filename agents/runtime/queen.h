@@ -38,6 +38,7 @@ struct ap_queen {
     struct ap_swarm_registration registration;
     struct ap_agent_registration *rows;
     struct ap_terms **terms; /* of each agent whose description has a text */
+    struct ap_rules **rules; /* the same */
     apiary_memory_t *local; /* the local memory of its service */
     struct ap_monitor *monitor;
     bool removed;               /* it was logged that the segment has lost its name */
@@ -57,6 +58,7 @@ struct ap_queen {
 struct ap_queen_given {
     const struct ap_node *const *configs; /* as ap_agent_config_judge has passed them; an element may be NULL */
     const struct ap_terms *const *terms;  /* one for each of the agent's capabilities */
+    const struct ap_rules *const *rules;  /* the same */
 };
 /* apiary_queen_start. `given` is used instead of the descriptions' texts; NULL: the texts are. */
 AP_MUST_CHECK int ap_queen_start(struct apiary *a, const apiary_swarm_description_t *d, const struct ap_queen_given *given,

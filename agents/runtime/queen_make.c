@@ -173,12 +173,14 @@ static int configure_agents(struct ap_queen *q, const apiary_swarm_description_t
         if (given != NULL) {
             agent->config = given->configs[i];
             q->rows[i].terms = given->terms[i];
+            q->rows[i].rules = given->rules[i];
             continue;
         }
         r = ap_agent_config_parse(from->config_name, from->config, agent->name, agent->kind, &agent->config_tree, &error);
         if (agent->config_tree != NULL) agent->config = ap_config_root(agent->config_tree);
-        if (r == 0) r = ap_terms_parse(agent->name, from->terms, from->capabilities, &q->terms[i], &error);
+        if (r == 0) r = ap_terms_parse(agent->name, from->terms, from->capabilities, &q->terms[i], &q->rules[i], &error);
         q->rows[i].terms = q->terms[i];
+        q->rows[i].rules = q->rules[i];
     }
     if (r == APIARY_ECONFIG) ap_format(message, size, "%s", error.text);
     return r;
@@ -220,8 +222,9 @@ static bool tables_make(struct ap_queen *q, const apiary_swarm_description_t *d)
     q->agent_capabilities = calloc(d->agent_count, sizeof *q->agent_capabilities);
     q->rows = calloc(d->agent_count, sizeof *q->rows);
     q->terms = calloc(d->agent_count, sizeof *q->terms);
+    q->rules = calloc(d->agent_count, sizeof *q->rules);
     if (q->workers == NULL || q->agents == NULL || q->agent_names == NULL || q->agent_capabilities == NULL || q->rows == NULL ||
-        q->terms == NULL)
+        q->terms == NULL || q->rules == NULL)
         return false;
     q->agent_count = d->agent_count;
     for (uint32_t i = 0; i < q->worker_count; i++) {
@@ -288,6 +291,7 @@ void ap_queen_free(struct ap_queen *q)
         ap_handle_close(q->agents[i].handle); /* which it has where its worker was never started */
         ap_config_free(q->agents[i].config_tree);
         free(q->terms[i]);
+        free(q->rules[i]);
     }
     for (size_t i = 0; i < sizeof q->texts / sizeof q->texts[0]; i++) free(q->texts[i]);
     apiary_memory_close(q->local);
@@ -299,6 +303,7 @@ void ap_queen_free(struct ap_queen *q)
     free(q->agent_capabilities);
     free(q->rows);
     free(q->terms);
+    free(q->rules);
     free(q->service);
     ap_handle_close(q->handle);
     free(q);

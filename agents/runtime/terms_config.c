@@ -5,15 +5,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agents/runtime/rules_config.h"
 #include "core/text.h"
 
 /* The first is for an item of a list only. */
 static const struct ap_key terms_keys[] = {
     {.name = "name", .type = 's', .required = true, .what = "the capability"},
 #define WORDS(kind) ((kind) == 'w' || (kind) == 'n')
+#define TYPE(kind) ((kind) == 'w' ? 's' : (kind) == 'n' ? 'a' : (kind) == 'r' ? 'L' : (kind))
 #define AP_TERM(field, kind, of, words, least, most, otherwise, about) \
-    {.name = #field, .type = (kind) == 'w' ? 's' : (kind) == 'n' ? 'a' : (kind), .what = about, .min = WORDS(kind) ? 0 : (least), \
-     .max = WORDS(kind) ? 0 : (most)},
+    {.name = #field, .type = TYPE(kind), .what = about, .min = WORDS(kind) ? 0 : (least), .max = WORDS(kind) ? 0 : (most)},
 #include "registry/routing/terms.def"
 #undef AP_TERM
     {.name = NULL},
@@ -60,12 +61,14 @@ static int terms_fits(const struct ap_node *at, const struct ap_term_row *r, con
                           AP_SHOWN(name, 64));
 }
 
-int ap_terms_read(const struct ap_node *map, const char *name, struct ap_terms *ret, struct ap_config_error *error)
+int ap_terms_read(const struct ap_node *map, const char *name, struct ap_terms *ret, struct ap_rules *rules,
+                  struct ap_config_error *error)
 {
     int r = ap_node_check(map, name == NULL ? terms_keys : terms_keys + 1, error);
 
     if (r == 0 && name == NULL) name = ap_node_text(map, "name", "");
     *ret = (struct ap_terms){0};
+    rules->count = 0;
     for (uint32_t t = 0; r == 0 && t < AP_TERMS; t++) {
         const struct ap_term_row *row = &ap_term_rows[t];
         const struct ap_node *at = ap_node_get(map, row->key);
@@ -74,6 +77,10 @@ int ap_terms_read(const struct ap_node *map, const char *name, struct ap_terms *
         if (at == NULL) continue;
         r = terms_fits(at, row, name, error);
         if (r < 0) return r;
+        if (row->type == 'r') {
+            r = ap_rules_config_read(at, name, rules, error);
+            continue; /* who registers it makes a number of it */
+        }
         if (WORDS(row->type)) r = terms_word(at, row, &value, error);
         else value = (uint64_t)ap_node_number(map, row->key, row->type, 0);
         *ap_term_word(ret, t) = value + 1;
@@ -90,7 +97,7 @@ static size_t terms_index(const char *const *capabilities, const char *name)
 }
 
 static int terms_each(const struct ap_node *root, const char *agent, const char *const *capabilities, struct ap_terms *ret,
-                      struct ap_config_error *error)
+                      struct ap_rules *rules, struct ap_config_error *error)
 {
     int r = 0;
 
@@ -101,16 +108,17 @@ static int terms_each(const struct ap_node *root, const char *agent, const char 
         if (capabilities[at] == NULL)
             return ap_node_refuse_line(root, root->key_lines[i], error, "%s: agent %s does not offer it",
                                        AP_SHOWN(root->keys[i], 64), agent);
-        r = ap_terms_read(root->items[i], root->keys[i], &ret[at], error);
+        r = ap_terms_read(root->items[i], root->keys[i], &ret[at], &rules[at], error);
     }
     return r;
 }
 
 int ap_terms_parse(const char *agent, const char *text, const char *const *capabilities, struct ap_terms **ret,
-                   struct ap_config_error *error)
+                   struct ap_rules **rules, struct ap_config_error *error)
 {
     struct ap_config *tree = NULL;
     struct ap_terms *terms;
+    struct ap_rules *own;
     size_t count = 0;
     char name[APIARY_NAME_MAX + 16];
     int r;
@@ -121,14 +129,20 @@ int ap_terms_parse(const char *agent, const char *text, const char *const *capab
     r = ap_config_parse(name, text, strlen(text), &tree, error);
     if (r < 0) return r;
     terms = aligned_alloc(AP_LINE, count * sizeof *terms);
-    if (terms != NULL) {
+    own = calloc(count, sizeof *own);
+    if (terms != NULL && own != NULL) {
         memset(terms, 0, count * sizeof *terms);
-        r = terms_each(ap_config_root(tree), agent, capabilities, terms, error);
+        r = terms_each(ap_config_root(tree), agent, capabilities, terms, own, error);
     } else {
         r = APIARY_ENOBLOCK;
     }
     ap_config_free(tree);
-    if (r == 0) *ret = terms;
-    else free(terms);
+    if (r == 0) {
+        *ret = terms;
+        *rules = own;
+        return 0;
+    }
+    free(terms);
+    free(own);
     return r;
 }

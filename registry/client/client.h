@@ -106,6 +106,7 @@ static inline uint32_t ap_slabs_most(const struct apiary *a)
 /* Its tasks' caller, and its bound, follow from the service that the client calls for. */
 static inline void ap_context_calls(struct ap_lane_context *c)
 {
+    c->balance.caller = (uint32_t)(c->client->service + 1);
     c->slabs.most = ap_slabs_most(c->client);
 }
 

@@ -67,6 +67,7 @@ static __attribute__((noinline)) struct picked pick_among_all(struct ap_lane_con
         p.error = ap_route_learn(c->lane.seg, known->capability, &c->balance, &known->only, &p.queue, &p.life);
     else
         p.error = ap_route_keyed(c->lane.seg, known->capability, service, key, &c->balance, AP_NO_QUEUE, &p.queue, &p.life);
+    if (p.error == APIARY_EFORBIDDEN) ap_refused_rule(c, known->capability);
     if (p.error == 0 && ap_load_relaxed(&ap_capability_at(c->lane.seg, known->capability)->terms) != 0) {
         c->refused.queue = p.queue;
         p.error = ap_limits_admit(c->lane.seg, known->capability, p.queue, &c->refused.excess);
@@ -396,7 +397,8 @@ static __attribute__((noinline)) int delegate_later(struct submit s, uint32_t ca
     int r;
 
     s.capability = capability;
-    r = ap_route_may(s.seg, capability);
+    r = ap_route_may(s.seg, capability, &(struct ap_route_question){.service = s.service, .caller = s.c->balance.caller});
+    if (r == APIARY_EFORBIDDEN) ap_refused_rule(s.c, capability);
     if (r < 0) return ap_refused(s.c, r, s.size);
     r = delegate_take(&s);
     if (r < 0) return ap_refused(s.c, r, s.size);

@@ -6,6 +6,7 @@
 
 #include "core/text.h"
 #include "registry/client/client.h"
+#include "registry/routing/terms.h"
 
 #define MS UINT64_C(1000000)
 
@@ -14,6 +15,14 @@ int ap_refused(struct ap_lane_context *c, int error, size_t size)
     c->refused.error = error;
     c->refused.size = size;
     return error;
+}
+
+void ap_refused_rule(struct ap_lane_context *c, uint32_t capability)
+{
+    struct ap_terms *row = ap_terms_at(c->lane.seg, capability);
+
+    c->refused.capability = capability;
+    if (row != NULL) ap_add_relaxed(&row->refused, 1);
 }
 
 /* A member as an operator knows it: its name and process. */
@@ -114,6 +123,7 @@ static size_t say_what(const struct ap_lane_context *c, char *ret, size_t size)
     case APIARY_ELIMIT: return say_tickets(c, ret, size);
     case APIARY_EBACKLOG:
     case APIARY_EQUEUEFULL: return say_queue(c, ret, size);
+    case APIARY_EFORBIDDEN: return ap_rules_say(seg, c->refused.capability, c->balance.caller, ret, size);
     default: return 0;
     }
 }

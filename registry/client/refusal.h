@@ -18,10 +18,13 @@ struct ap_lane_context;
 struct ap_refused {
     int error;
     uint32_t queue;  /* at which there was no room; valid for APIARY_EQUEUEFULL, _EBACKLOG, _ERATE */
+    uint32_t capability; /* valid for APIARY_EFORBIDDEN */
     uint64_t size;   /* of the body */
     uint64_t excess; /* ns that it came too early, or would have waited too long; valid for APIARY_ERATE, _EBACKLOG */
 };
 
+/* Keeps and counts that a rule has refused the lane a capability. */
+void ap_refused_rule(struct ap_lane_context *c, uint32_t capability);
 /* Keeps a refusal of the calling lane, and returns `error`. */
 int ap_refused(struct ap_lane_context *c, int error, size_t size);
 

@@ -68,7 +68,7 @@ int apiary_claim(apiary_t *a, const char *key, uint64_t ttl, const apiary_claim_
     ask.ttl = ttl;
     ask.ticket = UINT64_MAX;
     ask.lane = c->lane.index;
-    ask.caller = (uint32_t)(c->client->service + 1);
+    ask.caller = c->balance.caller;
     ask.stays = (o.flags & APIARY_CLAIM_STAYS) != 0;
     ask.steals = o.policy == APIARY_CLAIM_STEAL_IF_EXPIRED;
     r = ap_claim_take(a->seg, &ask, &view);

@@ -46,7 +46,7 @@ struct ap_known_name *ap_capability_learn(struct ap_lane_context *c, struct ap_k
     to->providers = ap_capability_at(c->lane.seg, (uint32_t)index)->providers;
     if (to == &c->stranger) return to;
     to->at = name;
-    to->only.providers = NULL;
+    ap_only_forget(&to->only);
     to->row = NULL;
     memcpy(to->name, name, length);
     to->name[length] = '\0';
@@ -72,6 +72,7 @@ struct ap_known_name *ap_bound_learn(struct ap_lane_context *c, struct ap_known_
     if (ap_capability_check(seg, capability.index) != capability.check) return NULL;
     memset(known, 0, sizeof *known);
     known->at = known->name; /* it is remembered */
+    ap_only_forget(&known->only);
     known->check = capability.check;
     known->capability = capability.index;
     known->providers = ap_capability_at(seg, capability.index)->providers;

@@ -4,7 +4,7 @@
  *           2 A row is key, ready, one bit per queue, then the name. With 128 queues, all that a lookup of a name of up to 31
  *           bytes reads is in one line.
  *           key and ready   writer: the first lane to intern the name (CAS from 0)     constant afterwards
- *           terms, majors   writer: a registrant, 0 -> 1                           constant afterwards
+ *           terms, majors, rules, ways   writer: a registrant, 0 -> 1 (ways: each bit)   constant afterwards
  *           providers[]     writers: registrants of the queue (fetch-or, fetch-and)
  * LIMIT     A row is never used again. Lanes, bound capabilities and agents' records remember its index, and a row in the middle
  *           of a chain of probes cannot be empty. Only registrants enter names.
@@ -17,7 +17,7 @@
  *           3 A lane that claims a queue clears the bits of the queue's former agent before it opens the queue. A pick looks at
  *           the bit once more after it has seen the queue OPEN.
  *           4 A router that remembers a life (ap_only) has seen the bit after that life once, so later it may look at the bit
- *           first.
+ *           first. It remembers the flags, too: whoever declares rules has set their flag before.
  * ORDERING  DISC-R1 ready store-release pairs DISC-A1 load-acquire: the name.
  *           DISC-R2 providers fetch-or (release) pairs DISC-A2 load-acquire: the agent record and the OPEN queue before
  *           the bit.
@@ -30,11 +30,21 @@
 #include "core/must_check.h"
 #include "registry/registry.h"
 
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the first of the flags is the lowest byte");
+
 struct ap_capability {
     uint64_t key;
     uint32_t ready;
-    uint16_t terms;  /* 1: it has declared something (terms.h) */
-    uint16_t majors; /* 1: the name without a major of one that has been entered with one (majors.h) */
+    union {
+        struct {
+            uint8_t terms;  /* 1: it has declared something (terms.h) */
+            /* The flags that make a pick look more closely. */
+            uint8_t majors; /* 1: the name without a major of one that has been entered with one (majors.h) */
+            uint8_t rules;  /* 1: it has declared rules (rules.h) */
+            uint8_t ways;   /* AP_WAY_*, once declared */
+        };
+        uint32_t flags; /* all four; above 1: one of the last three */
+    };
     uint64_t providers[]; /* ap_provider_words of them, then the name, APIARY_CAPABILITY_MAX + 1 bytes */
 };
 

@@ -39,17 +39,28 @@ static bool text_valid(const char *text, size_t size)
     return n < size;
 }
 
-static int plan_capability(struct plan *p, struct agent_plan *agent, const char *name, const struct ap_terms *terms,
-                           uint32_t *ret)
+/* An agent's declarations of one capability; NULL: it says nothing. */
+struct said {
+    const struct ap_terms *terms;
+    const struct ap_rules *rules;
+};
+
+static int plan_capability(struct plan *p, struct agent_plan *agent, const char *name, const struct said said, uint32_t *ret)
 {
-    uint32_t index, at = 0;
+    uint32_t index, at = 0, set;
     int r = ap_capability_intern(p->seg, name, &index);
 
     if (r < 0) return r;
     while (at < agent->count && agent->capabilities[at] != index) at++;
     if (at == AP_AGENT_CAPABILITIES) return APIARY_EINVAL;
     if (at == agent->count) agent->capabilities[agent->count++] = (uint16_t)index;
-    if (terms != NULL && ap_terms_add(agent->terms[at], terms, name)) agent->declares[at] = true;
+    if (said.terms != NULL && ap_terms_add(agent->terms[at], said.terms, name)) agent->declares[at] = true;
+    if (said.rules != NULL && said.rules->count != 0) {
+        r = ap_rules_intern(p->seg, said.rules, &set);
+        if (r < 0) return r;
+        agent->terms[at][AP_TERM_rules] = set + UINT64_C(1);
+        agent->declares[at] = true;
+    }
     *ret = index;
     return 0;
 }
@@ -63,16 +74,17 @@ static int plan_agent(struct plan *p, size_t i)
     for (size_t k = 0; r == 0 && k < i; k++)
         if (strcmp(p->r->agents[k].name, a->name) == 0) r = APIARY_EINVAL;
     for (const char *const *c = a->capabilities; r == 0 && c != NULL && *c != NULL; c++) {
-        const struct ap_terms *terms = a->terms != NULL ? &a->terms[c - a->capabilities] : NULL;
+        const struct said said = {a->terms != NULL ? &a->terms[c - a->capabilities] : NULL,
+                                  a->rules != NULL ? &a->rules[c - a->capabilities] : NULL};
         const char *at = strchr(*c, '@');
         char base[APIARY_CAPABILITY_MAX + 1];
         uint32_t index;
 
-        r = plan_capability(p, &p->agents[i], *c, terms, &index);
+        r = plan_capability(p, &p->agents[i], *c, said, &index);
         if (r < 0 || at == NULL) continue;
         memcpy(base, *c, (size_t)(at - *c));
         base[at - *c] = '\0';
-        r = plan_capability(p, &p->agents[i], base, terms, &index);
+        r = plan_capability(p, &p->agents[i], base, said, &index);
         if (r == 0) ap_store_relaxed(&ap_capability_at(p->seg, index)->majors, 1);
     }
     return r;

@@ -27,16 +27,35 @@ static uint32_t major_of(const struct ap_majors *all, uint32_t other)
     return major <= UINT16_MAX ? major : 0;
 }
 
-uint32_t ap_major_newest(const struct ap_majors *all, const struct ap_agent_record *agent)
+/* The newest of an agent's majors, and its row. */
+static uint32_t major_find(const struct ap_majors *all, const struct ap_agent_record *agent, int *ret_row)
 {
     uint32_t count = ap_load_relaxed(&agent->capability_count), newest = 0;
 
+    *ret_row = -1;
     for (uint32_t i = 0; i < count && i < AP_AGENT_CAPABILITIES; i++) {
-        uint32_t major = major_of(all, ap_load_relaxed(&agent->capabilities[i]));
+        uint32_t row = ap_load_relaxed(&agent->capabilities[i]), major = major_of(all, row);
 
-        if (major > newest) newest = major;
+        if (major <= newest) continue;
+        newest = major;
+        *ret_row = (int)row;
     }
     return newest;
+}
+
+uint32_t ap_major_newest(const struct ap_majors *all, const struct ap_agent_record *agent)
+{
+    int row;
+
+    return major_find(all, agent, &row);
+}
+
+int ap_major_row(const struct ap_majors *all, const struct ap_agent_record *agent)
+{
+    int row;
+
+    major_find(all, agent, &row);
+    return row;
 }
 
 static void major_add(struct ap_majors *all, struct ap_major one)

@@ -14,6 +14,11 @@
  *           They are drawn at random, task by task, whatever else the name means, but for any and error.
  *           2 All others go where they would without the canary. A major with a canary is the newest only when no other passes.
  *           3 A canary of which no provider passes gets nothing.
+ * TERMS     The terms and rules of "name" are those that were declared last of it: an agent that declares them of "name@2" does so
+ *           of "name", too. They cannot be those of the major that a task comes to: its rate is counted, its bounds are applied
+ *           and its balance is read before a pick, and which major is picked depends on them, on who stands how, and, with a
+ *           canary, on chance. So each provider's own rules hold besides (rules.h, 5). A caller that wants the terms of a major
+ *           asks for "name@2".
  * FLAG      capability.majors (discovery.h) is 1 for "name" once "name@2" was entered. Without it nothing here is looked at.
  * ONLY      A lane remembers the only provider of a name (ap_only) if the name may mean any that there is. A declaration that comes
  *           later comes with a provider, and is looked at when that one is there.
@@ -55,5 +60,7 @@ void ap_majors_add(struct ap_majors *all, const struct ap_agent_record *agent, b
 int ap_majors_choose(const struct ap_majors *all, uint64_t bare, uint32_t drawn);
 /* The newest major of the name that an agent offers; 0: the name alone. */
 uint32_t ap_major_newest(const struct ap_majors *all, const struct ap_agent_record *agent);
+/* The index of the name with that major; -1: it offers the name alone. */
+int ap_major_row(const struct ap_majors *all, const struct ap_agent_record *agent);
 
 #endif

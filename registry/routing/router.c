@@ -3,26 +3,10 @@
 
 #include "core/hash.h"
 #include "registry/routing/limits.h"
-#include "registry/routing/terms.h"
+#include "registry/routing/pick.h"
 
 #define PLACE (UINT64_C(1) << 24) /* a pick at the weight 1, in rounds */
 #define LOAD_FRESH UINT64_C(1000000)
-
-/* One pick under way. */
-struct pick {
-    const struct ap_segment *seg;
-    const uint64_t *providers; /* of the capability */
-    const struct ap_balance *balance;
-    int service;
-    uint32_t not;
-    const struct ap_policy *policy;
-    uint64_t slow_start;
-    const struct ap_majors *plain; /* NULL, or only those that offer that name without a major */
-    struct ap_asking asking;
-    bool scored; /* best_score is there */
-    struct ap_candidate best;
-    uint64_t best_score;
-};
 
 void ap_balance_begin(struct ap_balance *balance, const struct ap_segment *seg, uint64_t number)
 {
@@ -45,7 +29,7 @@ static uint64_t draw(struct ap_balance *balance)
 /* ---- candidates ------------------------------------------------------------------------------------------------- */
 
 /* Whether the queue may be picked; its life word in *ret. */
-AP_ALWAYS_INLINE bool candidate(const struct pick *p, uint32_t queue, uint64_t *ret)
+AP_ALWAYS_INLINE bool candidate(const struct ap_pick *p, uint32_t queue, uint64_t *ret)
 {
     const struct ap_queue *q = ap_queue_at(p->seg, queue);
     const struct ap_agent_record *agent = ap_agent_at(p->seg, queue);
@@ -107,7 +91,7 @@ static enum ap_standing standing_of(const struct ap_candidate *c, uint64_t now)
 }
 
 /* Of one that is new a tenth at first, then more and more. */
-static uint32_t weight_of(const struct pick *p, const struct ap_swarm *swarm)
+static uint32_t weight_of(const struct ap_pick *p, const struct ap_swarm *swarm)
 {
     uint64_t weight = ap_swarm_weight(swarm), up, age;
 
@@ -120,8 +104,26 @@ static uint32_t weight_of(const struct pick *p, const struct ap_swarm *swarm)
     return weight > 0 ? (uint32_t)weight : 1;
 }
 
+static __attribute__((noinline)) bool narrowed_fits(struct ap_narrowed *n, const struct ap_candidate *c)
+{
+    struct ap_rules_asked own;
+    int row;
+
+    if (n->plain && ap_major_newest(&n->majors, c->agent) != 0) return false;
+    if (!ap_rules_fit(&n->rules, c->swarm)) return false;
+    row = n->by_major ? ap_major_row(&n->majors, c->agent) : -1;
+    if (row < 0) return true;
+    ap_rules_ask(&own, n->majors.seg, (uint32_t)row, n->caller);
+    if (!ap_rules_may(&own)) {
+        n->refused = true;
+        return false;
+    }
+    own.preferring = n->rules.preferring && ap_rules_prefer(&own);
+    return ap_rules_fit(&own, c->swarm);
+}
+
 /* All that a policy may look at. */
-static bool fill(const struct pick *p, uint32_t queue, struct ap_candidate *c)
+static bool fill(const struct ap_pick *p, uint32_t queue, struct ap_candidate *c)
 {
     c->queue = queue;
     if (!candidate(p, queue, &c->life)) return false;
@@ -129,7 +131,7 @@ static bool fill(const struct pick *p, uint32_t queue, struct ap_candidate *c)
     c->agent = ap_agent_at(p->seg, queue);
     c->swarm = ap_swarm_at(p->seg, ap_load_relaxed(&c->agent->swarm));
     if (c->swarm == NULL) return false;
-    if (__builtin_expect(p->plain != NULL, 0) && ap_major_newest(p->plain, c->agent) != 0) return false;
+    if (__builtin_expect(p->narrowed != NULL, 0) && !narrowed_fits(p->narrowed, c)) return false;
     c->load = load_of(p->seg, p->balance, queue, p->asking.now);
     c->weight = weight_of(p, c->swarm);
     c->standing = standing_of(c, p->asking.now);
@@ -138,7 +140,7 @@ static bool fill(const struct pick *p, uint32_t queue, struct ap_candidate *c)
 
 /* ---- the choice ------------------------------------------------------------------------------------------------- */
 
-static void consider(struct pick *p, uint32_t queue)
+static void consider(struct ap_pick *p, uint32_t queue)
 {
     struct ap_candidate c;
     uint64_t score;
@@ -166,7 +168,7 @@ static void consider(struct pick *p, uint32_t queue)
 
 /* Round once, beginning behind the last pick, so that equals take turns: the word of the turn comes first and last. Stops when
  * `each` says so. */
-static bool each_provider(struct pick *p, uint32_t turn, bool (*each)(struct pick *p, uint32_t queue))
+static bool each_provider(struct ap_pick *p, uint32_t turn, bool (*each)(struct ap_pick *p, uint32_t queue))
 {
     uint32_t words = ap_provider_words(p->seg->geometry.queues);
 
@@ -181,13 +183,13 @@ static bool each_provider(struct pick *p, uint32_t turn, bool (*each)(struct pic
     return true;
 }
 
-static bool each_considered(struct pick *p, uint32_t queue)
+static bool each_considered(struct ap_pick *p, uint32_t queue)
 {
     consider(p, queue);
     return true;
 }
 
-static bool each_summed(struct pick *p, uint32_t queue)
+static bool each_summed(struct ap_pick *p, uint32_t queue)
 {
     struct ap_candidate c;
 
@@ -198,7 +200,7 @@ static bool each_summed(struct pick *p, uint32_t queue)
 }
 
 /* One that is on trial gets this task, if it is the first to come. */
-static bool each_tried(struct pick *p, uint32_t queue)
+static bool each_tried(struct ap_pick *p, uint32_t queue)
 {
     struct ap_queue *q = ap_queue_at(p->seg, queue);
     struct ap_candidate c;
@@ -210,7 +212,7 @@ static bool each_tried(struct pick *p, uint32_t queue)
 }
 
 /* The queue of the so many-th bit that is set. */
-static uint32_t nth_provider(const struct pick *p, uint32_t n)
+static uint32_t nth_provider(const struct ap_pick *p, uint32_t n)
 {
     uint32_t words = ap_provider_words(p->seg->geometry.queues);
 
@@ -228,7 +230,7 @@ static uint32_t nth_provider(const struct pick *p, uint32_t n)
     return AP_NO_QUEUE;
 }
 
-static uint32_t providers_count(const struct pick *p)
+static uint32_t providers_count(const struct ap_pick *p)
 {
     uint32_t words = ap_provider_words(p->seg->geometry.queues), count = 0;
 
@@ -239,7 +241,7 @@ static uint32_t providers_count(const struct pick *p)
 
 /* Two at random, and more while the better one has something to do: among many there is mostly one that is idle. Many that are all
  * at work say that most are, and the best of those is as good as any. False: there are few, or none of these passes. */
-static bool some_considered(struct pick *p, struct ap_balance *balance)
+static bool some_considered(struct ap_pick *p, struct ap_balance *balance)
 {
     uint32_t count = providers_count(p), n = 0;
 
@@ -251,7 +253,7 @@ static bool some_considered(struct pick *p, struct ap_balance *balance)
 }
 
 /* Its place moves on by what its weight makes of one task. */
-static void passed_on(struct pick *p, struct ap_balance *balance)
+static void passed_on(struct ap_pick *p, struct ap_balance *balance)
 {
     uint64_t *place;
 
@@ -262,54 +264,74 @@ static void passed_on(struct pick *p, struct ap_balance *balance)
     *place += PLACE / p->best.weight;
 }
 
-static void pick_begin(struct pick *p, uint32_t capability, const struct ap_balance *balance, uint64_t key)
+static __attribute__((noinline)) void pick_terms(struct ap_pick *p, uint32_t capability)
+{
+    p->policy = &ap_policies[ap_term_declared(p->seg, capability, AP_TERM_balance)];
+    p->slow_start = ap_term_declared(p->seg, capability, AP_TERM_slow_start);
+}
+
+static void pick_begin(struct ap_pick *p, uint32_t capability, const struct ap_balance *balance, uint64_t key)
 {
     const struct ap_capability *row = ap_capability_at(p->seg, capability);
 
     p->balance = balance;
     p->best.queue = AP_NO_QUEUE;
     p->scored = false;
-    p->plain = NULL;
-    p->policy = &ap_policies[ap_term(p->seg, capability, row, AP_TERM_balance)];
-    p->slow_start = ap_term(p->seg, capability, row, AP_TERM_slow_start);
+    p->narrowed = NULL;
+    p->policy = &ap_policies[AP_POLICY_OTHERWISE];
+    p->slow_start = 0;
+    if (__builtin_expect(ap_load_relaxed(&row->terms) != 0, 0)) pick_terms(p, capability);
     p->asking = (struct ap_asking){.now = p->seg->ops->now(), .key = key, .passed = balance->passed, .places = balance->places};
 }
 
-/* ---- what a name without a major means (majors.h) ---------------------------------------------------------------- */
+/* ---- what a name without a major means (majors.h), and what rules leave to the caller (rules.h) ------------------- */
 
-AP_ALWAYS_INLINE bool has_majors(const struct ap_segment *seg, uint32_t capability)
+/* Whether it has majors, rules or ways. */
+AP_ALWAYS_INLINE bool has_narrows(const struct ap_segment *seg, uint32_t capability)
 {
-    return __builtin_expect(ap_load_relaxed(&ap_capability_at(seg, capability)->majors) != 0, 0);
+    return __builtin_expect(ap_load_relaxed(&ap_capability_at(seg, capability)->flags) > 1, 0);
 }
 
-/* Whether not each provider of the name may have the task, though it be the only one. */
-static bool bare_narrow(const struct ap_segment *seg, uint32_t capability)
+static bool has_majors(const struct ap_segment *seg, uint32_t capability)
 {
-    uint64_t bare = ap_term(seg, capability, ap_capability_at(seg, capability), AP_TERM_bare);
+    return ap_load_relaxed(&ap_capability_at(seg, capability)->majors) != 0;
+}
 
-    return bare != AP_BARE_NEWEST && bare != AP_BARE_ANY;
+static bool bare_any(uint64_t bare)
+{
+    return bare == AP_BARE_NEWEST || bare == AP_BARE_ANY;
+}
+
+/* Of one of these: whether not each provider may have the task, though it be the only one. */
+static __attribute__((noinline)) bool only_narrow(const struct ap_segment *seg, uint32_t capability)
+{
+    const struct ap_capability *row = ap_capability_at(seg, capability);
+
+    return ap_load_relaxed(&row->rules) != 0 ||
+           (has_majors(seg, capability) && !bare_any(ap_term(seg, capability, row, AP_TERM_bare)));
 }
 
 /* A pick that only looks which majors there are. */
 struct looked {
-    struct pick pick;
+    struct ap_pick pick;
     struct ap_majors *all;
 };
 
-static bool each_major(struct pick *p, uint32_t queue)
+static bool each_major(struct ap_pick *p, uint32_t queue)
 {
     struct ap_majors *all = ((struct looked *)(void *)p)->all; /* it is the first in it */
     struct ap_candidate c;
 
-    if (fill(p, queue, &c)) ap_majors_add(all, c.agent, !AP_STANDS_APART(c.standing));
+    if (fill(p, queue, &c))
+        ap_majors_add(all, c.agent, !AP_STANDS_APART(c.standing));
     return true;
 }
 
-/* Narrows a pick that has begun to the major that the name means. `all` is its memory. 0, APIARY_ENOMAJOR; APIARY_ENOPROVIDER if
- * nobody of that major is there. */
-static __attribute__((noinline)) int majors_narrow(struct pick *p, uint32_t capability, uint32_t drawn,
-                                                     struct ap_majors *all)
+/* Narrows a pick that has begun to the major that the name means. 0, APIARY_ENOMAJOR; APIARY_ENOPROVIDER if nobody of that major is
+ * there. */
+static int majors_narrow(struct ap_pick *p, uint32_t capability, uint32_t drawn, struct ap_narrowed *n)
 {
+    struct ap_majors *all = &n->majors;
     uint64_t bare = ap_term(p->seg, capability, ap_capability_at(p->seg, capability), AP_TERM_bare);
     struct looked looked = {*p, all};
     int at;
@@ -319,9 +341,41 @@ static __attribute__((noinline)) int majors_narrow(struct pick *p, uint32_t capa
     each_provider(&looked.pick, 0, each_major);
     at = ap_majors_choose(all, bare, drawn);
     if (at == -2) return APIARY_ENOPROVIDER;
-    if (at >= 0 && all->list[at].major == 0) p->plain = all;
+    n->plain = at >= 0 && all->list[at].major == 0;
+    if (at >= 0) n->meant = all->list[at].capability;
+    if (n->plain) p->narrowed = n;
     else if (at >= 0) p->providers = ap_capability_at(p->seg, all->list[at].capability)->providers;
     return 0;
+}
+
+/* Narrows a pick that has begun to what the rules leave to the caller: those of the name, which were declared last of all its
+ * majors, and, of a name without a major, those of each provider's own. 0, APIARY_EFORBIDDEN. */
+static int rules_narrow(struct ap_pick *p, uint32_t capability, uint32_t caller, struct ap_narrowed *n)
+{
+    n->plain = n->by_major = n->refused = false;
+    n->caller = caller;
+    n->meant = capability;
+    ap_rules_none(&n->rules);
+    if (ap_load_relaxed(&ap_capability_at(p->seg, capability)->rules) == 0) return 0;
+    ap_rules_ask(&n->rules, p->seg, capability, caller);
+    if (p->service >= 0) ap_rules_none(&n->rules);
+    if (p->service >= 0) return 0;
+    if (!ap_rules_may(&n->rules)) return APIARY_EFORBIDDEN;
+    n->by_major = has_majors(p->seg, capability);
+    if (n->by_major) ap_majors_begin(&n->majors, p->seg, capability);
+    p->narrowed = n;
+    return 0;
+}
+
+/* Narrows a pick that has begun, of a capability that has majors, rules or ways. 0, or why there is no candidate. */
+static __attribute__((noinline)) int pick_narrow(struct ap_pick *p, uint32_t capability, uint32_t caller, uint32_t drawn,
+                                                 struct ap_narrowed *n)
+{
+    int r = rules_narrow(p, capability, caller, n);
+
+    if (r < 0 || !has_majors(p->seg, capability)) return r;
+    r = majors_narrow(p, capability, drawn, n);
+    return r == APIARY_ENOPROVIDER && n->refused ? APIARY_EFORBIDDEN : r;
 }
 
 /* The number that decides whether a task is a canary's. */
@@ -333,30 +387,58 @@ static uint32_t majors_drawn(struct ap_balance *balance)
 /* ---- a pick -------------------------------------------------------------------------------------------------------- */
 
 /* The first turn of a lane is any provider's: from a place among all queues most would come to the same one, behind a gap. */
-static uint32_t first_turn(const struct pick *p, struct ap_balance *balance)
+static uint32_t first_turn(const struct ap_pick *p, struct ap_balance *balance)
 {
     uint32_t count = providers_count(p);
 
     return count > 0 ? nth_provider(p, (uint32_t)(draw(balance) >> 32) % count) : 0;
 }
 
-static __attribute__((noinline)) int route_among(struct pick *p, uint32_t capability, uint64_t key, struct ap_balance *balance,
+AP_ALWAYS_INLINE void pick_choose(struct ap_pick *p, uint32_t turn, struct ap_balance *balance)
+{
+    if (p->policy->looks == AP_LOOKS_SUMS) each_provider(p, turn, each_summed);
+    if (p->asking.key != 0 || each_provider(p, turn, each_tried)) {
+        if (p->policy->looks != AP_LOOKS_SOME || !some_considered(p, balance)) each_provider(p, turn, each_considered);
+    }
+}
+
+/* A pick that has begun: of those that the rules prefer, if one of them passes, else of all that they leave. */
+static __attribute__((noinline)) int narrowed_choose(struct ap_pick *p, uint32_t capability, uint32_t turn,
+                                                     struct ap_balance *balance)
+{
+    struct ap_narrowed n;
+    int r = pick_narrow(p, capability, balance->caller, majors_drawn(balance), &n);
+
+    if (r < 0) return r;
+    n.rules.preferring = ap_rules_prefer(&n.rules);
+    if (n.rules.preferring) {
+        struct ap_pick preferring = *p;
+
+        pick_choose(&preferring, turn, balance);
+        n.rules.preferring = false;
+        if (preferring.best.queue != AP_NO_QUEUE && !AP_STANDS_APART(preferring.best.standing)) *p = preferring;
+    }
+    if (p->best.queue == AP_NO_QUEUE) pick_choose(p, turn, balance);
+    p->narrowed = NULL;
+    return p->best.queue == AP_NO_QUEUE && n.refused ? APIARY_EFORBIDDEN : 0;
+}
+
+static __attribute__((noinline)) int route_among(struct ap_pick *p, uint32_t capability, uint64_t key, struct ap_balance *balance,
                                                  uint32_t *ret_queue, uint64_t *ret_life)
 {
     uint32_t turn = balance->turn;
-    struct ap_majors all;
     int r;
 
     if (turn == AP_NO_QUEUE) turn = first_turn(p, balance);
     if (turn >= p->seg->geometry.queues) turn = 0;
     pick_begin(p, capability, balance, key);
-    if (has_majors(p->seg, capability)) {
-        r = majors_narrow(p, capability, majors_drawn(balance), &all);
+    if (has_narrows(p->seg, capability)) {
+        r = narrowed_choose(p, capability, turn, balance);
         if (r < 0) return r;
-    }
-    if (p->policy->looks == AP_LOOKS_SUMS) each_provider(p, turn, each_summed);
-    if (key != 0 || each_provider(p, turn, each_tried)) {
-        if (p->policy->looks != AP_LOOKS_SOME || !some_considered(p, balance)) each_provider(p, turn, each_considered);
+    } else {
+        pick_choose(p, turn, balance);
+        /* A pick that has seen a provider's bit sees the flags that were set before it: that may be the first with rules. */
+        if (has_narrows(p->seg, capability)) return route_among(p, capability, key, balance, ret_queue, ret_life);
     }
     if (p->best.queue == AP_NO_QUEUE) return APIARY_ENOPROVIDER;
     balance->turn = p->best.queue + 1;
@@ -370,7 +452,7 @@ AP_ALWAYS_INLINE int route_any(struct ap_segment *seg, uint32_t capability, int 
                               uint32_t not, uint32_t *ret_queue, uint64_t *ret_life)
 {
     const struct ap_capability *row = ap_capability_at(seg, capability);
-    struct pick p;
+    struct ap_pick p;
     uint32_t only;
 
     if (row == NULL) return APIARY_ENOCAP;
@@ -379,7 +461,7 @@ AP_ALWAYS_INLINE int route_any(struct ap_segment *seg, uint32_t capability, int 
     p.not = not;
     p.providers = row->providers;
     only = ap_provider_only(row->providers, ap_provider_words(seg->geometry.queues));
-    if (only == AP_NO_QUEUE || (has_majors(seg, capability) && bare_narrow(seg, capability)))
+    if (only == AP_NO_QUEUE || (has_narrows(seg, capability) && only_narrow(seg, capability)))
         return route_among(&p, capability, key, balance, ret_queue, ret_life);
     if (only == not || !candidate(&p, only, ret_life)) return APIARY_ENOPROVIDER;
     *ret_queue = only;
@@ -398,18 +480,31 @@ int ap_route_keyed(struct ap_segment *seg, uint32_t capability, int service, uin
     return route_any(seg, capability, service, key, balance, not, ret_queue, ret_life);
 }
 
+void ap_only_forget(struct ap_only *o)
+{
+    static const struct {
+        uint64_t key, flags, providers[1];
+    } none = {.flags = UINT64_MAX};
+    _Static_assert(offsetof(struct ap_capability, providers) == 16, "it lies as a capability does");
+
+    *o = (struct ap_only){.providers = none.providers, .words = 1};
+}
+
 int ap_route_learn(struct ap_segment *seg, uint32_t capability, struct ap_balance *balance, struct ap_only *only,
                    uint32_t *ret_queue, uint64_t *ret_life)
 {
     const struct ap_capability *row = ap_capability_at(seg, capability);
+    uint64_t flags = row != NULL ? ap_load_relaxed(ap_only_flags(row->providers)) : 0; /* before it is looked what they say */
     int r = ap_route_in(seg, capability, -1, balance, AP_NO_QUEUE, ret_queue, ret_life);
 
-    only->providers = NULL;
+    ap_only_forget(only);
     if (r < 0 || ap_provider_only(row->providers, ap_provider_words(seg->geometry.queues)) != *ret_queue) return r;
-    if (has_majors(seg, capability) && bare_narrow(seg, capability)) return r;
     if (ap_load_relaxed(&row->terms) != 0 && ap_limits_any(seg, capability)) return r;
-    for (uint32_t word = 0; word < 2; word++)
-        only->expected[word] = word == *ret_queue / 64 ? UINT64_C(1) << *ret_queue % 64 : 0;
+    if (has_narrows(seg, capability) && only_narrow(seg, capability)) return r;
+    only->second = ap_provider_words(seg->geometry.queues) > 1;
+    for (uint32_t i = 0; i < 2; i++)
+        only->expected[i] = i * only->second == *ret_queue / 64 ? UINT64_C(1) << *ret_queue % 64 : 0;
+    only->flags = flags;
     only->queue = *ret_queue;
     only->words = ap_provider_words(seg->geometry.queues);
     only->life = *ret_life;
@@ -429,84 +524,58 @@ int ap_route(struct ap_segment *seg, uint32_t capability, struct ap_balance *bal
     return route_any(seg, capability, -1, 0, balance, not, ret_queue, ret_life);
 }
 
-int ap_route_may(const struct ap_segment *seg, uint32_t capability)
-{
-    const struct ap_capability *row = ap_capability_at(seg, capability);
-
-    if (row == NULL) return APIARY_ENOCAP;
-    return has_majors(seg, capability) && ap_term(seg, capability, row, AP_TERM_bare) == AP_BARE_ERROR ? APIARY_ENOMAJOR : 0;
-}
-
-/* ---- for observers ---------------------------------------------------------------------------------------------- */
-
-/* The pick of somebody who only looks. */
-struct explained {
-    struct pick any, pick; /* among all; among those that the name means */
-    bool may;              /* the name means something that is there */
-    struct ap_majors majors;
-    struct ap_route_view *views;
-    uint32_t capacity;
-    int count, best;
-};
-
-static void explain_major(struct ap_route_view *view, const struct ap_majors *all)
-{
-    view->major = ap_major_newest(all, view->candidate.agent);
-    for (uint32_t i = 0; i < all->count; i++) {
-        if (all->list[i].major != view->major) continue;
-        view->canary = all->list[i].canary;
-        view->percent = all->list[i].percent;
-    }
-}
-
-static bool each_explained(struct pick *any, uint32_t queue)
-{
-    struct explained *e = (struct explained *)(void *)any; /* it is the first in it */
-    struct pick *p = &e->pick;
-    struct ap_route_view view = {.fits = false};
-
-    view.fits = fill(any, queue, &view.candidate);
-    if (view.fits) view.score = p->policy->score(&p->asking, &view.candidate);
-    if (view.fits) explain_major(&view, &e->majors);
-    view.meant = e->may && view.fits && fill(p, queue, &view.candidate);
-    if (view.meant) consider(p, queue);
-    if (view.meant && p->best.queue == queue) e->best = e->count;
-    if ((uint32_t)e->count < e->capacity) e->views[e->count] = view;
-    e->count++;
-    return true;
-}
-
-int ap_route_explain(struct ap_segment *seg, uint32_t capability, int service, uint64_t key, struct ap_route_view *ret,
-                     uint32_t capacity, int *ret_best)
+int ap_route_to(const struct ap_segment *seg, uint32_t capability, const struct ap_route_question *q, uint64_t number,
+                uint32_t *ret_queue, uint64_t *ret_life)
 {
     const struct ap_capability *row = ap_capability_at(seg, capability);
     const struct ap_balance nobody = {.turn = 0};
-    struct explained e = {.pick = {.seg = seg, .service = service, .not = AP_NO_QUEUE}, .may = true, .views = ret,
-                          .capacity = capacity, .best = -1};
+    struct ap_pick p = {.seg = seg, .service = q->service, .not = AP_NO_QUEUE};
+    uint32_t queue = AP_PROVIDER_QUEUE(number);
+    struct ap_candidate c;
+    struct ap_narrowed n;
+    int r;
 
     if (row == NULL) return APIARY_ENOCAP;
-    e.pick.providers = row->providers;
-    pick_begin(&e.pick, capability, &nobody, key);
-    e.any = e.pick;
-    ap_majors_begin(&e.majors, seg, capability);
-    if (has_majors(seg, capability)) e.may = majors_narrow(&e.pick, capability, UINT32_MAX, &e.majors) == 0;
-    if (e.pick.policy->looks == AP_LOOKS_SUMS) each_provider(&e.pick, 0, each_summed);
-    each_provider(&e.any, 0, each_explained);
-    *ret_best = e.best;
-    return e.count;
-}
-
-bool ap_route_elsewhere(const struct ap_segment *seg, uint32_t capability, int service, uint32_t queue)
-{
-    const struct ap_capability *row = ap_capability_at(seg, capability);
-    const struct ap_balance nobody = {.turn = 0};
-    struct pick p = {.seg = seg, .service = service, .not = queue};
-    struct ap_majors all;
-
-    if (row == NULL) return false;
     p.providers = row->providers;
     pick_begin(&p, capability, &nobody, 0);
-    if (has_majors(seg, capability) && majors_narrow(&p, capability, UINT32_MAX, &all) < 0) return false;
-    each_provider(&p, 0, each_considered);
-    return p.best.queue != AP_NO_QUEUE && !AP_STANDS_APART(p.best.standing);
+    r = rules_narrow(&p, capability, q->caller, &n);
+    if (r < 0) return r;
+    if (queue >= seg->geometry.queues || !fill(&p, queue, &c) || AP_PROVIDER(queue, c.life) != number)
+        return n.refused ? APIARY_EFORBIDDEN : APIARY_ENOPROVIDER;
+    *ret_queue = queue;
+    *ret_life = c.life;
+    return 0;
+}
+
+/* ---- for observers (pick.h) --------------------------------------------------------------------------------------- */
+
+void ap_pick_begin(struct ap_pick *p, uint32_t capability, const struct ap_balance *balance, uint64_t key)
+{
+    pick_begin(p, capability, balance, key);
+}
+
+int ap_pick_narrow(struct ap_pick *p, uint32_t capability, uint32_t caller, struct ap_narrowed *n)
+{
+    return has_narrows(p->seg, capability) ? pick_narrow(p, capability, caller, UINT32_MAX, n) : 0;
+}
+
+bool ap_pick_fill(const struct ap_pick *p, uint32_t queue, struct ap_candidate *c)
+{
+    return fill(p, queue, c);
+}
+
+void ap_pick_consider(struct ap_pick *p, uint32_t queue)
+{
+    consider(p, queue);
+}
+
+void ap_pick_sum(struct ap_pick *p)
+{
+    p->asking.loads = p->asking.weights = 0;
+    if (p->policy->looks == AP_LOOKS_SUMS) each_provider(p, 0, each_summed);
+}
+
+void ap_pick_each(struct ap_pick *p, bool (*each)(struct ap_pick *p, uint32_t queue))
+{
+    each_provider(p, 0, each);
 }

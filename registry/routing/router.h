@@ -15,6 +15,8 @@
  *           5 Ties go round by a private turn, which begins at a random place, so that callers of one task each spread.
  *           6 An only candidate is picked without any of this.
  *           7 Where a name has majors, the pick is among the candidates of the one that the name means (majors.h).
+ *           9 Where a capability has rules, the pick is among the candidates that they leave to the caller (rules.h), or there
+ *           is none.
  */
 #ifndef AP_ROUTER_H
 #define AP_ROUTER_H
@@ -30,12 +32,13 @@ struct ap_balance {
     uint64_t random;
     const struct ap_producer *producers; /* per queue, of this lane; may be NULL */
     uint64_t *places, passed;            /* per queue, for picks in rounds (policy.h); may be NULL */
+    uint32_t caller; /* the service that the tasks' caller calls for, + 1; 0: none (rules.h) */
 };
 /* A place to begin at, from a number that differs from lane to lane. */
 void ap_balance_begin(struct ap_balance *balance, const struct ap_segment *seg, uint64_t number);
 
 /* Picks a queue, and returns the life word that was seen with it (for ap_queue_signal and the check after the fence). `not` is a
- * queue to pass over, or AP_NO_QUEUE. APIARY_ENOCAP, APIARY_ENOPROVIDER, APIARY_ENOMAJOR. */
+ * queue to pass over, or AP_NO_QUEUE. APIARY_ENOCAP, APIARY_ENOPROVIDER, APIARY_ENOMAJOR, APIARY_EFORBIDDEN. */
 AP_MUST_CHECK
 int ap_route(struct ap_segment *seg, uint32_t capability, struct ap_balance *balance, uint32_t not, uint32_t *ret_queue,
              uint64_t *ret_life);
@@ -47,14 +50,33 @@ AP_MUST_CHECK int ap_route_in(struct ap_segment *seg, uint32_t capability, int s
 AP_MUST_CHECK int ap_route_keyed(struct ap_segment *seg, uint32_t capability, int service, uint64_t key, struct ap_balance *balance,
                 uint32_t not, uint32_t *ret_queue, uint64_t *ret_life);
 
-/* Whether the capability may be asked for by this name: 0, APIARY_ENOCAP, APIARY_ENOMAJOR. */
-AP_MUST_CHECK int ap_route_may(const struct ap_segment *seg, uint32_t capability);
+/* Whose task it is. */
+struct ap_route_question {
+    int service; /* its providers are to be of this one; -1: of any */
+    uint32_t caller; /* the calling service + 1; 0: none */
+    uint64_t key;
+};
+
+/* A provider's number for callers: the queue, and the epoch in which it was registered. */
+#define AP_PROVIDER(queue, life) ((AP_QUEUE_EPOCH(life) & ((UINT64_C(1) << 47) - 1)) << 16 | ((queue) + 1))
+#define AP_PROVIDER_QUEUE(number) ((uint32_t)((number) & 0xffff) - 1) /* AP_NO_QUEUE: it is no number */
+/* Picks one provider by its number, for this question: 0; APIARY_ENOCAP, _EFORBIDDEN; APIARY_ENOPROVIDER if it has gone, or is no
+ * candidate for the caller. */
+AP_MUST_CHECK int ap_route_to(const struct ap_segment *seg, uint32_t capability, const struct ap_route_question *q, uint64_t number,
+                              uint32_t *ret_queue, uint64_t *ret_life);
+
+/* For those who ask and send no task, so that nothing is changed: whether a pick would find a provider: 0, or what it would say. */
+AP_MUST_CHECK int ap_route_look(const struct ap_segment *seg, uint32_t capability, const struct ap_route_question *q);
+/* Whether the capability may be asked for by this name, by this caller: 0, APIARY_ENOCAP, APIARY_ENOMAJOR, APIARY_EFORBIDDEN. */
+AP_MUST_CHECK int ap_route_may(const struct ap_segment *seg, uint32_t capability, const struct ap_route_question *q);
+
 
 /* A provider as a pick sees it. */
 struct ap_route_view {
     struct ap_candidate candidate;
     bool fits; /* it is one; else only `queue` of the candidate is filled in */
-    bool meant; /* the name means its major, too (majors.h), canaries left aside */
+    bool meant; /* the name means its major, too (majors.h), canaries left aside; and no rule forbids it */
+    bool forbidden, preferred; /* by a rule, to the caller */
     bool canary;
     uint32_t major; /* the newest of the name; 0: none */
     uint32_t percent; /* of the canary */
@@ -62,10 +84,12 @@ struct ap_route_view {
 };
 /* For observers: all providers of a capability as a pick would see them now, at most `capacity`; returns how many there are, and
  * the number of the one that would be picked in *ret_best (-1: none). Nothing is changed. */
-int ap_route_explain(struct ap_segment *seg, uint32_t capability, int service, uint64_t key, struct ap_route_view *ret,
+int ap_route_explain(struct ap_segment *seg, uint32_t capability, const struct ap_route_question *q, struct ap_route_view *ret,
                      uint32_t capacity, int *ret_best);
 /* Whether a provider of the capability other than `queue` stands well. */
-bool ap_route_elsewhere(const struct ap_segment *seg, uint32_t capability, int service, uint32_t queue);
+bool ap_route_elsewhere(const struct ap_segment *seg, uint32_t capability, const struct ap_route_question *q, uint32_t queue);
+/* Whether a rule forbids the caller (service + 1; 0: none) the providers of a swarm. */
+bool ap_route_forbidden(const struct ap_segment *seg, uint32_t capability, uint32_t caller, const struct ap_swarm *swarm);
 /* How a swarm stands, but for its agents' failures. */
 enum ap_standing ap_route_swarm(const struct ap_swarm *swarm, uint64_t now);
 /* Whether a swarm has not gone on for longer than a task, or a slow processor, would explain. Then the tasks that wait there are
@@ -75,25 +99,37 @@ bool ap_route_stuck(const struct ap_swarm *swarm, uint64_t now);
 /* The only provider of a capability, as the lane last saw it; private to the lane. The fields cannot change while the queue has
  * the same life. Each pick looks again whether the provider may be picked. */
 struct ap_only {
-    const uint64_t *providers; /* of the capability; NULL: no provider is remembered */
+    const uint64_t *providers; /* of the capability; ap_only_forget: no provider is remembered */
+    uint64_t flags;            /* of the capability: the word before its providers */
     uint64_t expected[2];      /* the first two words of bits: all of them, with 128 queues */
     uint32_t queue, words;
+    uint64_t second; /* the word that is compared with expected[1]: 1, or 0 where there is only one */
     uint64_t life;
     struct ap_queue *at;
     struct ap_lane *lane; /* its consumer's */
     const struct ap_swarm *swarm;
 };
 
-/* Whether the remembered provider is still the only one. */
+/* ready, terms, majors, rules: what the capability has declared since, whoever did, is not passed over. */
+AP_ALWAYS_INLINE const uint64_t *ap_only_flags(const uint64_t *providers)
+{
+    return (const uint64_t *)(const void *)((const char *)providers - offsetof(struct ap_capability, providers) +
+                                            offsetof(struct ap_capability, ready));
+}
+
+/* No provider is remembered: the bits that it looks at then are nobody's, so that each look need not ask first. */
+void ap_only_forget(struct ap_only *o);
+
+/* Whether the remembered provider is still the only one. Not of one that is all zeros. */
 AP_ALWAYS_INLINE bool ap_only_still(const struct ap_only *o)
 {
     const uint64_t *providers = o->providers;
     uint32_t words = o->words;
     uint64_t differ;
 
-    if (__builtin_expect(providers == NULL, 0)) return false;
     differ = ap_load_acquire(&providers[0]) ^ o->expected[0]; /* DISC-A2 pairs DISC-R2 */
-    if (words > 1) differ |= ap_load_acquire(&providers[1]) ^ o->expected[1]; /* DISC-A2 pairs DISC-R2 */
+    differ |= ap_load_relaxed(ap_only_flags(providers)) ^ o->flags;
+    differ |= ap_load_acquire(&providers[o->second]) ^ o->expected[1]; /* DISC-A2 pairs DISC-R2 */
     for (uint32_t word = 2; __builtin_expect(word < words, 0); word++)
         differ |= ap_load_acquire(&providers[word]) ^ /* DISC-A2 pairs DISC-R2 */
                   (word == o->queue / 64 ? UINT64_C(1) << o->queue % 64 : 0);

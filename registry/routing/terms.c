@@ -63,6 +63,7 @@ void ap_term_print(enum ap_term term, uint64_t value, char *text, size_t size)
     if (r->type == 'n' && r->words(value) == NULL) snprintf(text, size, "%llu", (unsigned long long)ap_term_number(r, value));
     else if (r->type == 'w' || r->type == 'n') snprintf(text, size, "%s", r->words(value) != NULL ? r->words(value) : "?");
     else if (r->type == 'b') snprintf(text, size, "%s", value != 0 ? "true" : "false");
+    else if (r->type == 'r') snprintf(text, size, value < AP_RULE_SETS_MAX ? "set %llu" : "none", (unsigned long long)value);
     else ap_number_print(text, size, r->type, (int64_t)value);
 }
 
@@ -111,6 +112,7 @@ void ap_terms_declare(struct ap_segment *seg, uint32_t lane, uint32_t queue, uin
 
     if (row == NULL || c == NULL) return;
     if (said != NULL) ap_store_relaxed(&c->terms, 1); /* it stays: nobody could tell whose words are left */
+    if (said != NULL && said[AP_TERM_rules] != 0) ap_store_relaxed(&c->rules, 1);
     for (uint32_t t = 0; t < AP_TERMS && ap_load_relaxed(&c->terms) != 0; t++) {
         uint64_t *word = ap_term_word(row, t), seen = ap_load_acquire(word); /* TERMS-A1 pairs TERMS-R1 */
         uint64_t next = said != NULL ? said[t] : 0;
@@ -129,11 +131,24 @@ void ap_terms_declare(struct ap_segment *seg, uint32_t lane, uint32_t queue, uin
 
 /* ---- its part ----------------------------------------------------------------------------------------------------- */
 
+static void look_rules(struct ap_look *look, struct ap_terms *row)
+{
+    uint64_t word = ap_look_64(look, &row->rules);
+    const uint8_t *flag = &ap_capability_at(look->seg, look->index)->rules;
+    const struct ap_rule_set *set = ap_rule_set_at(look->seg, AP_TERM_VALUE(word) - 1);
+
+    if (ap_look_8(look, flag) == 0) ap_look_found(look, AP_CORRUPT, flag, word, "R9", "it has declared rules, and does not say so");
+    if (set == NULL || ap_look_32(look, &set->ready) != 1)
+        ap_look_found(look, AP_CORRUPT, &row->rules, word, "R10", "rules %llu are not there",
+                      (unsigned long long)AP_TERM_VALUE(word) - 1);
+}
+
 static void look_terms(struct ap_look *look)
 {
+    static const char *const numbers[] = {"paid", "refused", "fell_back"};
     struct ap_terms *row = ap_terms_at(look->seg, look->index);
     const struct ap_capability *c = ap_capability_at(look->seg, look->index);
-    uint32_t flag = ap_look_16(look, &c->terms);
+    uint32_t flag = ap_look_8(look, &c->terms);
     bool named = ap_look_64(look, &c->key) != 0;
     size_t used = AP_TERMS * sizeof(uint64_t);
 
@@ -147,10 +162,13 @@ static void look_terms(struct ap_look *look)
         if (value != 0 && (value <= ap_term_rows[t].min || value - 1 > ap_term_rows[t].max))
             ap_look_found(look, AP_CORRUPT, at, word, "R9", "%s is %llu", ap_term_rows[t].key, (unsigned long long)value - 1);
     }
-    if (flag == 0 && ap_look_64(look, &row->paid) != 0)
-        ap_look_found(look, AP_CORRUPT, &row->paid, row->paid, "R9", "paid of a capability without terms");
+    for (uint32_t k = 0; flag == 0 && k < sizeof numbers / sizeof numbers[0]; k++)
+        if (ap_look_64(look, &row->paid + k) != 0)
+            ap_look_found(look, AP_CORRUPT, &row->paid + k, (&row->paid)[k], "R9", "%s of a capability without terms", numbers[k]);
+    if (AP_TERM_VALUE(ap_look_64(look, &row->rules)) != 0) look_rules(look, row);
     ap_look_zero(look, (const uint8_t *)row + used, offsetof(struct ap_terms, paid) - used, "R9", "behind the terms");
-    ap_look_zero(look, &row->paid + 1, sizeof *row - offsetof(struct ap_terms, paid) - sizeof row->paid, "R9", "behind paid");
+    ap_look_zero(look, &row->fell_back + 1, sizeof *row - offsetof(struct ap_terms, fell_back) - sizeof row->fell_back, "R9",
+                 "behind fell_back");
 }
 
 /* One for each capability. */
@@ -163,7 +181,7 @@ static const struct ap_field terms_fields[] = {
 #define AP_TERM(field, ...) AP_FIELD(ap_terms, field),
 #include "registry/routing/terms.def"
 #undef AP_TERM
-    AP_FIELD(ap_terms, paid),
+    AP_FIELD(ap_terms, paid), AP_FIELD(ap_terms, refused), AP_FIELD(ap_terms, fell_back),
     {NULL, 0, 0},
 };
 const struct ap_part ap_part_terms = {

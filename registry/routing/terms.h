@@ -20,21 +20,25 @@
  *           publish.
  * CRASH     A registrant dies between two words: the words that it has written stand until the next declaration. Nothing is to be
  *           repaired.
- * INVARIANTS R9 a word's value is 0 or in range + 1; without the flag all words are 0, `paid`, too; the flag is set only
- *           where the capability has a name
+ * INVARIANTS R9 a word's value is 0 or in range + 1; without the flag all words are 0, those behind the terms, too; the flag is
+ *           set only where the capability has a name; that of rules is set where the term is declared
  */
 #ifndef AP_TERMS_H
 #define AP_TERMS_H
 
 #include "registry/discovery/discovery.h"
 #include "registry/routing/policy.h"
+#include "registry/routing/rules.h"
 #include "registry/routing/majors.h"
 
 struct ap_terms {
 #define AP_TERM(field, ...) uint64_t field;
 #include "registry/routing/terms.def"
 #undef AP_TERM
-    uint64_t paid AP_ALIGNED; /* no term: how far its rate is used up (limits.h); 0: not at all */
+    /* No terms. */
+    uint64_t paid AP_ALIGNED; /* how far its rate is used up (limits.h); 0: not at all */
+    uint64_t refused;         /* callers that a rule does not allow (rules.h) */
+    uint64_t fell_back;       /* tasks that went to its fallback */
 } AP_ALIGNED;
 
 enum ap_term {

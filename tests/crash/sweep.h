@@ -299,6 +299,19 @@ void run_mode(void);
 void other_mode(void);
 void before_mode(bool over);
 
+/* ---- rules.c: likewise */
+void run_register_rules(void);
+void before_rules(bool over);
+void run_enter_rules(void);
+void other_enter_rules(void);
+void before_same_rules(bool over);
+void image_denied(void);
+void run_delegate_denied(void);
+void after_denied(bool over);
+void image_stands_in(void);
+void image_gated(void);
+void run_delegate_stand_in(void);
+
 /* ---- judge.c */
 extern const struct operation *at_operation;
 extern uint64_t at_step;

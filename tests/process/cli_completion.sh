@@ -59,6 +59,7 @@ expect 0 '' apiary wait --all --config "$config" --timeout 10m
 expect 0 "^$APIARY_SEGMENT \$" complete_line apiary segment rm "${APIARY_SEGMENT%??}"
 expect 0 "^$APIARY_SEGMENT \$" complete_line apiary status --segment "${APIARY_SEGMENT%??}"
 expect 0 "^$APIARY_SEGMENT \$" split_line "${APIARY_SEGMENT%??}" apiary status --segment="${APIARY_SEGMENT%??}"
+expect 0 '^text_service $' complete_line apiary delegate --from te
 expect 0 '^text_service $' complete_line apiary drain te
 expect 0 '^text_service $' complete_line apiary drain --timeout 5s te
 expect 0 '^--instance $' complete_line apiary drain --timeout 5s --in

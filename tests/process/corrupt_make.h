@@ -42,9 +42,11 @@ static void make_swarm(struct made *m)
     static const char *const second[] = {"store.read", NULL};
     static const char *const third[] = {"cache.get", "store.write", NULL};
     static const struct ap_terms terms[] = {{.balance = AP_POLICY_round_robin + 1}};
+    static const struct ap_rules rules[] = {
+        {.count = 2, .list = {{.verb = AP_RULE_ALLOW, .from = "ai_service"}, {.verb = AP_RULE_PREFER, .to = "storage_service"}}}};
 
     m->agents[0] = (struct ap_agent_registration){.name = "cache", .capabilities = first, .lane = m->worker.index};
-    m->agents[1] = (struct ap_agent_registration){.name = "reader", .capabilities = second, .terms = terms,
+    m->agents[1] = (struct ap_agent_registration){.name = "reader", .capabilities = second, .terms = terms, .rules = rules,
                                                   .lane = m->worker.index};
     m->agents[2] = (struct ap_agent_registration){.name = "writer", .capabilities = third, .lane = m->worker.index};
     m->swarm = (struct ap_swarm_registration){.service = "storage_service", .instance = "0", .version = "1.2",
@@ -227,7 +229,7 @@ static uint8_t *make_segment(const char *keep, uint64_t *size)
                                               .queue_inlets = 2, .pool_blocks = {12, 8, 6, 2, 2, 1, 0}, .events = 16,
                                               .max_concurrent_delegations = 10,
                                       .registry = {[AP_REGISTRY_INDEX(SERVICES)] = 8, [AP_REGISTRY_INDEX(SWARMS)] = 4,
-                                                   [AP_REGISTRY_INDEX(CAPABILITIES)] = 32}};
+                                                   [AP_REGISTRY_INDEX(CAPABILITIES)] = 32, [AP_REGISTRY_INDEX(RULES)] = 2}};
     MUST(ap_registry_create(&o, message, sizeof message, &m->seg) == 0);
     if (keep == NULL) MUST(ap_segment_remove(name) == 0);
     MUST(ap_member_open(m->seg, "queen", "storage_service", APIARY_QUEEN, &m->queen) == 0);

@@ -448,6 +448,49 @@ static void oracle_carried(struct oracle *o)
     }
 }
 
+static bool rule_named(const char name[48], bool needed)
+{
+    size_t n = strnlen(name, 48);
+
+    for (size_t i = n; i < 48; i++)
+        if (name[i] != '\0') return false;
+    return n == 0 ? !needed : n < 48 && ap_name_valid(name, 47);
+}
+
+/* A set that a term names is there. */
+static void oracle_ruled(struct oracle *o, uint32_t capability, const uint64_t *word)
+{
+    uint64_t value = *word & 0xffffffffffff;
+    const struct ap_rule_set *set = value != 0 ? ap_rule_set_at(o->seg, value - 1) : NULL;
+
+    if (value == 0) return;
+    HOLDS(ap_capability_at(o->seg, capability)->rules == 1, "terms", capability, ap_capability_at(o->seg, capability)->rules);
+    HOLDS(set != NULL && set->ready == 1, "terms", capability, *word);
+}
+
+static void oracle_rules(struct oracle *o)
+{
+    for (uint32_t i = 0; i < o->seg->sections[AP_SECTION_RULES].count; i++) {
+        const struct ap_rule_set *set = ap_rule_set_at(o->seg, i);
+        bool possible = set->count >= 1 && set->count <= AP_RULES_MAX;
+
+        HOLDS(set->ready <= 1 && (set->ready == 0 || set->key != 0), "rules", i, set->ready);
+        if (set->ready != 1) continue;
+        for (uint32_t k = 0; possible && k < set->count; k++) {
+            const struct ap_rule *r = &set->list[k];
+            bool targets = r->verb == AP_RULE_PREFER || r->verb == AP_RULE_FORBID;
+            size_t to = strnlen(r->to, 64);
+
+            possible = r->verb >= 1 && r->verb <= 5 && r->reserved == 0 && rule_named(r->from, r->verb <= 2) && to < 64;
+            for (size_t at = to; possible && at < 64; at++) possible = r->to[at] == '\0';
+            if (r->verb == 5) possible = possible && r->from[0] == '\0' && ap_capability_valid(r->to);
+            else possible = possible && (targets ? ap_name_valid(r->to, 47) : to == 0);
+        }
+        HOLDS(possible, "rules", i, set->count);
+        if (possible) HOLDS(ap_hash(set->list, set->count * sizeof set->list[0]) == set->key, "rules", i, set->key);
+    }
+}
+
 static void oracle_stream(struct oracle *o, uint32_t i)
 {
     const struct ap_stream *s = ap_stream_at(o->seg, i);
@@ -471,12 +514,14 @@ static void oracle_terms(struct oracle *o)
         const uint64_t *words = (const uint64_t *)(const void *)ap_terms_at(o->seg, i);
 
         HOLDS(c->majors <= 1 && (c->majors == 0 || c->key != 0), "capability", i, c->majors);
+        HOLDS(c->rules <= 1 && (c->rules == 0 || c->key != 0), "capability", i, c->rules);
         HOLDS(c->terms <= 1 && (c->terms == 0 || c->key != 0), "terms", i, c->terms);
         HOLDS(c->terms == 1 || ap_terms_at(o->seg, i)->paid == 0, "terms", i, ap_terms_at(o->seg, i)->paid);
+        oracle_ruled(o, i, &words[AP_TERM_rules]);
         for (uint32_t t = 0; t < AP_TERMS; t++) {
             uint64_t value = words[t] & 0xffffffffffff;
 
-            HOLDS(words[t] == 0 || c->terms == 1, "terms", i, words[t]);
+            HOLDS(words[t] == 0 || c->terms != 0, "terms", i, words[t]);
             HOLDS(value == 0 || (value > ap_term_rows[t].min && value <= ap_term_rows[t].max + 1), "terms", i, words[t]);
         }
     }
@@ -502,6 +547,7 @@ static void oracle_ask(struct oracle *o)
     oracle_carried(o);
     for (uint32_t i = 0; i < seg->geometry.tasks; i++) oracle_stream(o, i);
     oracle_terms(o);
+    oracle_rules(o);
     oracle_dead(o);
     oracle_kept(o);
 }

@@ -3,6 +3,8 @@
 
 #include "registry/routing/terms.h"
 
+static const struct ap_route_question anybody = {.service = -1};
+
 TestSuite(majors, .init = fixture_setup, .fini = fixture_teardown, .timeout = 120);
 
 #define MOST 3u
@@ -100,11 +102,11 @@ Test(majors, providers_of_one_major_share_it)
     cr_expect_eq(part(20, 2), 0);
     /* A task is moved to the older major only when none of the newer ones passes. */
     int work = ap_capability_find(client->seg, "work", 4);
-    cr_expect(ap_route_elsewhere(client->seg, (uint32_t)work, -1, all[0].agent.queue));
+    cr_expect(ap_route_elsewhere(client->seg, (uint32_t)work, &anybody, all[0].agent.queue));
     state_of(1, APIARY_CRITICAL);
-    cr_expect_not(ap_route_elsewhere(client->seg, (uint32_t)work, -1, all[0].agent.queue));
+    cr_expect_not(ap_route_elsewhere(client->seg, (uint32_t)work, &anybody, all[0].agent.queue));
     state_of(0, APIARY_CRITICAL);
-    cr_expect(ap_route_elsewhere(client->seg, (uint32_t)work, -1, all[0].agent.queue));
+    cr_expect(ap_route_elsewhere(client->seg, (uint32_t)work, &anybody, all[0].agent.queue));
 }
 
 Test(majors, a_major_that_is_pinned_and_no_other)
@@ -183,4 +185,124 @@ Test(majors, terms_of_one_agents_entries_are_added_up)
     cr_expect(ap_term_read(client->seg, (uint32_t)second, AP_TERM_canary, &value));
     cr_expect_not(ap_term_read(client->seg, (uint32_t)second, AP_TERM_bare, &value));
     assert_sound();
+}
+
+/* ---- the list of majors ----------------------------------------------------------------------------------------- */
+
+static uint32_t interned(const char *name)
+{
+    uint32_t index = 0;
+
+    cr_assert_eq(ap_capability_intern(client->seg, name, &index), 0, "%s", name);
+    return index;
+}
+
+/* What an agent record with these offers adds. */
+static void add(struct ap_majors *list, bool well, const char *const *offers)
+{
+    struct ap_agent_record agent = {.capability_count = 0};
+
+    while (offers[agent.capability_count] != NULL) {
+        agent.capabilities[agent.capability_count] = (uint16_t)interned(offers[agent.capability_count]);
+        agent.capability_count++;
+    }
+    ap_majors_add(list, &agent, well);
+}
+#define OFFERS(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+static const char *shown(const struct ap_majors *list)
+{
+    static char text[256];
+    size_t n = 0;
+
+    text[0] = '\0';
+    for (uint32_t i = 0; i < list->count; i++)
+        n += (size_t)snprintf(text + n, sizeof text - n, "%u%s ", list->list[i].major, list->list[i].well ? "" : "!");
+    return text;
+}
+
+Test(majors, the_list_has_each_major_once_and_the_newest_first)
+{
+    struct ap_majors list;
+
+    ap_majors_begin(&list, client->seg, interned("work"));
+    add(&list, false, OFFERS("work@2", "other@9"));
+    add(&list, true, OFFERS("work@65535"));
+    add(&list, true, OFFERS("work@2", "work@7"));
+    add(&list, false, OFFERS("work@7"));
+    add(&list, false, OFFERS("work"));
+    cr_expect_str_eq(shown(&list), "65535 7 2 0! ", "%s", shown(&list));
+    cr_expect_eq(list.list[0].capability, interned("work@65535"));
+    cr_expect_eq(list.list[3].capability, interned("work"));
+}
+
+static void many_setup(void)
+{
+    struct ap_geometry g = small;
+
+    AP_REGISTRY_NUMBER(&g, CAPABILITIES) = 64;
+    segment_make(&g);
+    client = attach_as("caller");
+}
+TestSuite(majors_many, .init = many_setup, .fini = fixture_teardown, .timeout = 120);
+
+Test(majors_many, of_more_than_are_seen_the_oldest_are_not)
+{
+    struct ap_majors list;
+    char name[16];
+
+    ap_majors_begin(&list, client->seg, interned("m"));
+    for (unsigned i = 1; i <= AP_MAJORS_SEEN + 2; i++) { /* 21, 2, 23, 4, ... 37, 18 */
+        snprintf(name, sizeof name, "m@%u", i % 2 != 0 ? i + 20 : i);
+        add(&list, true, OFFERS(name));
+    }
+    cr_expect_str_eq(shown(&list), "37 35 33 31 29 27 25 23 21 18 16 14 12 10 8 6 ", "%s", shown(&list));
+    add(&list, true, OFFERS("m@1"));
+    cr_expect_eq(list.count, AP_MAJORS_SEEN);
+    cr_expect_eq(list.list[AP_MAJORS_SEEN - 1].major, 6);
+}
+
+Test(majors, the_newest_of_an_agent)
+{
+    struct ap_agent_record agent = {.capability_count = 3};
+    struct ap_majors list;
+
+    ap_majors_begin(&list, client->seg, interned("work"));
+    cr_expect_eq(list.capability, interned("work"));
+    agent.capabilities[0] = (uint16_t)interned("work@3");
+    agent.capabilities[1] = (uint16_t)interned("work@5");
+    agent.capabilities[2] = (uint16_t)interned("work@4");
+    agent.capabilities[3] = (uint16_t)interned("work@9"); /* behind its last one */
+    cr_expect_eq(ap_major_newest(&list, &agent), 5);
+    ap_majors_add(&list, &agent, true);
+    cr_expect_str_eq(shown(&list), "5 4 3 ");
+    agent.capability_count = 0;
+    cr_expect_eq(ap_major_newest(&list, &agent), 0);
+    ap_majors_begin(&list, client->seg, interned("work"));
+    ap_majors_add(&list, &agent, true);
+    cr_expect_str_eq(shown(&list), "0 ", "the name alone");
+}
+
+/* What lies behind the list is never chosen. */
+Test(majors, a_choice_is_one_of_the_list)
+{
+    struct ap_majors list = {.count = 1};
+
+    list.list[0] = (struct ap_major){.major = 1, .well = false};
+    list.list[1] = (struct ap_major){.major = 2, .well = true};
+    cr_expect_eq(ap_majors_choose(&list, AP_BARE_NEWEST, UINT32_MAX), 0);
+    cr_expect_eq(ap_majors_choose(&list, AP_BARE_MAJOR(2), UINT32_MAX), -2);
+    list.list[1] = (struct ap_major){.major = 2, .well = true, .canary = true, .percent = 100};
+    cr_expect_eq(ap_majors_choose(&list, AP_BARE_NEWEST, 0), 0);
+}
+
+Test(majors, a_canary_of_nothing_is_the_last_choice)
+{
+    static const struct ap_terms few = {.canary = 10 + 1}, nothing = {.canary = 0 + 1};
+
+    enter(0, "work@1", NULL, few, none);
+    enter(1, "work@2", NULL, nothing, none);
+    cr_expect_eq(part(100, 0), 100, "an older one with a part comes first");
+    state_of(0, APIARY_CRITICAL);
+    cr_expect_eq(part(100, 1), 100, "but one that passes before one that does not");
 }

@@ -3,6 +3,8 @@
 
 #include "registry/routing/terms.h"
 
+static const struct ap_route_question anybody = {.service = -1};
+
 TestSuite(policy, .init = fixture_setup, .fini = fixture_teardown, .timeout = 120);
 static void crowded_setup(void);
 TestSuite(policy_many, .init = crowded_setup, .fini = fixture_teardown, .timeout = 120);
@@ -126,6 +128,10 @@ Test(policy, weights_share_out)
     cr_assert_eq(ap_swarm_weight_set(client->seg, all[0].swarm.swarm, "s0", "0", 200), 0);
     cr_assert_eq(ap_swarm_weight_set(client->seg, all[0].swarm.swarm, "s1", "0", 200), APIARY_ESTALE);
     cr_assert_eq(ap_swarm_weight_set(client->seg, all[0].swarm.swarm, "s0", "0", 1001), APIARY_EINVAL);
+    const uint64_t life = all[0].record->life;
+    ap_store_release(&all[0].record->life, AP_SWARM_LIFE(AP_SWARM_EPOCH(life), AP_SWARM_LANE(life), AP_SWARM_CLAIMED));
+    cr_assert_eq(ap_swarm_weight_set(client->seg, all[0].swarm.swarm, "s0", "0", 300), APIARY_ESTALE, "it is being written");
+    ap_store_release(&all[0].record->life, life);
     const uint32_t *n = shares(400);
     cr_expect(n[0] >= 199 && n[0] <= 201 && n[1] >= 99 && n[1] <= 101, "%u %u %u", n[0], n[1], n[2]);
     cr_assert_eq(ap_swarm_weight_set(client->seg, all[0].swarm.swarm, "s0", "0", 0), 1);
@@ -150,12 +156,46 @@ Test(policy, a_weight_counts_against_the_load)
 Test(policy, a_new_one_starts_slowly)
 {
     struct ap_terms slow = by_turns;
+    const uint64_t now = client->seg->ops->now(), hour = 3600 * SECOND; /* the longest start that may be declared */
+    const uint64_t time = now / 2 < hour ? now / 2 : hour; /* of the start: the machine may have started just now, too */
 
-    slow.slow_start = 3600 * SECOND + 1;
+    slow.slow_start = time + 1;
     enter(2, slow);
-    ap_store_relaxed(&all[0].record->up, 1);
+    ap_store_relaxed(&all[0].record->up, now - time);
+    ap_store_relaxed(&all[1].record->up, now + hour);
     const uint32_t *n = shares(110);
-    cr_expect(n[1] >= 9 && n[1] <= 12, "%u", n[1]);
+    cr_expect(n[1] >= 9 && n[1] <= 12, "%u of a tenth of the weight", n[1]);
+    ap_store_relaxed(&all[1].record->up, now - time / 2);
+    n = shares(310);
+    cr_expect(n[1] >= 105 && n[1] <= 115, "%u after half of the time: of 55 %%", n[1]);
+    ap_store_relaxed(&ap_terms_at(client->seg, capability)->slow_start, time / 4 + 1);
+    n = shares(100);
+    cr_expect(n[1] >= 49 && n[1] <= 51, "%u when both have started, whatever their ages", n[1]);
+}
+
+/* So much of the stack as a pick may lie in, full of one number. */
+static __attribute__((noinline)) void stack_filled(uint64_t number)
+{
+    uint64_t words[1024];
+
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) ap_store_relaxed(&words[i], number);
+}
+
+/* Where nothing is declared a new one starts as any, whatever the pick before was of. */
+Test(policy, nothing_starts_slowly_unless_it_is_declared)
+{
+    const uint64_t now = client->seg->ops->now();
+
+    enter(2, by_wait);
+    ap_store_relaxed(&ap_capability_at(client->seg, capability)->terms, 0);
+    ap_store_relaxed(&all[0].record->up, 0); /* since the machine has started */
+    ap_store_relaxed(&all[1].record->up, now);
+    measured(0, 10 * MS, 2);
+    measured(1, 10 * MS, 0);
+    for (int i = 0; i < 10; i++) {
+        stack_filled(now / 2);
+        cr_expect_eq(picked_with(0), 1, "it has nothing to do");
+    }
 }
 
 /* ---- who is passed over ------------------------------------------------------------------------------------------ */
@@ -213,6 +253,63 @@ Test(policy, a_key_stays_where_it_is)
     cr_expect_eq(moved, n[3], "only those that it had");
 }
 
+/* It is drawn from the names of service and agent: all else is another after a restart. */
+Test(policy, a_key_finds_its_place_after_a_restart)
+{
+    struct ap_agent_record one = {.name = "agent"}, two;
+    struct ap_candidate c = {.weight = 100}, after;
+    const struct ap_asking asking = {.key = 77, .weights = 100};
+
+    enter(2, by_key);
+    c.swarm = all[0].record;
+    memset(&two, 0xa5, sizeof two);
+    memcpy(two.name, one.name, sizeof two.name);
+    after = c;
+    c.agent = &one;
+    after.agent = &two;
+    after.queue = 5;
+    cr_expect_eq(ap_policy_keyed(&asking, &c), ap_policy_keyed(&asking, &after));
+    after.swarm = all[1].record;
+    cr_expect_neq(ap_policy_keyed(&asking, &c), ap_policy_keyed(&asking, &after), "another service's agent of that name");
+}
+
+/* Where none passes there are no sums, and its own weight is all that there is. */
+Test(policy, a_key_where_none_passes)
+{
+    const struct ap_asking asking = {.key = 77};
+    struct ap_candidate c = {.weight = 100};
+
+    enter(1, by_key);
+    c.swarm = all[0].record;
+    c.agent = ap_agent_at(client->seg, all[0].agent.queue);
+    const uint64_t idle = ap_policy_keyed(&asking, &c);
+    c.load = 3;
+    cr_expect_eq(ap_policy_keyed(&asking, &c), idle, "a few tasks are no load");
+    c.load = 4;
+    cr_expect_gt(ap_policy_keyed(&asking, &c), idle);
+}
+
+/* One that has said nothing for some seconds may have become quicker, unless it is at work. */
+Test(policy, a_slow_one_is_tried_again)
+{
+    struct ap_asking asking = {.now = client->seg->ops->now() + 100 * SECOND};
+    struct ap_candidate c = {.weight = 8192};
+    uint64_t run = 80 * MS;
+
+    enter(1, by_wait);
+    measured(0, run, 0);
+    c.at = all[0].queue;
+    all[0].queue->told = asking.now;
+    cr_expect_eq(ap_policy_peak_ewma(&asking, &c), run + 1);
+    all[0].queue->told = asking.now - 3 * SECOND;
+    cr_expect_eq(ap_policy_peak_ewma(&asking, &c), run / 8 + 1);
+    c.load = 1;
+    cr_expect_eq(ap_policy_peak_ewma(&asking, &c), 2 * (run + 1));
+    c.load = 0;
+    all[0].queue->told = asking.now - 40 * SECOND;
+    cr_expect_eq(ap_policy_peak_ewma(&asking, &c), 1);
+}
+
 Test(policy, a_key_gives_way_to_the_load)
 {
     uint32_t home;
@@ -223,7 +320,11 @@ Test(policy, a_key_gives_way_to_the_load)
     cr_expect_eq(picked_with(77), home, "a few tasks are no load");
     ap_store_relaxed(&all[home].queue->running, 20);
     cr_expect_neq(picked_with(77), home);
-    ap_store_relaxed(&all[home].queue->running, 0);
+    /* What is too much depends on what the others have: of 13 tasks 4 are not, of 15 6 are. */
+    for (uint32_t i = 0; i < 4; i++) ap_store_relaxed(&all[i].queue->running, i == home ? 4 : 3);
+    cr_expect_eq(picked_with(77), home);
+    ap_store_relaxed(&all[home].queue->running, 6);
+    cr_expect_neq(picked_with(77), home);
 }
 
 /* ---- turns ------------------------------------------------------------------------------------------------------- */
@@ -249,12 +350,14 @@ Test(policy, an_observer_sees_what_a_pick_sees)
     ap_store_relaxed(&all[0].queue->running, 2);
     ap_store_relaxed(&all[1].queue->running, 1);
     ap_store_relaxed(&all[2].record->beat, client->seg->ops->now() - AP_SILENT);
-    cr_assert_eq(ap_route_explain(client->seg, capability, -1, 0, views, MOST, &best), 3);
+    cr_assert_eq(ap_route_explain(client->seg, capability, &anybody, views, MOST, &best), 3);
     cr_expect_eq(views[best].candidate.queue, all[1].agent.queue);
     cr_expect_eq(views[2].candidate.standing, AP_STANDS_SILENT);
     cr_expect_lt(views[1].score, views[0].score);
-    cr_expect_eq(ap_route_explain(client->seg, capability, -1, 0, views, 1, &best), 3, "however few are asked for");
-    cr_expect(ap_route_elsewhere(client->seg, capability, -1, all[2].agent.queue));
+    memset(&views[1], 'x', sizeof views[1]);
+    cr_expect_eq(ap_route_explain(client->seg, capability, &anybody, views, 1, &best), 3, "however few are asked for");
+    for (size_t i = 0; i < sizeof views[1]; i++) cr_assert_eq(((const char *)&views[1])[i], 'x', "and no more are written");
+    cr_expect(ap_route_elsewhere(client->seg, capability, &anybody, all[2].agent.queue));
 }
 
 /* ---- loads ------------------------------------------------------------------------------------------------------- */
@@ -269,7 +372,7 @@ static void waits_at(uint32_t i, uint64_t ref)
 static uint64_t load_seen(uint32_t i)
 {
     struct ap_route_view views[MOST];
-    int best, n = ap_route_explain(client->seg, capability, -1, 0, views, MOST, &best);
+    int best, n = ap_route_explain(client->seg, capability, &anybody, views, MOST, &best);
 
     for (int k = 0; k < n; k++)
         if (views[k].candidate.queue == all[i].agent.queue) return views[k].candidate.load;

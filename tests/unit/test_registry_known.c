@@ -163,3 +163,59 @@ Test(known, slots_in_turn_where_tickets_are_not_at_hand)
     worker_stop(&w);
     assert_sound();
 }
+
+/* Providers' bits take more than two words where a segment has more than 128 queues; a lane compares two of them at once. */
+Test(known, a_second_provider_behind_127_other_agents)
+{
+    enum { AGENTS = 127 };
+    static const char *const other[] = {"other", NULL};
+    static struct ap_agent_registration agents[AGENTS];
+    static char names[AGENTS][8];
+    struct ap_geometry large = small;
+    struct ap_swarm_registration filler;
+    struct worker near, far;
+
+    apiary_detach(client);
+    shm_unlink(seg_name);
+    large.queues = 256;
+    segment_make(&large);
+    client = attach_as("caller");
+    cr_assert_eq(worker_register(&near, "server", "near", "agent", echo), 0);
+    for (int i = 0; i < AGENTS; i++) {
+        snprintf(names[i], sizeof names[i], "a%d", i);
+        agents[i] = (struct ap_agent_registration){.name = names[i], .capabilities = other, .lane = client->anchor->lane.index};
+    }
+    filler = (struct ap_swarm_registration){.service = "filler", .lane = client->anchor->lane.index, .member = client->member,
+                                            .agents = agents, .agent_count = AGENTS};
+    cr_assert_eq(ap_swarm_register(client->seg, &filler), 0);
+    remember(client, (int)near.queue);
+    cr_assert_eq(worker_register(&far, "server", "far", "agent", echo), 0);
+    cr_assert_geq(far.queue, 128, "%u", far.queue);
+    ap_store_relaxed(&ap_queue_at(client->seg, near.queue)->running, 200);
+    cr_expect_eq(goes_to(client), (int)far.queue);
+    worker_stop(&near);
+    remember(client, (int)far.queue);
+    cr_assert_eq(worker_register(&near, "server", "near", "agent", echo), 0);
+    cr_expect_lt(near.queue, 64);
+    ap_store_relaxed(&ap_queue_at(client->seg, far.queue)->running, 200);
+    cr_expect_eq(goes_to(client), (int)near.queue);
+    worker_stop(&near);
+    worker_stop(&far);
+    assert_sound();
+}
+
+/* Its service may have been given a lower bound since. */
+Test(known, a_ticket_above_the_bound_is_not_taken_again)
+{
+    uint32_t lane = client->anchor->lane.index, service = (uint32_t)client->service, tickets[3];
+    struct ap_ticket_hint hint = {0};
+
+    for (int i = 0; i < 3; i++) cr_assert_eq(ap_ticket_take(client->seg, service, lane, 5, &hint, &tickets[i]), 0);
+    for (int i = 0; i < 3; i++) ap_ticket_back(client->seg, &hint, lane, tickets[i]);
+    cr_assert_eq(ap_tickets_busy(client->seg, service), 0);
+    cr_expect_eq(ap_ticket_again(&hint, lane, 2), 0, "the third");
+    cr_expect_eq(ap_tickets_busy(client->seg, service), 0);
+    cr_expect_eq(ap_ticket_again(&hint, lane, 2), tickets[1]);
+    cr_expect_eq(ap_tickets_busy(client->seg, service), 1);
+    ap_ticket_back(client->seg, &hint, lane, tickets[1]);
+}

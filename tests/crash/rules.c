@@ -1,0 +1,134 @@
+/* tests/crash/rules.c - rules of capabilities: whoever sees a provider sees all that it has declared, or all that stood there. */
+#include "sweep.h"
+
+#include <unistd.h>
+
+static const char *const ruled_names[] = {"echo", "other@2", NULL};
+static const struct ap_rules ruled[] = {
+    {.count = 2, .list = {{.verb = AP_RULE_ALLOW, .from = "caller"}, {.verb = AP_RULE_FORBID, .from = "caller", .to = "server"}}},
+    {.count = 1, .list = {{.verb = AP_RULE_DENY, .from = "caller"}}},
+};
+
+/* With rules, and again with others. */
+void run_register_rules(void)
+{
+    struct ap_agent_registration agent = {.name = "one", .capabilities = ruled_names, .rules = ruled, .lane = actor.lane.index};
+    struct ap_swarm_registration r = {.service = "victim", .lane = actor.lane.index, .member = actor.api->member,
+                                      .agents = &agent, .agent_count = 1};
+    const struct ap_rules others[] = {ruled[1], ruled[0]};
+
+    if (ap_swarm_register(actor.seg, &r) != 0) _exit(10);
+    ap_swarm_deregister(actor.seg, r.lane, &r);
+    agent.rules = others;
+    if (ap_swarm_register(actor.seg, &r) != 0) _exit(10);
+    ap_swarm_deregister(actor.seg, r.lane, &r);
+}
+
+static bool same_rules(const struct ap_rules *a, const struct ap_rules *b)
+{
+    return a->count == b->count && memcmp(a->list, b->list, a->count * sizeof a->list[0]) == 0;
+}
+
+void before_rules(bool over)
+{
+    int echo_at = ap_capability_find(survivor.seg, "echo", 4);
+    struct ap_rules rules;
+    uint64_t value;
+
+    if (echo_at < 0) return;
+    if (!ap_term_read(survivor.seg, (uint32_t)echo_at, AP_TERM_rules, &value)) {
+        if (ap_capability_next(survivor.seg, (uint32_t)echo_at, 1) >= 0)
+            fail("a provider is offered without its rules%s", over ? ", at the end" : "");
+        return;
+    }
+    if (!ap_rules_of(survivor.seg, (uint32_t)echo_at, &rules)) fail("a set of rules is declared, and nobody can read it");
+    else if (!same_rules(&rules, &ruled[0]) && !same_rules(&rules, &ruled[1])) fail("%u rules that nobody declares", rules.count);
+}
+
+/* The first who declares these. */
+void run_enter_rules(void)
+{
+    uint32_t set;
+
+    actor.result = ap_rules_intern(actor.seg, &ruled[0], &set);
+}
+
+void other_enter_rules(void)
+{
+    if (ap_rules_intern(survivor.seg, &ruled[0], &survivor.count) < 0)
+        fail("rules cannot be entered while somebody else is about to");
+}
+
+void before_same_rules(bool over)
+{
+    struct ap_rules rules;
+    uint32_t set;
+
+    (void)over;
+    if (ap_rules_intern(survivor.seg, &ruled[0], &set) < 0 || set != survivor.count)
+        fail("rules have another set now, though somebody has entered them");
+    else if (!ap_rules_read(survivor.seg, set, &rules) || !same_rules(&rules, &ruled[0])) fail("the set says something else");
+    survivor.count = 0;
+}
+
+/* ---- a refused caller, and one whose task goes elsewhere --------------------------------------------------------- */
+
+static void rule_echo(const struct ap_rules *rules)
+{
+    uint32_t echo_at = (uint32_t)ap_capability_find(survivor.seg, "echo", 4), set;
+    struct ap_terms_conflicts told = {.count = 0};
+    uint64_t said[AP_TERMS] = {0};
+
+    if (ap_rules_intern(survivor.seg, rules, &set) < 0) exit(2);
+    said[AP_TERM_rules] = set + UINT64_C(1);
+    ap_terms_declare(survivor.seg, survivor.lane.index, 0, echo_at, said, &told);
+}
+
+void image_denied(void)
+{
+    rule_echo(&ruled[1]);
+}
+
+void run_delegate_denied(void)
+{
+    if (apiary_delegate(actor.api, "echo", "work", 4, NULL, &actor.task) != APIARY_EFORBIDDEN) _exit(26);
+}
+
+/* Nobody offers "other", and "echo" stands in for it. */
+void image_stands_in(void)
+{
+    static const struct ap_rules rules = {.count = 1, .list = {{.verb = AP_RULE_FALLBACK, .to = "echo"}}};
+    struct ap_terms_conflicts told = {.count = 0};
+    uint64_t said[AP_TERMS] = {0};
+    uint32_t other_at, set;
+
+    if (ap_capability_intern(survivor.seg, "other", &other_at) < 0 || ap_rules_intern(survivor.seg, &rules, &set) < 0) exit(2);
+    said[AP_TERM_rules] = set + UINT64_C(1);
+    ap_terms_declare(survivor.seg, survivor.lane.index, 0, other_at, said, &told);
+}
+
+/* Whoever asks for "other" asks "echo" first. */
+void image_gated(void)
+{
+    static const struct ap_rules rules = {.count = 1, .list = {{.verb = AP_RULE_VIA, .to = "echo"}}};
+    struct ap_terms_conflicts told = {.count = 0};
+    uint64_t said[AP_TERMS] = {0};
+    uint32_t other_at, set;
+
+    if (ap_capability_intern(survivor.seg, "other", &other_at) < 0 || ap_rules_intern(survivor.seg, &rules, &set) < 0) exit(2);
+    said[AP_TERM_rules] = set + UINT64_C(1);
+    ap_terms_declare(survivor.seg, survivor.lane.index, 0, other_at, said, &told);
+}
+
+void run_delegate_stand_in(void)
+{
+    if (apiary_delegate(actor.api, "other", "work", 4, NULL, &actor.task) != 0) _exit(28);
+}
+
+void after_denied(bool over)
+{
+    uint32_t echo_at = (uint32_t)ap_capability_find(survivor.seg, "echo", 4);
+
+    (void)over;
+    if (ap_load_relaxed(&ap_terms_at(survivor.seg, echo_at)->refused) > 1) fail("one caller was refused more than once");
+}
