@@ -105,6 +105,7 @@ typedef struct apiary_task { /* names one delegation for the life of the segment
 enum apiary_delegate_flags {
     APIARY_DETACH = 1u, /* fire and forget: the task cannot be awaited and is freed when it finishes */
     APIARY_WAIT_FOR_PROVIDER = 2u, /* where nobody alive offers the capability now, the task waits for one until its deadline */
+    APIARY_NO_FALLBACK = 4u, /* nor does another capability do, whatever the rules of this one name for that case */
     APIARY_PARTS = 8u, /* parts of the result are wanted as they come (apiary_next_part), and not only the whole */
 };
 
@@ -154,7 +155,7 @@ enum apiary_untried {
  * 3 A task with a `delay` or `due_at` is accepted at once, also where nobody offers the capability just then. It is not run before
  *   its time (of both, the later). Until then it holds its place in the table and, of a swarm, in max_concurrent_delegations. It
  *   may be awaited, cancelled and given up as any; it outlives its client as one that is queued. `timeout` counts from its time.
- *   At its time it waits for a provider where there is none.
+ *   At its time it waits for a provider where there is none; no fallback is used then.
  * 4 `key`: tasks of one key go to one provider, where the capability has declared `balance: keyed`; 0: none.
  * 5 `keep`: the result of a task that is fire and forget is kept for so long after its end, for apiary_fetch; 0: not at all. The
  *   segment has room for a number of them (kept_results). The task is refused where there is none (APIARY_ETABLEFULL), so a result

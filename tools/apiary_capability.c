@@ -78,9 +78,10 @@ static json_t *capability_json(const struct ap_segment *seg, uint32_t capability
     }
     struct ap_rules rules = {.count = 0};
     ap_rules_of(seg, capability, &rules);
-    return json_pack("{s:s, s:i, s:o, s:o, s:I}", "capability", name, "providers",
+    return json_pack("{s:s, s:i, s:o, s:o, s:I, s:I}", "capability", name, "providers",
                      (int)capability_providers(seg, capability), "terms", terms, "rules", capability_rules_json(&rules), "refused",
-                     (json_int_t)ap_load_relaxed(&ap_terms_at(seg, capability)->refused));
+                     (json_int_t)ap_load_relaxed(&ap_terms_at(seg, capability)->refused), "fell_back",
+                     (json_int_t)ap_load_relaxed(&ap_terms_at(seg, capability)->fell_back));
 }
 
 /* "balance=round_robin"; "-" where nothing is declared. */
@@ -147,6 +148,8 @@ static int capability_show_one(const struct tool *t, const struct ap_segment *se
         printf("%s %s\n", i == 0 ? "rules:" : "      ", text);
     }
     printf("refused by them: %" PRIu64 "\n", ap_load_relaxed(&row->refused));
+    if (ap_rules_fallback(seg, (uint32_t)capability) >= 0)
+        printf("gone to the fallback: %" PRIu64 "\n", ap_load_relaxed(&row->fell_back));
     return TOOL_OK;
 }
 

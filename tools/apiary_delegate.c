@@ -252,7 +252,7 @@ int cmd_delegate(struct tool *t, int argc, char **argv)
     const char *timeout = NULL, *from = NULL;
     struct call call = {.options = {.struct_size = sizeof call.options}};
     struct tool_carried carried = {.hops = NULL};
-    bool detach = false, wait = false, parts = false;
+    bool detach = false, wait = false, parts = false, only = false;
     const struct tool_option options[] = {
         {"timeout", 't', "TIME", "give the task up after TIME (250ms, 5s, 2m) [the segment's task_timeout]", &timeout,
          NULL},
@@ -260,6 +260,7 @@ int cmd_delegate(struct tool *t, int argc, char **argv)
         {"from", 'f', "SERVICE", "call for SERVICE, as a process of it [for none]", &from, NULL},
         {"parts", 0, NULL, "print parts of the result as they come", NULL, &parts},
         {"wait-for-provider", 'w', NULL, "wait for a provider where none is there, until the deadline", NULL, &wait},
+        {"no-fallback", 0, NULL, "refuse it where there is no provider, and use no fallback", NULL, &only},
 #define AP_CARRIED(field, type, option, argument, what) {option, 0, argument, what, &carried.field, NULL},
 #include "registry/client/carried.def"
 #undef AP_CARRIED
@@ -281,6 +282,7 @@ int cmd_delegate(struct tool *t, int argc, char **argv)
     if (parts && detach) return tool_usage_error(t, &usage, "--parts and --detach: nobody would read them");
     if (parts) call.options.flags |= APIARY_PARTS;
     if (wait) call.options.flags |= APIARY_WAIT_FOR_PROVIDER;
+    if (only) call.options.flags |= APIARY_NO_FALLBACK;
     apiary_t *a = NULL;
     rc = tool_attach_for(t, tool_segment(t, NULL), from, &a);
     if (rc != TOOL_OK) return rc;

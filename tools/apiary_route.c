@@ -19,6 +19,7 @@ struct route_answer {
     int caller; /* service; -1: none */
     bool may;   /* no rule refuses the caller */
     bool prefers; /* there is one that passes and is preferred to the caller */
+    int fallback, goes_to; /* capabilities; -1: none. goes_to: the one that gets the tasks now, if this one has no provider */
 };
 
 static const struct tool_usage explain_usage = {
@@ -146,6 +147,26 @@ static char *route_refusal(const struct ap_segment *seg, const struct route_ques
     return tool_format("%s is refused: %s", q->from != NULL ? q->from : "a caller without a service", text);
 }
 
+static json_t *route_name_json(const struct ap_segment *seg, int capability)
+{
+    char name[APIARY_CAPABILITY_MAX + 1];
+    if (capability < 0) return json_null();
+    ap_capability_name(seg, (uint32_t)capability, name);
+    return json_string(name);
+}
+
+static void route_print_fallback(const struct ap_segment *seg, const struct route_question *q, const struct route_answer *answer)
+{
+    char name[APIARY_CAPABILITY_MAX + 1];
+    if (answer->fallback < 0) return;
+    ap_capability_name(seg, (uint32_t)answer->fallback, name);
+    printf("%s stands in for %s, and did for %" PRIu64 " tasks\n", name, q->capability,
+           ap_load_relaxed(&ap_terms_at(seg, answer->capability)->fell_back));
+    if (answer->goes_to < 0) return;
+    ap_capability_name(seg, (uint32_t)answer->goes_to, name);
+    printf("no provider of %s is there: tasks go to %s now\n", q->capability, name);
+}
+
 static int route_print(const struct tool *t, const struct ap_segment *seg, const struct route_question *q,
                        const struct route_answer *answer)
 {
@@ -171,6 +192,10 @@ static int route_print(const struct tool *t, const struct ap_segment *seg, const
                               "candidates", list);
         if (answer->caller >= 0) json_object_set_new(o, "delegations", json_integer(busy));
         if (meaning != NULL) json_object_set_new(o, "meaning", json_string(meaning));
+        json_object_set_new(o, "fallback", route_name_json(seg, answer->fallback));
+        json_object_set_new(o, "goes_to", route_name_json(seg, answer->goes_to));
+        json_object_set_new(o, "fell_back",
+                            json_integer((json_int_t)ap_load_relaxed(&ap_terms_at(seg, answer->capability)->fell_back)));
         json_object_set_new(o, "refused", json_boolean(!answer->may));
         if (refusal != NULL) json_object_set_new(o, "refusal", json_string(refusal));
         rc = tool_json_print(o);
@@ -181,6 +206,7 @@ static int route_print(const struct tool *t, const struct ap_segment *seg, const
         if (answer->caller >= 0)
             printf("%s has %u of %u delegations under way\n", q->from, busy, seg->geometry.max_concurrent_delegations);
         if (refusal != NULL) printf("%s\n", refusal);
+        route_print_fallback(seg, q, answer);
         route_limits(seg, answer->capability);
         if (table != NULL) tool_table_print(table, stdout);
     }
@@ -192,7 +218,7 @@ static int route_print(const struct tool *t, const struct ap_segment *seg, const
 
 static int route_explain(const struct tool *t, struct ap_segment *seg, const struct route_question *q)
 {
-    struct route_answer answer = {.caller = -1};
+    struct route_answer answer = {.caller = -1, .goes_to = -1};
     int capability = ap_capability_find(seg, q->capability, strlen(q->capability));
     if (capability < 0) return tool_error(t, APIARY_ENOCAP, NULL, "route explain %s", q->capability);
     if (q->from != NULL) answer.caller = ap_service_find(seg, q->from);
@@ -205,10 +231,12 @@ static int route_explain(const struct tool *t, struct ap_segment *seg, const str
     answer.count = ap_route_explain(seg, answer.capability, &question, answer.views, seg->geometry.queues, &answer.best);
     int may = ap_route_may(seg, answer.capability, &question);
     answer.may = may != APIARY_EFORBIDDEN;
+    answer.fallback = ap_rules_fallback(seg, answer.capability);
+    if (answer.best < 0 && may == 0) answer.goes_to = ap_route_stand_in(seg, answer.capability, question.caller);
     for (int i = 0; i < answer.count; i++)
         answer.prefers |= answer.best >= 0 && answer.views[answer.best].preferred && !answer.views[i].preferred;
     int rc = route_print(t, seg, q, &answer);
-    if (rc == TOOL_OK && answer.best < 0)
+    if (rc == TOOL_OK && answer.best < 0 && answer.goes_to < 0)
         rc = tool_error(t, may < 0 ? may : APIARY_ENOPROVIDER, NULL, "route explain %s", q->capability);
     free(answer.views);
     return rc;

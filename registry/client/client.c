@@ -46,6 +46,7 @@ static struct ap_lane_context *context_new(struct apiary *a)
     c->client = a;
     for (uint32_t i = 0; i < AP_ROWS_KNOWN; i++) c->rows[i].queue = AP_NO_QUEUE;
     ap_only_forget(&c->stranger.only);
+    c->stand_in = -1;
     c->balance.producers = c->producers;
     ap_spin_open(&c->spin, a->seg->ops);
     c->event_fd = -1;

@@ -67,6 +67,7 @@ struct ap_lane_context {
     int event_fd;                 /* apiary_lane_fd, -1 */
     struct ap_parker *parker;     /* feeds event_fd */
     const struct ap_again *again; /* the entry of the dead set that is delegated anew (dead.h); else NULL */
+    int stand_in;                 /* a capability that stands in for the one that is being delegated; -1: none */
     uint32_t ready;               /* results in a row that needed no waiting */
     uint32_t loans;               /* blocks borrowed and not yet given back or delegated */
     uint32_t thread;              /* the id of the thread that owns it, or did */
@@ -206,6 +207,7 @@ int ap_submit(struct ap_lane_context *c, int service, const char *capability, co
 /* The same to a bound capability. */
 int ap_submit_bound(struct ap_lane_context *c, apiary_capability_t bound, const void *body, size_t size,
                     const apiary_delegate_options_t *options, apiary_task_t *ret);
+#define AP_STANDS_IN INT_MIN
 /* apiary_delegate_batch. The caller has checked all arguments but the requests themselves. */
 int ap_submit_batch(struct ap_lane_context *c, const apiary_request_t *requests, size_t count, apiary_task_t *tasks,
                     size_t *submitted);

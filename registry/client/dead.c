@@ -78,7 +78,8 @@ static int dead_delegate(struct ap_lane_context *c, uint32_t row, apiary_task_t 
 {
     struct ap_dead *d = ap_dead_at(c->lane.seg, row);
     const struct ap_again again = {.ref = &d->again, .row = row, .epoch = AP_DEAD_EPOCH(ap_load_relaxed(&d->life))};
-    apiary_delegate_options_t o = {.struct_size = sizeof o, .flags = APIARY_DETACH, .timeout = ap_load_relaxed(&d->timeout)};
+    apiary_delegate_options_t o = {.struct_size = sizeof o, .flags = APIARY_DETACH | APIARY_NO_FALLBACK,
+                                   .timeout = ap_load_relaxed(&d->timeout)};
     char capability[APIARY_CAPABILITY_MAX + 1];
     struct ap_carried carried;
     uint64_t block = ap_load_relaxed(&d->body), word;

@@ -8,6 +8,7 @@
 #include "registry/client/client.h"
 #include "registry/routing/deadline.h"
 #include "registry/routing/limits.h"
+#include "registry/routing/terms.h"
 #include "shm/due.h"
 
 #define LOOKS_BACK 8 /* at a queue that changes hands under a task, before the task is left where it is */
@@ -53,10 +54,20 @@ AP_ALWAYS_INLINE struct placed placed_of(const struct submit *s)
 /* ---- pick: a queue, and room in its ring ----------------------------------------------------------------------- */
 
 struct picked {
-    int error;
+    int error; /* STANDS_IN, too: it has no provider, and c->stand_in, which stands in for it, has one */
     uint32_t queue;
     uint64_t life;
 };
+
+#define STANDS_IN AP_STANDS_IN
+
+/* It has no provider: whether another capability stands in. */
+static int pick_otherwise(struct ap_lane_context *c, int service, uint32_t capability)
+{
+    if (service >= 0) return APIARY_ENOPROVIDER;
+    c->stand_in = ap_route_stand_in(c->lane.seg, capability, c->balance.caller);
+    return c->stand_in >= 0 ? STANDS_IN : APIARY_ENOPROVIDER;
+}
 
 static __attribute__((noinline)) struct picked pick_among_all(struct ap_lane_context *c, int service, struct ap_known_name *known,
                                                               uint64_t key)
@@ -68,6 +79,7 @@ static __attribute__((noinline)) struct picked pick_among_all(struct ap_lane_con
     else
         p.error = ap_route_keyed(c->lane.seg, known->capability, service, key, &c->balance, AP_NO_QUEUE, &p.queue, &p.life);
     if (p.error == APIARY_EFORBIDDEN) ap_refused_rule(c, known->capability);
+    if (p.error == APIARY_ENOPROVIDER) p.error = pick_otherwise(c, service, known->capability);
     if (p.error == 0 && ap_load_relaxed(&ap_capability_at(c->lane.seg, known->capability)->terms) != 0) {
         c->refused.queue = p.queue;
         p.error = ap_limits_admit(c->lane.seg, known->capability, p.queue, &c->refused.excess);
@@ -110,7 +122,7 @@ AP_ALWAYS_INLINE int pick(struct submit *s, struct ap_known_name *known, const a
         s->consumer = known->only.lane;
     } else {
         p = pick_among_all(s->c, s->service, known, s->carries ? options->key : 0);
-        if (p.error < 0) return p.error;
+        if (p.error != 0) return p.error;
         chosen(s, p);
     }
     s->way = &s->c->producers[s->queue];
@@ -330,12 +342,22 @@ void ap_reroute_own(struct ap_lane_context *c, apiary_task_t task)
     if (ap_task_find(c->client, task, &slot, &word)) ap_reroute(c->lane.seg, &c->balance, task.slot, word);
 }
 
+/* Takes the task back: 0, there was no need to; STANDS_IN or an error. */
 /* Whether the agent that has the queue now is alive, and so another than the one that was picked if it does not serve the task. */
 static bool queue_living(const struct ap_segment *seg, const struct ap_queue *q)
 {
     uint64_t life = ap_load_acquire(&q->life);
 
     return AP_QUEUE_STATE(life) == AP_QUEUE_OPEN && ap_lane_alive(seg, AP_QUEUE_LANE(life));
+}
+
+static int settle_otherwise(const struct placed p)
+{
+    uint32_t capability = ap_load_relaxed(&p.at->capability);
+    int service = (int)ap_load_relaxed(&p.at->only) - 1, r = take_back(p, APIARY_ENOPROVIDER);
+
+    if (r < 0) r = pick_otherwise(p.c, service, capability);
+    return r;
 }
 
 /* The queue was closed, or its consumer was marked dead, while the task was on its way into it. */
@@ -357,7 +379,7 @@ static __attribute__((noinline)) int delegate_settle(const struct placed p)
             break;
         case AP_MOVE_NOWHERE:
             /* Its queen may come back. Or another agent has the queue by now, and nobody offers the capability. */
-            return p.batched || !queue_living(seg, p.to) ? 0 : take_back(p, APIARY_ENOPROVIDER);
+            return p.batched || !queue_living(seg, p.to) ? 0 : settle_otherwise(p);
         default: return 0;
         }
     }
@@ -383,10 +405,30 @@ static bool later(const struct submit *s, const apiary_delegate_options_t *o)
     return __builtin_expect(s->unusual, 0) && s->carries && elsewhen(o);
 }
 
-/* Whether a task that could not be placed is to wait for a provider. */
+/* Whether a task that could not be placed is to wait for a provider, or to be one of another capability. */
 AP_ALWAYS_INLINE bool may_wait(const struct submit *s, int error)
 {
+    if (error == STANDS_IN) return true;
     return error == APIARY_ENOPROVIDER && (s->flags & APIARY_WAIT_FOR_PROVIDER) != 0;
+}
+
+/* The task is one of the capability that stands in for its own. 0, or an error. */
+static __attribute__((noinline)) int delegate_stand_in(struct ap_lane_context *c, int service, uint32_t capability,
+                                                       const void *body, size_t size, uint64_t loan,
+                                                       const apiary_delegate_options_t *options, apiary_task_t *ret)
+{
+    apiary_delegate_options_t own = options != NULL ? *options : (apiary_delegate_options_t){.struct_size = sizeof own};
+    struct ap_terms *row = ap_terms_at(c->lane.seg, capability);
+    char name[APIARY_CAPABILITY_MAX + 1];
+    int r;
+    (void)service;
+
+    own.flags = (own.flags & ~(uint32_t)APIARY_WAIT_FOR_PROVIDER) | APIARY_NO_FALLBACK;
+    ap_capability_name(c->lane.seg, (uint32_t)c->stand_in, name);
+    c->stand_in = -1;
+    r = ap_submit(c, -1, name, body, size, loan, &own, ret);
+    if (r == 0) ap_add_relaxed(&row->fell_back, 1);
+    return r;
 }
 
 /* Places the task in no queue: whoever finds it due picks one. By value: of the others no address is taken. */
@@ -397,6 +439,14 @@ static __attribute__((noinline)) int delegate_later(struct submit s, uint32_t ca
     int r;
 
     s.capability = capability;
+    if (s.c->stand_in >= 0) {
+        r = APIARY_ENOPROVIDER;
+        if ((s.flags & APIARY_NO_FALLBACK) == 0)
+            r = delegate_stand_in(s.c, s.service, capability, s.body, s.size, s.loan, options, ret);
+        s.c->stand_in = -1;
+        if (r != APIARY_ENOPROVIDER || (s.flags & APIARY_WAIT_FOR_PROVIDER) == 0)
+            return r < 0 ? ap_refused(s.c, r, s.size) : 0;
+    }
     r = ap_route_may(s.seg, capability, &(struct ap_route_question){.service = s.service, .caller = s.c->balance.caller});
     if (r == APIARY_EFORBIDDEN) ap_refused_rule(s.c, capability);
     if (r < 0) return ap_refused(s.c, r, s.size);
@@ -422,7 +472,7 @@ static bool flags_agree(uint32_t flags)
 {
     const uint32_t unread = APIARY_DETACH | APIARY_PARTS;
 
-    const uint32_t known = unread | APIARY_WAIT_FOR_PROVIDER;
+    const uint32_t known = unread | APIARY_WAIT_FOR_PROVIDER | APIARY_NO_FALLBACK;
 
     return (flags & ~known) == 0 && (flags & unread) != unread;
 }
@@ -476,7 +526,7 @@ AP_ALWAYS_INLINE int submit(struct ap_lane_context *c, int service, const char *
     if (__builtin_expect(known == NULL, 0)) return ap_refused(c, bound != NULL ? APIARY_ESTALE : APIARY_ENOCAP, size);
     if (later(&s, options)) return delegate_later(s, known->capability, options, ret);
     r = delegate_place(&s, known, options);
-    if (__builtin_expect(r < 0, 0))
+    if (__builtin_expect(r != 0, 0))
         return may_wait(&s, r) ? delegate_later(s, known->capability, options, ret) : ap_refused(c, r, size);
     ap_fence_full(); /* TASK-F1 pairs TASK-F2; it is QUEUE-F1 for the signal, too */
     ap_queue_signal_at(s.seg, s.to, s.way->index, s.consumer);
@@ -565,7 +615,8 @@ static int batch_one(struct batch *b, const apiary_request_t *q, apiary_task_t *
     }
     if (later(&s, options)) return delegate_later(s, b->known->capability, options, ret);
     r = delegate_place(&s, b->known, options);
-    if (__builtin_expect(r < 0, 0)) return may_wait(&s, r) ? delegate_later(s, b->known->capability, options, ret) : r;
+    if (__builtin_expect(r != 0, 0))
+        return may_wait(&s, r) ? delegate_later(s, b->known->capability, options, ret) : ap_refused(s.c, r, s.size);
     if ((s.flags & APIARY_DETACH) != 0 && detach_late(&s)) delegate_detach(s.c, s.slot, s.generation);
     if (ret != NULL) *ret = task_of(&s);
     b->waiting[b->untold++] = placed_of(&s);

@@ -70,6 +70,11 @@ AP_MUST_CHECK int ap_route_look(const struct ap_segment *seg, uint32_t capabilit
 /* Whether the capability may be asked for by this name, by this caller: 0, APIARY_ENOCAP, APIARY_ENOMAJOR, APIARY_EFORBIDDEN. */
 AP_MUST_CHECK int ap_route_may(const struct ap_segment *seg, uint32_t capability, const struct ap_route_question *q);
 
+/* The capability that the rules of another one name as its fallback; -1: none, or nobody has ever offered it. */
+int ap_rules_fallback(const struct ap_segment *seg, uint32_t capability);
+/* The first of the capabilities that stand in for this one (rules.h) and has a provider for the caller (service + 1; 0: none); -1:
+ * there is none. */
+int ap_route_stand_in(const struct ap_segment *seg, uint32_t capability, uint32_t caller);
 
 /* A provider as a pick sees it. */
 struct ap_route_view {
