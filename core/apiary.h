@@ -166,7 +166,10 @@ enum apiary_untried {
  * 7 An attempt that takes longer is told to stop (apiary_job_cancelled; an exec agent's process group is killed). It ends, two
  *   seconds later at the latest, also over the agent's head, whose later answer is refused. Then it is tried again as `retry`
  *   says, or is APIARY_EOVERRUN. While a worker's thread does not return from the agent's code nobody can end it: then its caller
- *   gives the task up (APIARY_ETIMEDOUT). */
+ *   gives the task up (APIARY_ETIMEDOUT).
+ * 12 `provider`: the one provider that may run it, by the number that apiary_discover gives it; 0: any. It is moved to no other.
+ *   When that one has gone the task is refused, or ends by itself, with APIARY_ENOPROVIDER; so it is in `apiary_fetch`, too.
+ */
 typedef struct apiary_delegate_options {
     size_t struct_size;
     uint64_t timeout; /* schedule to close; 0: the segment's task_timeout (60 s) */
@@ -179,6 +182,7 @@ typedef struct apiary_delegate_options {
     uint64_t key;
     uint64_t keep; /* ns; with APIARY_DETACH */
     uint64_t schedule_to_start, start_to_close, heartbeat; /* ns */
+    uint64_t provider;
 } apiary_delegate_options_t;
 
 /* An option by its name and a text, as command lines and configurations have them: "retry", "3,backoff=100ms".
@@ -463,11 +467,25 @@ typedef struct apiary_provider {
     int64_t pid;        /* of the queen, in its own pid namespace */
     uint32_t in_flight; /* tasks queued and running at the agent */
     uint32_t alive;     /* 0: known, but its process is gone */
+    uint64_t provider;  /* names it while it is registered, for the option `provider`; never 0 */
 } apiary_provider_t;
 
 /* The providers of a capability: fills at most `capacity` rows and returns how many there are. A read of the segment, no lock.
  * `ret` may be NULL where capacity is 0. APIARY_ENOCAP. */
 APIARY_API int apiary_discover(apiary_t *a, const char *capability, apiary_provider_t *ret, size_t capacity);
+
+/* Delegates a task to each provider of a capability, as apiary_delegate does to one. Never blocks.
+ * 1 Returns how many providers there are. If these are more than `capacity` nothing is delegated: call it again with more room.
+ * 2 providers[i] says which; errors[i] is 0, and tasks[i] names its task, or why that provider has none: APIARY_ENOPROVIDER (it has
+ *   gone, or is not to get tasks now), _EQUEUEFULL and the others of apiary_delegate. The first element says the size of all
+ *   providers.
+ * 3 Each task is one as any, to be awaited or given up, and no other provider runs it. One whose provider goes ends with
+ *   APIARY_ENOPROVIDER, as its result's code.
+ * 4 `tasks` may be NULL when they are fire and forget. APIARY_EINVAL: the options name a provider, or a hedge. APIARY_ENOCAP,
+ *   _EREADONLY. */
+APIARY_API int apiary_delegate_all(apiary_t *a, const char *capability, const void *body, size_t size,
+                                   const apiary_delegate_options_t *options, apiary_provider_t *providers, apiary_task_t *tasks,
+                                   int *errors, size_t capacity);
 
 /* ---- status ---------------------------------------------------------------------------------------------------- */
 

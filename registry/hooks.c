@@ -89,6 +89,8 @@ static uint32_t route(void *user, struct ap_segment *seg, const struct ap_slot *
 
     carried_of(seg, slot, &carried);
     q = question_of(slot, &carried);
+    if (carried.provider != 0)
+        return ap_route_to(seg, capability, &q, carried.provider, &queue, &life) == 0 ? queue : AP_NO_QUEUE;
     if (user == NULL && q.key == 0) return route_spread(seg, capability, &q);
     asks = balance->caller;
     balance->caller = q.caller;
@@ -120,7 +122,9 @@ static bool hooks_offers(void *user, struct ap_segment *seg, const struct ap_slo
     (void)user;
     /* QUEUE-A4 pairs QUEUE-R4; a queue that was never open has no agent. */
     if (agent == NULL || AP_QUEUE_STATE(ap_load_acquire(&ap_queue_at(seg, queue)->life)) == AP_QUEUE_FREE) return false;
+    /* A queue with tasks in it is not given to another agent: so this is the provider that was meant, if it is that queue. */
     carried_of(seg, slot, &carried);
+    if (carried.provider != 0) return AP_PROVIDER_QUEUE(carried.provider) == queue && ap_agent_runs(agent, capability);
     swarm = ap_swarm_at(seg, ap_load_relaxed(&agent->swarm));
     q = question_of(slot, &carried);
     if (hooks_better(seg, capability, &q, queue, swarm)) return false;
@@ -130,8 +134,19 @@ static bool hooks_offers(void *user, struct ap_segment *seg, const struct ap_slo
     return ap_agent_runs(agent, capability);
 }
 
+/* A provider's number is of one registration (router.h): one that has gone does not come back. The task ends by the next look, of
+ * a queen or the daemon in its round, of who recovers the dead, waits for the task, or fetches its result. */
+static int hooks_never(void *user, struct ap_segment *seg, const struct ap_slot *slot)
+{
+    struct ap_carried carried;
+
+    (void)user;
+    carried_of(seg, slot, &carried);
+    return carried.provider != 0 ? APIARY_ENOPROVIDER : 0;
+}
+
 const struct ap_reap_hooks ap_registry_hooks = {
-    .user = NULL, .route = route, .offers = hooks_offers,
+    .user = NULL, .route = route, .offers = hooks_offers, .never = hooks_never,
     .freed = ap_slot_leave,
 };
 

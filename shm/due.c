@@ -36,20 +36,6 @@ void ap_due_tell(struct ap_segment *seg, uint32_t index, uint64_t at)
     if (due_lower(&seg->header->due, at, &was)) due_ring(seg);
 }
 
-/* Ends a task that waits, and frees it if nobody may collect it. 0 when it is no longer as it was seen. */
-static int due_end(struct ap_segment *seg, const struct ap_reap_hooks *hooks, uint32_t self, uint32_t index, uint64_t seen,
-                   uint32_t state, int code)
-{
-    struct ap_slot *slot = ap_slot_at(seg, index);
-    struct ap_lane *client = ap_lane_at(seg, ap_load_relaxed(&slot->client));
-
-    if (!ap_queue_end_task(seg, index, seen, state, code)) return 0;
-    if (client != NULL) ap_bell_ring(seg->ops, &client->bell);
-    ap_fence_full(); /* TASK-F3 pairs TASK-F4 */
-    if (self != AP_NO_LANE) ap_task_free_unseen(seg, self, index, hooks != NULL ? hooks->freed : NULL, seg);
-    return 1;
-}
-
 /* Its time has come: it goes where hooks->route says. 0 when it is no longer as it was seen. */
 static int due_call(struct ap_segment *seg, const struct ap_reap_hooks *hooks, uint32_t self, uint32_t index, uint64_t seen,
                     uint32_t to)
@@ -68,6 +54,7 @@ static int due_step(struct ap_segment *seg, const struct ap_reap_hooks *hooks, u
     struct ap_slot *slot = ap_slot_at(seg, index);
     uint64_t word = ap_load_acquire(&slot->word), due, deadline, request; /* TASK-A1 pairs TASK-R1 */
     uint32_t to;
+    int code;
 
     *next = UINT64_MAX;
     if (AP_WORD_STATE(word) != AP_TASK_SCHEDULED) return 1;
@@ -76,14 +63,16 @@ static int due_step(struct ap_segment *seg, const struct ap_reap_hooks *hooks, u
     request = ap_load_acquire(&slot->request); /* TASK-A7 pairs TASK-R7 */
     if (ap_load_acquire(&slot->word) != word) return 0; /* they may be another task's */
     if (ap_request_has(request, word, AP_REQUEST_CANCEL) || ap_request_recalled(request, word))
-        return due_end(seg, hooks, self, index, word, AP_TASK_CANCELLED, APIARY_ECANCELLED);
-    if (deadline <= now) return due_end(seg, hooks, self, index, word, AP_TASK_FAILED, APIARY_ETIMEDOUT);
+        return ap_move_end(seg, hooks, self, index, word, AP_TASK_CANCELLED, APIARY_ECANCELLED);
+    if (deadline <= now) return ap_move_end(seg, hooks, self, index, word, AP_TASK_FAILED, APIARY_ETIMEDOUT);
     *next = due < deadline ? due : deadline;
     if (due > now) return 1;
     *next = deadline;
     to = ap_move_route(seg, hooks, index);
-    if (to == AP_NO_QUEUE) return 1;
+    code = to == AP_NO_QUEUE ? ap_move_never(seg, hooks, index) : 0;
+    if (to == AP_NO_QUEUE && code == 0) return 1;
     *next = UINT64_MAX;
+    if (code < 0) return ap_move_end(seg, hooks, self, index, word, AP_TASK_FAILED, code);
     return due_call(seg, hooks, self, index, word, to);
 }
 

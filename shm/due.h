@@ -2,7 +2,8 @@
  *
  * SCOPE     1 A task that is not to be run before some time is SCHEDULED. Nobody owns it: any lane may queue it when it is due, and
  *           end it when it was cancelled or its deadline has passed.
- *           2 A task that is due and that nobody living offers stays SCHEDULED until a provider comes or its deadline passes.
+ *           2 A task that is due and that nobody living offers stays SCHEDULED until a provider comes or its deadline passes; or it
+ *           fails, where none will ever come (shm/move.h, RULE 3).
  *           3 The monitor looks (registry/monitor/monitor.h), so a timer needs a queen or the daemon, whichever lives: the same as
  *           the task itself.
  * TIME      slot.due, written before the word is SCHEDULED.

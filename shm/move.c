@@ -1,6 +1,7 @@
 /* shm/move.c - tasks that wait where nobody will run them. See move.h. */
 #include "shm/move.h"
 
+#include "shm/bell.h"
 #include "shm/event.h"
 
 #define MOVES 8 /* queues that may close under one task before it is left where it is */
@@ -20,6 +21,24 @@ uint32_t ap_move_route(struct ap_segment *seg, const struct ap_reap_hooks *hooks
 
     if (hooks != NULL && hooks->route != NULL) to = hooks->route(hooks->user, seg, ap_slot_at(seg, index));
     return to < seg->geometry.queues ? to : AP_NO_QUEUE;
+}
+
+int ap_move_never(struct ap_segment *seg, const struct ap_reap_hooks *hooks, uint32_t index)
+{
+    return hooks != NULL && hooks->never != NULL ? hooks->never(hooks->user, seg, ap_slot_at(seg, index)) : 0;
+}
+
+int ap_move_end(struct ap_segment *seg, const struct ap_reap_hooks *hooks, uint32_t self, uint32_t index, uint64_t seen,
+                uint32_t state, int code)
+{
+    struct ap_slot *slot = ap_slot_at(seg, index);
+    struct ap_lane *client = ap_lane_at(seg, ap_load_relaxed(&slot->client)); /* before the slot may be another task's */
+
+    if (!ap_queue_end_task(seg, index, seen, state, code)) return 0;
+    if (client != NULL) ap_bell_ring(seg->ops, &client->bell);
+    ap_fence_full(); /* TASK-F3 pairs TASK-F4 */
+    if (self != AP_NO_LANE) ap_task_free_unseen(seg, self, index, hooks != NULL ? hooks->freed : NULL, seg);
+    return 1;
 }
 
 void ap_move_untold(struct ap_segment *seg)
@@ -47,10 +66,16 @@ enum ap_move ap_move_queued(struct ap_segment *seg, const struct ap_reap_hooks *
 
     for (int tries = 0; tries < MOVES; tries++) {
         uint32_t to, from = AP_WORD_OWNER(seen);
+        int code;
 
         if (slot == NULL || AP_WORD_STATE(seen) != AP_TASK_QUEUED) return AP_MOVE_OVER;
         if (serves(seg, hooks, slot, from)) return moved ? AP_MOVE_MOVED : AP_MOVE_SERVED;
         to = ap_move_route(seg, hooks, index);
+        code = to == AP_NO_QUEUE ? ap_move_never(seg, hooks, index) : 0;
+        if (code < 0) {
+            ap_move_end(seg, hooks, self, index, seen, AP_TASK_FAILED, code);
+            return AP_MOVE_OVER;
+        }
         if (to == AP_NO_QUEUE || to == from) break;
         /* The generation in the word says that what was read of the slot was this task's. */
         if (!ap_task_move(seg, index, seen, to)) return moved ? AP_MOVE_MOVED : AP_MOVE_OVER;

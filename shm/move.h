@@ -5,7 +5,8 @@
  *           tell, its agent runs such tasks. The queue's worker will judge in the same way.
  *           2 Else the task goes where hooks->route says. Then the new queue is judged in turn: its reaper may have passed the
  *           slot between the choice and the compare-and-swap.
- *           3 A task with nowhere to go stays: its queen may come back.
+ *           3 A task with nowhere to go stays: its queen may come back. Unless hooks->never says that nobody ever will have it:
+ *           then it fails with that, whoever looks.
  * CRASH     1 A mover that is killed between the word and the reference leaves a task that only the table names. The mover's own
  *           recovery raises header.rescan.
  *           2 The new queue's ring has no room: rescan is raised at once.
@@ -25,6 +26,8 @@ struct ap_reap_hooks {
     /* Whether the agent that has this queue, or had it last, runs such tasks. NULL: every agent does, and the queue that the slot
      * names is believed. After a kill in the middle of a claim the slot names the queue that the task had been moved from. */
     bool (*offers)(void *user, struct ap_segment *seg, const struct ap_slot *slot, uint32_t queue);
+    /* Of a task for which there is no queue: why none will ever run it, an error; 0: one may. NULL: one may. */
+    int (*never)(void *user, struct ap_segment *seg, const struct ap_slot *slot);
     /* A slot is about to be FREE: gives its ticket back, unless that was done before a death. `user` is the segment. */
     ap_slot_freed_fn freed;
 };
@@ -33,7 +36,7 @@ enum ap_move {
     AP_MOVE_SERVED,  /* it waits where it will be run */
     AP_MOVE_MOVED,   /* moved, and its new consumer told */
     AP_MOVE_NOWHERE, /* no queue serves it */
-    AP_MOVE_OVER     /* no longer QUEUED, or moved by another lane */
+    AP_MOVE_OVER     /* no longer QUEUED, as it has failed here; or moved by another lane */
 };
 
 /* Moves the task of a slot if it has to be moved. `seen` is its word. `self` is the caller's lane, or AP_NO_LANE. */
@@ -41,6 +44,11 @@ enum ap_move ap_move_queued(struct ap_segment *seg, const struct ap_reap_hooks *
                             uint64_t seen);
 /* The queue that hooks->route names, or AP_NO_QUEUE. */
 uint32_t ap_move_route(struct ap_segment *seg, const struct ap_reap_hooks *hooks, uint32_t index);
+/* Why none will ever run it: hooks->never. */
+int ap_move_never(struct ap_segment *seg, const struct ap_reap_hooks *hooks, uint32_t index);
+/* Ends a task that waits, tells its client, and frees it if nobody may collect it. 0 when it is no longer as it was seen. */
+int ap_move_end(struct ap_segment *seg, const struct ap_reap_hooks *hooks, uint32_t self, uint32_t index, uint64_t seen,
+                uint32_t state, int code);
 /* After the compare-and-swap to QUEUED(queue): puts the reference into the queue's shared ring and tells the consumer. */
 void ap_move_announce(struct ap_segment *seg, uint32_t index, uint64_t generation, uint32_t queue);
 /* Has each worker look through the table for tasks of which no reference tells: whoever was to announce them is dead or stopped. */

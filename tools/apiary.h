@@ -2,6 +2,8 @@
 #ifndef AP_TOOLS_APIARY_H
 #define AP_TOOLS_APIARY_H
 
+#include <signal.h>
+
 #include "agents/deployment/deployment.h"
 #include "registry/client/client.h"
 #include "shm/pool.h"
@@ -141,6 +143,10 @@ AP_MUST_CHECK int tool_read_body(const struct tool *t, const char *argument, siz
  * apiary_next_part. *ret_attempt: that of the last part, 0 without one. */
 AP_MUST_CHECK int parts_read(const struct tool *t, apiary_t *a, apiary_task_t task, bool (*give_up)(void *user), void *user,
                              uint32_t *ret_attempt);
+/* apiary delegate --all: a line for each provider; the exit code says whether all have answered. */
+AP_MUST_CHECK int broadcast_run(const struct tool *t, apiary_t *a, const char *capability, const apiary_delegate_options_t *options,
+                                const char *bytes, size_t size, const volatile sig_atomic_t *interrupted);
+
 #define BEAT_LATE UINT64_C(5000000000) /* of a beat each second: from here on the state is no longer "passing" */
 
 /* Use of the task table and of the payload pool. */

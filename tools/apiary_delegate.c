@@ -252,11 +252,12 @@ int cmd_delegate(struct tool *t, int argc, char **argv)
     const char *timeout = NULL, *from = NULL;
     struct call call = {.options = {.struct_size = sizeof call.options}};
     struct tool_carried carried = {.hops = NULL};
-    bool detach = false, wait = false, parts = false, only = false;
+    bool detach = false, wait = false, parts = false, only = false, all = false;
     const struct tool_option options[] = {
         {"timeout", 't', "TIME", "give the task up after TIME (250ms, 5s, 2m) [the segment's task_timeout]", &timeout,
          NULL},
         {"detach", 'd', NULL, "print the task's id and do not wait", NULL, &detach},
+        {"all", 'a', NULL, "to each provider, and print a line for each; failures are named", NULL, &all},
         {"from", 'f', "SERVICE", "call for SERVICE, as a process of it [for none]", &from, NULL},
         {"parts", 0, NULL, "print parts of the result as they come", NULL, &parts},
         {"wait-for-provider", 'w', NULL, "wait for a provider where none is there, until the deadline", NULL, &wait},
@@ -281,6 +282,8 @@ int cmd_delegate(struct tool *t, int argc, char **argv)
         return tool_usage_error(t, &usage, "--from: '%s' is not the name of a service", from);
     if (parts && detach) return tool_usage_error(t, &usage, "--parts and --detach: nobody would read them");
     if (parts) call.options.flags |= APIARY_PARTS;
+    if (all && (detach || parts || call.options.provider != 0))
+        return tool_usage_error(t, &usage, "--all does not go with --%s", detach ? "detach" : parts ? "parts" : "provider");
     if (wait) call.options.flags |= APIARY_WAIT_FOR_PROVIDER;
     if (only) call.options.flags |= APIARY_NO_FALLBACK;
     apiary_t *a = NULL;
@@ -291,7 +294,8 @@ int cmd_delegate(struct tool *t, int argc, char **argv)
     sigaction(SIGTERM, &act, NULL);
     struct tool_body body = {.bytes = NULL};
     rc = tool_read_body(t, argc > 1 ? argv[1] : NULL, ap_pool_max(a->seg), &body);
-    if (rc == TOOL_OK) rc = delegate_run(t, a, &call, &body);
+    if (rc == TOOL_OK && all) rc = broadcast_run(t, a, call.capability, &call.options, body.bytes, body.size, &interrupted);
+    else if (rc == TOOL_OK) rc = delegate_run(t, a, &call, &body);
     free(body.bytes);
     apiary_detach(a);
     return tool_finish(t, rc);

@@ -361,9 +361,11 @@ static uint32_t in_flight(const struct agent_view *v)
     return v->depth + (v->open ? v->running : 0);
 }
 
-static json_t *look_provider_json(const struct agent_view *v)
+static json_t *look_provider_json(const struct ap_segment *seg, const struct agent_view *v)
 {
     json_t *o = json_object();
+    uint64_t life = ap_load_relaxed(&ap_queue_at(seg, v->queue)->life);
+    json_object_set_new(o, "provider", alive(v) ? json_integer((json_int_t)AP_PROVIDER(v->queue, life)) : json_null());
     json_object_set_new(o, "service", tool_json_text(v->swarm.service));
     json_object_set_new(o, "instance", tool_json_text(v->swarm.instance));
     json_object_set_new(o, "agent", tool_json_text(v->name));
@@ -400,7 +402,7 @@ static int look_discover(const struct tool *t, const struct ap_segment *seg, con
         if (table == NULL && !t->json)
             table = tool_table_new(
                 (const char *const[]){"service", "instance", "agent", "?>pid", ">in flight", "alive", "mode", NULL});
-        if (t->json) json_array_append_new(list, look_provider_json(&v));
+        if (t->json) json_array_append_new(list, look_provider_json(seg, &v));
         else look_provider_row(table, &v);
         picked += alive(&v) && v.swarm.mode == APIARY_READY;
     }

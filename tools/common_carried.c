@@ -75,6 +75,12 @@ static json_t *carried_heartbeat_json(const uint64_t *span)
     return *span != 0 ? json_integer((json_int_t)*span) : json_null();
 }
 
+
+static json_t *carried_provider_json(const uint64_t *provider)
+{
+    return *provider != 0 ? json_integer((json_int_t)*provider) : json_null();
+}
+
 int tool_carried_read(const struct tool *t, const struct tool_usage *usage, const struct tool_carried *texts,
                       apiary_delegate_options_t *o)
 {

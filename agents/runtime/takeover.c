@@ -7,11 +7,13 @@
 #include "registry/client/carried.h"
 #include "shm/move.h"
 
+/* Whether its key, or its caller, says where it is to run. */
 static bool takeover_keyed(const struct ap_segment *seg, uint32_t index, uint64_t word)
 {
     struct ap_carried carried;
 
-    return ap_carried_read(seg, ap_task_id(seg, index, AP_WORD_GENERATION(word)), &carried) && carried.key != 0;
+    return ap_carried_read(seg, ap_task_id(seg, index, AP_WORD_GENERATION(word)), &carried) &&
+           (carried.key | carried.provider) != 0;
 }
 
 /* Whether the task of a reference waits at the queue, and this agent may run it; its word in *ret. */

@@ -83,6 +83,18 @@ static bool owner_lives(const struct waiting *w, uint32_t lane, bool ask)
     return ap_lane_alive(w->a->seg, lane);
 }
 
+/* Its time has come, and it waits for a provider that will never come. That its deadline has passed is its client's to see. */
+static void due_help(const struct waiting *w, apiary_task_t task, const struct ap_slot *slot, uint64_t word)
+{
+    struct ap_segment *seg = w->a->seg;
+    const struct ap_reap_hooks *hooks = &ap_registry_hooks;
+    int code = ap_move_never(seg, hooks, task.slot);
+
+    if (code == 0 || ap_load_acquire(&slot->due) > seg->ops->now()) return;
+    if (ap_move_route(seg, hooks, task.slot) != AP_NO_QUEUE) return;
+    ap_move_end(seg, hooks, w->c != NULL ? w->c->lane.index : AP_NO_LANE, task.slot, word, AP_TASK_FAILED, code);
+}
+
 /* Its worker is dead, or its queue is closed. True: the dead were recovered here. */
 static bool await_help(const struct waiting *w, apiary_task_t task, bool ask)
 {
@@ -94,6 +106,7 @@ static bool await_help(const struct waiting *w, apiary_task_t task, bool ask)
 
     if (!ap_task_find(w->a, task, &slot, &word)) return false;
     if (AP_WORD_STATE(word) == AP_TASK_RUNNING) return !owner_lives(w, AP_WORD_OWNER(word), ask) && await_reap(w);
+    if (AP_WORD_STATE(word) == AP_TASK_SCHEDULED) due_help(w, task, slot, word);
     if (AP_WORD_STATE(word) != AP_TASK_QUEUED) return false;
     q = ap_queue_at(seg, AP_WORD_OWNER(word));
     life = q != NULL ? ap_load_acquire(&q->life) : 0;
@@ -104,6 +117,28 @@ static bool await_help(const struct waiting *w, apiary_task_t task, bool ask)
     }
     ap_reroute(seg, w->c != NULL ? &w->c->balance : NULL, task.slot, word);
     return reaped;
+}
+
+void ap_await_help(struct apiary *a, apiary_task_t task)
+{
+    const struct waiting w = {.a = a, .c = ap_here_is(a) ? ap_here.context : NULL};
+    struct ap_slot *slot;
+    uint64_t word;
+
+    await_help(&w, task, true);
+    if (ap_task_find(a, task, &slot, &word) && ap_task_ended(AP_WORD_STATE(word)) && ap_abandoned(slot, word))
+        ap_task_free(a, task.slot, word);
+}
+
+void ap_reroute_own(struct ap_lane_context *c, apiary_task_t task)
+{
+    const struct waiting w = {.a = c->client, .c = c};
+    struct ap_slot *slot;
+    uint64_t word;
+
+    if (!ap_task_find(c->client, task, &slot, &word)) return;
+    if (AP_WORD_STATE(word) == AP_TASK_SCHEDULED) due_help(&w, task, slot, word);
+    if (AP_WORD_STATE(word) == AP_TASK_QUEUED) ap_reroute(c->lane.seg, &c->balance, task.slot, word);
 }
 
 #define LOOKS 16u /* of a spin, between two at what may keep a task from finishing */
@@ -346,11 +381,15 @@ static __attribute__((noinline)) int poll_unfinished(struct apiary *a, apiary_ta
 {
     struct waiting w = {.a = a, .c = ap_context_here(a), .tasks = &task, .n = 1};
     size_t position;
+    uint64_t now;
     int r;
 
     if (w.c != NULL) w.c->ready = 0;
     await_help(&w, task, false);
-    r = expire_due(&w, a->seg->ops->now(), &position, ret);
+    r = ap_collect_at(a, task, ret); /* that may have ended it */
+    if (r != 0) return r > 0 ? 0 : r;
+    now = a->seg->ops->now();
+    r = expire_due(&w, now, &position, ret);
     return r > 0 ? 0 : r == 0 ? APIARY_ENOTREADY : r;
 }
 

@@ -2,6 +2,7 @@
 #include "registry/client/carried.h"
 
 #include "registry/routing/retry.h"
+#include "registry/routing/router.h"
 
 _Static_assert(sizeof(struct ap_carried) % AP_LINE == 0, "carried: whole lines, written and read by words");
 
@@ -159,6 +160,25 @@ static uint64_t carried_keep_otherwise(void)
 }
 
 static int carried_keep_inherit(uint64_t *own, const uint64_t *parents, uint64_t parent)
+{
+    (void)own, (void)parents, (void)parent;
+    return 0;
+}
+
+/* ---- provider -------------------------------------------------------------------------------------------------- */
+
+static bool carried_provider_possible(const uint64_t *provider)
+{
+    return *provider == 0 || AP_PROVIDER_QUEUE(*provider) != AP_NO_QUEUE;
+}
+
+static uint64_t carried_provider_otherwise(void)
+{
+    return 0;
+}
+
+/* It is one task's own. */
+static int carried_provider_inherit(uint64_t *own, const uint64_t *parents, uint64_t parent)
 {
     (void)own, (void)parents, (void)parent;
     return 0;

@@ -216,8 +216,11 @@ int ap_call(struct apiary *a, int service, const char *capability, const apiary_
             size_t body_size, const apiary_delegate_options_t *options, void *result, size_t capacity, size_t *size);
 /* 1 when the task is finished (all of the result but struct_size is filled), 0 when not yet, or an error. Never blocks. */
 int ap_collect(struct apiary *a, apiary_task_t task, apiary_result_t *ret);
-/* ap_reroute of a task of the lane. */
+/* A task of the lane's, if it waits: it goes where it will be run, or fails if nobody ever will. */
 void ap_reroute_own(struct ap_lane_context *c, apiary_task_t task);
+/* As a thread that waits for the task does: the dead are recovered, and the task goes where it will be run, or fails. If nobody may
+ * collect it then it is freed. */
+void ap_await_help(struct apiary *a, apiary_task_t task);
 /* A task whose time was over as it stood a moment ago: 1 it has finished after all; 0 it has gone on, and *until is its time now;
  * else APIARY_ETIMEDOUT: it is given up, or APIARY_ESTALE. */
 AP_MUST_CHECK int ap_expire(struct apiary *a, apiary_task_t task, uint64_t now, uint64_t *until, apiary_result_t *ret);

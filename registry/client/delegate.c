@@ -334,14 +334,6 @@ static __attribute__((noinline)) void delegate_detach(struct ap_lane_context *c,
 
 /* ---- and the consumer is told ---------------------------------------------------------------------------------- */
 
-void ap_reroute_own(struct ap_lane_context *c, apiary_task_t task)
-{
-    struct ap_slot *slot;
-    uint64_t word;
-
-    if (ap_task_find(c->client, task, &slot, &word)) ap_reroute(c->lane.seg, &c->balance, task.slot, word);
-}
-
 /* Takes the task back: 0, there was no need to; STANDS_IN or an error. */
 /* Whether the agent that has the queue now is alive, and so another than the one that was picked if it does not serve the task. */
 static bool queue_living(const struct ap_segment *seg, const struct ap_queue *q)
@@ -394,10 +386,10 @@ AP_ALWAYS_INLINE bool as_picked(const struct ap_queue *to, uint64_t life, const 
 
 /* ---- or not before its time ------------------------------------------------------------------------------------ */
 
-/* Whether the task is not to be run at once. */
+/* Whether the task is not to be run at once, or by one provider only. */
 static bool elsewhen(const apiary_delegate_options_t *o)
 {
-    return (o->delay | o->due_at) != 0;
+    return (o->delay | o->due_at | o->provider) != 0;
 }
 
 static bool later(const struct submit *s, const apiary_delegate_options_t *o)
@@ -431,10 +423,28 @@ static __attribute__((noinline)) int delegate_stand_in(struct ap_lane_context *c
     return r;
 }
 
+/* One provider may have it, and no other: whether that is there, with room. */
+static __attribute__((noinline)) int later_provider(struct ap_lane_context *c, int service, uint32_t capability, uint64_t number)
+{
+    const struct ap_route_question q = {.service = service, .caller = c->balance.caller};
+    struct ap_segment *seg = c->lane.seg;
+    uint32_t queue;
+    uint64_t life;
+    int r = ap_route_to(seg, capability, &q, number, &queue, &life);
+
+    if (r < 0) return r;
+    c->refused.queue = queue;
+    if (ap_queue_depth(seg, queue) >= seg->geometry.queue_depth) return APIARY_EQUEUEFULL;
+    return ap_load_relaxed(&ap_capability_at(seg, capability)->terms) != 0
+               ? ap_limits_admit(seg, capability, queue, &c->refused.excess)
+               : 0;
+}
+
 /* Places the task in no queue: whoever finds it due picks one. By value: of the others no address is taken. */
 static __attribute__((noinline)) int delegate_later(struct submit s, uint32_t capability, const apiary_delegate_options_t *options,
                                                     apiary_task_t *ret)
 {
+    bool at_once;
     uint64_t due;
     int r;
 
@@ -448,6 +458,8 @@ static __attribute__((noinline)) int delegate_later(struct submit s, uint32_t ca
             return r < 0 ? ap_refused(s.c, r, s.size) : 0;
     }
     r = ap_route_may(s.seg, capability, &(struct ap_route_question){.service = s.service, .caller = s.c->balance.caller});
+    at_once = options != NULL && options->provider != 0 && (options->delay | options->due_at) == 0;
+    if (at_once && r != APIARY_EFORBIDDEN) r = later_provider(s.c, s.service, capability, options->provider);
     if (r == APIARY_EFORBIDDEN) ap_refused_rule(s.c, capability);
     if (r < 0) return ap_refused(s.c, r, s.size);
     r = delegate_take(&s);
@@ -459,7 +471,8 @@ static __attribute__((noinline)) int delegate_later(struct submit s, uint32_t ca
     r = write_unusual(&s, options, due);
     if (r < 0) return ap_refused(s.c, r, s.size);
     if (!ap_slot_schedule(&s.c->slabs, s.at, s.slot, due)) return ap_refused(s.c, overwritten(s.c, s.ticket), s.size);
-    ap_due_tell(s.seg, s.slot, due < s.deadline ? due : s.deadline);
+    if (at_once) ap_due_task(s.seg, &ap_registry_hooks, s.c->lane.index, s.slot, due);
+    else ap_due_tell(s.seg, s.slot, due < s.deadline ? due : s.deadline);
     if (ret != NULL) *ret = task_of(&s);
     if ((s.flags & APIARY_DETACH) != 0 && detach_late(&s)) delegate_detach(s.c, s.slot, s.generation);
     return 0;

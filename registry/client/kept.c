@@ -47,6 +47,8 @@ int apiary_fetch(apiary_t *a, apiary_task_t task, uint64_t timeout, void *data, 
     now = a->seg->ops->now();
     until = timeout < UINT64_MAX - now ? now + timeout : UINT64_MAX;
     while ((row = ap_kept_find(a->seg, task, &life)) >= 0 && AP_KEPT_STATE(life) == AP_KEPT_PROMISED) {
+        if (!a->read_only) ap_await_help(a, task); /* nobody else may be there to see that it will never be run */
+        if (ap_load_acquire(&ap_kept_at(a->seg, (uint32_t)row)->life) != life) continue;
         if (a->seg->ops->now() >= until) return APIARY_ENOTREADY;
         kept_wait(a->seg, (uint32_t)row, life, until);
     }

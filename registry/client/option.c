@@ -123,6 +123,15 @@ static int carried_heartbeat_read(const char *text, uint64_t *ret)
     return ap_duration(text, ret);
 }
 
+static int carried_provider_read(const char *text, uint64_t *ret)
+{
+    char *end;
+
+    errno = 0;
+    *ret = strtoull(text, &end, 10);
+    return *text >= '1' && *text <= '9' && *end == '\0' && errno == 0 ? 0 : -1;
+}
+
 /* ---- the table -------------------------------------------------------------------------------------------------- */
 
 static int timeout_read(const char *text, apiary_delegate_options_t *o)

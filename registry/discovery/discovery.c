@@ -151,6 +151,7 @@ static bool copy_registration(const struct ap_segment *seg, uint32_t queue, uint
     uint64_t now;
 
     ret->pid = 0;
+    ret->provider = AP_PROVIDER(queue, life);
     ap_service_name(seg, ap_load_relaxed(&swarm->service), ret->service);
     ap_text_copy(ret->instance, swarm->instance, sizeof ret->instance);
     ap_text_copy(ret->agent, ap_agent_at(seg, queue)->name, sizeof ret->agent);

@@ -19,6 +19,7 @@ apiary_delegate: delegate delegate_dropping delegate_warm delegate_block delegat
 apiary_delegate_bound: delegate_bound delegate_bound_warm
 apiary_call_bound: call_expires (but for the name)
 apiary_delegate_batch: delegate_batch delegate_batch_warm
+apiary_delegate_all: delegate_all
 apiary_await_batch: await_batch
 apiary_delegate_loan: delegate_loan
 apiary_loan: loan_unloan

@@ -253,6 +253,15 @@ static void run_delegate_batch(void)
     must(apiary_delegate_batch(actor.api, requests, 3, batch, &submitted));
 }
 
+/* To the survivor's agent and to none other. */
+static void run_delegate_all(void)
+{
+    apiary_provider_t providers[QUEUES] = {{.struct_size = sizeof providers[0]}};
+    apiary_task_t tasks[QUEUES];
+    int errors[QUEUES];
+
+    if (apiary_delegate_all(actor.api, "echo", "work", 4, NULL, providers, tasks, errors, QUEUES) != 1 || errors[0] != 0) _exit(27);
+}
 static void run_delegate_detached(void)
 {
     const apiary_delegate_options_t o = {.struct_size = sizeof o, .flags = APIARY_DETACH};
@@ -601,6 +610,7 @@ const struct operation kills_registry[] = {
     {.name = "cancel_scheduled", .registry = true, .prepare = prepare_scheduled, .run = run_cancel_scheduled},
     {.name = "delegate_batch", .registry = true, .run = run_delegate_batch},
     {.name = "delegate_batch_warm", .registry = true, .prepare = run_delegate, .run = run_delegate_batch},
+    {.name = "delegate_all", .registry = true, .run = run_delegate_all},
     {.name = "delegate_detached", .registry = true, .run = run_delegate_detached},
     {.name = "delegate_full", .registry = true, .image = image_no_room, .run = run_delegate_full},
     {.name = "delegate_overtaken", .registry = true, .image = image_held_inlets, .prepare = prepare_overtaken,

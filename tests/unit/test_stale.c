@@ -31,7 +31,12 @@ static void all_gone(apiary_t *h, int wanted)
     char text[8], message[256];
     apiary_dead_t dead = {.struct_size = sizeof dead};
     apiary_progress_t progress = {.struct_size = sizeof progress};
+    apiary_memory_t *memory = NULL;
+    apiary_claim_t claim = {.struct_size = sizeof claim};
+    apiary_claim_stats_t claims = {.struct_size = sizeof claims};
+    apiary_part_t part = {.struct_size = sizeof part};
     size_t n = 7;
+    int code = 7;
 
     GONE(apiary_segment_fd, (h), wanted);
     GONE(apiary_delegate, (h, "echo", "x", 1, NULL, &task), wanted);
@@ -47,6 +52,7 @@ static void all_gone(apiary_t *h, int wanted)
     GONE(apiary_interrupt, (h), wanted);
     GONE(apiary_await_any, (h, &task, 1, APIARY_FOREVER, &result), wanted);
     GONE(apiary_delegate_batch, (h, &request, 1, &task, &n), wanted);
+    GONE(apiary_delegate_all, (h, "echo", "x", 1, NULL, &provider, &task, &code, 1), wanted);
     cr_expect_eq(n, 0);
     GONE(apiary_await_batch, (h, &task, 1, APIARY_FOREVER, &result, &n), wanted);
     GONE(apiary_release, (h, &held), wanted);
@@ -65,6 +71,13 @@ static void all_gone(apiary_t *h, int wanted)
     GONE(apiary_dead_discard, (h, 1), wanted);
     GONE(apiary_fetch, (h, task, 0, text, sizeof text, &result), wanted);
     GONE(apiary_forget, (h, task), wanted);
+    GONE(apiary_memory_open, (h, "space", 0, &memory), wanted);
+    GONE(apiary_claim, (h, "key", 1, NULL, &claim), wanted);
+    GONE(apiary_claim_renew, (h, "key", 1, 1, NULL), wanted);
+    GONE(apiary_claim_release, (h, "key", 1), wanted);
+    GONE(apiary_claim_check, (h, "key", 1), wanted);
+    GONE(apiary_claim_stats, (h, &claims), wanted);
+    GONE(apiary_next_part, (h, task, 0, text, sizeof text, &part), wanted);
     GONE(apiary_queen_start, (h, &d, message, sizeof message, &queen), wanted);
     GONE(apiary_detach, (h), wanted);
     cr_expect_null(queen);
@@ -362,6 +375,7 @@ static void agent_gone(apiary_agent_t *agent)
 {
     const char *const *list = NULL;
     apiary_watch_t *watch = NULL;
+    int64_t number = 0;
     char text[8];
 
     GONE_TEXT(apiary_agent_name, (agent), "");
@@ -380,6 +394,7 @@ static void agent_gone(apiary_agent_t *agent)
     GONE(apiary_local_put, (agent, "k", "v", 1), APIARY_ESTALE);
     GONE(apiary_local_get, (agent, "k", text, sizeof text), APIARY_ESTALE);
     GONE(apiary_local_delete, (agent, "k"), APIARY_ESTALE);
+    GONE(apiary_local_incr, (agent, "k", 1, &number), APIARY_ESTALE);
     GONE(apiary_agent_execute_task, (agent, "echo", "x", 1, NULL, done, NULL), APIARY_ESTALE);
     GONE(apiary_agent_execute_task, (agent, "echo", "x", 1, &forget, NULL, NULL), APIARY_ESTALE);
     GONE(apiary_agent_delegate_external_task, (agent, "echo", "x", 1, NULL, done, NULL), APIARY_ESTALE);
@@ -387,6 +402,12 @@ static void agent_gone(apiary_agent_t *agent)
     GONE(apiary_watch_timer, (agent, 1, never, NULL, &watch), APIARY_ESTALE);
     cr_expect_null(watch);
     cr_expect_null(list);
+}
+
+static void never_ready(void *user, apiary_job_t *job)
+{
+    (void)user, (void)job;
+    cr_assert_fail("called for a job that has ended");
 }
 
 static void job_gone(apiary_job_t *job)
@@ -414,6 +435,9 @@ static void job_gone(apiary_job_t *job)
     GONE(apiary_job_fail_text, (job, 1, "x", 1), APIARY_ESTALE);
     GONE(apiary_job_reserve, (job, 1000, &block), APIARY_ESTALE);
     GONE(apiary_job_retry, (job, 1000), APIARY_ESTALE);
+    GONE(apiary_job_delegate, (job, "echo", "x", 1, NULL, done, NULL), APIARY_ESTALE);
+    GONE(apiary_job_part, (job, "x", 1), APIARY_ESTALE);
+    GONE(apiary_job_part_ready, (job, never_ready, NULL), APIARY_ESTALE);
     GONE(apiary_job_finish_from_thread, (job, 0, "x", 1), APIARY_ESTALE);
     cr_expect_null(block);
 }
