@@ -9,6 +9,7 @@
 #include "core/copy.h"
 #include "core/invariant.h"
 #include "core/text.h"
+#include "registry/routing/bounds.h"
 #include "registry/routing/dead.h"
 #include "registry/client/carried.h"
 #include "registry/client/progress.h"
@@ -244,6 +245,7 @@ static enum apiary_untried retry_when(struct ap_job *job, uint32_t agent_code, u
 
     if (!ap_carried_read(agent->worker->seg, ap_job_task(job), &row)) return APIARY_UNTRIED_NO_POLICY;
     r = ap_retry_judge(&row.retry, failures, agent_code);
+    if (r == AP_TRIED && ap_bounds_never(agent->worker->seg, job->capability, agent_code)) return APIARY_UNTRIED_REFUSED;
     if (r != AP_TRIED) return r;
     if (ap_request_has(request, job->token, AP_REQUEST_CANCEL | AP_REQUEST_OVERWRITTEN) ||
         ap_request_recalled(request, job->token))

@@ -61,6 +61,20 @@ static int terms_fits(const struct ap_node *at, const struct ap_term_row *r, con
                           AP_SHOWN(name, 64));
 }
 
+/* Terms that mean nothing without another one. */
+static int terms_together(const struct ap_node *map, struct ap_terms *terms, struct ap_config_error *error)
+{
+    const struct ap_node *to = ap_node_get(map, "never_to"), *burst = ap_node_get(map, "burst");
+    uint64_t from = *ap_term_word(terms, AP_TERM_never_from);
+
+    if (to != NULL && from == 0) return ap_node_refuse(to, error, "never_to: never_from is missing, the first of the codes");
+    if (to != NULL && *ap_term_word(terms, AP_TERM_never_to) < from)
+        return ap_node_refuse(to, error, "never_to: it is below never_from; expected the last of the codes");
+    if (burst != NULL && ap_node_get(map, "rate") == NULL)
+        return ap_node_refuse(burst, error, "burst: rate is missing, which says how many come in a second");
+    return 0;
+}
+
 int ap_terms_read(const struct ap_node *map, const char *name, struct ap_terms *ret, struct ap_rules *rules,
                   struct ap_config_error *error)
 {
@@ -85,6 +99,7 @@ int ap_terms_read(const struct ap_node *map, const char *name, struct ap_terms *
         else value = (uint64_t)ap_node_number(map, row->key, row->type, 0);
         *ap_term_word(ret, t) = value + 1;
     }
+    if (r == 0) r = terms_together(map, ret, error);
     return r;
 }
 

@@ -416,10 +416,12 @@ int apiary_poll(apiary_t *a, apiary_task_t task, apiary_result_t *ret)
 }
 
 /* How long a call lasts at most. */
-static uint64_t call_span(const struct ap_segment *seg, const apiary_delegate_options_t *o)
+static uint64_t call_span(const struct ap_lane_context *c, const apiary_delegate_options_t *o)
 {
-    uint64_t now = (o->delay | o->due_at) != 0 ? seg->ops->now() : 0;
+    struct ap_segment *seg = c->lane.seg;
+    uint64_t now = (o->delay | o->due_at | c->deadline) != 0 ? seg->ops->now() : 0;
 
+    if (c->deadline != 0) return c->deadline > now ? c->deadline - now : 0;
     return ap_deadline_of(seg, o, ap_due_of(o, now)) - now;
 }
 
@@ -440,11 +442,12 @@ int ap_call(struct apiary *a, int service, const char *capability, const apiary_
     o.flags &= ~(uint32_t)APIARY_PARTS; /* what it returns is whole */
     c = ap_context(a, &e);
     if (c == NULL) return e;
+    c->deadline = 0;
     e = bound != NULL ? ap_submit_bound(c, *bound, body, body_size, &o, &task)
                       : ap_submit(c, service, capability, body, body_size, 0, &o, &task);
     if (e < 0) return e;
     /* The task's own deadline comes first, unless somebody has changed it in the segment. */
-    e = await(a, task, call_span(a->seg, &o), true, &r);
+    e = await(a, task, call_span(c, &o), true, &r);
     if (e < 0) {
         if (e != APIARY_ETIMEDOUT) ap_give_up(a, task);
         return e == APIARY_ENOTREADY ? APIARY_ETIMEDOUT : e;

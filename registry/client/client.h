@@ -67,6 +67,8 @@ struct ap_lane_context {
     int event_fd;                 /* apiary_lane_fd, -1 */
     struct ap_parker *parker;     /* feeds event_fd */
     const struct ap_again *again; /* the entry of the dead set that is delegated anew (dead.h); else NULL */
+    bool within;                  /* the bounds of a capability are in the options already (within.c) */
+    uint64_t deadline;            /* of the last task of which they were; its asker makes it 0 before; 0: of none since */
     int stand_in;                 /* a capability that stands in for the one that is being delegated; -1: none */
     uint32_t ready;               /* results in a row that needed no waiting */
     uint32_t loans;               /* blocks borrowed and not yet given back or delegated */
@@ -204,6 +206,10 @@ AP_ALWAYS_INLINE uint64_t ap_deadline_of(const struct ap_segment *seg, const api
  * restricts the candidates to that service (execute_task). */
 int ap_submit(struct ap_lane_context *c, int service, const char *capability, const void *body, size_t size,
               uint64_t loan, const apiary_delegate_options_t *options, apiary_task_t *ret);
+/* The same with the bounds that the capability of this index declares, which the options do not know yet. */
+#define AP_BY_BOUNDS 1 /* no error: that is how it is to be done */
+int ap_submit_within(struct ap_lane_context *c, int service, uint32_t capability, const void *body, size_t size, uint64_t loan,
+                     const apiary_delegate_options_t *options, apiary_task_t *ret);
 /* The same to a bound capability. */
 int ap_submit_bound(struct ap_lane_context *c, apiary_capability_t bound, const void *body, size_t size,
                     const apiary_delegate_options_t *options, apiary_task_t *ret);

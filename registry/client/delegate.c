@@ -7,6 +7,7 @@
 #include "registry/client/carried.h"
 #include "registry/client/client.h"
 #include "registry/routing/deadline.h"
+#include "registry/routing/bounds.h"
 #include "registry/routing/limits.h"
 #include "registry/routing/terms.h"
 #include "shm/due.h"
@@ -54,16 +55,17 @@ AP_ALWAYS_INLINE struct placed placed_of(const struct submit *s)
 /* ---- pick: a queue, and room in its ring ----------------------------------------------------------------------- */
 
 struct picked {
-    int error; /* STANDS_IN, too: it has no provider, and c->stand_in, which stands in for it, has one */
+    int error; /* AP_BY_BOUNDS, too; STANDS_IN: it has no provider, and c->stand_in, which stands in for it, has one */
     uint32_t queue;
     uint64_t life;
 };
 
 #define STANDS_IN AP_STANDS_IN
 
-/* It has no provider: whether another capability stands in. */
+/* It has no provider: whether bounds are to be seen to first, as that it waits for one, or another capability stands in. */
 static int pick_otherwise(struct ap_lane_context *c, int service, uint32_t capability)
 {
+    if (!c->within && ap_bounds_any(c->lane.seg, capability)) return AP_BY_BOUNDS;
     if (service >= 0) return APIARY_ENOPROVIDER;
     c->stand_in = ap_route_stand_in(c->lane.seg, capability, c->balance.caller);
     return c->stand_in >= 0 ? STANDS_IN : APIARY_ENOPROVIDER;
@@ -82,7 +84,8 @@ static __attribute__((noinline)) struct picked pick_among_all(struct ap_lane_con
     if (p.error == APIARY_ENOPROVIDER) p.error = pick_otherwise(c, service, known->capability);
     if (p.error == 0 && ap_load_relaxed(&ap_capability_at(c->lane.seg, known->capability)->terms) != 0) {
         c->refused.queue = p.queue;
-        p.error = ap_limits_admit(c->lane.seg, known->capability, p.queue, &c->refused.excess);
+        p.error = !c->within && ap_bounds_any(c->lane.seg, known->capability) ? AP_BY_BOUNDS
+                  : ap_limits_admit(c->lane.seg, known->capability, p.queue, &c->refused.excess);
     }
     return p;
 }
@@ -316,7 +319,7 @@ AP_ALWAYS_INLINE int place_there(struct submit *s, const apiary_delegate_options
     return 0;
 }
 
-/* All that it takes for one task, but that its consumer is told. 0, or an error, and nothing is left of it. */
+/* All that it takes for one task, but that its consumer is told. 0, or an error or AP_BY_BOUNDS, and nothing is left of it. */
 AP_ALWAYS_INLINE int delegate_place(struct submit *s, struct ap_known_name *known, const apiary_delegate_options_t *options)
 {
     int r;
@@ -334,7 +337,6 @@ static __attribute__((noinline)) void delegate_detach(struct ap_lane_context *c,
 
 /* ---- and the consumer is told ---------------------------------------------------------------------------------- */
 
-/* Takes the task back: 0, there was no need to; STANDS_IN or an error. */
 /* Whether the agent that has the queue now is alive, and so another than the one that was picked if it does not serve the task. */
 static bool queue_living(const struct ap_segment *seg, const struct ap_queue *q)
 {
@@ -343,13 +345,14 @@ static bool queue_living(const struct ap_segment *seg, const struct ap_queue *q)
     return AP_QUEUE_STATE(life) == AP_QUEUE_OPEN && ap_lane_alive(seg, AP_QUEUE_LANE(life));
 }
 
+/* Takes the task back: 0, there was no need to; STANDS_IN or an error. Bounds that were declared meanwhile are the next one's. */
 static int settle_otherwise(const struct placed p)
 {
     uint32_t capability = ap_load_relaxed(&p.at->capability);
     int service = (int)ap_load_relaxed(&p.at->only) - 1, r = take_back(p, APIARY_ENOPROVIDER);
 
     if (r < 0) r = pick_otherwise(p.c, service, capability);
-    return r;
+    return r == AP_BY_BOUNDS ? APIARY_ENOPROVIDER : r;
 }
 
 /* The queue was closed, or its consumer was marked dead, while the task was on its way into it. */
@@ -397,10 +400,10 @@ static bool later(const struct submit *s, const apiary_delegate_options_t *o)
     return __builtin_expect(s->unusual, 0) && s->carries && elsewhen(o);
 }
 
-/* Whether a task that could not be placed is to wait for a provider, or to be one of another capability. */
+/* Whether a task that could not be placed is to wait, or to be one of another capability, or to be placed within bounds. */
 AP_ALWAYS_INLINE bool may_wait(const struct submit *s, int error)
 {
-    if (error == STANDS_IN) return true;
+    if (error == AP_BY_BOUNDS || error == STANDS_IN) return true;
     return error == APIARY_ENOPROVIDER && (s->flags & APIARY_WAIT_FOR_PROVIDER) != 0;
 }
 
@@ -418,6 +421,7 @@ static __attribute__((noinline)) int delegate_stand_in(struct ap_lane_context *c
     own.flags = (own.flags & ~(uint32_t)APIARY_WAIT_FOR_PROVIDER) | APIARY_NO_FALLBACK;
     ap_capability_name(c->lane.seg, (uint32_t)c->stand_in, name);
     c->stand_in = -1;
+    c->within = false; /* the other one may have bounds of its own */
     r = ap_submit(c, -1, name, body, size, loan, &own, ret);
     if (r == 0) ap_add_relaxed(&row->fell_back, 1);
     return r;
@@ -449,6 +453,11 @@ static __attribute__((noinline)) int delegate_later(struct submit s, uint32_t ca
     int r;
 
     s.capability = capability;
+    if (!s.c->within && ap_bounds_any(s.seg, capability)) {
+        /* Declared since nobody was found: within them it is looked again who stands in, or has it first. */
+        s.c->stand_in = -1;
+        return ap_submit_within(s.c, s.service, capability, s.body, s.size, s.loan, options, ret);
+    }
     if (s.c->stand_in >= 0) {
         r = APIARY_ENOPROVIDER;
         if ((s.flags & APIARY_NO_FALLBACK) == 0)

@@ -2,6 +2,7 @@
 #include "registry/routing/router.h"
 
 #include "core/hash.h"
+#include "registry/routing/bounds.h"
 #include "registry/routing/limits.h"
 #include "registry/routing/pick.h"
 
@@ -499,8 +500,8 @@ int ap_route_learn(struct ap_segment *seg, uint32_t capability, struct ap_balanc
 
     ap_only_forget(only);
     if (r < 0 || ap_provider_only(row->providers, ap_provider_words(seg->geometry.queues)) != *ret_queue) return r;
-    if (ap_load_relaxed(&row->terms) != 0 && ap_limits_any(seg, capability)) return r;
     if (has_narrows(seg, capability) && only_narrow(seg, capability)) return r;
+    if (ap_load_relaxed(&row->terms) != 0 && (ap_limits_any(seg, capability) || ap_bounds_any(seg, capability))) return r;
     only->second = ap_provider_words(seg->geometry.queues) > 1;
     for (uint32_t i = 0; i < 2; i++)
         only->expected[i] = i * only->second == *ret_queue / 64 ? UINT64_C(1) << *ret_queue % 64 : 0;

@@ -31,6 +31,8 @@
 #include "registry/routing/rules.h"
 #include "registry/routing/majors.h"
 
+#define AP_TERM_SPAN INT64_C(259200000000000) /* three days: a word has room for no more */
+
 struct ap_terms {
 #define AP_TERM(field, ...) uint64_t field;
 #include "registry/routing/terms.def"
