@@ -123,6 +123,7 @@ static void look_capability(struct ap_look *look)
     }
     capability_flag(look, key, &c->majors, 1, "majors");
     capability_flag(look, key, &c->rules, 1, "rules");
+    capability_flag(look, key, &c->ways, AP_WAYS, "ways");
     if (any != 0 && key == 0)
         ap_look_found(look, AP_CORRUPT, &c->providers[0], any, "D2", "providers of a capability without a name");
     ap_look_zero(look, (const uint8_t *)c + used, look->seg->sections[AP_SECTION_CAPABILITIES].stride - used, "D1",
@@ -468,7 +469,7 @@ static uint64_t capabilities_stride(const struct ap_geometry *g)
 
 static const struct ap_field capability_fields[] = {
     AP_FIELD(ap_capability, key), AP_FIELD(ap_capability, ready), AP_FIELD(ap_capability, terms),
-    AP_FIELD(ap_capability, majors), AP_FIELD(ap_capability, rules),
+    AP_FIELD(ap_capability, majors), AP_FIELD(ap_capability, rules), AP_FIELD(ap_capability, ways),
     AP_FIELD(ap_capability, providers[0]), {NULL, 0, 0},
 };
 static const struct ap_number capability_numbers[] = {

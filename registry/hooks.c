@@ -2,6 +2,7 @@
 #include "registry/client/carried.h"
 #include "registry/routing/dead.h"
 #include "registry/routing/admission.h"
+#include "registry/routing/homes.h"
 #include "registry/routing/router.h"
 #include "registry/monitor/supervised.h"
 #include "shm/event.h"
@@ -91,7 +92,7 @@ static uint32_t route(void *user, struct ap_segment *seg, const struct ap_slot *
     q = question_of(slot, &carried);
     if (carried.provider != 0)
         return ap_route_to(seg, capability, &q, carried.provider, &queue, &life) == 0 ? queue : AP_NO_QUEUE;
-    if (user == NULL && q.key == 0) return route_spread(seg, capability, &q);
+    if (user == NULL && q.key == 0 && !ap_stateful(seg, capability)) return route_spread(seg, capability, &q);
     asks = balance->caller;
     balance->caller = q.caller;
     r = ap_route_keyed(seg, capability, q.service, q.key, balance, AP_NO_QUEUE, &queue, &life);
@@ -100,12 +101,13 @@ static uint32_t route(void *user, struct ap_segment *seg, const struct ap_slot *
 }
 
 /* A consumer that does not go on, or whose tasks fail, keeps what it has started. The others of its tasks move, if another provider
- * stands well. */
+ * stands well; of a stateful capability only when its home has changed. */
 static bool hooks_better(struct ap_segment *seg, uint32_t capability, const struct ap_route_question *q, uint32_t queue,
                          const struct ap_swarm *swarm)
 {
     uint64_t now = seg->ops->now();
 
+    if (ap_stateful(seg, capability)) return ap_home_elsewhere(seg, capability, q, queue);
     return swarm != NULL && (ap_route_stuck(swarm, now) || ap_queue_ejected(ap_queue_at(seg, queue), now)) &&
            ap_route_elsewhere(seg, capability, q, queue);
 }

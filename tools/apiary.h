@@ -149,6 +149,10 @@ AP_MUST_CHECK int broadcast_run(const struct tool *t, apiary_t *a, const char *c
 
 #define BEAT_LATE UINT64_C(5000000000) /* of a beat each second: from here on the state is no longer "passing" */
 
+/* Prints which providers have the state of a stateful capability; nothing of another. null in JSON. */
+void view_homes(const struct ap_segment *seg, uint32_t capability);
+json_t *view_homes_json(const struct ap_segment *seg, uint32_t capability);
+
 /* Use of the task table and of the payload pool. */
 struct usage_view {
     uint32_t tasks, tasks_used;

@@ -78,10 +78,11 @@ static json_t *capability_json(const struct ap_segment *seg, uint32_t capability
     }
     struct ap_rules rules = {.count = 0};
     ap_rules_of(seg, capability, &rules);
-    return json_pack("{s:s, s:i, s:o, s:o, s:I, s:I}", "capability", name, "providers",
+    return json_pack("{s:s, s:i, s:o, s:o, s:I, s:I, s:o}", "capability", name, "providers",
                      (int)capability_providers(seg, capability), "terms", terms, "rules", capability_rules_json(&rules), "refused",
                      (json_int_t)ap_load_relaxed(&ap_terms_at(seg, capability)->refused), "fell_back",
-                     (json_int_t)ap_load_relaxed(&ap_terms_at(seg, capability)->fell_back));
+                     (json_int_t)ap_load_relaxed(&ap_terms_at(seg, capability)->fell_back), "homes",
+                     view_homes_json(seg, capability));
 }
 
 /* "balance=round_robin"; "-" where nothing is declared. */
@@ -139,6 +140,7 @@ static int capability_show_one(const struct tool *t, const struct ap_segment *se
         tool_table_add(table, (const char *const[]){ap_term_rows[i].key, text, declared ? "yes" : "no", ap_term_rows[i].what});
     }
     tool_table_print(table, stdout);
+    view_homes(seg, (uint32_t)capability);
     const struct ap_terms *row = ap_terms_at(seg, (uint32_t)capability);
     struct ap_rules rules;
     if (!ap_rules_of(seg, (uint32_t)capability, &rules)) return TOOL_OK;

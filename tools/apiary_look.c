@@ -482,6 +482,12 @@ static void print_key(const apiary_agent_key_t *key)
     putchar('\n');
 }
 
+/* Where it keeps some; NULL: it does not. */
+static const char *kind_state(const apiary_agent_kind_t *kind)
+{
+    return kind->state == APIARY_STATE_AGENT ? "agent" : kind->state == APIARY_STATE_QUEEN ? "queen" : NULL;
+}
+
 static int kinds_json(void)
 {
     json_t *list = json_array();
@@ -490,6 +496,7 @@ static int kinds_json(void)
         for (const apiary_agent_key_t *key = (*k)->keys; key != NULL && key->name != NULL; key++)
             json_array_append_new(keys, key_json(key));
         json_t *o = json_pack("{s:s, s:s, s:o}", "kind", (*k)->name, "what", (*k)->what, "keys", keys);
+        json_object_set_new(o, "state", kind_state(*k) != NULL ? json_string(kind_state(*k)) : json_null());
         for (const char *const *c = (*k)->capabilities; c != NULL && *c != NULL; c++) {
             if (c == (*k)->capabilities) json_object_set_new(o, "capabilities", json_array());
             json_array_append_new(json_object_get(o, "capabilities"), json_string(*c));
@@ -513,6 +520,9 @@ int cmd_kinds(struct tool *t, int argc, char **argv)
             printf(" %s%s", *c, c[1] != NULL ? "," : "\n");
         for (const apiary_agent_key_t *key = (*k)->keys; key != NULL && key->name != NULL; key++)
             print_key(key);
+        if (kind_state(*k) != NULL)
+            printf("    keeps state in its %s%s%s\n", kind_state(*k), (*k)->state_unless != NULL ? ", but not with " : "",
+                   (*k)->state_unless != NULL ? (*k)->state_unless : "");
     }
     return tool_finish(t, TOOL_OK);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/name.h"
+#include "registry/routing/homes.h"
 #include "registry/routing/terms.h"
 
 struct route_question {
@@ -18,6 +19,7 @@ struct route_answer {
     uint32_t capability;
     int caller; /* service; -1: none */
     bool may;   /* no rule refuses the caller */
+    bool stateful;
     bool prefers; /* there is one that passes and is preferred to the caller */
     int fallback, goes_to; /* capabilities; -1: none. goes_to: the one that gets the tasks now, if this one has no provider */
 };
@@ -55,6 +57,7 @@ static const char *route_why(const struct route_answer *answer, int i, const str
     if (!view->meant) return view->percent > 0 ? "a canary: it gets its part" : "the name means another major";
     if (answer->count == 1) return "the only one";
     bool apart = AP_STANDS_APART(view->candidate.standing);
+    if (answer->stateful) return i == answer->best ? "the home of its share" : "another one is the home of its share";
     if (i == answer->best && answer->prefers) return "the lowest score of those that are preferred";
     if (i == answer->best) return apart ? "none passes, and it is the best" : "the lowest score";
     if (apart && best != NULL && !AP_STANDS_APART(best->candidate.standing))
@@ -198,10 +201,13 @@ static int route_print(const struct tool *t, const struct ap_segment *seg, const
                             json_integer((json_int_t)ap_load_relaxed(&ap_terms_at(seg, answer->capability)->fell_back)));
         json_object_set_new(o, "refused", json_boolean(!answer->may));
         if (refusal != NULL) json_object_set_new(o, "refusal", json_string(refusal));
+        json_object_set_new(o, "homes", view_homes_json(seg, answer->capability));
         rc = tool_json_print(o);
     } else {
-        printf("%s is balanced by %s%s\n", q->capability, route_policy(seg, answer->capability),
-               q->key != NULL ? ", asked for with a key" : "");
+        if (!answer->stateful)
+            printf("%s is balanced by %s%s\n", q->capability, route_policy(seg, answer->capability),
+                   q->key != NULL ? ", asked for with a key" : "");
+        view_homes(seg, answer->capability);
         if (meaning != NULL) printf("%s\n", meaning);
         if (answer->caller >= 0)
             printf("%s has %u of %u delegations under way\n", q->from, busy, seg->geometry.max_concurrent_delegations);
@@ -225,6 +231,7 @@ static int route_explain(const struct tool *t, struct ap_segment *seg, const str
     if (q->from != NULL && answer.caller < 0)
         return tool_fail(t, TOOL_NO_PROVIDER, "route explain: there is no service '%s'; 'apiary services' lists them", q->from);
     answer.capability = (uint32_t)capability;
+    answer.stateful = ap_stateful(seg, answer.capability);
     answer.views = tool_alloc(seg->geometry.queues * sizeof *answer.views);
     const struct ap_route_question question = {.service = -1, .caller = (uint32_t)(answer.caller + 1),
                                                .key = q->key != NULL ? apiary_key(q->key, strlen(q->key)) : 0};

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "core/uring.h"
+#include "registry/routing/homes.h"
 #include "registry/routing/admission.h"
 #include "registry/discovery/discovery.h"
 #include "registry/monitor/supervised.h"
@@ -393,6 +394,48 @@ static json_t *terms_json(const struct ap_segment *seg)
         json_decref(o);
     }
     return list;
+}
+
+/* A home as the provider that it names: with `serves`, whether that has the queue still. */
+static json_t *home_json(const struct ap_segment *seg, uint32_t share, uint64_t word)
+{
+    const struct ap_queue *q = ap_queue_at(seg, AP_PROVIDER_QUEUE(word));
+    uint64_t life = q != NULL ? ap_load_relaxed(&q->life) : 0;
+    json_t *o = json_object();
+
+    dump_registry_set(o, "share", dump_number(share));
+    dump_registry_set(o, "queue", dump_number(AP_PROVIDER_QUEUE(word)));
+    dump_registry_set(o, "serves", json_boolean(AP_QUEUE_STATE(life) == AP_QUEUE_OPEN &&
+                                                AP_PROVIDER(AP_PROVIDER_QUEUE(word), life) == word));
+    return o;
+}
+
+/* Where the state of stateful capabilities is: a row for what is offered together, under the first of it. */
+void dump_part_homes(const struct dump *d, const struct dump_options *options, json_t *whole)
+{
+    json_t *list = json_array();
+
+    (void)options;
+    for (uint32_t i = 0; d->registry && i < d->seg.sections[AP_SECTION_HOMES].count; i++) {
+        struct ap_capability *c = ap_capability_at(&d->seg, i);
+        struct ap_homes *row = ap_homes_at(&d->seg, i);
+        json_t *o, *homes = json_array();
+
+        for (uint32_t k = 0; c != NULL && row != NULL && k < AP_HOMES; k++) {
+            uint64_t word = ap_load_relaxed(&row->of[k]);
+
+            if (word != 0) json_array_append_new(homes, home_json(&d->seg, k, word));
+        }
+        if (json_array_size(homes) > 0) {
+            o = json_object();
+            dump_registry_set(o, "capability", dump_bytes_json(ap_capability_text(&d->seg, c), APIARY_CAPABILITY_MAX + 1));
+            dump_registry_set(o, "index", dump_number(i));
+            dump_registry_set(o, "homes", json_incref(homes));
+            json_array_append_new(list, o);
+        }
+        json_decref(homes);
+    }
+    dump_registry_set(whole, "homes", list);
 }
 
 /* Of the capabilities that have declared some. */

@@ -193,6 +193,7 @@ const apiary_agent_kind_t ap_kind_ai_selector = {
     .create = ap_create_plain,
     .handle = select_handle,
     .capabilities = (const char *const[]){"llm_routing", NULL},
+    .state = APIARY_STATE_QUEEN,
 };
 
 const apiary_agent_kind_t ap_kind_ai_providers = {
@@ -202,4 +203,5 @@ const apiary_agent_kind_t ap_kind_ai_providers = {
     .create = ap_create_plain,
     .handle = manage_handle,
     .capabilities = (const char *const[]){"model_management", NULL},
+    .state = APIARY_STATE_QUEEN,
 };

@@ -42,4 +42,5 @@ const apiary_agent_kind_t ap_kind_sequence = {
     .create = ap_create_plain,
     .handle = sequence_handle,
     .capabilities = (const char *const[]){"sequence_number", NULL},
+    .state = APIARY_STATE_QUEEN,
 };

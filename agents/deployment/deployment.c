@@ -196,6 +196,7 @@ static int read_root(struct ap_loader *l)
         l->d->swarm_count = i + 1;
     }
     e = ap_deployment_check_rules(l);
+    if (e == 0) e = ap_deployment_check_state(l);
     return e < 0 ? e : check_room(l, root);
 }
 

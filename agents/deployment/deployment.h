@@ -29,6 +29,7 @@
 struct ap_deployment_agent {
     const struct ap_node *node;
     const char *name, *kind, *plugin; /* plugin: path, resolved against the configuration's folder */
+    const apiary_agent_kind_t *of;    /* the same as a kind; NULL: not checked */
     const char **capabilities;        /* ends with NULL */
     size_t capability_count;
     struct ap_terms *terms; /* what it declares, one for each capability (registry/routing/terms.h) */

@@ -125,6 +125,7 @@ static int read_kind(struct ap_loader *l, struct ap_deployment_agent *agent)
     if (l->kinds == NULL) return 0;
     e = plugin != NULL ? find_plugin(l, agent->node, agent->plugin, &kind)
                        : find_kind(l, agent->node, agent->kind, &kind);
+    agent->of = kind;
     if (e == 0) {
         const struct ap_agent_config config = {
             .owner = l->d->config, .map = agent->config, .at = agent->node, .agent = agent->name};

@@ -286,4 +286,5 @@ const apiary_agent_kind_t ap_kind_packages = {
     .handle = packages_handle,
     .destroy = packages_destroy,
     .capabilities = (const char *const[]){"package_registry", "package_management", NULL},
+    .state = APIARY_STATE_AGENT,
 };

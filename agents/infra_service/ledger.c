@@ -136,4 +136,5 @@ const apiary_agent_kind_t ap_kind_ledger = {
     .handle = ledger_handle,
     .destroy = ledger_destroy,
     .capabilities = (const char *const[]){"resource_allocation", NULL},
+    .state = APIARY_STATE_AGENT,
 };

@@ -127,4 +127,5 @@ const apiary_agent_kind_t ap_kind_regression = {
     .create = ap_create_plain,
     .handle = regression_handle,
     .capabilities = (const char *const[]){"model_training", "prediction", NULL},
+    .state = APIARY_STATE_QUEEN,
 };

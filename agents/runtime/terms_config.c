@@ -61,6 +61,33 @@ static int terms_fits(const struct ap_node *at, const struct ap_term_row *r, con
                           AP_SHOWN(name, 64));
 }
 
+/* Terms that would send tasks to somebody who does not have the state. */
+static int terms_stateful(const struct ap_node *map, const struct ap_terms *terms, const struct ap_rules *rules,
+                          struct ap_config_error *error)
+{
+    if (AP_TERM_VALUE(terms->stateful) != 2) return 0;
+    if (terms->balance != 0)
+        return ap_node_refuse(ap_node_get(map, "balance"), error,
+                              "balance: the tasks of a stateful capability have their place already; leave it out");
+    if (AP_TERM_VALUE(terms->canary) > 1)
+        return ap_node_refuse(ap_node_get(map, "canary"), error,
+                              "canary: it is drawn which tasks get it, and a stateful capability answers with what one place has; "
+                              "expected 0");
+    if (AP_TERM_VALUE(terms->bare) == AP_BARE_ANY + 1)
+        return ap_node_refuse(ap_node_get(map, "bare"), error,
+                              "bare: any major would get the tasks, and a stateful capability answers with what one place has; "
+                              "expected newest, error, or a major");
+    for (uint32_t i = 0; i < rules->count; i++) {
+        const char *verb = ap_rule_verb_name(rules->list[i].verb);
+
+        if (rules->list[i].verb != AP_RULE_PREFER && rules->list[i].verb != AP_RULE_FORBID) continue;
+        return ap_node_refuse(ap_node_get(map, "rules"), error,
+                              "rules: %s would send some tasks elsewhere, and a stateful capability answers with what one place "
+                              "has; expected allow, deny or fallback", verb);
+    }
+    return 0;
+}
+
 /* Terms that mean nothing without another one. */
 static int terms_together(const struct ap_node *map, struct ap_terms *terms, struct ap_config_error *error)
 {
@@ -100,7 +127,7 @@ int ap_terms_read(const struct ap_node *map, const char *name, struct ap_terms *
         *ap_term_word(ret, t) = value + 1;
     }
     if (r == 0) r = terms_together(map, ret, error);
-    return r;
+    return r < 0 ? r : terms_stateful(map, ret, rules, error);
 }
 
 static size_t terms_index(const char *const *capabilities, const char *name)

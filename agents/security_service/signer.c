@@ -219,4 +219,6 @@ const apiary_agent_kind_t ap_kind_signer = {
     .handle = signer_handle,
     .destroy = signer_destroy,
     .capabilities = (const char *const[]){"message_authentication", "token_management", NULL},
+    .state = APIARY_STATE_AGENT,
+    .state_unless = "key_file",
 };

@@ -183,4 +183,5 @@ const apiary_agent_kind_t ap_kind_cache_manager = {
     .handle = manager_handle,
     .destroy = manager_destroy,
     .capabilities = (const char *const[]){"cache_get", "cache_put", "cache_delete", "cache_stats", NULL},
+    .state = APIARY_STATE_AGENT,
 };

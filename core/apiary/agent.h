@@ -33,6 +33,10 @@ typedef struct apiary_agent_key {
     int64_t min, max; /* bounds of i, d (ns) and z (bytes); both 0: any, but d and z are never negative */
 } apiary_agent_key_t;
 
+/* Whether an agent keeps anything from one task to the next, so that the answer depends on which of several is asked. */
+#define APIARY_STATE_AGENT 1u /* its own: a cache, a ledger */
+#define APIARY_STATE_QUEEN 2u /* its swarm's: in the local memory, which all agents of the service have in common */
+
 typedef struct apiary_agent_kind {
     size_t struct_size;
     uint32_t abi;      /* APIARY_AGENT_ABI */
@@ -47,6 +51,10 @@ typedef struct apiary_agent_kind {
     void (*destroy)(void *state); /* after the last job; may be NULL */
     const char *const *capabilities; /* the capabilities that it can have, ends with NULL; an agent that is to offer another one is
                                         refused. NULL: any that the agent is configured for */
+    uint32_t state; /* APIARY_STATE_*; 0: none. A configuration that has several of such an agent has to call its capabilities
+                       stateful, so that not whoever is asked answers */
+    uint32_t reserved;
+    const char *state_unless; /* the key with which it keeps none, as a file that all read; may be NULL */
 } apiary_agent_kind_t;
 
 /* A plug-in exports `const apiary_agent_kind_t *apiary_agent_plugin(void)`. */

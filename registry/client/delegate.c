@@ -8,6 +8,7 @@
 #include "registry/client/client.h"
 #include "registry/routing/deadline.h"
 #include "registry/routing/bounds.h"
+#include "registry/routing/homes.h"
 #include "registry/routing/limits.h"
 #include "registry/routing/terms.h"
 #include "shm/due.h"
@@ -99,7 +100,8 @@ static __attribute__((noinline)) struct picked pick_with_room(struct ap_lane_con
     p.error = 0;
     c->refused.queue = p.queue;
     if (ap_queue_room(seg, p.queue, &c->producers[p.queue], &c->lane)) return p;
-    if (ap_route_in(seg, capability, service, &c->balance, p.queue, &p.queue, &p.life) < 0 ||
+    if (ap_stateful(seg, capability) ||
+        ap_route_in(seg, capability, service, &c->balance, p.queue, &p.queue, &p.life) < 0 ||
         !ap_queue_room(seg, p.queue, &c->producers[p.queue], &c->lane))
         p.error = APIARY_EQUEUEFULL;
     return p;

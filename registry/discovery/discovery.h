@@ -30,6 +30,8 @@
 #include "core/must_check.h"
 #include "registry/registry.h"
 
+#define AP_WAY_STATEFUL 1u /* one provider has all of its tasks, or all of one key (homes.h) */
+#define AP_WAYS AP_WAY_STATEFUL
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the first of the flags is the lowest byte");
 
 struct ap_capability {

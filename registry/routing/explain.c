@@ -1,10 +1,13 @@
 /* registry/routing/explain.c - where tasks would go, for those who ask and do not send them. See router.h. */
+#include "registry/routing/homes.h"
 #include "registry/routing/pick.h"
 
 /* The pick of somebody who only looks. */
 struct explained {
     struct ap_pick any, pick; /* among all; among those that the name means */
     bool may;              /* the name means something that is there, and the caller may ask for it */
+    bool homes;            /* it is stateful, and `home` is where the task goes; AP_NO_QUEUE: nowhere */
+    uint32_t home;
     struct ap_rules_asked rules;
     struct ap_majors majors;
     struct ap_route_view *views;
@@ -36,8 +39,8 @@ static bool each_explained(struct ap_pick *any, uint32_t queue)
         view.preferred = ap_rules_preferred(&e->rules, view.candidate.swarm);
     }
     view.meant = e->may && view.fits && ap_pick_fill(p, queue, &view.candidate);
-    if (view.meant) ap_pick_consider(p, queue);
-    if (view.meant && queue == p->best.queue) e->best = e->count;
+    if (view.meant && !e->homes) ap_pick_consider(p, queue);
+    if (view.meant && queue == (e->homes ? e->home : p->best.queue)) e->best = e->count;
     if ((uint32_t)e->count < e->capacity) e->views[e->count] = view;
     e->count++;
     return true;
@@ -72,8 +75,10 @@ int ap_route_explain(struct ap_segment *seg, uint32_t capability, const struct a
     ap_rules_ask(&e.rules, seg, capability, q->caller);
     e.may = ap_pick_narrow(&e.pick, capability, q->caller, &n) == 0;
     if (n.majors.seg != NULL) e.majors = n.majors;
-    explain_all(&e, &n, ap_rules_prefer(&n.rules));
-    if (e.best < 0 || AP_STANDS_APART(e.pick.best.standing)) explain_all(&e, &n, false);
+    e.homes = e.may && ap_stateful(seg, n.meant);
+    if (e.homes) e.home = ap_home_pick(&e.pick, &n, false) == 0 ? e.pick.best.queue : AP_NO_QUEUE;
+    explain_all(&e, &n, !e.homes && ap_rules_prefer(&n.rules));
+    if (!e.homes && (e.best < 0 || AP_STANDS_APART(e.pick.best.standing))) explain_all(&e, &n, false);
     *ret_best = e.best;
     return e.count;
 }
@@ -125,6 +130,7 @@ int ap_route_look(const struct ap_segment *seg, uint32_t capability, const struc
     ap_pick_begin(&p, capability, &nobody, q->key);
     r = ap_pick_narrow(&p, capability, q->caller, &n);
     if (r < 0) return r;
+    if (ap_stateful(seg, n.meant)) return ap_home_pick(&p, &n, false);
     ap_pick_each(&p, each_there);
     if (p.best.queue != AP_NO_QUEUE) return 0;
     return n.refused ? APIARY_EFORBIDDEN : APIARY_ENOPROVIDER;

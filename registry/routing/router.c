@@ -3,6 +3,7 @@
 
 #include "core/hash.h"
 #include "registry/routing/bounds.h"
+#include "registry/routing/homes.h"
 #include "registry/routing/limits.h"
 #include "registry/routing/pick.h"
 
@@ -308,7 +309,7 @@ static __attribute__((noinline)) bool only_narrow(const struct ap_segment *seg, 
 {
     const struct ap_capability *row = ap_capability_at(seg, capability);
 
-    return ap_load_relaxed(&row->rules) != 0 ||
+    return ap_load_relaxed(&row->rules) != 0 || ap_load_relaxed(&row->ways) != 0 ||
            (has_majors(seg, capability) && !bare_any(ap_term(seg, capability, row, AP_TERM_bare)));
 }
 
@@ -324,7 +325,7 @@ static bool each_major(struct ap_pick *p, uint32_t queue)
     struct ap_candidate c;
 
     if (fill(p, queue, &c))
-        ap_majors_add(all, c.agent, !AP_STANDS_APART(c.standing));
+        ap_majors_add(all, c.agent, !AP_STANDS_APART(c.standing) || ap_stateful(p->seg, all->capability));
     return true;
 }
 
@@ -375,7 +376,7 @@ static __attribute__((noinline)) int pick_narrow(struct ap_pick *p, uint32_t cap
     int r = rules_narrow(p, capability, caller, n);
 
     if (r < 0 || !has_majors(p->seg, capability)) return r;
-    r = majors_narrow(p, capability, drawn, n);
+    r = majors_narrow(p, capability, ap_stateful(p->seg, capability) ? UINT32_MAX : drawn, n);
     return r == APIARY_ENOPROVIDER && n->refused ? APIARY_EFORBIDDEN : r;
 }
 
@@ -411,6 +412,11 @@ static __attribute__((noinline)) int narrowed_choose(struct ap_pick *p, uint32_t
     int r = pick_narrow(p, capability, balance->caller, majors_drawn(balance), &n);
 
     if (r < 0) return r;
+    if (ap_stateful(p->seg, n.meant)) {
+        r = ap_home_pick(p, &n, true);
+        p->narrowed = NULL;
+        return r;
+    }
     n.rules.preferring = ap_rules_prefer(&n.rules);
     if (n.rules.preferring) {
         struct ap_pick preferring = *p;

@@ -15,6 +15,7 @@
  *           5 Ties go round by a private turn, which begins at a random place, so that callers of one task each spread.
  *           6 An only candidate is picked without any of this.
  *           7 Where a name has majors, the pick is among the candidates of the one that the name means (majors.h).
+ *           8 A task of a stateful capability goes to the home of its share (homes.h), and none of the above is asked.
  *           9 Where a capability has rules, the pick is among the candidates that they leave to the caller (rules.h), or there
  *           is none.
  */

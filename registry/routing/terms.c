@@ -113,6 +113,7 @@ void ap_terms_declare(struct ap_segment *seg, uint32_t lane, uint32_t queue, uin
     if (row == NULL || c == NULL) return;
     if (said != NULL) ap_store_relaxed(&c->terms, 1); /* it stays: nobody could tell whose words are left */
     if (said != NULL && said[AP_TERM_rules] != 0) ap_store_relaxed(&c->rules, 1);
+    if (said != NULL && said[AP_TERM_stateful] != 0) ap_or_acq_rel(&c->ways, AP_WAY_STATEFUL);
     for (uint32_t t = 0; t < AP_TERMS && ap_load_relaxed(&c->terms) != 0; t++) {
         uint64_t *word = ap_term_word(row, t), seen = ap_load_acquire(word); /* TERMS-A1 pairs TERMS-R1 */
         uint64_t next = said != NULL ? said[t] : 0;

@@ -299,6 +299,13 @@ void run_mode(void);
 void other_mode(void);
 void before_mode(bool over);
 
+/* ---- homes.c: likewise */
+void image_homes(void);
+void run_home(void);
+void other_home(void);
+void before_home(bool over);
+void before_homes(bool over);
+
 /* ---- rules.c: likewise */
 void run_register_rules(void);
 void before_rules(bool over);

@@ -448,6 +448,20 @@ static void oracle_carried(struct oracle *o)
     }
 }
 
+static void oracle_homes(struct oracle *o)
+{
+    for (uint32_t c = 0; c < o->seg->sections[AP_SECTION_HOMES].count; c++) {
+        const struct ap_homes *row = ap_homes_at(o->seg, c);
+
+        for (uint32_t k = 0; k < AP_HOMES; k++) {
+            uint64_t word = row->of[k];
+            const struct ap_queue *q = ap_queue_at(o->seg, (uint32_t)(word & 0xffff) - 1);
+
+            HOLDS(word == 0 || (q != NULL && word >> 16 <= q->life >> 24), "homes", c, row->of[k]);
+        }
+    }
+}
+
 static bool rule_named(const char name[48], bool needed)
 {
     size_t n = strnlen(name, 48);
@@ -515,6 +529,7 @@ static void oracle_terms(struct oracle *o)
 
         HOLDS(c->majors <= 1 && (c->majors == 0 || c->key != 0), "capability", i, c->majors);
         HOLDS(c->rules <= 1 && (c->rules == 0 || c->key != 0), "capability", i, c->rules);
+        HOLDS(c->ways <= AP_WAYS && (c->ways == 0 || c->key != 0), "capability", i, c->ways);
         HOLDS(c->terms <= 1 && (c->terms == 0 || c->key != 0), "terms", i, c->terms);
         HOLDS(c->terms == 1 || ap_terms_at(o->seg, i)->paid == 0, "terms", i, ap_terms_at(o->seg, i)->paid);
         oracle_ruled(o, i, &words[AP_TERM_rules]);
@@ -548,6 +563,7 @@ static void oracle_ask(struct oracle *o)
     for (uint32_t i = 0; i < seg->geometry.tasks; i++) oracle_stream(o, i);
     oracle_terms(o);
     oracle_rules(o);
+    oracle_homes(o);
     oracle_dead(o);
     oracle_kept(o);
 }

@@ -9,6 +9,7 @@
 #include "core/name.h"
 #include "registry/discovery/discovery.h"
 #include "registry/client/carried.h"
+#include "registry/routing/homes.h"
 #include "registry/routing/terms.h"
 #include "registry/monitor/supervised.h"
 #include "shm/event.h"

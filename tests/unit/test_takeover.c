@@ -1,7 +1,9 @@
 /* What an idle worker takes over from other agents of its queen, and what it leaves. */
 #include "tests/unit/steps_fixture.h"
 
+#include "agents/runtime/placed.h"
 #include "agents/runtime/takeover.h"
+#include "registry/routing/places.h"
 
 TestSuite(takeover, .init = steps_setup, .fini = steps_teardown, .timeout = 120);
 
@@ -23,11 +25,13 @@ static void other_says(uint64_t run_time, uint32_t running)
     ap_queue_running(&other_consumer, running);
 }
 
+static bool for_it_only; /* the tasks that wait name it */
+
 /* Tasks wait there. */
 static void other_enters(uint64_t key)
 {
     static const char *const capabilities[] = {"first", NULL};
-    const apiary_delegate_options_t o = {.struct_size = sizeof o, .key = key};
+    apiary_delegate_options_t o = {.struct_size = sizeof o, .key = key};
 
     other_agent = (struct ap_agent_registration){.name = "other", .capabilities = capabilities, .lane = a->anchor->lane.index};
     other = (struct ap_swarm_registration){.service = "others", .lane = a->anchor->lane.index, .member = a->member,
@@ -37,6 +41,7 @@ static void other_enters(uint64_t key)
     cr_assert(ap_swarm_beat(b->seg, &hive.queen.registration, APIARY_PASSING));
     other_queue = ap_queue_at(a->seg, other_agent.queue);
     ap_consumer_init(&other_consumer, a->seg, other_agent.queue);
+    if (for_it_only) o.provider = AP_PROVIDER(other_agent.queue, ap_load_relaxed(&other_queue->life));
     ap_queue_running(&hive.agents[0].consumer, 1000); /* so that they go to the other */
     for (int i = 0; i < WAITING; i++) cr_assert_eq(apiary_delegate(a, "first", "x", 1, &o, &tasks[i]), 0);
     cr_assert_eq(ap_queue_depth(a->seg, other_agent.queue), WAITING);
@@ -100,6 +105,38 @@ Test(takeover, references_of_others_tasks_are_passed_over)
     cr_assert_eq(ap_task_finish(a->seg, tasks[1].slot, token, 0), 0);
 }
 
+/* It was moved on meanwhile, and waits at a third queue. */
+Test(takeover, what_was_moved_on_is_passed_over)
+{
+    const struct ap_slot *slot;
+
+    other_enters(0);
+    queen_has_both();
+    slot = ap_slot_at(a->seg, tasks[0].slot);
+    cr_assert(ap_task_move(a->seg, tasks[0].slot, slot->word, hive.agents[1].queue));
+    cr_expect(ap_takeover(&hive.worker));
+    cr_expect_eq(AP_WORD_OWNER(slot->word), hive.agents[1].queue);
+    cr_expect_eq(AP_WORD_OWNER(ap_slot_at(a->seg, tasks[1].slot)->word), hive.agents[0].queue);
+}
+
+/* What a name without a major means was decided when the task was sent there. */
+Test(takeover, only_of_one_that_offers_the_same)
+{
+    struct ap_agent_record *record;
+
+    other_enters(0);
+    queen_has_both();
+    record = ap_agent_at(a->seg, other_agent.queue);
+    record->capability_count++;
+    cr_expect_not(ap_takeover(&hive.worker), "one more, and the rest alike");
+    record->capability_count--;
+    record->capabilities[0] ^= 1;
+    cr_expect_not(ap_takeover(&hive.worker), "as many");
+    record->capabilities[0] ^= 1;
+    cr_expect(ap_takeover(&hive.worker));
+    cr_expect_eq(ap_worker_serve(&hive.worker), 1);
+}
+
 Test(takeover, what_will_be_begun_there_at_once)
 {
     other_enters(0);
@@ -113,6 +150,39 @@ Test(takeover, what_will_be_begun_there_at_once)
     other_says(0, 1);
     cr_expect(ap_takeover(&hive.worker), "its first task is not over");
     cr_expect_eq(ap_worker_serve(&hive.worker), 2);
+}
+
+/* Of a capability of which so many may run at once, and do. */
+Test(takeover, what_could_not_be_started_here_stays)
+{
+    struct ap_terms_conflicts conflicts = {.count = 0};
+    uint64_t said[AP_TERMS] = {[AP_TERM_concurrency] = 1 + 1};
+    int capability = ap_capability_find(a->seg, "first", 5);
+    uint32_t place;
+
+    other_enters(0);
+    queen_has_both();
+    ap_terms_declare(a->seg, a->anchor->lane.index, other_agent.queue, (uint32_t)capability, said, &conflicts);
+    ap_placed_learn(&hive.worker);
+    cr_assert(ap_places_take(a->seg, (uint32_t)capability, &a->anchor->lane, &place));
+    cr_expect_not(ap_takeover(&hive.worker));
+    ap_places_return(a->seg, (uint32_t)capability, &a->anchor->lane, place, other_agent.queue);
+    cr_expect(ap_takeover(&hive.worker));
+    cr_expect_eq(ap_worker_serve(&hive.worker), 1);
+    cr_expect_eq(code_of(tasks[0]), 0);
+}
+
+Test(takeover, what_belongs_to_the_others_state_stays)
+{
+    struct ap_terms_conflicts conflicts = {.count = 0};
+    uint64_t said[AP_TERMS] = {[AP_TERM_stateful] = 1 + 1};
+
+    other_enters(0);
+    queen_has_both();
+    ap_terms_declare(a->seg, a->anchor->lane.index, other_agent.queue, (uint32_t)ap_capability_find(a->seg, "first", 5), said,
+                     &conflicts);
+    cr_expect_not(ap_takeover(&hive.worker));
+    cr_expect_eq(states(1), WAITING);
 }
 
 Test(takeover, an_agent_that_may_start_nothing_takes_nothing)
@@ -133,10 +203,44 @@ Test(takeover, an_agent_that_may_start_nothing_takes_nothing)
     cr_expect_eq(states(1), WAITING);
 }
 
+Test(takeover, what_only_the_other_may_run)
+{
+    for_it_only = true;
+    other_enters(0);
+    queen_has_both();
+    cr_expect_not(ap_takeover(&hive.worker));
+    cr_expect_eq(states(1), WAITING);
+}
+
+/* It reads a few references at a time, and goes on where it was: what is nobody's any more does not keep it from the rest. */
+Test(takeover, a_long_ring_is_looked_through_in_parts)
+{
+    uint32_t looks = 2;
+
+    other_enters(0);
+    queen_has_both();
+    for (int i = 0; i < WAITING - 1; i++) cr_assert_eq(apiary_cancel(a, tasks[i]), 0);
+    cr_expect_not(ap_takeover_from(&hive.worker, &hive.agents[0], other_agent.queue, &looks));
+    cr_expect_eq(looks, 0);
+    cr_expect_not(ap_takeover_from(&hive.worker, &hive.agents[0], other_agent.queue, &looks));
+    looks = 2;
+    cr_expect(ap_takeover_from(&hive.worker, &hive.agents[0], other_agent.queue, &looks));
+    cr_expect_eq(ap_worker_serve(&hive.worker), 1);
+    cr_expect_eq(code_of(tasks[WAITING - 1]), 0);
+    for (int i = 0; i < WAITING; i++) cr_assert_neq(ap_queue_pop(&other_consumer), 0);
+    ap_queue_running(&hive.agents[0].consumer, 1000);
+    cr_assert_eq(apiary_delegate(a, "first", "x", 1, NULL, &tasks[0]), 0);
+    looks = 1;
+    cr_expect(ap_takeover_from(&hive.worker, &hive.agents[0], other_agent.queue, &looks), "before its place there is one now");
+    cr_expect_eq(ap_worker_serve(&hive.worker), 1);
+    cr_expect_eq(code_of(tasks[0]), 0);
+}
+
 /* Those of a key belong there, and a suspect waits for its turn to be alone. */
 Test(takeover, what_stays)
 {
     struct ap_slot *slot;
+    uint32_t looks = AP_TAKEOVER_LOOKS;
 
     other_enters(7);
     queen_has_both();
@@ -145,7 +249,7 @@ Test(takeover, what_stays)
     cr_assert_eq(apiary_delegate(a, "first", "x", 1, NULL, &tasks[0]), 0);
     slot = ap_slot_at(a->seg, tasks[0].slot);
     cr_assert_eq(AP_WORD_OWNER(ap_load_relaxed(&slot->word)), hive.agents[0].queue, "with fewer tasks");
-    cr_expect_not(ap_takeover_from(&hive.worker, &hive.agents[1], hive.agents[0].queue), "it does not offer that");
+    cr_expect_not(ap_takeover_from(&hive.worker, &hive.agents[1], hive.agents[0].queue, &looks), "it does not offer that");
     ap_store_relaxed(&slot->word, ap_load_relaxed(&slot->word) + AP_WORD_CRASHED(1));
-    cr_expect_not(ap_takeover_from(&hive.worker, &hive.agents[0], hive.agents[0].queue));
+    cr_expect_not(ap_takeover_from(&hive.worker, &hive.agents[0], hive.agents[0].queue, &looks));
 }
