@@ -7,6 +7,7 @@
 
 #include "core/name.h"
 #include "registry/routing/terms.h"
+#include "registry/routing/places.h"
 #include "registry/routing/rules.h"
 
 static const struct tool_option no_options[] = {{.name = NULL}};
@@ -58,6 +59,14 @@ static json_t *capability_rules_json(const struct ap_rules *rules)
     return list;
 }
 
+/* Of one of which so many may run at once; else null. */
+static json_t *capability_places_json(const struct ap_segment *seg, uint32_t capability)
+{
+    if (ap_places_bound(seg, capability) == 0) return json_null();
+    return json_pack("{s:i, s:i, s:I}", "most", (int)ap_places_bound(seg, capability), "taken",
+                     (int)ap_places_taken(seg, capability), "waited", (json_int_t)ap_places_waited(seg, capability));
+}
+
 /* Numbers in nanoseconds and bytes, as everywhere in JSON. */
 static json_t *capability_json(const struct ap_segment *seg, uint32_t capability)
 {
@@ -78,11 +87,11 @@ static json_t *capability_json(const struct ap_segment *seg, uint32_t capability
     }
     struct ap_rules rules = {.count = 0};
     ap_rules_of(seg, capability, &rules);
-    return json_pack("{s:s, s:i, s:o, s:o, s:I, s:I, s:o}", "capability", name, "providers",
+    return json_pack("{s:s, s:i, s:o, s:o, s:I, s:I, s:o, s:o}", "capability", name, "providers",
                      (int)capability_providers(seg, capability), "terms", terms, "rules", capability_rules_json(&rules), "refused",
                      (json_int_t)ap_load_relaxed(&ap_terms_at(seg, capability)->refused), "fell_back",
                      (json_int_t)ap_load_relaxed(&ap_terms_at(seg, capability)->fell_back), "homes",
-                     view_homes_json(seg, capability));
+                     view_homes_json(seg, capability), "places", capability_places_json(seg, capability));
 }
 
 /* "balance=round_robin"; "-" where nothing is declared. */
@@ -141,6 +150,10 @@ static int capability_show_one(const struct tool *t, const struct ap_segment *se
     }
     tool_table_print(table, stdout);
     view_homes(seg, (uint32_t)capability);
+    if (ap_places_bound(seg, (uint32_t)capability) != 0)
+        printf("running at once: %" PRIu32 " of %" PRIu32 "; %" PRIu64 " tasks had to wait\n",
+               ap_places_taken(seg, (uint32_t)capability), ap_places_bound(seg, (uint32_t)capability),
+               ap_places_waited(seg, (uint32_t)capability));
     const struct ap_terms *row = ap_terms_at(seg, (uint32_t)capability);
     struct ap_rules rules;
     if (!ap_rules_of(seg, (uint32_t)capability, &rules)) return TOOL_OK;

@@ -7,6 +7,7 @@
 
 #include "core/name.h"
 #include "registry/routing/homes.h"
+#include "registry/routing/places.h"
 #include "registry/routing/terms.h"
 
 struct route_question {
@@ -138,7 +139,10 @@ static void route_limits(const struct ap_segment *seg, uint32_t capability)
 {
     const struct ap_capability *row = ap_capability_at(seg, capability);
     uint64_t rate = ap_term(seg, capability, row, AP_TERM_rate), limit = ap_term(seg, capability, row, AP_TERM_queue_limit);
+    uint32_t most = ap_places_bound(seg, capability);
     if (rate != 0) printf("rate %" PRIu64 "/s, burst %" PRIu64 "\n", rate, ap_term(seg, capability, row, AP_TERM_burst));
+    if (most != 0) printf("at most %" PRIu32 " running at once, %" PRIu32 " now; %" PRIu64 " had to wait\n", most,
+                          ap_places_taken(seg, capability), ap_places_waited(seg, capability));
     if (limit != 0) printf("at most %" PRIu64 " waiting at each provider\n", limit);
 }
 

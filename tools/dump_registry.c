@@ -3,6 +3,7 @@
 
 #include "core/uring.h"
 #include "registry/routing/homes.h"
+#include "registry/routing/places.h"
 #include "registry/routing/admission.h"
 #include "registry/discovery/discovery.h"
 #include "registry/monitor/supervised.h"
@@ -394,6 +395,29 @@ static json_t *terms_json(const struct ap_segment *seg)
         json_decref(o);
     }
     return list;
+}
+
+/* Of the capabilities of which so many may run at once; a lane that is gone has none. */
+void dump_part_places(const struct dump *d, const struct dump_options *options, json_t *whole)
+{
+    json_t *list = json_array();
+
+    (void)options;
+    for (uint32_t i = 0; d->registry && i < d->seg.sections[AP_SECTION_PLACES].count; i++) {
+        struct ap_capability *c = ap_capability_at(&d->seg, i);
+        json_t *o;
+
+        if (c == NULL || ap_places_bound(&d->seg, i) == 0) continue;
+        o = json_object();
+        dump_registry_set(o, "capability", dump_bytes_json(ap_capability_text(&d->seg, c), APIARY_CAPABILITY_MAX + 1));
+        dump_registry_set(o, "index", dump_number(i));
+        dump_registry_set(o, "concurrency", dump_number(ap_places_bound(&d->seg, i)));
+        dump_registry_set(o, "taken", dump_number(ap_places_taken(&d->seg, i)));
+        dump_registry_set(o, "waited", dump_number(ap_places_waited(&d->seg, i)));
+        json_array_append(list, o);
+        json_decref(o);
+    }
+    dump_registry_set(whole, "places", list);
 }
 
 /* A home as the provider that it names: with `serves`, whether that has the queue still. */

@@ -14,6 +14,7 @@
 
 #define AP_AGENT_HANDS 64u /* jobs that an agent has at once by default; further tasks stay queued, for others */
 #define AP_AGENT_HANDS_MAX 1024u
+#define AP_AGENT_HELD 16u
 #define AP_AGENT_ALONE UINT64_C(1000000000) /* ns for which a suspect is waited for, or waits */
 
 struct ap_worker;
@@ -59,6 +60,9 @@ struct ap_agent {
     uint64_t cursor;
     struct ap_job *jobs, *spare; /* `limit` of them, allocated once; the list of free ones */
     uint32_t in_hand, limit;     /* limit: AP_AGENT_HANDS, or the agent's own (apiary_agent_limit) */
+    bool bounded;        /* one of its capabilities says how many may run at once (placed.h) */
+    uint64_t held[AP_AGENT_HELD]; /* references that found no place and were counted, each where its slot's number leads */
+    uint64_t stalled;    /* reference that a scan has found, which waits for a place; 0: none */
     uint64_t aside;      /* reference of a suspect that waits until nothing else is in hand; 0: none */
     uint64_t held_until; /* nothing else is started beside a suspect, or before one that waits; 0: it is */
     uint32_t misused; /* how often it has used a job that it had finished; writer: any of its threads */
@@ -102,6 +106,7 @@ struct ap_job { /* what other threads read of it: job_asked.c */
     uint64_t handed; /* the handle that another thread has answered; the answer is on its way to the worker */
     bool busy; /* in an agent's hands; only the worker uses this */
     uint8_t marks; /* what few jobs have: enum ap_job_mark */
+    uint8_t placed; /* its place among those that may run at once (placed.h), + 1; 0: it needs none */
     uint64_t close_by, heartbeat; /* UINT64_MAX, 0: none */
     uint64_t beaten, over;        /* the last beat; since when it takes too long, 0: it does not. Any thread of the agent's reads */
     uint64_t overran; /* the handle of the last job that was ended over its agent's head */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agents/runtime/placed.h"
 #include "agents/runtime/queen.h"
 #include "core/copy.h"
 #include "core/invariant.h"
@@ -173,6 +174,7 @@ AP_ALWAYS_INLINE void job_done(struct ap_job *job, enum end end, uint64_t now)
         w->hands &= ~(1u << job->hand);
     }
     if (__builtin_expect(job->marks != 0, 0)) job_unmark(w, job);
+    if (__builtin_expect(job->placed != 0, 0)) ap_placed_end(job);
     w->in_hand_count--;
     job->busy = false;
     ap_handle_renew(job->handle);

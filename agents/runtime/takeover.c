@@ -6,6 +6,7 @@
 #include "agents/runtime/queen.h"
 #include "registry/client/carried.h"
 #include "registry/routing/homes.h"
+#include "registry/routing/places.h"
 #include "shm/move.h"
 
 /* Whether its key, or its caller, says where it is to run. */
@@ -28,6 +29,8 @@ static bool takeover_fits(const struct ap_segment *seg, const struct ap_agent *a
     if (AP_WORD_GENERATION(word) != AP_REF_GENERATION(ref) || AP_WORD_CRASHES(word) != 0) return false;
     if (!ap_agent_runs(ap_agent_at(seg, agent->queue), ap_load_relaxed(&slot->capability))) return false;
     if (ap_stateful(seg, ap_load_relaxed(&slot->capability))) return false; /* it belongs where the state is */
+    /* Without a place for it here it would only go back and forth. */
+    if (agent->bounded && !ap_places_free(seg, ap_load_relaxed(&slot->capability))) return false;
     *ret = word;
     return !takeover_keyed(seg, index, word);
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "agents/runtime/crash.h"
+#include "agents/runtime/placed.h"
 #include "agents/runtime/queen.h"
 #include "agents/runtime/takeover.h"
 #include "core/text.h"
@@ -38,6 +39,25 @@ static uint64_t scan(struct ap_agent *agent)
 
     if (ref == 0) agent->scanning = agent->first_scan = false;
     return ref;
+}
+
+/* A task that a scan has found and that may not be started waits, and the scan with it. */
+static uint64_t scan_placed(struct ap_agent *agent)
+{
+    uint64_t ref = agent->stalled != 0 ? agent->stalled : scan(agent);
+
+    agent->stalled = ref != 0 && !ap_placed_may(agent, ref) ? ref : 0;
+    return agent->stalled == 0 ? ref : 0;
+}
+
+/* A reference as next_ref gives one, but only of a task that may be started: with its place. */
+static __attribute__((noinline)) uint64_t next_placed(struct ap_agent *agent)
+{
+    uint64_t ref = agent->scanning || agent->stalled != 0 ? scan_placed(agent) : 0;
+
+    /* The rings hold what is younger. But a task without a place holds up no others. */
+    if (ref == 0 && agent->first_scan && agent->stalled == 0) return 0;
+    return ref == 0 ? ap_queue_pop_where(&agent->consumer, ap_placed_may, agent) : ref;
 }
 
 /* The first scan comes before the rings, since it may find what was taken from one and never begun. Later ones take turns with
@@ -73,10 +93,15 @@ static int worker_drain(struct ap_worker *w, struct ap_agent *agent)
     }
     /* A handler may have taken so long that the queen has said to hold: she waits for nothing that is begun after that. */
     while (n < BATCH && may_start(agent) && ap_load_relaxed(&w->command) == AP_WORKER_RUN) {
-        uint64_t ref = next_ref(agent);
+        uint64_t ref;
+
+        ref = __builtin_expect(agent->bounded, 0) ? next_placed(agent) : next_ref(agent);
         if (ref == 0) break;
         if (n++ == 0) w->now = w->seg->ops->now();
-        if (__builtin_expect(agent->outlier.until != 0, 0) && pass_to_another(w, agent, ref)) continue;
+        if (__builtin_expect(agent->outlier.until != 0, 0) && pass_to_another(w, agent, ref)) {
+            ap_placed_back(agent);
+            continue;
+        }
         ap_worker_start_task(w, agent, ref);
     }
     if (n > 0) w->latest = agent;
@@ -110,7 +135,7 @@ static int look_at_hold(struct ap_worker *w, struct ap_agent *agent)
         agent->aside = agent->held_until = 0;
         return 0;
     }
-    if (!may_start_aside(agent)) return 0;
+    if (!may_start_aside(agent) || (agent->bounded && !ap_placed_would(agent, ref))) return 0;
     ap_worker_start_task(w, agent, ref); /* it is still aside, so it does not wait again */
     agent->aside = 0;
     return 1;
@@ -145,7 +170,7 @@ static __attribute__((noinline)) int look_at_holds(struct ap_worker *w)
 }
 
 /* When the first agent is to go on: a time, or UINT64_MAX. */
-static uint64_t holds_due(const struct ap_worker *w)
+static uint64_t holds_due(const struct ap_worker *w, uint64_t now)
 {
     uint64_t due = UINT64_MAX;
 
@@ -153,6 +178,8 @@ static uint64_t holds_due(const struct ap_worker *w)
         uint64_t until = w->agents[i]->held_until;
         if (until != 0 && until < due) due = until;
     }
+    for (size_t i = 0; i < w->agent_count; i++)
+        if (ap_placed_waits(w->agents[i]) && now + AP_STALLED_PAUSE < due) due = now + AP_STALLED_PAUSE;
     return due;
 }
 
@@ -192,6 +219,16 @@ static void publish_all(struct ap_worker *w)
 
 /* ---- parking -------------------------------------------------------------------------------------------------- */
 
+/* After the bell was raised: BELL-F2 pairs BELL-F1 of who gives a place back. */
+static bool placed_to_do(struct ap_agent *agent)
+{
+    bool some = ap_queue_settle(&agent->consumer) != 0;
+
+    if (agent->stalled != 0 && ap_placed_would(agent, agent->stalled)) return true;
+    if (agent->stalled == 0 && (agent->scanning || ap_queue_rescan_due(&agent->consumer))) return true;
+    return some && (!agent->first_scan || agent->stalled != 0) && ap_queue_any_where(&agent->consumer, ap_placed_would, agent);
+}
+
 /* The last look, after the bell was raised. A task that may not be started now is no reason to stay awake: the end of a job makes
  * it possible again, and is seen in the loop. */
 static bool something_to_do(struct ap_worker *w, uint32_t command)
@@ -202,26 +239,23 @@ static bool something_to_do(struct ap_worker *w, uint32_t command)
     if (command != AP_WORKER_RUN) return false;
     for (size_t i = 0; i < w->agent_count; i++) {
         struct ap_agent *agent = w->agents[i];
-        if (may_start_aside(agent)) return true;
+        if (may_start_aside(agent) && (!agent->bounded || ap_placed_would(agent, agent->aside))) return true;
         if (!may_start(agent)) continue;
+        if (agent->bounded) {
+            if (placed_to_do(agent)) return true;
+            continue;
+        }
         if (ap_queue_settle(&agent->consumer) || agent->scanning || ap_queue_rescan_due(&agent->consumer)) return true;
     }
     return false;
 }
 
-static bool any_aside(const struct ap_worker *w)
-{
-    for (size_t i = 0; i < w->agent_count; i++)
-        if (w->agents[i]->aside != 0) return true;
-    return false;
-}
-
-/* One that is held will not start what waits to run alone. */
-static void say_drained(struct ap_worker *w, uint32_t command)
+/* With nothing in hand a task that waits to run alone keeps its worker awake, unless that is held and will not start it. */
+static void say_drained(struct ap_worker *w)
 {
     uint32_t asked = ap_load_acquire(&w->drain); /* WORKER-A2 pairs WORKER-R2 */
 
-    if (asked == w->drained || w->in_hand_count > 0 || (command == AP_WORKER_RUN && any_aside(w))) return;
+    if (asked == w->drained || w->in_hand_count > 0) return;
     ap_store_release(&w->drained, asked); /* WORKER-R1 pairs WORKER-A1 */
     ap_queen_news(w->queen);
 }
@@ -238,6 +272,7 @@ static void say_reopened(struct ap_worker *w)
 bool ap_worker_rest(struct ap_worker *w, uint32_t command, uint32_t *ret_bell)
 {
     publish_all(w);
+    ap_placed_learn(w);
     *ret_bell = 0;
     if (w->queen->worker_count > 1 && command == AP_WORKER_RUN && ap_takeover(w)) return false;
     *ret_bell = ap_bell_raise(&w->context->lane.lane->bell); /* BELL-F2, and QUEUE-F2 for what follows */
@@ -250,12 +285,12 @@ static void worker_park(struct ap_worker *w, uint32_t command)
     uint32_t value;
 
     if (!ap_worker_rest(w, command, &value)) return;
-    say_drained(w, command);
+    say_drained(w);
     before = w->seg->ops->now();
     ap_store_relaxed(&w->parked, 1);
     ap_loop_word(w->loop, 0, &w->context->lane.lane->bell, value, false);
     due = ap_delegations_due(w);
-    held = command == AP_WORKER_RUN ? holds_due(w) : UINT64_MAX;
+    held = command == AP_WORKER_RUN ? holds_due(w, before) : UINT64_MAX;
     if (w->timed != 0 && w->timers_due < due) due = w->timers_due;
     ap_loop_park(w->loop, due < held ? due : held);
     ap_store_relaxed(&w->parked, 0);
@@ -363,8 +398,9 @@ void ap_worker_consume(struct ap_worker *w)
         agent->outlier = (struct ap_outlier){.until = 0};
         ap_pace_begin(agent);
         agent->scanning = agent->first_scan = true; /* tasks may have waited here for years */
-        agent->cursor = 0;
+        agent->cursor = agent->stalled = 0;
     }
+    ap_placed_learn(w);
 }
 
 /* Fails the jobs that are still in hand, and makes their handles stale. A thread of an agent may hand over jobs until its destroy

@@ -1,6 +1,7 @@
 /* agents/runtime/worker_job.c - from a reference to a job, and what other threads hand back. See worker.h. */
 #include <stdlib.h>
 
+#include "agents/runtime/placed.h"
 #include "agents/runtime/queen.h"
 #include "shm/start_by.h"
 
@@ -147,7 +148,7 @@ AP_ALWAYS_INLINE int refusal(struct ap_worker *w, const struct ap_agent *agent, 
     return __builtin_expect(AP_REQUEST_BITS(request) != 0, 0) ? requested(w, job, request) : 0;
 }
 
-void ap_worker_start_task(struct ap_worker *w, struct ap_agent *agent, uint64_t ref)
+AP_ALWAYS_INLINE void start_task(struct ap_worker *w, struct ap_agent *agent, uint64_t ref)
 {
     struct ap_job *job = agent->spare;
     struct ap_slot *slot = ap_slot_at(w->seg, AP_REF_SLOT(ref));
@@ -186,6 +187,22 @@ void ap_worker_start_task(struct ap_worker *w, struct ap_agent *agent, uint64_t 
     ap_lane_inside(lane, 0);
 }
 
+/* With a place that was taken for it, or that it still has to get. */
+static __attribute__((noinline)) void start_placed(struct ap_worker *w, struct ap_agent *agent, uint64_t ref)
+{
+    uint64_t started = agent->started;
+
+    if (agent->spare == NULL || (agent->spare->placed == 0 && !ap_placed_may(agent, ref))) return;
+    start_task(w, agent, ref);
+    if (agent->started == started) ap_placed_back(agent);
+}
+
+void ap_worker_start_task(struct ap_worker *w, struct ap_agent *agent, uint64_t ref)
+{
+    if (__builtin_expect(agent->bounded, 0)) start_placed(w, agent, ref);
+    else start_task(w, agent, ref);
+}
+
 void ap_worker_publish(struct ap_agent *agent)
 {
     const struct ap_queue_tally tally = {.started = agent->started, .done = agent->done, .failed = agent->failed,
@@ -196,6 +213,7 @@ void ap_worker_publish(struct ap_agent *agent)
     ap_queue_tell(&agent->consumer, &tally);
     ap_queue_publish(&agent->consumer, agent->in_hand);
     ap_pace_look(agent, agent->worker->now);
+    ap_placed_look(agent);
     agent->shown = agent->in_hand;
     agent->unpublished = 0;
 }

@@ -10,6 +10,7 @@
 #include "registry/routing/bounds.h"
 #include "registry/routing/homes.h"
 #include "registry/routing/limits.h"
+#include "registry/routing/places.h"
 #include "registry/routing/terms.h"
 #include "shm/due.h"
 
@@ -72,11 +73,37 @@ static int pick_otherwise(struct ap_lane_context *c, int service, uint32_t capab
     return c->stand_in >= 0 ? STANDS_IN : APIARY_ENOPROVIDER;
 }
 
+/* Into the shared ring: there a task that waits for its place holds up no other one (registry/routing/places.h). Whether there is
+ * room. */
+static __attribute__((noinline)) bool apart_to(struct ap_lane_context *c, uint32_t queue)
+{
+    struct ap_segment *seg = c->lane.seg;
+
+    c->apart = (struct ap_producer){.ring = ap_ring_at(seg, queue, seg->geometry.queue_inlets), .index = seg->geometry.queue_inlets,
+                                     .opened = 1, .shared = 1};
+    return ap_queue_room(seg, queue, &c->apart, &c->lane);
+}
+
+/* If there is no room one other provider is tried. */
+static struct picked pick_apart(struct ap_lane_context *c, int service, uint32_t capability, struct picked p)
+{
+    struct ap_segment *seg = c->lane.seg;
+    bool alone = ap_stateful(seg, capability);
+
+    c->refused.queue = p.queue;
+    if (apart_to(c, p.queue)) return p;
+    if (alone || ap_route_in(seg, capability, service, &c->balance, p.queue, &p.queue, &p.life) < 0 || !apart_to(c, p.queue) ||
+        !ap_limits_room(seg, capability, p.queue))
+        p.error = APIARY_EQUEUEFULL;
+    return p;
+}
+
 static __attribute__((noinline)) struct picked pick_among_all(struct ap_lane_context *c, int service, struct ap_known_name *known,
                                                               uint64_t key)
 {
     struct picked p;
 
+    c->apart.opened = 0;
     if (service < 0 && key == 0 && known->at != NULL)
         p.error = ap_route_learn(c->lane.seg, known->capability, &c->balance, &known->only, &p.queue, &p.life);
     else
@@ -87,6 +114,8 @@ static __attribute__((noinline)) struct picked pick_among_all(struct ap_lane_con
         c->refused.queue = p.queue;
         p.error = !c->within && ap_bounds_any(c->lane.seg, known->capability) ? AP_BY_BOUNDS
                   : ap_limits_admit(c->lane.seg, known->capability, p.queue, &c->refused.excess);
+        if (p.error == 0 && ap_places_bound(c->lane.seg, known->capability) != 0)
+            p = pick_apart(c, service, known->capability, p);
     }
     return p;
 }
@@ -102,7 +131,7 @@ static __attribute__((noinline)) struct picked pick_with_room(struct ap_lane_con
     if (ap_queue_room(seg, p.queue, &c->producers[p.queue], &c->lane)) return p;
     if (ap_stateful(seg, capability) ||
         ap_route_in(seg, capability, service, &c->balance, p.queue, &p.queue, &p.life) < 0 ||
-        !ap_queue_room(seg, p.queue, &c->producers[p.queue], &c->lane))
+        !ap_queue_room(seg, p.queue, &c->producers[p.queue], &c->lane) || !ap_limits_room(seg, capability, p.queue))
         p.error = APIARY_EQUEUEFULL;
     return p;
 }
@@ -129,6 +158,8 @@ AP_ALWAYS_INLINE int pick(struct submit *s, struct ap_known_name *known, const a
         p = pick_among_all(s->c, s->service, known, s->carries ? options->key : 0);
         if (p.error != 0) return p.error;
         chosen(s, p);
+        s->way = &s->c->apart;
+        if (s->way->opened) return 0; /* by pick_apart, which has seen to room */
     }
     s->way = &s->c->producers[s->queue];
     if (__builtin_expect(ap_queue_ready(s->seg, s->way), 1)) return 0;

@@ -26,12 +26,19 @@ static uint64_t rate_pay(const struct ap_segment *seg, uint32_t capability, uint
     return 0;
 }
 
+bool ap_limits_room(const struct ap_segment *seg, uint32_t capability, uint32_t queue)
+{
+    uint64_t limit = limit_of_term(seg, capability, AP_TERM_queue_limit);
+
+    return limit == 0 || ap_queue_depth(seg, queue) < limit;
+}
+
 int ap_limits_admit(const struct ap_segment *seg, uint32_t capability, uint32_t queue, uint64_t *ret_after)
 {
-    uint64_t rate = limit_of_term(seg, capability, AP_TERM_rate), limit = limit_of_term(seg, capability, AP_TERM_queue_limit);
+    uint64_t rate = limit_of_term(seg, capability, AP_TERM_rate);
     int r = 0;
 
-    if (limit != 0 && ap_queue_depth(seg, queue) >= limit) r = APIARY_EQUEUEFULL;
+    if (!ap_limits_room(seg, capability, queue)) r = APIARY_EQUEUEFULL;
     else if (rate != 0 && (*ret_after = rate_pay(seg, capability, rate)) != 0) r = APIARY_ERATE;
     if (r < 0) ap_add_relaxed(&ap_queue_at(seg, queue)->refused, 1);
     return r;

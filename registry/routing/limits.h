@@ -18,6 +18,8 @@
 
 #include "registry/routing/terms.h"
 
+/* Whether a queue has room for another task of the capability, by its bound. Nothing is paid. */
+bool ap_limits_room(const struct ap_segment *seg, uint32_t capability, uint32_t queue);
 /* Whether the capability has declared a limit. */
 bool ap_limits_any(const struct ap_segment *seg, uint32_t capability);
 /* Whether a task may be placed in the queue: 0; APIARY_ERATE, with the time until it may be in *ret_after; APIARY_EQUEUEFULL. */

@@ -168,6 +168,8 @@ struct ap_job *hive_in_hand(void);
 /* ---- crowd.c */
 void image_crowd(void); /* a task in the shared ring that is not the first, and is served before the others */
 void before_crowd(bool over);
+void image_bounded(void); /* a task of a capability of which one may run at once */
+void after_bounded(bool over);
 void image_waiting(void); /* one task may be started, behind another one that may not */
 void run_pop_where(void);
 void image_ranked(void);

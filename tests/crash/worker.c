@@ -553,6 +553,8 @@ const struct operation kills_worker[] = {
      .after = after_task},
     {.name = "serve_crowd", .registry = true, .image = image_crowd, .prepare = prepare_reply, .run = run_serve,
      .before = before_crowd, .after = after_task},
+    {.name = "finish_bounded", .registry = true, .image = image_bounded, .prepare = prepare_reply, .run = run_serve,
+     .after = after_bounded},
     {.name = "finish_reserved", .registry = true, .image = image_task, .prepare = prepare_reserved, .run = run_serve,
      .after = after_task},
     {.name = "finish_failed", .registry = true, .image = image_task, .prepare = prepare_refuse, .run = run_serve,

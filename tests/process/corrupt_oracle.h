@@ -462,6 +462,22 @@ static void oracle_homes(struct oracle *o)
     }
 }
 
+static void oracle_places(struct oracle *o)
+{
+    for (uint32_t c = 0; c < o->seg->sections[AP_SECTION_PLACES].count; c++) {
+        const struct ap_places *row = ap_places_at(o->seg, c);
+
+        for (uint32_t k = 0; k < AP_PLACES; k++) {
+            uint64_t word = row->holder[k];
+            uint32_t lane = (uint32_t)(word & 0xffff) - 1;
+
+            HOLDS(word == 0 || (word >> 16 != 0 && lane_is(o, lane) == LANE_LIVE &&
+                                ap_lane_at(o->seg, lane)->life >> 8 == word >> 16), "places", c, row->holder[k]);
+        }
+        ZEROS("places", c, &row->waited + 1, row + 1);
+    }
+}
+
 static bool rule_named(const char name[48], bool needed)
 {
     size_t n = strnlen(name, 48);
@@ -564,6 +580,7 @@ static void oracle_ask(struct oracle *o)
     oracle_terms(o);
     oracle_rules(o);
     oracle_homes(o);
+    oracle_places(o);
     oracle_dead(o);
     oracle_kept(o);
 }

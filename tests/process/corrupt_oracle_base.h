@@ -10,6 +10,7 @@
 #include "registry/discovery/discovery.h"
 #include "registry/client/carried.h"
 #include "registry/routing/homes.h"
+#include "registry/routing/places.h"
 #include "registry/routing/terms.h"
 #include "registry/monitor/supervised.h"
 #include "shm/event.h"

@@ -29,18 +29,23 @@ static void hive_handlers(void (*first)(void *, apiary_job_t *), void (*second)(
     hive.kinds[1].handle = second;
 }
 
+static const char *steps_more; /* what the first agent offers, too */
+
 /* What each agent offers, "first" and "second", is known to everybody; they answer with nothing unless told otherwise. */
 static void steps_setup(void)
 {
-    static const char *const names[] = {"first", "second"}, *const capabilities[][2] = {{"first", NULL}, {"second", NULL}};
+    static const char *const names[] = {"first", "second"};
+    static const char *capabilities[][3] = {{"first", NULL, NULL}, {"second", NULL, NULL}};
     struct ap_swarm_registration *r = &hive.queen.registration;
     struct ap_worker *w = &hive.worker;
 
+    capabilities[0][1] = steps_more;
     setup();
     cr_assert_eq(apiary_attach(name, NULL, &b), 0);
     clock_ops = ap_ops_system;
     clock_ops.now = clock_read;
     a->seg->ops = b->seg->ops = &clock_ops;
+    ap_store_relaxed(&a->anchor->lane.lane->joined, clock_now); /* before what it delegates (shm/share.h) */
     for (int i = 0; i < STEP_AGENTS; i++)
         hive.rows[i] = (struct ap_agent_registration){.name = names[i], .capabilities = capabilities[i],
                                                       .lane = b->anchor->lane.index};

@@ -96,8 +96,8 @@ Test(limits, callers_are_refused_and_told_when_to_come_again)
     cr_assert_eq(apiary_delegate(client, "echo", "x", 1, NULL, &task), 0, "the provider is known as the only one");
     declare((struct ap_terms){.rate = 1 + 1, .burst = 2 + 1});
     /* Its queue has the same life, which no declaration has: what the lane remembers goes with it. */
-    for (unsigned i = 0; i < 1u << AP_NAMES_KNOWN_BITS; i++) ap_context_here(client)->names[i].only.providers = NULL;
-    ap_context_here(client)->stranger.only.providers = NULL;
+    for (unsigned i = 0; i < 1u << AP_NAMES_KNOWN_BITS; i++) ap_only_forget(&ap_context_here(client)->names[i].only);
+    ap_only_forget(&ap_context_here(client)->stranger.only);
     for (int i = 0; i < 2; i++) cr_assert_eq(apiary_delegate(client, "echo", "x", 1, NULL, &task), 0);
     cr_expect_eq(apiary_delegate(client, "echo", "x", 1, NULL, &task), APIARY_ERATE);
     cr_assert_eq(apiary_refusal(client, &refusal), 0);
@@ -115,4 +115,44 @@ Test(limits, so_many_may_wait)
     cr_assert_eq(apiary_refusal(client, &refusal), 0);
     cr_expect_gt(refusal.retry_after, 0);
     cr_expect_not_null(strstr(refusal.message, "queue_limit"), "%s", refusal.message);
+}
+
+static void fill_shared(uint32_t queue)
+{
+    while (ap_queue_push_shared(client->seg, queue, AP_REF(200, 1)) == 0) {}
+}
+
+/* The queue that gets the next task, which is given up; or the error. */
+static int goes_to(void)
+{
+    apiary_task_t task;
+    int queue, r = apiary_delegate(client, "echo", "x", 1, NULL, &task);
+
+    if (r < 0) return r;
+    queue = (int)AP_WORD_OWNER(ap_slot_at(client->seg, task.slot)->word);
+    ap_give_up(client, task);
+    return queue;
+}
+
+/* Tasks that wait for a place wait in the shared ring. Where that is full another provider has room, unless it may have no more. */
+Test(limits, a_shared_ring_that_is_full)
+{
+    const char *const capabilities[] = {"echo", NULL};
+    struct worker more;
+
+    declare((struct ap_terms){.concurrency = 1 + 1, .balance = AP_POLICY_round_robin + 1});
+    cr_expect_eq(goes_to(), (int)w.queue);
+    fill_shared(w.queue);
+    cr_expect_eq(goes_to(), APIARY_EQUEUEFULL);
+    cr_assert_eq(worker_register(&more, "echo_service", "1", "echo", capabilities), 0);
+    for (int i = 0; i < 4; i++) cr_expect_eq(goes_to(), (int)more.queue);
+    declare((struct ap_terms){.concurrency = 1 + 1, .queue_limit = 1 + 1, .balance = AP_POLICY_round_robin + 1});
+    ap_store_relaxed(&ap_queue_at(client->seg, more.queue)->depth, 1);
+    for (int i = 0; i < 4; i++) cr_expect_lt(goes_to(), 0);
+    ap_store_relaxed(&ap_queue_at(client->seg, more.queue)->depth, 0);
+    declare((struct ap_terms){.concurrency = 1 + 1, .balance = AP_POLICY_round_robin + 1});
+    fill_shared(more.queue);
+    for (int i = 0; i < 4; i++) cr_expect_eq(goes_to(), APIARY_EQUEUEFULL);
+    worker_go(&more);
+    worker_stop(&more);
 }
