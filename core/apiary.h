@@ -109,6 +109,9 @@ enum apiary_delegate_flags {
     APIARY_PARTS = 8u, /* parts of the result are wanted as they come (apiary_next_part), and not only the whole */
 };
 
+/* Which of the tasks that wait at an agent is started first. */
+enum apiary_priority { APIARY_PRIORITY_URGENT = 1, APIARY_PRIORITY_HIGH, APIARY_PRIORITY_NORMAL, APIARY_PRIORITY_LOW };
+
 /* The place of a task in a trace, as W3C Trace Context has it. All zeros: in none. */
 typedef struct apiary_trace {
     uint8_t trace_id[16];
@@ -169,7 +172,12 @@ enum apiary_untried {
  *   gives the task up (APIARY_ETIMEDOUT).
  * 12 `provider`: the one provider that may run it, by the number that apiary_discover gives it; 0: any. It is moved to no other.
  *   When that one has gone the task is refused, or ends by itself, with APIARY_ENOPROVIDER; so it is in `apiary_fetch`, too.
- */
+ * 16 `priority`: whenever an agent can begin a task it takes the most urgent that waits there; 0: as the capability declares
+ *   (`priority`), which is normal otherwise. An agent's delegation for a task has that one's, unless it says another. Nobody
+ *   starves: while tasks of a level wait at an agent, one of them is started after 18 others at the latest. A task keeps its
+ *   priority when it is moved, tried again, or found by another worker after a death. With one that is not normal a caller alone
+ *   may have 128 tasks waiting at an agent, or half of queue_depth if that is less; of another level beside them half of what is
+ *   left, and fewer beside others (APIARY_EQUEUEFULL). */
 typedef struct apiary_delegate_options {
     size_t struct_size;
     uint64_t timeout; /* schedule to close; 0: the segment's task_timeout (60 s) */
@@ -183,6 +191,7 @@ typedef struct apiary_delegate_options {
     uint64_t keep; /* ns; with APIARY_DETACH */
     uint64_t schedule_to_start, start_to_close, heartbeat; /* ns */
     uint64_t provider;
+    uint64_t priority; /* enum apiary_priority */
 } apiary_delegate_options_t;
 
 /* An option by its name and a text, as command lines and configurations have them: "retry", "3,backoff=100ms".

@@ -59,6 +59,13 @@ static json_t *capability_rules_json(const struct ap_rules *rules)
     return list;
 }
 
+static json_t *capability_priorities_json(const struct ap_segment *seg, uint32_t capability)
+{
+    const struct ap_terms *row = ap_terms_at(seg, capability);
+    return json_pack("{s:I, s:I, s:I}", "urgent", (json_int_t)ap_load_relaxed(&row->urgent), "high",
+                     (json_int_t)ap_load_relaxed(&row->high), "low", (json_int_t)ap_load_relaxed(&row->low));
+}
+
 /* Of one of which so many may run at once; else null. */
 static json_t *capability_places_json(const struct ap_segment *seg, uint32_t capability)
 {
@@ -87,11 +94,12 @@ static json_t *capability_json(const struct ap_segment *seg, uint32_t capability
     }
     struct ap_rules rules = {.count = 0};
     ap_rules_of(seg, capability, &rules);
-    return json_pack("{s:s, s:i, s:o, s:o, s:I, s:I, s:o, s:o}", "capability", name, "providers",
+    return json_pack("{s:s, s:i, s:o, s:o, s:I, s:I, s:o, s:o, s:o}", "capability", name, "providers",
                      (int)capability_providers(seg, capability), "terms", terms, "rules", capability_rules_json(&rules), "refused",
                      (json_int_t)ap_load_relaxed(&ap_terms_at(seg, capability)->refused), "fell_back",
                      (json_int_t)ap_load_relaxed(&ap_terms_at(seg, capability)->fell_back), "homes",
-                     view_homes_json(seg, capability), "places", capability_places_json(seg, capability));
+                     view_homes_json(seg, capability), "places", capability_places_json(seg, capability), "priorities",
+                     capability_priorities_json(seg, capability));
 }
 
 /* "balance=round_robin"; "-" where nothing is declared. */
@@ -155,6 +163,9 @@ static int capability_show_one(const struct tool *t, const struct ap_segment *se
                ap_places_taken(seg, (uint32_t)capability), ap_places_bound(seg, (uint32_t)capability),
                ap_places_waited(seg, (uint32_t)capability));
     const struct ap_terms *row = ap_terms_at(seg, (uint32_t)capability);
+    if ((ap_load_relaxed(&row->urgent) | ap_load_relaxed(&row->high) | ap_load_relaxed(&row->low)) != 0)
+        printf("priorities: %" PRIu64 " urgent, %" PRIu64 " high, %" PRIu64 " low\n", ap_load_relaxed(&row->urgent),
+               ap_load_relaxed(&row->high), ap_load_relaxed(&row->low));
     struct ap_rules rules;
     if (!ap_rules_of(seg, (uint32_t)capability, &rules)) return TOOL_OK;
     for (uint32_t i = 0; i < rules.count; i++) {

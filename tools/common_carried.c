@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "registry/client/option.h"
+#include "registry/routing/terms.h"
 
 static json_t *carried_hops_json(const uint32_t *hops)
 {
@@ -73,6 +74,13 @@ static json_t *carried_start_to_close_json(const uint64_t *span)
 static json_t *carried_heartbeat_json(const uint64_t *span)
 {
     return *span != 0 ? json_integer((json_int_t)*span) : json_null();
+}
+
+static json_t *carried_priority_json(const uint64_t *priority)
+{
+    const char *name = *priority != 0 ? ap_priority_name(*priority - 1) : NULL;
+
+    return name != NULL ? json_string(name) : json_null();
 }
 
 

@@ -7,6 +7,7 @@
 
 #include "registry/discovery/discovery.h"
 #include "registry/routing/admission.h"
+#include "registry/routing/terms.h"
 #include "shm/event.h"
 #include "tools/common.h"
 #include "tools/dump.h"
@@ -422,6 +423,7 @@ static json_t *dump_read_task_json(const struct dump *d, uint32_t index, uint64_
     dump_read_set(o, "lost", dump_number(AP_WORD_LOST(word)));
     dump_read_set(o, "failures", dump_number(AP_TRIES_FAILURES(ap_slot_tries(slot, word))));
     dump_read_set(o, "starts", dump_number(ap_word_starts(word) + AP_TRIES_FAILURES(ap_slot_tries(slot, word))));
+    dump_read_set(o, "priority", json_string(ap_priority_name(ap_slot_rank(slot, AP_WORD_GENERATION(word)))));
     dump_read_set(o, "request_bits", dump_number(ap_request_bits(request, word)));
     dump_read_set(o, "client", dump_number(ap_load_relaxed(&slot->client)));
     dump_read_set(o, "ticket", dump_number(AP_TICKET_NUMBER(ap_load_relaxed(&slot->ticket))));

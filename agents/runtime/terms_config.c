@@ -97,6 +97,8 @@ static int terms_together(const struct ap_node *map, struct ap_terms *terms, str
     if (to != NULL && from == 0) return ap_node_refuse(to, error, "never_to: never_from is missing, the first of the codes");
     if (to != NULL && *ap_term_word(terms, AP_TERM_never_to) < from)
         return ap_node_refuse(to, error, "never_to: it is below never_from; expected the last of the codes");
+    if (terms->priority != 0 && terms->priority < terms->max_priority)
+        return ap_node_refuse(ap_node_get(map, "priority"), error, "priority: it is more urgent than max_priority allows");
     if (burst != NULL && ap_node_get(map, "rate") == NULL)
         return ap_node_refuse(burst, error, "burst: rate is missing, which says how many come in a second");
     return 0;

@@ -165,6 +165,29 @@ static int carried_keep_inherit(uint64_t *own, const uint64_t *parents, uint64_t
     return 0;
 }
 
+/* ---- priority ---------------------------------------------------------------------------------------------------- */
+
+_Static_assert(APIARY_PRIORITY_URGENT == AP_RANK_URGENT + 1 && APIARY_PRIORITY_LOW == AP_RANK_LOW + 1, "a rank is a priority - 1");
+_Static_assert(APIARY_PRIORITY_HIGH == AP_RANK_HIGH + 1 && APIARY_PRIORITY_NORMAL == AP_RANK_NORMAL + 1, "each of them");
+
+static bool carried_priority_possible(const uint64_t *priority)
+{
+    return *priority <= APIARY_PRIORITY_LOW;
+}
+
+static uint64_t carried_priority_otherwise(void)
+{
+    return 0;
+}
+
+/* An urgent task is not to wait for its children, which would be less so. */
+static int carried_priority_inherit(uint64_t *own, const uint64_t *parents, uint64_t parent)
+{
+    (void)parent;
+    if (*own == 0) *own = *parents;
+    return 0;
+}
+
 /* ---- provider -------------------------------------------------------------------------------------------------- */
 
 static bool carried_provider_possible(const uint64_t *provider)

@@ -44,6 +44,11 @@ AP_ALWAYS_INLINE bool ap_carried_said(const apiary_delegate_options_t *o)
     return any != 0;
 }
 
+/* The rank that a task with these options has, + 1; 0: NORMAL, as almost all are (shm/rank.h). */
+static inline uint8_t ap_carried_rank(const apiary_delegate_options_t *o)
+{
+    return o->priority != APIARY_PRIORITY_NORMAL ? (uint8_t)o->priority : 0;
+}
 /* 0, or APIARY_EINVAL: what they say is not possible. */
 AP_MUST_CHECK int ap_carried_judge(const apiary_delegate_options_t *o);
 /* The row of a task that is RESERVED by the calling lane; options that were judged. */

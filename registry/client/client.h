@@ -76,6 +76,7 @@ struct ap_lane_context {
     bool shared;                  /* its thread has ended: used under client->lock */
     bool claims;                  /* it has claimed a key, once at least (registry/conflict/conflict.h) */
     bool works;                   /* a worker's: if its thread ends now, that is a death */
+    uint8_t rank;                 /* of the task that is being delegated, + 1; 0: NORMAL (shm/rank.h) */
     struct ap_producer apart;     /* into the shared ring of the queue that was picked last for it (delegate.c) */
 };
 

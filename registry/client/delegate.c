@@ -1,5 +1,6 @@
 /* registry/client/delegate.c - a task is placed: a queue is picked, a slot taken and written, its word published, its reference
- * pushed; then the consumer is told, of one task or of a batch. */
+ * pushed; then the consumer is told, of one task or of a batch.
+ * LENGTH: the steps of one path, inlined into each other. */
 #include <string.h>
 
 #include "registry/routing/dead.h"
@@ -80,7 +81,8 @@ static __attribute__((noinline)) bool apart_to(struct ap_lane_context *c, uint32
     struct ap_segment *seg = c->lane.seg;
 
     c->apart = (struct ap_producer){.ring = ap_ring_at(seg, queue, seg->geometry.queue_inlets), .index = seg->geometry.queue_inlets,
-                                     .opened = 1, .shared = 1};
+                                    .opened = 1, .shared = 1, .rank = c->rank};
+    if (c->rank != 0) ap_queue_rank(seg, queue);
     return ap_queue_room(seg, queue, &c->apart, &c->lane);
 }
 
@@ -428,9 +430,10 @@ static bool elsewhen(const apiary_delegate_options_t *o)
     return (o->delay | o->due_at | o->provider) != 0;
 }
 
+/* Or has a rank. */
 static bool later(const struct submit *s, const apiary_delegate_options_t *o)
 {
-    return __builtin_expect(s->unusual, 0) && s->carries && elsewhen(o);
+    return __builtin_expect(s->unusual, 0) && s->carries && (elsewhen(o) || ap_carried_rank(o) != 0);
 }
 
 /* Whether a task that could not be placed is to wait, or to be one of another capability, or to be placed within bounds. */
@@ -477,6 +480,39 @@ static __attribute__((noinline)) int later_provider(struct ap_lane_context *c, i
                : 0;
 }
 
+/* In a turn of its rank: it goes into the shared ring, whoever sends it (shm/rank.h), and its consumer is told at once, also in a
+ * batch. 0, or what delegate_place gives. */
+static __attribute__((noinline)) int delegate_ranked(struct ap_lane_context *c, int service, uint32_t capability,
+                                                     const void *body, size_t size, uint64_t loan,
+                                                     const apiary_delegate_options_t *options, apiary_task_t *ret)
+{
+    struct submit s = {.c = c, .seg = c->lane.seg, .body = body, .size = size, .loan = loan, .service = service,
+                       .capability = capability, .flags = options->flags, .carries = true, .unusual = true};
+    struct ap_known_name known = {.capability = capability};
+    struct picked p;
+    int r;
+
+    c->rank = ap_carried_rank(options);
+    p = pick_among_all(c, service, &known, options->key);
+    if (p.error == 0 && !c->apart.opened) p = pick_apart(c, service, capability, p);
+    r = p.error;
+    if (r == 0) {
+        chosen(&s, p);
+        s.way = &c->apart;
+        r = place_there(&s, options);
+    }
+    c->rank = 0;
+    if (r != 0) return r;
+    ap_fence_full(); /* TASK-F1 pairs TASK-F2; it is QUEUE-F1 for the signal, too */
+    ap_queue_signal_at(s.seg, s.to, s.way->index, s.consumer);
+    if (!as_picked(s.to, s.life, s.consumer)) r = delegate_settle(placed_of(&s));
+    if (r != 0) return r;
+    ap_terms_rank(s.seg, capability, ap_carried_rank(options));
+    if ((s.flags & APIARY_DETACH) != 0 && detach_late(&s)) delegate_detach(c, s.slot, s.generation);
+    if (ret != NULL) *ret = task_of(&s);
+    return 0;
+}
+
 /* Places the task in no queue: whoever finds it due picks one. By value: of the others no address is taken. */
 static __attribute__((noinline)) int delegate_later(struct submit s, uint32_t capability, const apiary_delegate_options_t *options,
                                                     apiary_task_t *ret)
@@ -486,6 +522,11 @@ static __attribute__((noinline)) int delegate_later(struct submit s, uint32_t ca
     int r;
 
     s.capability = capability;
+    if (s.carries && s.c->stand_in < 0 && !elsewhen(options) && ap_carried_rank(options) != 0) {
+        r = delegate_ranked(s.c, s.service, capability, s.body, s.size, s.loan, options, ret);
+        if (r == 0) return 0;
+        if (!may_wait(&s, r)) return ap_refused(s.c, r, s.size);
+    }
     if (!s.c->within && ap_bounds_any(s.seg, capability)) {
         /* Declared since nobody was found: within them it is looked again who stands in, or has it first. */
         s.c->stand_in = -1;
@@ -515,6 +556,7 @@ static __attribute__((noinline)) int delegate_later(struct submit s, uint32_t ca
     if (!ap_slot_schedule(&s.c->slabs, s.at, s.slot, due)) return ap_refused(s.c, overwritten(s.c, s.ticket), s.size);
     if (at_once) ap_due_task(s.seg, &ap_registry_hooks, s.c->lane.index, s.slot, due);
     else ap_due_tell(s.seg, s.slot, due < s.deadline ? due : s.deadline);
+    if (s.carries && ap_carried_rank(options) != 0) ap_terms_rank(s.seg, capability, ap_carried_rank(options));
     if (ret != NULL) *ret = task_of(&s);
     if ((s.flags & APIARY_DETACH) != 0 && detach_late(&s)) delegate_detach(s.c, s.slot, s.generation);
     return 0;

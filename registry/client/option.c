@@ -10,6 +10,7 @@
 #include "core/text.h"
 #include "registry/client/option.h"
 #include "registry/routing/retry.h"
+#include "registry/routing/terms.h"
 
 /* ---- texts ----------------------------------------------------------------------------------------------------- */
 
@@ -130,6 +131,13 @@ static int carried_provider_read(const char *text, uint64_t *ret)
     errno = 0;
     *ret = strtoull(text, &end, 10);
     return *text >= '1' && *text <= '9' && *end == '\0' && errno == 0 ? 0 : -1;
+}
+
+static int carried_priority_read(const char *text, uint64_t *ret)
+{
+    for (*ret = APIARY_PRIORITY_URGENT; *ret <= APIARY_PRIORITY_LOW; ++*ret)
+        if (strcmp(text, ap_priority_name(*ret - 1)) == 0) return 0;
+    return -1;
 }
 
 /* ---- the table -------------------------------------------------------------------------------------------------- */

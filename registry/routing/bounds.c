@@ -12,7 +12,7 @@ bool ap_bounds_any(const struct ap_segment *seg, uint32_t capability)
 {
     static const enum ap_term all[] = {AP_TERM_schedule_to_close, AP_TERM_schedule_to_start, AP_TERM_start_to_close,
                                        AP_TERM_heartbeat, AP_TERM_delay, AP_TERM_max_attempts, AP_TERM_backoff,
-                                       AP_TERM_wait_for_provider};
+                                       AP_TERM_wait_for_provider, AP_TERM_max_priority};
     const struct ap_capability *c = ap_capability_at(seg, capability);
     struct ap_terms *row = ap_terms_at(seg, capability);
     uint64_t any = 0;
@@ -20,6 +20,7 @@ bool ap_bounds_any(const struct ap_segment *seg, uint32_t capability)
     if (c == NULL || row == NULL || ap_load_relaxed(&c->terms) == 0) return false;
     /* A word that is out of range counts as well: when they are put in it is read as nothing. */
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) any |= AP_TERM_VALUE(ap_load_relaxed(ap_term_word(row, all[i]))) >> 1;
+    any |= AP_TERM_VALUE(ap_load_relaxed(&row->priority)); /* urgent is the word 0 */
     return any != 0;
 }
 
@@ -41,6 +42,15 @@ static void retry_within(const struct ap_segment *seg, uint32_t capability, apia
     if (retry->cap != 0 && retry->cap < retry->backoff) retry->cap = retry->backoff;
 }
 
+static void priority_within(const struct ap_segment *seg, uint32_t capability, apiary_delegate_options_t *o)
+{
+    uint64_t most = bound_of(seg, capability, AP_TERM_max_priority), rank = bound_of(seg, capability, AP_TERM_priority);
+
+    if (o->priority != 0) rank = o->priority - 1;
+    if (rank < most) rank = most;
+    if (o->priority != 0 || rank != AP_RANK_NORMAL) o->priority = rank + 1;
+}
+
 void ap_bounds_apply(const struct ap_segment *seg, uint32_t capability, apiary_delegate_options_t *o)
 {
     uint64_t delay = bound_of(seg, capability, AP_TERM_delay);
@@ -50,6 +60,7 @@ void ap_bounds_apply(const struct ap_segment *seg, uint32_t capability, apiary_d
     o->start_to_close = at_most(o->start_to_close, bound_of(seg, capability, AP_TERM_start_to_close));
     o->heartbeat = at_most(o->heartbeat, bound_of(seg, capability, AP_TERM_heartbeat));
     if (o->delay < delay) o->delay = delay;
+    priority_within(seg, capability, o);
     retry_within(seg, capability, &o->retry);
     if (bound_of(seg, capability, AP_TERM_wait_for_provider) != 0) o->flags |= APIARY_WAIT_FOR_PROVIDER;
 }

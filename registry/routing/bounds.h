@@ -5,6 +5,8 @@
  * DELAY     at least what is declared.
  * RETRY     max_attempts: at most what is declared; backoff: at least. A failure with a code from never_from to never_to is not
  *           tried again. The worker sees to that, so it is so for tasks that were delegated before it was declared, too.
+ * PRIORITY  priority: that of a task whose caller does not say. max_priority: that of a task whose caller asks for a more urgent
+ *           one.
  * WAIT      wait_for_provider: a caller cannot do without.
  * WHERE     The submitting side puts them into its copy of the options, when it has found that the capability declares any
  *           (registry/client/within.c). The task carries them like any others, and nobody else need know.

@@ -20,6 +20,21 @@ const char *ap_bare_name(uint64_t value)
     return value < AP_BARE_WORDS ? names[value] : NULL;
 }
 
+const char *ap_priority_name(uint64_t rank)
+{
+    static const char *const names[AP_RANKS] = {"urgent", "high", "normal", "low"};
+
+    return rank < AP_RANKS ? names[rank] : NULL;
+}
+
+void ap_terms_rank(const struct ap_segment *seg, uint32_t capability, uint32_t rank)
+{
+    struct ap_terms *row = ap_terms_at(seg, capability);
+
+    if (row == NULL) return;
+    ap_add_relaxed(rank == AP_RANK_URGENT + 1 ? &row->urgent : rank == AP_RANK_HIGH + 1 ? &row->high : &row->low, 1);
+}
+
 /* ---- read ------------------------------------------------------------------------------------------------------- */
 
 bool ap_term_read(const struct ap_segment *seg, uint32_t capability, enum ap_term term, uint64_t *ret)
@@ -168,8 +183,10 @@ static void look_terms(struct ap_look *look)
             ap_look_found(look, AP_CORRUPT, &row->paid + k, (&row->paid)[k], "R9", "%s of a capability without terms", numbers[k]);
     if (AP_TERM_VALUE(ap_look_64(look, &row->rules)) != 0) look_rules(look, row);
     ap_look_zero(look, (const uint8_t *)row + used, offsetof(struct ap_terms, paid) - used, "R9", "behind the terms");
-    ap_look_zero(look, &row->fell_back + 1, sizeof *row - offsetof(struct ap_terms, fell_back) - sizeof row->fell_back, "R9",
-                 "behind fell_back");
+    for (const uint64_t *count = &row->urgent; !named && count <= &row->low; count++)
+        if (ap_look_64(look, count) != 0)
+            ap_look_found(look, AP_CORRUPT, count, *count, "R9", "priorities of no capability");
+    ap_look_zero(look, &row->low + 1, sizeof *row - offsetof(struct ap_terms, low) - sizeof row->low, "R9", "behind low");
 }
 
 /* One for each capability. */
@@ -183,6 +200,7 @@ static const struct ap_field terms_fields[] = {
 #include "registry/routing/terms.def"
 #undef AP_TERM
     AP_FIELD(ap_terms, paid), AP_FIELD(ap_terms, refused), AP_FIELD(ap_terms, fell_back),
+    AP_FIELD(ap_terms, urgent), AP_FIELD(ap_terms, high), AP_FIELD(ap_terms, low),
     {NULL, 0, 0},
 };
 const struct ap_part ap_part_terms = {

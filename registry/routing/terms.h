@@ -30,6 +30,7 @@
 #include "registry/routing/policy.h"
 #include "registry/routing/rules.h"
 #include "registry/routing/majors.h"
+#include "shm/rank.h"
 
 #define AP_TERM_SPAN INT64_C(259200000000000) /* three days: a word has room for no more */
 
@@ -41,6 +42,9 @@ struct ap_terms {
     uint64_t paid AP_ALIGNED; /* how far its rate is used up (limits.h); 0: not at all */
     uint64_t refused;         /* callers that a rule does not allow (rules.h) */
     uint64_t fell_back;       /* tasks that went to its fallback */
+    /* Tasks that were delegated with another priority than normal. These may be of a capability without terms. */
+    uint64_t urgent AP_ALIGNED;
+    uint64_t high, low;
 } AP_ALIGNED;
 
 enum ap_term {
@@ -53,6 +57,10 @@ _Static_assert(offsetof(struct ap_terms, paid) == (AP_TERMS * 8 + AP_LINE - 1) /
 
 /* The words of the term `bare`; NULL: a major, or nothing. */
 const char *ap_bare_name(uint64_t value);
+/* The words of the terms `priority` and `max_priority`, which are numbered as enum ap_rank. */
+const char *ap_priority_name(uint64_t rank);
+/* A task of a rank, + 1, is delegated. */
+void ap_terms_rank(const struct ap_segment *seg, uint32_t capability, uint32_t rank);
 
 /* The names of which something is a term. An agent that declares it of "name@2" declares it of "name", too, if that has it. */
 enum ap_term_of { AP_OF_ANY, AP_OF_BARE, AP_OF_MAJOR };

@@ -262,6 +262,7 @@ static void run_delegate_all(void)
 
     if (apiary_delegate_all(actor.api, "echo", "work", 4, NULL, providers, tasks, errors, QUEUES) != 1 || errors[0] != 0) _exit(27);
 }
+
 static void run_delegate_detached(void)
 {
     const apiary_delegate_options_t o = {.struct_size = sizeof o, .flags = APIARY_DETACH};
@@ -349,6 +350,13 @@ static apiary_delegate_options_t carried(void)
 static void run_delegate_carried(void)
 {
     const apiary_delegate_options_t o = carried();
+
+    must(apiary_delegate(actor.api, "echo", "work", 4, &o, &actor.task));
+}
+
+static void run_delegate_ranked(void)
+{
+    const apiary_delegate_options_t o = {.struct_size = sizeof o, .priority = APIARY_PRIORITY_URGENT};
 
     must(apiary_delegate(actor.api, "echo", "work", 4, &o, &actor.task));
 }
@@ -604,6 +612,7 @@ const struct operation kills_registry[] = {
     {.name = "delegate_bound", .registry = true, .run = run_delegate_bound},
     {.name = "delegate_bound_warm", .registry = true, .prepare = run_delegate_bound, .run = run_delegate_bound},
     {.name = "delegate_block", .registry = true, .run = run_delegate_block},
+    {.name = "delegate_ranked", .registry = true, .run = run_delegate_ranked},
     {.name = "delegate_carried", .registry = true, .run = run_delegate_carried, .before = before_carried},
     {.name = "delegate_later", .registry = true, .run = run_delegate_later, .before = before_told},
     {.name = "delegate_later_detached", .registry = true, .run = run_delegate_later_detached, .before = before_told},

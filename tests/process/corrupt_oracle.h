@@ -548,6 +548,8 @@ static void oracle_terms(struct oracle *o)
         HOLDS(c->ways <= AP_WAYS && (c->ways == 0 || c->key != 0), "capability", i, c->ways);
         HOLDS(c->terms <= 1 && (c->terms == 0 || c->key != 0), "terms", i, c->terms);
         HOLDS(c->terms == 1 || ap_terms_at(o->seg, i)->paid == 0, "terms", i, ap_terms_at(o->seg, i)->paid);
+        for (const uint64_t *at = &ap_terms_at(o->seg, i)->urgent; at <= &ap_terms_at(o->seg, i)->low; at++)
+            HOLDS(c->key != 0 || *at == 0, "terms", i, *at);
         oracle_ruled(o, i, &words[AP_TERM_rules]);
         for (uint32_t t = 0; t < AP_TERMS; t++) {
             uint64_t value = words[t] & 0xffffffffffff;
