@@ -226,8 +226,8 @@ typedef struct apiary_result {
 /* Delegates `size` bytes to the best living agent that offers `capability`; they are copied once. Never blocks.
  * `ret` may be NULL only with APIARY_DETACH (fire and forget).
  * APIARY_ENOCAP, _ENOPROVIDER, _EQUEUEFULL, _ENOSLOT, _ENOBLOCK, _ESHARE, _ELIMIT, _ETOOLARGE,
- * _ENOLANE; _EBACKLOG: so much waits that the task would not be done by its deadline; _ERATE: the capability has
- * declared a rate. */
+ * _ENOLANE; _EBACKLOG: so much waits that the task would not be done by its deadline, or not be started in time; _ERATE: the
+ * capability has declared a rate; _EFORBIDDEN: its rules do not allow the service for which the handle was attached. */
 APIARY_API int apiary_delegate(apiary_t *a, const char *capability, const void *body, size_t size,
                                const apiary_delegate_options_t *options, apiary_task_t *ret);
 

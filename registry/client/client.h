@@ -303,6 +303,15 @@ AP_ALWAYS_INLINE int ap_collect_seen(const struct ap_segment *seg, apiary_task_t
 }
 /* A loan whose task is refused is the caller's again, or the entry's that is delegated anew. Its slot is not freed yet. */
 void ap_loan_back(struct ap_lane_context *c, uint64_t loan);
+/* Where tasks wait at the queue that was picked: whether the task would be done there in time, or at another provider, which is
+ * then in *queue and *life, with room in its ring: 0; else APIARY_EBACKLOG. `timeout`: that, or its time to be started. */
+struct ap_backlog_task {
+    uint64_t key, timeout;
+    bool apart;   /* it goes into the shared ring, whatever the lane has there */
+    uint8_t rank; /* + 1; 0: NORMAL */
+};
+AP_MUST_CHECK int ap_backlog_pick(struct ap_lane_context *c, int service, uint32_t capability, const struct ap_backlog_task *task,
+                                  uint32_t *queue, uint64_t *life);
 
 /* ap_collect, inlined. */
 AP_ALWAYS_INLINE int ap_collect_at(struct apiary *a, apiary_task_t task, apiary_result_t *ret)

@@ -7,7 +7,6 @@
 #include "registry/routing/kept.h"
 #include "registry/client/carried.h"
 #include "registry/client/client.h"
-#include "registry/routing/deadline.h"
 #include "registry/routing/bounds.h"
 #include "registry/routing/homes.h"
 #include "registry/routing/limits.h"
@@ -172,15 +171,17 @@ AP_ALWAYS_INLINE int pick(struct submit *s, struct ap_known_name *known, const a
     return 0;
 }
 
-/* Tasks wait at the queue. Whether this one would wait past its deadline. */
-static __attribute__((noinline)) bool too_late(struct ap_lane_context *c, uint32_t queue, uint32_t ring, uint64_t timeout)
+/* With options, or none; a key and a time to be started are said only with those that are carried. */
+static __attribute__((noinline)) struct picked pick_in_time(struct ap_lane_context *c, int service, uint32_t capability,
+                                                            const apiary_delegate_options_t *options, struct picked p)
 {
-    uint64_t excess = ap_deadline_excess(c->lane.seg, queue, ring, c->lane.index, AP_RANK_NORMAL, timeout);
+    struct ap_backlog_task task = {options != NULL ? options->key : 0, ap_timeout_of(c->lane.seg, options),
+                                   c->rank != 0 || ap_places_bound(c->lane.seg, capability) != 0, c->rank};
+    uint64_t start = options != NULL ? options->schedule_to_start : 0;
 
-    if (excess == 0) return false;
-    c->refused.queue = queue;
-    c->refused.excess = excess;
-    return true;
+    if (start != 0 && start < task.timeout) task.timeout = start;
+    p.error = ap_backlog_pick(c, service, capability, &task, &p.queue, &p.life);
+    return p;
 }
 
 /* ---- take: a ticket, a slot, a block --------------------------------------------------------------------------- */
@@ -319,6 +320,7 @@ static __attribute__((noinline)) int take_back(const struct placed p, int error)
             word = ap_load_acquire(&p.at->word);
             if (ap_task_requested(p.at, word, AP_REQUEST_KEEP)) ap_kept_recall(seg, ap_task_id(seg, p.slot, p.generation));
             ap_task_release_with(seg, p.c->lane.index, p.slot, word, ap_slot_leave, seg);
+            p.c->refused.queue = p.queue;
             return error;
         }
         word = ap_load_acquire(&p.at->word);
@@ -339,9 +341,15 @@ AP_ALWAYS_INLINE int place_there(struct submit *s, const apiary_delegate_options
     uint64_t ref;
     int r;
 
-    if (__builtin_expect(ap_load_relaxed(&s->to->pace) != 0, 0) &&
-        too_late(s->c, s->queue, s->way->index, ap_timeout_of(s->seg, options)))
-        return APIARY_EBACKLOG;
+    if (__builtin_expect(ap_load_relaxed(&s->to->pace) != 0, 0)) {
+        struct picked p = pick_in_time(s->c, s->service, s->capability, options,
+                                       (struct picked){.queue = s->queue, .life = s->life});
+
+        if (p.error < 0) return p.error;
+        chosen(s, p);
+        if (s->way != &s->c->apart) s->way = &s->c->producers[s->queue];
+        else if (!apart_to(s->c, s->queue)) return APIARY_EQUEUEFULL;
+    }
     r = delegate_take(s);
     if (__builtin_expect(r < 0, 0)) return r;
     if (!s->batched) s->now = s->seg->ops->now();

@@ -99,7 +99,7 @@ static size_t say_queue(const struct ap_lane_context *c, char *ret, size_t size)
     ap_text_copy(name, agent->name, sizeof name);
     if (c->refused.error == APIARY_EBACKLOG)
         return ap_format(ret, size, "agent '%s' has %u tasks waiting, each of %llu us: this one would wait past its deadline; "
-                         "give it more time (timeout), or run more instances (queen: instances)", name,
+                         "give it more time (timeout, schedule_to_start), or run more instances (queen: instances)", name,
                          ap_queue_depth(seg, c->refused.queue),
                          (unsigned long long)ap_load_relaxed(&ap_queue_at(seg, c->refused.queue)->pace) / 1000);
     return ap_format(ret, size, "agent '%s' has %u tasks waiting; queue_depth (%u for each caller) and the capability's "

@@ -19,13 +19,11 @@ uint64_t ap_deadline_wait(const struct ap_segment *seg, uint32_t queue, uint32_t
 uint64_t ap_deadline_excess(const struct ap_segment *seg, uint32_t queue, uint32_t ring, uint32_t lane, enum ap_rank rank,
                             uint64_t timeout)
 {
-    struct ap_queue *q = ap_queue_at(seg, queue);
+    const struct ap_queue *q = ap_queue_at(seg, queue);
     uint64_t most = (uint64_t)seg->geometry.queue_depth * (seg->geometry.queue_inlets + 1), wait;
 
     /* Full rings would not be too much: who has time does not look at them. */
     if (q == NULL || wait_for(q, most, ap_load_relaxed(&q->pace)) <= timeout) return 0;
     wait = ap_deadline_wait(seg, queue, ring, lane, rank);
-    if (wait <= timeout) return 0;
-    ap_add_relaxed(&q->refused, 1);
-    return wait - timeout;
+    return wait > timeout ? wait - timeout : 0;
 }
