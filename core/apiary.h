@@ -107,6 +107,7 @@ enum apiary_delegate_flags {
     APIARY_WAIT_FOR_PROVIDER = 2u, /* where nobody alive offers the capability now, the task waits for one until its deadline */
     APIARY_NO_FALLBACK = 4u, /* nor does another capability do, whatever the rules of this one name for that case */
     APIARY_PARTS = 8u, /* parts of the result are wanted as they come (apiary_next_part), and not only the whole */
+    APIARY_PROBE = 16u, /* it asks whether an agent of the capability goes on, past all bounds, and runs nothing; see below, 13 */
 };
 
 /* Which of the tasks that wait at an agent is started first. */
@@ -172,6 +173,15 @@ enum apiary_untried {
  *   gives the task up (APIARY_ETIMEDOUT).
  * 12 `provider`: the one provider that may run it, by the number that apiary_discover gives it; 0: any. It is moved to no other.
  *   When that one has gone the task is refused, or ends by itself, with APIARY_ENOPROVIDER; so it is in `apiary_fetch`, too.
+ * 13 With APIARY_PROBE the task is a health probe: the worker that runs the agent answers it by itself as soon as it would begin a
+ *   task, before all that wait. The agent's own code does not see it, and the result is empty. So one that is not answered in time
+ *   has found an agent that is there and does not go on.
+ * 14 A probe has a way of its own: it needs nothing of max_concurrent_delegations, and neither rate, queue_limit, a full queue, a
+ *   backlog, a failing agent, nor the mode of its swarm keeps it out. Of a task table that is full a part is kept for probes.
+ *   Without `provider` it goes to any agent of the capability, in turn.
+ * 15 It is no way round these bounds: it has no body, and nothing runs. One of each process waits at an agent, and eight in all;
+ *   the next one is refused (APIARY_ELIMIT). APIARY_EINVAL with a body, another flag than APIARY_NO_FALLBACK, or an option that
+ *   says when or how often it is to be run, or that its result is kept.
  * 16 `priority`: whenever an agent can begin a task it takes the most urgent that waits there; 0: as the capability declares
  *   (`priority`), which is normal otherwise. An agent's delegation for a task has that one's, unless it says another. Nobody
  *   starves: while tasks of a level wait at an agent, one of them is started after 18 others at the latest. A task keeps its

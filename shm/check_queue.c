@@ -65,13 +65,28 @@ static void queue_standing(struct ap_look *look, const struct ap_queue *q)
     if (charge > AP_CHARGE_MAX) ap_look_found(look, AP_CORRUPT, &q->charge, charge, "Q10", "a charge of %llu ns", LONG(charge));
 }
 
+/* Any reference may be left of a probe that waits no more, if it ever was one. */
+static void queue_probes(struct ap_look *look, const struct ap_queue *q)
+{
+    uint64_t probed = ap_look_64(look, &q->probed);
+
+    if (probed > 1) ap_look_found(look, AP_CORRUPT, &q->probed, probed, "Q12", "probed %016llx", LONG(probed));
+    for (uint32_t i = 0; i < AP_PROBES; i++) {
+        uint64_t ref = ap_look_64(look, &q->probes[i]);
+
+        if (ref == 0 || (ref >> AP_LAP_SHIFT == 0 && AP_REF_GENERATION(ref) != 0 &&
+                         ap_slot_at(look->seg, AP_REF_SLOT(ref)) != NULL))
+            continue;
+        ap_look_found(look, AP_CORRUPT, &q->probes[i], ref, "Q12", "probe %016llx names no task", LONG(ref));
+    }
+}
+
 static void look_queue(struct ap_look *look)
 {
     const struct ap_queue *q = ap_queue_at(look->seg, look->index);
     const struct ap_geometry *g = &look->seg->geometry;
     uint32_t rings = g->queue_inlets + 1, depth = ap_look_32(look, &q->depth), running = ap_look_32(look, &q->running);
     uint64_t summary = ap_look_64(look, &q->summary);
-    const uint8_t *base = (const uint8_t *)q;
 
     queue_life(look, q);
     queue_counts(look, q);
@@ -84,12 +99,10 @@ static void look_queue(struct ap_look *look)
                       LONG(rings) * g->queue_depth);
     if (running > g->tasks)
         ap_look_found(look, AP_CORRUPT, &q->running, running, "Q7", "%u running of %u tasks", running, g->tasks);
-    ap_look_zero(look, base + offsetof(struct ap_queue, refused) + sizeof q->refused,
-                 offsetof(struct ap_queue, depth) - offsetof(struct ap_queue, refused) - sizeof q->refused, "Q8",
-                 "behind the summary's line");
     if (ap_look_64(look, &q->ranked) > 1)
         ap_look_found(look, AP_CORRUPT, &q->ranked, ap_look_64(look, &q->ranked), "Q13", "ranked %016llx",
                       LONG(ap_look_64(look, &q->ranked)));
+    queue_probes(look, q);
 }
 
 /* ---- rings ---------------------------------------------------------------------------------------------------- */
@@ -252,6 +265,7 @@ static const struct ap_field queue_fields[] = {
     AP_FIELD(ap_queue, told), AP_FIELD(ap_queue, until), AP_FIELD(ap_queue, probe), AP_FIELD(ap_queue, charge),
     AP_FIELD(ap_queue, charged), AP_FIELD(ap_queue, ejections), AP_FIELD(ap_queue, pace), AP_FIELD(ap_queue, refused),
     AP_FIELD(ap_queue, taken), AP_FIELD(ap_queue, margin), AP_FIELD(ap_queue, ranked),
+    AP_FIELD(ap_queue, probed), AP_FIELD(ap_queue, answered), AP_FIELD(ap_queue, probes),
     {NULL, 0, 0},
 };
 static const struct ap_number queue_numbers[] = {

@@ -20,7 +20,7 @@ _Static_assert(offsetof(struct ap_slot, body_inline) == 64, "control is one line
 _Static_assert(offsetof(struct ap_slot, result_inline) == 128, "the result never overlaps the request");
 _Static_assert(offsetof(struct ap_slot, queued) == 192, "times have a line of their own");
 _Static_assert(sizeof(struct ap_slab) == 16, "slab");
-_Static_assert(sizeof(struct ap_queue) == 192, "queue: three lines");
+_Static_assert(sizeof(struct ap_queue) == 256, "queue: four lines");
 _Static_assert(offsetof(struct ap_ring, cells) == 128, "ring: producer's line, consumer's line, cells");
 _Static_assert(sizeof(struct ap_event) == 64, "event: one line");
 _Static_assert(sizeof(struct ap_claim) == 256 && offsetof(struct ap_claim, counts) == 64, "claim: four lines");

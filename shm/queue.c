@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/invariant.h"
+#include "shm/probe.h"
 
 #define EMPTY_LEFT 3 /* rings that a pop may find empty and leave in the summary */
 #define REF_MASK ((UINT64_C(1) << AP_LAP_SHIFT) - 1)
@@ -192,6 +193,7 @@ void ap_queue_begin(struct ap_segment *seg, uint32_t queue, bool anew)
     ap_store_relaxed(&q->cancelled, 0);
     ap_store_relaxed(&q->taken, 0);
     ap_store_relaxed(&q->refused, 0);
+    ap_store_relaxed(&q->answered, 0);
     ap_store_relaxed(&q->run_time, 0);
     ap_store_relaxed(&q->told, 0);
 }
@@ -361,7 +363,7 @@ int ap_queue_settle(struct ap_consumer *c)
         ap_or_acq_rel(&c->queue->summary, UINT64_C(1) << r);
         found = 1;
     }
-    return found;
+    return ap_probe_waits(c) || found != 0;
 }
 
 void ap_queue_publish(struct ap_consumer *c, uint32_t running)

@@ -11,6 +11,7 @@
  * LAYOUT    struct ap_queue   line 0 life                       writer: its consumer's process, reaper   readers: every submit
  *                             line 1 summary, crashed, ...      producers set, consumer clears; a lane that ends a task adds
  *                             line 2 depth, running, ...        writer: consumer    readers: routers, tools
+ *                             line 3 probes                     writer: who probes, and the consumer (probe.h)
  *           struct ap_ring    line 0 lease, tail                writer: the producer (all producers of the shared ring)
  *                             line 1 head                       writer: consumer    readers: producers that seem full
  *                             cells[queue_depth]                writer: producers
@@ -57,7 +58,7 @@
  *           2 A consumer dies: its reaper closes the queue. The references stay for the next consumer.
  *           3 A consumer was superseded while it lives: it may still move a head on. The next consumer adopts a head that is
  *           ahead of its own (ap_queue_settle).
- * COUNTERS  1 Each task that ends is counted once, right after its end, by the one who ended it.
+ * COUNTERS  1 Each task that ends is counted once, right after its end, by the one who ended it. Probes are not.
  *           2 A death between the two loses that one count. The death of a consumer loses the counts that it had not published
  *           (64 at most).
  * EJECTION  1 A consumer whose tasks fail ejects its queue for a time: it stores `probe` = 0, then `ejections`, then `until`.
@@ -78,6 +79,7 @@
  *           Q10 a queue that is ejected was ejected at least once, and until less than AP_EJECTED_MAX from now; no charge is above
  *           AP_CHARGE_MAX
  *           Q11 no pace is above AP_PACE_MAX, no margin above AP_MARGIN_MOST, and none that is told below AP_MARGIN_LEAST
+ *           Q12 see probe.h, Q13 see rank.h
  * ERRORS    APIARY_EQUEUEFULL: retry after a result was collected.
  * PROGRESS  push to an inlet wait-free, to the shared ring lock-free; pop wait-free.
  */
@@ -90,6 +92,8 @@
 #include "shm/task.h"
 
 enum ap_queue_state { AP_QUEUE_FREE, AP_QUEUE_CLAIMED, AP_QUEUE_OPEN, AP_QUEUE_CLOSED };
+
+#define AP_PROBES 8u /* that wait at one queue at most */
 
 #define AP_QUEUE_LIFE(epoch, lane, state) ((uint64_t)(epoch) << 24 | (uint64_t)(lane) << 8 | (state))
 #define AP_QUEUE_STATE(life) ((uint32_t)((life) & 0xff))
@@ -112,6 +116,8 @@ struct ap_queue {
     uint64_t crashed, expired, cancelled; /* tasks that ended without their consumer: added by the lane that ended them */
     uint64_t taken;   /* tasks that its consumer has taken over from other agents' queues; writer: the consumer */
     uint64_t refused; /* tasks that were not accepted, because they would have waited past their deadlines: added by the callers */
+    uint64_t probed;   /* 1: a probe may wait in `probes`. See probe.h, as the next and `probes` */
+    uint64_t answered; /* probes; writer: the consumer */
 
     uint32_t depth AP_ALIGNED; /* queued, as of the consumer's last turn */
     uint32_t running;
@@ -120,6 +126,8 @@ struct ap_queue {
     uint64_t run_time; /* ns, the mean of the last tasks; one that took very long counts less */
     uint64_t retried;  /* attempts that failed, after which the task was put back */
     uint64_t told;     /* CLOCK_MONOTONIC, when the consumer last told these */
+
+    uint64_t probes[AP_PROBES] AP_ALIGNED; /* references of those that wait */
 } AP_ALIGNED;
 
 struct ap_ring {

@@ -65,11 +65,21 @@ bool ap_slabs_hold(const struct ap_slabs *s, uint32_t slab)
     return false;
 }
 
+/* The n-th slab to be tried. Lanes begin at different places, so that they do not race for the same one; a probe's with those that
+ * are kept for it. */
+static uint32_t slab_nth(const struct ap_slabs *s, uint32_t all, uint32_t n)
+{
+    uint32_t kept = AP_SLABS_KEPT(all);
+
+    return s->kept ? (all - kept + n) % all : (s->lane->index + n) % (all - kept);
+}
+
 static int slab_lease(struct ap_slabs *s)
 {
     struct ap_segment *seg = s->lane->seg;
-    uint64_t count = seg->sections[AP_SECTION_SLABS].count;
+    uint32_t all = (uint32_t)seg->sections[AP_SECTION_SLABS].count, count = s->kept ? all : all - AP_SLABS_KEPT(all);
 
+    if (s->kept && s->count > 0) return APIARY_ENOSLOT;
     AP_ASSERT(s->count <= s->capacity);
     if (s->count == s->capacity) {
         uint32_t capacity = s->capacity != 0 ? s->capacity * 2 : 4;
@@ -79,10 +89,9 @@ static int slab_lease(struct ap_slabs *s)
         s->capacity = capacity;
     }
     if (s->most != 0 && s->count > 0 && ap_share_slabs_of(seg, s->lane->member).held >= s->most) return APIARY_ELIMIT;
-    if (!ap_share_slab(seg, s->lane->member)) return APIARY_ESHARE;
-    for (uint64_t n = 0; n < count; n++) {
-        /* Lanes begin at different places, so that they do not race for the same slab. */
-        uint32_t slab = (uint32_t)((s->lane->index + n) % count);
+    if (!s->kept && !ap_share_slab(seg, s->lane->member)) return APIARY_ESHARE;
+    for (uint32_t n = 0; n < count; n++) {
+        uint32_t slab = slab_nth(s, all, n);
         uint64_t *lease = &ap_slab_at(seg, slab)->lease, seen = ap_load_relaxed(lease);
 
         /* A lease that a corrupted segment has forgotten is not taken a second time, and so there is an end. */
@@ -108,7 +117,7 @@ static void slab_return(struct ap_slabs *s, uint32_t slab)
     /* No store: where a handle is detached by another thread than the lane's, that lane may be dead and recovered by now. (Its next
      * owner has the same index: whoever detaches looks at the lane's epoch first.) */
     if (!ap_cas(&at->lease, &lease, AP_LEASE(AP_LEASE_EPOCH(lease), 0))) return; /* TASK-R5 pairs TASK-A5 */
-    ap_share_slab_back(s->lane->seg, s->lane->member);
+    if (!s->kept) ap_share_slab_back(s->lane->seg, s->lane->member);
 }
 
 void ap_slabs_release(struct ap_slabs *s)

@@ -265,8 +265,11 @@ struct ap_slabs {
     uint32_t next;     /* next slot of that slab; AP_SLAB_SLOTS: none yet, or none left */
     uint32_t first, epoch; /* of that slab: the index of its slot 0, its lease's epoch */
     uint32_t most;         /* of all lanes of its member (share.h, UNNAMED); 0: there is no such bound */
+    bool kept;             /* for probes: one at most, of those that are kept for them, or else any */
 };
 void ap_slabs_init(struct ap_slabs *s, struct ap_lane_handle *lane);
+/* How many of a table's slabs, the last ones, are kept for probes (probe.h). */
+#define AP_SLABS_KEPT(slabs) ((uint32_t)(slabs) / 32)
 /* Gives back slabs; slots still busy stay in place, marked ABANDON by the caller beforehand. Frees the private list. */
 void ap_slabs_release(struct ap_slabs *s);
 /* Whether a slab is among the lane's, by private memory. */

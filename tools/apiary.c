@@ -15,6 +15,7 @@ static const struct apiary_command commands[] = {
     {"capability", "show what capabilities declare", cmd_capability},
     {"kinds", "show the built-in kinds of agents and their keys", cmd_kinds},
     {"delegate", "run one task and print its result", cmd_delegate},
+    {"probe", "ask the agents of a capability or a service whether they go on", cmd_probe},
     {"task", "list, show and cancel tasks", cmd_task},
     {"dead", "list, show, retry and discard tasks that are not tried again", cmd_dead},
     {"kept", "list, fetch and forget results that outlive their tasks", cmd_kept},

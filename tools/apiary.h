@@ -26,6 +26,7 @@ int cmd_discover(struct tool *t, int argc, char **argv);
 int cmd_capability(struct tool *t, int argc, char **argv);
 int cmd_kinds(struct tool *t, int argc, char **argv);
 int cmd_delegate(struct tool *t, int argc, char **argv);
+int cmd_probe(struct tool *t, int argc, char **argv);
 int cmd_task(struct tool *t, int argc, char **argv);
 int cmd_dead(struct tool *t, int argc, char **argv);
 int cmd_kept(struct tool *t, int argc, char **argv);

@@ -252,7 +252,7 @@ int cmd_delegate(struct tool *t, int argc, char **argv)
     const char *timeout = NULL, *from = NULL;
     struct call call = {.options = {.struct_size = sizeof call.options}};
     struct tool_carried carried = {.hops = NULL};
-    bool detach = false, wait = false, parts = false, only = false, all = false;
+    bool detach = false, wait = false, parts = false, only = false, all = false, probe = false;
     const struct tool_option options[] = {
         {"timeout", 't', "TIME", "give the task up after TIME (250ms, 5s, 2m) [the segment's task_timeout]", &timeout,
          NULL},
@@ -261,6 +261,7 @@ int cmd_delegate(struct tool *t, int argc, char **argv)
         {"from", 'f', "SERVICE", "call for SERVICE, as a process of it [for none]", &from, NULL},
         {"parts", 0, NULL, "print parts of the result as they come", NULL, &parts},
         {"wait-for-provider", 'w', NULL, "wait for a provider where none is there, until the deadline", NULL, &wait},
+        {"probe", 0, NULL, "ask whether an agent goes on, past all that waits, and run nothing", NULL, &probe},
         {"no-fallback", 0, NULL, "refuse it where there is no provider, and use no fallback", NULL, &only},
 #define AP_CARRIED(field, type, option, argument, what) {option, 0, argument, what, &carried.field, NULL},
 #include "registry/client/carried.def"
@@ -285,6 +286,10 @@ int cmd_delegate(struct tool *t, int argc, char **argv)
     if (all && (detach || parts || call.options.provider != 0))
         return tool_usage_error(t, &usage, "--all does not go with --%s", detach ? "detach" : parts ? "parts" : "provider");
     if (wait) call.options.flags |= APIARY_WAIT_FOR_PROVIDER;
+    if (probe && (detach || parts || wait || argc > 1))
+        return tool_usage_error(t, &usage, "--probe does not go with %s", detach ? "--detach" : parts ? "--parts" : wait ?
+                                "--wait-for-provider" : "data: nothing is run");
+    if (probe) call.options.flags |= APIARY_PROBE;
     if (only) call.options.flags |= APIARY_NO_FALLBACK;
     apiary_t *a = NULL;
     rc = tool_attach_for(t, tool_segment(t, NULL), from, &a);

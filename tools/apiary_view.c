@@ -271,7 +271,7 @@ void view_usage(const struct ap_segment *seg, struct usage_view *ret)
 {
     uint32_t *of = tool_alloc((size_t)seg->geometry.members * 2 * sizeof *of);
     uint32_t slabs = (uint32_t)seg->sections[AP_SECTION_SLABS].count;
-    *ret = (struct usage_view){.tasks = seg->geometry.tasks, .slabs = slabs,
+    *ret = (struct usage_view){.tasks = seg->geometry.tasks, .slabs = slabs - AP_SLABS_KEPT(slabs),
                                 .forgotten = ap_load_relaxed(&seg->header->forgotten)};
     count_tasks(seg, ret, of, of + seg->geometry.members);
     free(of);

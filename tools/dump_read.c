@@ -372,6 +372,7 @@ static json_t *queues_json(const struct dump *d)
 #define COUNT(field) dump_read_set(o, #field, dump_number(ap_load_relaxed(&q->field)))
         COUNT(running), COUNT(started), COUNT(done), COUNT(failed), COUNT(late), COUNT(crashed), COUNT(expired);
         COUNT(cancelled), COUNT(retried), COUNT(refused), COUNT(taken), COUNT(run_time), COUNT(pace), COUNT(margin);
+        COUNT(answered);
 #undef COUNT
         dump_read_set(o, "summary", dump_hex(ap_load_relaxed(&q->summary)));
         dump_read_set(o, "rings", rings_json(seg, i));

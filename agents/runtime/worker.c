@@ -15,6 +15,7 @@
 #include "core/thread.h"
 #include "core/uring.h"
 #include "shm/bell.h"
+#include "shm/probe.h"
 
 #define NSEC UINT64_C(1000000000)
 #define BATCH 16            /* tasks of one agent in one turn */
@@ -85,7 +86,7 @@ static __attribute__((noinline)) bool pass_to_another(struct ap_worker *w, const
 
 static int worker_drain(struct ap_worker *w, struct ap_agent *agent)
 {
-    int n = 0;
+    int n = 0, probes = 0;
 
     if (!agent->scanning && ap_queue_rescan_due(&agent->consumer)) {
         agent->scanning = true;
@@ -95,6 +96,7 @@ static int worker_drain(struct ap_worker *w, struct ap_agent *agent)
     while (n < BATCH && may_start(agent) && ap_load_relaxed(&w->command) == AP_WORKER_RUN) {
         uint64_t ref;
 
+        if (__builtin_expect(ap_probe_asked(&agent->consumer), 0)) probes += ap_worker_answer(w, agent);
         ref = __builtin_expect(agent->bounded, 0) ? next_placed(agent) : next_ref(agent);
         if (ref == 0) break;
         if (n++ == 0) w->now = w->seg->ops->now();
@@ -106,7 +108,7 @@ static int worker_drain(struct ap_worker *w, struct ap_agent *agent)
     }
     if (n > 0) w->latest = agent;
     if (agent->unpublished >= PUBLISH_AFTER) ap_worker_publish(agent);
-    return n;
+    return n + probes;
 }
 
 /* Whether the task that waits to run alone still waits here. */
@@ -224,6 +226,7 @@ static bool placed_to_do(struct ap_agent *agent)
 {
     bool some = ap_queue_settle(&agent->consumer) != 0;
 
+    if (ap_probe_asked(&agent->consumer)) return true;
     if (agent->stalled != 0 && ap_placed_would(agent, agent->stalled)) return true;
     if (agent->stalled == 0 && (agent->scanning || ap_queue_rescan_due(&agent->consumer))) return true;
     return some && (!agent->first_scan || agent->stalled != 0) && ap_queue_any_where(&agent->consumer, ap_placed_would, agent);

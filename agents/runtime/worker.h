@@ -105,6 +105,8 @@ static inline struct ap_worker *ap_worker_self(void)
 AP_MUST_CHECK int ap_worker_jobs_open(struct ap_worker *w);
 void ap_worker_jobs_close(struct ap_worker *w);
 void ap_worker_start_task(struct ap_worker *w, struct ap_agent *agent, uint64_t ref);
+/* Answers a probe that waits for the agent (shm/probe.h): 1, or 0, none does. */
+int ap_worker_answer(struct ap_worker *w, struct ap_agent *agent);
 int ap_worker_take_handed(struct ap_worker *w);
 void ap_worker_publish(struct ap_agent *agent);
 

@@ -3,6 +3,8 @@
 
 #include "agents/runtime/placed.h"
 #include "agents/runtime/queen.h"
+#include "registry/routing/dead.h"
+#include "shm/probe.h"
 #include "shm/start_by.h"
 
 /* Each agent has its own, so that a stale handle still says whose it was. */
@@ -97,11 +99,14 @@ AP_ALWAYS_INLINE void job_fill(struct ap_worker *w, struct ap_job *job, struct a
     agent->unpublished++;
 }
 
+#define PROBED 1 /* no error: it is answered, and not begun */
+
 /* Something was said of the task, or of one that has had the slot: why it is not to be started, or 0; its timers begin, at a time
  * that is not the batch's: an earlier task of that may have taken long. */
 static __attribute__((noinline)) int requested(struct ap_worker *w, struct ap_job *job, uint64_t request)
 {
     if (ap_request_has(request, job->token, AP_REQUEST_CANCEL)) return APIARY_ECANCELLED;
+    if (ap_request_has(request, job->token, AP_REQUEST_PROBE)) return PROBED;
     if (!ap_request_has(request, job->token, AP_REQUEST_TIMED)) return 0;
     w->now = w->seg->ops->now();
     if (ap_slot_until(job->at, job->token) <= w->now) return APIARY_ETIMEDOUT;
@@ -136,7 +141,7 @@ static bool offered(const struct ap_worker *w, const struct ap_agent *agent, con
     return ap_agent_runs(ap_agent_at(w->seg, agent->queue), job->capability);
 }
 
-/* Why a task that was claimed is not to be started; 0: it is. */
+/* Why a task that was claimed is not to be started, PROBED; 0: it is. */
 AP_ALWAYS_INLINE int refusal(struct ap_worker *w, const struct ap_agent *agent, struct ap_job *job)
 {
     uint64_t request;
@@ -173,7 +178,7 @@ AP_ALWAYS_INLINE void start_task(struct ap_worker *w, struct ap_agent *agent, ui
     job_fill(w, job, agent, slot, ref, token, hand);
     code = refusal(w, agent, job);
     if (__builtin_expect(code != 0, 0)) {
-        ap_job_finish(job, code, 0, NULL, 0);
+        ap_job_finish(job, code == PROBED ? 0 : code, 0, NULL, 0);
         return;
     }
     /* Routers see at once that this worker has something in hand, however long it takes. */
@@ -185,6 +190,44 @@ AP_ALWAYS_INLINE void start_task(struct ap_worker *w, struct ap_agent *agent, ui
     ap_lane_inside(lane, ref);
     agent->kind->handle(agent->state, ap_handle_name(job->handle));
     ap_lane_inside(lane, 0);
+}
+
+/* ---- probes ---------------------------------------------------------------------------------------------------- */
+
+/* A probe that was claimed ends. It is no job: none need be free, and it is no sample of how long tasks take. */
+static void probe_end(struct ap_worker *w, const struct ap_agent *agent, struct ap_slot *slot, uint64_t ref, uint64_t token)
+{
+    uint32_t only = ap_load_relaxed(&slot->only);
+    int code = 0;
+
+    w->now = w->seg->ops->now();
+    ap_slot_started(slot, w->now);
+    ap_slot_finished(slot, w->now);
+    ap_slot_agent_code(slot, 0);
+    if (only != 0 && only != w->queen->service_index + 1) code = APIARY_ENOPROVIDER;
+    if (!ap_agent_runs(ap_agent_at(w->seg, agent->queue), ap_load_relaxed(&slot->capability))) code = APIARY_ENOPROVIDER;
+    if (ap_load_relaxed(&slot->deadline) <= w->now) code = APIARY_ETIMEDOUT;
+    ap_slot_finish(w->seg, w->context->lane.index, slot, token, code);
+    /* TASK-F3 pairs TASK-F4 */
+    ap_task_free_unseen(w->seg, w->context->lane.index, AP_REF_SLOT(ref), ap_slot_leave, w->seg);
+}
+
+int ap_worker_answer(struct ap_worker *w, struct ap_agent *agent)
+{
+    uint64_t ref = ap_probe_next(&agent->consumer), token;
+    struct ap_slot *slot = ref != 0 ? ap_slot_at(w->seg, AP_REF_SLOT(ref)) : NULL;
+    struct ap_queue *q = agent->consumer.queue;
+    int hand;
+
+    if (slot == NULL) return 0;
+    hand = hand_take(w, ref);
+    token = ap_slot_claim(slot, w->context->lane.index, agent->queue, ref);
+    if (token != 0) {
+        probe_end(w, agent, slot, ref, token);
+        ap_store_relaxed(&q->answered, ap_load_relaxed(&q->answered) + 1);
+    }
+    hand_clear(w, hand);
+    return 1;
 }
 
 /* With a place that was taken for it, or that it still has to get. */

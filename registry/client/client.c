@@ -187,6 +187,7 @@ static void context_forget(struct ap_lane_context *c)
     AP_ASSERT(!c->shared || a->shared > 0);
     if (c->shared) ap_store_relaxed(&a->shared, a->shared - 1);
     free(c->slabs.held);
+    free(c->kept.held);
     context_free(c);
 }
 
@@ -196,6 +197,7 @@ static void context_close(struct ap_lane_context *c)
     struct apiary *a = c->client;
 
     ap_slabs_release(&c->slabs);
+    ap_slabs_release(&c->kept);
     ap_tickets_free(a->seg, c->lane.index);
     if (c == a->anchor) ap_member_close(a->seg, a->member, c->lane.index);
     if (c->shared) ap_lane_close_shared(&c->lane);
@@ -484,6 +486,7 @@ static void context_drop(struct ap_lane_context *c)
     ap_open_tasks(c, true);
     if (!c->shared) give_back(c);
     ap_slabs_release(&c->slabs);
+    ap_slabs_release(&c->kept);
     ap_tickets_free(c->client->seg, c->lane.index);
 }
 

@@ -78,6 +78,8 @@ struct ap_lane_context {
     bool works;                   /* a worker's: if its thread ends now, that is a death */
     uint8_t rank;                 /* of the task that is being delegated, + 1; 0: NORMAL (shm/rank.h) */
     struct ap_producer apart;     /* into the shared ring of the queue that was picked last for it (delegate.c) */
+    uint32_t probes;              /* where the next probe begins to look for a provider (probe.c) */
+    struct ap_slabs kept;         /* the one that is kept for probes, while the lane has it; zeros before it had any */
 };
 
 /* After detach, every field that may still be looked at is 0: see handles.h. */

@@ -15,6 +15,14 @@ int ap_collect(struct apiary *a, apiary_task_t task, apiary_result_t *ret)
     return ap_collect_at(a, task, ret);
 }
 
+/* The slab in which only the lane's probes lie: others need it, and it counts among what the member holds. */
+static void probes_slab_back(const struct apiary *a)
+{
+    struct ap_slabs *kept = ap_here_is(a) ? &ap_here.context->kept : NULL;
+
+    if (kept != NULL && kept->count > 0 && ap_slabs_busy(kept) == 0) ap_slabs_release(kept);
+}
+
 /* The releasing lane answers for the slot meanwhile. A thread that can have no lane borrows one of the process, under the
  * lock, which keeps it open; and so it is done for slots of ended threads, whose lanes close with their last task. */
 int ap_task_free(struct apiary *a, uint32_t index, uint64_t seen)
@@ -33,6 +41,7 @@ int ap_task_free(struct apiary *a, uint32_t index, uint64_t seen)
     r = ap_task_release_with(a->seg, c->lane.index, index, seen, ap_slot_leave, a->seg);
     if (locked) pthread_mutex_unlock(&a->lock);
     ap_shared_tidy(a);
+    probes_slab_back(a);
     return r;
 }
 
@@ -153,13 +162,13 @@ int apiary_cancel(apiary_t *a, apiary_task_t task)
 
 /* ---- slots that nobody collects ------------------------------------------------------------------------------- */
 
-uint32_t ap_open_tasks(const struct ap_lane_context *c, bool drop)
+static uint32_t open_in(const struct ap_lane_context *c, const struct ap_slabs *slabs, bool drop)
 {
     struct ap_segment *seg = c->client->seg;
     uint32_t open = 0;
 
-    for (uint32_t k = 0; k < c->slabs.count * AP_SLAB_SLOTS; k++) {
-        uint32_t index = c->slabs.held[k / AP_SLAB_SLOTS] * AP_SLAB_SLOTS + k % AP_SLAB_SLOTS;
+    for (uint32_t k = 0; k < slabs->count * AP_SLAB_SLOTS; k++) {
+        uint32_t index = slabs->held[k / AP_SLAB_SLOTS] * AP_SLAB_SLOTS + k % AP_SLAB_SLOTS;
         const struct ap_slot *slot = ap_slot_at(seg, index);
         uint64_t word = ap_load_acquire(&slot->word); /* TASK-A2 pairs TASK-R2 */
 
@@ -171,6 +180,11 @@ uint32_t ap_open_tasks(const struct ap_lane_context *c, bool drop)
         ap_stream_wake(seg, index);
     }
     return open;
+}
+
+uint32_t ap_open_tasks(const struct ap_lane_context *c, bool drop)
+{
+    return open_in(c, &c->slabs, drop) + open_in(c, &c->kept, drop);
 }
 
 /* Finished and abandoned slots of one slab, of callers of one service (0: of all). */

@@ -7,6 +7,7 @@
 #include "registry/routing/kept.h"
 #include "registry/client/carried.h"
 #include "registry/client/client.h"
+#include "registry/client/probe.h"
 #include "registry/routing/bounds.h"
 #include "registry/routing/homes.h"
 #include "registry/routing/limits.h"
@@ -582,7 +583,9 @@ static bool flags_agree(uint32_t flags)
     return (flags & ~known) == 0 && (flags & unread) != unread;
 }
 
-/* With options of this version, or none. 0 or an error. */
+#define AS_PROBE 1 /* no error: probe.c places it */
+
+/* With options of this version, or none. 0, AS_PROBE or an error. */
 AP_ALWAYS_INLINE int asked(struct submit *s, const apiary_delegate_options_t *options, const apiary_task_t *ret)
 {
     if (options != NULL) {
@@ -594,6 +597,7 @@ AP_ALWAYS_INLINE int asked(struct submit *s, const apiary_delegate_options_t *op
             if (options->keep != 0 && (s->flags & APIARY_DETACH) == 0) return APIARY_EINVAL;
         }
         if (__builtin_expect(s->flags != 0, 0)) {
+            if ((s->flags & APIARY_PROBE) != 0) return AS_PROBE;
             if (!flags_agree(s->flags)) return APIARY_EINVAL;
         }
     }
@@ -614,6 +618,21 @@ static __attribute__((noinline)) int submit_other(struct ap_lane_context *c, int
                          : ap_submit(c, service, capability, body, size, loan, &own, ret);
 }
 
+/* It is not placed as others are: `r` is AS_PROBE, or the error. */
+static __attribute__((noinline)) int submit_not(struct ap_lane_context *c, int r, int service, const char *capability,
+                                                const apiary_capability_t *bound, size_t size, uint64_t loan,
+                                                const apiary_delegate_options_t *options, apiary_task_t *ret)
+{
+    const struct ap_known_name *known;
+    struct ap_probe_ask ask = {.service = service, .size = size, .loan = loan != 0};
+
+    if (r < 0) return ap_refused(c, r, size);
+    known = bound != NULL ? ap_bound_known(c, *bound) : ap_capability_known(c, capability);
+    if (known == NULL) return ap_refused(c, bound != NULL ? APIARY_ESTALE : APIARY_ENOCAP, size);
+    ask.capability = known->capability;
+    return ap_probe(c, &ask, options, ret);
+}
+
 /* By name, or (NULL) bound. */
 AP_ALWAYS_INLINE int submit(struct ap_lane_context *c, int service, const char *capability, const apiary_capability_t *bound,
                             const void *body, size_t size, uint64_t loan, const apiary_delegate_options_t *options,
@@ -626,7 +645,7 @@ AP_ALWAYS_INLINE int submit(struct ap_lane_context *c, int service, const char *
     if (options != NULL && __builtin_expect(options->struct_size != sizeof *options, 0))
         return submit_other(c, service, capability, bound, body, size, loan, options, ret);
     r = asked(&s, options, ret);
-    if (__builtin_expect(r < 0, 0)) return ap_refused(c, r, size);
+    if (__builtin_expect(r != 0, 0)) return submit_not(c, r, service, capability, bound, size, loan, options, ret);
     known = bound != NULL ? ap_bound_known(c, *bound) : ap_capability_known(c, capability);
     if (__builtin_expect(known == NULL, 0)) return ap_refused(c, bound != NULL ? APIARY_ESTALE : APIARY_ENOCAP, size);
     if (later(&s, options)) return delegate_later(s, known->capability, options, ret);
@@ -708,7 +727,7 @@ static int batch_one(struct batch *b, const apiary_request_t *q, apiary_task_t *
     }
     if ((q->capability == NULL) == (q->bound == NULL) || (q->body == NULL && q->size > 0)) return APIARY_EINVAL;
     r = asked(&s, options, ret);
-    if (r < 0) return r;
+    if (r != 0) return submit_not(s.c, r, -1, q->capability, q->bound, s.size, 0, options, ret);
     if (q->bound != NULL) {
         b->known = ap_bound_known(s.c, *q->bound);
         b->capability = NULL;

@@ -161,6 +161,11 @@ static int wait_for_provider_read(const char *text, apiary_delegate_options_t *o
     return option_flag(text, APIARY_WAIT_FOR_PROVIDER, o);
 }
 
+static int probe_read(const char *text, apiary_delegate_options_t *o)
+{
+    return option_flag(text, APIARY_PROBE, o);
+}
+
 /* Nothing is added to the former value. */
 #define AP_CARRIED(field, type, ...) \
     static int field##_option(const char *text, apiary_delegate_options_t *o) \
@@ -182,6 +187,8 @@ static const struct {
 #define OPTION_END(field) (offsetof(apiary_delegate_options_t, field) + sizeof((apiary_delegate_options_t *)0)->field)
     {"timeout", "how long all of it may take (250ms, 5s, 2m) [the segment's task_timeout]", timeout_read, OPTION_END(timeout)},
     {"wait-for-provider", "true: it waits for a provider where none is there, until its deadline [false]", wait_for_provider_read,
+     OPTION_END(flags)},
+    {"probe", "true: it asks whether an agent of the capability goes on, past all bounds, and runs nothing [false]", probe_read,
      OPTION_END(flags)},
 #define AP_CARRIED(field, type, option, argument, what) {option, what, field##_option, OPTION_END(field)},
 #include "registry/client/carried.def"

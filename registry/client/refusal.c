@@ -14,6 +14,7 @@ int ap_refused(struct ap_lane_context *c, int error, size_t size)
 {
     c->refused.error = error;
     c->refused.size = size;
+    c->refused.probe = false;
     return error;
 }
 
@@ -107,6 +108,19 @@ static size_t say_queue(const struct ap_lane_context *c, char *ret, size_t size)
                      ap_queue_depth(seg, c->refused.queue), seg->geometry.queue_depth);
 }
 
+static size_t say_probe(const struct ap_lane_context *c, char *ret, size_t size)
+{
+    const struct ap_agent_record *agent = ap_agent_at(c->lane.seg, c->refused.queue);
+    char name[APIARY_NAME_MAX + 1];
+
+    if (c->refused.error == APIARY_EINVAL)
+        return ap_format(ret, size, "a probe has no body and goes out at once, and once; of the options it may have timeout and "
+                         "provider");
+    if (c->refused.error != APIARY_ELIMIT || agent == NULL) return 0;
+    ap_text_copy(name, agent->name, sizeof name);
+    return ap_format(ret, size, "a probe of this process, or %u of others, wait at agent '%s' already", AP_PROBES, name);
+}
+
 /* Says what is full. 0: the error's own text says all. */
 static size_t say_what(const struct ap_lane_context *c, char *ret, size_t size)
 {
@@ -147,9 +161,9 @@ int apiary_refusal(apiary_t *a, apiary_refusal_t *ret)
     c = ap_context_here(a);
     if (c == NULL || c->refused.error == 0) return APIARY_ESTALE;
     own.error = c->refused.error;
-    n = say_what(c, own.message, sizeof own.message);
     own.retry_after = refusal_after(&c->refused);
-    n = say_what(c, own.message, sizeof own.message);
+    n = c->refused.probe ? say_probe(c, own.message, sizeof own.message) : 0;
+    if (n == 0) n = say_what(c, own.message, sizeof own.message);
     if (n == 0) n = ap_format(own.message, sizeof own.message, "%s; %s", apiary_strerror(own.error), apiary_advice(own.error));
     if (own.retry_after != 0)
         ap_format(own.message + n, sizeof own.message - n, "; retry after %llu ms",

@@ -9,6 +9,7 @@
 #ifndef AP_REFUSAL_H
 #define AP_REFUSAL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,8 +18,9 @@ struct ap_lane_context;
 /* All zeros: nothing was refused yet. */
 struct ap_refused {
     int error;
-    uint32_t queue;  /* at which there was no room; valid for APIARY_EQUEUEFULL, _EBACKLOG, _ERATE */
+    uint32_t queue;  /* at which there was no room; valid for APIARY_EQUEUEFULL, _EBACKLOG, _ERATE, and for a probe */
     uint32_t capability; /* valid for APIARY_EFORBIDDEN */
+    bool probe;      /* it was a probe */
     uint64_t size;   /* of the body */
     uint64_t excess; /* ns that it came too early, or would have waited too long; valid for APIARY_ERATE, _EBACKLOG */
 };

@@ -2,6 +2,8 @@
  * the segment can be used again. */
 #include "sweep.h"
 
+#include "shm/probe.h"
+
 #include <stdarg.h>
 
 const struct operation *at_operation;
@@ -44,6 +46,7 @@ static void request_judge(uint32_t index)
     const void *body = ap_task_body(survivor.seg, slot, &size);
 
     if (body == NULL) fail("slot %u runs with a request that is not there", index);
+    else if (ap_task_requested(slot, word_of(index), AP_REQUEST_PROBE)) return; /* there is nothing to be run */
     else if (size < 4 || memcmp(body, "work", 4) != 0) fail("slot %u runs with another request", index);
 }
 
@@ -68,6 +71,7 @@ void drain(struct ap_consumer *c)
 
         if (ap_queue_rescan_due(c))
             while ((ref = ap_queue_scan(c, &cursor)) != 0) run_reference(c->index, ref);
+        while (ap_probe_asked(c) && (ref = ap_probe_next(c)) != 0) run_reference(c->index, ref);
         while ((ref = ap_queue_pop(c)) != 0) run_reference(c->index, ref);
         if (!ap_queue_settle(c) && !ap_queue_rescan_due(c)) return;
     }

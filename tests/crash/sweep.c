@@ -166,12 +166,14 @@ int main(int argc, char **argv)
     if (choice.kills) table_run(kills_registry);
     if (choice.kills) table_run(kills_timers);
     if (choice.kills) table_run(kills_stream);
+    if (choice.kills) table_run(kills_probe);
     if (choice.kills) table_run(kills_memory);
     if (choice.kills) table_run(kills_claim);
     if (choice.pairs) table_run(pairs);
     if (choice.pairs) table_run(pairs_kept);
     if (choice.pairs) table_run(pairs_timers);
     if (choice.pairs) table_run(pairs_stream);
+    if (choice.pairs) table_run(pairs_probe);
     if (choice.pairs) table_run(pairs_memory);
     if (choice.pairs) table_run(pairs_claim);
     if (choice.places != NULL) places_write();

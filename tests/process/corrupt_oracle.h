@@ -272,7 +272,12 @@ static void oracle_queue(struct oracle *o, uint32_t i)
     left = q->failed <= left ? left - q->failed : UINT64_MAX;
     HOLDS(q->late <= left, "queue", i, q->late);
     HOLDS(q->pace <= AP_PACE_MAX, "queue", i, q->pace);
-    ZEROS("queue", i, &q->refused + 1, &q->depth);
+    HOLDS(q->probed <= 1, "queue", i, q->probed);
+    for (uint32_t k = 0; k < AP_PROBES; k++) {
+        uint64_t ref = q->probes[k], slot = ref >> 38;
+
+        HOLDS(ref == 0 || (slot < g->tasks && (ref & ((UINT64_C(1) << 38) - 1)) != 0), "queue", i, q->probes[k]);
+    }
     HOLDS(q->margin == 0 || (q->margin >= AP_MARGIN_LEAST && q->margin <= AP_MARGIN_MOST), "queue", i, q->margin);
 }
 

@@ -76,10 +76,12 @@ static void write_files(void)
     close(fd);
     f = fopen(config, "w");
     if (f == NULL) die("config", APIARY_ESYS);
-    fprintf(f, "meta_registry:\n  segment: %s\n  tasks: %u\n  member_share: 100\nswarms:\n"
+    fprintf(f, "meta_registry:\n  segment: %s\n  tasks: %u\n  member_share: 100\n  max_unnamed_delegations: %u\nswarms:\n"
                "  - service: timely\n    queen: {instances: 2}\n    agents:\n"
                "      - name: timely\n        plugin: %s\n        capabilities: [timely]\n        config: {file: %s}\n",
-            segment, (tasks + 2 * AP_SLAB_SLOTS) / AP_SLAB_SLOTS * AP_SLAB_SLOTS + 1024, plugin, book);
+            /* A 32nd of the table is kept for probes. */
+            segment, (tasks + tasks / 16 + 2 * AP_SLAB_SLOTS) / AP_SLAB_SLOTS * AP_SLAB_SLOTS + 1024,
+            tasks + AP_SLAB_SLOTS, plugin, book);
     fclose(f);
 }
 

@@ -12,5 +12,5 @@ import json, sys
 rows = {r["what"]: r["value"] for r in json.loads(sys.argv[1])["table"]}
 assert rows["capacity"] > 0 and rows["goodput by capacity"] > 0, rows
 assert rows["refusals with a time to retry after"] == 1, rows
-assert rows["health probes answered"] > 0, rows
+assert rows["health probes answered"] > 0 and rows["health probes refused"] == 0, rows
 P
