@@ -108,6 +108,7 @@ enum apiary_delegate_flags {
     APIARY_NO_FALLBACK = 4u, /* nor does another capability do, whatever the rules of this one name for that case */
     APIARY_PARTS = 8u, /* parts of the result are wanted as they come (apiary_next_part), and not only the whole */
     APIARY_PROBE = 16u, /* it asks whether an agent of the capability goes on, past all bounds, and runs nothing; see below, 13 */
+    APIARY_NO_HEDGE = 32u, /* nobody else gets it a second time, whatever its capability declares for `hedge` */
 };
 
 /* Which of the tasks that wait at an agent is started first. */
@@ -171,6 +172,15 @@ enum apiary_untried {
  *   seconds later at the latest, also over the agent's head, whose later answer is refused. Then it is tried again as `retry`
  *   says, or is APIARY_EOVERRUN. While a worker's thread does not return from the agent's code nobody can end it: then its caller
  *   gives the task up (APIARY_ETIMEDOUT).
+ * 9 `hedge`: a task that has not ended so long after it may be run is delegated a second time, to another provider, if there is one
+ *   that stands well. The first success is the result, and the other copy is cancelled; a failure is the result when both have
+ *   ended. With APIARY_HEDGE_P95 the time is that within which 19 of 20 of the capability's hedged tasks end, measured by their
+ *   callers, once 20 have. 0: as the capability declares (`hedge`), which is never otherwise, and so with APIARY_NO_HEDGE.
+ * 10 A second copy may run beside the first, so the capability has to declare itself `idempotent` (APIARY_ENOTIDEMPOTENT). All
+ *   callers of one capability together may send one for five tasks, and ten a second. APIARY_EINVAL with APIARY_DETACH,
+ *   APIARY_PARTS, APIARY_NO_HEDGE, `retry` or `provider`.
+ * 11 The calling thread sends second copies while it waits for a result, be it another task's, and in apiary_poll; a descriptor of
+ *   apiary_lane_fd is readable when one is due. A caller that does neither, and one whose thread has ended, sends none.
  * 12 `provider`: the one provider that may run it, by the number that apiary_discover gives it; 0: any. It is moved to no other.
  *   When that one has gone the task is refused, or ends by itself, with APIARY_ENOPROVIDER; so it is in `apiary_fetch`, too.
  * 13 With APIARY_PROBE the task is a health probe: the worker that runs the agent answers it by itself as soon as it would begin a
@@ -200,9 +210,11 @@ typedef struct apiary_delegate_options {
     uint64_t key;
     uint64_t keep; /* ns; with APIARY_DETACH */
     uint64_t schedule_to_start, start_to_close, heartbeat; /* ns */
+    uint64_t hedge; /* ns, or APIARY_HEDGE_P95 */
     uint64_t provider;
     uint64_t priority; /* enum apiary_priority */
 } apiary_delegate_options_t;
+#define APIARY_HEDGE_P95 UINT64_C(1)
 
 /* An option by its name and a text, as command lines and configurations have them: "retry", "3,backoff=100ms".
  * 1 The names are those of `apiary delegate`; '_' is as '-'. Its former value is gone.
@@ -558,9 +570,9 @@ typedef struct apiary_dead {
 APIARY_API int apiary_dead_next(apiary_t *a, uint64_t after, apiary_dead_t *ret);
 /* Copies the first `capacity` bytes of its body; returns how many it has. APIARY_ESTALE: no such entry (any more). */
 APIARY_API int64_t apiary_dead_body(apiary_t *a, uint64_t number, void *ret, size_t capacity);
-/* Delegates it anew, fire and forget, with its body and the options that it had (but for a delay, which is over), and takes it out
- * of the set: exactly once, wherever this process dies. A refusal of apiary_delegate leaves it there. APIARY_ESTALE;
- * APIARY_ENORESULT: its body is gone. */
+/* Delegates it anew, fire and forget, with its body and the options that it had (but for a delay, a hedge and a provider), and
+ * takes it out of the set: exactly once, wherever this process dies. A refusal of apiary_delegate leaves it there; no fallback is
+ * used. APIARY_ESTALE; APIARY_ENORESULT: its body is gone. */
 APIARY_API int apiary_dead_retry(apiary_t *a, uint64_t number, apiary_task_t *ret);
 /* Takes it out of the set. APIARY_ESTALE. */
 APIARY_API int apiary_dead_discard(apiary_t *a, uint64_t number);

@@ -150,6 +150,9 @@ AP_MUST_CHECK int broadcast_run(const struct tool *t, apiary_t *a, const char *c
 
 #define BEAT_LATE UINT64_C(5000000000) /* of a beat each second: from here on the state is no longer "passing" */
 
+/* Second copies of a capability's tasks, in a sentence and in JSON. NULL, null: it is not to be hedged. */
+char *view_hedging(const struct ap_segment *seg, uint32_t capability);
+json_t *view_hedging_json(const struct ap_segment *seg, uint32_t capability);
 /* Prints which providers have the state of a stateful capability; nothing of another. null in JSON. */
 void view_homes(const struct ap_segment *seg, uint32_t capability);
 json_t *view_homes_json(const struct ap_segment *seg, uint32_t capability);

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "core/name.h"
-#include "registry/routing/terms.h"
+#include "registry/routing/hedging.h"
 #include "registry/routing/places.h"
 #include "registry/routing/rules.h"
 
@@ -59,6 +59,27 @@ static json_t *capability_rules_json(const struct ap_rules *rules)
     return list;
 }
 
+json_t *view_hedging_json(const struct ap_segment *seg, uint32_t capability)
+{
+    const struct ap_terms *row = ap_terms_at(seg, capability);
+    if (!ap_hedging_allowed(seg, capability)) return json_null();
+    uint64_t time = ap_hedging_time(seg, capability);
+    return json_pack("{s:I, s:I, s:I, s:o}", "sent", (json_int_t)ap_load_relaxed(&row->hedged), "answered_first",
+                     (json_int_t)ap_load_relaxed(&row->hedge_won), "held_back", (json_int_t)ap_load_relaxed(&row->hedge_held),
+                     "p95_ns", time != 0 ? json_integer((json_int_t)time) : json_null());
+}
+
+char *view_hedging(const struct ap_segment *seg, uint32_t capability)
+{
+    const struct ap_terms *row = ap_terms_at(seg, capability);
+    char time[32] = "";
+    if (!ap_hedging_allowed(seg, capability)) return NULL;
+    if (ap_hedging_time(seg, capability) != 0) tool_format_duration(ap_hedging_time(seg, capability), time);
+    return tool_format("hedged: %" PRIu64 " second copies, %" PRIu64 " of them answered first, %" PRIu64 " held back%s%s",
+                       ap_load_relaxed(&row->hedged), ap_load_relaxed(&row->hedge_won), ap_load_relaxed(&row->hedge_held),
+                       time[0] != '\0' ? "; 19 of 20 tasks end within " : "", time);
+}
+
 static json_t *capability_priorities_json(const struct ap_segment *seg, uint32_t capability)
 {
     const struct ap_terms *row = ap_terms_at(seg, capability);
@@ -84,7 +105,7 @@ static json_t *capability_json(const struct ap_segment *seg, uint32_t capability
         const struct ap_term_row *row = &ap_term_rows[t];
         uint64_t value = 0;
         bool declared = capability_term(seg, capability, t, &value);
-        bool word = row->type == 'w' || (row->type == 'n' && row->words(value) != NULL);
+        bool word = row->type == 'w' || ((row->type == 'n' || row->type == 't') && row->words(value) != NULL);
         if (row->type == 'r') continue;
         json_t *v = word               ? json_string(row->words(value) != NULL ? row->words(value) : "?")
                     : row->type == 'n' ? json_integer((json_int_t)ap_term_number(row, value))
@@ -94,12 +115,12 @@ static json_t *capability_json(const struct ap_segment *seg, uint32_t capability
     }
     struct ap_rules rules = {.count = 0};
     ap_rules_of(seg, capability, &rules);
-    return json_pack("{s:s, s:i, s:o, s:o, s:I, s:I, s:o, s:o, s:o}", "capability", name, "providers",
+    return json_pack("{s:s, s:i, s:o, s:o, s:I, s:I, s:o, s:o, s:o, s:o}", "capability", name, "providers",
                      (int)capability_providers(seg, capability), "terms", terms, "rules", capability_rules_json(&rules), "refused",
                      (json_int_t)ap_load_relaxed(&ap_terms_at(seg, capability)->refused), "fell_back",
-                     (json_int_t)ap_load_relaxed(&ap_terms_at(seg, capability)->fell_back), "homes",
-                     view_homes_json(seg, capability), "places", capability_places_json(seg, capability), "priorities",
-                     capability_priorities_json(seg, capability));
+                     (json_int_t)ap_load_relaxed(&ap_terms_at(seg, capability)->fell_back), "hedging",
+                     view_hedging_json(seg, capability), "homes", view_homes_json(seg, capability), "places",
+                     capability_places_json(seg, capability), "priorities", capability_priorities_json(seg, capability));
 }
 
 /* "balance=round_robin"; "-" where nothing is declared. */
@@ -157,6 +178,9 @@ static int capability_show_one(const struct tool *t, const struct ap_segment *se
         tool_table_add(table, (const char *const[]){ap_term_rows[i].key, text, declared ? "yes" : "no", ap_term_rows[i].what});
     }
     tool_table_print(table, stdout);
+    char *hedging = view_hedging(seg, (uint32_t)capability);
+    if (hedging != NULL) printf("%s\n", hedging);
+    free(hedging);
     view_homes(seg, (uint32_t)capability);
     if (ap_places_bound(seg, (uint32_t)capability) != 0)
         printf("running at once: %" PRIu32 " of %" PRIu32 "; %" PRIu64 " tasks had to wait\n",

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "core/name.h"
+#include "registry/client/hedge.h"
 
 #define SLICE UINT64_C(100000000) /* how often an interrupt is looked for */
 
@@ -151,7 +152,7 @@ struct call {
     apiary_delegate_options_t options;
 };
 
-static int delegate_print_json(const apiary_t *a, const struct call *call, const apiary_result_t *result, uint64_t took)
+static int delegate_print_json(apiary_t *a, const struct call *call, const apiary_result_t *result, uint64_t took)
 {
     char id[48];
     struct task_view view;
@@ -161,7 +162,7 @@ static int delegate_print_json(const apiary_t *a, const struct call *call, const
     json_object_set_new(o, "capability", json_string(call->capability));
     result_set_end(o, result);
     json_object_set_new(o, "latency_ns", json_integer((json_int_t)took));
-    if (view_task(a->seg, result->task.slot, &view) && view_agent(a->seg, view.queue, &agent))
+    if (view_task(a->seg, ap_hedge_answered(a, result->task).slot, &view) && view_agent(a->seg, view.queue, &agent))
         json_object_set_new(o, "served_by",
                             json_pack("{s:o, s:o, s:o, s:I}", "service", tool_json_text(agent.swarm.service),
                                       "instance", tool_json_text(agent.swarm.instance), "agent",
@@ -252,7 +253,7 @@ int cmd_delegate(struct tool *t, int argc, char **argv)
     const char *timeout = NULL, *from = NULL;
     struct call call = {.options = {.struct_size = sizeof call.options}};
     struct tool_carried carried = {.hops = NULL};
-    bool detach = false, wait = false, parts = false, only = false, all = false, probe = false;
+    bool detach = false, wait = false, parts = false, only = false, once = false, all = false, probe = false;
     const struct tool_option options[] = {
         {"timeout", 't', "TIME", "give the task up after TIME (250ms, 5s, 2m) [the segment's task_timeout]", &timeout,
          NULL},
@@ -263,6 +264,7 @@ int cmd_delegate(struct tool *t, int argc, char **argv)
         {"wait-for-provider", 'w', NULL, "wait for a provider where none is there, until the deadline", NULL, &wait},
         {"probe", 0, NULL, "ask whether an agent goes on, past all that waits, and run nothing", NULL, &probe},
         {"no-fallback", 0, NULL, "refuse it where there is no provider, and use no fallback", NULL, &only},
+        {"no-hedge", 0, NULL, "send no second copy, whatever the capability declares", NULL, &once},
 #define AP_CARRIED(field, type, option, argument, what) {option, 0, argument, what, &carried.field, NULL},
 #include "registry/client/carried.def"
 #undef AP_CARRIED
@@ -283,14 +285,17 @@ int cmd_delegate(struct tool *t, int argc, char **argv)
         return tool_usage_error(t, &usage, "--from: '%s' is not the name of a service", from);
     if (parts && detach) return tool_usage_error(t, &usage, "--parts and --detach: nobody would read them");
     if (parts) call.options.flags |= APIARY_PARTS;
-    if (all && (detach || parts || call.options.provider != 0))
-        return tool_usage_error(t, &usage, "--all does not go with --%s", detach ? "detach" : parts ? "parts" : "provider");
+    if (all && (detach || parts || (call.options.provider | call.options.hedge) != 0))
+        return tool_usage_error(t, &usage, "--all does not go with --%s",
+                                detach ? "detach" : parts ? "parts" : call.options.hedge != 0 ? "hedge" : "provider");
     if (wait) call.options.flags |= APIARY_WAIT_FOR_PROVIDER;
     if (probe && (detach || parts || wait || argc > 1))
         return tool_usage_error(t, &usage, "--probe does not go with %s", detach ? "--detach" : parts ? "--parts" : wait ?
                                 "--wait-for-provider" : "data: nothing is run");
     if (probe) call.options.flags |= APIARY_PROBE;
     if (only) call.options.flags |= APIARY_NO_FALLBACK;
+    if (once && call.options.hedge != 0) return tool_usage_error(t, &usage, "--hedge and --no-hedge: one of both");
+    if (once) call.options.flags |= APIARY_NO_HEDGE;
     apiary_t *a = NULL;
     rc = tool_attach_for(t, tool_segment(t, NULL), from, &a);
     if (rc != TOOL_OK) return rc;

@@ -144,6 +144,9 @@ static void route_limits(const struct ap_segment *seg, uint32_t capability)
     if (most != 0) printf("at most %" PRIu32 " running at once, %" PRIu32 " now; %" PRIu64 " had to wait\n", most,
                           ap_places_taken(seg, capability), ap_places_waited(seg, capability));
     if (limit != 0) printf("at most %" PRIu64 " waiting at each provider\n", limit);
+    char *hedging = view_hedging(seg, capability);
+    if (hedging != NULL) printf("%s\n", hedging);
+    free(hedging);
 }
 
 /* A sentence on why the rules refuse the caller; NULL: they do not. */
@@ -205,6 +208,7 @@ static int route_print(const struct tool *t, const struct ap_segment *seg, const
                             json_integer((json_int_t)ap_load_relaxed(&ap_terms_at(seg, answer->capability)->fell_back)));
         json_object_set_new(o, "refused", json_boolean(!answer->may));
         if (refusal != NULL) json_object_set_new(o, "refusal", json_string(refusal));
+        json_object_set_new(o, "hedging", view_hedging_json(seg, answer->capability));
         json_object_set_new(o, "homes", view_homes_json(seg, answer->capability));
         rc = tool_json_print(o);
     } else {

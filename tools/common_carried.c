@@ -83,6 +83,11 @@ static json_t *carried_priority_json(const uint64_t *priority)
     return name != NULL ? json_string(name) : json_null();
 }
 
+static json_t *carried_hedge_json(const uint64_t *hedge)
+{
+    if (*hedge == APIARY_HEDGE_P95) return json_string("p95");
+    return *hedge != 0 ? json_integer((json_int_t)*hedge) : json_null();
+}
 
 static json_t *carried_provider_json(const uint64_t *provider)
 {
@@ -107,5 +112,9 @@ json_t *tool_carried_json(const struct ap_carried *row)
 #define AP_CARRIED(field, ...) json_object_set_new(o, #field, carried_##field##_json(&row->field));
 #include "registry/client/carried.def"
 #undef AP_CARRIED
+    json_t *other = row->other != 0 ? json_pack("{s:i, s:I}", "slot", (int)AP_REF_SLOT(row->other), "generation",
+                                                (json_int_t)AP_REF_GENERATION(row->other))
+                                    : json_null();
+    json_object_set_new(o, "other_copy", other);
     return o;
 }

@@ -8,11 +8,13 @@
 #include "agents/runtime/rules_config.h"
 #include "core/text.h"
 
+#define MS INT64_C(1000000)
+
 /* The first is for an item of a list only. */
 static const struct ap_key terms_keys[] = {
     {.name = "name", .type = 's', .required = true, .what = "the capability"},
 #define WORDS(kind) ((kind) == 'w' || (kind) == 'n')
-#define TYPE(kind) ((kind) == 'w' ? 's' : (kind) == 'n' ? 'a' : (kind) == 'r' ? 'L' : (kind))
+#define TYPE(kind) ((kind) == 'w' ? 's' : (kind) == 'n' || (kind) == 't' ? 'a' : (kind) == 'r' ? 'L' : (kind))
 #define AP_TERM(field, kind, of, words, least, most, otherwise, about) \
     {.name = #field, .type = TYPE(kind), .what = about, .min = WORDS(kind) ? 0 : (least), .max = WORDS(kind) ? 0 : (most)},
 #include "registry/routing/terms.def"
@@ -51,6 +53,38 @@ static int terms_word(const struct ap_node *at, const struct ap_term_row *r, uin
     return ap_node_refuse(at, error, "%s: '%s' is not allowed%s%s%s; expected one of %s%s", r->key, AP_SHOWN(at->text, 48),
                           near != NULL ? " (did you mean '" : "", near != NULL ? near : "", near != NULL ? "'?)" : "", known,
                           r->type == 'n' ? ", or a number" : "");
+}
+
+/* A duration, or a word for one. */
+static int terms_time(const struct ap_node *map, const struct ap_node *at, const struct ap_term_row *r, uint64_t *ret,
+                      struct ap_config_error *error)
+{
+    int64_t time = at->kind == AP_NODE_TEXT ? ap_node_number(map, r->key, 'd', 0) : 0;
+    const char *word;
+
+    for (*ret = r->min; (word = r->words(*ret)) != NULL; ++*ret)
+        if (at->kind == AP_NODE_TEXT && strcmp(word, at->text) == 0) return 0;
+    if (time >= MS && (uint64_t)time <= r->max) {
+        *ret = (uint64_t)time;
+        return 0;
+    }
+    return ap_node_refuse(at, error, "%s: '%s' is not allowed; expected a duration of 1ms or more, such as 20ms, or %s", r->key,
+                          at->kind == AP_NODE_TEXT ? AP_SHOWN(at->text, 40) : "a list", r->words(r->min));
+}
+
+/* A hedge needs one term, and does without two. */
+static int terms_hedged(const struct ap_node *map, const struct ap_terms *t, struct ap_config_error *error)
+{
+    const struct ap_node *at = ap_node_get(map, "hedge");
+
+    if (t->hedge == 0) return 0;
+    if (t->idempotent != 1 + 1)
+        return ap_node_refuse(at, error, "hedge: a task may be run twice then; it goes with idempotent: true only");
+    if (t->max_attempts > 1 + 1)
+        return ap_node_refuse(at, error, "hedge: a task that is hedged is not tried again; leave it out, or max_attempts");
+    if (t->stateful == 1 + 1)
+        return ap_node_refuse(at, error, "hedge: the tasks of a stateful capability have one place; leave it out");
+    return 0;
 }
 
 /* A term of the name without a major may be said of the name with it: the agent offers both. */
@@ -124,11 +158,13 @@ int ap_terms_read(const struct ap_node *map, const char *name, struct ap_terms *
             r = ap_rules_config_read(at, name, rules, error);
             continue; /* who registers it makes a number of it */
         }
-        if (WORDS(row->type)) r = terms_word(at, row, &value, error);
+        if (row->type == 't') r = terms_time(map, at, row, &value, error);
+        else if (WORDS(row->type)) r = terms_word(at, row, &value, error);
         else value = (uint64_t)ap_node_number(map, row->key, row->type, 0);
         *ap_term_word(ret, t) = value + 1;
     }
     if (r == 0) r = terms_together(map, ret, error);
+    if (r == 0) r = terms_hedged(map, ret, error);
     return r < 0 ? r : terms_stateful(map, ret, rules, error);
 }
 

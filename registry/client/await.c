@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "registry/client/client.h"
+#include "registry/client/hedge.h"
 #include "registry/client/stream.h"
 #include "registry/client/until.h"
 #include "shm/bell.h"
@@ -29,6 +30,7 @@ struct waiting {
     bool any;       /* await_any: a task that is given up is a result, too */
     bool sole;      /* nobody else knows the task: it goes with the wait */
     struct ap_reading *reading; /* a part of the only task is waited for, too; NULL: no */
+    bool hedged;    /* one of them at least is */
     uint32_t interrupts; /* of the handle, as of the beginning */
     uint64_t until; /* the caller's */
     uint64_t soonest; /* deadline of one of the tasks */
@@ -62,6 +64,10 @@ static bool changed(const struct waiting *w)
         const struct ap_slot *slot = ap_slot_at(w->a->seg, w->tasks[i].slot);
         uint64_t word = slot != NULL ? ap_load_relaxed(&slot->word) : 0;
 
+        if (w->hedged && slot != NULL && ap_hedged(slot, word)) {
+            if (ap_hedge_over(w->a, w->tasks[i])) return true;
+            continue;
+        }
         if (!ap_task_waits(AP_WORD_STATE(word)) && AP_WORD_STATE(word) != AP_TASK_RUNNING) return true;
         if (AP_WORD_GENERATION(word) != w->tasks[i].generation) return true;
         if (w->reading != NULL && ap_stream_any(w->a->seg, w->tasks[i].slot, word)) return true;
@@ -173,10 +179,12 @@ int ap_expire(struct apiary *a, apiary_task_t task, uint64_t now, uint64_t *unti
         if (r != 0) return r;
         if (!ap_task_find(a, task, &slot, &word)) return APIARY_ESTALE;
         *until = ap_until(seg, task.slot, word);
+        if (*until <= now && ap_hedged(slot, word)) *until = ap_hedge_until(a, task, *until);
         if (*until > now) return 0;
         if (AP_WORD_STATE(word) == AP_TASK_RUNNING)
             return ap_abandon(a, task) ? APIARY_ETIMEDOUT : APIARY_ESTALE;
         if (!ap_queue_end_task(seg, task.slot, word, AP_TASK_FAILED, APIARY_ETIMEDOUT)) continue;
+        if (ap_hedged(slot, word)) ap_hedge_drop(a, task);
         ap_task_free(a, task.slot, AP_WORD_WITH(word, AP_TASK_FAILED, (uint32_t)-APIARY_ETIMEDOUT));
         return APIARY_ETIMEDOUT;
     }
@@ -231,6 +239,25 @@ static uint32_t *bell_of(const struct waiting *w, bool *mixed)
     return lane != NULL ? &lane->bell : NULL;
 }
 
+/* Of a hedged task each copy may need help. */
+static void help_second(const struct waiting *w, apiary_task_t task)
+{
+    apiary_task_t second;
+
+    if (ap_hedge_second(w->a, task, &second)) await_help(w, second, w->park > PARK_FIRST);
+}
+
+static bool any_hedged(const struct waiting *w)
+{
+    for (size_t i = 0; i < w->n; i++) {
+        struct ap_slot *slot;
+        uint64_t word;
+
+        if (ap_task_find(w->a, w->tasks[i], &slot, &word) && ap_hedged(slot, word)) return true;
+    }
+    return false;
+}
+
 static void await_cancelled(void *arg)
 {
     const struct waiting *w = arg;
@@ -265,13 +292,16 @@ static int await_park(struct waiting *w, size_t *position, apiary_result_t *ret)
     if (bell == NULL) return APIARY_ECORRUPT;
     if (ap_load_acquire(&w->a->interrupts) != w->interrupts) return APIARY_EINTERRUPTED;
     for (size_t i = 0; i < w->n; i++) await_help(w, w->tasks[i], w->park > PARK_FIRST);
+    for (size_t i = 0; w->hedged && i < w->n; i++) help_second(w, w->tasks[i]);
     now = ops->now();
+    if (w->c != NULL) ap_hedges_due(w->c, now);
     r = expire_due(w, now, position, ret);
     if (r != 0) return r;
     if (now >= w->until) return APIARY_ENOTREADY;
     wake = now + (mixed ? PARK_FIRST : w->park);
     if (w->until < wake) wake = w->until;
     if (w->soonest < wake) wake = w->soonest;
+    if (w->c != NULL && w->c->hedge_due < wake) wake = w->c->hedge_due;
     r = sleep_on(w, bell, value, wake);
     if (r == -ETIMEDOUT) w->park = w->park * 2 < PARK_MAX ? w->park * 2 : PARK_MAX;
     r = await_look(w, position, ret);
@@ -290,6 +320,7 @@ static int await_wait_for(struct waiting *w, uint64_t timeout, size_t *position,
     if (w->c == NULL) ap_spin_open(&w->own, w->a->seg->ops);
     w->interrupts = ap_load_acquire(&w->a->interrupts);
     w->park = PARK_FIRST;
+    w->hedged = w->reading == NULL && any_hedged(w); /* parts come from the first copy */
     w->until = UINT64_MAX;
     if (timeout != APIARY_FOREVER) {
         uint64_t now = w->a->seg->ops->now();
@@ -389,6 +420,7 @@ static __attribute__((noinline)) int poll_unfinished(struct apiary *a, apiary_ta
     r = ap_collect_at(a, task, ret); /* that may have ended it */
     if (r != 0) return r > 0 ? 0 : r;
     now = a->seg->ops->now();
+    if (w.c != NULL) ap_hedges_due(w.c, now);
     r = expire_due(&w, now, &position, ret);
     return r > 0 ? 0 : r == 0 ? APIARY_ENOTREADY : r;
 }

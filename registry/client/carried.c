@@ -1,5 +1,5 @@
 /* registry/client/carried.c - what few tasks carry with them. See carried.h. */
-#include "registry/client/carried.h"
+#include "registry/client/hedge.h"
 
 #include "registry/routing/retry.h"
 #include "registry/routing/router.h"
@@ -257,10 +257,33 @@ static int carried_heartbeat_inherit(uint64_t *own, const uint64_t *parents, uin
     return 0;
 }
 
+/* ---- hedge ----------------------------------------------------------------------------------------------------- */
+
+static bool carried_hedge_possible(const uint64_t *hedge)
+{
+    return *hedge <= CARRIED_TIME_MAX;
+}
+
+static uint64_t carried_hedge_otherwise(void)
+{
+    return 0;
+}
+
+static int carried_hedge_inherit(uint64_t *own, const uint64_t *parents, uint64_t parent)
+{
+    (void)own, (void)parents, (void)parent;
+    return 0;
+}
+
 /* ---- the row --------------------------------------------------------------------------------------------------- */
 
 int ap_carried_judge(const apiary_delegate_options_t *o)
 {
+    /* Nobody waits for what is fire and forget; parts would come from both; one mechanism is enough against a provider that does
+     * not answer; and what one provider alone may run has no second copy. */
+    if (o->hedge != 0 && ((o->flags & (APIARY_DETACH | APIARY_PARTS | APIARY_NO_HEDGE)) != 0 || o->retry.max_attempts > 1 ||
+                          o->provider != 0))
+        return APIARY_EINVAL;
 #define AP_CARRIED(field, type, ...) if (!carried_##field##_possible(&o->field)) return APIARY_EINVAL;
 #include "registry/client/carried.def"
 #undef AP_CARRIED
@@ -361,6 +384,11 @@ static void look_carried(struct ap_look *look)
     /* Before the task is published the row may be half written, also by somebody who is dead. */
     if (AP_WORD_STATE(word) > AP_TASK_RESERVED && generation == AP_WORD_GENERATION(word) && !carried_possible(&row))
         ap_look_found(look, AP_CORRUPT, &at->hops, generation, "R8", "what it says is not possible");
+    if (row.won >= AP_HEDGE_WAYS || (row.won == AP_HEDGE_SECOND && row.other == 0))
+        ap_look_found(look, AP_CORRUPT, &at->won, row.won ^ row.other, "R12", "%llu counts, and the other copy is %016llx",
+                      (unsigned long long)row.won, (unsigned long long)row.other);
+    if (row.other >> 60 != 0 || AP_REF_SLOT(row.other) >= look->seg->geometry.tasks)
+        ap_look_found(look, AP_CORRUPT, &at->other, row.other, "R12", "its other copy is %016llx", (unsigned long long)row.other);
 }
 
 static uint64_t carried_count(const struct ap_geometry *g)
@@ -369,7 +397,7 @@ static uint64_t carried_count(const struct ap_geometry *g)
 }
 
 static const struct ap_field carried_fields[] = {
-    AP_FIELD(ap_carried, generation), AP_FIELD(ap_carried, epoch),
+    AP_FIELD(ap_carried, generation), AP_FIELD(ap_carried, epoch), AP_FIELD(ap_carried, other), AP_FIELD(ap_carried, won),
 #define AP_CARRIED(field, type, ...) AP_FIELD(ap_carried, field),
 #include "registry/client/carried.def"
 #undef AP_CARRIED

@@ -3,7 +3,7 @@
  * LAYOUT    Section "carried": one row for each slot, at the same index. carried.def lists the fields.
  * WRITER    1 The lane that submits the task writes the row after the slot is RESERVED and before it is QUEUED or SCHEDULED, and
  *           only when the options say something of it. A task without such options costs nothing.
- *           2 Nobody writes it afterwards.
+ *           2 Afterwards only `other` and `won` are written, as hedge.h says.
  * READERS   The row is that of the slot's task when epoch and generation are those of the task's id. Any other row is an older
  *           task's, and the task says nothing.
  * INVARIANTS R8 a row's generation is not above its slot's in the same epoch, and what it says is possible
@@ -27,6 +27,8 @@ struct ap_carried {
 #define AP_CARRIED(field, type, ...) type field;
 #include "registry/client/carried.def"
 #undef AP_CARRIED
+    uint64_t other; /* the reference of its second copy, of a second copy that of the first, 0: none; and */
+    uint64_t won;   /* which of both counts (hedge.h) */
 } AP_ALIGNED;
 
 static inline struct ap_carried *ap_carried_at(const struct ap_segment *seg, uint64_t index)

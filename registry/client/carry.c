@@ -1,6 +1,6 @@
 /* registry/client/carry.c - what few tasks carry with them, written while their slot is RESERVED: see carried.h, dead.h, kept.h. */
 #include "registry/client/client.h"
-#include "registry/client/carried.h"
+#include "registry/client/hedge.h"
 #include "registry/routing/admission.h"
 #include "registry/routing/dead.h"
 #include "registry/routing/kept.h"
@@ -33,9 +33,10 @@ int ap_carry(struct ap_lane_context *c, apiary_task_t task, uint32_t ticket, uin
     if (ap_carried_rank(options) != 0) ap_slot_ranked(ap_slot_at(seg, task.slot), (enum ap_rank)(ap_carried_rank(options) - 1));
     if ((options->schedule_to_start | options->start_to_close | options->heartbeat) != 0)
         ap_slot_timed(ap_slot_at(seg, task.slot), options->schedule_to_start != 0 ? due + options->schedule_to_start : UINT64_MAX);
-    if (options->keep == 0) return 0;
-    r = ap_kept_take(seg, c->lane.index, &row);
     if (c->again != NULL) ap_store_relaxed(c->again->ref, AP_REF(task.slot, task.generation));
+    r = options->hedge != 0 ? ap_hedge_begin(c, task, options->hedge, due) : 0;
+    if (r == 0 && options->keep == 0) return 0;
+    if (r == 0) r = ap_kept_take(seg, c->lane.index, &row);
     if (r < 0) {
         unplace(c, task, ticket, loan);
         return r;

@@ -50,6 +50,8 @@ static struct ap_lane_context *context_new(struct apiary *a)
     c->balance.producers = c->producers;
     ap_spin_open(&c->spin, a->seg->ops);
     c->event_fd = -1;
+    c->hedge_due = UINT64_MAX;
+    c->not = AP_NO_QUEUE;
     return c;
 }
 

@@ -70,6 +70,8 @@ struct ap_lane_context {
     bool within;                  /* the bounds of a capability are in the options already (within.c) */
     uint64_t deadline;            /* of the last task of which they were; its asker makes it 0 before; 0: of none since */
     int stand_in;                 /* a capability that stands in for the one that is being delegated; -1: none */
+    uint64_t hedge_due;           /* when one of its tasks is to be hedged next (hedge.h), UINT64_MAX: none; its parker reads it */
+    uint32_t not;                 /* a queue that is passed over in a pick among several, AP_NO_QUEUE: none */
     uint32_t ready;               /* results in a row that needed no waiting */
     uint32_t loans;               /* blocks borrowed and not yet given back or delegated */
     uint32_t thread;              /* the id of the thread that owns it, or did */
@@ -234,6 +236,8 @@ void ap_await_help(struct apiary *a, apiary_task_t task);
 /* A task whose time was over as it stood a moment ago: 1 it has finished after all; 0 it has gone on, and *until is its time now;
  * else APIARY_ETIMEDOUT: it is given up, or APIARY_ESTALE. */
 AP_MUST_CHECK int ap_expire(struct apiary *a, apiary_task_t task, uint64_t now, uint64_t *until, apiary_result_t *ret);
+/* Cancels this copy of a task: 0 or APIARY_ESTALE. */
+int ap_cancel(struct apiary *a, apiary_task_t task);
 /* Gives a task up: cancels it if queued, else marks it ABANDON; frees it if it is finished. */
 void ap_give_up(struct apiary *a, apiary_task_t task);
 
@@ -314,6 +318,10 @@ struct ap_backlog_task {
 };
 AP_MUST_CHECK int ap_backlog_pick(struct ap_lane_context *c, int service, uint32_t capability, const struct ap_backlog_task *task,
                                   uint32_t *queue, uint64_t *life);
+/* The same for a copy of a hedged task; and ap_collect of a hedged task (hedge.h). */
+int ap_collect_copy(const struct ap_segment *seg, apiary_task_t task, const struct ap_slot *slot, uint64_t word,
+                    apiary_result_t *ret);
+int ap_hedge_collect(struct apiary *a, apiary_task_t task, apiary_result_t *ret);
 
 /* ap_collect, inlined. */
 AP_ALWAYS_INLINE int ap_collect_at(struct apiary *a, apiary_task_t task, apiary_result_t *ret)
@@ -325,6 +333,7 @@ AP_ALWAYS_INLINE int ap_collect_at(struct apiary *a, apiary_task_t task, apiary_
     if (!ap_task_find(a, task, &slot, &word)) return APIARY_ESTALE;
     if (__builtin_expect(AP_REQUEST_BITS(ap_load_acquire(&slot->request)) != 0, 0)) { /* TASK-A7 pairs TASK-R7 */
         if (ap_abandoned(slot, word)) return APIARY_ESTALE;
+        if (ap_task_requested(slot, word, AP_REQUEST_HEDGED)) return ap_hedge_collect(a, task, ret);
         tries = ap_slot_tries(slot, word);
         if (ap_task_requested(slot, word, AP_REQUEST_PARTS)) parts = ap_stream_sent(a->seg, task, word);
     }

@@ -3,7 +3,7 @@
 
 #include "registry/routing/dead.h"
 #include "registry/routing/kept.h"
-#include "registry/client/client.h"
+#include "registry/client/hedge.h"
 #include "registry/client/until.h"
 #include "shm/bell.h"
 #include "shm/uncollected.h"
@@ -13,6 +13,12 @@
 int ap_collect(struct apiary *a, apiary_task_t task, apiary_result_t *ret)
 {
     return ap_collect_at(a, task, ret);
+}
+
+int ap_collect_copy(const struct ap_segment *seg, apiary_task_t task, const struct ap_slot *slot, uint64_t word,
+                    apiary_result_t *ret)
+{
+    return ap_collect_seen(seg, task, slot, word, ap_slot_tries(slot, word), 0, ret);
 }
 
 /* The slab in which only the lane's probes lie: others need it, and it counts among what the member holds. */
@@ -47,10 +53,13 @@ int ap_task_free(struct apiary *a, uint32_t index, uint64_t seen)
 
 #define READY_BEFORE 8u /* results, before it is believed that those of the next slots are there, too */
 
-/* Something was asked for of a task that has ended: whether it may not be collected, and whether the dead set is to have it. */
-static __attribute__((noinline)) int free_requested(struct apiary *a, const struct ap_slot *slot, uint32_t index, uint64_t seen)
+/* Something was asked for of the task: whether it may not be collected, whether the dead set is to have it, whether another copy
+ * of it has answered. */
+static __attribute__((noinline)) int free_requested(struct apiary *a, const struct ap_slot *slot, apiary_task_t task, uint64_t seen)
 {
-    return ap_abandoned(slot, seen) ? 0 : ap_task_free(a, index, seen);
+    if (ap_abandoned(slot, seen)) return 0;
+    if (ap_hedged(slot, seen)) return ap_hedge_release(a, task);
+    return ap_task_ended(AP_WORD_STATE(seen)) ? ap_task_free(a, task.slot, seen) : 0;
 }
 
 /* By the thread of c, and nothing was asked for: finished -> FREE. The ticket of a task of its own lane was taken in the lane's
@@ -82,9 +91,10 @@ int apiary_release(apiary_t *a, apiary_result_t *result)
     /* Without data it was given up when its deadline passed (await_any), and there is nothing to free. */
     if (result->data != NULL) {
         if (!ap_task_find(a, result->task, &slot, &word)) return APIARY_ESTALE;
-        if (!ap_task_ended(AP_WORD_STATE(word))) return APIARY_ESTALE;
         if (__builtin_expect(AP_REQUEST_BITS(ap_load_acquire(&slot->request)) != 0, 0)) /* TASK-A7 pairs TASK-R7 */
-            r = free_requested(a, slot, result->task.slot, word);
+            r = free_requested(a, slot, result->task, word);
+        else if (!ap_task_ended(AP_WORD_STATE(word)))
+            r = 0;
         else if (__builtin_expect(ap_here_is(a) && ap_load_relaxed(&a->shared) == 0, 1))
             r = free_own(ap_here.context, slot, result->task.slot, word);
         else
@@ -102,6 +112,7 @@ int ap_abandon(struct apiary *a, apiary_task_t task)
     struct ap_slot *slot;
     uint64_t word;
 
+    ap_hedge_drop(a, task);
     if (!ap_task_request(a->seg, task.slot, task.generation, AP_REQUEST_ABANDON)) return 0;
     /* Ended meanwhile, or put back: whoever did that need not have seen it. */
     while (ap_task_find(a, task, &slot, &word) && AP_WORD_STATE(word) != AP_TASK_RUNNING) {
@@ -125,20 +136,19 @@ void ap_give_up(struct apiary *a, apiary_task_t task)
             if (!ap_queue_end_task(a->seg, task.slot, word, AP_TASK_CANCELLED, APIARY_ECANCELLED)) continue;
             word = AP_WORD_WITH(word, AP_TASK_CANCELLED, (uint32_t)-APIARY_ECANCELLED);
         }
+        ap_hedge_drop(a, task);
         if (ap_task_ended(AP_WORD_STATE(word))) ap_task_free(a, task.slot, word);
         else if (AP_WORD_STATE(word) == AP_TASK_RUNNING) ap_abandon(a, task);
         return;
     }
 }
 
-int apiary_cancel(apiary_t *a, apiary_task_t task)
+int ap_cancel(struct apiary *a, apiary_task_t task)
 {
     struct ap_slot *slot;
     struct ap_lane *client;
     uint64_t word;
-    int r = ap_usable(a);
 
-    if (r < 0) return r;
     while (ap_task_find(a, task, &slot, &word)) {
         switch (AP_WORD_STATE(word)) {
         case AP_TASK_SCHEDULED:
@@ -158,6 +168,16 @@ int apiary_cancel(apiary_t *a, apiary_task_t task)
         }
     }
     return APIARY_ESTALE;
+}
+
+int apiary_cancel(apiary_t *a, apiary_task_t task)
+{
+    apiary_task_t second;
+    int r = ap_usable(a);
+
+    if (r == 0) r = ap_cancel(a, task);
+    if (r == 0 && ap_hedge_second(a, task, &second)) ap_cancel(a, second);
+    return r;
 }
 
 /* ---- slots that nobody collects ------------------------------------------------------------------------------- */

@@ -94,7 +94,7 @@ static int dead_delegate(struct ap_lane_context *c, uint32_t row, apiary_task_t 
 #define AP_CARRIED(field, type, ...) o.field = carried.field;
 #include "registry/client/carried.def"
 #undef AP_CARRIED
-    o.delay = o.due_at = 0;
+    o.delay = o.due_at = o.provider = o.hedge = 0;
     ap_capability_name(c->lane.seg, ap_load_relaxed(&d->capability), capability);
     c->again = &again;
     r = ap_submit(c, (int)ap_load_relaxed(&d->only) - 1, capability, body, size, block, &o, ret);

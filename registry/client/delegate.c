@@ -9,6 +9,7 @@
 #include "registry/client/client.h"
 #include "registry/client/probe.h"
 #include "registry/routing/bounds.h"
+#include "registry/routing/hedging.h"
 #include "registry/routing/homes.h"
 #include "registry/routing/limits.h"
 #include "registry/routing/places.h"
@@ -106,10 +107,10 @@ static __attribute__((noinline)) struct picked pick_among_all(struct ap_lane_con
     struct picked p;
 
     c->apart.opened = 0;
-    if (service < 0 && key == 0 && known->at != NULL)
+    if (service < 0 && key == 0 && known->at != NULL && c->not == AP_NO_QUEUE)
         p.error = ap_route_learn(c->lane.seg, known->capability, &c->balance, &known->only, &p.queue, &p.life);
     else
-        p.error = ap_route_keyed(c->lane.seg, known->capability, service, key, &c->balance, AP_NO_QUEUE, &p.queue, &p.life);
+        p.error = ap_route_keyed(c->lane.seg, known->capability, service, key, &c->balance, c->not, &p.queue, &p.life);
     if (p.error == APIARY_EFORBIDDEN) ap_refused_rule(c, known->capability);
     if (p.error == APIARY_ENOPROVIDER) p.error = pick_otherwise(c, service, known->capability);
     if (p.error == 0 && ap_load_relaxed(&ap_capability_at(c->lane.seg, known->capability)->terms) != 0) {
@@ -465,6 +466,7 @@ static __attribute__((noinline)) int delegate_stand_in(struct ap_lane_context *c
 
     own.flags = (own.flags & ~(uint32_t)APIARY_WAIT_FOR_PROVIDER) | APIARY_NO_FALLBACK;
     ap_capability_name(c->lane.seg, (uint32_t)c->stand_in, name);
+    if (!ap_hedging_allowed(c->lane.seg, (uint32_t)c->stand_in)) own.hedge = 0; /* an answer matters more than a fast one */
     c->stand_in = -1;
     c->within = false; /* the other one may have bounds of its own */
     r = ap_submit(c, -1, name, body, size, loan, &own, ret);
@@ -516,7 +518,7 @@ static __attribute__((noinline)) int delegate_ranked(struct ap_lane_context *c, 
     ap_queue_signal_at(s.seg, s.to, s.way->index, s.consumer);
     if (!as_picked(s.to, s.life, s.consumer)) r = delegate_settle(placed_of(&s));
     if (r != 0) return r;
-    ap_terms_rank(s.seg, capability, ap_carried_rank(options));
+    if (c->not == AP_NO_QUEUE) ap_terms_rank(s.seg, capability, ap_carried_rank(options)); /* a second copy is the same task */
     if ((s.flags & APIARY_DETACH) != 0 && detach_late(&s)) delegate_detach(c, s.slot, s.generation);
     if (ret != NULL) *ret = task_of(&s);
     return 0;
@@ -578,7 +580,7 @@ static bool flags_agree(uint32_t flags)
 {
     const uint32_t unread = APIARY_DETACH | APIARY_PARTS;
 
-    const uint32_t known = unread | APIARY_WAIT_FOR_PROVIDER | APIARY_NO_FALLBACK;
+    const uint32_t known = unread | APIARY_WAIT_FOR_PROVIDER | APIARY_NO_FALLBACK | APIARY_NO_HEDGE;
 
     return (flags & ~known) == 0 && (flags & unread) != unread;
 }

@@ -18,6 +18,7 @@ struct ap_parker {
     pthread_t thread;
     struct ap_segment *seg;
     uint32_t *bell;
+    const uint64_t *hedge_due; /* of the lane: at that time its thread has something to do */
     uint32_t lane;
     int fd;
     uint32_t stop;
@@ -27,7 +28,7 @@ static void *lane_fd_park(void *user)
 {
     struct ap_parker *p = user;
     const struct ap_ops *ops = p->seg->ops;
-    uint64_t one = 1;
+    uint64_t one = 1, told = UINT64_MAX;
 
     for (;;) {
         uint32_t value = ap_bell_raise(p->bell);
@@ -38,7 +39,13 @@ static void *lane_fd_park(void *user)
             /* The counter is at its limit, so it is readable already. */
         }
         do {
-            r = ops->futex_wait(p->bell, value, ops->now() + LOOK_EVERY);
+            uint64_t due = ap_load_relaxed(p->hedge_due), until = ops->now() + LOOK_EVERY;
+
+            r = ops->futex_wait(p->bell, value, due != told && due < until ? due : until);
+            if (r == -ETIMEDOUT && due != told && ops->now() >= due) {
+                told = due; /* once: the thread may be in no hurry */
+                break;
+            }
             /* The lane that should have rung may be dead, and there may be no other process to find out. */
             if (r == -ETIMEDOUT) ap_reap_asking(p->seg, AP_NO_LANE, &ap_registry_hooks);
             if (r == -ETIMEDOUT && ap_overdue(p->seg, p->lane, ops->now())) break;
@@ -54,6 +61,7 @@ static int parker_start(struct ap_lane_context *c)
     if (p == NULL) return APIARY_ENOBLOCK;
     p->seg = c->client->seg;
     p->bell = &c->lane.lane->bell;
+    p->hedge_due = &c->hedge_due;
     p->lane = c->lane.index;
     p->fd = ap_fd_event();
     if (p->fd < 0) {

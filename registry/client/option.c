@@ -140,6 +140,15 @@ static int carried_priority_read(const char *text, uint64_t *ret)
     return -1;
 }
 
+static int carried_hedge_read(const char *text, uint64_t *ret)
+{
+    if (strcmp(text, "p95") == 0) {
+        *ret = APIARY_HEDGE_P95;
+        return 0;
+    }
+    return ap_duration(text, ret) == 0 && *ret > APIARY_HEDGE_P95 ? 0 : -1;
+}
+
 /* ---- the table -------------------------------------------------------------------------------------------------- */
 
 static int timeout_read(const char *text, apiary_delegate_options_t *o)

@@ -1,6 +1,8 @@
 /* registry/routing/bounds.c - see bounds.h. */
 #include "registry/routing/bounds.h"
 
+#include "registry/routing/hedging.h"
+
 #define MS UINT64_C(1000000)
 
 static uint64_t bound_of(const struct ap_segment *seg, uint32_t capability, enum ap_term term)
@@ -12,7 +14,7 @@ bool ap_bounds_any(const struct ap_segment *seg, uint32_t capability)
 {
     static const enum ap_term all[] = {AP_TERM_schedule_to_close, AP_TERM_schedule_to_start, AP_TERM_start_to_close,
                                        AP_TERM_heartbeat, AP_TERM_delay, AP_TERM_max_attempts, AP_TERM_backoff,
-                                       AP_TERM_wait_for_provider, AP_TERM_max_priority};
+                                       AP_TERM_wait_for_provider, AP_TERM_hedge, AP_TERM_max_priority};
     const struct ap_capability *c = ap_capability_at(seg, capability);
     struct ap_terms *row = ap_terms_at(seg, capability);
     uint64_t any = 0;
@@ -42,6 +44,23 @@ static void retry_within(const struct ap_segment *seg, uint32_t capability, apia
     if (retry->cap != 0 && retry->cap < retry->backoff) retry->cap = retry->backoff;
 }
 
+/* As a time; 0: it is not known. */
+static uint64_t hedge_time(const struct ap_segment *seg, uint32_t capability, uint64_t hedge)
+{
+    return hedge == APIARY_HEDGE_P95 ? ap_hedging_time(seg, capability) : hedge;
+}
+
+static void hedge_within(const struct ap_segment *seg, uint32_t capability, apiary_delegate_options_t *o)
+{
+    uint64_t declared = bound_of(seg, capability, AP_TERM_hedge), least;
+    bool otherwise = (o->flags & (APIARY_NO_HEDGE | APIARY_DETACH | APIARY_PARTS)) != 0 || o->retry.max_attempts > 1 ||
+                     o->provider != 0;
+
+    if (declared == 0 || bound_of(seg, capability, AP_TERM_idempotent) == 0 || (o->hedge == 0 && otherwise)) return;
+    least = hedge_time(seg, capability, declared);
+    if (o->hedge == 0 || least == 0 || hedge_time(seg, capability, o->hedge) < least) o->hedge = declared;
+}
+
 static void priority_within(const struct ap_segment *seg, uint32_t capability, apiary_delegate_options_t *o)
 {
     uint64_t most = bound_of(seg, capability, AP_TERM_max_priority), rank = bound_of(seg, capability, AP_TERM_priority);
@@ -60,8 +79,9 @@ void ap_bounds_apply(const struct ap_segment *seg, uint32_t capability, apiary_d
     o->start_to_close = at_most(o->start_to_close, bound_of(seg, capability, AP_TERM_start_to_close));
     o->heartbeat = at_most(o->heartbeat, bound_of(seg, capability, AP_TERM_heartbeat));
     if (o->delay < delay) o->delay = delay;
+    hedge_within(seg, capability, o);
     priority_within(seg, capability, o);
-    retry_within(seg, capability, &o->retry);
+    if (o->hedge == 0) retry_within(seg, capability, &o->retry); /* another provider has it instead, never both (carried.c) */
     if (bound_of(seg, capability, AP_TERM_wait_for_provider) != 0) o->flags |= APIARY_WAIT_FOR_PROVIDER;
 }
 

@@ -5,6 +5,10 @@
  * DELAY     at least what is declared.
  * RETRY     max_attempts: at most what is declared; backoff: at least. A failure with a code from never_from to never_to is not
  *           tried again. The worker sees to that, so it is so for tasks that were delegated before it was declared, too.
+ * HEDGE     1 hedge: of a capability that is idempotent. A caller that says a time has the later of both; as long as nobody knows
+ *           the time of p95, what is declared. One that wants none says so (APIARY_NO_HEDGE).
+ *           2 Tasks that cannot be hedged are not: those that are fire and forget, whose parts are wanted as they come, that have
+ *           one provider, or that their caller has tried again. One that is hedged is not tried again.
  * PRIORITY  priority: that of a task whose caller does not say. max_priority: that of a task whose caller asks for a more urgent
  *           one.
  * WAIT      wait_for_provider: a caller cannot do without.

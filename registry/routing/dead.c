@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <string.h>
 
+#include "registry/client/hedge.h"
 #include "registry/discovery/discovery.h"
 #include "registry/routing/admission.h"
 #include "registry/routing/kept.h"
@@ -274,6 +275,17 @@ static __attribute__((noinline)) void dead_enter(const struct entering *e)
     ap_event_log(e->seg, AP_EVENT_TASK_DEAD, e->lane, e->task.slot, (uint64_t)row);
 }
 
+/* A hedged task is one for the dead set: its second copy is not entered, nor is the first where the second has answered. */
+static bool dead_stands(const struct entering *e)
+{
+    const struct ap_carried *row = ap_carried_at(e->seg, e->task.slot);
+
+    if (row == NULL || ap_load_relaxed(&row->generation) != e->task.generation || ap_load_relaxed(&row->epoch) != e->task.epoch)
+        return true;
+    if (ap_load_relaxed(&row->hedge) == 0) return ap_load_relaxed(&row->other) == 0;
+    return ap_load_acquire(&row->won) != AP_HEDGE_SECOND; /* HEDGE-A2 pairs HEDGE-R2 */
+}
+
 void ap_slot_leave(void *user, struct ap_slot *slot)
 {
     struct ap_segment *seg = user;
@@ -283,7 +295,7 @@ void ap_slot_leave(void *user, struct ap_slot *slot)
     if (__builtin_expect(AP_REQUEST_CAUSE(request) != 0, 0)) {
         const struct entering e = {.seg = seg, .slot = slot, .task = ap_task_id(seg, index, AP_WORD_GENERATION(word)), .word = word,
                                    .lane = AP_WORD_OWNER(word), .cause = AP_REQUEST_CAUSE(request)};
-        dead_enter(&e);
+        if (dead_stands(&e)) dead_enter(&e);
     }
     /* Afterwards, since the result may be dropped by others as soon as it is kept. */
     if (__builtin_expect((request & AP_REQUEST_KEEP) != 0, 0)) ap_kept_enter(seg, slot, word);

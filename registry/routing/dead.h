@@ -4,6 +4,7 @@
  *           its caller has its failure as ever, and until it has collected that the task is in the table of tasks.
  *           2 The set is bounded. When it is full the oldest entry goes.
  *           3 It lives as long as the segment.
+ *           4 Of a hedged task the first copy is entered, unless the second has answered.
  *           5 Its blocks are lent by those who need none: where no block of a size is free, the oldest entry that has one goes.
  * LAYOUT    Section "dead": one row for each entry. The body lies in the row, or in the block in which the request lay, which is
  *           then KEPT for the row (shm/pool.h).

@@ -35,6 +35,11 @@ void ap_terms_rank(const struct ap_segment *seg, uint32_t capability, uint32_t r
     ap_add_relaxed(rank == AP_RANK_URGENT + 1 ? &row->urgent : rank == AP_RANK_HIGH + 1 ? &row->high : &row->low, 1);
 }
 
+const char *ap_hedge_name(uint64_t value)
+{
+    return value == APIARY_HEDGE_P95 ? "p95" : NULL;
+}
+
 /* ---- read ------------------------------------------------------------------------------------------------------- */
 
 bool ap_term_read(const struct ap_segment *seg, uint32_t capability, enum ap_term term, uint64_t *ret)
@@ -77,9 +82,10 @@ void ap_term_print(enum ap_term term, uint64_t value, char *text, size_t size)
 
     if (r->type == 'n' && r->words(value) == NULL) snprintf(text, size, "%llu", (unsigned long long)ap_term_number(r, value));
     else if (r->type == 'w' || r->type == 'n') snprintf(text, size, "%s", r->words(value) != NULL ? r->words(value) : "?");
+    else if (r->type == 't' && r->words(value) != NULL) snprintf(text, size, "%s", r->words(value));
     else if (r->type == 'b') snprintf(text, size, "%s", value != 0 ? "true" : "false");
     else if (r->type == 'r') snprintf(text, size, value < AP_RULE_SETS_MAX ? "set %llu" : "none", (unsigned long long)value);
-    else ap_number_print(text, size, r->type, (int64_t)value);
+    else ap_number_print(text, size, r->type == 't' ? 'd' : r->type, (int64_t)value);
 }
 
 bool ap_terms_add(uint64_t said[AP_TERMS], const struct ap_terms *more, const char *name)
@@ -161,7 +167,8 @@ static void look_rules(struct ap_look *look, struct ap_terms *row)
 
 static void look_terms(struct ap_look *look)
 {
-    static const char *const numbers[] = {"paid", "refused", "fell_back"};
+    static const char *const numbers[] = {"paid", "refused", "fell_back", "hedge_paid", "hedge_time", "hedged", "hedge_won",
+                                        "hedge_held"};
     struct ap_terms *row = ap_terms_at(look->seg, look->index);
     const struct ap_capability *c = ap_capability_at(look->seg, look->index);
     uint32_t flag = ap_look_8(look, &c->terms);
@@ -199,7 +206,8 @@ static const struct ap_field terms_fields[] = {
 #define AP_TERM(field, ...) AP_FIELD(ap_terms, field),
 #include "registry/routing/terms.def"
 #undef AP_TERM
-    AP_FIELD(ap_terms, paid), AP_FIELD(ap_terms, refused), AP_FIELD(ap_terms, fell_back),
+    AP_FIELD(ap_terms, paid), AP_FIELD(ap_terms, refused), AP_FIELD(ap_terms, fell_back), AP_FIELD(ap_terms, hedge_paid),
+    AP_FIELD(ap_terms, hedge_time), AP_FIELD(ap_terms, hedged), AP_FIELD(ap_terms, hedge_won), AP_FIELD(ap_terms, hedge_held),
     AP_FIELD(ap_terms, urgent), AP_FIELD(ap_terms, high), AP_FIELD(ap_terms, low),
     {NULL, 0, 0},
 };

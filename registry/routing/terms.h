@@ -42,6 +42,7 @@ struct ap_terms {
     uint64_t paid AP_ALIGNED; /* how far its rate is used up (limits.h); 0: not at all */
     uint64_t refused;         /* callers that a rule does not allow (rules.h) */
     uint64_t fell_back;       /* tasks that went to its fallback */
+    uint64_t hedge_paid, hedge_time, hedged, hedge_won, hedge_held; /* of second copies (hedging.h) */
     /* Tasks that were delegated with another priority than normal. These may be of a capability without terms. */
     uint64_t urgent AP_ALIGNED;
     uint64_t high, low;
@@ -61,6 +62,8 @@ const char *ap_bare_name(uint64_t value);
 const char *ap_priority_name(uint64_t rank);
 /* A task of a rank, + 1, is delegated. */
 void ap_terms_rank(const struct ap_segment *seg, uint32_t capability, uint32_t rank);
+/* The words of the term `hedge`; NULL: a time, or nothing. */
+const char *ap_hedge_name(uint64_t value);
 
 /* The names of which something is a term. An agent that declares it of "name@2" declares it of "name", too, if that has it. */
 enum ap_term_of { AP_OF_ANY, AP_OF_BARE, AP_OF_MAJOR };

@@ -24,7 +24,7 @@ apiary_await_batch: await_batch
 apiary_delegate_loan: delegate_loan
 apiary_loan: loan_unloan
 apiary_unloan: loan_unloan
-apiary_await: await_release await_in_vain await_expires
+apiary_await: await_release await_in_vain await_expires hedge_send hedge_second
 apiary_await_any: await_any
 apiary_poll: poll
 apiary_interrupt: rest (a thread that sleeps on the bell)

@@ -166,6 +166,7 @@ int main(int argc, char **argv)
     if (choice.kills) table_run(kills_registry);
     if (choice.kills) table_run(kills_timers);
     if (choice.kills) table_run(kills_stream);
+    if (choice.kills) table_run(kills_hedge);
     if (choice.kills) table_run(kills_probe);
     if (choice.kills) table_run(kills_memory);
     if (choice.kills) table_run(kills_claim);
@@ -173,6 +174,7 @@ int main(int argc, char **argv)
     if (choice.pairs) table_run(pairs_kept);
     if (choice.pairs) table_run(pairs_timers);
     if (choice.pairs) table_run(pairs_stream);
+    if (choice.pairs) table_run(pairs_hedge);
     if (choice.pairs) table_run(pairs_probe);
     if (choice.pairs) table_run(pairs_memory);
     if (choice.pairs) table_run(pairs_claim);

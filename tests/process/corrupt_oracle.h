@@ -446,9 +446,12 @@ static void oracle_carried(struct oracle *o)
 
         HOLDS(c->epoch <= (uint32_t)(lease >> 16), "carried", i, c->epoch);
         HOLDS(c->epoch != (uint32_t)(lease >> 16) || c->generation <= generation, "carried", i, c->generation);
+        HOLDS(c->won <= 2 && (c->won != 2 || c->other != 0), "carried", i, c->won);
+        HOLDS(c->other >> 60 == 0 && c->other >> 38 < o->seg->geometry.tasks, "carried", i, c->other);
         if ((ap_slot_at(o->seg, i)->word & 0xf) < AP_TASK_SCHEDULED || c->generation != generation) continue;
         HOLDS(c->hops != UINT32_MAX && memcmp(t->reserved, none, 7) == 0 && traced == (memcmp(t->parent_id, none, 8) != 0) &&
-              (traced || t->flags == 0) && c->delay <= UINT64_MAX / 4 && c->due_at <= UINT64_MAX / 4, "carried", i, c->hops);
+              (traced || t->flags == 0) && c->delay <= UINT64_MAX / 4 && c->due_at <= UINT64_MAX / 4 && c->hedge <= UINT64_MAX / 4,
+              "carried", i, c->hops);
         oracle_retry(o, i, &c->retry);
     }
 }
@@ -552,7 +555,8 @@ static void oracle_terms(struct oracle *o)
         HOLDS(c->rules <= 1 && (c->rules == 0 || c->key != 0), "capability", i, c->rules);
         HOLDS(c->ways <= AP_WAYS && (c->ways == 0 || c->key != 0), "capability", i, c->ways);
         HOLDS(c->terms <= 1 && (c->terms == 0 || c->key != 0), "terms", i, c->terms);
-        HOLDS(c->terms == 1 || ap_terms_at(o->seg, i)->paid == 0, "terms", i, ap_terms_at(o->seg, i)->paid);
+        for (const uint64_t *at = &ap_terms_at(o->seg, i)->paid; at <= &ap_terms_at(o->seg, i)->hedge_held; at++)
+            HOLDS(c->terms != 0 || *at == 0, "terms", i, *at);
         for (const uint64_t *at = &ap_terms_at(o->seg, i)->urgent; at <= &ap_terms_at(o->seg, i)->low; at++)
             HOLDS(c->key != 0 || *at == 0, "terms", i, *at);
         oracle_ruled(o, i, &words[AP_TERM_rules]);

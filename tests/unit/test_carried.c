@@ -229,3 +229,44 @@ Test(carried, text_of_a_trace)
     cr_expect_eq(apiary_trace_parse("cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more", &trace), 0, "a later version");
     cr_expect_eq(apiary_trace_parse("cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", &trace), 0);
 }
+
+/* Two of the largest make no sum that is out of range. */
+Test(carried, each_time_has_its_largest)
+{
+    apiary_delegate_options_t o = {.struct_size = sizeof o};
+    uint64_t *const times[] = {&o.delay, &o.due_at, &o.schedule_to_start, &o.start_to_close, &o.heartbeat, &o.hedge};
+
+    for (size_t i = 0; i < sizeof times / sizeof times[0]; i++) {
+        *times[i] = UINT64_MAX / 4;
+        cr_expect_eq(ap_carried_judge(&o), 0, "%zu", i);
+        *times[i] = UINT64_MAX / 4 + 1;
+        cr_expect_eq(ap_carried_judge(&o), APIARY_EINVAL, "%zu", i);
+        *times[i] = 0;
+    }
+}
+
+/* A row is a task's when generation and epoch are, and is believed when all that it says is possible. */
+Test(carried, a_row_is_of_one_task)
+{
+    const apiary_task_t task = {.slot = 3, .epoch = 2, .generation = 5};
+    struct ap_carried *row = ap_carried_at(a->seg, task.slot), said, ret;
+
+    ap_carried_read(a->seg, (apiary_task_t){.slot = 3, .epoch = 9, .generation = 9}, &said);
+    said.generation = 5;
+    said.epoch = 2;
+    said.key = 77;
+    *row = said;
+    cr_expect(ap_carried_read(a->seg, task, &ret));
+    cr_expect_eq(ret.key, 77);
+    row->generation = 6;
+    cr_expect_not(ap_carried_read(a->seg, task, &ret), "of a later one");
+    cr_expect(ret.key == 0 && ret.generation == 5 && ret.epoch == 2);
+    row->generation = 5;
+    row->epoch = 3;
+    cr_expect_not(ap_carried_read(a->seg, task, &ret), "of another lease of the slab");
+    cr_expect_eq(ret.key, 0);
+    row->epoch = 2;
+    row->hops = UINT32_MAX;
+    cr_expect_not(ap_carried_read(a->seg, task, &ret), "written over");
+    cr_expect_eq(ret.key, 0);
+}

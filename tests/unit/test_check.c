@@ -1,5 +1,10 @@
 /* tests/unit/test_check.c - each rule of the checkers broken once, by hand: named by structure, index, offset and rule. */
+#include "tests/support/leftovers.h"
+
 #include "check_fixture.h"
+
+#include "registry/routing/homes.h"
+#include "registry/routing/places.h"
 
 #include <signal.h>
 #include <sys/wait.h>
@@ -69,9 +74,11 @@ Test(check, geometry)
     CORRUPTS(header->geometry.registry[AP_REGISTRY_INDEX(SWARMS)], 5, "header", 0, "S7");
     CORRUPTS(header->geometry.registry[AP_REGISTRY_INDEX(AGENTS)], 1, "header", 0, "S7");
     CORRUPTS(header->geometry.registry[AP_REGISTRY_SECTIONS_MAX - 1], 1, "header", 0, "S7");
-    CORRUPTS(header->geometry.reserved, 1, "header", 0, "S10");
     CORRUPTS(header->geometry.member_share, 101, "header", 0, "S7");
     CORRUPTS(header->geometry.member_share, 0, "header", 0, "S7");
+    CORRUPTS(header->geometry.result_ttl, 0, "header", 0, "S7");
+    CORRUPTS(header->geometry.max_unnamed_delegations, 63, "header", 0, "S7");
+    CORRUPTS(header->geometry.max_unnamed_delegations, AP_TASKS_MAX + 1, "header", 0, "S7");
     CORRUPTS(header->geometry.task_timeout, 0, "header", 0, "S7");
 }
 
@@ -126,7 +133,7 @@ Test(check, lanes)
     CORRUPTS(l->image, 1000000, "lane", 2, "L9");
     CORRUPTS(l->judge, 1000000, "lane", 2, "L9");
     REPAIRS(l->life, AP_LIFE(0, AP_LIFE_JUDGED), "lane", 2, "L5");
-    CORRUPTS(l->pad0[5], 1, "lane", 2, "L10");
+    CORRUPTS(l->pad0[3], 1, "lane", 2, "L10");
 }
 
 Test(check, slabs)
@@ -177,7 +184,9 @@ Test(check, slots)
     CORRUPTS(s->body, d.seg.sections[AP_SECTION_POOL].offset + 2816, "slot", index, "T4");
     CORRUPTS(s->result, d.seg.size, "slot", index, "T4");
     CORRUPTS(s->request, s->request + 65536, "slot", index, "T5");
-    CORRUPTS(s->request, s->request | 0x20, "slot", index, "T5");
+    s->request |= AP_REQUEST_RANKED;
+    CORRUPTS(s->rank, AP_RANKS, "slot", index, "T13");
+    s->request &= ~(uint64_t)AP_REQUEST_RANKED;
     CORRUPTS(s->queued, UINT64_MAX, "slot", index, "T6");
     CORRUPTS(s->started, s->queued - 1, "slot", index, "T6");
     CORRUPTS(s->finished, s->started - 1, "slot", index, "T6");
@@ -211,8 +220,19 @@ Test(check, queues)
     CORRUPTS(q->summary, 8, "queue", 0, "Q6");
     CORRUPTS(q->depth, 49, "queue", 0, "Q7");
     CORRUPTS(q->running, 129, "queue", 0, "Q7");
-    CORRUPTS(q->reserved0[0], 1, "queue", 0, "Q8");
-    CORRUPTS(q->reserved1, 1, "queue", 0, "Q8");
+    CORRUPTS(q->ranked, 2, "queue", 0, "Q13");
+    CORRUPTS(q->margin, 1, "queue", 0, "Q11");
+    CORRUPTS(q->probed, 2, "queue", 0, "Q12");
+    CORRUPTS(q->probes[0], AP_REF(128, 1), "queue", 0, "Q12");
+    CORRUPTS(q->probes[7], AP_REF(1, 0), "queue", 0, "Q12");
+    CORRUPTS(q->probes[7], AP_REF(1, 1) | UINT64_C(1) << 60, "queue", 0, "Q12");
+    CORRUPTS(ap_places_at(&d.seg, 0)->holder[1], UINT64_C(1) << 16 | 0xffff, "places", 0, "N1");
+    CORRUPTS(ap_places_at(&d.seg, 0)->holder[1], 1, "places", 0, "N1");
+    CORRUPTS((&ap_places_at(&d.seg, 0)->waited)[1], 1, "places", 0, "N1");
+    CORRUPTS(ap_homes_at(&d.seg, 0)->of[1], 4000, "homes", 0, "H1");
+    CORRUPTS(ap_homes_at(&d.seg, 0)->of[1], AP_PROVIDER(0, AP_QUEUE_LIFE(AP_QUEUE_EPOCH(q->life) + 1, 0, 0)), "homes", 0, "H1");
+    CORRUPTS(q->margin, AP_MARGIN_LEAST - 1, "queue", 0, "Q11");
+    CORRUPTS(q->margin, AP_MARGIN_MOST + 1, "queue", 0, "Q11");
     CORRUPTS(q->until, 1, "queue", 0, "Q10");
     CORRUPTS(q->charge, AP_CHARGE_MAX + 1, "queue", 0, "Q10");
     CORRUPTS(q->pace, AP_PACE_MAX + 1, "queue", 0, "Q11");
@@ -246,6 +266,11 @@ Test(check, rings)
     CORRUPTS(*free_cell, *free_cell + (UINT64_C(1) << 60), "ring", index, "Q4");
     CORRUPTS(*next, *next | UINT64_C(0x3fffff) << 38, "ring", index, "Q5");
     CORRUPTS(*next, *next + 5, "ring", index, "Q5");
+    CORRUPTS(*next, *next >> 60 << 60, "ring", index, "Q5"); /* an inlet has no holes */
+    r = ap_at(&d.seg, AP_SECTION_RINGS, 2);                  /* the shared one may */
+    CORRUPTS(r->cells[r->head % 16], UINT64_C(1) << 60 | AP_REF(1, UINT32_MAX), "ring", 2, "Q5");
+    CORRUPTS(r->cells[r->head % 16], UINT64_C(1) << 60 | AP_REF(5000, 1), "ring", 2, "Q5");
+    r = ap_at(&d.seg, AP_SECTION_RINGS, index);
     CORRUPTS(r->reserved0[0], 1, "ring", index, "Q8");
 }
 
@@ -291,10 +316,27 @@ Test(check, registry)
 
     uint64_t declared = (uint64_t)ap_capability_find(&d.seg, "store.read", 10);
     struct ap_terms *terms = ap_terms_at(&d.seg, declared);
+    uint64_t set = AP_TERM_VALUE(terms->rules) - 1;
+    struct ap_rule_set *rules = ap_rule_set_at(&d.seg, set);
     CORRUPTS(terms->balance, AP_POLICIES + 1, "terms", declared, "R9");
     CORRUPTS(ap_capability_at(&d.seg, declared)->terms, 2, "terms", declared, "R9");
     CORRUPTS(ap_terms_at(&d.seg, (uint64_t)index)->balance, 1, "terms", (uint64_t)index, "R9");
     CORRUPTS(ap_capability_at(&d.seg, declared)->majors, 2, "capability", declared, "D2");
+    CORRUPTS(ap_capability_at(&d.seg, declared)->rules, 2, "capability", declared, "D2");
+    CORRUPTS(ap_capability_at(&d.seg, declared)->rules, 0, "terms", declared, "R9");
+    CORRUPTS(ap_capability_at(&d.seg, declared)->ways, AP_WAYS + 1, "capability", declared, "D2");
+    CORRUPTS(terms->rules, 3 - AP_TERM_VALUE(terms->rules), "terms", declared, "R10");
+    CORRUPTS(ap_terms_at(&d.seg, (uint64_t)index)->refused, 1, "terms", (uint64_t)index, "R9");
+    CORRUPTS(ap_terms_at(&d.seg, (uint64_t)index)->fell_back, 1, "terms", (uint64_t)index, "R9");
+    CORRUPTS(rules->ready, 2, "rules", set, "R10");
+    CORRUPTS(rules->count, AP_RULES_MAX + 1, "rules", set, "R10");
+    rules->list[1].verb = AP_RULE_DENY;
+    CORRUPTS(rules->count, 2, "rules", set, "R10");
+    rules->list[1].verb = AP_RULE_PREFER;
+    rules->list[0].from[0] = 'b';
+    CORRUPTS(rules->key, rules->key, "rules", set, "R10");
+    rules->list[0].from[0] = 'a';
+    CORRUPTS(rules->list[2].to[0], 'b', "rules", set, "R10");
     SOUND(terms->balance, 0);
     CORRUPTS(c->key, c->key + 1, "capability", (uint64_t)index, "D1");
     CORRUPTS(c->providers[0], 1u << 5, "capability", (uint64_t)index, "D2");
@@ -376,6 +418,8 @@ Test(check, the_last_value_that_may_be_is_sound)
     SOUND(free_slot->request, AP_REQUEST_WORD(AP_GENERATION_LAST, AP_REQUEST_ALL));
     SOUND(free_slot->word, AP_WORD(AP_TASK_FREE, 0, AP_NO_LANE, AP_GENERATION_LAST));
     SOUND(q->depth, 48);
+    SOUND(q->margin, AP_MARGIN_LEAST);
+    SOUND(q->margin, AP_MARGIN_MOST);
     SOUND(q->running, 128);
     SOUND(q->summary, 7);
     SOUND(q->late, q->started - q->done - q->failed);
@@ -485,7 +529,7 @@ Test(check, findings_are_confirmed)
 
 /* ---- the dead ------------------------------------------------------------------------------------------------- */
 
-#define REAL "/apiary-unit-check"
+static char real_name[64]; /* of a segment of this process alone */
 
 /* Attached, with a task reserved, one queued and a block in hand; then killed. */
 static void die(void)
@@ -494,7 +538,7 @@ static void die(void)
     uint32_t slot;
     uint64_t block;
 
-    MUST(ap_registry_attach(REAL, true, NULL, 0, &m.seg) == 0);
+    MUST(ap_registry_attach(real_name, true, NULL, 0, &m.seg) == 0);
     MUST(ap_member_open(m.seg, "victim", NULL, APIARY_CLIENT, &m.client) == 0);
     ap_slabs_init(&m.slabs, &m.client);
     MUST(ap_task_reserve(&m.slabs, NULL, NULL, &slot) == 0);
@@ -509,7 +553,7 @@ static struct ap_report check_real(void)
     struct dump real;
 
     all.count = 0;
-    cr_assert_eq(dump_open(REAL, &real, message, sizeof message), 0, "%s", message);
+    cr_assert_eq(dump_open(real_name, &real, message, sizeof message), 0, "%s", message);
     cr_assert(real.live && real.registry);
     dump_check(&real, &report);
     dump_close(&real);
@@ -532,9 +576,10 @@ Test(check, what_the_dead_left_is_repairable_and_a_recovery_mends_it)
     int status;
     pid_t pid;
 
-    shm_unlink(REAL);
-    make_segment(REAL, &unused);
-    cr_assert_eq(ap_registry_attach(REAL, true, message, sizeof message, &seg), 0, "%s", message);
+    leftovers_clear("apiary-check");
+    snprintf(real_name, sizeof real_name, "/apiary-check-%d", (int)getpid());
+    make_segment(real_name, &unused);
+    cr_assert_eq(ap_registry_attach(real_name, true, message, sizeof message, &seg), 0, "%s", message);
     report = check_real();
     cr_assert_eq(report.corrupt + report.repairable, 0, "%s", all.list[0].text);
     pid = fork();
@@ -551,5 +596,5 @@ Test(check, what_the_dead_left_is_repairable_and_a_recovery_mends_it)
     report = check_real();
     cr_expect_eq(report.corrupt + report.repairable, 0, "%s %s %s", all.list[0].structure, all.list[0].rule, all.list[0].text);
     ap_segment_unmap(seg);
-    shm_unlink(REAL);
+    shm_unlink(real_name);
 }
