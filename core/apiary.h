@@ -111,6 +111,14 @@ enum apiary_delegate_flags {
     APIARY_NO_HEDGE = 32u, /* nobody else gets it a second time, whatever its capability declares for `hedge` */
 };
 
+/* The end of a task that an agent has delegated for another, its parent, when the parent is closed: it has ended, was cancelled or
+ * given up, or its attempt takes too long. */
+enum apiary_parent_close {
+    APIARY_PARENT_TERMINATE = 1,  /* it is given up: taken back, or its agent told to stop. Its `done` is called with _ECANCELLED */
+    APIARY_PARENT_ABANDON,        /* nothing: it does not know of the other */
+    APIARY_PARENT_REQUEST_CANCEL, /* it is cancelled as by apiary_cancel, and its `done` is called when it has ended */
+};
+
 /* Which of the tasks that wait at an agent is started first. */
 enum apiary_priority { APIARY_PRIORITY_URGENT = 1, APIARY_PRIORITY_HIGH, APIARY_PRIORITY_NORMAL, APIARY_PRIORITY_LOW };
 
@@ -172,6 +180,9 @@ enum apiary_untried {
  *   seconds later at the latest, also over the agent's head, whose later answer is refused. Then it is tried again as `retry`
  *   says, or is APIARY_EOVERRUN. While a worker's thread does not return from the agent's code nobody can end it: then its caller
  *   gives the task up (APIARY_ETIMEDOUT).
+ * 8 `parent_close`, of a task that an agent delegates for one in its hands: enum apiary_parent_close; 0: _TERMINATE, or _ABANDON
+ *   with APIARY_DETACH. Unless it is _ABANDON, the task's deadline is not after that one's. It says nothing of a task without a
+ *   parent.
  * 9 `hedge`: a task that has not ended so long after it may be run is delegated a second time, to another provider, if there is one
  *   that stands well. The first success is the result, and the other copy is cancelled; a failure is the result when both have
  *   ended. With APIARY_HEDGE_P95 the time is that within which 19 of 20 of the capability's hedged tasks end, measured by their
@@ -210,6 +221,7 @@ typedef struct apiary_delegate_options {
     uint64_t key;
     uint64_t keep; /* ns; with APIARY_DETACH */
     uint64_t schedule_to_start, start_to_close, heartbeat; /* ns */
+    uint64_t parent_close; /* enum apiary_parent_close */
     uint64_t hedge; /* ns, or APIARY_HEDGE_P95 */
     uint64_t provider;
     uint64_t priority; /* enum apiary_priority */

@@ -99,11 +99,18 @@ static int free_slot(const struct reaper *r, uint32_t index, uint64_t word)
     return !ap_task_free_dead(r->seg, r->dead, index, word);
 }
 
-/* Nobody will collect it any more. Returns 1 when it went on meanwhile: whoever did that need not have seen it. */
+/* Nobody will collect it any more; one that ends with its client is cancelled by the same step. Returns 1 when it went on
+ * meanwhile: whoever did that need not have seen it. */
 static int reap_detach(const struct reaper *r, uint32_t index, uint64_t word)
 {
-    ap_task_request(r->seg, index, AP_WORD_GENERATION(word), AP_REQUEST_DETACH);
-    return ap_load_acquire(&ap_slot_at(r->seg, index)->word) != word;
+    const struct ap_slot *slot = ap_slot_at(r->seg, index);
+    bool orphan = ap_task_requested(slot, word, AP_REQUEST_BOUND);
+
+    ap_task_request(r->seg, index, AP_WORD_GENERATION(word), orphan ? AP_REQUEST_DETACH | AP_REQUEST_CANCEL : AP_REQUEST_DETACH);
+    if (orphan && AP_WORD_STATE(word) == AP_TASK_QUEUED &&
+        ap_queue_end_task(r->seg, index, word, AP_TASK_CANCELLED, APIARY_ECANCELLED))
+        ap_fence_full(); /* TASK-F3 pairs TASK-F4 */
+    return ap_load_acquire(&slot->word) != word;
 }
 
 /* `lease`: its slab's, as it was found. Leased to the dead lane, so the client is gone. Returns 1 to look again. */

@@ -11,7 +11,8 @@
  *           full fence (TASK-F2).
  *           4 Every slot of leased slabs. RUNNING(it) as before. RESERVED(it) and RELEASING(it) are freed, and so are ended tasks
  *           that nobody may collect. A QUEUED task that no queue serves is moved (move.h). In slabs that the lane held, finished
- *           slots are freed, and all others are marked DETACH.
+ *           slots are freed, and all others are marked DETACH. Tasks that are BOUND (bond.h) are orphans then:
+ *           the same step marks them CANCEL, and they are ended if they wait.
  *           5 The lane's slabs are given back.
  *           6 Each part settles what is left: inlets, leaked blocks, the member.
  *           7 header.rescan is raised, every bell rung.

@@ -1,9 +1,12 @@
 /* shm/request.h - the request word of a task: what is asked of it beside its state.
  *
  * WORD      1 generation << 16 | bits. Bits of another generation do not count.
- *           2 Bits 0..4 as below, 8 KEEP, 9 TIMED, 12..15 why it is not tried again (cause.h).
+ *           2 Bits 0..4 as below, 5 HEDGED, 6 PROBE, 7 RANKED, 8 KEEP, 9 TIMED, 10 PARTS, 11 BOUND, 12..15 why it is not tried
+ *           again (cause.h).
  * WRITER    1 The client side, and for a dead client its reaper (DETACH): CANCEL, ABANDON (nobody will collect), DETACH (fire and
- *           forget: ABANDON from birth), and from birth KEEP and TIMED (start_by.h).
+ *           forget: ABANDON from birth), and from birth KEEP, TIMED (start_by.h), PARTS (stream.h), RANKED (rank.h),
+ *           BOUND: it ends with its client (reap.h), HEDGED: a second copy may be sent (registry/client/hedge.h), and PROBE
+ *           (probe.h).
  *           2 The worker: OVERWRITTEN, and TRIED (slot->tries is this task's).
  * OUTCOME   The result of a task with KEEP outlives its slot: a row of the registry takes it while the slot is RELEASING. The word
  *           of the slot no longer says then how the task has ended. So whoever frees it stores the ended word in slot->outcome

@@ -8,6 +8,7 @@
 #include "core/invariant.h"
 #include "shm/bell.h"
 #include "shm/pool.h"
+#include "shm/bond.h"
 #include "shm/start_by.h"
 
 /* ---- slabs ---------------------------------------------------------------------------------------------------- */
@@ -298,6 +299,12 @@ void ap_slot_timed(struct ap_slot *slot, uint64_t start_by)
 {
     ap_store_relaxed(&slot->start_by, start_by);
     ap_store_relaxed(&slot->request, ap_load_relaxed(&slot->request) | AP_REQUEST_TIMED);
+}
+
+void ap_slot_bound(struct ap_slot *slot, const struct ap_bond *bond)
+{
+    if (ap_load_relaxed(&slot->deadline) > bond->latest) ap_store_relaxed(&slot->deadline, bond->latest);
+    ap_store_relaxed(&slot->request, ap_load_relaxed(&slot->request) | AP_REQUEST_BOUND);
 }
 
 /* A mark of an end that has not been is taken away: while the slot is RELEASING nobody can tell any more how its task ended.

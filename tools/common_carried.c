@@ -83,6 +83,13 @@ static json_t *carried_priority_json(const uint64_t *priority)
     return name != NULL ? json_string(name) : json_null();
 }
 
+static json_t *carried_parent_close_json(const uint64_t *policy)
+{
+    const char *name = ap_parent_close_name(*policy);
+
+    return name != NULL ? json_string(name) : json_null();
+}
+
 static json_t *carried_hedge_json(const uint64_t *hedge)
 {
     if (*hedge == APIARY_HEDGE_P95) return json_string("p95");

@@ -113,7 +113,7 @@ static void queen_beat(struct ap_queen *q)
 /* Whose fault it is that the time to stop is over and the queen is still here. */
 static void say_stuck(struct ap_queen *q, struct ap_worker *w)
 {
-    const struct ap_agent *agent = ap_load_relaxed(&w->called);
+    const struct ap_agent *agent = ap_worker_called(w);
     uint64_t now = q->seg->ops->now();
 
     if (!w->running || w->told || !ap_load_relaxed(&q->stop)) return;

@@ -265,7 +265,7 @@ static void say_drained(struct ap_worker *w)
 
 static void say_reopened(struct ap_worker *w)
 {
-    const struct ap_agent *agent = w->called;
+    const struct ap_agent *agent = ap_worker_called(w);
 
     w->reopened = ap_loop_reopened(w->loop);
     ap_queen_log(w->queen, 3, "worker %u: other code in this process has closed its descriptors; they were opened again; the agent "
@@ -477,7 +477,7 @@ static __attribute__((noinline)) void worker_life(struct ap_worker *w)
 static void worker_lost(void *arg)
 {
     struct ap_worker *w = arg;
-    const struct ap_agent *agent = ap_load_relaxed(&w->called);
+    const struct ap_agent *agent = ap_worker_called(w);
     bool opening = ap_load_relaxed(&w->phase) == AP_WORKER_OPENING;
 
     ap_crash_mark(w, AP_CRASH_THREAD);

@@ -46,7 +46,7 @@ struct ap_worker {
     struct ap_agent **agents;
     size_t agent_count, first; /* first: the agent whose turn it is */
     struct ap_agent *latest; /* the last agent that had a task; NULL: none had */
-    struct ap_agent *called; /* the last agent whose function was called with a task; read by the queen's thread */
+    struct ap_job *called; /* the last with which an agent's function was called; the queen's thread reads whose agent's it is */
     struct ap_job *jobs; /* of all its agents */
     uint32_t job_count, in_hand_count;
     uint32_t hands; /* bits of lane->hand[] in use */
@@ -58,6 +58,7 @@ struct ap_worker {
     struct ap_spin spin;
     struct ap_delegation *delegations, **delegations_end;
     uint32_t delegation_count;
+    const apiary_job_t *calling; /* the job for which the delegation is whose answer an agent is given just now; NULL: none */
     void *crash_stack; /* crash.h */
     volatile sig_atomic_t crash_passed_on; /* a former handler of the signal has been called, and has not come back */
 
@@ -98,6 +99,14 @@ extern _Thread_local struct ap_worker *ap_worker_here __attribute__((tls_model("
 static inline struct ap_worker *ap_worker_self(void)
 {
     return ap_worker_here;
+}
+
+/* The agent of the last job with which one was called; NULL: none. */
+static inline const struct ap_agent *ap_worker_called(const struct ap_worker *w)
+{
+    const struct ap_job *job = ap_load_relaxed(&w->called);
+
+    return job != NULL ? job->agent : NULL;
 }
 
 /* worker_job.c. jobs_open: the jobs of all agents, with their handles. jobs_close: when no thread of the worker's runs any

@@ -39,6 +39,7 @@ void ap_worker_jobs_close(struct ap_worker *w)
 {
     for (uint32_t i = 0; i < w->job_count; i++) ap_handle_close(w->jobs[i].handle);
     for (size_t i = 0; i < w->agent_count; i++) w->agents[i]->jobs = w->agents[i]->spare = NULL;
+    ap_store_relaxed(&w->called, NULL);
     free(w->jobs);
     w->jobs = NULL;
     w->job_count = 0;
@@ -186,7 +187,7 @@ AP_ALWAYS_INLINE void start_task(struct ap_worker *w, struct ap_agent *agent, ui
         agent->shown = agent->in_hand;
         ap_queue_running(&agent->consumer, agent->shown);
     }
-    ap_store_relaxed(&w->called, agent);
+    ap_store_relaxed(&w->called, job);
     ap_lane_inside(lane, ref);
     agent->kind->handle(agent->state, ap_handle_name(job->handle));
     ap_lane_inside(lane, 0);

@@ -167,15 +167,24 @@ APIARY_API int apiary_job_retry(apiary_job_t *job, uint64_t after);
 APIARY_API int apiary_job_finish_from_thread(apiary_job_t *job, int failed, const void *data, size_t size);
 
 /* Delegate from inside an agent, with options as for apiary_delegate (NULL: none).
- * 1 execute_task stays in this swarm; delegate_external_task goes to the best provider anywhere.
+ * 1 execute_task stays in this swarm; delegate_external_task and job_delegate go to the best provider anywhere.
  * 2 `done` is called on the worker's thread, and the result is valid only during that call.
- * 3 `done` must be NULL with APIARY_DETACH, and not NULL without. */
+ * 3 `done` must be NULL with APIARY_DETACH, and not NULL without.
+ * 5 A task that is delegated in the function `handle`, or in the `done` of one delegated so, is a child of that job's task;
+ *   job_delegate says of which, also in the callback of a watch. A child has at most the time that the job has left, and ends
+ *   with it as `parent_close` says, over any depth.
+ * 6 The job's worker looks to that, between two calls of agents. When it dies, orphans are cancelled by whoever recovers it: the
+ *   job is run again, and its agent delegates anew. A worker whose thread does not come back leaves them to their deadlines.
+ * 8 APIARY_ECANCELLED: the job has ended, or is to stop. APIARY_ETIMEDOUT: it has no time left. Neither with
+ *   APIARY_PARENT_ABANDON. APIARY_ESTALE: the job that is named has ended. */
 typedef void (*apiary_done_fn)(void *user, const apiary_result_t *result);
 APIARY_API int apiary_agent_execute_task(apiary_agent_t *agent, const char *capability, const void *body, size_t size,
                                          const apiary_delegate_options_t *options, apiary_done_fn done, void *user);
 APIARY_API int apiary_agent_delegate_external_task(apiary_agent_t *agent, const char *capability, const void *body,
                                                    size_t size, const apiary_delegate_options_t *options,
                                                    apiary_done_fn done, void *user);
+APIARY_API int apiary_job_delegate(apiary_job_t *job, const char *capability, const void *body, size_t size,
+                                   const apiary_delegate_options_t *options, apiary_done_fn done, void *user);
 
 /* Descriptors and timers in the worker's own loop (its io_uring).
  * 1 Callbacks run on the worker's thread. Only that thread may call these functions; APIARY_EINVAL on another.

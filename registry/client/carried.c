@@ -257,6 +257,24 @@ static int carried_heartbeat_inherit(uint64_t *own, const uint64_t *parents, uin
     return 0;
 }
 
+/* ---- parent_close ---------------------------------------------------------------------------------------------- */
+
+static bool carried_parent_close_possible(const uint64_t *policy)
+{
+    return *policy <= APIARY_PARENT_REQUEST_CANCEL;
+}
+
+static uint64_t carried_parent_close_otherwise(void)
+{
+    return 0;
+}
+
+static int carried_parent_close_inherit(uint64_t *own, const uint64_t *parents, uint64_t parent)
+{
+    (void)own, (void)parents, (void)parent;
+    return 0;
+}
+
 /* ---- hedge ----------------------------------------------------------------------------------------------------- */
 
 static bool carried_hedge_possible(const uint64_t *hedge)

@@ -39,10 +39,14 @@ static inline struct ap_carried *ap_carried_at(const struct ap_segment *seg, uin
 /* Whether options of this version say anything that is carried. */
 AP_ALWAYS_INLINE bool ap_carried_said(const apiary_delegate_options_t *o)
 {
-    uint64_t words[(sizeof *o - offsetof(apiary_delegate_options_t, trace)) / 8], any = o->hops;
+    uint64_t words[(sizeof *o - offsetof(apiary_delegate_options_t, trace)) / 8], any = o->hops, last[2];
+    const size_t count = sizeof words / sizeof words[0];
 
+    /* The last two words apart: the others are an even number, and leave more registers to a task without options. */
+    memcpy(last, (const char *)(o + 1) - sizeof last, sizeof last);
+    any |= last[0] | last[1];
     memcpy(words, &o->trace, sizeof words); /* to the end of the structure: what is added there is carried, too */
-    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) any |= words[i];
+    for (size_t i = 0; i < count - 2; i++) any |= words[i];
     return any != 0;
 }
 

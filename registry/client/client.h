@@ -69,6 +69,7 @@ struct ap_lane_context {
     const struct ap_again *again; /* the entry of the dead set that is delegated anew (dead.h); else NULL */
     bool within;                  /* the bounds of a capability are in the options already (within.c) */
     uint64_t deadline;            /* of the last task of which they were; its asker makes it 0 before; 0: of none since */
+    const struct ap_bond *bond;   /* of what an agent delegates for a task, while it does (bond.h); else NULL */
     int stand_in;                 /* a capability that stands in for the one that is being delegated; -1: none */
     uint64_t hedge_due;           /* when one of its tasks is to be hedged next (hedge.h), UINT64_MAX: none; its parker reads it */
     uint32_t not;                 /* a queue that is passed over in a pick among several, AP_NO_QUEUE: none */

@@ -107,6 +107,14 @@ int apiary_release(apiary_t *a, apiary_result_t *result)
 
 /* ---- giving up ------------------------------------------------------------------------------------------------ */
 
+/* An agent that has delegated for the task's sake sleeps until that has ended, and its worker has to look. */
+static void tell_worker(const struct apiary *a, uint64_t word)
+{
+    struct ap_lane *lane = ap_lane_at(a->seg, AP_WORD_OWNER(word));
+
+    if (lane != NULL) ap_bell_ring(a->seg->ops, &lane->bell);
+}
+
 int ap_abandon(struct apiary *a, apiary_task_t task)
 {
     struct ap_slot *slot;
@@ -115,7 +123,11 @@ int ap_abandon(struct apiary *a, apiary_task_t task)
     ap_hedge_drop(a, task);
     if (!ap_task_request(a->seg, task.slot, task.generation, AP_REQUEST_ABANDON)) return 0;
     /* Ended meanwhile, or put back: whoever did that need not have seen it. */
-    while (ap_task_find(a, task, &slot, &word) && AP_WORD_STATE(word) != AP_TASK_RUNNING) {
+    while (ap_task_find(a, task, &slot, &word)) {
+        if (AP_WORD_STATE(word) == AP_TASK_RUNNING) {
+            tell_worker(a, word);
+            break;
+        }
         if (!ap_task_waits(AP_WORD_STATE(word))) {
             if (ap_task_ended(AP_WORD_STATE(word))) ap_task_free(a, task.slot, word);
             break;
@@ -162,7 +174,9 @@ int ap_cancel(struct apiary *a, apiary_task_t task)
         case AP_TASK_RUNNING:
             if (!ap_task_request(a->seg, task.slot, task.generation, AP_REQUEST_CANCEL)) return APIARY_ESTALE;
             /* A worker that puts the task back just now has looked before: one of both sees what the other has written. */
-            if (!ap_task_find(a, task, &slot, &word) || !ap_task_waits(AP_WORD_STATE(word))) return 0;
+            if (!ap_task_find(a, task, &slot, &word)) return 0;
+            if (AP_WORD_STATE(word) == AP_TASK_RUNNING) tell_worker(a, word);
+            if (!ap_task_waits(AP_WORD_STATE(word))) return 0;
             continue;
         default: return ap_task_ended(AP_WORD_STATE(word)) && !ap_abandoned(slot, word) ? 0 : APIARY_ESTALE;
         }

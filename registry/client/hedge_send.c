@@ -4,6 +4,7 @@
 
 #include "registry/client/hedge.h"
 #include "registry/routing/hedging.h"
+#include "shm/bond.h"
 
 #define SCHEDULED_LOOKS UINT64_C(100000000) /* at a task whose time has come and that waits for a provider */
 #define CLAIMED_LOOKS UINT64_C(10000000) /* at one that was claimed just now */
@@ -59,6 +60,7 @@ static int copy_submit(struct ap_lane_context *c, struct ap_slot *slot, const st
 {
     struct ap_refused refused = c->refused; /* what the caller was refused last, and not by this */
     char name[APIARY_CAPABILITY_MAX + 1];
+    const struct ap_bond bond = {.latest = ap_load_relaxed(&slot->deadline)};
     apiary_delegate_options_t o;
     uint32_t size = 0;
     void *body = request_copy(c->lane.seg, task, slot, &size);
@@ -66,12 +68,14 @@ static int copy_submit(struct ap_lane_context *c, struct ap_slot *slot, const st
 
     if (body == NULL) return APIARY_ENOBLOCK;
     ap_capability_name(c->lane.seg, ap_load_relaxed(&slot->capability), name);
-    options_copy(row, ap_load_relaxed(&slot->deadline), now, &o);
+    options_copy(row, bond.latest, now, &o);
     c->not = not;
     c->within = true;
+    if (ap_task_requested(slot, ap_load_relaxed(&slot->word), AP_REQUEST_BOUND)) c->bond = &bond;
     r = ap_submit(c, (int)ap_load_relaxed(&slot->only) - 1, name, body, size, 0, &o, ret);
     c->not = AP_NO_QUEUE;
     c->within = false;
+    c->bond = NULL;
     c->refused = refused;
     free(body);
     return r;

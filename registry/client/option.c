@@ -140,6 +140,13 @@ static int carried_priority_read(const char *text, uint64_t *ret)
     return -1;
 }
 
+static int carried_parent_close_read(const char *text, uint64_t *ret)
+{
+    for (*ret = APIARY_PARENT_TERMINATE; *ret <= APIARY_PARENT_REQUEST_CANCEL; ++*ret)
+        if (ap_option_named(text, ap_parent_close_name(*ret))) return 0;
+    return -1;
+}
+
 static int carried_hedge_read(const char *text, uint64_t *ret)
 {
     if (strcmp(text, "p95") == 0) {
@@ -211,6 +218,14 @@ bool ap_option_named(const char *text, const char *name)
 
     while (text[i] != '\0' && (text[i] == name[i] || (text[i] == '_' && name[i] == '-'))) i++;
     return text[i] == '\0' && name[i] == '\0';
+}
+
+const char *ap_parent_close_name(uint64_t policy)
+{
+    static const char *const names[] = {[APIARY_PARENT_TERMINATE] = "terminate", [APIARY_PARENT_ABANDON] = "abandon",
+                                        [APIARY_PARENT_REQUEST_CANCEL] = "request-cancel"};
+
+    return policy < sizeof names / sizeof names[0] ? names[policy] : NULL;
 }
 
 static size_t option_row(const char *name)

@@ -38,6 +38,7 @@ apiary_delegate_external_task: call_expires (the same)
 apiary_agent_execute_task: agent_delegate (but for the service)
 apiary_agent_delegate_external_task: agent_delegate agent_collect agent_leaves
 apiary_job_beat: job_beat
+apiary_job_delegate: delegate_child
 apiary_job_part: part_first part_more part_behind part_again
 apiary_next_part: part_read
 apiary_job_reply: pop_claim_finish finish_inline finish_unseen finish_overwriting finish_later

@@ -164,6 +164,7 @@ int main(int argc, char **argv)
     if (choice.kills) table_run(kills_shm);
     if (choice.kills) table_run(kills_worker);
     if (choice.kills) table_run(kills_registry);
+    if (choice.kills) table_run(kills_parent);
     if (choice.kills) table_run(kills_timers);
     if (choice.kills) table_run(kills_stream);
     if (choice.kills) table_run(kills_hedge);

@@ -171,13 +171,14 @@ Test(ends, a_result_says_all_of_how_it_ended)
 Test(ends, what_is_not_there_leaves_the_output_alone)
 {
     apiary_task_t task = delegate(NULL), stale = task;
-    const int wanted[] = {APIARY_ENOTREADY, APIARY_ENOTREADY, APIARY_ESTALE, APIARY_ECORRUPT};
+    const int wanted[] = {APIARY_ENOTREADY, APIARY_ENOTREADY, APIARY_ESTALE, APIARY_ECORRUPT, APIARY_ECORRUPT};
 
     stale.generation++;
-    for (int step = 0; step < 4; step++) {
+    for (int step = 0; step < 5; step++) {
         if (step == 1) claim(task);
         if (step == 3) finish(task, slot_of(task)->word, 0, "text");
         if (step == 3) slot_of(task)->result_size = AP_INLINE_BODY + 1;
+        if (step == 4) slot_of(task)->word = AP_WORD_WITH(slot_of(task)->word, AP_TASK_FAILED, 0); /* and no word why */
         for (size_t k = 0; k < WAYS; k++) {
             apiary_result_t r = blank();
 
@@ -467,8 +468,13 @@ Test(ends, a_cancelled_task_tells_its_client)
     cr_expect_eq(slots_in_use(), 0, "nobody will collect it");
     task = delegate(NULL);
     claim(task);
+    raised = ap_bell_raise(bell);
     cr_expect_eq(apiary_cancel(client, task), 0);
+    cr_expect_neq(ap_load_relaxed(bell), raised, "its worker, which is this lane, is to look");
     cr_expect_eq(slot_of(task)->request, AP_REQUEST_WORD(task.generation, AP_REQUEST_CANCEL));
+    slot_of(task)->word = AP_WORD_WITH(slot_of(task)->word, AP_TASK_RUNNING, 9999);
+    cr_expect_eq(apiary_cancel(client, task), 0, "written over: there is no such worker to tell");
+    slot_of(task)->word = AP_WORD_WITH(slot_of(task)->word, AP_TASK_RUNNING, client->anchor->lane.index);
     finish(task, slot_of(task)->word, 0, "x");
     ap_task_request(client->seg, task.slot, task.generation, AP_REQUEST_ABANDON);
     cr_expect_eq(apiary_cancel(client, task), APIARY_ESTALE, "it was given up");
@@ -541,19 +547,19 @@ Test(ends, room_is_made_where_it_costs_least)
     ap_slab_at(client->seg, 2)->lease = AP_LEASE(1, 20);
     die(false);
     ap_task_request(client->seg, task.slot, task.generation, AP_REQUEST_ABANDON);
-    cr_expect(ap_make_room(c, APIARY_ELIMIT), "it had a task to free");
+    cr_expect(ap_make_room(c, APIARY_ELIMIT, 0), "it had a task to free");
     cr_expect(AP_WORD_STATE(far->word) == AP_TASK_DONE && ap_lane_dead(client->seg, dying.index) && *word != 0);
-    cr_expect(ap_make_room(c, APIARY_ENOBLOCK), "another lane had one");
+    cr_expect(ap_make_room(c, APIARY_ENOBLOCK, 0), "another lane had one");
     cr_expect(AP_WORD_STATE(far->word) == AP_TASK_FREE && ap_lane_dead(client->seg, dying.index) && *word != 0);
     *word = 0; /* a recovery sweeps the pool, too */
-    cr_expect(ap_make_room(c, APIARY_ENOSLOT), "somebody is dead");
+    cr_expect(ap_make_room(c, APIARY_ENOSLOT, 0), "somebody is dead");
     cr_expect_not(ap_lane_dead(client->seg, dying.index));
     *word = AP_BLOCK(AP_BLOCK_REQUEST, 5, 99);
-    cr_expect_not(ap_make_room(c, APIARY_ELIMIT));
-    cr_expect_not(ap_make_room(c, APIARY_ENOSLOT));
-    cr_expect(ap_make_room(c, APIARY_ENOBLOCK));
+    cr_expect_not(ap_make_room(c, APIARY_ELIMIT, 0));
+    cr_expect_not(ap_make_room(c, APIARY_ENOSLOT, 0));
+    cr_expect(ap_make_room(c, APIARY_ENOBLOCK, 0));
     cr_expect_eq(*word, 0);
-    cr_expect_not(ap_make_room(c, APIARY_ENOBLOCK));
+    cr_expect_not(ap_make_room(c, APIARY_ENOBLOCK, 0));
     ap_slab_at(client->seg, 2)->lease = 0;
 }
 
