@@ -128,7 +128,8 @@ struct ap_swarm {
     uint64_t up;     /* CLOCK_MONOTONIC of its registration */
     uint32_t weight; /* its share among the providers of a capability, as registered */
     uint32_t reserved3;
-    uint64_t reserved2[5];
+    uint64_t waited; /* delegations of its agents that found no ticket and waited for one, since it was registered */
+    uint64_t reserved2[4];
 
     char instance[APIARY_NAME_MAX + 1];
     char version[APIARY_NAME_MAX + 1];

@@ -61,6 +61,7 @@ struct swarm_view {
     char service[APIARY_NAME_MAX + 1], instance[APIARY_NAME_MAX + 1], reason[AP_REASON_MAX + 1];
     enum apiary_mode mode;
     uint32_t park; /* enum ap_park: how its workers sleep, or slept */
+    uint64_t waited; /* delegations of its agents that waited for a ticket */
     bool alive; /* registered, and its queen is alive */
     int64_t pid;
 };

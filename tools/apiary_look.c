@@ -73,6 +73,7 @@ static json_t *status_json(const apiary_swarm_status_t *s, const struct swarm_vi
     json_object_set_new(o, "running", json_integer(s->running));
     json_object_set_new(o, "delegations", json_integer(s->delegations));
     json_object_set_new(o, "max_delegations", json_integer(s->max_delegations));
+    json_object_set_new(o, "delegations_waited", json_integer((json_int_t)v->waited));
     json_object_set_new(o, "started", json_integer((json_int_t)s->started));
     json_object_set_new(o, "finished", json_integer((json_int_t)s->finished));
     json_object_set_new(o, "done", json_integer((json_int_t)s->done));

@@ -43,6 +43,7 @@ bool view_swarm(const struct ap_segment *seg, uint32_t swarm, struct swarm_view 
     ap_swarm_reason(seg, swarm, ret->reason);
     ret->mode = (enum apiary_mode)AP_MODE_OF(ap_load_relaxed(&s->mode));
     ret->park = ap_load_relaxed(&s->park);
+    ret->waited = ap_load_relaxed(&s->waited);
     /* A swarm that is DOWN has no member: its record may be another's by now. */
     struct ap_member m;
     if (AP_SWARM_STATE(life) == AP_SWARM_LIVE && ap_member_read(seg, ap_load_relaxed(&s->member), &m)) ret->pid = m.pid;

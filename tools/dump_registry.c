@@ -81,6 +81,7 @@ static json_t *swarm_json(const struct dump *d, uint32_t index, uint64_t life)
     dump_registry_set(o, "max_delegations", dump_number(ap_load_relaxed(&s->max_delegations)));
     dump_registry_set(o, "registered", json_string(tool_format_time(ap_load_relaxed(&s->registered), time)));
     dump_registry_set(o, "beat_age", dump_age(d, ap_load_relaxed(&s->beat)));
+    dump_registry_set(o, "delegations_waited", dump_number(ap_load_relaxed(&s->waited)));
     dump_registry_set(o, "health_endpoint", dump_bytes_json(s->health_endpoint, sizeof s->health_endpoint));
     dump_registry_set(o, "metrics_endpoint", dump_bytes_json(s->metrics_endpoint, sizeof s->metrics_endpoint));
     ap_swarm_reason(&d->seg, index, reason);

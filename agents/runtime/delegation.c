@@ -103,7 +103,8 @@ static int delegate(struct ap_agent *agent, const apiary_job_t *job, int service
     q.options.flags &= ~(uint32_t)APIARY_PARTS; /* `done` is given the whole */
     r = bind_to_parent(w, job, &q);
     if (r < 0) return r;
-    return ap_delegation_start(w, &q);
+    r = w->waiting.count == 0 ? ap_delegation_start(w, &q) : APIARY_ELIMIT;
+    return r == APIARY_ELIMIT ? ap_delegation_wait(w, &q) : r;
 }
 
 int apiary_agent_execute_task(apiary_agent_t *agent, const char *capability, const void *body, size_t size,
@@ -251,10 +252,11 @@ int ap_delegations_poll(struct ap_worker *w, uint32_t most, bool reroute)
     uint64_t now;
     int ended = 0;
 
-    if (n == 0) return 0;
+    if (n == 0 && w->waiting.count == 0) return 0;
     now = w->seg->ops->now();
     ap_hedges_due(w->context, now);
     while (n-- > 0 && w->delegations != NULL) ended += delegation_look(w, take_first(w), now, reroute);
+    if (__builtin_expect(w->waiting.count > 0, 0)) ended += ap_delegations_waiting(w, now, ended > 0);
     return ended;
 }
 
@@ -276,7 +278,7 @@ uint64_t ap_delegations_here(const struct ap_worker *w, struct ap_agent **ret)
 
 uint64_t ap_delegations_due(const struct ap_worker *w)
 {
-    uint64_t due = UINT64_MAX, now = w->delegations != NULL ? w->seg->ops->now() : 0;
+    uint64_t due = ap_delegations_waiting_due(w), now = w->delegations != NULL ? w->seg->ops->now() : 0;
 
     if (w->delegations != NULL && w->context->hedge_due < due) due = w->context->hedge_due;
     for (const struct ap_delegation *d = w->delegations; d != NULL; d = d->next) {
@@ -308,4 +310,5 @@ void ap_delegations_end(struct ap_worker *w, int code)
         leave(w, d);
         end_with(w, d, code);
     }
+    ap_delegations_waiting_end(w, code);
 }

@@ -30,6 +30,7 @@ enum ap_worker_phase { AP_WORKER_OPENING, AP_WORKER_READY, AP_WORKER_FAILED, AP_
 enum ap_worker_command { AP_WORKER_WAIT, AP_WORKER_RUN, AP_WORKER_HOLD, AP_WORKER_STOP };
 
 struct ap_delegation;
+struct ap_waiting;
 
 _Static_assert(AP_HANDS <= 32, "each hand of a lane has its bit in a worker");
 
@@ -58,6 +59,11 @@ struct ap_worker {
     struct ap_spin spin;
     struct ap_delegation *delegations, **delegations_end;
     uint32_t delegation_count;
+    struct {
+        struct ap_waiting *first, **end;
+        uint32_t count;
+        uint64_t again; /* when to try at the latest */
+    } waiting; /* delegations that wait for a ticket (delegation.h) */
     const apiary_job_t *calling; /* the job for which the delegation is whose answer an agent is given just now; NULL: none */
     void *crash_stack; /* crash.h */
     volatile sig_atomic_t crash_passed_on; /* a former handler of the signal has been called, and has not come back */
@@ -126,8 +132,9 @@ void ap_timers_close(struct ap_worker *w, struct ap_job *job);
 void ap_timers_beat(struct ap_job *job, uint64_t now); /* any thread of the agent's */
 int ap_timers_look(struct ap_worker *w);
 
-/* delegation.c. poll: looks at `most` delegations at most and returns how many ended; with `reroute` moves tasks out of queues
- * that nobody drains. due: the soonest deadline. end: ends all with `code`. */
+/* delegation.c. poll: looks at `most` delegations at most, and at those that wait for a ticket; returns how many ended, or were
+ * started of the latter. With `reroute` moves tasks out of queues that nobody drains. due: the soonest deadline. end: ends all with
+ * `code`. */
 int ap_delegations_poll(struct ap_worker *w, uint32_t most, bool reroute);
 /* The reference of a delegation that is queued at an agent of the same worker which may start it, or 0. */
 uint64_t ap_delegations_here(const struct ap_worker *w, struct ap_agent **ret);

@@ -170,6 +170,10 @@ APIARY_API int apiary_job_finish_from_thread(apiary_job_t *job, int failed, cons
  * 1 execute_task stays in this swarm; delegate_external_task and job_delegate go to the best provider anywhere.
  * 2 `done` is called on the worker's thread, and the result is valid only during that call.
  * 3 `done` must be NULL with APIARY_DETACH, and not NULL without.
+ * 4 When the service has max_concurrent_delegations under way, the delegation waits until one of them has ended, in the order in
+ *   which agents asked, until its deadline at the longest. 0 is returned, and whatever refuses it then comes to `done`.
+ *   APIARY_ELIMIT: a thousand wait already. A task whose own delegation waits keeps the ticket of its caller, so services that
+ *   delegate to themselves need a bound above the depth of that.
  * 5 A task that is delegated in the function `handle`, or in the `done` of one delegated so, is a child of that job's task;
  *   job_delegate says of which, also in the callback of a watch. A child has at most the time that the job has left, and ends
  *   with it as `parent_close` says, over any depth.

@@ -210,6 +210,7 @@ static void record_fill(const struct plan *p)
     ap_store_relaxed(&s->weight, r->weight == 0 ? AP_WEIGHT : r->weight < AP_WEIGHT_MAX ? r->weight : AP_WEIGHT_MAX);
     ap_store_relaxed(&s->state, APIARY_STARTING);
     ap_store_relaxed(&s->leaving, 0);
+    ap_store_relaxed(&s->waited, 0);
     if (!p->adopted) {
         ap_swarm_mode_begin(s, p->key);
         ap_text_store(s->instance, p->instance, sizeof s->instance);

@@ -27,6 +27,12 @@ page_take: a private page, in the place of one of a segment that is unmapped
 bring_over: the same
 remain_left: the same
 ap_look_mutex: a mutex of its own
+worker_turn: the worker's own count, which has the name of a lane's field
+ap_queue_margin: one store of a number, whatever it was
+ap_hedging_took: one compare-and-swap of a mean, whatever it was
+ap_places_wait: one addition to a count that is shown, and of which nothing follows
+ap_delegation_wait: the same
+fresh_drop: one store behind ap_value_free; only who loses a place to another runs it, in the pairs
 LINES
 )
 

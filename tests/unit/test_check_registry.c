@@ -177,7 +177,7 @@ Test(check_registry, the_life_of_a_swarm_and_its_lane)
     SAYS(s->life, AP_SWARM_LIFE(4, 0, 4), "swarm 3 R1: state 4");
     SAYS(s->life, AP_SWARM_LIFE(4, 12, AP_SWARM_CLAIMED), "swarm 3 R1: its registrant, lane 12, is out of range");
     SAYS(s->life, AP_SWARM_LIFE(4, 11, AP_SWARM_CLAIMED), "swarm 3 R1: its registrant, lane 11, is FREE");
-    SAYS(s->reserved2[4], 1, "swarm 3 R5: reserved2: a byte is 0x01; it must be 0");
+    SAYS(s->reserved2[3], 1, "swarm 3 R5: reserved2: a byte is 0x01; it must be 0");
     SAYS(s->life, AP_SWARM_LIFE(4, 0, AP_SWARM_DOWN),
          "swarm 3 R5 at 8: health state 0\nswarm 3 R5 at 48: mode 0\nswarm 3 R2 at 40: no key\nswarm 3 R2 at 128: no instance");
     *s = *ap_swarm_at(&d.seg, 0);
@@ -232,6 +232,8 @@ Test(check_registry, the_numbers_of_a_swarm)
     SAYS(s->max_delegations, 11, "swarm 3 R5: max_delegations 11");
     NOTHING(s->park, AP_PARK_POLL);
     SAYS(s->park, AP_PARK_POLL + 1, "swarm 3 R5: park 4");
+    NOTHING(s->up, moment);
+    SAYS(s->up, moment + 1, "swarm 3 R5: registered in the future");
     NOTHING(s->beat, moment);
     SAYS(s->beat, moment + 1, "swarm 3 R5: a beat in the future");
     SAYS(s->registered, 17777777777777777777u, "swarm 3 R5: registered: 17777777777777777777 is in the future");
@@ -305,7 +307,7 @@ Test(check_registry, the_swarm_of_an_agent)
     ap_lane_at(&d.seg, 11)->life = AP_LIFE(1, AP_LIFE_DEAD);
     q->life = AP_QUEUE_LIFE(1, 11, AP_QUEUE_OPEN);
     SAYS(a->swarm, 3,
-         "queue 4 Q9 repairable at -491264: its consumer, lane 11, is dead\n"
+         "queue 4 Q9 repairable at -540160: its consumer, lane 11, is dead\n"
          "agent 4 R3 repairable: its queue is OPEN, swarm 3 is not LIVE");
 }
 
@@ -519,4 +521,30 @@ Test(check_registry, as_many_providers_as_there_are_queues)
     provide(70, UINT64_MAX, 0x3f, "");
     provide(70, UINT64_MAX, 0x40, "providers 0000000000000040; there are 70 queues");
     provide(128, UINT64_MAX, UINT64_MAX, "");
+}
+
+/* ---- what is behind a short ring ------------------------------------------------------------------------------- */
+
+Test(check_registry, a_ring_that_does_not_fill_its_lines)
+{
+    struct ap_report report = {.found = on_finding, .user = &all};
+    struct ap_segment_options o = {.geometry = {.members = 2, .lanes = 4, .tasks = 64, .queues = 1, .queue_depth = 4}};
+    char name[64], message[256] = "";
+    struct ap_segment *seg;
+    struct ap_ring *ring;
+
+    snprintf(name, sizeof name, "/apiary-short-%d", (int)getpid());
+    o.name = name;
+    cr_assert_eq(ap_registry_create(&o, message, sizeof message, &seg), 0, "%s", message);
+    cr_assert_eq(ap_segment_remove(name), 0);
+    ring = ap_at(seg, AP_SECTION_RINGS, 0);
+    cr_assert_geq(seg->sections[AP_SECTION_RINGS].stride, sizeof *ring + 8 * 5);
+    all.count = 0;
+    ap_check_all(seg, &report);
+    cr_expect_eq(all.count, 0);
+    ((uint8_t *)ring)[sizeof *ring + 8 * 4] = 1;
+    ap_check_all(seg, &report);
+    cr_assert_eq(all.count, 1);
+    cr_expect_str_eq(all.list[0].rule, "Q8");
+    ap_segment_unmap(seg);
 }

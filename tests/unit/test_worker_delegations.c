@@ -1,6 +1,8 @@
 /* What agents delegate, looked at step by step: how it ends, in which order, and when at the latest. */
 #include "tests/unit/steps_fixture.h"
 
+#include "shm/due.h"
+
 TestSuite(worker_delegations, .init = steps_setup, .fini = steps_teardown, .timeout = 120);
 
 static struct {
@@ -103,6 +105,36 @@ Test(worker_delegations, are_given_up_when_their_time_is_over)
     cr_expect_eq(ap_worker_serve(&hive.worker), 6, "with the reference of the one that is gone");
     cr_expect_eq(handled, 5);
     cr_expect_eq(poll_some(16), 5);
+}
+
+/* Nobody else may run it, so nobody ever would: at once, or when its time has come. */
+Test(worker_delegations, one_for_a_provider_that_has_gone_ends)
+{
+    static const char *const capabilities[] = {"second", NULL};
+    struct ap_agent_registration agent = {.name = "other", .capabilities = capabilities, .lane = a->anchor->lane.index};
+    struct ap_swarm_registration swarm = {.service = "others", .lane = a->anchor->lane.index, .member = a->member,
+                                          .agents = &agent, .agent_count = 1};
+    uint32_t *bell = &b->anchor->lane.lane->bell, seen;
+
+    for (int i = 0; i < 2; i++) {
+        apiary_delegate_options_t o = {.struct_size = sizeof o, .delay = i == 0 ? 0 : SECOND};
+
+        cr_assert_eq(ap_swarm_register(a->seg, &swarm), 0);
+        o.provider = AP_PROVIDER(agent.queue, ap_load_relaxed(&ap_queue_at(a->seg, agent.queue)->life));
+        cr_assert_eq(apiary_agent_delegate_external_task(hive.agents[0].state, "second", "x", 1, &o, end, (void *)(intptr_t)i), 0);
+        cr_expect_eq(ap_delegations_poll(&hive.worker, 16, true), 0);
+        seen = ap_bell_raise(bell);
+        ap_swarm_deregister(a->seg, a->anchor->lane.index, &swarm);
+        clock_now += 2 * SECOND;
+        ap_due_look(b->seg, &ap_registry_hooks, b->anchor->lane.index);
+        ap_delegations_poll(&hive.worker, 16, true);
+        cr_expect_neq(ap_load_relaxed(bell), seen, "and its worker does not go to sleep");
+        ap_delegations_poll(&hive.worker, 16, false);
+        cr_assert_eq(ended, i + 1);
+        cr_expect(ends[i].user == i && ends[i].code == APIARY_ENOPROVIDER, "%s", apiary_error_name(ends[i].code));
+    }
+    ap_worker_serve(&hive.worker);
+    cr_expect_eq(handled, 0);
 }
 
 /* Also what their callbacks delegate. */
@@ -278,4 +310,146 @@ Test(worker_delegations, keep_their_worker_awake_when_they_have_ended)
     cr_expect_not(ap_worker_rest(&hive.worker, AP_WORKER_RUN, &bell));
     cr_expect_eq(ended, 1, "the last look has told it");
     cr_expect(ap_worker_rest(&hive.worker, AP_WORKER_RUN, &bell));
+}
+
+/* ---- that wait for a ticket ----------------------------------------------------------------------------------------- */
+
+/* As the anchor of a service that may have two under way. */
+static void two_tickets(void)
+{
+    b->service = (int)hive.worker.queen->service_index;
+    b->limit = 2;
+    cr_expect_eq(delegate("second", 5000, 0), 0);
+    cr_expect_eq(delegate("second", 5000, 1), 0);
+    cr_expect_eq(hive.worker.waiting.count, 0);
+}
+
+Test(worker_delegations, wait_for_a_ticket_in_order)
+{
+    hive_handlers(echo, echo);
+    two_tickets();
+    for (int i = 2; i < 6; i++) cr_expect_eq(delegate("second", 0, i), 0);
+    cr_expect_eq(hive.worker.delegation_count, 2);
+    cr_expect_eq(hive.worker.waiting.count, 4);
+    cr_expect_eq(ap_swarm_at(b->seg, hive.worker.queen->registration.swarm)->waited, 4);
+    cr_expect_eq(ap_worker_serve(&hive.worker), 2);
+    cr_expect_eq(poll_some(1), 2, "one has ended, and one was started");
+    cr_expect_eq(hive.worker.waiting.count, 3);
+    cr_expect_eq(delegate("second", 0, 6), 0, "there may be a ticket, and it goes behind the others all the same");
+    cr_expect_eq(hive.worker.waiting.count, 4);
+    for (int turns = 0; turns < 8; turns++) {
+        ap_worker_serve(&hive.worker);
+        poll_some(16);
+    }
+    cr_assert_eq(ended, 7);
+    for (int i = 0; i < 7; i++)
+        cr_expect(ends[i].user == i && ends[i].code == 0, "%d: %ld %d", i, (long)ends[i].user, ends[i].code);
+    cr_expect_eq(hive.worker.waiting.count, 0);
+    cr_expect_null(hive.worker.waiting.first);
+    cr_expect_eq(ap_delegations_due(&hive.worker), UINT64_MAX);
+}
+
+/* Nobody tells when a ticket of another process is free. */
+Test(worker_delegations, are_tried_again_after_a_pause)
+{
+    uint64_t began = clock_now;
+
+    two_tickets();
+    cr_expect_eq(delegate("second", APIARY_FOREVER, 2), 0);
+    cr_expect_eq(ap_delegations_due(&hive.worker), began + 5000);
+    b->limit = 3;
+    clock_now = began + 999999;
+    cr_expect_eq(poll_some(0), 0);
+    clock_now = began + 1000000;
+    cr_expect_eq(poll_some(0), 1);
+    cr_expect_eq(hive.worker.waiting.count, 0);
+    cr_expect_eq(hive.worker.delegation_count, 3);
+}
+
+Test(worker_delegations, that_wait_end_at_their_time)
+{
+    const apiary_delegate_options_t start = {.struct_size = sizeof start, .timeout = 4000, .schedule_to_start = 700};
+    uint64_t began = clock_now;
+
+    two_tickets();
+    cr_expect_eq(delegate("second", 3000, 2), 0);
+    cr_expect_eq(apiary_agent_delegate_external_task(hive.agents[0].state, "second", "y", 1, &start, end, (void *)3), 0);
+    cr_expect_eq(ap_delegations_due(&hive.worker), began + 700);
+    clock_now = began + 699;
+    cr_expect_eq(poll_some(16), 0);
+    clock_now = began + 700;
+    cr_expect_eq(poll_some(16), 1);
+    cr_expect(ended == 1 && ends[0].user == 3 && ends[0].code == APIARY_ETIMEDOUT);
+    clock_now = began + 2999;
+    cr_expect_eq(poll_some(16), 0);
+    clock_now = began + 3000;
+    cr_expect_eq(poll_some(16), 1);
+    cr_expect(ended == 2 && ends[1].user == 2 && ends[1].code == APIARY_ETIMEDOUT);
+    cr_expect_eq(ends[1].task.generation, 0, "it never was a task");
+    cr_expect_eq(delegate("second", 0, 4), 0);
+    ap_delegations_end(&hive.worker, APIARY_ESHUTDOWN);
+    cr_assert_eq(ended, 5);
+    cr_expect(ends[4].user == 4 && ends[4].code == APIARY_ESHUTDOWN);
+}
+
+/* What is left of the time, and no more, is the task's. */
+Test(worker_delegations, that_have_waited_have_less_time)
+{
+    uint64_t began = clock_now, word;
+    struct ap_slot *slot;
+    apiary_task_t task;
+
+    two_tickets();
+    cr_expect_eq(delegate("second", 3000000, 2), 0);
+    b->limit = 3;
+    clock_now = began + 1000000;
+    cr_expect_eq(poll_some(16), 3, "the first two are late, and it is begun");
+    cr_assert_eq(hive.worker.delegation_count, 1);
+    cr_expect_eq(ap_delegations_due(&hive.worker), began + 3000000);
+    more = 0;
+    clock_now = began + 3000000;
+    cr_expect_eq(poll_some(16), 1);
+    task = ends[ended - 1].task;
+    slot = ap_slot_at(b->seg, task.slot);
+    word = ap_load_acquire(&slot->word);
+    cr_expect_eq(AP_WORD_STATE(word), AP_TASK_FREE);
+    cr_expect_eq(ap_load_relaxed(&slot->deadline), began + 3000000);
+}
+
+/* Without a callback the log is told. */
+Test(worker_delegations, that_wait_and_are_fire_and_forget)
+{
+    const apiary_delegate_options_t o = {.struct_size = sizeof o, .timeout = 1000, .flags = APIARY_DETACH};
+
+    two_tickets();
+    for (int i = 0; i < 2; i++)
+        cr_expect_eq(apiary_agent_delegate_external_task(hive.agents[0].state, "second", "z", 1, &o, NULL, NULL), 0);
+    cr_expect_eq(hive.worker.waiting.count, 2);
+    clock_now += 1000;
+    cr_expect_eq(poll_some(16), 2);
+    cr_expect_not_null(strstr(logged(), "a task for second, which has waited for a ticket, was not delegated"), "%s", logged());
+    cr_expect_eq(hive.worker.waiting.count, 0);
+}
+
+Test(worker_delegations, that_wait_are_bounded)
+{
+    const apiary_delegate_options_t o = {.struct_size = sizeof o, .flags = APIARY_DETACH};
+
+    two_tickets();
+    for (uint32_t i = 0; i < 1024; i++)
+        cr_assert_eq(apiary_agent_delegate_external_task(hive.agents[0].state, "second", "z", 1, &o, NULL, NULL), 0);
+    cr_expect_eq(delegate("second", 0, 2), APIARY_ELIMIT);
+    cr_expect_eq(apiary_agent_delegate_external_task(hive.agents[0].state, "second", "z", 1, &o, NULL, NULL), APIARY_ELIMIT);
+}
+
+/* Refused for another reason when its turn comes. */
+Test(worker_delegations, that_wait_are_told_why_not)
+{
+    two_tickets();
+    cr_expect_eq(delegate("second", 0, 2), 0);
+    cr_assert_eq(ap_queue_close(b->seg, hive.agents[1].queue, ap_load_acquire(&queue_at(1)->life)), 1);
+    b->limit = 3;
+    clock_now += 1000000;
+    cr_expect_eq(poll_some(0), 1);
+    cr_expect(ended == 1 && ends[0].user == 2 && ends[0].code == APIARY_ENOPROVIDER, "%d", ends[0].code);
 }
