@@ -55,6 +55,7 @@ static uint32_t route_spread(struct ap_segment *seg, uint32_t capability, const 
     uint64_t life;
 
     own.caller = asked->caller;
+    own.from_gate = asked->passed;
     if (not != AP_NO_QUEUE && !ap_route_elsewhere(seg, capability, asked, not)) not = AP_NO_QUEUE;
     if (ap_route_in(seg, capability, asked->service, &own, not, &queue, &life) < 0 &&
         (not == AP_NO_QUEUE || ap_route_in(seg, capability, asked->service, &own, AP_NO_QUEUE, &queue, &life) < 0))
@@ -75,13 +76,14 @@ static void carried_of(const struct ap_segment *seg, const struct ap_slot *slot,
 static struct ap_route_question question_of(const struct ap_slot *slot, const struct ap_carried *carried)
 {
     return (struct ap_route_question){.service = (int)ap_load_relaxed(&slot->only) - 1, .caller = ap_load_relaxed(&slot->caller),
-                                      .key = carried->key};
+                                      .key = carried->key, .passed = carried->passed};
 }
 
 /* `user`: the balance of the lane that asks, or NULL. The task is its caller's, not that lane's. */
 static uint32_t route(void *user, struct ap_segment *seg, const struct ap_slot *slot)
 {
     uint32_t capability = ap_load_relaxed(&slot->capability), queue, asks;
+    uint64_t passes;
     struct ap_carried carried;
     struct ap_route_question q;
     struct ap_balance own = {.turn = 0}, *balance = user != NULL ? user : &own;
@@ -94,9 +96,12 @@ static uint32_t route(void *user, struct ap_segment *seg, const struct ap_slot *
         return ap_route_to(seg, capability, &q, carried.provider, &queue, &life) == 0 ? queue : AP_NO_QUEUE;
     if (user == NULL && q.key == 0 && !ap_stateful(seg, capability)) return route_spread(seg, capability, &q);
     asks = balance->caller;
+    passes = balance->from_gate;
     balance->caller = q.caller;
+    balance->from_gate = q.passed;
     r = ap_route_keyed(seg, capability, q.service, q.key, balance, AP_NO_QUEUE, &queue, &life);
     balance->caller = asks;
+    balance->from_gate = passes;
     return r < 0 ? AP_NO_QUEUE : queue;
 }
 

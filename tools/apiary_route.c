@@ -21,6 +21,8 @@ struct route_answer {
     int caller; /* service; -1: none */
     bool may;   /* no rule refuses the caller */
     bool stateful;
+    bool gated; /* every task goes to `gate` first */
+    int gate;   /* -1: nobody has ever offered it */
     bool prefers; /* there is one that passes and is preferred to the caller */
     int fallback, goes_to; /* capabilities; -1: none. goes_to: the one that gets the tasks now, if this one has no provider */
 };
@@ -177,6 +179,15 @@ static void route_print_fallback(const struct ap_segment *seg, const struct rout
     printf("no provider of %s is there: tasks go to %s now\n", q->capability, name);
 }
 
+static void route_print_gate(const struct ap_segment *seg, const struct route_question *q, const struct route_answer *answer)
+{
+    char name[APIARY_CAPABILITY_MAX + 1] = "";
+    if (!answer->gated) return;
+    if (answer->gate >= 0) ap_capability_name(seg, (uint32_t)answer->gate, name);
+    if (answer->gate < 0) printf("every task of %s has to go to a gate first, which nobody has ever offered\n", q->capability);
+    else printf("every task of %s goes to %s first; what that passes on goes here:\n", q->capability, name);
+}
+
 static int route_print(const struct tool *t, const struct ap_segment *seg, const struct route_question *q,
                        const struct route_answer *answer)
 {
@@ -210,11 +221,13 @@ static int route_print(const struct tool *t, const struct ap_segment *seg, const
         if (refusal != NULL) json_object_set_new(o, "refusal", json_string(refusal));
         json_object_set_new(o, "hedging", view_hedging_json(seg, answer->capability));
         json_object_set_new(o, "homes", view_homes_json(seg, answer->capability));
+        json_object_set_new(o, "gate", answer->gated ? route_name_json(seg, answer->gate) : json_null());
         rc = tool_json_print(o);
     } else {
         if (!answer->stateful)
             printf("%s is balanced by %s%s\n", q->capability, route_policy(seg, answer->capability),
                    q->key != NULL ? ", asked for with a key" : "");
+        route_print_gate(seg, q, answer);
         view_homes(seg, answer->capability);
         if (meaning != NULL) printf("%s\n", meaning);
         if (answer->caller >= 0)
@@ -230,6 +243,14 @@ static int route_print(const struct tool *t, const struct ap_segment *seg, const
     return rc;
 }
 
+/* Whether the caller may ask for a capability with a gate: the pick is that of what the gate passes on. */
+static int route_allowed(const struct ap_segment *seg, const struct route_answer *answer)
+{
+    struct ap_rules_asked asked;
+    ap_rules_ask(&asked, seg, answer->capability, (uint32_t)(answer->caller + 1));
+    return ap_rules_may(&asked) ? 0 : APIARY_EFORBIDDEN;
+}
+
 static int route_explain(const struct tool *t, struct ap_segment *seg, const struct route_question *q)
 {
     struct route_answer answer = {.caller = -1, .goes_to = -1};
@@ -241,10 +262,12 @@ static int route_explain(const struct tool *t, struct ap_segment *seg, const str
     answer.capability = (uint32_t)capability;
     answer.stateful = ap_stateful(seg, answer.capability);
     answer.views = tool_alloc(seg->geometry.queues * sizeof *answer.views);
+    answer.gated = ap_rules_via(seg, answer.capability, &answer.gate);
     const struct ap_route_question question = {.service = -1, .caller = (uint32_t)(answer.caller + 1),
+                                               .passed = answer.gated ? AP_PASSED : 0,
                                                .key = q->key != NULL ? apiary_key(q->key, strlen(q->key)) : 0};
     answer.count = ap_route_explain(seg, answer.capability, &question, answer.views, seg->geometry.queues, &answer.best);
-    int may = ap_route_may(seg, answer.capability, &question);
+    int may = answer.gated ? route_allowed(seg, &answer) : ap_route_may(seg, answer.capability, &question);
     answer.may = may != APIARY_EFORBIDDEN;
     answer.fallback = ap_rules_fallback(seg, answer.capability);
     if (answer.best < 0 && may == 0) answer.goes_to = ap_route_stand_in(seg, answer.capability, question.caller);

@@ -1,5 +1,6 @@
 /* tools/apiary_task.c - apiary task ls, show, cancel: the task table, read without a lock. */
 #include "tools/apiary.h"
+#include "registry/routing/rules.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -33,15 +34,25 @@ static void task_agent(const struct ap_segment *seg, const struct task_view *v, 
     else agent_name(seg, v->queue, ret, size);
 }
 
+/* Whether a gate has passed it on, and for which service; "": one that calls for none. */
+static bool task_passed(const struct ap_segment *seg, const struct task_view *v, char ret[APIARY_NAME_MAX + 1])
+{
+    uint32_t by = AP_PASSED_CALLER(v->carried.passed);
+    *ret = '\0';
+    if (by != 0) ap_service_name(seg, by - 1, ret);
+    return v->carried.passed != 0;
+}
+
 static json_t *task_json(const struct ap_segment *seg, const struct task_view *v)
 {
-    char id[48], agent[2 * APIARY_NAME_MAX + 4];
+    char id[48], agent[2 * APIARY_NAME_MAX + 4], passed[APIARY_NAME_MAX + 1];
     task_agent(seg, v, agent, sizeof agent);
     json_t *o = json_object();
     json_object_set_new(o, "task", json_string(tool_format_task(v->id, id)));
     json_object_set_new(o, "state", json_string(ap_task_state_name(v->state)));
     json_object_set_new(o, "capability", tool_json_text(v->capability));
     json_object_set_new(o, "caller", tool_json_text(v->caller));
+    json_object_set_new(o, "passed_on_for", task_passed(seg, v, passed) ? tool_json_text(passed) : json_null());
     json_object_set_new(o, "agent", tool_json_text(agent));
     json_object_set_new(o, "attempts", json_integer(v->starts));
     json_object_set_new(o, "crashes", json_integer(v->crashes));
@@ -206,12 +217,13 @@ static void show_parts(const struct ap_stream_view *s)
 
 static void task_do_show(const struct ap_segment *seg, const struct task_view *v)
 {
-    char id[48], agent[2 * APIARY_NAME_MAX + 4];
+    char id[48], agent[2 * APIARY_NAME_MAX + 4], passed[APIARY_NAME_MAX + 1];
     uint64_t now = ap_ops_system.now();
     task_agent(seg, v, agent, sizeof agent);
     printf("task         %s\nstate        %s\ncapability   %s\nagent        %s\ncaller       %s\n",
            tool_format_task(v->id, id), ap_task_state_name(v->state), v->capability, agent,
            *v->caller != '\0' ? v->caller : "-");
+    if (task_passed(seg, v, passed)) printf("passed on for %s\n", *passed != '\0' ? passed : "-");
     show_pid("client pid", v->client_pid);
     show_pid("worker pid", v->worker_pid);
     printf("starts       %u\ncrashes      %u\nfailures     %u\n", v->starts, v->crashes, v->failures);

@@ -27,12 +27,16 @@ static struct ap_delegation *take_first(struct ap_worker *w)
     return d;
 }
 
+/* For the sake of its job's task, if it is for one: a gate passes it on (registry/routing/rules.h). */
 static int delegation_submit(struct ap_worker *w, const struct ap_delegation_asked *q, apiary_task_t *ret)
 {
     struct ap_lane_context *c = w->context;
     int r;
 
+    c->sake = q->job != NULL ? q->inside : 0;
     r = ap_submit(c, q->service, q->capability, q->body, q->size, 0, &q->options, ret);
+    c->sake = 0;
+    c->balance.from_gate = 0;
     return r;
 }
 

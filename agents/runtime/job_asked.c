@@ -72,13 +72,25 @@ const char *apiary_job_capability(const apiary_job_t *handle)
     return job != NULL ? ap_job_capability(job) : "";
 }
 
+/* The calling service + 1; of a task that a gate has passed on, the one that asked the gate. 0: none. */
+static uint32_t job_asked_by(const struct ap_job *job)
+{
+    struct ap_carried row;
+
+    if (job->caller == 0 || !ap_carried_read(job->agent->worker->seg, ap_job_task(job), &row)) return job->caller;
+    return row.passed != 0 ? AP_PASSED_CALLER(row.passed) : job->caller;
+}
+
 const char *apiary_job_caller(const apiary_job_t *handle)
 {
     struct ap_job *job = ap_job_asked(handle);
 
     if (job == NULL) return "";
-    if (job->caller_name[0] == '\0' && job->caller != 0)
-        ap_service_name(job->agent->worker->seg, job->caller - 1u, job->caller_name);
+    if (job->caller_name[0] == '\0') {
+        uint32_t caller = job_asked_by(job);
+
+        if (caller != 0) ap_service_name(job->agent->worker->seg, caller - 1u, job->caller_name);
+    }
     return job->caller_name;
 }
 

@@ -105,7 +105,8 @@ APIARY_API int apiary_local_incr(apiary_agent_t *agent, const char *key, int64_t
  *   names are "", the deadline is 0, the job is cancelled, and the log names the agent that misused the handle. */
 APIARY_API const void *apiary_job_data(const apiary_job_t *job, size_t *size);
 APIARY_API const char *apiary_job_capability(const apiary_job_t *job);
-APIARY_API const char *apiary_job_caller(const apiary_job_t *job); /* the calling service, "" if none */
+/* The calling service, "" if none; of a task that a gate has passed on (see job_delegate), the one that asked the gate. */
+APIARY_API const char *apiary_job_caller(const apiary_job_t *job);
 APIARY_API uint64_t apiary_job_deadline(const apiary_job_t *job);  /* CLOCK_MONOTONIC; APIARY_FOREVER if none */
 APIARY_API int apiary_job_cancelled(const apiary_job_t *job); /* or given up, or past its deadline, or told to stop by a timer */
 /* The agent is at work: begins the time of `heartbeat` anew, and says how far it has come (apiary_progress), in at most
@@ -179,6 +180,9 @@ APIARY_API int apiary_job_finish_from_thread(apiary_job_t *job, int failed, cons
  *   with it as `parent_close` says, over any depth.
  * 6 The job's worker looks to that, between two calls of agents. When it dies, orphans are cancelled by whoever recovers it: the
  *   job is run again, and its agent delegates anew. A worker whose thread does not come back leaves them to their deadlines.
+ * 7 An agent that is the gate of a capability (the rule `via`) has its tasks first, as tasks of the gate's own capability. When it
+ *   delegates to that capability for the sake of such a job, it passes the task on: it gets to the providers, which nothing else
+ *   does, and the caller that they see is that of the job.
  * 8 APIARY_ECANCELLED: the job has ended, or is to stop. APIARY_ETIMEDOUT: it has no time left. Neither with
  *   APIARY_PARENT_ABANDON. APIARY_ESTALE: the job that is named has ended. */
 typedef void (*apiary_done_fn)(void *user, const apiary_result_t *result);

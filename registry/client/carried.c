@@ -405,6 +405,9 @@ static void look_carried(struct ap_look *look)
     if (row.won >= AP_HEDGE_WAYS || (row.won == AP_HEDGE_SECOND && row.other == 0))
         ap_look_found(look, AP_CORRUPT, &at->won, row.won ^ row.other, "R12", "%llu counts, and the other copy is %016llx",
                       (unsigned long long)row.won, (unsigned long long)row.other);
+    if (row.passed != 0 && row.passed >> 16 != 1)
+        ap_look_found(look, AP_CORRUPT, &at->passed, row.passed, "R8", "it was passed on for %016llx",
+                      (unsigned long long)row.passed);
     if (row.other >> 60 != 0 || AP_REF_SLOT(row.other) >= look->seg->geometry.tasks)
         ap_look_found(look, AP_CORRUPT, &at->other, row.other, "R12", "its other copy is %016llx", (unsigned long long)row.other);
 }
@@ -416,6 +419,7 @@ static uint64_t carried_count(const struct ap_geometry *g)
 
 static const struct ap_field carried_fields[] = {
     AP_FIELD(ap_carried, generation), AP_FIELD(ap_carried, epoch), AP_FIELD(ap_carried, other), AP_FIELD(ap_carried, won),
+    AP_FIELD(ap_carried, passed),
 #define AP_CARRIED(field, type, ...) AP_FIELD(ap_carried, field),
 #include "registry/client/carried.def"
 #undef AP_CARRIED

@@ -29,6 +29,7 @@ struct ap_carried {
 #undef AP_CARRIED
     uint64_t other; /* the reference of its second copy, of a second copy that of the first, 0: none; and */
     uint64_t won;   /* which of both counts (hedge.h) */
+    uint64_t passed; /* of a task that a gate passes on (rules.h): AP_PASSED and who asked the gate; 0: it is none */
 } AP_ALIGNED;
 
 static inline struct ap_carried *ap_carried_at(const struct ap_segment *seg, uint64_t index)

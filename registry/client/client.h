@@ -71,6 +71,8 @@ struct ap_lane_context {
     uint64_t deadline;            /* of the last task of which they were; its asker makes it 0 before; 0: of none since */
     const struct ap_bond *bond;   /* of what an agent delegates for a task, while it does (bond.h); else NULL */
     int stand_in;                 /* a capability that stands in for the one that is being delegated; -1: none */
+    bool gated;                   /* it is a gate, which has the tasks of that one first (rules.h) */
+    uint64_t sake;                /* the reference of the task for which an agent delegates, while it does; 0: none */
     uint64_t hedge_due;           /* when one of its tasks is to be hedged next (hedge.h), UINT64_MAX: none; its parker reads it */
     uint32_t not;                 /* a queue that is passed over in a pick among several, AP_NO_QUEUE: none */
     uint32_t ready;               /* results in a row that needed no waiting */
@@ -220,7 +222,10 @@ int ap_submit_within(struct ap_lane_context *c, int service, uint32_t capability
 /* The same to a bound capability. */
 int ap_submit_bound(struct ap_lane_context *c, apiary_capability_t bound, const void *body, size_t size,
                     const apiary_delegate_options_t *options, apiary_task_t *ret);
+/* Of a task that was refused by rules: why. 0: a gate passes it on, and it is not refused; AP_STANDS_IN: it goes to c->stand_in
+ * first, which is a gate; APIARY_EFORBIDDEN; APIARY_ENOPROVIDER: nobody has ever offered its gate. */
 #define AP_STANDS_IN INT_MIN
+AP_MUST_CHECK int ap_gate(struct ap_lane_context *c, uint32_t capability);
 /* apiary_delegate_batch. The caller has checked all arguments but the requests themselves. */
 int ap_submit_batch(struct ap_lane_context *c, const apiary_request_t *requests, size_t count, apiary_task_t *tasks,
                     size_t *submitted);

@@ -101,8 +101,7 @@ static struct picked pick_apart(struct ap_lane_context *c, int service, uint32_t
     return p;
 }
 
-static __attribute__((noinline)) struct picked pick_among_all(struct ap_lane_context *c, int service, struct ap_known_name *known,
-                                                              uint64_t key)
+static struct picked pick_once(struct ap_lane_context *c, int service, struct ap_known_name *known, uint64_t key)
 {
     struct picked p;
 
@@ -111,7 +110,19 @@ static __attribute__((noinline)) struct picked pick_among_all(struct ap_lane_con
         p.error = ap_route_learn(c->lane.seg, known->capability, &c->balance, &known->only, &p.queue, &p.life);
     else
         p.error = ap_route_keyed(c->lane.seg, known->capability, service, key, &c->balance, c->not, &p.queue, &p.life);
-    if (p.error == APIARY_EFORBIDDEN) ap_refused_rule(c, known->capability);
+    return p;
+}
+
+static __attribute__((noinline)) struct picked pick_among_all(struct ap_lane_context *c, int service, struct ap_known_name *known,
+                                                              uint64_t key)
+{
+    struct picked p = pick_once(c, service, known, key);
+
+    if (p.error == APIARY_EFORBIDDEN) {
+        p.error = ap_gate(c, known->capability);
+        if (p.error == 0) p = pick_once(c, service, known, key);
+        if (p.error == APIARY_EFORBIDDEN) ap_refused_rule(c, known->capability);
+    }
     if (p.error == APIARY_ENOPROVIDER) p.error = pick_otherwise(c, service, known->capability);
     if (p.error == 0 && ap_load_relaxed(&ap_capability_at(c->lane.seg, known->capability)->terms) != 0) {
         c->refused.queue = p.queue;
@@ -453,7 +464,7 @@ AP_ALWAYS_INLINE bool may_wait(const struct submit *s, int error)
     return error == APIARY_ENOPROVIDER && (s->flags & APIARY_WAIT_FOR_PROVIDER) != 0;
 }
 
-/* The task is one of the capability that stands in for its own. 0, or an error. */
+/* The task is one of the capability that stands in for its own, or has it first. 0, or an error. */
 static __attribute__((noinline)) int delegate_stand_in(struct ap_lane_context *c, int service, uint32_t capability,
                                                        const void *body, size_t size, uint64_t loan,
                                                        const apiary_delegate_options_t *options, apiary_task_t *ret)
@@ -461,23 +472,24 @@ static __attribute__((noinline)) int delegate_stand_in(struct ap_lane_context *c
     apiary_delegate_options_t own = options != NULL ? *options : (apiary_delegate_options_t){.struct_size = sizeof own};
     struct ap_terms *row = ap_terms_at(c->lane.seg, capability);
     char name[APIARY_CAPABILITY_MAX + 1];
+    bool gated = c->gated;
     int r;
-    (void)service;
 
-    own.flags = (own.flags & ~(uint32_t)APIARY_WAIT_FOR_PROVIDER) | APIARY_NO_FALLBACK;
+    if (!gated) own.flags = (own.flags & ~(uint32_t)APIARY_WAIT_FOR_PROVIDER) | APIARY_NO_FALLBACK;
     ap_capability_name(c->lane.seg, (uint32_t)c->stand_in, name);
     if (!ap_hedging_allowed(c->lane.seg, (uint32_t)c->stand_in)) own.hedge = 0; /* an answer matters more than a fast one */
     c->stand_in = -1;
-    c->within = false; /* the other one may have bounds of its own */
-    r = ap_submit(c, -1, name, body, size, loan, &own, ret);
-    if (r == 0) ap_add_relaxed(&row->fell_back, 1);
+    c->gated = c->within = false; /* the other one may have bounds of its own */
+    c->balance.from_gate = 0;
+    r = ap_submit(c, gated ? service : -1, name, body, size, loan, &own, ret);
+    if (r == 0 && !gated) ap_add_relaxed(&row->fell_back, 1);
     return r;
 }
 
 /* One provider may have it, and no other: whether that is there, with room. */
 static __attribute__((noinline)) int later_provider(struct ap_lane_context *c, int service, uint32_t capability, uint64_t number)
 {
-    const struct ap_route_question q = {.service = service, .caller = c->balance.caller};
+    const struct ap_route_question q = {.service = service, .caller = c->balance.caller, .passed = c->balance.from_gate};
     struct ap_segment *seg = c->lane.seg;
     uint32_t queue;
     uint64_t life;
@@ -528,7 +540,7 @@ static __attribute__((noinline)) int delegate_ranked(struct ap_lane_context *c, 
 static __attribute__((noinline)) int delegate_later(struct submit s, uint32_t capability, const apiary_delegate_options_t *options,
                                                     apiary_task_t *ret)
 {
-    bool at_once;
+    bool at_once, gated;
     uint64_t due;
     int r;
 
@@ -541,17 +553,22 @@ static __attribute__((noinline)) int delegate_later(struct submit s, uint32_t ca
     if (!s.c->within && ap_bounds_any(s.seg, capability)) {
         /* Declared since nobody was found: within them it is looked again who stands in, or has it first. */
         s.c->stand_in = -1;
+        s.c->gated = false;
         return ap_submit_within(s.c, s.service, capability, s.body, s.size, s.loan, options, ret);
     }
     if (s.c->stand_in >= 0) {
         r = APIARY_ENOPROVIDER;
-        if ((s.flags & APIARY_NO_FALLBACK) == 0)
+        gated = s.c->gated;
+        if (gated || (s.flags & APIARY_NO_FALLBACK) == 0)
             r = delegate_stand_in(s.c, s.service, capability, s.body, s.size, s.loan, options, ret);
         s.c->stand_in = -1;
-        if (r != APIARY_ENOPROVIDER || (s.flags & APIARY_WAIT_FOR_PROVIDER) == 0)
+        if (gated || r != APIARY_ENOPROVIDER || (s.flags & APIARY_WAIT_FOR_PROVIDER) == 0)
             return r < 0 ? ap_refused(s.c, r, s.size) : 0;
     }
-    r = ap_route_may(s.seg, capability, &(struct ap_route_question){.service = s.service, .caller = s.c->balance.caller});
+    r = ap_route_may(s.seg, capability, &(struct ap_route_question){.service = s.service, .caller = s.c->balance.caller,
+                                                                    .passed = s.c->balance.from_gate});
+    if (r == APIARY_EFORBIDDEN) r = ap_gate(s.c, capability);
+    if (r == STANDS_IN) return delegate_later(s, capability, options, ret);
     at_once = options != NULL && options->provider != 0 && (options->delay | options->due_at) == 0;
     if (at_once && r != APIARY_EFORBIDDEN) r = later_provider(s.c, s.service, capability, options->provider);
     if (r == APIARY_EFORBIDDEN) ap_refused_rule(s.c, capability);

@@ -71,10 +71,12 @@ static int copy_submit(struct ap_lane_context *c, struct ap_slot *slot, const st
     options_copy(row, bond.latest, now, &o);
     c->not = not;
     c->within = true;
+    c->balance.from_gate = row->passed;
     if (ap_task_requested(slot, ap_load_relaxed(&slot->word), AP_REQUEST_BOUND)) c->bond = &bond;
     r = ap_submit(c, (int)ap_load_relaxed(&slot->only) - 1, name, body, size, 0, &o, ret);
     c->not = AP_NO_QUEUE;
     c->within = false;
+    c->balance.from_gate = 0;
     c->bond = NULL;
     c->refused = refused;
     free(body);
@@ -118,6 +120,7 @@ static bool copy_send(struct ap_lane_context *c, struct ap_slot *slot, uint64_t 
     if (!ap_carried_read(seg, task, &row)) return false;
     q.service = (int)ap_load_relaxed(&slot->only) - 1;
     q.caller = ap_load_relaxed(&slot->caller);
+    q.passed = row.passed;
     if (!ap_route_elsewhere(seg, capability, &q, not)) return false;
     if (!ap_hedging_pay(seg, capability, now)) return false;
     if (copy_submit(c, slot, &row, not, now, task, &second) < 0) return false;

@@ -1,6 +1,8 @@
 /* registry/discovery/service_enter.c - a name that is new: who enters it, and whose row it gets. See registry.h. */
 #include "core/name.h"
+#include "registry/client/carried.h"
 #include "registry/routing/admission.h"
+#include "registry/routing/rules.h"
 #include "registry/discovery/service.h"
 
 static bool enter_step(struct ap_service *s, uint64_t life, uint32_t lane, uint32_t state)
@@ -34,6 +36,14 @@ static bool swarm_uses(const struct ap_segment *seg, uint32_t service)
     return false;
 }
 
+/* The service + 1 for which a gate has passed a task on (rules.h); 0: it is none of those, or for nobody. */
+static uint32_t passed_for(const struct ap_segment *seg, uint64_t slot, uint64_t generation)
+{
+    const struct ap_carried *row = ap_carried_at(seg, slot);
+
+    return ap_load_relaxed(&row->generation) == generation ? AP_PASSED_CALLER(ap_load_relaxed(&row->passed)) : 0;
+}
+
 /* A slot that is being filled is its lane's, and so its member's. */
 static bool task_uses(const struct ap_segment *seg, uint32_t service)
 {
@@ -43,6 +53,7 @@ static bool task_uses(const struct ap_segment *seg, uint32_t service)
 
         if (state == AP_TASK_FREE || state == AP_TASK_RESERVED) continue;
         if (ap_load_relaxed(&slot->caller) == service + 1 || ap_load_relaxed(&slot->only) == service + 1) return true;
+        if (passed_for(seg, i, AP_WORD_GENERATION(ap_load_acquire(&slot->word))) == service + 1) return true;
     }
     return false;
 }

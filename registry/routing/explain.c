@@ -62,7 +62,7 @@ int ap_route_explain(struct ap_segment *seg, uint32_t capability, const struct a
                      uint32_t capacity, int *ret_best)
 {
     const struct ap_capability *row = ap_capability_at(seg, capability);
-    const struct ap_balance nobody = {.turn = 0};
+    const struct ap_balance nobody = {.from_gate = q->passed};
     struct explained e = {.pick = {.seg = seg, .service = q->service, .not = AP_NO_QUEUE}, .views = ret,
                           .capacity = capacity, .best = -1};
     struct ap_narrowed n = {.plain = false};
@@ -92,7 +92,7 @@ static bool each_elsewhere(struct ap_pick *p, uint32_t queue)
 bool ap_route_elsewhere(const struct ap_segment *seg, uint32_t capability, const struct ap_route_question *q, uint32_t queue)
 {
     const struct ap_capability *row = ap_capability_at(seg, capability);
-    const struct ap_balance nobody = {.turn = 0};
+    const struct ap_balance nobody = {.from_gate = q->passed};
     struct ap_pick p = {.seg = seg, .service = q->service, .not = queue};
     struct ap_candidate own;
     struct ap_narrowed n = {.plain = false};
@@ -120,7 +120,7 @@ static bool each_there(struct ap_pick *p, uint32_t queue)
 int ap_route_look(const struct ap_segment *seg, uint32_t capability, const struct ap_route_question *q)
 {
     const struct ap_capability *row = ap_capability_at(seg, capability);
-    const struct ap_balance nobody = {.turn = 0};
+    const struct ap_balance nobody = {.from_gate = q->passed};
     struct ap_pick p = {.seg = seg, .service = q->service, .not = AP_NO_QUEUE};
     struct ap_narrowed n = {.plain = false};
     int r;

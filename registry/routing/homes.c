@@ -123,7 +123,7 @@ int ap_home_pick(struct ap_pick *p, const struct ap_narrowed *n, bool take)
 static bool homes_look(struct homes_pick *h, const struct ap_segment *seg, uint32_t capability, const struct ap_route_question *q)
 {
     const struct ap_capability *row = ap_capability_at(seg, capability);
-    const struct ap_balance nobody = {.turn = 0};
+    const struct ap_balance nobody = {.from_gate = q->passed};
     struct ap_pick p = {.seg = seg, .service = q->service, .not = AP_NO_QUEUE};
     struct ap_narrowed n = {.plain = false};
 
@@ -143,7 +143,7 @@ bool ap_home_elsewhere(const struct ap_segment *seg, uint32_t capability, const 
 
 const struct ap_homes *ap_home_row(const struct ap_segment *seg, uint32_t capability)
 {
-    const struct ap_route_question anybody = {.service = 0}; /* no rules for one that asks within a service */
+    const struct ap_route_question anybody = {.service = 0, .passed = AP_PASSED}; /* no rules for one that asks within a service */
     struct homes_pick h;
 
     return homes_look(&h, seg, capability, &anybody) ? h.row : NULL;

@@ -116,7 +116,7 @@ static __attribute__((noinline)) bool narrowed_fits(struct ap_narrowed *n, const
     row = n->by_major ? ap_major_row(&n->majors, c->agent) : -1;
     if (row < 0) return true;
     ap_rules_ask(&own, n->majors.seg, (uint32_t)row, n->caller);
-    if (!ap_rules_may(&own)) {
+    if (!n->passed && (!ap_rules_may(&own) || ap_rules_gate(&own) != NULL)) {
         n->refused = true;
         return false;
     }
@@ -358,11 +358,13 @@ static int rules_narrow(struct ap_pick *p, uint32_t capability, uint32_t caller,
     n->caller = caller;
     n->meant = capability;
     ap_rules_none(&n->rules);
+    n->passed = p->balance->from_gate != 0;
     if (ap_load_relaxed(&ap_capability_at(p->seg, capability)->rules) == 0) return 0;
     ap_rules_ask(&n->rules, p->seg, capability, caller);
+    if (!n->passed && ap_rules_gate(&n->rules) != NULL) return APIARY_EFORBIDDEN;
     if (p->service >= 0) ap_rules_none(&n->rules);
     if (p->service >= 0) return 0;
-    if (!ap_rules_may(&n->rules)) return APIARY_EFORBIDDEN;
+    if (!n->passed && !ap_rules_may(&n->rules)) return APIARY_EFORBIDDEN;
     n->by_major = has_majors(p->seg, capability);
     if (n->by_major) ap_majors_begin(&n->majors, p->seg, capability);
     p->narrowed = n;
@@ -535,7 +537,7 @@ int ap_route_to(const struct ap_segment *seg, uint32_t capability, const struct 
                 uint32_t *ret_queue, uint64_t *ret_life)
 {
     const struct ap_capability *row = ap_capability_at(seg, capability);
-    const struct ap_balance nobody = {.turn = 0};
+    const struct ap_balance nobody = {.from_gate = q->passed};
     struct ap_pick p = {.seg = seg, .service = q->service, .not = AP_NO_QUEUE};
     uint32_t queue = AP_PROVIDER_QUEUE(number);
     struct ap_candidate c;

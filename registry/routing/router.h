@@ -34,6 +34,7 @@ struct ap_balance {
     const struct ap_producer *producers; /* per queue, of this lane; may be NULL */
     uint64_t *places, passed;            /* per queue, for picks in rounds (policy.h); may be NULL */
     uint32_t caller; /* the service that the tasks' caller calls for, + 1; 0: none (rules.h) */
+    uint64_t from_gate; /* AP_PASSED, if a gate passes them on */
 };
 /* A place to begin at, from a number that differs from lane to lane. */
 void ap_balance_begin(struct ap_balance *balance, const struct ap_segment *seg, uint64_t number);
@@ -55,7 +56,7 @@ AP_MUST_CHECK int ap_route_keyed(struct ap_segment *seg, uint32_t capability, in
 struct ap_route_question {
     int service; /* its providers are to be of this one; -1: of any */
     uint32_t caller; /* the calling service + 1; 0: none */
-    uint64_t key;
+    uint64_t key, passed; /* passed: as `from_gate` above */
 };
 
 /* A provider's number for callers: the queue, and the epoch in which it was registered. */

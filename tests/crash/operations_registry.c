@@ -648,6 +648,7 @@ const struct operation kills_registry[] = {
     {.name = "delegate_rated", .registry = true, .image = image_rated, .run = run_delegate_rated},
     {.name = "delegate_denied", .registry = true, .image = image_denied, .run = run_delegate_denied, .after = after_denied},
     {.name = "delegate_stand_in", .registry = true, .image = image_stands_in, .run = run_delegate_stand_in},
+    {.name = "delegate_gated", .registry = true, .image = image_gated, .run = run_delegate_stand_in},
     {.name = "delegate_kept", .registry = true, .run = run_delegate_kept, .before = before_delegate_kept,
      .after = after_delegate_kept},
     {.name = "delegate_kept_full", .registry = true, .image = image_kept_full, .run = run_delegate_kept_full,

@@ -62,7 +62,7 @@ Test(deployment_agents, refused_agents)
         {S "      - {name: a, kind: echo, capabilities: c, config: {\n          volume: 3}}\n",
          "5: volume: unknown key; the kind 'echo' has no keys, leave out config"},
         {S "      - {name: a, kind: odd, capabilities: c}\n",
-         "4: config: the kind 'odd' declares its key 'x' with an unknown type; expected one of s i b l d z p c"},
+         "4: config: the kind 'odd' declares its key 'x' with an unknown type; expected one of s i b l d z p c o"},
     };
 
     ALL_REFUSED(rows);
@@ -134,6 +134,47 @@ Test(deployment_agents, what_a_capability_declares)
     ap_deployment_free(d);
 }
 
+#define FALLS(name, to) "{name: " name ", rules: [{fallback: " to "}]}"
+
+Test(deployment_agents, fallbacks_that_do_not_end)
+{
+    static const struct row rows[] = {
+        {S "      - {name: a, kind: echo, capabilities: [" FALLS("lookup", "other") ", " FALLS("other", "lookup") "]}\n",
+         "4: fallback: lookup comes back to itself: lookup, other, lookup"},
+        {S "      - {name: a, kind: echo, capabilities: [" FALLS("lookup@2", "other") ", " FALLS("other", "lookup") "]}\n",
+         "4: fallback: lookup@2 comes back to itself: lookup@2, other, lookup"},
+        {S "      - {name: a, kind: echo, capabilities: [" FALLS("c1", "c2") ", " FALLS("c2", "c3") ", " FALLS("c3", "c4") ", "
+         FALLS("c4", "c5") ", " FALLS("c5", "c6") "]}\n",
+         "4: fallback: c1 has more than 4, one after another: c1, c2, c3, c4, c5, c6"},
+    };
+
+    ALL_REFUSED(rows);
+    ap_deployment_free(load(S "      - {name: a, kind: echo, capabilities: [" FALLS("c1", "c2") ", " FALLS("c2", "c3") ", "
+                            FALLS("c3", "c4") ", " FALLS("c4", "c5") "]}\n"));
+}
+
+#define GATED(name, to) "{name: " name ", rules: [{via: " to "}]}"
+
+Test(deployment_agents, gates_that_do_not_lead_on)
+{
+    static const struct row rows[] = {
+        {S "      - {name: a, kind: echo, capabilities: [" GATED("work", "gate") "]}\n",
+         "4: via: no other agent of s offers gate; expected one that does, as work's gate"},
+        {S "      - {name: a, kind: echo, capabilities: [" GATED("work", "gate") ", gate]}\n",
+         "4: via: no other agent of s offers gate; expected one that does, as work's gate"},
+        {S "      - {name: a, kind: echo, capabilities: [" GATED("work", "gate") "]}\n"
+           "      - {name: b, kind: echo, capabilities: [" GATED("gate", "work") "]}\n",
+         "4: via: gate, the gate of work, has a gate itself: work; expected one without"},
+        {S "      - {name: a, kind: echo, capabilities: [" GATED("work", "gate") "]}\n"
+           "      - {name: b, kind: echo, capabilities: [" FALLS("gate", "work") "]}\n",
+         "4: via: gate, the gate of work, has that as its fallback; expected another one, or none"},
+    };
+
+    ALL_REFUSED(rows);
+    ap_deployment_free(load(S "      - {name: a, kind: echo, capabilities: [" GATED("work", "gate") "]}\n"
+                              "      - {name: b, kind: echo, capabilities: [gate]}\n"));
+}
+
 #define T S "      - name: a\n        kind: echo\n        capabilities:\n          - x\n"
 
 Test(deployment_agents, refused_terms)
@@ -151,10 +192,18 @@ Test(deployment_agents, refused_terms)
         {T "          - {name: y, balance: round_robn}\n",
          "8: balance: 'round_robn' is not allowed (did you mean 'round_robin'?); expected one of least_loaded, round_robin, "
          "peak_ewma, keyed"},
+        {T "          - {name: y, never_from: 9, never_to: 3}\n",
+         "8: never_to: it is below never_from; expected the last of the codes"},
+        {T "          - {name: y, never_to: 3}\n", "8: never_to: never_from is missing, the first of the codes"},
+        {T "          - {name: y, priority: urgent, max_priority: high}\n",
+         "8: priority: it is more urgent than max_priority allows"},
+        {T "          - {name: y, burst: 3}\n", "8: burst: rate is missing, which says how many come in a second"},
         {T "          - {name: y, balance: [a]}\n", "8: balance: is a list; expected a text"},
         {T "          - {name: y, balanse: round_robin}\n",
          "8: balanse: unknown key (did you mean 'balance'?); allowed: name, balance, slow_start, eject_after, bare, canary, "
-         "rate, burst, queue_limit"},
+         "rate, burst, parts_window, queue_limit, rules, concurrency, priority, max_priority, schedule_to_close, "
+         "schedule_to_start, start_to_close, heartbeat, delay, max_attempts, backoff, never_from, never_to, wait_for_provider, "
+         "idempotent, hedge, stateful"},
         {T "          - [y]\n",
          "8: capabilities: item 2 is not a text or a mapping; expected a text, or a list of texts and mappings"},
     };
@@ -215,7 +264,7 @@ Test(deployment_agents, refused_checks)
         {C "      - {capability: lookup, expect: x, timeout: 0}\n",
          "6: timeout: 0 is out of range; allowed: 1ms to 24h"},
         {C "      - {capability: lookup, expct: x}\n", "6: expct: unknown key (did you mean 'expect'?); allowed: "
-                                                       "capability, send, send_file, expect, expect_match, timeout"},
+                                                       "capability, send, send_file, expect, expect_match, timeout, from"},
         {C "      - {capability: lookup, expect_match: 'a{1001}'}\n",
          "6: expect_match: the expression is too large; allowed: at most 512 bytes, and {n} that multiply to at most "
          "1000"},

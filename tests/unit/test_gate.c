@@ -1,0 +1,117 @@
+/* A capability behind a gate: its tasks go there first, and only what is passed on for one of these reaches a provider. */
+#include "rules_fixture.h"
+
+#include "registry/client/carried.h"
+
+TestSuite(gate, .init = fixture_setup, .fini = fixture_teardown, .timeout = 120);
+
+static const struct ap_rules by_gate = {.count = 2, .list = {{.verb = AP_RULE_VIA, .to = "gate"},
+                                                             {.verb = AP_RULE_DENY, .from = "other"}}};
+
+/* An agent of the last service offers the gate of what the others offer. */
+static void enter_gate(void)
+{
+    static const char *const gate[] = {"gate", NULL};
+    struct provider *p = &all[MOST - 1];
+
+    snprintf(p->service, sizeof p->service, "s%u", MOST - 1);
+    p->agent = (struct ap_agent_registration){.name = "gate", .capabilities = gate, .lane = client->anchor->lane.index};
+    p->swarm = (struct ap_swarm_registration){.service = p->service, .lane = client->anchor->lane.index,
+                                              .member = client->member, .agents = &p->agent, .agent_count = 1};
+    cr_assert_eq(ap_swarm_register(client->seg, &p->swarm), 0);
+    ap_store_relaxed(&ap_swarm_at(client->seg, p->swarm.swarm)->state, APIARY_PASSING);
+}
+
+/* Asks for "work" for the sake of that task, as an agent does that has it in hand; the queue, or an error. */
+static int ask_for(apiary_task_t sake, apiary_task_t *ret)
+{
+    apiary_delegate_options_t o = {.struct_size = sizeof o, .hops = 5};
+    int r;
+
+    client->anchor->sake = AP_REF(sake.slot, sake.generation);
+    r = apiary_delegate(client, "work", "a", 1, &o, ret);
+    client->anchor->sake = 0;
+    client->anchor->balance.from_gate = 0;
+    return r < 0 ? r : (int)AP_WORD_OWNER(ap_slot_at(client->seg, ret->slot)->word);
+}
+
+static uint32_t queue_of(apiary_task_t task)
+{
+    return AP_WORD_OWNER(ap_slot_at(client->seg, task.slot)->word);
+}
+
+Test(gate, what_has_a_gate_goes_there_first)
+{
+    apiary_delegate_options_t later = {.struct_size = sizeof later, .delay = SECOND}, to = {.struct_size = sizeof to};
+    uint32_t gate, queue;
+    apiary_task_t first, passed, task;
+    apiary_t *other = attach_as("other");
+    uint64_t life;
+
+    enter(0, &by_gate);
+    cr_expect_eq(apiary_delegate(client, "work", "a", 1, NULL, &task), APIARY_ENOPROVIDER, "it never goes without");
+    enter_gate();
+    gate = all[MOST - 1].agent.queue;
+    cr_assert_eq(apiary_delegate(client, "work", "a", 1, NULL, &first), 0);
+    cr_expect_eq(queue_of(first), gate);
+    cr_expect_eq(picked_for(service_of("caller")), APIARY_EFORBIDDEN);
+    cr_expect_eq(picked_for(service_of("s0")), APIARY_EFORBIDDEN, "not by its own swarm either");
+    cr_expect_eq(ap_route_in(client->seg, work_index(), (int)service_of("s0") - 1, &client->anchor->balance, AP_NO_QUEUE, &queue,
+                             &life), APIARY_EFORBIDDEN);
+    cr_expect_eq(apiary_delegate(other, "work", "a", 1, NULL, &task), APIARY_EFORBIDDEN, "the gate is not asked by all");
+    cr_assert_eq(apiary_delegate(client, "work", "a", 1, &later, &task), 0);
+    cr_expect_neq(ap_slot_at(client->seg, task.slot)->capability, work_index());
+    to.provider = AP_PROVIDER(all[0].agent.queue, ap_queue_at(client->seg, all[0].agent.queue)->life);
+    cr_expect_eq(apiary_delegate(client, "work", "a", 1, &to, &task), APIARY_ENOPROVIDER);
+    /* For the sake of the gate's task, and of no other. */
+    cr_expect_eq(ask_for(first, &passed), (int)all[0].agent.queue);
+    cr_expect_eq(ap_carried_at(client->seg, passed.slot)->passed, AP_PASSED | service_of("caller"));
+    cr_expect_eq(ask_for(passed, &task), (int)gate);
+    first.generation--;
+    cr_expect_eq(ask_for(first, &task), (int)gate, "a task that has gone");
+    apiary_detach(other);
+    assert_sound();
+}
+
+Test(gate, what_is_passed_on_may_be_moved)
+{
+    apiary_task_t first, passed;
+
+    enter(0, &by_gate);
+    enter_gate();
+    cr_assert_eq(apiary_delegate(client, "work", "a", 1, NULL, &first), 0);
+    cr_assert_eq(ask_for(first, &passed), (int)all[0].agent.queue);
+    enter(1, &by_gate);
+    depart(0);
+    cr_expect_eq(queue_of(passed), all[1].agent.queue);
+    depart(MOST - 1);
+    cr_expect_eq(queue_of(first), all[MOST - 1].agent.queue, "it waits for the gate to come back");
+    assert_sound();
+}
+
+/* A fallback with a gate is there if its gate is. */
+Test(gate, a_fallback_may_have_a_gate)
+{
+    static const struct ap_rules to_work = {.count = 1, .list = {{.verb = AP_RULE_FALLBACK, .to = "work"}}};
+    struct ap_terms_conflicts conflicts = {.count = 0};
+    const apiary_delegate_options_t none = {.struct_size = sizeof none, .flags = APIARY_NO_FALLBACK};
+    uint64_t said[AP_TERMS] = {0};
+    uint32_t spare, set;
+    apiary_task_t task;
+
+    enter(0, &by_gate);
+    cr_assert_eq(ap_capability_intern(client->seg, "spare", &spare), 0);
+    cr_assert_eq(ap_rules_intern(client->seg, &to_work, &set), 0);
+    said[AP_TERM_rules] = set + UINT64_C(1);
+    ap_terms_declare(client->seg, client->anchor->lane.index, all[0].agent.queue, spare, said, &conflicts);
+    cr_expect_eq(apiary_delegate(client, "spare", "a", 1, NULL, &task), APIARY_ENOPROVIDER);
+    enter_gate();
+    cr_assert_eq(apiary_delegate(client, "spare", "a", 1, NULL, &task), 0);
+    cr_expect_eq(queue_of(task), all[MOST - 1].agent.queue);
+    /* The gate of one task is no matter of the next: who wants no fallback has none. */
+    depart(MOST - 1);
+    depart(0);
+    enter(0, NULL);
+    cr_expect_eq(apiary_delegate(client, "spare", "a", 1, &none, &task), APIARY_ENOPROVIDER);
+    cr_expect_eq(ap_terms_at(client->seg, spare)->fell_back, 1);
+}
