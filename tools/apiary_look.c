@@ -455,6 +455,8 @@ static const char *look_key_type(char type)
         return "duration";
     case 'z':
         return "size";
+    case 'o':
+        return "option"; /* of a delegation: see `what` */
     default:
         return "?";
     }

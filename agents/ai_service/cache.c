@@ -12,14 +12,19 @@
 #include <unistd.h>
 
 #include "agents/ai_service/models.h"
+#include "agents/kinds/options.h"
+#include "agents/kinds/relay.h"
 #include "agents/kinds/support.h"
 #include "agents/kinds/table.h"
 #include "core/text.h"
+
+#define CACHE_TIMEOUT UINT64_C(5000000000)
 
 struct cache {
     apiary_agent_t *agent;
     const char *get, *put; /* capabilities */
     int64_t ttl_ms;
+    apiary_delegate_options_t options;
 };
 
 struct question {
@@ -49,15 +54,9 @@ static void trouble(struct question *q, const char *capability, int error)
 /* Delegates {"key":...} or the full request to the cache; takes the request over. 0 or an apiary_error. */
 static int cache_ask(struct question *q, const char *capability, json_t *request, apiary_done_fn done)
 {
-    uint64_t left = ap_time_left(q->job, 5000000000u);
-    char *text = request ? ap_json_text(request) : NULL;
+    if (!request) return APIARY_ENOBLOCK;
+    int error = ap_delegate_json(q->job, capability, request, &q->cache->options, done, q);
     json_decref(request);
-    if (!text) return APIARY_ENOBLOCK;
-    int error =
-        left == 0 ? APIARY_ETIMEDOUT
-                  : apiary_agent_delegate_external_task(q->cache->agent, capability, text, strlen(text), APIARY_TIMEOUT(left),
-                                                        done, q);
-    free(text);
     return error;
 }
 
@@ -169,6 +168,8 @@ static int cache_create(apiary_agent_t *agent, void **state)
     struct cache *c = apiary_agent_alloc(agent, sizeof *c);
     if (!c) return APIARY_ENOBLOCK;
     *c = (struct cache){.agent = agent, .get = "cache_get", .put = "cache_put"};
+    ap_options_read(agent, &c->options);
+    if (c->options.timeout == 0) c->options.timeout = CACHE_TIMEOUT;
     c->ttl_ms = apiary_agent_number(agent, "ttl", 0) / 1000000;
     *state = c;
     return 0;
@@ -182,6 +183,7 @@ static void cache_destroy(void *state)
 
 static const apiary_agent_key_t keys[] = {
     {"ttl", 'd', 0, "life of an answer in the cache [the cache manager's]", 0, 366 * AP_DAY},
+    AP_OPTION_KEYS,
     {.name = NULL},
 };
 

@@ -1,11 +1,12 @@
 /* agents/execution_service/batch.c - kind "batch": one capability over many inputs at once.
  *
- *   task_execution {"capability":C,"inputs":[...],"parallel":8} ->
+ *   task_execution {"capability":C,"inputs":[...],"parallel":8,"options":{"retry":3}} ->
  *     {"done":N,"failed":N,"outputs":[{"output":ANY} or {"error":"..."}]}   in the order of the inputs
- * Inputs and outputs as in workflow.c. A failed input does not stop the others.
+ * Inputs and outputs as in workflow.c, options as in agents/kinds/options.h. A failed input does not stop the others.
  */
 #include <string.h>
 
+#include "agents/kinds/options.h"
 #include "agents/kinds/relay.h"
 #include "agents/kinds/support.h"
 #include "agents/kinds/table.h"
@@ -23,6 +24,7 @@ struct batch {
     json_t *request, *outputs;
     const json_t *inputs;
     const char *capability;
+    apiary_delegate_options_t options;
     size_t next, running, parallel;
     json_int_t done, failed;
     bool filling; /* fill() is on the stack: it is the one that ends the batch */
@@ -65,7 +67,8 @@ static void batch_fill(struct batch *b)
         struct item *item = &b->items[b->next];
         *item = (struct item){b, b->next++};
         b->running++;
-        int error = ap_delegate_json(b->job, b->capability, json_array_get(b->inputs, item->number), on_item, item);
+        int error = ap_delegate_json(b->job, b->capability, json_array_get(b->inputs, item->number), &b->options,
+                                     on_item, item);
         if (error == 0) continue;
         b->running--;
         if (apiary_retry_after(error) != 0 && b->running > 0) {
@@ -86,10 +89,13 @@ static void batch_execute(void *state, apiary_job_t *job, const json_t *request)
 {
     const json_t *inputs;
     const char *capability;
+    apiary_delegate_options_t options;
     int64_t parallel = 8;
+    ap_options_read(state, &options);
     if (!ap_need_text(job, request, "capability", &capability) ||
         !ap_need_array(job, request, "inputs", INPUTS_MOST, &inputs) ||
-        !ap_may_integer(job, request, "parallel", 1, PARALLEL_MOST, &parallel))
+        !ap_may_integer(job, request, "parallel", 1, PARALLEL_MOST, &parallel) ||
+        !ap_options_add(job, request, "", &options))
         return;
     size_t count = json_array_size(inputs);
     struct batch *b = apiary_agent_alloc(state, sizeof *b + count * sizeof b->items[0]);
@@ -102,6 +108,7 @@ static void batch_execute(void *state, apiary_job_t *job, const json_t *request)
                         .request = json_incref((json_t *)request),
                         .inputs = inputs,
                         .capability = capability,
+                        .options = options,
                         .parallel = (size_t)parallel};
     b->outputs = json_array();
     for (size_t i = 0; i < count; i++)
@@ -115,10 +122,13 @@ static void batch_handle(void *state, apiary_job_t *job)
     ap_dispatch(functions, state, job);
 }
 
+static const apiary_agent_key_t keys[] = {AP_OPTION_KEYS, {.name = NULL}};
+
 const apiary_agent_kind_t ap_kind_batch = {
     APIARY_AGENT_KIND,
     .name = "batch",
     .what = "task_execution: one capability over many inputs at once",
+    .keys = keys,
     .create = ap_create_plain,
     .handle = batch_handle,
     .capabilities = (const char *const[]){"task_execution", NULL},

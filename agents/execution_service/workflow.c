@@ -1,14 +1,18 @@
 /* agents/execution_service/workflow.c - kind "workflow": steps in order, each a task for the best provider of its capability.
  *
  *   workflow_execution, workflow_management
- *     {"steps":[{"capability":C,"input":ANY},{"capability":D}],"input":ANY} -> {"steps":[{"capability","output"}],"output":ANY}
+ *     {"steps":[{"capability":C,"input":ANY},{"capability":D,"options":{"retry":3}}],"input":ANY} ->
+ *     {"steps":[{"capability","output"}],"output":ANY}
  * A step without "input" gets the output of the step before it, byte by byte, the first one the request's "input": a text as
  * its bytes, any other value as JSON. In the reply an output that is an object or a list is shown as such, any other as a
  * text; one between two steps that is not UTF-8 as null with its "bytes", and as the last one it fails the workflow. The
- * first failure ends the workflow and says which step it was; what earlier steps did is not undone.
+ * first failure ends the workflow and says which step it was; what earlier steps did is not undone. The options of a step are
+ * those of agents/kinds/options.h.
  */
+#include <stdio.h>
 #include <string.h>
 
+#include "agents/kinds/options.h"
 #include "agents/kinds/relay.h"
 #include "agents/kinds/support.h"
 #include "agents/kinds/table.h"
@@ -65,6 +69,16 @@ static void on_step(void *user, const apiary_result_t *result)
     workflow_step(f);
 }
 
+/* false: they are not possible, and the job is failed. */
+static bool step_options(const apiary_agent_t *agent, apiary_job_t *job, const json_t *steps, size_t at,
+                         apiary_delegate_options_t *ret)
+{
+    char where[32];
+    snprintf(where, sizeof where, "step %zu: ", at + 1);
+    ap_options_read(agent, ret);
+    return ap_options_add(job, json_array_get(steps, at), where, ret);
+}
+
 static void reply(struct flow *f)
 {
     const json_t *output = json_object_get(json_array_get(f->done, f->at - 1), "output");
@@ -83,9 +97,14 @@ static void workflow_step(struct flow *f)
     }
     const json_t *input = json_object_get(json_array_get(f->steps, f->at), "input");
     if (!input && f->at == 0) input = json_object_get(f->request, "input");
-    int error = input || f->at == 0
-                    ? ap_delegate_json(f->job, workflow_capability_of(f), input, on_step, f)
-                    : ap_delegate_bytes(f->job, workflow_capability_of(f), f->last.data, f->last.size, on_step, f);
+    apiary_delegate_options_t options;
+    if (!step_options(f->agent, f->job, f->steps, f->at, &options)) {
+        end_flow(f);
+        return;
+    }
+    int error = input || f->at == 0 ? ap_delegate_json(f->job, workflow_capability_of(f), input, &options, on_step, f)
+                                    : apiary_job_delegate(f->job, workflow_capability_of(f), f->last.data, f->last.size,
+                                                          &options, on_step, f);
     if (error < 0) {
         apiary_job_fail(f->job, error == APIARY_ETIMEDOUT ? AP_CODE_TIMEOUT : AP_CODE_UPSTREAM, "step %zu: %s: %s",
                         f->at + 1, workflow_capability_of(f), apiary_strerror(error));
@@ -96,6 +115,7 @@ static void workflow_step(struct flow *f)
 static void workflow_execute(void *state, apiary_job_t *job, const json_t *request)
 {
     const json_t *steps;
+    apiary_delegate_options_t options;
     json_t *item;
     size_t i;
     if (!ap_need_array(job, request, "steps", STEPS_MOST, &steps)) return;
@@ -104,6 +124,8 @@ static void workflow_execute(void *state, apiary_job_t *job, const json_t *reque
         apiary_job_fail(job, AP_CODE_BAD_REQUEST, "step %zu has no \"capability\"", i + 1);
         return;
     }
+    for (i = 0; i < json_array_size(steps); i++)
+        if (!step_options(state, job, steps, i, &options)) return;
     if (json_array_size(steps) == 0) {
         apiary_job_fail(job, AP_CODE_BAD_REQUEST, "\"steps\" is empty");
         return;
@@ -132,10 +154,13 @@ static void workflow_handle(void *state, apiary_job_t *job)
     ap_dispatch(functions, state, job);
 }
 
+static const apiary_agent_key_t keys[] = {AP_OPTION_KEYS, {.name = NULL}};
+
 const apiary_agent_kind_t ap_kind_workflow = {
     APIARY_AGENT_KIND,
     .name = "workflow",
     .what = "workflow_execution, workflow_management: steps in order, each delegated by its capability",
+    .keys = keys,
     .create = ap_create_plain,
     .handle = workflow_handle,
     .capabilities = (const char *const[]){"workflow_execution", "workflow_management", NULL},

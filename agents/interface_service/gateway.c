@@ -1,15 +1,22 @@
 /* agents/interface_service/gateway.c - kind "gateway": a path is a capability.
  *
  *   api_gateway {"path":"/digest","body":ANY} -> {"status":200,"body":ANY}
- * `routes` lists PATH=CAPABILITY; the body is delegated there (a text as its bytes, anything else as JSON). Unknown paths are
+ * `routes` lists PATH=CAPABILITY; the body is delegated there (a text as its bytes, anything else as JSON), with the options of the
+ * agent's configuration (agents/kinds/options.h). Unknown paths are
  * {"status":404}, failures of the agent behind {"status":502,"error":"..."}: answers, not failed tasks, as of any gateway. A
  * refusal because of load is {"status":503,"error":"...","retry_after_ms":N}.
  */
 #include <string.h>
 
+#include "agents/kinds/options.h"
 #include "agents/kinds/relay.h"
 #include "agents/kinds/support.h"
 #include "agents/kinds/table.h"
+
+struct gateway {
+    apiary_agent_t *agent;
+    apiary_delegate_options_t options;
+};
 
 struct passage {
     apiary_agent_t *agent;
@@ -44,6 +51,7 @@ static void gateway_refused(apiary_agent_t *agent, apiary_job_t *job, int error)
     ap_answer(job, "{s:i,s:s,s:I}", "status", 503, "error", apiary_strerror(error), "retry_after_ms",
               (json_int_t)((after + 999999) / 1000000));
 }
+
 static void on_done(void *user, const apiary_result_t *result)
 {
     struct passage *p = user;
@@ -62,22 +70,23 @@ static void on_done(void *user, const apiary_result_t *result)
 
 static void gateway_pass(void *state, apiary_job_t *job, const json_t *request)
 {
+    const struct gateway *g = state;
     const char *path, *capability;
     if (!ap_need_text(job, request, "path", &path)) return;
-    if (!(capability = gateway_capability_of(state, path))) {
+    if (!(capability = gateway_capability_of(g->agent, path))) {
         gateway_refuse(job, 404, "no such path");
         return;
     }
-    struct passage *p = apiary_agent_alloc(state, sizeof *p);
+    struct passage *p = apiary_agent_alloc(g->agent, sizeof *p);
     if (!p) {
         ap_out_of_memory(job);
         return;
     }
-    *p = (struct passage){state, job, capability};
-    int error = ap_delegate_json(job, capability, json_object_get(request, "body"), on_done, p);
+    *p = (struct passage){g->agent, job, capability};
+    int error = ap_delegate_json(job, capability, json_object_get(request, "body"), &g->options, on_done, p);
     if (error < 0) {
-        gateway_refused(state, job, error);
-        apiary_agent_free(state, p);
+        gateway_refused(g->agent, job, error);
+        apiary_agent_free(g->agent, p);
     }
 }
 
@@ -103,12 +112,23 @@ static int gateway_create(apiary_agent_t *agent, void **state)
                 return ap_refuse_item(agent, "routes", routes[i],
                                       "gives its path a second capability; expected each once");
     }
-    *state = agent;
+    struct gateway *g = apiary_agent_alloc(agent, sizeof *g);
+    if (!g) return APIARY_ENOBLOCK;
+    g->agent = agent;
+    ap_options_read(agent, &g->options);
+    *state = g;
     return 0;
+}
+
+static void gateway_destroy(void *state)
+{
+    struct gateway *g = state;
+    apiary_agent_free(g->agent, g);
 }
 
 static const apiary_agent_key_t keys[] = {
     {"routes", 'l', 1, "/PATH=CAPABILITY", 0, 0},
+    AP_OPTION_KEYS,
     {.name = NULL},
 };
 
@@ -119,5 +139,6 @@ const apiary_agent_kind_t ap_kind_gateway = {
     .keys = keys,
     .create = gateway_create,
     .handle = gateway_handle,
+    .destroy = gateway_destroy,
     .capabilities = (const char *const[]){"api_gateway", NULL},
 };

@@ -7,26 +7,16 @@
 
 #include "core/text.h"
 
-#define LONGEST 60000000000u
-
-int ap_delegate_bytes(const apiary_job_t *job, const char *capability, const void *data, size_t size,
-                      apiary_done_fn done, void *user)
+int ap_delegate_json(apiary_job_t *job, const char *capability, const json_t *input,
+                     const apiary_delegate_options_t *options, apiary_done_fn done, void *user)
 {
-    uint64_t left = ap_time_left(job, LONGEST);
-    if (apiary_job_cancelled(job)) return APIARY_ECANCELLED;
-    if (left == 0) return APIARY_ETIMEDOUT;
-    return apiary_agent_delegate_external_task(apiary_job_agent(job), capability, data, size, APIARY_TIMEOUT(left), done, user);
-}
-
-int ap_delegate_json(const apiary_job_t *job, const char *capability, const json_t *input, apiary_done_fn done,
-                     void *user)
-{
-    if (!input) return ap_delegate_bytes(job, capability, "", 0, done, user);
+    if (!input) return apiary_job_delegate(job, capability, "", 0, options, done, user);
     if (json_is_string(input))
-        return ap_delegate_bytes(job, capability, json_string_value(input), json_string_length(input), done, user);
+        return apiary_job_delegate(job, capability, json_string_value(input), json_string_length(input), options,
+                                 done, user);
     char *text = ap_json_text(input);
     if (!text) return APIARY_ENOBLOCK;
-    int error = ap_delegate_bytes(job, capability, text, strlen(text), done, user);
+    int error = apiary_job_delegate(job, capability, text, strlen(text), options, done, user);
     free(text);
     return error;
 }

@@ -17,10 +17,10 @@ struct judging {
 static int judge_types(const struct judging *j)
 {
     for (const apiary_agent_key_t *k = j->kind->keys; k != NULL && k->name != NULL; k++) {
-        if (k->type != '\0' && strchr("sibldzpc", k->type) != NULL) continue;
+        if (k->type != '\0' && strchr("sibldzpco", k->type) != NULL) continue;
         return ap_node_refuse(j->config->at, j->error,
                               "config: the kind '%s' declares its key '%s' with an unknown type; expected one of "
-                              "s i b l d z p c",
+                              "s i b l d z p c o",
                               j->kind->name, k->name);
     }
     return 0;
@@ -39,7 +39,7 @@ static int translate_keys(const struct judging *j, struct ap_key **ret)
         const apiary_agent_key_t *k = &j->kind->keys[i];
 
         keys[i] = (struct ap_key){.name = k->name,
-                                  .type = k->type == 'p' ? 's' : k->type == 'c' ? 'l' : k->type,
+                                  .type = k->type == 'p' || k->type == 'o' ? 's' : k->type == 'c' ? 'l' : k->type,
                                   .required = k->required != 0,
                                   .what = k->what,
                                   .min = k->min,
@@ -63,6 +63,20 @@ static int find_program(const struct judging *j, const char *key, const struct a
 
     if (e < 0 || ap_program_find(program->text, path, why, sizeof why) == 0) return e;
     return ap_node_refuse(program, j->error, "%s: %s", key, AP_SHOWN(why, 400));
+}
+
+/* Whether a task may have what the keys that are options of a delegation say. */
+static int judge_options(const struct judging *j)
+{
+    for (const apiary_agent_key_t *k = j->kind->keys; k != NULL && k->name != NULL; k++) {
+        const struct ap_node *node = k->type == 'o' ? ap_node_get(j->config->map, k->name) : NULL;
+        apiary_delegate_options_t o = {.struct_size = sizeof o};
+
+        if (node == NULL || apiary_option_set(&o, k->name, node->text) == 0) continue;
+        return ap_node_refuse(node, j->error, "%s: '%s' cannot be that; expected %s", k->name, AP_SHOWN(node->text, 48),
+                              k->what != NULL ? k->what : "no option of a delegation");
+    }
+    return 0;
 }
 
 /* Where the paths among the kind's keys lead, and whether the programs are there. */
@@ -92,6 +106,7 @@ static int judge_map(const struct judging *j)
                                    "%s: unknown key; the kind '%s' has no keys, leave out config",
                                    AP_SHOWN(map->keys[0], 48), j->kind->name);
     e = ap_node_check(map, keys, j->error);
+    if (e == 0) e = judge_options(j);
     return e < 0 ? e : find_paths(j);
 }
 

@@ -26,6 +26,7 @@ typedef struct apiary_job apiary_job_t;     /* one task in the hands of an agent
 typedef struct apiary_agent_key {
     const char *name;
     char type;    /* 's' text, 'i' whole number, 'b' true/false, 'l' list of texts, 'd' duration (ns), 'z' size (bytes),
+                   'o' text: the option of a delegation that has the key's name (apiary_option_set),
                    'p' path: a relative one begins at the folder of the configuration, 'c' list of texts: a program (a name in PATH,
                    or a path as 'p'; it must exist) and its arguments */
     char required;

@@ -56,6 +56,8 @@ expect 64 "no command 'fly'" apiary segment fly
 expect 64 "'loud' is not one of" apiary queen x --log-level loud
 expect 64 "'extra' is one argument too many" apiaryd extra
 expect 0 'exec: ' apiary kinds
+expect 0 '^    hedge +option; ' apiary kinds
+apiary kinds --json | grep -q '"type": "?"' && fail 'a key has a type without a name'
 expect 64 "APIARY_PARK is 'hammock'; it may be uring, parker or poll" env APIARY_PARK=hammock apiaryd --remove
 expect 0 '"schema": 1' apiary kinds --json
 expect 3 'no such segment' apiary --segment "$APIARY_SEGMENT" status

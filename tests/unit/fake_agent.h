@@ -3,7 +3,7 @@
  * Included by exactly one file of a test program: it defines the public functions, which then take the place of the library's.
  * Delegations go to the agents offered with fake_offer; each is a job on the same loop, so nothing is ever nested.
  * Every agent's heap is counted: fake_destroy fails the test when a byte or a watch is left.
- */
+ * LENGTH: one face, whole. */
 #ifndef FAKE_AGENT_H
 #define FAKE_AGENT_H
 
@@ -52,6 +52,11 @@ struct apiary_job {
     char *data; /* the result, NUL-terminated */
     size_t data_size;
     void *user, *reserved;
+    char *parts; /* all that were sent, NUL-terminated */
+    size_t parts_size, parts_capacity;
+    uint32_t parts_room;
+    apiary_part_fn ready;
+    void *ready_user;
     apiary_done_fn done; /* a delegation: called when it is finished, then the job is freed */
     void *done_user;
     struct apiary_job *next; /* of those to be started */
@@ -72,7 +77,9 @@ static struct {
     } offers[128];
     size_t offer_count;
     struct fake_watch *watches;
+    apiary_delegate_options_t options; /* of the last delegation */
     int refuse, accepts; /* an apiary_error for delegations, once so many were accepted */
+    uint64_t retry_after; /* what apiary_refusal says of that; 0: it knows nothing */
     apiary_swarm_status_t rows[4];
     int row_count;
     struct {
@@ -154,6 +161,7 @@ static inline void fake_free(struct apiary_job *job)
     free(job->body);
     free(job->data);
     free(job->reserved);
+    free(job->parts);
     free(job);
 }
 
@@ -261,6 +269,15 @@ apiary_t *apiary_agent_handle(const apiary_agent_t *a)
     return NULL;
 }
 
+int apiary_refusal(apiary_t *a, apiary_refusal_t *ret)
+{
+    (void)a;
+    if (fake.retry_after == 0) return APIARY_ESTALE;
+    ret->error = fake.refuse;
+    ret->retry_after = fake.retry_after;
+    return 0;
+}
+
 int apiary_agent_limit(apiary_agent_t *a, uint32_t jobs)
 {
     a->limit = jobs < 1 ? 1 : jobs;
@@ -360,6 +377,19 @@ int64_t apiary_local_get(apiary_agent_t *a, const char *key, void *value, size_t
     return APIARY_ESTALE;
 }
 
+int apiary_local_incr(apiary_agent_t *a, const char *key, int64_t by, int64_t *ret)
+{
+    char text[32] = "0";
+    int64_t size = apiary_local_get(a, key, text, sizeof text - 1), value;
+
+    if (size > 0) text[size] = '\0';
+    value = strtoll(text, NULL, 10);
+    if (value > INT64_MAX - by) return APIARY_EOVERFLOW;
+    *ret = value + by;
+    snprintf(text, sizeof text, "%lld", (long long)*ret);
+    return apiary_local_put(a, key, text, strlen(text));
+}
+
 int apiary_local_delete(apiary_agent_t *a, const char *key)
 {
     (void)a;
@@ -406,6 +436,40 @@ int apiary_job_trace(const apiary_job_t *job, apiary_trace_t *ret)
 uint64_t apiary_job_deadline(const apiary_job_t *job)
 {
     return job->deadline;
+}
+
+/* Parts are kept one behind the other, each with a '|' before it, up to `room` of them; then the reader is behind. */
+int apiary_job_part(apiary_job_t *job, const void *data, size_t size)
+{
+    if (size > 200) return APIARY_ETOOLARGE;
+    if (job->parts_room == 0) return APIARY_EBEHIND;
+    job->parts_room--;
+    if (job->parts_size + size + 2 > job->parts_capacity) {
+        job->parts_capacity = 2 * job->parts_capacity + size + 2;
+        job->parts = realloc(job->parts, job->parts_capacity);
+    }
+    job->parts[job->parts_size++] = '|';
+    memcpy(job->parts + job->parts_size, data, size);
+    job->parts_size += size;
+    job->parts[job->parts_size] = '\0';
+    return 0;
+}
+
+int apiary_job_part_ready(apiary_job_t *job, apiary_part_fn fn, void *user)
+{
+    job->ready = fn;
+    job->ready_user = user;
+    return 0;
+}
+
+/* Its reader has caught up by so many parts. */
+static inline void fake_read_parts(struct apiary_job *job, uint32_t parts)
+{
+    apiary_part_fn ready = job->ready;
+
+    job->parts_room = parts;
+    job->ready = NULL;
+    if (ready != NULL && !job->finished) ready(job->ready_user, job);
 }
 
 int apiary_job_beat(apiary_job_t *job, const char *text, size_t size)
@@ -470,7 +534,8 @@ int apiary_job_fail(apiary_job_t *job, uint32_t agent_code, const char *format, 
 static inline int fake_delegate(const char *capability, const void *body, size_t size,
                                 const apiary_delegate_options_t *options, apiary_done_fn done, void *user)
 {
-    cr_assert(options != NULL && options->struct_size == sizeof *options && options->timeout > 0 && options->flags == 0);
+    cr_assert(options != NULL && options->struct_size == sizeof *options && (options->flags & APIARY_DETACH) == 0);
+    fake.options = *options;
     if (fake.refuse && fake.accepts-- <= 0) return fake.refuse;
     for (size_t i = 0; i < fake.offer_count; i++)
         if (strcmp(fake.offers[i].capability, capability) == 0) {
@@ -493,6 +558,14 @@ int apiary_agent_execute_task(apiary_agent_t *a, const char *capability, const v
                               const apiary_delegate_options_t *options, apiary_done_fn done, void *user)
 {
     (void)a;
+    return fake_delegate(capability, body, size, options, done, user);
+}
+
+int apiary_job_delegate(apiary_job_t *job, const char *capability, const void *body, size_t size,
+                        const apiary_delegate_options_t *options, apiary_done_fn done, void *user)
+{
+    if (job->finished || job->cancelled) return APIARY_ECANCELLED;
+    if (job->deadline <= ap_ops_system.now()) return APIARY_ETIMEDOUT;
     return fake_delegate(capability, body, size, options, done, user);
 }
 

@@ -230,6 +230,7 @@ Test(agent_config, a_key_of_no_type_is_the_kinds_fault)
     const apiary_agent_kind_t odd = {APIARY_AGENT_KIND, .name = "odd", .what = "", .keys = odd_keys, .handle = echo};
 
     cr_expect_str_eq(refusal(&odd, NULL, NULL),
-                     "agent r: config: the kind 'odd' declares its key 'x' with an unknown type; expected one of s i b l d z p c");
+                     "agent r: config: the kind 'odd' declares its key 'x' with an unknown type; "
+                     "expected one of s i b l d z p c o");
     cr_expect_eq(strncmp(refusal(&odd, "{}", NULL), "config of r:1: config: the kind 'odd' declares", 45), 0, "%s", message);
 }

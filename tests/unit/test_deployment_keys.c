@@ -63,13 +63,14 @@ static const struct row_of_keys {
     {&check, "send_file", 's', NULL, NULL, NULL},
     {&check, "expect", 's', NULL, NULL, NULL},
     {&check, "expect_match", 's', NULL, NULL, NULL},
+    {&check, "from", 's', NULL, NULL, NULL},
     {&check, "timeout", 'd', "0", "25h", "1ms to 24h"},
 };
 #define KEYS (sizeof keys / sizeof keys[0])
 
 static const char *wrong(char type)
 {
-    return strchr("sp", type) ? "[a]" : strchr("lce", type) ? "{a: b}" : "maybe";
+    return strchr("spo", type) ? "[a]" : strchr("lce", type) ? "{a: b}" : "maybe";
 }
 
 static unsigned lines_of(const char *text)
@@ -137,13 +138,16 @@ Test(deployment_keys, each_is_refused_with_its_place)
 /* The numbers of the table of parts: the segment's sizes. */
 static int number_is_refused(void *user, const struct ap_number *n)
 {
-    char below[16], above[16], range[40];
+    char below[16], above[16], range[40], least[16], most[16];
 
     (void)user;
+    ap_number_print(least, sizeof least, 'd', n->min * INT64_C(1000000));
+    ap_number_print(most, sizeof most, 'd', n->max * INT64_C(1000000));
     snprintf(below, sizeof below, "%lld", (long long)n->min - 1);
     snprintf(above, sizeof above, "%lld", (long long)n->max + 1);
-    snprintf(range, sizeof range, "%u to %u", n->min, n->max);
-    expect_refusals(n->group != NULL ? &payload : &registry, n->key, 'i', below, above, range);
+    if (n->milliseconds) snprintf(range, sizeof range, "%s to %s", least, most);
+    else snprintf(range, sizeof range, "%u to %u", n->min, n->max);
+    expect_refusals(n->group != NULL ? &payload : &registry, n->key, n->milliseconds ? 'd' : 'i', below, above, range);
     return 0;
 }
 

@@ -127,7 +127,7 @@ Test(batch, a_full_queue_is_tried_again_while_something_runs)
     open_with("batch", NULL);
     const char *request = "{\"capability\":\"html_escaping\",\"inputs\":[\"a\",\"b\",\"c\"],\"parallel\":3}";
     struct apiary_job *job = fake_submit(agent, "task_execution", request, strlen(request));
-    fake.refuse = APIARY_EQUEUEFULL;
+    fake.refuse = APIARY_ERATE; /* as any refusal because of load */
     fake.accepts = 1;
     fake_turn(); /* the first is taken, the others have to wait for it */
     cr_assert(!job->finished);
@@ -151,6 +151,9 @@ Test(gateway, a_path_is_a_capability)
     const struct fake_key config[] = {
         {"routes", NULL, 0, FAKE_LIST("/escape=html_escaping", "/render=template_rendering", "/gone=nobody")},
         {NULL, NULL, 0, NULL}};
+    static const int loads[] = {APIARY_EQUEUEFULL, APIARY_ENOSLOT, APIARY_ENOBLOCK, APIARY_ESHARE, APIARY_ELIMIT,
+                                APIARY_EBACKLOG, APIARY_ERATE};
+    char part[64];
     open_with("gateway", config);
     fake_expect(agent, "api_gateway", "{\"path\":\"/escape\",\"body\":\"<\"}", "{\"status\":200,\"body\":\"&lt;\"}");
     fake_expect(agent, "api_gateway", "{\"path\":\"/escape\"}", "{\"status\":200,\"body\":\"\"}");
@@ -160,9 +163,18 @@ Test(gateway, a_path_is_a_capability)
                      "{\"status\":502,\"error\":\"nobody has ever offered");
     fake_expect(agent, "api_gateway", "{\"path\":\"/esc\"}", "{\"status\":404,\"error\":\"no such path\"}");
     fake_expect(agent, "api_gateway", "{\"path\":\"\"}", "{\"status\":404,\"error\":\"no such path\"}");
-    fake.refuse = APIARY_EQUEUEFULL;
-    fake_expect_part(agent, "api_gateway", "{\"path\":\"/escape\"}", "{\"status\":503,");
+    for (size_t i = 0; i < sizeof loads / sizeof loads[0]; i++) {
+        fake.refuse = loads[i];
+        snprintf(part, sizeof part, "\"retry_after_ms\":%u}", (unsigned)(apiary_retry_after(loads[i]) / 1000000));
+        fake_expect_part(agent, "api_gateway", "{\"path\":\"/escape\"}", "{\"status\":503,");
+        fake_expect_part(agent, "api_gateway", "{\"path\":\"/escape\"}", part);
+    }
+    fake.retry_after = 1500000001;
+    fake_expect_part(agent, "api_gateway", "{\"path\":\"/escape\"}", "\"retry_after_ms\":1501}");
+    fake.refuse = APIARY_EHOPS;
+    fake_expect_part(agent, "api_gateway", "{\"path\":\"/escape\"}", "{\"status\":502,\"error\":\"the task was delegated on too");
     fake.refuse = 0;
+    fake.retry_after = 0;
     fake_expect_failure(agent, "api_gateway", "{}", 400, "\"path\" is missing");
     done();
 }
@@ -283,5 +295,65 @@ Test(relay, batch_and_gateway_show_the_same)
         snprintf(reply, sizeof reply, "{\"status\":200,\"body\":%s}", outputs[i].shown);
         fake_expect(agent, "api_gateway", request, reply);
     }
+    done();
+}
+
+/* ---- options ------------------------------------------------------------------------------------------------------- */
+
+Test(options, are_those_of_the_configuration)
+{
+    const struct fake_key config[] = {{"routes", NULL, 0, FAKE_LIST("/escape=html_escaping")},
+                                      {"timeout", "5s", 0, NULL},
+                                      {"retry", "3,backoff=20ms", 0, NULL},
+                                      {"start_to_close", "250ms", 0, NULL},
+                                      {"wait_for_provider", "true", 0, NULL},
+                                      {"parent_close", "request_cancel", 0, NULL},
+                                      {NULL, NULL, 0, NULL}};
+    open_with("gateway", config);
+    fake_expect(agent, "api_gateway", "{\"path\":\"/escape\",\"body\":\"<\"}", "{\"status\":200,\"body\":\"&lt;\"}");
+    cr_expect_eq(fake.options.timeout, 5000000000u);
+    cr_expect_eq(fake.options.retry.max_attempts, 3);
+    cr_expect_eq(fake.options.retry.backoff, 20);
+    cr_expect_eq(fake.options.start_to_close, 250000000u);
+    cr_expect_eq(fake.options.flags, APIARY_WAIT_FOR_PROVIDER);
+    cr_expect_eq(fake.options.parent_close, APIARY_PARENT_REQUEST_CANCEL);
+    done();
+}
+
+Test(options, of_a_request_come_after_them)
+{
+    const struct fake_key config[] = {{"timeout", "5s", 0, NULL}, {"retry", "3", 0, NULL}, {NULL, NULL, 0, NULL}};
+    open_with("batch", config);
+    fake_expect(agent, "task_execution",
+                "{\"capability\":\"html_escaping\",\"inputs\":[\"a\"],\"options\":{\"retry\":5,\"heartbeat\":\"2s\","
+                "\"hops\":4,\"wait_for_provider\":true}}",
+                "{\"done\":1,\"failed\":0,\"outputs\":[{\"output\":\"a\"}]}");
+    cr_expect_eq(fake.options.timeout, 5000000000u);
+    cr_expect_eq(fake.options.retry.max_attempts, 5);
+    cr_expect_eq(fake.options.heartbeat, 2000000000u);
+    cr_expect_eq(fake.options.hops, 4);
+    cr_expect_eq(fake.options.flags, APIARY_WAIT_FOR_PROVIDER);
+    fake_expect_failure(agent, "task_execution",
+                        "{\"capability\":\"html_escaping\",\"inputs\":[\"a\"],\"options\":{\"keep\":\"1h\"}}", 400,
+                        "options: \"keep\" is unknown");
+    fake_expect_failure(agent, "task_execution",
+                        "{\"capability\":\"html_escaping\",\"inputs\":[\"a\"],\"options\":{\"retry\":\"often\"}}", 400,
+                        "options: \"retry\" cannot be that; it is attempts");
+    fake_expect_failure(agent, "task_execution", "{\"capability\":\"html_escaping\",\"inputs\":[],\"options\":3}", 400,
+                        "\"options\" is not an object");
+    done();
+}
+
+Test(options, each_step_has_its_own)
+{
+    open_with("workflow", NULL);
+    fake_expect(agent, "workflow_execution",
+                "{\"steps\":[{\"capability\":\"html_escaping\",\"options\":{\"timeout\":\"7s\"}}],\"input\":\"x\"}",
+                "{\"steps\":[{\"capability\":\"html_escaping\",\"output\":\"x\"}],\"output\":\"x\"}");
+    cr_expect_eq(fake.options.timeout, 7000000000u);
+    fake_expect_failure(agent, "workflow_execution",
+                        "{\"steps\":[{\"capability\":\"html_escaping\"},{\"capability\":\"html_escaping\","
+                        "\"options\":{\"delay\":null}}],\"input\":\"x\"}",
+                        400, "step 2: options: \"delay\" cannot be that");
     done();
 }

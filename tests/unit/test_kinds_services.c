@@ -35,7 +35,7 @@ Test(kinds, the_table_is_complete_and_sound)
         cr_assert_gt(strlen((*k)->what), 10, "%s", (*k)->name);
         cr_assert_eq(apiary_kind((*k)->name), *k, "two kinds are called %s", (*k)->name);
         for (const apiary_agent_key_t *key = (*k)->keys; key && key->name; key++)
-            cr_assert(strchr("sibldzpc", key->type) && key->what && key->what[0], "%s: %s", (*k)->name, key->name);
+            cr_assert(strchr("sibldzpco", key->type) && key->what && key->what[0], "%s: %s", (*k)->name, key->name);
     }
     cr_assert_geq(count, 30);
     cr_assert_null(apiary_kind("no_such_kind"));
@@ -431,6 +431,9 @@ Test(statistics, describe)
                 "{\"n\":1,\"sum\":7.0,\"mean\":7.0,\"stddev\":0.0,\"min\":7.0,\"median\":7.0,\"max\":7.0}");
     fake_expect(agent, "statistics", "{\"values\":[3,1,2]}",
                 "{\"n\":3,\"sum\":6.0,\"mean\":2.0,\"stddev\":1.0,\"min\":1.0,\"median\":2.0,\"max\":3.0}");
+    fake_expect(agent, "statistics", "{\"values\":[9007199254740993,-9007199254740993]}",
+                "{\"n\":2,\"sum\":0.0,\"mean\":0.0,\"stddev\":12738103345051546.0,\"min\":-9007199254740993,\"median\":0.0,"
+                "\"max\":9007199254740993}");
     fake_expect_failure(agent, "statistics", "{\"values\":[1e308,1e308]}", 400, "too large");
     done();
 }
