@@ -46,7 +46,8 @@ static void case_scale_place_make(struct place *p, unsigned segment, const struc
 /* Submit, claim, complete, collect, discover and route, each once: what they cost must not depend on the size of the tables. */
 static void count_steps(struct perf_result *r)
 {
-    static const struct perf_tables points[] = {{16, 1024}, {1024, 1024}, {16, 1000000 / 64 * 64}, {1024, 1000000 / 64 * 64}};
+    static const struct perf_tables points[] = {
+        {16, 1024, 0}, {1024, 1024, 0}, {16, 1000000 / 64 * 64, 0}, {1024, 1000000 / 64 * 64, 0}};
     double least = 0, most = 0;
 
     for (size_t i = 0; i < sizeof points / sizeof *points; i++) {

@@ -15,6 +15,7 @@
 
 #include "core/process.h"
 #include "perf/link.h"
+#include "perf/option.h"
 #include "perf/report.h"
 #include "perf/simulate.h"
 #include "perf/step.h"
@@ -41,6 +42,7 @@ static void usage(FILE *to)
           "       apiary-perf list                       the cases\n"
           "       apiary-perf compare A.json B.json      is B faster than A\n"
           "       apiary-perf count [STEP]...            instructions and cache lines, by valgrind\n"
+          "       apiary-perf options                    what each option of a task adds, in instructions\n"
           "       apiary-perf simulate                   the policies of balancing, in a simulation\n"
           "       apiary-perf balance                    the same with three processes\n"
           "       apiary-perf build                      processor, compiler and kind of build, in one word\n"
@@ -342,12 +344,22 @@ static int main_count(int n, char **names)
 static int count_run(int n, char **arguments)
 {
     int step = n == 4 ? perf_step_of(arguments[0]) : -1;
-    struct perf_tables tables;
+    struct perf_tables tables = {0};
 
     if (step < 0) return USAGE;
     tables.members = (unsigned)strtoul(arguments[2], NULL, 10);
     tables.tasks = (unsigned)strtoul(arguments[3], NULL, 10);
     perf_step_counted((enum perf_step)step, (unsigned)strtoul(arguments[1], NULL, 10), tables);
+    remove_left("/dev/shm", getpid());
+    return OK;
+}
+
+static int count_options(int n, char **arguments)
+{
+    int step = n == 3 ? perf_step_of(arguments[0]) : -1;
+
+    if (step < 0) return USAGE;
+    perf_step_options((enum perf_step)step, (unsigned)strtoul(arguments[1], NULL, 10), (unsigned)strtoul(arguments[2], NULL, 10));
     remove_left("/dev/shm", getpid());
     return OK;
 }
@@ -485,10 +497,12 @@ static int main_run(int argc, char **argv)
     if (strcmp(argv[0], "compare") == 0) return argc == 3 ? main_compare(argv[1], argv[2]) : (usage(stderr), USAGE);
     if (strcmp(argv[0], "build") == 0) return build();
     if (strcmp(argv[0], "count") == 0) return main_count(argc - 1, argv + 1);
+    if (strcmp(argv[0], "options") == 0) return argc == 1 ? perf_option_main(wanted.json) : (usage(stderr), USAGE);
     if (strcmp(argv[0], "simulate") == 0) return argc == 1 ? run_apart(main_simulate) : (usage(stderr), USAGE);
     if (strcmp(argv[0], "balance") == 0) return argc == 1 ? run_apart(main_balance) : (usage(stderr), USAGE);
     perf_clock_open();
     if (strcmp(argv[0], "count-run") == 0) return count_run(argc - 1, argv + 1);
+    if (strcmp(argv[0], "count-options") == 0) return count_options(argc - 1, argv + 1);
     return strcmp(argv[0], "all") == 0 ? run_all() : run_named(argc, argv);
 }
 

@@ -4,8 +4,13 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <time.h>
 
+#include "perf/option.h"
 #include "registry/client/client.h"
+#include "registry/routing/dead.h"
+#include "shm/due.h"
 
 #define BODY 64u
 #define EMPTYING (4u << 20) /* bytes read to empty a simulated cache */
@@ -20,6 +25,7 @@ struct perf_bench {
     uint64_t tokens[64], refs[64];
     unsigned done[PERF_STEPS];
     uint32_t queue;
+    const struct perf_option *option;
 };
 
 static const char *const names[PERF_STEPS] = {"submit", "claim", "complete", "collect", "discover", "route"};
@@ -41,11 +47,14 @@ struct perf_bench *perf_bench_open(struct perf_tables tables)
     struct ap_geometry geometry = {
         .members = tables.members, .lanes = tables.members * 2, .tasks = tables.tasks, .queues = tables.members != 0 ? 16 : 0};
     struct perf_bench *b = calloc(1, sizeof *b);
-    static const char *const capabilities[] = {PERF_CAPABILITY, NULL};
+    static const char *capabilities[] = {PERF_CAPABILITY, NULL};
     static struct ap_agent_registration agent = {.name = "agent", .capabilities = capabilities};
     static struct ap_swarm_registration swarm = {.service = "perf", .version = "1", .agents = &agent, .agent_count = 1};
 
     if (b == NULL) perf_die("out of memory");
+    b->option = &perf_options_table[tables.option];
+    capabilities[0] = b->option->major ? PERF_CAPABILITY "@1" : PERF_CAPABILITY;
+    agent.terms = tables.option != 0 ? &b->option->terms : NULL;
     perf_segment_make(3, &geometry, 0, 0);
     b->a = perf_attach(3, NULL);
     perf_must(ap_lane_open(b->a->seg, b->a->member, &b->worker), "lane");
@@ -57,6 +66,14 @@ struct perf_bench *perf_bench_open(struct perf_tables tables)
     ap_consumer_init(&b->consumer, b->a->seg, b->queue);
     perf_body_make(b->body, sizeof b->body);
     return b;
+}
+
+static void bench_close(struct perf_bench *b)
+{
+    ap_lane_close(&b->worker);
+    perf_must(apiary_detach(b->a), "detach");
+    shm_unlink(perf_segment_name(3));
+    free(b);
 }
 
 /* At the beginning of a page, wherever the linker puts it: how many instructions it takes to compare two names depends on whether
@@ -73,17 +90,25 @@ __attribute__((noinline)) void perf_step_route(struct perf_bench *b, unsigned at
 
 void perf_step_submit(struct perf_bench *b, unsigned at)
 {
-    perf_must(apiary_delegate(b->a, asked_for, b->body, sizeof b->body, NULL, &b->tasks[at]), "delegate");
+    const apiary_delegate_options_t *o = b->option != perf_options_table ? &b->option->options : NULL;
+
+    perf_must(apiary_delegate(b->a, asked_for, b->body, sizeof b->body, o, &b->tasks[at]), "delegate");
 }
 
-void perf_step_claim(struct perf_bench *b, unsigned at)
+/* In two functions that are counted, neither of which calls the other: counting would stop where the inner one ends. */
+static inline __attribute__((always_inline)) void claim_task(struct perf_bench *b, unsigned at)
 {
     b->refs[at] = ap_queue_pop(&b->consumer);
     if (b->refs[at] == 0 || !ap_task_claim(b->a->seg, b->worker.index, b->queue, b->refs[at], &b->tokens[at]))
         perf_die("a task was not to be claimed");
 }
 
-void perf_step_complete(struct perf_bench *b, unsigned at)
+void perf_step_claim(struct perf_bench *b, unsigned at)
+{
+    claim_task(b, at);
+}
+
+static inline __attribute__((always_inline)) void complete_task(struct perf_bench *b, unsigned at)
 {
     struct ap_segment *seg = b->a->seg;
     struct ap_slot *slot = ap_slot_at(seg, AP_REF_SLOT(b->refs[at]));
@@ -95,6 +120,11 @@ void perf_step_complete(struct perf_bench *b, unsigned at)
     ap_slot_result(slot, 0, size);
     ap_slot_agent_code(slot, 0);
     perf_must(ap_task_finish(seg, AP_REF_SLOT(b->refs[at]), b->tokens[at], 0), "finish");
+}
+
+void perf_step_complete(struct perf_bench *b, unsigned at)
+{
+    complete_task(b, at);
 }
 
 void perf_step_collect(struct perf_bench *b, unsigned at)
@@ -125,12 +155,70 @@ void perf_step_route(struct perf_bench *b, unsigned at)
     perf_must(ap_route(b->a->seg, (uint32_t)capability, &b->balance, AP_NO_QUEUE, &queue, &life), "route");
 }
 
+/* ---- what is otherwise with an option ------------------------------------------------------------------------------ */
+
+__attribute__((noinline)) void perf_step_claim_due(struct perf_bench *b, unsigned at);
+__attribute__((noinline)) void perf_step_complete_unseen(struct perf_bench *b, unsigned at);
+__attribute__((noinline)) void perf_step_fetch(struct perf_bench *b, unsigned at);
+__attribute__((noinline)) void perf_step_nothing(struct perf_bench *b, unsigned at);
+
+void perf_step_claim_due(struct perf_bench *b, unsigned at)
+{
+    ap_due_look(b->a->seg, &ap_registry_hooks, b->worker.index);
+    claim_task(b, at);
+}
+
+/* As a worker does. */
+void perf_step_complete_unseen(struct perf_bench *b, unsigned at)
+{
+    complete_task(b, at);
+    ap_task_free_unseen(b->a->seg, b->worker.index, AP_REF_SLOT(b->refs[at]), ap_slot_leave, b->a->seg);
+}
+
+void perf_step_fetch(struct perf_bench *b, unsigned at)
+{
+    apiary_result_t result = {.struct_size = sizeof result};
+    uint8_t fetched[BODY];
+
+    perf_must(apiary_fetch(b->a, b->tasks[at], 0, fetched, sizeof fetched, &result), "fetch");
+    if (result.code != 0 || result.size != BODY) perf_die("a result was lost");
+    perf_must(apiary_forget(b->a, b->tasks[at]), "forget");
+}
+
+void perf_step_nothing(struct perf_bench *b, unsigned at)
+{
+    (void)b, (void)at;
+}
+
+/* A step as it is taken, and the function that is counted: the call itself where a step is one call of the interface, else the step
+ * with what it does by hand. By full names: a pattern would take in perf_step_counted, which calls them. */
+struct taken {
+    void (*run)(struct perf_bench *b, unsigned at);
+    const char *counted;
+};
+
+static struct taken step_taken(enum perf_step step, const struct perf_option *option)
+{
+    static const struct taken usual[PERF_STEPS] = {
+        {perf_step_submit, "apiary_delegate"}, {perf_step_claim, "perf_step_claim"}, {perf_step_complete, "perf_step_complete"},
+        {perf_step_collect, "perf_step_collect"}, {perf_step_discover, "apiary_discover"}, {perf_step_route, "perf_step_route"}};
+    bool unseen = (option->options.flags & APIARY_DETACH) != 0;
+
+    if (step == PERF_CLAIM && option->options.delay != 0) return (struct taken){perf_step_claim_due, "perf_step_claim_due"};
+    if (step == PERF_COMPLETE && unseen) return (struct taken){perf_step_complete_unseen, "perf_step_complete_unseen"};
+    if (step == PERF_COLLECT && option->fetched) return (struct taken){perf_step_fetch, "perf_step_fetch"};
+    if (step == PERF_COLLECT && unseen) return (struct taken){perf_step_nothing, "perf_step_nothing"};
+    return usual[step];
+}
+
+const char *perf_step_function(enum perf_step step, unsigned option)
+{
+    return step_taken(step, &perf_options_table[option]).counted;
+}
+
 void perf_bench_step(struct perf_bench *b, enum perf_step step)
 {
-    static void (*const steps[PERF_STEPS])(struct perf_bench *, unsigned) = {
-        perf_step_submit, perf_step_claim, perf_step_complete, perf_step_collect, perf_step_discover, perf_step_route};
-
-    steps[step](b, b->done[step]++ % 64);
+    step_taken(step, b->option).run(b, b->done[step]++ % 64);
     if (step == PERF_COLLECT) ap_queue_publish(&b->consumer, 0);
 }
 
@@ -148,9 +236,13 @@ static void empty_caches(const uint8_t *room)
 
 void perf_step_counted(enum perf_step step, unsigned n, struct perf_tables tables)
 {
+    /* At the beginning of a page, and with it the stack of what is called from here: else it would depend on the length of the
+     * environment how many lines of the stack a step touches. */
+    const struct perf_tables own __attribute__((aligned(4096))) = tables;
     struct perf_bench *b = perf_bench_open(tables);
     uint8_t *room = calloc(1, EMPTYING);
 
+    __asm__ __volatile__("" : : "r"(&own) : "memory");
     if (room == NULL) perf_die("out of memory");
     for (unsigned i = 0; i < n; i++) {
         for (enum perf_step s = PERF_SUBMIT; s < PERF_STEPS; s++) {
@@ -159,4 +251,37 @@ void perf_step_counted(enum perf_step step, unsigned n, struct perf_tables table
         }
     }
     free(room);
+}
+
+void perf_step_from_here(void)
+{
+    __asm__ __volatile__("" ::: "memory");
+}
+
+void perf_step_to_here(void)
+{
+    __asm__ __volatile__("" ::: "memory");
+}
+
+/* Past the time for which the clock goes by the processor's counter alone (core/ops.c): each step reads it anew, as it does after
+ * caches were emptied, and not now and then. */
+static void pause_for_clock(void)
+{
+    nanosleep(&(struct timespec){.tv_nsec = 1200000}, NULL);
+}
+
+void perf_step_options(enum perf_step step, unsigned before, unsigned n)
+{
+    for (unsigned option = 0; perf_options_table[option].name != NULL; option++) {
+        struct perf_bench *b = perf_bench_open((struct perf_tables){.option = option});
+        for (unsigned i = 0; i < before + n; i++) {
+            if (i == before) perf_step_from_here();
+            for (enum perf_step s = PERF_SUBMIT; s <= PERF_COLLECT; s++) {
+                if (s == step) pause_for_clock();
+                perf_bench_step(b, s);
+            }
+        }
+        perf_step_to_here();
+        bench_close(b);
+    }
 }
