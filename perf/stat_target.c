@@ -40,7 +40,7 @@ static const struct target targets[] = {
     {"stream-many", "seqpacket", RATIO, 0.1},
     {"recover", "futex wake", RATIO, 3.0},
     {"recover", "futex wake", P99, 5.0},
-    {"bystander", "p99 by the undisturbed p99", ROW, 2.0},
+    {"bystander", "p99 by the undisturbed p99, median of blocks", ROW, 2.0},
     {"overload", "goodput by capacity", ROW_LEAST, 0.9},
     {"overload", "p99 of a refusal by that of a submit", ROW, 5.0},
     {"overload", "refusals with a time to retry after", ROW_LEAST, 1.0},
