@@ -4,11 +4,9 @@
  * running number than an earlier one of the same life are counted in that file, {64-bit in order, 64-bit late}. */
 #include <apiary/agent.h>
 
-#include <fcntl.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
+
+#include "mapped.h"
 
 struct ledger {
     uint8_t *counts;
@@ -20,23 +18,6 @@ struct ledger {
 
 enum { LIVES = 1 << 16 };
 
-static void *map(apiary_agent_t *agent, const char *path, uint64_t *size)
-{
-    struct stat st;
-    void *at;
-    int fd = open(path, O_RDWR | O_CLOEXEC);
-
-    if (fd < 0 || fstat(fd, &st) < 0) {
-        apiary_agent_log(agent, 3, "%s: %s", path, strerror(errno));
-        if (fd >= 0) close(fd);
-        return NULL;
-    }
-    *size = (uint64_t)st.st_size;
-    at = mmap(NULL, *size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    close(fd);
-    return at != MAP_FAILED ? at : NULL;
-}
-
 static int create(apiary_agent_t *agent, void **state)
 {
     const char *path = apiary_agent_text(agent, "file", NULL), *order = apiary_agent_text(agent, "order", NULL);
@@ -47,9 +28,9 @@ static int create(apiary_agent_t *agent, void **state)
     memset(l, 0, sizeof *l);
     l->spin = apiary_agent_number(agent, "spin", 0);
     *state = l;
-    if (path != NULL && (l->counts = map(agent, path, &l->size)) == NULL) return APIARY_ECONFIG;
+    if (path != NULL && (l->counts = map_file(agent, path, &l->size)) == NULL) return APIARY_ECONFIG;
     if (order == NULL) return 0;
-    l->order = map(agent, order, &size);
+    l->order = map_file(agent, order, &size);
     if (l->order == NULL || size < 2 * sizeof *l->order) return APIARY_ECONFIG;
     l->last = apiary_agent_alloc(agent, LIVES * sizeof *l->last);
     if (l->last == NULL) return APIARY_ENOBLOCK;

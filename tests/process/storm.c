@@ -2,17 +2,20 @@
  *
  *   storm --bin DIR --plugin FILE [--clients N] [--seed N] [--seconds N] [--FAULT N]...
  *
- * Two services run as real queens: "work" in two instances, and "calm" which is never touched. Clients (children of this
- * program) keep a window of tasks open at both and write what they know of each task into a file that outlives them; the
- * agents count each execution in another. Then queens of "work", clients, and the daemon are killed with SIGKILL as often
- * as asked, queens are stopped and continued much later (--pause), clients are killed while they attach (--attach), and the rest
- * of the table `faults`: the monitor's holder is stopped while a queen dies; strangers exec from a second thread, end threads with
- * open tasks, do so in a process namespace of their own, idle until they are killed, and write to closed descriptors. The dead
- * are started again. Tasks have options, mixed by the seed: keys, delays, retries, results that are kept. A victim is stopped
- * first, so that what it had in hand can be looked up, and then killed. At the end:
- *   submitted = completed once + reported failed + submitter died unknowing; nothing completed without an execution; extra
- *   executions <= kills of queens; calm's tasks never failed, and came first in the order of their client; no slot,
- *   block, lease, lane, member or ticket is left; shmdump --verify finds nothing.
+ * Services run as real queens: "work" in two instances, "other", which offers a part of the same, "frail", for whose capability
+ * another stands in, and "calm". Clients (children of this program) keep a window of tasks open and write what they know of each
+ * task into a file that outlives them; the agents count each execution in another. Then queens of "work" and "frail", clients, and
+ * the daemon are killed with SIGKILL as often as asked, queens are stopped and continued much later (--pause), clients are killed
+ * while they attach (--attach), and the rest of the table `faults`: the monitor's holder is stopped while a queen dies; strangers
+ * exec from a second thread, end threads with open tasks, do so in a process namespace of their own, idle until they are killed,
+ * and write to closed descriptors. The dead are started again. Half of the tasks have options, mixed by the seed (storm_mix.h), and
+ * their callers are subject to rules. A victim is stopped first, so that what it had in hand can be looked up, and then killed. At
+ * the end:
+ *   submitted = completed once + failed + ended as asked + submitter died unknowing; nothing completed without an execution, or was
+ *   executed though it was not started in time; started again is only what a death, a failure, a hedge or a parent explains, and of
+ *   what ends at once no more than queens were killed; parts came once and in order; a hedged task has one answer; no task was run
+ *   where its caller's rules forbid it, and no more at once than its capability allows; calm's tasks never failed, and came first
+ *   in the order of their client; no slot, block, lease, lane, member or ticket is left; shmdump --verify finds nothing.
  */
 #include "tests/process/storm_client.h"
 
@@ -56,6 +59,16 @@ static void look_at(const struct ap_segment *seg, pid_t pid, uint64_t histogram[
     histogram[found]++;
 }
 
+/* What it has in its hands of a bounded capability is nobody's from now on. */
+static void free_cells(pid_t pid)
+{
+    for (int i = 0; i < STORMY_CELLS; i++) {
+        if (ap_load_acquire(&seen->cells[i].pid) != pid) continue;
+        ap_store_release(&seen->cells[i].held, 0);
+        ap_store_release(&seen->cells[i].pid, 0);
+    }
+}
+
 static void put_down(const struct ap_segment *seg, pid_t pid, uint64_t *histogram)
 {
     int status;
@@ -63,6 +76,7 @@ static void put_down(const struct ap_segment *seg, pid_t pid, uint64_t *histogra
     kill(pid, SIGSTOP);
     if (waitpid(pid, &status, WUNTRACED) != pid || !WIFSTOPPED(status)) die("process %d did not stop: %x", (int)pid, status);
     look_at(seg, pid, histogram);
+    free_cells(pid);
     kill(pid, SIGKILL);
 }
 
@@ -109,6 +123,18 @@ static void *shared_file(const char *name, size_t size)
     return at;
 }
 
+#define RULES "{name: work_echo, idempotent: true, eject_after: 0, " \
+              "rules: [{deny: thief}, {from: shop, forbid: other}, {from: bank, prefer: [other]}]}"
+static const struct {
+    const char *name, *offers, *forbidden;
+} services[] = {
+    {"work", RULES ", {name: narrow_echo, concurrency: 2, eject_after: 0, rules: [{allow: [shop, bank]}]}", "thief"},
+    {"calm", "calm_echo", "nobody"},
+    {"other", RULES, "shop, thief"},
+    {"frail", "{name: frail_echo, eject_after: 0, rules: [{fallback: calm_echo}]}", "nobody"},
+};
+_Static_assert(NARROW == 2, "as the configuration says");
+
 static void write_config(void)
 {
     FILE *f;
@@ -119,12 +145,13 @@ static void write_config(void)
     f = fopen(config, "w");
     if (f == NULL) die("%s: %s", config, strerror(errno));
     fprintf(f, "meta_registry:\n  segment: %s\nswarms:\n", segment);
-    for (int i = 0; i < 2; i++) {
-        const char *service = i == 0 ? "work" : "calm";
+    for (size_t i = 0; i < sizeof services / sizeof services[0]; i++)
         fprintf(f, "  - service: %s\n    queen: {instances: %d}\n    agents:\n      - name: echo\n        plugin: %s\n"
-                   "        capabilities: [%s_echo]\n        config: {file: %s/executed, order: %s/order_%s, spin: %d}\n",
-                service, i == 0 ? 2 : 1, plugin, service, folder, folder, service, i == 0 ? WORK_SPIN : 0);
-    }
+                   "        capabilities: [%s]\n"
+                   "        config: {file: %s/executed, order: %s/order_%s, seen: %s/seen, spin: %d, forbidden: [%s], "
+                   "bounded: narrow_echo, bound: %d}\n",
+                services[i].name, i == 0 ? 2 : 1, plugin, services[i].offers, folder, folder, i == 1 ? "calm" : "work", folder,
+                i == 1 ? 0 : WORK_SPIN, services[i].forbidden, NARROW);
     fclose(f);
 }
 
@@ -134,7 +161,7 @@ static unsigned open_tasks(const struct ap_segment *seg)
 
     for (uint32_t i = 0; i < seg->geometry.tasks; i++) {
         uint32_t state = AP_WORD_STATE(ap_load_acquire(&ap_slot_at(seg, i)->word));
-        n += state == AP_TASK_RESERVED || state == AP_TASK_QUEUED || state == AP_TASK_RUNNING;
+        n += state == AP_TASK_RESERVED || ap_task_waits(state) || state == AP_TASK_RUNNING;
     }
     return n;
 }
@@ -144,7 +171,7 @@ static unsigned open_tasks(const struct ap_segment *seg)
 /* ---- faults ------------------------------------------------------------------------------------------------------ */
 
 struct host {
-    pid_t queens[2], calm, daemon, clients[CLIENTS_MAX];
+    pid_t queens[2], calm, other, frail, daemon, clients[CLIENTS_MAX];
     unsigned client_count;
 };
 static const char *const instances[2] = {"0", "1"};
@@ -157,6 +184,21 @@ static void kill_queen(apiary_t *a, struct host *h)
     reap_child(h->queens[k]);
     h->queens[k] = start_queen("work", instances[k]);
     wait_passing(a, "work", 2);
+}
+
+/* Another capability stands in for its own, but not for what waits there already: soon all clients wait for that. */
+static void kill_frail(apiary_t *a, struct host *h)
+{
+    pid_t pid;
+    int status;
+
+    put_down(a->seg, h->frail, victims[0]);
+    reap_child(h->frail);
+    pid = fork();
+    if (pid == 0) stranger_asks("frail_echo");
+    if (waitpid(pid, &status, 0) != pid || status != 0) die("nobody stood in for frail_echo: status %x", status);
+    h->frail = start_queen("frail", instances[0]);
+    wait_passing(a, "frail", 1);
 }
 
 static void kill_client(apiary_t *a, struct host *h)
@@ -201,7 +243,8 @@ static void kill_attaching(apiary_t *a, struct host *h)
 
 static bool is_hosts(const struct host *h, pid_t pid)
 {
-    bool is = pid == h->queens[0] || pid == h->queens[1] || pid == h->calm || pid == h->daemon;
+    bool is = pid == h->queens[0] || pid == h->queens[1] || pid == h->calm || pid == h->other || pid == h->frail ||
+              pid == h->daemon;
 
     for (unsigned i = 0; i < h->client_count; i++) is |= pid == h->clients[i];
     return is;
@@ -251,11 +294,11 @@ static bool given_to_others(const struct ap_segment *seg, pid_t pid)
 static void stop_holder(apiary_t *a, struct host *h)
 {
     uint32_t tid = ap_load_acquire((uint32_t *)ap_robust_word(&a->seg->header->role)) & FUTEX_TID_MASK;
-    const pid_t hosts[] = {h->queens[0], h->queens[1], h->calm, h->daemon};
+    const pid_t hosts[] = {h->queens[0], h->queens[1], h->calm, h->other, h->frail, h->daemon};
     unsigned k = (unsigned)rand() % 2;
     pid_t holder = 0, victim;
 
-    for (unsigned i = 0; i < 4; i++)
+    for (unsigned i = 0; i < sizeof hosts / sizeof hosts[0]; i++)
         if (tid != 0 && has_thread(hosts[i], tid)) holder = hosts[i];
     if (holder == 0) return; /* between two holders */
     if (holder == h->queens[k]) k = 1 - k;
@@ -322,8 +365,8 @@ static void close_descriptors(apiary_t *a, struct host *h)
 
 /* ---- main ------------------------------------------------------------------------------------------------------- */
 
-enum { FAULT_QUEEN, FAULT_CLIENT, FAULT_DAEMON, FAULT_PAUSE, FAULT_ATTACH, FAULT_HOLDER, FAULT_EXEC, FAULT_THREADS, FAULT_NAMESPACE,
-       FAULT_BYSTANDER, FAULT_CLOSED, FAULTS };
+enum { FAULT_QUEEN, FAULT_FRAIL, FAULT_CLIENT, FAULT_DAEMON, FAULT_PAUSE, FAULT_ATTACH, FAULT_HOLDER, FAULT_EXEC, FAULT_THREADS,
+       FAULT_NAMESPACE, FAULT_BYSTANDER, FAULT_CLOSED, FAULTS };
 
 static struct fault {
     const char *name, *what;
@@ -331,6 +374,7 @@ static struct fault {
     unsigned planned, left, done;
 } faults[FAULTS] = {
     [FAULT_QUEEN] = {"queen", "queens killed", kill_queen, 10, 0, 0},
+    [FAULT_FRAIL] = {"frail", "queens killed for whose capability another stands in", kill_frail, 2, 0, 0},
     [FAULT_CLIENT] = {"client", "clients killed", kill_client, 4, 0, 0},
     [FAULT_DAEMON] = {"daemon", "daemons killed", kill_daemon, 2, 0, 0},
     [FAULT_PAUSE] = {"pause", "queens stopped and continued", pause_queen, 2, 0, 0},
@@ -406,6 +450,23 @@ static unsigned strangers(void)
     return n;
 }
 
+/* Everybody goes. */
+static int leave(const struct host *h)
+{
+    const pid_t all[] = {h->calm, h->other, h->frail, h->queens[0], h->queens[1], h->daemon};
+    int bad = 0, status;
+
+    for (unsigned i = 0; i < sizeof all / sizeof all[0]; i++) kill(all[i], SIGTERM);
+    for (unsigned i = 0; i < sizeof all / sizeof all[0]; i++) {
+        pid_t pid = wait(&status);
+
+        if (pid >= 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0) continue;
+        printf("process %d did not leave well: status %x\n", (int)pid, status);
+        bad = 1;
+    }
+    return bad;
+}
+
 int main(int argc, char **argv)
 {
     struct plan p = options(argc, argv);
@@ -419,7 +480,8 @@ int main(int argc, char **argv)
     srand(p.seed);
     if (mkdtemp(folder) == NULL) die("%s: %s", folder, strerror(errno));
     known = shared_file("known", TASKS_MAX);
-    executed = shared_file("executed", TASKS_MAX);
+    executed = shared_file("executed", 2 * (size_t)TASKS_MAX);
+    seen = shared_file("seen", sizeof *seen);
     shared = shared_file("shared", sizeof *shared);
     shared->mix = p.seed;
     order[0] = shared_file("order_work", 2 * sizeof **order);
@@ -430,8 +492,12 @@ int main(int argc, char **argv)
                                                              .read_only = 1}, &a) < 0) poll(NULL, 0, 2);
     for (int i = 0; i < 2; i++) host.queens[i] = start_queen("work", instances[i]);
     host.calm = start_queen("calm", instances[0]);
+    host.other = start_queen("other", instances[0]);
+    host.frail = start_queen("frail", instances[0]);
     wait_passing(a, "work", 2);
     wait_passing(a, "calm", 1);
+    wait_passing(a, "other", 1);
+    wait_passing(a, "frail", 1);
     host.client_count = p.clients;
     for (unsigned i = 0; i < p.clients; i++) host.clients[i] = start_client();
     run_faults(a, &p, &host);
@@ -446,21 +512,12 @@ int main(int argc, char **argv)
     /* What dead clients left is done for nobody: wait until the table holds no open task. */
     while (open_tasks(a->seg) != 0) poll(NULL, 0, 2);
     print_victims();
-    bad = balance(faults[FAULT_QUEEN].done + faults[FAULT_HOLDER].done,
+    bad = balance(faults[FAULT_QUEEN].done + faults[FAULT_HOLDER].done + faults[FAULT_FRAIL].done,
                   faults[FAULT_CLIENT].done + faults[FAULT_ATTACH].done, strangers());
+    bad |= balance_options(a->seg, faults[FAULT_QUEEN].done + faults[FAULT_HOLDER].done + faults[FAULT_FRAIL].done);
     verdict = verify();
     printf("shmdump --verify: %d\n", verdict);
-    kill(host.calm, SIGTERM);
-    for (int i = 0; i < 2; i++) kill(host.queens[i], SIGTERM);
-    kill(host.daemon, SIGTERM);
-    for (int i = 0; i < 4; i++) {
-        int status;
-        pid_t pid = wait(&status);
-        if (pid < 0 || !WIFEXITED(status) || WEXITSTATUS(status) != 0) {
-            printf("process %d did not leave well: status %x\n", (int)pid, status);
-            bad = 1;
-        }
-    }
+    bad |= leave(&host);
     apiary_detach(a);
     bad |= leaks() != 0;
     shm_unlink(segment);

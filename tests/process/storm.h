@@ -21,14 +21,21 @@
 
 #include "core/apiary.h"
 #include "registry/client/client.h"
+#include "registry/routing/dead.h"
 #include "registry/routing/kept.h"
+#include "registry/routing/terms.h"
+#include "tests/plugins/stormy.h"
 #include "tests/support/leftovers.h"
 
 enum { CLIENTS_MAX = 16, WINDOW = 8, WORK_SPIN = 800000, TASKS_MAX = 200000000, BODY_MAX = 70000, STRANGER_TASKS = 4 };
-enum { NONE, BEGUN, DELEGATED, COMPLETED, FAILED };
+enum { CHILDREN = TASKS_MAX, NARROW = 2 }; /* the index of a child is its parent's and this; tasks of narrow_echo at once */
+/* What its client knows of a task. OFFERED: delegated, and it may end without being run. ENDED: as it was asked to, and not well.
+ * UNSTARTED: so, and it was not run. */
+enum { NONE, BEGUN, DELEGATED, COMPLETED, FAILED, OFFERED, ENDED, UNSTARTED, KNOWN };
 
-/* One byte each: what the client knows, how often agents ran it. Index = client life's base + its running number. */
+/* One byte each: what the client knows, how often agents ran it; of the latter those of children follow. */
 static uint8_t *known, *executed;
+static struct stormy_seen *seen;
 struct shared {
     uint64_t next;          /* index to give out */
     uint64_t lives;         /* of clients so far */
@@ -36,8 +43,14 @@ struct shared {
     uint32_t stop;          /* clients finish what is open and leave */
     uint64_t doubled;       /* completions of a task not open */
     uint64_t wrong;         /* results that are not the request */
+    uint64_t parts;         /* read, and */
+    uint64_t parts_wrong;   /* those out of order, twice, or missing at the end */
+    uint64_t answered;      /* hedged tasks that had an answer, and */
+    uint64_t answered_twice;
+    uint64_t admitted;      /* tasks of callers who are not allowed */
     uint64_t calm_failed;   /* failures of the untouched service */
     uint64_t codes[200];    /* failures by errno */
+    uint64_t ends[200];     /* the same, of tasks that were to end so */
     uint64_t refused[200];  /* submits refused by errno, retried */
 };
 static uint64_t victims[2][AP_TASK_STATES + 1]; /* queens, clients; by the state of a task in their hands, last: none */

@@ -3,99 +3,173 @@
 #ifndef STORM_CLIENT_H
 #define STORM_CLIENT_H
 
-#include "tests/process/storm.h"
+#include "tests/process/storm_mix.h"
 
 /* ---- one client ------------------------------------------------------------------------------------------------- */
 
-struct open_task {
-    apiary_task_t task;
-    uint64_t index;
-    int calm, open, kept;
+/* The parts of one task, as they come: those of an attempt before are void. */
+struct reading {
+    uint8_t data[BODY_MAX];
+    size_t have;
+    uint32_t attempt, count;
 };
 
-/* Most bodies lie in the slot; some in the pool, in two classes. */
-static size_t size_of(uint64_t index)
+/* 0 all are read, or an error. */
+static int read_parts(apiary_t *a, const struct open_task *t, struct reading *ret)
 {
-    return index % 64 == 5 ? BODY_MAX : index % 8 == 3 ? 2000 : 64;
-}
+    apiary_part_t part = {.struct_size = sizeof part};
+    int r;
 
-/* What a task is delegated with, by its number: half of them with nothing. A delay would spoil the order of the calm ones. A kept
- * one has its result fetched by its name. */
-static int mix(apiary_delegate_options_t *o, uint64_t index, int calm)
-{
-    static const struct apiary_retry thrice = {.max_attempts = 3, .backoff = 1};
-    uint64_t draw = (index ^ shared->mix) * UINT64_C(0x9e3779b97f4a7c15) >> 40;
+    ret->have = ret->attempt = ret->count = 0;
+    while ((r = apiary_next_part(a, t->task, APIARY_FOREVER, ret->data + ret->have, BODY_MAX - ret->have, &part)) > 0) {
+        bool fits = part.size <= BODY_MAX - ret->have;
 
-    switch (draw % 10) {
-    case 0: o->key = index + 1; break;
-    case 1: o->retry = thrice; break;
-    case 2: o->hops = 3; break;
-    case 3: o->flags = APIARY_WAIT_FOR_PROVIDER; break;
-    case 4: o->delay = calm ? 0 : draw / 10 % 5000000 + 1; break;
-    case 5: o->flags = APIARY_DETACH; o->keep = UINT64_C(3600000000000); break;
-    default: break;
+        if (part.attempt != ret->attempt) {
+            if (part.attempt < ret->attempt) ap_add_relaxed(&shared->parts_wrong, 1);
+            if (fits) memmove(ret->data, ret->data + ret->have, part.size);
+            ret->have = ret->count = 0;
+            ret->attempt = part.attempt;
+        } else if (!fits) {
+            ap_add_relaxed(&shared->parts_wrong, 1);
+            return APIARY_ETOOLARGE;
+        }
+        if (!fits) continue; /* there is room for it now */
+        if (part.number != ret->count) ap_add_relaxed(&shared->parts_wrong, 1);
+        ap_add_relaxed(&shared->parts, 1);
+        ret->have += part.size;
+        ret->count++;
     }
-    return o->keep != 0;
+    return r;
 }
 
-static int task_result(apiary_t *a, const struct open_task *t, apiary_result_t *result)
+/* What was read of the last attempt, and what follows. */
+static void join_parts(struct reading *p, apiary_result_t *result)
 {
-    static _Thread_local uint8_t data[BODY_MAX];
-
-    return t->kept ? apiary_fetch(a, t->task, APIARY_FOREVER, data, sizeof data, result)
-                   : apiary_await(a, t->task, APIARY_FOREVER, result);
+    if (result->attempts != p->attempt) p->have = p->count = 0;
+    if (result->parts != p->count) ap_add_relaxed(&shared->parts_wrong, 1);
+    if (p->have + result->size > BODY_MAX) return;
+    if (result->size > 0) memcpy(p->data + p->have, result->data, result->size);
 }
 
-static void settle(struct open_task *t, int r, apiary_result_t *result, apiary_t *a)
+static int task_result(apiary_t *a, const struct open_task *t, struct reading *p, apiary_result_t *result)
 {
-    int code = r < 0 ? r : result->code;
-    uint64_t echoed = 0;
+    int r = 0;
 
-    if (ap_load_relaxed(&known[t->index]) != DELEGATED)
-        ap_add_relaxed(&shared->doubled, 1);
+    p->have = 0;
+    if (t->kept) return apiary_fetch(a, t->task, APIARY_FOREVER, p->data, BODY_MAX, result);
+    if ((t->options.flags & APIARY_PARTS) != 0) r = read_parts(a, t, p);
+    if (r == 0) r = apiary_await(a, t->task, APIARY_FOREVER, result);
+    if (r == 0 && (t->options.flags & APIARY_PARTS) != 0) join_parts(p, result);
+    return r;
+}
+
+static bool is_echo(const struct open_task *t, const struct reading *p, const apiary_result_t *result)
+{
+    static _Thread_local uint8_t body[BODY_MAX];
+    const uint8_t *data = (t->options.flags & APIARY_PARTS) != 0 ? p->data : result->data;
+
+    fill_body(t, body);
+    return p->have + result->size == size_of(t->index) && memcmp(data, body, size_of(t->index)) == 0;
+}
+
+/* It has one answer, and whoever asks again gets none. */
+static void look_at_hedge(apiary_t *a, const struct open_task *t)
+{
+    apiary_result_t again = {.struct_size = sizeof again};
+
+    ap_add_relaxed(&shared->answered, 1);
+    if (apiary_poll(a, t->task, &again) != APIARY_ESTALE) ap_add_relaxed(&shared->answered_twice, 1);
+}
+
+static void settle(apiary_t *a, struct open_task *t)
+{
+    static _Thread_local struct reading parts;
+    apiary_result_t result = {.struct_size = sizeof result};
+    int r = task_result(a, t, &parts, &result), code = r < 0 ? r : result.code, asked = as_asked(t, code, &result);
+    uint8_t state = ap_load_relaxed(&known[t->index]);
+
+    if (state != DELEGATED && state != OFFERED) ap_add_relaxed(&shared->doubled, 1);
     if (code == 0) {
-        if (result->size != size_of(t->index)) ap_add_relaxed(&shared->wrong, 1);
-        else memcpy(&echoed, result->data, sizeof echoed);
-        if (echoed != t->index) ap_add_relaxed(&shared->wrong, 1);
+        if (!is_echo(t, &parts, &result) || (t->body.ask & STORMY_LINGERS) != 0) ap_add_relaxed(&shared->wrong, 1);
         ap_store_relaxed(&known[t->index], COMPLETED);
+    } else if (asked != 0) {
+        ap_add_relaxed(&shared->ends[-code], 1);
+        ap_store_relaxed(&known[t->index], (uint8_t)asked);
     } else {
         ap_add_relaxed(&shared->codes[-code], 1);
         if (t->calm) ap_add_relaxed(&shared->calm_failed, 1);
         ap_store_relaxed(&known[t->index], FAILED);
     }
     if (r == 0 && t->kept && apiary_forget(a, t->task) < 0) ap_add_relaxed(&shared->wrong, 1);
-    if (r == 0 && !t->kept) apiary_release(a, result);
+    if (r == 0 && !t->kept) apiary_release(a, &result);
+    if (t->options.hedge != 0) look_at_hedge(a, t);
     t->open = 0;
 }
 
-static int submit(apiary_t *a, struct open_task *t, uint64_t turn, uint32_t life, uint32_t *number)
+/* What may change a refusal that is to last: 1, it has been changed. */
+static int give_way(struct open_task *t, int r)
 {
-    apiary_delegate_options_t options = {.struct_size = sizeof options, .timeout = UINT64_C(3600000000000)};
+    apiary_delegate_options_t *o = &t->options;
+
+    if (r == APIARY_ETABLEFULL && t->kept) { /* no room for its result, which dead clients' have: like any other then */
+        o->flags &= ~(uint32_t)APIARY_DETACH;
+        o->keep = 0;
+        t->kept = 0;
+    } else if ((r == APIARY_EFORBIDDEN || r == APIARY_ENOPROVIDER) && o->provider != 0) { /* not that one, or it has gone */
+        o->provider = 0;
+    } else if (r == APIARY_EBACKLOG && (o->timeout < HOUR || o->schedule_to_start == SHORT)) { /* too short a time now */
+        o->timeout = HOUR;
+        o->provider = 0;
+        if (o->schedule_to_start != 0) o->schedule_to_start = HOUR;
+        if ((t->body.ask & STORMY_LINGERS) != 0) o->start_to_close = SHORT;
+    } else {
+        return 0;
+    }
+    return 1;
+}
+
+/* "nobody alive offers it now": between a kill and the restart. Not an answer to be had more often than is useful. */
+static void wait_after(int r)
+{
+    static const int loads[] = {APIARY_ENOPROVIDER, APIARY_EQUEUEFULL, APIARY_ENOSLOT, APIARY_ESHARE, APIARY_ENOBLOCK,
+                                APIARY_ELIMIT};
+
+    for (size_t i = 0; i < sizeof loads / sizeof loads[0]; i++) {
+        if (r != loads[i]) continue;
+        poll(NULL, 0, 1);
+        return;
+    }
+    die("delegate: %s", apiary_strerror(r));
+}
+
+/* A caller whom the rules deny, or do not allow, is refused, whatever else is so. */
+static void try_forbidden(apiary_t *a, const char *caller)
+{
+    const struct stormy body = {.index = UINT64_MAX, .life = UINT32_MAX};
+    const apiary_delegate_options_t o = {.struct_size = sizeof o, .flags = APIARY_DETACH};
+
+    if (caller != NULL && strcmp(caller, "thief") != 0) return;
+    if (apiary_delegate(a, caller != NULL ? "work_echo" : "narrow_echo", &body, sizeof body, &o, NULL) == 0)
+        ap_add_relaxed(&shared->admitted, 1);
+}
+
+static int submit(apiary_t *a, struct open_task *t, uint64_t turn, uint32_t life, uint32_t *number, const char *caller)
+{
     static _Thread_local uint8_t body[BODY_MAX];
     int r;
 
     t->index = ap_add_relaxed(&shared->next, 1);
     if (t->index >= TASKS_MAX) return 0;
-    /* One in a window is work, and it takes longer than all the others: a kill finds most queens at it. */
-    t->calm = turn % WINDOW != 0;
-    t->kept = mix(&options, t->index, t->calm);
-    memcpy(body, &t->index, sizeof t->index);
-    memcpy(body + 8, (const uint32_t[2]){life, ++*number}, 8);
+    t->body = (struct stormy){.index = t->index, .life = life, .number = ++*number};
+    mix(a, t, caller, turn);
+    fill_body(t, body);
+    if (turn % WINDOW == 1) try_forbidden(a, caller);
     ap_store_relaxed(&known[t->index], BEGUN);
-    for (;;) {
-        r = apiary_delegate(a, t->calm ? "calm_echo" : "work_echo", body, size_of(t->index), &options, &t->task);
-        if (r == 0) break;
+    while ((r = apiary_delegate(a, t->capability, body, size_of(t->index), &t->options, &t->task)) < 0) {
         ap_add_relaxed(&shared->refused[-r], 1);
-        if (r == APIARY_ETABLEFULL && t->kept) { /* no room for its result, which dead clients' have: like any other then */
-            options.flags = options.keep = t->kept = 0;
-            continue;
-        }
-        /* "nobody alive offers it now": between a kill and the restart. Not an answer to be had more often than is useful. */
-        if (r != APIARY_ENOPROVIDER && r != APIARY_EQUEUEFULL && r != APIARY_ENOSLOT && r != APIARY_ESHARE && r != APIARY_ENOBLOCK)
-            die("delegate: %s", apiary_strerror(r));
-        poll(NULL, 0, 1);
+        if (!give_way(t, r)) wait_after(r);
     }
-    ap_store_relaxed(&known[t->index], DELEGATED);
+    ap_store_relaxed(&known[t->index], t->may != 0 ? OFFERED : DELEGATED);
     t->open = 1;
     return 1;
 }
@@ -104,29 +178,22 @@ static void client(void)
 {
     struct open_task tasks[WINDOW] = {0};
     apiary_t *a = NULL;
-    apiary_result_t result = {.struct_size = sizeof result};
     uint32_t life = (uint32_t)ap_add_relaxed(&shared->lives, 1), number = 0;
+    const char *caller = callers[life % 4];
     char message[256] = "";
-    int r;
 
     if (apiary_attach(segment, &(apiary_attach_options_t){.struct_size = sizeof(apiary_attach_options_t), .name = "storm",
-                                                          .message = message, .message_size = sizeof message},
+                                                          .swarm = caller, .message = message, .message_size = sizeof message},
                       &a) < 0)
         die("client: %s", message);
     for (uint64_t turn = 0;; turn++) {
         struct open_task *t = &tasks[turn % WINDOW];
         int more = !ap_load_acquire(&shared->stop);
 
-        if (t->open) {
-            r = task_result(a, t, &result);
-            settle(t, r, &result, a);
-        }
-        if (more && submit(a, t, turn, life, &number)) continue;
-        for (turn = 0; turn < WINDOW; turn++) {
-            if (!tasks[turn].open) continue;
-            r = task_result(a, &tasks[turn], &result);
-            settle(&tasks[turn], r, &result, a);
-        }
+        if (t->open) settle(a, t);
+        if (more && submit(a, t, turn, life, &number, caller)) continue;
+        for (turn = 0; turn < WINDOW; turn++)
+            if (tasks[turn].open) settle(a, &tasks[turn]);
         break;
     }
     apiary_detach(a);
@@ -141,7 +208,7 @@ static void leave_one(apiary_t *a)
     struct open_task t = {0};
     uint32_t number = 0;
 
-    submit(a, &t, 1, (uint32_t)ap_add_relaxed(&shared->lives, 1), &number);
+    submit(a, &t, 2, (uint32_t)ap_add_relaxed(&shared->lives, 1), &number, NULL);
 }
 
 static apiary_t *attach_stranger(void)
@@ -213,6 +280,21 @@ static void stranger_namespace(int ready)
         stranger_threads(ready);
     }
     for (;;) pause();
+}
+
+/* Has one task done, and leaves. */
+__attribute__((noreturn)) static void stranger_asks(const char *capability)
+{
+    const struct stormy body = {.index = UINT64_MAX, .life = UINT32_MAX};
+    const apiary_delegate_options_t o = {.struct_size = sizeof o, .timeout = HOUR};
+    apiary_t *a = attach_stranger();
+    struct stormy echo;
+    size_t size = 0;
+    int r = apiary_call(a, capability, &body, sizeof body, &o, &echo, sizeof echo, &size);
+
+    if (r < 0) fprintf(stderr, "%s: %s\n", capability, apiary_strerror(r));
+    apiary_detach(a);
+    _exit(r < 0 || size != sizeof body || memcmp(&body, &echo, sizeof body) != 0);
 }
 
 /* Attached and idle. */
