@@ -59,14 +59,14 @@ assert len(done) == 3 and min(done) > 0, done' || fail 'one instance got all cal
 
 # ---- an instance is stopped: what waits there moves to others, and new tasks go to others
 
-kill -STOP "${queens[0]}"
+stop "${queens[0]}"
 for i in {1..12}; do start "$folder/caller.$i" apiary delegate --timeout 120s text.upper "call $i"; done
 until_true is_passed_over text.upper text_service 0 'no beat'
 for i in {1..12}; do until_true grep -qx "CALL $i" "$folder/caller.$i"; done
 for i in {1..20}; do apiary delegate --timeout 60s text.upper hello; echo; done >"$folder/out" 2>&1
 [ "$(grep -c '^HELLO$' "$folder/out")" = 20 ] || fail "20 calls beside a stopped instance: $(sort "$folder/out" | uniq -c)"
 expect 0 'queued task moved' shmdump "$APIARY_SEGMENT" --events 1000
-kill -STOP "${queens[1]}" "${queens[2]}"
+stop "${queens[1]}" "${queens[2]}"
 until_true sh -c 'apiary route explain text.upper | grep -q "none passes, and it is the best"'
 kill -CONT "${queens[0]}" "${queens[1]}" "${queens[2]}"
 until_true sh -c '[ "$(apiary route explain text.upper --json | grep -c "\"standing\": \"passing\"")" = 3 ]'

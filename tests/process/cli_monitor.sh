@@ -40,7 +40,7 @@ for q in "${queens[@]}"; do
     [ "$(begun_by "$q")" -eq 0 ] || victim=$q
 done
 shmdump | grep -qE "of process +$daemon\$" || fail "shmdump does not name the monitor's process: $(shmdump | grep -A4 monitor)"
-kill -STOP "$daemon"
+stop "$daemon"
 kill -KILL "$victim"
 stood_in_for()
 {

@@ -95,7 +95,7 @@ until_true apiary check
 # ---- a queen that is stopped is not dead, but it does not pass either
 
 queen=$(pid_of poison_service)
-kill -STOP "$queen"
+stop "$queen"
 late()
 {
     apiary check | grep -qE '(WARNING: poison_service/0 warning|CRITICAL: poison_service/0 critical) \(no beat for [0-9.]+ s\)'

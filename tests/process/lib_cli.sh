@@ -60,6 +60,16 @@ until_true()
     until "$@" >/dev/null 2>&1; do :; done
 }
 
+# stop PID...: the signal is sent at once, and each thread stops at its own next step: one that runs may take a task meanwhile.
+stop()
+{
+    local pid
+    kill -STOP "$@"
+    for pid in "$@"; do
+        until ! grep -hs '^State:' /proc/"$pid"/task/*/status | grep -qv '(stopped)'; do :; done
+    done
+}
+
 gone()
 {
     ! kill -0 "$1" 2>/dev/null

@@ -16,12 +16,23 @@
 static struct ap_segment *seg;
 static char seg_name[64];
 
+/* The name of another segment, of this process alone: tests of one program run beside each other, and builds do. */
+static inline const char *own_name(void)
+{
+    static char own[64];
+
+    snprintf(own, sizeof own, "/apiary-own-%d", (int)getpid());
+    return own;
+}
+
+
 static inline void fixture_make(uint32_t tasks, uint32_t depth, uint32_t inlets)
 {
     struct ap_segment_options o = {.name = seg_name};
     char message[256] = "";
 
     leftovers_clear("apiary-unit");
+    leftovers_clear("apiary-own");
     snprintf(seg_name, sizeof seg_name, "/apiary-unit-%d", (int)getpid());
     shm_unlink(seg_name);
     o.geometry = (struct ap_geometry){.members = 8, .lanes = 16, .tasks = tasks, .queues = 4, .queue_depth = depth,

@@ -182,3 +182,31 @@ Test(delay, who_finds_a_task_due_ends_what_nobody_waits_for)
         used += AP_WORD_STATE(ap_load_acquire(&ap_slot_at(a->seg, i)->word)) != AP_TASK_FREE;
     cr_expect_eq(used, 0, "a task past its deadline that nobody waits for is freed");
 }
+
+/* Where no worker and no client is about, the monitor sleeps until the soonest task is due, and no longer. */
+Test(delay, the_monitor_alone_queues_what_is_due)
+{
+    static const char *const offers[] = {"idle", NULL};
+    const apiary_delegate_options_t o = {.struct_size = sizeof o, .delay = soon};
+    struct ap_agent_registration agent = {.name = "idle", .capabilities = offers, .lane = a->anchor->lane.index};
+    struct ap_swarm_registration swarm = {.service = "idle", .lane = agent.lane, .member = a->member, .agents = &agent,
+                                          .agent_count = 1};
+    struct ap_monitor *m = NULL;
+    uint64_t began;
+
+    cr_assert_eq(ap_swarm_register(a->seg, &swarm), 0);
+    cr_assert_eq(ap_monitor_start(a->seg, a->member, &m), 0);
+    began = now();
+    for (int i = 0; i < 20; i++) {
+        apiary_task_t task;
+
+        cr_assert_eq(apiary_delegate(a, "idle", "", 0, &o, &task), 0);
+        while (state_of(task) == AP_TASK_SCHEDULED) sched_yield();
+        cr_expect_eq(state_of(task), AP_TASK_QUEUED);
+        ap_give_up(a, task);
+    }
+    cr_expect_lt(now() - began, 4 * SECOND, "it beats once a second in any case: twenty times 20 ms took %llu",
+                 (unsigned long long)(now() - began));
+    ap_monitor_stop(m);
+    ap_swarm_deregister(a->seg, agent.lane, &swarm);
+}

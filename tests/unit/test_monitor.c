@@ -467,19 +467,38 @@ static uint64_t switches(void)
     return sum;
 }
 
+Test(monitor, an_observer_has_none)
+{
+    struct ap_segment observed = *seg;
+    struct ap_monitor *m = NULL;
+
+    observed.writable = false;
+    cr_expect_eq(ap_monitor_start(&observed, anchor.member, &m), APIARY_EREADONLY);
+    cr_expect_null(m);
+}
+
+/* Who watches sleeps, and so does who waits for the role: neither is woken, nor goes round. */
 Test(monitor, idle_makes_no_wakeups)
 {
-    struct ap_monitor *m;
     const char *forced = getenv("APIARY_PARK");
+    struct ap_ops counted = ap_ops_system;
+    struct ap_monitor *m, *waits = NULL;
     uint64_t before, until;
+    uint32_t reads;
 
     if (forced != NULL && strcmp(forced, "poll") == 0) cr_skip_test("looks every 10 ms by design");
+    counted.now = counted_now;
+    seg->ops = &counted;
     m = start_monitor();
-    /* Let the sweep after its own coming pass: from then on it beats once a second. */
+    cr_assert_eq(ap_monitor_start(seg, anchor.member, &waits), 0);
+    /* Let the sweep after their own coming pass: from then on the first one beats once a second. */
     do {
         before = switches();
+        reads = ap_load_relaxed(&clock_reads);
         until = ap_ops_system.now() + 300000000;
         while (ap_ops_system.now() < until) sched_yield();
-    } while (switches() != before);
+    } while (switches() != before || ap_load_relaxed(&clock_reads) != reads);
+    ap_monitor_stop(waits);
     ap_monitor_stop(m);
+    seg->ops = &ap_ops_system;
 }

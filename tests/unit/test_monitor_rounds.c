@@ -8,7 +8,9 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "registry/registry.h"
 #include "registry/monitor/monitor.h"
+#include "registry/routing/kept.h"
 #include "shm/event.h"
 #include "shm/queue.h"
 #include "tests/support/leftovers.h"
@@ -196,6 +198,54 @@ Test(rounds, the_table_is_swept_when_it_is_due)
     cr_expect(!waits(late));
     ap_monitor_stop(m);
     ap_slabs_release(&slabs);
+}
+
+/* What was sent to an agent whose tasks fail, or to a swarm that does not go on, before that was known waits there. */
+Test(rounds, with_each_beat_while_somebody_is_passed_over)
+{
+    static const char *const offers[] = {"work", NULL};
+    struct ap_agent_registration agent = {.name = "agent", .capabilities = offers, .lane = anchor.index};
+    struct ap_swarm_registration swarm = {.service = "s", .lane = anchor.index, .member = anchor.member, .agents = &agent,
+                                          .agent_count = 1};
+    uint64_t time = clock_is;
+    struct ap_consumer consumer;
+    struct ap_monitor *m;
+
+    ap_slabs_init(&slabs, &anchor);
+    cr_assert_eq(ap_swarm_register(seg, &swarm), 0);
+    ap_consumer_init(&consumer, seg, agent.queue);
+    m = start();
+    for (int round = 0; round < 3; round++, time += 2000 * MS) {
+        struct ap_slot *late = queued(time + 1);
+
+        if (round == 1) ap_queue_eject(&consumer, time + 1500 * MS, 1);
+        cr_assert(ap_swarm_beat(seg, &swarm, round == 2 ? APIARY_CRITICAL : APIARY_PASSING));
+        at(time + 999 * MS, false);
+        cr_expect(waits(late), "%d", round);
+        at(time + 1000 * MS, false);
+        cr_expect_eq(waits(late), round == 0, "%d", round);
+        at(time + 2000 * MS, round == 0); /* one that is seen after the sweep would bring the next one forward */
+        cr_expect(!waits(late), "%d", round);
+    }
+    ap_monitor_stop(m);
+    ap_slabs_release(&slabs);
+    ap_swarm_deregister(seg, anchor.index, &swarm);
+}
+
+Test(rounds, results_that_were_kept_for_their_time_go)
+{
+    struct ap_kept *row = ap_kept_at(seg, 3);
+    uint64_t time = clock_is;
+    struct ap_monitor *m;
+
+    row->until = time + 101 * MS;
+    row->life = AP_KEPT_LIFE(1, 0, AP_KEPT_KEPT);
+    m = start();
+    at(time + 100 * MS, true);
+    cr_expect_eq(AP_KEPT_STATE(ap_load_acquire(&row->life)), AP_KEPT_KEPT);
+    at(time + 200 * MS, true);
+    cr_expect_eq(AP_KEPT_STATE(ap_load_acquire(&row->life)), AP_KEPT_FREE);
+    ap_monitor_stop(m);
 }
 
 /* ---- a reaper that is stopped --------------------------------------------------------------------------------- */

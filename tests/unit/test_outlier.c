@@ -170,6 +170,42 @@ Test(outlier, what_waits_goes_to_another_provider)
     cr_expect_eq(AP_QUEUE_STATE(ap_load_acquire(&queue->life)), AP_QUEUE_OPEN);
 }
 
+/* References of tasks that were taken back, or that ran meanwhile, are none to pass on. */
+Test(outlier, what_does_not_wait_any_more_goes_nowhere)
+{
+    apiary_task_t tasks[8];
+
+    cr_assert(ap_swarm_beat(b->seg, &hive.queen.registration, APIARY_PASSING));
+    hive_handlers(fail_if, count);
+    failing = true;
+    for (int i = 0; i < 8; i++) tasks[i] = asked("first", "x", 1, 0);
+    other_enters();
+    cr_assert_eq(apiary_cancel(a, tasks[6]), 0);
+    cr_expect_eq(ap_worker_serve(&hive.worker), 8);
+    for (int i = 0; i < 5; i++) cr_expect_eq(code_of(tasks[i]), APIARY_EAGENT);
+    cr_expect_eq(code_of(tasks[6]), APIARY_ECANCELLED);
+    cr_expect_eq(ap_queue_depth(a->seg, other_agent.queue), 2, "the fifth and the seventh");
+}
+
+/* The one that is sent when its time is over is tried where it was sent, though another provider is there. */
+Test(outlier, its_trial_is_its_own)
+{
+    apiary_task_t task;
+
+    tasks_end(5, true);
+    cr_assert(ap_swarm_beat(b->seg, &hive.queen.registration, APIARY_PASSING));
+    other_enters();
+    ap_add_relaxed(&clock_now, SECOND);
+    cr_assert(ap_swarm_beat(b->seg, &hive.queen.registration, APIARY_PASSING));
+    cr_assert(ap_swarm_beat(a->seg, &other, APIARY_PASSING));
+    failing = false;
+    task = asked("first", "x", 1, 0);
+    cr_assert_eq(ap_queue_depth(a->seg, other_agent.queue), 0, "it is sent to the one on trial");
+    cr_expect_eq(ap_worker_serve(&hive.worker), 1);
+    cr_expect_eq(code_of(task), 0);
+    cr_expect_eq(ap_queue_depth(a->seg, other_agent.queue), 0);
+}
+
 /* While its hands are full, by those who look after the tasks of others. */
 Test(outlier, what_waits_behind_its_tasks_goes_to_another_provider)
 {

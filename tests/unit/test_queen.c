@@ -428,60 +428,6 @@ Test(queen, swarm_is_passing_and_beats)
     apiary_queen_stop(q, LONG);
 }
 
-static struct ap_ops fast;
-static const uint32_t *fast_word;
-static uint64_t fast_ahead;
-static uint32_t fast_waits;
-
-static uint64_t fast_now(void)
-{
-    return ap_ops_system.now() + ap_load_acquire(&fast_ahead);
-}
-
-/* Of this one word a wait is over at once, and it was a long one. */
-static int fast_wait(const uint32_t *word, uint32_t value, uint64_t until)
-{
-    if (word != ap_load_acquire(&fast_word)) return ap_ops_system.futex_wait(word, value, until);
-    ap_add_acq_rel(&fast_ahead, 5 * SECOND);
-    ap_add_acq_rel(&fast_waits, 1);
-    sched_yield();
-    return -ETIMEDOUT;
-}
-
-/* A record that is another's by now, or that says already that the swarm is down, is not written to. */
-Test(queen, beats_in_her_own_record_alone)
-{
-    struct ap_swarm *s;
-    apiary_queen_t *q;
-    uint64_t life, beat, others[2];
-
-    fast = ap_ops_system;
-    fast.now = fast_now;
-    fast.futex_wait = fast_wait;
-    a->seg->ops = &fast;
-    q = start();
-    s = ap_swarm_at(a->seg, queen_inside(q)->registration.swarm);
-    life = ap_load_acquire(&s->life);
-    others[0] = AP_SWARM_LIFE(AP_SWARM_EPOCH(life) + 2, 30, AP_SWARM_LIVE);
-    others[1] = AP_SWARM_LIFE(AP_SWARM_EPOCH(life) + 1, AP_SWARM_LANE(life), AP_SWARM_DOWN);
-    ap_store_release(&fast_word, &queen_inside(q)->news);
-    ap_queen_news(queen_inside(q));
-    for (int i = 0; i < 2; i++) {
-        uint32_t from = ap_load_acquire(&fast_waits);
-
-        ap_store_release(&s->life, others[i]);
-        while (ap_load_acquire(&fast_waits) - from < 2) sched_yield(); /* one beat may have begun before */
-        beat = ap_load_relaxed(&s->beat);
-        while (ap_load_acquire(&fast_waits) - from < 10) sched_yield();
-        cr_expect_eq(ap_load_relaxed(&s->beat), beat, "record %d", i);
-        ap_store_release(&s->life, life);
-        while (ap_load_relaxed(&s->beat) == beat) sched_yield();
-    }
-    ap_store_release(&fast_word, NULL);
-    apiary_queen_stop(q, LONG);
-    a->seg->ops = &ap_ops_system;
-}
-
 /* The signals that this thread's status says are blocked; name: how it is called. */
 static uint64_t blocked_of(const char *thread, char thread_name[32])
 {

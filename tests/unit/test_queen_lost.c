@@ -110,6 +110,50 @@ Test(queen_lost, an_agent_that_ends_its_thread_with_a_task)
     is_lost(q, "worker 1: an agent ended its thread; the one that was called last is odd");
 }
 
+/* ---- and the other worker's tasks -------------------------------------------------------------------------------- */
+
+static uint32_t asked_count;
+
+static void asked_end(void *job, const apiary_result_t *result)
+{
+    cr_expect_eq(result->code, APIARY_ESHUTDOWN, "%s", apiary_error_name(result->code));
+    cr_expect_eq(apiary_job_reply(job, "", 0), APIARY_ESTALE, "the task is to run again, and nobody here answers it any more");
+    ap_add_acq_rel(&asked_count, 1);
+}
+
+static void asks(void *state, apiary_job_t *job)
+{
+    cr_expect_eq(apiary_agent_execute_task(state, "keep", "x", 1, NULL, asked_end, job), 0);
+}
+KIND(asks, create_nothing, asks, NULL);
+
+/* They run again, and are not taken for answered by what ends with the worker. */
+Test(queen_lost, tasks_of_another_worker_are_left_to_run_again)
+{
+    static const char *const caps[] = {"asks", NULL}, *const odd[] = {"odd", NULL};
+    static const apiary_agent_description_t agents[] = {
+        {.name = "asks", .kind = &asks_kind, .capabilities = caps}, {.name = "keep", .kind = &keep_kind, .capabilities = keep_caps},
+        {.name = "odd", .kind = &quitter_kind, .capabilities = odd, .worker = 1}};
+    const apiary_swarm_description_t d = {APIARY_SWARM_DESCRIPTION, .service = "test", .workers = 2, .agents = agents,
+                                          .agent_count = 3, .log = note};
+    const apiary_delegate_options_t forget = {.struct_size = sizeof forget, .flags = APIARY_DETACH};
+    apiary_queen_t *q = NULL;
+    struct ap_slot *slot;
+    apiary_task_t task;
+    uint64_t word;
+
+    cr_assert_eq(apiary_queen_start(a, &d, NULL, 0, &q), 0);
+    cr_assert_eq(apiary_delegate(a, "asks", "x", 1, NULL, &task), 0);
+    while (ap_load_acquire(&kept_count) == 0) sched_yield();
+    cr_assert_eq(apiary_delegate(a, "odd", NULL, 0, &forget, NULL), 0);
+    while (times(2, "worker 1: an agent ended its thread; the one that was called last is odd") == 0) sched_yield();
+    cr_expect_eq(apiary_queen_stop(q, 0), 0);
+    cr_expect_eq(ap_load_acquire(&asked_count), 1);
+    cr_assert(ap_task_find(a, task, &slot, &word));
+    cr_expect_not(ap_task_ended(AP_WORD_STATE(word)), "%s", ap_task_state_name(AP_WORD_STATE(word)));
+    cr_expect_eq(AP_WORD_CRASHES(word), 0);
+}
+
 Test(queen_lost, an_agent_that_ends_its_thread_before_there_was_a_task)
 {
     apiary_queen_t *q = NULL;
@@ -129,6 +173,42 @@ Test(queen_lost, an_agent_that_ends_its_thread_while_it_is_made)
     cr_expect_eq(said.count, 0, "the caller was told");
     cr_assert_eq(start_odd(&stay_kind, message, sizeof message, &q), 0, "nothing of it is left: %s", message);
     cr_expect_eq(apiary_queen_stop(q, LONG), 0);
+}
+
+/* What other agents have in hand then is not theirs to end any more: the worker ends as the dead do, and the tasks run again. */
+Test(queen_lost, tasks_of_the_other_agents_run_again)
+{
+    static const char *const odd_caps[] = {"odd", NULL};
+    const apiary_agent_description_t agents[] = {{.name = "keep", .kind = &keep_kind, .capabilities = keep_caps},
+                                                 {.name = "odd", .kind = &quitter_kind, .capabilities = odd_caps, .worker = 1}};
+    const apiary_swarm_description_t d = {APIARY_SWARM_DESCRIPTION, .service = "test", .workers = 2, .agents = agents,
+                                          .agent_count = 2, .log = note};
+    const apiary_delegate_options_t forget = {.struct_size = sizeof forget, .flags = APIARY_DETACH};
+    apiary_result_t result = {.struct_size = sizeof result};
+    const struct ap_slot *slot;
+    apiary_queen_t *q;
+    apiary_task_t task;
+
+    cr_assert_eq(apiary_queen_start(a, &d, NULL, 0, &q), 0);
+    cr_assert_eq(apiary_delegate(a, "keep", "x", 1, NULL, &task), 0);
+    slot = ap_slot_at(a->seg, task.slot);
+    while (ap_load_acquire(&kept_count) < 1) sched_yield();
+    cr_assert_eq(apiary_delegate(a, "odd", NULL, 0, &forget, NULL), 0);
+    while (times(2, "worker 1: an agent ended its thread; the one that was called last is odd") == 0) sched_yield();
+    stop_at_once(q);
+    cr_expect_eq(apiary_job_reply(kept[0], "late", 4), APIARY_ESTALE);
+    cr_expect_eq(apiary_poll(a, task, &result), APIARY_ENOTREADY);
+    while (AP_WORD_STATE(ap_load_acquire(&slot->word)) == AP_TASK_RUNNING) ap_reap_asking(a->seg, AP_NO_LANE, &ap_registry_hooks);
+    cr_expect_eq(AP_WORD_STATE(ap_load_acquire(&slot->word)), AP_TASK_QUEUED);
+    cr_expect_eq(AP_WORD_CRASHES(ap_load_acquire(&slot->word)), 0, "it has crashed nobody");
+    kept_count = 0;
+    cr_assert_eq(apiary_queen_start(a, &d, NULL, 0, &q), 0);
+    while (ap_load_acquire(&kept_count) < 1) sched_yield();
+    cr_expect_eq(apiary_job_finish_from_thread(kept[0], 0, "well", 4), 0);
+    cr_assert_eq(apiary_await(a, task, LONG, &result), 0);
+    cr_expect(result.code == 0 && result.attempts == 2);
+    apiary_release(a, &result);
+    stop_at_once(q);
 }
 
 /* Each of her workers once, however often she is told to stop; and her beat goes on. */

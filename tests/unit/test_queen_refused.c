@@ -74,6 +74,9 @@ Test(queen_refused, swarms)
     d.workers = AP_WORKERS_MAX + 1;
     cr_expect_str_eq(refusal(&d), "s: 17 workers; at most 16");
     d.workers = AP_WORKERS_MAX;
+    d.weight = AP_WEIGHT_MAX + 1;
+    cr_expect_str_eq(refusal(&d), "s: the weight 1001; at most 1000");
+    d.weight = 0;
     d.agent_count = 0;
     cr_expect_str_eq(refusal(&d), "s: has no agents");
     d.agent_count = 1;

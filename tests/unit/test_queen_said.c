@@ -13,7 +13,7 @@ static const uint32_t *fast_word;
 static const struct ap_swarm *seen;
 static uint64_t ahead;
 static uint32_t wanted, made, shown; /* beats: to be made, made, and those of which the state was seen */
-static int states[256];              /* after each of them */
+static int states[256];              /* after each of the last 256 */
 static uint32_t sleepless;           /* waits that were to end before they began */
 
 static uint64_t fast_now(void)
@@ -25,7 +25,7 @@ static int fast_wait(const uint32_t *word, uint32_t value, uint64_t until)
 {
     if (word != ap_load_acquire(&fast_word)) return ap_ops_system.futex_wait(word, value, until);
     sleepless += until <= fast_now();
-    if (made > 0) states[made - 1] = (int)ap_load_relaxed(&seen->state);
+    if (made > 0) states[(made - 1) % 256] = (int)ap_load_relaxed(&seen->state);
     ap_store_release(&shown, made);
     while (made == ap_load_acquire(&wanted)) {
         if (ap_load_acquire(&fast_word) == NULL) return ap_ops_system.futex_wait(word, value, until);
@@ -43,7 +43,7 @@ static const int *beat(uint32_t times)
 
     ap_store_release(&wanted, from + times);
     while (ap_load_acquire(&shown) != from + times) sched_yield();
-    return states + from;
+    return states + from % 256;
 }
 
 static int level_of_last;
@@ -113,8 +113,10 @@ Test(queen_said, a_worker_that_does_not_return_is_told_in_time)
     for (int i = first; i < 14; i++)
         cr_expect_eq(after[i], i < first + 8 ? APIARY_WARNING : APIARY_CRITICAL, "beat %d: %d", i, after[i]);
     ap_store_release(&gate, 1);
-    while (!ap_load_relaxed(&queen_inside(q)->workers[0].parked)) sched_yield();
-    cr_expect_eq(beat(2)[1], APIARY_PASSING);
+    /* These beats are as quick as the machine lets them be: a worker that is awake for a moment may have made no turn since. */
+    do {
+        while (!ap_load_relaxed(&queen_inside(q)->workers[0].parked)) sched_yield();
+    } while (beat(1)[0] != APIARY_PASSING);
     stop_beating(q);
 }
 
@@ -249,6 +251,44 @@ Test(queen_said, nothing_of_her_caller_is_changed)
         cr_expect_eq(sigismember(&before, signal), sigismember(&after, signal), "%d", signal);
     cr_assert_eq(apiary_queen_stop(q, LONG), 0);
     cr_expect_eq(logged_by, 2, "that she is there, and that she has left");
+}
+
+/* ---- terms that others have declared otherwise --------------------------------------------------------------------- */
+
+static char conflicts[16][256];
+static uint32_t conflict_count;
+
+static void note_conflict(void *user, int level, const char *line)
+{
+    (void)user;
+    if (level == 4 && conflict_count < 16) snprintf(conflicts[conflict_count++], sizeof conflicts[0], "%s", line);
+}
+
+/* Each is said with both values, as many as there is room for, and how many more there are. */
+Test(queen_said, terms_that_others_have_declared_otherwise)
+{
+    static const char *const offers[] = {"c0", "c1", "c2", "c3", "c4", "c5", "c6", "c7", "c8", "c9", NULL};
+    char text[2][512] = {"", ""}, expected[256];
+    apiary_agent_description_t agents[2];
+    apiary_queen_t *queens[2] = {NULL, NULL};
+
+    for (int i = 0; i < 20; i++)
+        snprintf(text[i / 10] + strlen(text[i / 10]), sizeof text[0] - strlen(text[i / 10]), "c%d: {rate: %d}\n", i % 10, 100 + i);
+    for (int i = 0; i < 2; i++) {
+        apiary_swarm_description_t d = {APIARY_SWARM_DESCRIPTION, .service = i == 0 ? "first" : "second", .agents = &agents[i],
+                                        .agent_count = 1, .log = note_conflict};
+
+        agents[i] = (apiary_agent_description_t){.name = "agent", .kind = &echo_kind, .capabilities = offers, .terms = text[i]};
+        cr_assert_eq(apiary_queen_start(a, &d, NULL, 0, &queens[i]), 0);
+        cr_expect_eq(conflict_count, i == 0 ? 0 : 9, "%u", conflict_count);
+    }
+    for (int i = 0; i < 8; i++) {
+        snprintf(expected, sizeof expected,
+                 "c%d: another agent has declared rate: %d; second declares %d, which is in force now", i, 100 + i, 110 + i);
+        cr_expect_str_eq(conflicts[i], expected);
+    }
+    cr_expect_str_eq(conflicts[8], "2 more terms are declared otherwise by other agents");
+    for (int i = 0; i < 2; i++) cr_assert_eq(apiary_queen_stop(queens[i], LONG), 0);
 }
 
 /* A table without room is told with what to do, and not with what somebody else was refused. */

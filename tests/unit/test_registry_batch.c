@@ -38,6 +38,9 @@ Test(batch, arguments)
     cr_expect_eq(n, 0);
     cr_expect_eq(apiary_delegate_batch(client, &q, 0, &task, &n), APIARY_EINVAL);
     cr_expect_eq(apiary_delegate_batch(client, &q, 1, NULL, &n), APIARY_EINVAL, "not fire and forget, and nowhere to name it");
+    q.struct_size = 1;
+    cr_expect_eq(apiary_delegate_batch(client, &q, 1, &task, &n), APIARY_EINVAL, "of no version");
+    q.struct_size = sizeof q;
     cr_expect_eq(apiary_delegate_batch(client, &q, 1, &task, &n), APIARY_ENOCAP);
     q.options = &(apiary_delegate_options_t){.struct_size = sizeof(apiary_delegate_options_t), .flags = 64};
     cr_expect_eq(apiary_delegate_batch(client, &q, 1, &task, &n), APIARY_EINVAL);

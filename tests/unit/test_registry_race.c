@@ -78,6 +78,46 @@ static uint32_t dead_lane(void)
     return lane.index;
 }
 
+/* ---- a table that seems to be full ------------------------------------------------------------------------------ */
+
+static uint32_t claimed, yields;
+
+static void give_back(void)
+{
+    struct ap_queue *q = ap_queue_at(client->seg, claimed);
+
+    if (yields++ == 0) cr_assert_eq(ap_queue_close(client->seg, claimed, ap_load_acquire(&q->life)), 1);
+}
+
+/* A queue in the hands of another registrant may yet be given back, and one that is open is not waited for. */
+Test(race, a_queue_that_is_given_back_is_looked_for_again)
+{
+    static const char *const names[] = {"b", "c", "d", "e", "f", "g", "h"};
+    struct ap_agent_registration a = {.name = "a", .capabilities = echo}, more[7], last = a;
+    struct ap_swarm_registration all, r, others;
+
+    for (int i = 0; i < 7; i++)
+        more[i] = (struct ap_agent_registration){.name = names[i], .capabilities = echo, .lane = control()};
+    cr_assert_eq(enrol(&r, "0", &a), 0);
+    all = (struct ap_swarm_registration){.service = "one", .instance = "1", .lane = control(), .member = client->member,
+                                         .agents = more, .agent_count = 7};
+    cr_assert_eq(ap_swarm_register(client->seg, &all), 0);
+    meddled_ops = ap_ops_system;
+    meddled_ops.yield = give_back;
+    client->seg->ops = &meddled_ops;
+    yields = 1;
+    cr_expect_eq(enrol(&others, "2", &last), APIARY_ETABLEFULL);
+    cr_expect_eq(yields, 1, "all are open");
+    claimed = a.queue;
+    ap_swarm_deregister(client->seg, control(), &r);
+    cr_assert_eq(ap_queue_claim(client->seg, claimed, control()), 1);
+    yields = 0;
+    cr_expect_eq(enrol(&others, "2", &last), 0);
+    cr_expect_eq(yields, 1);
+    cr_expect_eq(last.queue, claimed);
+    assert_sound();
+}
+
 static struct ap_swarm *left, *dead;
 static uint64_t another_key;
 
@@ -200,6 +240,72 @@ Test(race, the_consumer_of_now_is_woken)
     worker_stop(&w[1]);
 }
 
+/* ---- a row that is being copied --------------------------------------------------------------------------------- */
+
+static struct {
+    void *page;
+    size_t size;
+    uint64_t *life, becomes;
+    uint32_t traps;
+} trap;
+
+static void life_changes(int signal)
+{
+    (void)signal;
+    mprotect(trap.page, trap.size, PROT_READ | PROT_WRITE);
+    if (trap.traps++ == 0 && trap.life != NULL) ap_store_release(trap.life, trap.becomes);
+}
+
+/* How many rows there are when a life changes while the row's texts, in the page of `at`, are copied. */
+static int rows_while(void *at, uint64_t *life, uint64_t becomes)
+{
+    struct sigaction action = {.sa_handler = life_changes}, before;
+    apiary_provider_t row = {.struct_size = sizeof row};
+    int count;
+
+    for (uint32_t i = 0; i < AP_ROWS_KNOWN; i++) client->anchor->rows[i].queue = AP_NO_QUEUE; /* none is remembered */
+    trap.size = (size_t)sysconf(_SC_PAGESIZE);
+    trap.page = (void *)((uintptr_t)at & ~(uintptr_t)(trap.size - 1));
+    trap.life = life;
+    trap.becomes = becomes;
+    trap.traps = 0;
+    sigaction(SIGSEGV, &action, &before);
+    cr_assert_eq(mprotect(trap.page, trap.size, PROT_NONE), 0);
+    count = apiary_discover(client, "echo", &row, 1);
+    sigaction(SIGSEGV, &before, NULL);
+    cr_assert_eq(trap.traps, 1);
+    return count;
+}
+
+/* Of two registrations there is never one row: it is given when queue and swarm are afterwards as they were before. */
+Test(race, a_row_is_of_one_registration)
+{
+    struct ap_agent_registration a = {.name = "a", .capabilities = echo};
+    struct ap_swarm_registration r;
+    struct ap_service *service;
+    uint64_t *queue, *swarm, was, lived;
+
+    cr_assert_eq(enrol(&r, "0", &a), 0);
+    service = ap_service_at(client->seg, r.service_index);
+    queue = &ap_queue_at(client->seg, a.queue)->life;
+    swarm = &ap_swarm_at(client->seg, r.swarm)->life;
+    was = *queue;
+    lived = *swarm;
+    cr_expect_eq(rows_while(service, NULL, 0), 1);
+    cr_expect_eq(rows_while(service, queue, AP_QUEUE_LIFE(AP_QUEUE_EPOCH(was) + 1, AP_QUEUE_LANE(was), AP_QUEUE_OPEN)), 0,
+                 "the queue is another's");
+    *queue = was;
+    cr_expect_eq(rows_while(service, queue, AP_QUEUE_LIFE(AP_QUEUE_EPOCH(was), AP_QUEUE_LANE(was), AP_QUEUE_CLAIMED)), 0,
+                 "its agent is being written");
+    *queue = was;
+    cr_expect_eq(rows_while(service, queue, AP_QUEUE_LIFE(AP_QUEUE_EPOCH(was), 0, AP_QUEUE_CLOSED)), 1, "it was this one's");
+    *queue = was;
+    cr_expect_eq(rows_while(service, swarm, AP_SWARM_LIFE(AP_SWARM_EPOCH(lived) + 1, AP_SWARM_LANE(lived), AP_SWARM_LIVE)), 0,
+                 "the swarm is another");
+    *swarm = lived;
+    assert_sound();
+}
+
 /* ---- a ring that others fill ------------------------------------------------------------------------------------ */
 
 static uint32_t filled;
@@ -235,4 +341,64 @@ Test(race, a_ring_that_others_fill_meanwhile_is_full)
     for (uint32_t i = 0; i < client->seg->geometry.queue_inlets; i++)
         ap_store_relaxed(&ap_ring_at(client->seg, w.queue, i)->lease, 0);
     worker_stop(&w);
+}
+
+static void close_reopened(void)
+{
+    cr_assert_eq(ap_queue_close(client->seg, reopened, ap_load_acquire(&ap_queue_at(client->seg, reopened)->life)), 1);
+}
+
+/* It is on its way into the queue when that is closed: its queen may come back, and it waits for her. */
+Test(race, a_task_stays_in_a_queue_that_is_closed)
+{
+    struct worker w;
+    apiary_task_t task;
+    uint64_t word;
+
+    cr_assert_eq(worker_register(&w, "server", NULL, "agent", echo), 0);
+    reopened = w.queue;
+    meddle_in_submit(client->seg, close_reopened);
+    cr_assert_eq(apiary_delegate(client, "echo", "x", 1, NULL, &task), 0);
+    cr_assert_null(meddle);
+    word = ap_load_acquire(&ap_slot_at(client->seg, task.slot)->word);
+    cr_expect(AP_WORD_STATE(word) == AP_TASK_QUEUED && AP_WORD_OWNER(word) == w.queue);
+    ap_give_up(client, task);
+    cr_expect_eq(slots_in_use(), 0);
+    worker_stop(&w);
+}
+
+/* ---- a probe whose provider goes ---------------------------------------------------------------------------------- */
+
+static const apiary_delegate_options_t probe = {.struct_size = sizeof probe, .flags = APIARY_PROBE, .timeout = SECOND};
+
+/* The provider has left when the probe is there: it is taken back. Or it has been opened anew: its consumer of now is told. */
+Test(race, a_probe_is_taken_back_or_told_of)
+{
+    struct worker w[2];
+    apiary_task_t task = {.generation = 7};
+    uint32_t *bell;
+
+    cr_assert_eq(worker_register(&w[0], "server", "0", "agent", echo), 0);
+    reopened = w[0].queue;
+    meddle_in_submit(client->seg, close_reopened);
+    cr_expect_eq(apiary_delegate(client, "echo", NULL, 0, &probe, &task), APIARY_ENOPROVIDER);
+    cr_assert_null(meddle);
+    cr_expect_eq(task.generation, 7, "outputs are untouched");
+    cr_expect_eq(apiary_delegate(client, "echo", NULL, 0, &probe, &task), APIARY_ENOPROVIDER, "nobody is there");
+    cr_expect_eq(slots_in_use(), 0);
+    cr_assert_eq(worker_register(&w[1], "other", "0", "agent", (const char *const[]){"other", NULL}), 0);
+    reopener = w[1].lane;
+    bell = &ap_lane_at(client->seg, reopener)->bell;
+    cr_assert_eq(ap_queue_claim(client->seg, reopened, w[0].lane), 1);
+    cr_assert_eq(ap_queue_open(client->seg, reopened, w[0].lane), 1);
+    ap_bell_raise(bell);
+    meddle_in_submit(client->seg, reopen);
+    cr_expect_eq(apiary_delegate(client, "echo", NULL, 0, &probe, &task), 0);
+    cr_assert_null(meddle);
+    cr_expect_eq(ap_load_relaxed(bell) & 1, 0, "the consumer of now sleeps on");
+    ap_give_up(client, task);
+    cr_expect_eq(slots_in_use(), 0);
+    client->seg->ops = &ap_ops_system;
+    worker_stop(&w[0]);
+    worker_stop(&w[1]);
 }

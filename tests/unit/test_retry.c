@@ -137,6 +137,26 @@ Test(retry, an_impossible_policy_is_refused)
     stop_at_once(q);
 }
 
+/* The bounds themselves are possible, and what only a task with more than one attempt can use is refused without. */
+Test(retry, what_a_policy_may_say)
+{
+    static const struct {
+        apiary_retry_t policy;
+        bool possible;
+    } all[] = {
+        {{.max_attempts = AP_TRIES_MAX}, true}, {{.max_attempts = AP_TRIES_MAX + 1}, false},
+        {{.max_attempts = 2, .multiplier = 100}, true}, {{.max_attempts = 2, .multiplier = 99}, false},
+        {{.max_attempts = 2, .multiplier = 10000}, true}, {{.max_attempts = 2, .multiplier = 10001}, false},
+        {{.max_attempts = 1}, true}, {{.max_attempts = 0}, true},
+        {{.max_attempts = 1, .backoff = 1}, false}, {{.max_attempts = 1, .multiplier = 200}, false},
+        {{.max_attempts = 1, .cap = 1}, false}, {{.max_attempts = 1, .never = {7}}, false},
+        {{.max_attempts = 0, .never = {0, 0, 0, 7}}, false}, {{.max_attempts = 2, .never = {7, 7, 7, 7}}, true},
+    };
+
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        cr_expect_eq(ap_retry_possible(&all[i].policy), all[i].possible, "%zu", i);
+}
+
 /* An agent that fails everything gets little more load. */
 Test(retry, retries_do_not_storm)
 {
@@ -170,6 +190,45 @@ Test(retry, a_pause_grows_by_the_multiplier_up_to_its_cap)
     cr_expect_eq(ap_retry_pause(&usual, 0, 100 * ms), 100 * ms);
     cr_expect_eq(ap_retry_pause(&usual, 1, 200 * ms), 200 * ms);
     cr_expect_eq(ap_retry_pause(&usual, 31, 10000 * ms), 10000 * ms);
+    cr_expect_eq(ap_retry_pause(&p, 0, 10 * ms + 1), 0, "and no more");
+    cr_expect_eq(ap_retry_pause(&p, 1, 30 * ms + 1), 0);
+    cr_expect_eq(ap_retry_pause(&p, 2, 50 * ms + 1), 0);
+    cr_expect_eq(ap_retry_pause(&usual, 0, 100 * ms + 1), 0);
+    cr_expect_eq(ap_retry_pause(&usual, 1, 200 * ms + 1), 0);
+    cr_expect_eq(ap_retry_pause(&usual, 31, 10000 * ms + 1), 0);
+}
+
+/* What lies behind a policy is none of its codes. */
+Test(retry, the_codes_of_a_policy_are_four)
+{
+    const struct {
+        apiary_retry_t policy;
+        uint32_t behind;
+    } p = {{.max_attempts = 3, .never = {5, 6, 0, 8}}, 7};
+
+    cr_expect_eq(ap_retry_judge(&p.policy, 0, 8), APIARY_UNTRIED_REFUSED);
+    cr_expect_eq(ap_retry_judge(&p.policy, 0, 7), AP_TRIED);
+    cr_expect_eq(ap_retry_judge(&p.policy, 0, 0), AP_TRIED, "no code is none of them");
+    cr_expect_eq(ap_retry_judge(&p.policy, 1, 7), AP_TRIED);
+    cr_expect_eq(ap_retry_judge(&p.policy, 2, 7), APIARY_UNTRIED_USED_UP);
+}
+
+/* Half of what was saved is forgotten in half of the memory's ten seconds, and time that is asked for in small parts counts. */
+Test(retry, a_budget_forgets_and_loses_no_time)
+{
+    struct ap_retry_budget b = {.at = 0};
+    uint64_t at = SECOND, taken;
+
+    cr_expect(ap_retry_take(&b, 0, at));
+    cr_expect(ap_retry_take(&b, 1000, at)); /* 99 and 200, less this one */
+    at += 5 * SECOND;
+    for (taken = 0; ap_retry_take(&b, 1000, at);) taken++;
+    cr_expect_eq(taken, 298 / 2 + 50, "%llu", (unsigned long long)taken);
+    for (int i = 0; i < 2000; i++) taken += ap_retry_take(&b, 1000, at += SECOND / 2000);
+    cr_expect_eq(taken, 298 / 2 + 50 + 10, "%llu", (unsigned long long)taken);
+    cr_expect(ap_retry_take(&b, 1000 + 2000, at += 10 * SECOND), "all of the memory has gone by");
+    for (taken = 1; ap_retry_take(&b, 1000 + 2000, at);) taken++;
+    cr_expect_eq(taken, 100, "%llu", (unsigned long long)taken);
 }
 
 Test(retry, a_budget_is_a_fifth_of_the_tasks_and_ten_a_second)

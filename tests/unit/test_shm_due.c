@@ -23,15 +23,27 @@ static int own_wake(const uint32_t *word, int count)
     return ap_ops_system.futex_wake(word, count);
 }
 
+static uint64_t told_meanwhile; /* a time that somebody tells of during a look; 0: none does */
+
 static uint32_t own_route(void *user, struct ap_segment *s, const struct ap_slot *slot)
 {
     (void)user;
     (void)s;
     (void)slot;
+    if (told_meanwhile != 0) ap_due_tell(seg, AP_SLAB_SLOTS, told_meanwhile);
     return route;
 }
 
-static const struct ap_reap_hooks hooks = {.route = own_route};
+static uint32_t freed_count;
+
+static void own_freed(void *user, struct ap_slot *slot)
+{
+    (void)slot;
+    cr_expect_eq(user, seg);
+    freed_count++;
+}
+
+static const struct ap_reap_hooks hooks = {.route = own_route, .freed = own_freed};
 
 static void setup(void)
 {
@@ -171,7 +183,18 @@ Test(due, what_nobody_collects_is_freed)
         ap_task_request(seg, index, AP_WORD_GENERATION(word_of(index)), AP_REQUEST_ABANDON);
         ap_due_task(seg, own ? &hooks : NULL, own ? lane.index : AP_NO_LANE, index, 1000);
         cr_expect_eq(AP_TASK_FREE == state_of(index), own, "%s", ap_task_state_name(state_of(index)));
+        cr_expect_eq(freed_count, (unsigned)own, "its ticket is given back");
     }
+}
+
+/* A corrupt segment: nobody is rung. */
+Test(due, a_client_that_is_none)
+{
+    uint32_t index = scheduled(1000, 1000);
+
+    ap_slot_at(seg, index)->client = UINT16_MAX;
+    ap_due_task(seg, &hooks, lane.index, index, 1000);
+    cr_expect_eq(state_of(index), AP_TASK_FAILED);
 }
 
 Test(due, what_does_not_wait_is_left_alone)
@@ -184,6 +207,10 @@ Test(due, what_does_not_wait_is_left_alone)
     ap_due_task(seg, &hooks, lane.index, index, 1000);
     cr_expect_eq(state_of(index), AP_TASK_RESERVED);
     hints_are(index, 0, 0);
+    index = scheduled(1000, 1000);
+    cr_assert(ap_task_call(seg, index, word_of(index), 1));
+    ap_due_task(seg, &hooks, lane.index, index, 1000);
+    cr_expect_eq(state_of(index), AP_TASK_QUEUED, "the sweep's, and its worker's");
 }
 
 /* ---- a look ----------------------------------------------------------------------------------------------------- */
@@ -244,4 +271,35 @@ Test(due, hints_that_are_too_soon)
     seg->header->due = 1000;
     cr_expect_eq(ap_due_look(seg, &hooks, lane.index), 2500);
     hints_are(index, 2500, 2500);
+}
+
+/* The monitor was told of the later time, and may be about to sleep until then. */
+Test(due, a_sooner_time_than_what_was_told_meanwhile)
+{
+    uint32_t index = told(1000, UINT64_MAX), soon = told(1100, UINT64_MAX);
+
+    route = 1;
+    for (int sooner = 0; sooner < 2; sooner++) {
+        told_meanwhile = sooner ? 1050 : 1500;
+        rung = 0;
+        cr_expect_eq(ap_due_look(seg, &hooks, lane.index), sooner ? 1050 : 1100);
+        cr_expect_eq(rung, sooner ? 1 : 2, "by whoever told, and by the look if it knows better");
+        cr_expect_eq(seg->header->due, sooner ? 1050 : 1100);
+        cr_expect_eq(state_of(soon), AP_TASK_SCHEDULED);
+        cr_expect_eq(state_of(index), AP_TASK_QUEUED);
+        *slab_hint(AP_SLAB_SLOTS) = seg->header->due = 0;
+        index = told(1000, UINT64_MAX);
+    }
+    told_meanwhile = 0;
+}
+
+/* A client that was killed behind its task's word and before the hints: whoever recovers it lowers them. */
+Test(due, a_recovery_tells_of_each_task_again)
+{
+    uint32_t index = scheduled(5000, 9000);
+
+    fixture_die(NULL);
+    cr_expect_eq(ap_reap_all(seg, lane.index, &hooks), 1);
+    cr_expect_eq(AP_WORD_STATE(word_of(index)), AP_TASK_SCHEDULED);
+    hints_are(index, 5000, 5000);
 }

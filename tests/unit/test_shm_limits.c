@@ -66,16 +66,24 @@ static int attach_as(bool writable)
     return r;
 }
 
+static int gone(const char *name)
+{
+    char path[128];
+
+    snprintf(path, sizeof path, "/dev/shm%s", name);
+    return access(path, F_OK);
+}
+
 Test(limits, what_is_refused_closes_each_descriptor_once)
 {
-    struct ap_segment_options o = {.name = "/apiary-unit-refused", .geometry = seg->geometry};
+    struct ap_segment_options o = {.name = own_name(), .geometry = seg->geometry};
     struct ap_segment *other = NULL;
     int next = next_descriptor();
 
     o.owner = &(uid_t){NOT_GIVEN};
     cr_expect_eq(ap_segment_create(&o, &ap_shm_parts, message, sizeof message, &other), APIARY_EPERM);
     cr_expect_not_null(strstr(message, "cannot give the segment to 4242:: "), "%s", message);
-    cr_expect_eq(access("/dev/shm/apiary-unit-refused", F_OK), -1);
+    cr_expect_eq(gone(o.name), -1);
     cr_expect_null(other);
     set_time(UINT64_MAX, 5);
     cr_expect_eq(attach_as(true), APIARY_ETIMENS);
@@ -86,7 +94,7 @@ Test(limits, what_is_refused_closes_each_descriptor_once)
 /* The last place is the file's own: none is left for the image's. */
 Test(limits, without_a_descriptor_for_the_image_the_reason_is_said)
 {
-    struct ap_segment_options o = {.name = "/apiary-unit-refused", .geometry = seg->geometry};
+    struct ap_segment_options o = {.name = own_name(), .geometry = seg->geometry};
     struct ap_segment *other = NULL;
     struct rlimit all, few;
     int next = next_descriptor();
@@ -100,7 +108,7 @@ Test(limits, without_a_descriptor_for_the_image_the_reason_is_said)
     cr_expect_not_null(strstr(message, strerror(EMFILE)), "%s", message);
     cr_expect_eq(setrlimit(RLIMIT_NOFILE, &all), 0);
     cr_expect_null(other);
-    cr_expect_eq(access("/dev/shm/apiary-unit-refused", F_OK), -1);
+    cr_expect_eq(gone(o.name), -1);
     cr_expect_eq(closed_twice, 0);
     cr_expect_eq(next_descriptor(), next);
     cr_expect_eq(attach_as(true), 0);
@@ -212,7 +220,7 @@ Test(limits, a_geometry_that_no_creator_writes_is_refused)
     CONTRADICTS(h->geometry.members, 0);
     CONTRADICTS(h->geometry.members, 4097);
     CONTRADICTS(h->geometry.task_timeout, 0);
-    CONTRADICTS(h->geometry.reserved, 1);
+    CONTRADICTS(h->geometry.result_ttl, 0);
     CONTRADICTS(h->geometry.registry[0], 1);
     CONTRADICTS(h->geometry.max_concurrent_delegations, 1); /* a number of no part of shm/ */
     CONTRADICTS(h->geometry.pool_blocks[0], (1u << 20) + 1);

@@ -4,6 +4,7 @@
 #include <linux/futex.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/syscall.h>
 
 #include "tests/support/inject.h"
 
@@ -205,4 +206,89 @@ Test(robust, what_a_thread_holds_at_its_end_is_marked)
         ap_robust_consistent(locks[0]);
         unlock(0);
     }
+}
+
+static void *without_list(void *unused)
+{
+    struct robust_list_head *head = NULL;
+    struct ap_lane_handle lane = {.lane = NULL};
+    size_t size = 0;
+
+    (void)unused;
+    if (syscall(SYS_get_robust_list, 0, &head, &size) != 0) return NULL; /* an emulator: see PROBE 3 */
+    cr_assert_eq(syscall(SYS_set_robust_list, NULL, sizeof *head), 0);
+    cr_expect_not(ap_robust_known());
+    cr_expect_eq(ap_robust_trylock(locks[0]), -ENOTSUP);
+    cr_expect_eq(*ap_robust_word(locks[0]), 0);
+    cr_expect_eq(ap_lane_open(seg, 0, &lane), APIARY_ENOTSUP);
+    cr_expect(lane.lane == NULL, "outputs are untouched");
+    return NULL;
+}
+
+/* The death of a thread whose list the kernel does not know would mark nothing. */
+Test(robust, a_thread_without_a_list_gets_no_lock)
+{
+    pthread_t thread;
+
+    make_locks(1);
+    cr_assert_eq(pthread_create(&thread, NULL, without_list, NULL), 0);
+    cr_assert_eq(pthread_join(thread, NULL), 0);
+    cr_assert_eq(ap_robust_trylock(locks[0]), 0);
+    unlock(0);
+}
+
+static pthread_key_t later;
+
+static void unlock_later(void *round)
+{
+    if ((uintptr_t)round > 1) pthread_setspecific(later, (void *)((uintptr_t)round - 1));
+    else unlock(0);
+}
+
+static void *end_in_rounds(void *rounds)
+{
+    cr_assert_eq(ap_robust_trylock(locks[0]), 0);
+    pthread_setspecific(later, rounds);
+    return NULL;
+}
+
+/* Destructors of the program may come after those of this library, and again: what they unlock is unlocked. */
+Test(robust, a_destructor_may_unlock)
+{
+    make_locks(2);
+    cr_assert_eq(ap_robust_trylock(locks[1]), 0); /* this library's key is made before the program's */
+    unlock(1);
+    cr_assert_eq(pthread_key_create(&later, unlock_later), 0);
+    for (uintptr_t rounds = 1; rounds <= 3; rounds++) {
+        pthread_t thread;
+
+        cr_assert_eq(pthread_create(&thread, NULL, end_in_rounds, (void *)rounds), 0);
+        cr_assert_eq(pthread_join(thread, NULL), 0);
+        cr_expect_eq(*ap_robust_word(locks[0]), 0, "round %zu", (size_t)rounds);
+    }
+    pthread_key_delete(later);
+}
+
+static void *end_with_many(void *unused)
+{
+    (void)unused;
+    for (unsigned i = 0; i < 33; i++) cr_assert_eq(ap_robust_trylock(locks[i]), 0);
+    return NULL;
+}
+
+/* The longer list goes with its thread, also when that holds locks to its end. */
+Test(robust, a_long_list_is_given_back)
+{
+    long before;
+    pthread_t thread;
+
+#ifdef __SANITIZE_THREAD__
+    cr_skip_test("it lets nothing be freed in a thread's last destructors, as the list is where locks are held");
+#endif
+    make_locks(33);
+    before = inject_count().blocks;
+    cr_assert_eq(pthread_create(&thread, NULL, end_with_many, NULL), 0);
+    cr_assert_eq(pthread_join(thread, NULL), 0);
+    cr_expect_eq(inject_count().blocks, before);
+    for (unsigned i = 0; i < 33; i++) cr_expect_eq(*ap_robust_word(locks[i]) & FUTEX_OWNER_DIED, FUTEX_OWNER_DIED, "lock %u", i);
 }

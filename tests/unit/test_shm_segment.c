@@ -82,7 +82,7 @@ Test(segment, what_a_dead_process_left_is_cleared)
 
 Test(segment, mode_is_0660_whatever_the_umask)
 {
-    struct ap_segment_options o = {.name = "/apiary-unit-mode"};
+    struct ap_segment_options o = {.name = own_name()};
     struct ap_segment *other;
     struct stat st;
 

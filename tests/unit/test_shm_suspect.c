@@ -65,6 +65,8 @@ Test(suspect, a_task_that_kills_its_workers_ends)
     cr_assert_eq(ap_word_starts(word_of(slot)), AP_CRASHES_MAX);
     cr_assert_eq(state_of(slot), AP_TASK_FAILED);
     cr_assert_eq(ap_word_code(word_of(slot)), APIARY_ECRASHED);
+    cr_expect_neq(AP_REQUEST_CAUSE(ap_slot_at(seg, slot)->request), AP_DEAD_NOT);
+    cr_expect_eq(ap_dead_code(AP_REQUEST_CAUSE(ap_slot_at(seg, slot)->request)), APIARY_ECRASHED);
 }
 
 Test(suspect, a_task_whose_workers_are_killed_ends_late)
@@ -81,6 +83,7 @@ Test(suspect, a_task_whose_workers_are_killed_ends_late)
     cr_assert_eq(reap(), 1);
     cr_assert_eq(state_of(slot), AP_TASK_FAILED);
     cr_assert_eq(ap_word_code(word_of(slot)), APIARY_ELOST);
+    cr_expect_eq(AP_REQUEST_CAUSE(ap_slot_at(seg, slot)->request), AP_DEAD_LOST);
     cr_assert_eq(AP_WORD_CRASHES(word_of(slot)), 0);
     cr_assert_eq(ap_word_starts(word_of(slot)), AP_LOST_MAX + 1);
 }

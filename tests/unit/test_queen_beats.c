@@ -1,0 +1,120 @@
+/* A queen's beat, by a clock that runs ahead of her: what it writes, and what it tells her monitor. */
+#include <errno.h>
+
+#include "tests/unit/worker_fixture.h"
+
+TestSuite(queen_beats, .init = setup, .fini = teardown, .timeout = 60);
+
+static struct ap_ops fast;
+static const uint32_t *fast_word;
+static uint64_t fast_ahead;
+static uint32_t fast_waits;
+
+static uint64_t fast_now(void)
+{
+    return ap_ops_system.now() + ap_load_acquire(&fast_ahead);
+}
+
+/* Of this one word a wait is over at once, and it was a long one. */
+static int fast_wait(const uint32_t *word, uint32_t value, uint64_t until)
+{
+    if (word != ap_load_acquire(&fast_word)) return ap_ops_system.futex_wait(word, value, until);
+    ap_add_acq_rel(&fast_ahead, 5 * SECOND);
+    ap_add_acq_rel(&fast_waits, 1);
+    sched_yield();
+    return -ETIMEDOUT;
+}
+
+/* A record that is another's by now, or that says already that the swarm is down, is not written to. */
+Test(queen_beats, she_beats_in_her_own_record_alone)
+{
+    struct ap_swarm *s;
+    apiary_queen_t *q;
+    uint64_t life, beat, others[2];
+
+    fast = ap_ops_system;
+    fast.now = fast_now;
+    fast.futex_wait = fast_wait;
+    a->seg->ops = &fast;
+    q = start();
+    s = ap_swarm_at(a->seg, queen_inside(q)->registration.swarm);
+    life = ap_load_acquire(&s->life);
+    others[0] = AP_SWARM_LIFE(AP_SWARM_EPOCH(life) + 2, 30, AP_SWARM_LIVE);
+    others[1] = AP_SWARM_LIFE(AP_SWARM_EPOCH(life) + 1, AP_SWARM_LANE(life), AP_SWARM_DOWN);
+    ap_store_release(&fast_word, &queen_inside(q)->news);
+    ap_queen_news(queen_inside(q));
+    for (int i = 0; i < 2; i++) {
+        uint32_t from = ap_load_acquire(&fast_waits);
+
+        ap_store_release(&s->life, others[i]);
+        while (ap_load_acquire(&fast_waits) - from < 2) sched_yield(); /* one beat may have begun before */
+        beat = ap_load_relaxed(&s->beat);
+        while (ap_load_acquire(&fast_waits) - from < 10) sched_yield();
+        cr_expect_eq(ap_load_relaxed(&s->beat), beat, "record %d", i);
+        ap_store_release(&s->life, life);
+        while (ap_load_relaxed(&s->beat) == beat) sched_yield();
+    }
+    ap_store_release(&fast_word, NULL);
+    apiary_queen_stop(q, LONG);
+    a->seg->ops = &ap_ops_system;
+}
+
+/* The monitor of another process holds the role and does not go on, which wakes nobody: her own is told with her beat, and stands
+ * in for it. */
+Test(queen_beats, her_monitor_stands_in_for_one_that_is_stopped)
+{
+    const uint32_t *role = ap_robust_word(&a->seg->header->role);
+    uint32_t own = a->anchor->lane.index;
+    apiary_queen_t *q;
+
+    fast = ap_ops_system;
+    fast.now = fast_now;
+    fast.futex_wait = fast_wait;
+    a->seg->ops = &fast;
+    cr_assert(ap_monitor_role_take(a->seg));
+    ap_segment_watched(a->seg, own);
+    q = start();
+    while ((ap_load_acquire(role) & FUTEX_WAITERS) == 0) sched_yield();
+    cr_expect_eq(AP_WATCHED_LANE(ap_load_relaxed(&a->seg->header->watched)), own, "it waits for the role");
+    ap_store_release(&fast_word, &queen_inside(q)->news);
+    ap_queen_news(queen_inside(q));
+    while (AP_WATCHED_LANE(ap_load_relaxed(&a->seg->header->watched)) == own) sched_yield();
+    ap_store_release(&fast_word, NULL);
+    ap_monitor_role_release(a->seg);
+    apiary_queen_stop(q, LONG);
+    a->seg->ops = &ap_ops_system;
+}
+
+static const uint32_t *waited_on;
+
+static int noted_wait(const uint32_t *word, uint32_t value, uint64_t until)
+{
+    ap_store_release(&waited_on, word);
+    return ap_ops_system.futex_wait(word, value, until);
+}
+
+static int create_patiently(apiary_agent_t *agent, void **state)
+{
+    const struct ap_agent *own = ap_handle_get(agent);
+
+    while (ap_load_acquire(&waited_on) != &own->queen->news) sched_yield();
+    *state = agent;
+    return 0;
+}
+KIND(patient, create_patiently, echo, NULL);
+
+/* However long her agents take to be made. */
+Test(queen_beats, she_sleeps_until_her_agents_are_made)
+{
+    static const char *const offers[] = {"patient", NULL};
+    static const apiary_agent_description_t agents[] = {{.name = "patient", .kind = &patient_kind, .capabilities = offers}};
+    const apiary_swarm_description_t d = {APIARY_SWARM_DESCRIPTION, .service = "own", .agents = agents, .agent_count = 1};
+    apiary_queen_t *q = NULL;
+
+    fast = ap_ops_system;
+    fast.futex_wait = noted_wait;
+    a->seg->ops = &fast;
+    cr_assert_eq(apiary_queen_start(a, &d, NULL, 0, &q), 0);
+    apiary_queen_stop(q, LONG);
+    a->seg->ops = &ap_ops_system;
+}
