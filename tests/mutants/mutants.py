@@ -15,6 +15,7 @@ The table goes to DIR/report.txt; exit 0 when every survivor is explained.
 """
 import argparse
 import concurrent.futures
+import hashlib
 import json
 import os
 import random
@@ -141,7 +142,8 @@ def choose(options):
     chosen = listed_sites() if options.listed or options.count == 0 else []
     known = {m.key() for m in chosen}
     rest = [m for m in all_sites(options.files) if m.key() not in known]
-    random.Random(options.seed).shuffle(rest)
+    # by a hash of each, so that an edit elsewhere leaves the sample as it was
+    rest.sort(key=lambda m: hashlib.sha256(('%d %s' % (options.seed, m.key())).encode()).digest())
     taken, used = [], set()
     for m in rest:  # one of each place: two changes of one line tell the same
         if len(taken) < options.count and (m.file, m.place.start) not in used:
