@@ -31,6 +31,22 @@ static void hive_handlers(void (*first)(void *, apiary_job_t *), void (*second)(
 
 static const char *steps_more; /* what the first agent offers, too */
 
+/* One more handle, by the same clock: that of the machine may be before or after it. */
+static inline apiary_t *steps_attach(void)
+{
+    apiary_t *more;
+
+    cr_assert_eq(apiary_attach(name, NULL, &more), 0);
+    more->seg->ops = &clock_ops;
+    return more;
+}
+
+static inline void steps_detach(apiary_t *more)
+{
+    more->seg->ops = &ap_ops_system;
+    cr_expect_eq(apiary_detach(more), 0);
+}
+
 /* What each agent offers, "first" and "second", is known to everybody; they answer with nothing unless told otherwise. */
 static void steps_setup(void)
 {

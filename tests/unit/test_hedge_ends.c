@@ -36,7 +36,7 @@ Test(hedge_ends, a_first_copy_that_is_not_started_in_time_leaves_the_second)
 
 static void stuck(uint32_t lane, apiary_task_t task)
 {
-    ap_slot_started(ap_slot_at(client->seg, task.slot), client->seg->ops->now() - 100 * SECOND);
+    ap_slot_started(ap_slot_at(client->seg, task.slot), 1); /* the clock of a machine that has just started is near 0 */
     ap_store_release(&ap_lane_at(client->seg, lane)->inside, AP_REF(task.slot, task.generation));
 }
 

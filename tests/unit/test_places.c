@@ -89,9 +89,8 @@ Test(places, so_many_run_and_the_others_wait)
 Test(places, others_are_not_held_up)
 {
     apiary_task_t bounded[2], other;
-    apiary_t *c;
+    apiary_t *c = steps_attach();
 
-    cr_assert_eq(apiary_attach(name, NULL, &c), 0);
     hive_handlers(keep, echo);
     declare(1);
     for (int i = 0; i < 2; i++) bounded[i] = asked("first", "x", 1, SECOND);
@@ -102,7 +101,7 @@ Test(places, others_are_not_held_up)
     cr_expect_eq(serve(), 1);
     cr_expect_eq(apiary_job_reply(kept[1], "a", 1), 0);
     for (int i = 0; i < 2; i++) cr_expect_eq(code_of(bounded[i]), 0);
-    cr_expect_eq(apiary_detach(c), 0);
+    steps_detach(c);
 }
 
 /* Of the same agent, and from the same thread, behind them. */

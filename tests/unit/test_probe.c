@@ -150,10 +150,10 @@ Test(probe, one_of_each_process_waits_and_eight_in_all)
     cr_expect_not_null(strstr(told(a), "wait at agent 'first' already"), "%s", told(a));
     cr_assert_eq(apiary_delegate(a, "second", NULL, 0, &plain, &others[0]), 0, "another agent is asked as well");
     for (uint32_t i = 1; i < AP_PROBES; i++) {
-        cr_assert_eq(apiary_attach(name, NULL, &more[i]), 0);
+        more[i] = steps_attach();
         cr_assert_eq(apiary_delegate(more[i], "first", NULL, 0, &plain, &others[i]), 0, "%u", i);
     }
-    cr_assert_eq(apiary_attach(name, NULL, &more[0]), 0);
+    more[0] = steps_attach();
     cr_expect_eq(refused_of(more[0], &plain, NULL, 0), APIARY_ELIMIT);
     cr_assert_eq(apiary_cancel(a, first), 0);
     first = probed(); /* what waits no more takes no place */
@@ -168,7 +168,7 @@ Test(probe, one_of_each_process_waits_and_eight_in_all)
             cr_expect_eq(apiary_poll(more[i], others[i], &result), 0);
             cr_expect_eq(result.code, 0);
         }
-        cr_expect_eq(apiary_detach(more[i]), 0);
+        steps_detach(more[i]);
     }
 }
 
