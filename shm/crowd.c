@@ -9,7 +9,6 @@
 #define PLACE(position) ((uint32_t)((position) % AP_CROWD_WINDOW))
 #define LEAST_HOLES 16u /* one place in so many, before it pays to give them back */
 
-_Static_assert(AP_CROWD_WINDOW - 1 <= UINT8_MAX, "the number of a list fits");
 _Static_assert(AP_CROWD_WINDOW < UINT16_MAX, "a place + 1 fits a word of the lists");
 
 /* The lane whose task it is, modulo what is told apart; of no task: some lane. */
@@ -58,36 +57,48 @@ static bool crowd_served(const struct ap_crowd *k, uint32_t place)
     return (k->served[place / 64] >> place % 64 & 1) != 0;
 }
 
-/* Behind what the same lane has there of its rank; as far ahead as a round has a list. */
-static void crowd_enter(struct ap_crowd *k, uint32_t whose, enum ap_rank rank, uint32_t place)
+/* A place comes last in a list of its rank. */
+static void crowd_append(struct ap_crowd *k, enum ap_rank rank, uint32_t list, uint32_t place)
 {
     struct ap_crowd_turns *t = &k->of[rank];
-    uint64_t round = t->latest[whose] + 1 > t->round ? t->latest[whose] + 1 : t->round;
-    uint32_t list;
 
-    if (round - t->round >= AP_CROWD_WINDOW) round = t->round + AP_CROWD_WINDOW - 1;
-    list = PLACE(round);
-    t->latest[whose] = round;
     k->next[place] = 0;
     if (t->first[list] == 0) t->first[list] = (uint16_t)(place + 1);
     else k->next[t->last[list] - 1] = (uint16_t)(place + 1);
     t->last[list] = (uint16_t)(place + 1);
     t->left++;
     k->rank[place] = (uint8_t)rank;
-    k->list[place] = (uint8_t)list;
     k->served[place / 64] &= ~(UINT64_C(1) << place % 64);
+}
+
+/* Behind what the same lane has there of its rank; as far ahead as a round has a list. */
+static void crowd_enter(struct ap_crowd *k, uint32_t whose, enum ap_rank rank, uint32_t place)
+{
+    struct ap_crowd_turns *t = &k->of[rank];
+    uint64_t round = t->latest[whose] + 1 > t->round ? t->latest[whose] + 1 : t->round;
+
+    if (round - t->round >= AP_CROWD_WINDOW) round = t->round + AP_CROWD_WINDOW - 1;
+    t->latest[whose] = round;
+    crowd_append(k, rank, PLACE(round), place);
+}
+
+/* Whether a position is among those that are looked at. */
+static bool crowd_within(const struct ap_segment *seg, const struct ap_crowd *k, uint64_t position)
+{
+    return position - k->head < AP_CROWD_WINDOW && position - k->head < seg->geometry.queue_depth;
+}
+
+static void crowd_read_at(const struct ap_segment *seg, struct ap_crowd *k, uint64_t position, uint64_t ref)
+{
+    if (ref == 0) k->served[PLACE(position) / 64] |= UINT64_C(1) << PLACE(position) % 64; /* a former consumer's hole */
+    else crowd_enter(k, crowd_whose(seg, ref), crowd_rank(seg, ref), PLACE(position));
 }
 
 static void crowd_read(const struct ap_segment *seg, struct ap_crowd *k, struct ap_ring *ring)
 {
-    while (k->seen - k->head < AP_CROWD_WINDOW && k->seen - k->head < seg->geometry.queue_depth) {
-        uint64_t ref;
+    uint64_t ref;
 
-        if (!crowd_look(seg, ring, k->seen, &ref)) return;
-        if (ref == 0) k->served[PLACE(k->seen) / 64] |= UINT64_C(1) << PLACE(k->seen) % 64; /* a former consumer's hole */
-        else crowd_enter(k, crowd_whose(seg, ref), crowd_rank(seg, ref), PLACE(k->seen));
-        k->seen++;
-    }
+    for (; crowd_within(seg, k, k->seen) && crowd_look(seg, ring, k->seen, &ref); k->seen++) crowd_read_at(seg, k, k->seen, ref);
 }
 
 /* Over all that is served before. */
@@ -182,45 +193,88 @@ static bool crowd_find(struct ap_consumer *c, enum ap_rank rank, ap_may_fn may, 
     return false;
 }
 
-/* The references that are left are to be read again from `head` on, with the rounds that they have: of each lane the oldest comes
- * last here. */
-static void crowd_again(const struct ap_segment *seg, struct ap_crowd *k, struct ap_ring *ring, uint64_t head)
-{
-    for (uint64_t position = k->seen; position != k->head; position--) {
-        uint32_t place = PLACE(position - 1);
-        struct ap_crowd_turns *t = &k->of[k->rank[place]];
-        uint64_t ref;
+#define GONE UINT16_MAX
 
-        if (crowd_served(k, place) || !crowd_look(seg, ring, position - 1, &ref) || ref == 0) continue;
-        t->latest[crowd_whose(seg, ref)] = t->round + PLACE(k->list[place] - PLACE(t->round) + AP_CROWD_WINDOW) - 1;
-    }
+/* The references that go to the ring's end, in its order; and where each place is to be looked for then, or GONE. */
+struct crowd_moved {
+    uint64_t ref[AP_CROWD_WINDOW];
+    uint16_t from[AP_CROWD_WINDOW], to[AP_CROWD_WINDOW];
+    uint32_t count;
+};
+
+/* The lists name the places where all is now. */
+static void crowd_relink(struct ap_crowd *k, const struct crowd_moved *m)
+{
+    uint16_t next[AP_CROWD_WINDOW];
+
+    memcpy(next, k->next, sizeof next);
     for (uint32_t rank = 0; rank < AP_RANKS; rank++) {
-        memset(k->of[rank].first, 0, sizeof k->of[rank].first);
-        k->of[rank].left = 0;
+        struct ap_crowd_turns *t = &k->of[rank];
+
+        t->left = 0;
+        for (uint32_t list = 0; list < AP_CROWD_WINDOW; list++) {
+            uint16_t at = t->first[list];
+
+            for (t->first[list] = 0; at != 0; at = next[at - 1])
+                if (m->to[at - 1] != GONE) crowd_append(k, (enum ap_rank)rank, list, m->to[at - 1]);
+        }
     }
-    memset(k->served, 0, sizeof k->served);
-    k->head = k->seen = head;
+}
+
+/* The head is to be at `head`: what was moved keeps its turns, and what others have pushed meanwhile, between it, comes behind. */
+static void crowd_again(const struct ap_segment *seg, struct ap_crowd *k, struct ap_ring *ring, uint64_t head,
+                        struct crowd_moved *m)
+{
+    uint64_t known[AP_CROWD_WINDOW / 64] = {0}, old = k->seen, end = old, ref;
+    uint32_t n = 0;
+
+    for (uint32_t place = 0; place < AP_CROWD_WINDOW; place++) m->to[place] = (uint16_t)place;
+    for (uint64_t position = k->head; position != head; position++) m->to[PLACE(position)] = GONE;
+    k->head = head;
+    for (uint64_t at = old; n < m->count && crowd_within(seg, k, at) && crowd_look(seg, ring, at, &ref); at++) {
+        if (ref != m->ref[n]) continue;
+        m->to[m->from[n++]] = (uint16_t)PLACE(at);
+        known[PLACE(at) / 64] |= UINT64_C(1) << PLACE(at) % 64;
+        end = at + 1;
+    }
+    crowd_relink(k, m);
+    for (; k->seen != end; k->seen++)
+        if ((known[PLACE(k->seen) / 64] >> PLACE(k->seen) % 64 & 1) == 0 && crowd_look(seg, ring, k->seen, &ref))
+            crowd_read_at(seg, k, k->seen, ref);
+}
+
+/* How much of what was looked at is to be moved: all, or the first one; 0: nothing is. */
+static uint64_t crowd_moves(const struct ap_consumer *c)
+{
+    const uint64_t depth = c->seg->geometry.queue_depth;
+    const struct ap_crowd *k = &c->crowd;
+    uint64_t span = k->seen - k->head, left = 0, behind;
+
+    for (uint32_t rank = 0; rank < AP_RANKS; rank++) left += k->of[rank].left;
+    if (span < (depth < AP_CROWD_WINDOW ? depth : AP_CROWD_WINDOW) / 2) return 0;
+    if (left == span || span - left < span / LEAST_HOLES) return 0;
+    behind = ap_load_relaxed(&c->rings[c->shared].ring->tail) - k->seen;
+    if ((int64_t)behind < 0) behind = 0; /* a tail that its producer has not moved yet */
+    if (behind + left > AP_CROWD_WINDOW) return 1; /* some of it would lie where nothing is looked at */
+    return span + behind + left <= depth ? span : 0;
 }
 
 /* The references that are passed over at the front go to the ring's end, and all behind them, in their order, once half of what can
  * be looked at lies there: so the holes are given back. In the ring twice for a moment a task is still started once. */
 static void crowd_to_the_end(struct ap_consumer *c)
 {
-    const uint32_t depth = c->seg->geometry.queue_depth;
     struct ap_ring *ring = c->rings[c->shared].ring;
     struct ap_crowd *k = &c->crowd;
-    uint64_t head = k->head, end = k->seen, span = end - head, holes = span, tail, ref;
+    uint64_t head = k->head, end = head + crowd_moves(c), ref;
+    struct crowd_moved moved;
 
-    for (uint32_t rank = 0; rank < AP_RANKS; rank++) holes -= k->of[rank].left;
-    if (span < (depth < AP_CROWD_WINDOW ? depth : AP_CROWD_WINDOW) / 2 || holes == 0 || holes < span / LEAST_HOLES) return;
-    tail = ap_load_relaxed(&ring->tail);
-    if (tail != end) end = head + 1; /* more lies behind what was looked at, and is younger */
-    else if (span + span - holes > depth) return; /* a part of it would change places with the rest */
-    for (; head != end; head++) {
+    for (moved.count = 0; head != end; head++) {
         if (crowd_served(k, PLACE(head)) || !crowd_look(c->seg, ring, head, &ref) || ref == 0) continue;
         if (ap_ring_push_shared(c->seg, ring, ref) < 0) break;
+        moved.ref[moved.count] = ref;
+        moved.from[moved.count++] = (uint16_t)PLACE(head);
     }
-    if (head != k->head) crowd_again(c->seg, k, ring, head);
+    if (head != k->head) crowd_again(c->seg, k, ring, head, &moved);
 }
 
 /* The ring's head follows. */
@@ -279,38 +333,49 @@ uint64_t ap_crowd_pop(struct ap_consumer *c, enum ap_rank rank, ap_may_fn may, v
 
 /* ---- the oldest -------------------------------------------------------------------------------------------------- */
 
-/* Where a place of a rank stands. */
-static bool crowd_locate(const struct ap_crowd *k, struct crowd_at *ret)
+/* When its task was queued; 0: it is no task's any more. */
+static uint64_t crowd_queued(const struct ap_segment *seg, uint64_t ref)
 {
-    const struct ap_crowd_turns *t = &k->of[ret->rank];
+    const struct ap_slot *slot = ap_slot_at(seg, AP_REF_SLOT(ref));
 
-    for (ret->round = t->round; ret->round - t->round < AP_CROWD_WINDOW; ret->round++) {
-        uint16_t at = t->first[PLACE(ret->round)];
+    if (slot == NULL || AP_WORD_GENERATION(ap_load_acquire(&slot->word)) != AP_REF_GENERATION(ref)) return 0;
+    return ap_load_relaxed(&slot->queued);
+}
 
-        for (ret->before = 0; at != 0; ret->before = at, at = k->next[at - 1])
-            if (at == ret->place + 1) return true;
+struct crowd_oldest {
+    const struct ap_segment *seg;
+    uint64_t queued, ref; /* ref 0: none is as old as that */
+};
+
+/* Asks about all, and takes none. Of equals the first one counts: in the order of its lane it is. */
+static bool crowd_older(void *user, uint64_t ref)
+{
+    struct crowd_oldest *o = user;
+    uint64_t queued = crowd_queued(o->seg, ref);
+
+    if (o->ref == 0 ? queued <= o->queued : queued < o->queued) {
+        o->queued = queued;
+        o->ref = ref;
     }
     return false;
 }
 
+static bool crowd_is(void *user, uint64_t ref)
+{
+    return ref == ((const struct crowd_oldest *)user)->ref;
+}
+
 uint64_t ap_crowd_pop_before(struct ap_consumer *c, enum ap_rank rank, uint64_t queued)
 {
-    struct ap_crowd *k = &c->crowd;
-    struct crowd_at at = {.rank = rank};
-    const struct ap_slot *slot;
+    struct crowd_oldest o = {.seg = c->seg, .queued = queued};
+    struct crowd_at at;
+    bool found;
 
-    crowd_update(c);
+    crowd_find(c, rank, crowd_older, &o, &at);
+    found = o.ref != 0 && crowd_find(c, rank, crowd_is, &o, &at);
+    at.first_waits = false;
     crowd_head_to(c);
-    for (uint64_t position = k->head; k->of[rank].left > 0 && position != k->seen; position++) {
-        at.place = PLACE(position);
-        if (crowd_served(k, at.place) || k->rank[at.place] != rank || !crowd_there(c, &at, &at.ref)) continue;
-        slot = ap_slot_at(c->seg, AP_REF_SLOT(at.ref));
-        if (slot != NULL && AP_WORD_GENERATION(ap_load_acquire(&slot->word)) == AP_REF_GENERATION(at.ref) &&
-            ap_load_relaxed(&slot->queued) > queued)
-            return 0;
-        return crowd_locate(k, &at) ? crowd_take(c, &at) : 0;
-    }
-    return 0;
+    return found ? crowd_take(c, &at) : 0;
 }
 
 /* ---- places ------------------------------------------------------------------------------------------------------ */

@@ -17,9 +17,12 @@
  *           under way; those of the round that may be started are served in it, and then those of the next.
  *           2 So is one of a rank whose turn it is not.
  *           3 Where what is passed over is the first of the ring, and half of the window lies behind it with some holes, all that
- *           is left there goes to the ring's end in its order, and keeps its rounds: the holes take up places. If there is more
- *           behind the window only the first does, and its order is kept roughly.
- *           4 Behind AP_CROWD_WINDOW tasks that all wait nothing is looked at.
+ *           was looked at goes to the ring's end: the holes take up places. It keeps its rounds and its order, also before what its
+ *           lanes have pushed while it went.
+ *           4 Only where more lies behind the window than that has room for beside it (so many come by redelivery and re-routing
+ *           alone, see PLACES 2), the first goes and nothing else, behind what is younger of its lane: so that what is behind the
+ *           window is looked at in the end.
+ *           5 Behind AP_CROWD_WINDOW tasks that all wait nothing is looked at.
  * PLACES    1 A lane may push into the ring as long as it has fewer references of the rank there than places are left. With n lanes
  *           that push all they can, each in one rank, each has an n + 1st part of the ring, and one part is left for whoever comes.
  *           2 AP_CROWD_WINDOW places count, however deep the ring is. Redelivery and re-routing may fill all of it.
@@ -56,7 +59,7 @@ struct ap_crowd {
     uint64_t head, seen; /* positions: where it left the head, and up to where the references have their rounds */
     struct ap_crowd_turns of[AP_RANKS];
     uint16_t next[AP_CROWD_WINDOW]; /* in its round */
-    uint8_t rank[AP_CROWD_WINDOW], list[AP_CROWD_WINDOW]; /* of the round that it is in */
+    uint8_t rank[AP_CROWD_WINDOW];
     uint64_t served[AP_CROWD_WINDOW / 64]; /* bits of positions from head to seen, holes among them */
 };
 

@@ -5,7 +5,8 @@
  *           2 It has one shared ring, for further producers, re-routing and redelivery. Turns and places in it: crowd.h.
  *           3 It has one consumer lane at a time.
  *           4 It keeps its index when its queen dies and comes back. The queued tasks wait in it.
- *           5 Tasks of a client lane are first delivered in the order in which they were submitted, within a rank (rank.h).
+ *           5 Tasks of a client lane are first delivered in the order in which they were submitted, within a rank (rank.h),
+ *           while the consumer lives and but for a ring that redelivery has overfilled (crowd.h, WAITING 4).
  *           6 A producer asks for room before its task is QUEUED (ap_queue_room). An inlet that had room has it still; the shared
  *           ring can be full by then, and the task is taken back.
  * LAYOUT    struct ap_queue   line 0 life                       writer: its consumer's process, reaper   readers: every submit

@@ -1,68 +1,13 @@
 /* The shared ring: whose turn it is, what is left where, and who has a place. */
-#include "shm_fixture.h"
-
-#include "shm/bell.h"
-
-#define DEPTH 8u
-#define INLETS 2u
-
-static struct ap_lane_handle lane;
-static struct ap_consumer consumer;
-
-static void make(uint32_t depth)
-{
-    fixture_make(64 * 12, depth, INLETS);
-    cr_assert_eq(ap_member_open(seg, "crowd", NULL, APIARY_CLIENT, &lane), 0);
-    cr_assert_eq(ap_queue_claim(seg, 1, lane.index), 1);
-    cr_assert_eq(ap_queue_open(seg, 1, lane.index), 1);
-    ap_consumer_init(&consumer, seg, 1);
-    /* Slab n is lane n's. */
-    for (uint32_t n = 1; n < 12; n++) ap_slab_at(seg, n)->lease = AP_LEASE(1, n + 1);
-}
-
-static void setup(void)
-{
-    make(DEPTH);
-}
-
-static void teardown(void)
-{
-    for (uint32_t n = 1; n < 12; n++) ap_slab_at(seg, n)->lease = 0;
-    ap_lane_close(&lane);
-    fixture_teardown();
-}
+#include "crowd_fixture.h"
 
 TestSuite(crowd, .init = setup, .fini = teardown, .timeout = 60);
-
-/* The reference of the n-th task of a lane. */
-static uint64_t of(uint32_t who, uint64_t n)
-{
-    return AP_REF(who * AP_SLAB_SLOTS + n % AP_SLAB_SLOTS, n + 1);
-}
-
-static struct ap_ring *ring(void)
-{
-    return ap_ring_at(seg, 1, INLETS);
-}
-
-static void come(uint64_t ref)
-{
-    cr_assert_eq(ap_queue_push_shared(seg, 1, ref), 0);
-    ap_fence_full();
-    ap_queue_signal(seg, 1, INLETS, ap_load_acquire(&ap_queue_at(seg, 1)->life));
-}
 
 static void serves(uint64_t ref)
 {
     uint64_t got = ap_queue_pop(&consumer);
 
     cr_assert_eq(got, ref, "slot %u, generation %llu", AP_REF_SLOT(got), (unsigned long long)AP_REF_GENERATION(got));
-}
-
-/* The tasks of lanes whose bit is set wait. */
-static bool may(void *waiting, uint64_t ref)
-{
-    return (*(const uint64_t *)waiting >> AP_REF_SLOT(ref) / AP_SLAB_SLOTS & 1) == 0;
 }
 
 Test(crowd, each_has_its_turn)
@@ -264,16 +209,6 @@ Test(crowd, holes_are_looked_over)
 }
 
 /* ---- only what may be started -------------------------------------------------------------------------------------- */
-
-static void starts(uint64_t waiting, uint64_t ref)
-{
-    bool any = ap_queue_any_where(&consumer, may, &waiting);
-    uint64_t got = ap_queue_pop_where(&consumer, may, &waiting);
-
-    cr_assert_eq(got, ref, "slot %u, generation %llu, not %u, %llu", AP_REF_SLOT(got), (unsigned long long)AP_REF_GENERATION(got),
-                 AP_REF_SLOT(ref), (unsigned long long)AP_REF_GENERATION(ref));
-    cr_assert_eq(any, ref != 0);
-}
 
 Test(crowd, what_waits_holds_up_nothing_behind_it)
 {
