@@ -306,7 +306,7 @@ AP_ALWAYS_INLINE uint64_t pop_in_turn(struct ap_consumer *c, uint64_t active, bo
 
 static __attribute__((noinline)) uint64_t pop_crowded(struct ap_consumer *c, uint64_t active)
 {
-    if ((ap_crowd_ranks(c) & ~AP_RANK_BIT(AP_RANK_NORMAL)) != 0) return ap_queue_pop_ranks(c, AP_RANKS_ALL, 0);
+    if ((ap_crowd_ranks(c) & ~AP_RANK_BIT(AP_RANK_NORMAL)) != 0) return ap_queue_pop_ranks(c, AP_RANKS_ALL, 0, NULL, NULL);
     return pop_in_turn(c, active, true);
 }
 

@@ -265,8 +265,9 @@ static inline void ap_consumer_turn(struct ap_consumer *c, uint32_t ring)
 /* The next reference, by rank, rings in turn, or 0 when all are empty; its lap is removed. Clears the summary bits of rings that it
  * found empty when they are many. */
 uint64_t ap_queue_pop(struct ap_consumer *c);
-/* The same, of the ranks whose bits are set only. `beside` are the bits of others of which something waits, too. */
-uint64_t ap_queue_pop_ranks(struct ap_consumer *c, uint32_t ranks, uint32_t beside);
+/* The same, of the ranks whose bits are set only, and only what may be started now (may NULL: all may). `beside` are the bits of
+ * others of which something waits, too. */
+uint64_t ap_queue_pop_ranks(struct ap_consumer *c, uint32_t ranks, uint32_t beside, ap_may_fn may, void *user);
 /* The ring's next reference, its lap removed; 0: none, or a hole. */
 static inline uint64_t ap_intake_look(const struct ap_consumer *c, const struct ap_intake *in)
 {
@@ -333,8 +334,10 @@ static inline int ap_queue_rescan_due(const struct ap_consumer *c)
  *   each client, too.
  * 3 Pops may come in between, but not in a consumer's first scan: tasks that the former consumer took from a ring and never began
  *   are older than all that are left there.
- * 4 Where tasks have ranks it goes over the table for each of them, and returns what is more urgent before (rank.h, RECOVERY). */
+ * 4 Where tasks have ranks it goes over the table for each of them, and returns what is more urgent before (rank.h, RECOVERY). Of
+ *   that `where` returns only tasks that may be started now. Of the others it does not ask: no ring may have them. */
 uint64_t ap_queue_scan(struct ap_consumer *c, uint64_t *cursor);
+uint64_t ap_queue_scan_where(struct ap_consumer *c, uint64_t *cursor, ap_may_fn may, void *user);
 /* A task at the queue has ended in `state` without its consumer. `crashed`: it was being run. */
 void ap_queue_count_ended(const struct ap_segment *seg, uint32_t queue, uint32_t state, bool crashed);
 /* ap_task_cancel_queued, counted. */

@@ -71,18 +71,19 @@ static uint64_t scan_rank(struct ap_consumer *c, uint64_t *index, enum ap_rank r
     return AP_REF((*index)++, AP_WORD_GENERATION(word));
 }
 
-/* A task that is more urgent than the rank that the scan is at, and has come since; 0 when that rank has its turn. */
-static uint64_t scan_above(struct ap_consumer *c, enum ap_rank rank)
+/* A task that is more urgent than the rank that the scan is at, and has come since; 0 when that rank has its turn. One that may not
+ * be started now stays in its ring, where it holds up nothing: the scan would wait with it. */
+static uint64_t scan_above(struct ap_consumer *c, enum ap_rank rank, ap_may_fn may, void *user)
 {
     uint64_t ref = 0;
 
     if (rank != AP_RANK_URGENT && c->ranks.passed[rank] < AP_RANK_PASSES)
-        ref = ap_queue_pop_ranks(c, AP_RANKS_ABOVE(rank), AP_RANK_BIT(rank));
+        ref = ap_queue_pop_ranks(c, AP_RANKS_ABOVE(rank), AP_RANK_BIT(rank), may, user);
     if (ref == 0) c->ranks.passed[rank] = 0;
     return ref;
 }
 
-uint64_t ap_queue_scan(struct ap_consumer *c, uint64_t *cursor)
+uint64_t ap_queue_scan_where(struct ap_consumer *c, uint64_t *cursor, ap_may_fn may, void *user)
 {
     const uint64_t tasks = c->seg->geometry.tasks;
 
@@ -93,7 +94,7 @@ uint64_t ap_queue_scan(struct ap_consumer *c, uint64_t *cursor)
     }
     for (uint64_t pass = *cursor / tasks; pass < c->passes; pass++) {
         enum ap_rank rank = c->passes == 1 ? AP_RANKS : (enum ap_rank)pass;
-        uint64_t index = *cursor - pass * tasks, ref = rank != AP_RANKS ? scan_above(c, rank) : 0;
+        uint64_t index = *cursor - pass * tasks, ref = rank != AP_RANKS ? scan_above(c, rank, may, user) : 0;
 
         if (ref != 0) return ref;
         ref = scan_rank(c, &index, rank);
@@ -105,4 +106,9 @@ uint64_t ap_queue_scan(struct ap_consumer *c, uint64_t *cursor)
     }
     c->rescan = c->scanning;
     return 0;
+}
+
+uint64_t ap_queue_scan(struct ap_consumer *c, uint64_t *cursor)
+{
+    return ap_queue_scan_where(c, cursor, NULL, NULL);
 }

@@ -73,14 +73,14 @@ static uint64_t where_ranks(struct ap_consumer *c, uint32_t ranks, uint32_t besi
     return 0;
 }
 
-uint64_t ap_queue_pop_ranks(struct ap_consumer *c, uint32_t ranks, uint32_t beside)
+uint64_t ap_queue_pop_ranks(struct ap_consumer *c, uint32_t ranks, uint32_t beside, ap_may_fn may, void *user)
 {
-    return where_ranks(c, ranks, beside, &(struct pick){.take = true});
+    return where_ranks(c, ranks, beside, &(struct pick){.may = may, .user = user, .take = true});
 }
 
 uint64_t ap_queue_pop_where(struct ap_consumer *c, ap_may_fn may, void *user)
 {
-    return where_ranks(c, AP_RANKS_ALL, 0, &(struct pick){.may = may, .user = user, .take = true});
+    return ap_queue_pop_ranks(c, AP_RANKS_ALL, 0, may, user);
 }
 
 bool ap_queue_any_where(struct ap_consumer *c, ap_may_fn may, void *user)

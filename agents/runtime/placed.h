@@ -3,7 +3,7 @@
  * START     1 A task of such a capability is taken out of its ring only with a place. The place is taken as the task is looked at,
  *           and is kept in the job that is next in the agent's list of free ones. Other tasks stay where they are.
  *           2 A reference that a scan of the table has found is in no ring. If there is no place for it the scan stops, and goes on
- *           when it was started.
+ *           when it was started. Tasks that are more urgent and go between are in a ring, and stay there without a place.
  *           3 A start that comes to nothing gives the place back.
  * SLEEP     A worker whose rings hold nothing that may be started sleeps. It is woken when a place comes back, see places.h; and it
  *           looks again every AP_STALLED_PAUSE while a reference is in no ring, since nobody else can know of that: one that a

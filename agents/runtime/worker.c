@@ -34,20 +34,41 @@ static bool may_start(const struct ap_agent *agent)
     return agent->in_hand < agent->limit && agent->held_until == 0;
 }
 
-static uint64_t scan(struct ap_agent *agent)
+static uint64_t scan_where(struct ap_agent *agent, ap_may_fn may, void *user)
 {
-    uint64_t ref = ap_queue_scan(&agent->consumer, &agent->cursor);
+    uint64_t ref = ap_queue_scan_where(&agent->consumer, &agent->cursor, may, user);
 
     if (ref == 0) agent->scanning = agent->first_scan = false;
     return ref;
 }
 
+static uint64_t scan(struct ap_agent *agent)
+{
+    return scan_where(agent, NULL, NULL);
+}
+
+/* A reference that a scan was allowed to take out of a ring has its place. */
+struct allowed {
+    struct ap_agent *agent;
+    uint64_t ref;
+};
+
+static bool scan_may(void *user, uint64_t ref)
+{
+    struct allowed *a = user;
+
+    if (!ap_placed_may(a->agent, ref)) return false;
+    a->ref = ref;
+    return true;
+}
+
 /* A task that a scan has found and that may not be started waits, and the scan with it. */
 static uint64_t scan_placed(struct ap_agent *agent)
 {
-    uint64_t ref = agent->stalled != 0 ? agent->stalled : scan(agent);
+    struct allowed a = {.agent = agent};
+    uint64_t ref = agent->stalled != 0 ? agent->stalled : scan_where(agent, scan_may, &a);
 
-    agent->stalled = ref != 0 && !ap_placed_may(agent, ref) ? ref : 0;
+    agent->stalled = ref != 0 && ref != a.ref && !ap_placed_may(agent, ref) ? ref : 0;
     return agent->stalled == 0 ? ref : 0;
 }
 

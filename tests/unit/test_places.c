@@ -132,6 +132,68 @@ Test(places, what_is_behind_them_is_not_held_up)
     for (int i = 0; i < 3; i++) cr_expect_eq(code_of(bounded[i]), 0);
 }
 
+static apiary_task_t ranked(const char *capability, uint64_t priority)
+{
+    const apiary_delegate_options_t o = {.struct_size = sizeof o, .timeout = SECOND, .priority = priority};
+    apiary_task_t task = {0};
+
+    clock_now++;
+    cr_assert_eq(apiary_delegate(a, capability, "x", 1, &o, &task), 0);
+    return task;
+}
+
+/* What a dead worker has left is in no ring. An urgent task that may not be started, and comes meanwhile, does not hold it up. */
+Test(places, a_scan_does_not_wait_for_what_may_not_be_started)
+{
+    struct ap_agent *agent = &hive.agents[0];
+    apiary_task_t lost[3], urgent;
+    uint32_t place;
+
+    hive_handlers(echo, echo);
+    declare(1);
+    cr_assert(ap_places_take(b->seg, first(), &a->anchor->lane, &place));
+    for (int i = 0; i < 3; i++) lost[i] = ranked("third", i == 0 ? APIARY_PRIORITY_HIGH : 0);
+    for (int i = 0; i < 3; i++) cr_assert_neq(ap_queue_pop(&agent->consumer), 0);
+    ap_worker_consume(&hive.worker);
+    ap_worker_start_task(&hive.worker, agent, ap_queue_scan(&agent->consumer, &agent->cursor));
+    cr_expect_eq(code_of(lost[0]), 0);
+    urgent = ranked("first", APIARY_PRIORITY_URGENT);
+    cr_expect_eq(serve(), 2);
+    for (int i = 1; i < 3; i++) cr_expect_eq(code_of(lost[i]), 0);
+    cr_expect_eq(agent->stalled, 0);
+    cr_expect_eq(code_of(urgent), 1);
+    cr_expect_eq(ap_queue_depth(b->seg, agent->queue), 1, "it is where it was");
+    ap_places_return(b->seg, first(), &a->anchor->lane, place, AP_NO_QUEUE);
+    cr_expect_eq(serve(), 1);
+    cr_expect_eq(code_of(urgent), 0);
+    cr_expect_eq(ap_places_taken(b->seg, first()), 0);
+}
+
+/* It may be started, and goes between with the one place that there is. */
+Test(places, a_scan_lets_go_first_what_may_be_started)
+{
+    struct ap_agent *agent = &hive.agents[0];
+    apiary_task_t lost[2], urgent;
+
+    hive_handlers(keep, echo);
+    declare(1);
+    lost[0] = ranked("third", APIARY_PRIORITY_HIGH);
+    lost[1] = ranked("third", 0);
+    for (int i = 0; i < 2; i++) cr_assert_neq(ap_queue_pop(&agent->consumer), 0);
+    ap_worker_consume(&hive.worker);
+    ap_worker_start_task(&hive.worker, agent, ap_queue_scan(&agent->consumer, &agent->cursor));
+    urgent = ranked("first", APIARY_PRIORITY_URGENT);
+    cr_expect_eq(serve(), 2);
+    cr_assert_eq(kept_count, 3);
+    cr_expect_eq(ap_places_taken(b->seg, first()), 1);
+    cr_expect_eq(apiary_job_reply(kept[1], "u", 1), 0);
+    cr_expect_eq(code_of(urgent), 0, "the second that was started");
+    cr_expect_eq(ap_places_taken(b->seg, first()), 0);
+    cr_expect_eq(apiary_job_reply(kept[0], "a", 1), 0);
+    cr_expect_eq(apiary_job_reply(kept[2], "b", 1), 0);
+    for (int i = 0; i < 2; i++) cr_expect_eq(code_of(lost[i]), 0);
+}
+
 /* A reference without a task costs no place, and one that fails gives it back. */
 Test(places, what_is_not_started_has_none)
 {
