@@ -92,13 +92,24 @@ static struct picked pick_apart(struct ap_lane_context *c, int service, uint32_t
 {
     struct ap_segment *seg = c->lane.seg;
     bool alone = ap_stateful(seg, capability);
+    uint32_t first = p.queue;
 
-    c->refused.queue = p.queue;
     if (apart_to(c, p.queue)) return p;
     if (alone || ap_route_in(seg, capability, service, &c->balance, p.queue, &p.queue, &p.life) < 0 || !apart_to(c, p.queue) ||
         !ap_limits_room(seg, capability, p.queue))
-        p.error = APIARY_EQUEUEFULL;
+        p.error = ap_refused_full(c, first, AP_REFUSED_SHARED);
     return p;
+}
+
+/* What the capability has declared of all its tasks: 0 or an error. */
+static int admit(struct ap_lane_context *c, uint32_t capability, uint32_t queue)
+{
+    int r = ap_limits_admit(c->lane.seg, capability, queue, &c->refused.excess);
+
+    if (r == APIARY_EQUEUEFULL) r = ap_refused_full(c, queue, AP_REFUSED_LIMIT);
+    c->refused.queue = queue;
+    c->refused.capability = capability;
+    return r;
 }
 
 static struct picked pick_once(struct ap_lane_context *c, int service, struct ap_known_name *known, uint64_t key)
@@ -125,9 +136,8 @@ static __attribute__((noinline)) struct picked pick_among_all(struct ap_lane_con
     }
     if (p.error == APIARY_ENOPROVIDER) p.error = pick_otherwise(c, service, known->capability);
     if (p.error == 0 && ap_load_relaxed(&ap_capability_at(c->lane.seg, known->capability)->terms) != 0) {
-        c->refused.queue = p.queue;
         p.error = !c->within && ap_bounds_any(c->lane.seg, known->capability) ? AP_BY_BOUNDS
-                  : ap_limits_admit(c->lane.seg, known->capability, p.queue, &c->refused.excess);
+                                                                              : admit(c, known->capability, p.queue);
         if (p.error == 0 && ap_places_bound(c->lane.seg, known->capability) != 0)
             p = pick_apart(c, service, known->capability, p);
     }
@@ -139,14 +149,15 @@ static __attribute__((noinline)) struct picked pick_with_room(struct ap_lane_con
                                                               struct picked p)
 {
     struct ap_segment *seg = c->lane.seg;
+    const struct ap_producer *first = &c->producers[p.queue];
+    uint32_t queue = p.queue;
 
     p.error = 0;
-    c->refused.queue = p.queue;
     if (ap_queue_room(seg, p.queue, &c->producers[p.queue], &c->lane)) return p;
     if (ap_stateful(seg, capability) ||
         ap_route_in(seg, capability, service, &c->balance, p.queue, &p.queue, &p.life) < 0 ||
         !ap_queue_room(seg, p.queue, &c->producers[p.queue], &c->lane) || !ap_limits_room(seg, capability, p.queue))
-        p.error = APIARY_EQUEUEFULL;
+        p.error = ap_refused_full(c, queue, first->shared ? AP_REFUSED_SHARED : AP_REFUSED_INLET);
     return p;
 }
 
@@ -333,7 +344,7 @@ static __attribute__((noinline)) int take_back(const struct placed p, int error)
             word = ap_load_acquire(&p.at->word);
             if (ap_task_requested(p.at, word, AP_REQUEST_KEEP)) ap_kept_recall(seg, ap_task_id(seg, p.slot, p.generation));
             ap_task_release_with(seg, p.c->lane.index, p.slot, word, ap_slot_leave, seg);
-            p.c->refused.queue = p.queue;
+            if (error == APIARY_EQUEUEFULL) ap_refused_full(p.c, p.queue, AP_REFUSED_SHARED); /* the only one that fills up so */
             return error;
         }
         word = ap_load_acquire(&p.at->word);
@@ -361,7 +372,7 @@ AP_ALWAYS_INLINE int place_there(struct submit *s, const apiary_delegate_options
         if (p.error < 0) return p.error;
         chosen(s, p);
         if (s->way != &s->c->apart) s->way = &s->c->producers[s->queue];
-        else if (!apart_to(s->c, s->queue)) return APIARY_EQUEUEFULL;
+        else if (!apart_to(s->c, s->queue)) return ap_refused_full(s->c, s->queue, AP_REFUSED_SHARED);
     }
     r = delegate_take(s);
     if (__builtin_expect(r < 0, 0)) return r;
@@ -496,11 +507,8 @@ static __attribute__((noinline)) int later_provider(struct ap_lane_context *c, i
     int r = ap_route_to(seg, capability, &q, number, &queue, &life);
 
     if (r < 0) return r;
-    c->refused.queue = queue;
-    if (ap_queue_depth(seg, queue) >= seg->geometry.queue_depth) return APIARY_EQUEUEFULL;
-    return ap_load_relaxed(&ap_capability_at(seg, capability)->terms) != 0
-               ? ap_limits_admit(seg, capability, queue, &c->refused.excess)
-               : 0;
+    if (ap_queue_depth(seg, queue) >= seg->geometry.queue_depth) return ap_refused_full(c, queue, AP_REFUSED_ONE);
+    return ap_load_relaxed(&ap_capability_at(seg, capability)->terms) != 0 ? admit(c, capability, queue) : 0;
 }
 
 /* In a turn of its rank: it goes into the shared ring, whoever sends it (shm/rank.h), and its consumer is told at once, also in a

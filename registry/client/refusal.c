@@ -18,6 +18,13 @@ int ap_refused(struct ap_lane_context *c, int error, size_t size)
     return error;
 }
 
+int ap_refused_full(struct ap_lane_context *c, uint32_t queue, enum ap_refused_by by)
+{
+    c->refused.queue = queue;
+    c->refused.by = (uint8_t)by;
+    return APIARY_EQUEUEFULL;
+}
+
 void ap_refused_rule(struct ap_lane_context *c, uint32_t capability)
 {
     struct ap_terms *row = ap_terms_at(c->lane.seg, capability);
@@ -90,6 +97,28 @@ static size_t say_tickets(const struct ap_lane_context *c, char *ret, size_t siz
                      service, ap_tickets_busy(a->seg, (uint32_t)a->service), ap_load_relaxed(&a->limit));
 }
 
+/* Which key bounds what may wait there. */
+static size_t say_full(const struct ap_lane_context *c, const char *agent, uint32_t waiting, char *ret, size_t size)
+{
+    const struct ap_segment *seg = c->lane.seg;
+    uint32_t depth = seg->geometry.queue_depth, of = c->refused.capability;
+
+    switch ((enum ap_refused_by)c->refused.by) {
+    case AP_REFUSED_SHARED:
+        return ap_format(ret, size, "agent '%s' has %u tasks waiting; tasks with a priority or a concurrency, and callers beyond "
+                         "queue_inlets, share %u places there (queue_depth, %u at most), and a caller takes no more than it leaves",
+                         agent, waiting, depth < AP_CROWD_WINDOW ? depth : AP_CROWD_WINDOW, AP_CROWD_WINDOW);
+    case AP_REFUSED_LIMIT:
+        return ap_format(ret, size, "agent '%s' has %u tasks waiting; the capability's queue_limit allows %llu", agent, waiting,
+                         (unsigned long long)ap_term_declared(seg, of, AP_TERM_queue_limit));
+    case AP_REFUSED_ONE:
+        return ap_format(ret, size, "agent '%s' has %u tasks waiting; one that is for it alone is accepted beside fewer than %u "
+                         "(queue_depth)", agent, waiting, depth);
+    case AP_REFUSED_INLET: break;
+    }
+    return ap_format(ret, size, "agent '%s' has %u tasks waiting; queue_depth allows each caller %u", agent, waiting, depth);
+}
+
 static size_t say_queue(const struct ap_lane_context *c, char *ret, size_t size)
 {
     const struct ap_segment *seg = c->lane.seg;
@@ -103,9 +132,7 @@ static size_t say_queue(const struct ap_lane_context *c, char *ret, size_t size)
                          "give it more time (timeout, schedule_to_start), or run more instances (queen: instances)", name,
                          ap_queue_depth(seg, c->refused.queue),
                          (unsigned long long)ap_load_relaxed(&ap_queue_at(seg, c->refused.queue)->pace) / 1000);
-    return ap_format(ret, size, "agent '%s' has %u tasks waiting; queue_depth (%u for each caller) and the capability's "
-                     "queue_limit bound them", name,
-                     ap_queue_depth(seg, c->refused.queue), seg->geometry.queue_depth);
+    return say_full(c, name, ap_queue_depth(seg, c->refused.queue), ret, size);
 }
 
 static size_t say_probe(const struct ap_lane_context *c, char *ret, size_t size)

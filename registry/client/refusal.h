@@ -15,11 +15,20 @@
 
 struct ap_lane_context;
 
+/* Where a task would have had to fit in, for which there is no room. */
+enum ap_refused_by {
+    AP_REFUSED_INLET,  /* the caller's own ring */
+    AP_REFUSED_SHARED, /* the shared ring (shm/crowd.h, PLACES) */
+    AP_REFUSED_LIMIT,  /* the capability's queue_limit */
+    AP_REFUSED_ONE,    /* all rings together, since it is for this provider alone */
+};
+
 /* All zeros: nothing was refused yet. */
 struct ap_refused {
     int error;
     uint32_t queue;  /* at which there was no room; valid for APIARY_EQUEUEFULL, _EBACKLOG, _ERATE, and for a probe */
-    uint32_t capability; /* valid for APIARY_EFORBIDDEN */
+    uint32_t capability; /* valid for APIARY_EFORBIDDEN, AP_REFUSED_LIMIT */
+    uint8_t by;      /* enum ap_refused_by; valid for APIARY_EQUEUEFULL */
     bool probe;      /* it was a probe */
     uint64_t size;   /* of the body */
     uint64_t excess; /* ns that it came too early, or would have waited too long; valid for APIARY_ERATE, _EBACKLOG */
@@ -27,7 +36,8 @@ struct ap_refused {
 
 /* Keeps and counts that a rule has refused the lane a capability. */
 void ap_refused_rule(struct ap_lane_context *c, uint32_t capability);
-/* Keeps a refusal of the calling lane, and returns `error`. */
+/* Keeps a refusal of the calling lane, and returns `error`. full: keeps what has no room, and returns APIARY_EQUEUEFULL. */
 int ap_refused(struct ap_lane_context *c, int error, size_t size);
+int ap_refused_full(struct ap_lane_context *c, uint32_t queue, enum ap_refused_by by);
 
 #endif

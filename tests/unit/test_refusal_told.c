@@ -2,10 +2,13 @@
  * again (registry/client/refusal.h). */
 #include "registry_fixture.h"
 
+#include "registry/routing/terms.h"
+
 #include <stdarg.h>
 
 static struct worker w;
 static apiary_refusal_t told;
+static uint32_t depth = 512;
 
 /* A segment with so many blocks of each class, and this share of a member. */
 static void begin(uint32_t share)
@@ -13,7 +16,7 @@ static void begin(uint32_t share)
     struct ap_geometry g = small;
 
     g.member_share = share;
-    g.queue_depth = 512;
+    g.queue_depth = depth;
     g.max_concurrent_delegations = 512;
     segment_make(&g);
     client = attach_as("caller");
@@ -143,6 +146,55 @@ Test(refusal_told, an_agent_has_much_to_do)
     cr_assert_eq(apiary_refusal(client, &told), 0);
     cr_expect_eq(told.retry_after, 2 * MS + 1);
     cr_expect_not_null(strstr(told.message, "; retry after 3 ms"), "rounded up: %s", told.message);
+}
+
+/* Until it is refused. */
+static void queue_full(uint64_t priority, uint32_t expected)
+{
+    const apiary_delegate_options_t o = {.struct_size = sizeof o, .priority = priority};
+    apiary_task_t task;
+    uint32_t n;
+    int r;
+
+    for (n = 0; (r = apiary_delegate(client, "echo", "x", 1, &o, &task)) == 0; n++) {}
+    cr_assert_eq(r, APIARY_EQUEUEFULL, "%s", apiary_error_name(r));
+    cr_expect_eq(n, expected, "%u", n);
+}
+
+/* Its own ring, that of all who have a priority, a bound that the capability declares, and all together. */
+Test(refusal_told, which_key_bounds_a_queue)
+{
+    const struct ap_terms said = {.queue_limit = 20 + 1};
+    struct ap_terms_conflicts conflicts = {.count = 0};
+    apiary_delegate_options_t one = {.struct_size = sizeof one};
+    apiary_task_t task;
+
+    depth = 16;
+    begin(100);
+    queue_full(0, 16);
+    expect(APIARY_EQUEUEFULL, MS, "agent 'echo' has 16 tasks waiting; queue_depth allows each caller 16; retry after 1 ms");
+    one.provider = AP_PROVIDER(w.queue, ap_queue_at(client->seg, w.queue)->life);
+    cr_expect_eq(apiary_delegate(client, "echo", "x", 1, &one, &task), APIARY_EQUEUEFULL);
+    expect(APIARY_EQUEUEFULL, MS, "agent 'echo' has 16 tasks waiting; one that is for it alone is accepted beside fewer than "
+           "16 (queue_depth); retry after 1 ms");
+    queue_full(APIARY_PRIORITY_LOW, 8);
+    expect(APIARY_EQUEUEFULL, MS, "agent 'echo' has 24 tasks waiting; tasks with a priority or a concurrency, and callers "
+           "beyond queue_inlets, share 16 places there (queue_depth, 256 at most), and a caller takes no more than it leaves; "
+           "retry after 1 ms");
+    ap_terms_declare(client->seg, w.lane, w.queue, (uint32_t)ap_capability_find(client->seg, "echo", 4),
+                     (const uint64_t *)(const void *)&said, &conflicts);
+    queue_full(0, 0);
+    expect(APIARY_EQUEUEFULL, MS, "agent 'echo' has 24 tasks waiting; the capability's queue_limit allows 20; retry after 1 ms");
+}
+
+/* More than it looks at makes it no larger. */
+Test(refusal_told, how_many_share_a_deep_queue)
+{
+    begin(100);
+    queue_full(APIARY_PRIORITY_URGENT, 128);
+    expect(APIARY_EQUEUEFULL, MS, "agent 'echo' has 128 tasks waiting; tasks with a priority or a concurrency, and callers "
+           "beyond queue_inlets, share 256 places there (queue_depth, 256 at most), and a caller takes no more than it leaves; "
+           "retry after 1 ms");
 }
 
 Test(refusal_told, what_is_no_matter_of_load)
