@@ -135,6 +135,24 @@ static void ring_lease(struct ap_look *look, const struct ap_ring *ring)
     }
 }
 
+/* Each consumer has taken each reference once at the most. */
+static void ring_rounds(struct ap_look *look, const struct ap_ring *ring)
+{
+    uint32_t rings = look->seg->geometry.queue_inlets + 1;
+    const struct ap_queue *q = ap_queue_at(look->seg, look->index / rings);
+    uint64_t rounds = ap_look_64(look, &ring->rounds), tail = ap_look_64(look, &ring->tail), epoch;
+
+    if (look->index % rings != rings - 1) {
+        if (rounds != 0) ap_look_found(look, AP_CORRUPT, &ring->rounds, rounds, "Q14", "%llu rounds of an inlet", LONG(rounds));
+        return;
+    }
+    if (q == NULL) return;
+    epoch = AP_QUEUE_EPOCH(ap_look_64(look, &q->life));
+    if (rounds / (epoch > 0 ? epoch : 1) > tail + 1)
+        ap_look_found(look, AP_CORRUPT, &ring->rounds, rounds ^ tail * 3, "Q14", "%llu rounds of %llu references, epoch %llu",
+                      LONG(rounds), LONG(tail), LONG(epoch));
+}
+
 /* Positions from the published head on: which cells are of the current lap. */
 struct cells {
     const struct ap_ring *ring;
@@ -227,13 +245,14 @@ static void look_ring(struct ap_look *look)
     bool torn;
 
     ring_lease(look, ring);
+    ring_rounds(look, ring);
     c.head = ap_look_64(look, &ring->head);
     c.tail = ap_look_64(look, &ring->tail);
     evidence = c.head * 3 + c.tail * 5;
     ap_look_zero(look, ring->reserved0, sizeof ring->reserved0, "Q8", "reserved0");
-    ap_look_zero(look, base + offsetof(struct ap_ring, head) + sizeof ring->head,
-                 offsetof(struct ap_ring, cells) - offsetof(struct ap_ring, head) - sizeof ring->head, "Q8",
-                 "behind the head");
+    ap_look_zero(look, base + offsetof(struct ap_ring, rounds) + sizeof ring->rounds,
+                 offsetof(struct ap_ring, cells) - offsetof(struct ap_ring, rounds) - sizeof ring->rounds, "Q8",
+                 "behind the rounds");
     if (stride > used) ap_look_zero(look, base + used, stride - used, "Q8", "behind the cells");
     /* The tail is stored behind its cell: the consumer may be one ahead of it, for good when the producer died. */
     if ((int64_t)(c.tail - c.head) < -1 || (int64_t)(c.tail - c.head) > (int64_t)c.depth) {
@@ -312,7 +331,8 @@ static uint64_t inlets_told(const struct ap_section *table, uint64_t value)
 }
 
 static const struct ap_field ring_fields[] = {
-    AP_FIELD(ap_ring, lease), AP_FIELD(ap_ring, tail), AP_FIELD(ap_ring, head), AP_FIELD(ap_ring, cells[0]), {NULL, 0, 0},
+    AP_FIELD(ap_ring, lease), AP_FIELD(ap_ring, tail), AP_FIELD(ap_ring, head), AP_FIELD(ap_ring, rounds),
+    AP_FIELD(ap_ring, cells[0]), {NULL, 0, 0},
 };
 static const struct ap_number ring_numbers[] = {
     {.key = "queue_depth", .what = "tasks that one caller can have queued at one agent", .at = AP_NUMBER_AT(queue_depth),

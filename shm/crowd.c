@@ -317,10 +317,21 @@ uint64_t ap_crowd_any(struct ap_consumer *c, enum ap_rank rank, ap_may_fn may, v
     return any ? at.ref : 0;
 }
 
+/* Behind the store by which something is taken: a consumer that is killed counts no round twice. */
+static void crowd_count_round(const struct ap_consumer *c, struct ap_crowd_turns *t, uint64_t round)
+{
+    struct ap_ring *ring = c->rings[c->shared].ring;
+
+    if (round <= t->counted) return;
+    t->counted = round;
+    ap_store_relaxed(&ring->rounds, ap_load_relaxed(&ring->rounds) + 1);
+}
+
 uint64_t ap_crowd_pop(struct ap_consumer *c, enum ap_rank rank, ap_may_fn may, void *user)
 {
     struct ap_crowd_turns *t = &c->crowd.of[rank];
     struct crowd_at at;
+    uint64_t ref;
 
     if (!crowd_find(c, rank, may, user, &at)) {
         crowd_head_to(c);
@@ -328,7 +339,9 @@ uint64_t ap_crowd_pop(struct ap_consumer *c, enum ap_rank rank, ap_may_fn may, v
     }
     /* The round goes on behind it. Those of it that wait do not keep the other rings from their turns. */
     if (rank == AP_RANK_NORMAL && at.round == t->round && c->crowd.next[at.place] != 0) ap_consumer_turn(c, c->shared);
-    return crowd_take(c, &at);
+    ref = crowd_take(c, &at);
+    crowd_count_round(c, t, at.round);
+    return ref;
 }
 
 /* ---- the oldest -------------------------------------------------------------------------------------------------- */

@@ -30,8 +30,11 @@
  *           since it may have no more references than places are left.
  *           4 The references are counted by a look at all their cells, and only when half of the places are taken or more. There
  *           is no count that a death could leave wrong.
- * LAYOUT    Nothing but the holes in the segment: the rounds are private to the consumer, and begin anew when the head is not
- *           where it left it.
+ * COUNT     ring.rounds: the rounds that have begun. A round counts with the first that is taken of it, if none of a later one was
+ *           before; those of each rank count apart.
+ * LAYOUT    Nothing but the holes and the count in the segment: the rounds are private to the consumer, and begin anew when the
+ *           head is not where it left it. Then what is there has the order of the ring, also where some of it had gone to the end.
+ * INVARIANTS Q14 rounds is 0 in an inlet, and in the shared ring not more than its references, once for each consumer of the queue
  * THREADS   pop: the consumer's. The looks: any.
  */
 #ifndef AP_CROWD_H
@@ -49,6 +52,7 @@ struct ap_ring;
 /* The turns of one rank. */
 struct ap_crowd_turns {
     uint64_t round;                  /* under way */
+    uint64_t counted;                /* the latest of which something was taken in turn */
     uint64_t latest[AP_CROWD_LANES]; /* the round of each lane's last reference */
     /* The references of each round that are not served, in the ring's order: positions modulo the window, + 1; 0: none. */
     uint16_t first[AP_CROWD_WINDOW], last[AP_CROWD_WINDOW];

@@ -180,6 +180,7 @@ void ap_queue_begin(struct ap_segment *seg, uint32_t queue, bool anew)
     ap_store_relaxed(&q->pace, 0);
     ap_store_relaxed(&q->margin, 0);
     if (!anew) return;
+    ap_store_relaxed(&ap_ring_at(seg, queue, seg->geometry.queue_inlets)->rounds, 0);
     ap_store_relaxed(&q->ranked, 0);
     ap_store_relaxed(&q->depth, 0);
     /* `started` last: no more tasks may have ended than have started, at any instant. */
@@ -435,6 +436,13 @@ uint32_t ap_queue_depth(const struct ap_segment *seg, uint32_t queue)
 }
 
 /* ---- counts --------------------------------------------------------------------------------------------------- */
+
+uint64_t ap_queue_rounds(const struct ap_segment *seg, uint32_t queue)
+{
+    const struct ap_ring *ring = ap_ring_at(seg, queue, seg->geometry.queue_inlets);
+
+    return ring != NULL ? ap_load_relaxed(&ring->rounds) : 0;
+}
 
 void ap_queue_count_ended(const struct ap_segment *seg, uint32_t queue, uint32_t state, bool crashed)
 {

@@ -14,7 +14,7 @@
  *                             line 2 depth, running, ...        writer: consumer    readers: routers, tools
  *                             line 3 probes                     writer: who probes, and the consumer (probe.h)
  *           struct ap_ring    line 0 lease, tail                writer: the producer (all producers of the shared ring)
- *                             line 1 head                       writer: consumer    readers: producers that seem full
+ *                             line 1 head, rounds               writer: consumer    readers: producers that seem full
  *                             cells[queue_depth]                writer: producers
  *           Ring r of queue q is element q * (queue_inlets + 1) + r of the section; r == queue_inlets is the shared one.
  * LIFE      1 `life` = epoch << 24 | consumer lane << 8 | state.
@@ -62,6 +62,7 @@
  * COUNTERS  1 Each task that ends is counted once, right after its end, by the one who ended it. Probes are not.
  *           2 A death between the two loses that one count. The death of a consumer loses the counts that it had not published
  *           (64 at most).
+ *           3 A round of the shared ring is counted by its consumer when it has taken the first of it.
  * EJECTION  1 A consumer whose tasks fail ejects its queue for a time: it stores `probe` = 0, then `ejections`, then `until`.
  *           2 A router passes over a queue whose time has not come. From then on the queue is on trial: one router takes `probe`
  *           by compare-and-swap and sends its task there; if nothing comes of that for AP_PROBE_PATIENCE, another one may.
@@ -80,7 +81,7 @@
  *           Q10 a queue that is ejected was ejected at least once, and until less than AP_EJECTED_MAX from now; no charge is above
  *           AP_CHARGE_MAX
  *           Q11 no pace is above AP_PACE_MAX, no margin above AP_MARGIN_MOST, and none that is told below AP_MARGIN_LEAST
- *           Q12 see probe.h, Q13 see rank.h
+ *           Q12 see probe.h, Q13 see rank.h, Q14 see crowd.h
  * ERRORS    APIARY_EQUEUEFULL: retry after a result was collected.
  * PROGRESS  push to an inlet wait-free, to the shared ring lock-free; pop wait-free.
  */
@@ -136,6 +137,7 @@ struct ap_ring {
     uint64_t tail;
     uint64_t reserved0[6];
     uint64_t head AP_ALIGNED;
+    uint64_t rounds; /* of the shared one: that its consumers have begun (crowd.h); of an inlet 0 */
     uint64_t cells[] AP_ALIGNED;
 };
 
@@ -348,6 +350,8 @@ struct ap_queue_counts {
     uint64_t late;
 };
 void ap_queue_counts(const struct ap_queue *q, struct ap_queue_counts *ret);
+/* The rounds of its shared ring (crowd.h). */
+uint64_t ap_queue_rounds(const struct ap_segment *seg, uint32_t queue);
 /* The consumer's own counts. */
 struct ap_queue_tally {
     uint64_t started, done, failed, late, retried, run_time;

@@ -146,6 +146,18 @@ static json_t *usage_json(const struct ap_segment *seg)
                      "largest_blocks_free", (int)u.largest_free);
 }
 
+/* How often the lanes without an inlet of their own, and tasks with a priority, had their turns at its agents. */
+static uint64_t rounds_of(const struct ap_segment *seg, const struct swarm_view *v)
+{
+    uint64_t rounds = 0;
+    for (uint32_t i = 0; v->service[0] != '\0' && i < seg->geometry.queues; i++) {
+        uint32_t state = AP_QUEUE_STATE(ap_load_acquire(&ap_queue_at(seg, i)->life)); /* QUEUE-A4 pairs QUEUE-R4 */
+        if ((state == AP_QUEUE_OPEN || state == AP_QUEUE_CLOSED) && ap_load_relaxed(&ap_agent_at(seg, i)->swarm) == v->index)
+            rounds += ap_queue_rounds(seg, i);
+    }
+    return rounds;
+}
+
 static int print_status_json(const struct tool *t, apiary_t *a, const apiary_swarm_status_t *rows, int n)
 {
     json_t *swarms = json_array();
@@ -155,6 +167,7 @@ static int print_status_json(const struct tool *t, apiary_t *a, const apiary_swa
         bool known = supervision_of(a->seg, rows[i].service, rows[i].instance, &v);
         look_record_of(a->seg, &rows[i], &record);
         json_t *row = status_json(&rows[i], &record);
+        json_object_set_new(row, "rounds", json_integer((json_int_t)rounds_of(a->seg, &record)));
         json_object_set_new(row, "ended", end_json(a->seg, &rows[i]));
         json_object_set_new(row, "supervision", supervision_json(known ? &v : NULL));
         json_array_append_new(swarms, row);

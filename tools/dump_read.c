@@ -374,6 +374,7 @@ static json_t *queues_json(const struct dump *d)
         COUNT(cancelled), COUNT(retried), COUNT(refused), COUNT(taken), COUNT(run_time), COUNT(pace), COUNT(margin);
         COUNT(answered);
 #undef COUNT
+        dump_read_set(o, "rounds", dump_number(ap_queue_rounds(seg, i)));
         dump_read_set(o, "summary", dump_hex(ap_load_relaxed(&q->summary)));
         dump_read_set(o, "rings", rings_json(seg, i));
         json_array_append_new(list, o);

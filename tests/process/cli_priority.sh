@@ -59,6 +59,10 @@ import json, sys
 print(next(t["task"] for t in json.load(sys.stdin)["tasks"] if t["carried"]["priority"] == "high"))')
 expect 0 '^priority +high$' apiary task show "$id"
 order_is uuhnnnnll
+# Each caller has one of a level at most in a round: eight tasks share the ring, and two of one caller are in no round together.
+rounds=$(apiary status --json | python3 -c 'import json, sys; print(json.load(sys.stdin)["swarms"][0]["rounds"])')
+[ "$rounds" -ge 3 ] && [ "$rounds" -le 10 ] || fail "$rounds rounds"
+expect 0 "$rounds" sh -c "shmdump --json | python3 -c 'import json, sys; print(sum(q[\"rounds\"] for q in json.load(sys.stdin)[\"queues\"]))'"
 expect 0 '^priorities: 1 urgent, 1 high, 2 low$' apiary capability show one
 expect 0 '^max_priority +normal +yes' apiary capability show modest_one
 

@@ -308,17 +308,16 @@ static void oracle_ring(struct oracle *o, uint32_t i)
 {
     const struct ap_ring *r = ap_at(o->seg, AP_SECTION_RINGS, i);
     uint32_t inlets = o->seg->geometry.queue_inlets, lane = (uint32_t)(r->lease & 0xffff) - 1;
+    uint64_t life = ap_queue_at(o->seg, i / (inlets + 1))->life, epochs = life >> 24 != 0 ? life >> 24 : 1;
     bool ordered = (int64_t)(r->tail - r->head) >= -1 && (int64_t)(r->tail - r->head) <= (int64_t)o->seg->geometry.queue_depth;
 
-    if (i % (inlets + 1) == inlets)
-        HOLDS(r->lease == 0, "ring", i, r->lease);
-    else
-        HOLDS(r->lease == 0 || (lane_is(o, lane) == LANE_LIVE && r->lease >> 16 == ap_lane_at(o->seg, lane)->life >> 8), "ring",
-              i, r->lease);
+    HOLDS(r->lease == 0 || (i % (inlets + 1) != inlets && lane_is(o, lane) == LANE_LIVE &&
+                            r->lease >> 16 == ap_lane_at(o->seg, lane)->life >> 8), "ring", i, r->lease);
     oracle_range(o, ordered, "ring", i, &r->tail, &r->head + 1);
     if (ordered) oracle_cells(o, i, r);
     ZEROS("ring", i, r->reserved0, &r->head);
-    ZEROS("ring", i, &r->head + 1, r->cells);
+    HOLDS(i % (inlets + 1) == inlets ? r->rounds / epochs <= r->tail + 1 : r->rounds == 0, "ring", i, r->rounds);
+    ZEROS("ring", i, &r->rounds + 1, r->cells);
 }
 
 /* ---- pool, events, registry ----------------------------------------------------------------------------------- */

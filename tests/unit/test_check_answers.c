@@ -440,8 +440,11 @@ Test(check_answers, rings)
     A(shared->lease, 3, "ring 2 Q3! the shared ring has the lease 0000000000000003");
     A(r->reserved0[0], 1, "ring 0 Q8! reserved0: a byte is 0x01; it must be 0");
     A(r->reserved0[5], UINT64_C(1) << 56, "ring 0 at +7 Q8! reserved0: a byte is 0x01; it must be 0");
-    A(base[offsetof(struct ap_ring, head) + sizeof r->head], 1, "ring 0 Q8! behind the head: a byte is 0x01; it must be 0");
-    A(base[offsetof(struct ap_ring, cells) - 1], 1, "ring 0 Q8! behind the head: a byte is 0x01; it must be 0");
+    A(base[offsetof(struct ap_ring, rounds) + sizeof r->rounds], 1, "ring 0 Q8! behind the rounds: a byte is 0x01; it must be 0");
+    A(base[offsetof(struct ap_ring, cells) - 1], 1, "ring 0 Q8! behind the rounds: a byte is 0x01; it must be 0");
+    A(r->rounds, 1, "ring 0 Q14! 1 rounds of an inlet");
+    A(shared->rounds, UINT64_MAX, "ring 2 Q14! 18446744073709551615 rounds of 0 references, epoch 1");
+    SOUND(shared->rounds, (shared->tail + 1) * AP_QUEUE_EPOCH(ap_queue_at(&d.seg, 0)->life));
     A(other->tail, 1,
       "ring 12 Q1! tail 1, but the cells end at 0; ring 12 Q4! the cell of position 0 has lap 0 (head 0, tail 1)");
     A(other->tail, 2,

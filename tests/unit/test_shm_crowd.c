@@ -34,8 +34,10 @@ Test(crowd, each_has_its_turn)
     cr_expect_eq(ring()->head, 9, "over all that was served before");
     serves(0);
     cr_expect_eq(ap_queue_settle(&consumer), 0);
+    cr_expect_eq(ap_queue_rounds(seg, 1), 4, "lane 1 had four");
     come(of(1, 4));
     serves(of(1, 4));
+    cr_expect_eq(ap_queue_rounds(seg, 1), 5);
 }
 
 /* Who comes while a round is under way and has had nothing in it is in it still; who was served in it waits for the next. */
@@ -54,6 +56,7 @@ Test(crowd, a_round_ends)
     serves(of(2, 1));
     serves(of(3, 1));
     serves(0);
+    cr_expect_eq(ap_queue_rounds(seg, 1), 2);
 }
 
 /* A whole round, and then the next ring. */
@@ -95,6 +98,7 @@ Test(crowd, many_laps)
         cr_assert_eq(ap_queue_pop(&consumer), 0);
     }
     cr_expect_eq(ring()->head, 1200);
+    cr_expect_eq(ap_queue_rounds(seg, 1), 400, "two of each lane in a lap");
 }
 
 /* Killed with some served out of order: a scan finds these if they were not begun, as all that the head has passed. */
@@ -225,9 +229,11 @@ Test(crowd, what_waits_holds_up_nothing_behind_it)
     starts(first, of(2, 1));
     starts(first, 0);
     cr_expect_neq(ap_queue_settle(&consumer), 0, "something is there still");
+    cr_expect_eq(ap_queue_rounds(seg, 1), 2, "its round has begun by others");
     starts(0, of(1, 0));
     starts(0, of(1, 1));
     starts(0, 0);
+    cr_expect_eq(ap_queue_rounds(seg, 1), 2);
     cr_expect_eq(ring()->head, ring()->tail);
     come(of(1, 2));
     serves(of(1, 2));

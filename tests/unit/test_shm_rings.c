@@ -253,6 +253,13 @@ static void count_all(struct ap_queue *q)
     q->failed = 8;
     q->late = 9;
     q->run_time = 10;
+    q->retried = 11;
+    q->taken = 12;
+    q->refused = 13;
+    q->answered = 14;
+    q->margin = 150;
+    q->ranked = 1;
+    ap_ring_at(seg, 2, seg->geometry.queue_inlets)->rounds = 15;
 }
 
 Test(rings, another_agent_begins_with_no_counts)
@@ -273,6 +280,13 @@ Test(rings, another_agent_begins_with_no_counts)
         SAME(failed, anew ? 0 : 8);
         SAME(late, anew ? 0 : 9);
         SAME(run_time, anew ? 0 : 10);
+        SAME(retried, anew ? 0 : 11);
+        SAME(taken, anew ? 0 : 12);
+        SAME(refused, anew ? 0 : 13);
+        SAME(answered, anew ? 0 : 14);
+        SAME(margin, 0);
+        SAME(ranked, anew ? 0 : 1);
+        cr_expect_eq(ap_queue_rounds(seg, 2), anew ? 0 : 15);
         SAME(summary, 5);
     }
     ap_queue_begin(seg, seg->geometry.queues, true); /* there is none */
