@@ -117,8 +117,8 @@ static struct picked pick_once(struct ap_lane_context *c, int service, struct ap
     struct picked p;
 
     c->apart.opened = 0;
-    if (service < 0 && key == 0 && known->at != NULL && c->not == AP_NO_QUEUE)
-        p.error = ap_route_learn(c->lane.seg, known->capability, &c->balance, &known->only, &p.queue, &p.life);
+    if (service < 0 && known->at != NULL && c->not == AP_NO_QUEUE)
+        p.error = ap_route_learn(c->lane.seg, known->capability, key, &c->balance, &known->only, &p.queue, &p.life);
     else
         p.error = ap_route_keyed(c->lane.seg, known->capability, service, key, &c->balance, c->not, &p.queue, &p.life);
     return p;

@@ -255,7 +255,7 @@ static __attribute__((noinline)) int discover_known(struct ap_segment *seg, stru
     uint64_t life;
 
     if (count != 1 || known->at == NULL) return count;
-    if (ap_route_learn(seg, known->capability, &c->balance, &known->only, &queue, &life) == 0)
+    if (ap_route_learn(seg, known->capability, 0, &c->balance, &known->only, &queue, &life) == 0)
         known->row = &c->rows[queue % AP_ROWS_KNOWN];
     return count;
 }

@@ -499,12 +499,12 @@ void ap_only_forget(struct ap_only *o)
     *o = (struct ap_only){.providers = none.providers, .words = 1};
 }
 
-int ap_route_learn(struct ap_segment *seg, uint32_t capability, struct ap_balance *balance, struct ap_only *only,
+int ap_route_learn(struct ap_segment *seg, uint32_t capability, uint64_t key, struct ap_balance *balance, struct ap_only *only,
                    uint32_t *ret_queue, uint64_t *ret_life)
 {
     const struct ap_capability *row = ap_capability_at(seg, capability);
     uint64_t flags = row != NULL ? ap_load_relaxed(ap_only_flags(row->providers)) : 0; /* before it is looked what they say */
-    int r = ap_route_in(seg, capability, -1, balance, AP_NO_QUEUE, ret_queue, ret_life);
+    int r = ap_route_keyed(seg, capability, -1, key, balance, AP_NO_QUEUE, ret_queue, ret_life);
 
     ap_only_forget(only);
     if (r < 0 || ap_provider_only(row->providers, ap_provider_words(seg->geometry.queues)) != *ret_queue) return r;

@@ -152,8 +152,8 @@ AP_ALWAYS_INLINE bool ap_route_only(const struct ap_only *o)
            AP_MODE_OF(ap_load_relaxed(&o->swarm->mode)) == APIARY_READY;
 }
 
-/* Picks as ap_route does, and remembers the provider if it is the only one. */
-int ap_route_learn(struct ap_segment *seg, uint32_t capability, struct ap_balance *balance, struct ap_only *only,
+/* Picks as ap_route_keyed does, and remembers the provider if it is the only one: then it has the tasks of all keys. */
+int ap_route_learn(struct ap_segment *seg, uint32_t capability, uint64_t key, struct ap_balance *balance, struct ap_only *only,
                    uint32_t *ret_queue, uint64_t *ret_life);
 
 /* Moves a queued task, if it has to be, to a queue that ap_route_in picks: ap_move_queued with the registry's hooks. `seen` is the

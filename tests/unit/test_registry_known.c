@@ -52,6 +52,48 @@ Test(known, a_second_provider_gets_its_part)
     assert_sound();
 }
 
+static int goes_keyed(apiary_t *a, uint64_t key)
+{
+    const apiary_delegate_options_t o = {.struct_size = sizeof o, .key = key};
+    apiary_task_t task;
+    struct ap_slot *slot;
+    uint64_t word = 0;
+    int r = apiary_delegate(a, "echo", "x", 1, &o, &task);
+
+    if (r < 0) return r;
+    cr_assert(ap_task_find(a, task, &slot, &word));
+    ap_give_up(a, task);
+    return (int)AP_WORD_OWNER(word);
+}
+
+/* Who has keys only remembers an only provider as others do, and a second one gets its keys. */
+Test(known, who_delegates_by_keys)
+{
+    const struct ap_known_name *of;
+    struct worker w[2];
+    unsigned got[2] = {0};
+
+    cr_assert_eq(worker_register(&w[0], "server", "0", "agent", echo), 0);
+    for (uint64_t key = 1; key < 5; key++) cr_assert_eq(goes_keyed(client, key), (int)w[0].queue);
+    of = ap_capability_known(ap_context_here(client), "echo");
+    cr_assert(of != NULL && of->at != NULL);
+    cr_expect(ap_route_only(&of->only), "the only provider is remembered");
+    cr_assert_eq(worker_register(&w[1], "server", "1", "agent", echo), 0);
+    for (uint64_t key = 1; key < 9; key++) {
+        int queue = goes_keyed(client, key);
+
+        cr_assert(queue == (int)w[0].queue || queue == (int)w[1].queue, "%s", apiary_error_name(queue));
+        got[queue == (int)w[1].queue]++;
+    }
+    cr_expect(got[0] > 0 && got[1] > 0, "%u and %u", got[0], got[1]);
+    cr_expect_not(ap_route_only(&of->only));
+    worker_stop(&w[0]);
+    cr_expect_eq(goes_keyed(client, 1), (int)w[1].queue);
+    worker_stop(&w[1]);
+    cr_expect_eq(goes_keyed(client, 1), APIARY_ENOPROVIDER);
+    assert_sound();
+}
+
 Test(known, an_operator_takes_it_out_and_back)
 {
     struct worker w;
