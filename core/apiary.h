@@ -194,6 +194,7 @@ enum apiary_untried {
  *   apiary_lane_fd is readable when one is due. A caller that does neither, and one whose thread has ended, sends none.
  * 12 `provider`: the one provider that may run it, by the number that apiary_discover gives it; 0: any. It is moved to no other.
  *   When that one has gone the task is refused, or ends by itself, with APIARY_ENOPROVIDER; so it is in `apiary_fetch`, too.
+ *   So is one of a capability behind a gate (`via`), which has its tasks first and decides where they go; but for its own.
  * 13 With APIARY_PROBE the task is a health probe: the worker that runs the agent answers it by itself as soon as it would begin a
  *   task, before all that wait. The agent's own code does not see it, and the result is empty. So one that is not answered in time
  *   has found an agent that is there and does not go on.

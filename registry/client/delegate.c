@@ -544,6 +544,18 @@ static __attribute__((noinline)) int delegate_ranked(struct ap_lane_context *c, 
     return 0;
 }
 
+/* It is for one provider, and would have to go to a gate first, whose providers are others. */
+static int refused_behind(struct ap_lane_context *c, uint32_t capability, size_t size)
+{
+    int r = ap_refused(c, APIARY_ENOPROVIDER, size);
+
+    c->stand_in = -1;
+    c->gated = false;
+    c->refused.gated = true;
+    c->refused.capability = capability;
+    return r;
+}
+
 /* Places the task in no queue: whoever finds it due picks one. By value: of the others no address is taken. */
 static __attribute__((noinline)) int delegate_later(struct submit s, uint32_t capability, const apiary_delegate_options_t *options,
                                                     apiary_task_t *ret)
@@ -567,6 +579,7 @@ static __attribute__((noinline)) int delegate_later(struct submit s, uint32_t ca
     if (s.c->stand_in >= 0) {
         r = APIARY_ENOPROVIDER;
         gated = s.c->gated;
+        if (gated && options != NULL && options->provider != 0) return refused_behind(s.c, capability, s.size);
         if (gated || (s.flags & APIARY_NO_FALLBACK) == 0)
             r = delegate_stand_in(s.c, s.service, capability, s.body, s.size, s.loan, options, ret);
         s.c->stand_in = -1;

@@ -14,7 +14,7 @@ int ap_refused(struct ap_lane_context *c, int error, size_t size)
 {
     c->refused.error = error;
     c->refused.size = size;
-    c->refused.probe = false;
+    c->refused.probe = c->refused.gated = false;
     return error;
 }
 
@@ -135,6 +135,17 @@ static size_t say_queue(const struct ap_lane_context *c, char *ret, size_t size)
     return say_full(c, name, ap_queue_depth(seg, c->refused.queue), ret, size);
 }
 
+/* No text of its own where nobody is there. */
+static size_t say_gated(const struct ap_lane_context *c, char *ret, size_t size)
+{
+    char name[APIARY_CAPABILITY_MAX + 1];
+
+    if (!c->refused.gated) return 0;
+    ap_capability_name(c->lane.seg, c->refused.capability, name);
+    return ap_format(ret, size, "'%s' is behind a gate (via), which has its tasks first and decides where they go: none can be for "
+                     "one provider", name);
+}
+
 static size_t say_probe(const struct ap_lane_context *c, char *ret, size_t size)
 {
     const struct ap_agent_record *agent = ap_agent_at(c->lane.seg, c->refused.queue);
@@ -164,6 +175,7 @@ static size_t say_what(const struct ap_lane_context *c, char *ret, size_t size)
     case APIARY_ELIMIT: return say_tickets(c, ret, size);
     case APIARY_EBACKLOG:
     case APIARY_EQUEUEFULL: return say_queue(c, ret, size);
+    case APIARY_ENOPROVIDER: return say_gated(c, ret, size);
     case APIARY_EFORBIDDEN: return ap_rules_say(seg, c->refused.capability, c->balance.caller, ret, size);
     default: return 0;
     }

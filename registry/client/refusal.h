@@ -27,9 +27,10 @@ enum ap_refused_by {
 struct ap_refused {
     int error;
     uint32_t queue;  /* at which there was no room; valid for APIARY_EQUEUEFULL, _EBACKLOG, _ERATE, and for a probe */
-    uint32_t capability; /* valid for APIARY_EFORBIDDEN, AP_REFUSED_LIMIT */
+    uint32_t capability; /* valid for APIARY_EFORBIDDEN, AP_REFUSED_LIMIT, and `gated` */
     uint8_t by;      /* enum ap_refused_by; valid for APIARY_EQUEUEFULL */
     bool probe;      /* it was a probe */
+    bool gated;      /* it was for one provider behind a gate; with APIARY_ENOPROVIDER */
     uint64_t size;   /* of the body */
     uint64_t excess; /* ns that it came too early, or would have waited too long; valid for APIARY_ERATE, _EBACKLOG */
 };

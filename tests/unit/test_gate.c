@@ -43,6 +43,7 @@ static uint32_t queue_of(apiary_task_t task)
 Test(gate, what_has_a_gate_goes_there_first)
 {
     apiary_delegate_options_t later = {.struct_size = sizeof later, .delay = SECOND}, to = {.struct_size = sizeof to};
+    apiary_refusal_t told = {.struct_size = sizeof told};
     uint32_t gate, queue;
     apiary_task_t first, passed, task;
     apiary_t *other = attach_as("other");
@@ -63,6 +64,15 @@ Test(gate, what_has_a_gate_goes_there_first)
     cr_expect_neq(ap_slot_at(client->seg, task.slot)->capability, work_index());
     to.provider = AP_PROVIDER(all[0].agent.queue, ap_queue_at(client->seg, all[0].agent.queue)->life);
     cr_expect_eq(apiary_delegate(client, "work", "a", 1, &to, &task), APIARY_ENOPROVIDER);
+    cr_assert_eq(apiary_refusal(client, &told), 0);
+    cr_expect_str_eq(told.message, "'work' is behind a gate (via), which has its tasks first and decides where they go: none can "
+                     "be for one provider");
+    to.provider = AP_PROVIDER(gate, ap_queue_at(client->seg, gate)->life);
+    cr_expect_eq(apiary_delegate(client, "work", "a", 1, &to, &task), APIARY_ENOPROVIDER, "nor for the gate, under this name");
+    to.provider++;
+    cr_expect_eq(apiary_delegate(client, "gate", "a", 1, &to, &task), APIARY_ENOPROVIDER);
+    cr_assert_eq(apiary_refusal(client, &told), 0);
+    cr_expect_null(strstr(told.message, "gate"), "it is another matter: %s", told.message);
     /* For the sake of the gate's task, and of no other. */
     cr_expect_eq(ask_for(first, &passed), (int)all[0].agent.queue);
     cr_expect_eq(ap_carried_at(client->seg, passed.slot)->passed, AP_PASSED | service_of("caller"));
