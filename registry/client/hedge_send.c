@@ -83,18 +83,36 @@ static int copy_submit(struct ap_lane_context *c, struct ap_slot *slot, const st
     return r;
 }
 
+/* Whether another queue of the worker that has this one may run the task, too. */
+static bool has_another(const struct ap_segment *seg, const struct ap_slot *slot, uint32_t queue, uint32_t lane)
+{
+    const struct ap_capability *row = ap_capability_at(seg, ap_load_relaxed(&slot->capability));
+
+    for (uint32_t q = 0; row != NULL && q < seg->geometry.queues; q++) {
+        uint64_t life;
+
+        if (q == queue || (ap_load_acquire(&row->providers[q / 64]) >> q % 64 & 1) == 0) continue; /* DISC-A2 pairs DISC-R2 */
+        life = ap_load_acquire(&ap_queue_at(seg, q)->life); /* QUEUE-A4 pairs QUEUE-R4 */
+        if (AP_QUEUE_STATE(life) == AP_QUEUE_OPEN && AP_QUEUE_LANE(life) == lane) return true;
+    }
+    return false;
+}
+
 /* The queue of a task that has begun to wait there, or to run. AP_NO_QUEUE: it is not known yet. A worker says of which queue it
- * has claimed a task after it has done so: until then the slot names the queue of an earlier attempt, or the one that the task was
- * moved from, which is another worker's. */
+ * has claimed a task after it has done so, and when it has begun it after that: until then the slot names the queue of an earlier
+ * attempt, or the one that the task was moved from, which is another worker's, or another one of this worker. Of one that has had
+ * an attempt since it was queued the latter is not seen here, but when the second has been sent. */
 static uint32_t queue_of(const struct ap_segment *seg, const struct ap_slot *slot, uint64_t word)
 {
+    bool begun = ap_load_acquire(&slot->started) >= ap_load_relaxed(&slot->queued);
     uint32_t queue = ap_load_relaxed(&slot->queue);
     const struct ap_queue *q = ap_queue_at(seg, queue);
     uint64_t life = q != NULL ? ap_load_acquire(&q->life) : 0; /* QUEUE-A4 pairs QUEUE-R4 */
 
     if (AP_WORD_STATE(word) == AP_TASK_QUEUED) return AP_WORD_OWNER(word);
     if (AP_WORD_STATE(word) != AP_TASK_RUNNING || AP_QUEUE_STATE(life) != AP_QUEUE_OPEN) return queue;
-    return AP_QUEUE_LANE(life) == AP_WORD_OWNER(word) ? queue : AP_NO_QUEUE;
+    if (AP_QUEUE_LANE(life) != AP_WORD_OWNER(word)) return AP_NO_QUEUE;
+    return begun || !has_another(seg, slot, queue, AP_WORD_OWNER(word)) ? queue : AP_NO_QUEUE;
 }
 
 /* Whether somebody may still collect the first, and it does not count already. */
@@ -116,6 +134,7 @@ static bool copy_send(struct ap_lane_context *c, struct ap_slot *slot, uint64_t 
                           .generation = AP_WORD_GENERATION(word)}, second;
     struct ap_route_question q = {.key = 0};
     struct ap_carried row, *its;
+    uint32_t at_second;
 
     if (!ap_carried_read(seg, task, &row)) return false;
     q.service = (int)ap_load_relaxed(&slot->only) - 1;
@@ -124,8 +143,9 @@ static bool copy_send(struct ap_lane_context *c, struct ap_slot *slot, uint64_t 
     if (!ap_route_elsewhere(seg, capability, &q, not)) return false;
     if (!ap_hedging_pay(seg, capability, now)) return false;
     if (copy_submit(c, slot, &row, not, now, task, &second) < 0) return false;
-    /* Its ring was full, or another provider went: it waits where the first one does, for nothing. */
-    if (queue_of(seg, ap_slot_at(seg, second.slot), ap_load_acquire(&ap_slot_at(seg, second.slot)->word)) == not) {
+    /* Its ring was full, or another provider went, or the first was moved: it waits where the first one does, for nothing. */
+    at_second = queue_of(seg, ap_slot_at(seg, second.slot), ap_load_acquire(&ap_slot_at(seg, second.slot)->word));
+    if (at_second == not || at_second == queue_of(seg, slot, ap_load_acquire(&slot->word))) {
         ap_give_up(c->client, second);
         return false;
     }

@@ -150,6 +150,85 @@ Test(hedge_ends, the_queue_of_a_first_copy_is_its_workers)
     nothing_left();
 }
 
+/* The first worker has another queue, and a task that it has claimed out of its own, having been moved from there. */
+static struct ap_agent_registration beside;
+static struct ap_swarm_registration beside_swarm;
+
+static apiary_task_t moved_beside(uint64_t *ret_token)
+{
+    static const char *const capabilities[] = {"echo", NULL};
+    apiary_task_t task;
+    struct ap_slot *slot;
+
+    beside = (struct ap_agent_registration){.name = "beside", .capabilities = capabilities, .lane = w[0].lane};
+    beside_swarm = (struct ap_swarm_registration){.service = "beside", .instance = "0", .lane = w[0].server->anchor->lane.index,
+                                                  .member = w[0].server->member, .agents = &beside, .agent_count = 1};
+    cr_assert_eq(ap_swarm_register(w[0].server->seg, &beside_swarm), 0);
+    task = delegated(&at_once);
+    slot = ap_slot_at(client->seg, task.slot);
+    if (AP_WORD_OWNER(word_of(task)) != w[0].queue)
+        cr_assert_eq(ap_task_move(client->seg, task.slot, word_of(task), w[0].queue), 1);
+    *ret_token = claimed(task);
+    ap_store_relaxed(&slot->queue, beside.queue);
+    return task;
+}
+
+/* A worker has two queues that may run the task: the one that the slot still names is not the one out of which it was claimed. */
+Test(hedge_ends, the_queue_of_a_first_copy_is_not_another_of_its_workers)
+{
+    apiary_task_t task, second;
+    struct ap_slot *slot;
+    uint64_t token;
+
+    ap_store_relaxed(&ap_queue_at(client->seg, w[1].queue)->running, 50);
+    task = moved_beside(&token);
+    slot = ap_slot_at(client->seg, task.slot);
+    ap_slot_started(slot, 0);
+    not_ready(task);
+    cr_expect_not(ap_hedge_second(client, task, &second), "one is sent while it is not known where the first is");
+    cr_expect_lt(client->anchor->hedge_due, client->seg->ops->now() + 1000 * MS, "and nobody looks again");
+    ap_store_relaxed(&slot->queue, w[0].queue);
+    ap_slot_started(slot, client->seg->ops->now());
+    while (!ap_hedge_second(client, task, &second)) not_ready(task);
+    cr_expect_eq(AP_WORD_OWNER(word_of(second)), beside.queue, "it has less to do than the third");
+    finish(task, token, "one", 0);
+    collected(task, "one", 0);
+    ap_swarm_deregister(w[0].server->seg, w[0].server->anchor->lane.index, &beside_swarm);
+    nothing_left();
+}
+
+static struct ap_slot *told_late;
+
+static uint64_t clock_tells(void)
+{
+    ap_store_relaxed(&told_late->queue, w[0].queue);
+    return ap_ops_system.now();
+}
+
+/* It has had an attempt there, and its worker says late where it is now: the second is at the same place. */
+Test(hedge_ends, a_second_at_the_place_of_the_first_is_none)
+{
+    struct ap_ops ops = ap_ops_system;
+    apiary_task_t task, second;
+    uint64_t token;
+
+    ap_store_relaxed(&ap_queue_at(client->seg, w[1].queue)->running, 50);
+    task = moved_beside(&token);
+    told_late = ap_slot_at(client->seg, task.slot);
+    ap_slot_started(told_late, client->seg->ops->now());
+    ops.now = clock_tells;
+    client->seg->ops = &ops;
+    ap_hedges_due(client->anchor, ap_ops_system.now());
+    client->seg->ops = &ap_ops_system;
+    cr_expect_not(ap_hedge_second(client, task, &second), "it waits for the first");
+    cr_expect_eq(terms()->hedged, 0);
+    cr_expect_eq(terms()->hedge_held, 1);
+    finish(task, token, "one", 0);
+    collected(task, "one", 0);
+    ap_swarm_deregister(w[0].server->seg, w[0].server->anchor->lane.index, &beside_swarm);
+    nothing_left();
+}
+
 /* Its row may be the next task's as soon as the first is free: the second goes before it. */
 Test(hedge_ends, the_second_is_given_up_before_the_first_is_free)
 {
