@@ -82,7 +82,7 @@ struct ap_lane_context {
     bool claims;                  /* it has claimed a key, once at least (registry/conflict/conflict.h) */
     bool works;                   /* a worker's: if its thread ends now, that is a death */
     uint8_t rank;                 /* of the task that is being delegated, + 1; 0: NORMAL (shm/rank.h) */
-    struct ap_producer apart;     /* into the shared ring of the queue that was picked last for it (delegate.c) */
+    struct ap_producer apart;     /* into the shared ring of the queue that was picked last for it (pick.c) */
     uint32_t probes;              /* where the next probe begins to look for a provider (probe.c) */
     struct ap_slabs kept;         /* the one that is kept for probes, while the lane has it; zeros before it had any */
 };

@@ -3,8 +3,8 @@
  * Client A submits one task whose request and result lie in blocks; B borrows a block and gives it back, and, when A's slab is
  * free, takes the one ticket and frees what A has left. One worker, which comes back after its death. Two reapers, one of which
  * may die. A sweeper of the pool that may be as slow as it likes. Two blocks. From: admission.c (tickets), pool.c (take,
- * attach, free, sweep), delegate.c (take, write, freed), job.c (result_attach), collect.c (ap_task_free), reap.c (recover),
- * hooks.c (closed).
+ * attach, free, sweep), delegate.c and submit.h (take, write, freed), job.c (result_attach), collect.c (ap_task_free), reap.c
+ * (recover), hooks.c (closed).
  *
  * Checked: a block has one user at a time, by what stands in it; a ticket is given back by who holds it; at the end every block
  * is FREE, the ticket free, the slot FREE.

@@ -168,7 +168,7 @@ inline announce(at_task, aq, at)
 #endif
 }
 
-/* ---- the client: place and settle of delegate.c ------------------------------------------------------------------- */
+/* ---- the client: place (submit.h) and settle (delegate.c) -------------------------------------------------------- */
 
 proctype client(byte me)
 {
