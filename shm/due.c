@@ -40,6 +40,7 @@ void ap_due_tell(struct ap_segment *seg, uint32_t index, uint64_t at)
 static int due_call(struct ap_segment *seg, const struct ap_reap_hooks *hooks, uint32_t self, uint32_t index, uint64_t seen,
                     uint32_t to)
 {
+    ap_move_rank(seg, index, AP_WORD_GENERATION(seen), to);
     if (!ap_task_call(seg, index, seen, to)) return 0;
     ap_move_announce(seg, index, AP_WORD_GENERATION(seen), to);
     /* That queue's reaper may have passed the slot between the choice and the compare-and-swap. */

@@ -47,10 +47,14 @@ void ap_move_untold(struct ap_segment *seg)
     ap_bells_all(seg);
 }
 
+void ap_move_rank(struct ap_segment *seg, uint32_t index, uint64_t generation, uint32_t queue)
+{
+    if (ap_slot_rank(ap_slot_at(seg, index), generation) != AP_RANK_NORMAL) ap_queue_rank(seg, queue);
+}
+
 /* The reference is a hint: if the ring is full the rescan finds the task, so there must be one. */
 void ap_move_announce(struct ap_segment *seg, uint32_t index, uint64_t generation, uint32_t queue)
 {
-    if (ap_slot_rank(ap_slot_at(seg, index), generation) != AP_RANK_NORMAL) ap_queue_rank(seg, queue);
     if (ap_queue_push_shared(seg, queue, AP_REF(index, generation)) < 0)
         ap_add_acq_rel(&seg->header->rescan, 1); /* QUEUE-R5 pairs QUEUE-A5 */
     ap_fence_full(); /* TASK-F1 pairs TASK-F2; it is QUEUE-F1 for the signal, too */
@@ -77,6 +81,7 @@ enum ap_move ap_move_queued(struct ap_segment *seg, const struct ap_reap_hooks *
             return AP_MOVE_OVER;
         }
         if (to == AP_NO_QUEUE || to == from) break;
+        ap_move_rank(seg, index, AP_WORD_GENERATION(seen), to);
         /* The generation in the word says that what was read of the slot was this task's. */
         if (!ap_task_move(seg, index, seen, to)) return moved ? AP_MOVE_MOVED : AP_MOVE_OVER;
         moved = true;

@@ -49,6 +49,9 @@ int ap_move_never(struct ap_segment *seg, const struct ap_reap_hooks *hooks, uin
 /* Ends a task that waits, tells its client, and frees it if nobody may collect it. 0 when it is no longer as it was seen. */
 int ap_move_end(struct ap_segment *seg, const struct ap_reap_hooks *hooks, uint32_t self, uint32_t index, uint64_t seen,
                 uint32_t state, int code);
+/* Before the compare-and-swap to QUEUED(queue): the queue has had a task with a rank, if this one has one. After it a consumer that
+ * begins would look through the table as if there were none (rank.h, RECOVERY). */
+void ap_move_rank(struct ap_segment *seg, uint32_t index, uint64_t generation, uint32_t queue);
 /* After the compare-and-swap to QUEUED(queue): puts the reference into the queue's shared ring and tells the consumer. */
 void ap_move_announce(struct ap_segment *seg, uint32_t index, uint64_t generation, uint32_t queue);
 /* Has each worker look through the table for tasks of which no reference tells: whoever was to announce them is dead or stopped. */

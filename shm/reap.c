@@ -84,6 +84,7 @@ static int requeue_running(const struct reaper *r, uint32_t index, uint64_t word
         ap_fence_full(); /* TASK-F3 pairs TASK-F4 */
         return 1;
     }
+    ap_move_rank(r->seg, index, AP_WORD_GENERATION(word), to);
     if (!ap_task_requeue_dead(r->seg, r->dead, index, word, to, suspect)) return 1;
     ap_event_log(r->seg, AP_EVENT_TASK_REQUEUED, r->dead, index, to);
     ap_move_announce(r->seg, index, AP_WORD_GENERATION(word), to);

@@ -40,6 +40,7 @@ static bool takeover_take(struct ap_worker *w, struct ap_agent *agent, uint32_t 
     uint64_t word;
 
     if (!takeover_fits(w->seg, agent, queue, ref, &word)) return false;
+    ap_move_rank(w->seg, AP_REF_SLOT(ref), AP_REF_GENERATION(ref), agent->queue);
     if (!ap_task_move(w->seg, AP_REF_SLOT(ref), word, agent->queue)) return false;
     ap_move_announce(w->seg, AP_REF_SLOT(ref), AP_REF_GENERATION(ref), agent->queue);
     ap_queue_took(&agent->consumer);

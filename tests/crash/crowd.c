@@ -93,7 +93,7 @@ void before_waiting(bool over)
 
 static uint32_t urgent;
 
-static void rank_is(uint32_t slot, enum ap_rank rank)
+void rank_is(uint32_t slot, enum ap_rank rank)
 {
     ap_task_request(survivor.seg, slot, AP_WORD_GENERATION(word_of(slot)), AP_REQUEST_RANKED);
     ap_slot_at(survivor.seg, slot)->rank = (uint8_t)rank;
@@ -124,4 +124,31 @@ void before_ranked(bool over)
 {
     before_waiting(over);
     if (over && AP_WORD_STATE(word_of(urgent)) != AP_TASK_DONE) fail("the urgent one was not the first");
+}
+
+/* ---- what waits elsewhere --------------------------------------------------------------------------------------- */
+
+/* At the survivor's agent. */
+void image_task_elsewhere(void)
+{
+    task_queued(0);
+}
+
+/* It has a rank. */
+void image_urgent_elsewhere(void)
+{
+    image_task_elsewhere();
+    rank_is(actor.slot, AP_RANK_URGENT);
+    ap_queue_rank(survivor.seg, 0);
+}
+
+/* A consumer that begins is to look for its rank. */
+void before_takeover(bool over)
+{
+    uint64_t word = word_of(actor.slot);
+    uint32_t queue = AP_WORD_OWNER(word);
+
+    if (over && AP_WORD_STATE(word) == AP_TASK_QUEUED && queue == 0) fail("it was not taken over");
+    if (AP_WORD_STATE(word) == AP_TASK_QUEUED && ap_load_relaxed(&ap_queue_at(survivor.seg, queue)->ranked) != 1)
+        fail("the queue of an urgent task, %u, knows of no ranks", queue);
 }

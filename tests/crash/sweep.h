@@ -175,6 +175,11 @@ void image_bounded(void); /* a task of a capability of which one may run at once
 void after_bounded(bool over);
 void image_waiting(void); /* one task may be started, behind another one that may not */
 void run_pop_where(void);
+/* Its rank, of a task that waits. */
+void rank_is(uint32_t slot, enum ap_rank rank);
+void image_task_elsewhere(void);
+void image_urgent_elsewhere(void);
+void before_takeover(bool over);
 void image_ranked(void);
 void run_pop_ranked(void);
 void before_ranked(bool over);

@@ -525,12 +525,6 @@ void before_next_thread(bool over)
 
 /* ---- what waits elsewhere --------------------------------------------------------------------------------------- */
 
-/* At the survivor's agent. */
-static void image_task_elsewhere(void)
-{
-    task_queued(0);
-}
-
 static void run_takeover(void)
 {
     uint32_t looks = AP_TAKEOVER_LOOKS;
@@ -594,6 +588,8 @@ const struct operation kills_worker[] = {
      .run = run_delegations_end, .after = after_task},
     {.name = "takeover", .registry = true, .image = image_task_elsewhere, .prepare = prepare_reply, .run = run_takeover,
      .after = after_task},
+    {.name = "takeover_urgent", .registry = true, .image = image_urgent_elsewhere, .prepare = prepare_reply, .run = run_takeover,
+     .before = before_takeover, .after = after_task},
     {.name = "beat", .registry = true, .prepare = hive_register, .run = run_beat},
     {.name = NULL},
 };
