@@ -44,6 +44,11 @@ sound=(
     "hedge -DDEATHS=0 -DWAITERS=1 -DGIVE_UP"
     "hedge -DDEATHS=1 -DWAITERS=0"
     "hedge -DDEATHS=0 -DWELL -DDUEL"
+    "crowd -DDEATHS=0"
+    "crowd -DDEATHS=0 -DTASKS_A=2"
+    "crowd -DDEATHS=0 -DTASKS_A=1 -DTASKS_B=2"
+    "crowd -DDEATHS=1 -DTASKS_A=1"
+    "crowd -DDEATHS=1 -DTASKS_A=1 -DVICTIM=A"
 )
 sound_full=(
     "bell"
@@ -64,6 +69,7 @@ sound_full=(
     "stream -DDEATHS=0 -DREADERS=2"
     "hedge -DDEATHS=1 -DWAITERS=1 -DWELL -DVICTIM=W1"
     "hedge -DDEATHS=1 -DWAITERS=1 -DWELL -DVICTIM=S"
+    "crowd -DDEATHS=1 -DTASKS_A=2"
 )
 # MODEL DEFECT FLAGS: the smallest run that shows it.
 defects=(
@@ -156,6 +162,16 @@ defects=(
     "hedge FORGET_SECOND -DDEATHS=0 -DWAITERS=1"
     "hedge STORE_WON -DDEATHS=0 -DWELL -DDUEL"
     "hedge FORGET_COPY -DDEATHS=1 -DWAITERS=0"
+    "crowd MOVE_ROUGH -DDEATHS=0"
+    "crowd MOVE_AFTER -DDEATHS=0"
+    "crowd FORGET_PUSH -DDEATHS=0"
+    "crowd HEAD_OVER -DDEATHS=0"
+    "crowd NO_CLAIM -DDEATHS=1 -DTASKS_A=1"
+    "crowd RANK_LATE -DDEATHS=0 -DTASKS_A=2"
+    "crowd RANKED_LATE -DDEATHS=1 -DTASKS_A=1"
+    "crowd SCAN_ONCE -DDEATHS=1 -DTASKS_A=1"
+    "crowd STARVES -DDEATHS=0 -DTASKS_A=1 -DTASKS_B=2"
+    "crowd FORGET_RUNNING -DDEATHS=1 -DTASKS_A=1"
 )
 # Ways of the table that task.pml does not go: a generation's wrap is no matter of order, queue.pml has the moves, and a task that waits
 # for its time is nobody's: each of its ways is one store or compare-and-swap, and what has to be told beside it the sweep has.
@@ -248,7 +264,7 @@ if [ "${MODEL_TIER:-}" != full ]; then
     # Each switch of a model has its line above.
     while read -r model defect; do
         printf '%s\n' "${defects[@]}" | grep -qE "^$model $defect( |$)" || fail "$model.pml: DEFECT_$defect has no run"
-    done < <(cd "$dir" && grep -oE 'DEFECT_[A-Z_]+' bell.pml queue.pml task.pml handover.pml due.pml kept.pml dead.pml stream.pml hedge.pml | sed 's/\.pml:DEFECT_/ /' | sort -u)
+    done < <(cd "$dir" && grep -oE 'DEFECT_[A-Z_]+' bell.pml queue.pml task.pml handover.pml due.pml kept.pml dead.pml stream.pml hedge.pml crowd.pml | sed 's/\.pml:DEFECT_/ /' | sort -u)
     # No way of the table that the model does not go; the other way round the model asserts at each step.
     grep -hE '^way [0-9]+ [0-9]+$' "$dir"/*.out | sort -u >"$dir/gone"
     while read -r from to name; do
