@@ -541,7 +541,7 @@ typedef struct apiary_swarm_status {
     char service[APIARY_NAME_MAX + 1], instance[APIARY_NAME_MAX + 1], version[APIARY_NAME_MAX + 1];
     int64_t pid;
     enum apiary_state state; /* from its queen, each second; warning or critical when no beat came for 5 or 15 s; warning instead of
-                                passing while one of its agents is ejected */
+                                passing while one of its agents is ejected; critical while its health check fails */
     enum apiary_mode mode; /* the operator's; APIARY_DRAIN while its queen, told to stop, finishes its tasks */
     uint16_t port;
     uint32_t agents, queued, running, delegations, max_delegations;
@@ -553,6 +553,8 @@ typedef struct apiary_swarm_status {
     uint64_t late; /* of `failed`: ended by the agent after their caller had given them up */
     uint32_t ejected; /* of `agents`: those that callers pass over for a time, since their tasks fail */
     uint32_t reserved;
+    uint64_t stuck;  /* ns for which a worker has not gone on, within a task, say; 0: all do */
+    char found[320]; /* why its health check fails, for people; "": it does not */
 } apiary_swarm_status_t;
 
 /* get_swarm_status: one row per registered instance of `service` (NULL: of all); returns how many there are. */

@@ -5,6 +5,8 @@
 #include "core/uring.h"
 #include "registry/routing/admission.h"
 #include "registry/discovery/discovery.h"
+#include "registry/discovery/reason.h"
+#include "registry/monitor/health.h"
 #include "registry/monitor/supervised.h"
 
 #define LONG(n) ((unsigned long long)(n))
@@ -157,27 +159,51 @@ static void swarm_unique(struct ap_look *look, const struct ap_swarm *s, uint64_
     }
 }
 
-/* The mode is this service and instance's, and the words of its reason print. A dead writer's last words are of another change. */
+/* The words of a reason print. A dead writer's last words are of another change than `value`. */
+static void look_reason(struct ap_look *look, uint64_t value, const uint64_t *words, uint32_t count, const char *rule,
+                        const char *what)
+{
+    bool ended = false;
+
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t word = ap_look_64(look, &words[i]);
+
+        for (uint32_t k = 0; k < AP_REASON_EACH && word >> 48 == AP_MODE_CHANGE(value); k++) {
+            uint32_t c = word >> 8 * k & 0xff;
+
+            if (c == 0) ended = true;
+            if (c != 0 && (ended || c < ' ' || c > '~'))
+                ap_look_found(look, AP_CORRUPT, &words[i], value ^ word, rule, "%s: byte 0x%02x", what, c);
+        }
+    }
+}
+
+/* The mode is this service and instance's. */
 static void swarm_mode(struct ap_look *look, const struct ap_swarm *s, uint64_t life, uint64_t key)
 {
     uint64_t mode = ap_look_64(look, &s->mode);
-    bool ended = false;
 
     if (AP_MODE_OF(mode) < APIARY_READY || AP_MODE_OF(mode) > APIARY_PAUSE)
         ap_look_found(look, AP_CORRUPT, &s->mode, life ^ mode, "R5", "mode %u", AP_MODE_OF(mode));
     if (key != 0 && !AP_MODE_IS_OF(mode, key))
         ap_look_found(look, AP_CORRUPT, &s->mode, life ^ mode ^ key, "R5", "the mode of another service or instance");
-    for (uint32_t i = 0; i < AP_REASON_WORDS; i++) {
-        uint64_t word = ap_look_64(look, &s->reason[i]);
+    look_reason(look, mode, s->reason, AP_REASON_WORDS, "R5", "reason");
+}
 
-        for (uint32_t k = 0; k < 6 && word >> 48 == AP_MODE_CHANGE(mode); k++) {
-            uint32_t c = word >> 8 * k & 0xff;
+/* The same of what the coordinator has found out, and its terms. */
+static void swarm_health(struct ap_look *look, const struct ap_swarm *s, uint64_t life, uint64_t key)
+{
+    uint64_t health = ap_look_64(look, &s->health), stuck = ap_look_64(look, &s->stuck);
+    uint32_t worse = ap_look_16(look, &s->unhealthy_after), better = ap_look_16(look, &s->healthy_after);
 
-            if (c == 0) ended = true;
-            if (c != 0 && (ended || c < ' ' || c > '~'))
-                ap_look_found(look, AP_CORRUPT, &s->reason[i], mode ^ word, "R5", "reason: byte 0x%02x", c);
-        }
-    }
+    if (AP_MODE_OF(health) > AP_FOUND_ALL)
+        ap_look_found(look, AP_CORRUPT, &s->health, life ^ health, "R8", "found %u", AP_MODE_OF(health));
+    if (key != 0 && !AP_MODE_IS_OF(health, key))
+        ap_look_found(look, AP_CORRUPT, &s->health, life ^ health ^ key, "R8", "found out about another service or instance");
+    if (worse > AP_HEALTH_TIMES_MAX) ap_look_found(look, AP_CORRUPT, &s->unhealthy_after, worse, "R8", "unhealthy_after %u", worse);
+    if (better > AP_HEALTH_TIMES_MAX) ap_look_found(look, AP_CORRUPT, &s->healthy_after, better, "R8", "healthy_after %u", better);
+    if (stuck > ap_look_now(look)) ap_look_found(look, AP_CORRUPT, &s->stuck, stuck, "R8", "stuck in the future");
+    look_reason(look, health, s->found, AP_FOUND_WORDS, "R8", "found");
 }
 
 static void swarm_fields(struct ap_look *look, const struct ap_swarm *s, uint64_t life)
@@ -194,6 +220,7 @@ static void swarm_fields(struct ap_look *look, const struct ap_swarm *s, uint64_
     if (state < APIARY_STARTING || state > APIARY_DOWN)
         ap_look_found(look, AP_CORRUPT, &s->state, life ^ state, "R5", "health state %u", state);
     swarm_mode(look, s, life, key);
+    swarm_health(look, s, life, key);
     if (name[0] == '\0')
         ap_look_found(look, AP_CORRUPT, &s->service, life ^ service, "R2", "service %u is none", service);
     if (member >= look->seg->geometry.members)
@@ -233,7 +260,6 @@ static void look_swarm(struct ap_look *look)
         break;
     default: ap_look_found(look, AP_CORRUPT, &s->life, life, "R1", "state %u", state); break;
     }
-    ap_look_zero(look, &s->reserved3, sizeof s->reserved3, "R5", "reserved3");
     ap_look_zero(look, s->reserved2, sizeof s->reserved2, "R5", "reserved2");
 }
 
@@ -431,7 +457,10 @@ static const struct ap_field swarm_fields_list[] = {
     AP_FIELD(ap_swarm, leaving), AP_FIELD(ap_swarm, key), AP_FIELD(ap_swarm, mode), AP_FIELD(ap_swarm, beat),
     AP_FIELD(ap_swarm, share), AP_FIELD(ap_swarm, up), AP_FIELD(ap_swarm, weight),
     AP_FIELD(ap_swarm, instance), AP_FIELD(ap_swarm, version), AP_FIELD(ap_swarm, health_endpoint),
-    AP_FIELD(ap_swarm, metrics_endpoint), AP_FIELD(ap_swarm, reason), {NULL, 0, 0},
+    AP_FIELD(ap_swarm, metrics_endpoint), AP_FIELD(ap_swarm, reason), AP_FIELD(ap_swarm, unhealthy_after),
+    AP_FIELD(ap_swarm, healthy_after), AP_FIELD(ap_swarm, stuck), AP_FIELD(ap_swarm, health_interval),
+    AP_FIELD(ap_swarm, health_timeout), AP_FIELD(ap_swarm, health_until), AP_FIELD(ap_swarm, health), AP_FIELD(ap_swarm, found),
+    {NULL, 0, 0},
 };
 static const struct ap_number swarm_numbers[] = {
     {.key = "swarms", .what = "registered instances of services", .at = AP_REGISTRY_NUMBER_AT(SWARMS), .otherwise = 64, .min = 1,

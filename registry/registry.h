@@ -34,9 +34,8 @@
  *           2 The mode begins anew when the record goes to another instance. Records that are READY are given away first.
  *           3 mode = key (40 bits) << 24 | change << 8 | enum apiary_mode. Writer: any operator, by a CAS that fails when the
  *           record is another instance's by then.
- *           4 Each word of the reason holds six bytes under the number of their change. Words of another change are not read. So a
- *           text belongs to the mode beside it, or is the beginning of that text if its writer died, and nothing has to be
- *           emptied.
+ *           4 The reason is a text beside it (reason.h).
+ * HEALTH    The coordinator's finding about the instance lies beside (monitor/health.h).
  * UNIQUE    1 Two registrants of one service and instance may take the same DOWN record; one CAS decides.
  *           2 Or they take two FREE records. Then each stores its key, fences (REG-F1) and looks at all other records. A
  *           registrant that sees the other yields, so at least one of them does.
@@ -52,7 +51,6 @@
  *           look at the life: a reader that has read a new field sees that it was CLAIMED.
  *           NAME-R1 CAS of a service's life pairs NAME-A1 load-acquire: the name before it.
  *           NAME-R2 release fence after FILLING pairs NAME-A2 acquire fence before a reader's second look at the life.
- *           MODE-R1 CAS of a word of the reason pairs MODE-A1 load-acquire: the mode before it.
  */
 #ifndef AP_REGISTRY_H
 #define AP_REGISTRY_H
@@ -98,6 +96,9 @@ _Static_assert(AP_WEIGHT_MAX <= 0xffff, "a weight has 16 bits");
 _Static_assert(APIARY_PAUSE <= 0xff, "a mode has eight bits");
 #define AP_REASON_WORDS 12u
 #define AP_REASON_MAX 72u
+#define AP_HEALTH_WORD(key, change, found) AP_MODE_WORD(key, change, found)
+#define AP_FOUND_WORDS 23u
+#define AP_FOUND_MAX 138u
 
 enum ap_service_life { AP_SERVICE_FREE, AP_SERVICE_FILLING, AP_SERVICE_NAMED, AP_SERVICE_READY, AP_SERVICE_CONDEMNED };
 #define AP_SERVICE_LIFE(epoch, lane, state) ((uint64_t)(epoch) << 24 | (uint64_t)(lane) << 8 | (state))
@@ -127,14 +128,19 @@ struct ap_swarm {
     uint64_t beat AP_ALIGNED; /* CLOCK_MONOTONIC, about every second; writer: the queen */
     uint64_t up;     /* CLOCK_MONOTONIC of its registration */
     uint32_t weight; /* its share among the providers of a capability, as registered */
-    uint32_t reserved3;
+    uint16_t unhealthy_after, healthy_after; /* its health check, as registered (monitor/health.h); 0: as is usual */
     uint64_t waited; /* delegations of its agents that found no ticket and waited for one, since it was registered */
-    uint64_t reserved2[4];
+    uint64_t stuck;  /* CLOCK_MONOTONIC: since when a worker has not gone on; 0: all do; writer: the queen, with the beat */
+    uint32_t health_interval, health_timeout; /* ms, as the counts above */
+    uint64_t health_until;                    /* CLOCK_MONOTONIC, of `health`; writer: the coordinator */
+    uint64_t reserved2[1];
 
     char instance[APIARY_NAME_MAX + 1];
     char version[APIARY_NAME_MAX + 1];
     char health_endpoint[128], metrics_endpoint[128];
     uint64_t reason[AP_REASON_WORDS]; /* the operator's, for the mode */
+    uint64_t health;                  /* AP_HEALTH_WORD, the coordinator's (monitor/health.h) */
+    uint64_t found[AP_FOUND_WORDS];   /* its reason */
 } AP_ALIGNED;
 
 struct ap_agent_record {
@@ -216,6 +222,9 @@ struct ap_swarm_registration {
     uint16_t park; /* enum ap_park, see struct ap_swarm */
     uint32_t max_delegations, lane, member;
     uint32_t weight; /* 0: AP_WEIGHT */
+    uint16_t unhealthy_after, healthy_after;  /* of its health check (monitor/health.h); 0: as is usual */
+    uint32_t health_interval, health_timeout; /* ms, the same */
+    uint64_t stuck; /* for the next beat, see struct ap_swarm */
     struct ap_agent_registration *agents;
     size_t agent_count;
     uint32_t swarm, service_index; /* filled in */
@@ -223,7 +232,8 @@ struct ap_swarm_registration {
 };
 /* All or nothing; capabilities become discoverable last. APIARY_EEXIST, _ETABLEFULL, _EINVAL. By the control lane. */
 AP_MUST_CHECK int ap_swarm_register(struct ap_segment *seg, struct ap_swarm_registration *r);
-/* Stores the queen's state and beat. False, and nothing is stored, when the record is no longer the registration's. */
+/* Stores the queen's state and beat, and since when a worker has been stuck. An instance whose health check fails is critical,
+ * whatever its queen says. False, and nothing is stored, when the record is no longer the registration's. */
 AP_MUST_CHECK bool ap_swarm_beat(struct ap_segment *seg, const struct ap_swarm_registration *r, uint32_t state);
 /* Routers no longer pick the swarm. Its queues stay open for the tasks in them. */
 void ap_swarm_withdraw(struct ap_segment *seg, const struct ap_swarm_registration *r);

@@ -40,7 +40,9 @@
     X(RESULT_FORGOTTEN, "result that nobody has collected given up", "slot", "member") \
     X(CLAIM_STOLEN, "claim taken from a holder whose time was over", "row", "token") \
     X(CLAIM_FREED, "dead holder's claim freed", "row", "token") \
-    X(MONITOR, "watches all lanes", "member", "beside a stopped holder")
+    X(MONITOR, "watches all lanes", "member", "beside a stopped holder") \
+    X(ENDPOINT_FAILED, "health endpoint fails", "swarm", "answer") \
+    X(ENDPOINT_PASSED, "health endpoint passes again", "swarm", "")
 
 enum ap_event_kind {
     AP_EVENT_NONE,

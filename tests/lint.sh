@@ -135,6 +135,8 @@ owned "a field of the header" '[a-z.>-]*header->[a-z_]+' 'shm/.*\.[ch]'
 owned "a swarm's state, beat, leaving, mode or reason" '(s|swarm|ap_swarm_at\(.*\))->(state|beat|leaving|mode|reason(\[.*\])?)' \
     'registry/discovery/(swarm|mode)\.c'
 
+owned "what was found out about a swarm" '(s|swarm|ap_swarm_at\(.*\))->(health|health_until)' 'registry/monitor/health\.c'
+
 # ---- the bits and the generation of a request word are told apart in shm/request.h and task.h, and by the checker that trusts neither
 
 forbid "a request word taken apart, use ap_request_has and its neighbours" \

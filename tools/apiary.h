@@ -6,6 +6,7 @@
 
 #include "agents/deployment/deployment.h"
 #include "registry/client/client.h"
+#include "registry/monitor/health.h"
 #include "shm/pool.h"
 #include "tools/common.h"
 #include "registry/client/progress.h"
@@ -61,12 +62,18 @@ struct swarm_view {
     char service[APIARY_NAME_MAX + 1], instance[APIARY_NAME_MAX + 1], reason[AP_REASON_MAX + 1];
     enum apiary_mode mode;
     uint32_t park; /* enum ap_park: how its workers sleep, or slept */
+    uint32_t found; /* enum ap_health_found: by the coordinator's questions */
+    bool holds;     /* that still holds */
+    char why[AP_FOUND_MAX + 1], health_endpoint[128];
     uint64_t waited; /* delegations of its agents that waited for a ticket */
     bool alive; /* registered, and its queen is alive */
     int64_t pid;
 };
 /* False: the record is free, not published yet, not sound, or changed while it was read. No pid when it is down. */
 AP_MUST_CHECK bool view_swarm(const struct ap_segment *seg, uint32_t swarm, struct swarm_view *ret);
+
+/* {"endpoint": URL or null, "answers": "unknown", "absent", "passing" or "failing", "holds": ..., "why": text or null} */
+json_t *view_health_json(const struct swarm_view *v);
 
 /* All rows of apiary_swarm_status by name, however many: how many, or an error. *ret is to be freed. */
 AP_MUST_CHECK int view_status(apiary_t *a, const char *service, apiary_swarm_status_t **ret);

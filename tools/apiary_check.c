@@ -54,15 +54,20 @@ static bool check_service_passes(const apiary_swarm_status_t *rows, int n, const
     return false;
 }
 
-/* " (killed by signal 9 ...)": the supervisor's reason for an instance that is down. To be freed. No '|' in it: readers of the
- * line take the text behind one for figures. */
+/* Readers of the line take the text behind a '|' for figures. */
+static char *without_bars(char *text)
+{
+    for (char *c = text; (c = strchr(c, '|')) != NULL;)
+        *c = '/';
+    return text;
+}
+
+/* " (killed by signal 9 ...)": the supervisor's reason for an instance that is down. To be freed. */
 static char *why_down(const struct ap_segment *seg, const char *service, const char *instance)
 {
     struct ap_supervised_view v;
     char *why = supervision_of(seg, service, instance, &v) ? supervision_text(&v) : NULL;
-    char *ret = why != NULL ? tool_format(" (%s)", why) : tool_strdup("");
-    for (char *c = ret; (c = strchr(c, '|')) != NULL;)
-        *c = '/';
+    char *ret = without_bars(why != NULL ? tool_format(" (%s)", why) : tool_strdup(""));
     free(why);
     return ret;
 }
@@ -73,16 +78,20 @@ static void judge_instance(struct report *r, const struct ap_segment *seg, const
                            ? CHECK_WARNING
                            : CHECK_CRITICAL;
     char *service = tool_printable(s->service, strlen(s->service));
-    char age[32], beat[64] = "", ejected[96] = "";
+    char age[32], beat[64] = "", ejected[96] = "", stuck[64] = "";
     if (s->state != APIARY_DOWN && s->beat_age >= BEAT_LATE)
         snprintf(beat, sizeof beat, " (no beat for %s)", tool_format_duration(s->beat_age, age));
     if (s->ejected > 0)
         snprintf(ejected, sizeof ejected, " (%u of %u agents passed over: the tasks fail)", s->ejected, s->agents);
+    if (s->stuck > 0)
+        snprintf(stuck, sizeof stuck, " (a worker has not gone on for %s)", tool_format_duration(s->stuck, age));
+    char *found = s->found[0] != '\0' ? without_bars(tool_format(" (its health check fails: %s)", s->found)) : tool_strdup("");
     char *why = s->state == APIARY_PASSING ? tool_strdup("") : why_down(seg, s->service, s->instance);
     const char *mode = s->mode != APIARY_READY ? tool_mode_name((int)s->mode) : "";
-    complain(r, j, "%s/%s %s%s%s%s%s%s", service, s->instance, tool_state_name((int)s->state), *mode != '\0' ? " in " : "", mode,
-             beat, ejected, why);
+    complain(r, j, "%s/%s %s%s%s%s%s%s%s%s", service, s->instance, tool_state_name((int)s->state), *mode != '\0' ? " in " : "",
+             mode, beat, stuck, ejected, found, why);
     free(why);
+    free(found);
     free(service);
 }
 

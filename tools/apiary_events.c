@@ -116,13 +116,25 @@ static bool about_term(const struct ap_segment *seg, uint64_t term, struct told 
     return true;
 }
 
+/* The answer of a health endpoint (tools/apiaryd_health.h). */
+static bool about_answer(const struct ap_segment *seg, uint64_t answer, struct told *told, char *ret, size_t size)
+{
+    static const char *const none[] = {"no answer in time", "nobody listens there", "the exchange broke off"};
+
+    (void)seg;
+    (void)told;
+    if (answer < sizeof none / sizeof *none) snprintf(ret, size, "%s", none[answer]);
+    else snprintf(ret, size, "status %" PRIu64, answer);
+    return true;
+}
+
 static bool about_one(const struct ap_segment *seg, const char *means, uint64_t value, struct told *told, char *ret, size_t size)
 {
     static const struct {
         const char *means;
         bool (*tell)(const struct ap_segment *seg, uint64_t value, struct told *told, char *ret, size_t size);
     } known[] = {{"swarm", about_swarm}, {"queue", about_queue}, {"capability", about_capability}, {"mode", about_mode},
-                 {"term", about_term}};
+                 {"term", about_term}, {"answer", about_answer}};
 
     *ret = '\0';
     if (*means == '\0') return false;

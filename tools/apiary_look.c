@@ -65,6 +65,8 @@ static json_t *status_json(const apiary_swarm_status_t *s, const struct swarm_vi
     json_object_set_new(o, "state", json_string(tool_state_name((int)s->state)));
     json_object_set_new(o, "mode", json_string(tool_mode_name((int)s->mode)));
     json_object_set_new(o, "reason", tool_json_text(reason_of(v)));
+    json_object_set_new(o, "health", view_health_json(v));
+    json_object_set_new(o, "stuck_ns", json_integer((json_int_t)s->stuck));
     json_object_set_new(o, "park", v->park != AP_PARK_ANY ? json_string(ap_park_name(v->park)) : json_null());
     json_object_set_new(o, "port", json_integer(s->port));
     json_object_set_new(o, "agents", json_integer(s->agents));
@@ -114,6 +116,19 @@ static void print_end(const struct ap_segment *seg, const apiary_swarm_status_t 
     printf("%s/%s: %s%s%s%s\n", s->service, s->instance,
            end == SWARM_END_DIED ? "its queen died" : "it was told to stop, and left", ago > 0 ? " " : "",
            ago > 0 ? tool_format_duration(ago, text) : "", ago > 0 ? " ago" : "");
+}
+
+/* Its queen's word on her workers, and the coordinator's on its answers. */
+static void print_found(const apiary_swarm_status_t *s)
+{
+    char age[32];
+    if (s->stuck > 0)
+        printf("%s/%s: a worker has not gone on for %s: it is within a long task, or stuck\n", s->service, s->instance,
+               tool_format_duration(s->stuck, age));
+    if (s->found[0] == '\0') return;
+    char *shown = tool_printable(s->found, strlen(s->found));
+    printf("%s/%s: its health check fails: %s\n", s->service, s->instance, shown);
+    free(shown);
 }
 
 /* Prints the supervisor's reason. False: no supervisor lives, or there is no reason. */
@@ -209,6 +224,7 @@ static int print_status(const struct tool *t, apiary_t *a, const apiary_swarm_st
         if (rows[i].ejected > 0)
             printf("%s/%s: %u of %u agents passed over, because the tasks fail; see apiary route explain\n", rows[i].service,
                    rows[i].instance, rows[i].ejected, rows[i].agents);
+        print_found(&rows[i]);
         if (rows[i].state != APIARY_DOWN && rows[i].beat_age >= BEAT_LATE)
             printf("%s/%s: no beat for %s: its process is stopped, or starved\n", rows[i].service, rows[i].instance,
                    tool_format_duration(rows[i].beat_age, age));

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "registry/monitor/health.h"
 #include "registry/monitor/monitor.h"
 #include "registry/monitor/supervised.h"
 #include "shm/event.h"
@@ -44,12 +45,24 @@ bool view_swarm(const struct ap_segment *seg, uint32_t swarm, struct swarm_view 
     ret->mode = (enum apiary_mode)AP_MODE_OF(ap_load_relaxed(&s->mode));
     ret->park = ap_load_relaxed(&s->park);
     ret->waited = ap_load_relaxed(&s->waited);
+    ret->found = ap_health_read(s, ret->why);
+    ret->holds = ap_load_relaxed(&s->health_until) > seg->ops->now();
+    ap_text_copy(ret->health_endpoint, s->health_endpoint, sizeof ret->health_endpoint);
     /* A swarm that is DOWN has no member: its record may be another's by now. */
     struct ap_member m;
     if (AP_SWARM_STATE(life) == AP_SWARM_LIVE && ap_member_read(seg, ap_load_relaxed(&s->member), &m)) ret->pid = m.pid;
     ret->alive = AP_SWARM_STATE(life) == AP_SWARM_LIVE && ap_lane_alive(seg, AP_SWARM_LANE(life)) == 1;
     ap_fence_acquire();
     return ap_load_relaxed(&s->life) == life;
+}
+
+json_t *view_health_json(const struct swarm_view *v)
+{
+    static const char *const answers[] = {"unknown", "absent", "passing", "failing"};
+    return json_pack("{s:o, s:s, s:b, s:o}", "endpoint",
+                     v->health_endpoint[0] != '\0' ? tool_json_text(v->health_endpoint) : json_null(), "answers",
+                     answers[v->found & AP_FOUND_ENDPOINT], "holds", v->holds, "why",
+                     v->why[0] != '\0' ? tool_json_text(v->why) : json_null());
 }
 
 static enum swarm_end end_in_log(const struct ap_segment *seg, uint32_t swarm, uint64_t *ago)

@@ -23,6 +23,7 @@
 #include "registry/client/client.h"
 #include "registry/monitor/monitor.h"
 #include "shm/pool.h"
+#include "tools/apiaryd_health.h"
 #include "tools/common.h"
 
 static const struct tool_usage usage = {
@@ -36,6 +37,13 @@ static const struct tool_usage usage = {
 struct daemon_options {
     const char *config, *level;
     bool remove, standard_input, ready_passing;
+};
+
+/* The daemon's duties for a segment. */
+struct duties {
+    bool created;
+    const struct ap_deployment *awaited; /* READY when all of it passes; NULL: at once */
+    uint64_t interval;                   /* of health checks */
 };
 
 static void apiaryd_tell(const char *what, const char *is, const char *configured)
@@ -219,9 +227,10 @@ static int wait_for_signal(apiary_t *a, const struct ap_deployment *d, const sig
     return which;
 }
 
-static int apiaryd_watch(const struct tool *t, apiary_t *a, const char *name, bool created, const struct ap_deployment *awaited)
+static int apiaryd_watch(const struct tool *t, apiary_t *a, const char *name, const struct duties *duties)
 {
     struct ap_monitor *monitor = NULL;
+    char unhealthy[192];
     int rc = ap_monitor_start(a->seg, a->member, &monitor);
     if (rc < 0) {
         char why[192];
@@ -229,15 +238,18 @@ static int apiaryd_watch(const struct tool *t, apiary_t *a, const char *name, bo
         else ap_park_refusal(rc, why, sizeof why);
         return tool_error(t, rc, why, "%s: cannot start the monitor", name);
     }
-    ap_log(6, "%s %s, %" PRIu64 " bytes", created ? "created" : "took over", name, a->seg->size);
+    struct health *health = health_start(a, duties->interval, unhealthy, sizeof unhealthy);
+    if (health == NULL) ap_log(3, "nobody is asked whether it is well: %s", unhealthy);
+    ap_log(6, "%s %s, %" PRIu64 " bytes", duties->created ? "created" : "took over", name, a->seg->size);
     sigset_t signals;
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
     sigaddset(&signals, SIGHUP);
-    int which = wait_for_signal(a, awaited, &signals);
+    int which = wait_for_signal(a, duties->awaited, &signals);
     tool_notify("STOPPING=1");
     ap_log(6, "signal %d: leaving %s to its members", which, name);
+    health_stop(health);
     ap_monitor_stop(monitor);
     return TOOL_OK;
 }
@@ -268,7 +280,9 @@ static int apiaryd_run(const struct tool *t, const struct daemon_options *o)
     if (rc == TOOL_OK) rc = lock_segment(t, a, options.name);
     if (rc == TOOL_OK) {
         if (!created && d != NULL) compare_geometry(&a->seg->geometry, &options.geometry);
-        rc = apiaryd_watch(t, a, options.name, created, o->ready_passing ? d : NULL);
+        const struct duties duties = {created, o->ready_passing ? d : NULL,
+                                      d != NULL ? d->health_check_interval : AP_HEALTH_INTERVAL * UINT64_C(1000000)};
+        rc = apiaryd_watch(t, a, options.name, &duties);
         if (o->remove) remove_segment(apiary_segment_fd(a), options.name);
     }
     apiary_detach(a);

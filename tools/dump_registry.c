@@ -6,6 +6,7 @@
 #include "registry/routing/places.h"
 #include "registry/routing/admission.h"
 #include "registry/discovery/discovery.h"
+#include "registry/monitor/health.h"
 #include "registry/monitor/supervised.h"
 #include "registry/routing/terms.h"
 #include "registry/client/progress.h"
@@ -57,7 +58,7 @@ static json_t *swarm_json(const struct dump *d, uint32_t index, uint64_t life)
     /* One that was killed did not say so. */
     uint32_t state = AP_SWARM_STATE(life) == AP_SWARM_DOWN ? APIARY_DOWN : ap_load_relaxed(&s->state);
     struct ap_member m;
-    char text[24], time[32], reason[AP_REASON_MAX + 1];
+    char text[24], time[32], reason[AP_REASON_MAX + 1], found[AP_FOUND_MAX + 1];
     json_t *o = json_object();
 
     dump_registry_set(o, "index", dump_number(index));
@@ -86,6 +87,9 @@ static json_t *swarm_json(const struct dump *d, uint32_t index, uint64_t life)
     dump_registry_set(o, "metrics_endpoint", dump_bytes_json(s->metrics_endpoint, sizeof s->metrics_endpoint));
     ap_swarm_reason(&d->seg, index, reason);
     dump_registry_set(o, "reason", json_string(reason));
+    dump_registry_set(o, "stuck_age", ap_load_relaxed(&s->stuck) != 0 ? dump_age(d, ap_load_relaxed(&s->stuck)) : json_null());
+    dump_registry_set(o, "found", dump_number(ap_health_read(s, found)));
+    dump_registry_set(o, "found_why", json_string(found));
     return o;
 }
 

@@ -7,6 +7,10 @@
 #include "agents/deployment/deployment_int.h"
 #include "core/name.h"
 #include "core/text.h"
+#include "registry/monitor/health.h"
+
+#define MS INT64_C(1000000)
+#define HOUR INT64_C(3600000000000)
 
 static const struct ap_key root_keys[] = {
     {.name = "meta_registry", .type = 'm', .what = "the segment and its limits"},
@@ -22,6 +26,10 @@ static const struct ap_key swarm_keys[] = {
     {.name = "version", .type = 's'},
     {.name = "health_endpoint", .type = 's'},
     {.name = "metrics_endpoint", .type = 's'},
+    {.name = "health_check_interval", .type = 'd', .min = 100 * MS, .max = 24 * HOUR},
+    {.name = "health_check_timeout", .type = 'd', .min = 10 * MS, .max = HOUR},
+    {.name = "unhealthy_after", .type = 'i', .min = 1, .max = AP_HEALTH_TIMES_MAX},
+    {.name = "healthy_after", .type = 'i', .min = 1, .max = AP_HEALTH_TIMES_MAX},
     {.name = "max_concurrent_delegations", .type = 'i', .min = 1, .max = AP_TICKETS_MAX},
     {.name = "weight", .type = 'i', .min = 1, .max = AP_WEIGHT_MAX},
     {.name = "agents", .type = 'L', .required = true, .what = "name, kind or plugin, capabilities of each"},
@@ -116,6 +124,21 @@ static int check_delegations(struct ap_loader *l, const struct ap_deployment_swa
         s->max_delegations, most);
 }
 
+/* How the daemon asks whether it is well; what is not given here is 0, except for the interval of all of them. */
+static int read_health(struct ap_loader *l, struct ap_deployment_swarm *s)
+{
+    s->health_check_interval = (uint64_t)ap_node_number(s->node, "health_check_interval", 'd',
+                                                        (int64_t)l->d->health_check_interval);
+    s->health_check_timeout = (uint64_t)ap_node_number(s->node, "health_check_timeout", 'd', 0);
+    s->unhealthy_after = (uint32_t)ap_node_number(s->node, "unhealthy_after", 'i', 0);
+    s->healthy_after = (uint32_t)ap_node_number(s->node, "healthy_after", 'i', 0);
+    if (s->health_endpoint == NULL || ap_endpoint_valid(s->health_endpoint)) return 0;
+    return ap_node_refuse(ap_node_get(s->node, "health_endpoint"), l->error,
+                          "health_endpoint: '%s' cannot be asked; expected http:// and localhost, 127.x.x.x or [::1], perhaps a "
+                          "port and a path, such as http://localhost:4000/health",
+                          AP_SHOWN(s->health_endpoint, 64));
+}
+
 static int read_swarm(struct ap_loader *l, size_t index, const struct ap_node *node)
 {
     struct ap_deployment_swarm *s = &l->d->swarms[index];
@@ -137,6 +160,7 @@ static int read_swarm(struct ap_loader *l, size_t index, const struct ap_node *n
     if (e == 0) e = check_port(l, s, index);
     if (e == 0) e = check_length(l, node, "version", APIARY_NAME_MAX);
     if (e == 0) e = check_length(l, node, "health_endpoint", sizeof(((struct ap_swarm *)0)->health_endpoint) - 1);
+    if (e == 0) e = read_health(l, s);
     if (e == 0) e = check_length(l, node, "metrics_endpoint", sizeof(((struct ap_swarm *)0)->metrics_endpoint) - 1);
     if (e == 0) e = read_queen(l, s);
     if (e == 0) e = check_delegations(l, s);

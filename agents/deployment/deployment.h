@@ -5,7 +5,8 @@
  *                  task_timeout [60000], members, lanes, tasks, queues, queue_depth, queue_inlets, services, swarms,
  *                  capabilities, payload: {blocks_256B .. blocks_1MiB}, mode ["0660"], owner, group
  *   swarms: list of {service*, port, queen: {instances [1], restart [always|never]}, workers [1], version,
- *                  health_endpoint, metrics_endpoint, max_concurrent_delegations, weight [100],
+ *                  health_endpoint, metrics_endpoint, health_check_interval [that of meta_registry], health_check_timeout [5s],
+ *                  unhealthy_after [3], healthy_after [2], max_concurrent_delegations, weight [100],
  *                  agents*: list of {name*, kind* | plugin*, capabilities*: list of NAME or {name*, terms of terms.def},
  *                  worker [0], config: mapping for the kind},
  *                  checks: list of {capability*, send, send_file, expect* | expect_match*, timeout, from}}
@@ -47,6 +48,8 @@ struct ap_deployment_swarm {
     const struct ap_node *node;
     const char *service, *version, *health_endpoint, *metrics_endpoint;
     uint16_t port;
+    uint64_t health_check_interval, health_check_timeout; /* timeout and the counts below: 0: not given */
+    uint32_t unhealthy_after, healthy_after;
     uint32_t instances, workers, max_delegations, weight;
     bool restart;
     struct ap_deployment_agent *agents;

@@ -79,6 +79,7 @@ static enum apiary_state queen_health(struct ap_queen *q)
 {
     uint32_t worst = 0;
 
+    q->registration.stuck = 0;
     for (uint32_t i = 0; i < q->worker_count; i++) {
         uint32_t turns = ap_load_relaxed(&q->workers[i].turns);
 
@@ -91,6 +92,7 @@ static enum apiary_state queen_health(struct ap_queen *q)
         if (q->still[i] > worst) worst = q->still[i];
     }
     if (worst < STILL_WARNING) return APIARY_PASSING;
+    q->registration.stuck = q->seg->ops->now() - worst * BEAT;
     return worst < STILL_CRITICAL ? APIARY_WARNING : APIARY_CRITICAL;
 }
 

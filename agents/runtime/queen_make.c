@@ -10,6 +10,7 @@
 #include "core/name.h"
 #include "core/sized.h"
 #include "core/text.h"
+#include "registry/monitor/health.h"
 
 /* ---- judged --------------------------------------------------------------------------------------------------- */
 
@@ -59,6 +60,11 @@ static int make_judge(const apiary_swarm_description_t *d, char *message, size_t
     }
     if (d->weight > AP_WEIGHT_MAX || d->reserved != 0) {
         ap_format(message, size, "%s: the weight %u; at most %u", d->service, d->weight, AP_WEIGHT_MAX);
+        return APIARY_EINVAL;
+    }
+    if (d->unhealthy_after > AP_HEALTH_TIMES_MAX || d->healthy_after > AP_HEALTH_TIMES_MAX) {
+        ap_format(message, size, "%s: unhealthy_after %u, healthy_after %u; at most %u", d->service, d->unhealthy_after,
+                  d->healthy_after, AP_HEALTH_TIMES_MAX);
         return APIARY_EINVAL;
     }
     if (d->agents == NULL || d->agent_count == 0) {
@@ -186,6 +192,14 @@ static int configure_agents(struct ap_queen *q, const apiary_swarm_description_t
     return r;
 }
 
+/* At least one, of what is more than nothing. */
+static uint32_t make_ms(uint64_t ns)
+{
+    uint64_t ms = ns / 1000000 + (ns % 1000000 != 0);
+
+    return ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
+}
+
 static void copy_swarm(struct ap_queen *q, const apiary_swarm_description_t *d, bool *failed)
 {
     struct ap_swarm_registration *r = &q->registration;
@@ -199,6 +213,10 @@ static void copy_swarm(struct ap_queen *q, const apiary_swarm_description_t *d, 
     r->port = d->port;
     r->max_delegations = d->max_concurrent_delegations;
     r->weight = d->weight;
+    r->unhealthy_after = (uint16_t)d->unhealthy_after;
+    r->healthy_after = (uint16_t)d->healthy_after;
+    r->health_interval = make_ms(d->health_check_interval);
+    r->health_timeout = make_ms(d->health_check_timeout);
     r->agents = q->rows;
     r->agent_count = d->agent_count;
     q->log = d->log;

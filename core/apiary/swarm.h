@@ -50,6 +50,11 @@ typedef struct apiary_swarm_description {
     void *log_user;
     uint32_t weight; /* its share among the providers of its capabilities, 1 to 1000; 0: 100 */
     uint32_t reserved;
+    /* How apiaryd asks its health endpoint and its agents: how often, and how long an answer may take, ns; after how many failures
+     * in a row it does not pass any more, and after how many successes it does again, at most 100. 0: as apiaryd's configuration
+     * says (30 s), 5 s, 3, 2. */
+    uint64_t health_check_interval, health_check_timeout;
+    uint32_t unhealthy_after, healthy_after;
 } apiary_swarm_description_t;
 
 /* Starts a queen. Blocks until all agents are created.

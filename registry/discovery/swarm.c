@@ -5,6 +5,7 @@
 #include "core/name.h"
 #include "registry/discovery/discovery.h"
 #include "registry/discovery/swarm_record.h"
+#include "registry/monitor/health.h"
 #include "registry/routing/terms.h"
 #include "shm/event.h"
 
@@ -211,6 +212,12 @@ static void record_fill(const struct plan *p)
     ap_store_relaxed(&s->state, APIARY_STARTING);
     ap_store_relaxed(&s->leaving, 0);
     ap_store_relaxed(&s->waited, 0);
+    ap_store_relaxed(&s->stuck, 0);
+    ap_store_relaxed(&s->unhealthy_after, r->unhealthy_after);
+    ap_store_relaxed(&s->healthy_after, r->healthy_after);
+    ap_store_relaxed(&s->health_interval, r->health_interval);
+    ap_store_relaxed(&s->health_timeout, r->health_timeout);
+    ap_health_begin(s, p->key);
     if (!p->adopted) {
         ap_swarm_mode_begin(s, p->key);
         ap_text_store(s->instance, p->instance, sizeof s->instance);
@@ -463,10 +470,14 @@ static struct ap_swarm *swarm_own_record(const struct ap_segment *seg, const str
 bool ap_swarm_beat(struct ap_segment *seg, const struct ap_swarm_registration *r, uint32_t state)
 {
     struct ap_swarm *s = swarm_own_record(seg, r);
+    uint64_t now;
 
     if (s == NULL) return false;
+    now = seg->ops->now();
+    if (__builtin_expect(ap_health_fails(s, now), 0)) state = APIARY_CRITICAL;
     ap_store_relaxed(&s->state, state);
-    ap_store_relaxed(&s->beat, seg->ops->now());
+    ap_store_relaxed(&s->stuck, r->stuck);
+    ap_store_relaxed(&s->beat, now);
     return true;
 }
 

@@ -1,7 +1,9 @@
 /* registry/monitor/status.c - get_swarm_status: what the segment says of the registered instances. */
 #include <string.h>
 
+#include "core/text.h"
 #include "registry/client/client.h"
+#include "registry/monitor/health.h"
 
 uint32_t ap_queue_waiting(const struct ap_segment *seg, uint32_t queue)
 {
@@ -61,6 +63,20 @@ static enum apiary_state judged_agents(enum apiary_state state, uint32_t ejected
     return state == APIARY_PASSING && ejected > 0 ? APIARY_WARNING : state;
 }
 
+/* The words of its queen and of the coordinator, with the address that was asked. */
+static void add_found(const struct ap_swarm *s, uint64_t now, apiary_swarm_status_t *ret)
+{
+    uint64_t stuck = ap_load_relaxed(&s->stuck);
+    char text[AP_FOUND_MAX + 1], url[sizeof s->health_endpoint];
+    uint32_t found = ap_health_read(s, text);
+
+    if (stuck != 0) ret->stuck = status_since(stuck, now);
+    if (!ap_health_fails(s, now)) return;
+    ap_text_copy(url, s->health_endpoint, sizeof url);
+    if ((found & AP_FOUND_ENDPOINT) == AP_FOUND_FAILING) ap_format(ret->found, sizeof ret->found, "%s: %s", url, text);
+    else ap_format(ret->found, sizeof ret->found, "%s", text);
+}
+
 /* false when there is no such registration, or it changed while it was read. */
 static bool status_row(const struct ap_segment *seg, uint32_t index, int service, apiary_swarm_status_t *ret)
 {
@@ -88,6 +104,7 @@ static bool status_row(const struct ap_segment *seg, uint32_t index, int service
     ret->beat_age = status_since(ap_load_relaxed(&s->beat), seg->ops->now());
     ret->state = live ? judged((enum apiary_state)ap_load_relaxed(&s->state), ret->beat_age) : APIARY_DOWN;
     ret->state = judged_agents(ret->state, ret->ejected);
+    if (live) add_found(s, seg->ops->now(), ret);
     if (live) ret->uptime = status_since(ap_load_relaxed(&s->registered), seg->ops->realtime());
     ap_fence_acquire(); /* REG-A4 pairs REG-R4: what was read comes before this second look */
     return ap_load_relaxed(&s->life) == life;

@@ -18,7 +18,8 @@ const char *ap_standing_name(enum ap_standing standing)
 {
     static const char *const names[] = {[AP_STANDS_WELL] = "passing",     [AP_STANDS_TRIAL] = "on trial",
                                         [AP_STANDS_WEIGHTLESS] = "weight 0", [AP_STANDS_EJECTED] = "ejected",
-                                        [AP_STANDS_STUCK] = "stuck",      [AP_STANDS_SILENT] = "no beat"};
+                                        [AP_STANDS_STUCK] = "stuck",      [AP_STANDS_UNHEALTHY] = "unhealthy",
+                                        [AP_STANDS_SILENT] = "no beat"};
 
     return names[standing];
 }

@@ -28,6 +28,7 @@ enum ap_standing {
     AP_STANDS_WEIGHTLESS, /* the operator has given it the weight 0 */
     AP_STANDS_EJECTED,  /* its tasks fail */
     AP_STANDS_STUCK,    /* its queen says that a worker does not go on */
+    AP_STANDS_UNHEALTHY, /* its health check fails */
     AP_STANDS_SILENT    /* its queen has not said anything for AP_SILENT: its process is stopped, or starved */
 };
 #define AP_STANDS_APART(standing) ((standing) > AP_STANDS_TRIAL)

@@ -2,6 +2,7 @@
 #include "registry/routing/router.h"
 
 #include "core/hash.h"
+#include "registry/monitor/health.h"
 #include "registry/routing/bounds.h"
 #include "registry/routing/homes.h"
 #include "registry/routing/limits.h"
@@ -73,7 +74,8 @@ enum ap_standing ap_route_swarm(const struct ap_swarm *swarm, uint64_t now)
     uint32_t state = ap_load_relaxed(&swarm->state);
 
     if (now > beat && now - beat >= AP_SILENT) return AP_STANDS_SILENT;
-    if (state == APIARY_WARNING || state == APIARY_CRITICAL) return AP_STANDS_STUCK;
+    if (state == APIARY_WARNING || state == APIARY_CRITICAL)
+        return ap_health_fails(swarm, now) ? AP_STANDS_UNHEALTHY : AP_STANDS_STUCK;
     return ap_swarm_weight(swarm) == 0 ? AP_STANDS_WEIGHTLESS : AP_STANDS_WELL;
 }
 

@@ -5,8 +5,8 @@
  *           2 The mark is looked at in every pick, so no delegation that begins after the mark goes to the dead.
  * CHOICE    1 The policy that the capability has declared gives each candidate a score (policy.h); the lowest wins.
  *           2 A candidate that does not pass is picked only when no other candidate is there: the operator has given it the
- *           weight 0, its tasks fail (queue.h, EJECTION), its queen says that a worker does not go on, or has said nothing for
- *           AP_SILENT.
+ *           weight 0, its tasks fail (queue.h, EJECTION), its queen says that a worker does not go on, its health check fails
+ *           (monitor/health.h), or its queen has said nothing for AP_SILENT.
  *           3 A candidate whose ejection is over is on trial. One caller's task goes there at once, whatever the score, and tells;
  *           a task with a key goes only where its key is.
  *           4 A candidate's load is depth + running. The depth is what its consumer has published, or this lane's own references if

@@ -603,6 +603,7 @@ const struct operation kills_registry[] = {
     {.name = "register_again", .registry = true, .prepare = prepare_gone, .run = run_register_again},
     {.name = "forget", .registry = true, .prepare = prepare_gone, .run = run_forget},
     {.name = "mode", .registry = true, .run = run_mode},
+    {.name = "health", .registry = true, .prepare = prepare_health, .run = run_health, .before = before_health},
     {.name = "role", .registry = true, .run = run_role, .before = before_role},
     {.name = "weight", .registry = true, .run = run_weight},
     {.name = "eject", .registry = true, .prepare = prepare_second, .run = run_eject},

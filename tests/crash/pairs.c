@@ -570,6 +570,8 @@ const struct operation pairs[] = {
      .before = before_turned_over},
     {.name = "lane_open|turn_over", .registry = true, .image = image_lanes, .run = run_lane_once, .other = other_turn_over,
      .before = before_lanes_turned_over},
+    {.name = "health|register_anew", .registry = true, .prepare = prepare_health, .run = run_health, .other = other_health,
+     .before = before_health_anew},
     {.name = "mode|mode", .registry = true, .run = run_mode, .other = other_mode, .before = before_mode},
     {.name = "declare|declare", .registry = true, .image = image_declared, .run = run_declare, .other = other_declare,
      .before = before_declared},

@@ -29,6 +29,56 @@ void before_mode(bool over)
     ap_swarm_mode_set(survivor.seg, 0, "server", "0", APIARY_READY, "");
 }
 
+/* ---- what the coordinator has found out ---------------------------------------------------------------------------- */
+
+#define FOUND "http://127.0.0.1:1/health: status 503, a reason of more than one word"
+
+void run_health(void)
+{
+    const struct ap_swarm *s = ap_swarm_at(actor.seg, 0);
+
+    actor.result = ap_health_tell(actor.seg, actor.lane.index, 0, actor.seen, AP_FOUND_FAILING, FOUND, 503, UINT64_MAX);
+    if (actor.result != 1 && actor.result != APIARY_ESTALE) _exit(17);
+    if (actor.result == APIARY_ESTALE && AP_SWARM_EPOCH(s->life) == AP_SWARM_EPOCH(actor.seen)) _exit(17);
+}
+
+void prepare_health(void)
+{
+    actor.seen = ap_load_acquire(&ap_swarm_at(actor.seg, 0)->life);
+}
+
+/* The instance is registered anew. */
+void other_health(void)
+{
+    struct ap_swarm *s = ap_swarm_at(survivor.seg, 0);
+    uint64_t life = ap_load_relaxed(&s->life);
+
+    ap_store_release(&s->life, AP_SWARM_LIFE(AP_SWARM_EPOCH(life) + 1, AP_SWARM_LANE(life), AP_SWARM_LIVE));
+    ap_health_begin(s, ap_load_relaxed(&s->key));
+}
+
+static void health_is(bool over, uint32_t least, uint32_t most)
+{
+    char text[AP_FOUND_MAX + 1];
+    uint32_t found = ap_health_read(ap_swarm_at(survivor.seg, 0), text);
+
+    if (strncmp(text, FOUND, strlen(text)) != 0 || (found == 0 && text[0] != '\0')) fail("found %u, because of '%s'", found, text);
+    if (over && (found < least || found > most)) fail("found %u", found);
+    if (over && found != 0 && strcmp(text, FOUND) != 0) fail("it is done, and the reason is '%s'", text);
+}
+
+/* The finding and the reason for it, or the beginning of that; and then its end. */
+void before_health(bool over)
+{
+    health_is(over, AP_FOUND_FAILING, AP_FOUND_FAILING);
+}
+
+/* Whatever was found out about the one before is not held against the new one. */
+void before_health_anew(bool over)
+{
+    health_is(over, 0, 0);
+}
+
 /* ---- the monitor's role --------------------------------------------------------------------------------------- */
 
 void run_role(void)

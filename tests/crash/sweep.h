@@ -25,6 +25,7 @@
 #include "registry/routing/terms.h"
 #include "registry/client/client.h"
 #include "registry/discovery/discovery.h"
+#include "registry/monitor/health.h"
 #include "registry/monitor/monitor.h"
 #include "registry/monitor/supervised.h"
 #include "shm/bell.h"
@@ -308,6 +309,11 @@ void before_declared(bool over);
 void run_mode(void);
 void other_mode(void);
 void before_mode(bool over);
+void prepare_health(void);
+void run_health(void);
+void other_health(void);
+void before_health(bool over);
+void before_health_anew(bool over);
 
 /* ---- homes.c: likewise */
 void image_homes(void);

@@ -4,6 +4,7 @@
 
 #include "core/name.h"
 #include "core/uring.h"
+#include "registry/monitor/health.h"
 
 /* The clocks of the check stand still, so that a stamp can be of just this moment. */
 static uint64_t moment, date;
@@ -177,7 +178,7 @@ Test(check_registry, the_life_of_a_swarm_and_its_lane)
     SAYS(s->life, AP_SWARM_LIFE(4, 0, 4), "swarm 3 R1: state 4");
     SAYS(s->life, AP_SWARM_LIFE(4, 12, AP_SWARM_CLAIMED), "swarm 3 R1: its registrant, lane 12, is out of range");
     SAYS(s->life, AP_SWARM_LIFE(4, 11, AP_SWARM_CLAIMED), "swarm 3 R1: its registrant, lane 11, is FREE");
-    SAYS(s->reserved2[3], 1, "swarm 3 R5: reserved2: a byte is 0x01; it must be 0");
+    SAYS(s->reserved2[0], 1, "swarm 3 R5: reserved2: a byte is 0x01; it must be 0");
     SAYS(s->life, AP_SWARM_LIFE(4, 0, AP_SWARM_DOWN),
          "swarm 3 R5 at 8: health state 0\nswarm 3 R5 at 48: mode 0\nswarm 3 R2 at 40: no key\nswarm 3 R2 at 128: no instance");
     *s = *ap_swarm_at(&d.seg, 0);
@@ -186,6 +187,7 @@ Test(check_registry, the_life_of_a_swarm_and_its_lane)
     SAYS(s->life, AP_SWARM_LIFE(4, 2, AP_SWARM_LIVE), "swarm 3 R4: swarm 0 is the same service and instance");
     s->key = 55;
     s->mode = KEYED(55, APIARY_READY);
+    s->health = AP_HEALTH_WORD(55, 0, 0);
     NOTHING(s->life, AP_SWARM_LIFE(4, 2, AP_SWARM_LIVE));
     SAYS(s->life, AP_SWARM_LIFE(4, 12, AP_SWARM_LIVE), "swarm 3 R1: its control lane, lane 12, is out of range");
     ap_lane_at(&d.seg, 11)->life = AP_LIFE(1, AP_LIFE_DEAD);
@@ -200,16 +202,17 @@ Test(check_registry, the_same_instance_twice)
     *one = *ap_swarm_at(&d.seg, 0);
     one->key = 55;
     one->mode = KEYED(55, APIARY_READY);
+    one->health = AP_HEALTH_WORD(55, 0, 0);
     *three = *two = *one;
-    SAYS(one->life, AP_SWARM_LIFE(4, 0, AP_SWARM_DOWN), "swarm 3 R4 at 1152: swarm 2 is the same service and instance");
+    SAYS(one->life, AP_SWARM_LIFE(4, 0, AP_SWARM_DOWN), "swarm 3 R4 at 1536: swarm 2 is the same service and instance");
     three->life = AP_SWARM_LIFE(4, 0, AP_SWARM_DOWN);
     judge(two, "a second", "swarm 2 R4: swarm 1 is the same service and instance");
     three->life = two->life;
-    judge(three, "a third", "swarm 2 R4 at -576: swarm 1 is the same service and instance\n"
+    judge(three, "a third", "swarm 2 R4 at -768: swarm 1 is the same service and instance\n"
                             "swarm 3 R4: swarm 1 is the same service and instance");
     one->key = two->key = 0;
     three->life = 0;
-    judge(&one->key, "without a key", "swarm 1 R2: no key\nswarm 2 R2 at 576: no key");
+    judge(&one->key, "without a key", "swarm 1 R2: no key\nswarm 2 R2 at 768: no key");
 }
 
 Test(check_registry, the_numbers_of_a_swarm)
@@ -264,6 +267,7 @@ Test(check_registry, the_mode_of_a_swarm_and_its_reason)
     s->life = AP_SWARM_LIFE(4, 0, AP_SWARM_DOWN);
     s->key = 55;
     s->mode = AP_MODE_WORD(55, 9, APIARY_READY);
+    s->health = AP_HEALTH_WORD(55, 9, 0);
     change = UINT64_C(9) << 48;
     NOTHING(s->mode, AP_MODE_WORD(55, 9, APIARY_PAUSE));
     SAYS(s->mode, AP_MODE_WORD(55, 9, APIARY_READY - 1), "swarm 3 R5: mode 0");
@@ -279,6 +283,30 @@ Test(check_registry, the_mode_of_a_swarm_and_its_reason)
     NOTHING(s->reason[11], (change + (UINT64_C(1) << 48)) | 0x7f0020202020);
     s->reason[10] = change | 0x2020202020;
     SAYS(s->reason[11], change | 'x', "swarm 3 R5: reason: byte 0x78");
+}
+
+Test(check_registry, what_was_found_out_about_a_swarm)
+{
+    struct ap_swarm *s = ap_swarm_at(&d.seg, 3);
+    uint64_t change = UINT64_C(9) << 48;
+
+    *s = *ap_swarm_at(&d.seg, 0);
+    s->life = AP_SWARM_LIFE(4, 0, AP_SWARM_DOWN);
+    s->key = 55;
+    s->mode = AP_MODE_WORD(55, 9, APIARY_READY);
+    s->health = AP_HEALTH_WORD(55, 9, 0);
+    NOTHING(s->health, AP_HEALTH_WORD(55, 9, AP_FOUND_ALL));
+    SAYS(s->health, AP_HEALTH_WORD(55, 9, AP_FOUND_ALL + 1), "swarm 3 R8: found 8");
+    SAYS(s->health, AP_HEALTH_WORD(56, 9, 0), "swarm 3 R8: found out about another service or instance");
+    NOTHING(s->found[AP_FOUND_WORDS - 1], change | 0x7e2020202020);
+    SAYS(s->found[AP_FOUND_WORDS - 1], change | 0x7f2020202020, "swarm 3 R8: found: byte 0x7f");
+    NOTHING(s->found[AP_FOUND_WORDS - 1], (change + (UINT64_C(1) << 48)) | 0x7f0020202020);
+    NOTHING(s->unhealthy_after, AP_HEALTH_TIMES_MAX);
+    SAYS(s->unhealthy_after, AP_HEALTH_TIMES_MAX + 1, "swarm 3 R8: unhealthy_after 101");
+    NOTHING(s->healthy_after, AP_HEALTH_TIMES_MAX);
+    SAYS(s->healthy_after, AP_HEALTH_TIMES_MAX + 1, "swarm 3 R8: healthy_after 101");
+    NOTHING(s->stuck, moment);
+    SAYS(s->stuck, moment + 1, "swarm 3 R8: stuck in the future");
 }
 
 /* ---- agents --------------------------------------------------------------------------------------------------- */

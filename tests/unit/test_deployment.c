@@ -372,7 +372,8 @@ Test(deployment, refused_swarms)
         {"swarms:\n  - service: s\n    wrokers: 2\n" AGENTS,
          "3: wrokers: unknown key (did you mean 'workers'?); allowed: service, port, queen, workers, version, "
          "health_endpoint, "
-         "metrics_endpoint, max_concurrent_delegations, weight, agents, checks"},
+         "metrics_endpoint, health_check_interval, health_check_timeout, unhealthy_after, healthy_after, "
+         "max_concurrent_delegations, weight, agents, checks"},
         {"swarms:\n  - service: AI\n" AGENTS, "2: service: 'AI' is not a name" NAME},
         {"swarms:\n  - service: ''\n" AGENTS, "2: service: '' is not a name" NAME},
         {"swarms:\n  - service: s\n" AGENTS "  - service: t\n" AGENTS "  - port: 7\n    service: s\n" AGENTS,
@@ -411,6 +412,10 @@ Test(deployment, refused_endpoints)
     cr_expect_str_eq(refused(text), "3: health_endpoint: has 128 bytes; allowed: at most 127");
     snprintf(text, sizeof text, "swarms:\n  - service: s\n    metrics_endpoint: %s\n" AGENTS, rest);
     cr_expect_str_eq(refused(text), "3: metrics_endpoint: has 128 bytes; allowed: at most 127");
+    snprintf(text, sizeof text, "swarms:\n  - service: s\n    health_endpoint: https://localhost/health\n" AGENTS);
+    cr_expect_str_eq(refused(text), "3: health_endpoint: 'https://localhost/health' cannot be asked; expected http:// and "
+                                    "localhost, 127.x.x.x or [::1], perhaps a port and a path, such as "
+                                    "http://localhost:4000/health");
     snprintf(text, sizeof text, "swarms:\n  - service: s\n    metrics_endpoint: %s\n" AGENTS, rest + 1);
     ap_deployment_free(load(text));
 }

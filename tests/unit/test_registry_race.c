@@ -1,6 +1,8 @@
 /* The meta registry while others act: each test lets them do so at one point of an operation. */
 #include "registry_fixture.h"
 
+#include "registry/monitor/health.h"
+
 TestSuite(race, .init = fixture_setup, .fini = fixture_teardown, .timeout = 60);
 
 static const char *const echo[] = {"echo", NULL};
@@ -126,6 +128,7 @@ static void recycle_both(void)
 {
     ap_text_store(left->instance, "another", sizeof left->instance);
     ap_swarm_mode_begin(left, another_key);
+    ap_health_begin(left, another_key);
     ap_store_release(&left->key, another_key);
     ap_store_release(&left->life, AP_SWARM_LIFE(AP_SWARM_EPOCH(left->life) + 1, 0, AP_SWARM_DOWN));
     ap_store_release(&dead->key, 0);

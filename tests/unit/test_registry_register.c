@@ -3,6 +3,7 @@
 
 #include "core/uring.h"
 #include "registry/discovery/discovery.h"
+#include "registry/monitor/health.h"
 #include "shm/event.h"
 
 TestSuite(register, .init = fixture_setup, .fini = fixture_teardown, .timeout = 60);
@@ -242,6 +243,7 @@ Test(register, every_field_of_the_record)
         expected.weight = AP_WEIGHT;
         expected.key = ap_swarm_key("server", "blue");
         expected.mode = AP_MODE_WORD(expected.key, 1, APIARY_READY);
+        expected.health = AP_HEALTH_WORD(expected.key, turn + 1, 0);
         memcpy(expected.instance, "blue", 4);
         memcpy(expected.version, "2.0", 3);
         memcpy(expected.health_endpoint, "/health", 7);

@@ -141,11 +141,11 @@ Test(sums, a_key_gives_way_to_a_quarter_above_the_share)
 
 Test(sums, names)
 {
-    static const char *const standings[] = {"passing", "on trial", "weight 0", "ejected", "stuck", "no beat"};
+    static const char *const standings[] = {"passing", "on trial", "weight 0", "ejected", "stuck", "unhealthy", "no beat"};
 
     for (uint64_t i = 0; i < AP_POLICIES; i++) cr_expect_str_eq(ap_policy_name(i), ap_policies[i].name);
     cr_expect_null(ap_policy_name(AP_POLICIES));
-    for (int i = 0; i < 6; i++) cr_expect_str_eq(ap_standing_name((enum ap_standing)i), standings[i]);
+    for (int i = 0; i < 7; i++) cr_expect_str_eq(ap_standing_name((enum ap_standing)i), standings[i]);
 }
 
 /* ---- retries ---------------------------------------------------------------------------------------------------- */
