@@ -42,7 +42,9 @@
     X(CLAIM_FREED, "dead holder's claim freed", "row", "token") \
     X(MONITOR, "watches all lanes", "member", "beside a stopped holder") \
     X(ENDPOINT_FAILED, "health endpoint fails", "swarm", "answer") \
-    X(ENDPOINT_PASSED, "health endpoint passes again", "swarm", "")
+    X(ENDPOINT_PASSED, "health endpoint passes again", "swarm", "") \
+    X(AGENT_DEAF, "agent answers no probe, and has nothing in hand", "queue", "times in a row") \
+    X(AGENT_HEARD, "agent answers probes again", "queue", "")
 
 enum ap_event_kind {
     AP_EVENT_NONE,

@@ -3,6 +3,7 @@
 
 #include <limits.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,6 +29,7 @@ static void instance_begin(struct health_instance *in, const struct ap_swarm *s,
 {
     const struct ap_segment *seg = in->health->a->seg;
     char service[APIARY_NAME_MAX + 1], instance[APIARY_NAME_MAX + 1], text[AP_FOUND_MAX + 1];
+    char *deaf;
     uint64_t first;
 
     instance_forget(in);
@@ -35,20 +37,29 @@ static void instance_begin(struct health_instance *in, const struct ap_swarm *s,
     in->terms = ap_health_terms(s, in->health->interval);
     in->endpoint = (enum ap_health_found)(ap_health_read(s, text) & AP_FOUND_ENDPOINT);
     in->heard = in->endpoint == AP_FOUND_PASSING || in->endpoint == AP_FOUND_FAILING;
+    in->deaf = (ap_health_read(s, text) & AP_FOUND_DEAF) != 0;
+    deaf = strstr(text, "agent ");
+    if (in->deaf && deaf != NULL) ap_format(in->deaf_why, sizeof in->deaf_why, "%s", deaf);
+    if (deaf != NULL && deaf - text >= 2) deaf[-2] = '\0';
     if (in->endpoint == AP_FOUND_FAILING) ap_format(in->why, sizeof in->why, "%s", text);
     first = ap_load_relaxed(&s->up) + in->terms.interval;
-    in->due = first < seg->ops->now() ? seg->ops->now() : first;
+    in->due = in->probe_due = first < seg->ops->now() ? seg->ops->now() : first;
     ap_service_name(seg, ap_load_relaxed(&s->service), service);
     ap_text_copy(instance, s->instance, sizeof instance);
     ap_format(in->name, sizeof in->name, "%s/%s", service, instance);
 }
 
-static void instance_tell(struct health_instance *in)
+void instance_tell(struct health_instance *in)
 {
     struct ap_segment *seg = in->health->a->seg;
     uint64_t until = seg->ops->now() + HOLDS * in->terms.interval + in->terms.timeout;
-    const char *why = in->endpoint == AP_FOUND_FAILING || in->endpoint == AP_FOUND_ABSENT ? in->why : "";
-    int rc = ap_health_tell(seg, in->health->a->anchor->lane.index, in->swarm, in->life, in->endpoint, why, in->answer, until);
+    bool fails = in->endpoint == AP_FOUND_FAILING || (in->endpoint == AP_FOUND_ABSENT && !in->deaf);
+    uint32_t found = in->endpoint | (in->deaf ? AP_FOUND_DEAF : 0);
+    char text[2 * AP_FOUND_MAX + 3];
+    int rc;
+
+    snprintf(text, sizeof text, "%s%s%s", fails ? in->why : "", fails && in->deaf ? "; " : "", in->deaf ? in->deaf_why : "");
+    rc = ap_health_tell(seg, in->health->a->anchor->lane.index, in->swarm, in->life, found, text, in->answer, until);
 
     if (rc == APIARY_ESTALE) instance_forget(in); /* if it is there again, the next look finds it */
 }
@@ -133,16 +144,21 @@ static uint64_t instance_look(struct health_instance *in, uint64_t now)
     const struct ap_swarm *s = ap_swarm_at(seg, in->swarm);
     uint64_t life = ap_load_acquire(&s->life); /* REG-A1 pairs REG-R1 */
     bool lives = AP_SWARM_STATE(life) == AP_SWARM_LIVE && ap_lane_alive(seg, AP_SWARM_LANE(life)) == 1;
+    uint64_t next = UINT64_MAX;
 
     if (in->life != 0 && (!lives || in->life != life)) instance_forget(in);
     if (!lives) return UINT64_MAX;
     if (in->life == 0) instance_begin(in, s, life);
-    if (in->asked) return UINT64_MAX; /* its transfer has a time of its own */
-    if (now < in->due) return in->due;
-    in->begun = now;
-    in->due = now + in->terms.interval;
-    endpoint_begin(in);
-    return in->asked ? now : in->due; /* the transfer is to be set going */
+    if (in->probes == 0 && now >= in->probe_due) probes_begin(in, now);
+    if (in->probes == 0) next = in->probe_due;
+    if (in->asked) return next; /* its transfer has a time of its own */
+    if (now >= in->due) {
+        in->begun = now;
+        in->due = now + in->terms.interval;
+        endpoint_begin(in);
+        if (in->asked) return now; /* the transfer is to be set going */
+    }
+    return in->due < next ? in->due : next;
 }
 
 static uint64_t health_look(struct health *h)
@@ -153,7 +169,7 @@ static uint64_t health_look(struct health *h)
         uint64_t due = instance_look(&h->all[i], now);
         if (due < next) next = due;
     }
-    return next;
+    return h->look < next ? h->look : next;
 }
 
 static void *health_main(void *user)
@@ -166,6 +182,7 @@ static void *health_main(void *user)
 
         curl_multi_perform(h->multi, &running);
         endpoints_collect(h);
+        probes_collect(h, h->a->seg->ops->now());
         next = health_look(h);
         now = h->a->seg->ops->now();
         if (next > now) wait = next - now < INT_MAX * MS ? (int)((next - now + MS - 1) / MS) : INT_MAX;
@@ -178,6 +195,7 @@ static void health_free(struct health *h)
 {
     for (uint32_t i = 0; h->all != NULL && i < h->count; i++) endpoint_free(&h->all[i]);
     if (h->multi != NULL) curl_multi_cleanup(h->multi);
+    free(h->agents);
     free(h->all);
     free(h);
 }
@@ -188,7 +206,9 @@ struct health *health_start(apiary_t *a, uint64_t interval, char *why, size_t si
     CURLcode ready = curl_global_init(CURL_GLOBAL_NOTHING); /* no TLS: plain HTTP on loopback */
     int error;
 
-    *h = (struct health){.a = a, .interval = interval, .count = (uint32_t)a->seg->sections[AP_SECTION_SWARMS].count};
+    *h = (struct health){.a = a, .interval = interval, .count = (uint32_t)a->seg->sections[AP_SECTION_SWARMS].count,
+                         .look = UINT64_MAX};
+    h->agents = tool_alloc(a->seg->geometry.queues * sizeof *h->agents);
     h->all = tool_alloc(h->count * sizeof *h->all);
     for (uint32_t i = 0; i < h->count; i++) h->all[i] = (struct health_instance){.health = h, .swarm = i};
     h->multi = ready == CURLE_OK ? curl_multi_init() : NULL;
