@@ -44,7 +44,8 @@
     X(ENDPOINT_FAILED, "health endpoint fails", "swarm", "answer") \
     X(ENDPOINT_PASSED, "health endpoint passes again", "swarm", "") \
     X(AGENT_DEAF, "agent answers no probe, and has nothing in hand", "queue", "times in a row") \
-    X(AGENT_HEARD, "agent answers probes again", "queue", "")
+    X(AGENT_HEARD, "agent answers probes again", "queue", "") \
+    X(SWARM_STUCK, "stuck instance ended by its supervisor, which starts it again", "swarm", "stuck for")
 
 enum ap_event_kind {
     AP_EVENT_NONE,

@@ -323,6 +323,8 @@ static void crew_ended(struct crew *c, struct crew_child *child, int status)
     uint64_t now = ap_ops_system.now();
     if (child->pipe >= 0) crew_hear(c, child, true);
     child->pid = 0;
+    child->patience = 0;
+    child->restarting = false;
     child->last_exit = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     bool killed = WIFSIGNALED(status);
     note_end(child, killed ? AP_END_SIGNAL : AP_END_CODE, (uint32_t)(killed ? WTERMSIG(status) : WEXITSTATUS(status)), 0);
@@ -368,11 +370,33 @@ static void start_due(struct crew *c)
     }
 }
 
+static void kill_due(struct crew *c)
+{
+    uint64_t now = ap_ops_system.now();
+    for (size_t i = 0; i < c->count; i++) {
+        struct crew_child *child = c->children[i];
+        if (child->pid == 0 || child->patience == 0 || child->patience > now) continue;
+        crew_say(c, "apiary: %s: pid %d does not end; it is killed", child->label, (int)child->pid);
+        kill(-child->pid, SIGKILL);
+        child->patience = 0;
+    }
+}
+
+void crew_restart(struct crew_child *child, uint64_t grace)
+{
+    if (child->pid == 0 || child->restarting) return;
+    child->restarting = true;
+    child->patience = ap_ops_system.now() + grace;
+    kill(child->pid, SIGTERM);
+    kill(child->pid, SIGCONT); /* one that is stopped would not learn of it */
+}
+
 static uint64_t soonest(const struct crew *c, uint64_t until)
 {
     for (size_t i = 0; i < c->count && c->interrupts == 0; i++) {
         const struct crew_child *child = c->children[i];
         if (child->wanted && child->pid == 0 && child->due < until) until = child->due;
+        if (child->patience != 0 && child->patience < until) until = child->patience;
     }
     return until;
 }
@@ -394,6 +418,7 @@ static void read_signals(struct crew *c)
 void crew_turn(struct crew *c, uint64_t timeout)
 {
     start_due(c);
+    kill_due(c);
     c->fds[0] = (struct pollfd){.fd = c->signals, .events = POLLIN};
     for (size_t i = 0; i < c->count; i++) /* poll passes over a descriptor of -1 */
         c->fds[i + 1] = (struct pollfd){.fd = c->children[i]->pipe, .events = POLLIN};

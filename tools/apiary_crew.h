@@ -41,6 +41,8 @@ struct crew_child {
     uint32_t ends; /* in a row, without a stable time between */
     uint32_t starts;
     uint64_t started, due; /* CLOCK_MONOTONIC; due: when to start it again */
+    bool restarting;       /* it was told to end, to be started again */
+    uint64_t patience;     /* CLOCK_MONOTONIC: when it is killed, because it has not; 0: not to be */
     char *line;            /* unfinished output */
     size_t line_size;
 };
@@ -57,6 +59,10 @@ void crew_watch(struct crew *c, void (*changed)(void *user, struct crew_child *c
 
 /* Takes over argv (its strings, too). The child is started at the next turn. The pointer holds until crew_close. */
 struct crew_child *crew_add(struct crew *c, const char *label, const char *program, char **argv, bool restart);
+
+/* Ends a child that is then started again, as one that has ended by itself: SIGTERM, and SIGKILL to its group after `grace`.
+ * Nothing if that is under way. */
+void crew_restart(struct crew_child *child, uint64_t grace);
 
 /* Waits at most `timeout` ns for an event, and does the work that is due. */
 void crew_turn(struct crew *c, uint64_t timeout);

@@ -128,13 +128,23 @@ static bool about_answer(const struct ap_segment *seg, uint64_t answer, struct t
     return true;
 }
 
+static bool about_span(const struct ap_segment *seg, uint64_t span, struct told *told, char *ret, size_t size)
+{
+    char text[32];
+
+    (void)seg;
+    (void)told;
+    snprintf(ret, size, "for %s", tool_format_duration(span, text));
+    return true;
+}
+
 static bool about_one(const struct ap_segment *seg, const char *means, uint64_t value, struct told *told, char *ret, size_t size)
 {
     static const struct {
         const char *means;
         bool (*tell)(const struct ap_segment *seg, uint64_t value, struct told *told, char *ret, size_t size);
     } known[] = {{"swarm", about_swarm}, {"queue", about_queue}, {"capability", about_capability}, {"mode", about_mode},
-                 {"term", about_term}, {"answer", about_answer}};
+                 {"term", about_term}, {"answer", about_answer}, {"stuck for", about_span}};
 
     *ret = '\0';
     if (*means == '\0') return false;

@@ -7,7 +7,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "shm/event.h"
+
 #define TURN UINT64_C(20000000)
+#define AFTER_DRAIN UINT64_C(2000000000) /* for a queen to give up those that have not drained */
 #define KEEPS_ENDING 5 /* ends in a row after which a service that never passed is not waited for */
 
 enum { ARGUMENT_INSTANCE = 4 }; /* in the list below */
@@ -198,6 +201,28 @@ static void end_stranger(struct up *up, const struct queen *q)
     }
 }
 
+static uint32_t swarm_of(const struct up *up, const apiary_swarm_status_t *row)
+{
+    struct swarm_view v;
+    for (uint32_t i = 0; ap_swarm_at(up->a->seg, i) != NULL; i++)
+        if (view_swarm(up->a->seg, i, &v) && strcmp(v.service, row->service) == 0 && strcmp(v.instance, row->instance) == 0)
+            return i;
+    return AP_NO_SWARM;
+}
+
+/* Alive, and a worker of it, or all of it, has not gone on for as long as the configuration has patience. */
+static void end_stuck(struct up *up, const struct queen *q, const apiary_swarm_status_t *row)
+{
+    uint64_t stuck = row->stuck > row->beat_age ? row->stuck : row->beat_age;
+    char age[32];
+    if (q->swarm->restart_stuck == 0 || stuck < q->swarm->restart_stuck) return;
+    if (q->child->told || q->child->restarting || row->state == APIARY_DOWN) return;
+    crew_say(up->crew, "apiary: %s: pid %d is stuck, %s has not gone on for %s; it is restarted", q->child->label,
+             (int)q->child->pid, row->stuck >= row->beat_age ? "a worker" : "its queen", tool_format_duration(stuck, age));
+    ap_event_log(up->a->seg, AP_EVENT_SWARM_STUCK, up->a->anchor->lane.index, swarm_of(up, row), stuck);
+    crew_restart(q->child, up->drain + AFTER_DRAIN);
+}
+
 bool queens_look(struct up *up)
 {
     apiary_swarm_status_t *rows = NULL;
@@ -208,6 +233,7 @@ bool queens_look(struct up *up)
         q->passes = q->drained = q->registered = false;
         for (int k = 0; k < count && q->child->pid != 0; k++) {
             if (rows[k].pid != q->child->pid) continue;
+            end_stuck(up, q, &rows[k]);
             q->registered = rows[k].state != APIARY_STARTING && rows[k].state != APIARY_DOWN;
             if (rows[k].state != APIARY_PASSING) continue;
             q->passes = true;

@@ -21,7 +21,7 @@ static const struct ap_key root_keys[] = {
 static const struct ap_key swarm_keys[] = {
     {.name = "service", .type = 's', .required = true, .what = "name of the service"},
     {.name = "port", .type = 'i', .min = 1, .max = 65535},
-    {.name = "queen", .type = 'm', .what = "instances, restart"},
+    {.name = "queen", .type = 'm', .what = "instances, restart, restart_stuck"},
     {.name = "workers", .type = 'i', .min = 1, .max = 16},
     {.name = "version", .type = 's'},
     {.name = "health_endpoint", .type = 's'},
@@ -40,6 +40,7 @@ static const struct ap_key swarm_keys[] = {
 static const struct ap_key queen_keys[] = {
     {.name = "instances", .type = 'i', .min = 1, .max = 64},
     {.name = "restart", .type = 's', .what = "always or never"},
+    {.name = "restart_stuck", .type = 'd', .min = 1000 * MS, .max = 24 * HOUR},
     {.name = NULL},
 };
 
@@ -109,6 +110,11 @@ static int read_queen(struct ap_loader *l, struct ap_deployment_swarm *s)
     if (!s->restart && strcmp(restart, "never") != 0)
         return ap_node_refuse(ap_node_get(queen, "restart"), l->error,
                               "restart: '%s' is not allowed; expected always or never", AP_SHOWN(restart, 32));
+    s->restart_stuck = (uint64_t)ap_node_number(queen, "restart_stuck", 'd', 0);
+    if (s->restart_stuck > 0 && !s->restart)
+        return ap_node_refuse(ap_node_get(queen, "restart_stuck"), l->error,
+                              "restart_stuck: an instance that is ended because it is stuck would not be started again; expected "
+                              "restart: always beside it");
     return 0;
 }
 

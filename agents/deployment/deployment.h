@@ -4,7 +4,7 @@
  *   meta_registry: segment, port [4100], max_concurrent_delegations [100], health_check_interval [30000],
  *                  task_timeout [60000], members, lanes, tasks, queues, queue_depth, queue_inlets, services, swarms,
  *                  capabilities, payload: {blocks_256B .. blocks_1MiB}, mode ["0660"], owner, group
- *   swarms: list of {service*, port, queen: {instances [1], restart [always|never]}, workers [1], version,
+ *   swarms: list of {service*, port, queen: {instances [1], restart [always|never], restart_stuck}, workers [1], version,
  *                  health_endpoint, metrics_endpoint, health_check_interval [that of meta_registry], health_check_timeout [5s],
  *                  unhealthy_after [3], healthy_after [2], max_concurrent_delegations, weight [100],
  *                  agents*: list of {name*, kind* | plugin*, capabilities*: list of NAME or {name*, terms of terms.def},
@@ -52,6 +52,7 @@ struct ap_deployment_swarm {
     uint32_t unhealthy_after, healthy_after;
     uint32_t instances, workers, max_delegations, weight;
     bool restart;
+    uint64_t restart_stuck; /* 0: never */
     struct ap_deployment_agent *agents;
     size_t agent_count;
     struct ap_deployment_check *checks;
