@@ -654,6 +654,59 @@ APIARY_API int apiary_memory_touch(apiary_memory_t *m, const char *key, uint64_t
 APIARY_API int apiary_memory_scan(const apiary_memory_t *m, const char *prefix, uint64_t *position,
                                   char key[APIARY_MEMORY_KEY_MAX + 1], apiary_memory_value_t *ret);
 
+/* A watch: the keys of a name space that begin with a text, as they are, and then each change of them, in the order of each key.
+ * 1 At first PRESENT for each key that is there, then SYNCED, then the changes, none missed and none told twice. A change is told
+ *   with its key and the version that it made or ended. The value is got by apiary_memory_get, and may be a later one by then.
+ *   A new end alone (touch) is not told.
+ * 2 Each change has a revision. With the last one that it has seen, a watch goes on where another one was: it is told what came
+ *   after that, and no set. The log of changes is kept while somebody watches, and a minute longer, up to memory_changes of them.
+ * 3 BEHIND: some of what came before is not in the log. The reader then forgets what it knows; the present set follows, and
+ *   SYNCED. BEHIND comes first where a revision is not in the log any more, and later to a reader that is too slow, or when a
+ *   process stands still for a second in the midst of a change.
+ * 4 A value whose time is over is absent at once, and EXPIRED when somebody has taken it out.
+ * 5 One thread at a time uses a watch. It remembers each key that it has told, in memory of its process. */
+typedef struct apiary_memory_watch apiary_memory_watch_t;
+enum apiary_memory_event {
+    APIARY_MEMORY_PRESENT = 1,
+    APIARY_MEMORY_SYNCED = 2,
+    APIARY_MEMORY_PUT = 3,
+    APIARY_MEMORY_DELETED = 4,
+    APIARY_MEMORY_EXPIRED = 5,
+    APIARY_MEMORY_BEHIND = 6
+};
+typedef struct apiary_memory_change {
+    size_t struct_size;
+    uint64_t event;    /* enum apiary_memory_event */
+    uint64_t revision; /* of SYNCED and of changes; 0: none to go on from */
+    uint64_t version;  /* of the value that was written, or has gone */
+    uint64_t size;     /* of the value that was written, or is present */
+    char key[APIARY_MEMORY_KEY_MAX + 1]; /* "" for SYNCED and BEHIND */
+} apiary_memory_change_t;
+
+/* `prefix`: "" for all keys. `revision`: 0 for the present set. The memory's handle may be closed meanwhile. APIARY_EINVAL,
+ * _ENOBLOCK, _EREADONLY, _ENOLANE. */
+APIARY_API int apiary_memory_watch(const apiary_memory_t *m, const char *prefix, uint64_t revision, apiary_memory_watch_t **ret);
+/* Waits for the next one, at most `timeout` ns: 1; 0: there was none. 0 does not wait; APIARY_FOREVER. APIARY_EINTERRUPTED;
+ * _ENOTREADY, _ENOBLOCK: ask again, nothing is lost. */
+APIARY_API int apiary_memory_next_change(apiary_memory_watch_t *w, uint64_t timeout, apiary_memory_change_t *ret);
+APIARY_API void apiary_memory_unwatch(apiary_memory_watch_t *w); /* NULL is allowed */
+
+/* All memory of the segment since it was made, as far as those who counted have lived on. A get counts for the calling thread's
+ * lane: one that has attached, delegated or changed a value has a lane, and one that only reads, or has attached read-only, has
+ * none and is not counted. */
+typedef struct apiary_memory_stats {
+    size_t struct_size;
+    uint64_t hits, misses;      /* gets that found their key, that did not */
+    uint64_t puts, removals;    /* values that were written; deleted */
+    uint64_t expired;           /* taken out because their time was over */
+    uint64_t refused;           /* changes for which there was no room */
+    uint64_t conflicts;         /* of cas: another version was there */
+    uint64_t written;           /* bytes of the values that were written */
+    uint64_t values, bytes;     /* now; those that are just being written or taken out, too */
+    uint64_t room;              /* values that there may be */
+} apiary_memory_stats_t;
+APIARY_API int apiary_memory_stats(apiary_t *a, apiary_memory_stats_t *ret); /* APIARY_EINVAL */
+
 #ifdef __cplusplus
 }
 #endif

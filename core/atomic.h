@@ -47,6 +47,16 @@ static inline void ap_fence_full(void)
 #endif
 }
 
+/* The same behind a compare-and-swap that has just succeeded: on x86 that is such a fence itself. */
+static inline void ap_fence_swapped(void)
+{
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+    __asm__ __volatile__("" ::: "memory");
+#else
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+#endif
+}
+
 /* Prefetches a cache line that is about to be written, so that it is transferred once, as exclusive, and not twice. Any
  * address. */
 static inline void ap_prefetch_write(const void *p)

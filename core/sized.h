@@ -26,6 +26,8 @@
 #define AP_FIRST_PROGRESS 128u
 #define AP_FIRST_PART 24u
 #define AP_FIRST_MEMORY_VALUE 32u
+#define AP_FIRST_MEMORY_STATS 96u
+#define AP_FIRST_MEMORY_CHANGE 296u
 #define AP_FIRST_CLAIM_OPTIONS 24u
 #define AP_FIRST_CLAIM 80u
 #define AP_FIRST_CLAIM_STATS 80u
@@ -44,6 +46,8 @@ _Static_assert(sizeof(apiary_progress_t) >= AP_FIRST_PROGRESS, "structures only 
 _Static_assert(sizeof(apiary_part_t) >= AP_FIRST_PART, "structures only grow");
 _Static_assert(sizeof(apiary_dead_t) >= AP_FIRST_DEAD, "structures only grow");
 _Static_assert(sizeof(apiary_memory_value_t) >= AP_FIRST_MEMORY_VALUE, "structures only grow");
+_Static_assert(sizeof(apiary_memory_stats_t) >= AP_FIRST_MEMORY_STATS, "structures only grow");
+_Static_assert(sizeof(apiary_memory_change_t) >= AP_FIRST_MEMORY_CHANGE, "structures only grow");
 _Static_assert(sizeof(apiary_claim_options_t) >= AP_FIRST_CLAIM_OPTIONS, "structures only grow");
 _Static_assert(sizeof(apiary_claim_t) >= AP_FIRST_CLAIM, "structures only grow");
 _Static_assert(sizeof(apiary_claim_stats_t) >= AP_FIRST_CLAIM_STATS, "structures only grow");

@@ -1,26 +1,15 @@
 /* tools/apiary_memory.c - apiary memory: keys and values that swarms share, and the local memory of each. */
-#include "tools/apiary.h"
+#include "tools/apiary_memory.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* A call of a command. */
-struct memory_call {
-    const char *space, *local, *ttl, *expect;
-    uint64_t time; /* of --ttl; 0: no end */
-    apiary_t *a;
-    apiary_memory_t *m;
-};
+#include "registry/memory/memory.h"
 
-#define SPACE_OPTIONS(call)                                                                              \
-    {"namespace", 'n', "NAME", "the global name space [default]", &(call).space, NULL},                  \
-    {"local", 'l', "SERVICE", "the local memory of this service, instead", &(call).local, NULL}
 #define TTL_OPTION(call) {"ttl", 't', "TIME", "for so long (250ms, 5s, 2m) [for ever]", &(call).ttl, NULL}
-#define NO_MORE {.name = NULL}
 
-/* TOOL_OK, and the memory is open; else an exit code, and nothing is. */
-static int memory_begin(const struct tool *t, const struct tool_usage *usage, struct memory_call *call, bool read_only)
+int memory_begin(const struct tool *t, const struct tool_usage *usage, struct memory_call *call, bool read_only)
 {
     const char *name = call->local != NULL ? call->local : call->space != NULL ? call->space : "default";
     int rc, r;
@@ -38,14 +27,14 @@ static int memory_begin(const struct tool *t, const struct tool_usage *usage, st
     return rc;
 }
 
-static int memory_end(struct tool *t, struct memory_call *call, int rc)
+int memory_end(struct tool *t, struct memory_call *call, int rc)
 {
     apiary_memory_close(call->m);
     apiary_detach(call->a);
     return tool_finish(t, rc);
 }
 
-static int memory_error(const struct tool *t, int error, const char *key)
+int memory_error(const struct tool *t, int error, const char *key)
 {
     if (error == APIARY_EINVAL) return tool_error(t, error, "a key has 1 to 255 bytes", "'%s'", key);
     if (error == APIARY_EEXIST)
@@ -163,6 +152,62 @@ static int memory_scan(struct tool *t, int argc, char **argv)
     if (table != NULL) tool_table_print(table, stdout);
     if (r < 0) rc = memory_error(t, r, argc > 0 ? argv[0] : "");
     return memory_end(t, &call, rc);
+}
+
+/* ---- stats ------------------------------------------------------------------------------------------------------ */
+
+/* The counts and the words for them: X(name, what). */
+#define STATS(X)                                                    \
+    X(values, "values that there are")                              \
+    X(room, "values that there may be")                             \
+    X(bytes, "bytes of the values that there are")                  \
+    AP_MEMORY_COUNTS(X)
+
+static int stats_print(const struct tool *t, const apiary_memory_stats_t *s)
+{
+    static const char *const heads[] = {"=count", ">number", "what", NULL};
+    struct tool_table *table;
+    char number[24];
+    json_t *o;
+
+    if (t->json) {
+        o = json_pack("{s:s}", "segment", tool_segment(t, NULL));
+#define X(name, what) json_object_set_new(o, #name, json_integer((json_int_t)s->name));
+        STATS(X)
+#undef X
+        return tool_json_print(o);
+    }
+    table = tool_table_new(heads);
+#define X(name, what)                                                           \
+    snprintf(number, sizeof number, "%llu", (unsigned long long)s->name);       \
+    tool_table_add(table, (const char *const[]){#name, number, what});
+    STATS(X)
+#undef X
+    tool_table_print(table, stdout);
+    return TOOL_OK;
+}
+
+static int memory_stats(struct tool *t, int argc, char **argv)
+{
+    static const struct tool_usage usage = {
+        .command = "memory stats",
+        .arguments = "",
+        .what = "Counts what was done with all memory of the segment since it was made.",
+        .json = true,
+        .table = true,
+    };
+    const struct tool_option none[] = {NO_MORE};
+    apiary_memory_stats_t s = {.struct_size = sizeof s};
+    apiary_t *a = NULL;
+    int rc = tool_parse(t, &usage, none, &argc, &argv), r;
+
+    if (rc != TOOL_GO_ON) return rc;
+    rc = tool_attach(t, tool_segment(t, NULL), true, &a);
+    if (rc != TOOL_OK) return rc;
+    r = apiary_memory_stats(a, &s);
+    rc = r < 0 ? tool_error(t, r, NULL, "memory") : stats_print(t, &s);
+    apiary_detach(a);
+    return tool_finish(t, rc);
 }
 
 /* ---- put, add, replace, cas ------------------------------------------------------------------------------------- */
@@ -338,7 +383,7 @@ int cmd_memory(struct tool *t, int argc, char **argv)
 {
     static const struct tool_usage usage = {
         .command = "memory",
-        .arguments = "get | put | add | replace | cas | delete | incr | touch | scan",
+        .arguments = "get | put | add | replace | cas | delete | incr | touch | scan | watch | stats",
         .what = "Keys and values that swarms share, and the local memory of each; 'apiary memory put --help' tells more.",
         .most = -1,
     };
@@ -352,6 +397,8 @@ int cmd_memory(struct tool *t, int argc, char **argv)
         {"incr", "add to a number", memory_incr},
         {"touch", "give values another end", memory_touch},
         {"scan", "list keys", memory_scan},
+        {"watch", "follow the changes of keys", memory_watch},
+        {"stats", "count what was done", memory_stats},
         {NULL, NULL, NULL},
     };
     return apiary_subcommand(t, &usage, commands, argc, argv);

@@ -1,17 +1,10 @@
-/* registry/client/memory.c - a client's calls of the memory. See memory.h. */
-#include "registry/memory/memory.h"
+/* registry/client/memory.c - a client's calls of the memory. See registry/memory/memory.h. */
+#include "registry/client/memory.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "core/sized.h"
-#include "registry/client/client.h"
-
-/* Constant once it is open. */
-struct apiary_memory {
-    apiary_t *client;
-    struct ap_memory_name name;
-};
 
 int apiary_memory_open(apiary_t *a, const char *name, uint32_t flags, apiary_memory_t **ret)
 {
@@ -52,6 +45,20 @@ AP_ALWAYS_INLINE void value_out(const struct ap_segment *seg, const struct ap_me
     else value_out_sized(&own, ret);
 }
 
+/* By a thread that has a lane; the others count nothing. */
+static __attribute__((noinline)) void get_counted_elsewhere(const struct apiary *a, enum ap_memory_count count)
+{
+    const struct ap_lane_context *c = a->read_only ? NULL : ap_context_find(a);
+
+    if (c != NULL) ap_memory_counted(a->seg, c->lane.index, count, 1);
+}
+
+AP_ALWAYS_INLINE void get_counted(const struct apiary *a, enum ap_memory_count count)
+{
+    if (ap_here_is(a)) ap_memory_counted(a->seg, ap_here.context->lane.index, count, 1);
+    else get_counted_elsewhere(a, count);
+}
+
 /* Any key and value. */
 static __attribute__((noinline)) int get_any(const apiary_memory_t *m, const char *key, void *value, size_t capacity,
                                              apiary_memory_value_t *ret)
@@ -66,6 +73,8 @@ static __attribute__((noinline)) int get_any(const apiary_memory_t *m, const cha
     r = ap_memory_key(&m->name, key, &whole);
     if (r == 0) r = ap_memory_read(m->client->seg, &whole, value, capacity, &read);
     if (r == 0 && ret != NULL) value_out(m->client->seg, &read, ret);
+    if (r == 0) get_counted(m->client, AP_MEMORY_COUNT_hits);
+    if (r == APIARY_ENOKEY) get_counted(m->client, AP_MEMORY_COUNT_misses);
     return r;
 }
 
@@ -125,8 +134,10 @@ int apiary_memory_get(const apiary_memory_t *m, const char *key, void *value, si
     place = ap_load_acquire(&ap_bucket_of(seg, hash)->place[0]); /* MEMORY-A1 pairs MEMORY-R1 */
     v = ap_value_at(seg, AP_PLACE_ROW(place));
     if (AP_PLACE_MARKED(place, hash) && v != NULL && get_is_of(v, &m->name, key, size, tail) &&
-        get_small(v, place, value, capacity, ret))
+        get_small(v, place, value, capacity, ret)) {
+        get_counted(m->client, AP_MEMORY_COUNT_hits);
         return 0;
+    }
     return get_any(m, key, value, capacity, ret);
 }
 
@@ -144,6 +155,22 @@ int apiary_memory_scan(const apiary_memory_t *m, const char *prefix, uint64_t *p
     strcpy(key, (const char *)found.key.text);
     if (ret != NULL) value_out(m->client->seg, &found.read, ret);
     return 1;
+}
+
+int apiary_memory_stats(apiary_t *a, apiary_memory_stats_t *ret)
+{
+    apiary_memory_stats_t own = {.struct_size = sizeof own};
+
+    if (a == NULL) return APIARY_EINVAL;
+    if (!ap_present(a)) return ap_absent(a);
+    if (ret == NULL || !ap_sized_valid(ret->struct_size, AP_FIRST_MEMORY_STATS)) return APIARY_EINVAL;
+#define X(name, what) own.name = ap_memory_count(a->seg, AP_MEMORY_COUNT_##name);
+    AP_MEMORY_COUNTS(X)
+#undef X
+    ap_memory_held(a->seg, &own.values, &own.bytes);
+    own.room = a->seg->sections[AP_SECTION_VALUES].count;
+    ap_sized_out(ret, ret->struct_size, &own, sizeof own);
+    return 0;
 }
 
 /* ---- changing --------------------------------------------------------------------------------------------------- */

@@ -1,7 +1,7 @@
 /* registry/memory/change.c - one change of a value: a row is drafted, and takes its place. See memory.h. */
 #include <string.h>
 
-#include "registry/memory/memory.h"
+#include "registry/memory/watch.h"
 
 #define TRIES (1u << 16) /* changes of others that came first; each is their progress */
 #define AGAIN 1          /* no error: something has changed meanwhile */
@@ -31,7 +31,9 @@ bool ap_memory_remove(struct ap_segment *seg, uint32_t lane, uint64_t *at, uint6
     bool removed;
 
     ap_store_relaxed(&d->stale, place);
+    if (ap_memory_watched(seg) != 0) ap_memory_tell_before(seg, lane, place);
     removed = ap_cas(at, &seen, place & ~AP_PLACE_PRESENT); /* MEMORY-R1 pairs MEMORY-A1 */
+    if (removed && ap_memory_watched_now(seg) != 0) ap_memory_tell_removed(seg, lane, place);
     if (removed) ap_value_free(seg, place);
     ap_store_relaxed(&d->stale, 0);
     return removed;
@@ -156,7 +158,7 @@ static int fresh_block(const struct ap_memory_writer *w, const struct fresh *f, 
 }
 
 static int fresh_fill(const struct ap_memory_writer *w, const struct fresh *f, const struct ap_memory_key *key, uint64_t from,
-                      const void *bytes, uint32_t size)
+                      bool touched, const void *bytes, uint32_t size)
 {
     uint32_t names = key->name->words, words = names + key->words;
     struct ap_value *v = f->v;
@@ -165,7 +167,7 @@ static int fresh_fill(const struct ap_memory_writer *w, const struct fresh *f, c
     ap_store_relaxed(&v->from, from);
     ap_store_relaxed(&v->block, 0);
     ap_store_relaxed(&v->size, size);
-    ap_store_relaxed(&v->name_words, (uint16_t)names);
+    ap_store_relaxed(&v->name_words, (uint16_t)(touched ? names | AP_VALUE_TOUCHED : names));
     ap_store_relaxed(&v->words, (uint16_t)words);
     for (uint32_t i = 0; i < names; i++) ap_store_relaxed(&v->inside[i], key->name->text[i]);
     for (uint32_t i = 0; i < key->words; i++) ap_store_relaxed(&v->inside[names + i], key->text[i]);
@@ -285,6 +287,7 @@ static int change_place(const struct ap_memory_writer *w, const struct found *f,
     bool changed;
 
     ap_store_relaxed(&d->stale, f->place);
+    if (ap_memory_watched(w->seg) != 0) ap_memory_tell_before(w->seg, w->lane->index, f->place);
     changed = ap_cas(&f->b->place[f->number], &seen, fresh->place); /* MEMORY-R1 pairs MEMORY-A1 */
     if (changed) ap_value_free(w->seg, f->place);
     ap_store_relaxed(&d->stale, 0);
@@ -295,6 +298,7 @@ static int give_place(const struct ap_memory_writer *w, const struct found *f, c
 {
     uint64_t seen = f->turn, turn = AP_TURN(f->spare, fresh->place);
 
+    if (ap_memory_watched(w->seg) != 0) ap_memory_tell_bucket(w->seg, w->lane->index, f->b);
     if (!ap_cas(&f->b->turn, &seen, turn)) return AGAIN; /* MEMORY-R4 pairs MEMORY-A4 */
     ap_memory_help(w->seg, f->b, turn);
     return 0;
@@ -314,6 +318,20 @@ static bool bucket_tidied(const struct ap_memory_writer *w, const struct found *
     return room;
 }
 
+static void change_counted(const struct ap_memory_writer *w, enum ap_memory_how how, uint32_t size)
+{
+    if (how == AP_MEMORY_TOUCH) return;
+    ap_memory_counted(w->seg, w->lane->index, AP_MEMORY_COUNT_puts, 1);
+    ap_memory_counted(w->seg, w->lane->index, AP_MEMORY_COUNT_written, size);
+}
+
+static int change_delete(const struct ap_memory_writer *w, const struct found *f)
+{
+    if (!ap_memory_remove(w->seg, w->lane->index, &f->b->place[f->number], f->place)) return AGAIN;
+    ap_memory_counted(w->seg, w->lane->index, AP_MEMORY_COUNT_removals, 1);
+    return 0;
+}
+
 /* 0, AGAIN, or an error. */
 static int change_once(const struct ap_memory_writer *w, const struct ap_memory_key *key, struct ap_memory_change *c)
 {
@@ -325,7 +343,7 @@ static int change_once(const struct ap_memory_writer *w, const struct ap_memory_
 
     if (r == 0) r = permitted(c, &f);
     if (r != 0) return r;
-    if (c->how == AP_MEMORY_DELETE) return ap_memory_remove(w->seg, w->lane->index, &f.b->place[f.number], f.place) ? 0 : AGAIN;
+    if (c->how == AP_MEMORY_DELETE) return change_delete(w, &f);
     r = content_of(w->seg, c, &f, &content);
     if (r == 0 && c->how == AP_MEMORY_INCR && c->number == 0) { /* it is only read */
         c->number = content.sum;
@@ -334,17 +352,33 @@ static int change_once(const struct ap_memory_writer *w, const struct ap_memory_
     if (r == 0 && f.v == NULL && f.spare == NOWHERE) return bucket_tidied(w, &f) ? AGAIN : APIARY_ETABLEFULL;
     if (r == 0) r = fresh_take(w, key->hash, &fresh);
     if (r != 0) return r;
-    r = fresh_fill(w, &fresh, key, f.spare_place, content.bytes, content.size);
+    r = fresh_fill(w, &fresh, key, f.spare_place, c->how == AP_MEMORY_TOUCH, content.bytes, content.size);
     version = c->how == AP_MEMORY_TOUCH ? f.version : ap_add_relaxed(&ap_draft_at(w->seg, 0)->revision, 1) + 1;
     ap_store_relaxed(&fresh.v->version, version);
     ap_store_relaxed(&fresh.v->until, content.until);
     if (r == 0) r = f.v != NULL ? change_place(w, &f, &fresh) : give_place(w, &f, &fresh);
-    if (r != 0) fresh_drop(w, &fresh);
-    else ap_store_relaxed(&ap_draft_at(w->seg, w->lane->index)->fresh, 0);
-    if (r != 0) return r;
+    if (r != 0) {
+        fresh_drop(w, &fresh);
+        return r;
+    }
+    if (ap_memory_watched_now(w->seg) != 0) ap_memory_tell_put(w->seg, w->lane->index, fresh.place);
+    ap_store_release(&ap_draft_at(w->seg, w->lane->index)->fresh, 0); /* WATCH-R3 pairs WATCH-A3 */
+    change_counted(w, c->how, content.size);
     c->version = version;
     if (c->how == AP_MEMORY_INCR) c->number = content.sum;
     return 0;
+}
+
+static bool no_room(int error)
+{
+    return error == APIARY_ETABLEFULL || error == APIARY_ENOBLOCK || error == APIARY_ESHARE;
+}
+
+static int change_refused(const struct ap_memory_writer *w, int error)
+{
+    if (no_room(error)) ap_memory_counted(w->seg, w->lane->index, AP_MEMORY_COUNT_refused, 1);
+    if (error == APIARY_ECHANGED) ap_memory_counted(w->seg, w->lane->index, AP_MEMORY_COUNT_conflicts, 1);
+    return error;
 }
 
 int ap_memory_change(const struct ap_memory_writer *w, const struct ap_memory_key *key, struct ap_memory_change *change)
@@ -358,8 +392,8 @@ int ap_memory_change(const struct ap_memory_writer *w, const struct ap_memory_ke
         r = change_once(w, key, change);
         if (r == 0) return 0;
         if (r == AGAIN) continue;
-        if (swept || (r != APIARY_ETABLEFULL && r != APIARY_ENOBLOCK && r != APIARY_ESHARE)) return r;
-        if (ap_memory_expire(w->seg, w->lane->index, w->seg->ops->now(), &row, rows) == 0) return r;
+        if (swept || !no_room(r)) return change_refused(w, r);
+        if (ap_memory_expire(w->seg, w->lane->index, w->seg->ops->now(), &row, rows) == 0) return change_refused(w, r);
         swept = true;
     }
     return r == AGAIN ? APIARY_ENOTREADY : r;

@@ -6,7 +6,7 @@
  *           3 Readers take no lock, write nothing, and wait for nobody. Writers wait for nobody, either.
  * LAYOUT    1 Section "memory": buckets of two lines, a power of two of them, at least one for two values. The hash of a key is
  *           that of its bucket; the key may be in any of its places.
- *           2 Section "drafts": a row for each lane, written by that lane alone. Row 0 also has the counters of all.
+ *           2 Section "drafts": a row for each lane, written by that lane alone. Row 0 also has the two counters of all.
  *           3 Section "values": memory_values rows, each with a key and its value. A value that does not fit in beside its key lies
  *           in a block, which is KEPT for the row (shm/pool.h; the rows count on from those of the kept results).
  * PLACE     1 place = PRESENT | mark of the hash (9 bits) | epoch of the row (32 bits) | row (22 bits).
@@ -23,6 +23,8 @@
  *           3 Rows are taken in turn, so that one is used again only after all the others that are free.
  * DRAFT     fresh: the row that the lane has taken or is about to take, until it is in its place or given up. stale: the place that
  *           it is about to change, until the row of before is FREE.
+ * COUNTS    Of the lane that did it, over all lives of its index, so that no line is written by all: who asks adds them up. A count
+ *           that a dying lane does not make is lost, and a reader without a lane makes none.
  * VERSION   Each change of a value has a greater version than all values of the key before it, removed ones, too. It is drawn from
  *           one counter after the place was read, and before it is changed.
  * TIME      A value with an end is absent from then on, for whoever looks. A change that had found it before may still take its
@@ -30,8 +32,8 @@
  *           the key that comes by, by one that finds no room, and by a monitor (ap_memory_expire).
  * INVARIANTS G1 a place names a row that is USED, at its epoch, by its key's hash  G2 a key is in one place at most  G3 a turn is
  *           possible, and the lane of one that is PENDING is alive  G4 a USED row is in its place, or in the draft of a lane that
- *           is alive  G5 a row's sizes, state and key are possible, and its block is kept for it  G6 a draft is possible, and its
- *           lane alive
+ *           is alive  G5 a row's sizes, state and key are possible, and its block is kept for it  G6 a draft is possible, with its
+ *           counts, and its lane alive
  * ORDERING  MEMORY-R1 a place by CAS pairs MEMORY-A1 load-acquire: the row before it.
  *           MEMORY-R2 release fence after the CAS to USED pairs MEMORY-A2 acquire fence before a second look at the life: the life
  *           before new fields.
@@ -78,6 +80,9 @@ enum ap_value_life { AP_VALUE_FREE, AP_VALUE_USED };
 /* Whether a row's life is the one of which a place, a turn or a draft speaks. */
 #define AP_VALUE_IS(l, p) (AP_VALUE_STATE(l) == AP_VALUE_USED && (uint32_t)AP_VALUE_EPOCH(l) == AP_PLACE_EPOCH(p))
 
+#define AP_VALUE_TOUCHED 0x8000u /* it is the value of before, with another end */
+#define AP_VALUE_NAME_WORDS(w) ((uint32_t)(w) & 0x7fff)
+
 struct ap_bucket {
     uint64_t turn;
     uint64_t place[AP_MEMORY_PLACES];
@@ -91,15 +96,45 @@ struct ap_value {
     uint64_t until;   /* CLOCK_MONOTONIC, APIARY_FOREVER: no end */
     uint64_t block;   /* offset of the block with the value, 0: it is inside, behind the key */
     uint32_t size;    /* of the value */
-    uint16_t name_words, words; /* of the name space; of the whole key: texts padded with zeros, at least one of each */
+    uint16_t name_words; /* of the name space, and AP_VALUE_TOUCHED */
+    uint16_t words;      /* of the whole key: texts padded with zeros, at least one of each */
     uint64_t inside[AP_MEMORY_INSIDE];
 } AP_ALIGNED;
 
+/* X(name, what): the counts, in their order. */
+#define AP_MEMORY_COUNTS(X)                                                            \
+    X(hits, "gets that found their key")                                               \
+    X(misses, "gets that did not")                                                     \
+    X(puts, "values that were written, by put, add, replace, cas or incr")             \
+    X(removals, "values that were deleted")                                            \
+    X(expired, "values that were taken out because their time was over")               \
+    X(refused, "changes for which there was no room")                                  \
+    X(conflicts, "changes by cas that found another version")                          \
+    X(written, "bytes of the values that were written")
+
+enum ap_memory_count {
+#define X(name, what) AP_MEMORY_COUNT_##name,
+    AP_MEMORY_COUNTS(X)
+#undef X
+        AP_MEMORY_COUNT_KINDS
+};
+
 struct ap_draft {
     uint64_t fresh, stale; /* as a place, 0: none */
-    uint64_t revision;     /* of row 0: the last version that was drawn */
-    uint64_t cursor;       /* of row 0: a hint, where the next search for a FREE row begins */
+    uint64_t telling;      /* 1 + the number of the change that it enters into the log (watch.h), 0: none */
+    uint64_t watching;     /* if it is the anchor of a member: AP_WATCHING, how many watches that has */
+
+    /* Of row 0: */
+    uint64_t revision AP_ALIGNED; /* the last version that was drawn */
+    uint64_t cursor;              /* a hint, where the next search for a FREE row begins */
+    uint64_t watched, head;       /* watch.h */
+    uint64_t unwatched;           /* since when no lane was seen to watch, 0: not known; writer: a monitor */
+    uint32_t bell;                /* of those who watch (bell.h) */
+    uint32_t reserved;
+
+    uint64_t counts[AP_MEMORY_COUNT_KINDS] AP_ALIGNED;
 } AP_ALIGNED;
+#define AP_MEMORY_COUNT_MAX (UINT64_C(1) << 56) /* none comes so far */
 
 static inline struct ap_bucket *ap_bucket_at(const struct ap_segment *seg, uint64_t i)
 {
@@ -117,6 +152,19 @@ static inline struct ap_bucket *ap_bucket_of(const struct ap_segment *seg, uint6
 {
     return ap_bucket_at(seg, hash >> 24 & (seg->places[AP_SECTION_MEMORY].count - 1));
 }
+
+/* ---- counts ------------------------------------------------------------------------------------------------------ */
+
+/* By the lane's thread. */
+AP_ALWAYS_INLINE void ap_memory_counted(const struct ap_segment *seg, uint32_t lane, enum ap_memory_count count, uint64_t n)
+{
+    struct ap_draft *d = ap_draft_at(seg, lane);
+
+    ap_store_relaxed(&d->counts[count], ap_load_relaxed(&d->counts[count]) + n);
+}
+uint64_t ap_memory_count(const struct ap_segment *seg, enum ap_memory_count count);
+/* How many values there are, and their bytes; those that are just being written or taken out, too. */
+void ap_memory_held(const struct ap_segment *seg, uint64_t *ret_values, uint64_t *ret_bytes);
 
 /* ---- keys: private memory ---------------------------------------------------------------------------------------- */
 

@@ -1,5 +1,5 @@
 /* registry/memory/recover.c - the memory's parts: expiry, recovery, checkers. See memory.h. */
-#include "registry/memory/memory.h"
+#include "registry/memory/watch.h"
 
 #define LONG(n) ((unsigned long long)(n))
 
@@ -28,7 +28,9 @@ static uint32_t expire_row(struct ap_segment *seg, uint32_t lane, uint64_t now, 
     at = place_of(ap_bucket_of(seg, hash), place);
     /* A row that is being filled is in no place; once it is in one, its time is its own. */
     if (at == NULL || ap_load_relaxed(&v->until) != until) return 0;
-    return ap_memory_remove(seg, lane, at, place) ? 1 : 0;
+    if (!ap_memory_remove(seg, lane, at, place)) return 0;
+    ap_memory_counted(seg, lane, AP_MEMORY_COUNT_expired, 1);
+    return 1;
 }
 
 uint32_t ap_memory_expire(struct ap_segment *seg, uint32_t lane, uint64_t now, uint32_t *row, uint32_t count)
@@ -45,19 +47,28 @@ uint32_t ap_memory_expire(struct ap_segment *seg, uint32_t lane, uint64_t now, u
 /* ---- recovery --------------------------------------------------------------------------------------------------- */
 
 /* A row of a dead lane's draft that is in no place, and which nobody will give one: a request for it is fulfilled before. */
-static void draft_end(struct ap_segment *seg, uint64_t draft)
+static void draft_end(struct ap_segment *seg, uint32_t lane, uint64_t draft, bool fresh)
 {
     uint32_t row = AP_PLACE_ROW(draft);
     const struct ap_value *v = ap_value_at(seg, row);
-    uint64_t hash, turn;
+    uint64_t hash, turn, place;
     struct ap_bucket *b;
+    bool removed;
 
     if (v == NULL || !AP_VALUE_IS(ap_load_acquire(&v->life), draft)) return; /* MEMORY-A3 pairs MEMORY-R3 */
     hash = ap_load_relaxed(&v->hash);
     b = ap_bucket_of(seg, hash);
     turn = ap_load_acquire(&b->turn); /* MEMORY-A4 pairs MEMORY-R4 */
     if (AP_TURN_PENDING(turn) && AP_PLACE_REF(turn) == AP_PLACE_REF(draft)) ap_memory_help(seg, b, turn);
-    if (place_of(b, AP_PLACE(hash, AP_PLACE_EPOCH(draft), row)) == NULL) ap_value_free(seg, draft);
+    place = AP_PLACE(hash, AP_PLACE_EPOCH(draft), row);
+    if (place_of(b, place) != NULL) {
+        if (fresh) ap_memory_tell_put(seg, lane, place);
+        return;
+    }
+    removed = place_of(b, place & ~AP_PLACE_PRESENT) != NULL;
+    if (fresh && removed) return; /* who took it out tells so, and frees it */
+    if (removed) ap_memory_tell_removed(seg, lane, place);
+    ap_value_free(seg, draft);
 }
 
 void ap_memory_withdraw(struct ap_segment *seg, uint32_t lane, uint64_t beside)
@@ -67,16 +78,18 @@ void ap_memory_withdraw(struct ap_segment *seg, uint32_t lane, uint64_t beside)
     const struct ap_value *v;
 
     if (beside != 0 || d == NULL) return;
+    ap_memory_tell_settle(seg, lane);
     fresh = ap_load_relaxed(&d->fresh);
     stale = ap_load_relaxed(&d->stale);
     v = ap_value_at(seg, AP_PLACE_ROW(fresh));
     /* The lane may have been about to take a row that is FREE still, or that another lane took. One look tells both: a FREE row
      * names lane 0, and may be another's by the next. MEMORY-A3 pairs MEMORY-R3 */
     life = v != NULL ? ap_load_acquire(&v->life) : 0;
-    if (fresh != 0 && AP_VALUE_IS(life, fresh) && AP_VALUE_LANE(life) == lane) draft_end(seg, fresh);
-    if (stale != 0) draft_end(seg, stale);
+    if (fresh != 0 && AP_VALUE_IS(life, fresh) && AP_VALUE_LANE(life) == lane) draft_end(seg, lane, fresh, true);
+    if (stale != 0) draft_end(seg, lane, stale, false);
     ap_store_relaxed(&d->stale, 0);
-    ap_store_relaxed(&d->fresh, 0);
+    ap_store_release(&d->fresh, 0); /* WATCH-R3 pairs WATCH-A3 */
+    if (ap_memory_watched(seg) != 0) ap_memory_watchers_wake(seg);
 }
 
 /* ---- checkers --------------------------------------------------------------------------------------------------- */
@@ -170,7 +183,7 @@ static void look_value(struct ap_look *look)
     const struct ap_value *v = ap_value_at(look->seg, look->index);
     uint64_t life = ap_look_64(look, &v->life), hash = ap_look_64(look, &v->hash);
     uint64_t place = AP_PLACE(hash, AP_VALUE_EPOCH(life), look->index);
-    uint32_t names = ap_look_16(look, &v->name_words), words = ap_look_16(look, &v->words);
+    uint32_t names = AP_VALUE_NAME_WORDS(ap_look_16(look, &v->name_words)), words = ap_look_16(look, &v->words);
 
     if (AP_VALUE_STATE(life) > AP_VALUE_USED)
         ap_look_found(look, AP_CORRUPT, &v->life, life, "G5", "state %u", AP_VALUE_STATE(life));
@@ -194,17 +207,24 @@ static void look_draft(struct ap_look *look)
 {
     const struct ap_draft *d = ap_draft_at(look->seg, look->index);
     uint64_t fresh = ap_look_64(look, &d->fresh), stale = ap_look_64(look, &d->stale);
+    uint64_t telling = ap_look_64(look, &d->telling);
     uint64_t rows = look->seg->sections[AP_SECTION_VALUES].count;
 
     if (AP_PLACE_ROW(fresh) >= rows || AP_PLACE_ROW(stale) >= rows)
         ap_look_found(look, AP_CORRUPT, &d->fresh, fresh ^ stale, "G6", "values %u and %u", AP_PLACE_ROW(fresh),
                       AP_PLACE_ROW(stale));
-    else if ((fresh | stale) != 0 && !ap_lane_alive(look->seg, (uint32_t)look->index)) {
+    else if (telling > ap_look_64(look, &ap_draft_at(look->seg, 0)->head) + 1)
+        ap_look_found(look, AP_CORRUPT, &d->telling, telling, "G6", "change %llu is not given out", LONG(telling - 1));
+    else if ((fresh | stale | telling) != 0 && !ap_lane_alive(look->seg, (uint32_t)look->index)) {
         look->patient = true;
-        ap_look_found(look, AP_REPAIRABLE, &d->fresh, fresh ^ stale, "G6", "the draft of a lane that is not LIVE");
+        ap_look_found(look, AP_REPAIRABLE, &d->fresh, fresh ^ stale ^ telling, "G6", "the draft of a lane that is not LIVE");
     }
-    if (look->index != 0 && (ap_look_64(look, &d->revision) | ap_look_64(look, &d->cursor)) != 0)
+    if (look->index != 0 && (ap_look_64(look, &d->revision) | ap_look_64(look, &d->cursor) | ap_look_64(look, &d->watched) |
+                             ap_look_64(look, &d->head) | ap_look_64(look, &d->unwatched) | ap_look_32(look, &d->bell)) != 0)
         ap_look_found(look, AP_CORRUPT, &d->revision, d->revision ^ d->cursor, "G6", "a counter that is not of row 0");
+    for (uint32_t i = 0; i < AP_MEMORY_COUNT_KINDS; i++)
+        if (ap_look_64(look, &d->counts[i]) >= AP_MEMORY_COUNT_MAX)
+            ap_look_found(look, AP_CORRUPT, &d->counts[i], d->counts[i], "G6", "count %u is %llu", i, LONG(d->counts[i]));
 }
 
 /* ---- the parts -------------------------------------------------------------------------------------------------- */
@@ -230,7 +250,10 @@ static const struct ap_field value_fields[] = {
     AP_FIELD(ap_value, words), AP_FIELD(ap_value, inside), {NULL, 0, 0},
 };
 static const struct ap_field draft_fields[] = {
-    AP_FIELD(ap_draft, fresh), AP_FIELD(ap_draft, stale), AP_FIELD(ap_draft, revision), AP_FIELD(ap_draft, cursor), {NULL, 0, 0},
+    AP_FIELD(ap_draft, fresh), AP_FIELD(ap_draft, stale), AP_FIELD(ap_draft, telling),
+    AP_FIELD(ap_draft, watching), AP_FIELD(ap_draft, watched), AP_FIELD(ap_draft, head), AP_FIELD(ap_draft, unwatched),
+    AP_FIELD(ap_draft, bell), AP_FIELD(ap_draft, revision), AP_FIELD(ap_draft, cursor),
+    AP_FIELD(ap_draft, counts), {NULL, 0, 0},
 };
 static const struct ap_number value_numbers[] = {
     {.key = "memory_values", .what = "values that all memory together holds, and one more for each that is being written",

@@ -6,6 +6,7 @@
 
 _Static_assert(sizeof(struct ap_bucket) == 128, "bucket: two lines");
 _Static_assert(sizeof(struct ap_value) == 384, "value: six lines");
+_Static_assert(sizeof(struct ap_draft) == 192, "draft: a line of its own, one of all, one of counts");
 _Static_assert(offsetof(struct ap_value, inside) == 56, "the key begins in the first line");
 
 #define TRIES 1000u /* a row that was used again while it was copied; more is no chance */
@@ -74,6 +75,29 @@ const void *ap_value_bytes(const struct ap_segment *seg, const struct ap_value *
     return &v->inside[words];
 }
 
+/* ---- counts ------------------------------------------------------------------------------------------------------ */
+
+uint64_t ap_memory_count(const struct ap_segment *seg, enum ap_memory_count count)
+{
+    uint64_t n = 0;
+
+    for (uint64_t i = 0; i < seg->places[AP_SECTION_DRAFTS].count; i++) n += ap_load_relaxed(&ap_draft_at(seg, i)->counts[count]);
+    return n;
+}
+
+void ap_memory_held(const struct ap_segment *seg, uint64_t *ret_values, uint64_t *ret_bytes)
+{
+    *ret_values = *ret_bytes = 0;
+    for (uint64_t i = 0; i < seg->places[AP_SECTION_VALUES].count; i++) {
+        const struct ap_value *v = ap_value_at(seg, i);
+        uint32_t size = ap_load_relaxed(&v->size);
+
+        if (AP_VALUE_STATE(ap_load_relaxed(&v->life)) != AP_VALUE_USED || size > APIARY_MEMORY_VALUE_MAX) continue;
+        *ret_values += 1;
+        *ret_bytes += size;
+    }
+}
+
 /* ---- reading ---------------------------------------------------------------------------------------------------- */
 
 int ap_memory_read(const struct ap_segment *seg, const struct ap_memory_key *key, void *value, size_t capacity,
@@ -97,7 +121,7 @@ int ap_memory_read(const struct ap_segment *seg, const struct ap_memory_key *key
 /* The key of a row, as of now. False: it is none. */
 static bool value_key(const struct ap_value *v, struct ap_memory_found *ret)
 {
-    uint32_t names = ap_load_relaxed(&v->name_words), words = ap_load_relaxed(&v->words);
+    uint32_t names = AP_VALUE_NAME_WORDS(ap_load_relaxed(&v->name_words)), words = ap_load_relaxed(&v->words);
     uint64_t *name = ret->name.text, *key = ret->key.text;
 
     if (names == 0 || names > AP_MEMORY_NAME_WORDS || words <= names || words - names > AP_MEMORY_KEY_WORDS) return false;

@@ -16,7 +16,7 @@
 #include "core/loop.h"
 #include "core/thread.h"
 #include "registry/routing/router.h"
-#include "registry/memory/memory.h"
+#include "registry/memory/watch.h"
 #include "registry/routing/kept.h"
 #include "shm/claim.h"
 #include "shm/due.h"
@@ -222,6 +222,7 @@ static void sweep(struct ap_monitor *m, bool reaped, bool changed)
     soonest = ap_sweep(m->seg, m->lane.index, &ap_registry_hooks);
     ap_kept_expire(m->seg, now);
     ap_memory_expire(m->seg, m->lane.index, now, &m->value, VALUES_AT_ONCE);
+    ap_memory_watch_tidy(m->seg, now);
     ap_claims_tidy(m->seg);
     m->swept = now;
     m->due = soonest < now + SWEEP_SPACING ? now + SWEEP_SPACING : soonest;

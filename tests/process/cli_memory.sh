@@ -98,6 +98,45 @@ for letter in b c d e f g h i j k; do
 done
 expect 0 '' apiary memory delete torn large
 
+# What was done is counted, by whichever process.
+count() { flat apiary memory stats | grep -o "\"$1\":[0-9]*" | tr -dc 0-9; }
+puts=$(count puts) conflicts=$(count conflicts) written=$(count written) removals=$(count removals)
+expect 0 . apiary memory put counted 0123456789
+expect 1 'another version' apiary memory cas --expect 1 counted x
+expect 0 '' apiary memory delete counted
+[ "$(($(count puts) - puts)) $(($(count conflicts) - conflicts)) $(($(count written) - written)) $(($(count removals) - removals))" = '1 1 10 1' ] ||
+    fail "counts: $(apiary memory stats)"
+expect 0 '^room +8 +values that there may be' apiary memory stats
+[ "$("$APIARY_BIN/shmdump" "$segment" --json | tr -d ' \n' | grep -o '"memory_counts":{[^}]*"puts":[0-9]*' | grep -o '[0-9]*$')" = "$(count puts)" ] ||
+    fail "shmdump: $("$APIARY_BIN/shmdump" "$segment" --json | grep -A9 memory_counts)"
+
+# Each change is told to who watches, by whichever process it is made, and what came after a revision to who comes back.
+expect 64 'not a revision' apiary memory watch --revision x
+"$APIARY_BIN/apiary" memory watch seen >"$dir/watched" & watcher=$!
+until_true grep -q synced "$dir/watched"
+expect 0 . apiary memory put seen.1 x
+expect 0 . apiary memory put unseen x
+expect 0 . apiary memory put seen.1 xy
+expect 0 '' apiary memory delete seen.1 unseen
+expect 0 . apiary memory put seen.2 x --ttl 1ms
+until_true grep -q 'expired .*seen.2' "$dir/watched"
+[ "$(awk '{ print $1, $NF }' "$dir/watched" | tail -n +2 | tr '\n' ' ')" = 'put seen.1 put seen.1 deleted seen.1 put seen.2 expired seen.2 ' ] ||
+    fail "watched: $(cat "$dir/watched")"
+revision=$(awk '$1 == "deleted" { print $2 }' "$dir/watched")
+kill -KILL "$watcher"
+wait "$watcher" 2>/dev/null
+"$APIARY_BIN/apiary" memory watch seen --revision "$revision" --json >"$dir/watched" & watcher=$!
+until_true grep -q '"event": "expired"' "$dir/watched"
+kill "$watcher"
+wait "$watcher" || fail "a watch that is told to end ends with $?"
+[ "$(grep -c '"event"' "$dir/watched")" = 2 ] || fail "from revision $revision on: $(cat "$dir/watched")"
+"$APIARY_BIN/apiary" memory watch --revision 1000000 >"$dir/watched" & watcher=$!
+until_true grep -q synced "$dir/watched"
+head -1 "$dir/watched" | grep -q '^behind' || fail "a revision that is not known: $(cat "$dir/watched")"
+kill "$watcher"
+wait "$watcher"
+"$APIARY_BIN/shmdump" "$segment" --json | grep -q '"memory_watched": true' || fail "shmdump does not tell that somebody watches"
+
 # Full is an answer.
 i=0
 while apiary memory put "f$i" x >/dev/null 2>"$dir/err" && [ $i -lt 20 ]; do i=$((i + 1)); done

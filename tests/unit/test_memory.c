@@ -1,69 +1,7 @@
 /* The memory (registry/memory/memory.h): what each call does, its bounds, its versions and times, and what its checkers say. */
-#include "tests/unit/registry_fixture.h"
+#include "tests/unit/memory_fixture.h"
 
-#include "registry/memory/memory.h"
-
-#define ROWS 40u
-
-static apiary_memory_t *m;
-static uint64_t ahead; /* ns, by which the handle's clock is before the machine's */
-static struct ap_ops shifted;
-
-static uint64_t memory_now(void)
-{
-    return ap_ops_system.now() + ap_load_relaxed(&ahead);
-}
-
-static void memory_setup(void)
-{
-    struct ap_geometry g = small;
-
-    g.registry[AP_REGISTRY_INDEX(VALUES)] = ROWS;
-    segment_make(&g);
-    client = attach_as("caller");
-    shifted = ap_ops_system;
-    shifted.now = memory_now;
-    client->seg->ops = &shifted;
-    cr_assert_eq(apiary_memory_open(client, "space", 0, &m), 0);
-}
-
-static void memory_teardown(void)
-{
-    assert_sound();
-    apiary_memory_close(m);
-    fixture_teardown();
-}
 TestSuite(memory, .init = memory_setup, .fini = memory_teardown, .timeout = 60);
-
-static char got[APIARY_MEMORY_VALUE_MAX + 1];
-static apiary_memory_value_t value;
-
-/* The text of a key; NULL: it is absent. */
-static const char *text_of(const char *key)
-{
-    int r;
-
-    value = (apiary_memory_value_t){.struct_size = sizeof value};
-    r = apiary_memory_get(m, key, got, sizeof got - 1, &value);
-    cr_assert(r == 0 || r == APIARY_ENOKEY, "%s: %d", key, r);
-    if (r < 0) return NULL;
-    got[value.size] = '\0';
-    return got;
-}
-
-static int put(const char *key, const char *text)
-{
-    return apiary_memory_put(m, key, text, strlen(text), 0, NULL);
-}
-
-static uint32_t rows_used(void)
-{
-    uint32_t n = 0;
-
-    for (uint32_t i = 0; i < client->seg->sections[AP_SECTION_VALUES].count; i++)
-        n += AP_VALUE_STATE(ap_load_relaxed(&ap_value_at(client->seg, i)->life)) == AP_VALUE_USED;
-    return n;
-}
 
 /* ---- calls ------------------------------------------------------------------------------------------------------ */
 
@@ -348,6 +286,73 @@ Test(memory, who_may)
     cr_expect_str_eq(text_of("k"), "x");
 }
 
+/* ---- counts ----------------------------------------------------------------------------------------------------- */
+
+static apiary_memory_stats_t stats(void)
+{
+    apiary_memory_stats_t s = {.struct_size = sizeof s};
+
+    cr_assert_eq(apiary_memory_stats(client, &s), 0);
+    return s;
+}
+
+static void *counting_main(void *arg)
+{
+    (void)arg;
+    cr_assert_eq(put("other", "12345"), 0);
+    cr_assert_eq(apiary_memory_get(m, "other", NULL, 0, NULL), 0);
+    return NULL;
+}
+
+Test(memory, counts)
+{
+    apiary_memory_stats_t s = {.struct_size = 8};
+    uint64_t version;
+    pthread_t thread;
+    char name[32];
+
+    cr_expect_eq(apiary_memory_stats(client, &s), APIARY_EINVAL);
+    cr_expect_eq(apiary_memory_stats(client, NULL), APIARY_EINVAL);
+    cr_expect_eq(apiary_memory_stats(NULL, &s), APIARY_EINVAL);
+    cr_expect_null(text_of("k"));
+    cr_assert_eq(apiary_memory_put(m, "k", "abc", 3, 0, &version), 0);
+    cr_expect_eq(apiary_memory_cas(m, "k", "x", 1, 0, version + 7, NULL), APIARY_ECHANGED);
+    cr_expect_eq(apiary_memory_cas(m, "k", "abcde", 5, 0, version, NULL), 0);
+    cr_expect_eq(apiary_memory_add(m, "k", "x", 1, 0, NULL), APIARY_EEXIST);
+    cr_expect_str_eq(text_of("k"), "abcde", "by the short way");
+    cr_expect_eq(apiary_memory_get(m, "k", got, 2, NULL), 0, "by the long one");
+    cr_expect_eq(apiary_memory_incr(m, "n", 100, NULL), 0);
+    cr_expect_eq(apiary_memory_incr(m, "n", 0, NULL), 0, "which only reads");
+    cr_expect_eq(apiary_memory_touch(m, "n", SECOND), 0);
+    cr_assert_eq(pthread_create(&thread, NULL, counting_main, NULL), 0);
+    pthread_join(thread, NULL);
+    s = stats();
+    cr_expect_eq(s.hits, 3);
+    cr_expect_eq(s.misses, 1);
+    cr_expect_eq(s.puts, 4);
+    cr_expect_eq(s.written, 3 + 5 + 3 + 5);
+    cr_expect_eq(s.conflicts, 1);
+    cr_expect_eq(s.removals + s.expired + s.refused, 0);
+    cr_expect_eq(s.values, 3);
+    cr_expect_eq(s.bytes, 5 + 3 + 5);
+    cr_expect_eq(s.room, ROWS);
+    for (uint32_t i = 0; i + 3 < ROWS; i++) {
+        snprintf(name, sizeof name, "k%u", i);
+        cr_assert_eq(put(name, ""), 0);
+    }
+    cr_expect_eq(put("one more", "x"), APIARY_ETABLEFULL);
+    ap_store_relaxed(&ahead, 2 * SECOND);
+    cr_expect_eq(put("one more", "x"), 0, "the number's time is over");
+    cr_expect_eq(apiary_memory_delete(m, "one more"), 0);
+    cr_expect_eq(apiary_memory_delete(m, "one more"), APIARY_ENOKEY);
+    s = stats();
+    cr_expect_eq(s.refused, 1, "what makes room for itself is not refused");
+    cr_expect_eq(s.expired, 1);
+    cr_expect_eq(s.removals, 1);
+    cr_expect_eq(s.values, ROWS - 1);
+    cr_expect_eq(s.bytes, 10);
+}
+
 /* ---- several at once -------------------------------------------------------------------------------------------- */
 
 #define THREADS 3
@@ -416,34 +421,6 @@ Test(memory, several_at_once)
 
 /* ---- what checkers and recovery say ----------------------------------------------------------------------------- */
 
-static uint32_t repairable, corrupt;
-
-static void counted(void *user, const struct ap_finding *f)
-{
-    if (strcmp(f->rule, user) != 0) return; /* what follows from it */
-    if (f->severity == AP_REPAIRABLE) repairable++;
-    else corrupt++;
-}
-
-static void check_says(const char *rule, bool mended)
-{
-    struct ap_report report = {.found = counted, .user = (void *)(uintptr_t)rule};
-
-    repairable = corrupt = 0;
-    ap_check_all(client->seg, &report);
-    cr_expect_eq(repairable > 0, mended, "%s", rule);
-    cr_expect_eq(corrupt > 0, !mended, "%s", rule);
-}
-
-#define SAYS(word, now_is, rule, mended)       \
-    do {                                       \
-        __typeof__(word) was_ = (word);        \
-        (word) = (__typeof__(word))(now_is);   \
-        check_says(rule, mended);              \
-        (word) = was_;                         \
-        assert_sound();                        \
-    } while (0)
-
 Test(memory, checkers)
 {
     struct ap_memory_name space;
@@ -473,6 +450,7 @@ Test(memory, checkers)
     SAYS(d->fresh, AP_PLACE(0, 1, ROWS), "G6", false);
     SAYS(d->stale, AP_PLACE(0, 1, 3), "G6", true);
     SAYS(d->cursor, 1, "G6", false);
+    SAYS(d->counts[AP_MEMORY_COUNT_misses], AP_MEMORY_COUNT_MAX, "G6", false);
     /* A row in the draft of a lane that is alive is no leak. */
     other = AP_VALUE_LIFE(4, client->anchor->lane.index, AP_VALUE_USED);
     ap_value_at(client->seg, 9)->life = other;

@@ -34,6 +34,7 @@ static void all_gone(apiary_t *h, int wanted)
     apiary_memory_t *memory = NULL;
     apiary_claim_t claim = {.struct_size = sizeof claim};
     apiary_claim_stats_t claims = {.struct_size = sizeof claims};
+    apiary_memory_stats_t counts = {.struct_size = sizeof counts};
     apiary_part_t part = {.struct_size = sizeof part};
     size_t n = 7;
     int code = 7;
@@ -72,6 +73,7 @@ static void all_gone(apiary_t *h, int wanted)
     GONE(apiary_fetch, (h, task, 0, text, sizeof text, &result), wanted);
     GONE(apiary_forget, (h, task), wanted);
     GONE(apiary_memory_open, (h, "space", 0, &memory), wanted);
+    GONE(apiary_memory_stats, (h, &counts), wanted);
     GONE(apiary_claim, (h, "key", 1, NULL, &claim), wanted);
     GONE(apiary_claim_renew, (h, "key", 1, 1, NULL), wanted);
     GONE(apiary_claim_release, (h, "key", 1), wanted);
