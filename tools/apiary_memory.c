@@ -383,7 +383,8 @@ int cmd_memory(struct tool *t, int argc, char **argv)
 {
     static const struct tool_usage usage = {
         .command = "memory",
-        .arguments = "get | put | add | replace | cas | delete | incr | touch | scan | watch | stats",
+        .arguments = "get | put | add | replace | cas | delete | incr | touch | scan | watch | stats | "
+                     "snapshot | restore",
         .what = "Keys and values that swarms share, and the local memory of each; 'apiary memory put --help' tells more.",
         .most = -1,
     };
@@ -399,6 +400,8 @@ int cmd_memory(struct tool *t, int argc, char **argv)
         {"scan", "list keys", memory_scan},
         {"watch", "follow the changes of keys", memory_watch},
         {"stats", "count what was done", memory_stats},
+        {"snapshot", "write all memory into a file", memory_snapshot},
+        {"restore", "bring it back", memory_restore},
         {NULL, NULL, NULL},
     };
     return apiary_subcommand(t, &usage, commands, argc, argv);

@@ -184,6 +184,7 @@ static int permitted(const struct ap_memory_change *c, const struct found *f)
     bool there = found_lives(f);
 
     switch (c->how) {
+    case AP_MEMORY_RESTORE:
     case AP_MEMORY_ADD: return there ? APIARY_EEXIST : 0;
     case AP_MEMORY_CAS:
         if (there && f->version != c->version) return APIARY_ECHANGED;
@@ -318,6 +319,18 @@ static bool bucket_tidied(const struct ap_memory_writer *w, const struct found *
     return room;
 }
 
+static uint64_t change_version(const struct ap_segment *seg, const struct ap_memory_change *c, const struct found *f)
+{
+    uint64_t *revision = &ap_draft_at(seg, 0)->revision, seen, version;
+
+    if (c->how == AP_MEMORY_TOUCH) return f->version;
+    if (c->how != AP_MEMORY_RESTORE) return ap_add_relaxed(revision, 1) + 1;
+    seen = ap_load_relaxed(revision);
+    do version = c->version > seen ? c->version : seen + 1;
+    while (!ap_cas(revision, &seen, version));
+    return version;
+}
+
 static void change_counted(const struct ap_memory_writer *w, enum ap_memory_how how, uint32_t size)
 {
     if (how == AP_MEMORY_TOUCH) return;
@@ -353,7 +366,7 @@ static int change_once(const struct ap_memory_writer *w, const struct ap_memory_
     if (r == 0) r = fresh_take(w, key->hash, &fresh);
     if (r != 0) return r;
     r = fresh_fill(w, &fresh, key, f.spare_place, c->how == AP_MEMORY_TOUCH, content.bytes, content.size);
-    version = c->how == AP_MEMORY_TOUCH ? f.version : ap_add_relaxed(&ap_draft_at(w->seg, 0)->revision, 1) + 1;
+    version = change_version(w->seg, c, &f);
     ap_store_relaxed(&fresh.v->version, version);
     ap_store_relaxed(&fresh.v->until, content.until);
     if (r == 0) r = f.v != NULL ? change_place(w, &f, &fresh) : give_place(w, &f, &fresh);

@@ -26,7 +26,8 @@
  * COUNTS    Of the lane that did it, over all lives of its index, so that no line is written by all: who asks adds them up. A count
  *           that a dying lane does not make is lost, and a reader without a lane makes none.
  * VERSION   Each change of a value has a greater version than all values of the key before it, removed ones, too. It is drawn from
- *           one counter after the place was read, and before it is changed.
+ *           one counter after the place was read, and before it is changed. A value that is restored has the version that it had
+ *           before, and raises the counter to it, if that has not come so far.
  * TIME      A value with an end is absent from then on, for whoever looks. A change that had found it before may still take its
  *           place, as long as it was not taken out: no clock is part of a compare-and-swap. Its row is freed by the next writer of
  *           the key that comes by, by one that finds no room, and by a monitor (ap_memory_expire).
@@ -196,14 +197,15 @@ AP_MUST_CHECK int ap_memory_read(const struct ap_segment *seg, const struct ap_m
                                  struct ap_memory_read *ret);
 
 enum ap_memory_how {
-    AP_MEMORY_PUT, AP_MEMORY_ADD, AP_MEMORY_REPLACE, AP_MEMORY_CAS, AP_MEMORY_DELETE, AP_MEMORY_INCR, AP_MEMORY_TOUCH
+    AP_MEMORY_PUT, AP_MEMORY_ADD, AP_MEMORY_REPLACE, AP_MEMORY_CAS, AP_MEMORY_DELETE, AP_MEMORY_INCR, AP_MEMORY_TOUCH,
+    AP_MEMORY_RESTORE /* ADD, with a version that it had before */
 };
 struct ap_memory_change {
     enum ap_memory_how how;
-    const void *value; /* PUT, ADD, REPLACE, CAS */
+    const void *value; /* PUT, ADD, REPLACE, CAS, RESTORE */
     uint32_t size;
     uint64_t until;    /* of the same, and TOUCH */
-    uint64_t version;  /* CAS: the one that it must have. Filled: the new one */
+    uint64_t version;  /* CAS: the one that it must have. RESTORE: the one that it had. Filled: the new one */
     int64_t number;    /* INCR: by how much. Filled: the sum */
 };
 /* The writer. */

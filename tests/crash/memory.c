@@ -157,6 +157,14 @@ static void run_add(void)
     actor.result = set(&actor, &key, AP_MEMORY_ADD, 'v', 8, APIARY_FOREVER);
 }
 
+static void run_restore(void)
+{
+    struct ap_memory_change c = {
+        .how = AP_MEMORY_RESTORE, .value = "vvvvvvvv", .size = 8, .until = APIARY_FOREVER, .version = 1000};
+
+    actor.result = change_for(&actor, &key, &c);
+}
+
 static void run_delete(void)
 {
     actor.result = remove_key(&actor, &key);
@@ -446,6 +454,7 @@ const struct operation kills_memory[] = {
     {.name = "memory_put_block_over", BOTH, .image = image_small, .run = run_put_large, .after = after_put_over},
     {.name = "memory_put_expired", BOTH, .image = image_over, .run = run_put, .after = after_put},
     {.name = "memory_add_refused", BOTH, .image = image_small, .run = run_add, .after = after_refused},
+    {.name = "memory_restore", BOTH, .image = image_neighbour, .run = run_restore, .after = after_put},
     {.name = "memory_delete", BOTH, .image = image_large, .run = run_delete, .after = after_delete},
     {.name = "memory_incr", BOTH, .image = image_number, .run = run_incr, .after = after_incr},
     {.name = "memory_touch", BOTH, .image = image_small, .run = run_touch, .after = after_touch},

@@ -137,7 +137,48 @@ kill "$watcher"
 wait "$watcher"
 "$APIARY_BIN/shmdump" "$segment" --json | grep -q '"memory_watched": true' || fail "shmdump does not tell that somebody watches"
 
-# Full is an answer.
+# A snapshot has every value, with its version and the time that it has left; one that is not whole changes nothing.
+for key in $(flat apiary memory scan | grep -o '"key":"[^"]*"' | cut -d'"' -f4); do apiary memory delete "$key"; done
+expect 0 . apiary memory put kept 'a text'
+expect 0 . apiary memory put brief x --ttl 1h
+head -c 3000 /dev/urandom >"$dir/binary"
+expect 0 . apiary memory put binary @"$dir/binary" --local s
+rows() { flat apiary memory scan "$@" | grep -o '"key":"[a-z]*","size":[0-9]*,"version":[0-9]*' | sort; }
+before=$(rows; rows --local s)
+expect 0 '^[0-9]+ values' apiary memory snapshot "$dir/snapshot"
+[ "$(find "$dir" -name 'snapshot*' | wc -l)" = 1 ] || fail "left behind: $(ls "$dir")"
+expect 1 'No such file' apiary memory snapshot "$dir/nowhere/snapshot"
+expect 1 'No such file' apiary memory restore "$dir/nowhere"
+cp "$dir/snapshot" "$dir/whole"
+kill "$daemon"
+wait "$daemon"
+rm -f "/dev/shm$segment"
+"$APIARY_BIN/apiaryd" -c "$dir/memory.yaml" 2>>"$dir/log" & daemon=$!
+until [ -e /dev/shm$segment ]; do turn; done
+there() { "$APIARY_BIN/apiary" memory scan >/dev/null 2>&1; }
+until_true there
+size=$(stat -c %s "$dir/whole")
+for torn in 0 7 47 $((size / 2)) $((size - 1)); do
+    head -c "$torn" "$dir/whole" >"$dir/torn"
+    expect 1 'not whole; nothing was restored' apiary memory restore "$dir/torn"
+    cp "$dir/whole" "$dir/torn"
+    printf '\377\001' | dd of="$dir/torn" bs=1 seek="$torn" conv=notrunc status=none
+    cmp -s "$dir/torn" "$dir/whole" || expect 1 'not whole; nothing was restored' apiary memory restore "$dir/torn"
+done
+[ "$(rows; rows --local s)" = '' ] || fail "a file that is not whole was restored: $(apiary memory scan)"
+expect 0 'values restored$' apiary memory restore "$dir/snapshot"
+[ "$(rows; rows --local s)" = "$before" ] || fail "before the snapshot: $before; restored: $(rows; rows --local s)"
+apiary memory get binary --local s | cmp - "$dir/binary" || fail "binary"
+flat apiary memory get brief | grep -qE '"expires_in_ns":3[0-9]{12}' || fail "restored: $(flat apiary memory get brief)"
+expect 0 '^0 values restored; [0-9]+ keys that are there were left as they are$' apiary memory restore "$dir/snapshot"
+expect 0 '^a text$' apiary memory get kept
+version=$(flat apiary memory get kept | grep -o '"version":[0-9]*' | tr -dc 0-9)
+[ "$(apiary memory put kept later)" -gt "$version" ] || fail "a value that is restored has a version that comes again"
+for i in 1 2 3 4 5 6 7 8; do apiary memory put "room.$i" x >/dev/null 2>&1; done
+expect 0 '' apiary memory delete kept brief
+expect 0 . apiary memory put room.9 x
+expect 5 'Raise memory_values' apiary memory restore "$dir/snapshot"
+for i in 1 2 3 4 5 6 7 8 9; do apiary memory delete "room.$i" >/dev/null 2>&1; done
 i=0
 while apiary memory put "f$i" x >/dev/null 2>"$dir/err" && [ $i -lt 20 ]; do i=$((i + 1)); done
 grep -q 'table is full.*memory_values' "$dir/err" || fail "full: $(cat "$dir/err")"

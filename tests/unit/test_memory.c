@@ -49,6 +49,28 @@ Test(memory, add_replace_cas)
     cr_expect_gt(first, third, "a version is not given twice, also after a delete");
 }
 
+Test(memory, restore)
+{
+    const struct ap_memory_writer w = {.seg = client->seg, .lane = &client->anchor->lane, .hint = &client->anchor->pool_hint};
+    struct ap_memory_change c = {.how = AP_MEMORY_RESTORE, .value = "old", .size = 3, .until = APIARY_FOREVER, .version = 100};
+    struct ap_memory_name space;
+    struct ap_memory_key key;
+    uint64_t version = 0;
+
+    cr_assert_eq(ap_memory_name("space", false, &space), 0);
+    cr_assert_eq(ap_memory_key(&space, "k", &key), 0);
+    cr_assert_eq(ap_memory_change(&w, &key, &c), 0);
+    cr_expect_eq(c.version, 100);
+    cr_expect_str_eq(text_of("k"), "old");
+    cr_expect_eq(value.version, 100);
+    cr_expect_eq(ap_memory_change(&w, &key, &c), APIARY_EEXIST);
+    cr_assert_eq(apiary_memory_put(m, "k", "new", 3, 0, &version), 0);
+    cr_expect_eq(version, 101, "what comes has a greater one");
+    cr_expect_eq(apiary_memory_delete(m, "k"), 0);
+    cr_assert_eq(ap_memory_change(&w, &key, &c), 0);
+    cr_expect_gt(c.version, 101, "and what was there before had a smaller one");
+}
+
 Test(memory, incr)
 {
     static const char *const none[] = {"", "x", "1x", " 1", "+1", "-", "9223372036854775808", "1.0", "0x1"};
