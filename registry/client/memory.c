@@ -112,11 +112,12 @@ AP_ALWAYS_INLINE bool get_small(const struct ap_value *v, uint64_t place, void *
     return true;
 }
 
-/* Most keys are in the first place of their bucket, and most values are small: these are got without a call but strlen. */
+/* Most values are small: these are got without a call but strlen, from the first place of the bucket with the key's mark. */
 int apiary_memory_get(const apiary_memory_t *m, const char *key, void *value, size_t capacity, apiary_memory_value_t *ret)
 {
     const struct ap_segment *seg;
     const struct ap_value *v;
+    const uint64_t *at, *end;
     uint64_t hash, tail, place, word;
     size_t size, i = 0;
 
@@ -131,10 +132,12 @@ int apiary_memory_get(const apiary_memory_t *m, const char *key, void *value, si
     }
     hash = ap_memory_hash(ap_memory_mix(hash, tail));
     seg = m->client->seg;
-    place = ap_load_acquire(&ap_bucket_of(seg, hash)->place[0]); /* MEMORY-A1 pairs MEMORY-R1 */
+    at = ap_bucket_of(seg, hash)->place;
+    end = at + AP_MEMORY_PLACES;
+    do place = ap_load_acquire(at); /* MEMORY-A1 pairs MEMORY-R1 */
+    while (__builtin_expect(!AP_PLACE_MARKED(place, hash), 0) && ++at < end);
     v = ap_value_at(seg, AP_PLACE_ROW(place));
-    if (AP_PLACE_MARKED(place, hash) && v != NULL && get_is_of(v, &m->name, key, size, tail) &&
-        get_small(v, place, value, capacity, ret)) {
+    if (at < end && v != NULL && get_is_of(v, &m->name, key, size, tail) && get_small(v, place, value, capacity, ret)) {
         get_counted(m->client, AP_MEMORY_COUNT_hits);
         return 0;
     }
