@@ -28,6 +28,7 @@ static const struct apiary_command commands[] = {
     {"forget", "forget instances that are down and will not come back", cmd_forget},
     {"check", "judge the swarms for a monitoring system", cmd_check},
     {"wait", "wait until a service, a capability or a whole configuration is ready", cmd_wait},
+    {"config", "judge a configuration, and show what it would change", cmd_config},
     {"segment", "list and remove segments of this host", cmd_segment},
     {NULL, NULL, NULL},
 };

@@ -42,6 +42,7 @@ int cmd_route(struct tool *t, int argc, char **argv);
 int cmd_check(struct tool *t, int argc, char **argv);
 int cmd_wait(struct tool *t, int argc, char **argv);
 int cmd_segment(struct tool *t, int argc, char **argv);
+int cmd_config(struct tool *t, int argc, char **argv);
 int apiary_segment_sizes(struct tool *t, int argc, char **argv);
 
 /* For a command with commands of its own ("task ls"): runs the one that argv[1] names. */

@@ -121,6 +121,27 @@ expect 2 'nowhere' apiary up --config "$folder/nowhere.yaml"
 write '  - service: one_service' '    agents:' "$agent"
 expect 2 "no service 'two_service'" apiary queen two_service --config "$config"
 
+# Judged by a command of its own; and compared with another one.
+write '  - service: one_service' '    wokers: 2' '    agents:' "$agent"
+expect 2 "^apiary: configuration: $config:4: .*wokers" apiary config check "$config"
+expect 2 "^apiary: configuration: $config:4: .*wokers" apiary config diff "$config" --config "$config"
+write '  - service: one_service' '    agents:' "$agent"
+expect 0 "^$config is right: 1 service in 1 process, 1 agent, 0 checks; its segment takes [0-9.]+ MiB\$" apiary config check "$config"
+expect 0 '"services": 1' env APIARY_CONFIG="$config" apiary config check --json
+[ -e /etc/apiary/apiary.yaml ] || expect 2 'no configuration' apiary config check
+printf '%s\n' "meta_registry: {segment: $APIARY_SEGMENT, tasks: 1024}" 'swarms:' '  - service: one_service' '    workers: 1' '    weight: 50' \
+    '    queen: {instances: 2}' '    agents:' "$agent" '  - {service: two_service, agents: [{name: b, kind: exec, capabilities: [b], config: {command: [cat]}}]}' \
+    >"$folder/other.yaml"
+expect 0 '^one_service +changed +- +weight +100 +50 +restarted$' apiary config diff "$folder/other.yaml" --config "$config"
+for line in '^meta_registry +changed +- +tasks +[0-9]+ +1024 +needs a new segment$' '^one_service +changed +- +queen.instances +1 +2 +instances' \
+    '^two_service +added +- +- +- +- +started$'; do
+    grep -qE -- "$line" <<<"$output" || fail "the difference is without '$line': $output"
+done
+[ "$(wc -l <<<"$output")" -eq 5 ] || fail "more differs than is different: $output"
+expect 0 '^two_service +removed .*drained and stopped$' apiary config diff "$config" --config "$folder/other.yaml"
+expect 0 '"effect": "needs a new segment"' apiary config diff "$folder/other.yaml" --config "$config" --json
+expect 0 '^no difference' apiary config diff "$config" --config "$config"
+
 # A configuration without checks is none the worse: it is said how to try it.
 expect 0 'no checks; to try one: apiary delegate .*test.cat' apiary up --once --config "$config"
 

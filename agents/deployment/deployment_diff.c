@@ -1,0 +1,451 @@
+/* agents/deployment/deployment_diff.c - see deployment_diff.h. A configuration is laid out as a sorted list of values with their
+ * keys; two lists are merged. */
+#include "agents/deployment/deployment_diff.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/name.h"
+#include "shm/part.h"
+
+struct leaf {
+    const char *agent; /* "": of the service */
+    char *key, *value;
+    enum ap_effect effect;
+    unsigned line;
+};
+struct leaves {
+    struct leaf *list;
+    size_t count, room;
+    int error;
+};
+
+/* ---- a value as text ------------------------------------------------------------------------------------------ */
+
+static int diff_compare_places(const void *a, const void *b, void *map)
+{
+    const struct ap_node *of = map;
+
+    return strcmp(of->keys[*(const size_t *)a], of->keys[*(const size_t *)b]);
+}
+
+static void diff_print(FILE *out, const struct ap_node *n);
+
+/* Its keys sorted. */
+static void diff_print_map(FILE *out, const struct ap_node *n)
+{
+    size_t *order = malloc((n->count + 1) * sizeof *order);
+
+    for (size_t i = 0; order != NULL && i < n->count; i++) order[i] = i;
+    if (order != NULL) qsort_r(order, n->count, sizeof *order, diff_compare_places, (void *)(uintptr_t)n);
+    fputc('{', out);
+    for (size_t i = 0; i < n->count; i++) {
+        size_t at = order != NULL ? order[i] : i;
+
+        fprintf(out, "%s%s: ", i > 0 ? ", " : "", n->keys[at]);
+        diff_print(out, n->items[at]);
+    }
+    fputc('}', out);
+    free(order);
+}
+
+static void diff_print(FILE *out, const struct ap_node *n)
+{
+    if (n->kind == AP_NODE_TEXT) {
+        fprintf(out, n->quoted ? "\"%s\"" : "%s", n->text);
+    } else if (n->kind == AP_NODE_MAP) {
+        diff_print_map(out, n);
+    } else {
+        fputc('[', out);
+        for (size_t i = 0; i < n->count; i++) {
+            if (i > 0) fputs(", ", out);
+            diff_print(out, n->items[i]);
+        }
+        fputc(']', out);
+    }
+}
+
+static char *diff_value(const struct ap_node *n)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+
+    if (out == NULL) return NULL;
+    diff_print(out, n);
+    if (fclose(out) == 0) return text;
+    free(text);
+    return NULL;
+}
+
+/* ---- a configuration as a list -------------------------------------------------------------------------------- */
+
+/* Takes over key and value; NULL: there was no memory for it. */
+static void diff_add(struct leaves *l, const char *agent, enum ap_effect effect, unsigned line, char *key, char *value)
+{
+    if (l->count == l->room && l->error == 0) {
+        size_t room = l->room > 0 ? 2 * l->room : 64;
+        struct leaf *more = realloc(l->list, room * sizeof *more);
+
+        if (more != NULL) {
+            l->list = more;
+            l->room = room;
+        }
+    }
+    if (key == NULL || value == NULL || l->count == l->room) l->error = APIARY_ENOBLOCK;
+    if (l->error == 0) {
+        l->list[l->count++] = (struct leaf){agent, key, value, effect, line};
+    } else {
+        free(key);
+        free(value);
+    }
+}
+
+static void diff_free(struct leaves *l)
+{
+    for (size_t i = 0; i < l->count; i++) {
+        free(l->list[i].key);
+        free(l->list[i].value);
+    }
+    free(l->list);
+}
+
+static char *diff_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static char *diff_format(const char *format, ...)
+{
+    char *ret = NULL;
+    va_list list;
+
+    va_start(list, format);
+    if (vasprintf(&ret, format, list) < 0) ret = NULL;
+    va_end(list);
+    return ret;
+}
+
+static void diff_add_node(struct leaves *l, const char *agent, enum ap_effect effect, const char *key, const struct ap_node *n)
+{
+    diff_add(l, agent, effect, n->line, strdup(key), diff_value(n));
+}
+
+/* Mappings below are laid out, too: "config.environment.PATH". */
+static void diff_add_map(struct leaves *l, const char *agent, const char *before, const struct ap_node *map)
+{
+    for (size_t i = 0; i < map->count; i++) {
+        const struct ap_node *item = map->items[i];
+        char *key = diff_format("%s.%s", before, map->keys[i]);
+
+        if (item->kind == AP_NODE_MAP && item->count > 0 && key != NULL) diff_add_map(l, agent, key, item);
+        else diff_add(l, agent, AP_EFFECT_RESTART, item->line, key != NULL ? strdup(key) : NULL, diff_value(item));
+        free(key);
+    }
+}
+
+static unsigned diff_line(const struct ap_node *map, const char *key)
+{
+    unsigned line = map != NULL ? ap_node_key_line(map, key) : 0;
+
+    return line > 0 || map == NULL ? line : map->line;
+}
+
+static void diff_add_text(struct leaves *l, const char *agent, enum ap_effect effect, const struct ap_node *map, const char *key,
+                          const char *value)
+{
+    if (value != NULL) diff_add(l, agent, effect, diff_line(map, key), strdup(key), strdup(value));
+}
+
+static void diff_add_number(struct leaves *l, const char *agent, enum ap_effect effect, const struct ap_node *map, const char *key,
+                            uint64_t value)
+{
+    diff_add(l, agent, effect, diff_line(map, key), strdup(key), diff_format("%" PRIu64, value));
+}
+
+static void diff_agent(struct leaves *l, const struct ap_deployment_agent *a)
+{
+    const enum ap_effect restart = AP_EFFECT_RESTART;
+
+    diff_add_text(l, a->name, restart, a->node, "kind", a->kind);
+    diff_add_text(l, a->name, restart, a->node, "plugin", a->plugin);
+    diff_add_node(l, a->name, restart, "capabilities", ap_node_get(a->node, "capabilities"));
+    diff_add_number(l, a->name, restart, a->node, "worker", a->worker);
+    diff_add_number(l, a->name, restart, a->node, "replicas", (uint64_t)ap_node_number(a->node, "replicas", 'i', 1));
+    if (a->config != NULL) diff_add_map(l, a->name, "config", a->config);
+}
+
+static int diff_compare(const void *a, const void *b)
+{
+    const struct leaf *x = a, *y = b;
+    int order = strcmp(x->agent, y->agent);
+
+    return order != 0 ? order : strcmp(x->key, y->key);
+}
+
+static void diff_queen(struct leaves *l, const struct ap_deployment_swarm *s)
+{
+    const struct ap_node *queen = ap_node_get(s->node, "queen");
+    unsigned line = s->node->line;
+
+    diff_add(l, "", AP_EFFECT_SCALE, queen != NULL ? diff_line(queen, "instances") : line, strdup("queen.instances"),
+             diff_format("%u", s->instances));
+    diff_add(l, "", AP_EFFECT_NONE, queen != NULL ? diff_line(queen, "restart") : line, strdup("queen.restart"),
+             strdup(s->restart ? "always" : "never"));
+}
+
+static int diff_swarm(const struct ap_deployment_swarm *s, struct leaves *l)
+{
+    const enum ap_effect restart = AP_EFFECT_RESTART;
+    const struct ap_node *checks = ap_node_get(s->node, "checks");
+
+    *l = (struct leaves){.list = NULL};
+    if (s->port != 0) diff_add_number(l, "", restart, s->node, "port", s->port);
+    diff_add_text(l, "", restart, s->node, "version", s->version);
+    diff_add_text(l, "", restart, s->node, "health_endpoint", s->health_endpoint);
+    diff_add_text(l, "", restart, s->node, "metrics_endpoint", s->metrics_endpoint);
+    diff_add_number(l, "", restart, s->node, "workers", s->workers);
+    diff_add_number(l, "", restart, s->node, "weight", s->weight);
+    diff_add_number(l, "", restart, s->node, "max_concurrent_delegations", s->max_delegations);
+    diff_queen(l, s);
+    if (checks != NULL && checks->count > 0) diff_add_node(l, "", AP_EFFECT_NONE, "checks", checks);
+    for (size_t i = 0; i < s->agent_count; i++)
+        if (s->agents[i].replica == 0) diff_agent(l, &s->agents[i]);
+    if (l->error == 0) qsort(l->list, l->count, sizeof *l->list, diff_compare);
+    return l->error;
+}
+
+/* ---- meta_registry -------------------------------------------------------------------------------------------- */
+
+struct diff_numbers {
+    struct leaves *to;
+    const struct ap_geometry *of;
+    const struct ap_node *meta;
+};
+
+static int diff_number(void *user, const struct ap_number *n)
+{
+    const struct diff_numbers *d = user;
+    bool grouped = n->group != NULL;
+    const struct ap_node *map = grouped && d->meta != NULL ? ap_node_get(d->meta, n->group) : d->meta;
+
+    diff_add(d->to, "", AP_EFFECT_SEGMENT, diff_line(map != NULL ? map : d->meta, n->key),
+             diff_format("%s%s%s", grouped ? n->group : "", grouped ? "." : "", n->key),
+             diff_format("%" PRIu32 "%s", ap_number_of(d->of, n), n->milliseconds ? "ms" : ""));
+    return 0;
+}
+
+static int diff_registry(const struct ap_deployment *d, struct leaves *l)
+{
+    const enum ap_effect segment = AP_EFFECT_SEGMENT;
+    const struct ap_node *meta = ap_node_get(ap_config_root(d->config), "meta_registry");
+    struct diff_numbers numbers = {l, &d->segment.geometry, meta};
+
+    *l = (struct leaves){.list = NULL};
+    ap_numbers_each(&ap_registry_parts, diff_number, &numbers);
+    diff_add(l, "", segment, diff_line(meta, "task_timeout"), strdup("task_timeout"),
+             diff_format("%" PRIu64 "ms", d->segment.geometry.task_timeout / 1000000));
+    diff_add_text(l, "", segment, meta, "segment", d->segment.name);
+    diff_add(l, "", segment, diff_line(meta, "mode"), strdup("mode"), diff_format("\"%04o\"", d->segment.mode));
+    diff_add_text(l, "", segment, meta, "owner", d->owner);
+    diff_add_text(l, "", segment, meta, "group", d->group);
+    diff_add_number(l, "", AP_EFFECT_NONE, meta, "port", d->port);
+    diff_add(l, "", AP_EFFECT_NONE, diff_line(meta, "health_check_interval"), strdup("health_check_interval"),
+             diff_format("%" PRIu64 "ms", d->health_check_interval / 1000000));
+    if (l->error == 0) qsort(l->list, l->count, sizeof *l->list, diff_compare);
+    return l->error;
+}
+
+/* ---- two of them ---------------------------------------------------------------------------------------------- */
+
+struct diff_result {
+    struct ap_differences d;
+    size_t room;
+    int error;
+};
+
+static void diff_tell(struct diff_result *r, struct ap_difference difference, const char *key, const char *before,
+                      const char *after)
+{
+    if (r->d.count == r->room && r->error == 0) {
+        size_t room = r->room > 0 ? 2 * r->room : 16;
+        struct ap_difference *more = realloc(r->d.list, room * sizeof *more);
+
+        if (more == NULL) {
+            r->error = APIARY_ENOBLOCK;
+            return;
+        }
+        r->d.list = more;
+        r->room = room;
+    }
+    if (r->error != 0) return;
+    difference.key = key != NULL ? strdup(key) : NULL;
+    difference.before = before != NULL ? strdup(before) : NULL;
+    difference.after = after != NULL ? strdup(after) : NULL;
+    r->d.list[r->d.count++] = difference;
+    if ((key != NULL && difference.key == NULL) || (before != NULL && difference.before == NULL) ||
+        (after != NULL && difference.after == NULL))
+        r->error = APIARY_ENOBLOCK;
+}
+
+static const struct ap_deployment_agent *diff_agent_of(const struct ap_deployment_swarm *s, const char *name)
+{
+    for (size_t i = 0; s != NULL && i < s->agent_count; i++)
+        if (s->agents[i].replica == 0 && strcmp(s->agents[i].name, name) == 0) return &s->agents[i];
+    return NULL;
+}
+
+/* Agents that only one of them has, each as a whole. */
+static void diff_agents(struct diff_result *r, const struct ap_deployment_swarm *of, const struct ap_deployment_swarm *other,
+                        enum ap_difference_kind kind)
+{
+    for (size_t i = 0; i < of->agent_count; i++) {
+        const struct ap_deployment_agent *a = &of->agents[i];
+
+        if (a->replica != 0 || diff_agent_of(other, a->name) != NULL) continue;
+        diff_tell(r, (struct ap_difference){.kind = kind, .effect = AP_EFFECT_RESTART, .service = of->service, .agent = a->name,
+                                            .line = a->node->line}, NULL, NULL, NULL);
+    }
+}
+
+struct diff_pair {
+    const struct leaves *before, *after;
+    const struct ap_deployment_swarm *old, *new; /* both NULL: meta_registry */
+};
+
+static void diff_leaf(struct diff_result *r, const struct diff_pair *p, const struct leaf *x, const struct leaf *y)
+{
+    const struct leaf *any = y != NULL ? y : x;
+
+    if (x != NULL && y != NULL && strcmp(x->value, y->value) == 0) return;
+    if (*any->agent != '\0' && (diff_agent_of(p->old, any->agent) == NULL || diff_agent_of(p->new, any->agent) == NULL)) return;
+    diff_tell(r, (struct ap_difference){.kind = x == NULL ? AP_ADDED : y == NULL ? AP_REMOVED : AP_CHANGED,
+                                        .effect = any->effect,
+                                        .service = p->new != NULL ? p->new->service : NULL,
+                                        .agent = *any->agent != '\0' ? any->agent : NULL,
+                                        .line = any->line},
+              any->key, x != NULL ? x->value : NULL, y != NULL ? y->value : NULL);
+}
+
+static void diff_merge(struct diff_result *r, const struct diff_pair *p)
+{
+    size_t i = 0, k = 0;
+
+    while (i < p->before->count || k < p->after->count) {
+        const struct leaf *x = i < p->before->count ? &p->before->list[i] : NULL;
+        const struct leaf *y = k < p->after->count ? &p->after->list[k] : NULL;
+        int order = x == NULL ? 1 : y == NULL ? -1 : diff_compare(x, y);
+
+        diff_leaf(r, p, order <= 0 ? x : NULL, order >= 0 ? y : NULL);
+        i += order <= 0;
+        k += order >= 0;
+    }
+}
+
+static void diff_swarms(struct diff_result *r, const struct ap_deployment_swarm *old, const struct ap_deployment_swarm *new)
+{
+    struct leaves before = {.list = NULL}, after = {.list = NULL};
+    int e = diff_swarm(old, &before);
+
+    if (e == 0) e = diff_swarm(new, &after);
+    if (e == 0) {
+        diff_agents(r, old, new, AP_REMOVED);
+        diff_agents(r, new, old, AP_ADDED);
+        diff_merge(r, &(struct diff_pair){&before, &after, old, new});
+    } else {
+        r->error = e;
+    }
+    diff_free(&before);
+    diff_free(&after);
+}
+
+static void diff_registries(struct diff_result *r, const struct ap_deployment *old, const struct ap_deployment *new)
+{
+    struct leaves before = {.list = NULL}, after = {.list = NULL};
+    int e = diff_registry(old, &before);
+
+    if (e == 0) e = diff_registry(new, &after);
+    if (e == 0) diff_merge(r, &(struct diff_pair){&before, &after, NULL, NULL});
+    else r->error = e;
+    diff_free(&before);
+    diff_free(&after);
+}
+
+/* Services that only `of` has. */
+static void diff_services(struct diff_result *r, const struct ap_deployment *of, const struct ap_deployment *other,
+                          enum ap_difference_kind kind)
+{
+    for (size_t i = 0; i < of->swarm_count; i++) {
+        const struct ap_deployment_swarm *s = &of->swarms[i];
+
+        if (ap_deployment_swarm(other, s->service) != NULL) continue;
+        diff_tell(r, (struct ap_difference){.kind = kind, .effect = kind == AP_ADDED ? AP_EFFECT_START : AP_EFFECT_STOP,
+                                            .service = s->service, .line = s->node->line}, NULL, NULL, NULL);
+    }
+}
+
+int ap_deployment_diff(const struct ap_deployment *before, const struct ap_deployment *after, struct ap_differences *ret)
+{
+    struct diff_result r = {.room = 0};
+
+    diff_registries(&r, before, after);
+    diff_services(&r, before, after, AP_REMOVED);
+    diff_services(&r, after, before, AP_ADDED);
+    for (size_t i = 0; i < after->swarm_count; i++) {
+        const struct ap_deployment_swarm *old = ap_deployment_swarm(before, after->swarms[i].service);
+
+        if (old != NULL) diff_swarms(&r, old, &after->swarms[i]);
+    }
+    if (r.error != 0) ap_differences_free(&r.d);
+    else *ret = r.d;
+    return r.error;
+}
+
+void ap_differences_free(struct ap_differences *d)
+{
+    for (size_t i = 0; i < d->count; i++) {
+        free(d->list[i].key);
+        free(d->list[i].before);
+        free(d->list[i].after);
+    }
+    free(d->list);
+    *d = (struct ap_differences){.list = NULL};
+}
+
+int ap_deployment_fingerprint(const struct ap_deployment_swarm *swarm, uint64_t *ret)
+{
+    struct leaves l;
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    int e = diff_swarm(swarm, &l);
+
+    if (out == NULL) e = APIARY_ENOBLOCK;
+    for (size_t i = 0; e == 0 && i < l.count; i++) {
+        const struct leaf *x = &l.list[i];
+
+        /* The ends of the texts keep neighbours apart. */
+        if (x->effect == AP_EFFECT_RESTART) fprintf(out, "%s%c%s%c%s%c", x->agent, 0, x->key, 0, x->value, 0);
+    }
+    if (out != NULL && fclose(out) != 0) e = APIARY_ENOBLOCK;
+    if (e == 0) *ret = ap_hash(text, size);
+    free(text);
+    diff_free(&l);
+    return e;
+}
+
+const char *ap_effect_text(enum ap_effect effect)
+{
+    static const char *const texts[] = {
+        [AP_EFFECT_NONE] = "nothing is restarted", [AP_EFFECT_SCALE] = "instances are started or stopped",
+        [AP_EFFECT_RESTART] = "restarted",         [AP_EFFECT_START] = "started",
+        [AP_EFFECT_STOP] = "drained and stopped",  [AP_EFFECT_SEGMENT] = "needs a new segment",
+    };
+    return texts[effect];
+}
+
+const char *ap_difference_text(enum ap_difference_kind kind)
+{
+    static const char *const texts[] = {[AP_ADDED] = "added", [AP_REMOVED] = "removed", [AP_CHANGED] = "changed"};
+
+    return texts[kind];
+}

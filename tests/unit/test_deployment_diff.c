@@ -1,0 +1,119 @@
+/* tests/unit/test_deployment_diff.c - what differs between two configurations, and what that takes. */
+#include "tests/unit/deployment_fixture.h"
+
+#include "agents/deployment/deployment_diff.h"
+
+TestSuite(deployment_diff, .init = set_up, .fini = tear_down);
+
+/* "kind service agent key before after effect line" of each, one below the other. */
+static const char *differences(const char *before, const char *after)
+{
+    static char ret[4096];
+    struct ap_deployment *old = load(before), *new = load(after);
+    struct ap_differences d = {.list = NULL};
+
+    ret[0] = '\0';
+    cr_assert_eq(ap_deployment_diff(old, new, &d), 0);
+    for (size_t i = 0; i < d.count; i++) {
+        const struct ap_difference *x = &d.list[i];
+        size_t n = strlen(ret);
+
+        snprintf(ret + n, sizeof ret - n, "%s %s %s %s %s %s %d %u\n", ap_difference_text(x->kind),
+                 x->service != NULL ? x->service : "-", x->agent != NULL ? x->agent : "-", x->key != NULL ? x->key : "-",
+                 x->before != NULL ? x->before : "-", x->after != NULL ? x->after : "-", (int)x->effect, x->line);
+    }
+    ap_differences_free(&d);
+    cr_expect_eq(d.count, 0);
+    ap_deployment_free(old);
+    ap_deployment_free(new);
+    return ret;
+}
+
+static uint64_t fingerprint(const char *text)
+{
+    struct ap_deployment *d = load(text);
+    uint64_t ret = 0;
+
+    cr_assert_eq(ap_deployment_fingerprint(&d->swarms[0], &ret), 0);
+    ap_deployment_free(d);
+    return ret;
+}
+
+#define PLAIN "swarms:\n  - service: s\n" AGENTS
+
+/* A default that is written out, another order of keys and of agents. */
+Test(deployment_diff, the_same)
+{
+    cr_expect_str_eq(differences(PLAIN, PLAIN), "");
+    cr_expect_str_eq(differences(PLAIN, "meta_registry: {port: 4100, mode: \"0660\", health_check_interval: 30s}\n" PLAIN
+                                        "    workers: 1\n    weight: 100\n    queen: {instances: 1, restart: always}\n"),
+                     "");
+}
+
+Test(deployment_diff, other_order)
+{
+    const char *one = S "      - {name: a, kind: exec, capabilities: c, config: {command: [x], niceness: 3}}\n"
+                        "      - {name: b, kind: echo, capabilities: d}\n",
+               *other = S "      - {name: b, capabilities: d, kind: echo}\n"
+                          "      - {name: a, kind: exec, config: {niceness: 3, command: [x]}, capabilities: c}\n";
+
+    cr_expect_str_eq(differences(one, other), "");
+    cr_expect_eq(fingerprint(one), fingerprint(other));
+}
+
+Test(deployment_diff, services)
+{
+    const char *two = PLAIN "  - service: t\n" AGENTS;
+
+    cr_expect_str_eq(differences(PLAIN, two), "added t - - - - 3 4\n");
+    cr_expect_str_eq(differences(two, PLAIN), "removed t - - - - 4 4\n");
+}
+
+Test(deployment_diff, agents)
+{
+    const char *two = S "      - {name: a, kind: echo, capabilities: c}\n      - {name: b, kind: echo, capabilities: d}\n";
+
+    cr_expect_str_eq(differences(PLAIN, two), "added s b - - - 2 5\n");
+    cr_expect_str_eq(differences(two, PLAIN), "removed s b - - - 2 5\n");
+}
+
+/* Each key with what it takes. */
+Test(deployment_diff, keys)
+{
+    cr_expect_str_eq(differences(PLAIN, PLAIN "    weight: 7\n"), "changed s - weight 100 7 2 4\n");
+    cr_expect_str_eq(differences(PLAIN "    version: 1.0\n", PLAIN), "removed s - version 1.0 - 2 4\n");
+    cr_expect_str_eq(differences(PLAIN, PLAIN "    port: 4000\n"), "added s - port - 4000 2 4\n");
+    cr_expect_str_eq(differences(PLAIN, PLAIN "    queen:\n      restart: never\n      instances: 3\n"),
+                     "changed s - queen.instances 1 3 1 6\nchanged s - queen.restart always never 0 5\n");
+    cr_expect_str_eq(differences(PLAIN, PLAIN "    checks: [{capability: c, expect: \"\"}]\n"),
+                     "added s - checks - [{capability: c, expect: \"\"}] 0 4\n");
+}
+
+Test(deployment_diff, deep)
+{
+    const char *one = S "      - {name: a, kind: exec, capabilities: c, config: {command: [x, y]}}\n",
+               *other = S "      - name: a\n        kind: exec\n        capabilities: c\n        config:\n"
+                          "          command: [x, \"y\"]\n          clean: true\n";
+
+    cr_expect_str_eq(differences(one, other),
+                     "added s a config.clean - true 2 9\nchanged s a config.command [x, y] [x, \"y\"] 2 8\n");
+}
+
+Test(deployment_diff, registry)
+{
+    cr_expect_str_eq(differences("meta_registry: {tasks: 128, task_timeout: 5s}\n" PLAIN,
+                                 "meta_registry:\n  segment: /x\n  tasks: 256\n  port: 4200\n  task_timeout: 5000\n" PLAIN),
+                     "changed - - port 4100 4200 0 4\nadded - - segment - /x 5 2\nchanged - - tasks 128 256 5 3\n");
+}
+
+/* The number is that of what queens are started with, and of nothing else. */
+Test(deployment_diff, fingerprints)
+{
+    uint64_t plain = fingerprint(PLAIN);
+
+    cr_expect_eq(fingerprint(PLAIN "    queen: {instances: 4, restart: never}\n"), plain);
+    cr_expect_eq(fingerprint(PLAIN "    checks: [{capability: c, expect: x}]\n"), plain);
+    cr_expect_neq(fingerprint(PLAIN "    weight: 99\n"), plain);
+    cr_expect_neq(fingerprint(S "      - {name: a, kind: echo, capabilities: d}\n"), plain);
+    cr_expect_neq(fingerprint(S "      - {name: b, kind: echo, capabilities: c}\n"), plain);
+}
