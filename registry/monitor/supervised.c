@@ -90,6 +90,15 @@ void ap_supervised_write(struct ap_segment *seg, uint32_t row, const struct ap_s
     if (s != NULL) supervised_fill(s, next);
 }
 
+void ap_supervised_release(struct ap_segment *seg, uint32_t lane, uint32_t row)
+{
+    struct ap_supervised *s = ap_supervised_at(seg, row);
+    uint64_t life = s != NULL ? ap_load_acquire(&s->life) : 0; /* SUPER-A1 pairs SUPER-R1 */
+
+    if (AP_SUPERVISED_STATE(life) != AP_SUPERVISED_HELD || AP_SUPERVISED_LANE(life) != lane) return;
+    supervised_step(s, life, 0, AP_SUPERVISED_FREE);
+}
+
 void ap_supervision_said(struct ap_supervision *s, const char *line, size_t size)
 {
     size_t n = size < AP_SAID_MAX ? size : AP_SAID_MAX;

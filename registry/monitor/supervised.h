@@ -10,7 +10,8 @@
  *           2 A reader copies the current record, then looks at turn and life again, and waits for nobody.
  * LIFE      1 life = epoch << 24 | lane << 8 | state. Each step is a CAS that raises the epoch.
  *           2 FREE (or ORPHANED, when none is free) -> FILLING(lane) -> HELD(lane).
- *           3 HELD -> ORPHANED by its supervisor that leaves, or by the reaper. FILLING(dead) -> FREE by the reaper. ORPHANED ->
+ *           3 HELD -> FREE by its supervisor, when the instance is no longer to be run. HELD -> ORPHANED by its supervisor that
+ *           leaves, or by the reaper. FILLING(dead) -> FREE by the reaper. ORPHANED ->
  *           FREE by the next supervisor, or by an operator who forgets the instance.
  *           4 An orphaned row keeps its record: the last that is known.
  *           5 left = ms of CLOCK_REALTIME, with 16 bits of the epoch of the HELD that ended above them. It is stored by CAS before
@@ -89,6 +90,8 @@ int ap_supervised_take(struct ap_segment *seg, uint32_t lane, int64_t pid, const
                        uint32_t *ret);
 /* Writes the next record of a row that the caller has taken. */
 void ap_supervised_write(struct ap_segment *seg, uint32_t row, const struct ap_supervision *next);
+/* Frees a row of the caller's lane, whose instance is no longer to be run. */
+void ap_supervised_release(struct ap_segment *seg, uint32_t lane, uint32_t row);
 /* Orphans the rows of a lane. By a supervisor that leaves; for a dead lane, by the reaper. Idempotent. */
 void ap_supervised_end(struct ap_segment *seg, uint32_t lane);
 /* The same for a dead lane. The caller has its lock: the time is stored before the life is exchanged. */

@@ -186,6 +186,8 @@ static void run_supervise(void)
     uint32_t row;
 
     must(ap_supervised_take(actor.seg, actor.lane.index, 1, "server", &s, &row));
+    ap_supervised_release(actor.seg, actor.lane.index, row);
+    must(ap_supervised_take(actor.seg, actor.lane.index, 1, "server", &s, &row));
     for (uint32_t n = 1; n < 4; n++) {
         s = told(n);
         ap_supervised_write(actor.seg, row, &s);

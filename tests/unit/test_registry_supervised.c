@@ -326,3 +326,25 @@ Test(supervised, no_reader_sees_a_mixture)
     cr_expect_eq(r.mixed, 0, "%u of %u", r.mixed, r.seen);
     ap_supervised_end(client->seg, own_lane());
 }
+
+/* An instance that is no longer to be run: nobody is told of it, and the row is another's. Only its own lane gives it back. */
+Test(supervised, a_row_that_is_released_is_free)
+{
+    struct ap_supervised_view v;
+    uint32_t row = take("web", 3), other = take("web", 4);
+
+    ap_supervised_release(client->seg, own_lane() + 1, row);
+    cr_expect(ap_supervised_read(client->seg, row, &v));
+    ap_supervised_release(client->seg, own_lane(), row);
+    ap_supervised_release(client->seg, own_lane(), row);
+    ap_supervised_release(client->seg, own_lane(), UINT32_MAX);
+    cr_expect(!ap_supervised_read(client->seg, row, &v));
+    cr_assert(ap_supervised_read(client->seg, other, &v));
+    cr_expect_eq(v.last.instance, 4);
+    assert_sound();
+    cr_expect_eq(take("mail", 1), row);
+    ap_supervised_end(client->seg, own_lane());
+    ap_supervised_release(client->seg, own_lane(), other);
+    cr_expect(ap_supervised_read(client->seg, other, &v), "an orphaned row is not its former lane's");
+    assert_sound();
+}
