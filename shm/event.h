@@ -45,7 +45,12 @@
     X(ENDPOINT_PASSED, "health endpoint passes again", "swarm", "") \
     X(AGENT_DEAF, "agent answers no probe, and has nothing in hand", "queue", "times in a row") \
     X(AGENT_HEARD, "agent answers probes again", "queue", "") \
-    X(SWARM_STUCK, "stuck instance ended by its supervisor, which starts it again", "swarm", "stuck for")
+    X(SWARM_STUCK, "stuck instance ended by its supervisor, which starts it again", "swarm", "stuck for") \
+    X(CONFIG_APPLIED, "configuration applied", "revision", "former revision") \
+    X(CONFIG_REFUSED, "configuration refused", "revision that stays", "") \
+    X(SERVICE_ADDED, "service added by a configuration", "service", "revision") \
+    X(SERVICE_CHANGED, "service restarted with another configuration", "service", "revision") \
+    X(SERVICE_REMOVED, "service removed by a configuration", "service", "revision")
 
 enum ap_event_kind {
     AP_EVENT_NONE,

@@ -26,6 +26,8 @@ static const struct apiary_command commands[] = {
     {"resume", "route tasks to a drained swarm again", cmd_resume},
     {"weight", "set the share of a swarm among the providers of its capabilities", cmd_weight},
     {"forget", "forget instances that are down and will not come back", cmd_forget},
+    {"reload", "let 'apiary up' read its configuration again, and apply what has changed", cmd_reload},
+    {"rollback", "go back to the configuration before the last reload", cmd_rollback},
     {"check", "judge the swarms for a monitoring system", cmd_check},
     {"wait", "wait until a service, a capability or a whole configuration is ready", cmd_wait},
     {"config", "judge a configuration, and show what it would change", cmd_config},

@@ -26,10 +26,17 @@
 #define LAST_WORDS UINT64_C(500000000) /* for what was said last to be written */
 #define LINE_MAX_BYTES 4096
 
+struct crew_ear {
+    int fd;
+    void (*heard)(void *user, int fd);
+    void *user;
+};
+
 struct crew {
     struct crew_child **children;
-    struct pollfd *fds; /* one for each child, and the signals */
-    size_t count;
+    struct crew_ear *ears;
+    struct pollfd *fds; /* the signals, one for each child, and one for each ear */
+    size_t count, ear_count, room; /* room: of fds */
     bool (*prepare)(void *user, struct crew_child *child);
     void (*changed)(void *user, struct crew_child *child);
     void *user;
@@ -37,11 +44,20 @@ struct crew {
     sigset_t before; /* the mask that children get */
     pid_t self;
     int interrupts, last_interrupt;
+    unsigned hangups;
     bool terminal;
     char *status;
 };
 
 static const int caught[] = {SIGINT, SIGTERM, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGCHLD};
+
+static void crew_make_room(struct crew *c)
+{
+    size_t wanted = 1 + c->count + c->ear_count;
+    if (wanted <= c->room) return;
+    c->fds = tool_realloc(c->fds, wanted * sizeof *c->fds);
+    c->room = wanted;
+}
 
 int crew_open(struct crew **ret)
 {
@@ -62,7 +78,7 @@ int crew_open(struct crew **ret)
     prctl(PR_SET_CHILD_SUBREAPER, 1); /* refused: what leaves its session goes to the first process, as ever */
     c->self = getpid();
     c->terminal = tool_colours(stderr);
-    c->fds = tool_alloc(sizeof *c->fds);
+    crew_make_room(c);
     *ret = c;
     return 0;
 }
@@ -176,7 +192,7 @@ static void crew_hear(struct crew *c, struct crew_child *child, bool all)
     }
 }
 
-/* ---- start and end -------------------------------------------------------------------------------------------- */
+/* ---- who belongs to it ----------------------------------------------------------------------------------------- */
 
 struct crew_child *crew_add(struct crew *c, const char *label, const char *program, char **argv, bool restart)
 {
@@ -192,10 +208,66 @@ struct crew_child *crew_add(struct crew *c, const char *label, const char *progr
                                  .said = tool_alloc(LINE_MAX_BYTES + 1),
                                  .line = tool_alloc(LINE_MAX_BYTES + 1)};
     c->children = tool_realloc(c->children, (c->count + 1) * sizeof *c->children);
-    c->fds = tool_realloc(c->fds, (c->count + 2) * sizeof *c->fds);
     c->children[c->count++] = child;
+    crew_make_room(c);
     return child;
 }
+
+static void child_free(struct crew_child *child)
+{
+    for (char **arg = child->argv; *arg != NULL; arg++)
+        free(*arg);
+    free(child->argv);
+    free(child->label);
+    free(child->words);
+    free(child->said);
+    free(child->line);
+    if (child->pipe >= 0) close(child->pipe);
+    free(child);
+}
+
+void crew_remove(struct crew *c, struct crew_child *child)
+{
+    for (size_t i = 0; i < c->count; i++) {
+        if (c->children[i] != child) continue;
+        memmove(&c->children[i], &c->children[i + 1], (--c->count - i) * sizeof *c->children);
+        child_free(child);
+        return;
+    }
+}
+
+/* ---- descriptors of others ------------------------------------------------------------------------------------ */
+
+void crew_listen(struct crew *c, int fd, void (*heard)(void *user, int fd), void *user)
+{
+    c->ears = tool_realloc(c->ears, (c->ear_count + 1) * sizeof *c->ears);
+    c->ears[c->ear_count++] = (struct crew_ear){fd, heard, user};
+    crew_make_room(c);
+}
+
+void crew_deafen(struct crew *c, int fd)
+{
+    for (size_t i = 0; i < c->ear_count; i++) {
+        if (c->ears[i].fd != fd) continue;
+        memmove(&c->ears[i], &c->ears[i + 1], (--c->ear_count - i) * sizeof *c->ears);
+        return;
+    }
+}
+
+/* One may go, or come, while another is heard: each is looked for anew. */
+static void crew_hear_ears(struct crew *c, size_t from, size_t to)
+{
+    for (size_t i = from; i < to; i++) {
+        if (c->fds[i].revents == 0) continue;
+        for (size_t k = 0; k < c->ear_count; k++) {
+            if (c->ears[k].fd != c->fds[i].fd) continue;
+            c->ears[k].heard(c->ears[k].user, c->ears[k].fd);
+            break;
+        }
+    }
+}
+
+/* ---- start -------------------------------------------------------------------------------------------------------- */
 
 _Noreturn static void become(const struct crew *c, const struct crew_child *child, int input, int output)
 {
@@ -409,6 +481,8 @@ static void read_signals(struct crew *c)
         if (number == SIGINT || number == SIGTERM || number == SIGQUIT) {
             c->interrupts++;
             c->last_interrupt = number;
+        } else if (number == SIGHUP) {
+            c->hangups++;
         } else if (number != SIGCHLD) {
             crew_say(c, "apiary: up: SIG%s changes nothing; SIGTERM stops everything", sigabbrev_np(number));
         }
@@ -420,17 +494,21 @@ void crew_turn(struct crew *c, uint64_t timeout)
     start_due(c);
     kill_due(c);
     c->fds[0] = (struct pollfd){.fd = c->signals, .events = POLLIN};
-    for (size_t i = 0; i < c->count; i++) /* poll passes over a descriptor of -1 */
+    size_t count = c->count, ears = c->ear_count;
+    for (size_t i = 0; i < count; i++) /* poll passes over a descriptor of -1 */
         c->fds[i + 1] = (struct pollfd){.fd = c->children[i]->pipe, .events = POLLIN};
+    for (size_t i = 0; i < ears; i++)
+        c->fds[1 + count + i] = (struct pollfd){.fd = c->ears[i].fd, .events = POLLIN};
     uint64_t now = ap_ops_system.now();
     uint64_t until = soonest(c, timeout > UINT64_MAX - now ? UINT64_MAX : now + timeout);
     uint64_t wait = until > now ? until - now : 0;
     struct timespec ts = {(time_t)(wait / UINT64_C(1000000000)), (long)(wait % UINT64_C(1000000000))};
-    if (ppoll(c->fds, c->count + 1, &ts, NULL) > 0) {
-        for (size_t i = 0; i < c->count; i++) {
+    if (ppoll(c->fds, 1 + count + ears, &ts, NULL) > 0) {
+        for (size_t i = 0; i < count; i++) {
             if (c->fds[i + 1].revents != 0) crew_hear(c, c->children[i], false);
         }
         if (c->fds[0].revents != 0) read_signals(c);
+        crew_hear_ears(c, 1 + count, 1 + count + ears);
     }
     crew_reap(c);
     start_due(c);
@@ -439,6 +517,11 @@ void crew_turn(struct crew *c, uint64_t timeout)
 int crew_interrupts(const struct crew *c)
 {
     return c->interrupts;
+}
+
+unsigned crew_hangups(const struct crew *c)
+{
+    return c->hangups;
 }
 
 const char *crew_interrupt(const struct crew *c)
@@ -456,19 +539,32 @@ struct crew_child *crew_at(struct crew *c, size_t i)
     return i < c->count ? c->children[i] : NULL;
 }
 
+void crew_dismiss(struct crew *c, struct crew_child *child)
+{
+    child->wanted = false;
+    child->told = true;
+    crew_tell(c, child);
+    if (child->pid == 0) return;
+    kill(child->pid, SIGTERM);
+    kill(child->pid, SIGCONT); /* one that is stopped would not learn of it */
+}
+
+void crew_again(struct crew *c, struct crew_child *child)
+{
+    child->wanted = true;
+    child->told = false;
+    child->ends = 0;
+    child->due = 0;
+    crew_tell(c, child);
+}
+
 unsigned crew_stop(struct crew *c, size_t from, size_t to, uint64_t grace)
 {
     unsigned killed = 0;
     int interrupts = c->interrupts;
     uint64_t until = ap_ops_system.now() + grace;
-    for (size_t i = from; i < to && i < c->count; i++) {
-        c->children[i]->wanted = false;
-        c->children[i]->told = true;
-        crew_tell(c, c->children[i]);
-        if (c->children[i]->pid == 0) continue;
-        kill(c->children[i]->pid, SIGTERM);
-        kill(c->children[i]->pid, SIGCONT); /* one that is stopped would not learn of it */
-    }
+    for (size_t i = from; i < to && i < c->count; i++)
+        crew_dismiss(c, c->children[i]);
     for (;;) {
         size_t left = 0;
         bool now = c->interrupts > interrupts || ap_ops_system.now() >= until;
@@ -492,19 +588,10 @@ void crew_close(struct crew *c)
     crew_status(c, NULL);
     reap_strays();
     crew_reap(c);
-    for (size_t i = 0; i < c->count; i++) {
-        struct crew_child *child = c->children[i];
-        for (char **arg = child->argv; *arg != NULL; arg++)
-            free(*arg);
-        free(child->argv);
-        free(child->label);
-        free(child->words);
-        free(child->said);
-        free(child->line);
-        if (child->pipe >= 0) close(child->pipe);
-        free(child);
-    }
+    for (size_t i = 0; i < c->count; i++)
+        child_free(c->children[i]);
     free(c->children);
+    free(c->ears);
     free(c->fds);
     free(c->status);
     ap_writer_wait(LAST_WORDS);

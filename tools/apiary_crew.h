@@ -1,6 +1,6 @@
 /* tools/apiary_crew.h - the processes of `apiary up`: started, heard, restarted, stopped.
  *
- * 1 One thread, one poll(2): for the signals (as a descriptor) and the children's standard error.
+ * 1 One thread, one poll(2): for the signals (as a descriptor), the children's standard error, and descriptors of others.
  * 2 Lines of the children are passed on with the child's label in front, through a thread that may wait for the reader
  *   (core/writer.h).
  * 3 Children die with this process (PDEATHSIG). They lead sessions of their own, so that a Ctrl-C reaches only this process, which
@@ -63,12 +63,23 @@ struct crew_child *crew_add(struct crew *c, const char *label, const char *progr
 /* Ends a child that is then started again, as one that has ended by itself: SIGTERM, and SIGKILL to its group after `grace`.
  * Nothing if that is under way. */
 void crew_restart(struct crew_child *child, uint64_t grace);
+/* Takes a child that does not run out of the crew, and frees it. */
+void crew_remove(struct crew *c, struct crew_child *child);
+/* Tells a child to stop, and not to be started again; crew_again: to be started now, whatever was before. */
+void crew_dismiss(struct crew *c, struct crew_child *child);
+void crew_again(struct crew *c, struct crew_child *child);
+
+/* `heard` is called when `fd` can be read; crew_deafen: no longer. */
+void crew_listen(struct crew *c, int fd, void (*heard)(void *user, int fd), void *user);
+void crew_deafen(struct crew *c, int fd);
 
 /* Waits at most `timeout` ns for an event, and does the work that is due. */
 void crew_turn(struct crew *c, uint64_t timeout);
 /* How often SIGINT, SIGTERM or SIGQUIT came, and the name of the last one. */
 int crew_interrupts(const struct crew *c);
 const char *crew_interrupt(const struct crew *c);
+/* How often SIGHUP came. */
+unsigned crew_hangups(const struct crew *c);
 
 /* SIGTERM to children [from, to), SIGKILL after `grace` or at the next interrupt; waits until they are gone. Returns how
  * many had to be killed. */

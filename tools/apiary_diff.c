@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "tools/apiary.h"
+#include "tools/apiary_control.h"
 
 /* ---- differences ---------------------------------------------------------------------------------------------- */
 
@@ -46,13 +47,22 @@ void differences_print(const json_t *list)
     tool_table_print(table, stdout);
 }
 
+char *difference_name(const struct ap_difference *d)
+{
+    const char *of = d->service != NULL ? d->service : "meta_registry";
+    if (d->agent != NULL && d->key != NULL) return tool_format("%s of agent %s of %s", d->key, d->agent, of);
+    if (d->agent != NULL) return tool_format("agent %s of %s", d->agent, of);
+    return d->key != NULL ? tool_format("%s of %s", d->key, of) : tool_format("service %s", of);
+}
+
 /* ---- apiary config diff --------------------------------------------------------------------------------------- */
 
 static const struct tool_usage diff_usage = {
     .command = "config diff",
     .arguments = "FILE",
     .what = "Shows what FILE would change: services, agents and keys that are added, removed or changed, and what each takes.",
-    .more = "It is compared with the configuration of --config. Both are judged first.",
+    .more = "It is compared with the configuration of --config, or with --running with what the 'apiary up' that runs has in\n"
+            "force: that is what 'apiary reload' would do. Both are judged first.",
     .least = 1,
     .most = 1,
     .json = true,
@@ -74,19 +84,42 @@ static int diff_show(const struct tool *t, const struct ap_deployment *before, c
     return TOOL_OK;
 }
 
+/* The configuration that the supervisor of the segment has in force; its programs and plug-ins were judged there. */
+static int diff_running(const struct tool *t, const char *segment, struct ap_deployment **ret)
+{
+    struct ap_config_error error = {.text = ""};
+    json_t *answer = NULL;
+    int rc = control_ask(t, "config diff", segment, json_pack("{s:s}", "request", "configuration"), &answer);
+    const json_t *text = json_object_get(answer, "text");
+    const char *path = json_string_value(json_object_get(answer, "path"));
+    if (rc == TOOL_OK && (path == NULL || json_string_value(text) == NULL)) {
+        rc = tool_fail(t, TOOL_FAILED, "config diff: the answer has no configuration");
+    } else if (rc == TOOL_OK) {
+        int e = ap_deployment_parse(path, json_string_value(text), json_string_length(text), NULL, NULL, ret, &error);
+        if (e < 0) rc = tool_error(t, e, error.text, "configuration");
+    }
+    json_decref(answer);
+    return rc;
+}
+
 static int config_diff(struct tool *t, int argc, char **argv)
 {
     const char *config = NULL;
+    bool running = false;
     const struct tool_option options[] = {
         {"config", 'c', "FILE", "what it is compared with [$APIARY_CONFIG, else /etc/apiary/apiary.yaml]", &config, NULL},
+        {"running", 'r', NULL, "with what the 'apiary up' that runs has in force", NULL, &running},
         {.name = NULL},
     };
     int rc = tool_parse(t, &diff_usage, options, &argc, &argv);
     if (rc != TOOL_GO_ON) return rc;
+    if (running && config != NULL) return tool_usage_error(t, &diff_usage, "--running, --config: it is compared with one of them");
     struct ap_deployment *before = NULL, *after = NULL;
-    const char *from = NULL, *to = NULL;
+    const char *from = "what is in force", *to = NULL;
     rc = apiary_load_config(t, argv[0], &to, &after);
-    if (rc == TOOL_OK) rc = apiary_load_config(t, config, &from, &before);
+    if (rc == TOOL_OK)
+        rc = running ? diff_running(t, tool_segment(t, after->segment.name), &before)
+                     : apiary_load_config(t, config, &from, &before);
     if (rc == TOOL_OK) rc = diff_show(t, before, after, from, to);
     ap_deployment_free(before);
     ap_deployment_free(after);

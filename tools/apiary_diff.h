@@ -9,5 +9,7 @@
 json_t *differences_json(const struct ap_differences *d);
 /* Such a list as a table on standard output. */
 void differences_print(const json_t *list);
+/* "weight of good" or "agent a of good": one of the list, for a line of a log. To be freed. */
+char *difference_name(const struct ap_difference *d);
 
 #endif

@@ -98,6 +98,17 @@ static bool about_capability(const struct ap_segment *seg, uint64_t row, struct 
     return *name != '\0';
 }
 
+static bool about_service(const struct ap_segment *seg, uint64_t row, struct told *told, char *ret, size_t size)
+{
+    char name[APIARY_NAME_MAX + 1];
+
+    if (row >= seg->sections[AP_SECTION_SERVICES].count) return false;
+    ap_service_name(seg, (uint32_t)row, name);
+    ap_text_copy(told->service, name, sizeof told->service);
+    snprintf(ret, size, "%s", name);
+    return *name != '\0';
+}
+
 static bool about_mode(const struct ap_segment *seg, uint64_t mode, struct told *told, char *ret, size_t size)
 {
     (void)seg;
@@ -143,8 +154,8 @@ static bool about_one(const struct ap_segment *seg, const char *means, uint64_t 
     static const struct {
         const char *means;
         bool (*tell)(const struct ap_segment *seg, uint64_t value, struct told *told, char *ret, size_t size);
-    } known[] = {{"swarm", about_swarm}, {"queue", about_queue}, {"capability", about_capability}, {"mode", about_mode},
-                 {"term", about_term}, {"answer", about_answer}, {"stuck for", about_span}};
+    } known[] = {{"swarm", about_swarm}, {"queue", about_queue}, {"capability", about_capability}, {"service", about_service},
+                 {"mode", about_mode}, {"term", about_term}, {"answer", about_answer}, {"stuck for", about_span}};
 
     *ret = '\0';
     if (*means == '\0') return false;

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "shm/event.h"
+#include "tools/apiary_change.h"
 
 #define EVERY UINT64_C(1000000000)
 #define PLAIN_EVERY 10 /* seconds */
@@ -31,7 +32,7 @@ static void live_look(struct up *up, struct figures *ret)
     free(rows);
     queens_look(up);
     for (size_t i = 0; i < up->queen_count; i++) {
-        const struct queen *q = &up->queens[i];
+        const struct queen *q = up->queens[i];
         ret->passing += q->passes && !q->drained;
         ret->drained += q->drained;
         ret->down += !q->passes;
@@ -108,7 +109,7 @@ static char *down_text(const struct up *up)
 {
     char *text = tool_strdup("");
     for (size_t i = 0; i < up->queen_count; i++) {
-        const struct queen *q = &up->queens[i];
+        const struct queen *q = up->queens[i];
         if (q->passes) continue;
         const struct crew_child *c = q->child;
         char *longer = tool_format("%s%s%s (%s, started %u time%s)", text, *text == '\0' ? "; down: " : ", ", c->label,
@@ -145,24 +146,40 @@ static void say_figures(struct up *up, const struct figures *now, const struct f
     free(down);
 }
 
+struct live {
+    bool terminal;
+    struct figures before;
+    uint64_t next; /* event */
+    uint64_t shown_at;
+};
+
+void live_turn(struct up *up, uint64_t timeout)
+{
+    struct live *l = up->live;
+    struct figures now;
+    crew_turn(up->crew, timeout);
+    l->next = say_events(up->a->seg, up->crew, l->next);
+    uint64_t at = ap_ops_system.now(), passed = at - l->shown_at;
+    live_look(up, &now);
+    bool changed = memcmp(&now, &l->before, sizeof now) != 0;
+    if (passed < EVERY || (!l->terminal && (!changed || passed < PLAIN_EVERY * EVERY))) return;
+    say_figures(up, &now, &l->before, (double)passed / 1e9);
+    l->before = now;
+    l->shown_at = at;
+}
+
 void live_run(struct up *up)
 {
-    bool terminal = tool_colours(stderr);
-    struct figures before, now;
-    uint64_t next = ap_load_relaxed(&up->a->seg->header->event_next);
-    uint64_t shown_at = ap_ops_system.now();
-    live_look(up, &before);
-    say_figures(up, &before, &before, 0);
+    struct live l = {.terminal = tool_colours(stderr),
+                     .next = ap_load_relaxed(&up->a->seg->header->event_next),
+                     .shown_at = ap_ops_system.now()};
+    live_look(up, &l.before);
+    say_figures(up, &l.before, &l.before, 0);
+    up->live = &l;
+    change_due(up); /* what was asked for before */
     while (crew_interrupts(up->crew) == 0) {
-        crew_turn(up->crew, EVERY);
-        next = say_events(up->a->seg, up->crew, next);
-        uint64_t at = ap_ops_system.now();
-        live_look(up, &now);
-        uint64_t passed = at - shown_at;
-        bool changed = memcmp(&now, &before, sizeof now) != 0;
-        if (passed < EVERY || (!terminal && (!changed || passed < PLAIN_EVERY * EVERY))) continue;
-        say_figures(up, &now, &before, (double)passed / 1e9);
-        before = now;
-        shown_at = at;
+        live_turn(up, EVERY);
+        change_due(up);
     }
+    up->live = NULL;
 }

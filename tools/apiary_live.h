@@ -8,5 +8,7 @@
  * whenever they have changed, at most every ten seconds. A service that is down is in them, with how often it was started
  * and why it ended; the service manager learns of it, too. */
 void live_run(struct up *up);
+/* One turn of that: waits at most `timeout` ns, and shows what is to be shown. For whoever waits meanwhile. */
+void live_turn(struct up *up, uint64_t timeout);
 
 #endif

@@ -7,7 +7,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agents/deployment/deployment_diff.h"
 #include "shm/event.h"
+#include "tools/apiary_live.h"
 
 #define TURN UINT64_C(20000000)
 #define AFTER_DRAIN UINT64_C(2000000000) /* for a queen to give up those that have not drained */
@@ -40,8 +42,8 @@ static enum ap_child_state state_of(const struct queen *q)
     return c->ends == 0 ? AP_CHILD_STARTING : AP_CHILD_WAITING;
 }
 
-/* Of its name; before it was given one, that of its place. */
-static uint32_t last_number(const struct queen *q)
+/* Before it was given a name: that of its place. */
+uint32_t queen_instance(const struct queen *q)
 {
     const char *name = q->child->argv[ARGUMENT_INSTANCE];
     return *name != '\0' ? (uint32_t)strtoul(name, NULL, 10) : q->number;
@@ -51,7 +53,7 @@ static void queens_describe(const struct queen *q, struct ap_supervision *ret)
 {
     const struct crew_child *c = q->child;
     *ret = (struct ap_supervision){.state = state_of(q),
-                                   .instance = last_number(q),
+                                   .instance = queen_instance(q),
                                    .starts = c->starts,
                                    .ends = c->ends,
                                    .end = c->end,
@@ -87,6 +89,15 @@ void queens_tell(void *user, struct crew_child *child)
 
 /* ---- the processes -------------------------------------------------------------------------------------------- */
 
+static void queens_note(struct up *up, uint64_t key)
+{
+    for (size_t i = 0; i < up->former_count; i++) {
+        if (up->former[i] == key) return;
+    }
+    up->former = tool_realloc(up->former, (up->former_count + 1) * sizeof *up->former);
+    up->former[up->former_count++] = key;
+}
+
 /* Those of a supervisor that is replaced, or that has died or left: what it says of them is forgotten soon. */
 static void note_former(struct up *up)
 {
@@ -95,8 +106,7 @@ static void note_former(struct up *up)
     for (uint32_t i = 0; ap_supervised_at(up->a->seg, i) != NULL; i++) {
         if (!ap_supervised_read(up->a->seg, i, &v)) continue;
         snprintf(instance, sizeof instance, "%u", v.last.instance);
-        up->former = tool_realloc(up->former, (up->former_count + 1) * sizeof *up->former);
-        up->former[up->former_count++] = ap_swarm_key(v.service, instance);
+        queens_note(up, ap_swarm_key(v.service, instance));
     }
 }
 
@@ -104,8 +114,8 @@ static bool is_own(const struct up *up, uint64_t key)
 {
     char instance[16];
     for (size_t i = 0; i < up->queen_count; i++) {
-        snprintf(instance, sizeof instance, "%u", last_number(&up->queens[i]));
-        if (ap_swarm_key(up->queens[i].swarm->service, instance) == key) return true;
+        snprintf(instance, sizeof instance, "%u", queen_instance(up->queens[i]));
+        if (ap_swarm_key(up->queens[i]->swarm->service, instance) == key) return true;
     }
     return false;
 }
@@ -121,34 +131,58 @@ static void forget_former(struct up *up)
     }
 }
 
+struct queen *queens_new(struct up *up, const struct ap_deployment_swarm *swarm, uint32_t number)
+{
+    struct queen *q = tool_alloc(sizeof *q);
+    char *label = tool_format("%s/%u", swarm->service, number);
+    *q = (struct queen){.swarm = swarm, .number = number};
+    q->child = crew_add(up->crew, label, "/proc/self/exe", queens_arguments(up, swarm->service), swarm->restart);
+    q->child->user = q;
+    up->queens = tool_realloc(up->queens, (up->queen_count + 1) * sizeof(struct queen *));
+    up->queens[up->queen_count++] = q;
+    free(label);
+    return q;
+}
+
+void queens_remove(struct up *up, struct queen *q)
+{
+    char instance[16];
+    snprintf(instance, sizeof instance, "%u", queen_instance(q));
+    queens_note(up, ap_swarm_key(q->swarm->service, instance));
+    if (q->shown) ap_supervised_release(up->a->seg, up->a->anchor->lane.index, q->row);
+    for (size_t i = 0; i < up->queen_count; i++) {
+        if (up->queens[i] != q) continue;
+        memmove(&up->queens[i], &up->queens[i + 1], (--up->queen_count - i) * sizeof(struct queen *));
+        break;
+    }
+    crew_remove(up->crew, q->child);
+    free(q);
+}
+
 void queens_add(struct up *up)
 {
     up->first_queen = crew_count(up->crew);
-    for (size_t i = 0; i < up->d->swarm_count; i++)
-        up->queen_count += up->d->swarms[i].instances;
-    up->queens = tool_alloc(up->queen_count * sizeof *up->queens);
-    struct queen *q = up->queens;
     for (size_t i = 0; i < up->d->swarm_count; i++) {
-        const struct ap_deployment_swarm *s = &up->d->swarms[i];
-        for (uint32_t k = 0; k < s->instances; k++, q++) {
-            char *label = tool_format("%s/%u", s->service, k);
-            q->swarm = s;
-            q->number = k;
-            q->child = crew_add(up->crew, label, "/proc/self/exe", queens_arguments(up, s->service), s->restart);
-            q->child->user = q;
-            free(label);
-        }
+        for (uint32_t k = 0; k < up->d->swarms[i].instances; k++)
+            queens_new(up, &up->d->swarms[i], k);
     }
     note_former(up);
     ap_supervised_forget(up->a->seg);
     for (size_t i = 0; i < up->queen_count; i++)
-        queens_tell(up, up->queens[i].child);
+        queens_tell(up, up->queens[i]->child);
 }
 
-/* Whether somebody who lives, and is none of this process's children, is this instance. */
-static bool taken(const struct up *up, const char *service, const char *instance)
+/* Whether somebody else who lives is this instance, or is about to be. */
+static bool taken(const struct up *up, const struct queen *of, const char *instance)
 {
+    const char *service = of->swarm->service;
     struct swarm_view v;
+    for (size_t i = 0; i < up->queen_count; i++) {
+        const struct queen *q = up->queens[i];
+        if (q != of && q->child->pid != 0 && strcmp(q->swarm->service, service) == 0 &&
+            strcmp(q->child->argv[ARGUMENT_INSTANCE], instance) == 0)
+            return true;
+    }
     for (uint32_t i = 0; ap_swarm_at(up->a->seg, i) != NULL; i++) {
         if (view_swarm(up->a->seg, i, &v) && v.alive && strcmp(v.service, service) == 0 &&
             strcmp(v.instance, instance) == 0)
@@ -161,24 +195,28 @@ static bool taken(const struct up *up, const char *service, const char *instance
  * sister can have. Under the first name again it would leave the record of its last one behind, which would be down for ever. */
 static void name_instance(const struct up *up, const struct queen *q)
 {
-    uint32_t number = last_number(q);
+    uint32_t number = queen_instance(q);
     char *name = tool_format("%u", number);
-    while (taken(up, q->swarm->service, name)) {
+    while (taken(up, q, name)) {
         free(name);
         number += q->swarm->instances;
         name = tool_format("%u", number);
     }
     free(q->child->argv[ARGUMENT_INSTANCE]);
     q->child->argv[ARGUMENT_INSTANCE] = name;
+    free(q->child->label);
+    q->child->label = tool_format("%s/%s", q->swarm->service, name);
 }
 
 bool queens_prepare(void *user, struct crew_child *child)
 {
     struct up *up = user;
+    struct queen *q = child->user;
     if (child == up->config.judge) return true;
-    if (!config_settled(&up->config)) return false;
     config_give(&up->config, child);
-    if (child->user != NULL) name_instance(up, child->user);
+    if (q == NULL) return true;
+    if (ap_deployment_fingerprint(q->swarm, &q->runs) < 0) return false;
+    name_instance(up, q);
     return true;
 }
 
@@ -229,7 +267,7 @@ bool queens_look(struct up *up)
     int count = view_status(up->a, NULL, &rows);
     size_t good = 0;
     for (size_t i = 0; i < up->queen_count; i++) {
-        struct queen *q = &up->queens[i];
+        struct queen *q = up->queens[i];
         q->passes = q->drained = q->registered = false;
         for (int k = 0; k < count && q->child->pid != 0; k++) {
             if (rows[k].pid != q->child->pid) continue;
@@ -263,13 +301,14 @@ int up_wait(struct up *up, uint64_t limit, bool (*done)(struct up *))
     while (!done(up)) {
         if (crew_interrupts(up->crew) > 0) return TOOL_FAILED;
         if (ap_ops_system.now() >= until) return TOOL_TIMEOUT;
-        crew_turn(up->crew, TURN);
+        if (up->live != NULL) live_turn(up, TURN);
+        else crew_turn(up->crew, TURN);
     }
     return TOOL_OK;
 }
 
 /* A configuration that is refused does not heal while somebody waits for it. */
-static bool hopeless(const struct queen *q)
+bool queen_hopeless(const struct queen *q)
 {
     const struct crew_child *c = q->child;
     if (q->passed) return false;
@@ -281,10 +320,10 @@ static bool settled(struct up *up)
     bool all = true, none_left = true;
     queens_look(up);
     for (size_t i = 0; i < up->queen_count; i++) {
-        const struct queen *q = &up->queens[i];
-        if (up->once && hopeless(q)) return true;
+        const struct queen *q = up->queens[i];
+        if (up->once && queen_hopeless(q)) return true;
         all = all && q->passes;
-        none_left = none_left && (q->passes || hopeless(q));
+        none_left = none_left && (q->passes || queen_hopeless(q));
     }
     return all || none_left;
 }
@@ -295,11 +334,11 @@ static int say_missing(struct up *up)
     bool some = false;
     int rc = TOOL_FAILED;
     for (size_t i = 0; i < up->queen_count; i++)
-        some = some || (!up->queens[i].passes && hopeless(&up->queens[i]));
+        some = some || (!up->queens[i]->passes && queen_hopeless(up->queens[i]));
     for (size_t i = 0; i < up->queen_count; i++) {
-        const struct queen *q = &up->queens[i];
-        if (q->passes || (some && up->once && !hopeless(q))) continue;
-        if (hopeless(q) && q->child->last_exit > 0 && q->child->last_exit < 128) rc = q->child->last_exit;
+        const struct queen *q = up->queens[i];
+        if (q->passes || (some && up->once && !queen_hopeless(q))) continue;
+        if (queen_hopeless(q) && q->child->last_exit > 0 && q->child->last_exit < 128) rc = q->child->last_exit;
         char *why = queen_trouble(q);
         crew_say(up->crew, "apiary: up: %s%s; its messages are above, or run 'apiary queen %s -c %s'",
                  why != NULL ? why : q->child->label, why != NULL ? "" : " does not pass yet", q->swarm->service,

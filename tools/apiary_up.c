@@ -4,6 +4,7 @@
  * configuration through the segment, and then either stops everything (--once) or shows what is going on until Ctrl-C.
  * A service that does not come up is its own affair: the others work meanwhile, and it is tried again.
  */
+#include "tools/apiary_control.h"
 #include "tools/apiary_live.h"
 
 #include <libgen.h>
@@ -174,7 +175,7 @@ static int take_over(struct up *up, pid_t other)
 static void print_how_to_try(const struct up *up, FILE *out)
 {
     for (size_t i = 0; i < up->queen_count; i++) {
-        const struct queen *q = &up->queens[i];
+        const struct queen *q = up->queens[i];
         if (!q->passes || q->swarm->agent_count == 0 || q->swarm->agents[0].capability_count == 0) continue;
         bool usual = strcmp(up->segment, APIARY_DEFAULT_SEGMENT) == 0;
         fprintf(out, "the configuration has no checks; to try one: apiary delegate %s%s%s%s 'some input'\n",
@@ -187,8 +188,8 @@ static void print_text(const struct up *up, size_t passed, FILE *out)
 {
     size_t swarms = up->d->swarm_count, processes = up->queen_count, passing = 0, drained = 0;
     for (size_t i = 0; i < up->queen_count; i++) {
-        passing += up->queens[i].passes && !up->queens[i].drained;
-        drained += up->queens[i].drained;
+        passing += up->queens[i]->passes && !up->queens[i]->drained;
+        drained += up->queens[i]->drained;
     }
     if (up->rows.count > 0) {
         rows_print(&up->rows, out);
@@ -207,7 +208,7 @@ static json_t *queens_json(const struct up *up)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < up->queen_count; i++) {
-        const struct queen *q = &up->queens[i];
+        const struct queen *q = up->queens[i];
         json_array_append_new(list, json_pack("{s:s, s:i, s:b, s:b, s:i, s:o}", "service", q->swarm->service, "pid",
                                               (int)q->child->pid, "passing", q->passes, "drained", q->drained, "starts",
                                               (int)q->child->starts, "ended", tool_json_text(q->child->why)));
@@ -243,7 +244,9 @@ static int run_checks(struct up *up)
     while (up->once && ap_writer_results() && crew_interrupts(up->crew) == 0)
         crew_turn(up->crew, TURN);
     int rc = crew_results_code(up->crew);
-    return rc == TOOL_OK && passed < up->rows.count ? TOOL_FAILED : rc;
+    if (rc == TOOL_OK && passed < up->rows.count) rc = TOOL_FAILED;
+    rows_free(&up->rows); /* they are of a configuration that a reload ends */
+    return rc;
 }
 
 /* ---- the end -------------------------------------------------------------------------------------------------- */
@@ -326,6 +329,7 @@ static int up_run(struct up *up)
     if (rc == TOOL_OK && other == 0) rc = start_daemon(up);
     bool started = rc == TOOL_OK;
     if (started) {
+        if (!up->once) up->control = control_open(up->crew, up->a, up->segment);
         queens_add(up);
         rc = queens_wait(up);
     }
@@ -343,6 +347,7 @@ static int up_run(struct up *up)
             rc = TOOL_OK; /* left because it was asked to */
         }
     }
+    control_close(up->control);
     tool_notify("STOPPING=1");
     if (rc != TOOL_OK && crew_interrupts(up->crew) > 0) {
         crew_say(up->crew, "apiary: up: interrupted before all checks were done");
@@ -413,9 +418,12 @@ int cmd_up(struct tool *t, int argc, char **argv)
     if (up.crew != NULL) crew_close(up.crew);
     rows_free(&up.rows);
     config_close(&up.config);
+    for (size_t i = 0; i < up.queen_count; i++)
+        free(up.queens[i]);
     free(up.queens);
     free(up.former);
     free(up.daemon_path);
     ap_deployment_free(up.d);
+    ap_deployment_free(up.former_d);
     return tool_finish(t, rc);
 }

@@ -7,9 +7,12 @@
 #include "tools/apiary_crew.h"
 #include "tools/apiary_rows.h"
 
+struct control;
+struct live;
 struct up {
     struct tool *t;
-    struct ap_deployment *d;
+    struct ap_deployment *d;        /* in force */
+    struct ap_deployment *former_d; /* until a change of the configuration is over: instances that leave are of it */
     struct config_keeper config;
     const char *path, *segment, *level;
     struct crew *crew;
@@ -17,8 +20,13 @@ struct up {
     struct check_rows rows;
     struct crew_child *daemon;
     size_t first_queen; /* in the crew; the rest are queens */
-    struct queen *queens;
+    struct queen **queens;
     size_t queen_count;
+    struct control *control; /* NULL: none */
+    struct live *live;       /* NULL: nothing is shown yet */
+    unsigned hangups;        /* that were obeyed */
+    struct queen *watched;   /* by the change that is going on */
+    uint64_t until;          /* CLOCK_MONOTONIC: then the one that is watched is killed */
     uint64_t *former; /* keys of the instances that other supervisors have run here */
     size_t former_count;
     ino_t program; /* of the queens; 0: none has been seen at work */
@@ -34,11 +42,14 @@ struct up {
 struct queen {
     const struct ap_deployment_swarm *swarm;
     uint32_t number;
+    uint64_t runs; /* fingerprint of what it was started with */
     struct crew_child *child;
     bool passes, drained; /* at the last look: its own process, not another one of that name */
     bool passed;          /* once at least */
     bool registered;
-    bool shown; /* has a row in the segment: `row`, in which `last` stands */
+    bool leaves;       /* another one has its place, or nobody */
+    bool fresh, stale; /* during a change: added by it; ran with something else when it began */
+    bool shown;        /* has a row in the segment: `row`, in which `last` stands */
     uint32_t row;
     struct ap_supervision last;
 };
@@ -46,6 +57,14 @@ struct queen {
 /* ---- apiary_queens.c ------------------------------------------------------------------------------------------------ */
 
 void queens_add(struct up *up);
+/* One more, to be started at the next turn. */
+struct queen *queens_new(struct up *up, const struct ap_deployment_swarm *swarm, uint32_t number);
+/* Takes out one whose process has ended: nobody is told of it any more. */
+void queens_remove(struct up *up, struct queen *q);
+/* The instance under whose name it runs, or ran. */
+uint32_t queen_instance(const struct queen *q);
+/* Nobody who waits for it should: it is not started again, or keeps ending, or its configuration is refused. */
+bool queen_hopeless(const struct queen *q);
 /* For crew_prepare: the input of a process at each start. */
 bool queens_prepare(void *up, struct crew_child *child);
 /* For crew_watch: records a child's state in the segment, for observers in other processes. */

@@ -21,7 +21,7 @@ static const struct ap_key root_keys[] = {
 static const struct ap_key swarm_keys[] = {
     {.name = "service", .type = 's', .required = true, .what = "name of the service"},
     {.name = "port", .type = 'i', .min = 1, .max = 65535},
-    {.name = "queen", .type = 'm', .what = "instances, restart, restart_stuck"},
+    {.name = "queen", .type = 'm', .what = "instances, restart, restart_stuck, update"},
     {.name = "workers", .type = 'i', .min = 1, .max = 16},
     {.name = "version", .type = 's'},
     {.name = "health_endpoint", .type = 's'},
@@ -41,6 +41,7 @@ static const struct ap_key queen_keys[] = {
     {.name = "instances", .type = 'i', .min = 1, .max = 64},
     {.name = "restart", .type = 's', .what = "always or never"},
     {.name = "restart_stuck", .type = 'd', .min = 1000 * MS, .max = 24 * HOUR},
+    {.name = "update", .type = 's', .what = "start_first or stop_first"},
     {.name = NULL},
 };
 
@@ -100,7 +101,7 @@ static int check_length(struct ap_loader *l, const struct ap_node *map, const ch
 static int read_queen(struct ap_loader *l, struct ap_deployment_swarm *s)
 {
     const struct ap_node *queen = ap_node_get(s->node, "queen");
-    const char *restart;
+    const char *restart, *update;
     int e = queen != NULL ? ap_node_check(queen, queen_keys, l->error) : 0;
 
     if (e < 0) return e;
@@ -115,6 +116,13 @@ static int read_queen(struct ap_loader *l, struct ap_deployment_swarm *s)
         return ap_node_refuse(ap_node_get(queen, "restart_stuck"), l->error,
                               "restart_stuck: an instance that is ended because it is stuck would not be started again; expected "
                               "restart: always beside it");
+    update = ap_node_text(queen, "update", "");
+    s->update = strcmp(update, "start_first") == 0  ? AP_UPDATE_START_FIRST
+                : strcmp(update, "stop_first") == 0 ? AP_UPDATE_STOP_FIRST
+                                                    : AP_UPDATE_BY_COUNT;
+    if (s->update == AP_UPDATE_BY_COUNT && ap_node_get(queen, "update") != NULL)
+        return ap_node_refuse(ap_node_get(queen, "update"), l->error,
+                              "update: '%s' is not allowed; expected start_first or stop_first", AP_SHOWN(update, 32));
     return 0;
 }
 

@@ -4,7 +4,8 @@
  *   meta_registry: segment, port [4100], max_concurrent_delegations [100], health_check_interval [30000],
  *                  task_timeout [60000], members, lanes, tasks, queues, queue_depth, queue_inlets, services, swarms,
  *                  capabilities, payload: {blocks_256B .. blocks_1MiB}, mode ["0660"], owner, group
- *   swarms: list of {service*, port, queen: {instances [1], restart [always|never], restart_stuck}, workers [1], version,
+ *   swarms: list of {service*, port, queen: {instances [1], restart [always|never], restart_stuck,
+ *                  update [start_first|stop_first]}, workers [1], version,
  *                  health_endpoint, metrics_endpoint, health_check_interval [that of meta_registry], health_check_timeout [5s],
  *                  unhealthy_after [3], healthy_after [2], max_concurrent_delegations, weight [100],
  *                  agents*: list of {name*, kind* | plugin*, capabilities*: list of NAME or {name*, terms of terms.def},
@@ -26,6 +27,9 @@
 #include "core/config.h"
 #include "core/must_check.h"
 #include "registry/registry.h"
+
+/* In which order an instance that is restarted follows itself. BY_COUNT: start_first where there are several. */
+enum ap_update { AP_UPDATE_BY_COUNT, AP_UPDATE_START_FIRST, AP_UPDATE_STOP_FIRST };
 
 struct ap_deployment_agent {
     const struct ap_node *node;
@@ -53,6 +57,7 @@ struct ap_deployment_swarm {
     uint32_t instances, workers, max_delegations, weight;
     bool restart;
     uint64_t restart_stuck; /* 0: never */
+    enum ap_update update;
     struct ap_deployment_agent *agents;
     size_t agent_count;
     struct ap_deployment_check *checks;

@@ -191,6 +191,10 @@ static void diff_queen(struct leaves *l, const struct ap_deployment_swarm *s)
              diff_format("%u", s->instances));
     diff_add(l, "", AP_EFFECT_NONE, queen != NULL ? diff_line(queen, "restart") : line, strdup("queen.restart"),
              strdup(s->restart ? "always" : "never"));
+    diff_add_text(l, "", AP_EFFECT_NONE, queen != NULL ? queen : s->node, "queen.update",
+                  s->update == AP_UPDATE_START_FIRST  ? "start_first"
+                  : s->update == AP_UPDATE_STOP_FIRST ? "stop_first"
+                                                      : NULL);
 }
 
 static int diff_swarm(const struct ap_deployment_swarm *s, struct leaves *l)

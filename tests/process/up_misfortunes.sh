@@ -157,10 +157,16 @@ misfortune 'SIGHUP, SIGUSR1 and SIGUSR2'
 up
 healthy
 kill -HUP "$up"
+until_true says 'says what revision 1 says; nothing is changed'
+told "SIGHUP: $config is read again"
+mv "$config" "$folder/away"
+kill -HUP "$up"
+until_true says 'config.yaml.*No such file.*; revision 1 stays in force'
+mv "$folder/away" "$config"
 kill -USR1 "$up"
 kill -USR2 "$up"
 until_true says 'SIGUSR2 changes nothing'
-told 'SIGHUP changes nothing'
+told 'SIGUSR1 changes nothing'
 harm
 comes_back
 verdict

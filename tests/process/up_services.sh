@@ -101,6 +101,9 @@ cp "$config" "$folder/whole"
 head -c 150 "$folder/whole" >"$config"
 harm
 comes_back
+expect 2 'config.yaml:[0-9]+: ' apiary reload
+harm
+comes_back
 verdict
 leaves "$up"
 
@@ -109,32 +112,27 @@ up
 sed 's/harmed/harmed: [/' "$config" >"$folder/typo"
 sed 's/A-Z\]/X-Z]/' "$config" >"$folder/mended"
 cp "$folder/typo" "$config"
-touch -d '2 seconds ago' "$config"
-again() # again TEXT: the queen is killed until this was said
-{
-    until says "$1"; do
-        harm
-        comes_back
-    done
-}
-again "config.yaml has changed and cannot be used"
-told 'configuration: .*config.yaml:[0-9]+'
+expect 2 'config.yaml:[0-9]+: ' apiary reload
+told 'config.yaml:[0-9]+: .*; revision 1 stays in force'
+harm
+comes_back
 cp "$folder/mended" "$config"
-again 'config.yaml has changed; processes started from now on use it'
-new_value() { [ "$(apiary delegate text.upper a 2>&1)" = X ]; }
-until_true new_value
+harm
+comes_back
+[ "$(apiary delegate text.upper a --timeout 1m 2>&1)" = A ] || fail "$misfortune: it is applied before it is asked for"
+expect 0 'revision 2 is in force' apiary reload
+[ "$(apiary delegate text.upper a --timeout 1m 2>&1)" = X ] || fail "$misfortune: it is not applied"
 verdict
 leaves "$up"
 
-misfortune 'the configuration lacks a service that runs, and then it is gone'
+misfortune 'the configuration is gone, and then it is a pipe'
 up
-cp "$config" "$folder/whole"
-sed '/harmed/,$d' "$folder/whole" >"$config"
-again 'config.yaml has changed and lacks harmed, which runs'
 rm "$config"
+expect 2 'config.yaml.*No such file' apiary reload
 harm
 comes_back
 mkfifo "$config"
+expect 2 'config.yaml: not a regular file' apiary reload
 harm
 comes_back
 verdict
@@ -145,7 +143,9 @@ misfortune 'the new configuration has a plug-in that aborts when it is loaded'
 up
 sed "s|$APIARY_BUILD/examples/echo_agent.so|$plugins/abort_load.so|" "$config" >"$folder/new"
 cp "$folder/new" "$config"
-again 'config.yaml has changed and cannot be used'
+expect 1 'config.yaml: its judge, a process of its own, killed by signal 6' apiary reload
+harm
+comes_back
 verdict
 leaves "$up"
 

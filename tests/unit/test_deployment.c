@@ -389,12 +389,14 @@ Test(deployment, refused_swarms)
         {"swarms:\n  - service: s\n    queen: {instances: 0}\n" AGENTS,
          "3: instances: 0 is out of range; allowed: 1 to 64"},
         {"swarms:\n  - service: s\n    queen:\n      instance: 2\n" AGENTS,
-         "4: instance: unknown key (did you mean 'instances'?); allowed: instances, restart, restart_stuck"},
+         "4: instance: unknown key (did you mean 'instances'?); allowed: instances, restart, restart_stuck, update"},
         {"swarms:\n  - service: s\n    queen: {restart: never, restart_stuck: 30s}\n" AGENTS,
          "3: restart_stuck: an instance that is ended because it is stuck would not be started again; expected restart: always "
          "beside it"},
         {"swarms:\n  - service: s\n    queen:\n      restart: maybe\n" AGENTS,
          "4: restart: 'maybe' is not allowed; expected always or never"},
+        {"swarms:\n  - service: s\n    queen:\n      update: maybe\n" AGENTS,
+         "4: update: 'maybe' is not allowed; expected start_first or stop_first"},
         {"swarms:\n  - service: s\n    max_concurrent_delegations: 101\n" AGENTS,
          "3: max_concurrent_delegations: 101 is more than the segment has room for; allowed: at most 100, which is "
          "max_concurrent_delegations of meta_registry"},

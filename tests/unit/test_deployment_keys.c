@@ -56,6 +56,7 @@ static const struct row_of_keys {
     {&queen, "instances", 'i', "0", "65", "1 to 64"},
     {&queen, "restart", 's', NULL, NULL, NULL},
     {&queen, "restart_stuck", 'd', "999ms", "25h", "1s to 24h"},
+    {&queen, "update", 's', NULL, NULL, NULL},
     {&agent, "name", 's', NULL, NULL, NULL},
     {&agent, "kind", 's', NULL, NULL, NULL},
     {&agent, "plugin", 's', NULL, NULL, NULL},

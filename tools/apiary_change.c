@@ -1,0 +1,271 @@
+/* tools/apiary_change.c - see apiary_change.h. */
+#include "tools/apiary_change.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/text.h"
+#include "shm/event.h"
+#include "tools/apiary_control.h"
+#include "tools/apiary_diff.h"
+#include "tools/apiary_renew.h"
+
+/* ---- another configuration ------------------------------------------------------------------------------------ */
+
+/* Those who stay are of the new one from now on. */
+static void change_hand_over(struct change *c, struct ap_deployment *d)
+{
+    struct up *up = c->up;
+    up->former_d = up->d;
+    up->d = d;
+    config_put(&up->config);
+    for (size_t i = 0; i < up->queen_count; i++) {
+        struct queen *q = up->queens[i];
+        const struct ap_deployment_swarm *s = ap_deployment_swarm(d, q->swarm->service);
+        if (s == NULL) continue;
+        q->swarm = s;
+        q->stale = renew_is_stale(q);
+        q->child->restart = s->restart;
+    }
+}
+
+static bool change_any_stale(const struct up *up, const char *service)
+{
+    bool any = false;
+    for (size_t i = 0; i < up->queen_count; i++)
+        any = any || (up->queens[i]->stale && strcmp(up->queens[i]->swarm->service, service) == 0);
+    return any;
+}
+
+static void change_services(struct change *c)
+{
+    struct up *up = c->up;
+    for (size_t i = 0; i < up->d->swarm_count && !renew_broken_off(c); i++) {
+        const struct ap_deployment_swarm *s = &up->d->swarms[i];
+        renew_add(c, s);
+        if (ap_deployment_swarm(up->former_d, s->service) == NULL) renew_event(c, AP_EVENT_SERVICE_ADDED, s->service);
+    }
+    for (size_t i = 0; i < up->d->swarm_count && !renew_broken_off(c); i++) {
+        const char *service = up->d->swarms[i].service;
+        if (ap_deployment_swarm(up->former_d, service) == NULL || !change_any_stale(up, service)) continue;
+        if (renew_service(c, service, false, true)) renew_event(c, AP_EVENT_SERVICE_CHANGED, service);
+    }
+    for (size_t i = up->former_d->swarm_count; i-- > 0 && !renew_broken_off(c);) {
+        const char *service = up->former_d->swarms[i].service;
+        const struct ap_deployment_swarm *s = ap_deployment_swarm(up->d, service);
+        if (s == NULL) renew_event(c, AP_EVENT_SERVICE_REMOVED, service);
+        renew_shrink(c, service, s != NULL ? s->instances : 0);
+    }
+}
+
+/* The new ones that found no place before others left. */
+static void change_look_back(struct change *c)
+{
+    struct up *up = c->up;
+    for (size_t i = 0; i < up->queen_count && !renew_broken_off(c); i++) {
+        struct queen *q = up->queens[i];
+        bool missing = q->fresh && !q->passed;
+        q->fresh = false;
+        if (!missing) continue;
+        if (q->child->pid == 0) crew_again(up->crew, q->child);
+        if (renew_await(c, q)) renew_note(c, c->done, "%s is started", q->child->label);
+        else if (!renew_broken_off(c)) renew_complain(c, q, "it is tried again and again");
+    }
+}
+
+static char *change_names(const struct ap_differences *d, enum ap_effect least)
+{
+    char *text = tool_strdup("");
+    for (size_t i = 0; i < d->count; i++) {
+        if (d->list[i].effect < least) continue;
+        char *name = difference_name(&d->list[i]);
+        char *longer = tool_format("%s%s%s", text, *text != '\0' ? ", " : "", name);
+        free(name);
+        free(text);
+        text = longer;
+    }
+    return text;
+}
+
+/* ---- answers -------------------------------------------------------------------------------------------------- */
+
+static json_t *change_refused(struct up *up, int code, const char *sentence)
+{
+    crew_say(up->crew, "apiary: up: %s; revision %" PRIu32 " stays in force", sentence, up->config.revision);
+    ap_event_log(up->a->seg, AP_EVENT_CONFIG_REFUSED, up->a->anchor->lane.index, up->config.revision, 0);
+    config_drop(&up->config);
+    return json_pack("{s:i, s:o, s:I}", "code", code, "error", tool_json_text(sentence), "revision",
+                     (json_int_t)up->config.revision);
+}
+
+/* Takes over the lists. */
+static json_t *change_answer(struct change *c, json_t *changes)
+{
+    struct up *up = c->up;
+    queens_look(up); /* the records of those that left are freed before anybody is told that they did */
+    json_t *ret = json_pack("{s:i, s:I, s:o, s:o, s:o}", "code", TOOL_OK, "revision", (json_int_t)up->config.revision, "changes",
+                            changes, "done", c->done, "failed", c->failed);
+    char *error = renew_broken_off(c) ? tool_strdup("'apiary up' is told to end; it was not done") : NULL;
+    for (size_t i = 0; i < json_array_size(c->failed); i++) {
+        const char *one = json_string_value(json_array_get(c->failed, i));
+        char *longer = tool_format("%s%s%s", error != NULL ? error : "", error != NULL ? "; " : "", one != NULL ? one : "?");
+        free(error);
+        error = longer;
+    }
+    if (error != NULL) {
+        json_object_set_new(ret, "code", json_integer(TOOL_FAILED));
+        json_object_set_new(ret, "error", tool_json_text(error));
+    }
+    free(error);
+    return ret;
+}
+
+/* ---- reload, rollback ----------------------------------------------------------------------------------------- */
+
+static bool change_judged(struct up *up)
+{
+    return config_answered(&up->config);
+}
+
+/* TOOL_OK with the new text parsed, or a code with a sentence. */
+static int change_judge(struct up *up, bool former, struct ap_deployment **ret, struct ap_config_error *error)
+{
+    if (former && up->config.former.text == NULL) {
+        ap_format(error->text, sizeof error->text, "there is no former configuration: the first one is in force");
+        return TOOL_FAILED;
+    }
+    int rc = config_ask(&up->config, former, error);
+    if (rc < 0) return tool_exit_code(rc);
+    if (up_wait(up, UINT64_MAX, change_judged) != TOOL_OK) {
+        ap_format(error->text, sizeof error->text, "'apiary up' is told to end");
+        return TOOL_FAILED;
+    }
+    rc = config_judgement(&up->config, ret, error);
+    if (rc != TOOL_OK || (*ret)->swarm_count > 0) return rc;
+    ap_format(error->text, sizeof error->text, "%s names no swarms; to end everything, stop 'apiary up'", AP_SHOWN(up->path, 200));
+    return TOOL_CONFIG;
+}
+
+static bool change_is_due(const struct up *up, const struct ap_deployment *d, const struct ap_differences *diff)
+{
+    bool due = diff->count > 0;
+    for (size_t i = 0; i < up->queen_count; i++) {
+        const struct ap_deployment_swarm *s = ap_deployment_swarm(d, up->queens[i]->swarm->service);
+        uint64_t wanted = 0;
+        due = due || s == NULL || ap_deployment_fingerprint(s, &wanted) < 0 || wanted != up->queens[i]->runs;
+    }
+    return due;
+}
+
+static json_t *change_apply(struct up *up, struct ap_deployment *d, struct ap_differences *diff)
+{
+    struct change c = {up, json_array(), json_array()};
+    json_t *changes = differences_json(diff);
+    char *names = change_names(diff, AP_EFFECT_NONE);
+    uint32_t from = up->config.revision;
+    change_hand_over(&c, d);
+    crew_say(up->crew, "apiary: up: revision %" PRIu32 " is in force: %s", up->config.revision,
+             *names != '\0' ? names : "what the last change has not reached");
+    free(names);
+    change_services(&c);
+    change_look_back(&c);
+    ap_event_log(up->a->seg, AP_EVENT_CONFIG_APPLIED, up->a->anchor->lane.index, up->config.revision, from);
+    if (!renew_broken_off(&c)) {
+        ap_deployment_free(up->former_d);
+        up->former_d = NULL;
+    }
+    return change_answer(&c, changes);
+}
+
+static json_t *change_reload(struct up *up, bool former)
+{
+    struct ap_config_error error = {.text = ""};
+    struct ap_deployment *d = NULL;
+    struct ap_differences diff = {.list = NULL};
+    int rc = change_judge(up, former, &d, &error);
+    if (rc == TOOL_OK && ap_deployment_diff(up->d, d, &diff) < 0) {
+        rc = TOOL_FAILED;
+        ap_format(error.text, sizeof error.text, "out of memory");
+    }
+    json_t *ret;
+    char *segment = change_names(&diff, AP_EFFECT_SEGMENT);
+    if (rc != TOOL_OK) {
+        ret = change_refused(up, rc, error.text);
+    } else if (*segment != '\0') {
+        char *sentence = tool_format("%s: these need a new segment: %s; nothing is changed, 'apiary up' has to be stopped and "
+                                     "started again for them", up->path, segment);
+        ret = change_refused(up, TOOL_FAILED, sentence);
+        json_object_set_new(ret, "changes", differences_json(&diff));
+        free(sentence);
+    } else if (!change_is_due(up, d, &diff)) {
+        crew_say(up->crew, "apiary: up: %s says what revision %" PRIu32 " says; nothing is changed", up->path, up->config.revision);
+        config_drop(&up->config);
+        ret = json_pack("{s:i, s:I, s:[], s:[]}", "code", TOOL_OK, "revision", (json_int_t)up->config.revision, "changes", "done");
+    } else {
+        ret = change_apply(up, d, &diff);
+        d = NULL;
+    }
+    ap_differences_free(&diff);
+    ap_deployment_free(d);
+    free(segment);
+    return ret;
+}
+
+/* ---- requests ------------------------------------------------------------------------------------------------- */
+
+static json_t *change_asked_reload(struct up *up, const json_t *request)
+{
+    (void)request;
+    return change_reload(up, false);
+}
+
+static json_t *change_asked_rollback(struct up *up, const json_t *request)
+{
+    (void)request;
+    return change_reload(up, true);
+}
+
+static json_t *change_asked_configuration(struct up *up, const json_t *request)
+{
+    (void)request;
+    /* Where it is for somebody in another folder: paths in the text begin there. */
+    char *folder = *up->path != '/' ? getcwd(NULL, 0) : NULL;
+    char *path = folder != NULL ? tool_format("%s/%s", folder, up->path) : tool_strdup(up->path);
+    json_t *ret = json_pack("{s:i, s:I, s:s, s:s%}", "code", TOOL_OK, "revision", (json_int_t)up->config.revision, "path", path,
+                            "text", up->config.now.text, up->config.now.size);
+    free(path);
+    free(folder);
+    return ret;
+}
+
+static json_t *change_asked(struct up *up, const json_t *request)
+{
+    static const struct {
+        const char *name;
+        json_t *(*run)(struct up *up, const json_t *request);
+    } known[] = {{"reload", change_asked_reload},
+                 {"rollback", change_asked_rollback},
+                 {"configuration", change_asked_configuration}};
+    const char *name = json_string_value(json_object_get(request, "request"));
+    json_t *ret = NULL;
+    for (size_t i = 0; ret == NULL && name != NULL && i < sizeof known / sizeof *known; i++) {
+        if (strcmp(known[i].name, name) == 0) ret = known[i].run(up, request);
+    }
+    return ret != NULL ? ret : json_pack("{s:i, s:s}", "code", TOOL_FAILED, "error",
+                                         "this 'apiary up' does not know that request; it is of another version");
+}
+
+void change_due(struct up *up)
+{
+    struct control_request r;
+    if (crew_hangups(up->crew) != up->hangups) {
+        up->hangups = crew_hangups(up->crew);
+        crew_say(up->crew, "apiary: up: SIGHUP: %s is read again", up->path);
+        json_decref(change_reload(up, false));
+    }
+    while (crew_interrupts(up->crew) == 0 && control_next(up->control, &r))
+        control_answer(&r, change_asked(up, r.json));
+    up->watched = NULL;
+}

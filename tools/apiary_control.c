@@ -1,0 +1,280 @@
+/* tools/apiary_control.c - see apiary_control.h. */
+#include "tools/apiary_control.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define REQUEST_MAX 4096
+#define BACKLOG 64
+
+struct control_caller {
+    int fd;
+    bool stranger;
+    json_t *json; /* NULL: it is not read yet */
+};
+
+struct control {
+    struct crew *crew;
+    int listener;
+    struct control_caller *waiting;
+    size_t count;
+};
+
+/* Both sides come to the same name. */
+static socklen_t control_address(const char *segment, uint64_t namespace, int64_t pid, struct sockaddr_un *ret)
+{
+    memset(ret, 0, sizeof *ret);
+    ret->sun_family = AF_UNIX;
+    int n = snprintf(ret->sun_path + 1, sizeof ret->sun_path - 1, "apiary-up%s/%" PRIu64 "-%" PRId64, segment, namespace, pid);
+    return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)n);
+}
+
+static bool control_peer(int fd, struct ucred *ret)
+{
+    socklen_t size = sizeof *ret;
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, ret, &size) == 0 && size == sizeof *ret;
+}
+
+/* ---- the supervisor's side ------------------------------------------------------------------------------------ */
+
+static void control_forget(struct control *c, size_t i)
+{
+    memmove(&c->waiting[i], &c->waiting[i + 1], (--c->count - i) * sizeof *c->waiting);
+}
+
+static bool send_descriptor(int to, int fd)
+{
+    union {
+        struct cmsghdr head;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control = {.bytes = {0}};
+    struct iovec byte = {.iov_base = (char[]){'.'}, .iov_len = 1};
+    struct msghdr m = {.msg_iov = &byte, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
+    control.head = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof fd), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
+    memcpy(CMSG_DATA(&control.head), &fd, sizeof fd);
+    return sendmsg(to, &m, MSG_NOSIGNAL | MSG_DONTWAIT) == 1;
+}
+
+/* A command that gets nothing finds the connection closed. */
+static void control_send(int to, json_t *answer)
+{
+    char *text = json_dumps(answer, JSON_COMPACT);
+    size_t size = text != NULL ? strlen(text) : 0, at = 0;
+    int fd = memfd_create("answer", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    while (fd >= 0 && at < size) {
+        ssize_t n = pwrite(fd, text + at, size - at, (off_t)at);
+        if (n > 0) at += (size_t)n;
+        else if (n == 0 || errno != EINTR) break;
+    }
+    if (fd >= 0 && size > 0 && at == size && fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) == 0)
+        send_descriptor(to, fd);
+    if (fd >= 0) close(fd);
+    free(text);
+    json_decref(answer);
+}
+
+void control_answer(struct control_request *r, json_t *answer)
+{
+    control_send(r->fd, answer);
+    close(r->fd);
+    json_decref(r->json);
+}
+
+/* A stranger is answered when it was read: a connection that is closed over something unread loses its answer. */
+static void control_heard(void *user, int fd)
+{
+    struct control *c = user;
+    char bytes[REQUEST_MAX];
+    ssize_t n = recv(fd, bytes, sizeof bytes, MSG_DONTWAIT);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
+    crew_deafen(c->crew, fd);
+    for (size_t i = 0; i < c->count; i++) {
+        struct control_caller *w = &c->waiting[i];
+        if (w->fd != fd) continue;
+        w->json = n > 0 && !w->stranger ? json_loadb(bytes, (size_t)n, 0, NULL) : NULL;
+        if (w->json != NULL) return;
+        if (w->stranger)
+            control_send(fd, json_pack("{s:i, s:s}", "code", TOOL_FAILED, "error",
+                                       "it obeys its own user and root only, and you are neither"));
+        control_forget(c, i);
+        break;
+    }
+    close(fd);
+}
+
+static void control_called(void *user, int listener)
+{
+    struct control *c = user;
+    struct ucred peer;
+    int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd < 0) return;
+    bool stranger = !control_peer(fd, &peer) || (peer.uid != geteuid() && peer.uid != 0);
+    c->waiting = tool_realloc(c->waiting, (c->count + 1) * sizeof *c->waiting);
+    c->waiting[c->count++] = (struct control_caller){.fd = fd, .stranger = stranger};
+    crew_listen(c->crew, fd, control_heard, c);
+}
+
+struct control *control_open(struct crew *crew, apiary_t *a, const char *segment)
+{
+    struct sockaddr_un address;
+    struct ap_member own;
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    bool known = ap_member_read(a->seg, a->member, &own);
+    socklen_t size = known ? control_address(segment, own.pid_namespace, getpid(), &address) : 0;
+    if (fd < 0 || !known || bind(fd, (struct sockaddr *)&address, size) != 0 || listen(fd, BACKLOG) != 0) {
+        crew_say(crew, "apiary: up: commands such as 'apiary reload' cannot reach it: %s; SIGHUP makes it read its "
+                       "configuration all the same", strerror(errno));
+        if (fd >= 0) close(fd);
+        return NULL;
+    }
+    struct control *c = tool_alloc(sizeof *c);
+    *c = (struct control){.crew = crew, .listener = fd};
+    crew_listen(crew, fd, control_called, c);
+    return c;
+}
+
+void control_close(struct control *c)
+{
+    if (c == NULL) return;
+    for (size_t i = 0; i < c->count; i++) {
+        crew_deafen(c->crew, c->waiting[i].fd);
+        close(c->waiting[i].fd);
+        json_decref(c->waiting[i].json);
+    }
+    crew_deafen(c->crew, c->listener);
+    close(c->listener);
+    free(c->waiting);
+    free(c);
+}
+
+/* One that has closed its end does not wait any more. */
+static bool control_waits(int fd)
+{
+    char byte;
+    ssize_t n = recv(fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK);
+    return n < 0 && (errno == EAGAIN || errno == EINTR);
+}
+
+bool control_next(struct control *c, struct control_request *ret)
+{
+    for (size_t i = 0; c != NULL && i < c->count;) {
+        struct control_caller w = c->waiting[i];
+        if (w.json == NULL) {
+            i++;
+            continue;
+        }
+        control_forget(c, i);
+        *ret = (struct control_request){.fd = w.fd, .json = w.json};
+        if (control_waits(w.fd)) return true;
+        close(w.fd);
+        json_decref(w.json);
+    }
+    return false;
+}
+
+/* ---- the command's side --------------------------------------------------------------------------------------- */
+
+/* -1: the connection ended, or something else than an answer came. */
+static int receive_descriptor(int from)
+{
+    union {
+        struct cmsghdr head;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control = {.bytes = {0}};
+    char byte;
+    struct iovec room = {.iov_base = &byte, .iov_len = 1};
+    struct msghdr m = {.msg_iov = &room, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
+    int fd = -1;
+    ssize_t n;
+    do {
+        n = recvmsg(from, &m, MSG_CMSG_CLOEXEC);
+    } while (n < 0 && errno == EINTR);
+    const struct cmsghdr *head = n == 1 ? CMSG_FIRSTHDR(&m) : NULL;
+    if (head != NULL && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS && head->cmsg_len == CMSG_LEN(sizeof fd))
+        memcpy(&fd, CMSG_DATA(head), sizeof fd);
+    return fd;
+}
+
+static json_t *read_answer(int fd)
+{
+    struct stat s;
+    json_t *ret = NULL;
+    if (fstat(fd, &s) == 0 && s.st_size > 0) {
+        char *text = tool_alloc((size_t)s.st_size);
+        ssize_t n = pread(fd, text, (size_t)s.st_size, 0);
+        if (n == s.st_size) ret = json_loadb(text, (size_t)n, 0, NULL);
+        free(text);
+    }
+    close(fd);
+    return ret;
+}
+
+/* A descriptor on which the request was sent to that process. -1: *ret_code is that of the error, which was printed. */
+static int control_call(const struct tool *t, const char *command, const struct sockaddr_un *address, socklen_t size, int64_t pid,
+                        const json_t *request, int *ret_code)
+{
+    struct ucred peer;
+    char *text = json_dumps(request, JSON_COMPACT);
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    bool called = fd >= 0 && connect(fd, (const struct sockaddr *)address, size) == 0;
+    bool it = called && control_peer(fd, &peer) && peer.pid == pid;
+    if (it && text != NULL && send(fd, text, strlen(text), MSG_NOSIGNAL) == (ssize_t)strlen(text)) {
+        free(text);
+        return fd;
+    }
+    *ret_code = called && !it ? tool_fail(t, TOOL_FAILED, "%s: another process answers in place of 'apiary up' (pid %" PRId64 ")",
+                                          command, pid)
+                              : tool_fail(t, TOOL_FAILED, "%s: cannot reach 'apiary up' (pid %" PRId64
+                                                          "): %m; is it in another network namespace?", command, pid);
+    free(text);
+    if (fd >= 0) close(fd);
+    return -1;
+}
+
+static int control_talk(const struct tool *t, const char *command, const struct sockaddr_un *address, socklen_t size, int64_t pid,
+                        const json_t *request, json_t **ret)
+{
+    int code = TOOL_FAILED, fd = control_call(t, command, address, size, pid, request, &code);
+    if (fd < 0) return code;
+    int answer = receive_descriptor(fd);
+    *ret = answer >= 0 ? read_answer(answer) : NULL;
+    close(fd);
+    if (*ret == NULL)
+        return tool_fail(t, TOOL_FAILED, "%s: 'apiary up' (pid %" PRId64 ") ended without an answer; 'apiary status' shows what "
+                         "there is", command, pid);
+    const char *error = json_string_value(json_object_get(*ret, "error"));
+    code = (int)json_integer_value(json_object_get(*ret, "code"));
+    return code != TOOL_OK ? tool_fail(t, code, "%s: %s", command, error != NULL ? error : "it failed") : TOOL_OK;
+}
+
+int control_ask(const struct tool *t, const char *command, const char *segment, json_t *request, json_t **ret)
+{
+    struct sockaddr_un address;
+    struct ap_member own;
+    apiary_t *a = NULL;
+    *ret = NULL;
+    int rc = tool_attach(t, segment, false, &a);
+    if (rc == TOOL_OK) {
+        int64_t pid = view_supervisor(a->seg, a->member);
+        bool known = pid != 0 && ap_member_read(a->seg, a->member, &own);
+        apiary_detach(a);
+        if (!known) {
+            rc = tool_fail(t, TOOL_FAILED, "%s: no 'apiary up' looks after %s; queens that others have started are theirs to "
+                           "change", command, segment);
+        } else {
+            socklen_t size = control_address(segment, own.pid_namespace, pid, &address);
+            rc = control_talk(t, command, &address, size, pid, request, ret);
+        }
+    }
+    json_decref(request);
+    return rc;
+}

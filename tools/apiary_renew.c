@@ -1,0 +1,235 @@
+/* tools/apiary_renew.c - see apiary_renew.h. */
+#include "tools/apiary_renew.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agents/deployment/deployment_diff.h"
+#include "shm/event.h"
+
+#define KILL_AFTER UINT64_C(2000000000) /* the time to finish tasks is over */
+
+void renew_note(struct change *c, json_t *list, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    char *text = tool_vformat(format, args);
+    va_end(args);
+    crew_say(c->up->crew, "apiary: up: %s", text);
+    json_array_append_new(list, tool_json_text(text));
+    free(text);
+}
+
+bool renew_broken_off(const struct change *c)
+{
+    return crew_interrupts(c->up->crew) > 0;
+}
+
+void renew_event(const struct change *c, uint32_t kind, const char *service)
+{
+    struct ap_segment *seg = c->up->a->seg;
+    int row = ap_service_find(seg, service);
+    if (row >= 0) ap_event_log(seg, kind, c->up->a->anchor->lane.index, (uint64_t)row, c->up->config.revision);
+}
+
+/* ---- one instance --------------------------------------------------------------------------------------------- */
+
+static bool renew_settled(struct up *up)
+{
+    queens_look(up);
+    return up->watched->passes || queen_hopeless(up->watched);
+}
+
+bool renew_await(struct change *c, struct queen *q)
+{
+    c->up->watched = q;
+    int rc = up_wait(c->up, c->up->wait, renew_settled);
+    return rc != TOOL_FAILED && q->passes;
+}
+
+static bool renew_gone(struct up *up)
+{
+    const struct crew_child *child = up->watched->child;
+    if (child->pid == 0) return true;
+    if (ap_ops_system.now() < up->until) return false;
+    kill(child->pid, SIGKILL);
+    up->until = UINT64_MAX;
+    return false;
+}
+
+/* One that was dismissed has ended; false: this process is told to end, too. */
+static bool renew_see_off(struct change *c, struct queen *q)
+{
+    struct up *up = c->up;
+    up->watched = q;
+    up->until = ap_ops_system.now() + up->drain + KILL_AFTER;
+    return up_wait(up, UINT64_MAX, renew_gone) == TOOL_OK;
+}
+
+static void renew_dismiss(struct change *c, struct queen *q)
+{
+    q->leaves = true;
+    crew_dismiss(c->up->crew, q->child);
+}
+
+static bool renew_remove(struct change *c, struct queen *q)
+{
+    if (!renew_see_off(c, q)) return false;
+    queens_remove(c->up, q);
+    return true;
+}
+
+void renew_complain(struct change *c, const struct queen *q, const char *then)
+{
+    char text[32], *why = queen_trouble(q);
+    if (why != NULL) renew_note(c, c->failed, "%s; %s", why, then);
+    else renew_note(c, c->failed, "%s does not pass within %s; %s", q->child->label, tool_format_duration(c->up->wait, text), then);
+    free(why);
+}
+
+/* The operator's weight is the instance's: it goes along to the one that takes its place. */
+static void renew_weight(struct change *c, const struct queen *from, const struct queen *to)
+{
+    struct ap_segment *seg = c->up->a->seg;
+    struct swarm_view v;
+    int weight = -1;
+    for (uint32_t i = 0; ap_swarm_at(seg, i) != NULL; i++) {
+        const struct ap_swarm *s = ap_swarm_at(seg, i);
+        uint64_t share = ap_load_relaxed(&s->share);
+        if (!view_swarm(seg, i, &v) || v.pid != from->child->pid || !v.alive) continue;
+        if (AP_SHARE_IS_OF(share, ap_swarm_key(v.service, v.instance))) weight = (int)(share & 0xffff);
+    }
+    for (uint32_t i = 0; weight >= 0 && ap_swarm_at(seg, i) != NULL; i++) {
+        if (view_swarm(seg, i, &v) && v.alive && v.pid == to->child->pid)
+            (void)ap_swarm_weight_set(seg, i, v.service, v.instance, weight); /* it may be gone by now */
+    }
+}
+
+static bool renew_beside(struct change *c, struct queen *q)
+{
+    struct queen *next = queens_new(c->up, q->swarm, q->number);
+    if (renew_await(c, next)) {
+        renew_weight(c, q, next);
+        char *old = tool_strdup(q->child->label);
+        renew_dismiss(c, q);
+        bool gone = renew_remove(c, q);
+        if (gone) renew_note(c, c->done, "%s has taken the place of %s", next->child->label, old);
+        free(old);
+        return gone;
+    }
+    if (renew_broken_off(c)) return false;
+    renew_dismiss(c, next);
+    if (!renew_see_off(c, next)) return false;
+    renew_complain(c, next, "the old one stays");
+    queens_remove(c->up, next);
+    return false;
+}
+
+static bool renew_in_place(struct change *c, struct queen *q)
+{
+    crew_dismiss(c->up->crew, q->child);
+    if (!renew_see_off(c, q)) return false;
+    q->passed = q->passes = false;
+    crew_again(c->up->crew, q->child);
+    if (renew_await(c, q)) {
+        renew_note(c, c->done, "%s is started again", q->child->label);
+        return true;
+    }
+    if (!renew_broken_off(c)) renew_complain(c, q, "it is tried again and again");
+    return false;
+}
+
+/* ---- the instances of a service ------------------------------------------------------------------------------- */
+
+/* Those that are not about to leave; the list is to be freed. */
+static size_t renew_instances(const struct up *up, const char *service, struct queen ***ret)
+{
+    size_t n = 0;
+    *ret = tool_alloc((up->queen_count + 1) * sizeof(struct queen *));
+    for (size_t i = 0; i < up->queen_count; i++) {
+        if (!up->queens[i]->leaves && strcmp(up->queens[i]->swarm->service, service) == 0) (*ret)[n++] = up->queens[i];
+    }
+    return n;
+}
+
+bool renew_is_stale(const struct queen *q)
+{
+    uint64_t wanted = 0;
+    return ap_deployment_fingerprint(q->swarm, &wanted) < 0 || q->runs != wanted;
+}
+
+static bool renew_starts_first(const struct queen *q, bool rolling)
+{
+    if (!q->passes || q->drained) return false;
+    if (rolling || q->swarm->update == AP_UPDATE_START_FIRST) return true;
+    return q->swarm->update == AP_UPDATE_BY_COUNT && q->swarm->instances > 1;
+}
+
+static bool renew_one(struct change *c, struct queen *q, bool rolling)
+{
+    bool begun = q->stale && !renew_is_stale(q); /* it has ended by itself meanwhile, and was started with the new text */
+    q->stale = false;
+    if (!begun) return renew_starts_first(q, rolling) ? renew_beside(c, q) : renew_in_place(c, q);
+    bool passes = renew_await(c, q);
+    if (passes) renew_note(c, c->done, "%s is started again", q->child->label);
+    else if (!renew_broken_off(c)) renew_complain(c, q, "it is tried again and again");
+    return passes;
+}
+
+bool renew_service(struct change *c, const char *service, bool rolling, bool stale_only)
+{
+    struct queen **list;
+    size_t n = renew_instances(c->up, service, &list);
+    bool all = true;
+    queens_look(c->up);
+    for (size_t i = 0; i < n && all; i++) {
+        if (!stale_only || list[i]->stale) all = renew_one(c, list[i], rolling);
+    }
+    free(list);
+    return all;
+}
+
+static bool renew_has(const struct up *up, const char *service, uint32_t number)
+{
+    for (size_t i = 0; i < up->queen_count; i++) {
+        const struct queen *q = up->queens[i];
+        if (!q->leaves && q->number == number && strcmp(q->swarm->service, service) == 0) return true;
+    }
+    return false;
+}
+
+void renew_add(struct change *c, const struct ap_deployment_swarm *s)
+{
+    struct up *up = c->up;
+    size_t from = up->queen_count;
+    for (uint32_t k = 0; k < s->instances; k++) {
+        if (renew_has(up, s->service, k)) continue;
+        struct queen *q = queens_new(up, s, k);
+        q->fresh = true;
+        queens_tell(up, q->child);
+    }
+    for (size_t i = from; i < up->queen_count && !renew_broken_off(c); i++) {
+        if (renew_await(c, up->queens[i])) renew_note(c, c->done, "%s is started", up->queens[i]->child->label);
+    }
+}
+
+void renew_shrink(struct change *c, const char *service, uint32_t wanted)
+{
+    struct queen **list;
+    size_t n = renew_instances(c->up, service, &list);
+    for (size_t i = 0; i < n; i++) {
+        if (list[i]->number >= wanted) renew_dismiss(c, list[i]);
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (!list[i]->leaves) continue;
+        char *label = tool_strdup(list[i]->child->label);
+        bool gone = renew_remove(c, list[i]);
+        if (gone) renew_note(c, c->done, "%s has left", label);
+        free(label);
+        if (!gone) break;
+    }
+    free(list);
+}

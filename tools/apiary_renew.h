@@ -1,0 +1,39 @@
+/* tools/apiary_renew.h - the steps of a change (apiary_change.h) on instances: they are started, follow each other, are stopped.
+ *
+ * Each step waits for what it needs, while the crew is looked after. It breaks off when this process is told to end.
+ */
+#ifndef AP_TOOLS_APIARY_RENEW_H
+#define AP_TOOLS_APIARY_RENEW_H
+
+#include <jansson.h>
+
+#include "tools/apiary_up.h"
+
+struct change {
+    struct up *up;
+    json_t *done, *failed; /* sentences */
+};
+
+/* Says it, and adds it to one of the lists. */
+void renew_note(struct change *c, json_t *list, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* This process is told to end. */
+bool renew_broken_off(const struct change *c);
+/* Into the segment's log, with the revision in force. */
+void renew_event(const struct change *c, uint32_t kind, const char *service);
+
+/* Whether it passes, now or after a while. */
+AP_MUST_CHECK bool renew_await(struct change *c, struct queen *q);
+/* Why one does not pass, and what happens `then`. */
+void renew_complain(struct change *c, const struct queen *q, const char *then);
+/* Whether it runs with something else than the configuration in force, or with nothing yet. */
+bool renew_is_stale(const struct queen *q);
+
+/* Restarts the instances of a service one after another, until one does not come up: its sisters stay as they are. `rolling`:
+ * start_first, whatever the configuration says. `stale_only`: those that are marked so. Whether all came up. */
+AP_MUST_CHECK bool renew_service(struct change *c, const char *service, bool rolling, bool stale_only);
+/* Instances that the service does not have yet. They are started together, and marked as fresh. */
+void renew_add(struct change *c, const struct ap_deployment_swarm *s);
+/* Stops those whose number is not below `wanted`. All at once are told so. */
+void renew_shrink(struct change *c, const char *service, uint32_t wanted);
+
+#endif
