@@ -50,7 +50,8 @@
     X(CONFIG_REFUSED, "configuration refused", "revision that stays", "") \
     X(SERVICE_ADDED, "service added by a configuration", "service", "revision") \
     X(SERVICE_CHANGED, "service restarted with another configuration", "service", "revision") \
-    X(SERVICE_REMOVED, "service removed by a configuration", "service", "revision")
+    X(SERVICE_REMOVED, "service removed by a configuration", "service", "revision") \
+    X(SERVICE_RESTARTED, "service restarted by an operator", "service", "revision")
 
 enum ap_event_kind {
     AP_EVENT_NONE,

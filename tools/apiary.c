@@ -28,6 +28,7 @@ static const struct apiary_command commands[] = {
     {"forget", "forget instances that are down and will not come back", cmd_forget},
     {"reload", "let 'apiary up' read its configuration again, and apply what has changed", cmd_reload},
     {"rollback", "go back to the configuration before the last reload", cmd_rollback},
+    {"restart", "restart the instances of a service one after another", cmd_restart},
     {"check", "judge the swarms for a monitoring system", cmd_check},
     {"wait", "wait until a service, a capability or a whole configuration is ready", cmd_wait},
     {"config", "judge a configuration, and show what it would change", cmd_config},

@@ -240,6 +240,28 @@ static json_t *change_asked_configuration(struct up *up, const json_t *request)
     return ret;
 }
 
+/* NULL: it is one of the configuration in force; else the answer. */
+static json_t *change_no_service(const struct up *up, const char *service)
+{
+    if (service != NULL && ap_deployment_swarm(up->d, service) != NULL) return NULL;
+    char *text = tool_format("its configuration has no service '%s'", service != NULL ? service : "");
+    json_t *ret = json_pack("{s:i, s:o}", "code", TOOL_NO_PROVIDER, "error", tool_json_text(text));
+    free(text);
+    return ret;
+}
+
+static json_t *change_asked_restart(struct up *up, const json_t *request)
+{
+    const char *service = json_string_value(json_object_get(request, "service"));
+    json_t *ret = change_no_service(up, service);
+    if (ret != NULL) return ret;
+    struct change c = {up, json_array(), json_array()};
+    crew_say(up->crew, "apiary: up: %s is restarted", service);
+    if (renew_service(&c, service, json_is_true(json_object_get(request, "rolling")), false))
+        renew_event(&c, AP_EVENT_SERVICE_RESTARTED, service);
+    return change_answer(&c, json_array());
+}
+
 static json_t *change_asked(struct up *up, const json_t *request)
 {
     static const struct {
@@ -247,6 +269,7 @@ static json_t *change_asked(struct up *up, const json_t *request)
         json_t *(*run)(struct up *up, const json_t *request);
     } known[] = {{"reload", change_asked_reload},
                  {"rollback", change_asked_rollback},
+                 {"restart", change_asked_restart},
                  {"configuration", change_asked_configuration}};
     const char *name = json_string_value(json_object_get(request, "request"));
     json_t *ret = NULL;

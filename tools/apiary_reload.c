@@ -1,4 +1,4 @@
-/* tools/apiary_reload.c - apiary reload, rollback: the supervisor that runs is asked for another configuration. */
+/* tools/apiary_reload.c - apiary reload, rollback, restart: the supervisor that runs is asked for a change. */
 #include "tools/apiary.h"
 
 #include <inttypes.h>
@@ -71,4 +71,28 @@ int cmd_rollback(struct tool *t, int argc, char **argv)
     const struct tool_option none[] = {{.name = NULL}};
     int rc = tool_parse(t, &usage, none, &argc, &argv);
     return rc != TOOL_GO_ON ? rc : reload_ask(t, "rollback", json_pack("{s:s}", "request", "rollback"), true);
+}
+
+int cmd_restart(struct tool *t, int argc, char **argv)
+{
+    static const struct tool_usage usage = {
+        .command = "restart",
+        .arguments = "SERVICE",
+        .what = "Lets the 'apiary up' that runs restart the instances of SERVICE one after another, and waits for that.",
+        .more = "Each finishes its tasks before it ends. With --rolling, or where the configuration says so or has several\n"
+                "instances, another one passes before that: nobody who delegates meanwhile is refused.",
+        .least = 1,
+        .most = 1,
+        .json = true,
+        .table = true,
+    };
+    bool rolling = false;
+    const struct tool_option options[] = {
+        {"rolling", 'r', NULL, "start a new instance before the old one leaves, whatever the configuration says", NULL, &rolling},
+        {.name = NULL},
+    };
+    int rc = tool_parse(t, &usage, options, &argc, &argv);
+    if (rc != TOOL_GO_ON) return rc;
+    json_t *request = json_pack("{s:s, s:o, s:b}", "request", "restart", "service", tool_json_text(argv[0]), "rolling", rolling);
+    return reload_ask(t, "restart", request, false);
 }

@@ -121,10 +121,9 @@ static bool renew_beside(struct change *c, struct queen *q)
         return gone;
     }
     if (renew_broken_off(c)) return false;
+    renew_complain(c, next, "the old one stays"); /* before it is told to end, which would be the reason then */
     renew_dismiss(c, next);
-    if (!renew_see_off(c, next)) return false;
-    renew_complain(c, next, "the old one stays");
-    queens_remove(c->up, next);
+    (void)renew_remove(c, next);
     return false;
 }
 

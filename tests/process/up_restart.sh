@@ -1,0 +1,115 @@
+#!/bin/bash
+# Services are restarted instance after instance under a load that never stops: no task fails, none is lost, none is run twice. A
+# ledger outside the segment tells. An instance that does not come up leaves the old one in its place.
+. "$APIARY_SOURCE/tests/process/lib_cli.sh" || exit 1
+. "$APIARY_SOURCE/tests/process/lib_up.sh" || exit 1
+
+truncate -s 16M "$folder/ledger.one" "$folder/ledger.many"
+cp /bin/cat "$folder/program"
+ledger() { echo "{name: l, plugin: $plugins/ledger.so, capabilities: [$1], config: {file: $folder/ledger.$1, spin: 100000}}"; }
+cat >"$config" <<END
+meta_registry: {members: 64, lanes: 256, tasks: 512}
+swarms:
+  - service: single
+    agents: [$(ledger one)]
+  - service: several
+    queen: {instances: 3}
+    agents: [$(ledger many)]
+  - service: program
+    agents: [{name: p, kind: exec, capabilities: [program], config: {command: [$folder/program]}}]
+END
+apiary up --config "$config" >"$folder/out" 2>"$folder/err" </dev/null &
+up=$!
+expect 0 '' apiary wait --all --config "$config" --timeout 10m
+
+# instances SERVICE: name, state and pid of each.
+instances()
+{
+    apiary status --json | python3 -c '
+import json, sys
+for s in json.load(sys.stdin)["swarms"]:
+    if s["service"] == sys.argv[1]: print(s["instance"], s["state"], s["pid"])' "$1"
+}
+# all_new BEFORE AFTER: as many, all of them passing, and no process of before among them.
+all_new()
+{
+    [ "$(wc -l <<<"$1")" -eq "$(grep -c ' passing ' <<<"$2")" ] && [ "$(wc -l <<<"$1")" -eq "$(wc -l <<<"$2")" ] &&
+        ! grep -qFxf <(awk '{print $3}' <<<"$1") <(awk '{print $3}' <<<"$2")
+}
+
+load() # load CAPABILITY
+{
+    start "$folder/load.$1" "$APIARY_TEST_BIN/rolling" --segment "$APIARY_SEGMENT" --capability "$1" --ledger "$folder/ledger.$1" \
+        --until "$folder/enough.$1" --count "$folder/count.$1"
+}
+done_of() { cat "$folder/count.$1" 2>/dev/null || echo 0; }
+more_of() # more_of CAPABILITY: tasks that were begun after this have been done
+{
+    local from
+    from=$(done_of "$1")
+    until [ "$(done_of "$1")" -ge $((from + 128)) ]; do :; done
+}
+judged() # judged CAPABILITY PID: the load is over, and its ledger balances
+{
+    : >"$folder/enough.$1"
+    wait "$2" || fail "$1: $(head -5 "$folder/load.$1")"
+    echo "$1: $(tail -1 "$folder/load.$1")"
+    grep -qE '^[0-9]+ tasks, 0 failed, 0 lost, 0 run twice' "$folder/load.$1" || fail "$1: $(tail -1 "$folder/load.$1")"
+}
+
+# ---- under load
+
+load one
+one=$last
+load many
+many=$last
+for round in 1 2 3; do
+    more_of one
+    before=$(instances single)
+    expect 0 '^single/[01] has taken the place of single/[01]$' apiary restart single --rolling
+    all_new "$before" "$(instances single)" || fail "round $round: not all of single are new: $before; $(instances single)"
+    more_of many
+    before=$(instances several)
+    expect 0 '^several/[0-5] has taken the place of several/[0-5]$' apiary restart several
+    [ "$(wc -l <<<"$output")" -eq 3 ] || fail "round $round: $output"
+    all_new "$before" "$(instances several)" || fail "round $round: not all of several are new: $before; $(instances several)"
+done
+# Two who ask at once are obeyed one after the other.
+start "$folder/first" apiary restart several
+first=$last
+start "$folder/second" apiary restart several
+second=$last
+wait "$first" || fail "$(cat "$folder/first")"
+wait "$second" || fail "$(cat "$folder/second")"
+more_of one
+more_of many
+judged one "$one"
+judged many "$many"
+until_true apiary check
+expect 0 'OK' apiary check --config "$config"
+expect 0 'service restarted by an operator: single, revision 1' apiary events --service single
+expect 0 . shmdump "$APIARY_SEGMENT" --verify
+
+# ---- in place, where there is one and nothing else is said
+
+before=$(instances single)
+expect 0 '^single/[01] is started again$' apiary restart single
+all_new "$before" "$(instances single)" || fail "single is not new: $before; $(instances single)"
+[ "$(awk '{print $1}' <<<"$before")" = "$(instances single | awk '{print $1}')" ] || fail "it has another name: $before; $(instances single)"
+
+# ---- one that does not come up
+
+before=$(instances program)
+mv "$folder/program" "$folder/away"
+expect 1 "program/1 is down: ended with code 2.*; the old one stays" apiary restart program --rolling
+[ "$before" = "$(instances program)" ] || fail "it has not stayed: $before; $(instances program)"
+mv "$folder/away" "$folder/program"
+expect 0 '"done"' apiary restart program --rolling --json
+all_new "$before" "$(instances program)" || fail "program is not new: $(instances program)"
+expect 4 "restart: its configuration has no service 'nobody'" apiary restart nobody
+expect 64 'SERVICE.* is missing' apiary restart
+
+kill -TERM "$up"
+until_true gone "$up"
+wait "$up" || fail "it left with $?"
+ends
