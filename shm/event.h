@@ -51,7 +51,8 @@
     X(SERVICE_ADDED, "service added by a configuration", "service", "revision") \
     X(SERVICE_CHANGED, "service restarted with another configuration", "service", "revision") \
     X(SERVICE_REMOVED, "service removed by a configuration", "service", "revision") \
-    X(SERVICE_RESTARTED, "service restarted by an operator", "service", "revision")
+    X(SERVICE_RESTARTED, "service restarted by an operator", "service", "revision") \
+    X(SERVICE_SCALED, "service has another number of instances", "service", "instances")
 
 enum ap_event_kind {
     AP_EVENT_NONE,

@@ -29,6 +29,7 @@ static const struct apiary_command commands[] = {
     {"reload", "let 'apiary up' read its configuration again, and apply what has changed", cmd_reload},
     {"rollback", "go back to the configuration before the last reload", cmd_rollback},
     {"restart", "restart the instances of a service one after another", cmd_restart},
+    {"scale", "set how many instances of a service run", cmd_scale},
     {"check", "judge the swarms for a monitoring system", cmd_check},
     {"wait", "wait until a service, a capability or a whole configuration is ready", cmd_wait},
     {"config", "judge a configuration, and show what it would change", cmd_config},

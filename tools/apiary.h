@@ -45,6 +45,7 @@ int cmd_segment(struct tool *t, int argc, char **argv);
 int cmd_reload(struct tool *t, int argc, char **argv);
 int cmd_rollback(struct tool *t, int argc, char **argv);
 int cmd_restart(struct tool *t, int argc, char **argv);
+int cmd_scale(struct tool *t, int argc, char **argv);
 int cmd_config(struct tool *t, int argc, char **argv);
 int apiary_segment_sizes(struct tool *t, int argc, char **argv);
 

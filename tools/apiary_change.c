@@ -39,6 +39,13 @@ static bool change_any_stale(const struct up *up, const char *service)
     return any;
 }
 
+static void change_scaled(const struct up *up, const struct ap_deployment_swarm *s)
+{
+    int row = ap_service_find(up->a->seg, s->service);
+    if (row < 0) return;
+    ap_event_log(up->a->seg, AP_EVENT_SERVICE_SCALED, up->a->anchor->lane.index, (uint64_t)row, s->instances);
+}
+
 static void change_services(struct change *c)
 {
     struct up *up = c->up;
@@ -57,6 +64,7 @@ static void change_services(struct change *c)
         const struct ap_deployment_swarm *s = ap_deployment_swarm(up->d, service);
         if (s == NULL) renew_event(c, AP_EVENT_SERVICE_REMOVED, service);
         renew_shrink(c, service, s != NULL ? s->instances : 0);
+        if (s != NULL && s->instances != up->former_d->swarms[i].instances) change_scaled(up, s);
     }
 }
 
@@ -130,13 +138,14 @@ static bool change_judged(struct up *up)
 }
 
 /* TOOL_OK with the new text parsed, or a code with a sentence. */
-static int change_judge(struct up *up, bool former, struct ap_deployment **ret, struct ap_config_error *error)
+static int change_judge(struct up *up, enum config_which which, const char *scales, struct ap_deployment **ret,
+                        struct ap_config_error *error)
 {
-    if (former && up->config.former.text == NULL) {
+    if (which == CONFIG_FORMER && up->config.former.text == NULL) {
         ap_format(error->text, sizeof error->text, "there is no former configuration: the first one is in force");
         return TOOL_FAILED;
     }
-    int rc = config_ask(&up->config, former, error);
+    int rc = config_ask(&up->config, which, up->d, scales, error);
     if (rc < 0) return tool_exit_code(rc);
     if (up_wait(up, UINT64_MAX, change_judged) != TOOL_OK) {
         ap_format(error->text, sizeof error->text, "'apiary up' is told to end");
@@ -179,12 +188,13 @@ static json_t *change_apply(struct up *up, struct ap_deployment *d, struct ap_di
     return change_answer(&c, changes);
 }
 
-static json_t *change_reload(struct up *up, bool former)
+/* `scales`: with CONFIG_NOW, else NULL. */
+static json_t *change_reload(struct up *up, enum config_which which, const char *scales)
 {
     struct ap_config_error error = {.text = ""};
     struct ap_deployment *d = NULL;
     struct ap_differences diff = {.list = NULL};
-    int rc = change_judge(up, former, &d, &error);
+    int rc = change_judge(up, which, scales, &d, &error);
     if (rc == TOOL_OK && ap_deployment_diff(up->d, d, &diff) < 0) {
         rc = TOOL_FAILED;
         ap_format(error.text, sizeof error.text, "out of memory");
@@ -218,13 +228,13 @@ static json_t *change_reload(struct up *up, bool former)
 static json_t *change_asked_reload(struct up *up, const json_t *request)
 {
     (void)request;
-    return change_reload(up, false);
+    return change_reload(up, CONFIG_FILE, NULL);
 }
 
 static json_t *change_asked_rollback(struct up *up, const json_t *request)
 {
     (void)request;
-    return change_reload(up, true);
+    return change_reload(up, CONFIG_FORMER, NULL);
 }
 
 static json_t *change_asked_configuration(struct up *up, const json_t *request)
@@ -233,8 +243,8 @@ static json_t *change_asked_configuration(struct up *up, const json_t *request)
     /* Where it is for somebody in another folder: paths in the text begin there. */
     char *folder = *up->path != '/' ? getcwd(NULL, 0) : NULL;
     char *path = folder != NULL ? tool_format("%s/%s", folder, up->path) : tool_strdup(up->path);
-    json_t *ret = json_pack("{s:i, s:I, s:s, s:s%}", "code", TOOL_OK, "revision", (json_int_t)up->config.revision, "path", path,
-                            "text", up->config.now.text, up->config.now.size);
+    json_t *ret = json_pack("{s:i, s:I, s:s, s:s, s:s%}", "code", TOOL_OK, "revision", (json_int_t)up->config.revision, "path",
+                            path, "scales", up->config.now.scales, "text", up->config.now.text, up->config.now.size);
     free(path);
     free(folder);
     return ret;
@@ -262,6 +272,18 @@ static json_t *change_asked_restart(struct up *up, const json_t *request)
     return change_answer(&c, json_array());
 }
 
+static json_t *change_asked_scale(struct up *up, const json_t *request)
+{
+    const char *service = json_string_value(json_object_get(request, "service"));
+    json_int_t n = json_integer_value(json_object_get(request, "instances"));
+    json_t *ret = change_no_service(up, service);
+    if (ret != NULL) return ret;
+    char *scales = config_scales_with(up->config.now.scales, service, n > 0 && n < UINT32_MAX ? (uint32_t)n : 0);
+    ret = change_reload(up, CONFIG_NOW, scales);
+    free(scales);
+    return ret;
+}
+
 static json_t *change_asked(struct up *up, const json_t *request)
 {
     static const struct {
@@ -270,6 +292,7 @@ static json_t *change_asked(struct up *up, const json_t *request)
     } known[] = {{"reload", change_asked_reload},
                  {"rollback", change_asked_rollback},
                  {"restart", change_asked_restart},
+                 {"scale", change_asked_scale},
                  {"configuration", change_asked_configuration}};
     const char *name = json_string_value(json_object_get(request, "request"));
     json_t *ret = NULL;
@@ -286,7 +309,7 @@ void change_due(struct up *up)
     if (crew_hangups(up->crew) != up->hangups) {
         up->hangups = crew_hangups(up->crew);
         crew_say(up->crew, "apiary: up: SIGHUP: %s is read again", up->path);
-        json_decref(change_reload(up, false));
+        json_decref(change_reload(up, CONFIG_FILE, NULL));
     }
     while (crew_interrupts(up->crew) == 0 && control_next(up->control, &r))
         control_answer(&r, change_asked(up, r.json));

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -36,6 +37,63 @@ int apiary_read_config(const struct tool *t, const char *option, bool standard_i
     return TOOL_OK;
 }
 
+/* ---- scales --------------------------------------------------------------------------------------------------------- */
+
+/* The next of a list; false at its end, or where it is none. */
+static bool scales_next(const char **at, char name[APIARY_NAME_MAX + 1], uint32_t *instances)
+{
+    const char *equal = strchr(*at, '=');
+    char *end;
+    if (equal == NULL || equal - *at > (ptrdiff_t)APIARY_NAME_MAX) return false;
+    memcpy(name, *at, (size_t)(equal - *at));
+    name[equal - *at] = '\0';
+    *instances = (uint32_t)strtoul(equal + 1, &end, 10);
+    *at = *end == ',' ? end + 1 : end;
+    return end != equal + 1 && (*end == ',' || *end == '\0');
+}
+
+char *config_scales_with(const char *scales, const char *service, uint32_t instances)
+{
+    char name[APIARY_NAME_MAX + 1];
+    uint32_t n;
+    char *ret = instances > 0 ? tool_format("%s=%u", service, instances) : tool_strdup("");
+    while (scales_next(&scales, name, &n)) {
+        if (strcmp(name, service) == 0) continue;
+        char *longer = tool_format("%s%s%s=%u", ret, *ret != '\0' ? "," : "", name, n);
+        free(ret);
+        ret = longer;
+    }
+    return ret;
+}
+
+int config_scale(struct ap_deployment *d, const char *scales, struct ap_config_error *error)
+{
+    char name[APIARY_NAME_MAX + 1];
+    uint32_t n;
+    while (scales_next(&scales, name, &n)) {
+        int rc = ap_deployment_swarm(d, name) != NULL ? ap_deployment_scale(d, name, n, error) : 0;
+        if (rc < 0) return rc;
+    }
+    return 0;
+}
+
+char *config_scales_kept(const char *scales, const struct ap_deployment *running, const struct ap_deployment *next)
+{
+    char name[APIARY_NAME_MAX + 1];
+    uint32_t n;
+    char *ret = tool_strdup(scales);
+    while (scales_next(&scales, name, &n)) {
+        const struct ap_deployment_swarm *is = ap_deployment_swarm(running, name), *to = ap_deployment_swarm(next, name);
+        if (is != NULL && to != NULL && ap_deployment_written_instances(is) == ap_deployment_written_instances(to)) continue;
+        char *less = config_scales_with(ret, name, 0);
+        free(ret);
+        ret = less;
+    }
+    return ret;
+}
+
+/* ---- texts ---------------------------------------------------------------------------------------------------------- */
+
 static int config_read_whole(const char *path, struct config_text *ret, struct ap_config_error *error)
 {
     int fd = ap_config_open(path, error);
@@ -59,8 +117,12 @@ static int config_read_again(const char *path, struct config_text *ret, struct a
     return rc;
 }
 
+enum { ARGUMENT_SCALES = 7 }; /* in the list below */
+
 static void config_send(struct config_keeper *k, const struct config_text *text)
 {
+    free(k->judge->argv[ARGUMENT_SCALES]);
+    k->judge->argv[ARGUMENT_SCALES] = tool_strdup(text->scales);
     k->judge->input = text->text;
     k->judge->input_size = text->size;
     k->judge->last_exit = -1;
@@ -94,7 +156,8 @@ int config_open(struct config_keeper *k, const struct tool *t, const char *path,
     int rc = config_read_whole(path, &k->now, &error);
     if (rc == 0) rc = ap_deployment_parse(path, k->now.text, k->now.size, NULL, NULL, ret, &error);
     if (rc < 0) return tool_error(t, rc, error.text, "configuration");
-    const char *const list[] = {"apiary", "up", "--check-config", "--stdin", "--config", path, NULL};
+    k->now.scales = tool_strdup("");
+    const char *const list[] = {"apiary", "up", "--check-config", "--stdin", "--config", path, "--instances", "", NULL};
     char **argv = tool_alloc(sizeof list);
     for (size_t i = 0; list[i] != NULL; i++)
         argv[i] = tool_strdup(list[i]);
@@ -106,25 +169,45 @@ int config_open(struct config_keeper *k, const struct tool *t, const char *path,
     return k->judge->last_exit == TOOL_CONFIG ? TOOL_CONFIG : TOOL_OK;
 }
 
+static void config_forget(struct config_text *text)
+{
+    free(text->text);
+    free(text->scales);
+    *text = (struct config_text){.text = NULL};
+}
+
 void config_close(struct config_keeper *k)
 {
-    free(k->now.text);
-    free(k->former.text);
-    free(k->next.text);
+    config_forget(&k->now);
+    config_forget(&k->former);
+    config_forget(&k->next);
 }
 
 /* ---- and those after it --------------------------------------------------------------------------------------------- */
 
-int config_ask(struct config_keeper *k, bool former, struct ap_config_error *error)
+static int config_ask_file(struct config_keeper *k, const struct ap_deployment *running, struct ap_config_error *error)
 {
+    struct ap_deployment *d = NULL;
+    int rc = config_read_again(k->path, &k->next, error);
+    if (rc == 0) rc = ap_deployment_parse(k->path, k->next.text, k->next.size, NULL, NULL, &d, error);
+    if (rc < 0) return rc;
+    k->next.scales = config_scales_kept(k->now.scales, running, d);
+    ap_deployment_free(d);
+    return 0;
+}
+
+int config_ask(struct config_keeper *k, enum config_which which, const struct ap_deployment *running, const char *scales,
+               struct ap_config_error *error)
+{
+    const struct config_text *from = which == CONFIG_FORMER ? &k->former : &k->now;
     config_drop(k);
-    if (!former) {
-        int rc = config_read_again(k->path, &k->next, error);
+    if (which == CONFIG_FILE) {
+        int rc = config_ask_file(k, running, error);
         if (rc < 0) return rc;
     } else {
-        k->next = k->former;
-        k->next.text = tool_alloc(k->former.size + 1);
-        memcpy(k->next.text, k->former.text, k->former.size);
+        k->next = (struct config_text){.text = tool_alloc(from->size + 1), .size = from->size,
+                                       .scales = tool_strdup(which == CONFIG_NOW ? scales : from->scales)};
+        memcpy(k->next.text, from->text, from->size);
     }
     config_send(k, &k->next);
     return 0;
@@ -144,12 +227,13 @@ int config_judgement(struct config_keeper *k, struct ap_deployment **ret, struct
         return code == TOOL_CONFIG ? TOOL_CONFIG : TOOL_FAILED;
     }
     int rc = ap_deployment_parse(k->path, k->next.text, k->next.size, NULL, NULL, ret, error);
+    if (rc == 0) rc = config_scale(*ret, k->next.scales, error);
     return rc == 0 ? TOOL_OK : tool_exit_code(rc);
 }
 
 void config_put(struct config_keeper *k)
 {
-    free(k->former.text);
+    config_forget(&k->former);
     k->former = k->now;
     k->now = k->next;
     k->next = (struct config_text){.text = NULL};
@@ -158,6 +242,5 @@ void config_put(struct config_keeper *k)
 
 void config_drop(struct config_keeper *k)
 {
-    free(k->next.text);
-    k->next = (struct config_text){.text = NULL};
+    config_forget(&k->next);
 }

@@ -4,7 +4,9 @@
  *   for a while ends no service, and nothing changes before the supervisor is told to read the file again.
  * 2 Another process judges a new text, so that a plug-in that crashes or hangs while it is loaded ends no service, either. A text
  *   that passes can be put in force; the one before it is kept, to go back to.
- * 3 The texts that were in force are numbered from 1: their revisions.
+ * 3 Services may have other numbers of instances than their text says (scales: "text=3,alone=2"). They are judged with it, and go
+ *   along with it. One stays until the text's own number for that service is another one.
+ * 4 Revisions number from 1 what was in force.
  */
 #ifndef AP_TOOLS_APIARY_CONFIG_H
 #define AP_TOOLS_APIARY_CONFIG_H
@@ -16,7 +18,9 @@
 struct config_text {
     char *text; /* NULL: none */
     size_t size;
+    char *scales;
 };
+enum config_which { CONFIG_FILE, CONFIG_FORMER, CONFIG_NOW };
 
 struct config_keeper {
     const char *path;
@@ -34,9 +38,10 @@ void config_close(struct config_keeper *k);
 /* The text in force, for `child`, until the next config_put. */
 void config_give(const struct config_keeper *k, struct crew_child *child);
 
-/* Lets the file, or with `former` the text before that in force (there has to be one), be judged: 0; or an error, and its sentence
- * in `error`. */
-AP_MUST_CHECK int config_ask(struct config_keeper *k, bool former, struct ap_config_error *error);
+/* Lets a text be judged: the file's, the one before that in force (there has to be one), or the one in force with other `scales`
+ * (else NULL). `running` is what is in force, parsed. 0; or an error, and its sentence in `error`. */
+AP_MUST_CHECK int config_ask(struct config_keeper *k, enum config_which which, const struct ap_deployment *running,
+                             const char *scales, struct ap_config_error *error);
 /* Whether the judgement is there. It is given up after ten seconds. */
 AP_MUST_CHECK bool config_answered(struct config_keeper *k);
 /* The judgement: TOOL_OK, with the text parsed without its plug-ins; or an exit code, with a sentence. */
@@ -44,5 +49,12 @@ AP_MUST_CHECK int config_judgement(struct config_keeper *k, struct ap_deployment
 /* Puts the text that was judged in force, or forgets it. */
 void config_put(struct config_keeper *k);
 void config_drop(struct config_keeper *k);
+
+/* A list of scales with another number for a service; 0: with none. To be freed. */
+char *config_scales_with(const char *scales, const char *service, uint32_t instances);
+/* Those of services for which the text of `next` says what that of `running` says. To be freed. */
+char *config_scales_kept(const char *scales, const struct ap_deployment *running, const struct ap_deployment *next);
+/* Puts such a list into effect: 0, or an error of ap_deployment_scale. Services that are not there are passed over. */
+AP_MUST_CHECK int config_scale(struct ap_deployment *d, const char *scales, struct ap_config_error *error);
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "tools/apiary.h"
+#include "tools/apiary_config.h"
 #include "tools/apiary_control.h"
 
 /* ---- differences ---------------------------------------------------------------------------------------------- */
@@ -84,18 +85,24 @@ static int diff_show(const struct tool *t, const struct ap_deployment *before, c
     return TOOL_OK;
 }
 
-/* The configuration that the supervisor of the segment has in force; its programs and plug-ins were judged there. */
-static int diff_running(const struct tool *t, const char *segment, struct ap_deployment **ret)
+/* The configuration that the supervisor of the segment has in force; its programs and plug-ins were judged there. Numbers of
+ * instances that an operator has set and a reload would keep are put into `next`, too. */
+static int diff_running(const struct tool *t, const char *segment, struct ap_deployment *next, struct ap_deployment **ret)
 {
     struct ap_config_error error = {.text = ""};
     json_t *answer = NULL;
     int rc = control_ask(t, "config diff", segment, json_pack("{s:s}", "request", "configuration"), &answer);
     const json_t *text = json_object_get(answer, "text");
     const char *path = json_string_value(json_object_get(answer, "path"));
-    if (rc == TOOL_OK && (path == NULL || json_string_value(text) == NULL)) {
+    const char *scales = json_string_value(json_object_get(answer, "scales"));
+    if (rc == TOOL_OK && (path == NULL || scales == NULL || json_string_value(text) == NULL)) {
         rc = tool_fail(t, TOOL_FAILED, "config diff: the answer has no configuration");
     } else if (rc == TOOL_OK) {
         int e = ap_deployment_parse(path, json_string_value(text), json_string_length(text), NULL, NULL, ret, &error);
+        char *kept = e == 0 ? config_scales_kept(scales, *ret, next) : NULL;
+        if (e == 0) e = config_scale(*ret, scales, &error);
+        if (e == 0) e = config_scale(next, kept, &error);
+        free(kept);
         if (e < 0) rc = tool_error(t, e, error.text, "configuration");
     }
     json_decref(answer);
@@ -118,7 +125,7 @@ static int config_diff(struct tool *t, int argc, char **argv)
     const char *from = "what is in force", *to = NULL;
     rc = apiary_load_config(t, argv[0], &to, &after);
     if (rc == TOOL_OK)
-        rc = running ? diff_running(t, tool_segment(t, after->segment.name), &before)
+        rc = running ? diff_running(t, tool_segment(t, after->segment.name), after, &before)
                      : apiary_load_config(t, config, &from, &before);
     if (rc == TOOL_OK) rc = diff_show(t, before, after, from, to);
     ap_deployment_free(before);

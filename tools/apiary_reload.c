@@ -1,4 +1,4 @@
-/* tools/apiary_reload.c - apiary reload, rollback, restart: the supervisor that runs is asked for a change. */
+/* tools/apiary_reload.c - apiary reload, rollback, restart, scale: the supervisor that runs is asked for a change. */
 #include "tools/apiary.h"
 
 #include <inttypes.h>
@@ -95,4 +95,34 @@ int cmd_restart(struct tool *t, int argc, char **argv)
     if (rc != TOOL_GO_ON) return rc;
     json_t *request = json_pack("{s:s, s:o, s:b}", "request", "restart", "service", tool_json_text(argv[0]), "rolling", rolling);
     return reload_ask(t, "restart", request, false);
+}
+
+int cmd_scale(struct tool *t, int argc, char **argv)
+{
+    static const struct tool_usage usage = {
+        .command = "scale",
+        .arguments = "SERVICE",
+        .what = "Lets the 'apiary up' that runs have another number of instances of SERVICE, and waits for that.",
+        .more = "The number stays until the configuration's own number for the service is another one, or 'apiary up' ends.\n"
+                "'apiary rollback' takes it back.",
+        .least = 1,
+        .most = 1,
+        .json = true,
+        .table = true,
+    };
+    const char *text = NULL;
+    const struct tool_option options[] = {
+        {"instances", 'n', "N", "how many, 1 to 64", &text, NULL},
+        {.name = NULL},
+    };
+    int rc = tool_parse(t, &usage, options, &argc, &argv);
+    if (rc != TOOL_GO_ON) return rc;
+    if (text == NULL) return tool_usage_error(t, &usage, "scale: how many? write --instances 2");
+    char *end;
+    unsigned long n = strtoul(text, &end, 10);
+    if (*text < '0' || *text > '9' || *end != '\0' || n < 1 || n > 64)
+        return tool_usage_error(t, &usage, "--instances: '%s' is not a number from 1 to 64", text);
+    json_t *request = json_pack("{s:s, s:o, s:I}", "request", "scale", "service", tool_json_text(argv[0]), "instances",
+                                (json_int_t)n);
+    return reload_ask(t, "scale", request, true);
 }

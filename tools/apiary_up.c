@@ -378,11 +378,14 @@ static int open_up(struct up *up, const char *config)
     return TOOL_OK;
 }
 
-static int check_config(const struct tool *t, const char *config, bool standard_input)
+static int check_config(const struct tool *t, const char *config, bool standard_input, const char *scales)
 {
     struct ap_deployment *d = NULL;
+    struct ap_config_error error = {.text = ""};
     const char *path = NULL;
     int rc = apiary_read_config(t, config, standard_input, NULL, &path, &d);
+    int e = rc == TOOL_OK && scales != NULL ? config_scale(d, scales, &error) : 0;
+    if (e < 0) rc = tool_error(t, e, error.text, "configuration");
     ap_deployment_free(d);
     return rc;
 }
@@ -390,7 +393,7 @@ static int check_config(const struct tool *t, const char *config, bool standard_
 int cmd_up(struct tool *t, int argc, char **argv)
 {
     struct up up = {.t = t, .level = "warning"};
-    const char *config = NULL;
+    const char *config = NULL, *scales = NULL;
     const char *wait = "60s";
     const char *drain = "10s";
     bool verbose = false, check_only = false, standard_input = false;
@@ -401,6 +404,8 @@ int cmd_up(struct tool *t, int argc, char **argv)
         {"drain", 'd', "TIME", "how long they may take to finish their tasks at the end [10s]", &drain, NULL},
         {"replace", 'r', NULL, "take the place of the 'apiary up' that runs, once the own swarms pass", NULL, &up.replace},
         {"check-config", 0, NULL, "judge the configuration and leave: 0 when it is right, 2 when not", NULL, &check_only},
+        {"instances", 0, "LIST", "with --check-config: other numbers of instances than the text has, such as a=3,b=2", &scales,
+         NULL},
         {"stdin", 0, NULL, "with --check-config: the text is on standard input, FILE is its name", NULL, &standard_input},
         {"verbose", 'v', NULL, "show all log lines of the processes, not only warnings", NULL, &verbose},
         {.name = NULL},
@@ -409,8 +414,8 @@ int cmd_up(struct tool *t, int argc, char **argv)
     if (rc != TOOL_GO_ON) return rc;
     if (tool_duration(wait, &up.wait) != 0 || tool_duration(drain, &up.drain) != 0)
         return tool_usage_error(t, &usage, "--wait, --drain: a duration is written 250ms, 5s or 2m");
-    if (check_only) return check_config(t, config, standard_input);
-    if (standard_input) return tool_usage_error(t, &usage, "--stdin goes with --check-config");
+    if (check_only) return check_config(t, config, standard_input, scales);
+    if (standard_input || scales != NULL) return tool_usage_error(t, &usage, "--stdin, --instances: they go with --check-config");
     if (verbose) up.level = "info";
     rc = tool_serve(t);
     if (rc == TOOL_OK) rc = open_up(&up, config);

@@ -12,6 +12,8 @@
 #define MS INT64_C(1000000)
 #define HOUR INT64_C(3600000000000)
 
+#define INSTANCES_MAX 64
+
 static const struct ap_key root_keys[] = {
     {.name = "meta_registry", .type = 'm', .what = "the segment and its limits"},
     {.name = "swarms", .type = 'L', .what = "one per service"},
@@ -38,7 +40,7 @@ static const struct ap_key swarm_keys[] = {
 };
 
 static const struct ap_key queen_keys[] = {
-    {.name = "instances", .type = 'i', .min = 1, .max = 64},
+    {.name = "instances", .type = 'i', .min = 1, .max = INSTANCES_MAX},
     {.name = "restart", .type = 's', .what = "always or never"},
     {.name = "restart_stuck", .type = 'd', .min = 1000 * MS, .max = 24 * HOUR},
     {.name = "update", .type = 's', .what = "start_first or stop_first"},
@@ -277,4 +279,30 @@ const struct ap_deployment_swarm *ap_deployment_swarm(const struct ap_deployment
     for (size_t i = 0; i < d->swarm_count; i++)
         if (strcmp(d->swarms[i].service, service) == 0) return &d->swarms[i];
     return NULL;
+}
+
+uint32_t ap_deployment_written_instances(const struct ap_deployment_swarm *swarm)
+{
+    return (uint32_t)ap_node_number(ap_node_get(swarm->node, "queen"), "instances", 'i', 1);
+}
+
+int ap_deployment_scale(struct ap_deployment *d, const char *service, uint32_t instances, struct ap_config_error *error)
+{
+    struct ap_config_error ignored;
+    struct ap_loader l = {.d = d, .error = error != NULL ? error : &ignored};
+    struct ap_deployment_swarm *s = NULL;
+    uint32_t before;
+    int e;
+
+    for (size_t i = 0; i < d->swarm_count; i++)
+        if (strcmp(d->swarms[i].service, service) == 0) s = &d->swarms[i];
+    if (s == NULL) return APIARY_EINVAL;
+    if (instances < 1 || instances > INSTANCES_MAX)
+        return ap_node_refuse(s->node, l.error, "instances: %u is out of range; allowed: 1 to %u", instances, INSTANCES_MAX);
+    before = s->instances;
+    s->instances = instances;
+    e = ap_deployment_check_state(&l);
+    if (e == 0) e = check_room(&l, ap_config_root(d->config));
+    if (e < 0) s->instances = before;
+    return e;
 }

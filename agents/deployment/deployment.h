@@ -90,6 +90,12 @@ void ap_deployment_free(struct ap_deployment *d);
 /* Puts file and line before a sentence about meta_registry that begins with its key, such as ap_registry_create's or "owner: no
  * user is called ...". Returns APIARY_ECONFIG. */
 int ap_deployment_refuse(const struct ap_deployment *d, const char *sentence, struct ap_config_error *error);
+/* Another number of instances than the text says, judged as if it stood there: 0; or APIARY_ECONFIG with a sentence that names the
+ * place, and nothing is changed. APIARY_EINVAL: no such service. */
+AP_MUST_CHECK int ap_deployment_scale(struct ap_deployment *d, const char *service, uint32_t instances,
+                                      struct ap_config_error *error);
+/* The number that the text says, or its default. */
+uint32_t ap_deployment_written_instances(const struct ap_deployment_swarm *swarm);
 /* NULL: no such service. */
 const struct ap_deployment_swarm *ap_deployment_swarm(const struct ap_deployment *d, const char *service);
 /* The n-th capability (from 0) that no check of its swarm asks for, with the sentence in `error`. NULL: there are no more. */

@@ -1,0 +1,87 @@
+#!/bin/bash
+# A service gets more instances and fewer while it is asked without a pause: no task fails, is lost or run twice. What the segment has
+# no room for, and what keeps state of its own, is refused, and nothing changes. A reload keeps the number, and a rollback takes it back.
+. "$APIARY_SOURCE/tests/process/lib_cli.sh" || exit 1
+. "$APIARY_SOURCE/tests/process/lib_up.sh" || exit 1
+
+truncate -s 16M "$folder/ledger"
+write_config() # write_config WEIGHT INSTANCES
+{
+    cat >"$config" <<END
+meta_registry: {members: 64, lanes: 256, tasks: 512, swarms: 16}
+swarms:
+  - service: steady
+    weight: $1
+    agents: [{name: echo, plugin: $APIARY_BUILD/examples/echo_agent.so, capabilities: [echo]}]
+  - service: work
+    queen: {instances: $2}
+    agents: [{name: l, plugin: $plugins/ledger.so, capabilities: [work], config: {file: $folder/ledger, spin: 100000}}]
+  - service: stateful
+    agents: [{name: s, kind: ledger, capabilities: [resource_allocation], config: {pools: [cpu=8]}}]
+END
+}
+instances() { apiary status --json | python3 -c '
+import json, sys
+print(sorted(s["instance"] for s in json.load(sys.stdin)["swarms"] if s["service"] == "work" and s["state"] == "passing"))'; }
+is() { [ "$(instances)" = "$1" ] || fail "instances: $(instances), not $1"; }
+done_of() { cat "$folder/count" 2>/dev/null || echo 0; }
+more() # tasks that were begun after this have been done
+{
+    local from
+    from=$(done_of)
+    until [ "$(done_of)" -ge $((from + 128)) ]; do :; done
+}
+
+write_config 100 1
+apiary up --config "$config" >"$folder/out" 2>"$folder/err" </dev/null &
+up=$!
+expect 0 '' apiary wait --all --config "$config" --timeout 10m
+start "$folder/load" "$APIARY_TEST_BIN/rolling" --segment "$APIARY_SEGMENT" --capability work --ledger "$folder/ledger" \
+    --until "$folder/enough" --count "$folder/count"
+load=$last
+more
+expect 0 '^work/2 is started$' apiary scale work --instances 3
+is "['0', '1', '2']"
+more
+expect 0 '^nothing to change: revision 2 is in force$' apiary scale work --instances 3
+expect 0 '^work/[12] has left$' apiary scale work -n 1
+is "['0']"
+more
+expect 0 '^revision 4 is in force$' apiary scale work --instances 2
+expect 0 'service has another number of instances: work, instances 3' apiary events --service work
+: >"$folder/enough"
+wait "$load" || fail "$(head -5 "$folder/load")"
+tail -1 "$folder/load"
+grep -qE '^[0-9]+ tasks, 0 failed, 0 lost, 0 run twice' "$folder/load" || fail "$(tail -1 "$folder/load")"
+
+# ---- refused
+
+expect 2 'swarms: 16 is too few' apiary scale work --instances 20
+expect 2 "agent s \(kind 'ledger'\) keeps state, and there are to be several of it \(instances: 2\)" apiary scale stateful --instances 2
+expect 4 "scale: its configuration has no service 'nobody'" apiary scale nobody --instances 2
+expect 64 "'0' is not a number from 1 to 64" apiary scale work --instances 0
+expect 64 "'65' is not a number" apiary scale work --instances 65
+expect 64 'how many' apiary scale work
+expect 64 '' apiary up --instances work=2
+expect 2 'swarms: 16 is too few' apiary up --check-config --config "$config" --instances steady=2,work=20
+expect 0 '' apiary up --check-config --config "$config" --instances work=3
+is "['0', '1']"
+
+# ---- a reload keeps it, until the configuration says something else; back
+
+write_config 50 1
+expect 0 '^steady +changed .*restarted$' apiary config diff "$config" --running
+grep -q queen.instances <<<"$output" && fail "a reload would keep the number: $output"
+expect 0 '^revision 5 is in force$' apiary reload
+is "['0', '1']"
+write_config 50 3
+expect 0 '^work +changed +- +queen.instances +2 +3 ' apiary reload
+is "['0', '1', '2']"
+expect 0 '^revision 7 is in force$' apiary rollback
+is "['0', '1']"
+expect 0 '^revision 8 is in force$' apiary rollback
+expect 0 'OK' apiary check --config "$config"
+kill -TERM "$up"
+until_true gone "$up"
+wait "$up" || fail "it left with $?"
+ends
