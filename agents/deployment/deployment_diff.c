@@ -182,6 +182,12 @@ static int diff_compare(const void *a, const void *b)
     return order != 0 ? order : strcmp(x->key, y->key);
 }
 
+static void diff_span(struct leaves *l, enum ap_effect effect, const struct ap_node *map, const char *key, const char *told,
+                      uint64_t ns)
+{
+    diff_add(l, "", effect, diff_line(map, key), strdup(told), diff_format("%" PRIu64 "ms", ns / 1000000));
+}
+
 static void diff_queen(struct leaves *l, const struct ap_deployment_swarm *s)
 {
     const struct ap_node *queen = ap_node_get(s->node, "queen");
@@ -195,6 +201,21 @@ static void diff_queen(struct leaves *l, const struct ap_deployment_swarm *s)
                   s->update == AP_UPDATE_START_FIRST  ? "start_first"
                   : s->update == AP_UPDATE_STOP_FIRST ? "stop_first"
                                                       : NULL);
+    if (s->restart_stuck != 0)
+        diff_span(l, AP_EFFECT_NONE, queen, "restart_stuck", "queen.restart_stuck", s->restart_stuck);
+}
+
+/* A queen registers these for the coordinator, which asks. */
+static void diff_health(struct leaves *l, const struct ap_deployment_swarm *s)
+{
+    const enum ap_effect restart = AP_EFFECT_RESTART;
+
+    diff_add_text(l, "", restart, s->node, "health_endpoint", s->health_endpoint);
+    diff_span(l, restart, s->node, "health_check_interval", "health_check_interval", s->health_check_interval);
+    if (s->health_check_timeout != 0)
+        diff_span(l, restart, s->node, "health_check_timeout", "health_check_timeout", s->health_check_timeout);
+    if (s->unhealthy_after != 0) diff_add_number(l, "", restart, s->node, "unhealthy_after", s->unhealthy_after);
+    if (s->healthy_after != 0) diff_add_number(l, "", restart, s->node, "healthy_after", s->healthy_after);
 }
 
 static int diff_swarm(const struct ap_deployment_swarm *s, struct leaves *l)
@@ -205,7 +226,7 @@ static int diff_swarm(const struct ap_deployment_swarm *s, struct leaves *l)
     *l = (struct leaves){.list = NULL};
     if (s->port != 0) diff_add_number(l, "", restart, s->node, "port", s->port);
     diff_add_text(l, "", restart, s->node, "version", s->version);
-    diff_add_text(l, "", restart, s->node, "health_endpoint", s->health_endpoint);
+    diff_health(l, s);
     diff_add_text(l, "", restart, s->node, "metrics_endpoint", s->metrics_endpoint);
     diff_add_number(l, "", restart, s->node, "workers", s->workers);
     diff_add_number(l, "", restart, s->node, "weight", s->weight);
@@ -253,8 +274,7 @@ static int diff_registry(const struct ap_deployment *d, struct leaves *l)
     diff_add_text(l, "", segment, meta, "owner", d->owner);
     diff_add_text(l, "", segment, meta, "group", d->group);
     diff_add_number(l, "", AP_EFFECT_NONE, meta, "port", d->port);
-    diff_add(l, "", AP_EFFECT_NONE, diff_line(meta, "health_check_interval"), strdup("health_check_interval"),
-             diff_format("%" PRIu64 "ms", d->health_check_interval / 1000000));
+    diff_span(l, AP_EFFECT_NONE, meta, "health_check_interval", "health_check_interval", d->health_check_interval);
     if (l->error == 0) qsort(l->list, l->count, sizeof *l->list, diff_compare);
     return l->error;
 }

@@ -89,6 +89,19 @@ Test(deployment_diff, keys)
                      "added s - checks - [{capability: c, expect: \"\"}] 0 4\n");
 }
 
+/* What the coordinator asks is registered by the queen; when a stuck one is ended is the supervisor's. */
+Test(deployment_diff, keys_of_health)
+{
+    cr_expect_str_eq(differences(PLAIN, PLAIN "    health_endpoint: http://localhost/\n"),
+                     "added s - health_endpoint - http://localhost/ 2 4\n");
+    cr_expect_str_eq(differences(PLAIN, PLAIN "    health_check_interval: 5s\n    health_check_timeout: 1s\n"),
+                     "changed s - health_check_interval 30000ms 5000ms 2 4\nadded s - health_check_timeout - 1000ms 2 5\n");
+    cr_expect_str_eq(differences(PLAIN "    unhealthy_after: 2\n", PLAIN "    unhealthy_after: 4\n    healthy_after: 1\n"),
+                     "added s - healthy_after - 1 2 5\nchanged s - unhealthy_after 2 4 2 4\n");
+    cr_expect_str_eq(differences(PLAIN, PLAIN "    queen: {restart_stuck: 30s}\n"),
+                     "added s - queen.restart_stuck - 30000ms 0 4\n");
+}
+
 Test(deployment_diff, deep)
 {
     const char *one = S "      - {name: a, kind: exec, capabilities: c, config: {command: [x, y]}}\n",
