@@ -32,6 +32,7 @@ static uint64_t clock_read(clockid_t id)
 /* CLOCK_MONOTONIC costs as much as all else that a worker does with a small task. Where the kernel takes its time from the
  * processor's counter, so does this: for a millisecond after each reading of the clock, at the rate seen between the last two.
  * It never goes back within a thread, and is off by what the rate changes in a millisecond. */
+#define TICK_APART 10000u /* counts, some microseconds: more is not what reading the clock takes */
 struct tick {
     uint64_t counter, ns; /* at the last reading */
     uint64_t rate;        /* ns << 32 per count */
@@ -56,12 +57,11 @@ static bool counter_trusted(void)
     return answer == 1;
 }
 
-static __attribute__((noinline)) uint64_t tick_read(void)
+/* Both as of one moment. */
+static void tick_set(uint64_t ns, uint64_t counter)
 {
-    uint64_t ns = clock_read(CLOCK_MONOTONIC), counter = __builtin_ia32_rdtsc();
     uint64_t counts = counter - tick.counter, passed = ns - tick.ns;
 
-    if (!counter_trusted()) return ns;
     /* From readings that lie too near each other no rate is to be had, and from far ones no product of 64 bits. */
     if (tick.counter != 0 && passed >= NSEC / 2000 && passed < 4 * NSEC && counts / 8 < passed) {
         tick.rate = (passed << 32) / counts;
@@ -71,6 +71,16 @@ static __attribute__((noinline)) uint64_t tick_read(void)
         tick.counter = counter;
         tick.ns = ns;
     }
+}
+
+static __attribute__((noinline)) uint64_t tick_read(void)
+{
+    uint64_t before = __builtin_ia32_rdtsc(), ns = clock_read(CLOCK_MONOTONIC), counter = __builtin_ia32_rdtsc();
+
+    if (!counter_trusted()) return ns;
+    /* A thread that is interrupted between the two would be late for a millisecond by as much. It reads again when it is asked
+     * again. */
+    if (counter - before < TICK_APART) tick_set(ns, counter);
     if (ns > tick.last) tick.last = ns;
     return tick.last;
 }
