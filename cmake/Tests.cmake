@@ -3,6 +3,7 @@
 #   tests/unit/test_X.c      a Criterion program, test `unit.X`; other files of the folder are linked into each. One that
 #                            includes tests/support/inject.h has calls of the system that fail on demand
 #   tests/process/X.c        a helper program of the process tests, in $APIARY_TEST_BIN; common*.c is linked into each
+#   tests/linear/*.c         a library for process.linear and unit.linear: whether a history is linearizable
 #   tests/process/X.sh       the test `process.X` (lib*.sh are sourced by others and are no tests)
 #   tests/X.sh               the test `tree.X`: what is asked of the tree as a whole
 #   tests/crash/*.c          the program `sweep` (x86-64 only), in $APIARY_TEST_BIN; tests/crash/X.sh is the test `crash.X`.
@@ -120,6 +121,10 @@ foreach(source ${plugin_sources})
     target_link_libraries(plugin_${name} PRIVATE apiary_flags)
 endforeach()
 
+apiary_sources(linear_sources tests/linear/*.c)
+add_library(linear STATIC ${linear_sources})
+target_link_libraries(linear PRIVATE apiary_test_flags)
+
 if("unit" IN_LIST APIARY_TESTS)
     pkg_check_modules(CRITERION REQUIRED IMPORTED_TARGET criterion>=2.4)
     apiary_sources(unit_sources tests/unit/*.c)
@@ -148,7 +153,7 @@ if("unit" IN_LIST APIARY_TESTS)
         target_link_libraries(${program} PRIVATE $<TARGET_NAME_IF_EXISTS:unit_support>
             apiary_kinds_static $<TARGET_NAME_IF_EXISTS:apiary_dump>
             $<TARGET_NAME_IF_EXISTS:apiary_tools> $<TARGET_NAME_IF_EXISTS:apiary_perf_stat>
-            apiary_static apiary_test_flags PkgConfig::CRITERION)
+            linear apiary_static apiary_test_flags PkgConfig::CRITERION)
         file(STRINGS ${source} injects REGEX "#include \"tests/support/inject.h\"")
         if(injects)
             target_sources(${program} PRIVATE tests/support/inject.c)
@@ -170,7 +175,7 @@ if("process" IN_LIST APIARY_TESTS)
         set_target_properties(process_${program} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${test_bin}
                               OUTPUT_NAME ${program} ENABLE_EXPORTS ON)
         target_link_libraries(process_${program} PRIVATE apiary_kinds_static
-            $<TARGET_NAME_IF_EXISTS:apiary_dump> apiary_static apiary_test_flags)
+            $<TARGET_NAME_IF_EXISTS:apiary_dump> linear apiary_static apiary_test_flags)
         target_link_options(process_${program} PRIVATE -Wl,-z,now)
     endforeach()
     file(GLOB process_scripts CONFIGURE_DEPENDS tests/process/*.sh)
