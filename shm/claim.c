@@ -333,14 +333,15 @@ static __attribute__((noinline)) int claim_enter(struct ap_segment *seg, const s
                                                  struct ap_claim_view *ret)
 {
     struct ap_claim *home = ap_claim_at(seg, ask->key.home), *row;
-    uint64_t word, filling, entering, held;
+    uint64_t word, filling, entering, held, time;
     uint32_t index;
 
     if (!ap_claim_key_valid(&ask->key)) return APIARY_EINVAL;
     row = claim_row(seg, ask, &filling);
     if (row == NULL) return APIARY_ETABLEFULL;
     index = row_index(seg, row);
-    claim_fill(seg, row, filling, ask, claim_ends(seg, ask->ttl));
+    time = claim_ends(seg, ask->ttl);
+    claim_fill(seg, row, filling, ask, time);
     entering = AP_CLAIM_ENTERING(AP_CLAIM_ENTRIES(seen) + 1,
                                  ((seen & AP_CLAIM_SPILLED) != 0 || !in_window(claim_rows(seg), ask->key.home, index)) &&
                                      claim_spills(seg, ask->key.home, index),
@@ -355,7 +356,7 @@ static __attribute__((noinline)) int claim_enter(struct ap_segment *seg, const s
     enter_complete(seg, home, entering);
     claim_count(row, AP_CLAIM_COUNT_granted);
     claim_stays(row, ask, held);
-    claim_view(row, held, index, ret);
+    claim_granted(seg, ask, AP_CLAIM_NUMBER(held), time, index, ret);
     return 1;
 }
 

@@ -387,6 +387,30 @@ static void before_renewed(bool over)
     ap_claims_end(survivor.seg, survivor.lane.index);
 }
 
+/* It has a time, whatever became of it since it was granted. */
+static void run_claim_timed_or_not(void)
+{
+    apiary_claim_t claim = {.struct_size = sizeof claim};
+
+    actor.result = apiary_claim(actor.api, "key", TTL, NULL, &claim);
+    if (actor.result != 0 && actor.result != APIARY_EHELD) fail("claim: %d", actor.result);
+    if (actor.result == 0 && claim.expires == APIARY_FOREVER) fail("its holder is told that it lasts for ever");
+}
+
+static void other_steal(void)
+{
+    world_due();
+    survivor.result = takes("key", APIARY_FOREVER, true);
+    if (survivor.result < 0) fail("the thief's claim: %d", survivor.result);
+}
+
+static void before_stolen(bool over)
+{
+    (void)over;
+    if (survivor.result == 1 && !holds("key", had.token)) fail("the thief has lost its claim");
+    ap_claims_end(survivor.seg, survivor.lane.index);
+}
+
 static void other_reap(void)
 {
     ap_reap_all(survivor.seg, survivor.lane.index, world_hooks);
@@ -417,6 +441,8 @@ const struct operation pairs_claim[] = {
      .other = other_claim_again, .before = before_evicted, .after = after_pair},
     {.name = "claim_steal|claim_renew", .registry = true, .image = image_expired, .run = run_steal_or_not, .other = other_renew,
      .before = before_renewed, .after = after_pair},
+    {.name = "claim_timed|claim_steal", .registry = true, .run = run_claim_timed_or_not, .other = other_steal,
+     .before = before_stolen, .after = after_pair},
     {.name = "reap_claims|claim", .registry = true, .image = image_dead_claims, .prepare = prepare_reap_claims,
      .run = run_reap_claims, .other = other_reap, .before = before_reaped, .after = after_pair},
     {.name = NULL},
