@@ -117,7 +117,7 @@ AP_ALWAYS_INLINE int claim_find(const struct ap_segment *seg, const struct ap_cl
 /* ---- the line --------------------------------------------------------------------------------------------------- */
 
 /* The living lane that waits for the row with the lowest number below `before`; NULL: none does. */
-static struct ap_lane *line_first(const struct ap_segment *seg, uint32_t row, uint64_t before)
+static struct ap_lane *line_first(const struct ap_segment *seg, const struct ap_claim *row, uint64_t before)
 {
     struct ap_lane *first = NULL;
 
@@ -125,7 +125,7 @@ static struct ap_lane *line_first(const struct ap_segment *seg, uint32_t row, ui
         struct ap_lane *lane = ap_lane_at(seg, i);
         uint64_t waits = ap_load_relaxed(&lane->waits);
 
-        if ((waits & 0xffff) != row + 1 || waits >> 16 >= before || !ap_lane_lives(lane)) continue;
+        if (waits >> 16 >= before || !lane_awaits(seg, lane, waits, row)) continue;
         first = lane;
         before = waits >> 16;
     }
@@ -134,7 +134,7 @@ static struct ap_lane *line_first(const struct ap_segment *seg, uint32_t row, ui
 
 static __attribute__((noinline)) void line_ring_slow(const struct ap_segment *seg, struct ap_claim *row, uint32_t waiting)
 {
-    struct ap_lane *first = line_first(seg, row_index(seg, row), UINT64_MAX);
+    struct ap_lane *first = line_first(seg, row, UINT64_MAX);
 
     if (first != NULL) ap_bell_ring(seg->ops, &first->bell); /* its fence: BELL-F1 pairs BELL-F2 */
     else ap_cas(&row->waiting, &waiting, waiting & ~1u); /* unless somebody has raised it since */
@@ -155,14 +155,15 @@ static bool line_before(const struct ap_segment *seg, struct ap_claim *row, uint
 {
     if (__builtin_expect((ap_load_relaxed(&row->waiting) & 1) == 0, 1)) return false;
     if (seg->ops->now() >= ap_load_relaxed(&row->freed) + AP_CLAIM_GRACE) return false;
-    return line_first(seg, row_index(seg, row), ticket) != NULL;
+    return line_first(seg, row, ticket) != NULL;
 }
 
-void ap_claim_line(struct ap_segment *seg, struct ap_lane *lane, uint64_t ticket, uint32_t row)
+void ap_claim_line(struct ap_segment *seg, struct ap_lane *lane, const struct ap_claim_ask *ask, uint32_t row)
 {
     struct ap_claim *at = ap_claim_at(seg, row);
 
-    ap_store_relaxed(&lane->waits, ticket << 16 | (row + 1));
+    ap_store_relaxed(&lane->wants, AP_CLAIM_WANTS(ask->key.hash));
+    ap_store_relaxed(&lane->waits, ask->ticket << 16 | (row + 1));
     /* Its holder may free it without having seen the bit. */
     if (AP_CLAIM_STATE(ap_load_relaxed(&at->word)) == AP_CLAIM_HELD) ap_store_relaxed(&at->freed, seg->ops->now());
     ap_bell_raise(&at->waiting); /* CLAIM-R5 pairs CLAIM-A5; its fence: CLAIM-F2 pairs CLAIM-F1 */
@@ -254,7 +255,7 @@ static bool claim_idle(const struct ap_segment *seg, struct ap_claim *row)
     ap_fence_full(); /* CLAIM-F1 pairs CLAIM-F2 */
     waiting = ap_load_acquire(&row->waiting); /* CLAIM-A5 pairs CLAIM-R5 */
     if ((waiting & 1) == 0) return true;
-    if (line_first(seg, row_index(seg, row), UINT64_MAX) != NULL) return false;
+    if (line_first(seg, row, UINT64_MAX) != NULL) return false;
     return ap_cas(&row->waiting, &waiting, waiting & ~1u);
 }
 

@@ -13,6 +13,7 @@
  *                   waiting          eventcount (bell.h) of the line; writer: waiters, who rings
  *           line 1  counts; numbers, in row 0: the last number that was given out
  *           lane.waits               number << 16 | row + 1 of what the lane waits for, 0: nothing; writer: the lane
+ *           lane.wants               the upper half of that key's hash; writer: the lane
  * NUMBERS   One counter for the segment, for tokens, places in line and rows that are filled. It goes on when a key's row is used
  *           for another key, so nothing of a key has to be kept for its tokens to grow. A number is drawn after the word was seen
  *           that is to be exchanged, so it is higher than the word's. 48 bits: nine years at a million claims a second; then claims
@@ -33,7 +34,8 @@
  *           3 The home's word that names a row is completed by anybody: the row FREE, then the word with 0. No row is filled anew
  *           while its home names it.
  * LINE      1 A waiter draws a number, stores it in its lane, raises the row's `waiting` and then looks again. It takes the claim
- *           when it is FREE and no living lane waits for it with a lower number.
+ *           when it is FREE and no living lane waits for it with a lower number. The row may go to another key before the
+ *           number is there: by lane.wants those who ask for that key see that it is not theirs that is waited for.
  *           2 A lane that frees a claim rings the bell of the first living waiter. After a death all bells are rung (reap.h).
  *           3 Order is the waiters' custom, and the CAS of the word decides. So a waiter that is stopped as its turn comes is
  *           passed over after AP_CLAIM_GRACE, and a dead one at once.
@@ -78,6 +80,8 @@ enum ap_claim_state { AP_CLAIM_EMPTY, AP_CLAIM_FILLING, AP_CLAIM_FREE, AP_CLAIM_
 #define AP_CLAIM_NEVER ((UINT64_C(1) << 40) - 1)
 #define AP_CLAIM_UNIT 20 /* ns, as a power of two */
 #define AP_CLAIM_WHO(pid, caller, number) ((uint64_t)(pid) << 40 | (uint64_t)(caller) << 24 | AP_CLAIM_TAG(number))
+
+#define AP_CLAIM_WANTS(hash) ((uint32_t)((hash) >> 32))
 
 #define AP_CLAIMS_MAX 65535u
 #define AP_CLAIM_WINDOW 8u
@@ -169,8 +173,8 @@ AP_MUST_CHECK int ap_claim_check(const struct ap_segment *seg, const char *key, 
 
 /* A number of the segment; 0: they are used up. */
 uint64_t ap_claim_number(const struct ap_segment *seg);
-/* The lane waits for the row, which is looked at again afterwards. */
-void ap_claim_line(struct ap_segment *seg, struct ap_lane *lane, uint64_t ticket, uint32_t row);
+/* The lane waits for the row that had the key, and is looked at again afterwards. */
+void ap_claim_line(struct ap_segment *seg, struct ap_lane *lane, const struct ap_claim_ask *ask, uint32_t row);
 /* It does not wait any more, and the next in line is told to look: at who has the claim, or for the claim itself. */
 void ap_claim_leave(struct ap_segment *seg, struct ap_lane *lane);
 void ap_claim_counted(struct ap_segment *seg, uint32_t row, enum ap_claim_count count);

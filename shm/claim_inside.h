@@ -45,6 +45,13 @@ static inline uint64_t until_ns(uint64_t until)
     return time == AP_CLAIM_NEVER ? UINT64_MAX : time << AP_CLAIM_UNIT;
 }
 
+/* Whether the lane, whose `waits` is this, waits for the key that the row has. */
+static inline bool lane_awaits(const struct ap_segment *seg, const struct ap_lane *lane, uint64_t waits, const struct ap_claim *row)
+{
+    if ((waits & 0xffff) != row_index(seg, row) + 1) return false;
+    return ap_load_relaxed(&lane->wants) == AP_CLAIM_WANTS(ap_load_relaxed(&row->hash)) && ap_lane_lives(lane);
+}
+
 static inline bool holder_gone(const struct ap_segment *seg, uint64_t word)
 {
     return AP_CLAIM_LANE(word) != AP_NO_LANE && !ap_lane_alive(seg, AP_CLAIM_LANE(word));

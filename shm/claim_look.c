@@ -3,14 +3,14 @@
 
 #include "shm/claim_inside.h"
 
-static uint32_t line_length(const struct ap_segment *seg, uint32_t row)
+static uint32_t line_length(const struct ap_segment *seg, const struct ap_claim *row)
 {
     uint32_t n = 0;
 
     for (uint32_t i = 0; i < seg->geometry.lanes; i++) {
         const struct ap_lane *lane = ap_lane_at(seg, i);
 
-        n += (ap_load_relaxed(&lane->waits) & 0xffff) == row + 1 && ap_lane_lives(lane);
+        n += lane_awaits(seg, lane, ap_load_relaxed(&lane->waits), row);
     }
     return n;
 }
@@ -33,7 +33,7 @@ bool ap_claim_read(const struct ap_segment *seg, uint32_t index, struct ap_claim
     if (AP_CLAIM_LANE(word) == AP_NO_LANE && claim_told(until, AP_CLAIM_NUMBER(word)) && time_over(seg, until)) return false;
     memcpy(ret->key, words, sizeof ret->key);
     ret->key[APIARY_CLAIM_KEY_MAX] = '\0';
-    ret->waiting = line_length(seg, index);
+    ret->waiting = line_length(seg, row);
     return true;
 }
 

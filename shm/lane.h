@@ -9,7 +9,7 @@
  *                   crash                             writer: joiner, its own thread as it crashes, who opens a JUDGED lock
  *           line 1  the robust mutex          writer: owner, kernel at its death, monitors (waiters bit)
  *           line 2  bell                      writer: owner, its wakers
- *                   waits                     writer: owner (claim.h)
+ *                   waits, wants              writer: owner (claim.h)
  *           line 3  hand[], inside            writer: owner only; for the reaper
  * LIFE      1 `life` = epoch << 8 | state.
  *           2 FREE(e) -> LIVE(e) by the joiner that holds the mutex.
@@ -99,7 +99,7 @@ struct ap_lane {
     pthread_mutex_t mutex AP_ALIGNED;
 
     uint32_t bell AP_ALIGNED; /* bell.h */
-    uint8_t pad1[4];
+    uint32_t wants; /* of the key for which it waits (claim.h) */
     uint64_t waits; /* for a claim (claim.h); 0: for none */
 
     uint64_t hand[AP_HANDS] AP_ALIGNED; /* references (task.h) of what this lane runs, 0: none */

@@ -27,7 +27,7 @@ static int wait_look(const struct claim_waiting *w)
 
     while ((r = ap_claim_take(w->seg, w->ask, w->view)) == 0) {
         if ((ap_load_relaxed(&lane->waits) & 0xffff) == w->view->row + 1) return 0;
-        ap_claim_line(w->seg, lane, w->ask->ticket, w->view->row);
+        ap_claim_line(w->seg, lane, w->ask, w->view->row);
     }
     return r;
 }

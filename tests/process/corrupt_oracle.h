@@ -146,7 +146,6 @@ static void oracle_lane(struct oracle *o, uint32_t i)
     HOLDS(l->crash <= 66, "lane", i, l->crash);
     ZEROS("lane", i, l->pad0, &l->mutex);
     ZEROS("lane", i, &l->mutex + 1, &l->bell);
-    ZEROS("lane", i, &l->bell + 1, &l->waits);
     HOLDS(l->waits == 0 || (l->waits & 0xffff) - 1 < o->seg->sections[AP_SECTION_CLAIMS].count, "lane", i, l->waits);
     ZEROS("lane", i, &l->waits + 1, l->hand);
 }

@@ -348,13 +348,12 @@ Test(claim, a_line)
 Test(claim, a_turn_that_is_not_taken)
 {
     apiary_claim_t claim, other;
-    struct ap_claim_key key;
+    struct ap_claim_ask ask = {.ticket = ap_claim_number(seg)};
     struct ap_lane *lane = ap_lane_at(seg, client->anchor->lane.index);
 
     cr_assert_eq(claims("k", APIARY_FOREVER, 0, &claim), 0);
-    cr_assert_eq(ap_claim_key(seg, "k", &key), 0);
-    for (uint32_t i = 0; i < 16; i++)
-        if (AP_CLAIM_STATE(ap_claim_at(seg, i)->word) == AP_CLAIM_HELD) ap_claim_line(seg, lane, ap_claim_number(seg), i);
+    cr_assert_eq(ap_claim_key(seg, "k", &ask.key), 0);
+    ap_claim_line(seg, lane, &ask, AP_CLAIM_TOKEN_ROW(claim.token));
     cr_assert_eq(apiary_claim_release(client, "k", claim.token), 0);
     cr_expect_eq(claims("k", SECOND, 0, &other), APIARY_EHELD, "it is the turn of the one who waits");
     cr_expect_eq(claims("k", SECOND, APIARY_CLAIM_USE_EXISTING, &other), APIARY_EHELD);
@@ -362,6 +361,24 @@ Test(claim, a_turn_that_is_not_taken)
     cr_expect_eq(claims("k", SECOND, 0, &other), 0);
     ap_claim_leave(seg, lane);
     cr_expect_eq(lane->waits, 0);
+}
+
+/* It stood still as the row went to another key, and has not looked again yet. */
+Test(claim, who_waits_for_another_key)
+{
+    struct ap_claim_ask ask = {.ticket = ap_claim_number(seg)};
+    struct ap_lane *lane = ap_lane_at(seg, client->anchor->lane.index);
+    struct ap_claim_view view;
+    apiary_claim_t claim;
+
+    cr_assert_eq(claims("k", APIARY_FOREVER, 0, &claim), 0);
+    cr_assert_eq(ap_claim_key(seg, "another", &ask.key), 0);
+    ap_claim_line(seg, lane, &ask, AP_CLAIM_TOKEN_ROW(claim.token));
+    cr_assert(ap_claim_read(seg, AP_CLAIM_TOKEN_ROW(claim.token), &view));
+    cr_expect_eq(view.waiting, 0, "nobody waits for this key");
+    cr_assert_eq(apiary_claim_release(client, "k", claim.token), 0);
+    cr_expect_eq(claims("k", SECOND, 0, &claim), 0, "nobody has it, and nobody waits for it");
+    ap_claim_leave(seg, lane);
 }
 
 Test(claim, waiting_ends)
