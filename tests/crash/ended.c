@@ -1,6 +1,8 @@
 /* tests/crash/ended.c - what ended threads and forgetful callers have left: lanes are taken over, results given up. */
 #include "sweep.h"
 
+#include <linux/futex.h>
+
 #include "shm/uncollected.h"
 
 /* A lane that another thread of the actor's process has left. */
@@ -42,6 +44,42 @@ void before_lives(bool over)
     if (survivor.result == 0) fail("a lane that changes hands seemed dead");
     if (over && actor.result == 0) fail("a lane that nobody holds was not taken over");
     if (over && actor.result == 1) fail("a lane that changed hands was recovered");
+}
+
+#define FIRST_THREAD 1u
+#define NEXT_THREAD 2u
+
+/* As ap_lane_take_over by a thread that there is not, so that it need not unlock it. */
+static void taken_by(struct ap_lane *lane, uint32_t thread)
+{
+    ap_store_relaxed((uint32_t *)ap_robust_word(&lane->mutex), thread);
+    ap_store_relaxed(&lane->tid, thread);
+    ap_store_relaxed(&lane->turns, lane->turns + 1);
+    ap_store_release(&lane->kind, AP_LANE_THREAD);
+}
+
+void image_handed(void)
+{
+    if (ap_lane_open(survivor.seg, survivor.lane.member, &survivor.second) < 0) abort();
+    ap_lane_share(&survivor.second);
+    taken_by(survivor.second.lane, FIRST_THREAD);
+}
+
+/* Who looks has seen one thread's lock, and then the next one's id. */
+void run_lives(void)
+{
+    actor.result = ap_lane_lives(ap_lane_at(actor.seg, survivor.second.index));
+}
+
+void other_hands_on(void)
+{
+    taken_by(survivor.second.lane, NEXT_THREAD);
+}
+
+void before_handed(bool over)
+{
+    if (over && actor.result == 0) fail("a lane that changed hands while it was looked at seemed dead");
+    locks_change(NEXT_THREAD, FUTEX_OWNER_DIED);
 }
 
 /* The survivor's result lies there, long past its deadline. */

@@ -548,6 +548,7 @@ const struct operation pairs[] = {
     {.name = "move|reap_consumer", .image = image_dead_consumer_task, .run = run_move, .other = other_reap},
     {.name = "lane_share|reap", .run = run_lane_share, .other = other_reap, .before = before_shared},
     {.name = "lane_take_over|lives", .prepare = prepare_left, .run = run_take_over, .other = other_lives, .before = before_lives},
+    {.name = "lane_lives|hand_on", .image = image_handed, .run = run_lives, .other = other_hands_on, .before = before_handed},
     {.name = "lane_open|join_and_die", .run = run_lane, .other = other_join_and_die},
     {.name = "lane_open|share_marked", .run = run_lane, .other = other_share_marked, .before = before_share_marked},
     {.name = "give_up|put_back", .registry = true, .prepare = prepare_given_up, .run = run_give_up, .other = other_put_back,

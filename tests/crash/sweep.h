@@ -152,6 +152,10 @@ void run_leave(void);
 void run_take_over(void);
 void other_lives(void);
 void before_lives(bool over);
+void image_handed(void);
+void run_lives(void);
+void other_hands_on(void);
+void before_handed(bool over);
 void image_uncollected(void);
 void after_uncollected(bool over);
 

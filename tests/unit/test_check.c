@@ -274,6 +274,20 @@ Test(check, rings)
     CORRUPTS(r->reserved0[0], 1, "ring", index, "Q8");
 }
 
+/* Cells that contradict each other say nothing of the ring that is looked at next. */
+Test(check, each_ring_by_its_own_cells)
+{
+    struct ap_ring *torn = ap_at(&d.seg, AP_SECTION_RINGS, 12), *next = ap_at(&d.seg, AP_SECTION_RINGS, 13);
+
+    cr_assert(torn->head == 0 && torn->tail == 0 && next->head == 0 && next->tail == 0);
+    torn->cells[0] = UINT64_C(2) << 60 | AP_REF(5, 1);
+    next->tail = 1;
+    dump_memory(bytes, size, &d);
+    check();
+    cr_expect_not_null(find("ring", 12, &torn->cells[0], "Q4"), "%u findings, the first: %s", all.count, first_text());
+    cr_expect_not_null(find("ring", 13, &next->tail, "Q1"), "%u findings, the first: %s", all.count, first_text());
+}
+
 Test(check, blocks)
 {
     uint64_t *owned = NULL, *request = NULL, *result = NULL;

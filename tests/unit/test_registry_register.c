@@ -136,6 +136,27 @@ Test(register, agents_that_are_not_there)
     cr_expect_eq(ap_swarm_register(client->seg, &r), 0);
 }
 
+/* The list has one agent more than are to be registered: what that one names belongs to another swarm. */
+Test(register, an_agent_behind_the_list)
+{
+    struct ap_agent_registration other = {.name = "other", .capabilities = both}, list[2] = {{.name = "a", .capabilities = echo},
+                                                                                            {.name = "b", .capabilities = both}};
+    struct ap_swarm_registration keeps, r;
+    struct ap_agent_record before;
+
+    cr_assert_eq(enrol(&keeps, "keeps", "0", &other, 1), 0);
+    before = *ap_agent_at(client->seg, other.queue);
+    list[1].queue = other.queue;
+    list[1].lane = control();
+    cr_assert_eq(enrol(&r, "server", "0", list, 1), 0);
+    cr_expect_eq(list[1].queue, other.queue);
+    cr_expect_arr_eq(ap_agent_at(client->seg, other.queue), &before, sizeof before);
+    for (uint32_t q = 0; q < client->seg->geometry.queues; q++)
+        cr_expect_eq(AP_QUEUE_STATE(ap_queue_at(client->seg, q)->life) != AP_QUEUE_FREE, q == other.queue || q == list[0].queue,
+                     "queue %u", q);
+    assert_sound();
+}
+
 /* Each once, however often it is named, and with a version as without it; no more than there is room for. */
 Test(register, the_capabilities_of_an_agent)
 {

@@ -107,6 +107,24 @@ Test(steps, a_reserved_slot_has_nothing_of_its_former_task)
     expect_same(slot, &wanted, "neither is it published again, nor taken back");
 }
 
+/* Until its time has come it waits at no queue, whatever a former task of the slot has left there. */
+Test(steps, a_scheduled_slot_names_no_queue)
+{
+    uint32_t index = reserve();
+    struct ap_slot *slot = slot_of(index), wanted;
+
+    slot->queue = 3;
+    slot->due = 77;
+    wanted = *slot;
+    wanted.word = AP_WORD_WITH(slot->word, AP_TASK_SCHEDULED, 0);
+    wanted.queue = 0;
+    wanted.due = 5000;
+    cr_expect(ap_slot_schedule(&slabs, slot, index, 5000));
+    expect_same(slot, &wanted, "scheduled");
+    cr_expect_not(ap_slot_schedule(&slabs, slot, index, 6000), "it waits already");
+    expect_same(slot, &wanted, "not scheduled again");
+}
+
 Test(steps, what_is_taken_back_gives_back_its_block)
 {
     uint32_t index = reserve();
