@@ -65,10 +65,10 @@ void image_handed(void)
     taken_by(survivor.second.lane, FIRST_THREAD);
 }
 
-/* Who looks has seen one thread's lock, and then the next one's id. */
+/* As after a first look that found them apart: the lock of one thread is seen, and the id of the next. */
 void run_lives(void)
 {
-    actor.result = ap_lane_lives(ap_lane_at(actor.seg, survivor.second.index));
+    actor.result = ap_lane_unheld_lives(ap_lane_at(actor.seg, survivor.second.index));
 }
 
 void other_hands_on(void)
