@@ -4,6 +4,7 @@
 #include "tests/unit/steps_fixture.h"
 
 #include "agents/runtime/placed.h"
+#include "registry/routing/dead.h"
 #include "shm/probe.h"
 
 static char large[64]; /* the name of another segment, of a test that makes one */
@@ -371,7 +372,8 @@ static apiary_t *large_make(struct ap_swarm_registration *r)
     cr_assert_eq(ap_registry_create(&options, message, sizeof message, &seg), 0, "%s", message);
     ap_segment_unmap(seg);
     cr_assert_eq(apiary_attach(large, NULL, &server), 0);
-    r->lane = r->agents[0].lane = server->anchor->lane.index;
+    r->lane = server->anchor->lane.index;
+    for (size_t i = 0; i < r->agent_count; i++) r->agents[i].lane = r->lane;
     r->member = server->member;
     cr_assert_eq(ap_swarm_register(server->seg, r), 0);
     return server;
@@ -425,6 +427,54 @@ Test(probe, finds_a_slot_where_the_table_is_full)
     cr_expect_eq(task.slot, last.slot);
     cr_expect_eq(AP_LEASE_LANE(ap_slab_at(c->seg, slabs - 1)->lease), 0);
     answer(server, agent.queue);
+    ap_swarm_deregister(server->seg, r.lane, &r);
+    cr_expect_eq(apiary_detach(c), 0);
+    cr_expect_eq(apiary_detach(server), 0);
+}
+
+/* Two probes lie in the same slab. It goes back when both are over, also where nobody collects them, and not before. */
+Test(probe, slots_that_are_kept_for_them)
+{
+    static const char *const first[] = {"first", NULL}, *const second[] = {"second", NULL};
+    struct ap_agent_registration agents[] = {{.name = "one", .capabilities = first}, {.name = "two", .capabilities = second}};
+    struct ap_swarm_registration r = {.service = "large", .agents = agents, .agent_count = 2};
+    apiary_t *server = large_make(&r), *c;
+    uint64_t *lease = &ap_slab_at(server->seg, TABLE / AP_SLAB_SLOTS - 1)->lease;
+    apiary_task_t task, own[3], kept_ones[2];
+    apiary_result_t result = {.struct_size = sizeof result};
+    uint32_t n = 0;
+    uint64_t token;
+
+    cr_assert_eq(apiary_attach(large, NULL, &c), 0);
+    *lease = AP_LEASE(5, 0); /* it is not the first that it has, as those of the others are */
+    for (; apiary_delegate(c, "first", "x", 1, NULL, &task) == 0; n++) own[n % 3] = task;
+    for (int i = 0; i < 2; i++) {
+        cr_assert_eq(apiary_delegate(c, i == 0 ? "first" : "second", NULL, 0, &plain, &kept_ones[i]), 0);
+        cr_expect_eq(kept_ones[i].slot / AP_SLAB_SLOTS, TABLE / AP_SLAB_SLOTS - 1);
+        cr_expect_eq(kept_ones[i].epoch, AP_LEASE_EPOCH(*lease));
+        cr_expect_eq(AP_LEASE_LANE(*lease), c->anchor->lane.index + 1);
+    }
+    for (int i = 0; i < 3; i++) {
+        cr_assert_eq(apiary_cancel(c, own[i]), 0);
+        cr_assert_eq(apiary_await(c, own[i], APIARY_FOREVER, &result), 0);
+        cr_assert_eq(apiary_release(c, &result), 0);
+    }
+    answer(server, agents[0].queue);
+    ap_give_up(c, kept_ones[0]);
+    cr_assert_eq(apiary_delegate(c, "first", NULL, 0, &plain, &task), 0);
+    cr_expect_neq(task.slot / AP_SLAB_SLOTS, TABLE / AP_SLAB_SLOTS - 1, "the lane has slots of its own again");
+    cr_expect_eq(AP_LEASE_LANE(*lease), c->anchor->lane.index + 1, "one of both still waits");
+    answer(server, agents[0].queue);
+    ap_give_up(c, task);
+    cr_assert_eq(ap_task_claim(server->seg, server->anchor->lane.index, agents[1].queue,
+                               AP_REF(kept_ones[1].slot, kept_ones[1].generation), &token), 1);
+    ap_give_up(c, kept_ones[1]);
+    cr_assert_eq(ap_task_finish(server->seg, kept_ones[1].slot, token, 0), 0);
+    ap_task_free_unseen(server->seg, server->anchor->lane.index, kept_ones[1].slot, ap_slot_leave, server->seg);
+    cr_expect_eq(AP_LEASE_LANE(*lease), c->anchor->lane.index + 1);
+    cr_assert_eq(apiary_delegate(c, "first", NULL, 0, &plain, &task), 0);
+    cr_expect_eq(AP_LEASE_LANE(*lease), 0, "none is left there");
+    answer(server, agents[0].queue);
     ap_swarm_deregister(server->seg, r.lane, &r);
     cr_expect_eq(apiary_detach(c), 0);
     cr_expect_eq(apiary_detach(server), 0);
