@@ -2,8 +2,12 @@
  * before. */
 #include "registry_fixture.h"
 
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 
 #include "agents/runtime/crash.h"
 #include "agents/runtime/worker.h"
@@ -39,6 +43,31 @@ static void by_raise(void)
 static void by_trap(void)
 {
     raise(SIGTRAP);
+}
+
+/* The thread would go on behind each of these: they are not raised again by themselves. */
+static void by_breakpoint(void)
+{
+#if defined __x86_64__
+    __asm__ __volatile__("int3");
+#else
+    raise(SIGTRAP);
+#endif
+}
+
+static void by_forbidden_call(void)
+{
+    struct sock_filter rules[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_getppid, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRAP),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    const struct sock_fprog program = {.len = sizeof rules / sizeof rules[0], .filter = rules};
+
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0)
+        syscall(SYS_getppid);
+    else raise(SIGSYS);
 }
 
 static void by_exit(void)
@@ -206,6 +235,8 @@ Test(crash, each_end_says_how_it_came)
         {NULL, by_fault, -SIGSEGV, SIGSEGV},
         {NULL, by_raise, -SIGFPE, SIGFPE},
         {NULL, by_trap, -SIGTRAP, SIGTRAP},
+        {NULL, by_breakpoint, -SIGTRAP, SIGTRAP},
+        {NULL, by_forbidden_call, -SIGSYS, SIGSYS},
         {NULL, abort, -SIGABRT, SIGABRT},
         {NULL, by_overflow, -SIGSEGV, SIGSEGV},
         {NULL, by_another, -SIGSEGV, 0},

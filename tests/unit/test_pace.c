@@ -106,6 +106,8 @@ Test(pace, calm_narrows_the_margin)
     cr_expect_eq(queue.margin, 187, "19 are not enough");
     look(1020 * MS, 21);
     cr_expect_eq(queue.margin, 185);
+    look(1021 * MS, 22);
+    cr_expect_eq(queue.margin, 185, "that calm is paid for");
     for (uint64_t i = 1; i < 100; i++) look((1020 + i) * MS, 21 + 20 * i);
     cr_expect_eq(queue.margin, AP_MARGIN_LEAST, "%u", queue.margin);
 }

@@ -118,6 +118,28 @@ Test(worker_steps, a_suspect_is_alone_in_its_agent)
     cr_expect_eq(code_of(after), 0);
 }
 
+/* Also where they have timers, whose end is an occasion to look at what is marked. */
+Test(worker_steps, a_suspect_waits_for_the_last_of_several)
+{
+    const apiary_delegate_options_t timed = {.struct_size = sizeof timed, .start_to_close = LONG};
+    apiary_task_t tasks[2], suspect;
+
+    hive_handlers(keep, count);
+    for (int i = 0; i < 2; i++) cr_assert_eq(apiary_delegate(a, "first", "x", 1, &timed, &tasks[i]), 0);
+    cr_assert_eq(ap_worker_serve(&hive.worker), 2);
+    suspect = asked_suspect("first");
+    ap_worker_serve(&hive.worker);
+    cr_expect_eq(apiary_job_reply(kept[0], NULL, 0), 0);
+    ap_worker_serve(&hive.worker);
+    cr_expect_eq(kept_count, 2, "one of them is still in hand");
+    cr_expect_eq(apiary_job_reply(kept[1], NULL, 0), 0);
+    ap_worker_serve(&hive.worker);
+    cr_assert_eq(kept_count, 3);
+    cr_expect_eq(apiary_job_reply(kept[2], NULL, 0), 0);
+    for (int i = 0; i < 2; i++) cr_expect_eq(code_of(tasks[i]), 0);
+    cr_expect_eq(code_of(suspect), 0);
+}
+
 Test(worker_steps, a_suspect_waits_and_is_alone_for_a_time)
 {
     apiary_task_t tasks[3];
