@@ -105,6 +105,34 @@ Test(batch, in_part)
     assert_sound();
 }
 
+/* As of a task that is delegated alone, whatever it is about. */
+Test(batch, a_refusal_is_told)
+{
+    apiary_delegate_options_t none = {.struct_size = 0};
+    apiary_request_t q = {.struct_size = sizeof q, .capability = "nobody.offers"}, both = {.struct_size = sizeof both};
+    apiary_refusal_t refusal = {.struct_size = sizeof refusal};
+    apiary_capability_t bound = {.check = 1};
+    apiary_task_t task;
+    size_t n;
+
+    cr_expect_eq(apiary_refusal(client, &refusal), APIARY_ESTALE);
+    cr_expect_eq(apiary_delegate_batch(client, &q, 1, &task, &n), APIARY_ENOCAP);
+    cr_assert_eq(apiary_refusal(client, &refusal), 0);
+    cr_expect_eq(refusal.error, APIARY_ENOCAP);
+    cr_expect_eq(apiary_delegate_batch(client, &both, 1, &task, &n), APIARY_EINVAL, "neither a name nor a bound one");
+    cr_assert_eq(apiary_refusal(client, &refusal), 0);
+    cr_expect_eq(refusal.error, APIARY_EINVAL);
+    q.capability = NULL;
+    q.bound = &bound;
+    cr_expect_eq(apiary_delegate_batch(client, &q, 1, &task, &n), APIARY_ESTALE);
+    cr_assert_eq(apiary_refusal(client, &refusal), 0);
+    cr_expect_eq(refusal.error, APIARY_ESTALE);
+    q.options = &none;
+    cr_expect_eq(apiary_delegate_batch(client, &q, 1, &task, &n), APIARY_EINVAL);
+    cr_assert_eq(apiary_refusal(client, &refusal), 0);
+    cr_expect_eq(refusal.error, APIARY_EINVAL);
+}
+
 /* The worker holds the second: after the caller's time the first result is there, and the rest is awaited again. */
 Test(batch, awaited_in_part)
 {
