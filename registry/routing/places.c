@@ -130,7 +130,7 @@ static void look_places(struct ap_look *look)
         uint32_t lane = (uint32_t)(word & 0xffff) - 1;
 
         if (word == 0) continue;
-        switch (word >> 16 != 0 ? ap_look_owner(look, lane, &life) : AP_OWNER_ABSENT) {
+        switch (ap_look_owner(look, lane, &life)) {
         case AP_OWNER_ABSENT:
             ap_look_found(look, AP_CORRUPT, &row->holder[i], word, "N1", "lane %u is out of range", lane);
             break;

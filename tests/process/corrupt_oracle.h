@@ -478,8 +478,8 @@ static void oracle_places(struct oracle *o)
             uint64_t word = row->holder[k];
             uint32_t lane = (uint32_t)(word & 0xffff) - 1;
 
-            HOLDS(word == 0 || (word >> 16 != 0 && lane_is(o, lane) == LANE_LIVE &&
-                                ap_lane_at(o->seg, lane)->life >> 8 == word >> 16), "places", c, row->holder[k]);
+            HOLDS(word == 0 || (lane_is(o, lane) == LANE_LIVE && ap_lane_at(o->seg, lane)->life >> 8 == word >> 16), "places", c,
+                  row->holder[k]);
         }
         ZEROS("places", c, &row->waited + 1, row + 1);
     }

@@ -227,7 +227,10 @@ Test(check, queues)
     CORRUPTS(q->probes[7], AP_REF(1, 0), "queue", 0, "Q12");
     CORRUPTS(q->probes[7], AP_REF(1, 1) | UINT64_C(1) << 60, "queue", 0, "Q12");
     CORRUPTS(ap_places_at(&d.seg, 0)->holder[1], UINT64_C(1) << 16 | 0xffff, "places", 0, "N1");
-    CORRUPTS(ap_places_at(&d.seg, 0)->holder[1], 1, "places", 0, "N1");
+    CORRUPTS(ap_places_at(&d.seg, 0)->holder[1], UINT64_C(1) << 16, "places", 0, "N1");
+    SOUND(ap_places_at(&d.seg, 0)->holder[1], 1); /* of a lane in its first life */
+    REPAIRS(ap_places_at(&d.seg, 0)->holder[1], UINT64_C(1) << 16 | 1, "places", 0, "N1");
+    REPAIRS(ap_places_at(&d.seg, 0)->holder[1], UINT64_C(1) << 16 | 12, "places", 0, "N1");
     CORRUPTS((&ap_places_at(&d.seg, 0)->waited)[1], 1, "places", 0, "N1");
     CORRUPTS(ap_homes_at(&d.seg, 0)->of[1], 4000, "homes", 0, "H1");
     CORRUPTS(ap_homes_at(&d.seg, 0)->of[1], AP_PROVIDER(0, AP_QUEUE_LIFE(AP_QUEUE_EPOCH(q->life) + 1, 0, 0)), "homes", 0, "H1");

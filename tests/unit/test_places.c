@@ -339,6 +339,58 @@ Test(places, the_dead_have_none)
     cr_expect_eq(*word, 0);
 }
 
+static char findings[512];
+
+static void on_finding(void *user, const struct ap_finding *f)
+{
+    size_t n = strlen(findings);
+
+    (void)user;
+    if (strcmp(f->structure, "places") != 0) return; /* the clock of these tests is not that of the lanes */
+    snprintf(findings + n, sizeof findings - n, "%s%s: %s", n > 0 ? "; " : "", f->rule, f->text);
+}
+
+static const char *checked(void)
+{
+    struct ap_report report = {.found = on_finding};
+
+    findings[0] = '\0';
+    ap_check_all(b->seg, &report);
+    return findings;
+}
+
+/* Of a lane in its first life as of one in a later one. */
+Test(places, who_has_one_and_who_seems_to)
+{
+    uint64_t *word = &ap_places_at(b->seg, first())->holder[0];
+    const struct ap_lane_handle *own = &b->anchor->lane;
+    struct ap_lane_handle later;
+    uint32_t place, last = b->seg->geometry.lanes - 1;
+
+    declare(1);
+    cr_assert_eq(own->epoch, 0);
+    cr_assert(ap_places_take(b->seg, first(), own, &place));
+    cr_expect_str_eq(checked(), "");
+    ap_places_return(b->seg, first(), own, place, hive.agents[0].queue);
+    for (int i = 0; i < 3; i++) {
+        cr_assert_eq(ap_lane_open(b->seg, b->member, &later), 0);
+        cr_assert_eq(later.epoch, (uint64_t)i);
+        cr_assert(ap_places_take(b->seg, first(), &later, &place));
+        cr_expect_str_eq(checked(), "");
+        ap_lane_close(&later);
+        cr_expect_str_eq(checked(), "N1: lane 2, which has it, is gone");
+        ap_places_return(b->seg, first(), &later, place, hive.agents[0].queue);
+    }
+    *word = UINT64_C(1) << 16 | (own->index + 1);
+    cr_expect_str_eq(checked(), "N1: lane 1, which has it, is gone", "a later life than the lane has");
+    *word = UINT64_C(1) << 16 | (last + 1);
+    cr_expect_not_null(strstr(checked(), "which has it, is gone"));
+    *word = last + 2;
+    cr_expect_not_null(strstr(checked(), "is out of range"));
+    *word = 0;
+    cr_expect_str_eq(checked(), "");
+}
+
 /* Another provider, which sleeps, with something in its rings. */
 Test(places, the_others_are_told)
 {
