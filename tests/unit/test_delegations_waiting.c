@@ -182,3 +182,15 @@ Test(delegations_waiting, a_pause_after_each_look)
         cr_expect_eq(poll_all(), 0);
     }
 }
+
+Test(delegations_waiting, the_soonest_end_counts)
+{
+    const apiary_delegate_options_t soon = {.struct_size = sizeof soon, .timeout = 500},
+                                    later = {.struct_size = sizeof later, .timeout = 900};
+
+    one_ticket();
+    cr_assert_eq(delegate("second", "x", &later, "1"), 0);
+    cr_assert_eq(delegate("second", "x", &soon, "2"), 0);
+    cr_assert_eq(delegate("second", "x", &later, "3"), 0);
+    cr_expect_eq(ap_delegations_due(&hive.worker), clock_now + 500);
+}

@@ -171,6 +171,17 @@ Test(majors, a_canary_gets_its_part_and_the_rest_goes_where_it_went)
     cr_expect_eq(picked("work@3"), 2);
 }
 
+/* What it does not get goes to those that have no major, and not to the canary by their name's turns. */
+Test(majors, a_canary_of_a_name_that_has_no_major)
+{
+    static const struct ap_terms few = {.canary = 10 + 1};
+
+    enter(0, "work", NULL, none, none);
+    enter(1, "work@2", NULL, few, none);
+    uint32_t n = part(2000, 1);
+    cr_expect(n > 120 && n < 280, "%u of 2000", n);
+}
+
 Test(majors, terms_of_one_agents_entries_are_added_up)
 {
     static const struct ap_terms pinned = {.bare = AP_BARE_MAJOR(1) + 1}, few = {.canary = 5 + 1};

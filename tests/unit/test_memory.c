@@ -263,6 +263,54 @@ Test(memory, full)
     cr_expect_eq(put("k4", "y"), 0);
 }
 
+/* Where blocks are out the value of before stays, and no row is left of the one that would have come. */
+Test(memory, no_block)
+{
+    static const uint32_t sizes[] = {256, 1024, 4096, 16384, 65536, 1 << 18, 1 << 20};
+    char big[1000] = "";
+    void *loans[64];
+    uint64_t version = 77;
+    uint32_t n = 0;
+
+    cr_assert_eq(put("k", "before"), 0);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
+        while (n < 64 && apiary_loan(client, sizes[i], &loans[n]) == 0) n++;
+    for (int i = 0; i < 3; i++) {
+        cr_expect_eq(apiary_memory_put(m, i < 2 ? "k" : "new", big, sizeof big, 0, &version), APIARY_ENOBLOCK);
+        cr_expect_eq(version, 77, "what fails tells nothing");
+        cr_expect_eq(rows_used(), 1);
+        cr_expect_eq(ap_draft_at(client->seg, client->anchor->lane.index)->fresh, 0);
+    }
+    cr_expect_str_eq(text_of("k"), "before");
+    cr_expect_null(text_of("new"));
+    while (n > 0) cr_expect_eq(apiary_unloan(client, loans[--n]), 0);
+    cr_expect_eq(apiary_memory_put(m, "k", big, sizeof big, 0, &version), 0);
+    cr_expect_neq(version, 77);
+    cr_expect_eq(rows_used(), 1);
+}
+
+/* A place that somebody has written over: its row is none of the table's. */
+Test(memory, a_place_without_a_row)
+{
+    struct ap_memory_name space;
+    struct ap_memory_key key;
+    uint64_t *place;
+    char text[64];
+    apiary_memory_value_t v = {.struct_size = sizeof v};
+
+    cr_assert_eq(ap_memory_name("space", false, &space), 0);
+    cr_assert_eq(ap_memory_key(&space, "k", &key), 0);
+    for (uint32_t i = 0; i < AP_MEMORY_PLACES; i += AP_MEMORY_PLACES - 1) {
+        place = &ap_bucket_of(client->seg, key.hash)->place[i];
+        *place = AP_PLACE(key.hash, 1, 0x3fffff);
+        cr_expect_eq(apiary_memory_get(m, "k", text, sizeof text, &v), APIARY_ECORRUPT);
+        cr_expect_eq(apiary_memory_get(m, "k", NULL, 0, &v), APIARY_ECORRUPT);
+        cr_expect_eq(put("k", "x"), APIARY_ECORRUPT);
+        cr_expect_eq(apiary_memory_delete(m, "k"), APIARY_ECORRUPT);
+        *place = 0;
+    }
+}
+
 /* Keys of one bucket. */
 Test(memory, full_bucket)
 {

@@ -102,6 +102,18 @@ Test(policy, the_shortest_wait_is_the_default)
     cr_expect_eq(shares(10)[0], 10);
 }
 
+/* The last queue of the table had its turn. */
+Test(policy, behind_the_last_queue_comes_the_first)
+{
+    enter(2, by_turns);
+    for (uint32_t turn = client->seg->geometry.queues; turn < client->seg->geometry.queues + 2; turn++) {
+        balance.turn = turn;
+        memset(places, 0, sizeof places);
+        cr_expect_eq(picked_with(0), 0);
+        cr_expect_eq(picked_with(0), 1);
+    }
+}
+
 Test(policy, a_failure_is_charged_however_quick)
 {
     enter(2, by_wait);
