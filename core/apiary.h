@@ -470,8 +470,8 @@ typedef struct apiary_claim {
  *   pass apiary_claim_check any more. A claim that STAYS is then free. Another one stays its living holder's, which may renew it,
  *   until somebody asks with STEAL_IF_EXPIRED, or waits: the first who waits takes it.
  * 3 WAIT blocks, an agent's worker, too. After `timeout` APIARY_EHELD. APIARY_EINTERRUPTED after apiary_interrupt. Order: first
- *   come, first served, among the living; one that does not run for a second when its turn has come is passed over. A caller that
- *   does not wait is refused while somebody does.
+ *   come, first served, among the living; one that does not run for a second when its turn has come is passed over until it runs
+ *   again. A caller that does not wait is refused while somebody does.
  * 4 A thread that claims a key again which it holds is as another: with WAIT it would wait for itself, so APIARY_EHELD at once,
  *   unless its time is over.
  * 5 A holder that is slow may not know yet that it has lost the claim. So what it does is checked where it takes effect: whoever

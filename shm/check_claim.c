@@ -111,7 +111,7 @@ static void look_claim(struct ap_look *look)
 
 static const struct ap_field claim_fields[] = {
     AP_FIELD(ap_claim, word), AP_FIELD(ap_claim, hash), AP_FIELD(ap_claim, until), AP_FIELD(ap_claim, who),
-    AP_FIELD(ap_claim, home), AP_FIELD(ap_claim, freed), AP_FIELD(ap_claim, waiting), AP_FIELD(ap_claim, size),
+    AP_FIELD(ap_claim, home), AP_FIELD(ap_claim, turn), AP_FIELD(ap_claim, waiting), AP_FIELD(ap_claim, size),
     AP_FIELD(ap_claim, counts), AP_FIELD(ap_claim, numbers), AP_FIELD(ap_claim, key), {NULL, 0, 0},
 };
 static const struct ap_number claim_numbers[] = {

@@ -190,9 +190,9 @@ static void look_lane(struct ap_look *look)
                  offsetof(struct ap_lane, bell) - offsetof(struct ap_lane, mutex) - sizeof lane->mutex, "L10",
                  "behind the mutex");
     lane_waits(look, lane);
-    ap_look_zero(look, base + offsetof(struct ap_lane, waits) + sizeof lane->waits,
-                 offsetof(struct ap_lane, hand) - offsetof(struct ap_lane, waits) - sizeof lane->waits, "L10",
-                 "behind waits");
+    ap_look_zero(look, base + offsetof(struct ap_lane, passed) + sizeof lane->passed,
+                 offsetof(struct ap_lane, hand) - offsetof(struct ap_lane, passed) - sizeof lane->passed, "L10",
+                 "behind passed");
 }
 
 /* ---- parts ------------------------------------------------------------------------------------------------------ */
@@ -217,7 +217,7 @@ static const struct ap_field lane_fields[] = {
     AP_FIELD(ap_lane, life), AP_FIELD(ap_lane, kind), AP_FIELD(ap_lane, tid), AP_FIELD(ap_lane, member),
     AP_FIELD(ap_lane, crash), AP_FIELD(ap_lane, joined), AP_FIELD(ap_lane, pid), AP_FIELD(ap_lane, image),
     AP_FIELD(ap_lane, judge), AP_FIELD(ap_lane, turns), AP_FIELD(ap_lane, mutex), AP_FIELD(ap_lane, bell), AP_FIELD(ap_lane, wants),
-    AP_FIELD(ap_lane, waits), AP_FIELD(ap_lane, hand), AP_FIELD(ap_lane, inside), {NULL, 0, 0},
+    AP_FIELD(ap_lane, waits), AP_FIELD(ap_lane, passed), AP_FIELD(ap_lane, hand), AP_FIELD(ap_lane, inside), {NULL, 0, 0},
 };
 static const struct ap_number lane_numbers[] = {
     {.key = "lanes", .what = "threads of them that delegate or work", .at = AP_NUMBER_AT(lanes), .otherwise = 256, .min = 1,

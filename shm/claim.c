@@ -116,17 +116,23 @@ AP_ALWAYS_INLINE int claim_find(const struct ap_segment *seg, const struct ap_cl
 
 /* ---- the line --------------------------------------------------------------------------------------------------- */
 
-/* The living lane that waits for the row with the lowest number below `before`; NULL: none does. */
-static struct ap_lane *line_first(const struct ap_segment *seg, const struct ap_claim *row, uint64_t before)
+struct line_place {
+    struct ap_lane *lane; /* NULL: nobody */
+    uint64_t waits;
+};
+
+/* The living lane that waits for the row with the lowest number below `before`: of those that nobody has gone past, or of all. */
+static struct line_place line_first(const struct ap_segment *seg, const struct ap_claim *row, uint64_t before, bool all)
 {
-    struct ap_lane *first = NULL;
+    struct line_place first = {.lane = NULL};
 
     for (uint32_t i = 0; i < seg->geometry.lanes; i++) {
         struct ap_lane *lane = ap_lane_at(seg, i);
         uint64_t waits = ap_load_relaxed(&lane->waits);
 
         if (waits >> 16 >= before || !lane_awaits(seg, lane, waits, row)) continue;
-        first = lane;
+        if (!all && ap_load_relaxed(&lane->passed) == waits) continue;
+        first = (struct line_place){lane, waits};
         before = waits >> 16;
     }
     return first;
@@ -134,9 +140,10 @@ static struct ap_lane *line_first(const struct ap_segment *seg, const struct ap_
 
 static __attribute__((noinline)) void line_ring_slow(const struct ap_segment *seg, struct ap_claim *row, uint32_t waiting)
 {
-    struct ap_lane *first = line_first(seg, row, UINT64_MAX);
+    struct line_place first = line_first(seg, row, UINT64_MAX, false);
 
-    if (first != NULL) ap_bell_ring(seg->ops, &first->bell); /* its fence: BELL-F1 pairs BELL-F2 */
+    if (first.lane == NULL) first = line_first(seg, row, UINT64_MAX, true);
+    if (first.lane != NULL) ap_bell_ring(seg->ops, &first.lane->bell); /* its fence: BELL-F1 pairs BELL-F2 */
     else ap_cas(&row->waiting, &waiting, waiting & ~1u); /* unless somebody has raised it since */
 }
 
@@ -150,12 +157,25 @@ static void line_ring(const struct ap_segment *seg, struct ap_claim *row)
     if (__builtin_expect((waiting & 1) != 0, 0)) line_ring_slow(seg, row, waiting);
 }
 
+/* The same of a row that is waited for. If the first in line has not taken its turn, it is the next one's. */
+static __attribute__((noinline)) bool line_before_slow(const struct ap_segment *seg, struct ap_claim *row, uint64_t ticket)
+{
+    uint64_t now = seg->ops->now(), turn = ap_load_relaxed(&row->turn);
+    struct line_place first = line_first(seg, row, ticket, false);
+
+    if (first.lane == NULL) return false;
+    if (now < turn + AP_CLAIM_GRACE) return true;
+    if (!ap_cas(&row->turn, &turn, now)) return true; /* another has done it just now */
+    ap_store_relaxed(&first.lane->passed, first.waits);
+    line_ring(seg, row);
+    return line_first(seg, row, ticket, false).lane != NULL;
+}
+
 /* Whether a FREE row is first somebody else's. */
 static bool line_before(const struct ap_segment *seg, struct ap_claim *row, uint64_t ticket)
 {
     if (__builtin_expect((ap_load_relaxed(&row->waiting) & 1) == 0, 1)) return false;
-    if (seg->ops->now() >= ap_load_relaxed(&row->freed) + AP_CLAIM_GRACE) return false;
-    return line_first(seg, row, ticket) != NULL;
+    return line_before_slow(seg, row, ticket);
 }
 
 void ap_claim_line(struct ap_segment *seg, struct ap_lane *lane, const struct ap_claim_ask *ask, uint32_t row)
@@ -165,8 +185,13 @@ void ap_claim_line(struct ap_segment *seg, struct ap_lane *lane, const struct ap
     ap_store_relaxed(&lane->wants, AP_CLAIM_WANTS(ask->key.hash));
     ap_store_relaxed(&lane->waits, ask->ticket << 16 | (row + 1));
     /* Its holder may free it without having seen the bit. */
-    if (AP_CLAIM_STATE(ap_load_relaxed(&at->word)) == AP_CLAIM_HELD) ap_store_relaxed(&at->freed, seg->ops->now());
+    if (AP_CLAIM_STATE(ap_load_relaxed(&at->word)) == AP_CLAIM_HELD) ap_store_relaxed(&at->turn, seg->ops->now());
     ap_bell_raise(&at->waiting); /* CLAIM-R5 pairs CLAIM-A5; its fence: CLAIM-F2 pairs CLAIM-F1 */
+}
+
+void ap_claim_awake(struct ap_lane *lane)
+{
+    if (__builtin_expect(ap_load_relaxed(&lane->passed) != 0, 0)) ap_store_relaxed(&lane->passed, 0);
 }
 
 void ap_claim_leave(struct ap_segment *seg, struct ap_lane *lane)
@@ -184,7 +209,7 @@ void ap_claim_leave(struct ap_segment *seg, struct ap_lane *lane)
 /* HELD becomes FREE: true. */
 static bool claim_free(const struct ap_segment *seg, struct ap_claim *row, uint64_t word)
 {
-    if (__builtin_expect((ap_load_relaxed(&row->waiting) & 1) != 0, 0)) ap_store_relaxed(&row->freed, seg->ops->now());
+    if (__builtin_expect((ap_load_relaxed(&row->waiting) & 1) != 0, 0)) ap_store_relaxed(&row->turn, seg->ops->now());
     if (!ap_cas(&row->word, &word, AP_CLAIM_WORD(AP_CLAIM_NUMBER(word), 0, AP_CLAIM_FREE))) return false; /* CLAIM-R1 */
     line_ring(seg, row);
     return true;
@@ -255,7 +280,7 @@ static bool claim_idle(const struct ap_segment *seg, struct ap_claim *row)
     ap_fence_full(); /* CLAIM-F1 pairs CLAIM-F2 */
     waiting = ap_load_acquire(&row->waiting); /* CLAIM-A5 pairs CLAIM-R5 */
     if ((waiting & 1) == 0) return true;
-    if (line_first(seg, row, UINT64_MAX) != NULL) return false;
+    if (line_first(seg, row, UINT64_MAX, true).lane != NULL) return false;
     return ap_cas(&row->waiting, &waiting, waiting & ~1u);
 }
 
@@ -401,6 +426,7 @@ int ap_claim_take(struct ap_segment *seg, const struct ap_claim_ask *ask, struct
                 continue;
             }
             claim_view(row, word, row_index(seg, row), ret);
+            if (!ret->held) ret->until = ap_load_relaxed(&row->turn) + AP_CLAIM_GRACE;
             if (ap_load_acquire(&row->word) == word) return 0; /* else the view may be mixed */
         }
     } while (r == 0);

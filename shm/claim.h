@@ -9,11 +9,14 @@
  * LAYOUT    Section "claims": one row of 4 lines for each key that is in use, or was lately.
  *           line 0  word             the truth; writer: see LIFE     hash, size, key   writer: the lane that fills the row
  *                   until, who       tagged with 24 bits of the token, by CAS; writer: the holder, who renews, who seals
- *                   home             ENTER; writer: who enters a key, by CAS    freed     a hint: when it became FREE
+ *                   home             ENTER; writer: who enters a key, by CAS
+ *                   turn             a hint: since when it is the turn of the first in line; writer: who frees or waits, and
+ *                                    by CAS who goes past the first
  *                   waiting          eventcount (bell.h) of the line; writer: waiters, who rings
  *           line 1  counts; numbers, in row 0: the last number that was given out
  *           lane.waits               number << 16 | row + 1 of what the lane waits for, 0: nothing; writer: the lane
  *           lane.wants               the upper half of that key's hash; writer: the lane
+ *           lane.passed              its `waits` when another has gone past it; writer: that one; the lane, as it looks: 0
  * NUMBERS   One counter for the segment, for tokens, places in line and rows that are filled. It goes on when a key's row is used
  *           for another key, so nothing of a key has to be kept for its tokens to grow. A number is drawn after the word was seen
  *           that is to be exchanged, so it is higher than the word's. 48 bits: nine years at a million claims a second; then claims
@@ -37,8 +40,10 @@
  *           when it is FREE and no living lane waits for it with a lower number. The row may go to another key before the
  *           number is there: by lane.wants those who ask for that key see that it is not theirs that is waited for.
  *           2 A lane that frees a claim rings the bell of the first living waiter. After a death all bells are rung (reap.h).
- *           3 Order is the waiters' custom, and the CAS of the word decides. So a waiter that is stopped as its turn comes is
- *           passed over after AP_CLAIM_GRACE, and a dead one at once.
+ *           3 Order is the waiters' custom, and the CAS of the word decides. A dead waiter is passed over at once. One that has
+ *           not taken its turn after AP_CLAIM_GRACE is stopped, or as good as that: whoever looks next goes past it, and then it
+ *           is the turn of the next one, for as long. So who comes newly stands behind all that go on.
+ *           4 A waiter that others went past does not count until it looks again. Then it stands where it stood before.
  * INVARIANTS C1 the lane of a FILLING or HELD row is LIVE  C2 words, key and hash are possible  C3 no key is in two rows
  *           C4 a home's word names a row whose home it is  C5 a key outside its window has a SPILLED home
  * ORDERING  CLAIM-R1 word by CAS pairs CLAIM-A1 load-acquire: the key before it.
@@ -51,7 +56,8 @@
  *           waiter sees FREE, or is rung.
  * CRASH     1 HELD(dead), FILLING(dead): freed by the recovery, or before it by whoever wants the key or the row.
  *           2 Dead between two steps of ENTER: completed or given up (LIFE 5). Between seal and FREE: anybody frees it.
- *           3 Dead before the next in line is rung: the recovery rings all bells.
+ *           3 Dead before the next in line is rung: the recovery rings all bells. Dead between `turn` and `passed`: the first in
+ *           line has its turn once more.
  *           4 A dead waiter's number is passed over, and goes with the lane's next life.
  * COUNTS    Of the row in which it happened, over all keys that it had. A count that a dying lane does not make is lost.
  * THREADS   Any, each by its own lane.
@@ -109,7 +115,7 @@ enum ap_claim_count {
 struct ap_claim {
     uint64_t word, hash, until, who;
     uint64_t home;
-    uint64_t freed; /* CLOCK_MONOTONIC */
+    uint64_t turn; /* CLOCK_MONOTONIC */
     uint32_t waiting;
     uint32_t size; /* of the key */
     uint64_t reserved;
@@ -152,7 +158,7 @@ struct ap_claim_ask {
 };
 /* A claim as of one moment. */
 struct ap_claim_view {
-    uint64_t token, until; /* CLOCK_MONOTONIC; UINT64_MAX: never, or not told yet */
+    uint64_t token, until; /* CLOCK_MONOTONIC; UINT64_MAX: never, or not told yet. Not held: the end of the turn */
     uint32_t pid, caller;  /* 0: not told yet */
     uint32_t row, lane;    /* lane: AP_NO_LANE: nobody's */
     bool held;             /* false: it is the turn of somebody who waits */
@@ -175,6 +181,8 @@ AP_MUST_CHECK int ap_claim_check(const struct ap_segment *seg, const char *key, 
 uint64_t ap_claim_number(const struct ap_segment *seg);
 /* The lane waits for the row that had the key, and is looked at again afterwards. */
 void ap_claim_line(struct ap_segment *seg, struct ap_lane *lane, const struct ap_claim_ask *ask, uint32_t row);
+/* A lane that waits goes on, and is about to look. */
+void ap_claim_awake(struct ap_lane *lane);
 /* It does not wait any more, and the next in line is told to look: at who has the claim, or for the claim itself. */
 void ap_claim_leave(struct ap_segment *seg, struct ap_lane *lane);
 void ap_claim_counted(struct ap_segment *seg, uint32_t row, enum ap_claim_count count);
@@ -187,6 +195,7 @@ uint32_t ap_claims_tidy(struct ap_segment *seg);
 void ap_claims_settle(struct ap_segment *seg, uint32_t lane, uint64_t beside);
 /* For observers: whether a row's key is held, and by whom. */
 bool ap_claim_read(const struct ap_segment *seg, uint32_t row, struct ap_claim_view *ret);
+uint32_t ap_claims_held(const struct ap_segment *seg);
 uint64_t ap_claims_count(const struct ap_segment *seg, enum ap_claim_count count);
 
 #endif

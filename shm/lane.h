@@ -10,6 +10,7 @@
  *           line 1  the robust mutex          writer: owner, kernel at its death, monitors (waiters bit)
  *           line 2  bell                      writer: owner, its wakers
  *                   waits, wants              writer: owner (claim.h)
+ *                   passed                    writer: owner, who goes past it (claim.h)
  *           line 3  hand[], inside            writer: owner only; for the reaper
  * LIFE      1 `life` = epoch << 8 | state.
  *           2 FREE(e) -> LIVE(e) by the joiner that holds the mutex.
@@ -99,8 +100,9 @@ struct ap_lane {
     pthread_mutex_t mutex AP_ALIGNED;
 
     uint32_t bell AP_ALIGNED; /* bell.h */
-    uint32_t wants; /* of the key for which it waits (claim.h) */
-    uint64_t waits; /* for a claim (claim.h); 0: for none */
+    uint32_t wants;  /* of the key for which it waits (claim.h) */
+    uint64_t waits;  /* for a claim (claim.h); 0: for none */
+    uint64_t passed; /* the place in line at which others have gone past it; 0, or an earlier place: none have */
 
     uint64_t hand[AP_HANDS] AP_ALIGNED; /* references (task.h) of what this lane runs, 0: none */
     uint64_t inside; /* whose code its thread runs: a reference, or AP_INSIDE_AGENT(queue); 0: none */

@@ -25,6 +25,7 @@ static int wait_look(const struct claim_waiting *w)
     struct ap_lane *lane = w->c->lane.lane;
     int r;
 
+    ap_claim_awake(lane);
     while ((r = ap_claim_take(w->seg, w->ask, w->view)) == 0) {
         if ((ap_load_relaxed(&lane->waits) & 0xffff) == w->view->row + 1) return 0;
         ap_claim_line(w->seg, lane, w->ask, w->view->row);
@@ -64,7 +65,7 @@ static int wait_park(struct claim_waiting *w)
     }
     wake = now + w->park;
     if (w->until < wake) wake = w->until;
-    if (w->view->held && w->view->until < wake) wake = w->view->until;
+    if (w->view->until < wake) wake = w->view->until;
     r = wake > now ? wait_sleep(ops, &w->c->lane.lane->bell, value, lock, held, wake) : 0;
     /* The kernel wakes one at a death. The monitor waits there, too, and who waits for another key of that holder. */
     if (lock != NULL && ap_load_acquire(lock) != held) ops->futex_wake(lock, INT_MAX);

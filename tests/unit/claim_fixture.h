@@ -7,13 +7,14 @@
 #include "registry/conflict/conflict.h"
 #include "registry/monitor/monitor.h"
 
-static uint64_t ahead; /* ns, by which the handle's clock is before the machine's */
+static uint64_t ahead;  /* ns, by which the handle's clock is before the machine's */
+static uint64_t frozen; /* if it is not 0: before this time, and the machine's clock does not matter */
 static struct ap_ops shifted;
 static struct ap_segment *seg;
 
 static uint64_t shifted_now(void)
 {
-    return ap_ops_system.now() + ap_load_relaxed(&ahead);
+    return (frozen != 0 ? frozen : ap_ops_system.now()) + ap_load_relaxed(&ahead);
 }
 
 static inline void claim_setup(void)
@@ -27,7 +28,7 @@ static inline void claim_setup(void)
     shifted = ap_ops_system;
     shifted.now = shifted_now;
     seg->ops = &shifted;
-    ahead = 0;
+    ahead = frozen = 0;
 }
 
 /* Whatever a test did, the checkers find nothing. */
@@ -41,7 +42,9 @@ static inline void claim_teardown(void)
 {
     struct ap_report report = {.found = on_finding};
 
-    seg->ops = &ap_ops_system;
+    frozen = 0;
+    shifted = ap_ops_system;
+    shifted.now = shifted_now; /* lanes have joined by it */
     while (ap_reap_asking(seg, client->anchor->lane.index, &ap_registry_hooks) > 0) {}
     ap_check_all(seg, &report);
     fixture_teardown();
