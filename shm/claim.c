@@ -284,8 +284,9 @@ static bool claim_idle(const struct ap_segment *seg, struct ap_claim *row)
     return ap_cas(&row->waiting, &waiting, waiting & ~1u);
 }
 
-/* The row may be filled: true, with its word. Leftovers of the dead go first. */
-static bool claim_spare(struct ap_segment *seg, struct ap_claim *row, uint32_t self, bool idle, uint64_t *ret_word)
+/* The row may be filled: true, with its word. Leftovers of the dead go first. *ret_busy: it is just being filled. */
+static bool claim_spare(struct ap_segment *seg, struct ap_claim *row, uint32_t self, bool idle, uint64_t *ret_word,
+                        bool *ret_busy)
 {
     uint64_t word = ap_load_acquire(&row->word); /* CLAIM-A1 pairs CLAIM-R1 */
 
@@ -297,11 +298,12 @@ static bool claim_spare(struct ap_segment *seg, struct ap_claim *row, uint32_t s
     }
     *ret_word = word;
     if (AP_CLAIM_STATE(word) == AP_CLAIM_EMPTY) return true;
+    *ret_busy |= AP_CLAIM_STATE(word) == AP_CLAIM_FILLING;
     return idle && AP_CLAIM_STATE(word) == AP_CLAIM_FREE && claim_idle(seg, row);
 }
 
-/* A row for the key, FILLING by the lane: near its home if one is to be had, and rather one that has no key. */
-static struct ap_claim *claim_row(struct ap_segment *seg, const struct ap_claim_ask *ask, uint64_t *ret_word)
+/* A row for the key, FILLING by the lane: near its home if one is to be had, and rather one that has no key. NULL: none was met. */
+static struct ap_claim *claim_row_met(struct ap_segment *seg, const struct ap_claim_ask *ask, uint64_t *ret_word, bool *ret_busy)
 {
     const uint32_t rows = claim_rows(seg), window = rows < AP_CLAIM_WINDOW ? rows : AP_CLAIM_WINDOW;
 
@@ -312,7 +314,7 @@ static struct ap_claim *claim_row(struct ap_segment *seg, const struct ap_claim_
             struct ap_claim *row = ap_claim_at(seg, at);
             uint64_t word, number;
 
-            if (!claim_spare(seg, row, ask->lane, (pass & 1) != 0, &word)) continue;
+            if (!claim_spare(seg, row, ask->lane, (pass & 1) != 0, &word, ret_busy)) continue;
             number = ap_claim_number(seg);
             if (number == 0) return NULL;
             *ret_word = AP_CLAIM_WORD(number, ask->lane, AP_CLAIM_FILLING);
@@ -322,6 +324,26 @@ static struct ap_claim *claim_row(struct ap_segment *seg, const struct ap_claim_
         }
     }
     return NULL;
+}
+
+static uint64_t claim_words(const struct ap_segment *seg)
+{
+    return ap_lives(seg, AP_SECTION_CLAIMS, sizeof(struct ap_claim), offsetof(struct ap_claim, word));
+}
+
+/* The same. NULL: the table is full, or the numbers are used up. */
+static struct ap_claim *claim_row(struct ap_segment *seg, const struct ap_claim_ask *ask, uint64_t *ret_word)
+{
+    bool busy = false;
+    struct ap_claim *row = claim_row_met(seg, ask, ret_word, &busy);
+
+    for (struct ap_search s = {0}; row == NULL && ap_search_again(&s, claim_words(seg));) {
+        /* A row that is being filled may be given up, by a lane that loses its key to another. */
+        if (busy) ap_search_anew(&s, seg->ops);
+        busy = false;
+        row = claim_row_met(seg, ask, ret_word, &busy);
+    }
+    return row;
 }
 
 /* Whether the home has, or is to have, a key outside its window. */
@@ -364,7 +386,8 @@ static __attribute__((noinline)) int claim_enter(struct ap_segment *seg, const s
 
     if (!ap_claim_key_valid(&ask->key)) return APIARY_EINVAL;
     row = claim_row(seg, ask, &filling);
-    if (row == NULL) return APIARY_ETABLEFULL;
+    /* Another lane may have entered this key, in the last row. */
+    if (row == NULL) return ap_load_acquire(&home->home) == seen ? APIARY_ETABLEFULL : 0; /* CLAIM-A3 pairs CLAIM-R3 */
     index = row_index(seg, row);
     time = claim_ends(seg, ask->ttl);
     claim_fill(seg, row, filling, ask, time);

@@ -111,7 +111,8 @@ struct fresh {
     uint64_t epoch, place;
 };
 
-static int fresh_take(const struct ap_memory_writer *w, uint64_t hash, struct fresh *f)
+/* The first row of the table that is met FREE: true. */
+static bool fresh_meet(const struct ap_memory_writer *w, uint64_t hash, struct fresh *f)
 {
     struct ap_segment *seg = w->seg;
     struct ap_draft *d = ap_draft_at(seg, w->lane->index);
@@ -131,10 +132,20 @@ static int fresh_take(const struct ap_memory_writer *w, uint64_t hash, struct fr
         f->v = v;
         f->row = row;
         f->epoch = AP_VALUE_EPOCH(AP_VALUE_LIFE(epoch, 0, 0));
-        return 0;
+        return true;
     }
     ap_store_relaxed(&d->fresh, 0);
-    return APIARY_ETABLEFULL;
+    return false;
+}
+
+static int fresh_take(const struct ap_memory_writer *w, uint64_t hash, struct fresh *f)
+{
+    bool met = fresh_meet(w, hash, f);
+
+    /* Rows may have become free behind the search. */
+    for (struct ap_search s = {0}; !met && ap_search_again(&s, AP_LIVES(w->seg, AP_SECTION_VALUES, struct ap_value));)
+        met = fresh_meet(w, hash, f);
+    return met ? 0 : APIARY_ETABLEFULL;
 }
 
 static void fresh_drop(const struct ap_memory_writer *w, const struct fresh *f)

@@ -33,12 +33,17 @@ static int claims(const char *key, uint64_t ttl, uint32_t policy, uint32_t flags
     return r;
 }
 
-static int takes(const char *key, uint64_t ttl, bool steals)
+static int takes_in_line(const char *key, uint64_t ttl, bool steals, uint64_t ticket)
 {
-    struct ap_claim_ask ask = {.ttl = ttl, .ticket = UINT64_MAX, .lane = survivor.lane.index, .steals = steals};
+    struct ap_claim_ask ask = {.ttl = ttl, .ticket = ticket, .lane = survivor.lane.index, .steals = steals};
 
     if (ap_claim_key(survivor.seg, key, &ask.key) != 0) exit(2);
     return ap_claim_take(survivor.seg, &ask, &had);
+}
+
+static int takes(const char *key, uint64_t ttl, bool steals)
+{
+    return takes_in_line(key, ttl, steals, UINT64_MAX);
 }
 
 static struct ap_claim_key key_of(const char *text)
@@ -237,6 +242,34 @@ static void before_wait(bool over)
     if (takes("key", APIARY_FOREVER, false) != 1) fail("one waits for it who is dead");
 }
 
+/* The survivor waits in line, and has not taken its turn. */
+static uint64_t ticket;
+
+static void image_turn(void)
+{
+    if (takes("key", APIARY_FOREVER, false) != 1) exit(2);
+    ticket = ap_claim_number(survivor.seg);
+    ap_claim_line(survivor.seg, survivor.lane.lane, ticket, had.row);
+    frees("key");
+    world_due();
+}
+
+/* It goes on: the one that went past it is dead. */
+static void before_turn(bool over)
+{
+    (void)over;
+    ap_claim_awake(survivor.lane.lane);
+    if (takes_in_line("key", APIARY_FOREVER, false, ticket) != 1) fail("who waits does not have it when another is dead");
+    else frees("key");
+    ap_claim_leave(survivor.seg, survivor.lane.lane);
+}
+
+/* Others have gone past the actor. */
+static void prepare_passed(void)
+{
+    ap_store_relaxed(&actor.lane.lane->passed, 1);
+}
+
 /* Each row has a key that nobody has. */
 static void image_claims_free(void)
 {
@@ -315,8 +348,9 @@ const struct operation kills_claim[] = {
      .after = after_claim},
     {.name = "claim_steal", .registry = true, .image = image_expired, .run = run_claim_steal, .before = before_steal,
      .after = after_steal},
-    {.name = "claim_wait", .registry = true, .image = image_expired, .run = run_claim_wait, .before = before_steal,
-     .after = after_steal},
+    {.name = "claim_passing", .registry = true, .image = image_turn, .run = run_claim, .before = before_turn, .after = after_claim},
+    {.name = "claim_wait", .registry = true, .image = image_expired, .prepare = prepare_passed, .run = run_claim_wait,
+     .before = before_steal, .after = after_steal},
     {.name = "claim_wait_in_vain", .registry = true, .image = image_claimed, .run = run_claim_wait_in_vain, .before = before_wait,
      .after = after_steal},
     {.name = "claim_detach", .registry = true, .prepare = run_claim, .run = run_claims_end, .before = before_claim,
@@ -334,6 +368,12 @@ static void run_claim_or_not(void)
     actor.result = claims("key", APIARY_FOREVER, 0, 0);
     if (actor.result == 0 && !holds("key", actor.token)) fail("two have the claim");
     if (actor.result != 0 && actor.result != APIARY_EHELD) fail("claim: %d", actor.result);
+}
+
+static void run_claim_last(void)
+{
+    actor.result = claims("key", APIARY_FOREVER, 0, 0);
+    if (actor.result == 0 && !holds("key", actor.token)) fail("two have the claim");
 }
 
 static void other_claim(void)
@@ -362,6 +402,46 @@ static void before_evicted(bool over)
 {
     (void)over;
     if (survivor.result == 1 && !holds(numbered(rows() - 1), had.token)) fail("the survivor has lost its claim");
+    ap_claims_end(survivor.seg, survivor.lane.index);
+}
+
+/* All rows but one are held by the survivor. */
+static void image_claims_last(void)
+{
+    for (unsigned i = 0; i + 1 < rows(); i++)
+        if (takes(numbered(i), APIARY_FOREVER, false) != 1) exit(2);
+}
+
+/* The same key in the last row. While the actor fills that one the table is full. */
+static void other_claim_last(void)
+{
+    survivor.result = takes("key", APIARY_FOREVER, false);
+    if (survivor.result < 0 && survivor.result != APIARY_ETABLEFULL) fail("the other's claim: %d", survivor.result);
+}
+
+/* Another key in the last row, and a row that was held becomes free. */
+static void other_turn_claims_over(void)
+{
+    struct ap_claim_view view;
+
+    if (takes("another", APIARY_FOREVER, false) < 0) return; /* the actor fills the last row */
+    for (uint32_t i = rows(); i-- > 0;)
+        if (ap_claim_read(survivor.seg, i, &view) && strncmp(view.key, "key-", 4) == 0) {
+            if (ap_claim_release(survivor.seg, view.key, view.token) != 0) fail("it cannot be released");
+            return;
+        }
+}
+
+static void before_last(bool over)
+{
+    if (over && actor.result == APIARY_ETABLEFULL) fail("the table is said to be full, and it has the key");
+    if (over && actor.result != 0 && survivor.result != 1) fail("both were refused");
+    ap_claims_end(survivor.seg, survivor.lane.index);
+}
+
+static void before_turned(bool over)
+{
+    if (over && actor.result == APIARY_ETABLEFULL) fail("the table is said to be full, and it never was");
     ap_claims_end(survivor.seg, survivor.lane.index);
 }
 
@@ -439,6 +519,10 @@ const struct operation pairs_claim[] = {
      .before = before_either, .after = after_pair},
     {.name = "claim_evicting|claim", .registry = true, .image = image_claims_free, .run = run_claim_or_not,
      .other = other_claim_again, .before = before_evicted, .after = after_pair},
+    {.name = "claim_last|claim", .registry = true, .image = image_claims_last, .run = run_claim_last, .other = other_claim_last,
+     .before = before_last, .after = after_pair},
+    {.name = "claim_last|claim_turn", .registry = true, .image = image_claims_last, .run = run_claim_last,
+     .other = other_turn_claims_over, .before = before_turned, .after = after_pair},
     {.name = "claim_steal|claim_renew", .registry = true, .image = image_expired, .run = run_steal_or_not, .other = other_renew,
      .before = before_renewed, .after = after_pair},
     {.name = "claim_timed|claim_steal", .registry = true, .run = run_claim_timed_or_not, .other = other_steal,

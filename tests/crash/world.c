@@ -22,6 +22,11 @@ static uint64_t world_now(void)
     return ticks += 1000;
 }
 
+/* There is nobody else who could run. */
+static void world_yield(void)
+{
+}
+
 static uint64_t world_realtime(void)
 {
     return calendar + world_now();
@@ -100,6 +105,7 @@ void world_make(bool registry, uint32_t inlets)
     world_ops = ap_ops_system;
     world_ops.now = world_now;
     world_ops.realtime = world_realtime;
+    world_ops.yield = world_yield;
     world_registry = registry;
     world_hooks = registry ? &ap_registry_hooks : &route_hooks;
     world_route = AP_NO_QUEUE;

@@ -46,6 +46,63 @@ Test(claim_rows, keys_beyond_their_window)
     }
 }
 
+/* All rows but one are held, and another lane fills that one. */
+static struct ap_claim *last_row_filled(void)
+{
+    apiary_claim_t claim;
+
+    for (unsigned i = 0; i < 15; i++) cr_assert_eq(claims(numbered(i), APIARY_FOREVER, 0, &claim), 0, "%u", i);
+    for (uint32_t i = 0; i < 16; i++) {
+        struct ap_claim *row = ap_claim_at(seg, i);
+
+        if (row->word != 0) continue;
+        row->word = AP_CLAIM_WORD(ap_claim_number(seg), client->anchor->lane.index, AP_CLAIM_FILLING);
+        return row;
+    }
+    return NULL;
+}
+
+static struct ap_claim *filled;
+static uint32_t yields;
+
+static void gives_up(void)
+{
+    if (++yields == 3) filled->word = AP_CLAIM_WORD(AP_CLAIM_NUMBER(filled->word), 0, AP_CLAIM_EMPTY);
+}
+
+/* A row that is being filled may be given up: the table is not full until then. */
+Test(claim_rows, the_last_row_is_given_up)
+{
+    apiary_claim_t claim;
+
+    filled = last_row_filled();
+    shifted.yield = gives_up;
+    cr_expect_eq(claims("new", SECOND, 0, &claim), 0);
+    cr_expect_eq(yields, 3);
+}
+
+/* Nobody waits for a lane that goes on filling. */
+Test(claim_rows, the_last_row_stays_filled)
+{
+    apiary_claim_t claim;
+
+    filled = last_row_filled();
+    cr_expect_eq(claims("new", SECOND, 0, &claim), APIARY_ETABLEFULL);
+    filled->word = AP_CLAIM_WORD(AP_CLAIM_NUMBER(filled->word), 0, AP_CLAIM_EMPTY);
+}
+
+/* How many are held is told without a look at each lane. */
+Test(claim_rows, stats_go_along_no_line)
+{
+    struct ap_place lanes = seg->places[AP_SECTION_LANES];
+    apiary_claim_t claim;
+
+    cr_assert_eq(claims_of(client, "k", SECOND, 0, APIARY_CLAIM_STAYS, 0, &claim), 0);
+    seg->places[AP_SECTION_LANES].count = 0; /* whoever looks at a lane has none */
+    cr_expect_eq(stats().held, 1);
+    seg->places[AP_SECTION_LANES] = lanes;
+}
+
 Test(claim_rows, numbers_are_used_up)
 {
     apiary_claim_t claim;
