@@ -15,7 +15,8 @@ static uint32_t line_length(const struct ap_segment *seg, const struct ap_claim 
     return n;
 }
 
-bool ap_claim_read(const struct ap_segment *seg, uint32_t index, struct ap_claim_view *ret)
+/* All but how many wait. */
+static bool claim_seen(const struct ap_segment *seg, uint32_t index, struct ap_claim_view *ret)
 {
     const struct ap_claim *row = ap_claim_at(seg, index);
     uint64_t word, words[AP_CLAIM_WORDS], until;
@@ -33,8 +34,23 @@ bool ap_claim_read(const struct ap_segment *seg, uint32_t index, struct ap_claim
     if (AP_CLAIM_LANE(word) == AP_NO_LANE && claim_told(until, AP_CLAIM_NUMBER(word)) && time_over(seg, until)) return false;
     memcpy(ret->key, words, sizeof ret->key);
     ret->key[APIARY_CLAIM_KEY_MAX] = '\0';
-    ret->waiting = line_length(seg, row);
     return true;
+}
+
+bool ap_claim_read(const struct ap_segment *seg, uint32_t index, struct ap_claim_view *ret)
+{
+    if (!claim_seen(seg, index, ret)) return false;
+    ret->waiting = line_length(seg, ap_claim_at(seg, index));
+    return true;
+}
+
+uint32_t ap_claims_held(const struct ap_segment *seg)
+{
+    struct ap_claim_view view;
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < claim_rows(seg); i++) n += claim_seen(seg, i, &view);
+    return n;
 }
 
 uint64_t ap_claims_count(const struct ap_segment *seg, enum ap_claim_count count)
