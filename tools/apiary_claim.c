@@ -52,8 +52,8 @@ static int claim_print(const struct tool *t, apiary_t *a, const char *key, const
         printf("%llu\n", (unsigned long long)claim->token);
         return TOOL_OK;
     }
-    return tool_json_print(json_pack("{s:o, s:I, s:b, s:o, s:I, s:o}", "key", tool_json_text(key), "token",
-                                     (json_int_t)claim->token, "granted", granted, "expires_in_ns",
+    return tool_json_print(json_pack("{s:o, s:o, s:b, s:o, s:I, s:o}", "key", tool_json_text(key), "token",
+                                     tool_json_number(claim->token), "granted", granted, "expires_in_ns",
                                      claim_left(claim->expires, a->seg->ops->now()), "pid", (json_int_t)claim->pid, "holder",
                                      tool_json_text(claim->holder)));
 }
@@ -191,10 +191,10 @@ static void row_show(const struct ap_segment *seg, const struct ap_claim_view *v
 
     if (v->caller != 0) ap_service_name(seg, v->caller - 1, service);
     if (list != NULL) {
-        json_array_append_new(list, json_pack("{s:o, s:I, s:I, s:o, s:b, s:o, s:I}", "key", tool_json_text(v->key), "token",
-                                              (json_int_t)v->token, "pid", (json_int_t)v->pid, "holder", tool_json_text(service),
-                                              "stays", v->lane == AP_NO_LANE, "expires_in_ns", claim_left(v->until, now), "waiting",
-                                              (json_int_t)v->waiting));
+        json_array_append_new(list, json_pack("{s:o, s:o, s:I, s:o, s:b, s:o, s:I}", "key", tool_json_text(v->key), "token",
+                                              tool_json_number(v->token), "pid", (json_int_t)v->pid, "holder",
+                                              tool_json_text(service), "stays", v->lane == AP_NO_LANE, "expires_in_ns",
+                                              claim_left(v->until, now), "waiting", (json_int_t)v->waiting));
         return;
     }
     snprintf(token, sizeof token, "%llu", (unsigned long long)v->token);

@@ -115,6 +115,8 @@ const char *tool_member_kind_name(int kind);
  * "\t" or "\xNN". Free with free(). */
 char *tool_printable(const char *text, size_t size);
 json_t *tool_json_text(const char *text);
+/* The integers of JSON end at 2^63 - 1 here: a greater number becomes a text, with all its digits. */
+json_t *tool_json_number(uint64_t n);
 
 /* A table: columns as wide as their widest cell. Cells are copied. On a terminal a row is one line: columns that may be missed
  * are left out, the last one first, and named below the table; of the others the widest are cut and end in "...". Elsewhere, and

@@ -173,6 +173,15 @@ json_t *tool_json_text(const char *text)
     return ret;
 }
 
+json_t *tool_json_number(uint64_t n)
+{
+    char text[24];
+
+    if (n <= INT64_MAX) return json_integer((json_int_t)n);
+    snprintf(text, sizeof text, "%llu", (unsigned long long)n);
+    return json_string(text);
+}
+
 /* ---- tables --------------------------------------------------------------------------------------------------- */
 
 #define COLUMNS_MAX 16

@@ -75,6 +75,27 @@ Test(tools, nothing_unprintable_is_shown)
     }
 }
 
+/* JSON's integers have a sign. */
+Test(tools, numbers_of_json_are_whole)
+{
+    static const struct {
+        uint64_t number;
+        const char *json;
+    } cases[] = {{0, "0"},
+                 {INT64_MAX, "9223372036854775807"},
+                 {UINT64_C(1) << 63, "\"9223372036854775808\""},
+                 {UINT64_MAX, "\"18446744073709551615\""}};
+
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        json_t *number = tool_json_number(cases[i].number);
+        char *text = json_dumps(number, JSON_ENCODE_ANY);
+
+        cr_expect_str_eq(text, cases[i].json);
+        free(text);
+        json_decref(number);
+    }
+}
+
 Test(tools, every_error_has_an_exit_code)
 {
 #define X(name, number, text, advice) \
