@@ -249,7 +249,7 @@ static void image_turn(void)
 {
     if (takes("key", APIARY_FOREVER, false) != 1) exit(2);
     ticket = ap_claim_number(survivor.seg);
-    ap_claim_line(survivor.seg, survivor.lane.lane, ticket, had.row);
+    ap_claim_line(survivor.seg, survivor.lane.lane, &(struct ap_claim_ask){.key = key_of("key"), .ticket = ticket}, had.row);
     frees("key");
     world_due();
 }

@@ -123,6 +123,18 @@ static void image_small(void)
     if (put(&survivor, &key, 'o', 8) < 0) exit(2);
 }
 
+/* There is one more row. */
+static void image_last(void)
+{
+    struct ap_memory_key more;
+
+    keys_make();
+    for (char text[] = "c0"; text[1] < '0' + (char)survivor.seg->sections[AP_SECTION_VALUES].count - 1; text[1]++) {
+        key_named(text, &more);
+        if (put(&survivor, &more, 'c', 8) < 0) exit(2);
+    }
+}
+
 static void image_large(void)
 {
     image_neighbour();
@@ -317,6 +329,55 @@ static void other_incr(void)
     if (incr(&survivor) < 0) fail("the second writer cannot add");
 }
 
+/* A row becomes free, and another is taken: never all. */
+static void other_turn_room(void)
+{
+    struct ap_memory_key more;
+    char text[] = "c0";
+
+    if (put(&survivor, &second, 'm', 8) < 0) return; /* the actor has the last row */
+    do {
+        key_named(text, &more);
+        text[1]++;
+    } while (remove_key(&survivor, &more) < 0 && text[1] <= '9');
+}
+
+static void before_turn_room(bool over)
+{
+    if (over && actor.result < 0) fail("a put: %d, and there always was a row", actor.result);
+}
+
+/* A row becomes FREE that is nobody's: a lane that dies was about to take it when another did. */
+static struct ap_value *about(void)
+{
+    return ap_value_at(survivor.seg, 3);
+}
+
+static void prepare_about(void)
+{
+    ap_store_relaxed(&ap_draft_at(actor.seg, survivor.lane.index)->fresh, AP_PLACE(key.hash, AP_VALUE_EPOCH(about()->life) + 1, 3));
+}
+
+static void run_withdraw(void)
+{
+    ap_memory_withdraw(actor.seg, survivor.lane.index, 0);
+}
+
+static void other_take_row(void)
+{
+    uint64_t life = about()->life, epoch = AP_VALUE_EPOCH(life) + 1;
+
+    ap_store_relaxed(&ap_draft_at(survivor.seg, actor.lane.index)->fresh, AP_PLACE(key.hash, epoch, 3));
+    ap_store_relaxed(&about()->life, AP_VALUE_LIFE(epoch, actor.lane.index, AP_VALUE_USED));
+}
+
+static void before_withdrawn(bool over)
+{
+    (void)over;
+    if (AP_VALUE_STATE(about()->life) != AP_VALUE_USED || AP_VALUE_LANE(about()->life) != actor.lane.index)
+        fail("the row of a living writer is free");
+}
+
 static void other_get(void)
 {
     char letter = letter_of(&key, NULL);
@@ -441,6 +502,12 @@ static void after_turn_rows(bool over)
     memory_emptied();
 }
 
+static void before_touched(bool over)
+{
+    /* There is but one block of that size. */
+    if (over && actor.result < 0 && actor.result != APIARY_ENOBLOCK) fail("a touch: %d", actor.result);
+}
+
 static void after_put_expire(bool over)
 {
     memory_judged(over, 0, 'v');
@@ -474,6 +541,12 @@ const struct operation pairs_memory[] = {
      .after = after_turn_rows},
     {.name = "memory_get_first|turn_over", BOTH, .image = image_first, .prepare = prepare_get, .run = run_get_first,
      .other = other_turn_rows, .before = before_got, .after = after_turn_rows},
+    {.name = "memory_touch|turn_over", BOTH, .image = image_large, .run = run_touch, .other = other_turn_rows,
+     .before = before_touched, .after = after_turn_rows},
+    {.name = "memory_put_last|turn_room", BOTH, .image = image_last, .run = run_put, .other = other_turn_room,
+     .before = before_turn_room, .after = after_turn_rows},
+    {.name = "reap_memory|take_row", BOTH, .image = image_neighbour, .prepare = prepare_about, .run = run_withdraw,
+     .other = other_take_row, .before = before_withdrawn, .after = after_turn_rows},
     {.name = "memory_put_block_over|get", BOTH, .image = image_small, .run = run_put_large, .other = other_get,
      .after = after_put_over},
     {.name = "memory_put_over|delete", BOTH, .image = image_small, .run = run_put, .other = other_delete,

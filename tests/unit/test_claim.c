@@ -1,59 +1,7 @@
 /* Claims on keys (shm/claim.h, registry/conflict/): who has one, until when, and in which order. */
-#include "claim_fixture.h"
+#include "claim_others.h"
 
 TestSuite(claim, .init = claim_setup, .fini = claim_teardown, .timeout = 120);
-
-/* Another thread claims, and tells when it has. */
-struct other {
-    pthread_t thread;
-    apiary_t *a;
-    const char *key;
-    uint64_t ttl, timeout;
-    uint32_t policy, flags;
-    int result, told;
-    apiary_claim_t claim;
-    sem_t done, end;
-    uint32_t *order, place; /* place: set before the order goes on */
-};
-
-static void *other_main(void *arg)
-{
-    struct other *o = arg;
-
-    o->result = claims_of(o->a, o->key, o->ttl, o->policy, o->flags, o->timeout, &o->claim);
-    if (o->order != NULL && o->result == 0) {
-        ap_store_relaxed(&o->place, ap_load_acquire(o->order)); /* who has the claim is alone */
-        ap_store_release(o->order, o->place + 1);
-    }
-    sem_post(&o->done);
-    sem_wait(&o->end);
-    return NULL;
-}
-
-static void other_start(struct other *o)
-{
-    if (o->a == NULL) o->a = client;
-    sem_init(&o->done, 0, 0);
-    sem_init(&o->end, 0, 0);
-    cr_assert_eq(pthread_create(&o->thread, NULL, other_main, o), 0);
-}
-
-static void other_end(struct other *o)
-{
-    sem_post(&o->end);
-    pthread_join(o->thread, NULL);
-}
-
-/* So many wait for the key. */
-static void until_waiting(const char *key, uint32_t n)
-{
-    struct ap_claim_view view;
-
-    for (uint32_t i = 0;; i = (i + 1) % 16) {
-        if (ap_claim_read(seg, i, &view) && strcmp(view.key, key) == 0 && view.waiting == n) return;
-        sched_yield();
-    }
-}
 
 Test(claim, one_has_it_and_its_tokens_grow)
 {
@@ -105,14 +53,6 @@ Test(claim, its_time)
     cr_expect_eq(apiary_claim_release(client, "k", claim.token), APIARY_ESTALE);
     cr_expect_eq(apiary_claim_check(client, "k", other.token), 0);
     cr_expect(stats().stolen == 1 && stats().expired == 0);
-}
-
-static struct ap_claim *held_row(void)
-{
-    for (uint32_t i = 0; i < 16; i++)
-        if (AP_CLAIM_STATE(ap_claim_at(seg, i)->word) == AP_CLAIM_HELD) return ap_claim_at(seg, i);
-    cr_assert_fail("no claim is held");
-    return NULL;
 }
 
 /* A seal, once made, stands: the thief may have died before it has freed the claim. */
@@ -196,6 +136,62 @@ Test(claim, one_that_stays)
     cr_expect_eq(stats().expired, 2);
 }
 
+Test(claim, one_that_stays_must_end)
+{
+    apiary_claim_t claim, renewed = {.struct_size = sizeof renewed};
+
+    cr_assert_eq(claims_of(client, "k", SECOND, 0, APIARY_CLAIM_STAYS, 0, &claim), 0);
+    cr_expect_eq(apiary_claim_renew(client, "k", claim.token, APIARY_FOREVER, &renewed), APIARY_EINVAL);
+    cr_expect_eq(renewed.token, 0, "nothing is written");
+    cr_assert_eq(claims("j", SECOND, 0, &claim), 0);
+    cr_expect_eq(apiary_claim_renew(client, "j", claim.token, APIARY_FOREVER, NULL), 0, "one that is the thread's ends with it");
+    ap_store_relaxed(&ahead, 2 * SECOND);
+    cr_expect_eq(claims("k", SECOND, 0, &claim), 0);
+}
+
+/* Tags have 24 bits of the number. Where those of two claims in a row are the same, what was told of the first is not told of the
+ * second: here, that it is sealed. */
+Test(claim, tags_that_come_again)
+{
+    apiary_claim_t claim, next;
+
+    cr_assert_eq(claims("k", SECOND, 0, &claim), 0);
+    ap_claim_at(seg, 0)->numbers = AP_CLAIM_TOKEN_NUMBER(claim.token) + AP_CLAIM_TAG(UINT64_MAX);
+    ap_store_relaxed(&ahead, 2 * SECOND);
+    cr_assert_eq(claims("k", SECOND, APIARY_CLAIM_STEAL_IF_EXPIRED, &next), 0);
+    cr_expect_neq(AP_CLAIM_TAG(AP_CLAIM_TOKEN_NUMBER(next.token)), AP_CLAIM_TAG(AP_CLAIM_TOKEN_NUMBER(claim.token)));
+    cr_expect_eq(apiary_claim_check(client, "k", next.token), 0);
+    cr_expect_eq(apiary_claim_renew(client, "k", next.token, SECOND, NULL), 0);
+}
+
+/* A thread that is cancelled as it fills a row leaves it as it was. */
+static void *fills_and_ends(void *arg)
+{
+    struct ap_claim *row = held_row() + 1;
+    apiary_claim_t claim;
+    uint32_t lane;
+
+    if (row == ap_claim_at(seg, 0) + 16) row -= 2;
+    cr_assert_eq(claims("j", SECOND, 0, &claim), 0);
+    cr_assert_eq(apiary_claim_release(client, "j", claim.token), 0);
+    lane = ap_context_here(client)->lane.index;
+    row->word = AP_CLAIM_WORD(ap_claim_number(seg), lane, AP_CLAIM_FILLING);
+    *(struct ap_claim **)arg = row;
+    return NULL;
+}
+
+Test(claim, a_thread_that_ends_as_it_fills_a_row)
+{
+    apiary_claim_t claim;
+    struct ap_claim *row = NULL;
+    pthread_t thread;
+
+    cr_assert_eq(claims("k", SECOND, 0, &claim), 0);
+    cr_assert_eq(pthread_create(&thread, NULL, fills_and_ends, &row), 0);
+    pthread_join(thread, NULL);
+    cr_expect_eq(AP_CLAIM_STATE(row->word), AP_CLAIM_EMPTY);
+}
+
 Test(claim, it_ends_with_its_thread)
 {
     struct other o = {.key = "k", .ttl = APIARY_FOREVER}, next = {.key = "j", .ttl = APIARY_FOREVER};
@@ -224,42 +220,6 @@ Test(claim, it_ends_with_its_handle)
     cr_expect_eq(claims("k", SECOND, 0, &claim), 0);
 }
 
-static pid_t child(void (*body)(apiary_t *))
-{
-    int ends[2];
-    pid_t pid;
-    char c;
-
-    cr_assert_eq(pipe(ends), 0);
-    pid = fork();
-    if (pid == 0) {
-        apiary_t *a;
-        if (apiary_attach(seg_name, NULL, &a) < 0) _exit(1);
-        body(a);
-        if (write(ends[1], "r", 1) != 1) _exit(2);
-        for (;;) pause();
-    }
-    close(ends[1]);
-    cr_assert_eq(read(ends[0], &c, 1), 1);
-    close(ends[0]);
-    return pid;
-}
-
-static void child_kill(pid_t pid)
-{
-    int status;
-
-    kill(pid, SIGKILL);
-    cr_assert_eq(waitpid(pid, &status, 0), pid);
-}
-
-static void holds_k(apiary_t *a)
-{
-    apiary_claim_t claim;
-
-    if (claims_of(a, "k", APIARY_FOREVER, 0, 0, 0, &claim) != 0) _exit(3);
-}
-
 /* Nobody recovers the dead here but who wants its key. */
 Test(claim, a_dead_holder_has_nothing)
 {
@@ -279,6 +239,44 @@ Test(claim, a_dead_holder_has_nothing)
     cr_expect_eq(stats().freed, 2);
 }
 
+static void holds_four(apiary_t *a)
+{
+    static const char *const keys[] = {"k", "j", "i", "h"};
+    apiary_claim_t claim;
+
+    for (int n = 0; n < 4; n++)
+        if (claims_of(a, keys[n], APIARY_FOREVER, 0, 0, 0, &claim) != 0) _exit(3);
+}
+
+static void holds_row(apiary_t *a)
+{
+    apiary_claim_t claim;
+
+    if (claims_of(a, "in its row", APIARY_FOREVER, 0, 0, 0, &claim) != 0) _exit(3);
+}
+
+/* By whoever frees what a dead one had: who wants the key, who wants a row, who tidies up, who recovers the dead. Each once. */
+Test(claim, what_a_dead_one_had_is_counted_once)
+{
+    pid_t pid = child(holds_four);
+    apiary_claim_t claim;
+
+    for (unsigned i = 0; i < 12; i++) cr_assert_eq(claims(numbered(i), APIARY_FOREVER, 0, &claim), 0, "%u", i);
+    child_kill(pid);
+    cr_assert_eq(claims("k", SECOND, 0, &claim), 0);
+    cr_expect_eq(stats().freed, 1);
+    cr_assert_eq(claims("in its row", SECOND, 0, &claim), 0);
+    cr_expect_eq(stats().freed, 2);
+    cr_expect_eq(ap_claims_tidy(seg), 2);
+    cr_expect_eq(stats().freed, 4);
+    cr_assert_eq(apiary_claim_release(client, "in its row", claim.token), 0);
+    pid = child(holds_row);
+    child_kill(pid);
+    cr_expect_gt(ap_reap_all(seg, client->anchor->lane.index, &ap_registry_hooks), 0);
+    cr_expect_eq(stats().freed, 5);
+    cr_expect_eq(ap_claims_tidy(seg), 0);
+}
+
 Test(claim, who_waits_has_it_when_the_holder_dies)
 {
     pid_t pid = child(holds_k);
@@ -291,22 +289,6 @@ Test(claim, who_waits_has_it_when_the_holder_dies)
     cr_expect_eq(o.result, 0);
     cr_expect(stats().waited == 1 && stats().freed == 1);
     other_end(&o);
-}
-
-
-static void *waits_main(void *arg)
-{
-    apiary_claim_t claim;
-
-    claims_of(arg, "k", APIARY_FOREVER, APIARY_CLAIM_WAIT, 0, 0, &claim);
-    return NULL;
-}
-
-static void waits_then_ready(apiary_t *a)
-{
-    pthread_t thread;
-
-    if (pthread_create(&thread, NULL, waits_main, a) != 0) _exit(4);
 }
 
 /* In the order in which they came; a dead one is passed over, and nobody comes before them. */

@@ -33,6 +33,14 @@ Test(claim_ends, a_row_that_was_being_filled)
     cr_expect_eq(stats().held, 0);
 }
 
+static void stands_in_line(const char *key, uint32_t row)
+{
+    struct ap_claim_ask ask = {.ticket = ap_claim_number(seg)};
+
+    cr_assert_eq(ap_claim_key(seg, key, &ask.key), 0);
+    ap_claim_line(seg, lane(), &ask, row);
+}
+
 /* Who stands in line behind a holder says from when on the others let it go first; a claim that is free was freed before. */
 Test(claim_ends, a_place_in_line_has_its_time)
 {
@@ -42,15 +50,15 @@ Test(claim_ends, a_place_in_line_has_its_time)
 
     cr_assert_eq(claims("k", APIARY_FOREVER, 0, &claim), 0);
     row = row_of(&claim);
-    row->freed = 1;
-    ap_claim_line(seg, lane(), ap_claim_number(seg), AP_CLAIM_TOKEN_ROW(claim.token));
-    cr_expect_geq(row->freed, before);
+    row->turn = 1;
+    stands_in_line("k", AP_CLAIM_TOKEN_ROW(claim.token));
+    cr_expect_geq(row->turn, before);
     cr_expect_eq(row->waiting & 1, 1);
     ap_claim_leave(seg, lane());
     cr_assert_eq(apiary_claim_release(client, "k", claim.token), 0);
-    row->freed = 1;
-    ap_claim_line(seg, lane(), ap_claim_number(seg), AP_CLAIM_TOKEN_ROW(claim.token));
-    cr_expect_eq(row->freed, 1);
+    row->turn = 1;
+    stands_in_line("k", AP_CLAIM_TOKEN_ROW(claim.token));
+    cr_expect_eq(row->turn, 1);
     ap_claim_leave(seg, lane());
     cr_expect_eq(lane()->waits, 0);
 }
@@ -64,7 +72,7 @@ Test(claim_ends, a_line_that_is_empty_is_not_looked_at)
     cr_assert_eq(claims("k", APIARY_FOREVER, 0, &claim), 0);
     row = row_of(&claim);
     for (int i = 0; i < 3; i++) {
-        ap_claim_line(seg, lane(), ap_claim_number(seg), AP_CLAIM_TOKEN_ROW(claim.token));
+        stands_in_line("k", AP_CLAIM_TOKEN_ROW(claim.token));
         cr_expect_eq(row->waiting & 1, 1);
         ap_claim_leave(seg, lane());
         cr_expect_eq(row->waiting & 1, 0);

@@ -39,8 +39,10 @@ static struct ap_lane *own(void)
 
 static void stands_in_line(uint32_t row)
 {
-    ticket = ap_claim_number(seg);
-    ap_claim_line(seg, own(), ticket, row);
+    struct ap_claim_ask ask = {.ticket = ticket = ap_claim_number(seg)};
+
+    cr_assert_eq(ap_claim_key(seg, "k", &ask.key), 0);
+    ap_claim_line(seg, own(), &ask, row);
 }
 
 static int looks(void)

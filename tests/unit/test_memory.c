@@ -100,6 +100,83 @@ Test(memory, incr)
     cr_expect_leq(value.ttl, SECOND, "it keeps its end");
 }
 
+/* By 0 nothing is written: no row is wanted, and nothing is made of what is absent. */
+Test(memory, incr_by_nothing)
+{
+    int64_t sum = -1;
+    uint64_t version;
+    char name[32];
+
+    cr_expect_eq(apiary_memory_incr(m, "n", 0, &sum), 0);
+    cr_expect_eq(sum, 0);
+    cr_expect_null(text_of("n"));
+    cr_assert_eq(apiary_memory_put(m, "n", "0017", 4, 0, &version), 0);
+    for (uint32_t i = 1; i < ROWS; i++) {
+        snprintf(name, sizeof name, "k%u", i);
+        cr_assert_eq(put(name, name), 0);
+    }
+    cr_expect_eq(apiary_memory_incr(m, "n", 0, &sum), 0);
+    cr_expect_eq(sum, 17);
+    cr_expect_str_eq(text_of("n"), "0017");
+    cr_expect_eq(value.version, version);
+    cr_expect_eq(apiary_memory_incr(m, "n", 1, &sum), APIARY_ETABLEFULL);
+    cr_expect_eq(sum, 17, "what fails tells nothing");
+}
+
+/* Beside the longest key there is no room for a number with many zeros before it: it lies in a block. */
+Test(memory, incr_of_a_number_in_a_block)
+{
+    char key[APIARY_MEMORY_KEY_MAX + 1] = "", text[80], name[APIARY_NAME_MAX + 1] = "";
+    apiary_memory_t *longest;
+    int64_t sum = 0;
+
+    memset(name, 'n', APIARY_NAME_MAX);
+    memset(key, 'k', APIARY_MEMORY_KEY_MAX);
+    cr_assert_eq(apiary_memory_open(client, name, 0, &longest), 0);
+    snprintf(text, sizeof text, "-%050d", 7);
+    cr_assert_eq(apiary_memory_put(longest, key, text, strlen(text), 0, NULL), 0);
+    cr_expect_eq(blocks_in_use(), 1);
+    cr_expect_eq(apiary_memory_incr(longest, key, 0, &sum), 0);
+    cr_expect_eq(sum, -7);
+    cr_expect_eq(apiary_memory_incr(longest, key, -35, &sum), 0);
+    cr_expect_eq(sum, -42);
+    cr_expect_eq(blocks_in_use(), 0);
+    snprintf(text, sizeof text, "%064d", 1);
+    cr_assert_eq(apiary_memory_put(longest, key, text, strlen(text), 0, NULL), 0);
+    cr_expect_eq(apiary_memory_incr(longest, key, 1, &sum), APIARY_EOVERFLOW, "no number of 64 bits is as long");
+    apiary_memory_close(longest);
+}
+
+/* Some rows at a time, and all of them in turn. */
+Test(memory, expire_goes_round)
+{
+    char name[32];
+    uint32_t row = 0, met = 0;
+
+    for (uint32_t i = 0; i < ROWS; i++) {
+        snprintf(name, sizeof name, "k%u", i);
+        cr_assert_eq(apiary_memory_put(m, name, name, strlen(name), SECOND, NULL), 0);
+    }
+    ap_store_relaxed(&ahead, 2 * SECOND);
+    for (uint32_t i = 0; i < 3; i++) {
+        cr_expect_eq(ap_memory_expire(client->seg, client->anchor->lane.index, memory_now(), &row, 15), i < 2 ? 15 : 10);
+        met += 15;
+        cr_expect_eq(row, met <= ROWS ? met : met - ROWS);
+    }
+    cr_expect_eq(rows_used(), 0);
+    for (uint32_t i = 0; i < ROWS; i++) {
+        snprintf(name, sizeof name, "k%u", i);
+        cr_assert_eq(apiary_memory_put(m, name, name, strlen(name), SECOND, NULL), 0);
+    }
+    ap_store_relaxed(&ahead, 4 * SECOND);
+    cr_expect_eq(ap_memory_expire(client->seg, client->anchor->lane.index, memory_now(), &row, 4096), ROWS,
+                 "more than there are: each once");
+    row = UINT32_MAX;
+    cr_assert_eq(apiary_memory_put(m, "k", "x", 1, SECOND, NULL), 0);
+    ap_store_relaxed(&ahead, 6 * SECOND);
+    cr_expect_eq(ap_memory_expire(client->seg, client->anchor->lane.index, memory_now(), &row, ROWS), 1);
+}
+
 Test(memory, times)
 {
     uint64_t version;
