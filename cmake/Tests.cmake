@@ -7,8 +7,8 @@
 #   tests/process/X.sh       the test `process.X` (lib*.sh are sourced by others and are no tests)
 #   tests/X.sh               the test `tree.X`: what is asked of the tree as a whole
 #   tests/crash/*.c          the program `sweep` (x86-64 only), in $APIARY_TEST_BIN; tests/crash/X.sh is the test `crash.X`.
-#                            With -DAPIARY_DEFECTS=ON also `sweep_defects` and, of each unit test that tests/crash/defects.txt
-#                            names, `X_defects`: linked to a library of sources in which defects are planted
+#                            With -DAPIARY_DEFECTS=ON also `sweep_defects`, `linear_defects` and, of each unit test that
+#                            tests/crash/defects.txt names, `X_defects`: linked to a library of sources in which defects are planted
 #   tests/model/*.pml        the models that tests/model.sh has searched
 #   tests/full/X.sh          the test `full.X`, with -DAPIARY_FULL=ON only
 #   tests/fuzz/fuzz_X.c      a fuzz target, test `fuzz.X`: it replays tests/fuzz/corpus/X and tests/fuzz/findings/X, then
@@ -267,6 +267,9 @@ if("crash" IN_LIST APIARY_TESTS AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64
             list(APPEND defect_programs ${name}_defects)
         endforeach()
         target_link_options(sweep_defects PRIVATE ${sweep_options})
+        add_executable(linear_defects tests/process/linear.c tests/crash/defect.c)
+        target_link_libraries(linear_defects PRIVATE linear)
+        list(APPEND defect_programs linear_defects)
         foreach(program ${defect_programs})
             target_link_options(${program} PRIVATE -Wl,-z,now)
             set_target_properties(${program} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${test_bin})

@@ -19,6 +19,9 @@ run() # run DEFECT TEST
     case $2 in
     crash.*) APIARY_DEFECT=$1 timeout 300 "$sweep" -x 1 "=${2#crash.}" ;;
     unit.*) APIARY_DEFECT=$1 timeout 300 "$APIARY_TEST_BIN/${2#unit.}_defects" --jobs 1 ;;
+    process.linear)
+        APIARY_DEFECT=$1 timeout 300 "$APIARY_TEST_BIN/linear_defects" --operations 200000 --kills 60 --stops 20
+        ;;
     esac >/dev/null 2>&1
 }
 
