@@ -120,6 +120,28 @@ Test(rank, after_a_death)
     serve_all("uhvabclm");
 }
 
+/* And again between two levels, with one in hand that it had not begun: the next one goes on where that one stood. */
+Test(rank, after_a_death_between_two_levels)
+{
+    struct ap_consumer *c = &hive.agents[0].consumer;
+
+    post('l', APIARY_PRIORITY_LOW);
+    post('a', 0);
+    post('h', APIARY_PRIORITY_HIGH);
+    post('b', 0);
+    post('u', APIARY_PRIORITY_URGENT);
+    for (int i = 0; i < 5; i++) cr_assert_neq(ap_queue_pop(c), 0);
+    ap_worker_consume(&hive.worker);
+    for (int i = 0; i < 2; i++) ap_worker_start_task(&hive.worker, &hive.agents[0], ap_queue_scan(c, &hive.agents[0].cursor));
+    cr_expect_str_eq(order, "uh");
+    cr_assert_neq(ap_queue_scan(c, &hive.agents[0].cursor), 0, "the first that is normal");
+    post('m', APIARY_PRIORITY_LOW);
+    post('v', APIARY_PRIORITY_URGENT);
+    ap_worker_consume(&hive.worker);
+    serve_all("uhvablm");
+    cr_expect_eq(ap_queue_depth(b->seg, hive.agents[0].queue), 0);
+}
+
 Test(rank, what_is_due_has_its_own)
 {
     post('a', 0);
@@ -162,6 +184,39 @@ Test(rank, a_capability_declares_it)
     post('u', 0);
     serve_all("un");
     cr_expect_eq(row->urgent, 1);
+}
+
+/* The level that a task has in the end. */
+static enum ap_rank rank_of(apiary_task_t task)
+{
+    return ap_slot_rank(ap_slot_at(b->seg, task.slot), task.generation);
+}
+
+/* By name, bound, in a batch, later, and of a child that has its parent's. */
+Test(rank, no_way_leads_past_max_priority)
+{
+    apiary_delegate_options_t urgent = {.struct_size = sizeof urgent, .priority = APIARY_PRIORITY_URGENT}, own;
+    apiary_request_t request = {.struct_size = sizeof request, .capability = "first", .body = "x", .size = 1, .options = &urgent};
+    apiary_capability_t bound;
+    apiary_task_t task[5];
+    size_t submitted = 0;
+
+    declare(0, AP_RANK_HIGH + 1);
+    cr_assert_eq(apiary_delegate(a, "first", "x", 1, &urgent, &task[0]), 0);
+    cr_assert_eq(apiary_bind(a, "first", &bound), 0);
+    cr_assert_eq(apiary_delegate_bound(a, bound, "x", 1, &urgent, &task[1]), 0);
+    cr_assert_eq(apiary_delegate_batch(a, &request, 1, &task[2], &submitted), 0);
+    own = urgent;
+    own.delay = 50;
+    cr_assert_eq(apiary_delegate(a, "first", "x", 1, &own, &task[3]), 0);
+    own = (apiary_delegate_options_t){.struct_size = sizeof own};
+    cr_expect_eq(ap_carried_inherit(b->seg, task[0], &own), 0);
+    cr_assert_eq(apiary_delegate(a, "first", "x", 1, &own, &task[4]), 0);
+    for (int i = 0; i < 5; i++) cr_expect_eq(rank_of(task[i]), AP_RANK_HIGH, "%d: %u", i, rank_of(task[i]));
+    clock_now += 100;
+    ap_due_look(b->seg, &ap_registry_hooks, AP_NO_LANE);
+    while (ap_worker_serve(&hive.worker) > 0) {}
+    for (int i = 0; i < 5; i++) cr_expect_eq(code_of(task[i]), 0);
 }
 
 /* What is impossible is refused, and a batch has its options for each. */
