@@ -599,8 +599,10 @@ APIARY_API int apiary_dead_discard(apiary_t *a, uint64_t number);
  * 2 A killed writer leaves the value of before or the new one, and nothing half done. Nobody waits for it.
  * 3 A get takes no lock and waits for no writer. Changes of one key have one order, which all processes see.
  * 4 Nothing is evicted: a segment has room for memory_values values (1,024 unless configured) of all name spaces together, and one
- *   more while each is written (APIARY_ETABLEFULL). A value that does not fit in beside its key (328 bytes for both and the name)
- *   takes a block of the payload pool (APIARY_ENOBLOCK; _ESHARE: all values and kept results together have their share of these).
+ *   more while each is written (APIARY_ETABLEFULL). One name space holds at most memory_quota percent of them, all unless
+ *   configured, and perhaps one more for each thread that writes at the same moment (APIARY_EQUOTA). A value that does not fit in
+ *   beside its key (328 bytes for both and the name) takes a block of the payload pool (APIARY_ENOBLOCK; _ESHARE: all values and
+ *   kept results together have their share of these).
  * 5 Any thread may use a handle, several at once. It is not to be used after apiary_detach, nor in a child after fork
  *   (APIARY_ESTALE, _EFORKED), but is to be closed. */
 typedef struct apiary_memory apiary_memory_t;
@@ -631,8 +633,8 @@ APIARY_API int apiary_memory_get(const apiary_memory_t *m, const char *key, void
  * not only find it absent. `ret_version` may be NULL.
  * 1 put: whatever is there. add: only where the key is absent (APIARY_EEXIST). replace: only where it is not (APIARY_ENOKEY).
  *   cas: only where it has this version (APIARY_ECHANGED, _ENOKEY).
- * 2 APIARY_ETABLEFULL, _ENOBLOCK, _ESHARE, _ETOOLARGE: there is no room. _ENOTREADY: others changed the bucket 65,536 times
- *   first. _EINVAL, _EREADONLY, _ENOLANE. */
+ * 2 APIARY_ETABLEFULL, _EQUOTA, _ENOBLOCK, _ESHARE, _ETOOLARGE: there is no room. _ENOTREADY: others changed the bucket 65,536
+ *   times first. _EINVAL, _EREADONLY, _ENOLANE. */
 APIARY_API int apiary_memory_put(apiary_memory_t *m, const char *key, const void *value, size_t size, uint64_t ttl,
                                  uint64_t *ret_version);
 APIARY_API int apiary_memory_add(apiary_memory_t *m, const char *key, const void *value, size_t size, uint64_t ttl,
@@ -700,6 +702,7 @@ typedef struct apiary_memory_stats {
     uint64_t puts, removals;    /* values that were written; deleted */
     uint64_t expired;           /* taken out because their time was over */
     uint64_t refused;           /* changes for which there was no room */
+    uint64_t over_quota;        /* of these: the name space held its quota */
     uint64_t conflicts;         /* of cas: another version was there */
     uint64_t written;           /* bytes of the values that were written */
     uint64_t values, bytes;     /* now; those that are just being written or taken out, too */

@@ -178,7 +178,7 @@ int apiary_memory_stats(apiary_t *a, apiary_memory_stats_t *ret)
 
 /* ---- changing --------------------------------------------------------------------------------------------------- */
 
-static int memory_change(const apiary_memory_t *m, const char *key, struct ap_memory_change *change, uint64_t ttl)
+static int memory_change(apiary_memory_t *m, const char *key, struct ap_memory_change *change, uint64_t ttl)
 {
     struct ap_lane_context *c;
     struct ap_memory_key whole;
@@ -196,11 +196,11 @@ static int memory_change(const apiary_memory_t *m, const char *key, struct ap_me
         now = c->lane.seg->ops->now();
         if (ttl < APIARY_FOREVER - now) change->until = now + ttl;
     }
-    w = (struct ap_memory_writer){.seg = c->lane.seg, .lane = &c->lane, .hint = &c->pool_hint};
+    w = (struct ap_memory_writer){.seg = c->lane.seg, .lane = &c->lane, .hint = &c->pool_hint, .unasked = &m->unasked};
     return ap_memory_change(&w, &whole, change);
 }
 
-static int memory_set(const apiary_memory_t *m, const char *key, struct ap_memory_change *change, size_t size, uint64_t ttl,
+static int memory_set(apiary_memory_t *m, const char *key, struct ap_memory_change *change, size_t size, uint64_t ttl,
                       uint64_t *ret_version)
 {
     int r;

@@ -330,12 +330,26 @@ static bool bucket_tidied(const struct ap_memory_writer *w, const struct found *
     return room;
 }
 
+/* Of a key that is not there (QUOTA). */
+static bool over_quota(const struct ap_memory_writer *w, const struct ap_memory_name *name)
+{
+    uint64_t revision = ap_load_acquire(&ap_draft_at(w->seg, 0)->revision), quota, held; /* MEMORY-A5 pairs MEMORY-R5 */
+
+    if (w->unasked == NULL || revision < ap_load_relaxed(w->unasked)) return false;
+    if (AP_REGISTRY_NUMBER(&w->seg->geometry, MEMORY) >= 100) return false;
+    quota = ap_memory_quota(w->seg);
+    held = ap_memory_held_by(w->seg, name);
+    if (held >= quota) return true;
+    ap_store_relaxed(w->unasked, revision + quota - held);
+    return false;
+}
+
 static uint64_t change_version(const struct ap_segment *seg, const struct ap_memory_change *c, const struct found *f)
 {
     uint64_t *revision = &ap_draft_at(seg, 0)->revision, seen, version;
 
     if (c->how == AP_MEMORY_TOUCH) return f->version;
-    if (c->how != AP_MEMORY_RESTORE) return ap_add_relaxed(revision, 1) + 1;
+    if (c->how != AP_MEMORY_RESTORE) return ap_add_acq_rel(revision, 1) + 1; /* MEMORY-R5 pairs MEMORY-A5 */
     seen = ap_load_relaxed(revision);
     do version = c->version > seen ? c->version : seen + 1;
     while (!ap_cas(revision, &seen, version));
@@ -373,6 +387,7 @@ static int change_once(const struct ap_memory_writer *w, const struct ap_memory_
         c->number = content.sum;
         return 0;
     }
+    if (r == 0 && f.v == NULL && over_quota(w, key->name)) return APIARY_EQUOTA;
     if (r == 0 && f.v == NULL && f.spare == NOWHERE) return bucket_tidied(w, &f) ? AGAIN : APIARY_ETABLEFULL;
     if (r == 0) r = fresh_take(w, key->hash, &fresh);
     if (r != 0) return r;
@@ -395,12 +410,13 @@ static int change_once(const struct ap_memory_writer *w, const struct ap_memory_
 
 static bool no_room(int error)
 {
-    return error == APIARY_ETABLEFULL || error == APIARY_ENOBLOCK || error == APIARY_ESHARE;
+    return error == APIARY_ETABLEFULL || error == APIARY_EQUOTA || error == APIARY_ENOBLOCK || error == APIARY_ESHARE;
 }
 
-static int change_refused(const struct ap_memory_writer *w, int error)
+static int writer_refused(const struct ap_memory_writer *w, int error)
 {
     if (no_room(error)) ap_memory_counted(w->seg, w->lane->index, AP_MEMORY_COUNT_refused, 1);
+    if (error == APIARY_EQUOTA) ap_memory_counted(w->seg, w->lane->index, AP_MEMORY_COUNT_over_quota, 1);
     if (error == APIARY_ECHANGED) ap_memory_counted(w->seg, w->lane->index, AP_MEMORY_COUNT_conflicts, 1);
     return error;
 }
@@ -416,8 +432,8 @@ int ap_memory_change(const struct ap_memory_writer *w, const struct ap_memory_ke
         r = change_once(w, key, change);
         if (r == 0) return 0;
         if (r == AGAIN) continue;
-        if (swept || !no_room(r)) return change_refused(w, r);
-        if (ap_memory_expire(w->seg, w->lane->index, w->seg->ops->now(), &row, rows) == 0) return change_refused(w, r);
+        if (swept || !no_room(r)) return writer_refused(w, r);
+        if (ap_memory_expire(w->seg, w->lane->index, w->seg->ops->now(), &row, rows) == 0) return writer_refused(w, r);
         swept = true;
     }
     return r == AGAIN ? APIARY_ENOTREADY : r;

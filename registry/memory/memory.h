@@ -23,6 +23,10 @@
  *           3 Rows are taken in turn, so that one is used again only after all the others that are free.
  * DRAFT     fresh: the row that the lane has taken or is about to take, until it is in its place or given up. stale: the place that
  *           it is about to change, until the row of before is FREE.
+ * QUOTA     1 A name space holds at most memory_quota percent of the rows; a key that would be one more is refused.
+ *           2 No number of the segment says how many it holds, so none can be wrong after a death: the rows are counted. That is
+ *           done again only when the counter of versions has risen by as much as there was room for, since each value raises it
+ *           (`unasked`: up to which version nothing is counted). Writers that come in at the same moment may each bring one more.
  * COUNTS    Of the lane that did it, over all lives of its index, so that no line is written by all: who asks adds them up. A count
  *           that a dying lane does not make is lost, and a reader without a lane makes none.
  * VERSION   Each change of a value has a greater version than all values of the key before it, removed ones, too. It is drawn from
@@ -40,6 +44,7 @@
  *           before new fields.
  *           MEMORY-R3 life FREE by CAS pairs MEMORY-A3 load-acquire: the place before it.
  *           MEMORY-R4 the turn by CAS pairs MEMORY-A4 load-acquire: the row that it names, and the places of keys before it.
+ *           MEMORY-R5 revision's add pairs MEMORY-A5 load-acquire: the row that is USED before it.
  * CRASH     The reaper of a lane goes on with its draft (ap_memory_withdraw), before the pool is swept: a request that names the
  *           fresh row is fulfilled; a row of the draft that is in no place is freed. So a change has happened or not, as its place
  *           says. A block that the row has not named yet is a leak, found by the pool's sweep.
@@ -110,6 +115,7 @@ struct ap_value {
     X(removals, "values that were deleted")                                            \
     X(expired, "values that were taken out because their time was over")               \
     X(refused, "changes for which there was no room")                                  \
+    X(over_quota, "keys that were refused because their name space holds its quota")   \
     X(conflicts, "changes by cas that found another version")                          \
     X(written, "bytes of the values that were written")
 
@@ -166,6 +172,10 @@ AP_ALWAYS_INLINE void ap_memory_counted(const struct ap_segment *seg, uint32_t l
 uint64_t ap_memory_count(const struct ap_segment *seg, enum ap_memory_count count);
 /* How many values there are, and their bytes; those that are just being written or taken out, too. */
 void ap_memory_held(const struct ap_segment *seg, uint64_t *ret_values, uint64_t *ret_bytes);
+struct ap_memory_name;
+/* The same of one name space; and how many it may have. */
+uint64_t ap_memory_held_by(const struct ap_segment *seg, const struct ap_memory_name *name);
+uint64_t ap_memory_quota(const struct ap_segment *seg);
 
 /* ---- keys: private memory ---------------------------------------------------------------------------------------- */
 
@@ -213,10 +223,11 @@ struct ap_memory_writer {
     struct ap_segment *seg;
     const struct ap_lane_handle *lane;
     struct ap_pool_hint *hint;
+    uint64_t *unasked; /* the name space's, 0 at first: see QUOTA. NULL: it is not asked for */
 };
 /* 0. APIARY_EEXIST: ADD, and it is there. APIARY_ENOKEY: it is absent. APIARY_ECHANGED: CAS, and it has another version.
- * APIARY_EOVERFLOW: INCR of what is no number, or would be none. APIARY_ETABLEFULL, _ENOBLOCK, _ESHARE, _ETOOLARGE: no room.
- * APIARY_ENOTREADY, APIARY_ECORRUPT. Nothing has changed then, and *change neither. */
+ * APIARY_EOVERFLOW: INCR of what is no number, or would be none. APIARY_ETABLEFULL, _EQUOTA, _ENOBLOCK, _ESHARE, _ETOOLARGE: no
+ * room. APIARY_ENOTREADY, APIARY_ECORRUPT. Nothing has changed then, and *change neither. */
 AP_MUST_CHECK int ap_memory_change(const struct ap_memory_writer *w, const struct ap_memory_key *key,
                                    struct ap_memory_change *change);
 

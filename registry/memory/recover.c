@@ -260,9 +260,14 @@ static const struct ap_number value_numbers[] = {
      .at = AP_REGISTRY_NUMBER_AT(VALUES), .otherwise = 1024, .min = 2, .max = 1u << 21, .counts = true},
     {.key = NULL},
 };
+static const struct ap_number memory_numbers[] = {
+    {.key = "memory_quota", .what = "percent of these values that one name space may hold", .at = AP_REGISTRY_NUMBER_AT(MEMORY),
+     .otherwise = 100, .min = 1, .max = 100, .apart = true},
+    {.key = NULL},
+};
 const struct ap_part ap_part_memory = {
     .name = "memory", .element = "bucket", .size = sizeof(struct ap_bucket), .count = buckets_count, .fields = bucket_fields,
-    .numbers = AP_NO_NUMBERS, .look = look_bucket, .withdraw = ap_memory_withdraw, .settle = ap_part_nothing,
+    .numbers = memory_numbers, .look = look_bucket, .withdraw = ap_memory_withdraw, .settle = ap_part_nothing,
 };
 const struct ap_part ap_part_values = {
     .name = "values", .element = "value", .size = sizeof(struct ap_value), .fields = value_fields, .numbers = value_numbers,

@@ -6,7 +6,7 @@
 
 _Static_assert(sizeof(struct ap_bucket) == 128, "bucket: two lines");
 _Static_assert(sizeof(struct ap_value) == 384, "value: six lines");
-_Static_assert(sizeof(struct ap_draft) == 192, "draft: a line of its own, one of all, one of counts");
+_Static_assert(sizeof(struct ap_draft) == 256, "draft: a line of its own, one of all, two of counts");
 _Static_assert(offsetof(struct ap_value, inside) == 56, "the key begins in the first line");
 
 #define TRIES 1000u /* a row that was used again while it was copied; more is no chance */
@@ -96,6 +96,33 @@ void ap_memory_held(const struct ap_segment *seg, uint64_t *ret_values, uint64_t
         *ret_values += 1;
         *ret_bytes += size;
     }
+}
+
+static bool value_of_name(const struct ap_value *v, const struct ap_memory_name *name)
+{
+    uint64_t differ = AP_VALUE_NAME_WORDS(ap_load_relaxed(&v->name_words)) ^ name->words;
+
+    for (uint32_t i = 0; i < name->words; i++) differ |= ap_load_relaxed(&v->inside[i]) ^ name->text[i];
+    return differ == 0;
+}
+
+uint64_t ap_memory_held_by(const struct ap_segment *seg, const struct ap_memory_name *name)
+{
+    uint64_t n = 0;
+
+    for (uint64_t i = 0; i < seg->places[AP_SECTION_VALUES].count; i++) {
+        const struct ap_value *v = ap_value_at(seg, i);
+
+        n += AP_VALUE_STATE(ap_load_acquire(&v->life)) == AP_VALUE_USED && value_of_name(v, name); /* MEMORY-A3 pairs MEMORY-R3 */
+    }
+    return n;
+}
+
+uint64_t ap_memory_quota(const struct ap_segment *seg)
+{
+    uint64_t rows = seg->places[AP_SECTION_VALUES].count, quota = rows * AP_REGISTRY_NUMBER(&seg->geometry, MEMORY) / 100;
+
+    return quota > 0 ? quota : 1;
 }
 
 /* ---- reading ---------------------------------------------------------------------------------------------------- */

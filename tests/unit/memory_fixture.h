@@ -20,11 +20,12 @@ static inline uint64_t memory_now(void)
     return ap_ops_system.now() + ap_load_relaxed(&ahead);
 }
 
-static inline void memory_setup(void)
+static inline void memory_setup_quota(uint32_t quota)
 {
     struct ap_geometry g = small;
 
     g.registry[AP_REGISTRY_INDEX(VALUES)] = ROWS;
+    g.registry[AP_REGISTRY_INDEX(MEMORY)] = quota;
     g.registry[AP_REGISTRY_INDEX(CHANGES)] = CHANGES;
     segment_make(&g);
     client = attach_as("caller");
@@ -32,6 +33,11 @@ static inline void memory_setup(void)
     shifted.now = memory_now;
     client->seg->ops = &shifted;
     cr_assert_eq(apiary_memory_open(client, "space", 0, &m), 0);
+}
+
+static inline void memory_setup(void)
+{
+    memory_setup_quota(0);
 }
 
 static inline void memory_teardown(void)

@@ -1,0 +1,87 @@
+/* What one name space may hold of the memory (registry/memory/memory.h, QUOTA). */
+#include "tests/unit/memory_fixture.h"
+
+#include "registry/client/memory.h"
+
+#define QUOTA (ROWS / 4)
+
+static void quota_setup(void)
+{
+    memory_setup_quota(25);
+}
+TestSuite(memory_quota, .init = quota_setup, .fini = memory_teardown, .timeout = 60);
+
+static uint32_t fill(apiary_memory_t *to)
+{
+    char name[16];
+    uint32_t n = 0;
+
+    for (;; n++) {
+        snprintf(name, sizeof name, "k%u", n);
+        if (apiary_memory_put(to, name, "x", 1, 0, NULL) < 0) return n;
+    }
+}
+
+Test(memory_quota, each_name_space)
+{
+    apiary_memory_stats_t s = {.struct_size = sizeof s};
+    apiary_memory_t *other, *again;
+    int64_t sum;
+
+    cr_expect_eq(fill(m), QUOTA);
+    cr_expect_eq(put("one more", "x"), APIARY_EQUOTA);
+    cr_expect_eq(apiary_memory_add(m, "one more", "x", 1, 0, NULL), APIARY_EQUOTA);
+    cr_expect_eq(apiary_memory_incr(m, "one more", 1, &sum), APIARY_EQUOTA);
+    cr_expect_eq(put("k3", "another"), 0, "what is there may be changed");
+    cr_expect_eq(apiary_memory_touch(m, "k3", SECOND), 0);
+    cr_assert_eq(apiary_memory_open(client, "space", APIARY_MEMORY_LOCAL, &other), 0);
+    cr_expect_eq(fill(other), QUOTA, "each has its own");
+    cr_assert_eq(apiary_memory_open(client, "space", 0, &again), 0);
+    cr_expect_eq(apiary_memory_put(again, "one more", "x", 1, 0, NULL), APIARY_EQUOTA, "by another handle, too");
+    cr_assert_eq(apiary_memory_stats(client, &s), 0);
+    cr_expect_eq(s.over_quota, 6);
+    cr_expect_eq(s.refused, 6);
+    cr_expect_eq(apiary_memory_delete(m, "k0"), 0);
+    cr_expect_eq(apiary_memory_put(again, "one more", "x", 1, 0, NULL), 0);
+    cr_expect_eq(put("another", "x"), APIARY_EQUOTA);
+    ap_store_relaxed(&ahead, 2 * SECOND);
+    cr_expect_eq(put("another", "x"), 0, "one whose time is over makes room");
+    cr_expect_eq(put("yet another", "x"), APIARY_EQUOTA);
+    apiary_memory_close(other);
+    apiary_memory_close(again);
+}
+
+/* A row that a writer left when it was killed counts until it is recovered, and not after it. */
+Test(memory_quota, nothing_leaks)
+{
+    struct ap_value *v = ap_value_at(client->seg, ROWS - 1);
+    uint64_t life = v->life;
+    struct ap_memory_name space;
+
+    cr_assert_eq(ap_memory_name("space", false, &space), 0);
+    v->name_words = 1;
+    v->inside[0] = space.text[0];
+    v->life = AP_VALUE_LIFE(1, 20, AP_VALUE_USED);
+    ap_draft_at(client->seg, 20)->fresh = AP_PLACE(v->hash, 1, ROWS - 1);
+    cr_expect_eq(fill(m), QUOTA - 1);
+    ap_memory_withdraw(client->seg, 20, 0);
+    cr_expect_neq(v->life, life);
+    cr_expect_eq(put("one more", "x"), 0);
+    cr_expect_eq(put("yet another", "x"), APIARY_EQUOTA);
+}
+
+/* Others of the segment raise the counter of versions: it is counted again, and no sooner. */
+Test(memory_quota, counted_again)
+{
+    apiary_memory_t *other;
+
+    cr_assert_eq(apiary_memory_open(client, "other", 0, &other), 0);
+    for (uint32_t i = 0; i < 5 * QUOTA; i++) {
+        cr_assert_eq(apiary_memory_put(other, "k", "x", 1, 0, NULL), 0);
+        if (i % 10 == 0) cr_assert_eq(put("first", "x"), 0);
+    }
+    cr_expect_eq(put("second", "x"), 0);
+    cr_expect_gt(m->unasked, ap_draft_at(client->seg, 0)->revision - 1);
+    cr_expect_eq(fill(m), QUOTA - 2);
+    apiary_memory_close(other);
+}
