@@ -142,6 +142,23 @@ Test(rank, after_a_death_between_two_levels)
     cr_expect_eq(ap_queue_depth(b->seg, hive.agents[0].queue), 0);
 }
 
+/* A flood of what is more urgent holds up what the scan has found no longer than what waits in a ring. */
+Test(rank, after_a_death_nobody_starves_either)
+{
+    struct ap_consumer *c = &hive.agents[0].consumer;
+    uint64_t ref;
+
+    post('h', APIARY_PRIORITY_HIGH);
+    post('i', APIARY_PRIORITY_HIGH);
+    for (int i = 0; i < 2; i++) cr_assert_neq(ap_queue_pop(c), 0);
+    ap_worker_consume(&hive.worker);
+    hive.agents[0].limit = 1;
+    ap_worker_start_task(&hive.worker, &hive.agents[0], ap_queue_scan(c, &hive.agents[0].cursor));
+    for (uint32_t i = 0; i < AP_RANK_PASSES + 4; i++) post('u', APIARY_PRIORITY_URGENT);
+    while ((ref = ap_queue_scan(c, &hive.agents[0].cursor)) != 0) ap_worker_start_task(&hive.worker, &hive.agents[0], ref);
+    cr_expect_str_eq(order, "huuuuuuuuuuuuuuuuiuuuu");
+}
+
 Test(rank, what_is_due_has_its_own)
 {
     post('a', 0);
