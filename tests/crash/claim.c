@@ -412,6 +412,22 @@ static void image_claims_last(void)
         if (takes(numbered(i), APIARY_FOREVER, false) != 1) exit(2);
 }
 
+static void free_row(uint32_t i)
+{
+    struct ap_claim_view view;
+
+    if (!ap_claim_read(survivor.seg, i, &view) || ap_claim_release(survivor.seg, view.key, view.token) != 0)
+        fail("claim %u cannot be released", i);
+}
+
+/* The only row that may be filled is the last one that a search for "key" comes to. */
+static void image_claims_turn(void)
+{
+    for (unsigned i = 0; i < rows(); i++)
+        if (takes(numbered(i), APIARY_FOREVER, false) != 1) exit(2);
+    free_row((key_of("key").home + rows() - 1) % rows());
+}
+
 /* The same key in the last row. While the actor fills that one the table is full. */
 static void other_claim_last(void)
 {
@@ -419,17 +435,10 @@ static void other_claim_last(void)
     if (survivor.result < 0 && survivor.result != APIARY_ETABLEFULL) fail("the other's claim: %d", survivor.result);
 }
 
-/* Another key in the last row, and a row that was held becomes free. */
+/* Another key in that row, and the first one that the search comes to becomes free. */
 static void other_turn_claims_over(void)
 {
-    struct ap_claim_view view;
-
-    if (takes("another", APIARY_FOREVER, false) < 0) return; /* the actor fills the last row */
-    for (uint32_t i = rows(); i-- > 0;)
-        if (ap_claim_read(survivor.seg, i, &view) && strncmp(view.key, "key-", 4) == 0) {
-            if (ap_claim_release(survivor.seg, view.key, view.token) != 0) fail("it cannot be released");
-            return;
-        }
+    if (takes("another", APIARY_FOREVER, false) == 1) free_row(key_of("key").home); /* else the actor fills it */
 }
 
 static void before_last(bool over)
@@ -521,7 +530,7 @@ const struct operation pairs_claim[] = {
      .other = other_claim_again, .before = before_evicted, .after = after_pair},
     {.name = "claim_last|claim", .registry = true, .image = image_claims_last, .run = run_claim_last, .other = other_claim_last,
      .before = before_last, .after = after_pair},
-    {.name = "claim_last|claim_turn", .registry = true, .image = image_claims_last, .run = run_claim_last,
+    {.name = "claim_last|claim_turn", .registry = true, .image = image_claims_turn, .run = run_claim_last,
      .other = other_turn_claims_over, .before = before_turned, .after = after_pair},
     {.name = "claim_steal|claim_renew", .registry = true, .image = image_expired, .run = run_steal_or_not, .other = other_renew,
      .before = before_renewed, .after = after_pair},

@@ -123,16 +123,17 @@ static void image_small(void)
     if (put(&survivor, &key, 'o', 8) < 0) exit(2);
 }
 
-/* There is one more row. */
+/* The only row that is free is the last one that a search comes to. */
 static void image_last(void)
 {
     struct ap_memory_key more;
 
     keys_make();
-    for (char text[] = "c0"; text[1] < '0' + (char)survivor.seg->sections[AP_SECTION_VALUES].count - 1; text[1]++) {
+    for (char text[] = "c0"; text[1] < '0' + (char)survivor.seg->sections[AP_SECTION_VALUES].count; text[1]++) {
         key_named(text, &more);
         if (put(&survivor, &more, 'c', 8) < 0) exit(2);
     }
+    if (remove_key(&survivor, &more) < 0) exit(2);
 }
 
 static void image_large(void)
@@ -329,7 +330,7 @@ static void other_incr(void)
     if (incr(&survivor) < 0) fail("the second writer cannot add");
 }
 
-/* A row becomes free, and another is taken: never all. */
+/* It is taken, and then the first one becomes free. */
 static void other_turn_room(void)
 {
     struct ap_memory_key more;

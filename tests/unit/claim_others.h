@@ -4,6 +4,8 @@
 
 #include "claim_fixture.h"
 
+#include <sys/prctl.h>
+
 /* Another thread claims, and tells when it has. */
 struct other {
     pthread_t thread;
@@ -74,6 +76,7 @@ static inline pid_t child(void (*body)(apiary_t *))
     pid = fork();
     if (pid == 0) {
         apiary_t *a;
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* also when it is stopped */
         if (apiary_attach(seg_name, NULL, &a) < 0) _exit(1);
         body(a);
         if (write(ends[1], "r", 1) != 1) _exit(2);

@@ -151,10 +151,12 @@ Test(claim_line, two_are_stopped)
 }
 
 static uint64_t slept_until;
+static uint32_t slept;
 
 static int sleep_so_long(const uint32_t *word, uint32_t value, uint64_t until)
 {
     (void)word, (void)value;
+    cr_assert_lt(slept++, 100, "it waits for ever");
     slept_until = until;
     ap_store_relaxed(&ahead, until - frozen);
     return -ETIMEDOUT;
@@ -184,7 +186,7 @@ Test(claim_line, the_next_goes_past_who_is_stopped)
 /* ---- a holder dies just then ------------------------------------------------------------------------------------ */
 
 static pid_t holder;
-static uint32_t slept, woken;
+static uint32_t woken;
 static const uint32_t *watched;
 
 static int sleep_and_die(const uint32_t *word, uint32_t value, const uint32_t *other, uint32_t others, uint64_t until)
