@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "shm/bell.h"
+#include "shm/claim_key.h"
 #include "shm/event.h"
 
 static void claim_count(struct ap_claim *row, enum ap_claim_count count)
@@ -23,7 +24,7 @@ AP_ALWAYS_INLINE bool key_same(const struct ap_claim *row, const struct ap_claim
 
 /* Tells of a claim while it is HELD with that word: then nothing of a later one is there. A late renewal of the one before is
  * overwritten, and by the holder, `own`, what others have told in its stead; but no seal. */
-static void claim_tell(const struct ap_claim *row, uint64_t held, uint64_t *field, uint64_t value, bool own)
+AP_ALWAYS_INLINE void claim_tell(const struct ap_claim *row, uint64_t held, uint64_t *field, uint64_t value, bool own)
 {
     uint64_t seen, number = AP_CLAIM_NUMBER(held);
 
@@ -207,12 +208,17 @@ void ap_claim_leave(struct ap_segment *seg, struct ap_lane *lane)
 /* ---- freeing ---------------------------------------------------------------------------------------------------- */
 
 /* HELD becomes FREE: true. */
-static bool claim_free(const struct ap_segment *seg, struct ap_claim *row, uint64_t word)
+AP_ALWAYS_INLINE bool claim_free_here(const struct ap_segment *seg, struct ap_claim *row, uint64_t word)
 {
     if (__builtin_expect((ap_load_relaxed(&row->waiting) & 1) != 0, 0)) ap_store_relaxed(&row->turn, seg->ops->now());
     if (!ap_cas(&row->word, &word, AP_CLAIM_WORD(AP_CLAIM_NUMBER(word), 0, AP_CLAIM_FREE))) return false; /* CLAIM-R1 */
     line_ring(seg, row);
     return true;
+}
+
+static bool claim_free(const struct ap_segment *seg, struct ap_claim *row, uint64_t word)
+{
+    return claim_free_here(seg, row, word);
 }
 
 static bool claim_take_from(struct ap_segment *seg, struct ap_claim *row, uint64_t word, uint32_t self, enum ap_claim_count why)
@@ -459,7 +465,7 @@ int ap_claim_take(struct ap_segment *seg, const struct ap_claim_ask *ask, struct
 /* ---- by the token ----------------------------------------------------------------------------------------------- */
 
 /* The row in which the token is the key's, with its word; NULL: it is not. */
-static struct ap_claim *claim_of(const struct ap_segment *seg, const char *key, uint64_t token, uint64_t *ret_word)
+AP_ALWAYS_INLINE struct ap_claim *claim_of(const struct ap_segment *seg, const char *key, uint64_t token, uint64_t *ret_word)
 {
     struct ap_claim *row = ap_claim_at(seg, AP_CLAIM_TOKEN_ROW(token));
     uint64_t number = AP_CLAIM_TOKEN_NUMBER(token);
@@ -512,13 +518,24 @@ int ap_claim_renew(struct ap_segment *seg, const char *key, uint64_t token, uint
     return 0;
 }
 
+/* The word has changed: the claim is nobody's now, or gone. */
+static __attribute__((noinline)) int claim_release_slow(struct ap_segment *seg, const char *key, uint64_t token)
+{
+    struct ap_claim *row;
+    uint64_t word;
+
+    do row = claim_of(seg, key, token, &word);
+    while (row != NULL && !claim_free(seg, row, word));
+    return row != NULL ? 0 : APIARY_ESTALE;
+}
+
 int ap_claim_release(struct ap_segment *seg, const char *key, uint64_t token)
 {
     uint64_t word;
     struct ap_claim *row = claim_of(seg, key, token, &word);
 
-    while (row != NULL && !claim_free(seg, row, word)) row = claim_of(seg, key, token, &word); /* it is nobody's now, or gone */
-    return row != NULL ? 0 : APIARY_ESTALE;
+    if (row == NULL) return APIARY_ESTALE;
+    return __builtin_expect(claim_free_here(seg, row, word), 1) ? 0 : claim_release_slow(seg, key, token);
 }
 
 /* ---- many rows -------------------------------------------------------------------------------------------------- */

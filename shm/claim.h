@@ -145,9 +145,6 @@ AP_MUST_CHECK int ap_claim_key(const struct ap_segment *seg, const char *text, s
 /* Whether it has no control characters; a key that has a row has none. Bytes of UTF-8 beyond ASCII are none. */
 bool ap_claim_key_valid(const struct ap_claim_key *key);
 
-/* Whether the row has this key. */
-bool ap_claim_is(const struct ap_claim *row, const char *key);
-
 struct ap_claim_ask {
     struct ap_claim_key key;
     uint64_t ttl;    /* ns; APIARY_FOREVER */
@@ -177,8 +174,15 @@ AP_MUST_CHECK int ap_claim_release(struct ap_segment *seg, const char *key, uint
 /* The same. Counts only in a segment that is writable. */
 AP_MUST_CHECK int ap_claim_check(const struct ap_segment *seg, const char *key, uint64_t token);
 
+/* They are used up: 0. */
+uint64_t ap_claim_numbers_end(const struct ap_segment *seg);
 /* A number of the segment; 0: they are used up. */
-uint64_t ap_claim_number(const struct ap_segment *seg);
+static inline uint64_t ap_claim_number(const struct ap_segment *seg)
+{
+    uint64_t number = ap_add_acq_rel(&ap_claim_at(seg, 0)->numbers, 1) + 1;
+
+    return __builtin_expect(number < AP_CLAIM_NUMBERS, 1) ? number : ap_claim_numbers_end(seg);
+}
 /* The lane waits for the row that had the key, and is looked at again afterwards. */
 void ap_claim_line(struct ap_segment *seg, struct ap_lane *lane, const struct ap_claim_ask *ask, uint32_t row);
 /* A lane that waits goes on, and is about to look. */

@@ -8,23 +8,32 @@
 #include "core/name.h"
 #include "core/sized.h"
 #include "core/text.h"
+#include "shm/claim_key.h"
 
 /* The holder is told of a claim that is not the caller's. */
-static void claim_report(const struct ap_segment *seg, const struct ap_claim_view *view, bool other, apiary_claim_t *ret)
+AP_ALWAYS_INLINE void claim_put(const struct ap_segment *seg, const struct ap_claim_view *view, bool other, apiary_claim_t *ret)
 {
-    apiary_claim_t own;
-
-    if (__builtin_expect(ret->struct_size != sizeof *ret, 0)) {
-        own.struct_size = sizeof own;
-        claim_report(seg, view, other, &own);
-        ap_sized_out(ret, ret->struct_size, &own, sizeof own);
-        return;
-    }
     ret->token = view->token;
     ret->expires = view->until;
     ret->pid = view->pid;
     if (other && view->caller != 0) ap_service_name(seg, view->caller - 1, ret->holder);
     else memset(ret->holder, 0, sizeof ret->holder);
+}
+
+/* To a caller whose structure has another size. */
+static __attribute__((noinline)) void claim_report_other(const struct ap_segment *seg, const struct ap_claim_view *view, bool other,
+                                                         apiary_claim_t *ret)
+{
+    apiary_claim_t own = {.struct_size = sizeof own};
+
+    claim_put(seg, view, other, &own);
+    ap_sized_out(ret, ret->struct_size, &own, sizeof own);
+}
+
+AP_ALWAYS_INLINE void claim_report(const struct ap_segment *seg, const struct ap_claim_view *view, bool other, apiary_claim_t *ret)
+{
+    if (__builtin_expect(ret->struct_size == sizeof *ret, 1)) claim_put(seg, view, other, ret);
+    else claim_report_other(seg, view, other, ret);
 }
 
 static int claim_options(const apiary_claim_options_t *options, uint64_t ttl, apiary_claim_options_t *ret)
@@ -60,7 +69,7 @@ int apiary_claim(apiary_t *a, const char *key, uint64_t ttl, const apiary_claim_
 
     if (r == 0) r = claim_options(options, ttl, &o);
     if (r == 0 && (ret == NULL || !ap_sized_valid(ret->struct_size, AP_FIRST_CLAIM))) r = APIARY_EINVAL;
-    if (r == 0) r = ap_claim_key(a->seg, key, &ask.key);
+    if (r == 0) r = ap_claim_key_here(a->seg, key, &ask.key);
     if (r < 0) return r;
     c = ap_context(a, &r);
     if (c == NULL) return r;
