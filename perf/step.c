@@ -28,7 +28,7 @@ struct perf_bench {
     const struct perf_option *option;
 };
 
-static const char *const names[PERF_STEPS] = {"submit", "claim", "complete", "collect", "discover", "route"};
+static const char *const names[PERF_STEPS] = {"submit", "claim", "complete", "collect", "discover", "route", "hold"};
 
 const char *perf_step_name(enum perf_step step)
 {
@@ -101,6 +101,7 @@ __attribute__((noinline)) void perf_step_complete(struct perf_bench *b, unsigned
 __attribute__((noinline)) void perf_step_collect(struct perf_bench *b, unsigned at);
 __attribute__((noinline)) void perf_step_discover(struct perf_bench *b, unsigned at);
 __attribute__((noinline)) void perf_step_route(struct perf_bench *b, unsigned at);
+__attribute__((noinline)) void perf_step_hold(struct perf_bench *b, unsigned at);
 
 void perf_step_submit(struct perf_bench *b, unsigned at)
 {
@@ -169,6 +170,17 @@ void perf_step_route(struct perf_bench *b, unsigned at)
     perf_must(ap_route(b->a->seg, (uint32_t)capability, &b->balance, AP_NO_QUEUE, &queue, &life), "route");
 }
 
+/* A key that nobody else wants is claimed and released. */
+void perf_step_hold(struct perf_bench *b, unsigned at)
+{
+    static const char key[] __attribute__((aligned(4096))) = "orders/invoice-7";
+    apiary_claim_t claim = {.struct_size = sizeof claim};
+
+    (void)at;
+    perf_must(apiary_claim(b->a, key, UINT64_C(60000000000), NULL, &claim), "claim");
+    perf_must(apiary_claim_release(b->a, key, claim.token), "release");
+}
+
 /* ---- what is otherwise with an option ------------------------------------------------------------------------------ */
 
 __attribute__((noinline)) void perf_step_claim_due(struct perf_bench *b, unsigned at);
@@ -215,7 +227,8 @@ static struct taken step_taken(enum perf_step step, const struct perf_option *op
 {
     static const struct taken usual[PERF_STEPS] = {
         {perf_step_submit, "apiary_delegate"}, {perf_step_claim, "perf_step_claim"}, {perf_step_complete, "perf_step_complete"},
-        {perf_step_collect, "perf_step_collect"}, {perf_step_discover, "apiary_discover"}, {perf_step_route, "perf_step_route"}};
+        {perf_step_collect, "perf_step_collect"}, {perf_step_discover, "apiary_discover"}, {perf_step_route, "perf_step_route"},
+        {perf_step_hold, "perf_step_hold"}};
     bool unseen = (option->options.flags & APIARY_DETACH) != 0;
 
     if (step == PERF_CLAIM && option->options.delay != 0) return (struct taken){perf_step_claim_due, "perf_step_claim_due"};

@@ -1,11 +1,12 @@
-/* perf/step.h - the steps of a task's life one by one, in one process and one thread: for counting instructions. */
+/* perf/step.h - the steps of a task's life one by one, in one process and one thread, and of other things that a client does: for
+ * counting instructions. */
 #ifndef PERF_STEP_H
 #define PERF_STEP_H
 
 #include "core/must_check.h"
 #include "perf/perf.h"
 
-enum perf_step { PERF_SUBMIT, PERF_CLAIM, PERF_COMPLETE, PERF_COLLECT, PERF_DISCOVER, PERF_ROUTE, PERF_STEPS };
+enum perf_step { PERF_SUBMIT, PERF_CLAIM, PERF_COMPLETE, PERF_COLLECT, PERF_DISCOVER, PERF_ROUTE, PERF_HOLD, PERF_STEPS };
 const char *perf_step_name(enum perf_step step);
 AP_MUST_CHECK int perf_step_of(const char *name); /* "*": PERF_STEPS; -1: none */
 
