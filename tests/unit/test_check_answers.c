@@ -278,8 +278,8 @@ Test(check_answers, lanes)
     A(base[offsetof(struct ap_lane, mutex) + sizeof l->mutex], 1, "lane 2 L10! behind the mutex: a byte is 0x01; it must be 0");
     A(base[offsetof(struct ap_lane, bell) - 1], 1, "lane 2 L10! behind the mutex: a byte is 0x01; it must be 0");
     SOUND(l->wants, UINT32_MAX);
-    A(base[offsetof(struct ap_lane, waits) + sizeof l->waits], 1, "lane 2 L10! behind waits: a byte is 0x01; it must be 0");
-    A(base[offsetof(struct ap_lane, hand) - 1], 1, "lane 2 L10! behind waits: a byte is 0x01; it must be 0");
+    A(base[offsetof(struct ap_lane, passed) + sizeof l->passed], 1, "lane 2 L10! behind passed: a byte is 0x01; it must be 0");
+    A(base[offsetof(struct ap_lane, hand) - 1], 1, "lane 2 L10! behind passed: a byte is 0x01; it must be 0");
     SOUND(l->waits, 7 << 16 | 128);
     A(l->waits, 7 << 16 | 129, "lane 2 L11! it waits for claim 128, which is none");
     A(l->mutex.__data.__lock, 0x40000000,
