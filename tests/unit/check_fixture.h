@@ -33,7 +33,7 @@ static inline struct ap_report check(void)
     return report;
 }
 
-static void setup(void)
+static inline void setup(void)
 {
     bytes = make_segment(NULL, &size);
     dump_memory(bytes, size, &d);
