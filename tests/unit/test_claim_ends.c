@@ -1,6 +1,8 @@
 /* What a lane leaves of its claims and of its place in line, step by step (shm/claim.h). */
 #include "claim_fixture.h"
 
+#include <errno.h>
+
 TestSuite(claim_ends, .init = claim_setup, .fini = claim_teardown, .timeout = 120);
 
 static struct ap_lane *lane(void)
@@ -81,4 +83,72 @@ Test(claim_ends, a_line_that_is_empty_is_not_looked_at)
     row->waiting |= 1; /* of one that has died */
     cr_assert_eq(apiary_claim_release(client, "k", claim.token), 0);
     cr_expect_eq(row->waiting & 1, 0);
+}
+
+static uint32_t both, bell_alone;
+
+/* Whoever sleeps on the holder's lock and its own bell is woken when its time is over. */
+static int sleep_both(const uint32_t *word, uint32_t value, const uint32_t *other, uint32_t others, uint64_t until)
+{
+    (void)word, (void)value, (void)other, (void)others;
+    both++;
+    if (until > shifted_now()) ahead += until - shifted_now();
+    return -ETIMEDOUT;
+}
+
+static int sleep_alone(const uint32_t *word, uint32_t value, uint64_t until)
+{
+    (void)word, (void)value;
+    bell_alone++;
+    if (until > shifted_now()) ahead += until - shifted_now();
+    return -ETIMEDOUT;
+}
+
+/* Where the kernel waits for both it is asked for both, and not once more for the one: that would miss the holder's death. */
+Test(claim_ends, one_sleep_for_the_bell_and_the_holder)
+{
+    apiary_t *holder = attach_as("holder");
+    apiary_claim_t claim;
+
+    cr_assert_eq(claims_of(holder, "k", APIARY_FOREVER, 0, 0, 0, &claim), 0);
+    shifted.futex_wait_both = sleep_both;
+    shifted.futex_wait = sleep_alone;
+    cr_expect_eq(claims_of(client, "k", SECOND, APIARY_CLAIM_WAIT, 0, SECOND, &claim), APIARY_EHELD);
+    cr_expect_gt(both, 0);
+    cr_expect_eq(bell_alone, 0);
+    shifted.futex_wait_both = NULL;
+    cr_expect_eq(claims_of(client, "k", SECOND, APIARY_CLAIM_WAIT, 0, SECOND, &claim), APIARY_EHELD);
+    cr_expect_gt(bell_alone, 0, "a kernel that cannot");
+    shifted.futex_wait_both = ap_ops_system.futex_wait_both;
+    shifted.futex_wait = ap_ops_system.futex_wait;
+    cr_expect_eq(apiary_detach(holder), 0);
+}
+
+/* Of those whose time is over one makes room for another key, and the rest stay for who looks for them. */
+Test(claim_ends, one_row_makes_room)
+{
+    apiary_claim_t claim;
+
+    for (unsigned i = 0; i < 16; i++)
+        cr_assert_eq(claims_of(client, numbered(i), SECOND, 0, APIARY_CLAIM_STAYS, 0, &claim), 0, "%u", i);
+    cr_expect_eq(claims("more", SECOND, 0, &claim), APIARY_ETABLEFULL);
+    ap_store_relaxed(&ahead, 2 * SECOND);
+    cr_expect_eq(claims("more", SECOND, 0, &claim), 0);
+    cr_expect_eq(stats().expired, 1);
+}
+
+/* A row that a dead lane was filling is the next one's at once: it lies where the key is looked for first. */
+Test(claim_ends, a_row_that_the_dead_were_filling)
+{
+    struct ap_claim_key key;
+    struct ap_claim *home;
+    uint32_t dead = 0;
+    apiary_claim_t claim;
+
+    while (ap_lane_alive(seg, dead)) dead++;
+    cr_assert_eq(ap_claim_key(seg, "k", &key), 0);
+    home = ap_claim_at(seg, key.home);
+    home->word = AP_CLAIM_WORD(ap_claim_number(seg), dead, AP_CLAIM_FILLING);
+    cr_assert_eq(claims("k", SECOND, 0, &claim), 0);
+    cr_expect_eq(row_of(&claim), home);
 }

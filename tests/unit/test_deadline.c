@@ -2,6 +2,7 @@
 #include "registry_fixture.h"
 
 #include "registry/routing/deadline.h"
+#include "registry/routing/terms.h"
 
 static struct worker w;
 
@@ -122,6 +123,36 @@ Test(deadline, another_provider_is_tried_first)
     cr_expect_eq(refusal.retry_after, 5 * MS);
     cr_expect_eq(queue()->refused, 0);
     cr_expect_eq(other->refused, 1);
+    worker_go(&second);
+    worker_stop(&second);
+}
+
+/* A bounded task waits in the shared ring. That of the provider that would be in time is full. */
+Test(deadline, another_provider_that_has_no_room)
+{
+    static const struct ap_terms bounded = {.concurrency = 1 + 1};
+    struct ap_terms_conflicts conflicts = {.count = 0};
+    apiary_refusal_t refusal = {.struct_size = sizeof refusal};
+    static struct worker second;
+    apiary_task_t task = {.slot = 77};
+    uint32_t n = 0, tickets;
+
+    ap_terms_declare(client->seg, w.lane, w.queue, (uint32_t)ap_capability_find(client->seg, "echo", 4),
+                     (const uint64_t *)(const void *)&bounded, &conflicts);
+    for (int i = 0; i < 3; i++) cr_assert_eq(delegate(client, SECOND, &task), 0);
+    worker_register(&second, "echo_service", "1", "other", (const char *const[]){"echo", NULL});
+    while (ap_queue_push_shared(client->seg, second.queue, AP_REF(200, 1)) == 0) n++;
+    cr_assert_eq(n, small.queue_depth);
+    queue()->pace = 10 * MS;
+    tickets = busy_tickets();
+    task.slot = 77;
+    cr_expect_eq(delegate(client, 40 * MS, &task), APIARY_EQUEUEFULL);
+    cr_expect_eq(task.slot, 77);
+    cr_expect_eq(busy_tickets(), tickets);
+    cr_expect_eq(slots_in_use(), 3);
+    cr_assert_eq(apiary_refusal(client, &refusal), 0);
+    cr_expect_eq(refusal.error, APIARY_EQUEUEFULL);
+    cr_expect_not_null(strstr(refusal.message, "agent 'other'"), "%s", refusal.message);
     worker_go(&second);
     worker_stop(&second);
 }

@@ -293,3 +293,32 @@ Test(kept_steps, a_block_is_kept_for_a_row_of_its_epoch)
     cr_expect_not(ap_kept_keeps(a->seg, rows, 0));
     row->life = AP_KEPT_LIFE(3, 0, AP_KEPT_FREE);
 }
+
+static void answer_long(void *state, apiary_job_t *job)
+{
+    static char reply[200];
+
+    (void)state;
+    memset(reply, 'r', sizeof reply);
+    cr_expect_eq(apiary_job_reply(job, reply, sizeof reply), 0);
+}
+
+/* Where there is no other block the request's takes the result, as for somebody who waits. */
+Test(kept_steps, a_result_without_a_block_takes_the_requests)
+{
+    char request[300] = "";
+    apiary_result_t result;
+    apiary_task_t task = ask(request, sizeof request, &an_hour);
+
+    for (uint64_t i = 0; i < b->seg->sections[AP_SECTION_BLOCKS].count; i++) {
+        uint64_t *word = ap_at(b->seg, AP_SECTION_BLOCKS, i);
+        if (AP_BLOCK_STATE(*word) == AP_BLOCK_FREE) *word = AP_BLOCK(AP_BLOCK_OWNED, b->anchor->lane.index, b->anchor->lane.epoch);
+    }
+    hive_handlers(answer_long, answer_long);
+    cr_assert_eq(ap_worker_serve(&hive.worker), 1);
+    cr_assert_eq(fetch(task, &result), 0);
+    cr_expect_eq(result.code, 0);
+    cr_assert_eq(result.size, 200);
+    for (int i = 0; i < 200; i++) cr_assert_eq(data[i], 'r');
+    cr_expect_eq(ap_kept_expire(a->seg, clock_now + HOUR), 1);
+}

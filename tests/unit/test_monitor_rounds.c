@@ -14,6 +14,7 @@
 #include "shm/event.h"
 #include "shm/queue.h"
 #include "tests/support/leftovers.h"
+#include "shm/claim.h"
 
 #define MS UINT64_C(1000000)
 
@@ -245,6 +246,23 @@ Test(rounds, results_that_were_kept_for_their_time_go)
     cr_expect_eq(AP_KEPT_STATE(ap_load_acquire(&row->life)), AP_KEPT_KEPT);
     at(time + 200 * MS, true);
     cr_expect_eq(AP_KEPT_STATE(ap_load_acquire(&row->life)), AP_KEPT_FREE);
+    ap_monitor_stop(m);
+}
+
+/* As of a process that has gone, and has left it to its time. */
+Test(rounds, claims_that_are_nobodys_go_with_their_time)
+{
+    struct ap_claim *row = ap_claim_at(seg, 3);
+    uint64_t time = clock_is, ends = (time + 101 * MS) >> AP_CLAIM_UNIT;
+    struct ap_monitor *m;
+
+    row->until = ends << 24 | AP_CLAIM_TAG(7);
+    row->word = AP_CLAIM_WORD(7, AP_NO_LANE, AP_CLAIM_HELD);
+    m = start();
+    at(time + 90 * MS, true);
+    cr_expect_eq(AP_CLAIM_STATE(ap_load_acquire(&row->word)), AP_CLAIM_HELD);
+    at(time + 200 * MS, true);
+    cr_expect_eq(AP_CLAIM_STATE(ap_load_acquire(&row->word)), AP_CLAIM_FREE);
     ap_monitor_stop(m);
 }
 

@@ -339,6 +339,27 @@ Test(places, the_dead_have_none)
     cr_expect_eq(*word, 0);
 }
 
+/* Its reference is passed over, though no place is free. */
+Test(places, what_was_cancelled_waits_for_none)
+{
+    apiary_task_t first_one, cancelled;
+
+    hive_handlers(keep, keep);
+    declare(1);
+    first_one = asked("first", "x", 1, LONG);
+    cr_expect_eq(serve(), 1);
+    cancelled = asked("first", "x", 1, LONG);
+    cr_expect_eq(serve(), 0);
+    cr_expect_eq(ap_queue_depth(b->seg, hive.agents[0].queue), 1);
+    cr_assert_eq(apiary_cancel(a, cancelled), 0);
+    serve();
+    cr_expect(rests());
+    cr_expect_eq(ap_queue_depth(b->seg, hive.agents[0].queue), 0);
+    cr_expect_eq(code_of(cancelled), APIARY_ECANCELLED);
+    cr_expect_eq(apiary_job_reply(kept[0], "a", 1), 0);
+    cr_expect_eq(code_of(first_one), 0);
+}
+
 static char findings[512];
 
 static void on_finding(void *user, const struct ap_finding *f)

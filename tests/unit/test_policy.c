@@ -102,6 +102,27 @@ Test(policy, the_shortest_wait_is_the_default)
     cr_expect_eq(shares(10)[0], 10);
 }
 
+/* What a dead queue has left goes to the others in turn, however idle one of them seems: it has not taken what it was given. */
+Test(policy, what_is_moved_takes_turns)
+{
+    struct ap_slot *slot = ap_slot_at(client->seg, 0);
+    uint32_t before, to;
+
+    enter(2, by_load);
+    measured(1, 0, 50);
+    slot->capability = (uint16_t)capability;
+    slot->only = slot->caller = 0;
+    before = ap_registry_hooks.route(NULL, client->seg, slot);
+    for (int i = 0; i < 6; i++, before = to) {
+        to = ap_registry_hooks.route(NULL, client->seg, slot);
+        cr_expect_neq(to, before, "%d", i);
+        cr_expect(to == all[0].agent.queue || to == all[1].agent.queue);
+    }
+    if (before != all[0].agent.queue) before = ap_registry_hooks.route(NULL, client->seg, slot);
+    ap_store_relaxed(&all[0].queue->started, all[0].queue->started + 1);
+    cr_expect_eq(ap_registry_hooks.route(NULL, client->seg, slot), all[0].agent.queue, "it has taken something since");
+}
+
 /* The last queue of the table had its turn. */
 Test(policy, behind_the_last_queue_comes_the_first)
 {

@@ -142,6 +142,23 @@ Test(rank, after_a_death_between_two_levels)
     cr_expect_eq(ap_queue_depth(b->seg, hive.agents[0].queue), 0);
 }
 
+/* Of each of them, and once, when it is to be done later, too; of those without one nothing is. */
+Test(rank, is_counted)
+{
+    const apiary_delegate_options_t later = {.struct_size = sizeof later, .flags = APIARY_DETACH, .delay = SECOND};
+    const struct ap_terms *row = ap_terms_at(b->seg, (uint32_t)ap_capability_find(b->seg, "first", 5));
+
+    for (uint64_t delay = 0; delay <= SECOND; delay += SECOND) {
+        cr_assert_eq(sends(a, 'u', APIARY_PRIORITY_URGENT, delay), 0);
+        cr_assert_eq(sends(a, 'h', APIARY_PRIORITY_HIGH, delay), 0);
+        cr_assert_eq(sends(a, 'l', APIARY_PRIORITY_LOW, delay), 0);
+        cr_assert_eq(sends(a, 'n', 0, delay), 0);
+    }
+    cr_assert_eq(apiary_delegate(a, "first", "x", 1, &later, NULL), 0);
+    cr_expect(row->urgent == 2 && row->high == 2 && row->low == 2, "%llu %llu %llu", (unsigned long long)row->urgent,
+              (unsigned long long)row->high, (unsigned long long)row->low);
+}
+
 /* A flood of what is more urgent holds up what the scan has found no longer than what waits in a ring. */
 Test(rank, after_a_death_nobody_starves_either)
 {

@@ -130,3 +130,37 @@ Test(shares, blocks_of_the_dead_set_count_as_free)
     for (uint32_t i = 0; i < 3; i++) cr_expect_eq(apiary_unloan(client, loans[i]), 0);
     cr_expect_eq(apiary_unloan(other, loans[3]), 0);
 }
+
+/* ---- services ---------------------------------------------------------------------------------------------------- */
+
+static int calls_for(const char *service, enum apiary_member_kind kind, apiary_t **ret)
+{
+    const apiary_attach_options_t o = {.struct_size = sizeof o, .name = "test", .swarm = service, .kind = kind};
+
+    return apiary_attach(seg_name, &o, ret);
+}
+
+/* A process may not use up the names of services by calling for many; a queen serves the one that it names. */
+Test(shares, of_the_services_for_which_a_process_calls)
+{
+    const uint32_t most = small.registry[AP_REGISTRY_INDEX(SERVICES)] * 75 / 100;
+    apiary_t *more[8], *again, *queen = NULL, *refused = NULL;
+    uint32_t n = 2; /* the caller's, and the worker's own */
+    char service[16];
+
+    for (; n < most; n++) {
+        snprintf(service, sizeof service, "more%u", n);
+        cr_assert_eq(calls_for(service, APIARY_CLIENT, &more[n]), 0, "%u", n);
+    }
+    cr_assert_eq(calls_for("caller", APIARY_CLIENT, &again), 0, "not a further one");
+    cr_expect_eq(calls_for("one-more", APIARY_CLIENT, &refused), APIARY_ESHARE);
+    cr_expect_eq(calls_for("one-more", APIARY_TOOL, &refused), APIARY_ESHARE);
+    cr_expect_null(refused);
+    cr_expect_eq(ap_service_find(client->seg, "one-more"), -1);
+    cr_expect_eq(calls_for("one-more", APIARY_QUEEN, &queen), 0);
+    if (queen != NULL) apiary_detach(queen);
+    apiary_detach(again);
+    while (n > 2) apiary_detach(more[--n]);
+    cr_expect_eq(calls_for("one-more", APIARY_CLIENT, &again), 0, "those for which it called before do not count");
+    apiary_detach(again);
+}
