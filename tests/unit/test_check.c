@@ -2,7 +2,6 @@
 #include "check_fixture.h"
 
 #include "registry/routing/homes.h"
-#include "registry/routing/places.h"
 
 /* The first slot in a state. */
 static uint32_t slot_in(uint32_t state)
@@ -221,12 +220,6 @@ Test(check, queues)
     CORRUPTS(q->probes[0], AP_REF(128, 1), "queue", 0, "Q12");
     CORRUPTS(q->probes[7], AP_REF(1, 0), "queue", 0, "Q12");
     CORRUPTS(q->probes[7], AP_REF(1, 1) | UINT64_C(1) << 60, "queue", 0, "Q12");
-    CORRUPTS(ap_places_at(&d.seg, 0)->holder[1], UINT64_C(1) << 16 | 0xffff, "places", 0, "N1");
-    CORRUPTS(ap_places_at(&d.seg, 0)->holder[1], UINT64_C(1) << 16, "places", 0, "N1");
-    SOUND(ap_places_at(&d.seg, 0)->holder[1], 1); /* of a lane in its first life */
-    REPAIRS(ap_places_at(&d.seg, 0)->holder[1], UINT64_C(1) << 16 | 1, "places", 0, "N1");
-    REPAIRS(ap_places_at(&d.seg, 0)->holder[1], UINT64_C(1) << 16 | 12, "places", 0, "N1");
-    CORRUPTS((&ap_places_at(&d.seg, 0)->waited)[1], 1, "places", 0, "N1");
     CORRUPTS(ap_homes_at(&d.seg, 0)->of[1], 4000, "homes", 0, "H1");
     CORRUPTS(ap_homes_at(&d.seg, 0)->of[1], AP_PROVIDER(0, AP_QUEUE_LIFE(AP_QUEUE_EPOCH(q->life) + 1, 0, 0)), "homes", 0, "H1");
     CORRUPTS(q->margin, AP_MARGIN_LEAST - 1, "queue", 0, "Q11");
@@ -270,20 +263,6 @@ Test(check, rings)
     CORRUPTS(r->cells[r->head % 16], UINT64_C(1) << 60 | AP_REF(5000, 1), "ring", 2, "Q5");
     r = ap_at(&d.seg, AP_SECTION_RINGS, index);
     CORRUPTS(r->reserved0[0], 1, "ring", index, "Q8");
-}
-
-/* Cells that contradict each other say nothing of the ring that is looked at next. */
-Test(check, each_ring_by_its_own_cells)
-{
-    struct ap_ring *torn = ap_at(&d.seg, AP_SECTION_RINGS, 12), *next = ap_at(&d.seg, AP_SECTION_RINGS, 13);
-
-    cr_assert(torn->head == 0 && torn->tail == 0 && next->head == 0 && next->tail == 0);
-    torn->cells[0] = UINT64_C(2) << 60 | AP_REF(5, 1);
-    next->tail = 1;
-    dump_memory(bytes, size, &d);
-    check();
-    cr_expect_not_null(find("ring", 12, &torn->cells[0], "Q4"), "%u findings, the first: %s", all.count, first_text());
-    cr_expect_not_null(find("ring", 13, &next->tail, "Q1"), "%u findings, the first: %s", all.count, first_text());
 }
 
 Test(check, blocks)

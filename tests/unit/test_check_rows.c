@@ -5,6 +5,7 @@
 #include "registry/client/progress.h"
 #include "registry/routing/dead.h"
 #include "registry/routing/kept.h"
+#include "registry/routing/places.h"
 #include "registry/routing/terms.h"
 #include "shm/claim.h"
 
@@ -247,4 +248,31 @@ Test(check_rows, terms)
     }
     plain->key = 0;
     WITH(plain->terms, 1, NO_TERMS, BAD("R9", plain->terms));
+}
+
+/* Cells that contradict each other say nothing of the ring that is looked at next. */
+Test(check_rows, each_ring_by_its_own_cells)
+{
+    struct ap_ring *torn = ap_at(&d.seg, AP_SECTION_RINGS, 12), *next = ap_at(&d.seg, AP_SECTION_RINGS, 13);
+
+    cr_assert(torn->head == 0 && torn->tail == 0 && next->head == 0 && next->tail == 0);
+    torn->cells[0] = UINT64_C(2) << 60 | AP_REF(5, 1);
+    next->tail = 1;
+    dump_memory(bytes, size, &d);
+    check();
+    cr_expect_not_null(find("ring", 12, &torn->cells[0], "Q4"), "%u findings, the first: %s", all.count, first_text());
+    cr_expect_not_null(find("ring", 13, &next->tail, "Q1"), "%u findings, the first: %s", all.count, first_text());
+}
+
+/* Places of lanes that have had other lives, and of one in its first. */
+Test(check_rows, places)
+{
+    struct ap_places *row = ap_places_at(&d.seg, 0);
+
+    CORRUPTS(row->holder[1], UINT64_C(1) << 16 | 0xffff, "places", 0, "N1");
+    CORRUPTS(row->holder[1], UINT64_C(1) << 16, "places", 0, "N1");
+    SOUND(row->holder[1], 1);
+    REPAIRS(row->holder[1], UINT64_C(1) << 16 | 1, "places", 0, "N1");
+    REPAIRS(row->holder[1], UINT64_C(1) << 16 | 12, "places", 0, "N1");
+    CORRUPTS((&row->waited)[1], 1, "places", 0, "N1");
 }
