@@ -1,13 +1,6 @@
 /* shm/scan.c - what waits at a queue is found in the table, though no ring has it. See queue.h, rank.h. */
 #include "shm/queue.h"
 
-/* The first of a ring, of the shared one, too: its head goes behind the holes there by the same store. */
-static void first_taken(const struct ap_consumer *c, struct ap_intake *in)
-{
-    if (in == &c->rings[c->shared]) in->head = ap_crowd_head(c->seg, in->ring, in->head + 1) - 1;
-    ap_intake_taken(in);
-}
-
 /* Tasks that were queued before this one go first: the table is in the order of slots, which begins anew with every round of a
  * slab. All rings are asked, in turn, since a dead client's is leased to nobody, or to another by now. A task whose reference was
  * lost from a ring is older than all that is left in it, and goes at once. `rank`: of that one only, AP_RANKS: of any. */
@@ -16,18 +9,22 @@ static uint64_t pop_before(struct ap_consumer *c, const struct ap_slot *task, en
     for (uint32_t i = 0, begin = c->turn != 0 ? (uint32_t)__builtin_ctzll(c->turn) : 0; i < c->count; i++) {
         const struct ap_slot *first;
         uint32_t r = (begin + i) % c->count;
-        uint64_t ref = ap_intake_look(c, &c->rings[r]);
+        uint64_t ref;
 
-        if (rank != AP_RANKS && r == c->shared) ref = ap_crowd_pop_before(c, rank, ap_load_relaxed(&task->queued));
-        else if (rank != AP_RANKS && rank != AP_RANK_NORMAL) continue;
+        if (r == c->shared) { /* its first need not be its oldest (crowd.h, WAITING 3) */
+            ref = ap_crowd_pop_before(c, rank != AP_RANKS ? rank : AP_RANK_NORMAL, ap_load_relaxed(&task->queued));
+            if (ref != 0) return ref;
+            continue;
+        }
+        if (rank != AP_RANKS && rank != AP_RANK_NORMAL) continue;
+        ref = ap_intake_look(c, &c->rings[r]);
         if (ref == 0) continue;
-        if (rank != AP_RANKS && r == c->shared) return ref;
         first = ap_slot_at(c->seg, AP_REF_SLOT(ref));
         if (first != NULL && AP_WORD_GENERATION(ap_load_acquire(&first->word)) == AP_REF_GENERATION(ref) &&
             ap_load_relaxed(&first->queued) > ap_load_relaxed(&task->queued))
             continue;
         ap_consumer_turn(c, r + 1);
-        first_taken(c, &c->rings[r]);
+        ap_intake_taken(&c->rings[r]);
         return ref;
     }
     return 0;

@@ -71,6 +71,33 @@ Test(crowd_order, what_could_not_be_moved_comes_behind)
     starts(0, 0);
 }
 
+static void queued_here(uint64_t ref, uint64_t at)
+{
+    struct ap_slot *slot = ap_slot_at(seg, AP_REF_SLOT(ref));
+
+    slot->queued = at;
+    ap_store_release(&slot->word, AP_WORD(AP_TASK_QUEUED, 0, 1, AP_REF_GENERATION(ref)));
+}
+
+/* What came before the front was moved is first in the ring then. A scan, which comes to its slot first, knows which is older. */
+Test(crowd_order, a_scan_takes_the_oldest_of_a_lane)
+{
+    const uint64_t last = AP_SLAB_SLOTS, younger = of(1, last);
+    uint64_t cursor = 0;
+
+    late = (struct late){.waiting = 1u << 1, .ref = younger};
+    for (uint64_t i = last - 3; i < last; i++) come(of(1, i));
+    come(of(2, 0));
+    cr_assert_eq(ap_queue_pop_where(&consumer, may_late, &late), of(2, 0));
+    cr_assert_eq(ring()->cells[ring()->head % DEPTH] & ~(UINT64_C(15) << 60), younger);
+    for (uint64_t i = last - 3; i <= last; i++) queued_here(of(1, i), i);
+    for (uint64_t i = last - 3; i <= last; i++) {
+        cr_expect_eq(ap_queue_scan(&consumer, &cursor), of(1, i));
+        ap_slot_at(seg, AP_REF_SLOT(of(1, i)))->word = 0;
+    }
+    cr_expect_eq(ap_queue_scan(&consumer, &cursor), 0);
+}
+
 static uint64_t drawn(uint64_t *x)
 {
     *x ^= *x << 13;
