@@ -145,7 +145,7 @@ static bool copy_send(struct ap_lane_context *c, struct ap_slot *slot, uint64_t 
     if (copy_submit(c, slot, &row, not, now, task, &second) < 0) return false;
     /* Its ring was full, or another provider went, or the first was moved: it waits where the first one does, for nothing. */
     at_second = queue_of(seg, ap_slot_at(seg, second.slot), ap_load_acquire(&ap_slot_at(seg, second.slot)->word));
-    if (at_second == not || at_second == queue_of(seg, slot, ap_load_acquire(&slot->word))) {
+    if (at_second == not || (at_second != AP_NO_QUEUE && at_second == queue_of(seg, slot, ap_load_acquire(&slot->word)))) {
         ap_give_up(c->client, second);
         return false;
     }
