@@ -185,14 +185,17 @@ void ap_claim_line(struct ap_segment *seg, struct ap_lane *lane, const struct ap
 
     ap_store_relaxed(&lane->wants, AP_CLAIM_WANTS(ask->key.hash));
     ap_store_relaxed(&lane->waits, ask->ticket << 16 | (row + 1));
-    /* Its holder may free it without having seen the bit. */
-    if (AP_CLAIM_STATE(ap_load_relaxed(&at->word)) == AP_CLAIM_HELD) ap_store_relaxed(&at->turn, seg->ops->now());
+    /* Its holder may free it, or have freed it, without having seen the bit. */
+    if (AP_CLAIM_STATE(ap_load_relaxed(&at->word)) == AP_CLAIM_HELD || !ap_claim_lined(seg, row))
+        ap_store_relaxed(&at->turn, seg->ops->now());
     ap_bell_raise(&at->waiting); /* CLAIM-R5 pairs CLAIM-A5; its fence: CLAIM-F2 pairs CLAIM-F1 */
 }
 
 void ap_claim_awake(struct ap_lane *lane)
 {
-    if (__builtin_expect(ap_load_relaxed(&lane->passed) != 0, 0)) ap_store_relaxed(&lane->passed, 0);
+    if (__builtin_expect(ap_load_relaxed(&lane->passed) == 0, 1)) return;
+    ap_store_relaxed(&lane->passed, 0);
+    ap_fence_full(); /* CLAIM-F2 pairs CLAIM-F1: it sees FREE, or who frees the claim sees that it counts again */
 }
 
 void ap_claim_leave(struct ap_segment *seg, struct ap_lane *lane)
@@ -344,10 +347,10 @@ static struct ap_claim *claim_row(struct ap_segment *seg, const struct ap_claim_
     struct ap_claim *row = claim_row_met(seg, ask, ret_word, &busy);
 
     for (struct ap_search s = {0}; row == NULL && ap_search_again(&s, claim_words(seg));) {
-        /* A row that is being filled may be given up, by a lane that loses its key to another. */
-        if (busy) ap_search_anew(&s, seg->ops);
         busy = false;
         row = claim_row_met(seg, ask, ret_word, &busy);
+        /* A row that is being filled may be given up, by a lane that loses its key to another. */
+        if (row == NULL && busy) ap_search_anew(&s, seg->ops);
     }
     return row;
 }
@@ -492,6 +495,7 @@ int ap_claim_check(const struct ap_segment *seg, const char *key, uint64_t token
 
     if (row == NULL) return APIARY_ESTALE;
     until = ap_load_acquire(&row->until); /* CLAIM-A4 pairs CLAIM-R4 */
+    ap_fence_acquire(); /* CLAIM-A2 pairs CLAIM-R2 */
     if (ap_load_relaxed(&row->word) != word) return claim_stale(seg, row); /* the key that was compared may be a later one */
     if (holder_gone(seg, word)) return claim_stale(seg, row);
     if (claim_told(until, AP_CLAIM_NUMBER(word)) && time_over(seg, until)) return claim_stale(seg, row);

@@ -185,6 +185,11 @@ static inline uint64_t ap_claim_number(const struct ap_segment *seg)
 }
 /* The lane waits for the row that had the key, and is looked at again afterwards. */
 void ap_claim_line(struct ap_segment *seg, struct ap_lane *lane, const struct ap_claim_ask *ask, uint32_t row);
+/* Whether who frees the row looks for those that wait for it. */
+static inline bool ap_claim_lined(const struct ap_segment *seg, uint32_t row)
+{
+    return (ap_load_relaxed(&ap_claim_at(seg, row)->waiting) & 1) != 0;
+}
 /* A lane that waits goes on, and is about to look. */
 void ap_claim_awake(struct ap_lane *lane);
 /* It does not wait any more, and the next in line is told to look: at who has the claim, or for the claim itself. */

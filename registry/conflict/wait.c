@@ -27,7 +27,8 @@ static int wait_look(const struct claim_waiting *w)
 
     ap_claim_awake(lane);
     while ((r = ap_claim_take(w->seg, w->ask, w->view)) == 0) {
-        if ((ap_load_relaxed(&lane->waits) & 0xffff) == w->view->row + 1) return 0;
+        /* The row's bit may have been lowered while another key had the row. */
+        if ((ap_load_relaxed(&lane->waits) & 0xffff) == w->view->row + 1 && ap_claim_lined(w->seg, w->view->row)) return 0;
         ap_claim_line(w->seg, lane, w->ask, w->view->row);
     }
     return r;

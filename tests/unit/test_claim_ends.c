@@ -60,9 +60,45 @@ Test(claim_ends, a_place_in_line_has_its_time)
     cr_assert_eq(apiary_claim_release(client, "k", claim.token), 0);
     row->turn = 1;
     stands_in_line("k", AP_CLAIM_TOKEN_ROW(claim.token));
-    cr_expect_eq(row->turn, 1);
+    cr_expect_geq(row->turn, before, "who freed it saw nobody");
+    row->turn = 1;
+    stands_in_line("k", AP_CLAIM_TOKEN_ROW(claim.token));
+    cr_expect_eq(row->turn, 1, "one waits already");
     ap_claim_leave(seg, lane());
     cr_expect_eq(lane()->waits, 0);
+}
+
+static struct ap_claim *waited_for;
+static unsigned sleeps, raised;
+
+/* The bit is lowered as the waiter goes to sleep for the first time. */
+static int sleeping(const uint32_t *word, uint32_t value, uint64_t until)
+{
+    (void)word;
+    (void)value;
+    (void)until;
+    if (sleeps++ == 0) ap_store_relaxed(&waited_for->waiting, ap_load_relaxed(&waited_for->waiting) & ~1u);
+    else raised += ap_load_relaxed(&waited_for->waiting) & 1;
+    if (sleeps > 2) ap_store_relaxed(&ahead, 10 * SECOND);
+    return 0;
+}
+
+/* Another key had the row for a while, and nobody who waited for that: who stands in line raises the bit again as it looks. */
+Test(claim_ends, a_bit_that_was_lowered_is_raised_by_who_waits)
+{
+    apiary_t *other = attach_as("other");
+    apiary_claim_t claim, mine;
+
+    cr_assert_eq(claims_of(other, "k", APIARY_FOREVER, 0, 0, 0, &claim), 0);
+    waited_for = row_of(&claim);
+    sleeps = raised = 0;
+    shifted.futex_wait = sleeping;
+    shifted.futex_wait_both = NULL;
+    cr_expect_eq(claims_of(client, "k", APIARY_FOREVER, APIARY_CLAIM_WAIT, 0, 5 * SECOND, &mine), APIARY_EHELD);
+    cr_expect_gt(sleeps, 1);
+    cr_expect_eq(raised, sleeps - 1);
+    cr_assert_eq(apiary_claim_release(other, "k", claim.token), 0);
+    cr_expect_eq(apiary_detach(other), 0);
 }
 
 /* Where nobody waits any more whoever frees it looks for nobody. */
