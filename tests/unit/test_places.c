@@ -59,6 +59,20 @@ Test(places, who_waits_for_none_need_not_look)
     hive.agents[0].aside = 0;
 }
 
+/* Before its first task, of what was declared before it came. */
+Test(places, a_worker_that_begins_knows_the_bound)
+{
+    declare(1);
+    hive.agents[0].bounded = false;
+    hive_handlers(keep, keep);
+    asked("first", "x", 1, LONG);
+    asked("first", "x", 1, LONG);
+    ap_worker_consume(&hive.worker);
+    cr_expect(hive.agents[0].bounded);
+    cr_expect_eq(serve(), 1);
+    cr_expect_eq(kept_count, 1);
+}
+
 Test(places, so_many_run_and_the_others_wait)
 {
     apiary_task_t tasks[4];
