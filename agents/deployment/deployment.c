@@ -190,7 +190,7 @@ static int check_room(struct ap_loader *l, const struct ap_node *root)
 {
     const struct ap_node *meta = ap_node_get(root, "meta_registry"), *at;
     const struct ap_geometry *g = &l->d->segment.geometry;
-    uint64_t instances = 0, agents = 0, lanes = 2;
+    uint64_t instances = 0, agents = 0, lanes = 3;
 
     for (size_t i = 0; i < l->d->swarm_count; i++) {
         const struct ap_deployment_swarm *s = &l->d->swarms[i];
@@ -206,7 +206,7 @@ static int check_room(struct ap_loader *l, const struct ap_node *root)
         {"swarms", "one for each instance of a queen", AP_REGISTRY_NUMBER(g, SWARMS), instances},
         {"members", "one for each queen and the daemon", g->members, instances + 1},
         {"queues", "one for each agent of each instance", g->queues, agents},
-        {"lanes", "two and one for each worker in each queen, two for the daemon", g->lanes, lanes},
+        {"lanes", "two and one for each worker in each queen, three for the daemon", g->lanes, lanes},
     };
     for (size_t i = 0; i < sizeof rooms / sizeof rooms[0]; i++) {
         if (rooms[i].have >= rooms[i].need) continue;

@@ -442,17 +442,17 @@ Test(deployment, refused_when_the_segment_is_too_small)
                                                "least 5 (one for each queen and the daemon)"},
         {"meta_registry:\n  queues: 6\n" TWO, "2: queues: 6 is too few for the swarms of this file; expected at least "
                                               "7 (one for each agent of each instance)"},
-        {"meta_registry:\n  lanes: 14\n" TWO, "2: lanes: 14 is too few for the swarms of this file; expected at least "
-                                              "15 (two and one for each worker in each queen, "
-                                              "two for the daemon)"},
+        {"meta_registry:\n  lanes: 15\n" TWO, "2: lanes: 15 is too few for the swarms of this file; expected at least "
+                                              "16 (two and one for each worker in each queen, "
+                                              "three for the daemon)"},
         {"meta_registry:\n  port: 4100\nswarms:\n  - service: s\n    queen: {instances: 64}\n    workers: 3\n" AGENTS,
-         "2: lanes: 256 is too few for the swarms of this file; expected at least 322 (two and one for each worker in "
+         "2: lanes: 256 is too few for the swarms of this file; expected at least 323 (two and one for each worker in "
          "each "
-         "queen, two for the daemon)"},
+         "queen, three for the daemon)"},
     };
 
     ALL_REFUSED(rows);
-    ap_deployment_free(load("meta_registry: {services: 2, swarms: 4, members: 5, queues: 7, lanes: 15}\n" TWO));
+    ap_deployment_free(load("meta_registry: {services: 2, swarms: 4, members: 5, queues: 7, lanes: 16}\n" TWO));
 }
 
 /* ---- several, and none ----------------------------------------------------------------------------------------- */
