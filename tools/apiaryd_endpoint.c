@@ -10,6 +10,8 @@
 #include "tools/apiaryd_health.h"
 #include "tools/common.h"
 
+#define SLACK UINT64_C(1000000000) /* to notice that the time of an answer is over */
+
 static bool endpoint_is_loopback(const struct sockaddr *address)
 {
     const struct sockaddr_in *in = (const void *)address;
@@ -20,10 +22,13 @@ static bool endpoint_is_loopback(const struct sockaddr *address)
 
 static curl_socket_t endpoint_socket(void *user, curlsocktype purpose, struct curl_sockaddr *address)
 {
-    (void)user;
+    struct health_instance *in = user;
     (void)purpose;
     if (!endpoint_is_loopback(&address->addr)) return CURL_SOCKET_BAD;
-    return ap_fd_socket(address->family, address->socktype, address->protocol);
+    int fd = ap_fd_socket(address->family, address->socktype, address->protocol);
+    if (fd >= 0) return fd;
+    if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) in->shortage = errno;
+    return CURL_SOCKET_BAD;
 }
 
 static size_t endpoint_body(char *data, size_t one, size_t size, void *user)
@@ -62,10 +67,21 @@ int endpoint_ask(struct health_instance *in, const char *url)
     if (in->easy == NULL) in->easy = curl_easy_init();
     if (in->easy == NULL) return APIARY_ENOBLOCK;
     in->curl_why[0] = '\0';
+    in->shortage = 0;
     if (endpoint_set(in, url) != CURLE_OK || curl_multi_add_handle(in->health->multi, in->easy) != CURLM_OK)
         return APIARY_ENOBLOCK;
     in->asked = true;
     return 0;
+}
+
+const char *endpoint_hindrance(const struct health_instance *in, CURLcode result)
+{
+    uint64_t late = in->begun + in->terms.timeout + SLACK;
+    if (result == CURLE_OUT_OF_MEMORY || result == CURLE_FAILED_INIT) return curl_easy_strerror(result);
+    if (result == CURLE_COULDNT_CONNECT && in->shortage != 0) return strerror(in->shortage);
+    if (result == CURLE_OPERATION_TIMEDOUT && in->health->a->seg->ops->now() > late)
+        return "the coordinator itself was stopped, or had no processor";
+    return NULL;
 }
 
 static void endpoint_failed(struct health_instance *in, CURLcode result)

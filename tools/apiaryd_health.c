@@ -24,20 +24,31 @@ static void instance_forget(struct health_instance *in)
     *in = (struct health_instance){.health = in->health, .swarm = in->swarm};
 }
 
-/* It goes on from what another coordinator has found out before. */
+/* The verdict of another coordinator before this one, unless it has ended meanwhile. */
+static uint32_t instance_found(const struct ap_segment *seg, const struct ap_swarm *s, char text[AP_FOUND_MAX + 1])
+{
+    uint32_t found = ap_health_read(s, text);
+
+    if (ap_load_relaxed(&s->health_until) > seg->ops->now()) return found;
+    text[0] = '\0';
+    return 0;
+}
+
+/* This coordinator goes on from that verdict. */
 static void instance_begin(struct health_instance *in, const struct ap_swarm *s, uint64_t life)
 {
     const struct ap_segment *seg = in->health->a->seg;
     char service[APIARY_NAME_MAX + 1], instance[APIARY_NAME_MAX + 1], text[AP_FOUND_MAX + 1];
     char *deaf;
     uint64_t first;
+    uint32_t found = instance_found(seg, s, text);
 
     instance_forget(in);
     in->life = life;
     in->terms = ap_health_terms(s, in->health->interval);
-    in->endpoint = (enum ap_health_found)(ap_health_read(s, text) & AP_FOUND_ENDPOINT);
+    in->endpoint = (enum ap_health_found)(found & AP_FOUND_ENDPOINT);
     in->heard = in->endpoint == AP_FOUND_PASSING || in->endpoint == AP_FOUND_FAILING;
-    in->deaf = (ap_health_read(s, text) & AP_FOUND_DEAF) != 0;
+    in->deaf = (found & AP_FOUND_DEAF) != 0;
     deaf = strstr(text, "agent ");
     if (in->deaf && deaf != NULL) ap_format(in->deaf_why, sizeof in->deaf_why, "%s", deaf);
     if (deaf != NULL && deaf - text >= 2) deaf[-2] = '\0';
@@ -107,6 +118,14 @@ static void endpoint_judge(struct health_instance *in, bool passes)
     instance_tell(in);
 }
 
+/* Nothing is known of the endpoint then: it is asked again when it is due. */
+static void endpoint_hindered(struct health_instance *in, const char *why)
+{
+    endpoint_drop(in);
+    if (!in->hindered) ap_log(4, "%s: its health endpoint could not be asked, which is not held against it: %s", in->name, why);
+    in->hindered = true;
+}
+
 static void endpoint_begin(struct health_instance *in)
 {
     const struct ap_swarm *s = ap_swarm_at(in->health->a->seg, in->swarm);
@@ -131,6 +150,12 @@ static void endpoints_collect(struct health *h)
 
         if (message->msg != CURLMSG_DONE) continue;
         if (curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&in) != CURLE_OK || in == NULL) continue;
+        const char *why = endpoint_hindrance(in, result);
+        if (why != NULL) {
+            endpoint_hindered(in, why);
+            continue;
+        }
+        in->hindered = false;
         endpoint_judge(in, endpoint_answered(in, result));
     }
 }

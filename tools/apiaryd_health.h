@@ -13,6 +13,8 @@
  *           queen beats and says that all workers go on, and this thread itself has had its processor. So an agent that is busy,
  *           and a machine that is slow, count for nothing; what is left is alive and does not consume.
  *           3 After unhealthy_after failures in a row the agent is deaf, and its instance does not pass until all answer.
+ * HINDERED  An exchange that this process could not make, for want of memory or a descriptor, or whose end it has slept through, is
+ *           judged neither way.
  * VERDICT   registry/monitor/health.h; it is written into the instance's record.
  * SECURITY  An address in the segment is of whoever can write there. Only loopback addresses are ever connected to, whatever a
  *           name resolves to; no proxy, no redirect, plain HTTP; the body is not kept.
@@ -40,6 +42,8 @@ struct health_instance {
     CURL *easy;
     bool asked; /* the transfer is under way */
     bool heard; /* somebody has listened there */
+    bool hindered; /* the last round had no outcome, for a reason that lies here */
+    int shortage; /* errno: this process got no socket for it */
     enum ap_health_found endpoint; /* 0: not known yet */
     uint32_t failures, successes; /* in a row */
     char why[HEALTH_WHY + 1], curl_why[CURL_ERROR_SIZE];
@@ -94,6 +98,8 @@ void probes_collect(struct health *h, uint64_t now);
 
 /* Begins it: 0, or APIARY_EINVAL when there is no such address to ask, APIARY_ENOBLOCK. */
 AP_MUST_CHECK int endpoint_ask(struct health_instance *in, const char *url);
+/* Why the outcome tells nothing of the endpoint, because this process or machine has failed and not it; NULL: it does tell. */
+const char *endpoint_hindrance(const struct health_instance *in, CURLcode result);
 /* Its end: whether it has passed; `why` and `answer` of the instance tell otherwise. */
 bool endpoint_answered(struct health_instance *in, CURLcode result);
 void endpoint_drop(struct health_instance *in); /* as if it had not been begun */

@@ -126,6 +126,38 @@ until_true state slow critical
 expect 0 "^slow/0: its health check fails: $base/slow: no answer in 100.00 ms" apiary status slow
 expect 0 'health endpoint fails: slow/0, no answer in time' apiary events --service slow --kind endpoint-failed
 
+# ---- a verdict that has ended by itself is not what the next coordinator begins with
+
+kill -KILL "$last"
+wait "$last" 2>/dev/null
+until_true state slow passing
+answers slow 200
+start "$folder/daemon4" apiaryd --config "$config" --log-level info
+until_true found slow passing
+grep -q 'slow/0: its health endpoint passes again' "$folder/daemon4" && fail "a verdict that had ended came back: $(cat "$folder/daemon4")"
+answers sick 503
+until_true state sick critical
+answers sick 200
+until_true state sick passing
+grep -q 'sick/0: its health endpoint passes again' "$folder/daemon4" || fail "one that holds was not gone on from: $(cat "$folder/daemon4")"
+
+# ---- what the coordinator lacks itself is held against nobody
+
+failed() { apiary events --kind endpoint-failed | grep -c 'well\|sick'; }
+before=$(failed)
+prlimit --pid "$last" --nofile=3:
+until_true grep -q 'sick/0: its health endpoint could not be asked, which is not held against it: .*open files' "$folder/daemon4"
+until_true grep -q 'well/0: its health endpoint could not be asked' "$folder/daemon4"
+prlimit --pid "$last" --nofile=256:
+: >"$folder/asked"
+until_true asked sick 2
+until_true asked well 2
+[ "$(failed)" = "$before" ] || fail "they were found to fail: $(apiary events --kind endpoint-failed)"
+state sick passing || fail "it does not pass: $(apiary status sick)"
+
+answers slow hang
+until_true state slow critical
+
 # ---- its queen goes: a new registration begins anew
 
 kill "$slow"
