@@ -13,19 +13,28 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "core/descriptor.h"
+#include "core/ops.h"
+
 #define REQUEST_MAX 4096
 #define BACKLOG 64
+#define CALLERS 64 /* at once, of those whom it obeys */
+#define STRANGERS 8
+#define SILENCE UINT64_C(10000000000) /* for a caller to say what it wants */
+#define DEAF UINT64_C(500000000) /* when there is no descriptor for a caller */
 
 struct control_caller {
     int fd;
     bool stranger;
     json_t *json; /* NULL: it is not read yet */
+    uint64_t until; /* CLOCK_MONOTONIC: it is not waited for any longer */
 };
 
 struct control {
     struct crew *crew;
     int listener;
-    struct control_caller *waiting;
+    uint64_t deaf; /* CLOCK_MONOTONIC: until then nobody is accepted; 0: they are */
+    struct control_caller *waiting; /* the first one has waited for the longest */
     size_t count;
 };
 
@@ -51,6 +60,14 @@ static void control_forget(struct control *c, size_t i)
     memmove(&c->waiting[i], &c->waiting[i + 1], (--c->count - i) * sizeof *c->waiting);
 }
 
+static void control_drop(struct control *c, size_t i)
+{
+    crew_deafen(c->crew, c->waiting[i].fd);
+    close(c->waiting[i].fd);
+    json_decref(c->waiting[i].json);
+    control_forget(c, i);
+}
+
 static bool send_descriptor(int to, int fd)
 {
     union {
@@ -64,12 +81,18 @@ static bool send_descriptor(int to, int fd)
     return sendmsg(to, &m, MSG_NOSIGNAL | MSG_DONTWAIT) == 1;
 }
 
+static int control_file(void *user)
+{
+    (void)user;
+    return memfd_create("answer", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+}
+
 /* A command that gets nothing finds the connection closed. */
 static void control_send(int to, json_t *answer)
 {
     char *text = json_dumps(answer, JSON_COMPACT);
     size_t size = text != NULL ? strlen(text) : 0, at = 0;
-    int fd = memfd_create("answer", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    int fd = ap_fd_made(control_file, NULL);
     while (fd >= 0 && at < size) {
         ssize_t n = pwrite(fd, text + at, size - at, (off_t)at);
         if (n > 0) at += (size_t)n;
@@ -111,23 +134,64 @@ static void control_heard(void *user, int fd)
     close(fd);
 }
 
+/* Room for one more of its kind: who has been silent for the longest gives way. So nobody keeps others out by saying nothing, and
+ * strangers take none of the room of those whom it obeys. */
+static bool control_make_room(struct control *c, bool stranger)
+{
+    size_t n = 0, silent = c->count;
+    for (size_t i = c->count; i-- > 0;) {
+        if (c->waiting[i].stranger != stranger) continue;
+        n++;
+        if (c->waiting[i].json == NULL) silent = i;
+    }
+    if (n < (stranger ? STRANGERS : CALLERS)) return true;
+    if (silent == c->count) return false;
+    control_drop(c, silent);
+    return true;
+}
+
+static int control_accept(void *listener)
+{
+    return accept4(*(const int *)listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+}
+
 static void control_called(void *user, int listener)
 {
     struct control *c = user;
     struct ucred peer;
-    int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    int fd = ap_fd_made(control_accept, &listener);
+    if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS)) {
+        crew_deafen(c->crew, listener); /* who cannot be accepted would be reported without end */
+        c->deaf = ap_ops_system.now() + DEAF;
+    }
     if (fd < 0) return;
     bool stranger = !control_peer(fd, &peer) || (peer.uid != geteuid() && peer.uid != 0);
+    if (!control_make_room(c, stranger)) {
+        close(fd);
+        return;
+    }
     c->waiting = tool_realloc(c->waiting, (c->count + 1) * sizeof *c->waiting);
-    c->waiting[c->count++] = (struct control_caller){.fd = fd, .stranger = stranger};
+    c->waiting[c->count++] = (struct control_caller){.fd = fd, .stranger = stranger, .until = ap_ops_system.now() + SILENCE};
     crew_listen(c->crew, fd, control_heard, c);
+}
+
+void control_tend(struct control *c)
+{
+    uint64_t now = ap_ops_system.now();
+    if (c == NULL) return;
+    for (size_t i = c->count; i-- > 0;) {
+        if (c->waiting[i].json == NULL && c->waiting[i].until <= now) control_drop(c, i);
+    }
+    if (c->deaf == 0 || c->deaf > now) return;
+    c->deaf = 0;
+    crew_listen(c->crew, c->listener, control_called, c);
 }
 
 struct control *control_open(struct crew *crew, apiary_t *a, const char *segment)
 {
     struct sockaddr_un address;
     struct ap_member own;
-    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int fd = ap_fd_socket(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0);
     bool known = ap_member_read(a->seg, a->member, &own);
     socklen_t size = known ? control_address(segment, own.pid_namespace, getpid(), &address) : 0;
     if (fd < 0 || !known || bind(fd, (struct sockaddr *)&address, size) != 0 || listen(fd, BACKLOG) != 0) {
@@ -145,11 +209,8 @@ struct control *control_open(struct crew *crew, apiary_t *a, const char *segment
 void control_close(struct control *c)
 {
     if (c == NULL) return;
-    for (size_t i = 0; i < c->count; i++) {
-        crew_deafen(c->crew, c->waiting[i].fd);
-        close(c->waiting[i].fd);
-        json_decref(c->waiting[i].json);
-    }
+    while (c->count > 0)
+        control_drop(c, c->count - 1);
     crew_deafen(c->crew, c->listener);
     close(c->listener);
     free(c->waiting);
@@ -224,7 +285,7 @@ static int control_call(const struct tool *t, const char *command, const struct 
 {
     struct ucred peer;
     char *text = json_dumps(request, JSON_COMPACT);
-    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    int fd = ap_fd_socket(AF_UNIX, SOCK_SEQPACKET, 0);
     bool called = fd >= 0 && connect(fd, (const struct sockaddr *)address, size) == 0;
     bool it = called && control_peer(fd, &peer) && peer.pid == pid;
     if (it && text != NULL && send(fd, text, strlen(text), MSG_NOSIGNAL) == (ssize_t)strlen(text)) {

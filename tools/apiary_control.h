@@ -4,6 +4,9 @@
  *           process id: it leaves nothing behind, whatever its owner dies of.
  *           2 The kernel tells each side who the other one is. The supervisor obeys its own user and root; a command believes only
  *           the process that the segment names as the supervisor.
+ * BOUNDS    Anybody on the machine can connect. Of callers who may ask there are 64 at once, and of strangers 8: for one more, who
+ *           has been silent for the longest is sent away; one who has asked is not. Silence ends after 10 s. Where no descriptor is
+ *           left for a caller, nobody is accepted for half a second.
  * REQUEST   One for each connection: a packet with a JSON object, {"request": "reload"}. They are obeyed one after another. A
  *           command that has gone before its turn is not obeyed.
  * ANSWER    A packet with the descriptor of a file without a name, in which a JSON object stands: {"code": 0, ...}, with the exit
@@ -28,6 +31,8 @@ struct control_request {
 /* Listens from now on. NULL: it cannot, and the reason was said; everything else works. */
 struct control *control_open(struct crew *crew, apiary_t *a, const char *segment);
 void control_close(struct control *c);
+/* At each turn: ends what has lasted too long. NULL is allowed. */
+void control_tend(struct control *c);
 /* The next request whose sender waits. False: there is none. */
 AP_MUST_CHECK bool control_next(struct control *c, struct control_request *ret);
 /* Takes over the answer, and frees the request. */

@@ -8,6 +8,7 @@
 
 #include "shm/event.h"
 #include "tools/apiary_change.h"
+#include "tools/apiary_control.h"
 
 #define EVERY UINT64_C(1000000000)
 #define PLAIN_EVERY 10 /* seconds */
@@ -158,6 +159,7 @@ void live_turn(struct up *up, uint64_t timeout)
     struct live *l = up->live;
     struct figures now;
     crew_turn(up->crew, timeout);
+    control_tend(up->control);
     l->next = say_events(up->a->seg, up->crew, l->next);
     uint64_t at = ap_ops_system.now(), passed = at - l->shown_at;
     live_look(up, &now);

@@ -192,6 +192,33 @@ expect 0 '^nothing to change: revision 1' apiary reload
 echo open >"$folder/gate" # for the task that was in hand: another queen has it now
 none_open() { ! apiary task ls | grep -q gate.pass; }
 until_true none_open
+
+# ---- callers that say nothing, of its own user and strangers, take neither its descriptors nor the place of others
+
+silent='
+import os, socket, sys, time
+path = [l.split()[-1] for l in open("/proc/net/unix") if "@apiary-up" + sys.argv[1] + "/" in l][0]
+if sys.argv[2] == "stranger": os.setgroups([]), os.setgid(65534), os.setuid(65534)
+calls = [socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) for i in range(200)]
+for c in calls: c.connect("\0" + path[1:])
+print("connected", flush=True)
+time.sleep(1e6)'
+prlimit --pid "$up" --nofile=128:
+start "$folder/silent" python3 -c "$silent" "$APIARY_SEGMENT" own
+quiet=$last
+until_true grep -q connected "$folder/silent"
+if [ "$(id -u)" -eq 0 ]; then
+    start "$folder/strangers" python3 -c "$silent" "$APIARY_SEGMENT" stranger
+    quiet="$quiet $last"
+    until_true grep -q connected "$folder/strangers"
+fi
+alone=$(pids alone)
+kill -KILL "$(awk '{print $4}' <<<"$alone")"
+another() { [ "$(pids alone)" != "$alone" ] && [ "$(pids alone | awk '{print $2}')" = passing ]; }
+until_true another
+expect 0 '^nothing to change: revision 1' apiary reload
+for pid in $quiet; do gone "$pid" && fail "who was to be silent has ended: $(cat "$folder/silent" "$folder/strangers" 2>&1)"; done
+kill -KILL $quiet
 shmdump --verify "$APIARY_SEGMENT" >"$folder/verified" || fail "$(cat "$folder/verified")"
 kill -TERM "$up"
 until_true gone "$up"
