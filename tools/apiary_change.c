@@ -1,11 +1,13 @@
 /* tools/apiary_change.c - see apiary_change.h. */
 #include "tools/apiary_change.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "core/descriptor.h"
 #include "core/text.h"
 #include "shm/event.h"
 #include "tools/apiary_control.h"
@@ -303,14 +305,29 @@ static json_t *change_asked(struct up *up, const json_t *request)
                                          "this 'apiary up' does not know that request; it is of another version");
 }
 
+bool change_has_terminal(void)
+{
+    int fd = ap_fd_open("/dev/tty", O_RDONLY | O_NOCTTY | O_NONBLOCK, 0);
+    if (fd >= 0) close(fd);
+    return fd >= 0;
+}
+
+/* One whose terminal has gone gets SIGHUP for that: nobody has said that the file is finished. */
+static void change_hangup(struct up *up)
+{
+    up->hangups = crew_hangups(up->crew);
+    if (up->terminal && !change_has_terminal()) {
+        crew_say(up->crew, "apiary: up: SIGHUP: its terminal has gone, nothing is changed; 'apiary reload' applies %s", up->path);
+        return;
+    }
+    crew_say(up->crew, "apiary: up: SIGHUP: %s is read again", up->path);
+    json_decref(change_reload(up, CONFIG_FILE, NULL));
+}
+
 void change_due(struct up *up)
 {
     struct control_request r;
-    if (crew_hangups(up->crew) != up->hangups) {
-        up->hangups = crew_hangups(up->crew);
-        crew_say(up->crew, "apiary: up: SIGHUP: %s is read again", up->path);
-        json_decref(change_reload(up, CONFIG_FILE, NULL));
-    }
+    if (crew_hangups(up->crew) != up->hangups) change_hangup(up);
     while (crew_interrupts(up->crew) == 0 && control_next(up->control, &r))
         control_answer(&r, change_asked(up, r.json));
     up->watched = NULL;

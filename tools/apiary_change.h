@@ -24,4 +24,7 @@
 /* Obeys SIGHUP and the commands that have come until now. */
 void change_due(struct up *up);
 
+/* Whether its session has a terminal. */
+bool change_has_terminal(void);
+
 #endif

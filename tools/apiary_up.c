@@ -4,6 +4,7 @@
  * configuration through the segment, and then either stops everything (--once) or shows what is going on until Ctrl-C.
  * A service that does not come up is its own affair: the others work meanwhile, and it is tried again.
  */
+#include "tools/apiary_change.h"
 #include "tools/apiary_control.h"
 #include "tools/apiary_live.h"
 
@@ -363,6 +364,7 @@ static int open_up(struct up *up, const char *config)
 {
     up->path = tool_config_path(config);
     if (up->path == NULL) return tool_fail(up->t, TOOL_CONFIG, "no configuration; name one with --config or APIARY_CONFIG");
+    up->terminal = change_has_terminal();
     int rc = crew_open(&up->crew);
     if (rc < 0) return tool_fail(up->t, TOOL_FAILED, "up: cannot listen for signals: %s", strerror(-rc));
     rc = config_open(&up->config, up->t, up->path, up->crew, &up->d);

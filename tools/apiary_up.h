@@ -29,6 +29,7 @@ struct up {
     uint64_t until;          /* CLOCK_MONOTONIC: then the one that is watched is killed */
     uint64_t *former; /* keys of the instances that other supervisors have run here */
     size_t former_count;
+    bool terminal; /* it has begun in a session that has one */
     ino_t program; /* of the queens; 0: none has been seen at work */
     dev_t program_device;
     char *daemon_path;

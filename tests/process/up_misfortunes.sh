@@ -101,10 +101,15 @@ harm
 comes_back
 harm
 comes_back
+cp "$config" "$folder/whole"
+echo 'half: [' >>"$config"
 echo close >"$folder/terminal"
 wait "$terminal"
 harm
 comes_back
+cp "$folder/whole" "$config"
+expect 0 'nothing to change: revision 1' apiary reload
+[ -z "$(apiary events --kind config-refused)" ] || fail "its terminal went, and it read a file that nobody said was finished"
 verdict
 leaves "$up"
 
