@@ -70,17 +70,26 @@ static void change_services(struct change *c)
     }
 }
 
+static bool change_misses(const struct queen *q)
+{
+    return q->fresh && !q->passed;
+}
+
 /* The new ones that found no place before others left. */
 static void change_look_back(struct change *c)
 {
     struct up *up = c->up;
     for (size_t i = 0; i < up->queen_count && !renew_broken_off(c); i++) {
+        const struct queen *q = up->queens[i];
+        if (change_misses(q) && q->child->pid == 0) crew_again(up->crew, q->child);
+    }
+    uint64_t until = renew_until(c);
+    for (size_t i = 0; i < up->queen_count && !renew_broken_off(c); i++) {
         struct queen *q = up->queens[i];
-        bool missing = q->fresh && !q->passed;
+        bool missing = change_misses(q);
         q->fresh = false;
         if (!missing) continue;
-        if (q->child->pid == 0) crew_again(up->crew, q->child);
-        if (renew_await(c, q)) renew_note(c, c->done, "%s is started", q->child->label);
+        if (renew_await_until(c, q, until)) renew_note(c, c->done, "%s is started", q->child->label);
         else if (!renew_broken_off(c)) renew_complain(c, q, "it is tried again and again");
     }
 }

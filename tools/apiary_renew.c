@@ -43,11 +43,23 @@ static bool renew_settled(struct up *up)
     return up->watched->passes || queen_hopeless(up->watched);
 }
 
-bool renew_await(struct change *c, struct queen *q)
+bool renew_await_until(struct change *c, struct queen *q, uint64_t until)
 {
+    uint64_t now = ap_ops_system.now();
     c->up->watched = q;
-    int rc = up_wait(c->up, c->up->wait, renew_settled);
+    int rc = up_wait(c->up, until > now ? until - now : 0, renew_settled);
     return rc != TOOL_FAILED && q->passes;
+}
+
+uint64_t renew_until(const struct change *c)
+{
+    uint64_t now = ap_ops_system.now();
+    return c->up->wait < UINT64_MAX - now ? now + c->up->wait : UINT64_MAX;
+}
+
+static bool renew_await(struct change *c, struct queen *q)
+{
+    return renew_await_until(c, q, renew_until(c));
 }
 
 static bool renew_gone(struct up *up)
@@ -185,6 +197,7 @@ bool renew_service(struct change *c, const char *service, bool rolling, bool sta
     bool all = true;
     queens_look(c->up);
     for (size_t i = 0; i < n && all; i++) {
+        if (!stale_only) list[i]->stale = false; /* a change that failed has left it: what is asked for now is another process */
         if (!stale_only || list[i]->stale) all = renew_one(c, list[i], rolling);
     }
     free(list);
@@ -210,8 +223,9 @@ void renew_add(struct change *c, const struct ap_deployment_swarm *s)
         q->fresh = true;
         queens_tell(up, q->child);
     }
+    uint64_t until = renew_until(c);
     for (size_t i = from; i < up->queen_count && !renew_broken_off(c); i++) {
-        if (renew_await(c, up->queens[i])) renew_note(c, c->done, "%s is started", up->queens[i]->child->label);
+        if (renew_await_until(c, up->queens[i], until)) renew_note(c, c->done, "%s is started", up->queens[i]->child->label);
     }
 }
 

@@ -21,8 +21,10 @@ bool renew_broken_off(const struct change *c);
 /* Into the segment's log, with the revision in force. */
 void renew_event(const struct change *c, uint32_t kind, const char *service);
 
-/* Whether it passes, now or after a while. */
-AP_MUST_CHECK bool renew_await(struct change *c, struct queen *q);
+/* Whether it passes, now or before `until` (CLOCK_MONOTONIC). Instances that were started together share it. */
+AP_MUST_CHECK bool renew_await_until(struct change *c, struct queen *q, uint64_t until);
+/* The end of the time that one may take which is started now. */
+uint64_t renew_until(const struct change *c);
 /* Why one does not pass, and what happens `then`. */
 void renew_complain(struct change *c, const struct queen *q, const char *then);
 /* Whether it runs with something else than the configuration in force, or with nothing yet. */

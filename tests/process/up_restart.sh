@@ -6,6 +6,8 @@
 
 truncate -s 16M "$folder/ledger.one" "$folder/ledger.many"
 cp /bin/cat "$folder/program"
+put() { cp "$1" "$folder/new.so" && mv "$folder/new.so" "$folder/pair.so"; }
+put "$APIARY_BUILD/examples/echo_agent.so"
 ledger() { echo "{name: l, plugin: $plugins/ledger.so, capabilities: [$1], config: {file: $folder/ledger.$1, spin: 100000}}"; }
 cat >"$config" <<END
 meta_registry: {members: 64, lanes: 256, tasks: 512}
@@ -17,6 +19,9 @@ swarms:
     agents: [$(ledger many)]
   - service: program
     agents: [{name: p, kind: exec, capabilities: [program], config: {command: [$folder/program]}}]
+  - service: pair
+    queen: {instances: 2}
+    agents: [{name: p, plugin: $folder/pair.so, capabilities: [pair]}]
 END
 apiary up --config "$config" >"$folder/out" 2>"$folder/err" </dev/null &
 up=$!
@@ -108,6 +113,22 @@ expect 0 '"done"' apiary restart program --rolling --json
 all_new "$before" "$(instances program)" || fail "program is not new: $(instances program)"
 expect 4 "restart: its configuration has no service 'nobody'" apiary restart nobody
 expect 64 'SERVICE.* is missing' apiary restart
+
+# ---- a reload fails at the first of two; the second one ends and is started with the new text: it is restarted like the first
+
+before=$(instances pair)
+put "$plugins/abort_create.so"
+sed -i 's/service: pair/&\n    weight: 50/' "$config"
+expect 1 'the old one stays' apiary reload
+[ "$before" = "$(instances pair)" ] || fail "they have not stayed: $before; $(instances pair)"
+put "$APIARY_BUILD/examples/echo_agent.so"
+kill -KILL "$(awk 'NR == 2 {print $3}' <<<"$before")"
+come_back() { now=$(instances pair); [ "$now" != "$before" ] && [ "$(grep -c ' passing ' <<<"$now")" = 2 ]; }
+until_true come_back
+before=$(instances pair)
+expect 0 'has taken the place of' apiary restart pair
+[ "$(wc -l <<<"$output")" -eq 2 ] && ! grep -q 'is started again' <<<"$output" || fail "not both were restarted: $output"
+all_new "$before" "$(instances pair)" || fail "not all of pair are new: $before; $(instances pair)"
 
 kill -TERM "$up"
 until_true gone "$up"
