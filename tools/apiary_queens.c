@@ -13,6 +13,7 @@
 
 #define TURN UINT64_C(20000000)
 #define AFTER_DRAIN UINT64_C(2000000000) /* for a queen to give up those that have not drained */
+#define GAP UINT64_C(3000000000) /* between two looks: this process, or the whole machine, was stopped */
 #define KEEPS_ENDING 5 /* ends in a row after which a service that never passed is not waited for */
 
 enum { ARGUMENT_INSTANCE = 4 }; /* in the list below */
@@ -248,12 +249,14 @@ static uint32_t swarm_of(const struct up *up, const apiary_swarm_status_t *row)
     return AP_NO_SWARM;
 }
 
-/* Alive, and a worker of it, or all of it, has not gone on for as long as the configuration has patience. */
+/* Alive, and a worker of it, or all of it, has not gone on for as long as the configuration has patience. After a gap it has that
+ * time anew: queens that were stopped with this process, by a pause of the machine, have all the ages of stuck ones. */
 static void end_stuck(struct up *up, const struct queen *q, const apiary_swarm_status_t *row)
 {
     uint64_t stuck = row->stuck > row->beat_age ? row->stuck : row->beat_age;
     char age[32];
     if (q->swarm->restart_stuck == 0 || stuck < q->swarm->restart_stuck) return;
+    if (up->looked - up->resumed < q->swarm->restart_stuck) return;
     if (q->child->told || q->child->restarting || row->state == APIARY_DOWN) return;
     crew_say(up->crew, "apiary: %s: pid %d is stuck, %s has not gone on for %s; it is restarted", q->child->label,
              (int)q->child->pid, row->stuck >= row->beat_age ? "a worker" : "its queen", tool_format_duration(stuck, age));
@@ -264,6 +267,9 @@ static void end_stuck(struct up *up, const struct queen *q, const apiary_swarm_s
 bool queens_look(struct up *up)
 {
     apiary_swarm_status_t *rows = NULL;
+    uint64_t now = ap_ops_system.now();
+    if (now - up->looked >= GAP) up->resumed = now;
+    up->looked = now;
     int count = view_status(up->a, NULL, &rows);
     size_t good = 0;
     for (size_t i = 0; i < up->queen_count; i++) {

@@ -29,7 +29,8 @@ struct up {
     uint64_t until;          /* CLOCK_MONOTONIC: then the one that is watched is killed */
     uint64_t *former; /* keys of the instances that other supervisors have run here */
     size_t former_count;
-    bool terminal; /* it has begun in a session that has one */
+    uint64_t looked, resumed; /* CLOCK_MONOTONIC: the last look at the queens; when looks came again after a gap */
+    bool terminal;            /* it has begun in a session that has one */
     ino_t program; /* of the queens; 0: none has been seen at work */
     dev_t program_device;
     char *daemon_path;

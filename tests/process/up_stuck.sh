@@ -77,6 +77,20 @@ expect 0 '^patient/0: a worker has not gone on for .*: it is within a long task,
 expect 2 'patient/0 critical \(a worker has not gone on for ' apiary check
 [ "$(apiary delegate echo x --timeout 10m)" != '' ] || fail 'good does not answer'
 echo go >"$folder/gate"
+
+# ---- the supervisor and its queens are stopped together, as by a pause of the machine: nobody is stuck for that
+
+bad=$(of bad pid)
+ended=$(apiary events --kind swarm-stuck | wc -l)
+paused() { [ "$(of bad beat_age_ns)" -gt 12000000000 ] && [ "$(of good beat_age_ns)" -gt 12000000000 ]; }
+stop "$up" "$good" "$bad" "$busy"
+until_true paused
+kill -CONT "$up" "$good" "$bad" "$busy"
+resumed() { ! paused && is bad state passing && is good state passing; }
+until_true resumed
+expect 0 '^nothing to change' apiary reload # it has looked since then
+is bad pid "$bad" && [ "$(apiary events --kind swarm-stuck | wc -l)" = "$ended" ] || fail "a pause was taken for a fault: $(apiary events --kind swarm-stuck)"
+
 kill "$up"
 wait "$up"
 ends
