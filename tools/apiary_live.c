@@ -105,6 +105,13 @@ static uint64_t say_events(const struct ap_segment *seg, struct crew *crew, uint
     return end;
 }
 
+static const char *down_why(const struct queen *q)
+{
+    const struct crew_child *c = q->child;
+    if (queen_runs(q)) return c->told ? "it leaves" : q->registered ? "it runs and does not pass, see 'apiary status'" : "starting";
+    return *c->why != '\0' ? c->why : "starting";
+}
+
 /* "; down: a/0 (killed by signal 9, started 3 times), b/0 (...)" */
 static char *down_text(const struct up *up)
 {
@@ -114,7 +121,7 @@ static char *down_text(const struct up *up)
         if (q->passes) continue;
         const struct crew_child *c = q->child;
         char *longer = tool_format("%s%s%s (%s, started %u time%s)", text, *text == '\0' ? "; down: " : ", ", c->label,
-                                   *c->why != '\0' ? c->why : "starting", c->starts, c->starts == 1 ? "" : "s");
+                                   down_why(q), c->starts, c->starts == 1 ? "" : "s");
         free(text);
         text = longer;
     }

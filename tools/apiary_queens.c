@@ -14,6 +14,7 @@
 #define TURN UINT64_C(20000000)
 #define AFTER_DRAIN UINT64_C(2000000000) /* for a queen to give up those that have not drained */
 #define GAP UINT64_C(3000000000) /* between two looks: this process, or the whole machine, was stopped */
+#define RUNS UINT64_C(5000000000) /* a process that ended before, and has lived so long, is not about to end again */
 #define KEEPS_ENDING 5 /* ends in a row after which a service that never passed is not waited for */
 
 enum { ARGUMENT_INSTANCE = 4 }; /* in the list below */
@@ -293,10 +294,16 @@ bool queens_look(struct up *up)
     return good == up->queen_count;
 }
 
+bool queen_runs(const struct queen *q)
+{
+    const struct crew_child *c = q->child;
+    return c->pid != 0 && (c->ends == 0 || ap_ops_system.now() - c->started >= RUNS);
+}
+
 char *queen_trouble(const struct queen *q)
 {
     const struct crew_child *c = q->child;
-    if (q->passes || *c->why == '\0') return NULL;
+    if (q->passes || *c->why == '\0' || queen_runs(q)) return NULL;
     return tool_format("%s is down: %s, started %u time%s%s%s", c->label, c->why, c->starts, c->starts == 1 ? "" : "s",
                        *c->words != '\0' ? "; it said: " : "", c->words);
 }

@@ -67,6 +67,8 @@ void queens_remove(struct up *up, struct queen *q);
 uint32_t queen_instance(const struct queen *q);
 /* Nobody who waits for it should: it is not started again, or keeps ending, or its configuration is refused. */
 bool queen_hopeless(const struct queen *q);
+/* It is not between two ends: how the last one was is no longer the reason. */
+bool queen_runs(const struct queen *q);
 /* For crew_prepare: the input of a process at each start. */
 bool queens_prepare(void *up, struct crew_child *child);
 /* For crew_watch: records a child's state in the segment, for observers in other processes. */
