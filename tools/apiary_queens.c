@@ -91,13 +91,15 @@ void queens_tell(void *user, struct crew_child *child)
 
 /* ---- the processes -------------------------------------------------------------------------------------------- */
 
-static void queens_note(struct up *up, uint64_t key)
+static void queens_note(struct up *up, uint64_t key, bool removed)
 {
     for (size_t i = 0; i < up->former_count; i++) {
-        if (up->former[i] == key) return;
+        if (up->former[i].key != key) continue;
+        up->former[i].removed = up->former[i].removed || removed;
+        return;
     }
     up->former = tool_realloc(up->former, (up->former_count + 1) * sizeof *up->former);
-    up->former[up->former_count++] = key;
+    up->former[up->former_count++] = (struct up_former){.key = key, .removed = removed};
 }
 
 /* Those of a supervisor that is replaced, or that has died or left: what it says of them is forgotten soon. */
@@ -108,7 +110,7 @@ static void note_former(struct up *up)
     for (uint32_t i = 0; ap_supervised_at(up->a->seg, i) != NULL; i++) {
         if (!ap_supervised_read(up->a->seg, i, &v)) continue;
         snprintf(instance, sizeof instance, "%u", v.last.instance);
-        queens_note(up, ap_swarm_key(v.service, instance));
+        queens_note(up, ap_swarm_key(v.service, instance), false);
     }
 }
 
@@ -127,8 +129,9 @@ static void forget_former(struct up *up)
 {
     if (up->former_count == 0 || view_supervisor(up->a->seg, up->a->member) != 0) return;
     for (size_t i = up->former_count; i-- > 0;) {
-        if (is_own(up, up->former[i])) continue;
-        if (!ap_swarm_forget_instance(up->a->seg, up->a->anchor->lane.index, up->former[i], false)) continue;
+        const struct up_former *f = &up->former[i];
+        if (is_own(up, f->key)) continue;
+        if (!ap_swarm_forget_instance(up->a->seg, up->a->anchor->lane.index, f->key, f->removed)) continue;
         up->former[i] = up->former[--up->former_count];
     }
 }
@@ -150,7 +153,7 @@ void queens_remove(struct up *up, struct queen *q)
 {
     char instance[16];
     snprintf(instance, sizeof instance, "%u", queen_instance(q));
-    queens_note(up, ap_swarm_key(q->swarm->service, instance));
+    queens_note(up, ap_swarm_key(q->swarm->service, instance), true);
     if (q->shown) ap_supervised_release(up->a->seg, up->a->anchor->lane.index, q->row);
     for (size_t i = 0; i < up->queen_count; i++) {
         if (up->queens[i] != q) continue;

@@ -9,6 +9,13 @@
 
 struct control;
 struct live;
+
+/* An instance whose record in the segment is to be forgotten. */
+struct up_former {
+    uint64_t key;
+    bool removed; /* by a change: with the operator's mode. Else another supervisor has run it */
+};
+
 struct up {
     struct tool *t;
     struct ap_deployment *d;        /* in force */
@@ -27,7 +34,7 @@ struct up {
     unsigned hangups;        /* that were obeyed */
     struct queen *watched;   /* by the change that is going on */
     uint64_t until;          /* CLOCK_MONOTONIC: then the one that is watched is killed */
-    uint64_t *former; /* keys of the instances that other supervisors have run here */
+    struct up_former *former; /* instances that are gone */
     size_t former_count;
     uint64_t looked, resumed; /* CLOCK_MONOTONIC: the last look at the queens; when looks came again after a gap */
     bool terminal;            /* it has begun in a session that has one */

@@ -49,6 +49,13 @@ is "['0']"
 more
 expect 0 '^revision 4 is in force$' apiary scale work --instances 2
 expect 0 'service has another number of instances: work, instances 3' apiary events --service work
+# One that an operator has taken out of the routing, and that is removed then, is not down for ever.
+expect 0 '' apiary drain work --instance 1 --timeout 10m
+expect 0 '^work/1 has left$' apiary scale work --instances 1
+[ "$(apiary status work --json | grep -c '"instance"')" = 1 ] || fail "who was removed is told as down: $(apiary status work)"
+expect 0 '^work/1 is started$' apiary scale work --instances 2
+is "['0', '1']"
+apiary status work | grep -q drain && fail "the mode of one that was removed has come back: $(apiary status work)"
 : >"$folder/enough"
 wait "$load" || fail "$(head -5 "$folder/load")"
 tail -1 "$folder/load"
@@ -72,14 +79,14 @@ is "['0', '1']"
 write_config 50 1
 expect 0 '^steady +changed .*restarted$' apiary config diff "$config" --running
 grep -q queen.instances <<<"$output" && fail "a reload would keep the number: $output"
-expect 0 '^revision 5 is in force$' apiary reload
+expect 0 '^revision 7 is in force$' apiary reload
 is "['0', '1']"
 write_config 50 3
 expect 0 '^work +changed +- +queen.instances +2 +3 ' apiary reload
 is "['0', '1', '2']"
-expect 0 '^revision 7 is in force$' apiary rollback
+expect 0 '^revision 9 is in force$' apiary rollback
 is "['0', '1']"
-expect 0 '^revision 8 is in force$' apiary rollback
+expect 0 '^revision 10 is in force$' apiary rollback
 expect 0 'OK' apiary check --config "$config"
 kill -TERM "$up"
 until_true gone "$up"
