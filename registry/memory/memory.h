@@ -24,9 +24,11 @@
  * DRAFT     fresh: the row that the lane has taken or is about to take, until it is in its place or given up. stale: the place that
  *           it is about to change, until the row of before is FREE.
  * QUOTA     1 A name space holds at most memory_quota percent of the rows; a key that would be one more is refused.
- *           2 No number of the segment says how many it holds, so none can be wrong after a death: the rows are counted. That is
- *           done again only when the counter of versions has risen by as much as there was room for, since each value raises it
- *           (`unasked`: up to which version nothing is counted). Writers that come in at the same moment may each bring one more.
+ *           2 No number of the segment says how many it holds, so none can be wrong after a death: the rows are counted that are in
+ *           their places, not those that are being written or have been taken out. That is done again only when the counter of
+ *           versions has risen by as much as there was room for, since each value raises it (`unasked`: up to which version nothing
+ *           is counted). So it runs out by the writes of all name spaces: near the quota of a large table each new key counts all
+ *           rows. Writers that come in at the same moment may each bring one more.
  * COUNTS    Of the lane that did it, over all lives of its index, so that no line is written by all: who asks adds them up. A count
  *           that a dying lane does not make is lost, and a reader without a lane makes none.
  * VERSION   Each change of a value has a greater version than all values of the key before it, removed ones, too. It is drawn from
@@ -44,7 +46,7 @@
  *           before new fields.
  *           MEMORY-R3 life FREE by CAS pairs MEMORY-A3 load-acquire: the place before it.
  *           MEMORY-R4 the turn by CAS pairs MEMORY-A4 load-acquire: the row that it names, and the places of keys before it.
- *           MEMORY-R5 revision's add pairs MEMORY-A5 load-acquire: the row that is USED before it.
+ *           MEMORY-R5 revision's add pairs MEMORY-A5 load-acquire: the places of what the lane has written before it.
  * CRASH     The reaper of a lane goes on with its draft (ap_memory_withdraw), before the pool is swept: a request that names the
  *           fresh row is fulfilled; a row of the draft that is in no place is freed. So a change has happened or not, as its place
  *           says. A block that the row has not named yet is a leak, found by the pool's sweep.
@@ -173,7 +175,7 @@ uint64_t ap_memory_count(const struct ap_segment *seg, enum ap_memory_count coun
 /* How many values there are, and their bytes; those that are just being written or taken out, too. */
 void ap_memory_held(const struct ap_segment *seg, uint64_t *ret_values, uint64_t *ret_bytes);
 struct ap_memory_name;
-/* The same of one name space; and how many it may have. */
+/* How many values of one name space are in their places; and how many it may have. */
 uint64_t ap_memory_held_by(const struct ap_segment *seg, const struct ap_memory_name *name);
 uint64_t ap_memory_quota(const struct ap_segment *seg);
 

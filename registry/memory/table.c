@@ -106,6 +106,17 @@ static bool value_of_name(const struct ap_value *v, const struct ap_memory_name 
     return differ == 0;
 }
 
+/* Not one that is being written, or has been taken out. */
+static bool value_placed(const struct ap_segment *seg, const struct ap_value *v, uint32_t row, uint64_t life)
+{
+    uint64_t hash = ap_load_relaxed(&v->hash), place = AP_PLACE(hash, AP_VALUE_EPOCH(life), row);
+    const struct ap_bucket *b = ap_bucket_of(seg, hash);
+
+    for (uint32_t i = 0; i < AP_MEMORY_PLACES; i++)
+        if (ap_load_relaxed(&b->place[i]) == place) return true;
+    return false;
+}
+
 uint64_t ap_memory_held_by(const struct ap_segment *seg, const struct ap_memory_name *name)
 {
     uint64_t n = 0;
@@ -113,7 +124,9 @@ uint64_t ap_memory_held_by(const struct ap_segment *seg, const struct ap_memory_
     for (uint64_t i = 0; i < seg->places[AP_SECTION_VALUES].count; i++) {
         const struct ap_value *v = ap_value_at(seg, i);
 
-        n += AP_VALUE_STATE(ap_load_acquire(&v->life)) == AP_VALUE_USED && value_of_name(v, name); /* MEMORY-A3 pairs MEMORY-R3 */
+        uint64_t life = ap_load_acquire(&v->life); /* MEMORY-A3 pairs MEMORY-R3 */
+
+        n += AP_VALUE_STATE(life) == AP_VALUE_USED && value_of_name(v, name) && value_placed(seg, v, (uint32_t)i, life);
     }
     return n;
 }
