@@ -1,6 +1,8 @@
 /* registry/client/watch.c - a client's watch of the memory: what is there, and then each change. See registry/memory/watch.h.
  *
- * It has in private memory each key that it has told of, with the version, so that nothing is told twice.
+ * It has in private memory each key that it has told of, with the version, so that nothing is told twice. One that goes on from a
+ * revision does not know the keys that have not changed since: it also has those of them of which it has told that they have gone.
+ * A value whose version was drawn since came while it watched, and was told.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -17,6 +19,7 @@
 struct known_key {
     struct known_key *next;
     uint64_t hash, version;
+    bool gone; /* it was told that this version has gone */
     char key[];
 };
 
@@ -26,7 +29,7 @@ struct apiary_memory_watch {
     apiary_t *client;
     struct ap_memory_name name;
     enum watch_phase phase;
-    bool resumed;           /* it does not know the keys that have not changed since */
+    uint64_t before;        /* it has resumed: values up to this version may be there of which it does not know. 0: there are none */
     uint64_t position;      /* SET: of the scan */
     uint64_t next;          /* the number of the change that it will read next */
     uint64_t stuck, since;  /* the number that is taken and does not come, and since when it is waited for */
@@ -73,13 +76,12 @@ static void known_spread(struct apiary_memory_watch *w)
     w->chain_count *= 2;
 }
 
-/* 1: the value is a new one; 0: it was told before; APIARY_ENOBLOCK. */
-static int known_put(struct apiary_memory_watch *w, const char *key, uint64_t version)
+/* 1, or APIARY_ENOBLOCK. */
+static int known_set(struct apiary_memory_watch *w, const char *key, uint64_t version, bool gone)
 {
     uint64_t hash = known_hash(key);
     struct known_key **at = known_at(w, key, hash), *k = *at;
 
-    if (k != NULL && k->version >= version) return 0;
     if (k == NULL) {
         k = malloc(sizeof *k + strlen(key) + 1);
         if (k == NULL) return APIARY_ENOBLOCK;
@@ -90,17 +92,29 @@ static int known_put(struct apiary_memory_watch *w, const char *key, uint64_t ve
         w->known++;
     }
     k->version = version;
+    k->gone = gone;
     if (w->known > w->chain_count * 2) known_spread(w);
     return 1;
 }
 
-/* 1: a value of this version, or an older one, has gone; 0: that was told before, or it has never been told. */
+/* 1: the value is a new one; 0: it was told before; APIARY_ENOBLOCK. */
+static int known_put(struct apiary_memory_watch *w, const char *key, uint64_t version)
+{
+    const struct known_key *k = *known_at(w, key, known_hash(key));
+
+    if (k != NULL && k->version >= version) return 0;
+    return known_set(w, key, version, false);
+}
+
+/* 1: a value of this version, or an older one, has gone; 0: that was told before, or it has never been told; APIARY_ENOBLOCK.
+ * A key that it does not have may be one of before, unless it has told that this has gone. So it keeps those that have. */
 static int known_take(struct apiary_memory_watch *w, const char *key, uint64_t version)
 {
     struct known_key **at = known_at(w, key, known_hash(key)), *k = *at;
 
-    if (k == NULL) return w->resumed ? 1 : 0;
-    if (k->version > version) return 0;
+    if (k != NULL && (k->version > version || (k->gone && k->version == version))) return 0;
+    if (version <= w->before) return known_set(w, key, version, true);
+    if (k == NULL) return 0;
     *at = k->next;
     free(k);
     w->known--;
@@ -135,7 +149,7 @@ static int change_tell(apiary_memory_change_t *ret, enum apiary_memory_event eve
 static void watch_anew(struct apiary_memory_watch *w)
 {
     known_clear(w);
-    w->resumed = false;
+    w->before = 0;
     w->position = 0;
     w->next = ap_memory_changes(w->client->seg);
     w->phase = WATCH_SET;
@@ -236,6 +250,7 @@ static bool watch_resumes(struct apiary_memory_watch *w, uint64_t revision)
     bool taken;
 
     if (revision == 0 || revision > head) return false;
+    w->before = ap_load_acquire(&ap_draft_at(seg, 0)->revision); /* MEMORY-A5 pairs MEMORY-R5 */
     for (uint64_t number = head > count ? head - count : 0; number < revision; number++) {
         int r = ap_memory_change_read(seg, number, &taken, &c);
 
@@ -244,7 +259,6 @@ static bool watch_resumes(struct apiary_memory_watch *w, uint64_t revision)
     }
     if (head > count && revision < head - count) return false;
     w->next = revision;
-    w->resumed = true;
     w->phase = WATCH_LOG;
     return true;
 }

@@ -50,7 +50,7 @@ static void row_end(struct ap_segment *seg, uint32_t lane, struct ap_change_row 
 
     ap_cas(&row->word, &seen, AP_CHANGE_WORD(number, lane, told ? AP_CHANGE_TOLD : AP_CHANGE_VOID)); /* WATCH-R1 pairs WATCH-A1 */
     ap_store_relaxed(&ap_draft_at(seg, lane)->telling, 0);
-    if (told) ap_bell_ring(seg->ops, &ap_draft_at(seg, 0)->bell);
+    ap_bell_ring(seg->ops, &ap_draft_at(seg, 0)->bell); /* VOID, too: what is behind it may be told, and waits for it */
 }
 
 /* ---- a change is entered ---------------------------------------------------------------------------------------- */
