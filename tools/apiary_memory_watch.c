@@ -40,8 +40,8 @@ static int change_print(struct tool *t, const apiary_memory_change_t *c)
                                          of_value ? json_integer((json_int_t)c->size) : json_null()));
     shown = tool_printable(c->key, strlen(c->key));
     printf("%-8s", event_word(c->event));
-    if (c->revision != 0) printf(" %10" PRIu64, c->revision);
-    else printf(" %10s", "-");
+    if (c->revision != 0) printf(" %16" PRIu64, c->revision);
+    else printf(" %16s", "-");
     if (of_key) printf(" %10" PRIu64, c->version);
     if (of_value) printf(" %6" PRIu64 " B", c->size);
     else if (of_key) printf(" %8s", "-");

@@ -174,11 +174,18 @@ bool ap_memory_watching(const struct ap_segment *seg, const struct ap_lane_handl
     return true;
 }
 
+/* Where the numbers of the segment begin (ROW 3). */
+static uint64_t changes_begin(const struct ap_segment *seg)
+{
+    return seg->header->created_realtime >> 14 & AP_CHANGE_BEGIN_MOST;
+}
+
 void ap_memory_watch_raise(struct ap_segment *seg, uint32_t lane)
 {
     struct ap_draft *first = ap_draft_at(seg, 0);
-    uint64_t watched = ap_load_acquire(&first->watched), raised; /* WATCH-A5 pairs WATCH-R5 */
+    uint64_t watched = ap_load_acquire(&first->watched), raised, none = 0; /* WATCH-A5 pairs WATCH-R5 */
 
+    ap_cas(&first->head, &none, changes_begin(seg)); /* WATCH-R4 pairs WATCH-A4 */
     do {
         raised = (watched & UINT64_C(0xffffffff)) + 2;
         raised = (raised & UINT64_C(0xfffffffe)) | 1;

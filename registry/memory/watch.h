@@ -9,6 +9,8 @@
  *           that fills it. FILLING -> TOLD, or VOID where it is not to be told, by that lane, or by its reaper.
  *           2 head: the first number that is not taken; raised by CAS, by whoever sees the row of that number taken, and past a row
  *           that a slow lane is still filling for an earlier turn.
+ *           3 The numbers begin, when somebody watches for the first time, at the time when the segment was made, in steps of 16 us.
+ *           So a revision of an earlier segment is below them, unless more changes were entered there than one in 16 us of its life.
  * WATCHED   1 watched = era << 32 | raises << 1 | 1 while somebody watches. A watcher notes itself in its anchor lane's
  *           `watching`, and then raises the word by CAS: with another era, if nobody watched.
  *           2 The monitor makes it 0 in its last bit when for AP_MEMORY_LINGER no lane had `watching`, by a CAS that fails if it
@@ -51,6 +53,7 @@ enum ap_change_state { AP_CHANGE_EMPTY, AP_CHANGE_FILLING, AP_CHANGE_TOLD, AP_CH
 #define AP_CHANGE_STATE(w) ((uint32_t)((w) & 3))
 #define AP_CHANGE_LANE(w) ((uint32_t)((w) >> 2 & 0x3fff))
 #define AP_CHANGE_NUMBER(w) ((uint64_t)(w) >> 16)
+#define AP_CHANGE_BEGIN_MOST ((UINT64_C(1) << 47) - 1) /* so that there are as many numbers again */
 
 enum ap_change_kind { AP_CHANGE_PUT, AP_CHANGE_DELETED, AP_CHANGE_EXPIRED, AP_CHANGE_KINDS };
 

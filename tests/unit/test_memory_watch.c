@@ -386,6 +386,21 @@ Test(memory_watch, resumed_once_told)
     apiary_memory_unwatch(w);
 }
 
+/* Revisions are numbers of changes, and each segment has its own. */
+Test(memory_watch, of_another_segment)
+{
+    uint64_t made = client->seg->header->created_realtime;
+    apiary_memory_watch_t *w;
+
+    cr_assert_eq(put("k", "x"), 0);
+    w = watch("", 1);
+    NEXT(w, APIARY_MEMORY_BEHIND, "");
+    cr_expect_eq(synced(w), 1);
+    cr_expect_gt(told.revision, made >> 14, "what a segment gives out that was made before is below it");
+    cr_expect_leq(told.revision, (made >> 14) + 2);
+    apiary_memory_unwatch(w);
+}
+
 /* ---- waiting ----------------------------------------------------------------------------------------------------- */
 
 struct waiter {
