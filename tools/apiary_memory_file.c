@@ -1,15 +1,18 @@
 /* tools/apiary_memory_file.c - apiary memory snapshot, restore: all memory of a segment in a file, for a reboot.
  *
  * FILE      Whole numbers are of 64 bits unless said otherwise, lowest byte first.
- *           1 A head: the 8 bytes "apiaryM1", the number of values, the bytes of all records, CLOCK_REALTIME in ns of when it was
- *           taken, the hash (XXH3, 64 bits) of all records, the hash of the head up to here.
+ *           1 A head: the 8 bytes "apiaryM2", the number of values, the bytes of all records, CLOCK_REALTIME in ns of when it was
+ *           taken, the counter of versions as it was behind them, the hash (XXH3, 64 bits) of all records, the hash of the head up
+ *           to here.
  *           2 A record for each value: its version, the ns that it has left (all bits set: no end), its size in 32 bits, that of
  *           its name space's name and of its key in 16 bits each, and then name, key and value. The name of a local memory
- *           begins with '@'.
+ *           begins with '@'. A key has one record. A version, and the counter, is below 2^62.
  * WRITING   Into another file of the folder, which gets the name when all of it is on the disk. So there is the old file or the
  *           new one.
+ *           A key that is deleted and put again meanwhile may be met in two places of its bucket: the later value is written.
  * READING   Nothing is changed in the segment before all of the file has proved whole. Values go in by their versions, the lowest
- *           first: in a segment that is new each keeps its own.
+ *           first: in a segment that is new each keeps its own. Then the counter is raised to that of the file, so that no version
+ *           is given out again that one may have who compares with it.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -23,14 +26,15 @@
 #include "registry/memory/memory.h"
 #include "tools/apiary_memory.h"
 
-#define MAGIC "apiaryM1"
+#define MAGIC "apiaryM2"
 #define RECORD_LEAST 24u
+#define VERSION_POSSIBLE(v) ((v) >> 62 == 0) /* no segment comes so far; above it the counter would begin anew */
 
 struct file_head {
     char magic[8];
-    uint64_t values, bytes, taken, records, head; /* the last two: hashes */
+    uint64_t values, bytes, taken, revision, records, head; /* the last two: hashes */
 };
-_Static_assert(sizeof(struct file_head) == 48, "as it is in the file");
+_Static_assert(sizeof(struct file_head) == 56, "as it is in the file");
 
 /* The begin of each record. */
 struct record {
@@ -62,18 +66,42 @@ static uint64_t head_hash(const struct file_head *head)
 
 /* ---- snapshot ---------------------------------------------------------------------------------------------------- */
 
+/* Takes out the record of a key, if one of those from `at` on is its: how many. */
+static uint64_t record_drop(struct bytes *b, size_t at, const struct record *of, const char *name, const char *key)
+{
+    struct record r;
+
+    for (size_t size; at < b->size; at += size) {
+        const char *text = b->at + at + sizeof r;
+
+        memcpy(&r, b->at + at, sizeof r);
+        size = sizeof r + r.name + r.key + r.size;
+        if (r.name != of->name || r.key != of->key || memcmp(text, name, r.name) != 0 || memcmp(text + r.name, key, r.key) != 0)
+            continue;
+        memmove(b->at + at, b->at + at + size, b->size - at - size);
+        b->size -= size;
+        return 1;
+    }
+    return 0;
+}
+
 /* 0, or the error that ended it. */
 static int values_read(const struct ap_segment *seg, struct bytes *to, uint64_t *ret_count)
 {
     char *value = tool_alloc(APIARY_MEMORY_VALUE_MAX);
     struct ap_memory_found found;
-    uint64_t position = 0, now;
+    uint64_t position = 0, bucket = 0, now;
+    size_t begin = 0; /* of the records of this bucket */
     int r;
 
     while ((r = ap_memory_next(seg, NULL, "", &position, &found)) == 1) {
         const char *name = (const char *)found.name.text, *key = (const char *)found.key.text;
         struct record record = {.left = UINT64_MAX, .name = (uint16_t)strlen(name), .key = (uint16_t)strlen(key)};
 
+        if ((position - 1) / AP_MEMORY_PLACES != bucket) {
+            bucket = (position - 1) / AP_MEMORY_PLACES;
+            begin = to->size;
+        }
         r = ap_memory_read(seg, &found.key, value, APIARY_MEMORY_VALUE_MAX, &found.read);
         if (r == APIARY_ENOKEY) continue; /* it has gone meanwhile */
         if (r < 0) break;
@@ -81,6 +109,7 @@ static int values_read(const struct ap_segment *seg, struct bytes *to, uint64_t 
         if (found.read.until != APIARY_FOREVER) record.left = found.read.until > now ? found.read.until - now : 0;
         record.version = found.read.version;
         record.size = found.read.size;
+        *ret_count -= record_drop(to, begin, &record, name, key);
         bytes_add(to, &record, sizeof record);
         bytes_add(to, name, record.name);
         bytes_add(to, key, record.key);
@@ -160,6 +189,7 @@ int memory_snapshot(struct tool *t, int argc, char **argv)
     memcpy(head.magic, MAGIC, sizeof head.magic);
     head.bytes = records.size;
     head.taken = a->seg->ops->realtime();
+    head.revision = ap_memory_revision(a->seg);
     head.records = ap_hash(records.at != NULL ? records.at : "", records.size);
     head.head = head_hash(&head);
     rc = r < 0 ? tool_error(t, r, NULL, "%s", tool_segment(t, NULL)) : file_write(t, argv[0], &head, &records);
@@ -195,7 +225,7 @@ static bool record_read(const char **at, const char *end, struct restored *ret)
     memcpy(&ret->record, p, sizeof *r);
     p += sizeof *r;
     if (r->name == 0 || r->name >= sizeof name || r->key == 0 || r->key > APIARY_MEMORY_KEY_MAX) return false;
-    if (r->size > APIARY_MEMORY_VALUE_MAX || r->version == 0) return false;
+    if (r->size > APIARY_MEMORY_VALUE_MAX || r->version == 0 || !VERSION_POSSIBLE(r->version)) return false;
     if ((size_t)(end - p) < (size_t)r->name + r->key + r->size) return false;
     memcpy(name, p, r->name);
     name[r->name] = '\0';
@@ -218,7 +248,7 @@ static int version_first(const void *a, const void *b)
 }
 
 /* Where each record begins, the lowest version first; NULL: the file is no whole snapshot. */
-static const char **file_judge(const struct bytes *file, uint64_t *ret_count)
+static const char **file_judge(const struct bytes *file, uint64_t *ret_count, uint64_t *ret_revision)
 {
     struct file_head head;
     struct restored record;
@@ -229,6 +259,7 @@ static const char **file_judge(const struct bytes *file, uint64_t *ret_count)
     memcpy(&head, file->at, sizeof head);
     if (memcmp(head.magic, MAGIC, sizeof head.magic) != 0 || head.head != head_hash(&head)) return NULL;
     if (head.bytes != file->size - sizeof head || head.records != ap_hash(at, head.bytes) || head.values > head.bytes) return NULL;
+    if (!VERSION_POSSIBLE(head.revision)) return NULL;
     list = tool_alloc((head.values + 1) * sizeof *list);
     while (n < head.values) {
         list[n++] = at;
@@ -242,6 +273,7 @@ static const char **file_judge(const struct bytes *file, uint64_t *ret_count)
     }
     qsort(list, n, sizeof *list, version_first);
     *ret_count = n;
+    *ret_revision = head.revision;
     return list;
 }
 
@@ -311,8 +343,8 @@ static int restore_run(const struct tool *t, const char *path, const struct byte
 {
     struct restore to = {.a = a};
     struct ap_lane_context *c;
-    uint64_t count = 0, absent, values, bytes, room = a->seg->sections[AP_SECTION_VALUES].count;
-    const char **list = file_judge(file, &count);
+    uint64_t count = 0, revision = 0, absent, values, bytes, room = a->seg->sections[AP_SECTION_VALUES].count;
+    const char **list = file_judge(file, &count, &revision);
     uint32_t row = 0;
     int r = 0, rc;
 
@@ -330,6 +362,7 @@ static int restore_run(const struct tool *t, const char *path, const struct byte
     else {
         to.writer = (struct ap_memory_writer){.seg = a->seg, .lane = &c->lane, .hint = &c->pool_hint};
         for (uint64_t i = 0; i < count && r == 0; i++) r = value_restore(&to, list[i], file->at + file->size);
+        ap_memory_revise(a->seg, revision);
         rc = r == 0 ? restore_tell(t, path, &to)
                     : tool_error(t, r, NULL, "%s, after %" PRIu64 " of %" PRIu64 " values were restored", path, to.restored, count);
     }

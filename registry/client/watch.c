@@ -29,7 +29,7 @@ struct apiary_memory_watch {
     apiary_t *client;
     struct ap_memory_name name;
     enum watch_phase phase;
-    uint64_t before;        /* it has resumed: values up to this version may be there of which it does not know. 0: there are none */
+    uint64_t before;        /* it has resumed, and may not know values up to this version; 0: it knows all */
     uint64_t position;      /* SET: of the scan */
     uint64_t next;          /* the number of the change that it will read next */
     uint64_t stuck, since;  /* the number that is taken and does not come, and since when it is waited for */
@@ -250,7 +250,7 @@ static bool watch_resumes(struct apiary_memory_watch *w, uint64_t revision)
     bool taken;
 
     if (revision == 0 || revision > head) return false;
-    w->before = ap_load_acquire(&ap_draft_at(seg, 0)->revision); /* MEMORY-A5 pairs MEMORY-R5 */
+    w->before = ap_memory_revision(seg);
     for (uint64_t number = head > count ? head - count : 0; number < revision; number++) {
         int r = ap_memory_change_read(seg, number, &taken, &c);
 

@@ -333,7 +333,7 @@ static bool bucket_tidied(const struct ap_memory_writer *w, const struct found *
 /* Of a key that is not there (QUOTA). */
 static bool over_quota(const struct ap_memory_writer *w, const struct ap_memory_name *name)
 {
-    uint64_t revision = ap_load_acquire(&ap_draft_at(w->seg, 0)->revision), quota, held; /* MEMORY-A5 pairs MEMORY-R5 */
+    uint64_t revision = ap_memory_revision(w->seg), quota, held;
 
     if (w->unasked == NULL || revision < ap_load_relaxed(w->unasked)) return false;
     if (AP_REGISTRY_NUMBER(&w->seg->geometry, MEMORY) >= 100) return false;
@@ -344,16 +344,26 @@ static bool over_quota(const struct ap_memory_writer *w, const struct ap_memory_
     return false;
 }
 
-static uint64_t change_version(const struct ap_segment *seg, const struct ap_memory_change *c, const struct found *f)
+/* That version, or the next one if the counter has come so far. */
+static uint64_t version_draw(const struct ap_segment *seg, uint64_t wanted)
 {
-    uint64_t *revision = &ap_draft_at(seg, 0)->revision, seen, version;
+    uint64_t *revision = &ap_draft_at(seg, 0)->revision, seen = ap_load_relaxed(revision), version;
 
-    if (c->how == AP_MEMORY_TOUCH) return f->version;
-    if (c->how != AP_MEMORY_RESTORE) return ap_add_acq_rel(revision, 1) + 1; /* MEMORY-R5 pairs MEMORY-A5 */
-    seen = ap_load_relaxed(revision);
-    do version = c->version > seen ? c->version : seen + 1;
+    do version = wanted > seen ? wanted : seen + 1;
     while (!ap_cas(revision, &seen, version));
     return version;
+}
+
+static uint64_t change_version(const struct ap_segment *seg, const struct ap_memory_change *c, const struct found *f)
+{
+    if (c->how == AP_MEMORY_TOUCH) return f->version;
+    if (c->how == AP_MEMORY_RESTORE) return version_draw(seg, c->version);
+    return ap_add_acq_rel(&ap_draft_at(seg, 0)->revision, 1) + 1; /* MEMORY-R5 pairs MEMORY-A5 */
+}
+
+void ap_memory_revise(struct ap_segment *seg, uint64_t revision)
+{
+    if (ap_memory_revision(seg) < revision) (void)version_draw(seg, revision);
 }
 
 static void change_counted(const struct ap_memory_writer *w, enum ap_memory_how how, uint32_t size)

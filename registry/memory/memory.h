@@ -233,6 +233,13 @@ struct ap_memory_writer {
 AP_MUST_CHECK int ap_memory_change(const struct ap_memory_writer *w, const struct ap_memory_key *key,
                                    struct ap_memory_change *change);
 
+/* The last version that was drawn; and the counter of versions has come so far from then on, at least. */
+static inline uint64_t ap_memory_revision(const struct ap_segment *seg)
+{
+    return ap_load_acquire(&ap_draft_at(seg, 0)->revision); /* MEMORY-A5 pairs MEMORY-R5 */
+}
+void ap_memory_revise(struct ap_segment *seg, uint64_t revision);
+
 /* The first key at or behind *position whose text, that of the name space included, begins with these words and bytes: 1, and
  * *position is behind it. 0: there is none. A key that is there all the time is met once. */
 struct ap_memory_found {

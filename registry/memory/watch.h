@@ -9,8 +9,8 @@
  *           that fills it. FILLING -> TOLD, or VOID where it is not to be told, by that lane, or by its reaper.
  *           2 head: the first number that is not taken; raised by CAS, by whoever sees the row of that number taken, and past a row
  *           that a slow lane is still filling for an earlier turn.
- *           3 The numbers begin, when somebody watches for the first time, at the time when the segment was made, in steps of 16 us.
- *           So a revision of an earlier segment is below them, unless more changes were entered there than one in 16 us of its life.
+ *           3 The numbers begin, when somebody watches for the first time, at the time when the segment was made, in steps of
+ *           16 us. So a revision of an earlier segment is below them, unless that entered more than a change in 16 us of its life.
  * WATCHED   1 watched = era << 32 | raises << 1 | 1 while somebody watches. A watcher notes itself in its anchor lane's
  *           `watching`, and then raises the word by CAS: with another era, if nobody watched.
  *           2 The monitor makes it 0 in its last bit when for AP_MEMORY_LINGER no lane had `watching`, by a CAS that fails if it

@@ -144,6 +144,8 @@ expect 0 . apiary memory put brief x --ttl 1h
 head -c 3000 /dev/urandom >"$dir/binary"
 expect 0 . apiary memory put binary @"$dir/binary" --local s
 rows() { flat apiary memory scan "$@" | grep -o '"key":"[a-z]*","size":[0-9]*,"version":[0-9]*' | sort; }
+passing=$(apiary memory put passing x)
+expect 0 '' apiary memory delete passing
 before=$(rows; rows --local s)
 expect 0 '^[0-9]+ values' apiary memory snapshot "$dir/snapshot"
 [ "$(find "$dir" -name 'snapshot*' | wc -l)" = 1 ] || fail "left behind: $(ls "$dir")"
@@ -158,7 +160,7 @@ until [ -e /dev/shm$segment ]; do turn; done
 there() { "$APIARY_BIN/apiary" memory scan >/dev/null 2>&1; }
 until_true there
 size=$(stat -c %s "$dir/whole")
-for torn in 0 7 47 $((size / 2)) $((size - 1)); do
+for torn in 0 7 39 55 $((size / 2)) $((size - 1)); do
     head -c "$torn" "$dir/whole" >"$dir/torn"
     expect 1 'not whole; nothing was restored' apiary memory restore "$dir/torn"
     cp "$dir/whole" "$dir/torn"
@@ -172,8 +174,7 @@ apiary memory get binary --local s | cmp - "$dir/binary" || fail "binary"
 flat apiary memory get brief | grep -qE '"expires_in_ns":3[0-9]{12}' || fail "restored: $(flat apiary memory get brief)"
 expect 0 '^0 values restored; [0-9]+ keys that are there were left as they are$' apiary memory restore "$dir/snapshot"
 expect 0 '^a text$' apiary memory get kept
-version=$(flat apiary memory get kept | grep -o '"version":[0-9]*' | tr -dc 0-9)
-[ "$(apiary memory put kept later)" -gt "$version" ] || fail "a value that is restored has a version that comes again"
+[ "$(apiary memory put kept later)" -gt "$passing" ] || fail "a version comes again that was given out before the snapshot"
 for i in 1 2 3 4 5 6 7 8; do apiary memory put "room.$i" x >/dev/null 2>&1; done
 expect 0 '' apiary memory delete kept brief
 expect 0 . apiary memory put room.9 x
