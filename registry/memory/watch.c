@@ -195,15 +195,27 @@ void ap_memory_watch_raise(struct ap_segment *seg, uint32_t lane)
     if (!AP_MEMORY_WATCHED(watched)) era_begin(seg, lane, raised);
 }
 
-void ap_memory_watch_tidy(struct ap_segment *seg, uint64_t now)
+/* Enters what lanes have done and not entered yet (TELLING 4). */
+static void tell_drafts(struct ap_segment *seg, uint32_t lane)
+{
+    for (uint32_t i = 0; i < seg->geometry.lanes; i++) {
+        const struct ap_draft *d = ap_draft_at(seg, i);
+        uint64_t fresh = ap_load_acquire(&d->fresh), stale = ap_load_relaxed(&d->stale); /* WATCH-A3 pairs WATCH-R3 */
+
+        if (fresh != 0) tell(seg, lane, fresh, true);
+        if (stale != 0) tell(seg, lane, stale, false);
+    }
+}
+
+void ap_memory_watch_tidy(struct ap_segment *seg, uint32_t lane, uint64_t now)
 {
     struct ap_draft *first = ap_draft_at(seg, 0);
     uint64_t watched = ap_load_acquire(&first->watched), since = ap_load_relaxed(&first->unwatched); /* WATCH-A5 pairs WATCH-R5 */
 
     if (!AP_MEMORY_WATCHED(watched)) return;
+    tell_drafts(seg, lane);
     for (uint32_t i = 0; i < seg->geometry.lanes; i++) {
-        const struct ap_lane *lane = ap_lane_at(seg, i);
-        uint64_t life = ap_load_acquire(&lane->life); /* LANE-A1 pairs LANE-R1 */
+        uint64_t life = ap_load_acquire(&ap_lane_at(seg, i)->life); /* LANE-A1 pairs LANE-R1 */
 
         if (AP_WATCHING_COUNT(ap_load_relaxed(&ap_draft_at(seg, i)->watching), AP_LIFE_EPOCH(life)) == 0) continue;
         if (AP_LIFE_STATE(life) != AP_LIFE_LIVE) continue;

@@ -24,6 +24,8 @@
  *           was taken out of the bucket, before a key comes in.
  *           3 So a change may be entered twice, but never after a later change of its key was: who enters it looks whether the
  *           place is still as it made it, once it has its row of the log, and makes that VOID if not.
+ *           4 A lane may stand still between its change and the entry, and its key be left alone. So the monitor enters with each
+ *           of its sweeps what it finds in the drafts of lanes.
  * WATCHER   1 Raises `watched`, fences (WATCH-F2), notes the head, and reads the memory. So it finds a change there, or the one
  *           who made it sees that somebody watches. Then it reads the log from that number on.
  *           2 It knows of each key the version that it has told. An entry with no greater one was told before.
@@ -110,8 +112,9 @@ void ap_memory_watchers_wake(struct ap_segment *seg);
 bool ap_memory_watching(const struct ap_segment *seg, const struct ap_lane_handle *anchor, int by);
 /* Somebody watches from now on, and has noted that before. `lane`: the caller's. */
 void ap_memory_watch_raise(struct ap_segment *seg, uint32_t lane);
-/* By a monitor: nobody watches any more (WATCHED 2). */
-void ap_memory_watch_tidy(struct ap_segment *seg, uint64_t now);
+/* By a monitor, now and then: nobody watches any more (WATCHED 2); what a lane has done that stands still is entered (TELLING 4).
+ * `lane`: the caller's. */
+void ap_memory_watch_tidy(struct ap_segment *seg, uint32_t lane, uint64_t now);
 
 /* A change of the log, in private memory. */
 struct ap_memory_changed {

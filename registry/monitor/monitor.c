@@ -222,7 +222,7 @@ static void sweep(struct ap_monitor *m, bool reaped, bool changed)
     soonest = ap_sweep(m->seg, m->lane.index, &ap_registry_hooks);
     ap_kept_expire(m->seg, now);
     ap_memory_expire(m->seg, m->lane.index, now, &m->value, VALUES_AT_ONCE);
-    ap_memory_watch_tidy(m->seg, now);
+    ap_memory_watch_tidy(m->seg, m->lane.index, now);
     ap_claims_tidy(m->seg);
     m->swept = now;
     m->due = soonest < now + SWEEP_SPACING ? now + SWEEP_SPACING : soonest;

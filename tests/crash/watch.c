@@ -174,12 +174,12 @@ static void image_lingering(void)
 {
     image_watched();
     ap_memory_watching(survivor.seg, &survivor.lane, -1);
-    ap_memory_watch_tidy(survivor.seg, 1);
+    ap_memory_watch_tidy(survivor.seg, survivor.lane.index, 1);
 }
 
 static void run_watch_tidy(void)
 {
-    ap_memory_watch_tidy(actor.seg, 1 + AP_MEMORY_LINGER);
+    ap_memory_watch_tidy(actor.seg, actor.lane.index, 1 + AP_MEMORY_LINGER);
 }
 
 /* The actor died in the midst of entering what it had put. */
@@ -259,6 +259,19 @@ static void other_watches_on(void)
     ap_memory_watch_raise(survivor.seg, survivor.lane.index);
 }
 
+/* As the monitor does while a writer stands still: the log is whole then, unless that has a row of it. */
+static void other_sweeps(void)
+{
+    struct ap_memory_changed c;
+    bool taken, late = false;
+
+    actor_version = 0; /* it stands still, and does not know its own */
+    ap_memory_watch_tidy(survivor.seg, survivor.lane.index, 1);
+    for (uint64_t number = known_from; number < ap_memory_changes(survivor.seg); number++)
+        late = late || ap_memory_change_read(survivor.seg, number, &taken, &c) == APIARY_ENOTREADY;
+    if (!late) watch_judged();
+}
+
 /* The tidier may have been first: then the watch began another era. */
 static void after_watched_on(bool over)
 {
@@ -295,6 +308,12 @@ const struct operation pairs_watch[] = {
      .after = after_told},
     {.name = "memory_delete_told|watch", BOTH, .image = image_unwatched_there, .run = run_delete_told,
      .other = other_watch_begins, .after = after_told},
+    {.name = "memory_put_told|sweep", BOTH, .image = image_watched_there, .run = run_put_told, .other = other_sweeps,
+     .after = after_told},
+    {.name = "memory_put_new_told|sweep", BOTH, .image = image_watched, .run = run_put_told, .other = other_sweeps,
+     .after = after_told},
+    {.name = "memory_delete_told|sweep", BOTH, .image = image_watched_there, .run = run_delete_told, .other = other_sweeps,
+     .after = after_told},
     {.name = "memory_watch_tidy|watch", BOTH, .image = image_lingering, .run = run_watch_tidy, .other = other_watches_on,
      .after = after_watched_on},
     {.name = NULL},

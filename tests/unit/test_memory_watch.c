@@ -137,11 +137,16 @@ Test(memory_watch, refusals)
 
 /* ---- from a revision on, and behind ------------------------------------------------------------------------------ */
 
+static void monitor_sweeps(void)
+{
+    ap_memory_watch_tidy(client->seg, client->anchor->lane.index, client->seg->ops->now());
+}
+
 static void linger_over(void)
 {
-    ap_memory_watch_tidy(client->seg, client->seg->ops->now());
+    monitor_sweeps();
     ap_store_relaxed(&ahead, ap_load_relaxed(&ahead) + AP_MEMORY_LINGER);
-    ap_memory_watch_tidy(client->seg, client->seg->ops->now());
+    monitor_sweeps();
 }
 
 Test(memory_watch, from_a_revision_on)
@@ -157,7 +162,7 @@ Test(memory_watch, from_a_revision_on)
     revision = told.revision;
     cr_assert_eq(put("k", "2"), 0);
     apiary_memory_unwatch(w);
-    ap_memory_watch_tidy(client->seg, client->seg->ops->now());
+    monitor_sweeps();
     cr_assert_eq(put("l", "3"), 0);
     cr_assert_eq(apiary_memory_delete(m, "k"), 0);
 
@@ -343,6 +348,35 @@ Test(memory_watch, taken_out_first)
     other_put("k");
     NEXT(w, APIARY_MEMORY_DELETED, "k");
     NEXT(w, APIARY_MEMORY_PUT, "k");
+    NOTHING(w);
+    ap_memory_withdraw(client->seg, client->anchor->lane.index, 0);
+    NOTHING(w);
+    apiary_memory_unwatch(w);
+}
+
+/* A lane that stands still between a change and its entry: the monitor enters it. */
+Test(memory_watch, one_stands_still_untold)
+{
+    struct ap_draft *first = ap_draft_at(client->seg, 0), *d = ap_draft_at(client->seg, client->anchor->lane.index);
+    apiary_memory_watch_t *w = watch("", 0);
+    uint64_t watched = first->watched, place;
+
+    synced(w);
+    first->watched = 0; /* so that the put does not enter it */
+    cr_assert_eq(put("k", "x"), 0);
+    first->watched = watched;
+    d->fresh = place = place_at("k");
+    NOTHING(w);
+    monitor_sweeps();
+    NEXT(w, APIARY_MEMORY_PUT, "k");
+    monitor_sweeps();
+    NOTHING(w);
+    d->fresh = 0;
+    take_out("k", place);
+    NOTHING(w);
+    monitor_sweeps();
+    NEXT(w, APIARY_MEMORY_DELETED, "k");
+    monitor_sweeps();
     NOTHING(w);
     ap_memory_withdraw(client->seg, client->anchor->lane.index, 0);
     NOTHING(w);
