@@ -90,18 +90,24 @@ static void row_fill(const struct ap_segment *seg, struct ap_change_row *row, co
     for (uint32_t i = 0; i < words && i < AP_MEMORY_INSIDE; i++) ap_store_relaxed(&row->key[i], ap_load_relaxed(&v->inside[i]));
 }
 
-static void tell(struct ap_segment *seg, uint32_t lane, uint64_t place, bool put)
+/* Whether it was entered. */
+static bool tell(struct ap_segment *seg, uint32_t lane, uint64_t place, bool put)
 {
     uint64_t watched = ap_memory_watched(seg), number;
     const struct ap_value *v = ap_value_at(seg, AP_PLACE_ROW(place));
     struct ap_change_row *row;
+    bool stands;
 
-    if (watched == 0 || !place_stands(seg, place, put) || (put && value_unwritten(v))) return;
+    if (watched == 0) return false;
+    ap_fence_acquire(); /* WATCH-A5 pairs WATCH-R5: the first number of the log is there */
+    if (!place_stands(seg, place, put) || (put && value_unwritten(v))) return false;
     row = row_take(seg, lane, &number);
-    if (row == NULL) return;
+    if (row == NULL) return false;
     row_fill(seg, row, v, watched, put);
     ap_fence_acquire(); /* MEMORY-A2 pairs MEMORY-R2 */
-    row_end(seg, lane, row, number, place_stands(seg, place, put));
+    stands = place_stands(seg, place, put);
+    row_end(seg, lane, row, number, stands);
+    return stands;
 }
 
 void ap_memory_tell_put(struct ap_segment *seg, uint32_t lane, uint64_t place)
@@ -196,24 +202,24 @@ void ap_memory_watch_raise(struct ap_segment *seg, uint32_t lane)
 }
 
 /* Enters what lanes have done and not entered yet (TELLING 4). */
-static void tell_drafts(struct ap_segment *seg, uint32_t lane)
+static void tell_drafts(struct ap_segment *seg, uint32_t lane, struct ap_memory_told *told)
 {
     for (uint32_t i = 0; i < seg->geometry.lanes; i++) {
         const struct ap_draft *d = ap_draft_at(seg, i);
         uint64_t fresh = ap_load_acquire(&d->fresh), stale = ap_load_relaxed(&d->stale); /* WATCH-A3 pairs WATCH-R3 */
 
-        if (fresh != 0) tell(seg, lane, fresh, true);
-        if (stale != 0) tell(seg, lane, stale, false);
+        if (fresh != 0 && fresh != told[i].fresh && tell(seg, lane, fresh, true)) told[i].fresh = fresh;
+        if (stale != 0 && stale != told[i].stale && tell(seg, lane, stale, false)) told[i].stale = stale;
     }
 }
 
-void ap_memory_watch_tidy(struct ap_segment *seg, uint32_t lane, uint64_t now)
+void ap_memory_watch_tidy(struct ap_segment *seg, uint32_t lane, uint64_t now, struct ap_memory_told *told)
 {
     struct ap_draft *first = ap_draft_at(seg, 0);
     uint64_t watched = ap_load_acquire(&first->watched), since = ap_load_relaxed(&first->unwatched); /* WATCH-A5 pairs WATCH-R5 */
 
     if (!AP_MEMORY_WATCHED(watched)) return;
-    tell_drafts(seg, lane);
+    tell_drafts(seg, lane, told);
     for (uint32_t i = 0; i < seg->geometry.lanes; i++) {
         uint64_t life = ap_load_acquire(&ap_lane_at(seg, i)->life); /* LANE-A1 pairs LANE-R1 */
 

@@ -112,9 +112,13 @@ void ap_memory_watchers_wake(struct ap_segment *seg);
 bool ap_memory_watching(const struct ap_segment *seg, const struct ap_lane_handle *anchor, int by);
 /* Somebody watches from now on, and has noted that before. `lane`: the caller's. */
 void ap_memory_watch_raise(struct ap_segment *seg, uint32_t lane);
+/* The changes that a monitor has entered for a lane. Once is enough: who begins to watch later reads the memory. */
+struct ap_memory_told {
+    uint64_t fresh, stale;
+};
 /* By a monitor, now and then: nobody watches any more (WATCHED 2); what a lane has done that stands still is entered (TELLING 4).
- * `lane`: the caller's. */
-void ap_memory_watch_tidy(struct ap_segment *seg, uint32_t lane, uint64_t now);
+ * `lane`: the caller's. `told`: the monitor's own, one for each lane, zeros at first. */
+void ap_memory_watch_tidy(struct ap_segment *seg, uint32_t lane, uint64_t now, struct ap_memory_told *told);
 
 /* A change of the log, in private memory. */
 struct ap_memory_changed {

@@ -54,6 +54,7 @@ struct ap_monitor {
     struct ap_loop *loop;
     uint64_t *lives; /* per lane: the life that is being watched */
     struct other *others; /* per lane */
+    struct ap_memory_told *told; /* the same */
     uint64_t due, swept, ask, ask_spacing;
     uint32_t changed, refused;
     uint32_t value; /* the row of the memory that is looked at next */
@@ -222,7 +223,7 @@ static void sweep(struct ap_monitor *m, bool reaped, bool changed)
     soonest = ap_sweep(m->seg, m->lane.index, &ap_registry_hooks);
     ap_kept_expire(m->seg, now);
     ap_memory_expire(m->seg, m->lane.index, now, &m->value, VALUES_AT_ONCE);
-    ap_memory_watch_tidy(m->seg, m->lane.index, now);
+    ap_memory_watch_tidy(m->seg, m->lane.index, now, m->told);
     ap_claims_tidy(m->seg);
     m->swept = now;
     m->due = soonest < now + SWEEP_SPACING ? now + SWEEP_SPACING : soonest;
@@ -395,6 +396,7 @@ static void monitor_free(struct ap_monitor *m)
     ap_loop_destroy(m->loop); /* not by its thread: whoever stops that wakes it */
     free(m->lives);
     free(m->others);
+    free(m->told);
     free(m);
 }
 
@@ -411,7 +413,8 @@ int ap_monitor_start(struct ap_segment *seg, uint32_t member, struct ap_monitor 
     pthread_cond_init(&m->started, NULL);
     m->lives = calloc(seg->geometry.lanes, sizeof *m->lives);
     m->others = calloc(seg->geometry.lanes, sizeof *m->others);
-    r = m->lives != NULL && m->others != NULL ? monitor_run(m) : APIARY_ENOBLOCK;
+    m->told = calloc(seg->geometry.lanes, sizeof *m->told);
+    r = m->lives != NULL && m->others != NULL && m->told != NULL ? monitor_run(m) : APIARY_ENOBLOCK;
     if (r < 0) {
         monitor_free(m);
         return r;

@@ -170,16 +170,26 @@ static void run_watch(void)
     actor.result = ap_memory_watching(actor.seg, &actor.lane, -1);
 }
 
+/* Of a monitor that has entered nothing yet. */
+static struct ap_memory_told *sweeper_told(void)
+{
+    static struct ap_memory_told told[256];
+
+    if (survivor.seg->geometry.lanes > 256) exit(2);
+    memset(told, 0, sizeof told);
+    return told;
+}
+
 static void image_lingering(void)
 {
     image_watched();
     ap_memory_watching(survivor.seg, &survivor.lane, -1);
-    ap_memory_watch_tidy(survivor.seg, survivor.lane.index, 1);
+    ap_memory_watch_tidy(survivor.seg, survivor.lane.index, 1, sweeper_told());
 }
 
 static void run_watch_tidy(void)
 {
-    ap_memory_watch_tidy(actor.seg, actor.lane.index, 1 + AP_MEMORY_LINGER);
+    ap_memory_watch_tidy(actor.seg, actor.lane.index, 1 + AP_MEMORY_LINGER, sweeper_told());
 }
 
 /* The actor died in the midst of entering what it had put. */
@@ -266,7 +276,7 @@ static void other_sweeps(void)
     bool taken, late = false;
 
     actor_version = 0; /* it stands still, and does not know its own */
-    ap_memory_watch_tidy(survivor.seg, survivor.lane.index, 1);
+    ap_memory_watch_tidy(survivor.seg, survivor.lane.index, 1, sweeper_told());
     for (uint64_t number = known_from; number < ap_memory_changes(survivor.seg); number++)
         late = late || ap_memory_change_read(survivor.seg, number, &taken, &c) == APIARY_ENOTREADY;
     if (!late) watch_judged();

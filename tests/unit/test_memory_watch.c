@@ -137,9 +137,12 @@ Test(memory_watch, refusals)
 
 /* ---- from a revision on, and behind ------------------------------------------------------------------------------ */
 
+static struct ap_memory_told sweeper_told[256];
+
 static void monitor_sweeps(void)
 {
-    ap_memory_watch_tidy(client->seg, client->anchor->lane.index, client->seg->ops->now());
+    cr_assert_leq(client->seg->geometry.lanes, 256);
+    ap_memory_watch_tidy(client->seg, client->anchor->lane.index, client->seg->ops->now(), sweeper_told);
 }
 
 static void linger_over(void)
@@ -359,7 +362,7 @@ Test(memory_watch, one_stands_still_untold)
 {
     struct ap_draft *first = ap_draft_at(client->seg, 0), *d = ap_draft_at(client->seg, client->anchor->lane.index);
     apiary_memory_watch_t *w = watch("", 0);
-    uint64_t watched = first->watched, place;
+    uint64_t watched = first->watched, place, entered;
 
     synced(w);
     first->watched = 0; /* so that the put does not enter it */
@@ -369,8 +372,10 @@ Test(memory_watch, one_stands_still_untold)
     NOTHING(w);
     monitor_sweeps();
     NEXT(w, APIARY_MEMORY_PUT, "k");
+    entered = ap_memory_changes(client->seg);
     monitor_sweeps();
     NOTHING(w);
+    cr_expect_eq(ap_memory_changes(client->seg), entered, "once: nobody's log is filled by who stands still");
     d->fresh = 0;
     take_out("k", place);
     NOTHING(w);
