@@ -9,6 +9,7 @@
 
 #include "agents/deployment/deployment_diff.h"
 #include "shm/event.h"
+#include "tools/apiary_control.h"
 #include "tools/apiary_live.h"
 
 #define TURN UINT64_C(20000000)
@@ -300,7 +301,7 @@ bool queens_look(struct up *up)
 bool queen_runs(const struct queen *q)
 {
     const struct crew_child *c = q->child;
-    return c->pid != 0 && (c->ends == 0 || ap_ops_system.now() - c->started >= RUNS);
+    return c->pid != 0 && (c->ends == 0 || (q->registered && ap_ops_system.now() - c->started >= RUNS));
 }
 
 char *queen_trouble(const struct queen *q)
@@ -319,6 +320,7 @@ int up_wait(struct up *up, uint64_t limit, bool (*done)(struct up *))
         if (ap_ops_system.now() >= until) return TOOL_TIMEOUT;
         if (up->live != NULL) live_turn(up, TURN);
         else crew_turn(up->crew, TURN);
+        control_tend(up->control);
     }
     return TOOL_OK;
 }
