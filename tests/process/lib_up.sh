@@ -17,6 +17,19 @@ END
     printf '  - %s\n' "$@" | sed '/^  - $/d'
 }
 
+says() { grep -qE -- "$1" "$up_err"; }
+
+# told PATTERN: the supervisor says it. Its words go through a writer of its own, and may come after an answer that it has given.
+told()
+{
+    local tries
+    for ((tries = 0; tries < 1000; tries++)); do
+        says "$1" && return
+        read -rt 0.02 <> <(:) || true
+    done
+    fail "$misfortune: nothing like '$1' was said"
+}
+
 # misfortune NAME CONFIG...: the next one; its files are $up_err and $up_out.
 misfortune()
 {

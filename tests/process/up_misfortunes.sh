@@ -11,8 +11,6 @@ up() # up OPTION...: in the background
     until_true answers text.upper
 }
 
-says() { grep -qE -- "$1" "$up_err"; }
-told() { says "$1" || fail "$misfortune: nothing like '$1' was said"; }
 
 # ---- nobody reads
 

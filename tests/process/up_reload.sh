@@ -74,7 +74,7 @@ expect 1 'there is no former configuration' apiary rollback
 write_config 2 one "$fresh"
 sed -i 's/  - service: alone/  - sevrice: alone/' "$config"
 expect 2 "apiary: reload: $config:[0-9]+: sevrice: unknown key" apiary reload
-says "$config:[0-9]+: sevrice: .*; revision 1 stays in force" || fail 'the supervisor says nothing of a wrong configuration'
+until_true says "$config:[0-9]+: sevrice: .*; revision 1 stays in force"
 write_config 2 two "$fresh"
 sed -i 's/tasks: 512/tasks: 1024/' "$config"
 expect 1 "these need a new segment: tasks of meta_registry; nothing is changed" apiary reload

@@ -12,8 +12,6 @@ up() # up OPTION...: in the background
     until_true answers text.upper
 }
 
-says() { grep -qE -- "$1" "$up_err"; }
-told() { says "$1" || fail "$misfortune: nothing like '$1' was said"; }
 
 # ---- services that cannot work
 
