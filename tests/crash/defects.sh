@@ -6,12 +6,12 @@
 set -u
 sweep=$APIARY_TEST_BIN/sweep_defects
 here=$APIARY_SOURCE/tests/crash
-failures=0
+failed=()
 
 fail()
 {
     echo "$*"
-    failures=$((failures + 1))
+    failed+=("$*")
 }
 
 run() # run DEFECT TEST
@@ -22,7 +22,7 @@ run() # run DEFECT TEST
     process.linear)
         APIARY_DEFECT=$1 timeout 300 "$APIARY_TEST_BIN/linear_defects" --operations 200000 --kills 60 --stops 20
         ;;
-    esac >/dev/null 2>&1
+    esac >"$folder/said" 2>&1
 }
 
 folder=$(mktemp -d) || exit 1
@@ -39,14 +39,16 @@ while IFS=$'\t' read -r defect tests text; do
     count=$((count + 1))
     for test in $tests; do
         if [ -z "${sound[$test]:-}" ]; then
-            run "" "$test" || fail "$test fails without a defect"
+            run "" "$test" || fail "$test fails without a defect ($?): $(grep -v ' 0 failures$' "$folder/said" | tail -n 20)"
             sound[$test]=1
         fi
         run "$defect" "$test"
-        case $? in
-        1) by+=" $test" ;;
-        *) fail "$test does not notice $defect: $text" ;;
-        esac
+        result=$?
+        if [ "$result" -eq 1 ]; then
+            by+=" $test"
+        else
+            fail "$test does not notice $defect ($result): $text: $(grep -v ' 0 failures$' "$folder/said" | tail -n 20)"
+        fi
     done
     if [ "${DEFECTS:-}" = all ]; then
         while read -r test; do
@@ -56,5 +58,7 @@ while IFS=$'\t' read -r defect tests text; do
     printf '%-22s%s\n' "$defect" "$by"
 done < <(python3 "$here/defects.py" --list)
 [ "$count" -gt 40 ] || fail "only $count defects were found"
-echo "$count defects, $failures failures"
-[ "$failures" -eq 0 ]
+# Again at the end: a log that is cut keeps its end.
+[ "${#failed[@]}" -eq 0 ] || printf '%s\n' "${failed[@]}"
+echo "$count defects, ${#failed[@]} failures"
+[ "${#failed[@]}" -eq 0 ]
