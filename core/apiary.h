@@ -170,9 +170,9 @@ enum apiary_untried {
  *   may be awaited, cancelled and given up as any; it outlives its client as one that is queued. `timeout` counts from its time.
  *   At its time it waits for a provider where there is none; no fallback is used then.
  * 4 `key`: tasks of one key go to one provider, where the capability has declared `balance: keyed`; 0: none.
- * 5 `keep`: the result of a task that is fire and forget is kept for so long after its end, for apiary_fetch; 0: not at all. The
- *   segment has room for a number of them (kept_results). The task is refused where there is none (APIARY_ETABLEFULL), so a result
- *   that was promised is there. APIARY_EINVAL without APIARY_DETACH: who may await the task gets the result so.
+ * 5 `keep`: the result of a task that is fire and forget is kept for so long after its end, for apiary_fetch; 0: not at all. It is
+ *   refused where kept_results are used up (APIARY_ETABLEFULL), so what was promised is there: the result, or APIARY_ENOTKEPT if at
+ *   its end kept_share of its blocks is used up. APIARY_EINVAL without APIARY_DETACH: who may await the task gets the result so.
  * 6 Four timers bound a task; 0: not said. `timeout` bounds all of it (schedule to close). `schedule_to_start` bounds the time to
  *   its first start, from when it may be run: then it ends with APIARY_ETIMEDOUT, having done nothing. `start_to_close` bounds each
  *   attempt of an agent; so does `heartbeat` the time between two beats (apiary_job_beat), the start being one.
@@ -392,7 +392,7 @@ APIARY_API int apiary_next_part(apiary_t *a, apiary_task_t task, uint64_t timeou
  * 1 Waits until the task has ended, for `timeout` (0: not at all), without a deadline of its own: APIARY_ENOTREADY.
  * 2 At most `capacity` bytes are copied to `data`, and result.data is that; result.size is the whole size. A result is fetched as
  *   often as one likes, and is not to be released.
- * 3 APIARY_ESTALE: the task was not delegated so, its time is over, or it was forgotten. APIARY_EINVAL. */
+ * 3 APIARY_ESTALE: not delegated so, its time is over, or forgotten. result.code APIARY_ENOTKEPT: what is kept had its share. */
 APIARY_API int apiary_fetch(apiary_t *a, apiary_task_t task, uint64_t timeout, void *data, size_t capacity, apiary_result_t *ret);
 /* Drops it before its time. APIARY_ENOTREADY: the task has not ended. APIARY_ESTALE. */
 APIARY_API int apiary_forget(apiary_t *a, apiary_task_t task);

@@ -287,6 +287,8 @@ static const struct ap_field slab_fields[] = {
 static const struct ap_number slab_numbers[] = {
     {.key = "member_share", .what = "percent that one process may hold of what it holds and what is free, of tasks and blocks",
      .at = AP_NUMBER_AT(member_share), .otherwise = 75, .min = 1, .max = 100, .apart = true},
+    {.key = "kept_share", .what = "percent of the blocks of each size that kept results and the memory's values may hold together",
+     .at = AP_NUMBER_AT(kept_share), .otherwise = 50, .min = 1, .max = 100, .apart = true},
     {.key = "result_ttl", .what = "how long a result waits for its caller after the task's deadline",
      .at = AP_NUMBER_AT(result_ttl), .otherwise = 500000, .min = 1, .max = 2592000000, .apart = true, .milliseconds = true},
     {.key = "max_unnamed_delegations", .what = "tasks that one process may have in flight that calls for no service, in 64s",

@@ -246,6 +246,29 @@ int ap_pool_keep(struct ap_segment *seg, uint64_t offset, uint32_t slot, uint64_
     return ap_cas(word_at(seg, p.number), &seen, AP_BLOCK(AP_BLOCK_KEPT, row, epoch));
 }
 
+void ap_pool_unkeep(struct ap_segment *seg, uint64_t offset, uint32_t slot, uint64_t slot_word, uint32_t row, uint64_t epoch)
+{
+    uint64_t seen = AP_BLOCK(AP_BLOCK_KEPT, row, epoch);
+    struct place p;
+
+    if (!pool_place_of(seg, offset, &p)) return;
+    ap_cas(word_at(seg, p.number), &seen, AP_BLOCK(AP_BLOCK_RESULT_OF(slot_word), slot, AP_WORD_GENERATION(slot_word)));
+}
+
+bool ap_pool_kept_fits(const struct ap_segment *seg, uint64_t offset)
+{
+    struct place p;
+
+    return pool_place_of(seg, offset, &p) && ap_share_kept_fits(seg, p.class);
+}
+
+bool ap_pool_kept_fits_few(const struct ap_segment *seg, uint64_t offset)
+{
+    struct place p;
+
+    return pool_place_of(seg, offset, &p) && (!ap_share_kept_few(seg, p.class) || ap_share_kept_fits(seg, p.class));
+}
+
 int ap_pool_free_kept(struct ap_segment *seg, uint64_t offset, uint32_t row, uint64_t epoch)
 {
     struct place p;

@@ -8,7 +8,8 @@
  *           2 FREE -> OWNED(lane) by CAS. OWNED -> OWNED(another lane of the process) by CAS.
  *           3 OWNED -> REQUEST(slot, generation), RESULT(slot, generation) or STREAM(slot, generation) by its owner's store.
  *           4 REQUEST, RESULT or STREAM -> FREE by CAS, by the lane that releases the slot (RELEASING names it). Or REQUEST or
- *           RESULT -> KEPT(row, epoch): a row of the registry has it from then on (struct ap_parts, keeps). KEPT -> FREE by CAS.
+ *           RESULT -> KEPT(row, epoch): a row of the registry has it from then on (struct ap_parts, keeps). KEPT -> FREE by CAS; or
+ *           KEPT -> RESULT by CAS of that lane, while the row says nothing of it: too much is kept (share.h).
  *           5 KEPT -> REQUEST(slot, generation) by a store of the lane that alone has the row, while it has RESERVED the slot; back
  *           by its store, or after its death by CAS of the lane's reaper, if the slot was never published.
  * INVARIANTS P1 a REQUEST block is live exactly while its slot has that generation, is not FREE, and names the block
@@ -59,8 +60,7 @@ extern const uint32_t ap_pool_class_size[AP_POOL_CLASSES];
 uint32_t ap_pool_max(const struct ap_segment *seg);
 /* Takes an OWNED block of at least `size` bytes (see CLASSES); its offset in *ret_offset. `hint` is a private cursor per class of
  * the calling lane. `member` is the one that will hold it (share.h), or AP_SHARE_NOBODY; of the first function the lane's own.
- * `kept`: it is for a result that outlives its task. APIARY_ETOOLARGE,
- * APIARY_ENOBLOCK; APIARY_ESHARE: the member has its share of the blocks that would do. */
+ * `kept`: a value of the memory. APIARY_ETOOLARGE, APIARY_ENOBLOCK; APIARY_ESHARE: the member has its share of such blocks. */
 struct ap_pool_hint {
     uint32_t next[AP_POOL_CLASSES];
 };
@@ -81,6 +81,12 @@ int ap_pool_free_attached(struct ap_segment *seg, uint32_t slot, uint64_t genera
  * row must not name it. And KEPT -> FREE. */
 AP_MUST_CHECK
 int ap_pool_keep(struct ap_segment *seg, uint64_t offset, uint32_t slot, uint64_t generation, uint32_t row, uint64_t epoch);
+/* KEPT(row, epoch) -> a RESULT of the slot's word again. */
+void ap_pool_unkeep(struct ap_segment *seg, uint64_t offset, uint32_t slot, uint64_t slot_word, uint32_t row, uint64_t epoch);
+/* Whether what is kept holds no more than its share of the blocks of that size, this KEPT one among them. */
+AP_MUST_CHECK bool ap_pool_kept_fits(const struct ap_segment *seg, uint64_t offset);
+/* The same where the class has few blocks; else true. */
+AP_MUST_CHECK bool ap_pool_kept_fits_few(const struct ap_segment *seg, uint64_t offset);
 int ap_pool_free_kept(struct ap_segment *seg, uint64_t offset, uint32_t row, uint64_t epoch);
 /* The size of the blocks in which a body lies while there are any: those of the smallest class that it fits and that has blocks. 0:
  * there is no such class. */

@@ -87,6 +87,7 @@ struct ap_geometry {
     uint32_t result_ttl;    /* ms that a result waits for its caller after the deadline [500 s] (uncollected.h) */
     uint32_t max_unnamed_delegations; /* of a process that calls for no service, in whole slabs [1,024] (share.h) */
     uint32_t claims;        /* keys that are claimed [128], at most 65,535 (claim.h) */
+    uint32_t kept_share;    /* percent of the blocks of each class that what is kept may hold together [50] (share.h) */
 };
 
 struct ap_header {
@@ -114,7 +115,7 @@ struct ap_header {
     uint64_t images AP_ALIGNED;         /* the number of images so far; see image.h */
     uint64_t due AP_ALIGNED;            /* a hint: the soonest of the slabs' (due.h); 0: none */
     uint32_t due_rung;                  /* bumped when that becomes sooner; futex word of the monitor */
-    uint64_t kept_grants[AP_GRANTS] AP_ALIGNED; /* what was granted to results that are kept (share.h) */
+    uint64_t kept_grants[AP_GRANTS] AP_ALIGNED; /* what was granted to values of the memory (share.h) */
 };
 
 /* A beat of the monitor that watches the lanes: ms of CLOCK_MONOTONIC, and the monitor's lane. */

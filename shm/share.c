@@ -119,6 +119,11 @@ static struct ap_share share_of(const struct ap_segment *seg, const struct kind 
     return s;
 }
 
+static uint32_t share_most(const struct ap_segment *seg, const struct kind *k, uint32_t member, const struct ap_share *s)
+{
+    return member == AP_SHARE_KEPT ? ap_share_kept_most(seg, k->number - 1) : ap_share_most(seg, s);
+}
+
 /* Where so many are free that the member might hold all the others, nobody asks whose they are. */
 static struct ap_share share_look(const struct ap_segment *seg, const struct kind *k, uint32_t member)
 {
@@ -128,7 +133,23 @@ static struct ap_share share_look(const struct ap_segment *seg, const struct kin
     for (uint64_t i = k->first; i < k->first + k->count; i++)
         s.free += AP_BLOCK_STATE(ap_load_relaxed((uint64_t *)ap_at(seg, AP_SECTION_BLOCKS, i))) == AP_BLOCK_FREE;
     s.held = (uint32_t)k->count - s.free;
-    return s.held < ap_share_most(seg, &s) ? s : share_of(seg, k, member);
+    return s.held < share_most(seg, k, member, &s) ? s : share_of(seg, k, member);
+}
+
+/* ---- what is kept ---------------------------------------------------------------------------------------------- */
+
+bool ap_share_kept_few(const struct ap_segment *seg, uint32_t class)
+{
+    return seg->geometry.pool_blocks[class] <= WORDS;
+}
+
+bool ap_share_kept_fits(const struct ap_segment *seg, uint32_t class)
+{
+    struct kind k = blocks_kind(seg, class);
+
+    if (seg->geometry.kept_share >= 100) return true;
+    ap_fence_full(); /* SHARE-F1 pairs SHARE-F1 of another lane */
+    return share_of(seg, &k, AP_SHARE_KEPT).held <= ap_share_kept_most(seg, class);
 }
 
 /* ---- grants ---------------------------------------------------------------------------------------------------- */
@@ -150,7 +171,7 @@ static uint64_t *grant_of(const struct ap_segment *seg, uint32_t member, uint32_
 static uint64_t grant_by(const struct ap_segment *seg, const struct kind *k, uint32_t member, uint64_t at)
 {
     struct ap_share s = share_look(seg, k, member);
-    uint32_t most = ap_share_most(seg, &s), more = most > s.held ? most - s.held : 0, some = (uint32_t)(k->count / WORDS);
+    uint32_t most = share_most(seg, k, member, &s), more = most > s.held ? most - s.held : 0, some = (uint32_t)(k->count / WORDS);
 
     if (more == 0) return GRANT(0, at, s.free + s.spare > 0);
     if (some > more) some = more;
@@ -158,11 +179,18 @@ static uint64_t grant_by(const struct ap_segment *seg, const struct kind *k, uin
     return GRANT(some > 1 ? some - 1 : 0, at, 0);
 }
 
+/* Whether the member, or all that is kept, may take everything. */
+static bool share_free(const struct ap_segment *seg, uint32_t member)
+{
+    if (member == AP_SHARE_KEPT) return seg->geometry.kept_share >= 100;
+    return seg->geometry.member_share >= 100 || member == AP_SHARE_NOBODY;
+}
+
 static bool share_pay(const struct ap_segment *seg, const struct kind *k, uint32_t member)
 {
     uint64_t *grant, seen, next, at;
 
-    if (seg->geometry.member_share >= 100 || member == AP_SHARE_NOBODY) return true;
+    if (share_free(seg, member)) return true;
     grant = grant_of(seg, member, k->number);
     seen = ap_load_relaxed(grant);
     for (int tries = 0; tries < PAYERS; tries++) {
@@ -182,7 +210,7 @@ static void share_back(const struct ap_segment *seg, uint32_t member, uint32_t n
 {
     uint64_t *grant, seen;
 
-    if (seg->geometry.member_share >= 100 || member == AP_SHARE_NOBODY) return;
+    if (share_free(seg, member)) return;
     grant = grant_of(seg, member, number);
     seen = ap_load_relaxed(grant);
     if (GRANT_LEFT(seen) > 0 || seen == 0 || GRANT_AGE(seen, seg->ops->now() >> 20) > FRESH) return;
@@ -236,7 +264,7 @@ struct ap_share ap_share_blocks_of(const struct ap_segment *seg, uint32_t class,
 }
 
 /* Counts for all members at once: the first of those that hold the most. */
-static bool share_most(const struct ap_segment *seg, const struct kind *k, uint32_t *ret_member, struct ap_share *ret)
+static bool most_of(const struct ap_segment *seg, const struct kind *k, uint32_t *ret_member, struct ap_share *ret)
 {
     uint32_t members = seg->geometry.members, *held = calloc(members, sizeof *held), holder, most = 0;
     struct ap_share s = {0};
@@ -259,12 +287,12 @@ bool ap_share_slabs_most(const struct ap_segment *seg, uint32_t *ret_member, str
 {
     struct kind k = slabs_kind(seg);
 
-    return share_most(seg, &k, ret_member, ret);
+    return most_of(seg, &k, ret_member, ret);
 }
 
 bool ap_share_blocks_most(const struct ap_segment *seg, uint32_t class, uint32_t *ret_member, struct ap_share *ret)
 {
     struct kind k = blocks_kind(seg, class);
 
-    return share_most(seg, &k, ret_member, ret);
+    return most_of(seg, &k, ret_member, ret);
 }

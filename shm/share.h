@@ -10,9 +10,17 @@
  *           2 A block is held by the member whose lane owns it. A block of a task, with its request or its result, is held by the
  *           member that has delegated the task, and so is a result that is kept for it.
  *           3 Tasks of a member that has left are nobody's: they end by themselves.
- *           4 Results that are kept have a share of their own, too, all together: callers that come, have a result kept and leave
- *           would otherwise take a class for hours, each with a share of its own.
- *           5 The blocks of the dead set are SPARE: they count as free, since whoever finds no other block gets one of them.
+ *           4 The blocks of the dead set are SPARE: they count as free, since whoever finds no other block gets one of them.
+ * KEPT      1 Results that are kept and values of the memory outlive their process. Together they hold at most kept_share percent
+ *           of all blocks of a class, rounded down: less than all, unless kept_share is 100, and none of a class of one block.
+ *           Callers that come, have a result kept and leave would otherwise take a class for hours, each with a share of its own,
+ *           and nobody may drop what is kept before its time.
+ *           2 The size of a result is known at its end, so no block can be promised with its row. The bound is asked for when a
+ *           result is to be kept: its block is KEPT, then all that are KEPT are counted, and where they are too many by then the
+ *           block is given back. So the bound holds whoever keeps at once, and whoever dies. Two that come at once near the bound
+ *           may both be refused.
+ *           3 Values of the memory pay from a grant, as members do. Of a class with few blocks, where a grant is for one take, they
+ *           are counted as results are.
  * COUNTING  1 There is no count in the segment, which a death could leave wrong. Things are counted by a look at all their words.
  *           2 A look grants the member so many takes before the next one: a sixteenth of what it may still take, or a 64th of all
  *           that there are, so that looks cost each take no more than 64 words. The grant is a word of the member's record, from
@@ -32,7 +40,9 @@
  * LAYOUT    member.grants, header.kept_grants: a word for slabs, then one for each class. Bits 0..31 takes that are left, 32..62
  *           the time of the look in units of 2^20 ns, 63 it has refused. Writers: all lanes, by CAS. 0: there was no look. Emptied
  *           as the record is filled in.
- * ORDERING  None: any value of a grant is possible, and soon followed by a look.
+ * ORDERING  1 Of grants none: any value is possible, and soon followed by a look.
+ *           2 SHARE-F1 full fence between the store of a block's KEPT and the count pairs SHARE-F1 of another lane: of two that
+ *           keep at once the one that counts later sees both.
  * CRASH     A take that was paid for and not made is lost until the next look. The things of a dead member become free as it is
  *           recovered.
  * THREADS   Any.
@@ -47,17 +57,27 @@ struct ap_slot;
 /* In the place of a member. */
 #define AP_SHARE_NOBODY UINT32_MAX       /* one that has left: it is not asked */
 #define AP_SHARE_SPARE (UINT32_MAX - 1)
-#define AP_SHARE_KEPT (UINT32_MAX - 2)   /* all results that are kept */
+#define AP_SHARE_KEPT (UINT32_MAX - 2)   /* all that is kept */
 
 /* Of one kind of thing: how many the member holds, how many are free, and how many would be for who asks (SPARE). */
 struct ap_share {
     uint32_t held, free, spare;
 };
-/* How many the member may hold. */
+/* How many a member may hold, other than KEPT. */
 static inline uint32_t ap_share_most(const struct ap_segment *seg, const struct ap_share *s)
 {
     return (uint32_t)((((uint64_t)s->held + s->free + s->spare) * seg->geometry.member_share + 99) / 100);
 }
+
+/* How many blocks of a class what is kept may hold together. */
+static inline uint32_t ap_share_kept_most(const struct ap_segment *seg, uint32_t class)
+{
+    return (uint32_t)((uint64_t)seg->geometry.pool_blocks[class] * seg->geometry.kept_share / 100);
+}
+/* Whether what is kept holds no more than that, a block among it that the caller has made KEPT just now. */
+bool ap_share_kept_fits(const struct ap_segment *seg, uint32_t class);
+/* Whether so few blocks are in the class that it is always counted. */
+bool ap_share_kept_few(const struct ap_segment *seg, uint32_t class);
 
 /* Pays for one more, if the member may take it: true. True, too, when none is free: then the search says so. */
 bool ap_share_slab(const struct ap_segment *seg, uint32_t member);

@@ -163,6 +163,21 @@ static void complain_share(struct report *r, const struct ap_segment *seg, uint3
     free(name);
 }
 
+/* Results that are refused to be kept, and values of the memory, while there are free blocks. */
+static void judge_kept(struct report *r, const struct ap_segment *seg)
+{
+    for (uint32_t class = 0; class < AP_POOL_CLASSES; class++) {
+        struct ap_share s = ap_share_blocks_of(seg, class, AP_SHARE_KEPT);
+        char size[32];
+        if (s.held == 0 || s.held < ap_share_kept_most(seg, class)) continue;
+        complain(r, CHECK_WARNING,
+                 "what is kept holds its share of the blocks of %s, %u of %u: further results of that size are not kept, nor "
+                 "values of the memory (kept_share is %u %%); 'apiary kept ls'",
+                 tool_format_bytes(ap_pool_class_size[class], size), s.held, seg->geometry.pool_blocks[class],
+                 seg->geometry.kept_share);
+    }
+}
+
 /* Members that are refused more, while others find room. */
 static void judge_shares(struct report *r, const struct ap_segment *seg)
 {
@@ -325,6 +340,7 @@ static int check_judge(const apiary_t *a, const struct ap_deployment *d, const c
     judge_monitor(&r, a->seg);
     judge_usage(&r, &usage);
     judge_shares(&r, a->seg);
+    judge_kept(&r, a->seg);
     judge_members(&r, a->seg);
     judge_lanes(&r, a->seg);
     judge_tasks(&r, a->seg);

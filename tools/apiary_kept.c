@@ -58,6 +58,14 @@ static void row_line(struct tool_table *table, const struct row *row, uint64_t n
                                                 left});
 }
 
+/* How many were not kept, so far, since what is kept had its share. */
+static uint64_t kept_not(const struct ap_segment *seg)
+{
+    const struct ap_kept *first = ap_kept_at(seg, 0);
+
+    return first != NULL ? ap_load_relaxed(&first->unkept) : 0;
+}
+
 static int kept_list(const struct tool *t, const struct ap_segment *seg)
 {
     static const char *const heads[] = {"task", "capability", "end", "?>bytes", ">expires in", NULL};
@@ -74,8 +82,8 @@ static int kept_list(const struct tool *t, const struct ap_segment *seg)
         else row_line(table, &row, now);
     }
     if (t->json)
-        return tool_json_print(json_pack("{s:s, s:i, s:i, s:o}", "segment", tool_segment(t, NULL), "room", (int)rows, "used",
-                                         (int)used, "kept", list));
+        return tool_json_print(json_pack("{s:s, s:i, s:i, s:I, s:o}", "segment", tool_segment(t, NULL), "room", (int)rows, "used",
+                                         (int)used, "not_kept", (json_int_t)kept_not(seg), "kept", list));
     json_decref(list);
     tool_table_print(table, stdout);
     return TOOL_OK;

@@ -45,7 +45,7 @@ int memory_error(const struct tool *t, int error, const char *key)
         return tool_error(t, error, "it was changed again and again meanwhile; try again", "'%s'", key);
     if (error == APIARY_ESHARE)
         return tool_error(t, error,
-                          "values and kept results together hold their share (member_share) of the blocks of that size; delete "
+                          "values and kept results together hold their share (kept_share) of the blocks of that size; delete "
                           "some, or raise meta_registry.payload",
                           "'%s'", key);
     return tool_error(t, error, NULL, "'%s'", key);

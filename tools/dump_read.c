@@ -490,6 +490,7 @@ static json_t *pool_json(const struct ap_segment *seg)
         dump_read_set(o, "size", dump_number(ap_pool_class_size[c]));
         dump_read_set(o, "blocks", dump_number(seg->geometry.pool_blocks[c]));
         for (unsigned k = 0; k < 7; k++) dump_read_set(o, keys[k], dump_number(counts[k]));
+        dump_read_set(o, "kept_most", dump_number(ap_share_kept_most(seg, c)));
         json_array_append_new(list, o);
     }
     return list;

@@ -224,6 +224,7 @@ void dump_text(const json_t *whole, FILE *out)
         {NULL, NULL, 0}};
     static const struct column pool[] = {{">class", "size", 'b'}, {">blocks", "blocks", 0}, {">free", "free", 0},
                                          {">owned", "owned", 0}, {">requests", "requests", 0}, {">kept", "kept", 0},
+                                         {">of at most", "kept_most", 0},
                                          {">streams", "streams", 0}, {">results", "results", 0},
                                          {">invalid", "invalid", 0}, {NULL, NULL, 0}};
     static const struct column events[] = {{">event", "number", 0}, {"time", "time", 0}, {"what", "text", 0}, {">lane", "lane", 0},

@@ -36,12 +36,11 @@ static int block_once(const struct ap_job *job, size_t size, uint64_t *ret)
 {
     struct ap_lane_context *c = job->agent->worker->context;
 
-    return ap_pool_take_for(c->lane.seg, &c->lane, ap_share_holder(c->lane.seg, job->at), result_kept(job), &c->pool_hint, size,
-                            ret);
+    return ap_pool_take_for(c->lane.seg, &c->lane, ap_share_holder(c->lane.seg, job->at), false, &c->pool_hint, size, ret);
 }
 
-/* Where the caller, or all that is kept, has its share, nothing that the worker might free would change that, but results that have
- * been kept long enough. */
+/* Where the caller has its share, nothing that the worker might free would change that, but results that have been kept long
+ * enough. */
 static bool block_room(const struct ap_job *job, int error, size_t size)
 {
     struct ap_lane_context *c = job->agent->worker->context;
@@ -70,7 +69,7 @@ int ap_job_block_spare(const struct ap_job *job, size_t size, uint64_t *ret)
 }
 
 /* Where no block is free the request's will do, with which the agent has done: just the load that leaves none is of requests in
- * blocks. But what is kept takes no more than its share by that. */
+ * blocks. */
 int ap_job_store_block(struct ap_job *job, const void *data, size_t size)
 {
     struct ap_worker *w = job->agent->worker;
@@ -80,9 +79,7 @@ int ap_job_store_block(struct ap_job *job, const void *data, size_t size)
     if (job->reserved != 0 && data == ap_at_offset(w->seg, job->reserved, 1)) return reserved_attach(job, size);
     r = block_once(job, size, &block);
     if (r == APIARY_ENOBLOCK || r == APIARY_ESHARE) {
-        if (!(r == APIARY_ESHARE && result_kept(job)) &&
-            ap_task_overwrite(w->seg, job->slot, job->token, data, (uint32_t)size))
-            return 0;
+        if (ap_task_overwrite(w->seg, job->slot, job->token, data, (uint32_t)size)) return 0;
         r = ap_job_block(job, size, &block);
     }
     if (r < 0) return r;

@@ -165,7 +165,7 @@ static int fresh_block(const struct ap_memory_writer *w, const struct fresh *f, 
     ap_value_store(ap_at_offset(w->seg, offset, size), bytes, size);
     ap_pool_attach(w->seg, offset, AP_BLOCK_KEPT, ap_memory_block_row(w->seg, f->row), f->epoch);
     ap_store_relaxed(&f->v->block, offset);
-    return 0;
+    return ap_pool_kept_fits_few(w->seg, offset) ? 0 : APIARY_ESHARE; /* who drops the row frees the block */
 }
 
 static int fresh_fill(const struct ap_memory_writer *w, const struct fresh *f, const struct ap_memory_key *key, uint64_t from,

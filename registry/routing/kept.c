@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <string.h>
 
+#include "core/text.h"
 #include "registry/client/client.h"
 
 _Static_assert(sizeof(struct ap_kept) % AP_LINE == 0, "kept: whole lines");
@@ -166,19 +167,51 @@ void ap_kept_recall(struct ap_segment *seg, apiary_task_t task)
 
 /* ---- a result is entered ---------------------------------------------------------------------------------------- */
 
-/* The result lies in its slot, or in a block that becomes the row's: 0. After a death between these steps it is so already.
+/* A block becomes the row's: 0; after a death it is so already. APIARY_ENOTKEPT: too much is kept, and it is the task's again.
  * APIARY_ECORRUPT: the slot names a block that is not the task's. */
-static int kept_result(struct ap_segment *seg, const struct ap_slot *slot, apiary_task_t task, uint32_t row, uint64_t epoch)
+static int kept_block(struct ap_segment *seg, uint64_t offset, uint64_t word, uint32_t slot, uint32_t row, uint64_t epoch)
+{
+    if (!ap_pool_keep(seg, offset, slot, AP_WORD_GENERATION(word), block_row(seg, row), epoch)) return APIARY_ECORRUPT;
+    if (ap_pool_kept_fits(seg, offset)) return 0;
+    if (ap_kept_expire(seg, seg->ops->now()) > 0 && ap_pool_kept_fits(seg, offset)) return 0;
+    ap_pool_unkeep(seg, offset, slot, word, block_row(seg, row), epoch);
+    return APIARY_ENOTKEPT;
+}
+
+static void inside_store(struct ap_kept *k, const uint64_t words[AP_INLINE_BODY / 8], uint64_t result, uint32_t size)
+{
+    for (size_t i = 0; i < AP_INLINE_BODY / 8; i++) ap_store_relaxed((uint64_t *)(void *)k->inside + i, words[i]);
+    ap_store_relaxed(&k->result, result);
+    ap_store_relaxed(&k->size, size);
+}
+
+/* The beginning of a text, in the row. */
+static void kept_beginning(const struct ap_segment *seg, const struct ap_slot *slot, struct ap_kept *k)
+{
+    uint32_t size = ap_load_relaxed(&slot->result_size);
+    const char *text = ap_body_in_pool(seg, ap_load_relaxed(&slot->result), size);
+    char cut[AP_INLINE_BODY + 1] = "";
+    uint64_t words[AP_INLINE_BODY / 8];
+    size_t n = text != NULL ? ap_format(cut, sizeof cut, "%.*s", (int)(size < sizeof cut ? size : sizeof cut), text) : 0;
+
+    memcpy(words, cut, sizeof words);
+    inside_store(k, words, 0, (uint32_t)n);
+}
+
+/* The result lies in its slot, or in a block that becomes the row's: 0. Else APIARY_ENOTKEPT, and of a failure's text the beginning
+ * is in the row; or APIARY_ECORRUPT. */
+static int kept_result(struct ap_segment *seg, const struct ap_slot *slot, uint64_t word, uint32_t row, uint64_t epoch, int code)
 {
     struct ap_kept *k = ap_kept_at(seg, row);
+    uint32_t index = (uint32_t)(slot - ap_slot_at(seg, 0));
     uint64_t offset = ap_load_relaxed(&slot->result), words[AP_INLINE_BODY / 8];
+    int r = offset != 0 ? kept_block(seg, offset, word, index, row, epoch) : 0;
 
-    if (offset != 0 && !ap_pool_keep(seg, offset, task.slot, task.generation, block_row(seg, row), epoch)) return APIARY_ECORRUPT;
     memcpy(words, slot->result_inline, sizeof words);
-    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) ap_store_relaxed((uint64_t *)(void *)k->inside + i, words[i]);
-    ap_store_relaxed(&k->result, offset);
-    ap_store_relaxed(&k->size, ap_load_relaxed(&slot->result_size));
-    return 0;
+    if (r == 0) inside_store(k, words, offset, ap_load_relaxed(&slot->result_size));
+    else if (r == APIARY_ENOTKEPT && code == APIARY_EAGENT) kept_beginning(seg, slot, k);
+    else inside_store(k, words, 0, 0); /* a lane that died here may have named the block */
+    return r;
 }
 
 void ap_kept_enter(struct ap_segment *seg, struct ap_slot *slot, uint64_t word)
@@ -186,13 +219,13 @@ void ap_kept_enter(struct ap_segment *seg, struct ap_slot *slot, uint64_t word)
     uint32_t index = (uint32_t)(slot - ap_slot_at(seg, 0)), tries = ap_slot_tries(slot, word);
     apiary_task_t task = ap_task_id(seg, index, AP_WORD_GENERATION(word));
     uint64_t life, end = ap_load_relaxed(&slot->outcome), now = seg->ops->now(), keep;
-    int row = ap_kept_find(seg, task, &life), code = ap_word_code(end);
+    int row = ap_kept_find(seg, task, &life), code = ap_word_code(end), r = 0;
     struct ap_kept *k;
 
     if (row < 0 || AP_KEPT_STATE(life) != AP_KEPT_PROMISED) return;
     k = ap_kept_at(seg, (uint32_t)row);
-    if (ap_ended_by_agent(AP_WORD_STATE(end), code) && kept_result(seg, slot, task, (uint32_t)row, AP_KEPT_EPOCH(life)) < 0)
-        code = APIARY_ECORRUPT;
+    if (ap_ended_by_agent(AP_WORD_STATE(end), code)) r = kept_result(seg, slot, word, (uint32_t)row, AP_KEPT_EPOCH(life), code);
+    if (r < 0 && !(r == APIARY_ENOTKEPT && code == APIARY_EAGENT)) code = r;
     ap_store_relaxed(&k->code, code);
     ap_store_relaxed(&k->agent_code, code == APIARY_EAGENT ? ap_load_relaxed(&slot->agent_code) : 0);
     ap_store_relaxed(&k->attempts, ap_word_starts(end) + AP_TRIES_FAILURES(tries));
@@ -201,8 +234,9 @@ void ap_kept_enter(struct ap_segment *seg, struct ap_slot *slot, uint64_t word)
     ap_store_relaxed(&k->caller, ap_load_relaxed(&slot->caller));
     keep = ap_load_relaxed(&k->keep);
     ap_store_relaxed(&k->until, keep < UINT64_MAX - now ? now + keep : UINT64_MAX);
-    if (ap_cas(&k->life, &life, AP_KEPT_LIFE(AP_KEPT_EPOCH(life), 0, AP_KEPT_KEPT))) /* KEPT-R1 pairs KEPT-A1 */
-        seg->ops->futex_wake((const uint32_t *)(const void *)&k->life, INT_MAX);
+    if (!ap_cas(&k->life, &life, AP_KEPT_LIFE(AP_KEPT_EPOCH(life), 0, AP_KEPT_KEPT))) return; /* KEPT-R1 pairs KEPT-A1 */
+    if (r == APIARY_ENOTKEPT) ap_add_relaxed(&ap_kept_at(seg, 0)->unkept, 1);
+    seg->ops->futex_wake((const uint32_t *)(const void *)&k->life, INT_MAX);
 }
 
 /* ---- recovery, and its part ------------------------------------------------------------------------------------- */
@@ -255,7 +289,7 @@ static const struct ap_field kept_fields[] = {
     AP_FIELD(ap_kept, holder), AP_FIELD(ap_kept, keep), AP_FIELD(ap_kept, until), AP_FIELD(ap_kept, result),
     AP_FIELD(ap_kept, size), AP_FIELD(ap_kept, code), AP_FIELD(ap_kept, agent_code), AP_FIELD(ap_kept, attempts),
     AP_FIELD(ap_kept, untried),
-    AP_FIELD(ap_kept, capability), AP_FIELD(ap_kept, caller), AP_FIELD(ap_kept, inside), {NULL, 0, 0},
+    AP_FIELD(ap_kept, unkept), AP_FIELD(ap_kept, capability), AP_FIELD(ap_kept, caller), AP_FIELD(ap_kept, inside), {NULL, 0, 0},
 };
 static const struct ap_number kept_numbers[] = {
     {.key = "kept_results", .what = "results that are kept for their tasks, or promised to them",

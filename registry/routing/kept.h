@@ -5,8 +5,11 @@
  *           time.
  *           2 The result is entered by the lane that frees the task's slot, while that is RELEASING. It lies in the row, or in its
  *           block, which is then KEPT for the row (shm/pool.h; the rows count on from those of the dead set), and counts for the
- *           member that has delegated the task, and for the share of all that is kept (shm/share.h).
- *           3 The rows live as long as the segment, whoever dies.
+ *           member that has delegated the task, and for the share of all that is kept (shm/share.h, KEPT).
+ *           3 Where that share is used up the row is KEPT all the same, and says so: with APIARY_ENOTKEPT and no result, or with
+ *           the beginning of a failure's text. Nobody else waits for the answer: such a task is fire and forget. `unkept` counts
+ *           them.
+ *           4 The rows live as long as the segment, whoever dies.
  * LAYOUT    Section "kept": one row for each result that is kept or promised.
  * LIFE      1 life = epoch << 24 | lane << 8 | state. The epoch rises when a row is taken for another task.
  *           2 FREE -> FILLING(lane) by CAS of the lane that submits, while the slot is RESERVED. FILLING -> PROMISED by its store:
@@ -48,6 +51,7 @@ struct ap_kept {
     int32_t code;      /* 0, or why it failed */
     uint32_t agent_code, attempts, untried;
     uint16_t capability, caller; /* as in struct ap_slot */
+    uint64_t unkept; /* in row 0, of all: results that were not kept, or not whole, since what is kept has its share */
     uint8_t inside[AP_INLINE_BODY];
 } AP_ALIGNED;
 

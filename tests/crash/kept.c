@@ -111,6 +111,51 @@ void after_kept_finish(bool over)
     after_unseen(over);
 }
 
+/* Another result has the one block of the class that may be kept: the one in which the request was. */
+void image_promised_over(void)
+{
+    struct ap_slot *slot;
+    struct ap_kept *k;
+    uint64_t epoch;
+    uint32_t row;
+
+    image_promised();
+    slot = ap_slot_at(survivor.seg, actor.slot);
+    if (ap_kept_take(survivor.seg, survivor.lane.index, &row) < 0) exit(2);
+    ap_kept_promise(survivor.seg, row, (apiary_task_t){.slot = TASKS - 1, .generation = 1}, UINT64_MAX, survivor.lane.member);
+    k = ap_kept_at(survivor.seg, row);
+    epoch = AP_KEPT_EPOCH(k->life);
+    k->result = slot->body;
+    k->size = BODY;
+    k->until = UINT64_MAX;
+    ap_pool_attach(survivor.seg, k->result, AP_BLOCK_KEPT,
+                   (uint32_t)survivor.seg->sections[AP_SECTION_DEAD].count + row, epoch);
+    ap_store_relaxed(&slot->body, 0);
+    ap_store_relaxed(&slot->body_size, 0);
+    ap_store_release(&k->life, AP_KEPT_LIFE(epoch, 0, AP_KEPT_KEPT));
+}
+
+/* It is said that it was not kept, and the other is kept as before. */
+void after_kept_over(bool over)
+{
+    uint32_t whole = 0;
+
+    if (!over) other_kept_enter();
+    if (AP_WORD_STATE(word_of(actor.slot)) != AP_TASK_FREE) fail("what nobody will collect is there");
+    for (uint32_t i = 0; i < rows(); i++) {
+        const struct ap_kept *k = ap_kept_at(survivor.seg, i);
+        uint64_t life = 0;
+
+        if ((int)i == ap_kept_find(survivor.seg, kept_task, &life)) continue;
+        whole += k->result != 0 && k->size == BODY && k->code == 0 && ap_kept_free(survivor.seg, i, k->life);
+    }
+    if (whole != 1) fail("%u other results are kept", whole);
+    for (uint64_t i = 0; i < survivor.seg->sections[AP_SECTION_BLOCKS].count; i++)
+        if (*(uint64_t *)ap_at(survivor.seg, AP_SECTION_BLOCKS, i) != 0) fail("block %u is not free", (uint32_t)i);
+    if (ap_load_relaxed(&ap_kept_at(survivor.seg, 0)->unkept) > 1) fail("it is counted twice");
+    kept_judge(APIARY_ENOTKEPT);
+}
+
 void image_kept(void)
 {
     image_promised();

@@ -657,6 +657,7 @@ const struct operation kills_registry[] = {
     {.name = "delegate_kept_full", .registry = true, .image = image_kept_full, .run = run_delegate_kept_full,
      .after = after_kept_full},
     {.name = "kept_enter", .registry = true, .image = image_promised, .run = run_kept_enter, .after = after_kept_enter},
+    {.name = "kept_enter_over", .registry = true, .image = image_promised_over, .run = run_kept_enter, .after = after_kept_over},
     {.name = "kept_forget", .registry = true, .image = image_kept, .run = run_kept_forget, .after = after_kept_forget},
     {.name = "reap_queen", .registry = true, .image = image_dead_queen, .prepare = prepare_reap,
      .run = run_reap_dead},

@@ -234,6 +234,8 @@ void after_judged(bool over);
 void image_promised(void);
 void image_promised_unseen(void);
 void image_kept(void);
+void image_promised_over(void);
+void after_kept_over(bool over);
 void image_kept_full(void);
 void run_kept_enter(void);
 void run_kept_forget(void);

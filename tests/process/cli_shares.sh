@@ -92,7 +92,7 @@ for i in {1..20}; do apiary delegate echo "@$folder/body" | cmp - "$folder/body"
 until_true sh -c "! $APIARY_BIN/shmdump $APIARY_SEGMENT --json | grep -q promised"
 n=$("$APIARY_BIN/shmdump" "$APIARY_SEGMENT" --json |
     python3 -c 'import json, sys; print(*(c["kept"] for c in json.load(sys.stdin)["pool"] if c["size"] == 4096))')
-[ "$n" -eq 12 ] || fail "$n of 16 blocks are kept"
+[ "$n" -eq 8 ] || fail "$n of 16 blocks are kept"
 
 # ---- and in JSON
 

@@ -75,7 +75,7 @@ static void make_segment(void)
     snprintf(segment, sizeof segment, "/apiary-linear-%d", (int)getpid());
     o.geometry = (struct ap_geometry){.members = 64, .lanes = 128, .tasks = 256, .queues = 2, .queue_depth = 8, .queue_inlets = 2,
                                       .pool_blocks = {32, 64, 2, 1, 1, 1, 1}, .events = 64, .claims = CLAIMS - 1,
-                                      .member_share = 100};
+                                      .member_share = 100, .kept_share = 100};
     o.geometry.registry[AP_REGISTRY_INDEX(VALUES)] = 2 * VALUES + 2 * clients;
     r = ap_registry_create(&o, message, sizeof message, &seg);
     if (r < 0) die("create: %s: %s", apiary_strerror(r), message);

@@ -153,7 +153,22 @@ static void try_forbidden(apiary_t *a, const char *caller)
         ap_add_relaxed(&shared->admitted, 1);
 }
 
-static int submit(apiary_t *a, struct open_task *t, uint64_t turn, uint32_t life, uint32_t *number, const char *caller)
+/* What its caller has not collected keeps the blocks and places that others wait for. `all`: of the caller, NULL: it collects none.
+ * The oldest first: 1, or 0 when there is none. */
+static int collect_one(apiary_t *a, struct open_task *all, uint64_t turn)
+{
+    for (uint64_t i = 1; all != NULL && i < WINDOW; i++) {
+        struct open_task *t = &all[(turn + i) % WINDOW];
+
+        if (!t->open) continue;
+        settle(a, t);
+        return 1;
+    }
+    return 0;
+}
+
+static int submit(apiary_t *a, struct open_task *t, struct open_task *all, uint64_t turn, uint32_t life, uint32_t *number,
+                  const char *caller)
 {
     static _Thread_local uint8_t body[BODY_MAX];
     int r;
@@ -167,7 +182,8 @@ static int submit(apiary_t *a, struct open_task *t, uint64_t turn, uint32_t life
     ap_store_relaxed(&known[t->index], BEGUN);
     while ((r = apiary_delegate(a, t->capability, body, size_of(t->index), &t->options, &t->task)) < 0) {
         ap_add_relaxed(&shared->refused[-r], 1);
-        if (!give_way(t, r)) wait_after(r);
+        if (give_way(t, r)) continue;
+        if (apiary_retry_after(r) == 0 || !collect_one(a, all, turn)) wait_after(r);
     }
     ap_store_relaxed(&known[t->index], t->may != 0 ? OFFERED : DELEGATED);
     t->open = 1;
@@ -191,7 +207,7 @@ static void client(void)
         int more = !ap_load_acquire(&shared->stop);
 
         if (t->open) settle(a, t);
-        if (more && submit(a, t, turn, life, &number, caller)) continue;
+        if (more && submit(a, t, tasks, turn, life, &number, caller)) continue;
         for (turn = 0; turn < WINDOW; turn++)
             if (tasks[turn].open) settle(a, &tasks[turn]);
         break;
@@ -208,7 +224,7 @@ static void leave_one(apiary_t *a)
     struct open_task t = {0};
     uint32_t number = 0;
 
-    submit(a, &t, 2, (uint32_t)ap_add_relaxed(&shared->lives, 1), &number, NULL);
+    submit(a, &t, NULL, 2, (uint32_t)ap_add_relaxed(&shared->lives, 1), &number, NULL);
 }
 
 static apiary_t *attach_stranger(void)

@@ -156,6 +156,11 @@ static void mix(apiary_t *a, struct open_task *t, const char *caller, uint64_t t
 static int as_asked(const struct open_task *t, int code, const apiary_result_t *result)
 {
     if ((t->may & MAY_STOP) != 0 && (code == APIARY_EOVERRUN || code == APIARY_ETIMEDOUT)) return ENDED;
+    /* Dead clients' results have what may be kept. */
+    if (t->kept && code == APIARY_ENOTKEPT && size_of(t->index) > AP_INLINE_BODY) {
+        if (ap_load_relaxed(&executed[t->index]) == 0) ap_add_relaxed(&shared->wrong, 1);
+        return ENDED;
+    }
     /* Its agent may see that its time is over before its client does. */
     if ((t->may & MAY_STOP) != 0 && code == APIARY_EAGENT && result->agent_code == STORMY_STOPPED) return ENDED;
     if ((t->may & MAY_NOT_START) != 0 && code == APIARY_ETIMEDOUT) return UNSTARTED;

@@ -26,7 +26,7 @@ static bool one_mapping;
 
 static const struct ap_geometry small = {.members = 16, .lanes = 32, .tasks = 256, .queues = 8, .queue_depth = 8,
                                          .queue_inlets = 3, .pool_blocks = {8, 4, 2, 1, 1, 1, 2}, .events = 64,
-                                         .max_concurrent_delegations = 5, .member_share = 100,
+                                         .max_concurrent_delegations = 5, .member_share = 100, .kept_share = 100,
                                          .registry = {[AP_REGISTRY_INDEX(SERVICES)] = 8, [AP_REGISTRY_INDEX(SWARMS)] = 4,
                                                       [AP_REGISTRY_INDEX(CAPABILITIES)] = 16}};
 

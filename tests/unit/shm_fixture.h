@@ -37,7 +37,7 @@ static inline void fixture_make(uint32_t tasks, uint32_t depth, uint32_t inlets)
     shm_unlink(seg_name);
     o.geometry = (struct ap_geometry){.members = 8, .lanes = 16, .tasks = tasks, .queues = 4, .queue_depth = depth,
                                       .queue_inlets = inlets, .pool_blocks = {8, 4, 2, 1, 1, 1, 1}, .events = 64,
-                                      .member_share = 100};
+                                      .member_share = 100, .kept_share = 100};
     cr_assert_eq(ap_segment_create(&o, &ap_shm_parts, message, sizeof message, &seg), 0, "%s", message);
 }
 

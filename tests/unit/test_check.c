@@ -70,6 +70,8 @@ Test(check, geometry)
     CORRUPTS(header->geometry.registry[AP_REGISTRY_SECTIONS_MAX - 1], 1, "header", 0, "S7");
     CORRUPTS(header->geometry.member_share, 101, "header", 0, "S7");
     CORRUPTS(header->geometry.member_share, 0, "header", 0, "S7");
+    CORRUPTS(header->geometry.kept_share, 101, "header", 0, "S7");
+    CORRUPTS(header->geometry.kept_share, 0, "header", 0, "S7");
     CORRUPTS(header->geometry.result_ttl, 0, "header", 0, "S7");
     CORRUPTS(header->geometry.max_unnamed_delegations, 63, "header", 0, "S7");
     CORRUPTS(header->geometry.max_unnamed_delegations, AP_TASKS_MAX + 1, "header", 0, "S7");

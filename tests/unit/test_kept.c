@@ -160,6 +160,55 @@ Test(kept, a_task_without_a_row_is_refused_and_leaves_nothing)
     stop_at_once(q);
 }
 
+/* The class has two blocks, of which one may be kept; the request has another. */
+Test(kept, what_finds_the_share_used_up_is_not_kept_and_says_so)
+{
+    static char body[300000], data[300001];
+    apiary_queen_t *q = start();
+    apiary_result_t result = {.struct_size = sizeof result};
+    apiary_task_t task, second;
+
+    memset(body, 'b', sizeof body);
+    task = ask("echo", body, sizeof body, &an_hour);
+    cr_assert_eq(apiary_fetch(a, task, LONG, data, sizeof data, &result), 0);
+    cr_expect(result.code == 0 && result.size == sizeof body && memcmp(data, body, sizeof body) == 0);
+    second = ask("echo", body, sizeof body, &an_hour);
+    cr_assert_eq(apiary_fetch(a, second, LONG, data, sizeof data, &result), 0);
+    cr_expect(result.code == APIARY_ENOTKEPT && result.size == 0 && result.attempts == 1, "%s", apiary_error_name(result.code));
+    cr_expect_eq(ap_kept_at(a->seg, 0)->unkept, 1);
+    cr_expect_str_eq(states(), "kk");
+    while (blocks_busy() != 1) ap_pool_sweep(a->seg);
+    cr_expect_eq(call("echo", body, sizeof body, data, sizeof data), (int64_t)0, "who awaits the answer has it");
+    cr_assert_eq(apiary_forget(a, task), 0);
+    task = ask("echo", body, sizeof body, &an_hour);
+    cr_assert_eq(apiary_fetch(a, task, LONG, data, sizeof data, &result), 0);
+    cr_expect(result.code == 0 && result.size == sizeof body, "what is forgotten makes room");
+    ap_store_relaxed(&ahead, HOUR);
+    task = ask("echo", body, sizeof body, &an_hour);
+    cr_assert_eq(apiary_fetch(a, task, LONG, data, sizeof data, &result), 0);
+    cr_expect(result.code == 0 && result.size == sizeof body, "and so does what has had its time");
+    stop_at_once(q);
+}
+
+/* Of 64 blocks 32 may be kept. */
+Test(kept, a_failure_that_finds_the_share_used_up_says_the_beginning)
+{
+    apiary_queen_t *q = start();
+    apiary_result_t result = {.struct_size = sizeof result};
+    char text[256];
+
+    for (uint32_t i = 0; i <= 32; i++) {
+        apiary_task_t task = ask("fail", "", 0, &an_hour);
+
+        cr_assert_eq(apiary_fetch(a, task, LONG, text, sizeof text, &result), 0);
+        cr_expect(result.code == APIARY_EAGENT && result.agent_code == 42, "%s", apiary_error_name(result.code));
+        cr_expect_eq(memcmp(text, "no luck", 7), 0);
+        cr_expect_eq(result.size > AP_INLINE_BODY, i < 32, "%u: %zu", i, result.size);
+    }
+    cr_expect_eq(ap_kept_at(a->seg, 0)->unkept, 1);
+    stop_at_once(q);
+}
+
 Test(kept, refusals)
 {
     apiary_queen_t *q = start();

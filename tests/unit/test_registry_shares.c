@@ -17,6 +17,7 @@ static void setup(void)
 
     g.pool_blocks[HUGE_CLASS] = HUGE_BLOCKS;
     g.member_share = 75;
+    g.kept_share = 75;
     segment_make(&g);
     client = attach_as("caller");
     other = attach_as(NULL);

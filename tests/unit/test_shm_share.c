@@ -348,6 +348,35 @@ Test(share, what_a_member_leaves_behind_is_no_other_members)
     cr_expect_eq(ap_share_holder(seg, slot), AP_SHARE_NOBODY, "no such lane");
 }
 
+/* Never all of a class, and none of a class of one block. */
+Test(share, what_is_kept_leaves_blocks_of_each_class)
+{
+    uint64_t *words = ap_at(seg, AP_SECTION_BLOCKS, 0);
+    uint32_t last = AP_POOL_CLASSES - 1;
+
+    for (uint32_t n = 0; n <= 5; n++) {
+        seg->geometry.pool_blocks[last] = n;
+        seg->geometry.kept_share = 50;
+        cr_expect_eq(ap_share_kept_most(seg, last), n / 2);
+        seg->geometry.kept_share = 99;
+        cr_expect(n == 0 || ap_share_kept_most(seg, last) < n, "%u", n);
+        seg->geometry.kept_share = 100;
+        cr_expect_eq(ap_share_kept_most(seg, last), n);
+    }
+    seg->geometry.kept_share = 50;
+    cr_assert_eq(seg->geometry.pool_blocks[0], BLOCKS);
+    for (uint32_t i = 0; i < BLOCKS; i++) {
+        words[i] = AP_BLOCK(AP_BLOCK_KEPT, 1, 1);
+        cr_expect_eq(ap_share_kept_fits(seg, 0), i < BLOCKS / 2, "%u", i);
+    }
+    seg->geometry.kept_share = 100;
+    cr_expect(ap_share_kept_fits(seg, 0));
+    seg->geometry.kept_share = 50;
+    for (uint32_t i = 0; i < BLOCKS / 2; i++) words[i] = AP_BLOCK(AP_BLOCK_REQUEST, 1, 1);
+    cr_expect(ap_share_kept_fits(seg, 0));
+    for (uint32_t i = 0; i < BLOCKS; i++) words[i] = 0;
+}
+
 Test(share, results_that_are_kept_have_one_share)
 {
     uint64_t offset;
@@ -357,10 +386,10 @@ Test(share, results_that_are_kept_have_one_share)
     cr_expect_eq(n, BLOCKS + 3 + 2, "who has left is not asked");
     for (uint64_t i = 0; i < BLOCKS; i++) {
         uint64_t *word = ap_at(seg, AP_SECTION_BLOCKS, i);
-        *word = i < 12 ? AP_BLOCK(AP_BLOCK_KEPT, 1, 1) : 0;
+        *word = i < 8 ? AP_BLOCK(AP_BLOCK_KEPT, 1, 1) : 0;
     }
-    cr_expect_eq(ap_share_blocks_of(seg, 0, AP_SHARE_KEPT).held, 12);
-    cr_expect_eq(ap_share_blocks_of(seg, 0, AP_SHARE_NOBODY).held, 12, "without a registry nobody says whose they are");
+    cr_expect_eq(ap_share_blocks_of(seg, 0, AP_SHARE_KEPT).held, 8);
+    cr_expect_eq(ap_share_blocks_of(seg, 0, AP_SHARE_NOBODY).held, 8, "without a registry nobody says whose they are");
     cr_expect_eq(ap_share_slabs_of(seg, AP_SHARE_KEPT).held, 0);
     cr_expect_not(ap_share_block(seg, 0, 0, AP_SHARE_KEPT));
     cr_expect_eq(ap_pool_take_for(seg, &lanes[1], lanes[1].member, true, &hints[1], 200, &offset), APIARY_ESHARE);
