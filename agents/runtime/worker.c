@@ -303,9 +303,17 @@ bool ap_worker_rest(struct ap_worker *w, uint32_t command, uint32_t *ret_bell)
     return !something_to_do(w, command);
 }
 
+uint64_t ap_worker_due(const struct ap_worker *w, uint32_t command, uint64_t now)
+{
+    uint64_t due = ap_delegations_due(w), held = command == AP_WORKER_RUN ? holds_due(w, now) : UINT64_MAX;
+
+    if (w->timed != 0 && w->timers_due < due) due = w->timers_due;
+    return due < held ? due : held;
+}
+
 static void worker_park(struct ap_worker *w, uint32_t command)
 {
-    uint64_t before, due, held;
+    uint64_t before;
     uint32_t value;
 
     if (!ap_worker_rest(w, command, &value)) return;
@@ -313,10 +321,7 @@ static void worker_park(struct ap_worker *w, uint32_t command)
     before = w->seg->ops->now();
     ap_store_relaxed(&w->parked, 1);
     ap_loop_word(w->loop, 0, &w->context->lane.lane->bell, value, false);
-    due = ap_delegations_due(w);
-    held = command == AP_WORKER_RUN ? holds_due(w, before) : UINT64_MAX;
-    if (w->timed != 0 && w->timers_due < due) due = w->timers_due;
-    ap_loop_park(w->loop, due < held ? due : held);
+    ap_loop_park(w->loop, ap_worker_due(w, command, before));
     ap_store_relaxed(&w->parked, 0);
     if (__builtin_expect(ap_loop_reopened(w->loop) != w->reopened, 0)) say_reopened(w);
     ap_spin_parked(&w->spin, w->seg->ops->now() - before);

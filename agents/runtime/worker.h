@@ -94,10 +94,12 @@ AP_MUST_CHECK bool ap_worker_join(struct ap_worker *w, uint64_t within);
  * 2 serve: one turn over the tasks that wait at the agents; returns how many were taken.
  * 3 rest: publishes the counts, raises the bell, looks a last time. True: there is nothing to do, and the thread may sleep on the
  *   bell while that has the value *ret_bell.
- * 4 jobs_end: fails the jobs that agents have in hand. */
+ * 4 due: until when it sleeps at most, though nothing rings; UINT64_MAX: for ever.
+ * 5 jobs_end: fails the jobs that agents have in hand. */
 void ap_worker_consume(struct ap_worker *w);
 int ap_worker_serve(struct ap_worker *w);
 bool ap_worker_rest(struct ap_worker *w, uint32_t command, uint32_t *ret_bell);
+uint64_t ap_worker_due(const struct ap_worker *w, uint32_t command, uint64_t now);
 void ap_worker_jobs_end(struct ap_worker *w);
 
 /* The worker whose thread this is, or NULL. */
