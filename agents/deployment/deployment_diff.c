@@ -32,40 +32,45 @@ static int diff_compare_places(const void *a, const void *b, void *map)
     return strcmp(of->keys[*(const size_t *)a], of->keys[*(const size_t *)b]);
 }
 
-static void diff_print(FILE *out, const struct ap_node *n);
+static bool diff_print(FILE *out, const struct ap_node *n);
 
 /* Its keys sorted. */
-static void diff_print_map(FILE *out, const struct ap_node *n)
+static bool diff_print_map(FILE *out, const struct ap_node *n)
 {
     size_t *order = malloc((n->count + 1) * sizeof *order);
+    bool whole = true;
 
-    for (size_t i = 0; order != NULL && i < n->count; i++) order[i] = i;
-    if (order != NULL) qsort_r(order, n->count, sizeof *order, diff_compare_places, (void *)(uintptr_t)n);
+    if (order == NULL) return false;
+    for (size_t i = 0; i < n->count; i++) order[i] = i;
+    qsort_r(order, n->count, sizeof *order, diff_compare_places, (void *)(uintptr_t)n);
     fputc('{', out);
-    for (size_t i = 0; i < n->count; i++) {
-        size_t at = order != NULL ? order[i] : i;
-
-        fprintf(out, "%s%s: ", i > 0 ? ", " : "", n->keys[at]);
-        diff_print(out, n->items[at]);
+    for (size_t i = 0; whole && i < n->count; i++) {
+        fprintf(out, "%s%s: ", i > 0 ? ", " : "", n->keys[order[i]]);
+        whole = diff_print(out, n->items[order[i]]);
     }
     fputc('}', out);
     free(order);
+    return whole;
 }
 
-static void diff_print(FILE *out, const struct ap_node *n)
+/* False: there was no memory for it. */
+static bool diff_print(FILE *out, const struct ap_node *n)
 {
+    bool whole = true;
+
     if (n->kind == AP_NODE_TEXT) {
         fprintf(out, n->quoted ? "\"%s\"" : "%s", n->text);
     } else if (n->kind == AP_NODE_MAP) {
-        diff_print_map(out, n);
+        whole = diff_print_map(out, n);
     } else {
         fputc('[', out);
-        for (size_t i = 0; i < n->count; i++) {
+        for (size_t i = 0; whole && i < n->count; i++) {
             if (i > 0) fputs(", ", out);
-            diff_print(out, n->items[i]);
+            whole = diff_print(out, n->items[i]);
         }
         fputc(']', out);
     }
+    return whole;
 }
 
 static char *diff_value(const struct ap_node *n)
@@ -73,10 +78,11 @@ static char *diff_value(const struct ap_node *n)
     char *text = NULL;
     size_t size = 0;
     FILE *out = open_memstream(&text, &size);
+    bool whole;
 
     if (out == NULL) return NULL;
-    diff_print(out, n);
-    if (fclose(out) == 0) return text;
+    whole = diff_print(out, n);
+    if (fclose(out) == 0 && whole) return text;
     free(text);
     return NULL;
 }
@@ -197,10 +203,9 @@ static void diff_queen(struct leaves *l, const struct ap_deployment_swarm *s)
              diff_format("%u", s->instances));
     diff_add(l, "", AP_EFFECT_NONE, queen != NULL ? diff_line(queen, "restart") : line, strdup("queen.restart"),
              strdup(s->restart ? "always" : "never"));
-    diff_add_text(l, "", AP_EFFECT_NONE, queen != NULL ? queen : s->node, "queen.update",
-                  s->update == AP_UPDATE_START_FIRST  ? "start_first"
-                  : s->update == AP_UPDATE_STOP_FIRST ? "stop_first"
-                                                      : NULL);
+    if (s->update == AP_UPDATE_START_FIRST || s->update == AP_UPDATE_STOP_FIRST)
+        diff_add(l, "", AP_EFFECT_NONE, diff_line(queen, "update"), strdup("queen.update"),
+                 strdup(s->update == AP_UPDATE_START_FIRST ? "start_first" : "stop_first"));
     if (s->restart_stuck != 0)
         diff_span(l, AP_EFFECT_NONE, queen, "restart_stuck", "queen.restart_stuck", s->restart_stuck);
 }

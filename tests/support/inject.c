@@ -175,6 +175,14 @@ WRAP(char *, strdup, const char *text)
     return fails(INJECT_HEAP, __func__) ? NULL : keep(__real_strdup(text));
 }
 
+WRAP(int, vasprintf, char **text, const char *format, va_list list)
+{
+    int n = fails(INJECT_HEAP, __func__) ? -1 : __real_vasprintf(text, format, list);
+
+    if (n >= 0) keep(*text);
+    return n;
+}
+
 WRAP(char *, realpath, const char *path, char *resolved)
 {
     char *got = fails(INJECT_HEAP, __func__) ? NULL : __real_realpath(path, resolved);

@@ -89,6 +89,19 @@ Test(deployment_diff, keys)
                      "added s - checks - [{capability: c, expect: \"\"}] 0 4\n");
 }
 
+/* In each line of a queen's keys, those of the queen's own mapping. */
+Test(deployment_diff, keys_of_the_queen)
+{
+    cr_expect_str_eq(differences(PLAIN, PLAIN "    queen:\n      instances: 1\n      update: stop_first\n"),
+                     "added s - queen.update - stop_first 0 6\n");
+    cr_expect_str_eq(differences(PLAIN "    queen: {update: stop_first}\n", PLAIN "    queen:\n      update: start_first\n"),
+                     "changed s - queen.update stop_first start_first 0 5\n");
+    cr_expect_str_eq(differences(PLAIN "    queen:\n      update: start_first\n", PLAIN),
+                     "removed s - queen.update start_first - 0 5\n");
+    cr_expect_str_eq(differences(PLAIN, PLAIN "    queen:\n      instances: 2\n      restart_stuck: 20s\n"),
+                     "changed s - queen.instances 1 2 1 5\nadded s - queen.restart_stuck - 20000ms 0 6\n");
+}
+
 /* What the coordinator asks is registered by the queen; when a stuck one is ended is the supervisor's. */
 Test(deployment_diff, keys_of_health)
 {

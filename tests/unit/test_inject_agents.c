@@ -3,7 +3,8 @@
 
 #include <poll.h>
 
-#include "agents/deployment/deployment.h"
+#include "agents/deployment/deployment_diff.h"
+#include "agents/runtime/terms_config.h"
 #include "core/apiary/kinds.h"
 #include "core/apiary/swarm.h"
 #include "core/loop.h"
@@ -276,4 +277,115 @@ Test(inject_agents, a_deployment_that_cannot_be_read)
     walk(w, INJECT_OPEN, EMFILE, RESULTS(APIARY_ESYS));
     walk(w, INJECT_FILE, EIO, RESULTS(APIARY_ESYS, APIARY_ECONFIG));
     unlink(path);
+}
+
+/* ---- what differs between two ---------------------------------------------------------------------------------- */
+
+static struct ap_deployment *before, *after;
+static struct ap_differences differences;
+static uint64_t mark;
+
+static struct ap_deployment *parsed(const char *text)
+{
+    struct ap_config_error error = {.text = ""};
+    struct ap_deployment *d = NULL;
+
+    cr_assert_eq(ap_deployment_parse("x.yaml", text, strlen(text), apiary_kinds(), NULL, &d, &error), 0, "%s", error.text);
+    return d;
+}
+
+static int diff(void *user)
+{
+    struct ap_differences none = {.count = 77};
+    int r;
+
+    (void)user;
+    differences = none;
+    r = ap_deployment_diff(before, after, &differences);
+    if (r < 0) cr_assert_eq(differences.count, none.count, "the output of a call that has failed");
+    else cr_assert_eq(differences.count, 9, "%zu", differences.count);
+    return r;
+}
+
+static void diff_undo(void *user)
+{
+    (void)user;
+    ap_differences_free(&differences);
+}
+
+/* A number that differs would restart what need not be. */
+static int fingerprint(void *user)
+{
+    uint64_t got = 77;
+    int r;
+
+    (void)user;
+    r = ap_deployment_fingerprint(&before->swarms[0], &got);
+    cr_assert_eq(got, r < 0 ? 77 : mark);
+    return r;
+}
+
+static void nothing(void *user)
+{
+    (void)user;
+}
+
+Test(inject_agents, two_deployments_that_cannot_be_compared)
+{
+    const struct inject_walk w = {.name = "ap_deployment_diff", .call = diff, .undo = diff_undo},
+                             one = {.name = "ap_deployment_fingerprint", .call = fingerprint, .undo = nothing};
+
+    before = parsed("swarms:\n"
+                    "- service: one\n"
+                    "  agents:\n"
+                    "  - {name: a, kind: exec, capabilities: [run], config: {command: [cat, /], timeout: 5s}}\n"
+                    "  - {name: c, kind: exec, capabilities: [c], config: {command: [cat]}}\n"
+                    "- service: two\n"
+                    "  agents: [{name: a, kind: exec, capabilities: [d], config: {command: [cat]}}]\n");
+    after = parsed("meta_registry: {segment: /y, owner: root, tasks: 128}\n"
+                   "swarms:\n"
+                   "- service: one\n"
+                   "  agents:\n"
+                   "  - {name: a, kind: exec, capabilities: [run], config: {command: [cat, .], timeout: 6s}}\n"
+                   "  checks: [{send: hello, capability: run, expect: hello}]\n"
+                   "- service: three\n"
+                   "  agents: [{name: a, kind: exec, capabilities: [d], config: {command: [cat]}}]\n");
+    cr_assert_eq(ap_deployment_fingerprint(&before->swarms[0], &mark), 0);
+    walk(w, INJECT_HEAP, ENOMEM, RESULTS(APIARY_ENOBLOCK));
+    walk(one, INJECT_HEAP, ENOMEM, RESULTS(APIARY_ENOBLOCK));
+    ap_deployment_free(before);
+    ap_deployment_free(after);
+}
+
+/* ---- what an agent says of its capabilities -------------------------------------------------------------------- */
+
+static struct ap_terms *terms;
+static struct ap_rules *rules;
+
+static int read_terms(void *user)
+{
+    static const char *const offers[] = {"one", "two", NULL};
+    struct ap_config_error error = {.text = ""};
+    int r;
+
+    (void)user;
+    terms = NULL;
+    rules = NULL;
+    r = ap_terms_parse("a", "{one: {balance: round_robin}, two: {rules: [{deny: b}]}}", offers, &terms, &rules, &error);
+    if (r < 0) cr_assert(terms == NULL && rules == NULL, "the output of a call that has failed");
+    return r;
+}
+
+static void terms_undo(void *user)
+{
+    (void)user;
+    free(terms);
+    free(rules);
+}
+
+Test(inject_agents, terms_that_cannot_be_read)
+{
+    const struct inject_walk w = {.name = "ap_terms_parse", .call = read_terms, .undo = terms_undo};
+
+    walk(w, INJECT_HEAP, ENOMEM, RESULTS(APIARY_ENOBLOCK));
 }
