@@ -6,7 +6,9 @@
 
 #include "registry/memory/watch.h"
 
+#ifndef ROWS
 #define ROWS 40u
+#endif
 #ifndef CHANGES
 #define CHANGES 16u
 #endif

@@ -99,6 +99,38 @@ Test(gate, what_is_passed_on_may_be_moved)
     assert_sound();
 }
 
+/* What a lane asks for itself is as before, when it has moved another's task. */
+Test(gate, the_task_that_is_moved_has_its_own_pass)
+{
+    struct ap_balance *own = &client->anchor->balance;
+    const uint32_t caller = own->caller;
+    apiary_task_t first, passed;
+    struct ap_slot *slot;
+
+    enter(0, &by_gate);
+    enter_gate();
+    cr_assert_eq(apiary_delegate(client, "work", "a", 1, NULL, &first), 0);
+    cr_assert_eq(ask_for(first, &passed), (int)all[0].agent.queue);
+    depart(0);
+    enter(1, &by_gate);
+    slot = ap_slot_at(client->seg, passed.slot);
+    for (uint32_t i = 0; i < 2; i++) {
+        const uint64_t mine = i == 0 ? 0 : AP_PASSED | 77;
+
+        own->from_gate = mine;
+        own->caller = 100 + i;
+        cr_expect_eq(ap_registry_hooks.route(own, client->seg, slot), all[1].agent.queue);
+        cr_expect_eq(own->from_gate, mine);
+        cr_expect_eq(own->caller, 100 + i);
+        cr_expect_eq(ap_registry_hooks.route(own, client->seg, ap_slot_at(client->seg, first.slot)), all[MOST - 1].agent.queue);
+        cr_expect_eq(own->from_gate, mine);
+        cr_expect_eq(own->caller, 100 + i);
+    }
+    own->from_gate = 0;
+    own->caller = caller;
+    assert_sound();
+}
+
 /* A fallback with a gate is there if its gate is. */
 Test(gate, a_fallback_may_have_a_gate)
 {

@@ -97,6 +97,22 @@ Test(homes, without_a_key_all_go_to_the_oldest)
     assert_sound();
 }
 
+/* Each of them is within the row, the first is of no key, and keys are spread over all others. */
+Test(homes, each_share_is_of_the_row)
+{
+    uint32_t n[AP_HOMES] = {0};
+
+    cr_expect_eq(ap_home_share(0), 0);
+    for (uint64_t k = 1; k <= 1000 * AP_HOMES; k++) {
+        uint32_t share = ap_home_share(k);
+
+        cr_assert(share > 0 && share < AP_HOMES, "key %d has share %u", (int)k, share);
+        cr_expect_eq(ap_home_share(k), share);
+        n[share]++;
+    }
+    for (uint32_t i = 1; i < AP_HOMES; i++) cr_expect(n[i] > 800 && n[i] < 1200, "share %u has %u keys", i, n[i]);
+}
+
 Test(homes, a_key_stays_where_it_is)
 {
     int before[KEYS];

@@ -340,6 +340,41 @@ Test(probe, wakes_who_is_about_to_sleep)
     cr_expect(rests());
 }
 
+static uint32_t woken;
+
+static int note_wake(const uint32_t *word, int count)
+{
+    (void)count;
+    woken += word == &b->anchor->lane.lane->bell;
+    return 0;
+}
+
+/* Only who has said that it sleeps, and of nobody where no lane has the queue. */
+Test(probe, rings_for_who_sleeps)
+{
+    struct ap_queue *q = hive.agents[0].consumer.queue;
+    uint32_t bell, before;
+
+    clock_ops.futex_wake = note_wake;
+    while (!rests()) serve();
+    cr_assert(ap_worker_rest(&hive.worker, AP_WORKER_RUN, &bell));
+    cr_assert_eq(bell & 1, 1);
+    ap_probe_signal(b->seg, q, b->anchor->lane.lane);
+    cr_expect_eq(woken, 1);
+    cr_expect_eq(q->probed, 1);
+    before = b->anchor->lane.lane->bell;
+    cr_expect_eq(before & 1, 0);
+    q->probed = 0;
+    ap_probe_signal(b->seg, q, b->anchor->lane.lane);
+    cr_expect_eq(q->probed, 1);
+    cr_expect_eq(woken, 1, "it is awake");
+    cr_expect_eq(b->anchor->lane.lane->bell, before);
+    q->probed = 0;
+    ap_probe_signal(b->seg, q, NULL);
+    cr_expect_eq(q->probed, 1, "whoever takes the queue sees it");
+    q->probed = 0;
+}
+
 Test(probe, ends_at_its_deadline_and_when_it_is_cancelled)
 {
     apiary_task_t task = probed();

@@ -120,6 +120,41 @@ Test(race, a_queue_that_is_given_back_is_looked_for_again)
     assert_sound();
 }
 
+/* Those that it has taken itself are not waited for, and are no reason not to wait for another's. */
+Test(race, its_own_queues_are_nobody_elses)
+{
+    static const char *const names[] = {"b", "c", "d", "e", "f", "g"};
+    struct ap_agent_registration more[6], two[2] = {{.name = "x", .capabilities = echo}, {.name = "y", .capabilities = echo}};
+    struct ap_swarm_registration all, last;
+
+    for (int i = 0; i < 6; i++)
+        more[i] = (struct ap_agent_registration){.name = names[i], .capabilities = echo, .lane = control()};
+    all = (struct ap_swarm_registration){.service = "one", .instance = "1", .lane = control(), .member = client->member,
+                                         .agents = more, .agent_count = 6};
+    cr_assert_eq(ap_swarm_register(client->seg, &all), 0);
+    last = (struct ap_swarm_registration){.service = "one", .instance = "2", .lane = control(), .member = client->member,
+                                          .agents = two, .agent_count = 2};
+    for (int i = 0; i < 2; i++) two[i].lane = control();
+    meddled_ops = ap_ops_system;
+    meddled_ops.yield = give_back;
+    client->seg->ops = &meddled_ops;
+    claimed = 7;
+    cr_assert_eq(ap_queue_claim(client->seg, claimed, control()), 1);
+    yields = 0;
+    cr_expect_eq(ap_swarm_register(client->seg, &last), 0);
+    cr_expect_eq(yields, 1);
+    cr_expect_eq(two[1].queue, claimed);
+    ap_swarm_deregister(client->seg, control(), &last);
+    claimed = two[1].queue;
+    cr_assert_eq(ap_queue_claim(client->seg, claimed, control()), 1);
+    ap_queue_begin(client->seg, claimed, false);
+    ap_queue_open(client->seg, claimed, control());
+    cr_expect_eq(ap_swarm_register(client->seg, &last), APIARY_ETABLEFULL);
+    cr_expect_eq(yields, 1, "nobody else has one in hand");
+    cr_assert_eq(ap_queue_close(client->seg, claimed, ap_load_acquire(&ap_queue_at(client->seg, claimed)->life)), 1);
+    assert_sound();
+}
+
 static struct ap_swarm *left, *dead;
 static uint64_t another_key;
 

@@ -309,6 +309,36 @@ Test(pool, what_nobody_can_have_is_a_leak)
     ap_slot_at(seg, slot)->result = ap_slot_at(seg, slot)->body = 0;
 }
 
+/* A row takes over what its task has. Who goes on after a kill takes it over once more, and another row never. */
+Test(pool, a_block_is_kept_by_one_row)
+{
+    uint64_t body = take(100), generation;
+    uint32_t slot;
+
+    cr_assert_eq(ap_task_reserve(&slabs, NULL, NULL, &slot), 0);
+    generation = AP_WORD_GENERATION(word_of(slot));
+    cr_expect_eq(ap_pool_keep(seg, body, slot, generation, 3, 7), 0, "it is its lane's still");
+    ap_pool_attach(seg, body, AP_BLOCK_REQUEST, slot, generation);
+    cr_expect_eq(ap_pool_keep(seg, 0, slot, generation, 3, 7), 0);
+    cr_expect_eq(ap_pool_keep(seg, body + 1, slot, generation, 3, 7), 0);
+    cr_expect_eq(ap_pool_keep(seg, body, slot + 1, generation, 3, 7), 0);
+    cr_expect_eq(ap_pool_keep(seg, body, slot, generation + 1, 3, 7), 0);
+    for (int i = 0; i < 2; i++) {
+        cr_expect_eq(ap_pool_keep(seg, body, slot, generation, 3, 7), 1, "%d", i);
+        cr_expect_eq(block_word(body), AP_BLOCK(AP_BLOCK_KEPT, 3, 7));
+    }
+    cr_expect_eq(ap_pool_keep(seg, body, slot, generation, 4, 7), 0);
+    cr_expect_eq(ap_pool_keep(seg, body, slot, generation, 3, 8), 0);
+    cr_expect_eq(ap_pool_free_attached(seg, slot, generation, body), 0, "it is the task's no more");
+    cr_expect_eq(ap_pool_free_owned(seg, &lane, body), 0, "nor its lane's");
+    cr_expect_eq(block_word(body), AP_BLOCK(AP_BLOCK_KEPT, 3, 7));
+    cr_expect_eq(ap_pool_free_kept(seg, body, 4, 7), 0);
+    cr_expect_eq(ap_pool_free_kept(seg, body, 3, 8), 0);
+    cr_expect_eq(ap_pool_free_kept(seg, body, 3, 7), 1);
+    cr_expect_eq(ap_pool_free_kept(seg, body, 3, 7), 0, "once");
+    cr_expect_eq(AP_BLOCK_STATE(block_word(body)), AP_BLOCK_FREE);
+}
+
 Test(pool, what_a_task_has_stays_its_in_every_class)
 {
     uint64_t bodies[AP_POOL_CLASSES];

@@ -261,6 +261,36 @@ Test(share, what_is_given_back_may_be_taken_without_a_look)
     cr_expect_eq(ap_pool_take(seg, &lanes[0], &hints[0], 100, &offset), APIARY_ESHARE);
 }
 
+/* The grant of who gives something back: it is as much as may be taken without a look, and no more than the look has found. */
+Test(share, what_is_given_back_counts_where_the_look_is_fresh_and_used_up)
+{
+    uint64_t *grant, offset, was;
+    const uint64_t unit = UINT64_C(1) << 20;
+
+    many_blocks();
+    grant = &ap_member_at(seg, lanes[0].member)->grants[1];
+    ap_share_block_back(seg, 0, lanes[0].member);
+    cr_expect_eq(*grant, 0, "there was no look");
+    cr_assert_eq(ap_pool_take(seg, &lanes[0], &hints[0], 100, &offset), 0);
+    was = *grant;
+    ap_share_block_back(seg, 0, lanes[0].member);
+    cr_expect_eq(*grant, was, "some may be taken as it is");
+    *grant = was & ~(uint64_t)UINT32_MAX;
+    clock_now += 8 * unit;
+    ap_share_block_back(seg, 0, lanes[0].member);
+    cr_expect_eq(LEFT(0, 1), 1, "as old as it may be");
+    *grant = was & ~(uint64_t)UINT32_MAX;
+    clock_now += unit;
+    ap_share_block_back(seg, 0, lanes[0].member);
+    cr_expect_eq(LEFT(0, 1), 0, "older");
+    *grant = (was & ~(uint64_t)UINT32_MAX) | (uint64_t)1 << 63;
+    clock_now -= unit;
+    ap_share_block_back(seg, 0, lanes[0].member);
+    cr_expect_eq(*grant, 0, "who was refused looks again");
+    ap_share_block_back(seg, 0, AP_SHARE_NOBODY);
+    cr_expect_eq(seg->header->kept_grants[1], 0);
+}
+
 /* Of 1,024 it has 768. Another comes, and then it may hold so many only as are three quarters of the rest: it comes down. */
 Test(share, who_is_above_its_share_by_now_is_looked_at_again)
 {
