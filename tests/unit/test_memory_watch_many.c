@@ -3,6 +3,8 @@
 #define CHANGES 64u
 #include "tests/unit/memory_fixture.h"
 
+#include "tests/support/inject.h"
+
 TestSuite(memory_watch_many, .init = memory_setup, .fini = memory_teardown, .timeout = 120);
 
 #define KEYS 400u /* twice as many chains are made twice */
@@ -63,4 +65,51 @@ Test(memory_watch_many, each_key_is_known)
         cr_expect_str_eq(told.key, key_of(i));
     }
     apiary_memory_unwatch(w);
+}
+
+/* One call for memory fails: the key is told with the next call, and none is told twice or left out. Without longer chains it goes
+ * on. Gives whether there was one to fail. */
+static bool one_fails(unsigned at)
+{
+    const long before = inject_count().blocks;
+    bool seen[KEYS] = {false}, failed;
+    uint32_t n = 0;
+    int r;
+
+    inject_begin(INJECT_HEAP, at, false, ENOMEM);
+    r = apiary_memory_watch(m, "k", 0, &w);
+    if (r == APIARY_ENOBLOCK) r = apiary_memory_watch(m, "k", 0, &w);
+    cr_assert_eq(r, 0);
+    for (;;) {
+        told = (apiary_memory_change_t){.struct_size = sizeof told};
+        r = apiary_memory_next_change(w, 0, &told);
+        if (r == APIARY_ENOBLOCK) {
+            cr_expect_eq(told.event, 0, "the output of a call that has failed");
+            continue;
+        }
+        cr_assert_eq(r, 1);
+        if (told.event == APIARY_MEMORY_SYNCED) break;
+        r = atoi(told.key + 1);
+        cr_assert(r < (int)KEYS && !seen[r], "%s", told.key);
+        seen[r] = true;
+        n++;
+    }
+    failed = inject_end() != NULL;
+    cr_expect_eq(n, KEYS);
+    cr_assert_eq(apiary_memory_delete(m, key_of(at % KEYS)), 0);
+    cr_assert_eq(next(), APIARY_MEMORY_DELETED, "it is known");
+    cr_expect_str_eq(told.key, key_of(at % KEYS));
+    cr_assert_eq(put(key_of(at % KEYS), "x"), 0);
+    apiary_memory_unwatch(w);
+    cr_expect_eq(inject_count().blocks, before);
+    return failed;
+}
+
+Test(memory_watch_many, what_there_is_no_memory_for_is_told_later)
+{
+    unsigned at = 1;
+
+    for (uint32_t i = 0; i < KEYS; i++) cr_assert_eq(put(key_of(i), "x"), 0);
+    while (one_fails(at)) at++;
+    cr_expect_gt(at, KEYS);
 }
