@@ -173,6 +173,62 @@ Test(probe, one_of_each_process_waits_and_eight_in_all)
     }
 }
 
+/* A ninth has no cell, and what lies behind the cells is the next queue's. A queue that there is not has none. */
+Test(probe, there_are_eight_cells)
+{
+    uint32_t queue = hive.agents[0].queue < hive.agents[1].queue ? hive.agents[0].queue : hive.agents[1].queue;
+    struct ap_queue *q = ap_queue_at(b->seg, queue), *behind = ap_queue_at(b->seg, queue + 1);
+    const uint64_t life = ap_load_relaxed(&behind->life);
+    const char *name_of = queue == hive.agents[0].queue ? "first" : "second";
+    apiary_task_t tasks[AP_PROBES + 1];
+
+    for (uint32_t i = 0; i <= AP_PROBES; i++) {
+        tasks[i] = asked(name_of, "x", 1, LONG);
+        cr_expect_eq(ap_probe_put(b->seg, queue, AP_REF(tasks[i].slot, tasks[i].generation)),
+                     i < AP_PROBES ? 0 : APIARY_ELIMIT, "%u", i);
+    }
+    cr_expect_eq(ap_load_relaxed(&behind->life), life);
+    for (uint32_t i = 0; i < AP_PROBES; i++) cr_expect_eq(q->probes[i], AP_REF(tasks[i].slot, tasks[i].generation));
+    cr_expect_eq(ap_probe_put(b->seg, b->seg->geometry.queues, q->probes[0]), APIARY_ELIMIT);
+    cr_expect_eq(ap_probe_room(b->seg, b->seg->geometry.queues, a->member), APIARY_ELIMIT);
+    memset(q->probes, 0, sizeof q->probes);
+    while (serve() > 0) {}
+    for (uint32_t i = 0; i <= AP_PROBES; i++) cr_expect_eq(code_of(tasks[i]), 0);
+}
+
+/* What waits at another queue by now, runs or has ended leaves a cell that is as good as none. */
+Test(probe, a_cell_of_what_waits_elsewhere_is_empty)
+{
+    const struct ap_consumer *c = &hive.agents[0].consumer;
+    apiary_task_t elsewhere = asked("second", "x", 1, LONG), running = asked("first", "x", 1, LONG), waits;
+    uint64_t refs[2] = {AP_REF(elsewhere.slot, elsewhere.generation), AP_REF(running.slot, running.generation)};
+
+    hive_handlers(keep, count);
+    hive.agents[1].limit = 0;
+    cr_assert_eq(serve(), 1);
+    cr_assert_eq(kept_count, 1);
+    for (int i = 0; i < 2; i++) {
+        c->queue->probes[0] = refs[i];
+        cr_expect_not(ap_probe_waits(c), "%d", i);
+        cr_expect_eq(ap_probe_next(c), 0, "%d", i);
+        cr_expect_eq(ap_probe_room(b->seg, hive.agents[0].queue, a->member), 0, "%d", i);
+    }
+    waits = asked("first", "x", 1, LONG);
+    c->queue->probes[0] = AP_REF(waits.slot, waits.generation + 1);
+    cr_expect_not(ap_probe_waits(c));
+    c->queue->probes[0] = AP_REF(waits.slot, waits.generation);
+    cr_expect(ap_probe_waits(c));
+    cr_expect_eq(ap_probe_room(b->seg, hive.agents[0].queue, a->member), APIARY_ELIMIT);
+    c->queue->probes[0] = 0;
+    hive.agents[1].limit = AP_AGENT_HANDS;
+    cr_expect_eq(apiary_job_reply(kept[0], "", 0), 0);
+    cr_expect_geq(serve(), 2);
+    cr_expect_eq(apiary_job_reply(kept[1], "", 0), 0);
+    cr_expect_eq(code_of(waits), 0);
+    cr_expect_eq(code_of(elsewhere), 0);
+    cr_expect_eq(code_of(running), 0);
+}
+
 /* ---- what it passes --------------------------------------------------------------------------------------------- */
 
 static void declare(const struct ap_terms *said)
