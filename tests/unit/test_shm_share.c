@@ -347,6 +347,39 @@ Test(share, who_comes_next_has_nothing_of_a_members_grant)
     cr_expect_eq(ap_member_at(seg, member)->grants[1], 0);
 }
 
+/* Who came at the very time at which a task was queued has delegated it; who came later has another's lane. */
+Test(share, a_task_is_its_callers_since_that_came)
+{
+    struct ap_lane *lane;
+    struct ap_slot *at;
+    uint32_t slot;
+
+    many_blocks();
+    lane = ap_lane_at(seg, lanes[0].index);
+    cr_assert_eq(ap_task_reserve(&slabs[0], NULL, NULL, &slot), 0);
+    at = ap_slot_at(seg, slot);
+    ap_store_relaxed(&at->queued, clock_now);
+    ap_store_relaxed(&lane->joined, clock_now);
+    cr_expect_eq(ap_share_holder(seg, at), lanes[0].member);
+    ap_store_relaxed(&lane->joined, clock_now + 1);
+    cr_expect_eq(ap_share_holder(seg, at), AP_SHARE_NOBODY);
+    ap_store_relaxed(&lane->joined, clock_now - 1);
+    cr_expect_eq(ap_share_holder(seg, at), lanes[0].member);
+}
+
+/* A word that names no slot is nobody's, and counts as taken. */
+Test(share, a_block_of_a_slot_that_there_is_not)
+{
+    uint64_t *words = ap_at(seg, AP_SECTION_BLOCKS, 0);
+    struct ap_share before = ap_share_blocks_of(seg, 0, lanes[0].member), after;
+
+    words[0] = AP_BLOCK(AP_BLOCK_REQUEST, seg->geometry.tasks, 1);
+    after = ap_share_blocks_of(seg, 0, lanes[0].member);
+    cr_expect_eq(after.free, before.free - 1);
+    cr_expect_eq(after.held, before.held);
+    words[0] = AP_BLOCK(AP_BLOCK_FREE, 0, 0);
+}
+
 /* ---- members that have left ------------------------------------------------------------------------------------ */
 
 Test(share, what_a_member_leaves_behind_is_no_other_members)
