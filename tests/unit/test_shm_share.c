@@ -367,6 +367,22 @@ Test(share, a_task_is_its_callers_since_that_came)
     cr_expect_eq(ap_share_holder(seg, at), lanes[0].member);
 }
 
+/* What is nobody's has no bound, and is not counted among the results that are kept. */
+Test(share, nobody_has_no_share)
+{
+    many_blocks();
+    for (int i = 0; i < 5; i++) {
+        cr_expect(ap_share_slab(seg, AP_SHARE_NOBODY));
+        cr_expect(ap_share_block(seg, 0, 0, AP_SHARE_NOBODY));
+    }
+    ap_share_slab_back(seg, AP_SHARE_NOBODY);
+    ap_share_block_back(seg, 0, AP_SHARE_NOBODY);
+    for (uint32_t i = 0; i < 2; i++) cr_expect_eq(seg->header->kept_grants[i], 0);
+    seg->geometry.member_share = 100;
+    cr_expect(ap_share_block(seg, 0, 0, lanes[0].member));
+    cr_expect_eq(LEFT(0, 1), 0, "with a hundred percent nothing is counted");
+}
+
 /* A word that names no slot is nobody's, and counts as taken. */
 Test(share, a_block_of_a_slot_that_there_is_not)
 {
