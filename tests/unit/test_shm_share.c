@@ -367,6 +367,44 @@ Test(share, a_task_is_its_callers_since_that_came)
     cr_expect_eq(ap_share_holder(seg, at), lanes[0].member);
 }
 
+/* Not the first of the table, but who holds the most; what nobody holds is nobody's most. */
+Test(share, who_holds_the_most)
+{
+    uint64_t *words = ap_at(seg, AP_SECTION_BLOCKS, 0), offset;
+    struct ap_share s;
+    uint32_t member, slot;
+
+    words[0] = words[1] = AP_BLOCK(AP_BLOCK_REQUEST, seg->geometry.tasks, 1);
+    cr_expect_not(ap_share_blocks_most(seg, 0, &member, &s));
+    cr_expect_eq(s.held, 0);
+    cr_expect_eq(s.free, BLOCKS - 2);
+    cr_assert_eq(ap_pool_take(seg, &lanes[2], &hints[2], 100, &offset), 0);
+    cr_expect(ap_share_blocks_most(seg, 0, &member, &s));
+    cr_expect(member == lanes[2].member && s.held == 1 && s.free == BLOCKS - 3, "%u holds %u, %u free", member, s.held, s.free);
+    words[0] = words[1] = AP_BLOCK(AP_BLOCK_FREE, 0, 0);
+    cr_assert_eq(ap_task_reserve(&slabs[0], NULL, NULL, &slot), 0);
+    for (uint32_t i = 0; i <= AP_SLAB_SLOTS; i++) cr_assert_eq(ap_task_reserve(&slabs[1], NULL, NULL, &slot), 0);
+    cr_expect(ap_share_slabs_most(seg, &member, &s));
+    cr_expect(member == lanes[1].member && s.held == 2 && s.free == SLABS - 3, "%u holds %u, %u free", member, s.held, s.free);
+}
+
+/* A slab that goes back ends a refusal: whoever was refused looks again at once. */
+Test(share, a_slab_that_is_given_back_ends_a_refusal)
+{
+    uint64_t *grant = &ap_member_at(seg, lanes[0].member)->grants[0];
+    int error;
+
+    test_ops = *seg->ops;
+    test_ops.now = test_now;
+    seg->ops = &test_ops;
+    tasks_taken(0, &error);
+    cr_assert_eq(error, APIARY_ESHARE);
+    cr_assert_eq(*grant >> 63, 1);
+    ap_slabs_release(&slabs[0]);
+    cr_expect_eq(*grant, 0);
+    ap_slabs_init(&slabs[0], &lanes[0]);
+}
+
 /* What is nobody's has no bound, and is not counted among the results that are kept. */
 Test(share, nobody_has_no_share)
 {
