@@ -381,6 +381,9 @@ Test(share, who_holds_the_most)
     cr_assert_eq(ap_pool_take(seg, &lanes[2], &hints[2], 100, &offset), 0);
     cr_expect(ap_share_blocks_most(seg, 0, &member, &s));
     cr_expect(member == lanes[2].member && s.held == 1 && s.free == BLOCKS - 3, "%u holds %u, %u free", member, s.held, s.free);
+    cr_assert_eq(ap_pool_take(seg, &lanes[1], &hints[1], 100, &offset), 0);
+    cr_expect(ap_share_blocks_most(seg, 0, &member, &s));
+    cr_expect_eq(member, lanes[1].member, "of those that hold as many the first");
     words[0] = words[1] = AP_BLOCK(AP_BLOCK_FREE, 0, 0);
     cr_assert_eq(ap_task_reserve(&slabs[0], NULL, NULL, &slot), 0);
     for (uint32_t i = 0; i <= AP_SLAB_SLOTS; i++) cr_assert_eq(ap_task_reserve(&slabs[1], NULL, NULL, &slot), 0);
