@@ -1,0 +1,86 @@
+/* Another number of instances than the text says: judged as if it stood there, and refused without a trace. */
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "agents/deployment/deployment.h"
+
+static const apiary_agent_kind_t kind_plain = {APIARY_AGENT_KIND, .name = "plain"},
+    kind_ledger = {APIARY_AGENT_KIND, .name = "ledger", .state = APIARY_STATE_AGENT};
+static const apiary_agent_kind_t *const kinds[] = {&kind_plain, &kind_ledger, NULL};
+
+static struct ap_deployment *d;
+static struct ap_config_error error;
+
+static void load(void)
+{
+    static const char text[] = "meta_registry: {swarms: 8, queues: 64, lanes: 128}\n"
+                               "swarms:\n"
+                               "- service: one\n"
+                               "  queen: {instances: 2}\n"
+                               "  agents: [{name: a, kind: plain, capabilities: [x]}]\n"
+                               "- service: two\n"
+                               "  agents: [{name: a, kind: ledger, capabilities: [y]}]\n";
+
+    cr_assert_eq(ap_deployment_parse("f.yaml", text, strlen(text), kinds, NULL, &d, &error), 0, "%s", error.text);
+}
+
+static void drop(void)
+{
+    ap_deployment_free(d);
+}
+
+TestSuite(deployment_scale, .init = load, .fini = drop, .timeout = 60);
+
+static uint32_t instances(const char *service)
+{
+    return ap_deployment_swarm(d, service)->instances;
+}
+
+static void expect_refused(const char *service, uint32_t wanted, const char *sentence)
+{
+    uint32_t before = instances(service);
+
+    error.text[0] = '\0';
+    cr_expect_eq(ap_deployment_scale(d, service, wanted, &error), APIARY_ECONFIG, "%u of %s", wanted, service);
+    cr_expect_str_eq(error.text, sentence);
+    cr_expect_eq(ap_deployment_scale(d, service, wanted, NULL), APIARY_ECONFIG);
+    cr_expect_eq(instances(service), before);
+}
+
+Test(deployment_scale, of_the_service_that_is_named)
+{
+    cr_expect_eq(ap_deployment_scale(d, "one", 5, &error), 0);
+    cr_expect_eq(instances("one"), 5);
+    cr_expect_eq(instances("two"), 1);
+    cr_expect_eq(ap_deployment_scale(d, "one", 1, NULL), 0);
+    cr_expect_eq(instances("one"), 1);
+    cr_expect_eq(ap_deployment_written_instances(ap_deployment_swarm(d, "one")), 2, "the text is as it was");
+    cr_expect_eq(ap_deployment_written_instances(ap_deployment_swarm(d, "two")), 1);
+    cr_expect_eq(ap_deployment_scale(d, "three", 1, &error), APIARY_EINVAL);
+    cr_expect_null(ap_deployment_swarm(d, "three"));
+}
+
+Test(deployment_scale, within_bounds)
+{
+    expect_refused("one", 0, "f.yaml:3: instances: 0 is out of range; allowed: 1 to 64");
+    expect_refused("one", 65, "f.yaml:3: instances: 65 is out of range; allowed: 1 to 64");
+}
+
+/* The whole file has to fit into the segment: one row for each instance of each service. */
+Test(deployment_scale, only_as_many_as_there_is_room_for)
+{
+    cr_expect_eq(ap_deployment_scale(d, "one", 7, &error), 0);
+    expect_refused("one", 8, "f.yaml:1: swarms: 8 is too few for the swarms of this file; expected at least 9 (one for each "
+                   "instance of a queen)");
+    expect_refused("one", 64, "f.yaml:1: swarms: 8 is too few for the swarms of this file; expected at least 65 (one for each "
+                   "instance of a queen)");
+}
+
+Test(deployment_scale, one_that_keeps_state_is_one)
+{
+    cr_expect_eq(ap_deployment_scale(d, "two", 1, &error), 0);
+    expect_refused("two", 2, "f.yaml:7: capabilities: agent a (kind 'ledger') keeps state, and there are to be several of it "
+                   "(instances: 2), so whoever is asked for y would answer with its own; expected {name: y, stateful: true}, or "
+                   "instances: 1");
+}
