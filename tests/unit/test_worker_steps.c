@@ -536,3 +536,43 @@ Test(worker_steps, an_agent_whose_hands_are_full_is_no_reason_to_stay_awake)
     cr_expect_eq(hive.worker.in_hand_count, 0);
     cr_expect_eq(hive.worker.hands, 0);
 }
+
+/* ---- whose code runs -------------------------------------------------------------------------------------------- */
+
+static uint64_t inside_now, inside_seen[2][2];
+static int watched_ends[2][2], watched_calls;
+
+static void note_inside(void *user, uint32_t events)
+{
+    size_t at = (size_t)((uint64_t (*)[2])user - inside_seen);
+
+    watched_calls++;
+    inside_seen[at][(events & POLLIN) != 0] = inside_now;
+    if (events & POLLIN) cr_assert_eq(read(watched_ends[at][0], &(char){0}, 1), 1);
+}
+
+/* A crash, and a task that is delegated there, are those of the agent that has made the watch, whichever made one last. */
+Test(worker_steps, what_a_watch_calls_is_its_agents)
+{
+    apiary_watch_t *watches[2];
+
+    ap_loop_inside(hive.worker.loop, &inside_now);
+    for (int i = 0; i < 2; i++) {
+        cr_assert_eq(pipe(watched_ends[i]), 0);
+        cr_assert_eq(apiary_watch_fd(hive.agents[i].state, watched_ends[i][0], POLLIN, note_inside, inside_seen[i], &watches[i]), 0);
+    }
+    for (int i = 0; i < 2; i++)
+        cr_assert_eq(apiary_watch_timer(hive.agents[1 - i].state, 1000, note_inside, inside_seen[1 - i], NULL), 0);
+    for (int i = 0; i < 2; i++) cr_assert_eq(write(watched_ends[i][1], "x", 1), 1);
+    ap_add_relaxed(&clock_now, 1000);
+    while (watched_calls < 4) {
+        ap_loop_park(hive.worker.loop, clock_now);
+        ap_loop_turn(hive.worker.loop);
+    }
+    for (int i = 0; i < 2; i++) {
+        for (int k = 0; k < 2; k++) cr_expect_eq(inside_seen[i][k], AP_INSIDE_AGENT(hive.agents[i].queue), "%d %d", i, k);
+        cr_expect_eq(apiary_watch_close(watches[i]), 0);
+        for (int k = 0; k < 2; k++) close(watched_ends[i][k]);
+    }
+    cr_expect_eq(inside_now, 0);
+}
