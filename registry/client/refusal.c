@@ -6,6 +6,7 @@
 
 #include "core/text.h"
 #include "registry/client/client.h"
+#include "registry/routing/kept.h"
 #include "registry/routing/terms.h"
 
 #define MS UINT64_C(1000000)
@@ -159,6 +160,17 @@ static size_t say_probe(const struct ap_lane_context *c, char *ret, size_t size)
     return ap_format(ret, size, "a probe of this process, or %u of others, wait at agent '%s' already", AP_PROBES, name);
 }
 
+/* Of a delegation no other table is full. */
+static size_t say_kept(const struct ap_lane_context *c, char *ret, size_t size)
+{
+    const struct ap_segment *seg = c->lane.seg;
+    struct ap_kept_use use = ap_kept_used(seg);
+
+    return ap_format(ret, size, "the table is full: %u of the %u results that may be kept (kept_results) are kept or promised, %u "
+                     "of them for processes that have left; 'apiary kept forget' drops them before their time", use.used,
+                     (uint32_t)seg->sections[AP_SECTION_KEPT].count, use.left);
+}
+
 /* Says what is full. 0: the error's own text says all. */
 static size_t say_what(const struct ap_lane_context *c, char *ret, size_t size)
 {
@@ -176,15 +188,21 @@ static size_t say_what(const struct ap_lane_context *c, char *ret, size_t size)
     case APIARY_EBACKLOG:
     case APIARY_EQUEUEFULL: return say_queue(c, ret, size);
     case APIARY_ENOPROVIDER: return say_gated(c, ret, size);
+    case APIARY_ETABLEFULL: return say_kept(c, ret, size);
     case APIARY_EFORBIDDEN: return ap_rules_say(seg, c->refused.capability, c->balance.caller, ret, size);
     default: return 0;
     }
 }
 
-static uint64_t refusal_after(const struct ap_refused *r)
+static uint64_t refusal_after(const struct ap_segment *seg, const struct ap_refused *r)
 {
-    uint64_t after = apiary_retry_after(r->error);
+    uint64_t after = apiary_retry_after(r->error), until, now;
 
+    if (r->error == APIARY_ETABLEFULL) {
+        until = ap_kept_used(seg).until;
+        now = seg->ops->now();
+        return until == UINT64_MAX || until <= now ? 0 : until - now;
+    }
     return (r->error == APIARY_ERATE || r->error == APIARY_EBACKLOG) && r->excess > after ? r->excess : after;
 }
 
@@ -200,7 +218,7 @@ int apiary_refusal(apiary_t *a, apiary_refusal_t *ret)
     c = ap_context_here(a);
     if (c == NULL || c->refused.error == 0) return APIARY_ESTALE;
     own.error = c->refused.error;
-    own.retry_after = refusal_after(&c->refused);
+    own.retry_after = refusal_after(c->lane.seg, &c->refused);
     n = c->refused.probe ? say_probe(c, own.message, sizeof own.message) : 0;
     if (n == 0) n = say_what(c, own.message, sizeof own.message);
     if (n == 0) n = ap_format(own.message, sizeof own.message, "%s; %s", apiary_strerror(own.error), apiary_advice(own.error));

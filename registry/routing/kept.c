@@ -73,6 +73,23 @@ uint32_t ap_kept_expire(struct ap_segment *seg, uint64_t now)
     return n;
 }
 
+struct ap_kept_use ap_kept_used(const struct ap_segment *seg)
+{
+    struct ap_kept_use use = {.until = UINT64_MAX};
+
+    for (uint32_t i = 0; i < kept_rows(seg); i++) {
+        const struct ap_kept *k = ap_kept_at(seg, i);
+        uint32_t state = AP_KEPT_STATE(ap_load_acquire(&k->life)); /* KEPT-A1 pairs KEPT-R1 */
+        uint64_t until = ap_load_relaxed(&k->until);
+
+        if (state != AP_KEPT_PROMISED && state != AP_KEPT_KEPT) continue;
+        use.used++;
+        use.left += ap_kept_holder(seg, i) == AP_SHARE_NOBODY;
+        if (state == AP_KEPT_KEPT && until < use.until) use.until = until;
+    }
+    return use;
+}
+
 bool ap_kept_keeps(const struct ap_segment *seg, uint32_t row, uint64_t epoch)
 {
     const struct ap_kept *k = ap_kept_at(seg, row);

@@ -74,6 +74,13 @@ void ap_kept_enter(struct ap_segment *seg, struct ap_slot *slot, uint64_t word);
 int ap_kept_find(const struct ap_segment *seg, apiary_task_t task, uint64_t *ret_life);
 /* Frees a row that is KEPT and has this life, with its block: 1; 0, another lane was first. */
 int ap_kept_free(struct ap_segment *seg, uint32_t row, uint64_t life);
+/* For who tells that none is free: rows that are kept or promised, for members that have left how many, and when the first that is
+ * kept has had its time, UINT64_MAX: never. */
+struct ap_kept_use {
+    uint32_t used, left;
+    uint64_t until;
+};
+struct ap_kept_use ap_kept_used(const struct ap_segment *seg);
 /* Frees rows whose time is over, or whose task is gone. Returns how many. Any process, several at once. */
 uint32_t ap_kept_expire(struct ap_segment *seg, uint64_t now);
 /* Whether a block is KEPT for a row (struct ap_parts). */

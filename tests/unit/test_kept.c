@@ -135,6 +135,7 @@ Test(kept, a_task_without_a_row_is_refused_and_leaves_nothing)
     apiary_queen_t *q = start();
     uint32_t rows = (uint32_t)a->seg->sections[AP_SECTION_KEPT].count;
     apiary_request_t requests[2] = {{.struct_size = sizeof requests[0], .capability = "count", .options = &an_hour}, {0}};
+    apiary_refusal_t told = {.struct_size = sizeof told};
     apiary_delegate_options_t later = an_hour;
     apiary_task_t task, tasks[2];
     apiary_result_t result = {.struct_size = sizeof result};
@@ -152,6 +153,10 @@ Test(kept, a_task_without_a_row_is_refused_and_leaves_nothing)
     cr_expect_eq(n, 1, "one row was left");
     cr_expect_eq(apiary_delegate(a, "count", body, sizeof body, &an_hour, &task), APIARY_ETABLEFULL);
     cr_expect_eq(apiary_delegate(a, "count", "", 0, &later, &task), APIARY_ETABLEFULL);
+    cr_assert_eq(apiary_refusal(a, &told), 0);
+    cr_expect(told.error == APIARY_ETABLEFULL && told.retry_after > HOUR / 2 && told.retry_after <= HOUR);
+    cr_expect_not_null(strstr(told.message, "256 of the 256 results that may be kept (kept_results) are kept or promised, 0 of"),
+                       "%s", told.message);
     cr_expect_eq(call("echo", "x", 1, body, sizeof body), 0);
     ap_store_relaxed(&ahead, 2 * HOUR);
     while (strlen(states()) > 0) ap_kept_expire(a->seg, kept_now());
