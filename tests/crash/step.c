@@ -387,11 +387,13 @@ static void actor_main(const struct operation *o, uint64_t at)
 
 static pid_t actor_run(const struct operation *o, uint64_t at, bool *ended)
 {
+    uint64_t last = world_image_last();
     int status;
     pid_t pid = fork();
 
     if (pid == 0) actor_main(o, at);
     if (pid < 0 || waitpid(pid, &status, 0) != pid) exit(2);
+    world_images_wait(last);
     *ended = WIFEXITED(status) && WEXITSTATUS(status) == 42;
     if (!*ended && !(at != 0 && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL))
         fail("the actor ended with status %x", (unsigned)status);

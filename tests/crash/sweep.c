@@ -90,7 +90,7 @@ static void operation_main(const struct operation *o)
 
     at_operation = o;
     judge_quiet(choice.shown);
-    world_make(o->registry, o->inlets);
+    world_make(o, seed);
     if (o->image != NULL) o->image();
     if (o->other != NULL) step_pairs(o, choice.every, seed, choice.again, &said->tally);
     else if (choice.real) step_real(o, choice.count != 0 ? choice.count : UINT64_MAX, seed, &said->tally);

@@ -64,6 +64,7 @@ struct operation {
     const char *name;
     bool registry;         /* needs a world with one */
     uint32_t inlets;       /* of each queue; 0: one */
+    uint32_t kept_share;   /* of each class of blocks; 0: what is kept may have them all */
     void (*image)(void);   /* the survivor, once */
     void (*prepare)(void); /* the actor, before it is stepped */
     void (*run)(void);     /* the actor, stepped */
@@ -85,8 +86,13 @@ extern uint32_t world_route; /* where the recovery may move tasks of a world wit
 extern bool world_registry;
 extern const struct ap_reap_hooks *world_hooks;
 
-void world_make(bool registry, uint32_t inlets);
+void world_make(const struct operation *of, uint64_t seed);
 void world_drop(void);
+/* The number of the last image that was taken; and waits until nobody holds a later one. The kernel gives the memory of a dead
+ * process back, and with it the lock of its image, when the last who reads its maps or its environment from /proc has done so:
+ * that may be after waitpid. */
+uint64_t world_image_last(void);
+void world_images_wait(uint64_t last);
 void world_later(void); /* than all that a child did */
 void survivor_register(void); /* as the one that serves queue 0 */
 #define WORLD_LATER UINT64_C(30000000000) /* when what the operations schedule is due */

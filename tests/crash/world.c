@@ -2,7 +2,9 @@
 #include "sweep.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/futex.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -13,7 +15,9 @@ bool world_registry;
 const struct ap_reap_hooks *world_hooks;
 struct side actor, survivor;
 
-/* A clock of our own, so that a run takes the same path twice; ahead of the system's, with which attach marks what it makes. */
+/* A clock of our own, so that a run takes the same path twice; ahead of the system's, with which attach marks what it makes. Where
+ * two providers are equal the time decides, too: it begins by the seed, on a machine that has been up for less than EON. */
+#define EON UINT64_C(1000000000000000)
 static uint64_t ticks, calendar;
 static struct ap_ops world_ops;
 
@@ -92,7 +96,7 @@ void survivor_register(void)
     must(ap_swarm_register(survivor.seg, &r) == 0 && agent.queue == 0, "the survivor cannot register");
 }
 
-void world_make(bool registry, uint32_t inlets)
+void world_make(const struct operation *of, uint64_t seed)
 {
     struct ap_segment_options o = {.name = world_name, .geometry = small};
     char message[256] = "";
@@ -100,25 +104,26 @@ void world_make(bool registry, uint32_t inlets)
 
     snprintf(world_name, sizeof world_name, "/apiary-sweep-%d", (int)getpid());
     shm_unlink(world_name);
-    ticks = ap_ops_system.now() + UINT64_C(3600000000000);
+    ticks = (ap_ops_system.now() / EON + 1) * EON + seed % EON;
     calendar = ap_ops_system.realtime() - ap_ops_system.now();
     world_ops = ap_ops_system;
     world_ops.now = world_now;
     world_ops.realtime = world_realtime;
     world_ops.yield = world_yield;
-    world_registry = registry;
-    world_hooks = registry ? &ap_registry_hooks : &route_hooks;
+    world_registry = of->registry;
+    world_hooks = of->registry ? &ap_registry_hooks : &route_hooks;
     world_route = AP_NO_QUEUE;
-    if (inlets != 0) o.geometry.queue_inlets = inlets;
-    if (registry) memcpy(o.geometry.registry, sizes, sizeof sizes);
+    if (of->inlets != 0) o.geometry.queue_inlets = of->inlets;
+    o.geometry.kept_share = of->kept_share != 0 ? of->kept_share : 100;
+    if (of->registry) memcpy(o.geometry.registry, sizes, sizeof sizes);
     memset(&survivor, 0, sizeof survivor);
-    r = registry ? ap_registry_create(&o, message, sizeof message, &survivor.seg)
+    r = of->registry ? ap_registry_create(&o, message, sizeof message, &survivor.seg)
                  : ap_segment_create(&o, &ap_shm_parts, message, sizeof message, &survivor.seg);
     must(r == 0, message);
     survivor.seg->ops = &world_ops;
     must(ap_member_open(survivor.seg, "survivor", NULL, APIARY_CLIENT, &survivor.lane) == 0, "no lane");
     side_init(&survivor);
-    if (registry) {
+    if (of->registry) {
         survivor_register();
     } else {
         must(ap_queue_claim(survivor.seg, 0, survivor.lane.index) && ap_queue_open(survivor.seg, 0, survivor.lane.index),
@@ -134,6 +139,31 @@ void world_make(bool registry, uint32_t inlets)
 void world_drop(void)
 {
     must(ap_segment_remove(world_name) == 0, "the world cannot be removed");
+}
+
+/* ---- images --------------------------------------------------------------------------------------------------- */
+
+/* Whether nobody holds the byte of an image (shm/image.h) with a number above `last`. */
+static bool images_gone(int file, uint64_t last)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = (off_t)last + 1, .l_len = 0};
+
+    must(fcntl(file, F_OFD_GETLK, &lock) == 0, "no locks can be seen");
+    return lock.l_type == F_UNLCK;
+}
+
+uint64_t world_image_last(void)
+{
+    return ap_load_relaxed(&survivor.seg->header->images);
+}
+
+void world_images_wait(uint64_t last)
+{
+    int file = shm_open(world_name, O_RDONLY | O_CLOEXEC, 0);
+
+    must(file >= 0, "the world cannot be opened");
+    while (!images_gone(file, last)) sched_yield();
+    close(file);
 }
 
 /* ---- the actor ------------------------------------------------------------------------------------------------ */
