@@ -173,6 +173,33 @@ static void handled(void)
           worker.context->lane.lane->crash == 0 ? SEEN : NOT_REACHED);
 }
 
+static int seen_number, seen_code;
+static bool seen_context;
+
+static void look_closer(int number, siginfo_t *info, void *context)
+{
+    seen_number = info->si_signo == number ? number : -1;
+    seen_code = info->si_code;
+    seen_context = context != NULL && ((ucontext_t *)context)->uc_stack.ss_size > 0;
+    look(number);
+}
+
+static void has_handler_of_three(void)
+{
+    struct sigaction one = {.sa_flags = SA_SIGINFO};
+
+    one.sa_sigaction = look_closer;
+    sigaction(SIGFPE, &one, NULL);
+}
+
+/* What the kernel has told of it, too. */
+static void handled_closer(void)
+{
+    raise(SIGFPE);
+    _exit(seen_calls == 1 && seen_crash == SIGFPE && seen_number == SIGFPE && seen_code == SI_TKILL && seen_context ? SEEN
+                                                                                                           : NOT_REACHED);
+}
+
 static void sent_to_handler(void)
 {
     if (fork() == 0) {
@@ -248,6 +275,7 @@ Test(crash, each_end_says_how_it_came)
         {ignores, ignored, SEEN, 0},
         {has_handler, handled, SEEN, 0},
         {has_handler, sent_to_handler, SEEN, 0},
+        {has_handler_of_three, handled_closer, SEEN, 0},
     };
 
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {

@@ -95,6 +95,35 @@ Test(deployment_agents, replicas_run_on_workers_of_their_own)
     ap_deployment_free(d);
 }
 
+/* As many as there may be, and what comes behind them in the same table. */
+Test(deployment_agents, the_most_replicas)
+{
+    struct ap_deployment *d = load("swarms:\n  - service: s\n    workers: 16\n    agents:\n"
+                                   "      - {name: a, kind: exec, capabilities: [x, y], replicas: 16, config: {command: [cat]}}\n"
+                                   "      - {name: b, kind: exec, capabilities: x, replicas: 15, config: {command: [cat]}}\n"
+                                   "      - {name: c, kind: echo, capabilities: z}\n");
+    const struct ap_deployment_swarm *s = &d->swarms[0];
+
+    cr_assert_eq(s->agent_count, 16 + 15 + 1);
+    for (uint32_t i = 0; i < 31; i++) {
+        const struct ap_deployment_agent *agent = &s->agents[i];
+        uint32_t replica = i < 16 ? i : i - 16;
+        char name[16];
+
+        snprintf(name, sizeof name, replica > 0 ? "%c.%u" : "%c", i < 16 ? 'a' : 'b', replica + 1);
+        cr_expect_str_eq(agent->name, name);
+        cr_expect_eq(agent->replica, replica);
+        cr_expect_eq(agent->worker, replica, "%s", name);
+        cr_expect_str_eq(agent->kind, "exec");
+        cr_assert_eq(agent->capability_count, i < 16 ? 2 : 1);
+        cr_expect_str_eq(agent->capabilities[0], "x");
+    }
+    cr_expect_str_eq(s->agents[31].name, "c");
+    cr_expect_str_eq(s->agents[31].kind, "echo");
+    cr_expect_str_eq(s->agents[31].capabilities[0], "z");
+    ap_deployment_free(d);
+}
+
 Test(deployment_agents, refused_replicas)
 {
     static const struct row rows[] = {

@@ -89,6 +89,16 @@ Test(deployment_diff, keys)
                      "added s - checks - [{capability: c, expect: \"\"}] 0 4\n");
 }
 
+/* Of a key that is not written any more the line of the mapping in which it would be. */
+Test(deployment_diff, keys_that_have_gone)
+{
+    cr_expect_str_eq(differences(PLAIN "    weight: 7\n", PLAIN), "changed s - weight 7 100 2 2\n");
+    cr_expect_str_eq(differences(PLAIN "    queen: {instances: 3, restart: never}\n", PLAIN "    queen: {restart: never}\n"),
+                     "changed s - queen.instances 3 1 1 4\n");
+    cr_expect_str_eq(differences("meta_registry:\n  port: 4200\n  tasks: 256\n" PLAIN, "meta_registry:\n  tasks: 256\n" PLAIN),
+                     "changed - - port 4200 4100 0 2\n");
+}
+
 /* In each line of a queen's keys, those of the queen's own mapping. */
 Test(deployment_diff, keys_of_the_queen)
 {

@@ -537,6 +537,20 @@ Test(worker_steps, an_agent_whose_hands_are_full_is_no_reason_to_stay_awake)
     cr_expect_eq(hive.worker.hands, 0);
 }
 
+/* What a thread has answered by then counts; all else ends with the worker. */
+Test(worker_steps, what_was_handed_over_before_the_end_is_an_answer)
+{
+    apiary_task_t tasks[2];
+
+    hive_handlers(keep, count);
+    for (int i = 0; i < 2; i++) tasks[i] = asked("first", "x", 1, 0);
+    cr_assert_eq(ap_worker_serve(&hive.worker), 2);
+    cr_assert_eq(apiary_job_finish_from_thread(kept[0], 0, "done", 4), 0);
+    ap_worker_jobs_end(&hive.worker);
+    cr_expect_eq(code_of(tasks[0]), 0);
+    cr_expect_eq(code_of(tasks[1]), APIARY_ESHUTDOWN);
+}
+
 /* ---- whose code runs -------------------------------------------------------------------------------------------- */
 
 static uint64_t inside_now, inside_seen[2][2];
@@ -559,7 +573,8 @@ Test(worker_steps, what_a_watch_calls_is_its_agents)
     ap_loop_inside(hive.worker.loop, &inside_now);
     for (int i = 0; i < 2; i++) {
         cr_assert_eq(pipe(watched_ends[i]), 0);
-        cr_assert_eq(apiary_watch_fd(hive.agents[i].state, watched_ends[i][0], POLLIN, note_inside, inside_seen[i], &watches[i]), 0);
+        cr_assert_eq(apiary_watch_fd(hive.agents[i].state, watched_ends[i][0], POLLIN, note_inside, inside_seen[i],
+                                     &watches[i]), 0);
     }
     for (int i = 0; i < 2; i++)
         cr_assert_eq(apiary_watch_timer(hive.agents[1 - i].state, 1000, note_inside, inside_seen[1 - i], NULL), 0);
