@@ -313,6 +313,35 @@ Test(places, what_is_in_no_ring_is_not_forgotten)
     cr_expect_not(hive.agents[0].bounded);
 }
 
+/* As recovery has it done. */
+static void settle(struct ap_segment *seg, uint32_t lane, uint64_t beside)
+{
+    for (uint32_t i = 0; i < seg->parts->count; i++)
+        if (strcmp(seg->parts->rows[i]->name, "places") == 0) seg->parts->rows[i]->settle(seg, lane, beside);
+}
+
+/* Of a lane that ends all of its places come back, and of no other; and none while it lives another life. */
+Test(places, only_its_own_come_back_when_a_lane_ends)
+{
+    const uint32_t lane = b->anchor->lane.index;
+    const uint64_t life = ap_load_acquire(&b->anchor->lane.lane->life);
+    uint32_t mine[2], others;
+
+    declare(3);
+    cr_assert(ap_places_take(b->seg, first(), &b->anchor->lane, &mine[0]));
+    cr_assert(ap_places_take(b->seg, first(), &a->anchor->lane, &others));
+    cr_assert(ap_places_take(b->seg, first(), &b->anchor->lane, &mine[1]));
+    settle(b->seg, lane, life + 1);
+    cr_expect_eq(ap_places_taken(b->seg, first()), 3, "it is another life");
+    settle(b->seg, lane, life);
+    cr_expect_eq(ap_places_taken(b->seg, first()), 1);
+    cr_assert(ap_places_take(b->seg, first(), &b->anchor->lane, &mine[0]));
+    settle(b->seg, lane, 0);
+    cr_expect_eq(ap_places_taken(b->seg, first()), 1);
+    ap_places_return(b->seg, first(), &a->anchor->lane, others, hive.agents[0].queue);
+    cr_expect_eq(ap_places_taken(b->seg, first()), 0, "the other's was the other's still");
+}
+
 /* ---- over several workers --------------------------------------------------------------------------------------------- */
 
 Test(places, a_place_is_one_lanes)

@@ -1,6 +1,7 @@
 /* How one of several providers is chosen: by load, run time, failures, weight, key; who is passed over; and who is on trial. */
 #include "registry_fixture.h"
 
+#include "registry/routing/pick.h"
 #include "registry/routing/terms.h"
 
 static const struct ap_route_question anybody = {.service = -1};
@@ -204,6 +205,34 @@ Test(policy, a_new_one_starts_slowly)
     ap_store_relaxed(&ap_terms_at(client->seg, capability)->slow_start, time / 4 + 1);
     n = shares(100);
     cr_expect(n[1] >= 49 && n[1] <= 51, "%u when both have started, whatever their ages", n[1]);
+}
+
+/* A tenth of its weight at first and all of it at last, in equal steps between. */
+Test(policy, the_weight_of_a_new_one_grows)
+{
+    static const struct {
+        uint64_t age;
+        uint32_t weight;
+    } rows[] = {{0, 100}, {99999, 189}, {100000, 190}, {500000, 550}, {999999, 999}, {1000000, 1000}, {2000000, 1000}};
+    struct ap_pick p = {.seg = client->seg, .service = -1, .not = AP_NO_QUEUE};
+    struct ap_candidate c;
+
+    enter(1, by_load);
+    cr_assert_geq(ap_swarm_weight_set(client->seg, all[0].swarm.swarm, "s0", "0", 1000), 0);
+    p.providers = ap_capability_at(client->seg, capability)->providers;
+    ap_pick_begin(&p, capability, &balance, 0);
+    p.slow_start = 1000000;
+    ap_store_relaxed(&all[0].record->up, p.asking.now + 1);
+    cr_assert(ap_pick_fill(&p, all[0].agent.queue, &c));
+    cr_expect_eq(c.weight, 100, "as one that is up just now");
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        ap_store_relaxed(&all[0].record->up, p.asking.now - rows[i].age);
+        cr_assert(ap_pick_fill(&p, all[0].agent.queue, &c));
+        cr_expect_eq(c.weight, rows[i].weight, "age %d: %u", (int)rows[i].age, c.weight);
+    }
+    p.slow_start = 0;
+    cr_assert(ap_pick_fill(&p, all[0].agent.queue, &c));
+    cr_expect_eq(c.weight, 1000);
 }
 
 /* So much of the stack as a pick may lie in, full of one number. */
