@@ -136,6 +136,26 @@ Test(claim, one_that_stays)
     cr_expect_eq(stats().expired, 2);
 }
 
+/* A key that was claimed before lies in its row already: there it stays as well, and one that does not stay is its thread's. */
+Test(claim, one_that_stays_in_a_row_of_before)
+{
+    struct other stays = {.key = "k", .ttl = 3600 * SECOND, .flags = APIARY_CLAIM_STAYS}, ends = {.key = "k", .ttl = 3600 * SECOND};
+    apiary_claim_t claim;
+
+    cr_assert_eq(claims("k", SECOND, 0, &claim), 0);
+    cr_assert_eq(apiary_claim_release(client, "k", claim.token), 0);
+    other_start(&stays);
+    other_end(&stays);
+    cr_assert_eq(stays.result, 0);
+    cr_expect_eq(claims("k", SECOND, APIARY_CLAIM_FAIL, &claim), APIARY_EHELD, "its thread has ended");
+    cr_expect_eq(apiary_claim_check(client, "k", stays.claim.token), 0);
+    cr_assert_eq(apiary_claim_release(client, "k", stays.claim.token), 0);
+    other_start(&ends);
+    other_end(&ends);
+    cr_assert_eq(ends.result, 0);
+    cr_expect_eq(claims("k", SECOND, APIARY_CLAIM_FAIL, &claim), 0);
+}
+
 Test(claim, one_that_stays_must_end)
 {
     apiary_claim_t claim, renewed = {.struct_size = sizeof renewed};
