@@ -53,6 +53,28 @@ static void dies(size_t size, char first)
     cr_assert_eq(ap_task_free_unseen(seg, client->anchor->lane.index, task.slot, ap_slot_leave, seg), 1);
 }
 
+/* A block of the dead set is nobody's: the number of results that are kept is what it was when it goes. */
+Test(dead_blocks, what_an_entry_gives_back_counts_for_nobody)
+{
+    struct ap_segment *seg = client->seg;
+    struct ap_lane_context *c = client->anchor;
+    uint64_t offset, generation, grants[AP_POOL_CLASSES + 1];
+    uint32_t slot;
+
+    cr_assert_eq(ap_task_reserve(&c->slabs, NULL, NULL, &slot), 0);
+    generation = AP_WORD_GENERATION(ap_slot_at(seg, slot)->word);
+    cr_assert_eq(ap_pool_take(seg, &c->lane, &c->pool_hint, 100, &offset), 0);
+    ap_pool_attach(seg, offset, AP_BLOCK_REQUEST, slot, generation);
+    cr_assert_eq(ap_pool_keep(seg, offset, slot, generation, 0, 5), 1);
+    for (uint32_t i = 0; i <= AP_POOL_CLASSES; i++)
+        ap_store_relaxed(&seg->header->kept_grants[i], (seg->ops->now() >> 20 & 0x7fffffff) << 32); /* a look, all used up */
+    memcpy(grants, seg->header->kept_grants, sizeof grants);
+    cr_expect_eq(ap_pool_free_kept(seg, offset, 0, 5), 1);
+    cr_expect_arr_eq(seg->header->kept_grants, grants, sizeof grants);
+    memset(seg->header->kept_grants, 0, sizeof grants);
+    ap_task_unreserve(&c->slabs, slot);
+}
+
 /* The references of tasks that are gone. */
 static void ring_empty(void)
 {
