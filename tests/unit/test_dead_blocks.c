@@ -61,6 +61,7 @@ Test(dead_blocks, what_an_entry_gives_back_counts_for_nobody)
     uint64_t offset, generation, grants[AP_POOL_CLASSES + 1];
     uint32_t slot;
 
+    seg->geometry.member_share = 75;
     cr_assert_eq(ap_task_reserve(&c->slabs, NULL, NULL, &slot), 0);
     generation = AP_WORD_GENERATION(ap_slot_at(seg, slot)->word);
     cr_assert_eq(ap_pool_take(seg, &c->lane, &c->pool_hint, 100, &offset), 0);
