@@ -1,10 +1,12 @@
-/* rolling - a load for restarts: rolling --segment NAME --capability NAME --ledger FILE --until FILE --count FILE
- * Delegates one task after another, a few at a time, until the file of --until is there. Each has the number of its own byte of the
- * ledger, in which its agent counts how often it was run (tests/plugins/ledger.c). How many are done stands in the file of --count.
- * Prints how many there were, failed, were lost and were run twice, and how long they took. Exit 1 unless each was done and run
- * once. */
+/* rolling - a load for restarts: rolling --segment NAME --capability NAME --ledger FILE --until FILE --count FILE [--every US]
+ * Delegates one task after another, a few at a time, until the file of --until is there. With --every one is due each so many
+ * microseconds, and the time that it took counts from when it was due, also if it was begun later. Each has the number of its own
+ * byte of the ledger, in which its agent counts how often it was run (tests/plugins/ledger.c). How many are done stands in the file
+ * of --count. Prints how many there were, failed, were lost and were run twice, and how long they took. Exit 1 unless each was done
+ * and run once. */
 #include <fcntl.h>
 #include <getopt.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -23,7 +25,7 @@ struct load {
     apiary_t *a;
     const char *capability, *until, *count;
     uint8_t *ledger;
-    uint64_t size, sent, done, failed;
+    uint64_t size, sent, done, failed, every, next; /* every: us; 0: as fast as it goes */
     apiary_task_t tasks[WINDOW];
     uint64_t began[WINDOW];
     uint32_t *took; /* us */
@@ -64,10 +66,23 @@ static void collect(struct load *l)
     }
 }
 
+/* Whether the next one is due. Where it is not, what was begun is collected meanwhile. */
+static bool due(struct load *l)
+{
+    uint64_t at = now();
+
+    if (l->every == 0 || at >= l->next) return true;
+    if (l->done < l->sent) collect(l);
+    else ppoll(NULL, 0, &(struct timespec){.tv_sec = (time_t)((l->next - at) / 1000000),
+                                           .tv_nsec = (long)((l->next - at) % 1000000) * 1000}, NULL);
+    return false;
+}
+
 static void load_run(struct load *l)
 {
     bool over = false;
 
+    l->next = now();
     while (!over || l->done < l->sent) {
         uint64_t at = l->sent % WINDOW;
         int e;
@@ -77,7 +92,9 @@ static void load_run(struct load *l)
             if (l->done < l->sent) collect(l);
             continue;
         }
-        l->began[at] = now();
+        if (!due(l)) continue;
+        l->began[at] = l->every != 0 ? l->next : now();
+        l->next += l->every;
         e = apiary_delegate(l->a, l->capability, &l->sent, sizeof l->sent, NULL, &l->tasks[at]);
         if (e < 0) {
             failed(l, l->sent, "refused", e);
@@ -112,7 +129,7 @@ static int verdict(struct load *l)
 int main(int argc, char **argv)
 {
     static const struct option longs[] = {{"segment", 1, NULL, 's'}, {"capability", 1, NULL, 'c'}, {"ledger", 1, NULL, 'l'},
-                                          {"until", 1, NULL, 'u'}, {"count", 1, NULL, 'n'}, {0}};
+                                          {"until", 1, NULL, 'u'}, {"count", 1, NULL, 'n'}, {"every", 1, NULL, 'e'}, {0}};
     const char *segment = NULL, *ledger = NULL;
     struct load l = {.capability = NULL};
     char message[256] = "";
@@ -125,6 +142,7 @@ int main(int argc, char **argv)
         else if (o == 'l') ledger = optarg;
         else if (o == 'u') l.until = optarg;
         else if (o == 'n') l.count = optarg;
+        else if (o == 'e') l.every = strtoull(optarg, NULL, 10);
         else return 64;
     }
     if (l.capability == NULL || ledger == NULL || l.until == NULL || l.count == NULL) return 64;
