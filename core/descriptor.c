@@ -138,13 +138,13 @@ int ap_fd_socket(int domain, int type, int protocol)
     return ap_fd_made(make_socket, s);
 }
 
-int ap_fd_pipe(int ends[2])
+static int descriptor_two(int (*make)(int made[2], int type), int type, int ends[2])
 {
     struct held held;
     int made[2] = {-1, -1}, error;
 
     hold(&held);
-    if (pipe2(made, O_CLOEXEC) == 0) {
+    if (make(made, type) == 0) {
         made[0] = above(made[0]);
         made[1] = above(made[1]);
     }
@@ -159,6 +159,27 @@ int ap_fd_pipe(int ends[2])
         if (made[i] >= 0) close(made[i]);
     errno = error;
     return -1;
+}
+
+static int make_pipe(int made[2], int type)
+{
+    (void)type;
+    return pipe2(made, O_CLOEXEC);
+}
+
+static int make_pair(int made[2], int type)
+{
+    return socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, made);
+}
+
+int ap_fd_pipe(int ends[2])
+{
+    return descriptor_two(make_pipe, 0, ends);
+}
+
+int ap_fd_pair(int type, int ends[2])
+{
+    return descriptor_two(make_pair, type, ends);
 }
 
 /* ---- what is not wanted ---------------------------------------------------------------------------------------- */

@@ -21,6 +21,7 @@ AP_MUST_CHECK int ap_fd_event(void); /* an eventfd at 0 that does not block */
 AP_MUST_CHECK int ap_fd_process(pid_t pid);
 AP_MUST_CHECK int ap_fd_signals(const sigset_t *set); /* does not block */
 AP_MUST_CHECK int ap_fd_pipe(int ends[2]);
+AP_MUST_CHECK int ap_fd_pair(int type, int ends[2]); /* Unix sockets that are connected */
 AP_MUST_CHECK int ap_fd_socket(int domain, int type, int protocol);
 AP_MUST_CHECK int ap_fd_duplicate(int fd);
 

@@ -29,6 +29,8 @@
  *           5 CLAIMED(dead) was never published: FREE or DOWN by the reaper.
  *           6 A queue's agent record is written while the queue is CLAIMED. Its swarm is AP_NO_SWARM once the DOWN record that
  *           owned the queue was given to another instance.
+ *           7 While it is LIVE its queen may store other limits, another weight and other terms of its health check
+ *           (ap_swarm_adjust). Each word is valid on its own.
  * MODE      1 The operator's mode belongs to a service and instance, not to a registration. It stays when the queen leaves, dies
  *           or comes back.
  *           2 The mode begins anew when the record goes to another instance. Records that are READY are given away first.
@@ -232,6 +234,13 @@ struct ap_swarm_registration {
 };
 /* All or nothing; capabilities become discoverable last. APIARY_EEXIST, _ETABLEFULL, _EINVAL. By the control lane. */
 AP_MUST_CHECK int ap_swarm_register(struct ap_segment *seg, struct ap_swarm_registration *r);
+/* A registration that stands says otherwise from now on: `next` has its agents, capabilities and queues, and other limits, weight,
+ * terms of its health check, or terms and rules of its capabilities. By a thread of the queen's process with a lane of its own,
+ * while nobody ends the registration. All or nothing; a kill leaves what was stored before it, each word valid on its own.
+ * APIARY_ESTALE: the record is no longer the registration's; APIARY_EINVAL: other agents or capabilities; APIARY_ETABLEFULL: rules;
+ * APIARY_ENOBLOCK. */
+AP_MUST_CHECK int ap_swarm_adjust(struct ap_segment *seg, uint32_t lane, struct ap_swarm_registration *r,
+                                  struct ap_swarm_registration *next);
 /* Stores the queen's state and beat, and since when a worker has been stuck. An instance whose health check fails is critical,
  * whatever its queen says. False, and nothing is stored, when the record is no longer the registration's. */
 AP_MUST_CHECK bool ap_swarm_beat(struct ap_segment *seg, const struct ap_swarm_registration *r, uint32_t state);

@@ -52,7 +52,8 @@
     X(SERVICE_CHANGED, "service restarted with another configuration", "service", "revision") \
     X(SERVICE_REMOVED, "service removed by a configuration", "service", "revision") \
     X(SERVICE_RESTARTED, "service restarted by an operator", "service", "revision") \
-    X(SERVICE_SCALED, "service has another number of instances", "service", "instances")
+    X(SERVICE_SCALED, "service has another number of instances", "service", "instances") \
+    X(SERVICE_ADJUSTED, "service has taken over another configuration as it runs", "service", "revision")
 
 enum ap_event_kind {
     AP_EVENT_NONE,

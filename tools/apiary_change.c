@@ -58,6 +58,7 @@ static void change_services(struct change *c)
     }
     for (size_t i = 0; i < up->d->swarm_count && !renew_broken_off(c); i++) {
         const char *service = up->d->swarms[i].service;
+        if (renew_adjust(c, service)) renew_event(c, AP_EVENT_SERVICE_ADJUSTED, service);
         if (ap_deployment_swarm(up->former_d, service) == NULL || !change_any_stale(up, service)) continue;
         if (renew_service(c, service, false, true)) renew_event(c, AP_EVENT_SERVICE_CHANGED, service);
     }
@@ -173,8 +174,9 @@ static bool change_is_due(const struct up *up, const struct ap_deployment *d, co
     bool due = diff->count > 0;
     for (size_t i = 0; i < up->queen_count; i++) {
         const struct ap_deployment_swarm *s = ap_deployment_swarm(d, up->queens[i]->swarm->service);
-        uint64_t wanted = 0;
-        due = due || s == NULL || ap_deployment_fingerprint(s, &wanted) < 0 || wanted != up->queens[i]->runs;
+        uint64_t runs = 0, says = 0;
+        due = due || s == NULL || ap_deployment_fingerprint(s, AP_EFFECT_RESTART, &runs) < 0 || runs != up->queens[i]->runs ||
+              ap_deployment_fingerprint(s, AP_EFFECT_ADJUST, &says) < 0 || says != up->queens[i]->says;
     }
     return due;
 }

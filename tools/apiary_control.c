@@ -15,6 +15,7 @@
 
 #include "core/descriptor.h"
 #include "core/ops.h"
+#include "tools/apiary_wire.h"
 
 #define REQUEST_MAX 4096
 #define BACKLOG 64
@@ -68,38 +69,12 @@ static void control_drop(struct control *c, size_t i)
     control_forget(c, i);
 }
 
-static bool send_descriptor(int to, int fd)
-{
-    union {
-        struct cmsghdr head;
-        char bytes[CMSG_SPACE(sizeof(int))];
-    } control = {.bytes = {0}};
-    struct iovec byte = {.iov_base = (char[]){'.'}, .iov_len = 1};
-    struct msghdr m = {.msg_iov = &byte, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
-    control.head = (struct cmsghdr){.cmsg_len = CMSG_LEN(sizeof fd), .cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS};
-    memcpy(CMSG_DATA(&control.head), &fd, sizeof fd);
-    return sendmsg(to, &m, MSG_NOSIGNAL | MSG_DONTWAIT) == 1;
-}
-
-static int control_file(void *user)
-{
-    (void)user;
-    return memfd_create("answer", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-}
-
 /* A command that gets nothing finds the connection closed. */
 static void control_send(int to, json_t *answer)
 {
     char *text = json_dumps(answer, JSON_COMPACT);
-    size_t size = text != NULL ? strlen(text) : 0, at = 0;
-    int fd = ap_fd_made(control_file, NULL);
-    while (fd >= 0 && at < size) {
-        ssize_t n = pwrite(fd, text + at, size - at, (off_t)at);
-        if (n > 0) at += (size_t)n;
-        else if (n == 0 || errno != EINTR) break;
-    }
-    if (fd >= 0 && size > 0 && at == size && fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) == 0)
-        send_descriptor(to, fd);
+    int fd = text != NULL ? wire_file("answer", text, strlen(text)) : -1;
+    if (fd >= 0) wire_send(to, fd, 0);
     if (fd >= 0) close(fd);
     free(text);
     json_decref(answer);
@@ -244,41 +219,6 @@ bool control_next(struct control *c, struct control_request *ret)
 
 /* ---- the command's side --------------------------------------------------------------------------------------- */
 
-/* -1: the connection ended, or something else than an answer came. */
-static int receive_descriptor(int from)
-{
-    union {
-        struct cmsghdr head;
-        char bytes[CMSG_SPACE(sizeof(int))];
-    } control = {.bytes = {0}};
-    char byte;
-    struct iovec room = {.iov_base = &byte, .iov_len = 1};
-    struct msghdr m = {.msg_iov = &room, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
-    int fd = -1;
-    ssize_t n;
-    do {
-        n = recvmsg(from, &m, MSG_CMSG_CLOEXEC);
-    } while (n < 0 && errno == EINTR);
-    const struct cmsghdr *head = n == 1 ? CMSG_FIRSTHDR(&m) : NULL;
-    if (head != NULL && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS && head->cmsg_len == CMSG_LEN(sizeof fd))
-        memcpy(&fd, CMSG_DATA(head), sizeof fd);
-    return fd;
-}
-
-static json_t *read_answer(int fd)
-{
-    struct stat s;
-    json_t *ret = NULL;
-    if (fstat(fd, &s) == 0 && s.st_size > 0) {
-        char *text = tool_alloc((size_t)s.st_size);
-        ssize_t n = pread(fd, text, (size_t)s.st_size, 0);
-        if (n == s.st_size) ret = json_loadb(text, (size_t)n, 0, NULL);
-        free(text);
-    }
-    close(fd);
-    return ret;
-}
-
 /* A descriptor on which the request was sent to that process. -1: *ret_code is that of the error, which was printed. */
 static int control_call(const struct tool *t, const char *command, const struct sockaddr_un *address, socklen_t size, int64_t pid,
                         const json_t *request, int *ret_code)
@@ -306,8 +246,12 @@ static int control_talk(const struct tool *t, const char *command, const struct 
 {
     int code = TOOL_FAILED, fd = control_call(t, command, address, size, pid, request, &code);
     if (fd < 0) return code;
-    int answer = receive_descriptor(fd);
-    *ret = answer >= 0 ? read_answer(answer) : NULL;
+    uint8_t number;
+    size_t length = 0;
+    int answer = wire_receive(fd, &number);
+    char *said = answer >= 0 ? wire_read(answer, &length) : NULL;
+    *ret = said != NULL ? json_loadb(said, length, 0, NULL) : NULL;
+    free(said);
     close(fd);
     if (*ret == NULL)
         return tool_fail(t, TOOL_FAILED, "%s: 'apiary up' (pid %" PRId64 ") ended without an answer; 'apiary status' shows what "

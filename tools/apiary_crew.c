@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
@@ -18,6 +17,7 @@
 #include "core/ops.h"
 #include "core/writer.h"
 #include "tools/apiary_supervised.h"
+#include "tools/apiary_wire.h"
 
 #define SECOND_DELAY UINT64_C(10000000) /* the first restart is at once: callers are waiting */
 #define LAST_DELAY UINT64_C(10000000000)
@@ -203,6 +203,7 @@ struct crew_child *crew_add(struct crew *c, const char *label, const char *progr
                                  .restart = restart,
                                  .wanted = true,
                                  .pipe = -1,
+                                 .wire = -1,
                                  .last_exit = -1,
                                  .words = tool_alloc(LINE_MAX_BYTES + 1),
                                  .said = tool_alloc(LINE_MAX_BYTES + 1),
@@ -223,6 +224,7 @@ static void child_free(struct crew_child *child)
     free(child->said);
     free(child->line);
     if (child->pipe >= 0) close(child->pipe);
+    if (child->wire >= 0) close(child->wire);
     free(child);
 }
 
@@ -269,7 +271,7 @@ static void crew_hear_ears(struct crew *c, size_t from, size_t to)
 
 /* ---- start -------------------------------------------------------------------------------------------------------- */
 
-_Noreturn static void become(const struct crew *c, const struct crew_child *child, int input, int output)
+_Noreturn static void become(const struct crew *c, const struct crew_child *child, int input, int output, int wire)
 {
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != c->self) _exit(TOOL_FAILED); /* it died before the line above */
@@ -283,26 +285,12 @@ _Noreturn static void become(const struct crew *c, const struct crew_child *chil
     unsetenv("NOTIFY_SOCKET"); /* only the supervisor speaks to the service manager */
     unsetenv("JOURNAL_STREAM");
     sigprocmask(SIG_SETMASK, &c->before, NULL);
-    ap_fd_close_from(STDERR_FILENO + 1, NULL, 0);
+    if (wire >= 0 && (wire == WIRE_FD ? fcntl(wire, F_SETFD, 0) : dup2(wire, WIRE_FD)) < 0) _exit(TOOL_FAILED);
+    if (wire >= 0) setenv("APIARY_KEEP_FDS", WIRE_KEPT, 1);
+    ap_fd_close_from(wire >= 0 ? WIRE_FD + 1 : STDERR_FILENO + 1, NULL, 0);
     execv(child->program, child->argv);
     dprintf(STDERR_FILENO, "cannot run %s: %m\n", child->program);
     _exit(TOOL_CANNOT);
-}
-
-/* The text as a file without a name, at its beginning: nobody shares its position. */
-static int input_of(const struct crew_child *child)
-{
-    int fd = memfd_create("configuration", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    size_t at = 0;
-    while (fd >= 0 && at < child->input_size) {
-        ssize_t n = pwrite(fd, child->input + at, child->input_size - at, (off_t)at);
-        if (n > 0) at += (size_t)n;
-        if (n > 0 || errno == EINTR) continue;
-        close(fd);
-        fd = -1;
-    }
-    if (fd >= 0) fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
-    return fd;
 }
 
 /* In `delay` again, longer from time to time. */
@@ -352,24 +340,28 @@ static void cannot_start(struct crew *c, struct crew_child *child, enum ap_child
 
 static void crew_start(struct crew *c, struct crew_child *child)
 {
-    int ends[2], input = -1;
-    if (child->input != NULL && (input = input_of(child)) < 0) {
+    int ends[2], wire[2] = {-1, -1}, input = -1;
+    if (child->input != NULL && (input = wire_file("configuration", child->input, child->input_size)) < 0) {
         cannot_start(c, child, AP_STAGE_INPUT);
         return;
     }
-    pid_t pid = pipe2(ends, O_CLOEXEC) == 0 ? 0 : -1;
+    pid_t pid = child->wired ? wire_pair(wire) : 0;
+    if (pid == 0 && pipe2(ends, O_CLOEXEC) != 0) pid = -1;
     if (pid < 0) {
         cannot_start(c, child, AP_STAGE_PIPE);
     } else {
         fflush(NULL);
         pid = fork();
-        if (pid == 0) become(c, child, input, ends[1]);
+        if (pid == 0) become(c, child, input, ends[1], wire[1]);
         if (pid < 0) cannot_start(c, child, AP_STAGE_FORK);
         close(ends[1]);
         if (pid < 0) close(ends[0]);
     }
     if (input >= 0) close(input);
+    if (wire[1] >= 0) close(wire[1]);
+    if (pid < 0 && wire[0] >= 0) close(wire[0]);
     if (pid < 0) return;
+    child->wire = wire[0];
     fcntl(ends[0], F_SETFL, O_NONBLOCK);
     if (child->pipe >= 0) close(child->pipe);
     child->pipe = ends[0];
@@ -394,6 +386,8 @@ static void crew_ended(struct crew *c, struct crew_child *child, int status)
 {
     uint64_t now = ap_ops_system.now();
     if (child->pipe >= 0) crew_hear(c, child, true);
+    if (child->wire >= 0) close(child->wire);
+    child->wire = -1;
     child->pid = 0;
     child->patience = 0;
     child->restarting = false;

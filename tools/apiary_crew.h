@@ -30,6 +30,8 @@ struct crew_child {
     bool told;     /* to stop */
     pid_t pid;     /* 0: not running */
     int pipe;      /* its standard error, or -1 */
+    bool wired;    /* it gets a wire (apiary_wire.h) */
+    int wire;      /* this end, or -1 */
     int last_exit; /* exit code, or 128 + signal; -1: never ended */
     char why[128]; /* how it ended last, "" */
     enum ap_child_end end; /* the same as numbers */

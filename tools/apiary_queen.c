@@ -1,5 +1,5 @@
 /* tools/apiary_queen.c - apiary queen: one swarm in this process, until SIGTERM. */
-#include "tools/apiary.h"
+#include "tools/apiary_queen_changes.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -45,6 +45,28 @@ struct described {
     const struct ap_terms **terms;
     const struct ap_rules **rules;
 };
+
+static apiary_swarm_description_t describe_swarm(const struct ap_deployment_swarm *swarm, const char *instance,
+                                                 const struct described *described, uint32_t *broken)
+{
+    return (apiary_swarm_description_t){APIARY_SWARM_DESCRIPTION, .service = swarm->service,
+                                        .instance = instance,
+                                        .version = swarm->version,
+                                        .port = swarm->port,
+                                        .health_endpoint = swarm->health_endpoint,
+                                        .metrics_endpoint = swarm->metrics_endpoint,
+                                        .workers = swarm->workers,
+                                        .max_concurrent_delegations = swarm->max_delegations,
+                                        .weight = swarm->weight,
+                                        .health_check_interval = swarm->health_check_interval,
+                                        .health_check_timeout = swarm->health_check_timeout,
+                                        .unhealthy_after = swarm->unhealthy_after,
+                                        .healthy_after = swarm->healthy_after,
+                                        .agents = described->agents,
+                                        .agent_count = swarm->agent_count,
+                                        .log = to_log,
+                                        .log_user = broken};
+}
 
 static void described_free(struct described *d)
 {
@@ -101,15 +123,15 @@ static void block_signals(sigset_t *set)
 }
 
 static int cli_queen_serve(const struct tool *t, apiary_t *a, const apiary_swarm_description_t *description,
-                           const struct ap_queen_given *given, const sigset_t *signals, uint64_t drain)
+                           const struct ap_queen_given *given, struct queen_changes *changes, const sigset_t *signals,
+                           uint64_t drain)
 {
     char message[1024] = "", text[32];
     apiary_queen_t *queen = NULL;
     int rc = ap_queen_start(a, description, given, message, sizeof message, &queen);
     if (rc < 0) return tool_error(t, rc, message, "queen %s/%s", description->service, description->instance);
     tool_notify("READY=1");
-    int which = 0;
-    sigwait(signals, &which);
+    int which = queen_changes_wait(changes, queen, signals);
     tool_notify("STOPPING=1");
     ap_log(6, "signal %d: draining", which);
     pthread_sigmask(SIG_UNBLOCK, signals, NULL); /* the second one ends the process */
@@ -123,7 +145,7 @@ static int cli_queen_serve(const struct tool *t, apiary_t *a, const apiary_swarm
 
 struct queen_options {
     const char *config, *instance, *level, *drain;
-    bool standard_input;
+    bool standard_input, changes;
     uint64_t wait; /* for the segment; 0: not at all */
 };
 
@@ -149,7 +171,7 @@ static int attach_when_there(const struct tool *t, const char *segment, const ap
 static int cli_queen_run(const struct tool *t, const char *service, const struct queen_options *o, const sigset_t *signals,
                          uint64_t drain)
 {
-    struct ap_deployment *d = NULL;
+    struct ap_deployment *d = NULL, *last = NULL;
     const char *path = NULL;
     uint32_t broken = 0;
     int rc = apiary_read_config(t, o->config, o->standard_input, service, &path, &d);
@@ -171,27 +193,14 @@ static int cli_queen_run(const struct tool *t, const char *service, const struct
         rc = attach_when_there(t, segment, &attach, signals, o->wait, &a);
     }
     if (rc == TOOL_OK && a != NULL) {
-        apiary_swarm_description_t description = {APIARY_SWARM_DESCRIPTION, .service = service,
-                                                  .instance = o->instance,
-                                                  .version = swarm->version,
-                                                  .port = swarm->port,
-                                                  .health_endpoint = swarm->health_endpoint,
-                                                  .metrics_endpoint = swarm->metrics_endpoint,
-                                                  .workers = swarm->workers,
-                                                  .max_concurrent_delegations = swarm->max_delegations,
-                                                  .weight = swarm->weight,
-                                                  .health_check_interval = swarm->health_check_interval,
-                                                  .health_check_timeout = swarm->health_check_timeout,
-                                                  .unhealthy_after = swarm->unhealthy_after,
-                                                  .healthy_after = swarm->healthy_after,
-                                                  .agents = described.agents,
-                                                  .agent_count = swarm->agent_count,
-                                                  .log = to_log,
-                                                  .log_user = &broken};
+        const apiary_swarm_description_t description = describe_swarm(swarm, o->instance, &described, &broken);
         const struct ap_queen_given given = {.configs = described.configs, .terms = described.terms, .rules = described.rules};
-        rc = cli_queen_serve(t, a, &description, &given, signals, drain);
+        struct queen_changes changes = {.fd = o->changes ? WIRE_FD : -1, .path = path, .runs = swarm};
+        rc = cli_queen_serve(t, a, &description, &given, &changes, signals, drain);
+        last = changes.last;
     }
     apiary_detach(a);
+    ap_deployment_free(last);
     described_free(&described);
     ap_deployment_free(d);
     return rc;
@@ -205,6 +214,8 @@ int cmd_queen(struct tool *t, int argc, char **argv)
         {"config", 'c', "FILE", "the configuration [$APIARY_CONFIG, else /etc/apiary/apiary.yaml]", &o.config, NULL},
         {"stdin", 0, NULL, "read the configuration's text from standard input; its FILE is its name, and where paths begin",
          NULL, &o.standard_input},
+        {"changes", 0, NULL, "take over in place what 'apiary up' sends on descriptor 3 of other configurations", NULL,
+         &o.changes},
         {"wait", 'w', "[TIME]", "how long to wait for the segment [not at all; without TIME for ever]", &wait, NULL},
         {"instance", 'i', "NAME", "which instance of the service this is [0]", &o.instance, NULL},
         {"drain", 'd', "TIME", "how long to finish tasks after SIGTERM [10s]", &o.drain, NULL},
@@ -221,10 +232,13 @@ int cmd_queen(struct tool *t, int argc, char **argv)
     } else if (wait != NULL && tool_duration(wait, &o.wait) != 0) {
         return tool_usage_error(t, &usage, "--wait: '%s' is not a duration; write --wait=5s, or --wait for ever", wait);
     }
+    if (o.changes && !queen_changes_open())
+        return tool_usage_error(t, &usage, "--changes: descriptor %d is no socket; 'apiary up' gives one", WIRE_FD);
     if (tool_log_level(o.level) < 0)
         return tool_usage_error(t, &usage, "--log-level: '%s' is not one of error, warning, info, debug", o.level);
     rc = tool_serve(t);
     if (rc != TOOL_OK) return rc;
+    if (o.changes) unsetenv("APIARY_KEEP_FDS"); /* it is not for the programs of her agents */
     ap_log_level(tool_log_level(o.level));
     sigset_t signals;
     block_signals(&signals);

@@ -26,7 +26,7 @@ static char **queens_arguments(const struct up *up, const char *service)
     snprintf(drain, sizeof drain, "%lluns", (unsigned long long)up->drain);
     const char *const list[] = {"apiary",  "queen",     service,     "--instance", "",        "--stdin",     "--config",
                                 up->path,  "--segment", up->segment, "--drain",    drain,     "--log-level", up->level,
-                                "--wait=10s", NULL};
+                                "--wait=10s", "--changes", NULL};
     char **ret = tool_alloc(sizeof list);
     for (size_t i = 0; list[i] != NULL; i++)
         ret[i] = tool_strdup(list[i]);
@@ -144,6 +144,7 @@ struct queen *queens_new(struct up *up, const struct ap_deployment_swarm *swarm,
     *q = (struct queen){.swarm = swarm, .number = number};
     q->child = crew_add(up->crew, label, "/proc/self/exe", queens_arguments(up, swarm->service), swarm->restart);
     q->child->user = q;
+    q->child->wired = true;
     up->queens = tool_realloc(up->queens, (up->queen_count + 1) * sizeof(struct queen *));
     up->queens[up->queen_count++] = q;
     free(label);
@@ -221,7 +222,8 @@ bool queens_prepare(void *user, struct crew_child *child)
     if (child == up->config.judge) return true;
     config_give(&up->config, child);
     if (q == NULL) return true;
-    if (ap_deployment_fingerprint(q->swarm, &q->runs) < 0) return false;
+    if (ap_deployment_fingerprint(q->swarm, AP_EFFECT_RESTART, &q->runs) < 0) return false;
+    if (ap_deployment_fingerprint(q->swarm, AP_EFFECT_ADJUST, &q->says) < 0) return false;
     name_instance(up, q);
     return true;
 }

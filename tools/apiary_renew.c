@@ -1,14 +1,17 @@
 /* tools/apiary_renew.c - see apiary_renew.h. */
 #include "tools/apiary_renew.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "agents/deployment/deployment_diff.h"
 #include "shm/event.h"
+#include "tools/apiary_wire.h"
 
 #define KILL_AFTER UINT64_C(2000000000) /* the time to finish tasks is over */
 
@@ -169,8 +172,73 @@ static size_t renew_instances(const struct up *up, const char *service, struct q
 bool renew_is_stale(const struct queen *q)
 {
     uint64_t wanted = 0;
-    return ap_deployment_fingerprint(q->swarm, &wanted) < 0 || q->runs != wanted;
+    return ap_deployment_fingerprint(q->swarm, AP_EFFECT_RESTART, &wanted) < 0 || q->runs != wanted;
 }
+
+/* ---- as it runs ----------------------------------------------------------------------------------------------- */
+
+bool renew_is_unlike(const struct queen *q)
+{
+    uint64_t wanted = 0;
+    return !renew_is_stale(q) && (ap_deployment_fingerprint(q->swarm, AP_EFFECT_ADJUST, &wanted) < 0 || q->says != wanted);
+}
+
+static bool renew_ended(const struct up *up)
+{
+    const struct crew_child *child = up->watched->child;
+    return child->pid == 0 || child->starts != up->watched_starts;
+}
+
+static bool renew_heard(struct up *up)
+{
+    const struct queen *q = up->watched;
+    if (renew_ended(up)) return true;
+    up->heard = wire_answered(q->child->wire, q->asked, up->heard_text, sizeof up->heard_text);
+    return up->heard != 0;
+}
+
+/* Whether it has. One that ends meanwhile is started with the text in force, and nothing is said of it here. */
+static bool renew_adjust_one(struct change *c, struct queen *q)
+{
+    struct up *up = c->up;
+    char text[32];
+    uint64_t wanted = 0;
+    if (q->child->pid == 0 || ap_deployment_fingerprint(q->swarm, AP_EFFECT_ADJUST, &wanted) < 0) return false;
+    int fd = wire_file("configuration", up->config.now.text, up->config.now.size);
+    bool sent = fd >= 0 && wire_send(q->child->wire, fd, ++q->asked);
+    if (!sent && fd < 0) renew_note(c, c->failed, "%s cannot be told: %s", q->child->label, strerror(errno));
+    if (fd >= 0) close(fd);
+    if (fd < 0) return false;
+    up->watched = q;
+    up->watched_starts = q->child->starts;
+    up->heard = 0;
+    int rc = sent ? up_wait(up, up->wait, renew_heard) : TOOL_OK;
+    if (rc == TOOL_FAILED || renew_ended(up)) return false;
+    if (up->heard == 1 && *up->heard_text == '\0') {
+        q->says = wanted;
+        renew_note(c, c->done, "%s has taken it over as it runs", q->child->label);
+        return true;
+    }
+    if (up->heard == 1) renew_note(c, c->failed, "%s has not taken it over: %s", q->child->label, up->heard_text);
+    else if (rc == TOOL_TIMEOUT)
+        renew_note(c, c->failed, "%s has not taken it over within %s", q->child->label, tool_format_duration(up->wait, text));
+    else renew_note(c, c->failed, "%s cannot be told; it is ending, or does not read what it was told before", q->child->label);
+    return false;
+}
+
+bool renew_adjust(struct change *c, const char *service)
+{
+    struct queen **list;
+    size_t n = renew_instances(c->up, service, &list);
+    bool any = false;
+    for (size_t i = 0; i < n && !renew_broken_off(c); i++) {
+        if (renew_is_unlike(list[i]) && renew_adjust_one(c, list[i])) any = true;
+    }
+    free(list);
+    return any;
+}
+
+/* ---- restarted ------------------------------------------------------------------------------------------------ */
 
 static bool renew_starts_first(const struct queen *q, bool rolling)
 {

@@ -33,6 +33,9 @@ struct up {
     struct live *live;       /* NULL: nothing is shown yet */
     unsigned hangups;        /* that were obeyed */
     struct queen *watched;   /* by the change that is going on */
+    uint32_t watched_starts; /* of its process, when it was told something */
+    int heard;               /* as wire_answered: what came of it */
+    char heard_text[512];
     uint64_t until;          /* CLOCK_MONOTONIC: then the one that is watched is killed */
     struct up_former *former; /* instances that are gone */
     size_t former_count;
@@ -52,6 +55,8 @@ struct queen {
     const struct ap_deployment_swarm *swarm;
     uint32_t number;
     uint64_t runs; /* fingerprint of what it was started with */
+    uint64_t says; /* that of what it has taken over since, or was started with */
+    uint8_t asked; /* number of what it was last told to take over */
     struct crew_child *child;
     bool passes, drained; /* at the last look: its own process, not another one of that name */
     bool passed;          /* once at least */

@@ -163,6 +163,17 @@ static void endpoints_collect(struct health *h)
 
 /* ---- the thread --------------------------------------------------------------------------------------------------- */
 
+/* A registration may say otherwise while it stands. */
+static void instance_adjusted(struct health_instance *in, const struct ap_swarm *s, uint64_t now)
+{
+    uint64_t before = in->terms.interval;
+
+    in->terms = ap_health_terms(s, in->health->interval);
+    if (in->terms.interval == before) return;
+    if (in->due > now + in->terms.interval) in->due = now + in->terms.interval;
+    if (in->probe_due > now + in->terms.interval) in->probe_due = now + in->terms.interval;
+}
+
 /* Returns when it is due again. */
 static uint64_t instance_look(struct health_instance *in, uint64_t now)
 {
@@ -175,6 +186,7 @@ static uint64_t instance_look(struct health_instance *in, uint64_t now)
     if (in->life != 0 && (!lives || in->life != life)) instance_forget(in);
     if (!lives) return UINT64_MAX;
     if (in->life == 0) instance_begin(in, s, life);
+    else instance_adjusted(in, s, now);
     if (in->probes == 0 && now >= in->probe_due) probes_begin(in, now);
     if (in->probes == 0) next = in->probe_due;
     if (in->asked) return next; /* its transfer has a time of its own */

@@ -168,13 +168,37 @@ static void diff_add_number(struct leaves *l, const char *agent, enum ap_effect 
     diff_add(l, agent, effect, diff_line(map, key), strdup(key), diff_format("%" PRIu64, value));
 }
 
+/* The names, in their order; and the terms of each. */
+static void diff_capabilities(struct leaves *l, const struct ap_deployment_agent *a)
+{
+    const struct ap_node *list = ap_node_get(a->node, "capabilities");
+    char *names = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&names, &size);
+
+    for (size_t c = 0; c < a->capability_count; c++) {
+        const struct ap_node *item = list->kind == AP_NODE_LIST ? list->items[c] : list;
+
+        if (out != NULL) fprintf(out, "%s%s", c > 0 ? ", " : "", a->capabilities[c]);
+        for (size_t i = 0; item->kind == AP_NODE_MAP && i < item->count; i++) {
+            const char *term = item->keys[i];
+
+            if (strcmp(term, "name") == 0) continue;
+            diff_add(l, a->name, strcmp(term, "stateful") == 0 ? AP_EFFECT_RESTART : AP_EFFECT_ADJUST, item->items[i]->line,
+                     diff_format("capabilities.%s.%s", a->capabilities[c], term), diff_value(item->items[i]));
+        }
+    }
+    if (out != NULL && fclose(out) != 0) l->error = APIARY_ENOBLOCK;
+    diff_add(l, a->name, AP_EFFECT_RESTART, list->line, strdup("capabilities"), names);
+}
+
 static void diff_agent(struct leaves *l, const struct ap_deployment_agent *a)
 {
     const enum ap_effect restart = AP_EFFECT_RESTART;
 
     diff_add_text(l, a->name, restart, a->node, "kind", a->kind);
     diff_add_text(l, a->name, restart, a->node, "plugin", a->plugin);
-    diff_add_node(l, a->name, restart, "capabilities", ap_node_get(a->node, "capabilities"));
+    diff_capabilities(l, a);
     diff_add_number(l, a->name, restart, a->node, "worker", a->worker);
     diff_add_number(l, a->name, restart, a->node, "replicas", (uint64_t)ap_node_number(a->node, "replicas", 'i', 1));
     if (a->config != NULL) diff_add_map(l, a->name, "config", a->config);
@@ -213,14 +237,14 @@ static void diff_queen(struct leaves *l, const struct ap_deployment_swarm *s)
 /* A queen registers these for the coordinator, which asks. */
 static void diff_health(struct leaves *l, const struct ap_deployment_swarm *s)
 {
-    const enum ap_effect restart = AP_EFFECT_RESTART;
+    const enum ap_effect adjust = AP_EFFECT_ADJUST;
 
-    diff_add_text(l, "", restart, s->node, "health_endpoint", s->health_endpoint);
-    diff_span(l, restart, s->node, "health_check_interval", "health_check_interval", s->health_check_interval);
+    diff_add_text(l, "", AP_EFFECT_RESTART, s->node, "health_endpoint", s->health_endpoint);
+    diff_span(l, adjust, s->node, "health_check_interval", "health_check_interval", s->health_check_interval);
     if (s->health_check_timeout != 0)
-        diff_span(l, restart, s->node, "health_check_timeout", "health_check_timeout", s->health_check_timeout);
-    if (s->unhealthy_after != 0) diff_add_number(l, "", restart, s->node, "unhealthy_after", s->unhealthy_after);
-    if (s->healthy_after != 0) diff_add_number(l, "", restart, s->node, "healthy_after", s->healthy_after);
+        diff_span(l, adjust, s->node, "health_check_timeout", "health_check_timeout", s->health_check_timeout);
+    if (s->unhealthy_after != 0) diff_add_number(l, "", adjust, s->node, "unhealthy_after", s->unhealthy_after);
+    if (s->healthy_after != 0) diff_add_number(l, "", adjust, s->node, "healthy_after", s->healthy_after);
 }
 
 static int diff_swarm(const struct ap_deployment_swarm *s, struct leaves *l)
@@ -234,8 +258,8 @@ static int diff_swarm(const struct ap_deployment_swarm *s, struct leaves *l)
     diff_health(l, s);
     diff_add_text(l, "", restart, s->node, "metrics_endpoint", s->metrics_endpoint);
     diff_add_number(l, "", restart, s->node, "workers", s->workers);
-    diff_add_number(l, "", restart, s->node, "weight", s->weight);
-    diff_add_number(l, "", restart, s->node, "max_concurrent_delegations", s->max_delegations);
+    diff_add_number(l, "", AP_EFFECT_ADJUST, s->node, "weight", s->weight);
+    diff_add_number(l, "", AP_EFFECT_ADJUST, s->node, "max_concurrent_delegations", s->max_delegations);
     diff_queen(l, s);
     if (checks != NULL && checks->count > 0) diff_add_node(l, "", AP_EFFECT_NONE, "checks", checks);
     for (size_t i = 0; i < s->agent_count; i++)
@@ -440,7 +464,7 @@ void ap_differences_free(struct ap_differences *d)
     *d = (struct ap_differences){.list = NULL};
 }
 
-int ap_deployment_fingerprint(const struct ap_deployment_swarm *swarm, uint64_t *ret)
+int ap_deployment_fingerprint(const struct ap_deployment_swarm *swarm, enum ap_effect effect, uint64_t *ret)
 {
     struct leaves l;
     char *text = NULL;
@@ -453,7 +477,7 @@ int ap_deployment_fingerprint(const struct ap_deployment_swarm *swarm, uint64_t 
         const struct leaf *x = &l.list[i];
 
         /* The ends of the texts keep neighbours apart. */
-        if (x->effect == AP_EFFECT_RESTART) fprintf(out, "%s%c%s%c%s%c", x->agent, 0, x->key, 0, x->value, 0);
+        if (x->effect == effect) fprintf(out, "%s%c%s%c%s%c", x->agent, 0, x->key, 0, x->value, 0);
     }
     if (out != NULL && fclose(out) != 0) e = APIARY_ENOBLOCK;
     if (e == 0) *ret = ap_hash(text, size);
@@ -465,7 +489,8 @@ int ap_deployment_fingerprint(const struct ap_deployment_swarm *swarm, uint64_t 
 const char *ap_effect_text(enum ap_effect effect)
 {
     static const char *const texts[] = {
-        [AP_EFFECT_NONE] = "nothing is restarted", [AP_EFFECT_SCALE] = "instances are started or stopped",
+        [AP_EFFECT_NONE] = "nothing is restarted", [AP_EFFECT_ADJUST] = "applied in place",
+        [AP_EFFECT_SCALE] = "instances are started or stopped",
         [AP_EFFECT_RESTART] = "restarted",         [AP_EFFECT_START] = "started",
         [AP_EFFECT_STOP] = "drained and stopped",  [AP_EFFECT_SEGMENT] = "needs a new segment",
     };

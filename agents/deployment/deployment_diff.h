@@ -4,7 +4,10 @@
  *           order of keys or of agents.
  *           2 Agents are found again by their names, services by theirs.
  *           3 Files that a configuration names (plug-ins, programs) are not looked into.
- * EFFECT    The work of a supervisor. Most keys of a service are what its queens are started with, so they are restarted.
+ * EFFECT    1 The work of a supervisor. Most keys of a service are what its queens are started with, so they are restarted.
+ *           2 Limits, weight, the terms of the health check, and terms and rules of capabilities are applied in place: queens that
+ *           run say otherwise in the segment (ap_queen_adjust). Not whether a capability is stateful: its state would stay there.
+ *           3 Which capabilities an agent offers, and in which order, is what it is started with.
  */
 #ifndef AP_DEPLOYMENT_DIFF_H
 #define AP_DEPLOYMENT_DIFF_H
@@ -14,6 +17,7 @@
 /* In the order of their weight. */
 enum ap_effect {
     AP_EFFECT_NONE,    /* no process that runs: how many times it is started again, what checks ask */
+    AP_EFFECT_ADJUST,  /* none either: the queens take it over as they run */
     AP_EFFECT_SCALE,   /* instances are started or stopped */
     AP_EFFECT_RESTART, /* of all instances of the service */
     AP_EFFECT_START,   /* of a service that was not there */
@@ -41,9 +45,9 @@ AP_MUST_CHECK int ap_deployment_diff(const struct ap_deployment *before, const s
                                      struct ap_differences *ret);
 void ap_differences_free(struct ap_differences *d);
 
-/* A number for all that a service's queens are started with (AP_EFFECT_RESTART); two that differ have different ones.
- * APIARY_ENOBLOCK. */
-AP_MUST_CHECK int ap_deployment_fingerprint(const struct ap_deployment_swarm *swarm, uint64_t *ret);
+/* A number for all of a service that has this effect: AP_EFFECT_RESTART, what its queens are started with; AP_EFFECT_ADJUST, what
+ * they take over. Two that differ have different ones. APIARY_ENOBLOCK. */
+AP_MUST_CHECK int ap_deployment_fingerprint(const struct ap_deployment_swarm *swarm, enum ap_effect effect, uint64_t *ret);
 
 const char *ap_effect_text(enum ap_effect effect);
 const char *ap_difference_text(enum ap_difference_kind kind);

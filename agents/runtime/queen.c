@@ -10,6 +10,7 @@
 
 #include "core/text.h"
 #include "core/thread.h"
+#include "registry/monitor/health.h"
 
 #define NSEC UINT64_C(1000000000)
 #define BEAT NSEC
@@ -325,7 +326,7 @@ static int queen_use(const apiary_queen_t *name, struct apiary **client, int *se
     return q != NULL ? 0 : APIARY_ESTALE;
 }
 
-/* The one thread that stops her, until it gives up. APIARY_ESTALE: she has left; _EINVAL: another thread is at it; _EFORKED. */
+/* The one thread that stops or adjusts her. APIARY_ESTALE: she has left; _EINVAL: another thread is at it; _EFORKED. */
 static int stopping_begin(const apiary_queen_t *name, struct ap_queen **ret)
 {
     struct ap_queen *q;
@@ -356,6 +357,57 @@ static void queen_remove(struct ap_queen *q)
     ap_handle_close(q->handle);
     q->handle = NULL;
     pthread_mutex_unlock(&queens_lock);
+}
+
+/* ---- adjusted ------------------------------------------------------------------------------------------------- */
+
+static void adjust_limit(const struct ap_queen *q)
+{
+    uint32_t most = q->seg->geometry.max_concurrent_delegations, own = q->registration.max_delegations;
+
+    if (q->client->service < 0 || q->client->service != ap_service_find(q->seg, q->service)) return;
+    ap_store_relaxed(&q->client->limit, own > 0 && own < most ? own : most); /* other threads may be delegating */
+}
+
+static int adjust(struct ap_queen *q, const apiary_swarm_description_t *d, const struct ap_queen_given *given)
+{
+    struct ap_terms_conflicts conflicts = {.count = 0};
+    struct ap_swarm_registration next = q->registration;
+    int r = 0;
+    const struct ap_lane_context *c = ap_context(q->client, &r);
+
+    if (c == NULL) return r;
+    next.agents = calloc(q->agent_count, sizeof *next.agents);
+    if (next.agents == NULL) return APIARY_ENOBLOCK;
+    ap_queen_terms(&next, d);
+    next.conflicts = &conflicts;
+    for (size_t i = 0; i < q->agent_count; i++) {
+        next.agents[i] = q->rows[i];
+        next.agents[i].terms = given->terms[i];
+        next.agents[i].rules = given->rules[i];
+    }
+    r = ap_swarm_adjust(q->seg, c->lane.index, &q->registration, &next);
+    if (r == 0) {
+        memcpy(q->rows, next.agents, q->agent_count * sizeof *q->rows);
+        ap_queen_terms(&q->registration, d);
+        adjust_limit(q);
+        say_conflicts(q, &conflicts);
+    }
+    free(next.agents);
+    return r;
+}
+
+int ap_queen_adjust(const apiary_queen_t *name, const apiary_swarm_description_t *d, const struct ap_queen_given *given)
+{
+    struct ap_queen *q = NULL;
+    int r = d->weight > AP_WEIGHT_MAX || d->unhealthy_after > AP_HEALTH_TIMES_MAX || d->healthy_after > AP_HEALTH_TIMES_MAX
+                ? APIARY_EINVAL
+                : stopping_begin(name, &q);
+
+    if (r < 0) return r;
+    r = adjust(q, d, given);
+    stopping_end(q);
+    return r;
 }
 
 /* ---- the public face ------------------------------------------------------------------------------------------ */

@@ -63,6 +63,14 @@ struct ap_queen_given {
 /* apiary_queen_start. `given` is used instead of the descriptions' texts; NULL: the texts are. */
 AP_MUST_CHECK int ap_queen_start(struct apiary *a, const apiary_swarm_description_t *d, const struct ap_queen_given *given,
                                  char *message, size_t size, apiary_queen_t **ret);
+/* A queen that runs says otherwise from now on: limits, weight, terms of the health check, and, by `given` in the order of its
+ * agents, terms and rules of their capabilities. `d` has no agents. All or nothing; what is given has to be kept until the queen
+ * has stopped, or was adjusted again. APIARY_ESTALE: it has left; APIARY_EINVAL: it is being stopped, or a number is out of range;
+ * else as ap_swarm_adjust. */
+AP_MUST_CHECK int ap_queen_adjust(const apiary_queen_t *name, const apiary_swarm_description_t *d,
+                                  const struct ap_queen_given *given);
+/* Puts what of a description may change while the queen runs into her registration. */
+void ap_queen_terms(struct ap_swarm_registration *r, const apiary_swarm_description_t *d);
 /* queen_make.c. make: 0, or an error with a sentence in message. */
 AP_MUST_CHECK int ap_queen_make(struct apiary *a, const apiary_swarm_description_t *d, const struct ap_queen_given *given,
                                 char *message, size_t size, struct ap_queen **ret);

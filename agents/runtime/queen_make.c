@@ -200,6 +200,16 @@ static uint32_t make_ms(uint64_t ns)
     return ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
 }
 
+void ap_queen_terms(struct ap_swarm_registration *r, const apiary_swarm_description_t *d)
+{
+    r->max_delegations = d->max_concurrent_delegations;
+    r->weight = d->weight;
+    r->unhealthy_after = (uint16_t)d->unhealthy_after;
+    r->healthy_after = (uint16_t)d->healthy_after;
+    r->health_interval = make_ms(d->health_check_interval);
+    r->health_timeout = make_ms(d->health_check_timeout);
+}
+
 static void copy_swarm(struct ap_queen *q, const apiary_swarm_description_t *d, bool *failed)
 {
     struct ap_swarm_registration *r = &q->registration;
@@ -211,12 +221,7 @@ static void copy_swarm(struct ap_queen *q, const apiary_swarm_description_t *d, 
     r->health_endpoint = q->texts[2] = copy(d->health_endpoint, failed);
     r->metrics_endpoint = q->texts[3] = copy(d->metrics_endpoint, failed);
     r->port = d->port;
-    r->max_delegations = d->max_concurrent_delegations;
-    r->weight = d->weight;
-    r->unhealthy_after = (uint16_t)d->unhealthy_after;
-    r->healthy_after = (uint16_t)d->healthy_after;
-    r->health_interval = make_ms(d->health_check_interval);
-    r->health_timeout = make_ms(d->health_check_timeout);
+    ap_queen_terms(r, d);
     r->agents = q->rows;
     r->agent_count = d->agent_count;
     q->log = d->log;

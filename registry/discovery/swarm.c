@@ -193,30 +193,37 @@ static int record_new(struct plan *p)
     return 0;
 }
 
+/* Stores what may change while the registration stands: each word is valid on its own. */
+static void record_terms(const struct ap_segment *seg, struct ap_swarm *s, const struct ap_swarm_registration *r)
+{
+    uint32_t most = seg->geometry.max_concurrent_delegations;
+
+    /* There are no more tickets than that, so that is the bound which holds. */
+    ap_store_relaxed(&s->max_delegations, r->max_delegations < most ? r->max_delegations : most);
+    ap_store_relaxed(&s->weight, r->weight == 0 ? AP_WEIGHT : r->weight < AP_WEIGHT_MAX ? r->weight : AP_WEIGHT_MAX);
+    ap_store_relaxed(&s->unhealthy_after, r->unhealthy_after);
+    ap_store_relaxed(&s->healthy_after, r->healthy_after);
+    ap_store_relaxed(&s->health_interval, r->health_interval);
+    ap_store_relaxed(&s->health_timeout, r->health_timeout);
+}
+
 static void record_fill(const struct plan *p)
 {
     struct ap_swarm *s = ap_swarm_at(p->seg, p->swarm);
     const struct ap_swarm_registration *r = p->r;
-    uint32_t most = p->seg->geometry.max_concurrent_delegations;
 
     ap_store_relaxed(&s->service, p->service);
     ap_store_relaxed(&s->member, r->member);
     ap_store_relaxed(&s->port, r->port);
     ap_store_relaxed(&s->park, r->park);
-    /* There are no more tickets than that, so that is the bound which holds. */
-    ap_store_relaxed(&s->max_delegations, r->max_delegations < most ? r->max_delegations : most);
+    record_terms(p->seg, s, r);
     ap_store_relaxed(&s->registered, p->seg->ops->realtime());
     ap_store_relaxed(&s->beat, p->seg->ops->now());
     ap_store_relaxed(&s->up, p->seg->ops->now());
-    ap_store_relaxed(&s->weight, r->weight == 0 ? AP_WEIGHT : r->weight < AP_WEIGHT_MAX ? r->weight : AP_WEIGHT_MAX);
     ap_store_relaxed(&s->state, APIARY_STARTING);
     ap_store_relaxed(&s->leaving, 0);
     ap_store_relaxed(&s->waited, 0);
     ap_store_relaxed(&s->stuck, 0);
-    ap_store_relaxed(&s->unhealthy_after, r->unhealthy_after);
-    ap_store_relaxed(&s->healthy_after, r->healthy_after);
-    ap_store_relaxed(&s->health_interval, r->health_interval);
-    ap_store_relaxed(&s->health_timeout, r->health_timeout);
     ap_health_begin(s, p->key);
     if (!p->adopted) {
         ap_swarm_mode_begin(s, p->key);
@@ -479,6 +486,58 @@ bool ap_swarm_beat(struct ap_segment *seg, const struct ap_swarm_registration *r
     ap_store_relaxed(&s->stuck, r->stuck);
     ap_store_relaxed(&s->beat, now);
     return true;
+}
+
+/* ---- adjusted ------------------------------------------------------------------------------------------------- */
+
+static int adjust_plan(struct plan *p)
+{
+    int e = 0;
+
+    p->agents = calloc(p->r->agent_count + 1, sizeof *p->agents);
+    if (p->agents == NULL) return APIARY_ENOBLOCK;
+    for (size_t i = 0; e == 0 && i < p->r->agent_count; i++) e = plan_agent(p, i);
+    return e;
+}
+
+static bool adjust_same_offers(const struct plan *a, const struct plan *b)
+{
+    if (a->r->agent_count != b->r->agent_count) return false;
+    for (size_t i = 0; i < a->r->agent_count; i++)
+        if (strcmp(a->r->agents[i].name, b->r->agents[i].name) != 0 || a->agents[i].count != b->agents[i].count ||
+            memcmp(a->agents[i].capabilities, b->agents[i].capabilities, sizeof a->agents[i].capabilities) != 0)
+            return false;
+    return true;
+}
+
+/* Nothing fails from here on. */
+static void adjust_store(const struct plan *was, const struct plan *next, uint32_t lane, struct ap_swarm *s)
+{
+    struct ap_terms_conflicts ignored = {.count = 0}, *told = next->r->conflicts != NULL ? next->r->conflicts : &ignored;
+    uint64_t life;
+
+    record_terms(was->seg, s, next->r);
+    for (size_t i = 0; i < was->r->agent_count; i++) {
+        if (own_queue(was->seg, &was->r->agents[i], &life) == NULL) continue;
+        for (uint32_t c = 0; c < was->agents[i].count; c++)
+            ap_terms_amend(was->seg, lane, was->r->agents[i].queue, was->agents[i].capabilities[c], was->agents[i].terms[c],
+                           next->agents[i].terms[c], told);
+    }
+    ap_lanes_changed(was->seg); /* a sweep finds the tasks that wait for what they may have now */
+}
+
+int ap_swarm_adjust(struct ap_segment *seg, uint32_t lane, struct ap_swarm_registration *r, struct ap_swarm_registration *next)
+{
+    struct plan was = {.seg = seg, .r = r}, will = {.seg = seg, .r = next};
+    struct ap_swarm *s = swarm_own_record(seg, r);
+    int e = s != NULL ? adjust_plan(&was) : APIARY_ESTALE;
+
+    if (e == 0) e = adjust_plan(&will);
+    if (e == 0 && !adjust_same_offers(&was, &will)) e = APIARY_EINVAL;
+    if (e == 0) adjust_store(&was, &will, lane, s);
+    free(was.agents);
+    free(will.agents);
+    return e;
 }
 
 void ap_swarm_withdraw(struct ap_segment *seg, const struct ap_swarm_registration *r)

@@ -12,7 +12,8 @@
  *           so many that it did (healthy_after).
  *           2 Where nobody has listened there since the instance was registered, it is absent, and nothing is held against the
  *           instance: the service that it stands for does not run here, or not yet.
- * TERMS     health_interval, health_timeout, unhealthy_after and healthy_after are as registered, 0: as is usual.
+ * TERMS     health_interval, health_timeout, unhealthy_after and healthy_after are as registered, or as the queen has said since
+ *           (ap_swarm_adjust), 0: as is usual. The coordinator reads them at each look.
  * CRASH     The coordinator dies: what it had found out stands, whole, or the beginning of its reason. Its successor counts anew,
  *           and what it finds out takes the place.
  * INVARIANTS R8 what was found out is the record's own service and instance's, and its reason prints

@@ -104,15 +104,22 @@ bool ap_terms_add(uint64_t said[AP_TERMS], const struct ap_terms *more, const ch
 
 /* ---- declared ----------------------------------------------------------------------------------------------------- */
 
-/* Whether a living agent of another queue offers the capability, or is about to. */
-static bool terms_shared(const struct ap_segment *seg, uint32_t queue, uint32_t capability)
+static uint32_t terms_service(const struct ap_segment *seg, uint32_t queue)
+{
+    const struct ap_swarm *s = ap_swarm_at(seg, ap_load_relaxed(&ap_agent_at(seg, queue)->swarm));
+
+    return s != NULL ? ap_load_relaxed(&s->service) : UINT32_MAX;
+}
+
+/* Whether a living agent of another queue offers the capability, or is about to. `but`: none of this service; UINT32_MAX: any. */
+static bool terms_shared(const struct ap_segment *seg, uint32_t queue, uint32_t capability, uint32_t but)
 {
     for (uint32_t q = 0; q < seg->geometry.queues; q++) {
         uint64_t life = ap_load_acquire(&ap_queue_at(seg, q)->life); /* QUEUE-A4 pairs QUEUE-R4 */
         uint32_t state = AP_QUEUE_STATE(life);
 
         if (q != queue && (state == AP_QUEUE_OPEN || state == AP_QUEUE_CLAIMED) && ap_lane_alive(seg, AP_QUEUE_LANE(life)) &&
-            ap_agent_runs(ap_agent_at(seg, q), capability))
+            ap_agent_runs(ap_agent_at(seg, q), capability) && (but == UINT32_MAX || terms_service(seg, q) != but))
             return true;
     }
     return false;
@@ -125,6 +132,14 @@ static void terms_conflict(struct ap_segment *seg, uint32_t lane, struct ap_term
     all->count++;
 }
 
+/* They stay: nobody could tell whose words are left. */
+static void terms_flags(struct ap_capability *c, const uint64_t *said)
+{
+    ap_store_relaxed(&c->terms, 1);
+    if (said[AP_TERM_rules] != 0) ap_store_relaxed(&c->rules, 1);
+    if (said[AP_TERM_stateful] != 0) ap_or_acq_rel(&c->ways, AP_WAY_STATEFUL);
+}
+
 void ap_terms_declare(struct ap_segment *seg, uint32_t lane, uint32_t queue, uint32_t capability, const uint64_t *said,
                       struct ap_terms_conflicts *conflicts)
 {
@@ -132,9 +147,7 @@ void ap_terms_declare(struct ap_segment *seg, uint32_t lane, uint32_t queue, uin
     struct ap_capability *c = ap_capability_at(seg, capability);
 
     if (row == NULL || c == NULL) return;
-    if (said != NULL) ap_store_relaxed(&c->terms, 1); /* it stays: nobody could tell whose words are left */
-    if (said != NULL && said[AP_TERM_rules] != 0) ap_store_relaxed(&c->rules, 1);
-    if (said != NULL && said[AP_TERM_stateful] != 0) ap_or_acq_rel(&c->ways, AP_WAY_STATEFUL);
+    if (said != NULL) terms_flags(c, said);
     for (uint32_t t = 0; t < AP_TERMS && ap_load_relaxed(&c->terms) != 0; t++) {
         uint64_t *word = ap_term_word(row, t), seen = ap_load_acquire(word); /* TERMS-A1 pairs TERMS-R1 */
         uint64_t next = said != NULL ? said[t] : 0;
@@ -142,10 +155,34 @@ void ap_terms_declare(struct ap_segment *seg, uint32_t lane, uint32_t queue, uin
         for (;;) {
             uint64_t was = AP_TERM_VALUE(seen);
             /* Asked anew for each word that was seen: whoever has declared it since is there. */
-            bool shared = was != 0 && was != next && terms_shared(seg, queue, capability);
+            bool shared = was != 0 && was != next && terms_shared(seg, queue, capability, UINT32_MAX);
             if (next == 0 && (was == 0 || shared)) break;
             if (!ap_cas(word, &seen, AP_TERM_NEXT(seen, next))) continue; /* TERMS-R1 pairs TERMS-A1 */
             if (shared) terms_conflict(seg, lane, conflicts, (struct ap_terms_conflict){capability, t, was - 1});
+            break;
+        }
+    }
+}
+
+void ap_terms_amend(struct ap_segment *seg, uint32_t lane, uint32_t queue, uint32_t capability, const uint64_t was[AP_TERMS],
+                    const uint64_t said[AP_TERMS], struct ap_terms_conflicts *conflicts)
+{
+    struct ap_terms *row = ap_terms_at(seg, capability);
+    struct ap_capability *c = ap_capability_at(seg, capability);
+    uint32_t service = terms_service(seg, queue);
+
+    if (row == NULL || c == NULL || memcmp(was, said, AP_TERMS * sizeof *said) == 0) return;
+    terms_flags(c, said);
+    for (uint32_t t = 0; t < AP_TERMS; t++) {
+        uint64_t *word = ap_term_word(row, t), seen = ap_load_acquire(word); /* TERMS-A1 pairs TERMS-R1 */
+
+        while (was[t] != said[t] && AP_TERM_VALUE(seen) != said[t]) {
+            uint64_t stands = AP_TERM_VALUE(seen);
+
+            if (said[t] == 0 && (stands != was[t] || terms_shared(seg, queue, capability, service))) break;
+            if (!ap_cas(word, &seen, AP_TERM_NEXT(seen, said[t]))) continue; /* TERMS-R1 pairs TERMS-A1 */
+            if (stands != was[t] && stands != 0)
+                terms_conflict(seg, lane, conflicts, (struct ap_terms_conflict){capability, t, stands - 1});
             break;
         }
     }

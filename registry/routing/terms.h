@@ -13,10 +13,13 @@
  *           a contradiction: it is logged as an event and given back to the registrant.
  *           3 A term that the agent does not declare stays as it is while another living agent offers the capability. Otherwise
  *           it becomes 0.
+ *           4 A registrant may declare otherwise while its queue is OPEN (ap_swarm_adjust). Only terms that it declares otherwise
+ *           than before are written. One that it declares no more becomes 0, unless the word is another agent's, or a living agent
+ *           of another service offers the capability: the sisters of the same service are told the same.
  * READERS   Any, without a lock. A reader that has seen a provider's bit sees what that provider declared or something later. A
  *           value out of range counts as not declared.
  * ORDERING  TERMS-R1 word store-release pairs TERMS-A1 load-acquire of another registrant: one that sees a word sees that the
- *           queue of its writer is CLAIMED, and its agent's record. So it does not take a word away whose writer has yet to
+ *           queue of its writer is CLAIMED or OPEN, and its agent's record. So it does not take a word away whose writer has yet to
  *           publish.
  * CRASH     A registrant dies between two words: the words that it has written stand until the next declaration. Nothing is to be
  *           repaired.
@@ -133,5 +136,9 @@ struct ap_terms_conflicts {
  * each term. `said` NULL: nothing. `lane` is the caller's. */
 void ap_terms_declare(struct ap_segment *seg, uint32_t lane, uint32_t queue, uint32_t capability, const uint64_t *said,
                       struct ap_terms_conflicts *conflicts);
+/* Declares otherwise what the agent of a queue has declared of a capability: `was` and `said`, a word for each term. The queue is
+ * OPEN with a consumer of the caller's process, or CLAIMED by it. */
+void ap_terms_amend(struct ap_segment *seg, uint32_t lane, uint32_t queue, uint32_t capability, const uint64_t was[AP_TERMS],
+                    const uint64_t said[AP_TERMS], struct ap_terms_conflicts *conflicts);
 
 #endif

@@ -45,6 +45,60 @@ void before_rules(bool over)
     else if (!same_rules(&rules, &ruled[0]) && !same_rules(&rules, &ruled[1])) fail("%u rules that nobody declares", rules.count);
 }
 
+/* ---- an instance says otherwise while it stands ------------------------------------------------------------------ */
+
+static struct ap_agent_registration adjusted_agent = {.name = "one", .capabilities = ruled_names};
+static struct ap_swarm_registration adjusted = {.service = "victim", .agents = &adjusted_agent, .agent_count = 1};
+
+/* It has declared nothing yet. */
+void prepare_adjust(void)
+{
+    adjusted_agent.lane = adjusted.lane = actor.lane.index;
+    adjusted.member = actor.api->member;
+    if (ap_swarm_register(actor.seg, &adjusted) != 0) _exit(10);
+}
+
+static const struct ap_terms adjusted_terms[] = {{.balance = AP_POLICY_round_robin + 1}, {.balance = AP_POLICY_round_robin + 1}};
+
+void run_adjust(void)
+{
+    struct ap_agent_registration agent = adjusted_agent;
+    struct ap_swarm_registration next = adjusted;
+
+    agent.terms = adjusted_terms;
+    agent.rules = ruled;
+    next.agents = &agent;
+    next.weight = 7;
+    next.max_delegations = 2;
+    if (ap_swarm_adjust(actor.seg, actor.lane.index, &adjusted, &next) != 0) _exit(10);
+    if (ap_swarm_adjust(actor.seg, actor.lane.index, &next, &adjusted) != 0) _exit(11);
+}
+
+/* Each word is what it was or what it becomes. At the end what nobody else offers is as it was, and what another service offers,
+ * too, keeps what was said last. */
+void before_adjust(bool over)
+{
+    static const char *const names[] = {"echo", "other@2", "other"};
+    uint32_t weight = ap_load_relaxed(&ap_swarm_at(survivor.seg, adjusted.swarm)->weight);
+    struct ap_rules rules;
+
+    if (weight != 7 && weight != AP_WEIGHT) fail("the weight is %u", weight);
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        int at = ap_capability_find(survivor.seg, names[i], strlen(names[i]));
+        uint64_t value;
+        bool said = at >= 0 && ap_term_read(survivor.seg, (uint32_t)at, AP_TERM_balance, &value);
+
+        if (at < 0) fail("nobody offers %s", names[i]);
+        if (said && value != AP_POLICY_round_robin) fail("%s is balanced by %llu", names[i], (unsigned long long)value);
+        if (over && said != (i == 0)) fail("%s %s what it has declared", names[i], said ? "keeps" : "has lost");
+        if (at < 0 || !ap_term_read(survivor.seg, (uint32_t)at, AP_TERM_rules, &value)) continue;
+        if (!ap_rules_of(survivor.seg, (uint32_t)at, &rules)) fail("%s has rules that nobody can read", names[i]);
+        else if (!same_rules(&rules, &ruled[i > 0])) fail("%s has %u rules that nobody declares", names[i], rules.count);
+        if (ap_load_relaxed(&ap_capability_at(survivor.seg, (uint32_t)at)->rules) != 1)
+            fail("%s has declared rules, and does not say so", names[i]);
+    }
+}
+
 /* The first who declares these. */
 void run_enter_rules(void)
 {

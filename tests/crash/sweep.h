@@ -337,6 +337,9 @@ void before_homes(bool over);
 /* ---- rules.c: likewise */
 void run_register_rules(void);
 void before_rules(bool over);
+void prepare_adjust(void);
+void run_adjust(void);
+void before_adjust(bool over);
 void run_enter_rules(void);
 void other_enter_rules(void);
 void before_same_rules(bool over);

@@ -132,7 +132,7 @@ expect 0 '"services": 1' env APIARY_CONFIG="$config" apiary config check --json
 printf '%s\n' "meta_registry: {segment: $APIARY_SEGMENT, tasks: 1024}" 'swarms:' '  - service: one_service' '    workers: 1' '    weight: 50' \
     '    queen: {instances: 2}' '    agents:' "$agent" '  - {service: two_service, agents: [{name: b, kind: exec, capabilities: [b], config: {command: [cat]}}]}' \
     >"$folder/other.yaml"
-expect 0 '^one_service +changed +- +weight +100 +50 +restarted$' apiary config diff "$folder/other.yaml" --config "$config"
+expect 0 '^one_service +changed +- +weight +100 +50 +applied in place$' apiary config diff "$folder/other.yaml" --config "$config"
 for line in '^meta_registry +changed +- +tasks +[0-9]+ +1024 +needs a new segment$' '^one_service +changed +- +queen.instances +1 +2 +instances' \
     '^two_service +added +- +- +- +- +started$'; do
     grep -qE -- "$line" <<<"$output" || fail "the difference is without '$line': $output"

@@ -11,7 +11,7 @@ write_config()
         printf '%s\n' "meta_registry: {members: 64, lanes: 256, tasks: 512}" 'swarms:' \
             '  - service: steady' \
             "    agents: [{name: echo, plugin: $APIARY_BUILD/examples/echo_agent.so, capabilities: [echo]}]" \
-            '  - service: text' "    queen: {instances: $1}" "    weight: ${weight:-100}" \
+            '  - service: text' "    queen: {instances: $1}" "    version: ${version:-1.0}" \
             '    agents: [{name: upper, kind: exec, capabilities: [text.upper], config: {command: [tr, a-z, A-Z]}}]' \
             '  - service: alone' '    queen: {update: start_first}' \
             "    agents: [{name: say, kind: exec, capabilities: [say], config: {command: [sed, 's/^/$2 /']}}]"
@@ -88,8 +88,8 @@ expect 4 '' apiary delegate fresh x
 
 # ---- what has changed is applied
 
-weight=50 write_config 2 two "$fresh"
-expect 0 '^text +changed +- +weight +100 +50 +restarted$' apiary config diff "$config" --running
+version=2.0 write_config 2 two "$fresh"
+expect 0 '^text +changed +- +version +1.0 +2.0 +restarted$' apiary config diff "$config" --running
 grep -qE '^alone +changed +say +config.command .* restarted$' <<<"$output" || fail "the difference lacks the command: $output"
 grep -qE '^fresh +added .* started$' <<<"$output" || fail "the difference lacks the new service: $output"
 is 'pids text' "$text"
@@ -111,15 +111,15 @@ expect 0 'OK' apiary check --config "$config"
 first=$(pids text | awk 'NR == 1 {print $1}')
 expect 0 '' apiary drain text --instance "$first" --reason 'for a while'
 expect 0 '' apiary weight alone 77
-weight=60 write_config 2 three "$fresh"
+version=3.0 write_config 2 three "$fresh"
 kill -HUP "$up"
-until_true says 'apiary: up: revision 3 is in force: config.command of agent say of alone, weight of text|weight of text, config.command'
+until_true says 'apiary: up: revision 3 is in force: config.command of agent say of alone, version of text|version of text, config.command'
 done_with() { apiary events --kind config-applied | grep -q ": revision $1,"; }
 until_true done_with 3
 is "pids text | awk '\$1 == \"$first\" {print \$3}'" drain
 is "apiary route explain say --json | tr -d ' ' | grep -o '\"weight\":[0-9]*'" '"weight":77'
 expect 0 '' apiary resume text --instance "$first"
-weight=60 write_config 1 two
+version=3.0 write_config 1 two
 expect 0 '^fresh +removed .* drained and stopped$' apiary reload
 is 'count text' 1
 is 'count fresh' 0
@@ -144,12 +144,12 @@ expect 0 'configuration refused: revision that stays 1' apiary events --kind con
 # ---- a new instance that does not come up: the old one stays, and the next reload finds it
 
 alone=$(pids alone)
-weight=60 write_config 1 two
+version=3.0 write_config 1 two
 sed -i "s|{name: say, .*|{name: say, plugin: $plugins/abort_create.so, capabilities: [say]}]|" "$config"
 expect 1 'killed by signal 6.*; the old one stays' apiary reload
 is 'pids alone' "$alone"
 expect 0 '^two x$' apiary delegate say x
-weight=60 write_config 1 three
+version=3.0 write_config 1 three
 expect 0 '^alone/[0-9]+ has taken the place of' apiary reload
 expect 0 '^three x$' apiary delegate say x
 expect 0 '^nothing to change: revision 8' apiary reload
@@ -164,13 +164,13 @@ expect 0 . shmdump "$APIARY_SEGMENT" --verify
 # ---- the supervisor is killed in the midst of a reload: a queen still has a task
 
 mkfifo "$folder/gate"
-gated() { echo "{service: gated, weight: $1, agents: [{name: gate, plugin: $plugins/gate.so, capabilities: [gate.pass], config: {fifo: $folder/gate}}]}"; }
-weight=60 write_config 1 three "$(gated 6)"
+gated() { echo "{service: gated, version: $1, agents: [{name: gate, plugin: $plugins/gate.so, capabilities: [gate.pass], config: {fifo: $folder/gate}}]}"; }
+version=3.0 write_config 1 three "$(gated 6)"
 expect 0 '^gated/0 is started$' apiary reload
 apiary delegate gate.pass x --detach >/dev/null
 until apiary task ls 2>/dev/null | grep -q 'running.*gate.pass'; do :; done
 mapfile -t children < <(pgrep -P "$up")
-weight=60 write_config 1 three "$(gated 7)"
+version=3.0 write_config 1 three "$(gated 7)"
 start "$folder/reload" apiary reload
 reload=$last
 leaving() { apiary status --json | python3 -c '

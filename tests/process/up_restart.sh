@@ -118,7 +118,7 @@ expect 64 'SERVICE.* is missing' apiary restart
 
 before=$(instances pair)
 put "$plugins/abort_create.so"
-sed -i 's/service: pair/&\n    weight: 50/' "$config"
+sed -i 's/service: pair/&\n    version: 2.0/' "$config"
 expect 1 'the old one stays' apiary reload
 [ "$before" = "$(instances pair)" ] || fail "they have not stayed: $before; $(instances pair)"
 put "$APIARY_BUILD/examples/echo_agent.so"

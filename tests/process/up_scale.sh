@@ -77,7 +77,7 @@ is "['0', '1']"
 # ---- a reload keeps it, until the configuration says something else; back
 
 write_config 50 1
-expect 0 '^steady +changed .*restarted$' apiary config diff "$config" --running
+expect 0 '^steady +changed .*applied in place$' apiary config diff "$config" --running
 grep -q queen.instances <<<"$output" && fail "a reload would keep the number: $output"
 expect 0 '^revision 7 is in force$' apiary reload
 is "['0', '1']"

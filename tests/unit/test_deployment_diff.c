@@ -29,14 +29,19 @@ static const char *differences(const char *before, const char *after)
     return ret;
 }
 
-static uint64_t fingerprint(const char *text)
+static uint64_t fingerprint_of(const char *text, enum ap_effect effect)
 {
     struct ap_deployment *d = load(text);
     uint64_t ret = 0;
 
-    cr_assert_eq(ap_deployment_fingerprint(&d->swarms[0], &ret), 0);
+    cr_assert_eq(ap_deployment_fingerprint(&d->swarms[0], effect, &ret), 0);
     ap_deployment_free(d);
     return ret;
+}
+
+static uint64_t fingerprint(const char *text)
+{
+    return fingerprint_of(text, AP_EFFECT_RESTART);
 }
 
 #define PLAIN "swarms:\n  - service: s\n" AGENTS
@@ -65,26 +70,26 @@ Test(deployment_diff, services)
 {
     const char *two = PLAIN "  - service: t\n" AGENTS;
 
-    cr_expect_str_eq(differences(PLAIN, two), "added t - - - - 3 4\n");
-    cr_expect_str_eq(differences(two, PLAIN), "removed t - - - - 4 4\n");
+    cr_expect_str_eq(differences(PLAIN, two), "added t - - - - 4 4\n");
+    cr_expect_str_eq(differences(two, PLAIN), "removed t - - - - 5 4\n");
 }
 
 Test(deployment_diff, agents)
 {
     const char *two = S "      - {name: a, kind: echo, capabilities: c}\n      - {name: b, kind: echo, capabilities: d}\n";
 
-    cr_expect_str_eq(differences(PLAIN, two), "added s b - - - 2 5\n");
-    cr_expect_str_eq(differences(two, PLAIN), "removed s b - - - 2 5\n");
+    cr_expect_str_eq(differences(PLAIN, two), "added s b - - - 3 5\n");
+    cr_expect_str_eq(differences(two, PLAIN), "removed s b - - - 3 5\n");
 }
 
 /* Each key with what it takes. */
 Test(deployment_diff, keys)
 {
-    cr_expect_str_eq(differences(PLAIN, PLAIN "    weight: 7\n"), "changed s - weight 100 7 2 4\n");
-    cr_expect_str_eq(differences(PLAIN "    version: 1.0\n", PLAIN), "removed s - version 1.0 - 2 4\n");
-    cr_expect_str_eq(differences(PLAIN, PLAIN "    port: 4000\n"), "added s - port - 4000 2 4\n");
+    cr_expect_str_eq(differences(PLAIN, PLAIN "    weight: 7\n"), "changed s - weight 100 7 1 4\n");
+    cr_expect_str_eq(differences(PLAIN "    version: 1.0\n", PLAIN), "removed s - version 1.0 - 3 4\n");
+    cr_expect_str_eq(differences(PLAIN, PLAIN "    port: 4000\n"), "added s - port - 4000 3 4\n");
     cr_expect_str_eq(differences(PLAIN, PLAIN "    queen:\n      restart: never\n      instances: 3\n"),
-                     "changed s - queen.instances 1 3 1 6\nchanged s - queen.restart always never 0 5\n");
+                     "changed s - queen.instances 1 3 2 6\nchanged s - queen.restart always never 0 5\n");
     cr_expect_str_eq(differences(PLAIN, PLAIN "    checks: [{capability: c, expect: \"\"}]\n"),
                      "added s - checks - [{capability: c, expect: \"\"}] 0 4\n");
 }
@@ -116,11 +121,11 @@ Test(deployment_diff, keys_of_the_queen)
 Test(deployment_diff, keys_of_health)
 {
     cr_expect_str_eq(differences(PLAIN, PLAIN "    health_endpoint: http://localhost/\n"),
-                     "added s - health_endpoint - http://localhost/ 2 4\n");
+                     "added s - health_endpoint - http://localhost/ 3 4\n");
     cr_expect_str_eq(differences(PLAIN, PLAIN "    health_check_interval: 5s\n    health_check_timeout: 1s\n"),
-                     "changed s - health_check_interval 30000ms 5000ms 2 4\nadded s - health_check_timeout - 1000ms 2 5\n");
+                     "changed s - health_check_interval 30000ms 5000ms 1 4\nadded s - health_check_timeout - 1000ms 1 5\n");
     cr_expect_str_eq(differences(PLAIN "    unhealthy_after: 2\n", PLAIN "    unhealthy_after: 4\n    healthy_after: 1\n"),
-                     "added s - healthy_after - 1 2 5\nchanged s - unhealthy_after 2 4 2 4\n");
+                     "added s - healthy_after - 1 1 5\nchanged s - unhealthy_after 2 4 1 4\n");
     cr_expect_str_eq(differences(PLAIN, PLAIN "    queen: {restart_stuck: 30s}\n"),
                      "added s - queen.restart_stuck - 30000ms 0 4\n");
 }
@@ -132,14 +137,14 @@ Test(deployment_diff, deep)
                           "          command: [x, \"y\"]\n          clean: true\n";
 
     cr_expect_str_eq(differences(one, other),
-                     "added s a config.clean - true 2 9\nchanged s a config.command [x, y] [x, \"y\"] 2 8\n");
+                     "added s a config.clean - true 3 9\nchanged s a config.command [x, y] [x, \"y\"] 3 8\n");
 }
 
 Test(deployment_diff, registry)
 {
     cr_expect_str_eq(differences("meta_registry: {tasks: 128, task_timeout: 5s}\n" PLAIN,
                                  "meta_registry:\n  segment: /x\n  tasks: 256\n  port: 4200\n  task_timeout: 5000\n" PLAIN),
-                     "changed - - port 4100 4200 0 4\nadded - - segment - /x 5 2\nchanged - - tasks 128 256 5 3\n");
+                     "changed - - port 4100 4200 0 4\nadded - - segment - /x 6 2\nchanged - - tasks 128 256 6 3\n");
 }
 
 /* The number is that of what queens are started with, and of nothing else. */
@@ -149,7 +154,36 @@ Test(deployment_diff, fingerprints)
 
     cr_expect_eq(fingerprint(PLAIN "    queen: {instances: 4, restart: never}\n"), plain);
     cr_expect_eq(fingerprint(PLAIN "    checks: [{capability: c, expect: x}]\n"), plain);
-    cr_expect_neq(fingerprint(PLAIN "    weight: 99\n"), plain);
+    cr_expect_neq(fingerprint(PLAIN "    workers: 2\n"), plain);
     cr_expect_neq(fingerprint(S "      - {name: a, kind: echo, capabilities: d}\n"), plain);
     cr_expect_neq(fingerprint(S "      - {name: b, kind: echo, capabilities: c}\n"), plain);
+}
+
+/* What queens take over as they run has a number of its own. */
+Test(deployment_diff, fingerprints_in_place)
+{
+    const char *rated = S "      - {name: a, kind: echo, capabilities: [{name: c, rate: 5}]}\n";
+    uint64_t plain = fingerprint(PLAIN), adjusts = fingerprint_of(PLAIN, AP_EFFECT_ADJUST);
+
+    cr_expect_eq(fingerprint(PLAIN "    weight: 99\n"), plain);
+    cr_expect_neq(fingerprint_of(PLAIN "    weight: 99\n", AP_EFFECT_ADJUST), adjusts);
+    cr_expect_eq(fingerprint_of(PLAIN "    workers: 2\n", AP_EFFECT_ADJUST), adjusts);
+    cr_expect_eq(fingerprint(rated), plain);
+    cr_expect_neq(fingerprint_of(rated, AP_EFFECT_ADJUST), adjusts);
+}
+
+/* Terms and rules are taken over in place, but for the one that says where tasks find their state. Other names, and another order
+ * of them, are not. */
+Test(deployment_diff, terms)
+{
+#define OFFERS(list) S "      - {name: a, kind: exec, config: {command: [x]}, capabilities: " list "}\n"
+    cr_expect_str_eq(differences(OFFERS("c"), OFFERS("[{name: c}]")), "");
+    cr_expect_str_eq(differences(OFFERS("[c, d]"), OFFERS("[{name: c, rate: 5, rules: [{deny: x}]}, d]")),
+                     "added s a capabilities.c.rate - 5 1 4\nadded s a capabilities.c.rules - [{deny: x}] 1 4\n");
+    cr_expect_str_eq(differences(OFFERS("[{name: c, rate: 5}]"), OFFERS("[{name: c, rate: 6}]")),
+                     "changed s a capabilities.c.rate 5 6 1 4\n");
+    cr_expect_str_eq(differences(OFFERS("[{name: c, rate: 5}]"), OFFERS("c")), "removed s a capabilities.c.rate 5 - 1 4\n");
+    cr_expect_str_eq(differences(OFFERS("c"), OFFERS("[{name: c, stateful: true}]")),
+                     "added s a capabilities.c.stateful - true 3 4\n");
+    cr_expect_str_eq(differences(OFFERS("[c, d]"), OFFERS("[d, c]")), "changed s a capabilities c, d d, c 3 4\n");
 }

@@ -132,3 +132,101 @@ Test(terms, each_in_turn_however_much_it_has)
     cr_expect_eq(count[two.agent.queue], 5);
     ap_store_relaxed(&ap_queue_at(client->seg, one.agent.queue)->running, 0);
 }
+
+/* ---- declared otherwise while it stands --------------------------------------------------------------------------- */
+
+static void sister_enter(struct instance *i, const char *name, const struct ap_terms *terms)
+{
+    *i = (struct instance){.agent = {.name = "agent", .capabilities = work, .terms = terms, .lane = client->anchor->lane.index}};
+    i->swarm = (struct ap_swarm_registration){.service = "one", .instance = name, .lane = client->anchor->lane.index,
+                                              .member = client->member, .agents = &i->agent, .agent_count = 1,
+                                              .conflicts = &i->conflicts};
+    cr_assert_eq(ap_swarm_register(client->seg, &i->swarm), 0);
+}
+
+/* The instance says this from now on, as far as its agent's terms go. */
+static int instance_adjust(struct instance *i, const struct ap_terms *terms, uint32_t weight)
+{
+    struct ap_agent_registration agent = i->agent;
+    struct ap_swarm_registration next = i->swarm;
+    int r;
+
+    agent.terms = terms;
+    next.agents = &agent;
+    next.weight = weight;
+    i->conflicts.count = 0;
+    r = ap_swarm_adjust(client->seg, client->anchor->lane.index, &i->swarm, &next);
+    if (r != 0) return r;
+    i->agent.terms = terms;
+    i->swarm.weight = weight;
+    return 0;
+}
+
+Test(terms, an_instance_says_otherwise_while_it_stands)
+{
+    struct instance one, two;
+    uint64_t life;
+
+    sister_enter(&one, "0", turns);
+    sister_enter(&two, "1", turns);
+    life = ap_queue_at(client->seg, one.agent.queue)->life;
+    cr_assert_eq(instance_adjust(&one, loads, 30), 0);
+    cr_assert_eq(instance_adjust(&two, loads, 40), 0);
+    cr_expect_eq(balance_of("work"), AP_POLICY_least_loaded);
+    cr_expect_eq(balance_of("work@2"), AP_POLICY_least_loaded);
+    cr_expect_eq(one.conflicts.count + two.conflicts.count, 0, "sisters do not contradict each other");
+    cr_expect_eq(events_of(AP_EVENT_TERMS_CHANGED), 0);
+    cr_expect_eq(ap_swarm_weight(ap_swarm_at(client->seg, one.swarm.swarm)), 30);
+    cr_expect_eq(ap_swarm_weight(ap_swarm_at(client->seg, two.swarm.swarm)), 40);
+    cr_expect_eq(ap_queue_at(client->seg, one.agent.queue)->life, life, "its queue is the same");
+    cr_assert_eq(instance_adjust(&one, nothing, 30), 0);
+    cr_expect_eq(balance_of("work"), AP_POLICY_OTHERWISE, "though its sister still offers it: she is told, too");
+    cr_assert_eq(instance_adjust(&two, nothing, 40), 0);
+    cr_expect_eq(balance_of("work"), AP_POLICY_OTHERWISE);
+    assert_sound();
+}
+
+Test(terms, what_others_have_declared_is_not_taken_back)
+{
+    struct instance one, two;
+
+    instance_enter(&one, "one", work, turns);
+    instance_enter(&two, "two", work, loads);
+    cr_assert_eq(instance_adjust(&one, nothing, 100), 0);
+    cr_expect_eq(balance_of("work"), AP_POLICY_least_loaded, "it is another one's by then");
+    cr_assert_eq(instance_adjust(&one, loads, 100), 0);
+    cr_assert_eq(instance_adjust(&one, nothing, 100), 0);
+    cr_expect_eq(balance_of("work"), AP_POLICY_least_loaded, "another service offers it, and may have said the same");
+    cr_expect_eq(one.conflicts.count, 0);
+    cr_assert_eq(instance_adjust(&one, turns, 100), 0);
+    cr_expect_eq(balance_of("work"), AP_POLICY_round_robin);
+    cr_expect_eq(one.conflicts.count, 2, "of work@2, and of work");
+    cr_expect_eq(one.conflicts.list[0].before, AP_POLICY_least_loaded);
+    assert_sound();
+}
+
+Test(terms, what_is_not_the_same_registration_is_not_adjusted)
+{
+    static const char *const more[] = {"work@2", "other", "third", NULL};
+    static const struct ap_terms three[3];
+    struct instance one;
+    struct ap_agent_registration agent;
+    struct ap_swarm_registration next;
+
+    instance_enter(&one, "one", work, turns);
+    agent = one.agent;
+    next = one.swarm;
+    next.agents = &agent;
+    next.weight = 9;
+    agent.capabilities = more;
+    agent.terms = three;
+    cr_expect_eq(ap_swarm_adjust(client->seg, client->anchor->lane.index, &one.swarm, &next), APIARY_EINVAL);
+    agent = one.agent;
+    agent.name = "stranger";
+    cr_expect_eq(ap_swarm_adjust(client->seg, client->anchor->lane.index, &one.swarm, &next), APIARY_EINVAL);
+    cr_expect_eq(ap_swarm_weight(ap_swarm_at(client->seg, one.swarm.swarm)), 100, "nothing of it was applied");
+    cr_expect_eq(balance_of("work"), AP_POLICY_round_robin);
+    instance_leave(&one);
+    cr_expect_eq(instance_adjust(&one, loads, 9), APIARY_ESTALE);
+    assert_sound();
+}
