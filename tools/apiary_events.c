@@ -1,4 +1,6 @@
-/* tools/apiary_events.c - apiary events: what has changed or was repaired, as the segment's log still tells it. */
+/* tools/apiary_events.c - apiary events: what has changed or was repaired, as the coordinator has kept it, and as the segment's log
+ * still tells what it has not.
+ */
 #include "tools/apiary.h"
 
 #include <ctype.h>
@@ -6,309 +8,280 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
-#include "registry/discovery/discovery.h"
-#include "registry/routing/terms.h"
-#include "shm/event.h"
+#include "tools/common_state.h"
+#include "tools/history.h"
 
 #define ROUND_MS 100
 /* A number whose record does not come within so many rounds belongs to a writer that died meanwhile. */
 #define ROUNDS_OF_GRACE 20
 
-static const struct kind {
-    const char *name, *text, *means[2];
-} kinds[AP_EVENT_KINDS] = {
-#define X(name, text, a, b) [AP_EVENT_##name] = {#name, text, {a, b}},
-    AP_EVENTS(X)
-#undef X
-};
-
-struct wanted {
-    uint64_t since; /* CLOCK_REALTIME */
-    const char *kind, *service;
+/* The question, and where the answer is looked for. */
+struct events {
+    const struct tool *t;
+    const struct ap_segment *seg; /* NULL: there is no segment (any more) */
+    struct history_wanted wanted;
     uint64_t most; /* the newest so many */
     bool follow;
+    char *folder; /* of the history; NULL: there is none */
+    json_t *list; /* NULL: lines */
+    struct event_told *fresh; /* what the log has and the history has not */
+    size_t fresh_count, fresh_room;
+    uint64_t next; /* the number with which following begins */
 };
 
-struct told {
-    char about[2][APIARY_CAPABILITY_MAX + 3 * APIARY_NAME_MAX + 16];
-    bool named[2]; /* not by its number */
-    char service[APIARY_NAME_MAX + 1]; /* "": of none */
-};
+/* ---- what is told ------------------------------------------------------------------------------------------------ */
 
-/* "SWARM_DIED" is typed, and printed, as "swarm-died". */
-static const char *kind_name(uint32_t kind, char ret[32])
+static void tell_line(uint64_t at, const char *text)
 {
-    size_t i = 0;
+    char time[32];
 
-    for (const char *c = kinds[kind].name; *c != '\0' && i < 31; c++) ret[i++] = *c == '_' ? '-' : (char)tolower((unsigned char)*c);
-    ret[i] = '\0';
-    return ret;
+    printf("%s  %s\n", tool_format_time(at, time), text);
 }
 
-static int kind_find(const struct tool *t, const struct tool_usage *usage, const char *text)
+/* One of the history. */
+static void tell_row(void *user, const struct history_row *row)
 {
-    char name[32], *all = tool_strdup("");
-    int rc;
+    struct events *ev = user;
+    json_t *o;
 
-    for (uint32_t kind = 1; kind < AP_EVENT_KINDS; kind++) {
-        char *more = tool_format("%s%s%s", all, kind > 1 ? ", " : "", kind_name(kind, name));
-
-        free(all);
-        all = more;
-        if (strcmp(name, text) != 0) continue;
-        free(all);
-        return TOOL_GO_ON;
+    if (ev->list == NULL) {
+        tell_line(row->time, row->text);
+        return;
     }
-    rc = tool_usage_error(t, usage, "'%s' is not a kind of event; there are %s", text, all);
-    free(all);
+    o = json_loads(row->json, 0, NULL);
+    if (o != NULL) json_array_append_new(ev->list, o);
+    else tool_warn(ev->t, "a kept event is no JSON: %s", row->text);
+}
+
+/* One of the log. */
+static void tell_told(struct events *ev, const struct event_told *told)
+{
+    if (ev->list != NULL) json_array_append(ev->list, told->json);
+    else tell_line(told->time, told->text);
+}
+
+/* The event with this number, if its record is there: 1 it is wanted, and is to be freed; 0 it is not; -1 there is none. */
+static int event_look(const struct events *ev, uint64_t number, struct event_told *ret)
+{
+    const struct history_wanted *w = &ev->wanted;
+    struct ap_event e;
+    int found = 1;
+
+    if (ap_event_read(ev->seg, number, &e) != 1) return -1;
+    if (e.time < w->since || !event_tell(ev->seg, &e, ret)) return 0;
+    if (w->kind != NULL && strcmp(ret->kind, w->kind) != 0) found = 0;
+    if (w->service != NULL && strcmp(ret->service, w->service) != 0) found = 0;
+    if (found == 1) return 1;
+    event_told_free(ret);
+    return 0;
+}
+
+/* ---- the log ------------------------------------------------------------------------------------------------------ */
+
+static void fresh_add(struct events *ev, const struct event_told *told)
+{
+    if (ev->fresh_count == ev->fresh_room) {
+        ev->fresh_room = ev->fresh_room > 0 ? 2 * ev->fresh_room : 64;
+        ev->fresh = tool_realloc(ev->fresh, ev->fresh_room * sizeof *ev->fresh);
+    }
+    ev->fresh[ev->fresh_count++] = *told;
+}
+
+/* A follower waits for a record that is being written: it goes on from there. */
+static void fresh_collect(struct events *ev, const struct history_cursor *at)
+{
+    uint64_t end = ap_load_acquire(&ev->seg->header->event_next); /* EVENT-A1 pairs EVENT-R1 */
+    uint64_t begin = event_log_begins(ev->seg, end);
+    struct event_told told;
+
+    for (size_t i = 0; i < at->count; i++)
+        if (at->holes[i] >= begin && event_look(ev, at->holes[i], &told) == 1) fresh_add(ev, &told);
+    for (ev->next = at->next > begin ? at->next : begin; ev->next < end; ev->next++) {
+        int found = event_look(ev, ev->next, &told);
+
+        if (found == 1) fresh_add(ev, &told);
+        if (found < 0 && ev->follow) return;
+    }
+}
+
+/* Only the newest of them are wanted. */
+static uint64_t fresh_limit(struct events *ev)
+{
+    size_t drop = ev->fresh_count > ev->most ? ev->fresh_count - (size_t)ev->most : 0;
+
+    for (size_t i = 0; i < drop; i++) event_told_free(&ev->fresh[i]);
+    if (drop > 0) memmove(ev->fresh, ev->fresh + drop, (ev->fresh_count - drop) * sizeof *ev->fresh);
+    ev->fresh_count -= drop;
+    return ev->most == UINT64_MAX ? UINT64_MAX : ev->most - ev->fresh_count;
+}
+
+/* The log is read within the history's moment: nothing is told twice that is kept meanwhile. */
+static uint64_t kept(void *user, const struct history_cursor *at)
+{
+    struct events *ev = user;
+    uint64_t begin;
+
+    if (ev->seg != NULL) {
+        begin = event_log_begins(ev->seg, ap_load_acquire(&ev->seg->header->event_next)); /* EVENT-A1 pairs EVENT-R1 */
+        if (begin > at->next) tool_warn(ev->t, "%" PRIu64 " events were overwritten before they were kept", begin - at->next);
+        fresh_collect(ev, at);
+    }
+    return fresh_limit(ev);
+}
+
+/* Without a history: how far back the log goes. */
+static void tell_log_only(const struct events *ev)
+{
+    uint64_t end = ap_load_acquire(&ev->seg->header->event_next), since = 0; /* EVENT-A1 pairs EVENT-R1 */
+    char time[32];
+    struct ap_event e;
+
+    for (uint64_t number = event_log_begins(ev->seg, end); number < end && since == 0; number++)
+        if (ap_event_read(ev->seg, number, &e) == 1) since = e.time;
+    tool_warn(ev->t, "no apiaryd has kept events in %s (--state names another folder): only the segment's log was read, which %s%s",
+              ev->folder != NULL ? ev->folder : "a home of this user, who has none", since != 0 ? "goes back to " : "is empty",
+              since != 0 ? tool_format_time(since, time) : "");
+}
+
+/* ---- the command's parts ------------------------------------------------------------------------------------------ */
+
+/* 1: there is a history. */
+static int events_collect(struct events *ev, uint64_t *ret_rotated)
+{
+    const struct history_reader reader = {.kept = kept, .row = tell_row, .user = ev};
+    char why[HISTORY_WHY], identity[HISTORY_IDENTITY] = "";
+    int rc = 0;
+
+    *ret_rotated = 0;
+    if (ev->seg != NULL) history_identity(ev->seg, identity);
+    if (ev->folder != NULL)
+        rc = history_read(ev->folder, ev->seg != NULL ? identity : NULL, &ev->wanted, &reader, ret_rotated, why);
+    if (rc < 0) tool_warn(ev->t, "%s", why);
+    if (rc == 0 && ev->seg != NULL) tell_log_only(ev);
+    if (rc != 1 && ev->seg != NULL) fresh_collect(ev, &(struct history_cursor){.next = 1});
+    if (rc != 1) (void)fresh_limit(ev);
+    for (size_t i = 0; i < ev->fresh_count; i++) {
+        tell_told(ev, &ev->fresh[i]);
+        event_told_free(&ev->fresh[i]);
+    }
+    free(ev->fresh);
+    ev->fresh = NULL;
+    ev->fresh_count = ev->fresh_room = 0;
     return rc;
 }
 
-/* ---- who and what: a row of the segment is named as it is now -------------------------------------------------- */
-
-static bool about_swarm(const struct ap_segment *seg, uint64_t row, struct told *told, char *ret, size_t size)
+static int events_list(struct events *ev)
 {
-    struct swarm_view swarm;
+    json_t *log = json_null();
+    uint64_t rotated, next, overwritten = 0;
+    int rc;
 
-    if (row > UINT32_MAX || !view_swarm(seg, (uint32_t)row, &swarm)) return false;
-    ap_text_copy(told->service, swarm.service, sizeof told->service);
-    snprintf(ret, size, "%s/%s", swarm.service, swarm.instance);
-    return true;
-}
-
-static bool about_queue(const struct ap_segment *seg, uint64_t row, struct told *told, char *ret, size_t size)
-{
-    struct agent_view agent;
-
-    if (row > UINT32_MAX || !view_agent(seg, (uint32_t)row, &agent)) return false;
-    ap_text_copy(told->service, agent.swarm.service, sizeof told->service);
-    snprintf(ret, size, "%s/%s/%s", agent.swarm.service, agent.swarm.instance, agent.name);
-    return true;
-}
-
-static bool about_capability(const struct ap_segment *seg, uint64_t row, struct told *told, char *ret, size_t size)
-{
-    char name[APIARY_CAPABILITY_MAX + 1];
-
-    (void)told;
-    if (row >= AP_REGISTRY_NUMBER(&seg->geometry, CAPABILITIES)) return false;
-    ap_capability_name(seg, (uint32_t)row, name);
-    snprintf(ret, size, "%s", name);
-    return *name != '\0';
-}
-
-static bool about_service(const struct ap_segment *seg, uint64_t row, struct told *told, char *ret, size_t size)
-{
-    char name[APIARY_NAME_MAX + 1];
-
-    if (row >= seg->sections[AP_SECTION_SERVICES].count) return false;
-    ap_service_name(seg, (uint32_t)row, name);
-    ap_text_copy(told->service, name, sizeof told->service);
-    snprintf(ret, size, "%s", name);
-    return *name != '\0';
-}
-
-static bool about_mode(const struct ap_segment *seg, uint64_t mode, struct told *told, char *ret, size_t size)
-{
-    (void)seg;
-    (void)told;
-    if (mode > INT32_MAX) return false;
-    snprintf(ret, size, "%s", tool_mode_name((int)mode));
-    return true;
-}
-
-static bool about_term(const struct ap_segment *seg, uint64_t term, struct told *told, char *ret, size_t size)
-{
-    (void)seg;
-    (void)told;
-    if (term >= AP_TERMS) return false;
-    snprintf(ret, size, "%s", ap_term_rows[term].key);
-    return true;
-}
-
-/* The answer of a health endpoint (tools/apiaryd_health.h). */
-static bool about_answer(const struct ap_segment *seg, uint64_t answer, struct told *told, char *ret, size_t size)
-{
-    static const char *const none[] = {"no answer in time", "nobody listens there", "the exchange broke off"};
-
-    (void)seg;
-    (void)told;
-    if (answer < sizeof none / sizeof *none) snprintf(ret, size, "%s", none[answer]);
-    else snprintf(ret, size, "status %" PRIu64, answer);
-    return true;
-}
-
-static bool about_span(const struct ap_segment *seg, uint64_t span, struct told *told, char *ret, size_t size)
-{
-    char text[32];
-
-    (void)seg;
-    (void)told;
-    snprintf(ret, size, "for %s", tool_format_duration(span, text));
-    return true;
-}
-
-static bool about_one(const struct ap_segment *seg, const char *means, uint64_t value, struct told *told, char *ret, size_t size)
-{
-    static const struct {
-        const char *means;
-        bool (*tell)(const struct ap_segment *seg, uint64_t value, struct told *told, char *ret, size_t size);
-    } known[] = {{"swarm", about_swarm}, {"queue", about_queue}, {"capability", about_capability}, {"service", about_service},
-                 {"mode", about_mode}, {"term", about_term}, {"answer", about_answer}, {"stuck for", about_span}};
-
-    *ret = '\0';
-    if (*means == '\0') return false;
-    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
-        if (strcmp(known[i].means, means) == 0 && known[i].tell(seg, value, told, ret, size)) return true;
-    snprintf(ret, size, "%s %" PRIu64, means, value);
-    return false;
-}
-
-static void about(const struct ap_segment *seg, const struct ap_event *e, struct told *ret)
-{
-    *ret->service = '\0';
-    for (unsigned i = 0; i < 2; i++)
-        ret->named[i] = about_one(seg, kinds[e->kind].means[i], i == 0 ? e->a : e->b, ret, ret->about[i], sizeof ret->about[i]);
-}
-
-/* ---- the log ---------------------------------------------------------------------------------------------------- */
-
-static bool event_wanted(const struct ap_segment *seg, const struct wanted *w, const struct ap_event *e, struct told *told)
-{
-    char name[32];
-
-    if (e->kind == AP_EVENT_NONE || e->kind >= AP_EVENT_KINDS || e->time < w->since) return false;
-    if (w->kind != NULL && strcmp(kind_name(e->kind, name), w->kind) != 0) return false;
-    about(seg, e, told);
-    return w->service == NULL || strcmp(told->service, w->service) == 0;
-}
-
-static json_t *event_json(const struct ap_event *e, const struct told *told)
-{
-    char name[32], time[32];
-    json_t *o = json_pack("{s:I, s:s, s:s, s:s}", "number", (json_int_t)e->number, "time", tool_format_time(e->time, time), "kind",
-                          kind_name(e->kind, name), "text", kinds[e->kind].text);
-
-    json_t *of = json_object(), *names = json_object();
-
-    json_object_set_new(o, "service", *told->service != '\0' ? tool_json_text(told->service) : json_null());
-    for (unsigned i = 0; i < 2; i++) {
-        const char *means = kinds[e->kind].means[i];
-
-        if (*means != '\0') json_object_set_new(of, means, json_integer((json_int_t)(i == 0 ? e->a : e->b)));
-        if (told->named[i]) json_object_set_new(names, means, tool_json_text(told->about[i]));
+    if (ev->seg != NULL) {
+        next = ap_load_relaxed(&ev->seg->header->event_next);
+        overwritten = event_log_begins(ev->seg, next) - 1;
+        log = json_integer((json_int_t)ev->seg->geometry.events);
     }
-    json_object_set_new(o, "of", of);
-    json_object_set_new(o, "names", names);
-    return o;
+    rc = events_collect(ev, &rotated);
+    if (ev->list == NULL || (rc == 0 && ev->seg == NULL)) {
+        json_decref(log);
+        if (rc == 0 && ev->seg == NULL) return tool_fail(ev->t, TOOL_NO_SEGMENT, "nothing is kept in %s yet", ev->folder);
+        return rc < 0 ? TOOL_FAILED : TOOL_OK;
+    }
+    int whole = tool_json_print(json_pack("{s:s, s:o, s:I, s:s?, s:I, s:o}", "segment", tool_segment(ev->t, NULL), "room", log,
+                                          "overwritten", (json_int_t)overwritten, "kept_in", rc > 0 ? ev->folder : NULL, "rotated",
+                                          (json_int_t)rotated, "events", json_incref(ev->list)));
+    return rc < 0 ? TOOL_FAILED : whole;
 }
 
-static void event_line(const struct ap_event *e, const struct told *told)
+/* Prints and empties the list. */
+static int list_flush(struct events *ev)
 {
-    char time[32];
-    char *text = tool_format("%s%s%s", told->about[0], *told->about[1] != '\0' ? ", " : "", told->about[1]);
-    char *shown = tool_printable(text, strlen(text));
+    int rc = TOOL_OK;
 
-    printf("%s  %s%s%s\n", tool_format_time(e->time, time), kinds[e->kind].text, *shown != '\0' ? ": " : "", shown);
-    free(shown);
-    free(text);
+    for (size_t i = 0; i < json_array_size(ev->list) && rc == TOOL_OK; i++)
+        rc = tool_json_print(json_incref(json_array_get(ev->list, i)));
+    if (ev->list != NULL) json_array_clear(ev->list);
+    return rc == TOOL_OK ? tool_finish(ev->t, TOOL_OK) : rc;
 }
 
-/* The oldest number that the log may still have. */
-static uint64_t log_begins(const struct ap_segment *seg, uint64_t end)
+/* Those from ev->next on, as far as they are written. */
+static void follow_round(struct events *ev, unsigned *waited)
 {
-    return end > seg->geometry.events ? end - seg->geometry.events : 1;
-}
+    uint64_t end = ap_load_acquire(&ev->seg->header->event_next); /* EVENT-A1 pairs EVENT-R1 */
+    uint64_t begin = event_log_begins(ev->seg, end);
+    struct event_told told;
 
-/* Those from *next on, as far as they are written, into `list` or onto standard output. */
-static void events_tell(const struct ap_segment *seg, const struct wanted *w, uint64_t *next, unsigned *waited, json_t *list)
-{
-    uint64_t end = ap_load_acquire(&seg->header->event_next); /* EVENT-A1 pairs EVENT-R1 */
-    struct told told;
-    struct ap_event e;
+    if (begin > ev->next) {
+        tool_warn(ev->t, "%" PRIu64 " events were overwritten before they were read", begin - ev->next);
+        ev->next = begin;
+    }
+    for (; ev->next < end; ev->next++) {
+        int found = event_look(ev, ev->next, &told);
 
-    if (*next < log_begins(seg, end)) *next = log_begins(seg, end);
-    for (; *next < end; (*next)++) {
-        if (ap_event_read(seg, *next, &e) != 1) {
-            if (w->follow && ++*waited < ROUNDS_OF_GRACE) return; /* it is being written */
-            continue;
+        if (found < 0 && ++*waited < ROUNDS_OF_GRACE) return; /* it is being written */
+        if (found == 1) {
+            tell_told(ev, &told);
+            event_told_free(&told);
         }
         *waited = 0;
-        if (!event_wanted(seg, w, &e, &told)) continue;
-        if (list != NULL) json_array_append_new(list, event_json(&e, &told));
-        else event_line(&e, &told);
     }
 }
 
-/* Where `most` of what is wanted begin: each is read, from the newest back. */
-static uint64_t newest_begin(const struct ap_segment *seg, const struct wanted *w)
-{
-    uint64_t end = ap_load_acquire(&seg->header->event_next), begin = log_begins(seg, end), count = 0; /* EVENT-A1 pairs EVENT-R1 */
-    struct told told;
-    struct ap_event e;
-
-    if (w->most == UINT64_MAX) return begin;
-    for (uint64_t number = end; number > begin; number--) {
-        if (count == w->most) return number;
-        count += ap_event_read(seg, number - 1, &e) == 1 && event_wanted(seg, w, &e, &told);
-    }
-    return begin;
-}
-
-static int events_follow(const struct tool *t, const struct ap_segment *seg, const struct wanted *w, uint64_t next)
+static int events_follow(struct events *ev)
 {
     unsigned waited = 0;
+    uint64_t rotated;
+    int rc = events_collect(ev, &rotated);
 
-    for (;;) {
-        json_t *list = t->json ? json_array() : NULL;
-        uint64_t lost = log_begins(seg, ap_load_relaxed(&seg->header->event_next));
-        int rc;
-
-        if (lost > next && next > 1) tool_warn(t, "%" PRIu64 " events were overwritten before they were read", lost - next);
-        events_tell(seg, w, &next, &waited, list);
-        for (size_t i = 0; i < json_array_size(list); i++) {
-            rc = tool_json_print(json_incref(json_array_get(list, i)));
-            if (rc != TOOL_OK) break;
-        }
-        json_decref(list);
-        rc = tool_finish(t, TOOL_OK);
-        if (rc != TOOL_OK) return rc;
-        if (ap_segment_removed(seg)) return tool_fail(t, TOOL_NO_SEGMENT, "%s was removed", tool_segment(t, NULL));
+    for (rc = list_flush(ev); rc == TOOL_OK; rc = list_flush(ev)) {
+        if (ap_segment_removed(ev->seg)) return tool_fail(ev->t, TOOL_NO_SEGMENT, "%s was removed", tool_segment(ev->t, NULL));
         poll(NULL, 0, ROUND_MS);
+        follow_round(ev, &waited);
     }
-}
-
-static int events_list(const struct tool *t, const struct ap_segment *seg, const struct wanted *w, uint64_t next)
-{
-    uint64_t lost = log_begins(seg, ap_load_relaxed(&seg->header->event_next)) - 1;
-    json_t *list = t->json ? json_array() : NULL;
-    unsigned waited = 0;
-
-    events_tell(seg, w, &next, &waited, list);
-    if (!t->json) return TOOL_OK;
-    return tool_json_print(json_pack("{s:s, s:I, s:I, s:o}", "segment", tool_segment(t, NULL), "room",
-                                     (json_int_t)seg->geometry.events, "overwritten", (json_int_t)lost, "events", list));
+    return rc;
 }
 
 /* A span before now, or a time as this command prints it. */
 static int since_parse(const char *text, uint64_t *ret)
 {
+    static const char *const forms[] = {"%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%MZ", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d"};
     uint64_t now = ap_ops_system.realtime(), span;
-    struct tm tm = {0};
-    const char *end;
-    time_t seconds;
 
     if (tool_duration(text, &span) == 0) {
         *ret = span < now ? now - span : 0;
         return 0;
     }
-    end = strptime(text, "%Y-%m-%dT%H:%M:%SZ", &tm);
-    if (end == NULL || *end != '\0') return APIARY_EINVAL;
-    seconds = timegm(&tm);
-    if (seconds < 0) return APIARY_EINVAL;
-    *ret = (uint64_t)seconds * UINT64_C(1000000000);
-    return 0;
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+        struct tm tm = {.tm_isdst = -1};
+        const char *end = strptime(text, forms[i], &tm);
+        time_t seconds;
+
+        if (end == NULL || *end != '\0') continue;
+        seconds = i < 2 ? timegm(&tm) : mktime(&tm); /* without a Z it is this machine's time */
+        if (seconds < 0) return APIARY_EINVAL;
+        *ret = (uint64_t)seconds * UINT64_C(1000000000);
+        return 0;
+    }
+    return APIARY_EINVAL;
+}
+
+/* Without a segment its history is still there; with neither, this says so. */
+static int events_attach(struct events *ev, apiary_t **ret)
+{
+    apiary_attach_options_t options = {.struct_size = sizeof options, .kind = APIARY_TOOL, .read_only = true};
+    char *path = ev->folder != NULL ? tool_format("%s/%s", ev->folder, HISTORY_FILE) : NULL;
+    bool history = path != NULL && access(path, F_OK) == 0;
+    int rc;
+
+    free(path);
+    if (!history || ev->follow) rc = tool_attach(ev->t, tool_segment(ev->t, NULL), true, ret);
+    else if ((rc = apiary_attach(tool_segment(ev->t, NULL), &options, ret)) < 0)
+        tool_warn(ev->t, "%s: %s; what is kept is told", tool_segment(ev->t, NULL), apiary_strerror(rc));
+    if (*ret != NULL) ev->seg = (*ret)->seg;
+    return history && !ev->follow ? TOOL_OK : rc;
 }
 
 int cmd_events(struct tool *t, int argc, char **argv)
@@ -317,36 +290,52 @@ int cmd_events(struct tool *t, int argc, char **argv)
         .command = "events",
         .arguments = "",
         .what = "Shows what has changed or was repaired: who came, went and died, what became of its tasks, what was set.",
-        .more = "The log is the segment's own and bounded: newer events take the place of the oldest. Rows are named as they "
-                "are now.",
+        .more = "Those that apiaryd has kept are read from its folder, with the names of then; the others from the segment's own\n"
+                "log, which is bounded.",
         .json = true,
     };
-    const char *since = NULL, *last = NULL;
-    struct wanted w = {.most = UINT64_MAX};
+    const char *since = NULL, *last = NULL, *state = NULL;
+    struct events ev = {.t = t, .most = UINT64_MAX};
     const struct tool_option options[] = {
-        {"since", 0, "TIME", "only those from then on: a span such as 10m, or 2025-01-31T12:00:00Z", &since, NULL},
-        {"service", 0, "NAME", "only those of its instances and agents", &w.service, NULL},
-        {"kind", 0, "KIND", "only those of this kind: swarm-died, say", &w.kind, NULL},
+        {"since", 0, "TIME", "only those from then on: a span such as 10m, or 2025-01-31T12:00 (with Z: of UTC)", &since, NULL},
+        {"service", 0, "NAME", "only those of its instances and agents", &ev.wanted.service, NULL},
+        {"kind", 0, "KIND", "only those of this kind: swarm-died, say", &ev.wanted.kind, NULL},
         {"last", 'n', "NUMBER", "only the newest so many", &last, NULL},
-        {"follow", 'f', NULL, "go on with what comes", NULL, &w.follow},
-        {.name = NULL}};
+        {"follow", 'f', NULL, "go on with what comes", NULL, &ev.follow},
+        {"state", 0, "DIR", "apiaryd's folder [$STATE_DIRECTORY, else $XDG_STATE_HOME/apiary, else ~/.local/state/apiary]", &state,
+         NULL},
+        {.name = NULL},
+    };
     apiary_t *a = NULL;
-    char *end;
     int rc = tool_parse(t, &usage, options, &argc, &argv);
 
     if (rc != TOOL_GO_ON) return rc;
-    if (since != NULL && since_parse(since, &w.since) < 0)
-        return tool_usage_error(t, &usage, "--since: '%s' is neither a span such as 10m nor a time such as 2025-01-31T12:00:00Z",
-                                since);
-    if (w.kind != NULL && (rc = kind_find(t, &usage, w.kind)) != TOOL_GO_ON) return rc;
+    if (since != NULL && since_parse(since, &ev.wanted.since) < 0)
+        return tool_usage_error(
+            t, &usage, "--since: '%s' is neither a span ('90s', '10m', '1h') nor a time ('2025-01-31T12:00:00Z')", since);
+    if (ev.wanted.kind != NULL && !event_kind_known(ev.wanted.kind)) {
+        char *all = event_kinds();
+
+        rc = tool_usage_error(t, &usage, "'%s' is not a kind of event; there are %s", ev.wanted.kind, all);
+        free(all);
+        return rc;
+    }
     if (last != NULL) {
-        w.most = strtoull(last, &end, 10);
+        char *end;
+
+        ev.most = strtoull(last, &end, 10);
         if (!isdigit((unsigned char)*last) || *end != '\0')
             return tool_usage_error(t, &usage, "--last: '%s' is not a number", last);
     }
-    rc = tool_attach(t, tool_segment(t, NULL), true, &a);
-    if (rc != TOOL_OK) return rc;
-    rc = w.follow ? events_follow(t, a->seg, &w, newest_begin(a->seg, &w)) : events_list(t, a->seg, &w, newest_begin(a->seg, &w));
+    ev.folder = tool_state_find(state, tool_segment(t, NULL), HISTORY_FILE);
+    rc = events_attach(&ev, &a);
+    if (rc == TOOL_OK) {
+        ev.list = t->json ? json_array() : NULL;
+        rc = ev.follow ? events_follow(&ev) : events_list(&ev);
+        json_decref(ev.list);
+        rc = tool_finish(t, rc);
+    }
     apiary_detach(a);
-    return tool_finish(t, rc);
+    free(ev.folder);
+    return rc;
 }

@@ -21,7 +21,7 @@ struct up {
     struct ap_deployment *d;        /* in force */
     struct ap_deployment *former_d; /* until a change of the configuration is over: instances that leave are of it */
     struct config_keeper config;
-    const char *path, *segment, *level;
+    const char *path, *segment, *level, *state; /* state: --state */
     struct crew *crew;
     apiary_t *a;
     struct check_rows rows;

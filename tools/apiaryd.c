@@ -23,8 +23,10 @@
 #include "registry/client/client.h"
 #include "registry/monitor/monitor.h"
 #include "shm/pool.h"
+#include "tools/apiaryd_events.h"
 #include "tools/apiaryd_health.h"
 #include "tools/common.h"
+#include "tools/common_state.h"
 
 static const struct tool_usage usage = {
     .arguments = "",
@@ -35,7 +37,7 @@ static const struct tool_usage usage = {
 };
 
 struct daemon_options {
-    const char *config, *level;
+    const char *config, *level, *state;
     bool remove, standard_input, ready_passing;
 };
 
@@ -44,6 +46,8 @@ struct duties {
     bool created;
     const struct ap_deployment *awaited; /* READY when all of it passes; NULL: at once */
     uint64_t interval;                   /* of health checks */
+    const char *state;                   /* --state */
+    struct history_limits limits;
 };
 
 static void apiaryd_tell(const char *what, const char *is, const char *configured)
@@ -227,6 +231,17 @@ static int wait_for_signal(apiary_t *a, const struct ap_deployment *d, const sig
     return which;
 }
 
+static struct keeper *apiaryd_keep(apiary_t *a, const char *name, const struct duties *duties)
+{
+    char *folder = tool_state_folder(duties->state, name), why[HISTORY_WHY];
+    struct keeper *keeper = keeper_start(a, folder, &duties->limits, why);
+
+    if (keeper == NULL) ap_log(4, "events are not kept: %s", why);
+    else ap_log(6, "events are kept in %s", folder);
+    free(folder);
+    return keeper;
+}
+
 static int apiaryd_watch(const struct tool *t, apiary_t *a, const char *name, const struct duties *duties)
 {
     struct ap_monitor *monitor = NULL;
@@ -240,6 +255,7 @@ static int apiaryd_watch(const struct tool *t, apiary_t *a, const char *name, co
     }
     struct health *health = health_start(a, duties->interval, unhealthy, sizeof unhealthy);
     if (health == NULL) ap_log(3, "nobody is asked whether it is well: %s", unhealthy);
+    struct keeper *keeper = apiaryd_keep(a, name, duties);
     ap_log(6, "%s %s, %" PRIu64 " bytes", duties->created ? "created" : "took over", name, a->seg->size);
     sigset_t signals;
     sigemptyset(&signals);
@@ -250,6 +266,7 @@ static int apiaryd_watch(const struct tool *t, apiary_t *a, const char *name, co
     tool_notify("STOPPING=1");
     ap_log(6, "signal %d: leaving %s to its members", which, name);
     health_stop(health);
+    keeper_stop(keeper);
     ap_monitor_stop(monitor);
     return TOOL_OK;
 }
@@ -280,8 +297,12 @@ static int apiaryd_run(const struct tool *t, const struct daemon_options *o)
     if (rc == TOOL_OK) rc = lock_segment(t, a, options.name);
     if (rc == TOOL_OK) {
         if (!created && d != NULL) compare_geometry(&a->seg->geometry, &options.geometry);
-        const struct duties duties = {created, o->ready_passing ? d : NULL,
-                                      d != NULL ? d->health_check_interval : AP_HEALTH_INTERVAL * UINT64_C(1000000)};
+        const struct duties duties = {.created = created,
+                                      .awaited = o->ready_passing ? d : NULL,
+                                      .interval = d != NULL ? d->health_check_interval : AP_HEALTH_INTERVAL * UINT64_C(1000000),
+                                      .state = o->state,
+                                      .limits = {.age = d != NULL ? d->events_max_age : AP_EVENTS_MAX_AGE,
+                                                 .bytes = d != NULL ? d->events_max_bytes : AP_EVENTS_MAX_BYTES}};
         rc = apiaryd_watch(t, a, options.name, &duties);
         if (o->remove) remove_segment(apiary_segment_fd(a), options.name);
     }
@@ -300,6 +321,8 @@ int main(int argc, char **argv)
         {"stdin", 0, NULL, "read the configuration's text from standard input; FILE is its name", NULL, &o.standard_input},
         {"ready-when-passing", 0, NULL, "tell the service manager READY when every service of the configuration passes", NULL,
          &o.ready_passing},
+        {"state", 0, "DIR", "keep events there [$STATE_DIRECTORY, else $XDG_STATE_HOME/apiary, else ~/.local/state/apiary]",
+         &o.state, NULL},
         {"remove", 0, NULL, "remove the segment at the end", NULL, &o.remove},
         {"log-level", 'l', "LEVEL", "error, warning, info or debug [info]", &o.level, NULL},
         {.name = NULL},

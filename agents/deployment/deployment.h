@@ -2,8 +2,9 @@
  *
  * Keys (all sizes and times as core/config.h reads them; * = required):
  *   meta_registry: segment, port [4100], max_concurrent_delegations [100], health_check_interval [30000],
- *                  task_timeout [60000], members, lanes, tasks, queues, queue_depth, queue_inlets, services, swarms,
- *                  capabilities, payload: {blocks_256B .. blocks_1MiB}, mode ["0660"], owner, group
+ *                  events_max_age [720h], events_max_bytes [67108864], task_timeout [60000], members, lanes, tasks, queues,
+ *                  queue_depth, queue_inlets, services, swarms, capabilities, payload: {blocks_256B .. blocks_1MiB},
+ *                  mode ["0660"], owner, group
  *   swarms: list of {service*, port, queen: {instances [1], restart [always|never], restart_stuck,
  *                  update [start_first|stop_first]}, workers [1], version,
  *                  health_endpoint, metrics_endpoint, health_check_interval [that of meta_registry], health_check_timeout [5s],
@@ -63,12 +64,17 @@ struct ap_deployment_swarm {
     struct ap_deployment_check *checks;
     size_t check_count;
 };
+/* Of the events that the coordinator keeps (tools/history.h). */
+#define AP_EVENTS_MAX_AGE INT64_C(2592000000000000) /* 30 days */
+#define AP_EVENTS_MAX_BYTES INT64_C(67108864)
+
 struct ap_deployment {
     struct ap_config *config; /* owned */
     struct ap_segment_options segment; /* name: NULL when the file does not give one; owner, group: NULL */
     const char *owner, *group;         /* of the segment: a name or number, which only the machine can check; NULL: not given */
     uint16_t port;
     uint64_t health_check_interval;
+    uint64_t events_max_age, events_max_bytes;
     struct ap_deployment_swarm *swarms;
     size_t swarm_count;
 };

@@ -17,6 +17,8 @@ static const struct ap_key segment_keys[] = {
     {.name = "group", .type = 's', .what = "group"},
     {.name = "port", .type = 'i', .min = 1, .max = 65535},
     {.name = "health_check_interval", .type = 'd', .min = 100 * MS, .max = 24 * HOUR},
+    {.name = "events_max_age", .type = 'd', .min = MS, .max = 87600 * HOUR},
+    {.name = "events_max_bytes", .type = 'i', .min = 1 << 20, .max = INT64_C(1) << 40},
     {.name = "task_timeout", .type = 'd', .min = MS, .max = 720 * HOUR},
 };
 #define SEGMENT_KEYS (sizeof segment_keys / sizeof segment_keys[0])
@@ -169,5 +171,7 @@ int ap_deployment_registry(struct ap_loader *l, const struct ap_node *meta)
     if (e < 0) return e;
     l->d->port = (uint16_t)ap_node_number(meta, "port", 'i', 4100);
     l->d->health_check_interval = (uint64_t)ap_node_number(meta, "health_check_interval", 'd', 30000 * MS);
+    l->d->events_max_age = (uint64_t)ap_node_number(meta, "events_max_age", 'd', AP_EVENTS_MAX_AGE);
+    l->d->events_max_bytes = (uint64_t)ap_node_number(meta, "events_max_bytes", 'i', AP_EVENTS_MAX_BYTES);
     return 0;
 }

@@ -25,7 +25,7 @@ expect 0 'T[0-9:]+Z  swarm registered: first/0, member ' apiary events
 expect 0 'daemon joined: member ' apiary events --kind member-joined
 
 expect 0 '' apiary drain first --reason cleaning
-expect 0 'mode set by an operator: first/0, drain$' apiary events --kind swarm-mode
+expect 0 'mode set by an operator: first/0, drain(: cleaning)?$' apiary events --kind swarm-mode
 expect 0 '' apiary resume first
 expect 0 '' apiary weight first 50
 expect 0 "weight set by an operator: first/0, weight 50\$" apiary events --service first --last 1
@@ -59,7 +59,8 @@ for i in $(seq 20); do
     apiary drain second >/dev/null && apiary resume second >/dev/null && apiary weight second "$i" >/dev/null || fail "round $i"
 done
 python3 -c 'import json, sys; j = json.load(sys.stdin); assert j["overwritten"] > 0 and len(j["events"]) <= 64, j' \
-    < <(apiary events --json) || fail 'nothing was overwritten'
+    < <(apiary events --json --state "$folder/none" 2>"$folder/only") || fail 'nothing was overwritten'
+grep -q "only the segment's log was read, which goes back to [0-9]" "$folder/only" || fail "what was read: $(cat "$folder/only")"
 [ "$(apiary events --last 3 | wc -l)" -eq 3 ] || fail "the last three: $(apiary events --last 3)"
 [ "$(apiary events --last 0 | wc -l)" -eq 0 ] || fail "the last none: $(apiary events --last 0)"
 
@@ -71,6 +72,7 @@ apiary events >/dev/full 2>"$folder/full"
 
 expect 0 '' apiary segment rm -f "$APIARY_SEGMENT"
 until_true gone "$follower"
+expect 3 'no such segment' apiary events --state "$folder/none"
 wait "$follower"
 [ $? -eq 3 ] && grep -q 'was removed' "$folder/follower" || fail "the follower of a removed segment: $(cat "$folder/follower")"
 ends

@@ -7,7 +7,8 @@ export PATH="$APIARY_BIN:$PATH"
 [ -x "$APIARY_BIN/apiary" ] && [ -x "$APIARY_BIN/apiaryd" ] || exit 1
 command -v python3 >/dev/null || { echo 'python3 is missing; it reads the JSON here'; exit 1; }
 folder=$(mktemp -d) || exit 1
-export config=$folder/config.yaml
+export config=$folder/config.yaml XDG_STATE_HOME=$folder/state
+unset STATE_DIRECTORY
 failures=0
 
 . "$APIARY_SOURCE/tests/process/lib_leftovers.sh" || exit 1

@@ -16,6 +16,9 @@ end_of()
 clear_leftovers()
 {
     local left
+    for left in "${XDG_STATE_HOME:-/nowhere}/apiary/$1-"*; do
+        if [[ ${left##*-} =~ ^[0-9]+$ ]] && [ ! -e "/proc/${left##*-}" ]; then rm -rf "$left"; fi
+    done
     for left in "/dev/shm/$1-"*; do
         if [[ ${left##*-} =~ ^[0-9]+$ ]] && [ ! -e "/proc/${left##*-}" ]; then
             end_of "/${left#/dev/shm/}"

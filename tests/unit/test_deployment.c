@@ -141,6 +141,8 @@ Test(deployment, absent_keys_have_defaults)
     cr_expect_eq(g->task_timeout, UINT64_C(60000000000));
     cr_expect_eq(d->port, 4100);
     cr_expect_eq(d->health_check_interval, UINT64_C(30000000000));
+    cr_expect_eq(d->events_max_age, UINT64_C(720) * 3600 * 1000000000);
+    cr_expect_eq(d->events_max_bytes, UINT64_C(64) << 20);
     cr_expect_eq(d->swarms[0].port, 0);
     cr_expect_eq(d->swarms[0].instances, 1);
     cr_expect(d->swarms[0].restart);
@@ -293,9 +295,9 @@ Test(deployment, refused_meta_registry)
     static const struct row rows[] = {
         {"meta_registry:\n  prot: 1\n",
          "2: prot: unknown key (did you mean 'port'?); allowed: segment, mode, owner, group, port, health_check_interval, "
-         "task_timeout, members, lanes, member_share, kept_share, result_ttl, max_unnamed_delegations, tasks, queues, queue_depth, "
-         "queue_inlets, payload, events, claims, services, max_concurrent_delegations, swarms, capabilities, rule_sets, "
-         "dead_tasks, kept_results, memory_quota, memory_values, memory_changes"},
+         "events_max_age, events_max_bytes, task_timeout, members, lanes, member_share, kept_share, result_ttl, max_unnamed_delegations, "
+         "tasks, queues, queue_depth, queue_inlets, payload, events, claims, services, max_concurrent_delegations, swarms, "
+         "capabilities, rule_sets, dead_tasks, kept_results, memory_quota, memory_values, memory_changes"},
         {"meta_registry: 5\n", "1: meta_registry: '5' is not allowed; expected a mapping (key: value)"},
         {"meta_registry:\n  port: http\n", "2: port: 'http' is not allowed" WHOLE},
         {"meta_registry:\n  port: 0\n", "2: port: 0 is out of range; allowed: 1 to 65535"},
