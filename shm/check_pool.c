@@ -98,12 +98,16 @@ static void look_event(struct ap_look *look)
         ap_look_found(look, AP_CORRUPT, &e->kind, number ^ kind, "E2", "kind %u", kind);
     if (lane >= seg->geometry.lanes && lane != AP_NO_LANE)
         ap_look_found(look, AP_CORRUPT, &e->lane, number ^ lane, "E3", "lane %u", lane);
-    ap_look_zero(look, e->reserved, sizeof e->reserved, "E5", "reserved");
+    ap_look_zero(look, &e->reserved, sizeof e->reserved, "E5", "reserved");
+    if (ap_look_32(look, &e->size) > AP_EVENT_TEXT)
+        ap_look_found(look, AP_CORRUPT, &e->size, number ^ ap_look_32(look, &e->size), "E6", "a text of %u bytes",
+                      ap_look_32(look, &e->size));
 }
 
 static const struct ap_field event_fields[] = {
     AP_FIELD(ap_event, number), AP_FIELD(ap_event, time), AP_FIELD(ap_event, kind), AP_FIELD(ap_event, lane),
-    AP_FIELD(ap_event, a), AP_FIELD(ap_event, b), {NULL, 0, 0},
+    AP_FIELD(ap_event, a), AP_FIELD(ap_event, b), AP_FIELD(ap_event, c), AP_FIELD(ap_event, check), AP_FIELD(ap_event, size),
+    AP_FIELD(ap_event, text), {NULL, 0, 0},
 };
 static const struct ap_number event_numbers[] = {
     {.key = "events", .what = "entries of the event log", .at = AP_NUMBER_AT(events), .otherwise = 1024, .min = 2,

@@ -22,7 +22,7 @@ _Static_assert(offsetof(struct ap_slot, queued) == 192, "times have a line of th
 _Static_assert(sizeof(struct ap_slab) == 16, "slab");
 _Static_assert(sizeof(struct ap_queue) == 256, "queue: four lines");
 _Static_assert(offsetof(struct ap_ring, cells) == 128, "ring: producer's line, consumer's line, cells");
-_Static_assert(sizeof(struct ap_event) == 64, "event: one line");
+_Static_assert(sizeof(struct ap_event) == 192, "event: three lines");
 _Static_assert(sizeof(struct ap_claim) == 256 && offsetof(struct ap_claim, counts) == 64, "claim: four lines");
 _Static_assert(offsetof(struct ap_lane, bell) == 128 && offsetof(struct ap_lane, hand) == 192, "lane lines");
 _Static_assert(sizeof(pthread_mutex_t) <= 64, "the mutex is one line");

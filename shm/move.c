@@ -70,6 +70,7 @@ enum ap_move ap_move_queued(struct ap_segment *seg, const struct ap_reap_hooks *
 
     for (int tries = 0; tries < MOVES; tries++) {
         uint32_t to, from = AP_WORD_OWNER(seen);
+        uint64_t of;
         int code;
 
         if (slot == NULL || AP_WORD_STATE(seen) != AP_TASK_QUEUED) return AP_MOVE_OVER;
@@ -82,11 +83,12 @@ enum ap_move ap_move_queued(struct ap_segment *seg, const struct ap_reap_hooks *
         }
         if (to == AP_NO_QUEUE || to == from) break;
         ap_move_rank(seg, index, AP_WORD_GENERATION(seen), to);
+        of = ap_event_task(slot, seen);
         /* The generation in the word says that what was read of the slot was this task's. */
         if (!ap_task_move(seg, index, seen, to)) return moved ? AP_MOVE_MOVED : AP_MOVE_OVER;
         moved = true;
         seen = AP_WORD_WITH(seen, AP_TASK_QUEUED, to);
-        ap_event_log(seg, AP_EVENT_TASK_MOVED, self, index, to);
+        ap_event_log_more(seg, AP_EVENT_TASK_MOVED, self, index, to, of, NULL, 0);
         ap_move_announce(seg, index, AP_WORD_GENERATION(seen), to);
     }
     return moved ? AP_MOVE_MOVED : AP_MOVE_NOWHERE;

@@ -66,13 +66,14 @@ static int requeue_running(const struct reaper *r, uint32_t index, uint64_t word
     /* The lane's record is of the life that the word is of, or the word has changed since. */
     bool suspect = ap_lane_suspects(ap_lane_at(r->seg, r->dead), AP_REF(index, AP_WORD_GENERATION(word)), was);
     int code = ends(slot, word, suspect);
+    uint64_t of = ap_event_task(slot, word); /* while the slot is its */
 
     if (code != 0) {
         mark_cause(r, index, word, suspect);
         if (!ap_task_fail_dead(r->seg, r->dead, index, word, code, suspect)) return 1;
         ap_queue_count_ended(r->seg, was, AP_TASK_FAILED, true);
-        ap_event_log(r->seg, code == APIARY_ELOST ? AP_EVENT_TASK_LOST : AP_EVENT_TASK_CRASHED, r->dead, index,
-                     AP_WORD_ATTEMPT(word) + 1);
+        ap_event_log_more(r->seg, code == APIARY_ELOST ? AP_EVENT_TASK_LOST : AP_EVENT_TASK_CRASHED, r->dead, index,
+                          AP_WORD_ATTEMPT(word) + 1, of, NULL, 0);
         ap_fence_full(); /* TASK-F3 pairs TASK-F4 */
         return 1; /* it has ended, and perhaps nobody may collect it */
     }
@@ -86,7 +87,7 @@ static int requeue_running(const struct reaper *r, uint32_t index, uint64_t word
     }
     ap_move_rank(r->seg, index, AP_WORD_GENERATION(word), to);
     if (!ap_task_requeue_dead(r->seg, r->dead, index, word, to, suspect)) return 1;
-    ap_event_log(r->seg, AP_EVENT_TASK_REQUEUED, r->dead, index, to);
+    ap_event_log_more(r->seg, AP_EVENT_TASK_REQUEUED, r->dead, index, to, of, NULL, 0);
     ap_move_announce(r->seg, index, AP_WORD_GENERATION(word), to);
     return 1; /* and that queue may have lost its consumer meanwhile */
 }

@@ -8,16 +8,18 @@ int ap_uncollected_give_up(struct ap_segment *seg, uint32_t lane, uint32_t index
     const struct ap_slot *slot = ap_slot_at(seg, index);
     uint64_t word = slot != NULL ? ap_load_acquire(&slot->word) : 0, deadline; /* TASK-A2 pairs TASK-R2 */
     uint32_t client;
+    uint64_t of;
 
     if (slot == NULL || !ap_task_ended(AP_WORD_STATE(word)) || ap_abandoned(slot, word)) return 0;
     deadline = ap_load_acquire(&slot->deadline); /* before the second look at the word */
     client = ap_load_acquire(&slot->client);
+    of = ap_event_task(slot, word);
     if (ap_load_acquire(&slot->word) != word) return 0; /* they may be another task's */
     if (!ap_uncollected_over(seg, deadline, now)) return 0;
     if (!ap_task_request(seg, index, AP_WORD_GENERATION(word), AP_REQUEST_ABANDON)) return 0;
     if (!ap_task_release_with(seg, lane, index, word, freed, seg)) return 0; /* this task, and not the next in the slot */
     ap_add_relaxed(&seg->header->forgotten, 1);
-    ap_event_log(seg, AP_EVENT_RESULT_FORGOTTEN, lane, index, ap_lane_member(seg, client));
+    ap_event_log_more(seg, AP_EVENT_RESULT_FORGOTTEN, lane, index, ap_lane_member(seg, client), of, NULL, 0);
     return 1;
 }
 

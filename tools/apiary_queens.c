@@ -69,6 +69,13 @@ static void queens_describe(const struct queen *q, struct ap_supervision *ret)
     ap_supervision_said(ret, c->words, strlen(c->words));
 }
 
+/* In the event log: how a process has ended, and its last words. */
+static void queens_enter(struct up *up, const struct queen *q, const struct ap_supervision *now)
+{
+    ap_event_log_more(up->a->seg, AP_EVENT_INSTANCE_ENDED, up->a->anchor->lane.index, q->row, (uint64_t)now->end << 32 | now->code,
+                      (uint64_t)q->last.pid, now->said, strnlen(now->said, sizeof now->said));
+}
+
 void queens_tell(void *user, struct crew_child *child)
 {
     struct up *up = user;
@@ -87,6 +94,7 @@ void queens_tell(void *user, struct crew_child *child)
             crew_say(up->crew, "apiary: up: 'apiary status' will not say why %s is down: %s", child->label, apiary_strerror(rc));
         up->hidden = up->hidden || !q->shown;
     }
+    if (q->shown && now.end != AP_END_NONE && now.ended != q->last.ended) queens_enter(up, q, &now);
     q->last = now;
 }
 

@@ -8,16 +8,16 @@
 
 #include "core/text.h"
 #include "registry/discovery/discovery.h"
-#include "registry/discovery/reason.h"
+#include "registry/monitor/supervised.h"
 #include "registry/routing/dead.h"
 #include "registry/routing/terms.h"
 
 #define ABOUT_MAX (APIARY_CAPABILITY_MAX + 3 * APIARY_NAME_MAX + 16)
 
 static const struct kind {
-    const char *name, *text, *means[2];
+    const char *name, *text, *means[3];
 } kinds[AP_EVENT_KINDS] = {
-#define X(name, text, a, b) [AP_EVENT_##name] = {#name, text, {a, b}},
+#define X(name, text, a, b, c) [AP_EVENT_##name] = {#name, text, {a, b, c}},
     AP_EVENTS(X)
 #undef X
 };
@@ -69,9 +69,25 @@ struct about {
     const struct ap_segment *seg;
     const struct ap_event *e;
     char *service; /* of struct event_told */
-    char of[2][ABOUT_MAX];
-    bool named[2]; /* not by its number */
+    char of[3][ABOUT_MAX];
+    bool named[3]; /* not by its number */
+    char said[AP_EVENT_TEXT + 1];
 };
+
+static uint64_t event_value(const struct ap_event *e, unsigned i)
+{
+    return i == 0 ? e->a : i == 1 ? e->b : e->c;
+}
+
+/* "": it has none. */
+static void event_task_names(const struct ap_segment *seg, uint64_t task, char capability[APIARY_CAPABILITY_MAX + 1],
+                             char caller[APIARY_NAME_MAX + 1])
+{
+    *capability = *caller = '\0';
+    if (AP_EVENT_CAPABILITY(task) < AP_REGISTRY_NUMBER(&seg->geometry, CAPABILITIES))
+        ap_capability_name(seg, AP_EVENT_CAPABILITY(task), capability);
+    if (AP_EVENT_CALLER(task) != 0) ap_service_name(seg, AP_EVENT_CALLER(task) - 1, caller);
+}
 
 /* An instance that is registered, or was last in this row. */
 static bool swarm_names(const struct ap_segment *seg, uint64_t row, char service[APIARY_NAME_MAX + 1],
@@ -173,13 +189,67 @@ static bool about_span(struct about *to, uint64_t span, char *ret, size_t size)
     return true;
 }
 
+/* Whose task it is, of which capability, and its start. */
+static bool about_task(struct about *to, uint64_t task, char *ret, size_t size)
+{
+    char capability[APIARY_CAPABILITY_MAX + 1], caller[APIARY_NAME_MAX + 1];
+    uint32_t starts = AP_EVENT_STARTS(task);
+
+    event_task_names(to->seg, task, capability, caller);
+    snprintf(ret, size, "%s%s%s, start %u", *capability != '\0' ? capability : "of no capability", *caller != '\0' ? " of " : "",
+             caller, starts);
+    return *capability != '\0';
+}
+
+static bool about_by(struct about *to, uint64_t by, char *ret, size_t size)
+{
+    (void)to;
+    if (by == 0) return false;
+    snprintf(ret, size, "by user %u, pid %u", AP_EVENT_UID(by), AP_EVENT_PID(by));
+    return true;
+}
+
+static bool about_failure(struct about *to, uint64_t failure, char *ret, size_t size)
+{
+    int n = snprintf(ret, size, "code %u", (uint32_t)failure);
+
+    (void)to;
+    if (failure >> 32 != 0) snprintf(ret + n, size - (size_t)n, ", after %u more", (uint32_t)(failure >> 32));
+    return true;
+}
+
+/* Of an instance that a supervisor runs. */
+static bool about_supervised(struct about *to, uint64_t row, char *ret, size_t size)
+{
+    struct ap_supervised_view v;
+
+    if (row > UINT32_MAX || !ap_supervised_read(to->seg, (uint32_t)row, &v)) return false;
+    ap_text_copy(to->service, v.service, APIARY_NAME_MAX + 1);
+    snprintf(ret, size, "%s/%u", v.service, v.last.instance);
+    return true;
+}
+
+static bool about_end(struct about *to, uint64_t end, char *ret, size_t size)
+{
+    const char *name = end >> 32 == AP_END_SIGNAL && (uint32_t)end <= INT32_MAX ? sigabbrev_np((int)end) : NULL;
+
+    (void)to;
+    if (end >> 32 == AP_END_CODE) snprintf(ret, size, "with code %u", (uint32_t)end);
+    else if (name != NULL) snprintf(ret, size, "killed by SIG%s", name);
+    else if (end >> 32 == AP_END_SIGNAL) snprintf(ret, size, "killed by signal %u", (uint32_t)end);
+    else snprintf(ret, size, "could not be started");
+    return true;
+}
+
 static bool about_one(struct about *to, const char *means, uint64_t value, char *ret, size_t size)
 {
     static const struct {
         const char *means;
         bool (*tell)(struct about *to, uint64_t value, char *ret, size_t size);
     } known[] = {{"swarm", about_swarm}, {"queue", about_queue}, {"capability", about_capability}, {"service", about_service},
-                 {"mode", about_mode}, {"term", about_term}, {"answer", about_answer}, {"stuck for", about_span}};
+                 {"mode", about_mode}, {"term", about_term}, {"answer", about_answer}, {"stuck for", about_span},
+                 {"task", about_task}, {"by", about_by}, {"failure", about_failure}, {"supervised", about_supervised},
+                 {"end", about_end}};
 
     *ret = '\0';
     if (*means == '\0') return false;
@@ -193,8 +263,9 @@ static void about_all(struct about *to)
 {
     const struct ap_event *e = to->e;
 
-    for (unsigned i = 0; i < 2; i++)
-        to->named[i] = about_one(to, kinds[e->kind].means[i], i == 0 ? e->a : e->b, to->of[i], sizeof to->of[i]);
+    for (unsigned i = 0; i < 3; i++)
+        to->named[i] = about_one(to, kinds[e->kind].means[i], event_value(e, i), to->of[i], sizeof to->of[i]);
+    ap_event_said(e, to->said);
 }
 
 /* ---- what goes with it ------------------------------------------------------------------------------------------- */
@@ -239,28 +310,25 @@ static struct detail detail_dead(struct about *to)
                           (int)d.agent_code, "error", tool_json_text(d.text))};
 }
 
-/* Why the mode was set, while it is still that mode. */
-static struct detail detail_mode(struct about *to)
-{
-    const struct ap_swarm *s = to->e->a <= UINT32_MAX ? ap_swarm_at(to->seg, (uint32_t)to->e->a) : NULL;
-    char reason[AP_REASON_MAX + 1];
-
-    if (s == NULL || AP_MODE_OF(ap_load_relaxed(&s->mode)) != to->e->b) return (struct detail){NULL, NULL};
-    ap_swarm_reason(to->seg, (uint32_t)to->e->a, reason);
-    if (*reason == '\0') return (struct detail){NULL, NULL};
-    return (struct detail){tool_format("%s", reason), json_pack("{s:o}", "reason", tool_json_text(reason))};
-}
-
 static struct detail detail_of(struct about *to)
 {
     switch (to->e->kind) {
     case AP_EVENT_TASK_DEAD: return detail_dead(to);
-    case AP_EVENT_SWARM_MODE: return detail_mode(to);
     default: return (struct detail){NULL, NULL};
     }
 }
 
 /* ---- an event ---------------------------------------------------------------------------------------------------- */
+
+static void told_task(const struct about *to, json_t *o)
+{
+    char capability[APIARY_CAPABILITY_MAX + 1], caller[APIARY_NAME_MAX + 1];
+
+    event_task_names(to->seg, to->e->c, capability, caller);
+    json_object_set_new(o, "capability", *capability != '\0' ? tool_json_text(capability) : json_null());
+    json_object_set_new(o, "caller", *caller != '\0' ? tool_json_text(caller) : json_null());
+    json_object_set_new(o, "attempts", json_integer(AP_EVENT_STARTS(to->e->c)));
+}
 
 static json_t *told_json(const struct about *to, const struct event_told *told, const struct detail *detail)
 {
@@ -270,26 +338,38 @@ static json_t *told_json(const struct about *to, const struct event_told *told, 
                           tool_format_time(told->time, time), "kind", told->kind, "text", kinds[to->e->kind].text);
 
     json_object_set_new(o, "service", *told->service != '\0' ? tool_json_text(told->service) : json_null());
-    for (unsigned i = 0; i < 2; i++) {
+    for (unsigned i = 0; i < 3; i++) {
         const char *means = kinds[to->e->kind].means[i];
 
-        if (*means != '\0') json_object_set_new(of, means, tool_json_number(i == 0 ? to->e->a : to->e->b));
+        if (*means != '\0') json_object_set_new(of, means, tool_json_number(event_value(to->e, i)));
         if (to->named[i]) json_object_set_new(names, means, tool_json_text(to->of[i]));
     }
     json_object_set_new(o, "of", of);
     json_object_set_new(o, "names", names);
+    if (strcmp(kinds[to->e->kind].means[2], "task") == 0) told_task(to, o);
+    json_object_set_new(o, "said", *to->said != '\0' ? tool_json_text(to->said) : json_null());
     if (detail->json != NULL) json_object_set_new(o, "detail", detail->json);
     return o;
 }
 
+/* A dead task's entry says all that the numbers say, and more. */
 static char *told_text(const struct about *to, const struct detail *detail)
 {
-    char *about = tool_format("%s%s%s%s%s", to->of[0], *to->of[1] != '\0' ? ", " : "", to->of[1], detail->text != NULL ? ": " : "",
-                              detail->text != NULL ? detail->text : "");
-    char *shown = tool_printable(about, strlen(about));
+    char *about = tool_strdup(detail->text != NULL ? detail->text : "");
+
+    for (unsigned i = 0; i < 3 && detail->text == NULL; i++) {
+        char *more = tool_format("%s%s%s", about, *about != '\0' && *to->of[i] != '\0' ? ", " : "", to->of[i]);
+
+        free(about);
+        about = more;
+    }
+    const char *said = detail->text == NULL ? to->said : "";
+    char *whole = tool_format("%s%s%s", about, *said != '\0' ? ": " : "", said);
+    char *shown = tool_printable(whole, strlen(whole));
     char *ret = tool_format("%s%s%s", kinds[to->e->kind].text, *shown != '\0' ? ": " : "", shown);
 
     free(shown);
+    free(whole);
     free(about);
     return ret;
 }

@@ -3,8 +3,8 @@
  * NAMES     1 The log has rows and numbers. A row is named as it is at that moment, so whoever tells an event soon after it has
  *           happened tells the names of then. The coordinator does.
  *           2 A row that is nobody's is told by its number.
- * DETAIL    Facts that lie elsewhere in the segment: of a dead task the entry of the dead set, of a mode its reason. They are left
- *           out where they are another's by now.
+ * DETAIL    Facts that lie elsewhere in the segment: of a dead task the entry of the dead set. They are left out where that is
+ *           another's by now.
  * TRUST     Nothing of the segment is trusted: numbers are range-checked, texts ended and printable.
  */
 #ifndef AP_TOOLS_COMMON_EVENT_H

@@ -8,7 +8,6 @@
 #include "registry/discovery/discovery.h"
 #include "registry/routing/admission.h"
 #include "registry/routing/terms.h"
-#include "shm/event.h"
 #include "tools/common.h"
 #include "tools/dump.h"
 
@@ -496,31 +495,6 @@ static json_t *pool_json(const struct ap_segment *seg)
     return list;
 }
 
-static json_t *events_json(const struct ap_segment *seg, uint32_t most)
-{
-    uint64_t next = ap_load_acquire(&seg->header->event_next), have = seg->geometry.events; /* EVENT-A1 pairs EVENT-R1 */
-    uint64_t count = most < have ? most : have;
-    json_t *list = json_array();
-
-    if (count > next) count = next;
-    for (uint64_t number = next - count; number < next; number++) {
-        struct ap_event e;
-        json_t *o;
-
-        if (!ap_event_read(seg, number, &e)) continue;
-        o = json_object();
-        dump_read_set(o, "number", dump_number(e.number));
-        dump_read_set(o, "time", time_json(e.time));
-        dump_read_set(o, "kind", dump_number(e.kind));
-        dump_read_set(o, "text", json_string(ap_event_text(e.kind)));
-        dump_read_set(o, "lane", e.lane < seg->geometry.lanes ? dump_number(e.lane) : json_null());
-        dump_read_set(o, "a", dump_number(e.a));
-        dump_read_set(o, "b", dump_number(e.b));
-        json_array_append_new(list, o);
-    }
-    return list;
-}
-
 /* ---- parts ---------------------------------------------------------------------------------------------------- */
 
 void dump_part_members(const struct dump *d, const struct dump_options *options, json_t *whole)
@@ -567,11 +541,6 @@ void dump_part_blocks(const struct dump *d, const struct dump_options *options, 
 void dump_part_pool(const struct dump *d, const struct dump_options *options, json_t *whole)
 {
     (void)d, (void)options, (void)whole; /* bodies are nobody's business */
-}
-
-void dump_part_events(const struct dump *d, const struct dump_options *options, json_t *whole)
-{
-    dump_read_set(whole, "events", events_json(&d->seg, options->events));
 }
 
 /* ---- all ------------------------------------------------------------------------------------------------------ */

@@ -228,7 +228,7 @@ void dump_text(const json_t *whole, FILE *out)
                                          {">streams", "streams", 0}, {">results", "results", 0},
                                          {">invalid", "invalid", 0}, {NULL, NULL, 0}};
     static const struct column events[] = {{">event", "number", 0}, {"time", "time", 0}, {"what", "text", 0}, {">lane", "lane", 0},
-                                           {">a", "a", 0}, {">b", "b", 0}, {NULL, NULL, 0}};
+                                           {">a", "a", 0}, {">b", "b", 0}, {">c", "c", 0}, {"said", "said", 0}, {NULL, NULL, 0}};
 
     header(whole, out);
     geometry(whole, out);

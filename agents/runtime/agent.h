@@ -70,6 +70,8 @@ struct ap_agent {
     struct ap_retry_budget budget;
     uint64_t told_second; /* the second of the last failure; failures in it that were logged, and that were not: */
     uint32_t told, untold;
+    uint64_t entered_second; /* the second of the last failure in the event log; failures since then that are not there: */
+    uint32_t unentered;
     uint32_t shown;       /* `running`, as last published */
     uint32_t unpublished; /* tasks started or finished since */
     struct ap_outlier outlier;

@@ -15,6 +15,7 @@
 #include "registry/client/carried.h"
 #include "registry/client/progress.h"
 #include "shm/due.h"
+#include "shm/event.h"
 
 #define FAILURE_TEXT 1024u
 #define TOLD 10u /* failures of an agent in one second */
@@ -75,6 +76,23 @@ static size_t shown_in(char *ret, size_t capacity, const void *text, size_t size
     return ap_format(ret, capacity, "%.*s", (int)(size < capacity ? size : capacity), size > 0 ? (const char *)text : "");
 }
 
+/* In the event log: the first of each second, so that an agent that only fails leaves room for others. */
+static void job_enter(struct ap_job *job, uint32_t agent_code, const char *text, size_t size, uint64_t second)
+{
+    struct ap_agent *agent = job->agent;
+    uint32_t starts = AP_WORD_ATTEMPT(job->token) + AP_TRIES_FAILURES(ap_slot_tries(job->at, job->token)) + 1;
+
+    if (agent->entered_second == second) {
+        agent->unentered++;
+        return;
+    }
+    ap_event_log_more(agent->worker->seg, AP_EVENT_TASK_FAILED, agent->worker->context->lane.index, agent->queue,
+                      (uint64_t)agent->unentered << 32 | agent_code, AP_EVENT_TASK(job->capability, job->caller, starts), text,
+                      size);
+    agent->entered_second = second;
+    agent->unentered = 0;
+}
+
 /* In the log, with the agent's name: a caller that looks at nothing, or is gone, is no reason not to know. A cancelled task has
  * not failed. Of many in one second the first are told, and later how many there were. */
 __attribute__((noinline)) void ap_job_tell(struct ap_job *job, int code, uint32_t agent_code, const void *text, size_t size)
@@ -84,7 +102,13 @@ __attribute__((noinline)) void ap_job_tell(struct ap_job *job, int code, uint32_
     apiary_task_t task = ap_job_task(job);
     char number[24] = "", shown[LOGGED];
 
-    if (code == APIARY_ECANCELLED || agent->queen->log == NULL) return;
+    if (code == APIARY_ECANCELLED) return;
+    if (code != APIARY_EAGENT) {
+        text = apiary_strerror(code);
+        size = strlen(text);
+    }
+    job_enter(job, agent_code, text, size, second);
+    if (agent->queen->log == NULL) return;
     if (second != agent->told_second) {
         if (agent->untold > 0) ap_agent_log(agent, 5, "%u more failed tasks were not logged", agent->untold);
         agent->told_second = second;
@@ -95,12 +119,7 @@ __attribute__((noinline)) void ap_job_tell(struct ap_job *job, int code, uint32_
         return;
     }
     agent->told++;
-    if (code == APIARY_EAGENT) {
-        snprintf(number, sizeof number, " with %u", agent_code);
-    } else {
-        text = apiary_strerror(code);
-        size = strlen(text);
-    }
+    if (code == APIARY_EAGENT) snprintf(number, sizeof number, " with %u", agent_code);
     shown_in(shown, sizeof shown, text, size);
     ap_agent_log(agent, 5, "task %" PRIx32 "-%" PRIx32 "-%" PRIx64 " (%s) failed%s: %s", task.slot, task.epoch,
                  task.generation, ap_job_capability(job), number, shown);

@@ -1,5 +1,6 @@
 /* registry/discovery/mode.c - the operator's mode of an instance, the reason for it, and the operator's weight. See registry.h. */
 #include <string.h>
+#include <unistd.h>
 
 #include "registry/discovery/reason.h"
 #include "shm/event.h"
@@ -40,7 +41,7 @@ int ap_swarm_mode_set(struct ap_segment *seg, uint32_t swarm, const char *servic
         next = AP_MODE_WORD(key, AP_MODE_CHANGE(seen) + 1, mode);
     } while (!ap_cas(&s->mode, &seen, next));
     ap_reason_store(&s->mode, next, s->reason, AP_REASON_WORDS, reason, length);
-    ap_event_log(seg, AP_EVENT_SWARM_MODE, AP_NO_LANE, swarm, mode);
+    ap_event_log_more(seg, AP_EVENT_SWARM_MODE, AP_NO_LANE, swarm, mode, AP_EVENT_BY(getuid(), seg->self.pid), reason, length);
     ap_lanes_changed(seg); /* a sweep finds the tasks that wait for a provider */
     return 1;
 }
@@ -61,6 +62,7 @@ int ap_swarm_weight_set(struct ap_segment *seg, uint32_t swarm, const char *serv
         if (ap_load_acquire(&s->key) != key) return APIARY_ESTALE; /* REG-A3 pairs REG-R3 */
         if (seen == next || (next == 0 && !AP_SHARE_IS_OF(seen, key))) return 0;
     } while (!ap_cas(&s->share, &seen, next));
-    ap_event_log(seg, AP_EVENT_SWARM_WEIGHT, AP_NO_LANE, swarm, weight >= 0 ? (uint64_t)weight : ap_load_relaxed(&s->weight));
+    ap_event_log_more(seg, AP_EVENT_SWARM_WEIGHT, AP_NO_LANE, swarm, weight >= 0 ? (uint64_t)weight : ap_load_relaxed(&s->weight),
+                      AP_EVENT_BY(getuid(), seg->self.pid), NULL, 0);
     return 1;
 }

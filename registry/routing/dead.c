@@ -202,14 +202,13 @@ static void dead_where(const struct entering *e, struct ap_dead *d)
 }
 
 /* The agent's text where it has failed the task, as far as there is room for it. */
-static void dead_text(const struct entering *e, struct ap_dead *d)
+static void dead_text(const struct entering *e, char ret[AP_DEAD_TEXT])
 {
-    char text[AP_DEAD_TEXT] = "";
     uint32_t size = 0;
     const void *result = e->cause == AP_DEAD_FAILED ? ap_task_result(e->seg, e->slot, &size) : NULL;
 
-    if (result != NULL) memcpy(text, result, size < sizeof text - 1 ? size : sizeof text - 1);
-    ap_text_store(d->text, text, sizeof d->text);
+    memset(ret, 0, AP_DEAD_TEXT);
+    if (result != NULL) memcpy(ret, result, size < AP_DEAD_TEXT - 1 ? size : AP_DEAD_TEXT - 1);
 }
 
 /* The block becomes the row's. After a death between these steps it is so already, and the slot still names it. A slot that names
@@ -227,7 +226,13 @@ static void dead_body(const struct entering *e, struct ap_dead *d, uint32_t row,
     ap_store_relaxed(&d->body, over ? 0 : offset);
 }
 
-static void dead_fill(const struct entering *e, uint32_t row, uint64_t epoch)
+static uint32_t dead_starts(const struct entering *e)
+{
+    return AP_WORD_ATTEMPT(e->word) + AP_TRIES_FAILURES(ap_slot_tries(e->slot, e->word)) +
+           (e->cause == AP_DEAD_LOST || e->cause == AP_DEAD_FAILED || e->cause == AP_DEAD_OVERRUN);
+}
+
+static void dead_fill(const struct entering *e, uint32_t row, uint64_t epoch, const char *text)
 {
     struct ap_dead *d = ap_dead_at(e->seg, row);
     const struct ap_slot *slot = e->slot;
@@ -243,14 +248,13 @@ static void dead_fill(const struct entering *e, uint32_t row, uint64_t epoch)
     ap_store_relaxed(&d->died, e->seg->ops->realtime());
     ap_store_relaxed(&d->timeout, deadline == APIARY_FOREVER || deadline < queued ? APIARY_FOREVER : deadline - queued);
     ap_store_relaxed(&d->agent_code, ap_load_relaxed(&slot->agent_code));
-    ap_store_relaxed(&d->starts, AP_WORD_ATTEMPT(e->word) + AP_TRIES_FAILURES(ap_slot_tries(slot, e->word)) +
-                                     (e->cause == AP_DEAD_LOST || e->cause == AP_DEAD_FAILED || e->cause == AP_DEAD_OVERRUN));
+    ap_store_relaxed(&d->starts, dead_starts(e));
     ap_store_relaxed(&d->crashes, AP_WORD_CRASHES(e->word));
     ap_store_relaxed(&d->capability, ap_load_relaxed(&slot->capability));
     ap_store_relaxed(&d->only, ap_load_relaxed(&slot->only));
     ap_store_relaxed(&d->cause, (uint16_t)e->cause);
     dead_where(e, d);
-    dead_text(e, d);
+    ap_text_store(d->text, text, sizeof d->text);
     ap_carried_read(e->seg, e->task, &carried);
     memcpy(words, &carried, sizeof words);
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) ap_store_relaxed(&to[i], words[i]);
@@ -261,18 +265,21 @@ static void dead_fill(const struct entering *e, uint32_t row, uint64_t epoch)
 
 static __attribute__((noinline)) void dead_enter(const struct entering *e)
 {
+    uint64_t of = AP_EVENT_TASK(ap_load_relaxed(&e->slot->capability), ap_load_relaxed(&e->slot->caller), dead_starts(e));
+    char text[AP_DEAD_TEXT];
     bool whole = false;
     int row = dead_row_of(e, &whole);
 
     if (whole) return;
+    dead_text(e, text);
     if (row < 0) row = dead_row_take(e->seg, e->lane);
     if (row < 0) { /* others are at all of them */
         ap_add_relaxed(&ap_dead_at(e->seg, 0)->drops, 1);
-        ap_event_log(e->seg, AP_EVENT_DEAD_MISSED, e->lane, e->task.slot, e->cause);
+        ap_event_log_more(e->seg, AP_EVENT_DEAD_MISSED, e->lane, e->task.slot, e->cause, of, text, strlen(text));
         return;
     }
-    dead_fill(e, (uint32_t)row, AP_DEAD_EPOCH(ap_load_relaxed(&ap_dead_at(e->seg, (uint32_t)row)->life)));
-    ap_event_log(e->seg, AP_EVENT_TASK_DEAD, e->lane, e->task.slot, (uint64_t)row);
+    dead_fill(e, (uint32_t)row, AP_DEAD_EPOCH(ap_load_relaxed(&ap_dead_at(e->seg, (uint32_t)row)->life)), text);
+    ap_event_log_more(e->seg, AP_EVENT_TASK_DEAD, e->lane, e->task.slot, (uint64_t)row, of, text, strlen(text));
 }
 
 /* A hedged task is one for the dead set: its second copy is not entered, nor is the first where the second has answered. */

@@ -25,10 +25,10 @@ expect 0 'T[0-9:]+Z  swarm registered: first/0, member ' apiary events
 expect 0 'daemon joined: member ' apiary events --kind member-joined
 
 expect 0 '' apiary drain first --reason cleaning
-expect 0 'mode set by an operator: first/0, drain(: cleaning)?$' apiary events --kind swarm-mode
+expect 0 'mode set by an operator: first/0, drain, by user [0-9]+, pid [0-9]+: cleaning$' apiary events --kind swarm-mode
 expect 0 '' apiary resume first
 expect 0 '' apiary weight first 50
-expect 0 "weight set by an operator: first/0, weight 50\$" apiary events --service first --last 1
+expect 0 "weight set by an operator: first/0, weight 50, by user [0-9]+, pid [0-9]+\$" apiary events --service first --last 1
 kill -KILL "$first"
 wait "$first" 2>/dev/null
 until_true grep -q 'queen died: first/0' "$folder/follower"

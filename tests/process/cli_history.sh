@@ -51,10 +51,10 @@ start "$folder/first" apiary queen first -c "$config"
 queen=$last
 until_true apiary wait first --timeout 1s
 expect 0 '' apiary drain first --reason 'a new disk'
-until_true kept "mode set by an operator: first/0, drain: a new disk"
+until_true kept "mode set by an operator: first/0, drain, by user $(id -u), pid [0-9]+: a new disk"
 expect 0 '' apiary resume first
-expect 0 'first/0, drain: a new disk$' apiary events --kind swarm-mode --service first
-expect 0 '"reason": "a new disk"' apiary events --json --kind swarm-mode
+expect 0 'first/0, drain, by user [0-9]+, pid [0-9]+: a new disk$' apiary events --kind swarm-mode --service first
+expect 0 '"said": "a new disk"' apiary events --json --kind swarm-mode
 
 # Killed again and again while events come: none is doubled, none that the log still had is missing.
 (

@@ -363,7 +363,8 @@ static void oracle_event(struct oracle *o, uint32_t i)
     HOLDS(e->kind < AP_EVENT_KINDS && (e->kind != 0 || e->number == 0), "event", i, e->kind);
     HOLDS(e->lane < o->seg->geometry.lanes || e->lane == AP_NO_LANE, "event", i, e->lane);
     HOLDS(e->time < o->day_ahead, "event", i, e->time);
-    HOLDS(zeros(e->reserved, sizeof e->reserved), "event", i, e->reserved);
+    HOLDS(e->reserved == 0, "event", i, e->reserved);
+    HOLDS(e->size <= AP_EVENT_TEXT, "event", i, e->size);
 }
 
 static void oracle_registry(struct oracle *o)

@@ -295,7 +295,8 @@ Test(check, events)
     CORRUPTS(e->kind, AP_EVENT_KINDS, "event", 3, "E2");
     CORRUPTS(e->lane, 12, "event", 3, "E3");
     CORRUPTS(e->time, UINT64_MAX, "event", 3, "E4");
-    CORRUPTS(e->reserved[0], 1, "event", 3, "E5");
+    CORRUPTS(e->reserved, 1, "event", 3, "E5");
+    CORRUPTS(e->size, AP_EVENT_TEXT + 1, "event", 3, "E6");
 }
 
 Test(check, registry)

@@ -344,8 +344,10 @@ Test(check_answers, events)
     A(e->lane, 12, "event 3 E3! lane 12");
     SOUND(e->lane, AP_NO_LANE);
     A(e->lane, UINT32_MAX, "event 3 E3! lane 4294967295");
-    A(e->reserved[0], 1, "event 3 E5! reserved: a byte is 0x01; it must be 0");
-    A(e->reserved[sizeof e->reserved - 1], 1, "event 3 E5! reserved: a byte is 0x01; it must be 0");
+    A(e->reserved, 1, "event 3 E5! reserved: a byte is 0x01; it must be 0");
+    A(e->reserved, 1u << 24, "event 3 at +3 E5! reserved: a byte is 0x01; it must be 0");
+    SOUND(e->size, AP_EVENT_TEXT);
+    A(e->size, AP_EVENT_TEXT + 1, "event 3 E6! a text of 129 bytes");
     e->number = 0;
     SOUND(e->kind, AP_EVENT_NONE);
 }

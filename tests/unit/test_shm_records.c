@@ -189,7 +189,7 @@ static void judge_event(uint64_t number, uint32_t kind, uint32_t by, uint64_t a,
     cr_expect(e.number == number && e.kind == kind && e.lane == by && e.a == a && e.b == b, "%s %u %llu %llu",
               ap_event_text(e.kind), e.lane, (unsigned long long)e.a, (unsigned long long)e.b);
     cr_expect_leq(e.time, seg->ops->realtime());
-    for (size_t i = 0; i < sizeof e.reserved; i++) cr_expect_eq(e.reserved[i], 0);
+    cr_expect(e.reserved == 0 && e.c == 0 && e.size == 0);
 }
 
 Test(shm_records, a_member_from_its_beginning_to_its_end)
@@ -255,6 +255,62 @@ Test(shm_records, as_many_members_as_there_are)
 }
 
 /* ---- events ---------------------------------------------------------------------------------------------------- */
+
+static void says(const char *text, size_t size, const char *expected)
+{
+    char said[AP_EVENT_TEXT + 1];
+    struct ap_event e;
+
+    ap_event_log_more(seg, AP_EVENT_SWARM_MODE, 1, 2, 3, 4, text, size);
+    cr_assert_eq(ap_event_read(seg, seg->header->event_next - 1, &e), 1);
+    cr_expect(e.a == 2 && e.b == 3 && e.c == 4);
+    ap_event_said(&e, said);
+    cr_expect_str_eq(said, expected);
+}
+
+Test(shm_records, an_event_with_a_text)
+{
+    char text[AP_EVENT_TEXT + 2], cut[AP_EVENT_TEXT + 1];
+
+    says(NULL, 0, "");
+    says("nine bytes", 9, "nine byte");
+    memset(text, 'x', sizeof text);
+    text[AP_EVENT_TEXT] = '\0';
+    says(text, AP_EVENT_TEXT, text);
+    memset(cut, 'x', sizeof cut);
+    snprintf(cut + AP_EVENT_TEXT - 3, 4, "...");
+    says(text, AP_EVENT_TEXT + 1, cut);
+    memcpy(text + AP_EVENT_TEXT - 4, "\xc3\xbc", 2); /* one character of two bytes, of which one would have room */
+    snprintf(cut + AP_EVENT_TEXT - 4, 4, "...");
+    says(text, AP_EVENT_TEXT + 1, cut);
+    says("", 0, "");
+}
+
+/* A writer of an earlier event stood still until its row was another's, and now stores what it had left to store. */
+Test(shm_records, an_event_is_never_mixed_of_two)
+{
+    uint64_t number = seg->header->event_next;
+    struct ap_event e, *row = ap_at(seg, AP_SECTION_EVENTS, number & 63), whole;
+
+    ap_event_log_more(seg, AP_EVENT_SWARM_MODE, 1, 2, 3, 4, "why", 3);
+    whole = *row;
+#define LATE(field, value)                                        \
+    row->field = (value);                                         \
+    cr_expect_eq(ap_event_read(seg, number, &e), 0, "%s", #field); \
+    *row = whole;                                                 \
+    cr_expect_eq(ap_event_read(seg, number, &e), 1)
+    LATE(time, whole.time - 1);
+    LATE(kind, AP_EVENT_SWARM_WEIGHT);
+    LATE(lane, 2);
+    LATE(a, 3);
+    LATE(b, 2);
+    LATE(c, 0);
+    LATE(size, 0);
+    LATE(size, AP_EVENT_TEXT + 1);
+    LATE(text[0], whole.text[0] + 1);
+    LATE(check, whole.check ^ 1);
+    LATE(number, number - 64);
+}
 
 Test(shm_records, events_that_were_overwritten_are_gone)
 {
