@@ -257,7 +257,7 @@ static bool watch_resumes(struct apiary_memory_watch *w, uint64_t revision)
         if (number + 1 == revision && (r < 0 || c.era != era)) return false;
         if (r == 1 && change_new(w, &c) < 0) return false;
     }
-    if (head > count && revision < head - count) return false;
+    if (head > count && revision <= head - count) return false; /* the entry before it is overwritten: its era is not known */
     w->next = revision;
     w->phase = WATCH_LOG;
     return true;

@@ -229,6 +229,32 @@ Test(memory_watch, behind)
     apiary_memory_unwatch(w);
 }
 
+/* The log begins with the row in which the next era began; what tells of the one before is overwritten. */
+Test(memory_watch, the_entry_before_a_revision_is_overwritten)
+{
+    apiary_memory_watch_t *w = watch("", 0), *another;
+    uint64_t revision;
+
+    synced(w);
+    cr_assert_eq(put("k", "told"), 0);
+    NEXT(w, APIARY_MEMORY_PUT, "k");
+    revision = told.revision;
+    apiary_memory_unwatch(w);
+    linger_over();
+    cr_assert_eq(put("gap", "untold"), 0);
+    another = watch("", 0);
+    for (uint32_t i = 1; i < CHANGES; i++) cr_assert_eq(put("k", "x"), 0);
+    cr_assert_eq(ap_memory_changes(client->seg), revision + CHANGES);
+    w = watch("", revision);
+    NEXT(w, APIARY_MEMORY_BEHIND, "");
+    cr_expect_eq(synced(w), 2);
+    apiary_memory_unwatch(w);
+    w = watch("", revision + 1); /* behind the row of its era */
+    NEXT(w, APIARY_MEMORY_PUT, "k");
+    apiary_memory_unwatch(w);
+    apiary_memory_unwatch(another);
+}
+
 /* A lane that stands still with a row of the log. */
 Test(memory_watch, one_stands_still)
 {
