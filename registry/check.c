@@ -196,7 +196,7 @@ static void swarm_health(struct ap_look *look, const struct ap_swarm *s, uint64_
     uint64_t health = ap_look_64(look, &s->health), stuck = ap_look_64(look, &s->stuck);
     uint32_t worse = ap_look_16(look, &s->unhealthy_after), better = ap_look_16(look, &s->healthy_after);
 
-    if (AP_MODE_OF(health) > AP_FOUND_ALL)
+    if (AP_MODE_OF(health) > AP_FOUND_ALL || ((health & AP_FOUND_HEARD) == 0 && (health & AP_FOUND_ENDPOINT) >= AP_FOUND_PASSING))
         ap_look_found(look, AP_CORRUPT, &s->health, life ^ health, "R8", "found %u", AP_MODE_OF(health));
     if (key != 0 && !AP_MODE_IS_OF(health, key))
         ap_look_found(look, AP_CORRUPT, &s->health, life ^ health ^ key, "R8", "found out about another service or instance");

@@ -41,14 +41,14 @@ static void instance_begin(struct health_instance *in, const struct ap_swarm *s,
     char service[APIARY_NAME_MAX + 1], instance[APIARY_NAME_MAX + 1], text[AP_FOUND_MAX + 1];
     char *deaf;
     uint64_t first;
-    /* That somebody has listened there is a fact of the registration, and does not end with the verdict. */
-    uint32_t ever = ap_health_read(s, text) & AP_FOUND_ENDPOINT, found = instance_found(seg, s, text);
+    bool heard = (ap_health_read(s, text) & AP_FOUND_HEARD) != 0; /* which does not end with the verdict */
+    uint32_t found = instance_found(seg, s, text);
 
     instance_forget(in);
     in->life = life;
     in->terms = ap_health_terms(s, in->health->interval);
     in->endpoint = (enum ap_health_found)(found & AP_FOUND_ENDPOINT);
-    in->heard = ever == AP_FOUND_PASSING || ever == AP_FOUND_FAILING;
+    in->heard = heard;
     in->deaf = (found & AP_FOUND_DEAF) != 0;
     deaf = strstr(text, "agent ");
     if (in->deaf && deaf != NULL) ap_format(in->deaf_why, sizeof in->deaf_why, "%s", deaf);
@@ -66,7 +66,7 @@ void instance_tell(struct health_instance *in)
     struct ap_segment *seg = in->health->a->seg;
     uint64_t until = seg->ops->now() + HOLDS * in->terms.interval + in->terms.timeout;
     bool fails = in->endpoint == AP_FOUND_FAILING || (in->endpoint == AP_FOUND_ABSENT && !in->deaf);
-    uint32_t found = in->endpoint | (in->deaf ? AP_FOUND_DEAF : 0);
+    uint32_t found = in->endpoint | (in->deaf ? AP_FOUND_DEAF : 0) | (in->heard ? AP_FOUND_HEARD : 0);
     char text[2 * AP_FOUND_MAX + 3];
     int rc;
 

@@ -49,6 +49,15 @@ static void health_log(struct ap_segment *seg, uint32_t lane, uint32_t swarm, ui
     if (failed && !fails) ap_event_log(seg, AP_EVENT_ENDPOINT_PASSED, lane, swarm, 0);
 }
 
+/* With what a later finding does not take away. */
+static uint32_t found_ever(uint32_t found, uint32_t before)
+{
+    uint32_t endpoint = found & AP_FOUND_ENDPOINT;
+    bool heard = endpoint == AP_FOUND_PASSING || endpoint == AP_FOUND_FAILING;
+
+    return found | (before & AP_FOUND_HEARD) | (heard ? AP_FOUND_HEARD : 0);
+}
+
 int ap_health_tell(struct ap_segment *seg, uint32_t lane, uint32_t swarm, uint64_t life, uint32_t found, const char *text,
                    uint64_t answer, uint64_t until)
 {
@@ -63,6 +72,7 @@ int ap_health_tell(struct ap_segment *seg, uint32_t lane, uint32_t swarm, uint64
     /* After the word: a registration begins that after it has claimed the record. */
     if (ap_load_acquire(&s->life) != life || AP_SWARM_STATE(life) != AP_SWARM_LIVE || !AP_MODE_IS_OF(seen, key))
         return APIARY_ESTALE;
+    found = found_ever(found, AP_MODE_OF(seen));
     if (AP_MODE_OF(seen) == found && strcmp(stands, next_text) == 0) {
         ap_store_relaxed(&s->health_until, until);
         return 0;

@@ -8,15 +8,18 @@
  *           coordinator, by a CAS that fails when the record is another registration's by then.
  *           2 Each registration begins it anew: nothing was found out.
  *           3 It holds until health_until. Where no coordinator asks any more, what the last one found out ends by itself.
+ *           4 HEARD, that somebody has listened there, is a fact of the registration: it holds for as long as that, and no later
+ *           finding takes it away.
  * ENDPOINT  1 It fails when it did not answer with a 2xx status so many times in a row (unhealthy_after), and passes again after
- *           so many that it did (healthy_after).
+ *           so many that it did (healthy_after). Either is HEARD, too.
  *           2 Where nobody has listened there since the instance was registered, it is absent, and nothing is held against the
  *           instance: the service that it stands for does not run here, or not yet.
  * TERMS     health_interval, health_timeout, unhealthy_after and healthy_after are as registered, or as the queen has said since
  *           (ap_swarm_adjust), 0: as is usual. The coordinator reads them at each look.
  * CRASH     The coordinator dies: what it had found out stands, whole, or the beginning of its reason. Its successor counts anew,
- *           and what it finds out takes the place.
- * INVARIANTS R8 what was found out is the record's own service and instance's, and its reason prints
+ *           and what it finds out takes the place. It
+ *           knows by HEARD that one who does not listen any more is not absent.
+ * INVARIANTS R8 what was found out is possible, and the record's own service and instance's; its reason prints
  */
 #ifndef AP_HEALTH_H
 #define AP_HEALTH_H
@@ -29,7 +32,8 @@ enum ap_health_found {
     AP_FOUND_FAILING = 3,
     AP_FOUND_ENDPOINT = 3, /* the bits of the three */
     AP_FOUND_DEAF = 4,     /* an agent answers no probe */
-    AP_FOUND_ALL = 7
+    AP_FOUND_HEARD = 8,    /* somebody has listened at the endpoint since the instance was registered */
+    AP_FOUND_ALL = 15
 };
 
 #define AP_HEALTH_INTERVAL 30000u /* ms */
@@ -49,7 +53,8 @@ struct ap_health_terms ap_health_terms(const struct ap_swarm *s, uint64_t interv
 void ap_health_begin(struct ap_swarm *s, uint64_t key);
 
 /* Stores what the coordinator has found out about the registration that has this `life`, and until when that holds. By one thread
- * at a time. `text` is cut where the record has no more room, and what does not print becomes '?'. `answer`: what the endpoint
+ * at a time. `text` is cut where the record has no more room, and what does not print becomes '?'. HEARD comes by itself,
+ * and stays. `answer`: what the endpoint
  * has answered, for the event log. Returns 1; 0 when that stood there before; APIARY_ESTALE: it is another registration's. */
 int ap_health_tell(struct ap_segment *seg, uint32_t lane, uint32_t swarm, uint64_t life, uint32_t found, const char *text,
                    uint64_t answer, uint64_t until);

@@ -70,7 +70,7 @@ static void health_is(bool over, uint32_t least, uint32_t most)
 /* The finding and the reason for it, or the beginning of that; and then its end. */
 void before_health(bool over)
 {
-    health_is(over, AP_FOUND_FAILING, AP_FOUND_FAILING);
+    health_is(over, AP_FOUND_FAILING | AP_FOUND_HEARD, AP_FOUND_FAILING | AP_FOUND_HEARD);
 }
 
 /* Whatever was found out about the one before is not held against the new one. */

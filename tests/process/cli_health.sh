@@ -28,6 +28,11 @@ swarms:
     health_endpoint: $base/stays
     health_check_timeout: 1h
     agents: [{name: rest, kind: exec, capabilities: [rest], config: {command: [echo, stays]}}]
+  - service: gone
+    health_endpoint: $base/gone
+    health_check_timeout: 2s
+    unhealthy_after: 100
+    agents: [{name: last, kind: exec, capabilities: [last], config: {command: [echo, gone]}}]
   - service: absent
     health_endpoint: http://127.0.0.1:$(cat "$folder/closed")/health
     agents: [{name: alone, kind: exec, capabilities: [alone], config: {command: [echo, absent]}}]
@@ -63,7 +68,7 @@ answers stays hang
 start "$folder/daemon" apiaryd --config "$config"
 daemon=$last
 until_true apiary status
-for s in well sick slow stays absent; do
+for s in well sick slow stays gone absent; do
     start "$folder/$s" apiary queen "$s" --config "$config"
     [ "$s" = slow ] && slow=$last
 done
@@ -133,6 +138,7 @@ wait "$last" 2>/dev/null
 until_true state slow passing
 answers slow 200
 start "$folder/daemon4" apiaryd --config "$config" --log-level info
+daemon=$last
 until_true found slow passing
 grep -q 'slow/0: its health endpoint passes again' "$folder/daemon4" && fail "a verdict that had ended came back: $(cat "$folder/daemon4")"
 answers sick 503
@@ -171,8 +177,21 @@ until_true found slow passing
 
 [ -z "$(apiary events --service stays --kind endpoint-failed)" ] || fail "stays was marked: $(apiary events --service stays)"
 [ -z "$(apiary events --service well --kind endpoint-failed)" ] || fail "well was marked: $(apiary events --service well)"
+until_true found gone passing
+kill -KILL "$daemon"
+wait "$daemon" 2>/dev/null
+until_true found gone nothing
+answers gone hang
+start "$folder/daemon5" apiaryd --config "$config"
+until_true found gone unknown # by a coordinator that has not heard of it itself
+kill -KILL "$last"
+wait "$last" 2>/dev/null
 kill -KILL "$server"
 wait "$server" 2>/dev/null
+start "$folder/daemon6" apiaryd --config "$config"
+verdict() { found gone failing || found gone absent; }
+until_true verdict
+found gone failing || fail "two coordinators later nobody has ever listened for gone: $(apiary status gone)"
 until_true state well critical
 expect 0 "^well/0: its health check fails: $base/well: nobody listens there" apiary status well
 

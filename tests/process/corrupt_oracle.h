@@ -406,7 +406,8 @@ static void oracle_registry(struct oracle *o)
                   ap_service_at(seg, s->service)->life % 256 >= AP_SERVICE_READY, "swarm", i, s->service);
         HOLDS(text_holds(s->instance, sizeof s->instance) && s->instance[0] != 0, "swarm", i, s->instance);
         HOLDS(s->beat <= o->now, "swarm", i, s->beat);
-        HOLDS(AP_MODE_OF(s->health) <= 7 && s->stuck <= o->now && s->unhealthy_after <= 100, "swarm", i, s->health);
+        HOLDS(AP_MODE_OF(s->health) <= 15 && ((s->health & 3) < 2 || (s->health & 8) != 0), "swarm", i, s->health);
+        HOLDS(s->stuck <= o->now && s->unhealthy_after <= 100, "swarm", i, s->health);
     }
 }
 

@@ -296,7 +296,10 @@ Test(check_registry, what_was_found_out_about_a_swarm)
     s->mode = AP_MODE_WORD(55, 9, APIARY_READY);
     s->health = AP_HEALTH_WORD(55, 9, 0);
     NOTHING(s->health, AP_HEALTH_WORD(55, 9, AP_FOUND_ALL));
-    SAYS(s->health, AP_HEALTH_WORD(55, 9, AP_FOUND_ALL + 1), "swarm 3 R8: found 8");
+    SAYS(s->health, AP_HEALTH_WORD(55, 9, AP_FOUND_ALL + 1), "swarm 3 R8: found 16");
+    SAYS(s->health, AP_HEALTH_WORD(55, 9, AP_FOUND_PASSING), "swarm 3 R8: found 2");
+    SAYS(s->health, AP_HEALTH_WORD(55, 9, AP_FOUND_FAILING | AP_FOUND_DEAF), "swarm 3 R8: found 7");
+    NOTHING(s->health, AP_HEALTH_WORD(55, 9, AP_FOUND_ABSENT));
     SAYS(s->health, AP_HEALTH_WORD(56, 9, 0), "swarm 3 R8: found out about another service or instance");
     NOTHING(s->found[AP_FOUND_WORDS - 1], change | 0x7e2020202020);
     SAYS(s->found[AP_FOUND_WORDS - 1], change | 0x7f2020202020, "swarm 3 R8: found: byte 0x7f");

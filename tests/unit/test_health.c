@@ -118,6 +118,27 @@ Test(health, a_registration_begins_it_anew)
     cr_expect_eq(tell(AP_FOUND_PASSING, "", 200), 1);
 }
 
+/* A coordinator that comes later is to know it, whatever was found out meanwhile. */
+Test(health, that_somebody_has_listened_outlives_each_verdict)
+{
+    cr_expect_eq(tell(AP_FOUND_ABSENT, "nobody listens there", 1), 1);
+    cr_expect_eq(found(), AP_FOUND_ABSENT);
+    cr_expect_eq(tell(AP_FOUND_PASSING, "", 200), 1);
+    cr_expect_eq(found(), AP_FOUND_PASSING | AP_FOUND_HEARD);
+    cr_expect_eq(tell(AP_FOUND_PASSING, "", 200), 0, "it stands there");
+    cr_expect_eq(tell(0, "", 0), 1);
+    cr_expect_eq(found(), AP_FOUND_HEARD);
+    cr_expect_eq(tell(0, "", 0), 0);
+    cr_expect_eq(tell(AP_FOUND_DEAF, "agent say answers no probe", 0), 1);
+    cr_expect_eq(found(), AP_FOUND_DEAF | AP_FOUND_HEARD);
+    worker_stop(&w);
+    cr_assert_eq(worker_register(&w, "server", NULL, "agent", echo), 0);
+    cr_expect_eq(found(), 0, "of another registration");
+    cr_expect_eq(tell(AP_FOUND_HEARD, "", 0), 1, "an answer that is no verdict yet");
+    cr_expect_eq(tell(AP_FOUND_FAILING, "status 503", 503), 1);
+    cr_expect_eq(found(), AP_FOUND_FAILING | AP_FOUND_HEARD);
+}
+
 Test(health, the_queen_adopts_it_with_her_next_beat_while_it_holds)
 {
     apiary_swarm_status_t row = {.struct_size = sizeof row};
