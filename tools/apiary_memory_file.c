@@ -12,7 +12,8 @@
  *           A key that is deleted and put again meanwhile may be met in two places of its bucket: the later value is written.
  * READING   Nothing is changed in the segment before all of the file has proved whole. Values go in by their versions, the lowest
  *           first: in a segment that is new each keeps its own. Then the counter is raised to that of the file, so that no version
- *           is given out again that one may have who compares with it.
+ *           is given out again that had been when the values were read. One that the former segment gave out after that is not
+ *           known here, and may come again, for another value: what was read there since is not to be compared with.
  */
 #include <errno.h>
 #include <fcntl.h>
