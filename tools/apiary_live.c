@@ -109,7 +109,7 @@ static const char *down_why(const struct queen *q)
 {
     const struct crew_child *c = q->child;
     if (queen_runs(q)) return c->told ? "it leaves" : q->registered ? "it runs and does not pass, see 'apiary status'" : "starting";
-    return *c->why != '\0' ? c->why : "starting";
+    return *c->why != '\0' && !queen_starts_slowly(q) ? c->why : "starting";
 }
 
 /* "; down: a/0 (killed by signal 9, started 3 times), b/0 (...)" */

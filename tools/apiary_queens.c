@@ -314,12 +314,22 @@ bool queen_runs(const struct queen *q)
     return c->pid != 0 && (c->ends == 0 || (q->registered && ap_ops_system.now() - c->started >= RUNS));
 }
 
+bool queen_starts_slowly(const struct queen *q)
+{
+    const struct crew_child *c = q->child;
+    return c->pid != 0 && !q->registered && ap_ops_system.now() - c->started >= RUNS;
+}
+
 char *queen_trouble(const struct queen *q)
 {
     const struct crew_child *c = q->child;
+    char age[32];
     if (q->passes || *c->why == '\0' || queen_runs(q)) return NULL;
-    return tool_format("%s is down: %s, started %u time%s%s%s", c->label, c->why, c->starts, c->starts == 1 ? "" : "s",
-                       *c->words != '\0' ? "; it said: " : "", c->words);
+    const char *said = *c->words != '\0' ? "; it said: " : "", *times = c->starts == 1 ? "" : "s";
+    if (!queen_starts_slowly(q))
+        return tool_format("%s is down: %s, started %u time%s%s%s", c->label, c->why, c->starts, times, said, c->words);
+    return tool_format("%s has been starting for %s, started %u time%s; before that it was down: %s%s%s", c->label,
+                       tool_format_duration(ap_ops_system.now() - c->started, age), c->starts, times, c->why, said, c->words);
 }
 
 int up_wait(struct up *up, uint64_t limit, bool (*done)(struct up *))

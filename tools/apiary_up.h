@@ -81,6 +81,8 @@ uint32_t queen_instance(const struct queen *q);
 bool queen_hopeless(const struct queen *q);
 /* It is not between two ends: how the last one was is no longer the reason. */
 bool queen_runs(const struct queen *q);
+/* Its process lives on and has not registered yet: it is not down. Nor is it clear that it will not end as the one before. */
+bool queen_starts_slowly(const struct queen *q);
 /* For crew_prepare: the input of a process at each start. */
 bool queens_prepare(void *up, struct crew_child *child);
 /* For crew_watch: records a child's state in the segment, for observers in other processes. */
@@ -90,7 +92,8 @@ bool queens_look(struct up *up);
 /* Waits for all queens: TOOL_OK when all pass, else the exit code, and the reason was printed. With --once it ends at the first
  * one that cannot start; else it does not wait for a service that keeps ending. */
 AP_MUST_CHECK int queens_wait(struct up *up);
-/* "bad/0 is down: ended with code 2, started 7 times: its last words"; NULL when it is not down. To be freed. */
+/* "bad/0 is down: ended with code 2, started 7 times; it said: its last words", or that it starts slowly after such an end; NULL
+ * when it is neither. To be freed. */
 char *queen_trouble(const struct queen *q);
 /* Turns the crew until `done`; TOOL_OK, TOOL_TIMEOUT after `limit` ns, or TOOL_FAILED at an interrupt. */
 AP_MUST_CHECK int up_wait(struct up *up, uint64_t limit, bool (*done)(struct up *));

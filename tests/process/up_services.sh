@@ -28,6 +28,19 @@ leaves "$up"
 expect 1 'broken/0 is down: killed by signal 6' apiary up --once --config "$config"
 grep -qE '(good|harmed)/0 (is down|does not pass)' <<<"$output" && fail "$misfortune: --once names the healthy: $output"
 
+# The second time it takes as long as the file is there.
+export APIARY_TEST_ABORTED=$folder/aborted
+misfortune 'after an abort a queen starts slowly' "{service: slow, agents: [{name: a, plugin: $plugins/slow_create.so, capabilities: [slow]}]}"
+up --wait 3s
+until_true says 'slow/0 killed by signal 6'
+until_true says '2 of 3 instances passing.*; down: slow/0 \(starting, started [0-9]+ times\)'
+harm
+comes_back
+rm "$APIARY_TEST_ABORTED"
+until_true says '3 of 3 instances passing'
+verdict
+leaves "$up"
+
 misfortune 'a plug-in aborts when it is loaded' "{service: broken, agents: [{name: a, plugin: $plugins/abort_load.so, capabilities: [broken.load]}]}"
 up --wait 3s
 until_true says 'broken/0 killed by signal 6, [0-9]+ times in a row'
