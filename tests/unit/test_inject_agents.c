@@ -320,7 +320,7 @@ static int fingerprint(void *user)
     int r;
 
     (void)user;
-    r = ap_deployment_fingerprint(&before->swarms[0], &got);
+    r = ap_deployment_fingerprint(&before->swarms[0], AP_EFFECT_RESTART, &got);
     cr_assert_eq(got, r < 0 ? 77 : mark);
     return r;
 }
@@ -350,7 +350,7 @@ Test(inject_agents, two_deployments_that_cannot_be_compared)
                    "  checks: [{send: hello, capability: run, expect: hello}]\n"
                    "- service: three\n"
                    "  agents: [{name: a, kind: exec, capabilities: [d], config: {command: [cat]}}]\n");
-    cr_assert_eq(ap_deployment_fingerprint(&before->swarms[0], &mark), 0);
+    cr_assert_eq(ap_deployment_fingerprint(&before->swarms[0], AP_EFFECT_RESTART, &mark), 0);
     walk(w, INJECT_HEAP, ENOMEM, RESULTS(APIARY_ENOBLOCK));
     walk(one, INJECT_HEAP, ENOMEM, RESULTS(APIARY_ENOBLOCK));
     ap_deployment_free(before);
