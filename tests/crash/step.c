@@ -392,8 +392,7 @@ static pid_t actor_run(const struct operation *o, uint64_t at, bool *ended)
     pid_t pid = fork();
 
     if (pid == 0) actor_main(o, at);
-    if (pid < 0 || waitpid(pid, &status, 0) != pid) exit(2);
-    world_images_wait(last);
+    if (pid < 0 || !world_left(pid, last, &status)) exit(2);
     *ended = WIFEXITED(status) && WEXITSTATUS(status) == 42;
     if (!*ended && !(at != 0 && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL))
         fail("the actor ended with status %x", (unsigned)status);

@@ -88,11 +88,11 @@ extern const struct ap_reap_hooks *world_hooks;
 
 void world_make(const struct operation *of, uint64_t seed);
 void world_drop(void);
-/* The number of the last image that was taken; and waits until nobody holds a later one. The kernel gives the memory of a dead
+/* The number of the last image that was taken; and waitpid, and until nobody holds a later one. The kernel gives the memory of a dead
  * process back, and with it the lock of its image, when the last who reads its maps or its environment from /proc has done so:
  * that may be after waitpid. */
 uint64_t world_image_last(void);
-void world_images_wait(uint64_t last);
+bool world_left(pid_t pid, uint64_t last, int *status);
 void world_later(void); /* than all that a child did */
 void survivor_register(void); /* as the one that serves queue 0 */
 #define WORLD_LATER UINT64_C(30000000000) /* when what the operations schedule is due */

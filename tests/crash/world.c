@@ -157,13 +157,15 @@ uint64_t world_image_last(void)
     return ap_load_relaxed(&survivor.seg->header->images);
 }
 
-void world_images_wait(uint64_t last)
+bool world_left(pid_t pid, uint64_t last, int *status)
 {
     int file = shm_open(world_name, O_RDONLY | O_CLOEXEC, 0);
 
     must(file >= 0, "the world cannot be opened");
+    if (waitpid(pid, status, 0) != pid) return false;
     while (!images_gone(file, last)) sched_yield();
     close(file);
+    return true;
 }
 
 /* ---- the actor ------------------------------------------------------------------------------------------------ */
