@@ -78,6 +78,23 @@ static int found_at(const struct ap_segment *seg, const struct ap_memory_key *ke
     return 1;
 }
 
+/* Whether a value of the key was taken out of an empty place, by a lane that has not freed its row yet. */
+static bool left_by_key(const struct ap_segment *seg, const struct ap_memory_key *key, uint64_t place)
+{
+    const struct ap_value *v = ap_value_at(seg, AP_PLACE_ROW(place));
+
+    return AP_PLACE_MARKED(place | AP_PLACE_PRESENT, key->hash) && v != NULL &&
+           AP_VALUE_IS(ap_load_acquire(&v->life), place) && ap_value_is_of(v, key); /* MEMORY-A3 pairs MEMORY-R3 */
+}
+
+/* The first empty place is the key's, but for one that it has left: see TELLING 3 in watch.h. */
+static void find_spare(const struct ap_segment *seg, const struct ap_memory_key *key, struct found *f, uint32_t i, uint64_t place)
+{
+    if (f->spare != NOWHERE && !left_by_key(seg, key, place)) return;
+    f->spare = i;
+    f->spare_place = place;
+}
+
 /* 0, AGAIN, or an error. */
 static int find(struct ap_segment *seg, const struct ap_memory_key *key, struct found *f)
 {
@@ -92,10 +109,7 @@ static int find(struct ap_segment *seg, const struct ap_memory_key *key, struct 
     for (uint32_t i = 0; i < AP_MEMORY_PLACES; i++) {
         uint64_t place = ap_load_acquire(&f->b->place[i]); /* MEMORY-A1 pairs MEMORY-R1 */
 
-        if ((place & AP_PLACE_PRESENT) == 0 && f->spare == NOWHERE) {
-            f->spare = i;
-            f->spare_place = place;
-        }
+        if ((place & AP_PLACE_PRESENT) == 0) find_spare(seg, key, f, i, place);
         if (!AP_PLACE_MARKED(place, key->hash)) continue;
         r = found_at(seg, key, f, i, place);
         if (r != 0) return r < 0 ? r : r == 1 ? 0 : AGAIN;

@@ -23,7 +23,8 @@
  *           that the place has had, if the row is still in the draft of its lane: that lane may be slow. The same goes for what
  *           was taken out of the bucket, before a key comes in.
  *           3 So a change may be entered twice, but never after a later change of its key was: who enters it looks whether the
- *           place is still as it made it, once it has its row of the log, and makes that VOID if not.
+ *           place is still as it made it, once it has its row of the log, and makes that VOID if not. For that a key comes back
+ *           to the place that it has left, while the row of before is not free.
  *           4 A lane may stand still between its change and the entry, and its key be left alone. So the monitor enters with each
  *           of its sweeps what it finds in the drafts of lanes.
  * WATCHER   1 Raises `watched`, fences (WATCH-F2), notes the head, and reads the memory. So it finds a change there, or the one

@@ -383,6 +383,51 @@ Test(memory_watch, taken_out_first)
     apiary_memory_unwatch(w);
 }
 
+/* Another key of the bucket of "k". */
+static void neighbour_named(char ret[16])
+{
+    struct ap_memory_name space;
+    struct ap_memory_key one, other;
+    uint32_t n = 0;
+
+    cr_assert_eq(ap_memory_name("space", false, &space), 0);
+    cr_assert_eq(ap_memory_key(&space, "k", &one), 0);
+    do {
+        snprintf(ret, 16, "n%u", n++);
+        cr_assert_eq(ap_memory_key(&space, ret, &other), 0);
+    } while (ap_bucket_of(client->seg, one.hash) != ap_bucket_of(client->seg, other.hash));
+}
+
+/* A lane has taken the key out and stands still; the key is there again, and the log has turned round, when another enters that. */
+Test(memory_watch, taken_out_long_ago)
+{
+    apiary_memory_watch_t *w = watch("k", 0);
+    char neighbour[16];
+
+    synced(w);
+    neighbour_named(neighbour);
+    cr_assert_eq(put(neighbour, "x"), 0);
+    cr_assert_eq(put("k", "x"), 0);
+    NEXT(w, APIARY_MEMORY_PUT, "k");
+    cr_assert_eq(apiary_memory_delete(m, neighbour), 0); /* there is an empty place before that of the key */
+    take_out("k", place_at("k"));
+    other_put("k");
+    NEXT(w, APIARY_MEMORY_DELETED, "k");
+    NEXT(w, APIARY_MEMORY_PUT, "k");
+    for (uint32_t i = 0; i < 2 * CHANGES; i++) {
+        other_put("other");
+        NOTHING(w);
+    }
+    apiary_memory_unwatch(w);
+    w = watch("k", ap_memory_changes(client->seg));
+    other_put(neighbour);
+    NOTHING(w);
+    cr_expect_str_eq(text_of("k"), "of another");
+    ap_memory_withdraw(client->seg, client->anchor->lane.index, 0);
+    NOTHING(w);
+    apiary_memory_unwatch(w);
+}
+
 /* A lane that stands still between a change and its entry: the monitor enters it. */
 Test(memory_watch, one_stands_still_untold)
 {
