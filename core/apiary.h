@@ -598,13 +598,18 @@ APIARY_API int apiary_dead_discard(apiary_t *a, uint64_t number);
  * 1 Values live as long as the segment, whichever processes come, go or are killed. A reboot ends them.
  * 2 A killed writer leaves the value of before or the new one, and nothing half done. Nobody waits for it.
  * 3 A get takes no lock and waits for no writer. Changes of one key have one order, which all processes see.
- * 4 Nothing is evicted: a segment has room for memory_values values (1,024 unless configured) of all name spaces together, and one
+ * 4 Nothing is evicted, but from a cache (7). A segment has room for memory_values values (1,024 unless configured), and for one
  *   more while each is written (APIARY_ETABLEFULL). One name space holds at most memory_quota percent of them, all unless
  *   configured, and perhaps one more for each thread that writes at the same moment (APIARY_EQUOTA). A value that does not fit in
  *   beside its key (328 bytes for both and the name) takes a block of the payload pool (APIARY_ENOBLOCK; _ESHARE: all values and
  *   kept results together have their share of these).
  * 5 Any thread may use a handle, several at once. It is not to be used after apiary_detach, nor in a child after fork
- *   (APIARY_ESTALE, _EFORKED), but is to be closed. */
+ *   (APIARY_ESTALE, _EFORKED), but is to be closed.
+ * 6 A watch is told of what is evicted as of what is deleted (APIARY_MEMORY_DELETED).
+ * 7 In a cache (meta_registry.caches) a change that finds no room evicts values of the same name space, first those that were not
+ *   got since they were put, or for long. It is refused only when nothing is there that could be evicted to make room: no other
+ *   value of the name space, or for a large value none in a block of that size; or when the key's bucket (of 15 places for two
+ *   values on average) is full of other name spaces' keys. Only gets and changes by handles that may write count as use. */
 typedef struct apiary_memory apiary_memory_t;
 
 #define APIARY_MEMORY_LOCAL 1u          /* the local memory of the service of that name, which its agents have in common */
@@ -707,6 +712,8 @@ typedef struct apiary_memory_stats {
     uint64_t written;           /* bytes of the values that were written */
     uint64_t values, bytes;     /* now; those that are just being written or taken out, too */
     uint64_t room;              /* values that there may be */
+    uint64_t evicted;           /* from caches, to make room */
+    uint64_t evicted_unfetched; /* of these: never got since they were put */
 } apiary_memory_stats_t;
 APIARY_API int apiary_memory_stats(apiary_t *a, apiary_memory_stats_t *ret); /* APIARY_EINVAL */
 

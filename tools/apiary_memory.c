@@ -161,7 +161,9 @@ static int memory_scan(struct tool *t, int argc, char **argv)
     X(values, "values that there are")                              \
     X(room, "values that there may be")                             \
     X(bytes, "bytes of the values that there are")                  \
-    AP_MEMORY_COUNTS(X)
+    AP_MEMORY_COUNTS(X)                                             \
+    X(evicted, "values that were evicted from caches, to make room") \
+    X(evicted_unfetched, "of these: never got since they were put")
 
 static int stats_print(const struct tool *t, const apiary_memory_stats_t *s)
 {
@@ -383,7 +385,7 @@ int cmd_memory(struct tool *t, int argc, char **argv)
 {
     static const struct tool_usage usage = {
         .command = "memory",
-        .arguments = "get | put | add | replace | cas | delete | incr | touch | scan | watch | stats | "
+        .arguments = "get | put | add | replace | cas | delete | incr | touch | scan | watch | stats | caches | "
                      "snapshot | restore",
         .what = "Keys and values that swarms share, and the local memory of each; 'apiary memory put --help' tells more.",
         .most = -1,
@@ -400,6 +402,7 @@ int cmd_memory(struct tool *t, int argc, char **argv)
         {"scan", "list keys", memory_scan},
         {"watch", "follow the changes of keys", memory_watch},
         {"stats", "count what was done", memory_stats},
+        {"caches", "list the name spaces that are caches", memory_caches},
         {"snapshot", "write all memory into a file", memory_snapshot},
         {"restore", "bring it back", memory_restore},
         {NULL, NULL, NULL},

@@ -21,6 +21,7 @@
 #include "core/text.h"
 #include "core/uring.h"
 #include "registry/client/client.h"
+#include "registry/memory/cache.h"
 #include "registry/monitor/monitor.h"
 #include "shm/pool.h"
 #include "tools/apiaryd_events.h"
@@ -242,6 +243,17 @@ static struct keeper *apiaryd_keep(apiary_t *a, const char *name, const struct d
     return keeper;
 }
 
+/* The configuration says anew which name spaces of the memory are caches. */
+static void declare_caches(const apiary_t *a, const struct ap_deployment *d)
+{
+    int r = ap_caches_declare(a->seg, d->caches, d->cache_count);
+
+    if (r < 0)
+        ap_log(3, "caches: more name spaces were declared in the life of this segment than memory_caches; some of the "
+                  "configuration are none: %s",
+               apiary_strerror(r));
+}
+
 static int apiaryd_watch(const struct tool *t, apiary_t *a, const char *name, const struct duties *duties)
 {
     struct ap_monitor *monitor = NULL;
@@ -297,6 +309,7 @@ static int apiaryd_run(const struct tool *t, const struct daemon_options *o)
     if (rc == TOOL_OK) rc = lock_segment(t, a, options.name);
     if (rc == TOOL_OK) {
         if (!created && d != NULL) compare_geometry(&a->seg->geometry, &options.geometry);
+        if (d != NULL) declare_caches(a, d);
         const struct duties duties = {.created = created,
                                       .awaited = o->ready_passing ? d : NULL,
                                       .interval = d != NULL ? d->health_check_interval : AP_HEALTH_INTERVAL * UINT64_C(1000000),

@@ -1,4 +1,5 @@
 /* tools/dump_memory.c - shmdump: the registry's memory. */
+#include "registry/memory/cache.h"
 #include "registry/memory/watch.h"
 #include "tools/common.h"
 #include "tools/dump.h"
@@ -74,6 +75,26 @@ void dump_part_changes(const struct dump *d, const struct dump_options *options,
     }
     json_object_set_new(whole, "memory_watched", json_boolean(AP_MEMORY_WATCHED(watched)));
     json_object_set_new(whole, "memory_changes", list);
+}
+
+void dump_part_caches(const struct dump *d, const struct dump_options *options, json_t *whole)
+{
+    json_t *list = json_array(), *o;
+    struct ap_memory_name name;
+
+    (void)options;
+    for (uint64_t i = 0; d->registry && i < d->seg.sections[AP_SECTION_CACHES].count; i++) {
+        const struct ap_cache *c = ap_cache_at(&d->seg, i);
+
+        if (!ap_cache_read(&d->seg, i, &name)) continue;
+        o = json_object();
+        json_object_set_new(o, "namespace", dump_bytes_json((const char *)name.text, name.words * 8));
+        json_object_set_new(o, "active", json_boolean(ap_load_relaxed(&c->active)));
+        json_object_set_new(o, "evicted", dump_number(ap_load_relaxed(&c->evicted)));
+        json_object_set_new(o, "evicted_unfetched", dump_number(ap_load_relaxed(&c->unfetched)));
+        json_array_append_new(list, o);
+    }
+    json_object_set_new(whole, "memory_caches", list);
 }
 
 void dump_part_values(const struct dump *d, const struct dump_options *options, json_t *whole)

@@ -75,6 +75,8 @@ struct ap_deployment {
     uint16_t port;
     uint64_t health_check_interval;
     uint64_t events_max_age, events_max_bytes;
+    struct ap_memory_name *caches; /* name spaces of the memory that are caches */
+    size_t cache_count;
     struct ap_deployment_swarm *swarms;
     size_t swarm_count;
 };

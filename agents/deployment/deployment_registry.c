@@ -1,11 +1,13 @@
 /* agents/deployment/deployment_registry.c - meta_registry of a configuration: the segment, and the numbers of the table
  * of parts. */
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "agents/deployment/deployment_int.h"
 #include "core/text.h"
+#include "registry/memory/cache.h"
 
 #define MS INT64_C(1000000)
 #define HOUR INT64_C(3600000000000)
@@ -20,6 +22,7 @@ static const struct ap_key segment_keys[] = {
     {.name = "events_max_age", .type = 'd', .min = MS, .max = 87600 * HOUR},
     {.name = "events_max_bytes", .type = 'i', .min = 1 << 20, .max = INT64_C(1) << 40},
     {.name = "task_timeout", .type = 'd', .min = MS, .max = 720 * HOUR},
+    {.name = "caches", .type = 'l', .what = "name spaces of the memory from which may be evicted: NAME, or \"@SERVICE\""},
 };
 #define SEGMENT_KEYS (sizeof segment_keys / sizeof segment_keys[0])
 
@@ -160,6 +163,39 @@ static int read_numbers(struct ap_loader *l, const struct ap_node *meta)
     return e < 0 ? ap_deployment_refuse(l->d, sentence, l->error) : 0;
 }
 
+static int read_cache(struct ap_loader *l, const struct ap_node *item)
+{
+    struct ap_memory_name *name = &l->d->caches[l->d->cache_count];
+
+    if (ap_cache_name(item->text, name) < 0)
+        return ap_node_refuse(item, l->error,
+                              "caches: '%s' is no name space; expected a name, or '@' and the name of a service whose local memory "
+                              "it is",
+                              AP_SHOWN(item->text, 64));
+    for (size_t i = 0; i < l->d->cache_count; i++)
+        if (strcmp((const char *)l->d->caches[i].text, (const char *)name->text) == 0)
+            return ap_node_refuse(item, l->error, "caches: '%s' is there twice", AP_SHOWN(item->text, 64));
+    l->d->cache_count++;
+    return 0;
+}
+
+static int read_caches(struct ap_loader *l, const struct ap_node *meta)
+{
+    const struct ap_node *list = ap_node_get(meta, "caches");
+    size_t count = list == NULL ? 0 : list->kind == AP_NODE_LIST ? list->count : 1;
+    uint32_t most = AP_REGISTRY_NUMBER(&l->d->segment.geometry, CACHES);
+    int e = 0;
+
+    if (count == 0) return 0;
+    if (count > most)
+        return ap_node_refuse(list, l->error,
+                              "caches: %zu name spaces, and a segment has room for %" PRIu32 "; raise memory_caches", count, most);
+    l->d->caches = ap_config_alloc(l->d->config, count * sizeof *l->d->caches);
+    if (l->d->caches == NULL) return APIARY_ENOBLOCK;
+    for (size_t i = 0; i < count && e == 0; i++) e = read_cache(l, list->kind == AP_NODE_LIST ? list->items[i] : list);
+    return e;
+}
+
 int ap_deployment_registry(struct ap_loader *l, const struct ap_node *meta)
 {
     const struct ap_key *keys = keys_of(l, NULL);
@@ -168,6 +204,7 @@ int ap_deployment_registry(struct ap_loader *l, const struct ap_node *meta)
     if (e == 0 && meta != NULL) e = ap_node_check(meta, keys, l->error);
     if (e == 0) e = read_segment(l, meta);
     if (e == 0) e = read_numbers(l, meta);
+    if (e == 0) e = read_caches(l, meta);
     if (e < 0) return e;
     l->d->port = (uint16_t)ap_node_number(meta, "port", 'i', 4100);
     l->d->health_check_interval = (uint64_t)ap_node_number(meta, "health_check_interval", 'd', 30000 * MS);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/sized.h"
+#include "registry/memory/cache.h"
 
 int apiary_memory_open(apiary_t *a, const char *name, uint32_t flags, apiary_memory_t **ret)
 {
@@ -72,6 +73,7 @@ static __attribute__((noinline)) int get_any(const apiary_memory_t *m, const cha
     if (!ap_present(m->client)) return ap_absent(m->client);
     r = ap_memory_key(&m->name, key, &whole);
     if (r == 0) r = ap_memory_read(m->client->seg, &whole, value, capacity, &read);
+    if (r == 0 && read.unused != 0 && !m->client->read_only) ap_memory_use(m->client->seg, read.unused - 1);
     if (r == 0 && ret != NULL) value_out(m->client->seg, &read, ret);
     if (r == 0) get_counted(m->client, AP_MEMORY_COUNT_hits);
     if (r == APIARY_ENOKEY) get_counted(m->client, AP_MEMORY_COUNT_misses);
@@ -171,6 +173,7 @@ int apiary_memory_stats(apiary_t *a, apiary_memory_stats_t *ret)
     AP_MEMORY_COUNTS(X)
 #undef X
     ap_memory_held(a->seg, &own.values, &own.bytes);
+    ap_cache_evicted(a->seg, &own.evicted, &own.evicted_unfetched);
     own.room = a->seg->sections[AP_SECTION_VALUES].count;
     ap_sized_out(ret, ret->struct_size, &own, sizeof own);
     return 0;

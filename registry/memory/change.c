@@ -1,10 +1,12 @@
 /* registry/memory/change.c - one change of a value: a row is drafted, and takes its place. See memory.h. */
 #include <string.h>
 
+#include "registry/memory/cache.h"
 #include "registry/memory/watch.h"
 
 #define TRIES (1u << 16) /* changes of others that came first; each is their progress */
 #define AGAIN 1          /* no error: something has changed meanwhile */
+#define CROWDED 2        /* no error yet: all places of the bucket are taken */
 #define NOWHERE UINT32_MAX
 #define DIGITS 64u       /* room for a number of 64 bits as a text */
 
@@ -121,18 +123,26 @@ static int find(struct ap_segment *seg, const struct ap_memory_key *key, struct 
 
 struct fresh {
     struct ap_value *v;
-    uint32_t row;
+    uint32_t row, flags; /* of the size */
     uint64_t epoch, place;
 };
 
-/* The first row of the table that is met FREE: true. */
-static bool fresh_meet(const struct ap_memory_writer *w, uint64_t hash, struct fresh *f)
+/* A writer's search for room. */
+struct effort {
+    struct ap_cache *cache; /* NULL: it is none */
+    uint32_t freed;         /* the row of what it has evicted; NOWHERE */
+    bool bare;              /* there is nothing to evict */
+    bool swept;             /* all whose time is over were taken out */
+};
+
+/* The first of these rows that is met FREE: its number among them. `count`: none is. */
+static uint64_t fresh_meet(const struct ap_memory_writer *w, uint64_t hash, struct fresh *f, uint64_t start, uint64_t count)
 {
     struct ap_segment *seg = w->seg;
     struct ap_draft *d = ap_draft_at(seg, w->lane->index);
-    uint64_t rows = seg->sections[AP_SECTION_VALUES].count, start = ap_add_relaxed(&ap_draft_at(seg, 0)->cursor, 1);
+    uint64_t rows = seg->sections[AP_SECTION_VALUES].count;
 
-    for (uint64_t i = 0; i < rows; i++) {
+    for (uint64_t i = 0; i < count; i++) {
         uint32_t row = (uint32_t)((start + i) % rows);
         struct ap_value *v = ap_value_at(seg, row);
         uint64_t life = ap_load_acquire(&v->life), epoch = AP_VALUE_EPOCH(life) + 1; /* MEMORY-A3 pairs MEMORY-R3 */
@@ -142,23 +152,45 @@ static bool fresh_meet(const struct ap_memory_writer *w, uint64_t hash, struct f
         ap_store_relaxed(&d->fresh, f->place);
         if (!ap_cas(&v->life, &life, AP_VALUE_LIFE(epoch, w->lane->index, AP_VALUE_USED))) continue;
         ap_fence_release(); /* MEMORY-R2 pairs MEMORY-A2 */
-        if (i > 0) ap_add_relaxed(&ap_draft_at(seg, 0)->cursor, i);
         f->v = v;
         f->row = row;
         f->epoch = AP_VALUE_EPOCH(AP_VALUE_LIFE(epoch, 0, 0));
-        return true;
+        return i;
     }
     ap_store_relaxed(&d->fresh, 0);
-    return false;
+    return count;
 }
 
-static int fresh_take(const struct ap_memory_writer *w, uint64_t hash, struct fresh *f)
+/* The same for the next rows in turn: true. */
+static bool fresh_next(const struct ap_memory_writer *w, uint64_t hash, struct fresh *f, uint64_t count)
 {
-    bool met = fresh_meet(w, hash, f);
+    uint64_t *cursor = &ap_draft_at(w->seg, 0)->cursor, i = fresh_meet(w, hash, f, ap_add_relaxed(cursor, 1), count);
 
+    if (i > 0) ap_add_relaxed(cursor, i);
+    return i < count;
+}
+
+/* SEARCH in cache.h. */
+static bool fresh_soon(const struct ap_memory_writer *w, struct effort *e, uint64_t hash, struct fresh *f)
+{
+    uint32_t freed = e->freed;
+    uint64_t rows = w->seg->sections[AP_SECTION_VALUES].count;
+
+    e->freed = NOWHERE;
+    if (freed != NOWHERE && fresh_meet(w, hash, f, freed, 1) == 0) return true;
+    return fresh_next(w, hash, f, rows < AP_MEMORY_LOOK ? rows : AP_MEMORY_LOOK);
+}
+
+static int fresh_take(const struct ap_memory_writer *w, struct effort *e, uint64_t hash, struct fresh *f)
+{
+    uint64_t rows = w->seg->sections[AP_SECTION_VALUES].count;
+    bool met;
+
+    if (e->cache != NULL && !e->bare) return fresh_soon(w, e, hash, f) ? 0 : APIARY_ETABLEFULL;
+    met = fresh_next(w, hash, f, rows);
     /* Rows may have become free behind the search. */
     for (struct ap_search s = {0}; !met && ap_search_again(&s, AP_LIVES(w->seg, AP_SECTION_VALUES, struct ap_value));)
-        met = fresh_meet(w, hash, f);
+        met = fresh_next(w, hash, f, rows);
     return met ? 0 : APIARY_ETABLEFULL;
 }
 
@@ -191,7 +223,7 @@ static int fresh_fill(const struct ap_memory_writer *w, const struct fresh *f, c
     ap_store_relaxed(&v->hash, key->hash);
     ap_store_relaxed(&v->from, from);
     ap_store_relaxed(&v->block, 0);
-    ap_store_relaxed(&v->size, size);
+    ap_store_relaxed(&v->size, size | f->flags);
     ap_store_relaxed(&v->name_words, (uint16_t)(touched ? names | AP_VALUE_TOUCHED : names));
     ap_store_relaxed(&v->words, (uint16_t)words);
     for (uint32_t i = 0; i < names; i++) ap_store_relaxed(&v->inside[i], key->name->text[i]);
@@ -344,6 +376,14 @@ static bool bucket_tidied(const struct ap_memory_writer *w, const struct found *
     return room;
 }
 
+/* Whether there is a place in the bucket now. */
+static bool bucket_made(const struct ap_memory_writer *w, struct effort *e, const struct ap_memory_key *key, const struct found *f)
+{
+    const struct ap_evicting what = {.name = key->name, .except = key->hash};
+
+    return bucket_tidied(w, f) || (e->cache != NULL && ap_cache_evict_in(w->seg, w->lane->index, e->cache, &what, f->b));
+}
+
 /* Of a key that is not there (QUOTA). */
 static bool over_quota(const struct ap_memory_writer *w, const struct ap_memory_name *name)
 {
@@ -395,7 +435,8 @@ static int change_delete(const struct ap_memory_writer *w, const struct found *f
 }
 
 /* 0, AGAIN, or an error. */
-static int change_once(const struct ap_memory_writer *w, const struct ap_memory_key *key, struct ap_memory_change *c)
+static int change_once(const struct ap_memory_writer *w, const struct ap_memory_key *key, struct ap_memory_change *c,
+                       struct effort *e)
 {
     struct content content;
     struct fresh fresh;
@@ -412,9 +453,10 @@ static int change_once(const struct ap_memory_writer *w, const struct ap_memory_
         return 0;
     }
     if (r == 0 && f.v == NULL && over_quota(w, key->name)) return APIARY_EQUOTA;
-    if (r == 0 && f.v == NULL && f.spare == NOWHERE) return bucket_tidied(w, &f) ? AGAIN : APIARY_ETABLEFULL;
-    if (r == 0) r = fresh_take(w, key->hash, &fresh);
+    if (r == 0 && f.v == NULL && f.spare == NOWHERE) return bucket_made(w, e, key, &f) ? AGAIN : CROWDED;
+    if (r == 0) r = fresh_take(w, e, key->hash, &fresh);
     if (r != 0) return r;
+    fresh.flags = e->cache != NULL && !found_lives(&f) ? AP_VALUE_UNUSED | AP_VALUE_NEW : 0;
     r = fresh_fill(w, &fresh, key, f.spare_place, c->how == AP_MEMORY_TOUCH, content.bytes, content.size);
     version = change_version(w->seg, c, &f);
     ap_store_relaxed(&fresh.v->version, version);
@@ -445,20 +487,52 @@ static int writer_refused(const struct ap_memory_writer *w, int error)
     return error;
 }
 
-int ap_memory_change(const struct ap_memory_writer *w, const struct ap_memory_key *key, struct ap_memory_change *change)
+/* The size of the blocks of which a value of that size takes one. */
+static uint64_t block_capacity(const struct ap_segment *seg, uint32_t size)
+{
+    for (uint32_t i = 0; i < AP_POOL_CLASSES; i++)
+        if (seg->geometry.pool_blocks[i] != 0 && size <= ap_pool_class_size[i]) return ap_pool_class_size[i];
+    return 0;
+}
+
+/* Whether something was evicted. Where a quota counts all rows, enough not to count them at each change. */
+static bool effort_evicts(const struct ap_memory_writer *w, struct effort *e, const struct ap_memory_key *key, uint32_t size,
+                          int error)
+{
+    struct ap_evicting what = {.name = key->name, .except = key->hash};
+    uint32_t want = error == APIARY_EQUOTA ? (uint32_t)(1 + ap_memory_quota(w->seg) / 64) : 1;
+
+    if (error == APIARY_ENOBLOCK || error == APIARY_ESHARE) what.capacity = block_capacity(w->seg, size);
+    return ap_cache_evict(w->seg, w->lane->index, e->cache, &what, want, &e->freed) > 0;
+}
+
+/* Whether it is worth another attempt. */
+static bool effort_made(const struct ap_memory_writer *w, struct effort *e, const struct ap_memory_key *key, uint32_t size,
+                        int error)
 {
     uint32_t row = 0, rows = (uint32_t)w->seg->sections[AP_SECTION_VALUES].count;
-    bool swept = false;
+
+    if (e->cache != NULL && !e->bare) {
+        e->bare = !effort_evicts(w, e, key, size, error);
+        return true;
+    }
+    if (e->swept) return false;
+    e->swept = true;
+    return ap_memory_expire(w->seg, w->lane->index, w->seg->ops->now(), &row, rows) > 0;
+}
+
+int ap_memory_change(const struct ap_memory_writer *w, const struct ap_memory_key *key, struct ap_memory_change *change)
+{
+    struct effort e = {.cache = ap_cache_of(w->seg, key->name), .freed = NOWHERE};
     int r = AGAIN;
 
     if (change->size > APIARY_MEMORY_VALUE_MAX) return APIARY_ETOOLARGE;
     for (uint32_t tries = 0; tries < TRIES; tries++) {
-        r = change_once(w, key, change);
+        r = change_once(w, key, change, &e);
         if (r == 0) return 0;
         if (r == AGAIN) continue;
-        if (swept || !no_room(r)) return writer_refused(w, r);
-        if (ap_memory_expire(w->seg, w->lane->index, w->seg->ops->now(), &row, rows) == 0) return writer_refused(w, r);
-        swept = true;
+        if (r == CROWDED) return writer_refused(w, APIARY_ETABLEFULL);
+        if (!no_room(r) || !effort_made(w, &e, key, change->size, r)) return writer_refused(w, r);
     }
     return r == AGAIN ? APIARY_ENOTREADY : r;
 }

@@ -2,8 +2,9 @@
  *
  * SCOPE     1 A name space is global, or the local one of a service. Its name is a part of each key: "NAME", or "@SERVICE".
  *           2 A key has at most one value, with a version and perhaps an end. Values outlive whoever has written them; the segment
- *           is their life. Nothing is evicted: who finds no room is told.
- *           3 Readers take no lock, write nothing, and wait for nobody. Writers wait for nobody, either.
+ *           is their life. Nothing is evicted, but in a name space that is a cache (cache.h): who finds no room is told.
+ *           3 Readers take no lock and wait for nobody. They write nothing, but for one bit of a value in a cache. Writers wait for
+ *           nobody, either.
  * LAYOUT    1 Section "memory": buckets of two lines, a power of two of them, at least one for two values. The hash of a key is
  *           that of its bucket; the key may be in any of its places.
  *           2 Section "drafts": a row for each lane, written by that lane alone. Row 0 also has the two counters of all.
@@ -18,9 +19,11 @@
  *           PENDING. Each is a CAS that succeeds once. So a key is in one place at most, and nobody waits for who has asked.
  * ROW       1 life = epoch << 24 | lane << 8 | state. FREE -> USED(lane) by CAS, with a new epoch, by the lane that will fill it;
  *           the lane stays in it. USED -> FREE by CAS, by who has taken it out of its place.
- *           2 A row does not change from the moment a place names it. A reader copies it and then looks at its life: if that is of
+ *           2 A row does not change from the moment a place names it, but for hints in its size. A reader copies it and then
+ *           looks at its life: if that is of
  *           the epoch that the place has, the copy is what the key had when the place was read.
- *           3 Rows are taken in turn, so that one is used again only after all the others that are free.
+ *           3 Rows are taken in turn, so that one is used again only after all the others that are free; but for one that its
+ *           writer has evicted.
  * DRAFT     fresh: the row that the lane has taken or is about to take, until it is in its place or given up. stale: the place that
  *           it is about to change, until the row of before is FREE.
  * QUOTA     1 A name space holds at most memory_quota percent of the rows; a key that would be one more is refused.
@@ -88,6 +91,9 @@ enum ap_value_life { AP_VALUE_FREE, AP_VALUE_USED };
 /* Whether a row's life is the one of which a place, a turn or a draft speaks. */
 #define AP_VALUE_IS(l, p) (AP_VALUE_STATE(l) == AP_VALUE_USED && (uint32_t)AP_VALUE_EPOCH(l) == AP_PLACE_EPOCH(p))
 
+#define AP_VALUE_UNUSED 0x80000000u /* in `size`: it is of a cache, and was not got since the hand came by (cache.h) */
+#define AP_VALUE_NEW 0x40000000u    /* the same, and it was never got */
+#define AP_VALUE_SIZE(s) ((s) & ~(AP_VALUE_UNUSED | AP_VALUE_NEW))
 #define AP_VALUE_TOUCHED 0x8000u /* it is the value of before, with another end */
 #define AP_VALUE_NAME_WORDS(w) ((uint32_t)(w) & 0x7fff)
 
@@ -103,7 +109,7 @@ struct ap_value {
     uint64_t version;
     uint64_t until;   /* CLOCK_MONOTONIC, APIARY_FOREVER: no end */
     uint64_t block;   /* offset of the block with the value, 0: it is inside, behind the key */
-    uint32_t size;    /* of the value */
+    uint32_t size;    /* of the value, AP_VALUE_UNUSED and AP_VALUE_NEW */
     uint16_t name_words; /* of the name space, and AP_VALUE_TOUCHED */
     uint16_t words;      /* of the whole key: texts padded with zeros, at least one of each */
     uint64_t inside[AP_MEMORY_INSIDE];
@@ -202,6 +208,7 @@ AP_MUST_CHECK int ap_memory_key(const struct ap_memory_name *name, const char *k
 struct ap_memory_read {
     uint64_t version, until;
     uint32_t size;
+    uint32_t unused; /* 1 + the row that is to be told that it was got (ap_memory_use); 0: none */
 };
 /* Copies at most `capacity` bytes of the value: 0. APIARY_ENOKEY; APIARY_ENOTREADY: it was changed faster than it could be copied,
  * many times; APIARY_ECORRUPT. Never writes. */
@@ -261,7 +268,20 @@ uint32_t ap_memory_block_row(const struct ap_segment *seg, uint32_t row);
 /* Recovery of a lane (part.h). */
 void ap_memory_withdraw(struct ap_segment *seg, uint32_t lane, uint64_t beside);
 
+/* A value of a cache was got. The row may be another key's by now. */
+static inline void ap_memory_use(const struct ap_segment *seg, uint32_t row)
+{
+    struct ap_value *v = ap_value_at(seg, row);
+
+    if (v != NULL) ap_and_acq_rel(&v->size, ~(AP_VALUE_UNUSED | AP_VALUE_NEW));
+}
+
 /* ---- steps that several files use -------------------------------------------------------------------------------- */
+
+/* The place of a bucket that is this; NULL: none is. */
+uint64_t *ap_bucket_place(struct ap_bucket *b, uint64_t place);
+/* Whether a row is of a name space, as it is now. */
+bool ap_value_of_name(const struct ap_value *v, const struct ap_memory_name *name);
 
 /* Takes the steps of a request that are left (PLACE 3). */
 void ap_memory_help(struct ap_segment *seg, struct ap_bucket *b, uint64_t turn);
@@ -362,10 +382,11 @@ AP_ALWAYS_INLINE int ap_memory_key_here(const struct ap_memory_name *name, const
 AP_ALWAYS_INLINE int ap_value_read(const struct ap_segment *seg, const struct ap_value *v, void *value, size_t capacity,
                                    struct ap_memory_read *ret)
 {
-    uint32_t words = ap_load_relaxed(&v->words);
+    uint32_t words = ap_load_relaxed(&v->words), size = ap_load_relaxed(&v->size);
     const void *bytes;
 
-    ret->size = ap_load_relaxed(&v->size);
+    ret->size = AP_VALUE_SIZE(size);
+    ret->unused = size >> 31;
     ret->version = ap_load_relaxed(&v->version);
     ret->until = ap_load_relaxed(&v->until);
     if (__builtin_expect(ap_load_relaxed(&v->block) != 0, 0)) {
@@ -408,8 +429,10 @@ AP_ALWAYS_INLINE int ap_memory_read_place(const struct ap_segment *seg, const st
     life = ap_load_acquire(&v->life); /* MEMORY-A3 pairs MEMORY-R3: a row is freed only when its place has changed */
     if (__builtin_expect(!AP_VALUE_IS(life, place), 0))
         return ap_load_relaxed(at) == place ? APIARY_ECORRUPT : AP_MEMORY_CHANGED;
-    if (r == 0 && ret->until != APIARY_FOREVER && ret->until <= seg->ops->now()) return APIARY_ENOKEY;
-    return r;
+    if (r != 0) return r;
+    if (ret->until != APIARY_FOREVER && ret->until <= seg->ops->now()) return APIARY_ENOKEY;
+    if (ret->unused != 0) ret->unused = AP_PLACE_ROW(place) + 1;
+    return 0;
 }
 
 #endif

@@ -3,8 +3,7 @@
 
 #define LONG(n) ((unsigned long long)(n))
 
-/* The place of a bucket that is this; NULL: none is. */
-static uint64_t *place_of(struct ap_bucket *b, uint64_t place)
+uint64_t *ap_bucket_place(struct ap_bucket *b, uint64_t place)
 {
     for (uint32_t i = 0; b != NULL && i < AP_MEMORY_PLACES; i++)
         if (ap_load_acquire(&b->place[i]) == place) return &b->place[i]; /* MEMORY-A1 pairs MEMORY-R1 */
@@ -25,7 +24,7 @@ static uint32_t expire_row(struct ap_segment *seg, uint32_t lane, uint64_t now, 
     ap_fence_acquire(); /* MEMORY-A2 pairs MEMORY-R2 */
     if (ap_load_relaxed(&v->life) != life) return 0;
     place = AP_PLACE(hash, AP_VALUE_EPOCH(life), row);
-    at = place_of(ap_bucket_of(seg, hash), place);
+    at = ap_bucket_place(ap_bucket_of(seg, hash), place);
     /* A row that is being filled is in no place; once it is in one, its time is its own. */
     if (at == NULL || ap_load_relaxed(&v->until) != until) return 0;
     if (!ap_memory_remove(seg, lane, at, place)) return 0;
@@ -61,11 +60,11 @@ static void draft_end(struct ap_segment *seg, uint32_t lane, uint64_t draft, boo
     turn = ap_load_acquire(&b->turn); /* MEMORY-A4 pairs MEMORY-R4 */
     if (AP_TURN_PENDING(turn) && AP_PLACE_REF(turn) == AP_PLACE_REF(draft)) ap_memory_help(seg, b, turn);
     place = AP_PLACE(hash, AP_PLACE_EPOCH(draft), row);
-    if (place_of(b, place) != NULL) {
+    if (ap_bucket_place(b, place) != NULL) {
         if (fresh) ap_memory_tell_put(seg, lane, place);
         return;
     }
-    removed = place_of(b, place & ~AP_PLACE_PRESENT) != NULL;
+    removed = ap_bucket_place(b, place & ~AP_PLACE_PRESENT) != NULL;
     if (fresh && removed) return; /* who took it out tells so, and frees it */
     if (removed) ap_memory_tell_removed(seg, lane, place);
     ap_value_free(seg, draft);
@@ -169,7 +168,7 @@ static void look_value_block(struct ap_look *look, const struct ap_value *v, uin
 {
     uint64_t offset = ap_look_64(look, &v->block), capacity = 0, block = 0;
     uint64_t row = ap_memory_block_row(look->seg, (uint32_t)look->index);
-    uint32_t size = ap_look_32(look, &v->size), words = ap_look_16(look, &v->words);
+    uint32_t size = AP_VALUE_SIZE(ap_look_32(look, &v->size)), words = ap_look_16(look, &v->words);
 
     if (offset == 0) capacity = (AP_MEMORY_INSIDE - words) * 8;
     else if (ap_pool_block(look->seg, offset, &capacity, &block) < 0 || block != AP_BLOCK(AP_BLOCK_KEPT, row, AP_VALUE_EPOCH(life)))
@@ -189,7 +188,7 @@ static void look_value(struct ap_look *look)
         ap_look_found(look, AP_CORRUPT, &v->life, life, "G5", "state %u", AP_VALUE_STATE(life));
     if (AP_VALUE_STATE(life) != AP_VALUE_USED) return;
     look->patient = true;
-    if (place_of(ap_bucket_of(look->seg, hash), place) == NULL) {
+    if (ap_bucket_place(ap_bucket_of(look->seg, hash), place) == NULL) {
         if (!drafted(look, AP_PLACE_REF(place)))
             ap_look_found(look, AP_REPAIRABLE, &v->life, life, "G4", "leaked: in no place, and in nobody's draft");
         return;

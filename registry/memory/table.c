@@ -62,7 +62,7 @@ void ap_value_free(struct ap_segment *seg, uint64_t place)
 
 const void *ap_value_bytes(const struct ap_segment *seg, const struct ap_value *v, uint32_t *ret_size)
 {
-    uint32_t size = ap_load_relaxed(&v->size), words = ap_load_relaxed(&v->words);
+    uint32_t size = AP_VALUE_SIZE(ap_load_relaxed(&v->size)), words = ap_load_relaxed(&v->words);
     uint64_t block = ap_load_relaxed(&v->block), capacity;
 
     if (block != 0) {
@@ -90,7 +90,7 @@ void ap_memory_held(const struct ap_segment *seg, uint64_t *ret_values, uint64_t
     *ret_values = *ret_bytes = 0;
     for (uint64_t i = 0; i < seg->places[AP_SECTION_VALUES].count; i++) {
         const struct ap_value *v = ap_value_at(seg, i);
-        uint32_t size = ap_load_relaxed(&v->size);
+        uint32_t size = AP_VALUE_SIZE(ap_load_relaxed(&v->size));
 
         if (AP_VALUE_STATE(ap_load_relaxed(&v->life)) != AP_VALUE_USED || size > APIARY_MEMORY_VALUE_MAX) continue;
         *ret_values += 1;
@@ -98,7 +98,7 @@ void ap_memory_held(const struct ap_segment *seg, uint64_t *ret_values, uint64_t
     }
 }
 
-static bool value_of_name(const struct ap_value *v, const struct ap_memory_name *name)
+bool ap_value_of_name(const struct ap_value *v, const struct ap_memory_name *name)
 {
     uint64_t differ = AP_VALUE_NAME_WORDS(ap_load_relaxed(&v->name_words)) ^ name->words;
 
@@ -126,7 +126,7 @@ uint64_t ap_memory_held_by(const struct ap_segment *seg, const struct ap_memory_
 
         uint64_t life = ap_load_acquire(&v->life); /* MEMORY-A3 pairs MEMORY-R3 */
 
-        n += AP_VALUE_STATE(life) == AP_VALUE_USED && value_of_name(v, name) && value_placed(seg, v, (uint32_t)i, life);
+        n += AP_VALUE_STATE(life) == AP_VALUE_USED && ap_value_of_name(v, name) && value_placed(seg, v, (uint32_t)i, life);
     }
     return n;
 }

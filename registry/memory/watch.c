@@ -84,7 +84,7 @@ static void row_fill(const struct ap_segment *seg, struct ap_change_row *row, co
     ap_store_relaxed(&row->version, ap_load_relaxed(&v->version));
     ap_store_relaxed(&row->era, AP_MEMORY_ERA(watched));
     ap_store_relaxed(&row->kind, (uint32_t)(put ? AP_CHANGE_PUT : over ? AP_CHANGE_EXPIRED : AP_CHANGE_DELETED));
-    ap_store_relaxed(&row->size, ap_load_relaxed(&v->size));
+    ap_store_relaxed(&row->size, AP_VALUE_SIZE(ap_load_relaxed(&v->size)));
     ap_store_relaxed(&row->name_words, (uint16_t)names);
     ap_store_relaxed(&row->words, (uint16_t)words);
     for (uint32_t i = 0; i < words && i < AP_MEMORY_INSIDE; i++) ap_store_relaxed(&row->key[i], ap_load_relaxed(&v->inside[i]));

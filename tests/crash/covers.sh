@@ -49,7 +49,8 @@ apiary_job_reserve: finish_reserved
 apiary_dead_retry: dead_retry dead_retry_full
 apiary_dead_discard: dead_discard
 apiary_forget: kept_forget
-apiary_memory_put: memory_put memory_put_block memory_put_over memory_put_block_over memory_put_expired
+apiary_memory_put: memory_put memory_put_block memory_put_over memory_put_block_over memory_put_expired memory_evict
+apiary_memory_get: memory_get_cached
 apiary_memory_add: memory_add_refused
 apiary_memory_replace: memory_put_over (but for what it wants to find)
 apiary_memory_cas: memory_put_over (likewise)
@@ -68,7 +69,7 @@ apiary_claim_release: claim_release
 apiary_lane_fd: rest (a thread that sleeps on the bell)
 LINES
 )
-reads="memory_open memory_close memory_get memory_scan memory_stats bind option_set option_name option_what refusal discover key progress dead_next dead_body fetch swarm_status segment_fd version strerror error_name advice retry_after job_agent job_attempt
+reads="memory_open memory_close memory_scan memory_stats bind option_set option_name option_what refusal discover key progress dead_next dead_body fetch swarm_status segment_fd version strerror error_name advice retry_after job_agent job_attempt
     job_caller job_cancelled
     job_capability job_data job_deadline job_user job_set_user job_task job_trace trace_parse trace_format
     kind kinds agent_alloc agent_allocated agent_free agent_handle

@@ -171,6 +171,7 @@ int main(int argc, char **argv)
     if (choice.kills) table_run(kills_probe);
     if (choice.kills) table_run(kills_memory);
     if (choice.kills) table_run(kills_watch);
+    if (choice.kills) table_run(kills_cache);
     if (choice.kills) table_run(kills_claim);
     if (choice.pairs) table_run(pairs);
     if (choice.pairs) table_run(pairs_kept);
@@ -180,6 +181,7 @@ int main(int argc, char **argv)
     if (choice.pairs) table_run(pairs_probe);
     if (choice.pairs) table_run(pairs_memory);
     if (choice.pairs) table_run(pairs_watch);
+    if (choice.pairs) table_run(pairs_cache);
     if (choice.pairs) table_run(pairs_claim);
     if (choice.places != NULL) places_write();
     seconds = (double)total.tally.nanoseconds / 1e9;

@@ -76,9 +76,9 @@ struct operation {
 };
 /* Each table ends with a NULL name. */
 extern const struct operation kills_shm[], kills_worker[], kills_registry[], kills_parent[], kills_timers[], kills_stream[];
-extern const struct operation kills_hedge[], kills_probe[], kills_memory[], kills_watch[], kills_claim[];
+extern const struct operation kills_hedge[], kills_probe[], kills_memory[], kills_watch[], kills_claim[], kills_cache[];
 extern const struct operation pairs[], pairs_kept[], pairs_timers[], pairs_stream[], pairs_hedge[], pairs_probe[], pairs_memory[],
-    pairs_watch[], pairs_claim[];
+    pairs_watch[], pairs_claim[], pairs_cache[];
 
 /* ---- world.c */
 extern char world_name[64];
@@ -88,9 +88,9 @@ extern const struct ap_reap_hooks *world_hooks;
 
 void world_make(const struct operation *of, uint64_t seed);
 void world_drop(void);
-/* The number of the last image that was taken; and waitpid, and until nobody holds a later one. The kernel gives the memory of a dead
- * process back, and with it the lock of its image, when the last who reads its maps or its environment from /proc has done so:
- * that may be after waitpid. */
+/* The number of the last image that was taken; and waitpid, and until nobody holds a later one. The kernel gives the memory of a
+ * dead process back, and with it the lock of its image, when the last who reads its maps or its environment from /proc has done
+ * so: that may be after waitpid. */
 uint64_t world_image_last(void);
 bool world_left(pid_t pid, uint64_t last, int *status);
 void world_later(void); /* than all that a child did */

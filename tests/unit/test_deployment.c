@@ -295,10 +295,15 @@ Test(deployment, refused_meta_registry)
     static const struct row rows[] = {
         {"meta_registry:\n  prot: 1\n",
          "2: prot: unknown key (did you mean 'port'?); allowed: segment, mode, owner, group, port, health_check_interval, "
-         "events_max_age, events_max_bytes, task_timeout, members, lanes, member_share, kept_share, result_ttl, "
+         "events_max_age, events_max_bytes, task_timeout, caches, members, lanes, member_share, kept_share, result_ttl, "
          "max_unnamed_delegations, tasks, queues, queue_depth, queue_inlets, payload, events, claims, services, "
          "max_concurrent_delegations, swarms, capabilities, rule_sets, dead_tasks, kept_results, memory_quota, memory_values, "
-         "memory_changes"},
+         "memory_changes, memory_caches"},
+        {"meta_registry:\n  caches: [pages, \"@\"]\n", "2: caches: '@' is no name space; expected a name, or '@' and the name of a "
+                                                     "service whose local memory it is"},
+        {"meta_registry:\n  caches: [pages, other, pages]\n", "2: caches: 'pages' is there twice"},
+        {"meta_registry:\n  memory_caches: 1\n  caches: [a, b]\n",
+         "3: caches: 2 name spaces, and a segment has room for 1; raise memory_caches"},
         {"meta_registry: 5\n", "1: meta_registry: '5' is not allowed; expected a mapping (key: value)"},
         {"meta_registry:\n  port: http\n", "2: port: 'http' is not allowed" WHOLE},
         {"meta_registry:\n  port: 0\n", "2: port: 0 is out of range; allowed: 1 to 65535"},
