@@ -599,8 +599,8 @@ APIARY_API int apiary_dead_discard(apiary_t *a, uint64_t number);
  * 2 A killed writer leaves the value of before or the new one, and nothing half done. Nobody waits for it.
  * 3 A get takes no lock and waits for no writer. Changes of one key have one order, which all processes see.
  * 4 Nothing is evicted, but from a cache (7). A segment has room for memory_values values (1,024 unless configured), and for one
- *   more while each is written (APIARY_ETABLEFULL). One name space holds at most memory_quota percent of them, all unless
- *   configured, and perhaps one more for each thread that writes at the same moment (APIARY_EQUOTA). A value that does not fit in
+ *   more while each is written (APIARY_ETABLEFULL). One name space holds memory_quota percent of them and memory_quota_bytes, all
+ *   unless configured, perhaps one more for each thread that writes just then (APIARY_EQUOTA). A value that does not fit in
  *   beside its key (328 bytes for both and the name) takes a block of the payload pool (APIARY_ENOBLOCK; _ESHARE: all values and
  *   kept results together have their share of these).
  * 5 Any thread may use a handle, several at once. It is not to be used after apiary_detach, nor in a child after fork

@@ -43,6 +43,11 @@ int memory_error(const struct tool *t, int error, const char *key)
         return tool_error(t, error, "the value is larger than 64 KiB, or than the payload pool's largest block", "'%s'", key);
     if (error == APIARY_ENOTREADY)
         return tool_error(t, error, "it was changed again and again meanwhile; try again", "'%s'", key);
+    if (error == APIARY_EQUOTA)
+        return tool_error(t, error,
+                          "delete some of its keys ('apiary memory scan' lists them), or raise meta_registry.memory_quota or "
+                          "memory_quota_bytes, which is for a new segment",
+                          "'%s'", key);
     if (error == APIARY_ESHARE)
         return tool_error(t, error,
                           "values and kept results together hold their share (kept_share) of the blocks of that size; delete "

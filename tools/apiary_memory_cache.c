@@ -11,16 +11,20 @@ static void cache_tell(const struct ap_segment *seg, const struct ap_cache *c, c
 {
     const char *text = (const char *)name->text;
     bool active = ap_load_relaxed(&c->active) != 0;
-    uint64_t numbers[] = {ap_memory_held_by(seg, name), ap_load_relaxed(&c->evicted), ap_load_relaxed(&c->unfetched)};
-    char columns[3][24], *shown = tool_printable(text, strlen(text));
+    uint64_t bytes, values = ap_memory_held_by(seg, name, &bytes);
+    uint64_t numbers[] = {values, bytes, ap_load_relaxed(&c->evicted), ap_load_relaxed(&c->unfetched)};
+    char columns[4][24], *shown = tool_printable(text, strlen(text));
 
-    for (int i = 0; i < 3; i++) snprintf(columns[i], sizeof columns[i], "%llu", (unsigned long long)numbers[i]);
-    if (table != NULL)
-        tool_table_add(table, (const char *const[]){shown, active ? "yes" : "no longer", columns[0], columns[1], columns[2]});
-    else
-        json_array_append_new(list, json_pack("{s:o, s:b, s:I, s:I, s:I}", "namespace", tool_json_text(text), "active", (int)active,
-                                              "values", (json_int_t)numbers[0], "evicted", (json_int_t)numbers[1],
-                                              "evicted_unfetched", (json_int_t)numbers[2]));
+    for (int i = 0; i < 4; i++) snprintf(columns[i], sizeof columns[i], "%llu", (unsigned long long)numbers[i]);
+    if (table != NULL) {
+        const char *cells[] = {shown, active ? "yes" : "no longer", columns[0], columns[1], columns[2], columns[3]};
+
+        tool_table_add(table, cells);
+    } else {
+        json_array_append_new(list, json_pack("{s:o, s:b, s:I, s:I, s:I, s:I}", "namespace", tool_json_text(text), "active",
+                                              (int)active, "values", (json_int_t)values, "bytes", (json_int_t)bytes, "evicted",
+                                              (json_int_t)numbers[2], "evicted_unfetched", (json_int_t)numbers[3]));
+    }
     free(shown);
 }
 
@@ -34,7 +38,7 @@ int memory_caches(struct tool *t, int argc, char **argv)
         .json = true,
         .table = true,
     };
-    static const char *const heads[] = {"=name space", "cache", ">values", ">evicted", ">never got", NULL};
+    static const char *const heads[] = {"=name space", "cache", ">values", ">bytes", ">evicted", ">never got", NULL};
     const struct tool_option none[] = {NO_MORE};
     struct ap_memory_name name;
     struct tool_table *table;

@@ -384,17 +384,25 @@ static bool bucket_made(const struct ap_memory_writer *w, struct effort *e, cons
     return bucket_tidied(w, f) || (e->cache != NULL && ap_cache_evict_in(w->seg, w->lane->index, e->cache, &what, f->b));
 }
 
-/* Of a key that is not there (QUOTA). */
-static bool over_quota(const struct ap_memory_writer *w, const struct ap_memory_name *name)
+static uint64_t quota_bytes(const struct ap_segment *seg)
 {
-    uint64_t revision = ap_memory_revision(w->seg), quota, held;
+    return AP_REGISTRY_NUMBER(&seg->geometry, DRAFTS);
+}
 
-    if (w->unasked == NULL || revision < ap_load_relaxed(w->unasked)) return false;
-    if (AP_REGISTRY_NUMBER(&w->seg->geometry, MEMORY) >= 100) return false;
+/* Of a key that is not there, or a value that becomes larger (QUOTA). */
+static bool over_quota(const struct ap_memory_writer *w, const struct ap_memory_name *name, const struct found *f, uint32_t size)
+{
+    uint64_t revision = ap_memory_revision(w->seg), quota, held, bytes, room, most = quota_bytes(w->seg);
+    uint32_t was = f->v != NULL ? AP_VALUE_SIZE(ap_load_relaxed(&f->v->size)) : 0;
+
+    if (w->unasked == NULL || (f->v != NULL && size <= was) || revision < ap_load_relaxed(w->unasked)) return false;
+    if (AP_REGISTRY_NUMBER(&w->seg->geometry, MEMORY) >= 100 && most == UINT32_MAX) return false;
     quota = ap_memory_quota(w->seg);
-    held = ap_memory_held_by(w->seg, name);
-    if (held >= quota) return true;
-    ap_store_relaxed(w->unasked, revision + quota - held);
+    held = ap_memory_held_by(w->seg, name, &bytes);
+    if ((f->v == NULL && held >= quota) || bytes + size - was > most) return true;
+    room = quota > held ? quota - held : 0;
+    if (most != UINT32_MAX && (most - bytes) / APIARY_MEMORY_VALUE_MAX < room) room = (most - bytes) / APIARY_MEMORY_VALUE_MAX;
+    ap_store_relaxed(w->unasked, revision + room);
     return false;
 }
 
@@ -452,7 +460,7 @@ static int change_once(const struct ap_memory_writer *w, const struct ap_memory_
         c->number = content.sum;
         return 0;
     }
-    if (r == 0 && f.v == NULL && over_quota(w, key->name)) return APIARY_EQUOTA;
+    if (r == 0 && over_quota(w, key->name, &f, content.size)) return APIARY_EQUOTA;
     if (r == 0 && f.v == NULL && f.spare == NOWHERE) return bucket_made(w, e, key, &f) ? AGAIN : CROWDED;
     if (r == 0) r = fresh_take(w, e, key->hash, &fresh);
     if (r != 0) return r;
@@ -502,6 +510,7 @@ static bool effort_evicts(const struct ap_memory_writer *w, struct effort *e, co
     struct ap_evicting what = {.name = key->name, .except = key->hash};
     uint32_t want = error == APIARY_EQUOTA ? (uint32_t)(1 + ap_memory_quota(w->seg) / 64) : 1;
 
+    if (error == APIARY_EQUOTA && size > quota_bytes(w->seg)) return false;
     if (error == APIARY_ENOBLOCK || error == APIARY_ESHARE) what.capacity = block_capacity(w->seg, size);
     return ap_cache_evict(w->seg, w->lane->index, e->cache, &what, want, &e->freed) > 0;
 }

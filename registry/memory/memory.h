@@ -24,14 +24,18 @@
  *           the epoch that the place has, the copy is what the key had when the place was read.
  *           3 Rows are taken in turn, so that one is used again only after all the others that are free; but for one that its
  *           writer has evicted.
+ *           4 A change that is refused for want of a row, or of its quota, has looked at each row: for one that is FREE, again as
+ *           often as AP_SEARCHES has it while others take and free rows, and then for those whose time is over. So it takes time
+ *           by memory_values, and no more; it waits for nobody meanwhile.
  * DRAFT     fresh: the row that the lane has taken or is about to take, until it is in its place or given up. stale: the place that
  *           it is about to change, until the row of before is FREE.
- * QUOTA     1 A name space holds at most memory_quota percent of the rows; a key that would be one more is refused.
+ * QUOTA     1 A name space holds at most memory_quota percent of the rows, and memory_quota_bytes of values; a key that would be
+ *           one more is refused, and a value that would be larger than what is left.
  *           2 No number of the segment says how many it holds, so none can be wrong after a death: the rows are counted that are in
  *           their places, not those that are being written or have been taken out. That is done again only when the counter of
  *           versions has risen by as much as there was room for, since each value raises it (`unasked`: up to which version nothing
- *           is counted). So it runs out by the writes of all name spaces: near the quota of a large table each new key counts all
- *           rows. Writers that come in at the same moment may each bring one more.
+ *           is counted; of bytes each may be the most that a value has). So it runs out by the writes of all name spaces: near the
+ *           quota of a large table each new key counts all rows. Writers that come in at the same moment may each bring one more.
  * COUNTS    Of the lane that did it, over all lives of its index, so that no line is written by all: who asks adds them up. A count
  *           that a dying lane does not make is lost, and a reader without a lane makes none.
  * VERSION   Each change of a value has a greater version than all values of the key before it, removed ones, too. It is drawn from
@@ -181,8 +185,8 @@ uint64_t ap_memory_count(const struct ap_segment *seg, enum ap_memory_count coun
 /* How many values there are, and their bytes; those that are just being written or taken out, too. */
 void ap_memory_held(const struct ap_segment *seg, uint64_t *ret_values, uint64_t *ret_bytes);
 struct ap_memory_name;
-/* How many values of one name space are in their places; and how many it may have. */
-uint64_t ap_memory_held_by(const struct ap_segment *seg, const struct ap_memory_name *name);
+/* How many values of one name space are in their places, and their bytes (may be NULL); and how many it may have. */
+uint64_t ap_memory_held_by(const struct ap_segment *seg, const struct ap_memory_name *name, uint64_t *ret_bytes);
 uint64_t ap_memory_quota(const struct ap_segment *seg);
 
 /* ---- keys: private memory ---------------------------------------------------------------------------------------- */

@@ -264,6 +264,11 @@ static const struct ap_number memory_numbers[] = {
      .otherwise = 100, .min = 1, .max = 100, .apart = true},
     {.key = NULL},
 };
+static const struct ap_number draft_numbers[] = {
+    {.key = "memory_quota_bytes", .what = "bytes of values that one name space may hold; the default is no bound",
+     .at = AP_REGISTRY_NUMBER_AT(DRAFTS), .otherwise = UINT32_MAX, .min = 1, .max = UINT32_MAX, .apart = true},
+    {.key = NULL},
+};
 const struct ap_part ap_part_memory = {
     .name = "memory", .element = "bucket", .size = sizeof(struct ap_bucket), .count = buckets_count, .fields = bucket_fields,
     .numbers = memory_numbers, .look = look_bucket, .withdraw = ap_memory_withdraw, .settle = ap_part_nothing,
@@ -274,5 +279,5 @@ const struct ap_part ap_part_values = {
 };
 const struct ap_part ap_part_drafts = {
     .name = "drafts", .element = "draft", .size = sizeof(struct ap_draft), .count = drafts_count, .fields = draft_fields,
-    .numbers = AP_NO_NUMBERS, .look = look_draft, .withdraw = ap_part_nothing, .settle = ap_part_nothing,
+    .numbers = draft_numbers, .look = look_draft, .withdraw = ap_part_nothing, .settle = ap_part_nothing,
 };

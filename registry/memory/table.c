@@ -117,17 +117,21 @@ static bool value_placed(const struct ap_segment *seg, const struct ap_value *v,
     return false;
 }
 
-uint64_t ap_memory_held_by(const struct ap_segment *seg, const struct ap_memory_name *name)
+uint64_t ap_memory_held_by(const struct ap_segment *seg, const struct ap_memory_name *name, uint64_t *ret_bytes)
 {
-    uint64_t n = 0;
+    uint64_t n = 0, bytes = 0;
 
     for (uint64_t i = 0; i < seg->places[AP_SECTION_VALUES].count; i++) {
         const struct ap_value *v = ap_value_at(seg, i);
 
         uint64_t life = ap_load_acquire(&v->life); /* MEMORY-A3 pairs MEMORY-R3 */
 
-        n += AP_VALUE_STATE(life) == AP_VALUE_USED && ap_value_of_name(v, name) && value_placed(seg, v, (uint32_t)i, life);
+        if (AP_VALUE_STATE(life) != AP_VALUE_USED || !ap_value_of_name(v, name)) continue;
+        if (!value_placed(seg, v, (uint32_t)i, life)) continue;
+        n++;
+        bytes += AP_VALUE_SIZE(ap_load_relaxed(&v->size));
     }
+    if (ret_bytes != NULL) *ret_bytes = bytes;
     return n;
 }
 

@@ -19,11 +19,11 @@ no_longer() { "$APIARY_BIN/apiary" memory caches 2>/dev/null | grep -q '^pages .
 
 start '[pages, "@local_service"]'
 until_true there
-expect 0 '^@local_service +yes +0 +0 +0' apiary memory caches
+expect 0 '^@local_service +yes +0 +0 +0 +0' apiary memory caches
 for n in 1 2 3 4; do expect 0 . apiary memory put other$n x; done
 for n in $(seq 1 20); do expect 0 . apiary memory put page$n x --namespace pages; done
 expect 0 '^evicted +8 ' apiary memory stats
-expect 0 '^pages +yes +12 +8 +8' apiary memory caches
+expect 0 '^pages +yes +12 +12 +8 +8' apiary memory caches
 expect 0 '"evicted_unfetched": 8' apiary memory caches --json
 for n in 1 2 3 4; do expect 0 x apiary memory get other$n; done
 expect 5 . apiary memory put other5 x

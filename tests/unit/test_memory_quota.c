@@ -2,6 +2,7 @@
 #include "tests/unit/memory_fixture.h"
 
 #include "registry/client/memory.h"
+#include "registry/memory/cache.h"
 
 #define QUOTA (ROWS / 4)
 
@@ -63,9 +64,9 @@ Test(memory_quota, drafts_are_no_values)
     v->inside[0] = space.text[0];
     v->life = AP_VALUE_LIFE(1, 20, AP_VALUE_USED);
     ap_draft_at(client->seg, 20)->fresh = AP_PLACE(v->hash, 1, ROWS - 1);
-    cr_expect_eq(ap_memory_held_by(client->seg, &space), 0);
+    cr_expect_eq(ap_memory_held_by(client->seg, &space, NULL), 0);
     cr_expect_eq(fill(m), QUOTA);
-    cr_expect_eq(ap_memory_held_by(client->seg, &space), QUOTA);
+    cr_expect_eq(ap_memory_held_by(client->seg, &space, NULL), QUOTA);
     ap_memory_withdraw(client->seg, 20, 0);
     cr_expect_neq(v->life, life);
     cr_expect_eq(put("one more", "x"), APIARY_EQUOTA);
@@ -85,4 +86,72 @@ Test(memory_quota, counted_again)
     cr_expect_gt(m->unasked, ap_draft_at(client->seg, 0)->revision - 1);
     cr_expect_eq(fill(m), QUOTA - 2);
     apiary_memory_close(other);
+}
+
+/* ---- bytes ------------------------------------------------------------------------------------------------------- */
+
+static void bytes_setup(void)
+{
+    bytes_most = 100;
+    memory_setup();
+}
+TestSuite(memory_quota_bytes, .init = bytes_setup, .fini = memory_teardown, .timeout = 60);
+
+static int put_bytes(const char *key, size_t size)
+{
+    static const char bytes[200];
+
+    return apiary_memory_put(m, key, bytes, size, 0, NULL);
+}
+
+static uint64_t bytes_held(void)
+{
+    struct ap_memory_name space;
+    uint64_t bytes;
+
+    cr_assert_eq(ap_memory_name("space", false, &space), 0);
+    (void)ap_memory_held_by(client->seg, &space, &bytes);
+    return bytes;
+}
+
+Test(memory_quota_bytes, held)
+{
+    apiary_memory_t *other;
+    int64_t sum;
+
+    cr_assert_eq(put_bytes("a", 40), 0);
+    cr_assert_eq(put_bytes("b", 40), 0);
+    cr_expect_eq(put_bytes("c", 21), APIARY_EQUOTA);
+    cr_expect_eq(put_bytes("b", 61), APIARY_EQUOTA, "a value that becomes larger");
+    cr_expect_eq(put_bytes("b", 60), 0);
+    cr_expect_eq(put_bytes("c", 0), 0, "it has no bytes");
+    cr_expect_eq(apiary_memory_incr(m, "n", 1, &sum), APIARY_EQUOTA);
+    cr_expect_eq(put_bytes("b", 60), 0, "what is no larger");
+    cr_expect_eq(apiary_memory_touch(m, "b", SECOND), 0);
+    cr_expect_eq(put_bytes("b", 59), 0);
+    cr_expect_eq(apiary_memory_incr(m, "n", 9, &sum), 0);
+    cr_expect_eq(apiary_memory_incr(m, "n", 1, &sum), APIARY_EQUOTA, "a digit more");
+    cr_expect_eq(bytes_held(), 100);
+    cr_assert_eq(apiary_memory_open(client, "other", 0, &other), 0);
+    cr_expect_eq(apiary_memory_put(other, "k", "x", 1, 0, NULL), 0, "each has its own");
+    cr_expect_eq(apiary_memory_delete(m, "a"), 0);
+    cr_expect_eq(put_bytes("c", 40), 0);
+    apiary_memory_close(other);
+}
+
+Test(memory_quota_bytes, of_a_cache)
+{
+    struct ap_memory_name space;
+    char name[16];
+
+    cr_assert_eq(ap_cache_name("space", &space), 0);
+    cr_assert_eq(ap_caches_declare(client->seg, &space, 1), 0);
+    for (uint32_t i = 0; i < 2 * ROWS; i++) {
+        snprintf(name, sizeof name, "k%u", i);
+        cr_assert_eq(put_bytes(name, i % 100), 0, "%s", name);
+        cr_expect_leq(bytes_held(), 100);
+    }
+    cr_assert_eq(put_bytes("small", 1), 0);
+    cr_expect_eq(put_bytes("large", 101), APIARY_EQUOTA, "with all the others gone there would be no room");
+    cr_expect_eq(put_bytes("k", 99), 0);
 }
