@@ -670,7 +670,8 @@ APIARY_API int apiary_memory_scan(const apiary_memory_t *m, const char *prefix, 
  * 3 BEHIND: some of what came before is not in the log. The reader then forgets what it knows; the present set follows, and
  *   SYNCED. BEHIND comes first where a revision is not in the log any more, and later to a reader that is too slow, or when a
  *   process stands still for a second in the midst of a change.
- * 4 A value whose time is over is absent at once, and EXPIRED when somebody has taken it out.
+ * 4 A value whose time is over is absent at once, and EXPIRED when somebody has taken it out. So may one be that was deleted just
+ *   before its end.
  * 5 One thread at a time uses a watch. It remembers each key that it has told, in memory of its process. */
 typedef struct apiary_memory_watch apiary_memory_watch_t;
 enum apiary_memory_event {
