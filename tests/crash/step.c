@@ -443,25 +443,12 @@ void step_kills(const struct operation *o, uint64_t every, uint64_t seed, struct
     free(image);
 }
 
-/* What names the process is another's in each run. */
-static void forget_process(uint8_t *image, uint64_t size, uint32_t pid)
-{
-    for (uint64_t i = 0; i + 4 <= size; i += 4) {
-        uint32_t v;
-        memcpy(&v, image + i, 4);
-        if ((v & 0x3fffffff) == pid) v &= 0xc0000000u;
-        else if (v >> 8 == (pid & 0xffffff)) v &= 0xff; /* of a claim (AP_CLAIM_WHO) */
-        else continue;
-        memcpy(image + i, &v, 4);
-    }
-}
-
 static bool is_snapshot(uint64_t i, uint32_t model, const uint8_t *real, uint32_t pid, uint8_t *space)
 {
     memcpy(space, shots + i * shot_size, shot_size);
     kernel_marks(space, model);
-    forget_process(space, shot_size, model);
-    forget_process(space, shot_size, pid);
+    world_forget_process(space, shot_size, model);
+    world_forget_process(space, shot_size, pid);
     return memcmp(space, real, shot_size) == 0;
 }
 
@@ -469,8 +456,8 @@ static bool is_snapshot(uint64_t i, uint32_t model, const uint8_t *real, uint32_
  * is born with a heap of which verdicts have been made, and an allocation takes another path. Those are counted. */
 static void compare(uint64_t at, uint32_t model, uint8_t *real, uint32_t pid, uint8_t *space, struct tally *t)
 {
-    forget_process(real, shot_size, pid);
-    forget_process(real, shot_size, model);
+    world_forget_process(real, shot_size, pid);
+    world_forget_process(real, shot_size, model);
     if (is_snapshot(at, model, real, pid, space)) return;
     t->shifted++;
     for (uint64_t i = 0; i < shot_index->count; i++)

@@ -93,6 +93,7 @@ void world_drop(void);
  * so: that may be after waitpid. */
 uint64_t world_image_last(void);
 bool world_left(pid_t pid, uint64_t last, int *status);
+void world_forget_process(uint8_t *image, uint64_t size, uint32_t pid); /* so that images of two runs can be compared */
 void world_later(void); /* than all that a child did */
 void survivor_register(void); /* as the one that serves queue 0 */
 #define WORLD_LATER UINT64_C(30000000000) /* when what the operations schedule is due */

@@ -168,6 +168,23 @@ bool world_left(pid_t pid, uint64_t last, int *status)
     return true;
 }
 
+/* What names the process is another's in each run, and so is the hash of an event that names it. */
+void world_forget_process(uint8_t *image, uint64_t size, uint32_t pid)
+{
+    const struct ap_section *events = &survivor.seg->sections[AP_SECTION_EVENTS];
+
+    for (uint64_t i = 0; i + 4 <= size; i += 4) {
+        uint32_t v;
+        memcpy(&v, image + i, 4);
+        if ((v & 0x3fffffff) == pid) v &= 0xc0000000u;
+        else if (v >> 8 == (pid & 0xffffff)) v &= 0xff; /* of a claim (AP_CLAIM_WHO) */
+        else continue;
+        memcpy(image + i, &v, 4);
+    }
+    for (uint64_t i = 0; i < events->count; i++)
+        memset(image + events->offset + i * events->stride + offsetof(struct ap_event, check), 0, sizeof(uint64_t));
+}
+
 /* ---- the actor ------------------------------------------------------------------------------------------------ */
 
 /* Its stamps become those of our clock. */
