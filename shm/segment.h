@@ -41,8 +41,8 @@
 #define AP_SEGMENT_MAGIC "APIARYSG"
 #define AP_LAYOUT_VERSION 4u     /* of segments this library creates */
 #define AP_LAYOUT_VERSION_MIN 4u /* the oldest it can attach to */
-#define AP_SECTIONS_MAX 30u
-#define AP_REGISTRY_SECTIONS_MAX 19u
+#define AP_SECTIONS_MAX 32u
+#define AP_REGISTRY_SECTIONS_MAX 21u
 /* The most that the numbers of the geometry may be, where words have room for so many. */
 #define AP_TASKS_MAX (1u << 22)
 #define AP_QUEUES_MAX 4096u

@@ -33,7 +33,6 @@ ap_hedging_took: one compare-and-swap of a mean, whatever it was
 ap_places_wait: one addition to a count that is shown, and of which nothing follows
 ap_delegation_wait: the same
 ap_claim_numbers_end: one store of a number, when all are used up
-fresh_drop: one store behind ap_value_free; only who loses a place to another runs it, in the pairs
 LINES
 )
 

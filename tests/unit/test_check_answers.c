@@ -157,7 +157,7 @@ Test(check_answers, geometry)
     A(header->geometry.queue_inlets, 3, "header 0 S7! geometry.queue_inlets: 3, but the sections say 2");
     A(header->geometry.events, 3, "header 0 S7! geometry.events: 3 is out of range");
     A(header->geometry.registry[AP_REGISTRY_SECTIONS_MAX - 1], 1,
-      "header 0 S7! geometry.registry[18]: 1, and there is no such number");
+      "header 0 S7! geometry.registry[20]: 1, and there is no such number");
     A(header->geometry.task_timeout, 0, "header 0 S7! geometry.task_timeout is 0");
     memset(header->geometry.pool_blocks, 0, sizeof header->geometry.pool_blocks);
     dump_memory(bytes, size, &d);
@@ -184,7 +184,7 @@ Test(check_answers, sections)
     A(header->sections[header->section_count].name[0], 'x',
       "section %u S10! an entry that is not used: a byte is 0x78; it must be 0", count);
     A(header->sections[AP_SECTIONS_MAX - 1].reserved, UINT64_C(1) << 56,
-      "section 29 at +7 S10! an entry that is not used: a byte is 0x01; it must be 0");
+      "section 31 at +7 S10! an entry that is not used: a byte is 0x01; it must be 0");
     memcpy(s->name, header->sections[0].name, sizeof s->name);
     expect(__LINE__, s->name, "section 1 S6! called like section 0; section 1 S6! this section is called \"lanes\"");
     memset(s->name, 'n', sizeof s->name);

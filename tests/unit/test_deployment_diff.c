@@ -97,9 +97,9 @@ Test(deployment_diff, keys)
 /* Of a key that is not written any more the line of the mapping in which it would be. */
 Test(deployment_diff, keys_that_have_gone)
 {
-    cr_expect_str_eq(differences(PLAIN "    weight: 7\n", PLAIN), "changed s - weight 7 100 2 2\n");
+    cr_expect_str_eq(differences(PLAIN "    weight: 7\n", PLAIN), "changed s - weight 7 100 1 2\n");
     cr_expect_str_eq(differences(PLAIN "    queen: {instances: 3, restart: never}\n", PLAIN "    queen: {restart: never}\n"),
-                     "changed s - queen.instances 3 1 1 4\n");
+                     "changed s - queen.instances 3 1 2 4\n");
     cr_expect_str_eq(differences("meta_registry:\n  port: 4200\n  tasks: 256\n" PLAIN, "meta_registry:\n  tasks: 256\n" PLAIN),
                      "changed - - port 4200 4100 0 2\n");
 }
@@ -114,7 +114,7 @@ Test(deployment_diff, keys_of_the_queen)
     cr_expect_str_eq(differences(PLAIN "    queen:\n      update: start_first\n", PLAIN),
                      "removed s - queen.update start_first - 0 5\n");
     cr_expect_str_eq(differences(PLAIN, PLAIN "    queen:\n      instances: 2\n      restart_stuck: 20s\n"),
-                     "changed s - queen.instances 1 2 1 5\nadded s - queen.restart_stuck - 20000ms 0 6\n");
+                     "changed s - queen.instances 1 2 2 5\nadded s - queen.restart_stuck - 20000ms 0 6\n");
 }
 
 /* What the coordinator asks is registered by the queen; when a stuck one is ended is the supervisor's. */

@@ -35,6 +35,7 @@ static const struct row_of_keys {
     {&registry, "health_check_interval", 'd', "99ms", "25h", "100ms to 24h"},
     {&registry, "events_max_age", 'd', "0", "87601h", "1ms to 87600h"},
     {&registry, "events_max_bytes", 'i', "1048575", "1099511627777", "1048576 to 1099511627776"},
+    {&registry, "caches", 'l', NULL, NULL, NULL},
     {&registry, "task_timeout", 'd', "0", "721h", "1ms to 720h"},
     {&registry, "payload", 'm', NULL, NULL, NULL},
     {&registry, "mode", 's', NULL, NULL, NULL},
