@@ -31,7 +31,8 @@ enum linear_kind {
     LINEAR_GET, LINEAR_PUT, LINEAR_ADD, LINEAR_REPLACE, LINEAR_CAS, LINEAR_DELETE, LINEAR_INCR, LINEAR_TOUCH,
     LINEAR_CLAIM, LINEAR_RENEW, LINEAR_RELEASE, LINEAR_CHECK,
     LINEAR_DIE, /* of a process that may hold the claim */
-    LINEAR_END, /* part of a claim with `steals`: the claim of a living holder whose time is over is ended; pending by nature */
+    LINEAR_END, /* part of a claim that steals or waits, more than once if it lasts: the claim of a living holder whose time is over
+                   is ended; pending by nature */
     LINEAR_KINDS
 };
 /* Of LINEAR_CLAIM; as enum apiary_claim_policy. */

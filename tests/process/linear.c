@@ -362,6 +362,42 @@ static void key_take(struct key *k, const struct linear_op *from, uint32_t *plac
     key_add(k, &op);
 }
 
+static int by_number(const void *a, const void *b)
+{
+    const uint64_t *x = a, *y = b;
+
+    return *x < *y ? -1 : *x > *y;
+}
+
+/* Who waits or steals looks again after it has lost to another, and may end that one's claim, too: so each time that is over
+ * meanwhile may have been ended by it. */
+static void key_ends(struct key *k)
+{
+    size_t n = k->count, count = 0;
+    uint64_t *over = calloc(n + 1, sizeof *over);
+
+    if (over == NULL) die("no memory");
+    for (size_t i = 0; i < n; i++) {
+        const struct linear_op *op = &k->ops[i];
+
+        if ((op->kind != LINEAR_CLAIM && op->kind != LINEAR_RENEW) || op->pending || op->result != 0) continue;
+        if (op->until != LINEAR_NEVER) over[count++] = op->until - op->apart;
+    }
+    qsort(over, count, sizeof *over, by_number);
+    for (size_t i = 0; i < n; i++) {
+        struct linear_op end = k->ops[i];
+        size_t o = 0;
+
+        if (end.kind != LINEAR_END) continue;
+        while (o < count && over[o] <= end.call) o++;
+        for (; o < count && over[o] <= end.answered; o++) {
+            end.call = over[o];
+            key_add(k, &end);
+        }
+    }
+    free(over);
+}
+
 static struct key key_history(uint32_t key)
 {
     uint32_t *places = calloc(processes + 2, sizeof *places);
@@ -370,6 +406,7 @@ static struct key key_history(uint32_t key)
     if (places == NULL) die("no memory");
     for (size_t i = 0; i < history_count; i++)
         if (history[i].key == key) key_take(&k, &history[i], places);
+    key_ends(&k);
     if (linear_sort(k.ops, k.count) < 0) die("no memory");
     see_line(k.ops, k.count);
     free(places);
