@@ -10,10 +10,9 @@
 
 #include "core/sized.h"
 #include "registry/client/memory.h"
+#include "registry/client/watching.h"
 #include "registry/memory/watch.h"
-#include "shm/bell.h"
 
-#define PARK_MOST UINT64_C(1000000000) /* nobody needs the end of a park while all is well */
 #define CHAINS_FIRST 64u
 
 struct known_key {
@@ -228,8 +227,9 @@ static int step_log(struct apiary_memory_watch *w, apiary_memory_change_t *ret)
     }
 }
 
-static int watch_step(struct apiary_memory_watch *w, apiary_memory_change_t *ret)
+static int watch_step(void *watch, void *ret)
 {
+    struct apiary_memory_watch *w = watch;
     int r = w->phase == WATCH_LOG ? step_log(w, ret) : 0;
 
     if (r != 0 || w->phase == WATCH_LOG) return r;
@@ -325,27 +325,10 @@ void apiary_memory_unwatch(apiary_memory_watch_t *w)
 
 int apiary_memory_next_change(apiary_memory_watch_t *w, uint64_t timeout, apiary_memory_change_t *ret)
 {
-    const struct ap_ops *ops;
-    uint64_t until, now;
-    uint32_t interrupts, *bell, value;
     int r;
 
     if (w == NULL || ret == NULL || !ap_sized_valid(ret->struct_size, AP_FIRST_MEMORY_CHANGE)) return APIARY_EINVAL;
     r = ap_usable(w->client);
     if (r < 0) return r;
-    ops = w->client->seg->ops;
-    bell = &ap_draft_at(w->client->seg, 0)->bell;
-    now = ops->now();
-    until = timeout < APIARY_FOREVER - now ? now + timeout : APIARY_FOREVER;
-    interrupts = ap_load_acquire(&w->client->interrupts);
-    while ((r = watch_step(w, ret)) == 0) {
-        now = ops->now();
-        if (now >= until) return 0;
-        if (ap_load_acquire(&w->client->interrupts) != interrupts) return APIARY_EINTERRUPTED;
-        value = ap_bell_raise(bell);
-        if ((r = watch_step(w, ret)) != 0) return r;
-        if (ap_load_acquire(&w->client->interrupts) != interrupts) return APIARY_EINTERRUPTED;
-        ops->futex_wait(bell, value, until - now < PARK_MOST ? until : now + PARK_MOST);
-    }
-    return r;
+    return ap_watching(w->client, &ap_draft_at(w->client->seg, 0)->bell, timeout, watch_step, w, ret);
 }
