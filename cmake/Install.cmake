@@ -2,7 +2,7 @@
 include(CMakePackageConfigHelpers)
 
 install(FILES core/apiary.h core/apiary_error.def DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
-install(FILES core/apiary/agent.h core/apiary/kinds.h core/apiary/swarm.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/apiary)
+install(FILES core/apiary/agent.h core/apiary/discovery.h core/apiary/kinds.h core/apiary/swarm.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/apiary)
 install(TARGETS apiary_shared apiary_static EXPORT apiary-targets
         LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(TARGETS apiary_kinds_shared apiary_kinds_static EXPORT apiary-kinds-targets

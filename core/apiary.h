@@ -1,7 +1,7 @@
 /* apiary.h - delegate a task by capability to an agent in another process, through shared memory.
  *
- * This header is for clients; <apiary/agent.h> is for agents, <apiary/swarm.h> for programs with a queen of their own. C11, clean
- * from C++.
+ * This header is for clients; <apiary/discovery.h> tells them who is registered, <apiary/agent.h> is for agents,
+ * <apiary/swarm.h> for programs with a queen of their own. C11, clean from C++.
  *
  * LENGTH: a client includes one header.
  * CALLS      1 Every function returns 0 (or a count) or one of the negative values of enum apiary_error. Outputs are untouched on

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "core/apiary.h"
+#include "core/apiary/discovery.h"
 
 #define AP_SIZED_MAX 4096u
 
@@ -31,6 +32,9 @@
 #define AP_FIRST_CLAIM_OPTIONS 24u
 #define AP_FIRST_CLAIM 80u
 #define AP_FIRST_CLAIM_STATS 80u
+#define AP_FIRST_INSTANCE 704u
+#define AP_FIRST_INSTANCE_QUERY 24u
+#define AP_FIRST_INSTANCE_CHANGE 24u
 #define AP_FIRST_AGENT_KIND 72u
 #define AP_FIRST_AGENT_KEY 40u
 #define AP_FIRST_AGENT_DESCRIPTION 48u
@@ -51,6 +55,9 @@ _Static_assert(sizeof(apiary_memory_change_t) >= AP_FIRST_MEMORY_CHANGE, "struct
 _Static_assert(sizeof(apiary_claim_options_t) >= AP_FIRST_CLAIM_OPTIONS, "structures only grow");
 _Static_assert(sizeof(apiary_claim_t) >= AP_FIRST_CLAIM, "structures only grow");
 _Static_assert(sizeof(apiary_claim_stats_t) >= AP_FIRST_CLAIM_STATS, "structures only grow");
+_Static_assert(sizeof(apiary_instance_t) >= AP_FIRST_INSTANCE, "structures only grow");
+_Static_assert(sizeof(apiary_instance_change_t) >= AP_FIRST_INSTANCE_CHANGE, "structures only grow");
+_Static_assert(sizeof(apiary_instance_query_t) >= AP_FIRST_INSTANCE_QUERY, "structures only grow");
 _Static_assert(sizeof(apiary_swarm_status_t) >= AP_FIRST_SWARM_STATUS, "structures only grow");
 
 static inline bool ap_sized_valid(size_t size, size_t first)

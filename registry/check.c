@@ -136,13 +136,14 @@ static void look_capability(struct ap_look *look)
 
 static void swarm_texts(struct ap_look *look, const struct ap_swarm *s, uint64_t life)
 {
-    char text[128];
+    char text[sizeof s->tags]; /* the longest */
 
     if (ap_look_text(look, s->instance, sizeof s->instance, "R2", "instance", text) == 0)
         ap_look_found(look, AP_CORRUPT, s->instance, life, "R2", "no instance");
     ap_look_text(look, s->version, sizeof s->version, "R2", "version", text);
     ap_look_text(look, s->health_endpoint, sizeof s->health_endpoint, "R2", "health_endpoint", text);
     ap_look_text(look, s->metrics_endpoint, sizeof s->metrics_endpoint, "R2", "metrics_endpoint", text);
+    ap_look_text(look, s->tags, sizeof s->tags, "R2", "tags", text);
 }
 
 /* R4: the same service and instance once more. */
@@ -236,6 +237,9 @@ static void swarm_fields(struct ap_look *look, const struct ap_swarm *s, uint64_
     if (park > AP_PARK_POLL) ap_look_found(look, AP_CORRUPT, &s->park, life ^ park, "R5", "park %u", park);
     if (beat > ap_look_now(look)) ap_look_found(look, AP_CORRUPT, &s->beat, beat, "R5", "a beat in the future");
     ap_look_date(look, &s->registered, "R5", "registered");
+    if (ap_look_64(look, &s->first) > AP_SWARM_EPOCH(life))
+        ap_look_found(look, AP_CORRUPT, &s->first, life, "R5", "first epoch %llu of %llu", LONG(ap_look_64(look, &s->first)),
+                      LONG(AP_SWARM_EPOCH(life)));
     swarm_texts(look, s, life);
     if (key != 0 && AP_SWARM_STATE(life) == AP_SWARM_LIVE) swarm_unique(look, s, life, key);
 }
@@ -260,7 +264,6 @@ static void look_swarm(struct ap_look *look)
         break;
     default: ap_look_found(look, AP_CORRUPT, &s->life, life, "R1", "state %u", state); break;
     }
-    ap_look_zero(look, s->reserved2, sizeof s->reserved2, "R5", "reserved2");
 }
 
 /* ---- agents --------------------------------------------------------------------------------------------------- */
@@ -460,6 +463,7 @@ static const struct ap_field swarm_fields_list[] = {
     AP_FIELD(ap_swarm, metrics_endpoint), AP_FIELD(ap_swarm, reason), AP_FIELD(ap_swarm, unhealthy_after),
     AP_FIELD(ap_swarm, healthy_after), AP_FIELD(ap_swarm, stuck), AP_FIELD(ap_swarm, health_interval),
     AP_FIELD(ap_swarm, health_timeout), AP_FIELD(ap_swarm, health_until), AP_FIELD(ap_swarm, health), AP_FIELD(ap_swarm, found),
+    AP_FIELD(ap_swarm, tags), AP_FIELD(ap_swarm, first), AP_FIELD(ap_swarm, told),
     {NULL, 0, 0},
 };
 static const struct ap_number swarm_numbers[] = {

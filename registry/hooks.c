@@ -1,5 +1,6 @@
 /* registry/hooks.c - what a recovery does in the registry. See reap.h for when. */
 #include "registry/client/carried.h"
+#include "registry/discovery/changes.h"
 #include "registry/routing/dead.h"
 #include "registry/routing/admission.h"
 #include "registry/routing/homes.h"
@@ -27,9 +28,11 @@ void ap_swarm_end(struct ap_segment *seg, uint32_t swarm, uint64_t life)
 
     if (s == NULL || (state != AP_SWARM_LIVE && state != AP_SWARM_CLAIMED)) return;
     if (state == AP_SWARM_LIVE) close_queues(seg, swarm, life);
+    ap_instance_tell(seg, swarm);
     /* REG-A3 pairs REG-R3: without a key it has no names yet. */
     if (state == AP_SWARM_CLAIMED && ap_load_acquire(&s->key) == 0) next = AP_SWARM_FREE;
     if (!ap_cas(&s->life, &life, AP_SWARM_LIFE(AP_SWARM_EPOCH(life), 0, next)) || state != AP_SWARM_LIVE) return;
+    ap_instance_tell(seg, swarm);
     ap_event_log(seg, AP_EVENT_SWARM_DIED, lane, swarm, lane);
 }
 

@@ -12,7 +12,7 @@
 _Static_assert(sizeof(struct ap_service) == 64, "service: one line");
 _Static_assert(offsetof(struct ap_swarm, beat) == 64, "the beat has a line of its own");
 _Static_assert(offsetof(struct ap_swarm, instance) == 128, "swarm: two lines, then texts");
-_Static_assert(sizeof(struct ap_swarm) == 768, "swarm: whole lines, nothing behind what was found");
+_Static_assert(sizeof(struct ap_swarm) == 1024, "swarm: a power of two, which its place is found by; nothing behind its tags");
 _Static_assert(AP_REASON_MAX == 6 * AP_REASON_WORDS && AP_FOUND_MAX == 6 * AP_FOUND_WORDS, "six bytes a word");
 _Static_assert(sizeof(struct ap_agent_record) == 128, "agent: two lines");
 _Static_assert(offsetof(struct ap_capability, providers) == 16, "capability: bits, then its name, are in whole words");

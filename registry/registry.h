@@ -57,6 +57,7 @@
 #ifndef AP_REGISTRY_H
 #define AP_REGISTRY_H
 
+#include "core/apiary/discovery.h"
 #include "core/must_check.h"
 #include "shm/part.h"
 #include "shm/reap.h"
@@ -90,7 +91,9 @@ enum ap_swarm_life { AP_SWARM_FREE, AP_SWARM_CLAIMED, AP_SWARM_LIVE, AP_SWARM_DO
 #define AP_MODE_CHANGE(w) ((uint32_t)((w) >> 8 & 0xffff))
 #define AP_MODE_IS_OF(w, key) ((w) >> 24 == ((uint64_t)(key) << 24) >> 24)
 /* The operator's weight is of one service and instance, as the mode is, and stays as that does. */
-#define AP_SHARE_WORD(key, weight) ((uint64_t)(key) << 24 | UINT64_C(1) << 16 | (weight))
+#define AP_SHARE_WORD(key, change, set, weight) \
+    ((uint64_t)(key) << 24 | (uint64_t)((change) & 0x7f) << 17 | (uint64_t)(set) << 16 | (weight))
+#define AP_SHARE_CHANGE(w) ((uint32_t)((w) >> 17 & 0x7f))
 #define AP_SHARE_IS_OF(w, key) (((w) >> 16 & 1) != 0 && AP_MODE_IS_OF(w, key))
 #define AP_WEIGHT 100u /* of an instance that says none */
 #define AP_WEIGHT_MAX 1000u
@@ -135,7 +138,7 @@ struct ap_swarm {
     uint64_t stuck;  /* CLOCK_MONOTONIC: since when a worker has not gone on; 0: all do; writer: the queen, with the beat */
     uint32_t health_interval, health_timeout; /* ms, as the counts above */
     uint64_t health_until;                    /* CLOCK_MONOTONIC, of `health`; writer: the coordinator */
-    uint64_t reserved2[1];
+    uint64_t first; /* the epoch of the first registration of the instance that has the record (discovery/changes.h) */
 
     char instance[APIARY_NAME_MAX + 1];
     char version[APIARY_NAME_MAX + 1];
@@ -143,6 +146,8 @@ struct ap_swarm {
     uint64_t reason[AP_REASON_WORDS]; /* the operator's, for the mode */
     uint64_t health;                  /* AP_HEALTH_WORD, the coordinator's (monitor/health.h) */
     uint64_t found[AP_FOUND_WORDS];   /* its reason */
+    char tags[APIARY_TAGS_MAX + 1];   /* as registered (tags.h) */
+    uint64_t told;                    /* discovery/changes.h */
 } AP_ALIGNED;
 
 struct ap_agent_record {
@@ -220,6 +225,7 @@ struct ap_agent_registration {
 };
 struct ap_swarm_registration {
     const char *service, *instance, *version, *health_endpoint, *metrics_endpoint;
+    const char *tags; /* with a space between; NULL: none */
     uint16_t port;
     uint16_t park; /* enum ap_park, see struct ap_swarm */
     uint32_t max_delegations, lane, member;

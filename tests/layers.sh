@@ -51,7 +51,7 @@ while IFS= read -r file; do
     own=${file%/*}
     while IFS=: read -r line included; do
         case $included in
-        apiary.h | apiary/*.h | core/apiary.h | core/apiary/agent.h | core/apiary/kinds.h | core/swarm_states.def) ;;
+        apiary.h | apiary/*.h | core/apiary.h | core/apiary/agent.h | core/apiary/discovery.h | core/apiary/kinds.h | core/swarm_states.def) ;;
         core/descriptor.h | core/name.h | core/program.h | core/text.h) ;; # linked into libapiary-kinds by CMakeLists.txt
         core/must_check.h | agents/kinds/*.h | "$own"/*.h) ;;
         *) fail "$file:$line: an agent includes $included, which is the runtime's" ;;

@@ -47,6 +47,10 @@ int cmd_rollback(struct tool *t, int argc, char **argv);
 int cmd_restart(struct tool *t, int argc, char **argv);
 int cmd_scale(struct tool *t, int argc, char **argv);
 int cmd_config(struct tool *t, int argc, char **argv);
+/* apiary services --watch: until it is told to stop. */
+int services_watch(struct tool *t, const apiary_instance_query_t *query, uint64_t revision);
+/* A revision as a watch prints it. */
+bool tool_revision(const char *text, uint64_t *ret);
 int apiary_segment_sizes(struct tool *t, int argc, char **argv);
 
 /* For a command with commands of its own ("task ls"): runs the one that argv[1] names. */
@@ -65,20 +69,27 @@ AP_MUST_CHECK int apiary_read_config(const struct tool *t, const char *option, b
 struct swarm_view {
     uint32_t index, service_index;
     char service[APIARY_NAME_MAX + 1], instance[APIARY_NAME_MAX + 1], reason[AP_REASON_MAX + 1];
+    char version[APIARY_NAME_MAX + 1], tags[APIARY_TAGS_MAX + 1];
     enum apiary_mode mode;
     uint32_t park; /* enum ap_park: how its workers sleep, or slept */
     uint32_t found; /* enum ap_health_found: by the coordinator's questions */
     bool holds;     /* that still holds */
-    char why[AP_FOUND_MAX + 1], health_endpoint[128];
+    char why[AP_FOUND_MAX + 1], health_endpoint[128], metrics_endpoint[128];
     uint64_t waited; /* delegations of its agents that waited for a ticket */
     bool alive; /* registered, and its queen is alive */
     int64_t pid;
+    uint32_t weight;
+    uint16_t port;
 };
 /* False: the record is free, not published yet, not sound, or changed while it was read. No pid when it is down. */
 AP_MUST_CHECK bool view_swarm(const struct ap_segment *seg, uint32_t swarm, struct swarm_view *ret);
 
 /* {"endpoint": URL or null, "answers": "unknown", "absent", "passing" or "failing", "holds": ..., "why": text or null} */
 json_t *view_health_json(const struct swarm_view *v);
+/* A list of them. */
+json_t *view_tags_json(const char *tags);
+/* A text or null. */
+json_t *view_endpoint_json(const char *endpoint);
 
 /* All rows of apiary_swarm_status by name, however many: how many, or an error. *ret is to be freed. */
 AP_MUST_CHECK int view_status(apiary_t *a, const char *service, apiary_swarm_status_t **ret);

@@ -67,15 +67,6 @@ static int watch_run(struct tool *t, const struct memory_call *call, apiary_memo
     return rc;
 }
 
-static bool revision_of(const char *text, uint64_t *ret)
-{
-    char *end;
-
-    errno = 0;
-    *ret = strtoull(text, &end, 10);
-    return *text >= '0' && *text <= '9' && *end == '\0' && errno == 0;
-}
-
 int memory_watch(struct tool *t, int argc, char **argv)
 {
     static const struct tool_usage usage = {
@@ -100,7 +91,7 @@ int memory_watch(struct tool *t, int argc, char **argv)
     int rc = tool_parse(t, &usage, options, &argc, &argv), r;
 
     if (rc != TOOL_GO_ON) return rc;
-    if (revision != NULL && !revision_of(revision, &from))
+    if (revision != NULL && !tool_revision(revision, &from))
         return tool_usage_error(t, &usage, "--revision: '%s' is not a revision as this command prints it", revision);
     rc = memory_begin(t, &usage, &call, false);
     if (rc != TOOL_OK) return rc;

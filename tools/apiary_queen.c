@@ -55,6 +55,7 @@ static apiary_swarm_description_t describe_swarm(const struct ap_deployment_swar
                                         .port = swarm->port,
                                         .health_endpoint = swarm->health_endpoint,
                                         .metrics_endpoint = swarm->metrics_endpoint,
+                                        .tags = swarm->tags,
                                         .workers = swarm->workers,
                                         .max_concurrent_delegations = swarm->max_delegations,
                                         .weight = swarm->weight,

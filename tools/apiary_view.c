@@ -48,12 +48,35 @@ bool view_swarm(const struct ap_segment *seg, uint32_t swarm, struct swarm_view 
     ret->found = ap_health_read(s, ret->why);
     ret->holds = ap_load_relaxed(&s->health_until) > seg->ops->now();
     ap_text_copy(ret->health_endpoint, s->health_endpoint, sizeof ret->health_endpoint);
+    ap_text_copy(ret->metrics_endpoint, s->metrics_endpoint, sizeof ret->metrics_endpoint);
+    ap_text_copy(ret->version, s->version, sizeof ret->version);
+    ap_text_copy(ret->tags, s->tags, sizeof ret->tags);
+    ret->weight = ap_swarm_weight(s);
+    ret->port = ap_load_relaxed(&s->port);
     /* A swarm that is DOWN has no member: its record may be another's by now. */
     struct ap_member m;
     if (AP_SWARM_STATE(life) == AP_SWARM_LIVE && ap_member_read(seg, ap_load_relaxed(&s->member), &m)) ret->pid = m.pid;
     ret->alive = AP_SWARM_STATE(life) == AP_SWARM_LIVE && ap_lane_alive(seg, AP_SWARM_LANE(life)) == 1;
     ap_fence_acquire();
     return ap_load_relaxed(&s->life) == life;
+}
+
+json_t *view_tags_json(const char *tags)
+{
+    json_t *list = json_array();
+
+    while (*tags != '\0') {
+        size_t n = strcspn(tags, " ");
+
+        json_array_append_new(list, json_stringn(tags, n));
+        tags += n + (tags[n] == ' ');
+    }
+    return list;
+}
+
+json_t *view_endpoint_json(const char *endpoint)
+{
+    return endpoint[0] != '\0' ? tool_json_text(endpoint) : json_null();
 }
 
 json_t *view_health_json(const struct swarm_view *v)

@@ -5,6 +5,7 @@
 #include "registry/routing/homes.h"
 #include "registry/routing/places.h"
 #include "registry/routing/admission.h"
+#include "registry/discovery/changes.h"
 #include "registry/discovery/discovery.h"
 #include "registry/monitor/health.h"
 #include "registry/monitor/supervised.h"
@@ -85,6 +86,7 @@ static json_t *swarm_json(const struct dump *d, uint32_t index, uint64_t life)
     dump_registry_set(o, "delegations_waited", dump_number(ap_load_relaxed(&s->waited)));
     dump_registry_set(o, "health_endpoint", dump_bytes_json(s->health_endpoint, sizeof s->health_endpoint));
     dump_registry_set(o, "metrics_endpoint", dump_bytes_json(s->metrics_endpoint, sizeof s->metrics_endpoint));
+    dump_registry_set(o, "tags", dump_bytes_json(s->tags, sizeof s->tags));
     ap_swarm_reason(&d->seg, index, reason);
     dump_registry_set(o, "reason", json_string(reason));
     dump_registry_set(o, "stuck_age", ap_load_relaxed(&s->stuck) != 0 ? dump_age(d, ap_load_relaxed(&s->stuck)) : json_null());
@@ -502,4 +504,27 @@ void dump_part_rules(const struct dump *d, const struct dump_options *options, j
 {
     (void)options;
     dump_registry_set(whole, "rules", d->registry ? rules_json(&d->seg) : json_array());
+}
+
+/* The changes that the log still has, oldest first. */
+void dump_part_instances(const struct dump *d, const struct dump_options *options, json_t *whole)
+{
+    static const char *const states[] = {"none", "live", "left", "died"};
+    uint64_t head = d->registry ? ap_instance_changes(&d->seg) : 0;
+    uint64_t count = d->registry ? d->seg.sections[AP_SECTION_INSTANCES].count : 0, word;
+    json_t *list = json_array(), *o;
+
+    (void)options;
+    for (uint64_t number = head > count ? head - count : 0; number < head; number++) {
+        if (ap_instance_change_read(&d->seg, number, &word) < 0) continue;
+        o = json_object();
+        dump_registry_set(o, "revision", dump_number(number + 1));
+        dump_registry_set(o, "swarm", dump_number(AP_TOLD_SWARM(word)));
+        dump_registry_set(o, "epoch", dump_number(AP_TOLD_EPOCH(word)));
+        dump_registry_set(o, "is", json_string(states[AP_TOLD_STATE(word)]));
+        dump_registry_set(o, "mode", json_string(tool_mode_name((int)AP_TOLD_MODE(word))));
+        dump_registry_set(o, "weight", dump_number(AP_TOLD_WEIGHT(word)));
+        json_array_append_new(list, o);
+    }
+    json_object_set_new(whole, "instance_changes", list);
 }

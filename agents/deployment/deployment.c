@@ -7,6 +7,7 @@
 #include "agents/deployment/deployment_int.h"
 #include "core/name.h"
 #include "core/text.h"
+#include "registry/discovery/tags.h"
 #include "registry/monitor/health.h"
 
 #define MS INT64_C(1000000)
@@ -28,6 +29,7 @@ static const struct ap_key swarm_keys[] = {
     {.name = "version", .type = 's'},
     {.name = "health_endpoint", .type = 's'},
     {.name = "metrics_endpoint", .type = 's'},
+    {.name = "tags", .type = 'l', .what = "words by which its instances are found"},
     {.name = "health_check_interval", .type = 'd', .min = 100 * MS, .max = 24 * HOUR},
     {.name = "health_check_timeout", .type = 'd', .min = 10 * MS, .max = HOUR},
     {.name = "unhealthy_after", .type = 'i', .min = 1, .max = AP_HEALTH_TIMES_MAX},
@@ -98,6 +100,36 @@ static int check_length(struct ap_loader *l, const struct ap_node *map, const ch
     if (length <= most) return 0;
     return ap_node_refuse(ap_node_get(map, key), l->error, "%s: has %zu bytes; allowed: at most %zu", key, length,
                           most);
+}
+
+/* The words of the list as one text. */
+static int read_tags(struct ap_loader *l, struct ap_deployment_swarm *s)
+{
+    const struct ap_node *list = ap_node_get(s->node, "tags");
+    size_t count = list == NULL ? 0 : list->kind == AP_NODE_LIST ? list->count : 1, used = 0;
+    char *tags = ap_config_alloc(l->d->config, APIARY_TAGS_MAX + 1);
+
+    if (tags == NULL) return APIARY_ENOBLOCK;
+    tags[0] = '\0';
+    for (size_t i = 0; i < count; i++) {
+        const struct ap_node *at = list->kind == AP_NODE_LIST ? list->items[i] : list;
+        size_t length = strlen(at->text);
+
+        if (!ap_name_valid(at->text, APIARY_NAME_MAX))
+            return ap_node_refuse(at, l->error,
+                                  "tags: '%s' is not a tag; allowed: at most %d of a-z 0-9 _ . -, a letter first",
+                                  AP_SHOWN(at->text, 64), APIARY_NAME_MAX);
+        if (ap_tags_have(tags, at->text)) return ap_node_refuse(at, l->error, "tags: %s is there twice", at->text);
+        if (used + (used > 0) + length > APIARY_TAGS_MAX)
+            return ap_node_refuse(at, l->error,
+                                  "tags: there is no room for %s; allowed: at most %d bytes, with one between two tags", at->text,
+                                  APIARY_TAGS_MAX);
+        if (used > 0) tags[used++] = ' ';
+        memcpy(tags + used, at->text, length + 1);
+        used += length;
+    }
+    s->tags = used > 0 ? tags : NULL;
+    return 0;
 }
 
 static int read_queen(struct ap_loader *l, struct ap_deployment_swarm *s)
@@ -178,6 +210,7 @@ static int read_swarm(struct ap_loader *l, size_t index, const struct ap_node *n
     if (e == 0) e = check_length(l, node, "health_endpoint", sizeof(((struct ap_swarm *)0)->health_endpoint) - 1);
     if (e == 0) e = read_health(l, s);
     if (e == 0) e = check_length(l, node, "metrics_endpoint", sizeof(((struct ap_swarm *)0)->metrics_endpoint) - 1);
+    if (e == 0) e = read_tags(l, s);
     if (e == 0) e = read_queen(l, s);
     if (e == 0) e = check_delegations(l, s);
     if (e == 0) e = ap_deployment_read_agents(l, s);

@@ -6,7 +6,7 @@
  *                  queue_depth, queue_inlets, services, swarms, capabilities, payload: {blocks_256B .. blocks_1MiB},
  *                  mode ["0660"], owner, group
  *   swarms: list of {service*, port, queen: {instances [1], restart [always|never], restart_stuck,
- *                  update [start_first|stop_first]}, workers [1], version,
+ *                  update [start_first|stop_first]}, workers [1], version, tags: list,
  *                  health_endpoint, metrics_endpoint, health_check_interval [that of meta_registry], health_check_timeout [5s],
  *                  unhealthy_after [3], healthy_after [2], max_concurrent_delegations, weight [100],
  *                  agents*: list of {name*, kind* | plugin*, capabilities*: list of NAME or {name*, terms of terms.def},
@@ -52,6 +52,7 @@ struct ap_deployment_check {
 struct ap_deployment_swarm {
     const struct ap_node *node;
     const char *service, *version, *health_endpoint, *metrics_endpoint;
+    const char *tags; /* with a space between; NULL: none */
     uint16_t port;
     uint64_t health_check_interval, health_check_timeout; /* timeout and the counts below: 0: not given */
     uint32_t unhealthy_after, healthy_after;

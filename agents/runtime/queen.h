@@ -24,7 +24,7 @@ struct ap_queen {
     struct apiary *client;
     struct ap_segment *seg;
     char *service; /* copied from the description, as the next one */
-    char *texts[4]; /* instance, version, health and metrics endpoint */
+    char *texts[5]; /* instance, version, health and metrics endpoint, tags */
     uint32_t service_index;
     void (*log)(void *user, int level, const char *line);
     void *log_user;

@@ -220,6 +220,7 @@ static void copy_swarm(struct ap_queen *q, const apiary_swarm_description_t *d, 
     r->version = q->texts[1] = copy(d->version, failed);
     r->health_endpoint = q->texts[2] = copy(d->health_endpoint, failed);
     r->metrics_endpoint = q->texts[3] = copy(d->metrics_endpoint, failed);
+    r->tags = q->texts[4] = copy(d->tags, failed);
     r->port = d->port;
     ap_queen_terms(r, d);
     r->agents = q->rows;

@@ -6,6 +6,7 @@
 #define APIARY_SWARM_H
 
 #include "agent.h"
+#include "discovery.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -55,6 +56,7 @@ typedef struct apiary_swarm_description {
      * says (30 s), 5 s, 3, 2. */
     uint64_t health_check_interval, health_check_timeout;
     uint32_t unhealthy_after, healthy_after;
+    const char *tags; /* words by which it is found, with a space between (<apiary/discovery.h>); NULL: none */
 } apiary_swarm_description_t;
 
 /* Starts a queen. Blocks until all agents are created.

@@ -13,6 +13,7 @@
 #include "registry/client/hedge.h"
 #include "registry/client/stream.h"
 #include "registry/client/until.h"
+#include "registry/discovery/changes.h"
 #include "registry/memory/watch.h"
 #include "shm/bell.h"
 #include "shm/image.h"
@@ -392,6 +393,7 @@ int apiary_interrupt(apiary_t *a)
     for (struct ap_lane_context *c = a->contexts; c != NULL; c = c->next) ap_bell_ring(a->seg->ops, &c->lane.lane->bell);
     pthread_mutex_unlock(&a->lock);
     ap_memory_watchers_wake(a->seg);
+    ap_instance_watchers_wake(a->seg);
     return 0;
 }
 

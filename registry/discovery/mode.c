@@ -2,6 +2,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "registry/discovery/changes.h"
 #include "registry/discovery/reason.h"
 #include "shm/event.h"
 
@@ -39,8 +40,10 @@ int ap_swarm_mode_set(struct ap_segment *seg, uint32_t swarm, const char *servic
         if ((state != AP_SWARM_LIVE && state != AP_SWARM_DOWN) || !AP_MODE_IS_OF(seen, key)) return APIARY_ESTALE;
         if (AP_MODE_OF(seen) == mode && (reason == NULL || strcmp(stands, reason) == 0)) return 0;
         next = AP_MODE_WORD(key, AP_MODE_CHANGE(seen) + 1, mode);
+        ap_instance_tell(seg, swarm);
     } while (!ap_cas(&s->mode, &seen, next));
     ap_reason_store(&s->mode, next, s->reason, AP_REASON_WORDS, reason, length);
+    ap_instance_tell(seg, swarm);
     ap_event_log_more(seg, AP_EVENT_SWARM_MODE, AP_NO_LANE, swarm, mode, AP_EVENT_BY(getuid(), seg->self.pid), reason, length);
     ap_lanes_changed(seg); /* a sweep finds the tasks that wait for a provider */
     return 1;
@@ -53,15 +56,17 @@ int ap_swarm_weight_set(struct ap_segment *seg, uint32_t swarm, const char *serv
 
     if (s == NULL || service == NULL || instance == NULL || weight < -1 || weight > (int)AP_WEIGHT_MAX) return APIARY_EINVAL;
     key = ap_swarm_key(service, instance);
-    next = weight >= 0 ? AP_SHARE_WORD(key, (uint32_t)weight) : 0;
     do {
         uint32_t state = AP_SWARM_STATE(ap_load_acquire(&s->life)); /* REG-A1 pairs REG-R1 */
 
         seen = ap_load_relaxed(&s->share);
         if (state != AP_SWARM_LIVE && state != AP_SWARM_DOWN) return APIARY_ESTALE;
         if (ap_load_acquire(&s->key) != key) return APIARY_ESTALE; /* REG-A3 pairs REG-R3 */
-        if (seen == next || (next == 0 && !AP_SHARE_IS_OF(seen, key))) return 0;
+        if (weight < 0 ? !AP_SHARE_IS_OF(seen, key) : AP_SHARE_IS_OF(seen, key) && (seen & 0xffff) == (uint32_t)weight) return 0;
+        next = AP_SHARE_WORD(key, AP_SHARE_CHANGE(seen) + 1, weight >= 0, weight >= 0 ? (uint32_t)weight : 0);
+        ap_instance_tell(seg, swarm);
     } while (!ap_cas(&s->share, &seen, next));
+    ap_instance_tell(seg, swarm);
     ap_event_log_more(seg, AP_EVENT_SWARM_WEIGHT, AP_NO_LANE, swarm, weight >= 0 ? (uint64_t)weight : ap_load_relaxed(&s->weight),
                       AP_EVENT_BY(getuid(), seg->self.pid), NULL, 0);
     return 1;

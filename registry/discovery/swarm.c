@@ -3,8 +3,10 @@
 #include <string.h>
 
 #include "core/name.h"
+#include "registry/discovery/changes.h"
 #include "registry/discovery/discovery.h"
 #include "registry/discovery/swarm_record.h"
+#include "registry/discovery/tags.h"
 #include "registry/monitor/health.h"
 #include "registry/routing/terms.h"
 #include "shm/event.h"
@@ -112,7 +114,7 @@ static int plan_make(struct plan *p)
     if (p->instance[0] == '\0' || strchr(p->instance, ' ') != NULL || !text_valid(p->instance, APIARY_NAME_MAX + 1))
         return APIARY_EINVAL;
     if (!text_valid(r->version, APIARY_NAME_MAX + 1) || !text_valid(r->health_endpoint, 128) ||
-        !text_valid(r->metrics_endpoint, 128))
+        !text_valid(r->metrics_endpoint, 128) || !ap_tags_valid(r->tags))
         return APIARY_EINVAL;
     if (r->agent_count > p->seg->geometry.queues) return APIARY_ETABLEFULL;
     p->key = ap_swarm_key(r->service, p->instance);
@@ -212,6 +214,10 @@ static void record_fill(const struct plan *p)
     struct ap_swarm *s = ap_swarm_at(p->seg, p->swarm);
     const struct ap_swarm_registration *r = p->r;
 
+    if (!p->adopted) {
+        ap_store_relaxed(&s->first, AP_SWARM_EPOCH(ap_load_relaxed(&s->life)));
+        ap_fence_release(); /* TELL-R3 pairs TELL-A3 */
+    }
     ap_store_relaxed(&s->service, p->service);
     ap_store_relaxed(&s->member, r->member);
     ap_store_relaxed(&s->port, r->port);
@@ -232,6 +238,7 @@ static void record_fill(const struct plan *p)
     ap_text_store(s->version, r->version, sizeof s->version);
     ap_text_store(s->health_endpoint, r->health_endpoint, sizeof s->health_endpoint);
     ap_text_store(s->metrics_endpoint, r->metrics_endpoint, sizeof s->metrics_endpoint);
+    ap_text_store(s->tags, r->tags, sizeof s->tags);
     ap_store_release(&s->key, p->key); /* REG-R3 pairs REG-A3 */
 }
 
@@ -427,6 +434,7 @@ static void swarm_publish(const struct plan *p)
             ap_capability_offer(p->seg, p->agents[i].capabilities[c], p->r->agents[i].queue);
     p->r->swarm = p->swarm;
     p->r->service_index = p->service;
+    ap_instance_tell(p->seg, p->swarm);
     ap_event_log(p->seg, AP_EVENT_SWARM_REGISTERED, p->r->lane, p->swarm, p->r->member);
     ap_lanes_changed(p->seg); /* a sweep finds the tasks that wait for a provider */
 }
@@ -545,7 +553,11 @@ void ap_swarm_withdraw(struct ap_segment *seg, const struct ap_swarm_registratio
     struct ap_swarm *s = swarm_own_record(seg, r);
     uint64_t life;
 
-    if (s != NULL) ap_store_relaxed(&s->leaving, 1);
+    if (s != NULL && ap_load_relaxed(&s->leaving) == 0) {
+        ap_instance_tell(seg, r->swarm);
+        ap_store_relaxed(&s->leaving, 1);
+        ap_instance_tell(seg, r->swarm);
+    }
     for (size_t i = 0; i < r->agent_count; i++)
         if (own_queue(seg, &r->agents[i], &life) != NULL) ap_capability_withdraw_all(seg, r->agents[i].queue);
 }
@@ -570,7 +582,9 @@ void ap_swarm_deregister(struct ap_segment *seg, uint32_t self, const struct ap_
     if (s == NULL) return;
     life = ap_load_acquire(&s->life); /* REG-A1 pairs REG-R1 */
     if (AP_SWARM_STATE(life) != AP_SWARM_LIVE || AP_SWARM_LANE(life) != r->lane) return;
+    ap_instance_tell(seg, r->swarm);
     ap_store_relaxed(&s->state, APIARY_DOWN);
     ap_record_state(s, AP_SWARM_DOWN);
+    ap_instance_tell(seg, r->swarm);
     ap_event_log(seg, AP_EVENT_SWARM_LEFT, self, r->swarm, r->member);
 }

@@ -1,11 +1,14 @@
 /* registry/discovery/swarm_record.c - a swarm's record: taken, given back, and whether anything waits for it. See registry.h. */
 #include "registry/discovery/swarm_record.h"
 
+#include "registry/discovery/changes.h"
+
 bool ap_record_take(struct ap_segment *seg, uint32_t lane, struct ap_found from)
 {
     struct ap_swarm *s = ap_swarm_at(seg, from.index);
     uint64_t next = AP_SWARM_LIFE(AP_SWARM_EPOCH(from.life) + 1, lane, AP_SWARM_CLAIMED);
 
+    ap_instance_tell(seg, from.index);
     if (!ap_cas(&s->life, &from.life, next)) return false;
     ap_fence_release(); /* REG-R4 pairs REG-A4 */
     return true;

@@ -15,6 +15,7 @@
 
 #include "core/loop.h"
 #include "core/thread.h"
+#include "registry/discovery/changes.h"
 #include "registry/routing/router.h"
 #include "registry/memory/watch.h"
 #include "registry/routing/kept.h"
@@ -224,6 +225,7 @@ static void sweep(struct ap_monitor *m, bool reaped, bool changed)
     ap_kept_expire(m->seg, now);
     ap_memory_expire(m->seg, m->lane.index, now, &m->value, VALUES_AT_ONCE);
     ap_memory_watch_tidy(m->seg, m->lane.index, now, m->told);
+    ap_instances_tell(m->seg);
     ap_claims_tidy(m->seg);
     m->swept = now;
     m->due = soonest < now + SWEEP_SPACING ? now + SWEEP_SPACING : soonest;

@@ -57,6 +57,9 @@ apiary_memory_cas: memory_put_over (likewise)
 apiary_memory_delete: memory_delete
 apiary_memory_incr: memory_incr
 apiary_memory_touch: memory_touch
+apiary_instance_watch: instance_watch
+apiary_instance_next: instance_watch
+apiary_instance_unwatch: instance_watch
 apiary_memory_watch: memory_watch
 apiary_memory_unwatch: memory_watch
 apiary_memory_next_change: rest (a thread that sleeps on a bell)
@@ -69,7 +72,7 @@ apiary_claim_release: claim_release
 apiary_lane_fd: rest (a thread that sleeps on the bell)
 LINES
 )
-reads="memory_open memory_close memory_scan memory_stats bind option_set option_name option_what refusal discover key progress dead_next dead_body fetch swarm_status segment_fd version strerror error_name advice retry_after job_agent job_attempt
+reads="instances memory_open memory_close memory_scan memory_stats bind option_set option_name option_what refusal discover key progress dead_next dead_body fetch swarm_status segment_fd version strerror error_name advice retry_after job_agent job_attempt
     job_caller job_cancelled
     job_capability job_data job_deadline job_user job_set_user job_task job_trace trace_parse trace_format
     kind kinds agent_alloc agent_allocated agent_free agent_handle

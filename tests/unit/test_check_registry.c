@@ -178,7 +178,6 @@ Test(check_registry, the_life_of_a_swarm_and_its_lane)
     SAYS(s->life, AP_SWARM_LIFE(4, 0, 4), "swarm 3 R1: state 4");
     SAYS(s->life, AP_SWARM_LIFE(4, 12, AP_SWARM_CLAIMED), "swarm 3 R1: its registrant, lane 12, is out of range");
     SAYS(s->life, AP_SWARM_LIFE(4, 11, AP_SWARM_CLAIMED), "swarm 3 R1: its registrant, lane 11, is FREE");
-    SAYS(s->reserved2[0], 1, "swarm 3 R5: reserved2: a byte is 0x01; it must be 0");
     SAYS(s->life, AP_SWARM_LIFE(4, 0, AP_SWARM_DOWN),
          "swarm 3 R5 at 8: health state 0\nswarm 3 R5 at 48: mode 0\nswarm 3 R2 at 40: no key\nswarm 3 R2 at 128: no instance");
     *s = *ap_swarm_at(&d.seg, 0);
@@ -204,15 +203,15 @@ Test(check_registry, the_same_instance_twice)
     one->mode = KEYED(55, APIARY_READY);
     one->health = AP_HEALTH_WORD(55, 0, 0);
     *three = *two = *one;
-    SAYS(one->life, AP_SWARM_LIFE(4, 0, AP_SWARM_DOWN), "swarm 3 R4 at 1536: swarm 2 is the same service and instance");
+    SAYS(one->life, AP_SWARM_LIFE(4, 0, AP_SWARM_DOWN), "swarm 3 R4 at 2048: swarm 2 is the same service and instance");
     three->life = AP_SWARM_LIFE(4, 0, AP_SWARM_DOWN);
     judge(two, "a second", "swarm 2 R4: swarm 1 is the same service and instance");
     three->life = two->life;
-    judge(three, "a third", "swarm 2 R4 at -768: swarm 1 is the same service and instance\n"
+    judge(three, "a third", "swarm 2 R4 at -1024: swarm 1 is the same service and instance\n"
                             "swarm 3 R4: swarm 1 is the same service and instance");
     one->key = two->key = 0;
     three->life = 0;
-    judge(&one->key, "without a key", "swarm 1 R2: no key\nswarm 2 R2 at 768: no key");
+    judge(&one->key, "without a key", "swarm 1 R2: no key\nswarm 2 R2 at 1024: no key");
 }
 
 Test(check_registry, the_numbers_of_a_swarm)
@@ -256,6 +255,8 @@ Test(check_registry, the_texts_of_a_swarm)
     SAYS(s->health_endpoint[127], '2', "swarm 3 R2: health_endpoint: byte 0x32 behind its end; it must be 0");
     SAYS(s->metrics_endpoint[2], 1, "swarm 3 R2: metrics_endpoint: byte 0x01 does not print");
     SAYS(s->metrics_endpoint[127], '2', "swarm 3 R2: metrics_endpoint: byte 0x32 behind its end; it must be 0");
+    SAYS(s->tags[2], 1, "swarm 3 R2: tags: byte 0x01 behind its end; it must be 0");
+    SAYS(s->first, 5, "swarm 3 R5: first epoch 5 of 4");
 }
 
 Test(check_registry, the_mode_of_a_swarm_and_its_reason)

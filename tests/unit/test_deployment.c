@@ -298,7 +298,7 @@ Test(deployment, refused_meta_registry)
          "events_max_age, events_max_bytes, task_timeout, caches, members, lanes, member_share, kept_share, result_ttl, "
          "max_unnamed_delegations, tasks, queues, queue_depth, queue_inlets, payload, events, claims, services, "
          "max_concurrent_delegations, swarms, capabilities, rule_sets, dead_tasks, kept_results, memory_quota, memory_quota_bytes, "
-         "memory_values, memory_changes, memory_caches"},
+         "memory_values, memory_changes, memory_caches, instance_changes"},
         {"meta_registry:\n  caches: [pages, \"@\"]\n", "2: caches: '@' is no name space; expected a name, or '@' and the name of a "
                                                      "service whose local memory it is"},
         {"meta_registry:\n  caches: [pages, other, pages]\n", "2: caches: 'pages' is there twice"},
@@ -380,7 +380,7 @@ Test(deployment, refused_swarms)
         {"swarms:\n  - service: s\n    wrokers: 2\n" AGENTS,
          "3: wrokers: unknown key (did you mean 'workers'?); allowed: service, port, queen, workers, version, "
          "health_endpoint, "
-         "metrics_endpoint, health_check_interval, health_check_timeout, unhealthy_after, healthy_after, "
+         "metrics_endpoint, tags, health_check_interval, health_check_timeout, unhealthy_after, healthy_after, "
          "max_concurrent_delegations, weight, agents, checks"},
         {"swarms:\n  - service: AI\n" AGENTS, "2: service: 'AI' is not a name" NAME},
         {"swarms:\n  - service: ''\n" AGENTS, "2: service: '' is not a name" NAME},
@@ -431,6 +431,41 @@ Test(deployment, refused_endpoints)
                                     "http://localhost:4000/health");
     snprintf(text, sizeof text, "swarms:\n  - service: s\n    metrics_endpoint: %s\n" AGENTS, rest + 1);
     ap_deployment_free(load(text));
+}
+
+Test(deployment, tags)
+{
+    char text[1024], rest[48], list[512] = "";
+    int used = 0;
+    struct ap_deployment *d = load("swarms:\n  - service: s\n    tags: [eu, gpu]\n" AGENTS);
+
+    cr_expect_str_eq(d->swarms[0].tags, "eu gpu");
+    ap_deployment_free(d);
+    d = load("swarms:\n  - service: s\n    tags: eu\n" AGENTS);
+    cr_expect_str_eq(d->swarms[0].tags, "eu");
+    ap_deployment_free(d);
+    d = load("swarms:\n  - service: s\n    tags: []\n" AGENTS);
+    cr_expect_null(d->swarms[0].tags);
+    ap_deployment_free(d);
+    cr_expect_str_eq(refused("swarms:\n  - service: s\n    tags: [eu, EU]\n" AGENTS),
+                     "3: tags: 'EU' is not a tag; allowed: at most 47 of a-z 0-9 _ . -, a letter first");
+    cr_expect_str_eq(refused("swarms:\n  - service: s\n    tags: [eu, gpu, eu]\n" AGENTS), "3: tags: eu is there twice");
+    memset(rest, 'x', sizeof rest - 1);
+    rest[sizeof rest - 1] = '\0';
+    for (char c = 'a'; c <= 'e'; c++) {
+        char tag[sizeof rest];
+
+        memcpy(tag, rest, sizeof tag);
+        tag[0] = c;
+        used += snprintf(list + used, sizeof list - (size_t)used, "%s, ", tag);
+    }
+    snprintf(text, sizeof text, "swarms:\n  - service: s\n    tags: [%sxxxxxxx]\n" AGENTS, list);
+    d = load(text);
+    cr_expect_eq(strlen(d->swarms[0].tags), APIARY_TAGS_MAX);
+    ap_deployment_free(d);
+    snprintf(text, sizeof text, "swarms:\n  - service: s\n    tags: [%sxxxxxxxx]\n" AGENTS, list);
+    cr_expect_str_eq(refused(text),
+                     "3: tags: there is no room for xxxxxxxx; allowed: at most 247 bytes, with one between two tags");
 }
 
 Test(deployment, refused_when_the_segment_is_too_small)

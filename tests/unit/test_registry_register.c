@@ -242,6 +242,7 @@ Test(register, every_field_of_the_record)
     r.version = "2.0";
     r.health_endpoint = "/health";
     r.metrics_endpoint = "/metrics";
+    r.tags = "eu gpu";
     r.port = 4009;
     r.park = AP_PARK_PARKER;
     r.max_delegations = 3;
@@ -269,6 +270,9 @@ Test(register, every_field_of_the_record)
         memcpy(expected.version, "2.0", 3);
         memcpy(expected.health_endpoint, "/health", 7);
         memcpy(expected.metrics_endpoint, "/metrics", 8);
+        memcpy(expected.tags, "eu gpu", 6);
+        expected.first = 1;
+        expected.told = s->told; /* unit.instances */
         cr_expect_arr_eq(s, &expected, sizeof expected, "turn %d", turn);
         cr_expect(r.swarm == 0 && r.service_index == expected.service);
         cr_expect_eq(events_of(AP_EVENT_SWARM_REGISTERED, &e), (uint64_t)turn + 1);
@@ -279,6 +283,7 @@ Test(register, every_field_of_the_record)
         expected.life = AP_SWARM_LIFE(turn + 1, 0, AP_SWARM_DOWN);
         expected.state = APIARY_DOWN;
         expected.leaving = 1;
+        expected.told = s->told;
         cr_expect_arr_eq(s, &expected, sizeof expected, "turn %d", turn);
         cr_expect_eq(events_of(AP_EVENT_SWARM_LEFT, &e), (uint64_t)turn + 1);
         cr_expect(e.lane == control() && e.a == r.swarm && e.b == 9);

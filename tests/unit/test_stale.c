@@ -32,6 +32,7 @@ static void all_gone(apiary_t *h, int wanted)
     apiary_dead_t dead = {.struct_size = sizeof dead};
     apiary_progress_t progress = {.struct_size = sizeof progress};
     apiary_memory_t *memory = NULL;
+    apiary_instance_watch_t *instances = NULL;
     apiary_claim_t claim = {.struct_size = sizeof claim};
     apiary_claim_stats_t claims = {.struct_size = sizeof claims};
     apiary_memory_stats_t counts = {.struct_size = sizeof counts};
@@ -64,6 +65,8 @@ static void all_gone(apiary_t *h, int wanted)
     GONE(apiary_lane_fd, (h), wanted);
     GONE(apiary_discover, (h, "echo", &provider, 1), wanted);
     GONE(apiary_discover, (h, "echo", NULL, 0), wanted);
+    GONE(apiary_instances, (h, NULL, NULL, 0), wanted);
+    GONE(apiary_instance_watch, (h, NULL, 0, &instances), wanted);
     GONE(apiary_swarm_status, (h, NULL, &row, 1), wanted);
     GONE(apiary_progress, (h, task, &progress), wanted);
     GONE(apiary_dead_next, (h, 0, &dead), wanted);
