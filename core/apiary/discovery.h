@@ -51,14 +51,15 @@ APIARY_API int apiary_instances(apiary_t *a, const apiary_instance_query_t *quer
  *   SYNCED. It comes first where a revision is too old, or of another segment, and later to a reader that is too slow.
  * 4 A reader that is slow, and not behind, may be told of a registration that has ended since. Then its instance has names, mode
  *   and weight alone: all else is 0, or "".
- * 5 One thread at a time uses a watch. It remembers each instance, in memory of its process. */
+ * 5 A limit that a reload changes is no change in this sense: an instance comes with the one that the watch found first.
+ * 6 One thread at a time uses a watch. It remembers each instance, in memory of its process. */
 typedef struct apiary_instance_watch apiary_instance_watch_t;
 enum apiary_instance_event {
     APIARY_INSTANCE_PRESENT = 1,
     APIARY_INSTANCE_SYNCED = 2,
     APIARY_INSTANCE_REGISTERED = 3,
     APIARY_INSTANCE_MODE = 4,   /* the operator has changed its mode, or its queen was told to stop */
-    APIARY_INSTANCE_WEIGHT = 5, /* the operator has changed its weight */
+    APIARY_INSTANCE_WEIGHT = 5, /* the operator has changed its weight, or its queen by a reload */
     APIARY_INSTANCE_LEFT = 6,   /* its queen has stopped */
     APIARY_INSTANCE_DIED = 7,   /* its queen was killed, or has ended without a word */
     APIARY_INSTANCE_BEHIND = 8

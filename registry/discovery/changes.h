@@ -1,7 +1,8 @@
 /* registry/discovery/changes.h - the log of changes of registered instances, for those who watch them.
  *
- * SCOPE     An instance registers, leaves or dies, gets another mode or another weight. The record (registry.h) is the truth. An
- *           entry of the log says what a record was at one moment; the entry before it shows what has changed.
+ * SCOPE     An instance registers, leaves or dies, gets another mode or, by an operator or a reload (ap_swarm_adjust), another
+ *           weight. The record (registry.h) is the truth. An entry of the log says what a record was at one moment; the entry
+ *           before it shows what has changed.
  * LAYOUT    1 Section "instances": instance_changes rows, used in turn. Row number % count has the entry of that number, in one
  *           word: number (23 bits) | record (14) | epoch (10) | what (3) | weight (10) | mode (2) | state (2).
  *           2 Of row 0: head, the first number that is not given out, and the bell of those who watch.
@@ -14,10 +15,12 @@
  *           3 The first number is the time when the segment was made, in steps of 16 us. So a revision of an earlier segment is
  *           below it, unless that entered more than a change in 16 us of its life.
  * TELLING   1 A process that is about to change a record first enters what it is, unless that was told, and afterwards once more.
- *           So no state between two changes is missed: the swap of a word fails if somebody else has changed it meanwhile.
+ *           So no state between two changes of a word is missed: its swap fails if somebody else has changed it meanwhile.
  *           2 That process may die, or stand still, before the entry. So each recovery, and the monitor with each of its sweeps,
  *           enters what each record is, unless it was told.
  *           3 An entry that says the same as the one before it tells nothing.
+ *           4 Mode, `leaving`, weight and the operator's weight are words of their own. Changes that two processes make in the
+ *           same moment, each of another word, may be one entry, which says what the record is then.
  * WATCHER   1 It notes the head, and reads the records. A change after that is entered from that number on.
  *           2 It has fallen behind if a row has a later number, or if a record that an entry names has another instance by now: its
  *           name is nowhere then.

@@ -524,7 +524,9 @@ static void adjust_store(const struct plan *was, const struct plan *next, uint32
     struct ap_terms_conflicts ignored = {.count = 0}, *told = next->r->conflicts != NULL ? next->r->conflicts : &ignored;
     uint64_t life;
 
+    ap_instance_tell(was->seg, was->r->swarm);
     record_terms(was->seg, s, next->r);
+    ap_instance_tell(was->seg, was->r->swarm);
     for (size_t i = 0; i < was->r->agent_count; i++) {
         if (own_queue(was->seg, &was->r->agents[i], &life) == NULL) continue;
         for (uint32_t c = 0; c < was->agents[i].count; c++)

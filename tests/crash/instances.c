@@ -8,7 +8,7 @@
 #define RECORDS_MOST 64u
 
 /* What a watcher knows: from where on it reads, and what each record was; 0: nothing. */
-static uint64_t log_from, log_was[RECORDS_MOST], log_mode, log_share;
+static uint64_t log_from, log_was[RECORDS_MOST], log_live[RECORDS_MOST], log_mode, log_share;
 
 static void image_log(void)
 {
@@ -17,6 +17,33 @@ static void image_log(void)
         if (!ap_instance_now(survivor.seg, i, &log_was[i])) log_was[i] = 0;
     log_mode = ap_load_relaxed(&ap_swarm_at(survivor.seg, 0)->mode);
     log_share = ap_load_relaxed(&ap_swarm_at(survivor.seg, 0)->share);
+}
+
+/* Who was registered when the actor was killed. */
+static void before_log(bool over)
+{
+    (void)over;
+    for (uint32_t i = 0; i < survivor.seg->sections[AP_SECTION_SWARMS].count && i < RECORDS_MOST; i++)
+        if (!ap_instance_now(survivor.seg, i, &log_live[i]) || AP_TOLD_STATE(log_live[i]) != AP_INSTANCE_LIVE) log_live[i] = 0;
+}
+
+static bool log_is_live(uint64_t word, uint64_t live)
+{
+    return AP_TOLD_STATE(word) == AP_INSTANCE_LIVE && AP_TOLD_EPOCH(word) == AP_TOLD_EPOCH(live);
+}
+
+/* Each of them was told as registered. */
+static void log_registered(void)
+{
+    for (uint32_t i = 0; i < RECORDS_MOST; i++) {
+        bool known = log_live[i] == 0 || log_is_live(log_was[i], log_live[i]);
+        uint64_t word;
+
+        for (uint64_t number = log_from; !known && number < ap_instance_changes(survivor.seg); number++)
+            known = ap_instance_change_read(survivor.seg, number, &word) == 0 && AP_TOLD_SWARM(word) == i &&
+                    log_is_live(word, log_live[i]);
+        if (!known) fail("record %u: a registration was not told", i);
+    }
 }
 
 /* Of the first record, whose service has operators. */
@@ -55,6 +82,7 @@ static void log_judged(void)
     for (uint32_t i = 0; i < survivor.seg->sections[AP_SECTION_SWARMS].count && i < RECORDS_MOST; i++)
         if (ap_instance_now(survivor.seg, i, &word) && AP_TOLD_SAYS(word) != AP_TOLD_SAYS(known[i]))
             fail("record %u is %llx, and the log ends with %llx", i, LONG(AP_TOLD_SAYS(word)), LONG(AP_TOLD_SAYS(known[i])));
+    log_registered();
     if (c.modes != modes) fail("%u changes of the mode were told, and %u made", c.modes, modes);
     if (c.weights != weights) fail("%u changes of the weight were told, and %u made", c.weights, weights);
 }
@@ -63,6 +91,33 @@ static void after_log(bool over)
 {
     (void)over;
     log_judged();
+}
+
+/* How many changes of its weight were told while it was LIVE; the last one in `ret`. */
+static uint32_t log_weights(uint32_t swarm, uint32_t *ret)
+{
+    uint64_t was = 0, word;
+    uint32_t n = 0;
+
+    for (uint64_t number = log_from; number < ap_instance_changes(survivor.seg); number++) {
+        if (ap_instance_change_read(survivor.seg, number, &word) < 0 || AP_TOLD_SWARM(word) != swarm) continue;
+        if (AP_TOLD_STATE(word) == AP_INSTANCE_LIVE) {
+            n += was != 0 && AP_TOLD_WEIGHT(was) != AP_TOLD_WEIGHT(word);
+            *ret = AP_TOLD_WEIGHT(word);
+        }
+        was = word;
+    }
+    return n;
+}
+
+/* Its weight was told as it was before it ended; and both changes, once they are made. */
+static void after_adjusted(bool over)
+{
+    uint32_t swarm = adjusted_record(), told = 0, n = log_weights(swarm, &told);
+
+    log_judged();
+    if (told != ap_swarm_weight(ap_swarm_at(survivor.seg, swarm))) fail("a weight of %u was told last", told);
+    if (n > 2 || (over && n != 2)) fail("%u changes of the weight were told%s", n, over ? ", at the end" : "");
 }
 
 /* ---- operations ------------------------------------------------------------------------------------------------- */
@@ -86,7 +141,7 @@ static void run_modes_told(void)
 /* What the actor has set is told by whoever sets the next one. The worker of the survivor is to work on. */
 static void before_modes_told(bool over)
 {
-    (void)over;
+    before_log(over);
     ap_swarm_mode_set(survivor.seg, 0, "server", "0", APIARY_READY, NULL);
 }
 
@@ -152,20 +207,28 @@ static void other_sets_mode(void)
     mode_by(&survivor, APIARY_DRAIN);
 }
 
+static void other_weighs_adjusted(void)
+{
+    if (ap_swarm_weight_set(survivor.seg, adjusted_record(), "victim", "0", 50) != 1) fail("the operator's weight is not set");
+}
+
 static void other_tells(void)
 {
     ap_instances_tell(survivor.seg);
 }
 
 #define OF .registry = true, .image = image_log, .after = after_log
+#define TOLD OF, .before = before_log
 const struct operation kills_instances[] = {
     {.name = "instance_modes", OF, .run = run_modes_told, .before = before_modes_told},
-    {.name = "instance_weights", OF, .run = run_weights_told},
-    {.name = "instance_register", OF, .run = run_register_told},
+    {.name = "instance_weights", TOLD, .run = run_weights_told},
+    {.name = "instance_register", TOLD, .run = run_register_told},
     {.name = "instance_tell", .registry = true, .image = image_untold, .run = run_tell_all, .after = after_log},
     {.name = "instance_watch", OF, .run = run_instance_watch},
     {.name = "instance_ended", .registry = true, .image = image_dead_queen_told, .prepare = prepare_reap, .run = run_reap_dead,
      .after = after_log},
+    {.name = "instance_adjust", .registry = true, .image = image_log, .prepare = prepare_adjust, .run = run_adjust,
+     .before = before_adjust, .after = after_adjusted},
     {.name = NULL},
 };
 const struct operation pairs_instances[] = {
@@ -174,7 +237,10 @@ const struct operation pairs_instances[] = {
     {.name = "instance_modes|mode", OF, .run = run_modes_told, .other = other_sets_mode, .before = before_modes_told},
     {.name = "instance_modes|weight", OF, .run = run_modes_told, .other = other_weighs, .before = before_modes_told},
     {.name = "instance_weights|tell", OF, .run = run_weights_told, .other = other_tells},
-    {.name = "instance_register|tell", OF, .run = run_register_told, .other = other_tells},
-    {.name = "instance_register|weight", OF, .run = run_register_told, .other = other_weighs},
+    {.name = "instance_register|tell", TOLD, .run = run_register_told, .other = other_tells},
+    {.name = "instance_register|weight", TOLD, .run = run_register_told, .other = other_weighs},
+    {.name = "instance_adjust|weight", OF, .prepare = prepare_adjust, .run = run_adjust, .other = other_weighs_adjusted},
+    {.name = "instance_adjust|tell", .registry = true, .image = image_log, .prepare = prepare_adjust, .run = run_adjust,
+     .other = other_tells, .after = after_adjusted},
     {.name = NULL},
 };

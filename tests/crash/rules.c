@@ -74,12 +74,23 @@ void run_adjust(void)
     if (ap_swarm_adjust(actor.seg, actor.lane.index, &next, &adjusted) != 0) _exit(11);
 }
 
+/* The actor alone has its own in `adjusted`. */
+uint32_t adjusted_record(void)
+{
+    const uint64_t key = ap_swarm_key("victim", "0");
+
+    for (uint32_t i = 0; i < survivor.seg->sections[AP_SECTION_SWARMS].count; i++)
+        if (ap_load_relaxed(&ap_swarm_at(survivor.seg, i)->key) == key) return i;
+    fail("the registration has no record");
+    return 0;
+}
+
 /* Each word is what it was or what it becomes. At the end what nobody else offers is as it was, and what another service offers,
  * too, keeps what was said last. */
 void before_adjust(bool over)
 {
     static const char *const names[] = {"echo", "other@2", "other"};
-    uint32_t weight = ap_load_relaxed(&ap_swarm_at(survivor.seg, adjusted.swarm)->weight);
+    uint32_t weight = ap_load_relaxed(&ap_swarm_at(survivor.seg, adjusted_record())->weight);
     struct ap_rules rules;
 
     if (weight != 7 && weight != AP_WEIGHT) fail("the weight is %u", weight);

@@ -161,7 +161,7 @@ static void shot_first(void)
 #define FILES 4
 
 /* What is allocated while a thread is stepped: who goes back has freed nothing. */
-static struct { size_t used; uint8_t bytes[16384] __attribute__((aligned(16))); } heap;
+static struct { size_t used; uint8_t bytes[65536] __attribute__((aligned(16))); } heap;
 
 /* Everything private that a stepped thread may have changed: registers, vector state, stack, thread-local variables, the head of
  * its list of robust mutexes, the descriptors that it has opened, what it has allocated, and what the two sides keep. */

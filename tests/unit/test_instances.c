@@ -7,6 +7,7 @@
 #include "registry/discovery/changes.h"
 #include "registry/discovery/instance.h"
 #include "registry/discovery/tags.h"
+#include "shm/bell.h"
 
 #define ROWS 8u
 
@@ -222,6 +223,54 @@ Test(instances, set_and_changes)
     apiary_instance_unwatch(NULL);
 }
 
+/* As a reload has its queen say: 0. */
+static int adjust(struct ap_swarm_registration *r, uint32_t to, uint32_t most)
+{
+    struct ap_swarm_registration next = *r;
+    int e;
+
+    next.weight = to;
+    next.max_delegations = most;
+    e = ap_swarm_adjust(client->seg, own_lane(), r, &next);
+    if (e == 0) *r = next;
+    return e;
+}
+
+Test(instances, a_queen_changes_her_weight_as_she_runs)
+{
+    struct ap_swarm_registration r = enrol("server", "0", "2.1", "eu gpu");
+    apiary_instance_watch_t *w = watch(NULL, NULL, 0);
+    uint64_t head;
+
+    NEXT(w, APIARY_INSTANCE_PRESENT, "server");
+    NEXT(w, APIARY_INSTANCE_SYNCED, "");
+    cr_assert_eq(adjust(&r, 30, 0), 0);
+    cr_assert_eq(adjust(&r, 40, 0), 0);
+    NEXT(w, APIARY_INSTANCE_WEIGHT, "server");
+    cr_expect_eq(whose.weight, 30, "as the change left it, not as it is");
+    NEXT(w, APIARY_INSTANCE_WEIGHT, "server");
+    cr_expect_eq(whose.weight, 40);
+    head = ap_instance_changes(client->seg);
+    cr_assert_eq(adjust(&r, 40, 3), 0);
+    NOTHING(w);
+    weight(&r, 7);
+    NEXT(w, APIARY_INSTANCE_WEIGHT, "server");
+    cr_assert_eq(adjust(&r, 50, 3), 0);
+    NOTHING(w);
+    cr_expect_eq(ap_instance_changes(client->seg), head + 1, "an operator's weight is in force: the queen's changes nothing");
+    weight(&r, -1);
+    NEXT(w, APIARY_INSTANCE_WEIGHT, "server");
+    cr_expect_eq(whose.weight, 50);
+    ap_swarm_at(client->seg, r.swarm)->weight = 60; /* a queen that stands still, or has died, before it has entered that */
+    end(&r);
+    NEXT(w, APIARY_INSTANCE_WEIGHT, "server");
+    cr_expect(whose.weight == 60 && whose.alive == 1);
+    NEXT(w, APIARY_INSTANCE_DIED, "server");
+    cr_expect_eq(adjust(&r, 70, 3), APIARY_ESTALE);
+    NOTHING(w);
+    apiary_instance_unwatch(w);
+}
+
 Test(instances, of_those_that_are_meant)
 {
     struct ap_swarm_registration one = enrol("server", "0", "2", "eu"), two = enrol("server", "1", "3", "eu gpu");
@@ -400,6 +449,20 @@ Test(instances, parks)
     pthread_join(thread, NULL);
     cr_expect(told.event == APIARY_INSTANCE_WEIGHT && whose.weight == 9);
     apiary_instance_unwatch(w);
+}
+
+/* A park is timed, so that one who is not rung wakes, too, and later. */
+Test(instances, those_who_sleep_are_rung)
+{
+    struct ap_swarm_registration r = enrol("server", "0", "2", "eu");
+    uint32_t *bell = &ap_instance_row_at(client->seg, 0)->bell, raised = ap_bell_raise(bell);
+
+    weight(&r, 9);
+    cr_expect_neq(*bell, raised);
+    cr_expect_eq(*bell & 1, 0);
+    raised = ap_bell_raise(bell);
+    ap_instances_tell(client->seg);
+    cr_expect_neq(*bell, raised, "also for one who has died before it rang");
 }
 
 Test(instances, misuse)
