@@ -175,8 +175,9 @@ static bool change_is_due(const struct up *up, const struct ap_deployment *d, co
     for (size_t i = 0; i < up->queen_count; i++) {
         const struct ap_deployment_swarm *s = ap_deployment_swarm(d, up->queens[i]->swarm->service);
         uint64_t runs = 0, says = 0;
-        due = due || s == NULL || ap_deployment_fingerprint(s, AP_EFFECT_RESTART, &runs) < 0 || runs != up->queens[i]->runs ||
-              ap_deployment_fingerprint(s, AP_EFFECT_ADJUST, &says) < 0 || says != up->queens[i]->says;
+        const struct queen *q = up->queens[i];
+        due = due || q->unsure || s == NULL || ap_deployment_fingerprint(s, AP_EFFECT_RESTART, &runs) < 0 || runs != q->runs ||
+              ap_deployment_fingerprint(s, AP_EFFECT_ADJUST, &says) < 0 || says != q->says;
     }
     return due;
 }

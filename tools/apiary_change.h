@@ -5,8 +5,9 @@
  *           2 Then it is in force. Services and instances that are new are started first. Services whose queens run with something
  *           else are restarted, one instance after another. Services and instances that are no longer wanted are stopped last, the
  *           last service of the former text first. All others are not touched.
- *           3 Each queen has a note of what it runs with (`runs`), so one that was left behind by a change that did not come to its
- *           end is found by the next.
+ *           3 Each queen has a note of what it runs with (`runs`) and of what it says (`says`), so one that was left behind by a
+ *           change that did not come to its end is found by the next. One that was told a text and has not answered in time may say
+ *           that or not (`unsure`): it is told the text in force again, until it answers.
  * RESTART   1 start_first: another instance is started under a free name; when it passes, the old one finishes its tasks and ends.
  *           When it does not pass, it is stopped, and the old one and its sisters stay as they are.
  *           2 stop_first: the old one finishes its tasks and ends; then it is started again under its name.

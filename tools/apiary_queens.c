@@ -232,6 +232,7 @@ bool queens_prepare(void *user, struct crew_child *child)
     if (q == NULL) return true;
     if (ap_deployment_fingerprint(q->swarm, AP_EFFECT_RESTART, &q->runs) < 0) return false;
     if (ap_deployment_fingerprint(q->swarm, AP_EFFECT_ADJUST, &q->says) < 0) return false;
+    q->unsure = false;
     name_instance(up, q);
     return true;
 }

@@ -180,7 +180,8 @@ bool renew_is_stale(const struct queen *q)
 bool renew_is_unlike(const struct queen *q)
 {
     uint64_t wanted = 0;
-    return !renew_is_stale(q) && (ap_deployment_fingerprint(q->swarm, AP_EFFECT_ADJUST, &wanted) < 0 || q->says != wanted);
+    if (renew_is_stale(q)) return false;
+    return q->unsure || ap_deployment_fingerprint(q->swarm, AP_EFFECT_ADJUST, &wanted) < 0 || q->says != wanted;
 }
 
 static bool renew_ended(const struct up *up)
@@ -209,6 +210,8 @@ static bool renew_adjust_one(struct change *c, struct queen *q)
     if (!sent && fd < 0) renew_note(c, c->failed, "%s cannot be told: %s", q->child->label, strerror(errno));
     if (fd >= 0) close(fd);
     if (fd < 0) return false;
+    bool sure = !q->unsure;
+    if (sent) q->unsure = true;
     up->watched = q;
     up->watched_starts = q->child->starts;
     up->heard = 0;
@@ -216,9 +219,11 @@ static bool renew_adjust_one(struct change *c, struct queen *q)
     if (rc == TOOL_FAILED || renew_ended(up)) return false;
     if (up->heard == 1 && *up->heard_text == '\0') {
         q->says = wanted;
+        q->unsure = false;
         renew_note(c, c->done, "%s has taken it over as it runs", q->child->label);
         return true;
     }
+    if (up->heard == 1 && sure) q->unsure = false; /* it says what it said before */
     if (up->heard == 1) renew_note(c, c->failed, "%s has not taken it over: %s", q->child->label, up->heard_text);
     else if (rc == TOOL_TIMEOUT)
         renew_note(c, c->failed, "%s has not taken it over within %s", q->child->label, tool_format_duration(up->wait, text));

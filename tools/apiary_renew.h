@@ -30,7 +30,8 @@ void renew_complain(struct change *c, const struct queen *q, const char *then);
 /* Whether it runs with something else than the configuration in force, or with nothing yet. */
 bool renew_is_stale(const struct queen *q);
 
-/* Whether it says something else in the segment than the configuration in force, and can take that over as it runs. */
+/* Whether it says something else in the segment than the configuration in force, or may do so since it has not answered, and can
+ * take that over as it runs. */
 bool renew_is_unlike(const struct queen *q);
 /* The instances of a service that are so take it over. Whether any has; what has failed is added to the list. */
 AP_MUST_CHECK bool renew_adjust(struct change *c, const char *service);

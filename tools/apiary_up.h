@@ -57,6 +57,7 @@ struct queen {
     uint64_t runs; /* fingerprint of what it was started with */
     uint64_t says; /* that of what it has taken over since, or was started with */
     uint8_t asked; /* number of what it was last told to take over */
+    bool unsure;   /* it was told something and has not answered: what it says may be that, and `says` is what it said before */
     struct crew_child *child;
     bool passes, drained; /* at the last look: its own process, not another one of that name */
     bool passed;          /* once at least */
