@@ -194,7 +194,7 @@ static void members_beat(void)
 {
     for (uint32_t i = 0; i < world.setting.members; i++) {
         const struct member *m = &world.members[i];
-        if (!ap_swarm_beat(m->a->seg, &m->queen.registration, APIARY_PASSING)) perf_die("a member is not registered");
+        if (!ap_swarm_beat(m->a->seg, &m->queen.registration, APIARY_PASSING, 0)) perf_die("a member is not registered");
     }
 }
 

@@ -232,7 +232,6 @@ struct ap_swarm_registration {
     uint32_t weight; /* 0: AP_WEIGHT */
     uint16_t unhealthy_after, healthy_after;  /* of its health check (monitor/health.h); 0: as is usual */
     uint32_t health_interval, health_timeout; /* ms, the same */
-    uint64_t stuck; /* for the next beat, see struct ap_swarm */
     struct ap_agent_registration *agents;
     size_t agent_count;
     uint32_t swarm, service_index; /* filled in */
@@ -247,9 +246,10 @@ AP_MUST_CHECK int ap_swarm_register(struct ap_segment *seg, struct ap_swarm_regi
  * APIARY_ENOBLOCK. */
 AP_MUST_CHECK int ap_swarm_adjust(struct ap_segment *seg, uint32_t lane, struct ap_swarm_registration *r,
                                   struct ap_swarm_registration *next);
-/* Stores the queen's state and beat, and since when a worker has been stuck. An instance whose health check fails is critical,
- * whatever its queen says. False, and nothing is stored, when the record is no longer the registration's. */
-AP_MUST_CHECK bool ap_swarm_beat(struct ap_segment *seg, const struct ap_swarm_registration *r, uint32_t state);
+/* Stores the queen's state and beat, and since when a worker has been stuck (0: none is). An instance whose health check fails
+ * is critical, whatever its queen says. False, and nothing is stored, when the record is no longer the registration's. */
+AP_MUST_CHECK bool ap_swarm_beat(struct ap_segment *seg, const struct ap_swarm_registration *r, uint32_t state,
+                                 uint64_t stuck);
 /* Routers no longer pick the swarm. Its queues stay open for the tasks in them. */
 void ap_swarm_withdraw(struct ap_segment *seg, const struct ap_swarm_registration *r);
 /* Closes the queues and moves their tasks to other providers. The record stays LIVE, and so the queues stay the swarm's: a worker

@@ -76,11 +76,11 @@ static void workers_command(struct ap_queen *q, enum ap_worker_command command)
 /* ---- the beat ------------------------------------------------------------------------------------------------- */
 
 /* Parked is well; so is one that goes round. One that does neither is in the middle of a long task, or stuck. */
-static enum apiary_state queen_health(struct ap_queen *q)
+static enum apiary_state queen_health(struct ap_queen *q, uint64_t *stuck)
 {
     uint32_t worst = 0;
 
-    q->registration.stuck = 0;
+    *stuck = 0;
     for (uint32_t i = 0; i < q->worker_count; i++) {
         uint32_t turns = ap_load_relaxed(&q->workers[i].turns);
 
@@ -93,7 +93,7 @@ static enum apiary_state queen_health(struct ap_queen *q)
         if (q->still[i] > worst) worst = q->still[i];
     }
     if (worst < STILL_WARNING) return APIARY_PASSING;
-    q->registration.stuck = q->seg->ops->now() - worst * BEAT;
+    *stuck = q->seg->ops->now() - worst * BEAT;
     return worst < STILL_CRITICAL ? APIARY_WARNING : APIARY_CRITICAL;
 }
 
@@ -106,9 +106,13 @@ static void look_for_name(struct ap_queen *q)
                  "it", (int)sizeof q->seg->header->name, q->seg->header->name, q->service);
 }
 
+/* The registration is not written to: another thread may be copying it (ap_queen_adjust). */
 static void queen_beat(struct ap_queen *q)
 {
-    if (!ap_swarm_beat(q->seg, &q->registration, queen_health(q))) return;
+    uint64_t stuck;
+    enum apiary_state state = queen_health(q, &stuck);
+
+    if (!ap_swarm_beat(q->seg, &q->registration, state, stuck)) return;
     ap_monitor_nudge(q->monitor);
     look_for_name(q);
 }

@@ -482,7 +482,7 @@ static struct ap_swarm *swarm_own_record(const struct ap_segment *seg, const str
     return AP_SWARM_STATE(life) == AP_SWARM_LIVE && AP_SWARM_LANE(life) == r->lane ? s : NULL;
 }
 
-bool ap_swarm_beat(struct ap_segment *seg, const struct ap_swarm_registration *r, uint32_t state)
+bool ap_swarm_beat(struct ap_segment *seg, const struct ap_swarm_registration *r, uint32_t state, uint64_t stuck)
 {
     struct ap_swarm *s = swarm_own_record(seg, r);
     uint64_t now;
@@ -491,7 +491,7 @@ bool ap_swarm_beat(struct ap_segment *seg, const struct ap_swarm_registration *r
     now = seg->ops->now();
     if (__builtin_expect(ap_health_fails(s, now), 0)) state = APIARY_CRITICAL;
     ap_store_relaxed(&s->state, state);
-    ap_store_relaxed(&s->stuck, r->stuck);
+    ap_store_relaxed(&s->stuck, stuck);
     ap_store_relaxed(&s->beat, now);
     return true;
 }

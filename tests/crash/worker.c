@@ -536,7 +536,7 @@ static void run_takeover(void)
 
 static void run_beat(void)
 {
-    must(ap_swarm_beat(actor.seg, &hive.queen.registration, APIARY_WARNING));
+    must(ap_swarm_beat(actor.seg, &hive.queen.registration, APIARY_WARNING, 0));
 }
 
 const struct operation kills_worker[] = {

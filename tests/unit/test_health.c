@@ -145,10 +145,10 @@ Test(health, the_queen_adopts_it_with_her_next_beat_while_it_holds)
     uint64_t life = ap_load_acquire(&record->life);
 
     ap_text_store(record->health_endpoint, "http://127.0.0.1:4000/health", sizeof record->health_endpoint);
-    cr_assert(ap_swarm_beat(client->seg, &w.swarm, APIARY_PASSING));
+    cr_assert(ap_swarm_beat(client->seg, &w.swarm, APIARY_PASSING, 0));
     cr_expect_eq(record->state, APIARY_PASSING);
     cr_expect_eq(tell(AP_FOUND_FAILING, "status 503", 503), 1);
-    cr_assert(ap_swarm_beat(client->seg, &w.swarm, APIARY_PASSING));
+    cr_assert(ap_swarm_beat(client->seg, &w.swarm, APIARY_PASSING, 0));
     cr_expect_eq(record->state, APIARY_CRITICAL);
     cr_expect_eq(ap_route_swarm(record, now()), AP_STANDS_UNHEALTHY);
     cr_assert_eq(apiary_swarm_status(client, "server", &row, 1), 1);
@@ -157,20 +157,18 @@ Test(health, the_queen_adopts_it_with_her_next_beat_while_it_holds)
     cr_expect_eq(row.stuck, 0);
     /* Nobody asks any more. */
     cr_expect_eq(ap_health_tell(client->seg, 3, w.swarm.swarm, life, AP_FOUND_FAILING, "status 503", 503, now()), 0);
-    cr_assert(ap_swarm_beat(client->seg, &w.swarm, APIARY_PASSING));
+    cr_assert(ap_swarm_beat(client->seg, &w.swarm, APIARY_PASSING, 0));
     cr_expect_eq(record->state, APIARY_PASSING);
     cr_assert_eq(apiary_swarm_status(client, "server", &row, 1), 1);
     cr_expect_str_eq(row.found, "");
     cr_expect_eq(tell(AP_FOUND_DEAF, "agent say answers no probe", 0), 1);
-    w.swarm.stuck = now() - 7 * SECOND;
-    cr_assert(ap_swarm_beat(client->seg, &w.swarm, APIARY_WARNING));
+    cr_assert(ap_swarm_beat(client->seg, &w.swarm, APIARY_WARNING, now() - 7 * SECOND));
     cr_expect_eq(record->state, APIARY_CRITICAL);
     cr_assert_eq(apiary_swarm_status(client, "server", &row, 1), 1);
     cr_expect_str_eq(row.found, "agent say answers no probe");
     cr_expect_geq(row.stuck, 7 * SECOND);
     cr_expect_eq(tell(AP_FOUND_PASSING, "", 200), 1);
-    w.swarm.stuck = 0;
-    cr_assert(ap_swarm_beat(client->seg, &w.swarm, APIARY_WARNING));
+    cr_assert(ap_swarm_beat(client->seg, &w.swarm, APIARY_WARNING, 0));
     cr_expect_eq(record->state, APIARY_WARNING, "what the queen says of herself stands");
     cr_expect_eq(ap_route_swarm(record, now()), AP_STANDS_STUCK);
 }

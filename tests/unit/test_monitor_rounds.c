@@ -220,7 +220,7 @@ Test(rounds, with_each_beat_while_somebody_is_passed_over)
         struct ap_slot *late = queued(time + 1);
 
         if (round == 1) ap_queue_eject(&consumer, time + 1500 * MS, 1);
-        cr_assert(ap_swarm_beat(seg, &swarm, round == 2 ? APIARY_CRITICAL : APIARY_PASSING));
+        cr_assert(ap_swarm_beat(seg, &swarm, round == 2 ? APIARY_CRITICAL : APIARY_PASSING, 0));
         at(time + 999 * MS, false);
         cr_expect(waits(late), "%d", round);
         at(time + 1000 * MS, false);

@@ -141,7 +141,7 @@ static const struct ap_queue *other_enters(void)
     other = (struct ap_swarm_registration){.service = "others", .lane = a->anchor->lane.index, .member = a->member,
                                            .agents = &other_agent, .agent_count = 1};
     cr_assert_eq(ap_swarm_register(a->seg, &other), 0);
-    cr_assert(ap_swarm_beat(a->seg, &other, APIARY_PASSING));
+    cr_assert(ap_swarm_beat(a->seg, &other, APIARY_PASSING, 0));
     return ap_queue_at(a->seg, other_agent.queue);
 }
 
@@ -151,7 +151,7 @@ Test(outlier, what_waits_goes_to_another_provider)
     const struct ap_queue *queue;
     apiary_swarm_status_t status = {.struct_size = sizeof status};
 
-    cr_assert(ap_swarm_beat(b->seg, &hive.queen.registration, APIARY_PASSING));
+    cr_assert(ap_swarm_beat(b->seg, &hive.queen.registration, APIARY_PASSING, 0));
     hive_handlers(fail_if, count);
     failing = true;
     for (int i = 0; i < 12; i++) tasks[i] = asked("first", "x", 1, 0);
@@ -175,7 +175,7 @@ Test(outlier, what_does_not_wait_any_more_goes_nowhere)
 {
     apiary_task_t tasks[8];
 
-    cr_assert(ap_swarm_beat(b->seg, &hive.queen.registration, APIARY_PASSING));
+    cr_assert(ap_swarm_beat(b->seg, &hive.queen.registration, APIARY_PASSING, 0));
     hive_handlers(fail_if, count);
     failing = true;
     for (int i = 0; i < 8; i++) tasks[i] = asked("first", "x", 1, 0);
@@ -193,11 +193,11 @@ Test(outlier, its_trial_is_its_own)
     apiary_task_t task;
 
     tasks_end(5, true);
-    cr_assert(ap_swarm_beat(b->seg, &hive.queen.registration, APIARY_PASSING));
+    cr_assert(ap_swarm_beat(b->seg, &hive.queen.registration, APIARY_PASSING, 0));
     other_enters();
     ap_add_relaxed(&clock_now, SECOND);
-    cr_assert(ap_swarm_beat(b->seg, &hive.queen.registration, APIARY_PASSING));
-    cr_assert(ap_swarm_beat(a->seg, &other, APIARY_PASSING));
+    cr_assert(ap_swarm_beat(b->seg, &hive.queen.registration, APIARY_PASSING, 0));
+    cr_assert(ap_swarm_beat(a->seg, &other, APIARY_PASSING, 0));
     failing = false;
     task = asked("first", "x", 1, 0);
     cr_assert_eq(ap_queue_depth(a->seg, other_agent.queue), 0, "it is sent to the one on trial");
@@ -211,7 +211,7 @@ Test(outlier, what_waits_behind_its_tasks_goes_to_another_provider)
 {
     apiary_task_t tasks[2];
 
-    cr_assert(ap_swarm_beat(b->seg, &hive.queen.registration, APIARY_PASSING));
+    cr_assert(ap_swarm_beat(b->seg, &hive.queen.registration, APIARY_PASSING, 0));
     for (int i = 0; i < 2; i++) tasks[i] = asked("first", "x", 1, 0);
     other_enters();
     ap_sweep(a->seg, a->anchor->lane.index, &ap_registry_hooks);
@@ -227,7 +227,7 @@ Test(outlier, the_last_provider_keeps_its_tasks)
 {
     apiary_task_t tasks[12];
 
-    cr_assert(ap_swarm_beat(b->seg, &hive.queen.registration, APIARY_PASSING));
+    cr_assert(ap_swarm_beat(b->seg, &hive.queen.registration, APIARY_PASSING, 0));
     hive_handlers(fail_if, count);
     failing = true;
     for (int i = 0; i < 12; i++) tasks[i] = asked("first", "x", 1, 0);

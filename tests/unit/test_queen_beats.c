@@ -85,6 +85,36 @@ Test(queen_beats, her_monitor_stands_in_for_one_that_is_stopped)
     a->seg->ops = &ap_ops_system;
 }
 
+/* Nothing that a beat writes is what an adjustment copies: the thread sanitizer would see it. */
+Test(queen_beats, she_is_adjusted_while_she_beats)
+{
+    const struct ap_terms *terms[AGENTS] = {NULL};
+    const struct ap_rules *rules[AGENTS] = {NULL};
+    const struct ap_queen_given given = {.terms = terms, .rules = rules};
+    const struct ap_swarm *s;
+    apiary_queen_t *q;
+    uint32_t from;
+
+    fast = ap_ops_system;
+    fast.now = fast_now;
+    fast.futex_wait = fast_wait;
+    a->seg->ops = &fast;
+    q = start();
+    s = ap_swarm_at(a->seg, queen_inside(q)->registration.swarm);
+    ap_store_release(&fast_word, &queen_inside(q)->news);
+    ap_queen_news(queen_inside(q));
+    from = ap_load_acquire(&fast_waits);
+    for (uint32_t i = 1; ap_load_acquire(&fast_waits) - from < 100; i = i % 100 + 1) {
+        const apiary_swarm_description_t d = {APIARY_SWARM_DESCRIPTION, .weight = i};
+
+        cr_assert_eq(ap_queen_adjust(q, &d, &given), 0);
+        cr_assert_eq(ap_load_relaxed(&s->weight), i);
+    }
+    ap_store_release(&fast_word, NULL);
+    apiary_queen_stop(q, LONG);
+    a->seg->ops = &ap_ops_system;
+}
+
 static const uint32_t *waited_on;
 
 static int noted_wait(const uint32_t *word, uint32_t value, uint64_t until)

@@ -64,23 +64,23 @@ Test(leave, a_beat_is_stored_while_the_record_is_its_own)
     s = ap_swarm_at(client->seg, r.swarm);
     clock_own(99);
     before = *s;
-    cr_expect(ap_swarm_beat(client->seg, &r, APIARY_WARNING));
+    cr_expect(ap_swarm_beat(client->seg, &r, APIARY_WARNING, 0));
     before.state = APIARY_WARNING;
     before.beat = 99;
     cr_expect_arr_eq(s, &before, sizeof before);
     now_is = 100;
     none = r;
     none.swarm = 4;
-    cr_expect_not(ap_swarm_beat(client->seg, &none, APIARY_PASSING), "there are four records");
+    cr_expect_not(ap_swarm_beat(client->seg, &none, APIARY_PASSING, 0), "there are four records");
     none = r;
     none.lane++;
-    cr_expect_not(ap_swarm_beat(client->seg, &none, APIARY_PASSING), "another lane's");
+    cr_expect_not(ap_swarm_beat(client->seg, &none, APIARY_PASSING, 0), "another lane's");
     ap_swarm_withdraw(client->seg, &none);
     cr_expect_arr_eq(s, &before, sizeof before);
     for (uint32_t state = AP_SWARM_FREE; state <= AP_SWARM_DOWN; state++) {
         if (state == AP_SWARM_LIVE) continue;
         s->life = AP_SWARM_LIFE(1, control(), state);
-        cr_expect_not(ap_swarm_beat(client->seg, &r, APIARY_PASSING), "state %u", state);
+        cr_expect_not(ap_swarm_beat(client->seg, &r, APIARY_PASSING, 0), "state %u", state);
         ap_swarm_withdraw(client->seg, &r);
         ap_swarm_deregister(client->seg, control(), &r);
         cr_expect(s->beat == 99 && s->state == APIARY_WARNING && s->leaving == 0 && AP_SWARM_STATE(s->life) == state);

@@ -37,8 +37,8 @@ static void other_enters(uint64_t key)
     other = (struct ap_swarm_registration){.service = "others", .lane = a->anchor->lane.index, .member = a->member,
                                            .agents = &other_agent, .agent_count = 1};
     cr_assert_eq(ap_swarm_register(a->seg, &other), 0);
-    cr_assert(ap_swarm_beat(a->seg, &other, APIARY_PASSING));
-    cr_assert(ap_swarm_beat(b->seg, &hive.queen.registration, APIARY_PASSING));
+    cr_assert(ap_swarm_beat(a->seg, &other, APIARY_PASSING, 0));
+    cr_assert(ap_swarm_beat(b->seg, &hive.queen.registration, APIARY_PASSING, 0));
     other_queue = ap_queue_at(a->seg, other_agent.queue);
     ap_consumer_init(&other_consumer, a->seg, other_agent.queue);
     if (for_it_only) o.provider = AP_PROVIDER(other_agent.queue, ap_load_relaxed(&other_queue->life));
