@@ -248,8 +248,8 @@ static int control_talk(const struct tool *t, const char *command, const struct 
     if (fd < 0) return code;
     uint8_t number;
     size_t length = 0;
-    int answer = wire_receive(fd, &number);
-    char *said = answer >= 0 ? wire_read(answer, &length) : NULL;
+    int answer = -1;
+    char *said = wire_receive(fd, &number, &answer) && answer >= 0 ? wire_read(answer, &length) : NULL;
     *ret = said != NULL ? json_loadb(said, length, 0, NULL) : NULL;
     free(said);
     close(fd);

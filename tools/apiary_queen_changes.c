@@ -89,14 +89,15 @@ static void changes_take(struct queen_changes *c, const apiary_queen_t *queen)
 {
     uint8_t number = 0;
     size_t length = 0;
-    int fd = wire_receive(c->fd, &number);
-    if (fd < 0) { /* the supervisor has ended: she leaves, or nobody changes anything any more */
+    int fd = -1;
+    if (!wire_receive(c->fd, &number, &fd)) { /* the supervisor has ended: she leaves, or nobody changes anything any more */
         close(c->fd);
         c->fd = -1;
         return;
     }
-    char why[512] = "", *text = wire_read(fd, &length);
-    if (text == NULL) ap_format(why, sizeof why, "it cannot read the text: %s", strerror(errno));
+    char why[512] = "", *text = fd >= 0 ? wire_read(fd, &length) : NULL;
+    if (fd < 0) ap_format(why, sizeof why, "it has no descriptor left for the text; its agents hold them, or 'ulimit -n' is low");
+    else if (text == NULL) ap_format(why, sizeof why, "it cannot read the text: %s", strerror(errno));
     else changes_apply(c, queen, text, length, why, sizeof why);
     free(text);
     if (*why == '\0') ap_log(6, "has taken over another configuration");

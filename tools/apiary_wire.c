@@ -67,7 +67,7 @@ bool wire_send(int to, int fd, uint8_t number)
     return sendmsg(to, &m, MSG_NOSIGNAL | MSG_DONTWAIT) == 1;
 }
 
-int wire_receive(int from, uint8_t *number)
+bool wire_receive(int from, uint8_t *number, int *ret)
 {
     union {
         struct cmsghdr head;
@@ -83,7 +83,8 @@ int wire_receive(int from, uint8_t *number)
     const struct cmsghdr *head = n == 1 ? CMSG_FIRSTHDR(&m) : NULL;
     if (head != NULL && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS && head->cmsg_len == CMSG_LEN(sizeof fd))
         memcpy(&fd, CMSG_DATA(head), sizeof fd);
-    return fd;
+    *ret = fd;
+    return n == 1;
 }
 
 int wire_pair(int ends[2])

@@ -26,8 +26,8 @@ AP_MUST_CHECK char *wire_read(int fd, size_t *size);
 
 /* Sends a descriptor, which stays the caller's, and a number. Does not wait. */
 bool wire_send(int to, int fd, uint8_t number);
-/* Waits for one: -1: the other end is closed, or something else came. */
-AP_MUST_CHECK int wire_receive(int from, uint8_t *number);
+/* Waits for one. False: the other end is closed. Where this process has no descriptor left the number comes alone: *ret is -1. */
+AP_MUST_CHECK bool wire_receive(int from, uint8_t *number, int *ret);
 
 /* Both ends. 0, or -1 with errno. */
 AP_MUST_CHECK int wire_pair(int ends[2]);

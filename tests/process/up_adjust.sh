@@ -163,6 +163,19 @@ until_true settles
 is 'weights other' ' 1 "weight":30'
 is 'pids other' "[$one]"
 expect 0 '^no difference' apiary config diff "$config" --running
+
+# ---- one that has no descriptor left for the text says so, and takes the next one
+
+prlimit --pid "$one" --nofile=3:
+write_config 'weight: 10' '' 'weight: 60' ''
+expect 1 'other/0 has not taken it over(: it has no descriptor left| within 2.*s)' apiary reload
+refused() { apiary reload 2>&1 | grep -q 'it has no descriptor left'; }
+until_true refused
+is 'weights other' ' 1 "weight":30'
+prlimit --pid "$one" --nofile=256:
+until_true settles
+is 'weights other' ' 1 "weight":60'
+is 'pids other' "[$one]"
 kill -TERM "$up"
 until_true gone "$up"
 wait "$up" || fail "it left with $?"
