@@ -33,6 +33,14 @@ static void change_hand_over(struct change *c, struct ap_deployment *d)
     }
 }
 
+static bool change_any_adjusted(const struct up *up, const char *service)
+{
+    bool any = false;
+    for (size_t i = 0; i < up->queen_count; i++)
+        any = any || (up->queens[i]->adjusted && strcmp(up->queens[i]->swarm->service, service) == 0);
+    return any;
+}
+
 static bool change_any_stale(const struct up *up, const char *service)
 {
     bool any = false;
@@ -56,9 +64,10 @@ static void change_services(struct change *c)
         renew_add(c, s);
         if (ap_deployment_swarm(up->former_d, s->service) == NULL) renew_event(c, AP_EVENT_SERVICE_ADDED, s->service);
     }
+    if (!renew_broken_off(c)) renew_adjust(c);
     for (size_t i = 0; i < up->d->swarm_count && !renew_broken_off(c); i++) {
         const char *service = up->d->swarms[i].service;
-        if (renew_adjust(c, service)) renew_event(c, AP_EVENT_SERVICE_ADJUSTED, service);
+        if (change_any_adjusted(up, service)) renew_event(c, AP_EVENT_SERVICE_ADJUSTED, service);
         if (ap_deployment_swarm(up->former_d, service) == NULL || !change_any_stale(up, service)) continue;
         if (renew_service(c, service, false, true)) renew_event(c, AP_EVENT_SERVICE_CHANGED, service);
     }

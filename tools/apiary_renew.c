@@ -184,63 +184,73 @@ bool renew_is_unlike(const struct queen *q)
     return q->unsure || ap_deployment_fingerprint(q->swarm, AP_EFFECT_ADJUST, &wanted) < 0 || q->says != wanted;
 }
 
-static bool renew_ended(const struct up *up)
+/* The process that was told has ended: nothing more is to come, and the next one was started with the text in force. */
+static bool renew_ended(const struct queen *q)
 {
-    const struct crew_child *child = up->watched->child;
-    return child->pid == 0 || child->starts != up->watched_starts;
+    return q->child->pid == 0 || q->child->starts != q->told;
 }
 
 static bool renew_heard(struct up *up)
 {
     const struct queen *q = up->watched;
-    if (renew_ended(up)) return true;
+    if (renew_ended(q)) return true;
     up->heard = wire_answered(q->child->wire, q->asked, up->heard_text, sizeof up->heard_text);
     return up->heard != 0;
 }
 
-/* Whether it has. One that ends meanwhile is started with the text in force, and nothing is said of it here. */
-static bool renew_adjust_one(struct change *c, struct queen *q)
+/* Whether an answer is to be waited for. */
+static bool renew_tell(struct change *c, struct queen *q)
+{
+    if (q->child->pid == 0) return false;
+    int fd = wire_file("configuration", c->up->config.now.text, c->up->config.now.size);
+    if (fd < 0) renew_note(c, c->failed, "%s cannot be told: %s", q->child->label, strerror(errno));
+    if (fd < 0) return false;
+    bool sent = wire_send(q->child->wire, fd, ++q->asked);
+    close(fd);
+    q->told = q->child->starts;
+    q->sure = !q->unsure;
+    if (sent) q->unsure = true;
+    else renew_note(c, c->failed, "%s cannot be told; it is ending, or does not read what it was told before", q->child->label);
+    return sent;
+}
+
+/* Nothing is said of one that ends meanwhile. */
+static void renew_hear(struct change *c, struct queen *q, uint64_t until)
 {
     struct up *up = c->up;
     char text[32];
-    uint64_t wanted = 0;
-    if (q->child->pid == 0 || ap_deployment_fingerprint(q->swarm, AP_EFFECT_ADJUST, &wanted) < 0) return false;
-    int fd = wire_file("configuration", up->config.now.text, up->config.now.size);
-    bool sent = fd >= 0 && wire_send(q->child->wire, fd, ++q->asked);
-    if (!sent && fd < 0) renew_note(c, c->failed, "%s cannot be told: %s", q->child->label, strerror(errno));
-    if (fd >= 0) close(fd);
-    if (fd < 0) return false;
-    bool sure = !q->unsure;
-    if (sent) q->unsure = true;
+    uint64_t wanted = 0, now = ap_ops_system.now();
     up->watched = q;
-    up->watched_starts = q->child->starts;
     up->heard = 0;
-    int rc = sent ? up_wait(up, up->wait, renew_heard) : TOOL_OK;
-    if (rc == TOOL_FAILED || renew_ended(up)) return false;
-    if (up->heard == 1 && *up->heard_text == '\0') {
+    int rc = up_wait(up, until > now ? until - now : 0, renew_heard);
+    if (rc == TOOL_FAILED || renew_ended(q)) return;
+    if (up->heard == 1 && *up->heard_text == '\0' && ap_deployment_fingerprint(q->swarm, AP_EFFECT_ADJUST, &wanted) == 0) {
         q->says = wanted;
         q->unsure = false;
+        q->adjusted = true;
         renew_note(c, c->done, "%s has taken it over as it runs", q->child->label);
-        return true;
+        return;
     }
-    if (up->heard == 1 && sure) q->unsure = false; /* it says what it said before */
+    if (up->heard == 1 && *up->heard_text != '\0' && q->sure) q->unsure = false; /* it says what it said before */
     if (up->heard == 1) renew_note(c, c->failed, "%s has not taken it over: %s", q->child->label, up->heard_text);
     else if (rc == TOOL_TIMEOUT)
         renew_note(c, c->failed, "%s has not taken it over within %s", q->child->label, tool_format_duration(up->wait, text));
-    else renew_note(c, c->failed, "%s cannot be told; it is ending, or does not read what it was told before", q->child->label);
-    return false;
+    else renew_note(c, c->failed, "%s has not said whether it has taken it over; it is ending", q->child->label);
 }
 
-bool renew_adjust(struct change *c, const char *service)
+void renew_adjust(struct change *c)
 {
-    struct queen **list;
-    size_t n = renew_instances(c->up, service, &list);
-    bool any = false;
-    for (size_t i = 0; i < n && !renew_broken_off(c); i++) {
-        if (renew_is_unlike(list[i]) && renew_adjust_one(c, list[i])) any = true;
+    struct up *up = c->up;
+    for (size_t i = 0; i < up->queen_count; i++) {
+        struct queen *q = up->queens[i];
+        bool stays = !q->leaves && ap_deployment_swarm(up->d, q->swarm->service) != NULL;
+        q->adjusted = false;
+        q->awaited = stays && renew_is_unlike(q) && renew_tell(c, q);
     }
-    free(list);
-    return any;
+    uint64_t until = renew_until(c);
+    for (size_t i = 0; i < up->queen_count && !renew_broken_off(c); i++) {
+        if (up->queens[i]->awaited) renew_hear(c, up->queens[i], until);
+    }
 }
 
 /* ---- restarted ------------------------------------------------------------------------------------------------ */

@@ -33,8 +33,8 @@ bool renew_is_stale(const struct queen *q);
 /* Whether it says something else in the segment than the configuration in force, or may do so since it has not answered, and can
  * take that over as it runs. */
 bool renew_is_unlike(const struct queen *q);
-/* The instances of a service that are so take it over. Whether any has; what has failed is added to the list. */
-AP_MUST_CHECK bool renew_adjust(struct change *c, const char *service);
+/* Those that are so take it over, and are marked as `adjusted`. All are told at once, and share the time to answer. */
+void renew_adjust(struct change *c);
 
 /* Restarts the instances of a service one after another, until one does not come up: its sisters stay as they are. `rolling`:
  * start_first, whatever the configuration says. `stale_only`: those that are marked so. Whether all came up. */

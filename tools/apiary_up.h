@@ -33,7 +33,6 @@ struct up {
     struct live *live;       /* NULL: nothing is shown yet */
     unsigned hangups;        /* that were obeyed */
     struct queen *watched;   /* by the change that is going on */
-    uint32_t watched_starts; /* of its process, when it was told something */
     int heard;               /* as wire_answered: what came of it */
     char heard_text[512];
     uint64_t until;          /* CLOCK_MONOTONIC: then the one that is watched is killed */
@@ -59,6 +58,8 @@ struct queen {
     uint8_t asked; /* number of what it was last told to take over */
     bool unsure;   /* it was told something and has not answered: what it says may be that, and `says` is what it said before */
     struct crew_child *child;
+    uint32_t told; /* starts of its process when it was told */
+    bool sure, awaited, adjusted; /* during a change: not `unsure` before; an answer is to come; it has taken over the text */
     bool passes, drained; /* at the last look: its own process, not another one of that name */
     bool passed;          /* once at least */
     bool registered;

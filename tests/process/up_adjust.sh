@@ -109,6 +109,20 @@ is 'pids work' "$work"
 is 'weights work' ' 2 "weight":70'
 other=$(pids other)
 
+# ---- one that stands still holds up no other one
+
+still=$(tr -d '[] ' <<<"$work" | cut -d, -f1)
+stop "$still"
+write_config 'weight: 75' '' 'version: 2.0.0'$'\n    weight: 5'
+start "$folder/reload" apiary reload
+reload=$last
+others_have() { [ "$(weights other)" = ' 1 "weight":5' ] && [ "$(weights work)" = ' 1 "weight":70'$'\n'' 1 "weight":75' ]; }
+until_true others_have
+kill -CONT "$still"
+wait "$reload" || fail "$(cat "$folder/reload")"
+is 'weights work' ' 2 "weight":75'
+is 'pids work' "$work"
+
 # ---- what is not taken over is told, nothing of it is applied, and the next one finds it
 
 for set in one two; do
