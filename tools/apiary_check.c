@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "core/name.h"
+#include "registry/routing/rules.h"
 #include "tools/apiary_supervised.h"
 
 #define LOOK_EVERY 20 /* ms */
@@ -178,6 +179,16 @@ static void judge_kept(struct report *r, const struct ap_segment *seg)
     }
 }
 
+/* No set is ever removed: an instance whose rules find no room is not registered. */
+static void judge_rules(struct report *r, const struct ap_segment *seg)
+{
+    uint32_t used = ap_rules_used(seg), all = (uint32_t)seg->sections[AP_SECTION_RULES].count;
+    if (used < all - all / 8) return;
+    complain(r, CHECK_WARNING,
+             "%u of %u sets of rules are used: new ones %s refused; raise rule_sets of meta_registry, which needs a new segment",
+             used, all, used == all ? "are" : "will soon be");
+}
+
 /* Members that are refused more, while others find room. */
 static void judge_shares(struct report *r, const struct ap_segment *seg)
 {
@@ -341,6 +352,7 @@ static int check_judge(const apiary_t *a, const struct ap_deployment *d, const c
     judge_usage(&r, &usage);
     judge_shares(&r, a->seg);
     judge_kept(&r, a->seg);
+    judge_rules(&r, a->seg);
     judge_members(&r, a->seg);
     judge_lanes(&r, a->seg);
     judge_tasks(&r, a->seg);

@@ -15,6 +15,7 @@
 #include "core/descriptor.h"
 #include "core/log.h"
 #include "core/text.h"
+#include "registry/routing/rules.h"
 
 bool queen_changes_open(void)
 {
@@ -75,7 +76,9 @@ static void changes_apply(struct queen_changes *c, const apiary_queen_t *queen, 
         ap_format(why, size, "out of memory");
     } else if (runs != wanted) {
         ap_format(why, size, "it would have to be restarted for that configuration");
-    } else if ((rc = changes_adjust(c, queen, next)) < 0) {
+    } else if ((rc = changes_adjust(c, queen, next)) == APIARY_ETABLEFULL) { /* of those that an adjustment enters something into */
+        ap_format(why, size, "%s", AP_RULES_FULL);
+    } else if (rc < 0) {
         ap_format(why, size, "%s; %s", apiary_strerror(rc), apiary_advice(rc));
     } else {
         struct ap_deployment *before = c->last;

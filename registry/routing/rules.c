@@ -133,6 +133,14 @@ int ap_rules_intern(struct ap_segment *seg, const struct ap_rules *rules, uint32
     return APIARY_ETABLEFULL;
 }
 
+uint32_t ap_rules_used(const struct ap_segment *seg)
+{
+    uint32_t used = 0;
+
+    for (uint64_t i = 0; i < seg->sections[AP_SECTION_RULES].count; i++) used += ap_load_relaxed(&ap_rule_set_at(seg, i)->key) != 0;
+    return used;
+}
+
 bool ap_rules_read(const struct ap_segment *seg, uint64_t index, struct ap_rules *ret)
 {
     const struct ap_rule_set *set = ap_rule_set_at(seg, index);

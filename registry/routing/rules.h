@@ -82,6 +82,12 @@ bool ap_rules_valid(const struct ap_rules *rules);
 
 /* The index of the set that says this, entered when absent: APIARY_ETABLEFULL, APIARY_EINVAL. Lock-free. */
 AP_MUST_CHECK int ap_rules_intern(struct ap_segment *seg, const struct ap_rules *rules, uint32_t *ret);
+/* How many sets are entered, or are being entered. */
+uint32_t ap_rules_used(const struct ap_segment *seg);
+/* Why there is no room for rules, and the ways out; for a person. */
+#define AP_RULES_FULL \
+    "the table of rule sets is full: each set of rules that was ever declared stays as long as the segment; 'apiary rollback' " \
+    "takes a changed configuration back, or raise rule_sets of meta_registry, which needs a new segment"
 /* Copies a set: true; false: there is none of that index. */
 bool ap_rules_read(const struct ap_segment *seg, uint64_t set, struct ap_rules *ret);
 /* Copies the rules of a capability: true; false: it has none. */

@@ -2,6 +2,7 @@
 #include <malloc.h>
 
 #include "registry/discovery/service.h"
+#include "registry/routing/rules.h"
 #include "tests/unit/worker_fixture.h"
 
 TestSuite(queen_refused, .init = setup, .fini = teardown, .timeout = 120);
@@ -150,6 +151,25 @@ Test(queen_refused, one_without_room_for_its_name_leaves_nothing)
     }
     cr_expect_lt(mallinfo2().uordblks, before + sizeof(struct ap_queen), "ten more of them");
     ap_services_end(a->seg, a->anchor->lane.index, 0);
+}
+
+/* Her rules are new, and all sets of rules are in use: she is told the ways out. */
+Test(queen_refused, one_without_room_for_her_rules_says_so)
+{
+    static const apiary_agent_description_t agents[] = {
+        {.name = "a", .kind = &lister, .capabilities = only_list, .terms = "list: {rules: [{deny: somebody}]}"}};
+    const apiary_swarm_description_t d = {APIARY_SWARM_DESCRIPTION, .service = "s", .agents = agents, .agent_count = 1};
+    struct ap_rules rules = {.count = 1, .list = {{.verb = AP_RULE_DENY}}};
+    apiary_queen_t *q = NULL;
+    char message[512];
+    uint32_t set;
+
+    for (uint32_t i = 0; i < a->seg->sections[AP_SECTION_RULES].count; i++) {
+        snprintf(rules.list[0].from, sizeof rules.list[0].from, "a%03u", i);
+        cr_assert_eq(ap_rules_intern(a->seg, &rules, &set), 0);
+    }
+    cr_assert_eq(apiary_queen_start(a, &d, message, sizeof message, &q), APIARY_ETABLEFULL);
+    cr_expect_str_eq(message, "s: " AP_RULES_FULL);
 }
 
 /* ---- what an agent asks of its own worker ---------------------------------------------------------------------- */

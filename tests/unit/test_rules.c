@@ -41,12 +41,14 @@ Test(rules, sets_are_as_many_as_there_is_room_for)
 
     memset(rules.list[0].from, 0, sizeof rules.list[0].from);
     for (uint32_t i = 0; i < count; i++) {
+        cr_expect_eq(ap_rules_used(client->seg), i);
         snprintf(rules.list[0].from, sizeof rules.list[0].from, "a%03u", i);
         cr_assert_eq(ap_rules_intern(client->seg, &rules, &set), 0, "%u of %u", i, count);
     }
     cr_expect_eq(ap_rules_intern(client->seg, &rules, &set), 0, "it is there");
     rules.list[0].from[0] = 'b';
     cr_expect_eq(ap_rules_intern(client->seg, &rules, &set), APIARY_ETABLEFULL);
+    cr_expect_eq(ap_rules_used(client->seg), count);
     assert_sound();
 }
 
