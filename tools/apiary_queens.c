@@ -14,7 +14,7 @@
 
 #define TURN UINT64_C(20000000)
 #define AFTER_DRAIN UINT64_C(2000000000) /* for a queen to give up those that have not drained */
-#define GAP UINT64_C(3000000000) /* between two looks: this process, or the whole machine, was stopped */
+#define GAP UINT64_C(3000000000) /* between two looks: this process, or the whole machine, was stopped. See end_stuck */
 #define RUNS UINT64_C(5000000000) /* a process that ended before, and has lived so long, is not about to end again */
 #define KEEPS_ENDING 5 /* ends in a row after which a service that never passed is not waited for */
 
@@ -266,7 +266,8 @@ static uint32_t swarm_of(const struct up *up, const apiary_swarm_status_t *row)
 }
 
 /* Alive, and a worker of it, or all of it, has not gone on for as long as the configuration has patience. After a gap it has that
- * time anew: queens that were stopped with this process, by a pause of the machine, have all the ages of stuck ones. */
+ * time anew: queens that were stopped with this process, by a pause of the machine, have all the ages of stuck ones.
+ * A pause that is shorter than a gap makes nobody as old as that: restart_stuck is at least a gap and a beat. */
 static void end_stuck(struct up *up, const struct queen *q, const apiary_swarm_status_t *row)
 {
     uint64_t stuck = row->stuck > row->beat_age ? row->stuck : row->beat_age;

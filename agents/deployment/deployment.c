@@ -44,7 +44,7 @@ static const struct ap_key swarm_keys[] = {
 static const struct ap_key queen_keys[] = {
     {.name = "instances", .type = 'i', .min = 1, .max = INSTANCES_MAX},
     {.name = "restart", .type = 's', .what = "always or never"},
-    {.name = "restart_stuck", .type = 'd', .min = 1000 * MS, .max = 24 * HOUR},
+    {.name = "restart_stuck", .type = 'd', .min = 4000 * MS, .max = 24 * HOUR},
     {.name = "update", .type = 's', .what = "start_first or stop_first"},
     {.name = NULL},
 };

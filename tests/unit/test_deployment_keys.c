@@ -59,7 +59,7 @@ static const struct row_of_keys {
     {&swarm, "checks", 'L', NULL, NULL, NULL},
     {&queen, "instances", 'i', "0", "65", "1 to 64"},
     {&queen, "restart", 's', NULL, NULL, NULL},
-    {&queen, "restart_stuck", 'd', "999ms", "25h", "1s to 24h"},
+    {&queen, "restart_stuck", 'd', "3999ms", "25h", "4s to 24h"},
     {&queen, "update", 's', NULL, NULL, NULL},
     {&agent, "name", 's', NULL, NULL, NULL},
     {&agent, "kind", 's', NULL, NULL, NULL},
