@@ -239,6 +239,8 @@ int cmd_queen(struct tool *t, int argc, char **argv)
         return tool_usage_error(t, &usage, "--log-level: '%s' is not one of error, warning, info, debug", o.level);
     rc = tool_serve(t);
     if (rc != TOOL_OK) return rc;
+    if (o.changes && !queen_changes_open()) /* it was closed just now */
+        return tool_usage_error(t, &usage, "--changes: descriptor %d is not to be kept: APIARY_KEEP_FDS does not name it", WIRE_FD);
     if (o.changes) unsetenv("APIARY_KEEP_FDS"); /* it is not for the programs of her agents */
     ap_log_level(tool_log_level(o.level));
     sigset_t signals;

@@ -195,4 +195,13 @@ kill -TERM "$up"
 until_true gone "$up"
 wait "$up" || fail "it left with $?"
 expect 64 'descriptor 3 is no socket' apiary queen other --config "$config" --changes 3<&-
+python3 - "$APIARY_BIN/apiary" "$config" >"$folder/kept" 2>&1 <<'END'
+import os, socket, subprocess, sys
+one, other = socket.socketpair()
+os.dup2(one.fileno(), 3)
+env = {k: v for k, v in os.environ.items() if k != "APIARY_KEEP_FDS"}
+sys.exit(subprocess.run([sys.argv[1], "queen", "other", "--config", sys.argv[2], "--changes"], env=env, pass_fds=[3]).returncode)
+END
+got=$?
+[ "$got" -eq 64 ] && grep -q 'APIARY_KEEP_FDS does not name it' "$folder/kept" || fail "it ended with $got: $(cat "$folder/kept")"
 ends
