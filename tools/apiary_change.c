@@ -60,9 +60,10 @@ static void change_scaled(const struct up *up, const struct ap_deployment_swarm 
 static void change_services(struct change *c)
 {
     struct up *up = c->up;
+    for (size_t i = 0; i < up->d->swarm_count; i++) renew_add(c, &up->d->swarms[i]);
+    renew_await_added(c);
     for (size_t i = 0; i < up->d->swarm_count && !renew_broken_off(c); i++) {
         const struct ap_deployment_swarm *s = &up->d->swarms[i];
-        renew_add(c, s);
         if (ap_deployment_swarm(up->former_d, s->service) == NULL) renew_event(c, AP_EVENT_SERVICE_ADDED, s->service);
     }
     if (!renew_broken_off(c)) renew_adjust(c);

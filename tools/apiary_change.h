@@ -2,9 +2,9 @@
  *
  * RELOAD    1 The new text is judged whole, and compared with the one in force. A wrong one, and one that needs a new segment,
  *           change nothing.
- *           2 Then it is in force. Services and instances that are new are started first. Services whose queens run with something
- *           else are restarted, one instance after another. Services and instances that are no longer wanted are stopped last, the
- *           last service of the former text first. All others are not touched.
+ *           2 Then it is in force. Services and instances that are new are started first, together. Services whose queens run with
+ *           something else are restarted, one instance after another. Services and instances that are no longer wanted are stopped
+ *           last, the last service of the former text first. All others are not touched.
  *           3 Each queen has a note of what it runs with (`runs`) and of what it says (`says`), so one that was left behind by a
  *           change that did not come to its end is found by the next. One that was told a text and has not answered in time may say
  *           that or not (`unsure`): it is told the text in force again, until it answers.

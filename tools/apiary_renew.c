@@ -299,16 +299,21 @@ static bool renew_has(const struct up *up, const char *service, uint32_t number)
 void renew_add(struct change *c, const struct ap_deployment_swarm *s)
 {
     struct up *up = c->up;
-    size_t from = up->queen_count;
     for (uint32_t k = 0; k < s->instances; k++) {
         if (renew_has(up, s->service, k)) continue;
         struct queen *q = queens_new(up, s, k);
         q->fresh = true;
         queens_tell(up, q->child);
     }
+}
+
+void renew_await_added(struct change *c)
+{
+    struct up *up = c->up;
     uint64_t until = renew_until(c);
-    for (size_t i = from; i < up->queen_count && !renew_broken_off(c); i++) {
-        if (renew_await_until(c, up->queens[i], until)) renew_note(c, c->done, "%s is started", up->queens[i]->child->label);
+    for (size_t i = 0; i < up->queen_count && !renew_broken_off(c); i++) {
+        struct queen *q = up->queens[i];
+        if (q->fresh && renew_await_until(c, q, until)) renew_note(c, c->done, "%s is started", q->child->label);
     }
 }
 

@@ -39,8 +39,10 @@ void renew_adjust(struct change *c);
 /* Restarts the instances of a service one after another, until one does not come up: its sisters stay as they are. `rolling`:
  * start_first, whatever the configuration says. `stale_only`: those that are marked so. Whether all came up. */
 AP_MUST_CHECK bool renew_service(struct change *c, const char *service, bool rolling, bool stale_only);
-/* Instances that the service does not have yet. They are started together, and marked as fresh. */
+/* Instances that the service does not have yet are to be started, and are marked as fresh. Does not wait. */
 void renew_add(struct change *c, const struct ap_deployment_swarm *s);
+/* All that are fresh pass, or have had their time, which they share. */
+void renew_await_added(struct change *c);
 /* Stops those whose number is not below `wanted`. All at once are told so. */
 void renew_shrink(struct change *c, const char *service, uint32_t wanted);
 

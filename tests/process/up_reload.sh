@@ -54,6 +54,8 @@ more_calls() # each caller has begun and ended a call from now on
 }
 
 : >"$folder/lost"
+export APIARY_TEST_ABORTED=$folder/making
+: >"$folder/making"
 write_config 2 one
 apiary up --config "$config" >"$folder/out" 2>"$folder/err" </dev/null &
 up=$!
@@ -160,6 +162,17 @@ for pid in $callers; do wait "$pid"; done
 [ -s "$folder/lost" ] && fail "calls were not answered: $(sort "$folder/lost" | uniq -c | head -5)"
 echo "$(calls echo), $(calls text.upper) and $(calls say) calls, $(wc -l <"$folder/lost") lost"
 expect 0 . shmdump "$APIARY_SEGMENT" --verify
+
+# ---- services that one reload adds are started together: one that is made slowly holds up no other
+
+slow="{service: slow, agents: [{name: s, plugin: $plugins/slow_create.so, capabilities: [slow]}]}"
+version=3.0 write_config 1 three "$slow" "$fresh"
+start "$folder/reload" apiary reload
+reload=$last
+until_true apiary delegate fresh x
+rm "$folder/making"
+wait "$reload" || fail "$(cat "$folder/reload")"
+[ "$(grep -cE '^(slow|fresh)/0 is started$' "$folder/reload")" -eq 2 ] || fail "not both were started: $(cat "$folder/reload")"
 
 # ---- the supervisor is killed in the midst of a reload: a queen still has a task
 
