@@ -21,13 +21,13 @@ write_config()
 }
 fresh='{service: fresh, agents: [{name: f, kind: exec, capabilities: [fresh], config: {command: [cat]}}]}'
 
-# pids SERVICE: of its instances, each with its name, state and mode.
+# pids SERVICE: of its instances, each with its name, whether it lives, and its mode. One that has missed beats lives.
 pids()
 {
     apiary status --json | python3 -c '
 import json, sys
 for s in json.load(sys.stdin)["swarms"]:
-    if s["service"] == sys.argv[1]: print(s["instance"], s["state"], s["mode"], s["pid"])' "$1"
+    if s["service"] == sys.argv[1]: print(s["instance"], "down" if s["state"] == "down" else "up", s["mode"], s["pid"])' "$1"
 }
 count() { pids "$1" | wc -l; }
 is() { [ "$(eval "$1")" = "$2" ] || fail "$1: '$(eval "$1")', not '$2'"; }
@@ -227,7 +227,7 @@ if [ "$(id -u)" -eq 0 ]; then
 fi
 alone=$(pids alone)
 kill -KILL "$(awk '{print $4}' <<<"$alone")"
-another() { [ "$(pids alone)" != "$alone" ] && [ "$(pids alone | awk '{print $2}')" = passing ]; }
+another() { [ "$(pids alone)" != "$alone" ] && [ "$(pids alone | awk '{print $2}')" = up ]; }
 until_true another
 expect 0 '^nothing to change: revision 1' apiary reload
 for pid in $quiet; do gone "$pid" && fail "who was to be silent has ended: $(cat "$folder/silent" "$folder/strangers" 2>&1)"; done

@@ -22,14 +22,23 @@ END
 }
 instances() { apiary status --json | python3 -c '
 import json, sys
-print(sorted(s["instance"] for s in json.load(sys.stdin)["swarms"] if s["service"] == "work" and s["state"] == "passing"))'; }
+print(sorted(s["instance"] for s in json.load(sys.stdin)["swarms"] if s["service"] == "work" and s["state"] != "down"))'; }
 is() { [ "$(instances)" = "$1" ] || fail "instances: $(instances), not $1"; }
-done_of() { cat "$folder/count" 2>/dev/null || echo 0; }
+done_of() # 0: it has not said yet
+{
+    local n
+    n=$(cat "$folder/count" 2>/dev/null)
+    echo "${n:-0}"
+}
 more() # tasks that were begun after this have been done
 {
     local from
     from=$(done_of)
-    until [ "$(done_of)" -ge $((from + 128)) ]; do :; done
+    until [ "$(done_of)" -ge $((from + 128)) ]; do
+        gone "$load" || continue
+        fail "its load has ended: $(head -5 "$folder/load")"
+        ends
+    done
 }
 
 write_config 100 1
