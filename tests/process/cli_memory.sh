@@ -47,8 +47,8 @@ expect 0 '^key +bytes +version +expires in' apiary memory scan
 
 # Times.
 expect 0 . apiary memory put brief x --ttl 1ms
-gone() { ! apiary memory get brief >/dev/null 2>&1; }
-until_true gone
+no_brief() { ! apiary memory get brief >/dev/null 2>&1; }
+until_true no_brief
 expect 1 'no such key' apiary memory touch brief
 expect 0 '' apiary memory touch k --ttl 1h
 flat apiary memory get k | grep -qE '"expires_in_ns":3[0-9]{12}' || fail "touch: $(flat apiary memory get k)"
@@ -91,9 +91,7 @@ n=0
 for letter in b c d e f g h i j k; do
     n=$((n + 900))
     head -c $n /dev/zero | tr '\0' $letter >"$dir/torn"
-    "$APIARY_BIN/apiary" memory put torn @"$dir/torn" >"$dir/out" 2>&1 & writer=$!
-    kill -KILL $writer
-    wait $writer 2>/dev/null
+    until_true killed_within apiary memory put torn @"$dir/torn"
     [ "$(apiary memory get torn | fold -w 1 | sort -u | wc -l)" = 1 ] || fail "two values in one: $(apiary memory get torn | head -c 40)"
 done
 expect 0 '' apiary memory delete torn large

@@ -16,11 +16,7 @@ expect 0 . apiary memory put a another --local s
 expect 0 . apiary memory put e x
 expect 0 . apiary memory put e x --local other
 expect 0 '^over_quota +2 ' apiary memory stats
-for n in 1 2 3 4 5 6 7 8 9 10; do
-    "$APIARY_BIN/apiary" memory put d $n --local s >"$dir/out" 2>&1 & writer=$!
-    kill -KILL $writer
-    wait $writer 2>/dev/null
-done
+for ((n = 0; n < 10;)); do killed_within apiary memory put d $n --local s && n=$((n + 1)); done
 expect 0 '' apiary memory delete d --local s
 put() { "$APIARY_BIN/apiary" memory put e x --local s >/dev/null 2>&1; }
 until_true put

@@ -71,6 +71,19 @@ stop()
     done
 }
 
+# killed_within COMMAND...: it is killed some turns after it has begun, anywhere in what it does. False: it had ended before.
+killed_within()
+{
+    local pid name='' turns
+    "$@" >/dev/null 2>&1 </dev/null &
+    pid=$!
+    until [ "$name" = "${1##*/}" ] || gone "$pid"; do read -r name <"/proc/$pid/comm"; done 2>/dev/null
+    for ((turns = RANDOM % 2000; turns > 0; turns--)); do :; done
+    kill -KILL "$pid" 2>/dev/null
+    wait "$pid" 2>/dev/null
+    [ $? -eq 137 ]
+}
+
 gone()
 {
     ! kill -0 "$1" 2>/dev/null
