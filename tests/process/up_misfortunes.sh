@@ -94,6 +94,18 @@ python3 "$APIARY_SOURCE/tests/process/up_terminal.py" "$folder/terminal" apiary 
 terminal=$!
 healthy
 up=$(pgrep -P "$terminal")
+hangup_without_descriptor() # its terminal is there, and it cannot look: it obeys, which is refused for the same reason
+{
+    local free=0
+    while [ -e "/proc/$up/fd/$free" ]; do free=$((free + 1)); done
+    prlimit --pid "$up" --nofile=$free:
+    kill -HUP "$up"
+    apiary events --kind config-refused | grep -q refused
+}
+until_true hangup_without_descriptor
+prlimit --pid "$up" --nofile=1024:
+expect 0 'nothing to change: revision 1' apiary reload
+refused=$(apiary events --kind config-refused)
 echo stop >"$folder/terminal"
 harm
 comes_back
@@ -107,7 +119,7 @@ harm
 comes_back
 cp "$folder/whole" "$config"
 expect 0 'nothing to change: revision 1' apiary reload
-expect 0 '^$' apiary events --kind config-refused # its terminal went: nobody has said that the file is finished
+[ "$refused" = "$(apiary events --kind config-refused)" ] || fail "its terminal went, and it read a file that nobody said was finished"
 verdict
 leaves "$up"
 
