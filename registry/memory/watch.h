@@ -27,7 +27,7 @@
  *           to the place that it has left, while the row of before is not free.
  *           4 A lane may stand still between its change and the entry, and its key be left alone. So the monitor enters with each
  *           of its sweeps what it finds in the drafts of lanes.
- *           5 Nothing of a place says why its value was taken out. It is entered by the value's end: EXPIRED if it has
+ *           5 Nothing of a place says why its value was taken out. The entry goes by the end of the value: EXPIRED if that has
  *           come by then, else DELETED. So a value that was deleted just before its end may be entered as EXPIRED, by a monitor,
  *           say, for a lane that stood still.
  * WATCHER   1 Raises `watched`, fences (WATCH-F2), notes the head, and reads the memory. So it finds a change there, or the one
