@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "registry/memory/memory.h"
+#include "registry/client/memory.h"
 
 #define TTL_OPTION(call) {"ttl", 't', "TIME", "for so long (250ms, 5s, 2m) [for ever]", &(call).ttl, NULL}
 
@@ -34,7 +34,24 @@ int memory_end(struct tool *t, struct memory_call *call, int rc)
     return tool_finish(t, rc);
 }
 
-int memory_error(const struct tool *t, int error, const char *key)
+static int quota_error(const struct tool *t, const struct memory_call *call, const char *key)
+{
+    const struct ap_segment *seg = call->a->seg;
+    uint64_t bytes, values = ap_memory_held_by(seg, &call->m->name, &bytes), most = ap_memory_quota_bytes(seg);
+    char *bound = most != UINT32_MAX ? tool_format(", %llu of %llu bytes", (unsigned long long)bytes, (unsigned long long)most)
+                                     : tool_format("%s", "");
+    char *message = tool_format("the name space holds its quota, or would with it (%llu of %llu values%s); delete some of its keys "
+                                "('apiary memory scan' lists them), or raise meta_registry.memory_quota or memory_quota_bytes, "
+                                "which is for a new segment",
+                                (unsigned long long)values, (unsigned long long)ap_memory_quota(seg), bound);
+    int rc = tool_error(t, APIARY_EQUOTA, message, "'%s'", key);
+
+    free(message);
+    free(bound);
+    return rc;
+}
+
+int memory_error(const struct tool *t, const struct memory_call *call, int error, const char *key)
 {
     if (error == APIARY_EINVAL) return tool_error(t, error, "a key has 1 to 255 bytes", "'%s'", key);
     if (error == APIARY_EEXIST)
@@ -43,11 +60,7 @@ int memory_error(const struct tool *t, int error, const char *key)
         return tool_error(t, error, "the value is larger than 64 KiB, or than the payload pool's largest block", "'%s'", key);
     if (error == APIARY_ENOTREADY)
         return tool_error(t, error, "it was changed again and again meanwhile; try again", "'%s'", key);
-    if (error == APIARY_EQUOTA)
-        return tool_error(t, error,
-                          "delete some of its keys ('apiary memory scan' lists them), or raise meta_registry.memory_quota or "
-                          "memory_quota_bytes, which is for a new segment",
-                          "'%s'", key);
+    if (error == APIARY_EQUOTA) return quota_error(t, call, key);
     if (error == APIARY_ESHARE)
         return tool_error(t, error,
                           "values and kept results together hold their share (kept_share) of the blocks of that size; delete "
@@ -94,7 +107,7 @@ static int memory_get(struct tool *t, int argc, char **argv)
     if (rc != TOOL_OK) return rc;
     bytes = tool_alloc(APIARY_MEMORY_VALUE_MAX);
     r = apiary_memory_get(call.m, argv[0], bytes, APIARY_MEMORY_VALUE_MAX, &value);
-    rc = r < 0 ? memory_error(t, r, argv[0]) : value_print(t, argv[0], bytes, &value);
+    rc = r < 0 ? memory_error(t, &call, r, argv[0]) : value_print(t, argv[0], bytes, &value);
     free(bytes);
     return memory_end(t, &call, rc);
 }
@@ -155,7 +168,7 @@ static int memory_scan(struct tool *t, int argc, char **argv)
         rc = tool_json_print(json_pack("{s:s, s:O}", "segment", tool_segment(t, NULL), "keys", list));
     json_decref(list);
     if (table != NULL) tool_table_print(table, stdout);
-    if (r < 0) rc = memory_error(t, r, argc > 0 ? argv[0] : "");
+    if (r < 0) rc = memory_error(t, &call, r, argc > 0 ? argv[0] : "");
     return memory_end(t, &call, rc);
 }
 
@@ -220,9 +233,9 @@ static int memory_stats(struct tool *t, int argc, char **argv)
 /* ---- put, add, replace, cas ------------------------------------------------------------------------------------- */
 
 /* Prints the version of what was written. */
-static int written(const struct tool *t, const char *key, int error, uint64_t version)
+static int written(const struct tool *t, const struct memory_call *call, const char *key, int error, uint64_t version)
 {
-    if (error < 0) return memory_error(t, error, key);
+    if (error < 0) return memory_error(t, call, error, key);
     if (t->json) return tool_json_print(json_pack("{s:o, s:I}", "key", tool_json_text(key), "version", (json_int_t)version));
     printf("%llu\n", (unsigned long long)version);
     return TOOL_OK;
@@ -268,7 +281,7 @@ static int set_run(struct tool *t, const struct tool_usage *usage, int argc, cha
     rc = tool_read_body(t, argv[1], APIARY_MEMORY_VALUE_MAX, &body);
     if (rc == TOOL_OK) {
         r = set_by(&call, usage->command, argv[0], &body, was, &version);
-        rc = written(t, argv[0], r, version);
+        rc = written(t, &call, argv[0], r, version);
     }
     free(body.bytes);
     return memory_end(t, &call, rc);
@@ -328,7 +341,7 @@ static int memory_delete(struct tool *t, int argc, char **argv)
     for (int i = 0; i < argc; i++) {
         int r = apiary_memory_delete(call.m, argv[i]);
 
-        if (r < 0) rc = memory_error(t, r, argv[i]);
+        if (r < 0) rc = memory_error(t, &call, r, argv[i]);
     }
     return memory_end(t, &call, rc);
 }
@@ -359,7 +372,7 @@ static int memory_incr(struct tool *t, int argc, char **argv)
     rc = memory_begin(t, &usage, &call, false);
     if (rc != TOOL_OK) return rc;
     r = apiary_memory_incr(call.m, argv[0], by, &sum);
-    if (r < 0) rc = memory_error(t, r, argv[0]);
+    if (r < 0) rc = memory_error(t, &call, r, argv[0]);
     else if (t->json) rc = tool_json_print(json_pack("{s:o, s:I}", "key", tool_json_text(argv[0]), "value", (json_int_t)sum));
     else printf("%lld\n", (long long)sum);
     return memory_end(t, &call, rc);
@@ -381,7 +394,7 @@ static int memory_touch(struct tool *t, int argc, char **argv)
     for (int i = 0; i < argc; i++) {
         int r = apiary_memory_touch(call.m, argv[i], call.time);
 
-        if (r < 0) rc = memory_error(t, r, argv[i]);
+        if (r < 0) rc = memory_error(t, &call, r, argv[i]);
     }
     return memory_end(t, &call, rc);
 }

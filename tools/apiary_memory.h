@@ -21,7 +21,7 @@ struct memory_call {
 int memory_begin(const struct tool *t, const struct tool_usage *usage, struct memory_call *call, bool read_only);
 int memory_end(struct tool *t, struct memory_call *call, int rc);
 /* Says why it went wrong with a key; an exit code. */
-int memory_error(const struct tool *t, int error, const char *key);
+int memory_error(const struct tool *t, const struct memory_call *call, int error, const char *key);
 
 int memory_caches(struct tool *t, int argc, char **argv);
 int memory_watch(struct tool *t, int argc, char **argv);

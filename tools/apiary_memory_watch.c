@@ -58,7 +58,7 @@ static int watch_run(struct tool *t, const struct memory_call *call, apiary_memo
 
     while (rc == TOOL_OK && !watch_stopped) {
         r = apiary_memory_next_change(w, ROUND, &c);
-        if (r < 0 && r != APIARY_ENOTREADY) return memory_error(t, r, prefix);
+        if (r < 0 && r != APIARY_ENOTREADY) return memory_error(t, call, r, prefix);
         if (r == 1) rc = change_print(t, &c);
         if (r == 1 && rc == TOOL_OK) rc = tool_finish(t, TOOL_OK);
         if (r == 0 && ap_segment_removed(call->a->seg))
@@ -98,7 +98,7 @@ int memory_watch(struct tool *t, int argc, char **argv)
     sigaction(SIGINT, &act, NULL);
     sigaction(SIGTERM, &act, NULL);
     r = apiary_memory_watch(call.m, argc > 0 ? argv[0] : "", from, &w);
-    if (r < 0) return memory_end(t, &call, memory_error(t, r, argc > 0 ? argv[0] : ""));
+    if (r < 0) return memory_end(t, &call, memory_error(t, &call, r, argc > 0 ? argv[0] : ""));
     rc = watch_run(t, &call, w, argc > 0 ? argv[0] : "");
     apiary_memory_unwatch(w);
     return memory_end(t, &call, rc);

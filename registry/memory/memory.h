@@ -185,9 +185,14 @@ uint64_t ap_memory_count(const struct ap_segment *seg, enum ap_memory_count coun
 /* How many values there are, and their bytes; those that are just being written or taken out, too. */
 void ap_memory_held(const struct ap_segment *seg, uint64_t *ret_values, uint64_t *ret_bytes);
 struct ap_memory_name;
-/* How many values of one name space are in their places, and their bytes (may be NULL); and how many it may have. */
+/* How many values of one name space are in their places, and their bytes (may be NULL); and how many it may have, of both.
+ * UINT32_MAX: of bytes there is no bound. */
 uint64_t ap_memory_held_by(const struct ap_segment *seg, const struct ap_memory_name *name, uint64_t *ret_bytes);
 uint64_t ap_memory_quota(const struct ap_segment *seg);
+static inline uint64_t ap_memory_quota_bytes(const struct ap_segment *seg)
+{
+    return AP_REGISTRY_NUMBER(&seg->geometry, DRAFTS);
+}
 
 /* ---- keys: private memory ---------------------------------------------------------------------------------------- */
 

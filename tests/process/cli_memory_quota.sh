@@ -10,7 +10,7 @@ there() { [ -e /dev/shm$segment ] && "$APIARY_BIN/apiary" memory scan >/dev/null
 until_true there
 
 for key in a b c d; do expect 0 . apiary memory put $key x --local s; done
-expect 5 'holds its quota.*memory_quota' apiary memory put e x --local s
+expect 5 'holds its quota.*4 of 4 values\).*memory_quota' apiary memory put e x --local s
 expect 5 'holds its quota' apiary memory incr n --local s
 expect 0 . apiary memory put a another --local s
 expect 0 . apiary memory put e x
