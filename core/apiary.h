@@ -607,9 +607,11 @@ APIARY_API int apiary_dead_discard(apiary_t *a, uint64_t number);
  *   (APIARY_ESTALE, _EFORKED), but is to be closed.
  * 6 A watch is told of what is evicted as of what is deleted (APIARY_MEMORY_DELETED).
  * 7 In a cache (meta_registry.caches) a change that finds no room evicts values of the same name space, first those that were not
- *   got since they were put, or for long. It is refused only when nothing is there that could be evicted to make room: no other
- *   value of the name space, or for a large value none in a block of that size; or when the key's bucket (of 15 places for two
- *   values on average) is full of other name spaces' keys. Only gets and changes by handles that may write count as use. */
+ *   got since they were put, or for long. It looks for a free row among the next 256 in turn: where more values than that lie side
+ *   by side, it evicts before the whole segment is full. It is refused only when nothing is there that could be evicted to make
+ *   room: no other value of the name space, or for a large value none in a block in which it might lie; when the key's bucket (of
+ *   15 places for two values on average) is full of other name spaces' keys; or when others took the room again and again. Only
+ *   gets and changes by handles that may write count as use. */
 typedef struct apiary_memory apiary_memory_t;
 
 #define APIARY_MEMORY_LOCAL 1u          /* the local memory of the service of that name, which its agents have in common */

@@ -65,6 +65,16 @@ static bool pool_place_of(const struct ap_segment *seg, uint64_t offset, struct 
     return false;
 }
 
+bool ap_pool_serves(const struct ap_segment *seg, uint64_t offset, uint64_t size)
+{
+    unsigned tried = 0;
+    struct place p;
+
+    if (!pool_place_of(seg, offset, &p) || size > p.capacity) return false;
+    for (unsigned c = 0; c < p.class; c++) tried += seg->geometry.pool_blocks[c] != 0 && size <= ap_pool_class_size[c];
+    return tried <= LARGER;
+}
+
 static uint64_t *word_at(const struct ap_segment *seg, uint64_t number)
 {
     return ap_at(seg, AP_SECTION_BLOCKS, number);

@@ -3,6 +3,8 @@
 
 _Static_assert(sizeof(struct ap_cache) == 128, "cache: two lines");
 
+#define HAND 16u /* rows that a writer takes from the hand at once */
+
 static uint64_t caches_count(const struct ap_segment *seg)
 {
     return seg->places[AP_SECTION_CACHES].count;
@@ -95,17 +97,28 @@ int ap_caches_declare(struct ap_segment *seg, const struct ap_memory_name *names
 /* Whether a value that is in its place is such a one. */
 static bool evicting_fits(const struct ap_segment *seg, const struct ap_value *v, const struct ap_evicting *what)
 {
-    uint64_t block = ap_load_relaxed(&v->block), capacity;
+    uint64_t block = ap_load_relaxed(&v->block);
 
     if (!ap_value_of_name(v, what->name)) return false;
     if (ap_load_relaxed(&v->hash) == what->except) return false;
-    if (what->capacity == 0) return true;
-    return block != 0 && ap_pool_block(seg, block, &capacity, NULL) == 0 && capacity == what->capacity;
+    if (what->bytes > 0 && AP_VALUE_SIZE(ap_load_relaxed(&v->size)) == 0) return false;
+    return what->body == 0 || (block != 0 && ap_pool_serves(seg, block, what->body));
+}
+
+/* The yield of one search. */
+struct evicted {
+    uint32_t row, values; /* of the last one; how many */
+    uint64_t bytes;
+};
+
+static bool evicted_enough(const struct evicted *e, const struct ap_evicting *what)
+{
+    return e->values >= what->values && e->bytes >= what->bytes;
 }
 
 /* The value of a row: true. `last`: also if it is in use. */
 static bool evict_row(struct ap_segment *seg, uint32_t lane, struct ap_cache *c, const struct ap_evicting *what, uint32_t row,
-                      bool last)
+                      bool last, struct evicted *ret)
 {
     struct ap_value *v = ap_value_at(seg, row);
     uint64_t life = ap_load_acquire(&v->life), hash, place, until, *at; /* MEMORY-A3 pairs MEMORY-R3 */
@@ -130,33 +143,73 @@ static bool evict_row(struct ap_segment *seg, uint32_t lane, struct ap_cache *c,
     if (over) ap_memory_counted(seg, lane, AP_MEMORY_COUNT_expired, 1);
     else ap_add_relaxed(&c->evicted, 1);
     if (!over && (size & AP_VALUE_NEW) != 0) ap_add_relaxed(&c->unfetched, 1);
+    *ret = (struct evicted){.row = row, .values = ret->values + 1, .bytes = ret->bytes + AP_VALUE_SIZE(size)};
     return true;
 }
 
-uint32_t ap_cache_evict(struct ap_segment *seg, uint32_t lane, struct ap_cache *c, const struct ap_evicting *what, uint32_t want,
+/* The next rows, which nobody else looks at meanwhile. */
+static uint32_t rows_take(struct ap_cache *c, uint32_t rows, uint32_t count)
+{
+    uint32_t seen = ap_load_relaxed(&c->hand);
+
+    while (!ap_cas(&c->hand, &seen, (seen % rows + count) % rows)) {}
+    return seen % rows;
+}
+
+/* Those from this row on were not looked at; who has gone on meanwhile does not come back for them. */
+static void rows_give_back(struct ap_cache *c, uint32_t taken_to, uint32_t from)
+{
+    if (from != taken_to) ap_cas(&c->hand, &taken_to, from);
+}
+
+/* The first round: true, there was enough. */
+static bool evict_in_turn(struct ap_segment *seg, uint32_t lane, struct ap_cache *c, const struct ap_evicting *what,
+                          struct evicted *e)
+{
+    uint32_t rows = (uint32_t)seg->sections[AP_SECTION_VALUES].count;
+
+    for (uint32_t left = rows, step; left > 0; left -= step) {
+        uint32_t row, i = 0;
+
+        step = left < HAND ? left : HAND;
+        row = rows_take(c, rows, step);
+        for (; i < step && !evicted_enough(e, what); i++) (void)evict_row(seg, lane, c, what, (row + i) % rows, false, e);
+        if (!evicted_enough(e, what)) continue;
+        rows_give_back(c, (row + step) % rows, (row + i) % rows);
+        return true;
+    }
+    return false;
+}
+
+/* The second one is this writer's alone: others may have taken all rows of the first. */
+static void evict_all(struct ap_segment *seg, uint32_t lane, struct ap_cache *c, const struct ap_evicting *what, struct evicted *e)
+{
+    uint32_t rows = (uint32_t)seg->sections[AP_SECTION_VALUES].count, hand = ap_load_relaxed(&c->hand), i = 0;
+
+    for (; i < rows && !evicted_enough(e, what); i++) (void)evict_row(seg, lane, c, what, (hand % rows + i) % rows, true, e);
+    rows_give_back(c, hand, (hand % rows + i) % rows);
+}
+
+uint32_t ap_cache_evict(struct ap_segment *seg, uint32_t lane, struct ap_cache *c, const struct ap_evicting *what,
                         uint32_t *ret_row)
 {
-    uint32_t rows = (uint32_t)seg->sections[AP_SECTION_VALUES].count, row = ap_load_relaxed(&c->hand) % rows, n = 0;
+    struct evicted e = {.values = 0};
 
-    for (uint64_t i = 0; i < UINT64_C(2) * rows && n < want; i++) {
-        if (evict_row(seg, lane, c, what, row, i >= rows)) {
-            *ret_row = row;
-            n++;
-        }
-        row = row + 1 < rows ? row + 1 : 0;
-    }
-    ap_store_relaxed(&c->hand, row);
-    return n;
+    if (!evict_in_turn(seg, lane, c, what, &e)) evict_all(seg, lane, c, what, &e);
+    if (e.values > 0) *ret_row = e.row;
+    return e.values;
 }
 
 bool ap_cache_evict_in(struct ap_segment *seg, uint32_t lane, struct ap_cache *c, const struct ap_evicting *what,
                        const struct ap_bucket *b)
 {
+    struct evicted e = {.values = 0};
+
     for (uint32_t i = 0; i < 2 * AP_MEMORY_PLACES; i++) {
         uint64_t place = ap_load_acquire(&b->place[i % AP_MEMORY_PLACES]); /* MEMORY-A1 pairs MEMORY-R1 */
 
         if ((place & AP_PLACE_PRESENT) == 0 || ap_value_at(seg, AP_PLACE_ROW(place)) == NULL) continue;
-        if (evict_row(seg, lane, c, what, AP_PLACE_ROW(place), i >= AP_MEMORY_PLACES)) return true;
+        if (evict_row(seg, lane, c, what, AP_PLACE_ROW(place), i >= AP_MEMORY_PLACES, &e)) return true;
     }
     return false;
 }

@@ -4,19 +4,25 @@
  *           when it starts.
  *           2 A change in a cache that finds no room evicts values of the same name space, until there is room or none is left that
  *           would make some. So it is refused for want of room only when none is: for want of a row when the name space holds
- *           nothing but the key itself; for want of a block when none of its other values has a block of that size; and when
- *           all places of the key's bucket are of other name spaces.
+ *           nothing but the key itself; for want of a block when none of its other values has a block in which the value might lie
+ *           (CLASSES in pool.h); when all places of the key's bucket are of other name spaces; and when others took what it had
+ *           evicted 1,024 times, or 64 times at its quota, where each time counts all rows.
+ *           At its quota of bytes it evicts as many bytes as are too many and a 64th of the quota, at its quota of values a 64th
+ *           of it, so that not each change counts all rows.
  *           3 Nothing of another name space is evicted, and never the key that is changed: no incr or cas loses its own.
  * LAYOUT    Section "caches": rows, named in their order. A row names a name space once, for the life of the segment; `active` says
  *           whether it is a cache now.
  * CHOICE    CLOCK. A value of a cache has AP_VALUE_UNUSED in its size when it is new. A get, or a change of what is there, takes
  *           that away, and AP_VALUE_NEW, by which those that were never got are counted. The hand goes round the rows: it evicts
- *           a value that has the bit, and gives it to one that has not. In its second round in one search it evicts whatever it
- *           meets. So who is got now and then stays, and what was put once and never got goes first.
+ *           a value that has the bit, and gives it to one that has not. A writer takes 16 rows from it at once, so that no other
+ *           looks at them meanwhile; those that it has not needed it gives back, unless another has gone on. After a round with
+ *           too little it goes round once more for itself, and evicts whatever it meets. So who is got now and then stays, and
+ *           what was put once and never got goes first.
  *           The bit lies where the short way of a get looks anyway (a size above 64), so a get of a value without it costs nothing
  *           more, and one with it writes it once. An observer, who cannot write, does not count as a use.
  * SEARCH    A writer of a cache looks for a FREE row among AP_MEMORY_LOOK, and then evicts; it takes the row that became FREE.
- *           In a larger table a FREE row elsewhere may stay unused a while. Before it is refused, all rows are searched.
+ *           So in a larger table it evicts where that many rows in a stretch are used, although others are FREE: these stay
+ *           unused until the search has come there. Before it is refused, all rows are searched.
  * WRITER    named, active and the name: the coordinator alone, which has the role's lock. hand: any lane, a hint. evicted and
  *           unfetched: any lane, added to after the value has gone; what a lane that dies does not add is lost. The bits: any
  *           process, by atomic operations; a row may be another key's by then, which is taken for used, or looked at once.
@@ -57,14 +63,16 @@ struct ap_cache *ap_cache_of(const struct ap_segment *seg, const struct ap_memor
 /* Copies the name of a row: true; false: it has none. */
 bool ap_cache_read(const struct ap_segment *seg, uint64_t i, struct ap_memory_name *ret);
 
-/* The choice: values of a name space, but for one key. */
+/* The choice: values of a name space, but for one key; until there were so many values, and of so many bytes together. */
 struct ap_evicting {
     const struct ap_memory_name *name;
-    uint64_t except;   /* the hash of the key */
-    uint64_t capacity; /* of the blocks that are wanted; 0: any value will do */
+    uint64_t except; /* the hash of the key */
+    uint64_t body;   /* only values in a block that a body of that size may take; 0: any value will do */
+    uint32_t values;
+    uint64_t bytes;  /* if above 0, only values that have some */
 };
-/* Evicts up to `want` values: how many; the row of the last one. By the lane's thread. */
-uint32_t ap_cache_evict(struct ap_segment *seg, uint32_t lane, struct ap_cache *c, const struct ap_evicting *what, uint32_t want,
+/* How many values were evicted; the row of the last one. By the lane's thread. */
+uint32_t ap_cache_evict(struct ap_segment *seg, uint32_t lane, struct ap_cache *c, const struct ap_evicting *what,
                         uint32_t *ret_row);
 /* One of a bucket: true. */
 bool ap_cache_evict_in(struct ap_segment *seg, uint32_t lane, struct ap_cache *c, const struct ap_evicting *what,

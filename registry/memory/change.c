@@ -5,6 +5,8 @@
 #include "registry/memory/watch.h"
 
 #define TRIES (1u << 16) /* changes of others that came first; each is their progress */
+#define ROUNDS 1024u     /* attempts for which something was evicted, and others had the room */
+#define ROUND_QUOTA 16u  /* for so many counts one that has counted all rows */
 #define AGAIN 1          /* no error: something has changed meanwhile */
 #define CROWDED 2        /* no error yet: all places of the bucket are taken */
 #define NOWHERE UINT32_MAX
@@ -131,6 +133,9 @@ struct fresh {
 struct effort {
     struct ap_cache *cache; /* NULL: it is none */
     uint32_t freed;         /* the row of what it has evicted; NOWHERE */
+    uint32_t size;          /* of the value that is to be written */
+    uint64_t over;          /* so many bytes are too many for the quota; 0: it is a value too many */
+    uint32_t rounds;        /* see ROUNDS */
     bool bare;              /* there is nothing to evict */
     bool swept;             /* all whose time is over were taken out */
 };
@@ -384,22 +389,18 @@ static bool bucket_made(const struct ap_memory_writer *w, struct effort *e, cons
     return bucket_tidied(w, f) || (e->cache != NULL && ap_cache_evict_in(w->seg, w->lane->index, e->cache, &what, f->b));
 }
 
-static uint64_t quota_bytes(const struct ap_segment *seg)
-{
-    return AP_REGISTRY_NUMBER(&seg->geometry, DRAFTS);
-}
-
 /* Of a key that is not there, or a value that becomes larger (QUOTA). */
-static bool over_quota(const struct ap_memory_writer *w, const struct ap_memory_name *name, const struct found *f, uint32_t size)
+static bool over_quota(const struct ap_memory_writer *w, const struct ap_memory_name *name, const struct found *f, struct effort *e)
 {
-    uint64_t revision = ap_memory_revision(w->seg), quota, held, bytes, room, most = quota_bytes(w->seg);
+    uint64_t revision = ap_memory_revision(w->seg), quota, held, bytes, room, most = ap_memory_quota_bytes(w->seg);
     uint32_t was = f->v != NULL ? AP_VALUE_SIZE(ap_load_relaxed(&f->v->size)) : 0;
 
-    if (w->unasked == NULL || (f->v != NULL && size <= was) || revision < ap_load_relaxed(w->unasked)) return false;
-    if (AP_REGISTRY_NUMBER(&w->seg->geometry, MEMORY) >= 100 && most == UINT32_MAX) return false;
+    if (w->unasked == NULL || (f->v != NULL && e->size <= was) || revision < ap_load_relaxed(w->unasked)) return false;
+    if (most == UINT32_MAX && (f->v != NULL || AP_REGISTRY_NUMBER(&w->seg->geometry, MEMORY) >= 100)) return false;
     quota = ap_memory_quota(w->seg);
     held = ap_memory_held_by(w->seg, name, &bytes);
-    if ((f->v == NULL && held >= quota) || bytes + size - was > most) return true;
+    e->over = most != UINT32_MAX && bytes + e->size > most + was ? bytes + e->size - most - was : 0;
+    if ((f->v == NULL && held >= quota) || e->over > 0) return true;
     room = quota > held ? quota - held : 0;
     if (most != UINT32_MAX && (most - bytes) / APIARY_MEMORY_VALUE_MAX < room) room = (most - bytes) / APIARY_MEMORY_VALUE_MAX;
     ap_store_relaxed(w->unasked, revision + room);
@@ -460,7 +461,8 @@ static int change_once(const struct ap_memory_writer *w, const struct ap_memory_
         c->number = content.sum;
         return 0;
     }
-    if (r == 0 && over_quota(w, key->name, &f, content.size)) return APIARY_EQUOTA;
+    if (r == 0) e->size = content.size;
+    if (r == 0 && over_quota(w, key->name, &f, e)) return APIARY_EQUOTA;
     if (r == 0 && f.v == NULL && f.spare == NOWHERE) return bucket_made(w, e, key, &f) ? AGAIN : CROWDED;
     if (r == 0) r = fresh_take(w, e, key->hash, &fresh);
     if (r != 0) return r;
@@ -495,34 +497,27 @@ static int writer_refused(const struct ap_memory_writer *w, int error)
     return error;
 }
 
-/* The size of the blocks of which a value of that size takes one. */
-static uint64_t block_capacity(const struct ap_segment *seg, uint32_t size)
+/* Whether something was evicted. Where a quota counts all rows, more than the change needs, so that not each counts them. */
+static bool effort_evicts(const struct ap_memory_writer *w, struct effort *e, const struct ap_memory_key *key, int error)
 {
-    for (uint32_t i = 0; i < AP_POOL_CLASSES; i++)
-        if (seg->geometry.pool_blocks[i] != 0 && size <= ap_pool_class_size[i]) return ap_pool_class_size[i];
-    return 0;
-}
+    struct ap_evicting what = {.name = key->name, .except = key->hash, .values = 1};
+    uint64_t most = ap_memory_quota_bytes(w->seg);
 
-/* Whether something was evicted. Where a quota counts all rows, enough not to count them at each change. */
-static bool effort_evicts(const struct ap_memory_writer *w, struct effort *e, const struct ap_memory_key *key, uint32_t size,
-                          int error)
-{
-    struct ap_evicting what = {.name = key->name, .except = key->hash};
-    uint32_t want = error == APIARY_EQUOTA ? (uint32_t)(1 + ap_memory_quota(w->seg) / 64) : 1;
-
-    if (error == APIARY_EQUOTA && size > quota_bytes(w->seg)) return false;
-    if (error == APIARY_ENOBLOCK || error == APIARY_ESHARE) what.capacity = block_capacity(w->seg, size);
-    return ap_cache_evict(w->seg, w->lane->index, e->cache, &what, want, &e->freed) > 0;
+    if (error == APIARY_EQUOTA && e->size > most) return false;
+    if (error == APIARY_EQUOTA && e->over > 0) what.bytes = e->over + most / 64;
+    if (error == APIARY_EQUOTA && e->over == 0) what.values = (uint32_t)(1 + ap_memory_quota(w->seg) / 64);
+    if (error == APIARY_ENOBLOCK || error == APIARY_ESHARE) what.body = e->size;
+    return ap_cache_evict(w->seg, w->lane->index, e->cache, &what, &e->freed) > 0;
 }
 
 /* Whether it is worth another attempt. */
-static bool effort_made(const struct ap_memory_writer *w, struct effort *e, const struct ap_memory_key *key, uint32_t size,
-                        int error)
+static bool effort_made(const struct ap_memory_writer *w, struct effort *e, const struct ap_memory_key *key, int error)
 {
     uint32_t row = 0, rows = (uint32_t)w->seg->sections[AP_SECTION_VALUES].count;
 
     if (e->cache != NULL && !e->bare) {
-        e->bare = !effort_evicts(w, e, key, size, error);
+        e->rounds += error == APIARY_EQUOTA ? ROUND_QUOTA : 1;
+        e->bare = e->rounds > ROUNDS || !effort_evicts(w, e, key, error);
         return true;
     }
     if (e->swept) return false;
@@ -541,7 +536,7 @@ int ap_memory_change(const struct ap_memory_writer *w, const struct ap_memory_ke
         if (r == 0) return 0;
         if (r == AGAIN) continue;
         if (r == CROWDED) return writer_refused(w, APIARY_ETABLEFULL);
-        if (!no_room(r) || !effort_made(w, &e, key, change->size, r)) return writer_refused(w, r);
+        if (!no_room(r) || !effort_made(w, &e, key, r)) return writer_refused(w, r);
     }
-    return r == AGAIN ? APIARY_ENOTREADY : r;
+    return writer_refused(w, r == AGAIN ? APIARY_ENOTREADY : r);
 }

@@ -172,6 +172,68 @@ Test(memory_cache, blocks)
     cr_expect_gt(stats().evicted, 0);
 }
 
+/* A touch writes the value anew, in a block of its own size. */
+Test(memory_cache, touch_of_a_block)
+{
+    char name[16];
+
+    many(m, "s", 5);
+    for (uint32_t n = 0; n < 10; n++) {
+        snprintf(name, sizeof name, "l%u", n);
+        cr_assert_eq(apiary_memory_put(m, name, large, 1000, 0, NULL), 0, "%s", name);
+    }
+    cr_assert_gt(stats().evicted, 0, "there is no block left");
+    ap_cache_at(client->seg, 0)->hand = 0; /* where the small ones are */
+    cr_expect_eq(apiary_memory_touch(m, "l9", SECOND), 0);
+    cr_expect_eq(there(m, "s"), 5, "what has no block makes no room for one");
+}
+
+/* Where the blocks of its size are others', those that it has of the next sizes make room. */
+Test(memory_cache, larger_blocks)
+{
+    char name[16];
+
+    for (uint32_t n = 0; n < 4; n++) {
+        snprintf(name, sizeof name, "p%u", n);
+        cr_assert_eq(apiary_memory_put(plain, name, large, 1000, 0, NULL), 0);
+    }
+    for (uint32_t n = 0; n < 10; n++) {
+        snprintf(name, sizeof name, "l%u", n);
+        cr_assert_eq(apiary_memory_put(m, name, large, 1000, 0, NULL), 0, "%s", name);
+    }
+    cr_expect_eq(there(plain, ""), 4);
+    cr_expect_eq(there(m, ""), 3, "two blocks of the next size, one of that after it");
+}
+
+static uint32_t hand_was;
+static bool hand_gone_on;
+
+static uint64_t hand_looking_now(void)
+{
+    struct ap_cache *c = ap_cache_at(client->seg, 0);
+
+    if (ap_load_relaxed(&c->evicted) == 0 && ap_load_relaxed(&c->hand) != hand_was) hand_gone_on = true;
+    return memory_now();
+}
+
+/* While one looks at rows, the next one begins behind them. */
+Test(memory_cache, hand_is_shared)
+{
+    char name[16];
+
+    for (uint32_t i = 0; i < ROWS; i++) {
+        snprintf(name, sizeof name, "k%u", i);
+        cr_assert_eq(apiary_memory_put(m, name, "x", 1, SECOND * 60, NULL), 0);
+    }
+    hand_was = ap_cache_at(client->seg, 0)->hand;
+    shifted.now = hand_looking_now;
+    cr_expect_eq(put("more", "x"), 0);
+    shifted.now = memory_now;
+    cr_expect(hand_gone_on);
+    cr_expect_eq(stats().evicted, 1);
+    cr_expect_eq(ap_cache_at(client->seg, 0)->hand, (hand_was + 1) % ROWS, "what was not looked at is given back");
+}
+
 Test(memory_cache, bucket)
 {
     struct ap_memory_name space;

@@ -1,4 +1,5 @@
 /* What one name space may hold of the memory (registry/memory/memory.h, QUOTA). */
+#define ROWS 1024u
 #include "tests/unit/memory_fixture.h"
 
 #include "registry/client/memory.h"
@@ -88,6 +89,35 @@ Test(memory_quota, counted_again)
     apiary_memory_close(other);
 }
 
+#define HUGE_SIZE 0x3fffffffu
+
+static void sizes_set(uint32_t from, uint32_t to)
+{
+    for (uint32_t i = 0; i < ROWS; i++) {
+        struct ap_value *v = ap_value_at(client->seg, i);
+
+        if (AP_VALUE_STATE(v->life) == AP_VALUE_USED && v->size == from) v->size = to;
+    }
+}
+
+/* Values of 5 GiB, as their rows say it: only their number is bounded. */
+Test(memory_quota, no_bound_of_bytes)
+{
+    char name[16];
+
+    for (uint32_t i = 0; i < 5; i++) {
+        snprintf(name, sizeof name, "k%u", i);
+        cr_assert_eq(put(name, "123"), 0);
+    }
+    sizes_set(3, HUGE_SIZE);
+    m->unasked = 0;
+    cr_expect_eq(put("more", "x"), 0);
+    m->unasked = 0;
+    cr_expect_eq(put("more", "larger"), 0);
+    cr_expect_eq(m->unasked, 0, "a value that becomes larger is not counted");
+    sizes_set(HUGE_SIZE, 3);
+}
+
 /* ---- bytes ------------------------------------------------------------------------------------------------------- */
 
 static void bytes_setup(void)
@@ -154,4 +184,73 @@ Test(memory_quota_bytes, of_a_cache)
     cr_assert_eq(put_bytes("small", 1), 0);
     cr_expect_eq(put_bytes("large", 101), APIARY_EQUOTA, "with all the others gone there would be no room");
     cr_expect_eq(put_bytes("k", 99), 0);
+}
+
+static void bytes_cache_setup(void)
+{
+    struct ap_memory_name space;
+
+    bytes_most = 1600;
+    memory_setup();
+    cr_assert_eq(ap_cache_name("space", &space), 0);
+    cr_assert_eq(ap_caches_declare(client->seg, &space, 1), 0);
+}
+TestSuite(memory_quota_bytes_cache, .init = bytes_cache_setup, .fini = memory_teardown, .timeout = 60);
+
+static uint64_t values_held(void)
+{
+    struct ap_memory_name space;
+
+    cr_assert_eq(ap_memory_name("space", false, &space), 0);
+    return ap_memory_held_by(client->seg, &space, NULL);
+}
+
+Test(memory_quota_bytes_cache, large_ones_go_singly)
+{
+    char name[16];
+
+    for (uint32_t i = 0; i < 100; i++) {
+        snprintf(name, sizeof name, "k%u", i);
+        cr_assert_eq(put_bytes(name, 100), 0, "%s", name);
+        cr_expect_geq(values_held(), i < 15 ? i + 1 : 15, "%s", name);
+        cr_expect_leq(bytes_held(), 1600);
+    }
+}
+
+Test(memory_quota_bytes_cache, empty_ones_make_no_room)
+{
+    cr_assert_eq(put_bytes("empty", 0), 0);
+    for (char name[] = "a"; *name < 'a' + 20; ++*name) cr_assert_eq(put_bytes(name, 200), 0);
+    cr_expect_str_eq(text_of("empty"), "");
+}
+
+/* ---- a change that others always come before ---------------------------------------------------------------------- */
+
+static apiary_memory_t *thiefs;
+static uint32_t thefts;
+
+static uint64_t stealing_now(void)
+{
+    static const char bytes[1600];
+
+    thefts++;
+    cr_assert_eq(apiary_memory_put(thiefs, "thief", bytes, sizeof bytes, 0, NULL), 0);
+    return memory_now();
+}
+
+Test(memory_quota_bytes_cache, comes_to_an_end)
+{
+    apiary_memory_stats_t s = {.struct_size = sizeof s};
+    apiary_t *thief = attach_as("thief");
+
+    cr_assert_eq(apiary_memory_open(thief, "space", 0, &thiefs), 0);
+    shifted.now = stealing_now;
+    cr_expect_eq(put_bytes("k", 50), APIARY_EQUOTA);
+    shifted.now = memory_now;
+    cr_expect_lt(thefts, 100);
+    cr_assert_eq(apiary_memory_stats(client, &s), 0);
+    cr_expect_eq(s.over_quota, 1);
+    cr_expect_eq(put_bytes("k", 50), 0);
+    apiary_memory_close(thiefs);
+    apiary_detach(thief);
 }

@@ -53,13 +53,24 @@ Test(pool, classes_and_exhaustion)
         cr_assert_eq(capacity, 1024, "the next larger class serves when its own is empty, but for a quarter of it");
     }
     for (int i = 0; i < 2; i++) {
-        cr_assert_eq(ap_pool_block(seg, take(65), &capacity, NULL), 0);
+        uint64_t block = take(65);
+
+        cr_assert_eq(ap_pool_block(seg, block, &capacity, NULL), 0);
         cr_assert_eq(capacity, 4096);
+        cr_expect(ap_pool_serves(seg, block, 65));
+        cr_expect(ap_pool_serves(seg, block, 4096));
+        cr_expect_not(ap_pool_serves(seg, block, 4097), "it is too small");
     }
+    cr_expect_not(ap_pool_serves(seg, 1, 65), "there begins no block");
     cr_assert_eq(ap_pool_take(seg, &lane, &hint, 65, &offset), APIARY_ENOBLOCK);
     cr_assert_eq(offset, 1);
     take(1024);
-    for (unsigned c = 3; c < AP_POOL_CLASSES; c++) take(ap_pool_class_size[c]);
+    for (unsigned c = 3; c < AP_POOL_CLASSES; c++) {
+        uint64_t block = take(ap_pool_class_size[c]);
+
+        cr_expect_eq(ap_pool_serves(seg, block, 257), c == 3);
+        cr_expect_not(ap_pool_serves(seg, block, 256), "it lies in one of three sizes");
+    }
     cr_assert_eq(ap_pool_take(seg, &lane, &hint, 1u << 20, &offset), APIARY_ENOBLOCK);
 }
 
