@@ -4,10 +4,12 @@
 #include "registry/memory/cache.h"
 
 #define LARGE 320u /* bytes of a value that lies in a block, of which there is one */
+#define LONG 200u  /* bytes of a key beside which a value of as many has no room: it lies in a block of the smallest size, of two */
+#define QUOTA 400u /* bytes */
 #define ROUND 64u  /* more than there are rows */
 
 static struct ap_memory_name cached, plain;
-static const char letters[] = "abcdefg";
+static const char letters[] = "abcdefgXYZ"; /* the capital ones are long keys */
 
 static void cache_names(void)
 {
@@ -16,16 +18,18 @@ static void cache_names(void)
 
 static struct ap_memory_key cache_key(const struct ap_memory_name *of, char letter)
 {
-    const char text[] = {letter, '\0'};
+    char text[LONG + 1] = {letter};
     struct ap_memory_key ret;
 
+    if (letter < 'a') memset(text, letter, LONG);
     if (ap_memory_key(of, text, &ret) < 0) exit(2);
     return ret;
 }
 
 static int cache_change(struct side *s, const struct ap_memory_name *of, char letter, struct ap_memory_change *c)
 {
-    const struct ap_memory_writer w = {.seg = s->seg, .lane = &s->lane, .hint = &s->hint};
+    uint64_t unasked = 0;
+    const struct ap_memory_writer w = {.seg = s->seg, .lane = &s->lane, .hint = &s->hint, .unasked = &unasked};
     struct ap_memory_key key = cache_key(of, letter);
 
     return ap_memory_change(&w, &key, c);
@@ -73,6 +77,12 @@ static void cache_looked(void)
     if (cache_first(&plain, 'p') != 'p') fail("a value of another name space has gone");
 }
 
+/* What is kept has no share of a single block, unless it may have all. */
+static uint32_t cache_size(char letter)
+{
+    return letter < 'a' ? LONG : letter == 'c' && survivor.seg->geometry.kept_share >= 100 ? LARGE : 8;
+}
+
 /* Nothing is left. */
 static void cache_emptied(void)
 {
@@ -97,7 +107,7 @@ static void cache_judged(void)
     while (ap_memory_next(survivor.seg, NULL, "", &position, &found) == 1 && met < ROUND) met++;
     if (used != met) fail("%u rows are used, %u keys are there", used, met);
     for (const char *l = letters; *l != '\0'; l++) {
-        if (cache_put(&survivor, &cached, *l, *l == 'c' ? LARGE : 8) < 0) fail("afterwards: no put of '%c'", *l);
+        if (cache_put(&survivor, &cached, *l, cache_size(*l)) < 0) fail("afterwards: no put of '%c'", *l);
         if (cache_first(&cached, *l) != *l) fail("afterwards: '%c' is not there", *l);
     }
     if (cache_first(&plain, 'p') != 'p') fail("afterwards: a value of another name space has gone");
@@ -136,6 +146,30 @@ static void image_cache_one(void)
     if (cache_put(&survivor, &cached, 'a', 8) < 0) exit(2);
 }
 
+/* The share of the smallest blocks is used up. */
+static void image_cache_share(void)
+{
+    image_cache();
+    if (cache_put(&survivor, &cached, 'X', LONG) < 0 || cache_put(&survivor, &cached, 'b', 8) < 0) exit(2);
+}
+
+/* All blocks are used. */
+static void image_cache_blocks(void)
+{
+    image_cache();
+    for (const char *l = "XYZ"; *l != '\0'; l++)
+        if (cache_put(&survivor, &cached, *l, cache_size(*l)) < 0) exit(2);
+}
+
+/* 8 bytes more find no room in the quota, and one value that is large enough makes it; one has none. */
+static void image_cache_quota(void)
+{
+    image_cache();
+    if (cache_put(&survivor, &cached, 'b', 0) < 0 || cache_put(&survivor, &cached, 'a', LARGE) < 0 ||
+        cache_put(&survivor, &cached, 'd', QUOTA - LARGE) < 0)
+        exit(2);
+}
+
 /* ---- operations ------------------------------------------------------------------------------------------------- */
 
 static void run_evict(void)
@@ -146,6 +180,18 @@ static void run_evict(void)
 static void run_evict_block(void)
 {
     actor.result = cache_put(&actor, &cached, 'e', LARGE);
+}
+
+static void run_evict_long(void)
+{
+    actor.result = cache_put(&actor, &cached, 'Z', LONG);
+}
+
+static void run_cache_touch(void)
+{
+    struct ap_memory_change c = {.how = AP_MEMORY_TOUCH, .until = APIARY_FOREVER};
+
+    actor.result = cache_change(&actor, &cached, 'X', &c);
 }
 
 static void run_cache_incr(void)
@@ -188,6 +234,21 @@ static void other_cache_put(void)
     if (cache_first(&cached, 'f') != 'f') fail("what was put is not there");
 }
 
+static void other_cache_put_long(void)
+{
+    if (cache_put(&survivor, &cached, 'Y', LONG) < 0) fail("the second writer cannot put");
+    if (cache_first(&cached, 'Y') != 'Y') fail("what was put is not there");
+}
+
+/* The one block of the share may be the actor's already, whose value is not in its place: there is nothing to evict then. */
+static void other_cache_put_share(void)
+{
+    int r = cache_put(&survivor, &cached, 'Y', LONG);
+
+    if (r < 0 && (r != APIARY_ESHARE || cache_first(&cached, 'Z') != 0)) fail("the second writer cannot put: %d", r);
+    if (r == 0 && cache_first(&cached, 'Y') != 'Y') fail("what was put is not there");
+}
+
 static void other_cache_incr(void)
 {
     char was = cache_first(&cached, 'n'), is;
@@ -210,6 +271,34 @@ static void before_evict(bool over)
     if (!over) return;
     if (actor.result < 0) fail("a put: %d, and there was something to evict", actor.result);
     if (cache_first(&cached, 'e') != 'e') fail("what was put is not there");
+}
+
+static void before_evict_long(bool over)
+{
+    if (over && actor.result < 0) fail("a put: %d, and there was something to evict", actor.result);
+    if (over && cache_first(&cached, 'Z') != 'Z') fail("what was put is not there");
+}
+
+static void before_put_share(bool over)
+{
+    if (over && actor.result < 0) fail("a put: %d, and there was something to evict", actor.result);
+    if (over && cache_first(&cached, 'Z') == 0 && cache_first(&cached, 'Y') == 0) fail("both values have gone");
+}
+
+static void before_cache_touch(bool over)
+{
+    if (over && actor.result < 0) fail("a touch: %d, and there was something to evict", actor.result);
+    if (cache_first(&cached, 'X') != 'X') fail("the value that is touched has gone");
+}
+
+static void before_cache_quota(bool over)
+{
+    uint64_t bytes;
+
+    before_evict(over);
+    (void)ap_memory_held_by(survivor.seg, &cached, &bytes);
+    if (bytes > QUOTA) fail("%u bytes are held, of %u", (uint32_t)bytes, QUOTA);
+    if (over && cache_first(&cached, 'a') == 0 && cache_first(&cached, 'd') == 0) fail("more was evicted than makes room");
 }
 
 static void before_cache_incr(bool over)
@@ -245,6 +334,12 @@ const struct operation kills_cache[] = {
     {.name = "memory_evict", BOTH, .image = image_cache_full, .run = run_evict, .before = before_evict, .after = after_cache},
     {.name = "memory_evict_block", BOTH, .image = image_cache_block, .run = run_evict_block, .before = before_evict,
      .after = after_cache},
+    {.name = "memory_evict_share", BOTH, .kept_share = 50, .image = image_cache_share, .run = run_evict_long,
+     .before = before_evict_long, .after = after_cache},
+    {.name = "memory_evict_quota", BOTH, .memory_bytes = QUOTA, .image = image_cache_quota, .run = run_evict,
+     .before = before_cache_quota, .after = after_cache},
+    {.name = "memory_touch_cached", BOTH, .image = image_cache_blocks, .run = run_cache_touch, .before = before_cache_touch,
+     .after = after_cache},
     {.name = "memory_get_cached", BOTH, .image = image_cache_one, .prepare = prepare_cache_get, .run = run_cache_get,
      .after = after_cache},
     {.name = "caches_declare", BOTH, .image = cache_names, .run = run_caches_declare, .after = after_caches_declare},
@@ -258,6 +353,12 @@ const struct operation pairs_cache[] = {
      .before = before_evict, .after = after_cache},
     {.name = "memory_incr|evict", BOTH, .image = image_cache_full, .run = run_cache_incr, .other = other_cache_put,
      .before = before_cache_incr, .after = after_cache},
+    {.name = "memory_evict_quota|put", BOTH, .memory_bytes = QUOTA, .image = image_cache_quota, .run = run_evict,
+     .other = other_cache_put, .after = after_cache},
+    {.name = "memory_put_share|put", BOTH, .kept_share = 50, .image = image_cache, .run = run_evict_long,
+     .other = other_cache_put_share, .before = before_put_share, .after = after_cache},
+    {.name = "memory_touch_cached|put", BOTH, .image = image_cache_blocks, .run = run_cache_touch, .other = other_cache_put_long,
+     .after = after_cache},
     {.name = "memory_get_cached|turn_over", BOTH, .image = image_cache_one, .prepare = prepare_cache_get, .run = run_cache_get,
      .other = other_cache_turns, .before = before_cache_got, .after = after_cache},
     {.name = NULL},

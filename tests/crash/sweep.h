@@ -65,6 +65,7 @@ struct operation {
     bool registry;         /* needs a world with one */
     uint32_t inlets;       /* of each queue; 0: one */
     uint32_t kept_share;   /* of each class of blocks; 0: what is kept may have them all */
+    uint32_t memory_bytes; /* of a name space of the memory; 0: no bound */
     void (*image)(void);   /* the survivor, once */
     void (*prepare)(void); /* the actor, before it is stepped */
     void (*run)(void);     /* the actor, stepped */

@@ -117,6 +117,7 @@ void world_make(const struct operation *of, uint64_t seed)
     if (of->inlets != 0) o.geometry.queue_inlets = of->inlets;
     o.geometry.kept_share = of->kept_share != 0 ? of->kept_share : 100;
     if (of->registry) memcpy(o.geometry.registry, sizes, sizeof sizes);
+    o.geometry.registry[AP_REGISTRY_INDEX(DRAFTS)] = of->memory_bytes;
     memset(&survivor, 0, sizeof survivor);
     r = of->registry ? ap_registry_create(&o, message, sizeof message, &survivor.seg)
                  : ap_segment_create(&o, &ap_shm_parts, message, sizeof message, &survivor.seg);
