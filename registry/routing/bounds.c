@@ -87,7 +87,16 @@ void ap_bounds_apply(const struct ap_segment *seg, uint32_t capability, apiary_d
 
 bool ap_bounds_never(const struct ap_segment *seg, uint32_t capability, uint32_t code)
 {
-    uint64_t from = bound_of(seg, capability, AP_TERM_never_from), to = bound_of(seg, capability, AP_TERM_never_to);
+    struct ap_terms *row = ap_terms_at(seg, capability);
+    uint64_t from = 0, to = 0, seen;
 
+    /* RANGE in terms.h. Each repetition is a registrant's progress. */
+    while (row != NULL) {
+        seen = ap_load_acquire(&row->never_from); /* TERMS-A1 pairs TERMS-R1 */
+        from = bound_of(seg, capability, AP_TERM_never_from);
+        to = bound_of(seg, capability, AP_TERM_never_to);
+        ap_fence_acquire(); /* TERMS-A1 pairs TERMS-R1 */
+        if (ap_load_relaxed(&row->never_from) == seen) break;
+    }
     return from != 0 && code >= from && code <= (to > from ? to : from);
 }

@@ -140,15 +140,35 @@ static void terms_flags(struct ap_capability *c, const uint64_t *said)
     if (said[AP_TERM_stateful] != 0) ap_or_acq_rel(&c->ways, AP_WAY_STATEFUL);
 }
 
+_Static_assert(AP_TERM_never_to == AP_TERM_never_from + 1, "they are written one after the other");
+
+/* Whether never_to is written before never_from: see RANGE. */
+static bool terms_down(struct ap_terms *row, const uint64_t *said)
+{
+    uint64_t from = said != NULL ? said[AP_TERM_never_from] : 0;
+
+    return from != 0 && from < AP_TERM_VALUE(ap_load_relaxed(&row->never_from));
+}
+
+/* The term that is written as the `i`th. */
+static uint32_t terms_turn(uint32_t i, bool down)
+{
+    if (!down || (i != AP_TERM_never_from && i != AP_TERM_never_to)) return i;
+    return i == AP_TERM_never_from ? AP_TERM_never_to : AP_TERM_never_from;
+}
+
 void ap_terms_declare(struct ap_segment *seg, uint32_t lane, uint32_t queue, uint32_t capability, const uint64_t *said,
                       struct ap_terms_conflicts *conflicts)
 {
     struct ap_terms *row = ap_terms_at(seg, capability);
     struct ap_capability *c = ap_capability_at(seg, capability);
+    bool down;
 
     if (row == NULL || c == NULL) return;
     if (said != NULL) terms_flags(c, said);
-    for (uint32_t t = 0; t < AP_TERMS && ap_load_relaxed(&c->terms) != 0; t++) {
+    down = terms_down(row, said);
+    for (uint32_t i = 0; i < AP_TERMS && ap_load_relaxed(&c->terms) != 0; i++) {
+        uint32_t t = terms_turn(i, down);
         uint64_t *word = ap_term_word(row, t), seen = ap_load_acquire(word); /* TERMS-A1 pairs TERMS-R1 */
         uint64_t next = said != NULL ? said[t] : 0;
 
@@ -170,18 +190,23 @@ void ap_terms_amend(struct ap_segment *seg, uint32_t lane, uint32_t queue, uint3
     struct ap_terms *row = ap_terms_at(seg, capability);
     struct ap_capability *c = ap_capability_at(seg, capability);
     uint32_t service = terms_service(seg, queue);
+    bool down;
 
     if (row == NULL || c == NULL || memcmp(was, said, AP_TERMS * sizeof *said) == 0) return;
     terms_flags(c, said);
-    for (uint32_t t = 0; t < AP_TERMS; t++) {
+    down = terms_down(row, said);
+    for (uint32_t i = 0; i < AP_TERMS; i++) {
+        uint32_t t = terms_turn(i, down);
         uint64_t *word = ap_term_word(row, t), seen = ap_load_acquire(word); /* TERMS-A1 pairs TERMS-R1 */
 
         while (was[t] != said[t] && AP_TERM_VALUE(seen) != said[t]) {
             uint64_t stands = AP_TERM_VALUE(seen);
+            /* Another service may have declared the same value. */
+            bool others = stands != was[t] || terms_shared(seg, queue, capability, service);
 
-            if (said[t] == 0 && (stands != was[t] || terms_shared(seg, queue, capability, service))) break;
+            if (said[t] == 0 && others) break;
             if (!ap_cas(word, &seen, AP_TERM_NEXT(seen, said[t]))) continue; /* TERMS-R1 pairs TERMS-A1 */
-            if (stands != was[t] && stands != 0)
+            if (stands != 0 && others)
                 terms_conflict(seg, lane, conflicts, (struct ap_terms_conflict){capability, t, stands - 1});
             break;
         }

@@ -15,12 +15,18 @@
  *           it becomes 0.
  *           4 A registrant may declare otherwise while its queue is OPEN (ap_swarm_adjust). Only terms that it declares otherwise
  *           than before are written. One that it declares no more becomes 0, unless the word is another agent's, or a living agent
- *           of another service offers the capability: the sisters of the same service are told the same.
+ *           of another service offers the capability: the sisters of the same service are told the same. A value is a contradiction
+ *           to what a living agent of another service may have declared, as in 2: also when that was the same as the agent's own.
+ * RANGE     never_from and never_to are one range. Of a range that begins lower than the one that stands never_to is written first,
+ *           else never_from. A reader that finds never_from unchanged behind never_to has one of the two ranges or a part of one,
+ *           and none that begins with the one and ends with the other.
  * READERS   Any, without a lock. A reader that has seen a provider's bit sees what that provider declared or something later. A
  *           value out of range counts as not declared.
  * ORDERING  TERMS-R1 word store-release pairs TERMS-A1 load-acquire of another registrant: one that sees a word sees that the
  *           queue of its writer is CLAIMED or OPEN, and its agent's record. So it does not take a word away whose writer has yet to
  *           publish.
+ *           TERMS-R1 pairs TERMS-A1 load-acquire, too, of never_from by a reader of the range, before never_to; and acquire fence
+ *           before its second look at never_from.
  * CRASH     A registrant dies between two words: the words that it has written stand until the next declaration. Nothing is to be
  *           repaired.
  * INVARIANTS R9 a word's value is 0 or in range + 1; without the flag all words are 0, those behind the terms, too; the flag is

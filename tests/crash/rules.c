@@ -3,6 +3,8 @@
 
 #include <unistd.h>
 
+#include "registry/routing/bounds.h"
+
 static const char *const ruled_names[] = {"echo", "other@2", NULL};
 static const struct ap_rules ruled[] = {
     {.count = 2, .list = {{.verb = AP_RULE_ALLOW, .from = "caller"}, {.verb = AP_RULE_FORBID, .from = "caller", .to = "server"}}},
@@ -58,7 +60,20 @@ void prepare_adjust(void)
     if (ap_swarm_register(actor.seg, &adjusted) != 0) _exit(10);
 }
 
-static const struct ap_terms adjusted_terms[] = {{.balance = AP_POLICY_round_robin + 1}, {.balance = AP_POLICY_round_robin + 1}};
+#define RANGED(from, to) {.balance = AP_POLICY_round_robin + 1, .never_from = (from) + 1, .never_to = (to) + 1}
+static const struct ap_terms adjusted_terms[] = {RANGED(30, 40), RANGED(30, 40)}, lower_terms[] = {RANGED(10, 20), RANGED(10, 20)};
+
+/* The same with another range. */
+static void adjust_range(struct ap_agent_registration *agent, struct ap_swarm_registration *was, const struct ap_terms *terms)
+{
+    struct ap_agent_registration other = *agent;
+    struct ap_swarm_registration next = *was;
+
+    other.terms = terms;
+    next.agents = &other;
+    if (ap_swarm_adjust(actor.seg, actor.lane.index, was, &next) != 0) _exit(12);
+    agent->terms = terms;
+}
 
 void run_adjust(void)
 {
@@ -71,6 +86,8 @@ void run_adjust(void)
     next.weight = 7;
     next.max_delegations = 2;
     if (ap_swarm_adjust(actor.seg, actor.lane.index, &adjusted, &next) != 0) _exit(10);
+    adjust_range(&agent, &next, lower_terms);
+    adjust_range(&agent, &next, adjusted_terms);
     if (ap_swarm_adjust(actor.seg, actor.lane.index, &next, &adjusted) != 0) _exit(11);
 }
 
@@ -85,8 +102,8 @@ uint32_t adjusted_record(void)
     return 0;
 }
 
-/* Each word is what it was or what it becomes. At the end what nobody else offers is as it was, and what another service offers,
- * too, keeps what was said last. */
+/* Each word is what it was or what it becomes, and the range is no mixture of two. At the end what nobody else offers is as it was,
+ * and what another service offers, too, keeps what was said last. */
 void before_adjust(bool over)
 {
     static const char *const names[] = {"echo", "other@2", "other"};
@@ -100,6 +117,7 @@ void before_adjust(bool over)
         bool said = at >= 0 && ap_term_read(survivor.seg, (uint32_t)at, AP_TERM_balance, &value);
 
         if (at < 0) fail("nobody offers %s", names[i]);
+        else if (ap_bounds_never(survivor.seg, (uint32_t)at, 25)) fail("%s has a range that nobody declares", names[i]);
         if (said && value != AP_POLICY_round_robin) fail("%s is balanced by %llu", names[i], (unsigned long long)value);
         if (over && said != (i == 0)) fail("%s %s what it has declared", names[i], said ? "keeps" : "has lost");
         if (at < 0 || !ap_term_read(survivor.seg, (uint32_t)at, AP_TERM_rules, &value)) continue;

@@ -205,6 +205,24 @@ Test(terms, what_others_have_declared_is_not_taken_back)
     assert_sound();
 }
 
+/* Two services have declared the same, so the word does not tell that it is the other's, too. */
+Test(terms, who_says_otherwise_than_another_service_is_told)
+{
+    struct instance one, two;
+
+    instance_enter(&one, "one", work, turns);
+    instance_enter(&two, "two", work, turns);
+    cr_expect_eq(two.conflicts.count, 0);
+    cr_assert_eq(instance_adjust(&one, loads, 100), 0);
+    cr_expect_eq(balance_of("work"), AP_POLICY_least_loaded);
+    cr_expect_eq(one.conflicts.count, 2, "of work@2, and of work");
+    cr_expect_eq(one.conflicts.list[0].before, AP_POLICY_round_robin);
+    instance_leave(&two);
+    cr_assert_eq(instance_adjust(&one, turns, 100), 0);
+    cr_expect_eq(one.conflicts.count, 0, "there is no other");
+    assert_sound();
+}
+
 Test(terms, what_is_not_the_same_registration_is_not_adjusted)
 {
     static const char *const more[] = {"work@2", "other", "third", NULL};
