@@ -147,13 +147,24 @@ static bool class_spares(const struct ap_segment *seg, const struct class *k)
     return class_has_more(seg, k, seg->geometry.pool_blocks[k->number] / 4);
 }
 
-static bool class_shared(const struct ap_segment *seg, const struct class *k, uint32_t member, bool kept)
+/* The takes of a look are the lane's own. */
+static bool class_caches(const struct ap_segment *seg, const struct class *k, struct ap_pool_hint *hint)
 {
-    if (kept && !ap_share_block(seg, k->number, k->first, AP_SHARE_KEPT)) return false;
+    uint32_t *left = &hint->cached[k->number];
+
+    if (*left == 0) *left = ap_share_cache_look(seg, k->number);
+    return *left > 0 && (*left)-- > 0;
+}
+
+static bool class_shared(const struct ap_segment *seg, const struct class *k, uint32_t member, enum ap_pool_kept kept,
+                         struct ap_pool_hint *hint)
+{
+    if (kept == AP_POOL_CACHED && !class_caches(seg, k, hint)) return false;
+    if (kept != AP_POOL_PASSING && !ap_share_block(seg, k->number, k->first, AP_SHARE_KEPT)) return false;
     return ap_share_block(seg, k->number, k->first, member);
 }
 
-int ap_pool_take_for(struct ap_segment *seg, const struct ap_lane_handle *lane, uint32_t member, bool kept,
+int ap_pool_take_for(struct ap_segment *seg, const struct ap_lane_handle *lane, uint32_t member, enum ap_pool_kept kept,
                      struct ap_pool_hint *hint, uint64_t size, uint64_t *ret_offset)
 {
     struct class k = {.offset = seg->sections[AP_SECTION_POOL].offset};
@@ -167,7 +178,7 @@ int ap_pool_take_for(struct ap_segment *seg, const struct ap_lane_handle *lane, 
         if (count != 0 && size <= ap_pool_class_size[k.number]) {
             bool own = tried++ == 0;
             if (own || class_spares(seg, &k)) {
-                bool shared = class_shared(seg, &k, member, kept);
+                bool shared = class_shared(seg, &k, member, kept, hint);
                 if (shared && class_take(seg, &k, lane, hint, ret_offset)) return 0;
                 if (own && !shared) r = APIARY_ESHARE; /* else what is wanted is a free one */
             }
@@ -181,7 +192,7 @@ int ap_pool_take_for(struct ap_segment *seg, const struct ap_lane_handle *lane, 
 int ap_pool_take(struct ap_segment *seg, const struct ap_lane_handle *lane, struct ap_pool_hint *hint, uint64_t size,
                  uint64_t *ret_offset)
 {
-    return ap_pool_take_for(seg, lane, lane->member, false, hint, size, ret_offset);
+    return ap_pool_take_for(seg, lane, lane->member, AP_POOL_PASSING, hint, size, ret_offset);
 }
 
 bool ap_pool_room(const struct ap_segment *seg, uint64_t size)
@@ -277,6 +288,34 @@ bool ap_pool_kept_fits_few(const struct ap_segment *seg, uint64_t offset)
     struct place p;
 
     return pool_place_of(seg, offset, &p) && (!ap_share_kept_few(seg, p.class) || ap_share_kept_fits(seg, p.class));
+}
+
+bool ap_pool_kept_room_few(const struct ap_segment *seg, uint64_t offset)
+{
+    struct place p;
+
+    return pool_place_of(seg, offset, &p) && (!ap_share_kept_few(seg, p.class) || ap_share_kept_room(seg, p.class));
+}
+
+uint32_t ap_pool_kept_others(const struct ap_segment *seg, uint64_t offset,
+                             bool (*of)(const struct ap_segment *seg, uint32_t row, uint64_t epoch), uint32_t *ret_lower)
+{
+    uint64_t first = 0;
+    uint32_t n = 0;
+    struct place p;
+
+    *ret_lower = 0;
+    if (!pool_place_of(seg, offset, &p)) return 0;
+    for (uint32_t c = 0; c < p.class; c++) first += seg->geometry.pool_blocks[c];
+    for (uint64_t i = first; i < first + seg->geometry.pool_blocks[p.class]; i++) {
+        uint64_t word = ap_load_acquire(word_at(seg, i));
+
+        if (i == p.number || AP_BLOCK_STATE(word) != AP_BLOCK_KEPT) continue;
+        if (!of(seg, AP_BLOCK_WHO(word), AP_BLOCK_GENERATION(word))) continue;
+        n++;
+        *ret_lower += i < p.number;
+    }
+    return n;
 }
 
 int ap_pool_free_kept(struct ap_segment *seg, uint64_t offset, uint32_t row, uint64_t epoch)

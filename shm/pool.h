@@ -59,15 +59,19 @@ extern const uint32_t ap_pool_class_size[AP_POOL_CLASSES];
 /* The largest body this segment can carry: the largest class that has blocks. */
 uint32_t ap_pool_max(const struct ap_segment *seg);
 /* Takes an OWNED block of at least `size` bytes (see CLASSES); its offset in *ret_offset. `hint` is a private cursor per class of
- * the calling lane. `member` is the one that will hold it (share.h), or AP_SHARE_NOBODY; of the first function the lane's own.
- * `kept`: a value of the memory. APIARY_ETOOLARGE, APIARY_ENOBLOCK; APIARY_ESHARE: the member has its share of such blocks. */
+ * the calling lane, with what it may take for caches. `member` is the one that will hold it (share.h), or AP_SHARE_NOBODY; of the
+ * first function the lane's own. APIARY_ETOOLARGE, APIARY_ENOBLOCK; APIARY_ESHARE: the member, or what is kept, has its share of
+ * such blocks. */
 struct ap_pool_hint {
     uint32_t next[AP_POOL_CLASSES];
+    uint32_t cached[AP_POOL_CLASSES]; /* what is left of its last look for a cache */
 };
+/* A block is for a task or a loan, for a value of the memory, or for one in a cache (share.h, KEPT). */
+enum ap_pool_kept { AP_POOL_PASSING, AP_POOL_VALUE, AP_POOL_CACHED };
 AP_MUST_CHECK int ap_pool_take(struct ap_segment *seg, const struct ap_lane_handle *lane, struct ap_pool_hint *hint, uint64_t size,
                  uint64_t *ret_offset);
-AP_MUST_CHECK int ap_pool_take_for(struct ap_segment *seg, const struct ap_lane_handle *lane, uint32_t member, bool kept,
-                                   struct ap_pool_hint *hint, uint64_t size, uint64_t *ret_offset);
+AP_MUST_CHECK int ap_pool_take_for(struct ap_segment *seg, const struct ap_lane_handle *lane, uint32_t member,
+                                   enum ap_pool_kept kept, struct ap_pool_hint *hint, uint64_t size, uint64_t *ret_offset);
 /* Whether a body of that size would get a block now. */
 AP_MUST_CHECK bool ap_pool_room(const struct ap_segment *seg, uint64_t size);
 /* OWNED -> AP_BLOCK_REQUEST or AP_BLOCK_RESULT_OF(token) of a slot; by the owner. */
@@ -85,8 +89,12 @@ int ap_pool_keep(struct ap_segment *seg, uint64_t offset, uint32_t slot, uint64_
 void ap_pool_unkeep(struct ap_segment *seg, uint64_t offset, uint32_t slot, uint64_t slot_word, uint32_t row, uint64_t epoch);
 /* Whether what is kept holds no more than its share of the blocks of that size, this KEPT one among them. */
 AP_MUST_CHECK bool ap_pool_kept_fits(const struct ap_segment *seg, uint64_t offset);
-/* The same where the class has few blocks; else true. */
+/* The same where the class has few blocks; else true. And, before that, whether there is room for one more to be KEPT there. */
 AP_MUST_CHECK bool ap_pool_kept_fits_few(const struct ap_segment *seg, uint64_t offset);
+AP_MUST_CHECK bool ap_pool_kept_room_few(const struct ap_segment *seg, uint64_t offset);
+/* Of the other KEPT blocks of its class, those of whose rows that is true: how many; and how many have a lower number. */
+uint32_t ap_pool_kept_others(const struct ap_segment *seg, uint64_t offset,
+                             bool (*of)(const struct ap_segment *seg, uint32_t row, uint64_t epoch), uint32_t *ret_lower);
 int ap_pool_free_kept(struct ap_segment *seg, uint64_t offset, uint32_t row, uint64_t epoch);
 /* The size of the blocks in which a body lies while there are any: those of the smallest class that it fits and that has blocks. 0:
  * there is no such class. */

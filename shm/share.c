@@ -79,11 +79,6 @@ static bool block_of(const struct ap_segment *seg, uint64_t number, uint32_t *re
     return true;
 }
 
-static bool block_kept(const struct ap_segment *seg, uint64_t number)
-{
-    return AP_BLOCK_STATE(ap_load_relaxed((uint64_t *)ap_at(seg, AP_SECTION_BLOCKS, number))) == AP_BLOCK_KEPT;
-}
-
 /* ---- how many they are ----------------------------------------------------------------------------------------- */
 
 /* Things of one kind: the numbers [first, first + count). `number` is that of its grant. */
@@ -106,15 +101,32 @@ static struct kind blocks_kind(const struct ap_segment *seg, uint32_t class)
     return k;
 }
 
+/* All that is kept. Each word is read once: what it says at two moments may be two things. */
+static struct ap_share share_kept(const struct ap_segment *seg, const struct kind *k)
+{
+    struct ap_share s = {0};
+
+    for (uint64_t i = k->first; i < k->first + k->count; i++) {
+        uint64_t word = ap_load_relaxed((uint64_t *)ap_at(seg, AP_SECTION_BLOCKS, i));
+        bool kept = AP_BLOCK_STATE(word) == AP_BLOCK_KEPT;
+
+        if (AP_BLOCK_STATE(word) == AP_BLOCK_FREE) s.free++;
+        else if (kept && seg->parts->holder != NULL && seg->parts->holder(seg, AP_BLOCK_WHO(word)) == AP_SHARE_SPARE) s.spare++;
+        else s.held += kept;
+    }
+    return s;
+}
+
 static struct ap_share share_of(const struct ap_segment *seg, const struct kind *k, uint32_t member)
 {
     struct ap_share s = {0};
     uint32_t holder;
 
+    if (member == AP_SHARE_KEPT && k->of == block_of) return share_kept(seg, k);
     for (uint64_t i = k->first; i < k->first + k->count; i++) {
         if (!k->of(seg, i, &holder)) s.free++;
         else if (holder == AP_SHARE_SPARE) s.spare++;
-        else s.held += member == AP_SHARE_KEPT ? k->of == block_of && block_kept(seg, i) : holder == member;
+        else s.held += holder == member;
     }
     return s;
 }
@@ -134,22 +146,6 @@ static struct ap_share share_look(const struct ap_segment *seg, const struct kin
         s.free += AP_BLOCK_STATE(ap_load_relaxed((uint64_t *)ap_at(seg, AP_SECTION_BLOCKS, i))) == AP_BLOCK_FREE;
     s.held = (uint32_t)k->count - s.free;
     return s.held < share_most(seg, k, member, &s) ? s : share_of(seg, k, member);
-}
-
-/* ---- what is kept ---------------------------------------------------------------------------------------------- */
-
-bool ap_share_kept_few(const struct ap_segment *seg, uint32_t class)
-{
-    return seg->geometry.pool_blocks[class] <= WORDS;
-}
-
-bool ap_share_kept_fits(const struct ap_segment *seg, uint32_t class)
-{
-    struct kind k = blocks_kind(seg, class);
-
-    if (seg->geometry.kept_share >= 100) return true;
-    ap_fence_full(); /* SHARE-F1 pairs SHARE-F1 of another lane */
-    return share_of(seg, &k, AP_SHARE_KEPT).held <= ap_share_kept_most(seg, class);
 }
 
 /* ---- grants ---------------------------------------------------------------------------------------------------- */
@@ -245,6 +241,55 @@ void ap_share_block_back(const struct ap_segment *seg, uint32_t class, uint32_t 
 void ap_share_forget(const struct ap_segment *seg, uint32_t member)
 {
     for (uint32_t i = 0; i < AP_GRANTS; i++) ap_store_relaxed(grant_of(seg, member, i), 0);
+}
+
+/* ---- what is kept ---------------------------------------------------------------------------------------------- */
+
+bool ap_share_kept_few(const struct ap_segment *seg, uint32_t class)
+{
+    return seg->geometry.pool_blocks[class] <= WORDS;
+}
+
+/* The grant to values may be of a time when less was kept. If it changes meanwhile a value was paid for, or there was a look. */
+static void kept_grant_lower(const struct ap_segment *seg, uint32_t number, uint32_t left)
+{
+    uint64_t *grant = grant_of(seg, AP_SHARE_KEPT, number), seen = ap_load_relaxed(grant);
+
+    for (int tries = 0; tries < PAYERS && GRANT_LEFT(seen) > left; tries++)
+        if (ap_cas(grant, &seen, seen - GRANT_LEFT(seen) + left)) return;
+}
+
+bool ap_share_kept_fits(const struct ap_segment *seg, uint32_t class)
+{
+    uint32_t held, most = ap_share_kept_most(seg, class);
+    struct kind k = blocks_kind(seg, class);
+
+    if (seg->geometry.kept_share >= 100) return true;
+    ap_fence_full(); /* SHARE-F1 pairs SHARE-F1 of another lane */
+    held = share_kept(seg, &k).held;
+    kept_grant_lower(seg, k.number, most > held ? most - held : 0);
+    return held <= most;
+}
+
+bool ap_share_kept_room(const struct ap_segment *seg, uint32_t class)
+{
+    struct kind k = blocks_kind(seg, class);
+
+    return seg->geometry.kept_share >= 100 || share_kept(seg, &k).held < ap_share_kept_most(seg, class);
+}
+
+uint32_t ap_share_cache_look(const struct ap_segment *seg, uint32_t class)
+{
+    uint32_t most = ap_share_kept_most(seg, class), held, more, some = seg->geometry.pool_blocks[class] / WORDS;
+    struct kind k = blocks_kind(seg, class);
+
+    if (seg->geometry.kept_share >= 100) return UINT32_MAX;
+    held = share_kept(seg, &k).held;
+    if (most > 1) most -= (most + 7) / 8;
+    more = most > held ? most - held : 0;
+    if (some < more / LOOKS) some = more / LOOKS;
+    if (some == 0) some = 1;
+    return some < more ? some : more;
 }
 
 /* ---- for observers -------------------------------------------------------------------------------------------- */

@@ -17,10 +17,15 @@
  *           and nobody may drop what is kept before its time.
  *           2 The size of a result is known at its end, so no block can be promised with its row. The bound is asked for when a
  *           result is to be kept: its block is KEPT, then all that are KEPT are counted, and where they are too many by then the
- *           block is given back. So the bound holds whoever keeps at once, and whoever dies. Two that come at once near the bound
- *           may both be refused.
- *           3 Values of the memory pay from a grant, as members do. Of a class with few blocks, where a grant is for one take, they
- *           are counted as results are.
+ *           block is given back. So the results that are kept pass the bound never, whoever keeps at once, and whoever dies.
+ *           3 Of two results that come at once near the bound the one in the block of the higher number gives way, and tries once
+ *           more; the other one counts again for a while. So one is kept, unless one of them stops between its KEPT and its count:
+ *           that may cost the other's answer. Of three or more another one may be refused without need.
+ *           4 Values of the memory pay from a grant, as members do. Each count of 2 lowers that to what it has found left, so what
+ *           was granted before results came is not taken beside them. Of a class with few blocks they ask for room before their
+ *           block is KEPT, and are counted as results are then; one that is given up may have cost a result that came meanwhile.
+ *           5 Caches (registry/memory/cache.h) live at their bound, and what is in them may be dropped. They stop an eighth short
+ *           of it, rounded up, so that results find room; not where that is the only block. The takes of a look are the lane's own.
  * COUNTING  1 There is no count in the segment, which a death could leave wrong. Things are counted by a look at all their words.
  *           2 A look grants the member so many takes before the next one: a sixteenth of what it may still take, or a 64th of all
  *           that there are, so that looks cost each take no more than 64 words. The grant is a word of the member's record, from
@@ -30,6 +35,7 @@
  *           others have come.
  *           4 A look that refuses holds for a millisecond, or until something was given back.
  *           5 Members may pass the bound by what others were granted meanwhile, and by as many as take or look at the same moment.
+ *           Values may pass theirs by as many as were paid for, or granted by a look, while a result was counted.
  * UNNAMED   1 A member that calls for a service has a bulkhead of tickets (registry/routing/admission.h). One that calls for none
  *           is bounded by its slabs: max_unnamed_delegations of the geometry, in whole slabs, whatever is free. So its submit is
  *           one without a ticket, and there is nothing that its death could leave wrong.
@@ -76,6 +82,10 @@ static inline uint32_t ap_share_kept_most(const struct ap_segment *seg, uint32_t
 }
 /* Whether what is kept holds no more than that, a block among it that the caller has made KEPT just now. */
 bool ap_share_kept_fits(const struct ap_segment *seg, uint32_t class);
+/* Whether one more block may be KEPT. */
+bool ap_share_kept_room(const struct ap_segment *seg, uint32_t class);
+/* How many blocks caches may take before they look again; 0: none. */
+uint32_t ap_share_cache_look(const struct ap_segment *seg, uint32_t class);
 /* Whether so few blocks are in the class that it is always counted. */
 bool ap_share_kept_few(const struct ap_segment *seg, uint32_t class);
 

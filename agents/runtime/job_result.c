@@ -36,7 +36,8 @@ static int block_once(const struct ap_job *job, size_t size, uint64_t *ret)
 {
     struct ap_lane_context *c = job->agent->worker->context;
 
-    return ap_pool_take_for(c->lane.seg, &c->lane, ap_share_holder(c->lane.seg, job->at), false, &c->pool_hint, size, ret);
+    return ap_pool_take_for(c->lane.seg, &c->lane, ap_share_holder(c->lane.seg, job->at), AP_POOL_PASSING, &c->pool_hint, size,
+                            ret);
 }
 
 /* Where the caller has its share, nothing that the worker might free would change that, but results that have been kept long

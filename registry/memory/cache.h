@@ -8,7 +8,8 @@
  *           (CLASSES in pool.h); when all places of the key's bucket are of other name spaces; and when others took what it had
  *           evicted 1,024 times, or 64 times at its quota, where each time counts all rows.
  *           At its quota of bytes it evicts as many bytes as are too many and a 64th of the quota, at its quota of values a 64th
- *           of it, so that not each change counts all rows.
+ *           of it, so that not each change counts all rows. Of the blocks of a size all caches together
+ *           leave an eighth of what may be kept to others (KEPT in shm/share.h).
  *           3 Nothing of another name space is evicted, and never the key that is changed: no incr or cas loses its own.
  * LAYOUT    Section "caches": rows, named in their order. A row names a name space once, for the life of the segment; `active` says
  *           whether it is a cache now.

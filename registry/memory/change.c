@@ -126,6 +126,7 @@ static int find(struct ap_segment *seg, const struct ap_memory_key *key, struct 
 struct fresh {
     struct ap_value *v;
     uint32_t row, flags; /* of the size */
+    enum ap_pool_kept kept;
     uint64_t epoch, place;
 };
 
@@ -209,9 +210,13 @@ static void fresh_drop(const struct ap_memory_writer *w, const struct fresh *f)
 static int fresh_block(const struct ap_memory_writer *w, const struct fresh *f, const void *bytes, uint32_t size)
 {
     uint64_t offset;
-    int r = ap_pool_take_for(w->seg, w->lane, AP_SHARE_NOBODY, true, w->hint, size, &offset);
+    int r = ap_pool_take_for(w->seg, w->lane, AP_SHARE_NOBODY, f->kept, w->hint, size, &offset);
 
     if (r < 0) return r;
+    if (!ap_pool_kept_room_few(w->seg, offset)) {
+        ap_pool_free_owned(w->seg, w->lane, offset);
+        return APIARY_ESHARE;
+    }
     ap_fence_release(); /* MEMORY-R2 pairs MEMORY-A2: the row that had the block before is FREE */
     ap_value_store(ap_at_offset(w->seg, offset, size), bytes, size);
     ap_pool_attach(w->seg, offset, AP_BLOCK_KEPT, ap_memory_block_row(w->seg, f->row), f->epoch);
@@ -466,6 +471,7 @@ static int change_once(const struct ap_memory_writer *w, const struct ap_memory_
     if (r == 0 && f.v == NULL && f.spare == NOWHERE) return bucket_made(w, e, key, &f) ? AGAIN : CROWDED;
     if (r == 0) r = fresh_take(w, e, key->hash, &fresh);
     if (r != 0) return r;
+    fresh.kept = e->cache != NULL ? AP_POOL_CACHED : AP_POOL_VALUE;
     fresh.flags = e->cache != NULL && !found_lives(&f) ? AP_VALUE_UNUSED | AP_VALUE_NEW : 0;
     r = fresh_fill(w, &fresh, key, f.spare_place, c->how == AP_MEMORY_TOUCH, content.bytes, content.size);
     version = change_version(w->seg, c, &f);

@@ -137,7 +137,7 @@ Test(share, a_result_is_held_by_the_member_that_has_delegated)
         ap_store_relaxed(&ap_slot_at(seg, slot)->queued, seg->ops->now());
         ref = ap_task_publish(seg, slot, 0);
         cr_assert_eq(ap_task_claim(seg, lanes[1].index, 0, ref, &token), 1);
-        cr_assert_eq(ap_pool_take_for(seg, &lanes[1], lanes[0].member, false, &hints[1], 100, &offset), 0);
+        cr_assert_eq(ap_pool_take_for(seg, &lanes[1], lanes[0].member, AP_POOL_PASSING, &hints[1], 100, &offset), 0);
         ap_pool_attach(seg, offset, AP_BLOCK_RESULT_OF(token), slot, AP_WORD_GENERATION(token));
         ap_store_relaxed(&ap_slot_at(seg, slot)->result, offset);
         cr_assert_eq(ap_task_finish(seg, slot, token, 0), 0);
@@ -210,7 +210,7 @@ Test(share, callers_that_take_turns_are_not_looked_at_each_time)
 
     many_blocks();
     for (int i = 0; i < 20; i++) {
-        cr_assert_eq(ap_pool_take_for(seg, &lanes[2], lanes[i % 2].member, false, &hints[2], 100, &offset), 0);
+        cr_assert_eq(ap_pool_take_for(seg, &lanes[2], lanes[i % 2].member, AP_POOL_PASSING, &hints[2], 100, &offset), 0);
         clock_now += UINT64_C(1) << 20;
     }
     cr_expect_eq(LEFT(0, 1), MANY * 3 / 4 / 16 - 10);
@@ -488,6 +488,7 @@ Test(share, what_is_kept_leaves_blocks_of_each_class)
     for (uint32_t i = 0; i < BLOCKS; i++) {
         words[i] = AP_BLOCK(AP_BLOCK_KEPT, 1, 1);
         cr_expect_eq(ap_share_kept_fits(seg, 0), i < BLOCKS / 2, "%u", i);
+        cr_expect_eq(ap_share_kept_room(seg, 0), i + 1 < BLOCKS / 2, "%u", i);
     }
     seg->geometry.kept_share = 100;
     cr_expect(ap_share_kept_fits(seg, 0));
@@ -502,7 +503,7 @@ Test(share, results_that_are_kept_have_one_share)
     uint64_t offset;
     uint32_t n = 0;
 
-    while (ap_pool_take_for(seg, &lanes[0], AP_SHARE_NOBODY, false, &hints[0], 100, &offset) == 0) n++;
+    while (ap_pool_take_for(seg, &lanes[0], AP_SHARE_NOBODY, AP_POOL_PASSING, &hints[0], 100, &offset) == 0) n++;
     cr_expect_eq(n, BLOCKS + 3 + 2, "who has left is not asked");
     for (uint64_t i = 0; i < BLOCKS; i++) {
         uint64_t *word = ap_at(seg, AP_SECTION_BLOCKS, i);
@@ -512,9 +513,9 @@ Test(share, results_that_are_kept_have_one_share)
     cr_expect_eq(ap_share_blocks_of(seg, 0, AP_SHARE_NOBODY).held, 8, "without a registry nobody says whose they are");
     cr_expect_eq(ap_share_slabs_of(seg, AP_SHARE_KEPT).held, 0);
     cr_expect_not(ap_share_block(seg, 0, 0, AP_SHARE_KEPT));
-    cr_expect_eq(ap_pool_take_for(seg, &lanes[1], lanes[1].member, true, &hints[1], 200, &offset), APIARY_ESHARE);
-    cr_expect_eq(ap_pool_take_for(seg, &lanes[1], lanes[1].member, false, &hints[1], 200, &offset), 0);
+    cr_expect_eq(ap_pool_take_for(seg, &lanes[1], lanes[1].member, AP_POOL_VALUE, &hints[1], 200, &offset), APIARY_ESHARE);
+    cr_expect_eq(ap_pool_take_for(seg, &lanes[1], lanes[1].member, AP_POOL_PASSING, &hints[1], 200, &offset), 0);
     *(uint64_t *)ap_at(seg, AP_SECTION_BLOCKS, 0) = 0;
     ap_share_block_back(seg, 0, AP_SHARE_KEPT);
-    cr_expect_eq(ap_pool_take_for(seg, &lanes[1], lanes[1].member, true, &hints[1], 200, &offset), 0);
+    cr_expect_eq(ap_pool_take_for(seg, &lanes[1], lanes[1].member, AP_POOL_VALUE, &hints[1], 200, &offset), 0);
 }
