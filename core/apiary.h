@@ -392,7 +392,8 @@ APIARY_API int apiary_next_part(apiary_t *a, apiary_task_t task, uint64_t timeou
  * 1 Waits until the task has ended, for `timeout` (0: not at all), without a deadline of its own: APIARY_ENOTREADY.
  * 2 At most `capacity` bytes are copied to `data`, and result.data is that; result.size is the whole size. A result is fetched as
  *   often as one likes, and is not to be released.
- * 3 APIARY_ESTALE: not delegated so, its time is over, or forgotten. result.code APIARY_ENOTKEPT: what is kept had its share. */
+ * 3 APIARY_ESTALE: not delegated so, its time is over, or forgotten. result.code APIARY_ENOTKEPT: what is kept had its share. Of a
+ *   failure's text the beginning is kept then: it ends in "...". */
 APIARY_API int apiary_fetch(apiary_t *a, apiary_task_t task, uint64_t timeout, void *data, size_t capacity, apiary_result_t *ret);
 /* Drops it before its time. APIARY_ENOTREADY: the task has not ended. APIARY_ESTALE. */
 APIARY_API int apiary_forget(apiary_t *a, apiary_task_t task);

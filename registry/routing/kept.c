@@ -6,6 +6,7 @@
 
 #include "core/text.h"
 #include "registry/client/client.h"
+#include "registry/memory/memory.h"
 
 _Static_assert(sizeof(struct ap_kept) % AP_LINE == 0, "kept: whole lines");
 _Static_assert(offsetof(struct ap_kept, inside) % 8 == 0, "a result in the row is whole words");
@@ -184,14 +185,57 @@ void ap_kept_recall(struct ap_segment *seg, apiary_task_t task)
 
 /* ---- a result is entered ---------------------------------------------------------------------------------------- */
 
+#define RECOUNTS 64 /* of one that others are to give way to */
+#define ENTRIES 2   /* of one that gives way */
+
+/* Whether a block is KEPT for a row that is being entered: it may be given back yet. */
+static bool row_enters(const struct ap_segment *seg, uint32_t number, uint64_t epoch)
+{
+    const struct ap_kept *k = number >= block_row(seg, 0) ? ap_kept_at(seg, number - block_row(seg, 0)) : NULL;
+    uint64_t life = k != NULL ? ap_load_acquire(&k->life) : 0; /* KEPT-A1 pairs KEPT-R1 */
+
+    return AP_KEPT_STATE(life) == AP_KEPT_PROMISED && AP_BLOCK_IS_OF(AP_BLOCK(AP_BLOCK_KEPT, number, epoch), AP_KEPT_EPOCH(life));
+}
+
+/* Results and values of the memory that have had their time make room. `lane` is that of the slot's RELEASING: the caller's, or a
+ * dead one whose draft was recovered before its slots. */
+static bool kept_made_room(struct ap_segment *seg, uint64_t offset, uint32_t lane)
+{
+    uint64_t now = seg->ops->now();
+    uint32_t row = 0, rows = (uint32_t)seg->sections[AP_SECTION_VALUES].count;
+
+    if (ap_kept_expire(seg, now) > 0 && ap_pool_kept_fits(seg, offset)) return true;
+    return ap_memory_expire(seg, lane, now, &row, rows) > 0 && ap_pool_kept_fits(seg, offset);
+}
+
+enum { KEEPS, GIVES_WAY, FULL };
+
+/* The block is KEPT. It stays so by a count that was not too much, and by nothing else. */
+static int kept_contest(const struct ap_segment *seg, uint64_t offset)
+{
+    uint32_t others = 1, lower = 0;
+
+    for (int i = 0; i < RECOUNTS && others > 0 && lower == 0; i++) {
+        others = ap_pool_kept_others(seg, offset, row_enters, &lower);
+        if (ap_pool_kept_fits(seg, offset)) return KEEPS; /* also those that have gone since the count before */
+    }
+    return lower > 0 ? GIVES_WAY : FULL;
+}
+
 /* A block becomes the row's: 0; after a death it is so already. APIARY_ENOTKEPT: too much is kept, and it is the task's again.
- * APIARY_ECORRUPT: the slot names a block that is not the task's. */
+ * APIARY_ECORRUPT: the slot names a block that is not the task's. KEPT 3 in share.h. */
 static int kept_block(struct ap_segment *seg, uint64_t offset, uint64_t word, uint32_t slot, uint32_t row, uint64_t epoch)
 {
-    if (!ap_pool_keep(seg, offset, slot, AP_WORD_GENERATION(word), block_row(seg, row), epoch)) return APIARY_ECORRUPT;
-    if (ap_pool_kept_fits(seg, offset)) return 0;
-    if (ap_kept_expire(seg, seg->ops->now()) > 0 && ap_pool_kept_fits(seg, offset)) return 0;
-    ap_pool_unkeep(seg, offset, slot, word, block_row(seg, row), epoch);
+    int how = GIVES_WAY;
+
+    for (int i = 0; i < ENTRIES && how == GIVES_WAY; i++) {
+        if (!ap_pool_keep(seg, offset, slot, AP_WORD_GENERATION(word), block_row(seg, row), epoch)) return APIARY_ECORRUPT;
+        if (ap_pool_kept_fits(seg, offset)) return 0;
+        if (i == 0 && kept_made_room(seg, offset, AP_WORD_OWNER(word))) return 0;
+        how = kept_contest(seg, offset);
+        if (how == KEEPS) return 0;
+        ap_pool_unkeep(seg, offset, slot, word, block_row(seg, row), epoch);
+    }
     return APIARY_ENOTKEPT;
 }
 
@@ -202,7 +246,7 @@ static void inside_store(struct ap_kept *k, const uint64_t words[AP_INLINE_BODY 
     ap_store_relaxed(&k->size, size);
 }
 
-/* The beginning of a text, in the row. */
+/* The beginning of a text, in the row. A text that is cut ends in "...": whoever fetches it cannot tell by its size. */
 static void kept_beginning(const struct ap_segment *seg, const struct ap_slot *slot, struct ap_kept *k)
 {
     uint32_t size = ap_load_relaxed(&slot->result_size);

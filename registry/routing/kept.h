@@ -7,7 +7,8 @@
  *           block, which is then KEPT for the row (shm/pool.h; the rows count on from those of the dead set), and counts for the
  *           member that has delegated the task, and for the share of all that is kept (shm/share.h, KEPT).
  *           3 Where that share is used up the row is KEPT all the same, and says so: with APIARY_ENOTKEPT and no result, or with
- *           the beginning of a failure's text. Nobody else waits for the answer: such a task is fire and forget. `unkept` counts
+ *           the beginning of a failure's text, which ends in "..." then. Results and values of the memory that have had their time
+ *           are dropped before. Nobody else waits for the answer: such a task is fire and forget. `unkept` counts
  *           them.
  *           4 The rows live as long as the segment, whoever dies.
  * LAYOUT    Section "kept": one row for each result that is kept or promised.
@@ -19,6 +20,9 @@
  *           5 KEPT -> FREE by CAS, of anybody when the time is over, or of who forgets it.
  * ONCE      RELEASING(lane) makes the lane, or after its death its reaper, the only one who fills the row. It fills it before the
  *           slot is FREE, so a PROMISED row is not given up under it. After a death in between it is filled again with the same.
+ *           That there is one filler is all that ap_kept_enter rests on: it stores into the row, and gives its block back
+ *           (ap_pool_unkeep), without asking whether another one has entered the result already. Of two at once the one could take
+ *           away the block that the other's row names.
  * INVARIANTS K1 the lane of a FILLING row is LIVE, the task of a PROMISED one in its slot  K2 a row's state and size are possible
  *           K3 the block that a row names is KEPT for it
  * ORDERING  KEPT-R1 life PROMISED store-release, KEPT and FREE by CAS, pairs KEPT-A1 load-acquire: the row before it.

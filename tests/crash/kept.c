@@ -257,6 +257,8 @@ const struct operation pairs_kept[] = {
      .before = before_kept_pair, .after = after_delegate_kept},
     {.name = "kept_enter|kept_enter", .registry = true, .image = image_promised, .run = run_kept_enter, .other = other_kept_enter,
      .after = after_kept_enter},
+    {.name = "kept_enter_over|kept_enter", .registry = true, .kept_share = 50, .image = image_promised_over, .run = run_kept_enter,
+     .other = other_kept_enter, .after = after_kept_over},
     {.name = "kept_enter|kept_expire", .registry = true, .image = image_promised, .run = run_kept_enter,
      .other = other_kept_expire, .after = after_kept_enter},
     {.name = NULL},

@@ -209,6 +209,7 @@ Test(kept, a_failure_that_finds_the_share_used_up_says_the_beginning)
         cr_expect(result.code == APIARY_EAGENT && result.agent_code == 42, "%s", apiary_error_name(result.code));
         cr_expect_eq(memcmp(text, "no luck", 7), 0);
         cr_expect_eq(result.size > AP_INLINE_BODY, i < 32, "%u: %zu", i, result.size);
+        cr_expect_eq(memcmp(text + result.size - 3, "...", 3) == 0, i == 32, "what is cut says so");
     }
     cr_expect_eq(ap_load_relaxed(&ap_kept_at(a->seg, 0)->unkept), 1);
     stop_at_once(q);

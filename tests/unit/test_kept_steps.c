@@ -322,3 +322,112 @@ Test(kept_steps, a_result_without_a_block_takes_the_requests)
     for (int i = 0; i < 200; i++) cr_assert_eq(data[i], 'r');
     cr_expect_eq(ap_kept_expire(a->seg, clock_now + HOUR), 1);
 }
+
+/* ---- near the bound --------------------------------------------------------------------------------------------- */
+
+#define BLOCKS 64u /* the fixture's, of the smallest class, of which half may be kept */
+#define BEYOND (BLOCKS / 2 + 1)
+
+static struct {
+    uint64_t *word; /* a block that another lane has made KEPT, and has not counted yet */
+    uint32_t looks;
+    bool gives_way;
+} beside;
+
+static uint32_t blocks_kept(void)
+{
+    uint32_t n = 0;
+
+    for (uint64_t i = 0; i < BLOCKS; i++)
+        n += AP_BLOCK_STATE(ap_load_relaxed((const uint64_t *)ap_at(a->seg, AP_SECTION_BLOCKS, i))) == AP_BLOCK_KEPT;
+    return n;
+}
+
+/* Asked for each block that is KEPT. The other lane takes its next step while the worker counts for the third time. */
+static uint32_t beside_holder(const struct ap_segment *seg, uint32_t row)
+{
+    if (beside.gives_way && blocks_kept() == BEYOND && ++beside.looks == 2 * BEYOND + 10) ap_store_relaxed(beside.word, 0);
+    return a->seg->parts->holder(seg, row);
+}
+
+/* There is room for one more, and another task's lane is about to take that, in the first block or in the last. That task is put
+ * off, so that its row is PROMISED all the time. Whether the next task's result is kept whole. */
+static bool near_the_bound(bool first, bool gives_way)
+{
+    struct ap_parts parts = *b->seg->parts;
+    apiary_delegate_options_t later = an_hour;
+    apiary_result_t result;
+    apiary_task_t task;
+    uint64_t life, its;
+    int row;
+
+    hive_handlers(fail, count);
+    beside.word = ap_at(a->seg, AP_SECTION_BLOCKS, first ? 0 : BLOCKS - 1);
+    beside.looks = 0;
+    beside.gives_way = gives_way;
+    *beside.word = AP_BLOCK(AP_BLOCK_OWNED, a->anchor->lane.index, a->anchor->lane.epoch);
+    for (uint32_t i = 0; i + 1 < BLOCKS / 2; i++) keeps("x", 1);
+    cr_assert_eq(blocks_kept(), BLOCKS / 2 - 1);
+    later.delay = HOUR;
+    row = ap_kept_find(a->seg, ask("x", 1, &later), &life);
+    cr_assert_geq(row, 0);
+    its = AP_BLOCK(AP_BLOCK_KEPT, a->seg->sections[AP_SECTION_DEAD].count + (uint32_t)row, AP_KEPT_EPOCH(life));
+    ap_store_relaxed(beside.word, its);
+    parts.holder = beside_holder;
+    b->seg->parts = &parts;
+    task = keeps("x", 1);
+    b->seg->parts = a->seg->parts;
+    cr_assert_eq(fetch(task, &result), 0);
+    cr_expect_eq(result.code, APIARY_EAGENT);
+    cr_expect_eq(*beside.word, gives_way ? 0 : its);
+    ap_store_relaxed(beside.word, 0);
+    return result.size > AP_INLINE_BODY;
+}
+
+Test(kept_steps, the_first_of_two_waits_for_the_other_to_give_way)
+{
+    cr_expect(near_the_bound(false, true), "it is kept whole");
+    cr_expect_eq(ap_kept_at(a->seg, 0)->unkept, 0);
+}
+
+Test(kept_steps, the_last_of_two_gives_way_and_tries_again)
+{
+    cr_expect(near_the_bound(true, true));
+    cr_expect_eq(ap_kept_at(a->seg, 0)->unkept, 0);
+}
+
+Test(kept_steps, the_first_of_two_does_not_wait_for_ever)
+{
+    cr_expect_not(near_the_bound(false, false));
+    cr_expect_eq(ap_kept_at(a->seg, 0)->unkept, 1);
+}
+
+Test(kept_steps, the_last_of_two_gives_way_for_good)
+{
+    cr_expect_not(near_the_bound(true, false));
+    cr_expect_eq(ap_kept_at(a->seg, 0)->unkept, 1);
+}
+
+/* Four blocks of the size, of which two may be kept. */
+Test(kept_steps, values_that_have_had_their_time_make_room)
+{
+    static char body[60000];
+    apiary_memory_t *m;
+    apiary_result_t result;
+    apiary_task_t task;
+
+    hive_handlers(echo, count);
+    cr_assert_eq(apiary_memory_open(a, "space", 0, &m), 0);
+    cr_assert_eq(apiary_memory_put(m, "one", body, sizeof body, 0, NULL), 0);
+    cr_assert_eq(apiary_memory_put(m, "two", body, sizeof body, SECOND, NULL), 0);
+    task = keeps(body, sizeof body);
+    cr_assert_eq(fetch(task, &result), 0);
+    cr_expect_eq(result.code, APIARY_ENOTKEPT);
+    ap_store_relaxed(&clock_now, clock_now + SECOND);
+    task = keeps(body, sizeof body);
+    cr_assert_eq(fetch(task, &result), 0);
+    cr_expect(result.code == 0 && result.size == sizeof body, "%s", apiary_error_name(result.code));
+    cr_expect_eq(apiary_memory_delete(m, "two"), APIARY_ENOKEY);
+    cr_expect_eq(apiary_memory_delete(m, "one"), 0);
+    apiary_memory_close(m);
+}
