@@ -79,7 +79,7 @@ function(apiary_test group name source)
     set(environment "APIARY_SOURCE=${PROJECT_SOURCE_DIR}" "APIARY_BUILD=${PROJECT_BINARY_DIR}"
         "APIARY_BIN=${PROJECT_BINARY_DIR}/bin" "APIARY_TEST_BIN=${test_bin}" "APIARY_PLUGINS=${plugin_dir}"
         "APIARY_SANITIZE=${APIARY_SANITIZE}" "LC_ALL=C.UTF-8" "CC=${CMAKE_C_COMPILER}"
-        "XDG_STATE_HOME=${PROJECT_BINARY_DIR}/state"
+        "XDG_STATE_HOME=${PROJECT_BINARY_DIR}/state" "STATE_DIRECTORY="
         "ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1:abort_on_error=0"
         "UBSAN_OPTIONS=print_stacktrace=1" "TSAN_OPTIONS=second_deadlock_stack=1:halt_on_error=1")
     if(APIARY_SANITIZE MATCHES "thread" AND setarch_result EQUAL 0) # containers may forbid it

@@ -5,6 +5,8 @@
 # ctest: timeout 600
 set -eu
 segment=/apiary-idle-$$
+. "$APIARY_SOURCE/tests/process/lib_leftovers.sh" || exit 1
+clear_leftovers apiary-idle
 "$APIARY_BIN/apiary" up -c "$APIARY_SOURCE/agents/singularity.yaml" --segment "$segment" >/tmp/apiary-idle-$$.log 2>&1 </dev/null &
 up=$!
 trap 'kill $up 2>/dev/null; wait $up 2>/dev/null || true; rm -f /tmp/apiary-idle-$$.log' EXIT

@@ -8,6 +8,8 @@ set -eu
 [ "$(nproc)" -ge 2 ] || { echo "skipped: both sides awake need two processors"; exit 77; }
 dir=$(mktemp -d)
 segment=/apiary-calls-$$
+. "$APIARY_SOURCE/tests/process/lib_leftovers.sh" || exit 1
+clear_leftovers apiary-calls
 jobs_end() { for job in $(jobs -p); do kill "$job" 2>/dev/null || true; done; wait || true; rm -rf "$dir" /dev/shm$segment; }
 trap jobs_end EXIT
 turn() { read -rt 0.05 <> <(:) || true; } # waits for a condition look again this often

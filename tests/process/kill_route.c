@@ -20,6 +20,7 @@
 
 #include "core/apiary.h"
 #include "registry/client/client.h"
+#include "tests/support/leftovers.h"
 
 enum { BURST = 16 };
 
@@ -110,6 +111,7 @@ int main(int argc, char **argv)
         else if (o == 'k') kills = atoi(optarg);
     }
     if (bin == NULL || plugin == NULL) return 64;
+    leftovers_clear("apiary-route");
     snprintf(segment, sizeof segment, "/apiary-route-%d", (int)getpid());
     snprintf(config, sizeof config, "/tmp/apiary-route-%d.yaml", (int)getpid());
     f = fopen(config, "w");

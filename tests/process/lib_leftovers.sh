@@ -12,12 +12,13 @@ end_of()
 }
 
 # clear_leftovers PREFIX: of runs that were killed themselves, as at ctest's timeout, which no trap sees. The names /PREFIX-PID end in
-# the process that made them.
+# the process that made them. What was kept of one goes, too; an earlier process may have had this one's number.
 clear_leftovers()
 {
     local left
     for left in "${XDG_STATE_HOME:-/nowhere}/apiary/$1-"*; do
-        if [[ ${left##*-} =~ ^[0-9]+$ ]] && [ ! -e "/proc/${left##*-}" ]; then rm -rf "$left"; fi
+        [[ ${left##*-} =~ ^[0-9]+$ ]] || continue
+        if [ "${left##*-}" = $$ ] || [ ! -e "/proc/${left##*-}" ]; then rm -rf "$left"; fi
     done
     for left in "/dev/shm/$1-"*; do
         if [[ ${left##*-} =~ ^[0-9]+$ ]] && [ ! -e "/proc/${left##*-}" ]; then
