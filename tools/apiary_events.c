@@ -29,6 +29,7 @@ struct events {
     json_t *list; /* NULL: lines */
     struct event_told *fresh; /* what the log has and the history has not */
     size_t fresh_count, fresh_room;
+    bool looked;   /* into the log */
     uint64_t next; /* the number with which following begins */
 };
 
@@ -97,6 +98,7 @@ static void fresh_collect(struct events *ev, const struct history_cursor *at)
     uint64_t begin = event_log_begins(ev->seg, end);
     struct event_told told;
 
+    ev->looked = true;
     for (size_t i = 0; i < at->count; i++)
         if (at->holes[i] >= begin && event_look(ev, at->holes[i], &told) == 1) fresh_add(ev, &told);
     for (ev->next = at->next > begin ? at->next : begin; ev->next < end; ev->next++) {
@@ -161,7 +163,7 @@ static int events_collect(struct events *ev, uint64_t *ret_rotated)
         rc = history_read(ev->folder, ev->seg != NULL ? identity : NULL, &ev->wanted, &reader, ret_rotated, why);
     if (rc < 0) tool_warn(ev->t, "%s", why);
     if (rc == 0 && ev->seg != NULL) tell_log_only(ev);
-    if (rc != 1 && ev->seg != NULL) fresh_collect(ev, &(struct history_cursor){.next = 1});
+    if (ev->seg != NULL && !ev->looked) fresh_collect(ev, &(struct history_cursor){.next = 1});
     if (rc != 1) (void)fresh_limit(ev);
     for (size_t i = 0; i < ev->fresh_count; i++) {
         tell_told(ev, &ev->fresh[i]);

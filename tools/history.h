@@ -12,7 +12,8 @@
  *           needed. How many have gone is counted.
  * FAILURE   A round that fails, on a full disk say, has written nothing, and the next one begins where it began. A file that is no
  *           database any more is put aside under another name.
- * READERS   Any number, beside the writer (write-ahead log); they wait for nobody.
+ * READERS   Any number, beside the writer (write-ahead log); they wait for nobody. What they read is told after their transaction
+ *           has ended, so that one who is slow to take it holds nobody up.
  */
 #ifndef AP_TOOLS_HISTORY_H
 #define AP_TOOLS_HISTORY_H
@@ -81,7 +82,7 @@ struct history_row {
 struct history_reader {
     /* Called first: how far the given segment's log was kept. Returns how many rows are wanted at most. */
     uint64_t (*kept)(void *user, const struct history_cursor *at);
-    void (*row)(void *user, const struct history_row *row); /* the oldest first */
+    void (*row)(void *user, const struct history_row *row); /* the oldest first; outside the database: it may take its time */
     void *user;
 };
 

@@ -13,7 +13,53 @@ static const char rows[] =
     " AND (?2 IS NULL OR kind = ?2) AND (?3 IS NULL OR service = ?3) ORDER BY segment DESC, number DESC LIMIT ?4)"
     " ORDER BY segment, number";
 
-static bool history_read_rows(sqlite3 *db, const struct history_wanted *w, const struct history_reader *reader, uint64_t most)
+/* What was read: told when the transaction has ended. A reader that does not go on, such as a pager, would hold the moment, and the
+ * writer could not shorten its log meanwhile. */
+struct read_rows {
+    struct read_row {
+        uint64_t time;
+        size_t text, json; /* in `texts` */
+    } *all;
+    size_t count, room;
+    char *texts;
+    size_t size, texts_room;
+};
+
+static size_t rows_text(struct read_rows *r, const char *text)
+{
+    size_t size = strlen(text) + 1, ret = r->size;
+
+    if (r->texts_room - r->size < size) {
+        r->texts_room = 2 * r->texts_room + size;
+        r->texts = tool_realloc(r->texts, r->texts_room);
+    }
+    memcpy(r->texts + ret, text, size);
+    r->size += size;
+    return ret;
+}
+
+static void rows_add(struct read_rows *r, uint64_t time, const char *text, const char *json)
+{
+    if (r->count == r->room) {
+        r->room = r->room > 0 ? 2 * r->room : 64;
+        r->all = tool_realloc(r->all, r->room * sizeof *r->all);
+    }
+    r->all[r->count].time = time;
+    r->all[r->count].text = rows_text(r, text);
+    r->all[r->count++].json = rows_text(r, json);
+}
+
+static void rows_tell(struct read_rows *r, const struct history_reader *reader)
+{
+    for (size_t i = 0; i < r->count; i++) {
+        const struct read_row *is = &r->all[i];
+
+        reader->row(reader->user,
+                    &(struct history_row){.time = is->time, .text = r->texts + is->text, .json = r->texts + is->json});
+    }
+}
+
+static bool history_read_rows(sqlite3 *db, const struct history_wanted *w, uint64_t most, struct read_rows *ret)
 {
     sqlite3_stmt *s = NULL;
     int rc = sqlite3_prepare_v2(db, rows, -1, &s, NULL);
@@ -24,11 +70,9 @@ static bool history_read_rows(sqlite3 *db, const struct history_wanted *w, const
     if (w->service != NULL) sqlite3_bind_text(s, 3, w->service, -1, SQLITE_STATIC);
     sqlite3_bind_int64(s, 4, most <= INT64_MAX ? (int64_t)most : -1);
     while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
-        const struct history_row row = {.time = (uint64_t)sqlite3_column_int64(s, 0),
-                                        .text = (const char *)sqlite3_column_text(s, 1),
-                                        .json = (const char *)sqlite3_column_text(s, 2)};
+        const char *text = (const char *)sqlite3_column_text(s, 1), *json = (const char *)sqlite3_column_text(s, 2);
 
-        if (row.text != NULL && row.json != NULL) reader->row(reader->user, &row);
+        if (text != NULL && json != NULL) rows_add(ret, (uint64_t)sqlite3_column_int64(s, 0), text, json);
     }
     sqlite3_finalize(s);
     return rc == SQLITE_DONE;
@@ -69,7 +113,7 @@ static int open_to_read(const char *path, sqlite3 **ret)
 }
 
 static bool history_read_all(sqlite3 *db, const char *identity, const struct history_wanted *wanted,
-                             const struct history_reader *reader)
+                             const struct history_reader *reader, struct read_rows *ret)
 {
     struct history_cursor at = {.next = 1};
     uint64_t most;
@@ -77,13 +121,14 @@ static bool history_read_all(sqlite3 *db, const char *identity, const struct his
     if (!read_cursor(db, identity, &at)) return false;
     most = reader->kept(reader->user, &at);
     free(at.holes);
-    return history_read_rows(db, wanted, reader, most);
+    return history_read_rows(db, wanted, most, ret);
 }
 
 int history_read(const char *folder, const char *identity, const struct history_wanted *wanted, const struct history_reader *reader,
                  uint64_t *ret_rotated, char why[HISTORY_WHY])
 {
     char *path = tool_format("%s/%s", folder, HISTORY_FILE);
+    struct read_rows found = {.count = 0};
     sqlite3 *db = NULL;
     int64_t layout = -1;
     bool good;
@@ -97,11 +142,14 @@ int history_read(const char *folder, const char *identity, const struct history_
     }
     good = open_to_read(path, &db) == SQLITE_OK && history_run(db, "BEGIN") == SQLITE_OK; /* from the first read on: one moment */
     if (good) layout = history_number(db, "PRAGMA user_version", -1);
-    if (good && layout > 0 && layout <= HISTORY_LAYOUT) good = history_read_all(db, identity, wanted, reader);
+    if (good && layout > 0 && layout <= HISTORY_LAYOUT) good = history_read_all(db, identity, wanted, reader, &found);
     if (good && layout == HISTORY_LAYOUT) *ret_rotated = (uint64_t)history_number(db, "SELECT events FROM rotated", 0);
     if (!good || layout < 0) history_fault(db, "cannot read", path, why);
     if (layout > HISTORY_LAYOUT) ap_format(why, HISTORY_WHY, "%s is of a newer apiary", AP_SHOWN(path, 256));
     sqlite3_close(db);
     free(path);
+    rows_tell(&found, reader); /* those before a fault, too */
+    free(found.all);
+    free(found.texts);
     return !good || layout < 0 || layout > HISTORY_LAYOUT ? -1 : layout > 0; /* 0: it is being made */
 }

@@ -266,6 +266,34 @@ Test(history, what_is_damaged_is_put_aside)
     history_close(h);
 }
 
+/* The writer goes on while a reader is slow to take its rows, and its log becomes short again. */
+static struct history *beside;
+static int checkpoint;
+
+static void slow_row(void *user, const struct history_row *row)
+{
+    got_row(user, row);
+    if (got.count > 1) return;
+    happen(5);
+    cr_expect_eq(history_keep(beside, client->seg), 5);
+    checkpoint = sqlite3_wal_checkpoint_v2(beside->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+}
+
+Test(history, a_slow_reader_holds_nobody_up)
+{
+    uint64_t most = UINT64_MAX, rotated = 0;
+    const struct history_reader reader = {got_kept, slow_row, &most};
+
+    beside = open_it(&wide);
+    happen(20);
+    cr_assert_eq(history_keep(beside, client->seg), 20);
+    memset(&got, 0, sizeof got);
+    cr_expect_eq(history_read(folder, NULL, &(struct history_wanted){.since = 0}, &reader, &rotated, why), 1, "%s", why);
+    cr_expect_eq(got.count, 20, "those of its moment");
+    cr_expect_eq(checkpoint, SQLITE_OK, "%d", checkpoint);
+    history_close(beside);
+}
+
 /* A segment of the same name that was made later begins anew, beside what is kept of the first. */
 Test(history, another_segment)
 {
