@@ -254,7 +254,8 @@ static void declare_caches(const apiary_t *a, const struct ap_deployment *d)
                apiary_strerror(r));
 }
 
-static int apiaryd_watch(const struct tool *t, apiary_t *a, const char *name, const struct duties *duties)
+/* *ret_used: a thread still uses the segment, so the process is to end as it is. */
+static int apiaryd_watch(const struct tool *t, apiary_t *a, const char *name, const struct duties *duties, bool *ret_used)
 {
     struct ap_monitor *monitor = NULL;
     char unhealthy[192];
@@ -278,7 +279,7 @@ static int apiaryd_watch(const struct tool *t, apiary_t *a, const char *name, co
     tool_notify("STOPPING=1");
     ap_log(6, "signal %d: leaving %s to its members", which, name);
     health_stop(health);
-    keeper_stop(keeper);
+    *ret_used = !keeper_stop(keeper);
     ap_monitor_stop(monitor);
     return TOOL_OK;
 }
@@ -299,6 +300,7 @@ static int apiaryd_run(const struct tool *t, const struct daemon_options *o)
     const char *why = NULL;
     bool created = false;
     apiary_t *a = NULL;
+    bool used = false;
     int gone;
     rc = tool_choose_segment(t, path, options.name, &options.name, &why);
     if (rc == TOOL_OK) ap_log(6, "segment %s, %s", options.name, why);
@@ -316,10 +318,10 @@ static int apiaryd_run(const struct tool *t, const struct daemon_options *o)
                                       .state = o->state,
                                       .limits = {.age = d != NULL ? d->events_max_age : AP_EVENTS_MAX_AGE,
                                                  .bytes = d != NULL ? d->events_max_bytes : AP_EVENTS_MAX_BYTES}};
-        rc = apiaryd_watch(t, a, options.name, &duties);
+        rc = apiaryd_watch(t, a, options.name, &duties, &used);
         if (o->remove) remove_segment(apiary_segment_fd(a), options.name);
     }
-    apiary_detach(a);
+    if (!used) apiary_detach(a);
     ap_deployment_free(d);
     return rc;
 }

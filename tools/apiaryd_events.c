@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "core/descriptor.h"
@@ -12,24 +13,37 @@
 #include "core/text.h"
 #include "core/thread.h"
 
-#define LOOK 200 /* ms */
-#define SOON 20  /* while something comes */
+#define SOON 20 /* ms, when something has come */
+#define LATE 1000
 #define AGAIN 1000 /* after a failure */
+#define AGAIN_MOST 60000
+#define SETTLE UINT64_C(5000000000) /* ns */
+#define LAST_ROUND 3 /* s */
 
 struct keeper {
     apiary_t *a;
     char *folder;
     struct history_limits limits;
     struct history *history; /* NULL: not open */
-    bool told; /* that nothing is kept */
+    char told[HISTORY_WHY];  /* why nothing is kept; "": it is */
+    int wait;                /* ms until the next look */
+    bool unsettled;
+    uint64_t settled; /* CLOCK_MONOTONIC */
     int wake;
     pthread_t thread;
 };
 
+/* What ails it may lie in what is open. */
 static void keeper_fails(struct keeper *k, const char *why)
 {
-    if (!k->told) ap_log(4, "events are not kept: %s; it is tried again (--state names another folder)", why);
-    k->told = true;
+    bool first = *k->told == '\0';
+
+    if (strcmp(k->told, why) != 0)
+        ap_log(4, "events are not kept: %s; it is tried again (--state names another folder)", why);
+    memcpy(k->told, why, sizeof k->told);
+    k->wait = first ? AGAIN : k->wait < AGAIN_MOST / 2 ? 2 * k->wait : AGAIN_MOST;
+    history_close(k->history);
+    k->history = NULL;
 }
 
 static bool keeper_open(struct keeper *k)
@@ -51,33 +65,43 @@ static bool keeper_open(struct keeper *k)
     return true;
 }
 
-/* Returns after which time to look again, in ms. */
-static int keeper_round(struct keeper *k)
+static void keeper_settle(struct keeper *k)
 {
-    int kept;
+    uint64_t now = ap_ops_system.now();
 
-    if (!keeper_open(k)) return AGAIN;
-    kept = history_keep(k->history, k->a->seg);
+    if (!k->unsettled || (k->wait < LATE && now - k->settled < SETTLE)) return;
+    if (history_settle(k->history) < 0) keeper_fails(k, k->history->why);
+    k->unsettled = false;
+    k->settled = now;
+}
+
+static void keeper_round(struct keeper *k)
+{
+    int kept = 0;
+
+    if (k->history == NULL || history_due(k->history, k->a->seg)) {
+        if (!keeper_open(k)) return;
+        kept = history_keep(k->history, k->a->seg);
+    }
     if (kept < 0) {
         keeper_fails(k, k->history->why);
-        history_close(k->history); /* what ails it may lie in what is open */
-        k->history = NULL;
-        return AGAIN;
+        return;
     }
-    if (k->told) ap_log(5, "events are kept again in %s", k->folder);
-    k->told = false;
-    return kept > 0 ? SOON : LOOK;
+    if (*k->told != '\0') ap_log(5, "events are kept again in %s", k->folder);
+    *k->told = '\0';
+    k->wait = kept > 0 ? SOON : k->wait < LATE / 2 ? 2 * k->wait : LATE;
+    k->unsettled |= kept > 0;
+    keeper_settle(k);
 }
 
 static void *keeper_main(void *user)
 {
     struct keeper *k = user;
     struct pollfd stop = {.fd = k->wake, .events = POLLIN};
-    int wait;
 
-    do wait = keeper_round(k);
-    while (poll(&stop, 1, wait) <= 0);
-    (void)keeper_round(k);
+    do keeper_round(k);
+    while (poll(&stop, 1, k->wait) <= 0);
+    keeper_round(k);
     history_close(k->history);
     return NULL;
 }
@@ -99,7 +123,7 @@ struct keeper *keeper_start(apiary_t *a, const char *folder, const struct histor
         return NULL;
     }
     k = tool_alloc(sizeof *k);
-    *k = (struct keeper){.a = a, .folder = tool_strdup(folder), .limits = *limits, .wake = ap_fd_event()};
+    *k = (struct keeper){.a = a, .folder = tool_strdup(folder), .limits = *limits, .wait = SOON, .wake = ap_fd_event()};
     error = k->wake < 0 ? errno : ap_thread_start(&k->thread, "apiary-events", keeper_main, k);
     if (error == 0) return k;
     ap_format(why, HISTORY_WHY, "%s", strerror(error));
@@ -107,10 +131,20 @@ struct keeper *keeper_start(apiary_t *a, const char *folder, const struct histor
     return NULL;
 }
 
-void keeper_stop(struct keeper *k)
+bool keeper_stop(struct keeper *k)
 {
-    if (k == NULL) return;
+    struct timespec until;
+    int error;
+
+    if (k == NULL) return true;
     if (write(k->wake, &(uint64_t){1}, sizeof(uint64_t)) < 0) ap_log(4, "events: cannot end the thread: %s", strerror(errno));
-    pthread_join(k->thread, NULL);
-    keeper_free(k);
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += LAST_ROUND;
+    error = pthread_timedjoin_np(k->thread, NULL, &until);
+    if (error == 0) {
+        keeper_free(k);
+        return true;
+    }
+    ap_log(4, "the last events are not kept: %s takes too long (%s)", k->folder, strerror(error));
+    return false;
 }

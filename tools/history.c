@@ -1,6 +1,7 @@
 /* tools/history.c - the history's file: opened, made, rotated. See history.h. */
 #include "tools/history.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -109,15 +110,38 @@ static bool history_lock(struct history *h, const char *folder)
     return false;
 }
 
+/* For its owner alone, whatever the folder is: SQLite gives what it makes beside a file the mode of that. */
+static int history_make_file(struct history *h)
+{
+    int fd = ap_fd_open(h->path, O_RDWR | O_CREAT, 0600);
+    bool good = fd >= 0 && fchmod(fd, 0600) == 0;
+
+    if (!good) ap_format(h->why, sizeof h->why, "cannot open %s: %s", AP_SHOWN(h->path, 256), strerror(errno));
+    if (fd >= 0) close(fd);
+    return good ? SQLITE_OK : SQLITE_CANTOPEN;
+}
+
+static int history_prepare(struct history *h)
+{
+    int rc = sqlite3_prepare_v2(h->db, "INSERT INTO event VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)", -1, &h->put, NULL);
+
+    if (rc == SQLITE_OK) rc = sqlite3_prepare_v2(h->db, "INSERT INTO hole VALUES (?1, ?2)", -1, &h->hole, NULL);
+    if (rc == SQLITE_OK) rc = sqlite3_prepare_v2(h->db, "DELETE FROM hole WHERE segment = ?1 AND number = ?2", -1, &h->fill, NULL);
+    if (rc == SQLITE_OK) rc = sqlite3_prepare_v2(h->db, "UPDATE segment SET next = ?2 WHERE id = ?1", -1, &h->advance, NULL);
+    return rc;
+}
+
 /* SQLite's code. */
 static int history_open_file(struct history *h)
 {
-    int rc = sqlite3_open_v2(h->path, &h->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+    int rc = history_make_file(h);
     int64_t layout = -1;
 
+    if (rc != SQLITE_OK) return rc;
+    rc = sqlite3_open_v2(h->path, &h->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
     if (rc == SQLITE_OK) rc = sqlite3_busy_timeout(h->db, BUSY);
     if (rc == SQLITE_OK) rc = history_run(h->db, "PRAGMA auto_vacuum = INCREMENTAL; PRAGMA journal_mode = WAL;"
-                                                 "PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 1048576");
+                                                 "PRAGMA synchronous = NORMAL; PRAGMA journal_size_limit = 1048576");
     if (rc == SQLITE_OK) layout = history_number(h->db, "PRAGMA user_version", -1);
     if (rc == SQLITE_OK && layout < 0) rc = sqlite3_errcode(h->db);
     if (rc == SQLITE_OK && layout == 0) rc = history_run(h->db, schema);
@@ -125,10 +149,7 @@ static int history_open_file(struct history *h)
         ap_format(h->why, sizeof h->why, "%s is of a newer apiary", AP_SHOWN(h->path, 256));
         return SQLITE_MISMATCH;
     }
-    if (rc == SQLITE_OK) rc = sqlite3_prepare_v2(h->db, "INSERT INTO event VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)", -1, &h->put, NULL);
-    if (rc == SQLITE_OK) rc = sqlite3_prepare_v2(h->db, "INSERT INTO hole VALUES (?1, ?2)", -1, &h->hole, NULL);
-    if (rc == SQLITE_OK) rc = sqlite3_prepare_v2(h->db, "DELETE FROM hole WHERE segment = ?1 AND number = ?2", -1, &h->fill, NULL);
-    if (rc == SQLITE_OK) rc = sqlite3_prepare_v2(h->db, "UPDATE segment SET next = ?2 WHERE id = ?1", -1, &h->advance, NULL);
+    if (rc == SQLITE_OK) rc = history_prepare(h);
     if (rc != SQLITE_OK) history_fault(h->db, "cannot open", h->path, h->why);
     return rc & 0xff;
 }
@@ -144,23 +165,48 @@ static void history_close_file(struct history *h)
     h->db = NULL;
 }
 
+/* Of several the newest stays: a disk that goes bad damages one after the other. */
+static void remove_older(const struct history *h, const char *newest)
+{
+    size_t folder_size = strlen(h->path) - strlen("/" HISTORY_FILE);
+    char *name = tool_format("%.*s", (int)folder_size, h->path);
+    DIR *folder = opendir(name);
+
+    free(name);
+    if (folder == NULL) return;
+    for (const struct dirent *e = readdir(folder); e != NULL; e = readdir(folder))
+        if (strncmp(e->d_name, HISTORY_FILE ".damaged-", strlen(HISTORY_FILE ".damaged-")) == 0 &&
+            strncmp(e->d_name, newest, strlen(newest)) != 0)
+            (void)unlinkat(dirfd(folder), e->d_name, 0);
+    closedir(folder);
+}
+
 /* With what belongs to it: the new file must not be taken for the other half of an old one. */
 static void history_put_aside(struct history *h)
 {
     static const char *const parts[] = {"", "-wal", "-shm"};
-    uint64_t now = ap_ops_system.realtime() / UINT64_C(1000000000);
+    char *newest = tool_format("%s.damaged-%" PRIu64, HISTORY_FILE, ap_ops_system.realtime() / UINT64_C(1000000000));
     char said[HISTORY_WHY];
 
+    history_close_file(h);
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         char *from = tool_format("%s%s", h->path, parts[i]);
-        char *to = tool_format("%s.damaged-%" PRIu64 "%s", h->path, now, parts[i]);
+        char *to = tool_format("%.*s%s%s", (int)(strlen(h->path) - strlen(HISTORY_FILE)), h->path, newest, parts[i]);
 
         if (rename(from, to) != 0) (void)unlink(from);
         free(from);
         free(to);
     }
-    ap_format(said, sizeof said, "%s; it was put aside as %s.damaged-%" PRIu64, AP_SHOWN(h->why, 200), HISTORY_FILE, now);
+    remove_older(h, newest);
+    ap_format(said, sizeof said, "%s; it was put aside as %s", AP_SHOWN(h->why, 300), newest);
     memcpy(h->why, said, sizeof h->why);
+    free(newest);
+}
+
+void history_failed(struct history *h, int code)
+{
+    code &= 0xff;
+    if ((code == SQLITE_CORRUPT || code == SQLITE_NOTADB) && !history_gone(h)) history_put_aside(h);
 }
 
 /* The row of this segment, and how far it was read. */
@@ -193,7 +239,6 @@ static bool history_open_in(struct history *h, const char *folder, const struct 
     rc = history_open_file(h);
     if (rc == SQLITE_OK) rc = history_find_segment(h, seg);
     if (rc == SQLITE_CORRUPT || rc == SQLITE_NOTADB) {
-        history_close_file(h);
         history_put_aside(h);
         rc = history_open_file(h);
         if (rc == SQLITE_OK) rc = history_find_segment(h, seg);
@@ -249,36 +294,59 @@ static uint64_t history_size(sqlite3 *db)
     return (uint64_t)(pages - unused) * (uint64_t)history_number(db, "PRAGMA page_size", 0);
 }
 
-/* Deletes what the condition says, and counts it: whether anything has gone. */
-static bool rotate_some(struct history *h, const char *which)
+/* Deletes what the condition says, and counts it: SQLite's code. */
+static int rotate_some(struct history *h, const char *which, bool *ret_some)
 {
     char *sql = tool_format("BEGIN IMMEDIATE; DELETE FROM event WHERE %s;"
                             "UPDATE rotated SET events = events + changes(); COMMIT", which);
     int64_t before = history_number(h->db, "SELECT events FROM rotated", 0);
-    bool good = history_run(h->db, sql) == SQLITE_OK;
+    int rc = history_run(h->db, sql);
 
     free(sql);
-    if (!good) (void)history_run(h->db, "ROLLBACK"); /* on a full disk, say: the next time */
-    return good && history_number(h->db, "SELECT events FROM rotated", 0) > before;
+    *ret_some = rc == SQLITE_OK && history_number(h->db, "SELECT events FROM rotated", 0) > before;
+    return rc;
 }
 
-void history_rotate(struct history *h, uint64_t now)
+/* Segments of which nothing is kept any more, and the room of what has gone. */
+static int rotate_rest(struct history *h)
+{
+    char which[192];
+    int rc;
+
+    snprintf(which, sizeof which, "DELETE FROM segment WHERE id != %" PRId64 " AND id NOT IN (SELECT segment FROM event)",
+             h->segment);
+    rc = history_run(h->db, which);
+    if (rc == SQLITE_OK) rc = history_run(h->db, "DELETE FROM hole WHERE segment NOT IN (SELECT id FROM segment)");
+    return rc == SQLITE_OK ? history_run(h->db, "PRAGMA incremental_vacuum") : rc;
+}
+
+int history_rotate(struct history *h, uint64_t now)
 {
     uint64_t oldest = now > h->limits.age ? now - h->limits.age : 0;
     char which[192];
-    bool some;
+    bool some, more = true;
+    int rc;
 
     snprintf(which, sizeof which, "time < %" PRIu64, oldest <= INT64_MAX ? oldest : INT64_MAX);
-    some = rotate_some(h, which);
-    while (history_size(h->db) > h->limits.bytes &&
-           rotate_some(h, "(segment, number) IN (SELECT segment, number FROM event ORDER BY time, segment, number"
-                          " LIMIT (SELECT 1 + count(*) / 10 FROM event))"))
-        some = true;
-    if (some) {
-        snprintf(which, sizeof which, "DELETE FROM segment WHERE id != %" PRId64 " AND id NOT IN (SELECT segment FROM event)",
-                 h->segment);
-        (void)history_run(h->db, which);
-        (void)history_run(h->db, "DELETE FROM hole WHERE segment NOT IN (SELECT id FROM segment)");
-        (void)history_run(h->db, "PRAGMA incremental_vacuum");
+    rc = rotate_some(h, which, &some);
+    while (rc == SQLITE_OK && more && history_size(h->db) > h->limits.bytes) {
+        rc = rotate_some(h, "(segment, number) IN (SELECT segment, number FROM event ORDER BY time, segment, number"
+                            " LIMIT (SELECT 1 + count(*) / 10 FROM event))", &more);
+        some |= more;
     }
+    if (rc == SQLITE_OK && some) rc = rotate_rest(h);
+    if (rc == SQLITE_OK) return rc;
+    history_fault(h->db, "cannot make room in", h->path, h->why);
+    if (!sqlite3_get_autocommit(h->db)) (void)history_run(h->db, "ROLLBACK");
+    return rc;
+}
+
+int history_settle(struct history *h)
+{
+    int rc = sqlite3_wal_checkpoint_v2(h->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+
+    if (rc == SQLITE_OK || rc == SQLITE_BUSY || rc == SQLITE_LOCKED) return 0; /* a reader's moment: the next time */
+    history_fault(h->db, "cannot write", h->path, h->why);
+    history_failed(h, rc);
+    return -1;
 }

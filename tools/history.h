@@ -10,8 +10,12 @@
  * NAMES     Names are those of the moment in which an event was kept.
  * ROTATION  Entries older than the age go, and when the file would become larger than its size the oldest tenth, as often as
  *           needed. How many have gone is counted.
- * FAILURE   A round that fails, on a full disk say, has written nothing, and the next one begins where it began. A file that is no
- *           database any more is put aside under another name.
+ * FAILURE   1 A round that fails, on a full disk say, has written nothing, and the next one begins where it began.
+ *           2 A file that is no database any more, found so when it is opened or written, is put aside under another name; of
+ *           several the newest stays.
+ * POWER     A death of processes loses nothing that was kept. A loss of power loses what came after the last settling; the file
+ *           stays a database.
+ * MODE      For its owner alone, and so is what SQLite has beside it.
  * READERS   Any number, beside the writer (write-ahead log); they wait for nobody. What they read is told after their transaction
  *           has ended, so that one who is slow to take it holds nobody up.
  */
@@ -61,8 +65,13 @@ struct history *history_open(const char *folder, const struct ap_segment *seg, c
                              char why[HISTORY_WHY]);
 void history_close(struct history *h); /* NULL is allowed */
 
-/* One round: keeps what is new in the log. How many entries were kept; -1, and a sentence in h->why: none. */
+/* Whether a round has something to do: it costs no call of the system. */
+AP_MUST_CHECK bool history_due(const struct history *h, const struct ap_segment *seg);
+/* One round: keeps what is new in the log, and makes room. How many entries were kept; -1, and a sentence in h->why: it failed, and
+ * the history is to be closed. */
 AP_MUST_CHECK int history_keep(struct history *h, const struct ap_segment *seg);
+/* Has what was kept reach the disk, which takes its time: 0; -1 as above. */
+AP_MUST_CHECK int history_settle(struct history *h);
 /* The file is there no more, or is another one: it is to be opened anew. */
 AP_MUST_CHECK bool history_gone(const struct history *h);
 
@@ -101,7 +110,9 @@ void history_fault(sqlite3 *db, const char *what, const char *path, char why[HIS
 int64_t history_number(sqlite3 *db, const char *sql, int64_t otherwise);
 /* Next and holes of a segment's row: 0, or -1. */
 AP_MUST_CHECK int history_cursor_read(sqlite3 *db, int64_t segment, struct history_cursor *ret);
-/* Makes room by age and size. */
-void history_rotate(struct history *h, uint64_t now);
+/* Makes room by age and size: SQLite's code, and a sentence in h->why where it fails. */
+int history_rotate(struct history *h, uint64_t now);
+/* After a failure that h->why tells: puts a damaged file aside, and says so there. */
+void history_failed(struct history *h, int code);
 
 #endif

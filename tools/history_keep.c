@@ -129,7 +129,28 @@ static int round_run(struct round *r)
     if (r->rc == SQLITE_OK) return r->kept;
     history_fault(h->db, "cannot write", h->path, h->why);
     if (!sqlite3_get_autocommit(h->db)) (void)history_run(h->db, "ROLLBACK");
+    history_failed(h, r->rc);
     return -1;
+}
+
+bool history_due(const struct history *h, const struct ap_segment *seg)
+{
+    struct round r = {.h = NULL, .seg = seg, .at = h->at};
+
+    r.end = ap_load_acquire(&seg->header->event_next); /* EVENT-A1 pairs EVENT-R1 */
+    r.begin = event_log_begins(seg, r.end);
+    return round_due(&r) || ap_ops_system.now() - h->rotated >= ROTATE_EVERY;
+}
+
+/* What was kept stays kept where this fails. */
+static bool keep_rotate(struct history *h, uint64_t now)
+{
+    int rc = history_rotate(h, ap_ops_system.realtime());
+
+    h->rotated = now;
+    h->since = 0;
+    history_failed(h, rc);
+    return rc == SQLITE_OK;
 }
 
 int history_keep(struct history *h, const struct ap_segment *seg)
@@ -146,13 +167,10 @@ int history_keep(struct history *h, const struct ap_segment *seg)
         if (h->at.count > 0) memcpy(r.at.holes, h->at.holes, h->at.count * sizeof *r.at.holes);
         kept = round_run(&r);
         free(kept >= 0 ? h->at.holes : r.at.holes);
-        if (kept >= 0) h->at = r.at;
+        if (kept < 0) return kept;
+        h->at = r.at;
     }
-    if (kept > 0) h->since += (uint32_t)kept;
-    if (h->rotated == 0 || h->since >= ROTATE_AFTER || now - h->rotated >= ROTATE_EVERY) {
-        history_rotate(h, ap_ops_system.realtime());
-        h->rotated = now;
-        h->since = 0;
-    }
-    return kept;
+    h->since += (uint32_t)kept;
+    if (h->rotated != 0 && h->since < ROTATE_AFTER && now - h->rotated < ROTATE_EVERY) return kept;
+    return keep_rotate(h, now) ? kept : -1;
 }

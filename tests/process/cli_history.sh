@@ -45,6 +45,11 @@ assert not missing, "some are missing: %s" % sorted(missing)
 print(lost)
 PYTHON
 }
+folder_is() # folder_is TARGET: by one rename: were nothing there for a moment, the daemon would make it
+{
+    ln -s "$1" "$state.new"
+    mv -T "$state.new" "$state"
+}
 daemon_start()
 {
     start "$folder/daemon" apiaryd --config "$config"
@@ -113,22 +118,24 @@ judge $((before + 80))
 before=$lost
 expect 0 '"events": [0-9]+' apiary events --json --kind events-lost
 
-# Nothing can be written there: told once, and the daemon works; then it catches up.
+# Nothing can be written there: told once for each reason, and the daemon works; then it catches up.
 kill -TERM "$daemon"
 wait "$daemon" || fail "the daemon ended with $?"
 mv "$state" "$state.away"
 : >"$state.none"
-ln -s "$state.none" "$state" # what is there is changed by one rename below: never is nothing there, which the daemon would make
+folder_is "$state.none"
 daemon_start
 until_true grep -q 'events are not kept: cannot' "$folder/daemon"
+[ "$(grep -c 'are not kept' "$folder/daemon")" -eq 1 ] || fail "told more than once: $(cat "$folder/daemon")"
+folder_is /dev/null/none
+until_true grep -q 'events are not kept: cannot.*Not a directory' "$folder/daemon"
 expect 0 '' apiary weight first 77
 expect 0 'no apiaryd has kept events in' apiary events --last 1
 expect 0 '' apiary delegate echo.text x --timeout 5m
-ln -s "$state.away" "$state.new"
-mv -T "$state.new" "$state"
+folder_is "$state.away"
 until_true grep -q 'events are kept again' "$folder/daemon"
 until_true kept 'first/0, weight 77'
-[ "$(grep -c 'are not kept' "$folder/daemon")" -eq 1 ] || fail "told more than once: $(cat "$folder/daemon")"
+[ "$(grep -c 'are not kept' "$folder/daemon")" -eq 2 ] || fail "each reason is not told once: $(cat "$folder/daemon")"
 judge "$before"
 
 # The death of a queen, told when all is gone: also the segment, and the coordinator with it.

@@ -2,9 +2,13 @@
 #include "registry_fixture.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <ftw.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "shm/event.h"
 #include "tools/common_state.h"
@@ -12,14 +16,16 @@
 
 #define EVENTS 64u /* rows of the log in the fixture */
 
-static char folder[64];
+static char folder[256];
 static const struct history_limits wide = {.age = UINT64_C(3600) * 24 * 30 * SECOND, .bytes = 64u << 20};
 static char why[HISTORY_WHY];
 
 static void set_up(void)
 {
+    const char *base = getenv("TMPDIR");
+
     fixture_setup();
-    snprintf(folder, sizeof folder, "/tmp/apiary-history-XXXXXX");
+    snprintf(folder, sizeof folder, "%s/apiary-history-XXXXXX", base != NULL ? base : "/tmp");
     cr_assert_not_null(mkdtemp(folder));
 }
 
@@ -244,7 +250,7 @@ Test(history, one_writer)
 
 Test(history, what_is_damaged_is_put_aside)
 {
-    char path[128], aside[256];
+    char path[512], aside[640];
     struct history *h;
     FILE *f;
 
@@ -263,6 +269,42 @@ Test(history, what_is_damaged_is_put_aside)
     cr_expect_not(history_gone(h));
     cr_assert_eq(unlink(path), 0);
     cr_expect(history_gone(h));
+    history_close(h);
+}
+
+/* Damage that shows while it is written: put aside at once; of several the newest stays; what the log has is kept anew. */
+Test(history, what_is_damaged_meanwhile_is_put_aside)
+{
+    static char garbage[1 << 16];
+    char path[512], aside[640], older[640];
+    struct history *h = open_it(&wide);
+    int fd;
+
+    memset(garbage, 0x5a, sizeof garbage);
+    snprintf(path, sizeof path, "%s/%s", folder, HISTORY_FILE);
+    snprintf(older, sizeof older, "%s.damaged-1", path);
+    fd = open(older, O_CREAT | O_WRONLY, 0600);
+    cr_assert_geq(fd, 0);
+    close(fd);
+    happen(8);
+    cr_assert_eq(history_keep(h, client->seg), 8);
+    cr_assert_eq(history_settle(h), 0);
+    fd = open(path, O_WRONLY);
+    cr_assert_eq(pwrite(fd, garbage, sizeof garbage, 4096), (ssize_t)sizeof garbage); /* all but the first page */
+    close(fd);
+    sqlite3_db_release_memory(h->db); /* it would go on with the pages that it has */
+    happen(1);
+    cr_expect(history_due(h, client->seg));
+    cr_expect_eq(history_keep(h, client->seg), -1);
+    cr_assert(strstr(h->why, "put aside as " HISTORY_FILE ".damaged-") != NULL, "%s", h->why);
+    snprintf(aside, sizeof aside, "%s/%s", folder, strstr(h->why, HISTORY_FILE ".damaged-"));
+    history_close(h);
+    cr_expect_eq(access(aside, F_OK), 0, "%s", aside);
+    cr_expect_neq(access(older, F_OK), 0, "the newest stays alone");
+    h = open_it(&wide);
+    cr_expect_eq(*why, '\0', "%s", why);
+    cr_expect_eq(history_keep(h, client->seg), 9);
+    cr_expect_not(history_due(h, client->seg));
     history_close(h);
 }
 
@@ -292,6 +334,50 @@ Test(history, a_slow_reader_holds_nobody_up)
     cr_expect_eq(got.count, 20, "those of its moment");
     cr_expect_eq(checkpoint, SQLITE_OK, "%d", checkpoint);
     history_close(beside);
+}
+
+/* A full disk, or nearly so: a file may not become larger. */
+Test(history, no_room)
+{
+    struct history *h = open_it(&wide);
+    struct rlimit before;
+    int kept;
+
+    happen(EVENTS - 1);
+    signal(SIGXFSZ, SIG_IGN);
+    cr_assert_eq(getrlimit(RLIMIT_FSIZE, &before), 0);
+    cr_assert_eq(setrlimit(RLIMIT_FSIZE, &(struct rlimit){16384, before.rlim_max}), 0);
+    kept = history_keep(h, client->seg);
+    setrlimit(RLIMIT_FSIZE, &before);
+    cr_expect_eq(kept, -1);
+    cr_expect(strstr(h->why, "cannot write ") != NULL, "%s", h->why);
+    cr_expect(strstr(h->why, "put aside") == NULL, "%s", h->why);
+    history_close(h);
+    h = open_it(&wide);
+    cr_expect_eq(history_keep(h, client->seg), EVENTS - 1);
+    look();
+    cr_expect_eq(got.count, EVENTS - 1);
+    cr_expect_eq(got.lost, 0);
+    history_close(h);
+}
+
+Test(history, for_its_owner_alone)
+{
+    static const char *const parts[] = {"", "-wal", "-shm"};
+    mode_t mask = umask(0);
+    struct history *h = open_it(&wide);
+    char path[512];
+    struct stat st;
+
+    happen(1);
+    cr_expect_eq(history_keep(h, client->seg), 1);
+    umask(mask);
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        snprintf(path, sizeof path, "%s/%s%s", folder, HISTORY_FILE, parts[i]);
+        cr_expect_eq(stat(path, &st), 0, "%s", path);
+        cr_expect_eq(st.st_mode & 0777, 0600, "%s: %o", path, (unsigned)st.st_mode);
+    }
+    history_close(h);
 }
 
 /* A segment of the same name that was made later begins anew, beside what is kept of the first. */
@@ -325,7 +411,7 @@ static void lies_in(const char *option, const char *expected)
 
 Test(history, the_state_directory)
 {
-    char deep[128], *found;
+    char deep[512], *found;
 
     setenv("HOME", "/me", 1);
     unsetenv("XDG_STATE_HOME");
