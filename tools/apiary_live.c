@@ -69,7 +69,8 @@ static const char *clock_time(uint64_t realtime, char ret[16])
 }
 
 /* Everything from `next` on; what was overwritten meanwhile is passed over. Swarms are named one by one, what happens to
- * tasks and blocks is counted, and who comes and goes as a client is left out. */
+ * tasks and blocks is counted. Left out are who comes and goes as a member, the tasks that fail, which the figures count, and the
+ * ends of processes, which the crew tells with more. */
 static uint64_t say_events(const struct ap_segment *seg, struct crew *crew, uint64_t next)
 {
     uint64_t end = ap_load_relaxed(&seg->header->event_next);
@@ -93,6 +94,8 @@ static uint64_t say_events(const struct ap_segment *seg, struct crew *crew, uint
             break;
         case AP_EVENT_MEMBER_JOINED:
         case AP_EVENT_MEMBER_LEFT:
+        case AP_EVENT_TASK_FAILED:
+        case AP_EVENT_INSTANCE_ENDED:
             break;
         default:
             counts[e.kind]++;

@@ -45,8 +45,12 @@ grep -q done "$folder/slow" || fail "the task that was requeued: $(cat "$folder/
 kill -TERM "$up"
 wait "$up"
 [ -e "/dev/shm/${APIARY_SEGMENT#/}" ] && fail "the segment is still there: $(cat "$folder/up")"
+said=$(grep -E '[0-9]{2}:[0-9]{2} (task failed|process of an instance ended)' "$folder/up") &&
+    fail "each failing task, and each end that is told anyway, is a line: $said"
 for kind in task-failed task-requeued instance-ended swarm-died; do
     has s/0 "$kind" || fail "nothing is told of $kind: $(apiary events 2>&1 | tail -20)"
 done
-expect 0 "process of an instance ended: s/0, with code 0" apiary events --kind instance-ended
+# The coordinator has some seconds for the last ones, and says so where its disk took longer.
+grep -q 'the last events are not kept' "$folder/up" ||
+    expect 0 "process of an instance ended: s/0, with code 0" apiary events --kind instance-ended
 ends
