@@ -44,10 +44,11 @@ char *tool_state_folder(const char *option, const char *segment)
     return ret;
 }
 
+/* It is there, or hidden: then whoever opens it is told so. */
 static bool state_has(const char *folder, const char *file)
 {
     char *path = tool_format("%s/%s", folder, file);
-    bool ret = access(path, F_OK) == 0;
+    bool ret = access(path, F_OK) == 0 || errno == EACCES;
 
     free(path);
     return ret;

@@ -14,7 +14,7 @@
  * --state, NULL when not given. */
 char *tool_state_folder(const char *option, const char *segment);
 /* The same for one who looks for `file` in it: where nothing is named and the file is not there, /var/lib/apiary, which is that of
- * a system's service, if the file is there. */
+ * a system's service, if the file is there or this user may not see whether it is. */
 char *tool_state_find(const char *option, const char *segment, const char *file);
 /* Makes the folder and those above it. 0, or -1 and a sentence in `why`. */
 AP_MUST_CHECK int tool_state_make(const char *folder, char *why, size_t size);
