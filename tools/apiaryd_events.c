@@ -33,7 +33,7 @@ struct keeper {
     pthread_t thread;
 };
 
-/* What ails it may lie in what is open. */
+/* Closes the history, too: the trouble may lie in what is open. */
 static void keeper_fails(struct keeper *k, const char *why)
 {
     bool first = *k->told == '\0';

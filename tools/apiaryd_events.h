@@ -4,7 +4,7 @@
  *           touched. Then the next look follows after 20 ms, and while nothing comes each waits twice as long as the one before,
  *           up to a second. So an idle host is left alone, and a burst that begins while it is idle is told as lost only where
  *           it overwrites the whole log within a second.
- * POWER     What was kept is settled on the disk when it has become quiet, and every five seconds while it has not.
+ * POWER     Kept events are settled on the disk when it has become quiet, and every five seconds while it has not.
  * TROUBLE   Where the history cannot be written, that is logged, once for each reason, and tried again after a second, then after
  *           twice the time each, up to a minute; everything else goes on. The log has what was not kept, up to its size, so the
  *           next round catches up, or keeps how many events are lost.

@@ -16,7 +16,7 @@
  * POWER     A death of processes loses nothing that was kept. A loss of power loses what came after the last settling; the file
  *           stays a database.
  * MODE      For its owner alone, and so is what SQLite has beside it.
- * READERS   Any number, beside the writer (write-ahead log); they wait for nobody. What they read is told after their transaction
+ * READERS   Any number, beside the writer (write-ahead log); they wait for nobody. Rows are told after the reader's transaction
  *           has ended, so that one who is slow to take it holds nobody up.
  */
 #ifndef AP_TOOLS_HISTORY_H

@@ -142,7 +142,7 @@ bool history_due(const struct history *h, const struct ap_segment *seg)
     return round_due(&r) || ap_ops_system.now() - h->rotated >= ROTATE_EVERY;
 }
 
-/* What was kept stays kept where this fails. */
+/* Where this fails the kept events stay. */
 static bool keep_rotate(struct history *h, uint64_t now)
 {
     int rc = history_rotate(h, ap_ops_system.realtime());

@@ -13,7 +13,7 @@ static const char rows[] =
     " AND (?2 IS NULL OR kind = ?2) AND (?3 IS NULL OR service = ?3) ORDER BY segment DESC, number DESC LIMIT ?4)"
     " ORDER BY segment, number";
 
-/* What was read: told when the transaction has ended. A reader that does not go on, such as a pager, would hold the moment, and the
+/* The rows, told when the transaction has ended. A reader that does not go on, such as a pager, would hold the moment, and the
  * writer could not shorten its log meanwhile. */
 struct read_rows {
     struct read_row {
@@ -25,7 +25,7 @@ struct read_rows {
     size_t size, texts_room;
 };
 
-static size_t rows_text(struct read_rows *r, const char *text)
+static size_t read_text(struct read_rows *r, const char *text)
 {
     size_t size = strlen(text) + 1, ret = r->size;
 
@@ -38,18 +38,18 @@ static size_t rows_text(struct read_rows *r, const char *text)
     return ret;
 }
 
-static void rows_add(struct read_rows *r, uint64_t time, const char *text, const char *json)
+static void read_add(struct read_rows *r, uint64_t time, const char *text, const char *json)
 {
     if (r->count == r->room) {
         r->room = r->room > 0 ? 2 * r->room : 64;
         r->all = tool_realloc(r->all, r->room * sizeof *r->all);
     }
     r->all[r->count].time = time;
-    r->all[r->count].text = rows_text(r, text);
-    r->all[r->count++].json = rows_text(r, json);
+    r->all[r->count].text = read_text(r, text);
+    r->all[r->count++].json = read_text(r, json);
 }
 
-static void rows_tell(struct read_rows *r, const struct history_reader *reader)
+static void read_tell(struct read_rows *r, const struct history_reader *reader)
 {
     for (size_t i = 0; i < r->count; i++) {
         const struct read_row *is = &r->all[i];
@@ -72,7 +72,7 @@ static bool history_read_rows(sqlite3 *db, const struct history_wanted *w, uint6
     while ((rc = sqlite3_step(s)) == SQLITE_ROW) {
         const char *text = (const char *)sqlite3_column_text(s, 1), *json = (const char *)sqlite3_column_text(s, 2);
 
-        if (text != NULL && json != NULL) rows_add(ret, (uint64_t)sqlite3_column_int64(s, 0), text, json);
+        if (text != NULL && json != NULL) read_add(ret, (uint64_t)sqlite3_column_int64(s, 0), text, json);
     }
     sqlite3_finalize(s);
     return rc == SQLITE_DONE;
@@ -148,7 +148,7 @@ int history_read(const char *folder, const char *identity, const struct history_
     if (layout > HISTORY_LAYOUT) ap_format(why, HISTORY_WHY, "%s is of a newer apiary", AP_SHOWN(path, 256));
     sqlite3_close(db);
     free(path);
-    rows_tell(&found, reader); /* those before a fault, too */
+    read_tell(&found, reader); /* those before a fault, too */
     free(found.all);
     free(found.texts);
     return !good || layout < 0 || layout > HISTORY_LAYOUT ? -1 : layout > 0; /* 0: it is being made */
