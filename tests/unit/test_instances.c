@@ -1,51 +1,14 @@
 /* Who is registered (core/apiary/discovery.h): the instances as they are, by service, major and tags; and a watch of them: each
  * change is told, none twice, and what is told to who is behind. */
-#include "tests/unit/registry_fixture.h"
+#include "tests/unit/instances_fixture.h"
 
 #include <sched.h>
 
-#include "registry/discovery/changes.h"
 #include "registry/discovery/instance.h"
 #include "registry/discovery/tags.h"
 #include "shm/bell.h"
 
-#define ROWS 8u
-
-static void instances_setup(void)
-{
-    struct ap_geometry g = small;
-
-    AP_REGISTRY_NUMBER(&g, INSTANCES) = ROWS;
-    segment_make(&g);
-    client = attach_as("caller");
-}
 TestSuite(instances, .init = instances_setup, .fini = fixture_teardown, .timeout = 60);
-
-static uint32_t own_lane(void)
-{
-    return client->anchor->lane.index;
-}
-
-static struct ap_swarm_registration enrol(const char *service, const char *instance, const char *version, const char *tags)
-{
-    struct ap_swarm_registration r = {.service = service, .instance = instance, .version = version, .tags = tags, .port = 4009,
-                                      .health_endpoint = "http://localhost/h", .metrics_endpoint = "http://localhost/m",
-                                      .lane = own_lane(), .member = client->member};
-
-    cr_assert_eq(ap_swarm_register(client->seg, &r), 0);
-    return r;
-}
-
-static void leave(const struct ap_swarm_registration *r)
-{
-    ap_swarm_deregister(client->seg, own_lane(), r);
-}
-
-/* As the reaper of a queen that was killed. */
-static void end(const struct ap_swarm_registration *r)
-{
-    ap_swarm_end(client->seg, r->swarm, ap_swarm_at(client->seg, r->swarm)->life);
-}
 
 static int asked(const char *service, const char *tags)
 {
@@ -133,48 +96,6 @@ Test(instances, a_registration_with_wrong_tags)
 }
 
 /* ---- a watch ------------------------------------------------------------------------------------------------------- */
-
-static apiary_instance_change_t told;
-static apiary_instance_t whose;
-
-static apiary_instance_watch_t *watch(const char *service, const char *tags, uint64_t revision)
-{
-    apiary_instance_query_t query = {.struct_size = sizeof query, .service = service, .tags = tags};
-    apiary_instance_watch_t *w = NULL;
-
-    cr_assert_eq(apiary_instance_watch(client, &query, revision, &w), 0);
-    return w;
-}
-
-/* The next one, without waiting; 0: there is none. */
-static uint64_t next(apiary_instance_watch_t *w)
-{
-    int r;
-
-    told = (apiary_instance_change_t){.struct_size = sizeof told};
-    whose = (apiary_instance_t){.struct_size = sizeof whose};
-    r = apiary_instance_next(w, 0, &told, &whose);
-    cr_assert_geq(r, 0, "%d", r);
-    return r == 1 ? told.event : 0;
-}
-
-#define NEXT(w, wanted, of)                                             \
-    do {                                                                \
-        uint64_t event_ = next(w);                                      \
-        cr_assert_eq(event_, (uint64_t)(wanted), "event %d", (int)event_); \
-        cr_expect_str_eq(whose.service, of);                            \
-    } while (0)
-#define NOTHING(w) cr_assert_eq(next(w), 0, "event %d of %s", (int)told.event, whose.service)
-
-static void mode(const struct ap_swarm_registration *r, enum apiary_mode to)
-{
-    cr_assert_eq(ap_swarm_mode_set(client->seg, r->swarm, r->service, r->instance, to, NULL), 1);
-}
-
-static void weight(const struct ap_swarm_registration *r, int to)
-{
-    cr_assert_eq(ap_swarm_weight_set(client->seg, r->swarm, r->service, r->instance, to), 1);
-}
 
 Test(instances, set_and_changes)
 {
