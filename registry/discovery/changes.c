@@ -83,6 +83,7 @@ static bool changes_enter(struct ap_segment *seg, uint32_t swarm)
         struct ap_instance_row *row = ap_instance_row_at(seg, head % seg->sections[AP_SECTION_INSTANCES].count);
         uint64_t seen = ap_load_acquire(&row->word), raised = head; /* TELL-A1 pairs TELL-R1 */
 
+        if (ap_instance_changes(seg) != head) continue; /* or the row may have a younger entry, which is not to be overwritten */
         if (!told_number_is(seen, head)) {
             told = ap_load_acquire(&s->told);
             if (!ap_instance_now(seg, swarm, &now) || AP_TOLD_SAYS(now) == AP_TOLD_SAYS(told)) return false;

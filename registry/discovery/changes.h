@@ -11,7 +11,8 @@
  *           4 `what` says in what an entry differs from the one before it, for a watch that has not seen that one.
  * ENTRY     1 A lane that enters reads the head, then the record, and then swaps the row of that number from an older word. So the
  *           entries of one record are in the order in which the record was that. Nobody has a row in hand, or waits for another.
- *           2 Any lane that sees the row taken raises the head.
+ *           2 Any lane that sees the row taken raises the head. One that has read the row reads the head once more: one that stood
+ *           still for a whole turn does not take a younger entry for an older one.
  *           3 The first number is the time when the segment was made, in steps of 16 us. So a revision of an earlier segment is
  *           below it, unless that entered more than a change in 16 us of its life.
  * TELLING   1 A process that is about to change a record first enters what it is, unless that was told, and afterwards once more.

@@ -1,0 +1,71 @@
+/* The log of changes of registered instances (registry/discovery/changes.h) where those who enter and read it are stopped, and what
+ * of it a watch tells that was opened before. */
+#include "tests/unit/instances_fixture.h"
+
+TestSuite(instance_log, .init = instances_setup, .fini = fixture_teardown, .timeout = 60);
+
+/* ---- between two loads ------------------------------------------------------------------------------------------------- */
+
+/* A thread that comes to the page of the row is stopped there once, while others make changes. */
+static struct {
+    char *page;
+    uint32_t size, changes;
+    struct ap_swarm_registration of;
+} stop;
+
+static void stopped(int signal)
+{
+    (void)signal;
+    if (mprotect(stop.page, stop.size, PROT_READ | PROT_WRITE) != 0) _exit(1);
+    for (uint32_t i = 0; i < stop.changes; i++)
+        ap_swarm_weight_set(client->seg, stop.of.swarm, stop.of.service, stop.of.instance, (int)(i % 2) + 1);
+    stop.changes = 0;
+}
+
+static void stop_at(const struct ap_instance_row *row)
+{
+    stop.page = (char *)row - (uintptr_t)row % stop.size;
+    cr_assert_eq(mprotect(stop.page, stop.size, PROT_NONE), 0);
+}
+
+/* A log of several pages, of which the next row is not on the page of the head. How many rows it has. */
+static uint32_t log_of_pages(void)
+{
+    struct ap_geometry g = small;
+    struct sigaction action = {.sa_handler = stopped};
+    uint32_t count;
+
+    fixture_teardown();
+    stop.size = (uint32_t)sysconf(_SC_PAGESIZE);
+    count = 4 * stop.size / (uint32_t)sizeof(struct ap_instance_row);
+    AP_REGISTRY_NUMBER(&g, INSTANCES) = count;
+    segment_make(&g);
+    client = attach_as("caller");
+    cr_assert_eq(sigaction(SIGSEGV, &action, NULL), 0);
+    stop.of = enrol("store", "0", "1", NULL);
+    for (uint32_t i = 0; ap_instance_changes(client->seg) % count != count / 2; i++) weight(&stop.of, (int)(i % 2) + 1);
+    return count;
+}
+
+static struct ap_instance_row *row_of(uint64_t number)
+{
+    return ap_instance_row_at(client->seg, number % client->seg->sections[AP_SECTION_INSTANCES].count);
+}
+
+Test(instance_log, one_who_was_stopped_overwrites_no_younger_entry)
+{
+    uint32_t count = log_of_pages();
+    struct ap_swarm_registration r = enrol("server", "0", "2", "eu");
+    struct ap_swarm *s = ap_swarm_at(client->seg, r.swarm);
+    uint64_t head = ap_instance_changes(client->seg), word;
+
+    s->weight = 77; /* by one who has died before the entry */
+    stop.changes = count + 1;
+    stop_at(row_of(head));
+    ap_instance_tell(client->seg, r.swarm);
+    cr_assert_eq(stop.changes, 0);
+    cr_expect_eq(ap_instance_changes(client->seg), head + count + 2);
+    for (uint64_t number = head + 2; number < head + count + 2; number++)
+        cr_assert_eq(ap_instance_change_read(client->seg, number, &word), 0, "entry %d", (int)(number - head));
+    cr_expect(AP_TOLD_SWARM(word) == r.swarm && AP_TOLD_WEIGHT(word) == 77);
+}
