@@ -117,8 +117,8 @@ void ap_instance_watchers_wake(struct ap_segment *seg)
 int ap_instance_change_read(const struct ap_segment *seg, uint64_t number, uint64_t *ret)
 {
     uint64_t count = seg->sections[AP_SECTION_INSTANCES].count;
+    uint64_t head = ap_instance_changes(seg); /* before the row: what is below it is there */
     uint64_t word = ap_load_acquire(&ap_instance_row_at(seg, number % count)->word); /* TELL-A1 pairs TELL-R1 */
-    uint64_t head = ap_instance_changes(seg);
 
     if (head > number && head - number > count) return APIARY_ECHANGED;
     if (!told_number_is(word, number)) return head > number ? APIARY_ECHANGED : APIARY_ENOTREADY;

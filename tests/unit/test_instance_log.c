@@ -69,3 +69,16 @@ Test(instance_log, one_who_was_stopped_overwrites_no_younger_entry)
         cr_assert_eq(ap_instance_change_read(client->seg, number, &word), 0, "entry %d", (int)(number - head));
     cr_expect(AP_TOLD_SWARM(word) == r.swarm && AP_TOLD_WEIGHT(word) == 77);
 }
+
+Test(instance_log, one_who_reads_at_the_tip_is_not_behind)
+{
+    uint64_t word, head;
+
+    log_of_pages();
+    head = ap_instance_changes(client->seg);
+    stop.changes = 1;
+    stop_at(ap_instance_row_at(client->seg, 0));
+    cr_expect_eq(ap_instance_change_read(client->seg, head, &word), 0, "it came after the row was read, and before the head");
+    cr_expect_eq(stop.changes, 0);
+    cr_expect_eq(ap_instance_change_read(client->seg, head, &word), 0);
+}
