@@ -23,6 +23,9 @@
  *           4 Mode, `leaving`, weight and the operator's weight are words of their own. Changes that two processes make in the
  *           same moment, each of another word, may be one entry, which says what the record is then.
  * WATCHER   1 It notes the head, and reads the records. A change after that is entered from that number on.
+ *           Of each record it reads the head, the record, and the head and its row once more. If nothing was entered between, all
+ *           that the record was before is below that head: each state was told before it was changed, TELLING 1, so the row is
+ *           taken for which somebody has read an earlier state. Entries of the record below it are not told.
  *           2 It has fallen behind if a row has a later number, or if a record that an entry names has another instance by now: its
  *           name is nowhere then.
  * INVARIANTS D3 an entry's number is that of its row and was given out, its record is in the table, its weight is possible

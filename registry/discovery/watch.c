@@ -1,7 +1,8 @@
 /* registry/discovery/watch.c - a client's watch of registered instances: who is there, and then each change. See changes.h.
  *
  * It has in private memory what was last told of each record, and the row of each instance that is meant. Each difference of an
- * entry from that is told, one after the other. A watch that goes on from a revision learns from the entries before it; of a
+ * entry from that is told, one after the other. Entries that were made before a record was read for the present set are passed:
+ * what they say is what it was before. A watch that goes on from a revision learns from the entries before it; of a
  * record that is in none of them the next entry itself says in what it differs.
  */
 #include <stdlib.h>
@@ -17,6 +18,7 @@ enum watch_meant { MEANT_UNKNOWN, MEANT_YES, MEANT_NO };
 
 struct watched_record {
     uint64_t told;          /* the word of the last entry that was gone through; 0: none */
+    uint64_t from;          /* entries of a number below this say what it was before it was read for the present set */
     uint32_t meant;         /* enum watch_meant, of this registration */
     apiary_instance_t *row; /* if it is meant */
 };
@@ -122,12 +124,27 @@ static void instances_anew(struct apiary_instance_watch *w)
 {
     for (uint32_t i = 0; i < w->count; i++) {
         record_forget(&w->records[i]);
-        w->records[i].told = 0;
+        w->records[i].told = w->records[i].from = 0;
     }
     w->position = 0;
     w->begun = false;
     w->next = ap_instance_changes_head(w->client->seg);
     w->phase = WATCH_SET;
+}
+
+/* A record as it is between two entries of the log: all that it was before is entered below `from`, and all after it from that
+ * number on. Nobody's entry is on the way from before: see changes.h, WATCHER. LEFT: it is nobody's. */
+static uint64_t record_present(struct ap_segment *seg, uint32_t swarm, uint64_t *ret_from)
+{
+    for (;;) {
+        uint64_t word, head, other;
+
+        ap_instance_tell(seg, swarm);
+        head = ap_instance_changes_head(seg);
+        if (!ap_instance_now(seg, swarm, &word)) word = AP_TOLD_WORD(0, swarm, 0, 0, 0, 0, AP_INSTANCE_LEFT);
+        *ret_from = head;
+        if (ap_instance_change_read(seg, head, &other) == APIARY_ENOTREADY && ap_instance_changes(seg) == head) return word;
+    }
 }
 
 /* Passes entries that were made meanwhile and say nothing new: so SYNCED is a revision to go on from. */
@@ -138,7 +155,7 @@ static void set_catch_up(struct apiary_instance_watch *w)
     while (ap_instance_change_read(w->client->seg, w->next, &word) == 0 && AP_TOLD_SWARM(word) < w->count) {
         struct watched_record *record = &w->records[AP_TOLD_SWARM(word)];
 
-        if (record->told == 0 || AP_TOLD_SAYS(record->told) != AP_TOLD_SAYS(word)) return;
+        if (w->next >= record->from && AP_TOLD_SAYS(record->told) != AP_TOLD_SAYS(word)) return;
         w->next++;
     }
 }
@@ -151,15 +168,15 @@ static int instances_step_set(struct apiary_instance_watch *w, const struct told
 
     while (w->position < w->count) {
         struct watched_record *record = &w->records[w->position];
+        uint64_t from;
         int r = 0;
 
-        ap_instance_tell(seg, w->position);
-        if (ap_instance_now(seg, w->position, &word)) {
-            if (AP_TOLD_STATE(word) == AP_INSTANCE_LIVE) r = record_learn(w, record, word);
-            if (r == APIARY_ECHANGED) continue; /* it is another's already: once more */
-            if (r < 0) return r;
-            record->told = word;
-        }
+        word = record_present(seg, w->position, &from);
+        if (AP_TOLD_STATE(word) == AP_INSTANCE_LIVE) r = record_learn(w, record, word);
+        if (r == APIARY_ECHANGED) continue; /* it is another's already: once more */
+        if (r < 0) return r;
+        record->told = word;
+        record->from = from;
         w->position++;
         if (record->row != NULL) return watch_tell(to, APIARY_INSTANCE_PRESENT, 0, record->row, word);
     }
@@ -197,6 +214,10 @@ static int instances_step_log(struct apiary_instance_watch *w, const struct told
         if (r == APIARY_ENOTREADY) return 0;
         if (r == 0 && AP_TOLD_SWARM(word) >= w->count) return APIARY_ECORRUPT;
         record = r == 0 ? &w->records[AP_TOLD_SWARM(word)] : NULL;
+        if (r == 0 && w->next < record->from) {
+            w->next++;
+            continue;
+        }
         if (r == 0 && !w->begun) w->left = tell_what(record->told, word);
         if (r == 0) w->begun = true;
         if (r == 0 && w->left == TELL_IMPOSSIBLE) r = APIARY_ECHANGED;

@@ -82,3 +82,80 @@ Test(instance_log, one_who_reads_at_the_tip_is_not_behind)
     cr_expect_eq(stop.changes, 0);
     cr_expect_eq(ap_instance_change_read(client->seg, head, &word), 0);
 }
+
+/* ---- what was before the present set is not told ------------------------------------------------------------------------- */
+
+Test(instance_log, one_that_left_before_the_set_was_read)
+{
+    struct ap_swarm_registration r = enrol("server", "0", "2", "eu");
+    apiary_instance_watch_t *w = watch(NULL, NULL, 0);
+
+    leave(&r);
+    NEXT(w, APIARY_INSTANCE_SYNCED, "");
+    NOTHING(w);
+    enrol("server", "0", "3", "us");
+    NEXT(w, APIARY_INSTANCE_REGISTERED, "server");
+    cr_expect_str_eq(whose.version, "3");
+    NOTHING(w);
+    apiary_instance_unwatch(w);
+}
+
+Test(instance_log, changes_before_the_set_was_read)
+{
+    struct ap_swarm_registration r = enrol("server", "0", "2", "eu"), other = enrol("store", "0", "1", NULL);
+    apiary_instance_watch_t *w;
+
+    weight(&r, 50);
+    w = watch(NULL, NULL, 0);
+    weight(&r, 10);
+    weight(&r, 50);
+    NEXT(w, APIARY_INSTANCE_PRESENT, "server");
+    cr_expect_eq(whose.weight, 50);
+    weight(&r, 60); /* of the one that was told already */
+    mode(&other, APIARY_PAUSE);
+    NEXT(w, APIARY_INSTANCE_PRESENT, "store");
+    cr_expect_eq(whose.mode, APIARY_PAUSE);
+    weight(&r, 50);
+    NEXT(w, APIARY_INSTANCE_SYNCED, "");
+    NEXT(w, APIARY_INSTANCE_WEIGHT, "server");
+    cr_expect_eq(whose.weight, 60);
+    NEXT(w, APIARY_INSTANCE_WEIGHT, "server");
+    cr_expect_eq(whose.weight, 50);
+    NOTHING(w);
+    apiary_instance_unwatch(w);
+}
+
+Test(instance_log, one_that_started_again_before_the_set_was_read)
+{
+    struct ap_swarm_registration r = enrol("server", "0", "2", "eu");
+    apiary_instance_watch_t *w = watch(NULL, NULL, 0);
+
+    weight(&r, 7);
+    end(&r);
+    r = enrol("server", "0", "3", "eu");
+    NEXT(w, APIARY_INSTANCE_PRESENT, "server");
+    cr_expect_str_eq(whose.version, "3");
+    NEXT(w, APIARY_INSTANCE_SYNCED, "");
+    NOTHING(w);
+    end(&r);
+    NEXT(w, APIARY_INSTANCE_DIED, "server");
+    cr_expect_str_eq(whose.version, "3");
+    NOTHING(w);
+    apiary_instance_unwatch(w);
+}
+
+/* Its record is free by then, or another's. */
+Test(instance_log, one_that_was_forgotten_before_the_set_was_read)
+{
+    struct ap_swarm_registration r = enrol("server", "0", "2", "eu");
+    apiary_instance_watch_t *w = watch(NULL, NULL, 0);
+
+    end(&r);
+    cr_assert(ap_swarm_forget(client->seg, own_lane()));
+    NEXT(w, APIARY_INSTANCE_SYNCED, "");
+    NOTHING(w);
+    enrol("store", "0", "1", NULL);
+    NEXT(w, APIARY_INSTANCE_REGISTERED, "store");
+    NOTHING(w);
+    apiary_instance_unwatch(w);
+}
