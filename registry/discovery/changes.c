@@ -103,9 +103,24 @@ void ap_instance_tell(struct ap_segment *seg, uint32_t swarm)
     if (changes_enter(seg, swarm)) ap_instance_watchers_wake(seg);
 }
 
+/* So that the next number of the record is a later one however long nothing has changed. One who has entered another word and
+ * has not told it yet has a number above this. */
+static void told_freshen(struct ap_segment *seg, uint32_t swarm)
+{
+    struct ap_swarm *s = ap_swarm_at(seg, swarm);
+    uint64_t head = ap_instance_changes(seg), told = ap_load_relaxed(&s->told);
+    uint64_t number = AP_TOLD_WORD(head - AP_TOLD_NUMBERS / 8, 0, 0, 0, 0, 0, 0);
+
+    if (told == 0 || ((head - AP_TOLD_NUMBER(told)) & AP_TOLD_NUMBERS) <= AP_TOLD_NUMBERS / 4) return;
+    ap_cas(&s->told, &told, number | (told & ~AP_TOLD_WORD(AP_TOLD_NUMBERS, 0, 0, 0, 0, 0, 0)));
+}
+
 void ap_instances_tell(struct ap_segment *seg)
 {
-    for (uint32_t i = 0; i < seg->sections[AP_SECTION_SWARMS].count; i++) changes_enter(seg, i);
+    for (uint32_t i = 0; i < seg->sections[AP_SECTION_SWARMS].count; i++) {
+        changes_enter(seg, i);
+        told_freshen(seg, i);
+    }
     ap_instance_watchers_wake(seg); /* also for one who has entered, and died before it rang */
 }
 

@@ -7,6 +7,7 @@
  *           word: number (23 bits) | record (14) | epoch (10) | what (3) | weight (10) | mode (2) | state (2).
  *           2 Of row 0: head, the first number that is not given out, and the bell of those who watch.
  *           3 Of a record: `told`, the last word by which it was entered, as far as that is known; a hint that spares an entry.
+ *           Numbers are compared over half a turn: one that is a quarter behind is brought nearer by the monitor's sweep.
  *           `first`, the epoch with which its present instance got the record.
  *           4 `what` says in what an entry differs from the one before it, for a watch that has not seen that one.
  * ENTRY     1 A lane that enters reads the head, then the record, and then swaps the row of that number from an older word. So the

@@ -168,12 +168,20 @@ static void run_tell_all(void)
     ap_instances_tell(actor.seg);
 }
 
-/* Somebody has changed it and stands still. */
+/* Somebody has changed it and stands still; of the others nothing was told for long. */
 static void image_untold(void)
 {
     struct ap_swarm *s = ap_swarm_at(survivor.seg, 0);
 
     image_log();
+    for (uint32_t i = 1; i < survivor.seg->sections[AP_SECTION_SWARMS].count; i++) {
+        struct ap_swarm *other = ap_swarm_at(survivor.seg, i);
+        uint64_t told = ap_load_relaxed(&other->told), number = AP_TOLD_NUMBER(told) - AP_TOLD_NUMBERS / 8 * 3;
+
+        if (told == 0) continue;
+        told &= ~AP_TOLD_WORD(AP_TOLD_NUMBERS, 0, 0, 0, 0, 0, 0);
+        ap_store_relaxed(&other->told, told | AP_TOLD_WORD(number, 0, 0, 0, 0, 0, 0));
+    }
     ap_store_relaxed(&s->share, AP_SHARE_WORD(s->key, AP_SHARE_CHANGE(s->share) + 1, 1, 150));
 }
 

@@ -159,3 +159,29 @@ Test(instance_log, one_that_was_forgotten_before_the_set_was_read)
     NOTHING(w);
     apiary_instance_unwatch(w);
 }
+
+/* ---- what is at the edge of the numbers --------------------------------------------------------------------------------- */
+
+/* Numbers are compared over half a turn: what was told of a record long ago is told anew by the sweep, before it is as far away. */
+Test(instance_log, told_long_ago)
+{
+    struct ap_swarm_registration r = enrol("server", "0", "2", "eu");
+    struct ap_swarm *s = ap_swarm_at(client->seg, r.swarm);
+    uint64_t turn = AP_TOLD_NUMBERS + 1, told_of = s->told, head;
+
+    s->told = told_of & ((UINT64_C(1) << 41) - 1);
+    s->told |= ((AP_TOLD_NUMBER(told_of) - 3 * turn / 8) & AP_TOLD_NUMBERS) << 41;
+    ap_instances_tell(client->seg);
+    cr_expect_eq(AP_TOLD_SAYS(s->told), AP_TOLD_SAYS(told_of));
+    head = ap_instance_changes(client->seg);
+    cr_expect_leq((head - AP_TOLD_NUMBER(s->told)) & AP_TOLD_NUMBERS, turn / 4);
+    s->told = told_of & ((UINT64_C(1) << 41) - 1);
+    s->told |= ((AP_TOLD_NUMBER(told_of) - 5 * turn / 8) & AP_TOLD_NUMBERS) << 41; /* no sweep came in time */
+    weight(&r, 8);
+    ap_instances_tell(client->seg);
+    ap_instances_tell(client->seg);
+    cr_expect_eq(AP_TOLD_WEIGHT(s->told), 8);
+    head = ap_instance_changes(client->seg);
+    ap_instances_tell(client->seg);
+    cr_expect_eq(ap_instance_changes(client->seg), head, "what was told is not told with each sweep");
+}
