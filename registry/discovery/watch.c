@@ -257,6 +257,8 @@ static bool instances_resume(struct apiary_instance_watch *w, uint64_t revision)
     const struct ap_segment *seg = w->client->seg;
     uint64_t head = ap_instance_changes(seg), count = seg->sections[AP_SECTION_INSTANCES].count, word;
 
+    /* The one who entered the last change may have died before the head was raised. */
+    if (revision == head + 1 && ap_instance_change_read(seg, head, &word) == 0) head = revision;
     if (revision > head || head - revision > count || revision < ap_instance_changes_begin(seg)) return false;
     for (uint64_t number = head - count < head ? head - count : 0; number < revision; number++)
         if (ap_instance_change_read(seg, number, &word) == 0 && AP_TOLD_SWARM(word) < w->count)

@@ -185,3 +185,29 @@ Test(instance_log, told_long_ago)
     ap_instances_tell(client->seg);
     cr_expect_eq(ap_instance_changes(client->seg), head, "what was told is not told with each sweep");
 }
+
+/* Who entered the last one has died before the head was raised. */
+Test(instance_log, goes_on_from_a_revision_above_the_head)
+{
+    struct ap_swarm_registration r = enrol("server", "0", "2", "eu");
+    apiary_instance_watch_t *w = watch(NULL, NULL, 0);
+    uint64_t revision;
+
+    NEXT(w, APIARY_INSTANCE_PRESENT, "server");
+    NEXT(w, APIARY_INSTANCE_SYNCED, "");
+    weight(&r, 7);
+    ap_instance_row_at(client->seg, 0)->head--;
+    NEXT(w, APIARY_INSTANCE_WEIGHT, "server");
+    revision = told.revision;
+    apiary_instance_unwatch(w);
+    w = watch(NULL, NULL, revision + 1);
+    NEXT(w, APIARY_INSTANCE_BEHIND, "");
+    apiary_instance_unwatch(w);
+    w = watch(NULL, NULL, revision);
+    NOTHING(w);
+    weight(&r, 8);
+    NEXT(w, APIARY_INSTANCE_WEIGHT, "server");
+    cr_expect_eq(whose.weight, 8);
+    NOTHING(w);
+    apiary_instance_unwatch(w);
+}
