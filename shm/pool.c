@@ -65,14 +65,11 @@ static bool pool_place_of(const struct ap_segment *seg, uint64_t offset, struct 
     return false;
 }
 
-bool ap_pool_serves(const struct ap_segment *seg, uint64_t offset, uint64_t size)
+bool ap_pool_is_of(const struct ap_segment *seg, uint64_t offset, uint32_t classes)
 {
-    unsigned tried = 0;
     struct place p;
 
-    if (!pool_place_of(seg, offset, &p) || size > p.capacity) return false;
-    for (unsigned c = 0; c < p.class; c++) tried += seg->geometry.pool_blocks[c] != 0 && size <= ap_pool_class_size[c];
-    return tried <= LARGER;
+    return pool_place_of(seg, offset, &p) && (classes >> p.class & 1) != 0;
 }
 
 static uint64_t *word_at(const struct ap_segment *seg, uint64_t number)
@@ -145,6 +142,27 @@ static bool class_has_more(const struct ap_segment *seg, const struct class *k, 
 static bool class_spares(const struct ap_segment *seg, const struct class *k)
 {
     return class_has_more(seg, k, seg->geometry.pool_blocks[k->number] / 4);
+}
+
+/* Whether it would spare one if one more were free. */
+static bool class_nearly_spares(const struct ap_segment *seg, const struct class *k)
+{
+    uint32_t kept = seg->geometry.pool_blocks[k->number] / 4;
+
+    return kept == 0 || class_has_more(seg, k, kept - 1);
+}
+
+uint32_t ap_pool_helping(const struct ap_segment *seg, uint64_t size)
+{
+    struct class k = {.number = 0};
+    unsigned tried = 0;
+    uint32_t classes = 0;
+
+    for (; k.number < AP_POOL_CLASSES && tried <= LARGER; k.first += seg->geometry.pool_blocks[k.number++]) {
+        if (seg->geometry.pool_blocks[k.number] == 0 || size > ap_pool_class_size[k.number]) continue;
+        if (tried++ == 0 || class_nearly_spares(seg, &k)) classes |= UINT32_C(1) << k.number;
+    }
+    return classes;
 }
 
 /* The takes of a look are the lane's own. */

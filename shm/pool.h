@@ -99,8 +99,11 @@ int ap_pool_free_kept(struct ap_segment *seg, uint64_t offset, uint32_t row, uin
 /* The size of the blocks in which a body lies while there are any: those of the smallest class that it fits and that has blocks. 0:
  * there is no such class. */
 uint32_t ap_pool_fits(const struct ap_segment *seg, uint64_t size);
-/* Whether a body of that size might lie in that block, if it were free (CLASSES). */
-bool ap_pool_serves(const struct ap_segment *seg, uint64_t offset, uint64_t size);
+/* The classes of which one more free block would do for a body of that size (CLASSES), a bit for each: its own, and of the next two
+ * those that would spare it then. */
+AP_MUST_CHECK uint32_t ap_pool_helping(const struct ap_segment *seg, uint64_t size);
+/* Whether a block is of one of these classes. */
+AP_MUST_CHECK bool ap_pool_is_of(const struct ap_segment *seg, uint64_t offset, uint32_t classes);
 /* Offset and capacity of the block that `offset` begins, checked: 0, or APIARY_ECORRUPT. */
 int ap_pool_block(const struct ap_segment *seg, uint64_t offset, uint64_t *ret_capacity, uint64_t *ret_word);
 /* Which of all blocks begins at `offset`, from 0; UINT64_MAX: none does. */

@@ -102,7 +102,7 @@ static bool evicting_fits(const struct ap_segment *seg, const struct ap_value *v
     if (!ap_value_of_name(v, what->name)) return false;
     if (ap_load_relaxed(&v->hash) == what->except) return false;
     if (what->bytes > 0 && AP_VALUE_SIZE(ap_load_relaxed(&v->size)) == 0) return false;
-    return what->body == 0 || (block != 0 && ap_pool_serves(seg, block, what->body));
+    return what->classes == 0 || (block != 0 && ap_pool_is_of(seg, block, what->classes));
 }
 
 /* The yield of one search. */

@@ -4,8 +4,8 @@
  *           when it starts.
  *           2 A change in a cache that finds no room evicts values of the same name space, until there is room or none is left that
  *           would make some. So it is refused for want of room only when none is: for want of a row when the name space holds
- *           nothing but the key itself; for want of a block when none of its other values has a block in which the value might lie
- *           (CLASSES in pool.h); when all places of the key's bucket are of other name spaces; and when others took what it had
+ *           nothing but the key itself; for want of a block when none of its other values has one in whose stead the value
+ *           would get one (its own size; a larger one only if one more free block of it would be spared: CLASSES in pool.h); when all places of the key's bucket are of other name spaces; and when others took what it had
  *           evicted 1,024 times, or 64 times at its quota, where each time counts all rows.
  *           At its quota of bytes it evicts as many bytes as are too many and a 64th of the quota, at its quota of values a 64th
  *           of it, so that not each change counts all rows. Of the blocks of a size all caches together
@@ -67,10 +67,10 @@ bool ap_cache_read(const struct ap_segment *seg, uint64_t i, struct ap_memory_na
 /* The choice: values of a name space, but for one key; until there were so many values, and of so many bytes together. */
 struct ap_evicting {
     const struct ap_memory_name *name;
-    uint64_t except; /* the hash of the key */
-    uint64_t body;   /* only values in a block that a body of that size may take; 0: any value will do */
+    uint64_t except;  /* the hash of the key */
+    uint32_t classes; /* only values in a block of one of these (ap_pool_helping); 0: any value will do */
     uint32_t values;
-    uint64_t bytes;  /* if above 0, only values that have some */
+    uint64_t bytes;   /* if above 0, only values that have some */
 };
 /* How many values were evicted; the row of the last one. By the lane's thread. */
 uint32_t ap_cache_evict(struct ap_segment *seg, uint32_t lane, struct ap_cache *c, const struct ap_evicting *what,

@@ -512,7 +512,7 @@ static bool effort_evicts(const struct ap_memory_writer *w, struct effort *e, co
     if (error == APIARY_EQUOTA && e->size > most) return false;
     if (error == APIARY_EQUOTA && e->over > 0) what.bytes = e->over + most / 64;
     if (error == APIARY_EQUOTA && e->over == 0) what.values = (uint32_t)(1 + ap_memory_quota(w->seg) / 64);
-    if (error == APIARY_ENOBLOCK || error == APIARY_ESHARE) what.body = e->size;
+    if (error == APIARY_ENOBLOCK || error == APIARY_ESHARE) what.classes = ap_pool_helping(w->seg, e->size);
     return ap_cache_evict(w->seg, w->lane->index, e->cache, &what, &e->freed) > 0;
 }
 

@@ -17,6 +17,7 @@ static apiary_memory_t *m;
 static uint64_t ahead; /* ns, by which the handle's clock is before the machine's */
 static struct ap_ops shifted;
 static uint32_t bytes_most; /* of a name space; 0: no bound */
+static void (*otherwise)(struct ap_geometry *g); /* what the segment has otherwise; NULL: nothing */
 
 static inline uint64_t memory_now(void)
 {
@@ -31,6 +32,7 @@ static inline void memory_setup_quota(uint32_t quota)
     g.registry[AP_REGISTRY_INDEX(MEMORY)] = quota;
     g.registry[AP_REGISTRY_INDEX(CHANGES)] = CHANGES;
     g.registry[AP_REGISTRY_INDEX(DRAFTS)] = bytes_most;
+    if (otherwise != NULL) otherwise(&g);
     segment_make(&g);
     client = attach_as("caller");
     shifted = ap_ops_system;

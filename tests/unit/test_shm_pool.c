@@ -57,20 +57,20 @@ Test(pool, classes_and_exhaustion)
 
         cr_assert_eq(ap_pool_block(seg, block, &capacity, NULL), 0);
         cr_assert_eq(capacity, 4096);
-        cr_expect(ap_pool_serves(seg, block, 65));
-        cr_expect(ap_pool_serves(seg, block, 4096));
-        cr_expect_not(ap_pool_serves(seg, block, 4097), "it is too small");
+        cr_expect(ap_pool_is_of(seg, block, 4));
+        cr_expect_not(ap_pool_is_of(seg, block, 3));
     }
-    cr_expect_not(ap_pool_serves(seg, 1, 65), "there begins no block");
+    cr_expect_not(ap_pool_is_of(seg, 1, UINT32_MAX), "there begins no block");
+    cr_expect_eq(ap_pool_helping(seg, 65), 7, "a second free one of 1,024 would be spared");
     cr_assert_eq(ap_pool_take(seg, &lane, &hint, 65, &offset), APIARY_ENOBLOCK);
     cr_assert_eq(offset, 1);
     take(1024);
-    for (unsigned c = 3; c < AP_POOL_CLASSES; c++) {
-        uint64_t block = take(ap_pool_class_size[c]);
-
-        cr_expect_eq(ap_pool_serves(seg, block, 257), c == 3);
-        cr_expect_not(ap_pool_serves(seg, block, 256), "it lies in one of three sizes");
-    }
+    cr_expect_eq(ap_pool_helping(seg, 65), 5, "one free one of 1,024 would not");
+    cr_expect_eq(ap_pool_helping(seg, 257), 14, "its own size, whatever is free of it, and the next two");
+    cr_expect_eq(ap_pool_helping(seg, 4097), 56, "no smaller one");
+    cr_expect_eq(ap_pool_helping(seg, 1u << 20), 64);
+    cr_expect_eq(ap_pool_helping(seg, (1u << 20) + 1), 0);
+    for (unsigned c = 3; c < AP_POOL_CLASSES; c++) take(ap_pool_class_size[c]);
     cr_assert_eq(ap_pool_take(seg, &lane, &hint, 1u << 20, &offset), APIARY_ENOBLOCK);
 }
 
