@@ -278,9 +278,16 @@ bool ap_share_kept_room(const struct ap_segment *seg, uint32_t class)
     return seg->geometry.kept_share >= 100 || share_kept(seg, &k).held < ap_share_kept_most(seg, class);
 }
 
+uint32_t ap_share_cache_some(const struct ap_segment *seg, uint32_t class)
+{
+    uint32_t some = seg->geometry.pool_blocks[class] / WORDS;
+
+    return some > 0 ? some : 1;
+}
+
 uint32_t ap_share_cache_look(const struct ap_segment *seg, uint32_t class)
 {
-    uint32_t most = ap_share_kept_most(seg, class), held, more, some = seg->geometry.pool_blocks[class] / WORDS;
+    uint32_t most = ap_share_kept_most(seg, class), held, more, some = ap_share_cache_some(seg, class);
     struct kind k = blocks_kind(seg, class);
 
     if (seg->geometry.kept_share >= 100) return UINT32_MAX;
@@ -288,7 +295,6 @@ uint32_t ap_share_cache_look(const struct ap_segment *seg, uint32_t class)
     if (most > 1) most -= (most + 7) / 8;
     more = most > held ? most - held : 0;
     if (some < more / LOOKS) some = more / LOOKS;
-    if (some == 0) some = 1;
     return some < more ? some : more;
 }
 

@@ -25,7 +25,9 @@
  *           was granted before results came is not taken beside them. Of a class with few blocks they ask for room before their
  *           block is KEPT, and are counted as results are then; one that is given up may have cost a result that came meanwhile.
  *           5 Caches (registry/memory/cache.h) live at their bound, and what is in them may be dropped. They stop an eighth short
- *           of it, rounded up, so that results find room; not where that is the only block. The takes of a look are the lane's own.
+ *           of it, rounded up, so that results find room; not where that is the only block. The takes of a look are the lane's own,
+ *           and stand until it has used them, whatever was kept meanwhile: each lane may hold some of an old look. So many may come
+ *           out of the eighth, and none beyond the bound but as 4 says.
  * COUNTING  1 There is no count in the segment, which a death could leave wrong. Things are counted by a look at all their words.
  *           2 A look grants the member so many takes before the next one: a sixteenth of what it may still take, or a 64th of all
  *           that there are, so that looks cost each take no more than 64 words. The grant is a word of the member's record, from
@@ -86,6 +88,8 @@ bool ap_share_kept_fits(const struct ap_segment *seg, uint32_t class);
 bool ap_share_kept_room(const struct ap_segment *seg, uint32_t class);
 /* How many blocks caches may take before they look again; 0: none. */
 uint32_t ap_share_cache_look(const struct ap_segment *seg, uint32_t class);
+/* How many a look grants them where no more than that can be taken: a 64th of the blocks, or one. */
+uint32_t ap_share_cache_some(const struct ap_segment *seg, uint32_t class);
 /* Whether so few blocks are in the class that it is always counted. */
 bool ap_share_kept_few(const struct ap_segment *seg, uint32_t class);
 

@@ -4,12 +4,14 @@
  *           when it starts.
  *           2 A change in a cache that finds no room evicts values of the same name space, until there is room or none is left that
  *           would make some. So it is refused for want of room only when none is: for want of a row when the name space holds
- *           nothing but the key itself; for want of a block when none of its other values has one in whose stead the value
- *           would get one (its own size; a larger one only if one more free block of it would be spared: CLASSES in pool.h); when all places of the key's bucket are of other name spaces; and when others took what it had
- *           evicted 1,024 times, or 64 times at its quota, where each time counts all rows.
+ *           nothing but the key itself; for want of a block when none of its other values has one that helps: of the size that is
+ *           wanted, or of a larger one of which one more free block would be spared (CLASSES in pool.h); when all places of the
+ *           key's bucket are of other name spaces; and when others took what it had evicted 1,024 times, or 64 times at its quota,
+ *           where each time counts all rows.
  *           At its quota of bytes it evicts as many bytes as are too many and a 64th of the quota, at its quota of values a 64th
  *           of it, so that not each change counts all rows. Of the blocks of a size all caches together
- *           leave an eighth of what may be kept to others (KEPT in shm/share.h).
+ *           leave an eighth of what may be kept to others (KEPT in shm/share.h). A change that finds them there evicts as many as
+ *           a 64th of those blocks, or one: the next look of the lane grants so many takes, and not each change counts them.
  *           3 Nothing of another name space is evicted, and never the key that is changed: no incr or cas loses its own.
  * LAYOUT    Section "caches": rows, named in their order. A row names a name space once, for the life of the segment; `active` says
  *           whether it is a cache now.

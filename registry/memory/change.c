@@ -503,7 +503,8 @@ static int writer_refused(const struct ap_memory_writer *w, int error)
     return error;
 }
 
-/* Whether something was evicted. Where a quota counts all rows, more than the change needs, so that not each counts them. */
+/* Whether something was evicted. Where a quota counts all rows, or a share all blocks of a size, more than the change needs, so
+ * that not each counts them. */
 static bool effort_evicts(const struct ap_memory_writer *w, struct effort *e, const struct ap_memory_key *key, int error)
 {
     struct ap_evicting what = {.name = key->name, .except = key->hash, .values = 1};
@@ -513,6 +514,7 @@ static bool effort_evicts(const struct ap_memory_writer *w, struct effort *e, co
     if (error == APIARY_EQUOTA && e->over > 0) what.bytes = e->over + most / 64;
     if (error == APIARY_EQUOTA && e->over == 0) what.values = (uint32_t)(1 + ap_memory_quota(w->seg) / 64);
     if (error == APIARY_ENOBLOCK || error == APIARY_ESHARE) what.classes = ap_pool_helping(w->seg, e->size);
+    if (error == APIARY_ESHARE) what.values = ap_share_cache_some(w->seg, (uint32_t)__builtin_ctz(what.classes));
     return ap_cache_evict(w->seg, w->lane->index, e->cache, &what, &e->freed) > 0;
 }
 

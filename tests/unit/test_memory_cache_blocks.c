@@ -2,9 +2,11 @@
 #define ROWS 1024u
 #include "tests/unit/memory_fixture.h"
 
+#include "registry/client/client.h"
 #include "registry/memory/cache.h"
 
 #define NEXT 64u /* blocks of the size after that of the values */
+#define MANY 512u
 
 static apiary_memory_t *plain; /* no cache */
 static const char bytes[APIARY_MEMORY_VALUE_MAX];
@@ -80,4 +82,40 @@ Test(memory_cache_next, one_that_would_be_spared_makes_room)
     cr_expect_eq(evicted(), 1);
     cr_expect_eq(put_numbered(m, 's', 1, 1000), 0);
     cr_expect_eq(evicted(), 2);
+}
+
+/* ---- at the share ------------------------------------------------------------------------------------------------ */
+
+static void many_blocks(struct ap_geometry *g)
+{
+    g->kept_share = 50;
+    g->pool_blocks[1] = MANY;
+    g->pool_blocks[2] = g->pool_blocks[3] = 1; /* of which nothing may be kept */
+}
+
+static void share_setup(void)
+{
+    otherwise = many_blocks;
+    cache_setup();
+}
+TestSuite(memory_cache_share, .init = share_setup, .fini = teardown, .timeout = 60);
+
+/* What a look grants is taken one by one. */
+Test(memory_cache_share, not_each_put_looks)
+{
+    const uint32_t share = MANY / 2 - MANY / 16, puts = 160, *left;
+    uint32_t looks = 0;
+    int r;
+
+    left = &ap_context(client, &r)->pool_hint.cached[1];
+    for (uint32_t i = 0; evicted() == 0; i++) cr_assert_eq(put_numbered(m, 'k', i, 1000), 0);
+    for (uint32_t i = 0; i < puts; i++) {
+        uint32_t before = *left;
+
+        cr_assert_eq(put_numbered(m, 'j', i, 1000), 0);
+        looks += before == 0 || *left != before - 1;
+        cr_expect_geq(ap_share_blocks_of(client->seg, 1, AP_SHARE_KEPT).held, share - MANY / 64);
+        cr_expect_leq(ap_share_blocks_of(client->seg, 1, AP_SHARE_KEPT).held, share);
+    }
+    cr_expect_leq(looks, puts / (MANY / 64) + 1, "%u looks for %u puts", looks, puts);
 }
