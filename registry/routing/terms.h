@@ -20,6 +20,9 @@
  * RANGE     never_from and never_to are one range. Of a range that begins lower than the one that stands never_to is written first,
  *           else never_from. A reader that finds never_from unchanged behind never_to has one of the two ranges or a part of one,
  *           and none that begins with the one and ends with the other.
+ *           That holds beside one registrant. Of two that declare ranges of one capability at once, one's beginning may stand with
+ *           the other's end, until the next declaration. So may the beginning of a range that has no end with the end that another
+ *           service has declared: a term that is not declared stays (WRITER 3).
  * READERS   Any, without a lock. A reader that has seen a provider's bit sees what that provider declared or something later. A
  *           value out of range counts as not declared.
  * ORDERING  TERMS-R1 word store-release pairs TERMS-A1 load-acquire of another registrant: one that sees a word sees that the
