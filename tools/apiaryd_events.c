@@ -65,33 +65,40 @@ static bool keeper_open(struct keeper *k)
     return true;
 }
 
-static void keeper_settle(struct keeper *k)
+/* `wait` is that until the next round. After a failure at once, since nobody knows whether that is over. False: it failed. */
+static bool keeper_settle(struct keeper *k, int wait)
 {
     uint64_t now = ap_ops_system.now();
+    int r;
 
-    if (!k->unsettled || (k->wait < LATE && now - k->settled < SETTLE)) return;
-    if (history_settle(k->history) < 0) keeper_fails(k, k->history->why);
-    k->unsettled = false;
+    if (!k->unsettled || (*k->told == '\0' && wait < LATE && now - k->settled < SETTLE)) return true;
+    r = history_settle(k->history);
+    k->unsettled = r != 0;
     k->settled = now;
+    if (r < 0) keeper_fails(k, k->history->why);
+    return r >= 0;
 }
 
 static void keeper_round(struct keeper *k)
 {
-    int kept = 0;
+    int kept = 0, wait;
 
     if (k->history == NULL || history_due(k->history, k->a->seg)) {
         if (!keeper_open(k)) return;
         kept = history_keep(k->history, k->a->seg);
+        if (kept >= 0 && *k->history->why != '\0')
+            ap_log(4, "old events cannot be dropped: %s; it is tried again after an hour", k->history->why);
     }
     if (kept < 0) {
         keeper_fails(k, k->history->why);
         return;
     }
+    wait = kept > 0 ? SOON : k->wait < LATE / 2 ? 2 * k->wait : LATE;
+    k->unsettled |= kept > 0;
+    if (!keeper_settle(k, wait)) return;
     if (*k->told != '\0') ap_log(5, "events are kept again in %s", k->folder);
     *k->told = '\0';
-    k->wait = kept > 0 ? SOON : k->wait < LATE / 2 ? 2 * k->wait : LATE;
-    k->unsettled |= kept > 0;
-    keeper_settle(k);
+    k->wait = wait;
 }
 
 static void *keeper_main(void *user)
@@ -138,9 +145,9 @@ bool keeper_stop(struct keeper *k)
 
     if (k == NULL) return true;
     if (write(k->wake, &(uint64_t){1}, sizeof(uint64_t)) < 0) ap_log(4, "events: cannot end the thread: %s", strerror(errno));
-    clock_gettime(CLOCK_REALTIME, &until);
+    clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += LAST_ROUND;
-    error = pthread_timedjoin_np(k->thread, NULL, &until);
+    error = pthread_clockjoin_np(k->thread, NULL, CLOCK_MONOTONIC, &until);
     if (error == 0) {
         keeper_free(k);
         return true;

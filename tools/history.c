@@ -345,7 +345,8 @@ int history_settle(struct history *h)
 {
     int rc = sqlite3_wal_checkpoint_v2(h->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
 
-    if (rc == SQLITE_OK || rc == SQLITE_BUSY || rc == SQLITE_LOCKED) return 0; /* a reader's moment: the next time */
+    if (rc == SQLITE_OK) return 0;
+    if (rc == SQLITE_BUSY || rc == SQLITE_LOCKED) return 1; /* a reader's moment: the next time */
     history_fault(h->db, "cannot write", h->path, h->why);
     history_failed(h, rc);
     return -1;

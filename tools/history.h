@@ -11,7 +11,8 @@
  * ROTATION  Entries older than the age go, and when the file would become larger than its size the oldest tenth, as often as
  *           needed. How many have gone is counted.
  * FAILURE   1 A round that fails, on a full disk say, has written nothing, and the next one begins where it began.
- *           2 A file that is no database any more, found so when it is opened or written, is put aside under another name; of
+ *           2 Where no room can be made, new events are kept all the same, and it is tried again after an hour.
+ *           3 A file that is no database any more, found so when it is opened or written, is put aside under another name; of
  *           several the newest stays.
  * POWER     A death of processes loses nothing that was kept. A loss of power loses what came after the last settling; the file
  *           stays a database.
@@ -54,6 +55,7 @@ struct history {
     struct history_cursor at;
     uint64_t rotated; /* CLOCK_MONOTONIC, when it was done last */
     uint32_t since;   /* kept since then */
+    bool crammed;     /* it failed then */
     char why[HISTORY_WHY];
 };
 
@@ -67,10 +69,10 @@ void history_close(struct history *h); /* NULL is allowed */
 
 /* Whether a round has something to do: it costs no call of the system. */
 AP_MUST_CHECK bool history_due(const struct history *h, const struct ap_segment *seg);
-/* One round: keeps what is new in the log, and makes room. How many entries were kept; -1, and a sentence in h->why: it failed, and
- * the history is to be closed. */
+/* One round: keeps what is new in the log, and makes room. How many entries were kept; h->why is "", or a sentence: no room could be
+ * made, which is tried again. -1, and a sentence in h->why: it failed, and the history is to be closed. */
 AP_MUST_CHECK int history_keep(struct history *h, const struct ap_segment *seg);
-/* Has what was kept reach the disk, which takes its time: 0; -1 as above. */
+/* Has what was kept reach the disk, which takes its time: 0; 1: others are at it, it is to be tried again; -1 as above. */
 AP_MUST_CHECK int history_settle(struct history *h);
 /* The file is there no more, or is another one: it is to be opened anew. */
 AP_MUST_CHECK bool history_gone(const struct history *h);

@@ -142,15 +142,23 @@ bool history_due(const struct history *h, const struct ap_segment *seg)
     return round_due(&r) || ap_ops_system.now() - h->rotated >= ROTATE_EVERY;
 }
 
-/* Where this fails the kept events stay. */
+/* Where this fails the kept events stay, and new ones are kept beside them. False: the file is no database any more. */
 static bool keep_rotate(struct history *h, uint64_t now)
 {
     int rc = history_rotate(h, ap_ops_system.realtime());
 
     h->rotated = now;
     h->since = 0;
-    history_failed(h, rc);
-    return rc == SQLITE_OK;
+    h->crammed = rc != SQLITE_OK;
+    if (h->crammed) history_failed(h, rc);
+    return h->db != NULL;
+}
+
+/* After a failure not sooner than the time says, however many come: each attempt may take its time. */
+static bool keep_rotates(const struct history *h, uint64_t now)
+{
+    if (h->rotated == 0 || now - h->rotated >= ROTATE_EVERY) return true;
+    return h->since >= ROTATE_AFTER && !h->crammed;
 }
 
 int history_keep(struct history *h, const struct ap_segment *seg)
@@ -159,6 +167,7 @@ int history_keep(struct history *h, const struct ap_segment *seg)
     uint64_t now = ap_ops_system.now();
     int kept = 0;
 
+    *h->why = '\0';
     r.end = ap_load_acquire(&seg->header->event_next); /* EVENT-A1 pairs EVENT-R1 */
     r.begin = event_log_begins(seg, r.end);
     r.at.holes = h->at.holes;
@@ -171,6 +180,5 @@ int history_keep(struct history *h, const struct ap_segment *seg)
         h->at = r.at;
     }
     h->since += (uint32_t)kept;
-    if (h->rotated != 0 && h->since < ROTATE_AFTER && now - h->rotated < ROTATE_EVERY) return kept;
-    return keep_rotate(h, now) ? kept : -1;
+    return !keep_rotates(h, now) || keep_rotate(h, now) ? kept : -1;
 }

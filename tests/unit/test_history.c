@@ -361,6 +361,30 @@ Test(history, no_room)
     history_close(h);
 }
 
+/* Where old events cannot be dropped new ones are kept, and what is open stays so. */
+Test(history, no_room_made)
+{
+    struct history *h = open_it(&wide);
+    sqlite3 *locker;
+
+    cr_assert_eq(sqlite3_open(h->path, &locker), SQLITE_OK);
+    cr_assert_eq(history_run(locker, "BEGIN IMMEDIATE"), SQLITE_OK);
+    cr_expect_eq(history_keep(h, client->seg), 0);
+    cr_expect(strstr(h->why, "cannot make room in ") != NULL, "%s", h->why);
+    cr_assert_eq(history_run(locker, "COMMIT"), SQLITE_OK);
+    sqlite3_close(locker);
+    for (int i = 0; i < 6; i++) {
+        happen(EVENTS - 1);
+        cr_expect_eq(history_keep(h, client->seg), EVENTS - 1);
+        cr_expect_str_empty(h->why);
+    }
+    cr_expect(h->crammed, "not sooner because many have come");
+    h->rotated = 0;
+    cr_expect_eq(history_keep(h, client->seg), 0);
+    cr_expect_not(h->crammed);
+    history_close(h);
+}
+
 Test(history, for_its_owner_alone)
 {
     static const char *const parts[] = {"", "-wal", "-shm"};
