@@ -69,8 +69,8 @@ void history_close(struct history *h); /* NULL is allowed */
 
 /* Whether a round has something to do: it costs no call of the system. */
 AP_MUST_CHECK bool history_due(const struct history *h, const struct ap_segment *seg);
-/* One round: keeps what is new in the log, and makes room. How many entries were kept; h->why is "", or a sentence: no room could be
- * made, which is tried again. -1, and a sentence in h->why: it failed, and the history is to be closed. */
+/* One round: keeps what is new in the log, and makes room. How many entries were kept; h->why is "", or a sentence: no room
+ * could be made, which is tried again. -1, and a sentence in h->why: it failed, and the history is to be closed. */
 AP_MUST_CHECK int history_keep(struct history *h, const struct ap_segment *seg);
 /* Has what was kept reach the disk, which takes its time: 0; 1: others are at it, it is to be tried again; -1 as above. */
 AP_MUST_CHECK int history_settle(struct history *h);
