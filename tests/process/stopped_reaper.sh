@@ -7,7 +7,7 @@ cat >"$config" <<END
 swarms:
   - service: slow_service
     agents:
-      - {name: slow, kind: exec, capabilities: [slow], config: {concurrency: 8, command: [sh, -c, 'echo begun >>$folder/begun; read x <$folder/gate; echo done >>$folder/ended']}}
+      - {name: slow, kind: exec, capabilities: [slow], config: {concurrency: 8, command: [sh, -c, 'echo \$\$ >>$folder/begun; read x <$folder/gate; echo done >>$folder/ended']}}
 END
 start "$folder/daemon" apiaryd --config "$config"
 daemon=$last
@@ -33,6 +33,15 @@ reaper=$last
 until_true grep -q ready "$folder/reaper"
 kill -KILL "$queen"
 until_true grep -q stopped "$folder/reaper"
+# A child of hers that still lived when the gate opens would end a task that runs once more.
+none_lives()
+{
+    local pid
+
+    while read -r pid; do kill -0 "$pid" 2>/dev/null && return 1; done <"$folder/begun"
+    return 0
+}
+until_true none_lives
 
 # ---- the queen comes back, and those who look after the host
 
