@@ -115,19 +115,28 @@ Test(queen_beats, she_is_adjusted_while_she_beats)
     a->seg->ops = &ap_ops_system;
 }
 
-static const uint32_t *waited_on;
+/* The words that anybody has waited on: other threads of hers wait, too. */
+static const uint32_t *waited_on[256];
+static uint32_t waits;
 
 static int noted_wait(const uint32_t *word, uint32_t value, uint64_t until)
 {
-    ap_store_release(&waited_on, word);
+    ap_store_release(&waited_on[ap_add_relaxed(&waits, 1) % 256], word);
     return ap_ops_system.futex_wait(word, value, until);
+}
+
+static bool was_waited_on(const uint32_t *word)
+{
+    for (int i = 0; i < 256; i++)
+        if (ap_load_acquire(&waited_on[i]) == word) return true;
+    return false;
 }
 
 static int create_patiently(apiary_agent_t *agent, void **state)
 {
     const struct ap_agent *own = ap_handle_get(agent);
 
-    while (ap_load_acquire(&waited_on) != &own->queen->news) sched_yield();
+    while (!was_waited_on(&own->queen->news)) sched_yield();
     *state = agent;
     return 0;
 }
