@@ -76,7 +76,7 @@ static int retry_part(const char *part, apiary_retry_t *ret)
     if (strncmp(part, "cap=", 4) == 0 && ret->cap == 0) return retry_ms(part + 4, &ret->cap);
     if (strncmp(part, "multiplier=", 11) == 0 && ret->multiplier == 0) {
         factor = ap_decimal(part + 11, &end);
-        if (part[11] < '0' || part[11] > '9' || *end != '\0' || factor < 1 || factor > 100) return -1;
+        if (*end != '\0' || factor < 1 || factor > 100) return -1;
         ret->multiplier = (uint32_t)(factor * 100);
         return 0;
     }

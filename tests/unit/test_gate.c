@@ -1,6 +1,7 @@
 /* A capability behind a gate: its tasks go there first, and only what is passed on for one of these reaches a provider. */
 #include "rules_fixture.h"
 
+#include "core/name.h"
 #include "registry/client/carried.h"
 
 TestSuite(gate, .init = fixture_setup, .fini = fixture_teardown, .timeout = 120);
@@ -9,9 +10,8 @@ static const struct ap_rules by_gate = {.count = 2, .list = {{.verb = AP_RULE_VI
                                                              {.verb = AP_RULE_DENY, .from = "other"}}};
 
 /* An agent of the last service offers the gate of what the others offer. */
-static void enter_gate(void)
+static void enter_gate_of(const char *const *gate)
 {
-    static const char *const gate[] = {"gate", NULL};
     struct provider *p = &all[MOST - 1];
 
     snprintf(p->service, sizeof p->service, "s%u", MOST - 1);
@@ -20,6 +20,13 @@ static void enter_gate(void)
                                               .member = client->member, .agents = &p->agent, .agent_count = 1};
     cr_assert_eq(ap_swarm_register(client->seg, &p->swarm), 0);
     ap_store_relaxed(&ap_swarm_at(client->seg, p->swarm.swarm)->state, APIARY_PASSING);
+}
+
+static void enter_gate(void)
+{
+    static const char *const gate[] = {"gate", NULL};
+
+    enter_gate_of(gate);
 }
 
 /* Asks for "work" for the sake of that task, as an agent does that has it in hand; the queue, or an error. */
@@ -80,6 +87,27 @@ Test(gate, what_has_a_gate_goes_there_first)
     first.generation--;
     cr_expect_eq(ask_for(first, &task), (int)gate, "a task that has gone");
     apiary_detach(other);
+    assert_sound();
+}
+
+/* The first row of the capabilities is as good as any: a name that belongs there. */
+Test(gate, is_in_the_first_row)
+{
+    const uint64_t rows = client->seg->sections[AP_SECTION_CAPABILITIES].count;
+    struct ap_rules rules = {.count = 1, .list = {{.verb = AP_RULE_VIA}}};
+    struct provider *p = &all[MOST - 1];
+    const char *first[2] = {rules.list[0].to, NULL};
+    apiary_task_t task;
+
+    for (uint32_t i = 0; i == 0 || ap_hash(first[0], strlen(first[0])) % rows != 0; i++)
+        snprintf(rules.list[0].to, sizeof rules.list[0].to, "gate%u", i);
+    enter_gate_of(first);
+    cr_assert_eq(ap_capability_find(client->seg, first[0], strlen(first[0])), 0);
+    enter(0, &rules);
+    cr_assert_eq(apiary_delegate(client, "work", "a", 1, NULL, &task), 0);
+    cr_expect_eq(queue_of(task), p->agent.queue);
+    depart(MOST - 1);
+    cr_expect_eq(apiary_delegate(client, "work", "a", 1, NULL, &task), APIARY_ENOPROVIDER, "the gate is gone");
     assert_sound();
 }
 

@@ -73,7 +73,7 @@ Test(memory, restore)
 
 Test(memory, incr)
 {
-    static const char *const none[] = {"", "x", "1x", " 1", "+1", "-", "9223372036854775808", "1.0", "0x1"};
+    static const char *const none[] = {"", "x", "1x", " 1", "+1", "-", "9223372036854775808", "1.0", "0x1", ":"};
     int64_t sum = 0;
 
     cr_expect_eq(apiary_memory_incr(m, "n", 5, &sum), 0);

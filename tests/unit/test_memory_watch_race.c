@@ -1,8 +1,21 @@
-/* A watch of the memory beside several writers: all that they write and delete is told, in the order of each key, and once. */
+/* A watch of the memory beside several writers: all that they write and delete is told, in the order of each key, and once. And
+ * several watches of one lane. */
 #define CHANGES 65536u
 #include "tests/unit/memory_fixture.h"
 
 TestSuite(memory_watch_race, .init = memory_setup, .fini = memory_teardown, .timeout = 120);
+
+/* The count of a lane's watches has 16 bits. */
+Test(memory_watch_race, count_of_a_lane)
+{
+    const struct ap_lane_handle *lane = &client->anchor->lane;
+
+    cr_expect_not(ap_memory_watching(client->seg, lane, -1));
+    for (uint32_t i = 0; i < 0xffff; i++) cr_assert(ap_memory_watching(client->seg, lane, 1));
+    cr_expect_not(ap_memory_watching(client->seg, lane, 1));
+    for (uint32_t i = 0; i < 0xffff; i++) cr_assert(ap_memory_watching(client->seg, lane, -1));
+    cr_expect_not(ap_memory_watching(client->seg, lane, -1));
+}
 
 #define WRITERS 3u
 #define TURNS 1500u

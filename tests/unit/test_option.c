@@ -74,7 +74,10 @@ Test(option, a_date)
 Test(option, what_cannot_be_leaves_them_as_they_were)
 {
     static const char *const wrong[][2] = {{"timeout", "soon"}, {"timeout", "0s"}, {"timeout", "1.s.2"}, {"timeout", ""},
-                                           {"hops", "0"}, {"hops", "-1"}, {"retry", "33"}, {"retry", "3,backoff=0ms"},
+                                           {"hops", "0"}, {"hops", "-1"}, {"hops", "+3"}, {"hops", " 3"},
+                                           {"hops", ""}, {"retry", "3,multiplier="}, {"retry", "3,multiplier=x"},
+                                           {"retry", "3,never="},
+                                           {"retry", "33"}, {"retry", "3,backoff=0ms"},
                                            {"retry", "3,backoff=1s,backoff=2s"}, {"retry", "3,cap=1s,cap=1s"},
                                            {"retry", "3,multiplier=2,multiplier=3"},
                                            {"retry", "3,never=1,never=2,never=3,never=4,never=5"}, {"wait_for_provider", "yes"},

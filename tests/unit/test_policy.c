@@ -418,6 +418,7 @@ Test(policy, an_observer_sees_what_a_pick_sees)
     cr_expect_lt(views[1].score, views[0].score);
     memset(&views[1], 'x', sizeof views[1]);
     cr_expect_eq(ap_route_explain(client->seg, capability, &anybody, views, 1, &best), 3, "however few are asked for");
+    cr_expect_eq(ap_route_explain(client->seg, UINT32_MAX, &anybody, views, MOST, &best), APIARY_ENOCAP);
     for (size_t i = 0; i < sizeof views[1]; i++) cr_assert_eq(((const char *)&views[1])[i], 'x', "and no more are written");
     cr_expect(ap_route_elsewhere(client->seg, capability, &anybody, all[2].agent.queue));
 }

@@ -249,6 +249,29 @@ Test(stale, the_memory_of_handles_has_a_bound)
     drop(stays);
 }
 
+/* What an attachment took that was refused is given back. */
+Test(stale, a_refused_attachment_keeps_no_handle)
+{
+    apiary_t *most[64], *none = NULL;
+    struct apiary *before, *after;
+    size_t n = 0;
+    int r;
+
+    while (n < sizeof most / sizeof *most && apiary_attach(name, NULL, &most[n]) == 0) n++;
+    cr_assert_lt(n, sizeof most / sizeof *most, "the table of members is full");
+    do { /* until all three have one page */
+        before = ap_client_new();
+        drop(before);
+        r = apiary_attach(name, NULL, &none);
+        after = ap_client_new();
+        drop(after);
+    } while (after != before + 2);
+    cr_expect_eq(r, APIARY_ENOLANE, "%d", r);
+    cr_expect_null(none);
+    cr_expect_null((before + 1)->seg, "it is not in use any more");
+    while (n > 0) apiary_detach(most[--n]);
+}
+
 /* Nobody's memory goes while it is in use, whatever comes and goes beside it. */
 Test(stale, a_handle_that_stays_keeps_its_memory)
 {
