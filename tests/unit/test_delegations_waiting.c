@@ -194,3 +194,14 @@ Test(delegations_waiting, the_soonest_end_counts)
     cr_assert_eq(delegate("second", "x", &later, "3"), 0);
     cr_expect_eq(ap_delegations_due(&hive.worker), clock_now + 500);
 }
+
+/* Its time is another when it is started, and that is seen within a second. */
+Test(delegations_waiting, a_run_that_is_bounded_is_looked_at)
+{
+    const apiary_delegate_options_t o = {.struct_size = sizeof o, .timeout = 60 * SECOND, .start_to_close = 5 * SECOND};
+
+    hive_handlers(echo, echo);
+    cr_assert_eq(delegate("second", "x", &o, "1"), 0);
+    cr_assert(ap_task_requested(started(), started()->word, AP_REQUEST_TIMED));
+    cr_expect_leq(ap_delegations_due(&hive.worker), clock_now + SECOND);
+}

@@ -271,6 +271,13 @@ Test(instances, goes_on_where_the_log_begins)
     w = watch(NULL, NULL, revision - 1);
     NEXT(w, APIARY_INSTANCE_BEHIND, "");
     apiary_instance_unwatch(w);
+    mode(&r, APIARY_PAUSE);
+    for (uint32_t i = 0; i < ROWS - 1; i++) weight(&r, (int)i + 1);
+    w = watch(NULL, NULL, ap_instance_changes(client->seg) - ROWS);
+    NEXT(w, APIARY_INSTANCE_MODE, "server");
+    cr_expect_eq(whose.mode, APIARY_PAUSE);
+    NEXT(w, APIARY_INSTANCE_WEIGHT, "server");
+    apiary_instance_unwatch(w);
 }
 
 Test(instances, behind)
