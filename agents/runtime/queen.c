@@ -118,6 +118,16 @@ static void queen_beat(struct ap_queen *q)
     look_for_name(q);
 }
 
+/* Once a second, however often there is an occasion: who does not go on is judged by the beats since. */
+static void beat_when_due(struct ap_queen *q)
+{
+    uint64_t now = q->seg->ops->now();
+
+    if (now < q->beat_due) return;
+    queen_beat(q);
+    q->beat_due = now + BEAT;
+}
+
 /* Whose fault it is that the time to stop is over and the queen is still here. */
 static void say_stuck(struct ap_queen *q, struct ap_worker *w)
 {
@@ -150,20 +160,15 @@ static void workers_stop(struct ap_queen *q)
     }
     while (!workers_join(q)) {
         for (uint32_t i = 0; i < q->worker_count; i++) say_stuck(q, &q->workers[i]);
-        queen_beat(q);
+        beat_when_due(q);
     }
 }
 
 /* Sleeps until there is news or the next beat is due, and beats. */
-static void pass_time(struct ap_queen *q, uint32_t news, uint64_t *next, uint64_t until)
+static void pass_time(struct ap_queen *q, uint32_t news, uint64_t until)
 {
-    uint64_t now;
-
-    q->seg->ops->futex_wait(&q->news, news, *next < until ? *next : until);
-    now = q->seg->ops->now();
-    if (now < *next) return;
-    queen_beat(q);
-    *next = now + BEAT;
+    q->seg->ops->futex_wait(&q->news, news, q->beat_due < until ? q->beat_due : until);
+    beat_when_due(q);
 }
 
 /* ---- life ----------------------------------------------------------------------------------------------------- */
@@ -242,7 +247,7 @@ static int queen_open(struct ap_queen *q)
     if (r == 0) r = queen_register(q);
     if (r < 0) return r;
     workers_command(q, AP_WORKER_RUN);
-    queen_beat(q);
+    beat_when_due(q);
     ap_lanes_changed(q->seg); /* what waits for these capabilities elsewhere may be moved here: a sweep */
     return 0;
 }
@@ -258,7 +263,7 @@ static bool all_drained(const struct ap_queen *q)
 }
 
 /* Until no worker has anything in hand, or the time is up. */
-static void queen_drain(struct ap_queen *q, uint64_t *next)
+static void queen_drain(struct ap_queen *q)
 {
     for (uint32_t i = 0; i < q->worker_count; i++) ap_worker_drain(&q->workers[i]);
     for (;;) {
@@ -266,27 +271,25 @@ static void queen_drain(struct ap_queen *q, uint64_t *next)
 
         if (all_drained(q)) return;
         if (q->seg->ops->now() >= q->stop_until) return;
-        pass_time(q, news, next, q->stop_until);
+        pass_time(q, news, q->stop_until);
     }
 }
 
 static void queen_run(struct ap_queen *q)
 {
-    uint64_t next = q->seg->ops->now() + BEAT;
-
     for (;;) {
         uint32_t news = ap_load_acquire(&q->news); /* NEWS-A1 pairs NEWS-R1 */
 
         if (ap_load_acquire(&q->stop)) break; /* NEWS-A2 pairs NEWS-R2 */
-        pass_time(q, news, &next, UINT64_MAX);
+        pass_time(q, news, UINT64_MAX);
     }
     ap_swarm_withdraw(q->seg, &q->registration);
-    queen_drain(q, &next);
+    queen_drain(q);
     /* Nothing more is started, then the queues close and what is left in them goes to others. */
     workers_command(q, AP_WORKER_HOLD);
     ap_swarm_close(q->seg, q->registration.lane, &q->registration);
     /* For tasks of a client that had chosen an agent before the withdrawal, and queued them when its worker had just drained. */
-    queen_drain(q, &next);
+    queen_drain(q);
 }
 
 static void queen_say_phase(struct ap_queen *q, enum ap_queen_phase phase)

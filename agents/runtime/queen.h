@@ -42,6 +42,7 @@ struct ap_queen {
     apiary_memory_t *local; /* the local memory of its service */
     struct ap_monitor *monitor;
     bool removed;               /* it was logged that the segment has lost its name */
+    uint64_t beat_due;
     uint32_t seen_turns[AP_WORKERS_MAX], still[AP_WORKERS_MAX]; /* turns at the last beat; beats since without one */
 
     pthread_t control;

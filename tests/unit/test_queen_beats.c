@@ -1,5 +1,6 @@
 /* A queen's beat, by a clock that runs ahead of her: what it writes, and what it tells her monitor. */
 #include <errno.h>
+#include <semaphore.h>
 
 #include "tests/unit/worker_fixture.h"
 
@@ -112,6 +113,69 @@ Test(queen_beats, she_is_adjusted_while_she_beats)
     }
     ap_store_release(&fast_word, NULL);
     apiary_queen_stop(q, LONG);
+    a->seg->ops = &ap_ops_system;
+}
+
+static pthread_t held_thread;
+static uint64_t held_time; /* which it is for that thread; 0: it has the time of all */
+static uint32_t held_asked;
+
+static uint64_t held_now(void)
+{
+    uint64_t held = ap_load_acquire(&held_time);
+
+    if (held == 0 || !pthread_equal(pthread_self(), held_thread)) return ap_ops_system.now();
+    ap_add_acq_rel(&held_asked, 1);
+    return held;
+}
+
+static sem_t gate_entered, gate_leave;
+
+static void gate(void *state, apiary_job_t *job)
+{
+    (void)state;
+    sem_post(&gate_entered);
+    sem_wait(&gate_leave);
+    apiary_job_reply(job, NULL, 0);
+}
+KIND(gate, NULL, gate, NULL);
+
+/* A worker is in a handler for less than a beat, however often she looks whether it has ended: nothing is wrong with it yet. */
+Test(queen_beats, she_beats_no_faster_while_she_stops)
+{
+    static const char *const offers[] = {"gate", NULL};
+    static const apiary_agent_description_t agents[] = {{.name = "gate", .kind = &gate_kind, .capabilities = offers}};
+    const apiary_swarm_description_t d = {APIARY_SWARM_DESCRIPTION, .service = "own", .agents = agents, .agent_count = 1};
+    const struct ap_swarm *s;
+    apiary_queen_t *q = NULL;
+    uint64_t held = ap_ops_system.now();
+    uint32_t from;
+
+    sem_init(&gate_entered, 0, 0);
+    sem_init(&gate_leave, 0, 0);
+    fast = ap_ops_system;
+    fast.now = held_now;
+    a->seg->ops = &fast;
+    cr_assert_eq(apiary_queen_start(a, &d, NULL, 0, &q), 0);
+    s = ap_swarm_at(a->seg, queen_inside(q)->registration.swarm);
+    held_thread = queen_inside(q)->control;
+    do { /* the last beat that is due; her worker may not have begun to go round at those before */
+        held += LONG; /* so the time to stop is over when it begins */
+        ap_store_release(&held_time, held);
+        ap_queen_news(queen_inside(q));
+        while (ap_load_relaxed(&s->beat) != held) sched_yield();
+    } while (ap_load_relaxed(&s->state) != APIARY_PASSING);
+    cr_assert_eq(apiary_delegate(a, "gate", NULL, 0, &(apiary_delegate_options_t){.struct_size = sizeof(apiary_delegate_options_t),
+                                                                                  .flags = APIARY_DETACH}, NULL), 0);
+    sem_wait(&gate_entered);
+    cr_assert_eq(apiary_queen_stop(q, 0), APIARY_ETIMEDOUT);
+    from = ap_load_acquire(&held_asked);
+    while (ap_load_acquire(&held_asked) - from < 100) sched_yield();
+    cr_expect_eq(ap_load_relaxed(&s->state), APIARY_PASSING);
+    cr_expect_eq(ap_load_relaxed(&s->stuck), 0, "since when it has not gone on");
+    sem_post(&gate_leave);
+    ap_store_release(&held_time, 0);
+    cr_assert_eq(apiary_queen_stop(q, LONG), 0);
     a->seg->ops = &ap_ops_system;
 }
 
