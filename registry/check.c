@@ -416,7 +416,7 @@ static const struct ap_field service_fields[] = {
 };
 static const struct ap_number service_numbers[] = {
     {.key = "services", .what = "names of services at the same time", .at = AP_REGISTRY_NUMBER_AT(SERVICES), .otherwise = 64,
-     .min = 1, .max = 4096, .counts = true},
+     .min = 1, .max = AP_SERVICES_MAX, .counts = true},
     {.key = NULL},
 };
 const struct ap_part ap_part_services = {
@@ -468,7 +468,7 @@ static const struct ap_field swarm_fields_list[] = {
 };
 static const struct ap_number swarm_numbers[] = {
     {.key = "swarms", .what = "registered instances of services", .at = AP_REGISTRY_NUMBER_AT(SWARMS), .otherwise = 64, .min = 1,
-     .max = 4096, .counts = true},
+     .max = AP_SWARMS_MAX, .counts = true},
     {.key = NULL},
 };
 const struct ap_part ap_part_swarms = {

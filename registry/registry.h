@@ -84,6 +84,10 @@ enum ap_swarm_life { AP_SWARM_FREE, AP_SWARM_CLAIMED, AP_SWARM_LIVE, AP_SWARM_DO
 #define AP_SWARM_EPOCH(l) ((uint64_t)(l) >> 24)
 
 #define AP_AGENT_CAPABILITIES 16u
+#define AP_SERVICES_MAX 16384u
+#define AP_SWARMS_MAX 16384u /* 14 bits in an entry of the log of changes */
+_Static_assert(AP_SERVICES_MAX < 1u << 16, "a service's number + 1 has 16 bits in a task's slot, and in what a gate passes on");
+_Static_assert(AP_SWARMS_MAX <= 1u << 16, "a record has 16 bits in the number of a registration");
 #define AP_NO_SWARM UINT32_MAX
 
 #define AP_MODE_WORD(key, change, mode) ((uint64_t)(key) << 24 | (uint64_t)((change) & 0xffff) << 8 | (mode))

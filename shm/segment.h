@@ -45,7 +45,7 @@
 #define AP_REGISTRY_SECTIONS_MAX 21u
 /* The most that the numbers of the geometry may be, where words have room for so many. */
 #define AP_TASKS_MAX (1u << 22)
-#define AP_QUEUES_MAX 4096u
+#define AP_QUEUES_MAX 16383u /* 14 bits of owner in the task word; 0x3fff means none */
 #define AP_INLETS_MAX 63u
 #define AP_TICKETS_MAX 4096u
 

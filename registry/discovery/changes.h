@@ -63,8 +63,8 @@ enum ap_instance_state { AP_INSTANCE_NONE, AP_INSTANCE_LIVE, AP_INSTANCE_LEFT, A
 #define AP_TOLD_MODE(w) ((uint32_t)((w) >> 2 & 3) + 1) /* enum apiary_mode */
 #define AP_TOLD_STATE(w) ((uint32_t)((w) & 3))
 #define AP_TOLD_SAYS(w) ((w) & UINT64_C(0x7fe3fff)) /* epoch, weight, mode, state: what the record was */
-#define AP_SWARMS_MAX 16384u
 #define AP_TOLD_BEGIN_MOST ((UINT64_C(1) << 47) - 1)
+_Static_assert(AP_SWARMS_MAX - 1 <= 0x3fff, "an entry names any record");
 _Static_assert(AP_WEIGHT_MAX <= 0x3ff && APIARY_PAUSE <= 4, "an entry has room for any weight and mode");
 
 struct ap_instance_row {

@@ -572,7 +572,7 @@ Test(client, geometry_is_judged_at_creation)
     cr_assert_eq(ap_registry_create(&o, message, sizeof message, &seg), APIARY_EINVAL);
     cr_assert(strstr(message, "1024") != NULL, "%s", message);
     AP_REGISTRY_NUMBER(&o.geometry, CAPABILITIES) = 0;
-    AP_REGISTRY_NUMBER(&o.geometry, SWARMS) = 5000;
+    AP_REGISTRY_NUMBER(&o.geometry, SWARMS) = AP_SWARMS_MAX + 1;
     cr_assert_eq(ap_registry_create(&o, message, sizeof message, &seg), APIARY_EINVAL);
     cr_assert(strstr(message, "swarms") != NULL, "%s", message);
 }

@@ -140,9 +140,9 @@ Test(registry_edges, a_registry_of_impossible_size_is_refused)
 {
     static const struct {
         uint32_t section, count;
-    } bad[] = {{AP_SECTION_SERVICES, 0},      {AP_SECTION_SERVICES, 7},      {AP_SECTION_SERVICES, 4097},
+    } bad[] = {{AP_SECTION_SERVICES, 0},      {AP_SECTION_SERVICES, 7},      {AP_SECTION_SERVICES, AP_SERVICES_MAX + 1},
                {AP_SECTION_TICKETS, 0},       {AP_SECTION_TICKETS, 7},       {AP_SECTION_SWARMS, 0},
-               {AP_SECTION_SWARMS, 4097},     {AP_SECTION_AGENTS, 0},        {AP_SECTION_AGENTS, 7},
+               {AP_SECTION_SWARMS, AP_SWARMS_MAX + 1}, {AP_SECTION_AGENTS, 0},        {AP_SECTION_AGENTS, 7},
                {AP_SECTION_CAPABILITIES, 0},  {AP_SECTION_CAPABILITIES, 3},  {AP_SECTION_CAPABILITIES, 15},
                {AP_SECTION_CAPABILITIES, 65536}};
     struct ap_header *h = client->seg->header;

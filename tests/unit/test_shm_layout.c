@@ -82,7 +82,7 @@ Test(shm_layout, numbers_that_cannot_be)
     cr_expect_str_eq(refused(G(.lanes = 16383)), "lanes: 16383 is out of range; allowed: 1 to 16382");
     cr_expect_str_eq(refused(G(.tasks = 63)), "tasks: 63 is out of range; allowed: 64 to 4194304");
     cr_expect_str_eq(refused(G(.tasks = 4194305)), "tasks: 4194305 is out of range; allowed: 64 to 4194304");
-    cr_expect_str_eq(refused(G(.queues = 4097)), "queues: 4097 is out of range; allowed: 1 to 4096");
+    cr_expect_str_eq(refused(G(.queues = 16384)), "queues: 16384 is out of range; allowed: 1 to 16383");
     cr_expect_str_eq(refused(G(.queue_depth = 1)), "queue_depth: 1 is out of range; allowed: 2 to 65536");
     cr_expect_str_eq(refused(G(.queue_depth = 3)), "queue_depth: 3 is not a power of two; for example 4 would be");
     cr_expect_str_eq(refused(G(.queue_depth = 1000)), "queue_depth: 1000 is not a power of two; for example 1024 would be");
