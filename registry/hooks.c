@@ -21,13 +21,29 @@ static void close_queues(struct ap_segment *seg, uint32_t swarm, uint64_t seen)
     }
 }
 
-void ap_swarm_end(struct ap_segment *seg, uint32_t swarm, uint64_t life)
+/* The queues of all registrations of a dead lane, which may be thousands, in one look at each. A queue that is closed here was OPEN
+ * with that life from before its record was read: so the record, and the swarm's life, are those of its registration. */
+static void close_queues_of_lane(struct ap_segment *seg, uint32_t lane, uint64_t beside)
+{
+    for (uint32_t q = 0; q < seg->geometry.queues; q++) {
+        uint64_t life = ap_load_acquire(&ap_queue_at(seg, q)->life), of;
+        const struct ap_swarm *s;
+
+        if (AP_QUEUE_STATE(life) != AP_QUEUE_OPEN) continue;
+        s = ap_swarm_at(seg, ap_load_relaxed(&ap_agent_at(seg, q)->swarm));
+        of = s != NULL ? ap_load_acquire(&s->life) : 0; /* REG-A1 pairs REG-R1 */
+        if (AP_SWARM_STATE(of) == AP_SWARM_LIVE && AP_SWARM_LANE(of) == lane && ap_lane_still(seg, lane, beside))
+            ap_queue_close(seg, q, life);
+    }
+}
+
+/* Its queues are closed. */
+static void record_end(struct ap_segment *seg, uint32_t swarm, uint64_t life)
 {
     struct ap_swarm *s = ap_swarm_at(seg, swarm);
     uint32_t state = AP_SWARM_STATE(life), lane = AP_SWARM_LANE(life), next = AP_SWARM_DOWN;
 
     if (s == NULL || (state != AP_SWARM_LIVE && state != AP_SWARM_CLAIMED)) return;
-    if (state == AP_SWARM_LIVE) close_queues(seg, swarm, life);
     ap_instance_tell(seg, swarm);
     /* REG-A3 pairs REG-R3: without a key it has no names yet. */
     if (state == AP_SWARM_CLAIMED && ap_load_acquire(&s->key) == 0) next = AP_SWARM_FREE;
@@ -36,12 +52,23 @@ void ap_swarm_end(struct ap_segment *seg, uint32_t swarm, uint64_t life)
     ap_event_log(seg, AP_EVENT_SWARM_DIED, lane, swarm, lane);
 }
 
+void ap_swarm_end(struct ap_segment *seg, uint32_t swarm, uint64_t life)
+{
+    if (AP_SWARM_STATE(life) == AP_SWARM_LIVE) close_queues(seg, swarm, life);
+    record_end(seg, swarm, life);
+}
+
 void ap_swarms_end(struct ap_segment *seg, uint32_t lane, uint64_t beside)
 {
+    bool closed = false;
+
     for (uint32_t i = 0; i < seg->sections[AP_SECTION_SWARMS].count; i++) {
         uint64_t life = ap_load_acquire(&ap_swarm_at(seg, i)->life); /* REG-A1 pairs REG-R1 */
 
-        if (AP_SWARM_LANE(life) == lane && ap_lane_still(seg, lane, beside)) ap_swarm_end(seg, i, life);
+        if (AP_SWARM_LANE(life) != lane || !ap_lane_still(seg, lane, beside)) continue;
+        if (!closed) close_queues_of_lane(seg, lane, beside);
+        closed = true; /* a dead lane opens none any more */
+        record_end(seg, i, life);
     }
 }
 

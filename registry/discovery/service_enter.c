@@ -58,6 +58,24 @@ static bool task_uses(const struct ap_segment *seg, uint32_t service)
     return false;
 }
 
+/* The services of all records, a bit each: of thousands of names that are in use most are found so, in one look at the records. */
+struct services_used {
+    uint64_t bits[(AP_SERVICES_MAX + 63) / 64];
+};
+
+static void swarms_use(const struct ap_segment *seg, struct services_used *ret)
+{
+    memset(ret, 0, sizeof *ret);
+    for (uint32_t i = 0; i < seg->sections[AP_SECTION_SWARMS].count; i++) {
+        const struct ap_swarm *s = ap_swarm_at(seg, i);
+        uint64_t life = ap_load_acquire(&s->life); /* REG-A1 pairs REG-R1 */
+        uint32_t service = ap_load_relaxed(&s->service);
+
+        if (AP_SWARM_STATE(life) != AP_SWARM_FREE && service < AP_SERVICES_MAX)
+            ret->bits[service / 64] |= UINT64_C(1) << service % 64;
+    }
+}
+
 /* Members first: what they leave behind, tasks and tickets, was there before they went. */
 static bool enter_used(const struct ap_segment *seg, uint32_t service, const char *name)
 {
@@ -172,6 +190,7 @@ static uint64_t lives(const struct ap_segment *seg)
 static int enter_any(struct ap_segment *seg, uint32_t lane, const char *name)
 {
     uint64_t key = ap_hash(name, strlen(name));
+    struct services_used used;
     int r;
 
     if (look_at_others(seg, ap_service_count(seg), key, name) != 0) return -1; /* a row of the name is there, or was settled */
@@ -182,8 +201,9 @@ static int enter_any(struct ap_segment *seg, uint32_t lane, const char *name)
         if (r >= 0 || ap_service_find(seg, name) >= 0) return r;
     }
     do {
+        swarms_use(seg, &used);
         for (uint32_t i = 0; i < ap_service_count(seg); i++)
-            if (reclaim(seg, i)) return enter(seg, lane, i, name);
+            if ((used.bits[i / 64] >> i % 64 & 1) == 0 && reclaim(seg, i)) return enter(seg, lane, i, name);
     } while (ap_swarm_forget(seg, lane));
     return -1;
 }

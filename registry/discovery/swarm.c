@@ -344,7 +344,8 @@ static bool queue_search(struct plan *p, size_t i, bool *ret_busy)
     struct ap_agent_registration *a = &p->r->agents[i];
     struct ap_segment *seg = p->seg;
 
-    for (int pass = OWN_QUEUED; pass <= REUSABLE; pass++) {
+    /* One that is new has none of its own. */
+    for (int pass = p->adopted ? OWN_QUEUED : UNUSED; pass <= REUSABLE; pass++) {
         for (uint32_t q = 0; q < seg->geometry.queues; q++) {
             uint64_t life = ap_load_acquire(&ap_queue_at(seg, q)->life);
 
