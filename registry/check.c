@@ -106,29 +106,48 @@ static void capability_flag(struct ap_look *look, uint64_t key, const uint8_t *a
     ap_look_found(look, AP_CORRUPT, at, flag, "D2", "%s is %u%s", what, flag, key != 0 ? "" : " of no capability");
 }
 
-static void look_capability(struct ap_look *look)
+/* All bits of its providers, and the groups of words that are used. */
+static uint64_t capability_bits(struct ap_look *look, const struct ap_capability *c)
 {
-    struct ap_capability *c = ap_capability_at(look->seg, look->index);
-    const char *name = ap_capability_text(look->seg, c);
-    uint32_t queues = look->seg->geometry.queues, words = ap_provider_words(queues);
-    uint64_t key = ap_look_64(look, &c->key), any = 0, used = sizeof *c + 8ull * words + APIARY_CAPABILITY_MAX + 1;
+    uint32_t queues = look->seg->geometry.queues, words = ap_provider_words(queues), shift = ap_provider_shift(words);
+    uint64_t any = 0, used = 0, groups = 0;
 
-    names_row(look, &c->key, &c->ready, name, APIARY_CAPABILITY_MAX + 1, "D1");
     for (uint32_t i = 0; i < words; i++) {
-        uint64_t bits = ap_look_64(look, &c->providers[i]);
+        uint64_t bits = ap_look_64(look, &c->providers[i]); /* DISC-A3 pairs DISC-R3: before `used` */
         uint64_t beyond = i + 1 == words && queues % 64 != 0 ? bits >> queues % 64 : 0;
 
         any |= bits;
+        if (bits != 0) groups |= UINT64_C(1) << (i >> shift);
         if (beyond != 0)
             ap_look_found(look, AP_CORRUPT, &c->providers[i], bits, "D2", "providers %016llx; there are %u queues", LONG(bits),
                           queues);
     }
+    if (!ap_provider_grouped(words)) return any;
+    used = ap_look_64(look, &c->providers[words]);
+    if ((groups & ~used) != 0)
+        ap_look_found(look, AP_CORRUPT, &c->providers[words], used ^ groups, "D2",
+                      "used is %016llx; there are providers in %016llx", LONG(used), LONG(groups));
+    groups = (words - 1) >> shift == 63 ? UINT64_MAX : (UINT64_C(2) << ((words - 1) >> shift)) - 1;
+    if ((used & ~groups) != 0)
+        ap_look_found(look, AP_CORRUPT, &c->providers[words], used, "D2", "used is %016llx; there are %u words", LONG(used), words);
+    return any | used;
+}
+
+static void look_capability(struct ap_look *look)
+{
+    struct ap_capability *c = ap_capability_at(look->seg, look->index);
+    const char *name = ap_capability_text(look->seg, c);
+    uint64_t key = ap_look_64(look, &c->key), any, end = sizeof *c + APIARY_CAPABILITY_MAX + 1;
+
+    end += 8ull * ap_provider_words_all(look->seg->geometry.queues);
+    names_row(look, &c->key, &c->ready, name, APIARY_CAPABILITY_MAX + 1, "D1");
+    any = capability_bits(look, c);
     capability_flag(look, key, &c->majors, 1, "majors");
     capability_flag(look, key, &c->rules, 1, "rules");
     capability_flag(look, key, &c->ways, AP_WAYS, "ways");
     if (any != 0 && key == 0)
         ap_look_found(look, AP_CORRUPT, &c->providers[0], any, "D2", "providers of a capability without a name");
-    ap_look_zero(look, (const uint8_t *)c + used, look->seg->sections[AP_SECTION_CAPABILITIES].stride - used, "D1",
+    ap_look_zero(look, (const uint8_t *)c + end, look->seg->sections[AP_SECTION_CAPABILITIES].stride - end, "D1",
                  "behind the name");
 }
 
@@ -495,7 +514,7 @@ const struct ap_part ap_part_agents = {
 
 static uint64_t capabilities_stride(const struct ap_geometry *g)
 {
-    uint64_t used = sizeof(struct ap_capability) + ap_provider_words(g->queues) * 8 + APIARY_CAPABILITY_MAX + 1;
+    uint64_t used = sizeof(struct ap_capability) + ap_provider_words_all(g->queues) * 8 + APIARY_CAPABILITY_MAX + 1;
 
     return (used + AP_LINE - 1) / AP_LINE * AP_LINE;
 }
@@ -503,7 +522,9 @@ static uint64_t capabilities_stride(const struct ap_geometry *g)
 static const struct ap_field capability_fields[] = {
     AP_FIELD(ap_capability, key), AP_FIELD(ap_capability, ready), AP_FIELD(ap_capability, terms),
     AP_FIELD(ap_capability, majors), AP_FIELD(ap_capability, rules), AP_FIELD(ap_capability, ways),
-    AP_FIELD(ap_capability, providers[0]), {NULL, 0, 0},
+    AP_FIELD(ap_capability, providers[0]),
+    {"ap_capability.used", offsetof(struct ap_capability, providers[1]), 8}, /* somewhere behind the first word */
+    {NULL, 0, 0},
 };
 static const struct ap_number capability_numbers[] = {
     {.key = "capabilities", .what = "names of capabilities that were ever offered", .at = AP_REGISTRY_NUMBER_AT(CAPABILITIES),

@@ -86,13 +86,13 @@ static int copy_submit(struct ap_lane_context *c, struct ap_slot *slot, const st
 /* Whether another queue of the worker that has this one may run the task, too. */
 static bool has_another(const struct ap_segment *seg, const struct ap_slot *slot, uint32_t queue, uint32_t lane)
 {
-    const struct ap_capability *row = ap_capability_at(seg, ap_load_relaxed(&slot->capability));
+    uint32_t capability = ap_load_relaxed(&slot->capability);
 
-    for (uint32_t q = 0; row != NULL && q < seg->geometry.queues; q++) {
+    for (int q = -1; (q = ap_capability_next(seg, capability, (uint32_t)(q + 1))) >= 0;) {
         uint64_t life;
 
-        if (q == queue || (ap_load_acquire(&row->providers[q / 64]) >> q % 64 & 1) == 0) continue; /* DISC-A2 pairs DISC-R2 */
-        life = ap_load_acquire(&ap_queue_at(seg, q)->life); /* QUEUE-A4 pairs QUEUE-R4 */
+        if ((uint32_t)q == queue) continue;
+        life = ap_load_acquire(&ap_queue_at(seg, (uint32_t)q)->life); /* QUEUE-A4 pairs QUEUE-R4 */
         if (AP_QUEUE_STATE(life) == AP_QUEUE_OPEN && AP_QUEUE_LANE(life) == lane) return true;
     }
     return false;

@@ -10,7 +10,7 @@
 
 static inline struct ap_names names_of(const struct ap_segment *seg)
 {
-    uint32_t bits = 8 * ap_provider_words(seg->geometry.queues);
+    uint32_t bits = 8 * ap_provider_words_all(seg->geometry.queues);
 
     return (struct ap_names){AP_SECTION_CAPABILITIES, (uint32_t)sizeof(struct ap_capability) + bits, APIARY_CAPABILITY_MAX + 1};
 }
@@ -91,54 +91,6 @@ int apiary_bind(apiary_t *a, const char *capability, apiary_capability_t *ret)
     if (check == 0) return APIARY_ENOCAP;
     *ret = (apiary_capability_t){.check = check, .index = (uint32_t)index};
     return 0;
-}
-
-/* ---- provider bits -------------------------------------------------------------------------------------------- */
-
-static uint64_t *bits_at(const struct ap_segment *seg, uint32_t capability, uint32_t queue)
-{
-    struct ap_capability *row = ap_capability_at(seg, capability);
-
-    return row != NULL && queue < seg->geometry.queues ? &row->providers[queue / 64] : NULL;
-}
-
-void ap_capability_offer(struct ap_segment *seg, uint32_t capability, uint32_t queue)
-{
-    uint64_t *bits = bits_at(seg, capability, queue);
-
-    if (bits != NULL) ap_or_acq_rel(bits, UINT64_C(1) << queue % 64); /* DISC-R2 pairs DISC-A2 */
-}
-
-void ap_capability_withdraw(struct ap_segment *seg, uint32_t capability, uint32_t queue)
-{
-    uint64_t *bits = bits_at(seg, capability, queue), bit = UINT64_C(1) << queue % 64;
-
-    if (bits != NULL && (ap_load_relaxed(bits) & bit) != 0) ap_and_acq_rel(bits, ~bit);
-}
-
-void ap_capability_withdraw_all(struct ap_segment *seg, uint32_t queue)
-{
-    uint64_t count = seg->sections[AP_SECTION_CAPABILITIES].count;
-
-    for (uint64_t i = 0; i < count; i++) ap_capability_withdraw(seg, (uint32_t)i, queue);
-}
-
-int ap_capability_next(const struct ap_segment *seg, uint32_t capability, uint32_t from)
-{
-    const struct ap_capability *row = ap_capability_at(seg, capability);
-    uint32_t queues = seg->geometry.queues;
-    uint64_t bits;
-
-    if (row == NULL || from >= queues) return -1;
-    bits = ap_load_acquire(&row->providers[from / 64]) & UINT64_MAX << from % 64; /* DISC-A2 pairs DISC-R2 */
-    for (uint32_t word = from / 64;;) {
-        if (bits != 0) {
-            uint32_t queue = word * 64 + (uint32_t)__builtin_ctzll(bits);
-            return queue < queues ? (int)queue : -1;
-        }
-        if (++word * 64 >= queues) return -1;
-        bits = ap_load_acquire(&row->providers[word]); /* DISC-A2 pairs DISC-R2 */
-    }
 }
 
 /* ---- apiary_discover ------------------------------------------------------------------------------------------ */
@@ -228,9 +180,10 @@ struct rows {
 static int discover_all(struct ap_segment *seg, struct ap_lane_context *c, const uint64_t *providers, const struct rows *rows)
 {
     apiary_provider_t own = {.struct_size = sizeof own};
+    uint32_t words = ap_provider_words(seg->geometry.queues);
     size_t count = 0;
 
-    for (uint32_t word = 0; word * 64 < seg->geometry.queues; word++) {
+    AP_PROVIDER_WORDS(providers, words, word) {
         uint64_t bits = ap_load_acquire(&providers[word]); /* DISC-A2 pairs DISC-R2 */
 
         for (; bits != 0; bits &= bits - 1) {

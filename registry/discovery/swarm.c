@@ -26,7 +26,7 @@ struct plan {
         uint32_t count;
         uint16_t capabilities[AP_AGENT_CAPABILITIES];
         bool declares[AP_AGENT_CAPABILITIES];
-        bool adopted;
+        bool adopted, open;
         uint64_t terms[AP_AGENT_CAPABILITIES][AP_TERMS];
     } *agents;
 };
@@ -428,10 +428,11 @@ static void agent_declare(const struct plan *p, size_t i)
 static void swarm_publish(const struct plan *p)
 {
     ap_record_state(ap_swarm_at(p->seg, p->swarm), AP_SWARM_LIVE);
-    /* Not those whose worker has died since: their reaper has them. */
-    for (size_t i = 0; i < p->r->agent_count; i++) ap_queue_open(p->seg, p->r->agents[i].queue, p->r->agents[i].lane);
+    /* Not those whose worker has died since: their reaper has them, or somebody else by now, whose record does not say our bits. */
     for (size_t i = 0; i < p->r->agent_count; i++)
-        for (uint32_t c = 0; c < p->agents[i].count; c++)
+        p->agents[i].open = ap_queue_open(p->seg, p->r->agents[i].queue, p->r->agents[i].lane) != 0;
+    for (size_t i = 0; i < p->r->agent_count; i++)
+        for (uint32_t c = 0; c < p->agents[i].count && p->agents[i].open; c++)
             ap_capability_offer(p->seg, p->agents[i].capabilities[c], p->r->agents[i].queue);
     p->r->swarm = p->swarm;
     p->r->service_index = p->service;

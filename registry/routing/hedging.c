@@ -14,17 +14,10 @@
 
 static uint64_t scale_now(const struct ap_segment *seg, uint32_t capability, uint64_t now)
 {
-    const struct ap_capability *row = ap_capability_at(seg, capability);
     uint64_t started = 0;
 
-    for (uint32_t word = 0; row != NULL && word < ap_provider_words(seg->geometry.queues); word++) {
-        uint64_t bits = ap_load_acquire(&row->providers[word]); /* DISC-A2 pairs DISC-R2 */
-
-        for (; bits != 0; bits &= bits - 1) {
-            const struct ap_queue *q = ap_queue_at(seg, word * 64 + (uint32_t)__builtin_ctzll(bits));
-            if (q != NULL) started += ap_load_relaxed(&q->started);
-        }
-    }
+    for (int q = -1; (q = ap_capability_next(seg, capability, (uint32_t)(q + 1))) >= 0;)
+        started += ap_load_relaxed(&ap_queue_at(seg, (uint32_t)q)->started);
     return now / MS * RATE + started * SHARE;
 }
 

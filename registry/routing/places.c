@@ -95,14 +95,12 @@ static bool places_awaited(const struct ap_segment *seg, uint32_t queue)
 /* The consumers of the other queues in which something waits: it may be of the capability. */
 static void places_tell(struct ap_segment *seg, uint32_t capability, uint32_t own)
 {
-    const struct ap_capability *row = ap_capability_at(seg, capability);
-
-    for (uint32_t q = 0; row != NULL && q < seg->geometry.queues; q++) {
+    for (int q = -1; (q = ap_capability_next(seg, capability, (uint32_t)(q + 1))) >= 0;) {
         struct ap_lane *lane;
 
-        if (q == own || (ap_load_acquire(&row->providers[q / 64]) >> q % 64 & 1) == 0) continue;
-        lane = ap_lane_at(seg, AP_QUEUE_LANE(ap_load_acquire(&ap_queue_at(seg, q)->life)));
-        if (lane != NULL && (ap_load_relaxed(&lane->bell) & 1) != 0 && places_awaited(seg, q))
+        if ((uint32_t)q == own) continue;
+        lane = ap_lane_at(seg, AP_QUEUE_LANE(ap_load_acquire(&ap_queue_at(seg, (uint32_t)q)->life)));
+        if (lane != NULL && (ap_load_relaxed(&lane->bell) & 1) != 0 && places_awaited(seg, (uint32_t)q))
             ap_bell_wake(seg->ops, &lane->bell);
     }
 }

@@ -170,21 +170,26 @@ static void consider(struct ap_pick *p, uint32_t queue)
     p->best = c;
 }
 
-/* Round once, beginning behind the last pick, so that equals take turns: the word of the turn comes first and last. Stops when
- * `each` says so. */
-static bool each_provider(struct ap_pick *p, uint32_t turn, bool (*each)(struct ap_pick *p, uint32_t queue))
+/* The queues from..end-1 whose bits are set. */
+AP_ALWAYS_INLINE bool each_between(struct ap_pick *p, uint32_t from, uint32_t end, bool (*each)(struct ap_pick *p, uint32_t queue))
 {
-    uint32_t words = ap_provider_words(p->seg->geometry.queues);
+    uint32_t words = ap_provider_words(p->seg->geometry.queues), word = ap_provider_skip(p->providers, words, from / 64);
 
-    for (uint32_t n = 0, word = turn / 64; n <= words; n++, word = word + 1 < words ? word + 1 : 0) {
+    for (; word < words && word * 64 < end; word = ap_provider_skip(p->providers, words, word + 1)) {
         uint64_t bits = ap_load_acquire(&p->providers[word]); /* DISC-A2 pairs DISC-R2 */
 
-        if (n == 0) bits &= UINT64_MAX << turn % 64;
-        if (n == words) bits &= ~(UINT64_MAX << turn % 64);
+        if (word == from / 64) bits &= UINT64_MAX << from % 64;
+        if (word == end / 64) bits &= ~(UINT64_MAX << end % 64);
         for (; bits != 0; bits &= bits - 1)
             if (!each(p, word * 64 + (uint32_t)__builtin_ctzll(bits))) return false;
     }
     return true;
+}
+
+/* Round once, beginning behind the last pick, so that equals take turns. Stops when `each` says so. */
+static bool each_provider(struct ap_pick *p, uint32_t turn, bool (*each)(struct ap_pick *p, uint32_t queue))
+{
+    return each_between(p, turn, UINT32_MAX, each) && each_between(p, 0, turn, each);
 }
 
 static bool each_considered(struct ap_pick *p, uint32_t queue)
@@ -220,7 +225,7 @@ static uint32_t nth_provider(const struct ap_pick *p, uint32_t n)
 {
     uint32_t words = ap_provider_words(p->seg->geometry.queues);
 
-    for (uint32_t word = 0; word < words; word++) {
+    AP_PROVIDER_WORDS(p->providers, words, word) {
         uint64_t bits = ap_load_acquire(&p->providers[word]); /* DISC-A2 pairs DISC-R2 */
         uint32_t count = (uint32_t)__builtin_popcountll(bits);
 
@@ -238,7 +243,7 @@ static uint32_t providers_count(const struct ap_pick *p)
 {
     uint32_t words = ap_provider_words(p->seg->geometry.queues), count = 0;
 
-    for (uint32_t word = 0; word < words; word++)
+    AP_PROVIDER_WORDS(p->providers, words, word)
         count += (uint32_t)__builtin_popcountll(ap_load_acquire(&p->providers[word])); /* DISC-A2 pairs DISC-R2 */
     return count;
 }
@@ -506,18 +511,21 @@ int ap_route_learn(struct ap_segment *seg, uint32_t capability, uint64_t key, st
 {
     const struct ap_capability *row = ap_capability_at(seg, capability);
     uint64_t flags = row != NULL ? ap_load_relaxed(ap_only_flags(row->providers)) : 0; /* before it is looked what they say */
+    uint32_t words = ap_provider_words(seg->geometry.queues);
     int r = ap_route_keyed(seg, capability, -1, key, balance, AP_NO_QUEUE, ret_queue, ret_life);
+    uint64_t used = r == 0 && ap_provider_grouped(words) ? ap_load_relaxed(&row->providers[words]) : 0;
 
     ap_only_forget(only);
-    if (r < 0 || ap_provider_only(row->providers, ap_provider_words(seg->geometry.queues)) != *ret_queue) return r;
+    if (r < 0 || ap_provider_only(row->providers, words) != *ret_queue) return r;
     if (has_narrows(seg, capability) && only_narrow(seg, capability)) return r;
     if (ap_load_relaxed(&row->terms) != 0 && (ap_limits_any(seg, capability) || ap_bounds_any(seg, capability))) return r;
-    only->second = ap_provider_words(seg->geometry.queues) > 1;
+    only->second = ap_provider_grouped(words) ? words : words > 1;
     for (uint32_t i = 0; i < 2; i++)
         only->expected[i] = i * only->second == *ret_queue / 64 ? UINT64_C(1) << *ret_queue % 64 : 0;
+    if (ap_provider_grouped(words)) only->expected[1] = used;
     only->flags = flags;
     only->queue = *ret_queue;
-    only->words = ap_provider_words(seg->geometry.queues);
+    only->words = words;
     only->life = *ret_life;
     only->at = ap_queue_at(seg, *ret_queue);
     only->lane = ap_lane_at(seg, AP_QUEUE_LANE(*ret_life));

@@ -108,9 +108,9 @@ bool ap_route_stuck(const struct ap_swarm *swarm, uint64_t now);
 struct ap_only {
     const uint64_t *providers; /* of the capability; ap_only_forget: no provider is remembered */
     uint64_t flags;            /* of the capability: the word before its providers */
-    uint64_t expected[2];      /* the first two words of bits: all of them, with 128 queues */
+    uint64_t expected[2];      /* the first two words of bits: all of them, with 128 queues. With more: the first, and `used` */
     uint32_t queue, words;
-    uint64_t second; /* the word that is compared with expected[1]: 1, or 0 where there is only one */
+    uint64_t second; /* the word that is compared with expected[1]: 1, or 0 where there is only one; with more, that of `used` */
     uint64_t life;
     struct ap_queue *at;
     struct ap_lane *lane; /* its consumer's */
@@ -127,19 +127,31 @@ AP_ALWAYS_INLINE const uint64_t *ap_only_flags(const uint64_t *providers)
 /* No provider is remembered: the bits that it looks at then are nobody's, so that each look need not ask first. */
 void ap_only_forget(struct ap_only *o);
 
+/* With more than 128 queues: what differs in the groups that are used. */
+static inline uint64_t ap_only_groups(const struct ap_only *o)
+{
+    uint32_t shift = ap_provider_shift(o->words), own = o->queue / 64;
+    uint64_t differ = 0;
+
+    for (uint64_t used = o->expected[1]; used != 0; used &= used - 1) {
+        uint32_t word = (uint32_t)__builtin_ctzll(used) << shift, end = word + (1u << shift);
+
+        for (; word < end && word < o->words; word++)
+            differ |= ap_load_acquire(&o->providers[word]) ^ (word == own ? UINT64_C(1) << o->queue % 64 : 0); /* DISC-A2 */
+    }
+    return differ;
+}
+
 /* Whether the remembered provider is still the only one. Not of one that is all zeros. */
 AP_ALWAYS_INLINE bool ap_only_still(const struct ap_only *o)
 {
     const uint64_t *providers = o->providers;
-    uint32_t words = o->words;
     uint64_t differ;
 
     differ = ap_load_acquire(&providers[0]) ^ o->expected[0]; /* DISC-A2 pairs DISC-R2 */
     differ |= ap_load_relaxed(ap_only_flags(providers)) ^ o->flags;
     differ |= ap_load_acquire(&providers[o->second]) ^ o->expected[1]; /* DISC-A2 pairs DISC-R2 */
-    for (uint32_t word = 2; __builtin_expect(word < words, 0); word++)
-        differ |= ap_load_acquire(&providers[word]) ^ /* DISC-A2 pairs DISC-R2 */
-                  (word == o->queue / 64 ? UINT64_C(1) << o->queue % 64 : 0);
+    if (__builtin_expect(ap_provider_grouped(o->words), 0)) differ |= ap_only_groups(o);
     return differ == 0;
 }
 

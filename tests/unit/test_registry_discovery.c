@@ -97,6 +97,8 @@ Test(discovery, the_next_provider)
     row = row_of("echo");
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
         memcpy(row->providers, words[i], sizeof words[i]);
+        row->providers[3] = 0; /* which of them are used */
+        for (uint32_t word = 0; word < 3; word++) row->providers[3] |= (uint64_t)(words[i][word] != 0) << word;
         for (uint32_t from = 0; from <= 132; from++) {
             int next = -1;
 
@@ -232,8 +234,8 @@ Test(discovery, the_size_of_a_row)
     static struct ap_section table[AP_SECTIONS_MAX];
     struct ap_geometry g = small;
 
-    for (uint32_t n = 1; n <= 400; n++) { /* at 384 queues a row fills its lines */
-        uint64_t bytes = 16 + 8 * ((n + 63) / 64) + APIARY_CAPABILITY_MAX + 1, lines = 1;
+    for (uint32_t n = 1; n <= 400; n++) { /* at 320 queues a row fills its lines */
+        uint64_t bytes = 16 + 8 * ((n + 63) / 64) + (n > 128 ? 8 : 0) + APIARY_CAPABILITY_MAX + 1, lines = 1;
 
         while (64 * lines < bytes) lines++;
         g.queues = n;
