@@ -8,7 +8,6 @@
 
 #define BATCH 16u
 #define FEW 13u
-#define SERVICES_MAX 4096u /* of any segment */
 
 struct place {
     unsigned segment, count;
@@ -35,8 +34,7 @@ static void shuffle(struct place *p)
     }
 }
 
-/* Thirteen swarms are real; more capabilities and services are entered in the index beside theirs, offered by the same queues: a
- * segment has at most 4,096 queues. */
+/* Thirteen swarms are real; more capabilities and services are entered in the index beside theirs, offered by the same queues. */
 static void fill_up(struct place *p)
 {
     struct ap_segment *seg = p->a->seg;
@@ -46,7 +44,7 @@ static void fill_up(struct place *p)
         char name[48];
         if (i < FEW) continue;
         snprintf(name, sizeof name, "service-%u", i);
-        if (i < SERVICES_MAX / 2) perf_must(ap_service_intern(seg, p->a->anchor->lane.index, name, &service), "service");
+        perf_must(ap_service_intern(seg, p->a->anchor->lane.index, name, &service), "service");
         perf_must(ap_capability_intern(seg, p->names[i], &capability), "capability");
         ap_capability_offer(seg, capability, i % FEW);
     }
@@ -67,7 +65,7 @@ static struct place *case_discover_place_make(unsigned segment, unsigned count)
     for (uint32_t i = 0; i < count; i++)
         snprintf(p->names[i], sizeof p->names[i], "area%u.capability-%u", i % 97, i);
     shuffle(p);
-    perf_segment_make(segment, NULL, count + 64 < SERVICES_MAX ? count + 64 : SERVICES_MAX, capabilities);
+    perf_segment_make(segment, NULL, count + 64, capabilities);
     for (unsigned i = 0; i < FEW; i++) {
         static char services[2][FEW][32];
         static const char *offered[2][FEW][2];
@@ -165,10 +163,7 @@ void perf_case_discover(const struct perf_case *c, struct perf_result *r)
     }
     if (c->number == 13) case_discover_count(r, c->flag != 0 ? PERF_ROUTE : PERF_DISCOVER);
     if (perf_options.pinned) perf_pin(perf_options.client);
-    if (c->number > SERVICES_MAX / 2)
-        perf_result_note(
-            r, "%u capabilities of %u services in name and 13 swarms in life: a segment has at most %u services",
-            c->number, SERVICES_MAX / 2, SERVICES_MAX);
+    if (c->number > FEW) perf_result_note(r, "%u capabilities, as many services in name, and 13 swarms in life", c->number);
     perf_result_note(r, "each sample is the mean of %u lookups, of different names", BATCH);
     perf_blocks(r, all, n);
 }

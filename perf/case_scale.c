@@ -46,8 +46,10 @@ static void case_scale_place_make(struct place *p, unsigned segment, const struc
 /* Submit, claim, complete, collect, discover and route, each once: what they cost must not depend on the size of the tables. */
 static void count_steps(struct perf_result *r)
 {
-    static const struct perf_tables points[] = {
-        {16, 1024, 0}, {1024, 1024, 0}, {16, 1000000 / 64 * 64, 0}, {1024, 1000000 / 64 * 64, 0}};
+    static const struct perf_tables points[] = {{.members = 16, .tasks = 1024},
+                                                {.members = 1024, .tasks = 1024},
+                                                {.members = 16, .tasks = 1000000 / 64 * 64},
+                                                {.members = 1024, .tasks = 1000000 / 64 * 64}};
     double least = 0, most = 0;
 
     for (size_t i = 0; i < sizeof points / sizeof *points; i++) {
@@ -67,6 +69,32 @@ static void count_steps(struct perf_result *r)
     perf_result_row(r, "", most / least, "instructions of a task's steps, most by least");
 }
 
+/* The same with more and more services in the index, and ten entries of each. */
+static void count_services(struct perf_result *r)
+{
+    static const unsigned services[] = {10, 100, 1000, 10000};
+    double least = 0, most = 0;
+
+    for (size_t i = 0; i < sizeof services / sizeof *services; i++) {
+        double all, submit, discover, lines;
+        char why[160];
+        const struct perf_tables t = {.members = 16, .tasks = 1024, .services = services[i]};
+
+        if (!perf_step_count(PERF_STEPS, t, &all, &lines, why, sizeof why) ||
+            !perf_step_count(PERF_SUBMIT, t, &submit, &lines, why, sizeof why) ||
+            !perf_step_count(PERF_DISCOVER, t, &discover, &lines, why, sizeof why)) {
+            perf_result_missing(r, "services", "%s", why);
+            return;
+        }
+        perf_result_row(r, "", all, "instructions of a task's steps: %u services, %u entries", services[i], services[i] * 10);
+        perf_result_row(r, "", submit, "instructions of submit: %u services", services[i]);
+        perf_result_row(r, "", discover, "instructions of discover: %u services", services[i]);
+        if (i == 0 || all < least) least = all;
+        if (all > most) most = all;
+    }
+    perf_result_row(r, "", most / least, "instructions of a task's steps by services, most by least");
+}
+
 /* The least payload pool: what grows is the tables. */
 void perf_case_scale(const struct perf_case *c, struct perf_result *r)
 {
@@ -80,6 +108,7 @@ void perf_case_scale(const struct perf_case *c, struct perf_result *r)
 
     (void)c;
     count_steps(r);
+    count_services(r);
     perf_expect_end(false);
     case_scale_place_make(&places[0], 0, &large, r, "large");
     case_scale_place_make(&places[1], 1, &small, r, "small");

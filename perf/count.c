@@ -138,6 +138,7 @@ static bool run_step(enum perf_step step, unsigned n, struct perf_tables t, stru
     add(&c, "%u", n);
     add(&c, "%u", t.members);
     add(&c, "%u", t.tasks);
+    add(&c, "%u", t.services);
     return run_once(&c, ret, 1, why, size);
 }
 

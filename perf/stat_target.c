@@ -49,6 +49,7 @@ static const struct target targets[] = {
     {"attach", "open and touch", RATIO, 3.0},
     {"idle", "of one processor", ROW, 0.5},
     {"scale", "instructions of a task's steps, most by least", ROW, 1.02},
+    {"scale", "instructions of a task's steps by services, most by least", ROW, 1.1},
     {"memory", "default: segment", ROW, 16777216},
     {"scale", "small", RATIO, 1.2},
 };

@@ -2,6 +2,7 @@
  * for it, and its result stored as a worker stores one; loop, job and agent are left out. */
 #include "perf/step.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -51,6 +52,28 @@ static uint64_t bench_now(void)
     return now += 1000;
 }
 
+#define EACH 10u /* capabilities of a service */
+
+/* The services beside the one that is asked for, as far as a step sees them: their records and queues are not free, and each is a
+ * provider of ten capabilities, of which there are two for each service. They are not registered one by one, which takes long under
+ * valgrind. */
+static void fill_with(struct ap_segment *seg, uint32_t lane, uint32_t services)
+{
+    char name[APIARY_NAME_MAX + 1];
+    uint32_t index;
+
+    for (uint32_t i = 0; i < services; i++) {
+        ap_store_relaxed(&ap_swarm_at(seg, i)->life, AP_SWARM_LIFE(0, lane, AP_SWARM_CLAIMED));
+        ap_store_relaxed(&ap_service_at(seg, i)->life, AP_SERVICE_LIFE(0, lane, AP_SERVICE_FILLING));
+        if (!ap_queue_claim(seg, i, lane)) perf_die("a queue is taken");
+        for (uint32_t k = 0; k < EACH; k++) {
+            snprintf(name, sizeof name, "filler.capability-%u", (i * EACH + k) % (services * 2));
+            perf_must(ap_capability_intern(seg, name, &index), "capability");
+            ap_capability_offer(seg, index, i);
+        }
+    }
+}
+
 struct perf_bench *perf_bench_open(struct perf_tables tables)
 {
     static struct ap_ops ops;
@@ -58,6 +81,7 @@ struct perf_bench *perf_bench_open(struct perf_tables tables)
         .members = tables.members, .lanes = tables.members * 2, .tasks = tables.tasks, .queues = tables.members != 0 ? 16 : 0};
     struct perf_bench *b = calloc(1, sizeof *b);
     static const char *capabilities[] = {PERF_CAPABILITY, NULL};
+    uint32_t capability_rows = tables.services != 0 ? 64 : 0;
     static struct ap_agent_registration agent = {.name = "agent", .capabilities = capabilities};
     static struct ap_swarm_registration swarm = {.service = "perf", .version = "1", .agents = &agent, .agent_count = 1};
 
@@ -65,8 +89,14 @@ struct perf_bench *perf_bench_open(struct perf_tables tables)
     b->option = &perf_options_table[tables.option];
     capabilities[0] = b->option->major ? PERF_CAPABILITY "@1" : PERF_CAPABILITY;
     agent.terms = tables.option != 0 ? &b->option->terms : NULL;
-    perf_segment_make(3, &geometry, 0, 0);
+    if (tables.services != 0) {
+        geometry.queues = AP_REGISTRY_NUMBER(&geometry, SWARMS) = tables.services + 16;
+        geometry.queue_inlets = 1;
+        while (capability_rows < tables.services * 3) capability_rows *= 2;
+    }
+    perf_segment_make(3, &geometry, tables.services != 0 ? tables.services + 16 : 0, capability_rows);
     b->a = perf_attach(3, NULL);
+    fill_with(b->a->seg, b->a->anchor->lane.index, tables.services);
     ops = ap_ops_system;
     ops.now = bench_now;
     b->a->seg->ops = &ops;

@@ -16,6 +16,7 @@ const char *perf_step_function(enum perf_step step, unsigned option);
 struct perf_bench;
 struct perf_tables { /* zeros: the defaults */
     unsigned members, tasks;
+    unsigned services; /* that have registered before the one that is asked for */
     unsigned option; /* number of the setting (option.h) */
 };
 struct perf_bench *perf_bench_open(struct perf_tables tables);
