@@ -35,7 +35,7 @@ __attribute__((format(printf, 4, 5))) static int refuse(int error, char *message
     return error;
 }
 
-static bool name_valid(const char *name)
+bool ap_segment_name_valid(const char *name)
 {
     size_t n = strlen(name);
     return n >= 2 && n < 64 && name[0] == '/' && strchr(name + 1, '/') == NULL && strcmp(name, "/.") != 0 &&
@@ -333,7 +333,7 @@ int ap_segment_create(const struct ap_segment_options *o, const struct ap_parts 
     char path[96], self[64];
     int fd, r;
 
-    if (o->name == NULL || !name_valid(o->name))
+    if (o->name == NULL || !ap_segment_name_valid(o->name))
         return refuse(APIARY_EINVAL, message, size, "segment: '%s' is not a name; it is '/' and 1 to 62 other bytes, no '/'",
                       AP_SHOWN(o->name != NULL ? o->name : "", 64));
     r = ap_geometry_normalise(parts, &g, message, size);
@@ -513,7 +513,7 @@ int ap_segment_attach(const char *name, bool writable, const struct ap_parts *pa
     char path[96];
     int fd, r;
 
-    if (name == NULL || !name_valid(name))
+    if (name == NULL || !ap_segment_name_valid(name))
         return refuse(APIARY_EINVAL, message, size, "segment: '%s' is not a name; it is '/' and 1 to 62 other bytes, no '/'",
                       AP_SHOWN(name != NULL ? name : "", 64));
     snprintf(path, sizeof path, SHM_DIRECTORY "%s", name);
@@ -553,7 +553,7 @@ int ap_segment_attach_fd(int fd, bool writable, const struct ap_parts *parts, ch
 
 int ap_segment_remove(const char *name)
 {
-    if (name == NULL || !name_valid(name)) return APIARY_EINVAL;
+    if (name == NULL || !ap_segment_name_valid(name)) return APIARY_EINVAL;
     if (shm_unlink(name) == 0) return 0;
     return errno == ENOENT ? APIARY_ENOSEG : errno == EACCES || errno == EPERM ? APIARY_EPERM : APIARY_ESYS;
 }
@@ -564,7 +564,7 @@ int ap_segment_remove_own(int fd, const char *name)
     struct stat own, named;
     int r;
 
-    if (name == NULL || !name_valid(name)) return APIARY_EINVAL;
+    if (name == NULL || !ap_segment_name_valid(name)) return APIARY_EINVAL;
     snprintf(path, sizeof path, SHM_DIRECTORY "%s", name);
     if (fstat(fd, &own) < 0) return APIARY_ESYS;
     if (stat(path, &named) < 0 || own.st_ino != named.st_ino || own.st_dev != named.st_dev) return 0;

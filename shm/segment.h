@@ -161,6 +161,8 @@ struct ap_segment_options {
     const gid_t *group;
 };
 
+/* '/' and 1 to 62 other bytes, no '/': what a segment may be called. "/." and "/.." are none. */
+bool ap_segment_name_valid(const char *name);
 /* Makes, fills and names a new segment and maps it. The registry's sections are all zeros. APIARY_EEXIST when the name is
  * taken. */
 AP_MUST_CHECK

@@ -4,39 +4,25 @@
 #include <errno.h>
 #include <pwd.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
-
-#include "core/text.h"
 
 #define SYSTEM_STATE "/var/lib/apiary"
 
-static const char *state_home(void)
+char *tool_state_base(const char *option)
 {
-    const char *home = getenv("HOME");
     const struct passwd *p;
+    char *ret = NULL;
+    int rc = ap_state_base(option, &ret);
 
-    if (home != NULL && *home == '/') return home;
+    if (rc < 0 && option != NULL) return tool_strdup(option); /* relative, and nobody can say to what */
+    if (ret != NULL) return ret;
     p = getpwuid(geteuid());
-    return p != NULL && p->pw_dir != NULL && *p->pw_dir == '/' ? p->pw_dir : NULL;
-}
-
-/* The folder above all segments. */
-static char *state_base(const char *option)
-{
-    const char *service = getenv("STATE_DIRECTORY"), *user = getenv("XDG_STATE_HOME");
-
-    if (option != NULL) return tool_strdup(option);
-    if (service != NULL && *service != '\0' && *service != ':') return tool_format("%.*s", (int)strcspn(service, ":"), service);
-    if (user != NULL && *user == '/') return tool_format("%s/apiary", user); /* a relative one is to be ignored, says XDG */
-    user = state_home();
-    return user != NULL ? tool_format("%s/.local/state/apiary", user) : NULL;
+    return p != NULL && p->pw_dir != NULL && *p->pw_dir == '/' ? tool_format("%s/.local/state/apiary", p->pw_dir) : NULL;
 }
 
 char *tool_state_folder(const char *option, const char *segment)
 {
-    char *base = state_base(option), *ret;
+    char *base = tool_state_base(option), *ret;
 
     if (base == NULL) return NULL;
     ret = tool_format("%s/%s", base, *segment == '/' ? segment + 1 : segment);
@@ -67,27 +53,4 @@ char *tool_state_find(const char *option, const char *segment, const char *file)
     }
     free(other);
     return own;
-}
-
-int tool_state_make(const char *folder, char *why, size_t size)
-{
-    char *path = tool_strdup(folder);
-
-    for (char *c = path + 1; *path != '\0'; c++) {
-        bool end = *c == '\0';
-
-        if (!end && *c != '/') continue;
-        *c = '\0';
-        if (mkdir(path, 0700) != 0 && errno != EEXIST) {
-            ap_format(why, size, "cannot make %s: %s", AP_SHOWN(path, 256), strerror(errno));
-            free(path);
-            return -1;
-        }
-        if (end) break;
-        *c = '/';
-    }
-    free(path);
-    if (access(folder, W_OK | X_OK) == 0) return 0;
-    ap_format(why, size, "cannot write in %s: %s", AP_SHOWN(folder, 256), strerror(errno));
-    return -1;
 }

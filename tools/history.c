@@ -97,7 +97,7 @@ int history_cursor_read(sqlite3 *db, int64_t segment, struct history_cursor *ret
 static bool history_lock(struct history *h, const char *folder)
 {
     struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    char *path = tool_format("%s/events.lock", folder);
+    char *path = tool_format("%s/" HISTORY_LOCK, folder);
 
     h->lock = ap_fd_open(path, O_RDWR | O_CREAT, 0600);
     if (h->lock < 0) ap_format(h->why, sizeof h->why, "cannot make %s: %s", AP_SHOWN(path, 256), strerror(errno));
@@ -106,7 +106,7 @@ static bool history_lock(struct history *h, const char *folder)
     if (fcntl(h->lock, F_OFD_SETLK, &whole) == 0) return true;
     if (errno == EAGAIN || errno == EACCES)
         ap_format(h->why, sizeof h->why, "another apiaryd keeps its events in %s", AP_SHOWN(folder, 256));
-    else ap_format(h->why, sizeof h->why, "cannot lock %s/events.lock: %s", AP_SHOWN(folder, 256), strerror(errno));
+    else ap_format(h->why, sizeof h->why, "cannot lock %s/" HISTORY_LOCK ": %s", AP_SHOWN(folder, 256), strerror(errno));
     return false;
 }
 
@@ -235,7 +235,7 @@ static bool history_open_in(struct history *h, const char *folder, const struct 
     struct stat st;
     int rc;
 
-    if (tool_state_make(folder, h->why, sizeof h->why) != 0 || !history_lock(h, folder)) return false;
+    if (ap_state_make(folder, h->why, sizeof h->why) != 0 || !history_lock(h, folder)) return false;
     rc = history_open_file(h);
     if (rc == SQLITE_OK) rc = history_find_segment(h, seg);
     if (rc == SQLITE_CORRUPT || rc == SQLITE_NOTADB) {

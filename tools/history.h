@@ -28,6 +28,7 @@
 #include "tools/common_event.h"
 
 #define HISTORY_FILE "events.db"
+#define HISTORY_LOCK "events.lock"
 #define HISTORY_LAYOUT 1 /* PRAGMA user_version */
 #define HISTORY_IDENTITY 96u
 #define HISTORY_WHY 512u

@@ -25,6 +25,7 @@ struct ap_queen {
     struct ap_segment *seg;
     char *service; /* copied from the description, as the next one */
     char *texts[5]; /* instance, version, health and metrics endpoint, tags */
+    char *folder;   /* for the files of her agents, which need not be there (folder.c); NULL: nothing names a state directory */
     uint32_t service_index;
     void (*log)(void *user, int level, const char *line);
     void *log_user;
@@ -76,6 +77,9 @@ void ap_queen_terms(struct ap_swarm_registration *r, const apiary_swarm_descript
 AP_MUST_CHECK int ap_queen_make(struct apiary *a, const apiary_swarm_description_t *d, const struct ap_queen_given *given,
                                 char *message, size_t size, struct ap_queen **ret);
 void ap_queen_free(struct ap_queen *q);
+
+/* folder.c: where the folder for the files of her agents is. To be freed; NULL: nothing names a state directory. */
+AP_MUST_CHECK int ap_queen_folder(const struct ap_queen *q, const char *state_directory, char **ret);
 
 /* Wakes the control thread. */
 void ap_queen_news(struct ap_queen *q);

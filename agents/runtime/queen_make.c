@@ -283,7 +283,8 @@ static int make(struct apiary *a, const apiary_swarm_description_t *d, const str
     } else {
         failed = true;
     }
-    r = failed ? APIARY_ENOBLOCK : configure_agents(q, d, given, message, size);
+    r = failed ? APIARY_ENOBLOCK : ap_queen_folder(q, d->state_directory, &q->folder);
+    if (r == 0) r = configure_agents(q, d, given, message, size);
     if (r == 0) r = ap_service_intern(q->seg, a->anchor->lane.index, d->service, &q->service_index);
     if (r < 0) {
         ap_queen_free(q);
@@ -329,6 +330,7 @@ void ap_queen_free(struct ap_queen *q)
     free(q->terms);
     free(q->rules);
     free(q->service);
+    free(q->folder);
     ap_handle_close(q->handle);
     free(q);
 }

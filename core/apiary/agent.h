@@ -100,6 +100,16 @@ APIARY_API int64_t apiary_local_get(apiary_agent_t *agent, const char *key, void
 APIARY_API int apiary_local_delete(apiary_agent_t *agent, const char *key);
 APIARY_API int apiary_local_incr(apiary_agent_t *agent, const char *key, int64_t by, int64_t *ret);
 
+/* The folder for the files of the agent's service, in the state directory, by segment and service. Any thread of the agent's.
+ * 1 It is made when it is asked for first, for the queen's user alone (mode 0700). The path is absolute.
+ * 2 All agents of the service have it in common, in each instance on this host. An agent that wants a place of its own takes a
+ *   folder of its name in it. A file that several may write is to be whole at each moment, whoever else writes and whoever is
+ *   killed: written under a name of its own, then renamed; or a database.
+ * 3 It outlives all processes and the segment. The next segment of that name has it, another one does not.
+ * 4 APIARY_ESYS: there is none, since nothing names a state directory, it cannot be written in, or the folder is not the queen's
+ *   user's alone to write. The log says which. Asked for again, it is looked for again. */
+APIARY_API int apiary_agent_folder(apiary_agent_t *agent, const char **ret);
+
 /* The job in hand; any thread of the agent's may call these.
  * 1 The body is in the segment: read it in place, trust nothing in it, and copy a value before checking it.
  * 2 A handle is valid until its job is finished, and never becomes another job's. After that, data, agent and user are NULL, the

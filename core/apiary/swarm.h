@@ -57,6 +57,9 @@ typedef struct apiary_swarm_description {
     uint64_t health_check_interval, health_check_timeout;
     uint32_t unhealthy_after, healthy_after;
     const char *tags; /* words by which it is found, with a space between (<apiary/discovery.h>); NULL: none */
+    /* The state directory, in which agents have their files (apiary_agent_folder), as --state of `apiary queen`. NULL: the first of
+     * $STATE_DIRECTORY, else $XDG_STATE_HOME/apiary, else $HOME/.local/state/apiary. Copied. */
+    const char *state_directory;
 } apiary_swarm_description_t;
 
 /* Starts a queen. Blocks until all agents are created.

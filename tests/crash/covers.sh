@@ -75,7 +75,7 @@ LINES
 reads="instances memory_open memory_close memory_scan memory_stats bind option_set option_name option_what refusal discover key progress dead_next dead_body fetch swarm_status segment_fd version strerror error_name advice retry_after job_agent job_attempt
     job_caller job_cancelled
     job_capability job_data job_deadline job_user job_set_user job_task job_trace trace_parse trace_format
-    kind kinds agent_alloc agent_allocated agent_free agent_handle
+    kind kinds agent_alloc agent_allocated agent_folder agent_free agent_handle
     job_retry job_part_ready agent_limit agent_list agent_log agent_log_text agent_name agent_number agent_plugin agent_resize agent_service
     agent_text claim_check claim_stats claim_service_key local_get watch_close watch_fd watch_timer"
 

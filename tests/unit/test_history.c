@@ -455,9 +455,9 @@ Test(history, the_state_directory)
     found = tool_state_find(NULL, "/seg", HISTORY_FILE);
     cr_expect_str_eq(found, deep);
     free(found);
-    cr_expect_eq(tool_state_make(deep, why, sizeof why), 0, "%s", why);
-    cr_expect_eq(tool_state_make(deep, why, sizeof why), 0, "%s", why);
-    cr_expect_eq(tool_state_make("/dev/null/apiary/seg", why, sizeof why), -1);
+    cr_expect_eq(ap_state_make(deep, why, sizeof why), 0, "%s", why);
+    cr_expect_eq(ap_state_make(deep, why, sizeof why), 0, "%s", why);
+    cr_expect_eq(ap_state_make("/dev/null/apiary/seg", why, sizeof why), APIARY_ESYS);
     cr_expect_str_eq(why, "cannot make /dev/null/apiary: Not a directory");
     cr_expect_null(history_open("/dev/null/x", client->seg, &wide, why));
     cr_expect_str_eq(why, "cannot make /dev/null/x: Not a directory");

@@ -401,7 +401,7 @@ static void done(void *user, const apiary_result_t *result)
 
 static void agent_gone(apiary_agent_t *agent)
 {
-    const char *const *list = NULL;
+    const char *const *list = NULL, *folder = NULL;
     apiary_watch_t *watch = NULL;
     int64_t number = 0;
     char text[8];
@@ -415,6 +415,8 @@ static void agent_gone(apiary_agent_t *agent)
     GONE_SILENT(apiary_agent_log, (agent, 3, "from %s", "nowhere"));
     GONE_SILENT(apiary_agent_log_text, (agent, 3, "from nowhere", 12));
     GONE(apiary_agent_limit, (agent, 5), APIARY_ESTALE);
+    GONE(apiary_agent_folder, (agent, &folder), APIARY_ESTALE);
+    cr_expect_null(folder);
     GONE_NULL(apiary_agent_alloc, (agent, 10));
     GONE_NULL(apiary_agent_resize, (agent, NULL, 10));
     GONE_SILENT(apiary_agent_free, (agent, text));
