@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "agents/kinds/support.h"
@@ -91,22 +92,72 @@ static json_t *read_manifest(struct backup *b, const char *folder, int *error)
     return manifest;
 }
 
+static int remove_one(void *count, int root, const char *path, uint64_t size)
+{
+    (void)size;
+    int error = ap_file_remove(root, path);
+    if (error == 0) ++*(json_int_t *)count;
+    return error == -ENOENT ? 0 : error;
+}
+
+/* Only one at a time makes or deletes a backup, of all agents and instances; the kernel ends that at their death. The folder of
+ * the backup, to be given back; -EWOULDBLOCK: another one is at it. */
+static int backup_hold(struct backup *b, const char *folder, bool make)
+{
+    int fd = ap_directory_sub(b->root, folder, make);
+    if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) == 0) return fd;
+    int error = errno;
+    close(fd);
+    return -error;
+}
+
+/* A child that another thread has just forked may have the descriptor for a moment longer. */
+static void backup_let_go(int fd)
+{
+    if (fd < 0) return;
+    flock(fd, LOCK_UN);
+    close(fd);
+}
+
+static void fail_backup(apiary_job_t *job, const char *what, const char *name, int error)
+{
+    if (error == -EWOULDBLOCK)
+        apiary_job_fail(job, AP_CODE_CONFLICT, "the backup \"%s\" is being made or deleted at this moment", name);
+    else
+        apiary_job_fail(job, error == -ENOSPC || error == -EDQUOT ? AP_CODE_FULL : AP_CODE_INTERNAL, "%s \"%s\": %s", what, name,
+                        strerror(error < 0 ? -error : ENOMEM));
+}
+
+/* Leftovers of one that died in the middle are no part of it. */
+static json_t *make_backup(struct backup *b, const char *name, const char *folder, int *error)
+{
+    json_int_t left = 0;
+    *error = ap_directory_walk(b->root, folder, remove_one, &left);
+    return *error == 0 ? copy_tree(b, name, "", folder, error) : NULL;
+}
+
 static void create_backup(struct backup *b, apiary_job_t *job, const char *name, const char *folder)
 {
     char path[AP_PATH_MOST];
-    int error;
+    int held = backup_hold(b, folder, true), error;
+    if (held < 0) {
+        fail_backup(job, "backup", name, held);
+        return;
+    }
     json_t *there = read_manifest(b, folder, &error);
     if (there || error != -ENOENT) {
+        backup_let_go(held);
         json_decref(there);
         apiary_job_fail(job, AP_CODE_CONFLICT, "the backup \"%s\" is there already; delete it first", name);
         return;
     }
-    json_t *manifest = copy_tree(b, name, "", folder, &error);
+    json_t *manifest = make_backup(b, name, folder, &error);
     char *text = manifest ? ap_json_text(manifest) : NULL;
     if (text) error = backup_join(path, folder, "manifest");
     if (text && error == 0) error = ap_file_write(b->root, path, text, strlen(text));
+    backup_let_go(held);
     if (error < 0 || !text)
-        apiary_job_fail(job, AP_CODE_INTERNAL, "backup \"%s\": %s", name, strerror(error < 0 ? -error : ENOMEM));
+        fail_backup(job, "backup", name, error);
     else
         apiary_job_reply(job, text, strlen(text));
     free(text);
@@ -142,24 +193,18 @@ static void check_backup(struct backup *b, apiary_job_t *job, const char *name, 
     json_decref(found);
 }
 
-static int remove_one(void *count, int root, const char *path, uint64_t size)
-{
-    (void)size;
-    int error = ap_file_remove(root, path);
-    if (error == 0) ++*(json_int_t *)count;
-    return error == -ENOENT ? 0 : error;
-}
-
-static void delete_backup(struct backup *b, apiary_job_t *job, const char *folder)
+static void delete_backup(struct backup *b, apiary_job_t *job, const char *name, const char *folder)
 {
     char path[AP_PATH_MOST];
     json_int_t count = 0;
-    int error = backup_join(path, folder, "manifest");
+    int held = backup_hold(b, folder, false), error = held == -ENOENT || held >= 0 ? 0 : held;
+    if (error == 0) error = backup_join(path, folder, "manifest");
     if (error == 0) error = ap_file_remove(b->root, path); /* first: what is left is no backup any more */
     if (error == 0 || error == -ENOENT)                    /* or one that was never completed */
         error = ap_directory_walk(b->root, folder, remove_one, &count);
+    backup_let_go(held);
     if (error < 0)
-        apiary_job_fail(job, AP_CODE_INTERNAL, "%s: %s", folder, strerror(-error));
+        fail_backup(job, "deleting", name, error);
     else
         ap_answer(job, "{s:I}", "deleted", count);
 }
@@ -197,7 +242,7 @@ static void backup_run(void *state, apiary_job_t *job, const json_t *request)
     else if (strcmp(op, "verify") == 0 || strcmp(op, "restore") == 0)
         check_backup(b, job, name, folder, op[0] == 'r');
     else if (strcmp(op, "delete") == 0)
-        delete_backup(b, job, folder);
+        delete_backup(b, job, name, folder);
     else
         apiary_job_fail(job, AP_CODE_BAD_REQUEST, "\"op\" is \"%s\"; create, verify, restore, delete, list are allowed",
                         op);

@@ -67,25 +67,14 @@ static int make_private(apiary_agent_t *agent, const char *path)
 
 int ap_directory_open(apiary_agent_t *agent)
 {
-    const char *given = apiary_agent_text(agent, "directory", NULL), *run = getenv("XDG_RUNTIME_DIR");
-    char base[AP_PATH_MOST], path[AP_PATH_MOST + APIARY_NAME_MAX + 2];
-    if (given) {
-        if (given[0] == '/') return make_private(agent, given);
-        apiary_agent_log(agent, 3, "directory \"%s\" is not absolute", given);
-        return -EINVAL;
+    const char *path = apiary_agent_text(agent, "directory", NULL);
+    if (!path) {
+        int error = apiary_agent_folder(agent, &path);
+        return error < 0 ? error : make_private(agent, path);
     }
-    int n = run && run[0] == '/' && access(run, W_OK) == 0
-                ? snprintf(base, sizeof base, "%s/apiary", run)
-                : snprintf(base, sizeof base, "/tmp/apiary-%u", (unsigned)geteuid());
-    if (n < 0 || (size_t)n >= sizeof base) {
-        apiary_agent_log(agent, 3, "directory: XDG_RUNTIME_DIR has more than %d bytes; name a directory", AP_PATH_MOST - 8);
-        return -ENAMETOOLONG;
-    }
-    int fd = make_private(agent, base);
-    if (fd < 0) return fd;
-    close(fd);
-    snprintf(path, sizeof path, "%s/%s", base, apiary_agent_service(agent));
-    return make_private(agent, path);
+    if (path[0] == '/') return make_private(agent, path);
+    apiary_agent_log(agent, 3, "directory \"%s\" is not absolute", path);
+    return -EINVAL;
 }
 
 int ap_directory_error(int error)

@@ -3,6 +3,7 @@
  * Paths are 1 to 8 parts joined by '/', each 1 to 100 bytes of [A-Za-z0-9._-] and not beginning with a dot (so "..", hidden
  * and unfinished files cannot be named). Folders are opened part by part and never through a symbolic link; only regular
  * files are read or replaced. A write is complete or did not happen: unfinished file, fsync, rename, fsync of the folder.
+ * So several agents, of several instances too, may have one folder: of two that write a file, one is the last.
  * Functions return 0 (or a descriptor) or a negative errno.
  */
 #ifndef AP_STORAGE_DIRECTORY_H
@@ -13,7 +14,7 @@
 #define AP_PATH_DEPTH 8
 #define AP_PATH_MOST 512
 
-/* The agent's folder: `directory` of its configuration, or $XDG_RUNTIME_DIR/apiary/SERVICE, or /tmp/apiary-UID/SERVICE; made
+/* The agent's folder: `directory` of its configuration, else that of its service in the state directory (apiary_agent_folder); made
  * with mode 0700 when missing. A folder that others own or may write is refused, and the log says why. Returns a descriptor. */
 int ap_directory_open(apiary_agent_t *agent);
 /* The error that an agent's create returns for such an errno: APIARY_ECONFIG; or APIARY_ESYS when the machine is short of a

@@ -7,6 +7,7 @@
  *   data_consistency  {} -> {"checked":N,"damaged":[keys],"consistent":true}   every record against its stored checksum
  *   file_management   {"op":"write","path":P,"text":T} | {"op":"read"|"stat"|"delete","path":P} |
  *                     {"op":"rename","path":P,"to":P} | {"op":"list","path":P or absent}
+ * All instances of a service have the folder in common: what one has written another one reads.
  * A record is the file records/KEY: the SHA-256 of its JSON text, a line feed, the text. Files are under files/.
  * Writes are synced before they are answered, by the worker itself: give the agent a worker of its own on a slow disk.
  */
@@ -30,8 +31,13 @@ struct files {
     apiary_agent_t *agent;
     int root;
     size_t max_file;
-    uint64_t quota, used; /* used: counted at start, and kept by what this agent writes and removes */
+    uint64_t quota, used; /* used: as counted last, and by what this agent has written and removed since */
+    uint64_t written;     /* since it was counted */
 };
+
+/* The folder's files are those of other instances, too, and of backups. So they are counted anew before a write is refused, and
+ * when a part of the quota was written since: n instances together go beyond it by n - 1 such parts and files at most. */
+#define QUOTA_PARTS 16
 
 static void fail_errno(apiary_job_t *job, const char *what, const char *path, int error)
 {
@@ -71,24 +77,56 @@ static uint64_t files_size_of(const struct files *f, const char *path)
     return size;
 }
 
+static int add_size(void *sum, int root, const char *path, uint64_t size)
+{
+    (void)root;
+    (void)path;
+    *(uint64_t *)sum += size;
+    return 0;
+}
+
+static int count_used(struct files *f)
+{
+    uint64_t used = 0;
+    int error = ap_directory_walk(f->root, "", add_size, &used);
+    if (error < 0) return error;
+    f->used = used;
+    f->written = 0;
+    return 0;
+}
+
+/* false: the job is failed. */
+static bool quota_has(struct files *f, apiary_job_t *job, const char *path, uint64_t size)
+{
+    for (int counted = 0; counted < 2; counted++) {
+        uint64_t before = files_size_of(f, path), others = f->used > before ? f->used - before : 0;
+        bool fits = size <= f->quota && others <= f->quota - size;
+        if (fits && (counted > 0 || f->written + size <= f->quota / QUOTA_PARTS)) return true;
+        int error = counted == 0 ? count_used(f) : 0;
+        if (error == 0) continue;
+        fail_errno(job, "count", path, error);
+        return false;
+    }
+    apiary_job_fail(job, AP_CODE_FULL, "the quota of %llu bytes is used up", (unsigned long long)f->quota);
+    return false;
+}
+
 /* false: the job is failed. */
 static bool store(struct files *f, apiary_job_t *job, const char *path, const void *data, size_t size)
 {
-    uint64_t before = files_size_of(f, path), others = f->used > before ? f->used - before : 0;
     if (size > f->max_file) {
         apiary_job_fail(job, AP_CODE_TOO_LARGE, "%zu bytes; max_file allows %zu", size, f->max_file);
         return false;
     }
-    if (others + size > f->quota) {
-        apiary_job_fail(job, AP_CODE_FULL, "the quota of %llu bytes is used up", (unsigned long long)f->quota);
-        return false;
-    }
+    if (!quota_has(f, job, path, size)) return false;
+    uint64_t before = files_size_of(f, path);
     int error = ap_file_write(f->root, path, data, size);
     if (error < 0) {
         fail_errno(job, "write", path, error);
         return false;
     }
-    f->used = others + size;
+    f->used = (f->used > before ? f->used - before : 0) + size;
+    f->written += size;
     return true;
 }
 
@@ -341,14 +379,6 @@ static void files_handle(void *state, apiary_job_t *job)
     ap_dispatch(functions, state, job);
 }
 
-static int add_size(void *sum, int root, const char *path, uint64_t size)
-{
-    (void)root;
-    (void)path;
-    *(uint64_t *)sum += size;
-    return 0;
-}
-
 static int files_create(apiary_agent_t *agent, void **state)
 {
     struct files *f = apiary_agent_alloc(agent, sizeof *f);
@@ -357,7 +387,7 @@ static int files_create(apiary_agent_t *agent, void **state)
     f->max_file = (size_t)apiary_agent_number(agent, "max_file", 1024 * 1024);
     f->quota = (uint64_t)apiary_agent_number(agent, "quota", 64 * 1024 * 1024);
     int error = f->root;
-    if (error >= 0) error = ap_directory_walk(f->root, "", add_size, &f->used);
+    if (error >= 0) error = count_used(f);
     if (error < 0) {
         if (f->root >= 0) {
             apiary_agent_log(agent, 3, "directory: its files cannot be counted: %s", strerror(-error));
@@ -378,9 +408,9 @@ static void files_destroy(void *state)
 }
 
 static const apiary_agent_key_t keys[] = {
-    {"directory", 'p', 0, "mode 0700 [$XDG_RUNTIME_DIR/apiary/SERVICE or /tmp/apiary-UID/SERVICE]", 0, 0},
+    {"directory", 'p', 0, "mode 0700 [the service's folder in the state directory]", 0, 0},
     {"max_file", 'z', 0, "the largest record or file [1MiB]", 1, 1 << 30},
-    {"quota", 'z', 0, "of everything under the directory [64MiB]", 1, INT64_C(1) << 50},
+    {"quota", 'z', 0, "of everything under the directory, for all instances [64MiB]", 1, INT64_C(1) << 50},
     {.name = NULL},
 };
 

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "core/apiary/agent.h"
 #include "core/apiary/kinds.h"
@@ -35,6 +36,7 @@ struct apiary_agent {
     int watches;
     uint32_t limit, in_hand; /* jobs at once; 0: no limit */
     char log[1024];
+    char folder[512];
 };
 
 struct apiary_job {
@@ -82,6 +84,7 @@ static struct {
     uint64_t retry_after; /* what apiary_refusal says of that; 0: it knows nothing */
     apiary_swarm_status_t rows[4];
     int row_count;
+    const char *state; /* where the folders of services are; NULL: nowhere */
     struct {
         char key[96], value[4096];
         size_t size;
@@ -281,6 +284,18 @@ int apiary_refusal(apiary_t *a, apiary_refusal_t *ret)
 int apiary_agent_limit(apiary_agent_t *a, uint32_t jobs)
 {
     a->limit = jobs < 1 ? 1 : jobs;
+    return 0;
+}
+
+int apiary_agent_folder(apiary_agent_t *a, const char **ret)
+{
+    if (fake.state == NULL) {
+        apiary_agent_log(a, 3, "there is no folder for its files");
+        return APIARY_ESYS;
+    }
+    snprintf(a->folder, sizeof a->folder, "%s/%s", fake.state, a->service);
+    mkdir(a->folder, 0700);
+    *ret = a->folder;
     return 0;
 }
 

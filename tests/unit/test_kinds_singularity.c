@@ -115,8 +115,8 @@ Test(singularity, every_capability_does_what_its_checks_say)
     struct apiary_agent *agents[128];
     size_t count = 0;
     cr_assert_not_null(mkdtemp(folder));
-    setenv("XDG_RUNTIME_DIR", folder, 1);
     fake_open();
+    fake.state = folder;
     for (size_t s = 0; s < d->swarm_count; s++)
         for (size_t a = 0; a < d->swarms[s].agent_count; a++) {
             const struct ap_deployment_agent *agent = &d->swarms[s].agents[a];

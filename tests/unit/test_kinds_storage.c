@@ -1,5 +1,6 @@
 /* tests/unit/test_kinds_storage.c - records, files and backups: what is kept, what is refused, what damage is noticed. */
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -289,23 +290,91 @@ Test(storage, create_refuses_a_folder_that_is_not_safe)
     done();
 }
 
-Test(storage, the_default_folder_is_private)
+Test(storage, files_are_in_the_folder_of_the_service)
 {
-    struct apiary_agent *agent;
+    struct apiary_agent *agents[3];
     struct stat st;
-    char base[] = "/tmp/apiary-test-XXXXXX", path[64], command[64];
+    char base[] = "/tmp/apiary-test-XXXXXX", path[96], command[64];
     cr_assert_not_null(mkdtemp(base));
-    setenv("XDG_RUNTIME_DIR", base, 1);
     umask(0);
     fake_open();
-    cr_assert_eq(fake_create("storage_files", NULL, &agent), 0, "%s", agent->log);
-    snprintf(path, sizeof path, "%s/apiary/test_service", base);
+    cr_assert_eq(fake_create("storage_files", NULL, &agents[0]), APIARY_ESYS);
+    cr_expect_str_eq(agents[0]->log, "there is no folder for its files");
+    fake_destroy(agents[0]);
+    fake.state = base;
+    cr_assert_eq(fake_create("storage_files", NULL, &agents[0]), 0, "%s", agents[0]->log);
+    cr_assert_eq(fake_create("storage_files", NULL, &agents[1]), 0, "%s", agents[1]->log);
+    cr_assert_eq(fake_create("storage_backup", NULL, &agents[2]), 0, "%s", agents[2]->log);
+    snprintf(path, sizeof path, "%s/test_service", base);
     cr_assert_eq(stat(path, &st), 0);
-    cr_assert_eq(st.st_mode & 07777, 0700);
-    fake_destroy(agent);
+    cr_expect_eq(st.st_mode & 07777, 0700);
+    free(fake_call(agents[0], "file_management", "{\"op\":\"write\",\"path\":\"a\",\"text\":\"x\"}"));
+    fake_expect(agents[1], "file_management", "{\"op\":\"read\",\"path\":\"a\"}", "{\"text\":\"x\",\"bytes\":1}");
+    fake_expect_part(agents[2], "backup", "{\"op\":\"create\",\"name\":\"b\"}", "\"files\":1,");
+    for (int i = 0; i < 3; i++) fake_destroy(agents[i]);
+    cr_assert_eq(chmod(path, 0770), 0);
+    cr_assert_eq(fake_create("storage_files", NULL, &agents[0]), APIARY_ECONFIG);
+    cr_expect_not_null(strstr(agents[0]->log, "writable only by that user"), "%s", agents[0]->log);
+    fake_destroy(agents[0]);
     fake_close();
     snprintf(command, sizeof command, "rm -rf '%s'", base);
     cr_assert_eq(system(command), 0);
+}
+
+static char *digits(char *request, size_t size, const char *path, int count)
+{
+    snprintf(request, size, "{\"op\":\"write\",\"path\":\"%s\",\"text\":\"%0*d\"}", path, count, 0);
+    return request;
+}
+
+/* Two instances of a service have one folder: each notices what the other one has written and removed. */
+Test(storage, the_quota_is_of_the_folder)
+{
+    struct apiary_agent *other;
+    char request[512];
+    open_storage(100, 160); /* a part of the quota is 10 bytes */
+    cr_assert_eq(fake_create("storage_files", config, &other), 0, "%s", other->log);
+    free(fake_call(files, "file_management", digits(request, sizeof request, "a", 100)));
+    free(fake_call(other, "file_management", digits(request, sizeof request, "b", 50)));
+    fake_expect_failure(other, "file_management", digits(request, sizeof request, "c", 11), 507, "quota of 160 bytes");
+    fake_expect_failure(files, "file_management", digits(request, sizeof request, "c", 11), 507, "quota of 160 bytes");
+    free(fake_call(files, "file_management", "{\"op\":\"delete\",\"path\":\"a\"}"));
+    /* It has counted 150, and looks again before it refuses. */
+    free(fake_call(other, "file_management", digits(request, sizeof request, "c", 100)));
+    /* And what the other one has written since counts as soon as a part of the quota is written. */
+    free(fake_call(files, "file_management", digits(request, sizeof request, "d", 9)));
+    fake_expect_failure(files, "file_management", digits(request, sizeof request, "e", 2), 507, "quota of 160 bytes");
+    free(fake_call(files, "file_management", digits(request, sizeof request, "e", 1)));
+    /* A backup is in the folder, too. */
+    free(fake_call(files, "file_management", "{\"op\":\"delete\",\"path\":\"c\"}"));
+    free(fake_call(backup, "backup", "{\"op\":\"create\",\"name\":\"x\"}"));
+    fake_expect_failure(other, "file_management", digits(request, sizeof request, "c", 41), 507, "quota of 160 bytes");
+    fake_destroy(other);
+    done();
+}
+
+Test(storage, one_at_a_time_makes_a_backup)
+{
+    open_storage(1 << 20, 1 << 20);
+    free(fake_call(files, "file_management", "{\"op\":\"write\",\"path\":\"a\",\"text\":\"x\"}"));
+    /* Another instance is at it, and has come so far. */
+    char command[512];
+    snprintf(command, sizeof command, "mkdir -p '%s/backups/b/files'", folder);
+    cr_assert_eq(system(command), 0);
+    overwrite("backups/b/files/old", "of a file that is no more");
+    int fd = open(inside("backups/b"), O_RDONLY | O_DIRECTORY);
+    cr_assert_eq(flock(fd, LOCK_EX), 0);
+    fake_expect_failure(backup, "backup", "{\"op\":\"create\",\"name\":\"b\"}", 409, "is being made or deleted");
+    fake_expect_failure(backup, "backup", "{\"op\":\"delete\",\"name\":\"b\"}", 409, "is being made or deleted");
+    cr_expect_eq(access(inside("backups/b/files/old"), F_OK), 0);
+    /* It has died: what it has left is no part of the next one. */
+    close(fd);
+    fake_expect_part(backup, "backup", "{\"op\":\"create\",\"name\":\"b\"}", "\"files\":1,\"bytes\":1,");
+    fake_expect_part(backup, "backup", "{\"op\":\"verify\",\"name\":\"b\"}", "\"intact\":true");
+    fake_expect(backup, "backup", "{\"op\":\"delete\",\"name\":\"b\"}", "{\"deleted\":1}");
+    fake_expect(backup, "backup", "{\"op\":\"delete\",\"name\":\"b\"}", "{\"deleted\":0}");
+    fake_expect(backup, "backup", "{\"op\":\"delete\",\"name\":\"never\"}", "{\"deleted\":0}");
+    done();
 }
 
 Test(query_optimizer, finds_the_cheapest_order)
