@@ -33,7 +33,7 @@ done < <(block sh 1)
 
 # One script of the other blocks, in a tree whose build/release is this build. A line that prints something, or fails, is checked.
 mkdir -p "$work/tree/build" "$work/run" && ln -s "$APIARY_BUILD" "$work/tree/build/release" && ln -s "$APIARY_SOURCE"/{core,tools} "$work/tree" || exit 1
-export XDG_RUNTIME_DIR=$work/run CC=${CC:-cc}
+export XDG_RUNTIME_DIR=$work/run XDG_STATE_HOME=$work/state CC=${CC:-cc}
 cat >"$work/script" <<'END'
 set -u
 cc() { command "$CC" -Wall -Wextra -Werror "$@" || exit 1; }

@@ -14,6 +14,7 @@
 #include "core/atomic.h"
 #include "core/log.h"
 #include "core/writer.h"
+#include "tools/common_state.h"
 
 #define LAST_WORDS UINT64_C(200000000) /* ns, for what the log has not written */
 
@@ -44,6 +45,7 @@ struct described {
     const struct ap_node **configs;
     const struct ap_terms **terms;
     const struct ap_rules **rules;
+    char *state; /* the state directory; NULL: none */
 };
 
 static apiary_swarm_description_t describe_swarm(const struct ap_deployment_swarm *swarm, const char *instance,
@@ -56,6 +58,7 @@ static apiary_swarm_description_t describe_swarm(const struct ap_deployment_swar
                                         .health_endpoint = swarm->health_endpoint,
                                         .metrics_endpoint = swarm->metrics_endpoint,
                                         .tags = swarm->tags,
+                                        .state_directory = described->state,
                                         .workers = swarm->workers,
                                         .max_concurrent_delegations = swarm->max_delegations,
                                         .weight = swarm->weight,
@@ -75,6 +78,7 @@ static void described_free(struct described *d)
     free(d->configs);
     free(d->terms);
     free(d->rules);
+    free(d->state);
 }
 
 /* Every agent with its kind, built in or from a plug-in. */
@@ -145,7 +149,7 @@ static int cli_queen_serve(const struct tool *t, apiary_t *a, const apiary_swarm
 }
 
 struct queen_options {
-    const char *config, *instance, *level, *drain;
+    const char *config, *instance, *level, *drain, *state;
     bool standard_input, changes;
     uint64_t wait; /* for the segment; 0: not at all */
 };
@@ -178,7 +182,7 @@ static int cli_queen_run(const struct tool *t, const char *service, const struct
     int rc = apiary_read_config(t, o->config, o->standard_input, service, &path, &d);
     if (rc != TOOL_OK) return rc;
     const struct ap_deployment_swarm *swarm = ap_deployment_swarm(d, service);
-    struct described described = {.agents = NULL};
+    struct described described = {.state = tool_state_base(o->state)};
     apiary_t *a = NULL;
     rc = swarm == NULL ? tool_fail(t, TOOL_CONFIG, "queen: %s has no service '%s'", path, service)
                        : describe_agents(t, swarm, &described);
@@ -220,6 +224,8 @@ int cmd_queen(struct tool *t, int argc, char **argv)
         {"wait", 'w', "[TIME]", "how long to wait for the segment [not at all; without TIME for ever]", &wait, NULL},
         {"instance", 'i', "NAME", "which instance of the service this is [0]", &o.instance, NULL},
         {"drain", 'd', "TIME", "how long to finish tasks after SIGTERM [10s]", &o.drain, NULL},
+        {"state", 0, "DIR", "agents have their files there [$STATE_DIRECTORY, else $XDG_STATE_HOME/apiary, else "
+                            "~/.local/state/apiary]", &o.state, NULL},
         {"log-level", 'l', "LEVEL", "error, warning, info or debug [info]", &o.level, NULL},
         {.name = NULL},
     };

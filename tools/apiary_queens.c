@@ -26,7 +26,7 @@ static char **queens_arguments(const struct up *up, const char *service)
     snprintf(drain, sizeof drain, "%lluns", (unsigned long long)up->drain);
     const char *const list[] = {"apiary",  "queen",     service,     "--instance", "",        "--stdin",     "--config",
                                 up->path,  "--segment", up->segment, "--drain",    drain,     "--log-level", up->level,
-                                "--wait=10s", "--changes", NULL};
+                                "--wait=10s", "--changes", up->state != NULL ? "--state" : NULL, up->state, NULL};
     char **ret = tool_alloc(sizeof list);
     for (size_t i = 0; list[i] != NULL; i++)
         ret[i] = tool_strdup(list[i]);

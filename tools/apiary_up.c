@@ -406,7 +406,7 @@ int cmd_up(struct tool *t, int argc, char **argv)
         {"wait", 'w', "TIME", "how long the swarms may take to pass [60s]", &wait, NULL},
         {"drain", 'd', "TIME", "how long they may take to finish their tasks at the end [10s]", &drain, NULL},
         {"replace", 'r', NULL, "take the place of the 'apiary up' that runs, once the own swarms pass", NULL, &up.replace},
-        {"state", 0, "DIR", "for apiaryd, which keeps events there [$STATE_DIRECTORY, else $XDG_STATE_HOME/apiary, else "
+        {"state", 0, "DIR", "apiaryd keeps events there, agents their files [$STATE_DIRECTORY, else $XDG_STATE_HOME/apiary, else "
                             "~/.local/state/apiary]", &up.state, NULL},
         {"check-config", 0, NULL, "judge the configuration and leave: 0 when it is right, 2 when not", NULL, &check_only},
         {"instances", 0, "LIST", "with --check-config: other numbers of instances than the text has, such as a=3,b=2", &scales,
