@@ -119,6 +119,8 @@ int64_t view_lane_pid(const struct ap_segment *seg, uint32_t lane);
 uint32_t view_members(const struct ap_segment *seg, int kind, uint32_t except);
 /* pid of the living daemon, 0 when there is none. */
 int64_t view_daemon(const struct ap_segment *seg);
+/* The same, and the namespaces in which it has that pid (struct ap_identity). */
+int64_t view_daemon_of(const struct ap_segment *seg, uint64_t *ret_namespace);
 /* The monitor that has the role of watching all lanes, if it does not watch. False: all is well. */
 struct monitor_view {
     int64_t pid;   /* 0: not known */

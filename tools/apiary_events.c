@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tools/apiary_where.h"
 #include "tools/common_state.h"
 #include "tools/history.h"
 
@@ -26,6 +27,7 @@ struct events {
     uint64_t most; /* the newest so many */
     bool follow;
     char *folder; /* of the history; NULL: there is none */
+    char elsewhere[HISTORY_WHY]; /* why the coordinator's folder is not to be learned; "": it is, or nobody keeps a history now */
     json_t *list; /* NULL: lines */
     struct event_told *fresh; /* what the log has and the history has not */
     size_t fresh_count, fresh_room;
@@ -120,6 +122,12 @@ static uint64_t fresh_limit(struct events *ev)
     return ev->most == UINT64_MAX ? UINT64_MAX : ev->most - ev->fresh_count;
 }
 
+/* The coordinator keeps its events elsewhere. */
+static void tell_elsewhere(const struct events *ev)
+{
+    if (*ev->elsewhere != '\0') tool_warn(ev->t, "where the apiaryd that runs keeps events is not known here: %s", ev->elsewhere);
+}
+
 /* The log is read within the history's moment: nothing is told twice that is kept meanwhile. */
 static uint64_t kept(void *user, const struct history_cursor *at)
 {
@@ -130,6 +138,7 @@ static uint64_t kept(void *user, const struct history_cursor *at)
         begin = event_log_begins(ev->seg, ap_load_acquire(&ev->seg->header->event_next)); /* EVENT-A1 pairs EVENT-R1 */
         if (begin > at->next) tool_warn(ev->t, "%" PRIu64 " events were overwritten before they were kept", begin - at->next);
         fresh_collect(ev, at);
+        if (at->next <= 1) tell_elsewhere(ev); /* nothing of this segment */
     }
     return fresh_limit(ev);
 }
@@ -163,6 +172,7 @@ static int events_collect(struct events *ev, uint64_t *ret_rotated)
         rc = history_read(ev->folder, ev->seg != NULL ? identity : NULL, &ev->wanted, &reader, ret_rotated, why);
     if (rc < 0) tool_warn(ev->t, "%s", why);
     if (rc == 0 && ev->seg != NULL) tell_log_only(ev);
+    if (rc <= 0) tell_elsewhere(ev);
     if (ev->seg != NULL && !ev->looked) fresh_collect(ev, &(struct history_cursor){.next = 1});
     if (rc != 1) (void)fresh_limit(ev);
     for (size_t i = 0; i < ev->fresh_count; i++) {
@@ -270,20 +280,36 @@ static int since_parse(const char *text, uint64_t *ret)
     return APIARY_EINVAL;
 }
 
-/* Without a segment its history is still there; with neither, this says so. */
-static int events_attach(struct events *ev, apiary_t **ret)
+/* Where the living coordinator keeps the history, else where one would be. */
+static void events_find(struct events *ev, const char *state, const apiary_t *a)
 {
-    apiary_attach_options_t options = {.struct_size = sizeof options, .kind = APIARY_TOOL, .read_only = true};
+    if (state == NULL && a != NULL) ev->folder = events_where(a, ev->elsewhere);
+    if (ev->folder == NULL) ev->folder = tool_state_find(state, tool_segment(ev->t, NULL), HISTORY_FILE);
+}
+
+static bool events_kept(const struct events *ev)
+{
     char *path = ev->folder != NULL ? tool_format("%s/%s", ev->folder, HISTORY_FILE) : NULL;
-    bool history = path != NULL && access(path, F_OK) == 0;
-    int rc;
+    bool ret = path != NULL && access(path, F_OK) == 0;
 
     free(path);
-    if (!history || ev->follow) rc = tool_attach(ev->t, tool_segment(ev->t, NULL), true, ret);
-    else if ((rc = apiary_attach(tool_segment(ev->t, NULL), &options, ret)) < 0)
+    return ret;
+}
+
+/* Without a segment its history is still there; with neither, this says so. */
+static int events_attach(struct events *ev, const char *state, apiary_t **ret)
+{
+    apiary_attach_options_t options = {.struct_size = sizeof options, .kind = APIARY_TOOL, .read_only = true};
+    int rc = apiary_attach(tool_segment(ev->t, NULL), &options, ret);
+    bool kept;
+
+    events_find(ev, state, *ret);
+    kept = events_kept(ev) && !ev->follow;
+    if (rc < 0 && kept)
         tool_warn(ev->t, "%s: %s; what is kept is told", tool_segment(ev->t, NULL), apiary_strerror(rc));
+    if (rc < 0 && !kept) rc = tool_attach(ev->t, tool_segment(ev->t, NULL), true, ret); /* which says more */
     if (*ret != NULL) ev->seg = (*ret)->seg;
-    return history && !ev->follow ? TOOL_OK : rc;
+    return kept ? TOOL_OK : rc;
 }
 
 int cmd_events(struct tool *t, int argc, char **argv)
@@ -304,8 +330,8 @@ int cmd_events(struct tool *t, int argc, char **argv)
         {"kind", 0, "KIND", "only those of this kind: swarm-died, say", &ev.wanted.kind, NULL},
         {"last", 'n', "NUMBER", "only the newest so many", &last, NULL},
         {"follow", 'f', NULL, "go on with what comes", NULL, &ev.follow},
-        {"state", 0, "DIR", "apiaryd's folder [$STATE_DIRECTORY, else $XDG_STATE_HOME/apiary, else ~/.local/state/apiary]", &state,
-         NULL},
+        {"state", 0, "DIR", "apiaryd's folder [that of the one that runs, else $STATE_DIRECTORY, else $XDG_STATE_HOME/apiary, else "
+                            "~/.local/state/apiary]", &state, NULL},
         {.name = NULL},
     };
     apiary_t *a = NULL;
@@ -329,8 +355,7 @@ int cmd_events(struct tool *t, int argc, char **argv)
         if (!isdigit((unsigned char)*last) || *end != '\0')
             return tool_usage_error(t, &usage, "--last: '%s' is not a number", last);
     }
-    ev.folder = tool_state_find(state, tool_segment(t, NULL), HISTORY_FILE);
-    rc = events_attach(&ev, &a);
+    rc = events_attach(&ev, state, &a);
     if (rc == TOOL_OK) {
         ev.list = t->json ? json_array() : NULL;
         rc = ev.follow ? events_follow(&ev) : events_list(&ev);

@@ -157,13 +157,21 @@ uint32_t view_members(const struct ap_segment *seg, int kind, uint32_t except)
     return n;
 }
 
-int64_t view_daemon(const struct ap_segment *seg)
+int64_t view_daemon_of(const struct ap_segment *seg, uint64_t *ret_namespace)
 {
     for (uint32_t i = 0; i < seg->geometry.members; i++) {
         struct ap_member m;
-        if (member_alive(seg, i, &m) && m.kind == APIARY_DAEMON) return m.pid;
+        if (!member_alive(seg, i, &m) || m.kind != APIARY_DAEMON) continue;
+        *ret_namespace = m.pid_namespace;
+        return m.pid;
     }
     return 0;
+}
+
+int64_t view_daemon(const struct ap_segment *seg)
+{
+    uint64_t any;
+    return view_daemon_of(seg, &any);
 }
 
 int64_t view_supervisor(const struct ap_segment *seg, uint32_t except)
