@@ -391,9 +391,10 @@ static void supervised_record(struct ap_look *look, const struct ap_supervised *
     const struct ap_supervision *r = (const void *)s->record[turn % 2];
     uint32_t state = ap_look_32(look, &r->state), starts = ap_look_32(look, &r->starts), ends = ap_look_32(look, &r->ends);
     int64_t pid = (int64_t)ap_look_64(look, (const uint64_t *)&r->pid);
-    bool ended = state == AP_CHILD_WAITING || state == AP_CHILD_GIVEN_UP || state == AP_CHILD_STOPPED;
+    bool ended = state == AP_CHILD_WAITING || state == AP_CHILD_GIVEN_UP || state == AP_CHILD_STOPPED ||
+                 state == AP_CHILD_HELD;
 
-    if (state < AP_CHILD_STARTING || state > AP_CHILD_STOPPED)
+    if (state < AP_CHILD_STARTING || state > AP_CHILD_HELD)
         ap_look_found(look, AP_CORRUPT, &r->state, evidence ^ state, "V3", "state %u", state);
     if (pid < 0 || (pid != 0 && (ended || starts == 0)))
         ap_look_found(look, AP_CORRUPT, &r->pid, evidence ^ (uint64_t)pid, "V3", "pid %lld in state %u, after %u starts",

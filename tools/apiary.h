@@ -59,6 +59,9 @@ AP_MUST_CHECK int apiary_subcommand(struct tool *t, const struct tool_usage *usa
 
 /* Loads the file that tool_config_path finds, or says why not. */
 AP_MUST_CHECK int apiary_load_config(const struct tool *t, const char *option, const char **ret_path, struct ap_deployment **ret);
+/* With `phase` only the services of that one, of those before it and of none (ap_deployment_select); NULL: all. */
+AP_MUST_CHECK int apiary_load_phases(const struct tool *t, const char *option, const char *phase, const char **ret_path,
+                                     struct ap_deployment **ret);
 /* The same, or the text on standard input under the file's name. `only`: the one service whose plug-ins and kinds matter,
  * NULL for all. */
 AP_MUST_CHECK int apiary_read_config(const struct tool *t, const char *option, bool standard_input, const char *only,

@@ -13,6 +13,7 @@
 #include "shm/event.h"
 #include "tools/apiary_control.h"
 #include "tools/apiary_diff.h"
+#include "tools/apiary_order.h"
 #include "tools/apiary_renew.h"
 
 /* ---- another configuration ------------------------------------------------------------------------------------ */
@@ -28,8 +29,9 @@ static void change_hand_over(struct change *c, struct ap_deployment *d)
         struct queen *q = up->queens[i];
         const struct ap_deployment_swarm *s = ap_deployment_swarm(d, q->swarm->service);
         if (s == NULL) continue;
+        q->fresh = q->child->held && order_differs(q->swarm, s); /* it may be started now */
         q->swarm = s;
-        q->stale = renew_is_stale(q);
+        q->stale = !q->child->held && renew_is_stale(q);
         q->child->restart = s->restart;
     }
 }
@@ -68,17 +70,17 @@ static void change_services(struct change *c)
     }
     if (!renew_broken_off(c)) renew_adjust(c);
     for (size_t i = 0; i < up->d->swarm_count && !renew_broken_off(c); i++) {
-        const char *service = up->d->swarms[i].service;
+        const char *service = up->d->swarms[up->d->order[i]].service;
         if (change_any_adjusted(up, service)) renew_event(c, AP_EVENT_SERVICE_ADJUSTED, service);
         if (ap_deployment_swarm(up->former_d, service) == NULL || !change_any_stale(up, service)) continue;
         if (renew_service(c, service, false, true)) renew_event(c, AP_EVENT_SERVICE_CHANGED, service);
     }
     for (size_t i = up->former_d->swarm_count; i-- > 0 && !renew_broken_off(c);) {
-        const char *service = up->former_d->swarms[i].service;
-        const struct ap_deployment_swarm *s = ap_deployment_swarm(up->d, service);
-        if (s == NULL) renew_event(c, AP_EVENT_SERVICE_REMOVED, service);
-        renew_shrink(c, service, s != NULL ? s->instances : 0);
-        if (s != NULL && s->instances != up->former_d->swarms[i].instances) change_scaled(up, s);
+        const struct ap_deployment_swarm *former = &up->former_d->swarms[up->former_d->order[i]];
+        const struct ap_deployment_swarm *s = ap_deployment_swarm(up->d, former->service);
+        if (s == NULL) renew_event(c, AP_EVENT_SERVICE_REMOVED, former->service);
+        renew_shrink(c, former->service, s != NULL ? s->instances : 0);
+        if (s != NULL && s->instances != former->instances) change_scaled(up, s);
     }
 }
 
@@ -187,6 +189,7 @@ static bool change_is_due(const struct up *up, const struct ap_deployment *d, co
         const struct ap_deployment_swarm *s = ap_deployment_swarm(d, up->queens[i]->swarm->service);
         uint64_t runs = 0, says = 0;
         const struct queen *q = up->queens[i];
+        if (s != NULL && q->child->held) continue; /* it has not been started with any text */
         due = due || q->unsure || s == NULL || ap_deployment_fingerprint(s, AP_EFFECT_RESTART, &runs) < 0 || runs != q->runs ||
               ap_deployment_fingerprint(s, AP_EFFECT_ADJUST, &says) < 0 || says != q->says;
     }
@@ -265,11 +268,13 @@ static json_t *change_asked_rollback(struct up *up, const json_t *request)
 static json_t *change_asked_configuration(struct up *up, const json_t *request)
 {
     (void)request;
+    const struct config_keeper *k = &up->config;
     /* Where it is for somebody in another folder: paths in the text begin there. */
     char *folder = *up->path != '/' ? getcwd(NULL, 0) : NULL;
     char *path = folder != NULL ? tool_format("%s/%s", folder, up->path) : tool_strdup(up->path);
-    json_t *ret = json_pack("{s:i, s:I, s:s, s:s, s:s%}", "code", TOOL_OK, "revision", (json_int_t)up->config.revision, "path",
-                            path, "scales", up->config.now.scales, "text", up->config.now.text, up->config.now.size);
+    json_t *ret = json_pack("{s:i, s:I, s:s, s:s, s:o, s:s%}", "code", TOOL_OK, "revision", (json_int_t)k->revision, "path", path,
+                            "scales", k->now.scales, "phase", k->phase != NULL ? tool_json_text(k->phase) : json_null(), "text",
+                            k->now.text, k->now.size);
     free(path);
     free(folder);
     return ret;
@@ -279,7 +284,10 @@ static json_t *change_asked_configuration(struct up *up, const json_t *request)
 static json_t *change_no_service(const struct up *up, const char *service)
 {
     if (service != NULL && ap_deployment_swarm(up->d, service) != NULL) return NULL;
-    char *text = tool_format("its configuration has no service '%s'", service != NULL ? service : "");
+    bool part = up->config.phase != NULL;
+    char *text = tool_format("its configuration has no service '%s'%s%s%s", service != NULL ? service : "",
+                             part ? " in the phases up to " : "", part ? up->config.phase : "",
+                             part ? ", the last one that it starts" : "");
     json_t *ret = json_pack("{s:i, s:o}", "code", TOOL_NO_PROVIDER, "error", tool_json_text(text));
     free(text);
     return ret;

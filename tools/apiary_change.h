@@ -4,7 +4,8 @@
  *           change nothing.
  *           2 Then it is in force. Services and instances that are new are started first, together. Services whose queens run with
  *           something else are restarted, one instance after another. Services and instances that are no longer wanted are stopped
- *           last, the last service of the former text first. All others are not touched.
+ *           last, in the reverse of the order in which they are started (apiary_order.h), the last service of the former text
+ *           first. New ones wait for others as at the start. All others are not touched.
  *           3 Each queen has a note of what it runs with (`runs`) and of what it says (`says`), so one that was left behind by a
  *           change that did not come to its end is found by the next. One that was told a text and has not answered in time may say
  *           that or not (`unsure`): it is told the text in force again, until it answers.

@@ -385,14 +385,17 @@ static int check(apiary_t *a, const struct ap_deployment *d, const char *service
 
 int cmd_check(struct tool *t, int argc, char **argv)
 {
-    const char *config = NULL, *path;
+    const char *config = NULL, *phase = NULL, *path;
     const struct tool_option options[] = {
         {"config", 'c', "FILE", "all instances of this configuration are to be there", &config, NULL},
+        {"phase", 'p', "NAME|N", "with --config: only those of its phases up to this one", &phase, NULL},
         {.name = NULL},
     };
     struct ap_deployment *d = NULL;
     int rc = tool_parse(t, &check_usage, options, &argc, &argv);
-    if (rc == TOOL_GO_ON && config != NULL && apiary_load_config(t, config, &path, &d) != TOOL_OK) rc = TOOL_USAGE;
+    if (rc == TOOL_GO_ON && phase != NULL && config == NULL)
+        rc = tool_usage_error(t, &check_usage, "--phase: it goes with --config");
+    if (rc == TOOL_GO_ON && config != NULL && apiary_load_phases(t, config, phase, &path, &d) != TOOL_OK) rc = TOOL_USAGE;
     if (rc != TOOL_GO_ON) return rc == TOOL_USAGE ? (int)CHECK_UNKNOWN : rc;
     char message[512] = "";
     apiary_attach_options_t attach = {.struct_size = sizeof attach, .kind = APIARY_TOOL, .read_only = 1, .message = message,
@@ -512,7 +515,7 @@ static int check_wait_for(const struct tool *t, const char *segment, const struc
 int cmd_wait(struct tool *t, int argc, char **argv)
 {
     struct wish w = {.service = NULL};
-    const char *config = NULL, *path, *text = "60s";
+    const char *config = NULL, *phase = NULL, *path, *text = "60s";
     struct ap_deployment *d = NULL;
     bool all = false;
     uint64_t timeout = 0;
@@ -520,6 +523,7 @@ int cmd_wait(struct tool *t, int argc, char **argv)
         {"capability", 'C', "NAME", "until this capability is offered", &w.capability, NULL},
         {"all", 'a', NULL, "until all instances of the configuration pass", NULL, &all},
         {"config", 'c', "FILE", "the configuration [$APIARY_CONFIG, else /etc/apiary/apiary.yaml]", &config, NULL},
+        {"phase", 'p', "NAME|N", "with --all: only the phases of the configuration up to this one", &phase, NULL},
         {"timeout", 't', "TIME", "how long to wait [60s]", &text, NULL},
         {.name = NULL},
     };
@@ -532,7 +536,8 @@ int cmd_wait(struct tool *t, int argc, char **argv)
         return tool_usage_error(t, &wait_usage, "wait for one thing: SERVICE, --capability or --all");
     if (w.capability != NULL && !ap_capability_valid(w.capability))
         return tool_usage_error(t, &wait_usage, "'%s' is not a capability name", w.capability);
-    if (all || config != NULL) rc = apiary_load_config(t, config, &path, &d);
+    if (phase != NULL && !all) return tool_usage_error(t, &wait_usage, "--phase: it goes with --all");
+    if (all || config != NULL) rc = apiary_load_phases(t, config, phase, &path, &d);
     if (rc > 0) return rc;
     w.d = d;
     rc = check_wait_for(t, tool_segment(t, d != NULL ? d->segment.name : NULL), &w, timeout);

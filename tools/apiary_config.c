@@ -37,6 +37,21 @@ int apiary_read_config(const struct tool *t, const char *option, bool standard_i
     return TOOL_OK;
 }
 
+int apiary_load_phases(const struct tool *t, const char *option, const char *phase, const char **ret_path,
+                       struct ap_deployment **ret)
+{
+    struct ap_config_error error = {.text = ""};
+    struct ap_deployment *d = NULL;
+    int rc = apiary_load_config(t, option, ret_path, &d), e = 0;
+    if (rc == TOOL_OK && phase != NULL) e = ap_deployment_select(d, phase, &error);
+    if (e < 0) {
+        ap_deployment_free(d);
+        return tool_error(t, e, error.text, "configuration");
+    }
+    if (rc == TOOL_OK) *ret = d;
+    return rc;
+}
+
 /* ---- scales --------------------------------------------------------------------------------------------------------- */
 
 /* The next of a list; false at its end, or where it is none. */
@@ -148,13 +163,25 @@ void config_give(const struct config_keeper *k, struct crew_child *child)
 
 /* ---- the first one -------------------------------------------------------------------------------------------------- */
 
-int config_open(struct config_keeper *k, const struct tool *t, const char *path, struct crew *crew,
+/* Only the services that are run. */
+static int config_parse(const struct config_keeper *k, const struct config_text *text, struct ap_deployment **ret,
+                        struct ap_config_error *error)
+{
+    struct ap_deployment *d = NULL;
+    int rc = ap_deployment_parse(k->path, text->text, text->size, NULL, NULL, &d, error);
+    if (rc == 0 && k->phase != NULL) rc = ap_deployment_select(d, k->phase, error);
+    if (rc == 0) *ret = d;
+    else ap_deployment_free(d);
+    return rc;
+}
+
+int config_open(struct config_keeper *k, const struct tool *t, const char *path, const char *phase, struct crew *crew,
                 struct ap_deployment **ret)
 {
     struct ap_config_error error = {.text = ""};
-    *k = (struct config_keeper){.path = path, .crew = crew, .revision = 1};
+    *k = (struct config_keeper){.path = path, .phase = phase, .crew = crew, .revision = 1};
     int rc = config_read_whole(path, &k->now, &error);
-    if (rc == 0) rc = ap_deployment_parse(path, k->now.text, k->now.size, NULL, NULL, ret, &error);
+    if (rc == 0) rc = config_parse(k, &k->now, ret, &error);
     if (rc < 0) return tool_error(t, rc, error.text, "configuration");
     k->now.scales = tool_strdup("");
     const char *const list[] = {"apiary", "up", "--check-config", "--stdin", "--config", path, "--instances", "", NULL};
@@ -226,7 +253,7 @@ int config_judgement(struct config_keeper *k, struct ap_deployment **ret, struct
                       *words != '\0' ? ": " : "", words);
         return code == TOOL_CONFIG ? TOOL_CONFIG : TOOL_FAILED;
     }
-    int rc = ap_deployment_parse(k->path, k->next.text, k->next.size, NULL, NULL, ret, error);
+    int rc = config_parse(k, &k->next, ret, error);
     if (rc == 0) rc = config_scale(*ret, k->next.scales, error);
     return rc == 0 ? TOOL_OK : tool_exit_code(rc);
 }

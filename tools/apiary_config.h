@@ -6,7 +6,8 @@
  *   that passes can be put in force; the one before it is kept, to go back to.
  * 3 Services may have other numbers of instances than their text says (scales: "text=3,alone=2"). They are judged with it, and go
  *   along with it. One stays until the text's own number for that service is another one.
- * 4 Revisions number from 1 what was in force.
+ * 4 The services of later phases than `phase` are judged with the text, and are in no deployment that is parsed here.
+ * 5 Revisions number from 1 what was in force.
  */
 #ifndef AP_TOOLS_APIARY_CONFIG_H
 #define AP_TOOLS_APIARY_CONFIG_H
@@ -24,6 +25,7 @@ enum config_which { CONFIG_FILE, CONFIG_FORMER, CONFIG_NOW };
 
 struct config_keeper {
     const char *path;
+    const char *phase; /* the last one whose services are run, by name or number; NULL: all */
     struct crew *crew;
     struct crew_child *judge;
     struct config_text now, former, next; /* next: being judged */
@@ -31,8 +33,9 @@ struct config_keeper {
     uint64_t asked;                       /* CLOCK_MONOTONIC */
 };
 
-/* Reads and judges the file for the first time, and fills `ret`, which is parsed without its plug-ins. An exit code. */
-AP_MUST_CHECK int config_open(struct config_keeper *k, const struct tool *t, const char *path, struct crew *crew,
+/* Reads and judges the file for the first time, and fills `ret`, which is parsed without its plug-ins. `phase` may be NULL. An exit
+ * code. */
+AP_MUST_CHECK int config_open(struct config_keeper *k, const struct tool *t, const char *path, const char *phase, struct crew *crew,
                 struct ap_deployment **ret);
 void config_close(struct config_keeper *k);
 /* The text in force, for `child`, until the next config_put. */

@@ -427,7 +427,7 @@ static void start_due(struct crew *c)
     uint64_t now = ap_ops_system.now();
     for (size_t i = 0; i < c->count; i++) {
         struct crew_child *child = c->children[i];
-        if (!child->wanted || child->pid != 0 || child->due > now || c->interrupts > 0) continue;
+        if (!child->wanted || child->held || child->pid != 0 || child->due > now || c->interrupts > 0) continue;
         if (c->prepare == NULL || c->prepare(c->user, child)) {
             crew_start(c, child);
         } else {
@@ -461,7 +461,7 @@ static uint64_t soonest(const struct crew *c, uint64_t until)
 {
     for (size_t i = 0; i < c->count && c->interrupts == 0; i++) {
         const struct crew_child *child = c->children[i];
-        if (child->wanted && child->pid == 0 && child->due < until) until = child->due;
+        if (child->wanted && !child->held && child->pid == 0 && child->due < until) until = child->due;
         if (child->patience != 0 && child->patience < until) until = child->patience;
     }
     return until;
@@ -552,33 +552,9 @@ void crew_again(struct crew *c, struct crew_child *child)
     crew_tell(c, child);
 }
 
-unsigned crew_stop(struct crew *c, size_t from, size_t to, uint64_t grace)
-{
-    unsigned killed = 0;
-    int interrupts = c->interrupts;
-    uint64_t until = ap_ops_system.now() + grace;
-    for (size_t i = from; i < to && i < c->count; i++)
-        crew_dismiss(c, c->children[i]);
-    for (;;) {
-        size_t left = 0;
-        bool now = c->interrupts > interrupts || ap_ops_system.now() >= until;
-        for (size_t i = from; i < to && i < c->count; i++) {
-            if (c->children[i]->pid == 0) continue;
-            left++;
-            if (!now) continue;
-            killed++;
-            kill(c->children[i]->pid, SIGKILL);
-        }
-        if (left == 0) return killed;
-        if (now) until = UINT64_MAX;
-        interrupts = c->interrupts;
-        crew_turn(c, UINT64_C(100000000));
-    }
-}
-
 void crew_close(struct crew *c)
 {
-    crew_stop(c, 0, c->count, 0);
+    crew_stop(c, 0, c->count, 0, NULL, NULL);
     crew_status(c, NULL);
     reap_strays();
     crew_reap(c);

@@ -28,6 +28,7 @@ struct crew_child {
     bool restart;  /* when it ends by itself */
     bool wanted;   /* to be running */
     bool told;     /* to stop */
+    bool held;     /* wanted, but not to be started yet */
     pid_t pid;     /* 0: not running */
     int pipe;      /* its standard error, or -1 */
     bool wired;    /* it gets a wire (apiary_wire.h) */
@@ -45,6 +46,7 @@ struct crew_child {
     uint64_t started, due; /* CLOCK_MONOTONIC; due: when to start it again */
     bool restarting;       /* it was told to end, to be started again */
     uint64_t patience;     /* CLOCK_MONOTONIC: when it is killed, because it has not; 0: not to be */
+    uint64_t leaves_by;    /* the same of crew_stop; 0: that has not told it */
     char *line;            /* unfinished output */
     size_t line_size;
 };
@@ -83,9 +85,6 @@ const char *crew_interrupt(const struct crew *c);
 /* How often SIGHUP came. */
 unsigned crew_hangups(const struct crew *c);
 
-/* SIGTERM to children [from, to), SIGKILL after `grace` or at the next interrupt; waits until they are gone. Returns how
- * many had to be killed. */
-unsigned crew_stop(struct crew *c, size_t from, size_t to, uint64_t grace);
 size_t crew_count(const struct crew *c);
 struct crew_child *crew_at(struct crew *c, size_t i);
 
@@ -96,6 +95,14 @@ void crew_status(struct crew *c, const char *text);
 /* Output for standard output. crew_results_code: TOOL_FAILED when it could not be written. */
 void crew_result(struct crew *c, const char *text, size_t size);
 AP_MUST_CHECK int crew_results_code(struct crew *c);
+
+/* ---- apiary_crew_stop.c --------------------------------------------------------------------------------------------- */
+
+/* SIGTERM to children [from, to), SIGKILL after `grace` or at the next interrupt; waits until they are gone. Returns how
+ * many had to be killed. With `may_leave` one that runs is not told before that says so, and its grace begins then; none of them is
+ * started again meanwhile. */
+unsigned crew_stop(struct crew *c, size_t from, size_t to, uint64_t grace,
+                   bool (*may_leave)(void *user, const struct crew_child *child), void *user);
 
 /* ---- apiary_reap.c: the processes below this one -------------------------------------------------------------------- */
 

@@ -86,7 +86,7 @@ static int diff_show(const struct tool *t, const struct ap_deployment *before, c
 }
 
 /* The configuration that the supervisor of the segment has in force; its programs and plug-ins were judged there. Numbers of
- * instances that an operator has set and a reload would keep are put into `next`, too. */
+ * instances that an operator has set and a reload would keep are put into `next`, too, and it has only the phases that are run. */
 static int diff_running(const struct tool *t, const char *segment, struct ap_deployment *next, struct ap_deployment **ret)
 {
     struct ap_config_error error = {.text = ""};
@@ -95,10 +95,13 @@ static int diff_running(const struct tool *t, const char *segment, struct ap_dep
     const json_t *text = json_object_get(answer, "text");
     const char *path = json_string_value(json_object_get(answer, "path"));
     const char *scales = json_string_value(json_object_get(answer, "scales"));
+    const char *phase = json_string_value(json_object_get(answer, "phase"));
     if (rc == TOOL_OK && (path == NULL || scales == NULL || json_string_value(text) == NULL)) {
         rc = tool_fail(t, TOOL_FAILED, "config diff: the answer has no configuration");
     } else if (rc == TOOL_OK) {
         int e = ap_deployment_parse(path, json_string_value(text), json_string_length(text), NULL, NULL, ret, &error);
+        if (e == 0 && phase != NULL) e = ap_deployment_select(*ret, phase, &error);
+        if (e == 0 && phase != NULL) e = ap_deployment_select(next, phase, &error);
         char *kept = e == 0 ? config_scales_kept(scales, *ret, next) : NULL;
         if (e == 0) e = config_scale(*ret, scales, &error);
         if (e == 0) e = config_scale(next, kept, &error);
@@ -160,14 +163,16 @@ static int config_tell(const struct tool *t, const char *path, const struct ap_d
     struct config_sums n = config_sum(d);
     char size[32];
     if (t->json)
-        return tool_json_print(json_pack("{s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:I}", "config", path, "segment",
+        return tool_json_print(json_pack("{s:s, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "config", path, "segment",
                                          diff_text(d->segment.name), "segment_bytes", (json_int_t)n.segment, "services",
                                          (json_int_t)d->swarm_count, "instances", (json_int_t)n.instances, "agents",
                                          (json_int_t)n.agents, "checks", (json_int_t)n.checks, "unchecked",
-                                         (json_int_t)n.unchecked));
-    printf("%s is right: %zu service%s in %zu process%s, %zu agent%s, %zu check%s; its segment takes %s\n", path, d->swarm_count,
-           d->swarm_count == 1 ? "" : "s", n.instances, n.instances == 1 ? "" : "es", n.agents, n.agents == 1 ? "" : "s", n.checks,
-           n.checks == 1 ? "" : "s", tool_format_bytes(n.segment, size));
+                                         (json_int_t)n.unchecked, "phases", (json_int_t)d->phase_count));
+    char phases[48] = "";
+    if (d->phase_count > 0) snprintf(phases, sizeof phases, " in %zu phase%s", d->phase_count, d->phase_count == 1 ? "" : "s");
+    printf("%s is right: %zu service%s in %zu process%s%s, %zu agent%s, %zu check%s; its segment takes %s\n", path, d->swarm_count,
+           d->swarm_count == 1 ? "" : "s", n.instances, n.instances == 1 ? "" : "es", phases, n.agents, n.agents == 1 ? "" : "s",
+           n.checks, n.checks == 1 ? "" : "s", tool_format_bytes(n.segment, size));
     return TOOL_OK;
 }
 

@@ -123,8 +123,11 @@ static char *down_text(const struct up *up)
         const struct queen *q = up->queens[i];
         if (q->passes) continue;
         const struct crew_child *c = q->child;
-        char *longer = tool_format("%s%s%s (%s, started %u time%s)", text, *text == '\0' ? "; down: " : ", ", c->label,
-                                   down_why(q), c->starts, c->starts == 1 ? "" : "s");
+        const char *before = *text == '\0' ? "; down: " : ", ";
+        const char *awaited = q->waits != NULL ? q->waits : "others";
+        char *longer = c->held ? tool_format("%s%s%s (waits for %s)", text, before, c->label, awaited)
+                               : tool_format("%s%s%s (%s, started %u time%s)", text, before, c->label, down_why(q), c->starts,
+                                             c->starts == 1 ? "" : "s");
         free(text);
         text = longer;
     }

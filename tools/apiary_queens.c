@@ -11,6 +11,7 @@
 #include "shm/event.h"
 #include "tools/apiary_control.h"
 #include "tools/apiary_live.h"
+#include "tools/apiary_order.h"
 
 #define TURN UINT64_C(20000000)
 #define AFTER_DRAIN UINT64_C(2000000000) /* for a queen to give up those that have not drained */
@@ -41,6 +42,7 @@ static enum ap_child_state state_of(const struct queen *q)
     if (c->pid != 0 && c->told) return AP_CHILD_LEAVING;
     if (c->pid != 0) return q->passes ? AP_CHILD_PASSING : q->registered ? AP_CHILD_RUNNING : AP_CHILD_STARTING;
     if (c->told) return AP_CHILD_STOPPED;
+    if (c->held) return AP_CHILD_HELD;
     if (!c->wanted) return AP_CHILD_GIVEN_UP;
     return c->ends == 0 ? AP_CHILD_STARTING : AP_CHILD_WAITING;
 }
@@ -66,7 +68,8 @@ static void queens_describe(const struct queen *q, struct ap_supervision *ret)
                                    .ended = c->ended};
     ret->due = ret->state == AP_CHILD_WAITING ? c->due : 0;
     ret->changed = q->shown && q->last.state == ret->state ? q->last.changed : ap_ops_system.realtime();
-    ap_supervision_said(ret, c->words, strlen(c->words));
+    const char *said = ret->state != AP_CHILD_HELD ? c->words : q->waits != NULL ? q->waits : "";
+    ap_supervision_said(ret, said, strlen(said));
 }
 
 /* In the event log: how a process has ended, and its last words. */
@@ -155,6 +158,7 @@ struct queen *queens_new(struct up *up, const struct ap_deployment_swarm *swarm,
     q->child->wired = true;
     up->queens = tool_realloc(up->queens, (up->queen_count + 1) * sizeof(struct queen *));
     up->queens[up->queen_count++] = q;
+    order_hold(up, q);
     free(label);
     return q;
 }
@@ -171,7 +175,17 @@ void queens_remove(struct up *up, struct queen *q)
         break;
     }
     crew_remove(up->crew, q->child);
+    free(q->waits);
     free(q);
+}
+
+void queens_free(struct up *up)
+{
+    for (size_t i = 0; i < up->queen_count; i++) {
+        free(up->queens[i]->waits);
+        free(up->queens[i]);
+    }
+    free(up->queens);
 }
 
 void queens_add(struct up *up)
@@ -183,6 +197,7 @@ void queens_add(struct up *up)
     }
     note_former(up);
     ap_supervised_forget(up->a->seg);
+    order_start(up);
     for (size_t i = 0; i < up->queen_count; i++)
         queens_tell(up, up->queens[i]->child);
 }
@@ -303,9 +318,11 @@ bool queens_look(struct up *up)
         q->passed = q->passed || q->passes;
         good += q->passes;
         end_stranger(up, q);
-        queens_tell(up, q->child);
     }
     free(rows);
+    order_look(up);
+    for (size_t i = 0; i < up->queen_count; i++)
+        queens_tell(up, up->queens[i]->child);
     forget_former(up);
     return good == up->queen_count;
 }
@@ -326,6 +343,7 @@ char *queen_trouble(const struct queen *q)
 {
     const struct crew_child *c = q->child;
     char age[32];
+    if (c->held) return tool_format("%s waits for %s", c->label, q->waits != NULL ? q->waits : "others");
     if (q->passes || *c->why == '\0' || queen_runs(q)) return NULL;
     const char *said = *c->words != '\0' ? "; it said: " : "", *times = c->starts == 1 ? "" : "s";
     if (!queen_starts_slowly(q))
@@ -363,7 +381,7 @@ static bool settled(struct up *up)
         const struct queen *q = up->queens[i];
         if (up->once && queen_hopeless(q)) return true;
         all = all && q->passes;
-        none_left = none_left && (q->passes || queen_hopeless(q));
+        none_left = none_left && (q->passes || queen_hopeless(q) || order_gives_up(up, q));
     }
     return all || none_left;
 }
@@ -380,9 +398,12 @@ static int say_missing(struct up *up)
         if (q->passes || (some && up->once && !queen_hopeless(q))) continue;
         if (queen_hopeless(q) && q->child->last_exit > 0 && q->child->last_exit < 128) rc = q->child->last_exit;
         char *why = queen_trouble(q);
-        crew_say(up->crew, "apiary: up: %s%s; its messages are above, or run 'apiary queen %s -c %s'",
-                 why != NULL ? why : q->child->label, why != NULL ? "" : " does not pass yet", q->swarm->service,
-                 up->path);
+        if (q->child->held)
+            crew_say(up->crew, "apiary: up: %s; it is started when that passes", why);
+        else
+            crew_say(up->crew, "apiary: up: %s%s; its messages are above, or run 'apiary queen %s -c %s'",
+                     why != NULL ? why : q->child->label, why != NULL ? "" : " does not pass yet", q->swarm->service,
+                     up->path);
         free(why);
     }
     return some ? rc : TOOL_TIMEOUT;
@@ -390,7 +411,12 @@ static int say_missing(struct up *up)
 
 int queens_wait(struct up *up)
 {
-    int rc = up_wait(up, up->wait, settled);
+    int rc;
+    uint32_t phase;
+    do { /* each phase has its time */
+        phase = up->phase_begun;
+        rc = up_wait(up, up->wait, settled);
+    } while (rc == TOOL_TIMEOUT && up->phase_begun != phase);
     if (crew_interrupts(up->crew) > 0) return TOOL_FAILED;
     if (rc == TOOL_OK && queens_look(up)) return TOOL_OK;
     return say_missing(up);

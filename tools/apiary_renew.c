@@ -43,7 +43,8 @@ void renew_event(const struct change *c, uint32_t kind, const char *service)
 static bool renew_settled(struct up *up)
 {
     queens_look(up);
-    return up->watched->passes || queen_hopeless(up->watched);
+    const struct queen *q = up->watched;
+    return q->passes || queen_hopeless(q) || (q->child->held && q->lost);
 }
 
 bool renew_await_until(struct change *c, struct queen *q, uint64_t until)
@@ -100,6 +101,7 @@ static bool renew_remove(struct change *c, struct queen *q)
 void renew_complain(struct change *c, const struct queen *q, const char *then)
 {
     char text[32], *why = queen_trouble(q);
+    if (q->child->held) then = "it is started when that passes";
     if (why != NULL) renew_note(c, c->failed, "%s; %s", why, then);
     else renew_note(c, c->failed, "%s does not pass within %s; %s", q->child->label, tool_format_duration(c->up->wait, text), then);
     free(why);
@@ -147,6 +149,7 @@ static bool renew_in_place(struct change *c, struct queen *q)
     crew_dismiss(c->up->crew, q->child);
     if (!renew_see_off(c, q)) return false;
     q->passed = q->passes = false;
+    q->since = ap_ops_system.now();
     crew_again(c->up->crew, q->child);
     if (renew_await(c, q)) {
         renew_note(c, c->done, "%s is started again", q->child->label);

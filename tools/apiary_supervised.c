@@ -64,8 +64,8 @@ static uint64_t supervised_since(uint64_t then, uint64_t now)
 static const char *supervised_state_name(uint32_t state)
 {
     static const char *const names[] = {"?",       "starting", "running", "passing",
-                                        "backing off", "given up", "leaving", "stopped"};
-    return names[state <= AP_CHILD_STOPPED ? state : 0];
+                                        "backing off", "given up", "leaving", "stopped", "held"};
+    return names[state <= AP_CHILD_HELD ? state : 0];
 }
 
 uint32_t supervision_restarts(const struct ap_supervised_view *v)
@@ -102,7 +102,26 @@ static void next_text(const struct ap_supervision *r, char *ret, size_t size)
         break;
     case AP_CHILD_RUNNING: snprintf(ret, size, "running, but not passing"); break;
     case AP_CHILD_PASSING: break;
+    case AP_CHILD_HELD: snprintf(ret, size, "not started yet"); break; /* see held_text */
     }
+}
+
+/* Of a record's text, which may hold only its beginning. */
+static char *cut_text(char *text, const struct ap_supervision *r)
+{
+    if (strlen(r->said) >= r->said_size) return text;
+    char *longer = tool_format("%s... (cut, %u bytes in all)", text, r->said_size);
+    free(text);
+    return longer;
+}
+
+/* For whom it waits. */
+static char *held_text(const struct ap_supervision *r)
+{
+    char *names = tool_printable(r->said, strlen(r->said));
+    char *ret = tool_format("not started yet, it waits for %s", *names != '\0' ? names : "other services");
+    free(names);
+    return cut_text(ret, r);
 }
 
 /* That nobody looks after it any more. */
@@ -122,6 +141,7 @@ char *supervision_text(const struct ap_supervised_view *v)
     bool runs = r->state == AP_CHILD_PASSING || r->state == AP_CHILD_RUNNING;
     char next[128] = "", *lost = NULL, *said = NULL, *end, *ret;
     if (v->supervised && (r->state == AP_CHILD_PASSING || (r->state == AP_CHILD_RUNNING && r->ends == 0))) return NULL;
+    if (v->supervised && r->state == AP_CHILD_HELD) return held_text(r);
     if (v->supervised) next_text(r, next, sizeof next);
     else lost = lost_text(v);
     /* An end that was followed by a good start explains nothing of what came later. */
@@ -131,11 +151,7 @@ char *supervision_text(const struct ap_supervised_view *v)
     ret = tool_format("%s%s%s%s%s%s%s", lost != NULL ? lost : "", lost != NULL && *end != '\0' ? "; before that: " : "", end,
                       lost == NULL && *end != '\0' && *next != '\0' ? "; " : "", next, said != NULL ? "; it said: " : "",
                       said != NULL ? said : "");
-    if (said != NULL && strlen(r->said) < r->said_size) {
-        char *longer = tool_format("%s... (cut, %u bytes in all)", ret, r->said_size);
-        free(ret);
-        ret = longer;
-    }
+    if (said != NULL) ret = cut_text(ret, r);
     free(end);
     free(said);
     free(lost);
@@ -157,6 +173,21 @@ static json_t *last_end_json(const struct ap_supervision *r)
                      strlen(r->said) < r->said_size);
 }
 
+/* The services for which it waits; of a record that is cut without the last name, of which it may have a part. */
+static json_t *waits_json(const struct ap_supervised_view *v)
+{
+    const struct ap_supervision *r = &v->last;
+    if (!v->supervised || r->state != AP_CHILD_HELD) return json_null();
+    json_t *list = json_array();
+    for (const char *at = r->said, *end; *at != '\0'; at = *end != '\0' ? end + 2 : end) {
+        end = strstr(at, ", ");
+        if (end == NULL && strlen(r->said) < r->said_size) break;
+        if (end == NULL) end = at + strlen(at);
+        json_array_append_new(list, json_stringn(at, (size_t)(end - at)));
+    }
+    return list;
+}
+
 json_t *supervision_json(const struct ap_supervised_view *v)
 {
     if (v == NULL) return json_null();
@@ -165,10 +196,10 @@ json_t *supervision_json(const struct ap_supervised_view *v)
     char changed[32], left[32], *why = supervision_text(v);
     json_t *again = v->supervised && r->state == AP_CHILD_WAITING ? json_integer((json_int_t)(r->due > now ? r->due - now : 0))
                                                                   : json_null();
-    json_t *ret = json_pack("{s:s, s:s, s:I, s:I, s:o, s:o, s:b, s:I, s:o, s:o}", "state", supervised_state_name(r->state), "since",
-                            tool_format_time(r->changed, changed), "pid", (json_int_t)r->pid, "restarts",
-                            (json_int_t)supervision_restarts(v), "last_end", last_end_json(r), "again_in_ns", again, "supervised",
-                            v->supervised, "supervisor", (json_int_t)v->supervisor, "left",
+    json_t *ret = json_pack("{s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:b, s:I, s:o, s:o}", "state", supervised_state_name(r->state),
+                            "since", tool_format_time(r->changed, changed), "pid", (json_int_t)r->pid, "restarts",
+                            (json_int_t)supervision_restarts(v), "last_end", last_end_json(r), "again_in_ns", again, "waits_for",
+                            waits_json(v), "supervised", v->supervised, "supervisor", (json_int_t)v->supervisor, "left",
                             v->left != 0 ? json_string(tool_format_time(v->left, left)) : json_null(), "why",
                             why != NULL ? tool_json_text(why) : json_null());
     free(why);

@@ -7,6 +7,7 @@
 #include "tools/apiary_change.h"
 #include "tools/apiary_control.h"
 #include "tools/apiary_live.h"
+#include "tools/apiary_order.h"
 
 #include <libgen.h>
 #include <limits.h>
@@ -165,7 +166,8 @@ static int take_over(struct up *up, pid_t other)
 {
     crew_say(up->crew, "apiary: up: taking over from pid %d", (int)other);
     kill(other, SIGTERM);
-    int rc = up_wait(up, up->wait, nobody_else);
+    /* Its services may leave one after another, each with that time. */
+    int rc = up_wait(up, up->wait + up->d->swarm_count * (up->drain + UINT64_C(2000000000)), nobody_else);
     if (rc == TOOL_TIMEOUT) crew_say(up->crew, "apiary: up: pid %d does not end", (int)other);
     if (rc == TOOL_OK) ap_supervised_forget(up->a->seg); /* what it has said of its own */
     return rc == TOOL_OK ? start_daemon(up) : rc;
@@ -211,9 +213,10 @@ static json_t *queens_json(const struct up *up)
     json_t *list = json_array();
     for (size_t i = 0; i < up->queen_count; i++) {
         const struct queen *q = up->queens[i];
-        json_array_append_new(list, json_pack("{s:s, s:i, s:b, s:b, s:i, s:o}", "service", q->swarm->service, "pid",
-                                              (int)q->child->pid, "passing", q->passes, "drained", q->drained, "starts",
-                                              (int)q->child->starts, "ended", tool_json_text(q->child->why)));
+        json_array_append_new(list, json_pack("{s:s, s:i, s:b, s:b, s:i, s:o, s:o}", "service", q->swarm->service,
+                                              "pid", (int)q->child->pid, "passing", q->passes, "drained", q->drained, "starts",
+                                              (int)q->child->starts, "ended", tool_json_text(q->child->why), "waits_for",
+                                              q->waits != NULL ? tool_json_text(q->waits) : json_null()));
     }
     return list;
 }
@@ -290,7 +293,7 @@ static void up_stop(struct up *up)
     bool used = up->a != NULL;
     uint64_t from = ap_ops_system.now();
     if (up->queen_count > 0) say_stopping(up);
-    unsigned killed = crew_stop(up->crew, up->first_queen, crew_count(up->crew), up->drain + UINT64_C(2000000000));
+    unsigned killed = order_stop(up, up->drain + UINT64_C(2000000000));
     uint32_t others = 0, queued = 0, running = 0;
     int fd = -1;
     if (used) {
@@ -302,7 +305,7 @@ static void up_stop(struct up *up)
     if (used) ap_supervised_end(up->a->seg, up->a->anchor->lane.index);
     apiary_detach(up->a);
     up->a = NULL;
-    crew_stop(up->crew, 0, up->first_queen, DAEMON_GRACE);
+    crew_stop(up->crew, 0, up->first_queen, DAEMON_GRACE, NULL, NULL);
     char killed_text[48] = "", left[64] = "", segment[256], took[32];
     if (killed > 0) snprintf(killed_text, sizeof killed_text, ", %u had to be killed", killed);
     if (queued + running > 0) {
@@ -361,14 +364,14 @@ static int up_run(struct up *up)
 
 /* ---- the command ---------------------------------------------------------------------------------------------- */
 
-static int open_up(struct up *up, const char *config)
+static int open_up(struct up *up, const char *config, const char *phase)
 {
     up->path = tool_config_path(config);
     if (up->path == NULL) return tool_fail(up->t, TOOL_CONFIG, "no configuration; name one with --config or APIARY_CONFIG");
     up->terminal = change_has_terminal();
     int rc = crew_open(&up->crew);
     if (rc < 0) return tool_fail(up->t, TOOL_FAILED, "up: cannot listen for signals: %s", strerror(-rc));
-    rc = config_open(&up->config, up->t, up->path, up->crew, &up->d);
+    rc = config_open(&up->config, up->t, up->path, phase, up->crew, &up->d);
     if (rc != TOOL_OK) return rc;
     if (up->d->swarm_count == 0)
         return tool_fail(up->t, TOOL_CONFIG, "up: %s names no swarms; there is nothing to start", up->path);
@@ -381,13 +384,14 @@ static int open_up(struct up *up, const char *config)
     return TOOL_OK;
 }
 
-static int check_config(const struct tool *t, const char *config, bool standard_input, const char *scales)
+static int check_config(const struct tool *t, const char *config, bool standard_input, const char *scales, const char *phase)
 {
     struct ap_deployment *d = NULL;
     struct ap_config_error error = {.text = ""};
     const char *path = NULL;
     int rc = apiary_read_config(t, config, standard_input, NULL, &path, &d);
     int e = rc == TOOL_OK && scales != NULL ? config_scale(d, scales, &error) : 0;
+    if (rc == TOOL_OK && e == 0 && phase != NULL) e = ap_deployment_select(d, phase, &error);
     if (e < 0) rc = tool_error(t, e, error.text, "configuration");
     ap_deployment_free(d);
     return rc;
@@ -396,14 +400,15 @@ static int check_config(const struct tool *t, const char *config, bool standard_
 int cmd_up(struct tool *t, int argc, char **argv)
 {
     struct up up = {.t = t, .level = "warning"};
-    const char *config = NULL, *scales = NULL;
+    const char *config = NULL, *scales = NULL, *phase = NULL;
     const char *wait = "60s";
     const char *drain = "10s";
     bool verbose = false, check_only = false, standard_input = false;
     const struct tool_option options[] = {
         {"config", 'c', "FILE", "the configuration [$APIARY_CONFIG, else /etc/apiary/apiary.yaml]", &config, NULL},
         {"once", '1', NULL, "stop everything after the checks; exit 0 only if all passed", NULL, &up.once},
-        {"wait", 'w', "TIME", "how long the swarms may take to pass [60s]", &wait, NULL},
+        {"phase", 'p', "NAME|N", "start only the phases of the configuration up to this one, by name or number", &phase, NULL},
+        {"wait", 'w', "TIME", "how long the swarms, of each phase, may take to pass [60s]", &wait, NULL},
         {"drain", 'd', "TIME", "how long they may take to finish their tasks at the end [10s]", &drain, NULL},
         {"replace", 'r', NULL, "take the place of the 'apiary up' that runs, once the own swarms pass", NULL, &up.replace},
         {"state", 0, "DIR", "apiaryd keeps events there, agents their files [$STATE_DIRECTORY, else $XDG_STATE_HOME/apiary, else "
@@ -419,18 +424,16 @@ int cmd_up(struct tool *t, int argc, char **argv)
     if (rc != TOOL_GO_ON) return rc;
     if (tool_duration(wait, &up.wait) != 0 || tool_duration(drain, &up.drain) != 0)
         return tool_usage_error(t, &usage, "--wait, --drain: a duration is written 250ms, 5s or 2m");
-    if (check_only) return check_config(t, config, standard_input, scales);
+    if (check_only) return check_config(t, config, standard_input, scales, phase);
     if (standard_input || scales != NULL) return tool_usage_error(t, &usage, "--stdin, --instances: they go with --check-config");
     if (verbose) up.level = "info";
     rc = tool_serve(t);
-    if (rc == TOOL_OK) rc = open_up(&up, config);
+    if (rc == TOOL_OK) rc = open_up(&up, config, phase);
     if (rc == TOOL_OK) rc = up_run(&up);
     if (up.crew != NULL) crew_close(up.crew);
     rows_free(&up.rows);
     config_close(&up.config);
-    for (size_t i = 0; i < up.queen_count; i++)
-        free(up.queens[i]);
-    free(up.queens);
+    queens_free(&up);
     free(up.former);
     free(up.daemon_path);
     ap_deployment_free(up.d);

@@ -47,6 +47,7 @@ struct up {
     bool ready;                /* the service manager has been told */
     bool hidden;               /* no row was left for an instance, and that was reported */
     uint64_t wait, drain;
+    uint32_t phase_begun; /* the last one of which a service was let go */
 };
 
 /* One instance of a service. */
@@ -65,6 +66,9 @@ struct queen {
     bool registered;
     bool leaves;       /* another one has its place, or nobody */
     bool fresh, stale; /* during a change: added by it; ran with something else when it began */
+    uint64_t since;    /* CLOCK_MONOTONIC: it may be started since then, or is held */
+    char *waits;       /* held: the services that it waits for (apiary_order.h) */
+    bool lost;         /* held: one of them does not come up */
     bool shown;        /* has a row in the segment: `row`, in which `last` stands */
     uint32_t row;
     struct ap_supervision last;
@@ -77,6 +81,7 @@ void queens_add(struct up *up);
 struct queen *queens_new(struct up *up, const struct ap_deployment_swarm *swarm, uint32_t number);
 /* Takes out one whose process has ended: nobody is told of it any more. */
 void queens_remove(struct up *up, struct queen *q);
+void queens_free(struct up *up);
 /* The instance under whose name it runs, or ran. */
 uint32_t queen_instance(const struct queen *q);
 /* Nobody who waits for it should: it is not started again, or keeps ending, or its configuration is refused. */
@@ -94,8 +99,8 @@ bool queens_look(struct up *up);
 /* Waits for all queens: TOOL_OK when all pass, else the exit code, and the reason was printed. With --once it ends at the first
  * one that cannot start; else it does not wait for a service that keeps ending. */
 AP_MUST_CHECK int queens_wait(struct up *up);
-/* "bad/0 is down: ended with code 2, started 7 times; it said: its last words", or that it starts slowly after such an end; NULL
- * when it is neither. To be freed. */
+/* "bad/0 is down: ended with code 2, started 7 times; it said: its last words", or that it starts slowly after such an end, or whom
+ * it waits for; NULL when it is none of these. To be freed. */
 char *queen_trouble(const struct queen *q);
 /* Turns the crew until `done`; TOOL_OK, TOOL_TIMEOUT after `limit` ns, or TOOL_FAILED at an interrupt. */
 AP_MUST_CHECK int up_wait(struct up *up, uint64_t limit, bool (*done)(struct up *));

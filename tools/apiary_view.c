@@ -368,7 +368,8 @@ int view_status(apiary_t *a, const char *service, apiary_swarm_status_t **ret)
 /* Down, unless it is started for the first time. */
 static bool unregistered(const struct ap_supervised_view *v, apiary_swarm_status_t *ret)
 {
-    bool begins = v->supervised && v->last.state == AP_CHILD_STARTING && v->last.ends == 0;
+    bool held = v->last.state == AP_CHILD_HELD;
+    bool begins = v->supervised && (held || v->last.state == AP_CHILD_STARTING) && v->last.ends == 0;
     memset(ret, 0, sizeof *ret);
     memcpy(ret->service, v->service, sizeof ret->service);
     snprintf(ret->instance, sizeof ret->instance, "%u", v->last.instance);

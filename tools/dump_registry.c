@@ -147,7 +147,7 @@ static json_t *capabilities_json(const struct ap_segment *seg)
 static json_t *supervised_row(const struct dump *d, uint32_t index, const struct ap_supervised_view *v)
 {
     static const char *const states[] = {"none",     "starting", "running", "passing",
-                                         "waiting", "given up", "leaving", "stopped"};
+                                         "waiting", "given up", "leaving", "stopped", "held"};
     static const char *const ends[] = {"none", "code", "signal", "no start"};
     uint32_t lane = AP_SUPERVISED_LANE(ap_load_relaxed(&ap_supervised_at(&d->seg, index)->life));
     const struct ap_supervision *r = &v->last;
@@ -161,7 +161,7 @@ static json_t *supervised_row(const struct dump *d, uint32_t index, const struct
     dump_registry_set(o, "owner", json_string(ap_lane_dead(&d->seg, lane) ? "dead" : v->supervised ? "alive" : "none"));
     dump_registry_set(o, "held", json_string(tool_format_time(v->held, time)));
     dump_registry_set(o, "left", v->left != 0 ? json_string(tool_format_time(v->left, time)) : json_null());
-    dump_registry_set(o, "state", json_string(dump_enum(states, 8, r->state, text)));
+    dump_registry_set(o, "state", json_string(dump_enum(states, 9, r->state, text)));
     dump_registry_set(o, "changed", json_string(tool_format_time(r->changed, time)));
     dump_registry_set(o, "pid", json_integer(r->pid));
     dump_registry_set(o, "starts", dump_number(r->starts));

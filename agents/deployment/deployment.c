@@ -18,6 +18,7 @@
 static const struct ap_key root_keys[] = {
     {.name = "meta_registry", .type = 'm', .what = "the segment and its limits"},
     {.name = "swarms", .type = 'L', .what = "one per service"},
+    {.name = "phases", .type = 'L', .what = "sets of services that are started one after another"},
     {.name = NULL},
 };
 
@@ -36,6 +37,7 @@ static const struct ap_key swarm_keys[] = {
     {.name = "healthy_after", .type = 'i', .min = 1, .max = AP_HEALTH_TIMES_MAX},
     {.name = "max_concurrent_delegations", .type = 'i', .min = 1, .max = AP_TICKETS_MAX},
     {.name = "weight", .type = 'i', .min = 1, .max = AP_WEIGHT_MAX},
+    {.name = "depends_on", .type = 'l', .what = "services that pass before it is started"},
     {.name = "agents", .type = 'L', .required = true, .what = "name, kind or plugin, capabilities of each"},
     {.name = "checks", .type = 'L', .what = "tasks that show that it works"},
     {.name = NULL},
@@ -260,7 +262,7 @@ static int read_root(struct ap_loader *l)
     if (e == 0) e = ap_deployment_registry(l, ap_node_get(root, "meta_registry"));
     if (e < 0) return e;
     swarms = ap_node_get(root, "swarms");
-    if (swarms == NULL) return 0;
+    if (swarms == NULL) return ap_deployment_read_order(l);
     l->d->swarms = ap_config_alloc(l->d->config, swarms->count * sizeof *l->d->swarms);
     if (l->d->swarms == NULL) return APIARY_ENOBLOCK;
     for (size_t i = 0; i < swarms->count; i++) {
@@ -270,6 +272,7 @@ static int read_root(struct ap_loader *l)
     }
     e = ap_deployment_check_rules(l);
     if (e == 0) e = ap_deployment_check_state(l);
+    if (e == 0) e = ap_deployment_read_order(l);
     return e < 0 ? e : check_room(l, root);
 }
 

@@ -9,9 +9,14 @@
  *                  update [start_first|stop_first]}, workers [1], version, tags: list,
  *                  health_endpoint, metrics_endpoint, health_check_interval [that of meta_registry], health_check_timeout [5s],
  *                  unhealthy_after [3], healthy_after [2], max_concurrent_delegations, weight [100],
+ *                  depends_on: list of services,
  *                  agents*: list of {name*, kind* | plugin*, capabilities*: list of NAME or {name*, terms of terms.def},
  *                  worker [0], config: mapping for the kind},
  *                  checks: list of {capability*, send, send_file, expect* | expect_match*, timeout, from}}
+ *   phases: list of {name*, services*: list}
+ * Order:   1 A service is started when one instance at least of each that it depends on passes.
+ *          2 Each phase is started when the services of those before it have passed, or do not come up. Services in no phase belong
+ *            to all of them.
  * Checks:  1 `tools/up` runs the checks: at least one real task per capability, whose output is compared with the expected one.
  *          2 A check asks for a capability of its own swarm. A check of "name" also covers "name@major".
  *          3 A capability without a check is allowed (ap_deployment_unchecked).
@@ -19,7 +24,8 @@
  *          folder.
  * Refused, with file and line: unknown keys, a port used twice, a service named twice, an agent named twice in a swarm, an unknown
  *          kind, a capability that the kind does not have, a missing program, a plug-in that is missing or lacks its symbol,
- *          capabilities that are not valid names, a segment too small for the swarms of the same file.
+ *          capabilities that are not valid names, a segment too small for the swarms of the same file, services that wait for
+ *          themselves, for each other in a circle, for one of a later phase, or for one that is not there.
  */
 #ifndef AP_DEPLOYMENT_H
 #define AP_DEPLOYMENT_H
@@ -49,6 +55,10 @@ struct ap_deployment_check {
     const char *from; /* the service for which it calls; NULL: none */
     uint64_t timeout;
 };
+struct ap_deployment_phase {
+    const struct ap_node *node;
+    const char *name;
+};
 struct ap_deployment_swarm {
     const struct ap_node *node;
     const char *service, *version, *health_endpoint, *metrics_endpoint;
@@ -59,6 +69,10 @@ struct ap_deployment_swarm {
     uint32_t instances, workers, max_delegations, weight;
     bool restart;
     uint64_t restart_stuck; /* 0: never */
+    const char **depends_on; /* sorted */
+    size_t depends_count;
+    uint32_t phase; /* from 1; 0: in none */
+    const struct ap_deployment_phase *in_phase; /* NULL: in none */
     enum ap_update update;
     struct ap_deployment_agent *agents;
     size_t agent_count;
@@ -80,6 +94,9 @@ struct ap_deployment {
     size_t cache_count;
     struct ap_deployment_swarm *swarms;
     size_t swarm_count;
+    struct ap_deployment_phase *phases;
+    size_t phase_count;
+    const size_t *order; /* of the swarms: each after those that it waits for, else as they stand in the file */
 };
 
 /* Reads a configuration.
@@ -107,6 +124,13 @@ AP_MUST_CHECK int ap_deployment_scale(struct ap_deployment *d, const char *servi
 uint32_t ap_deployment_written_instances(const struct ap_deployment_swarm *swarm);
 /* NULL: no such service. */
 const struct ap_deployment_swarm *ap_deployment_swarm(const struct ap_deployment *d, const char *service);
+/* Whether a service depends on the other one; whether it is not started before that, for this reason or because it is of a later
+ * phase. */
+bool ap_deployment_depends(const struct ap_deployment_swarm *s, const struct ap_deployment_swarm *other);
+bool ap_deployment_waits(const struct ap_deployment_swarm *s, const struct ap_deployment_swarm *other);
+/* Leaves only the services of a phase (its name, or its number from 1), of those before it and of none: 0; or APIARY_ECONFIG with a
+ * sentence that names the phases, and nothing is changed. APIARY_ENOBLOCK. */
+AP_MUST_CHECK int ap_deployment_select(struct ap_deployment *d, const char *phase, struct ap_config_error *error);
 /* The n-th capability (from 0) that no check of its swarm asks for, with the sentence in `error`. NULL: there are no more. */
 const char *ap_deployment_unchecked(const struct ap_deployment *d, size_t n, struct ap_config_error *error);
 

@@ -247,6 +247,23 @@ static void diff_health(struct leaves *l, const struct ap_deployment_swarm *s)
     if (s->healthy_after != 0) diff_add_number(l, "", adjust, s->node, "healthy_after", s->healthy_after);
 }
 
+/* The supervisor's: no process that runs is touched. */
+static void diff_order(struct leaves *l, const struct ap_deployment_swarm *s)
+{
+    char *names = NULL;
+    size_t size = 0;
+    FILE *out;
+
+    if (s->phase > 0)
+        diff_add(l, "", AP_EFFECT_NONE, s->in_phase->node->line, strdup("phase"),
+                 diff_format("%u (%s)", s->phase, s->in_phase->name));
+    if (s->depends_count == 0) return;
+    out = open_memstream(&names, &size);
+    for (size_t i = 0; out != NULL && i < s->depends_count; i++) fprintf(out, "%s%s", i > 0 ? ", " : "", s->depends_on[i]);
+    if (out != NULL && fclose(out) != 0) l->error = APIARY_ENOBLOCK;
+    diff_add(l, "", AP_EFFECT_NONE, diff_line(s->node, "depends_on"), strdup("depends_on"), names);
+}
+
 static int diff_swarm(const struct ap_deployment_swarm *s, struct leaves *l)
 {
     const enum ap_effect restart = AP_EFFECT_RESTART;
@@ -262,6 +279,7 @@ static int diff_swarm(const struct ap_deployment_swarm *s, struct leaves *l)
     diff_add_number(l, "", AP_EFFECT_ADJUST, s->node, "weight", s->weight);
     diff_add_number(l, "", AP_EFFECT_ADJUST, s->node, "max_concurrent_delegations", s->max_delegations);
     diff_queen(l, s);
+    diff_order(l, s);
     if (checks != NULL && checks->count > 0) diff_add_node(l, "", AP_EFFECT_NONE, "checks", checks);
     for (size_t i = 0; i < s->agent_count; i++)
         if (s->agents[i].replica == 0) diff_agent(l, &s->agents[i]);

@@ -22,6 +22,7 @@ AP_MUST_CHECK int ap_deployment_registry(struct ap_loader *l, const struct ap_no
 AP_MUST_CHECK int ap_deployment_read_agents(struct ap_loader *l, struct ap_deployment_swarm *s);
 AP_MUST_CHECK int ap_deployment_check_rules(struct ap_loader *l); /* of all swarms, when they have been read */
 AP_MUST_CHECK int ap_deployment_check_state(struct ap_loader *l); /* the same: agents that keep state */
+AP_MUST_CHECK int ap_deployment_read_order(struct ap_loader *l);  /* the same: what services wait for */
 /* The place of an agent's capability in the file. */
 const struct ap_node *ap_deployment_capability_node(const struct ap_deployment_agent *agent, size_t c);
 AP_MUST_CHECK int ap_deployment_read_checks(struct ap_loader *l, struct ap_deployment_swarm *s);

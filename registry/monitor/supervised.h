@@ -45,7 +45,8 @@ enum ap_child_state {
     AP_CHILD_WAITING,  /* ended; is started again at `due` */
     AP_CHILD_GIVEN_UP, /* ended; is not started again */
     AP_CHILD_LEAVING,  /* told to stop */
-    AP_CHILD_STOPPED   /* told to stop, and ended */
+    AP_CHILD_STOPPED,  /* told to stop, and ended */
+    AP_CHILD_HELD      /* never started: it waits for other services, which `said` names */
 };
 enum ap_child_end { AP_END_NONE, AP_END_CODE, AP_END_SIGNAL, AP_END_NO_START };
 enum ap_child_stage { AP_STAGE_INPUT = 1, AP_STAGE_PIPE, AP_STAGE_FORK }; /* the resource that was lacking */
@@ -63,7 +64,7 @@ struct ap_supervision {
     uint64_t changed;      /* CLOCK_REALTIME, when the state last changed */
     uint64_t ended;        /* CLOCK_REALTIME of the last end; 0: none */
     uint64_t due;          /* CLOCK_MONOTONIC, while WAITING */
-    char said[AP_SAID_MAX + 1]; /* the last line that it wrote before its last end */
+    char said[AP_SAID_MAX + 1]; /* the last line that it wrote before its last end; HELD: services, with ", " between */
 };
 #define AP_SUPERVISION_WORDS 64u
 

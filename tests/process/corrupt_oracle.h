@@ -421,7 +421,7 @@ static void oracle_supervised(struct oracle *o)
         HOLDS(state <= 3 && (state == 1 || state == 2 ? lane_is(o, lane) == LANE_LIVE : lane == 0), "supervised", i, s->life);
         if (state < AP_SUPERVISED_HELD) continue;
         HOLDS(text_holds(s->service, sizeof s->service) && s->service[0] != 0, "supervised", i, s->service);
-        HOLDS(r->state >= AP_CHILD_STARTING && r->state <= AP_CHILD_STOPPED, "supervised", i, r->state);
+        HOLDS(r->state >= AP_CHILD_STARTING && r->state <= AP_CHILD_HELD, "supervised", i, r->state);
         HOLDS(r->end <= AP_END_NO_START, "supervised", i, r->end);
         HOLDS(text_holds(r->said, sizeof r->said), "supervised", i, r->said);
     }

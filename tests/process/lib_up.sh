@@ -19,11 +19,13 @@ END
 
 says() { grep -qE -- "$1" "$up_err"; }
 
+up_lives() { if [ -n "${up:-}" ] && ! gone "$up"; then echo 1; else echo 0; fi; }
+
 # told PATTERN: the supervisor says it. Its words go through a writer of its own, and may come after an answer that it has given.
 told()
 {
     local tries
-    for ((tries = 0; tries < 1000; tries++)); do
+    for ((tries = 0; tries < 1000 || $(up_lives); tries++)); do
         says "$1" && return
         read -rt 0.02 <> <(:) || true
     done

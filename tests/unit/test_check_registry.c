@@ -456,10 +456,11 @@ Test(check_registry, the_state_of_an_instance_and_its_process)
     NOTHING(r->state, AP_CHILD_STARTING);
     NOTHING(r->state, AP_CHILD_STOPPED);
     SAYS(r->state, 0, "supervised 0 V3: state 0");
-    SAYS(r->state, AP_CHILD_STOPPED + 1, "supervised 0 V3: state 8");
+    NOTHING(r->state, AP_CHILD_HELD);
+    SAYS(r->state, AP_CHILD_HELD + 1, "supervised 0 V3: state 9");
     SAYS(r->changed, 17777777777777777777u, "supervised 0 V3: changed: 17777777777777777777 is in the future");
-    for (uint32_t state = AP_CHILD_STARTING; state <= AP_CHILD_STOPPED; state++) {
-        bool ended = state == AP_CHILD_WAITING || state == AP_CHILD_GIVEN_UP || state == AP_CHILD_STOPPED;
+    for (uint32_t state = AP_CHILD_STARTING; state <= AP_CHILD_HELD; state++) {
+        bool ended = state == AP_CHILD_WAITING || state == AP_CHILD_GIVEN_UP || state == AP_CHILD_STOPPED || state == AP_CHILD_HELD;
         char expected[128];
 
         r->state = state;

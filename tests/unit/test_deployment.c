@@ -230,7 +230,7 @@ Test(deployment, refused_files)
         {"", "1: the text is empty; expected a mapping of keys"},
         {"# only a remark\n", "1: the text is empty; expected a mapping of keys"},
         {"[]", "1: this is a list; expected a mapping (key: value)"},
-        {"swarm: []\n", "1: swarm: unknown key (did you mean 'swarms'?); allowed: meta_registry, swarms"},
+        {"swarm: []\n", "1: swarm: unknown key (did you mean 'swarms'?); allowed: meta_registry, swarms, phases"},
         {"swarms: []\nmeta_registry: {}\nswarms: []\n",
          "3: swarms: duplicate key, first given in line 1; each key is given once"},
         {"swarms: {a: 1}\n", "1: swarms: is a mapping; expected a list of mappings"},
@@ -381,7 +381,7 @@ Test(deployment, refused_swarms)
          "3: wrokers: unknown key (did you mean 'workers'?); allowed: service, port, queen, workers, version, "
          "health_endpoint, "
          "metrics_endpoint, tags, health_check_interval, health_check_timeout, unhealthy_after, healthy_after, "
-         "max_concurrent_delegations, weight, agents, checks"},
+         "max_concurrent_delegations, weight, depends_on, agents, checks"},
         {"swarms:\n  - service: AI\n" AGENTS, "2: service: 'AI' is not a name" NAME},
         {"swarms:\n  - service: ''\n" AGENTS, "2: service: '' is not a name" NAME},
         {"swarms:\n  - service: s\n" AGENTS "  - service: t\n" AGENTS "  - port: 7\n    service: s\n" AGENTS,

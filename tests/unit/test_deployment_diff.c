@@ -130,6 +130,22 @@ Test(deployment_diff, keys_of_health)
                      "added s - queen.restart_stuck - 30000ms 0 4\n");
 }
 
+/* The order of starts is the supervisor's: nothing that runs is touched. The order of names is none. */
+Test(deployment_diff, order)
+{
+#define THREE PLAIN "  - service: t\n" AGENTS "  - service: u\n" AGENTS
+    cr_expect_str_eq(differences(THREE, THREE "    depends_on: [t, s]\n"), "added u - depends_on - s, t 0 8\n");
+    cr_expect_str_eq(differences(THREE "    depends_on: [t, s]\n", THREE "    depends_on: [s, t]\n"), "");
+    cr_expect_str_eq(differences(THREE "    depends_on: [t, s]\n", THREE "    depends_on: t\n"),
+                     "changed u - depends_on s, t t 0 8\n");
+    cr_expect_str_eq(differences(THREE "    depends_on: [t]\n", THREE "    depends_on: []\n"), "removed u - depends_on t - 0 8\n");
+    cr_expect_str_eq(differences(THREE "phases:\n  - {name: a, services: [s, t]}\n  - {name: b, services: u}\n",
+                                 THREE "phases:\n  - {name: a, services: s}\n  - {name: b, services: [u, t]}\n"),
+                     "changed t - phase 1 (a) 2 (b) 0 10\n");
+    cr_expect_str_eq(differences(THREE, THREE "phases: [{name: a, services: [u]}]\n"), "added u - phase - 1 (a) 0 8\n");
+    cr_expect_eq(fingerprint(PLAIN "  - service: t\n" AGENTS "phases: [{name: a, services: s}]\n"), fingerprint(PLAIN));
+}
+
 Test(deployment_diff, deep)
 {
     const char *one = S "      - {name: a, kind: exec, capabilities: c, config: {command: [x, y]}}\n",

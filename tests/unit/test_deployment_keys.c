@@ -19,7 +19,8 @@ static const struct section
     queen = {"queen", "swarms:\n  - service: s\n" AGENTS "    queen:\n", "      ", ""},
     agent = {"an agent", S "      - colour: red\n", "        ", ""},
     check = {"a check", S "      - {name: a, kind: sequence, capabilities: sequence_number}\n    checks:\n      - colour: red\n",
-             "        ", ""};
+             "        ", ""},
+    phase = {"a phase", "phases:\n  - colour: red\n", "    ", ""};
 
 static const struct row_of_keys {
     const struct section *in;
@@ -30,6 +31,7 @@ static const struct row_of_keys {
 } keys[] = {
     {&root, "meta_registry", 'm', NULL, NULL, NULL},
     {&root, "swarms", 'L', NULL, NULL, NULL},
+    {&root, "phases", 'L', NULL, NULL, NULL},
     {&registry, "segment", 's', NULL, NULL, NULL},
     {&registry, "port", 'i', "0", "65536", "1 to 65535"},
     {&registry, "health_check_interval", 'd', "99ms", "25h", "100ms to 24h"},
@@ -55,12 +57,15 @@ static const struct row_of_keys {
     {&swarm, "healthy_after", 'i', "0", "101", "1 to 100"},
     {&swarm, "max_concurrent_delegations", 'i', "0", "4097", "1 to 4096"},
     {&swarm, "weight", 'i', "0", "1001", "1 to 1000"},
+    {&swarm, "depends_on", 'l', NULL, NULL, NULL},
     {&bare_swarm, "agents", 'L', NULL, NULL, NULL},
     {&swarm, "checks", 'L', NULL, NULL, NULL},
     {&queen, "instances", 'i', "0", "65", "1 to 64"},
     {&queen, "restart", 's', NULL, NULL, NULL},
     {&queen, "restart_stuck", 'd', "3999ms", "25h", "4s to 24h"},
     {&queen, "update", 's', NULL, NULL, NULL},
+    {&phase, "name", 's', NULL, NULL, NULL},
+    {&phase, "services", 'l', NULL, NULL, NULL},
     {&agent, "name", 's', NULL, NULL, NULL},
     {&agent, "kind", 's', NULL, NULL, NULL},
     {&agent, "plugin", 's', NULL, NULL, NULL},
@@ -192,6 +197,7 @@ Test(deployment_keys, the_table_is_complete)
                     {&queen, {NULL, NULL}},
                     {&agent, {NULL, NULL}},
                     {&check, {NULL, NULL}},
+                    {&phase, {NULL, NULL}},
                     {&swarm, {&bare_swarm, &nameless_swarm}}};
     for (size_t s = 0; s < sizeof sections / sizeof sections[0]; s++) {
         const char *list = strstr(refused_in(sections[s].in, "zzzzzzzz", "1", NULL), "allowed: ");
