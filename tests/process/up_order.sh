@@ -2,6 +2,7 @@
 # Services wait for others: in `depends_on` and in phases, at the start, at a reload, and in reverse at the end. What does not come up
 # holds up only who depends on it, and what dies later stops nobody. Each order is a fact of the segment: who is held while whom is
 # not there, and in which order its log has them. No time is measured.
+# ctest: timeout 900
 . "$APIARY_SOURCE/tests/process/lib_cli.sh" || exit 1
 . "$APIARY_SOURCE/tests/process/lib_up.sh" || exit 1
 
