@@ -59,10 +59,11 @@
     X(SERVICE_CHANGED, "service restarted with another configuration", "service", "revision", "") \
     X(SERVICE_REMOVED, "service removed by a configuration", "service", "revision", "") \
     X(SERVICE_RESTARTED, "service restarted by an operator", "service", "revision", "") \
-    X(SERVICE_SCALED, "service has another number of instances", "service", "instances", "") \
+    X(SERVICE_SCALED, "service has another number of instances", "service", "instances", "by") \
     X(TASK_FAILED, "task failed", "queue", "failure", "task") \
     X(INSTANCE_ENDED, "process of an instance ended", "supervised", "end", "pid") \
-    X(SERVICE_ADJUSTED, "service has taken over another configuration as it runs", "service", "revision", "")
+    X(SERVICE_ADJUSTED, "service has taken over another configuration as it runs", "service", "revision", "") \
+    X(SERVICE_HELD, "service is not given more instances", "service", "instances", "by")
 
 enum ap_event_kind {
     AP_EVENT_NONE,

@@ -104,6 +104,11 @@ AP_MUST_CHECK int view_instances(apiary_t *a, const char *service, apiary_swarm_
 enum swarm_end { SWARM_END_UNKNOWN, SWARM_END_LEFT, SWARM_END_DIED };
 enum swarm_end view_swarm_end(const struct ap_segment *seg, const char *service, const char *instance, uint64_t *ago);
 
+/* apiary_scaled.c. How many instances an autoscaled service was last given, and why, as far as the event log tells: as a line, or
+ * as an object (NULL: nothing). */
+void scaled_print(const struct ap_segment *seg, const char *service);
+json_t *scaled_json(const struct ap_segment *seg, const char *service);
+
 struct agent_view {
     struct swarm_view swarm;
     uint32_t queue;

@@ -11,6 +11,7 @@
 #include "core/descriptor.h"
 #include "core/text.h"
 #include "shm/event.h"
+#include "tools/apiary_autoscale.h"
 #include "tools/apiary_control.h"
 #include "tools/apiary_diff.h"
 #include "tools/apiary_order.h"
@@ -28,7 +29,11 @@ static void change_hand_over(struct change *c, struct ap_deployment *d)
     for (size_t i = 0; i < up->queen_count; i++) {
         struct queen *q = up->queens[i];
         const struct ap_deployment_swarm *s = ap_deployment_swarm(d, q->swarm->service);
-        if (s == NULL) continue;
+        if (s == NULL) { /* one that retires is not waited for any more: its service goes, with the others of it */
+            q->leaves = q->leaves && q->child->told;
+            q->retires = false;
+            continue;
+        }
         q->fresh = q->child->held && order_differs(q->swarm, s); /* it may be started now */
         q->swarm = s;
         q->stale = !q->child->held && renew_is_stale(q);
@@ -52,13 +57,6 @@ static bool change_any_stale(const struct up *up, const char *service)
     return any;
 }
 
-static void change_scaled(const struct up *up, const struct ap_deployment_swarm *s)
-{
-    int row = ap_service_find(up->a->seg, s->service);
-    if (row < 0) return;
-    ap_event_log(up->a->seg, AP_EVENT_SERVICE_SCALED, up->a->anchor->lane.index, (uint64_t)row, s->instances);
-}
-
 static void change_services(struct change *c)
 {
     struct up *up = c->up;
@@ -78,9 +76,11 @@ static void change_services(struct change *c)
     for (size_t i = up->former_d->swarm_count; i-- > 0 && !renew_broken_off(c);) {
         const struct ap_deployment_swarm *former = &up->former_d->swarms[up->former_d->order[i]];
         const struct ap_deployment_swarm *s = ap_deployment_swarm(up->d, former->service);
+
         if (s == NULL) renew_event(c, AP_EVENT_SERVICE_REMOVED, former->service);
         renew_shrink(c, former->service, s != NULL ? s->instances : 0);
-        if (s != NULL && s->instances != former->instances) change_scaled(up, s);
+        const char *said = s != NULL && s->autoscale.max > 0 ? "autoscale: the configuration has other bounds" : "";
+        if (s != NULL && s->instances != former->instances) autoscale_note(up, s, former->instances, up->by, said);
     }
 }
 
@@ -222,7 +222,9 @@ static json_t *change_reload(struct up *up, enum config_which which, const char 
     struct ap_config_error error = {.text = ""};
     struct ap_deployment *d = NULL;
     struct ap_differences diff = {.list = NULL};
+    autoscale_settle(&(struct change){.up = up});
     int rc = change_judge(up, which, scales, &d, &error);
+    if (rc == TOOL_OK) ap_deployment_keep_scale(up->d, d);
     if (rc == TOOL_OK && ap_deployment_diff(up->d, d, &diff) < 0) {
         rc = TOOL_FAILED;
         ap_format(error.text, sizeof error.text, "out of memory");
@@ -272,9 +274,12 @@ static json_t *change_asked_configuration(struct up *up, const json_t *request)
     /* Where it is for somebody in another folder: paths in the text begin there. */
     char *folder = *up->path != '/' ? getcwd(NULL, 0) : NULL;
     char *path = folder != NULL ? tool_format("%s/%s", folder, up->path) : tool_strdup(up->path);
-    json_t *ret = json_pack("{s:i, s:I, s:s, s:s, s:o, s:s%}", "code", TOOL_OK, "revision", (json_int_t)k->revision, "path", path,
-                            "scales", k->now.scales, "phase", k->phase != NULL ? tool_json_text(k->phase) : json_null(), "text",
-                            k->now.text, k->now.size);
+    char *numbers = autoscale_numbers(up);
+    json_t *ret = json_pack("{s:i, s:I, s:s, s:s, s:s, s:o, s:s%}", "code", TOOL_OK, "revision", (json_int_t)k->revision, "path",
+                            path, "scales", k->now.scales, "autoscaled", numbers, "phase",
+                            k->phase != NULL ? tool_json_text(k->phase) : json_null(), "text", k->now.text, k->now.size);
+
+    free(numbers);
     free(path);
     free(folder);
     return ret;
@@ -299,9 +304,33 @@ static json_t *change_asked_restart(struct up *up, const json_t *request)
     json_t *ret = change_no_service(up, service);
     if (ret != NULL) return ret;
     struct change c = {up, json_array(), json_array()};
+    autoscale_settle(&c);
     crew_say(up->crew, "apiary: up: %s is restarted", service);
     if (renew_service(&c, service, json_is_true(json_object_get(request, "rolling")), false))
         renew_event(&c, AP_EVENT_SERVICE_RESTARTED, service);
+    return change_answer(&c, json_array());
+}
+
+/* One that is autoscaled has that number from now on, and goes on from there: it is no revision. */
+static json_t *change_autoscaled(struct up *up, const char *service, uint32_t instances)
+{
+    struct change c = {up, json_array(), json_array()};
+    struct ap_config_error error = {.text = ""};
+    const struct ap_deployment_swarm *s = ap_deployment_swarm(up->d, service);
+    autoscale_settle(&c);
+    uint32_t from = s->instances;
+    int rc = ap_deployment_scale(up->d, service, instances, &error);
+    if (rc < 0) {
+        json_decref(c.done);
+        json_decref(c.failed);
+        return json_pack("{s:i, s:o, s:I}", "code", tool_exit_code(rc), "error", tool_json_text(error.text), "revision",
+                         (json_int_t)up->config.revision);
+    }
+    if (instances != from) autoscale_note(up, s, from, up->by, "by hand; autoscale goes on from there");
+    renew_add(&c, s);
+    renew_await_added(&c);
+    change_look_back(&c);
+    renew_shrink(&c, service, instances);
     return change_answer(&c, json_array());
 }
 
@@ -309,12 +338,21 @@ static json_t *change_asked_scale(struct up *up, const json_t *request)
 {
     const char *service = json_string_value(json_object_get(request, "service"));
     json_int_t n = json_integer_value(json_object_get(request, "instances"));
+    uint32_t instances = n > 0 && n < UINT32_MAX ? (uint32_t)n : 0;
     json_t *ret = change_no_service(up, service);
     if (ret != NULL) return ret;
-    char *scales = config_scales_with(up->config.now.scales, service, n > 0 && n < UINT32_MAX ? (uint32_t)n : 0);
+    if (ap_deployment_swarm(up->d, service)->autoscale.max > 0) return change_autoscaled(up, service, instances);
+    char *scales = config_scales_with(up->config.now.scales, service, instances);
     ret = change_reload(up, CONFIG_NOW, scales);
     free(scales);
     return ret;
+}
+
+static json_t *change_asked_scaling(struct up *up, const json_t *request)
+{
+    const char *service = json_string_value(json_object_get(request, "service"));
+    json_t *ret = service != NULL ? change_no_service(up, service) : NULL;
+    return ret != NULL ? ret : json_pack("{s:i, s:o}", "code", TOOL_OK, "services", autoscale_json(up, service));
 }
 
 static json_t *change_asked(struct up *up, const json_t *request)
@@ -326,9 +364,11 @@ static json_t *change_asked(struct up *up, const json_t *request)
                  {"rollback", change_asked_rollback},
                  {"restart", change_asked_restart},
                  {"scale", change_asked_scale},
+                 {"scaling", change_asked_scaling},
                  {"configuration", change_asked_configuration}};
     const char *name = json_string_value(json_object_get(request, "request"));
     json_t *ret = NULL;
+    up->by = AP_EVENT_BY(json_integer_value(json_object_get(request, "uid")), json_integer_value(json_object_get(request, "pid")));
     for (size_t i = 0; ret == NULL && name != NULL && i < sizeof known / sizeof *known; i++) {
         if (strcmp(known[i].name, name) == 0) ret = known[i].run(up, request);
     }
@@ -352,6 +392,7 @@ static void change_hangup(struct up *up)
         return;
     }
     crew_say(up->crew, "apiary: up: SIGHUP: %s is read again", up->path);
+    up->by = AP_EVENT_BY(getuid(), getpid()); /* nobody tells who has sent it */
     json_decref(change_reload(up, CONFIG_FILE, NULL));
 }
 

@@ -99,7 +99,8 @@ char *config_scales_kept(const char *scales, const struct ap_deployment *running
     char *ret = tool_strdup(scales);
     while (scales_next(&scales, name, &n)) {
         const struct ap_deployment_swarm *is = ap_deployment_swarm(running, name), *to = ap_deployment_swarm(next, name);
-        if (is != NULL && to != NULL && ap_deployment_written_instances(is) == ap_deployment_written_instances(to)) continue;
+        bool by_hand = is != NULL && to != NULL && to->autoscale.max == 0;
+        if (by_hand && ap_deployment_written_instances(is) == ap_deployment_written_instances(to)) continue;
         char *less = config_scales_with(ret, name, 0);
         free(ret);
         ret = less;

@@ -5,7 +5,8 @@
  * 2 Another process judges a new text, so that a plug-in that crashes or hangs while it is loaded ends no service, either. A text
  *   that passes can be put in force; the one before it is kept, to go back to.
  * 3 Services may have other numbers of instances than their text says (scales: "text=3,alone=2"). They are judged with it, and go
- *   along with it. One stays until the text's own number for that service is another one.
+ *   along with it. One stays until the text's own number for that service is another one. The number of a service that is
+ *   autoscaled is none of them.
  * 4 The services of later phases than `phase` are judged with the text, and are in no deployment that is parsed here.
  * 5 Revisions number from 1 what was in force.
  */
@@ -55,7 +56,8 @@ void config_drop(struct config_keeper *k);
 
 /* A list of scales with another number for a service; 0: with none. To be freed. */
 char *config_scales_with(const char *scales, const char *service, uint32_t instances);
-/* Those of services for which the text of `next` says what that of `running` says. To be freed. */
+/* Those of services for which the text of `next` says what that of `running` says, and that are not autoscaled there. To be
+ * freed. */
 char *config_scales_kept(const char *scales, const struct ap_deployment *running, const struct ap_deployment *next);
 /* Puts such a list into effect: 0, or an error of ap_deployment_scale. Services that are not there are passed over. */
 AP_MUST_CHECK int config_scale(struct ap_deployment *d, const char *scales, struct ap_config_error *error);

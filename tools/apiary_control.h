@@ -33,7 +33,7 @@ struct control *control_open(struct crew *crew, apiary_t *a, const char *segment
 void control_close(struct control *c);
 /* At each turn: ends what has lasted too long. NULL is allowed. */
 void control_tend(struct control *c);
-/* The next request whose sender waits. False: there is none. */
+/* The next request whose sender waits, with the kernel's word on the sender in it: "uid", "pid". False: there is none. */
 AP_MUST_CHECK bool control_next(struct control *c, struct control_request *ret);
 /* Takes over the answer, and frees the request. */
 void control_answer(struct control_request *r, json_t *answer);

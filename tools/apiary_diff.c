@@ -96,6 +96,7 @@ static int diff_running(const struct tool *t, const char *segment, struct ap_dep
     const char *path = json_string_value(json_object_get(answer, "path"));
     const char *scales = json_string_value(json_object_get(answer, "scales"));
     const char *phase = json_string_value(json_object_get(answer, "phase"));
+    const char *autoscaled = json_string_value(json_object_get(answer, "autoscaled"));
     if (rc == TOOL_OK && (path == NULL || scales == NULL || json_string_value(text) == NULL)) {
         rc = tool_fail(t, TOOL_FAILED, "config diff: the answer has no configuration");
     } else if (rc == TOOL_OK) {
@@ -105,6 +106,8 @@ static int diff_running(const struct tool *t, const char *segment, struct ap_dep
         char *kept = e == 0 ? config_scales_kept(scales, *ret, next) : NULL;
         if (e == 0) e = config_scale(*ret, scales, &error);
         if (e == 0) e = config_scale(next, kept, &error);
+        if (e == 0 && autoscaled != NULL) e = config_scale(*ret, autoscaled, &error);
+        if (e == 0) ap_deployment_keep_scale(*ret, next);
         free(kept);
         if (e < 0) rc = tool_error(t, e, error.text, "configuration");
     }

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "shm/event.h"
+#include "tools/apiary_autoscale.h"
 #include "tools/apiary_change.h"
 #include "tools/apiary_control.h"
 
@@ -69,8 +70,8 @@ static const char *clock_time(uint64_t realtime, char ret[16])
 }
 
 /* Everything from `next` on; what was overwritten meanwhile is passed over. Swarms are named one by one, what happens to
- * tasks and blocks is counted. Left out are who comes and goes as a member, the tasks that fail, which the figures count, and the
- * ends of processes, which the crew tells with more. */
+ * tasks and blocks is counted. Left out are who comes and goes as a member, the tasks that fail, which the figures count, and what
+ * this process tells with more: the ends of processes, numbers of instances. */
 static uint64_t say_events(const struct ap_segment *seg, struct crew *crew, uint64_t next)
 {
     uint64_t end = ap_load_relaxed(&seg->header->event_next);
@@ -96,6 +97,8 @@ static uint64_t say_events(const struct ap_segment *seg, struct crew *crew, uint
         case AP_EVENT_MEMBER_LEFT:
         case AP_EVENT_TASK_FAILED:
         case AP_EVENT_INSTANCE_ENDED:
+        case AP_EVENT_SERVICE_SCALED:
+        case AP_EVENT_SERVICE_HELD:
             break;
         default:
             counts[e.kind]++;
@@ -194,6 +197,7 @@ void live_run(struct up *up)
     change_due(up); /* what was asked for before */
     while (crew_interrupts(up->crew) == 0) {
         live_turn(up, EVERY);
+        autoscale_turn(up);
         change_due(up);
     }
     up->live = NULL;

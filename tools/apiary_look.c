@@ -174,6 +174,22 @@ static uint64_t rounds_of(const struct ap_segment *seg, const struct swarm_view 
     return rounds;
 }
 
+/* The first of its service's rows, which stand together. */
+static bool look_is_first(const apiary_swarm_status_t *rows, int i)
+{
+    return i == 0 || strcmp(rows[i].service, rows[i - 1].service) != 0;
+}
+
+static json_t *look_scaled_json(const struct ap_segment *seg, const apiary_swarm_status_t *rows, int n)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < n; i++) {
+        json_t *one = look_is_first(rows, i) ? scaled_json(seg, rows[i].service) : NULL;
+        if (one != NULL) json_array_append_new(list, one);
+    }
+    return list;
+}
+
 static int print_status_json(const struct tool *t, apiary_t *a, const apiary_swarm_status_t *rows, int n)
 {
     json_t *swarms = json_array();
@@ -195,6 +211,7 @@ static int print_status_json(const struct tool *t, apiary_t *a, const apiary_swa
     json_object_set_new(o, "members", json_integer(view_members(a->seg, 0, UINT32_MAX)));
     json_object_set_new(o, "usage", usage_json(a->seg));
     json_object_set_new(o, "swarms", swarms);
+    json_object_set_new(o, "scaled", look_scaled_json(a->seg, rows, n));
     return tool_json_print(o);
 }
 
@@ -222,6 +239,7 @@ static int print_status(const struct tool *t, apiary_t *a, const apiary_swarm_st
     for (int i = 0; i < n; i++) {
         struct swarm_view record;
         char age[32];
+        if (look_is_first(rows, i)) scaled_print(a->seg, rows[i].service);
         if (rows[i].ejected > 0)
             printf("%s/%s: %u of %u agents passed over, because the tasks fail; see apiary route explain\n", rows[i].service,
                    rows[i].instance, rows[i].ejected, rows[i].agents);

@@ -9,6 +9,7 @@
 
 #include "agents/deployment/deployment_diff.h"
 #include "shm/event.h"
+#include "tools/apiary_autoscale.h"
 #include "tools/apiary_control.h"
 #include "tools/apiary_live.h"
 #include "tools/apiary_order.h"
@@ -17,6 +18,7 @@
 #define AFTER_DRAIN UINT64_C(2000000000) /* for a queen to give up those that have not drained */
 #define GAP UINT64_C(3000000000) /* between two looks: this process, or the whole machine, was stopped. See end_stuck */
 #define RUNS UINT64_C(5000000000) /* a process that ended before, and has lived so long, is not about to end again */
+#define STUCK UINT64_C(10000000000) /* within one task: from here on a queen says "critical" herself */
 #define KEEPS_ENDING 5 /* ends in a row after which a service that never passed is not waited for */
 
 enum { ARGUMENT_INSTANCE = 4 }; /* in the list below */
@@ -191,6 +193,7 @@ void queens_free(struct up *up)
 void queens_add(struct up *up)
 {
     up->first_queen = crew_count(up->crew);
+    autoscale_adopt(up);
     for (size_t i = 0; i < up->d->swarm_count; i++) {
         for (uint32_t k = 0; k < up->d->swarms[i].instances; k++)
             queens_new(up, &up->d->swarms[i], k);
@@ -296,6 +299,14 @@ static void end_stuck(struct up *up, const struct queen *q, const apiary_swarm_s
     crew_restart(q->child, up->drain + AFTER_DRAIN);
 }
 
+/* A worker that is within a task for a while does not pass, and is at work. */
+static bool queen_works(const struct queen *q, const apiary_swarm_status_t *row)
+{
+    uint64_t most = q->swarm->restart_stuck != 0 ? q->swarm->restart_stuck : STUCK;
+    bool at_fault = row->state == APIARY_CRITICAL && row->stuck == 0; /* it has lost a worker, say */
+    return !at_fault && row->ejected == 0 && row->found[0] == '\0' && row->beat_age < BEAT_LATE && row->stuck < most;
+}
+
 bool queens_look(struct up *up)
 {
     apiary_swarm_status_t *rows = NULL;
@@ -306,11 +317,16 @@ bool queens_look(struct up *up)
     size_t good = 0;
     for (size_t i = 0; i < up->queen_count; i++) {
         struct queen *q = up->queens[i];
-        q->passes = q->drained = q->registered = false;
+        q->passes = q->drained = q->registered = q->works = q->away = false;
+        q->queued = q->running = 0;
         for (int k = 0; k < count && q->child->pid != 0; k++) {
             if (rows[k].pid != q->child->pid) continue;
             end_stuck(up, q, &rows[k]);
+            q->queued = rows[k].queued;
+            q->running = rows[k].running;
             q->registered = rows[k].state != APIARY_STARTING && rows[k].state != APIARY_DOWN;
+            q->works = q->registered && queen_works(q, &rows[k]);
+            q->away = rows[k].mode != APIARY_READY;
             if (rows[k].state != APIARY_PASSING) continue;
             q->passes = true;
             q->drained = rows[k].mode != APIARY_READY;

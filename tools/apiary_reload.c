@@ -97,15 +97,69 @@ int cmd_restart(struct tool *t, int argc, char **argv)
     return reload_ask(t, "restart", request, false);
 }
 
+/* ---- scale ----------------------------------------------------------------------------------------------------- */
+
+/* "2 to 3 at 2026-01-31T12:00:00Z: autoscale, 1 to 4: ..."; NULL: it has not changed. */
+static char *scale_change_text(const json_t *changed)
+{
+    const char *said = json_string_value(json_object_get(changed, "said"));
+    const char *time = json_string_value(json_object_get(changed, "time"));
+    if (said == NULL || time == NULL) return NULL;
+    return tool_format("%d to %d at %s%s%s", (int)json_integer_value(json_object_get(changed, "from")),
+                       (int)json_integer_value(json_object_get(changed, "to")), time, *said != '\0' ? ": " : "", said);
+}
+
+static void scale_print(const json_t *list)
+{
+    static const char *const keys[] = {"serving", "wanted", "starting", "failing", "leaving", "waiting", "running"};
+    enum { NUMBERS = sizeof keys / sizeof *keys };
+    struct tool_table *table = tool_table_new((const char *const[]){"=service", ">serving", ">wanted", "?>starting",
+                                                                    "?>failing", "?>leaving", ">waiting", ">running", ">min",
+                                                                    ">max", "why", NULL});
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *o = json_array_get(list, i), *rules = json_object_get(o, "autoscale");
+        const char *service = json_string_value(json_object_get(o, "service")), *why = json_string_value(json_object_get(o, "why"));
+        char n[NUMBERS][24], min[24] = "-", max[24] = "-";
+        for (size_t k = 0; k < NUMBERS; k++)
+            snprintf(n[k], sizeof n[k], "%" PRId64, (int64_t)json_integer_value(json_object_get(o, keys[k])));
+        if (json_is_object(rules)) {
+            snprintf(min, sizeof min, "%" PRId64, (int64_t)json_integer_value(json_object_get(rules, "min")));
+            snprintf(max, sizeof max, "%" PRId64, (int64_t)json_integer_value(json_object_get(rules, "max")));
+        }
+        tool_table_add(table, (const char *const[]){service != NULL ? service : "?", n[0], n[1], n[2], n[3], n[4], n[5], n[6], min,
+                                                    max, why != NULL ? why : "-", NULL});
+    }
+    tool_table_print(table, stdout);
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *o = json_array_get(list, i);
+        const char *service = json_string_value(json_object_get(o, "service"));
+        char *change = scale_change_text(json_object_get(o, "changed"));
+        if (change != NULL) printf("%s: %s\n", service != NULL ? service : "?", change);
+        free(change);
+    }
+}
+
+static int scale_show(struct tool *t, const char *service)
+{
+    json_t *request = json_pack("{s:s}", "request", "scaling"), *answer = NULL;
+    if (service != NULL) json_object_set_new(request, "service", tool_json_text(service));
+    int rc = control_ask(t, "scale", tool_segment(t, NULL), request, &answer);
+    if (rc == TOOL_OK && !t->json) scale_print(json_object_get(answer, "services"));
+    if (rc == TOOL_OK && t->json) return tool_finish(t, tool_json_print(answer));
+    json_decref(answer);
+    return tool_finish(t, rc);
+}
+
 int cmd_scale(struct tool *t, int argc, char **argv)
 {
     static const struct tool_usage usage = {
         .command = "scale",
-        .arguments = "SERVICE",
-        .what = "Lets the 'apiary up' that runs have another number of instances of SERVICE, and waits for that.",
+        .arguments = "[SERVICE]",
+        .what = "Lets the 'apiary up' that runs have another number of instances of SERVICE, and waits for that; without\n"
+                "--instances shows how many there are, and why.",
         .more = "The number stays until the configuration's own number for the service is another one, or 'apiary up' ends.\n"
-                "'apiary rollback' takes it back.",
-        .least = 1,
+                "'apiary rollback' takes it back. A service that is autoscaled has to have from min to max, and goes on from\n"
+                "there: it keeps the number for its cool-down at least, unless it needs more.",
         .most = 1,
         .json = true,
         .table = true,
@@ -117,7 +171,8 @@ int cmd_scale(struct tool *t, int argc, char **argv)
     };
     int rc = tool_parse(t, &usage, options, &argc, &argv);
     if (rc != TOOL_GO_ON) return rc;
-    if (text == NULL) return tool_usage_error(t, &usage, "scale: how many? write --instances 2");
+    if (text == NULL) return scale_show(t, argc > 0 ? argv[0] : NULL);
+    if (argc == 0) return tool_usage_error(t, &usage, "scale: which service is to have %s instances?", text);
     char *end;
     unsigned long n = strtoul(text, &end, 10);
     if (*text < '0' || *text > '9' || *end != '\0' || n < 1 || n > 64)

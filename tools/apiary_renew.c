@@ -320,6 +320,14 @@ void renew_await_added(struct change *c)
     }
 }
 
+void renew_finish(struct change *c)
+{
+    for (size_t i = c->up->queen_count; i-- > 0 && !renew_broken_off(c);) {
+        struct queen *q = c->up->queens[i];
+        if (q->leaves && q->child->told && !renew_remove(c, q)) return;
+    }
+}
+
 void renew_shrink(struct change *c, const char *service, uint32_t wanted)
 {
     struct queen **list;

@@ -43,6 +43,8 @@ AP_MUST_CHECK bool renew_service(struct change *c, const char *service, bool rol
 void renew_add(struct change *c, const struct ap_deployment_swarm *s);
 /* All that are fresh pass, or have had their time, which they share. */
 void renew_await_added(struct change *c);
+/* Those that were told to leave have left. */
+void renew_finish(struct change *c);
 /* Stops those whose number is not below `wanted`. All at once are told so. */
 void renew_shrink(struct change *c, const char *service, uint32_t wanted);
 

@@ -4,6 +4,7 @@
  * configuration through the segment, and then either stops everything (--once) or shows what is going on until Ctrl-C.
  * A service that does not come up is its own affair: the others work meanwhile, and it is tried again.
  */
+#include "tools/apiary_autoscale.h"
 #include "tools/apiary_change.h"
 #include "tools/apiary_control.h"
 #include "tools/apiary_live.h"
@@ -435,6 +436,7 @@ int cmd_up(struct tool *t, int argc, char **argv)
     config_close(&up.config);
     queens_free(&up);
     free(up.former);
+    autoscale_close(&up);
     free(up.daemon_path);
     ap_deployment_free(up.d);
     ap_deployment_free(up.former_d);

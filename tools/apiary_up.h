@@ -7,6 +7,7 @@
 #include "tools/apiary_crew.h"
 #include "tools/apiary_rows.h"
 
+struct autoscaled;
 struct control;
 struct live;
 
@@ -38,6 +39,9 @@ struct up {
     uint64_t until;          /* CLOCK_MONOTONIC: then the one that is watched is killed */
     struct up_former *former; /* instances that are gone */
     size_t former_count;
+    struct autoscaled *autoscaled; /* one for each service that is (apiary_autoscale.h) */
+    size_t autoscaled_count;
+    uint64_t by;                   /* AP_EVENT_BY: who has asked for the change that is going on */
     uint64_t looked, resumed; /* CLOCK_MONOTONIC: the last look at the queens; when looks came again after a gap */
     bool terminal;            /* it has begun in a session that has one */
     ino_t program; /* of the queens; 0: none has been seen at work */
@@ -64,7 +68,11 @@ struct queen {
     bool passes, drained; /* at the last look: its own process, not another one of that name */
     bool passed;          /* once at least */
     bool registered;
+    bool works, away;         /* at the last look: it goes on, if only within a task; it is out of the routing */
+    uint32_t queued, running; /* its tasks then */
     bool leaves;       /* another one has its place, or nobody */
+    bool retires;      /* it leaves when its tasks are done: it is out of the routing, and not told yet */
+    bool idle;         /* it retires, and had none at the last look */
     bool fresh, stale; /* during a change: added by it; ran with something else when it began */
     uint64_t since;    /* CLOCK_MONOTONIC: it may be started since then, or is held */
     char *waits;       /* held: the services that it waits for (apiary_order.h) */

@@ -14,6 +14,9 @@
 #define HOUR INT64_C(3600000000000)
 
 #define INSTANCES_MAX 64
+#define BACKLOG_MAX 65535
+#define BACKLOG 10
+#define COOL_DOWN (300000 * MS) /* as the field has it: a load that comes again each few minutes finds its instances */
 
 static const struct ap_key root_keys[] = {
     {.name = "meta_registry", .type = 'm', .what = "the segment and its limits"},
@@ -25,7 +28,7 @@ static const struct ap_key root_keys[] = {
 static const struct ap_key swarm_keys[] = {
     {.name = "service", .type = 's', .required = true, .what = "name of the service"},
     {.name = "port", .type = 'i', .min = 1, .max = 65535},
-    {.name = "queen", .type = 'm', .what = "instances, restart, restart_stuck, update"},
+    {.name = "queen", .type = 'm', .what = "instances, restart, restart_stuck, update, autoscale"},
     {.name = "workers", .type = 'i', .min = 1, .max = 16},
     {.name = "version", .type = 's'},
     {.name = "health_endpoint", .type = 's'},
@@ -48,6 +51,15 @@ static const struct ap_key queen_keys[] = {
     {.name = "restart", .type = 's', .what = "always or never"},
     {.name = "restart_stuck", .type = 'd', .min = 4000 * MS, .max = 24 * HOUR},
     {.name = "update", .type = 's', .what = "start_first or stop_first"},
+    {.name = "autoscale", .type = 'm', .what = "min, max, backlog, cool_down"},
+    {.name = NULL},
+};
+
+static const struct ap_key autoscale_keys[] = {
+    {.name = "min", .type = 'i', .min = 1, .max = INSTANCES_MAX},
+    {.name = "max", .type = 'i', .required = true, .min = 1, .max = INSTANCES_MAX},
+    {.name = "backlog", .type = 'i', .min = 1, .max = BACKLOG_MAX},
+    {.name = "cool_down", .type = 'd', .min = 1000 * MS, .max = 24 * HOUR},
     {.name = NULL},
 };
 
@@ -134,6 +146,30 @@ static int read_tags(struct ap_loader *l, struct ap_deployment_swarm *s)
     return 0;
 }
 
+static int check_autoscaled(struct ap_loader *l, const struct ap_deployment_swarm *s, const struct ap_node *at)
+{
+    if (s->autoscale.max == 0 || (s->instances >= s->autoscale.min && s->instances <= s->autoscale.max)) return 0;
+    return ap_node_refuse(at, l->error, "instances: %u is outside of autoscale; allowed: %u to %u", s->instances, s->autoscale.min,
+                          s->autoscale.max);
+}
+
+static int read_autoscale(struct ap_loader *l, struct ap_deployment_swarm *s, const struct ap_node *queen)
+{
+    const struct ap_node *at = ap_node_get(queen, "autoscale");
+    int e = at != NULL ? ap_node_check(at, autoscale_keys, l->error) : 0;
+
+    if (at == NULL || e < 0) return e;
+    s->autoscale = (struct ap_autoscale){.min = (uint32_t)ap_node_number(at, "min", 'i', 1),
+                                         .max = (uint32_t)ap_node_number(at, "max", 'i', 1),
+                                         .backlog = (uint32_t)ap_node_number(at, "backlog", 'i', BACKLOG),
+                                         .cool_down = (uint64_t)ap_node_number(at, "cool_down", 'd', COOL_DOWN)};
+    if (s->autoscale.min > s->autoscale.max)
+        return ap_node_refuse(ap_node_get(at, "max"), l->error, "max: %u is below min, which is %u; expected at least that",
+                              s->autoscale.max, s->autoscale.min);
+    s->instances = (uint32_t)ap_node_number(queen, "instances", 'i', s->autoscale.min);
+    return check_autoscaled(l, s, ap_node_get(queen, "instances"));
+}
+
 static int read_queen(struct ap_loader *l, struct ap_deployment_swarm *s)
 {
     const struct ap_node *queen = ap_node_get(s->node, "queen");
@@ -142,6 +178,8 @@ static int read_queen(struct ap_loader *l, struct ap_deployment_swarm *s)
 
     if (e < 0) return e;
     s->instances = (uint32_t)ap_node_number(queen, "instances", 'i', 1);
+    e = read_autoscale(l, s, queen);
+    if (e < 0) return e;
     restart = ap_node_text(queen, "restart", "always");
     s->restart = strcmp(restart, "always") == 0;
     if (!s->restart && strcmp(restart, "never") != 0)
@@ -229,9 +267,11 @@ static int check_room(struct ap_loader *l, const struct ap_node *root)
 
     for (size_t i = 0; i < l->d->swarm_count; i++) {
         const struct ap_deployment_swarm *s = &l->d->swarms[i];
-        instances += s->instances;
-        agents += (uint64_t)s->instances * s->agent_count;
-        lanes += (uint64_t)s->instances * (s->workers + 2);
+        uint32_t most = ap_deployment_most_instances(s);
+
+        instances += most;
+        agents += (uint64_t)most * s->agent_count;
+        lanes += (uint64_t)most * (s->workers + 2);
     }
     const struct {
         const char *key, *why;
@@ -317,6 +357,24 @@ const struct ap_deployment_swarm *ap_deployment_swarm(const struct ap_deployment
     return NULL;
 }
 
+uint32_t ap_deployment_most_instances(const struct ap_deployment_swarm *swarm)
+{
+    return swarm->instances > swarm->autoscale.max ? swarm->instances : swarm->autoscale.max;
+}
+
+void ap_deployment_keep_scale(const struct ap_deployment *running, struct ap_deployment *next)
+{
+    for (size_t i = 0; i < next->swarm_count; i++) {
+        struct ap_deployment_swarm *s = &next->swarms[i];
+        const struct ap_deployment_swarm *is = ap_deployment_swarm(running, s->service);
+
+        if (is == NULL || s->autoscale.max == 0) continue;
+        s->instances = is->instances < s->autoscale.min   ? s->autoscale.min
+                       : is->instances > s->autoscale.max ? s->autoscale.max
+                                                          : is->instances;
+    }
+}
+
 uint32_t ap_deployment_written_instances(const struct ap_deployment_swarm *swarm)
 {
     return (uint32_t)ap_node_number(ap_node_get(swarm->node, "queen"), "instances", 'i', 1);
@@ -337,7 +395,8 @@ int ap_deployment_scale(struct ap_deployment *d, const char *service, uint32_t i
         return ap_node_refuse(s->node, l.error, "instances: %u is out of range; allowed: 1 to %u", instances, INSTANCES_MAX);
     before = s->instances;
     s->instances = instances;
-    e = ap_deployment_check_state(&l);
+    e = check_autoscaled(&l, s, ap_node_get(ap_node_get(s->node, "queen"), "autoscale"));
+    if (e == 0) e = ap_deployment_check_state(&l);
     if (e == 0) e = check_room(&l, ap_config_root(d->config));
     if (e < 0) s->instances = before;
     return e;

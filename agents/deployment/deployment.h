@@ -5,8 +5,9 @@
  *                  events_max_age [720h], events_max_bytes [67108864], task_timeout [60000], members, lanes, tasks, queues,
  *                  queue_depth, queue_inlets, services, swarms, capabilities, payload: {blocks_256B .. blocks_1MiB},
  *                  mode ["0660"], owner, group
- *   swarms: list of {service*, port, queen: {instances [1], restart [always|never], restart_stuck,
- *                  update [start_first|stop_first]}, workers [1], version, tags: list,
+ *   swarms: list of {service*, port, queen: {instances [1, or min], restart [always|never], restart_stuck,
+ *                  update [start_first|stop_first], autoscale: {min [1], max*, backlog [10], cool_down [5m]}},
+ *                  workers [1], version, tags: list,
  *                  health_endpoint, metrics_endpoint, health_check_interval [that of meta_registry], health_check_timeout [5s],
  *                  unhealthy_after [3], healthy_after [2], max_concurrent_delegations, weight [100],
  *                  depends_on: list of services,
@@ -37,6 +38,12 @@
 
 /* In which order an instance that is restarted follows itself. BY_COUNT: start_first where there are several. */
 enum ap_update { AP_UPDATE_BY_COUNT, AP_UPDATE_START_FIRST, AP_UPDATE_STOP_FIRST };
+
+/* How many instances a service has by what waits at them (autoscale.h). All 0: as many as are written. */
+struct ap_autoscale {
+    uint32_t min, max, backlog; /* backlog: tasks that may wait at each */
+    uint64_t cool_down;
+};
 
 struct ap_deployment_agent {
     const struct ap_node *node;
@@ -74,6 +81,7 @@ struct ap_deployment_swarm {
     uint32_t phase; /* from 1; 0: in none */
     const struct ap_deployment_phase *in_phase; /* NULL: in none */
     enum ap_update update;
+    struct ap_autoscale autoscale; /* `instances`: what it begins with */
     struct ap_deployment_agent *agents;
     size_t agent_count;
     struct ap_deployment_check *checks;
@@ -116,10 +124,14 @@ void ap_deployment_free(struct ap_deployment *d);
 /* Puts file and line before a sentence about meta_registry that begins with its key, such as ap_registry_create's or "owner: no
  * user is called ...". Returns APIARY_ECONFIG. */
 int ap_deployment_refuse(const struct ap_deployment *d, const char *sentence, struct ap_config_error *error);
-/* Another number of instances than the text says, judged as if it stood there: 0; or APIARY_ECONFIG with a sentence that names the
- * place, and nothing is changed. APIARY_EINVAL: no such service. */
+/* Another number of instances than the text says, judged as if it stood there, for one that is autoscaled also by its bounds: 0; or
+ * APIARY_ECONFIG with a sentence that names the place, and nothing is changed. APIARY_EINVAL: no such service. */
 AP_MUST_CHECK int ap_deployment_scale(struct ap_deployment *d, const char *service, uint32_t instances,
                                       struct ap_config_error *error);
+/* Services of `next` that are autoscaled have as many instances as `running` has, as far as their bounds allow. */
+void ap_deployment_keep_scale(const struct ap_deployment *running, struct ap_deployment *next);
+/* The most instances that it may have, as the text says. */
+uint32_t ap_deployment_most_instances(const struct ap_deployment_swarm *swarm);
 /* The number that the text says, or its default. */
 uint32_t ap_deployment_written_instances(const struct ap_deployment_swarm *swarm);
 /* NULL: no such service. */

@@ -218,6 +218,23 @@ static void diff_span(struct leaves *l, enum ap_effect effect, const struct ap_n
     diff_add(l, "", effect, diff_line(map, key), strdup(told), diff_format("%" PRIu64 "ms", ns / 1000000));
 }
 
+static void diff_autoscale(struct leaves *l, const struct ap_deployment_swarm *s, const struct ap_node *queen)
+{
+    const struct ap_node *at = ap_node_get(queen, "autoscale");
+    const struct {
+        const char *key, *told;
+        uint32_t value;
+    } numbers[] = {{"min", "queen.autoscale.min", s->autoscale.min},
+                   {"max", "queen.autoscale.max", s->autoscale.max},
+                   {"backlog", "queen.autoscale.backlog", s->autoscale.backlog}};
+
+    if (s->autoscale.max == 0) return;
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        diff_add(l, "", AP_EFFECT_NONE, diff_line(at, numbers[i].key), strdup(numbers[i].told),
+                 diff_format("%" PRIu32, numbers[i].value));
+    diff_span(l, AP_EFFECT_NONE, at, "cool_down", "queen.autoscale.cool_down", s->autoscale.cool_down);
+}
+
 static void diff_queen(struct leaves *l, const struct ap_deployment_swarm *s)
 {
     const struct ap_node *queen = ap_node_get(s->node, "queen");
@@ -232,6 +249,7 @@ static void diff_queen(struct leaves *l, const struct ap_deployment_swarm *s)
                  strdup(s->update == AP_UPDATE_START_FIRST ? "start_first" : "stop_first"));
     if (s->restart_stuck != 0)
         diff_span(l, AP_EFFECT_NONE, queen, "restart_stuck", "queen.restart_stuck", s->restart_stuck);
+    diff_autoscale(l, s, queen);
 }
 
 /* A queen registers these for the coordinator, which asks. */

@@ -42,11 +42,27 @@ static int state_own(struct ap_loader *l, const struct ap_deployment_swarm *s, s
     return 0;
 }
 
+/* An instance that an operator takes away is his affair. One that goes by itself would take along what nobody has told it to. */
+static int state_autoscaled(struct ap_loader *l, const struct ap_deployment_swarm *s, size_t i)
+{
+    const struct ap_node *at = ap_node_get(ap_node_get(s->node, "queen"), "autoscale");
+    const struct ap_deployment_agent *agent = &s->agents[i];
+    bool keeps = state_kept(agent) && agent->of->state != APIARY_STATE_QUEEN;
+
+    for (size_t c = 0; c < agent->capability_count; c++) keeps = keeps || state_declared(agent, c);
+    if (s->autoscale.max == 0 || !keeps) return 0;
+    return ap_node_refuse(at, l->error,
+                          "autoscale: agent %s keeps state of its own, which each instance that leaves would take along; expected "
+                          "instances: N in its place", agent->name);
+}
+
 /* All of them answer with what is kept in the swarm's local memory. */
 static int state_judge(struct ap_loader *l, const struct ap_deployment_swarm *s, size_t i)
 {
     const struct ap_deployment_agent *agent = &s->agents[i];
+    int e = state_autoscaled(l, s, i);
 
+    if (e < 0) return e;
     if (!state_kept(agent) || agent->of->state == APIARY_STATE_QUEEN) return 0;
     return s->instances > 1 || state_replicated(s, i) ? state_own(l, s, i) : 0;
 }

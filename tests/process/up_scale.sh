@@ -77,7 +77,8 @@ expect 2 "agent s \(kind 'ledger'\) keeps state, and there are to be several of 
 expect 4 "scale: its configuration has no service 'nobody'" apiary scale nobody --instances 2
 expect 64 "'0' is not a number from 1 to 64" apiary scale work --instances 0
 expect 64 "'65' is not a number" apiary scale work --instances 65
-expect 64 'how many' apiary scale work
+expect 64 'which service is to have 2 instances' apiary scale --instances 2
+expect 0 '^work +2 +2 ' apiary scale work
 expect 64 '' apiary up --instances work=2
 expect 2 'swarms: 16 is too few' apiary up --check-config --config "$config" --instances steady=2,work=20
 expect 0 '' apiary up --check-config --config "$config" --instances work=3

@@ -397,7 +397,8 @@ Test(deployment, refused_swarms)
         {"swarms:\n  - service: s\n    queen: {instances: 0}\n" AGENTS,
          "3: instances: 0 is out of range; allowed: 1 to 64"},
         {"swarms:\n  - service: s\n    queen:\n      instance: 2\n" AGENTS,
-         "4: instance: unknown key (did you mean 'instances'?); allowed: instances, restart, restart_stuck, update"},
+         "4: instance: unknown key (did you mean 'instances'?); allowed: instances, restart, restart_stuck, update, "
+         "autoscale"},
         {"swarms:\n  - service: s\n    queen: {restart: never, restart_stuck: 30s}\n" AGENTS,
          "3: restart_stuck: an instance that is ended because it is stuck would not be started again; expected restart: always "
          "beside it"},
@@ -405,6 +406,14 @@ Test(deployment, refused_swarms)
          "4: restart: 'maybe' is not allowed; expected always or never"},
         {"swarms:\n  - service: s\n    queen:\n      update: maybe\n" AGENTS,
          "4: update: 'maybe' is not allowed; expected start_first or stop_first"},
+        {"swarms:\n  - service: s\n    queen:\n      autoscale: {min: 2}\n" AGENTS,
+         "4: max: missing; expected a whole number, without quotes"},
+        {"swarms:\n  - service: s\n    queen:\n      autoscale: {min: 4, max: 3}\n" AGENTS,
+         "4: max: 3 is below min, which is 4; expected at least that"},
+        {"swarms:\n  - service: s\n    queen:\n      instances: 5\n      autoscale: {min: 2, max: 4}\n" AGENTS,
+         "4: instances: 5 is outside of autoscale; allowed: 2 to 4"},
+        {"swarms:\n  - service: s\n    queen:\n      autoscale: {min: 2, max: 4}\n      instances: 1\n" AGENTS,
+         "5: instances: 1 is outside of autoscale; allowed: 2 to 4"},
         {"swarms:\n  - service: s\n    max_concurrent_delegations: 101\n" AGENTS,
          "3: max_concurrent_delegations: 101 is more than the segment has room for; allowed: at most 100, which is "
          "max_concurrent_delegations of meta_registry"},
@@ -496,6 +505,30 @@ Test(deployment, refused_when_the_segment_is_too_small)
 
     ALL_REFUSED(rows);
     ap_deployment_free(load("meta_registry: {services: 2, swarms: 4, members: 5, queues: 7, lanes: 16}\n" TWO));
+    cr_expect_str_eq(refused("meta_registry:\n  swarms: 7\nswarms:\n  - service: s\n    queen: {autoscale: {max: 8}}\n" AGENTS),
+                     "2: swarms: 7 is too few for the swarms of this file; expected at least 8 (one for each instance of a queen)");
+    ap_deployment_free(load("meta_registry:\n  swarms: 8\nswarms:\n  - service: s\n    queen: {autoscale: {max: 8}}\n" AGENTS));
+}
+
+Test(deployment, autoscale_has_defaults)
+{
+    struct ap_deployment *d = load("swarms:\n"
+                                   "  - service: s\n    queen: {autoscale: {max: 4}}\n" AGENTS
+                                   "  - service: t\n"
+                                   "    queen: {instances: 3, autoscale: {min: 2, max: 5, backlog: 7, cool_down: 9s}}\n" AGENTS
+                                   "  - service: u\n    queen: {autoscale: {min: 2, max: 5}}\n" AGENTS
+                                   "  - service: v\n" AGENTS);
+    const struct ap_autoscale *s = &d->swarms[0].autoscale, *t = &d->swarms[1].autoscale;
+
+    cr_expect(s->min == 1 && s->max == 4 && s->backlog == 10 && s->cool_down == UINT64_C(300000000000));
+    cr_expect_eq(d->swarms[0].instances, 1);
+    cr_expect(t->min == 2 && t->max == 5 && t->backlog == 7 && t->cool_down == UINT64_C(9000000000));
+    cr_expect_eq(d->swarms[1].instances, 3);
+    cr_expect_eq(d->swarms[2].instances, 2, "it begins with min");
+    cr_expect_eq(d->swarms[3].autoscale.max, 0);
+    cr_expect_eq(ap_deployment_most_instances(&d->swarms[1]), 5);
+    cr_expect_eq(ap_deployment_most_instances(&d->swarms[3]), 1);
+    ap_deployment_free(d);
 }
 
 /* ---- several, and none ----------------------------------------------------------------------------------------- */

@@ -117,6 +117,22 @@ Test(deployment_diff, keys_of_the_queen)
                      "changed s - queen.instances 1 2 2 5\nadded s - queen.restart_stuck - 20000ms 0 6\n");
 }
 
+/* The supervisor's, which takes them over in place. */
+Test(deployment_diff, keys_of_autoscale)
+{
+    const char *one = PLAIN "    queen:\n      autoscale:\n        max: 4\n",
+               *other = PLAIN "    queen:\n      autoscale:\n        min: 1\n        max: 5\n        cool_down: 10s\n";
+
+    cr_expect_str_eq(differences(PLAIN, one), "added s - queen.autoscale.backlog - 10 0 6\n"
+                                              "added s - queen.autoscale.cool_down - 300000ms 0 6\n"
+                                              "added s - queen.autoscale.max - 4 0 6\nadded s - queen.autoscale.min - 1 0 6\n");
+    cr_expect_str_eq(differences(one, other), "changed s - queen.autoscale.cool_down 300000ms 10000ms 0 8\n"
+                                              "changed s - queen.autoscale.max 4 5 0 7\n");
+    cr_expect_str_eq(differences(one, one), "");
+    cr_expect_eq(fingerprint(one), fingerprint(other));
+    cr_expect_eq(fingerprint_of(one, AP_EFFECT_ADJUST), fingerprint_of(other, AP_EFFECT_ADJUST));
+}
+
 /* What the coordinator asks is registered by the queen; when a stuck one is ended is the supervisor's. */
 Test(deployment_diff, keys_of_health)
 {

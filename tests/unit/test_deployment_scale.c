@@ -84,3 +84,53 @@ Test(deployment_scale, one_that_keeps_state_is_one)
                    "(instances: 2), so whoever is asked for y would answer with its own; expected {name: y, stateful: true}, or "
                    "instances: 1");
 }
+
+/* ---- one that is autoscaled ------------------------------------------------------------------------------------------ */
+
+static struct ap_deployment *scaled(const char *queen)
+{
+    struct ap_deployment *ret = NULL;
+    char text[512];
+
+    snprintf(text, sizeof text, "swarms:\n- service: one\n  queen: {%s}\n  agents: [{name: a, kind: plain, capabilities: [x]}]\n",
+             queen);
+    cr_assert_eq(ap_deployment_parse("g.yaml", text, strlen(text), kinds, NULL, &ret, &error), 0, "%s", error.text);
+    return ret;
+}
+
+Test(deployment_scale, within_the_bounds_of_autoscale)
+{
+    struct ap_deployment *own = d;
+
+    d = scaled("autoscale: {min: 2, max: 4}");
+    cr_expect_eq(instances("one"), 2);
+    cr_expect_eq(ap_deployment_scale(d, "one", 4, &error), 0);
+    expect_refused("one", 5, "g.yaml:3: instances: 5 is outside of autoscale; allowed: 2 to 4");
+    expect_refused("one", 1, "g.yaml:3: instances: 1 is outside of autoscale; allowed: 2 to 4");
+    expect_refused("one", 65, "g.yaml:2: instances: 65 is out of range; allowed: 1 to 64");
+    ap_deployment_free(d);
+    d = own;
+}
+
+Test(deployment_scale, a_number_is_kept_as_far_as_bounds_allow)
+{
+    static const struct {
+        const char *running, *next;
+        uint32_t scaled, kept;
+    } rows[] = {{"autoscale: {min: 1, max: 8}", "autoscale: {min: 1, max: 4}", 3, 3},
+                {"autoscale: {min: 1, max: 8}", "autoscale: {min: 1, max: 4}", 6, 4},
+                {"autoscale: {min: 1, max: 8}", "autoscale: {min: 5, max: 6}", 3, 5},
+                {"instances: 1", "autoscale: {min: 1, max: 4}", 3, 3},
+                {"autoscale: {min: 1, max: 8}", "instances: 2", 5, 2}};
+
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct ap_deployment *running = scaled(rows[i].running), *next = scaled(rows[i].next);
+        cr_assert_eq(ap_deployment_scale(running, "one", rows[i].scaled, &error), 0);
+        ap_deployment_keep_scale(running, next);
+        cr_expect_eq(next->swarms[0].instances, rows[i].kept, "%s, %s", rows[i].running, rows[i].next);
+        ap_deployment_keep_scale(d, running);
+        cr_expect_eq(running->swarms[0].instances, rows[i].running[0] == 'i' ? 3 : 2, "services are found by name");
+        ap_deployment_free(running);
+        ap_deployment_free(next);
+    }
+}

@@ -98,3 +98,19 @@ Test(deployment_state, terms_that_would_leave_it_to_chance)
     TAKEN(SAYS("canary: 0, bare: newest, idempotent: true, rules: [{deny: t}]"));
     TAKEN(ONE A("a", "plain", "{name: x, stateful: false, balance: round_robin}"));
 }
+
+/* One that leaves by itself takes its state along. */
+Test(deployment_state, none_that_is_autoscaled)
+{
+#define SCALED "swarms:\n- service: s\n  queen: {autoscale: {max: 2}}\n  agents:\n"
+#define GONE \
+    "3: autoscale: agent a keeps state of its own, which each instance that leaves would take along; expected instances: N in " \
+    "its place"
+    REFUSED(SCALED A("a", "ledger", "x"), GONE);
+    REFUSED(SCALED A("a", "ledger", "{name: x, stateful: true}"), GONE);
+    REFUSED(SCALED A("a", "plain", "{name: x, stateful: true}"), GONE);
+    REFUSED(SCALED A("a", "signer", "x"), GONE);
+    TAKEN(SCALED A("a", "plain", "x"));
+    TAKEN(SCALED A("a", "model", "x"));
+    TAKEN(SCALED "  - {name: a, kind: signer, capabilities: [x], config: {key_file: k}}\n");
+}
