@@ -15,8 +15,6 @@
 #include "registry/monitor/monitor.h"
 
 #define KILLS_A_BLOCK 4u
-#define WAKES_A_BLOCK 64u
-#define TO_SLEEP_MS 0.3
 
 static struct {
     uint64_t runs AP_ALIGNED; /* of the task under way */
@@ -122,42 +120,7 @@ static void watcher(void *arg)
         pause();
 }
 
-/* ---- the baseline ---------------------------------------------------------------------------------------------- */
-
-static void sleeper(void *arg)
-{
-    struct perf_control *c = arg;
-    uint32_t *word = &c->active, seen = 0;
-
-    perf_ready(c);
-    for (;;) {
-        while (ap_load_acquire(word) == seen)
-            ap_ops_system.futex_wait(word, seen, UINT64_MAX);
-        ap_store_release(&c->more[0], perf_ticks());
-        seen++;
-    }
-}
-
-static void turn_wake(void *state, struct perf_block *b)
-{
-    struct perf_control *c = state;
-
-    perf_block_begin(b);
-    for (unsigned i = 0; i < WAKES_A_BLOCK; i++) {
-        uint64_t from, woken;
-        perf_nap(TO_SLEEP_MS); /* it sleeps */
-        ap_store_relaxed(&c->more[0], 0);
-        from = perf_ticks();
-        ap_add_acq_rel(&c->active, 1);
-        ap_ops_system.futex_wake(&c->active, 1);
-        while ((woken = ap_load_acquire(&c->more[0])) == 0)
-            ap_pause();
-        perf_block_sample(b, (double)(woken - from) * perf_clock_ns);
-    }
-    b->operations = WAKES_A_BLOCK;
-    b->last = perf_ticks();
-    perf_block_end(b);
-}
+/* ---- the case ---------------------------------------------------------------------------------------------------- */
 
 static void burn(void *arg)
 {
@@ -175,8 +138,8 @@ void perf_case_recover(const struct perf_case *c, struct perf_result *r)
     struct perf_contestant all[3] = {
         {.name = "apiary", .setting = "two queens, both asleep when one is killed", .state = &s, .turn = turn_kill},
         {.name = "raw", .turn = perf_raw_turn},
-        {.name = "futex wake", .setting = "one FUTEX_WAKE of a sleeping process, until it runs", .turn = turn_wake}};
-    struct perf_control *control = perf_shared(sizeof *control), *watching = perf_shared(sizeof *watching);
+        {.name = "futex wake", .setting = "one FUTEX_WAKE of a sleeping process, until it runs", .turn = perf_wake_turn}};
+    struct perf_control *watching = perf_shared(sizeof *watching);
 
     page = perf_shared(sizeof *page);
     perf_segment_make(0, NULL, 0, 0);
@@ -188,9 +151,7 @@ void perf_case_recover(const struct perf_case *c, struct perf_result *r)
         perf_queen_start(&s.queens[i], -1);
     }
     all[1].state = perf_raw_open(-1);
-    all[2].state = control;
-    perf_fork(-1, sleeper, control);
-    perf_await_ready(control);
+    all[2].state = perf_wake_open(-1);
     for (long i = 0; c->flag != 0 && i < 2; i++) {
         struct perf_control *burning = perf_shared(sizeof *burning);
         perf_fork(perf_options.pinned ? (i == 0 ? perf_options.client : perf_options.server) : -1, burn, burning);

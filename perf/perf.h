@@ -132,6 +132,16 @@ struct perf_raw;
 struct perf_raw *perf_raw_open(int processor); /* forks its server */
 void perf_raw_turn(void *state, struct perf_block *b);
 
+/* ---- telling one who sleeps ------------------------------------------------------------------------------------- */
+
+#define PERF_TELLS_A_BLOCK 64u
+#define PERF_TO_SLEEP_MS 0.3 /* until the other side sleeps */
+/* A turn: from the call of `tell`, with the other side asleep, until that side calls perf_told. */
+void perf_tell_turn(struct perf_control *c, void (*tell)(void *arg), void *arg, struct perf_block *b);
+void perf_told(struct perf_control *c);
+struct perf_control *perf_wake_open(int processor); /* forks the one that sleeps on a futex */
+void perf_wake_turn(void *state, struct perf_block *b);
+
 /* ---- swarms ---------------------------------------------------------------------------------------------------- */
 
 #define PERF_CAPABILITY "perf.echo"
