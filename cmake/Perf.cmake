@@ -31,6 +31,18 @@ if(HIREDIS_FOUND AND REDIS_SERVER)
     target_link_libraries(apiary-perf PRIVATE PkgConfig::HIREDIS)
 endif()
 
+pkg_check_modules(MEMCACHED QUIET IMPORTED_TARGET libmemcached)
+find_program(MEMCACHED_SERVER memcached)
+if(MEMCACHED_FOUND AND MEMCACHED_SERVER)
+    target_compile_definitions(apiary-perf PRIVATE PERF_MEMCACHED="${MEMCACHED_SERVER}")
+    target_link_libraries(apiary-perf PRIVATE PkgConfig::MEMCACHED)
+endif()
+pkg_check_modules(LMDB QUIET IMPORTED_TARGET lmdb)
+if(LMDB_FOUND)
+    target_compile_definitions(apiary-perf PRIVATE PERF_LMDB)
+    target_link_libraries(apiary-perf PRIVATE PkgConfig::LMDB)
+endif()
+
 # A C++ compiler is needed for this one file alone, so it is asked for here and not in the project's own languages.
 find_path(BOOST_INTERPROCESS_INCLUDE_DIR boost/interprocess/ipc/message_queue.hpp)
 include(CheckLanguage)

@@ -26,7 +26,7 @@ struct counts {
 
 /* The options of valgrind, and the words that this program is run with. */
 struct counted {
-    char words[24][64];
+    char words[32][64];
     unsigned n;
 };
 
@@ -44,7 +44,7 @@ static void become_valgrind(struct counted *c, const char *file)
 {
     char out[80], self[512];
     char program[] = "valgrind", quiet[] = "-q", tool[] = "--tool=callgrind", off[] = "--collect-atstart=no";
-    char *arguments[32] = {program, quiet, tool, off, out};
+    char *arguments[40] = {program, quiet, tool, off, out};
     int given = 5;
     ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -139,6 +139,7 @@ static bool run_step(enum perf_step step, unsigned n, struct perf_tables t, stru
     add(&c, "%u", t.members);
     add(&c, "%u", t.tasks);
     add(&c, "%u", t.services);
+    add(&c, "%u", t.values);
     return run_once(&c, ret, 1, why, size);
 }
 

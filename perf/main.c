@@ -113,6 +113,7 @@ static int await_case(pid_t pid)
     }
     running = 0;
     remove_left("/dev/shm", pid);
+    remove_left(P_tmpdir, pid);
     return status;
 }
 
@@ -343,13 +344,14 @@ static int main_count(int n, char **names)
 
 static int count_run(int n, char **arguments)
 {
-    int step = n == 5 ? perf_step_of(arguments[0]) : -1;
+    int step = n == 6 ? perf_step_of(arguments[0]) : -1;
     struct perf_tables tables = {0};
 
     if (step < 0) return USAGE;
     tables.members = (unsigned)strtoul(arguments[2], NULL, 10);
     tables.tasks = (unsigned)strtoul(arguments[3], NULL, 10);
     tables.services = (unsigned)strtoul(arguments[4], NULL, 10);
+    tables.values = (unsigned)strtoul(arguments[5], NULL, 10);
     perf_step_counted((enum perf_step)step, (unsigned)strtoul(arguments[1], NULL, 10), tables);
     remove_left("/dev/shm", getpid());
     return OK;

@@ -198,6 +198,7 @@ void perf_case_idle(const struct perf_case *c, struct perf_result *r);
 void perf_case_memory(const struct perf_case *c, struct perf_result *r);
 void perf_case_crowd(const struct perf_case *c, struct perf_result *r);
 void perf_case_values(const struct perf_case *c, struct perf_result *r);
+void perf_case_notice(const struct perf_case *c, struct perf_result *r);
 void perf_case_scale(const struct perf_case *c, struct perf_result *r);
 
 #endif

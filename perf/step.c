@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "perf/option.h"
+#include "perf/store.h"
 #include "registry/client/client.h"
 #include "registry/routing/dead.h"
 #include "shm/due.h"
@@ -26,10 +27,14 @@ struct perf_bench {
     uint64_t tokens[64], refs[64];
     unsigned done[PERF_STEPS];
     uint32_t queue;
+    apiary_memory_t *memory;
+    unsigned values;
+    uint64_t asked; /* keys of the memory, so far */
     const struct perf_option *option;
 };
 
-static const char *const names[PERF_STEPS] = {"submit", "claim", "complete", "collect", "discover", "route", "hold"};
+static const char *const names[PERF_STEPS] = {"submit", "claim", "complete", "collect", "discover", "route", "hold", "get",
+                                          "put",    "incr"};
 
 const char *perf_step_name(enum perf_step step)
 {
@@ -74,6 +79,21 @@ static void fill_with(struct ap_segment *seg, uint32_t lane, uint32_t services)
     }
 }
 
+/* Values, and numbers under as many other keys; at each step it is another one's turn. */
+static void bench_fill(struct perf_bench *b, unsigned values)
+{
+    char key[PERF_KEY_SIZE];
+
+    b->values = values;
+    perf_must(apiary_memory_open(b->a, "perf", 0, &b->memory), "memory");
+    for (uint32_t i = 0; i < values; i++) {
+        perf_store_key(key, i, false);
+        perf_must(apiary_memory_put(b->memory, key, b->body, sizeof b->body, 0, NULL), "put");
+        perf_store_key(key, i, true);
+        perf_must(apiary_memory_put(b->memory, key, "1", 1, 0, NULL), "put");
+    }
+}
+
 struct perf_bench *perf_bench_open(struct perf_tables tables)
 {
     static struct ap_ops ops;
@@ -94,6 +114,7 @@ struct perf_bench *perf_bench_open(struct perf_tables tables)
         geometry.queue_inlets = 1;
         while (capability_rows < tables.services * 3) capability_rows *= 2;
     }
+    if (tables.values != 0) geometry.registry[AP_REGISTRY_INDEX(VALUES)] = 2 * tables.values + 1024;
     perf_segment_make(3, &geometry, tables.services != 0 ? tables.services + 16 : 0, capability_rows);
     b->a = perf_attach(3, NULL);
     fill_with(b->a->seg, b->a->anchor->lane.index, tables.services);
@@ -108,11 +129,13 @@ struct perf_bench *perf_bench_open(struct perf_tables tables)
     b->queue = agent.queue;
     ap_consumer_init(&b->consumer, b->a->seg, b->queue);
     perf_body_make(b->body, sizeof b->body);
+    bench_fill(b, tables.values != 0 ? tables.values : 1);
     return b;
 }
 
 static void bench_close(struct perf_bench *b)
 {
+    apiary_memory_close(b->memory);
     ap_lane_close(&b->worker);
     b->a->seg->ops = &ap_ops_system;
     perf_must(apiary_detach(b->a), "detach");
@@ -132,6 +155,9 @@ __attribute__((noinline)) void perf_step_collect(struct perf_bench *b, unsigned 
 __attribute__((noinline)) void perf_step_discover(struct perf_bench *b, unsigned at);
 __attribute__((noinline)) void perf_step_route(struct perf_bench *b, unsigned at);
 __attribute__((noinline)) void perf_step_hold(struct perf_bench *b, unsigned at);
+__attribute__((noinline)) void perf_step_get(struct perf_bench *b, unsigned at);
+__attribute__((noinline)) void perf_step_put(struct perf_bench *b, unsigned at);
+__attribute__((noinline)) void perf_step_incr(struct perf_bench *b, unsigned at);
 
 void perf_step_submit(struct perf_bench *b, unsigned at)
 {
@@ -211,6 +237,41 @@ void perf_step_hold(struct perf_bench *b, unsigned at)
     perf_must(apiary_claim_release(b->a, key, claim.token), "release");
 }
 
+static void step_key(struct perf_bench *b, char key[PERF_KEY_SIZE], bool number)
+{
+    perf_store_key(key, (uint32_t)(b->asked++ * UINT64_C(0x9e3779b1) % b->values), number);
+}
+
+void perf_step_get(struct perf_bench *b, unsigned at)
+{
+    apiary_memory_value_t value = {.struct_size = sizeof value};
+    uint8_t got[BODY];
+    char key[PERF_KEY_SIZE];
+
+    (void)at;
+    step_key(b, key, false);
+    perf_must(apiary_memory_get(b->memory, key, got, sizeof got, &value), "get");
+    if (value.size != BODY) perf_die("a value was lost");
+}
+
+void perf_step_put(struct perf_bench *b, unsigned at)
+{
+    char key[PERF_KEY_SIZE];
+
+    (void)at;
+    step_key(b, key, false);
+    perf_must(apiary_memory_put(b->memory, key, b->body, sizeof b->body, 0, NULL), "put");
+}
+
+void perf_step_incr(struct perf_bench *b, unsigned at)
+{
+    char key[PERF_KEY_SIZE];
+
+    (void)at;
+    step_key(b, key, true);
+    perf_must(apiary_memory_incr(b->memory, key, 1, NULL), "incr");
+}
+
 /* ---- what is otherwise with an option ------------------------------------------------------------------------------ */
 
 __attribute__((noinline)) void perf_step_claim_due(struct perf_bench *b, unsigned at);
@@ -258,7 +319,8 @@ static struct taken step_taken(enum perf_step step, const struct perf_option *op
     static const struct taken usual[PERF_STEPS] = {
         {perf_step_submit, "apiary_delegate"}, {perf_step_claim, "perf_step_claim"}, {perf_step_complete, "perf_step_complete"},
         {perf_step_collect, "perf_step_collect"}, {perf_step_discover, "apiary_discover"}, {perf_step_route, "perf_step_route"},
-        {perf_step_hold, "perf_step_hold"}};
+        {perf_step_hold, "perf_step_hold"}, {perf_step_get, "apiary_memory_get"}, {perf_step_put, "apiary_memory_put"},
+        {perf_step_incr, "apiary_memory_incr"}};
     bool unseen = (option->options.flags & APIARY_DETACH) != 0;
 
     if (step == PERF_CLAIM && option->options.delay != 0) return (struct taken){perf_step_claim_due, "perf_step_claim_due"};

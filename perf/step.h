@@ -6,7 +6,8 @@
 #include "core/must_check.h"
 #include "perf/perf.h"
 
-enum perf_step { PERF_SUBMIT, PERF_CLAIM, PERF_COMPLETE, PERF_COLLECT, PERF_DISCOVER, PERF_ROUTE, PERF_HOLD, PERF_STEPS };
+enum perf_step { PERF_SUBMIT, PERF_CLAIM, PERF_COMPLETE, PERF_COLLECT, PERF_DISCOVER, PERF_ROUTE, PERF_HOLD, PERF_GET,
+                 PERF_PUT, PERF_INCR, PERF_STEPS };
 const char *perf_step_name(enum perf_step step);
 AP_MUST_CHECK int perf_step_of(const char *name); /* "*": PERF_STEPS; -1: none */
 
@@ -17,6 +18,7 @@ struct perf_bench;
 struct perf_tables { /* zeros: the defaults */
     unsigned members, tasks;
     unsigned services; /* that have registered before the one that is asked for */
+    unsigned values; /* keys of the memory; 0: one */
     unsigned option; /* number of the setting (option.h) */
 };
 struct perf_bench *perf_bench_open(struct perf_tables tables);

@@ -13,7 +13,7 @@ packages_test="bash binutils util-linux procps python3 g++ libcriterion-dev mand
 # tools/check full, in addition.
 packages_full="clang libclang-rt-dev strace file gcc-aarch64-linux-gnu qemu-user
     gnuplot-nox libzmq3-dev libnng-dev libboost-dev libdpdk-dev
-    libhiredis-dev redis-server"
+    libhiredis-dev redis-server libmemcached-dev memcached liblmdb-dev"
 
 # Makes the folder for what is built.
 packages_folder()

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Every case of apiary-perf with one or two tiny blocks: it runs to its end, its JSON has the schema, what is missing is said, and
 # nothing is left behind. The figures themselves are not looked at.
-# ctest: timeout 600
+# ctest: timeout 1800
 # ctest: not thread
 # ctest: not address
 set -u

@@ -2,7 +2,8 @@
 # Round trips, streams, batches and a crowd by apiary-perf, for a few milliseconds: every baseline that this machine has carries its
 # messages (each is checked by who receives it), and `compare` reads what was written. The figures are not looked at; what --json
 # prints is: one JSON value of the schema's number, in which each baseline has its figures, its ratio and its part of every block,
-# and the ratios are those of the blocks.
+# and the ratios are those of the blocks. Of the cases of the memory each peer is there, or is said to be missing.
+# ctest: timeout 600
 # ctest: not thread
 # ctest: not address
 set -u
@@ -14,7 +15,7 @@ trap 'rm -rf "$folder"' EXIT
 for case in rtt stream batch stream-many wake; do
     "$perf" --quick --json "$case" >"$folder/$case.json" || { echo "$case: exit code $?"; exit 1; }
 done
-"$perf" --quick --json raw discover-10k memory >"$folder/several.json" || { echo "several cases: exit code $?"; exit 1; }
+"$perf" --quick --json raw discover-10k memory get hold notice >"$folder/several.json" || { echo "several cases: exit code $?"; exit 1; }
 "$perf" --json list >"$folder/list.json" || { echo "list: exit code $?"; exit 1; }
 "$perf" compare "$folder/rtt.json" "$folder/rtt.json" >"$folder/same" || { echo "compare: exit code $?"; exit 1; }
 "$perf" --json compare "$folder/rtt.json" "$folder/rtt.json" >"$folder/compared.json" || { echo "compare: exit code $?"; exit 1; }
@@ -77,9 +78,14 @@ for case in "rtt", "stream", "batch", "stream-many", "wake":
     expect(least.get(case, {"raw"}) <= set(d["baselines"]), f"{case}: only {sorted(d['baselines'])}")
     result(d)
 several = load("several")
-expect([d["case"] for d in several] == ["raw", "discover-10k", "memory"], "several: not the cases that were asked for, in order")
+expect([d["case"] for d in several] == ["raw", "discover-10k", "memory", "get", "hold", "notice"],
+       "several: not the cases that were asked for, in order")
 for d in several:
     result(d)
+# Each peer is there, or it is said why not.
+for d in several[3:]:
+    peers = {"redis", "memcached", "lmdb"}
+    expect(peers <= set(d["baselines"]) | set(d["missing"]), f"{d['case']}: {sorted(d['baselines'])}, missing {d['missing']}")
 names = [c["case"] for c in load("list")]
 expect(len(names) == len(set(names)) > 30, f"list: {names}")
 compared = load("compared")
