@@ -100,7 +100,7 @@ static uint64_t node_hash(const struct search *s, const struct node *at)
 {
     uint64_t hash = mixed(mixed(at->state.a, at->state.b), (uint64_t)at->state.is << 32 | at->state.holder);
 
-    hash = mixed(mixed(hash, at->state.soonest), at->state.latest);
+    hash = mixed(mixed(mixed(hash, at->state.soonest), at->state.latest), at->state.floor);
     for (uint32_t c = 0; c < s->chains; c++) hash = mixed(hash, at->done[c]);
     return hash;
 }

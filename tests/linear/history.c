@@ -264,6 +264,7 @@ static void print_answer(FILE *to, const struct linear_op *op)
     if (op->kind == LINEAR_GET) fprintf(to, " value %" PRIx64 " version %" PRIu64, (uint64_t)op->value, op->version);
     if (op->kind == LINEAR_INCR) fprintf(to, " sum %" PRIx64, (uint64_t)op->value);
     if (op->kind == LINEAR_CLAIM) fprintf(to, " token %" PRIx64, op->token);
+    if (op->kind == LINEAR_GET && op->ttl != LINEAR_NEVER) fprintf(to, " for %.3f", (double)op->ttl / 1e3);
 }
 
 static void print_until(FILE *to, const struct linear_op *op, uint64_t begin)
@@ -284,8 +285,11 @@ void linear_print(FILE *to, const struct linear_op *ops, size_t n)
         else fprintf(to, "%14.3f ", (double)(op->answered - ops[0].call) / 1e3);
         fprintf(to, "process %u %s", op->process, kinds[op->kind]);
         if (op->kind == LINEAR_CLAIM) fputs(policies[op->policy], to);
+        if (op->stays) fputs(" stays", to);
+        if (op->over) fputs(" (its time over)", to);
         if (op->kind >= LINEAR_RENEW && op->kind <= LINEAR_CHECK) fprintf(to, " token %" PRIx64, op->token);
         if (op->kind >= LINEAR_PUT && op->kind <= LINEAR_CAS) fprintf(to, " value %" PRIx64, (uint64_t)op->value);
+        if (op->ttl != LINEAR_NEVER && op->ttl != 0 && op->kind != LINEAR_GET) fprintf(to, " for %.3f", (double)op->ttl / 1e3);
         if (op->kind == LINEAR_CAS) fprintf(to, " if version %" PRIu64, op->expected);
         if (op->kind == LINEAR_INCR) fprintf(to, " by %" PRId64, op->by);
         print_answer(to, op);

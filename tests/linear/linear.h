@@ -8,11 +8,16 @@
  * SEARCH    That of Wing and Gong, with Lowe's memory: operations that can be next are tried in turn, and no set of done
  *           operations is looked at twice with the same state. Operations are sorted into chains, in which each is called after
  *           the one before was answered. So a set is a place in each chain.
- * MODEL     linear_step. Memory: the value and its version, and the highest version so far. What a pending change has made has a
- *           version that the next one who sees it tells. Claims: FREE, HELD by a token and a process until a time, or OVER: the
- *           time or the holder has ended, and only a release can still tell the token from an older one.
- * TIME      An end by ttl is an interval, soonest to latest, since its clock is another one. What an operation may have seen of
- *           the clock is not before the call of any that took effect before it, and not after its own answer.
+ * MODEL     linear_step. Memory: the value, its version and its end, and the highest version so far. What a pending change has made
+ *           has a version that the next one who sees it tells. Claims: FREE, HELD by a token and a process until a time, or OVER:
+ *           the time or the holder has ended, and only a release can still tell the token from an older one. One that stays is
+ *           HELD by nobody.
+ * TIME      1 An end by ttl is an interval, soonest to latest, since its clock is another one. What an operation may have seen of
+ *           the clock is not before the call of any that took effect before it, and not after its own answer. But a change of the
+ *           memory, or of a claim, looks at the clock before it takes effect: that may be as early as its own call.
+ *           2 A value whose time is over is not taken out by that: who looked before may still change it. So each operation sees it
+ *           or not by its own times, and the state stays. A claim that stays is free for the next one in the same way.
+ *           3 A get tells how much time was left, so the interval becomes that of both.
  */
 #ifndef LINEAR_H
 #define LINEAR_H
@@ -47,14 +52,16 @@ struct linear_op {
     uint32_t before;  /* LINEAR_NOTHING */
     bool pending;
     bool line;        /* of a claim: somebody may have waited for the key meanwhile */
-    uint8_t reserved[6];
+    bool stays;       /* of a claim: it outlives its process */
+    bool over;        /* of a pending INCR: the value is one whose time was over, and it begins at 0 */
+    uint8_t reserved[4];
     int64_t value;    /* GET: what was read; PUT and its like: what was written; INCR: the sum */
     int64_t by;       /* INCR */
     uint64_t version; /* of GET; the new one of PUT and its like */
     uint64_t expected; /* CAS */
     uint64_t token;   /* of the claim that was granted or found, or that was shown */
-    uint64_t ttl;     /* CLAIM, RENEW; LINEAR_NEVER */
-    uint64_t until;   /* what was told of it */
+    uint64_t ttl;     /* CLAIM, RENEW, PUT and its like, TOUCH; GET: what is left; LINEAR_NEVER */
+    uint64_t until;   /* of a claim: what was told of its end; LINEAR_NEVER: none, or nothing yet */
     uint64_t apart;   /* by how much the clock that told it may differ from that of the history */
 };
 
@@ -63,11 +70,12 @@ struct linear_op {
 
 enum linear_claim { LINEAR_FREE, LINEAR_HELD, LINEAR_OVER };
 struct linear_state {
-    uint64_t a, b, soonest, latest; /* memory: value, version (0: not known). Claims: token (0: not known), the highest token */
-    uint32_t is;     /* memory: whether there is a value. Claims: enum linear_claim */
-    uint32_t holder;
+    uint64_t a, b;            /* memory: value, version (0: not known). Claims: token (0: not known), the highest token */
+    uint64_t soonest, latest; /* its end; LINEAR_NEVER: none */
+    uint64_t floor;           /* memory: the highest version. A claim that stays: until then it may not be nobody's yet */
+    uint32_t is;              /* memory: whether there is a value. Claims: enum linear_claim */
+    uint32_t holder;          /* of a claim; 0: nobody */
 };
-#define LINEAR_FLOOR soonest /* memory: the highest version */
 
 /* Whether the operation may take effect on that state, at a moment that is not before `now`; then the state is the next one. */
 bool linear_step(const struct linear_op *op, uint64_t now, struct linear_state *state);

@@ -169,6 +169,14 @@ static int64_t value_new(struct client *c)
     return below(&c->random, 3) == 0 ? number | LINEAR_TEXT : number << 16;
 }
 
+/* Of a value: none, or 0.1 to 1.6 ms, in which a few operations on its key are done. */
+static uint64_t end_new(struct client *c)
+{
+    uint64_t draw = below(&c->random, 10);
+
+    return draw < 5 ? LINEAR_NEVER : UINT64_C(100000) << (draw - 5);
+}
+
 static void do_get(struct client *c, uint32_t key)
 {
     apiary_memory_value_t value = {.struct_size = sizeof value};
@@ -183,6 +191,7 @@ static void do_get(struct client *c, uint32_t key)
         text[value.size < TEXT_MAX ? value.size : TEXT_MAX] = '\0';
         op->value = value.size <= TEXT_MAX ? value_of(text, value.size) : TORN;
         op->version = c->seen[key] = value.version;
+        op->ttl = value.ttl;
     }
     op->result = r;
     ap_store_release(&op->pending, false);
@@ -199,13 +208,14 @@ static void do_set(struct client *c, uint32_t kind, uint32_t key)
 
     op->value = value_new(c);
     op->expected = c->seen[key];
+    op->ttl = end_new(c);
     size = value_text(op->value, text);
     called(c, op);
     switch (kind) {
-    case LINEAR_PUT: r = apiary_memory_put(c->m, name, text, size, 0, &version); break;
-    case LINEAR_ADD: r = apiary_memory_add(c->m, name, text, size, 0, &version); break;
-    case LINEAR_REPLACE: r = apiary_memory_replace(c->m, name, text, size, 0, &version); break;
-    default: r = apiary_memory_cas(c->m, name, text, size, 0, op->expected, &version); break;
+    case LINEAR_PUT: r = apiary_memory_put(c->m, name, text, size, op->ttl, &version); break;
+    case LINEAR_ADD: r = apiary_memory_add(c->m, name, text, size, op->ttl, &version); break;
+    case LINEAR_REPLACE: r = apiary_memory_replace(c->m, name, text, size, op->ttl, &version); break;
+    default: r = apiary_memory_cas(c->m, name, text, size, op->ttl, op->expected, &version); break;
     }
     op->version = version;
     if (r == 0) c->seen[key] = version;
@@ -219,9 +229,10 @@ static void do_other(struct client *c, uint32_t kind, uint32_t key)
     int r;
 
     op->by = kind == LINEAR_INCR ? (int64_t)below(&c->random, 9) : 0;
+    op->ttl = kind == LINEAR_TOUCH ? end_new(c) : LINEAR_NEVER;
     called(c, op);
     if (kind == LINEAR_DELETE) r = apiary_memory_delete(c->m, names[key]);
-    else if (kind == LINEAR_TOUCH) r = apiary_memory_touch(c->m, names[key], 0);
+    else if (kind == LINEAR_TOUCH) r = apiary_memory_touch(c->m, names[key], op->ttl);
     else r = apiary_memory_incr(c->m, names[key], op->by, &sum);
     op->value = sum;
     answered(op, r);
@@ -236,9 +247,9 @@ static void turn_memory(struct client *c)
     else if (draw < 44) do_set(c, LINEAR_PUT, key);
     else if (draw < 52) do_set(c, LINEAR_ADD, key);
     else if (draw < 58) do_set(c, LINEAR_REPLACE, key);
-    else if (draw < 72) do_set(c, LINEAR_CAS, key);
-    else if (draw < 82) do_other(c, LINEAR_DELETE, key);
-    else if (draw < 96) do_other(c, LINEAR_INCR, key);
+    else if (draw < 71) do_set(c, LINEAR_CAS, key);
+    else if (draw < 80) do_other(c, LINEAR_DELETE, key);
+    else if (draw < 92) do_other(c, LINEAR_INCR, key);
     else do_other(c, LINEAR_TOUCH, key);
 }
 
@@ -261,7 +272,9 @@ static void do_claim(struct client *c, uint32_t key)
     int r;
 
     op->policy = o.policy = policies[below(&c->random, sizeof policies / sizeof policies[0])];
-    op->ttl = ttl_new(c);
+    op->stays = below(&c->random, 3) == 0;
+    op->ttl = op->stays ? UINT64_C(1000000) << below(&c->random, 3) : ttl_new(c); /* 1, 2, 4 ms */
+    o.flags = op->stays ? APIARY_CLAIM_STAYS : 0;
     o.timeout = UINT64_C(100000) << below(&c->random, 5);
     called(c, op);
     r = apiary_claim(c->a, names[key], op->ttl, &o, &claim);

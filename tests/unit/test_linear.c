@@ -70,6 +70,15 @@ static struct linear_op *claim(uint32_t process, uint64_t call, uint64_t answere
 
     op->token = token;
     op->until = until;
+    if (until != LINEAR_NEVER) op->ttl = until > call ? until - call : 0;
+    return op;
+}
+
+static struct linear_op *staying(uint32_t process, uint64_t call, uint64_t answered, uint64_t token, uint64_t until)
+{
+    struct linear_op *op = claim(process, call, answered, token, until);
+
+    op->stays = true;
     return op;
 }
 
@@ -78,6 +87,15 @@ static struct linear_op *shown(uint32_t process, uint64_t call, uint64_t answere
     struct linear_op *op = add(process, call, answered, kind, result);
 
     op->token = token;
+    return op;
+}
+
+static struct linear_op *renewed(uint32_t process, uint64_t call, uint64_t answered, uint64_t token, uint64_t until)
+{
+    struct linear_op *op = shown(process, call, answered, LINEAR_RENEW, token, 0);
+
+    op->until = until;
+    if (until != LINEAR_NEVER) op->ttl = until - call;
     return op;
 }
 
@@ -168,6 +186,76 @@ Test(linear, cas_and_incr)
     ILLEGAL(put(1, 1, 2, 10, 1); incr(2, 3, 4, 1, 11); cas(1, 7, 8, 1, 12, 10));
 }
 
+/* A value for `ttl`, and a get that was told how much of it is left. */
+static void put_for(uint32_t process, uint64_t call, uint64_t answered, int64_t value, uint64_t version, uint64_t ttl)
+{
+    put(process, call, answered, value, version);
+    ops[n - 1].ttl = ttl;
+}
+
+static void get_for(uint32_t process, uint64_t call, uint64_t answered, int64_t value, uint64_t version, uint64_t left)
+{
+    get(process, call, answered, value, version);
+    ops[n - 1].ttl = left;
+}
+
+static void touch(uint32_t process, uint64_t call, uint64_t answered, uint64_t ttl)
+{
+    add(process, call, answered, LINEAR_TOUCH, 0)->ttl = ttl;
+}
+
+Test(linear, ends_of_values)
+{
+    LEGAL(put_for(1, 1, 2, 10, 1, 20); get_for(2, 5, 6, 10, 1, 16); get(2, 25, 26, 0, 0));
+    ILLEGAL(put_for(1, 1, 2, 10, 1, 20); get(2, 15, 16, 0, 0));
+    ILLEGAL(put_for(1, 1, 2, 10, 1, 20); get_for(2, 25, 26, 10, 1, 0));
+    LEGAL(put_for(1, 1, 2, 10, 1, 20); get_for(2, 15, 26, 10, 1, 1); get(2, 30, 31, 0, 0));
+    LEGAL(put_for(1, 1, 2, 10, 1, 20); get(2, 15, 26, 0, 0));
+    ILLEGAL(put_for(1, 1, 2, 10, 1, 20); get(2, 5, 6, 10, 1));
+    ILLEGAL(put(1, 1, 2, 10, 1); get_for(2, 5, 6, 10, 1, 16));
+    ILLEGAL(put_for(1, 1, 2, 10, 1, 20); get_for(2, 5, 6, 10, 1, 8));
+    /* Two that were told different ends. */
+    LEGAL(put_for(1, 1, 11, 10, 1, 20); get_for(2, 12, 13, 10, 1, 10));
+    ILLEGAL(put_for(1, 1, 11, 10, 1, 20); get_for(2, 12, 13, 10, 1, 10); get_for(2, 14, 15, 10, 1, 15));
+    /* Changes of what is over, and of what is not. */
+    LEGAL(put_for(1, 1, 2, 10, 1, 20); add(2, 25, 26, LINEAR_ADD, 0)->version = 2);
+    ILLEGAL(put_for(1, 1, 2, 10, 1, 20); add(2, 15, 16, LINEAR_ADD, 0)->version = 2);
+    LEGAL(put_for(1, 1, 2, 10, 1, 20); add(2, 15, 16, LINEAR_ADD, APIARY_EEXIST));
+    ILLEGAL(put_for(1, 1, 2, 10, 1, 20); add(2, 25, 26, LINEAR_ADD, APIARY_EEXIST));
+    ILLEGAL(put_for(1, 1, 2, 10, 1, 20); add(2, 25, 26, LINEAR_REPLACE, 0)->version = 2);
+    ILLEGAL(put_for(1, 1, 2, 10, 1, 20); cas(2, 25, 26, 1, 20, 2));
+    ILLEGAL(put_for(1, 1, 2, 10, 1, 20); cas(2, 25, 26, 7, 0, 0));
+    ILLEGAL(put_for(1, 1, 2, 10, 1, 20); add(2, 25, 26, LINEAR_DELETE, 0));
+    LEGAL(put_for(1, 1, 2, 10, 1, 20); add(2, 25, 26, LINEAR_DELETE, APIARY_ENOKEY));
+    ILLEGAL(put_for(1, 1, 2, 10, 5, 20); put(2, 25, 26, 20, 4));
+    /* A number goes on with its end, or from nothing without one. */
+    LEGAL(put_for(1, 1, 2, 10, 1, 20); incr(2, 5, 6, 1, 11); get_for(2, 7, 8, 11, 2, 14));
+    ILLEGAL(put_for(1, 1, 2, 10, 1, 20); incr(2, 5, 6, 1, 11); get(2, 7, 8, 11, 2));
+    LEGAL(put_for(1, 1, 2, 10, 1, 20); incr(2, 25, 26, 1, 1); get(2, 47, 48, 1, 2));
+    ILLEGAL(put_for(1, 1, 2, 10, 1, 20); incr(2, 25, 26, 1, 11));
+    ILLEGAL(put_for(1, 1, 2, 10, 1, 20); incr(2, 15, 16, 1, 1));
+    ILLEGAL(put_for(1, 1, 2, 7 | LINEAR_TEXT, 1, 20); add(2, 25, 26, LINEAR_INCR, APIARY_EOVERFLOW));
+}
+
+Test(linear, touches)
+{
+    LEGAL(put(1, 1, 2, 10, 1); touch(1, 3, 4, 20); get_for(2, 5, 6, 10, 1, 18); get(2, 25, 26, 0, 0));
+    ILLEGAL(put(1, 1, 2, 10, 1); touch(1, 3, 4, 20); get(2, 15, 16, 0, 0));
+    ILLEGAL(put_for(1, 1, 2, 10, 1, 20); touch(1, 3, 4, 40); get(2, 25, 26, 0, 0));
+    LEGAL(put_for(1, 1, 2, 10, 1, 20); touch(1, 3, 4, LINEAR_NEVER); get(2, 95, 96, 10, 1));
+    ILLEGAL(put_for(1, 1, 2, 10, 1, 20); touch(1, 25, 26, 40));
+    LEGAL(put_for(1, 1, 2, 10, 1, 20); add(1, 25, 26, LINEAR_TOUCH, APIARY_ENOKEY));
+    /* It had found the value before its end, and comes after one who has not found it. */
+    LEGAL(put_for(1, 1, 2, 10, 1, 20); touch(1, 15, 36, 40); get(2, 25, 26, 0, 0); get_for(2, 27, 28, 10, 1, 30));
+    ILLEGAL(put_for(1, 1, 2, 10, 1, 20); touch(1, 22, 36, 40); get(2, 25, 26, 0, 0); get_for(2, 27, 28, 10, 1, 30));
+    /* By one who was killed: it may have happened or not. */
+    LEGAL(put(1, 1, 2, 10, 1); touch(1, 3, 9, 20); pending(&ops[1]); get_for(2, 15, 16, 10, 1, 10));
+    LEGAL(put(1, 1, 2, 10, 1); touch(1, 3, 9, 20); pending(&ops[1]); get(2, 15, 16, 10, 1));
+    ILLEGAL(put(1, 1, 2, 10, 1); touch(1, 3, 9, 20); pending(&ops[1]); get_for(2, 10, 11, 10, 1, 25));
+    LEGAL(put_for(1, 1, 2, 10, 1, 20); incr(1, 15, 29, 1, 0); pending(&ops[1])->over = true; get(2, 33, 34, 1, 2));
+    ILLEGAL(put_for(1, 1, 2, 10, 1, 20); incr(1, 15, 18, 1, 0); pending(&ops[1])->over = true; get(2, 33, 34, 1, 2));
+}
+
 /* What a killed process had begun. */
 Test(linear, pending_changes)
 {
@@ -221,8 +309,8 @@ Test(linear, times)
     ILLEGAL(claim(1, 1, 2, 100, 50); claim(2, 60, 61, 200, LINEAR_NEVER));
     LEGAL(claim(1, 1, 2, 100, 50); shown(1, 60, 61, LINEAR_CHECK, 100, APIARY_ESTALE));
     ILLEGAL(claim(1, 1, 2, 100, 50); shown(1, 60, 61, LINEAR_CHECK, 100, 0));
-    LEGAL(claim(1, 1, 2, 100, 50); shown(1, 60, 61, LINEAR_RENEW, 100, 0)->until = 90; shown(1, 70, 71, LINEAR_CHECK, 100, 0));
-    ILLEGAL(claim(1, 1, 2, 100, 50); shown(1, 40, 41, LINEAR_RENEW, 100, 0)->until = 90; steal(2, 60, 61, 200));
+    LEGAL(claim(1, 1, 2, 100, 50); renewed(1, 60, 61, 100, 90); shown(1, 70, 71, LINEAR_CHECK, 100, 0));
+    ILLEGAL(claim(1, 1, 2, 100, 50); renewed(1, 40, 41, 100, 90); steal(2, 60, 61, 200));
     ILLEGAL(claim(1, 1, 2, 100, 50); steal(2, 55, 56, 200); shown(1, 60, 61, LINEAR_RENEW, 100, 0));
     /* The one who steals has ended it, and another comes first. */
     LEGAL(claim(1, 1, 2, 100, 50); steal(2, 55, 66, 0); claim(3, 57, 58, 200, LINEAR_NEVER));
@@ -243,6 +331,35 @@ Test(linear, deaths)
     LEGAL(claim(1, 1, 2, 100, LINEAR_NEVER); add(1, 5, 9, LINEAR_DIE, 0); shown(2, 10, 11, LINEAR_RELEASE, 100, 0));
     ILLEGAL(claim(1, 1, 2, 100, LINEAR_NEVER); add(1, 5, 9, LINEAR_DIE, 0); claim(2, 10, 11, 200, LINEAR_NEVER);
             shown(2, 12, 13, LINEAR_RELEASE, 100, 0));
+}
+
+Test(linear, stays)
+{
+    LEGAL(staying(1, 1, 2, 100, 50); add(1, 5, 9, LINEAR_DIE, 0); claim(2, 10, 11, 0, 0); shown(3, 12, 13, LINEAR_CHECK, 100, 0));
+    ILLEGAL(staying(1, 1, 2, 100, 50); add(1, 5, 9, LINEAR_DIE, 0); claim(2, 10, 11, 200, LINEAR_NEVER));
+    ILLEGAL(staying(1, 1, 2, 100, 50); add(1, 5, 9, LINEAR_DIE, 0); shown(3, 12, 13, LINEAR_CHECK, 100, APIARY_ESTALE));
+    ILLEGAL(claim(1, 1, 2, 100, 50); add(1, 5, 9, LINEAR_DIE, 0); claim(2, 10, 11, 0, 0));
+    /* Its time is over: nobody needs to steal it. */
+    LEGAL(staying(1, 1, 2, 100, 50); claim(2, 51, 52, 200, LINEAR_NEVER));
+    ILLEGAL(staying(1, 1, 2, 100, 50); claim(2, 51, 52, 0, 0));
+    ILLEGAL(staying(1, 1, 2, 100, 50); found(2, 51, 52, 100));
+    LEGAL(staying(1, 1, 2, 100, 50); shown(2, 51, 52, LINEAR_RENEW, 100, APIARY_ESTALE));
+    ILLEGAL(staying(1, 1, 2, 100, 50); renewed(2, 51, 52, 100, 90));
+    ILLEGAL(staying(1, 1, 2, 100, 50); shown(2, 41, 42, LINEAR_RENEW, 100, APIARY_ESTALE));
+    LEGAL(staying(1, 1, 2, 100, 50); renewed(2, 41, 42, 100, 90); claim(2, 51, 52, 0, 0); claim(2, 91, 92, 200, LINEAR_NEVER));
+    ILLEGAL(staying(1, 1, 2, 100, 50); renewed(2, 41, 42, 100, 90); claim(2, 51, 52, 200, LINEAR_NEVER));
+    LEGAL(staying(1, 1, 2, 100, 50); shown(2, 41, 42, LINEAR_RENEW, 100, APIARY_EINVAL));
+    ILLEGAL(claim(1, 1, 2, 100, 50); shown(2, 41, 42, LINEAR_RENEW, 100, APIARY_EINVAL));
+    /* Until its call is answered it may be its lane's. */
+    LEGAL(staying(1, 1, 70, 100, 50); claim(2, 51, 52, 0, 0); claim(2, 71, 72, 200, LINEAR_NEVER));
+    LEGAL(staying(1, 1, 2, 100, 50); shown(2, 51, 52, LINEAR_RELEASE, 100, 0));
+    LEGAL(staying(1, 1, 2, 100, 50); shown(2, 51, 52, LINEAR_RELEASE, 100, APIARY_ESTALE));
+    ILLEGAL(staying(1, 1, 2, 100, 50); shown(2, 41, 42, LINEAR_RELEASE, 100, APIARY_ESTALE));
+    ILLEGAL(staying(1, 1, 2, 100, 50); shown(2, 51, 52, LINEAR_RELEASE, 100, APIARY_ESTALE);
+            shown(2, 53, 54, LINEAR_RELEASE, 100, 0));
+    /* What was told of its end is not its ttl. */
+    ILLEGAL(staying(1, 1, 2, 100, 50)->ttl = 60);
+    ILLEGAL(claim(1, 1, 2, 100, 50); renewed(2, 41, 42, 100, LINEAR_NEVER)->ttl = 60);
 }
 
 /* A claim that was begun by a process that was killed: it ends with it. */
@@ -362,22 +479,25 @@ static void chance_memory(uint32_t process, uint64_t call, uint64_t answered)
     int64_t value = (int64_t)draw(3);
     uint64_t version = (uint64_t)value + 1;
 
-    switch (draw(6)) {
+    switch (draw(7)) {
     case 0: put(process, call, answered, value, version); break;
     case 1: get(process, call, answered, value, draw(3) == 0 ? 0 : version); break;
     case 2: killed_put(process, call, draw(2) == 0 ? LINEAR_NEVER : answered, value); break;
     case 3: cas(process, call, answered, draw(3) + 1, value, draw(3) == 0 ? 0 : version); break;
     case 4: add(process, call, answered, LINEAR_DELETE, draw(2) == 0 ? 0 : APIARY_ENOKEY); break;
+    case 5: add(process, call, answered, LINEAR_TOUCH, draw(2) == 0 ? 0 : APIARY_ENOKEY); break;
     default: incr(process, call, answered, 1, value); break;
     }
+    if (draw(2) == 0) ops[n - 1].ttl = draw(9);
 }
 
 static void chance_claim(uint32_t process, uint64_t call, uint64_t answered)
 {
     uint64_t token = 1 + draw(3), until = draw(2) == 0 ? LINEAR_NEVER : answered + draw(9);
 
-    switch (draw(6)) {
+    switch (draw(7)) {
     case 0: claim(process, call, answered, token, until); break;
+    case 6: staying(process, call, answered, token, answered + draw(9)); break;
     case 1: claim(process, call, answered, 0, 0); break;
     case 2: shown(process, call, answered, LINEAR_CHECK, token, draw(2) == 0 ? 0 : APIARY_ESTALE); break;
     case 3: shown(process, call, answered, LINEAR_RELEASE, token, draw(4) != 0 ? 0 : APIARY_ESTALE); break;
