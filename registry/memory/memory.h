@@ -305,51 +305,6 @@ void ap_value_free(struct ap_segment *seg, uint64_t place);
 bool ap_memory_remove(struct ap_segment *seg, uint32_t lane, uint64_t *at, uint64_t place);
 /* The value of a row, and the room that there is for one of its kind; NULL: the row is not possible. Its fields are as of now. */
 const void *ap_value_bytes(const struct ap_segment *seg, const struct ap_value *v, uint32_t *ret_size);
-/* Copies from a row or its block, which may become another key's meanwhile. */
-static inline void ap_value_copy(void *to, const uint64_t *from, size_t size)
-{
-#ifdef __SANITIZE_THREAD__ /* for it that is a race unless it is done word by word */
-    for (size_t i = 0; i < size; i += 8) {
-        uint64_t word = ap_load_relaxed(from + i / 8);
-        memcpy((char *)to + i, &word, size - i < 8 ? size - i : 8);
-    }
-#else
-    if (size <= 64) ap_copy_small(to, from, size);
-    else memcpy(to, from, size);
-#endif
-}
-
-/* The reverse, into a row or a block that somebody may still be copying. */
-static inline void ap_value_store(uint64_t *to, const void *from, size_t size)
-{
-#ifndef __SANITIZE_THREAD__
-    if (size > 64) {
-        memcpy(to, from, size);
-        return;
-    }
-#endif
-    for (size_t i = 0; i < size; i += 8) {
-        uint64_t word = 0;
-        memcpy(&word, (const char *)from + i, size - i < 8 ? size - i : 8);
-        ap_store_relaxed(to + i / 8, word);
-    }
-}
-
-/* ---- a get, inlined ---------------------------------------------------------------------------------------------- */
-
-AP_ALWAYS_INLINE uint64_t ap_memory_mix(uint64_t hash, uint64_t word)
-{
-    hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
-    return hash ^ hash >> 32;
-}
-
-/* The end of it. */
-AP_ALWAYS_INLINE uint64_t ap_memory_hash(uint64_t hash)
-{
-    hash *= UINT64_C(0xd6e8feb86659fd93);
-    return hash ^ hash >> 32;
-}
-
 /* The bytes behind the last whole word of a text of at least one byte, with zeros behind them. */
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the first byte is the lowest");
 AP_ALWAYS_INLINE uint64_t ap_memory_tail(const char *text, size_t size)
@@ -371,6 +326,54 @@ AP_ALWAYS_INLINE uint64_t ap_memory_tail(const char *text, size_t size)
     memcpy(&first, text, 2);
     memcpy(&last, text + size - 2, 2);
     return first | (uint64_t)last << 8 * (size - 2);
+}
+
+/* Copies from a row or its block, which may become another key's meanwhile. */
+static inline void ap_value_copy(void *to, const uint64_t *from, size_t size)
+{
+#ifdef __SANITIZE_THREAD__ /* for it that is a race unless it is done word by word */
+    for (size_t i = 0; i < size; i += 8) {
+        uint64_t word = ap_load_relaxed(from + i / 8);
+        memcpy((char *)to + i, &word, size - i < 8 ? size - i : 8);
+    }
+#else
+    if (size <= 64) ap_copy_small(to, from, size);
+    else memcpy(to, from, size);
+#endif
+}
+
+/* The reverse, into a row or a block that somebody may still be copying. */
+static inline void ap_value_store(uint64_t *to, const void *from, size_t size)
+{
+    size_t i = 0;
+
+#ifndef __SANITIZE_THREAD__
+    if (size > 64) {
+        memcpy(to, from, size);
+        return;
+    }
+#endif
+    for (; i + 8 <= size; i += 8) {
+        uint64_t word;
+        memcpy(&word, (const char *)from + i, 8);
+        ap_store_relaxed(to + i / 8, word);
+    }
+    if (i < size) ap_store_relaxed(to + i / 8, ap_memory_tail(from, size));
+}
+
+/* ---- a get, inlined ---------------------------------------------------------------------------------------------- */
+
+AP_ALWAYS_INLINE uint64_t ap_memory_mix(uint64_t hash, uint64_t word)
+{
+    hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+    return hash ^ hash >> 32;
+}
+
+/* The end of it. */
+AP_ALWAYS_INLINE uint64_t ap_memory_hash(uint64_t hash)
+{
+    hash *= UINT64_C(0xd6e8feb86659fd93);
+    return hash ^ hash >> 32;
 }
 
 AP_ALWAYS_INLINE int ap_memory_key_here(const struct ap_memory_name *name, const char *key, struct ap_memory_key *ret)

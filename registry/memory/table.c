@@ -57,7 +57,7 @@ void ap_value_free(struct ap_segment *seg, uint64_t place)
     if (!AP_VALUE_IS(life, place)) return;
     block = ap_load_relaxed(&v->block);
     if (!ap_cas(&v->life, &life, AP_VALUE_LIFE(AP_VALUE_EPOCH(life), 0, AP_VALUE_FREE))) return; /* MEMORY-R3 pairs MEMORY-A3 */
-    ap_pool_free_kept(seg, block, ap_memory_block_row(seg, row), AP_VALUE_EPOCH(life));
+    if (block != 0) ap_pool_free_kept(seg, block, ap_memory_block_row(seg, row), AP_VALUE_EPOCH(life));
 }
 
 const void *ap_value_bytes(const struct ap_segment *seg, const struct ap_value *v, uint32_t *ret_size)
