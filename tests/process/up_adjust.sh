@@ -4,8 +4,9 @@
 # again. A queen that is killed comes back with what was taken over.
 . "$APIARY_SOURCE/tests/process/lib_cli.sh" || exit 1
 . "$APIARY_SOURCE/tests/process/lib_up.sh" || exit 1
+. "$APIARY_SOURCE/tests/process/lib_load.sh" || exit 1
 
-truncate -s 16M "$folder/ledger"
+truncate -s 16M "$folder/ledger.work"
 # write_config KEYS_OF_WORK TERMS_OF_WORK KEYS_OF_OTHER
 write_config()
 {
@@ -16,7 +17,7 @@ swarms:
     queen: {instances: 2}
 $(printf '    %s\n' "$1" | sed '/^ *$/d')
     agents:
-      - {name: l, plugin: $plugins/ledger.so, capabilities: [{name: work$2}], config: {file: $folder/ledger, spin: 1000}}
+      - {name: l, plugin: $plugins/ledger.so, capabilities: [{name: work$2}], config: {file: $folder/ledger.work, spin: 1000}}
       - {name: t, kind: exec, capabilities: [{name: told@2${4:-}}], config: {command: [cat]}}
   - service: other
 $(printf '    %s\n' "$3" | sed '/^ *$/d')
@@ -38,31 +39,13 @@ print(sum(s["service"] == sys.argv[1] and s["state"] == "passing" for s in json.
 }
 is() { [ "$(eval "$1")" = "$2" ] || fail "$1: '$(eval "$1")', not '$2'"; }
 weights() { apiary route explain "$1" --json | tr -d ' \n' | grep -o '"weight":[0-9]*' | sort | uniq -c | tr -s ' '; }
-done_of() # 0: it has not said yet
-{
-    local n
-    n=$(cat "$folder/count" 2>/dev/null)
-    echo "${n:-0}"
-}
-more() # tasks that were begun after this have been done
-{
-    local from
-    from=$(done_of)
-    until [ "$(done_of)" -ge $((from + 128)) ]; do
-        gone "$load" || continue
-        fail "its load has ended: $(head -5 "$folder/load")"
-        ends
-    done
-}
 
 write_config '' '' ''
 apiary up --config "$config" --wait 10m >"$folder/out" 2>"$folder/err" </dev/null &
 up=$!
 expect 0 '' apiary wait --all --config "$config" --timeout 10m
-start "$folder/load" "$APIARY_TEST_BIN/rolling" --segment "$APIARY_SEGMENT" --capability work --ledger "$folder/ledger" \
-    --until "$folder/enough" --count "$folder/count" --every 500
-load=$last
-more
+load work work --every 500
+load_goes_on work
 work=$(pids work) other=$(pids other)
 is 'weights work' ' 2 "weight":100'
 expect 0 '^x$' apiary delegate told@2 x --from outsider
@@ -89,7 +72,7 @@ expect 0 '^x$' apiary delegate told@2 x --from friend
 expect 0 'service has taken over another configuration as it runs: work, revision 2' apiary events --kind service-adjusted
 expect 0 '^no difference' apiary config diff "$config" --running
 expect 0 '^nothing to change: revision 2' apiary reload
-more
+load_goes_on work
 
 # ---- one that is killed comes back with it; what an operator has said stays
 
@@ -105,10 +88,8 @@ expect 0 '^queue_limit +0 +no' apiary capability show work # which nobody declar
 expect 0 '^eject_after +5 +no' apiary capability show work
 expect 0 '^concurrency +0 +no' apiary capability show told@2
 expect 0 '^x$' apiary delegate told@2 x --from outsider
-more
-: >"$folder/enough"
-wait "$load" || fail "$(head -5 "$folder/load")"
-tail -1 "$folder/load"
+load_goes_on work
+load_ends work
 kill -KILL "$(tr -d '[] ' <<<"$work" | cut -d, -f1)"
 back() { [ "$(pids work)" != "$work" ] && [ "$(pids work | tr -cd ,)" = , ] && [ "$(passing work)" = 2 ]; }
 until_true back

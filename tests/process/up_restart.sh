@@ -3,6 +3,7 @@
 # ledger outside the segment tells. An instance that does not come up leaves the old one in its place.
 . "$APIARY_SOURCE/tests/process/lib_cli.sh" || exit 1
 . "$APIARY_SOURCE/tests/process/lib_up.sh" || exit 1
+. "$APIARY_SOURCE/tests/process/lib_load.sh" || exit 1
 
 truncate -s 16M "$folder/ledger.one" "$folder/ledger.many"
 cp /bin/cat "$folder/program"
@@ -47,49 +48,16 @@ all_new()
     [ "$(wc -l <<<"$1")" -eq "$(wc -l <<<"$2")" ] && ! grep -qFxf <(awk '{print $2}' <<<"$1") <(awk '{print $2}' <<<"$2")
 }
 
-declare -A loads
-load() # load CAPABILITY
-{
-    start "$folder/load.$1" "$APIARY_TEST_BIN/rolling" --segment "$APIARY_SEGMENT" --capability "$1" --ledger "$folder/ledger.$1" \
-        --until "$folder/enough.$1" --count "$folder/count.$1"
-    loads[$1]=$last
-}
-done_of() # 0: it has not said yet
-{
-    local n
-    n=$(cat "$folder/count.$1" 2>/dev/null)
-    echo "${n:-0}"
-}
-more_of() # more_of CAPABILITY: tasks that were begun after this have been done
-{
-    local from
-    from=$(done_of "$1")
-    until [ "$(done_of "$1")" -ge $((from + 128)) ]; do
-        gone "${loads[$1]}" || continue
-        fail "the load of $1 has ended: $(head -5 "$folder/load.$1")"
-        ends
-    done
-}
-judged() # judged CAPABILITY PID: the load is over, and its ledger balances
-{
-    : >"$folder/enough.$1"
-    wait "$2" || fail "$1: $(head -5 "$folder/load.$1")"
-    echo "$1: $(tail -1 "$folder/load.$1")"
-    grep -qE '^[0-9]+ tasks, 0 failed, 0 lost, 0 run twice' "$folder/load.$1" || fail "$1: $(tail -1 "$folder/load.$1")"
-}
-
 # ---- under load
 
-load one
-one=$last
-load many
-many=$last
+load one one
+load many many
 for round in 1 2 3; do
-    more_of one
+    load_goes_on one
     before=$(instances single)
     expect 0 '^single/[01] has taken the place of single/[01]$' apiary restart single --rolling
     all_new "$before" "$(instances single)" || fail "round $round: not all of single are new: $before; $(instances single)"
-    more_of many
+    load_goes_on many
     before=$(instances several)
     expect 0 '^several/[0-5] has taken the place of several/[0-5]$' apiary restart several
     [ "$(wc -l <<<"$output")" -eq 3 ] || fail "round $round: $output"
@@ -102,10 +70,8 @@ start "$folder/second" apiary restart several
 second=$last
 wait "$first" || fail "$(cat "$folder/first")"
 wait "$second" || fail "$(cat "$folder/second")"
-more_of one
-more_of many
-judged one "$one"
-judged many "$many"
+load_goes_on one many
+load_ends one many
 until_true apiary check
 expect 0 'OK' apiary check --config "$config"
 expect 0 'service restarted by an operator: single, revision 1' apiary events --service single

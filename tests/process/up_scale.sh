@@ -3,8 +3,9 @@
 # no room for, and what keeps state of its own, is refused, and nothing changes. A reload keeps the number, and a rollback takes it back.
 . "$APIARY_SOURCE/tests/process/lib_cli.sh" || exit 1
 . "$APIARY_SOURCE/tests/process/lib_up.sh" || exit 1
+. "$APIARY_SOURCE/tests/process/lib_load.sh" || exit 1
 
-truncate -s 16M "$folder/ledger"
+truncate -s 16M "$folder/ledger.work"
 write_config() # write_config WEIGHT INSTANCES
 {
     cat >"$config" <<END
@@ -15,7 +16,7 @@ swarms:
     agents: [{name: echo, plugin: $APIARY_BUILD/examples/echo_agent.so, capabilities: [echo]}]
   - service: work
     queen: {instances: $2}
-    agents: [{name: l, plugin: $plugins/ledger.so, capabilities: [work], config: {file: $folder/ledger, spin: 100000}}]
+    agents: [{name: l, plugin: $plugins/ledger.so, capabilities: [work], config: {file: $folder/ledger.work, spin: 100000}}]
   - service: stateful
     agents: [{name: s, kind: ledger, capabilities: [resource_allocation], config: {pools: [cpu=8]}}]
 END
@@ -24,38 +25,20 @@ instances() { apiary status --json | python3 -c '
 import json, sys
 print(sorted(s["instance"] for s in json.load(sys.stdin)["swarms"] if s["service"] == "work" and s["state"] != "down"))'; }
 is() { [ "$(instances)" = "$1" ] || fail "instances: $(instances), not $1"; }
-done_of() # 0: it has not said yet
-{
-    local n
-    n=$(cat "$folder/count" 2>/dev/null)
-    echo "${n:-0}"
-}
-more() # tasks that were begun after this have been done
-{
-    local from
-    from=$(done_of)
-    until [ "$(done_of)" -ge $((from + 128)) ]; do
-        gone "$load" || continue
-        fail "its load has ended: $(head -5 "$folder/load")"
-        ends
-    done
-}
 
 write_config 100 1
 apiary up --config "$config" >"$folder/out" 2>"$folder/err" </dev/null &
 up=$!
 expect 0 '' apiary wait --all --config "$config" --timeout 10m
-start "$folder/load" "$APIARY_TEST_BIN/rolling" --segment "$APIARY_SEGMENT" --capability work --ledger "$folder/ledger" \
-    --until "$folder/enough" --count "$folder/count"
-load=$last
-more
+load work work
+load_goes_on work
 expect 0 '^work/2 is started$' apiary scale work --instances 3
 is "['0', '1', '2']"
-more
+load_goes_on work
 expect 0 '^nothing to change: revision 2 is in force$' apiary scale work --instances 3
 expect 0 '^work/[12] has left$' apiary scale work -n 1
 is "['0']"
-more
+load_goes_on work
 expect 0 '^revision 4 is in force$' apiary scale work --instances 2
 expect 0 'service has another number of instances: work, instances 3' apiary events --service work
 # One that an operator has taken out of the routing, and that is removed then, is not down for ever.
@@ -65,10 +48,7 @@ expect 0 '^work/1 has left$' apiary scale work --instances 1
 expect 0 '^work/1 is started$' apiary scale work --instances 2
 is "['0', '1']"
 apiary status work | grep -q drain && fail "the mode of one that was removed has come back: $(apiary status work)"
-: >"$folder/enough"
-wait "$load" || fail "$(head -5 "$folder/load")"
-tail -1 "$folder/load"
-grep -qE '^[0-9]+ tasks, 0 failed, 0 lost, 0 run twice' "$folder/load" || fail "$(tail -1 "$folder/load")"
+load_ends work
 
 # ---- refused
 
