@@ -4,7 +4,7 @@
 #include "perf/store.h"
 #include "registry/memory/memory.h"
 
-#define SPARE 1024u      /* values beyond the keys: one that is put has its row beside the one of before */
+#define SPARE 1024u      /* values beyond the keys, at least: one that is put has its row beside the one of before */
 #define INSIDE 256u      /* a value of so many bytes fits in beside its key */
 #define CLAIMS_MAX 65535u
 #define MINUTE UINT64_C(60000000000)
@@ -15,22 +15,25 @@ struct store {
     apiary_memory_t *m;
 };
 
-/* As many rows again for claims: their table is to be no fuller than others are. */
+/* A third of the rows of values is free, and half of those of claims: a change looks for one in turn, so in a table that is all but
+ * full it would look at as many as there are for each that is free. */
 static void *base_apiary_store_open(const struct perf_store_use *use, char *why, size_t size)
 {
     struct ap_geometry g = {.kept_share = 100, .member_share = 100};
     struct store *s = calloc(1, sizeof *s);
+    unsigned spare;
 
     (void)why;
     (void)size;
     if (s == NULL) perf_die("out of memory");
     s->use = *use;
+    spare = SPARE + use->count / 2;
     if (use->held) g.claims = use->count < CLAIMS_MAX / 2 ? 2 * use->count : CLAIMS_MAX;
-    else g.registry[AP_REGISTRY_INDEX(VALUES)] = use->count + SPARE;
+    else g.registry[AP_REGISTRY_INDEX(VALUES)] = use->count + spare;
     if (use->size > INSIDE) {
         unsigned class = 0;
         while (ap_pool_class_size[class] < use->size) class++;
-        for (unsigned i = 0; i < AP_POOL_CLASSES; i++) g.pool_blocks[i] = i == class ? use->count + SPARE : 4;
+        for (unsigned i = 0; i < AP_POOL_CLASSES; i++) g.pool_blocks[i] = i == class ? use->count + spare : 4;
     }
     perf_segment_make(use->segment, &g, 0, 0);
     s->a = perf_attach(use->segment, NULL);
