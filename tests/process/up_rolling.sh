@@ -4,6 +4,7 @@
 # ROLLING_SERVICES: how many, of those that the seed names. ROLLING_EVERY: microseconds from one task of a service to its next.
 . "$APIARY_SOURCE/tests/process/lib_cli.sh" || exit 1
 . "$APIARY_SOURCE/tests/process/lib_up.sh" || exit 1
+. "$APIARY_SOURCE/tests/process/lib_load.sh" || exit 1
 
 all=(core_service storage_service ai_service ml_service hex_server infra_service swarm_service tools_service security_service
      business_service execution_service interface_service architecture_service)
@@ -43,48 +44,17 @@ all_new()
 {
     [ "$(wc -l <<<"$1")" -eq "$(wc -l <<<"$2")" ] && ! grep -qFxf <(awk '{print $2}' <<<"$1") <(awk '{print $2}' <<<"$2")
 }
-done_of() # 0: it has not said yet
-{
-    local n
-    n=$(cat "$folder/count.$1" 2>/dev/null)
-    echo "${n:-0}"
-}
-more() # of each service tasks that were begun after this have been done
-{
-    local s
-    local -A from
-    for s in "${services[@]}"; do from[$s]=$(done_of "$s"); done
-    for s in "${services[@]}"; do
-        until [ "$(done_of "$s")" -ge $((from[$s] + 128)) ]; do
-            read -rt 0.02 <> <(:) || true
-            gone "${loads[$s]}" || continue
-            fail "the load of $s has ended: $(head -5 "$folder/load.$s")"
-            ends
-        done
-    done
-}
-declare -A loads
 begin() # begin PART: a load for each service
 {
     local s
-    for s in "${services[@]}"; do
-        start "$folder/load.$s" "$APIARY_TEST_BIN/rolling" --segment "$APIARY_SEGMENT" --capability "$s.$1" \
-            --ledger "$folder/ledger.$s.$1" --until "$folder/enough.$1" --count "$folder/count.$s" --every "$every"
-        loads[$s]=$last
-    done
-    more
+    part=("${services[@]/%/.$1}")
+    for s in "${part[@]}"; do load "$s" "$s" --every "$every"; done
+    load_goes_on "${part[@]}"
 }
-judged() # judged PART: its loads are over, and their ledgers balance
+judged() # its loads are over
 {
-    local s
-    more
-    : >"$folder/enough.$1"
-    for s in "${services[@]}"; do
-        wait "${loads[$s]}" || fail "$1: $s: $(head -5 "$folder/load.$s")"
-        grep -qE '^[0-9]+ tasks, 0 failed, 0 lost, 0 run twice' "$folder/load.$s" || fail "$1: $s: $(tail -1 "$folder/load.$s")"
-        echo "$1: $s: $(tail -1 "$folder/load.$s")"
-        rm "$folder/count.$s"
-    done
+    load_goes_on "${part[@]}"
+    load_ends "${part[@]}"
 }
 
 for s in "${services[@]}"; do truncate -s 4M "$folder/ledger.$s.rolling" "$folder/ledger.$s.reload"; done
@@ -104,9 +74,9 @@ for s in "${services[@]}"; do
     all_new "$before" "$(instances | grep "^$s/")" || fail "not all of $s are new: $before; $(instances)"
     [ "$others" = "$(instances | grep -v "^$s/")" ] || fail "others than $s were restarted, too: $others; $(instances)"
     until_true all_pass
-    more
+    load_goes_on "${part[@]}"
 done
-judged rolling
+judged
 
 # ---- a configuration that is refused changes nothing; another one changes all
 
@@ -125,7 +95,7 @@ expect 0 '^revision 2 is in force$' apiary reload
 [ "$(grep -c 'has taken the place of' <<<"$output")" -eq $((2 * ${#services[@]})) ] || fail "not all were restarted: $output"
 all_new "$before" "$(instances)" || fail "not all are new: $before; $(instances)"
 until_true all_pass
-judged reload
+judged
 
 until_true apiary check
 expect 0 OK apiary check --config "$config"
