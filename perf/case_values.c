@@ -1,5 +1,5 @@
-/* perf/case_values.c - get, put, incr, hold: values and claims under few keys and under many, beside what else keeps such; and notice:
- * how soon one who sleeps is told of a change. */
+/* perf/case_values.c - get, put, incr, hold: values and claims under few keys and under many, beside what else keeps such; and
+ * notice: how soon one who sleeps is told of a change. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -217,7 +217,8 @@ static bool step_claim(const struct linear_op *op, struct linear_state *s)
 static bool step_renew(const struct linear_op *op, struct linear_state *s)
 {
     if (op->result == APIARY_ESTALE) return s->is != LINEAR_HELD || s->a != op->token || may_have_ended(op, s);
-    if (op->result == APIARY_EINVAL) return op->ttl == LINEAR_NEVER && s->is == LINEAR_HELD && s->holder == 0 && token_is(s, op->token);
+    if (op->result == APIARY_EINVAL)
+        return op->ttl == LINEAR_NEVER && s->is == LINEAR_HELD && s->holder == 0 && token_is(s, op->token);
     if (op->result != 0 || !may_hold(op, s) || !token_is(s, op->token) || !told_rightly(op)) return false;
     timed(op, s);
     return true;

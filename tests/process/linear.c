@@ -348,8 +348,8 @@ static uint32_t key_death(struct key *k, const struct linear_op *op, uint32_t *p
     return (uint32_t)k->count - 1;
 }
 
-/* A pending one that may have had one of two effects is there twice: the claim was the dead one's until it died, not nobody's yet; the
- * time of the number was over. */
+/* A pending one that may have had one of two effects is there twice: the claim was the dead one's until it died, and not nobody's
+ * yet; the time of the number was over. */
 static void key_otherwise(struct key *k, struct linear_op op)
 {
     op.over = op.kind == LINEAR_INCR;
