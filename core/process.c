@@ -4,7 +4,9 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "core/descriptor.h"
@@ -67,4 +69,36 @@ int ap_process_serve(void)
     signal(SIGTTOU, SIG_IGN);
     setrlimit(RLIMIT_CORE, &none);
     return 0;
+}
+
+/* The first process waits until the child has ended. Whoever signals it means the child. */
+_Noreturn static void process_look_after(pid_t child, const sigset_t *all)
+{
+    int status = 0, signal;
+    pid_t ended;
+
+    for (;;) {
+        signal = sigwaitinfo(all, NULL);
+        if (signal > 0 && signal != SIGCHLD) kill(child, signal);
+        while ((ended = waitpid(-1, &status, WNOHANG)) > 0)
+            if (ended == child) _exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+    }
+}
+
+int ap_process_first(void)
+{
+    sigset_t all, before;
+    pid_t child;
+
+    if (getpid() != 1) return 0;
+    sigfillset(&all);
+    sigprocmask(SIG_BLOCK, &all, &before);
+    child = fork();
+    if (child > 0) process_look_after(child, &all);
+    if (child == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        setpgid(0, 0);
+    }
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    return child < 0 ? -1 : 0;
 }

@@ -19,4 +19,13 @@ void ap_process_begin(void);
  * 4 Returns 0, or -1 when the variable is not a list of descriptors; then nothing is closed. */
 int ap_process_serve(void);
 
+/* The third call, before any thread, in a program that stays and does not wait for children that it does not know.
+ * 1 Where this process is the first one of its container, that goes on as a process which only waits for all children, and passes
+ *   on each signal; it is a child of that which returns. Orphans of the container, which the kernel gives to its first process, do
+ *   not stay as zombies, and agents may still wait for children of their own.
+ * 2 The first process ends with it, by the same exit code, or 128 and the signal. The child has a process group of its own, so that
+ *   it gets a signal of the terminal once.
+ * 3 Returns 0 in the process that goes on, -1 when there is none: errno says why. */
+int ap_process_first(void);
+
 #endif

@@ -244,6 +244,7 @@ int cmd_queen(struct tool *t, int argc, char **argv)
     if (tool_log_level(o.level) < 0)
         return tool_usage_error(t, &usage, "--log-level: '%s' is not one of error, warning, info, debug", o.level);
     rc = tool_serve(t);
+    if (rc == TOOL_OK) rc = tool_first(t);
     if (rc != TOOL_OK) return rc;
     if (o.changes && !queen_changes_open()) /* it was closed just now */
         return tool_usage_error(t, &usage, "--changes: descriptor %d is not to be kept: APIARY_KEEP_FDS does not name it", WIRE_FD);

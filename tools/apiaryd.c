@@ -352,6 +352,7 @@ int main(int argc, char **argv)
     ap_log_level(tool_log_level(o.level));
     ap_log_part("apiaryd");
     rc = tool_serve(&t);
+    if (rc == TOOL_OK) rc = tool_first(&t);
     if (rc != TOOL_OK) return rc;
     sigset_t signals;
     sigemptyset(&signals);

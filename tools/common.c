@@ -53,6 +53,12 @@ int tool_serve(const struct tool *t)
     return TOOL_OK;
 }
 
+int tool_first(const struct tool *t)
+{
+    if (ap_process_first() == 0) return TOOL_OK;
+    return tool_fail(t, TOOL_CANNOT, "cannot start a process beside the first one: %s", strerror(errno));
+}
+
 /* In one piece: lines of several processes do not mix. */
 static void say(const char *line)
 {

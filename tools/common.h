@@ -81,6 +81,9 @@ int tool_choose_segment(const struct tool *t, const char *path, const char *conf
  * so that no thread waits for them. Prints the error in $APIARY_KEEP_FDS. TOOL_OK or TOOL_USAGE. */
 AP_MUST_CHECK int tool_serve(const struct tool *t);
 
+/* After that, before any thread: see ap_process_first. TOOL_OK in the process that goes on. */
+AP_MUST_CHECK int tool_first(const struct tool *t);
+
 /* Prints an error with its advice (message NULL), or with the library's own sentence. Returns its exit code. */
 AP_MUST_CHECK int tool_error(const struct tool *t, int error, const char *message, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
