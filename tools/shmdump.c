@@ -5,7 +5,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "tools/common.h"
@@ -142,21 +141,27 @@ static int shmdump_show(const struct tool *t, const struct dump *d, const struct
     return TOOL_OK;
 }
 
-/* Until SIGINT or SIGTERM, which end it in order, or nobody reads any more. */
+static volatile sig_atomic_t shmdump_stopped;
+
+/* Each second anew: a write that nobody reads may begin just after the first one. */
+static void shmdump_stop(int number)
+{
+    (void)number;
+    shmdump_stopped = 1;
+    alarm(1);
+}
+
+/* Until SIGINT or SIGTERM, which end it in order, also where its output is not read; or nobody reads any more. */
 static int watch(const struct tool *t, const char *source, const struct arguments *a)
 {
+    const struct sigaction stop = {.sa_handler = shmdump_stop}; /* it ends a write, and the wait */
     char message[384];
-    struct pollfd stop = {.events = POLLIN};
     struct dump d;
-    sigset_t set;
     int code = TOOL_OK;
 
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    sigprocmask(SIG_BLOCK, &set, NULL);
-    stop.fd = signalfd(-1, &set, SFD_CLOEXEC);
-    if (stop.fd < 0) return tool_fail(t, TOOL_FAILED, "signalfd: %s", strerror(errno));
+    sigaction(SIGINT, &stop, NULL);
+    sigaction(SIGTERM, &stop, NULL);
+    sigaction(SIGALRM, &stop, NULL);
     do {
         int r = dump_open(source, &d, message, sizeof message);
         if (r < 0) {
@@ -167,8 +172,7 @@ static int watch(const struct tool *t, const char *source, const struct argument
         code = shmdump_show(t, &d, a, true);
         dump_close(&d);
         if (fflush(stdout) != 0 || ferror(stdout)) break;
-    } while (poll(&stop, 1, 1000) == 0);
-    close(stop.fd);
+    } while (!shmdump_stopped && poll(NULL, 0, 1000) == 0 && !shmdump_stopped);
     return code;
 }
 

@@ -66,6 +66,26 @@ kill -INT "$watcher"
 wait "$watcher" || { echo "the watch ended with $?"; failures=$((failures + 1)); }
 exec 3<&-
 
+# Nobody reads what it prints: it has begun to, and is told to stop.
+mkfifo "$work/unread"
+exec 3<>"$work/unread"
+dd if=/dev/zero of="$work/unread" bs=4096 oflag=nonblock status=none 2>/dev/null # until it is full
+dd if="$work/unread" of=/dev/null bs=4096 count=2 iflag=fullblock status=none <&3
+unread() # how many bytes lie there
+{
+    python3 -c 'import fcntl, struct, termios; print(*struct.unpack("i", fcntl.ioctl(3, termios.FIONREAD, bytes(4))))' 3<&3
+}
+before=$(unread)
+"$dump" "$name" --watch --tasks >"$work/unread" 2>"$work/said" &
+watcher=$!
+until [ "$(unread)" -gt "$before" ]; do :; done
+kill -TERM "$watcher"
+wait "$watcher"
+code=$?
+[ "$code" -eq 1 ] && grep -q 'standard output' "$work/said" ||
+    { echo "the watch that nobody reads ended with $code: $(cat "$work/said")"; failures=$((failures + 1)); }
+exec 3<&-
+
 # ---- its copy, and the dead
 
 expect 0 copy "$dump" "$work/copy" --verify
