@@ -71,7 +71,7 @@ int ap_process_serve(void)
     return 0;
 }
 
-/* The first process waits until the child has ended. Whoever signals it means the child. */
+/* The first process waits until the child has ended, and passes signals on to it. */
 _Noreturn static void process_look_after(pid_t child, const sigset_t *all)
 {
     int status = 0, signal;
