@@ -30,7 +30,7 @@
 
 set(test_bin ${PROJECT_BINARY_DIR}/tests)
 set(plugin_dir ${PROJECT_BINARY_DIR}/plugins)
-set(default_timeout 300)
+set(default_timeout 900)
 
 set(parking_tests "")
 if(EXISTS ${PROJECT_SOURCE_DIR}/tests/parking.list)

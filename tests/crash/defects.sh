@@ -1,5 +1,5 @@
 #!/bin/bash
-# ctest: timeout 900
+# ctest: timeout 3600
 # Each defect of defects.txt must be noticed by the tests that it names; prints which noticed it. A test named there passes without
 # the defect. With DEFECTS=all the whole sweep is run with each, and all that notices is printed. Where the build is without defects
 # they are planted all the same, to see that each still finds its place in the sources.
@@ -20,7 +20,7 @@ linear() # linear DEFECT
     local result try
 
     for try in 1 2 3; do
-        APIARY_DEFECT=$1 timeout 300 "$APIARY_TEST_BIN/linear_defects" --operations 200000 --kills 60 --stops 20
+        APIARY_DEFECT=$1 timeout 900 "$APIARY_TEST_BIN/linear_defects" --operations 200000 --kills 60 --stops 20
         result=$?
         [ "$result" -eq 1 ] || [ -z "$1" ] && break
         echo "try $try ended with $result"
@@ -31,8 +31,8 @@ linear() # linear DEFECT
 run() # run DEFECT TEST
 {
     case $2 in
-    crash.*) APIARY_DEFECT=$1 timeout 300 "$sweep" -x 1 "=${2#crash.}" ;;
-    unit.*) APIARY_DEFECT=$1 timeout 300 "$APIARY_TEST_BIN/${2#unit.}_defects" --jobs 1 ;;
+    crash.*) APIARY_DEFECT=$1 timeout 900 "$sweep" -x 1 "=${2#crash.}" ;;
+    unit.*) APIARY_DEFECT=$1 timeout 900 "$APIARY_TEST_BIN/${2#unit.}_defects" --jobs 1 ;;
     process.linear) linear "$1" ;;
     esac >"$folder/said" 2>&1
 }
@@ -65,7 +65,7 @@ while IFS=$'\t' read -r defect tests text; do
     if [ "${DEFECTS:-}" = all ]; then
         while read -r test; do
             by+=" (crash.$test)"
-        done < <(APIARY_DEFECT=$defect timeout 300 "$sweep" -q -x 1 | awk '$NF == "failures" && $(NF - 1) != "0" && $1 != "total" { print $1 }')
+        done < <(APIARY_DEFECT=$defect timeout 900 "$sweep" -q -x 1 | awk '$NF == "failures" && $(NF - 1) != "0" && $1 != "total" { print $1 }')
     fi
     printf '%-22s%s\n' "$defect" "$by"
 done < <(python3 "$here/defects.py" --list)

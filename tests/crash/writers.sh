@@ -3,7 +3,7 @@
 # the source: all that store by core/atomic.h, lock a robust mutex, or copy a body. What was stepped the sweep says itself (-w). It
 # also says after which instruction the segment was another: a function that was seen to write and does not stand among those that
 # were read fails, too, because then others may be missing.
-# ctest: timeout 900
+# ctest: timeout 1800
 set -u
 cd "$APIARY_SOURCE" || exit 1
 sweep=$APIARY_TEST_BIN/sweep

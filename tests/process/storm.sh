@@ -1,7 +1,7 @@
 #!/bin/bash
 # Kills queens, clients and the daemon under load, and what else storm.c has; the books must balance. The long one is full/storm.sh.
 # ctest: serial
-# ctest: timeout 300
+# ctest: timeout 900
 # ctest: not thread
 set -eu
 exec "$APIARY_TEST_BIN/storm" --bin "$APIARY_BIN" --plugin "$APIARY_PLUGINS/stormy.so" \
