@@ -24,6 +24,7 @@
 # What a test needs of ctest stands in its own first lines, as `ctest: ...` in a comment:
 #   ctest: serial          it wants the processors for itself
 #   ctest: timeout 600     seconds; generous, since only a hang should ever meet it
+#   ctest: first           it begins before the others, beside which it takes longest
 #   ctest: not address     not with this sanitizer (address, thread)
 #
 # Tests named in tests/parking.list are registered three times, X.uring, X.parker, X.poll, with $APIARY_PARK set.
@@ -59,10 +60,13 @@ function(apiary_test group name source)
     file(STRINGS ${source} directives REGEX "^[/* #]*ctest: ")
     set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${source})
     set(serial FALSE)
+    set(cost 0)
     set(timeout ${default_timeout})
     foreach(line ${directives})
         if(line MATCHES "ctest: serial")
             set(serial TRUE)
+        elseif(line MATCHES "ctest: first")
+            set(cost 1000)
         elseif(line MATCHES "ctest: timeout ([0-9]+)")
             set(timeout ${CMAKE_MATCH_1})
         elseif(line MATCHES "ctest: not (address|thread)")
@@ -95,6 +99,9 @@ function(apiary_test group name source)
         endforeach()
     else()
         apiary_test_one(${group}.${name} ${group} ${source} ${timeout} ${serial} "${environment}" "${launcher};${ARGN}")
+        if(cost GREATER 0)
+            set_tests_properties(${APIARY_TEST_PREFIX}${group}.${name} PROPERTIES COST ${cost})
+        endif()
     endif()
 endfunction()
 

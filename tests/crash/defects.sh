@@ -1,5 +1,6 @@
 #!/bin/bash
 # ctest: timeout 3600
+# ctest: first
 # Each defect of defects.txt must be noticed by the tests that it names; prints which noticed it. A test named there passes without
 # the defect. With DEFECTS=all the whole sweep is run with each, and all that notices is printed. Where the build is without defects
 # they are planted all the same, to see that each still finds its place in the sources.
