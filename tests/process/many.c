@@ -124,6 +124,7 @@ static void queen(unsigned from, unsigned count)
     for (unsigned i = 0; i < count; i++) ap_swarm_deregister(a->seg, a->anchor->lane.index, &all[i].swarm);
     fprintf(stderr, "  each of %u that leave: %.3f ms\n", count, ms_since(began) / count);
     must(apiary_detach(a), "detach");
+    free(all);
 }
 
 static void monitor(void)
