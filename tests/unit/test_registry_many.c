@@ -132,7 +132,7 @@ Test(registry_many, the_last_row_of_each)
         cr_expect(result.code == 0 && result.size == 5);
         cr_expect_eq(apiary_release(caller, &result), 0);
     }
-    cr_expect_eq(worker.runs, 3);
+    cr_expect_eq(ap_load_acquire(&worker.runs), 3);
 
     more.lane = own_lane();
     more.member = client->member;
