@@ -4,7 +4,6 @@
 # ctest: not thread
 . "$APIARY_SOURCE/tests/process/lib_cli.sh" || exit 1
 dir=$folder segment=$APIARY_SEGMENT
-turn() { read -rt 0.05 <> <(:) || true; }
 
 cat >"$dir/claim.yaml" <<END
 meta_registry: {segment: $segment, lanes: 64, members: 64, claims: 8}

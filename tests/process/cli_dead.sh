@@ -5,7 +5,6 @@
 # ctest: not address
 . "$APIARY_SOURCE/tests/process/lib_cli.sh" || exit 1
 dir=$folder segment=$APIARY_SEGMENT
-turn() { read -rt 0.05 <> <(:) || true; }
 
 cat >"$dir/bad.yaml" <<END
 meta_registry: {segment: $segment, lanes: 64, members: 64, dead_tasks: 4}

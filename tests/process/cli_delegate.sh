@@ -178,7 +178,7 @@ expect 4 "no instance 7 of 'gate_service' is registered" apiary resume gate_serv
 
 start "$folder/stopped" apiary delegate gate.pass --timeout 5m
 stopped=$last
-until id=$(apiary task ls --state running | grep -o '^[^ ]* .*gate.pass' | cut -d' ' -f1); [ -n "$id" ]; do :; done
+until id=$(apiary task ls --state running | grep -o '^[^ ]* .*gate.pass' | cut -d' ' -f1); [ -n "$id" ]; do turn; done
 stop "$stopped"
 until apiary task show "$id" | grep -qE '^state +done'; do
     timeout 1 bash -c "printf open >'$folder/gate'" 2>/dev/null

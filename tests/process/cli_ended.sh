@@ -33,7 +33,7 @@ print(usage["slabs_leased"])
 sys.exit(usage["results_left"] + usage["results_forgotten"] < 700)
 PYTHON
 }
-until parts >"$folder/slabs" 2>/dev/null; do :; done
+until parts >"$folder/slabs" 2>/dev/null; do turn; done
 [ "$(cat "$folder/slabs")" -le 14 ] || fail "the parts of the table: $(cat "$folder/status")"
 until_true eval 'apiary status --json | grep -q "\"results_forgotten\": 700"'
 until_true apiary check

@@ -3,7 +3,6 @@
 # outlive the segment. What cannot be kept is told, and everything else goes on.
 . "$APIARY_SOURCE/tests/process/lib_cli.sh" || exit 1
 state=$folder/state/apiary/${APIARY_SEGMENT#/}
-turn() { read -rt 0.02 <> <(:) || true; }
 
 cat >"$config" <<END_CONFIG
 meta_registry: {members: 32, lanes: 64, events: 64}

@@ -124,7 +124,7 @@ END
 for once in '' --once; do
     start "$folder/up" apiary up --drain 50ms --config "$config" $once
     up=$last
-    until apiary task ls 2>/dev/null | grep -qE 'running +gate.pass +gate_service/gate +[0-9]+ +1 '; do :; done
+    until apiary task ls 2>/dev/null | grep -qE 'running +gate.pass +gate_service/gate +[0-9]+ +1 '; do turn; done
     kill -TERM "$up"
     wait "$up"
     code=$?

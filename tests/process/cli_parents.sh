@@ -5,7 +5,6 @@
 # ctest: not address
 . "$APIARY_SOURCE/tests/process/lib_cli.sh" || exit 1
 dir=$folder segment=$APIARY_SEGMENT
-turn() { read -rt 0.05 <> <(:) || true; }
 
 # Its own process, one that it starts, and the time that it has are in a file; then it never ends.
 cat >"$dir/endless" <<END

@@ -6,7 +6,6 @@
 . "$APIARY_SOURCE/tests/process/lib_cli.sh" || exit 1
 dir=$folder segment=$APIARY_SEGMENT
 [ -d "$dir" ] || exit 1
-turn() { read -rt 0.05 <> <(:) || true; }
 
 # Counts up to its request; after each number a file of that name must be there, unless there is a file "go".
 cat >"$dir/count" <<END

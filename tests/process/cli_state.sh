@@ -117,7 +117,7 @@ lands "$folder/below" "STATE_DIRECTORY=$folder/service" -- --state below
 
 start "$folder/first" apiary queen store --config "$config" --state "$folder/both"
 start "$folder/second" apiary queen store --config "$config" --state "$folder/both" --instance 1
-until [ "$(passing)" -eq 2 ]; do :; done
+until [ "$(passing)" -eq 2 ]; do turn; done
 at=("$(number_of 0)" "$(number_of 1)")
 put common 7 --provider "${at[0]}"
 has common 7 --provider "${at[1]}"

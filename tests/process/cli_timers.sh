@@ -5,7 +5,6 @@
 # ctest: not address
 . "$APIARY_SOURCE/tests/process/lib_cli.sh" || exit 1
 dir=$folder segment=$APIARY_SEGMENT
-turn() { read -rt 0.05 <> <(:) || true; }
 
 # Its own process and one that it starts are in a file; then it says nothing, unless there is a file "mended".
 cat >"$dir/silent" <<END

@@ -55,10 +55,17 @@ start()
     last=$!
 }
 
+# turn: a pause between two looks at what is waited for, which leaves the processor to whom it depends on. Nobody writes to the pipe.
+mkfifo "$folder/.turn" || exit 1
+turn()
+{
+    read -rt 0.03 <>"$folder/.turn" || true
+}
+
 # until_true COMMAND...: asks again and again; ctest's timeout ends what never comes.
 until_true()
 {
-    until "$@" >/dev/null 2>&1; do :; done
+    until "$@" >/dev/null 2>&1; do turn; done
 }
 
 # stop PID...: the signal is sent at once, and each thread stops at its own next step: one that runs may take a task meanwhile.

@@ -27,7 +27,7 @@ load_goes_on() # load_goes_on NAME...: of each, tasks that were begun after this
     for name in "$@"; do from[$name]=$(load_done "$name"); done
     for name in "$@"; do
         until [ "$(load_done "$name")" -ge $((from[$name] + 128)) ]; do
-            read -rt 0.02 <> <(:) || true
+            turn
             gone "${loads[$name]}" || continue
             fail "the load $name has ended: $(head -5 "$folder/load.$name")"
             ends

@@ -1,5 +1,5 @@
 # Sourced by the up_*.sh, after lib_cli.sh: misfortunes of a supervisor, during each of which a healthy service is asked
-# without a pause; every answer that does not come counts against it.
+# again and again; every answer that does not come counts against it.
 
 plugins=$APIARY_BUILD/plugins
 
@@ -27,7 +27,7 @@ told()
     local tries
     for ((tries = 0; tries < 1000 || $(up_lives); tries++)); do
         says "$1" && return
-        read -rt 0.02 <> <(:) || true
+        turn
     done
     fail "$misfortune: nothing like '$1' was said"
 }
@@ -61,6 +61,7 @@ healthy()
         while [ -e "$folder/asking" ]; do
             said=$(apiary delegate echo ping --timeout 2m 2>&1) && [ "$said" = ping ] || echo "$said" >>"$folder/refused"
             printf . >>"$folder/asked"
+            turn
         done
     ) &
     probe=$!

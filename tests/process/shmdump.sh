@@ -78,7 +78,7 @@ unread() # how many bytes lie there
 before=$(unread)
 "$dump" "$name" --watch --tasks >"$work/unread" 2>"$work/said" &
 watcher=$!
-until [ "$(unread)" -gt "$before" ]; do :; done
+until [ "$(unread)" -gt "$before" ]; do turn; done
 kill -TERM "$watcher"
 wait "$watcher"
 code=$?

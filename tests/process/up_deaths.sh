@@ -1,7 +1,6 @@
 #!/bin/bash
 # Who failed, and who died holding what: told by the events, with the names of then, when all is gone.
 . "$APIARY_SOURCE/tests/process/lib_cli.sh" || exit 1
-turn() { read -rt 0.05 <> <(:) || true; }
 
 cat >"$config" <<END_CONFIG
 meta_registry: {members: 64, lanes: 128, events: 256}

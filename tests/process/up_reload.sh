@@ -49,7 +49,7 @@ more_calls() # each caller has begun and ended a call from now on
     local c from
     for c in echo text.upper say; do
         from=$(calls "$c")
-        until [ "$(calls "$c")" -ge $((from + 2)) ]; do :; done
+        until [ "$(calls "$c")" -ge $((from + 2)) ]; do turn; done
     done
 }
 
@@ -181,7 +181,7 @@ gated() { echo "{service: gated, version: $1, agents: [{name: gate, plugin: $plu
 version=3.0 write_config 1 three "$(gated 6)"
 expect 0 '^gated/0 is started$' apiary reload
 apiary delegate gate.pass x --detach >/dev/null
-until apiary task ls 2>/dev/null | grep -q 'running.*gate.pass'; do :; done
+until apiary task ls 2>/dev/null | grep -q 'running.*gate.pass'; do turn; done
 mapfile -t children < <(pgrep -P "$up")
 version=3.0 write_config 1 three "$(gated 7)"
 start "$folder/reload" apiary reload

@@ -175,7 +175,7 @@ stuck() # a handler that does not come back
 {
     until_true pid_of gated
     apiary delegate gate.pass x --detach >/dev/null
-    until apiary task ls 2>/dev/null | grep -q 'running.*gate.pass'; do :; done
+    until apiary task ls 2>/dev/null | grep -q 'running.*gate.pass'; do turn; done
 }
 mkfifo "$folder/gate"
 misfortune 'a handler does not come back while all are told to leave, and tasks wait' "$gate"
