@@ -51,7 +51,7 @@ function(apiary_test_one name label source timeout serial environment command)
     add_test(NAME ${test} COMMAND ${command})
     # Criterion forgives a crash in a fixture, and a sanitizer's exit status may be lost on the way.
     set_tests_properties(${test} PROPERTIES LABELS "${label}" TIMEOUT ${timeout} SKIP_RETURN_CODE 77
-        RUN_SERIAL ${serial} ENVIRONMENT "${environment}"
+        RUN_SERIAL ${serial} ENVIRONMENT "${environment}" ENVIRONMENT_MODIFICATION "${first_in_path}"
         FAIL_REGULAR_EXPRESSION "Warning! The test;ERROR: [A-Za-z]+Sanitizer;WARNING: ThreadSanitizer;runtime error: ")
 endfunction()
 
@@ -108,6 +108,17 @@ endfunction()
 find_program(SETARCH setarch)
 execute_process(COMMAND ${SETARCH} -R true RESULT_VARIABLE setarch_result ERROR_QUIET OUTPUT_QUIET)
 find_program(BASH bash REQUIRED)
+# Where python3 is a shim that looks for its interpreter at each start (pyenv: half a second), tests find the interpreter first.
+find_program(PYTHON3 python3)
+set(first_in_path "")
+if(PYTHON3)
+    execute_process(COMMAND ${PYTHON3} -c "import os, sys; print(os.path.dirname(sys.executable))"
+                    OUTPUT_VARIABLE interpreter_in OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+    cmake_path(GET PYTHON3 PARENT_PATH python_in)
+    if(interpreter_in AND NOT interpreter_in STREQUAL python_in)
+        set(first_in_path "PATH=path_list_prepend:${interpreter_in}")
+    endif()
+endif()
 
 # Test code keeps its assertions in every build type.
 add_library(apiary_test_flags INTERFACE)
@@ -241,8 +252,8 @@ if("crash" IN_LIST APIARY_TESTS AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64
     set(sweep_options -Wl,-z,now -Wl,--wrap=calloc,--wrap=free)
     target_link_options(sweep PRIVATE ${sweep_options})
     if(APIARY_DEFECTS)
-        # The copy is made by the build, and whatever of it has changed is compiled anew.
         find_program(PYTHON3 python3 REQUIRED)
+        # The copy is made by the build, and whatever of it has changed is compiled anew.
         set(planted ${PROJECT_BINARY_DIR}/planted)
         file(GLOB_RECURSE planted_from CONFIGURE_DEPENDS core/*.[ch] core/*.def shm/*.[ch] shm/*.def registry/*.[ch]
              registry/*.def agents/*.[ch] agents/*.def)
