@@ -33,7 +33,10 @@ run() # run DEFECT TEST
 {
     case $2 in
     crash.*) APIARY_DEFECT=$1 timeout 900 "$sweep" -x 1 "=${2#crash.}" ;;
-    unit.*) APIARY_DEFECT=$1 timeout 900 "$APIARY_TEST_BIN/${2#unit.}_defects" --jobs 1 ;;
+    unit.*/*)
+        program=${2#unit.}
+        APIARY_DEFECT=$1 timeout 900 "$APIARY_TEST_BIN/${program%%/*}_defects" --jobs 1 --filter "*/${program#*/}"
+        ;;
     process.linear) linear "$1" ;;
     esac >"$folder/said" 2>&1
 }
