@@ -456,9 +456,9 @@ Test(hedge, a_caller_that_sleeps_is_woken_to_send_and_by_the_answer)
     for (int i = 0; i < 2; i++) worker_go(&w[i]);
     cr_assert_eq(apiary_delegate(client, "echo", "work", 4,
                                  &(apiary_delegate_options_t){.struct_size = sizeof at_once, .hedge = 20 * MS}, &task), 0);
-    uint32_t queue = AP_WORD_STATE(word_of(task)) == AP_TASK_QUEUED ? AP_WORD_OWNER(word_of(task))
-                                                                    : ap_load_relaxed(&ap_slot_at(client->seg, task.slot)->queue);
-    int other = queue == w[0].queue;
+    /* One look: it is being claimed. Until then the word names the queue, and then the lane. */
+    uint64_t word = word_of(task);
+    int other = AP_WORD_OWNER(word) == (AP_WORD_STATE(word) == AP_TASK_QUEUED ? w[0].queue : w[0].lane);
     ap_store_release(&w[other].hold, 0);
     cr_expect_eq(apiary_await(client, task, APIARY_FOREVER, &result), 0);
     cr_expect(result.size == 4 && memcmp(result.data, "work", 4) == 0);
