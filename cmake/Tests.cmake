@@ -26,6 +26,7 @@
 #   ctest: timeout 600     seconds; generous, since only a hang should ever meet it
 #   ctest: first           it begins before the others, beside which it takes longest
 #   ctest: not address     not with this sanitizer (address, thread)
+#   ctest: full address    with this sanitizer in tools/check full only: it takes minutes there, and what it runs others run, too
 #
 # Tests named in tests/parking.list are registered three times, X.uring, X.parker, X.poll, with $APIARY_PARK set.
 
@@ -71,6 +72,10 @@ function(apiary_test group name source)
             set(timeout ${CMAKE_MATCH_1})
         elseif(line MATCHES "ctest: not (address|thread)")
             if(APIARY_SANITIZE MATCHES ${CMAKE_MATCH_1})
+                return()
+            endif()
+        elseif(line MATCHES "ctest: full (address|thread)")
+            if(APIARY_SANITIZE MATCHES ${CMAKE_MATCH_1} AND NOT APIARY_FULL)
                 return()
             endif()
         else()
@@ -312,7 +317,7 @@ if("tree" IN_LIST APIARY_TESTS)
     endforeach()
 endif()
 
-if(APIARY_FULL)
+if(APIARY_FULL AND NOT APIARY_SANITIZE)
     file(GLOB full_scripts CONFIGURE_DEPENDS tests/full/*.sh)
     foreach(source ${full_scripts})
         cmake_path(GET source STEM name)
