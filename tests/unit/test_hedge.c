@@ -138,7 +138,8 @@ Test(hedge, a_task_that_is_given_up_takes_its_second_copy_with_it)
 
 Test(hedge, a_failure_and_a_deadline)
 {
-    apiary_task_t task = delegated(&(apiary_delegate_options_t){.struct_size = sizeof at_once, .hedge = 2, .timeout = 200 * MS});
+    const apiary_delegate_options_t o = {.struct_size = sizeof o, .hedge = 2, .timeout = 3600 * SECOND};
+    apiary_task_t task = delegated(&o);
     apiary_result_t result = {.struct_size = sizeof result};
     apiary_task_t second;
     uint64_t token;
@@ -147,6 +148,7 @@ Test(hedge, a_failure_and_a_deadline)
     second = second_of(task);
     token = claimed(second);
     answers(task, "no", APIARY_EAGENT);
+    ap_store_relaxed(&ap_slot_at(client->seg, task.slot)->deadline, client->seg->ops->now() + 20 * MS);
     cr_expect_eq(apiary_await(client, task, APIARY_FOREVER, &result), 0, "the other copy does not end");
     cr_expect_eq(result.code, APIARY_EAGENT);
     cr_expect_eq(apiary_release(client, &result), 0);
@@ -496,6 +498,7 @@ Test(hedge, what_is_wrong_in_a_row_is_found)
     struct ap_report report = {.found = finding};
 
     not_ready(task);
+    beat(0);
     row->won = AP_HEDGE_WAYS;
     ap_check_all(client->seg, &report);
     cr_expect_eq(report.corrupt, 1, "%s", first_finding);
