@@ -128,6 +128,9 @@ endif()
 # Test code keeps its assertions in every build type.
 add_library(apiary_test_flags INTERFACE)
 target_compile_options(apiary_test_flags INTERFACE -UNDEBUG)
+# Seconds that a single Criterion test may take, `.timeout = TEST_LIMIT`: only a hang should ever meet it, on a machine with much
+# less time for it, too. A program's --timeout is the most for all of its tests, and can be less.
+target_compile_definitions(apiary_test_flags INTERFACE TEST_LIMIT=600)
 target_link_libraries(apiary_test_flags INTERFACE apiary_internal)
 
 add_executable(park_probe tests/support/park_probe.c)

@@ -1,7 +1,7 @@
 /* What an agent may ask of its surroundings while it is made, and what its log takes. */
 #include "tests/unit/worker_fixture.h"
 
-TestSuite(agent, .init = setup, .fini = teardown, .timeout = 120);
+TestSuite(agent, .init = setup, .fini = teardown, .timeout = TEST_LIMIT);
 
 static char message[1024];
 

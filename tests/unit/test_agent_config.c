@@ -1,7 +1,7 @@
 /* What an agent reads of its configuration, and where a sentence says that it is wrong. */
 #include "tests/unit/worker_fixture.h"
 
-TestSuite(agent_config, .init = setup, .fini = teardown, .timeout = 120);
+TestSuite(agent_config, .init = setup, .fini = teardown, .timeout = TEST_LIMIT);
 
 static const char text[] = "word: hello\n"
                            "count: 7\n"

@@ -76,7 +76,7 @@ void *rallocx(void *block, size_t size, int flags)
     return next;
 }
 
-TestSuite(arena, .timeout = 60);
+TestSuite(arena, .timeout = TEST_LIMIT);
 
 Test(arena, of_jemalloc_where_the_process_has_it)
 {

@@ -20,7 +20,7 @@ static void set_up(void)
     look = (struct ap_autoscale_look){.now = 1000 * SECOND, .instances = 1, .serving = 1, .workers = 1};
 }
 
-TestSuite(autoscale, .init = set_up, .timeout = 120);
+TestSuite(autoscale, .init = set_up, .timeout = TEST_LIMIT);
 
 /* A second later. What is decided is carried out at once, by instances that serve. */
 static struct ap_autoscale_verdict next(uint32_t waiting, uint32_t running)

@@ -3,7 +3,7 @@
 
 #include "registry/routing/terms.h"
 
-TestSuite(broadcast, .init = fixture_setup, .fini = fixture_teardown, .timeout = 120);
+TestSuite(broadcast, .init = fixture_setup, .fini = fixture_teardown, .timeout = TEST_LIMIT);
 
 #define MOST 4u
 static const char *const work[] = {"work", NULL};

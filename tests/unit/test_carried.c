@@ -3,7 +3,7 @@
 
 #include "registry/client/carried.h"
 
-TestSuite(carried, .init = setup, .fini = teardown, .timeout = 120);
+TestSuite(carried, .init = setup, .fini = teardown, .timeout = TEST_LIMIT);
 
 static const char traceparent[] = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 

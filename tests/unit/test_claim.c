@@ -1,7 +1,7 @@
 /* Claims on keys (shm/claim.h, registry/conflict/): who has one, until when, and in which order. */
 #include "claim_others.h"
 
-TestSuite(claim, .init = claim_setup, .fini = claim_teardown, .timeout = 120);
+TestSuite(claim, .init = claim_setup, .fini = claim_teardown, .timeout = TEST_LIMIT);
 
 Test(claim, one_has_it_and_its_tokens_grow)
 {

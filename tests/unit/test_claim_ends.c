@@ -3,7 +3,7 @@
 
 #include <errno.h>
 
-TestSuite(claim_ends, .init = claim_setup, .fini = claim_teardown, .timeout = 120);
+TestSuite(claim_ends, .init = claim_setup, .fini = claim_teardown, .timeout = TEST_LIMIT);
 
 static struct ap_lane *lane(void)
 {

@@ -4,7 +4,7 @@
 
 #include <errno.h>
 
-TestSuite(claim_line, .init = claim_setup, .fini = claim_teardown, .timeout = 120);
+TestSuite(claim_line, .init = claim_setup, .fini = claim_teardown, .timeout = TEST_LIMIT);
 
 static void child_stop(pid_t pid)
 {

@@ -1,7 +1,7 @@
 /* The table of claims (shm/claim.h): as many keys as rows, keys that spill, refusals, and that no two tokens of a key pass. */
 #include "claim_fixture.h"
 
-TestSuite(claim_rows, .init = claim_setup, .fini = claim_teardown, .timeout = 120);
+TestSuite(claim_rows, .init = claim_setup, .fini = claim_teardown, .timeout = TEST_LIMIT);
 
 Test(claim_rows, as_many_as_there_are_rows)
 {

@@ -38,7 +38,7 @@ static void until_passed(uint64_t ns)
     while (kernels() < until) ap_ops_system.now();
 }
 
-TestSuite(core_clock, .timeout = 60);
+TestSuite(core_clock, .timeout = TEST_LIMIT);
 
 Test(core_clock, held_up_while_it_is_read)
 {

@@ -57,7 +57,7 @@ static char *read_all(const int ends[2])
     return text;
 }
 
-Test(writer, results_are_whole_whatever_waits, .timeout = 120)
+Test(writer, results_are_whole_whatever_waits, .timeout = TEST_LIMIT)
 {
     static char line[100001];
     int ends[2];
@@ -74,7 +74,7 @@ Test(writer, results_are_whole_whatever_waits, .timeout = 120)
     cr_expect_eq(ap_writer_failed(), 0);
 }
 
-Test(writer, notes_are_bounded_and_their_lines_are_told, .timeout = 120)
+Test(writer, notes_are_bounded_and_their_lines_are_told, .timeout = TEST_LIMIT)
 {
     char line[64];
     int ends[2];
@@ -100,7 +100,7 @@ Test(writer, notes_are_bounded_and_their_lines_are_told, .timeout = 120)
     cr_expect_eq(came + told, 40000, "%u came, %u are told", came, told);
 }
 
-Test(writer, a_refresh_is_left_out_where_notes_wait, .timeout = 120)
+Test(writer, a_refresh_is_left_out_where_notes_wait, .timeout = TEST_LIMIT)
 {
     int ends[2];
     const char *text;
@@ -116,7 +116,7 @@ Test(writer, a_refresh_is_left_out_where_notes_wait, .timeout = 120)
     cr_expect_str_eq(text, "new\n");
 }
 
-Test(writer, a_refused_result_is_told_and_stops_nothing, .timeout = 120)
+Test(writer, a_refused_result_is_told_and_stops_nothing, .timeout = TEST_LIMIT)
 {
     int full = open("/dev/full", O_WRONLY | O_CLOEXEC), ends[2];
 
@@ -130,7 +130,7 @@ Test(writer, a_refused_result_is_told_and_stops_nothing, .timeout = 120)
     cr_expect_str_eq(read_all(ends), "note\n");
 }
 
-Test(writer, the_room_is_used_over_and_over, .timeout = 120)
+Test(writer, the_room_is_used_over_and_over, .timeout = TEST_LIMIT)
 {
     static char line[5000]; /* does not divide the room */
     int null = open("/dev/null", O_WRONLY | O_CLOEXEC), ends[2];
@@ -147,7 +147,7 @@ Test(writer, the_room_is_used_over_and_over, .timeout = 120)
 }
 
 /* As where the number of threads is bounded. */
-Test(writer, without_a_thread_a_note_is_written_where_it_does_not_wait, .timeout = 120)
+Test(writer, without_a_thread_a_note_is_written_where_it_does_not_wait, .timeout = TEST_LIMIT)
 {
     pthread_attr_t before, huge;
     int ends[2], full[2];

@@ -20,7 +20,7 @@ static void setup(void)
     fixture_setup();
 }
 
-TestSuite(crash, .init = setup, .fini = fixture_teardown, .timeout = 60);
+TestSuite(crash, .init = setup, .fini = fixture_teardown, .timeout = TEST_LIMIT);
 
 static struct ap_worker worker;
 

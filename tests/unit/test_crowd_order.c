@@ -1,14 +1,14 @@
 /* The shared ring: a lane keeps its order, whatever waits there, and goes to the ring's end. */
 #include "crowd_fixture.h"
 
-TestSuite(crowd_order, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(crowd_order, .init = setup, .fini = teardown, .timeout = TEST_LIMIT);
 
 static void setup_half(void)
 {
     make(AP_CROWD_WINDOW / 2);
 }
 
-TestSuite(crowd_order_half, .init = setup_half, .fini = teardown, .timeout = 60);
+TestSuite(crowd_order_half, .init = setup_half, .fini = teardown, .timeout = TEST_LIMIT);
 
 static struct late {
     uint64_t waiting, ref; /* the latter comes as soon as the one before it in the ring is asked about */

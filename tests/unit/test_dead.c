@@ -13,7 +13,7 @@ static void dead_setup(void)
     ap_store_relaxed(&clock_now, ap_ops_system.now()); /* by which lanes have joined */
     hive_handlers(fail, count);
 }
-TestSuite(dead, .init = dead_setup, .fini = steps_teardown, .timeout = 60);
+TestSuite(dead, .init = dead_setup, .fini = steps_teardown, .timeout = TEST_LIMIT);
 
 static const apiary_delegate_options_t twice = {.struct_size = sizeof twice, .retry = {.max_attempts = 2, .backoff = 1},
                                                 .timeout = 7 * SECOND, .hops = 9, .key = 77};

@@ -29,7 +29,7 @@ static void teardown(void)
     fixture_teardown();
 }
 
-TestSuite(dead_blocks, .init = setup, .fini = teardown, .timeout = 120);
+TestSuite(dead_blocks, .init = setup, .fini = teardown, .timeout = TEST_LIMIT);
 
 static int delegate(size_t size, uint64_t flags, apiary_task_t *ret)
 {

@@ -3,7 +3,7 @@
 
 #include "shm/due.h"
 
-TestSuite(delay, .init = setup, .fini = teardown, .timeout = 120);
+TestSuite(delay, .init = setup, .fini = teardown, .timeout = TEST_LIMIT);
 
 static const uint64_t soon = 20000000;
 

@@ -4,7 +4,7 @@
 #include "agents/runtime/delegation.h"
 #include "shm/start_by.h"
 
-TestSuite(delegations_waiting, .init = steps_setup, .fini = steps_teardown, .timeout = 120);
+TestSuite(delegations_waiting, .init = steps_setup, .fini = steps_teardown, .timeout = TEST_LIMIT);
 
 static char answers[8][200];
 static int codes[8], ended;

@@ -30,7 +30,7 @@ static void drop(void)
     ap_deployment_free(d);
 }
 
-TestSuite(deployment_scale, .init = load, .fini = drop, .timeout = 60);
+TestSuite(deployment_scale, .init = load, .fini = drop, .timeout = TEST_LIMIT);
 
 static uint32_t instances(const char *service)
 {

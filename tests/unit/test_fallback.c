@@ -1,7 +1,7 @@
 /* A fallback: what stands in for a capability without a provider, and when. */
 #include "rules_fixture.h"
 
-TestSuite(fallback, .init = fixture_setup, .fini = fixture_teardown, .timeout = 120);
+TestSuite(fallback, .init = fixture_setup, .fini = fixture_teardown, .timeout = TEST_LIMIT);
 
 static const struct ap_rules no_caller = {.count = 1, .list = {{.verb = AP_RULE_DENY, .from = "caller"}}};
 

@@ -24,7 +24,7 @@ static void folder_teardown(void)
     cr_assert_eq(system(command), 0);
 }
 
-TestSuite(folder, .init = folder_setup, .fini = folder_teardown, .timeout = 120);
+TestSuite(folder, .init = folder_setup, .fini = folder_teardown, .timeout = TEST_LIMIT);
 
 static int folder_create(apiary_agent_t *agent, void **state)
 {

@@ -4,7 +4,7 @@
 #include "core/name.h"
 #include "registry/client/carried.h"
 
-TestSuite(gate, .init = fixture_setup, .fini = fixture_teardown, .timeout = 120);
+TestSuite(gate, .init = fixture_setup, .fini = fixture_teardown, .timeout = TEST_LIMIT);
 
 static const struct ap_rules by_gate = {.count = 2, .list = {{.verb = AP_RULE_VIA, .to = "gate"},
                                                              {.verb = AP_RULE_DENY, .from = "other"}}};

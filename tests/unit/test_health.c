@@ -22,7 +22,7 @@ static void tear_down(void)
     fixture_teardown();
 }
 
-TestSuite(health, .init = set_up, .fini = tear_down, .timeout = 120);
+TestSuite(health, .init = set_up, .fini = tear_down, .timeout = TEST_LIMIT);
 
 static uint64_t now(void)
 {

@@ -6,7 +6,7 @@
 #include "registry/routing/hedging.h"
 #include "shm/bond.h"
 
-TestSuite(hedge, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(hedge, .init = setup, .fini = teardown, .timeout = TEST_LIMIT);
 
 /* ---- which counts ----------------------------------------------------------------------------------------------- */
 

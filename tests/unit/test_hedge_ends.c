@@ -1,7 +1,7 @@
 /* Hedged tasks that end otherwise than by an answer: at the time of one copy, and in the dead set. */
 #include "hedge_fixture.h"
 
-TestSuite(hedge_ends, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(hedge_ends, .init = setup, .fini = teardown, .timeout = TEST_LIMIT);
 
 /* ---- timers ----------------------------------------------------------------------------------------------------- */
 

@@ -41,7 +41,7 @@ static void tear_down(void)
     fixture_teardown();
 }
 
-TestSuite(history, .init = set_up, .fini = tear_down, .timeout = 120);
+TestSuite(history, .init = set_up, .fini = tear_down, .timeout = TEST_LIMIT);
 
 static void happen(uint32_t count)
 {

@@ -4,7 +4,7 @@
 #include "registry/routing/homes.h"
 #include "registry/routing/hedging.h"
 
-TestSuite(homes, .init = fixture_setup, .fini = fixture_teardown, .timeout = 120);
+TestSuite(homes, .init = fixture_setup, .fini = fixture_teardown, .timeout = TEST_LIMIT);
 
 #define MOST 3u
 #define KEYS 500u

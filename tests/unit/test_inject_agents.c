@@ -21,7 +21,7 @@ static void walk(struct inject_walk w, unsigned calls, int error, const int *res
     cr_assert_gt(inject_walk(&w), 0, "%s: none of its calls is needed", w.name);
 }
 
-TestSuite(inject_agents, .init = fixture_setup, .fini = fixture_teardown, .timeout = 120);
+TestSuite(inject_agents, .init = fixture_setup, .fini = fixture_teardown, .timeout = TEST_LIMIT);
 
 /* ---- the loop -------------------------------------------------------------------------------------------------- */
 

@@ -29,7 +29,7 @@ static void teardown(void)
     fixture_teardown();
 }
 
-TestSuite(inject_client, .init = setup, .fini = teardown, .timeout = 120);
+TestSuite(inject_client, .init = setup, .fini = teardown, .timeout = TEST_LIMIT);
 
 /* Everything that a member has in the segment. */
 static long in_segment(void *user)

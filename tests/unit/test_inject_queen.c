@@ -4,7 +4,7 @@
 #include "tests/support/inject.h"
 #include "tests/unit/worker_fixture.h"
 
-TestSuite(inject_queen, .init = setup, .fini = teardown, .timeout = 120);
+TestSuite(inject_queen, .init = setup, .fini = teardown, .timeout = TEST_LIMIT);
 
 Test(inject_queen, the_thread_that_cannot_be_made_is_named)
 {

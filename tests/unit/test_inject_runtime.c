@@ -5,7 +5,7 @@
 #include "tests/support/inject.h"
 #include "tests/unit/steps_fixture.h"
 
-TestSuite(inject_runtime, .init = steps_setup, .fini = steps_teardown, .timeout = 120);
+TestSuite(inject_runtime, .init = steps_setup, .fini = steps_teardown, .timeout = TEST_LIMIT);
 
 static void without_memory(unsigned at, bool onward)
 {

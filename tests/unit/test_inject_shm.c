@@ -77,7 +77,7 @@ static void setup(void)
     owner = getuid();
 }
 
-TestSuite(inject_shm, .init = setup, .fini = fixture_teardown, .timeout = 120);
+TestSuite(inject_shm, .init = setup, .fini = fixture_teardown, .timeout = TEST_LIMIT);
 
 #define RESULTS(...) (const int[]){__VA_ARGS__, 0}
 

@@ -2,7 +2,7 @@
  * of it a watch tells that was opened before. */
 #include "tests/unit/instances_fixture.h"
 
-TestSuite(instance_log, .init = instances_setup, .fini = fixture_teardown, .timeout = 60);
+TestSuite(instance_log, .init = instances_setup, .fini = fixture_teardown, .timeout = TEST_LIMIT);
 
 /* ---- between two loads ------------------------------------------------------------------------------------------------- */
 

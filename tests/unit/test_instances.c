@@ -8,7 +8,7 @@
 #include "registry/discovery/tags.h"
 #include "shm/bell.h"
 
-TestSuite(instances, .init = instances_setup, .fini = fixture_teardown, .timeout = 60);
+TestSuite(instances, .init = instances_setup, .fini = fixture_teardown, .timeout = TEST_LIMIT);
 
 static int asked(const char *service, const char *tags)
 {

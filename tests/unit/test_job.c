@@ -1,7 +1,7 @@
 /* How a task ends in an agent's hands: results that find no block, answers of other threads, what nobody waits for any more. */
 #include "tests/unit/worker_fixture.h"
 
-TestSuite(job, .init = setup, .fini = teardown, .timeout = 120);
+TestSuite(job, .init = setup, .fini = teardown, .timeout = TEST_LIMIT);
 
 static apiary_queen_t *own;
 

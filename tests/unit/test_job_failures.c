@@ -3,7 +3,7 @@
 
 #include "shm/event.h"
 
-TestSuite(job_failures, .init = steps_setup, .fini = steps_teardown, .timeout = 120);
+TestSuite(job_failures, .init = steps_setup, .fini = steps_teardown, .timeout = TEST_LIMIT);
 
 static void take(void *state, apiary_job_t *job)
 {

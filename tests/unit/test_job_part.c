@@ -1,7 +1,7 @@
 /* When an agent is called for the next part of a result, by a worker without a thread. */
 #include "tests/unit/steps_fixture.h"
 
-TestSuite(job_part, .init = steps_setup, .fini = steps_teardown, .timeout = 120);
+TestSuite(job_part, .init = steps_setup, .fini = steps_teardown, .timeout = TEST_LIMIT);
 
 static int readied;
 

@@ -1,7 +1,7 @@
 /* How a job ends, by a clock that stands still: what its caller is told, what the log says, which blocks are left. */
 #include "tests/unit/steps_fixture.h"
 
-TestSuite(job_steps, .init = steps_setup, .fini = steps_teardown, .timeout = 120);
+TestSuite(job_steps, .init = steps_setup, .fini = steps_teardown, .timeout = TEST_LIMIT);
 
 /* ---- what is left ------------------------------------------------------------------------------------------------ */
 

@@ -19,7 +19,7 @@ static void kept_setup(void)
     shifted.now = kept_now;
     a->seg->ops = &shifted;
 }
-TestSuite(kept, .init = kept_setup, .fini = teardown, .timeout = 120);
+TestSuite(kept, .init = kept_setup, .fini = teardown, .timeout = TEST_LIMIT);
 
 #define HOUR (3600 * SECOND)
 static const apiary_delegate_options_t an_hour = {.struct_size = sizeof an_hour, .flags = APIARY_DETACH, .keep = HOUR};

@@ -5,7 +5,7 @@
 #include "registry/routing/kept.h"
 #include "shm/due.h"
 
-TestSuite(kept_steps, .init = steps_setup, .fini = steps_teardown, .timeout = 60);
+TestSuite(kept_steps, .init = steps_setup, .fini = steps_teardown, .timeout = TEST_LIMIT);
 
 #define HOUR (3600 * SECOND)
 

@@ -133,7 +133,7 @@ static int judged(void)
         cr_expect_eq(judged(), 0, #__VA_ARGS__);    \
     } while (0)
 
-TestSuite(linear, .timeout = 120);
+TestSuite(linear, .timeout = TEST_LIMIT);
 
 /* ---- memory ----------------------------------------------------------------------------------------------------- */
 

@@ -37,7 +37,7 @@ static void park_on(const uint32_t *word, uint32_t value, uint64_t until)
     ap_loop_park(loop, until);
 }
 
-TestSuite(loop, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(loop, .init = setup, .fini = teardown, .timeout = TEST_LIMIT);
 
 struct record {
     int calls;

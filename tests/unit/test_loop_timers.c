@@ -19,7 +19,7 @@ static void teardown(void)
     ap_loop_destroy(loop);
 }
 
-TestSuite(loop_timers, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(loop_timers, .init = setup, .fini = teardown, .timeout = TEST_LIMIT);
 
 enum { MANY = 300 };
 

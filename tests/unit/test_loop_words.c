@@ -39,7 +39,7 @@ static void count_event(void *user, uint32_t events)
     cr_expect_eq(events, POLLIN);
 }
 
-TestSuite(loop_words, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(loop_words, .init = setup, .fini = teardown, .timeout = TEST_LIMIT);
 
 struct ringer {
     uint32_t *bell;

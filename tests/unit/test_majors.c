@@ -5,7 +5,7 @@
 
 static const struct ap_route_question anybody = {.service = -1};
 
-TestSuite(majors, .init = fixture_setup, .fini = fixture_teardown, .timeout = 120);
+TestSuite(majors, .init = fixture_setup, .fini = fixture_teardown, .timeout = TEST_LIMIT);
 
 #define MOST 3u
 static struct provider {
@@ -255,7 +255,7 @@ static void many_setup(void)
     segment_make(&g);
     client = attach_as("caller");
 }
-TestSuite(majors_many, .init = many_setup, .fini = fixture_teardown, .timeout = 120);
+TestSuite(majors_many, .init = many_setup, .fini = fixture_teardown, .timeout = TEST_LIMIT);
 
 Test(majors_many, of_more_than_are_seen_the_oldest_are_not)
 {

@@ -1,7 +1,7 @@
 /* The memory (registry/memory/memory.h): what each call does, its bounds, its versions and times, and what its checkers say. */
 #include "tests/unit/memory_fixture.h"
 
-TestSuite(memory, .init = memory_setup, .fini = memory_teardown, .timeout = 60);
+TestSuite(memory, .init = memory_setup, .fini = memory_teardown, .timeout = TEST_LIMIT);
 
 /* ---- calls ------------------------------------------------------------------------------------------------------ */
 

@@ -30,7 +30,7 @@ static void cache_teardown(void)
     apiary_memory_close(plain);
     memory_teardown();
 }
-TestSuite(memory_cache, .init = cache_setup, .fini = cache_teardown, .timeout = 60);
+TestSuite(memory_cache, .init = cache_setup, .fini = cache_teardown, .timeout = TEST_LIMIT);
 
 static void many(apiary_memory_t *to, const char *prefix, uint32_t count)
 {
@@ -320,7 +320,7 @@ static void cache_quota_setup(void)
 {
     cache_setup_quota(25);
 }
-TestSuite(memory_cache_quota, .init = cache_quota_setup, .fini = cache_teardown, .timeout = 60);
+TestSuite(memory_cache_quota, .init = cache_quota_setup, .fini = cache_teardown, .timeout = TEST_LIMIT);
 
 Test(memory_cache_quota, held)
 {

@@ -62,7 +62,7 @@ static void next_setup(void)
     for (uint32_t i = 0; i < 10; i++) cr_assert_eq(put_numbered(m, 'l', i, 4000), 0);
     cr_assert_eq(put_numbered(plain, 'x', 0, 40000), 0);
 }
-TestSuite(memory_cache_next, .init = next_setup, .fini = teardown, .timeout = 60);
+TestSuite(memory_cache_next, .init = next_setup, .fini = teardown, .timeout = TEST_LIMIT);
 
 Test(memory_cache_next, what_does_not_help_stays)
 {
@@ -98,7 +98,7 @@ static void share_setup(void)
     otherwise = many_blocks;
     cache_setup();
 }
-TestSuite(memory_cache_share, .init = share_setup, .fini = teardown, .timeout = 60);
+TestSuite(memory_cache_share, .init = share_setup, .fini = teardown, .timeout = TEST_LIMIT);
 
 /* What a look grants is taken one by one. */
 Test(memory_cache_share, not_each_put_looks)

@@ -1,7 +1,7 @@
 /* What the memory counts of itself (registry/memory/memory.h, COUNTS). */
 #include "tests/unit/memory_fixture.h"
 
-TestSuite(memory_counts, .init = memory_setup, .fini = memory_teardown, .timeout = 60);
+TestSuite(memory_counts, .init = memory_setup, .fini = memory_teardown, .timeout = TEST_LIMIT);
 
 static apiary_memory_stats_t stats(void)
 {

@@ -3,7 +3,7 @@
 
 #include <sys/wait.h>
 
-TestSuite(memory_edges, .init = memory_setup, .fini = memory_teardown, .timeout = 60);
+TestSuite(memory_edges, .init = memory_setup, .fini = memory_teardown, .timeout = TEST_LIMIT);
 
 /* All that reads, by a handle of that state. */
 static void expect_refused(const apiary_memory_t *by, apiary_t *of, int error)

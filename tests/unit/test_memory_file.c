@@ -3,7 +3,7 @@
 
 #include "tests/unit/memory_fixture.h"
 
-TestSuite(memory_file, .init = memory_setup, .fini = memory_teardown, .timeout = 60);
+TestSuite(memory_file, .init = memory_setup, .fini = memory_teardown, .timeout = TEST_LIMIT);
 
 /* What others do in the midst of a snapshot: it asks for the time behind each value that it has read. */
 static bool moves;

@@ -11,7 +11,7 @@ static void quota_setup(void)
 {
     memory_setup_quota(25);
 }
-TestSuite(memory_quota, .init = quota_setup, .fini = memory_teardown, .timeout = 60);
+TestSuite(memory_quota, .init = quota_setup, .fini = memory_teardown, .timeout = TEST_LIMIT);
 
 static uint32_t fill(apiary_memory_t *to)
 {
@@ -125,7 +125,7 @@ static void bytes_setup(void)
     bytes_most = 100;
     memory_setup();
 }
-TestSuite(memory_quota_bytes, .init = bytes_setup, .fini = memory_teardown, .timeout = 60);
+TestSuite(memory_quota_bytes, .init = bytes_setup, .fini = memory_teardown, .timeout = TEST_LIMIT);
 
 static int put_bytes(const char *key, size_t size)
 {
@@ -195,7 +195,7 @@ static void bytes_cache_setup(void)
     cr_assert_eq(ap_cache_name("space", &space), 0);
     cr_assert_eq(ap_caches_declare(client->seg, &space, 1), 0);
 }
-TestSuite(memory_quota_bytes_cache, .init = bytes_cache_setup, .fini = memory_teardown, .timeout = 60);
+TestSuite(memory_quota_bytes_cache, .init = bytes_cache_setup, .fini = memory_teardown, .timeout = TEST_LIMIT);
 
 static uint64_t values_held(void)
 {

@@ -4,7 +4,7 @@
 
 #include "shm/bell.h"
 
-TestSuite(memory_watch, .init = memory_setup, .fini = memory_teardown, .timeout = 60);
+TestSuite(memory_watch, .init = memory_setup, .fini = memory_teardown, .timeout = TEST_LIMIT);
 
 static apiary_memory_change_t told;
 

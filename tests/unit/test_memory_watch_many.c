@@ -5,7 +5,7 @@
 
 #include "tests/support/inject.h"
 
-TestSuite(memory_watch_many, .init = memory_setup, .fini = memory_teardown, .timeout = 120);
+TestSuite(memory_watch_many, .init = memory_setup, .fini = memory_teardown, .timeout = TEST_LIMIT);
 
 #define KEYS 400u /* twice as many chains are made twice */
 

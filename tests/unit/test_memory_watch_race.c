@@ -3,7 +3,7 @@
 #define CHANGES 65536u
 #include "tests/unit/memory_fixture.h"
 
-TestSuite(memory_watch_race, .init = memory_setup, .fini = memory_teardown, .timeout = 120);
+TestSuite(memory_watch_race, .init = memory_setup, .fini = memory_teardown, .timeout = TEST_LIMIT);
 
 /* The count of a lane's watches has 16 bits. */
 Test(memory_watch_race, count_of_a_lane)

@@ -1,7 +1,7 @@
 /* What agents may not do with what they were given: each is refused, told in the log, and harms neither worker nor tasks. */
 #include "tests/unit/worker_fixture.h"
 
-TestSuite(misuse, .init = setup, .fini = teardown, .timeout = 120);
+TestSuite(misuse, .init = setup, .fini = teardown, .timeout = TEST_LIMIT);
 
 static void refused(apiary_job_t *job)
 {

@@ -33,7 +33,7 @@ static void teardown(void)
     cr_expect_eq(ap_segment_remove(name), 0);
 }
 
-TestSuite(monitor, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(monitor, .init = setup, .fini = teardown, .timeout = TEST_LIMIT);
 
 /* ---- children ------------------------------------------------------------------------------------------------- */
 

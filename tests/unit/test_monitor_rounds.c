@@ -61,7 +61,7 @@ static void setup(void)
     seg->ops = &ops;
 }
 
-TestSuite(rounds, .init = setup, .timeout = 60);
+TestSuite(rounds, .init = setup, .timeout = TEST_LIMIT);
 
 /* A lane of a process of its own, as far as the system is asked. */
 static uint32_t stranger(uint64_t image)

@@ -9,7 +9,7 @@
 #include "core/ops.h"
 #include "core/text.h"
 
-TestSuite(option, .timeout = 60);
+TestSuite(option, .timeout = TEST_LIMIT);
 
 static int set(apiary_delegate_options_t *o, const char *name, const char *text)
 {

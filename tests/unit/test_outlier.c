@@ -1,7 +1,7 @@
 /* Outliers: when an agent is ejected, for how long, what ends that, and what becomes of the tasks that wait there. */
 #include "tests/unit/steps_fixture.h"
 
-TestSuite(outlier, .init = steps_setup, .fini = steps_teardown, .timeout = 120);
+TestSuite(outlier, .init = steps_setup, .fini = steps_teardown, .timeout = TEST_LIMIT);
 
 #define MS UINT64_C(1000000)
 

@@ -3,7 +3,7 @@
 
 #include "shm/event.h"
 
-TestSuite(outlier_numbers, .init = steps_setup, .fini = steps_teardown, .timeout = 60);
+TestSuite(outlier_numbers, .init = steps_setup, .fini = steps_teardown, .timeout = TEST_LIMIT);
 
 #define BEGIN (1000 * SECOND) /* the clock */
 

@@ -5,7 +5,7 @@
 #include "registry/client/carried.h"
 #include "shm/due.h"
 
-TestSuite(parent, .init = steps_setup, .fini = steps_teardown, .timeout = 120);
+TestSuite(parent, .init = steps_setup, .fini = steps_teardown, .timeout = TEST_LIMIT);
 
 static apiary_job_t *outer, *inner; /* in the first agent's hands, and in the second's */
 static int ended = 1, refused = 1;  /* 1: not yet */

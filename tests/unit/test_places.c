@@ -10,7 +10,7 @@ static void places_setup(void)
     steps_setup();
 }
 
-TestSuite(places, .init = places_setup, .fini = steps_teardown, .timeout = 120);
+TestSuite(places, .init = places_setup, .fini = steps_teardown, .timeout = TEST_LIMIT);
 
 static uint32_t first(void)
 {

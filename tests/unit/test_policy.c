@@ -6,9 +6,9 @@
 
 static const struct ap_route_question anybody = {.service = -1};
 
-TestSuite(policy, .init = fixture_setup, .fini = fixture_teardown, .timeout = 120);
+TestSuite(policy, .init = fixture_setup, .fini = fixture_teardown, .timeout = TEST_LIMIT);
 static void crowded_setup(void);
-TestSuite(policy_many, .init = crowded_setup, .fini = fixture_teardown, .timeout = 120);
+TestSuite(policy_many, .init = crowded_setup, .fini = fixture_teardown, .timeout = TEST_LIMIT);
 
 #define MOST 24u
 static struct provider {

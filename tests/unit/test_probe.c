@@ -15,7 +15,7 @@ static void teardown_both(void)
     steps_teardown();
 }
 
-TestSuite(probe, .init = steps_setup, .fini = teardown_both, .timeout = 120);
+TestSuite(probe, .init = steps_setup, .fini = teardown_both, .timeout = TEST_LIMIT);
 
 static const apiary_delegate_options_t plain = {.struct_size = sizeof plain, .flags = APIARY_PROBE, .timeout = SECOND};
 

@@ -34,7 +34,7 @@ static void teardown_others(void)
     steps_teardown();
 }
 
-TestSuite(probe_ways, .init = setup_others, .fini = teardown_others, .timeout = 120);
+TestSuite(probe_ways, .init = setup_others, .fini = teardown_others, .timeout = TEST_LIMIT);
 
 static const apiary_delegate_options_t plain = {.struct_size = sizeof plain, .flags = APIARY_PROBE, .timeout = SECOND};
 

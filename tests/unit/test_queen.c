@@ -6,7 +6,7 @@
 
 #include "tests/unit/worker_fixture.h"
 
-TestSuite(queen, .init = setup, .fini = teardown, .timeout = 120);
+TestSuite(queen, .init = setup, .fini = teardown, .timeout = TEST_LIMIT);
 
 static int refuse_create(apiary_agent_t *agent, void **state)
 {

@@ -4,7 +4,7 @@
 
 #include "tests/unit/worker_fixture.h"
 
-TestSuite(queen_beats, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(queen_beats, .init = setup, .fini = teardown, .timeout = TEST_LIMIT);
 
 static struct ap_ops fast;
 static const uint32_t *fast_word;

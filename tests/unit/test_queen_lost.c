@@ -1,7 +1,7 @@
 /* Agents that do not come back from their functions: they end the worker's thread, or stay; and what the queen says of it. */
 #include "tests/unit/worker_fixture.h"
 
-TestSuite(queen_lost, .init = setup, .fini = teardown, .timeout = 120);
+TestSuite(queen_lost, .init = setup, .fini = teardown, .timeout = TEST_LIMIT);
 
 static struct {
     char lines[16][256];

@@ -5,7 +5,7 @@
 #include "registry/routing/rules.h"
 #include "tests/unit/worker_fixture.h"
 
-TestSuite(queen_refused, .init = setup, .fini = teardown, .timeout = 120);
+TestSuite(queen_refused, .init = setup, .fini = teardown, .timeout = TEST_LIMIT);
 
 /* ---- descriptions ---------------------------------------------------------------------------------------------- */
 

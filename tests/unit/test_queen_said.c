@@ -3,7 +3,7 @@
 
 #include "tests/unit/worker_fixture.h"
 
-TestSuite(queen_said, .init = setup, .fini = teardown, .timeout = 120);
+TestSuite(queen_said, .init = setup, .fini = teardown, .timeout = TEST_LIMIT);
 
 /* ---- beat by beat ------------------------------------------------------------------------------------------------ */
 

@@ -29,7 +29,7 @@ static void rank_setup(void)
     order[0] = '\0';
 }
 
-TestSuite(rank, .init = rank_setup, .fini = steps_teardown, .timeout = 120);
+TestSuite(rank, .init = rank_setup, .fini = steps_teardown, .timeout = TEST_LIMIT);
 
 static int sends(apiary_t *by, char body, uint64_t priority, uint64_t delay)
 {

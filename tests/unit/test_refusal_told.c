@@ -30,7 +30,7 @@ static void teardown(void)
     fixture_teardown();
 }
 
-TestSuite(refusal_told, .fini = teardown, .timeout = 120);
+TestSuite(refusal_told, .fini = teardown, .timeout = TEST_LIMIT);
 
 static void expect(int error, uint64_t retry_after, const char *format, ...) __attribute__((format(printf, 3, 4)));
 static void expect(int error, uint64_t retry_after, const char *format, ...)

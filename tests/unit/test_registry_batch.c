@@ -1,7 +1,7 @@
 /* Batches: delegate_batch and await_batch, whole and in part. */
 #include "registry_fixture.h"
 
-TestSuite(batch, .init = fixture_setup, .fini = fixture_teardown, .timeout = 60);
+TestSuite(batch, .init = fixture_setup, .fini = fixture_teardown, .timeout = TEST_LIMIT);
 
 #define FIVE 5u /* max_concurrent_delegations of the fixture */
 

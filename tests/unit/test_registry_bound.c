@@ -1,7 +1,7 @@
 /* A capability that is bound: what it is good for, and when it is refused. */
 #include "tests/unit/registry_fixture.h"
 
-TestSuite(bound, .init = fixture_setup, .fini = fixture_teardown, .timeout = 60);
+TestSuite(bound, .init = fixture_setup, .fini = fixture_teardown, .timeout = TEST_LIMIT);
 
 static const char *const echo[] = {"echo", NULL}, *const sum[] = {"sum@2", NULL};
 

@@ -5,7 +5,7 @@
 #include "registry_fixture.h"
 #include "shm/event.h"
 
-TestSuite(client, .init = fixture_setup, .fini = fixture_teardown, .timeout = 60);
+TestSuite(client, .init = fixture_setup, .fini = fixture_teardown, .timeout = TEST_LIMIT);
 
 static const char *const echo[] = {"echo", NULL};
 

@@ -24,7 +24,7 @@ static void teardown(void)
     fixture_teardown();
 }
 
-TestSuite(contexts, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(contexts, .init = setup, .fini = teardown, .timeout = TEST_LIMIT);
 
 static void answer(apiary_task_t task)
 {

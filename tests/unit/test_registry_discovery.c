@@ -4,7 +4,7 @@
 #include "core/name.h"
 #include "registry/discovery/discovery.h"
 
-TestSuite(discovery, .init = fixture_setup, .fini = fixture_teardown, .timeout = 60);
+TestSuite(discovery, .init = fixture_setup, .fini = fixture_teardown, .timeout = TEST_LIMIT);
 
 static const char *const echo[] = {"echo", NULL};
 

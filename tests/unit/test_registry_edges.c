@@ -9,7 +9,7 @@
 #include "registry/monitor/monitor.h"
 #include "registry_fixture.h"
 
-TestSuite(registry_edges, .init = fixture_setup, .fini = fixture_teardown, .timeout = 60);
+TestSuite(registry_edges, .init = fixture_setup, .fini = fixture_teardown, .timeout = TEST_LIMIT);
 
 static const char *const echo[] = {"echo", NULL};
 

@@ -26,7 +26,7 @@ static void teardown(void)
     fixture_teardown();
 }
 
-TestSuite(ends, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(ends, .init = setup, .fini = teardown, .timeout = TEST_LIMIT);
 
 static struct ap_slot *slot_of(apiary_task_t task)
 {

@@ -1,7 +1,7 @@
 /* Those who are killed, and what the registry's checkers say. */
 #include "registry_fixture.h"
 
-TestSuite(killed, .init = fixture_setup, .fini = fixture_teardown, .timeout = 60);
+TestSuite(killed, .init = fixture_setup, .fini = fixture_teardown, .timeout = TEST_LIMIT);
 
 static const char *const echo[] = {"echo", NULL};
 

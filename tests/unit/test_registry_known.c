@@ -1,7 +1,7 @@
 /* What a lane remembers of names, an only provider and its last ticket is what is so now, or it does not count. */
 #include "tests/unit/registry_fixture.h"
 
-TestSuite(known, .init = fixture_setup, .fini = fixture_teardown, .timeout = 60);
+TestSuite(known, .init = fixture_setup, .fini = fixture_teardown, .timeout = TEST_LIMIT);
 
 static const char *const echo[] = {"echo", NULL};
 

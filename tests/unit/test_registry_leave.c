@@ -5,7 +5,7 @@
 #include "registry/routing/router.h"
 #include "shm/event.h"
 
-TestSuite(leave, .init = fixture_setup, .fini = fixture_teardown, .timeout = 60);
+TestSuite(leave, .init = fixture_setup, .fini = fixture_teardown, .timeout = TEST_LIMIT);
 
 static const char *const echo[] = {"echo", NULL};
 

@@ -4,7 +4,7 @@
 #include "shm/image.h"
 #include "tests/support/inject.h"
 
-TestSuite(left, .init = fixture_setup, .fini = fixture_teardown, .timeout = 120);
+TestSuite(left, .init = fixture_setup, .fini = fixture_teardown, .timeout = TEST_LIMIT);
 
 static bool listed(const struct ap_lane_context *c)
 {

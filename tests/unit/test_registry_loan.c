@@ -1,7 +1,7 @@
 /* Bodies that are lent: written in place, delegated or given back once. */
 #include "registry_fixture.h"
 
-TestSuite(loan, .init = fixture_setup, .fini = fixture_teardown, .timeout = 60);
+TestSuite(loan, .init = fixture_setup, .fini = fixture_teardown, .timeout = TEST_LIMIT);
 
 Test(loan, is_delegated_or_given_back)
 {

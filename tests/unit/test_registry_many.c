@@ -5,7 +5,7 @@
 #include "registry/discovery/discovery.h"
 #include "registry/routing/router.h"
 
-TestSuite(registry_many, .init = fixture_setup, .fini = fixture_teardown, .timeout = 120);
+TestSuite(registry_many, .init = fixture_setup, .fini = fixture_teardown, .timeout = TEST_LIMIT);
 
 static const char *const echo[] = {"echo", NULL};
 

@@ -3,7 +3,7 @@
 
 #include "shm/event.h"
 
-TestSuite(mode, .init = fixture_setup, .fini = fixture_teardown, .timeout = 120);
+TestSuite(mode, .init = fixture_setup, .fini = fixture_teardown, .timeout = TEST_LIMIT);
 
 static const char *const echo[] = {"echo", NULL};
 

@@ -37,7 +37,7 @@ static void teardown(void)
     fixture_teardown();
 }
 
-TestSuite(placed, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(placed, .init = setup, .fini = teardown, .timeout = TEST_LIMIT);
 
 #define MANY 40u /* more than are told of at once */
 

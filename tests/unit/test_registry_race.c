@@ -3,7 +3,7 @@
 
 #include "registry/monitor/health.h"
 
-TestSuite(race, .init = fixture_setup, .fini = fixture_teardown, .timeout = 60);
+TestSuite(race, .init = fixture_setup, .fini = fixture_teardown, .timeout = TEST_LIMIT);
 
 static const char *const echo[] = {"echo", NULL};
 

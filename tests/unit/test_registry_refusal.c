@@ -6,7 +6,7 @@
 #include "registry_fixture.h"
 #include "shm/reap.h"
 
-TestSuite(refusal, .init = fixture_setup, .fini = fixture_teardown, .timeout = 120);
+TestSuite(refusal, .init = fixture_setup, .fini = fixture_teardown, .timeout = TEST_LIMIT);
 
 static const char *const echo[] = {"echo", NULL};
 

@@ -38,7 +38,7 @@ static void teardown(void)
     cr_expect_eq(ap_segment_remove(name), 0);
 }
 
-TestSuite(refused, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(refused, .init = setup, .fini = teardown, .timeout = TEST_LIMIT);
 
 /* From here on a system call (with this second argument; UINT32_MAX: any) fails with EPERM, in this thread and what it starts. */
 static void forbid(uint32_t number, uint32_t second)

@@ -6,7 +6,7 @@
 #include "registry/monitor/health.h"
 #include "shm/event.h"
 
-TestSuite(register, .init = fixture_setup, .fini = fixture_teardown, .timeout = 60);
+TestSuite(register, .init = fixture_setup, .fini = fixture_teardown, .timeout = TEST_LIMIT);
 
 static const char *const echo[] = {"echo", NULL};
 static const char *const both[] = {"old", "echo", NULL};

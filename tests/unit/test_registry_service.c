@@ -2,7 +2,7 @@
 #include "core/name.h"
 #include "registry_fixture.h"
 
-TestSuite(service, .init = fixture_setup, .fini = fixture_teardown, .timeout = 120);
+TestSuite(service, .init = fixture_setup, .fini = fixture_teardown, .timeout = TEST_LIMIT);
 
 enum { SERVICES = 8 }; /* of the fixture; its client is "caller" */
 

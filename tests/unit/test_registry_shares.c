@@ -32,7 +32,7 @@ static void teardown(void)
     fixture_teardown();
 }
 
-TestSuite(shares, .init = setup, .fini = teardown, .timeout = 120);
+TestSuite(shares, .init = setup, .fini = teardown, .timeout = TEST_LIMIT);
 
 /* A result in a block of the largest class is kept for the member. The fixture's worker takes the block for itself, before it is
  * the task's. */

@@ -4,7 +4,7 @@
 
 #include "core/sized.h"
 
-TestSuite(sized, .init = fixture_setup, .fini = fixture_teardown, .timeout = 60);
+TestSuite(sized, .init = fixture_setup, .fini = fixture_teardown, .timeout = TEST_LIMIT);
 
 /* Each structure as a later version may have it. */
 struct newer_attach {

@@ -1,7 +1,7 @@
 /* tests/unit/test_registry_status.c - get_swarm_status field by field, and nothing behind the rows that there is room for. */
 #include "registry_fixture.h"
 
-TestSuite(status, .init = fixture_setup, .fini = fixture_teardown, .timeout = 60);
+TestSuite(status, .init = fixture_setup, .fini = fixture_teardown, .timeout = TEST_LIMIT);
 
 static const char *const echo[] = {"echo", NULL};
 

@@ -3,7 +3,7 @@
 
 #include "registry/monitor/supervised.h"
 
-TestSuite(supervised, .init = fixture_setup, .fini = fixture_teardown, .timeout = 120);
+TestSuite(supervised, .init = fixture_setup, .fini = fixture_teardown, .timeout = TEST_LIMIT);
 
 static uint32_t own_lane(void)
 {

@@ -1,7 +1,7 @@
 /* Registration, discovery, routing, status: what the meta registry knows of its swarms. */
 #include "registry_fixture.h"
 
-TestSuite(swarm, .init = fixture_setup, .fini = fixture_teardown, .timeout = 60);
+TestSuite(swarm, .init = fixture_setup, .fini = fixture_teardown, .timeout = TEST_LIMIT);
 
 static const char *const echo[] = {"echo", NULL};
 

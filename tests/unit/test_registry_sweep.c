@@ -32,7 +32,7 @@ static void sweep_setup(void)
     ap_consumer_init(&consumer, client->seg, drain_agent.queue);
 }
 
-TestSuite(sweep, .init = sweep_setup, .fini = fixture_teardown, .timeout = 300);
+TestSuite(sweep, .init = sweep_setup, .fini = fixture_teardown, .timeout = TEST_LIMIT);
 
 static void serve(uint64_t ref)
 {

@@ -1,7 +1,7 @@
 /* Tasks from the client's side: delegate, await, poll, await_any, cancel, limits, deadlines, the two ways to be full. */
 #include "registry_fixture.h"
 
-TestSuite(task, .init = fixture_setup, .fini = fixture_teardown, .timeout = 60);
+TestSuite(task, .init = fixture_setup, .fini = fixture_teardown, .timeout = TEST_LIMIT);
 
 static apiary_task_t delegate(const char *capability, const void *body, size_t size)
 {

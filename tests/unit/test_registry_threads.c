@@ -1,7 +1,7 @@
 /* Threads of one handle: many callers, and tasks collected by others than their callers. */
 #include "registry_fixture.h"
 
-TestSuite(threads, .init = fixture_setup, .fini = fixture_teardown, .timeout = 60);
+TestSuite(threads, .init = fixture_setup, .fini = fixture_teardown, .timeout = TEST_LIMIT);
 
 static void assert_empty(void)
 {

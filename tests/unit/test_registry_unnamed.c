@@ -27,7 +27,7 @@ static void teardown(void)
     fixture_teardown();
 }
 
-TestSuite(unnamed, .init = setup, .fini = teardown, .timeout = 120);
+TestSuite(unnamed, .init = setup, .fini = teardown, .timeout = TEST_LIMIT);
 
 /* As many as are accepted; the last one in *ret. */
 static uint32_t filled(apiary_t *a, apiary_task_t *ret, int *error)

@@ -3,7 +3,7 @@
 
 #include "registry/routing/retry.h"
 
-TestSuite(retry, .init = setup, .fini = teardown, .timeout = 120);
+TestSuite(retry, .init = setup, .fini = teardown, .timeout = TEST_LIMIT);
 
 static int attempts_seen, bodies_wrong;
 

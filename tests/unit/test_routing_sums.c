@@ -6,7 +6,7 @@
 #include "registry/routing/policy.h"
 #include "registry/routing/retry.h"
 
-TestSuite(sums, .timeout = 60);
+TestSuite(sums, .timeout = TEST_LIMIT);
 
 #define MS UINT64_C(1000000)
 #define SECOND UINT64_C(1000000000)

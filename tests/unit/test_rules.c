@@ -2,7 +2,7 @@
  * for its time, not a provider that a lane remembers. */
 #include "rules_fixture.h"
 
-TestSuite(rules, .init = fixture_setup, .fini = fixture_teardown, .timeout = 120);
+TestSuite(rules, .init = fixture_setup, .fini = fixture_teardown, .timeout = TEST_LIMIT);
 
 static const struct ap_rules
     only_caller = {.count = 2, .list = {{.verb = AP_RULE_ALLOW, .from = "caller"}, {.verb = AP_RULE_ALLOW, .from = "other"}}},

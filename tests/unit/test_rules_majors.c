@@ -1,7 +1,7 @@
 /* Rules of majors, of tasks for one's own swarm, of those that are moved from a preferred provider; and rules that are broken. */
 #include "rules_fixture.h"
 
-TestSuite(rules_majors, .init = fixture_setup, .fini = fixture_teardown, .timeout = 120);
+TestSuite(rules_majors, .init = fixture_setup, .fini = fixture_teardown, .timeout = TEST_LIMIT);
 
 static const struct ap_rules
     only_caller = {.count = 2, .list = {{.verb = AP_RULE_ALLOW, .from = "caller"}, {.verb = AP_RULE_ALLOW, .from = "other"}}},

@@ -26,7 +26,7 @@ static void teardown(void)
     fixture_teardown();
 }
 
-TestSuite(attach, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(attach, .init = setup, .fini = teardown, .timeout = TEST_LIMIT);
 
 /* A file with the header's first bytes, and zeros behind them. */
 static void write_file(uint64_t bytes, uint64_t size)

@@ -1,7 +1,7 @@
 /* The shared ring: whose turn it is, what is left where, and who has a place. */
 #include "crowd_fixture.h"
 
-TestSuite(crowd, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(crowd, .init = setup, .fini = teardown, .timeout = TEST_LIMIT);
 
 static void serves(uint64_t ref)
 {
@@ -332,7 +332,7 @@ static void setup_deep(void)
     make(1024);
 }
 
-TestSuite(crowd_deep, .init = setup_deep, .fini = teardown, .timeout = 60);
+TestSuite(crowd_deep, .init = setup_deep, .fini = teardown, .timeout = TEST_LIMIT);
 
 Test(crowd_deep, looks_so_far_and_no_further)
 {

@@ -5,7 +5,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
-TestSuite(descriptor, .init = fixture_setup, .fini = fixture_teardown, .timeout = 60);
+TestSuite(descriptor, .init = fixture_setup, .fini = fixture_teardown, .timeout = TEST_LIMIT);
 
 static bool names_the_segment(int fd)
 {

@@ -63,7 +63,7 @@ static void teardown(void)
     fixture_teardown();
 }
 
-TestSuite(due, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(due, .init = setup, .fini = teardown, .timeout = TEST_LIMIT);
 
 /* A task that waits, of which nobody has been told yet. */
 static uint32_t scheduled(uint64_t due, uint64_t deadline)

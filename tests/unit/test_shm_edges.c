@@ -34,8 +34,8 @@ static void teardown(void)
     fixture_teardown();
 }
 
-TestSuite(edges, .init = setup, .fini = teardown, .timeout = 300);
-TestSuite(edges_many, .init = setup_many, .fini = teardown, .timeout = 300);
+TestSuite(edges, .init = setup, .fini = teardown, .timeout = TEST_LIMIT);
+TestSuite(edges_many, .init = setup_many, .fini = teardown, .timeout = TEST_LIMIT);
 
 static uint32_t publish(uint32_t queue, uint64_t deadline, uint64_t *ref)
 {

@@ -12,7 +12,7 @@
 
 static char message[512];
 
-TestSuite(shm_made, .init = fixture_setup, .fini = fixture_teardown, .timeout = 60);
+TestSuite(shm_made, .init = fixture_setup, .fini = fixture_teardown, .timeout = TEST_LIMIT);
 
 /* ---- the header ------------------------------------------------------------------------------------------------ */
 

@@ -23,7 +23,7 @@ static void somebody(pthread_mutex_t *mutex)
     *(uint32_t *)ap_robust_word(mutex) = made.word;
 }
 
-TestSuite(opening, .init = fixture_setup, .fini = fixture_teardown, .timeout = 60);
+TestSuite(opening, .init = fixture_setup, .fini = fixture_teardown, .timeout = TEST_LIMIT);
 
 #define E7(state) AP_LIFE(7, state)
 

@@ -26,7 +26,7 @@ static void setup(void)
     cr_assert_eq(ap_segment_create(&o, &ap_shm_parts, message, sizeof message, &seg), 0, "%s", message);
 }
 
-TestSuite(parting, .init = setup, .fini = fixture_teardown, .timeout = 60);
+TestSuite(parting, .init = setup, .fini = fixture_teardown, .timeout = TEST_LIMIT);
 
 /* A thread that opens lanes of `other`, and later locks once more, elsewhere, or ends. */
 struct holder {

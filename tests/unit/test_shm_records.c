@@ -26,7 +26,7 @@ static void setup(void)
     seg->ops = &ops;
 }
 
-TestSuite(shm_records, .init = setup, .fini = fixture_teardown, .timeout = 60);
+TestSuite(shm_records, .init = setup, .fini = fixture_teardown, .timeout = TEST_LIMIT);
 
 /* How often the lanes have changed since the last time; each change is a step of the word and a wake of all that wait for it. */
 static uint32_t changed(void)

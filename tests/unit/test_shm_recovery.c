@@ -23,7 +23,7 @@ static void teardown(void)
     fixture_teardown();
 }
 
-TestSuite(recovery, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(recovery, .init = setup, .fini = teardown, .timeout = TEST_LIMIT);
 
 static struct ap_slot *slot_of(uint32_t index)
 {

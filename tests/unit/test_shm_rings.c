@@ -29,7 +29,7 @@ static void teardown(void)
     fixture_teardown();
 }
 
-TestSuite(rings, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(rings, .init = setup, .fini = teardown, .timeout = TEST_LIMIT);
 
 static struct ap_queue *queue(uint32_t index)
 {

@@ -8,7 +8,7 @@
 
 #include "tests/support/inject.h"
 
-TestSuite(robust, .init = fixture_setup, .fini = fixture_teardown, .timeout = 60);
+TestSuite(robust, .init = fixture_setup, .fini = fixture_teardown, .timeout = TEST_LIMIT);
 
 #define MANY 5
 static pthread_mutex_t *locks[48];

@@ -22,7 +22,7 @@ static void teardown(void)
     fixture_teardown();
 }
 
-TestSuite(slabs, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(slabs, .init = setup, .fini = teardown, .timeout = TEST_LIMIT);
 
 static uint32_t reserve(void)
 {

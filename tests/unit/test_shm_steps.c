@@ -29,7 +29,7 @@ static void teardown(void)
     fixture_teardown();
 }
 
-TestSuite(steps, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(steps, .init = setup, .fini = teardown, .timeout = TEST_LIMIT);
 
 static uint32_t reserve(void)
 {

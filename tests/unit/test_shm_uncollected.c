@@ -21,7 +21,7 @@ static void teardown(void)
     fixture_teardown();
 }
 
-TestSuite(uncollected, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(uncollected, .init = setup, .fini = teardown, .timeout = TEST_LIMIT);
 
 #define TTL (UINT64_C(1000000) * seg->geometry.result_ttl)
 

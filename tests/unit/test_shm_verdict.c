@@ -37,7 +37,7 @@ static void setup(void)
     for (unsigned i = 0; i < 4; i++) cr_assert_eq(ap_lane_open(seg, 0, &lanes[i]), 0);
 }
 
-TestSuite(verdict, .init = setup, .fini = fixture_teardown, .timeout = 60);
+TestSuite(verdict, .init = setup, .fini = fixture_teardown, .timeout = TEST_LIMIT);
 
 #define NOBODYS 999 /* an image that was never given out looks like one that has gone */
 #define LIVE AP_LIFE(0, AP_LIFE_LIVE)

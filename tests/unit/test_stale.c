@@ -3,7 +3,7 @@
 #include "registry/client/handles.h"
 #include "tests/unit/worker_fixture.h"
 
-TestSuite(stale, .init = setup, .fini = teardown, .timeout = 120);
+TestSuite(stale, .init = setup, .fini = teardown, .timeout = TEST_LIMIT);
 
 #define GONE(function, arguments, wanted) cr_expect_eq(function arguments, wanted, #function)
 #define GONE_TEXT(function, arguments, wanted) cr_expect_str_eq(function arguments, wanted, #function)

@@ -3,7 +3,7 @@
 
 #include "shm/check.h"
 
-TestSuite(stream, .init = setup, .fini = teardown, .timeout = 120);
+TestSuite(stream, .init = setup, .fini = teardown, .timeout = TEST_LIMIT);
 
 static apiary_queen_t *own;
 

@@ -5,7 +5,7 @@
 #include "agents/runtime/takeover.h"
 #include "registry/routing/places.h"
 
-TestSuite(takeover, .init = steps_setup, .fini = steps_teardown, .timeout = 120);
+TestSuite(takeover, .init = steps_setup, .fini = steps_teardown, .timeout = TEST_LIMIT);
 
 #define MS UINT64_C(1000000)
 #define WAITING 4

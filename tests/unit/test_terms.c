@@ -4,7 +4,7 @@
 #include "registry/routing/terms.h"
 #include "shm/event.h"
 
-TestSuite(terms, .init = fixture_setup, .fini = fixture_teardown, .timeout = 120);
+TestSuite(terms, .init = fixture_setup, .fini = fixture_teardown, .timeout = TEST_LIMIT);
 
 /* An instance whose agent offers these; nobody drains its queue. */
 struct instance {

@@ -6,7 +6,7 @@
 
 #include "agents/runtime/terms_config.h"
 
-TestSuite(terms_config, .timeout = 60);
+TestSuite(terms_config, .timeout = TEST_LIMIT);
 
 static const char *const offers[] = {"one", "two@2", "three", NULL};
 

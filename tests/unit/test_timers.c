@@ -5,7 +5,7 @@
 
 #include "registry/client/progress.h"
 
-TestSuite(timers, .init = setup, .fini = teardown, .timeout = 120);
+TestSuite(timers, .init = setup, .fini = teardown, .timeout = TEST_LIMIT);
 
 static apiary_queen_t *own;
 

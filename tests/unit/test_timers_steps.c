@@ -15,7 +15,7 @@ static void timers_teardown(void)
     kept_count = 0;
     steps_teardown();
 }
-TestSuite(timers_steps, .init = timers_setup, .fini = timers_teardown, .timeout = 60);
+TestSuite(timers_steps, .init = timers_setup, .fini = timers_teardown, .timeout = TEST_LIMIT);
 
 #define AGES (1000000 * SECOND)
 

@@ -4,7 +4,7 @@
 
 #include "registry/client/until.h"
 
-TestSuite(timers_told, .init = steps_setup, .fini = steps_teardown, .timeout = 120);
+TestSuite(timers_told, .init = steps_setup, .fini = steps_teardown, .timeout = TEST_LIMIT);
 
 static apiary_job_t *job;
 

@@ -1,7 +1,7 @@
 /* Worker, agents, jobs: called through the public interface. Run once for each way of parking ($APIARY_PARK). */
 #include "tests/unit/worker_fixture.h"
 
-TestSuite(worker, .init = setup, .fini = teardown, .timeout = 120);
+TestSuite(worker, .init = setup, .fini = teardown, .timeout = TEST_LIMIT);
 
 Test(worker, echoes_every_size)
 {

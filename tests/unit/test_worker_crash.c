@@ -4,7 +4,7 @@
 
 #include "tests/unit/worker_fixture.h"
 
-TestSuite(worker_crash, .init = setup, .fini = teardown, .timeout = 120);
+TestSuite(worker_crash, .init = setup, .fini = teardown, .timeout = TEST_LIMIT);
 
 static struct ap_lane *lane;
 static sigjmp_buf out;

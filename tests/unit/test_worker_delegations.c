@@ -3,7 +3,7 @@
 
 #include "shm/due.h"
 
-TestSuite(worker_delegations, .init = steps_setup, .fini = steps_teardown, .timeout = 120);
+TestSuite(worker_delegations, .init = steps_setup, .fini = steps_teardown, .timeout = TEST_LIMIT);
 
 static struct {
     intptr_t user;

@@ -3,7 +3,7 @@
 
 #include "agents/runtime/placed.h"
 
-TestSuite(worker_due, .init = steps_setup, .fini = steps_teardown, .timeout = 120);
+TestSuite(worker_due, .init = steps_setup, .fini = steps_teardown, .timeout = TEST_LIMIT);
 
 static uint64_t due(enum ap_worker_command command)
 {

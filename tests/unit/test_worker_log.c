@@ -1,7 +1,7 @@
 /* What a queen's log says of tasks that fail. */
 #include "tests/unit/worker_fixture.h"
 
-TestSuite(worker_log, .init = setup, .fini = teardown, .timeout = 120);
+TestSuite(worker_log, .init = setup, .fini = teardown, .timeout = TEST_LIMIT);
 
 static struct {
     char lines[256][1024];

@@ -41,7 +41,7 @@ static void end(void)
     teardown();
 }
 
-TestSuite(worker_rest, .init = setup, .fini = end, .timeout = 120);
+TestSuite(worker_rest, .init = setup, .fini = end, .timeout = TEST_LIMIT);
 
 static void until_parked(void)
 {

@@ -1,7 +1,7 @@
 /* The steps of a worker, one by one: what is started and what is not, in which order, and what is said of it. */
 #include "tests/unit/steps_fixture.h"
 
-TestSuite(worker_steps, .init = steps_setup, .fini = steps_teardown, .timeout = 120);
+TestSuite(worker_steps, .init = steps_setup, .fini = steps_teardown, .timeout = TEST_LIMIT);
 
 /* ---- what is started -------------------------------------------------------------------------------------------- */
 
