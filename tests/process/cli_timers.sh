@@ -61,7 +61,7 @@ gone() { ! apiary task show "$1"; }
 expect 1 'took too long' apiary delegate silent x --heartbeat 200ms --timeout 20m
 ended
 touch "$dir/once"
-expect 0 '^done$' apiary delegate silent x --heartbeat 200ms --retry 3,backoff=1ms --timeout 20m
+expect 0 '^done$' apiary delegate silent x --heartbeat 1s --retry 32,backoff=1ms --timeout 20m
 ended
 rm "$dir/mended" "$dir/once"
 expect 1 'took too long' apiary delegate silent "the body" --heartbeat 200ms --retry 2,backoff=1ms --timeout 20m

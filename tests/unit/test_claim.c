@@ -37,6 +37,7 @@ Test(claim, its_time)
 {
     apiary_claim_t claim, other;
 
+    frozen = shifted_now();
     cr_assert_eq(claims("k", SECOND, 0, &claim), 0);
     cr_expect(claim.expires > shifted_now() + SECOND / 2 && claim.expires < shifted_now() + SECOND + 3 * MS);
     ap_store_relaxed(&ahead, SECOND + 3 * MS);
@@ -75,6 +76,7 @@ Test(claim, a_time_that_is_not_told)
     apiary_claim_t claim, other;
     struct ap_claim *row;
 
+    frozen = shifted_now();
     cr_assert_eq(claims("k", SECOND, 0, &claim), 0);
     row = held_row();
     row->until = AP_CLAIM_TAG(AP_CLAIM_TOKEN_NUMBER(claim.token) - 1);
@@ -117,6 +119,7 @@ Test(claim, one_that_stays)
     struct other o = {.key = "k", .ttl = SECOND, .flags = APIARY_CLAIM_STAYS};
     apiary_claim_t claim;
 
+    frozen = shifted_now();
     other_start(&o);
     other_end(&o);
     cr_assert_eq(o.result, 0);
@@ -175,6 +178,7 @@ Test(claim, tags_that_come_again)
 {
     apiary_claim_t claim, next;
 
+    frozen = shifted_now();
     cr_assert_eq(claims("k", SECOND, 0, &claim), 0);
     ap_claim_at(seg, 0)->numbers = AP_CLAIM_TOKEN_NUMBER(claim.token) + AP_CLAIM_TAG(UINT64_MAX);
     ap_store_relaxed(&ahead, 2 * SECOND);

@@ -146,17 +146,29 @@ Test(exec, timeout_kills)
     done();
 }
 
+/* What it has told when its time is over. One that had not come to telling is given twice the time. */
+static char *told_in_time(const char *script)
+{
+    char *told = NULL;
+
+    for (int64_t limit = 300 * MS; told == NULL; limit *= 2) {
+        WITH(SCRIPT(script), NUMBER("timeout", limit));
+        struct apiary_job *job = fake_submit(agent, "x", "", 0);
+        fake_finish(job);
+        cr_assert_eq(job->code, 124, "%s", job->data);
+        const char *said = strstr(job->data, "standard error: ");
+        if (said != NULL) told = strdup(said + strlen("standard error: "));
+        fake_free(job);
+        done();
+    }
+    return told;
+}
+
 Test(exec, timeout_kills_the_whole_group)
 {
-    WITH(SCRIPT("tail -f /dev/null & echo $! >&2; wait"), NUMBER("timeout", 300 * MS));
-    struct apiary_job *job = fake_submit(agent, "x", "", 0);
-    fake_finish(job);
-    cr_assert_eq(job->code, 124);
-    const char *told = strstr(job->data, "standard error: ");
-    cr_assert_not_null(told, "%s", job->data);
-    cr_assert(is_gone(atoi(told + strlen("standard error: "))), "%s", job->data);
-    fake_free(job);
-    done();
+    char *told = told_in_time("tail -f /dev/null & echo $! >&2; wait");
+    cr_assert(is_gone(atoi(told)), "%s", told);
+    free(told);
 }
 
 Test(exec, what_a_program_leaves_running_is_killed_and_not_waited_for)
@@ -305,9 +317,9 @@ Test(exec, output_of_exactly_the_limit_is_allowed)
 
 Test(exec, endless_errors_do_no_harm)
 {
-    WITH(SCRIPT("yes >&2"), NUMBER("timeout", 200 * MS));
-    fake_expect_failure(agent, "x", "", 124, "(standard error: ...");
-    done();
+    char *told = told_in_time("yes >&2");
+    cr_assert_eq(strncmp(told, "...", 3), 0, "%s", told);
+    free(told);
 }
 
 Test(exec, no_more_than_concurrency_run_at_once)
