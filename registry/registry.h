@@ -33,7 +33,8 @@
  *           (ap_swarm_adjust). Each word is valid on its own.
  * MODE      1 The operator's mode belongs to a service and instance, not to a registration. It stays when the queen leaves, dies
  *           or comes back.
- *           2 The mode begins anew when the record goes to another instance. Records that are READY are given away first.
+ *           2 The mode, and the operator's weight, begin anew when the record goes to another instance, or to the same one after
+ *           it was forgotten. Records that are READY are given away first.
  *           3 mode = key (40 bits) << 24 | change << 8 | enum apiary_mode. Writer: any operator, by a CAS that fails when the
  *           record is another instance's by then.
  *           4 The reason is a text beside it (reason.h).
@@ -132,7 +133,7 @@ struct ap_swarm {
     uint64_t registered; /* CLOCK_REALTIME */
     uint64_t key;        /* hash of service and instance, stored when both are filled in; 0: not yet */
     uint64_t mode;       /* AP_MODE_WORD, the operator's */
-    uint64_t share;      /* AP_SHARE_WORD, the operator's weight; another instance's, or 0: none */
+    uint64_t share;      /* AP_SHARE_WORD, the operator's weight; another instance's, or not set: none */
 
     uint64_t beat AP_ALIGNED; /* CLOCK_MONOTONIC, about every second; writer: the queen */
     uint64_t up;     /* CLOCK_MONOTONIC of its registration */
@@ -289,7 +290,7 @@ static inline uint32_t ap_swarm_weight(const struct ap_swarm *s)
 }
 /* The reason for a swarm's mode; "" when there is none, or no such record. */
 void ap_swarm_reason(const struct ap_segment *seg, uint32_t swarm, char ret[AP_REASON_MAX + 1]);
-/* Sets READY, without a reason. The caller has CLAIMED a record that was another instance's. */
+/* Sets READY, without a reason, and the weight as registered. The caller has CLAIMED a record that was another instance's. */
 void ap_swarm_mode_begin(struct ap_swarm *s, uint64_t key);
 
 /* Frees one record that is DOWN, in mode READY, and has no task waiting. False when there is none. `lane` is the caller's. */

@@ -16,10 +16,11 @@ void ap_swarm_reason(const struct ap_segment *seg, uint32_t swarm, char ret[AP_R
 
 void ap_swarm_mode_begin(struct ap_swarm *s, uint64_t key)
 {
-    uint64_t mode = ap_load_acquire(&s->mode);
+    uint64_t mode = ap_load_acquire(&s->mode), share = ap_load_relaxed(&s->share);
 
     /* The number goes on: what an operator of the former owner still writes is told from what one of the new owner does. */
     while (!ap_cas(&s->mode, &mode, AP_MODE_WORD(key, AP_MODE_CHANGE(mode) + 1, APIARY_READY))) {}
+    while (!ap_cas(&s->share, &share, AP_SHARE_WORD(key, AP_SHARE_CHANGE(share) + 1, 0, 0))) {}
 }
 
 int ap_swarm_mode_set(struct ap_segment *seg, uint32_t swarm, const char *service, const char *instance, enum apiary_mode mode,
@@ -59,7 +60,7 @@ int ap_swarm_weight_set(struct ap_segment *seg, uint32_t swarm, const char *serv
     do {
         uint32_t state = AP_SWARM_STATE(ap_load_acquire(&s->life)); /* REG-A1 pairs REG-R1 */
 
-        seen = ap_load_relaxed(&s->share);
+        seen = ap_load_acquire(&s->share); /* before the key: the word of its former owner fails the exchange */
         if (state != AP_SWARM_LIVE && state != AP_SWARM_DOWN) return APIARY_ESTALE;
         if (ap_load_acquire(&s->key) != key) return APIARY_ESTALE; /* REG-A3 pairs REG-R3 */
         if (weight < 0 ? !AP_SHARE_IS_OF(seen, key) : AP_SHARE_IS_OF(seen, key) && (seen & 0xffff) == (uint32_t)weight) return 0;

@@ -226,6 +226,31 @@ Test(leave, records_that_are_forgotten)
     assert_sound();
 }
 
+/* Neither is what an operator has said of one that is forgotten said of another one under its name. */
+Test(leave, what_an_operator_said_goes_with_a_record)
+{
+    struct ap_agent_registration a = {.name = "a", .capabilities = echo};
+    struct ap_swarm_registration r;
+    const struct ap_swarm *s;
+    char reason[AP_REASON_MAX + 1];
+
+    for (int again = 0; again < 2; again++) {
+        enrol(&r, "server", "0", &a, 0);
+        s = ap_swarm_at(client->seg, r.swarm);
+        cr_expect_eq(r.swarm, 0);
+        cr_expect_eq(ap_swarm_weight(s), AP_WEIGHT);
+        cr_expect_eq(AP_MODE_OF(s->mode), APIARY_READY);
+        ap_swarm_reason(client->seg, r.swarm, reason);
+        cr_expect_str_eq(reason, "");
+        cr_assert_eq(ap_swarm_weight_set(client->seg, r.swarm, "server", "0", 30), 1);
+        cr_assert_eq(ap_swarm_mode_set(client->seg, r.swarm, "server", "0", APIARY_PAUSE, "for now"), 1);
+        ap_swarm_deregister(client->seg, control(), &r);
+        cr_expect_eq(ap_swarm_weight(s), 30, "until it is forgotten it stays");
+        cr_assert(ap_swarm_forget_instance(client->seg, control(), ap_swarm_key("server", "0"), true));
+    }
+    assert_sound();
+}
+
 /* ---- what a recovery asks ------------------------------------------------------------------------------------- */
 
 Test(leave, whether_an_agent_runs_a_task)

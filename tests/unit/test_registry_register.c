@@ -265,6 +265,7 @@ Test(register, every_field_of_the_record)
         expected.weight = AP_WEIGHT;
         expected.key = ap_swarm_key("server", "blue");
         expected.mode = AP_MODE_WORD(expected.key, 1, APIARY_READY);
+        expected.share = AP_SHARE_WORD(expected.key, 1, 0, 0);
         expected.health = AP_HEALTH_WORD(expected.key, turn + 1, 0);
         memcpy(expected.instance, "blue", 4);
         memcpy(expected.version, "2.0", 3);
