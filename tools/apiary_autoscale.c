@@ -73,6 +73,11 @@ static void autoscale_see(const struct up *up, const struct ap_deployment_swarm 
 
 /* ---- the mode of an instance that is about to leave -------------------------------------------------------------- */
 
+bool autoscale_took_out(const struct swarm_view *v)
+{
+    return v->mode == APIARY_DRAIN && strcmp(v->reason, REASON) == 0;
+}
+
 /* Whether it is so now. An operator's word stays. */
 static bool autoscale_mode(struct up *up, const struct queen *q, enum apiary_mode mode)
 {
@@ -80,7 +85,7 @@ static bool autoscale_mode(struct up *up, const struct queen *q, enum apiary_mod
     struct swarm_view v;
     for (uint32_t i = 0; q->child->pid != 0 && ap_swarm_at(seg, i) != NULL; i++) {
         if (!view_swarm(seg, i, &v) || !v.alive || v.pid != q->child->pid) continue;
-        bool own = v.mode == APIARY_DRAIN && strcmp(v.reason, REASON) == 0;
+        bool own = autoscale_took_out(&v);
         if (mode == APIARY_READY ? !own : v.mode != APIARY_READY) return false;
         return ap_swarm_mode_set(seg, i, v.service, v.instance, mode, mode == APIARY_READY ? NULL : REASON) >= 0;
     }

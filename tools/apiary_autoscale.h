@@ -32,6 +32,8 @@ void autoscale_note(struct up *up, const struct ap_deployment_swarm *s, uint32_t
 char *autoscale_numbers(const struct up *up);
 /* A list: what is seen of each service, or of one, what is wanted and why. */
 json_t *autoscale_json(struct up *up, const char *service);
+/* Whether an instance is out of the routing because it is about to leave, not by an operator's word. */
+bool autoscale_took_out(const struct swarm_view *v);
 void autoscale_close(struct up *up);
 
 #endif

@@ -11,6 +11,7 @@
 #include "shm/event.h"
 #include "tools/apiary_autoscale.h"
 #include "tools/apiary_control.h"
+#include "tools/apiary_former.h"
 #include "tools/apiary_live.h"
 #include "tools/apiary_order.h"
 
@@ -105,51 +106,6 @@ void queens_tell(void *user, struct crew_child *child)
 
 /* ---- the processes -------------------------------------------------------------------------------------------- */
 
-static void queens_note(struct up *up, uint64_t key, bool removed)
-{
-    for (size_t i = 0; i < up->former_count; i++) {
-        if (up->former[i].key != key) continue;
-        up->former[i].removed = up->former[i].removed || removed;
-        return;
-    }
-    up->former = tool_realloc(up->former, (up->former_count + 1) * sizeof *up->former);
-    up->former[up->former_count++] = (struct up_former){.key = key, .removed = removed};
-}
-
-/* Those of a supervisor that is replaced, or that has died or left: what it says of them is forgotten soon. */
-static void note_former(struct up *up)
-{
-    struct ap_supervised_view v;
-    char instance[16];
-    for (uint32_t i = 0; ap_supervised_at(up->a->seg, i) != NULL; i++) {
-        if (!ap_supervised_read(up->a->seg, i, &v)) continue;
-        snprintf(instance, sizeof instance, "%u", v.last.instance);
-        queens_note(up, ap_swarm_key(v.service, instance), false);
-    }
-}
-
-static bool is_own(const struct up *up, uint64_t key)
-{
-    char instance[16];
-    for (size_t i = 0; i < up->queen_count; i++) {
-        snprintf(instance, sizeof instance, "%u", queen_instance(up->queens[i]));
-        if (ap_swarm_key(up->queens[i]->swarm->service, instance) == key) return true;
-    }
-    return false;
-}
-
-/* The former instances are not down when they have left: others have their places, under other names where these were taken. */
-static void forget_former(struct up *up)
-{
-    if (up->former_count == 0 || view_supervisor(up->a->seg, up->a->member) != 0) return;
-    for (size_t i = up->former_count; i-- > 0;) {
-        const struct up_former *f = &up->former[i];
-        if (is_own(up, f->key)) continue;
-        if (!ap_swarm_forget_instance(up->a->seg, up->a->anchor->lane.index, f->key, f->removed)) continue;
-        up->former[i] = up->former[--up->former_count];
-    }
-}
-
 struct queen *queens_new(struct up *up, const struct ap_deployment_swarm *swarm, uint32_t number)
 {
     struct queen *q = tool_alloc(sizeof *q);
@@ -167,9 +123,7 @@ struct queen *queens_new(struct up *up, const struct ap_deployment_swarm *swarm,
 
 void queens_remove(struct up *up, struct queen *q)
 {
-    char instance[16];
-    snprintf(instance, sizeof instance, "%u", queen_instance(q));
-    queens_note(up, ap_swarm_key(q->swarm->service, instance), true);
+    former_removed(up, q);
     if (q->shown) ap_supervised_release(up->a->seg, up->a->anchor->lane.index, q->row);
     for (size_t i = 0; i < up->queen_count; i++) {
         if (up->queens[i] != q) continue;
@@ -198,7 +152,7 @@ void queens_add(struct up *up)
         for (uint32_t k = 0; k < up->d->swarms[i].instances; k++)
             queens_new(up, &up->d->swarms[i], k);
     }
-    note_former(up);
+    former_note(up);
     ap_supervised_forget(up->a->seg);
     order_start(up);
     for (size_t i = 0; i < up->queen_count; i++)
@@ -339,7 +293,7 @@ bool queens_look(struct up *up)
     order_look(up);
     for (size_t i = 0; i < up->queen_count; i++)
         queens_tell(up, up->queens[i]->child);
-    forget_former(up);
+    former_look(up);
     return good == up->queen_count;
 }
 

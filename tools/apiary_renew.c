@@ -11,6 +11,7 @@
 
 #include "agents/deployment/deployment_diff.h"
 #include "shm/event.h"
+#include "tools/apiary_former.h"
 #include "tools/apiary_wire.h"
 
 #define KILL_AFTER UINT64_C(2000000000) /* the time to finish tasks is over */
@@ -107,29 +108,11 @@ void renew_complain(struct change *c, const struct queen *q, const char *then)
     free(why);
 }
 
-/* The operator's weight is the instance's: it goes along to the one that takes its place. */
-static void renew_weight(struct change *c, const struct queen *from, const struct queen *to)
-{
-    struct ap_segment *seg = c->up->a->seg;
-    struct swarm_view v;
-    int weight = -1;
-    for (uint32_t i = 0; ap_swarm_at(seg, i) != NULL; i++) {
-        const struct ap_swarm *s = ap_swarm_at(seg, i);
-        uint64_t share = ap_load_relaxed(&s->share);
-        if (!view_swarm(seg, i, &v) || v.pid != from->child->pid || !v.alive) continue;
-        if (AP_SHARE_IS_OF(share, ap_swarm_key(v.service, v.instance))) weight = (int)(share & 0xffff);
-    }
-    for (uint32_t i = 0; weight >= 0 && ap_swarm_at(seg, i) != NULL; i++) {
-        if (view_swarm(seg, i, &v) && v.alive && v.pid == to->child->pid)
-            (void)ap_swarm_weight_set(seg, i, v.service, v.instance, weight); /* it may be gone by now */
-    }
-}
-
 static bool renew_beside(struct change *c, struct queen *q)
 {
     struct queen *next = queens_new(c->up, q->swarm, q->number);
     if (renew_await(c, next)) {
-        renew_weight(c, q, next);
+        former_hand_on(c->up->a->seg, q->child->pid, next->child->pid); /* what an operator has said is of the place */
         char *old = tool_strdup(q->child->label);
         renew_dismiss(c, q);
         bool gone = renew_remove(c, q);

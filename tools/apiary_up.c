@@ -7,6 +7,7 @@
 #include "tools/apiary_autoscale.h"
 #include "tools/apiary_change.h"
 #include "tools/apiary_control.h"
+#include "tools/apiary_former.h"
 #include "tools/apiary_live.h"
 #include "tools/apiary_order.h"
 
@@ -95,6 +96,7 @@ static bool no_daemon(struct up *up)
 
 static bool nobody_else(struct up *up)
 {
+    former_look(up); /* an heir may be late */
     return view_supervisor(up->a->seg, up->a->member) == 0 && no_daemon(up);
 }
 
@@ -166,6 +168,7 @@ static int add_daemon(struct up *up)
 static int take_over(struct up *up, pid_t other)
 {
     crew_say(up->crew, "apiary: up: taking over from pid %d", (int)other);
+    former_look(up);
     kill(other, SIGTERM);
     /* Its services may leave one after another, each with that time. */
     int rc = up_wait(up, up->wait + up->d->swarm_count * (up->drain + UINT64_C(2000000000)), nobody_else);
@@ -435,7 +438,7 @@ int cmd_up(struct tool *t, int argc, char **argv)
     rows_free(&up.rows);
     config_close(&up.config);
     queens_free(&up);
-    free(up.former);
+    former_free(&up);
     autoscale_close(&up);
     free(up.daemon_path);
     ap_deployment_free(up.d);

@@ -14,7 +14,8 @@ struct live;
 /* An instance whose record in the segment is to be forgotten. */
 struct up_former {
     uint64_t key;
-    bool removed; /* by a change: with the operator's mode. Else another supervisor has run it */
+    struct queen *heir; /* of one that another supervisor has run (apiary_former.h); NULL: none */
+    bool given;         /* the heir has what an operator has said of it */
 };
 
 struct up {
