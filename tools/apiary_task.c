@@ -1,5 +1,6 @@
 /* tools/apiary_task.c - apiary task ls, show, cancel: the task table, read without a lock. */
 #include "tools/apiary.h"
+#include "registry/routing/kept.h"
 #include "registry/routing/rules.h"
 
 #include <inttypes.h>
@@ -251,11 +252,17 @@ static int parse_id(const struct tool *t, const struct tool_usage *usage, const 
     return tool_usage_error(t, usage, "'%s' is not a task id; 'apiary task ls' lists them", text);
 }
 
-/* Why a slot has no such task: it had one, or never had. The numbers of a slot only rise, and so do the epochs of its slab. */
+/* Why a slot has no such task: it had one, whose result may be kept, or never had. The numbers of a slot only rise, and so do the
+ * epochs of its slab. */
 static int no_task(const struct tool *t, const struct ap_segment *seg, apiary_task_t id, const char *text)
 {
     const struct ap_slot *s = ap_slot_at(seg, id.slot);
     const struct ap_slab *slab = ap_slab_at(seg, id.slot / AP_SLAB_SLOTS);
+    uint64_t life;
+    int kept = ap_kept_find(seg, id, &life);
+    if (kept >= 0 && AP_KEPT_STATE(life) == AP_KEPT_KEPT &&
+        ap_load_relaxed(&ap_kept_at(seg, (uint32_t)kept)->until) > seg->ops->now())
+        return tool_fail(t, TOOL_FAILED, "task %s has ended, and its result is kept; 'apiary kept fetch %s' prints it", text, text);
     if (s != NULL && slab != NULL && id.generation != 0 && id.generation <= AP_WORD_GENERATION(ap_load_acquire(&s->word)) &&
         id.epoch <= AP_LEASE_EPOCH(ap_load_relaxed(&slab->lease)))
         return tool_error(t, APIARY_ESTALE, NULL, "task %s", text);

@@ -54,9 +54,15 @@ expect 0 '^through$' apiary kept fetch "$waits" --wait 2m
 [ "$(apiary kept fetch "$large" | wc -c)" = 100000 ] || fail "large: gone with its queen"
 expect 0 '"ok":true' sh -c "'$APIARY_BIN/apiary' kept fetch $small --json | tr -d ' \n'"
 
+# Where tasks are looked at, it is not said to be lost; nothing happens to it.
+expect 1 "task $small has ended, and its result is kept; 'apiary kept fetch $small' prints it" apiary task show "$small"
+expect 1 "task $small has ended, and its result is kept; 'apiary kept fetch $small' prints it" apiary task cancel "$small"
+expect 0 '^hello$' apiary kept fetch "$small"
+
 # One that is forgotten makes room, as one whose time is over does.
 expect 0 '^$' apiary kept forget "$large"
 expect 1 'no result is kept' apiary kept fetch "$large"
+expect 1 'its result was taken or it was given up' apiary task show "$large"
 expect 1 'no result is kept' apiary kept forget "$large"
 short=$(apiary delegate echo brief --detach --keep 1ms) || fail "no room after one was forgotten"
 until_true used 3
