@@ -124,9 +124,8 @@ void crew_status(struct crew *c, const char *text)
     c->status = text != NULL && *text != '\0' ? tool_strdup(text) : NULL;
     if (!shown && c->status == NULL) return;
     struct winsize size; /* a line that wraps could not be cleared */
-    if (c->status != NULL && ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1 &&
-        strlen(c->status) >= size.ws_col)
-        c->status[size.ws_col - 1] = '\0';
+    if (c->status != NULL && ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1)
+        c->status[tool_width_bytes(c->status, size.ws_col - 1U, NULL)] = '\0';
     char *whole = tool_format("\r\033[K%s", c->status != NULL ? c->status : "");
     crew_put(AP_WRITER_REFRESH, whole, strlen(whole));
     free(whole);

@@ -117,6 +117,11 @@ const char *tool_member_kind_name(int kind);
 /* A text of the segment may hold anything: control bytes and invalid UTF-8 are shown as "\n",
  * "\t" or "\xNN". Free with free(). */
 char *tool_printable(const char *text, size_t size);
+/* Columns of a terminal that a text of UTF-8 takes, in whatever locale: wide characters have two, combining ones none. */
+size_t tool_width(const char *text);
+/* Bytes of as much of it as fits in `most` columns, whole characters. How many columns that are is put in *ret_columns; NULL: it is
+ * not asked for. */
+size_t tool_width_bytes(const char *text, size_t most, size_t *ret_columns);
 json_t *tool_json_text(const char *text);
 /* The integers of JSON end at 2^63 - 1 here: a greater number becomes a text, with all its digits. */
 json_t *tool_json_number(uint64_t n);

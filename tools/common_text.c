@@ -3,11 +3,14 @@
 
 #include <ctype.h>
 #include <inttypes.h>
+#include <locale.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
+#include <wchar.h>
 
 #include "core/text.h"
 
@@ -182,10 +185,68 @@ json_t *tool_json_number(uint64_t n)
     return json_string(text);
 }
 
+/* ---- columns of a terminal --------------------------------------------------------------------------------------- */
+
+static uint32_t utf8_point(const unsigned char *p, size_t n)
+{
+    static const uint8_t first[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
+    uint32_t ret = p[0] & first[n];
+    for (size_t i = 1; i < n; i++)
+        ret = ret << 6 | (p[i] & 0x3fU);
+    return ret;
+}
+
+static locale_t width_of;
+
+static void width_make(void)
+{
+    width_of = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+}
+
+/* That of C.UTF-8, whatever the user's: what is written is UTF-8 in each locale. 0: this system lacks it. Made once, and kept. */
+static locale_t width_locale(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, width_make);
+    return width_of;
+}
+
+/* Columns of the character at p; its bytes go to *ret_bytes. A byte that is no character has one, and so has
+ * a character that the C library does not know. */
+static size_t width_next(const char *text, size_t left, locale_t known, size_t *ret_bytes)
+{
+    size_t n = utf8_length((const unsigned char *)text, left);
+    *ret_bytes = n > 0 ? n : 1;
+    if (n < 2 || known == (locale_t)0) return 1;
+    int columns = wcwidth((wchar_t)utf8_point((const unsigned char *)text, n));
+    return columns < 0 ? 1 : (size_t)columns;
+}
+
+size_t tool_width_bytes(const char *text, size_t most, size_t *ret_columns)
+{
+    size_t size = strlen(text), bytes = 0, columns = 0, n;
+    locale_t known = width_locale(), before = known != (locale_t)0 ? uselocale(known) : (locale_t)0;
+    for (; bytes < size; bytes += n) {
+        size_t wide = width_next(text + bytes, size - bytes, known, &n);
+        if (wide > most - columns) break;
+        columns += wide;
+    }
+    if (before != (locale_t)0) uselocale(before);
+    if (ret_columns != NULL) *ret_columns = columns;
+    return bytes;
+}
+
+size_t tool_width(const char *text)
+{
+    size_t columns;
+    (void)tool_width_bytes(text, SIZE_MAX, &columns);
+    return columns;
+}
+
 /* ---- tables --------------------------------------------------------------------------------------------------- */
 
 #define COLUMNS_MAX 16
-#define NARROWEST 8 /* a column that is cut keeps so many characters */
+#define NARROWEST 8 /* columns of a terminal that one which is cut keeps */
 #define GAP 2
 
 struct tool_table {
@@ -247,15 +308,6 @@ static const char *mark_colour(char mark)
     return mark == '!' ? "\033[31m" : mark == '+' ? "\033[32m" : mark == '~' ? "\033[33m" : "";
 }
 
-/* Characters, not bytes: continuation bytes do not count. */
-static size_t width(const char *text)
-{
-    size_t n = 0;
-    for (; *text != '\0'; text++)
-        n += ((unsigned char)*text & 0xc0) != 0x80;
-    return n;
-}
-
 /* Columns of the terminal that `out` is; SIZE_MAX: none, or it does not say. */
 static size_t room(FILE *out)
 {
@@ -287,37 +339,18 @@ static void common_text_fit(const struct tool_table *table, size_t *widths, size
     }
 }
 
-/* Bytes of the first `most` characters. */
-static size_t bytes_of(const char *text, size_t most)
-{
-    size_t n = 0;
-    while (text[n] != '\0' && (most > 0 || ((unsigned char)text[n] & 0xc0) == 0x80)) {
-        most -= ((unsigned char)text[n] & 0xc0) != 0x80;
-        n++;
-    }
-    return n;
-}
-
-/* A text that does not fit ends in "...". */
-static void print_cell(FILE *out, const char *text, size_t width_of_column)
-{
-    if (width(text) <= width_of_column) {
-        fputs(text, out);
-    } else {
-        fprintf(out, "%.*s...", (int)bytes_of(text, width_of_column - 3), text);
-    }
-}
-
-/* A cell that is not left out, with what parts it from the one before. */
+/* A cell that is not left out, with what parts it from the one before. A text that does not fit ends in "...". */
 static void print_column(const struct tool_table *table, FILE *out, size_t at, size_t width_of_column, bool last, bool colours)
 {
     const char *text = table->cells[at], *colour = at < table->columns ? "\033[1m" : mark_colour(table->marks[at]);
-    size_t column = at % table->columns, shown = width(text) < width_of_column ? width(text) : width_of_column;
-    int pad = (int)(width_of_column - shown);
+    size_t column = at % table->columns, shown = tool_width(text), bytes = strlen(text);
+    bool cut = shown > width_of_column;
+    if (cut) bytes = tool_width_bytes(text, width_of_column - 3, &shown);
+    int pad = (int)(width_of_column - shown - (cut ? 3 : 0));
     if (column > 0) fprintf(out, "%*s", GAP, "");
     if (table->right[column]) fprintf(out, "%*s", pad, "");
     fputs(colours ? colour : "", out);
-    print_cell(out, text, width_of_column);
+    fprintf(out, "%.*s%s", (int)bytes, text, cut ? "..." : "");
     fputs(colours && *colour != '\0' ? "\033[0m" : "", out);
     if (last) putc('\n', out);
     else if (!table->right[column]) fprintf(out, "%*s", pad, "");
@@ -340,7 +373,7 @@ static void print_table(struct tool_table *table, FILE *out, FILE *shown_on)
     size_t widths[COLUMNS_MAX] = {0}, last = 0;
     bool colours = tool_colours(shown_on);
     for (size_t i = 0; i < table->rows * table->columns; i++) {
-        size_t w = width(table->cells[i]);
+        size_t w = tool_width(table->cells[i]);
         if (w > widths[i % table->columns]) widths[i % table->columns] = w;
     }
     common_text_fit(table, widths, whole_tables ? SIZE_MAX : room(shown_on));

@@ -1,5 +1,6 @@
 /* What the command-line programs share: durations, task ids, printable text, exit codes. */
 #include <criterion/criterion.h>
+#include <locale.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -157,6 +158,56 @@ Test(tools, the_segment_is_named_by_option_then_environment_then_configuration)
     unsetenv("APIARY_SEGMENT");
     cr_expect_str_eq(tool_segment(&t, "/file"), "/file");
     cr_expect_str_eq(tool_segment(&t, NULL), APIARY_DEFAULT_SEGMENT);
+}
+
+/* A wide character, one with another that combines with it, and a bee. */
+#define WIDE "\xe6\x97\xa5"
+#define COMBINING "e\xcc\x81"
+#define EMOJI "\xf0\x9f\x90\x9d"
+
+Test(tools, a_text_has_the_columns_that_a_terminal_gives_it)
+{
+    static const struct {
+        const char *text;
+        size_t columns;
+    } texts[] = {
+        {"", 0}, {"abc", 3}, {WIDE WIDE, 4}, {COMBINING "a", 2}, {EMOJI, 2}, {"\xc3\xa9", 1}, {"a\xe2\x80\x8b" "b", 2},
+        {"\xff\xfe", 2}, {"\xe6\x97", 2}, {"\xed\xa0\x80", 3}, {"\xf4\x8f\xbf\xbf", 1}, {"\x80" WIDE, 3},
+    };
+    for (int utf8 = 0; utf8 < 2; utf8++) {
+        if (setlocale(LC_ALL, utf8 != 0 ? "C.UTF-8" : "C") == NULL) cr_skip_test("there is no locale C.UTF-8");
+        for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+            size_t columns = 99, n = strlen(texts[i].text);
+            cr_expect_eq(tool_width(texts[i].text), texts[i].columns, "text %zu in locale %d: %zu", i, utf8,
+                         tool_width(texts[i].text));
+            cr_expect_eq(tool_width_bytes(texts[i].text, texts[i].columns, &columns), n, "text %zu fits", i);
+            cr_expect_eq(columns, texts[i].columns);
+        }
+    }
+    size_t columns = 99;
+    cr_expect_eq(tool_width_bytes("ab" WIDE "c", 3, &columns), 2, "half of a character is none");
+    cr_expect_eq(columns, 2);
+    cr_expect_eq(tool_width_bytes(COMBINING "a", 1, &columns), 3, "what combines goes with what it combines with");
+    cr_expect_eq(columns, 1);
+    cr_expect_eq(tool_width_bytes("a", 0, NULL), 0);
+}
+
+Test(tools, columns_of_a_table_are_those_of_the_terminal)
+{
+    char *text = NULL;
+    size_t size = 0;
+    FILE *out = open_memstream(&text, &size);
+    cr_assert_not_null(out);
+    struct tool_table *table = tool_table_new((const char *const[]){"a", "b", NULL});
+    static const char *const cells[] = {"abcd", WIDE WIDE, COMBINING "bcd", "ab" EMOJI, "\xff", WIDE};
+    for (size_t i = 0; i < sizeof cells / sizeof *cells; i++)
+        tool_table_add(table, (const char *const[]){cells[i], "-", NULL});
+    tool_table_print(table, out);
+    fclose(out);
+    cr_expect_str_eq(text,
+                     "a     b\nabcd  -\n" WIDE WIDE "  -\n" COMBINING "bcd  -\nab" EMOJI "  -\n\\xff  -\n" WIDE "    -\n", "%s",
+                     text);
+    free(text);
 }
 
 Test(tools, a_cell_may_begin_with_anything)
