@@ -66,7 +66,7 @@ done >>"$work/script"
 
 "$APIARY_BIN/apiary" up --segment "$APIARY_SEGMENT" --config agents/singularity.yaml >"$work/up" 2>&1 &
 up=$!
-"$APIARY_BIN/apiary" wait --all --config agents/singularity.yaml || { cat "$work/up"; exit 1; }
+"$APIARY_BIN/apiary" wait --all --segment "$APIARY_SEGMENT" --config agents/singularity.yaml || { cat "$work/up"; exit 1; }
 (cd "$work/tree" && bash "$work/script") 2>"$work/err" || { cat "$work/err"; exit 1; }
 "$work/tree/first_client" text.lower hello 2>"$work/err" && exit 1
 grep -q 'nobody has ever offered' "$work/err" || { cat "$work/err"; exit 1; }

@@ -45,6 +45,13 @@ static int verdict(enum judgement j, const char *text, const char *figures)
     return (int)j;
 }
 
+/* ---- what is asked for ---------------------------------------------------------------------------------------- */
+
+struct asked {
+    const char *segment, *service;  /* service NULL: all */
+    const struct ap_deployment *d; /* NULL: what is registered */
+};
+
 /* ---- the instances -------------------------------------------------------------------------------------------- */
 
 static bool check_service_passes(const apiary_swarm_status_t *rows, int n, const char *service)
@@ -116,19 +123,20 @@ static bool registered(const apiary_swarm_status_t *rows, int n, const char *ser
 
 /* Instances of the configuration that have not registered: as many as are missing of a service, under the lowest free numbers. The
  * numbers of the others do not matter: a supervisor that has replaced another one continues that one's numbers. Registered
- * instances are judged elsewhere. */
-static void judge_absent(struct report *r, const struct ap_deployment *d, const char *service, const apiary_swarm_status_t *rows,
-                         int n)
+ * instances are judged elsewhere. The first names the segment: it may be another than was thought of. */
+static void judge_absent(struct report *r, const struct asked *of, const apiary_swarm_status_t *rows, int n)
 {
-    for (size_t i = 0; i < d->swarm_count; i++) {
-        const struct ap_deployment_swarm *s = &d->swarms[i];
-        if (service != NULL && strcmp(s->service, service) != 0) continue;
+    bool told = false;
+    for (size_t i = 0; i < of->d->swarm_count; i++) {
+        const struct ap_deployment_swarm *s = &of->d->swarms[i];
+        if (of->service != NULL && strcmp(s->service, of->service) != 0) continue;
         uint32_t known = instances_of(rows, n, s->service);
         for (uint32_t k = 0; known < s->instances; k++) {
             if (registered(rows, n, s->service, k)) continue;
             known++;
-            complain(r, check_service_passes(rows, n, s->service) ? CHECK_WARNING : CHECK_CRITICAL, "%s/%u is not registered",
-                     s->service, k);
+            complain(r, check_service_passes(rows, n, s->service) ? CHECK_WARNING : CHECK_CRITICAL, "%s/%u is not registered%s%s",
+                     s->service, k, told ? "" : " in ", told ? "" : of->segment);
+            told = true;
         }
     }
 }
@@ -328,8 +336,7 @@ static const struct tool_usage check_usage = {
     .most = 1,
 };
 
-static int check_judge(const apiary_t *a, const struct ap_deployment *d, const char *service, const apiary_swarm_status_t *rows,
-                       int n)
+static int check_judge(const apiary_t *a, const struct asked *of, const apiary_swarm_status_t *rows, int n)
 {
     struct report r = {.worst = CHECK_OK};
     uint64_t queued = 0, running = 0, failed = 0;
@@ -344,7 +351,7 @@ static int check_judge(const apiary_t *a, const struct ap_deployment *d, const c
         if (!passes || rows[i].mode != APIARY_READY)
             judge_instance(&r, a->seg, &rows[i], check_service_passes(rows, n, rows[i].service));
     }
-    if (d != NULL) judge_absent(&r, d, service, rows, n);
+    if (of->d != NULL) judge_absent(&r, of, rows, n);
     view_usage(a->seg, &usage);
     if (view_daemon(a->seg) == 0) complain(&r, CHECK_WARNING, "no coordinator");
     judge_supervisor(&r, a->seg);
@@ -366,26 +373,43 @@ static int check_judge(const apiary_t *a, const struct ap_deployment *d, const c
     return rc;
 }
 
-static int check(apiary_t *a, const struct ap_deployment *d, const char *service)
+static int check_nobody(const struct asked *of)
+{
+    char *text = tool_format("no swarm%s %s registered in %s", of->service != NULL ? " of this service" : "",
+                             of->service != NULL ? "was ever" : "is", of->segment);
+    int rc = verdict(of->service != NULL ? CHECK_UNKNOWN : CHECK_CRITICAL, text, "");
+    free(text);
+    return rc;
+}
+
+static int check(apiary_t *a, const struct asked *of)
 {
     apiary_swarm_status_t *rows = NULL;
-    int n = view_instances(a, service, &rows), rc;
-    bool known = d != NULL && (service == NULL ? d->swarm_count > 0 : ap_deployment_swarm(d, service) != NULL);
+    int n = view_instances(a, of->service, &rows), rc;
+    bool known = of->d != NULL &&
+                 (of->service == NULL ? of->d->swarm_count > 0 : ap_deployment_swarm(of->d, of->service) != NULL);
     if (n < 0) {
         rc = verdict(CHECK_UNKNOWN, apiary_strerror(n), "");
     } else if (n == 0 && !known) {
-        rc = service != NULL ? verdict(CHECK_UNKNOWN, "no swarm of this service was ever registered", "")
-                             : verdict(CHECK_CRITICAL, "no swarm is registered", "");
+        rc = check_nobody(of);
     } else {
-        rc = check_judge(a, d, service, rows, n);
+        rc = check_judge(a, of, rows, n);
     }
     free(rows);
     return rc;
 }
 
+/* On another segment than the file's all of it would be missing, or be somebody else's. */
+static int check_choose(const struct tool *t, const char *path, const struct ap_deployment *d, const char **ret)
+{
+    const char *why;
+    return tool_choose_segment(t, path, d != NULL ? d->segment.name : NULL, ret, &why);
+}
+
 int cmd_check(struct tool *t, int argc, char **argv)
 {
-    const char *config = NULL, *phase = NULL, *path;
+    const char *config = NULL, *phase = NULL, *path = NULL;
+    struct asked of = {.service = NULL};
     const struct tool_option options[] = {
         {"config", 'c', "FILE", "all instances of this configuration are to be there", &config, NULL},
         {"phase", 'p', "NAME|N", "with --config: only those of its phases up to this one", &phase, NULL},
@@ -396,16 +420,20 @@ int cmd_check(struct tool *t, int argc, char **argv)
     if (rc == TOOL_GO_ON && phase != NULL && config == NULL)
         rc = tool_usage_error(t, &check_usage, "--phase: it goes with --config");
     if (rc == TOOL_GO_ON && config != NULL && apiary_load_phases(t, config, phase, &path, &d) != TOOL_OK) rc = TOOL_USAGE;
+    if (rc == TOOL_GO_ON && check_choose(t, path, d, &of.segment) != TOOL_OK) rc = TOOL_USAGE;
+    if (rc != TOOL_GO_ON) ap_deployment_free(d);
     if (rc != TOOL_GO_ON) return rc == TOOL_USAGE ? (int)CHECK_UNKNOWN : rc;
     char message[512] = "";
     apiary_attach_options_t attach = {.struct_size = sizeof attach, .kind = APIARY_TOOL, .read_only = 1, .message = message,
                                       .message_size = sizeof message};
     apiary_t *a = NULL;
-    rc = apiary_attach(tool_segment(t, d != NULL ? d->segment.name : NULL), &attach, &a);
+    rc = apiary_attach(of.segment, &attach, &a);
     if (rc < 0) {
         rc = verdict(CHECK_CRITICAL, *message != '\0' ? message : apiary_strerror(rc), "");
     } else {
-        rc = check(a, d, argc > 0 ? argv[0] : NULL);
+        of.service = argc > 0 ? argv[0] : NULL;
+        of.d = d;
+        rc = check(a, &of);
     }
     apiary_detach(a);
     ap_deployment_free(d);
@@ -501,9 +529,13 @@ static int check_wait_for(const struct tool *t, const char *segment, const struc
         apiary_attach_options_t attach = {.struct_size = sizeof attach,
             .kind = APIARY_TOOL, .read_only = 1, .message = message, .message_size = sizeof message};
         int rc = apiary_attach(segment, &attach, &a);
-        char *lacks = rc < 0 ? tool_strdup(*message != '\0' ? message : apiary_strerror(rc)) : check_missing(a, w);
+        const char *why = *message != '\0' ? message : apiary_strerror(rc);
+        bool named = rc < 0 && strncmp(why, segment, strlen(segment)) == 0;
+        char *lacks = rc == 0 ? check_missing(a, w) : tool_strdup(why);
         bool late = ap_ops_system.now() >= until;
-        rc = lacks == NULL ? TOOL_OK : late ? tool_fail(t, TOOL_TIMEOUT, "wait: %s", lacks) : TOOL_GO_ON;
+        rc = lacks == NULL ? TOOL_OK
+             : !late       ? TOOL_GO_ON
+                           : tool_fail(t, TOOL_TIMEOUT, "wait: %s%s%s", named ? "" : segment, named ? "" : ": ", lacks);
         free(lacks);
         /* Attached anew each time: a segment that is made again under the name is another one. */
         apiary_detach(a);
@@ -515,7 +547,7 @@ static int check_wait_for(const struct tool *t, const char *segment, const struc
 int cmd_wait(struct tool *t, int argc, char **argv)
 {
     struct wish w = {.service = NULL};
-    const char *config = NULL, *phase = NULL, *path, *text = "60s";
+    const char *config = NULL, *phase = NULL, *path = NULL, *segment, *text = "60s";
     struct ap_deployment *d = NULL;
     bool all = false;
     uint64_t timeout = 0;
@@ -540,7 +572,8 @@ int cmd_wait(struct tool *t, int argc, char **argv)
     if (all || config != NULL) rc = apiary_load_phases(t, config, phase, &path, &d);
     if (rc > 0) return rc;
     w.d = d;
-    rc = check_wait_for(t, tool_segment(t, d != NULL ? d->segment.name : NULL), &w, timeout);
+    rc = check_choose(t, path, d, &segment);
+    if (rc == TOOL_OK) rc = check_wait_for(t, segment, &w, timeout);
     ap_deployment_free(d);
     return tool_finish(t, rc);
 }

@@ -128,11 +128,11 @@ static int config_diff(struct tool *t, int argc, char **argv)
     if (rc != TOOL_GO_ON) return rc;
     if (running && config != NULL) return tool_usage_error(t, &diff_usage, "--running, --config: it is compared with one of them");
     struct ap_deployment *before = NULL, *after = NULL;
-    const char *from = "what is in force", *to = NULL;
+    const char *from = "what is in force", *to = NULL, *segment = NULL, *why;
     rc = apiary_load_config(t, argv[0], &to, &after);
+    if (rc == TOOL_OK && running) rc = tool_choose_segment(t, to, after->segment.name, &segment, &why);
     if (rc == TOOL_OK)
-        rc = running ? diff_running(t, tool_segment(t, after->segment.name), after, &before)
-                     : apiary_load_config(t, config, &from, &before);
+        rc = running ? diff_running(t, segment, after, &before) : apiary_load_config(t, config, &from, &before);
     if (rc == TOOL_OK) rc = diff_show(t, before, after, from, to);
     ap_deployment_free(before);
     ap_deployment_free(after);

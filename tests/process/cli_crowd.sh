@@ -72,7 +72,7 @@ swarms:
   - service: absent
     agents: [{name: idler, plugin: $APIARY_BUILD/examples/echo_agent.so, capabilities: [absent.work]}]
 END
-expect 2 'crowd/63 passing in drain, crowd/299 critical, absent/0 is not registered \|' apiary check --config "$folder/more.yaml"
+expect 2 'crowd/63 passing in drain, crowd/299 critical, absent/0 is not registered in /apiary-test[^ ]+ \|' apiary check --config "$folder/more.yaml"
 expect 1 'crowd/299 critical \|' apiary check --config "$folder/more.yaml" crowd
 expect 2 'CRITICAL: absent/0 is not registered' apiary check --config "$folder/more.yaml" absent
 expect 3 'UNKNOWN: no swarm of this service' apiary check absent

@@ -61,7 +61,24 @@ expect 0 "$APIARY_SEGMENT .*0660 .* 1 " apiary segment ls
 expect 0 '"schema": 1' apiary segment ls --json
 expect 1 '1 living member is attached' apiary segment rm "$APIARY_SEGMENT"
 [ -e "$shm" ] || fail 'the segment was removed under a living member'
-expect 2 'no swarm is registered' apiary check
+expect 2 "no swarm is registered in $APIARY_SEGMENT$" apiary check
+expect 3 "no swarm of this service was ever registered in $APIARY_SEGMENT$" apiary check x_service
+expect 7 "wait: $APIARY_SEGMENT: no instance of x_service passes" apiary wait x_service --timeout 1ms
+expect 7 "wait: $APIARY_SEGMENT: nobody alive and ready offers test.cat" apiary wait --capability test.cat --timeout 1ms
+# A stale variable: a file is not judged by another segment than its own.
+cat >"$folder/elsewhere.yaml" <<END
+meta_registry: {segment: $APIARY_SEGMENT-2}
+swarms: [{service: one, agents: [{name: e, plugin: $APIARY_BUILD/examples/echo_agent.so, capabilities: [one]}]}]
+END
+stale="APIARY_SEGMENT is $APIARY_SEGMENT, but $folder/elsewhere.yaml says segment: $APIARY_SEGMENT-2; unset"
+expect 3 "$stale" apiary check --config "$folder/elsewhere.yaml"
+expect 2 "$stale" apiary wait --all --config "$folder/elsewhere.yaml" --timeout 1ms
+expect 2 "$stale" apiary wait one --config "$folder/elsewhere.yaml" --timeout 1ms
+expect 2 "$stale" apiary config diff "$folder/elsewhere.yaml" --running
+expect 2 "CRITICAL: one/0 is not registered in $APIARY_SEGMENT \\|" \
+    apiary -s "$APIARY_SEGMENT" check --config "$folder/elsewhere.yaml"
+expect 2 "CRITICAL: $APIARY_SEGMENT-2: no such segment" env -u APIARY_SEGMENT apiary check --config "$folder/elsewhere.yaml"
+expect 7 "wait: $APIARY_SEGMENT: one/0 is not registered" apiary -s "$APIARY_SEGMENT" wait --all -c "$folder/elsewhere.yaml" -t 1ms
 expect 4 'nobody has ever offered' apiary discover test.cat
 expect 4 "no swarm of a service 'x_service'" apiary status x_service
 
