@@ -169,16 +169,33 @@ static bool role_has_rule(apiary_agent_t *agent, const char *role, size_t role_s
     return false;
 }
 
-/* false: one of them could be no role of a rule, and it is said. One that merely has no rule allows nothing: a warning. */
-static bool check_roles(apiary_agent_t *agent, const char *subject, const char *at)
+/* A role that stands in the list before, too. */
+static bool role_again(const char *roles, const char *role, size_t role_size)
 {
-    for (bool more = *at != '\0'; more; at += more) {
+    for (const char *at = roles; at < role; at += *at == ',') {
+        size_t size;
+        const char *before = next_role(&at, &size);
+        if (before != role && size == role_size && memcmp(before, role, size) == 0) return true;
+    }
+    return false;
+}
+
+/* false: one of them could be no role of a rule, or stands there twice, and it is said. One that merely has no rule allows nothing:
+ * a warning. */
+static bool check_roles(apiary_agent_t *agent, const char *subject, const char *roles)
+{
+    const char *at = roles;
+    for (bool more = true; more; at += more) {
         size_t size;
         const char *role = next_role(&at, &size);
         if (size == 0 || strcspn(role, " \t=") < size) {
             ap_refuse_item(agent, "subjects", subject,
                            "is not NAME=ROLE,ROLE: a role is one word, and each comma is "
                            "between two");
+            return false;
+        }
+        if (role_again(roles, role, size)) {
+            ap_refuse_item(agent, "subjects", subject, "gives its subject a role twice; expected each once");
             return false;
         }
         if (!role_has_rule(agent, role, size))
@@ -202,6 +219,13 @@ static int authorization_create(apiary_agent_t *agent, void **state)
     for (size_t i = apiary_agent_list(agent, "subjects", &list); i-- > 0;) {
         const char *equals = strchr(list[i], '=');
         if (!equals || equals == list[i]) return ap_refuse_item(agent, "subjects", list[i], "is not NAME=ROLE,ROLE");
+        if (equals[1] == '\0')
+            return ap_refuse_item(agent, "subjects", list[i],
+                                  "gives its subject no role; expected NAME=ROLE,ROLE, and one who may do nothing is left out");
+        for (size_t j = 0; j < i; j++)
+            if (strncmp(list[j], list[i], (size_t)(equals + 1 - list[i])) == 0)
+                return ap_refuse_item(agent, "subjects", list[i],
+                                      "names its subject again; expected each once, with all its roles");
         if (!check_roles(agent, list[i], equals + 1)) return APIARY_ECONFIG;
     }
     *state = agent;

@@ -81,6 +81,9 @@ listed gateway routes '"/a=test.a, /b=test.a" is not /PATH=CAPABILITY' '/a=test.
 listed authorization subjects '"writer" is not NAME=ROLE,ROLE' bee=reader writer
 listed authorization subjects '"bee=reader,,writer" is not NAME=ROLE,ROLE' bee=reader,,writer
 listed authorization subjects '"bee=reader, ant=writer" is not NAME=ROLE,ROLE' 'bee=reader, ant=writer'
+listed authorization subjects '"bee=" gives its subject no role; expected NAME=ROLE,ROLE' bee= ant=reader
+listed authorization subjects '"bee=reader,reader" gives its subject a role twice; expected each once' bee=reader,reader
+listed authorization subjects '"bee=reader" names its subject again; expected each once' bee=reader bee=reader
 kill "$daemon"
 wait "$daemon"
 apiary segment rm -f "$APIARY_SEGMENT" >/dev/null || fail 'the segment cannot be removed'

@@ -247,7 +247,7 @@ Test(authentication, hashes_verify)
 Test(authorization, only_what_a_rule_allows)
 {
     const struct fake_key config[] = {
-        {"subjects", NULL, 0, FAKE_LIST("root=admin", "bee=reader , writer", "ant=\treader,lazy", "none=")},
+        {"subjects", NULL, 0, FAKE_LIST("root=admin", "bee=reader , writer", "ant=\treader,lazy", "none=lazy")},
         {"rules", NULL, 0, FAKE_LIST("admin * *", "reader read *", "writer write comb/*", "reader list comb")},
         {NULL, NULL, 0, NULL}};
     static const struct {
@@ -277,6 +277,11 @@ Test(authorization, only_what_a_rule_allows)
     static const char *const lists[] = {"bee=a,", "bee=,a", "bee=a,,b", "bee= ", "bee=a b", "bee=a, ant=b"};
     for (size_t i = 0; i < sizeof lists / sizeof lists[0]; i++)
         refused("authorization", (struct fake_key){"subjects", NULL, 0, FAKE_LIST(lists[i])}, "a role is one word");
+    refused("authorization", (struct fake_key){"subjects", NULL, 0, FAKE_LIST("bee=")}, "gives its subject no role");
+    refused("authorization", (struct fake_key){"subjects", NULL, 0, FAKE_LIST("bee=a, b ,a")}, "a role twice");
+    refused("authorization", (struct fake_key){"subjects", NULL, 0, FAKE_LIST("bee=a,a")}, "a role twice");
+    refused("authorization", (struct fake_key){"subjects", NULL, 0, FAKE_LIST("bee=a", "be=a", "bee=b")},
+            "names its subject again");
     refused("signer", (struct fake_key){"key_file", "/no/such/file", 0, NULL}, "cannot be read");
     refused("signer", (struct fake_key){"key_file", "/etc/passwd", 0, NULL}, "only its owner may read");
 }
