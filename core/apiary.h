@@ -319,8 +319,8 @@ APIARY_API int apiary_delegate_loan(apiary_t *a, const char *capability, void *b
  *   released.
  * 7 A signal ends no wait, neither here nor below. A thread that is to notice signals waits with a timeout and looks in
  *   between, or has another thread call apiary_interrupt.
- * 8 Every function that waits for tasks is a cancellation point of pthread_cancel while it sleeps. A task that was awaited goes
- *   on and may be awaited by another thread. The task of an apiary_call is given up. */
+ * 8 Every function that waits, here and below, is a cancellation point of pthread_cancel while it sleeps. A task that was awaited
+ *   goes on and may be awaited by another thread. The task of an apiary_call is given up. A watch may be asked again. */
 APIARY_API int apiary_await(apiary_t *a, apiary_task_t task, uint64_t timeout, apiary_result_t *ret);
 
 /* The same without blocking. */
@@ -393,7 +393,7 @@ APIARY_API int apiary_next_part(apiary_t *a, apiary_task_t task, uint64_t timeou
  * 2 At most `capacity` bytes are copied to `data`, and result.data is that; result.size is the whole size. A result is fetched as
  *   often as one likes, and is not to be released.
  * 3 APIARY_ESTALE: not delegated so, its time is over, or forgotten. result.code APIARY_ENOTKEPT: what is kept had its share. Of a
- *   failure's text the beginning is kept then: it ends in "...". */
+ *   failure's text the beginning is kept then: it ends in "...". APIARY_EINTERRUPTED within a second of apiary_interrupt. */
 APIARY_API int apiary_fetch(apiary_t *a, apiary_task_t task, uint64_t timeout, void *data, size_t capacity, apiary_result_t *ret);
 /* Drops it before its time. APIARY_ENOTREADY: the task has not ended. APIARY_ESTALE. */
 APIARY_API int apiary_forget(apiary_t *a, apiary_task_t task);
@@ -698,7 +698,7 @@ typedef struct apiary_memory_change {
  * _ENOBLOCK, _EREADONLY, _ENOLANE. */
 APIARY_API int apiary_memory_watch(const apiary_memory_t *m, const char *prefix, uint64_t revision, apiary_memory_watch_t **ret);
 /* Waits for the next one, at most `timeout` ns: 1; 0: there was none. 0 does not wait; APIARY_FOREVER. APIARY_EINTERRUPTED;
- * _ENOTREADY, _ENOBLOCK: ask again, nothing is lost. */
+ * _ENOTREADY, _ENOBLOCK: ask again, nothing is lost. A signal and pthread_cancel: as with apiary_await. */
 APIARY_API int apiary_memory_next_change(apiary_memory_watch_t *w, uint64_t timeout, apiary_memory_change_t *ret);
 APIARY_API void apiary_memory_unwatch(apiary_memory_watch_t *w); /* NULL is allowed */
 

@@ -74,7 +74,7 @@ typedef struct apiary_instance_change {
 APIARY_API int apiary_instance_watch(apiary_t *a, const apiary_instance_query_t *query, uint64_t revision,
                                      apiary_instance_watch_t **ret);
 /* Waits for the next one, at most `timeout` ns: 1; 0: there was none. 0 does not wait; APIARY_FOREVER. `instance` is left alone for
- * SYNCED and BEHIND. APIARY_EINTERRUPTED; _ENOBLOCK: ask again, nothing is lost. */
+ * SYNCED and BEHIND. APIARY_EINTERRUPTED; _ENOBLOCK: ask again, nothing is lost. Signals, pthread_cancel: as with apiary_await. */
 APIARY_API int apiary_instance_next(apiary_instance_watch_t *w, uint64_t timeout, apiary_instance_change_t *ret,
                                     apiary_instance_t *instance);
 APIARY_API void apiary_instance_unwatch(apiary_instance_watch_t *w); /* NULL is allowed */

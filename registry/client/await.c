@@ -11,6 +11,7 @@
 
 #include "registry/client/client.h"
 #include "registry/client/hedge.h"
+#include "registry/client/sleep.h"
 #include "registry/client/stream.h"
 #include "registry/client/until.h"
 #include "registry/discovery/changes.h"
@@ -267,16 +268,13 @@ static void await_cancelled(void *arg)
     if (w->sole) ap_give_up(w->a, *w->tasks);
 }
 
-/* A cancellation point: nothing is held here but the task, and the thread's lane, which goes back when the thread ends. The
- * function called may be left at any instruction: it is a system call and nothing else. */
+/* A cancellation point: nothing is held here but the task. */
 static int sleep_on(struct waiting *w, const uint32_t *bell, uint32_t value, uint64_t until)
 {
-    int r, before;
+    int r;
 
     pthread_cleanup_push(await_cancelled, w);
-    pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &before);
-    r = w->a->seg->ops->futex_wait(bell, value, until);
-    pthread_setcanceltype(before, NULL);
+    r = ap_sleep(w->a->seg->ops, bell, value, until);
     pthread_cleanup_pop(0);
     return r;
 }

@@ -5,6 +5,7 @@
 
 #include "core/sized.h"
 #include "registry/client/client.h"
+#include "registry/client/sleep.h"
 
 #define LOOK (1000 * UINT64_C(1000000)) /* ns between two looks while a result is waited for */
 
@@ -32,24 +33,27 @@ static void kept_wait(const struct ap_segment *seg, uint32_t row, uint64_t life,
 {
     uint64_t look = seg->ops->now() + LOOK;
 
-    seg->ops->futex_wait((const uint32_t *)(const void *)&ap_kept_at(seg, row)->life, (uint32_t)life, look < until ? look : until);
+    ap_sleep(seg->ops, (const uint32_t *)(const void *)&ap_kept_at(seg, row)->life, (uint32_t)life, look < until ? look : until);
 }
 
 int apiary_fetch(apiary_t *a, apiary_task_t task, uint64_t timeout, void *data, size_t capacity, apiary_result_t *ret)
 {
     apiary_result_t own = {.struct_size = sizeof own, .task = task};
     uint64_t now, until, life;
+    uint32_t interrupts;
     int r, row;
 
     if (a == NULL) return APIARY_EINVAL;
     if (!ap_present(a)) return ap_absent(a);
     if (ret == NULL || !ap_sized_valid(ret->struct_size, AP_FIRST_RESULT) || (data == NULL && capacity > 0)) return APIARY_EINVAL;
+    interrupts = ap_load_acquire(&a->interrupts);
     now = a->seg->ops->now();
     until = timeout < UINT64_MAX - now ? now + timeout : UINT64_MAX;
     while ((row = ap_kept_find(a->seg, task, &life)) >= 0 && AP_KEPT_STATE(life) == AP_KEPT_PROMISED) {
         if (!a->read_only) ap_await_help(a, task); /* nobody else may be there to see that it will never be run */
         if (ap_load_acquire(&ap_kept_at(a->seg, (uint32_t)row)->life) != life) continue;
         if (a->seg->ops->now() >= until) return APIARY_ENOTREADY;
+        if (ap_load_acquire(&a->interrupts) != interrupts) return APIARY_EINTERRUPTED;
         kept_wait(a->seg, (uint32_t)row, life, until);
     }
     if (row < 0 || ap_load_relaxed(&ap_kept_at(a->seg, (uint32_t)row)->until) <= a->seg->ops->now()) return APIARY_ESTALE;

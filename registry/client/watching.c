@@ -1,6 +1,7 @@
 /* registry/client/watching.c - waits for the next change of what is watched. See watching.h. */
 #include "registry/client/watching.h"
 
+#include "registry/client/sleep.h"
 #include "shm/bell.h"
 
 #define PARK_MOST UINT64_C(1000000000)
@@ -20,7 +21,7 @@ int ap_watching(const struct apiary *a, uint32_t *bell, uint64_t timeout, int (*
         value = ap_bell_raise(bell);
         if ((r = step(watch, ret)) != 0) return r;
         if (ap_load_acquire(&a->interrupts) != interrupts) return APIARY_EINTERRUPTED;
-        ops->futex_wait(bell, value, until - now < PARK_MOST ? until : now + PARK_MOST);
+        ap_sleep(ops, bell, value, until - now < PARK_MOST ? until : now + PARK_MOST);
     }
     return r;
 }

@@ -242,6 +242,50 @@ Test(kept, refusals)
     stop_at_once(q);
 }
 
+struct fetcher {
+    apiary_task_t task;
+    int result, ended;
+};
+
+static void *fetcher_main(void *arg)
+{
+    struct fetcher *f = arg;
+
+    f->result = apiary_fetch(a, f->task, APIARY_FOREVER, NULL, 0, &(apiary_result_t){.struct_size = sizeof(apiary_result_t)});
+    ap_store_release(&f->ended, 1);
+    return NULL;
+}
+
+/* By another thread's word, or for good. The result is there afterwards all the same. */
+Test(kept, a_thread_that_waits_can_be_interrupted_and_cancelled)
+{
+    apiary_queen_t *q = start();
+    struct fetcher f = {.ended = 0};
+    pthread_t thread;
+    void *end;
+
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
+    cr_skip_test("it does not know of frames that a cancelled thread leaves from the signal's handler");
+#endif
+    hold(&queen_inside(q)->workers[0]);
+    cr_assert_eq(apiary_delegate(a, "count", "", 0, &an_hour, &f.task), 0);
+    cr_assert_eq(pthread_create(&thread, NULL, fetcher_main, &f), 0);
+    while (ap_load_acquire(&f.ended) == 0) { /* it may not have begun to wait */
+        cr_assert_eq(apiary_interrupt(a), 0);
+        sched_yield();
+    }
+    pthread_join(thread, NULL);
+    cr_expect_eq(f.result, APIARY_EINTERRUPTED);
+    ap_store_release(&f.ended, 0);
+    cr_assert_eq(pthread_create(&thread, NULL, fetcher_main, &f), 0);
+    cr_assert_eq(pthread_cancel(thread), 0);
+    pthread_join(thread, &end);
+    cr_expect_eq(end, PTHREAD_CANCELED);
+    cr_expect_eq(ap_load_acquire(&f.ended), 0);
+    cr_expect_str_eq(states(), "p");
+    stop_at_once(q);
+}
+
 /* A task that is taken back, since its queue is full, takes its promise along. */
 Test(kept, what_is_taken_back_has_no_row)
 {
