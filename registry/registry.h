@@ -8,7 +8,7 @@
  *           client/: attach, delegate, await, collect. Here: the records, their part of the layout, their checks, their recovery.
  * LAYOUT    sections "services", "tickets" (one row per service, admission.h), "swarms", "agents" (one per queue),
  *           "capabilities" (discovery.h), "supervised" (supervised.h), "carried" (one per slot, carried.h), "terms" (one per
- *           capability, terms.h), "rules" (sets of them, rules.h), in this order behind those of shm/.
+ *           capability, terms.h), "rules" and "rule_holds" (sets of them, rule_sets.h), in this order behind those of shm/.
  * NAMES     1 A service is known by its index. The index stays that name's while the name is in use: by a member that calls for
  *           the service, a swarm's record (DOWN, too), a ticket, a task's caller or `only`.
  *           2 service.life = epoch << 24 | lane << 8 | state. Each step is a CAS that raises the epoch.
@@ -240,6 +240,7 @@ struct ap_swarm_registration {
     struct ap_agent_registration *agents;
     size_t agent_count;
     uint32_t swarm, service_index; /* filled in */
+    bool no_room_for_rules; /* filled in: of the tables that may be full it is that of rule sets */
     struct ap_terms_conflicts *conflicts; /* filled in, where its terms contradict those of other agents; may be NULL */
 };
 /* All or nothing; capabilities become discoverable last. APIARY_EEXIST, _ETABLEFULL, _EINVAL. By the control lane. */

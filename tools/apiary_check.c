@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "core/name.h"
-#include "registry/routing/rules.h"
+#include "registry/routing/rule_sets.h"
 #include "tools/apiary_supervised.h"
 
 #define LOOK_EVERY 20 /* ms */
@@ -187,13 +187,14 @@ static void judge_kept(struct report *r, const struct ap_segment *seg)
     }
 }
 
-/* No set is ever removed: an instance whose rules find no room is not registered. */
+/* An instance whose rules find no room is not registered. */
 static void judge_rules(struct report *r, const struct ap_segment *seg)
 {
     uint32_t used = ap_rules_used(seg), all = (uint32_t)seg->sections[AP_SECTION_RULES].count;
     if (used < all - all / 8) return;
     complain(r, CHECK_WARNING,
-             "%u of %u sets of rules are used: new ones %s refused; raise rule_sets of meta_registry, which needs a new segment",
+             "%u of %u sets of rules are in use: new ones %s refused; let capabilities have the same rules, or raise rule_sets of "
+             "meta_registry, which needs a new segment",
              used, all, used == all ? "are" : "will soon be");
 }
 

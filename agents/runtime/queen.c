@@ -190,20 +190,6 @@ static void say_conflicts(const struct ap_queen *q, const struct ap_terms_confli
         ap_queen_log(q, 4, "%u more terms are declared otherwise by other agents", all->count - AP_TERMS_CONFLICTS);
 }
 
-/* Of the tables that may be full it is that of rules. */
-static bool queen_lacks_rules(const struct ap_queen *q)
-{
-    uint32_t set;
-
-    for (size_t i = 0; i < q->agent_count; i++) {
-        const struct ap_agent_registration *a = &q->rows[i];
-
-        for (size_t c = 0; a->rules != NULL && a->capabilities != NULL && a->capabilities[c] != NULL; c++)
-            if (a->rules[c].count != 0 && ap_rules_intern(q->seg, &a->rules[c], &set) == APIARY_ETABLEFULL) return true;
-    }
-    return false;
-}
-
 static int queen_register(struct ap_queen *q)
 {
     struct ap_terms_conflicts conflicts = {.count = 0};
@@ -217,7 +203,7 @@ static int queen_register(struct ap_queen *q)
     if (r == APIARY_EEXIST)
         ap_format(q->message, sizeof q->message, "%s, instance %s: %s; %s", q->service,
                  q->registration.instance != NULL ? q->registration.instance : "0", apiary_strerror(r), apiary_advice(r));
-    if (r == APIARY_ETABLEFULL && queen_lacks_rules(q))
+    if (r == APIARY_ETABLEFULL && q->registration.no_room_for_rules)
         ap_format(q->message, sizeof q->message, "%s: %s", q->service, AP_RULES_FULL);
     if (r < 0) return r;
     say_conflicts(q, &conflicts);

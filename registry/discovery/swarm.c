@@ -5,31 +5,15 @@
 #include "core/name.h"
 #include "registry/discovery/changes.h"
 #include "registry/discovery/discovery.h"
+#include "registry/discovery/swarm_plan.h"
 #include "registry/discovery/swarm_record.h"
 #include "registry/discovery/tags.h"
 #include "registry/monitor/health.h"
+#include "registry/routing/rule_sets.h"
 #include "registry/routing/terms.h"
 #include "shm/event.h"
 
 #define TRIES 64 /* lost races with other registrants, each of which got something done */
-
-/* One registration under way; private memory. */
-struct plan {
-    struct ap_segment *seg;
-    struct ap_swarm_registration *r;
-    const char *instance;
-    uint64_t key;
-    uint32_t service, swarm;
-    bool adopted; /* the swarm's record is the one of its former registration */
-    size_t taken; /* queues in hand */
-    struct agent_plan {
-        uint32_t count;
-        uint16_t capabilities[AP_AGENT_CAPABILITIES];
-        bool declares[AP_AGENT_CAPABILITIES];
-        bool adopted, open;
-        uint64_t terms[AP_AGENT_CAPABILITIES][AP_TERMS];
-    } *agents;
-};
 
 /* ---- what is asked for ---------------------------------------------------------------------------------------- */
 
@@ -40,57 +24,6 @@ static bool text_valid(const char *text, size_t size)
     for (size_t i = 0; i < n && n < size; i++)
         if (text[i] < ' ' || text[i] > '~') return false;
     return n < size;
-}
-
-/* An agent's declarations of one capability; NULL: it says nothing. */
-struct said {
-    const struct ap_terms *terms;
-    const struct ap_rules *rules;
-};
-
-static int plan_capability(struct plan *p, struct agent_plan *agent, const char *name, const struct said said, uint32_t *ret)
-{
-    uint32_t index, at = 0, set;
-    int r = ap_capability_intern(p->seg, name, &index);
-
-    if (r < 0) return r;
-    while (at < agent->count && agent->capabilities[at] != index) at++;
-    if (at == AP_AGENT_CAPABILITIES) return APIARY_EINVAL;
-    if (at == agent->count) agent->capabilities[agent->count++] = (uint16_t)index;
-    if (said.terms != NULL && ap_terms_add(agent->terms[at], said.terms, name)) agent->declares[at] = true;
-    if (said.rules != NULL && said.rules->count != 0) {
-        r = ap_rules_intern(p->seg, said.rules, &set);
-        if (r < 0) return r;
-        agent->terms[at][AP_TERM_rules] = set + UINT64_C(1);
-        agent->declares[at] = true;
-    }
-    *ret = index;
-    return 0;
-}
-
-/* "name@2" is offered as "name", too, on the same terms, if it has them. */
-static int plan_agent(struct plan *p, size_t i)
-{
-    const struct ap_agent_registration *a = &p->r->agents[i];
-    int r = ap_name_valid(a->name, APIARY_NAME_MAX) ? 0 : APIARY_EINVAL;
-
-    for (size_t k = 0; r == 0 && k < i; k++)
-        if (strcmp(p->r->agents[k].name, a->name) == 0) r = APIARY_EINVAL;
-    for (const char *const *c = a->capabilities; r == 0 && c != NULL && *c != NULL; c++) {
-        const struct said said = {a->terms != NULL ? &a->terms[c - a->capabilities] : NULL,
-                                  a->rules != NULL ? &a->rules[c - a->capabilities] : NULL};
-        const char *at = strchr(*c, '@');
-        char base[APIARY_CAPABILITY_MAX + 1];
-        uint32_t index;
-
-        r = plan_capability(p, &p->agents[i], *c, said, &index);
-        if (r < 0 || at == NULL) continue;
-        memcpy(base, *c, (size_t)(at - *c));
-        base[at - *c] = '\0';
-        r = plan_capability(p, &p->agents[i], base, said, &index);
-        if (r == 0) ap_store_relaxed(&ap_capability_at(p->seg, index)->majors, 1);
-    }
-    return r;
 }
 
 /* The NUL between them keeps "a" + "bc" from "ab" + "c". */
@@ -104,7 +37,7 @@ uint64_t ap_swarm_key(const char *service, const char *instance)
     return ap_hash(text, n + more);
 }
 
-static int plan_make(struct plan *p)
+static int plan_make(struct ap_plan *p)
 {
     const struct ap_swarm_registration *r = p->r;
     int e;
@@ -119,15 +52,15 @@ static int plan_make(struct plan *p)
     if (r->agent_count > p->seg->geometry.queues) return APIARY_ETABLEFULL;
     p->key = ap_swarm_key(r->service, p->instance);
     e = ap_service_intern(p->seg, r->lane, r->service, &p->service);
-    for (size_t i = 0; e == 0 && i < r->agent_count; i++) e = plan_agent(p, i);
-    return e;
+    for (size_t i = 0; e == 0 && i < r->agent_count; i++) e = ap_plan_agent(p, i);
+    return e == 0 ? ap_plan_rules(p) : e;
 }
 
 /* ---- the swarm's record --------------------------------------------------------------------------------------- */
 
 /* Compares a record with this registration: 0 another's, 1 its own and DOWN, APIARY_EEXIST its own and held by a living queen.
  * *life is the record's. */
-static int swarm_look_at(const struct plan *p, uint32_t index, uint64_t *life)
+static int swarm_look_at(const struct ap_plan *p, uint32_t index, uint64_t *life)
 {
     struct ap_segment *seg = p->seg;
     const struct ap_swarm *s = ap_swarm_at(seg, index);
@@ -156,7 +89,7 @@ static int swarm_look_at(const struct plan *p, uint32_t index, uint64_t *life)
 
 /* Looks at all records but `except` for this service and instance: APIARY_EEXIST when one is in living hands (*ret says
  * which), 1 when there is one that is DOWN (the same), 0 when there is none. */
-static int look_for_same(const struct plan *p, uint32_t except, struct ap_found *ret)
+static int look_for_same(const struct ap_plan *p, uint32_t except, struct ap_found *ret)
 {
     int down = 0;
 
@@ -173,7 +106,7 @@ static int look_for_same(const struct plan *p, uint32_t except, struct ap_found 
 }
 
 /* A FREE record, or that of another, those last that an operator has put into a mode: 1, 0. */
-static int record_search(struct plan *p)
+static int record_search(struct ap_plan *p)
 {
     uint32_t count = (uint32_t)p->seg->sections[AP_SECTION_SWARMS].count;
 
@@ -188,7 +121,7 @@ static int record_search(struct plan *p)
     return ap_record_of_other(p->seg, p->r->lane, true, &p->swarm) || ap_record_of_other(p->seg, p->r->lane, false, &p->swarm);
 }
 
-static int record_new(struct plan *p)
+static int record_new(struct ap_plan *p)
 {
     for (struct ap_search s = {0}; ap_search_again(&s, AP_LIVES(p->seg, AP_SECTION_SWARMS, struct ap_swarm));)
         if (record_search(p)) return 1;
@@ -209,7 +142,7 @@ static void record_terms(const struct ap_segment *seg, struct ap_swarm *s, const
     ap_store_relaxed(&s->health_timeout, r->health_timeout);
 }
 
-static void record_fill(const struct plan *p)
+static void record_fill(const struct ap_plan *p)
 {
     struct ap_swarm *s = ap_swarm_at(p->seg, p->swarm);
     const struct ap_swarm_registration *r = p->r;
@@ -242,7 +175,7 @@ static void record_fill(const struct plan *p)
     ap_store_release(&s->key, p->key); /* REG-R3 pairs REG-A3 */
 }
 
-static void record_give_back(const struct plan *p)
+static void record_give_back(const struct ap_plan *p)
 {
     struct ap_swarm *s = ap_swarm_at(p->seg, p->swarm);
 
@@ -251,7 +184,7 @@ static void record_give_back(const struct plan *p)
     ap_record_state(s, p->adopted ? AP_SWARM_DOWN : AP_SWARM_FREE);
 }
 
-static int record_claim(struct plan *p)
+static int record_claim(struct ap_plan *p)
 {
     for (int tries = 0; tries < TRIES; tries++) {
         struct ap_found other;
@@ -277,7 +210,7 @@ static int record_claim(struct plan *p)
 }
 
 /* Now that the record says that the name is used, it stays; it may have been given away between. */
-static int service_hold(struct plan *p)
+static int service_hold(struct ap_plan *p)
 {
     for (;;) {
         uint32_t service;
@@ -302,7 +235,7 @@ static bool agent_is(const struct ap_segment *seg, uint32_t queue, uint32_t swar
 }
 
 /* Whether a closed queue may go to another agent: its own will not come back, or has nothing to lose. */
-static bool reusable(const struct plan *p, uint32_t queue)
+static bool reusable(const struct ap_plan *p, uint32_t queue)
 {
     const struct ap_swarm *s = ap_swarm_at(p->seg, ap_load_relaxed(&ap_agent_at(p->seg, queue)->swarm));
     uint32_t state = s != NULL ? AP_SWARM_STATE(ap_load_acquire(&s->life)) : AP_SWARM_FREE; /* REG-A1 pairs REG-R1 */
@@ -320,7 +253,7 @@ static bool reusable(const struct plan *p, uint32_t queue)
  * a second queue of the same name, in which nothing ever was. */
 enum queue_fit { OWN_QUEUED, OWN, UNUSED, REUSABLE };
 
-static bool queue_fits(const struct plan *p, uint32_t queue, uint64_t life, const char *name, int pass)
+static bool queue_fits(const struct ap_plan *p, uint32_t queue, uint64_t life, const char *name, int pass)
 {
     uint32_t state = AP_QUEUE_STATE(life);
 
@@ -331,7 +264,7 @@ static bool queue_fits(const struct plan *p, uint32_t queue, uint64_t life, cons
 }
 
 /* Whether another registrant has a queue and may yet give it back. */
-static bool claimed_by_other(const struct plan *p, uint32_t queue, uint64_t life)
+static bool claimed_by_other(const struct ap_plan *p, uint32_t queue, uint64_t life)
 {
     if (AP_QUEUE_STATE(life) != AP_QUEUE_CLAIMED) return false;
     for (size_t i = 0; i < p->taken; i++)
@@ -339,7 +272,7 @@ static bool claimed_by_other(const struct plan *p, uint32_t queue, uint64_t life
     return true;
 }
 
-static bool queue_search(struct plan *p, size_t i, bool *ret_busy)
+static bool queue_search(struct ap_plan *p, size_t i, bool *ret_busy)
 {
     struct ap_agent_registration *a = &p->r->agents[i];
     struct ap_segment *seg = p->seg;
@@ -370,7 +303,7 @@ static uint64_t queue_lives(const struct ap_segment *seg)
     return AP_LIVES(seg, AP_SECTION_QUEUES, struct ap_queue) * 31 + AP_LIVES(seg, AP_SECTION_SWARMS, struct ap_swarm);
 }
 
-static int queue_take(struct plan *p, size_t i)
+static int queue_take(struct ap_plan *p, size_t i)
 {
     for (struct ap_search s = {0}; ap_search_again(&s, queue_lives(p->seg));) {
         bool busy = false;
@@ -384,7 +317,7 @@ static int queue_take(struct plan *p, size_t i)
 
 /* While the queue is CLAIMED. The name of an adopted queue stays untouched: if we die here, what is queued in it must still
  * be found under that name. */
-static void agent_fill(const struct plan *p, size_t i)
+static void agent_fill(const struct ap_plan *p, size_t i)
 {
     uint32_t queue = p->r->agents[i].queue;
     struct ap_agent_record *agent = ap_agent_at(p->seg, queue);
@@ -401,7 +334,7 @@ static void agent_fill(const struct plan *p, size_t i)
 
 /* ---- registration --------------------------------------------------------------------------------------------- */
 
-static void roll_back(const struct plan *p)
+static void roll_back(const struct ap_plan *p)
 {
     for (size_t i = 0; i < p->taken; i++) {
         uint32_t queue = p->r->agents[i].queue;
@@ -415,7 +348,7 @@ static void roll_back(const struct plan *p)
 }
 
 /* While the queues are CLAIMED, all of them with their records. */
-static void agent_declare(const struct plan *p, size_t i)
+static void agent_declare(const struct ap_plan *p, size_t i)
 {
     struct ap_terms_conflicts ignored = {.count = 0};
 
@@ -425,7 +358,7 @@ static void agent_declare(const struct plan *p, size_t i)
                          p->r->conflicts != NULL ? p->r->conflicts : &ignored);
 }
 
-static void swarm_publish(const struct plan *p)
+static void swarm_publish(const struct ap_plan *p)
 {
     ap_record_state(ap_swarm_at(p->seg, p->swarm), AP_SWARM_LIVE);
     /* Not those whose worker has died since: their reaper has them, or somebody else by now, whose record does not say our bits. */
@@ -443,11 +376,13 @@ static void swarm_publish(const struct plan *p)
 
 int ap_swarm_register(struct ap_segment *seg, struct ap_swarm_registration *r)
 {
-    struct plan p = {.seg = seg, .r = r};
+    struct ap_plan p = {.seg = seg, .r = r};
     int e;
 
     p.agents = calloc(r->agent_count + 1, sizeof *p.agents);
     if (p.agents == NULL) return APIARY_ENOBLOCK;
+    r->no_room_for_rules = false;
+    ap_rules_let_go(seg, r->lane); /* of a thread that had the lane before and ended in the midst of this */
     e = plan_make(&p);
     if (e == 0) e = record_claim(&p);
     if (e == 0) {
@@ -461,6 +396,7 @@ int ap_swarm_register(struct ap_segment *seg, struct ap_swarm_registration *r)
             roll_back(&p);
         }
     }
+    ap_rules_let_go(seg, r->lane);
     free(p.agents);
     return e;
 }
@@ -500,17 +436,17 @@ bool ap_swarm_beat(struct ap_segment *seg, const struct ap_swarm_registration *r
 
 /* ---- adjusted ------------------------------------------------------------------------------------------------- */
 
-static int adjust_plan(struct plan *p)
+static int adjust_plan(struct ap_plan *p)
 {
     int e = 0;
 
     p->agents = calloc(p->r->agent_count + 1, sizeof *p->agents);
     if (p->agents == NULL) return APIARY_ENOBLOCK;
-    for (size_t i = 0; e == 0 && i < p->r->agent_count; i++) e = plan_agent(p, i);
+    for (size_t i = 0; e == 0 && i < p->r->agent_count; i++) e = ap_plan_agent(p, i);
     return e;
 }
 
-static bool adjust_same_offers(const struct plan *a, const struct plan *b)
+static bool adjust_same_offers(const struct ap_plan *a, const struct ap_plan *b)
 {
     if (a->r->agent_count != b->r->agent_count) return false;
     for (size_t i = 0; i < a->r->agent_count; i++)
@@ -521,7 +457,7 @@ static bool adjust_same_offers(const struct plan *a, const struct plan *b)
 }
 
 /* Nothing fails from here on. */
-static void adjust_store(const struct plan *was, const struct plan *next, uint32_t lane, struct ap_swarm *s)
+static void adjust_store(const struct ap_plan *was, const struct ap_plan *next, uint32_t lane, struct ap_swarm *s)
 {
     struct ap_terms_conflicts ignored = {.count = 0}, *told = next->r->conflicts != NULL ? next->r->conflicts : &ignored;
     uint64_t life;
@@ -540,13 +476,16 @@ static void adjust_store(const struct plan *was, const struct plan *next, uint32
 
 int ap_swarm_adjust(struct ap_segment *seg, uint32_t lane, struct ap_swarm_registration *r, struct ap_swarm_registration *next)
 {
-    struct plan was = {.seg = seg, .r = r}, will = {.seg = seg, .r = next};
+    struct ap_plan was = {.seg = seg, .r = r}, will = {.seg = seg, .r = next};
     struct ap_swarm *s = swarm_own_record(seg, r);
     int e = s != NULL ? adjust_plan(&was) : APIARY_ESTALE;
 
     if (e == 0) e = adjust_plan(&will);
     if (e == 0 && !adjust_same_offers(&was, &will)) e = APIARY_EINVAL;
+    ap_rules_let_go(seg, lane); /* as at registration */
+    if (e == 0) e = ap_plan_other_rules(&was, &will, lane);
     if (e == 0) adjust_store(&was, &will, lane, s);
+    ap_rules_let_go(seg, lane);
     free(was.agents);
     free(will.agents);
     return e;

@@ -118,7 +118,7 @@ static __attribute__((noinline)) bool narrowed_fits(struct ap_narrowed *n, const
     row = n->by_major ? ap_major_row(&n->majors, c->agent) : -1;
     if (row < 0) return true;
     ap_rules_ask(&own, n->majors.seg, (uint32_t)row, n->caller);
-    if (!n->passed && (!ap_rules_may(&own) || ap_rules_gate(&own) != NULL)) {
+    if (own.broken || (!n->passed && (!ap_rules_may(&own) || ap_rules_gate(&own) != NULL))) {
         n->refused = true;
         return false;
     }
@@ -371,7 +371,7 @@ static int rules_narrow(struct ap_pick *p, uint32_t capability, uint32_t caller,
     if (!n->passed && ap_rules_gate(&n->rules) != NULL) return APIARY_EFORBIDDEN;
     if (p->service >= 0) ap_rules_none(&n->rules);
     if (p->service >= 0) return 0;
-    if (!n->passed && !ap_rules_may(&n->rules)) return APIARY_EFORBIDDEN;
+    if (n->rules.broken || (!n->passed && !ap_rules_may(&n->rules))) return APIARY_EFORBIDDEN;
     n->by_major = has_majors(p->seg, capability);
     if (n->by_major) ap_majors_begin(&n->majors, p->seg, capability);
     p->narrowed = n;

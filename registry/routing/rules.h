@@ -20,16 +20,11 @@
  *           moved, or waits for its time, obeys the rules of its own caller, whoever moves it.
  * DECLARED  The rules of a capability are one of its terms (terms.h): a registrant declares all of them by one word, or none. So
  *           no reader sees half of them. They hold from the next pick on; what waits at a provider already may run there.
- * LAYOUT    1 Section "rules": sets of rules, found by open addressing with linear probing. The term's value is a set's index.
- *           2 A set is key (the hash of what it says, 0: free), ready, count, then its rules.
- * LIFE      key 0 -> hash by CAS, then the rules, then ready 0 -> 1. Constant afterwards, and never removed: rules that are
- *           declared again have the same set. So there have to be as many as different ones were ever declared.
- * ORDERING  RULES-R1 ready store-release pairs RULES-A1 load-acquire: the rules.
- * CRASH     A lane dies between key and ready: the next lane that enters the same rules fills the set (same key, same bytes). Two
- *           lanes that fill a set at once store the same words.
- * INVARIANTS R10 what a ready set says is possible and hashes to its key; a term names a ready set
+ * LAYOUT    The term's value names a set of rules (rule_sets.h), which several capabilities may share.
+ * READERS   A question has a copy of the set that the term names when it is asked, and decides by that alone. So what one pick
+ *           obeys are the rules of one declaration.
  * COST      A capability without rules costs nothing: the flag that tells of them lies beside that of majors (discovery.h), which
- *           each pick reads. One with rules has no provider remembered, and is looked up at each pick.
+ *           each pick reads. One with rules has no provider remembered, and is looked up at each pick, which copies them.
  * COUNT     refused and fell_back of the capability's row of terms.
  */
 #ifndef AP_RULES_H
@@ -51,23 +46,13 @@ struct ap_rule {
 #define AP_RULES_MAX 32u
 #define AP_FALLBACKS 4u
 #define AP_RULE_SETS_MAX 4096u
+#define AP_NO_RULE_SET (UINT64_C(1) << 47) /* above the names of all sets (rule_sets.h) */
 
 /* The rules of a capability, in private memory; the rest zeros. */
 struct ap_rules {
     uint32_t count, reserved; /* 0: it declares none */
     struct ap_rule list[AP_RULES_MAX];
 };
-
-struct ap_rule_set {
-    uint64_t key;
-    uint32_t ready, count;
-    struct ap_rule list[AP_RULES_MAX];
-} AP_ALIGNED;
-
-static inline struct ap_rule_set *ap_rule_set_at(const struct ap_segment *seg, uint64_t i)
-{
-    return AP_ELEMENT(seg, AP_SECTION_RULES, i, struct ap_rule_set);
-}
 
 /* Of a task that a gate has passed on: the service that asked the gate + 1, or none, and this. 0: it is none. */
 #define AP_PASSED (UINT64_C(1) << 16)
@@ -80,32 +65,26 @@ void ap_rule_print(const struct ap_rule *rule, char *text, size_t size);
 /* Whether rules in private memory are possible. */
 bool ap_rules_valid(const struct ap_rules *rules);
 
-/* The index of the set that says this, entered when absent: APIARY_ETABLEFULL, APIARY_EINVAL. Lock-free. */
-AP_MUST_CHECK int ap_rules_intern(struct ap_segment *seg, const struct ap_rules *rules, uint32_t *ret);
-/* How many sets are entered, or are being entered. */
-uint32_t ap_rules_used(const struct ap_segment *seg);
 /* Why there is no room for rules, and the ways out; for a person. */
 #define AP_RULES_FULL \
-    "the table of rule sets is full: each set of rules that was ever declared stays as long as the segment; 'apiary rollback' " \
-    "takes a changed configuration back, or raise rule_sets of meta_registry, which needs a new segment"
-/* Copies a set: true; false: there is none of that index. */
-bool ap_rules_read(const struct ap_segment *seg, uint64_t set, struct ap_rules *ret);
+    "the table of rule sets is full: capabilities declare as many different ones as it has room for, also those that nobody " \
+    "offers any more; let some of them have the same rules, or raise rule_sets of meta_registry, which needs a new segment"
 /* Copies the rules of a capability: true; false: it has none. */
 bool ap_rules_of(const struct ap_segment *seg, uint32_t capability, struct ap_rules *ret);
 
 /* A caller's question to the rules of a capability; private memory. */
 struct ap_rules_asked {
     const struct ap_segment *seg;
-    const struct ap_rule_set *set; /* NULL: there are none */
     bool broken;     /* some are declared, and are not to be read: nobody may */
     bool preferring; /* only providers that are preferred fit */
     char caller[APIARY_NAME_MAX + 1]; /* "": it calls for no service */
+    struct ap_rules rules; /* a copy, so far as it is filled */
 };
 /* `caller` is the index of the calling service + 1; 0: none. */
 void ap_rules_ask(struct ap_rules_asked *ret, const struct ap_segment *seg, uint32_t capability, uint32_t caller);
 /* As of a capability without any. */
 void ap_rules_none(struct ap_rules_asked *ret);
-/* The capability that has its tasks first; NULL: none. Its text ends within the rule. */
+/* The capability that has its tasks first; NULL: none. Its text ends within the rule, which is part of the question. */
 const struct ap_rule *ap_rules_gate(const struct ap_rules_asked *asked);
 /* Whether a capability's tasks go to another one first: its index, -1 when nobody has ever offered that, in *ret. */
 bool ap_rules_via(const struct ap_segment *seg, uint32_t capability, int *ret);

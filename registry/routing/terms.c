@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/config.h"
+#include "registry/routing/rule_sets.h"
 #include "shm/event.h"
 
 const struct ap_term_row ap_term_rows[AP_TERMS] = {
@@ -84,7 +85,7 @@ void ap_term_print(enum ap_term term, uint64_t value, char *text, size_t size)
     else if (r->type == 'w' || r->type == 'n') snprintf(text, size, "%s", r->words(value) != NULL ? r->words(value) : "?");
     else if (r->type == 't' && r->words(value) != NULL) snprintf(text, size, "%s", r->words(value));
     else if (r->type == 'b') snprintf(text, size, "%s", value != 0 ? "true" : "false");
-    else if (r->type == 'r') snprintf(text, size, value < AP_RULE_SETS_MAX ? "set %llu" : "none", (unsigned long long)value);
+    else if (r->type == 'r') snprintf(text, size, value < AP_NO_RULE_SET ? "set %u" : "none", AP_RULE_SET_INDEX(value));
     else ap_number_print(text, size, r->type == 't' ? 'd' : r->type, (int64_t)value);
 }
 
@@ -140,6 +141,12 @@ static void terms_flags(struct ap_capability *c, const uint64_t *said)
     if (said[AP_TERM_stateful] != 0) ap_or_acq_rel(&c->ways, AP_WAY_STATEFUL);
 }
 
+/* Whether two values, + 1, say the same. Two sets of rules may. */
+static bool terms_same(const struct ap_segment *seg, uint32_t term, uint64_t a, uint64_t b)
+{
+    return a == b || (term == AP_TERM_rules && a != 0 && b != 0 && ap_rules_same(seg, a - 1, b - 1));
+}
+
 _Static_assert(AP_TERM_never_to == AP_TERM_never_from + 1, "they are written one after the other");
 
 /* Whether never_to is written before never_from: see RANGE. */
@@ -175,7 +182,7 @@ void ap_terms_declare(struct ap_segment *seg, uint32_t lane, uint32_t queue, uin
         for (;;) {
             uint64_t was = AP_TERM_VALUE(seen);
             /* Asked anew for each word that was seen: whoever has declared it since is there. */
-            bool shared = was != 0 && was != next && terms_shared(seg, queue, capability, UINT32_MAX);
+            bool shared = was != 0 && !terms_same(seg, t, was, next) && terms_shared(seg, queue, capability, UINT32_MAX);
             if (next == 0 && (was == 0 || shared)) break;
             if (!ap_cas(word, &seen, AP_TERM_NEXT(seen, next))) continue; /* TERMS-R1 pairs TERMS-A1 */
             if (shared) terms_conflict(seg, lane, conflicts, (struct ap_terms_conflict){capability, t, was - 1});
@@ -199,12 +206,18 @@ void ap_terms_amend(struct ap_segment *seg, uint32_t lane, uint32_t queue, uint3
         uint32_t t = terms_turn(i, down);
         uint64_t *word = ap_term_word(row, t), seen = ap_load_acquire(word); /* TERMS-A1 pairs TERMS-R1 */
 
-        while (was[t] != said[t] && AP_TERM_VALUE(seen) != said[t]) {
+        while (was[t] != said[t] && !terms_same(seg, t, AP_TERM_VALUE(seen), said[t])) {
             uint64_t stands = AP_TERM_VALUE(seen);
             /* Another service may have declared the same value. */
-            bool others = stands != was[t] || terms_shared(seg, queue, capability, service);
+            bool others = !terms_same(seg, t, stands, was[t]) || terms_shared(seg, queue, capability, service);
 
-            if (said[t] == 0 && others) break;
+            if (said[t] == 0 && others) {
+                uint64_t now = ap_load_acquire(word); /* TERMS-A1 pairs TERMS-R1 */
+
+                if (now == seen) break;
+                seen = now; /* the set that stood there may have gone when it was compared */
+                continue;
+            }
             if (!ap_cas(word, &seen, AP_TERM_NEXT(seen, said[t]))) continue; /* TERMS-R1 pairs TERMS-A1 */
             if (stands != 0 && others)
                 terms_conflict(seg, lane, conflicts, (struct ap_terms_conflict){capability, t, stands - 1});
@@ -219,12 +232,14 @@ static void look_rules(struct ap_look *look, struct ap_terms *row)
 {
     uint64_t word = ap_look_64(look, &row->rules);
     const uint8_t *flag = &ap_capability_at(look->seg, look->index)->rules;
-    const struct ap_rule_set *set = ap_rule_set_at(look->seg, AP_TERM_VALUE(word) - 1);
+    uint64_t name = AP_TERM_VALUE(word) - 1, life;
+    const struct ap_rule_set *set = ap_rule_set_at(look->seg, AP_RULE_SET_INDEX(name));
 
     if (ap_look_8(look, flag) == 0) ap_look_found(look, AP_CORRUPT, flag, word, "R9", "it has declared rules, and does not say so");
-    if (set == NULL || ap_look_32(look, &set->ready) != 1)
-        ap_look_found(look, AP_CORRUPT, &row->rules, word, "R10", "rules %llu are not there",
-                      (unsigned long long)AP_TERM_VALUE(word) - 1);
+    life = set != NULL ? ap_look_64(look, &set->life) : 0;
+    if (AP_RULES_STATE(life) < AP_RULES_READY || AP_RULES_GENERATION(life) != AP_RULE_SET_GENERATION(name))
+        ap_look_found(look, AP_CORRUPT, &row->rules, word ^ life, "R10", "set %u is not there at generation %llu",
+                      AP_RULE_SET_INDEX(name), (unsigned long long)AP_RULE_SET_GENERATION(name));
 }
 
 static void look_terms(struct ap_look *look)

@@ -54,6 +54,9 @@ def read(path):
     for name, _, tests, places in defects:
         if not tests or not places:
             raise Broken(f'{name}: no test, or no place')
+        for test in tests:
+            if test.startswith('unit.') and '/' not in test:
+                raise Broken(f'{name}: {test} is a program; expected {test}/TEST')
     return defects
 
 

@@ -599,6 +599,8 @@ const struct operation kills_registry[] = {
     {.name = "register", .registry = true, .run = run_register},
     {.name = "register_terms", .registry = true, .run = run_register_terms, .before = before_terms},
     {.name = "register_rules", .registry = true, .run = run_register_rules, .before = before_rules},
+    {.name = "reuse_rules", .registry = true, .image = image_used_rules, .run = run_enter_rules, .before = before_used_rules,
+     .after = after_used_rules},
     {.name = "adjust", .registry = true, .prepare = prepare_adjust, .run = run_adjust, .before = before_adjust},
     {.name = "home", .registry = true, .image = image_homes, .run = run_home, .before = before_home},
     {.name = "deregister", .registry = true, .prepare = prepare_leaving, .run = run_deregister},

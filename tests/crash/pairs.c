@@ -578,8 +578,6 @@ const struct operation pairs[] = {
      .before = before_declared},
     {.name = "take_away|declare", .registry = true, .image = image_declared, .run = run_take_away, .other = other_declare,
      .before = before_declared},
-    {.name = "enter_rules|same_rules", .registry = true, .run = run_enter_rules, .other = other_enter_rules,
-     .before = before_same_rules},
     {.name = "home|home", .registry = true, .image = image_homes, .run = run_home, .other = other_home, .before = before_homes},
     {.name = "role|role", .registry = true, .run = run_role, .other = other_role, .before = before_role},
     {.name = "enrol|enrol", .registry = true, .image = image_swarms, .run = run_enrol, .other = other_enrol,

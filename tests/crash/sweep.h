@@ -78,9 +78,9 @@ struct operation {
 /* Each table ends with a NULL name. */
 extern const struct operation kills_shm[], kills_worker[], kills_registry[], kills_parent[], kills_timers[], kills_stream[];
 extern const struct operation kills_hedge[], kills_probe[], kills_memory[], kills_watch[], kills_claim[], kills_cache[],
-    kills_instances[];
+    kills_instances[], kills_rules[];
 extern const struct operation pairs[], pairs_kept[], pairs_timers[], pairs_stream[], pairs_hedge[], pairs_probe[], pairs_memory[],
-    pairs_watch[], pairs_claim[], pairs_cache[], pairs_instances[];
+    pairs_watch[], pairs_claim[], pairs_cache[], pairs_instances[], pairs_rules[];
 
 /* ---- world.c */
 extern char world_name[64];
@@ -345,8 +345,9 @@ void run_adjust(void);
 void before_adjust(bool over);
 uint32_t adjusted_record(void);
 void run_enter_rules(void);
-void other_enter_rules(void);
-void before_same_rules(bool over);
+void image_used_rules(void);
+void before_used_rules(bool over);
+void after_used_rules(bool over);
 void image_denied(void);
 void run_delegate_denied(void);
 void after_denied(bool over);

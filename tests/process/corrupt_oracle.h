@@ -4,6 +4,7 @@
 #define CORRUPT_ORACLE_H
 
 #include "tests/process/corrupt_oracle_kept.h"
+#include "tests/process/corrupt_oracle_rules.h"
 
 static void oracle_mutex(struct oracle *o, const char *structure, uint64_t index, const pthread_mutex_t *m)
 {
@@ -487,49 +488,6 @@ static void oracle_places(struct oracle *o)
     }
 }
 
-static bool rule_named(const char name[48], bool needed)
-{
-    size_t n = strnlen(name, 48);
-
-    for (size_t i = n; i < 48; i++)
-        if (name[i] != '\0') return false;
-    return n == 0 ? !needed : n < 48 && ap_name_valid(name, 47);
-}
-
-/* A set that a term names is there. */
-static void oracle_ruled(struct oracle *o, uint32_t capability, const uint64_t *word)
-{
-    uint64_t value = *word & 0xffffffffffff;
-    const struct ap_rule_set *set = value != 0 ? ap_rule_set_at(o->seg, value - 1) : NULL;
-
-    if (value == 0) return;
-    HOLDS(ap_capability_at(o->seg, capability)->rules == 1, "terms", capability, ap_capability_at(o->seg, capability)->rules);
-    HOLDS(set != NULL && set->ready == 1, "terms", capability, *word);
-}
-
-static void oracle_rules(struct oracle *o)
-{
-    for (uint32_t i = 0; i < o->seg->sections[AP_SECTION_RULES].count; i++) {
-        const struct ap_rule_set *set = ap_rule_set_at(o->seg, i);
-        bool possible = set->count >= 1 && set->count <= AP_RULES_MAX;
-
-        HOLDS(set->ready <= 1 && (set->ready == 0 || set->key != 0), "rules", i, set->ready);
-        if (set->ready != 1) continue;
-        for (uint32_t k = 0; possible && k < set->count; k++) {
-            const struct ap_rule *r = &set->list[k];
-            bool targets = r->verb == AP_RULE_PREFER || r->verb == AP_RULE_FORBID;
-            size_t to = strnlen(r->to, 64);
-
-            possible = r->verb >= 1 && r->verb <= 5 && r->reserved == 0 && rule_named(r->from, r->verb <= 2) && to < 64;
-            for (size_t at = to; possible && at < 64; at++) possible = r->to[at] == '\0';
-            if (r->verb == 5) possible = possible && r->from[0] == '\0' && ap_capability_valid(r->to);
-            else possible = possible && (targets ? ap_name_valid(r->to, 47) : to == 0);
-        }
-        HOLDS(possible, "rules", i, set->count);
-        if (possible) HOLDS(ap_hash(set->list, set->count * sizeof set->list[0]) == set->key, "rules", i, set->key);
-    }
-}
-
 static void oracle_stream(struct oracle *o, uint32_t i)
 {
     const struct ap_stream *s = ap_stream_at(o->seg, i);
@@ -591,6 +549,7 @@ static void oracle_ask(struct oracle *o)
     for (uint32_t i = 0; i < seg->geometry.tasks; i++) oracle_stream(o, i);
     oracle_terms(o);
     oracle_rules(o);
+    oracle_rule_holds(o);
     oracle_homes(o);
     oracle_places(o);
     oracle_dead(o);

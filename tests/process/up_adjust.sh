@@ -7,7 +7,7 @@
 . "$APIARY_SOURCE/tests/process/lib_load.sh" || exit 1
 
 truncate -s 16M "$folder/ledger.work"
-# write_config KEYS_OF_WORK TERMS_OF_WORK KEYS_OF_OTHER
+# write_config KEYS_OF_WORK TERMS_OF_WORK KEYS_OF_OTHER [RULES_OF_TOLD [CAPABILITIES_OF_OTHER]]
 write_config()
 {
     cat >"$config" <<END
@@ -21,9 +21,11 @@ $(printf '    %s\n' "$1" | sed '/^ *$/d')
       - {name: t, kind: exec, capabilities: [{name: told@2${4:-}}], config: {command: [cat]}}
   - service: other
 $(printf '    %s\n' "$3" | sed '/^ *$/d')
-    agents: [{name: o, kind: exec, capabilities: [other], config: {command: [cat]}}]
+    agents: [{name: o, kind: exec, capabilities: [${5:-other, second, third}], config: {command: [cat]}}]
 END
 }
+# who_is_denied CALLER CALLER CALLER: by each capability of other
+who_is_denied() { echo "{name: other, rules: [{deny: $1}]}, {name: second, rules: [{deny: $2}]}, {name: third, rules: [{deny: $3}]}"; }
 # Of all that live: one that has missed beats, on a machine that is busy, is the same process.
 pids() # pids SERVICE
 {
@@ -122,23 +124,27 @@ is 'pids work' "$work"
 
 # ---- what is not taken over is told, nothing of it is applied, and the next one finds it
 
-for set in one two; do
-    write_config 'weight: 70' '' 'version: 2.0.0' ", rules: [{deny: $set}]"
-    expect 0 'taken it over' apiary reload
-done
-write_config 'weight: 80' '' 'version: 2.0.0' ', rules: [{deny: three}]'
-expect 1 'work/[01] has not taken it over: the table of rule sets is full: .*apiary rollback' apiary reload
-is 'weights work' ' 2 "weight":70'
-expect 1 'has the rule .deny' apiary delegate told@2 x --from two
-write_config 'weight: 80' '' 'version: 2.0.0' ', rules: [{deny: one}]'
+other_is() { write_config 'weight: 70' '' "version: 2.0.0"$'\n'"    weight: $1" '' "$(who_is_denied "$2" "$3" "$4")"; }
+other_is 5 one two four
 expect 0 'taken it over' apiary reload
-is 'weights work' ' 2 "weight":80'
-expect 1 'has the rule .deny' apiary delegate told@2 x --from one
-expect 0 '^x$' apiary delegate told@2 x --from two
+warns() { [[ "$(apiary check)" = 'APIARY WARNING: 3 of 3 sets of rules are in use: new ones are refused; '* ]]; }
+until_true warns
+other_is 6 one two five
+expect 1 'other/0 has not taken it over: the table of rule sets is full: .*raise rule_sets' apiary reload
+is 'weights other' ' 1 "weight":5'
+expect 1 'has the rule .deny' apiary delegate third x --from four
+expect 0 '^x$' apiary delegate third x --from five
+other_is 6 one two two # two capabilities have the same rules
+expect 0 'taken it over' apiary reload
+is 'weights other' ' 1 "weight":6'
+expect 0 '^x$' apiary delegate third x --from four
+other_is 6 one two five # and what was there has made room
+expect 0 'taken it over' apiary reload
+expect 1 'has the rule .deny' apiary delegate third x --from five
+expect 1 'has the rule .deny' apiary delegate other x --from one
+expect 0 '^x$' apiary delegate third x --from two
 is 'pids work' "$work"
 is 'pids other' "$other"
-warns() { [[ "$(apiary check)" = 'APIARY WARNING: 3 of 3 sets of rules are used: new ones are refused; '* ]]; }
-until_true warns
 expect 0 . shmdump "$APIARY_SEGMENT" --verify
 kill -TERM "$up"
 until_true gone "$up"

@@ -4,6 +4,7 @@
 
 #include "registry_fixture.h"
 
+#include "registry/routing/rule_sets.h"
 #include "registry/routing/terms.h"
 
 #define MOST 3u

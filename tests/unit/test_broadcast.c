@@ -1,6 +1,7 @@
 /* A task for one provider and for no other, and one for each provider of a capability, with all their answers and failures. */
 #include "registry_fixture.h"
 
+#include "registry/routing/rule_sets.h"
 #include "registry/routing/terms.h"
 
 TestSuite(broadcast, .init = fixture_setup, .fini = fixture_teardown, .timeout = TEST_LIMIT);
@@ -278,8 +279,8 @@ Test(broadcast, a_full_one_and_a_forbidden_one_are_named)
     static const struct ap_rules rules = {.count = 1, .list = {{.verb = AP_RULE_FORBID, .from = "caller", .to = "s2"}}},
                                  deny = {.count = 1, .list = {{.verb = AP_RULE_DENY, .from = "caller"}}};
     struct ap_terms_conflicts told = {.count = 0};
-    uint64_t said[AP_TERMS] = {0};
-    uint32_t set, capability;
+    uint64_t said[AP_TERMS] = {0}, set;
+    uint32_t capability;
     apiary_t *other = attach_as(NULL);
 
     for (uint32_t i = 0; i < 3; i++) enter(i);
@@ -290,16 +291,16 @@ Test(broadcast, a_full_one_and_a_forbidden_one_are_named)
         cr_assert_eq(apiary_delegate(other, "work", "a", 1, &o, &task), 0, "%u", n);
     }
     capability = (uint32_t)ap_capability_find(client->seg, "work", 4);
-    cr_assert_eq(ap_rules_intern(client->seg, &rules, &set), 0);
-    said[AP_TERM_rules] = set + UINT64_C(1);
+    cr_assert_eq(ap_rules_hold(client->seg, client->anchor->lane.index, &rules, &set), 0);
+    said[AP_TERM_rules] = set + 1;
     ap_terms_declare(client->seg, workers[0].lane, workers[0].queue, capability, said, &told);
     cr_assert_eq(delegate_all(NULL, MOST), 3);
     for (uint32_t i = 0; i < 3; i++)
         cr_expect_eq(errors[i], rows[i].service[1] == '0'   ? APIARY_EQUEUEFULL
                                 : rows[i].service[1] == '1' ? 0
                                                             : APIARY_ENOPROVIDER, "%s", rows[i].service);
-    cr_assert_eq(ap_rules_intern(client->seg, &deny, &set), 0);
-    said[AP_TERM_rules] = set + UINT64_C(1);
+    cr_assert_eq(ap_rules_hold(client->seg, client->anchor->lane.index, &deny, &set), 0);
+    said[AP_TERM_rules] = set + 1;
     ap_terms_declare(client->seg, workers[0].lane, workers[0].queue, capability, said, &told);
     cr_assert_eq(delegate_all(NULL, MOST), 3);
     for (uint32_t i = 0; i < 3; i++) cr_expect_eq(errors[i], APIARY_EFORBIDDEN);

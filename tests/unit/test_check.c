@@ -2,6 +2,7 @@
 #include "check_fixture.h"
 
 #include "registry/routing/homes.h"
+#include "registry/routing/rule_sets.h"
 
 /* The first slot in a state. */
 static uint32_t slot_in(uint32_t state)
@@ -311,7 +312,8 @@ Test(check, registry)
     uint64_t declared = (uint64_t)ap_capability_find(&d.seg, "store.read", 10);
     struct ap_terms *terms = ap_terms_at(&d.seg, declared);
     uint64_t set = AP_TERM_VALUE(terms->rules) - 1;
-    struct ap_rule_set *rules = ap_rule_set_at(&d.seg, set);
+    struct ap_rule_set *rules = ap_rule_set_at(&d.seg, AP_RULE_SET_INDEX(set));
+    struct ap_rule_holds *holds = ap_rule_holds_at(&d.seg, 2);
     CORRUPTS(terms->balance, AP_POLICIES + 1, "terms", declared, "R9");
     CORRUPTS(ap_capability_at(&d.seg, declared)->terms, 2, "terms", declared, "R9");
     CORRUPTS(ap_terms_at(&d.seg, (uint64_t)index)->balance, 1, "terms", (uint64_t)index, "R9");
@@ -319,10 +321,18 @@ Test(check, registry)
     CORRUPTS(ap_capability_at(&d.seg, declared)->rules, 2, "capability", declared, "D2");
     CORRUPTS(ap_capability_at(&d.seg, declared)->rules, 0, "terms", declared, "R9");
     CORRUPTS(ap_capability_at(&d.seg, declared)->ways, AP_WAYS + 1, "capability", declared, "D2");
-    CORRUPTS(terms->rules, 3 - AP_TERM_VALUE(terms->rules), "terms", declared, "R10");
+    CORRUPTS(terms->rules, terms->rules + 1, "terms", declared, "R10");
+    CORRUPTS(terms->rules, terms->rules + AP_RULE_SET(0, 1), "terms", declared, "R10");
     CORRUPTS(ap_terms_at(&d.seg, (uint64_t)index)->refused, 1, "terms", (uint64_t)index, "R9");
     CORRUPTS(ap_terms_at(&d.seg, (uint64_t)index)->fell_back, 1, "terms", (uint64_t)index, "R9");
-    CORRUPTS(rules->ready, 2, "rules", set, "R10");
+    set = AP_RULE_SET_INDEX(set);
+    CORRUPTS(rules->life, rules->life + 2, "rules", set, "R10");
+    CORRUPTS(rules->life, rules->life | 1 << 8, "rules", set, "R10");
+    CORRUPTS(rules->reserved, 1, "rules", set, "R10");
+    CORRUPTS(ap_rule_set_at(&d.seg, 1)->key, 1, "rules", 1, "R10");
+    CORRUPTS(ap_rule_set_at(&d.seg, 1)->life, AP_RULES_LIFE(1, d.seg.geometry.lanes, AP_RULES_FILLING), "rules", 1, "R10");
+    CORRUPTS(holds->epoch, holds->epoch + 100, "holds", 2, "R10");
+    CORRUPTS(holds->bits[0], 1u << d.seg.sections[AP_SECTION_RULES].count, "holds", 2, "R10");
     CORRUPTS(rules->count, AP_RULES_MAX + 1, "rules", set, "R10");
     rules->list[1].verb = AP_RULE_DENY;
     CORRUPTS(rules->count, 2, "rules", set, "R10");
@@ -330,7 +340,6 @@ Test(check, registry)
     rules->list[0].from[0] = 'b';
     CORRUPTS(rules->key, rules->key, "rules", set, "R10");
     rules->list[0].from[0] = 'a';
-    CORRUPTS(rules->list[2].to[0], 'b', "rules", set, "R10");
     SOUND(terms->balance, 0);
     CORRUPTS(c->key, c->key + 1, "capability", (uint64_t)index, "D1");
     CORRUPTS(c->providers[0], 1u << 5, "capability", (uint64_t)index, "D2");

@@ -147,8 +147,8 @@ Test(check_answers, geometry)
     A(header->geometry.members, 7,
       "header 0 S7! geometry.members: 7, but the sections say 6; section 0 S6! count 6, not 7");
     A(header->geometry.lanes, 13,
-      "header 0 S7! geometry.lanes: 13, but the sections say 12; section 1 S6! count 12, not 13; section 26 S6! count 12, not "
-      "13; lane 12 L7! the mutex' kind is 0x0, not 0x90");
+      "header 0 S7! geometry.lanes: 13, but the sections say 12; section 1 S6! count 12, not 13; section 21 S6! count 12, not "
+      "13; section 27 S6! count 12, not 13; lane 12 L7! the mutex' kind is 0x0, not 0x90");
     A(header->geometry.tasks, 65, "header 0 S7! geometry.tasks: 65, but the sections say 128");
     A(header->geometry.tasks, 192, "header 0 S7! geometry.tasks: 192, but the sections say 128");
     A(header->geometry.queues, 6, "header 0 S7! geometry.queues: 6, but the sections say 5");
@@ -157,7 +157,7 @@ Test(check_answers, geometry)
     A(header->geometry.queue_inlets, 3, "header 0 S7! geometry.queue_inlets: 3, but the sections say 2");
     A(header->geometry.events, 3, "header 0 S7! geometry.events: 3 is out of range");
     A(header->geometry.registry[AP_REGISTRY_SECTIONS_MAX - 1], 1,
-      "header 0 S7! geometry.registry[20]: 1, and there is no such number");
+      "header 0 S7! geometry.registry[%u]: 1, and there is no such number", AP_REGISTRY_SECTIONS_MAX - 1);
     A(header->geometry.task_timeout, 0, "header 0 S7! geometry.task_timeout is 0");
     memset(header->geometry.pool_blocks, 0, sizeof header->geometry.pool_blocks);
     dump_memory(bytes, size, &d);
@@ -184,7 +184,7 @@ Test(check_answers, sections)
     A(header->sections[header->section_count].name[0], 'x',
       "section %u S10! an entry that is not used: a byte is 0x78; it must be 0", count);
     A(header->sections[AP_SECTIONS_MAX - 1].reserved, UINT64_C(1) << 56,
-      "section 31 at +7 S10! an entry that is not used: a byte is 0x01; it must be 0");
+      "section %u at +7 S10! an entry that is not used: a byte is 0x01; it must be 0", AP_SECTIONS_MAX - 1);
     memcpy(s->name, header->sections[0].name, sizeof s->name);
     expect(__LINE__, s->name, "section 1 S6! called like section 0; section 1 S6! this section is called \"lanes\"");
     memset(s->name, 'n', sizeof s->name);

@@ -165,14 +165,14 @@ Test(gate, a_fallback_may_have_a_gate)
     static const struct ap_rules to_work = {.count = 1, .list = {{.verb = AP_RULE_FALLBACK, .to = "work"}}};
     struct ap_terms_conflicts conflicts = {.count = 0};
     const apiary_delegate_options_t none = {.struct_size = sizeof none, .flags = APIARY_NO_FALLBACK};
-    uint64_t said[AP_TERMS] = {0};
-    uint32_t spare, set;
+    uint64_t said[AP_TERMS] = {0}, set;
+    uint32_t spare;
     apiary_task_t task;
 
     enter(0, &by_gate);
     cr_assert_eq(ap_capability_intern(client->seg, "spare", &spare), 0);
-    cr_assert_eq(ap_rules_intern(client->seg, &to_work, &set), 0);
-    said[AP_TERM_rules] = set + UINT64_C(1);
+    cr_assert_eq(ap_rules_hold(client->seg, client->anchor->lane.index, &to_work, &set), 0);
+    said[AP_TERM_rules] = set + 1;
     ap_terms_declare(client->seg, client->anchor->lane.index, all[0].agent.queue, spare, said, &conflicts);
     cr_expect_eq(apiary_delegate(client, "spare", "a", 1, NULL, &task), APIARY_ENOPROVIDER);
     enter_gate();

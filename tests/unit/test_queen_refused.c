@@ -2,7 +2,7 @@
 #include <malloc.h>
 
 #include "registry/discovery/service.h"
-#include "registry/routing/rules.h"
+#include "registry/routing/rule_sets.h"
 #include "tests/unit/worker_fixture.h"
 
 TestSuite(queen_refused, .init = setup, .fini = teardown, .timeout = TEST_LIMIT);
@@ -162,11 +162,11 @@ Test(queen_refused, one_without_room_for_her_rules_says_so)
     struct ap_rules rules = {.count = 1, .list = {{.verb = AP_RULE_DENY}}};
     apiary_queen_t *q = NULL;
     char message[512];
-    uint32_t set;
+    uint64_t set;
 
     for (uint32_t i = 0; i < a->seg->sections[AP_SECTION_RULES].count; i++) {
         snprintf(rules.list[0].from, sizeof rules.list[0].from, "a%03u", i);
-        cr_assert_eq(ap_rules_intern(a->seg, &rules, &set), 0);
+        cr_assert_eq(ap_rules_hold(a->seg, a->anchor->lane.index, &rules, &set), 0);
     }
     cr_assert_eq(apiary_queen_start(a, &d, message, sizeof message, &q), APIARY_ETABLEFULL);
     cr_expect_str_eq(message, "s: " AP_RULES_FULL);

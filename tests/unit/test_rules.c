@@ -12,46 +12,6 @@ static const struct ap_rules
                                       {.verb = AP_RULE_PREFER, .from = "other", .to = "s0"}}},
     never_s1 = {.count = 1, .list = {{.verb = AP_RULE_FORBID, .to = "s1"}}};
 
-Test(rules, what_is_said_again_has_the_same_set)
-{
-    struct ap_rules rules, big = {.count = AP_RULES_MAX};
-    uint32_t one, two, again;
-
-    cr_assert_eq(ap_rules_intern(client->seg, &only_caller, &one), 0);
-    cr_assert_eq(ap_rules_intern(client->seg, &no_caller, &two), 0);
-    cr_assert_eq(ap_rules_intern(client->seg, &only_caller, &again), 0);
-    cr_expect(one == again && one != two);
-    cr_assert(ap_rules_read(client->seg, one, &rules));
-    cr_expect(memcmp(&rules, &only_caller, sizeof rules) == 0);
-    for (uint32_t i = 0; i < AP_RULES_MAX; i++) {
-        big.list[i].verb = AP_RULE_DENY;
-        snprintf(big.list[i].from, sizeof big.list[i].from, "s%u", i);
-    }
-    cr_assert_eq(ap_rules_intern(client->seg, &big, &two), 0);
-    cr_assert(ap_rules_read(client->seg, two, &rules));
-    cr_expect(memcmp(&rules, &big, sizeof rules) == 0);
-    cr_expect_not(ap_rules_read(client->seg, client->seg->sections[AP_SECTION_RULES].count, &rules));
-    assert_sound();
-}
-
-Test(rules, sets_are_as_many_as_there_is_room_for)
-{
-    struct ap_rules rules = no_caller;
-    uint32_t count = (uint32_t)client->seg->sections[AP_SECTION_RULES].count, set;
-
-    memset(rules.list[0].from, 0, sizeof rules.list[0].from);
-    for (uint32_t i = 0; i < count; i++) {
-        cr_expect_eq(ap_rules_used(client->seg), i);
-        snprintf(rules.list[0].from, sizeof rules.list[0].from, "a%03u", i);
-        cr_assert_eq(ap_rules_intern(client->seg, &rules, &set), 0, "%u of %u", i, count);
-    }
-    cr_expect_eq(ap_rules_intern(client->seg, &rules, &set), 0, "it is there");
-    rules.list[0].from[0] = 'b';
-    cr_expect_eq(ap_rules_intern(client->seg, &rules, &set), APIARY_ETABLEFULL);
-    cr_expect_eq(ap_rules_used(client->seg), count);
-    assert_sound();
-}
-
 Test(rules, what_is_not_possible_is_not_entered)
 {
     static const struct ap_rules wrong[] = {
@@ -71,10 +31,11 @@ Test(rules, what_is_not_possible_is_not_entered)
         {.count = 1, .reserved = 1, .list = {{.verb = AP_RULE_DENY, .from = "a"}}},
         {.count = 1, .list = {{.verb = AP_RULE_DENY, .reserved = 1, .from = "a"}}},
     };
-    uint32_t set;
+    uint64_t set;
 
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
-        cr_expect_eq(ap_rules_intern(client->seg, &wrong[i], &set), APIARY_EINVAL, "%zu", i);
+        cr_expect_eq(ap_rules_hold(client->seg, client->anchor->lane.index, &wrong[i], &set), APIARY_EINVAL, "%zu", i);
+    cr_expect_eq(ap_rules_hold(client->seg, AP_NO_LANE, &no_caller, &set), APIARY_EINVAL);
     assert_sound();
 }
 

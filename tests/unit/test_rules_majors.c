@@ -107,26 +107,27 @@ Test(rules_majors, rules_that_are_broken_refuse)
     struct ap_terms *terms;
     struct ap_rule_set *set;
     uint32_t count;
-    uint64_t word;
+    uint64_t word, life;
     apiary_refusal_t refusal = {.struct_size = sizeof refusal};
     apiary_task_t task;
 
     enter(0, &only_caller);
     terms = ap_terms_at(client->seg, work_index());
     word = terms->rules;
-    set = ap_rule_set_at(client->seg, AP_TERM_VALUE(word) - 1);
+    set = ap_rule_set_at(client->seg, AP_RULE_SET_INDEX(AP_TERM_VALUE(word) - 1));
+    life = set->life;
     cr_expect_eq(picked_for(service_of("caller")), 0);
     for (int i = 0; i < 4; i++) {
         count = set->count;
         if (i == 0) set->count = 0;
         if (i == 1) set->count = AP_RULES_MAX + 1;
-        if (i == 2) set->ready = 0;
+        if (i == 2) set->life = AP_RULES_LIFE(AP_RULES_GENERATION(life), 0, AP_RULES_FREE);
         if (i == 3) terms->rules = AP_TERM_NEXT(word, UINT64_C(4000));
         cr_expect_eq(picked_for(service_of("caller")), APIARY_EFORBIDDEN, "%d", i);
         cr_expect_eq(apiary_delegate(client, "work", "a", 1, NULL, &task), APIARY_EFORBIDDEN);
         cr_expect_eq(apiary_refusal(client, &refusal), 0);
         set->count = count;
-        set->ready = 1;
+        set->life = life;
         terms->rules = word;
     }
     memset(set->list[0].from, 'x', sizeof set->list[0].from);
