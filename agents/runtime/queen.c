@@ -410,20 +410,22 @@ static int adjust(struct ap_queen *q, const apiary_swarm_description_t *d, const
 int ap_queen_adjust(const apiary_queen_t *name, const apiary_swarm_description_t *d, const struct ap_queen_given *given)
 {
     struct ap_queen *q = NULL;
-    int r = d->weight > AP_WEIGHT_MAX || d->unhealthy_after > AP_HEALTH_TIMES_MAX || d->healthy_after > AP_HEALTH_TIMES_MAX
+    int state, r = d->weight > AP_WEIGHT_MAX || d->unhealthy_after > AP_HEALTH_TIMES_MAX || d->healthy_after > AP_HEALTH_TIMES_MAX
                 ? APIARY_EINVAL
                 : stopping_begin(name, &q);
 
     if (r < 0) return r;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state); /* what a log calls may be a cancellation point */
     r = adjust(q, d, given);
+    pthread_setcancelstate(state, &state);
     stopping_end(q);
     return r;
 }
 
 /* ---- the public face ------------------------------------------------------------------------------------------ */
 
-int ap_queen_start(struct apiary *a, const apiary_swarm_description_t *swarm, const struct ap_queen_given *given, char *message,
-                   size_t message_size, apiary_queen_t **ret)
+static int queen_start(struct apiary *a, const apiary_swarm_description_t *swarm, const struct ap_queen_given *given, char *message,
+                       size_t message_size, apiary_queen_t **ret)
 {
     struct ap_queen *q = NULL;
     char text[sizeof q->message] = "";
@@ -448,6 +450,17 @@ int ap_queen_start(struct apiary *a, const apiary_swarm_description_t *swarm, co
     return r;
 }
 
+int ap_queen_start(struct apiary *a, const apiary_swarm_description_t *swarm, const struct ap_queen_given *given, char *message,
+                   size_t message_size, apiary_queen_t **ret)
+{
+    int state, r;
+
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state); /* nobody could stop one that was started without its handle */
+    r = queen_start(a, swarm, given, message, message_size, ret);
+    pthread_setcancelstate(state, &state);
+    return r;
+}
+
 int apiary_queen_start(apiary_t *a, const apiary_swarm_description_t *swarm, char *message, size_t message_size,
                        apiary_queen_t **ret)
 {
@@ -467,7 +480,7 @@ static bool control_join(struct ap_queen *q, uint64_t until)
     return pthread_timedjoin_np(q->control, NULL, &limit) == 0;
 }
 
-int apiary_queen_stop(apiary_queen_t *name, uint64_t timeout)
+static int queen_stop(apiary_queen_t *name, uint64_t timeout)
 {
     const struct ap_worker *self = ap_worker_self();
     struct ap_queen *queen;
@@ -493,6 +506,16 @@ int apiary_queen_stop(apiary_queen_t *name, uint64_t timeout)
     queen_remove(queen);
     ap_queen_free(queen);
     return 0;
+}
+
+int apiary_queen_stop(apiary_queen_t *name, uint64_t timeout)
+{
+    int state, r;
+
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state); /* of one that is stopped by half nobody can stop the other */
+    r = queen_stop(name, timeout);
+    pthread_setcancelstate(state, &state);
+    return r;
 }
 
 /* A worker that waits for a worker is refused: it uses apiary_agent_execute_task. */

@@ -74,7 +74,8 @@ APIARY_API int apiary_queen_start(apiary_t *a, const apiary_swarm_description_t 
  *   is not freed, and its name and queues are not available to others yet. Call again to wait for it, or end the process, which
  *   leaves its tasks to others.
  * 3 APIARY_ESTALE: the queen has left already. All functions that take it then return that.
- * 4 APIARY_EINVAL: the caller is one of its own workers, or another thread is waiting for it. APIARY_EFORKED. */
+ * 4 APIARY_EINVAL: the caller is one of its own workers, or another thread is waiting for it. APIARY_EFORKED.
+ * 5 Neither this nor apiary_queen_start is a cancellation point. */
 APIARY_API int apiary_queen_stop(apiary_queen_t *queen, uint64_t timeout);
 APIARY_API int apiary_execute_task(apiary_queen_t *queen, const char *capability, const void *body, size_t size,
                                    const apiary_delegate_options_t *options, void *result, size_t capacity,

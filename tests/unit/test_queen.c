@@ -311,6 +311,42 @@ Test(queen, nobody_opens_a_queue_whose_worker_is_in_a_handler)
     apiary_queen_stop(again, LONG);
 }
 
+static int stop_result;
+
+static void *stop_main(void *q)
+{
+    stop_result = apiary_queen_stop(q, APIARY_FOREVER);
+    return NULL;
+}
+
+/* A thread that is cancelled meanwhile stops her all the same: a queen that is half stopped could be stopped by nobody. */
+Test(queen, her_stop_is_not_cancelled)
+{
+    static const char *const slow_caps[] = {"slow", NULL};
+    static const apiary_agent_description_t slow[] = {{.name = "sleeper", .kind = &block_kind, .capabilities = slow_caps}};
+    const apiary_swarm_description_t d = {APIARY_SWARM_DESCRIPTION, .service = "test", .agents = slow, .agent_count = 1};
+    apiary_queen_t *q;
+    pthread_t thread;
+    void *end;
+
+    sem_init(&block_entered, 0, 0);
+    sem_init(&block_leave, 0, 0);
+    stop_result = 1;
+    cr_assert_eq(apiary_queen_start(a, &d, NULL, 0, &q), 0);
+    cr_assert_eq(apiary_delegate(a, "slow", "x", 1, &(apiary_delegate_options_t){.struct_size = sizeof(apiary_delegate_options_t),
+                                                                                  .flags = APIARY_DETACH}, NULL), 0);
+    sem_wait(&block_entered);
+    cr_assert_eq(pthread_create(&thread, NULL, stop_main, q), 0);
+    while (ap_load_acquire(&queen_inside(q)->stop) == 0) sched_yield();
+    cr_assert_eq(pthread_cancel(thread), 0);
+    cr_expect_eq(apiary_queen_stop(q, 0), APIARY_EINVAL, "another thread waits for her");
+    sem_post(&block_leave);
+    pthread_join(thread, &end);
+    cr_expect_eq(end, NULL, "it was not cancelled");
+    cr_expect_eq(stop_result, 0);
+    cr_expect_eq(apiary_queen_stop(q, 0), APIARY_ESTALE);
+}
+
 /* Its time is over, and whoever told it to stop can go on: the agent is named, and nothing is let go of that it still uses. */
 Test(queen, stop_does_not_wait_for_ever)
 {
