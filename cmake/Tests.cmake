@@ -29,6 +29,7 @@
 #   ctest: full address    with this sanitizer in tools/check full only: it takes minutes there, and what it runs others run, too
 #
 # Tests named in tests/parking.list are registered three times, X.uring, X.parker, X.poll, with $APIARY_PARK set.
+# Those named in tests/one_thread.list are not built for the thread sanitizer.
 
 set(test_bin ${PROJECT_BINARY_DIR}/tests)
 set(plugin_dir ${PROJECT_BINARY_DIR}/plugins)
@@ -172,9 +173,14 @@ if("unit" IN_LIST APIARY_TESTS)
     file(STRINGS tests/support/inject.c injected REGEX "^WRAP\\(")
     list(TRANSFORM injected REPLACE "^[^,]*, ([a-z0-9_]+),.*$" "-Wl,--wrap=\\1")
     set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS tests/support/inject.c)
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS tests/one_thread.list)
+    file(STRINGS tests/one_thread.list one_thread REGEX "^[a-z]")
     foreach(source ${unit_sources})
         cmake_path(GET source STEM program)
         string(REGEX REPLACE "^test_" "" name ${program})
+        if(APIARY_SANITIZE MATCHES "thread" AND "unit.${name}" IN_LIST one_thread)
+            continue()
+        endif()
         add_executable(${program} ${source} ${unit_shim})
         set_target_properties(${program} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${test_bin} ENABLE_EXPORTS ON)
         target_link_libraries(${program} PRIVATE $<TARGET_NAME_IF_EXISTS:unit_support>

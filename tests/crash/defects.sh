@@ -15,16 +15,18 @@ fail()
     failed+=("$*")
 }
 
-# Histories are made by chance: with a defect there may be one that does not show it, and then there are two more.
+# Histories are made by chance: with a defect there may be one that does not show it, and then there are others, up to the longest.
 linear() # linear DEFECT
 {
-    local result try
+    local result sizes='40000 100000 200000 200000 200000' size
 
-    for try in 1 2 3; do
-        APIARY_DEFECT=$1 timeout 900 "$APIARY_TEST_BIN/linear_defects" --operations 200000 --kills 60 --stops 20
+    [ -n "$1" ] || sizes=200000
+    for size in $sizes; do
+        APIARY_DEFECT=$1 timeout 900 "$APIARY_TEST_BIN/linear_defects" --operations "$size" --kills $((size / 3333)) \
+            --stops $((size / 10000))
         result=$?
-        [ "$result" -eq 1 ] || [ -z "$1" ] && break
-        echo "try $try ended with $result"
+        [ "$result" -eq 1 ] && break
+        echo "$size operations ended with $result"
     done
     return "$result"
 }
