@@ -95,6 +95,9 @@ for program in "$APIARY_BIN"/*; do
     [ -f "$program" ] || continue
     readelf -d "$program" | grep -q 'Flags:.*NOW.*PIE' || fail "$program is not linked with -z now, as PIE"
 done
+for each in "$kinds" "$APIARY_BIN/apiary"; do
+    ! readelf -d "$each" | grep -q libcurl || fail "${each##*/} is linked with libcurl: each start would load thirty libraries more"
+done
 readelf -d "$APIARY_BIN/apiary" | grep -q 'NEEDED.*jemalloc' || fail "apiary is not linked with jemalloc"
 # Plug-ins use the interface from the program that loads them.
 lacking=$(comm -13 <(nm -D --defined-only "$APIARY_BIN/apiary" | awk '{ print $3 }' | sort) <(echo "$public"))

@@ -10,11 +10,9 @@
  */
 #include <arpa/inet.h>
 #include <ctype.h>
-#include <curl/curl.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +21,7 @@
 #include <unistd.h>
 
 #include "agents/kinds/about.h"
+#include "agents/kinds/curl.h"
 #include "agents/kinds/pass.h"
 #include "agents/kinds/support.h"
 #include "agents/kinds/table.h"
@@ -74,9 +73,9 @@ static void remove_transfer(struct transfer *t)
 {
     *t->link = t->next;
     if (t->next) t->next->link = t->link;
-    (void)curl_multi_remove_handle(t->forwarder->multi, t->easy); /* what it would not take out the next line does */
-    curl_easy_cleanup(t->easy);
-    curl_slist_free_all(t->headers);
+    (void)ap_curl.multi_remove_handle(t->forwarder->multi, t->easy); /* what it would not take out the next line does */
+    ap_curl.easy_cleanup(t->easy);
+    ap_curl.slist_free_all(t->headers);
     ap_bytes_free(&t->output);
     apiary_agent_free(t->forwarder->agent, t);
 }
@@ -101,7 +100,7 @@ static void http_report(struct transfer *t, CURLcode result)
     struct forwarder *f = t->forwarder;
     char text[ERROR_TEXT];
     long status = 0;
-    if (result == CURLE_OK) result = curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
+    if (result == CURLE_OK) result = ap_curl.easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status);
     if (t->too_much)
         apiary_job_fail(t->job, AP_CODE_TOO_LARGE, "%s: the answer is larger than max_output (%zu bytes)", f->url,
                         f->max_output);
@@ -110,7 +109,7 @@ static void http_report(struct transfer *t, CURLcode result)
     else if (result == CURLE_OPERATION_TIMEDOUT)
         apiary_job_fail(t->job, AP_CODE_TIMEOUT, "%s: no answer in time: %s", f->url, t->why);
     else if (result != CURLE_OK)
-        apiary_job_fail(t->job, AP_CODE_UPSTREAM, "%s: %s", f->url, t->why[0] ? t->why : curl_easy_strerror(result));
+        apiary_job_fail(t->job, AP_CODE_UPSTREAM, "%s: %s", f->url, t->why[0] ? t->why : ap_curl.easy_strerror(result));
     else if (!as_expected(f, status))
         apiary_job_fail(t->job, (uint32_t)status, "%s: status %ld: %s", f->url, status,
                         excerpt(&t->output, text, sizeof text));
@@ -138,11 +137,11 @@ static void http_collect(struct forwarder *f)
 {
     CURLMsg *message;
     int left;
-    while ((message = curl_multi_info_read(f->multi, &left)) != NULL) {
+    while ((message = ap_curl.multi_info_read(f->multi, &left)) != NULL) {
         struct transfer *t = NULL;
         if (message->msg != CURLMSG_DONE) continue;
         CURLcode result = message->data.result; /* the message goes with its transfer */
-        if (curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&t) == CURLE_OK && t) http_report(t, result);
+        if (ap_curl.easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&t) == CURLE_OK && t) http_report(t, result);
         else keep(f, CURLM_INTERNAL_ERROR);
     }
 }
@@ -157,7 +156,7 @@ static void on_socket(void *user, uint32_t events)
     if (events & POLLIN) what |= CURL_CSELECT_IN;
     if (events & POLLOUT) what |= CURL_CSELECT_OUT;
     if (events & (POLLERR | POLLHUP | POLLNVAL)) what |= CURL_CSELECT_ERR;
-    keep(f, curl_multi_socket_action(f->multi, w->fd, what, &running));
+    keep(f, ap_curl.multi_socket_action(f->multi, w->fd, what, &running));
     http_collect(f);
 }
 
@@ -186,7 +185,7 @@ static int want_socket(CURL *easy, curl_socket_t fd, int what, void *user, void 
         *w = (struct socket_watch){.forwarder = f, .fd = fd, .next = f->sockets, .link = &f->sockets};
         if (w->next) w->next->link = &w->next;
         f->sockets = w;
-        CURLMcode refused = curl_multi_assign(f->multi, fd, w);
+        CURLMcode refused = ap_curl.multi_assign(f->multi, fd, w);
         keep(f, refused);
         if (refused != CURLM_OK) { /* libcurl would not say which watch to close */
             forget_socket(w);
@@ -208,7 +207,7 @@ static void on_timer(void *user, uint32_t events)
     (void)events;
     apiary_watch_close(f->timer);
     f->timer = NULL;
-    keep(f, curl_multi_socket_action(f->multi, CURL_SOCKET_TIMEOUT, 0, &running));
+    keep(f, ap_curl.multi_socket_action(f->multi, CURL_SOCKET_TIMEOUT, 0, &running));
     http_collect(f);
 }
 
@@ -266,7 +265,7 @@ static curl_socket_t open_socket(void *user, curlsocktype purpose, struct curl_s
 static void http_pass_on(struct transfer *t)
 {
     long status = 0;
-    if (t->pass.as == AP_PASS_NOTHING || curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status) != CURLE_OK) return;
+    if (t->pass.as == AP_PASS_NOTHING || ap_curl.easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status) != CURLE_OK) return;
     if (as_expected(t->forwarder, status)) ap_pass_on(&t->pass, t->job, &t->output);
 }
 
@@ -278,7 +277,7 @@ static void http_ready(void *user, apiary_job_t *job)
     (void)job;
     t->pass.behind = false;
     http_pass_on(t);
-    if (!t->pass.behind) r = curl_easy_pause(t->easy, CURLPAUSE_CONT);
+    if (!t->pass.behind) r = ap_curl.easy_pause(t->easy, CURLPAUSE_CONT);
     if (r != CURLE_OK) http_report(t, r);
 }
 
@@ -315,7 +314,7 @@ static bool is_json(const char *body, size_t size)
 
 static bool add_header(struct transfer *t, const char *line)
 {
-    struct curl_slist *more = curl_slist_append(t->headers, line);
+    struct curl_slist *more = ap_curl.slist_append(t->headers, line);
     if (more) t->headers = more;
     return more != NULL;
 }
@@ -344,7 +343,7 @@ static bool add_about(struct transfer *t, const struct ap_about *about)
 }
 
 /* With `result` of what was set before: the first thing that libcurl refuses is the answer. */
-#define SET(easy, result, option, value) ((result) != CURLE_OK ? (result) : curl_easy_setopt((easy), (option), (value)))
+#define SET(easy, result, option, value) ((result) != CURLE_OK ? (result) : ap_curl.easy_setopt((easy), (option), (value)))
 
 static CURLcode set_headers(struct transfer *t, uint64_t left)
 {
@@ -363,7 +362,7 @@ static CURLcode set_headers(struct transfer *t, uint64_t left)
     ap_about(t->job, left, about);
     for (size_t i = 0; good && i < AP_ABOUT; i++)
         good = add_about(t, &about[i]);
-    return good ? curl_easy_setopt(t->easy, CURLOPT_HTTPHEADER, t->headers) : CURLE_OUT_OF_MEMORY;
+    return good ? ap_curl.easy_setopt(t->easy, CURLOPT_HTTPHEADER, t->headers) : CURLE_OUT_OF_MEMORY;
 }
 
 static CURLcode set_body(struct transfer *t)
@@ -373,8 +372,8 @@ static CURLcode set_body(struct transfer *t)
     const void *body = apiary_job_data(t->job, &size);
     bool get = strcmp(method, "GET") == 0, head = strcmp(method, "HEAD") == 0;
     /* NOBODY makes it HEAD: no body is waited for */
-    if (get || head) return curl_easy_setopt(t->easy, get ? CURLOPT_HTTPGET : CURLOPT_NOBODY, 1L);
-    CURLcode r = curl_easy_setopt(t->easy, CURLOPT_POST, 1L);
+    if (get || head) return ap_curl.easy_setopt(t->easy, get ? CURLOPT_HTTPGET : CURLOPT_NOBODY, 1L);
+    CURLcode r = ap_curl.easy_setopt(t->easy, CURLOPT_POST, 1L);
     r = SET(t->easy, r, CURLOPT_CUSTOMREQUEST, method);
     r = SET(t->easy, r, CURLOPT_POSTFIELDS, body); /* read in place: it stays until the job is finished */
     return SET(t->easy, r, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)size);
@@ -384,7 +383,7 @@ static CURLcode set_body(struct transfer *t)
 static CURLcode set_request(struct transfer *t, uint64_t left)
 {
     CURL *easy = t->easy;
-    CURLcode r = curl_easy_setopt(easy, CURLOPT_URL, t->forwarder->url);
+    CURLcode r = ap_curl.easy_setopt(easy, CURLOPT_URL, t->forwarder->url);
     r = SET(easy, r, CURLOPT_PROTOCOLS_STR, "http");
     r = SET(easy, r, CURLOPT_PROXY, "");
     r = SET(easy, r, CURLOPT_NOSIGNAL, 1L);
@@ -409,7 +408,7 @@ static void http_handle(void *state, apiary_job_t *job)
         return;
     }
     struct transfer *t = apiary_agent_alloc(f->agent, sizeof *t);
-    CURL *easy = t ? curl_easy_init() : NULL;
+    CURL *easy = t ? ap_curl.easy_init() : NULL;
     if (!easy) {
         apiary_agent_free(f->agent, t);
         ap_out_of_memory(job);
@@ -427,10 +426,10 @@ static void http_handle(void *state, apiary_job_t *job)
     else f->broken = 0; /* what went wrong before concerned nobody */
     f->transfers = t;
     CURLcode error = set_request(t, left);
-    CURLMcode refused = error == CURLE_OK ? curl_multi_add_handle(f->multi, easy) : CURLM_OK;
+    CURLMcode refused = error == CURLE_OK ? ap_curl.multi_add_handle(f->multi, easy) : CURLM_OK;
     if (error != CURLE_OK || refused != CURLM_OK) {
         apiary_job_fail(job, AP_CODE_INTERNAL, "%s: cannot be started: %s", f->url,
-                        error != CURLE_OK ? curl_easy_strerror(error) : curl_multi_strerror(refused));
+                        error != CURLE_OK ? ap_curl.easy_strerror(error) : ap_curl.multi_strerror(refused));
         remove_transfer(t);
         return;
     }
@@ -439,24 +438,17 @@ static void http_handle(void *state, apiary_job_t *job)
 
 /* ---- create ------------------------------------------------------------------------------------------------------ */
 
-static CURLcode curl_ready;
-
-static void init_curl(void)
-{
-    curl_ready = curl_global_init(CURL_GLOBAL_NOTHING); /* no TLS: plain HTTP on loopback */
-}
-
 static void http_destroy(void *state)
 {
     struct forwarder *f = state;
     while (f->transfers) /* left only when the worker ends with tasks in hand, which are failed already */
         remove_transfer(f->transfers);
-    if (f->multi) curl_multi_cleanup(f->multi); /* may still say "remove" for kept connections */
+    if (f->multi) ap_curl.multi_cleanup(f->multi); /* may still say "remove" for kept connections */
     while (f->sockets)
         forget_socket(f->sockets);
     if (f->timer) apiary_watch_close(f->timer);
     if (f->looker) apiary_watch_close(f->looker);
-    curl_slist_free_all(f->headers);
+    ap_curl.slist_free_all(f->headers);
     apiary_agent_free(f->agent, f->url);
     apiary_agent_free(f->agent, f);
 }
@@ -479,17 +471,17 @@ static int make_url(struct forwarder *f)
         }
         given = made;
     }
-    CURLU *url = curl_url();
-    bool valid = url && curl_url_set(url, CURLUPART_URL, given, 0) == CURLUE_OK &&
-                 curl_url_get(url, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
-                 curl_url_get(url, CURLUPART_HOST, &host, 0) == CURLUE_OK;
+    CURLU *url = ap_curl.url();
+    bool valid = url && ap_curl.url_set(url, CURLUPART_URL, given, 0) == CURLUE_OK &&
+                 ap_curl.url_get(url, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
+                 ap_curl.url_get(url, CURLUPART_HOST, &host, 0) == CURLUE_OK;
     struct in_addr address;
     bool numeric = valid && inet_pton(AF_INET, host, &address) == 1 && ntohl(address.s_addr) >> 24 == 127;
     bool local = valid && strcmp(scheme, "http") == 0 &&
                  (numeric || strcasecmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0);
-    curl_free(scheme);
-    curl_free(host);
-    curl_url_cleanup(url);
+    ap_curl.free(scheme);
+    ap_curl.free(host);
+    ap_curl.url_cleanup(url);
     if (!local) {
         apiary_agent_log(f->agent, 3, "http: \"%s\": only http:// on localhost, 127.x.x.x or [::1] is allowed", given);
         return APIARY_ECONFIG;
@@ -515,7 +507,7 @@ static int make_headers(struct forwarder *f)
             return APIARY_ECONFIG;
         }
         if (strncasecmp(line, "content-type", 12) == 0 && strchr(":; \t", line[12])) f->typed = true;
-        struct curl_slist *more = curl_slist_append(f->headers, line);
+        struct curl_slist *more = ap_curl.slist_append(f->headers, line);
         if (!more) return APIARY_ENOBLOCK;
         f->headers = more;
     }
@@ -529,29 +521,28 @@ static int make_headers(struct forwarder *f)
 
 static int make_multi(struct forwarder *f)
 {
-    if (!(f->multi = curl_multi_init())) return APIARY_ENOBLOCK;
-    CURLMcode r = curl_multi_setopt(f->multi, CURLMOPT_SOCKETFUNCTION, want_socket);
-    if (r == CURLM_OK) r = curl_multi_setopt(f->multi, CURLMOPT_SOCKETDATA, f);
-    if (r == CURLM_OK) r = curl_multi_setopt(f->multi, CURLMOPT_TIMERFUNCTION, want_timer);
-    if (r == CURLM_OK) r = curl_multi_setopt(f->multi, CURLMOPT_TIMERDATA, f);
+    if (!(f->multi = ap_curl.multi_init())) return APIARY_ENOBLOCK;
+    CURLMcode r = ap_curl.multi_setopt(f->multi, CURLMOPT_SOCKETFUNCTION, want_socket);
+    if (r == CURLM_OK) r = ap_curl.multi_setopt(f->multi, CURLMOPT_SOCKETDATA, f);
+    if (r == CURLM_OK) r = ap_curl.multi_setopt(f->multi, CURLMOPT_TIMERFUNCTION, want_timer);
+    if (r == CURLM_OK) r = ap_curl.multi_setopt(f->multi, CURLMOPT_TIMERDATA, f);
     if (r == CURLM_OK) return 0;
-    apiary_agent_log(f->agent, 3, "http: libcurl: %s", curl_multi_strerror(r));
+    apiary_agent_log(f->agent, 3, "http: libcurl: %s", ap_curl.multi_strerror(r));
     return r == CURLM_OUT_OF_MEMORY ? APIARY_ENOBLOCK : APIARY_ENOTSUP;
 }
 
 static int http_create(apiary_agent_t *agent, void **state)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    const char *why;
+    int loaded = ap_curl_load(&why);
+    if (loaded < 0) {
+        apiary_agent_log(agent, 3, "http: libcurl: %s", why);
+        return loaded;
+    }
     struct forwarder *f = apiary_agent_alloc(agent, sizeof *f);
     if (!f) return APIARY_ENOBLOCK;
-    pthread_once(&once, init_curl);
     memset(f, 0, sizeof *f);
     f->agent = agent;
-    if (curl_ready != CURLE_OK) {
-        apiary_agent_log(agent, 3, "http: libcurl: %s", curl_easy_strerror(curl_ready));
-        http_destroy(f);
-        return APIARY_ENOTSUP;
-    }
     f->method = apiary_agent_text(agent, "method", "POST");
     f->timeout = (uint64_t)apiary_agent_number(agent, "timeout", 30LL * 1000 * 1000 * 1000);
     f->max_output = (size_t)apiary_agent_number(agent, "max_output", 1024 * 1024);

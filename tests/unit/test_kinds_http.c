@@ -1,13 +1,12 @@
 /* tests/unit/test_kinds_http.c - the kind "http" against a server in this process, on a port that the kernel chose. */
 #include <arpa/inet.h>
-#include <curl/curl.h>
-#include <dlfcn.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "agents/kinds/curl.h"
 #include "tests/unit/fake_agent.h"
 
 #define MS 1000000ll
@@ -434,43 +433,53 @@ static bool is_refused(int *left)
     return *left >= 0 && (*left)-- == 0;
 }
 
+static struct ap_curl real;
+
 /* All of the third arguments are one word. */
-#define FORWARD(name, handle, option, left, refusal)                                     \
-    do {                                                                                 \
-        va_list list;                                                                    \
-        va_start(list, option);                                                          \
-        void *value = va_arg(list, void *);                                              \
-        va_end(list);                                                                    \
-        __typeof__(&(name)) real = (__typeof__(&(name)))(uintptr_t)dlsym(RTLD_NEXT, #name); \
-        return is_refused(&(left)) ? (refusal) : real(handle, option, value);            \
+#define FORWARD(function, handle, option, left, refusal)                                  \
+    do {                                                                                  \
+        va_list list;                                                                     \
+        va_start(list, option);                                                           \
+        void *value = va_arg(list, void *);                                               \
+        va_end(list);                                                                     \
+        return is_refused(&(left)) ? (refusal) : real.function(handle, option, value);    \
     } while (0)
 
-#undef curl_easy_setopt
-#undef curl_easy_getinfo
-#undef curl_multi_setopt
-CURLcode curl_easy_setopt(CURL *easy, CURLoption option, ...)
+static CURLcode setopt_or_refusal(CURL *easy, CURLoption option, ...)
 {
-    FORWARD(curl_easy_setopt, easy, option, easy_refused, CURLE_UNKNOWN_OPTION);
+    FORWARD(easy_setopt, easy, option, easy_refused, CURLE_UNKNOWN_OPTION);
 }
-CURLcode curl_easy_getinfo(CURL *easy, CURLINFO info, ...)
+
+static CURLcode getinfo_or_refusal(CURL *easy, CURLINFO info, ...)
 {
-    FORWARD(curl_easy_getinfo, easy, info, info_refused, CURLE_UNKNOWN_OPTION);
+    FORWARD(easy_getinfo, easy, info, info_refused, CURLE_UNKNOWN_OPTION);
 }
-CURLMcode curl_multi_setopt(CURLM *multi, CURLMoption option, ...)
+
+static CURLMcode multi_setopt_or_refusal(CURLM *multi, CURLMoption option, ...)
 {
-    FORWARD(curl_multi_setopt, multi, option, multi_refused, CURLM_UNKNOWN_OPTION);
+    FORWARD(multi_setopt, multi, option, multi_refused, CURLM_UNKNOWN_OPTION);
 }
-CURLMcode curl_multi_assign(CURLM *multi, curl_socket_t fd, void *user)
+
+static CURLMcode assign_or_refusal(CURLM *multi, curl_socket_t fd, void *user)
 {
-    CURLMcode (*real)(CURLM *, curl_socket_t, void *) =
-        (CURLMcode(*)(CURLM *, curl_socket_t, void *))(uintptr_t)dlsym(RTLD_NEXT, "curl_multi_assign");
-    return is_refused(&assign_refused) ? CURLM_OUT_OF_MEMORY : real(multi, fd, user);
+    return is_refused(&assign_refused) ? CURLM_OUT_OF_MEMORY : real.multi_assign(multi, fd, user);
 }
-CURLMcode curl_multi_socket_action(CURLM *multi, curl_socket_t fd, int what, int *running)
+
+static CURLMcode action_or_refusal(CURLM *multi, curl_socket_t fd, int what, int *running)
 {
-    CURLMcode (*real)(CURLM *, curl_socket_t, int, int *) =
-        (CURLMcode(*)(CURLM *, curl_socket_t, int, int *))(uintptr_t)dlsym(RTLD_NEXT, "curl_multi_socket_action");
-    return is_refused(&action_refused) ? CURLM_INTERNAL_ERROR : real(multi, fd, what, running);
+    return is_refused(&action_refused) ? CURLM_INTERNAL_ERROR : real.multi_socket_action(multi, fd, what, running);
+}
+
+static void with_refusals(void)
+{
+    const char *why = "";
+    cr_assert_eq(ap_curl_load(&why), 0, "%s", why);
+    real = ap_curl;
+    ap_curl.easy_setopt = setopt_or_refusal;
+    ap_curl.easy_getinfo = getinfo_or_refusal;
+    ap_curl.multi_setopt = multi_setopt_or_refusal;
+    ap_curl.multi_assign = assign_or_refusal;
+    ap_curl.multi_socket_action = action_or_refusal;
 }
 
 /* Each option that a request has is refused once; returns how many there are. */
@@ -498,6 +507,7 @@ static int refuse_each(const struct fake_key *more)
 Test(http, an_option_that_libcurl_refuses_fails_the_task)
 {
     const struct fake_key get[] = {{"method", "GET", 0, NULL}, {NULL, NULL, 0, NULL}};
+    with_refusals();
     open_server();
     cr_expect_eq(refuse_each(NULL), 17);
     cr_expect_eq(refuse_each(get), 14);
@@ -507,6 +517,7 @@ Test(http, an_option_that_libcurl_refuses_fails_the_task)
 
 Test(http, an_option_of_all_transfers_that_libcurl_refuses_is_told_at_the_start)
 {
+    with_refusals();
     open_server();
     forward("/echo", NULL);
     for (int n = 0; n < 4; n++) {
@@ -522,6 +533,7 @@ Test(http, an_option_of_all_transfers_that_libcurl_refuses_is_told_at_the_start)
 Test(http, a_call_that_libcurl_refuses_fails_what_is_under_way)
 {
     int *calls[] = {&action_refused, &assign_refused, &info_refused};
+    with_refusals();
     open_server();
     forward("/echo", NULL);
     for (size_t i = 0; i < 3; i++) {
