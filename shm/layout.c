@@ -1,5 +1,4 @@
 /* shm/layout.c - the table of parts read: geometry, section table, fingerprint. See part.h. */
-#include <stdio.h>
 #include <string.h>
 
 #include "core/name.h"
@@ -91,13 +90,12 @@ static const struct ap_field header_fields[] = {
     {NULL, 0, 0},
 };
 
+/* Each attach makes it, of some thousand names: written as texts before they are hashed, they were most of its instructions. */
 static uint64_t sum_name(uint64_t sum, const char *name, uint64_t offset, uint64_t size)
 {
-    char text[128];
-    int n = snprintf(text, sizeof text, "%016llx %s %llu %llu", (unsigned long long)sum, name, (unsigned long long)offset,
-                     (unsigned long long)size);
+    const uint64_t all[] = {sum, ap_hash(name, strlen(name)), offset, size};
 
-    return ap_hash(text, (size_t)n);
+    return ap_hash((const char *)all, sizeof all);
 }
 
 static uint64_t sum_fields(uint64_t sum, const struct ap_field *fields)
