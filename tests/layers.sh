@@ -20,45 +20,49 @@ allowed() # allowed USER USED
 
 # ---- includes
 
-files=0
-while IFS= read -r file; do
-    files=$((files + 1))
-    layer=${file%%/*}
-    while IFS=: read -r line included; do
-        used=${included%%/*}
-        case $included in
-        ../apiary.h | agent.h) [ "$layer" = core ] || fail "$file:$line: includes $included" ;; # public headers, of each other
-        *../*) fail "$file:$line: includes $included: write it from the top of the tree" ;;
-        apiary.h | apiary/*.h | apiary_error.def) ;; # public
-        */*)
-            if [ -z "${rank[$used]:-}" ] || [ ! -f "$included" ]; then
-                fail "$file:$line: includes $included, which is not there"
-            elif ! allowed "$layer" "$used"; then
-                fail "$file:$line: $layer may not use $used ($included)"
-            fi
-            ;;
-        *) [ -f "${file%/*}/$included" ] || fail "$file:$line: includes $included: write it from the top of the tree" ;;
-        esac
-    done < <(sed -nE 's/^[[:space:]]*#[[:space:]]*include[[:space:]]*"([^"]*)".*/\1/;T;=;p' "$file" | paste -d: - -)
-done < <(find core shm registry agents tools perf tests -name '*.[ch]' -not -path 'tests/abi/*' 2>/dev/null) # a release's own
-[ "$files" -gt 10 ] || fail "only $files files were looked at"
+# FILE, line and name of each include in quotes, with tabs between them.
+included() # included FILE...
+{
+    awk 'match($0, /^[ \t]*#[ \t]*include[ \t]*"[^"]*"/) {
+        name = substr($0, RSTART, RLENGTH - 1)
+        sub(/^[^"]*"/, "", name)
+        print FILENAME "\t" FNR "\t" name
+    }' "$@"
+}
+
+# tests/abi has a release's own headers
+mapfile -t files < <(find core shm registry agents tools perf tests -name '*.[ch]' -not -path 'tests/abi/*' 2>/dev/null)
+[ "${#files[@]}" -gt 10 ] || fail "only ${#files[@]} files were looked at"
+while IFS=$'\t' read -r file line included; do
+    layer=${file%%/*} used=${included%%/*}
+    case $included in
+    ../apiary.h | agent.h) [ "$layer" = core ] || fail "$file:$line: includes $included" ;; # public headers, of each other
+    *../*) fail "$file:$line: includes $included: write it from the top of the tree" ;;
+    apiary.h | apiary/*.h | apiary_error.def) ;; # public
+    */*)
+        if [ -z "${rank[$used]:-}" ] || [ ! -f "$included" ]; then
+            fail "$file:$line: includes $included, which is not there"
+        elif ! allowed "$layer" "$used"; then
+            fail "$file:$line: $layer may not use $used ($included)"
+        fi
+        ;;
+    *) [ -f "${file%/*}/$included" ] || fail "$file:$line: includes $included: write it from the top of the tree" ;;
+    esac
+done < <(included "${files[@]}")
 
 # ---- agents are written as a stranger's are: with the public headers, what their own folders share, and texts, descriptors, programs
 
-agents=0
-while IFS= read -r file; do
-    agents=$((agents + 1))
+mapfile -t files < <(find agents -mindepth 2 -name '*.[ch]' -not -path 'agents/runtime/*' -not -path 'agents/deployment/*')
+[ "${#files[@]}" -gt 10 ] || fail "only ${#files[@]} files of agents were looked at"
+while IFS=$'\t' read -r file line included; do
     own=${file%/*}
-    while IFS=: read -r line included; do
-        case $included in
-        apiary.h | apiary/*.h | core/apiary.h | core/apiary/agent.h | core/apiary/discovery.h | core/apiary/kinds.h | core/swarm_states.def) ;;
-        core/descriptor.h | core/name.h | core/program.h | core/text.h) ;; # linked into libapiary-kinds by CMakeLists.txt
-        core/must_check.h | agents/kinds/*.h | "$own"/*.h) ;;
-        *) fail "$file:$line: an agent includes $included, which is the runtime's" ;;
-        esac
-    done < <(sed -nE 's/^[[:space:]]*#[[:space:]]*include[[:space:]]*"([^"]*)".*/\1/;T;=;p' "$file" | paste -d: - -)
-done < <(find agents -mindepth 2 -name '*.[ch]' -not -path 'agents/runtime/*' -not -path 'agents/deployment/*')
-[ "$agents" -gt 10 ] || fail "only $agents files of agents were looked at"
+    case $included in
+    apiary.h | apiary/*.h | core/apiary.h | core/apiary/agent.h | core/apiary/discovery.h | core/apiary/kinds.h | core/swarm_states.def) ;;
+    core/descriptor.h | core/name.h | core/program.h | core/text.h) ;; # linked into libapiary-kinds by CMakeLists.txt
+    core/must_check.h | agents/kinds/*.h | "$own"/*.h) ;;
+    *) fail "$file:$line: an agent includes $included, which is the runtime's" ;;
+    esac
+done < <(included "${files[@]}")
 
 # ---- what is linked: an undefined symbol of one layer's objects must be defined in the same or a layer to its left
 
@@ -66,10 +70,14 @@ objects=$APIARY_BUILD/CMakeFiles/apiary_objects.dir
 defined=$(mktemp) && undefined=$(mktemp) || exit 1
 trap 'rm -f "$defined" "$undefined"' EXIT
 for layer in core shm registry agents; do
-    find "$objects/$layer" -name '*.o' 2>/dev/null | while IFS= read -r object; do
-        nm --defined-only --extern-only "$object" | awk -v l="$layer" 'NF == 3 { print $3, l }' >>"$defined"
-        nm --undefined-only "$object" | awk -v l="$layer" -v o="${object##*/}" '{ print $NF, l, o }' >>"$undefined"
-    done
+    mapfile -t files < <(find "$objects/$layer" -name '*.o' 2>/dev/null)
+    [ "${#files[@]}" -gt 0 ] || continue
+    nm -A --defined-only --extern-only "${files[@]}" | awk -v l="$layer" 'NF == 3 { print $3, l }' >>"$defined"
+    nm -A --undefined-only "${files[@]}" | awk -v l="$layer" '{
+        sub(/:.*/, "", $1)
+        sub(/.*\//, "", $1)
+        print $NF, l, $1
+    }' >>"$undefined"
 done
 [ "$(wc -l <"$defined")" -gt 20 ] || fail "the library's objects are not in $objects"
 while read -r symbol user object used; do
@@ -78,9 +86,10 @@ done < <(join <(sort "$undefined") <(sort "$defined"))
 
 # ---- each header alone
 
+jansson=$(pkg-config --cflags jansson 2>/dev/null)
 while IFS= read -r header; do
     flags=
-    case $header in tools/* | agents/*) flags=$(pkg-config --cflags jansson 2>/dev/null) ;; esac
+    case $header in tools/* | agents/*) flags=$jansson ;; esac
     # shellcheck disable=SC2086 # words
     ${CC:-cc} -std=gnu11 -D_GNU_SOURCE -I. -Icore $flags -Wall -Wextra -Werror -fsyntax-only -x c - <<<"#include \"$header\"" ||
         fail "$header does not compile alone"
