@@ -317,6 +317,18 @@ static void first_preemption(ucontext_t *u)
     turn++;
 }
 
+static bool is_shared(uint64_t at)
+{
+    return at - (uintptr_t)survivor.seg->base <= survivor.seg->size ||
+           (actor.seg != NULL && at - (uintptr_t)actor.seg->base <= actor.seg->size);
+}
+
+/* What a round has come from and gone to lies right before these, or behind them when it goes down. */
+static bool round_is_shared(const ucontext_t *u)
+{
+    return is_shared((uint64_t)u->uc_mcontext.gregs[REG_RDI]) || is_shared((uint64_t)u->uc_mcontext.gregs[REG_RSI]);
+}
+
 static void on_trap(int number, siginfo_t *info, void *context)
 {
     ucontext_t *u = context;
@@ -339,9 +351,9 @@ static void on_trap(int number, siginfo_t *info, void *context)
         return;
     }
     /* A `rep` instruction traps after each round, and now and then once more when it was interrupted: its rounds are one step,
-     * whose images in between are taken all the same. */
-    if ((uint64_t)u->uc_mcontext.gregs[REG_RIP] != last_rip || mode == PREEMPT) steps++;
-    else if (mode == KILL_AT) return;
+     * whose images in between are taken all the same. Between two rounds another may come in where they touch the segment. */
+    if ((uint64_t)u->uc_mcontext.gregs[REG_RIP] != last_rip || (mode == PREEMPT && round_is_shared(u))) steps++;
+    else if (mode != TAKE_IMAGES) return;
     last_rip = (uint64_t)u->uc_mcontext.gregs[REG_RIP];
     if (mode == TAKE_IMAGES) {
         shot_index->steps = steps;

@@ -18,8 +18,8 @@ sweep() # sweep OPTION...
     esac
 }
 
-sweep -s 4
-sweep -2 1 -s 4
+sweep -s 8
+sweep -2 1 -s 8
 sweep -r -q -n 1
 [ "$result" -eq 0 ] || grep -E '^seed |FAILED| [1-9][0-9]* failures' "$said"
 exit "$result"
