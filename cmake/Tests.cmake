@@ -26,7 +26,8 @@
 #   ctest: timeout 600     seconds; generous, since only a hang should ever meet it
 #   ctest: first           it begins before the others, beside which it takes longest
 #   ctest: not address     not with this sanitizer (address, thread)
-#   ctest: full address    with this sanitizer in tools/check full only: it takes minutes there, and what it runs others run, too
+#   ctest: address         a test of processes that has the address sanitizer in tools/check, too; the others have it in
+#                          tools/check full only, where there is an hour for them
 #
 # Tests named in tests/parking.list are registered three times, X.uring, X.parker, X.poll, with $APIARY_PARK set.
 # Those named in tests/one_thread.list are not built for the thread sanitizer.
@@ -64,6 +65,7 @@ function(apiary_test group name source)
     set(serial FALSE)
     set(cost 0)
     set(timeout ${default_timeout})
+    set(address FALSE)
     foreach(line ${directives})
         if(line MATCHES "ctest: serial")
             set(serial TRUE)
@@ -75,14 +77,15 @@ function(apiary_test group name source)
             if(APIARY_SANITIZE MATCHES ${CMAKE_MATCH_1})
                 return()
             endif()
-        elseif(line MATCHES "ctest: full (address|thread)")
-            if(APIARY_SANITIZE MATCHES ${CMAKE_MATCH_1} AND NOT APIARY_FULL)
-                return()
-            endif()
+        elseif(line MATCHES "ctest: address")
+            set(address TRUE)
         else()
             message(FATAL_ERROR "${source}: what is '${line}'?")
         endif()
     endforeach()
+    if(group STREQUAL "process" AND APIARY_SANITIZE AND NOT APIARY_FULL AND NOT address)
+        return()
+    endif()
     if(APIARY_SANITIZE)
         math(EXPR timeout "${timeout} * 4")
     endif()

@@ -1,7 +1,6 @@
 #!/bin/bash
 # Who gets the tasks where several offer a capability: not an instance that is stopped, not one whose tasks fail; and an operator sees
 # why, and weighs.
-# ctest: full address
 . "$APIARY_SOURCE/tests/process/lib_cli.sh" || exit 1
 cat >"$config" <<END
 meta_registry: {members: 64, lanes: 128, tasks: 4096}

@@ -1,5 +1,6 @@
 #!/bin/bash
 # A wrong configuration: each mistake has its own message with file and line, and the exit code is 2.
+# ctest: address
 . "$APIARY_SOURCE/tests/process/lib_cli.sh" || exit 1
 
 # write LINES...: a configuration whose line 1 is "meta_registry: {...}".

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Tasks from the command line: results and every way to fail, each with its own message and exit code; task ls, show and
 # cancel; drain and resume; the checks of a monitoring system.
+# ctest: address
 . "$APIARY_SOURCE/tests/process/lib_cli.sh" || exit 1
 mkfifo "$folder/gate"
 cat >"$config" <<END

@@ -1,6 +1,7 @@
 #!/bin/bash
 # What has changed or was repaired is told from the segment, whoever has died meanwhile; it is named, chosen from, and followed.
 # Clients and commands that come and go leave no event, so that they cannot push out what matters.
+# ctest: address
 . "$APIARY_SOURCE/tests/process/lib_cli.sh" || exit 1
 
 expect 3 'no such segment' apiary events

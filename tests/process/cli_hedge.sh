@@ -1,7 +1,6 @@
 #!/bin/bash
 # Hedged tasks: beside a slow provider the slowest answers come from the fast one; the first answer counts and the other copy is
 # cancelled; and whoever is killed between the two, the caller or either provider, nothing is lost and nothing is left.
-# ctest: full address
 . "$APIARY_SOURCE/tests/process/lib_cli.sh" || exit 1
 gate=$folder/gate started=$folder/started
 cat >"$config" <<CONFIG

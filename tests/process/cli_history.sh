@@ -1,6 +1,7 @@
 #!/bin/bash
 # What happened last night: apiaryd keeps the events of the segment, each once, with the names of then, whoever is killed and when; they
 # outlive the segment. What cannot be kept is told, and everything else goes on.
+# ctest: address
 . "$APIARY_SOURCE/tests/process/lib_cli.sh" || exit 1
 state=$folder/state/apiary/${APIARY_SEGMENT#/}
 

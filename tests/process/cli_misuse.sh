@@ -1,5 +1,6 @@
 #!/bin/bash
 # Agents that do what they should not: their worker goes on, and who it was is said.
+# ctest: address
 . "$APIARY_SOURCE/tests/process/lib_cli.sh" || exit 1
 
 cat >"$config" <<END

@@ -2,7 +2,6 @@
 # Files of agents: in the state directory, by segment and service; they are there after the death of queen, coordinator and
 # supervisor, and after the segment; instances have them in common. Where there is no such place the service says so, and the others
 # go on.
-# ctest: full address
 . "$APIARY_SOURCE/tests/process/lib_cli.sh" || exit 1
 own=${APIARY_SEGMENT#/}
 

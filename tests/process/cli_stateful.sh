@@ -1,7 +1,6 @@
 #!/bin/bash
 # A ledger in two instances: as it stands both would grant what there is once, so the configuration refuses that. Declared stateful it
 # has one place for what has no key and one for each key, through a join, a kill and a drain.
-# ctest: full address
 . "$APIARY_SOURCE/tests/process/lib_cli.sh" || exit 1
 cat >"$config" <<END
 meta_registry: {members: 32, lanes: 64, tasks: 1024}

@@ -1,5 +1,6 @@
 #!/bin/bash
 # The supervisor: its checks can fail, it restarts what dies, leaves nothing behind.
+# ctest: address
 . "$APIARY_SOURCE/tests/process/lib_cli.sh" || exit 1
 write() # write EXPECT: two services, one of them twice
 {

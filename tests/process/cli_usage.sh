@@ -1,6 +1,5 @@
 #!/bin/bash
 # Help, version and wrong calls of every command; and that help, manual page and completion name the same commands.
-# ctest: full address
 . "$APIARY_SOURCE/tests/process/lib_cli.sh" || exit 1
 
 mapfile -t commands < <(apiary --help | sed -nE 's/^  ([a-z]+) .*/\1/p')

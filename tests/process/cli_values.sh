@@ -1,5 +1,6 @@
 #!/bin/bash
 # Values through real agents: every digit of a number, every byte of a step's output, every role of a list.
+# ctest: address
 . "$APIARY_SOURCE/tests/process/lib_cli.sh" || exit 1
 cat >"$config" <<END
 meta_registry: {segment: $APIARY_SEGMENT}

@@ -1,7 +1,6 @@
 #!/bin/bash
 # Every program with its standard descriptors closed, in all combinations: none of its messages or results gets into the segment.
 # And what a caller leaves behind: descriptors, ignored and blocked signals, a standard output that is full.
-# ctest: full address
 . "$APIARY_SOURCE/tests/process/lib_cli.sh" || exit 1
 cat >"$config" <<END_OF_CONFIG
 meta_registry: {segment: $APIARY_SEGMENT, members: 32, lanes: 64, tasks: 512}

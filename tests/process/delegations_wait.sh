@@ -1,7 +1,6 @@
 #!/bin/bash
 # An agent that has more delegated at once than its service may have under way: what finds no ticket waits for one, in order, until its
 # deadline, and never are more under way. A queen that is killed meanwhile loses nothing of it.
-# ctest: full address
 . "$APIARY_SOURCE/tests/process/lib_cli.sh" || exit 1
 cat >"$config" <<END
 meta_registry: {members: 32, lanes: 64, tasks: 2048}

@@ -1,6 +1,7 @@
 #!/bin/bash
 # What an attempt at an exec task has started ends with it, before the task is run again: also what has left its session, also
 # when the queen is killed. And what an exec agent may not run yet waits in its queue.
+# ctest: address
 . "$APIARY_SOURCE/tests/process/lib_cli.sh" || exit 1
 cat >"$folder/work" <<'END'
 #!/bin/sh

@@ -1,6 +1,7 @@
 #!/bin/bash
 # Ten thousand services with a hundred thousand entries, of four processes, one of which is killed (many.c says what is asked).
 # ctest: timeout 900
+# ctest: address
 set -u
 segment=/apiary-many-$$
 export APIARY_SEGMENT=$segment

@@ -1,5 +1,6 @@
 #!/bin/bash
 # shmdump on a live segment, on its copy, on the remains of a dead one, and on what is none: output and exit codes.
+# ctest: address
 set -u
 dump=$APIARY_BIN/shmdump
 work=$(mktemp -d)

@@ -1,6 +1,7 @@
 #!/bin/bash
 # What nobody will collect gives its slot and its payload blocks back when it has ended, while its client lives on and does nothing:
 # tasks that are fire and forget, tasks that were given up while they ran, and either when their worker is killed in the middle.
+# ctest: address
 . "$APIARY_SOURCE/tests/process/lib_cli.sh" || exit 1
 mkfifo "$folder/gate"
 cat >"$config" <<END

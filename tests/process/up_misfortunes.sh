@@ -1,7 +1,6 @@
 #!/bin/bash
 # What may happen round a supervisor: nobody reads what it says, its terminal goes, its surroundings are strange, its
 # services break. The healthy service answers throughout, and what was harmed comes back.
-# ctest: full address
 . "$APIARY_SOURCE/tests/process/lib_cli.sh" || exit 1
 . "$APIARY_SOURCE/tests/process/lib_up.sh" || exit 1
 

@@ -1,7 +1,6 @@
 #!/bin/bash
 # Another terminal asks why a service is down: one that crashes in a loop, one whose program has gone, one that is not started again,
 # beside a healthy one; then the supervisor is stopped, and another one is killed.
-# ctest: full address
 . "$APIARY_SOURCE/tests/process/lib_cli.sh" || exit 1
 . "$APIARY_SOURCE/tests/process/lib_up.sh" || exit 1
 

@@ -1,6 +1,7 @@
 #!/bin/bash
 # The configuration of a running supervisor is another one: what has changed is applied and nothing else is touched, a wrong one changes
 # nothing, and one can go back. Callers ask all the while, and each is answered. At last the supervisor is killed in the midst of it.
+# ctest: address
 . "$APIARY_SOURCE/tests/process/lib_cli.sh" || exit 1
 . "$APIARY_SOURCE/tests/process/lib_up.sh" || exit 1
 

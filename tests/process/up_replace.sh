@@ -1,5 +1,6 @@
 #!/bin/bash
 # What an operator has said of a service is still so when another supervisor has taken over: the mode, its reason, the weight.
+# ctest: address
 . "$APIARY_SOURCE/tests/process/lib_cli.sh" || exit 1
 . "$APIARY_SOURCE/tests/process/lib_up.sh" || exit 1
 

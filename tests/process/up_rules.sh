@@ -1,7 +1,6 @@
 #!/bin/bash
 # A host that reloads other rules again and again, far more of them than there is room for sets: all are taken over, each is in force at
 # once, and the former ones hold no more; also when the queen, or the supervisor with all that it has started, is killed between.
-# ctest: full address
 . "$APIARY_SOURCE/tests/process/lib_cli.sh" || exit 1
 . "$APIARY_SOURCE/tests/process/lib_up.sh" || exit 1
 

@@ -1,7 +1,6 @@
 #!/bin/bash
 # What may happen to the services and the configuration of a supervisor, and to the supervisor itself. The healthy service
 # answers throughout; each fault stays with whose it is.
-# ctest: full address
 . "$APIARY_SOURCE/tests/process/lib_cli.sh" || exit 1
 . "$APIARY_SOURCE/tests/process/lib_up.sh" || exit 1
 

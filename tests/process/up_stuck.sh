@@ -1,7 +1,6 @@
 #!/bin/bash
 # A worker that does not return from its agent's code: its queen is told, drained, killed if need be, and started again under the same
 # name, with the reason in the log. A service whose tasks take long without that, and one that has no such key, are left alone.
-# ctest: full address
 . "$APIARY_SOURCE/tests/process/lib_cli.sh" || exit 1
 plugins=$APIARY_BUILD/plugins
 mkfifo "$folder/gate"
