@@ -202,8 +202,9 @@ search() # search NUMBER MODEL FLAG...: its report is in $dir/NUMBER.out
 {
     number=$1 model=$2
     shift 2
-    # A defect is found within few states: a search that is compiled quickly is over sooner.
-    case ${1:-} in -DDEFECT_*) optimize=-O0 ;; *) optimize=-O2 ;; esac
+    # What is searched here has so few states that a compilation with -O2 would take longer than all of it.
+    optimize=-O0
+    [ "${MODEL_TIER:-}" != full ] || optimize=-O2
     mkdir "$dir/$number" && cp "$dir"/*.pml "$dir/$number" && cd "$dir/$number" || return
     {
         spin -a "$@" "$model.pml" &&
