@@ -1,5 +1,6 @@
 #!/bin/bash
 # ctest: timeout 1800
+# ctest: first
 # The protocol as Promela models (tests/model/*.pml), searched by spin: of each sound run all states, without an error; of each
 # defect a trail that ends in one. The states and the ways between them are those of shm/states.def. tests/full/model.sh has more
 # deaths, more tasks and more lanes.

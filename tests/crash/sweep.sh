@@ -1,5 +1,6 @@
 #!/bin/bash
 # ctest: timeout 1800
+# ctest: first
 # Every operation is stepped through; of the images and preemptions of the longer ones a part is judged, chosen by the seed in
 # the first line: "sweep -x SEED -s EVERY" repeats it. Then two preemptions, and one real kill of each. All of it: full.sweep.
 # What failed is repeated at the end: a log that is cut keeps its end.
