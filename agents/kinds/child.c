@@ -1,10 +1,13 @@
 /* agents/kinds/child.c - see child.h: the parent's side. */
 #include "agents/kinds/child.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -13,7 +16,7 @@
 #include "agents/kinds/guard.h"
 #include "core/descriptor.h"
 
-enum { ABOVE = 5 /* descriptors of the guard: see guard.c */ };
+enum { ABOVE = 5 /* descriptors of the guard: see guard.c */, ROUNDS = 64 };
 
 static const char *const step_names[] = {"guard",         "guard",        "guard",           "start", "descriptors",
                                          "earlier attempt", "memory limit", "change directory", "exec"};
@@ -101,6 +104,41 @@ void ap_child_kill(const struct ap_child *child)
     pidfd_send_signal(child->pidfd, SIGTERM, NULL, 0);
 }
 
+/* ---- a killed guard ----------------------------------------------------------------------------------------------- */
+
+/* How many of the session had not ended. Whose session it is is asked of the kernel, and again when the number cannot become
+ * another's any more: /proc may be that of another namespace. */
+static unsigned session_round(DIR *processes, pid_t session)
+{
+    unsigned found = 0;
+    rewinddir(processes);
+    for (struct dirent *d; (d = readdir(processes)) != NULL;) {
+        pid_t pid = (pid_t)strtol(d->d_name, NULL, 10);
+        if (pid <= 0 || pid == session || getsid(pid) != session) continue;
+        struct pollfd process = {.fd = ap_fd_process(pid), .events = POLLIN};
+        if (process.fd < 0) continue;
+        bool lives = getsid(pid) == session && poll(&process, 1, 0) == 0;
+        if (lives && pidfd_send_signal(process.fd, SIGKILL, NULL, 0) == 0) found++;
+        close(process.fd);
+    }
+    return found;
+}
+
+/* Until a round finds nobody: who has a pending SIGKILL forks no more, and who was forked before it is in the next round. */
+static void session_kill(pid_t session)
+{
+    int fd = ap_fd_open("/proc", O_RDONLY | O_DIRECTORY, 0);
+    DIR *processes = fd >= 0 ? fdopendir(fd) : NULL; /* LINT: it takes over that descriptor */
+    if (processes == NULL) {
+        if (fd >= 0) close(fd);
+        return;
+    }
+    for (int round = 0; round < ROUNDS && session_round(processes, session) > 0; round++) {}
+    closedir(processes);
+}
+
+/* ---- collecting --------------------------------------------------------------------------------------------------- */
+
 static void read_reports(const struct ap_child *child, struct ap_child_end *ret)
 {
     struct ap_guard_report r;
@@ -120,15 +158,27 @@ static void read_reports(const struct ap_child *child, struct ap_child_end *ret)
     ret->step = step_names[0];
 }
 
+/* Where SIGCHLD is ignored, or somebody in this process waits for any child, there is nothing to reap, and it has ended: false. */
+static bool child_wait(const struct ap_child *child, int how, bool *killed)
+{
+    siginfo_t info = {0};
+    idtype_t type = child->pidfd >= 0 ? P_PIDFD : P_PID;
+    int r;
+    while ((r = waitid(type, (id_t)(child->pidfd >= 0 ? child->pidfd : child->pid), &info, WEXITED | how)) < 0 && errno == EINTR)
+        ;
+    *killed = r == 0 && (info.si_code == CLD_KILLED || info.si_code == CLD_DUMPED);
+    return r == 0;
+}
+
+/* A guard that was killed has ended nobody. Not reaped yet, its number is still its own, and so is the session of that number. */
 void ap_child_collect(struct ap_child *child, struct ap_child_end *ret)
 {
-    siginfo_t info;
     *ret = (struct ap_child_end){0};
-    /* Where SIGCHLD is ignored, or somebody in this process waits for any child, there is nothing to reap, and it has ended. */
-    idtype_t type = child->pidfd >= 0 ? P_PIDFD : P_PID;
-    while (waitid(type, (id_t)(child->pidfd >= 0 ? child->pidfd : child->pid), &info, WEXITED) < 0 && errno == EINTR)
-        ;
+    bool killed, there = child_wait(child, WNOWAIT, &killed);
     read_reports(child, ret);
+    ret->guard_killed = killed && ret->refused == EOWNERDEAD;
+    if (ret->guard_killed) session_kill(child->pid);
+    if (there) child_wait(child, 0, &killed);
     int fds[] = {child->in, child->out, child->err, child->report, child->pidfd};
     close_all(fds, 5);
     child->in = child->out = child->err = child->report = child->pidfd = -1;

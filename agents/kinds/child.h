@@ -5,7 +5,8 @@
  *           session. It ends only when none of them is left.
  *           3 It ends them all when the program ends, when it is told to, and when the thread that started it dies, whatever the
  *           death of its process. So no process of an attempt outlives the attempt by more than the time that killing takes.
- *           4 Exceptions: a guard that is killed by SIGKILL itself (the program dies with it, the program's children do not);
+ *           4 A guard that is killed itself takes the program with it; the caller ends what else is in the guard's session.
+ *           5 Exceptions: when a guard is killed, what has left its session, and all but the program when the caller is dead, too;
  *           programs that have become another user's; programs that leave their session faster than they are killed.
  * CLAIM     With a claim, a program is started only when no other living guard has claimed the same byte of the same file. So the
  *           second attempt at a task waits until no process of the first is left, even if the first one's queen is dead.
@@ -16,6 +17,7 @@
 #ifndef AP_KINDS_CHILD_H
 #define AP_KINDS_CHILD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -40,6 +42,7 @@ struct ap_child {
 
 struct ap_child_end {
     int refused; /* errno, when the program was not run; `step` says where */
+    bool guard_killed; /* somebody has killed the guard, and so the program was killed; `refused` is EOWNERDEAD */
     const char *step;
     int exited, status; /* status: the exit status if `exited`, else the signal */
 };

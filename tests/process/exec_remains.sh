@@ -1,6 +1,6 @@
 #!/bin/bash
 # What an attempt at an exec task has started ends with it, before the task is run again: also what has left its session, also
-# when the queen is killed. And what an exec agent may not run yet waits in its queue.
+# when the queen is killed; and most of it when the guard is. And what an exec agent may not run yet waits in its queue.
 # ctest: address
 . "$APIARY_SOURCE/tests/process/lib_cli.sh" || exit 1
 cat >"$folder/work" <<'END'
@@ -70,6 +70,21 @@ wait "$caller" && fail 'a cancelled task succeeded'
 for one in program child daemon; do
     gone "$(cat "$folder/$one")" || fail "$one outlived its cancelled task"
 done
+
+# ---- the guard is killed: what has not left its session ends with it
+
+rm "$folder/program" "$folder/daemon"
+start "$folder/unguarded" apiary delegate -t 120s work x
+caller=$last
+until_true test -e "$folder/program" -a -e "$folder/daemon"
+kill -KILL "$(parent "$(cat "$folder/program")")"
+wait "$caller" && fail 'a task whose guard was killed succeeded'
+grep -q 'somebody has killed its guard' "$folder/unguarded" || fail "nobody says that the guard was killed: $(cat "$folder/unguarded")"
+ended() { ! grep -hs '^State:' "/proc/$1/status" | grep -qv Z; } # nobody may reap an orphan
+for one in program child; do
+    until_true ended "$(cat "$folder/$one")"
+done
+kill -KILL "$(cat "$folder/daemon")" || fail 'the daemon has left the session, and is gone all the same: say so in the manual'
 
 # ---- what waits
 
