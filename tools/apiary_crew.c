@@ -49,7 +49,9 @@ struct crew {
     char *status;
 };
 
-static const int caught[] = {SIGINT, SIGTERM, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGCHLD};
+/* Beside these the real-time signals: nothing that somebody sends by mistake, and that would end a process, ends all services. */
+static const int caught[] = {SIGINT,  SIGTERM,   SIGQUIT, SIGHUP,  SIGUSR1, SIGUSR2, SIGCHLD,
+                             SIGALRM, SIGVTALRM, SIGPROF, SIGPOLL, SIGPWR,  SIGSTKFLT};
 
 static void crew_make_room(struct crew *c)
 {
@@ -65,6 +67,8 @@ int crew_open(struct crew **ret)
     sigemptyset(&set);
     for (size_t i = 0; i < sizeof caught / sizeof *caught; i++)
         sigaddset(&set, caught[i]);
+    for (int signal = SIGRTMIN; signal <= SIGRTMAX; signal++)
+        sigaddset(&set, signal);
     struct crew *c = tool_alloc(sizeof *c);
     int error = 0;
     if (sigprocmask(SIG_BLOCK, &set, &c->before) != 0 ||
@@ -477,7 +481,10 @@ static void read_signals(struct crew *c)
         } else if (number == SIGHUP) {
             c->hangups++;
         } else if (number != SIGCHLD) {
-            crew_say(c, "apiary: up: SIG%s changes nothing; SIGTERM stops everything", sigabbrev_np(number));
+            char name[32];
+            if (number < SIGRTMIN) snprintf(name, sizeof name, "SIG%s", sigabbrev_np(number));
+            else snprintf(name, sizeof name, "SIGRTMIN+%d", number - SIGRTMIN);
+            crew_say(c, "apiary: up: %s changes nothing; SIGTERM stops everything", name);
         }
     }
 }

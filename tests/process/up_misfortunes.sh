@@ -168,7 +168,7 @@ comes_back
 verdict
 leaves "$up"
 
-misfortune 'SIGHUP, SIGUSR1 and SIGUSR2'
+misfortune 'SIGHUP, and signals that nobody sends a supervisor'
 up
 healthy
 kill -HUP "$up"
@@ -178,10 +178,13 @@ mv "$config" "$folder/away"
 kill -HUP "$up"
 until_true says 'config.yaml.*No such file.*; revision 1 stays in force'
 mv "$folder/away" "$config"
-kill -USR1 "$up"
-kill -USR2 "$up"
-until_true says 'SIGUSR2 changes nothing'
-told 'SIGUSR1 changes nothing'
+for number in USR1 USR2 ALRM VTALRM PROF IO PWR STKFLT RTMIN RTMIN+5 RTMAX; do
+    kill -"$number" "$up"
+done
+until_true says 'SIGRTMIN\+30 changes nothing'
+for number in USR1 USR2 ALRM VTALRM PROF POLL PWR STKFLT 'RTMIN\+0' 'RTMIN\+5'; do
+    told "SIG$number changes nothing"
+done
 harm
 comes_back
 verdict
