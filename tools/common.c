@@ -84,13 +84,16 @@ int tool_error(const struct tool *t, int error, const char *message, const char 
 {
     const char *advice = apiary_advice(error);
     bool own = message != NULL && *message != '\0';
-    char *then = own ? tool_format(": %s", message)
-                     : tool_format(": %s%s%s", apiary_strerror(error), *advice != '\0' ? "; " : "", advice);
+    bool nobody = error == APIARY_ENOCAP || error == APIARY_ENOPROVIDER; /* in this segment: perhaps another one was meant */
+    char *where = nobody ? tool_format(" in %s", tool_segment(t, NULL)) : tool_format("%s", "");
+    char *then = own ? tool_format("%s: %s", where, message)
+                     : tool_format("%s: %s%s%s", where, apiary_strerror(error), *advice != '\0' ? "; " : "", advice);
     va_list list;
     va_start(list, format);
     say_as(t, format, list, then);
     va_end(list);
     free(then);
+    free(where);
     return tool_exit_code(error);
 }
 

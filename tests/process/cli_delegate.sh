@@ -67,7 +67,7 @@ done
 
 # ---- the ways to fail
 
-expect 4 'nobody has ever offered this capability.*apiary services' apiary delegate text.copi hello
+expect 4 "text.copi in $APIARY_SEGMENT: nobody has ever offered this capability.*apiary services" apiary delegate text.copi hello
 expect 64 'is not a capability name' apiary delegate 'no such name!' hello
 expect 64 'is not a capability name' apiary discover Text
 expect 6 'larger than.*payload' apiary delegate text.copy - < <(head -c 5000 /dev/zero)
