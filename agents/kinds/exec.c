@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -24,6 +25,7 @@
 #include "agents/kinds/pass.h"
 #include "agents/kinds/support.h"
 #include "agents/kinds/table.h"
+#include "core/descriptor.h"
 #include "core/program.h"
 
 enum { TAIL = 2048, READ_AT_ONCE = 256 * 1024, FIRST_LOOK = 20, LAST_LOOK = 500 /* ms */ };
@@ -192,8 +194,22 @@ static int configure(struct program *p)
     return p->plan.path && p->arguments && p->environment && add_lines(p) ? 0 : APIARY_ENOBLOCK;
 }
 
+/* A program is watched and ended by its pidfd. Some containers' filters have no such call; then no task could ever be done. */
+static int can_watch(apiary_agent_t *agent)
+{
+    int fd = ap_fd_process(getpid());
+    int error = fd < 0 || pidfd_send_signal(fd, 0, NULL, 0) < 0 ? errno : 0;
+    if (fd >= 0) close(fd);
+    if (error == 0) return 0;
+    apiary_agent_log(agent, 3, "exec: %s: %s; programs cannot be watched here", fd < 0 ? "pidfd_open" : "pidfd_send_signal",
+                     strerror(error));
+    return error == EMFILE || error == ENFILE || error == ENOMEM ? APIARY_ESYS : APIARY_ENOTSUP;
+}
+
 static int exec_create(apiary_agent_t *agent, void **state)
 {
+    int possible = can_watch(agent);
+    if (possible < 0) return possible;
     struct program *p = apiary_agent_alloc(agent, sizeof *p);
     if (!p) return APIARY_ENOBLOCK;
     int64_t concurrency = apiary_agent_number(agent, "concurrency", 4);
