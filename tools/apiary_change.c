@@ -334,6 +334,44 @@ static json_t *change_autoscaled(struct up *up, const char *service, uint32_t in
     return change_answer(&c, json_array());
 }
 
+/* The one agent of that name, or SERVICE/AGENT: "service/agent", to be freed; NULL, and the answer. */
+static char *change_agent(const struct up *up, const char *name, json_t **answer)
+{
+    const char *slash = name != NULL ? strchr(name, '/') : NULL, *agent = slash != NULL ? slash + 1 : name;
+    char *found = NULL;
+    size_t count = 0;
+    for (size_t i = 0; name != NULL && i < up->d->swarm_count; i++) {
+        const struct ap_deployment_swarm *s = &up->d->swarms[i];
+        size_t length = strlen(s->service);
+        if (slash != NULL && (length != (size_t)(slash - name) || strncmp(s->service, name, length) != 0)) continue;
+        if (ap_deployment_agent(s, agent) == NULL) continue;
+        free(found);
+        found = tool_format("%s/%s", s->service, agent);
+        count++;
+    }
+    if (count == 1) return found;
+    char *text = count == 0 ? tool_format("its configuration has no agent '%s'", name != NULL ? name : "")
+                            : tool_format("%zu services have an agent '%s'; expected SERVICE/AGENT, such as %s", count, name,
+                                          found);
+    *answer = json_pack("{s:i, s:o}", "code", count == 0 ? TOOL_NO_PROVIDER : TOOL_USAGE, "error", tool_json_text(text));
+    free(text);
+    free(found);
+    return NULL;
+}
+
+static json_t *change_asked_replicas(struct up *up, const json_t *request)
+{
+    json_int_t n = json_integer_value(json_object_get(request, "replicas"));
+    json_t *ret = NULL;
+    char *agent = change_agent(up, json_string_value(json_object_get(request, "agent")), &ret);
+    if (agent == NULL) return ret;
+    char *scales = config_scales_with(up->config.now.scales, agent, n > 0 && n < UINT32_MAX ? (uint32_t)n : UINT32_MAX);
+    ret = change_reload(up, CONFIG_NOW, scales);
+    free(scales);
+    free(agent);
+    return ret;
+}
+
 static json_t *change_asked_scale(struct up *up, const json_t *request)
 {
     const char *service = json_string_value(json_object_get(request, "service"));
@@ -364,6 +402,7 @@ static json_t *change_asked(struct up *up, const json_t *request)
                  {"rollback", change_asked_rollback},
                  {"restart", change_asked_restart},
                  {"scale", change_asked_scale},
+                 {"replicas", change_asked_replicas},
                  {"scaling", change_asked_scaling},
                  {"configuration", change_asked_configuration}};
     const char *name = json_string_value(json_object_get(request, "request"));

@@ -54,27 +54,63 @@ int apiary_load_phases(const struct tool *t, const char *option, const char *pha
 
 /* ---- scales --------------------------------------------------------------------------------------------------------- */
 
+#define NAME_SIZE (2 * APIARY_NAME_MAX + 2) /* of SERVICE/AGENT */
+
 /* The next of a list; false at its end, or where it is none. */
-static bool scales_next(const char **at, char name[APIARY_NAME_MAX + 1], uint32_t *instances)
+static bool scales_next(const char **at, char name[NAME_SIZE], uint32_t *number)
 {
     const char *equal = strchr(*at, '=');
     char *end;
-    if (equal == NULL || equal - *at > (ptrdiff_t)APIARY_NAME_MAX) return false;
+    if (equal == NULL || equal - *at >= (ptrdiff_t)NAME_SIZE) return false;
+    unsigned long n = strtoul(equal + 1, &end, 10);
+    if (end == equal + 1 || n > UINT32_MAX || (*end != ',' && *end != '\0')) return false;
     memcpy(name, *at, (size_t)(equal - *at));
     name[equal - *at] = '\0';
-    *instances = (uint32_t)strtoul(equal + 1, &end, 10);
+    *number = (uint32_t)n;
     *at = *end == ',' ? end + 1 : end;
-    return end != equal + 1 && (*end == ',' || *end == '\0');
+    return true;
 }
 
-char *config_scales_with(const char *scales, const char *service, uint32_t instances)
+char *config_scales_with(const char *scales, const char *name, uint32_t number)
 {
-    char name[APIARY_NAME_MAX + 1];
+    char other[NAME_SIZE];
     uint32_t n;
-    char *ret = instances > 0 ? tool_format("%s=%u", service, instances) : tool_strdup("");
+    char *ret = number > 0 ? tool_format("%s=%u", name, number) : tool_strdup("");
+    while (scales_next(&scales, other, &n)) {
+        if (strcmp(other, name) == 0) continue;
+        char *longer = tool_format("%s%s%s=%u", ret, *ret != '\0' ? "," : "", other, n);
+        free(ret);
+        ret = longer;
+    }
+    return ret;
+}
+
+/* "service/agent" is cut behind the service: the agent; NULL: it is a service. */
+static char *scales_agent(char *name)
+{
+    char *slash = strchr(name, '/');
+    if (slash == NULL) return NULL;
+    *slash = '\0';
+    return slash + 1;
+}
+
+bool config_scales_valid(const char *scales)
+{
+    char name[NAME_SIZE];
+    uint32_t n;
+    while (scales_next(&scales, name, &n)) {}
+    return *scales == '\0';
+}
+
+char *config_scales_of(const char *scales, const char *service)
+{
+    char name[NAME_SIZE], of[NAME_SIZE];
+    uint32_t n;
+    char *ret = tool_strdup("");
     while (scales_next(&scales, name, &n)) {
-        if (strcmp(name, service) == 0) continue;
-        char *longer = tool_format("%s%s%s=%u", ret, *ret != '\0' ? "," : "", name, n);
+        memcpy(of, name, sizeof of);
+        if (scales_agent(of) == NULL || strcmp(of, service) != 0) continue;
+        char *longer = config_scales_with(ret, name, n);
         free(ret);
         ret = longer;
     }
@@ -83,24 +119,41 @@ char *config_scales_with(const char *scales, const char *service, uint32_t insta
 
 int config_scale(struct ap_deployment *d, const char *scales, struct ap_config_error *error)
 {
-    char name[APIARY_NAME_MAX + 1];
+    char name[NAME_SIZE];
     uint32_t n;
     while (scales_next(&scales, name, &n)) {
-        int rc = ap_deployment_swarm(d, name) != NULL ? ap_deployment_scale(d, name, n, error) : 0;
-        if (rc < 0) return rc;
+        const char *agent = scales_agent(name);
+        int rc = ap_deployment_put_scale(d, name, agent, n, error);
+        if (rc < 0 && rc != APIARY_EINVAL) return rc;
     }
     return 0;
 }
 
+int config_scale_judged(struct ap_deployment *d, const char *scales, struct ap_config_error *error)
+{
+    int rc = config_scale(d, scales, error);
+    return rc < 0 || *scales == '\0' ? rc : ap_deployment_judge(d, error);
+}
+
+/* Whether the text of the other one says the same number. */
+static bool scales_same(const struct ap_deployment_swarm *is, const struct ap_deployment_swarm *to, const char *agent)
+{
+    if (is == NULL || to == NULL) return false;
+    if (agent == NULL)
+        return to->autoscale.max == 0 && ap_deployment_written_instances(is) == ap_deployment_written_instances(to);
+    const struct ap_deployment_agent *a = ap_deployment_agent(is, agent), *b = ap_deployment_agent(to, agent);
+    return a != NULL && b != NULL && ap_deployment_written_replicas(a) == ap_deployment_written_replicas(b);
+}
+
 char *config_scales_kept(const char *scales, const struct ap_deployment *running, const struct ap_deployment *next)
 {
-    char name[APIARY_NAME_MAX + 1];
+    char name[NAME_SIZE], service[NAME_SIZE];
     uint32_t n;
     char *ret = tool_strdup(scales);
     while (scales_next(&scales, name, &n)) {
-        const struct ap_deployment_swarm *is = ap_deployment_swarm(running, name), *to = ap_deployment_swarm(next, name);
-        bool by_hand = is != NULL && to != NULL && to->autoscale.max == 0;
-        if (by_hand && ap_deployment_written_instances(is) == ap_deployment_written_instances(to)) continue;
+        memcpy(service, name, sizeof service);
+        const char *agent = scales_agent(service);
+        if (scales_same(ap_deployment_swarm(running, service), ap_deployment_swarm(next, service), agent)) continue;
         char *less = config_scales_with(ret, name, 0);
         free(ret);
         ret = less;
@@ -255,7 +308,7 @@ int config_judgement(struct config_keeper *k, struct ap_deployment **ret, struct
         return code == TOOL_CONFIG ? TOOL_CONFIG : TOOL_FAILED;
     }
     int rc = config_parse(k, &k->next, ret, error);
-    if (rc == 0) rc = config_scale(*ret, k->next.scales, error);
+    if (rc == 0) rc = config_scale_judged(*ret, k->next.scales, error);
     return rc == 0 ? TOOL_OK : tool_exit_code(rc);
 }
 

@@ -4,9 +4,9 @@
  *   for a while ends no service, and nothing changes before the supervisor is told to read the file again.
  * 2 Another process judges a new text, so that a plug-in that crashes or hangs while it is loaded ends no service, either. A text
  *   that passes can be put in force; the one before it is kept, to go back to.
- * 3 Services may have other numbers of instances than their text says (scales: "text=3,alone=2"). They are judged with it, and go
- *   along with it. One stays until the text's own number for that service is another one. The number of a service that is
- *   autoscaled is none of them.
+ * 3 Services may have other numbers of instances than their text says, and agents of replicas (scales: "text=3,text/copy=2"). They
+ *   are judged with it, and go along with it. One stays until the text's own number for that service or agent is another one. The
+ *   number of a service that is autoscaled is none of them.
  * 4 The services of later phases than `phase` are judged with the text, and are in no deployment that is parsed here.
  * 5 Revisions number from 1 what was in force.
  */
@@ -54,12 +54,20 @@ AP_MUST_CHECK int config_judgement(struct config_keeper *k, struct ap_deployment
 void config_put(struct config_keeper *k);
 void config_drop(struct config_keeper *k);
 
-/* A list of scales with another number for a service; 0: with none. To be freed. */
-char *config_scales_with(const char *scales, const char *service, uint32_t instances);
-/* Those of services for which the text of `next` says what that of `running` says, and that are not autoscaled there. To be
- * freed. */
+/* A list of scales with another number for a service, or for an agent ("service/agent"); 0: with none. To be freed. */
+char *config_scales_with(const char *scales, const char *name, uint32_t number);
+/* Those for which the text of `next` says what that of `running` says, and of services only those that are not autoscaled there. To
+ * be freed. */
 char *config_scales_kept(const char *scales, const struct ap_deployment *running, const struct ap_deployment *next);
-/* Puts such a list into effect: 0, or an error of ap_deployment_scale. Services that are not there are passed over. */
+/* Whether a text is such a list. */
+AP_MUST_CHECK bool config_scales_valid(const char *scales);
+/* Those of the agents of a service. To be freed. */
+char *config_scales_of(const char *scales, const char *service);
+/* Puts such a list into effect: 0, or an error of ap_deployment_put_scale. Services and agents that are not there are passed
+ * over. */
 AP_MUST_CHECK int config_scale(struct ap_deployment *d, const char *scales, struct ap_config_error *error);
+/* And judges whether there is room for all, and how agents keep state (ap_deployment_judge): for who has the numbers of all
+ * services. */
+AP_MUST_CHECK int config_scale_judged(struct ap_deployment *d, const char *scales, struct ap_config_error *error);
 
 #endif

@@ -14,6 +14,7 @@
 #include "core/atomic.h"
 #include "core/log.h"
 #include "core/writer.h"
+#include "tools/apiary_config.h"
 #include "tools/common_state.h"
 
 #define LAST_WORDS UINT64_C(200000000) /* ns, for what the log has not written */
@@ -149,7 +150,7 @@ static int cli_queen_serve(const struct tool *t, apiary_t *a, const apiary_swarm
 }
 
 struct queen_options {
-    const char *config, *instance, *level, *drain, *state;
+    const char *config, *instance, *level, *drain, *state, *replicas;
     bool standard_input, changes;
     uint64_t wait; /* for the segment; 0: not at all */
 };
@@ -181,6 +182,12 @@ static int cli_queen_run(const struct tool *t, const char *service, const struct
     uint32_t broken = 0;
     int rc = apiary_read_config(t, o->config, o->standard_input, service, &path, &d);
     if (rc != TOOL_OK) return rc;
+    struct ap_config_error error = {.text = ""};
+    int e = o->replicas != NULL ? config_scale(d, o->replicas, &error) : 0;
+    if (e < 0) {
+        ap_deployment_free(d);
+        return tool_error(t, e, error.text, "configuration");
+    }
     const struct ap_deployment_swarm *swarm = ap_deployment_swarm(d, service);
     struct described described = {.state = tool_state_base(o->state)};
     apiary_t *a = NULL;
@@ -200,7 +207,8 @@ static int cli_queen_run(const struct tool *t, const char *service, const struct
     if (rc == TOOL_OK && a != NULL) {
         const apiary_swarm_description_t description = describe_swarm(swarm, o->instance, &described, &broken);
         const struct ap_queen_given given = {.configs = described.configs, .terms = described.terms, .rules = described.rules};
-        struct queen_changes changes = {.fd = o->changes ? WIRE_FD : -1, .path = path, .runs = swarm};
+        struct queen_changes changes = {.fd = o->changes ? WIRE_FD : -1, .path = path, .replicas = o->replicas,
+                                        .runs = swarm};
         rc = cli_queen_serve(t, a, &description, &given, &changes, signals, drain);
         last = changes.last;
     }
@@ -219,6 +227,8 @@ int cmd_queen(struct tool *t, int argc, char **argv)
         {"config", 'c', "FILE", "the configuration [$APIARY_CONFIG, else /etc/apiary/apiary.yaml]", &o.config, NULL},
         {"stdin", 0, NULL, "read the configuration's text from standard input; its FILE is its name, and where paths begin",
          NULL, &o.standard_input},
+        {"replicas", 0, "LIST", "other numbers of replicas than the text has, such as SERVICE/AGENT=3,SERVICE/OTHER=2", &o.replicas,
+         NULL},
         {"changes", 0, NULL, "take over in place what 'apiary up' sends on descriptor 3 of other configurations", NULL,
          &o.changes},
         {"wait", 'w', "[TIME]", "how long to wait for the segment [not at all; without TIME for ever]", &wait, NULL},
@@ -239,6 +249,8 @@ int cmd_queen(struct tool *t, int argc, char **argv)
     } else if (wait != NULL && tool_duration(wait, &o.wait) != 0) {
         return tool_usage_error(t, &usage, "--wait: '%s' is not a duration; write --wait=5s, or --wait for ever", wait);
     }
+    if (o.replicas != NULL && !config_scales_valid(o.replicas))
+        return tool_usage_error(t, &usage, "--replicas: '%s' is not a list such as SERVICE/AGENT=3,SERVICE/OTHER=2", o.replicas);
     if (o.changes && !queen_changes_open())
         return tool_usage_error(t, &usage, "--changes: descriptor %d is no socket; 'apiary up' gives one", WIRE_FD);
     if (tool_log_level(o.level) < 0)

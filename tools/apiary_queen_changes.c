@@ -16,6 +16,7 @@
 #include "core/log.h"
 #include "core/text.h"
 #include "registry/routing/rules.h"
+#include "tools/apiary_config.h"
 
 bool queen_changes_open(void)
 {
@@ -66,6 +67,7 @@ static void changes_apply(struct queen_changes *c, const apiary_queen_t *queen, 
     struct ap_deployment *d = NULL;
     uint64_t runs = 0, wanted = 0;
     int rc = ap_deployment_parse(c->path, text, length, NULL, NULL, &d, &error);
+    if (rc == 0 && c->replicas != NULL) rc = config_scale(d, c->replicas, &error);
     const struct ap_deployment_swarm *next = rc == 0 ? ap_deployment_swarm(d, c->runs->service) : NULL;
     if (rc < 0) {
         ap_format(why, size, "%s", error.text);

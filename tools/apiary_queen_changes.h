@@ -14,6 +14,7 @@
 struct queen_changes {
     int fd; /* -1: none come */
     const char *path; /* of the configuration, for messages */
+    const char *replicas; /* what of each text is said otherwise (apiary_config.h); NULL: nothing */
     const struct ap_deployment_swarm *runs; /* what the queen was started with */
     struct ap_deployment *last; /* what she took over last; NULL: nothing yet. To be freed when she has stopped */
 };

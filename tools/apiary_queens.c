@@ -31,10 +31,25 @@ static char **queens_arguments(const struct up *up, const char *service)
     const char *const list[] = {"apiary",  "queen",     service,     "--instance", "",        "--stdin",     "--config",
                                 up->path,  "--segment", up->segment, "--drain",    drain,     "--log-level", up->level,
                                 "--wait=10s", "--changes", up->state != NULL ? "--state" : NULL, up->state, NULL};
-    char **ret = tool_alloc(sizeof list);
+    char **ret = tool_alloc(sizeof list + 2 * sizeof *list); /* and --replicas with its list */
     for (size_t i = 0; list[i] != NULL; i++)
         ret[i] = tool_strdup(list[i]);
     return ret;
+}
+
+/* An operator's numbers of replicas go to the queen beside the text. */
+static void queens_replicas(const struct up *up, const struct queen *q)
+{
+    char *list = config_scales_of(up->config.now.scales, q->swarm->service), **at = q->child->argv;
+    while (*at != NULL && strcmp(*at, "--replicas") != 0) at++;
+    if (*at != NULL) {
+        free(at[0]);
+        free(at[1]);
+    }
+    bool any = *list != '\0';
+    at[0] = any ? tool_strdup("--replicas") : NULL;
+    at[1] = any ? tool_strdup(list) : NULL;
+    free(list);
 }
 
 /* ---- what is said of them in the segment ---------------------------------------------------------------------- */
@@ -206,6 +221,7 @@ bool queens_prepare(void *user, struct crew_child *child)
     if (ap_deployment_fingerprint(q->swarm, AP_EFFECT_ADJUST, &q->says) < 0) return false;
     q->unsure = false;
     name_instance(up, q);
+    queens_replicas(up, q);
     return true;
 }
 

@@ -150,33 +150,53 @@ static int scale_show(struct tool *t, const char *service)
     return tool_finish(t, rc);
 }
 
+/* 0: it is none from 1 to `most`. */
+static uint32_t scale_number(const char *text, uint32_t most)
+{
+    char *end;
+    unsigned long n = strtoul(text, &end, 10);
+    return *text >= '0' && *text <= '9' && *end == '\0' && n <= most ? (uint32_t)n : 0;
+}
+
+static int reload_replicas(struct tool *t, const struct tool_usage *usage, const char *agent, const char *text)
+{
+    uint32_t n = scale_number(text, 16);
+    if (agent == NULL) return tool_usage_error(t, usage, "scale: which agent is to have %s replicas?", text);
+    if (n == 0) return tool_usage_error(t, usage, "--replicas: '%s' is not a number from 1 to 16", text);
+    json_t *request = json_pack("{s:s, s:o, s:I}", "request", "replicas", "agent", tool_json_text(agent), "replicas",
+                                (json_int_t)n);
+    return reload_ask(t, "scale", request, true);
+}
+
 int cmd_scale(struct tool *t, int argc, char **argv)
 {
     static const struct tool_usage usage = {
         .command = "scale",
-        .arguments = "[SERVICE]",
-        .what = "Lets the 'apiary up' that runs have another number of instances of SERVICE, and waits for that; without\n"
-                "--instances shows how many there are, and why.",
-        .more = "The number stays until the configuration's own number for the service is another one, or 'apiary up' ends.\n"
-                "'apiary rollback' takes it back. A service that is autoscaled has to have from min to max, and goes on from\n"
-                "there: it keeps the number for its cool-down at least, unless it needs more.",
+        .arguments = "[SERVICE | [SERVICE/]AGENT]",
+        .what = "Lets the 'apiary up' that runs have another number of instances of SERVICE, or of replicas of AGENT, and waits\n"
+                "for that; without a number shows how many instances there are, and why.",
+        .more = "The number stays until the configuration's own number for the service or agent is another one, or 'apiary up'\n"
+                "ends. 'apiary rollback' takes it back. A service that is autoscaled has to have from min to max, and goes on\n"
+                "from there: it keeps the number for its cool-down at least, unless it needs more. For other replicas the\n"
+                "instances of the service are restarted, one after the other, as for a changed configuration.",
         .most = 1,
         .json = true,
         .table = true,
     };
-    const char *text = NULL;
+    const char *text = NULL, *replicas = NULL;
     const struct tool_option options[] = {
-        {"instances", 'n', "N", "how many, 1 to 64", &text, NULL},
+        {"instances", 'n', "N", "how many of the service, 1 to 64", &text, NULL},
+        {"replicas", 'r', "N", "how many of the agent, 1 to 16; its service needs as many workers", &replicas, NULL},
         {.name = NULL},
     };
     int rc = tool_parse(t, &usage, options, &argc, &argv);
     if (rc != TOOL_GO_ON) return rc;
+    if (text != NULL && replicas != NULL) return tool_usage_error(t, &usage, "scale: --instances or --replicas, one at a time");
+    if (replicas != NULL) return reload_replicas(t, &usage, argc > 0 ? argv[0] : NULL, replicas);
     if (text == NULL) return scale_show(t, argc > 0 ? argv[0] : NULL);
     if (argc == 0) return tool_usage_error(t, &usage, "scale: which service is to have %s instances?", text);
-    char *end;
-    unsigned long n = strtoul(text, &end, 10);
-    if (*text < '0' || *text > '9' || *end != '\0' || n < 1 || n > 64)
-        return tool_usage_error(t, &usage, "--instances: '%s' is not a number from 1 to 64", text);
+    uint32_t n = scale_number(text, 64);
+    if (n == 0) return tool_usage_error(t, &usage, "--instances: '%s' is not a number from 1 to 64", text);
     json_t *request = json_pack("{s:s, s:o, s:I}", "request", "scale", "service", tool_json_text(argv[0]), "instances",
                                 (json_int_t)n);
     return reload_ask(t, "scale", request, true);

@@ -394,7 +394,7 @@ static int check_config(const struct tool *t, const char *config, bool standard_
     struct ap_config_error error = {.text = ""};
     const char *path = NULL;
     int rc = apiary_read_config(t, config, standard_input, NULL, &path, &d);
-    int e = rc == TOOL_OK && scales != NULL ? config_scale(d, scales, &error) : 0;
+    int e = rc == TOOL_OK && scales != NULL ? config_scale_judged(d, scales, &error) : 0;
     if (rc == TOOL_OK && e == 0 && phase != NULL) e = ap_deployment_select(d, phase, &error);
     if (e < 0) rc = tool_error(t, e, error.text, "configuration");
     ap_deployment_free(d);
@@ -418,8 +418,8 @@ int cmd_up(struct tool *t, int argc, char **argv)
         {"state", 0, "DIR", "apiaryd keeps events there, agents their files [$STATE_DIRECTORY, else $XDG_STATE_HOME/apiary, else "
                             "~/.local/state/apiary]", &up.state, NULL},
         {"check-config", 0, NULL, "judge the configuration and leave: 0 when it is right, 2 when not", NULL, &check_only},
-        {"instances", 0, "LIST", "with --check-config: other numbers of instances than the text has, such as a=3,b=2", &scales,
-         NULL},
+        {"instances", 0, "LIST", "with --check-config: other numbers of instances or replicas than the text has: a=3,b=2,b/agent=2",
+         &scales, NULL},
         {"stdin", 0, NULL, "with --check-config: the text is on standard input, FILE is its name", NULL, &standard_input},
         {"verbose", 'v', NULL, "show all log lines of the processes, not only warnings", NULL, &verbose},
         {.name = NULL},
@@ -428,6 +428,8 @@ int cmd_up(struct tool *t, int argc, char **argv)
     if (rc != TOOL_GO_ON) return rc;
     if (tool_duration(wait, &up.wait) != 0 || tool_duration(drain, &up.drain) != 0)
         return tool_usage_error(t, &usage, "--wait, --drain: a duration is written 250ms, 5s or 2m");
+    if (scales != NULL && !config_scales_valid(scales))
+        return tool_usage_error(t, &usage, "--instances: '%s' is not a list such as a=3,b=2,b/agent=2", scales);
     if (check_only) return check_config(t, config, standard_input, scales, phase);
     if (standard_input || scales != NULL) return tool_usage_error(t, &usage, "--stdin, --instances: they go with --check-config");
     if (verbose) up.level = "info";

@@ -380,24 +380,71 @@ uint32_t ap_deployment_written_instances(const struct ap_deployment_swarm *swarm
     return (uint32_t)ap_node_number(ap_node_get(swarm->node, "queen"), "instances", 'i', 1);
 }
 
-int ap_deployment_scale(struct ap_deployment *d, const char *service, uint32_t instances, struct ap_config_error *error)
+static int scale_instances(struct ap_loader *l, struct ap_deployment_swarm *s, uint32_t instances)
+{
+    if (instances < 1 || instances > INSTANCES_MAX)
+        return ap_node_refuse(s->node, l->error, "instances: %u is out of range; allowed: 1 to %u", instances, INSTANCES_MAX);
+    s->instances = instances;
+    return check_autoscaled(l, s, ap_node_get(ap_node_get(s->node, "queen"), "autoscale"));
+}
+
+static int scale_replicas(struct ap_loader *l, struct ap_deployment_swarm *s, const struct ap_deployment_agent *a,
+                          uint32_t replicas)
+{
+    if (replicas < 1 || replicas > AP_REPLICAS_MAX)
+        return ap_node_refuse(a->node, l->error, "replicas: %u is out of range; allowed: 1 to %u", replicas, AP_REPLICAS_MAX);
+    return ap_deployment_agents_replicate(l, s, (size_t)(a - s->agents), replicas);
+}
+
+static int scale_judge(struct ap_loader *l)
+{
+    int e = ap_deployment_check_state(l);
+
+    return e < 0 ? e : check_room(l, ap_config_root(l->d->config));
+}
+
+/* `agent` NULL: instances. `judged`: at once. */
+static int scale_put(struct ap_deployment *d, const char *service, const char *agent, uint32_t number, bool judged,
+                     struct ap_config_error *error)
 {
     struct ap_config_error ignored;
     struct ap_loader l = {.d = d, .error = error != NULL ? error : &ignored};
-    struct ap_deployment_swarm *s = NULL;
-    uint32_t before;
+    const struct ap_deployment_agent *a = NULL;
+    struct ap_deployment_swarm *s = NULL, before;
     int e;
 
     for (size_t i = 0; i < d->swarm_count; i++)
         if (strcmp(d->swarms[i].service, service) == 0) s = &d->swarms[i];
-    if (s == NULL) return APIARY_EINVAL;
-    if (instances < 1 || instances > INSTANCES_MAX)
-        return ap_node_refuse(s->node, l.error, "instances: %u is out of range; allowed: 1 to %u", instances, INSTANCES_MAX);
-    before = s->instances;
-    s->instances = instances;
-    e = check_autoscaled(&l, s, ap_node_get(ap_node_get(s->node, "queen"), "autoscale"));
-    if (e == 0) e = ap_deployment_check_state(&l);
-    if (e == 0) e = check_room(&l, ap_config_root(d->config));
-    if (e < 0) s->instances = before;
+    if (s != NULL && agent != NULL) a = ap_deployment_agent(s, agent);
+    if (s == NULL || (agent != NULL && a == NULL)) return APIARY_EINVAL;
+    before = *s;
+    e = a != NULL ? scale_replicas(&l, s, a, number) : scale_instances(&l, s, number);
+    if (e == 0 && judged) e = scale_judge(&l);
+    if (e < 0) *s = before;
     return e;
+}
+
+int ap_deployment_scale(struct ap_deployment *d, const char *service, uint32_t instances, struct ap_config_error *error)
+{
+    return scale_put(d, service, NULL, instances, true, error);
+}
+
+int ap_deployment_replicate(struct ap_deployment *d, const char *service, const char *agent, uint32_t replicas,
+                            struct ap_config_error *error)
+{
+    return scale_put(d, service, agent, replicas, true, error);
+}
+
+int ap_deployment_put_scale(struct ap_deployment *d, const char *service, const char *agent, uint32_t number,
+                            struct ap_config_error *error)
+{
+    return scale_put(d, service, agent, number, false, error);
+}
+
+int ap_deployment_judge(struct ap_deployment *d, struct ap_config_error *error)
+{
+    struct ap_config_error ignored;
+    struct ap_loader l = {.d = d, .error = error != NULL ? error : &ignored};
+
+    return scale_judge(&l);
 }

@@ -128,6 +128,19 @@ int ap_deployment_refuse(const struct ap_deployment *d, const char *sentence, st
  * APIARY_ECONFIG with a sentence that names the place, and nothing is changed. APIARY_EINVAL: no such service. */
 AP_MUST_CHECK int ap_deployment_scale(struct ap_deployment *d, const char *service, uint32_t instances,
                                       struct ap_config_error *error);
+/* The same for the replicas of an agent. APIARY_EINVAL: no such service, or it has no such agent. */
+AP_MUST_CHECK int ap_deployment_replicate(struct ap_deployment *d, const char *service, const char *agent, uint32_t replicas,
+                                          struct ap_config_error *error);
+/* For several numbers at once: like the two above (agent NULL: instances), but whether there is room for all, and how agents keep
+ * state, is judged by ap_deployment_judge when all are there. */
+AP_MUST_CHECK int ap_deployment_put_scale(struct ap_deployment *d, const char *service, const char *agent, uint32_t number,
+                                          struct ap_config_error *error);
+AP_MUST_CHECK int ap_deployment_judge(struct ap_deployment *d, struct ap_config_error *error);
+/* How many replicas an agent has, the first one of them, and how many the text says. */
+uint32_t ap_deployment_replicas(const struct ap_deployment_swarm *swarm, const struct ap_deployment_agent *agent);
+uint32_t ap_deployment_written_replicas(const struct ap_deployment_agent *agent);
+/* The agent of a service, the first one of its replicas; NULL: there is none of that name. */
+const struct ap_deployment_agent *ap_deployment_agent(const struct ap_deployment_swarm *swarm, const char *name);
 /* Services of `next` that are autoscaled have as many instances as `running` has, as far as their bounds allow. */
 void ap_deployment_keep_scale(const struct ap_deployment *running, struct ap_deployment *next);
 /* The most instances that it may have, as the text says. */

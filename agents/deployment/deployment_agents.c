@@ -22,7 +22,7 @@ static const struct ap_key agent_keys[] = {
     {.name = "plugin", .type = 's', .what = "path of a shared object"},
     {.name = "capabilities", .type = 'e', .required = true, .what = "the capabilities that it offers"},
     {.name = "worker", .type = 'i', .min = 0, .max = 15},
-    {.name = "replicas", .type = 'i', .min = 1, .max = 16},
+    {.name = "replicas", .type = 'i', .min = 1, .max = AP_REPLICAS_MAX},
     {.name = "config", .type = 'm', .what = "the kind's own keys"},
     {.name = NULL},
 };
@@ -216,14 +216,14 @@ static int agents_read_agent(struct ap_loader *l, struct ap_deployment_swarm *s,
 }
 
 /* The agent that was read last runs so many times, on as many workers, each under a name of its own: a, a.2, a.3... */
-static int agents_replicate(struct ap_loader *l, struct ap_deployment_swarm *s, const struct ap_node *node)
+static int agents_replicate(struct ap_loader *l, struct ap_deployment_swarm *s, const struct ap_node *node, uint32_t replicas)
 {
     const struct ap_deployment_agent *first = &s->agents[s->agent_count - 1];
-    uint32_t replicas = (uint32_t)ap_node_number(node, "replicas", 'i', 1);
+    const struct ap_node *at = ap_node_get(node, "replicas");
 
     if (replicas > s->workers)
-        return ap_node_refuse(ap_node_get(node, "replicas"), l->error,
-                              "replicas: %u need as many workers; %s has workers: %u", replicas, s->service, s->workers);
+        return ap_node_refuse(at != NULL ? at : node, l->error, "replicas: %u need as many workers; %s has workers: %u", replicas,
+                              s->service, s->workers);
     for (uint32_t i = 1; i < replicas; i++) {
         struct ap_deployment_agent *agent = &s->agents[s->agent_count];
         char *name = ap_config_alloc(l->d->config, APIARY_NAME_MAX + 8);
@@ -248,7 +248,7 @@ static size_t agents_expected(const struct ap_node *list)
 
     for (size_t i = 0; i < list->count; i++) {
         int64_t replicas = list->items[i]->kind == AP_NODE_MAP ? ap_node_number(list->items[i], "replicas", 'i', 1) : 1;
-        count += replicas >= 1 && replicas <= 16 ? (size_t)replicas : 1;
+        count += replicas >= 1 && replicas <= AP_REPLICAS_MAX ? (size_t)replicas : 1;
     }
     return count;
 }
@@ -262,8 +262,49 @@ int ap_deployment_read_agents(struct ap_loader *l, struct ap_deployment_swarm *s
     if (s->agents == NULL) return APIARY_ENOBLOCK;
     for (size_t i = 0; i < list->count && e == 0; i++) {
         e = agents_read_agent(l, s, list->items[i]);
-        if (e == 0) e = agents_replicate(l, s, list->items[i]);
+        if (e == 0) e = agents_replicate(l, s, list->items[i], (uint32_t)ap_node_number(list->items[i], "replicas", 'i', 1));
     }
+    return e;
+}
+
+uint32_t ap_deployment_replicas(const struct ap_deployment_swarm *swarm, const struct ap_deployment_agent *agent)
+{
+    const struct ap_deployment_agent *end = swarm->agents + swarm->agent_count, *next = agent + 1;
+
+    while (next < end && next->replica != 0) next++;
+    return (uint32_t)(next - agent);
+}
+
+uint32_t ap_deployment_written_replicas(const struct ap_deployment_agent *agent)
+{
+    return (uint32_t)ap_node_number(agent->node, "replicas", 'i', 1);
+}
+
+const struct ap_deployment_agent *ap_deployment_agent(const struct ap_deployment_swarm *swarm, const char *name)
+{
+    for (size_t i = 0; i < swarm->agent_count; i++)
+        if (swarm->agents[i].replica == 0 && strcmp(swarm->agents[i].name, name) == 0) return &swarm->agents[i];
+    return NULL;
+}
+
+int ap_deployment_agents_replicate(struct ap_loader *l, struct ap_deployment_swarm *s, size_t agent, uint32_t replicas)
+{
+    struct ap_deployment_swarm made = *s;
+    int e = 0;
+
+    made.agents = ap_config_alloc(l->d->config, (s->agent_count + replicas) * sizeof *made.agents);
+    if (made.agents == NULL) return APIARY_ENOBLOCK;
+    made.agent_count = 0;
+    for (size_t i = 0; i < s->agent_count && e == 0; i++) {
+        const struct ap_deployment_agent *a = &s->agents[i];
+
+        if (a->replica != 0) continue;
+        e = agents_named(l, &made, a->name, a->node);
+        if (e < 0) break;
+        made.agents[made.agent_count++] = *a;
+        e = agents_replicate(l, &made, a->node, i == agent ? replicas : ap_deployment_replicas(s, a));
+    }
+    if (e == 0) *s = made;
     return e;
 }
 

@@ -192,7 +192,7 @@ static void diff_capabilities(struct leaves *l, const struct ap_deployment_agent
     diff_add(l, a->name, AP_EFFECT_RESTART, list->line, strdup("capabilities"), names);
 }
 
-static void diff_agent(struct leaves *l, const struct ap_deployment_agent *a)
+static void diff_agent(struct leaves *l, const struct ap_deployment_swarm *s, const struct ap_deployment_agent *a)
 {
     const enum ap_effect restart = AP_EFFECT_RESTART;
 
@@ -200,7 +200,7 @@ static void diff_agent(struct leaves *l, const struct ap_deployment_agent *a)
     diff_add_text(l, a->name, restart, a->node, "plugin", a->plugin);
     diff_capabilities(l, a);
     diff_add_number(l, a->name, restart, a->node, "worker", a->worker);
-    diff_add_number(l, a->name, restart, a->node, "replicas", (uint64_t)ap_node_number(a->node, "replicas", 'i', 1));
+    diff_add_number(l, a->name, restart, a->node, "replicas", ap_deployment_replicas(s, a));
     if (a->config != NULL) diff_add_map(l, a->name, "config", a->config);
 }
 
@@ -300,7 +300,7 @@ static int diff_swarm(const struct ap_deployment_swarm *s, struct leaves *l)
     diff_order(l, s);
     if (checks != NULL && checks->count > 0) diff_add_node(l, "", AP_EFFECT_NONE, "checks", checks);
     for (size_t i = 0; i < s->agent_count; i++)
-        if (s->agents[i].replica == 0) diff_agent(l, &s->agents[i]);
+        if (s->agents[i].replica == 0) diff_agent(l, s, &s->agents[i]);
     if (l->error == 0) qsort(l->list, l->count, sizeof *l->list, diff_compare);
     return l->error;
 }
@@ -383,9 +383,7 @@ static void diff_tell(struct diff_result *r, struct ap_difference difference, co
 
 static const struct ap_deployment_agent *diff_agent_of(const struct ap_deployment_swarm *s, const char *name)
 {
-    for (size_t i = 0; s != NULL && i < s->agent_count; i++)
-        if (s->agents[i].replica == 0 && strcmp(s->agents[i].name, name) == 0) return &s->agents[i];
-    return NULL;
+    return s != NULL ? ap_deployment_agent(s, name) : NULL;
 }
 
 /* Agents that only one of them has, each as a whole. */

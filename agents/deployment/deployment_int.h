@@ -11,6 +11,8 @@
     "most 63 in all"
 _Static_assert(APIARY_NAME_MAX == 47 && APIARY_CAPABILITY_MAX == 63, "the rules above say so");
 
+#define AP_REPLICAS_MAX 16
+
 struct ap_loader {
     struct ap_deployment *d;
     const apiary_agent_kind_t *const *all_kinds, *const *kinds; /* kinds: for the current swarm; NULL: not checked */
@@ -20,6 +22,9 @@ struct ap_loader {
 
 AP_MUST_CHECK int ap_deployment_registry(struct ap_loader *l, const struct ap_node *meta); /* NULL: defaults */
 AP_MUST_CHECK int ap_deployment_read_agents(struct ap_loader *l, struct ap_deployment_swarm *s);
+/* The agents of a service with another number of replicas for one of them, the first one of those that it has. */
+AP_MUST_CHECK int ap_deployment_agents_replicate(struct ap_loader *l, struct ap_deployment_swarm *s, size_t agent,
+                                                 uint32_t replicas);
 AP_MUST_CHECK int ap_deployment_check_rules(struct ap_loader *l); /* of all swarms, when they have been read */
 AP_MUST_CHECK int ap_deployment_check_state(struct ap_loader *l); /* the same: agents that keep state */
 AP_MUST_CHECK int ap_deployment_read_order(struct ap_loader *l);  /* the same: what services wait for */

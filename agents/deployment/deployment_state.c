@@ -19,7 +19,7 @@ static bool state_kept(const struct ap_deployment_agent *agent)
 /* Whether the agent is the first of several replicas. */
 static bool state_replicated(const struct ap_deployment_swarm *s, size_t i)
 {
-    return s->agents[i].replica == 0 && i + 1 < s->agent_count && s->agents[i + 1].replica != 0;
+    return s->agents[i].replica == 0 && ap_deployment_replicas(s, &s->agents[i]) > 1;
 }
 
 /* One of several that keep state, each its own: all that it offers has to be stateful. */
@@ -36,7 +36,7 @@ static int state_own(struct ap_loader *l, const struct ap_deployment_swarm *s, s
                               "capabilities: agent %s (kind '%s') keeps state, and there are to be several of it (%s: %u), so "
                               "whoever is asked for %s would answer with its own; expected {name: %s, stateful: true}, or %s: 1",
                               agent->name, agent->of->name, replicas ? "replicas" : "instances",
-                              replicas ? (uint32_t)ap_node_number(agent->node, "replicas", 'i', 1) : s->instances, name, name,
+                              replicas ? ap_deployment_replicas(s, agent) : s->instances, name, name,
                               replicas ? "replicas" : "instances");
     }
     return 0;

@@ -5,8 +5,8 @@
 . "$APIARY_SOURCE/tests/process/lib_up.sh" || exit 1
 . "$APIARY_SOURCE/tests/process/lib_load.sh" || exit 1
 
-truncate -s 16M "$folder/ledger.work"
-write_config() # write_config WEIGHT INSTANCES
+truncate -s 16M "$folder/ledger.work" "$folder/ledger.more"
+write_config() # write_config WEIGHT INSTANCES [REPLICAS]
 {
     cat >"$config" <<END
 meta_registry: {members: 64, lanes: 256, tasks: 512, swarms: 16}
@@ -17,7 +17,13 @@ swarms:
   - service: work
     queen: {instances: $2}
     agents: [{name: l, plugin: $plugins/ledger.so, capabilities: [work], config: {file: $folder/ledger.work, spin: 100000}}]
+  - service: more
+    weight: $1
+    workers: 3
+    queen: {update: start_first}
+    agents: [{name: m, plugin: $plugins/ledger.so, capabilities: [more], config: {file: $folder/ledger.more, spin: 100000}, replicas: ${3:-1}}]
   - service: stateful
+    workers: 2
     agents: [{name: s, kind: ledger, capabilities: [resource_allocation], config: {pools: [cpu=8]}}]
 END
 }
@@ -77,7 +83,43 @@ is "['0', '1', '2']"
 expect 0 '^revision 9 is in force$' apiary rollback
 is "['0', '1']"
 expect 0 '^revision 10 is in force$' apiary rollback
-expect 0 'OK' apiary check --config "$config"
+
+# ---- replicas of an agent: the same, and its service is restarted for it
+
+replicas() { apiary discover more | grep -c ' yes '; }
+count() { [ "$(replicas)" = "$1" ] || fail "replicas: $(replicas), not $1"; }
+write_config 40 3
+expect 0 '^revision 11 is in force$' apiary reload
+count 1
+load more more
+expect 0 '^more +changed +m +replicas +1 +3 ' apiary scale m --replicas 3
+count 3
+load_goes_on more
+expect 0 '^nothing to change: revision 12 is in force$' apiary scale more/m -r 3
+expect 2 'replicas: 4 need as many workers; more has workers: 3' apiary scale m --replicas 4
+expect 64 "'17' is not a number from 1 to 16" apiary scale m --replicas 17
+expect 64 'which agent is to have 2 replicas' apiary scale --replicas 2
+expect 64 'one at a time' apiary scale m --replicas 2 --instances 2
+expect 4 "its configuration has no agent 'nobody'" apiary scale nobody --replicas 2
+expect 4 "its configuration has no agent 'work/m'" apiary scale work/m --replicas 2
+expect 2 "agent s \(kind 'ledger'\) keeps state, and there are to be several of it \(replicas: 2\)" apiary scale s --replicas 2
+count 3
+# It stays when other things are reloaded, also in place; a queen that is killed comes back with it.
+write_config 60 3
+expect 0 '^more +changed .*applied in place$' apiary config diff "$config" --running
+expect 0 '^revision 13 is in force$' apiary reload
+count 3
+write_config 60 3 2
+expect 0 '^more +changed +m +replicas +3 +2 ' apiary reload
+count 2
+expect 0 '^revision 15 is in force$' apiary rollback
+count 3
+load_ends more
+queen=$(pgrep -P "$up" -f "queen more .*--replicas more/m=3")
+kill -KILL "$queen"
+until_true passes_anew more "$queen"
+count 3
+until_true apiary check --config "$config"
 kill -TERM "$up"
 until_true gone "$up"
 wait "$up" || fail "it left with $?"

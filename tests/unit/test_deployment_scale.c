@@ -85,6 +85,80 @@ Test(deployment_scale, one_that_keeps_state_is_one)
                    "instances: 1");
 }
 
+/* ---- replicas -------------------------------------------------------------------------------------------------------- */
+
+static struct ap_deployment *replicated(const char *more)
+{
+    struct ap_deployment *ret;
+    char text[512];
+
+    snprintf(text, sizeof text, "meta_registry: {queues: 4, lanes: 64}\nswarms:\n- service: one\n  workers: 4\n  agents:\n"
+             "  - {name: a, kind: plain, capabilities: [x], replicas: 2}\n  - {name: b, kind: %s, capabilities: [y]}\n", more);
+    cr_assert_eq(ap_deployment_parse("f.yaml", text, strlen(text), kinds, NULL, &ret, &error), 0, "%s", error.text);
+    return ret;
+}
+
+static void expect_agents(const struct ap_deployment *of, const char *names)
+{
+    const struct ap_deployment_swarm *s = ap_deployment_swarm(of, "one");
+    char text[256] = "";
+
+    for (size_t i = 0; i < s->agent_count; i++) {
+        size_t n = strlen(text);
+        snprintf(text + n, sizeof text - n, "%s%s:%u@%u", i > 0 ? " " : "", s->agents[i].name, s->agents[i].replica,
+                 s->agents[i].worker);
+    }
+    cr_expect_str_eq(text, names);
+}
+
+Test(deployment_scale, replicas_of_the_agent_that_is_named)
+{
+    struct ap_deployment *r = replicated("plain");
+    const struct ap_deployment_swarm *s = ap_deployment_swarm(r, "one");
+
+    expect_agents(r, "a:0@0 a.2:1@1 b:0@0");
+    cr_expect_eq(ap_deployment_replicate(r, "one", "b", 2, &error), 0, "%s", error.text);
+    expect_agents(r, "a:0@0 a.2:1@1 b:0@0 b.2:1@1");
+    cr_expect_eq(ap_deployment_replicas(s, ap_deployment_agent(s, "a")), 2);
+    cr_expect_eq(ap_deployment_replicas(s, ap_deployment_agent(s, "b")), 2);
+    cr_expect_eq(ap_deployment_written_replicas(ap_deployment_agent(s, "b")), 1, "the text is as it was");
+    cr_expect_eq(ap_deployment_replicate(r, "one", "a", 1, NULL), 0);
+    expect_agents(r, "a:0@0 b:0@0 b.2:1@1");
+    cr_expect_eq(ap_deployment_replicate(r, "one", "b", 1, &error), 0);
+    cr_expect_eq(ap_deployment_replicate(r, "one", "a", 3, &error), 0);
+    expect_agents(r, "a:0@0 a.2:1@1 a.3:2@2 b:0@0");
+    cr_expect_eq(ap_deployment_replicate(r, "one", "a.2", 2, &error), APIARY_EINVAL, "a replica is no agent of the text");
+    cr_expect_eq(ap_deployment_replicate(r, "one", "c", 2, &error), APIARY_EINVAL);
+    cr_expect_eq(ap_deployment_replicate(r, "two", "a", 2, NULL), APIARY_EINVAL);
+    ap_deployment_free(r);
+}
+
+Test(deployment_scale, replicas_that_are_refused_leave_no_trace)
+{
+    static const struct {
+        const char *agent, *sentence;
+        uint32_t replicas;
+    } rows[] = {
+        {"a", "f.yaml:6: replicas: 0 is out of range; allowed: 1 to 16", 0},
+        {"a", "f.yaml:6: replicas: 17 is out of range; allowed: 1 to 16", 17},
+        {"a", "f.yaml:6: replicas: 5 need as many workers; one has workers: 4", 5},
+        {"a", "f.yaml:1: queues: 4 is too few for the swarms of this file; expected at least 5 (one for each agent of each "
+              "instance)", 4},
+        {"b", "f.yaml:7: capabilities: agent b (kind 'ledger') keeps state, and there are to be several of it (replicas: 2), so "
+              "whoever is asked for y would answer with its own; expected {name: y, stateful: true}, or replicas: 1", 2},
+    };
+    struct ap_deployment *r = replicated("ledger");
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        error.text[0] = '\0';
+        cr_expect_eq(ap_deployment_replicate(r, "one", rows[i].agent, rows[i].replicas, &error), APIARY_ECONFIG, "row %zu", i);
+        cr_expect_str_eq(error.text, rows[i].sentence);
+        cr_expect_eq(ap_deployment_replicate(r, "one", rows[i].agent, rows[i].replicas, NULL), APIARY_ECONFIG, "row %zu", i);
+        expect_agents(r, "a:0@0 a.2:1@1 b:0@0");
+    }
+    ap_deployment_free(r);
+}
+
 /* ---- one that is autoscaled ------------------------------------------------------------------------------------------ */
 
 static struct ap_deployment *scaled(const char *queen)
