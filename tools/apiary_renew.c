@@ -252,6 +252,10 @@ static bool renew_one(struct change *c, struct queen *q, bool rolling)
 {
     bool begun = q->stale && !renew_is_stale(q); /* it has ended by itself meanwhile, and was started with the new text */
     q->stale = false;
+    if (q->child->held && q->child->pid == 0) { /* nothing runs that could be restarted; who asks need not wait to be told so */
+        renew_complain(c, q, "");
+        return false;
+    }
     if (!begun) return renew_starts_first(q, rolling) ? renew_beside(c, q) : renew_in_place(c, q);
     bool passes = renew_await(c, q);
     if (passes) renew_note(c, c->done, "%s is started again", q->child->label);
