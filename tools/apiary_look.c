@@ -136,7 +136,7 @@ static void print_found(const apiary_swarm_status_t *s)
 static bool print_why(const struct ap_segment *seg, const apiary_swarm_status_t *s)
 {
     struct ap_supervised_view v;
-    char *why = supervision_of(seg, s->service, s->instance, &v) ? supervision_text(&v) : NULL;
+    char *why = supervision_seen(seg, s, &v) ? supervision_text(&v) : NULL;
     bool told = why != NULL && v.supervised;
     if (why != NULL) printf("%s/%s: %s\n", s->service, s->instance, why);
     free(why);
@@ -196,7 +196,7 @@ static int print_status_json(const struct tool *t, apiary_t *a, const apiary_swa
     for (int i = 0; i < n; i++) {
         struct swarm_view record;
         struct ap_supervised_view v;
-        bool known = supervision_of(a->seg, rows[i].service, rows[i].instance, &v);
+        bool known = supervision_seen(a->seg, &rows[i], &v);
         look_record_of(a->seg, &rows[i], &record);
         json_t *row = status_json(&rows[i], &record);
         json_object_set_new(row, "rounds", json_integer((json_int_t)rounds_of(a->seg, &record)));

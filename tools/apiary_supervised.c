@@ -40,6 +40,15 @@ bool supervision_of(const struct ap_segment *seg, const char *service, const cha
     return found;
 }
 
+bool supervision_seen(const struct ap_segment *seg, const apiary_swarm_status_t *s, struct ap_supervised_view *ret)
+{
+    if (!supervision_of(seg, s->service, s->instance, ret)) return false;
+    struct ap_supervision *r = &ret->last;
+    bool registered = s->state != APIARY_DOWN && s->state != APIARY_STARTING && s->pid == r->pid;
+    if (registered && r->state == AP_CHILD_STARTING) r->state = s->state == APIARY_PASSING ? AP_CHILD_PASSING : AP_CHILD_RUNNING;
+    return true;
+}
+
 bool supervision_lost(const struct ap_segment *seg, struct ap_supervised_view *ret)
 {
     struct ap_supervised_view v;
