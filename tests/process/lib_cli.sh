@@ -62,10 +62,17 @@ turn()
     read -rt 0.03 <>"$folder/.turn" || true
 }
 
-# until_true COMMAND...: asks again and again; ctest's timeout ends what never comes.
+# until_true COMMAND...: asks again and again; ctest's timeout ends what never comes, and then it has been said what that was.
 until_true()
 {
-    until "$@" >/dev/null 2>&1; do turn; done
+    local began=$SECONDS
+    until "$@" >/dev/null 2>&1; do
+        turn
+        ((began >= 0 && SECONDS - began >= 60)) || continue
+        echo "line ${BASH_LINENO[0]}: for a minute now: until_true $*"
+        apiary status
+        began=-1
+    done
 }
 
 # stop PID...: the signal is sent at once, and each thread stops at its own next step: one that runs may take a task meanwhile.
