@@ -128,6 +128,25 @@ static void block_signals(sigset_t *set)
     pthread_sigmask(SIG_BLOCK, set, NULL); /* before any thread starts */
 }
 
+static pid_t supervisor; /* 0: none, whoever has started her */
+
+/* The kernel tells a queen of her supervisor's death once for each of its threads whose child she became on the way, the last time
+ * perhaps while she drains. Of her supervisor one signal is enough, also of a living one: it kills who takes too long. */
+static void second_signal(int number, siginfo_t *info, void *context)
+{
+    (void)context;
+    if (supervisor != 0 && info->si_pid == supervisor) return;
+    signal(number, SIG_DFL);
+    raise(number); /* it comes when this returns */
+}
+
+static void let_end(const sigset_t *signals)
+{
+    struct sigaction action = {.sa_sigaction = second_signal, .sa_flags = SA_SIGINFO | SA_RESTART};
+    sigaction(SIGTERM, &action, NULL);
+    pthread_sigmask(SIG_UNBLOCK, signals, NULL);
+}
+
 static int cli_queen_serve(const struct tool *t, apiary_t *a, const apiary_swarm_description_t *description,
                            const struct ap_queen_given *given, struct queen_changes *changes, const sigset_t *signals,
                            uint64_t drain)
@@ -140,7 +159,7 @@ static int cli_queen_serve(const struct tool *t, apiary_t *a, const apiary_swarm
     int which = queen_changes_wait(changes, queen, signals);
     tool_notify("STOPPING=1");
     ap_log(6, "signal %d: draining", which);
-    pthread_sigmask(SIG_UNBLOCK, signals, NULL); /* the second one ends the process */
+    let_end(signals); /* the second one ends the process */
     rc = apiary_queen_stop(queen, drain);
     if (rc == 0) return ap_load_relaxed((const uint32_t *)description->log_user) != 0 ? TOOL_FAILED : TOOL_OK;
     /* A worker that hangs in an agent's function ends only with the process. Its tasks are run again elsewhere. */
@@ -260,6 +279,7 @@ int cmd_queen(struct tool *t, int argc, char **argv)
     if (rc != TOOL_OK) return rc;
     if (o.changes && !queen_changes_open()) /* it was closed just now */
         return tool_usage_error(t, &usage, "--changes: descriptor %d is not to be kept: APIARY_KEEP_FDS does not name it", WIRE_FD);
+    if (o.changes) supervisor = getppid();
     if (o.changes) unsetenv("APIARY_KEEP_FDS"); /* it is not for the programs of her agents */
     ap_log_level(tool_log_level(o.level));
     sigset_t signals;
