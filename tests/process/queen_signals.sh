@@ -63,6 +63,8 @@ wait "$caller" || fail "her task failed: $(cat "$folder/result")"
 [ "$(cat "$folder/result")" = open ] || fail "her task's result is: $(cat "$folder/result")"
 
 begin
+none_pending() { grep -q '^ShdPnd:[[:space:]]*0*$' "/proc/$(cat "$folder/pid")/status"; }
+until_true none_pending # or this one and her supervisor's last one were one
 kill -TERM "$(cat "$folder/pid")"
 until_true test -e "$folder/code"
 [ "$(cat "$folder/code")" = -15 ] || fail "a second signal of another process did not end her at once: $(cat "$folder/code")"

@@ -116,6 +116,7 @@ expect 0 '^revision 15 is in force$' apiary rollback
 count 3
 load_ends more
 queen=$(pgrep -P "$up" -f "queen more .*--replicas more/m=3")
+[[ $queen =~ ^[0-9]+$ ]] || fail "which queen of more was told of three replicas? '$queen'"
 kill -KILL "$queen"
 until_true passes_anew more "$queen"
 count 3
