@@ -34,6 +34,7 @@ static const struct apiary_command commands[] = {
     {"wait", "wait until a service, a capability or a whole configuration is ready", cmd_wait},
     {"config", "judge a configuration, and show what it would change", cmd_config},
     {"segment", "list and remove segments of this host", cmd_segment},
+    {"report", "pack what is known of a segment into one archive, for a bug report", cmd_report},
     {NULL, NULL, NULL},
 };
 

@@ -42,6 +42,7 @@ int cmd_route(struct tool *t, int argc, char **argv);
 int cmd_check(struct tool *t, int argc, char **argv);
 int cmd_wait(struct tool *t, int argc, char **argv);
 int cmd_segment(struct tool *t, int argc, char **argv);
+int cmd_report(struct tool *t, int argc, char **argv);
 int cmd_reload(struct tool *t, int argc, char **argv);
 int cmd_rollback(struct tool *t, int argc, char **argv);
 int cmd_restart(struct tool *t, int argc, char **argv);
