@@ -230,6 +230,7 @@ void ap_task_unreserve(struct ap_slabs *s, uint32_t index)
     ap_pool_free_attached(seg, index, AP_WORD_GENERATION(word), ap_load_relaxed(&slot->body));
     AP_WAY(RESERVED, FREE, STORE, HOLDER, AP_IS_HOLDER(s, index));
     ap_store_release(&slot->word, AP_WORD_WITH(word, AP_TASK_FREE, AP_NO_LANE)); /* TASK-R3 pairs TASK-A3 */
+    AP_WENT(slot, AP_WORD_WITH(word, AP_TASK_FREE, AP_NO_LANE));
 }
 
 uint64_t ap_task_publish(struct ap_segment *seg, uint32_t index, uint32_t queue)
@@ -240,24 +241,27 @@ uint64_t ap_task_publish(struct ap_segment *seg, uint32_t index, uint32_t queue)
 int ap_task_move(struct ap_segment *seg, uint32_t index, uint64_t seen, uint32_t queue)
 {
     struct ap_slot *slot = ap_slot_at(seg, index);
+    uint64_t word = AP_WORD_WITH(seen, AP_TASK_QUEUED, queue);
 
     if (slot == NULL || AP_WORD_STATE(seen) != AP_TASK_QUEUED) return 0;
     AP_WAY(QUEUED, QUEUED, CAS, MOVER, AP_IS_ANYBODY);
-    return ap_cas(&slot->word, &seen, AP_WORD_WITH(seen, AP_TASK_QUEUED, queue));
+    return ap_word_went(slot, word, ap_cas(&slot->word, &seen, word));
 }
 
 int ap_task_call(struct ap_segment *seg, uint32_t index, uint64_t seen, uint32_t queue)
 {
     struct ap_slot *slot = ap_slot_at(seg, index);
+    uint64_t word = AP_WORD_WITH(seen, AP_TASK_QUEUED, queue);
 
     if (slot == NULL || AP_WORD_STATE(seen) != AP_TASK_SCHEDULED) return 0;
     AP_WAY(SCHEDULED, QUEUED, CAS, CALLER, AP_IS_ANYBODY);
-    return ap_cas(&slot->word, &seen, AP_WORD_WITH(seen, AP_TASK_QUEUED, queue));
+    return ap_word_went(slot, word, ap_cas(&slot->word, &seen, word));
 }
 
 int ap_task_cancel_queued(struct ap_segment *seg, uint32_t index, uint64_t seen, uint32_t state, int code)
 {
     struct ap_slot *slot = ap_slot_at(seg, index);
+    uint64_t word = AP_WORD_WITH(seen, state, ap_code_owner(code));
 
     if (slot == NULL || !ap_task_waits(AP_WORD_STATE(seen))) return 0;
     if (!ap_task_ended(state) || !ap_task_permitted(AP_WORD_STATE(seen), state)) return 0;
@@ -265,7 +269,7 @@ int ap_task_cancel_queued(struct ap_segment *seg, uint32_t index, uint64_t seen,
     AP_WAY(QUEUED, FAILED, CAS, ENDER, AP_IS_ANYBODY);
     AP_WAY(SCHEDULED, CANCELLED, CAS, ENDER, AP_IS_ANYBODY);
     AP_WAY(SCHEDULED, FAILED, CAS, ENDER, AP_IS_ANYBODY);
-    return ap_cas(&slot->word, &seen, AP_WORD_WITH(seen, state, ap_code_owner(code)));
+    return ap_word_went(slot, word, ap_cas(&slot->word, &seen, word));
 }
 
 int ap_task_request(struct ap_segment *seg, uint32_t index, uint64_t generation, uint64_t bits)
@@ -410,6 +414,7 @@ void ap_task_put_back(struct ap_segment *seg, uint32_t index, uint64_t token, ui
     ap_store_relaxed(&slot->due, due);
     AP_WAY(RUNNING, SCHEDULED, STORE, WORKER, AP_IS_WORKER(lane, token));
     ap_store_release(&slot->word, AP_WORD_WITH(token, AP_TASK_SCHEDULED, failures)); /* TASK-R1 pairs TASK-A1 */
+    AP_WENT(slot, AP_WORD_WITH(token, AP_TASK_SCHEDULED, failures));
 }
 
 int ap_task_finish(struct ap_segment *seg, uint32_t index, uint64_t token, int code)
@@ -434,32 +439,34 @@ static uint64_t one_start_more(uint64_t word, bool suspect)
 int ap_task_requeue_dead(struct ap_segment *seg, uint32_t dead, uint32_t index, uint64_t seen, uint32_t queue, bool suspect)
 {
     struct ap_slot *slot = ap_slot_at(seg, index);
-    uint64_t next = one_start_more(seen, suspect);
+    uint64_t word = AP_WORD_WITH(one_start_more(seen, suspect), AP_TASK_QUEUED, queue);
 
     if (slot == NULL || AP_WORD_STATE(seen) != AP_TASK_RUNNING) return 0;
     AP_WAY(RUNNING, QUEUED, CAS, REAPER, AP_IS_REAPER(dead, seen));
-    return ap_cas(&slot->word, &seen, AP_WORD_WITH(next, AP_TASK_QUEUED, queue));
+    return ap_word_went(slot, word, ap_cas(&slot->word, &seen, word));
 }
 
 int ap_task_fail_dead(struct ap_segment *seg, uint32_t dead, uint32_t index, uint64_t seen, int code, bool suspect)
 {
     struct ap_slot *slot = ap_slot_at(seg, index);
     uint64_t next = code == APIARY_ECRASHED ? one_start_more(seen, suspect) : seen;
+    uint64_t word = AP_WORD_WITH(next, AP_TASK_FAILED, ap_code_owner(code));
 
     if (slot == NULL || AP_WORD_STATE(seen) != AP_TASK_RUNNING) return 0;
     AP_WAY(RUNNING, FAILED, CAS, REAPER, AP_IS_REAPER(dead, seen));
-    return ap_cas(&slot->word, &seen, AP_WORD_WITH(next, AP_TASK_FAILED, ap_code_owner(code)));
+    return ap_word_went(slot, word, ap_cas(&slot->word, &seen, word));
 }
 
 int ap_task_free_dead(struct ap_segment *seg, uint32_t dead, uint32_t index, uint64_t seen)
 {
     struct ap_slot *slot = ap_slot_at(seg, index);
+    uint64_t word = AP_WORD_WITH(seen, AP_TASK_FREE, AP_NO_LANE);
 
     if (slot == NULL || (AP_WORD_STATE(seen) != AP_TASK_RESERVED && AP_WORD_STATE(seen) != AP_TASK_RELEASING)) return 0;
     ap_slot_blocks_free(seg, slot, index, AP_WORD_GENERATION(seen));
     AP_WAY(RESERVED, FREE, CAS, REAPER, AP_IS_REAPER(dead, seen));
     AP_WAY(RELEASING, FREE, CAS, REAPER, AP_IS_REAPER(dead, seen));
-    return ap_cas(&slot->word, &seen, AP_WORD_WITH(seen, AP_TASK_FREE, AP_NO_LANE));
+    return ap_word_went(slot, word, ap_cas(&slot->word, &seen, word));
 }
 
 /* ---- bodies --------------------------------------------------------------------------------------------------- */

@@ -86,6 +86,7 @@
 #include "shm/bell.h"
 #include "shm/lane.h"
 #include "shm/request.h"
+#include "shm/word.h"
 
 #define AP_SLAB_SLOTS 64u
 #define AP_INLINE_BODY 64u
@@ -137,20 +138,6 @@ static inline bool ap_task_waits(uint32_t state)
 }
 
 _Static_assert(AP_REQUEST_GENERATION(AP_REQUEST_WORD(AP_GENERATION_MASK, 0)) == AP_GENERATION_MASK, "it is of any generation");
-
-#define AP_WORD(state, crashes, owner, generation) \
-    ((uint64_t)(state) | (uint64_t)(crashes) << 4 | (uint64_t)(owner) << 12 | (uint64_t)(generation) << 26)
-#define AP_WORD_CRASHED(n) ((uint64_t)(n) << 4) /* to be added */
-#define AP_WORD_LOST_STARTS(n) ((uint64_t)(n) << 7)
-#define AP_WORD_STATE(w) ((uint32_t)((w) & 0xf))
-#define AP_WORD_CRASHES(w) ((uint32_t)((w) >> 4 & 0x7))
-#define AP_WORD_LOST(w) ((uint32_t)((w) >> 7 & 0x1f))
-#define AP_WORD_ATTEMPT(w) (AP_WORD_CRASHES(w) + AP_WORD_LOST(w)) /* from 0 */
-#define AP_WORD_OWNER(w) ((uint32_t)((w) >> 12 & 0x3fff))
-#define AP_WORD_GENERATION(w) ((uint64_t)(w) >> 26)
-/* The same word in another state, with another owner. */
-#define AP_WORD_WITH(w, state, owner) \
-    (((uint64_t)(w) & ~(UINT64_C(0xf) | UINT64_C(0x3fff) << 12)) | (uint64_t)(state) | (uint64_t)(owner) << 12)
 
 _Static_assert(AP_TASK_STATES <= 16, "a state has four bits");
 _Static_assert(AP_CRASHES_MAX <= 7, "crashes have three bits");
@@ -462,11 +449,13 @@ static inline void ap_slot_ask(struct ap_slot *slot, uint64_t bits)
 AP_ALWAYS_INLINE uint64_t ap_slot_reserve(const struct ap_slabs *by, struct ap_slot *slot, uint32_t index, uint32_t lane)
 {
     uint64_t generation = AP_WORD_GENERATION(ap_load_relaxed(&slot->word)) + 1;
+    uint64_t reserved = AP_WORD(AP_TASK_RESERVED, 0, lane, generation);
 
     ap_store_relaxed(&slot->request, AP_REQUEST_WORD(generation, 0));
     AP_WAY(FREE, RESERVED, STORE, HOLDER, AP_IS_HOLDER(by, index) && by->lane->index == lane);
     /* Only the slab's holder writes a FREE word, so a store will do. The owner is in it: from here the reaper finds it. */
-    ap_store_release(&slot->word, AP_WORD(AP_TASK_RESERVED, 0, lane, generation)); /* TASK-R4 pairs TASK-A4 */
+    ap_store_release(&slot->word, reserved); /* TASK-R4 pairs TASK-A4 */
+    AP_WENT(slot, reserved);
     return generation;
 }
 
@@ -479,6 +468,7 @@ AP_ALWAYS_INLINE uint64_t ap_slot_publish(const struct ap_slabs *by, struct ap_s
     ap_store_relaxed(&slot->queue, queue);
     AP_WAY(RESERVED, QUEUED, STORE, HOLDER, AP_IS_HOLDER(by, index));
     ap_store_release(&slot->word, AP_WORD_WITH(word, AP_TASK_QUEUED, queue)); /* TASK-R1 pairs TASK-A1 */
+    AP_WENT(slot, AP_WORD_WITH(word, AP_TASK_QUEUED, queue));
     return AP_REF(index, AP_WORD_GENERATION(word));
 }
 
@@ -493,6 +483,7 @@ static inline bool ap_slot_schedule(const struct ap_slabs *by, struct ap_slot *s
     ap_store_relaxed(&slot->due, due);
     AP_WAY(RESERVED, SCHEDULED, STORE, HOLDER, AP_IS_HOLDER(by, index));
     ap_store_release(&slot->word, AP_WORD_WITH(word, AP_TASK_SCHEDULED, 0)); /* TASK-R1 pairs TASK-A1 */
+    AP_WENT(slot, AP_WORD_WITH(word, AP_TASK_SCHEDULED, 0));
     return true;
 }
 
@@ -508,6 +499,7 @@ AP_ALWAYS_INLINE uint64_t ap_slot_claim(struct ap_slot *slot, uint32_t lane, uin
         uint64_t running = AP_WORD_WITH(word, AP_TASK_RUNNING, lane);
         AP_WAY(QUEUED, RUNNING, CAS, WORKER, AP_IS_WORKER(lane, running));
         if (!ap_cas(&slot->word, &word, running)) continue; /* TASK-A1 pairs TASK-R1; TASK-R6 pairs TASK-A6 */
+        AP_WENT(slot, running);
         ap_store_relaxed(&slot->queue, queue);
         ap_store_relaxed(&slot->worker, lane);
         /* A result that a dead attempt named is not this one's, and its block may be another task's by now. */
@@ -528,12 +520,14 @@ static inline uint32_t ap_code_owner(int code)
 AP_ALWAYS_INLINE void ap_slot_finish(struct ap_segment *seg, uint32_t lane, struct ap_slot *slot, uint64_t token, int code)
 {
     struct ap_lane *client = ap_lane_at(seg, ap_load_relaxed(&slot->client));
+    uint64_t ended = code == 0 ? AP_WORD_WITH(token, AP_TASK_DONE, AP_NO_LANE)
+                               : AP_WORD_WITH(token, AP_TASK_FAILED, ap_code_owner(code));
 
     AP_WAY(RUNNING, DONE, STORE, WORKER, AP_IS_WORKER(lane, token));
     AP_WAY(RUNNING, FAILED, STORE, WORKER, AP_IS_WORKER(lane, token));
     /* TASK-R2 pairs TASK-A2. The slot may be another task's after this store. */
-    ap_store_release(&slot->word, code == 0 ? AP_WORD_WITH(token, AP_TASK_DONE, AP_NO_LANE)
-                                            : AP_WORD_WITH(token, AP_TASK_FAILED, ap_code_owner(code)));
+    ap_store_release(&slot->word, ended);
+    AP_WENT(slot, ended);
     if (client != NULL) ap_bell_ring(seg->ops, &client->bell);
 }
 
@@ -560,13 +554,15 @@ AP_ALWAYS_INLINE int ap_slot_release(struct ap_segment *seg, uint32_t lane, stru
     AP_WAY(CANCELLED, RELEASING, CAS, COLLECTOR, AP_IS_ANYBODY);
     if (freed != NULL && ap_task_requested(slot, seen, AP_REQUEST_KEEP)) ap_slot_outcome(slot, seen);
     if (!ap_cas(&slot->word, &seen, releasing)) return 0;
+    AP_WENT(slot, releasing);
     if (freed != NULL) freed(user, slot);
     if (__builtin_expect((ap_load_relaxed(&slot->body) | ap_load_relaxed(&slot->result)) != 0, 0))
         ap_slot_blocks_free(seg, slot, index, AP_WORD_GENERATION(releasing));
     AP_WAY(RELEASING, FREE, STORE, COLLECTOR, AP_IS_ANYBODY); /* by RELEASING, which names its lane */
     AP_WAY(RELEASING, FREE, CAS, COLLECTOR, AP_IS_ANYBODY);
     if (own) ap_store_release(&slot->word, done); /* TASK-R3 pairs TASK-A3 */
-    else ap_cas(&slot->word, &releasing, done); /* TASK-R3 pairs TASK-A3 */
+    else if (!ap_cas(&slot->word, &releasing, done)) return 1; /* TASK-R3 pairs TASK-A3 */
+    AP_WENT(slot, done);
     return 1;
 }
 

@@ -5,7 +5,7 @@
 # To build and to run.
 packages_run="cmake ninja-build pkg-config gcc libc6-dev
     liburing-dev libck-dev libjemalloc-dev libyaml-dev libjansson-dev libxxhash-dev libcurl4-openssl-dev
-    libsodium-dev libsqlite3-dev"
+    libsodium-dev libsqlite3-dev systemtap-sdt-dev"
 
 # The tests, in addition.
 packages_test="bash binutils util-linux procps python3 g++ libcriterion-dev mandoc valgrind spin"
@@ -13,7 +13,7 @@ packages_test="bash binutils util-linux procps python3 g++ libcriterion-dev mand
 # tools/check full, in addition.
 packages_full="clang libclang-rt-dev strace file gcc-aarch64-linux-gnu qemu-user
     gnuplot-nox libzmq3-dev libnng-dev libboost-dev libdpdk-dev
-    libhiredis-dev redis-server libmemcached-dev memcached liblmdb-dev"
+    libhiredis-dev redis-server libmemcached-dev memcached liblmdb-dev bpftrace"
 
 # Makes the folder for what is built.
 packages_folder()
