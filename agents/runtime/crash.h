@@ -10,7 +10,8 @@
  *           4 A worker's thread does not block these signals (core/thread.h), and has a stack of its own for them. So a task that
  *           recurses without end is a crash like any.
  * ENDS      1 exit and quick_exit by a worker's thread, and the end of the thread itself (pthread_exit), are marked, too. So is
- *           an exec by it, afterwards, by whoever judges the lane (shm/image.h). _exit is not.
+ *           an exec by it, afterwards, by whoever judges the lane (shm/image.h). _exit is not,
+ *           nor is the end of the thread by the bare system call, which the queen tells (worker.h).
  *           2 exit by a worker's thread then ends the process at once, without the exit handlers that were registered before.
  * OTHERS    A thread that an agent has started runs nobody's code: its crash makes no task suspect.
  */

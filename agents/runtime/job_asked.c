@@ -156,7 +156,7 @@ int apiary_job_beat(apiary_job_t *handle, const char *text, size_t size)
     if (!asked_copy(handle, job, &one)) return APIARY_ESTALE;
     ap_timers_beat(job, now);
     if (ap_load_acquire(&one.at->word) == one.token)
-        ap_progress_tell(&w->context->lane, ap_task_id(w->seg, one.slot, AP_WORD_GENERATION(one.token)), now, text, size);
+        ap_progress_tell(&w->lane, ap_task_id(w->seg, one.slot, AP_WORD_GENERATION(one.token)), now, text, size);
     return asked_unwanted(job, &one, now);
 }
 

@@ -48,7 +48,8 @@ static int workers_wait(struct ap_queen *q)
         uint32_t news = ap_load_acquire(&q->news), phase; /* NEWS-A1 pairs NEWS-R1 */
 
         while ((phase = ap_load_acquire(&w->phase)) == AP_WORKER_OPENING) { /* WORKER-A1 pairs WORKER-R1 */
-            q->seg->ops->futex_wait(&q->news, news, UINT64_MAX);
+            q->seg->ops->futex_wait(&q->news, news, q->seg->ops->now() + BEAT);
+            if (ap_worker_vanished(w)) continue;
             news = ap_load_acquire(&q->news);
         }
         if (phase != AP_WORKER_FAILED) continue;
@@ -85,6 +86,7 @@ static enum apiary_state queen_health(struct ap_queen *q, uint64_t *stuck)
     for (uint32_t i = 0; i < q->worker_count; i++) {
         uint32_t turns = ap_load_relaxed(&q->workers[i].turns);
 
+        if (ap_worker_vanished(&q->workers[i])) return APIARY_CRITICAL;
         if (ap_load_acquire(&q->workers[i].phase) == AP_WORKER_LOST) return APIARY_CRITICAL; /* WORKER-A1 pairs WORKER-R1 */
         if (turns != q->seen_turns[i] || ap_load_relaxed(&q->workers[i].parked))
             q->still[i] = 0;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "agents/runtime/crash.h"
 #include "agents/runtime/placed.h"
@@ -398,6 +399,7 @@ static int worker_open(struct ap_worker *w)
     ap_spin_open(&w->spin, w->seg->ops);
     w->context = ap_context_work(w->client, &r);
     if (w->context == NULL) return r;
+    w->lane = w->context->lane;
     r = ap_loop_create(w->seg->ops, 1, &w->loop);
     if (r < 0) {
         if (r == APIARY_ESYS) ap_format(why, sizeof why, "%s: %s", apiary_strerror(r), strerror(errno));
@@ -486,6 +488,7 @@ static __attribute__((noinline)) void worker_life(struct ap_worker *w)
     uint32_t command;
 
     ap_worker_here = w;
+    ap_store_relaxed(&w->id, ap_thread_id());
     ap_crash_stack_open(w);
     w->result = worker_open(w);
     worker_say_phase(w, w->result < 0 ? AP_WORKER_FAILED : AP_WORKER_READY);
@@ -499,7 +502,7 @@ static __attribute__((noinline)) void worker_life(struct ap_worker *w)
     ap_worker_here = NULL; /* what an agent has left to the thread's end runs after the lane has gone */
 }
 
-/* An agent's function has not come back but ended the thread. */
+/* An agent's function has not come back but ended the thread; by that thread, or by the queen's when it has gone. */
 static void worker_lost(void *arg)
 {
     struct ap_worker *w = arg;
@@ -516,6 +519,23 @@ static void worker_lost(void *arg)
     w->result = APIARY_EAGENT;
     if (!opening) ap_queen_log(w->queen, 2, "%s", w->message);
     worker_say_phase(w, opening ? AP_WORKER_FAILED : AP_WORKER_LOST);
+}
+
+/* Its lane bears the kernel's mark and may be another's by now, so nobody can tell there that it ended by itself: what it ran
+ * counts as lost. It is not joined: allocators have lists that lead through its memory. */
+bool ap_worker_vanished(struct ap_worker *w)
+{
+    uint32_t thread = ap_load_relaxed(&w->id), phase;
+
+    if (!w->running || thread == 0 || ap_load_relaxed(&w->command) == AP_WORKER_STOP) return false;
+    if (tgkill(getpid(), (pid_t)thread, 0) == 0 || errno != ESRCH) return false;
+    phase = ap_load_acquire(&w->phase); /* WORKER-A1 pairs WORKER-R1. It may have told its end since the caller looked */
+    if (phase == AP_WORKER_LOST || phase == AP_WORKER_FAILED) return false;
+    w->running = false;
+    if (w->context != NULL) w->context->vanished = true; /* a detach waits for the queen */
+    w->context = NULL;
+    worker_lost(w);
+    return true;
 }
 
 static void *worker_main(void *arg)

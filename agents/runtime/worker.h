@@ -3,8 +3,10 @@
  * LIFE      1 OPENING (lane, loop and agents are made on the worker's thread) -> READY -> RUN -> HOLD -> STOP, or OPENING ->
  *           FAILED.
  *           2 The queen commands by `command`, the worker answers by `phase`. Both are futex words.
- *           3 LOST: an agent has ended the worker's thread (pthread_exit). For other processes this is a death like any. Nothing
- *           of the worker runs again.
+ *           3 LOST: an agent has ended the worker's thread. For other processes this is a death like any. Nothing of the worker
+ *           runs again.
+ *           4 The thread tells that by itself (pthread_exit). Of one that has ended by the bare system call the queen learns at
+ *           her next beat, and tells it.
  * TURNS     1 Agents in turn, a batch each.
  *           2 A task is claimed just before it is started. So tasks that wait stay QUEUED and can be moved.
  *           3 The reference is stored in lane->hand[] before that, so that a reaper finds the started tasks without a scan.
@@ -43,6 +45,7 @@ struct ap_worker {
     bool running; /* the thread must be joined */
 
     struct ap_lane_context *context;
+    struct ap_lane_handle lane; /* the context's, which goes with the worker's thread; threads of agents may go on */
     struct ap_loop *loop;
     struct ap_agent **agents;
     size_t agent_count, first; /* first: the agent whose turn it is */
@@ -76,6 +79,7 @@ struct ap_worker {
     uint32_t command AP_ALIGNED; /* futex; writer: queen */
     uint32_t drain;              /* how often the queen has asked to be told when no task is left */
     uint32_t phase AP_ALIGNED;   /* writer: worker, as all below */
+    uint32_t id;                 /* of its thread; 0: it has not begun */
     uint32_t drained;            /* the last of these requests that was answered */
     uint32_t turns, parked;      /* the queen's beat checks by them whether the worker makes progress */
     struct ap_handed *handed AP_ALIGNED; /* stack; pushed by any thread, taken as a whole by the worker */
@@ -88,6 +92,9 @@ void ap_worker_command(struct ap_worker *w, enum ap_worker_command command);
 void ap_worker_drain(struct ap_worker *w);
 /* After STOP, or when the worker never ran. False: it has not ended `within` that time. */
 AP_MUST_CHECK bool ap_worker_join(struct ap_worker *w, uint64_t within);
+
+/* True, once: its thread has ended, and neither came back nor told it. The worker is LOST then, or FAILED if it was OPENING. */
+AP_MUST_CHECK bool ap_worker_vanished(struct ap_worker *w);
 
 /* The steps of the worker's thread, in this order.
  * 1 consume: the agents' queues, which are open, are drained from now on.

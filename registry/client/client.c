@@ -61,7 +61,7 @@ static int context_adopt(struct apiary *a, struct ap_lane_context *c)
     ap_slabs_init(&c->slabs, &c->lane);
     ap_balance_begin(&c->balance, a->seg, (uint64_t)c->lane.epoch << 32 | c->lane.index);
     ap_context_calls(c);
-    c->thread = ap_thread_id();
+    ap_context_own(c);
     pthread_mutex_lock(&a->lock);
     c->next = a->contexts;
     a->contexts = c;
@@ -87,7 +87,8 @@ struct ap_lane_context *ap_context_find(const struct apiary *a)
 {
     struct ap_lane_context *c = pthread_getspecific(a->key);
 
-    return c != NULL ? here_set(a, c) : NULL;
+    /* A thread that ends by the bare system call leaves its data to the next one that the C library gives its stack. */
+    return c != NULL && ap_context_owned(c) ? here_set(a, c) : NULL;
 }
 
 /* With the client's lock, a context that an ended thread has left becomes the calling thread's: true. */
@@ -100,7 +101,7 @@ static bool context_take_over(struct apiary *a, struct ap_lane_context *c)
     }
     c->shared = false;
     ap_store_relaxed(&a->shared, a->shared - 1);
-    c->thread = ap_thread_id();
+    ap_context_own(c);
     c->ready = 0;
     ap_spin_open(&c->spin, a->seg->ops);
     return true;
@@ -484,7 +485,7 @@ static bool still_has(const struct ap_lane_context *c)
 static void context_drop(struct ap_lane_context *c)
 {
     ap_parker_stop(c);
-    if (!still_has(c)) return;
+    if (c->vanished || !still_has(c)) return; /* the dead's: others recover it */
     ap_open_tasks(c, true);
     if (!c->shared) give_back(c);
     ap_slabs_release(&c->slabs);
@@ -540,7 +541,7 @@ static size_t held_by_others(const struct apiary *a, size_t *ret)
     size_t n = 0;
 
     for (const struct ap_lane_context *c = a->contexts; c != NULL; c = c->next) {
-        if (c->shared) continue;
+        if (c->shared || c->vanished) continue;
         if (ret != NULL) ret[n] = (size_t)((uint8_t *)&c->lane.lane->mutex - a->seg->base);
         n++;
     }

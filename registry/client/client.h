@@ -78,9 +78,11 @@ struct ap_lane_context {
     uint32_t ready;               /* results in a row that needed no waiting */
     uint32_t loans;               /* blocks borrowed and not yet given back or delegated */
     uint32_t thread;              /* the id of the thread that owns it, or did */
+    uint64_t owner;               /* which thread of all of this process (handles.h) */
     bool shared;                  /* its thread has ended: used under client->lock */
     bool claims;                  /* it has claimed a key, once at least (registry/conflict/conflict.h) */
     bool works;                   /* a worker's: if its thread ends now, that is a death */
+    bool vanished;                /* its thread has ended by the bare system call: no destructor has run, and the lane is dead */
     uint8_t rank;                 /* of the task that is being delegated, + 1; 0: NORMAL (shm/rank.h) */
     struct ap_producer apart;     /* into the shared ring of the queue that was picked last for it (pick.c) */
     uint32_t probes;              /* where the next probe begins to look for a provider (probe.c) */

@@ -140,3 +140,26 @@ struct apiary *ap_client_of(const struct ap_lane_context *context)
     }
     return NULL;
 }
+
+/* ---- whose a context is ----------------------------------------------------------------------------------------- */
+
+_Thread_local uint64_t ap_context_owner;
+
+static uint64_t own_number(void)
+{
+    static uint64_t last;
+
+    if (ap_context_owner == 0) ap_context_owner = ap_add_relaxed(&last, 1) + 1;
+    return ap_context_owner;
+}
+
+void ap_context_own(struct ap_lane_context *c)
+{
+    c->thread = ap_thread_id();
+    c->owner = own_number();
+}
+
+bool ap_context_owned(const struct ap_lane_context *c)
+{
+    return c->owner == own_number();
+}

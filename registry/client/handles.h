@@ -37,4 +37,11 @@ void ap_client_remove(struct apiary *a);
 /* The handle that a context of the calling thread belongs to. NULL: the context is gone, and its memory is another thread's. */
 struct apiary *ap_client_of(const struct ap_lane_context *context);
 
+/* The calling thread is the context's from now on; whether it is. A thread that ends by the bare system call leaves its data
+ * (pthread_getspecific) to the next one to which the C library gives its stack, and its number to nobody. */
+void ap_context_own(struct ap_lane_context *c);
+bool ap_context_owned(const struct ap_lane_context *c);
+/* Its number, of all threads that this process has had, by itself or before a fork; 0: none so far. */
+extern _Thread_local uint64_t ap_context_owner __attribute__((tls_model("initial-exec")));
+
 #endif

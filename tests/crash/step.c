@@ -277,11 +277,12 @@ static void other_thread(void (*run)(void))
 {
     static uint8_t local[sizeof back.local];
     struct robust_list_head head = *back.robust;
+    uint64_t owner = ap_context_owner;
 
     memcpy(local, (const void *)back.local_at, back.local_size);
     memset((void *)back.local_at, 0, back.local_size);
-    back.robust->list.next = &back.robust->list;
-    back.robust->list_op_pending = NULL;
+    ap_context_owner = owner; /* as the data of the thread's keys, which are no part of that memory */
+    *back.robust = (struct robust_list_head){.list = {&back.robust->list}, .futex_offset = head.futex_offset};
     run();
     *back.robust = head;
     memcpy((void *)back.local_at, local, back.local_size);

@@ -24,6 +24,7 @@
 #include "registry/client/carried.h"
 #include "registry/routing/terms.h"
 #include "registry/client/client.h"
+#include "registry/client/handles.h"
 #include "registry/discovery/discovery.h"
 #include "registry/monitor/health.h"
 #include "registry/monitor/monitor.h"

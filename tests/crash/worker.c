@@ -50,6 +50,7 @@ static void hive_open(void (*handle)(void *state, apiary_job_t *job))
     w->client = actor.api;
     w->seg = actor.seg;
     w->context = actor.api->anchor;
+    w->lane = w->context->lane;
     w->agents = hive.agents;
     w->agent_count = 1;
     w->command = AP_WORKER_RUN;

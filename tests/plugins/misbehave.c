@@ -1,13 +1,14 @@
 /* A plug-in agent for the tests that does what an agent should not, as the body says: "twice" answers two times, "threads" lets
  * two threads and itself answer, "stuck" never comes back, "close" closes descriptors that are not its own, "abort" does, "exec"
  * makes another program of its process, "end" ends its thread, "exit" its process, "fault" and "recurse" touch memory that is not
- * there, "keep" is never answered. It has nothing to create. */
+ * there, "keep" is never answered, "vanish" ends its thread by the bare system call. It has nothing to create. */
 #include <apiary/agent.h>
 
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 static void *answer(void *job)
@@ -57,6 +58,7 @@ static void handle(void *state, apiary_job_t *job)
     if (is(body, size, "recurse")) recurse(0);
     if (is(body, size, "exit")) exit(0);
     if (is(body, size, "end")) pthread_exit(NULL);
+    if (is(body, size, "vanish")) syscall(SYS_exit, 0);
     if (is(body, size, "exec")) execl("/bin/sleep", "sleep", "1d", (char *)NULL);
     if (is(body, size, "close"))
         for (int fd = 3; fd < 200; fd++) close(fd);

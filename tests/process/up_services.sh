@@ -104,6 +104,21 @@ comes_back
 verdict
 leaves "$up"
 
+# Nothing in the process tells that, so its queen finds out at her beat. The task may not run again and again.
+misfortune 'a worker ends by the bare system call' "{service: other, workers: 2, agents: [{name: m, plugin: $plugins/misbehave.so, capabilities: [other]}, {name: e, plugin: $APIARY_BUILD/examples/echo_agent.so, capabilities: [beside]}]}"
+up
+until_true pid_of other
+other=$(pid_of other)
+apiary delegate other vanish --detach --timeout 100ms >/dev/null
+until_true says 'worker 0: an agent ended its thread; the one that was called last is m'
+until_true says 'other/0 ended with code 1'
+until_true answers other
+until_true answers beside
+harm
+comes_back
+verdict
+leaves "$up"
+
 # ---- the configuration
 
 misfortune 'half a configuration is copied over the other while a queen is started again'

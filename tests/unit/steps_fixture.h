@@ -75,6 +75,7 @@ static void steps_setup(void)
     w->queen = &hive.queen;
     w->client = b;
     w->context = b->anchor;
+    w->lane = b->anchor->lane;
     w->agents = hive.list;
     w->agent_count = STEP_AGENTS;
     w->command = AP_WORKER_RUN;

@@ -40,6 +40,21 @@ static void quit(void *state, apiary_job_t *job)
     pthread_exit(NULL);
 }
 
+/* No cleanup runs, and no destructor of the thread's data. */
+static void vanish(void *state, apiary_job_t *job)
+{
+    (void)state;
+    (void)job;
+    syscall(SYS_exit, 0);
+}
+
+static int vanish_when_made(apiary_agent_t *agent, void **state)
+{
+    (void)agent;
+    (void)state;
+    return (int)syscall(SYS_exit, 0);
+}
+
 static void quit_late(void *user, uint32_t events)
 {
     (void)user;
@@ -70,6 +85,8 @@ static void stay(void *state, apiary_job_t *job)
     apiary_job_reply(job, NULL, 0);
 }
 KIND(quitter, NULL, quit, NULL);
+KIND(vanisher, NULL, vanish, NULL);
+KIND(vanishing, vanish_when_made, vanish, NULL);
 KIND(stillborn, quit_when_made, quit, NULL);
 KIND(late_quitter, quit_soon, quit, NULL);
 KIND(stay, NULL, stay, NULL);
@@ -108,6 +125,45 @@ Test(queen_lost, an_agent_that_ends_its_thread_with_a_task)
     cr_assert_eq(start_odd(&quitter_kind, NULL, 0, &q), 0);
     cr_assert_eq(apiary_delegate(a, "odd", NULL, 0, &forget, NULL), 0);
     is_lost(q, "worker 1: an agent ended its thread; the one that was called last is odd");
+}
+
+/* ---- by the bare system call -------------------------------------------------------------------------------------- */
+
+static void skip_vanishing(void)
+{
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
+    cr_skip_test("it does not know of threads that end without it");
+#endif
+}
+
+/* Nobody else knows: the queen finds out at her beat. */
+Test(queen_lost, a_thread_that_ends_untold_with_a_task)
+{
+    apiary_queen_t *q = NULL;
+    apiary_task_t task;
+    const struct ap_slot *slot;
+
+    skip_vanishing();
+    cr_assert_eq(start_odd(&vanisher_kind, NULL, 0, &q), 0);
+    cr_assert_eq(apiary_delegate(a, "odd", NULL, 0, NULL, &task), 0);
+    is_lost(q, "worker 1: an agent ended its thread; the one that was called last is odd");
+    slot = ap_slot_at(a->seg, task.slot);
+    while (AP_WORD_STATE(ap_load_acquire(&slot->word)) == AP_TASK_RUNNING) ap_reap_asking(a->seg, AP_NO_LANE, &ap_registry_hooks);
+    cr_expect_eq(AP_WORD_STATE(ap_load_acquire(&slot->word)), AP_TASK_QUEUED);
+    cr_expect_eq(AP_WORD_LOST(ap_load_acquire(&slot->word)), 1, "nothing said that the thread ended by itself");
+}
+
+Test(queen_lost, a_thread_that_ends_untold_while_its_agent_is_made)
+{
+    apiary_queen_t *q = NULL;
+    char message[256] = "";
+
+    skip_vanishing();
+    cr_expect_eq(start_odd(&vanishing_kind, message, sizeof message, &q), APIARY_EAGENT);
+    cr_expect_str_eq(message, "worker 1: an agent ended its thread while it was made");
+    cr_expect_null(q);
+    cr_assert_eq(start_odd(&stay_kind, message, sizeof message, &q), 0, "nothing of it is left: %s", message);
+    cr_expect_eq(apiary_queen_stop(q, LONG), 0);
 }
 
 /* ---- and the other worker's tasks -------------------------------------------------------------------------------- */

@@ -1,6 +1,7 @@
 /* What each thread of a client has of its own: who opens and closes it, who else may use it, and what is recovered for it. The
  * tests answer by hand. */
 #include <malloc.h>
+#include <sys/syscall.h>
 
 #include "registry_fixture.h"
 
@@ -78,6 +79,19 @@ static int delegates(struct thread *t)
 
     t->lane = r == 0 ? ap_context_here(client)->lane.index : AP_NO_LANE;
     return r;
+}
+
+/* The C library gives its stack to the next thread, and what the data of the thread's keys was with it. */
+static int delegates_and_vanishes(struct thread *t)
+{
+    delegates(t);
+    sem_post(&t->did);
+    return (int)syscall(SYS_exit, 0);
+}
+
+static int delegates_anew(struct thread *t)
+{
+    return ap_context_here(client) == NULL ? delegates(t) : APIARY_EINVAL;
 }
 
 static int collects(struct thread *t)
@@ -201,6 +215,25 @@ Test(contexts, an_interrupt_rings_every_lane_of_the_handle)
     cr_expect_eq(client->interrupts, before + 1);
     ap_give_up(client, t.task);
     end(&t);
+}
+
+Test(contexts, a_thread_has_nothing_of_one_that_ended_untold)
+{
+    struct thread vanishing, next;
+    const struct ap_lane *lane;
+
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
+    cr_skip_test("it does not know of threads that end without it");
+#endif
+    begin(&vanishing, delegates_and_vanishes);
+    pthread_join(vanishing.id, NULL);
+    lane = ap_lane_at(client->seg, vanishing.lane);
+    cr_assert_neq(vanishing.lane, AP_NO_LANE);
+    begin(&next, delegates_anew);
+    cr_expect_eq(next.result, 0);
+    cr_expect_neq(next.lane, vanishing.lane, "the dead one's, and not recovered");
+    while (AP_LIFE_STATE(ap_load_acquire(&lane->life)) != AP_LIFE_FREE) ap_reap_asking(client->seg, AP_NO_LANE, &ap_registry_hooks);
+    end(&next);
 }
 
 /* ---- waits ------------------------------------------------------------------------------------------------------ */
