@@ -78,7 +78,9 @@ typedef struct apiary_attach_options {
 /* Attaches by name ("/apiary"; NULL: $APIARY_SEGMENT or the default). options may be NULL. Never waits.
  * APIARY_ENOSEG, _ECREATING, _ECREATOR, _EVERSION, _ETOOSMALL, _ENOTOURS, _EPERM, _ENOLANE, _ENOBLOCK, _ETABLEFULL; _ESHARE for a
  * client whose process calls for member_share of all services already; _ETIMENS when the time namespace differs, so that deadlines
- * would be wrong; _ENOTSUP where the system does not report deaths, as under some filters of system calls. */
+ * would be wrong (an observer goes by the segment's clock, and is refused only where the system does not tell how the two differ,
+ * or while the process observes by a third one); _ENOTSUP where the system does not report deaths, as under some filters of
+ * system calls. */
 APIARY_API int apiary_attach(const char *segment, const apiary_attach_options_t *options, apiary_t **ret);
 
 /* The same by handle: a descriptor of the segment, inherited or received over a Unix socket. It is duplicated. */

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -261,6 +262,89 @@ void ap_time_namespace_self(struct ap_time_namespace *ret)
     if (stat("/proc/self/ns/time", &own) < 0) return;
     ret->inode = own.st_ino;
     ret->offset = time_offset(own.st_ino);
+}
+
+bool ap_time_same(const struct ap_time_namespace *a, const struct ap_time_namespace *b)
+{
+    if (a->inode == 0 || b->inode == 0 || a->inode == b->inode) return true;
+    return a->offset == b->offset && a->offset != AP_OFFSET_UNKNOWN;
+}
+
+/* ---- the clock of another time namespace ------------------------------------------------------------------------ */
+
+/* One at a time: a table has no place for whose it is. */
+static struct {
+    pthread_mutex_t lock;
+    uint32_t users;
+    uint64_t by; /* what that clock shows more; constant while there are users */
+} shifted = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static uint64_t shifted_now(void)
+{
+    return system_now() + ap_load_relaxed(&shifted.by);
+}
+
+static uint64_t own_time(uint64_t until)
+{
+    return until == UINT64_MAX ? until : until - ap_load_relaxed(&shifted.by);
+}
+
+static int shifted_futex_wait(const uint32_t *word, uint32_t value, uint64_t until)
+{
+    return system_futex_wait(word, value, own_time(until));
+}
+
+static int shifted_futex_wait_both(const uint32_t *word, uint32_t value, const uint32_t *other, uint32_t others, uint64_t until)
+{
+    return system_futex_wait_both(word, value, other, others, own_time(until));
+}
+
+static const struct ap_ops ops_shifted = {
+    .now = shifted_now,
+    .realtime = system_realtime,
+    .futex_wait = shifted_futex_wait,
+    .futex_wait_both = shifted_futex_wait_both,
+    .futex_wake = system_futex_wake,
+    .yield = system_yield,
+    .switches = system_switches,
+    .lock_gone = system_lock_gone,
+};
+
+bool ap_ops_enter(const struct ap_time_namespace *its, const struct ap_ops **ret)
+{
+    struct ap_time_namespace own;
+    uint64_t by;
+    bool is;
+
+    ap_time_namespace_self(&own);
+    if (ap_time_same(its, &own)) {
+        *ret = &ap_ops_system;
+        return true;
+    }
+    if (its->offset == AP_OFFSET_UNKNOWN || own.offset == AP_OFFSET_UNKNOWN) return false;
+    by = (uint64_t)its->offset - (uint64_t)own.offset;
+    pthread_mutex_lock(&shifted.lock);
+    is = shifted.users == 0 || shifted.by == by;
+    if (is) {
+        shifted.users++;
+        ap_store_relaxed(&shifted.by, by);
+        *ret = &ops_shifted;
+    }
+    pthread_mutex_unlock(&shifted.lock);
+    return is;
+}
+
+void ap_ops_leave(const struct ap_ops *ops)
+{
+    if (ops != &ops_shifted) return;
+    pthread_mutex_lock(&shifted.lock);
+    shifted.users--;
+    pthread_mutex_unlock(&shifted.lock);
+}
+
+int64_t ap_ops_shift(const struct ap_ops *ops)
+{
+    return ops == &ops_shifted ? (int64_t)ap_load_relaxed(&shifted.by) : 0;
 }
 
 uint32_t ap_thread_id(void)

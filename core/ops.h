@@ -7,6 +7,7 @@
 #ifndef AP_OPS_H
 #define AP_OPS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -40,14 +41,26 @@ struct ap_identity {
 };
 AP_MUST_CHECK int ap_identity_self(struct ap_identity *ret);
 
-/* The time namespace of the calling process: its inode, and the ns that it adds to CLOCK_MONOTONIC. Two namespaces are alike when
- * the inodes or the offsets are equal. Where the system does not tell, the inode is 0, or the offset AP_OFFSET_UNKNOWN. */
+/* A time namespace: its inode, and the ns that it adds to CLOCK_MONOTONIC. Where the system does not tell, the inode is 0, or the
+ * offset AP_OFFSET_UNKNOWN. */
 #define AP_OFFSET_UNKNOWN INT64_MIN
 struct ap_time_namespace {
     uint64_t inode;
     int64_t offset;
 };
-void ap_time_namespace_self(struct ap_time_namespace *ret);
+void ap_time_namespace_self(struct ap_time_namespace *ret); /* the calling process' */
+/* Whether their clocks show the same: inodes or offsets are equal. True where an inode is not known: the kernel may not have time
+ * namespaces. */
+bool ap_time_same(const struct ap_time_namespace *a, const struct ap_time_namespace *b);
+
+/* Which times a process may read that were written in the time namespace `its`.
+ * 1 *ret: &ap_ops_system where the clocks are the same, or the system has no such namespaces. Else a table by whose clock, and for
+ *   whose waits, it is then and there: to be given back by ap_ops_leave.
+ * 2 False: the system does not tell how the clocks differ, or the process has a table of a third clock just now. */
+AP_MUST_CHECK bool ap_ops_enter(const struct ap_time_namespace *its, const struct ap_ops **ret);
+void ap_ops_leave(const struct ap_ops *ops);
+/* How many ns more the clock of `ops` shows than the process' own. */
+int64_t ap_ops_shift(const struct ap_ops *ops);
 
 /* The calling thread's id, as in the futex word of a mutex that it holds. */
 uint32_t ap_thread_id(void);

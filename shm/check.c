@@ -231,6 +231,17 @@ static bool boot_read(uint8_t ret[16])
     return n == 16;
 }
 
+/* By a clock of another time namespace, or of the process' own, whatever the segment says now. */
+static bool same_time(const struct ap_segment *seg)
+{
+    const struct ap_time_namespace its = seg->header->time_namespace;
+    struct ap_time_namespace own;
+
+    if (ap_ops_shift(seg->ops) != 0) return true;
+    ap_time_namespace_self(&own);
+    return ap_time_same(&its, &own);
+}
+
 /* Stamps of another boot, or of another machine, cannot be compared with this clock. */
 static bool same_boot(const struct ap_header *h)
 {
@@ -245,7 +256,7 @@ static bool same_boot(const struct ap_header *h)
 
 uint64_t ap_look_now(struct ap_look *look)
 {
-    if (look->report->boot == 0) look->report->boot = same_boot(look->seg->header) ? 1 : -1;
+    if (look->report->boot == 0) look->report->boot = same_boot(look->seg->header) && same_time(look->seg) ? 1 : -1;
     return look->report->boot == 1 ? look->seg->ops->now() : UINT64_MAX;
 }
 

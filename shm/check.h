@@ -102,7 +102,7 @@ struct ap_report {
     void *user;
     uint64_t checked;             /* words looked at */
     uint64_t repairable, corrupt; /* findings */
-    int boot;                     /* 0 not known yet, 1 this boot's segment, -1 another's */
+    int boot;                     /* 0 not known yet, 1 this boot's segment, -1 another's, or of a clock that is not known */
 };
 
 void ap_segment_check(const struct ap_segment *seg, struct ap_report *report); /* header and sections */
@@ -149,8 +149,8 @@ size_t ap_look_text(struct ap_look *look, const char *p, size_t size, const char
 /* The state of a lane that is named as an owner, by the kernel and the segment. Loads life first. */
 enum ap_owner { AP_OWNER_LIVE, AP_OWNER_DEAD, AP_OWNER_FREE, AP_OWNER_ABSENT };
 enum ap_owner ap_look_owner(struct ap_look *look, uint32_t lane, uint64_t *ret_life);
-/* An upper bound of CLOCK_MONOTONIC stamps in this segment: now, or UINT64_MAX for a segment of another boot. Call it after
- * the stamp was loaded. */
+/* An upper bound of CLOCK_MONOTONIC stamps in this segment: now, or UINT64_MAX for a segment of another boot, or of a clock that
+ * is not known. Call it after the stamp was loaded. */
 uint64_t ap_look_now(struct ap_look *look);
 
 /* Checks that lock, owner, kind and list pointers of a robust, process-shared mutex are possible values. Returns the lock word. */

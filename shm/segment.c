@@ -201,6 +201,7 @@ void ap_segment_unmap(struct ap_segment *seg)
     if (!ap_forked(seg)) munmap(seg->base, seg->size);
     munmap(seg->fork_canary, 4096);
     if (seg->fd >= 0) close(seg->fd);
+    ap_ops_leave(seg->ops);
     free(seg);
 }
 
@@ -422,24 +423,22 @@ static int header_judge(int fd, const char *name, struct ap_header *h, uint64_t 
     return 0;
 }
 
-/* All processes that write times must have the same clock; an observer would only see wrong ages. Where the namespace is unknown
- * nothing is refused: the kernel may not have time namespaces. */
-static int time_judge(const struct ap_header *h, const char *name, char *message, size_t size)
+/* All processes that write times must have the same clock. An observer of another one looks by the segment's. */
+static int time_judge(struct ap_segment *seg, const char *name, char *message, size_t size)
 {
-    const struct ap_time_namespace *its = &h->time_namespace;
+    const struct ap_time_namespace its = seg->header->time_namespace;
     struct ap_time_namespace own;
     char shift[64] = "";
 
     ap_time_namespace_self(&own);
-    if (its->inode == 0 || own.inode == 0 || its->inode == own.inode) return 0;
-    if (its->offset == own.offset && own.offset != AP_OFFSET_UNKNOWN) return 0;
-    if (its->offset != AP_OFFSET_UNKNOWN && own.offset != AP_OFFSET_UNKNOWN)
+    if (seg->writable ? ap_time_same(&its, &own) : ap_ops_enter(&its, &seg->ops)) return 0;
+    if (its.offset != AP_OFFSET_UNKNOWN && own.offset != AP_OFFSET_UNKNOWN)
         snprintf(shift, sizeof shift, ", where the clock shows %+lld s",
-                 (long long)(own.offset / 1000000000 - its->offset / 1000000000));
+                 (long long)(own.offset / 1000000000 - its.offset / 1000000000));
     return refuse(APIARY_ETIMENS, message, size,
-                  "%s: its times are those of time namespace %llu, this process is in %llu%s; attach from there, or start a "
-                  "coordinator with a segment of its own here", name, (unsigned long long)its->inode,
-                  (unsigned long long)own.inode, shift);
+                  "%s: its times are those of time namespace %llu, this process is in %llu%s; attach from there%s", name,
+                  (unsigned long long)its.inode, (unsigned long long)own.inode, shift,
+                  seg->writable ? ", or start a coordinator with a segment of its own here" : "");
 }
 
 /* Reads what is there once more, in the mapping, and adopts it. */
@@ -468,7 +467,7 @@ static int attach_map(int fd, const char *name, const char *path, bool writable,
 
     if (r < 0) return refuse_map(r, name, message, message_size);
     r = attach_adopt(seg, name, parts, message, message_size);
-    if (r == 0 && writable) r = time_judge(seg->header, name, message, message_size);
+    if (r == 0) r = time_judge(seg, name, message, message_size);
     if (r == 0 && writable) r = image_take(seg, through, name, message, message_size);
     else if (writable) close(through);
     if (r < 0) {

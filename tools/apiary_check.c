@@ -303,7 +303,7 @@ static void judge_members(struct report *r, const struct ap_segment *seg)
 /* Tasks that wait where nobody takes them, and those that nobody has ended at their deadline. */
 static void judge_tasks(struct report *r, const struct ap_segment *seg)
 {
-    uint64_t now = ap_ops_system.now();
+    uint64_t now = seg->ops->now();
     uint32_t stranded = 0, overdue = 0;
     char example[APIARY_CAPABILITY_MAX + 1] = "";
     struct task_view v;

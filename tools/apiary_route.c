@@ -17,6 +17,7 @@ struct route_question {
 struct route_answer {
     struct ap_route_view *views;
     int count, best;
+    uint64_t now;
     uint32_t capability;
     int caller; /* service; -1: none */
     bool may;   /* no rule refuses the caller */
@@ -88,7 +89,7 @@ static json_t *route_view_json(const struct route_answer *answer, int i, const s
     json_object_set_new(o, "load", json_integer((json_int_t)view->candidate.load));
     json_object_set_new(o, "weight", json_integer(view->candidate.weight));
     json_object_set_new(o, "run_time_ns", json_integer((json_int_t)ap_load_relaxed(&view->candidate.at->run_time)));
-    json_object_set_new(o, "charge_ns", json_integer((json_int_t)ap_queue_charge_left(view->candidate.at, ap_ops_system.now())));
+    json_object_set_new(o, "charge_ns", json_integer((json_int_t)ap_queue_charge_left(view->candidate.at, answer->now)));
     json_object_set_new(o, "pace_ns", json_integer((json_int_t)ap_load_relaxed(&view->candidate.at->pace)));
     json_object_set_new(o, "margin_percent", json_integer(ap_queue_margin_of(view->candidate.at)));
     json_object_set_new(o, "refused", json_integer((json_int_t)ap_load_relaxed(&view->candidate.at->refused)));
@@ -108,7 +109,7 @@ static void route_view_row(struct tool_table *table, const struct route_answer *
         snprintf(weight, sizeof weight, "%u", view->candidate.weight);
         snprintf(score, sizeof score, "%" PRIu64, view->score);
         tool_format_duration(ap_load_relaxed(&view->candidate.at->run_time), run);
-        tool_format_duration(ap_queue_charge_left(view->candidate.at, ap_ops_system.now()), charge);
+        tool_format_duration(ap_queue_charge_left(view->candidate.at, answer->now), charge);
     }
     tool_table_add(table, (const char *const[]){i == answer->best ? "*" : "", v->swarm.service, v->swarm.instance, v->name,
                                                 major, load, weight, run, charge, score, route_why(answer, i, v)});
@@ -253,7 +254,7 @@ static int route_allowed(const struct ap_segment *seg, const struct route_answer
 
 static int route_explain(const struct tool *t, struct ap_segment *seg, const struct route_question *q)
 {
-    struct route_answer answer = {.caller = -1, .goes_to = -1};
+    struct route_answer answer = {.caller = -1, .goes_to = -1, .now = seg->ops->now()};
     int capability = ap_capability_find(seg, q->capability, strlen(q->capability));
     if (capability < 0) return tool_error(t, APIARY_ENOCAP, NULL, "route explain %s", q->capability);
     if (q->from != NULL) answer.caller = ap_service_find(seg, q->from);

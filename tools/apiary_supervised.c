@@ -93,14 +93,15 @@ static char *end_text(const struct ap_supervision *r)
 }
 
 /* A living supervisor's next step. */
-static void next_text(const struct ap_supervision *r, char *ret, size_t size)
+static void next_text(const struct ap_supervised_view *v, char *ret, size_t size)
 {
-    uint64_t now = ap_ops_system.now();
+    const struct ap_supervision *r = &v->last;
     char wait[32];
     *ret = '\0';
     switch ((enum ap_child_state)r->state) {
     case AP_CHILD_WAITING:
-        if (r->due > now) snprintf(ret, size, "backing off, it is started again in %s", tool_format_duration(r->due - now, wait));
+        if (r->due > v->now)
+            snprintf(ret, size, "backing off, it is started again in %s", tool_format_duration(r->due - v->now, wait));
         else snprintf(ret, size, "it is being started again");
         break;
     case AP_CHILD_GIVEN_UP: snprintf(ret, size, "given up: by the configuration it is not started again"); break;
@@ -151,7 +152,7 @@ char *supervision_text(const struct ap_supervised_view *v)
     char next[128] = "", *lost = NULL, *said = NULL, *end, *ret;
     if (v->supervised && (r->state == AP_CHILD_PASSING || (r->state == AP_CHILD_RUNNING && r->ends == 0))) return NULL;
     if (v->supervised && r->state == AP_CHILD_HELD) return held_text(r);
-    if (v->supervised) next_text(r, next, sizeof next);
+    if (v->supervised) next_text(v, next, sizeof next);
     else lost = lost_text(v);
     /* An end that was followed by a good start explains nothing of what came later. */
     bool plain = !v->supervised && (runs || (r->state == AP_CHILD_STOPPED && r->end == AP_END_CODE && r->code == 0));
@@ -201,10 +202,9 @@ json_t *supervision_json(const struct ap_supervised_view *v)
 {
     if (v == NULL) return json_null();
     const struct ap_supervision *r = &v->last;
-    uint64_t now = ap_ops_system.now();
     char changed[32], left[32], *why = supervision_text(v);
-    json_t *again = v->supervised && r->state == AP_CHILD_WAITING ? json_integer((json_int_t)(r->due > now ? r->due - now : 0))
-                                                                  : json_null();
+    uint64_t wait = r->due > v->now ? r->due - v->now : 0;
+    json_t *again = v->supervised && r->state == AP_CHILD_WAITING ? json_integer((json_int_t)wait) : json_null();
     json_t *ret = json_pack("{s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:b, s:I, s:o, s:o}", "state", supervised_state_name(r->state),
                             "since", tool_format_time(r->changed, changed), "pid", (json_int_t)r->pid, "restarts",
                             (json_int_t)supervision_restarts(v), "last_end", last_end_json(r), "again_in_ns", again, "waits_for",

@@ -113,7 +113,7 @@ static bool nobody_waits(const struct task_view *v)
 
 static int task_list(const struct tool *t, const struct ap_segment *seg, int state)
 {
-    uint64_t now = ap_ops_system.now();
+    uint64_t now = seg->ops->now();
     json_t *tasks = json_array();
     struct tool_table *table =
         t->json ? NULL
@@ -219,7 +219,7 @@ static void show_parts(const struct ap_stream_view *s)
 static void task_do_show(const struct ap_segment *seg, const struct task_view *v)
 {
     char id[48], agent[2 * APIARY_NAME_MAX + 4], passed[APIARY_NAME_MAX + 1];
-    uint64_t now = ap_ops_system.now();
+    uint64_t now = seg->ops->now();
     task_agent(seg, v, agent, sizeof agent);
     printf("task         %s\nstate        %s\ncapability   %s\nagent        %s\ncaller       %s\n",
            tool_format_task(v->id, id), ap_task_state_name(v->state), v->capability, agent,

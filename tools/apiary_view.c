@@ -293,7 +293,7 @@ static void count_one(const struct ap_segment *seg, uint32_t client, uint32_t *b
 /* Slots in use, and whose results they are; `of` counts for each process, `left` those past their deadline. */
 static void count_tasks(const struct ap_segment *seg, struct usage_view *ret, uint32_t *of, uint32_t *left)
 {
-    uint64_t now = ap_ops_system.now();
+    uint64_t now = seg->ops->now();
     for (uint32_t i = 0; i < seg->geometry.tasks; i++) {
         const struct ap_slot *slot = ap_slot_at(seg, i);
         if (slot == NULL) break;

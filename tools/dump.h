@@ -21,6 +21,7 @@ struct dump {
     size_t mapped;
     bool live;       /* the segment itself, and not a copy */
     bool registry;   /* its registry's sections are usable */
+    bool untimed;    /* its times are by a clock of which this process knows nothing */
     bool plausible;  /* the magic bytes are there, or enough of the rest to know it for a segment */
     char source[256];
 };

@@ -124,7 +124,11 @@ int dump_open(const char *source, struct dump *ret, char *message, size_t size)
     close(fd);
     if (r < 0) return r;
     ap_format(ret->source, sizeof ret->source, "%s", source);
-    if (ret->plausible) return 0;
+    if (ret->plausible) {
+        const struct ap_time_namespace its = ret->seg.header->time_namespace;
+        ret->untimed = !ap_ops_enter(&its, &ret->seg.ops);
+        return 0;
+    }
     dump_close(ret);
     return dump_open_refuse(APIARY_ENOTOURS, message, size, source, "not an apiary segment, nor a copy of one; check the name");
 }
@@ -133,6 +137,7 @@ void dump_close(struct dump *d)
 {
     if (d->base != NULL) munmap(d->base, d->mapped);
     if (d->base != NULL && d->seg.fd >= 0) close(d->seg.fd);
+    if (d->base != NULL) ap_ops_leave(d->seg.ops);
     d->base = NULL;
 }
 

@@ -113,6 +113,7 @@ static void dump_text_line(FILE *out, const char *what, const json_t *whole, con
 static void header(const json_t *whole, FILE *out)
 {
     char *name = dump_text_plain(at(whole, "header.name")), *source = dump_text_plain(at(whole, "source"));
+    const json_t *shift = at(whole, "header.clock_shift_ns");
 
     fprintf(out, "segment %s (%s: %s)\n", name, json_is_true(at(whole, "live")) ? "live" : "copy", source);
     free(name);
@@ -131,6 +132,11 @@ static void header(const json_t *whole, FILE *out)
     dump_text_line(out, "recoveries", whole, "header.rescan", 0);
     if (!json_is_true(at(whole, "header.fingerprint_known")))
         fputs("  the layout is not this program's: what follows may be wrong\n", out);
+    if (json_is_null(shift))
+        fputs("  its times are of another time namespace, whose clock is not known here: ages are left out\n", out);
+    else if (json_integer_value(shift) != 0)
+        fprintf(out, "  its times are of another time namespace, whose clock shows %+" JSON_INTEGER_FORMAT " s: ages are by that "
+                "one\n", json_integer_value(shift) / 1000000000);
     if (!json_is_true(at(whole, "registry"))) fputs("  the registry's sections cannot be used\n", out);
 }
 

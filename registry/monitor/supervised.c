@@ -162,6 +162,7 @@ static bool read_once(const struct ap_segment *seg, const struct ap_supervised *
     for (uint32_t i = 0; i < sizeof names / sizeof names[0]; i++) names[i] = ap_load_relaxed(&from[i]);
     ret->supervisor = ap_load_relaxed(&s->supervisor);
     ret->held = ap_load_relaxed(&s->held);
+    ret->now = seg->ops->now();
     ret->supervised = AP_SUPERVISED_STATE(life) == AP_SUPERVISED_HELD && ap_lane_alive(seg, AP_SUPERVISED_LANE(life)) == 1;
     ret->left = AP_SUPERVISED_STATE(life) == AP_SUPERVISED_ORPHANED &&
                         AP_LEFT_EPOCH(left) == ((AP_SUPERVISED_EPOCH(life) - 1) & 0xffff)

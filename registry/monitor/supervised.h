@@ -112,6 +112,7 @@ struct ap_supervised_view {
     int64_t supervisor; /* pid */
     uint64_t held;      /* CLOCK_REALTIME */
     uint64_t left;      /* CLOCK_REALTIME; 0: not known, or supervised */
+    uint64_t now;       /* when it was read, by the clock of `due` */
 };
 /* A copy for observers. False: no such row, or it is empty, or it changed during every attempt. Texts always end. */
 bool ap_supervised_read(const struct ap_segment *seg, uint32_t row, struct ap_supervised_view *ret);
