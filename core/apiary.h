@@ -322,7 +322,8 @@ APIARY_API int apiary_delegate_loan(apiary_t *a, const char *capability, void *b
  * 7 A signal ends no wait, neither here nor below. A thread that is to notice signals waits with a timeout and looks in
  *   between, or has another thread call apiary_interrupt.
  * 8 Every function that waits, here and below, is a cancellation point of pthread_cancel while it sleeps. A task that was awaited
- *   goes on and may be awaited by another thread. The task of an apiary_call is given up. A watch may be asked again. */
+ *   goes on and may be awaited by another thread. The task of an apiary_call is given up. A watch may be asked again. The other
+ *   functions that take a handle are none, nor are apiary_attach and those that wait before they sleep. */
 APIARY_API int apiary_await(apiary_t *a, apiary_task_t task, uint64_t timeout, apiary_result_t *ret);
 
 /* The same without blocking. */

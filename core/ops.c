@@ -3,6 +3,7 @@
 
 #include "core/atomic.h"
 #include "core/descriptor.h"
+#include "core/thread.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -51,6 +52,7 @@ static bool counter_trusted(void)
     int fd;
 
     if (answer != 0) return answer == 1;
+    AP_UNCANCELLED;
     fd = ap_fd_open("/sys/devices/system/clocksource/clocksource0/current_clocksource", O_RDONLY, 0);
     answer = fd >= 0 && read(fd, name, sizeof name - 1) > 0 && strcmp(name, "tsc\n") == 0 ? 1 : 2;
     if (fd >= 0) close(fd);

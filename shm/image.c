@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "core/descriptor.h"
+#include "core/thread.h"
 #include "shm/lane.h"
 
 #define NUMBER_MASK (UINT64_MAX >> 2) /* of what can be an offset */
@@ -77,6 +78,7 @@ static const struct asking nothing_asked = {.fd = -1, .refused = false, .gone = 
 static void ask_open(const struct ap_segment *seg, struct asking *asking)
 {
     char path[sizeof seg->header->name + 16];
+    AP_UNCANCELLED;
 
     snprintf(path, sizeof path, "/dev/shm%.*s", (int)sizeof seg->header->name, seg->header->name);
     asking->fd = seg->fd >= 0 ? own_description(seg->fd, path, O_RDONLY) : -1;
@@ -95,6 +97,8 @@ static bool gone(const struct ap_segment *seg, uint64_t image, struct asking *as
 
 static void ask_close(const struct asking *asking)
 {
+    AP_UNCANCELLED;
+
     if (asking->fd >= 0) close(asking->fd);
 }
 

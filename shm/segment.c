@@ -13,6 +13,7 @@
 
 #include "core/descriptor.h"
 #include "core/text.h"
+#include "core/thread.h"
 #include "shm/image.h"
 #include "shm/lane.h"
 #include "shm/part.h"
@@ -185,6 +186,7 @@ int ap_segment_fd(struct ap_segment *seg)
 {
     char path[sizeof SHM_DIRECTORY + sizeof seg->header->name];
     int fd = ap_load_relaxed(&seg->fd), again;
+    AP_UNCANCELLED;
 
     if (segment_is(seg, fd)) return fd;
     snprintf(path, sizeof path, SHM_DIRECTORY "%.*s", (int)sizeof seg->header->name, seg->header->name);

@@ -412,14 +412,13 @@ static int adjust(struct ap_queen *q, const apiary_swarm_description_t *d, const
 int ap_queen_adjust(const apiary_queen_t *name, const apiary_swarm_description_t *d, const struct ap_queen_given *given)
 {
     struct ap_queen *q = NULL;
-    int state, r = d->weight > AP_WEIGHT_MAX || d->unhealthy_after > AP_HEALTH_TIMES_MAX || d->healthy_after > AP_HEALTH_TIMES_MAX
+    AP_UNCANCELLED; /* what a log calls may be a cancellation point */
+    int r = d->weight > AP_WEIGHT_MAX || d->unhealthy_after > AP_HEALTH_TIMES_MAX || d->healthy_after > AP_HEALTH_TIMES_MAX
                 ? APIARY_EINVAL
                 : stopping_begin(name, &q);
 
     if (r < 0) return r;
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state); /* what a log calls may be a cancellation point */
     r = adjust(q, d, given);
-    pthread_setcancelstate(state, &state);
     stopping_end(q);
     return r;
 }
@@ -455,12 +454,9 @@ static int queen_start(struct apiary *a, const apiary_swarm_description_t *swarm
 int ap_queen_start(struct apiary *a, const apiary_swarm_description_t *swarm, const struct ap_queen_given *given, char *message,
                    size_t message_size, apiary_queen_t **ret)
 {
-    int state, r;
+    AP_UNCANCELLED; /* nobody could stop one that was started without its handle */
 
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state); /* nobody could stop one that was started without its handle */
-    r = queen_start(a, swarm, given, message, message_size, ret);
-    pthread_setcancelstate(state, &state);
-    return r;
+    return queen_start(a, swarm, given, message, message_size, ret);
 }
 
 int apiary_queen_start(apiary_t *a, const apiary_swarm_description_t *swarm, char *message, size_t message_size,
@@ -512,12 +508,9 @@ static int queen_stop(apiary_queen_t *name, uint64_t timeout)
 
 int apiary_queen_stop(apiary_queen_t *name, uint64_t timeout)
 {
-    int state, r;
+    AP_UNCANCELLED; /* of one that is stopped by half nobody can stop the other */
 
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state); /* of one that is stopped by half nobody can stop the other */
-    r = queen_stop(name, timeout);
-    pthread_setcancelstate(state, &state);
-    return r;
+    return queen_stop(name, timeout);
 }
 
 /* A worker that waits for a worker is refused: it uses apiary_agent_execute_task. */

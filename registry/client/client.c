@@ -17,6 +17,7 @@
 #include "core/invariant.h"
 #include "core/name.h"
 #include "core/text.h"
+#include "core/thread.h"
 #include "core/uring.h"
 #include "registry/client/handles.h"
 #include "shm/image.h"
@@ -448,6 +449,7 @@ int apiary_attach(const char *segment, const apiary_attach_options_t *options, a
     apiary_attach_options_t o;
     struct ap_segment *seg;
     int r = options_read(options, &o);
+    AP_UNCANCELLED;
 
     if (r == 0) r = options_judge(&o, ret);
     if (r < 0) return r;
@@ -462,17 +464,12 @@ int apiary_attach_fd(int fd, const apiary_attach_options_t *options, apiary_t **
     apiary_attach_options_t o;
     struct ap_segment *seg;
     int r = options_read(options, &o);
+    AP_UNCANCELLED;
 
     if (r == 0) r = options_judge(&o, ret);
     if (r < 0) return r;
     r = ap_registry_attach_fd(fd, !o.read_only, o.message, o.message_size, &seg);
     return r < 0 ? r : client_attached(seg, &o, ret);
-}
-
-int apiary_segment_fd(const apiary_t *a)
-{
-    if (a == NULL) return APIARY_EINVAL;
-    return ap_present(a) ? ap_segment_fd(a->seg) : ap_absent(a);
 }
 
 /* Of a thread that was killed with this process its lane may be recovered, and another's, before this one has ended. */
@@ -574,6 +571,7 @@ static int detach_judge(const struct apiary *a)
 int apiary_detach(apiary_t *a)
 {
     struct ap_segment *seg;
+    AP_UNCANCELLED;
     int r;
 
     if (a == NULL) return 0;

@@ -141,6 +141,12 @@ struct apiary *ap_client_of(const struct ap_lane_context *context)
     return NULL;
 }
 
+int apiary_segment_fd(const apiary_t *a)
+{
+    if (a == NULL) return APIARY_EINVAL;
+    return ap_present(a) ? ap_segment_fd(a->seg) : ap_absent(a);
+}
+
 /* ---- whose a context is ----------------------------------------------------------------------------------------- */
 
 _Thread_local uint64_t ap_context_owner;

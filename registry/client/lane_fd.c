@@ -97,6 +97,7 @@ int apiary_lane_fd(apiary_t *a)
 {
     int r = 0;
     struct ap_lane_context *c = ap_context(a, &r);
+    AP_UNCANCELLED;
 
     if (c == NULL) return r;
     if (c->parker == NULL) r = parker_start(c);
