@@ -19,6 +19,31 @@ Test(claim_rows, as_many_as_there_are_rows)
     cr_expect_gt(claim[7].token, more.token, "also of a key that has lost its row");
 }
 
+/* Of the same length, home and hash, and another key all the same. */
+Test(claim_rows, a_hash_is_not_a_key)
+{
+    struct ap_claim_key one, two;
+    apiary_claim_t claim, other;
+    struct ap_claim *row = NULL;
+    uint64_t hash;
+    unsigned n = 0;
+
+    cr_assert_eq(ap_claim_key(seg, numbered(100), &one), 0);
+    do cr_assert_eq(ap_claim_key(seg, numbered(101 + n), &two), 0);
+    while (two.home != one.home && ++n < 800);
+    cr_assert(two.home == one.home && two.size == one.size && two.hash != one.hash);
+    cr_assert_eq(claims(numbered(100), APIARY_FOREVER, 0, &claim), 0);
+    for (uint32_t i = 0; i < 16 && row == NULL; i++)
+        if (ap_claim_at(seg, i)->hash == one.hash) row = ap_claim_at(seg, i);
+    cr_assert_not_null(row);
+    hash = row->hash;
+    row->hash = two.hash;
+    cr_expect_eq(claims(numbered(101 + n), APIARY_FOREVER, 0, &other), 0, "nobody has it");
+    row->hash = hash;
+    cr_expect_eq(apiary_claim_release(client, numbered(101 + n), other.token), 0);
+    cr_expect_eq(apiary_claim_release(client, numbered(100), claim.token), 0);
+}
+
 /* Where all keys are of one home, and homes forget that they have spilled. */
 Test(claim_rows, keys_beyond_their_window)
 {

@@ -279,6 +279,35 @@ Test(inject_agents, a_deployment_that_cannot_be_read)
     unlink(path);
 }
 
+/* So often that there has to be memory for it, which is given back only with all of the deployment. */
+static int replicate(void *user)
+{
+    struct ap_config_error error = {.text = ""};
+    int r = load(user);
+
+    if (r < 0) return r;
+    for (uint32_t n = 2; r == 0 && n <= 16; n++) r = ap_deployment_replicate(deployment, "two", "a", n, &error);
+    if (r < 0) ap_deployment_free(deployment);
+    return r;
+}
+
+Test(inject_agents, agents_that_cannot_be_replicated)
+{
+    const struct inject_walk w = {.name = "ap_deployment_replicate", .call = replicate, .undo = load_undo};
+    FILE *f;
+
+    snprintf(path, sizeof path, "/tmp/apiary-inject-%d.yaml", (int)getpid());
+    f = fopen(path, "we");
+    cr_assert(f != NULL && fputs("meta_registry: {segment: /x, queues: 1024, lanes: 512}\n"
+                                 "swarms:\n"
+                                 "- service: two\n"
+                                 "  workers: 16\n"
+                                 "  agents: [{name: a, kind: exec, capabilities: [run], config: {command: [sort]}}]\n", f) >= 0 &&
+              fclose(f) == 0);
+    walk(w, INJECT_HEAP, ENOMEM, RESULTS(APIARY_ENOBLOCK));
+    unlink(path);
+}
+
 /* ---- what differs between two ---------------------------------------------------------------------------------- */
 
 static struct ap_deployment *before, *after;

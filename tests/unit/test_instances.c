@@ -85,6 +85,18 @@ Test(instances, by_service_major_and_tags)
     cr_expect_eq(rows[0].registration, AP_REGISTRATION(0, 2));
 }
 
+Test(instances, with_a_bound_of_its_own)
+{
+    struct ap_swarm_registration r = {.service = "server", .version = "1", .lane = own_lane(), .member = client->member,
+                                      .max_delegations = 3};
+    apiary_instance_t row = {.struct_size = sizeof row};
+
+    cr_assert_eq(ap_swarm_register(client->seg, &r), 0);
+    cr_assert_eq(apiary_instances(client, NULL, &row, 1), 1);
+    cr_expect_eq(row.max_delegations, 3);
+    leave(&r);
+}
+
 Test(instances, a_registration_with_wrong_tags)
 {
     struct ap_swarm_registration r = {.service = "server", .tags = "eu  gpu", .lane = own_lane(), .member = client->member};

@@ -22,13 +22,16 @@ static void expect_refused(const apiary_memory_t *by, apiary_t *of, int error)
 
 Test(memory_edges, who_has_left_reads_nothing)
 {
+    apiary_memory_value_t read = {.struct_size = sizeof read};
     apiary_t *b = attach_as("other");
     apiary_memory_t *theirs;
+    char text[8];
 
     cr_assert_eq(put("k", "x"), 0);
     cr_assert_eq(apiary_memory_open(b, "space", 0, &theirs), 0);
     apiary_detach(b);
     expect_refused(theirs, NULL, APIARY_ESTALE);
+    cr_expect_eq(apiary_memory_get(theirs, "k", text, sizeof text, &read), APIARY_ESTALE, "by the way that most take");
     apiary_memory_close(theirs);
 }
 

@@ -64,6 +64,8 @@ Test(option, a_date)
 
     cr_expect_eq(set(&o, "due_at", "2001-02-03T04:05:06Z"), 0);
     cr_expect(o.due_at >= before && o.due_at <= ap_ops_system.now());
+    cr_expect_eq(set(&o, "due_at", "1970-01-01T00:00:00Z"), 0, "the first of all");
+    cr_expect(o.due_at >= before && o.due_at <= ap_ops_system.now());
     cr_expect_eq(set(&o, "due_at", "2101-02-03T04:05:06"), 0);
     cr_expect(o.due_at > before + UINT64_C(70) * 365 * 86400 * 1000000000);
     cr_expect_eq(set(&o, "due_at", "2101-02-03T04:05:06ZZ"), APIARY_EINVAL);

@@ -253,6 +253,28 @@ Test(registry_many, a_pick_among_providers_that_are_far_apart)
     cr_expect_eq(seen, 0x02020202, "each has two of eight: %x", seen);
 }
 
+/* An observer is told of each, wherever in its word a bit is. */
+Test(registry_many, all_providers_are_seen)
+{
+    static const uint32_t where[] = {0, 63, 64, 127, 8191, 8192};
+    const struct ap_route_question question = {.service = -1};
+    struct ap_swarm_registration r[6];
+    struct ap_route_view views[6];
+    uint32_t capability;
+    int best;
+
+    many_make(8193, 8);
+    for (uint32_t i = 0; i < 6; i++) {
+        char instance[2] = {(char)('0' + i), '\0'};
+
+        enrol_at(&r[i], instance, where[i]);
+    }
+    capability = (uint32_t)ap_capability_find(client->seg, "echo", 4);
+    cr_assert_eq(ap_route_explain(client->seg, capability, &question, views, 6, &best), 6);
+    for (uint32_t i = 0; i < 6; i++) cr_expect_eq(views[i].candidate.queue, where[i]);
+    cr_expect_geq(best, 0);
+}
+
 /* A bit in a group that is not used, and a group that there is not. */
 Test(registry_many, groups_that_are_not_as_the_bits)
 {

@@ -170,6 +170,7 @@ Test(uncollected, a_lane_that_somebody_holds_or_has_left_is_not_taken)
     h.epoch++;
     by_another_thread(&t);
     cr_expect_eq(t.taken, 0, "another life");
+    cr_expect_eq(ap_load_relaxed(ap_robust_word(&h.lane->mutex)), 0, "and let go of again");
     h.epoch--;
     ap_lane_close_shared(&h);
 }

@@ -211,8 +211,13 @@ static void see_trace(void *state, apiary_job_t *job)
     count(state, job);
 }
 
+static uint64_t inside[4]; /* whose code each callback was */
+static int insides;
+
 static void ask_once_more(void *user, const apiary_result_t *result)
 {
+    cr_assert_lt(insides, 4);
+    inside[insides++] = ap_load_relaxed(&hive.worker.context->lane.lane->inside);
     cr_expect_eq(result->code, 0);
     cr_expect_eq(delegate("second", 0, (intptr_t)user), 0);
 }
@@ -239,6 +244,12 @@ Test(worker_delegations, what_a_callback_delegates_is_for_the_same_task)
     }
     cr_assert_eq(ap_worker_serve(&hive.worker) + ap_worker_serve(&hive.worker), 4);
     cr_expect_eq(poll_some(16), 2);
+    cr_assert_eq(insides, 2);
+    for (int i = 0; i < 2; i++) {
+        apiary_task_t task = apiary_job_task(kept[i]);
+
+        cr_expect_eq(inside[i], AP_REF(task.slot, task.generation), "a crash in it is that task's");
+    }
     cr_expect_eq(ap_load_relaxed(&hive.worker.context->lane.lane->inside), 0);
     cr_assert_eq(ap_worker_serve(&hive.worker), 2);
     cr_expect_eq(delegate("second", 0, 1), 0);
