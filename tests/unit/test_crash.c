@@ -2,15 +2,13 @@
  * before. */
 #include "registry_fixture.h"
 
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
 #include "agents/runtime/crash.h"
 #include "agents/runtime/worker.h"
+#include "tests/support/forbid.h"
 
 static void setup(void)
 {
@@ -57,16 +55,7 @@ static void by_breakpoint(void)
 
 static void by_forbidden_call(void)
 {
-    struct sock_filter rules[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_getppid, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRAP),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    const struct sock_fprog program = {.len = sizeof rules / sizeof rules[0], .filter = rules};
-
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0)
-        syscall(SYS_getppid);
+    if (forbid_call(SYS_getppid, FORBID_ANY, SECCOMP_RET_TRAP)) syscall(SYS_getppid);
     else raise(SIGSYS);
 }
 

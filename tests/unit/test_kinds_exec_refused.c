@@ -1,31 +1,16 @@
 /* tests/unit/test_kinds_exec_refused.c - the kind "exec" where a program cannot be watched or ended: it is refused at the start. */
 #include <errno.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <stddef.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 
+#include "tests/support/forbid.h"
 #include "tests/unit/fake_agent.h"
-
-static bool forbidden(uint32_t number)
-{
-    struct sock_filter code[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    const struct sock_fprog filter = {sizeof code / sizeof code[0], code};
-    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
-}
 
 static void refused_without(uint32_t number, const char *call)
 {
     const struct fake_key config[] = {{"command", NULL, 0, FAKE_LIST("cat")}, {NULL, NULL, 0, NULL}};
     struct apiary_agent *agent;
     fake_open();
-    if (!forbidden(number)) cr_skip_test("no seccomp filters here");
+    if (!forbid_call(number, FORBID_ANY, FORBID_ERROR(ENOSYS))) cr_skip_test("no seccomp filters here");
     cr_expect_eq(fake_create("exec", config, &agent), APIARY_ENOTSUP);
     cr_expect(strstr(agent->log, call) && strstr(agent->log, "cannot be watched here"), "%s", agent->log);
     fake_destroy(agent);

@@ -3,20 +3,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
-#include <stddef.h>
 #include <stdlib.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "core/atomic.h"
 #include "core/loop_inside.h"
+#include "tests/support/forbid.h"
 
 static struct ap_loop *loop;
 static uint32_t bell; /* outlives the loop, as its contract asks */
@@ -149,13 +146,6 @@ Test(loop, unknown_variant_is_refused)
 
 Test(loop, a_ring_that_must_not_be_entered_is_not_used)
 {
-    struct sock_filter code[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_enter, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    const struct sock_fprog filter = {sizeof code / sizeof code[0], code};
     int status;
     pid_t pid = fork(); /* the loop of the fixture may need what is forbidden here */
 
@@ -163,7 +153,7 @@ Test(loop, a_ring_that_must_not_be_entered_is_not_used)
         struct ap_loop *other = NULL;
 
         unsetenv("APIARY_PARK");
-        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) != 0) _exit(77);
+        if (!forbid_call(SYS_io_uring_enter, FORBID_ANY, FORBID_ERROR(EPERM))) _exit(77);
         if (ap_loop_create(&ap_ops_system, 1, &other) != 0) _exit(1);
         _exit(ap_loop_park_kind(other) == AP_PARK_POLL ? 0 : 2);
     }

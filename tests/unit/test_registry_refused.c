@@ -3,20 +3,17 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/audit.h>
-#include <linux/filter.h>
 #include <linux/futex.h>
-#include <linux/seccomp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "registry/registry.h"
+#include "tests/support/forbid.h"
 #include "tests/support/leftovers.h"
 
 static struct ap_segment *seg;
@@ -40,20 +37,9 @@ static void teardown(void)
 
 TestSuite(refused, .init = setup, .fini = teardown, .timeout = TEST_LIMIT);
 
-/* From here on a system call (with this second argument; UINT32_MAX: any) fails with EPERM, in this thread and what it starts. */
 static void forbid(uint32_t number, uint32_t second)
 {
-    struct sock_filter code[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 3),
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, second, 0, second == UINT32_MAX ? 0 : 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    struct sock_fprog program = {.len = sizeof code / sizeof code[0], .filter = code};
-
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0) _exit(77);
+    if (!forbid_call(number, second, FORBID_ERROR(EPERM))) _exit(77);
 }
 
 struct attempt {
@@ -100,7 +86,7 @@ static struct attempt attempt_after(void (*before)(void), bool in_thread)
 
 static void no_set_robust_list(void)
 {
-    forbid(SYS_set_robust_list, UINT32_MAX);
+    forbid(SYS_set_robust_list, FORBID_ANY);
 }
 
 Test(refused, a_thread_whose_death_the_kernel_would_not_mark)
@@ -120,7 +106,7 @@ Test(refused, a_thread_whose_death_the_kernel_would_not_mark)
 
 static void no_get_robust_list(void)
 {
-    forbid(SYS_get_robust_list, UINT32_MAX);
+    forbid(SYS_get_robust_list, FORBID_ANY);
 }
 
 Test(refused, a_thread_of_which_the_kernel_does_not_say_whether_it_would_be_marked)
