@@ -130,6 +130,14 @@ static void block_signals(sigset_t *set)
 
 static pid_t supervisor; /* 0: none, whoever has started her */
 
+/* From when her signals are blocked none of its death is lost. False: it died before. */
+static bool take_supervisor(void)
+{
+    pid_t parent = getppid(), maker = queen_changes_maker();
+    supervisor = maker != 0 ? maker : parent;
+    return supervisor == parent;
+}
+
 /* The kernel tells a queen of her supervisor's death once for each of its threads whose child she became on the way, the last time
  * perhaps while she drains. Of her supervisor one signal is enough, also of a living one: it kills who takes too long. */
 static void second_signal(int number, siginfo_t *info, void *context)
@@ -279,11 +287,11 @@ int cmd_queen(struct tool *t, int argc, char **argv)
     if (rc != TOOL_OK) return rc;
     if (o.changes && !queen_changes_open()) /* it was closed just now */
         return tool_usage_error(t, &usage, "--changes: descriptor %d is not to be kept: APIARY_KEEP_FDS does not name it", WIRE_FD);
-    if (o.changes) supervisor = getppid();
     if (o.changes) unsetenv("APIARY_KEEP_FDS"); /* it is not for the programs of her agents */
     ap_log_level(tool_log_level(o.level));
     sigset_t signals;
     block_signals(&signals);
+    if (o.changes && !take_supervisor()) return tool_fail(t, TOOL_FAILED, "queen %s: its supervisor has ended", argv[0]);
     set_process(argv[0], o.instance);
     return cli_queen_run(t, argv[0], &o, &signals, drain);
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,6 +23,13 @@ bool queen_changes_open(void)
 {
     struct stat s;
     return fstat(WIRE_FD, &s) == 0 && S_ISSOCK(s.st_mode) && fcntl(WIRE_FD, F_SETFD, FD_CLOEXEC) == 0;
+}
+
+pid_t queen_changes_maker(void)
+{
+    struct ucred maker = {.pid = 0};
+    socklen_t size = sizeof maker;
+    return getsockopt(WIRE_FD, SOL_SOCKET, SO_PEERCRED, &maker, &size) == 0 ? maker.pid : 0;
 }
 
 static const struct ap_deployment_agent *changes_agent(const struct ap_deployment_swarm *s, const char *name)

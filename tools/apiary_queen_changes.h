@@ -21,6 +21,8 @@ struct queen_changes {
 
 /* Whether the descriptor is there. No other program inherits it from now on. */
 AP_MUST_CHECK bool queen_changes_open(void);
+/* The process that has made it, whether that lives or not; 0: it cannot be told. */
+AP_MUST_CHECK pid_t queen_changes_maker(void);
 /* Until one of the signals comes: its number. */
 int queen_changes_wait(struct queen_changes *c, const apiary_queen_t *queen, const sigset_t *signals);
 

@@ -124,6 +124,23 @@ done
 expect 0 'gated' apiary events --kind swarm-left
 [ "$(apiary events --kind swarm-died | grep -c gated)" -eq 0 ] || fail "she has not left in order: $(apiary events --kind swarm-died)"
 
+# Her supervisor had ended before the kernel was asked to tell her.
+cat >"$folder/ended.py" <<'END'
+import os, socket, sys
+ours, hers = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+ready, his = os.pipe()
+if os.fork() > 0:
+    os._exit(0)
+os.close(his)
+os.read(ready, 1)
+os.dup2(hers.detach(), 3)
+os.environ["APIARY_KEEP_FDS"] = "3"
+os.execvp(sys.argv[1], sys.argv[1:])
+END
+start "$folder/orphan" python3 "$folder/ended.py" apiary queen gated --config "$config" --changes
+until_true grep -q 'segment\|supervisor' "$folder/orphan"
+grep -q 'queen gated: its supervisor has ended' "$folder/orphan" || fail "without a supervisor she says: $(cat "$folder/orphan")"
+
 begin
 order term
 until_true drains
