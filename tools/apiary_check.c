@@ -70,11 +70,11 @@ static char *without_bars(char *text)
     return text;
 }
 
-/* " (killed by signal 9 ...)": the supervisor's reason for an instance that is down. To be freed. */
-static char *why_down(const struct ap_segment *seg, const char *service, const char *instance)
+/* " (killed by signal 9 ...)": the supervisor's reason for an instance that does not pass. To be freed. */
+static char *why_not(const struct ap_segment *seg, const apiary_swarm_status_t *s)
 {
     struct ap_supervised_view v;
-    char *why = supervision_of(seg, service, instance, &v) ? supervision_text(&v) : NULL;
+    char *why = supervision_seen(seg, s, &v) ? supervision_text(&v) : NULL;
     char *ret = without_bars(why != NULL ? tool_format(" (%s)", why) : tool_strdup(""));
     free(why);
     return ret;
@@ -94,7 +94,7 @@ static void judge_instance(struct report *r, const struct ap_segment *seg, const
     if (s->stuck > 0)
         snprintf(stuck, sizeof stuck, " (a worker has not gone on for %s)", tool_format_duration(s->stuck, age));
     char *found = s->found[0] != '\0' ? without_bars(tool_format(" (its health check fails: %s)", s->found)) : tool_strdup("");
-    char *why = s->state == APIARY_PASSING ? tool_strdup("") : why_down(seg, s->service, s->instance);
+    char *why = s->state == APIARY_PASSING ? tool_strdup("") : why_not(seg, s);
     const char *mode = s->mode != APIARY_READY ? tool_mode_name((int)s->mode) : "";
     complain(r, j, "%s/%s %s%s%s%s%s%s%s%s", service, s->instance, tool_state_name((int)s->state), *mode != '\0' ? " in " : "",
              mode, beat, stuck, ejected, found, why);
@@ -490,7 +490,7 @@ static char *missing_instance(const struct ap_segment *seg, const apiary_swarm_s
         while (registered(rows, n, service, k))
             k++;
         if (other == NULL) return tool_format("%s/%u is not registered", service, k);
-        char *why = why_down(seg, service, other->instance);
+        char *why = why_not(seg, other);
         char *ret = tool_format("%s/%s is %s in mode %s%s", service, other->instance, tool_state_name((int)other->state),
                                 tool_mode_name((int)other->mode), why);
         free(why);

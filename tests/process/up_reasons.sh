@@ -7,6 +7,7 @@
 cp /bin/cat "$folder/program"
 good_and "{service: broken, agents: [{name: a, plugin: $plugins/abort_create.so, capabilities: [broken.create]}]}" \
     "{service: missing, agents: [{name: m, kind: exec, capabilities: [missing], config: {command: [$folder/program]}}]}" \
+    "{service: late, agents: [{name: l, plugin: $plugins/late_create.so, capabilities: [late], config: {file: $folder/made}}]}" \
     "{service: once, queen: {restart: never}, agents: [{name: o, kind: exec, capabilities: [once], config: {command: [cat]}}]}" >"$config"
 
 # of SERVICE EXPRESSION: of its row in the status, which is s, with v for what its supervisor says; false when it is false.
@@ -70,6 +71,22 @@ kill -KILL "$(pid_of once)"
 until_true of once 'v["state"] == "given up" and s["state"] == "down"'
 is once 'v["again_in_ns"] is None and v["last_end"]["signal"] == 9'
 expect 0 '^once/0: killed by signal 9 [0-9.]+ [a-z]+ ago; given up' apiary status
+
+# ---- one that has registered and stands still, before its supervisor has looked
+
+until_true of late 'v["state"] == "starting" and v["pid"] != 0'
+expect 1 'late/0 starting \(starting, not registered yet\)' apiary check late
+stop "$up"
+touch "$folder/made"
+until_true of late 's["state"] == "passing"'
+late=$(of late 's["pid"]')
+stop "$late"
+until_true of late 's["state"] != "passing"'
+said=$(apiary check late)
+grep -q 'late/0 .*no beat for' <<<"$said" || fail "of one that stands still is said: $said"
+grep -q 'registered' <<<"$said" && fail "of one that is registered is said: $said"
+kill -CONT "$late" "$up"
+until_true of late 's["state"] == "passing" and v["state"] == "passing"'
 sound 'while it works'
 
 # ---- it is told to stop, with a member that keeps the segment
