@@ -319,7 +319,7 @@ static json_t *change_autoscaled(struct up *up, const char *service, uint32_t in
     const struct ap_deployment_swarm *s = ap_deployment_swarm(up->d, service);
     autoscale_settle(&c);
     uint32_t from = s->instances;
-    int rc = ap_deployment_scale(up->d, service, instances, &error);
+    int rc = ap_deployment_scale(up->d, service, NULL, instances, &error);
     if (rc < 0) {
         json_decref(c.done);
         json_decref(c.failed);

@@ -424,15 +424,10 @@ static int scale_put(struct ap_deployment *d, const char *service, const char *a
     return e;
 }
 
-int ap_deployment_scale(struct ap_deployment *d, const char *service, uint32_t instances, struct ap_config_error *error)
+int ap_deployment_scale(struct ap_deployment *d, const char *service, const char *agent, uint32_t number,
+                        struct ap_config_error *error)
 {
-    return scale_put(d, service, NULL, instances, true, error);
-}
-
-int ap_deployment_replicate(struct ap_deployment *d, const char *service, const char *agent, uint32_t replicas,
-                            struct ap_config_error *error)
-{
-    return scale_put(d, service, agent, replicas, true, error);
+    return scale_put(d, service, agent, number, true, error);
 }
 
 int ap_deployment_put_scale(struct ap_deployment *d, const char *service, const char *agent, uint32_t number,

@@ -124,15 +124,13 @@ void ap_deployment_free(struct ap_deployment *d);
 /* Puts file and line before a sentence about meta_registry that begins with its key, such as ap_registry_create's or "owner: no
  * user is called ...". Returns APIARY_ECONFIG. */
 int ap_deployment_refuse(const struct ap_deployment *d, const char *sentence, struct ap_config_error *error);
-/* Another number of instances than the text says, judged as if it stood there, for one that is autoscaled also by its bounds: 0; or
- * APIARY_ECONFIG with a sentence that names the place, and nothing is changed. APIARY_EINVAL: no such service. */
-AP_MUST_CHECK int ap_deployment_scale(struct ap_deployment *d, const char *service, uint32_t instances,
+/* Another number of instances than the text says, or of replicas of an agent (NULL: instances), judged as if it stood there, for a
+ * service that is autoscaled also by its bounds: 0; or APIARY_ECONFIG with a sentence that names the place, and nothing is changed.
+ * APIARY_EINVAL: no such service, or it has no such agent. APIARY_ENOBLOCK. */
+AP_MUST_CHECK int ap_deployment_scale(struct ap_deployment *d, const char *service, const char *agent, uint32_t number,
                                       struct ap_config_error *error);
-/* The same for the replicas of an agent. APIARY_EINVAL: no such service, or it has no such agent. */
-AP_MUST_CHECK int ap_deployment_replicate(struct ap_deployment *d, const char *service, const char *agent, uint32_t replicas,
-                                          struct ap_config_error *error);
-/* For several numbers at once: like the two above (agent NULL: instances), but whether there is room for all, and how agents keep
- * state, is judged by ap_deployment_judge when all are there. */
+/* For several numbers at once: the same, but whether there is room for all, and how agents keep state, is judged by
+ * ap_deployment_judge when all are there. */
 AP_MUST_CHECK int ap_deployment_put_scale(struct ap_deployment *d, const char *service, const char *agent, uint32_t number,
                                           struct ap_config_error *error);
 AP_MUST_CHECK int ap_deployment_judge(struct ap_deployment *d, struct ap_config_error *error);

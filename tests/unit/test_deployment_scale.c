@@ -42,22 +42,22 @@ static void expect_refused(const char *service, uint32_t wanted, const char *sen
     uint32_t before = instances(service);
 
     error.text[0] = '\0';
-    cr_expect_eq(ap_deployment_scale(d, service, wanted, &error), APIARY_ECONFIG, "%u of %s", wanted, service);
+    cr_expect_eq(ap_deployment_scale(d, service, NULL, wanted, &error), APIARY_ECONFIG, "%u of %s", wanted, service);
     cr_expect_str_eq(error.text, sentence);
-    cr_expect_eq(ap_deployment_scale(d, service, wanted, NULL), APIARY_ECONFIG);
+    cr_expect_eq(ap_deployment_scale(d, service, NULL, wanted, NULL), APIARY_ECONFIG);
     cr_expect_eq(instances(service), before);
 }
 
 Test(deployment_scale, of_the_service_that_is_named)
 {
-    cr_expect_eq(ap_deployment_scale(d, "one", 5, &error), 0);
+    cr_expect_eq(ap_deployment_scale(d, "one", NULL, 5, &error), 0);
     cr_expect_eq(instances("one"), 5);
     cr_expect_eq(instances("two"), 1);
-    cr_expect_eq(ap_deployment_scale(d, "one", 1, NULL), 0);
+    cr_expect_eq(ap_deployment_scale(d, "one", NULL, 1, NULL), 0);
     cr_expect_eq(instances("one"), 1);
     cr_expect_eq(ap_deployment_written_instances(ap_deployment_swarm(d, "one")), 2, "the text is as it was");
     cr_expect_eq(ap_deployment_written_instances(ap_deployment_swarm(d, "two")), 1);
-    cr_expect_eq(ap_deployment_scale(d, "three", 1, &error), APIARY_EINVAL);
+    cr_expect_eq(ap_deployment_scale(d, "three", NULL, 1, &error), APIARY_EINVAL);
     cr_expect_null(ap_deployment_swarm(d, "three"));
 }
 
@@ -70,7 +70,7 @@ Test(deployment_scale, within_bounds)
 /* The whole file has to fit into the segment: one row for each instance of each service. */
 Test(deployment_scale, only_as_many_as_there_is_room_for)
 {
-    cr_expect_eq(ap_deployment_scale(d, "one", 7, &error), 0);
+    cr_expect_eq(ap_deployment_scale(d, "one", NULL, 7, &error), 0);
     expect_refused("one", 8, "f.yaml:1: swarms: 8 is too few for the swarms of this file; expected at least 9 (one for each "
                    "instance of a queen)");
     expect_refused("one", 64, "f.yaml:1: swarms: 8 is too few for the swarms of this file; expected at least 65 (one for each "
@@ -79,7 +79,7 @@ Test(deployment_scale, only_as_many_as_there_is_room_for)
 
 Test(deployment_scale, one_that_keeps_state_is_one)
 {
-    cr_expect_eq(ap_deployment_scale(d, "two", 1, &error), 0);
+    cr_expect_eq(ap_deployment_scale(d, "two", NULL, 1, &error), 0);
     expect_refused("two", 2, "f.yaml:7: capabilities: agent a (kind 'ledger') keeps state, and there are to be several of it "
                    "(instances: 2), so whoever is asked for y would answer with its own; expected {name: y, stateful: true}, or "
                    "instances: 1");
@@ -117,19 +117,19 @@ Test(deployment_scale, replicas_of_the_agent_that_is_named)
     const struct ap_deployment_swarm *s = ap_deployment_swarm(r, "one");
 
     expect_agents(r, "a:0@0 a.2:1@1 b:0@0");
-    cr_expect_eq(ap_deployment_replicate(r, "one", "b", 2, &error), 0, "%s", error.text);
+    cr_expect_eq(ap_deployment_scale(r, "one", "b", 2, &error), 0, "%s", error.text);
     expect_agents(r, "a:0@0 a.2:1@1 b:0@0 b.2:1@1");
     cr_expect_eq(ap_deployment_replicas(s, ap_deployment_agent(s, "a")), 2);
     cr_expect_eq(ap_deployment_replicas(s, ap_deployment_agent(s, "b")), 2);
     cr_expect_eq(ap_deployment_written_replicas(ap_deployment_agent(s, "b")), 1, "the text is as it was");
-    cr_expect_eq(ap_deployment_replicate(r, "one", "a", 1, NULL), 0);
+    cr_expect_eq(ap_deployment_scale(r, "one", "a", 1, NULL), 0);
     expect_agents(r, "a:0@0 b:0@0 b.2:1@1");
-    cr_expect_eq(ap_deployment_replicate(r, "one", "b", 1, &error), 0);
-    cr_expect_eq(ap_deployment_replicate(r, "one", "a", 3, &error), 0);
+    cr_expect_eq(ap_deployment_scale(r, "one", "b", 1, &error), 0);
+    cr_expect_eq(ap_deployment_scale(r, "one", "a", 3, &error), 0);
     expect_agents(r, "a:0@0 a.2:1@1 a.3:2@2 b:0@0");
-    cr_expect_eq(ap_deployment_replicate(r, "one", "a.2", 2, &error), APIARY_EINVAL, "a replica is no agent of the text");
-    cr_expect_eq(ap_deployment_replicate(r, "one", "c", 2, &error), APIARY_EINVAL);
-    cr_expect_eq(ap_deployment_replicate(r, "two", "a", 2, NULL), APIARY_EINVAL);
+    cr_expect_eq(ap_deployment_scale(r, "one", "a.2", 2, &error), APIARY_EINVAL, "a replica is no agent of the text");
+    cr_expect_eq(ap_deployment_scale(r, "one", "c", 2, &error), APIARY_EINVAL);
+    cr_expect_eq(ap_deployment_scale(r, "two", "a", 2, NULL), APIARY_EINVAL);
     ap_deployment_free(r);
 }
 
@@ -151,9 +151,9 @@ Test(deployment_scale, replicas_that_are_refused_leave_no_trace)
 
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         error.text[0] = '\0';
-        cr_expect_eq(ap_deployment_replicate(r, "one", rows[i].agent, rows[i].replicas, &error), APIARY_ECONFIG, "row %zu", i);
+        cr_expect_eq(ap_deployment_scale(r, "one", rows[i].agent, rows[i].replicas, &error), APIARY_ECONFIG, "row %zu", i);
         cr_expect_str_eq(error.text, rows[i].sentence);
-        cr_expect_eq(ap_deployment_replicate(r, "one", rows[i].agent, rows[i].replicas, NULL), APIARY_ECONFIG, "row %zu", i);
+        cr_expect_eq(ap_deployment_scale(r, "one", rows[i].agent, rows[i].replicas, NULL), APIARY_ECONFIG, "row %zu", i);
         expect_agents(r, "a:0@0 a.2:1@1 b:0@0");
     }
     ap_deployment_free(r);
@@ -178,7 +178,7 @@ Test(deployment_scale, within_the_bounds_of_autoscale)
 
     d = scaled("autoscale: {min: 2, max: 4}");
     cr_expect_eq(instances("one"), 2);
-    cr_expect_eq(ap_deployment_scale(d, "one", 4, &error), 0);
+    cr_expect_eq(ap_deployment_scale(d, "one", NULL, 4, &error), 0);
     expect_refused("one", 5, "g.yaml:3: instances: 5 is outside of autoscale; allowed: 2 to 4");
     expect_refused("one", 1, "g.yaml:3: instances: 1 is outside of autoscale; allowed: 2 to 4");
     expect_refused("one", 65, "g.yaml:2: instances: 65 is out of range; allowed: 1 to 64");
@@ -199,7 +199,7 @@ Test(deployment_scale, a_number_is_kept_as_far_as_bounds_allow)
 
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct ap_deployment *running = scaled(rows[i].running), *next = scaled(rows[i].next);
-        cr_assert_eq(ap_deployment_scale(running, "one", rows[i].scaled, &error), 0);
+        cr_assert_eq(ap_deployment_scale(running, "one", NULL, rows[i].scaled, &error), 0);
         ap_deployment_keep_scale(running, next);
         cr_expect_eq(next->swarms[0].instances, rows[i].kept, "%s, %s", rows[i].running, rows[i].next);
         ap_deployment_keep_scale(d, running);
