@@ -227,7 +227,9 @@ static json_t *change_reload(struct up *up, enum config_which which, const char 
     if (rc == TOOL_OK) ap_deployment_keep_scale(up->d, d);
     if (rc == TOOL_OK && ap_deployment_diff(up->d, d, &diff) < 0) {
         rc = TOOL_FAILED;
-        ap_format(error.text, sizeof error.text, "out of memory");
+        ap_format(error.text, sizeof error.text,
+                  "%s: there is no memory to compare it with what is in force; free some, or raise the limit of 'apiary up' "
+                  "(ulimit -v, or MemoryMax= of its unit)", AP_SHOWN(up->path, 200));
     }
     json_t *ret;
     char *segment = change_names(&diff, AP_EFFECT_SEGMENT);

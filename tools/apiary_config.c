@@ -11,6 +11,7 @@
 
 #include "core/apiary/kinds.h"
 #include "core/descriptor.h"
+#include "core/name.h"
 #include "core/text.h"
 
 #define JUDGE_LIMIT UINT64_C(10000000000)
@@ -56,18 +57,36 @@ int apiary_load_phases(const struct tool *t, const char *option, const char *pha
 
 #define NAME_SIZE (2 * APIARY_NAME_MAX + 2) /* of SERVICE/AGENT */
 
+/* "service/agent" is cut behind the service: the agent; NULL: it is a service. */
+static char *scales_agent(char *name)
+{
+    char *slash = strchr(name, '/');
+    if (slash == NULL) return NULL;
+    *slash = '\0';
+    return slash + 1;
+}
+
+static bool scales_name_valid(const char *name)
+{
+    char service[NAME_SIZE];
+    snprintf(service, sizeof service, "%s", name);
+    const char *agent = scales_agent(service);
+    return ap_name_valid(service, APIARY_NAME_MAX) && (agent == NULL || ap_name_valid(agent, APIARY_NAME_MAX));
+}
+
 /* The next of a list; false at its end, or where it is none. */
 static bool scales_next(const char **at, char name[NAME_SIZE], uint32_t *number)
 {
-    const char *equal = strchr(*at, '=');
-    char *end;
-    if (equal == NULL || equal - *at >= (ptrdiff_t)NAME_SIZE) return false;
-    unsigned long n = strtoul(equal + 1, &end, 10);
-    if (end == equal + 1 || n > UINT32_MAX || (*end != ',' && *end != '\0')) return false;
-    memcpy(name, *at, (size_t)(equal - *at));
-    name[equal - *at] = '\0';
+    size_t length = strcspn(*at, ","), named = strcspn(*at, "=,"), digits;
+    if (named == length || named >= NAME_SIZE) return false;
+    digits = strspn(*at + named + 1, "0123456789");
+    if (digits == 0 || named + 1 + digits != length) return false;
+    unsigned long n = strtoul(*at + named + 1, NULL, 10);
+    if (n > UINT32_MAX) return false;
+    snprintf(name, NAME_SIZE, "%.*s", (int)named, *at);
+    if (!scales_name_valid(name)) return false;
     *number = (uint32_t)n;
-    *at = *end == ',' ? end + 1 : end;
+    *at += length + ((*at)[length] == ',');
     return true;
 }
 
@@ -85,21 +104,54 @@ char *config_scales_with(const char *scales, const char *name, uint32_t number)
     return ret;
 }
 
-/* "service/agent" is cut behind the service: the agent; NULL: it is a service. */
-static char *scales_agent(char *name)
+bool config_scales_wrong(const char *scales, bool agents, char ret[CONFIG_WORD])
 {
-    char *slash = strchr(name, '/');
-    if (slash == NULL) return NULL;
-    *slash = '\0';
-    return slash + 1;
+    const char *at = scales, *word = at;
+    char name[NAME_SIZE];
+    uint32_t n;
+    while (scales_next(&at, name, &n) && (!agents || strchr(name, '/') != NULL))
+        word = at;
+    if (*word == '\0' && (word == scales || word[-1] != ',')) return false;
+    snprintf(ret, CONFIG_WORD, "%.*s", (int)strcspn(word, ","), word);
+    return true;
 }
 
-bool config_scales_valid(const char *scales)
+static int scales_no_service(const struct ap_deployment *d, const char *name, uint32_t n, struct ap_config_error *error)
+{
+    const char *near = NULL;
+    char known[320] = "";
+    for (size_t i = 0; i < d->swarm_count; i++) {
+        near = ap_word_nearest(name, near, d->swarms[i].service);
+        ap_words_add(known, sizeof known, d->swarms[i].service);
+    }
+    return ap_node_refuse(ap_config_root(d->config), error, "%s=%u: there is no service %s%s%s%s; known: %s", name, n, name,
+                          near != NULL ? " (did you mean '" : "", near != NULL ? near : "", near != NULL ? "'?)" : "", known);
+}
+
+static int scales_no_agent(const struct ap_deployment_swarm *s, const char *name, uint32_t n, struct ap_config_error *error)
+{
+    const char *near = NULL;
+    char known[320] = "";
+    for (size_t i = 0; i < s->agent_count; i++) {
+        if (s->agents[i].replica != 0) continue;
+        near = ap_word_nearest(name, near, s->agents[i].name);
+        ap_words_add(known, sizeof known, s->agents[i].name);
+    }
+    return ap_node_refuse(s->node, error, "%s/%s=%u: %s has no agent %s%s%s%s; known: %s", s->service, name, n, s->service, name,
+                          near != NULL ? " (did you mean '" : "", near != NULL ? near : "", near != NULL ? "'?)" : "", known);
+}
+
+int config_scales_known(const struct ap_deployment *d, const char *scales, struct ap_config_error *error)
 {
     char name[NAME_SIZE];
     uint32_t n;
-    while (scales_next(&scales, name, &n)) {}
-    return *scales == '\0';
+    while (scales_next(&scales, name, &n)) {
+        const char *agent = scales_agent(name);
+        const struct ap_deployment_swarm *s = ap_deployment_swarm(d, name);
+        if (s == NULL) return scales_no_service(d, name, n, error);
+        if (agent != NULL && ap_deployment_agent(s, agent) == NULL) return scales_no_agent(s, agent, n, error);
+    }
+    return 0;
 }
 
 char *config_scales_of(const char *scales, const char *service)

@@ -22,6 +22,7 @@ struct config_text {
     size_t size;
     char *scales;
 };
+#define CONFIG_WORD 128 /* of a list of scales, for messages */
 enum config_which { CONFIG_FILE, CONFIG_FORMER, CONFIG_NOW };
 
 struct config_keeper {
@@ -59,8 +60,10 @@ char *config_scales_with(const char *scales, const char *name, uint32_t number);
 /* Those for which the text of `next` says what that of `running` says, and of services only those that are not autoscaled there. To
  * be freed. */
 char *config_scales_kept(const char *scales, const struct ap_deployment *running, const struct ap_deployment *next);
-/* Whether a text is such a list. */
-AP_MUST_CHECK bool config_scales_valid(const char *scales);
+/* Whether a text is no such list: the first word that is none of one (none of one of agents). */
+AP_MUST_CHECK bool config_scales_wrong(const char *scales, bool agents, char ret[CONFIG_WORD]);
+/* APIARY_ECONFIG with a sentence that names the first service or agent of a list that is not there; else 0. */
+AP_MUST_CHECK int config_scales_known(const struct ap_deployment *d, const char *scales, struct ap_config_error *error);
 /* Those of the agents of a service. To be freed. */
 char *config_scales_of(const char *scales, const char *service);
 /* Puts such a list into effect: 0, or an error of ap_deployment_put_scale. Services and agents that are not there are passed

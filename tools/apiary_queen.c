@@ -13,6 +13,7 @@
 #include "core/apiary/swarm.h"
 #include "core/atomic.h"
 #include "core/log.h"
+#include "core/text.h"
 #include "core/writer.h"
 #include "tools/apiary_config.h"
 #include "tools/common_state.h"
@@ -210,7 +211,8 @@ static int cli_queen_run(const struct tool *t, const char *service, const struct
     int rc = apiary_read_config(t, o->config, o->standard_input, service, &path, &d);
     if (rc != TOOL_OK) return rc;
     struct ap_config_error error = {.text = ""};
-    int e = o->replicas != NULL ? config_scale(d, o->replicas, &error) : 0;
+    int e = o->replicas != NULL ? config_scales_known(d, o->replicas, &error) : 0;
+    if (e == 0 && o->replicas != NULL) e = config_scale(d, o->replicas, &error);
     if (e < 0) {
         ap_deployment_free(d);
         return tool_error(t, e, error.text, "configuration");
@@ -250,6 +252,7 @@ int cmd_queen(struct tool *t, int argc, char **argv)
 {
     struct queen_options o = {.instance = "0", .level = "info", .drain = "10s"};
     const char *wait = NULL;
+    char word[CONFIG_WORD];
     const struct tool_option options[] = {
         {"config", 'c', "FILE", "the configuration [$APIARY_CONFIG, else /etc/apiary/apiary.yaml]", &o.config, NULL},
         {"stdin", 0, NULL, "read the configuration's text from standard input; its FILE is its name, and where paths begin",
@@ -276,8 +279,9 @@ int cmd_queen(struct tool *t, int argc, char **argv)
     } else if (wait != NULL && tool_duration(wait, &o.wait) != 0) {
         return tool_usage_error(t, &usage, "--wait: '%s' is not a duration; write --wait=5s, or --wait for ever", wait);
     }
-    if (o.replicas != NULL && !config_scales_valid(o.replicas))
-        return tool_usage_error(t, &usage, "--replicas: '%s' is not a list such as SERVICE/AGENT=3,SERVICE/OTHER=2", o.replicas);
+    if (o.replicas != NULL && config_scales_wrong(o.replicas, true, word))
+        return tool_usage_error(t, &usage, "--replicas: '%s' is not SERVICE/AGENT=NUMBER; expected a list of these",
+                                AP_SHOWN(word, 100));
     if (o.changes && !queen_changes_open())
         return tool_usage_error(t, &usage, "--changes: descriptor %d is no socket; 'apiary up' gives one", WIRE_FD);
     if (tool_log_level(o.level) < 0)

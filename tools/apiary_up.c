@@ -394,7 +394,8 @@ static int check_config(const struct tool *t, const char *config, bool standard_
     struct ap_config_error error = {.text = ""};
     const char *path = NULL;
     int rc = apiary_read_config(t, config, standard_input, NULL, &path, &d);
-    int e = rc == TOOL_OK && scales != NULL ? config_scale_judged(d, scales, &error) : 0;
+    int e = rc == TOOL_OK && scales != NULL ? config_scales_known(d, scales, &error) : 0;
+    if (rc == TOOL_OK && e == 0 && scales != NULL) e = config_scale_judged(d, scales, &error);
     if (rc == TOOL_OK && e == 0 && phase != NULL) e = ap_deployment_select(d, phase, &error);
     if (e < 0) rc = tool_error(t, e, error.text, "configuration");
     ap_deployment_free(d);
@@ -408,6 +409,7 @@ int cmd_up(struct tool *t, int argc, char **argv)
     const char *wait = "60s";
     const char *drain = "10s";
     bool verbose = false, check_only = false, standard_input = false;
+    char word[CONFIG_WORD];
     const struct tool_option options[] = {
         {"config", 'c', "FILE", "the configuration [$APIARY_CONFIG, else /etc/apiary/apiary.yaml]", &config, NULL},
         {"once", '1', NULL, "stop everything after the checks; exit 0 only if all passed", NULL, &up.once},
@@ -428,8 +430,9 @@ int cmd_up(struct tool *t, int argc, char **argv)
     if (rc != TOOL_GO_ON) return rc;
     if (tool_duration(wait, &up.wait) != 0 || tool_duration(drain, &up.drain) != 0)
         return tool_usage_error(t, &usage, "--wait, --drain: a duration is written 250ms, 5s or 2m");
-    if (scales != NULL && !config_scales_valid(scales))
-        return tool_usage_error(t, &usage, "--instances: '%s' is not a list such as a=3,b=2,b/agent=2", scales);
+    if (scales != NULL && config_scales_wrong(scales, false, word))
+        return tool_usage_error(t, &usage, "--instances: '%s' is not NAME=NUMBER; expected a list such as a=3,b=2,b/agent=2",
+                                AP_SHOWN(word, 100));
     if (check_only) return check_config(t, config, standard_input, scales, phase);
     if (standard_input || scales != NULL) return tool_usage_error(t, &usage, "--stdin, --instances: they go with --check-config");
     if (verbose) up.level = "info";

@@ -419,6 +419,10 @@ static int scale_put(struct ap_deployment *d, const char *service, const char *a
     if (s == NULL || (agent != NULL && a == NULL)) return APIARY_EINVAL;
     before = *s;
     e = a != NULL ? scale_replicas(&l, s, a, number) : scale_instances(&l, s, number);
+    if (e == APIARY_ENOBLOCK)
+        ap_node_refuse(a != NULL ? a->node : s->node, l.error,
+                       "%s: there is no memory for %u of %s; free some, or raise the limit of this process (ulimit -v, or "
+                       "MemoryMax= of its unit)", a != NULL ? "replicas" : "instances", number, a != NULL ? agent : service);
     if (e == 0 && judged) e = scale_judge(&l);
     if (e < 0) *s = before;
     return e;

@@ -126,7 +126,8 @@ void ap_deployment_free(struct ap_deployment *d);
 int ap_deployment_refuse(const struct ap_deployment *d, const char *sentence, struct ap_config_error *error);
 /* Another number of instances than the text says, or of replicas of an agent (NULL: instances), judged as if it stood there, for a
  * service that is autoscaled also by its bounds: 0; or APIARY_ECONFIG with a sentence that names the place, and nothing is changed.
- * APIARY_EINVAL: no such service, or it has no such agent. APIARY_ENOBLOCK. */
+ * APIARY_EINVAL: no such service, or it has no such agent. APIARY_ENOBLOCK, with a sentence,
+ * too. */
 AP_MUST_CHECK int ap_deployment_scale(struct ap_deployment *d, const char *service, const char *agent, uint32_t number,
                                       struct ap_config_error *error);
 /* For several numbers at once: the same, but whether there is room for all, and how agents keep state, is judged by

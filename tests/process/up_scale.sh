@@ -67,6 +67,15 @@ expect 64 'which service is to have 2 instances' apiary scale --instances 2
 expect 0 '^work +2 +2 ' apiary scale work
 expect 64 '' apiary up --instances work=2
 expect 2 'swarms: 16 is too few' apiary up --check-config --config "$config" --instances steady=2,work=20
+for word in work 'steady,work=2' 'work=3,steady' 'work=3,' 'work=-1' 'work=+1' 'work= 1' 'work=1x' '=1' 'Work=1' 'more/=1' 'work=99999999999'; do
+    wrong=$(tr ',' '\n' <<<"$word" | grep -vxE 'work=[23]' | head -1)
+    expect 64 "--instances: '${wrong//+/\\+}' is not NAME=NUMBER" apiary up --check-config --config "$config" --instances "$word"
+done
+expect 2 "wrok=2: there is no service wrok \\(did you mean 'work'\\?\\); known: steady, work, more, stateful" \
+    apiary up --check-config --config "$config" --instances steady=2,wrok=2
+expect 2 'more/n=2: more has no agent n.*; known: m$' apiary up --check-config --config "$config" --instances more/n=2,work=2
+expect 2 'work/m=2: work has no agent m.*; known: l$' apiary queen work --config "$config" --replicas work/m=2
+expect 64 "--replicas: 'more=2' is not SERVICE/AGENT=NUMBER" apiary queen more --config "$config" --replicas more/m=1,more=2
 expect 0 '' apiary up --check-config --config "$config" --instances work=3
 is "['0', '1']"
 

@@ -279,41 +279,6 @@ Test(inject_agents, a_deployment_that_cannot_be_read)
     unlink(path);
 }
 
-/* So often that there has to be memory for it, which is given back only with all of the deployment. */
-static int replicate(void *user)
-{
-    struct ap_config_error error = {.text = ""};
-    int r = load(user);
-
-    if (r < 0) return r;
-    for (uint32_t n = 2; r == 0 && n <= 16; n++) r = ap_deployment_replicate(deployment, "two", "a", n, &error);
-    if (r < 0) ap_deployment_free(deployment);
-    return r;
-}
-
-Test(inject_agents, agents_that_cannot_be_replicated)
-{
-    const struct inject_walk w = {.name = "ap_deployment_replicate", .call = replicate, .undo = load_undo};
-    FILE *f;
-
-    snprintf(path, sizeof path, "/tmp/apiary-inject-%d.yaml", (int)getpid());
-    f = fopen(path, "we");
-    cr_assert(f != NULL && fputs("meta_registry: {segment: /x, queues: 1024, lanes: 512}\n"
-                                 "swarms:\n"
-                                 "- service: two\n"
-                                 "  workers: 16\n"
-                                 "  agents: [{name: a, kind: exec, capabilities: [run], config: {command: [sort]}}]\n", f) >= 0 &&
-              fclose(f) == 0);
-    walk(w, INJECT_HEAP, ENOMEM, RESULTS(APIARY_ENOBLOCK));
-    unlink(path);
-}
-
-/* ---- what differs between two ---------------------------------------------------------------------------------- */
-
-static struct ap_deployment *before, *after;
-static struct ap_differences differences;
-static uint64_t mark;
-
 static struct ap_deployment *parsed(const char *text)
 {
     struct ap_config_error error = {.text = ""};
@@ -322,6 +287,47 @@ static struct ap_deployment *parsed(const char *text)
     cr_assert_eq(ap_deployment_parse("x.yaml", text, strlen(text), apiary_kinds(), NULL, &d, &error), 0, "%s", error.text);
     return d;
 }
+
+#define AGENTS 80
+
+static int scale(void *user)
+{
+    struct ap_config_error error = {.text = ""};
+    const struct ap_deployment_swarm *one = &deployment->swarms[0];
+    int r = ap_deployment_scale(deployment, "one", "b", 16, &error);
+
+    (void)user;
+    cr_assert_eq(one->agent_count, r < 0 ? AGENTS : AGENTS + 15, "nothing is changed by a call that has failed");
+    if (r == APIARY_ENOBLOCK) cr_assert_not_null(strstr(error.text, "no memory for 16 of b; free some"), "%s", error.text);
+    return r;
+}
+
+/* So many agents that their list does not fit into what the configuration has in reserve. */
+static void scale_prepare(void *user)
+{
+    static const char begin[] = "swarms:\n- service: one\n  workers: 16\n  agents:\n";
+    static const char agent[] = "  - {name: %s%d, kind: exec, capabilities: [run], config: {command: [cat]}}\n";
+    char text[AGENTS * sizeof agent + sizeof begin];
+    size_t n = (size_t)snprintf(text, sizeof text, "%s", begin);
+
+    (void)user;
+    for (int i = 1; i < AGENTS; i++) n += (size_t)snprintf(text + n, sizeof text - n, agent, "a", i);
+    snprintf(text + n, sizeof text - n, "  - {name: b, kind: exec, capabilities: [run], config: {command: [cat]}}\n");
+    deployment = parsed(text);
+}
+
+Test(inject_agents, another_number_of_replicas_without_memory)
+{
+    const struct inject_walk w = {.name = "ap_deployment_scale", .prepare = scale_prepare, .call = scale, .tidy = load_undo};
+
+    walk(w, INJECT_HEAP, ENOMEM, RESULTS(APIARY_ENOBLOCK));
+}
+
+/* ---- what differs between two ---------------------------------------------------------------------------------- */
+
+static struct ap_deployment *before, *after;
+static struct ap_differences differences;
+static uint64_t mark;
 
 static int diff(void *user)
 {
