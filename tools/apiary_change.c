@@ -162,6 +162,19 @@ static bool change_judged(struct up *up)
     return config_answered(&up->config);
 }
 
+/* A number that the text does not say is not to be sought in it. */
+static void change_blame(struct up *up, struct ap_config_error *error)
+{
+    struct ap_config_error other = {.text = ""};
+    struct ap_deployment *d = NULL;
+    char *scales = tool_strdup(up->config.next.scales);
+    config_ask_alone(&up->config);
+    bool right = up_wait(up, UINT64_MAX, change_judged) == TOOL_OK && config_judgement(&up->config, &d, &other) == TOOL_OK;
+    if (right) config_blame_scales(scales, error);
+    ap_deployment_free(d);
+    free(scales);
+}
+
 /* TOOL_OK with the new text parsed, or a code with a sentence. */
 static int change_judge(struct up *up, enum config_which which, const char *scales, struct ap_deployment **ret,
                         struct ap_config_error *error)
@@ -177,6 +190,7 @@ static int change_judge(struct up *up, enum config_which which, const char *scal
         return TOOL_FAILED;
     }
     rc = config_judgement(&up->config, ret, error);
+    if (rc == TOOL_CONFIG && which == CONFIG_FILE && *up->config.next.scales != '\0') change_blame(up, error);
     if (rc != TOOL_OK || (*ret)->swarm_count > 0) return rc;
     ap_format(error->text, sizeof error->text, "%s names no swarms; to end everything, stop 'apiary up'", AP_SHOWN(up->path, 200));
     return TOOL_CONFIG;

@@ -187,6 +187,13 @@ int config_scale_judged(struct ap_deployment *d, const char *scales, struct ap_c
     return rc < 0 || *scales == '\0' ? rc : ap_deployment_judge(d, error);
 }
 
+void config_blame_scales(const char *scales, struct ap_config_error *error)
+{
+    size_t length = strlen(error->text);
+    ap_format(error->text + length, sizeof error->text - length,
+              "; the text itself is right, but 'apiary scale' has set %s: set another number with it first", AP_SHOWN(scales, 200));
+}
+
 /* Whether the text of the other one says the same number. */
 static bool scales_same(const struct ap_deployment_swarm *is, const struct ap_deployment_swarm *to, const char *agent)
 {
@@ -250,6 +257,12 @@ static void config_send(struct config_keeper *k, const struct config_text *text)
     *k->judge->words = '\0';
     crew_again(k->crew, k->judge);
     k->asked = ap_ops_system.now();
+}
+
+void config_ask_alone(struct config_keeper *k)
+{
+    *k->next.scales = '\0';
+    config_send(k, &k->next);
 }
 
 bool config_answered(struct config_keeper *k)

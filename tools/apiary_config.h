@@ -47,6 +47,8 @@ void config_give(const struct config_keeper *k, struct crew_child *child);
  * (else NULL). `running` is what is in force, parsed. 0; or an error, and its sentence in `error`. */
 AP_MUST_CHECK int config_ask(struct config_keeper *k, enum config_which which, const struct ap_deployment *running,
                              const char *scales, struct ap_config_error *error);
+/* The text that was judged last once more, without its scales. */
+void config_ask_alone(struct config_keeper *k);
 /* Whether the judgement is there. It is given up after ten seconds. */
 AP_MUST_CHECK bool config_answered(struct config_keeper *k);
 /* The judgement: TOOL_OK, with the text parsed without its plug-ins; or an exit code, with a sentence. */
@@ -69,6 +71,8 @@ char *config_scales_of(const char *scales, const char *service);
 /* Puts such a list into effect: 0, or an error of ap_deployment_put_scale. Services and agents that are not there are passed
  * over. */
 AP_MUST_CHECK int config_scale(struct ap_deployment *d, const char *scales, struct ap_config_error *error);
+/* To a sentence about a text that is right without these scales: they are what does not fit it. */
+void config_blame_scales(const char *scales, struct ap_config_error *error);
 /* And judges whether there is room for all, and how agents keep state (ap_deployment_judge): for who has the numbers of all
  * services. */
 AP_MUST_CHECK int config_scale_judged(struct ap_deployment *d, const char *scales, struct ap_config_error *error);

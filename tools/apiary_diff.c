@@ -105,7 +105,9 @@ static int diff_running(const struct tool *t, const char *segment, struct ap_dep
         if (e == 0 && phase != NULL) e = ap_deployment_select(next, phase, &error);
         char *kept = e == 0 ? config_scales_kept(scales, *ret, next) : NULL;
         if (e == 0) e = config_scale(*ret, scales, &error);
-        if (e == 0) e = config_scale_judged(next, kept, &error);
+        int judged = e == 0 ? config_scale_judged(next, kept, &error) : 0;
+        if (judged == APIARY_ECONFIG) config_blame_scales(kept, &error);
+        if (e == 0) e = judged;
         if (e == 0 && autoscaled != NULL) e = config_scale(*ret, autoscaled, &error);
         if (e == 0) ap_deployment_keep_scale(*ret, next);
         free(kept);

@@ -123,6 +123,17 @@ expect 0 '^more +changed +m +replicas +3 +2 ' apiary reload
 count 2
 expect 0 '^revision 15 is in force$' apiary rollback
 count 3
+# One that no longer fits is not to be sought in the file; what is wrong there is.
+write_config 60 3
+sed 's/workers: 3/workers: 2/' "$config" >"$folder/fewer" && mv "$folder/fewer" "$config"
+unfit="more has workers: 2; the text itself is right, but 'apiary scale' has set more/m=3: set another number with it first"
+expect 2 "$unfit" apiary config diff "$config" --running
+expect 2 "$unfit" apiary reload
+sed -i 's/kind: ledger/kind: legder/' "$config"
+expect 2 "'legder' is not a kind" apiary reload
+grep -q 'apiary scale' <<<"$output" && fail "a scale is blamed for it: $output"
+write_config 60 3
+count 3
 load_ends more
 queen=$(pgrep -P "$up" -f "queen more .*--replicas more/m=3")
 [[ $queen =~ ^[0-9]+$ ]] || fail "which queen of more was told of three replicas? '$queen'"
