@@ -148,6 +148,8 @@ static void read_reports(const struct ap_child *child, struct ap_child_end *ret)
             ended = true;
             ret->exited = r.step == AP_GUARD_EXITED;
             ret->status = r.value;
+        } else if (r.step == AP_GUARD_BEGUN) {
+            ret->begun = true;
         } else if (r.step >= AP_GUARD_START && r.step <= AP_GUARD_EXEC) {
             ret->refused = r.value;
             ret->step = step_names[r.step];

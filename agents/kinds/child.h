@@ -42,7 +42,8 @@ struct ap_child {
 
 struct ap_child_end {
     int refused; /* errno, when the program was not run; `step` says where */
-    bool guard_killed; /* somebody has killed the guard, and so the program was killed; `refused` is EOWNERDEAD */
+    bool guard_killed; /* somebody has killed the guard, and so the program was killed, if `begun`; `refused` is EOWNERDEAD */
+    bool begun;        /* the program was run, or was about to be */
     const char *step;
     int exited, status; /* status: the exit status if `exited`, else the signal */
 };

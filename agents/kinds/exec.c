@@ -281,6 +281,8 @@ static void exec_report(struct run *run, const struct ap_child_end *end)
     else if (run->why == NO_WATCH)
         apiary_job_fail(run->job, CODE_CANNOT_RUN, "%s: the worker's loop cannot watch it: %s; killed", path,
                         apiary_strerror(run->error));
+    else if (end->guard_killed && !end->begun)
+        apiary_job_fail(run->job, CODE_CANNOT_RUN, "%s: was not run: somebody has killed its guard before", path);
     else if (end->guard_killed)
         apiary_job_fail(run->job, CODE_CANNOT_RUN, "%s: somebody has killed its guard, and so it was killed%s", path, text);
     else if (end->refused)

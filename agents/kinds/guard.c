@@ -179,6 +179,7 @@ void ap_guard(const struct ap_child_plan *plan, pid_t parent, const int fds[4])
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     if (wait_signal(GUARD_GO, SIGTERM, -1) == SIGTERM) _exit(127);
     if (plan->claim_file >= 0) guard_claim(plan);
+    guard_report(AP_GUARD_BEGUN, 0);
     pid_t guard = getpid(), program = vfork(); /* the queen's memory was copied once, which is enough */
     if (program == 0) become(plan, guard);
     if (program < 0) refuse(AP_GUARD_START);

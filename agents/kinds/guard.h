@@ -2,7 +2,8 @@
  *
  * SIGNALS   All are blocked, and taken by sigwaitinfo: GUARD_GO when the parent is ready to watch the guard; SIGTERM to end
  *           everything (from the parent, or from the kernel when the parent's thread has died); SIGCHLD.
- * REPORTS   The guard writes reports to its parent: at most one about a step that failed, and at the end how the program ended.
+ * REPORTS   The guard writes reports to its parent: that it begins to run the program, at most one about a step that failed, and at
+ *           the end how the program ended.
  */
 #ifndef AP_KINDS_GUARD_H
 #define AP_KINDS_GUARD_H
@@ -22,6 +23,7 @@ enum ap_guard_step {
     AP_GUARD_LIMIT,
     AP_GUARD_DIRECTORY,
     AP_GUARD_EXEC,
+    AP_GUARD_BEGUN, /* value: 0. Before the program is started: without it none was */
 };
 
 struct ap_guard_report {

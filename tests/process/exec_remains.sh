@@ -80,11 +80,42 @@ until_true test -e "$folder/program" -a -e "$folder/daemon"
 kill -KILL "$(parent "$(cat "$folder/program")")"
 wait "$caller" && fail 'a task whose guard was killed succeeded'
 grep -q 'somebody has killed its guard' "$folder/unguarded" || fail "nobody says that the guard was killed: $(cat "$folder/unguarded")"
+grep -q 'was not run' "$folder/unguarded" && fail "a program that ran is told as not run: $(cat "$folder/unguarded")"
 ended() { ! grep -hs '^State:' "/proc/$1/status" | grep -qv Z; } # nobody may reap an orphan
 for one in program child; do
     until_true ended "$(cat "$folder/$one")"
 done
 kill -KILL "$(cat "$folder/daemon")" || fail 'the daemon has left the session, and is gone all the same: say so in the manual'
+
+# ---- the same before the program has run: the second attempt waits for what is left of the first
+
+rm "$folder/program" "$folder/daemon"
+start "$folder/queen.2" apiary queen work_service --instance 2 --config "$config"
+queens[$last]=2
+until_true grep -q 'is registered' "$folder/queen.2"
+start "$folder/unbegun" apiary delegate -t 120s work x
+caller=$last
+until_true test -e "$folder/program" -a -e "$folder/daemon"
+guard=$(parent "$(cat "$folder/program")")
+queen=$(parent "$guard")
+stop "$guard"
+kill -KILL "$queen"
+waits() # a guard of another queen
+{
+    local other
+    for other in "${!queens[@]}"; do
+        [ "$other" != "$queen" ] && second=$(pgrep -P "$other" -x apiary-guard) && return
+    done
+    false
+}
+until_true waits
+kill -KILL "$second"
+wait "$caller" && fail 'a task whose guard was killed before its program ran succeeded'
+grep -q 'was not run: somebody has killed its guard' "$folder/unbegun" || fail "of a program that was not run is said: $(cat "$folder/unbegun")"
+kill -CONT "$guard"
+for one in program child daemon; do
+    until_true ended "$(cat "$folder/$one")"
+done
 
 # ---- what waits
 

@@ -101,4 +101,23 @@ Test(child, a_guard_that_is_killed_is_told_and_takes_the_program_along)
     ap_child_collect(&child, &end);
     cr_assert_eq(end.refused, EOWNERDEAD);
     cr_assert_str_eq(end.step, "guard");
+    cr_assert(end.guard_killed && end.begun);
+}
+
+Test(child, a_guard_that_is_killed_before_the_program_has_run_is_told_as_that)
+{
+    struct ap_child first, second;
+    struct ap_child_end end;
+    char text[32];
+    FILE *file = tmpfile();
+    cr_assert_eq(start_claiming(fileno(file), "echo here; exec tail -f /dev/null", "", &first), 0);
+    cr_assert_gt(read_all(first.out, text, sizeof text), 0);
+    cr_assert_eq(start_claiming(fileno(file), "echo beside", "", &second), 0);
+    kill(second.pid, SIGKILL);
+    ap_child_collect(&second, &end);
+    cr_assert(end.guard_killed && !end.begun && end.refused == EOWNERDEAD);
+    ap_child_kill(&first);
+    ap_child_collect(&first, &end);
+    cr_assert(end.begun && !end.guard_killed && !end.refused);
+    fclose(file);
 }
