@@ -1,6 +1,7 @@
 /* tools/apiary_crew.c - see apiary_crew.h. */
 #include "tools/apiary_crew.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -9,7 +10,6 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
-#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -49,10 +49,6 @@ struct crew {
     char *status;
 };
 
-/* Beside these the real-time signals: nothing that somebody sends by mistake, and that would end a process, ends all services. */
-static const int caught[] = {SIGINT,  SIGTERM,   SIGQUIT, SIGHUP,  SIGUSR1, SIGUSR2, SIGCHLD,
-                             SIGALRM, SIGVTALRM, SIGPROF, SIGPOLL, SIGPWR,  SIGSTKFLT};
-
 static void crew_make_room(struct crew *c)
 {
     size_t wanted = 1 + c->count + c->ear_count;
@@ -63,18 +59,9 @@ static void crew_make_room(struct crew *c)
 
 int crew_open(struct crew **ret)
 {
-    sigset_t set;
-    sigemptyset(&set);
-    for (size_t i = 0; i < sizeof caught / sizeof *caught; i++)
-        sigaddset(&set, caught[i]);
-    for (int signal = SIGRTMIN; signal <= SIGRTMAX; signal++)
-        sigaddset(&set, signal);
     struct crew *c = tool_alloc(sizeof *c);
-    int error = 0;
-    if (sigprocmask(SIG_BLOCK, &set, &c->before) != 0 ||
-        (c->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK)) < 0)
-        error = -errno;
-    if (error == 0) error = ap_writer_start();
+    c->signals = crew_signals_open(&c->before);
+    int error = c->signals < 0 ? c->signals : ap_writer_start();
     if (error < 0) {
         free(c);
         return error;
@@ -472,18 +459,14 @@ static uint64_t soonest(const struct crew *c, uint64_t until)
 
 static void read_signals(struct crew *c)
 {
-    struct signalfd_siginfo info;
-    while (read(c->signals, &info, sizeof info) == (ssize_t)sizeof info) {
-        int number = (int)info.ssi_signo;
+    char name[32];
+    for (int number; (number = crew_signals_next(c->signals, name, sizeof name)) != 0;) {
         if (number == SIGINT || number == SIGTERM || number == SIGQUIT) {
             c->interrupts++;
             c->last_interrupt = number;
         } else if (number == SIGHUP) {
             c->hangups++;
         } else if (number != SIGCHLD) {
-            char name[32];
-            if (number < SIGRTMIN) snprintf(name, sizeof name, "SIG%s", sigabbrev_np(number));
-            else snprintf(name, sizeof name, "SIGRTMIN+%d", number - SIGRTMIN);
             crew_say(c, "apiary: up: %s changes nothing; SIGTERM stops everything", name);
         }
     }

@@ -11,6 +11,7 @@
 #ifndef AP_TOOLS_APIARY_CREW_H
 #define AP_TOOLS_APIARY_CREW_H
 
+#include <signal.h>
 #include <sys/types.h>
 
 #include "registry/monitor/supervised.h"
@@ -51,7 +52,7 @@ struct crew_child {
     size_t line_size;
 };
 
-/* Blocks the signals of this process (INT, TERM, QUIT, HUP, USR1, USR2, CHLD). 0, or a negative errno of the system. */
+/* Takes the signals of this process (apiary_crew_signals.c). 0, or a negative errno of the system. */
 AP_MUST_CHECK int crew_open(struct crew **ret);
 void crew_close(struct crew *c); /* kills the children that are left, and waits a moment until all output is written */
 
@@ -95,6 +96,14 @@ void crew_status(struct crew *c, const char *text);
 /* Output for standard output. crew_results_code: TOOL_FAILED when it could not be written. */
 void crew_result(struct crew *c, const char *text, size_t size);
 AP_MUST_CHECK int crew_results_code(struct crew *c);
+
+/* ---- apiary_crew_signals.c ------------------------------------------------------------------------------------------ */
+
+/* Takes all signals that would end this process, but those that cannot be taken and what its own faults raise. The descriptor, or a
+ * negative errno; *before is the mask until now. Before any thread is started. */
+AP_MUST_CHECK int crew_signals_open(sigset_t *before);
+/* The next one, and its name; 0: there is none. */
+AP_MUST_CHECK int crew_signals_next(int fd, char *name, size_t size);
 
 /* ---- apiary_crew_stop.c --------------------------------------------------------------------------------------------- */
 

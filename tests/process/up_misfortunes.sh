@@ -178,11 +178,11 @@ mv "$config" "$folder/away"
 kill -HUP "$up"
 until_true says 'config.yaml.*No such file.*; revision 1 stays in force'
 mv "$folder/away" "$config"
-for number in USR1 USR2 ALRM VTALRM PROF IO PWR STKFLT RTMIN RTMIN+5 RTMAX; do
+for number in USR1 USR2 ALRM VTALRM PROF IO PWR STKFLT TRAP SYS XCPU RTMIN RTMIN+5 RTMAX; do
     kill -"$number" "$up"
 done
 until_true says 'SIGRTMIN\+30 changes nothing'
-for number in USR1 USR2 ALRM VTALRM PROF POLL PWR STKFLT 'RTMIN\+0' 'RTMIN\+5'; do
+for number in USR1 USR2 ALRM VTALRM PROF POLL PWR STKFLT TRAP SYS XCPU 'RTMIN\+0' 'RTMIN\+5'; do
     told "SIG$number changes nothing"
 done
 harm
