@@ -26,6 +26,13 @@
 #define ap_or_acq_rel(p, v) __atomic_fetch_or((p), (v), __ATOMIC_ACQ_REL)
 #define ap_and_acq_rel(p, v) __atomic_fetch_and((p), (v), __ATOMIC_ACQ_REL)
 #define ap_exchange_acq_rel(p, v) __atomic_exchange_n((p), (v), __ATOMIC_ACQ_REL)
+/* Adds to a uint64_t that only the caller's thread writes and others read. On x86-64 it is one instruction, without a lock: a kill
+ * leaves the sum, or what was there before. */
+#if defined(__x86_64__) && !defined(__SANITIZE_THREAD__)
+#define ap_own_add(p, v) __asm__ __volatile__("addq %1, %0" : "+m"(*(p)) : "er"((uint64_t)(v)) : "cc")
+#else
+#define ap_own_add(p, v) ap_store_relaxed((p), ap_load_relaxed(p) + (uint64_t)(v))
+#endif
 /* Strong compare-and-swap: acquire and release when it succeeds, acquire when it fails; *expected is updated. */
 #define ap_cas(p, expected, v) \
     __atomic_compare_exchange_n((p), (expected), (v), false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)

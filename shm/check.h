@@ -66,6 +66,7 @@ enum ap_severity { AP_REPAIRABLE = 1, AP_CORRUPT = 2 }; /* the exit codes of shm
     X("Q7", "counts of a queue are possible")                                           \
     X("Q8", "reserved bytes are 0")                                                     \
     X("Q9", "the consumer of a CLAIMED or OPEN queue is alive")                         \
+    X("Q15", "the histograms of a queue have what its counts have, and little more")     \
     X("P1", "a REQUEST block is named by its slot, at its generation")                  \
     X("P2", "a RESULT block is named by its slot, or being written by its worker")      \
     X("P3", "an OWNED block's lane is LIVE, at its epoch")                              \

@@ -5,6 +5,7 @@
 
 #include "core/invariant.h"
 #include "shm/probe.h"
+#include "shm/times.h"
 
 #define EMPTY_LEFT 3 /* rings that a pop may find empty and leave in the summary */
 #define REF_MASK ((UINT64_C(1) << AP_LAP_SHIFT) - 1)
@@ -179,10 +180,14 @@ void ap_queue_begin(struct ap_segment *seg, uint32_t queue, bool anew)
     ap_store_relaxed(&q->ejections, 0);
     ap_store_relaxed(&q->pace, 0);
     ap_store_relaxed(&q->margin, 0);
-    if (!anew) return;
-    ap_store_relaxed(&ap_ring_at(seg, queue, seg->geometry.queue_inlets)->rounds, 0);
-    ap_store_relaxed(&q->ranked, 0);
-    ap_store_relaxed(&q->depth, 0);
+    if (anew) {
+        ap_store_relaxed(&ap_ring_at(seg, queue, seg->geometry.queue_inlets)->rounds, 0);
+        ap_store_relaxed(&q->ranked, 0);
+        ap_store_relaxed(&q->depth, 0);
+    } else if (!ap_times_half(seg, queue)) {
+        return;
+    }
+    ap_times_begin(seg, queue);
     /* `started` last: no more tasks may have ended than have started, at any instant. */
     ap_store_relaxed(&q->done, 0);
     ap_store_relaxed(&q->failed, 0);
@@ -197,6 +202,7 @@ void ap_queue_begin(struct ap_segment *seg, uint32_t queue, bool anew)
     ap_store_relaxed(&q->answered, 0);
     ap_store_relaxed(&q->run_time, 0);
     ap_store_relaxed(&q->told, 0);
+    ap_times_begun(seg, queue);
 }
 
 int ap_queue_open(struct ap_segment *seg, uint32_t queue, uint32_t lane)
@@ -386,6 +392,16 @@ void ap_queue_tell(struct ap_consumer *c, const struct ap_queue_tally *tally)
     ap_store_relaxed(&q->told, tally->now);
 }
 
+uint64_t ap_queue_settle_started(struct ap_consumer *c)
+{
+    const struct ap_times *t = ap_times_at(c->seg, c->index);
+    uint64_t count = 0, started = ap_load_relaxed(&c->queue->started);
+
+    for (uint32_t i = 0; i < AP_SPREAD_BUCKETS; i++) count += ap_load_relaxed(&t->waited[i]);
+    if (count > started) ap_store_relaxed(&c->queue->started, count);
+    return count > started ? count : started;
+}
+
 /* ---- failures held against it ----------------------------------------------------------------------------------- */
 
 void ap_queue_charge(struct ap_consumer *c, uint64_t charge, uint64_t now)
@@ -398,6 +414,7 @@ void ap_queue_eject(struct ap_consumer *c, uint64_t until, uint32_t ejections)
 {
     ap_store_relaxed(&c->queue->probe, 0);
     if (ejections > 0) ap_store_relaxed(&c->queue->ejections, ejections);
+    if (ejections > 0) ap_own_add(&ap_times_at(c->seg, c->index)->ejected, 1);
     ap_store_release(&c->queue->until, until); /* QUEUE-R6 pairs QUEUE-A6, LOOK-A1 */
     if (ejections == 0) ap_store_relaxed(&c->queue->ejections, 0);
 }

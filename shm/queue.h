@@ -358,6 +358,8 @@ struct ap_queue_tally {
     uint64_t now;
 };
 void ap_queue_tell(struct ap_consumer *c, const struct ap_queue_tally *tally);
+/* By a new consumer, before it starts anything: `started`, which becomes what was counted in the queue's times (times.h). */
+uint64_t ap_queue_settle_started(struct ap_consumer *c);
 
 #define AP_CHARGE_MAX UINT64_C(1000000000)
 #define AP_EJECTED_MAX UINT64_C(64000000000)

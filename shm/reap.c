@@ -7,6 +7,7 @@
 #include "shm/image.h"
 #include "shm/part.h"
 #include "shm/start_by.h"
+#include "shm/times.h"
 #include "shm/uncollected.h"
 
 struct reaper {
@@ -72,6 +73,7 @@ static int requeue_running(const struct reaper *r, uint32_t index, uint64_t word
         mark_cause(r, index, word, suspect);
         if (!ap_task_fail_dead(r->seg, r->dead, index, word, code, suspect)) return 1;
         ap_queue_count_ended(r->seg, was, AP_TASK_FAILED, true);
+        ap_times_lost(r->seg, was);
         ap_event_log_more(r->seg, code == APIARY_ELOST ? AP_EVENT_TASK_LOST : AP_EVENT_TASK_CRASHED, r->dead, index,
                           AP_WORD_ATTEMPT(word) + 1, of, NULL, 0);
         ap_fence_full(); /* TASK-F3 pairs TASK-F4 */
@@ -87,6 +89,7 @@ static int requeue_running(const struct reaper *r, uint32_t index, uint64_t word
     }
     ap_move_rank(r->seg, index, AP_WORD_GENERATION(word), to);
     if (!ap_task_requeue_dead(r->seg, r->dead, index, word, to, suspect)) return 1;
+    ap_times_lost(r->seg, was);
     ap_event_log_more(r->seg, AP_EVENT_TASK_REQUEUED, r->dead, index, to, of, NULL, 0);
     ap_move_announce(r->seg, index, AP_WORD_GENERATION(word), to);
     return 1; /* and that queue may have lost its consumer meanwhile */

@@ -198,7 +198,7 @@ static void plain_rows(const char *title, const json_t *rows, FILE *out)
 
 void dump_text(const json_t *whole, FILE *out)
 {
-    static const char *const told = " sections members lanes services swarms supervised capabilities queues pool events ";
+    static const char *const told = " sections members lanes services swarms supervised capabilities queues times pool events ";
     const char *key;
     json_t *value;
     static const struct column sections[] = {{">index", "index", 0}, {"section", "name", 0}, {">offset", "offset", 0},
@@ -236,6 +236,12 @@ void dump_text(const json_t *whole, FILE *out)
     static const struct column events[] = {{">event", "number", 0}, {"time", "time", 0}, {"what", "text", 0}, {">lane", "lane", 0},
                                            {">a", "a", 0}, {">b", "b", 0}, {">c", "c", 0}, {"said", "said", 0}, {NULL, NULL, 0}};
 
+    static const struct column times[] = {
+        {">queue", "queue", 0}, {">started", "waited.count", 0}, {">waited p50", "waited.p50_ns", 'd'},
+        {">p99", "waited.p99_ns", 'd'}, {">max", "waited.max_ns", 'd'}, {">ended", "ran.count", 0},
+        {">ran p50", "ran.p50_ns", 'd'}, {">p99", "ran.p99_ns", 'd'}, {">max", "ran.max_ns", 'd'}, {">lost", "lost", 0},
+        {">ejected", "ejected", 0}, {NULL, NULL, 0}};
+
     header(whole, out);
     geometry(whole, out);
     table("sections", json_object_get(whole, "sections"), sections, out);
@@ -246,6 +252,7 @@ void dump_text(const json_t *whole, FILE *out)
     table("supervised", json_object_get(whole, "supervised"), supervised, out);
     table("capabilities", json_object_get(whole, "capabilities"), capabilities, out);
     table("queues", json_object_get(whole, "queues"), queues, out);
+    table("times", json_object_get(whole, "times"), times, out);
     tasks(whole, out);
     table("payload pool", json_object_get(whole, "pool"), pool, out);
     table("events", json_object_get(whole, "events"), events, out);

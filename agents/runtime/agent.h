@@ -11,6 +11,7 @@
 #include "core/config.h"
 #include "registry/client/client.h"
 #include "registry/routing/retry.h"
+#include "shm/times.h"
 
 #define AP_AGENT_HANDS 64u /* jobs that an agent has at once by default; further tasks stay queued, for others */
 #define AP_AGENT_HANDS_MAX 1024u
@@ -67,6 +68,7 @@ struct ap_agent {
     uint64_t held_until; /* nothing else is started beside a suspect, or before one that waits; 0: it is */
     uint32_t misused; /* how often it has used a job that it had finished; writer: any of its threads */
     uint64_t started, done, failed, late, retried, run_time;
+    struct ap_times *times; /* of its queue */
     struct ap_retry_budget budget;
     uint64_t told_second; /* the second of the last failure; failures in it that were logged, and that were not: */
     uint32_t told, untold;
@@ -115,7 +117,7 @@ struct ap_job { /* what other threads read of it: job_asked.c */
     uint16_t capability, caller;
     uint32_t size;
     const void *data;
-    uint64_t deadline, started;
+    uint64_t deadline, started, waited;
     void *user;
     uint64_t reserved; /* block of apiary_job_reserve, 0: none */
     struct ap_job *next; /* in the agent's list of free jobs */

@@ -179,6 +179,7 @@ AP_ALWAYS_INLINE void job_done(struct ap_job *job, enum end end, uint64_t now)
     AP_DEBUG_ASSERT(job->busy && agent->in_hand > 0 && w->in_hand_count >= agent->in_hand);
     AP_DEBUG_ASSERT(job->hand < (int)AP_HANDS);
     agent->in_hand--;
+    ap_times_ran(agent->times, took);
     agent->done += end == END_DONE;
     if (__builtin_expect(end != END_DONE, 0)) {
         agent->failed += end == END_FAILED;

@@ -420,7 +420,8 @@ void ap_worker_consume(struct ap_worker *w)
     for (size_t i = 0; i < w->agent_count; i++) {
         struct ap_agent *agent = w->agents[i];
         ap_consumer_init(&agent->consumer, w->seg, agent->queue);
-        agent->started = ap_load_relaxed(&agent->consumer.queue->started);
+        agent->times = ap_times_at(w->seg, agent->queue);
+        agent->started = ap_queue_settle_started(&agent->consumer);
         agent->done = ap_load_relaxed(&agent->consumer.queue->done);
         agent->failed = ap_load_relaxed(&agent->consumer.queue->failed);
         agent->late = ap_load_relaxed(&agent->consumer.queue->late);

@@ -89,10 +89,12 @@ AP_ALWAYS_INLINE void job_fill(struct ap_worker *w, struct ap_job *job, struct a
     job->marks = AP_WORD_CRASHES(token) > 0 ? AP_JOB_ALONE : 0;
     /* The batch's clock was read at its first task; this one may have been queued while a handler of that batch was at work. */
     job->started = w->now > queued ? w->now : queued;
+    job->waited = job->started - queued;
     job->user = NULL;
     job->reserved = 0;
     job->capability_name[0] = job->caller_name[0] = '\0';
     ap_slot_started(slot, job->started);
+    ap_times_waited(agent->times, job->waited);
     w->in_hand_count++;
     if (__builtin_expect(job->marks != 0, 0)) agent_hold(w, agent);
     agent->in_hand++;

@@ -64,7 +64,7 @@ awk -v fields="$fields" '
     /^\{/ { inside = 1; stores = 0 }
     inside {
         rest = $0
-        while (match(rest, /ap_(store|add|or|and|exchange)_[a-z_]+\(|ap_cas\(/)) {
+        while (match(rest, /ap_(store|add|or|and|exchange)_[a-z_]+\(|ap_cas\(|ap_own_add\(/)) {
             rest = substr(rest, RSTART + RLENGTH)
             if (!private(rest)) stores = 1
         }

@@ -137,7 +137,9 @@ static void worker_make(struct world *w)
     for (unsigned i = 0; i < WORLD_AGENTS; i++) {
         w->host_list[i] = &w->hosts[i];
         w->hosts[i] = (struct ap_agent){.queen = &w->host, .worker = k, .kind = &kind, .name = w->agents[i].name, .limit = 4,
-                                            .queue = w->agents[i].queue};
+                                            .queue = w->agents[i].queue,
+                                            .times = ap_times_at(k->seg, w->agents[i].queue)};
+        ap_tallied_begin(&w->hosts[i]);
         ap_consumer_init(&w->hosts[i].consumer, k->seg, w->agents[i].queue);
     }
     FUZZ_REQUIRE(ap_worker_jobs_open(k) == 0);
@@ -218,7 +220,7 @@ void world_make(struct world *w)
                                               .max_concurrent_delegations = 10,
                                       .registry = {[AP_REGISTRY_INDEX(SERVICES)] = 3, [AP_REGISTRY_INDEX(SWARMS)] = 2,
                                                    [AP_REGISTRY_INDEX(CAPABILITIES)] = 8, [AP_REGISTRY_INDEX(RULES)] = 2,
-                                                   [AP_REGISTRY_INDEX(VALUES)] = 6}};
+                                                   [AP_REGISTRY_INDEX(VALUES)] = 6, [AP_REGISTRY_INDEX(TALLIES)] = 20}};
     if (ap_registry_create(&o, message, sizeof message, &seg) < 0 || ap_segment_remove(name) < 0) {
         fprintf(stderr, "%s\n", message);
         abort();

@@ -1,6 +1,7 @@
 /* A field forged, and everything that the checkers then say, word for word: the lines of a table with values at the edges of what
  * may be. Between them all is sound again. */
 #include "check_fixture.h"
+#include "shm/times.h"
 
 #include <stdarg.h>
 
@@ -147,8 +148,8 @@ Test(check_answers, geometry)
     A(header->geometry.members, 7,
       "header 0 S7! geometry.members: 7, but the sections say 6; section 0 S6! count 6, not 7");
     A(header->geometry.lanes, 13,
-      "header 0 S7! geometry.lanes: 13, but the sections say 12; section 1 S6! count 12, not 13; section 21 S6! count 12, not "
-      "13; section 27 S6! count 12, not 13; lane 12 L7! the mutex' kind is 0x0, not 0x90");
+      "header 0 S7! geometry.lanes: 13, but the sections say 12; section 1 S6! count 12, not 13; section 22 S6! count 12, not "
+      "13; section 28 S6! count 12, not 13; lane 12 L7! the mutex' kind is 0x0, not 0x90");
     A(header->geometry.tasks, 65, "header 0 S7! geometry.tasks: 65, but the sections say 128");
     A(header->geometry.tasks, 192, "header 0 S7! geometry.tasks: 192, but the sections say 128");
     A(header->geometry.queues, 6, "header 0 S7! geometry.queues: 6, but the sections say 5");
@@ -382,6 +383,7 @@ Test(check_answers, queues)
     A(q->probed, 2, "queue 0 Q12! probed 0000000000000002");
     SOUND(q->probes[7], AP_REF(127, 5));
     A(q->probes[7], AP_REF(128, 5), "queue 0 Q12! probe 0000200000000005 names no task");
+    ap_times_at(&d.seg, 0)->waited[7] = ap_times_at(&d.seg, 0)->ran[9] = 100;
     q->started = 100;
     q->done = 60;
     q->failed = 30;

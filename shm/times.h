@@ -1,0 +1,108 @@
+/* shm/times.h - of each queue: how long its tasks wait, and how long they run, as histograms.
+ *
+ * SCOPE     1 `waited` has each start of a task by the queue's consumer: from the instant in which it was queued to its start.
+ *           2 `ran` has each end of such a start, however it ended: from the start to the end. A start that ended with its worker
+ *           has none. Probes are in neither.
+ *           3 A queue keeps them when its consumer dies and comes back. They begin anew with the queue's counts, when it goes to
+ *           another agent (ap_queue_begin).
+ * EDGES     1 Each power of two is cut into eight equal parts, the same everywhere, so that histograms are added bucket by bucket.
+ *           Bucket 1 begins at 1,024 ns, the last but one ends at 2^42 ns (73 min). Of bucket i between 1 and 256 the lower edge is
+ *           (8 + (i - 1) % 8) << (7 + (i - 1) / 8) ns; its upper edge is the lower edge of the next.
+ *           2 Bucket 0 counts what took less than 1,024 ns, bucket 257 what took 2^42 ns or more. The sums are exact.
+ *           3 A quantile is told as the point of its bucket that is as far from both edges, relative to them: at most 1/17 (5.9 %)
+ *           away from the task's time. core/hist.h is four times as fine and ten times as large, for private memory.
+ * WRITER    The consumer, by ap_own_add: one instruction on lines that nobody else writes. Only `lost` is added to by reapers.
+ * ORDERING  1 Each word is a count of its own, by relaxed stores of its only writer. A reader adds up what it finds; a task that
+ *           ends meanwhile may be in one word and not yet in another.
+ *           2 TIMES-R1 release fence after `anew` = 1 pairs TIMES-A1 load-acquire of a checker (LOOK-A1): one that has seen a count
+ *           set to 0 sees `anew`. TIMES-R2 `anew` = 0 store-release pairs TIMES-A2, the same: all counts are 0 before it.
+ * COUNTERS  1 A count is made before the queue's own, which the consumer publishes now and then (queue.h). A new consumer makes
+ *           `started` what `waited` counts, so no start is lost with a consumer.
+ *           2 A death between two of these words leaves out one task: it is in `waited` and not in its sum, or the same for `ran`.
+ * CRASH     `anew` is 1 while the counts of queue and times are set to 0. A kill leaves it, and the next ap_queue_begin goes on.
+ * INVARIANTS Q15 unless `anew`: started <= count of waited <= started + AP_TIMES_UNTOLD; done + failed + late + retried <= count of
+ *           ran <= count of waited; `anew` is 0 or 1
+ */
+#ifndef AP_TIMES_H
+#define AP_TIMES_H
+
+#include "shm/segment.h"
+
+#define AP_SPREAD_BELOW 0u
+#define AP_SPREAD_ABOVE 257u
+#define AP_SPREAD_BUCKETS 258u
+#define AP_SPREAD_FIRST UINT64_C(1024)
+#define AP_SPREAD_END (UINT64_C(1) << 42)
+#define AP_TIMES_UNTOLD 256u /* starts that a consumer has not published; a worker has less than half of it at any instant */
+
+struct ap_times {
+    uint64_t waited_sum, ran_sum; /* ns */
+    uint64_t anew;
+    uint64_t ejected; /* how often its consumer has ejected the queue */
+    uint64_t lost;    /* starts that ended with their worker: added by the reapers */
+    uint64_t reserved[3];
+    uint64_t waited[AP_SPREAD_BUCKETS] AP_ALIGNED;
+    uint64_t ran[AP_SPREAD_BUCKETS];
+} AP_ALIGNED;
+
+static inline struct ap_times *ap_times_at(const struct ap_segment *seg, uint64_t queue)
+{
+    return AP_ELEMENT(seg, AP_SECTION_TIMES, queue, struct ap_times);
+}
+
+/* The bucket of a time. */
+AP_ALWAYS_INLINE uint32_t ap_spread_bucket(uint64_t ns)
+{
+    uint32_t power;
+
+    if (__builtin_expect(ns - AP_SPREAD_FIRST >= AP_SPREAD_END - AP_SPREAD_FIRST, 0))
+        return ns < AP_SPREAD_FIRST ? AP_SPREAD_BELOW : AP_SPREAD_ABOVE;
+    power = 63u ^ (uint32_t)__builtin_clzll(ns);
+    return power * 8 + (uint32_t)(ns >> (power - 3)) - 87;
+}
+
+/* By the queue's consumer. */
+AP_ALWAYS_INLINE void ap_times_waited(struct ap_times *t, uint64_t ns)
+{
+    ap_own_add(&t->waited[ap_spread_bucket(ns)], 1);
+    ap_own_add(&t->waited_sum, ns);
+}
+AP_ALWAYS_INLINE void ap_times_ran(struct ap_times *t, uint64_t ns)
+{
+    ap_own_add(&t->ran[ap_spread_bucket(ns)], 1);
+    ap_own_add(&t->ran_sum, ns);
+}
+
+/* By a reaper: a task that was started at the queue has lost its worker. */
+void ap_times_lost(const struct ap_segment *seg, uint32_t queue);
+
+/* Around the setting of a queue's counts to 0, while it is CLAIMED. half: a kill has left it half done. */
+bool ap_times_half(const struct ap_segment *seg, uint32_t queue);
+void ap_times_begin(struct ap_segment *seg, uint32_t queue);
+void ap_times_begun(struct ap_segment *seg, uint32_t queue);
+
+/* A histogram in private memory: of one queue, or added up. All zeros: empty. */
+struct ap_spread {
+    uint64_t count, sum; /* of tasks, of their ns */
+    uint64_t buckets[AP_SPREAD_BUCKETS];
+};
+struct ap_times_copy {
+    struct ap_spread waited, ran;
+    uint64_t ejected, lost;
+};
+
+/* Copies the queue's histograms. False, and *ret untouched: there is no such queue. Any thread, also of a damaged segment, where
+ * counts can be anything. */
+bool ap_times_read(const struct ap_segment *seg, uint32_t queue, struct ap_times_copy *ret);
+void ap_spread_add(struct ap_spread *to, const struct ap_spread *more);
+/* Takes away what was there `before`, in an earlier copy. If a bucket had more then, the queue has gone to another agent, and all
+ * of it is new. */
+void ap_spread_since(struct ap_spread *to, const struct ap_spread *before);
+/* Edges of a bucket in ns: times are in it from the lower one on, and below the upper one. That of the last is UINT64_MAX. */
+uint64_t ap_spread_lower(uint32_t bucket);
+uint64_t ap_spread_upper(uint32_t bucket);
+/* The time that a part q (0 to 1) of the tasks do not exceed, in ns; see EDGES 3. 0: none was counted, or the time is below the
+ * first edge; AP_SPREAD_END: it is not below that. With q == 1, of the longest. */
+uint64_t ap_spread_quantile(const struct ap_spread *s, double q);
+
+#endif
