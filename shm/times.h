@@ -55,10 +55,10 @@ AP_ALWAYS_INLINE uint32_t ap_spread_bucket(uint64_t ns)
 {
     uint32_t power;
 
-    if (__builtin_expect(ns - AP_SPREAD_FIRST >= AP_SPREAD_END - AP_SPREAD_FIRST, 0))
-        return ns < AP_SPREAD_FIRST ? AP_SPREAD_BELOW : AP_SPREAD_ABOVE;
+    if (ns < AP_SPREAD_FIRST) return AP_SPREAD_BELOW;
     power = 63u ^ (uint32_t)__builtin_clzll(ns);
-    return power * 8 + (uint32_t)(ns >> (power - 3)) - 87;
+    if (__builtin_expect(power > 41, 0)) return AP_SPREAD_ABOVE;
+    return (uint32_t)(ns >> (power - 3)) + power * 8 - 87;
 }
 
 /* By the queue's consumer. */

@@ -5,6 +5,7 @@
 #include "agents/runtime/outlier.h"
 #include "agents/runtime/pace.h"
 #include "agents/runtime/takeover.h"
+#include "agents/runtime/tallied.h"
 #include "agents/runtime/arena.h"
 #include "core/handle.h"
 #include "core/apiary/agent.h"
@@ -69,6 +70,7 @@ struct ap_agent {
     uint32_t misused; /* how often it has used a job that it had finished; writer: any of its threads */
     uint64_t started, done, failed, late, retried, run_time;
     struct ap_times *times; /* of its queue */
+    struct ap_tallied tallied;
     struct ap_retry_budget budget;
     uint64_t told_second; /* the second of the last failure; failures in it that were logged, and that were not: */
     uint32_t told, untold;

@@ -170,7 +170,12 @@ static __attribute__((noinline)) void job_unmark(struct ap_worker *w, struct ap_
     if ((job->marks & AP_JOB_PARTS) != 0) ap_job_parts_drop(job);
 }
 
-AP_ALWAYS_INLINE void job_done(struct ap_job *job, enum end end, uint64_t now)
+/* By what it is counted beside AP_TALLY_ENDED. */
+static const enum ap_tally_count counted_as[] = {[END_DONE] = AP_TALLY_ENDED, [END_FAILED] = AP_TALLY_BAD,
+                                                 [END_LATE] = AP_TALLY_LATE, [END_RETRIED] = AP_TALLY_RETRIED};
+
+/* `out`: bytes of its result. */
+AP_ALWAYS_INLINE void job_done(struct ap_job *job, enum end end, uint64_t now, size_t out)
 {
     struct ap_agent *agent = job->agent;
     struct ap_worker *w = agent->worker;
@@ -181,7 +186,11 @@ AP_ALWAYS_INLINE void job_done(struct ap_job *job, enum end end, uint64_t now)
     agent->in_hand--;
     ap_times_ran(agent->times, took);
     agent->done += end == END_DONE;
-    if (__builtin_expect(end != END_DONE, 0)) {
+    if (__builtin_expect(end == END_DONE && agent->tallied.last == AP_TALLIED_PAIR(job->caller, job->capability), 1)) {
+        ap_own_add(&agent->tallied.row->counts[AP_TALLY_ENDED], 1);
+        ap_tallied_add(agent->tallied.row, job->waited, took, job->size, out);
+    } else {
+        ap_tallied_end(agent, job, counted_as[end], took, out);
         agent->failed += end == END_FAILED;
         agent->late += end == END_LATE;
         agent->retried += end == END_RETRIED;
@@ -230,7 +239,10 @@ AP_ALWAYS_INLINE int job_end(struct ap_job *job, int code, uint32_t agent_code, 
     } else {
         reserved_free(job);
     }
-    job_done(job, end, now);
+    if (__builtin_expect(end == END_FAILED, 0)) {
+        ap_tallied_failed(job->agent, job->capability, code, code == APIARY_EAGENT ? agent_code : 0);
+    }
+    job_done(job, end, now, end == END_LATE ? 0 : size);
     return r;
 }
 
@@ -309,7 +321,7 @@ static bool job_put_back(struct ap_job *job, int code, uint32_t agent_code, cons
     ap_task_put_back(w->seg, job->slot, job->token, w->context->lane.index, due);
     ap_fence_full(); /* TASK-F3 pairs TASK-F4 */
     ap_due_task(w->seg, &ap_registry_hooks, w->context->lane.index, job->slot, now);
-    job_done(job, END_RETRIED, now);
+    job_done(job, END_RETRIED, now, 0);
     return true;
 }
 

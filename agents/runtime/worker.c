@@ -421,6 +421,7 @@ void ap_worker_consume(struct ap_worker *w)
         struct ap_agent *agent = w->agents[i];
         ap_consumer_init(&agent->consumer, w->seg, agent->queue);
         agent->times = ap_times_at(w->seg, agent->queue);
+        ap_tallied_begin(agent);
         agent->started = ap_queue_settle_started(&agent->consumer);
         agent->done = ap_load_relaxed(&agent->consumer.queue->done);
         agent->failed = ap_load_relaxed(&agent->consumer.queue->failed);

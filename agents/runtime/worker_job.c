@@ -256,6 +256,7 @@ void ap_worker_publish(struct ap_agent *agent)
                                          .run_time = agent->run_time, .now = agent->worker->now};
 
     if (__builtin_expect(agent->outlier.until != 0, 0)) ap_outlier_look(agent, agent->worker->seg->ops->now());
+    ap_tallied_look(agent);
     ap_queue_tell(&agent->consumer, &tally);
     ap_queue_publish(&agent->consumer, agent->in_hand);
     ap_pace_look(agent, agent->worker->now);

@@ -9,6 +9,7 @@
 #include "registry/discovery/swarm_record.h"
 #include "registry/discovery/tags.h"
 #include "registry/monitor/health.h"
+#include "registry/monitor/tally.h"
 #include "registry/routing/rule_sets.h"
 #include "registry/routing/terms.h"
 #include "shm/event.h"
@@ -326,6 +327,7 @@ static void agent_fill(const struct ap_plan *p, size_t i)
     ap_store_relaxed(&agent->capability_count, p->agents[i].count);
     for (uint32_t c = 0; c < AP_AGENT_CAPABILITIES; c++)
         ap_store_relaxed(&agent->capabilities[c], c < p->agents[i].count ? p->agents[i].capabilities[c] : (uint16_t)0);
+    if (!p->agents[i].adopted) ap_tally_free(p->seg, queue);
     ap_queue_begin(p->seg, queue, !p->agents[i].adopted);
     if (p->agents[i].adopted) return;
     ap_store_relaxed(&agent->swarm, p->swarm);

@@ -175,6 +175,7 @@ int main(int argc, char **argv)
     if (choice.kills) table_run(kills_claim);
     if (choice.kills) table_run(kills_instances);
     if (choice.kills) table_run(kills_rules);
+    if (choice.kills) table_run(kills_tally);
     if (choice.pairs) table_run(pairs);
     if (choice.pairs) table_run(pairs_kept);
     if (choice.pairs) table_run(pairs_timers);
@@ -187,6 +188,7 @@ int main(int argc, char **argv)
     if (choice.pairs) table_run(pairs_claim);
     if (choice.pairs) table_run(pairs_instances);
     if (choice.pairs) table_run(pairs_rules);
+    if (choice.pairs) table_run(pairs_tally);
     if (choice.places != NULL) places_write();
     seconds = (double)total.tally.nanoseconds / 1e9;
     printf("total %llu points, %llu judged, %u failures, %.1f s, %.0f points/s\n", (unsigned long long)total.tally.points,

@@ -62,7 +62,7 @@ static const uint32_t sizes[] = {[AP_REGISTRY_INDEX(SERVICES)] = 4, [AP_REGISTRY
                                  [AP_REGISTRY_INDEX(CAPABILITIES)] = 8, [AP_REGISTRY_INDEX(KEPT)] = 2,
                                  [AP_REGISTRY_INDEX(RULES)] = 3, [AP_REGISTRY_INDEX(VALUES)] = 5,
                                  [AP_REGISTRY_INDEX(CHANGES)] = 8, [AP_REGISTRY_INDEX(CACHES)] = 2,
-                                 [AP_REGISTRY_INDEX(INSTANCES)] = 32};
+                                 [AP_REGISTRY_INDEX(INSTANCES)] = 32, [AP_REGISTRY_INDEX(TALLIES)] = 20};
 
 static void must(bool condition, const char *what)
 {
