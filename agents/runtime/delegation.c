@@ -37,7 +37,7 @@ static int delegation_submit(struct ap_worker *w, const struct ap_delegation_ask
     r = ap_submit(c, q->service, q->capability, q->body, q->size, 0, &q->options, ret);
     c->sake = 0;
     c->balance.from_gate = 0;
-    return r;
+    return r != APIARY_ELIMIT ? ap_refused_told(c, q->capability, NULL, r) : r; /* of those it waits for a ticket */
 }
 
 /* Of a task that is fire and forget nobody here hears any more, unless it is to end with the job. */

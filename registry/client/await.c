@@ -479,7 +479,7 @@ int ap_call(struct apiary *a, int service, const char *capability, const apiary_
     c->deadline = 0;
     e = bound != NULL ? ap_submit_bound(c, *bound, body, body_size, &o, &task)
                       : ap_submit(c, service, capability, body, body_size, 0, &o, &task);
-    if (e < 0) return e;
+    if (e < 0) return ap_refused_told(c, capability, bound, e);
     /* The task's own deadline comes first, unless somebody has changed it in the segment. */
     e = await(a, task, call_span(c, &o), true, &r);
     if (e < 0) {

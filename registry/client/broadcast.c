@@ -43,6 +43,7 @@ int apiary_delegate_all(apiary_t *a, const char *capability, const void *body, s
     for (int i = 0; i < count && (size_t)count <= capacity; i++) {
         own.provider = broadcast_number(providers, (size_t)i);
         errors[i] = ap_submit(c, -1, capability, body, size, 0, &own, tasks != NULL ? &tasks[i] : NULL);
+        ap_refused_told(c, capability, NULL, errors[i]);
     }
     return count;
 }

@@ -388,6 +388,7 @@ int ap_submit_batch(struct ap_lane_context *c, const apiary_request_t *requests,
         if (r == 0) r = batch_one(&b, q, tasks != NULL ? &tasks[i] : NULL);
         if (r < 0) {
             ap_refused(c, r, q->size);
+            ap_refused_told(c, q->capability, q->bound, r);
             break;
         }
     }
@@ -407,16 +408,23 @@ int apiary_delegate(apiary_t *a, const char *capability, const void *body, size_
     if (capability == NULL || (body == NULL && size > 0)) return APIARY_EINVAL;
     c = ap_context(a, &r);
     /* Its own copy, without what only a loan or a task for one's own swarm needs. */
-    return __builtin_expect(c != NULL, 1) ? submit(c, -1, capability, NULL, body, size, 0, options, ret) : r;
+    if (__builtin_expect(c == NULL, 0)) return r;
+    r = submit(c, -1, capability, NULL, body, size, 0, options, ret);
+    return __builtin_expect(r < 0, 0) ? ap_refused_told(c, capability, NULL, r) : r;
 }
 
 int apiary_delegate_bound(apiary_t *a, apiary_capability_t capability, const void *body, size_t size,
                           const apiary_delegate_options_t *options, apiary_task_t *ret)
 {
     struct ap_lane_context *c;
+    apiary_capability_t bound; /* a copy, so that of `capability` no address is kept */
     int r = 0;
 
     if (body == NULL && size > 0) return APIARY_EINVAL;
     c = ap_context(a, &r);
-    return __builtin_expect(c != NULL, 1) ? submit(c, -1, NULL, &capability, body, size, 0, options, ret) : r;
+    if (__builtin_expect(c == NULL, 0)) return r;
+    r = submit(c, -1, NULL, &capability, body, size, 0, options, ret);
+    if (__builtin_expect(r >= 0, 1)) return r;
+    bound = capability;
+    return ap_refused_told(c, NULL, &bound, r);
 }

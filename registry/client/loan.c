@@ -118,5 +118,5 @@ int apiary_delegate_loan(apiary_t *a, const char *capability, void *body, size_t
     r = ap_submit(c, -1, capability, body, size, offset, options, ret);
     if (r == 0) ap_add_relaxed(&c->loans, UINT32_MAX);
     else record_put(c, offset);
-    return r;
+    return r < 0 ? ap_refused_told(c, capability, NULL, r) : r;
 }

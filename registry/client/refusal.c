@@ -6,6 +6,7 @@
 
 #include "core/text.h"
 #include "registry/client/client.h"
+#include "registry/monitor/tally.h"
 #include "registry/routing/kept.h"
 #include "registry/routing/terms.h"
 
@@ -32,6 +33,20 @@ void ap_refused_rule(struct ap_lane_context *c, uint32_t capability)
 
     c->refused.capability = capability;
     if (row != NULL) ap_add_relaxed(&row->refused, 1);
+}
+
+__attribute__((noinline)) int ap_refused_told(struct ap_lane_context *c, const char *capability, const apiary_capability_t *bound,
+                                              int error)
+{
+    uint32_t index = AP_TALLY_NO_CAPABILITY;
+    int found;
+
+    if (error >= 0 || error == APIARY_EINVAL) return error;
+    found = capability != NULL ? ap_capability_find(c->lane.seg, capability, strnlen(capability, APIARY_CAPABILITY_MAX + 1)) : -1;
+    if (found >= 0) index = (uint32_t)found;
+    else if (bound != NULL && ap_bound_known(c, *bound) != NULL) index = ap_bound_known(c, *bound)->capability;
+    ap_tally_refused(c->lane.seg, c->balance.caller, index, error);
+    return error;
 }
 
 /* A member as an operator knows it: its name and process. */

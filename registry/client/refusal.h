@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "core/apiary.h"
+
 struct ap_lane_context;
 
 /* Where a task would have had to fit in, for which there is no room. */
@@ -37,6 +39,10 @@ struct ap_refused {
 
 /* Keeps and counts that a rule has refused the lane a capability. */
 void ap_refused_rule(struct ap_lane_context *c, uint32_t capability);
+/* Counts that the caller of a public function is refused (registry/monitor/tally.h), by name or (NULL) bound, and returns `error`.
+ * APIARY_EINVAL is the caller's own mistake, and not counted. Only where a caller is told: a refusal passes through several
+ * functions. */
+int ap_refused_told(struct ap_lane_context *c, const char *capability, const apiary_capability_t *bound, int error);
 /* Keeps a refusal of the calling lane, and returns `error`. full: keeps what has no room, and returns APIARY_EQUEUEFULL. */
 int ap_refused(struct ap_lane_context *c, int error, size_t size);
 int ap_refused_full(struct ap_lane_context *c, uint32_t queue, enum ap_refused_by by);

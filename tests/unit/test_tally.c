@@ -286,6 +286,36 @@ Test(tally, a_start_that_failed_and_is_tried_again_is_no_end)
     sound(0);
 }
 
+/* ---- refusals ---------------------------------------------------------------------------------------------------- */
+
+Test(tally, refusals_are_counted_once_where_they_are_told)
+{
+    apiary_delegate_options_t o = {.struct_size = sizeof o};
+    apiary_t *one = caller_attach("shop");
+    apiary_request_t requests[2] = {{.struct_size = sizeof requests[0], .capability = "first"},
+                                    {.struct_size = sizeof requests[0], .capability = "nobody"}};
+    apiary_task_t tasks[2];
+    size_t submitted;
+    struct ap_tally t;
+
+    cr_expect_eq(apiary_delegate(one, "nobody", NULL, 0, NULL, &tasks[0]), APIARY_ENOCAP);
+    cr_expect_eq(apiary_delegate_batch(one, requests, 2, tasks, &submitted), APIARY_ENOCAP);
+    cr_expect_eq(submitted, 1);
+    cr_expect_eq(apiary_call(a, "nobody", NULL, 0, &o, NULL, 0, NULL), APIARY_ENOCAP);
+    cr_expect_eq(apiary_delegate(one, "first", NULL, 1, NULL, &tasks[0]), APIARY_EINVAL);
+    ap_swarm_withdraw(b->seg, &hive.queen.registration);
+    cr_expect_eq(apiary_delegate(one, "first", NULL, 0, NULL, &tasks[0]), APIARY_ENOPROVIDER);
+    cr_expect_eq(tallied(AP_TALLY_REFUSED, "shop", NULL, &t), 2);
+    cr_expect_eq(t.counts[AP_TALLY_ENDED], 3);
+    cr_expect_eq(tallied(AP_TALLY_REFUSED, "shop", "first", &t), 1);
+    cr_expect(t.counts[AP_TALLY_ENDED] == 1 && t.name.code == APIARY_ENOPROVIDER);
+    cr_expect_eq(tallied(AP_TALLY_REFUSED, "-", NULL, &t), 1);
+    cr_expect(t.counts[AP_TALLY_ENDED] == 1 && t.name.code == APIARY_ENOCAP);
+    cr_expect_eq(t.name.capability, AP_TALLY_NO_CAPABILITY);
+    sound(0);
+    steps_detach(one);
+}
+
 /* ---- the table --------------------------------------------------------------------------------------------------- */
 
 static struct ap_tally_name pair_name(uint32_t i)
