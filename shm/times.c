@@ -29,6 +29,21 @@ bool ap_times_read(const struct ap_segment *seg, uint32_t queue, struct ap_times
     return true;
 }
 
+void ap_times_oldest(const struct ap_segment *seg, uint64_t *ret)
+{
+    for (uint32_t i = 0; i < seg->geometry.queues; i++) ret[i] = 0;
+    for (uint64_t i = 0; i < seg->sections[AP_SECTION_SLOTS].count; i++) {
+        const struct ap_slot *slot = ap_slot_at(seg, i);
+        uint64_t word = slot != NULL ? ap_load_acquire(&slot->word) : 0, queued; /* TASK-A1 pairs TASK-R1 */
+        uint32_t queue = (uint32_t)AP_WORD_OWNER(word);
+
+        if (AP_WORD_STATE(word) != AP_TASK_QUEUED || queue >= seg->geometry.queues) continue;
+        queued = ap_load_relaxed(&slot->queued);
+        if (ap_load_acquire(&slot->word) != word || queued == 0) continue; /* TASK-A1 pairs TASK-R1 */
+        if (ret[queue] == 0 || queued < ret[queue]) ret[queue] = queued;
+    }
+}
+
 void ap_spread_add(struct ap_spread *to, const struct ap_spread *more)
 {
     to->count += more->count;

@@ -94,6 +94,9 @@ struct ap_times_copy {
 /* Copies the queue's histograms. False, and *ret untouched: there is no such queue. Any thread, also of a damaged segment, where
  * counts can be anything. */
 bool ap_times_read(const struct ap_segment *seg, uint32_t queue, struct ap_times_copy *ret);
+/* When the task that has waited longest at each queue was queued, by CLOCK_MONOTONIC; 0: none waits there. `ret` has a place for
+ * each queue of the geometry. Goes once through the task table; a task that is queued or started meanwhile may be missed. */
+void ap_times_oldest(const struct ap_segment *seg, uint64_t *ret);
 void ap_spread_add(struct ap_spread *to, const struct ap_spread *more);
 /* Takes away what was there `before`, in an earlier copy. If a bucket had more then, the queue has gone to another agent, and all
  * of it is new. */

@@ -22,6 +22,7 @@ struct apiary_command {
 int cmd_up(struct tool *t, int argc, char **argv);
 int cmd_queen(struct tool *t, int argc, char **argv);
 int cmd_status(struct tool *t, int argc, char **argv);
+int cmd_stats(struct tool *t, int argc, char **argv);
 int cmd_services(struct tool *t, int argc, char **argv);
 int cmd_discover(struct tool *t, int argc, char **argv);
 int cmd_capability(struct tool *t, int argc, char **argv);

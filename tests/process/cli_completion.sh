@@ -20,7 +20,7 @@ _apiary
 printf "%s " "${COMPREPLY[@]}"' bash "$APIARY_SOURCE/tools/completion/apiary" "$@"
 }
 
-expect 0 '^status $' complete_line apiary st
+expect 0 '^status stats $' complete_line apiary st
 expect 0 '^drain ' complete_line apiary dr
 expect 0 '^wait $' complete_line apiary wa
 expect 0 '^show $' complete_line apiary task sh

@@ -158,6 +158,24 @@ Test(times, a_task_is_counted_where_it_waits_and_where_it_runs)
     sound(0);
 }
 
+Test(times, the_oldest_of_those_that_wait)
+{
+    uint64_t oldest[64];
+
+    cr_assert_leq(b->seg->geometry.queues, 64);
+    ap_times_oldest(b->seg, oldest);
+    for (uint32_t i = 0; i < b->seg->geometry.queues; i++) cr_expect_eq(oldest[i], 0);
+    asked("first", NULL, 0, 0);
+    ap_add_relaxed(&clock_now, 700);
+    asked("first", NULL, 0, 0);
+    ap_times_oldest(b->seg, oldest);
+    cr_expect_eq(oldest[hive.agents[0].queue], clock_now - 700);
+    cr_expect_eq(oldest[hive.agents[1].queue], 0);
+    cr_expect_eq(ap_worker_serve(&hive.worker), 2);
+    ap_times_oldest(b->seg, oldest);
+    cr_expect_eq(oldest[hive.agents[0].queue], 0);
+}
+
 /* The next consumer of the queue begins with what was counted, published or not. */
 Test(times, no_start_is_lost_with_a_consumer)
 {
