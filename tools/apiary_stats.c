@@ -161,9 +161,9 @@ static void print_others(const struct stats *s)
 {
     uint64_t n = s->others[AP_TALLY_PAIR] + s->others[AP_TALLY_FAILED] + s->others[AP_TALLY_REFUSED];
     if (n == 0) return;
-    printf("%" PRIu64 " more (tasks %" PRIu64 ", failures %" PRIu64 ", refusals %" PRIu64 ") are not told apart: the table of counts "
-           "is full, or an agent has failed with too many codes; see tally_rows in apiary.yaml(5)\n", n, s->others[AP_TALLY_PAIR],
-           s->others[AP_TALLY_FAILED], s->others[AP_TALLY_REFUSED]);
+    printf("%" PRIu64 " more (tasks %" PRIu64 ", failures %" PRIu64 ", refusals %" PRIu64 ") are not told apart: the table of "
+           "counts is full, or an agent has failed with too many codes; see tally_rows in apiary.yaml(5)\n", n,
+           s->others[AP_TALLY_PAIR], s->others[AP_TALLY_FAILED], s->others[AP_TALLY_REFUSED]);
 }
 
 /* ---- JSON -------------------------------------------------------------------------------------------------------- */
