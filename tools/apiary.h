@@ -35,6 +35,7 @@ int cmd_kept(struct tool *t, int argc, char **argv);
 int cmd_claim(struct tool *t, int argc, char **argv);
 int cmd_events(struct tool *t, int argc, char **argv);
 int cmd_memory(struct tool *t, int argc, char **argv);
+int cmd_metrics(struct tool *t, int argc, char **argv);
 int cmd_drain(struct tool *t, int argc, char **argv);
 int cmd_resume(struct tool *t, int argc, char **argv);
 int cmd_weight(struct tool *t, int argc, char **argv);

@@ -3,6 +3,7 @@
 
 #include "core/text.h"
 #include "registry/client/client.h"
+#include "registry/monitor/counters_seen.h"
 #include "registry/monitor/health.h"
 
 uint32_t ap_queue_waiting(const struct ap_segment *seg, uint32_t queue)
@@ -77,8 +78,7 @@ static void add_found(const struct ap_swarm *s, uint64_t now, apiary_swarm_statu
     else ap_format(ret->found, sizeof ret->found, "%s", text);
 }
 
-/* false when there is no such registration, or it changed while it was read. */
-static bool status_row(const struct ap_segment *seg, uint32_t index, int service, apiary_swarm_status_t *ret)
+bool ap_swarm_status_of(const struct ap_segment *seg, uint32_t index, int service, apiary_swarm_status_t *ret)
 {
     const struct ap_swarm *s = ap_swarm_at(seg, index);
     uint64_t life = ap_load_acquire(&s->life); /* REG-A1 pairs REG-R1 */
@@ -125,7 +125,7 @@ int apiary_swarm_status(apiary_t *a, const char *service, apiary_swarm_status_t 
         if (index < 0) return 0;
     }
     for (uint32_t i = 0; i < a->seg->sections[AP_SECTION_SWARMS].count; i++) {
-        if (!status_row(a->seg, i, index, &row)) continue;
+        if (!ap_swarm_status_of(a->seg, i, index, &row)) continue;
         if ((size_t)count < capacity) ap_sized_out((char *)ret + (size_t)count * size, size, &row, sizeof row);
         count++;
     }

@@ -1,0 +1,96 @@
+/* registry/monitor/counters_seen.h - the rows of which counters.def speaks: copies of the segment's records, in private memory.
+ * Inside: for counters.c and counters_seen.c.
+ */
+#ifndef AP_COUNTERS_SEEN_H
+#define AP_COUNTERS_SEEN_H
+
+#include "registry/monitor/counters.h"
+#include "registry/monitor/resources.h"
+#include "registry/routing/terms.h"
+#include "shm/pool.h"
+
+enum ap_counter_scope {
+#define AP_COUNTER_SCOPE(scope, ...) AP_SCOPE_##scope,
+#include "registry/monitor/counters.def"
+    AP_SCOPES
+};
+
+/* Each row begins with the values of its labels, which lie in it or are constant. */
+struct seen_labels {
+    const char *of[AP_COUNTER_LABELS];
+};
+
+struct seen_segment {
+    struct seen_labels labels;
+    uint64_t members[APIARY_TOOL + 1]; /* by kind */
+    uint64_t lanes, slabs, tasks[AP_TASK_STATES], uncollected, overdue, queues;
+    uint64_t changes, events;
+    uint64_t watching, stopped, watched; /* watched: ns since */
+    char monitor[APIARY_NAME_MAX + 1];   /* the member that watches; "": nobody does */
+    uint64_t values, value_bytes, quota_bytes;
+    uint64_t dead, dead_entered, dead_dropped, kept, unkept;
+};
+struct seen_pool {
+    struct seen_labels labels;
+    uint64_t bytes, count; /* bytes of one block */
+    uint64_t states[AP_BLOCK_RESULT + 1];
+    char size[16];
+};
+struct seen_agent {
+    struct seen_labels labels;
+    uint32_t queue;
+    bool up;
+    uint64_t started, done, failed, late, crashed, expired, cancelled, retried, refused, taken, probes, rounds;
+    uint64_t queued, running, oldest, run_time, pace, ejected, ejections;
+    char service[APIARY_NAME_MAX + 1], instance[APIARY_NAME_MAX + 1], name[APIARY_NAME_MAX + 1];
+};
+struct seen_instance {
+    struct seen_labels labels;
+    bool live;
+    uint64_t weight, waited;
+    apiary_swarm_status_t status;
+};
+struct seen_supervised {
+    struct seen_labels labels;
+    uint64_t starts, ends;
+    uint32_t state;
+    char service[APIARY_NAME_MAX + 1], instance[12];
+};
+struct seen_process {
+    struct seen_labels labels;
+    struct ap_resources resources;
+    char service[APIARY_NAME_MAX + 1], instance[APIARY_NAME_MAX + 1];
+};
+struct seen_service {
+    struct seen_labels labels;
+    uint64_t delegations;
+    char name[APIARY_NAME_MAX + 1];
+};
+struct seen_capability {
+    struct seen_labels labels;
+    const struct ap_terms *terms;
+    uint64_t providers, bound, taken, waited;
+    char name[APIARY_CAPABILITY_MAX + 1];
+};
+struct seen_cache {
+    struct seen_labels labels;
+    uint64_t values, bytes, evicted, unfetched;
+    char name[APIARY_NAME_MAX + 16];
+};
+
+struct ap_counters {
+    const struct ap_segment *seg;
+    uint64_t *oldest; /* of each queue: when the task was queued that waits longest; 0: none waits */
+    struct seen_rows {
+        void *rows;
+        uint32_t count;
+    } seen[AP_SCOPES];
+};
+
+/* Fills in all of it: 0 or APIARY_ENOBLOCK. */
+AP_MUST_CHECK int ap_counters_see(struct ap_counters *c);
+
+/* apiary_swarm_status of one record (status.c). False: there is no such registration, or it changed meanwhile. */
+bool ap_swarm_status_of(const struct ap_segment *seg, uint32_t swarm, int service, apiary_swarm_status_t *ret);
+
+#endif

@@ -1,0 +1,193 @@
+/* tests/unit/test_counters.c - what is counted in a segment is what was done there, and each number once. */
+#include "registry_fixture.h"
+
+#include "registry/monitor/counters.h"
+#include "registry/monitor/counters_seen.h"
+
+TestSuite(counters, .init = fixture_setup, .fini = fixture_teardown, .timeout = TEST_LIMIT);
+
+/* The sum of a row's samples that have a value of some label; NULL: all. UINT64_MAX: there is none. */
+struct sum {
+    const char *name, *label;
+    uint64_t value;
+};
+
+static int sum_add(void *user, const struct ap_counter *row, const struct ap_counter_sample *sample)
+{
+    struct sum *s = user;
+    bool has = s->label == NULL;
+
+    if (sample == NULL || strcmp(row->name, s->name) != 0) return 0;
+    for (int i = 0; row->labels[i] != NULL; i++) {
+        cr_assert(sample->labels[i] != NULL, "%s: %s", row->name, row->labels[i]);
+        has = has || strcmp(sample->labels[i], s->label) == 0;
+    }
+    if (has) s->value = s->value == UINT64_MAX ? sample->value : s->value + sample->value;
+    return 0;
+}
+
+static uint64_t counted(const char *name, const char *label)
+{
+    struct sum s = {name, label, UINT64_MAX};
+    struct ap_counters *c = NULL;
+
+    cr_assert_eq(ap_counters_take(client->seg, &c), 0);
+    cr_assert_eq(ap_counters_each(c, sum_add, &s), 0);
+    ap_counters_free(c);
+    return s.value;
+}
+
+static const char *const echo[] = {"echo", NULL};
+
+static void enrol(struct ap_swarm_registration *r, struct ap_agent_registration *agent, const char *instance)
+{
+    *agent = (struct ap_agent_registration){.name = "a", .capabilities = echo, .lane = client->anchor->lane.index};
+    *r = (struct ap_swarm_registration){.service = "server", .instance = instance, .version = "1", .max_delegations = 3,
+                                        .lane = client->anchor->lane.index, .member = client->member, .agents = agent,
+                                        .agent_count = 1};
+    cr_assert_eq(ap_swarm_register(client->seg, r), 0);
+}
+
+Test(counters, an_empty_segment_has_no_agents)
+{
+    cr_assert_eq(counted("apiary_agent_up", NULL), UINT64_MAX);
+    cr_assert_eq(counted("apiary_members", "client"), 1);
+    cr_assert_eq(counted("apiary_members", NULL), 1);
+    cr_assert_eq(counted("apiary_tasks", NULL), 0);
+    cr_assert_eq(counted("apiary_segment_size_bytes", NULL), client->seg->size);
+}
+
+Test(counters, each_end_is_counted_by_its_outcome)
+{
+    struct ap_swarm_registration r;
+    struct ap_agent_registration agent;
+    struct ap_queue *q;
+
+    enrol(&r, &agent, "0");
+    q = ap_queue_at(client->seg, agent.queue);
+    q->started = 100;
+    q->done = 1;
+    q->failed = 2;
+    q->late = 4;
+    q->crashed = 8;
+    q->expired = 16;
+    q->cancelled = 32;
+    cr_assert_eq(counted("apiary_agent_tasks_started_total", "server"), 100);
+    cr_assert_eq(counted("apiary_agent_tasks_ended_total", NULL), 63);
+    cr_assert_eq(counted("apiary_agent_tasks_ended_total", "done"), 1);
+    cr_assert_eq(counted("apiary_agent_tasks_ended_total", "failed"), 2);
+    cr_assert_eq(counted("apiary_agent_tasks_ended_total", "late"), 4);
+    cr_assert_eq(counted("apiary_agent_tasks_ended_total", "crashed"), 8);
+    cr_assert_eq(counted("apiary_agent_tasks_ended_total", "expired"), 16);
+    cr_assert_eq(counted("apiary_agent_tasks_ended_total", "cancelled"), 32);
+    cr_assert_eq(counted("apiary_agent_up", NULL), 1);
+    cr_assert_eq(counted("apiary_capability_providers", "echo"), 1);
+}
+
+Test(counters, an_instance_has_one_state)
+{
+    struct ap_swarm_registration r, other;
+    struct ap_agent_registration agent, second;
+
+    enrol(&r, &agent, "0");
+    enrol(&other, &second, "1");
+    cr_assert_eq(counted("apiary_instance_state", NULL), 2);
+    ap_swarm_at(client->seg, r.swarm)->state = APIARY_PASSING;
+    cr_assert_eq(counted("apiary_instance_state", "passing"), 1);
+    cr_assert_eq(counted("apiary_instance_mode", "ready"), 2);
+    ap_swarm_deregister(client->seg, client->anchor->lane.index, &r);
+    cr_assert_eq(counted("apiary_instance_state", "down"), 1);
+    cr_assert_eq(counted("apiary_instance_beat_age_seconds", "0"), UINT64_MAX, "an instance that is down has no beat");
+    cr_assert_eq(counted("apiary_agent_up", NULL), 1);
+}
+
+Test(counters, the_task_that_waits_longest_has_its_age)
+{
+    struct ap_swarm_registration r;
+    struct ap_agent_registration agent;
+    apiary_task_t task[3];
+    uint64_t age;
+
+    enrol(&r, &agent, "0");
+    cr_assert_eq(counted("apiary_agent_oldest_queued_seconds", NULL), 0);
+    for (int i = 0; i < 3; i++) cr_assert_eq(apiary_delegate(client, "echo", "x", 1, NULL, &task[i]), 0);
+    ap_slot_at(client->seg, task[1].slot)->queued -= 5 * SECOND;
+    age = counted("apiary_agent_oldest_queued_seconds", NULL);
+    cr_assert_geq(age, 5 * SECOND);
+    cr_assert_eq(counted("apiary_tasks", "queued"), 3);
+    cr_assert_eq(counted("apiary_agent_tasks_queued", NULL), 3);
+    cr_assert_eq(counted("apiary_slabs_leased", NULL), 1);
+    cr_assert_eq(counted("apiary_service_delegations", "caller"), 3);
+    for (int i = 0; i < 3; i++) cr_assert_eq(apiary_cancel(client, task[i]), 0);
+    cr_assert_eq(counted("apiary_agent_tasks_ended_total", "cancelled"), 3);
+    cr_assert_eq(counted("apiary_results_uncollected", NULL), 3);
+    cr_assert_eq(counted("apiary_agent_oldest_queued_seconds", NULL), 0);
+}
+
+Test(counters, blocks_are_counted_by_state)
+{
+    void *loan = NULL;
+
+    cr_assert_eq(counted("apiary_pool_blocks", "free"), 19);
+    cr_assert_eq(apiary_loan(client, 1000, &loan), 0);
+    cr_assert_eq(counted("apiary_pool_blocks", "owned"), 1);
+    cr_assert_eq(counted("apiary_pool_blocks", "free"), 18);
+    cr_assert_eq(counted("apiary_pool_used_bytes", NULL), 1024);
+}
+
+static int refuse(void *user, const struct ap_counter *row, const struct ap_counter_sample *sample)
+{
+    (void)row, (void)sample;
+    return --*(int *)user == 0 ? 42 : 0;
+}
+
+Test(counters, a_visitor_ends_it)
+{
+    struct ap_counters *c = NULL;
+    int left = 5;
+
+    cr_assert_eq(ap_counters_take(client->seg, &c), 0);
+    cr_assert_eq(ap_counters_each(c, refuse, &left), 42);
+    cr_assert_eq(left, 0);
+    ap_counters_free(c);
+}
+
+/* Nothing of the segment is believed. */
+Test(counters, a_segment_full_of_ones_does_no_harm)
+{
+    struct ap_swarm_registration r;
+    struct ap_agent_registration agent;
+
+    enrol(&r, &agent, "0");
+    memset(ap_agent_at(client->seg, agent.queue), 0xff, sizeof(struct ap_agent_record));
+    memset(ap_slot_at(client->seg, 0), 0xff, 64 * sizeof(struct ap_slot));
+    ap_slab_at(client->seg, 0)->lease = UINT64_MAX;
+    client->seg->header->watched = UINT64_MAX;
+    cr_assert_neq(counted("apiary_tasks", NULL), UINT64_MAX);
+    memset(ap_slot_at(client->seg, 0), 0, 64 * sizeof(struct ap_slot));
+    ap_slab_at(client->seg, 0)->lease = 0;
+    memset(ap_agent_at(client->seg, agent.queue), 0, sizeof(struct ap_agent_record));
+}
+
+/* ---- the kernel's counts */
+
+Test(counters, this_process_has_resources)
+{
+    struct ap_identity self, other;
+    struct ap_resources res;
+
+    cr_assert_eq(ap_identity_self(&self), 0);
+    cr_assert(ap_resources_read(&self, &self, &res));
+    cr_assert_geq(res.threads, 1);
+    cr_assert_neq(res.threads, UINT64_MAX);
+    cr_assert_gt(res.resident, 0);
+    cr_assert_geq(res.resident, res.own);
+    cr_assert_neq(res.descriptors, UINT64_MAX);
+    other = self;
+    other.start_time++;
+    cr_assert_not(ap_resources_read(&self, &other, &res), "the pid is another's by now");
+    cr_assert_eq(res.threads, UINT64_MAX);
+    other = self;
+    other.pid_namespace++;
+    cr_assert_not(ap_resources_read(&self, &other, &res), "of another namespace");
+}
