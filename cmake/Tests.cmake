@@ -19,7 +19,8 @@
 #   tests/abi/               public headers of releases, and what process.abi compiles with them
 #
 # Environment of each: APIARY_SOURCE (this tree), APIARY_BUILD, APIARY_BIN (the programs), APIARY_TEST_BIN,
-# APIARY_PLUGINS, APIARY_SANITIZE ("", "address,undefined", "thread"), CC, XDG_STATE_HOME (in the build). Exit code 77: skipped.
+# APIARY_PLUGINS, APIARY_SANITIZE ("", "address,undefined", "thread"), CC, XDG_STATE_HOME (in the build), APIARY_LISTEN (off: many
+# coordinators run at the same time). Exit code 77: skipped.
 #
 # What a test needs of ctest stands in its own first lines, as `ctest: ...` in a comment:
 #   ctest: serial          it wants the processors for itself
@@ -92,7 +93,7 @@ function(apiary_test group name source)
     set(environment "APIARY_SOURCE=${PROJECT_SOURCE_DIR}" "APIARY_BUILD=${PROJECT_BINARY_DIR}"
         "APIARY_BIN=${PROJECT_BINARY_DIR}/bin" "APIARY_TEST_BIN=${test_bin}" "APIARY_PLUGINS=${plugin_dir}"
         "APIARY_SANITIZE=${APIARY_SANITIZE}" "LC_ALL=C.UTF-8" "CC=${CMAKE_C_COMPILER}"
-        "XDG_STATE_HOME=${PROJECT_BINARY_DIR}/state" "STATE_DIRECTORY="
+        "XDG_STATE_HOME=${PROJECT_BINARY_DIR}/state" "STATE_DIRECTORY=" "APIARY_LISTEN=off"
         "ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1:abort_on_error=0"
         "UBSAN_OPTIONS=print_stacktrace=1" "TSAN_OPTIONS=second_deadlock_stack=1:halt_on_error=1")
     if(APIARY_SANITIZE MATCHES "thread" AND setarch_result EQUAL 0) # containers may forbid it

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "agents/deployment/deployment.h"
+#include "core/address.h"
 #include "core/log.h"
 #include "core/process.h"
 #include "core/text.h"
@@ -26,6 +27,8 @@
 #include "shm/pool.h"
 #include "tools/apiaryd_events.h"
 #include "tools/apiaryd_health.h"
+#include "tools/apiaryd_http.h"
+#include "tools/apiaryd_ready.h"
 #include "tools/common.h"
 #include "tools/common_state.h"
 
@@ -38,7 +41,7 @@ static const struct tool_usage usage = {
 };
 
 struct daemon_options {
-    const char *config, *level, *state;
+    const char *config, *level, *state, *listen;
     bool remove, standard_input, ready_passing;
 };
 
@@ -48,6 +51,8 @@ struct duties {
     const struct ap_deployment *awaited; /* READY when all of it passes; NULL: at once */
     uint64_t interval;                   /* of health checks */
     const char *state;                   /* --state */
+    const char *listen;                  /* where HTTP is served; NULL: nowhere */
+    const struct ap_deployment *deployment;
     struct history_limits limits;
 };
 
@@ -193,36 +198,13 @@ static void remove_segment(int fd, const char *name)
     if (rc < 0) ap_log(4, "cannot remove %s: %s", name, apiary_strerror(rc));
 }
 
-static bool apiaryd_service_passes(apiary_t *a, const char *service)
-{
-    apiary_swarm_status_t *rows = NULL;
-    int n = apiary_swarm_status(a, service, NULL, 0), room = n;
-    if (n <= 0) return false;
-    rows = tool_alloc((size_t)room * sizeof *rows);
-    rows[0].struct_size = sizeof *rows;
-    n = apiary_swarm_status(a, service, rows, (size_t)room);
-    bool ret = false;
-    for (int i = 0; i < n && i < room; i++)
-        ret = ret || rows[i].state == APIARY_PASSING;
-    free(rows);
-    return ret;
-}
-
-static bool all_pass(apiary_t *a, const struct ap_deployment *d)
-{
-    for (size_t i = 0; i < d->swarm_count; i++) {
-        if (!apiaryd_service_passes(a, d->swarms[i].service)) return false;
-    }
-    return true;
-}
-
 /* READY now, or (`d` not NULL) when an instance of each of its services passes; then until a signal, which is returned. */
 static int wait_for_signal(apiary_t *a, const struct ap_deployment *d, const sigset_t *signals)
 {
     const struct timespec pause = {.tv_nsec = 100000000};
     bool told = false;
     while (!told) {
-        told = (d == NULL || all_pass(a, d)) && tool_notify("READY=1");
+        told = (d == NULL || ready_deployment(a, d)) && tool_notify("READY=1");
         if (told && d != NULL) ap_log(6, "all %zu services pass", d->swarm_count);
         int which = told ? -1 : sigtimedwait(signals, NULL, &pause);
         if (which > 0) return which;
@@ -243,6 +225,17 @@ static struct keeper *apiaryd_keep(apiary_t *a, const char *name, const struct d
     return keeper;
 }
 
+static struct http *apiaryd_serve(apiary_t *a, const char *name, const struct duties *duties)
+{
+    char *folder = tool_state_folder(duties->state, name), why[HTTP_WHY];
+    const struct http_options o = {.listen = duties->listen, .folder = folder, .segment = name, .deployment = duties->deployment};
+    struct http *http = duties->listen != NULL ? http_start(a, &o, why) : NULL;
+
+    if (http == NULL && duties->listen != NULL) ap_log(4, "HTTP is not served: %s", why);
+    free(folder);
+    return http;
+}
+
 /* The configuration says anew which name spaces of the memory are caches. */
 static void declare_caches(const apiary_t *a, const struct ap_deployment *d)
 {
@@ -252,6 +245,20 @@ static void declare_caches(const apiary_t *a, const struct ap_deployment *d)
         ap_log(3, "caches: more name spaces were declared in the life of this segment than memory_caches; some of the "
                   "configuration are none: %s",
                apiary_strerror(r));
+}
+
+/* Where HTTP is served: --listen, else $APIARY_LISTEN, else as the configuration says; without one nowhere. */
+static int apiaryd_listen(const struct tool *t, const struct daemon_options *o, const struct ap_deployment *d, const char **ret)
+{
+    const char *own = getenv("APIARY_LISTEN"), *text = o->listen != NULL ? o->listen : own != NULL && *own != '\0' ? own : NULL;
+    struct sockaddr_storage address;
+    socklen_t size;
+
+    *ret = text != NULL ? text : d != NULL ? d->listen : "off";
+    if (strcmp(*ret, "off") == 0) *ret = NULL;
+    if (*ret == NULL || ap_address_read(*ret, &address, &size) == 0) return TOOL_OK;
+    return tool_fail(t, TOOL_USAGE, "%s is '%s'; it may be off, or an address with a port, such as 127.0.0.1:4100 or [::1]:4100",
+                     o->listen != NULL ? "--listen" : "APIARY_LISTEN", AP_SHOWN(*ret, 64));
 }
 
 /* *ret_used: a thread still uses the segment, so the process is to end as it is. */
@@ -269,6 +276,7 @@ static int apiaryd_watch(const struct tool *t, apiary_t *a, const char *name, co
     struct health *health = health_start(a, duties->interval, unhealthy, sizeof unhealthy);
     if (health == NULL) ap_log(3, "nobody is asked whether it is well: %s", unhealthy);
     struct keeper *keeper = apiaryd_keep(a, name, duties);
+    struct http *http = apiaryd_serve(a, name, duties);
     ap_log(6, "%s %s, %" PRIu64 " bytes", duties->created ? "created" : "took over", name, a->seg->size);
     sigset_t signals;
     sigemptyset(&signals);
@@ -278,6 +286,7 @@ static int apiaryd_watch(const struct tool *t, apiary_t *a, const char *name, co
     int which = wait_for_signal(a, duties->awaited, &signals);
     tool_notify("STOPPING=1");
     ap_log(6, "signal %d: leaving %s to its members", which, name);
+    http_stop(http);
     health_stop(health);
     *ret_used = !keeper_stop(keeper);
     ap_monitor_stop(monitor);
@@ -298,11 +307,13 @@ static int apiaryd_run(const struct tool *t, const struct daemon_options *o)
     struct ap_segment_options options = {.name = NULL};
     if (d != NULL) options = d->segment;
     const char *why = NULL;
+    const char *listen = NULL;
     bool created = false;
     apiary_t *a = NULL;
     bool used = false;
     int gone;
     rc = tool_choose_segment(t, path, options.name, &options.name, &why);
+    if (rc == TOOL_OK) rc = apiaryd_listen(t, o, d, &listen);
     if (rc == TOOL_OK) ap_log(6, "segment %s, %s", options.name, why);
     if (rc == TOOL_OK) rc = make_segment(t, d, &options, &created);
     if (rc == TOOL_OK) rc = attach(t, options.name, &a);
@@ -316,6 +327,8 @@ static int apiaryd_run(const struct tool *t, const struct daemon_options *o)
                                       .awaited = o->ready_passing ? d : NULL,
                                       .interval = d != NULL ? d->health_check_interval : AP_HEALTH_INTERVAL * UINT64_C(1000000),
                                       .state = o->state,
+                                      .listen = listen,
+                                      .deployment = d,
                                       .limits = {.age = d != NULL ? d->events_max_age : AP_EVENTS_MAX_AGE,
                                                  .bytes = d != NULL ? d->events_max_bytes : AP_EVENTS_MAX_BYTES}};
         rc = apiaryd_watch(t, a, options.name, &duties, &used);
@@ -338,6 +351,8 @@ int main(int argc, char **argv)
          &o.ready_passing},
         {"state", 0, "DIR", "keep events there [$STATE_DIRECTORY, else $XDG_STATE_HOME/apiary, else ~/.local/state/apiary]",
          &o.state, NULL},
+        {"listen", 0, "ADDRESS", "serve HTTP on ADDRESS:PORT, or off [$APIARY_LISTEN, else as the configuration says]", &o.listen,
+         NULL},
         {"remove", 0, NULL, "remove the segment at the end", NULL, &o.remove},
         {"log-level", 'l', "LEVEL", "error, warning, info or debug [info]", &o.level, NULL},
         {.name = NULL},

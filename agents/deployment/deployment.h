@@ -1,10 +1,10 @@
 /* agents/deployment/deployment.h - the configuration file of a host: the segment and its swarms (agents/singularity.yaml).
  *
  * Keys (all sizes and times as core/config.h reads them; * = required):
- *   meta_registry: segment, port [4100], max_concurrent_delegations [100], health_check_interval [30000],
- *                  events_max_age [720h], events_max_bytes [67108864], task_timeout [60000], members, lanes, tasks, queues,
- *                  queue_depth, queue_inlets, services, swarms, capabilities, payload: {blocks_256B .. blocks_1MiB},
- *                  mode ["0660"], owner, group
+ *   meta_registry: segment, port [4100], listen [127.0.0.1 and that], max_concurrent_delegations [100],
+ *                  health_check_interval [30000], events_max_age [720h], events_max_bytes [67108864], task_timeout [60000],
+ *                  members, lanes, tasks, queues, queue_depth, queue_inlets, services, swarms, capabilities,
+ *                  payload: {blocks_256B .. blocks_1MiB}, mode ["0660"], owner, group
  *   swarms: list of {service*, port, queen: {instances [1, or min], restart [always|never], restart_stuck,
  *                  update [start_first|stop_first], autoscale: {min [1], max*, backlog [10], cool_down [5m]}},
  *                  workers [1], version, tags: list,
@@ -96,6 +96,7 @@ struct ap_deployment {
     struct ap_segment_options segment; /* name: NULL when the file does not give one; owner, group: NULL */
     const char *owner, *group;         /* of the segment: a name or number, which only the machine can check; NULL: not given */
     uint16_t port;
+    char *listen; /* at which the coordinator serves HTTP: an address with a port (core/address.h), or "off" */
     uint64_t health_check_interval;
     uint64_t events_max_age, events_max_bytes;
     struct ap_memory_name *caches; /* name spaces of the memory that are caches */

@@ -340,6 +340,7 @@ static int diff_registry(const struct ap_deployment *d, struct leaves *l)
     diff_add_text(l, "", segment, meta, "owner", d->owner);
     diff_add_text(l, "", segment, meta, "group", d->group);
     diff_add_number(l, "", AP_EFFECT_NONE, meta, "port", d->port);
+    if (ap_node_get(meta, "listen") != NULL) diff_add_text(l, "", AP_EFFECT_NONE, meta, "listen", d->listen);
     if (ap_node_get(meta, "caches") != NULL) diff_add_node(l, "", AP_EFFECT_NONE, "caches", ap_node_get(meta, "caches"));
     diff_span(l, AP_EFFECT_NONE, meta, "health_check_interval", "health_check_interval", d->health_check_interval);
     diff_span(l, AP_EFFECT_NONE, meta, "events_max_age", "events_max_age", d->events_max_age);

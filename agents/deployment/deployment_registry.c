@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "agents/deployment/deployment_int.h"
+#include "core/address.h"
 #include "core/text.h"
 #include "registry/memory/cache.h"
 
@@ -18,6 +19,7 @@ static const struct ap_key segment_keys[] = {
     {.name = "owner", .type = 's', .what = "user"},
     {.name = "group", .type = 's', .what = "group"},
     {.name = "port", .type = 'i', .min = 1, .max = 65535},
+    {.name = "listen", .type = 's', .what = "address at which the coordinator serves HTTP, such as 127.0.0.1:4100, or off"},
     {.name = "health_check_interval", .type = 'd', .min = 100 * MS, .max = 24 * HOUR},
     {.name = "events_max_age", .type = 'd', .min = MS, .max = 87600 * HOUR},
     {.name = "events_max_bytes", .type = 'i', .min = 1 << 20, .max = INT64_C(1) << 40},
@@ -196,6 +198,37 @@ static int read_caches(struct ap_loader *l, const struct ap_node *meta)
     return e;
 }
 
+/* Its port is that of meta_registry, too, so that no service has it. */
+static int read_listen(struct ap_loader *l, const struct ap_node *meta)
+{
+    const char *text = ap_node_text(meta, "listen", NULL);
+    struct sockaddr_storage address;
+    char own[AP_ADDRESS_TEXT];
+    socklen_t size;
+
+    l->d->port = (uint16_t)ap_node_number(meta, "port", 'i', 4100);
+    snprintf(own, sizeof own, "127.0.0.1:%u", l->d->port);
+    l->d->listen = ap_config_alloc(l->d->config, sizeof own);
+    if (l->d->listen == NULL) return APIARY_ENOBLOCK;
+    memcpy(l->d->listen, own, sizeof own);
+    if (text == NULL) return 0;
+    if (strcmp(text, "off") == 0) {
+        memcpy(l->d->listen, "off", sizeof "off");
+        return 0;
+    }
+    if (ap_address_read(text, &address, &size) < 0)
+        return ap_node_refuse(ap_node_get(meta, "listen"), l->error,
+                              "listen: '%s' is no address; expected off, or a number of an address with a port, such as "
+                              "127.0.0.1:4100 or \"[::1]:4100\"",
+                              AP_SHOWN(text, 64));
+    if (ap_node_get(meta, "port") != NULL && l->d->port != ap_address_port(&address))
+        return ap_node_refuse(ap_node_get(meta, "listen"), l->error, "listen: '%s' has another port than port, which is %u",
+                              AP_SHOWN(text, 64), l->d->port);
+    if (ap_address_port(&address) != 0) l->d->port = ap_address_port(&address);
+    ap_address_print(&address, l->d->listen);
+    return 0;
+}
+
 int ap_deployment_registry(struct ap_loader *l, const struct ap_node *meta)
 {
     const struct ap_key *keys = keys_of(l, NULL);
@@ -205,8 +238,8 @@ int ap_deployment_registry(struct ap_loader *l, const struct ap_node *meta)
     if (e == 0) e = read_segment(l, meta);
     if (e == 0) e = read_numbers(l, meta);
     if (e == 0) e = read_caches(l, meta);
+    if (e == 0) e = read_listen(l, meta);
     if (e < 0) return e;
-    l->d->port = (uint16_t)ap_node_number(meta, "port", 'i', 4100);
     l->d->health_check_interval = (uint64_t)ap_node_number(meta, "health_check_interval", 'd', 30000 * MS);
     l->d->events_max_age = (uint64_t)ap_node_number(meta, "events_max_age", 'd', AP_EVENTS_MAX_AGE);
     l->d->events_max_bytes = (uint64_t)ap_node_number(meta, "events_max_bytes", 'i', AP_EVENTS_MAX_BYTES);

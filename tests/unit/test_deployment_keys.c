@@ -38,6 +38,7 @@ static const struct row_of_keys {
     {&root, "phases", 'L', NULL, NULL, NULL},
     {&registry, "segment", 's', NULL, NULL, NULL},
     {&registry, "port", 'i', "0", "65536", "1 to 65535"},
+    {&registry, "listen", 's', NULL, NULL, NULL},
     {&registry, "health_check_interval", 'd', "99ms", "25h", "100ms to 24h"},
     {&registry, "events_max_age", 'd', "0", "87601h", "1ms to 87600h"},
     {&registry, "events_max_bytes", 'i', "1048575", "1099511627777", "1048576 to 1099511627776"},

@@ -1,0 +1,52 @@
+#!/bin/bash
+# The HTTP server among those who mean it badly: it goes on answering, holds no more connections and memory than it may, and those who
+# delegate notice nothing.
+. "$APIARY_SOURCE/tests/process/lib_cli.sh" || exit 1
+. "$APIARY_SOURCE/tests/process/lib_http.sh" || exit 1
+cat >"$config" <<END
+meta_registry: {members: 32, lanes: 64, tasks: 256}
+swarms:
+  - service: echo_service
+    agents: [{name: echo, plugin: $APIARY_BUILD/examples/echo_agent.so, capabilities: [echo], config: {greeting: ""}}]
+END
+ulimit -n 4096 2>/dev/null
+start "$folder/daemon" apiaryd --config "$config" --listen 127.0.0.1:0
+daemon=$last
+served "$folder/daemon"
+start "$folder/queen" apiary queen echo_service --config "$config"
+until_true apiary check
+
+resident()
+{
+    awk '/^VmRSS/ { print $2 }' "/proc/$daemon/status"
+}
+
+# Those who delegate, meanwhile: one call after another.
+: >"$folder/asking"
+(
+    while [ -e "$folder/asking" ]; do
+        said=$(apiary delegate echo ping 2>&1) && [ "$said" = ping ] || echo "$said" >>"$folder/refused"
+        printf . >>"$folder/asked"
+    done
+) &
+asking=$!
+before=$(resident)
+python3 "$APIARY_SOURCE/tests/process/lib_http_abuse.py" "$port" >"$folder/abuse" 2>&1 || fail "$(cat "$folder/abuse")"
+after=$(resident)
+rm "$folder/asking"
+wait "$asking"
+[ ! -s "$folder/refused" ] || fail "$(wc -l <"$folder/refused") of $(stat -c %s "$folder/asked") calls were not answered: $(head -2 "$folder/refused")"
+echo "$(stat -c %s "$folder/asked") calls answered meanwhile; resident $before kB before, $after kB after"
+[ "$((after - before))" -lt 200000 ] || fail "the daemon has grown from $before to $after kB"
+gone "$daemon" && fail "the daemon is gone: $(tail -3 "$folder/daemon")"
+
+# All that were left open have ended; none was left to a reader's pleasure.
+none_left()
+{
+    [ "$(find "/proc/$daemon/fd" -lname 'socket:*' | wc -l)" -le 6 ]
+}
+until_true none_left
+expect 0 '^ok$' body_of /livez
+kill -TERM "$daemon"
+wait "$daemon" || fail "the daemon left with $?: $(tail -3 "$folder/daemon")"
+ends
