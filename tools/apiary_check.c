@@ -9,7 +9,7 @@
 
 #include "core/name.h"
 #include "registry/routing/rule_sets.h"
-#include "tools/apiary_supervised.h"
+#include "tools/view_supervised.h"
 
 #define LOOK_EVERY 20 /* ms */
 #define OVERDUE UINT64_C(2000000000) /* past its deadline; whoever looks after the host ends a task within 50 ms */

@@ -41,11 +41,6 @@ int claim_policy(const struct tool *t, const struct tool_usage *usage, const str
 
 /* ---- what was claimed ------------------------------------------------------------------------------------------- */
 
-static json_t *claim_left(uint64_t expires, uint64_t now)
-{
-    return expires == APIARY_FOREVER ? json_null() : json_integer((json_int_t)(expires > now ? expires - now : 0));
-}
-
 static int claim_print(const struct tool *t, apiary_t *a, const char *key, const apiary_claim_t *claim, bool granted)
 {
     if (!t->json) {
@@ -54,7 +49,7 @@ static int claim_print(const struct tool *t, apiary_t *a, const char *key, const
     }
     return tool_json_print(json_pack("{s:o, s:o, s:b, s:o, s:I, s:o}", "key", tool_json_text(key), "token",
                                      tool_json_number(claim->token), "granted", granted, "expires_in_ns",
-                                     claim_left(claim->expires, a->seg->ops->now()), "pid", (json_int_t)claim->pid, "holder",
+                                     view_claim_left(claim->expires, a->seg->ops->now()), "pid", (json_int_t)claim->pid, "holder",
                                      tool_json_text(claim->holder)));
 }
 
@@ -184,19 +179,12 @@ static int claim_check(struct tool *t, int argc, char **argv)
 
 /* ---- ls --------------------------------------------------------------------------------------------------------- */
 
-static void row_show(const struct ap_segment *seg, const struct ap_claim_view *v, json_t *list, struct tool_table *table)
+static void row_show(const struct ap_segment *seg, const struct ap_claim_view *v, struct tool_table *table)
 {
     uint64_t now = seg->ops->now();
     char service[APIARY_NAME_MAX + 1] = "", token[24], pid[16], left[32] = "-", waiting[16];
 
     if (v->caller != 0) ap_service_name(seg, v->caller - 1, service);
-    if (list != NULL) {
-        json_array_append_new(list, json_pack("{s:o, s:o, s:I, s:o, s:b, s:o, s:I}", "key", tool_json_text(v->key), "token",
-                                              tool_json_number(v->token), "pid", (json_int_t)v->pid, "holder",
-                                              tool_json_text(service), "stays", v->lane == AP_NO_LANE, "expires_in_ns",
-                                              claim_left(v->until, now), "waiting", (json_int_t)v->waiting));
-        return;
-    }
     snprintf(token, sizeof token, "%llu", (unsigned long long)v->token);
     snprintf(pid, sizeof pid, "%u", v->pid);
     snprintf(waiting, sizeof waiting, "%u", v->waiting);
@@ -209,23 +197,15 @@ static void row_show(const struct ap_segment *seg, const struct ap_claim_view *v
 static int claim_list(const struct tool *t, apiary_t *a)
 {
     static const char *const heads[] = {"=key", ">token", ">pid", "?service", ">expires in", ">waiting", NULL};
-    struct tool_table *table = t->json ? NULL : tool_table_new(heads);
-    json_t *list = t->json ? json_array() : NULL;
-    apiary_claim_stats_t s = {.struct_size = sizeof s};
+    struct tool_table *table;
     struct ap_claim_view view;
 
-    apiary_claim_stats(a, &s);
-    for (uint32_t i = 0; i < s.room; i++)
-        if (ap_claim_read(a->seg, i, &view)) row_show(a->seg, &view, list, table);
-    if (!t->json) {
-        tool_table_print(table, stdout);
-        return TOOL_OK;
-    }
-    return tool_json_print(json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "segment", tool_segment(t, NULL),
-                                     "room", (json_int_t)s.room, "held", (json_int_t)s.held, "granted", (json_int_t)s.granted,
-                                     "refused", (json_int_t)s.refused, "expired", (json_int_t)s.expired, "stolen",
-                                     (json_int_t)s.stolen, "freed", (json_int_t)s.freed, "waited", (json_int_t)s.waited, "stale",
-                                     (json_int_t)s.stale, "claims", list));
+    if (t->json) return tool_json_print(view_claims_json(a, tool_segment(t, NULL)));
+    table = tool_table_new(heads);
+    for (uint32_t i = 0; i < a->seg->geometry.claims; i++)
+        if (ap_claim_read(a->seg, i, &view)) row_show(a->seg, &view, table);
+    tool_table_print(table, stdout);
+    return TOOL_OK;
 }
 
 static int claim_ls(struct tool *t, int argc, char **argv)

@@ -16,7 +16,7 @@
 #include "core/descriptor.h"
 #include "core/ops.h"
 #include "core/writer.h"
-#include "tools/apiary_supervised.h"
+#include "tools/view_supervised.h"
 #include "tools/apiary_wire.h"
 
 #define SECOND_DELAY UINT64_C(10000000) /* the first restart is at once: callers are waiting */

@@ -19,13 +19,6 @@ static bool filter_any(const struct filter *f)
     return f->capability != NULL || f->service != NULL || f->cause != NULL || f->older != NULL;
 }
 
-static const char *cause_name(const apiary_dead_t *d)
-{
-    if (d->code == APIARY_ECRASHED) return "crashed";
-    if (d->code == APIARY_EOVERRUN) return "overrun";
-    return d->code == APIARY_ELOST ? "lost" : "failed";
-}
-
 static int filter_read(const struct tool *t, const struct tool_usage *usage, struct filter *f)
 {
     uint64_t age;
@@ -45,7 +38,7 @@ static bool filter_takes(const struct filter *f, const apiary_dead_t *d)
 {
     return (f->capability == NULL || strcmp(f->capability, d->capability) == 0) &&
            (f->service == NULL || strcmp(f->service, d->service) == 0) &&
-           (f->cause == NULL || strcmp(f->cause, cause_name(d)) == 0) && d->died <= f->before;
+           (f->cause == NULL || strcmp(f->cause, view_dead_cause(d)) == 0) && d->died <= f->before;
 }
 
 #define FILTERS(f)                                                                                       \
@@ -56,30 +49,6 @@ static bool filter_takes(const struct filter *f, const apiary_dead_t *d)
 
 /* ---- ls -------------------------------------------------------------------------------------------------------- */
 
-static const char *dead_why(const apiary_dead_t *d, char *ret, size_t size)
-{
-    const char *name = d->signal != 0 ? sigabbrev_np((int)d->signal) : NULL;
-
-    if (name != NULL) snprintf(ret, size, "crashed: SIG%s", name);
-    else if (d->code == APIARY_EOVERRUN) snprintf(ret, size, "took too long");
-    else if (d->code == APIARY_EAGENT) snprintf(ret, size, "failed with %u", d->agent_code);
-    else snprintf(ret, size, "%s", d->code == APIARY_ELOST ? "lost its workers" : "ended its worker");
-    return ret;
-}
-
-static json_t *dead_json(const apiary_dead_t *d)
-{
-    char id[48], why[48], at[32];
-
-    return json_pack("{s:I, s:s, s:s, s:s, s:s, s:s, s:o, s:i, s:i, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:I, s:I}", "number",
-                     (json_int_t)d->number, "task", tool_format_task(d->task, id), "died", tool_format_time(d->died, at), "error",
-                     apiary_error_name(d->code), "cause", cause_name(d), "why", dead_why(d, why, sizeof why), "text",
-                     tool_json_text(d->text), "signal", (int)d->signal, "agent_code", (int)d->agent_code, "attempts",
-                     (int)d->starts, "crashes", (int)d->crashes, "capability", tool_json_text(d->capability), "caller",
-                     tool_json_text(d->caller), "service", tool_json_text(d->service), "instance", tool_json_text(d->instance),
-                     "agent", tool_json_text(d->agent), "pid", (json_int_t)d->pid, "body_size", (json_int_t)d->size);
-}
-
 static void dead_line(struct tool_table *table, const apiary_dead_t *d)
 {
     char number[24], where[3 * APIARY_NAME_MAX + 8], why[48], starts[12], bytes[24], age[32];
@@ -89,7 +58,7 @@ static void dead_line(struct tool_table *table, const apiary_dead_t *d)
     snprintf(where, sizeof where, "%s/%s/%s", d->service, d->instance, d->agent);
     snprintf(starts, sizeof starts, "%u", d->starts);
     snprintf(bytes, sizeof bytes, "%zu", d->size);
-    tool_table_add(table, (const char *const[]){number, d->capability, where, dead_why(d, why, sizeof why), starts, bytes,
+    tool_table_add(table, (const char *const[]){number, d->capability, where, view_dead_why(d, why, sizeof why), starts, bytes,
                                                 now > d->died ? tool_format_duration(now - d->died, age) : "-"});
 }
 
@@ -104,7 +73,7 @@ static int dead_list(const struct tool *t, apiary_t *a, const struct filter *f)
     while (apiary_dead_next(a, d.number, &d) == 1) {
         if (d.dropped > dropped) dropped = d.dropped;
         if (!filter_takes(f, &d)) continue;
-        if (t->json) json_array_append_new(list, dead_json(&d));
+        if (t->json) json_array_append_new(list, view_dead_json(&d));
         else dead_line(table, &d);
     }
     if (t->json)
@@ -170,7 +139,7 @@ static void dead_print(const apiary_dead_t *d, const char *body)
     char id[48], why[48], at[32];
 
     printf("number       %" PRIu64 "\ntask         %s\ndied         %s\nwhy          %s\n", d->number,
-           tool_format_task(d->task, id), tool_format_time(d->died, at), dead_why(d, why, sizeof why));
+           tool_format_task(d->task, id), tool_format_time(d->died, at), view_dead_why(d, why, sizeof why));
     printf("error        %s\n", apiary_strerror(d->code));
     if (d->text[0] != '\0') printf("text         %s\n", d->text);
     printf("starts       %u\ncrashes      %u\ncapability   %s\ncaller       %s\n", d->starts, d->crashes, d->capability,
@@ -187,7 +156,7 @@ static void show_one(const struct tool *t, apiary_t *a, const apiary_dead_t *d, 
     char *body = dead_text_of(a, d->number);
 
     if (t->json) {
-        json_t *o = dead_json(d);
+        json_t *o = view_dead_json(d);
         json_object_set_new(o, "body", json_string(body));
         json_array_append_new(list, o);
     } else {

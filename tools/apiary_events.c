@@ -256,30 +256,6 @@ static int events_follow(struct events *ev)
     return rc;
 }
 
-/* A span before now, or a time as this command prints it. */
-static int since_parse(const char *text, uint64_t *ret)
-{
-    static const char *const forms[] = {"%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%MZ", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d"};
-    uint64_t now = ap_ops_system.realtime(), span;
-
-    if (tool_duration(text, &span) == 0) {
-        *ret = span < now ? now - span : 0;
-        return 0;
-    }
-    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
-        struct tm tm = {.tm_isdst = -1};
-        const char *end = strptime(text, forms[i], &tm);
-        time_t seconds;
-
-        if (end == NULL || *end != '\0') continue;
-        seconds = i < 2 ? timegm(&tm) : mktime(&tm); /* without a Z it is this machine's time */
-        if (seconds < 0) return APIARY_EINVAL;
-        *ret = (uint64_t)seconds * UINT64_C(1000000000);
-        return 0;
-    }
-    return APIARY_EINVAL;
-}
-
 /* Where the living coordinator keeps the history, else where one would be. */
 static void events_find(struct events *ev, const char *state, const apiary_t *a)
 {
@@ -338,7 +314,7 @@ int cmd_events(struct tool *t, int argc, char **argv)
     int rc = tool_parse(t, &usage, options, &argc, &argv);
 
     if (rc != TOOL_GO_ON) return rc;
-    if (since != NULL && since_parse(since, &ev.wanted.since) < 0)
+    if (since != NULL && event_since(since, &ev.wanted.since) < 0)
         return tool_usage_error(
             t, &usage, "--since: '%s' is neither a span ('90s', '10m', '1h') nor a time ('2025-01-31T12:00:00Z')", since);
     if (ev.wanted.kind != NULL && !event_kind_known(ev.wanted.kind)) {

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tools/apiary_supervised.h"
+#include "tools/view_supervised.h"
 
 struct forgetting {
     apiary_t *a;

@@ -8,45 +8,7 @@
 
 /* ---- ls -------------------------------------------------------------------------------------------------------- */
 
-struct row {
-    apiary_task_t task;
-    uint32_t state, size;
-    uint64_t until;
-    int code;
-    char capability[APIARY_CAPABILITY_MAX + 1];
-};
-
-/* False: nothing is kept in it or promised, or it has changed. */
-static bool row_read(const struct ap_segment *seg, uint32_t i, struct row *ret)
-{
-    const struct ap_kept *k = ap_kept_at(seg, i);
-    uint64_t life = ap_load_acquire(&k->life), seen; /* KEPT-A1 pairs KEPT-R1 */
-
-    ret->task = (apiary_task_t){.slot = ap_load_relaxed(&k->slot), .epoch = ap_load_relaxed(&k->epoch),
-                                .generation = ap_load_relaxed(&k->generation)};
-    ret->state = AP_KEPT_STATE(life);
-    ret->size = ap_load_relaxed(&k->size);
-    ret->until = ap_load_relaxed(&k->until);
-    ret->code = ap_load_relaxed(&k->code);
-    if (ret->state == AP_KEPT_KEPT) ap_capability_name(seg, ap_load_relaxed(&k->capability), ret->capability);
-    ap_fence_acquire(); /* KEPT-A2 pairs KEPT-R2 */
-    if (ap_load_relaxed(&k->life) != life || ap_kept_find(seg, ret->task, &seen) != (int)i) return false;
-    return ret->state == AP_KEPT_PROMISED || (ret->state == AP_KEPT_KEPT && ret->until > seg->ops->now());
-}
-
-static json_t *row_json(const struct row *row, uint64_t now)
-{
-    bool kept = row->state == AP_KEPT_KEPT;
-    char id[48];
-
-    return json_pack("{s:s, s:b, s:o, s:o, s:o, s:o}", "task", tool_format_task(row->task, id), "ended", kept, "capability",
-                     kept ? tool_json_text(row->capability) : json_null(), "error",
-                     kept && row->code != 0 ? json_string(apiary_error_name(row->code)) : json_null(), "size",
-                     kept ? json_integer(row->size) : json_null(), "expires_in_ns",
-                     kept && row->until != UINT64_MAX ? json_integer((json_int_t)(row->until - now)) : json_null());
-}
-
-static void row_line(struct tool_table *table, const struct row *row, uint64_t now)
+static void row_line(struct tool_table *table, const struct kept_view *row, uint64_t now)
 {
     bool kept = row->state == AP_KEPT_KEPT;
     char id[48], bytes[16] = "-", left[32] = "-";
@@ -58,33 +20,17 @@ static void row_line(struct tool_table *table, const struct row *row, uint64_t n
                                                 left});
 }
 
-/* How many were not kept, so far, since what is kept had its share. */
-static uint64_t kept_not(const struct ap_segment *seg)
-{
-    const struct ap_kept *first = ap_kept_at(seg, 0);
-
-    return first != NULL ? ap_load_relaxed(&first->unkept) : 0;
-}
-
 static int kept_list(const struct tool *t, const struct ap_segment *seg)
 {
     static const char *const heads[] = {"task", "capability", "end", "?>bytes", ">expires in", NULL};
-    struct tool_table *table = t->json ? NULL : tool_table_new(heads);
-    uint32_t rows = (uint32_t)seg->sections[AP_SECTION_KEPT].count, used = 0;
+    struct tool_table *table;
     uint64_t now = seg->ops->now();
-    json_t *list = json_array();
-    struct row row;
+    struct kept_view row;
 
-    for (uint32_t i = 0; i < rows; i++) {
-        if (!row_read(seg, i, &row)) continue;
-        used++;
-        if (t->json) json_array_append_new(list, row_json(&row, now));
-        else row_line(table, &row, now);
-    }
-    if (t->json)
-        return tool_json_print(json_pack("{s:s, s:i, s:i, s:I, s:o}", "segment", tool_segment(t, NULL), "room", (int)rows, "used",
-                                         (int)used, "not_kept", (json_int_t)kept_not(seg), "kept", list));
-    json_decref(list);
+    if (t->json) return tool_json_print(view_kept_all_json(seg, tool_segment(t, NULL)));
+    table = tool_table_new(heads);
+    for (uint32_t i = 0; i < seg->sections[AP_SECTION_KEPT].count; i++)
+        if (view_kept(seg, i, &row)) row_line(table, &row, now);
     tool_table_print(table, stdout);
     return TOOL_OK;
 }

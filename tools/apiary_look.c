@@ -8,7 +8,7 @@
 #include "core/apiary/kinds.h"
 #include "core/name.h"
 #include "core/uring.h"
-#include "tools/apiary_supervised.h"
+#include "tools/view_supervised.h"
 
 static const struct tool_option no_options[] = {{.name = NULL}};
 
@@ -47,56 +47,6 @@ static void look_status_row(struct tool_table *table, const struct ap_segment *s
                                                 s->port != 0 ? port : "-", agents, queued, running, out, done, failed,
                                                 s->uptime == 0 ? "-" : tool_format_duration(s->uptime, up), restarts});
     tool_table_mark(table, 2, state_mark(s));
-}
-
-/* The operator's reason for the mode, "" when it is ready. */
-static const char *reason_of(const struct swarm_view *v)
-{
-    return v->mode != APIARY_READY ? v->reason : "";
-}
-
-static json_t *status_json(const apiary_swarm_status_t *s, const struct swarm_view *v)
-{
-    json_t *o = json_object();
-    json_object_set_new(o, "service", tool_json_text(s->service));
-    json_object_set_new(o, "instance", tool_json_text(s->instance));
-    json_object_set_new(o, "version", tool_json_text(s->version));
-    json_object_set_new(o, "tags", view_tags_json(v->tags));
-    json_object_set_new(o, "pid", json_integer(s->pid));
-    json_object_set_new(o, "state", json_string(tool_state_name((int)s->state)));
-    json_object_set_new(o, "mode", json_string(tool_mode_name((int)s->mode)));
-    json_object_set_new(o, "reason", tool_json_text(reason_of(v)));
-    json_object_set_new(o, "health", view_health_json(v));
-    json_object_set_new(o, "stuck_ns", json_integer((json_int_t)s->stuck));
-    json_object_set_new(o, "park", v->park != AP_PARK_ANY ? json_string(ap_park_name(v->park)) : json_null());
-    json_object_set_new(o, "port", json_integer(s->port));
-    json_object_set_new(o, "agents", json_integer(s->agents));
-    json_object_set_new(o, "ejected", json_integer(s->ejected));
-    json_object_set_new(o, "queued", json_integer(s->queued));
-    json_object_set_new(o, "running", json_integer(s->running));
-    json_object_set_new(o, "delegations", json_integer(s->delegations));
-    json_object_set_new(o, "max_delegations", json_integer(s->max_delegations));
-    json_object_set_new(o, "delegations_waited", json_integer((json_int_t)v->waited));
-    json_object_set_new(o, "started", json_integer((json_int_t)s->started));
-    json_object_set_new(o, "finished", json_integer((json_int_t)s->finished));
-    json_object_set_new(o, "done", json_integer((json_int_t)s->done));
-    json_object_set_new(o, "failed", json_integer((json_int_t)s->failed));
-    json_object_set_new(o, "late", json_integer((json_int_t)s->late));
-    json_object_set_new(o, "cancelled", json_integer((json_int_t)s->cancelled));
-    json_object_set_new(o, "beat_age_ns", json_integer((json_int_t)s->beat_age));
-    json_object_set_new(o, "uptime_ns", json_integer((json_int_t)s->uptime));
-    return o;
-}
-
-/* The record of a row. False, and all zero: there is none, or it has changed meanwhile. */
-static bool look_record_of(const struct ap_segment *seg, const apiary_swarm_status_t *s, struct swarm_view *ret)
-{
-    for (uint32_t i = 0; ap_swarm_at(seg, i) != NULL; i++) {
-        if (view_swarm(seg, i, ret) && strcmp(ret->service, s->service) == 0 && strcmp(ret->instance, s->instance) == 0)
-            return true;
-    }
-    memset(ret, 0, sizeof *ret);
-    return false;
 }
 
 /* Workers that have no ring to wait in sleep with a thread beside each, slower, which nothing else shows. */
@@ -143,78 +93,6 @@ static bool print_why(const struct ap_segment *seg, const apiary_swarm_status_t 
     return told;
 }
 
-static json_t *end_json(const struct ap_segment *seg, const apiary_swarm_status_t *s)
-{
-    uint64_t ago;
-    enum swarm_end end =
-        s->state == APIARY_DOWN ? view_swarm_end(seg, s->service, s->instance, &ago) : SWARM_END_UNKNOWN;
-    return end == SWARM_END_UNKNOWN ? json_null() : json_string(end == SWARM_END_DIED ? "died" : "left");
-}
-
-static json_t *usage_json(const struct ap_segment *seg)
-{
-    struct usage_view u;
-    view_usage(seg, &u);
-    return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:I, s:i, s:i, s:i}", "tasks", (int)u.tasks, "tasks_used", (int)u.tasks_used,
-                     "slabs", (int)u.slabs, "slabs_leased", (int)u.slabs_leased, "results_not_collected",
-                     (int)u.results, "results_left", (int)u.left, "results_forgotten", (json_int_t)u.forgotten,
-                     "largest_block", (int)u.largest, "largest_blocks", (int)u.largest_blocks,
-                     "largest_blocks_free", (int)u.largest_free);
-}
-
-/* How often the lanes without an inlet of their own, and tasks with a priority, had their turns at its agents. */
-static uint64_t rounds_of(const struct ap_segment *seg, const struct swarm_view *v)
-{
-    uint64_t rounds = 0;
-    for (uint32_t i = 0; v->service[0] != '\0' && i < seg->geometry.queues; i++) {
-        uint32_t state = AP_QUEUE_STATE(ap_load_acquire(&ap_queue_at(seg, i)->life)); /* QUEUE-A4 pairs QUEUE-R4 */
-        if ((state == AP_QUEUE_OPEN || state == AP_QUEUE_CLOSED) && ap_load_relaxed(&ap_agent_at(seg, i)->swarm) == v->index)
-            rounds += ap_queue_rounds(seg, i);
-    }
-    return rounds;
-}
-
-/* The first of its service's rows, which stand together. */
-static bool look_is_first(const apiary_swarm_status_t *rows, int i)
-{
-    return i == 0 || strcmp(rows[i].service, rows[i - 1].service) != 0;
-}
-
-static json_t *look_scaled_json(const struct ap_segment *seg, const apiary_swarm_status_t *rows, int n)
-{
-    json_t *list = json_array();
-    for (int i = 0; i < n; i++) {
-        json_t *one = look_is_first(rows, i) ? scaled_json(seg, rows[i].service) : NULL;
-        if (one != NULL) json_array_append_new(list, one);
-    }
-    return list;
-}
-
-static int print_status_json(const struct tool *t, apiary_t *a, const apiary_swarm_status_t *rows, int n)
-{
-    json_t *swarms = json_array();
-    for (int i = 0; i < n; i++) {
-        struct swarm_view record;
-        struct ap_supervised_view v;
-        bool known = supervision_seen(a->seg, &rows[i], &v);
-        look_record_of(a->seg, &rows[i], &record);
-        json_t *row = status_json(&rows[i], &record);
-        json_object_set_new(row, "rounds", json_integer((json_int_t)rounds_of(a->seg, &record)));
-        json_object_set_new(row, "ended", end_json(a->seg, &rows[i]));
-        json_object_set_new(row, "supervision", supervision_json(known ? &v : NULL));
-        json_array_append_new(swarms, row);
-    }
-    int64_t daemon = view_daemon(a->seg);
-    json_t *o = json_object();
-    json_object_set_new(o, "segment", json_string(tool_segment(t, NULL)));
-    json_object_set_new(o, "daemon", daemon != 0 ? json_integer(daemon) : json_null());
-    json_object_set_new(o, "members", json_integer(view_members(a->seg, 0, UINT32_MAX)));
-    json_object_set_new(o, "usage", usage_json(a->seg));
-    json_object_set_new(o, "swarms", swarms);
-    json_object_set_new(o, "scaled", look_scaled_json(a->seg, rows, n));
-    return tool_json_print(o);
-}
-
 static int print_status(const struct tool *t, apiary_t *a, const apiary_swarm_status_t *rows, int n)
 {
     int64_t daemon = view_daemon(a->seg);
@@ -239,7 +117,7 @@ static int print_status(const struct tool *t, apiary_t *a, const apiary_swarm_st
     for (int i = 0; i < n; i++) {
         struct swarm_view record;
         char age[32];
-        if (look_is_first(rows, i)) scaled_print(a->seg, rows[i].service);
+        if (view_is_first(rows, i)) scaled_print(a->seg, rows[i].service);
         if (rows[i].ejected > 0)
             printf("%s/%s: %u of %u agents passed over, because the tasks fail; see apiary route explain\n", rows[i].service,
                    rows[i].instance, rows[i].ejected, rows[i].agents);
@@ -248,10 +126,10 @@ static int print_status(const struct tool *t, apiary_t *a, const apiary_swarm_st
             printf("%s/%s: no beat for %s: its process is stopped, or starved\n", rows[i].service, rows[i].instance,
                    tool_format_duration(rows[i].beat_age, age));
         if (!print_why(a->seg, &rows[i]) && rows[i].state == APIARY_DOWN) print_end(a->seg, &rows[i]);
-        if (!look_record_of(a->seg, &rows[i], &record)) continue;
+        if (!view_record_of(a->seg, &rows[i], &record)) continue;
         alive += record.alive;
         sleep[record.park <= AP_PARK_POLL ? record.park : AP_PARK_ANY] += record.alive;
-        const char *reason = reason_of(&record);
+        const char *reason = view_reason(&record);
         if (*reason == '\0') continue;
         char *shown = tool_printable(reason, strlen(reason));
         printf("%s/%s: %s: %s\n", rows[i].service, rows[i].instance, tool_mode_name((int)rows[i].mode), shown);
@@ -278,7 +156,7 @@ int cmd_status(struct tool *t, int argc, char **argv)
         rc = tool_fail(t, TOOL_NO_PROVIDER,
                        "status: no swarm of a service '%s' was ever registered; 'apiary services' lists them", argv[0]);
     } else {
-        rc = t->json ? print_status_json(t, a, rows, n) : print_status(t, a, rows, n);
+        rc = t->json ? tool_json_print(view_status_json(a, tool_segment(t, NULL), rows, n)) : print_status(t, a, rows, n);
     }
     free(rows);
     apiary_detach(a);

@@ -22,37 +22,6 @@ static const struct tool_usage services_usage = {
     .table = true,
 };
 
-static json_t *agent_json(const struct ap_segment *seg, const struct agent_view *v)
-{
-    json_t *capabilities = json_array();
-    for (uint32_t i = 0; i < v->capability_count; i++) {
-        char name[APIARY_CAPABILITY_MAX + 1];
-        ap_capability_name(seg, v->capabilities[i], name);
-        json_array_append_new(capabilities, tool_json_text(name));
-    }
-    json_t *o = json_object();
-    json_object_set_new(o, "service", tool_json_text(v->swarm.service));
-    json_object_set_new(o, "instance", tool_json_text(v->swarm.instance));
-    json_object_set_new(o, "version", tool_json_text(v->swarm.version));
-    json_object_set_new(o, "tags", view_tags_json(v->swarm.tags));
-    json_object_set_new(o, "weight", json_integer(v->swarm.weight));
-    json_object_set_new(o, "port", json_integer(v->swarm.port));
-    json_object_set_new(o, "health_endpoint", view_endpoint_json(v->swarm.health_endpoint));
-    json_object_set_new(o, "metrics_endpoint", view_endpoint_json(v->swarm.metrics_endpoint));
-    json_object_set_new(o, "agent", tool_json_text(v->name));
-    json_object_set_new(o, "alive", json_boolean(v->open && v->swarm.alive));
-    json_object_set_new(o, "pid", json_integer(v->swarm.pid));
-    json_object_set_new(o, "queue", json_integer(v->queue));
-    json_object_set_new(o, "queued", json_integer(v->depth));
-    json_object_set_new(o, "running", json_integer(v->running));
-    json_object_set_new(o, "done", json_integer((json_int_t)v->counts.done));
-    json_object_set_new(o, "failed", json_integer((json_int_t)v->counts.failed));
-    json_object_set_new(o, "late", json_integer((json_int_t)v->counts.late));
-    json_object_set_new(o, "cancelled", json_integer((json_int_t)v->counts.cancelled));
-    json_object_set_new(o, "capabilities", capabilities);
-    return o;
-}
-
 static char *capability_list(const struct ap_segment *seg, const struct agent_view *v)
 {
     char *list = tool_strdup("");
@@ -64,48 +33,6 @@ static char *capability_list(const struct ap_segment *seg, const struct agent_vi
         list = longer;
     }
     return list;
-}
-
-static int compare_agents(const void *a, const void *b)
-{
-    const struct agent_view *x = a;
-    const struct agent_view *y = b;
-    int c = strcmp(x->swarm.service, y->swarm.service);
-    if (c == 0) c = strverscmp(x->swarm.instance, y->swarm.instance);
-    return c != 0 ? c : (x->queue > y->queue) - (x->queue < y->queue);
-}
-
-/* Whether its instance is meant. */
-static bool services_meant(const struct ap_instance_query *query, const struct agent_view *v)
-{
-    apiary_instance_t instance = {.struct_size = sizeof instance};
-
-    memcpy(instance.service, v->swarm.service, sizeof instance.service);
-    memcpy(instance.version, v->swarm.version, sizeof instance.version);
-    memcpy(instance.tags, v->swarm.tags, sizeof instance.tags);
-    return ap_instance_meant(query, &instance);
-}
-
-static size_t read_agents(const struct ap_segment *seg, const struct ap_instance_query *query, struct agent_view **ret)
-{
-    struct agent_view *all = tool_alloc(seg->geometry.queues * sizeof *all);
-    size_t n = 0;
-    for (uint32_t i = 0; i < seg->geometry.queues; i++)
-        n += view_agent(seg, i, &all[n]) && services_meant(query, &all[n]);
-    qsort(all, n, sizeof *all, compare_agents);
-    *ret = all;
-    return n;
-}
-
-static int services_list_json(const struct tool *t, const struct ap_segment *seg, const struct agent_view *agents, size_t n)
-{
-    json_t *list = json_array();
-    for (size_t i = 0; i < n; i++)
-        json_array_append_new(list, agent_json(seg, &agents[i]));
-    json_t *o = json_object();
-    json_object_set_new(o, "segment", json_string(tool_segment(t, NULL)));
-    json_object_set_new(o, "agents", list);
-    return tool_json_print(o);
 }
 
 static int services_table(const struct ap_segment *seg, const struct agent_view *agents, size_t n)
@@ -164,10 +91,11 @@ int cmd_services(struct tool *t, int argc, char **argv)
     rc = tool_attach(t, tool_segment(t, NULL), true, &a);
     if (rc != TOOL_OK) return rc;
     struct agent_view *agents = NULL;
-    size_t n = read_agents(a->seg, &meant, &agents);
+    size_t n = view_agents(a->seg, &meant, &agents);
     if (n == 0 && (query.service != NULL || query.tags != NULL))
         rc = tool_fail(t, TOOL_NO_PROVIDER, "services: no instance is such; 'apiary services' lists all");
-    else rc = t->json ? services_list_json(t, a->seg, agents, n) : services_table(a->seg, agents, n);
+    else if (t->json) rc = tool_json_print(view_agents_json(a->seg, tool_segment(t, NULL), agents, n));
+    else rc = services_table(a->seg, agents, n);
     free(agents);
     apiary_detach(a);
     return tool_finish(t, rc);

@@ -18,76 +18,10 @@ static const struct tool_usage ls_usage = {
     .table = true,
 };
 
-static void agent_name(const struct ap_segment *seg, uint32_t queue, char *ret, size_t size)
-{
-    struct agent_view agent;
-    if (view_agent(seg, queue, &agent)) {
-        snprintf(ret, size, "%s/%s", agent.swarm.service, agent.name);
-    } else {
-        snprintf(ret, size, "queue %u", queue);
-    }
-}
-
-/* One that waits for its time has none yet. */
-static void task_agent(const struct ap_segment *seg, const struct task_view *v, char *ret, size_t size)
-{
-    if (v->state == AP_TASK_SCHEDULED) snprintf(ret, size, "-");
-    else agent_name(seg, v->queue, ret, size);
-}
-
-/* Whether a gate has passed it on, and for which service; "": one that calls for none. */
-static bool task_passed(const struct ap_segment *seg, const struct task_view *v, char ret[APIARY_NAME_MAX + 1])
-{
-    uint32_t by = AP_PASSED_CALLER(v->carried.passed);
-    *ret = '\0';
-    if (by != 0) ap_service_name(seg, by - 1, ret);
-    return v->carried.passed != 0;
-}
-
-static json_t *task_json(const struct ap_segment *seg, const struct task_view *v)
-{
-    char id[48], agent[2 * APIARY_NAME_MAX + 4], passed[APIARY_NAME_MAX + 1];
-    task_agent(seg, v, agent, sizeof agent);
-    json_t *o = json_object();
-    json_object_set_new(o, "task", json_string(tool_format_task(v->id, id)));
-    json_object_set_new(o, "state", json_string(ap_task_state_name(v->state)));
-    json_object_set_new(o, "capability", tool_json_text(v->capability));
-    json_object_set_new(o, "caller", tool_json_text(v->caller));
-    json_object_set_new(o, "passed_on_for", task_passed(seg, v, passed) ? tool_json_text(passed) : json_null());
-    json_object_set_new(o, "agent", tool_json_text(agent));
-    json_object_set_new(o, "attempts", json_integer(v->starts));
-    json_object_set_new(o, "crashes", json_integer(v->crashes));
-    json_object_set_new(o, "failures", json_integer(v->failures));
-    json_object_set_new(o, "cancel_requested", json_boolean((v->request & AP_REQUEST_CANCEL) != 0));
-    json_object_set_new(o, "detached", json_boolean((v->request & AP_REQUEST_GIVEN_UP) != 0));
-    json_object_set_new(o, "client_pid", json_integer(v->client_pid));
-    json_object_set_new(o, "worker_pid", json_integer(v->worker_pid));
-    json_object_set_new(o, "body_size", json_integer(v->body_size));
-    json_object_set_new(o, "result_size", json_integer(v->result_size));
-    json_object_set_new(o, "error", v->state == AP_TASK_FAILED ? json_string(apiary_error_name(v->code)) : json_null());
-    json_object_set_new(o, "agent_code", json_integer(v->agent_code));
-    json_object_set_new(o, "carried", tool_carried_json(&v->carried));
-    json_object_set_new(o, "beats", json_integer((json_int_t)v->progress.beats));
-    json_object_set_new(o, "progress", v->progress.beats != 0 ? tool_json_text(v->progress.text) : json_null());
-    json_object_set_new(o, "parts", v->stream.attempt == 0 ? json_null() :
-                        json_pack("{s:I, s:I, s:I, s:I, s:I, s:b}", "attempt", (json_int_t)v->stream.attempt, "sent",
-                                  (json_int_t)v->stream.sent, "read", (json_int_t)(v->stream.sent - v->stream.unread), "bytes",
-                                  (json_int_t)v->stream.bytes, "window", (json_int_t)v->stream.capacity, "waiting",
-                                  v->stream.wants != 0));
-    json_object_set_new(o, "beat_ns", json_integer((json_int_t)v->progress.at));
-    json_object_set_new(o, "queued_ns", json_integer((json_int_t)v->queued));
-    json_object_set_new(o, "due_ns", v->state == AP_TASK_SCHEDULED ? json_integer((json_int_t)v->due) : json_null());
-    json_object_set_new(o, "started_ns", json_integer((json_int_t)v->started));
-    json_object_set_new(o, "finished_ns", json_integer((json_int_t)v->finished));
-    json_object_set_new(o, "deadline_ns",
-                        v->deadline == APIARY_FOREVER ? json_null() : json_integer((json_int_t)v->deadline));
-    return o;
-}
-
 static void task_row(const struct ap_segment *seg, struct tool_table *table, const struct task_view *v, uint64_t now)
 {
     char id[48], agent[2 * APIARY_NAME_MAX + 4], age[32], starts[8], bytes[16], client[24];
-    task_agent(seg, v, agent, sizeof agent);
+    view_task_agent(seg, v, agent, sizeof agent);
     snprintf(starts, sizeof starts, "%u", v->starts);
     snprintf(bytes, sizeof bytes, "%u", v->body_size);
     snprintf(client, sizeof client, "%" PRId64, v->client_pid);
@@ -96,40 +30,17 @@ static void task_row(const struct ap_segment *seg, struct tool_table *table, con
                                                 now > v->queued ? tool_format_duration(now - v->queued, age) : "-"});
 }
 
-static int parse_state(const char *text)
-{
-    for (int s = AP_TASK_RESERVED; s < AP_TASK_STATES; s++) {
-        if (strcasecmp(text, ap_task_state_name((uint32_t)s)) == 0) return s;
-    }
-    return -1;
-}
-
-/* Finished, and nobody will collect it: its slot is as good as free. */
-static bool nobody_waits(const struct task_view *v)
-{
-    return !ap_task_waits(v->state) && v->state != AP_TASK_RUNNING &&
-           (v->request & AP_REQUEST_GIVEN_UP) != 0;
-}
-
 static int task_list(const struct tool *t, const struct ap_segment *seg, int state)
 {
     uint64_t now = seg->ops->now();
-    json_t *tasks = json_array();
-    struct tool_table *table =
-        t->json ? NULL
-                : tool_table_new((const char *const[]){"=task", "=state", "capability", "agent", "?>client", "?>starts",
-                                                       "?>bytes", ">age", NULL});
+    if (t->json) return tool_json_print(view_tasks_json(seg, tool_segment(t, NULL), state, 0, UINT32_MAX, NULL));
+    struct tool_table *table = tool_table_new((const char *const[]){"=task", "=state", "capability", "agent", "?>client",
+                                                                    "?>starts", "?>bytes", ">age", NULL});
     struct task_view v;
     for (uint32_t slot = 0; slot < seg->geometry.tasks; slot++) {
-        if (!view_task(seg, slot, &v) || (state >= 0 ? v.state != (uint32_t)state : nobody_waits(&v))) continue;
-        if (t->json) {
-            json_array_append_new(tasks, task_json(seg, &v));
-        } else {
-            task_row(seg, table, &v, now);
-        }
+        if (!view_task(seg, slot, &v) || (state >= 0 ? v.state != (uint32_t)state : view_task_over(&v))) continue;
+        task_row(seg, table, &v, now);
     }
-    if (t->json) return tool_json_print(json_pack("{s:s, s:o}", "segment", tool_segment(t, NULL), "tasks", tasks));
-    json_decref(tasks);
     tool_table_print(table, stdout);
     return TOOL_OK;
 }
@@ -143,7 +54,7 @@ static int task_ls(struct tool *t, int argc, char **argv)
     };
     int rc = tool_parse(t, &ls_usage, options, &argc, &argv);
     if (rc != TOOL_GO_ON) return rc;
-    int state = text != NULL ? parse_state(text) : -1;
+    int state = text != NULL ? view_task_state(text) : -1;
     if (text != NULL && state < 0)
         return tool_usage_error(t, &ls_usage,
                                 "--state: '%s' is not a state; scheduled, queued, running, done, failed and cancelled are", text);
@@ -220,11 +131,11 @@ static void task_do_show(const struct ap_segment *seg, const struct task_view *v
 {
     char id[48], agent[2 * APIARY_NAME_MAX + 4], passed[APIARY_NAME_MAX + 1];
     uint64_t now = seg->ops->now();
-    task_agent(seg, v, agent, sizeof agent);
+    view_task_agent(seg, v, agent, sizeof agent);
     printf("task         %s\nstate        %s\ncapability   %s\nagent        %s\ncaller       %s\n",
            tool_format_task(v->id, id), ap_task_state_name(v->state), v->capability, agent,
            *v->caller != '\0' ? v->caller : "-");
-    if (task_passed(seg, v, passed)) printf("passed on for %s\n", *passed != '\0' ? passed : "-");
+    if (view_task_passed(seg, v, passed)) printf("passed on for %s\n", *passed != '\0' ? passed : "-");
     show_pid("client pid", v->client_pid);
     show_pid("worker pid", v->worker_pid);
     printf("starts       %u\ncrashes      %u\nfailures     %u\n", v->starts, v->crashes, v->failures);
@@ -285,7 +196,7 @@ static int task_show(struct tool *t, int argc, char **argv)
     if (!view_task(a->seg, id.slot, &v) || v.id.generation != id.generation || v.id.epoch != id.epoch) {
         rc = no_task(t, a->seg, id, argv[0]);
     } else if (t->json) {
-        rc = tool_json_print(task_json(a->seg, &v));
+        rc = tool_json_print(view_task_json(a->seg, &v));
     } else {
         task_do_show(a->seg, &v);
     }
@@ -317,7 +228,7 @@ static int task_cancel(struct tool *t, int argc, char **argv)
     /* The library answers 0 for what has ended, too: its caller will see how. Here somebody would take that for a success. */
     struct task_view v;
     bool ended = view_task(a->seg, id.slot, &v) && v.id.generation == id.generation && v.id.epoch == id.epoch &&
-                 ap_task_ended(v.state) && !nobody_waits(&v);
+                 ap_task_ended(v.state) && !view_task_over(&v);
     int done = ended ? 0 : apiary_cancel(a, id);
     if (ended)
         rc = tool_fail(t, TOOL_FAILED, "task %s has ended already (%s), nothing to cancel; its client has yet to collect it",

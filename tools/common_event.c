@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "core/text.h"
 #include "registry/discovery/discovery.h"
@@ -407,4 +408,27 @@ void event_told_free(struct event_told *told)
     free(told->text);
     json_decref(told->json);
     *told = (struct event_told){.number = 0};
+}
+
+int event_since(const char *text, uint64_t *ret)
+{
+    static const char *const forms[] = {"%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%MZ", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M", "%Y-%m-%d"};
+    uint64_t now = ap_ops_system.realtime(), span;
+
+    if (tool_duration(text, &span) == 0) {
+        *ret = span < now ? now - span : 0;
+        return 0;
+    }
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+        struct tm tm = {.tm_isdst = -1};
+        const char *end = strptime(text, forms[i], &tm);
+        time_t seconds;
+
+        if (end == NULL || *end != '\0') continue;
+        seconds = i < 2 ? timegm(&tm) : mktime(&tm); /* without a Z it is this machine's time */
+        if (seconds < 0) return APIARY_EINVAL;
+        *ret = (uint64_t)seconds * UINT64_C(1000000000);
+        return 0;
+    }
+    return APIARY_EINVAL;
 }

@@ -35,6 +35,9 @@ AP_MUST_CHECK bool event_kind_known(const char *name);
 /* All names, with commas between them; to be freed. */
 char *event_kinds(void);
 
+/* A span before now ("10m"), or a time as events are printed with, in CLOCK_REALTIME: 0, or APIARY_EINVAL. */
+AP_MUST_CHECK int event_since(const char *text, uint64_t *ret);
+
 /* The oldest number that the log may still have, when the next one to be given is `end`. */
 uint64_t event_log_begins(const struct ap_segment *seg, uint64_t end);
 

@@ -1,5 +1,5 @@
-/* tools/apiary_homes.c - which providers have the state of a stateful capability; for route explain and capability show. */
-#include "tools/apiary.h"
+/* tools/view_homes.c - which providers have the state of a stateful capability; for route explain and capability show. */
+#include "tools/view.h"
 
 #include <inttypes.h>
 

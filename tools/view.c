@@ -1,9 +1,9 @@
-/* tools/apiary_view.c - copies of the segment's records for people; see apiary.h.
+/* tools/view.c - copies of the segment's records for people; see view.h.
  *
  * Observers take no lock: each word is loaded once, range-checked, and the copy is used. A record that changes while it is
  * copied is either left out or shown as it was in between. Nothing depends on it.
  */
-#include "tools/apiary.h"
+#include "tools/view.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-/* tools/apiary_supervised.c - see apiary_supervised.h. */
-#include "tools/apiary_supervised.h"
+/* tools/view_supervised.c - see apiary_supervised.h. */
+#include "tools/view_supervised.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

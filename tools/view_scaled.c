@@ -1,11 +1,11 @@
-/* tools/apiary_scaled.c - the last word of the event log on how many instances an autoscaled service has, for observers. */
+/* tools/view_scaled.c - the last word of the event log on how many instances an autoscaled service has, for observers. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "registry/discovery/discovery.h"
 #include "shm/event.h"
-#include "tools/apiary.h"
+#include "tools/view.h"
 #include "tools/common_event.h"
 
 /* False: there is none any more, or nobody scales it. */

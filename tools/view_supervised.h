@@ -1,7 +1,7 @@
-/* tools/apiary_supervised.h - the supervisors' records of instances (registry/monitor/supervised.h), for people and for
+/* tools/view_supervised.h - the supervisors' records of instances (registry/monitor/supervised.h), for people and for
  * programs. */
-#ifndef AP_TOOLS_APIARY_SUPERVISED_H
-#define AP_TOOLS_APIARY_SUPERVISED_H
+#ifndef AP_TOOLS_VIEW_SUPERVISED_H
+#define AP_TOOLS_VIEW_SUPERVISED_H
 
 #include "registry/monitor/supervised.h"
 #include "tools/common.h"
