@@ -291,6 +291,14 @@ static struct http_connection *http_connection_of(struct MHD_Connection *connect
     return info != NULL ? info->socket_context : NULL;
 }
 
+static enum MHD_Result http_argument(void *user, enum MHD_ValueKind kind, const char *key, size_t key_size, const char *value,
+                                     size_t value_size)
+{
+    (void)kind;
+    request_argument(user, key, key_size, value, value_size);
+    return MHD_YES;
+}
+
 /* Called when the headers are there, and again at the request's end. An answer at the first call ends the connection, as it should
  * where a body follows that nobody reads. */
 static enum MHD_Result http_asks(void *user, struct MHD_Connection *connection, const char *url, const char *method,
@@ -302,7 +310,7 @@ static enum MHD_Result http_asks(void *user, struct MHD_Connection *connection, 
     const struct request request = {.method = method, .path = url, .host = http_header(connection, "Host"),
                                     .old = strcmp(version, "HTTP/1.0") == 0, .body = http_announces_body(connection),
                                     .checked = ap_address_loopback(&h->address) && (c == NULL || !c->local)};
-    struct http_asked asked = {.a = h->a, .deployment = h->deployment, .segment = h->segment,
+    struct http_asked asked = {.a = h->a, .deployment = h->deployment, .segment = h->segment, .folder = h->folder,
                                .openmetrics = accept != NULL && strstr(accept, "application/openmetrics-text") != NULL};
     struct http_answer answer = {.body = NULL};
     enum MHD_Result rc = MHD_NO;
@@ -314,6 +322,7 @@ static enum MHD_Result http_asks(void *user, struct MHD_Connection *connection, 
         return MHD_YES;
     }
     request_judge(&request, &asked.verdict);
+    MHD_get_connection_values_n(connection, MHD_GET_ARGUMENT_KIND, http_argument, &asked.verdict);
     if (asked.verdict.status == 200 && h->owed > HTTP_OWED)
         request_refuse(&asked.verdict, 503, "%u MiB of answers wait for their readers; ask again", (unsigned)(HTTP_OWED >> 20));
     if (http_answer(&asked, &answer)) rc = http_send(h, connection, &answer, request.body);

@@ -1,4 +1,5 @@
-/* tools/apiaryd_http.h - the coordinator's HTTP server: metrics, whether the host lives and is ready. It only reads.
+/* tools/apiaryd_http.h - the coordinator's HTTP server: metrics, whether the host lives and is ready, and
+ * what the commands tell with --json. It only reads.
  *
  * WHERE     On the address that is named, usually of loopback, and on the socket HTTP_SOCKET in the segment's state directory, for
  *           its owner alone. A port that is in use, or anything else that stands in the way, is logged once, and it is tried again;
@@ -43,7 +44,7 @@ void http_stop(struct http *h); /* NULL is allowed */
 struct http_asked {
     apiary_t *a;
     const struct ap_deployment *deployment;
-    const char *segment;
+    const char *segment, *folder; /* folder: where events are kept; NULL: nowhere */
     struct request_verdict verdict; /* may be refused yet */
     bool openmetrics;
 };
@@ -53,6 +54,10 @@ struct http_answer {
     char *body; /* to be freed */
     size_t size;
 };
+/* tools/openapi.json, put in by the build. */
+extern const unsigned char apiaryd_openapi[];
+extern const size_t apiaryd_openapi_size;
+
 /* False: no memory. */
 AP_MUST_CHECK bool http_answer(struct http_asked *asked, struct http_answer *ret);
 

@@ -85,5 +85,5 @@ json_t *ready_json(apiary_t *a, const struct ap_deployment *d, bool *ret_ready)
     if (ready_supervised(a, list) == 0 && d != NULL)
         for (size_t i = 0; i < d->swarm_count; i++) ready_service(a, d->swarms[i].service, list);
     *ret_ready = json_array_size(list) == 0;
-    return json_pack("{s:i, s:b, s:o}", "schema", TOOL_JSON_SCHEMA, "ready", (int)*ret_ready, "lacking", list);
+    return json_pack("{s:b, s:o}", "ready", (int)*ret_ready, "lacking", list);
 }

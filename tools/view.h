@@ -188,4 +188,13 @@ json_t *view_kept_all_json(const struct ap_segment *seg, const char *segment);
 json_t *view_claim_left(uint64_t expires, uint64_t now);
 json_t *view_claims_json(apiary_t *a, const char *segment);
 
+/* Events of one kind and service (NULL: of all) from a time on (CLOCK_REALTIME), the newest `most` of them. `folder`: where the
+ * coordinator keeps them, NULL: nowhere. */
+struct view_events {
+    uint64_t since;
+    const char *kind, *service;
+    uint32_t most;
+};
+json_t *view_events_json(const struct ap_segment *seg, const char *segment, const char *folder, const struct view_events *asked);
+
 #endif

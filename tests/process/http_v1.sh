@@ -1,0 +1,122 @@
+#!/bin/bash
+# /v1 of the coordinator: each path answers as tools/openapi.json says, the same as the command does with --json, and with arguments.
+. "$APIARY_SOURCE/tests/process/lib_cli.sh" || exit 1
+. "$APIARY_SOURCE/tests/process/lib_http.sh" || exit 1
+cat >"$config" <<END
+meta_registry: {members: 64, lanes: 128, tasks: 512, health_check_interval: 30000}
+swarms:
+  - service: text_service
+    tags: [eu, fast]
+    queen: {instances: 2}
+    agents:
+      - {name: upper, kind: exec, capabilities: [{name: text.upper, idempotent: true, concurrency: 2, hedge: 20ms}], config: {command: [tr, a-z, A-Z]}}
+      - {name: fails, kind: exec, capabilities: [text.fails], config: {command: [sh, -c, 'exit 7']}}
+  - service: gate_service
+    agents: [{name: gate, kind: exec, capabilities: [gate], config: {concurrency: 1, command: [sh, -c, 'read x <$folder/gate']}}]
+END
+mkfifo "$folder/gate"
+APIARY_LISTEN=127.0.0.1:0 start "$folder/up" apiary up --config "$config" --verbose
+up=$last
+until_true apiary wait --all --config "$config"
+served "$folder/up"
+
+same() # same PATH COMMAND...: both say the same, but for what goes on
+{
+    diff <(body_of "$1" | python3 "$APIARY_SOURCE/tests/process/lib_still.py") <("${@:2}" --json | python3 "$APIARY_SOURCE/tests/process/lib_still.py") >"$folder/diff" ||
+        fail "$1 is not '${*:2}': $(head -c 600 "$folder/diff")"
+}
+
+# ---- something of everything
+
+expect 0 '' apiary delegate text.upper abc
+for i in 1 2 3 4 5; do expect 0 '' apiary delegate gate --detach; done
+expect 0 '' apiary delegate text.upper abc --detach --keep 1h
+expect 0 '' apiary claim acquire some/key --ttl 1h
+expect 0 '' apiary memory put one 1
+expect 0 '' apiary delegate text.upper abc --detach --delay 1h
+expect 7 'it stays in drain' apiary drain gate_service --reason 'for the test' --timeout 1ms
+expect 0 '' apiary resume gate_service
+for i in 1 2 3; do apiary delegate text.fails abc --retry 2,backoff=1ms >/dev/null 2>&1; done
+dead_are()
+{
+    [ "$(apiary dead ls --json | python3 -c 'import json, sys; print(len(json.load(sys.stdin)["dead"]))')" -ge "$1" ]
+}
+until_true dead_are 3
+until_true apiary wait --all --config "$config"
+
+# ---- as the schema says, and as the commands do
+
+python3 "$APIARY_SOURCE/tests/process/lib_schema.py" "$port" "$APIARY_SOURCE/tools/openapi.json" >"$folder/schema" || fail "$(cat "$folder/schema")"
+tail -1 "$folder/schema"
+for list in status.swarms services.agents capabilities.capabilities tasks.tasks dead.dead kept.kept claims.claims events.events metrics.metrics; do
+    grep -qE "^empty:.* /v1/$list( |\$)" "$folder/schema" && fail "nothing was in /v1/$list"
+done
+diff <(body_of /v1/openapi.json) "$APIARY_SOURCE/tools/openapi.json" >/dev/null || fail 'the schema that is served is another one'
+diff <(python3 -c 'import json, sys; print("\n".join(json.load(open(sys.argv[1]))["paths"]))' "$APIARY_SOURCE/tools/openapi.json") \
+    <(sed -n 's/^\.It Pa \(\/[^ ]*\)$/\1/p' "$APIARY_BUILD/man/apiaryd.8") || fail 'the manual page has other paths than the schema'
+same /v1/status apiary status
+same '/v1/status?service=gate_service' apiary status gate_service
+same /v1/services apiary services
+same '/v1/services?tag=eu%20fast' apiary services --tag 'eu fast'
+same /v1/capabilities apiary capability ls
+same /v1/tasks apiary task ls
+same '/v1/tasks?state=queued' apiary task ls --state queued
+same /v1/dead apiary dead ls
+same /v1/kept apiary kept ls
+same /v1/claims apiary claim ls
+same '/v1/events?kind=swarm-registered' apiary events --kind swarm-registered
+same '/v1/events?service=gate_service&since=1h' apiary events --service gate_service --since 1h
+
+# ---- page by page
+
+paged() # paged PATH LIST LIMIT: all rows by pages, one number each
+{
+    python3 - "$port" "$@" <<'END'
+import http.client, json, sys
+port, path, name, limit = int(sys.argv[1]), *sys.argv[2:]
+c, after, rows = http.client.HTTPConnection("127.0.0.1", port, timeout=600), 0, []
+while after is not None:
+    c.request("GET", f"{path}?limit={limit}&after={after}")
+    answer = json.loads(c.getresponse().read())
+    assert len(answer[name]) <= int(limit), answer
+    rows += [r["task"] for r in answer[name]]
+    after = answer["next"]
+assert len(set(rows)) == len(rows), rows
+print(len(rows))
+END
+}
+all=$(apiary task ls --json | python3 -c 'import json, sys; print(len(json.load(sys.stdin)["tasks"]))')
+[ "$(paged /v1/tasks tasks 2)" = "$all" ] || fail "tasks by pages: $(paged /v1/tasks tasks 2), not $all"
+[ "$(paged /v1/dead dead 1)" = "$(apiary dead ls --json | grep -c '"number"')" ] || [ "$(paged /v1/dead dead 1)" -ge 3 ] || fail 'the dead by pages'
+newest=$(apiary events --json --last 2 | python3 -c 'import json, sys; print([e["number"] for e in json.load(sys.stdin)["events"]])')
+[ "$(body_of '/v1/events?limit=2' | python3 -c 'import json, sys; print([e["number"] for e in json.load(sys.stdin)["events"]])')" = "$newest" ] ||
+    fail 'the newest events are others'
+
+# ---- what is no argument
+
+refused() # refused PATTERN PATH
+{
+    expect 0 '^400$' ask "$2"
+    expect 0 "\"error\":\".*$1" body_of "$2"
+}
+refused "'x' is no argument of /v1/tasks, which takes state limit after" '/v1/tasks?x=1'
+refused "'service' is no argument of /metrics, which takes none" '/metrics?service=a'
+refused "limit: '0' is no number from 1 to 1000" '/v1/tasks?limit=0'
+refused "limit: '1001' is no number" '/v1/tasks?limit=1001'
+refused "after: '-1' is no number" '/v1/tasks?after=-1'
+refused "after: '9223372036854775808' is no number" '/v1/dead?after=9223372036854775808'
+refused 'limit is there twice' '/v1/tasks?limit=1&limit=2'
+refused "state: 'lost' is none" '/v1/tasks?state=lost'
+refused "kind: 'nothing' is none; there are" '/v1/events?kind=nothing'
+refused "since: 'soon' is neither" '/v1/events?since=soon'
+refused "tag: 'No Tag' is no tag" '/v1/services?tag=No%20Tag'
+refused "service: '\.\./x' is no name" '/v1/services?service=../x'
+refused 'needs a value of 1 to 127 bytes' '/v1/status?service='
+refused 'needs a value of 1 to 127 bytes' '/v1/status?service'
+refused 'needs a value of 1 to 127 bytes' "/v1/status?service=$(printf 'a%.0s' {1..128})"
+refused 'needs a value of 1 to 127 bytes' '/v1/status?service=a%00b'
+expect 0 '"swarms":\[\]' body_of '/v1/status?service=nobody'
+(trap '' PIPE; while [ -p "$folder/gate" ]; do echo go >"$folder/gate"; done) 2>/dev/null &
+kill -TERM "$up"
+wait "$up"
+ends
