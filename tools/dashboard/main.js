@@ -1,0 +1,220 @@
+/* main.js - the page: what is asked when, which view is shown, and what the reader has chosen (in the address, so that it can be kept). */
+import {setAttr, setOptions, setText} from './dom.js';
+import {duration, clock} from './format.js';
+import {ask, isAbsent, link} from './source.js';
+import {build, newStores, record} from './model.js';
+import {eventsOf} from './marks.js';
+import * as overview from './overview.js';
+import * as flow from './flow.js';
+import * as swarm from './swarm.js';
+import * as tasks from './tasks.js';
+import * as coordination from './coordination.js';
+import * as events from './events.js';
+
+const VIEWS = {overview, flow, swarm, tasks, coordination, events};
+const WINDOWS = [['1m', 60], ['5m', 300], ['15m', 900], ['1h', 3600], ['6h', 21600], ['1d', 86400], ['1w', 604800]];
+const PERCENTILES = ['50', '90', '95', '99', '99.9', '99.99'];
+const EACH = 2000; /* ms between two samples; longer where an answer takes long, so that watching costs little */
+const SLOWEST = 60000;
+const EVENTS = 500; /* newest ones that are asked for */
+
+const $ = (id) => document.getElementById(id);
+
+export const app = {
+    model: null, stores: newStores(), events: null, view: null, name: '', argument: '', query: new URLSearchParams(),
+    window: 300e3, windowName: '5m', percentile: '99', q: 0.99, opened: Date.now(), gaps: [],
+    ask, isAbsent, link,
+    /* Writes what the reader chose into the address; null takes it out. */
+    choose(changes, push) {
+        for (const [k, v] of Object.entries(changes)) {
+            if (v === null || v === '') app.query.delete(k);
+            else app.query.set(k, v);
+        }
+        const text = app.query.toString();
+        const hash = `#/${app.name}${app.argument ? `/${encodeURIComponent(app.argument)}` : ''}${text ? `?${text}` : ''}`;
+        if (hash === location.hash) return;
+        if (push) location.hash = hash;
+        else {
+            history.replaceState(null, '', hash);
+            readHash();
+        }
+    },
+    go(view, argument) {
+        location.hash = hashOf(view, argument);
+    },
+};
+
+const KEPT = ['w', 'p']; /* of the choices: those that go along to another view */
+export function hashOf(view, argument) {
+    const kept = new URLSearchParams([...app.query].filter(([k]) => KEPT.includes(k))).toString();
+    return `#/${view}${argument ? `/${encodeURIComponent(argument)}` : ''}${kept ? `?${kept}` : ''}`;
+}
+
+function readHash() {
+    const [path, query] = location.hash.replace(/^#\/?/, '').split('?');
+    const [name, argument] = path.split('/');
+    app.query = new URLSearchParams(query || '');
+    const chosen = WINDOWS.find(([w]) => w === app.query.get('w')) || WINDOWS[1];
+    const changed = chosen[0] !== app.windowName;
+    [app.windowName, app.window] = [chosen[0], chosen[1] * 1000];
+    app.percentile = PERCENTILES.includes(app.query.get('p')) ? app.query.get('p') : '99';
+    app.q = Number(app.percentile) / 100;
+    $('window').value = app.windowName;
+    $('percentile').value = app.percentile;
+    show(VIEWS[name] ? name : 'overview', argument ? safeDecode(argument) : '');
+    if (changed) askHistory();
+}
+
+function safeDecode(text) {
+    try {
+        return decodeURIComponent(text);
+    } catch (e) {
+        return text;
+    }
+}
+
+function show(name, argument) {
+    const another = app.name !== name || !app.view;
+    const other = app.argument !== argument;
+    app.name = name;
+    app.argument = argument;
+    for (const a of document.querySelectorAll('nav a')) {
+        setAttr(a, 'aria-current', a.dataset.view === name ? 'page' : null);
+        a.href = hashOf(a.dataset.view);
+    }
+    if (another || other) {
+        if (app.view && app.view.close) app.view.close();
+        const root = $('view');
+        root.className = '';
+        app.view = VIEWS[name].open(root, app);
+        document.title = `${argument || name} - apiary`;
+        if (app.started) scrollTo(0, 0);
+        refreshView();
+    }
+    draw();
+}
+
+function draw() {
+    if (app.view && app.model) app.view.draw();
+    drawLink();
+}
+
+function drawLink() {
+    const node = $('link');
+    let text, state;
+    if (link.down) {
+        state = 'down';
+        const since = clock(app.gaps.length ? app.gaps[app.gaps.length - 1].from : link.since);
+        text = `apiaryd does not answer (${link.why}): nothing is known since ${since}. It is asked again every few seconds.`;
+    } else if (!app.model) {
+        state = 'asking';
+        text = 'asking apiaryd';
+    } else {
+        state = 'up';
+        const open = Date.now() - app.opened;
+        const past = open < app.window && isAbsent('history') ? `. Watched for ${duration(open * 1e6)}: nothing is known of the time before` : '';
+        text = `as of ${clock(app.model.at)}${past}`;
+    }
+    setAttr(node, 'data-link', state);
+    setText(node, text);
+    setAttr(document.body, 'data-stale', link.down ? 'yes' : null);
+    if (app.model) setText($('segment'), app.model.segment);
+}
+
+/* ---- what is asked */
+
+let turn = 0, broken = false;
+
+async function sample() {
+    const began = performance.now();
+    try {
+        const [status, services, metrics, stats] = await Promise.all(['status', 'services', 'metrics', 'stats'].map((s) => ask(s)));
+        if (status === null) throw new Error('no status');
+        const at = Date.now();
+        app.model = build(status, services, metrics, stats);
+        app.model.at = at;
+        if (broken) {
+            app.gaps[app.gaps.length - 1].to = at;
+        }
+        record(app.stores, app.model, at, broken);
+        broken = false;
+        if (turn++ % 3 === 0) app.events = eventsOf(await ask('events', {last: EVENTS}));
+        await refreshView();
+        if (turn === 1) askHistory();
+    } catch (e) {
+        if (!broken) app.gaps.push({from: app.model ? app.model.at : app.opened, to: null});
+        broken = true;
+    }
+    draw();
+    const took = performance.now() - began;
+    setTimeout(sample, broken ? EACH : Math.min(SLOWEST, Math.max(EACH, took * 10)));
+}
+
+/* A view's own sources. */
+async function refreshView() {
+    const view = app.view;
+    if (!view || !view.refresh) return;
+    try {
+        await view.refresh();
+    } catch (e) {
+        if (!link.down) throw e; /* whoever does not answer is told of in the head of the page */
+    }
+    if (view === app.view) draw();
+}
+
+let askedFor = null;
+async function askHistory() {
+    if (!app.model || askedFor === app.windowName) return;
+    askedFor = app.windowName;
+    const since = Math.floor((Date.now() - app.window) / 1000), step = Math.max(2, Math.round(app.window / 1000 / 300));
+    const store = app.stores.services, columns = [];
+    let times = null;
+    try {
+        for (const field of store.fields) {
+            const told = await ask('history', {metric: field, since, step});
+            if (told === null) return;
+            times = times || told.series.reduce((most, s) => Math.max(most, s.values.length), 0);
+            for (const s of told.series) columns.push({key: s.service, field, values: s.values});
+        }
+    } catch (e) {
+        askedFor = null; /* it is asked for again with the next change */
+        return;
+    }
+    store.before(Array.from({length: times || 0}, (_, i) => (since + i * step) * 1000), columns);
+    draw();
+}
+
+/* ---- what is chosen in the head of the page */
+
+function begin() {
+    setOptions($('window'), WINDOWS.map(([w]) => ({value: w, text: w})), '5m');
+    setOptions($('percentile'), PERCENTILES.map((p) => ({value: p, text: `p${p}`})), '99');
+    $('window').addEventListener('change', () => app.choose({w: $('window').value}));
+    $('percentile').addEventListener('change', () => app.choose({p: $('percentile').value}));
+    $('theme').value = document.documentElement.dataset.theme || 'auto';
+    $('theme').addEventListener('change', () => setTheme($('theme').value));
+    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', draw);
+    addEventListener('hashchange', readHash);
+    document.querySelector('.skip').addEventListener('click', (e) => {
+        e.preventDefault(); /* the address is the view's */
+        $('view').focus();
+    });
+    document.querySelector('.choices').addEventListener('submit', (e) => e.preventDefault());
+    readHash();
+    app.started = true;
+    sample();
+    setInterval(drawLink, 1000);
+}
+
+function setTheme(theme) {
+    if (theme === 'auto') delete document.documentElement.dataset.theme;
+    else document.documentElement.dataset.theme = theme;
+    try {
+        localStorage.setItem('apiary-theme', theme);
+    } catch (e) {
+        /* storage may be forbidden: the theme lasts as long as the page */
+    }
+    draw();
+}
+
+begin();

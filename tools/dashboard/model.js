@@ -1,0 +1,170 @@
+/* model.js - what the sources say, put together: services with their instances and agents. Nothing is invented: null is "not told". */
+import {bucketOf, fromPairs} from './spread.js';
+import {Store} from './store.js';
+
+const STATES = ['passing', 'starting', 'warning', 'critical', 'down'];
+const rank = (state) => Math.max(0, STATES.indexOf(state));
+
+/* The samples of a counter in /v1/metrics: [{labels, value}]; null when it is not told. */
+function samplesOf(metrics, name) {
+    const list = metrics && (metrics.metrics || metrics.counters);
+    if (!Array.isArray(list)) return null;
+    const found = list.find((m) => m.name === name);
+    return found ? found.samples : null;
+}
+
+function sumBy(metrics, name, key) {
+    const samples = samplesOf(metrics, name);
+    if (!samples) return null;
+    const sums = new Map();
+    for (const {labels, value} of samples) {
+        if (value === null || value === undefined) continue;
+        const k = key(labels);
+        sums.set(k, (sums.get(k) || 0) + Number(value));
+    }
+    return sums;
+}
+
+const instanceKey = (l) => `${l.service}/${l.instance}`;
+const agentKey = (l) => `${l.service}/${l.instance}/${l.agent}`;
+
+function spreadOf(told) {
+    if (!told || !Array.isArray(told.buckets)) return null;
+    return fromPairs(told.buckets.map(([edge, tasks]) => [bucketOf(edge), tasks]), told.sum_ns);
+}
+
+export function agentSpreads(stats) {
+    const found = new Map();
+    for (const a of stats && Array.isArray(stats.agents) ? stats.agents : []) {
+        found.set(agentKey(a), {run: spreadOf(a.ran || a.running), wait: spreadOf(a.waited || a.waiting)});
+    }
+    return found;
+}
+
+function newService(name) {
+    return {name, instances: [], agents: [], state: 'passing', mode: 'ready', queued: 0, running: 0, passing: 0, delegations: 0, most: 0,
+            oldest: null, cpu: null, memory: null, reason: ''};
+}
+
+const addKnown = (sum, value) => (value === null || value === undefined ? sum : (sum || 0) + value);
+
+function addInstance(service, row, told) {
+    const key = instanceKey(row);
+    const instance = {...row, key, cpu: told.cpu ? told.cpu.get(key) ?? null : null, memory: told.memory ? told.memory.get(key) ?? null : null};
+    service.instances.push(instance);
+    if (rank(row.state) >= rank(service.state)) service.state = row.state;
+    if (row.mode !== 'ready') service.mode = row.mode;
+    if (row.state === 'passing') service.passing++;
+    service.reason = service.reason || row.reason || (row.state !== 'passing' && row.supervision && row.supervision.why) || '';
+    service.queued += row.queued;
+    service.running += row.running;
+    service.delegations = Math.max(service.delegations, row.delegations || 0);
+    service.most = Math.max(service.most, row.max_delegations || 0);
+    service.cpu = addKnown(service.cpu, instance.cpu);
+    service.memory = addKnown(service.memory, instance.memory);
+}
+
+export function build(status, services, metrics, stats) {
+    const told = {
+        cpu: sumBy(metrics, 'apiary_process_cpu_seconds_total', instanceKey),
+        memory: sumBy(metrics, 'apiary_process_private_bytes', instanceKey) || sumBy(metrics, 'apiary_process_resident_bytes', instanceKey),
+        oldest: sumBy(metrics, 'apiary_agent_oldest_queued_seconds', agentKey),
+    };
+    const spreads = agentSpreads(stats);
+    const byName = new Map();
+    const get = (name) => {
+        if (!byName.has(name)) byName.set(name, newService(name));
+        return byName.get(name);
+    };
+    for (const row of status.swarms) addInstance(get(row.service), row, told);
+    for (const row of services ? services.agents : []) {
+        const service = get(row.service), key = agentKey(row);
+        const oldest = told.oldest ? told.oldest.get(key) ?? null : null;
+        const agent = {...row, key, oldest: oldest === null ? null : oldest * 1e9, ...(spreads.get(key) || {run: null, wait: null})};
+        service.agents.push(agent);
+        if (agent.oldest !== null) service.oldest = Math.max(service.oldest || 0, agent.oldest);
+    }
+    return {segment: status.segment, status, services: byName, has: {agents: services !== null, cpu: told.cpu !== null,
+            memory: told.memory !== null, oldest: told.oldest !== null, spreads: spreads.size > 0, pairs: pairsOf(stats) !== null},
+            pairs: pairsOf(stats), capabilities: capabilitiesOf(byName)};
+}
+
+/* Which services offer a capability: name -> [service...]. */
+function capabilitiesOf(byName) {
+    const found = new Map();
+    for (const service of byName.values()) {
+        for (const agent of service.agents) {
+            for (const capability of agent.capabilities) {
+                if (!found.has(capability)) found.set(capability, new Set());
+                found.get(capability).add(service.name);
+            }
+        }
+    }
+    return found;
+}
+
+/* Who calls what, as counted: [{caller, capability, tasks, failures, time}], time in ns; null when it is not told. */
+function pairsOf(stats) {
+    const list = stats && (stats.calls || stats.pairs || stats.tallies);
+    if (!Array.isArray(list)) return null;
+    return list.map((p) => ({caller: p.caller || p.from || '', capability: p.capability || '', tasks: p.tasks ?? p.ended ?? 0,
+                             failures: p.failures ?? p.failed ?? 0, time: p.time_ns ?? null}));
+}
+
+export const newStores = () => ({
+    services: new Store(['done', 'failed', 'late', 'cancelled', 'cpu'], ['queued', 'running', 'oldest', 'memory']),
+    agents: new Store(['done', 'failed', 'late', 'cancelled'], ['queued', 'running']),
+    pairs: new Store(['tasks', 'failures', 'time'], []),
+});
+
+/* All services together, as a row of the store. */
+export const ALL = '';
+
+export function record(stores, model, t, broken) {
+    for (const store of Object.values(stores)) store.begin(t, broken);
+    const all = {queued: 0, running: 0, oldest: null, memory: null};
+    for (const service of model.services.values()) {
+        for (const i of service.instances) {
+            const counts = {done: i.done, failed: i.failed, late: i.late, cancelled: i.cancelled, cpu: i.cpu};
+            stores.services.count(service.name, i.key, counts);
+            stores.services.count(ALL, ` ${i.key}`, {...counts});
+        }
+        for (const agent of service.agents) {
+            const spreads = {run: agent.run, wait: agent.wait};
+            stores.services.count(service.name, `${agent.key} times`, {...spreads});
+            stores.services.count(ALL, ` ${agent.key} times`, {...spreads});
+            stores.agents.count(agent.key, agent.key, {done: agent.done, failed: agent.failed, late: agent.late, cancelled: agent.cancelled, ...spreads});
+            stores.agents.gauge(agent.key, {queued: agent.queued, running: agent.running});
+        }
+        const now = {queued: service.queued, running: service.running, oldest: service.oldest, memory: service.memory};
+        stores.services.gauge(service.name, now);
+        all.queued += now.queued;
+        all.running += now.running;
+        all.memory = addKnown(all.memory, now.memory);
+        if (now.oldest !== null) all.oldest = Math.max(all.oldest || 0, now.oldest);
+    }
+    stores.services.gauge(ALL, all);
+    for (const p of model.pairs || []) stores.pairs.count(pairKey(p), pairKey(p), {tasks: p.tasks, failures: p.failures, time: p.time});
+    for (const store of Object.values(stores)) store.end();
+}
+
+export const pairKey = (p) => `${p.caller}\n${p.capability}`;
+
+/* What a row did within the window, as the tables show it. Null where it is not known. */
+export function judge(store, key, ms, q) {
+    const w = store.window(key, ms);
+    if (!w) return {span: 0, rate: null, ended: null, done: null, failed: null, run50: null, run: null, wait: null, cpu: null, tasks: 0};
+    const done = w.count('done'), failed = w.count('failed') + w.count('late');
+    const run = w.run(), wait = w.wait();
+    return {span: w.span, rate: done + failed >= 0 ? (done + failed) / (w.span / 1000) : null, ended: done + failed, done, failed, spread: run,
+            waits: wait, q, cpu: store.column.has('cpu') ? w.count('cpu') / (w.span / 1000) : null};
+}
+
+/* How bad it is, as a number: state, mode, failures, age of the oldest, fullness. */
+export function severity(service, judged) {
+    const part = judged.ended > 0 ? judged.failed / judged.ended : 0;
+    const failing = part === 0 ? 0 : part < 0.01 ? 1 : part < 0.1 ? 2 : 3;
+    const age = service.oldest === null ? 0 : service.oldest < 1e9 ? 0 : service.oldest < 1e10 ? 1 : service.oldest < 6e10 ? 2 : 3;
+    const full = service.most > 0 && service.delegations >= 0.8 * service.most ? 1 : 0;
+    return rank(service.state) * 1000 + (service.mode === 'ready' ? 0 : 500) + failing * 100 + age * 10 + full;
+}

@@ -1,0 +1,73 @@
+/* source.js - asks apiaryd. A source that it does not offer is absent (null), and is asked for again now and then.
+ *
+ * /v1/history?metric=NAME&since=SECONDS&step=SECONDS, where it is offered, answers what was before the page was opened:
+ *   {"schema": 1, "metric": "finished", "since": 1796112000, "step": 10,
+ *    "series": [{"service": "ai_service", "values": [12, 13, null, ...]}, ...]}
+ * since is in seconds since 1970, and values[i] is of since + i * step; null: no data. A metric is a field of store.js, as it counts.
+ */
+
+const PATHS = {
+    status: 'v1/status', services: 'v1/services', metrics: 'v1/metrics', stats: 'v1/stats', events: 'v1/events',
+    capabilities: 'v1/capabilities', tasks: 'v1/tasks', dead: 'v1/dead', kept: 'v1/kept', claims: 'v1/claims',
+    memory: 'v1/memory', caches: 'v1/caches', history: 'v1/history',
+};
+const ASK_ABSENT_AGAIN = 30000; /* ms */
+const PATIENCE = 15000; /* ms for one answer */
+
+export const link = {down: false, since: Date.now(), answered: null, why: '', tries: 0};
+const absent = new Map();
+
+export const isAbsent = (name) => absent.has(name);
+
+function fails(why) {
+    if (!link.down) {
+        link.down = true;
+        link.since = Date.now();
+    }
+    link.why = why;
+    link.tries++;
+}
+
+function answers() {
+    if (link.down) {
+        link.down = false;
+        link.since = Date.now();
+        absent.clear(); /* it may be another daemon */
+    }
+    link.tries = 0;
+    link.answered = Date.now();
+}
+
+/* The answer; null where the source is absent. Throws where nobody answers. */
+export async function ask(name, query) {
+    const left = absent.get(name);
+    if (left && Date.now() - left < ASK_ABSENT_AGAIN) return null;
+    const given = query ? Object.entries(query).filter(([, v]) => v !== '' && v !== null && v !== undefined) : [];
+    const url = PATHS[name] + (given.length ? `?${new URLSearchParams(given)}` : '');
+    let response;
+    try {
+        response = await fetch(url, {cache: 'no-store', signal: AbortSignal.timeout(PATIENCE)});
+    } catch (e) {
+        fails(e.name === 'TimeoutError' ? 'no answer in time' : 'nobody listens');
+        throw e;
+    }
+    if (response.status === 404 || response.status === 501) {
+        absent.set(name, Date.now());
+        answers();
+        return null;
+    }
+    if (!response.ok) {
+        const why = `it says ${response.status} ${response.statusText}`;
+        fails(why);
+        throw new Error(why);
+    }
+    try {
+        const json = await response.json();
+        absent.delete(name);
+        answers();
+        return json;
+    } catch (e) {
+        fails('its answer ended early');
+        throw e;
+    }
+}
