@@ -4,7 +4,7 @@ import {clock} from './format.js';
 import {lower} from './spread.js';
 
 const d3 = window.d3;
-const HEIGHT = 148, MARGIN = {left: 58, right: 10, top: 10, bottom: 34};
+const HEIGHT = 148, MARGIN = {left: 64, right: 10, top: 10, bottom: 34};
 let patterns = 0;
 
 /* The parts of a window of which nothing is known: before the first sample, and where nobody answered. */

@@ -15,7 +15,7 @@ const VIEWS = {overview, flow, swarm, tasks, coordination, events};
 const WINDOWS = [['1m', 60], ['5m', 300], ['15m', 900], ['1h', 3600], ['6h', 21600], ['1d', 86400], ['1w', 604800]];
 const PERCENTILES = ['50', '90', '95', '99', '99.9', '99.99'];
 const EACH = 2000; /* ms between two samples; longer where an answer takes long, so that watching costs little */
-const SLOWEST = 60000;
+const SLOWEST = 20000;
 const EVENTS = 500; /* newest ones that are asked for */
 
 const $ = (id) => document.getElementById(id);
@@ -142,12 +142,13 @@ async function sample() {
         await refreshView();
         if (turn === 1) askHistory();
     } catch (e) {
+        if (!link.down) console.error(e); /* else the head of the page says it */
         if (!broken) app.gaps.push({from: app.model ? app.model.at : app.opened, to: null});
         broken = true;
     }
     draw();
     const took = performance.now() - began;
-    setTimeout(sample, broken ? EACH : Math.min(SLOWEST, Math.max(EACH, took * 10)));
+    setTimeout(sample, broken ? EACH : Math.min(SLOWEST, Math.max(EACH, took * 4)));
 }
 
 /* A view's own sources. */
@@ -157,7 +158,7 @@ async function refreshView() {
     try {
         await view.refresh();
     } catch (e) {
-        if (!link.down) throw e; /* whoever does not answer is told of in the head of the page */
+        if (!link.down) throw e;
     }
     if (view === app.view) draw();
 }

@@ -70,7 +70,7 @@ export function build(status, services, metrics, stats) {
         memory: sumBy(metrics, 'apiary_process_private_bytes', instanceKey) || sumBy(metrics, 'apiary_process_resident_bytes', instanceKey),
         oldest: sumBy(metrics, 'apiary_agent_oldest_queued_seconds', agentKey),
     };
-    const spreads = agentSpreads(stats);
+    const spreads = agentSpreads(stats), pairs = pairsOf(stats);
     const byName = new Map();
     const get = (name) => {
         if (!byName.has(name)) byName.set(name, newService(name));
@@ -85,8 +85,8 @@ export function build(status, services, metrics, stats) {
         if (agent.oldest !== null) service.oldest = Math.max(service.oldest || 0, agent.oldest);
     }
     return {segment: status.segment, status, services: byName, has: {agents: services !== null, cpu: told.cpu !== null,
-            memory: told.memory !== null, oldest: told.oldest !== null, spreads: spreads.size > 0, pairs: pairsOf(stats) !== null},
-            pairs: pairsOf(stats), capabilities: capabilitiesOf(byName)};
+            memory: told.memory !== null, oldest: told.oldest !== null, spreads: spreads.size > 0, pairs: pairs !== null},
+            pairs, capabilities: capabilitiesOf(byName)};
 }
 
 /* Which services offer a capability: name -> [service...]. */
@@ -103,12 +103,22 @@ function capabilitiesOf(byName) {
     return found;
 }
 
-/* Who calls what, as counted: [{caller, capability, tasks, failures, time}], time in ns; null when it is not told. */
+/* Who calls what, as counted: [{caller, capability, tasks, failures, time}], time in ns; null when it is not told. A pair is told for each
+ * agent; here those of a capability are one. */
 function pairsOf(stats) {
-    const list = stats && (stats.calls || stats.pairs || stats.tallies);
-    if (!Array.isArray(list)) return null;
-    return list.map((p) => ({caller: p.caller || p.from || '', capability: p.capability || '', tasks: p.tasks ?? p.ended ?? 0,
-                             failures: p.failures ?? p.failed ?? 0, time: p.time_ns ?? null}));
+    const told = stats && (stats.pairs || stats.calls || (Array.isArray(stats.tallies) ? stats.tallies.filter((t) => t.kind === 'pair') : null));
+    if (!Array.isArray(told)) return null;
+    const found = new Map();
+    for (const t of told) {
+        const p = {caller: !t.caller || t.caller === '-' ? '' : t.caller, capability: t.capability || ''};
+        if (!p.capability) continue; /* those that had no row of their own */
+        const key = pairKey(p), one = found.get(key) || {...p, tasks: 0, failures: 0, time: 0};
+        one.tasks += t.ended ?? t.tasks ?? 0;
+        one.failures += (t.failed ?? t.failures ?? 0) + (t.late ?? 0);
+        one.time += t.time_ns ?? (t.waited_ns ?? t.waited ?? 0) + (t.ran_ns ?? t.ran ?? 0);
+        found.set(key, one);
+    }
+    return [...found.values()];
 }
 
 export const newStores = () => ({

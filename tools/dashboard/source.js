@@ -11,6 +11,7 @@ const PATHS = {
     capabilities: 'v1/capabilities', tasks: 'v1/tasks', dead: 'v1/dead', kept: 'v1/kept', claims: 'v1/claims',
     memory: 'v1/memory', caches: 'v1/caches', history: 'v1/history',
 };
+const INDEX = 'v1'; /* what is offered: {"routes": [{"path": "/v1/status", ...}]} */
 const ASK_ABSENT_AGAIN = 30000; /* ms */
 const PATIENCE = 15000; /* ms for one answer */
 
@@ -33,15 +34,36 @@ function answers() {
         link.down = false;
         link.since = Date.now();
         absent.clear(); /* it may be another daemon */
+        offered = null;
     }
     link.tries = 0;
     link.answered = Date.now();
 }
 
-/* The answer; null where the source is absent. Throws where nobody answers. */
+/* What is not offered is not asked for, so that the browser's console does not fill with refusals. */
+let offered = null;
+async function learn() {
+    offered = fetch(INDEX, {cache: 'no-store', signal: AbortSignal.timeout(PATIENCE)})
+        .then((r) => (r.ok ? r.json() : null))
+        .then((told) => (told && Array.isArray(told.routes) ? new Set(told.routes.map((r) => r.path.replace(/^\//, ''))) : null));
+    try {
+        return await offered;
+    } catch (e) {
+        offered = null;
+        fails('nobody listens');
+        throw e;
+    }
+}
+
+/* The answer; null where the source is absent. Throws where nobody answers, and an error that is `refused` where the question is wrong. */
 export async function ask(name, query) {
     const left = absent.get(name);
     if (left && Date.now() - left < ASK_ABSENT_AGAIN) return null;
+    const routes = await (offered || learn());
+    if (routes && !routes.has(PATHS[name])) {
+        absent.set(name, Infinity); /* as long as this daemon answers */
+        return null;
+    }
     const given = query ? Object.entries(query).filter(([, v]) => v !== '' && v !== null && v !== undefined) : [];
     const url = PATHS[name] + (given.length ? `?${new URLSearchParams(given)}` : '');
     let response;
@@ -57,9 +79,10 @@ export async function ask(name, query) {
         return null;
     }
     if (!response.ok) {
-        const why = `it says ${response.status} ${response.statusText}`;
-        fails(why);
-        throw new Error(why);
+        const why = `it says ${response.status} ${response.statusText}`, refused = response.status < 500;
+        if (refused) answers();
+        else fails(why);
+        throw Object.assign(new Error(why), {refused});
     }
     try {
         const json = await response.json();

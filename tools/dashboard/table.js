@@ -1,7 +1,7 @@
 /* table.js - a table of which only the visible rows are drawn. Rows keep their elements, so what has the focus keeps it.
  *
  * columns   {key, title (or a function that tells it), text(row) or draw(cell, row), sort(row), numeric, width (px), narrow (shown at 390 px, too), first (a row's
- *           head, on a line of its own there), desc (sorted downwards first)}
+ *           head, on a line of its own there), long (on one, too), desc (sorted downwards first)}
  * Keys: up, down, home, end, page up and down move from row to row; enter opens.
  */
 import {h, setAttr, setText} from './dom.js';
@@ -38,7 +38,7 @@ export class Table {
         [...this.table.querySelectorAll('col')].forEach((col, i) => {
             if (columns[i].width) col.style.width = `${columns[i].width}px`;
         });
-        this.none = h('p', {class: 'none'}, empty || 'Nothing.');
+        this.none = h('p', {class: 'nothing'}, empty || 'Nothing.');
         this.node = h('div', {class: 'table'}, this.sorter(label), this.table, this.none);
         this.markSort();
         tables.add(this);
@@ -56,7 +56,7 @@ export class Table {
     sorter(label) { /* where the heads are not shown */
         this.select = h('select', {'aria-label': `Order of ${label}`, onchange: () => this.sortOn(this.select.value, true)},
             this.columns.filter((c) => c.sort).map((c) => h('option', {value: c.key}, `by ${titleOf(c)}`)));
-        return h('div', {class: 'sorter'}, this.select);
+        return h('div', {class: 'sorter', hidden: this.select.options.length === 0}, this.select);
     }
 
     sortOn(key, keep) {
@@ -89,15 +89,15 @@ export class Table {
 
     height() {
         if (!narrow.matches) return WIDE;
-        const more = this.columns.filter((c) => c.narrow && !c.first).length;
-        return NARROW_HEAD + NARROW_LINE * Math.ceil(more / NARROW_PER_LINE) + 10;
+        const more = this.columns.filter((c) => c.narrow && !c.first), long = more.filter((c) => c.long).length;
+        return NARROW_HEAD + NARROW_LINE * (long + Math.ceil((more.length - long) / NARROW_PER_LINE)) + 10;
     }
 
     draw() {
         if (!this.node.isConnected || this.list.length === 0) return;
         const height = this.height(), top = this.body.getBoundingClientRect().top;
         const from = Math.max(0, Math.min(this.list.length - 1, Math.floor((-top - MARGIN) / height)));
-        const to = Math.min(this.list.length, Math.ceil((innerHeight - top + MARGIN) / height));
+        const to = Math.max(from + 1, Math.min(this.list.length, Math.ceil((innerHeight - top + MARGIN) / height))); /* one can always be reached */
         const wanted = new Set();
         for (let i = from; i < to; i++) wanted.add(i);
         const held = this.heldIndex(); /* the row that has the focus stays, wherever it is */
@@ -138,7 +138,7 @@ export class Table {
             tr = h('tr', {role: 'row', tabindex: -1, 'data-key': key, class: this.open ? 'opens' : null, onclick: (e) => {
                 if (this.open && !e.target.closest('a, button')) this.open(tr.row);
             }}, this.columns.map((c) => h('td', {role: c.first ? 'rowheader' : 'gridcell', 'data-title': titleOf(c),
-                                               class: `${c.numeric ? 'num ' : ''}${c.narrow ? '' : 'wide '}${c.first ? 'first' : ''}`})));
+                                               class: `${c.numeric ? 'num ' : ''}${c.narrow ? '' : 'wide '}${c.first ? 'first' : ''}${c.long ? 'long' : ''}`})));
             this.pool.set(key, tr);
         }
         tr.row = row;
