@@ -97,5 +97,5 @@ json_t *view_tasks_json(const struct ap_segment *seg, const char *segment, int s
             json_array_append_new(tasks, view_task_json(seg, &v));
     }
     if (ret_next != NULL) *ret_next = slot;
-    return json_pack("{s:s, s:o}", "segment", segment, "tasks", tasks);
+    return json_pack("{s:s, s:I, s:o}", "segment", segment, "now_ns", (json_int_t)ap_ops_system.now(), "tasks", tasks);
 }

@@ -92,6 +92,8 @@ expect 7 'deadline' apiary delegate gate.pass --timeout 50ms
 id=$(apiary delegate text.trace --detach --delay 1000h) || fail 'delay'
 expect 0 "^$id +scheduled +text.trace +- " apiary task ls --state scheduled
 expect 0 'due +in [0-9]+' apiary task show "$id"
+apiary task ls --json | python3 -c 'import json, sys; o = json.load(sys.stdin); assert 0 < o["now_ns"] - o["tasks"][0]["queued_ns"] < 600e9' ||
+    fail "task ls --json does not say what time it is"
 apiary task show "$id" --json | python3 -c 'import json, sys; t = json.load(sys.stdin); assert t["due_ns"] > t["queued_ns"] and t["carried"]["delay"] == 3600000000000000' ||
     fail "task show --json does not say when it is due"
 shmdump "$APIARY_SEGMENT" --tasks --json | python3 -c 'import json, sys; assert [s for s in json.load(sys.stdin)["tasks"]["slots"] if s["state"] == "scheduled" and s["due"]]' ||
