@@ -254,7 +254,7 @@ static enum MHD_Result http_send(struct http *h, struct MHD_Connection *connecti
 
     if (body == NULL) return MHD_NO;
     *body = (struct http_body){h, answer->size};
-    memcpy(body->bytes, answer->body, answer->size);
+    if (answer->size > 0) memcpy(body->bytes, answer->body, answer->size);
     h->owed += body->size;
     r = MHD_create_response_from_buffer_with_free_callback_cls(body->size, body->bytes, body_free, body);
     if (r == NULL) {
@@ -262,7 +262,9 @@ static enum MHD_Result http_send(struct http *h, struct MHD_Connection *connecti
         return MHD_NO;
     }
     rc = MHD_add_response_header(r, "Content-Type", answer->type);
-    if (rc == MHD_YES) rc = MHD_add_response_header(r, "Cache-Control", "no-store");
+    if (rc == MHD_YES) rc = MHD_add_response_header(r, "Cache-Control", answer->etag != NULL ? "no-cache" : "no-store");
+    if (rc == MHD_YES && answer->etag != NULL) rc = MHD_add_response_header(r, "ETag", answer->etag);
+    if (rc == MHD_YES && answer->etag != NULL) rc = MHD_add_response_header(r, "Content-Security-Policy", DASHBOARD_POLICY);
     if (rc == MHD_YES) rc = MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
     if (rc == MHD_YES && answer->status == 405) rc = MHD_add_response_header(r, "Allow", "GET, HEAD");
     if (rc == MHD_YES && answer->status == 503) rc = MHD_add_response_header(r, "Retry-After", "1");
@@ -307,10 +309,13 @@ static enum MHD_Result http_asks(void *user, struct MHD_Connection *connection, 
     struct http *h = user;
     struct http_connection *c = http_connection_of(connection);
     const char *accept = http_header(connection, "Accept");
+    const struct dashboard_file *file = dashboard_file(url);
     const struct request request = {.method = method, .path = url, .host = http_header(connection, "Host"),
+                                    .file = file != NULL,
                                     .old = strcmp(version, "HTTP/1.0") == 0, .body = http_announces_body(connection),
                                     .checked = ap_address_loopback(&h->address) && (c == NULL || !c->local)};
     struct http_asked asked = {.a = h->a, .deployment = h->deployment, .segment = h->segment, .folder = h->folder,
+                               .file = file, .match = http_header(connection, "If-None-Match"),
                                .openmetrics = accept != NULL && strstr(accept, "application/openmetrics-text") != NULL};
     struct http_answer answer = {.body = NULL};
     enum MHD_Result rc = MHD_NO;

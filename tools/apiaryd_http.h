@@ -18,6 +18,7 @@
 #include "agents/deployment/deployment.h"
 #include "registry/client/client.h"
 #include "tools/common_request.h"
+#include "tools/dashboard.h"
 
 #define HTTP_SOCKET "http.sock"
 #define HTTP_CONNECTIONS 64u
@@ -46,12 +47,15 @@ struct http_asked {
     const struct ap_deployment *deployment;
     const char *segment, *folder; /* folder: where events are kept; NULL: nowhere */
     struct request_verdict verdict; /* may be refused yet */
+    const struct dashboard_file *file; /* that of the path; NULL: it is none of the page's */
+    const char *match;                 /* If-None-Match; NULL: there is none */
     bool openmetrics;
 };
 struct http_answer {
     unsigned status;
     const char *type;
-    char *body; /* to be freed */
+    const char *etag; /* of a file of the page; NULL */
+    char *body;       /* to be freed */
     size_t size;
 };
 /* tools/openapi.json, put in by the build. */

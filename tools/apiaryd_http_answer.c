@@ -11,7 +11,6 @@
 
 #define TYPE_JSON "application/json"
 #define TYPE_TEXT "text/plain; charset=utf-8"
-#define TYPE_HTML "text/html; charset=utf-8"
 
 static bool answer_text(struct http_answer *ret, const char *type, char *text)
 {
@@ -139,23 +138,22 @@ static bool answer_counters(const struct http_asked *asked, struct http_answer *
     return answer_json(ret, o);
 }
 
-static bool answer_index(const struct http_asked *asked, struct http_answer *ret)
+/* A file of the page, or that the browser's is still the same. */
+static bool answer_file(const struct http_asked *asked, struct http_answer *ret)
 {
-    char *text = tool_format("<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>apiary</title>\n"
-                             "<h1>apiary %s</h1>\n<p>The coordinator of the segment %s.</p>\n<ul>\n", apiary_version(),
-                             asked->segment);
+    const struct dashboard_file *f = asked->file;
 
-    for (unsigned i = 0; i < REQUEST_ROUTE_COUNT; i++) {
-        const struct request_row *row = &request_rows[i];
-        char *more = tool_format("%s<li><a href=\"%s\">%s</a> %s</li>\n", text, row->path, row->path, row->what);
-
-        free(text);
-        text = more;
+    ret->type = f->content_type;
+    ret->etag = f->etag;
+    if (asked->match != NULL && strstr(asked->match, f->etag) != NULL) {
+        ret->status = 304;
+        return true;
     }
-    char *whole = tool_format("%s</ul>\n</html>\n", text);
-
-    free(text);
-    return answer_text(ret, TYPE_HTML, whole);
+    ret->body = malloc(f->size);
+    if (ret->body == NULL) return false;
+    memcpy(ret->body, f->data, f->size);
+    ret->size = f->size;
+    return true;
 }
 
 bool http_answer(struct http_asked *asked, struct http_answer *ret)
@@ -191,6 +189,6 @@ bool http_answer(struct http_asked *asked, struct http_answer *ret)
         return answer_text(ret, TYPE_JSON, tool_format("%.*s", (int)apiaryd_openapi_size, apiaryd_openapi));
     case REQUEST_INDEX:
     default:
-        return answer_index(asked, ret);
+        return answer_file(asked, ret);
     }
 }

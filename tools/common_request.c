@@ -61,8 +61,8 @@ void request_judge(const struct request *r, struct request_verdict *ret)
         request_refuse(ret, 400, "the request has no Host");
     else if (r->checked && r->host != NULL && !host_is_loopback(r->host))
         request_refuse(ret, 403, "the Host is '%s'; only localhost, 127.x.x.x and [::1] are answered here", AP_SHOWN(r->host, 64));
-    else if (!request_find(r->path, &ret->route))
-        request_refuse(ret, 404, "there is no '%s'; / lists what there is", AP_SHOWN(r->path, 64));
+    else if (!r->file && !request_find(r->path, &ret->route))
+        request_refuse(ret, 404, "there is no '%s'; /v1/openapi.json lists what there is", AP_SHOWN(r->path, 64));
     else if (strcmp(r->method, "GET") != 0 && strcmp(r->method, "HEAD") != 0)
         request_refuse(ret, 405, "%s is not for %s; GET and HEAD are", AP_SHOWN(r->method, 16), request_rows[ret->route].path);
     else if (r->body)

@@ -17,9 +17,9 @@
 #include "core/apiary.h"
 #include "core/must_check.h"
 
-/* X(ID, path, arguments with a space between, what it answers). The manual page apiaryd.8 and the index are made from it. */
+/* X(ID, path, arguments with a space between, what it answers). The manual page apiaryd.8 is made from it. */
 #define REQUEST_ROUTES(X)                                                                                 \
-    X(INDEX, "/", "", "A page that names these")                                                          \
+    X(INDEX, "/", "", "The page: what goes on, to look at")                                               \
     X(METRICS, "/metrics", "", "What is counted, for Prometheus, as OpenMetrics where that is asked for") \
     X(LIVEZ, "/livez", "", "Whether this server answers")                                                 \
     X(READYZ, "/readyz", "", "Whether all services pass, else 503 and what is lacking")                   \
@@ -57,6 +57,7 @@ struct request {
     const char *host; /* NULL: there is none */
     bool old;         /* of HTTP/1.0, which needs no Host */
     bool body;        /* it has one, or announces one */
+    bool file;        /* the path is that of a file of the page, which is answered as INDEX */
     bool checked;     /* over TCP on loopback: the Host is judged */
 };
 struct request_verdict {

@@ -17,7 +17,7 @@ struct dashboard_file {
     char etag[DASHBOARD_ETAG_SIZE]; /* of the bytes, in quotes, as the header ETag has it */
 };
 
-/* The Content-Security-Policy of each answer with one of the files: nothing comes from elsewhere, and no other page shows this one. */
+/* The Content-Security-Policy of an answer with one of the files: nothing comes from elsewhere, no other page shows this one. */
 #define DASHBOARD_POLICY \
     "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 

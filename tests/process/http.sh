@@ -52,7 +52,17 @@ for header in 'Content-Type: text/plain; version=0.0.4; charset=utf-8' 'Cache-Co
 done
 expect 0 '^Content-Type: application/openmetrics-text; version=1.0.0; charset=utf-8$' ask --header 'Accept: application/openmetrics-text' /metrics
 expect 0 '^Content-Type: text/html; charset=utf-8$' ask /
-expect 0 'href="/metrics"' ask /
+# The page: all of its files, which the browser keeps and asks for again by their tag, and no other.
+for file in / /main.js /d3.min.js /icon.svg; do
+    ask "$file" >"$folder/head"
+    expect 0 '^200$' sed -n 1p "$folder/head"
+    grep -q "^Content-Security-Policy: default-src 'self';" "$folder/head" || fail "$file has no policy"
+    tag=$(sed -n 's/^ETag: //p;/^$/q' "$folder/head")
+    expect 0 '^304$' ask --header "If-None-Match: W/\"x\", $tag" "$file"
+    [ -z "$(body_of --header "If-None-Match: $tag" "$file")" ] || fail "$file is sent again"
+    expect 0 '^200$' ask --header 'If-None-Match: "0123456789abcdef"' "$file"
+done
+body_of /main.js | cmp - "$APIARY_SOURCE/tools/dashboard/main.js" || fail 'the script of the page is another'
 [ -z "$(body_of --method HEAD /metrics)" ] || fail 'HEAD has a body'
 expect 0 '^Content-Length: [0-9]{4,}$' ask --method HEAD /metrics
 refused() # refused STATUS PATTERN ARGUMENT...
@@ -61,6 +71,7 @@ refused() # refused STATUS PATTERN ARGUMENT...
     expect 0 "^\{\"schema\":1,\"status\":$1,\"error\":\".*$2.*\"\}" body_of "${@:3}"
 }
 refused 404 "there is no '/nothing'" /nothing
+refused 404 "there is no '/dashboard/main.js'" /dashboard/main.js
 refused 405 'POST is not for /metrics; GET and HEAD are' --method POST /metrics
 expect 0 '^Allow: GET, HEAD$' ask --method DELETE /metrics
 refused 413 'has a body' --body hello /metrics

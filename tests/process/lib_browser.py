@@ -117,7 +117,7 @@ class Page:
 
     def until(self, expression):
         began = time.monotonic()
-        while not self.js(expression):
+        while not self.js("Boolean(%s)" % expression):
             if time.monotonic() - began > 60:
                 print("for a minute now: " + expression, self.said[-3:], flush=True)
                 began = time.monotonic()

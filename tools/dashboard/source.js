@@ -11,7 +11,7 @@ const PATHS = {
     capabilities: 'v1/capabilities', tasks: 'v1/tasks', dead: 'v1/dead', kept: 'v1/kept', claims: 'v1/claims',
     memory: 'v1/memory', caches: 'v1/caches', history: 'v1/history',
 };
-const INDEX = 'v1'; /* what is offered: {"routes": [{"path": "/v1/status", ...}]} */
+const INDEX = 'v1/openapi.json'; /* what is offered: {"paths": {"/v1/status": ..., ...}} */
 const ASK_ABSENT_AGAIN = 30000; /* ms */
 const PATIENCE = 15000; /* ms for one answer */
 
@@ -45,7 +45,7 @@ let offered = null;
 async function learn() {
     offered = fetch(INDEX, {cache: 'no-store', signal: AbortSignal.timeout(PATIENCE)})
         .then((r) => (r.ok ? r.json() : null))
-        .then((told) => (told && Array.isArray(told.routes) ? new Set(told.routes.map((r) => r.path.replace(/^\//, ''))) : null));
+        .then((told) => (told && told.paths ? new Set(Object.keys(told.paths).map((path) => path.replace(/^\//, ''))) : null));
     try {
         return await offered;
     } catch (e) {
