@@ -237,13 +237,15 @@ struct ap_swarm_registration {
     uint32_t weight; /* 0: AP_WEIGHT */
     uint16_t unhealthy_after, healthy_after;  /* of its health check (monitor/health.h); 0: as is usual */
     uint32_t health_interval, health_timeout; /* ms, the same */
+    const char *heir_of; /* another instance of the service, of which an operator's words are this one's, too; NULL: none */
     struct ap_agent_registration *agents;
     size_t agent_count;
     uint32_t swarm, service_index; /* filled in */
     bool no_room_for_rules; /* filled in: of the tables that may be full it is that of rule sets */
     struct ap_terms_conflicts *conflicts; /* filled in, where its terms contradict those of other agents; may be NULL */
 };
-/* All or nothing; capabilities become discoverable last. APIARY_EEXIST, _ETABLEFULL, _EINVAL. By the control lane. */
+/* All or nothing; capabilities become discoverable last. APIARY_EEXIST, _ETABLEFULL, _EINVAL. By the control lane. An heir whose
+ * name has no record yet begins with the mode, reason and weight that an operator has given the other instance, alive or down. */
 AP_MUST_CHECK int ap_swarm_register(struct ap_segment *seg, struct ap_swarm_registration *r);
 /* A registration that stands says otherwise from now on: `next` has its agents, capabilities and queues, and other limits, weight,
  * terms of its health check, or terms and rules of its capabilities. By a thread of the queen's process with a lane of its own,
@@ -293,6 +295,8 @@ static inline uint32_t ap_swarm_weight(const struct ap_swarm *s)
 void ap_swarm_reason(const struct ap_segment *seg, uint32_t swarm, char ret[AP_REASON_MAX + 1]);
 /* Sets READY, without a reason, and the weight as registered. The caller has CLAIMED a record that was another instance's. */
 void ap_swarm_mode_begin(struct ap_swarm *s, uint64_t key);
+/* And then what an operator has said of the instance with the key `from`, if anything. */
+void ap_swarm_mode_inherit(const struct ap_segment *seg, struct ap_swarm *s, uint64_t key, uint64_t from);
 
 /* Frees one record that is DOWN, in mode READY, and has no task waiting. False when there is none. `lane` is the caller's. */
 bool ap_swarm_forget(struct ap_segment *seg, uint32_t lane);

@@ -11,6 +11,7 @@
 
 struct said {
     struct swarm_view view;
+    uint64_t word; /* of the mode */
     bool mode;  /* it has one that an operator has set */
     int weight; /* -1: as registered */
 };
@@ -24,6 +25,7 @@ static bool former_by_key(const struct ap_segment *seg, uint64_t key, struct sai
         uint64_t mode = ap_load_acquire(&s->mode), share = ap_load_relaxed(&s->share);
         ret->weight = AP_SHARE_IS_OF(share, key) ? (int)(share & 0xffff) : -1;
         /* One that leaves because it is not needed is in no operator's mode. */
+        ret->word = mode;
         ret->mode = AP_MODE_IS_OF(mode, key) && AP_MODE_OF(mode) != APIARY_READY && !autoscale_took_out(&ret->view);
         return true;
     }
@@ -62,12 +64,12 @@ static uint64_t former_key(const struct queen *q)
     return ap_swarm_key(q->swarm->service, instance);
 }
 
-static struct up_former *former_add(struct up *up, uint64_t key)
+static struct up_former *former_add(struct up *up, uint64_t key, uint32_t instance)
 {
     for (size_t i = 0; i < up->former_count; i++)
         if (up->former[i].key == key) return &up->former[i];
     up->former = tool_realloc(up->former, (up->former_count + 1) * sizeof *up->former);
-    up->former[up->former_count] = (struct up_former){.key = key};
+    up->former[up->former_count] = (struct up_former){.key = key, .instance = instance};
     return &up->former[up->former_count++];
 }
 
@@ -104,7 +106,7 @@ void former_note(struct up *up)
         for (uint32_t i = 0; ap_supervised_at(up->a->seg, i) != NULL; i++) {
             if (!ap_supervised_read(up->a->seg, i, &v)) continue;
             snprintf(instance, sizeof instance, "%u", v.last.instance);
-            former_find_heir(up, former_add(up, ap_swarm_key(v.service, instance)), &v, near);
+            former_find_heir(up, former_add(up, ap_swarm_key(v.service, instance), v.last.instance), &v, near);
         }
     }
 }
@@ -113,7 +115,7 @@ void former_removed(struct up *up, const struct queen *q)
 {
     for (size_t i = 0; i < up->former_count; i++)
         if (up->former[i].heir == q) up->former[i].heir = NULL;
-    former_add(up, former_key(q));
+    former_add(up, former_key(q), queen_instance(q));
 }
 
 static bool is_own(const struct up *up, uint64_t key)
@@ -121,6 +123,21 @@ static bool is_own(const struct up *up, uint64_t key)
     for (size_t i = 0; i < up->queen_count; i++)
         if (former_key(up->queens[i]) == key) return true;
     return false;
+}
+
+/* One that autoscaling takes out has nothing to hand on. */
+bool former_heir_of(struct up *up, const struct queen *q, uint32_t *ret)
+{
+    struct said said;
+    if (q->follows != 0) *ret = q->follows - 1;
+    for (size_t i = 0; i < up->former_count; i++) {
+        struct up_former *f = &up->former[i];
+        if (f->heir != q || f->given || is_own(up, f->key) || !former_by_key(up->a->seg, f->key, &said)) continue;
+        f->seen = said.word;
+        *ret = f->instance;
+        return !autoscale_took_out(&said.view);
+    }
+    return q->follows != 0;
 }
 
 /* False: something is still to be given. */
@@ -131,6 +148,9 @@ static bool former_tend(const struct up *up, struct up_former *f)
     if (f->heir == NULL || f->given || !former_by_key(up->a->seg, f->key, &from)) return true;
     if (!former_by_pid(up->a->seg, f->heir->child->pid, &to)) return false;
     former_give(up->a->seg, &from, &to);
+    /* An operator has let the other one serve again while this one registered. */
+    if (!from.mode && f->seen != 0 && f->seen != from.word)
+        (void)ap_swarm_mode_set(up->a->seg, to.index, to.service, to.instance, APIARY_READY, NULL);
     f->given = true;
     return true;
 }

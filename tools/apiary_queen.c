@@ -178,7 +178,7 @@ static int cli_queen_serve(const struct tool *t, apiary_t *a, const apiary_swarm
 }
 
 struct queen_options {
-    const char *config, *instance, *level, *drain, *state, *replicas;
+    const char *config, *instance, *level, *drain, *state, *replicas, *heir_of;
     bool standard_input, changes;
     uint64_t wait; /* for the segment; 0: not at all */
 };
@@ -235,7 +235,8 @@ static int cli_queen_run(const struct tool *t, const char *service, const struct
     }
     if (rc == TOOL_OK && a != NULL) {
         const apiary_swarm_description_t description = describe_swarm(swarm, o->instance, &described, &broken);
-        const struct ap_queen_given given = {.configs = described.configs, .terms = described.terms, .rules = described.rules};
+        const struct ap_queen_given given = {
+            .configs = described.configs, .terms = described.terms, .rules = described.rules, .heir_of = o->heir_of};
         struct queen_changes changes = {.fd = o->changes ? WIRE_FD : -1, .path = path, .replicas = o->replicas,
                                         .runs = swarm};
         rc = cli_queen_serve(t, a, &description, &given, &changes, signals, drain);
@@ -263,6 +264,8 @@ int cmd_queen(struct tool *t, int argc, char **argv)
          &o.changes},
         {"wait", 'w', "[TIME]", "how long to wait for the segment [not at all; without TIME for ever]", &wait, NULL},
         {"instance", 'i', "NAME", "which instance of the service this is [0]", &o.instance, NULL},
+        {"heir-of", 0, "NAME", "begin in the mode and with the weight that an operator has given this other instance", &o.heir_of,
+         NULL},
         {"drain", 'd', "TIME", "how long to finish tasks after SIGTERM [10s]", &o.drain, NULL},
         {"state", 0, "DIR", "agents have their files there [$STATE_DIRECTORY, else $XDG_STATE_HOME/apiary, else "
                             "~/.local/state/apiary]", &o.state, NULL},

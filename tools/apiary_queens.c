@@ -31,25 +31,35 @@ static char **queens_arguments(const struct up *up, const char *service)
     const char *const list[] = {"apiary",  "queen",     service,     "--instance", "",        "--stdin",     "--config",
                                 up->path,  "--segment", up->segment, "--drain",    drain,     "--log-level", up->level,
                                 "--wait=10s", "--changes", up->state != NULL ? "--state" : NULL, up->state, NULL};
-    char **ret = tool_alloc(sizeof list + 2 * sizeof *list); /* and --replicas with its list */
+    char **ret = tool_alloc(sizeof list + 4 * sizeof *list); /* and what queens_option adds */
     for (size_t i = 0; list[i] != NULL; i++)
         ret[i] = tool_strdup(list[i]);
     return ret;
 }
 
-/* An operator's numbers of replicas go to the queen beside the text. */
-static void queens_replicas(const struct up *up, const struct queen *q)
+/* One that may be another at each start. Takes over the value; NULL: it is left out. */
+static void queens_option(const struct queen *q, const char *name, char *value)
 {
-    char *list = config_scales_of(up->config.now.scales, q->swarm->service), **at = q->child->argv;
-    while (*at != NULL && strcmp(*at, "--replicas") != 0) at++;
+    char **at = q->child->argv;
+    while (*at != NULL && strcmp(*at, name) != 0) at++;
     if (*at != NULL) {
         free(at[0]);
         free(at[1]);
+        while ((at[0] = at[2]) != NULL) at++;
     }
+    while (*at != NULL) at++;
+    at[0] = value != NULL ? tool_strdup(name) : NULL;
+    at[1] = value;
+    at[2] = NULL;
+}
+
+/* An operator's numbers of replicas go to the queen beside the text. */
+static void queens_replicas(const struct up *up, const struct queen *q)
+{
+    char *list = config_scales_of(up->config.now.scales, q->swarm->service);
     bool any = *list != '\0';
-    at[0] = any ? tool_strdup("--replicas") : NULL;
-    at[1] = any ? tool_strdup(list) : NULL;
-    free(list);
+    queens_option(q, "--replicas", any ? list : NULL);
+    if (!any) free(list);
 }
 
 /* ---- what is said of them in the segment ---------------------------------------------------------------------- */
@@ -222,6 +232,8 @@ bool queens_prepare(void *user, struct crew_child *child)
     q->unsure = false;
     name_instance(up, q);
     queens_replicas(up, q);
+    uint32_t former = 0;
+    queens_option(q, "--heir-of", former_heir_of(up, q, &former) ? tool_format("%u", former) : NULL);
     return true;
 }
 

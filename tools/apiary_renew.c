@@ -111,7 +111,9 @@ void renew_complain(struct change *c, const struct queen *q, const char *then)
 static bool renew_beside(struct change *c, struct queen *q)
 {
     struct queen *next = queens_new(c->up, q->swarm, q->number);
+    next->follows = queen_instance(q) + 1;
     if (renew_await(c, next)) {
+        next->follows = 0;
         former_hand_on(c->up->a->seg, q->child->pid, next->child->pid); /* what an operator has said is of the place */
         char *old = tool_strdup(q->child->label);
         renew_dismiss(c, q);

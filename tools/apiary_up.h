@@ -14,6 +14,8 @@ struct live;
 /* An instance whose record in the segment is to be forgotten. */
 struct up_former {
     uint64_t key;
+    uint32_t instance;
+    uint64_t seen;      /* its word of the mode when the heir was started */
     struct queen *heir; /* of one that another supervisor has run (apiary_former.h); NULL: none */
     bool given;         /* the heir has what an operator has said of it */
 };
@@ -71,6 +73,7 @@ struct queen {
     bool registered;
     bool works, away;         /* at the last look: it goes on, if only within a task; it is out of the routing */
     uint32_t queued, running; /* its tasks then */
+    uint32_t follows;  /* the instance whose place it takes, + 1, until it has; 0: none */
     bool leaves;       /* another one has its place, or nobody */
     bool retires;      /* it leaves when its tasks are done: it is out of the routing, and not told yet */
     bool idle;         /* it retires, and had none at the last look */

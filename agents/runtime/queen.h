@@ -61,6 +61,7 @@ struct ap_queen_given {
     const struct ap_node *const *configs; /* as ap_agent_config_judge has passed them; an element may be NULL */
     const struct ap_terms *const *terms;  /* one for each of the agent's capabilities */
     const struct ap_rules *const *rules;  /* the same */
+    const char *heir_of;                  /* registry.h; NULL: of none */
 };
 /* apiary_queen_start. `given` is used instead of the descriptions' texts; NULL: the texts are. */
 AP_MUST_CHECK int ap_queen_start(struct apiary *a, const apiary_swarm_description_t *d, const struct ap_queen_given *given,

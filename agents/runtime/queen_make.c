@@ -284,6 +284,7 @@ static int make(struct apiary *a, const apiary_swarm_description_t *d, const str
         failed = true;
     }
     r = failed ? APIARY_ENOBLOCK : ap_queen_folder(q, d->state_directory, &q->folder);
+    if (given != NULL) q->registration.heir_of = given->heir_of;
     if (r == 0) r = configure_agents(q, d, given, message, size);
     if (r == 0) r = ap_service_intern(q->seg, a->anchor->lane.index, d->service, &q->service_index);
     if (r < 0) {

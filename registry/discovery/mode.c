@@ -23,6 +23,39 @@ void ap_swarm_mode_begin(struct ap_swarm *s, uint64_t key)
     while (!ap_cas(&s->share, &share, AP_SHARE_WORD(key, AP_SHARE_CHANGE(share) + 1, 0, 0))) {}
 }
 
+/* The record of an instance, alive or down; NULL: there is none. */
+static const struct ap_swarm *mode_of_key(const struct ap_segment *seg, uint64_t key)
+{
+    const struct ap_swarm *s;
+
+    for (uint32_t i = 0; (s = ap_swarm_at(seg, i)) != NULL; i++) {
+        uint32_t state = AP_SWARM_STATE(ap_load_acquire(&s->life)); /* REG-A1 pairs REG-R1 */
+
+        if (state != AP_SWARM_LIVE && state != AP_SWARM_DOWN) continue;
+        if (ap_load_acquire(&s->key) == key) return s; /* REG-A3 pairs REG-R3 */
+    }
+    return NULL;
+}
+
+/* A record may change hands meanwhile: each word has the key of its owner. */
+void ap_swarm_mode_inherit(const struct ap_segment *seg, struct ap_swarm *s, uint64_t key, uint64_t from)
+{
+    const struct ap_swarm *former = mode_of_key(seg, from);
+    char reason[AP_REASON_MAX + 1];
+    uint64_t said, share, mode = ap_load_acquire(&s->mode), weight = ap_load_relaxed(&s->share), next;
+
+    if (former == NULL) return;
+    said = ap_reason_read(&former->mode, former->reason, AP_REASON_WORDS, reason);
+    share = ap_load_relaxed(&former->share);
+    if (AP_MODE_IS_OF(said, from) && AP_MODE_OF(said) > APIARY_READY && AP_MODE_OF(said) <= APIARY_PAUSE) {
+        do next = AP_MODE_WORD(key, AP_MODE_CHANGE(mode) + 1, AP_MODE_OF(said));
+        while (!ap_cas(&s->mode, &mode, next));
+        ap_reason_store(&s->mode, next, s->reason, AP_REASON_WORDS, reason, strlen(reason));
+    }
+    if (!AP_SHARE_IS_OF(share, from) || (share & 0xffff) > AP_WEIGHT_MAX) return;
+    while (!ap_cas(&s->share, &weight, AP_SHARE_WORD(key, AP_SHARE_CHANGE(weight) + 1, 1, share & 0xffff))) {}
+}
+
 int ap_swarm_mode_set(struct ap_segment *seg, uint32_t swarm, const char *service, const char *instance, enum apiary_mode mode,
                       const char *reason)
 {

@@ -1,6 +1,7 @@
 /* registry/discovery/swarm.c - registration of swarms: all or nothing, published last. See registry.h. */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/name.h"
 #include "registry/discovery/changes.h"
@@ -167,6 +168,7 @@ static void record_fill(const struct ap_plan *p)
     ap_health_begin(s, p->key);
     if (!p->adopted) {
         ap_swarm_mode_begin(s, p->key);
+        if (r->heir_of != NULL) ap_swarm_mode_inherit(p->seg, s, p->key, ap_swarm_key(r->service, r->heir_of));
         ap_text_store(s->instance, p->instance, sizeof s->instance);
     }
     ap_text_store(s->version, r->version, sizeof s->version);
@@ -360,6 +362,18 @@ static void agent_declare(const struct ap_plan *p, size_t i)
                          p->r->conflicts != NULL ? p->r->conflicts : &ignored);
 }
 
+/* The history tells of the mode of whom. */
+static void heir_log(const struct ap_plan *p)
+{
+    char reason[AP_REASON_MAX + 1];
+    uint32_t mode = AP_MODE_OF(ap_load_relaxed(&ap_swarm_at(p->seg, p->swarm)->mode));
+
+    if (mode == APIARY_READY) return;
+    ap_swarm_reason(p->seg, p->swarm, reason);
+    ap_event_log_more(p->seg, AP_EVENT_SWARM_MODE, p->r->lane, p->swarm, mode, AP_EVENT_BY(getuid(), p->seg->self.pid), reason,
+                      strlen(reason));
+}
+
 static void swarm_publish(const struct ap_plan *p)
 {
     ap_record_state(ap_swarm_at(p->seg, p->swarm), AP_SWARM_LIVE);
@@ -373,6 +387,7 @@ static void swarm_publish(const struct ap_plan *p)
     p->r->service_index = p->service;
     ap_instance_tell(p->seg, p->swarm);
     ap_event_log(p->seg, AP_EVENT_SWARM_REGISTERED, p->r->lane, p->swarm, p->r->member);
+    if (p->r->heir_of != NULL && !p->adopted) heir_log(p);
     ap_lanes_changed(p->seg); /* a sweep finds the tasks that wait for a provider */
 }
 

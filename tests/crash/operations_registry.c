@@ -410,6 +410,32 @@ static void run_delegate_waits(void)
     must(apiary_delegate(actor.api, "echo", "work", 4, &o, &actor.task));
 }
 
+static void run_register_heir(void)
+{
+    static const char *const capabilities[] = {"other@2", NULL};
+    struct ap_agent_registration agent = {.name = "one", .capabilities = capabilities, .lane = actor.lane.index};
+    struct ap_swarm_registration r = {.service = "server", .instance = "1", .heir_of = "0", .lane = actor.lane.index,
+                                      .member = actor.api->member, .agents = &agent, .agent_count = 1};
+
+    must(ap_swarm_register(actor.seg, &r));
+}
+
+/* Whoever sees the heir sees what was said of the other one. */
+static void before_heir(bool over)
+{
+    char reason[AP_REASON_MAX + 1];
+    const struct ap_swarm *s;
+    uint64_t key = ap_swarm_key("server", "1");
+
+    (void)over;
+    for (uint32_t i = 0; (s = ap_swarm_at(survivor.seg, i)) != NULL; i++) {
+        if (AP_SWARM_STATE(s->life) != AP_SWARM_LIVE || s->key != key) continue;
+        ap_swarm_reason(survivor.seg, i, reason);
+        if (AP_MODE_OF(s->mode) != APIARY_MAINT || strcmp(reason, "a while") != 0)
+            fail("an heir is there in mode %u for '%s'", AP_MODE_OF(s->mode), reason);
+    }
+}
+
 static void before_provider(bool over)
 {
     (void)over;
@@ -597,6 +623,7 @@ const struct operation kills_registry[] = {
     {.name = "new_name", .registry = true, .prepare = prepare_names, .run = run_new_name},
     {.name = "detach", .registry = true, .prepare = prepare_detach, .run = run_detach},
     {.name = "register", .registry = true, .run = run_register},
+    {.name = "register_heir", .registry = true, .image = image_no_provider, .run = run_register_heir, .before = before_heir},
     {.name = "register_terms", .registry = true, .run = run_register_terms, .before = before_terms},
     {.name = "register_rules", .registry = true, .run = run_register_rules, .before = before_rules},
     {.name = "reuse_rules", .registry = true, .image = image_used_rules, .run = run_enter_rules, .before = before_used_rules,

@@ -48,11 +48,13 @@ start_up() # start_up OPTION...: another supervisor
     up=$!
 }
 
-replace()
+replace() # replace DRAINED: who asks for that one meanwhile is always refused
 {
     local old=$up
     start_up --replace
-    until_true gone "$old"
+    until gone "$old"; do
+        said=$(apiary delegate "$1" x 2>&1) && fail "an heir of $1, which is drained, answered: $said"
+    done
     until_true grep -q 'of 5 instances passing' "$folder/err"
     until_true all_are_there # the former ones are forgotten
 }
@@ -63,12 +65,23 @@ expect 0 'drained' apiary drain shut --reason 'its disk is full'
 expect 0 'drained' apiary drain pair --instance 1 --reason 'new memory'
 expect 0 'weighted' apiary weight pair 30 --instance 0
 for round in 1 2 3; do
-    replace
+    replace shut
+    pgrep -P "$up" -f 'queen shut .*--heir-of' >/dev/null || fail "round $round: the queen of shut is told of none whose heir she is"
     is "round $round" open 'ready,-,100'
     is "round $round" shut 'drain,its disk is full,100'
     is "round $round" pair 'drain,new memory,100' 'ready,-,30'
     expect 4 'nobody' apiary delegate shut x
 done
+
+# She has it from her registration on: nobody but her could give it to this one.
+of=$(apiary status shut --json | grep -oE '"instance": "[0-9]+"' | grep -oE '[0-9]+')
+start "$folder/heir" apiary queen shut --instance 77 --heir-of "$of" --config "$config"
+heir=$last
+until_true grep -q 'is registered' "$folder/heir"
+is 'an heir' shut 'drain,its disk is full,100' 'drain,its disk is full,100'
+kill -TERM "$heir"
+until_true gone "$heir"
+expect 0 '' apiary forget shut --instance 77
 
 # What is said later counts, and nothing of before comes back.
 expect 0 'ready' apiary resume shut
@@ -76,7 +89,7 @@ expect 0 'ready' apiary resume pair
 expect 0 'weight' apiary weight pair default
 expect 0 'drained' apiary drain open
 for round in 4 5; do
-    replace
+    replace open
     is "round $round" open 'drain,-,100'
     is "round $round" shut 'ready,-,100'
     is "round $round" pair 'ready,-,100' 'ready,-,100'

@@ -61,6 +61,54 @@ Test(mode, stays_when_the_instance_leaves_dies_and_comes_back)
     assert_sound();
 }
 
+static int set_of(const char *instance, uint32_t swarm, enum apiary_mode mode)
+{
+    return ap_swarm_mode_set(client->seg, swarm, "server", instance, mode, NULL);
+}
+
+/* Registers under another name than before, as the heir of an instance. */
+static uint32_t follow(struct worker *w, const char *instance, const char *of)
+{
+    ap_swarm_deregister(w->server->seg, w->server->anchor->lane.index, &w->swarm);
+    w->swarm.instance = instance;
+    w->swarm.heir_of = of;
+    cr_assert_eq(ap_swarm_register(w->server->seg, &w->swarm), 0);
+    return w->swarm.swarm;
+}
+
+Test(mode, an_heir_begins_with_what_an_operator_has_said_of_the_other_one)
+{
+    struct worker w, heir;
+    uint32_t first, swarm;
+    uint64_t before;
+
+    cr_assert_eq(worker_register(&w, "server", NULL, "agent", echo), 0);
+    first = w.swarm.swarm;
+    cr_assert_eq(worker_register(&heir, "server", "x", "agent", echo), 0);
+    swarm = follow(&heir, "1", "0");
+    cr_expect_eq(mode_of(swarm), APIARY_READY, "nothing has been said");
+    cr_expect_eq(ap_swarm_weight(ap_swarm_at(client->seg, swarm)), AP_WEIGHT);
+    cr_expect_eq(set(first, "server", APIARY_MAINT, "the disk is full"), 1);
+    cr_expect_eq(ap_swarm_weight_set(client->seg, first, "server", "0", 30), 1);
+    before = events_of(AP_EVENT_SWARM_MODE);
+    cr_expect_eq(mode_of(follow(&heir, "1", "0")), APIARY_READY, "what is said of a name stays with it");
+    cr_expect_eq(events_of(AP_EVENT_SWARM_MODE), before);
+    swarm = follow(&heir, "2", "0");
+    cr_expect_eq(mode_of(swarm), APIARY_MAINT);
+    cr_expect_str_eq(reason_of(swarm), "the disk is full");
+    cr_expect_eq(ap_swarm_weight(ap_swarm_at(client->seg, swarm)), 30);
+    cr_expect_eq(events_of(AP_EVENT_SWARM_MODE), before + 1);
+    cr_expect_eq(apiary_delegate(client, "echo", "x", 1, NULL, &(apiary_task_t){0}), APIARY_ENOPROVIDER);
+    cr_expect_eq(mode_of(follow(&heir, "3", "7")), APIARY_READY, "there is no such one");
+    worker_stop(&w);
+    swarm = follow(&heir, "4", "0");
+    cr_expect_eq(mode_of(swarm), APIARY_MAINT, "the other one has left");
+    cr_expect_eq(set_of("4", swarm, APIARY_READY), 1);
+    cr_expect_eq(mode_of(first), APIARY_MAINT, "it is the heir's own");
+    worker_stop(&heir);
+    assert_sound();
+}
+
 /* The table has four records. The fifth instance gets that of one which has left, and no mode of it. */
 Test(mode, of_a_record_that_another_has_is_left_alone)
 {
