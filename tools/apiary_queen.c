@@ -26,7 +26,8 @@ static const struct tool_usage usage = {
     .what = "Runs the swarm of SERVICE: registers its agents and works until SIGTERM, then finishes its tasks and "
             "leaves.",
     .more =
-        "A second SIGTERM ends it at once. Its unfinished tasks are then run by another instance, or by the next one.",
+        "A second SIGTERM or SIGINT ends it at once. Its unfinished tasks are then run by another instance, or by the\n"
+        "next one.",
     .least = 1,
     .most = 1,
 };

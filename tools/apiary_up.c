@@ -34,7 +34,8 @@ static const struct tool_usage usage = {
             "shows\n"
             "who served it and how long it took. Then it stays, restarts processes that end, and shows events until "
             "Ctrl-C;\n"
-            "with --once it stops everything and exits 0 only if every check passed.",
+            "with --once it stops everything and exits 0 only if every check passed. SIGTERM and Ctrl-C let the queens\n"
+            "finish their tasks; a second one kills them, and what ran is started elsewhere, where others serve.",
     .json = true,
     .table = true,
 };
