@@ -144,11 +144,11 @@ static void oracle_lane(struct oracle *o, uint32_t i)
                                   AP_REF_GENERATION(l->hand[k]) != 0), "lane", i, l->hand[k]);
     HOLDS(l->inside >> 63 != 0 ? (l->inside & INT64_MAX) < o->seg->geometry.queues
                                : l->inside >> 60 == 0 && l->inside >> 38 < o->seg->geometry.tasks, "lane", i, l->inside);
-    HOLDS(l->crash <= 66, "lane", i, l->crash);
+    HOLDS(l->crash <= AP_CRASH_EXEC, "lane", i, l->crash);
     ZEROS("lane", i, l->pad0, &l->mutex);
     ZEROS("lane", i, &l->mutex + 1, &l->bell);
     HOLDS(l->waits == 0 || (l->waits & 0xffff) - 1 < o->seg->sections[AP_SECTION_CLAIMS].count, "lane", i, l->waits);
-    ZEROS("lane", i, &l->waits + 1, l->hand);
+    ZEROS("lane", i, &l->passed + 1, l->hand);
 }
 
 /* ---- slabs, slots --------------------------------------------------------------------------------------------- */
