@@ -63,7 +63,8 @@
     X(TASK_FAILED, "task failed", "queue", "failure", "task") \
     X(INSTANCE_ENDED, "process of an instance ended", "supervised", "end", "pid") \
     X(SERVICE_ADJUSTED, "service has taken over another configuration as it runs", "service", "revision", "") \
-    X(SERVICE_HELD, "service is not given more instances", "service", "instances", "by")
+    X(SERVICE_HELD, "service is not given more instances", "service", "instances", "by") \
+    X(HTTP_UNSERVED, "HTTP is not served, which is tried again", "port", "", "")
 
 enum ap_event_kind {
     AP_EVENT_NONE,

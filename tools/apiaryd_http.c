@@ -17,6 +17,7 @@
 #include "core/state.h"
 #include "core/text.h"
 #include "core/thread.h"
+#include "shm/event.h"
 #include "tools/common.h"
 
 #define AGAIN UINT64_C(1000000000) /* ns, until a socket that could not be had is tried again */
@@ -128,9 +129,12 @@ static void listener_open(struct http *h, struct http_listener *l, uint64_t now)
         *l->told = '\0';
         return;
     }
-    if (strcmp(why, l->told) != 0)
+    if (strcmp(why, l->told) != 0) {
         ap_log(4, "HTTP is not served: %s; it is tried again (listen in the configuration, or --listen, names another address)",
                why);
+        ap_event_log_more(h->a->seg, AP_EVENT_HTTP_UNSERVED, h->a->anchor->lane.index, ap_address_port(&h->address), 0, 0, why,
+                          strlen(why));
+    }
     memcpy(l->told, why, sizeof l->told);
     l->wait = l->wait == 0 ? AGAIN : l->wait < AGAIN_MOST / 2 ? 2 * l->wait : AGAIN_MOST;
     l->due = now + l->wait;

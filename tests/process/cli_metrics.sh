@@ -99,8 +99,8 @@ is "$(stat -c %s "/dev/shm$APIARY_SEGMENT")" apiary_segment_size_bytes || fail '
 # ---- the dead
 
 kill -KILL "$queen"
-until_true is 1 apiary_instance_state state=down instance=0
-read_metrics sum apiary_process_threads service=text_service instance=0 >/dev/null 2>&1 && fail 'a dead queen has threads'
+until_true is 1 apiary_instance_state state=down queen=0
+read_metrics sum apiary_process_threads service=text_service queen=0 >/dev/null 2>&1 && fail 'a dead queen has threads'
 is 10 apiary_agent_tasks_ended_total service=text_service || fail 'the counts of a dead queen are gone'
 kill -KILL "$daemon"
 until_true is 0 apiary_members kind=daemon
@@ -108,5 +108,5 @@ expect 0 'families' read_metrics check
 
 # An instance's name is of this user's choice, a text of the segment's of whoever writes there.
 start "$folder/third" apiary queen text_service --instance 'b-1.x' --config "$config"
-until_true is 1 apiary_instance_state instance=b-1.x state=passing
+until_true is 1 apiary_instance_state queen=b-1.x state=passing
 ends

@@ -107,6 +107,7 @@ beside=$last
 until_true grep -q "HTTP is not served: 127.0.0.1:$port: Address already in use; it is tried again" "$folder/beside"
 until_true grep -q created "$folder/beside"
 expect 0 "coordinator pid $beside" apiary status
+until_true grep -q "HTTP is not served, which is tried again: port $port: 127.0.0.1:$port: Address already in use" <(apiary events --kind http-unserved 2>&1)
 [ "$(grep -c 'Address already in use' "$folder/beside")" -eq 1 ] || fail 'a busy port is told again and again'
 kill -TERM "$daemon"
 wait "$daemon" || fail "the daemon left with $?"

@@ -37,8 +37,8 @@ Test(request, what_there_is_is_answered)
 
 Test(request, what_there_is_not_is_refused)
 {
-    static const char *const paths[] = {"", "/metric", "/metrics/", "//metrics", "/Metrics", "/../metrics", "/v1", "/v1/", "/v1/task",
-                                        "*", "metrics"};
+    static const char *const paths[] = {"", "/metric", "/metrics/", "//metrics", "/Metrics", "/../metrics", "/v1", "/v1/",
+                                        "/v1/task", "*", "metrics"};
     static const char *const methods[] = {"POST", "PUT", "DELETE", "OPTIONS", "TRACE", "get", ""};
     struct request r = plain;
 
