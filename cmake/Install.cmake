@@ -114,6 +114,8 @@ foreach(completion ${completions})
     endif()
 endforeach()
 
+install(FILES tools/prometheus/prometheus.yaml tools/prometheus/alerts.yaml tools/openapi.json
+        DESTINATION ${CMAKE_INSTALL_DATADIR}/apiary)
 if(EXISTS ${PROJECT_SOURCE_DIR}/agents/singularity.yaml)
     install(FILES agents/singularity.yaml DESTINATION ${CMAKE_INSTALL_DATADIR}/apiary)
 endif()

@@ -11,7 +11,7 @@ packages_run="cmake ninja-build pkg-config gcc libc6-dev
 packages_test="bash binutils util-linux procps python3 g++ libcriterion-dev mandoc valgrind spin"
 
 # tools/check full, in addition.
-packages_full="clang libclang-rt-dev strace file gcc-aarch64-linux-gnu qemu-user
+packages_full="clang libclang-rt-dev strace file prometheus gcc-aarch64-linux-gnu qemu-user
     gnuplot-nox libzmq3-dev libnng-dev libboost-dev libdpdk-dev
     libhiredis-dev redis-server libmemcached-dev memcached liblmdb-dev bpftrace"
 
