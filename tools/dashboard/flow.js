@@ -43,14 +43,14 @@ function callsOf(app) {
     for (const pair of app.model.pairs) {
         const key = pairKey(pair), w = app.stores.pairs.window(key, app.window);
         if (!w) continue;
-        const tasks = w.count('tasks'), failures = w.count('failures'), time = w.count('time');
-        if (!(tasks > 0)) continue;
+        const tasks = w.count('tasks'), failures = w.count('failures'), time = w.count('time'), refused = w.count('refused');
+        if (!(tasks > 0 || refused > 0)) continue;
         most = Math.max(most, tasks);
-        const mean = time >= 0 ? time / tasks : null;
-        calls.push({key, ...pair, tasks, failures, mean, rate: tasks / (w.span / 1000), services: [...(app.model.capabilities.get(pair.capability) || [])],
-                    text: `${rate(tasks / (w.span / 1000))}/s, ${duration(mean)}${failures > 0 ? `, ${plural(failures, 'failure')}` : ''}`});
+        const mean = time >= 0 && tasks > 0 ? time / tasks : null;
+        calls.push({key, ...pair, tasks, failures, refused, mean, rate: tasks / (w.span / 1000), services: pair.service ? [pair.service] : [...(app.model.capabilities.get(pair.capability) || [])],
+                    text: `${rate(tasks / (w.span / 1000))}/s, ${duration(mean)}${failures > 0 ? `, ${plural(failures, 'failure')}` : ''}${refused > 0 ? `, ${count(refused)} refused` : ''}`});
     }
-    for (const call of calls) call.weight = 1 + Math.round(7 * Math.sqrt(call.tasks / most));
+    for (const call of calls) call.weight = 1 + Math.round(7 * Math.sqrt(call.tasks / Math.max(1, most)));
     return calls;
 }
 
@@ -73,6 +73,7 @@ function columns() {
             setText(cell, count(r.failures));
             setAttr(cell, 'data-tone', r.failures > 0 ? 'bad' : null);
         }},
+        {key: 'refused', title: 'Refused', width: 84, numeric: true, desc: true, hint: 'delegations that were not accepted', sort: (r) => r.refused, text: (r) => count(r.refused)},
         {key: 'success', title: 'Success', width: 90, numeric: true, sort: (r) => 1 - r.failures / r.tasks,
          text: (r) => (r.tasks > 0 ? ratio(r.tasks - r.failures, r.tasks) : NONE)},
     ];

@@ -1,7 +1,7 @@
 /* main.js - the page: what is asked when, which view is shown, and what the reader has chosen (in the address, so that it can be kept). */
 import {setAttr, setOptions, setText} from './dom.js';
 import {duration, clock} from './format.js';
-import {ask, isAbsent, link} from './source.js';
+import {ask, askAll, isAbsent, link} from './source.js';
 import {build, newStores, record} from './model.js';
 import {eventsOf} from './marks.js';
 import * as overview from './overview.js';
@@ -23,7 +23,7 @@ const $ = (id) => document.getElementById(id);
 export const app = {
     model: null, stores: newStores(), events: null, view: null, name: '', argument: '', query: new URLSearchParams(),
     window: 300e3, windowName: '5m', percentile: '99', q: 0.99, opened: Date.now(), gaps: [],
-    ask, isAbsent, link,
+    ask, askAll, isAbsent, link,
     /* Writes what the reader chose into the address; null takes it out. */
     choose(changes, push) {
         for (const [k, v] of Object.entries(changes)) {
@@ -128,17 +128,17 @@ let turn = 0, broken = false;
 async function sample() {
     const began = performance.now();
     try {
-        const [status, services, metrics, stats] = await Promise.all(['status', 'services', 'metrics', 'stats'].map((s) => ask(s)));
+        const [status, services, metrics, stats, pairs] = await Promise.all(['status', 'services', 'metrics', 'stats', 'pairs'].map((s) => ask(s)));
         if (status === null) throw new Error('no status');
         const at = Date.now();
-        app.model = build(status, services, metrics, stats);
+        app.model = build(status, services, metrics, stats, pairs);
         app.model.at = at;
         if (broken) {
             app.gaps[app.gaps.length - 1].to = at;
         }
         record(app.stores, app.model, at, broken);
         broken = false;
-        if (turn++ % 3 === 0) app.events = eventsOf(await ask('events', {last: EVENTS}));
+        if (turn++ % 3 === 0) app.events = eventsOf(await ask('events', {limit: EVENTS}));
         await refreshView();
         if (turn === 1) askHistory();
     } catch (e) {

@@ -64,13 +64,13 @@ function addInstance(service, row, told) {
     service.memory = addKnown(service.memory, instance.memory);
 }
 
-export function build(status, services, metrics, stats) {
+export function build(status, services, metrics, stats, calls) {
     const told = {
         cpu: sumBy(metrics, 'apiary_process_cpu_seconds_total', instanceKey),
         memory: sumBy(metrics, 'apiary_process_private_bytes', instanceKey) || sumBy(metrics, 'apiary_process_resident_bytes', instanceKey),
         oldest: sumBy(metrics, 'apiary_agent_oldest_queued_seconds', agentKey),
     };
-    const spreads = agentSpreads(stats), pairs = pairsOf(stats);
+    const spreads = agentSpreads(stats), pairs = pairsOf(calls) || pairsOf(stats);
     const byName = new Map();
     const get = (name) => {
         if (!byName.has(name)) byName.set(name, newService(name));
@@ -103,28 +103,20 @@ function capabilitiesOf(byName) {
     return found;
 }
 
-/* Who calls what, as counted: [{caller, capability, tasks, failures, time}], time in ns; null when it is not told. A pair is told for each
- * agent; here those of a capability are one. */
-function pairsOf(stats) {
-    const told = stats && (stats.pairs || stats.calls || (Array.isArray(stats.tallies) ? stats.tallies.filter((t) => t.kind === 'pair') : null));
-    if (!Array.isArray(told)) return null;
-    const found = new Map();
-    for (const t of told) {
-        const p = {caller: !t.caller || t.caller === '-' ? '' : t.caller, capability: t.capability || ''};
-        if (!p.capability) continue; /* those that had no row of their own */
-        const key = pairKey(p), one = found.get(key) || {...p, tasks: 0, failures: 0, time: 0};
-        one.tasks += t.ended ?? t.tasks ?? 0;
-        one.failures += (t.failed ?? t.failures ?? 0) + (t.late ?? 0);
-        one.time += t.time_ns ?? (t.waited_ns ?? t.waited ?? 0) + (t.ran_ns ?? t.ran ?? 0);
-        found.set(key, one);
-    }
-    return [...found.values()];
+/* Who calls what, as counted: [{caller, service, capability, tasks, failures, refused, time}], time in ns, service '' where nobody has it;
+ * null when it is not told. */
+function pairsOf(told) {
+    if (!told || !Array.isArray(told.pairs)) return null;
+    return told.pairs.filter((p) => p.capability).map((p) => ({
+        caller: !p.caller || p.caller === '-' ? '' : p.caller, service: p.service || '', capability: p.capability, tasks: p.ended,
+        failures: p.failed + p.late, refused: p.refused ?? null, time: p.waited_ns + p.ran_ns,
+    }));
 }
 
 export const newStores = () => ({
     services: new Store(['done', 'failed', 'late', 'cancelled', 'cpu'], ['queued', 'running', 'oldest', 'memory']),
     agents: new Store(['done', 'failed', 'late', 'cancelled'], ['queued', 'running']),
-    pairs: new Store(['tasks', 'failures', 'time'], []),
+    pairs: new Store(['tasks', 'failures', 'refused', 'time'], []),
 });
 
 /* All services together, as a row of the store. */
@@ -154,11 +146,11 @@ export function record(stores, model, t, broken) {
         if (now.oldest !== null) all.oldest = Math.max(all.oldest || 0, now.oldest);
     }
     stores.services.gauge(ALL, all);
-    for (const p of model.pairs || []) stores.pairs.count(pairKey(p), pairKey(p), {tasks: p.tasks, failures: p.failures, time: p.time});
+    for (const p of model.pairs || []) stores.pairs.count(pairKey(p), pairKey(p), {tasks: p.tasks, failures: p.failures, refused: p.refused, time: p.time});
     for (const store of Object.values(stores)) store.end();
 }
 
-export const pairKey = (p) => `${p.caller}\n${p.capability}`;
+export const pairKey = (p) => `${p.caller}\n${p.service}\n${p.capability}`;
 
 /* What a row did within the window, as the tables show it. Null where it is not known. */
 export function judge(store, key, ms, q) {

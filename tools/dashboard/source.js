@@ -7,13 +7,14 @@
  */
 
 const PATHS = {
-    status: 'v1/status', services: 'v1/services', metrics: 'v1/metrics', stats: 'v1/stats', events: 'v1/events',
+    status: 'v1/status', services: 'v1/services', metrics: 'v1/metrics', stats: 'v1/stats', pairs: 'v1/pairs', events: 'v1/events',
     capabilities: 'v1/capabilities', tasks: 'v1/tasks', dead: 'v1/dead', kept: 'v1/kept', claims: 'v1/claims',
     memory: 'v1/memory', caches: 'v1/caches', history: 'v1/history',
 };
 const INDEX = 'v1/openapi.json'; /* what is offered: {"paths": {"/v1/status": ..., ...}} */
 const ASK_ABSENT_AGAIN = 30000; /* ms */
 const PATIENCE = 15000; /* ms for one answer */
+const PARTS = 20; /* of a list: that many thousand rows at most */
 
 export const link = {down: false, since: Date.now(), answered: null, why: '', tries: 0};
 const absent = new Map();
@@ -93,4 +94,17 @@ export async function ask(name, query) {
         fails('its answer ended early');
         throw e;
     }
+}
+
+/* A list that comes in parts, whole: {...the last part, [list]: all rows, next: null, or that there are more than are asked for}. */
+export async function askAll(name, list) {
+    let whole = null, after = null;
+    for (let part = 0; part < PARTS; part++) {
+        const told = await ask(name, {after});
+        if (told === null) return null;
+        whole = {...told, [list]: whole ? whole[list].concat(told[list]) : told[list]};
+        after = told.next ?? null;
+        if (after === null) break;
+    }
+    return whole;
 }

@@ -58,7 +58,7 @@ function keptTable(open) {
 
 export function open(root, app) {
     const told = {tasks: undefined, dead: undefined, kept: undefined};
-    let now = null, made = '';
+    let now = null, made = '', more = {};
     const openTask = (row) => app.choose({task: String(row.task)});
     const tables = {live: taskTable(app, openTask), dead: deadTable((d) => app.choose({task: d.task})), kept: keptTable(openTask)};
     const tabs = h('div', {class: 'tabs', role: 'tablist', 'aria-label': 'Tasks'}, TABS.map(([key, name]) => h('button', {type: 'button', role: 'tab', id: `tab-${key}`, 'aria-controls': 'tasks-shown', 'data-tab': key,
@@ -85,7 +85,8 @@ export function open(root, app) {
     root.replaceChildren(h('h1', {class: 'seen-by-readers'}, 'Tasks'), detail, list);
 
     const refresh = async () => {
-        const [tasks, dead, kept] = await Promise.all(['tasks', 'dead', 'kept'].map((source) => app.ask(source)));
+        const [tasks, dead, kept] = await Promise.all([app.askAll('tasks', 'tasks'), app.askAll('dead', 'dead'), app.ask('kept')]);
+        more = {live: tasks && tasks.next, dead: dead && dead.next};
         now = tasks && tasks.now_ns ? tasks.now_ns : null;
         told.tasks = tasks && tasks.tasks.map((t) => ({...t, age: ageOf(t, now), waited: t.queued_ns && t.started_ns ? t.started_ns - t.queued_ns : null}));
         told.dead = dead && dead.dead;
@@ -119,7 +120,7 @@ export function open(root, app) {
         setText(missing, tab === 'slow' && told.tasks && !now ? 'This apiaryd does not tell how old tasks are.' : 'This apiaryd does not tell them.');
         for (const t of Object.values(tables)) t.node.hidden = t !== table || !rows;
         const found = (rows || []).filter(matches);
-        setText(said, rows ? plural(found.length, 'row') : '');
+        setText(said, rows ? `${plural(found.length, 'row')}${more[tab === 'slow' ? 'live' : tab] ? ', and more' : ''}` : '');
         if (rows) table.rows(found);
         drawOne();
     };
