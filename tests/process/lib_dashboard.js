@@ -88,6 +88,7 @@
         same('none', f.ratio(0, 7), '0 %');
         const times = [[999, '999 ns'], [1500, '1.5 us'], [20040000, '20.04 ms'], [1500000000, '1.5 s'], [61e9, '1m 1s'], [3661e9, '1h 1m'], [90000e9, '1d 1h'], [null, '-'], [NaN, '-']];
         for (const [ns, text] of times) same(`${ns} ns`, f.duration(ns), text);
+        same('ticks', [f.roundDuration(1e3), f.roundDuration(1e8), f.roundDuration(1e12)], ['1 us', '100 ms', '1000 s']);
         same('bytes', [f.bytes(1023), f.bytes(1536), f.bytes(null)], ['1023 B', '1.5 KiB', '-']);
         same('rates', [f.rate(0), f.rate(0.001), f.rate(null)], ['0', '<0.01', '-']);
         for (const ns of [0, 1023, 1024, 1151, 1152, 2048, 1e6, 123456789, 2 ** 42 - 1]) {

@@ -1,6 +1,6 @@
 /* chart.js - lines over time, with what happened as marks below, and heat maps. What is not known is hatched; no line goes over it. */
 import {h, s, setAttr, setText, shapePath} from './dom.js';
-import {clock} from './format.js';
+import {clock, roundDuration} from './format.js';
 import {lower} from './spread.js';
 
 const d3 = window.d3;
@@ -137,7 +137,7 @@ export class LineChart extends Plot {
             ? s('circle', {class: `dot ${l.tone}`, cx: this.x(run[0].t), cy: y(run[0].v), r: 1.8})
             : s('path', {class: `line ${l.tone}`, d: path(run)}))));
         const [hatched, texts] = this.hatch(unknown(app, from, to, store));
-        this.finish([hatched, this.axes(y, ticks, this.format), texts, lines, this.marks(events)]);
+        this.finish([hatched, this.axes(y, ticks, log ? roundDuration : this.format), texts, lines, this.marks(events)]);
         setAttr(this.svg, 'aria-label', `${this.title}, ${this.read(null)}; arrow keys read it`);
     }
 
@@ -216,7 +216,7 @@ export class HeatMap extends Plot {
         const path = d3.svg.line().x((p) => this.x(p.t)).y((p) => y(Math.max(edge(low), p.v)));
         const lines = runs(points).map((run) => s('path', {class: 'line over', d: path(run)}));
         const [hatched, texts] = this.hatch(unknown(app, from, to, store));
-        this.finish([hatched, this.axes(y, decades(y.domain()), this.format), texts, cells, lines, this.marks(events)]);
+        this.finish([hatched, this.axes(y, decades(y.domain()), roundDuration), texts, cells, lines, this.marks(events)]);
         setAttr(this.svg, 'aria-label', `${this.title}: ${this.read(null)}; arrow keys read it`);
     }
 

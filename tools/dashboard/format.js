@@ -16,6 +16,13 @@ export function duration(ns) {
     return `${Math.floor(s / 86400)}d ${Math.floor(s % 86400 / 3600)}h`;
 }
 
+/* A round time, at an axis: "100 us". */
+export function roundDuration(ns) {
+    if (ns < 1e6) return `${ns / 1e3} us`;
+    if (ns < 1e9) return `${ns / 1e6} ms`;
+    return `${Math.round(ns / 1e9)} s`;
+}
+
 export function bytes(value) {
     if (!known(value)) return NONE;
     const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB'];
