@@ -40,10 +40,12 @@ static void run_refuse(void)
 static void after_refuse(bool over)
 {
     uint64_t before, after;
+    uint32_t all;
 
     tally_sum(AP_TALLY_REFUSED, &before);
     refuse_by(&survivor);
-    if (tally_sum(AP_TALLY_REFUSED, &after) != 1) fail("one name has several rows, or none");
+    if (tally_sum(AP_TALLY_REFUSED, &after) != 1 || ap_tally_used(survivor.seg, &all) != 1)
+        fail("one name has several rows, or none");
     if (before > 2 || (over && before != 2)) fail("2 refusals were counted as %llu", LONG(before));
     if (after != before + 1) fail("a refusal after %llu makes %llu", LONG(before), LONG(after));
 }
@@ -61,6 +63,37 @@ static void after_refuse_both(bool over)
 
     if (n < 1 || n > 2) fail("one name has %u rows", n);
     if (sum < 1 || sum > 3 || (over && sum != 3)) fail("3 refusals were counted as %llu", LONG(sum));
+}
+
+/* One row is left, and two lanes want it for different names. */
+static void image_one_left(void)
+{
+    struct ap_tally_name name = {.kind = AP_TALLY_PAIR, .caller = "a"};
+    uint32_t all;
+
+    for (uint32_t i = 0; ap_tally_used(survivor.seg, &all) + 1 < all; i++) {
+        snprintf(name.caller, sizeof name.caller, "a-%u", i);
+        if (ap_tally_find(survivor.seg, &name, true) == NULL) _exit(17);
+    }
+}
+
+static void other_refuses_another(void)
+{
+    ap_tally_refused(survivor.seg, 0, AP_TALLY_NO_CAPABILITY, APIARY_ELIMIT);
+}
+
+/* What has no row is among the others, and no row has what was counted for another name. */
+static void after_one_left(bool over)
+{
+    uint64_t sum;
+    uint32_t n = tally_sum(AP_TALLY_REFUSED, &sum);
+    struct ap_tally t;
+
+    if (n != 1) fail("%u names have the one row", n);
+    if (sum < 1 || sum > 3 || (over && sum != 3)) fail("3 refusals were counted as %llu", LONG(sum));
+    for (uint64_t cursor = 0; ap_tally_next(survivor.seg, &cursor, &t);)
+        if (!t.others && t.name.kind == AP_TALLY_REFUSED && t.counts[AP_TALLY_ENDED] > (t.name.code == APIARY_ENOCAP ? 2 : 1))
+            fail("%s was counted %llu times", apiary_error_name(t.name.code), LONG(t.counts[AP_TALLY_ENDED]));
 }
 
 /* ---- rows are freed --------------------------------------------------------------------------------------------- */
@@ -138,6 +171,8 @@ const struct operation kills_tally[] = {
 };
 const struct operation pairs_tally[] = {
     {.name = "tally_refused|refused", OF, .run = run_refuse, .other = other_refuses, .after = after_refuse_both},
+    {.name = "tally_refused|another", OF, .image = image_one_left, .run = run_refuse, .other = other_refuses_another,
+     .after = after_one_left},
     {.name = "tally_free|refused", OF, .image = image_tallied, .run = run_free, .other = other_refuses,
      .after = after_free_refused},
     {.name = NULL},
