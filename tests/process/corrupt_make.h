@@ -16,6 +16,7 @@
 #include "registry/client/carried.h"
 #include "registry/routing/terms.h"
 #include "registry/monitor/supervised.h"
+#include "registry/monitor/tally.h"
 #include "shm/event.h"
 
 #define MUST(condition)                                                                      \
@@ -208,6 +209,21 @@ static void make_carried(struct made *m)
     }
 }
 
+/* Of a pair with counts, a failure and a refusal. */
+static void make_counts(struct made *m)
+{
+    struct ap_tally_name name = {.kind = AP_TALLY_PAIR, .caller = "ai_service"};
+    struct ap_tally_row *row = ap_tally_find(m->seg, &name, true);
+
+    MUST(row != NULL);
+    for (uint32_t i = 0; i < AP_TALLY_COUNTS_END; i++) ap_own_add(&row->counts[i], i == AP_TALLY_ENDED ? 9 : 3);
+    name = (struct ap_tally_name){.kind = AP_TALLY_FAILED, .code = APIARY_EAGENT, .agent_code = 7};
+    row = ap_tally_find(m->seg, &name, true);
+    MUST(row != NULL);
+    ap_own_add(&row->counts[AP_TALLY_ENDED], 3);
+    ap_tally_refused(m->seg, 0, 1, APIARY_ELIMIT);
+}
+
 /* Returns a private copy of its bytes; the segment itself stays as it is until the process ends, under the name if there is
  * one. */
 static uint8_t *make_segment(const char *keep, uint64_t *size)
@@ -229,7 +245,8 @@ static uint8_t *make_segment(const char *keep, uint64_t *size)
                                               .queue_inlets = 2, .pool_blocks = {12, 8, 6, 2, 2, 1, 0}, .events = 16,
                                               .max_concurrent_delegations = 10,
                                       .registry = {[AP_REGISTRY_INDEX(SERVICES)] = 8, [AP_REGISTRY_INDEX(SWARMS)] = 4,
-                                                   [AP_REGISTRY_INDEX(CAPABILITIES)] = 32, [AP_REGISTRY_INDEX(RULES)] = 2}};
+                                                   [AP_REGISTRY_INDEX(CAPABILITIES)] = 32, [AP_REGISTRY_INDEX(RULES)] = 2,
+                                                   [AP_REGISTRY_INDEX(TALLIES)] = 20}};
     MUST(ap_registry_create(&o, message, sizeof message, &m->seg) == 0);
     if (keep == NULL) MUST(ap_segment_remove(name) == 0);
     MUST(ap_member_open(m->seg, "queen", "storage_service", APIARY_QUEEN, &m->queen) == 0);
@@ -246,6 +263,7 @@ static uint8_t *make_segment(const char *keep, uint64_t *size)
     make_tasks(m);
     make_supervised(m);
     make_carried(m);
+    make_counts(m);
     for (int i = 0; i < 30; i++) ap_event_log(m->seg, AP_EVENT_TASK_MOVED, m->client.index, (uint64_t)i, 1);
     *size = m->seg->size;
     copy = mmap(NULL, *size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -4,6 +4,7 @@
 #define CORRUPT_ORACLE_H
 
 #include "tests/process/corrupt_oracle_kept.h"
+#include "tests/process/corrupt_oracle_tally.h"
 #include "tests/process/corrupt_oracle_rules.h"
 
 static void oracle_mutex(struct oracle *o, const char *structure, uint64_t index, const pthread_mutex_t *m)
@@ -554,6 +555,8 @@ static void oracle_ask(struct oracle *o)
     oracle_places(o);
     oracle_dead(o);
     oracle_kept(o);
+    oracle_times(o);
+    oracle_tallies(o);
 }
 
 #endif
