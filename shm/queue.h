@@ -61,7 +61,7 @@
  *           ahead of its own (ap_queue_settle).
  * COUNTERS  1 Each task that ends is counted once, right after its end, by the one who ended it. Probes are not.
  *           2 A death between the two loses that one count. The death of a consumer loses the counts that it had not published
- *           (64 at most).
+ *           (64 at most), but for `started`, which its times have (times.h).
  *           3 A round of the shared ring is counted by its consumer when it has taken the first of it.
  * EJECTION  1 A consumer whose tasks fail ejects its queue for a time: it stores `probe` = 0, then `ejections`, then `until`.
  *           2 A router passes over a queue whose time has not come. From then on the queue is on trial: one router takes `probe`
@@ -81,7 +81,7 @@
  *           Q10 a queue that is ejected was ejected at least once, and until less than AP_EJECTED_MAX from now; no charge is above
  *           AP_CHARGE_MAX
  *           Q11 no pace is above AP_PACE_MAX, no margin above AP_MARGIN_MOST, and none that is told below AP_MARGIN_LEAST
- *           Q12 see probe.h, Q13 see rank.h, Q14 see crowd.h
+ *           Q12 see probe.h, Q13 see rank.h, Q14 see crowd.h, Q15 see times.h
  * ERRORS    APIARY_EQUEUEFULL: retry after a result was collected.
  * PROGRESS  push to an inlet wait-free, to the shared ring lock-free; pop wait-free.
  */
