@@ -25,6 +25,7 @@
 #define SWEEP UINT64_C(1000000000)
 #define BACKLOG 128
 #define ACCEPTED 16 /* at a time, before those that are there are looked after */
+#define REST UINT64_C(100000000) /* ns without accepting, when this process has no descriptor or memory for one more */
 
 struct http_connection {
     struct MHD_Connection *of; /* NULL: the row is free */
@@ -57,6 +58,7 @@ struct http {
     struct http_connection connections[HTTP_CONNECTIONS];
     unsigned open;
     bool accepting_local; /* of the connection that is being added */
+    uint64_t rest;        /* CLOCK_MONOTONIC: nothing is accepted until then */
     uint64_t owed;        /* bytes of answers that are not sent yet */
 };
 
@@ -190,24 +192,30 @@ static void connections_sweep(struct http *h, uint64_t now)
         if (h->connections[i].of != NULL && now > h->connections[i].since + HTTP_WHOLE) connection_end(&h->connections[i]);
 }
 
-/* The ends of those who say no more: the library's edge-triggered look may have passed over it, and would wait for HTTP_IDLE. */
-static void connections_poll(const struct http *h, struct pollfd fds[HTTP_CONNECTIONS])
+/* The ends of those who say no more: the library's edge-triggered look may have passed over it, and would wait for HTTP_IDLE.
+ * Returns how many there are to look at: poll refuses more than the process may have descriptors, empty ones, too. */
+static nfds_t connections_poll(const struct http *h, struct pollfd fds[HTTP_CONNECTIONS])
 {
+    nfds_t n = 0;
+
     for (unsigned i = 0; i < HTTP_CONNECTIONS; i++) {
         const struct http_connection *c = &h->connections[i];
 
-        fds[i] = (struct pollfd){.fd = c->of != NULL && !c->told && !c->busy ? c->fd : -1, .events = POLLRDHUP};
+        if (c->of != NULL && !c->told && !c->busy) fds[n++] = (struct pollfd){.fd = c->fd, .events = POLLRDHUP};
     }
+    return n;
 }
 
-/* After the library has taken what came before that. */
-static void connections_ended(struct http *h, const struct pollfd fds[HTTP_CONNECTIONS])
+/* After the library has taken what came before that. A connection that came since `then` may have the number of one that has
+ * gone. */
+static void connections_ended(struct http *h, const struct pollfd fds[HTTP_CONNECTIONS], nfds_t n, uint64_t then)
 {
-    for (unsigned i = 0; i < HTTP_CONNECTIONS; i++) {
-        struct http_connection *c = &h->connections[i];
+    for (nfds_t k = 0; k < n; k++)
+        for (unsigned i = 0; i < HTTP_CONNECTIONS && fds[k].revents != 0; i++) {
+            struct http_connection *c = &h->connections[i];
 
-        if (fds[i].fd >= 0 && fds[i].revents != 0 && c->of != NULL && c->fd == fds[i].fd && !c->busy) connection_end(c);
-    }
+            if (c->of != NULL && c->fd == fds[k].fd && !c->busy && c->since <= then) connection_end(c);
+        }
 }
 
 static void http_accept(struct http *h, struct http_listener *l)
@@ -223,6 +231,10 @@ static void http_accept(struct http *h, struct http_listener *l)
             if (h->open >= HTTP_CONNECTIONS) return;
         }
         fd = accept4(l->fd, (struct sockaddr *)(void *)&from, &size, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (fd < 0 && errno != EAGAIN && errno != ECONNABORTED && errno != EINTR) {
+            connection_evict(h);
+            h->rest = h->a->seg->ops->now() + REST;
+        }
         if (fd < 0) return;
         h->accepting_local = l->local;
         /* The library knows addresses of the internet only, and asks nothing of this one. */
@@ -363,6 +375,7 @@ static int http_timeout(const struct http *h, uint64_t now)
 
         if (l->fd < 0 && (!l->local || h->folder != NULL) && l->due < until) until = l->due;
     }
+    if (h->rest > now && h->rest < until) until = h->rest;
     if (h->open > 0 && now + SWEEP < until) until = now + SWEEP;
     if (MHD_get_timeout(h->daemon, &ms) == MHD_YES && now + ms * 1000000 < until) until = now + ms * 1000000;
     if (until == UINT64_MAX) return -1;
@@ -375,21 +388,25 @@ static void *http_main(void *user)
     const union MHD_DaemonInfo *info = MHD_get_daemon_info(h->daemon, MHD_DAEMON_INFO_EPOLL_FD);
     struct pollfd fds[4 + HTTP_CONNECTIONS] = {{.fd = h->wake, .events = POLLIN}, {.fd = info->epoll_fd, .events = POLLIN},
                                                {.events = POLLIN}, {.events = POLLIN}};
+    nfds_t n;
 
     while (ap_load_acquire(&h->stop) == 0) {
         uint64_t now = h->a->seg->ops->now();
 
         for (int i = 0; i < 2; i++) {
             listener_open(h, &h->listeners[i], now);
-            fds[2 + i].fd = h->listeners[i].fd;
+            fds[2 + i].fd = h->rest > now ? -1 : h->listeners[i].fd;
         }
         connections_sweep(h, now);
-        connections_poll(h, fds + 4);
-        if (poll(fds, 4 + HTTP_CONNECTIONS, http_timeout(h, now)) < 0) continue;
+        n = connections_poll(h, fds + 4);
+        if (poll(fds, 4 + n, http_timeout(h, now)) < 0) {
+            (void)poll(NULL, 0, REST / 1000000); /* no memory for it */
+            continue;
+        }
         for (int i = 0; i < 2; i++)
-            if (fds[2 + i].revents != 0) http_accept(h, &h->listeners[i]);
+            if (fds[2 + i].fd >= 0 && fds[2 + i].revents != 0) http_accept(h, &h->listeners[i]);
         MHD_run(h->daemon);
-        connections_ended(h, fds + 4);
+        connections_ended(h, fds + 4, n, now);
     }
     return NULL;
 }
