@@ -143,6 +143,8 @@ page js "location.hash = '#/overview?w=5m'"
 kill -9 "$daemon"
 wait "$daemon" 2>/dev/null
 page until 'document.querySelector("#link").dataset.link === "down" && document.querySelector("#link").innerText.includes("does not answer")'
+page js 'document.querySelector("[role=status]").textContent'
+[ "$answer" = '"apiaryd does not answer"' ] || fail "what is read out: $answer"
 start "$folder/daemon" apiaryd --config "$config" --listen "${http#http://}"
 served "$folder/daemon"
 page until "$up"

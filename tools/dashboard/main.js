@@ -16,6 +16,7 @@ const WINDOWS = [['1m', 60], ['5m', 300], ['15m', 900], ['1h', 3600], ['6h', 216
 const PERCENTILES = ['50', '90', '95', '99', '99.9', '99.99'];
 const EACH = 2000; /* ms between two samples; longer where an answer takes long, so that watching costs little */
 const SLOWEST = 20000;
+const HIDDEN = 15000; /* where nobody sees the page */
 const EVENTS = 500; /* newest ones that are asked for */
 
 const $ = (id) => document.getElementById(id);
@@ -115,6 +116,9 @@ function drawLink() {
         const past = open < app.window && isAbsent('history') ? `. Watched for ${duration(open * 1e6)}: nothing is known of the time before` : '';
         text = `as of ${clock(app.model.at)}${past}`;
     }
+    if (state !== node.dataset.link && node.dataset.link !== 'asking') { /* the time of each look is not read out, but this is */
+        setText($('announced'), state === 'down' ? 'apiaryd does not answer' : 'apiaryd answers again');
+    }
     setAttr(node, 'data-link', state);
     setText(node, text);
     setAttr(document.body, 'data-stale', link.down ? 'yes' : null);
@@ -123,10 +127,11 @@ function drawLink() {
 
 /* ---- what is asked */
 
-let turn = 0, broken = false;
+let turn = 0, broken = false, timer = null;
 
 async function sample() {
     const began = performance.now();
+    timer = null;
     try {
         const [status, services, metrics, stats, pairs] = await Promise.all(['status', 'services', 'metrics', 'stats', 'pairs'].map((s) => ask(s)));
         if (status === null) throw new Error('no status');
@@ -148,7 +153,15 @@ async function sample() {
     }
     draw();
     const took = performance.now() - began;
-    setTimeout(sample, broken ? EACH : Math.min(SLOWEST, Math.max(EACH, took * 4)));
+    const least = document.hidden ? HIDDEN : EACH;
+    timer = setTimeout(sample, broken ? least : Math.max(least, Math.min(SLOWEST, took * 4)));
+}
+
+/* Whoever looks again sees what is now. */
+function seen() {
+    if (document.hidden || timer === null) return;
+    clearTimeout(timer);
+    sample();
 }
 
 /* A view's own sources. */
@@ -196,6 +209,7 @@ function begin() {
     $('theme').addEventListener('change', () => setTheme($('theme').value));
     matchMedia('(prefers-color-scheme: dark)').addEventListener('change', draw);
     addEventListener('hashchange', readHash);
+    document.addEventListener('visibilitychange', seen);
     document.querySelector('.skip').addEventListener('click', (e) => {
         e.preventDefault(); /* the address is the view's */
         $('view').focus();
