@@ -211,7 +211,13 @@ enum apiary_untried {
  *   starves: while tasks of a level wait at an agent, one of them is started after 18 others at the latest. A task keeps its
  *   priority when it is moved, tried again, or found by another worker after a death. With one that is not normal a caller alone
  *   may have 128 tasks waiting at an agent, or half of queue_depth if that is less; of another level beside them half of what is
- *   left, and fewer beside others (APIARY_EQUEUEFULL). */
+ *   left, and fewer beside others (APIARY_EQUEUEFULL).
+ * 17 `dedup_key`: of the tasks with one such key (apiary_key) that are in flight one is run, and all have its result, each its own
+ *   copy; 0: none. They are of one capability, by the same name, and may be of many callers; the first one's body is what is run.
+ *   Each is admitted, awaited, cancelled and bounded by its deadline as any. A failure is shared, too, but for what comes of the
+ *   first one's own caller (it was cancelled, given up, or its deadline has passed): then another one is run, as it is when its
+ *   worker or its caller dies. Attempts, their timers and the priority are those of the one that is run. One that comes after the
+ *   result begins anew. APIARY_ETABLEFULL: too many keys are in flight. APIARY_EINVAL with APIARY_PARTS, `hedge` or `provider`. */
 typedef struct apiary_delegate_options {
     size_t struct_size;
     uint64_t timeout; /* schedule to close; 0: the segment's task_timeout (60 s) */
@@ -228,6 +234,7 @@ typedef struct apiary_delegate_options {
     uint64_t hedge; /* ns, or APIARY_HEDGE_P95 */
     uint64_t provider;
     uint64_t priority; /* enum apiary_priority */
+    uint64_t dedup_key;
 } apiary_delegate_options_t;
 #define APIARY_HEDGE_P95 UINT64_C(1)
 
@@ -529,8 +536,8 @@ APIARY_API int apiary_discover(apiary_t *a, const char *capability, apiary_provi
  *   providers.
  * 3 Each task is one as any, to be awaited or given up, and no other provider runs it. One whose provider goes ends with
  *   APIARY_ENOPROVIDER, as its result's code.
- * 4 `tasks` may be NULL when they are fire and forget. APIARY_EINVAL: the options name a provider, or a hedge. APIARY_ENOCAP,
- *   _EREADONLY. */
+ * 4 `tasks` may be NULL when they are fire and forget. APIARY_EINVAL: the options name a provider, a hedge or a dedup_key.
+ *   APIARY_ENOCAP, _EREADONLY. */
 APIARY_API int apiary_delegate_all(apiary_t *a, const char *capability, const void *body, size_t size,
                                    const apiary_delegate_options_t *options, apiary_provider_t *providers, apiary_task_t *tasks,
                                    int *errors, size_t capacity);
@@ -589,9 +596,9 @@ typedef struct apiary_dead {
 APIARY_API int apiary_dead_next(apiary_t *a, uint64_t after, apiary_dead_t *ret);
 /* Copies the first `capacity` bytes of its body; returns how many it has. APIARY_ESTALE: no such entry (any more). */
 APIARY_API int64_t apiary_dead_body(apiary_t *a, uint64_t number, void *ret, size_t capacity);
-/* Delegates it anew, fire and forget, with its body and the options that it had (but for a delay, a hedge and a provider), and
- * takes it out of the set: exactly once, wherever this process dies. A refusal of apiary_delegate leaves it there; no fallback is
- * used. APIARY_ESTALE; APIARY_ENORESULT: its body is gone. */
+/* Delegates it anew, fire and forget, with its body and the options that it had (but for a delay, a hedge, a provider and a
+ * dedup_key), and takes it out of the set: exactly once, wherever this process dies. A refusal of apiary_delegate leaves it there;
+ * no fallback is used. APIARY_ESTALE; APIARY_ENORESULT: its body is gone. */
 APIARY_API int apiary_dead_retry(apiary_t *a, uint64_t number, apiary_task_t *ret);
 /* Takes it out of the set. APIARY_ESTALE. */
 APIARY_API int apiary_dead_discard(apiary_t *a, uint64_t number);

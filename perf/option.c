@@ -27,6 +27,7 @@ const struct perf_option perf_options_table[] = {
     ROW("start_to_close", "a time for each attempt", .options.start_to_close = HOUR),
     ROW("heartbeat", "a time between beats", .options.heartbeat = HOUR),
     ROW("hedge", "a hedge whose time does not come", .options.hedge = HOUR, .terms.idempotent = 1 + 1),
+    ROW("dedup_key", "a key of which no other task is in flight", .options.dedup_key = 7),
     ROW("priority", "it is urgent, and waits alone", .options.priority = APIARY_PRIORITY_URGENT),
     ROW("priority_declared", "the capability has its tasks urgent", .terms.priority = AP_RANK_URGENT + 1),
     ROW("idempotent", "the capability is, and nobody asks for a hedge", .terms.idempotent = 1 + 1),

@@ -1,5 +1,6 @@
 /* registry/check_task.c - the checker of what a task slot says of the registry: R6 capability, services and ticket are those of
- * the tables. */
+ * the tables. Y1: coalesce.h. */
+#include "registry/conflict/coalesce.h"
 #include "registry/discovery/discovery.h"
 #include "registry/routing/admission.h"
 
@@ -35,4 +36,5 @@ void ap_registry_look_slot(struct ap_look *look)
     if (ticket != 0 && AP_TICKET_NUMBER(ticket) - 1 >= look->seg->geometry.max_concurrent_delegations)
         ap_look_found(look, AP_CORRUPT, &slot->ticket, word ^ (uint64_t)ticket << 32, "R6", "ticket %d; there are %u",
                       (int)AP_TICKET_NUMBER(ticket) - 1, look->seg->geometry.max_concurrent_delegations);
+    ap_coalesce_look_slot(look);
 }

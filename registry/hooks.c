@@ -1,5 +1,6 @@
 /* registry/hooks.c - what a recovery does in the registry. See reap.h for when. */
 #include "registry/client/carried.h"
+#include "registry/conflict/coalesce.h"
 #include "registry/discovery/changes.h"
 #include "registry/routing/dead.h"
 #include "registry/routing/admission.h"
@@ -184,7 +185,7 @@ static int hooks_never(void *user, struct ap_segment *seg, const struct ap_slot 
 
 const struct ap_reap_hooks ap_registry_hooks = {
     .user = NULL, .route = route, .offers = hooks_offers, .never = hooks_never,
-    .freed = ap_slot_leave,
+    .lead = ap_coalesce_lead, .fail = ap_coalesce_fail, .freed = ap_slot_leave,
 };
 
 enum ap_move ap_reroute(struct ap_segment *seg, struct ap_balance *balance, uint32_t index, uint64_t seen)

@@ -27,6 +27,8 @@ _Static_assert(AP_DEAD_CAUSES <= 16, "a cause has four bits");
 
 /* Of a RUNNING task with this word, instead of what is marked. */
 void ap_task_mark(struct ap_segment *seg, uint32_t index, uint64_t token, enum ap_dead_cause cause);
+/* The same of why its caller's policy does not have it tried again (enum apiary_untried); by its worker. */
+void ap_task_untried(struct ap_segment *seg, uint32_t index, uint64_t token, uint32_t why);
 /* The cause of a death by what a lane says of its crash; the signal that a cause names (0: none); the error that it stands for. */
 enum ap_dead_cause ap_dead_by(uint32_t crash);
 uint32_t ap_dead_signal(uint32_t cause);

@@ -26,6 +26,7 @@ static void slab_look(struct ap_look *look)
     uint64_t lease = ap_look_64(look, &slab->lease);
     uint32_t lane = AP_LEASE_LANE(lease) - 1;
 
+    ap_look_zero(look, &slab->reserved, sizeof slab->reserved, "T9", "reserved");
     if (lease == 0) {
         slab_unleased(look, slab, lease);
         return;
@@ -282,7 +283,7 @@ static uint64_t slabs_count(const struct ap_geometry *g)
 }
 
 static const struct ap_field slab_fields[] = {
-    AP_FIELD(ap_slab, lease), AP_FIELD(ap_slab, due), {NULL, 0, 0},
+    AP_FIELD(ap_slab, lease), AP_FIELD(ap_slab, due), AP_FIELD(ap_slab, followed), AP_FIELD(ap_slab, reserved), {NULL, 0, 0},
 };
 static const struct ap_number slab_numbers[] = {
     {.key = "member_share", .what = "percent that one process may hold of what it holds and what is free, of tasks and blocks",

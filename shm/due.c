@@ -1,5 +1,6 @@
 /* shm/due.c - tasks that wait for their time. See due.h. */
 #include "shm/due.h"
+#include "shm/follow.h"
 #include "shm/start_by.h"
 
 #include <limits.h>
@@ -48,12 +49,21 @@ static int due_call(struct ap_segment *seg, const struct ap_reap_hooks *hooks, u
     return 1;
 }
 
+/* Whether a task that is due stays SCHEDULED for the sake of another one of its key; or is over. */
+static enum ap_lead due_lead(struct ap_segment *seg, const struct ap_reap_hooks *hooks, uint32_t index, uint64_t word,
+                             uint64_t request)
+{
+    if (!ap_request_has(request, word, AP_REQUEST_COALESCED) || hooks == NULL || hooks->lead == NULL) return AP_LEAD_IS;
+    return hooks->lead(hooks->user, seg, index, word);
+}
+
 /* One step: 1 it is done, and *next says when there is more; 0 the task was another meanwhile. */
 static int due_step(struct ap_segment *seg, const struct ap_reap_hooks *hooks, uint32_t self, uint32_t index, uint64_t now,
                     uint64_t *next)
 {
     struct ap_slot *slot = ap_slot_at(seg, index);
     uint64_t word = ap_load_acquire(&slot->word), due, deadline, request; /* TASK-A1 pairs TASK-R1 */
+    enum ap_lead lead;
     uint32_t to;
     int code;
 
@@ -68,7 +78,10 @@ static int due_step(struct ap_segment *seg, const struct ap_reap_hooks *hooks, u
     if (deadline <= now) return ap_move_end(seg, hooks, self, index, word, AP_TASK_FAILED, APIARY_ETIMEDOUT);
     *next = due < deadline ? due : deadline;
     if (due > now) return 1;
-    *next = deadline;
+    lead = due_lead(seg, hooks, index, word, request);
+    if (lead == AP_LEAD_OVER) return 0;
+    *next = lead == AP_LEAD_FULL && deadline - now > AP_FOLLOW_AGAIN ? now + AP_FOLLOW_AGAIN : deadline;
+    if (lead != AP_LEAD_IS) return 1;
     to = ap_move_route(seg, hooks, index);
     code = to == AP_NO_QUEUE ? ap_move_never(seg, hooks, index) : 0;
     if (to == AP_NO_QUEUE && code == 0) return 1;

@@ -4,7 +4,8 @@
  *           end it when it was cancelled or its deadline has passed.
  *           2 A task that is due and that nobody living offers stays SCHEDULED until a provider comes or its deadline passes; or it
  *           fails, where none will ever come (shm/move.h, RULE 3).
- *           3 The monitor looks (registry/monitor/monitor.h), so a timer needs a queen or the daemon, whichever lives: the same as
+ *           3 A task that is due and shares its key with another one is queued if it leads that key; else it stays, too (follow.h).
+ *           4 The monitor looks (registry/monitor/monitor.h), so a timer needs a queen or the daemon, whichever lives: the same as
  *           the task itself.
  * TIME      slot.due, written before the word is SCHEDULED.
  * HINTS     1 slab.due is not later than the next time at which something is to be done with a SCHEDULED task of the slab;

@@ -18,7 +18,7 @@ _Static_assert(sizeof(struct ap_slot) == 256, "slot: four lines");
 _Static_assert(offsetof(struct ap_slot, body_inline) == 64, "control is one line");
 _Static_assert(offsetof(struct ap_slot, result_inline) == 128, "the result never overlaps the request");
 _Static_assert(offsetof(struct ap_slot, queued) == 192, "times have a line of their own");
-_Static_assert(sizeof(struct ap_slab) == 16, "slab");
+_Static_assert(sizeof(struct ap_slab) == 32, "slab: a power of two, which its place is found by");
 _Static_assert(sizeof(struct ap_queue) == 256, "queue: four lines");
 _Static_assert(offsetof(struct ap_ring, cells) == 128, "ring: producer's line, consumer's line, cells");
 _Static_assert(sizeof(struct ap_event) == 192, "event: three lines");

@@ -18,6 +18,14 @@
 
 #define AP_NO_QUEUE UINT32_MAX
 
+/* The part of a COALESCED task that is due (follow.h). */
+enum ap_lead {
+    AP_LEAD_IS,      /* it leads its key: it goes where it is run */
+    AP_LEAD_FOLLOWS, /* it stays as it is */
+    AP_LEAD_FULL,    /* so it does, until there is a place for the leader of its key */
+    AP_LEAD_OVER     /* it is no longer as it was seen */
+};
+
 /* A registry's knowledge of tasks. Each may be NULL; without `route` no task is moved. */
 struct ap_reap_hooks {
     void *user;
@@ -28,6 +36,11 @@ struct ap_reap_hooks {
     bool (*offers)(void *user, struct ap_segment *seg, const struct ap_slot *slot, uint32_t queue);
     /* Of a task for which there is no queue: why none will ever run it, an error; 0: one may. NULL: one may. */
     int (*never)(void *user, struct ap_segment *seg, const struct ap_slot *slot);
+    /* Of a COALESCED task with this word, SCHEDULED and due: names it the leader of its key, or lets it follow another. NULL: each
+     * leads. */
+    enum ap_lead (*lead)(void *user, struct ap_segment *seg, uint32_t index, uint64_t word);
+    /* Of a COALESCED task with this word, RUNNING at a dead lane, which is about to be FAILED with `code`: so are its followers. */
+    void (*fail)(void *user, struct ap_segment *seg, uint32_t self, uint32_t index, uint64_t word, int code);
     /* A slot is about to be FREE: gives its ticket back, unless that was done before a death. `user` is the segment. */
     ap_slot_freed_fn freed;
 };

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/invariant.h"
+#include "shm/follow.h"
 #include "shm/probe.h"
 #include "shm/times.h"
 
@@ -471,8 +472,12 @@ void ap_queue_count_ended(const struct ap_segment *seg, uint32_t queue, uint32_t
 
 int ap_queue_end_task(struct ap_segment *seg, uint32_t index, uint64_t seen, uint32_t state, int code)
 {
+    const struct ap_slot *slot = ap_slot_at(seg, index);
+    bool coalesced = slot != NULL && ap_coalesced(slot, seen); /* afterwards the slot may be another task's */
+
     if (!ap_task_cancel_queued(seg, index, seen, state, code)) return 0;
     if (AP_WORD_STATE(seen) == AP_TASK_QUEUED) ap_queue_count_ended(seg, AP_WORD_OWNER(seen), state, false);
+    if (coalesced) ap_follow_ended(seg);
     return 1;
 }
 

@@ -4,6 +4,7 @@
 #include "shm/bell.h"
 #include "shm/due.h"
 #include "shm/event.h"
+#include "shm/follow.h"
 #include "shm/image.h"
 #include "shm/part.h"
 #include "shm/start_by.h"
@@ -33,12 +34,26 @@ static int ends(const struct ap_slot *slot, uint64_t word, bool suspect)
     return AP_WORD_LOST(word) >= AP_LOST_MAX ? APIARY_ELOST : 0;
 }
 
+/* Whether it has had as many starts of that kind as there may be. */
+static bool used_up(uint64_t word, bool suspect)
+{
+    return suspect ? AP_WORD_CRASHES(word) + 1 >= AP_CRASHES_MAX : AP_WORD_LOST(word) >= AP_LOST_MAX;
+}
+
 /* Before the word that ends it, so that whoever frees it knows. Two who come to this have seen the same. */
 static void mark_cause(const struct reaper *r, uint32_t index, uint64_t word, bool suspect)
 {
-    if (suspect && AP_WORD_CRASHES(word) + 1 >= AP_CRASHES_MAX)
-        ap_task_mark(r->seg, index, word, ap_dead_by(ap_load_relaxed(&ap_lane_at(r->seg, r->dead)->crash)));
-    if (!suspect && AP_WORD_LOST(word) >= AP_LOST_MAX) ap_task_mark(r->seg, index, word, AP_DEAD_LOST);
+    uint32_t crash = ap_load_relaxed(&ap_lane_at(r->seg, r->dead)->crash);
+
+    if (used_up(word, suspect)) ap_task_mark(r->seg, index, word, suspect ? ap_dead_by(crash) : AP_DEAD_LOST);
+}
+
+/* A task that has crashed its workers too often would do so again as each of its followers. One that its own caller has given up,
+ * or that its agent had answered, says nothing of them: they go on. */
+static void fail_followers(const struct reaper *r, uint32_t index, uint64_t word, int code, bool suspect)
+{
+    if (code == APIARY_ENORESULT || !used_up(word, suspect) || r->hooks == NULL || r->hooks->fail == NULL) return;
+    r->hooks->fail(r->hooks->user, r->seg, r->self, index, word, code);
 }
 
 /* Where it waits when nobody living offers it. The claim stores slot->queue after its compare-and-swap, so a worker killed in
@@ -59,6 +74,23 @@ static uint32_t home(const struct reaper *r, const struct ap_slot *slot)
     return some != AP_NO_QUEUE ? some : was;
 }
 
+/* A task whose key others share is not queued here: it is nobody's, as it was born, and the step that looks at it finds whether it
+ * leads. */
+static int unqueue_running(const struct reaper *r, uint32_t index, uint64_t word, bool suspect)
+{
+    const struct ap_slot *slot = ap_slot_at(r->seg, index);
+    uint32_t was = ap_load_relaxed(&slot->queue);
+    uint64_t of = ap_event_task(slot, word), next;
+
+    if (!ap_task_unqueue_dead(r->seg, r->dead, index, word, suspect)) return 1;
+    ap_fence_full(); /* TASK-F3 pairs TASK-F4 */
+    ap_due_task(r->seg, r->hooks, r->self, index, r->seg->ops->now());
+    next = ap_load_acquire(&slot->word);
+    if (AP_WORD_GENERATION(next) == AP_WORD_GENERATION(word) && AP_WORD_STATE(next) == AP_TASK_QUEUED) was = AP_WORD_OWNER(next);
+    ap_event_log_more(r->seg, AP_EVENT_TASK_REQUEUED, r->dead, index, was, of, NULL, 0);
+    return 1;
+}
+
 /* RUNNING in the dead lane's hands. Returns 1 when the word changed under us. */
 static int requeue_running(const struct reaper *r, uint32_t index, uint64_t word)
 {
@@ -68,17 +100,21 @@ static int requeue_running(const struct reaper *r, uint32_t index, uint64_t word
     bool suspect = ap_lane_suspects(ap_lane_at(r->seg, r->dead), AP_REF(index, AP_WORD_GENERATION(word)), was);
     int code = ends(slot, word, suspect);
     uint64_t of = ap_event_task(slot, word); /* while the slot is its */
+    bool coalesced = ap_coalesced(slot, word);
 
     if (code != 0) {
         mark_cause(r, index, word, suspect);
+        if (coalesced) fail_followers(r, index, word, code, suspect);
         if (!ap_task_fail_dead(r->seg, r->dead, index, word, code, suspect)) return 1;
         ap_queue_count_ended(r->seg, was, AP_TASK_FAILED, true);
         ap_times_lost(r->seg, was);
         ap_event_log_more(r->seg, code == APIARY_ELOST ? AP_EVENT_TASK_LOST : AP_EVENT_TASK_CRASHED, r->dead, index,
                           AP_WORD_ATTEMPT(word) + 1, of, NULL, 0);
         ap_fence_full(); /* TASK-F3 pairs TASK-F4 */
+        if (coalesced) ap_follow_ended(r->seg);
         return 1; /* it has ended, and perhaps nobody may collect it */
     }
+    if (coalesced) return unqueue_running(r, index, word, suspect);
     to = ap_move_route(r->seg, r->hooks, index);
     /* Nobody else offers it: it waits for the restarted queen. */
     if (to == AP_NO_QUEUE) to = home(r, slot);

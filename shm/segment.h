@@ -41,8 +41,8 @@
 #define AP_SEGMENT_MAGIC "APIARYSG"
 #define AP_LAYOUT_VERSION 4u     /* of segments this library creates */
 #define AP_LAYOUT_VERSION_MIN 4u /* the oldest it can attach to */
-#define AP_SECTIONS_MAX 37u
-#define AP_REGISTRY_SECTIONS_MAX 25u
+#define AP_SECTIONS_MAX 38u
+#define AP_REGISTRY_SECTIONS_MAX 26u
 /* The most that the numbers of the geometry may be, where words have room for so many. */
 #define AP_TASKS_MAX (1u << 22)
 #define AP_QUEUES_MAX 16383u /* 14 bits of owner in the task word; 0x3fff means none */

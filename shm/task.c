@@ -9,6 +9,7 @@
 #include "shm/bell.h"
 #include "shm/pool.h"
 #include "shm/bond.h"
+#include "shm/follow.h"
 #include "shm/start_by.h"
 
 /* ---- slabs ---------------------------------------------------------------------------------------------------- */
@@ -378,6 +379,21 @@ int ap_task_claim(struct ap_segment *seg, uint32_t lane, uint32_t queue, uint64_
     return 1;
 }
 
+uint64_t ap_task_share(struct ap_segment *seg, uint32_t index, uint64_t seen, uint32_t lane, uint32_t queue)
+{
+    struct ap_slot *slot = ap_slot_at(seg, index);
+    uint64_t running = AP_WORD_WITH(seen, AP_TASK_RUNNING, lane);
+
+    if (slot == NULL || AP_WORD_STATE(seen) != AP_TASK_SCHEDULED) return 0;
+    AP_WAY(SCHEDULED, RUNNING, CAS, WORKER, AP_IS_WORKER(lane, running));
+    if (!ap_cas(&slot->word, &seen, running)) return 0; /* TASK-A1 pairs TASK-R1; TASK-R6 pairs TASK-A6 */
+    AP_WENT(slot, running);
+    ap_store_relaxed(&slot->queue, queue);
+    ap_store_relaxed(&slot->worker, lane);
+    ap_slot_result(slot, 0, 0); /* as in a claim */
+    return running;
+}
+
 int ap_task_overwrite(struct ap_segment *seg, uint32_t index, uint64_t token, const void *data, uint32_t size)
 {
     struct ap_slot *slot = ap_slot_at(seg, index);
@@ -443,6 +459,17 @@ int ap_task_requeue_dead(struct ap_segment *seg, uint32_t dead, uint32_t index, 
 
     if (slot == NULL || AP_WORD_STATE(seen) != AP_TASK_RUNNING) return 0;
     AP_WAY(RUNNING, QUEUED, CAS, REAPER, AP_IS_REAPER(dead, seen));
+    return ap_word_went(slot, word, ap_cas(&slot->word, &seen, word));
+}
+
+int ap_task_unqueue_dead(struct ap_segment *seg, uint32_t dead, uint32_t index, uint64_t seen, bool suspect)
+{
+    struct ap_slot *slot = ap_slot_at(seg, index);
+    uint32_t failures = slot != NULL ? AP_TRIES_FAILURES(ap_slot_tries(slot, seen)) : 0;
+    uint64_t word = AP_WORD_WITH(one_start_more(seen, suspect), AP_TASK_SCHEDULED, failures);
+
+    if (slot == NULL || AP_WORD_STATE(seen) != AP_TASK_RUNNING) return 0;
+    AP_WAY(RUNNING, SCHEDULED, CAS, REAPER, AP_IS_REAPER(dead, seen));
     return ap_word_went(slot, word, ap_cas(&slot->word, &seen, word));
 }
 

@@ -28,6 +28,7 @@
  *           SCHEDULED  QUEUED     CAS    who finds it due       its time has come
  *           SCHEDULED  CANCELLED  CAS    client, sweep
  *           SCHEDULED  FAILED     CAS    client, sweep          timed out
+ *           SCHEDULED  RUNNING    CAS    the worker's lane      has the outcome of a task of its key (follow.h)
  *           QUEUED     RUNNING    CAS    the worker's lane      decides who runs it
  *           QUEUED     QUEUED     CAS    client, sweep, reaper  another queue
  *           QUEUED     CANCELLED  CAS    client
@@ -36,6 +37,7 @@
  *           RUNNING    SCHEDULED  STORE  the worker's lane      failures + 1: to be tried again
  *           RUNNING    FAILED     STORE  the worker's lane      timed out, too, when late at the claim
  *           RUNNING    QUEUED     CAS    reaper of the owner    crashes + 1, or lost starts + 1
+ *           RUNNING    SCHEDULED  CAS    reaper of the owner    the same, if its key is shared (follow.h)
  *           RUNNING    FAILED     CAS    reaper of the owner    crashed or lost too often, abandoned, OVERWRITTEN
  *           DONE       RELEASING  CAS    who frees it           decides who frees it
  *           FAILED     RELEASING  CAS    who frees it           the same
@@ -69,8 +71,7 @@
  *           (reaper): the submitter sees the closed queue, or the reaper's scan sees the task.
  * CRASH     every state with a dead owner has one row above. A client dead after QUEUED and before its reference: the
  *           recovery raises header.rescan, and every worker scans the table for its queues.
- * SLABS     1 A slab is 64 slots, leased to one lane. That lane alone reserves in it, strictly in turn, and passes over busy
- *           slots.
+ * SLABS     1 A slab is 64 slots, leased to one lane, which alone reserves in it, strictly in turn, and passes over busy ones.
  *           2 The lease word is epoch << 16 | lane + 1 (0: free).
  *           3 A dead lane's slab becomes free with its busy slots in place. The next holder passes over them and frees abandoned
  *           tasks.
@@ -216,6 +217,7 @@ struct ap_slot {
 struct ap_slab {
     uint64_t lease; /* epoch << 16 | lane + 1 */
     uint64_t due;   /* a hint: when the next of its SCHEDULED tasks is to be looked at (due.h); 0: none is */
+    uint64_t followed, reserved; /* followed: whether one of them may wait for another's outcome (follow.h) */
 };
 
 #define AP_LEASE(epoch, lane_plus_1) ((uint64_t)(epoch) << 16 | (uint64_t)(lane_plus_1))
@@ -439,7 +441,7 @@ AP_ALWAYS_INLINE void ap_slot_detach(struct ap_slot *slot, uint64_t generation)
     ap_store_relaxed(&slot->request, AP_REQUEST_WORD(generation, AP_REQUEST_DETACH));
 }
 
-/* More is asked of it from birth (KEEP, PARTS, HEDGED, RANKED), while its slot is RESERVED. */
+/* More is asked of it from birth (KEEP, PARTS, HEDGED, RANKED, COALESCED), while its slot is RESERVED. */
 static inline void ap_slot_ask(struct ap_slot *slot, uint64_t bits)
 {
     ap_store_relaxed(&slot->request, ap_load_relaxed(&slot->request) | bits);
@@ -536,9 +538,8 @@ static inline uint32_t ap_slot_tries(const struct ap_slot *slot, uint64_t word)
 {
     return ap_task_requested(slot, word, AP_REQUEST_TRIED) ? ap_load_relaxed(&slot->tries) : 0;
 }
-/* By its worker, which names no result in a block and has compared the word with the token. put_back: RUNNING -> SCHEDULED. The
- * caller then fences and looks at the task (ap_due_task): it may have been given up by somebody who has seen it run. */
-void ap_task_untried(struct ap_segment *seg, uint32_t index, uint64_t token, uint32_t why);
+/* By its worker, which names no result in a block and has compared the word with the token: RUNNING -> SCHEDULED. The caller then
+ * fences and looks at the task (ap_due_task): it may have been given up by somebody who has seen it run. */
 void ap_task_put_back(struct ap_segment *seg, uint32_t index, uint64_t token, uint32_t lane, uint64_t due);
 
 void ap_slot_blocks_free(struct ap_segment *seg, const struct ap_slot *slot, uint32_t index, uint64_t generation);

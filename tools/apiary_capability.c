@@ -91,6 +91,8 @@ static int capability_show_one(const struct tool *t, const struct ap_segment *se
     if ((ap_load_relaxed(&row->urgent) | ap_load_relaxed(&row->high) | ap_load_relaxed(&row->low)) != 0)
         printf("priorities: %" PRIu64 " urgent, %" PRIu64 " high, %" PRIu64 " low\n", ap_load_relaxed(&row->urgent),
                ap_load_relaxed(&row->high), ap_load_relaxed(&row->low));
+    if (ap_load_relaxed(&row->coalesced) != 0)
+        printf("coalesced: %" PRIu64 " tasks had the result of another one of their key\n", ap_load_relaxed(&row->coalesced));
     struct ap_rules rules;
     if (!ap_rules_of(seg, (uint32_t)capability, &rules)) return TOOL_OK;
     for (uint32_t i = 0; i < rules.count; i++) {

@@ -285,9 +285,13 @@ int cmd_delegate(struct tool *t, int argc, char **argv)
         return tool_usage_error(t, &usage, "--from: '%s' is not the name of a service", from);
     if (parts && detach) return tool_usage_error(t, &usage, "--parts and --detach: nobody would read them");
     if (parts) call.options.flags |= APIARY_PARTS;
-    if (all && (detach || parts || (call.options.provider | call.options.hedge) != 0))
+    if (all && (detach || parts || (call.options.provider | call.options.hedge | call.options.dedup_key) != 0))
         return tool_usage_error(t, &usage, "--all does not go with --%s",
-                                detach ? "detach" : parts ? "parts" : call.options.hedge != 0 ? "hedge" : "provider");
+                                detach ? "detach" : parts ? "parts" : call.options.hedge != 0 ? "hedge" :
+                                call.options.provider != 0 ? "provider" : "dedup-key");
+    if (call.options.dedup_key != 0 && (parts || (call.options.provider | call.options.hedge) != 0))
+        return tool_usage_error(t, &usage, "--dedup-key does not go with --%s",
+                                parts ? "parts" : call.options.hedge != 0 ? "hedge" : "provider");
     if (wait) call.options.flags |= APIARY_WAIT_FOR_PROVIDER;
     if (probe && (detach || parts || wait || argc > 1))
         return tool_usage_error(t, &usage, "--probe does not go with %s", detach ? "--detach" : parts ? "--parts" : wait ?

@@ -129,13 +129,14 @@ static void show_parts(const struct ap_stream_view *s)
 
 static void task_do_show(const struct ap_segment *seg, const struct task_view *v)
 {
-    char id[48], agent[2 * APIARY_NAME_MAX + 4], passed[APIARY_NAME_MAX + 1];
+    char id[48], agent[2 * APIARY_NAME_MAX + 4], passed[APIARY_NAME_MAX + 1], follows[48];
     uint64_t now = seg->ops->now();
     view_task_agent(seg, v, agent, sizeof agent);
     printf("task         %s\nstate        %s\ncapability   %s\nagent        %s\ncaller       %s\n",
            tool_format_task(v->id, id), ap_task_state_name(v->state), v->capability, agent,
            *v->caller != '\0' ? v->caller : "-");
     if (view_task_passed(seg, v, passed)) printf("passed on for %s\n", *passed != '\0' ? passed : "-");
+    if (*view_task_follows(seg, v, follows) != '\0') printf("follows      %s\n", follows);
     show_pid("client pid", v->client_pid);
     show_pid("worker pid", v->worker_pid);
     printf("starts       %u\ncrashes      %u\nfailures     %u\n", v->starts, v->crashes, v->failures);

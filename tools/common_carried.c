@@ -96,6 +96,11 @@ static json_t *carried_hedge_json(const uint64_t *hedge)
     return *hedge != 0 ? json_integer((json_int_t)*hedge) : json_null();
 }
 
+static json_t *carried_dedup_key_json(const uint64_t *key)
+{
+    return carried_key_json(key);
+}
+
 static json_t *carried_provider_json(const uint64_t *provider)
 {
     return *provider != 0 ? json_integer((json_int_t)*provider) : json_null();

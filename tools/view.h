@@ -156,6 +156,8 @@ json_t *view_capabilities_json(const struct ap_segment *seg);
 
 /* The agent of a task, "-": it has none yet. */
 void view_task_agent(const struct ap_segment *seg, const struct task_view *v, char *ret, size_t size);
+/* The task whose outcome one that waits will have (registry/conflict/coalesce.h); "": none. */
+const char *view_task_follows(const struct ap_segment *seg, const struct task_view *v, char ret[48]);
 /* Whether a gate has passed it on, and for which service; "": one that calls for none. */
 bool view_task_passed(const struct ap_segment *seg, const struct task_view *v, char ret[APIARY_NAME_MAX + 1]);
 /* Finished, and nobody will collect it: its slot is as good as free. */

@@ -92,10 +92,11 @@ json_t *view_capability_json(const struct ap_segment *seg, uint32_t capability)
     }
     struct ap_rules rules = {.count = 0};
     ap_rules_of(seg, capability, &rules);
-    return json_pack("{s:s, s:i, s:o, s:o, s:I, s:I, s:o, s:o, s:o, s:o}", "capability", name, "providers",
+    return json_pack("{s:s, s:i, s:o, s:o, s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "capability", name, "providers",
                      (int)view_providers(seg, capability), "terms", terms, "rules", capability_rules_json(&rules), "refused",
                      (json_int_t)ap_load_relaxed(&ap_terms_at(seg, capability)->refused), "fell_back",
-                     (json_int_t)ap_load_relaxed(&ap_terms_at(seg, capability)->fell_back), "hedging",
+                     (json_int_t)ap_load_relaxed(&ap_terms_at(seg, capability)->fell_back), "coalesced",
+                     (json_int_t)ap_load_relaxed(&ap_terms_at(seg, capability)->coalesced), "hedging",
                      view_hedging_json(seg, capability), "homes", view_homes_json(seg, capability), "places",
                      capability_places_json(seg, capability), "priorities", capability_priorities_json(seg, capability));
 }

@@ -1,6 +1,7 @@
 /* tools/view_task.c - the tasks of a segment as JSON. See view.h. */
 #include <string.h>
 
+#include "registry/conflict/coalesce.h"
 #include "registry/routing/kept.h"
 #include "registry/routing/rules.h"
 #include "tools/view.h"
@@ -22,6 +23,16 @@ void view_task_agent(const struct ap_segment *seg, const struct task_view *v, ch
     else task_agent_name(seg, v->queue, ret, size);
 }
 
+const char *view_task_follows(const struct ap_segment *seg, const struct task_view *v, char ret[48])
+{
+    uint64_t ref;
+
+    *ret = '\0';
+    if (v->state != AP_TASK_SCHEDULED || (v->request & AP_REQUEST_COALESCED) == 0) return ret;
+    if (!ap_coalesce_leader(seg, v->id.slot, v->id.generation, &ref) || AP_REF_SLOT(ref) == v->id.slot) return ret;
+    return tool_format_task(ap_task_id(seg, AP_REF_SLOT(ref), AP_REF_GENERATION(ref)), ret);
+}
+
 /* Whether a gate has passed it on, and for which service; "": one that calls for none. */
 bool view_task_passed(const struct ap_segment *seg, const struct task_view *v, char ret[APIARY_NAME_MAX + 1])
 {
@@ -33,13 +44,14 @@ bool view_task_passed(const struct ap_segment *seg, const struct task_view *v, c
 
 json_t *view_task_json(const struct ap_segment *seg, const struct task_view *v)
 {
-    char id[48], agent[2 * APIARY_NAME_MAX + 4], passed[APIARY_NAME_MAX + 1];
+    char id[48], agent[2 * APIARY_NAME_MAX + 4], passed[APIARY_NAME_MAX + 1], follows[48];
     view_task_agent(seg, v, agent, sizeof agent);
     json_t *o = json_object();
     json_object_set_new(o, "task", json_string(tool_format_task(v->id, id)));
     json_object_set_new(o, "state", json_string(ap_task_state_name(v->state)));
     json_object_set_new(o, "capability", tool_json_text(v->capability));
     json_object_set_new(o, "caller", tool_json_text(v->caller));
+    json_object_set_new(o, "follows", *view_task_follows(seg, v, follows) != '\0' ? json_string(follows) : json_null());
     json_object_set_new(o, "passed_on_for", view_task_passed(seg, v, passed) ? tool_json_text(passed) : json_null());
     json_object_set_new(o, "agent", tool_json_text(agent));
     json_object_set_new(o, "attempts", json_integer(v->starts));

@@ -23,6 +23,7 @@
     {"delay", 'o', 0, "how long it is not to be run [not at all]", 0, 0}, \
     {"retry", 'o', 0, "attempts at it, and how they are spaced: 5, or \"5,backoff=100ms,never=7\" [1]", 0, 0}, \
     {"key", 'o', 0, "the key by which its provider is chosen, if the capability balances so [none]", 0, 0}, \
+    {"dedup_key", 'o', 0, "tasks of one such key that are in flight share one run and its result [none]", 0, 0}, \
     {"schedule_to_start", 'o', 0, "how long it may wait for its first start [its timeout]", 0, 0}, \
     {"start_to_close", 'o', 0, "how long an agent may have it, for each attempt [its timeout]", 0, 0}, \
     {"heartbeat", 'o', 0, "how long its agent may say nothing of its progress [for ever]", 0, 0}, \

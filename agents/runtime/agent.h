@@ -98,6 +98,7 @@ enum ap_job_mark {
     AP_JOB_ALONE = 1, /* it has crashed a worker before */
     AP_JOB_TIMED = 2, /* timers.c: close_by, heartbeat, beaten and over are this job's */
     AP_JOB_PARTS = 4, /* it has sent a part: `parts` is this job's */
+    AP_JOB_SHARED = 8, /* others may have its outcome (job_shared.c) */
 };
 
 /* The agent knows it by a handle that is valid for one task: apiary_job_t is never defined. */
@@ -157,6 +158,8 @@ bool ap_job_parts_ready(const struct ap_worker *w);
 /* job.c: a failure is told in the agent's log; the end of any job, for that of one with parts. */
 void ap_job_tell(struct ap_job *job, int code, uint32_t agent_code, const void *text, size_t size);
 int ap_job_end(struct ap_job *job, int code, uint32_t agent_code, const void *data, size_t size);
+/* job_shared.c. Of a job whose token is its word still, before it ends so: those that follow it have the same (shm/follow.h). */
+void ap_job_share(const struct ap_job *job, int code, uint32_t agent_code, const void *data, size_t size);
 /* job_asked.c. asked: the job of a handle, NULL: it has ended, and the agent's log says that it was asked. stale: the error for one
  * that is answered. misused: tells what an agent does. */
 struct ap_job *ap_job_asked(const apiary_job_t *handle);

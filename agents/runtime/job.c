@@ -16,6 +16,7 @@
 #include "registry/client/progress.h"
 #include "shm/due.h"
 #include "shm/event.h"
+#include "shm/follow.h"
 
 #define FAILURE_TEXT 1024u
 #define TOLD 10u /* failures of an agent in one second */
@@ -215,7 +216,8 @@ AP_ALWAYS_INLINE void job_done(struct ap_job *job, enum end end, uint64_t now, s
     }
 }
 
-AP_ALWAYS_INLINE int job_end(struct ap_job *job, int code, uint32_t agent_code, const void *data, size_t size)
+/* `shared`: others may have its outcome. */
+AP_ALWAYS_INLINE int job_end(struct ap_job *job, int code, uint32_t agent_code, const void *data, size_t size, bool shared)
 {
     struct ap_segment *seg = job->agent->worker->seg;
     struct ap_slot *slot = job->at;
@@ -225,6 +227,7 @@ AP_ALWAYS_INLINE int job_end(struct ap_job *job, int code, uint32_t agent_code, 
 
     /* The token: while the word is what the claim made of it, nobody but this lane writes the slot's result. */
     if (__builtin_expect(ap_load_relaxed(&slot->word) == job->token, 1)) {
+        if (shared) ap_job_share(job, code, agent_code, data, size);
         r = result_store(job, data, size);
         if (__builtin_expect(r < 0, 0)) {
             int why = code;
@@ -235,6 +238,7 @@ AP_ALWAYS_INLINE int job_end(struct ap_job *job, int code, uint32_t agent_code, 
         ap_slot_finished(slot, now);
         if (__builtin_expect(job->reserved != 0, 0)) reserved_free(job);
         ap_slot_finish(seg, job->agent->worker->context->lane.index, slot, job->token, code);
+        if (shared) ap_follow_ended(seg);
         end = job_ended(job, code);
     } else {
         reserved_free(job);
@@ -248,13 +252,15 @@ AP_ALWAYS_INLINE int job_end(struct ap_job *job, int code, uint32_t agent_code, 
 
 int ap_job_end(struct ap_job *job, int code, uint32_t agent_code, const void *data, size_t size)
 {
-    return job_end(job, code, agent_code, data, size);
+    return job_end(job, code, agent_code, data, size, (job->marks & AP_JOB_SHARED) != 0);
 }
 
 AP_ALWAYS_INLINE int job_finish(struct ap_job *job, int code, uint32_t agent_code, const void *data, size_t size)
 {
-    if (__builtin_expect((job->marks & AP_JOB_PARTS) != 0, 0)) return ap_job_parts_finish(job, code, agent_code, data, size);
-    return job_end(job, code, agent_code, data, size);
+    if (__builtin_expect((job->marks & (AP_JOB_PARTS | AP_JOB_SHARED)) != 0, 0))
+        return (job->marks & AP_JOB_PARTS) != 0 ? ap_job_parts_finish(job, code, agent_code, data, size)
+                                                : ap_job_end(job, code, agent_code, data, size);
+    return job_end(job, code, agent_code, data, size, false);
 }
 
 /* ---- again ---------------------------------------------------------------------------------------------------- */

@@ -4,6 +4,7 @@
 #include "agents/runtime/placed.h"
 #include "agents/runtime/queen.h"
 #include "registry/routing/dead.h"
+#include "shm/follow.h"
 #include "shm/probe.h"
 #include "shm/start_by.h"
 
@@ -108,6 +109,7 @@ AP_ALWAYS_INLINE void job_fill(struct ap_worker *w, struct ap_job *job, struct a
  * that is not the batch's: an earlier task of that may have taken long. */
 static __attribute__((noinline)) int requested(struct ap_worker *w, struct ap_job *job, uint64_t request)
 {
+    if (ap_request_has(request, job->token, AP_REQUEST_COALESCED)) job->marks |= AP_JOB_SHARED;
     if (ap_request_has(request, job->token, AP_REQUEST_CANCEL)) return APIARY_ECANCELLED;
     if (ap_request_has(request, job->token, AP_REQUEST_PROBE)) return PROBED;
     if (!ap_request_has(request, job->token, AP_REQUEST_TIMED)) return 0;
@@ -142,6 +144,13 @@ static bool offered(const struct ap_worker *w, const struct ap_agent *agent, con
 
     if (only != 0 && only != w->queen->service_index + 1) return false;
     return ap_agent_runs(ap_agent_at(w->seg, agent->queue), job->capability);
+}
+
+/* It ends at once. Nothing need have been read yet of what was said of it. */
+static __attribute__((noinline)) void job_refuse(struct ap_job *job, int code)
+{
+    if (ap_coalesced(job->at, job->token)) job->marks |= AP_JOB_SHARED;
+    ap_job_finish(job, code == PROBED ? 0 : code, 0, NULL, 0);
 }
 
 /* Why a task that was claimed is not to be started, PROBED; 0: it is. */
@@ -181,7 +190,7 @@ AP_ALWAYS_INLINE void start_task(struct ap_worker *w, struct ap_agent *agent, ui
     job_fill(w, job, agent, slot, ref, token, hand);
     code = refusal(w, agent, job);
     if (__builtin_expect(code != 0, 0)) {
-        ap_job_finish(job, code == PROBED ? 0 : code, 0, NULL, 0);
+        job_refuse(job, code);
         return;
     }
     /* Routers see at once that this worker has something in hand, however long it takes. */

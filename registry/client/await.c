@@ -17,6 +17,8 @@
 #include "registry/discovery/changes.h"
 #include "registry/memory/watch.h"
 #include "shm/bell.h"
+#include "shm/due.h"
+#include "shm/follow.h"
 #include "shm/image.h"
 
 /* Why these and LOOKS: core/spin.h. */
@@ -92,16 +94,23 @@ static bool owner_lives(const struct waiting *w, uint32_t lane, bool ask)
     return ap_lane_alive(w->a->seg, lane);
 }
 
-/* Its time has come, and it waits for a provider that will never come. That its deadline has passed is its client's to see. */
+/* It waits for another one of its key, which may have gone while nobody else was there to see it. Or its time has come, and it
+ * waits for a provider that will never come. That its deadline has passed is its client's to see. */
 static void due_help(const struct waiting *w, apiary_task_t task, const struct ap_slot *slot, uint64_t word)
 {
     struct ap_segment *seg = w->a->seg;
     const struct ap_reap_hooks *hooks = &ap_registry_hooks;
-    int code = ap_move_never(seg, hooks, task.slot);
+    uint32_t self = w->c != NULL ? w->c->lane.index : AP_NO_LANE;
+    int code;
 
+    if (ap_coalesced(slot, word)) {
+        ap_due_task(seg, hooks, self, task.slot, seg->ops->now());
+        return;
+    }
+    code = ap_move_never(seg, hooks, task.slot);
     if (code == 0 || ap_load_acquire(&slot->due) > seg->ops->now()) return;
     if (ap_move_route(seg, hooks, task.slot) != AP_NO_QUEUE) return;
-    ap_move_end(seg, hooks, w->c != NULL ? w->c->lane.index : AP_NO_LANE, task.slot, word, AP_TASK_FAILED, code);
+    ap_move_end(seg, hooks, self, task.slot, word, AP_TASK_FAILED, code);
 }
 
 /* Its worker is dead, or its queue is closed. True: the dead were recovered here. */

@@ -36,7 +36,8 @@ int apiary_delegate_all(apiary_t *a, const char *capability, const void *body, s
     if (providers->struct_size < offsetof(apiary_provider_t, provider) + sizeof providers->provider) return APIARY_EINVAL;
     r = broadcast_options(&own, options);
     if (r < 0) return r;
-    if ((own.provider | own.hedge) != 0 || (tasks == NULL && (own.flags & APIARY_DETACH) == 0)) return APIARY_EINVAL;
+    if ((own.provider | own.hedge | own.dedup_key) != 0) return APIARY_EINVAL;
+    if (tasks == NULL && (own.flags & APIARY_DETACH) == 0) return APIARY_EINVAL;
     c = ap_context(a, &r);
     if (c == NULL) return r;
     count = apiary_discover(a, capability, providers, capacity);

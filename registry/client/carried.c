@@ -188,6 +188,26 @@ static int carried_priority_inherit(uint64_t *own, const uint64_t *parents, uint
     return 0;
 }
 
+/* ---- dedup_key --------------------------------------------------------------------------------------------------- */
+
+static bool carried_dedup_key_possible(const uint64_t *key)
+{
+    (void)key;
+    return true;
+}
+
+static uint64_t carried_dedup_key_otherwise(void)
+{
+    return 0;
+}
+
+/* It is one task's own. */
+static int carried_dedup_key_inherit(uint64_t *own, const uint64_t *parents, uint64_t parent)
+{
+    (void)own, (void)parents, (void)parent;
+    return 0;
+}
+
 /* ---- provider -------------------------------------------------------------------------------------------------- */
 
 static bool carried_provider_possible(const uint64_t *provider)
@@ -302,6 +322,8 @@ int ap_carried_judge(const apiary_delegate_options_t *o)
     if (o->hedge != 0 && ((o->flags & (APIARY_DETACH | APIARY_PARTS | APIARY_NO_HEDGE)) != 0 || o->retry.max_attempts > 1 ||
                           o->provider != 0))
         return APIARY_EINVAL;
+    /* Of a run that is shared there is no second copy, no choice of the provider, and no parts. */
+    if (o->dedup_key != 0 && ((o->flags & APIARY_PARTS) != 0 || (o->hedge | o->provider) != 0)) return APIARY_EINVAL;
 #define AP_CARRIED(field, type, ...) if (!carried_##field##_possible(&o->field)) return APIARY_EINVAL;
 #include "registry/client/carried.def"
 #undef AP_CARRIED
@@ -403,11 +425,10 @@ static void look_carried(struct ap_look *look)
     if (AP_WORD_STATE(word) > AP_TASK_RESERVED && generation == AP_WORD_GENERATION(word) && !carried_possible(&row))
         ap_look_found(look, AP_CORRUPT, &at->hops, generation, "R8", "what it says is not possible");
     if (row.won >= AP_HEDGE_WAYS || (row.won == AP_HEDGE_SECOND && row.other == 0))
-        ap_look_found(look, AP_CORRUPT, &at->won, row.won ^ row.other, "R12", "%llu counts, and the other copy is %016llx",
-                      (unsigned long long)row.won, (unsigned long long)row.other);
+        ap_look_found(look, AP_CORRUPT, &at->won, row.won ^ row.other, "R12", "%u counts, and the other copy is %016llx",
+                      row.won, (unsigned long long)row.other);
     if (row.passed != 0 && row.passed >> 16 != 1)
-        ap_look_found(look, AP_CORRUPT, &at->passed, row.passed, "R8", "it was passed on for %016llx",
-                      (unsigned long long)row.passed);
+        ap_look_found(look, AP_CORRUPT, &at->passed, row.passed, "R8", "it was passed on for %08x", row.passed);
     if (row.other >> 60 != 0 || AP_REF_SLOT(row.other) >= look->seg->geometry.tasks)
         ap_look_found(look, AP_CORRUPT, &at->other, row.other, "R12", "its other copy is %016llx", (unsigned long long)row.other);
 }

@@ -28,8 +28,8 @@ struct ap_carried {
 #include "registry/client/carried.def"
 #undef AP_CARRIED
     uint64_t other; /* the reference of its second copy, of a second copy that of the first, 0: none; and */
-    uint64_t won;   /* which of both counts (hedge.h) */
-    uint64_t passed; /* of a task that a gate passes on (rules.h): AP_PASSED and who asked the gate; 0: it is none */
+    uint32_t won;    /* which of both counts (hedge.h) */
+    uint32_t passed; /* of a task that a gate passes on (rules.h): AP_PASSED and who asked the gate; 0: it is none */
 } AP_ALIGNED;
 
 static inline struct ap_carried *ap_carried_at(const struct ap_segment *seg, uint64_t index)
@@ -40,14 +40,14 @@ static inline struct ap_carried *ap_carried_at(const struct ap_segment *seg, uin
 /* Whether options of this version say anything that is carried. */
 AP_ALWAYS_INLINE bool ap_carried_said(const apiary_delegate_options_t *o)
 {
-    uint64_t words[(sizeof *o - offsetof(apiary_delegate_options_t, trace)) / 8], any = o->hops, last[2];
+    uint64_t words[(sizeof *o - offsetof(apiary_delegate_options_t, trace)) / 8], any = o->hops, last[3];
     const size_t count = sizeof words / sizeof words[0];
 
-    /* The last two words apart: the others are an even number, and leave more registers to a task without options. */
+    /* The last three words apart: so the others leave more registers to a task without options. */
     memcpy(last, (const char *)(o + 1) - sizeof last, sizeof last);
-    any |= last[0] | last[1];
+    any |= last[0] | last[1] | last[2];
     memcpy(words, &o->trace, sizeof words); /* to the end of the structure: what is added there is carried, too */
-    for (size_t i = 0; i < count - 2; i++) any |= words[i];
+    for (size_t i = 0; i < count - 3; i++) any |= words[i];
     return any != 0;
 }
 

@@ -72,8 +72,8 @@ int64_t apiary_dead_body(apiary_t *a, uint64_t number, void *ret, size_t capacit
 }
 
 /* Its options are those that it had, but that its time has come, that any provider may have it, since the one that was meant may be
- * no more, and that it is not hedged: nobody waits for it. It stays a task of its capability: where nobody offers that it can be
- * delegated later. Its block goes over to the task. */
+ * no more, and that it is neither hedged nor shares its key: nobody waits for it. It stays a task of its capability: where nobody
+ * offers that it can be delegated later. Its block goes over to the task. */
 static int dead_delegate(struct ap_lane_context *c, uint32_t row, apiary_task_t *ret)
 {
     struct ap_dead *d = ap_dead_at(c->lane.seg, row);
@@ -94,7 +94,7 @@ static int dead_delegate(struct ap_lane_context *c, uint32_t row, apiary_task_t 
 #define AP_CARRIED(field, type, ...) o.field = carried.field;
 #include "registry/client/carried.def"
 #undef AP_CARRIED
-    o.delay = o.due_at = o.provider = o.hedge = 0;
+    o.delay = o.due_at = o.provider = o.hedge = o.dedup_key = 0;
     ap_capability_name(c->lane.seg, ap_load_relaxed(&d->capability), capability);
     c->again = &again;
     r = ap_submit(c, (int)ap_load_relaxed(&d->only) - 1, capability, body, size, block, &o, ret);

@@ -11,7 +11,7 @@ struct copies {
     apiary_task_t task[2];
     struct ap_slot *slot[2];
     uint64_t word[2];
-    uint64_t won; /* was read before the words, which are as new as what it says of them */
+    uint32_t won; /* was read before the words, which are as new as what it says of them */
     bool second;
 };
 
@@ -102,7 +102,7 @@ bool ap_hedge_over(struct apiary *a, apiary_task_t task)
 }
 
 /* By the lane that has decided. */
-static void hedge_settle(struct apiary *a, const struct copies *c, uint64_t won)
+static void hedge_settle(struct apiary *a, const struct copies *c, uint32_t won)
 {
     uint32_t capability = ap_load_relaxed(&c->slot[0]->capability);
     uint64_t start = ap_hedge_start(c->slot[0], c->row), end = ap_load_relaxed(&c->slot[0]->finished);
@@ -125,7 +125,7 @@ static void hedge_settle(struct apiary *a, const struct copies *c, uint64_t won)
 static int hedge_decide(struct apiary *a, apiary_task_t task, struct copies *c)
 {
     for (int tries = 0; tries < DECISIONS; tries++) {
-        uint64_t wins;
+        uint32_t wins;
 
         if (!copies_find(a, task, c)) return APIARY_ESTALE;
         if (c->won != AP_HEDGE_OPEN) return 1;

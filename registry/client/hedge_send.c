@@ -165,8 +165,8 @@ static uint64_t hedge_look(struct ap_lane_context *c, uint32_t index, uint64_t n
     struct ap_segment *seg = c->lane.seg;
     struct ap_slot *slot = ap_slot_at(seg, index);
     struct ap_carried *row = ap_carried_at(seg, index);
-    uint64_t word = ap_load_acquire(&slot->word), after, due, open = AP_HEDGE_OPEN; /* TASK-A2 pairs TASK-R2 */
-    uint32_t state = AP_WORD_STATE(word), capability = ap_load_relaxed(&slot->capability), queue;
+    uint64_t word = ap_load_acquire(&slot->word), after, due; /* TASK-A2 pairs TASK-R2 */
+    uint32_t state = AP_WORD_STATE(word), capability = ap_load_relaxed(&slot->capability), queue, open = AP_HEDGE_OPEN;
 
     if ((!ap_task_waits(state) && state != AP_TASK_RUNNING) || !ap_hedged(slot, word)) return UINT64_MAX;
     if (ap_task_requested(slot, word, AP_REQUEST_CANCEL | AP_REQUEST_GIVEN_UP)) return UINT64_MAX;

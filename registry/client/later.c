@@ -1,7 +1,8 @@
 /* registry/client/later.c - a task that is not placed as others are: it waits for its time or for a provider, one provider may
- * have it, it has a priority, or another capability stands in for its own. See submit.h. */
+ * have it, it has a priority or a dedup key, or another capability stands in for its own. See submit.h. */
 #include "registry/client/submit.h"
 
+#include "registry/conflict/coalesce.h"
 #include "registry/routing/bounds.h"
 #include "registry/routing/hedging.h"
 #include "registry/routing/terms.h"
@@ -88,14 +89,59 @@ static int refused_behind(struct ap_lane_context *c, uint32_t capability, size_t
     return r;
 }
 
+/* Its time has come, and whoever finds it due decides now. */
+static bool decided_now(const apiary_delegate_options_t *o)
+{
+    return o != NULL && (o->provider | o->dedup_key) != 0 && (o->delay | o->due_at) == 0;
+}
+
+/* A task with a dedup key, which is admitted as any if it is to be run; one that shares the run of another needs no provider, and
+ * uses up no rate. 0, or what a pick gives. */
+static __attribute__((noinline)) int later_coalesced(struct ap_lane_context *c, int service, uint32_t capability,
+                                                     const apiary_delegate_options_t *options)
+{
+    const struct ap_dedup key = {.key = options->dedup_key, .capability = capability, .only = (uint32_t)(service + 1)};
+    struct ap_known_name known = {.capability = capability};
+    int r;
+
+    switch (ap_coalesce_look(c->lane.seg, &key)) {
+    case AP_LEAD_FOLLOWS: return 0;
+    case AP_LEAD_IS: break;
+    default: return APIARY_ETABLEFULL;
+    }
+    c->rank = ap_carried_rank(options);
+    r = ap_pick_among_all(c, service, &known, options->key).error;
+    c->rank = 0;
+    return r;
+}
+
+/* The task is RESERVED. 0, or an error. */
+static int later_publish(struct ap_submission *s, const apiary_delegate_options_t *options, uint64_t due, apiary_task_t *ret)
+{
+    int r = ap_submit_unusual(s, options, due);
+
+    if (r < 0) return r;
+    if (!ap_slot_schedule(&s->c->slabs, s->at, s->slot, due)) return ap_submit_overwritten(s->c, s->ticket);
+    if (decided_now(options)) ap_due_task(s->seg, &ap_registry_hooks, s->c->lane.index, s->slot, due);
+    else ap_due_tell(s->seg, s->slot, due < s->deadline ? due : s->deadline);
+    if (s->carries && ap_carried_rank(options) != 0) ap_terms_rank(s->seg, s->capability, ap_carried_rank(options));
+    if (ret != NULL) *ret = ap_submit_task(s);
+    if ((s->flags & APIARY_DETACH) != 0 && ap_detach_late(s)) ap_submit_detach(s->c, s->slot, s->generation);
+    return 0;
+}
+
 /* Places the task in no queue: whoever finds it due picks one. By value: of the others no address is taken. */
 int ap_submit_later(struct ap_submission s, uint32_t capability, const apiary_delegate_options_t *options, apiary_task_t *ret)
 {
-    bool at_once, gated;
+    bool gated;
     uint64_t due;
     int r;
 
     s.capability = capability;
+    if (s.carries && options->dedup_key != 0 && s.c->stand_in < 0 && decided_now(options)) {
+        r = later_coalesced(s.c, s.service, capability, options);
+        if (r != 0 && !ap_may_wait(&s, r)) return ap_refused(s.c, r, s.size);
+    }
     if (s.carries && s.c->stand_in < 0 && !ap_elsewhen(options) && ap_carried_rank(options) != 0) {
         r = delegate_ranked(s.c, s.service, capability, s.body, s.size, s.loan, options, ret);
         if (r == 0) return 0;
@@ -121,8 +167,8 @@ int ap_submit_later(struct ap_submission s, uint32_t capability, const apiary_de
                                                                     .passed = s.c->balance.from_gate});
     if (r == APIARY_EFORBIDDEN) r = ap_gate(s.c, capability);
     if (r == AP_STANDS_IN) return ap_submit_later(s, capability, options, ret);
-    at_once = options != NULL && options->provider != 0 && (options->delay | options->due_at) == 0;
-    if (at_once && r != APIARY_EFORBIDDEN) r = later_provider(s.c, s.service, capability, options->provider);
+    if (r != APIARY_EFORBIDDEN && decided_now(options) && options->provider != 0)
+        r = later_provider(s.c, s.service, capability, options->provider);
     if (r == APIARY_EFORBIDDEN) ap_refused_rule(s.c, capability);
     if (r < 0) return ap_refused(s.c, r, s.size);
     r = ap_submit_take(&s);
@@ -131,13 +177,6 @@ int ap_submit_later(struct ap_submission s, uint32_t capability, const apiary_de
     due = ap_due_of(options, s.now);
     s.deadline = ap_deadline_of(s.seg, options, due);
     ap_submit_write(&s);
-    r = ap_submit_unusual(&s, options, due);
-    if (r < 0) return ap_refused(s.c, r, s.size);
-    if (!ap_slot_schedule(&s.c->slabs, s.at, s.slot, due)) return ap_refused(s.c, ap_submit_overwritten(s.c, s.ticket), s.size);
-    if (at_once) ap_due_task(s.seg, &ap_registry_hooks, s.c->lane.index, s.slot, due);
-    else ap_due_tell(s.seg, s.slot, due < s.deadline ? due : s.deadline);
-    if (s.carries && ap_carried_rank(options) != 0) ap_terms_rank(s.seg, capability, ap_carried_rank(options));
-    if (ret != NULL) *ret = ap_submit_task(&s);
-    if ((s.flags & APIARY_DETACH) != 0 && ap_detach_late(&s)) ap_submit_detach(s.c, s.slot, s.generation);
-    return 0;
+    r = later_publish(&s, options, due, ret);
+    return r < 0 ? ap_refused(s.c, r, s.size) : 0;
 }

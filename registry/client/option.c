@@ -104,6 +104,11 @@ static int carried_key_read(const char *text, uint64_t *ret)
     return *text != '\0' ? 0 : -1;
 }
 
+static int carried_dedup_key_read(const char *text, uint64_t *ret)
+{
+    return carried_key_read(text, ret);
+}
+
 static int carried_keep_read(const char *text, uint64_t *ret)
 {
     return ap_duration(text, ret);

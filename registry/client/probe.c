@@ -9,7 +9,7 @@
 static bool probe_possible(const struct ap_probe_ask *ask, const apiary_delegate_options_t *o)
 {
     if (ask->size > 0 || ask->loan || (o->flags & ~(uint32_t)(APIARY_PROBE | APIARY_NO_FALLBACK)) != 0) return false;
-    return (o->delay | o->due_at | o->key | o->keep | o->hedge) == 0 && o->retry.max_attempts <= 1;
+    return (o->delay | o->due_at | o->key | o->keep | o->hedge | o->dedup_key) == 0 && o->retry.max_attempts <= 1;
 }
 
 /* Whether the agent of the queue is there to answer, in any mode; its life in *ret. */

@@ -175,12 +175,20 @@ static size_t say_probe(const struct ap_lane_context *c, char *ret, size_t size)
     return ap_format(ret, size, "a probe of this process, or %u of others, wait at agent '%s' already", AP_PROBES, name);
 }
 
-/* Of a delegation no other table is full. */
+static bool kept_full(const struct ap_segment *seg, const struct ap_kept_use *use)
+{
+    return use->used >= seg->sections[AP_SECTION_KEPT].count;
+}
+
+/* Of a delegation no other table is full, but that of the dedup keys. */
 static size_t say_kept(const struct ap_lane_context *c, char *ret, size_t size)
 {
     const struct ap_segment *seg = c->lane.seg;
     struct ap_kept_use use = ap_kept_used(seg);
 
+    if (!kept_full(seg, &use))
+        return ap_format(ret, size, "too many tasks with other dedup keys are in flight; a larger task table has room for more "
+                         "(tasks)");
     return ap_format(ret, size, "the table is full: %u of the %u results that may be kept (kept_results) are kept or promised, %u "
                      "of them for processes that have left; 'apiary kept forget' drops them before their time", use.used,
                      (uint32_t)seg->sections[AP_SECTION_KEPT].count, use.left);
@@ -211,12 +219,13 @@ static size_t say_what(const struct ap_lane_context *c, char *ret, size_t size)
 
 static uint64_t refusal_after(const struct ap_segment *seg, const struct ap_refused *r)
 {
-    uint64_t after = apiary_retry_after(r->error), until, now;
+    uint64_t after = apiary_retry_after(r->error), now;
+    struct ap_kept_use use;
 
     if (r->error == APIARY_ETABLEFULL) {
-        until = ap_kept_used(seg).until;
+        use = ap_kept_used(seg);
         now = seg->ops->now();
-        return until == UINT64_MAX || until <= now ? 0 : until - now;
+        return !kept_full(seg, &use) || use.until == UINT64_MAX || use.until <= now ? 0 : use.until - now;
     }
     return (r->error == APIARY_ERATE || r->error == APIARY_EBACKLOG) && r->excess > after ? r->excess : after;
 }

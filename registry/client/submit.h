@@ -214,10 +214,10 @@ AP_ALWAYS_INLINE bool ap_as_picked(const struct ap_queue *to, uint64_t life, con
     return ap_load_acquire(&to->life) == life && ap_lane_lives(consumer);
 }
 
-/* Whether the task is not to be run at once, or by one provider only. */
+/* Whether the task is not to be run at once, or by one provider only, or perhaps not itself. */
 AP_ALWAYS_INLINE bool ap_elsewhen(const apiary_delegate_options_t *o)
 {
-    return (o->delay | o->due_at | o->provider) != 0;
+    return (o->delay | o->due_at | o->provider | o->dedup_key) != 0;
 }
 
 /* Whether a task that could not be placed is to wait, or to be one of another capability, or to be placed within bounds. */

@@ -54,7 +54,7 @@ static void hedge_within(const struct ap_segment *seg, uint32_t capability, apia
 {
     uint64_t declared = bound_of(seg, capability, AP_TERM_hedge), least;
     bool otherwise = (o->flags & (APIARY_NO_HEDGE | APIARY_DETACH | APIARY_PARTS)) != 0 || o->retry.max_attempts > 1 ||
-                     o->provider != 0;
+                     (o->provider | o->dedup_key) != 0;
 
     if (declared == 0 || bound_of(seg, capability, AP_TERM_idempotent) == 0 || (o->hedge == 0 && otherwise)) return;
     least = hedge_time(seg, capability, declared);

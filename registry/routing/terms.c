@@ -267,10 +267,11 @@ static void look_terms(struct ap_look *look)
             ap_look_found(look, AP_CORRUPT, &row->paid + k, (&row->paid)[k], "R9", "%s of a capability without terms", numbers[k]);
     if (AP_TERM_VALUE(ap_look_64(look, &row->rules)) != 0) look_rules(look, row);
     ap_look_zero(look, (const uint8_t *)row + used, offsetof(struct ap_terms, paid) - used, "R9", "behind the terms");
-    for (const uint64_t *count = &row->urgent; !named && count <= &row->low; count++)
+    for (const uint64_t *count = &row->urgent; !named && count <= &row->coalesced; count++)
         if (ap_look_64(look, count) != 0)
-            ap_look_found(look, AP_CORRUPT, count, *count, "R9", "priorities of no capability");
-    ap_look_zero(look, &row->low + 1, sizeof *row - offsetof(struct ap_terms, low) - sizeof row->low, "R9", "behind low");
+            ap_look_found(look, AP_CORRUPT, count, *count, "R9", "counts of no capability");
+    ap_look_zero(look, &row->coalesced + 1, sizeof *row - offsetof(struct ap_terms, coalesced) - sizeof row->coalesced, "R9",
+                 "behind coalesced");
 }
 
 /* One for each capability. */
@@ -286,6 +287,7 @@ static const struct ap_field terms_fields[] = {
     AP_FIELD(ap_terms, paid), AP_FIELD(ap_terms, refused), AP_FIELD(ap_terms, fell_back), AP_FIELD(ap_terms, hedge_paid),
     AP_FIELD(ap_terms, hedge_time), AP_FIELD(ap_terms, hedged), AP_FIELD(ap_terms, hedge_won), AP_FIELD(ap_terms, hedge_held),
     AP_FIELD(ap_terms, urgent), AP_FIELD(ap_terms, high), AP_FIELD(ap_terms, low),
+    AP_FIELD(ap_terms, coalesced),
     {NULL, 0, 0},
 };
 const struct ap_part ap_part_terms = {

@@ -55,9 +55,10 @@ struct ap_terms {
     uint64_t refused;         /* callers that a rule does not allow (rules.h) */
     uint64_t fell_back;       /* tasks that went to its fallback */
     uint64_t hedge_paid, hedge_time, hedged, hedge_won, hedge_held; /* of second copies (hedging.h) */
-    /* Tasks that were delegated with another priority than normal. These may be of a capability without terms. */
+    /* Tasks that were delegated with another priority than normal, and such as had the outcome of another one of their key
+     * (registry/conflict/coalesce.h). These may be of a capability without terms. */
     uint64_t urgent AP_ALIGNED;
-    uint64_t high, low;
+    uint64_t high, low, coalesced;
 } AP_ALIGNED;
 
 enum ap_term {

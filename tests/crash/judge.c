@@ -54,6 +54,7 @@ static void run_reference(uint32_t queue, uint64_t ref)
 {
     uint64_t word = ap_slot_at(survivor.seg, AP_REF_SLOT(ref)) != NULL ? word_of(AP_REF_SLOT(ref)) : 0, token;
     const struct ap_slot *slot;
+    bool shared;
 
     if (!ap_task_claim(survivor.seg, survivor.lane.index, queue, ref, &token)) return;
     if (AP_WORD_OWNER(word) != queue) fail("slot %u was queued in %u and is run in %u", AP_REF_SLOT(ref),
@@ -61,7 +62,9 @@ static void run_reference(uint32_t queue, uint64_t ref)
     request_judge(AP_REF_SLOT(ref));
     slot = ap_slot_at(survivor.seg, AP_REF_SLOT(ref));
     if (ap_abandoned(slot, token) || ap_load_relaxed(&slot->client) != survivor.lane.index) judge_unseen++; /* or will be */
+    shared = ap_coalesced(slot, token);
     finish(&survivor, AP_REF_SLOT(ref), token, false);
+    if (shared) ap_follow_ended(survivor.seg); /* as a worker does */
 }
 
 void drain(struct ap_consumer *c)
@@ -188,6 +191,13 @@ static void blocks_judge(const char *when)
     }
 }
 
+static bool any_follows(void)
+{
+    for (uint32_t i = 0; i < TASKS; i++)
+        if (AP_WORD_STATE(word_of(i)) == AP_TASK_SCHEDULED) return true;
+    return false;
+}
+
 /* Runs and collects all there is; then every slot is free. */
 static void finish_all(void)
 {
@@ -196,11 +206,16 @@ static void finish_all(void)
 
     world_due();
     if (!world_registry) world_route = 0;
-    ap_due_look(seg, world_hooks, survivor.lane.index);
+    /* Of several that share a key one is run after the other: nobody here shares an outcome. */
+    for (uint32_t turns = 0; turns == 0 || (turns < TASKS && any_follows()); turns++) {
+        ap_due_look(seg, world_hooks, survivor.lane.index);
+        for (uint32_t i = 0; i < TASKS; i++) {
+            if (AP_WORD_STATE(word_of(i)) != AP_TASK_SCHEDULED || follows_another(i)) continue;
+            fail("slot %u is due, and stays scheduled", i);
+        }
+        for (uint32_t q = 0; q < QUEUES; q++) drain_as_owner(q);
+    }
     world_route = route;
-    for (uint32_t i = 0; i < TASKS; i++)
-        if (AP_WORD_STATE(word_of(i)) == AP_TASK_SCHEDULED) fail("slot %u is due, and stays scheduled", i);
-    for (uint32_t q = 0; q < QUEUES; q++) drain_as_owner(q);
     ap_sweep(seg, survivor.lane.index, world_hooks);
     drain(&survivor.consumer);
     for (uint32_t i = 0; i < TASKS; i++) {

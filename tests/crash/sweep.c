@@ -176,6 +176,7 @@ int main(int argc, char **argv)
     if (choice.kills) table_run(kills_instances);
     if (choice.kills) table_run(kills_rules);
     if (choice.kills) table_run(kills_tally);
+    if (choice.kills) table_run(kills_coalesce);
     if (choice.pairs) table_run(pairs);
     if (choice.pairs) table_run(pairs_kept);
     if (choice.pairs) table_run(pairs_timers);
@@ -189,6 +190,7 @@ int main(int argc, char **argv)
     if (choice.pairs) table_run(pairs_instances);
     if (choice.pairs) table_run(pairs_rules);
     if (choice.pairs) table_run(pairs_tally);
+    if (choice.pairs) table_run(pairs_coalesce);
     if (choice.places != NULL) places_write();
     seconds = (double)total.tally.nanoseconds / 1e9;
     printf("total %llu points, %llu judged, %u failures, %.1f s, %.0f points/s\n", (unsigned long long)total.tally.points,

@@ -33,6 +33,7 @@
 #include "shm/check.h"
 #include "shm/due.h"
 #include "shm/event.h"
+#include "shm/follow.h"
 #include "shm/image.h"
 
 #define QUEUES 2u
@@ -79,10 +80,9 @@ struct operation {
 /* Each table ends with a NULL name. */
 extern const struct operation kills_shm[], kills_worker[], kills_registry[], kills_parent[], kills_timers[], kills_stream[];
 extern const struct operation kills_hedge[], kills_probe[], kills_memory[], kills_watch[], kills_claim[], kills_cache[],
-    kills_instances[], kills_rules[], kills_tally[];
+    kills_instances[], kills_rules[], kills_tally[], kills_coalesce[];
 extern const struct operation pairs[], pairs_kept[], pairs_timers[], pairs_stream[], pairs_hedge[], pairs_probe[], pairs_memory[],
-    pairs_watch[], pairs_claim[], pairs_cache[], pairs_instances[], pairs_rules[],
-    pairs_tally[];
+    pairs_watch[], pairs_claim[], pairs_cache[], pairs_instances[], pairs_rules[], pairs_tally[], pairs_coalesce[];
 
 /* ---- world.c */
 extern char world_name[64];
@@ -101,6 +101,7 @@ void world_forget_process(uint8_t *image, uint64_t size, uint32_t pid); /* so th
 void world_later(void); /* than all that a child did */
 void survivor_register(void); /* as the one that serves queue 0 */
 #define WORLD_LATER UINT64_C(30000000000) /* when what the operations schedule is due */
+void world_soon(void);
 void world_due(void);   /* it is */
 void actor_join(void); /* attaches, in the process that calls */
 void actor_meet(void); /* the actor becomes a second member of the survivor's thread */
@@ -208,6 +209,8 @@ void after_job_beat(bool over);
 void image_timed(void);
 void run_overrun(void);
 void before_overrun(bool over);
+void prepare_reply(void);        /* the actor serves queue 1, and answers at once */
+void prepare_refuse(void);       /* and fails what it gets */
 void prepare_worker_block(void); /* the actor serves queue 1, with results in blocks */
 void prepare_worker_idle(void);  /* and has looked through the table */
 void run_serve(void);
@@ -220,6 +223,9 @@ void other_next_thread(void);
 void before_next_thread(bool over);
 void prepare_kept(void); /* the actor has taken the task from queue 1, and will answer it later */
 void run_reply_kept(void);
+
+/* ---- coalesce.c */
+bool follows_another(uint32_t slot); /* its task stays SCHEDULED for the sake of another one that is in flight */
 
 /* ---- beside.c */
 void image_marked_worker(void); /* pairs.c: its reaper died after its first step */

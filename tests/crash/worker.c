@@ -142,7 +142,7 @@ static void keep_job(void *state, apiary_job_t *job)
 
 /* ---- claim, run, finish --------------------------------------------------------------------------------------- */
 
-static void prepare_reply(void)
+void prepare_reply(void)
 {
     hive_open(reply);
     hive_looked();
@@ -167,7 +167,7 @@ static void prepare_reserved(void)
     hive_looked();
 }
 
-static void prepare_refuse(void)
+void prepare_refuse(void)
 {
     hive_open(refuse);
     hive_looked();

@@ -41,6 +41,12 @@ void world_later(void)
     ticks += UINT64_C(1000000000);
 }
 
+/* The sides have clocks of their own: what is due now for one may be so for the other a few ticks later. */
+void world_soon(void)
+{
+    ticks += UINT64_C(1000000);
+}
+
 void world_due(void)
 {
     ticks += WORLD_LATER;
@@ -405,11 +411,13 @@ int submit(struct side *s, uint32_t queue, bool block)
     return 0;
 }
 
-/* Without a block for it, the result is left as the claim left it: empty. */
+/* Without a block for it, the result is left as the claim left it: empty. Nobody shares it. */
 int finish(struct side *s, uint32_t slot, uint64_t token, bool block)
 {
     struct ap_slot *at = ap_slot_at(s->seg, slot);
     uint64_t offset;
+    bool coalesced;
+    int r;
 
     ap_store_relaxed(&at->started, s->seg->ops->now());
     ap_store_relaxed(&at->finished, s->seg->ops->now());
@@ -418,7 +426,10 @@ int finish(struct side *s, uint32_t slot, uint64_t token, bool block)
         ap_store_relaxed(&at->result, offset);
         ap_store_relaxed(&at->result_size, BODY);
     }
-    return ap_task_finish(s->seg, slot, token, 0);
+    coalesced = ap_coalesced(at, token);
+    r = ap_task_finish(s->seg, slot, token, 0);
+    if (coalesced) ap_follow_ended(s->seg);
+    return r;
 }
 
 void serve(struct side *s, uint32_t queue, uint64_t ref, bool block)

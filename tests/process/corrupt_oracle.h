@@ -163,6 +163,8 @@ static void oracle_slab(struct oracle *o, uint32_t i)
     const struct ap_slab *s = ap_slab_at(o->seg, i);
     bool used = false;
 
+    ZEROS("slab", i, &s->reserved, s + 1);
+
     for (uint32_t k = 0; k < AP_SLAB_SLOTS; k++) used |= ap_slot_at(o->seg, i * AP_SLAB_SLOTS + k)->word != 0;
     if (s->lease == 0)
         HOLDS(!used, "slab", i, s->lease);
@@ -237,9 +239,9 @@ static void oracle_slot(struct oracle *o, uint32_t i)
     HOLDS(owner_holds(o, i, state, owner), "slot", i, s->word);
     HOLDS((s->word >> 4 & 7) <= 3 && generation <= AP_GENERATION_LAST &&
               (generation != 0 || state == 0), "slot", i, s->word);
-    HOLDS(s->request >> 16 <= AP_GENERATION_LAST, "slot", i, s->request);
+    HOLDS(s->request >> 17 <= AP_GENERATION_LAST, "slot", i, s->request);
     if (published) {
-        HOLDS(s->request >> 16 == generation, "slot", i, s->request);
+        HOLDS(s->request >> 17 == generation, "slot", i, s->request);
         oracle_body(o, i, &s->body, &s->body_size, AP_BLOCK_REQUEST);
         HOLDS(s->deadline >= s->queued, "slot", i, s->deadline);
     }
@@ -521,7 +523,7 @@ static void oracle_terms(struct oracle *o)
         HOLDS(c->terms <= 1 && (c->terms == 0 || c->key != 0), "terms", i, c->terms);
         for (const uint64_t *at = &ap_terms_at(o->seg, i)->paid; at <= &ap_terms_at(o->seg, i)->hedge_held; at++)
             HOLDS(c->terms != 0 || *at == 0, "terms", i, *at);
-        for (const uint64_t *at = &ap_terms_at(o->seg, i)->urgent; at <= &ap_terms_at(o->seg, i)->low; at++)
+        for (const uint64_t *at = &ap_terms_at(o->seg, i)->urgent; at <= &ap_terms_at(o->seg, i)->coalesced; at++)
             HOLDS(c->key != 0 || *at == 0, "terms", i, *at);
         oracle_ruled(o, i, &words[AP_TERM_rules]);
         for (uint32_t t = 0; t < AP_TERMS; t++) {
@@ -530,6 +532,19 @@ static void oracle_terms(struct oracle *o)
             HOLDS(words[t] == 0 || c->terms != 0, "terms", i, words[t]);
             HOLDS(value == 0 || (value > ap_term_rows[t].min && value <= ap_term_rows[t].max + 1), "terms", i, words[t]);
         }
+    }
+}
+
+static void oracle_leading(struct oracle *o)
+{
+    for (uint32_t g = 0; g < o->seg->sections[AP_SECTION_LEADING].count; g++) {
+        const struct ap_leading *row = ap_leading_at(o->seg, g);
+        uint64_t low = (UINT64_C(1) << 60) - 1;
+
+        HOLDS(row->entered == 0 || (row->entered >> 60 >= 1 && row->entered >> 60 <= 14), "leading", g, row->entered);
+        HOLDS((row->entered & low) >> 38 < o->seg->geometry.tasks, "leading", g, row->entered);
+        for (uint32_t k = 0; k < 14; k++) HOLDS(row->leader[k] >> 38 < o->seg->geometry.tasks, "leading", g, row->leader[k]);
+        ZEROS("leading", g, &row->reserved, row + 1);
     }
 }
 
@@ -561,6 +576,7 @@ static void oracle_ask(struct oracle *o)
     oracle_kept(o);
     oracle_times(o);
     oracle_tallies(o);
+    oracle_leading(o);
 }
 
 #endif

@@ -9,6 +9,7 @@
 #include "core/name.h"
 #include "registry/discovery/discovery.h"
 #include "registry/client/carried.h"
+#include "registry/conflict/coalesce.h"
 #include "registry/routing/homes.h"
 #include "registry/routing/places.h"
 #include "registry/routing/terms.h"

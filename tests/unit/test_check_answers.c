@@ -538,9 +538,9 @@ Test(check_answers, words)
     A(failed->word, AP_WORD_WITH(failed->word, AP_TASK_FAILED, 0), "slot 43 T7! failed: code 0 is unknown");
     A(failed->word, AP_WORD_WITH(failed->word, AP_TASK_FAILED, 4000), "slot 43 T7! failed: code 4000 is unknown");
     A(failed->word, AP_WORD_WITH(failed->word, AP_TASK_CANCELLED, 4000), "slot 43 T7! cancelled: code 4000 is unknown");
-    A(done->request, done->request + 65536, "slot 40 T5! request of generation 2, the slot is at 1");
+    A(done->request, done->request + 131072, "slot 40 T5! request of generation 2, the slot is at 1");
     SOUND(done->request, done->request | AP_REQUEST_RANKED);
-    A(none->request, AP_REQUEST_WORD(AP_GENERATION_LAST + 1, 0), "slot 0 T5! request 003fffffffff0000: bits that do not exist");
+    A(none->request, AP_REQUEST_WORD(AP_GENERATION_LAST + 1, 0), "slot 0 T5! request 007ffffffffe0000: bits that do not exist");
 }
 
 Test(check_answers, bodies_and_indexes)

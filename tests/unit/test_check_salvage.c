@@ -193,13 +193,13 @@ Test(check_salvage, what_depends_on_one_another)
     G.queue_depth = 8;
     S("g.queue_depth 8; rings.offset 4096; rings.stride 1; rings.count 0");
     G.tasks = 100;
-    S("g.tasks 64; slabs.count 1; slots.count 64; streams.count 100; carried.count 100; progress.count 100");
+    S("g.tasks 64; slabs.count 1; slots.count 64; streams.count 100; carried.count 100; progress.count 100; leading.count 25");
     G.tasks = 64;
-    S("g.tasks 64; slabs.count 1; slots.count 64; streams.count 64; carried.count 64; progress.count 64");
+    S("g.tasks 64; slabs.count 1; slots.count 64; streams.count 64; carried.count 64; progress.count 64; leading.count 16");
     T(SLABS).count = 1;
     S("g.tasks 64; slabs.count 1; slots.count 64");
     T(SLOTS).count = 65;
-    S("g.tasks 64; slabs.count 1; slots.count 64; streams.count 65; carried.count 65; progress.count 65");
+    S("g.tasks 64; slabs.count 1; slots.count 64; streams.count 65; carried.count 65; progress.count 65; leading.count 16");
     G.events = 3;
     T(EVENTS).count = 3;
     S("g.events 0; events.count 0");

@@ -2,6 +2,7 @@
  * after its owner's death. What it then finds must be in the table, and all of the table must have been found. */
 #include "shm_fixture.h"
 
+#include "shm/follow.h"
 #include "shm/pool.h"
 
 static struct ap_lane_handle lane;
@@ -122,6 +123,18 @@ static void op_put_back(uint32_t index, uint32_t to)
     if (state_of(index) == AP_TASK_RUNNING) ap_task_put_back(seg, index, word_of(index), lane.index, 1);
 }
 
+static void op_share(uint32_t index, uint32_t to)
+{
+    (void)to;
+    ap_task_share(seg, index, word_of(index), lane.index, QUEUE);
+}
+
+static void op_unqueue(uint32_t index, uint32_t to)
+{
+    (void)to;
+    ap_task_unqueue_dead(seg, lane.index, index, word_of(index), true);
+}
+
 static void op_finish(uint32_t index, uint32_t to)
 {
     ap_task_finish(seg, index, word_of(index), to == AP_TASK_DONE ? 0 : APIARY_EAGENT);
@@ -136,7 +149,8 @@ static const struct operation {
     {"unreserve", op_unreserve, AP_TASK_RESERVED, false}, {"publish", op_publish, AP_TASK_RESERVED, false},
     {"claim", op_claim, AP_TASK_QUEUED, false},           {"move", op_move, AP_TASK_QUEUED, false},
     {"schedule", op_schedule, AP_TASK_RESERVED, false},   {"call", op_call, AP_TASK_SCHEDULED, false},
-    {"put back", op_put_back, AP_TASK_RUNNING, false},
+    {"put back", op_put_back, AP_TASK_RUNNING, false},    {"unqueue", op_unqueue, AP_TASK_RUNNING, false},
+    {"share", op_share, AP_TASK_SCHEDULED, false},
     {"end scheduled", op_end_scheduled, AP_TASK_SCHEDULED, true},
     {"end", op_end, AP_TASK_QUEUED, true},                {"finish", op_finish, AP_TASK_RUNNING, true},
 };
