@@ -80,11 +80,11 @@ static int unqueue_running(const struct reaper *r, uint32_t index, uint64_t word
 {
     const struct ap_slot *slot = ap_slot_at(r->seg, index);
     uint32_t was = ap_load_relaxed(&slot->queue);
-    uint64_t of = ap_event_task(slot, word), next;
+    uint64_t of = ap_event_task(slot, word), now = r->seg->ops->now(), next;
 
     if (!ap_task_unqueue_dead(r->seg, r->dead, index, word, suspect)) return 1;
     ap_fence_full(); /* TASK-F3 pairs TASK-F4 */
-    ap_due_task(r->seg, r->hooks, r->self, index, r->seg->ops->now());
+    ap_due_task(r->seg, r->hooks, r->self, index, now);
     next = ap_load_acquire(&slot->word);
     if (AP_WORD_GENERATION(next) == AP_WORD_GENERATION(word) && AP_WORD_STATE(next) == AP_TASK_QUEUED) was = AP_WORD_OWNER(next);
     ap_event_log_more(r->seg, AP_EVENT_TASK_REQUEUED, r->dead, index, was, of, NULL, 0);
