@@ -50,6 +50,10 @@ sound=(
     "crowd -DDEATHS=0 -DTASKS_A=1 -DTASKS_B=2"
     "crowd -DDEATHS=1 -DTASKS_A=1"
     "crowd -DDEATHS=1 -DTASKS_A=1 -DVICTIM=A"
+    "coalesce -DDEATHS=0"
+    "coalesce -DDEATHS=0 -DCANCEL"
+    "coalesce -DDEATHS=1 -DVICTIM=0 -DALONE -DROUGH"
+    "coalesce -DDEATHS=1 -DWORKERS=2 -DVICTIM=W1 -DALONE -DROUGH"
 )
 sound_full=(
     "bell"
@@ -71,6 +75,8 @@ sound_full=(
     "hedge -DDEATHS=1 -DWAITERS=1 -DWELL -DVICTIM=W1"
     "hedge -DDEATHS=1 -DWAITERS=1 -DWELL -DVICTIM=S"
     "crowd -DDEATHS=1 -DTASKS_A=2"
+    "coalesce -DDEATHS=0 -DTASKS=3 -DROUGH"
+    "coalesce -DDEATHS=1 -DROUGH -DVICTIM=R1"
 )
 # MODEL DEFECT FLAGS: the smallest run that shows it.
 defects=(
@@ -173,10 +179,20 @@ defects=(
     "crowd SCAN_ONCE -DDEATHS=1 -DTASKS_A=1"
     "crowd STARVES -DDEATHS=0 -DTASKS_A=1 -DTASKS_B=2"
     "crowd FORGET_RUNNING -DDEATHS=1 -DTASKS_A=1"
+    "coalesce NO_JOIN_FENCE -DDEATHS=0 -DCANCEL"
+    "coalesce NO_END_FENCE -DDEATHS=0 -DCANCEL"
+    "coalesce NO_SECOND_LOOK -DDEATHS=0"
+    "coalesce NO_COMPLETE -DDEATHS=0"
+    "coalesce NAME_STORE -DDEATHS=0"
+    "coalesce MARK_STORE -DDEATHS=0 -DTASKS=3 -DROUGH"
+    "coalesce UNTOLD -DDEATHS=0"
+    "coalesce FORGET_SCHEDULED -DDEATHS=1 -DVICTIM=0 -DALONE -DROUGH"
+    "coalesce REQUEUE -DDEATHS=1 -DWORKERS=2 -DVICTIM=W1 -DALONE -DROUGH"
 )
 # Ways of the table that task.pml does not go: a generation's wrap is no matter of order, queue.pml has the moves, and a task that waits
 # for its time is nobody's: each of its ways is one store or compare-and-swap, and what has to be told beside it the sweep has.
-beyond="FREE,FREE QUEUED,QUEUED RESERVED,SCHEDULED SCHEDULED,QUEUED SCHEDULED,CANCELLED SCHEDULED,FAILED RUNNING,SCHEDULED"
+# coalesce.pml has that of a follower into the hands of its leader's worker.
+beyond="FREE,FREE QUEUED,QUEUED RESERVED,SCHEDULED SCHEDULED,QUEUED SCHEDULED,CANCELLED SCHEDULED,FAILED SCHEDULED,RUNNING RUNNING,SCHEDULED"
 
 fail()
 {
@@ -266,7 +282,7 @@ if [ "${MODEL_TIER:-}" != full ]; then
     # Each switch of a model has its line above.
     while read -r model defect; do
         printf '%s\n' "${defects[@]}" | grep -qE "^$model $defect( |$)" || fail "$model.pml: DEFECT_$defect has no run"
-    done < <(cd "$dir" && grep -oE 'DEFECT_[A-Z_]+' bell.pml queue.pml task.pml handover.pml due.pml kept.pml dead.pml stream.pml hedge.pml crowd.pml | sed 's/\.pml:DEFECT_/ /' | sort -u)
+    done < <(cd "$dir" && grep -oE 'DEFECT_[A-Z_]+' bell.pml queue.pml task.pml handover.pml due.pml kept.pml dead.pml stream.pml hedge.pml crowd.pml coalesce.pml | sed 's/\.pml:DEFECT_/ /' | sort -u)
     # No way of the table that the model does not go; the other way round the model asserts at each step.
     grep -hE '^way [0-9]+ [0-9]+$' "$dir"/*.out | sort -u >"$dir/gone"
     while read -r from to name; do
