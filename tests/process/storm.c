@@ -11,11 +11,12 @@
  * and write to closed descriptors. The dead are started again. Half of the tasks have options, mixed by the seed (storm_mix.h), and
  * their callers are subject to rules. A victim is stopped first, so that what it had in hand can be looked up, and then killed. At
  * the end:
- *   submitted = completed once + failed + ended as asked + submitter died unknowing; nothing completed without an execution, or was
- *   executed though it was not started in time; started again is only what a death, a failure, a hedge or a parent explains, and of
- *   what ends at once no more than queens were killed; parts came once and in order; a hedged task has one answer; no task was run
- *   where its caller's rules forbid it, and no more at once than its capability allows; calm's tasks never failed, and came first
- *   in the order of their client; no slot, block, lease, lane, member or ticket is left; shmdump --verify finds nothing.
+ *   submitted = completed once + had the result of a run of its dedup key + failed + ended as asked + submitter died unknowing;
+ *   nothing completed without an execution, or was executed though it was not started in time; started again is only what a death,
+ *   a failure, a hedge or a parent explains, and of what ends at once no more than queens were killed; parts came once and in
+ *   order; a hedged task has one answer; no task was run where its caller's rules forbid it, and no more at once than its
+ *   capability allows; calm's tasks never failed, and came first in the order of their client; no slot, block, lease, lane, member
+ *   or ticket is left; shmdump --verify finds nothing.
  */
 #include "tests/process/storm_client.h"
 

@@ -30,8 +30,8 @@
 enum { CLIENTS_MAX = 16, WINDOW = 8, WORK_SPIN = 800000, TASKS_MAX = 200000000, BODY_MAX = 70000, STRANGER_TASKS = 4 };
 enum { CHILDREN = TASKS_MAX, NARROW = 2 }; /* the index of a child is its parent's and this; tasks of narrow_echo at once */
 /* What its client knows of a task. OFFERED: delegated, and it may end without being run. ENDED: as it was asked to, and not well.
- * UNSTARTED: so, and it was not run. */
-enum { NONE, BEGUN, DELEGATED, COMPLETED, FAILED, OFFERED, ENDED, UNSTARTED, KNOWN };
+ * UNSTARTED: so, and it was not run. SHARED: it had the result of another one of its dedup key. */
+enum { NONE, BEGUN, DELEGATED, COMPLETED, FAILED, OFFERED, ENDED, UNSTARTED, SHARED, KNOWN };
 
 /* One byte each: what the client knows, how often agents ran it; of the latter those of children follow. */
 static uint8_t *known, *executed;

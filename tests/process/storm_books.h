@@ -74,9 +74,9 @@ static int balance(unsigned queen_kills, unsigned client_kills, unsigned strange
     }
     /* A client may be killed with its next number in hand and nothing begun. */
     unknowing = count[NONE] + count[BEGUN] + count[DELEGATED] + count[OFFERED];
-    printf("submitted %lu = completed %lu + failed %lu + ended as asked %lu + not started in time %lu + submitter died unknowing "
-           "%lu\n", (unsigned long)n, (unsigned long)count[COMPLETED], (unsigned long)count[FAILED],
-           (unsigned long)count[ENDED], (unsigned long)count[UNSTARTED], (unsigned long)unknowing);
+    printf("submitted %lu = completed %lu + had another's result %lu + failed %lu + ended as asked %lu + not started in time %lu + "
+           "submitter died unknowing %lu\n", (unsigned long)n, (unsigned long)count[COMPLETED], (unsigned long)count[SHARED],
+           (unsigned long)count[FAILED], (unsigned long)count[ENDED], (unsigned long)count[UNSTARTED], (unsigned long)unknowing);
     printf("completed twice %lu; wrong result %lu; completed without execution %lu; lost %lu; started too late %lu; calm failed "
            "%lu\n", (unsigned long)shared->doubled, (unsigned long)shared->wrong, (unsigned long)unexecuted, (unsigned long)lost,
            (unsigned long)late_start, (unsigned long)shared->calm_failed);

@@ -72,6 +72,22 @@ static bool is_echo(const struct open_task *t, const struct reading *p, const ap
     return p->have + result->size == size_of(t->index) && memcmp(data, body, size_of(t->index)) == 0;
 }
 
+/* The echo of another task of its key, which was run: COMPLETED if it is its own, SHARED; 0: it is none. */
+static int is_shared_echo(const struct open_task *t, const apiary_result_t *result)
+{
+    static _Thread_local uint8_t body[BODY_MAX];
+    struct open_task of = {.index = TASKS_MAX};
+
+    if (result->size < sizeof of.body) return 0;
+    memcpy(&of.body, result->data, sizeof of.body);
+    of.index = of.body.index;
+    if (of.index >= TASKS_MAX || shared_key(of.index) != t->options.dedup_key || result->size != size_of(of.index)) return 0;
+    if (ap_load_relaxed(&executed[of.index]) == 0) return 0;
+    fill_body(&of, body);
+    if (memcmp(result->data, body, size_of(of.index)) != 0) return 0;
+    return of.index == t->index ? COMPLETED : SHARED;
+}
+
 /* It has one answer, and whoever asks again gets none. */
 static void look_at_hedge(apiary_t *a, const struct open_task *t)
 {
@@ -89,7 +105,11 @@ static void settle(apiary_t *a, struct open_task *t)
     uint8_t state = ap_load_relaxed(&known[t->index]);
 
     if (state != DELEGATED && state != OFFERED) ap_add_relaxed(&shared->doubled, 1);
-    if (code == 0) {
+    if (code == 0 && (t->may & MAY_SHARE) != 0) {
+        asked = is_shared_echo(t, &result);
+        if (asked == 0) ap_add_relaxed(&shared->wrong, 1);
+        ap_store_relaxed(&known[t->index], (uint8_t)(asked != 0 ? asked : COMPLETED));
+    } else if (code == 0) {
         if (!is_echo(t, &parts, &result) || (t->body.ask & STORMY_LINGERS) != 0) ap_add_relaxed(&shared->wrong, 1);
         ap_store_relaxed(&known[t->index], COMPLETED);
     } else if (asked != 0) {

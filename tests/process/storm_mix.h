@@ -15,6 +15,7 @@ enum {
     MAY_NOT_START = 2, /* it was not started in time, and so never */
     MAY_BE_GONE = 4,   /* its one provider */
     MAY_BE_HELD = 8,   /* it has failed, and its agent's tasks fail too often to be tried again */
+    MAY_SHARE = 16,    /* it has another one's result, and is not run */
 };
 
 struct open_task {
@@ -129,6 +130,12 @@ static void mix_work(apiary_t *a, struct open_task *t, uint64_t *from)
     }
 }
 
+/* Almost always the same one, so that several tasks of it are in flight. */
+static uint64_t shared_key(uint64_t index)
+{
+    return 1 + (index % 8 == 0);
+}
+
 /* Half of the tasks say nothing. */
 static void mix(apiary_t *a, struct open_task *t, const char *caller, uint64_t turn)
 {
@@ -148,6 +155,12 @@ static void mix(apiary_t *a, struct open_task *t, const char *caller, uint64_t t
     if (draw(&from, 2) == 0) {
         mix_any(t, &from);
         if (!t->calm) mix_work(a, t, &from);
+    }
+    if (strcmp(t->capability, "work_echo") == 0 && draw(&from, 2) == 0) {
+        t->options = (apiary_delegate_options_t){.struct_size = sizeof t->options, .timeout = HOUR,
+                                                 .dedup_key = shared_key(t->index)};
+        t->body = (struct stormy){.index = t->index, .life = UINT32_MAX};
+        t->may = MAY_SHARE;
     }
     t->kept = t->options.keep != 0;
 }
