@@ -34,7 +34,7 @@ linear() # linear DEFECT
 run() # run DEFECT TEST
 {
     case $2 in
-    crash.*) APIARY_DEFECT=$1 timeout 900 "$sweep" -x 1 "=${2#crash.}" ;;
+    crash.*) APIARY_DEFECT=$1 timeout 900 "$sweep" ${1:+-f} -x 1 "=${2#crash.}" ;;
     unit.*/*)
         program=${2#unit.}
         APIARY_DEFECT=$1 timeout 900 "$APIARY_TEST_BIN/${program%%/*}_defects" --jobs 1 --filter "*/${program#*/}"

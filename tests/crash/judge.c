@@ -11,6 +11,7 @@ uint64_t at_step;
 unsigned failures;
 
 static unsigned shown_most = 3, shown;
+static void (*enough)(void);
 
 void judge_quiet(unsigned most)
 {
@@ -18,17 +19,23 @@ void judge_quiet(unsigned most)
     shown = 0;
 }
 
+void judge_until(void (*first)(void))
+{
+    enough = first;
+}
+
 void fail(const char *format, ...)
 {
     va_list args;
 
     failures++;
-    if (shown++ >= shown_most) return;
+    if (shown++ >= shown_most && enough == NULL) return;
     printf("  FAILED %s at %llu: ", at_operation->name, (unsigned long long)at_step);
     va_start(args, format);
     vprintf(format, args);
     va_end(args);
     printf("\n");
+    if (enough != NULL) enough();
 }
 
 static bool finished(uint32_t state)

@@ -1,9 +1,10 @@
-/* tests/crash/sweep.c - sweep [-r | -k | -p] [-q] [-s EVERY] [-n COUNT] [-x SEED] [-w FILE] [-v] [-2 ROUNDS]
+/* tests/crash/sweep.c - sweep [-r | -k | -p] [-q] [-f] [-s EVERY] [-n COUNT] [-x SEED] [-w FILE] [-v] [-2 ROUNDS]
  *   [name...]
  *
  *   no option   every image of every operation, every preemption of every pair
  *   -k, -p      kills only, pairs only
  *   -q          quick: without what takes seconds to step through (attach)
+ *   -f          of each operation the first failure is enough
  *   -r          real kills, COUNT of each operation (0: at every boundary), whose images must equal the snapshots
  *   -2 ROUNDS   pairs with a second preemption, ROUNDS times for each first one
  *   -s EVERY    of images and preemptions one in EVERY, chosen by SEED
@@ -24,7 +25,7 @@
 #include "tests/support/leftovers.h"
 
 static struct {
-    bool real, kills, pairs, quick;
+    bool real, kills, pairs, quick, first;
     uint64_t every, count, seed, again;
     unsigned shown;
     const char *places;
@@ -45,12 +46,13 @@ static void options(int argc, char **argv)
 
     clock_gettime(CLOCK_REALTIME, &t);
     choice.seed = (uint64_t)t.tv_nsec;
-    while ((c = getopt(argc, argv, "rkpqs:n:x:w:v2:")) != -1) {
+    while ((c = getopt(argc, argv, "rkpqfs:n:x:w:v2:")) != -1) {
         switch (c) {
         case 'r': choice.real = true; break;
         case 'k': choice.pairs = false; break;
         case 'p': choice.kills = false; break;
         case 'q': choice.quick = true; break;
+        case 'f': choice.first = true; break;
         case 's': choice.every = strtoull(optarg, NULL, 0); break;
         case '2': choice.again = strtoull(optarg, NULL, 0); choice.kills = false; break;
         case 'n': choice.count = strtoull(optarg, NULL, 0); break;
@@ -83,6 +85,13 @@ static uint64_t seed_of(const char *name)
     return seed;
 }
 
+static void first_failed(void)
+{
+    said->failures = failures;
+    fflush(stdout);
+    _exit(0);
+}
+
 /* In a process of its own, whose lists of held locks and whose memory begin anew. */
 static void operation_main(const struct operation *o)
 {
@@ -90,6 +99,7 @@ static void operation_main(const struct operation *o)
 
     at_operation = o;
     judge_quiet(choice.shown);
+    if (choice.first) judge_until(first_failed);
     world_make(o, seed);
     if (o->image != NULL) o->image();
     if (o->other != NULL) step_pairs(o, choice.every, seed, choice.again, &said->tally);
@@ -113,10 +123,10 @@ static void operation_run(const struct operation *o)
     if (pid < 0 || waitpid(pid, &status, 0) != pid) exit(2);
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
         printf("  FAILED %s: the sweep ended with status %x\n", o->name, (unsigned)status);
-        snprintf(name, sizeof name, "/apiary-sweep-%d", (int)pid);
-        shm_unlink(name);
         said->failures++;
     }
+    snprintf(name, sizeof name, "/apiary-sweep-%d", (int)pid);
+    if (said->failures > 0) shm_unlink(name); /* it may have been left */
     printf("%-24s %8llu points %8llu %-12s %u failures\n", o->name, (unsigned long long)said->tally.points,
            (unsigned long long)said->tally.images, o->other != NULL ? "preemptions" : choice.real ? "real kills" : "images",
            said->failures);
@@ -204,7 +214,7 @@ int main(int argc, char **argv)
             total.failures++;
         }
     }
-    if (total.tally.images == 0) {
+    if (total.tally.images == 0 && total.failures == 0) {
         puts("no operation has such a name");
         return 64;
     }

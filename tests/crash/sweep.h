@@ -371,6 +371,7 @@ void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void drain(struct ap_consumer *c);
 void judge(bool over);
 void judge_quiet(unsigned shown); /* how many failures of one operation are printed */
+void judge_until(void (*first)(void)); /* called after a failure, and does not return; NULL: the sweep goes on */
 
 /* ---- step.c */
 struct tally {
