@@ -168,6 +168,34 @@ static void counters_tell_unwritten(struct counters_emitter *e, const struct see
     emit_of(e, "conflict", memory_counted(e, AP_MEMORY_COUNT_conflicts));
 }
 
+static void counters_tell_others(struct counters_emitter *e, const struct seen_segment *v)
+{
+#define X(id, name, what) emit_of(e, name, v->others[AP_TALLY_##id]);
+    AP_TALLIES(X)
+#undef X
+}
+
+static void emit_times(struct counters_emitter *e, const struct seen_times *v)
+{
+    uint64_t bounds[SEEN_TIMES];
+    const struct ap_counter_histogram h = {.bounds = bounds, .counts = v->counts, .buckets = SEEN_TIMES, .sum = v->sum};
+
+    for (uint32_t i = 0; i < SEEN_TIMES; i++) bounds[i] = UINT64_C(1) << (SEEN_POWER + i);
+    e->sample.histogram = &h;
+    if (e->rc == 0) e->rc = e->visit(e->user, e->row, &e->sample);
+    e->sample.histogram = NULL;
+}
+
+static void counters_tell_waited(struct counters_emitter *e, const struct seen_agent *v)
+{
+    emit_times(e, &v->waited);
+}
+
+static void counters_tell_ran(struct counters_emitter *e, const struct seen_agent *v)
+{
+    emit_times(e, &v->ran);
+}
+
 /* ---- the table */
 
 /* For each row a function that emits the samples of one row of its scope. */

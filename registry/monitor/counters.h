@@ -2,8 +2,8 @@
  *
  * MOMENT    ap_counters_take looks at each record once: numbers of one agent or instance belong together, those of two may lie some
  *           microseconds apart. Nobody is held up, nothing is written.
- * COST      Memory for each agent, instance, service, capability and cache that there is, and a word for each queue; a look at each
- *           task's word, and some files of /proc for each queen.
+ * COST      Memory for each agent, instance, service, capability and cache that there is, for each row of tally.h that is in use,
+ *           and a word for each queue; a look at each task's word, and some files of /proc for each queen.
  * TRUST     Nothing of the segment is trusted: numbers are range-checked, texts end. A counter may jump where somebody has written
  *           anything into the segment.
  * THREADS   Any, each with its own. A read-only mapping will do.
@@ -31,7 +31,7 @@ struct ap_counter {
 AP_MUST_CHECK bool ap_counter_at(size_t index, struct ap_counter *ret);
 
 /* A histogram: counts[i] values were at most bounds[i], in the row's unit, and above the bound before it; the last count is of all
- * that were above the last bound. */
+ * that were above the last bound. All of it lives during the visit only. */
 struct ap_counter_histogram {
     const uint64_t *bounds, *counts;
     uint32_t buckets; /* bounds; there is one count more */

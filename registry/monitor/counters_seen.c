@@ -177,6 +177,25 @@ static void see_counts(const struct ap_segment *seg, uint32_t queue, struct seen
     a->ejections = ap_load_relaxed(&q->ejections);
 }
 
+static void see_spread(const struct ap_spread *s, struct seen_times *ret)
+{
+    ret->counts[0] = s->buckets[AP_SPREAD_BELOW];
+    for (uint32_t i = 1; i < AP_SPREAD_ABOVE; i++) ret->counts[1 + (i - 1) / 8] += s->buckets[i];
+    ret->counts[SEEN_TIMES] = s->buckets[AP_SPREAD_ABOVE];
+    ret->sum = s->sum;
+}
+
+static void see_times(const struct ap_segment *seg, uint32_t queue, struct seen_agent *a)
+{
+    struct ap_times_copy times;
+
+    if (!ap_times_read(seg, queue, &times)) return;
+    see_spread(&times.waited, &a->waited);
+    see_spread(&times.ran, &a->ran);
+    a->times_ejected = times.ejected;
+    a->lost = times.lost;
+}
+
 /* False: its record is being changed, or is no instance's any more. */
 static bool see_agent(const struct ap_counters *c, uint32_t queue, struct seen_agent *a)
 {
@@ -195,6 +214,7 @@ static bool see_agent(const struct ap_counters *c, uint32_t queue, struct seen_a
     ap_text_copy(a->name, record->name, sizeof a->name);
     a->up = AP_QUEUE_STATE(life) == AP_QUEUE_OPEN && ap_lane_alive(c->seg, AP_QUEUE_LANE(life));
     see_counts(c->seg, queue, a);
+    see_times(c->seg, queue, a);
     a->queued = ap_queue_waiting(c->seg, queue);
     a->running = a->up ? ap_load_relaxed(&ap_queue_at(c->seg, queue)->running) : 0;
     a->oldest = seen_since(c->oldest[queue], c->seg->ops->now());
@@ -390,6 +410,90 @@ static int see_caches(struct ap_counters *c)
     return 0;
 }
 
+/* ---- who calls for what */
+
+/* By what the labels tell: a caller or a code, whichever a kind has. */
+static void seen_tally_told(struct ap_tally_name *name)
+{
+    if (name->kind == AP_TALLY_PAIR) name->code = 0;
+    else memset(name->caller, 0, sizeof name->caller);
+}
+
+static int seen_tally_order(const void *x, const void *y)
+{
+    const struct ap_tally_name *a = &((const struct seen_tally *)x)->of, *b = &((const struct seen_tally *)y)->of;
+
+    if (a->capability != b->capability) return a->capability < b->capability ? -1 : 1;
+    if (a->code != b->code) return a->code > b->code ? -1 : 1;
+    return strcmp(a->caller, b->caller);
+}
+
+/* Rows of one name, which stand together, become one. How many are left. */
+static uint32_t seen_tallies_add(struct seen_tally *rows, uint32_t count)
+{
+    uint32_t n = 0;
+
+    for (uint32_t i = 0; i < count; i++) {
+        if (n == 0 || seen_tally_order(&rows[n - 1], &rows[i]) != 0) {
+            rows[n++] = rows[i];
+            continue;
+        }
+        for (int k = 0; k < AP_TALLY_COUNTS_END; k++) rows[n - 1].counts[k] += rows[i].counts[k];
+    }
+    return n;
+}
+
+static int see_tallies(struct ap_counters *c, enum ap_counter_scope scope, enum ap_tally_kind kind)
+{
+    struct seen_tally *rows;
+    struct ap_tally t;
+    uint32_t room = 0, n = 0;
+
+    for (uint64_t cursor = 0; ap_tally_next(c->seg, &cursor, &t);) room += !t.others && t.name.kind == kind;
+    rows = seen_room(c, scope, room, sizeof *rows);
+    if (rows == NULL) return APIARY_ENOBLOCK;
+    for (uint64_t cursor = 0; n < room && ap_tally_next(c->seg, &cursor, &t);) {
+        if (t.others || t.name.kind != kind) continue;
+        seen_tally_told(&t.name);
+        rows[n].of = t.name;
+        memcpy(rows[n++].counts, t.counts, sizeof t.counts);
+    }
+    qsort(rows, n, sizeof *rows, seen_tally_order);
+    n = seen_tallies_add(rows, n);
+    for (uint32_t i = 0; i < n; i++) {
+        const char *error = apiary_error_name(rows[i].of.code);
+
+        ap_capability_name(c->seg, rows[i].of.capability, rows[i].capability);
+        rows[i].labels = kind == AP_TALLY_PAIR ? (struct seen_labels){{rows[i].of.caller, rows[i].capability}}
+                                               : (struct seen_labels){{rows[i].capability, error}};
+    }
+    c->seen[scope].count = n;
+    return 0;
+}
+
+static int see_calls(struct ap_counters *c)
+{
+    struct seen_segment *whole = c->seen[AP_SCOPE_segment].rows;
+    struct ap_tally t;
+    uint32_t all;
+
+    for (uint64_t cursor = 0; ap_tally_next(c->seg, &cursor, &t);)
+        if (t.others) whole->others[t.name.kind] = t.counts[AP_TALLY_ENDED];
+    whole->tally_rows = ap_tally_used(c->seg, &all);
+    whole->tally_limit = all;
+    return see_tallies(c, AP_SCOPE_call, AP_TALLY_PAIR);
+}
+
+static int see_failures(struct ap_counters *c)
+{
+    return see_tallies(c, AP_SCOPE_failure, AP_TALLY_FAILED);
+}
+
+static int see_refusals(struct ap_counters *c)
+{
+    return see_tallies(c, AP_SCOPE_refusal, AP_TALLY_REFUSED);
+}
+
 int ap_counters_see(struct ap_counters *c)
 {
     int (*const see[AP_SCOPES])(struct ap_counters *) = {
@@ -397,7 +501,8 @@ int ap_counters_see(struct ap_counters *c)
         [AP_SCOPE_agent] = see_agents,          [AP_SCOPE_instance] = see_instances,
         [AP_SCOPE_supervised] = see_supervised, [AP_SCOPE_process] = see_processes,
         [AP_SCOPE_service] = see_services,      [AP_SCOPE_capability] = see_capabilities,
-        [AP_SCOPE_cache] = see_caches,
+        [AP_SCOPE_cache] = see_caches,          [AP_SCOPE_call] = see_calls,
+        [AP_SCOPE_failure] = see_failures,      [AP_SCOPE_refusal] = see_refusals,
     };
     int rc = 0;
 

@@ -6,8 +6,10 @@
 
 #include "registry/monitor/counters.h"
 #include "registry/monitor/resources.h"
+#include "registry/monitor/tally.h"
 #include "registry/routing/terms.h"
 #include "shm/pool.h"
+#include "shm/times.h"
 
 enum ap_counter_scope {
 #define AP_COUNTER_SCOPE(scope, ...) AP_SCOPE_##scope,
@@ -29,6 +31,7 @@ struct seen_segment {
     char monitor[APIARY_NAME_MAX + 1];   /* the member that watches; "": nobody does */
     uint64_t values, value_bytes, quota_bytes;
     uint64_t dead, dead_entered, dead_dropped, kept, unkept;
+    uint64_t others[AP_TALLY_KINDS], tally_rows, tally_limit;
 };
 struct seen_pool {
     struct seen_labels labels;
@@ -36,12 +39,22 @@ struct seen_pool {
     uint64_t states[AP_BLOCK_RESULT + 1];
     char size[16];
 };
+/* A histogram of shm/times.h by powers of two: its eight buckets to each of them are added up, so a bound is an edge there. A time
+ * of just a bound, to the nanosecond, is counted above it. */
+#define SEEN_POWER 10u /* of the first bound: 1,024 ns */
+#define SEEN_TIMES 33u /* bounds; the last is 2^42 ns */
+_Static_assert(UINT64_C(1) << SEEN_POWER == AP_SPREAD_FIRST && UINT64_C(1) << (SEEN_POWER + SEEN_TIMES - 1) == AP_SPREAD_END,
+               "the first and the last edge");
+struct seen_times {
+    uint64_t counts[SEEN_TIMES + 1], sum;
+};
 struct seen_agent {
     struct seen_labels labels;
     uint32_t queue;
     bool up;
     uint64_t started, done, failed, late, crashed, expired, cancelled, retried, refused, taken, probes, rounds;
-    uint64_t queued, running, oldest, run_time, pace, ejected, ejections;
+    uint64_t queued, running, oldest, run_time, pace, ejected, ejections, times_ejected, lost;
+    struct seen_times waited, ran;
     char service[APIARY_NAME_MAX + 1], instance[APIARY_NAME_MAX + 1], name[APIARY_NAME_MAX + 1];
 };
 struct seen_instance {
@@ -76,6 +89,22 @@ struct seen_cache {
     struct seen_labels labels;
     uint64_t values, bytes, evicted, unfetched;
     char name[APIARY_NAME_MAX + 16];
+};
+/* Rows of tally.h that differ in what is no label are added up; `of` is the name of one of them. */
+struct seen_tally {
+    struct seen_labels labels;
+    struct ap_tally_name of;
+    uint64_t counts[AP_TALLY_COUNTS_END];
+    char capability[APIARY_CAPABILITY_MAX + 1]; /* "": it is not known */
+};
+struct seen_call {
+    struct seen_tally tally;
+};
+struct seen_failure {
+    struct seen_tally tally;
+};
+struct seen_refusal {
+    struct seen_tally tally;
 };
 
 struct ap_counters {

@@ -47,7 +47,7 @@ whole = json.load(sys.stdin)
 assert whole["schema"] == 1, whole["schema"]
 for m in whole["metrics"]:
     assert m["type"] in ("counter", "gauge", "histogram") and m["help"], m
-    assert all(isinstance(s["value"], (int, float)) for s in m["samples"]), m
+    assert all(isinstance(s["value"], dict if m["type"] == "histogram" else (int, float)) for s in m["samples"]), m
     print(m["name"])') >"$folder/diff" || fail "the JSON has other names: $(cat "$folder/diff")"
 if command -v promtool >/dev/null; then
     apiary metrics | promtool check metrics >"$folder/promtool" 2>&1 || fail "promtool: $(cat "$folder/promtool")"
@@ -62,6 +62,52 @@ until_true is 7 apiary_agent_tasks_ended_total agent=upper outcome=done
 until_true is 3 apiary_agent_tasks_ended_total agent=fails outcome=failed
 until_true is 10 apiary_agent_tasks_ended_total service=text_service
 until_true is 10 apiary_agent_tasks_started_total service=text_service
+
+# Histograms and who calls whom: as apiary stats has it, each of them.
+until_true is 7 apiary_agent_wait_seconds_count agent=upper
+until_true is 7 apiary_agent_run_seconds_count agent=upper
+until_true is 10 apiary_calls_total caller=-
+is 7 apiary_calls_total caller=- capability=text.upper || fail "calls of text.upper: $(read_metrics sum apiary_calls_total)"
+is 3 apiary_calls_failed_total capability=text.fails || fail 'calls that failed are not counted'
+is 21 apiary_calls_request_bytes_total capability=text.upper || fail 'bytes of the requests'
+is 3 apiary_failures_total capability=text.fails code=APIARY_EAGENT || fail 'the codes of failures are not counted'
+expect 4 'nobody' apiary delegate nobody
+is 1 apiary_refusals_total capability= reason=APIARY_ENOCAP || fail 'a refusal is not counted'
+is 0 apiary_tally_others_total || fail 'something is not told apart'
+apiary metrics --json >"$folder/metrics.json"
+apiary stats --json >"$folder/stats.json"
+apiary stats --pairs --json >"$folder/pairs.json"
+expect 0 '^same$' python3 - "$folder" <<'END'
+import json, sys
+metrics, stats, pairs = (json.load(open(f"{sys.argv[1]}/{n}.json")) for n in ("metrics", "stats", "pairs"))
+samples = {m["name"]: m["samples"] for m in metrics["metrics"]}
+near = lambda seconds, ns: abs(seconds * 1e9 - ns) < 1 + ns * 1e-9
+
+def agent_of(sample):
+    want = [sample["labels"][k] for k in ("service", "queen", "agent")]
+    return next(a for a in stats["agents"] if [a["service"], a["instance"], a["agent"]] == want)
+
+for name, field in ("apiary_agent_wait_seconds", "waited"), ("apiary_agent_run_seconds", "ran"):
+    assert len(samples[name]) == len(stats["agents"]), name
+    for s in samples[name]:
+        times, h = agent_of(s)[field], s["value"]
+        assert h["count"] == times["count"] == h["buckets"][-1]["count"] and near(h["sum"], times["sum_ns"]), (s, times)
+        for b in h["buckets"][:-1]:
+            assert b["count"] == sum(n for edge, n in times["buckets"] if edge + 1 < b["le"] * 1e9), (b, times)
+FIELDS = {"": "ended", "_failed": "failed", "_late": "late", "_retried": "retried", "_wait_seconds": "waited_ns",
+          "_run_seconds": "ran_ns", "_request_bytes": "bytes_in", "_result_bytes": "bytes_out"}
+for part, field in FIELDS.items():
+    for s in samples[f"apiary_calls{part}_total"]:
+        l = s["labels"]
+        want = sum(p[field] for p in pairs["pairs"] if p["caller"] == l["caller"] and p["capability"] == l["capability"])
+        assert near(s["value"], want) if "seconds" in part else s["value"] == want, (part, s, want)
+assert samples["apiary_tally_rows"][0]["value"] == stats["rows_used"]
+assert samples["apiary_tally_rows_limit"][0]["value"] == stats["rows"]
+print("same")
+END
+
+# ---- tasks that wait
+
 expect 0 '' apiary delegate gate --detach
 until_true test -s "$folder/begun"
 until_true is 1 apiary_agent_tasks_running agent=gate

@@ -68,6 +68,20 @@ class Reader:
         self.seen.add(key)
         self.samples.append((m[1], labels, float(m[3])))
 
+    # Buckets are cumulative, in order, the last is of all, and as many as _count.
+    def histograms(self):
+        series = {}
+        for name, labels, value in self.samples:
+            if name.endswith("_bucket") and self.families.get(name[:-7]) == "histogram":
+                key = (name[:-7], tuple(sorted((k, v) for k, v in labels.items() if k != "le")))
+                series.setdefault(key, []).append((float(labels["le"]), value))
+        counts = {(name[:-6], tuple(sorted(labels.items()))): v for name, labels, v in self.samples if name.endswith("_count")}
+        for key, buckets in series.items():
+            if buckets != sorted(buckets) or [v for _, v in buckets] != sorted(v for _, v in buckets):
+                refuse(key, "buckets that do not rise")
+            if buckets[-1][0] != float("inf") or counts.get(key) != buckets[-1][1]:
+                refuse(key, "the last bucket has not all of them")
+
     def read(self, text):
         if not text.endswith("\n"):
             sys.exit("the last line has no end")
@@ -76,6 +90,7 @@ class Reader:
             sys.exit("the end is not marked")
         for line in lines:
             (self.comment if line.startswith("#") else self.sample)(line)
+        self.histograms()
         untyped = [name for name, kind in self.families.items() if kind is None]
         if untyped:
             sys.exit(f"families without a type: {untyped}")

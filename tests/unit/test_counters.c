@@ -3,6 +3,7 @@
 
 #include "registry/monitor/counters.h"
 #include "registry/monitor/counters_seen.h"
+#include "registry/monitor/tally.h"
 
 TestSuite(counters, .init = fixture_setup, .fini = fixture_teardown, .timeout = TEST_LIMIT);
 
@@ -150,6 +151,134 @@ Test(counters, a_visitor_ends_it)
     cr_assert_eq(ap_counters_each(c, refuse, &left), 42);
     cr_assert_eq(left, 0);
     ap_counters_free(c);
+}
+
+/* ---- histograms, and who calls for what */
+
+struct times {
+    const char *name;
+    uint64_t bounds[64], counts[65], sum;
+    uint32_t buckets, samples;
+};
+
+static int times_take(void *user, const struct ap_counter *row, const struct ap_counter_sample *sample)
+{
+    struct times *t = user;
+
+    if (sample == NULL || strcmp(row->name, t->name) != 0) return 0;
+    cr_assert_eq(row->type, AP_TYPE_histogram);
+    cr_assert_str_eq(row->labels[2], "agent");
+    cr_assert_eq(row->labels[3], NULL);
+    cr_assert_neq(sample->histogram, NULL);
+    t->samples++;
+    t->buckets = sample->histogram->buckets;
+    cr_assert_leq(t->buckets, 64);
+    t->sum = sample->histogram->sum;
+    for (uint32_t i = 0; i < t->buckets; i++) t->bounds[i] = sample->histogram->bounds[i];
+    for (uint32_t i = 0; i <= t->buckets; i++) t->counts[i] = sample->histogram->counts[i];
+    return 0;
+}
+
+static struct times times_of(const char *name)
+{
+    struct times t = {.name = name};
+    struct ap_counters *c = NULL;
+
+    cr_assert_eq(ap_counters_take(client->seg, &c), 0);
+    cr_assert_eq(ap_counters_each(c, times_take, &t), 0);
+    ap_counters_free(c);
+    return t;
+}
+
+/* Each time is in the bucket of its bounds, whichever of the eight parts of a power of two it has. */
+Test(counters, a_histogram_has_each_time_once)
+{
+    static const uint64_t given[] = {0, 1023, 1024, 1025, 2047, 2048, 5000, 1000000, 999999999, UINT64_C(1) << 41,
+                                     (UINT64_C(1) << 42) - 1, UINT64_C(1) << 42, UINT64_C(1) << 43};
+    const uint32_t n = sizeof given / sizeof *given;
+    struct ap_swarm_registration r;
+    struct ap_agent_registration agent;
+    struct ap_times *at;
+    struct times t;
+    uint64_t sum = 0, all = 0;
+
+    enrol(&r, &agent, "0");
+    at = ap_times_at(client->seg, agent.queue);
+    for (uint32_t i = 0; i < n; i++) {
+        ap_times_waited(at, given[i]);
+        sum += given[i];
+    }
+    ap_times_ran(at, 3000);
+    at->lost = 7;
+    at->ejected = 9;
+    t = times_of("apiary_agent_wait_seconds");
+    cr_assert_eq(t.samples, 1);
+    cr_assert_eq(t.buckets, 33);
+    cr_assert_eq(t.bounds[0], 1024);
+    cr_assert_eq(t.bounds[32], UINT64_C(1) << 42);
+    cr_assert_eq(t.sum, sum);
+    for (uint32_t i = 0; i <= t.buckets; i++) {
+        uint64_t want = 0, lower = i > 0 ? t.bounds[i - 1] : 0, upper = i < t.buckets ? t.bounds[i] : UINT64_MAX;
+
+        for (uint32_t k = 0; k < n; k++) want += given[k] >= lower && given[k] < upper;
+        cr_expect_eq(t.counts[i], want, "bucket %u", i);
+        all += t.counts[i];
+    }
+    cr_assert_eq(all, n);
+    t = times_of("apiary_agent_run_seconds");
+    cr_assert_eq(t.sum, 3000);
+    cr_assert_eq(t.counts[2], 1, "from 2,048 to 4,096 ns");
+    cr_assert_eq(counted("apiary_agent_tasks_lost_total", NULL), 7);
+    cr_assert_eq(counted("apiary_agent_times_ejected_total", NULL), 9);
+}
+
+static void tally(enum ap_tally_kind kind, uint32_t queue, int code, uint32_t agent_code, const char *caller, uint64_t count)
+{
+    struct ap_tally_name what = {.kind = kind, .queue = queue, .code = code, .agent_code = agent_code};
+    struct ap_tally_row *row;
+
+    what.capability = (uint32_t)ap_capability_find(client->seg, "echo", 4);
+    strcpy(what.caller, caller);
+    row = ap_tally_find(client->seg, &what, true);
+    cr_assert_neq(row, NULL);
+    for (int i = 0; i < (kind == AP_TALLY_PAIR ? AP_TALLY_COUNTS_END : 1); i++)
+        if (i != AP_TALLY_LATE) row->counts[i] = count;
+}
+
+Test(counters, rows_that_differ_in_what_is_no_label_are_added_up)
+{
+    struct ap_swarm_registration r, other;
+    struct ap_agent_registration agent, second;
+    struct ap_counters *c = NULL;
+
+    enrol(&r, &agent, "0");
+    enrol(&other, &second, "1");
+    tally(AP_TALLY_PAIR, agent.queue, 0, 0, "caller", 3);
+    tally(AP_TALLY_PAIR, second.queue, 0, 0, "caller", 4);
+    tally(AP_TALLY_PAIR, second.queue, 0, 0, "-", 50);
+    tally(AP_TALLY_FAILED, agent.queue, APIARY_EAGENT, 1, "", 5);
+    tally(AP_TALLY_FAILED, second.queue, APIARY_EAGENT, 2, "", 6);
+    tally(AP_TALLY_FAILED, second.queue, APIARY_ETIMEDOUT, 0, "", 70);
+    tally(AP_TALLY_REFUSED, AP_TALLY_NO_QUEUE, APIARY_ELIMIT, 0, "caller", 8);
+    tally(AP_TALLY_REFUSED, AP_TALLY_NO_QUEUE, APIARY_ELIMIT, 0, "-", 9);
+    ap_tally_others(client->seg, AP_TALLY_FAILED, AP_TALLY_ENDED, 11);
+    cr_assert_eq(ap_counters_take(client->seg, &c), 0);
+    cr_assert_eq(c->seen[AP_SCOPE_call].count, 2);
+    cr_assert_eq(c->seen[AP_SCOPE_failure].count, 2);
+    cr_assert_eq(c->seen[AP_SCOPE_refusal].count, 1);
+    ap_counters_free(c);
+    cr_assert_eq(counted("apiary_calls_total", "caller"), 7);
+    cr_assert_eq(counted("apiary_calls_total", "-"), 50);
+    cr_assert_eq(counted("apiary_calls_total", "echo"), 57);
+    cr_assert_eq(counted("apiary_calls_late_total", "caller"), 0);
+    cr_assert_eq(counted("apiary_calls_wait_seconds_total", "caller"), 7);
+    cr_assert_eq(counted("apiary_calls_result_bytes_total", "-"), 50);
+    cr_assert_eq(counted("apiary_failures_total", apiary_error_name(APIARY_EAGENT)), 11);
+    cr_assert_eq(counted("apiary_failures_total", apiary_error_name(APIARY_ETIMEDOUT)), 70);
+    cr_assert_eq(counted("apiary_refusals_total", apiary_error_name(APIARY_ELIMIT)), 17);
+    cr_assert_eq(counted("apiary_tally_others_total", "failed"), 11);
+    cr_assert_eq(counted("apiary_tally_others_total", "pair"), 0);
+    cr_assert_geq(counted("apiary_tally_rows", NULL), 8);
 }
 
 /* Nothing of the segment is believed. */
