@@ -8,6 +8,7 @@
 #include "tools/common.h"
 #include "tools/common_metrics.h"
 #include "tools/view.h"
+#include "tools/view_stats.h"
 
 #define TYPE_JSON "application/json"
 #define TYPE_TEXT "text/plain; charset=utf-8"
@@ -130,6 +131,17 @@ static bool answer_events(const struct http_asked *asked, struct http_answer *re
     return answer_json(ret, view_events_json(asked->a->seg, asked->segment, asked->folder, &events));
 }
 
+static bool answer_stats(const struct http_asked *asked, struct http_answer *ret)
+{
+    struct stats stats;
+    json_t *o;
+
+    stats_take(asked->a->seg, NULL, &stats);
+    o = stats_json(asked->a->seg, asked->segment, &stats, asked->verdict.route == REQUEST_PAIRS);
+    stats_free(&stats);
+    return answer_json(ret, o);
+}
+
 static bool answer_counters(const struct http_asked *asked, struct http_answer *ret)
 {
     json_t *o = metrics_json(asked->a->seg);
@@ -183,6 +195,9 @@ bool http_answer(struct http_asked *asked, struct http_answer *ret)
         return answer_json(ret, view_claims_json(asked->a, asked->segment));
     case REQUEST_EVENTS:
         return answer_events(asked, ret);
+    case REQUEST_STATS:
+    case REQUEST_PAIRS:
+        return answer_stats(asked, ret);
     case REQUEST_COUNTERS:
         return answer_counters(asked, ret);
     case REQUEST_OPENAPI:

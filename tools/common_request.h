@@ -31,6 +31,8 @@
     X(KEPT, "/v1/kept", "", "Results that are kept, as apiary kept ls")                                   \
     X(CLAIMS, "/v1/claims", "", "Keys that are claimed, as apiary claim ls")                              \
     X(EVENTS, "/v1/events", "since service kind limit", "The newest events, as apiary events")            \
+    X(STATS, "/v1/stats", "", "How long tasks wait and run and how they end, as apiary stats")            \
+    X(PAIRS, "/v1/pairs", "", "Who calls whom, as apiary stats --pairs")                                  \
     X(COUNTERS, "/v1/metrics", "", "What is counted, as apiary metrics --json")                           \
     X(OPENAPI, "/v1/openapi.json", "", "The schema of the answers in JSON")
 

@@ -37,6 +37,7 @@ expect 0 '' apiary delegate text.upper abc --detach --delay 1h
 expect 7 'it stays in drain' apiary drain gate_service --reason 'for the test' --timeout 1ms
 expect 0 '' apiary resume gate_service
 for i in 1 2 3; do apiary delegate text.fails abc --retry 2,backoff=1ms >/dev/null 2>&1; done
+expect 4 'nobody' apiary delegate nobody
 dead_are()
 {
     [ "$(apiary dead ls --json | python3 -c 'import json, sys; print(len(json.load(sys.stdin)["dead"]))')" -ge "$1" ]
@@ -48,7 +49,7 @@ until_true apiary wait --all --config "$config"
 
 python3 "$APIARY_SOURCE/tests/process/lib_schema.py" "$port" "$APIARY_SOURCE/tools/openapi.json" >"$folder/schema" || fail "$(cat "$folder/schema")"
 tail -1 "$folder/schema"
-for list in status.swarms services.agents capabilities.capabilities tasks.tasks dead.dead kept.kept claims.claims events.events metrics.metrics; do
+for list in status.swarms services.agents capabilities.capabilities tasks.tasks dead.dead kept.kept claims.claims events.events metrics.metrics stats.agents stats.refusals pairs.pairs; do
     grep -qE "^empty:.* /v1/$list( |\$)" "$folder/schema" && fail "nothing was in /v1/$list"
 done
 diff <(body_of /v1/openapi.json) "$APIARY_SOURCE/tools/openapi.json" >/dev/null || fail 'the schema that is served is another one'
@@ -63,6 +64,8 @@ same /v1/tasks apiary task ls
 same '/v1/tasks?state=queued' apiary task ls --state queued
 same /v1/dead apiary dead ls
 same /v1/kept apiary kept ls
+same /v1/stats apiary stats
+same /v1/pairs apiary stats --pairs
 same /v1/claims apiary claim ls
 same '/v1/events?kind=swarm-registered' apiary events --kind swarm-registered
 same '/v1/events?service=gate_service&since=1h' apiary events --service gate_service --since 1h

@@ -3,7 +3,7 @@ import json
 import sys
 
 MOVES = {"beat_age_ns", "uptime_ns", "expires_in_ns", "members", "rounds", "next", "started", "finished", "done", "cancelled", "failed",
-         "failures", "attempts", "restarts", "stuck_ns", "now_ns"}
+         "failures", "attempts", "restarts", "stuck_ns", "now_ns", "oldest_ns"}
 
 
 def still(value):

@@ -1,9 +1,9 @@
-/* tools/apiary_stats_pairs.c - apiary stats --pairs: who calls whom, and how that goes. See apiary_stats.h. */
+/* tools/view_stats_pairs.c - who calls whom, and how that goes. See view_stats.h. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "tools/apiary_stats.h"
+#include "tools/view_stats.h"
 
 const char *stats_success(const uint64_t counts[AP_TALLY_COUNTS_END], char ret[16])
 {

@@ -1,10 +1,11 @@
-/* tools/apiary_stats.h - apiary stats: what is counted of agents and of those who call them, taken at one moment or between two. */
-#ifndef AP_TOOLS_APIARY_STATS_H
-#define AP_TOOLS_APIARY_STATS_H
+/* tools/view_stats.h - what is counted of agents and of those who call them, taken at one moment or between two: for apiary stats
+ * and for /v1/stats and /v1/pairs of the coordinator. Trust and threads are as view.h says. */
+#ifndef AP_TOOLS_VIEW_STATS_H
+#define AP_TOOLS_VIEW_STATS_H
 
 #include "registry/monitor/tally.h"
 #include "shm/times.h"
-#include "tools/apiary.h"
+#include "tools/view.h"
 
 struct stats_agent {
     struct agent_view agent;
@@ -13,7 +14,7 @@ struct stats_agent {
     uint64_t retried, crashed, refused;
 };
 struct stats {
-    struct stats_agent *agents;
+    struct stats_agent *agents; /* in the order of their queues */
     size_t agent_count;
     struct ap_tally *tallies; /* no others */
     size_t tally_count;
@@ -31,7 +32,12 @@ void stats_free(struct stats *s);
 /* The agent of a queue; NULL: it is not there (any more), or not asked for. */
 const struct stats_agent *stats_agent_of(const struct stats *s, uint32_t queue);
 
-/* apiary_stats_pairs.c: who calls whom, as a table, or as a list. */
+/* As `apiary stats --json` tells it, with --pairs if `pairs`: a new reference. */
+json_t *stats_json(const struct ap_segment *seg, const char *segment, const struct stats *s, bool pairs);
+/* Of an agent's capability, whoever calls. False, and all 0: nothing is counted. */
+bool stats_capability_counts(const struct stats *s, uint32_t queue, uint32_t capability, uint64_t ret[AP_TALLY_COUNTS_END]);
+
+/* view_stats_pairs.c: who calls whom, as a table, or as a list. */
 void stats_pairs_print(const struct ap_segment *seg, const struct stats *s);
 json_t *stats_pairs_json(const struct ap_segment *seg, const struct stats *s);
 

@@ -1,5 +1,5 @@
-/* tools/apiary_stats_take.c - apiary stats: the counts are read, and those of two moments compared. See apiary_stats.h. */
-#include "tools/apiary_stats.h"
+/* tools/view_stats_take.c - the counts are read, and those of two moments compared. See view_stats.h. */
+#include "tools/view_stats.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -35,9 +35,10 @@ static void stats_agents(const struct ap_segment *seg, const char *of, int index
 
 static bool tally_is_of(const struct ap_segment *seg, const struct stats *s, const struct ap_tally *t, const char *of, int index)
 {
-    const struct stats_agent *agent = stats_agent_of(s, t->name.queue);
+    const struct stats_agent *agent;
     if (of == NULL || strcmp(t->name.caller, of) == 0) return true;
     if (index >= 0 && t->name.capability == (uint32_t)index) return true;
+    agent = stats_agent_of(s, t->name.queue);
     return t->name.queue < seg->geometry.queues && agent != NULL && strcmp(agent->agent.swarm.service, of) == 0;
 }
 
@@ -65,11 +66,15 @@ void stats_free(struct stats *s)
     free(s->tallies);
 }
 
+static int stats_agent_is(const void *queue, const void *agent)
+{
+    uint32_t is = ((const struct stats_agent *)agent)->agent.queue, wanted = *(const uint32_t *)queue;
+    return wanted < is ? -1 : wanted > is;
+}
+
 const struct stats_agent *stats_agent_of(const struct stats *s, uint32_t queue)
 {
-    for (size_t i = 0; i < s->agent_count; i++)
-        if (s->agents[i].agent.queue == queue) return &s->agents[i];
-    return NULL;
+    return bsearch(&queue, s->agents, s->agent_count, sizeof *s->agents, stats_agent_is);
 }
 
 /* ---- between two moments ----------------------------------------------------------------------------------------- */
