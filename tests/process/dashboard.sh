@@ -29,7 +29,8 @@ text=$last
 start "$folder/gates" apiary queen gate_service --config "$config"
 expect 0 '' apiary wait --all --config "$config"
 
-coproc browser { exec python3 "$APIARY_SOURCE/tests/process/lib_dashboard.py" 2>"$folder/browser"; }
+coproc browser { TMPDIR=$folder exec python3 "$APIARY_SOURCE/tests/process/lib_dashboard.py" 2>"$folder/browser"; }
+browser_pid=$browser_PID
 page() # page COMMAND...: its answer is in $answer
 {
     echo "$*" >&"${browser[1]}"
@@ -154,6 +155,9 @@ page until 'document.querySelector(".chart").querySelectorAll(".no-data").length
 figure 'Services passing' 'v === "2 of 2"'
 page look 'after the gap'
 page said # of the refused connections
+
+exec {browser[1]}>&- # it closes the browser
+wait "$browser_pid"
 
 [ "$failures" -eq 0 ] || echo "$failures failures"
 [ "$failures" -eq 0 ]
