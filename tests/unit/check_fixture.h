@@ -72,9 +72,9 @@ static inline const char *first_text(void)
         dump_memory(bytes, size, &d);                                                                                    \
         check();                                                                                                         \
         forge_found = find(what, number, &(field), which);                                                               \
-        cr_expect_not_null(forge_found, #field " = " #value ": %u findings, the first: %s", all.count, first_text());    \
+        cr_expect_not_null(forge_found, "%s = %s: %u findings, the first: %s", #field, #value, all.count, first_text()); \
         if (forge_found != NULL)                                                                                         \
-            cr_expect_eq(forge_found->severity, grade, #field " = " #value ": %s", forge_found->text);                   \
+            cr_expect_eq(forge_found->severity, grade, "%s = %s: %s", #field, #value, forge_found->text);                \
         (field) = forge_old;                                                                                             \
         dump_memory(bytes, size, &d);                                                                                    \
     } while (0)
@@ -85,7 +85,7 @@ static inline const char *first_text(void)
         (field) = (__typeof__(field))(value);                                                                   \
         dump_memory(bytes, size, &d);                                                                           \
         check();                                                                                                \
-        cr_expect_eq(all.count, 0, #field " = " #value ": %u findings, the first: %s", all.count, first_text()); \
+        cr_expect_eq(all.count, 0, "%s = %s: %u findings, the first: %s", #field, #value, all.count, first_text()); \
         (field) = sound_old;                                                                                    \
         dump_memory(bytes, size, &d);                                                                           \
     } while (0)

@@ -137,7 +137,7 @@ Test(job_steps, what_an_agent_keeps_with_a_job)
     cr_expect_eq(code_of(task), 0);
     task = in_hand();
     cr_expect_null(apiary_job_user(kept[0]));
-    cr_expect_eq(apiary_job_agent(kept[0]), kept[1]);
+    cr_expect_eq((void *)apiary_job_agent(kept[0]), (void *)kept[1]);
     cr_expect_eq(apiary_job_reply(kept[0], NULL, 0), 0);
     cr_expect_eq(code_of(task), 0);
 }

@@ -90,7 +90,7 @@ Test(outlier, the_time_grows)
     tasks_end(5, true);
     for (int i = 0; i < 9; i++) {
         cr_expect_eq(ejected_for(), seconds * SECOND, "%d", i);
-        cr_expect_eq(ap_load_relaxed(&queue_at(0)->ejections), i + 1);
+        cr_expect_eq(ap_load_relaxed(&queue_at(0)->ejections), (uint32_t)i + 1);
         ap_add_relaxed(&clock_now, seconds * SECOND);
         cr_expect_eq(ejected_for(), 0);
         tasks_end(1, true);

@@ -148,7 +148,7 @@ Test(discovery, names_of_every_length)
     cr_expect_eq(apiary_bind(client, longer, &bound), APIARY_ENOCAP);
     cr_expect_eq(bound.index, 77);
     cr_expect_eq(apiary_bind(client, longest, &bound), 0);
-    cr_expect_eq(bound.index, ap_capability_find(client->seg, longest, APIARY_CAPABILITY_MAX));
+    cr_expect_eq((int)bound.index, ap_capability_find(client->seg, longest, APIARY_CAPABILITY_MAX));
     apiary_detach(eye);
 }
 
@@ -409,7 +409,7 @@ Test(discovery, a_name_is_remembered_when_it_is_asked_for_twice)
     cr_expect(known->at == NULL && known->asked == text);
     cr_assert_eq(apiary_discover(client, text, &row, 1), 1);
     cr_expect(known->at == text && known->row == &c->rows[first.agents[0].queue % AP_ROWS_KNOWN]);
-    cr_expect_eq(known->capability, ap_capability_find(client->seg, "echo", 4));
+    cr_expect_eq((int)known->capability, ap_capability_find(client->seg, "echo", 4));
     cr_expect_eq(known->only.queue, first.agents[0].queue);
     /* Not its row when there are several, or the one is not to be picked. */
     enrol(&second, "1", 1);

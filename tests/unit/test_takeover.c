@@ -80,7 +80,7 @@ Test(takeover, what_waits_behind_a_long_task)
     for (int i = 0; i < WAITING; i++) {
         cr_expect_eq(code_of(tasks[i]), 1);
         cr_expect_not(ap_worker_rest(&hive.worker, AP_WORKER_RUN, &bell), "%d", i);
-        cr_expect_eq(ap_load_relaxed(&queue_at(0)->taken), i + 1);
+        cr_expect_eq(ap_load_relaxed(&queue_at(0)->taken), (uint64_t)i + 1);
         cr_expect_eq(ap_worker_serve(&hive.worker), 1);
         cr_expect_eq(code_of(tasks[i]), 0);
     }

@@ -199,7 +199,7 @@ Test(tools, columns_of_a_table_are_those_of_the_terminal)
     FILE *out = open_memstream(&text, &size);
     cr_assert_not_null(out);
     struct tool_table *table = tool_table_new((const char *const[]){"a", "b", NULL});
-    static const char *const cells[] = {"abcd", WIDE WIDE, COMBINING "bcd", "ab" EMOJI, "\xff", WIDE};
+    static const char *const cells[] = {"abcd", (WIDE WIDE), (COMBINING "bcd"), ("ab" EMOJI), "\xff", WIDE};
     for (size_t i = 0; i < sizeof cells / sizeof *cells; i++)
         tool_table_add(table, (const char *const[]){cells[i], "-", NULL});
     tool_table_print(table, out);
