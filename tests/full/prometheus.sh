@@ -78,6 +78,10 @@ echo "$done done, $failed failed"
 until_true is 'sum(apiary_agent_tasks_ended_total{outcome="done"})' "$done"
 until_true is 'sum(apiary_agent_tasks_ended_total{outcome="failed"})' "$failed"
 until_true is 'sum(apiary_agent_tasks_ended_total)' $((done + failed))
+for name in apiary_calls_total apiary_agent_wait_seconds_count apiary_agent_run_seconds_count 'apiary_agent_run_seconds_bucket{le="+Inf"}'; do
+    until_true is "sum($name)" $((done + failed))
+done
+until_true is 'sum(apiary_failures_total{code="APIARY_EAGENT"})' "$failed"
 echo "scrapes: $(query 'count_over_time(up{job="apiary"}[1h])'), of which answered: $(query 'sum_over_time(up{job="apiary"}[1h])')"
 lost=$(query 'count_over_time(up{job="apiary"}[1h]) - sum_over_time(up{job="apiary"}[1h])')
 [ "$lost" -le 3 ] || fail "$lost scrapes failed, not only while the coordinator was killed"
