@@ -372,17 +372,17 @@ static void supervised_end(struct ap_look *look, const struct ap_supervision *r,
     uint32_t size = ap_look_32(look, &r->said_size);
     uint64_t ended = ap_look_64(look, &r->ended);
     char text[AP_SAID_MAX + 1];
-    size_t n = ap_look_text(look, r->said, sizeof r->said, "V3", "said", text);
+    size_t n = ap_look_text(look, r->said, sizeof r->said, "J3", "said", text);
 
     if (end > AP_END_NO_START || code > most[end])
-        ap_look_found(look, AP_CORRUPT, &r->end, evidence ^ end ^ code, "V3", "end %u, code %u", end, code);
+        ap_look_found(look, AP_CORRUPT, &r->end, evidence ^ end ^ code, "J3", "end %u, code %u", end, code);
     if (stage > AP_STAGE_FORK || (stage != 0) != (end == AP_END_NO_START))
-        ap_look_found(look, AP_CORRUPT, &r->stage, evidence ^ stage, "V3", "stage %u of an end %u", stage, end);
+        ap_look_found(look, AP_CORRUPT, &r->stage, evidence ^ stage, "J3", "stage %u of an end %u", stage, end);
     if ((ended != 0) != (end != AP_END_NONE))
-        ap_look_found(look, AP_CORRUPT, &r->ended, evidence ^ ended, "V3", "time of an end %u", end);
+        ap_look_found(look, AP_CORRUPT, &r->ended, evidence ^ ended, "J3", "time of an end %u", end);
     if (n > size || (n < size && size <= AP_SAID_MAX))
-        ap_look_found(look, AP_CORRUPT, &r->said_size, evidence ^ size, "V3", "said: %zu bytes of %u", n, size);
-    ap_look_date(look, &r->ended, "V3", "ended");
+        ap_look_found(look, AP_CORRUPT, &r->said_size, evidence ^ size, "J3", "said: %zu bytes of %u", n, size);
+    ap_look_date(look, &r->ended, "J3", "ended");
 }
 
 static void supervised_record(struct ap_look *look, const struct ap_supervised *s, uint64_t life)
@@ -395,13 +395,13 @@ static void supervised_record(struct ap_look *look, const struct ap_supervised *
                  state == AP_CHILD_HELD;
 
     if (state < AP_CHILD_STARTING || state > AP_CHILD_HELD)
-        ap_look_found(look, AP_CORRUPT, &r->state, evidence ^ state, "V3", "state %u", state);
+        ap_look_found(look, AP_CORRUPT, &r->state, evidence ^ state, "J3", "state %u", state);
     if (pid < 0 || (pid != 0 && (ended || starts == 0)))
-        ap_look_found(look, AP_CORRUPT, &r->pid, evidence ^ (uint64_t)pid, "V3", "pid %lld in state %u, after %u starts",
+        ap_look_found(look, AP_CORRUPT, &r->pid, evidence ^ (uint64_t)pid, "J3", "pid %lld in state %u, after %u starts",
                       (long long)pid, state, starts);
     if (ends > 0 && ap_look_32(look, &r->end) == AP_END_NONE)
-        ap_look_found(look, AP_CORRUPT, &r->ends, evidence ^ ends, "V3", "%u ends, and no last one", ends);
-    ap_look_date(look, &r->changed, "V3", "changed");
+        ap_look_found(look, AP_CORRUPT, &r->ends, evidence ^ ends, "J3", "%u ends, and no last one", ends);
+    ap_look_date(look, &r->changed, "J3", "changed");
     supervised_end(look, r, evidence);
 }
 
@@ -412,20 +412,20 @@ static void look_supervised(struct ap_look *look)
     uint32_t state = AP_SUPERVISED_STATE(life), lane = AP_SUPERVISED_LANE(life);
     char text[NAME];
 
-    if (state == AP_SUPERVISED_FILLING || state == AP_SUPERVISED_HELD) owner(look, &s->life, life, lane, "V1", "its supervisor");
+    if (state == AP_SUPERVISED_FILLING || state == AP_SUPERVISED_HELD) owner(look, &s->life, life, lane, "J1", "its supervisor");
     else if (state > AP_SUPERVISED_ORPHANED || lane != 0)
-        ap_look_found(look, AP_CORRUPT, &s->life, life, "V1", "state %u, lane %u", state, lane);
-    ap_look_zero(look, s->reserved1, sizeof s->reserved1, "V4", "reserved1");
-    ap_look_zero(look, s->reserved2, sizeof s->reserved2, "V4", "reserved2");
+        ap_look_found(look, AP_CORRUPT, &s->life, life, "J1", "state %u, lane %u", state, lane);
+    ap_look_zero(look, s->reserved1, sizeof s->reserved1, "J4", "reserved1");
+    ap_look_zero(look, s->reserved2, sizeof s->reserved2, "J4", "reserved2");
     if (state != AP_SUPERVISED_HELD && state != AP_SUPERVISED_ORPHANED) return;
-    ap_look_text(look, s->service, sizeof s->service, "V2", "service", text);
+    ap_look_text(look, s->service, sizeof s->service, "J2", "service", text);
     if (!ap_name_valid(text, APIARY_NAME_MAX))
-        ap_look_found(look, AP_CORRUPT, s->service, life, "V2", "\"%s\" is not a name", text);
+        ap_look_found(look, AP_CORRUPT, s->service, life, "J2", "\"%s\" is not a name", text);
     if ((int64_t)ap_look_64(look, (const uint64_t *)&s->supervisor) <= 0)
-        ap_look_found(look, AP_CORRUPT, &s->supervisor, life, "V3", "a supervisor without a process");
+        ap_look_found(look, AP_CORRUPT, &s->supervisor, life, "J3", "a supervisor without a process");
     if (state == AP_SUPERVISED_ORPHANED && AP_LEFT_EPOCH(left) != ((AP_SUPERVISED_EPOCH(life) - 1) & 0xffff))
-        ap_look_found(look, AP_CORRUPT, &s->left, life ^ left, "V3", "left by another supervisor");
-    ap_look_date(look, &s->held, "V3", "held");
+        ap_look_found(look, AP_CORRUPT, &s->left, life ^ left, "J3", "left by another supervisor");
+    ap_look_date(look, &s->held, "J3", "held");
     supervised_record(look, s, life);
 }
 

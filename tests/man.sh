@@ -1,5 +1,5 @@
 #!/bin/bash
-# Every program has a manual page, and mandoc finds no error in any.
+# Every program has a manual page, mandoc finds no error in any, and each rule of the checkers has a name of its own.
 set -u
 command -v mandoc >/dev/null || exit 77
 cd "$APIARY_BUILD/man" || exit 1
@@ -13,4 +13,9 @@ for program in apiary apiaryd shmdump; do
         failures=$((failures + 1))
     fi
 done
+twice=$(sed -nE 's/^\.It (\\&)?([A-Z][0-9]+)$/\2/p' shmdump.1 | sort | uniq -d)
+if [ -n "$twice" ]; then
+    echo "shmdump(1) has two rules of one name: $twice"
+    failures=$((failures + 1))
+fi
 [ "$failures" -eq 0 ]

@@ -16,8 +16,8 @@
  *           4 An orphaned row keeps its record: the last that is known.
  *           5 left = ms of CLOCK_REALTIME, with 16 bits of the epoch of the HELD that ended above them. It is stored by CAS before
  *           that step, so a slow reaper's value is not taken for that of a later supervisor.
- * INVARIANTS V1 the lane of a FILLING or HELD row is LIVE  V2 the name of a HELD or ORPHANED row is valid  V3 its current record
- *           is possible  V4 reserved bytes are 0
+ * INVARIANTS J1 the lane of a FILLING or HELD row is LIVE  J2 the name of a HELD or ORPHANED row is valid  J3 its current record
+ *           is possible  J4 reserved bytes are 0
  * ORDERING  SUPER-R1 CAS of the life pairs SUPER-A1 load-acquire: name and record before HELD.
  *           SUPER-R2 release fence before the stores of a record or a name pairs SUPER-A2 acquire fence before a reader's second
  *           look at turn and life: a reader that has read a new byte sees that they changed.

@@ -226,22 +226,22 @@ static bool name_possible(uint32_t kind, const char *name)
     return kind == AP_TALLY_FAILED ? name[0] == '\0' : strcmp(name, "-") == 0 || ap_name_valid(name, APIARY_NAME_MAX);
 }
 
-/* Y2, Y4: of a row that is READY. */
+/* W2, W4: of a row that is READY. */
 static void tally_ready(struct ap_look *look, const struct ap_tally_row *row, uint64_t key, uint64_t what)
 {
     char name[APIARY_NAME_MAX + 1];
     uint64_t bad = ap_look_64(look, &row->counts[AP_TALLY_BAD]), late = ap_look_64(look, &row->counts[AP_TALLY_LATE]);
     uint64_t ended = ap_look_64(look, &row->counts[AP_TALLY_ENDED]);
 
-    ap_look_text(look, row->caller, sizeof row->caller, "Y2", "caller", name);
+    ap_look_text(look, row->caller, sizeof row->caller, "W2", "caller", name);
     if (!name_possible(AP_TALLY_KIND(key), name))
-        ap_look_found(look, AP_CORRUPT, row->caller, key, "Y2", "\"%s\" is no caller", name);
+        ap_look_found(look, AP_CORRUPT, row->caller, key, "W2", "\"%s\" is no caller", name);
     else if ((hash_of(name, what & ~AP_TALLY_READY) & AP_TALLY_HASHES) != (key & AP_TALLY_HASHES))
-        ap_look_found(look, AP_CORRUPT, &row->key, key ^ what, "Y2", "\"%s\" and %016llx have another hash than %016llx", name,
+        ap_look_found(look, AP_CORRUPT, &row->key, key ^ what, "W2", "\"%s\" and %016llx have another hash than %016llx", name,
                       LONG(what), LONG(key));
     if (bad > ended || late > ended - bad)
         ap_look_found(look, AP_CORRUPT, bad > ended ? &row->counts[AP_TALLY_BAD] : &row->counts[AP_TALLY_LATE],
-                      ended ^ bad * 3 ^ late * 5, "Y4", "%llu ended; %llu failed, %llu late", LONG(ended), LONG(bad), LONG(late));
+                      ended ^ bad * 3 ^ late * 5, "W4", "%llu ended; %llu failed, %llu late", LONG(ended), LONG(bad), LONG(late));
 }
 
 static void look_counts(struct ap_look *look, const struct ap_tally_row *row, uint32_t from, const char *rule, const char *what)
@@ -256,21 +256,21 @@ static void look_tally(struct ap_look *look)
 
     look->patient = true;
     if (look->index < AP_TALLY_KINDS || key == 0) {
-        if (key != 0) ap_look_found(look, AP_CORRUPT, &row->key, key, "Y1", "key %016llx of the others", LONG(key));
-        if (what != 0) ap_look_found(look, AP_CORRUPT, &row->what, what, "Y3", "%016llx of no key", LONG(what));
-        ap_look_zero(look, row->caller, sizeof row->caller, "Y3", "a name without a key");
-        if (look->index == AP_TALLY_NONE || look->index >= AP_TALLY_KINDS) look_counts(look, row, 0, "Y3", "counts without a key");
+        if (key != 0) ap_look_found(look, AP_CORRUPT, &row->key, key, "W1", "key %016llx of the others", LONG(key));
+        if (what != 0) ap_look_found(look, AP_CORRUPT, &row->what, what, "W3", "%016llx of no key", LONG(what));
+        ap_look_zero(look, row->caller, sizeof row->caller, "W3", "a name without a key");
+        if (look->index == AP_TALLY_NONE || look->index >= AP_TALLY_KINDS) look_counts(look, row, 0, "W3", "counts without a key");
         return;
     }
     if (key == AP_TALLY_FREED) {
-        look_counts(look, row, 0, "Y3", "counts of a row that is free");
+        look_counts(look, row, 0, "W3", "counts of a row that is free");
         return;
     }
     if (!key_possible(look->seg, key))
-        ap_look_found(look, AP_CORRUPT, &row->key, key, "Y1", "kind %u, queue %u, capability %u", AP_TALLY_KIND(key),
+        ap_look_found(look, AP_CORRUPT, &row->key, key, "W1", "kind %u, queue %u, capability %u", AP_TALLY_KIND(key),
                       AP_TALLY_QUEUE(key), AP_TALLY_CAPABILITY(key));
     else if ((what & AP_TALLY_READY) != 0) tally_ready(look, row, key, what);
-    else if (what != 0) ap_look_found(look, AP_CORRUPT, &row->what, what, "Y2", "%016llx is not ready", LONG(what));
+    else if (what != 0) ap_look_found(look, AP_CORRUPT, &row->what, what, "W2", "%016llx is not ready", LONG(what));
 }
 
 static const struct ap_field tally_fields[] = {

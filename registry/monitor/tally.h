@@ -30,9 +30,9 @@
  *           3 A death while a queue's rows are freed leaves one that is 0 in part. The next lane that claims the queue for another
  *           agent goes on.
  *           4 A consumer that was superseded while it lives may add what it ends to a row that is another's by then.
- * INVARIANTS Y1 a key's kind, queue and capability are possible, "others" have none  Y2 the name of a READY row is one, or "-",
- *           and its hash is the key's  Y3 a row without a key has no name; one that is FREED has no counts
- *           Y4 of a PAIR no more tasks have failed or come late than have ended
+ * INVARIANTS W1 a key's kind, queue and capability are possible, "others" have none  W2 the name of a READY row is one, or "-",
+ *           and its hash is the key's  W3 a row without a key has no name; one that is FREED has no counts
+ *           W4 of a PAIR no more tasks have failed or come late than have ended
  */
 #ifndef AP_TALLY_H
 #define AP_TALLY_H

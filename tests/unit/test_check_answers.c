@@ -235,7 +235,7 @@ Test(check_answers, members)
     A(m->pad[sizeof m->pad - 1], 1, "member 0 M6! pad: a byte is 0x01; it must be 0");
     A(ap_lane_at(&d.seg, 0)->life, AP_LIFE(0, AP_LIFE_DEAD),
       "member 0 M3 its process is dead and not recovered yet (lane 0); lane 0 L5 its recovery is not complete; swarm 0 R1 "
-      "its control lane, lane 0, is dead; supervised 0 V1 its supervisor, lane 0, is dead; supervised 1 V1 its supervisor, "
+      "its control lane, lane 0, is dead; supervised 0 J1 its supervisor, lane 0, is dead; supervised 1 J1 its supervisor, "
       "lane 0, is dead");
 }
 

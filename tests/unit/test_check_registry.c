@@ -419,21 +419,21 @@ Test(check_registry, the_life_of_a_supervised_row)
 
     NOTHING(s->life, AP_SUPERVISED_LIFE(4, 0, AP_SUPERVISED_FREE));
     NOTHING(s->life, AP_SUPERVISED_LIFE(4, 2, AP_SUPERVISED_FILLING));
-    SAYS(s->life, AP_SUPERVISED_LIFE(4, 2, AP_SUPERVISED_FREE), "supervised 3 V1: state 0, lane 2");
-    SAYS(s->life, AP_SUPERVISED_LIFE(4, 0, 4), "supervised 3 V1: state 4, lane 0");
-    SAYS(s->life, AP_SUPERVISED_LIFE(4, 12, AP_SUPERVISED_FILLING), "supervised 3 V1: its supervisor, lane 12, is out of range");
-    SAYS(s->life, AP_SUPERVISED_LIFE(4, 11, AP_SUPERVISED_FILLING), "supervised 3 V1: its supervisor, lane 11, is FREE");
-    SAYS(s->reserved1[2], 1, "supervised 3 V4: reserved1: a byte is 0x01; it must be 0");
-    SAYS(s->reserved2[1], 1, "supervised 3 V4: reserved2: a byte is 0x01; it must be 0");
+    SAYS(s->life, AP_SUPERVISED_LIFE(4, 2, AP_SUPERVISED_FREE), "supervised 3 J1: state 0, lane 2");
+    SAYS(s->life, AP_SUPERVISED_LIFE(4, 0, 4), "supervised 3 J1: state 4, lane 0");
+    SAYS(s->life, AP_SUPERVISED_LIFE(4, 12, AP_SUPERVISED_FILLING), "supervised 3 J1: its supervisor, lane 12, is out of range");
+    SAYS(s->life, AP_SUPERVISED_LIFE(4, 11, AP_SUPERVISED_FILLING), "supervised 3 J1: its supervisor, lane 11, is FREE");
+    SAYS(s->reserved1[2], 1, "supervised 3 J4: reserved1: a byte is 0x01; it must be 0");
+    SAYS(s->reserved2[1], 1, "supervised 3 J4: reserved2: a byte is 0x01; it must be 0");
     ap_lane_at(&d.seg, 11)->life = AP_LIFE(1, AP_LIFE_DEAD);
     SAYS(s->life, AP_SUPERVISED_LIFE(4, 11, AP_SUPERVISED_FILLING),
-         "supervised 3 V1 repairable: its supervisor, lane 11, is dead");
-    SAYS(held->life, AP_SUPERVISED_LIFE(2, 11, AP_SUPERVISED_HELD), "supervised 1 V1 repairable: its supervisor, lane 11, is dead");
+         "supervised 3 J1 repairable: its supervisor, lane 11, is dead");
+    SAYS(held->life, AP_SUPERVISED_LIFE(2, 11, AP_SUPERVISED_HELD), "supervised 1 J1 repairable: its supervisor, lane 11, is dead");
     SAYS(held->life, AP_SUPERVISED_LIFE(2, 1, AP_SUPERVISED_ORPHANED),
-         "supervised 1 V1: state 3, lane 1\nsupervised 1 V3 at 16: left by another supervisor");
+         "supervised 1 J1: state 3, lane 1\nsupervised 1 J3 at 16: left by another supervisor");
     held->left = AP_LEFT(0xffff, 1000000);
     NOTHING(held->life, AP_SUPERVISED_LIFE(0x10000, 0, AP_SUPERVISED_ORPHANED));
-    SAYS(held->life, AP_SUPERVISED_LIFE(0xffff, 0, AP_SUPERVISED_ORPHANED), "supervised 1 V3 at 16: left by another supervisor");
+    SAYS(held->life, AP_SUPERVISED_LIFE(0xffff, 0, AP_SUPERVISED_ORPHANED), "supervised 1 J3 at 16: left by another supervisor");
 }
 
 Test(check_registry, who_supervises_and_since_when)
@@ -441,11 +441,11 @@ Test(check_registry, who_supervises_and_since_when)
     struct ap_supervised *s = ap_supervised_at(&d.seg, 0);
 
     NOTHING(s->supervisor, 1);
-    SAYS(s->supervisor, 0, "supervised 0 V3: a supervisor without a process");
-    SAYS(s->supervisor, -1, "supervised 0 V3: a supervisor without a process");
-    SAYS(s->held, 17777777777777777777u, "supervised 0 V3: held: 17777777777777777777 is in the future");
-    SAYS(s->service[0], '-', "supervised 0 V2: \"-eb\" is not a name");
-    SAYS(s->service[2], 1, "supervised 0 V2: service: byte 0x01 does not print\nsupervised 0 V2 at -2: \"we?\" is not a name");
+    SAYS(s->supervisor, 0, "supervised 0 J3: a supervisor without a process");
+    SAYS(s->supervisor, -1, "supervised 0 J3: a supervisor without a process");
+    SAYS(s->held, 17777777777777777777u, "supervised 0 J3: held: 17777777777777777777 is in the future");
+    SAYS(s->service[0], '-', "supervised 0 J2: \"-eb\" is not a name");
+    SAYS(s->service[2], 1, "supervised 0 J2: service: byte 0x01 does not print\nsupervised 0 J2 at -2: \"we?\" is not a name");
 }
 
 Test(check_registry, the_state_of_an_instance_and_its_process)
@@ -455,24 +455,24 @@ Test(check_registry, the_state_of_an_instance_and_its_process)
 
     NOTHING(r->state, AP_CHILD_STARTING);
     NOTHING(r->state, AP_CHILD_STOPPED);
-    SAYS(r->state, 0, "supervised 0 V3: state 0");
+    SAYS(r->state, 0, "supervised 0 J3: state 0");
     NOTHING(r->state, AP_CHILD_HELD);
-    SAYS(r->state, AP_CHILD_HELD + 1, "supervised 0 V3: state 9");
-    SAYS(r->changed, 17777777777777777777u, "supervised 0 V3: changed: 17777777777777777777 is in the future");
+    SAYS(r->state, AP_CHILD_HELD + 1, "supervised 0 J3: state 9");
+    SAYS(r->changed, 17777777777777777777u, "supervised 0 J3: changed: 17777777777777777777 is in the future");
     for (uint32_t state = AP_CHILD_STARTING; state <= AP_CHILD_HELD; state++) {
         bool ended = state == AP_CHILD_WAITING || state == AP_CHILD_GIVEN_UP || state == AP_CHILD_STOPPED || state == AP_CHILD_HELD;
         char expected[128];
 
         r->state = state;
         NOTHING(r->pid, 0);
-        snprintf(expected, sizeof expected, "supervised 0 V3: pid 1 in state %u, after 3 starts", state);
+        snprintf(expected, sizeof expected, "supervised 0 J3: pid 1 in state %u, after 3 starts", state);
         SAYS(r->pid, 1, ended ? expected : "");
-        snprintf(expected, sizeof expected, "supervised 0 V3: pid -1 in state %u, after 3 starts", state);
+        snprintf(expected, sizeof expected, "supervised 0 J3: pid -1 in state %u, after 3 starts", state);
         SAYS(r->pid, -1, expected);
     }
     r->state = AP_CHILD_RUNNING;
     r->pid = 5;
-    SAYS(r->starts, 0, "supervised 0 V3 at 24: pid 5 in state 2, after 0 starts");
+    SAYS(r->starts, 0, "supervised 0 J3 at 24: pid 5 in state 2, after 0 starts");
     r->pid = 0;
     NOTHING(r->starts, 0);
 }
@@ -492,17 +492,17 @@ Test(check_registry, how_an_instance_ended)
         r->ends = 0;
         r->code = 0;
         NOTHING(r->code, most[end]);
-        snprintf(expected, sizeof expected, "supervised 0 V3 at -4: end %u, code %u", end, most[end] + 1);
+        snprintf(expected, sizeof expected, "supervised 0 J3 at -4: end %u, code %u", end, most[end] + 1);
         SAYS(r->code, most[end] + 1, expected);
-        snprintf(expected, sizeof expected, "supervised 0 V3: stage %u of an end %u", end == AP_END_NO_START ? 0 : 1, end);
+        snprintf(expected, sizeof expected, "supervised 0 J3: stage %u of an end %u", end == AP_END_NO_START ? 0 : 1, end);
         SAYS(r->stage, end == AP_END_NO_START ? 0 : 1, expected);
-        snprintf(expected, sizeof expected, "supervised 0 V3: time of an end %u", end);
+        snprintf(expected, sizeof expected, "supervised 0 J3: time of an end %u", end);
         SAYS(r->ended, end == AP_END_NONE ? 1 : 0, expected);
-        SAYS(r->ends, 1, end == AP_END_NONE ? "supervised 0 V3: 1 ends, and no last one" : "");
+        SAYS(r->ends, 1, end == AP_END_NONE ? "supervised 0 J3: 1 ends, and no last one" : "");
     }
-    SAYS(r->stage, AP_STAGE_FORK + 1, "supervised 0 V3: stage 4 of an end 3");
-    SAYS(r->end, 4, "supervised 0 V3: end 4, code 0\nsupervised 0 V3 at 8: stage 3 of an end 4");
-    SAYS(r->ended, 17777777777777777777u, "supervised 0 V3: ended: 17777777777777777777 is in the future");
+    SAYS(r->stage, AP_STAGE_FORK + 1, "supervised 0 J3: stage 4 of an end 3");
+    SAYS(r->end, 4, "supervised 0 J3: end 4, code 0\nsupervised 0 J3 at 8: stage 3 of an end 4");
+    SAYS(r->ended, 17777777777777777777u, "supervised 0 J3: ended: 17777777777777777777 is in the future");
 }
 
 Test(check_registry, what_an_instance_said)
@@ -510,15 +510,15 @@ Test(check_registry, what_an_instance_said)
     struct ap_supervised *s = ap_supervised_at(&d.seg, 0);
     struct ap_supervision *r = (void *)s->record[s->turn % 2];
 
-    SAYS(r->said_size, 6, "supervised 0 V3: said: 7 bytes of 6");
-    SAYS(r->said_size, 8, "supervised 0 V3: said: 7 bytes of 8");
-    SAYS(r->said_size, AP_SAID_MAX, "supervised 0 V3: said: 7 bytes of 447");
+    SAYS(r->said_size, 6, "supervised 0 J3: said: 7 bytes of 6");
+    SAYS(r->said_size, 8, "supervised 0 J3: said: 7 bytes of 8");
+    SAYS(r->said_size, AP_SAID_MAX, "supervised 0 J3: said: 7 bytes of 447");
     NOTHING(r->said_size, AP_SAID_MAX + 1);
-    SAYS(r->said[0], '\r', "supervised 0 V3: said: byte 0x0d does not print");
+    SAYS(r->said[0], '\r', "supervised 0 J3: said: byte 0x0d does not print");
     memset(r->said, 'x', AP_SAID_MAX);
     NOTHING(r->said_size, AP_SAID_MAX);
     NOTHING(r->said_size, AP_SAID_MAX + 1);
-    SAYS(r->said_size, AP_SAID_MAX - 1, "supervised 0 V3: said: 447 bytes of 446");
+    SAYS(r->said_size, AP_SAID_MAX - 1, "supervised 0 J3: said: 447 bytes of 446");
 }
 
 /* ---- providers in more than a word ---------------------------------------------------------------------------- */
