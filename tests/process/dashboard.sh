@@ -60,6 +60,8 @@ page open "$http/"
 page until "$up"
 page parts
 figure 'Services passing' 'v === "2 of 2"'
+figure Memory '/^[0-9.]+ MiB$/.test(v)'
+figure Processor '/ %$/.test(v)'
 says Success
 [ "$answer" = '"-"' ] || fail "nothing was asked, and it says $answer"
 expect 0 '^ABC' apiary delegate text.upper abc

@@ -62,7 +62,7 @@ function readHash() {
     app.q = Number(app.percentile) / 100;
     $('window').value = app.windowName;
     $('percentile').value = app.percentile;
-    show(VIEWS[name] ? name : 'overview', argument ? safeDecode(argument) : '');
+    show(Object.hasOwn(VIEWS, name) ? name : 'overview', argument ? safeDecode(argument) : '');
     if (changed) askHistory();
 }
 

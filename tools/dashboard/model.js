@@ -27,6 +27,9 @@ function sumBy(metrics, name, key) {
 
 const instanceKey = (l) => `${l.service}/${l.instance}`;
 const agentKey = (l) => `${l.service}/${l.instance}/${l.agent}`;
+/* The labels of metrics name an instance `queen`, since Prometheus has an `instance` of its own. */
+const toldOfInstance = (l) => `${l.service}/${l.queen}`;
+const toldOfAgent = (l) => `${l.service}/${l.queen}/${l.agent}`;
 
 function spreadOf(told) {
     if (!told || !Array.isArray(told.buckets)) return null;
@@ -66,9 +69,9 @@ function addInstance(service, row, told) {
 
 export function build(status, services, metrics, stats, calls) {
     const told = {
-        cpu: sumBy(metrics, 'apiary_process_cpu_seconds_total', instanceKey),
-        memory: sumBy(metrics, 'apiary_process_private_bytes', instanceKey) || sumBy(metrics, 'apiary_process_resident_bytes', instanceKey),
-        oldest: sumBy(metrics, 'apiary_agent_oldest_queued_seconds', agentKey),
+        cpu: sumBy(metrics, 'apiary_process_cpu_seconds_total', toldOfInstance),
+        memory: sumBy(metrics, 'apiary_process_private_bytes', toldOfInstance) || sumBy(metrics, 'apiary_process_resident_bytes', toldOfInstance),
+        oldest: sumBy(metrics, 'apiary_agent_oldest_queued_seconds', toldOfAgent),
     };
     const spreads = agentSpreads(stats), pairs = pairsOf(calls) || pairsOf(stats);
     const byName = new Map();
