@@ -83,6 +83,7 @@ static int unqueue_running(const struct reaper *r, uint32_t index, uint64_t word
     uint64_t of = ap_event_task(slot, word), now = r->seg->ops->now(), next;
 
     if (!ap_task_unqueue_dead(r->seg, r->dead, index, word, suspect)) return 1;
+    ap_times_lost(r->seg, was);
     ap_fence_full(); /* TASK-F3 pairs TASK-F4 */
     ap_due_task(r->seg, r->hooks, r->self, index, now);
     next = ap_load_acquire(&slot->word);
