@@ -95,8 +95,8 @@ static int listen_local(const struct http *h, char why[HTTP_WHY])
         return -1;
     }
     if (ap_state_make(h->folder, why, HTTP_WHY) < 0) return -1;
-    fd = ap_fd_socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
     unlink(address.sun_path); /* of one that was killed: the segment's lock says that no other lives */
+    fd = ap_fd_socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
     if (fd < 0 || fchmod(fd, 0600) < 0 || bind(fd, (const struct sockaddr *)(const void *)&address, sizeof address) < 0 ||
         listen(fd, BACKLOG) < 0)
         return listener_fails(fd, why, address.sun_path);

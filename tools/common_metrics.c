@@ -84,7 +84,7 @@ static void put_escaped(struct metrics_text *m, const char *text, bool quotes)
 static bool metrics_plain(const char *text)
 {
     for (; *text != '\0'; text++)
-        if (*text < 0x20 || *text == 0x7f) return false; /* a char of UTF-8 is below 0, where char is signed */
+        if ((unsigned char)*text < 0x20 || (unsigned char)*text >= 0x7f) return false; /* tool_printable keeps valid UTF-8 */
     return true;
 }
 

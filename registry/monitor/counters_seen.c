@@ -450,6 +450,7 @@ static int see_tallies(struct ap_counters *c, enum ap_counter_scope scope, enum 
     uint32_t room = 0, n = 0;
 
     for (uint64_t cursor = 0; ap_tally_next(c->seg, &cursor, &t);) room += !t.others && t.name.kind == kind;
+    room += room / 8 + 64; /* for those that come meanwhile: one that is left out would let its sum fall */
     rows = seen_room(c, scope, room, sizeof *rows);
     if (rows == NULL) return APIARY_ENOBLOCK;
     for (uint64_t cursor = 0; n < room && ap_tally_next(c->seg, &cursor, &t);) {
