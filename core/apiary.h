@@ -214,10 +214,12 @@ enum apiary_untried {
  *   left, and fewer beside others (APIARY_EQUEUEFULL).
  * 17 `dedup_key`: of the tasks with one such key (apiary_key) that are in flight one is run, and all have its result, each its own
  *   copy; 0: none. They are of one capability, by the same name, and may be of many callers; the first one's body is what is run.
- *   Each is admitted, awaited, cancelled and bounded by its deadline as any. A failure is shared, too, but for what comes of the
- *   first one's own caller (it was cancelled, given up, or its deadline has passed): then another one is run, as it is when its
- *   worker or its caller dies. Attempts, their timers and the priority are those of the one that is run. One that comes after the
- *   result begins anew. APIARY_ETABLEFULL: too many keys are in flight. APIARY_EINVAL with APIARY_PARTS, `hedge` or `provider`. */
+ *   Each is admitted, awaited, cancelled and bounded by its deadline as any, and by its own `schedule_to_start` until it has the
+ *   result or is run itself. A failure is shared, too, but for what comes of the first one's own caller (it was cancelled, given
+ *   up, or its deadline has passed) or of its queen, who was told to stop: then another one is run, as it is when its worker or
+ *   its caller dies. Attempts, their timers and the priority are those of the one that is run. One that comes after the result
+ *   begins anew. An agent that awaits a task of the key that it runs waits for itself, until the deadline. APIARY_ETABLEFULL: too
+ *   many keys are in flight. APIARY_EINVAL with APIARY_PARTS, `hedge` or `provider`. */
 typedef struct apiary_delegate_options {
     size_t struct_size;
     uint64_t timeout; /* schedule to close; 0: the segment's task_timeout (60 s) */

@@ -5,7 +5,7 @@
  * WORD      1 Bits 0..3 state, 4..6 crashes, 7..11 lost starts, 12..25 owner, 26..63 generation (38 bits).
  *           2 The owner is the queue while QUEUED; the lane while RESERVED, RUNNING and RELEASING; the errno of why while FAILED
  *           and CANCELLED, so that one compare-and-swap both ends a task and says why; 0x3fff otherwise. A SCHEDULED task is
- *           nobody's (due.h): the field has its failures, so no two words of a task that waits for its time are the same.
+ *           nobody's (due.h): the field has its failures, and with its starts no two words of a task that waits are the same.
  *           3 The generation rises when the slot is reserved. A task id carries the slab's epoch and the generation.
  *           4 At 7 million uses a second of one slot the generations last 10.9 hours. Slots of a slab are used strictly in turn,
  *           so a lane at that rate needs 64 times as long, 29 days. Then the slot retires (AP_GENERATION_LAST) until its slab is

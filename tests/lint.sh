@@ -140,7 +140,7 @@ owned "what was found out about a swarm" '(s|swarm|ap_swarm_at\(.*\))->(health|h
 # ---- the bits and the generation of a request word are told apart in shm/request.h and task.h, and by the checker that trusts neither
 
 forbid "a request word taken apart, use ap_request_has and its neighbours" \
-    'request *(>> *16|& *0xffff)|AP_REQUEST_GENERATION|AP_REQUEST_ABANDON *\| *AP_REQUEST_DETACH' \
+    'request *(>> *1[67]|& *0x1?ffff)|AP_REQUEST_GENERATION|AP_REQUEST_ABANDON *\| *AP_REQUEST_DETACH' \
     $(printf '%s\n' "${product[@]}" | grep -vE '^shm/(request\.h|task\.[ch]|check_task\.c)$')
 
 # ---- a name in a backtrace says where it is: no static function has that of one in another file

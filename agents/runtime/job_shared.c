@@ -16,12 +16,14 @@ struct sharing {
     int code;
 };
 
-/* Whether this end comes of its own caller: it is nobody else's. */
-static bool caller_ended(const struct ap_job *job, int code)
+/* Whether this end is nobody else's: it comes of its own caller, of its own slot, or of where it was queued. Those who follow are
+ * looked at then, and one of them is run. */
+static bool own_end(const struct ap_job *job, int code)
 {
     uint64_t request = ap_load_acquire(&job->at->request); /* TASK-A7 pairs TASK-R7 */
 
     if (code == 0) return false;
+    if (code == APIARY_ENOPROVIDER || code == APIARY_ECORRUPT || code == APIARY_ESHUTDOWN) return true;
     return code == APIARY_ETIMEDOUT || code == APIARY_ECANCELLED || ap_request_has(request, job->token, AP_REQUEST_CANCEL) ||
            ap_request_recalled(request, job->token);
 }
@@ -89,6 +91,6 @@ void ap_job_share(const struct ap_job *job, int code, uint32_t agent_code, const
 {
     struct sharing s = {.job = job, .data = data, .size = size, .agent_code = agent_code, .code = code};
 
-    if (caller_ended(job, code)) return;
+    if (own_end(job, code)) return;
     ap_coalesce_each(job->agent->worker->seg, job->slot, job->token, share_one, &s);
 }

@@ -16,6 +16,8 @@ static uint64_t until_attempt(const struct ap_segment *seg, uint32_t index, uint
 
     if (lane == NULL || ap_load_acquire(&lane->inside) == 0) return end; /* LANE-A6 pairs LANE-R6 */
     started = ap_load_relaxed(&slot->started);
+    /* It has a share of another one's run (job_shared.c), and was not started. */
+    if (started < ap_load_relaxed(&slot->queued) && ap_task_requested(slot, word, AP_REQUEST_COALESCED)) return end;
     beat = ap_progress_beaten(seg, task);
     if (beat < started) beat = started; /* an earlier attempt's */
     ap_carried_read(seg, task, &row);

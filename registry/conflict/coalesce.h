@@ -19,7 +19,8 @@
  *           3 So of two who name tasks of one key one finds the other's. And no value of `entered` comes back: a task that was
  *           named before is found as long as it is in flight, and is not named otherwise.
  * OUTCOME   1 Shared is what the leader's agent has answered, or why its worker could not (agents/runtime/job_shared.c). Not what
- *           comes of the leader's own caller: ETIMEDOUT, ECANCELLED, a failure after it was cancelled or given up.
+ *           comes of the leader's own caller: ETIMEDOUT, ECANCELLED, a failure after it was cancelled or given up; nor of its slot
+ *           (ECORRUPT) or of where it was queued (ENOPROVIDER, ESHUTDOWN).
  *           2 A leader that is to be tried again leads while it waits for that.
  *           3 One that joins between the look for followers and the leader's end has missed it, and is run by itself.
  * COUNT     terms.coalesced: followers that have had another's outcome, for each capability.
