@@ -2,6 +2,8 @@
 # The coordinator's HTTP server: what it answers and how it refuses, metrics that are those of apiary metrics, readiness that follows the
 # services, a port that is in use, and a coordinator that is killed.
 . "$APIARY_SOURCE/tests/process/lib_cli.sh" || exit 1
+base=$APIARY_SEGMENT
+trap 'for APIARY_SEGMENT in "$base-c" "$base-b" "$base"; do cleanup; done' EXIT
 . "$APIARY_SOURCE/tests/process/lib_http.sh" || exit 1
 cat >"$config" <<END
 meta_registry: {members: 32, lanes: 64, tasks: 256}
