@@ -1,5 +1,5 @@
 # The page of apiaryd, as part of the program: each file of tools/dashboard but pictures, and d3, by .incbin. apiary_dashboard is a
-# library of objects with tools/dashboard.h as its face.
+# library of objects with tools/dashboard/dashboard.h as its face.
 find_file(D3_JS d3.min.js PATHS /usr/share/javascript/d3 REQUIRED NO_DEFAULT_PATH NO_CMAKE_FIND_ROOT_PATH)
 
 file(GLOB dashboard_sources CONFIGURE_DEPENDS tools/dashboard/*.html tools/dashboard/*.css tools/dashboard/*.js tools/dashboard/*.svg)
@@ -25,7 +25,7 @@ set(dashboard_folder ${PROJECT_BINARY_DIR}/dashboard)
 file(CONFIGURE OUTPUT ${dashboard_folder}/dashboard_files.def CONTENT "${dashboard_def}" @ONLY)
 file(CONFIGURE OUTPUT ${dashboard_folder}/dashboard_data.c CONTENT "${dashboard_data}" @ONLY)
 
-add_library(apiary_dashboard OBJECT tools/dashboard.c ${dashboard_folder}/dashboard_data.c)
+add_library(apiary_dashboard OBJECT tools/dashboard/dashboard.c ${dashboard_folder}/dashboard_data.c)
 set_source_files_properties(${dashboard_folder}/dashboard_data.c PROPERTIES OBJECT_DEPENDS "${dashboard_sources};${D3_JS}"
                             COMPILE_OPTIONS -Wno-pedantic)
 target_include_directories(apiary_dashboard PRIVATE ${dashboard_folder})

@@ -73,7 +73,7 @@ foreach(row ${rows})
     endif()
 endforeach()
 # The paths of the HTTP server.
-set(requests tools/common_request.h)
+set(requests tools/common/request.h)
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${requests})
 file(READ ${requests} text)
 string(REGEX MATCHALL " X\\([A-Z]+, \"[^\n]*\"\\)" rows "${text}")

@@ -2,8 +2,8 @@
  *
  * WHERE     1 The folder that is given (--state), else the first of $STATE_DIRECTORY, which systemd sets (StateDirectory=), else
  *           $XDG_STATE_HOME/apiary, else $HOME/.local/state/apiary.
- *           2 In it each segment has a folder of its name: there lies what the coordinator keeps (tools/history.h), and in its
- *           folder `services` one for the files of each service (apiary_agent_folder).
+ *           2 In it each segment has a folder of its name: there lies what the coordinator keeps
+ *           (tools/history/history.h), and in its folder `services` one for the files of each service (apiary_agent_folder).
  *           3 So segments of one name share theirs when they come one after the other, which is how files outlive them; and where
  *           several hosts or containers have segments of one name at once, each needs a state directory of its own.
  * MODE      Folders are made when something is written, for their owner alone.

@@ -13,7 +13,7 @@
  *           3 Any process that has the segment open can ask whether the byte is locked (F_OFD_GETLK), in any namespace.
  *           4 No thread of an image that is gone will ever store again.
  *           5 Numbers are never used twice: header.images counts them, and the lock itself refuses a number that is taken. They
- *           are below 2^62 and not 0: other bytes have other meanings (tools/apiaryd.c, agents/kinds/child.h).
+ *           are below 2^62 and not 0: other bytes have other meanings (tools/apiaryd/apiaryd.c, agents/kinds/child.h).
  * JUDGE     1 The verdict is written into the life, by compare-and-swap: it is of the life that was looked at, however long the
  *           judge stood still. A SHARED lane: LIVE(e) -> DEAD(e). A THREAD lane: LIVE(e) -> JUDGED(e). All is looked at after the
  *           kernel's answer, when no mark can come any more.

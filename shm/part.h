@@ -7,7 +7,7 @@
  *           2 A line without a row does not link. A row that lacks something fails unit.parts, which names it.
  * READERS   1 The layout, the fingerprint, attach, checkers, recovery, shmdump, the configuration and `apiary segment sizes` go
  *           through the table; none of them names a section.
- *           2 shmdump wants a function dump_part_<id> for each part (tools/dump.h), or does not link.
+ *           2 shmdump wants a function dump_part_<id> for each part (tools/dump/dump.h), or does not link.
  * THREADS   Rows and tables are constant.
  */
 #ifndef AP_PART_H

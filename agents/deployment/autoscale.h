@@ -1,6 +1,6 @@
 /* agents/deployment/autoscale.h - how many instances a service is to have, by what waits at them: the decision and its reason.
  *
- * PURE      No clock, no segment, no process: a look comes in, a number goes out. tools/apiary_autoscale.c looks and carries it
+ * PURE      No clock, no segment, no process: a look comes in, a number goes out. tools/apiary/autoscale.c looks and carries it
  *           out.
  * UP        1 When more than `backlog` tasks have waited for each instance, for two seconds of looks, and will not be gone by
  *           themselves within ten: a burst that is worked off meanwhile is worth no process.

@@ -87,7 +87,7 @@ struct ap_deployment_swarm {
     struct ap_deployment_check *checks;
     size_t check_count;
 };
-/* Of the events that the coordinator keeps (tools/history.h). */
+/* Of the events that the coordinator keeps (tools/history/history.h). */
 #define AP_EVENTS_MAX_AGE INT64_C(2592000000000000) /* 30 days */
 #define AP_EVENTS_MAX_BYTES INT64_C(67108864)
 

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "tests/fuzz/world.h"
-#include "tools/common.h"
-#include "tools/dump.h"
+#include "tools/common/common.h"
+#include "tools/dump/dump.h"
 
 const char fuzz_target[] = "dump";
 const size_t fuzz_longest = 4096;

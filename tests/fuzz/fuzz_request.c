@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "tests/fuzz/fuzz.h"
-#include "tools/common.h"
-#include "tools/common_request.h"
+#include "tools/common/common.h"
+#include "tools/common/request.h"
 
 const char fuzz_target[] = "request";
 const size_t fuzz_longest = 400;

@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "tests/fuzz/fuzz.h"
-#include "tools/common.h"
+#include "tools/common/common.h"
 
 const char fuzz_target[] = "task_id";
 const size_t fuzz_longest = 200;

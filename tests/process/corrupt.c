@@ -14,7 +14,7 @@
 
 #include "tests/process/corrupt_make.h"
 #include "tests/process/corrupt_oracle.h"
-#include "tools/dump.h"
+#include "tools/dump/dump.h"
 
 #define HANG_SECONDS 60 /* of processor time, for one case */
 

@@ -5,7 +5,7 @@
 #include <criterion/criterion.h>
 
 #include "tests/process/corrupt_make.h"
-#include "tools/dump.h"
+#include "tools/dump/dump.h"
 
 static uint8_t *bytes;
 static uint64_t size;

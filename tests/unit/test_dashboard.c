@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "tools/dashboard.h"
+#include "tools/dashboard/dashboard.h"
 
 TestSuite(dashboard, .timeout = TEST_LIMIT);
 

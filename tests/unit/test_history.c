@@ -11,8 +11,8 @@
 #include <unistd.h>
 
 #include "shm/event.h"
-#include "tools/common_state.h"
-#include "tools/history.h"
+#include "tools/common/state.h"
+#include "tools/history/history.h"
 
 #define EVENTS 64u /* rows of the log in the fixture */
 

@@ -1,5 +1,5 @@
-/* The file of a snapshot (tools/apiary_memory_file.c): a key that moves while it is read, and versions that are not possible. */
-#include "tools/apiary_memory_file.c"
+/* The file of a snapshot (tools/apiary/memory_file.c): a key that moves while it is read, and versions that are not possible. */
+#include "tools/apiary/memory_file.c"
 
 #include "tests/unit/memory_fixture.h"
 

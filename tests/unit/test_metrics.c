@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "core/apiary.h"
-#include "tools/common_metrics.h"
+#include "tools/common/metrics.h"
 
 TestSuite(metrics, .timeout = TEST_LIMIT);
 

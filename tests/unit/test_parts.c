@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "registry/registry.h"
-#include "tools/dump.h"
+#include "tools/dump/dump.h"
 
 static const struct ap_parts *const parts = &ap_registry_parts;
 

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "core/ops.h"
-#include "tools/common_request.h"
+#include "tools/common/request.h"
 
 TestSuite(request, .timeout = TEST_LIMIT);
 

@@ -1,4 +1,4 @@
-/* format.js - numbers as text, as the commands print them (tools/common_text.c): a value that is not known is "-". */
+/* format.js - numbers as text, as the commands print them (tools/common/text.c): a value that is not known is "-". */
 
 export const NONE = '-';
 

@@ -1,0 +1,68 @@
+/* tools/apiaryd/http.h - the coordinator's HTTP server: metrics, whether the host lives and is ready, and
+ * what the commands tell with --json. It only reads.
+ *
+ * WHERE     On the address that is named, usually of loopback, and on the socket HTTP_SOCKET in the segment's state directory, for
+ *           its owner alone. A port that is in use, or anything else that stands in the way, is logged once, and it is tried again;
+ *           everything else of the coordinator goes on.
+ * THREAD    1 One, which nobody waits for: it accepts, has libmicrohttpd parse and send (without a thread of its own), and answers.
+ *           It has no lane, and no signal is for it.
+ *           2 An answer is made whole and then sent as its reader takes it.
+ * LIMITS    HTTP_CONNECTIONS at a time: where one more comes, the one goes that has had no answer for longest. A connection has
+ *           HTTP_IDLE seconds for its next byte, and HTTP_WHOLE for a request with its answer. A request has HTTP_REQUEST bytes,
+ *           all of its headers included (else 414 or 431). All answers that are not sent yet have HTTP_OWED bytes; then 503.
+ * JUDGED    by tools/common/request.h.
+ */
+#ifndef AP_TOOLS_APIARYD_HTTP_H
+#define AP_TOOLS_APIARYD_HTTP_H
+
+#include "agents/deployment/deployment.h"
+#include "registry/client/client.h"
+#include "tools/common/request.h"
+#include "tools/dashboard/dashboard.h"
+
+#define HTTP_SOCKET "http.sock"
+#define HTTP_CONNECTIONS 64u
+#define HTTP_IDLE 10u
+#define HTTP_WHOLE UINT64_C(30000000000)
+#define HTTP_REQUEST 16384u
+#define HTTP_OWED (UINT64_C(64) << 20)
+#define HTTP_WHY 192u
+
+struct http;
+struct http_options {
+    const char *listen;  /* as core/address.h reads it */
+    const char *folder;  /* of the socket; NULL: there is none */
+    const char *segment;
+    const struct ap_deployment *deployment; /* may be NULL; it outlives the server */
+};
+
+/* NULL, and a sentence in `why`: there is no thread. */
+struct http *http_start(apiary_t *a, const struct http_options *o, char why[HTTP_WHY]);
+void http_stop(struct http *h); /* NULL is allowed */
+
+/* ---- http_answer.c: the bodies ----------------------------------------------------------------------------- */
+
+struct http_asked {
+    apiary_t *a;
+    const struct ap_deployment *deployment;
+    const char *segment, *folder; /* folder: where events are kept; NULL: nowhere */
+    struct request_verdict verdict; /* may be refused yet */
+    const struct dashboard_file *file; /* that of the path; NULL: it is none of the page's */
+    const char *match;                 /* If-None-Match; NULL: there is none */
+    bool openmetrics;
+};
+struct http_answer {
+    unsigned status;
+    const char *type;
+    const char *etag; /* of a file of the page; NULL */
+    char *body;       /* to be freed */
+    size_t size;
+};
+/* tools/openapi.json, put in by the build. */
+extern const unsigned char apiaryd_openapi[];
+extern const size_t apiaryd_openapi_size;
+
+/* False: no memory. */
+AP_MUST_CHECK bool http_answer(struct http_asked *asked, struct http_answer *ret);
+
+#endif

@@ -1,0 +1,169 @@
+/* tools/common/request.c - see request.h. */
+#include "tools/common/request.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/text.h"
+#include "tools/common/event.h"
+
+const struct request_row request_rows[REQUEST_ROUTE_COUNT] = {
+#define X(id, path, arguments, what) {path, arguments, what},
+    REQUEST_ROUTES(X)
+#undef X
+};
+
+void request_refuse(struct request_verdict *v, unsigned status, const char *format, ...)
+{
+    va_list args;
+
+    v->status = status;
+    va_start(args, format);
+    ap_vformat(v->why, sizeof v->why, format, args);
+    va_end(args);
+}
+
+/* The name before a port, if any: "localhost:4100", "[::1]:4100". */
+static size_t host_length(const char *host)
+{
+    const char *end = host[0] == '[' ? strchr(host, ']') : NULL;
+    size_t n = end != NULL ? (size_t)(end - host) + 1 : strcspn(host, ":");
+
+    return host[n] == '\0' || (host[n] == ':' && strspn(host + n + 1, "0123456789") == strlen(host + n + 1)) ? n : 0;
+}
+
+static bool host_is_loopback(const char *host)
+{
+    size_t n = host_length(host), dots = 0;
+
+    if (n == 9 && strncasecmp(host, "localhost", 9) == 0) return true;
+    if (n == 5 && strncmp(host, "[::1]", 5) == 0) return true;
+    if (n < 9 || n > 15 || strncmp(host, "127.", 4) != 0 || strspn(host, "0123456789.") < n) return false;
+    for (size_t i = 0; i < n; i++) dots += host[i] == '.';
+    return dots == 3;
+}
+
+static bool request_find(const char *path, enum request_route *ret)
+{
+    for (unsigned i = 0; i < REQUEST_ROUTE_COUNT; i++) {
+        if (strcmp(path, request_rows[i].path) != 0) continue;
+        *ret = (enum request_route)i;
+        return true;
+    }
+    return false;
+}
+
+void request_judge(const struct request *r, struct request_verdict *ret)
+{
+    *ret = (struct request_verdict){.status = 200, .limit = REQUEST_LIMIT};
+    if (r->host == NULL && !r->old)
+        request_refuse(ret, 400, "the request has no Host");
+    else if (r->checked && r->host != NULL && !host_is_loopback(r->host))
+        request_refuse(ret, 403, "the Host is '%s'; only localhost, 127.x.x.x and [::1] are answered here", AP_SHOWN(r->host, 64));
+    else if (!r->file && !request_find(r->path, &ret->route))
+        request_refuse(ret, 404, "there is no '%s'; /v1/openapi.json lists what there is", AP_SHOWN(r->path, 64));
+    else if (strcmp(r->method, "GET") != 0 && strcmp(r->method, "HEAD") != 0)
+        request_refuse(ret, 405, "%s is not for %s; GET and HEAD are", AP_SHOWN(r->method, 16), request_rows[ret->route].path);
+    else if (r->body)
+        request_refuse(ret, 413, "the request has a body; none is read here");
+}
+
+/* ---- arguments --------------------------------------------------------------------------------------------------- */
+
+enum request_argument_kind {
+    ARGUMENT_SERVICE, ARGUMENT_TAG, ARGUMENT_KIND, ARGUMENT_STATE, ARGUMENT_LIMIT, ARGUMENT_AFTER, ARGUMENT_SINCE
+};
+static const char *const argument_names[] = {"service", "tag", "kind", "state", "limit", "after", "since"};
+#define ARGUMENTS (sizeof argument_names / sizeof *argument_names)
+
+/* Whether it is one of the words of a route. */
+static bool argument_of(const char *words, const char *name)
+{
+    size_t n = strlen(name);
+
+    for (const char *at = words; *at != '\0'; at += strcspn(at, " "), at += *at == ' ')
+        if (strncmp(at, name, n) == 0 && (at[n] == ' ' || at[n] == '\0')) return true;
+    return false;
+}
+
+/* A whole number in digits alone, at most `most`: true. */
+static bool argument_number(const char *text, uint64_t most, uint64_t *ret)
+{
+    uint64_t n = 0;
+
+    if (*text == '\0' || strspn(text, "0123456789") != strlen(text)) return false;
+    for (; *text != '\0'; text++) {
+        uint64_t digit = (uint64_t)(*text - '0');
+
+        if (n > (most - digit) / 10) return false;
+        n = 10 * n + digit;
+    }
+    *ret = n;
+    return true;
+}
+
+static void argument_kind(struct request_verdict *v, const char *text)
+{
+    char *all;
+
+    memcpy(v->kind, text, strlen(text) + 1);
+    if (event_kind_known(text)) return;
+    all = event_kinds();
+    request_refuse(v, 400, "kind: '%s' is none; there are %s", AP_SHOWN(text, 40), all);
+    free(all);
+}
+
+static void argument_take(struct request_verdict *v, enum request_argument_kind which, const char *text)
+{
+    char *const texts[] = {[ARGUMENT_SERVICE] = v->service, [ARGUMENT_TAG] = v->tag, [ARGUMENT_STATE] = v->state};
+    uint64_t n = 0;
+
+    switch (which) {
+    case ARGUMENT_SERVICE:
+    case ARGUMENT_TAG:
+    case ARGUMENT_STATE:
+        memcpy(texts[which], text, strlen(text) + 1);
+        break;
+    case ARGUMENT_KIND:
+        argument_kind(v, text);
+        break;
+    case ARGUMENT_LIMIT:
+        if (argument_number(text, REQUEST_LIMIT, &n) && n > 0) v->limit = (uint32_t)n;
+        else request_refuse(v, 400, "limit: '%s' is no number from 1 to %u", AP_SHOWN(text, 40), REQUEST_LIMIT);
+        break;
+    case ARGUMENT_AFTER:
+        if (!argument_number(text, INT64_MAX, &v->after))
+            request_refuse(v, 400, "after: '%s' is no number; it is the 'next' of the answer before", AP_SHOWN(text, 40));
+        break;
+    case ARGUMENT_SINCE:
+        if (event_since(text, &v->since) < 0)
+            request_refuse(v, 400, "since: '%s' is neither a span (90s, 10m, 1h) nor a time (2025-01-31T12:00:00Z)",
+                           AP_SHOWN(text, 40));
+        break;
+    }
+}
+
+void request_argument(struct request_verdict *v, const char *key, size_t key_size, const char *value, size_t value_size)
+{
+    const char *words = v->status == 200 ? request_rows[v->route].arguments : "";
+    char name[32], text[REQUEST_TEXT_MAX + 1];
+    size_t which = 0;
+
+    if (v->status != 200) return;
+    ap_format(name, sizeof name, "%.*s", (int)(key_size < sizeof name ? key_size : sizeof name), key);
+    while (which < ARGUMENTS && strcmp(name, argument_names[which]) != 0) which++;
+    if (strlen(name) != key_size || which == ARGUMENTS || !argument_of(words, name)) {
+        request_refuse(v, 400, "'%s' is no argument of %s, which takes %s", name, request_rows[v->route].path,
+                       *words != '\0' ? words : "none");
+    } else if ((v->given & 1u << which) != 0) {
+        request_refuse(v, 400, "%s is there twice", name);
+    } else if (value == NULL || value_size == 0 || value_size > REQUEST_TEXT_MAX || memchr(value, '\0', value_size) != NULL) {
+        request_refuse(v, 400, "%s needs a value of 1 to %u bytes", name, REQUEST_TEXT_MAX);
+    } else {
+        memcpy(text, value, value_size);
+        text[value_size] = '\0';
+        v->given |= 1u << which;
+        argument_take(v, (enum request_argument_kind)which, text);
+    }
+}

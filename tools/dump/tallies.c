@@ -1,0 +1,70 @@
+/* tools/dump/tallies.c - shmdump: what was counted of agents and of those who call them. See dump.h, shm/times.h. */
+#include "registry/discovery/discovery.h"
+#include "registry/monitor/tally.h"
+#include "shm/queue.h"
+#include "tools/common/spread.h"
+#include "tools/dump/dump.h"
+
+void dump_part_times(const struct dump *d, const struct dump_options *options, json_t *whole)
+{
+    json_t *list = json_array();
+
+    (void)options;
+    for (uint32_t i = 0; i < d->seg.geometry.queues; i++) {
+        struct ap_times_copy times;
+        json_t *o;
+
+        if (!ap_times_read(&d->seg, i, &times) || (times.waited.count == 0 && times.ran.count == 0)) continue;
+        o = json_object();
+        json_object_set_new(o, "queue", dump_number(i));
+        json_object_set_new(o, "waited", tool_spread_json(&times.waited));
+        json_object_set_new(o, "ran", tool_spread_json(&times.ran));
+        json_object_set_new(o, "lost", dump_number(times.lost));
+        json_object_set_new(o, "ejected", dump_number(times.ejected));
+        json_array_append_new(list, o);
+    }
+    json_object_set_new(whole, "times", list);
+}
+
+static json_t *tally_json(const struct dump *d, const struct ap_tally *t)
+{
+    static const char *const kinds[] = {"",
+#define X(id, name, what) name,
+        AP_TALLIES(X)
+#undef X
+    };
+    static const char *const counts[] = {
+#define X(id, name, what) name,
+        AP_TALLY_COUNTS(X)
+#undef X
+    };
+    uint32_t most = t->name.kind == AP_TALLY_PAIR ? AP_TALLY_COUNTS_END : AP_TALLY_ENDED + 1;
+    char capability[APIARY_CAPABILITY_MAX + 1];
+    json_t *o = json_object();
+
+    json_object_set_new(o, "kind", json_string(kinds[t->name.kind]));
+    json_object_set_new(o, "others", json_boolean(t->others));
+    if (!t->others) {
+        ap_capability_name(&d->seg, t->name.capability, capability);
+        json_object_set_new(o, "queue", t->name.queue < d->seg.geometry.queues ? dump_number(t->name.queue) : json_null());
+        json_object_set_new(o, "capability", tool_json_text(capability));
+        if (t->name.kind != AP_TALLY_FAILED) json_object_set_new(o, "caller", tool_json_text(t->name.caller));
+        if (t->name.kind != AP_TALLY_PAIR) json_object_set_new(o, "code", json_string(apiary_error_name(t->name.code)));
+        if (t->name.kind == AP_TALLY_FAILED) json_object_set_new(o, "agent_code", dump_number(t->name.agent_code));
+    }
+    for (uint32_t i = 0; i < most; i++)
+        json_object_set_new(o, t->name.kind == AP_TALLY_PAIR ? counts[i] : "count", dump_number(t->counts[i]));
+    return o;
+}
+
+void dump_part_tallies(const struct dump *d, const struct dump_options *options, json_t *whole)
+{
+    json_t *list = json_array();
+    struct ap_tally t;
+
+    (void)options;
+    for (uint64_t cursor = 0; d->registry && ap_tally_next(&d->seg, &cursor, &t);) {
+        if (!t.others || t.counts[AP_TALLY_ENDED] > 0) json_array_append_new(list, tally_json(d, &t));
+    }
+    json_object_set_new(whole, "tallies", list);
+}

@@ -1,0 +1,28 @@
+/* tools/view/supervised.h - the supervisors' records of instances (registry/monitor/supervised.h), for people and for
+ * programs. */
+#ifndef AP_TOOLS_VIEW_SUPERVISED_H
+#define AP_TOOLS_VIEW_SUPERVISED_H
+
+#include "registry/monitor/supervised.h"
+#include "tools/common/common.h"
+
+/* "killed by signal 9"; "" for AP_END_NONE. */
+void supervision_end_text(enum ap_child_end end, uint32_t code, enum ap_child_stage stage, char *ret, size_t size);
+
+/* The row of an instance: its present supervisor's, else one that a former supervisor has left. False when there is none. */
+AP_MUST_CHECK
+bool supervision_of(const struct ap_segment *seg, const char *service, const char *instance, struct ap_supervised_view *ret);
+/* That of an instance which is seen as `s`. One that has just registered is known to all before its supervisor's next look: its
+ * record is told as that look will have it. */
+AP_MUST_CHECK
+bool supervision_seen(const struct ap_segment *seg, const apiary_swarm_status_t *s, struct ap_supervised_view *ret);
+/* The reason for an instance's state, unless it simply passes: how it ended last, what comes next, whether its supervisor has
+ * gone. To be freed; NULL: there is none. */
+char *supervision_text(const struct ap_supervised_view *v);
+/* The same and all numbers; null when `v` is NULL. */
+json_t *supervision_json(const struct ap_supervised_view *v);
+uint32_t supervision_restarts(const struct ap_supervised_view *v);
+/* A supervisor that has died, with instances that it had not stopped, and nobody in its stead. */
+AP_MUST_CHECK bool supervision_lost(const struct ap_segment *seg, struct ap_supervised_view *ret);
+
+#endif
