@@ -144,7 +144,9 @@ int ap_job_finish(struct ap_job *job, int code, uint32_t agent_code, const void 
 /* A block for the task's result, which its caller will hold. A result that nobody will collect is freed before a task that has run
  * loses its own. By the worker's thread, as the next. */
 int ap_job_block(const struct ap_job *job, size_t size, uint64_t *ret);
-/* The same, but the dead set makes no room for it. */
+/* The same for another task that the worker has in hand, in the slot `at`. */
+int ap_job_block_for(const struct ap_job *job, const struct ap_slot *at, uint64_t token, size_t size, uint64_t *ret);
+/* As ap_job_block, but the dead set makes no room for it. */
 int ap_job_block_spare(const struct ap_job *job, size_t size, uint64_t *ret);
 /* Stores a result that is in the block that the agent has reserved, or needs one. */
 int ap_job_store_block(struct ap_job *job, const void *data, size_t size);

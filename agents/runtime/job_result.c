@@ -26,47 +26,43 @@ static int reserved_attach(struct ap_job *job, size_t size)
     return 0;
 }
 
-static bool result_kept(const struct ap_job *job)
-{
-    return ap_task_requested(job->at, job->token, AP_REQUEST_KEEP);
-}
-
 /* A block that the task's caller will hold. */
-static int block_once(const struct ap_job *job, size_t size, uint64_t *ret)
+static int block_once(struct ap_lane_context *c, const struct ap_slot *at, size_t size, uint64_t *ret)
 {
-    struct ap_lane_context *c = job->agent->worker->context;
-
-    return ap_pool_take_for(c->lane.seg, &c->lane, ap_share_holder(c->lane.seg, job->at), AP_POOL_PASSING, &c->pool_hint, size,
-                            ret);
+    return ap_pool_take_for(c->lane.seg, &c->lane, ap_share_holder(c->lane.seg, at), AP_POOL_PASSING, &c->pool_hint, size, ret);
 }
 
 /* Where the caller has its share, nothing that the worker might free would change that, but results that have been kept long
  * enough. */
-static bool block_room(const struct ap_job *job, int error, size_t size)
+static bool block_room(struct ap_lane_context *c, const struct ap_slot *at, uint64_t token, int error, size_t size)
 {
-    struct ap_lane_context *c = job->agent->worker->context;
-
     if (error == APIARY_ENOBLOCK) return ap_make_room(c, error, size);
-    return error == APIARY_ESHARE && result_kept(job) && ap_kept_expire(c->lane.seg, c->lane.seg->ops->now()) > 0;
+    return error == APIARY_ESHARE && ap_task_requested(at, token, AP_REQUEST_KEEP) &&
+           ap_kept_expire(c->lane.seg, c->lane.seg->ops->now()) > 0;
 }
 
 /* The dead set makes room for one of `dead` bytes; 0: for none. */
-static int block_take(const struct ap_job *job, size_t size, size_t dead, uint64_t *ret)
+static int block_take(struct ap_lane_context *c, const struct ap_slot *at, uint64_t token, size_t size, size_t dead, uint64_t *ret)
 {
-    int r = block_once(job, size, ret);
+    int r = block_once(c, at, size, ret);
 
-    if (block_room(job, r, dead)) r = block_once(job, size, ret);
+    if (block_room(c, at, token, r, dead)) r = block_once(c, at, size, ret);
     return r == APIARY_ESHARE ? APIARY_ENOBLOCK : r;
+}
+
+int ap_job_block_for(const struct ap_job *job, const struct ap_slot *at, uint64_t token, size_t size, uint64_t *ret)
+{
+    return block_take(job->agent->worker->context, at, token, size, size, ret);
 }
 
 int ap_job_block(const struct ap_job *job, size_t size, uint64_t *ret)
 {
-    return block_take(job, size, size, ret);
+    return ap_job_block_for(job, job->at, job->token, size, ret);
 }
 
 int ap_job_block_spare(const struct ap_job *job, size_t size, uint64_t *ret)
 {
-    return block_take(job, size, 0, ret);
+    return block_take(job->agent->worker->context, job->at, job->token, size, 0, ret);
 }
 
 /* Where no block is free the request's will do, with which the agent has done: just the load that leaves none is of requests in
@@ -78,7 +74,7 @@ int ap_job_store_block(struct ap_job *job, const void *data, size_t size)
     int r;
 
     if (job->reserved != 0 && data == ap_at_offset(w->seg, job->reserved, 1)) return reserved_attach(job, size);
-    r = block_once(job, size, &block);
+    r = block_once(w->context, job->at, size, &block);
     if (r == APIARY_ENOBLOCK || r == APIARY_ESHARE) {
         if (ap_task_overwrite(w->seg, job->slot, job->token, data, (uint32_t)size)) return 0;
         r = ap_job_block(job, size, &block);

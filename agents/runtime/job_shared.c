@@ -31,10 +31,9 @@ static bool own_end(const struct ap_job *job, int code)
 /* In a block that the follower's caller will hold: 0, or an error. */
 static int shared_block(const struct sharing *s, struct ap_slot *slot, uint32_t index, uint64_t token)
 {
-    struct ap_lane_context *c = s->job->agent->worker->context;
-    struct ap_segment *seg = c->lane.seg;
+    struct ap_segment *seg = s->job->agent->worker->seg;
     uint64_t block;
-    int r = ap_pool_take_for(seg, &c->lane, ap_share_holder(seg, slot), AP_POOL_PASSING, &c->pool_hint, s->size, &block);
+    int r = ap_job_block_for(s->job, slot, token, s->size, &block);
 
     if (r < 0) return r;
     memcpy(ap_at_offset(seg, block, s->size), s->data, s->size);

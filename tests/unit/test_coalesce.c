@@ -365,6 +365,39 @@ Test(coalesce, followers_may_be_fire_and_forget_and_have_their_results_kept)
     sound();
 }
 
+#define LARGE (1u << 20) /* of which there are two blocks */
+
+static char large[LARGE];
+
+/* Both blocks are the dead set's. */
+static void dead_set_fills(void)
+{
+    apiary_delegate_options_t o = {.struct_size = sizeof o, .flags = APIARY_DETACH, .timeout = APIARY_FOREVER};
+
+    while (ap_load_relaxed(&ap_dead_at(a->seg, 0)->drops) == 0) {
+        apiary_task_t task = joined_as(a, large, LARGE, &o);
+
+        ap_task_request(a->seg, task.slot, task.generation, AP_REQUEST_DEAD(AP_DEAD_SEGV));
+        ap_store_relaxed(&slot_of(task)->word,
+                         AP_WORD(AP_TASK_FAILED, AP_CRASHES_MAX, (uint32_t)-APIARY_ECRASHED, task.generation));
+        cr_assert_eq(ap_task_free_unseen(a->seg, a->anchor->lane.index, task.slot, ap_slot_leave, a->seg), 1);
+    }
+}
+
+Test(coalesce, the_dead_set_makes_room_for_each_result)
+{
+    apiary_task_t follower, leader;
+
+    dead_set_fills();
+    while (serve() > 0) {}
+    leader = led(&follower, 1);
+    memset(large, 'x', LARGE);
+    cr_expect_eq(apiary_job_reply(in_hand[0], large, LARGE), 0);
+    expect_result(leader, large, LARGE, 0, 0);
+    expect_result(follower, large, LARGE, 0, 0);
+    sound();
+}
+
 Test(coalesce, options_that_do_not_go_with_it_are_refused)
 {
     apiary_delegate_options_t o = of_key;
