@@ -114,6 +114,9 @@ function draw(app, calls, width) {
         y += 8;
     }
     const height = Math.max(y, 28 + left.size * 44), step = (height - 20) / left.size;
+    const said = (call) => call.text.length * (call.failures > 0 ? 7.4 : 6.7);
+    /* From there on each edge has a row of its own, so that what is said of one covers no other. */
+    const rows = width - side - (wide ? Math.max(0, ...calls.map(said)) + 16 : 0);
     let i = 0;
     for (const [caller, inside] of left) {
         const mid = 20 + step * (i + 0.5), size = Math.min(step - 6, Math.max(14, inside.reduce((sum, c) => sum + c.weight + 2, 0)));
@@ -122,7 +125,7 @@ function draw(app, calls, width) {
         inside.sort((a, b) => at.get(a.key) - at.get(b.key));
         inside.forEach((call, k) => {
             const from = mid - size / 2 + size * (k + 0.5) / inside.length;
-            parts.push(edge(call, side, from, width - side, at.get(call.key), wide));
+            parts.push(edge(call, {x0: side, y0: from, x1: width - side, y1: at.get(call.key), rows, said: wide ? said(call) : 0}));
         });
         i++;
     }
@@ -133,13 +136,13 @@ function draw(app, calls, width) {
         parts.map((p) => p.node), parts.map((p) => p.said), nodes);
 }
 
-function edge(call, x0, y0, x1, y1, wide) {
-    const mid = (x0 + x1) / 2, bad = call.failures > 0;
+function edge(call, {x0, y0, x1, y1, rows, said}) {
+    const mid = (x0 + rows) / 2, bad = call.failures > 0;
     const text = `${callerName(call)} calls ${call.capability} of ${ownerName(call)}: ${call.text}`;
     return {bad: bad ? 1 : 0, node: s('g', {class: 'call', tabindex: 0, role: 'img', 'aria-label': text}, s('title', null, text),
-        s('path', {class: `edge${bad ? ' bad' : ''}`, d: `M${x0} ${y0}C${mid} ${y0} ${mid} ${y1} ${x1} ${y1}`, 'stroke-width': call.weight})),
-    said: wide ? s('g', {'aria-hidden': 'true'}, s('rect', {class: 'behind', x: x1 - 12 - call.text.length * (bad ? 7.4 : 6.7), y: y1 - 8, width: call.text.length * (bad ? 7.4 : 6.7) + 4, height: 16}),
-                  s('text', {class: `said what${bad ? ' bad' : ''}`, x: x1 - 10, y: y1 + 4, 'text-anchor': 'end'}, call.text)) : s('g')};
+        s('path', {class: `edge${bad ? ' bad' : ''}`, d: `M${x0} ${y0}C${mid} ${y0} ${mid} ${y1} ${rows} ${y1}H${x1}`, 'stroke-width': call.weight})),
+    said: said > 0 ? s('g', {'aria-hidden': 'true'}, s('rect', {class: 'behind', x: x1 - 12 - said, y: y1 - 8, width: said + 4, height: 16}),
+                       s('text', {class: `said what${bad ? ' bad' : ''}`, x: x1 - 10, y: y1 + 4, 'text-anchor': 'end'}, call.text)) : s('g')};
 }
 
 const cut = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}\u2026` : text);
