@@ -172,6 +172,7 @@ int apiary_memory_stats(apiary_t *a, apiary_memory_stats_t *ret)
 #define X(name, what) own.name = ap_memory_count(a->seg, AP_MEMORY_COUNT_##name);
     AP_MEMORY_COUNTS(X)
 #undef X
+    own.refused += own.over_quota;
     ap_memory_held(a->seg, &own.values, &own.bytes);
     ap_cache_evicted(a->seg, &own.evicted, &own.evicted_unfetched);
     own.room = a->seg->sections[AP_SECTION_VALUES].count;

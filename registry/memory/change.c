@@ -497,7 +497,7 @@ static bool no_room(int error)
 
 static int writer_refused(const struct ap_memory_writer *w, int error)
 {
-    if (no_room(error)) ap_memory_counted(w->seg, w->lane->index, AP_MEMORY_COUNT_refused, 1);
+    if (no_room(error) && error != APIARY_EQUOTA) ap_memory_counted(w->seg, w->lane->index, AP_MEMORY_COUNT_refused, 1);
     if (error == APIARY_EQUOTA) ap_memory_counted(w->seg, w->lane->index, AP_MEMORY_COUNT_over_quota, 1);
     if (error == APIARY_ECHANGED) ap_memory_counted(w->seg, w->lane->index, AP_MEMORY_COUNT_conflicts, 1);
     return error;

@@ -124,7 +124,8 @@ struct ap_value {
     uint64_t inside[AP_MEMORY_INSIDE];
 } AP_ALIGNED;
 
-/* X(name, what): the counts, in their order. */
+/* X(name, what): the counts, in their order. `over_quota` is added to `refused` where that is told, so
+ * that neither ever falls. */
 #define AP_MEMORY_COUNTS(X)                                                            \
     X(hits, "gets that found their key")                                               \
     X(misses, "gets that did not")                                                     \

@@ -157,14 +157,11 @@ static void counters_tell_memory(struct counters_emitter *e, const struct seen_s
     emit_of(e, "expired", memory_counted(e, AP_MEMORY_COUNT_expired));
 }
 
-/* A refusal at a quota is counted as one for want of room, too. */
 static void counters_tell_unwritten(struct counters_emitter *e, const struct seen_segment *v)
 {
-    uint64_t quota = memory_counted(e, AP_MEMORY_COUNT_over_quota), all = memory_counted(e, AP_MEMORY_COUNT_refused);
-
     (void)v;
-    emit_of(e, "room", all > quota ? all - quota : 0);
-    emit_of(e, "quota", quota);
+    emit_of(e, "room", memory_counted(e, AP_MEMORY_COUNT_refused));
+    emit_of(e, "quota", memory_counted(e, AP_MEMORY_COUNT_over_quota));
     emit_of(e, "conflict", memory_counted(e, AP_MEMORY_COUNT_conflicts));
 }
 

@@ -41,6 +41,8 @@ static json_t *counts_json(const struct dump *d)
 #define X(name, what) json_object_set_new(counts, #name, dump_number(ap_memory_count(&d->seg, AP_MEMORY_COUNT_##name)));
     AP_MEMORY_COUNTS(X)
 #undef X
+    json_object_set_new(counts, "refused", dump_number(ap_memory_count(&d->seg, AP_MEMORY_COUNT_refused) +
+                                                       ap_memory_count(&d->seg, AP_MEMORY_COUNT_over_quota)));
     return counts;
 }
 
