@@ -46,7 +46,7 @@ int apiary_loan(apiary_t *a, size_t size, void **ret)
     r = ap_pool_take(a->seg, &c->lane, &c->pool_hint, size, &offset);
     if ((r == APIARY_ENOBLOCK || r == APIARY_ESHARE) && ap_make_room(c, r, size > 0 ? size : 1))
         r = ap_pool_take(a->seg, &c->lane, &c->pool_hint, size, &offset);
-    if (r < 0) return ap_refused(c, r, size);
+    if (r < 0) return ap_refused_told(c, NULL, NULL, ap_refused(c, r, size));
     record_put(c, offset);
     ap_add_relaxed(&c->loans, 1);
     *ret = ap_at_offset(a->seg, offset, size);

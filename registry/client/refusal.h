@@ -40,6 +40,7 @@ struct ap_refused {
 /* Keeps and counts that a rule has refused the lane a capability. */
 void ap_refused_rule(struct ap_lane_context *c, uint32_t capability);
 /* Counts that the caller of a public function is refused (registry/monitor/tally.h), by name or (NULL) bound, and returns `error`.
+ * A loan is of no capability yet: both are NULL.
  * APIARY_EINVAL is the caller's own mistake, and not counted. Only where a caller is told: a refusal passes through several
  * functions. */
 int ap_refused_told(struct ap_lane_context *c, const char *capability, const apiary_capability_t *bound, int error);
