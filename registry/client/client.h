@@ -7,6 +7,7 @@
 #include "core/sized.h"
 #include "core/spin.h"
 #include "registry/client/refusal.h"
+#include "registry/monitor/tally.h"
 #include "registry/routing/admission.h"
 #include "registry/routing/router.h"
 #include "shm/claim.h"
@@ -58,6 +59,7 @@ struct ap_lane_context {
     struct ap_pool_hint pool_hint;
     struct ap_ticket_hint ticket_hint;
     struct ap_refused refused;
+    struct ap_tally_last counted; /* of these, where the last is counted */
     struct ap_known_name names[1 << AP_NAMES_KNOWN_BITS];
     struct ap_known_name stranger; /* the last name that is not in `names` */
     struct ap_known_name bound[AP_BOUND_KNOWN];

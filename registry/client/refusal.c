@@ -45,7 +45,7 @@ __attribute__((noinline)) int ap_refused_told(struct ap_lane_context *c, const c
     found = capability != NULL ? ap_capability_find(c->lane.seg, capability, strnlen(capability, APIARY_CAPABILITY_MAX + 1)) : -1;
     if (found >= 0) index = (uint32_t)found;
     else if (bound != NULL && ap_bound_known(c, *bound) != NULL) index = ap_bound_known(c, *bound)->capability;
-    ap_tally_refused(c->lane.seg, c->balance.caller, index, error);
+    ap_tally_refused(c->lane.seg, &c->counted, c->balance.caller, index, error);
     return error;
 }
 

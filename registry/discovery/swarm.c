@@ -329,7 +329,7 @@ static void agent_fill(const struct ap_plan *p, size_t i)
     ap_store_relaxed(&agent->capability_count, p->agents[i].count);
     for (uint32_t c = 0; c < AP_AGENT_CAPABILITIES; c++)
         ap_store_relaxed(&agent->capabilities[c], c < p->agents[i].count ? p->agents[i].capabilities[c] : (uint16_t)0);
-    if (!p->agents[i].adopted) ap_tally_free(p->seg, queue);
+    if (!p->agents[i].adopted) ap_tally_anew(p->seg, queue);
     ap_queue_begin(p->seg, queue, !p->agents[i].adopted);
     if (p->agents[i].adopted) return;
     ap_store_relaxed(&agent->swarm, p->swarm);

@@ -8,6 +8,7 @@
 
 #define LONG(n) ((unsigned long long)(n))
 #define NAME_WORDS ((APIARY_NAME_MAX + 1) / 8)
+#define AGAIN UINT64_C(1000000000) /* ns, after which a full table is asked again */
 #define TRIES 4u /* searches that found a row which another lane took first */
 
 /* ---- names ------------------------------------------------------------------------------------------------------ */
@@ -64,30 +65,29 @@ void ap_tally_caller(const struct ap_segment *seg, uint32_t caller, char ret[API
 
 /* ---- rows ------------------------------------------------------------------------------------------------------- */
 
+/* The rows in which a name of that kind may be: from *ret_first on; returns how many. */
+static uint64_t tally_table(const struct ap_segment *seg, enum ap_tally_kind kind, uint64_t *ret_first)
+{
+    uint64_t rows = seg->sections[AP_SECTION_TALLIES].count - AP_TALLY_KINDS, refused = rows / 4;
+
+    *ret_first = AP_TALLY_KINDS + (kind == AP_TALLY_REFUSED ? rows - refused : 0);
+    return kind == AP_TALLY_REFUSED ? refused : rows - refused;
+}
+
 /* The row, or the one to take for it, whose key is *ret_key; NULL: there is neither. */
 static struct ap_tally_row *tally_search(const struct ap_segment *seg, const struct stored *s, uint64_t *ret_key)
 {
-    uint64_t rows = seg->sections[AP_SECTION_TALLIES].count - AP_TALLY_KINDS, most = rows, at;
-    struct ap_tally_row *freed = NULL;
+    uint64_t first, rows = tally_table(seg, (enum ap_tally_kind)AP_TALLY_KIND(s->key), &first), most = rows, at;
 
     if (most > AP_TALLY_PROBES) most = AP_TALLY_PROBES;
     at = (s->key * UINT64_C(0x9e3779b97f4a7c15) >> 32) % rows;
     for (uint64_t n = 0; n < most; n++, at = at + 1 < rows ? at + 1 : 0) {
-        struct ap_tally_row *row = ap_tally_row_at(seg, AP_TALLY_KINDS + at);
-        uint64_t key = ap_load_relaxed(&row->key);
+        struct ap_tally_row *row = ap_tally_row_at(seg, first + at);
 
-        if (key == s->key && tally_row_is(row, s)) {
-            *ret_key = key;
-            return row;
-        }
-        if (key == 0) {
-            *ret_key = freed != NULL ? AP_TALLY_FREED : 0;
-            return freed != NULL ? freed : row;
-        }
-        if (key == AP_TALLY_FREED && freed == NULL) freed = row;
+        *ret_key = ap_load_relaxed(&row->key);
+        if (*ret_key == 0 || (*ret_key == s->key && tally_row_is(row, s))) return row;
     }
-    *ret_key = AP_TALLY_FREED;
-    return freed;
+    return NULL;
 }
 
 struct ap_tally_row *ap_tally_find(struct ap_segment *seg, const struct ap_tally_name *name, bool enter)
@@ -101,7 +101,7 @@ struct ap_tally_row *ap_tally_find(struct ap_segment *seg, const struct ap_tally
 
         if (row == NULL || key == s.key) return row;
         if (!enter) return NULL;
-        if (!ap_cas(&row->key, &key, s.key)) continue; /* TALLY-A2 pairs TALLY-R2 */
+        if (!ap_cas(&row->key, &key, s.key)) continue;
         tally_row_fill(row, &s);
         return row;
     }
@@ -118,41 +118,49 @@ uint32_t ap_tally_codes(const struct ap_segment *seg, uint32_t queue)
     uint64_t mine = AP_TALLY_KEY(AP_TALLY_FAILED, queue, 0, 0) >> 46;
     uint32_t n = 0;
 
-    for (uint64_t i = AP_TALLY_KINDS; i < seg->sections[AP_SECTION_TALLIES].count; i++)
-        n += ap_load_relaxed(&ap_tally_row_at(seg, i)->key) >> 46 == mine;
+    for (uint64_t i = AP_TALLY_KINDS; i < seg->sections[AP_SECTION_TALLIES].count; i++) {
+        const struct ap_tally_row *row = ap_tally_row_at(seg, i);
+
+        n += ap_load_relaxed(&row->key) >> 46 == mine &&
+             ap_load_relaxed(&row->counts[AP_TALLY_ENDED]) != ap_load_relaxed(&row->former[AP_TALLY_ENDED]);
+    }
     return n;
 }
 
-void ap_tally_refused(struct ap_segment *seg, uint32_t caller, uint32_t capability, int code)
+/* The row of a refusal, as it was found or not found the last time. */
+static struct ap_tally_row *refused_row(struct ap_segment *seg, struct ap_tally_last *last, uint32_t caller, uint32_t capability,
+                                        int code)
 {
+    uint64_t what = ((uint64_t)capability << 32 | (uint64_t)((uint32_t)-code & 0xffff) << 16 | (caller & 0xffff)) + 1, now;
     struct ap_tally_name name = {.kind = AP_TALLY_REFUSED, .queue = AP_TALLY_NO_QUEUE, .capability = capability, .code = code};
-    struct ap_tally_row *row;
 
+    if (last->what == what && last->row != NULL) return last->row;
+    now = seg->ops->now();
+    if (last->what == what && now < last->again) return NULL;
     ap_tally_caller(seg, caller, name.caller);
-    row = ap_tally_find(seg, &name, true);
+    *last = (struct ap_tally_last){.what = what, .row = ap_tally_find(seg, &name, true), .again = now + AGAIN};
+    return last->row;
+}
+
+void ap_tally_refused(struct ap_segment *seg, struct ap_tally_last *last, uint32_t caller, uint32_t capability, int code)
+{
+    struct ap_tally_row *row = refused_row(seg, last, caller, capability, code);
+
     if (row != NULL) ap_add_relaxed(&row->counts[AP_TALLY_ENDED], 1);
     else ap_tally_others(seg, AP_TALLY_REFUSED, AP_TALLY_ENDED, 1);
 }
 
-/* The counts before the key: a row that is FREED may be another's at once. ENDED is the last of them: those of a row that is not
- * freed after all are possible. */
-static void tally_row_free(struct ap_tally_row *row)
-{
-    ap_store_relaxed(&row->what, 0);
-    ap_fence_release(); /* TALLY-R3 pairs TALLY-A3 */
-    for (uint32_t i = AP_TALLY_COUNTS_END; i-- > 0;) ap_store_relaxed(&row->counts[i], 0);
-    for (uint32_t i = 0; i < NAME_WORDS; i++) ap_store_relaxed(&caller_words(row)[i], 0);
-    ap_store_release(&row->key, AP_TALLY_FREED); /* TALLY-R2 pairs TALLY-A2 */
-}
-
-void ap_tally_free(struct ap_segment *seg, uint32_t queue)
+/* Nobody adds to these rows meanwhile, so what a dead lane has done of it is done again. */
+void ap_tally_anew(struct ap_segment *seg, uint32_t queue)
 {
     if (AP_QUEUE_EPOCH(ap_load_relaxed(&ap_queue_at(seg, queue)->life)) == 0) return; /* it has never been open */
     for (uint64_t i = AP_TALLY_KINDS; i < seg->sections[AP_SECTION_TALLIES].count; i++) {
         struct ap_tally_row *row = ap_tally_row_at(seg, i);
         uint64_t key = ap_load_relaxed(&row->key);
 
-        if (AP_TALLY_KIND(key) != AP_TALLY_NONE && AP_TALLY_QUEUE(key) == queue) tally_row_free(row);
+        if (AP_TALLY_KIND(key) == AP_TALLY_NONE || AP_TALLY_QUEUE(key) != queue) continue;
+        for (uint32_t k = 0; k < AP_TALLY_COUNTS_END; k++)
+            ap_store_release(&row->former[k], ap_load_relaxed(&row->counts[k])); /* TALLY-R2 pairs TALLY-A2 */
     }
 }
 
@@ -168,7 +176,7 @@ static bool key_possible(const struct ap_segment *seg, uint64_t key)
     return queue < seg->geometry.queues && known;
 }
 
-/* False: not in use, not READY, not sound, or another's meanwhile. */
+/* False: not in use, not READY, or not sound. */
 static bool tally_row_read(const struct ap_segment *seg, const struct ap_tally_row *row, struct ap_tally *ret)
 {
     uint64_t key = ap_load_acquire(&row->key), what = ap_load_acquire(&row->what); /* TALLY-A1 pairs TALLY-R1 */
@@ -181,9 +189,11 @@ static bool tally_row_read(const struct ap_segment *seg, const struct ap_tally_r
     t.name.code = AP_TALLY_CODE(what);
     t.name.agent_code = (uint32_t)what;
     ap_text_copy(t.name.caller, row->caller, sizeof t.name.caller);
-    for (uint32_t i = 0; i < AP_TALLY_COUNTS_END; i++) t.counts[i] = ap_load_relaxed(&row->counts[i]);
-    ap_fence_acquire(); /* TALLY-A3 pairs TALLY-R3 */
-    if (ap_load_relaxed(&row->key) != key || ap_load_relaxed(&row->what) != what) return false;
+    for (uint32_t i = 0; i < AP_TALLY_COUNTS_END; i++) {
+        t.former[i] = ap_load_acquire(&row->former[i]); /* TALLY-A2 pairs TALLY-R2 */
+        t.counts[i] = ap_load_relaxed(&row->counts[i]);
+        if (t.former[i] > t.counts[i]) t.former[i] = t.counts[i]; /* the segment is damaged */
+    }
     *ret = t;
     return true;
 }
@@ -202,6 +212,7 @@ bool ap_tally_next(const struct ap_segment *seg, uint64_t *cursor, struct ap_tal
         } else if (!tally_row_read(seg, row, ret)) {
             continue;
         }
+        ret->row = (uint32_t)*cursor;
         ++*cursor;
         return true;
     }
@@ -244,9 +255,17 @@ static void tally_ready(struct ap_look *look, const struct ap_tally_row *row, ui
                       ended ^ bad * 3 ^ late * 5, "W4", "%llu ended; %llu failed, %llu late", LONG(ended), LONG(bad), LONG(late));
 }
 
-static void look_counts(struct ap_look *look, const struct ap_tally_row *row, uint32_t from, const char *rule, const char *what)
+/* W5. A lane that makes counts former may be at it: `former` is read first. */
+static void look_former(struct ap_look *look, const struct ap_tally_row *row)
 {
-    ap_look_zero(look, &row->counts[from], sizeof row->counts - from * sizeof row->counts[0], rule, what);
+    for (uint32_t i = 0; i < AP_TALLY_COUNTS_END; i++) {
+        uint64_t former = ap_look_64(look, &row->former[i]); /* TALLY-A2 pairs TALLY-R2 */
+        uint64_t count = ap_look_64(look, &row->counts[i]);
+
+        if (former > count)
+            ap_look_found(look, AP_CORRUPT, &row->former[i], former ^ count * 3, "W5", "%llu were former agents', of %llu",
+                          LONG(former), LONG(count));
+    }
 }
 
 static void look_tally(struct ap_look *look)
@@ -259,13 +278,12 @@ static void look_tally(struct ap_look *look)
         if (key != 0) ap_look_found(look, AP_CORRUPT, &row->key, key, "W1", "key %016llx of the others", LONG(key));
         if (what != 0) ap_look_found(look, AP_CORRUPT, &row->what, what, "W3", "%016llx of no key", LONG(what));
         ap_look_zero(look, row->caller, sizeof row->caller, "W3", "a name without a key");
-        if (look->index == AP_TALLY_NONE || look->index >= AP_TALLY_KINDS) look_counts(look, row, 0, "W3", "counts without a key");
+        ap_look_zero(look, row->former, sizeof row->former, "W3", "former counts without a key");
+        if (look->index == AP_TALLY_NONE || look->index >= AP_TALLY_KINDS)
+            ap_look_zero(look, row->counts, sizeof row->counts, "W3", "counts without a key");
         return;
     }
-    if (key == AP_TALLY_FREED) {
-        look_counts(look, row, 0, "W3", "counts of a row that is free");
-        return;
-    }
+    look_former(look, row);
     if (!key_possible(look->seg, key))
         ap_look_found(look, AP_CORRUPT, &row->key, key, "W1", "kind %u, queue %u, capability %u", AP_TALLY_KIND(key),
                       AP_TALLY_QUEUE(key), AP_TALLY_CAPABILITY(key));
@@ -275,7 +293,7 @@ static void look_tally(struct ap_look *look)
 
 static const struct ap_field tally_fields[] = {
     AP_FIELD(ap_tally_row, key), AP_FIELD(ap_tally_row, what), AP_FIELD(ap_tally_row, caller), AP_FIELD(ap_tally_row, counts),
-    {NULL, 0, 0},
+    AP_FIELD(ap_tally_row, former), {NULL, 0, 0},
 };
 static const struct ap_number tally_numbers[] = {
     {.key = "tally_rows", .what = "what is counted by name: each pair of a calling service and an agent's capability, each code",

@@ -214,14 +214,17 @@ static void make_counts(struct made *m)
 {
     struct ap_tally_name name = {.kind = AP_TALLY_PAIR, .caller = "ai_service"};
     struct ap_tally_row *row = ap_tally_find(m->seg, &name, true);
+    struct ap_tally_last last = {.what = 0};
 
     MUST(row != NULL);
+    ap_own_add(&row->counts[AP_TALLY_ENDED], 2);
+    ap_tally_anew(m->seg, 0);
     for (uint32_t i = 0; i < AP_TALLY_COUNTS_END; i++) ap_own_add(&row->counts[i], i == AP_TALLY_ENDED ? 9 : 3);
     name = (struct ap_tally_name){.kind = AP_TALLY_FAILED, .code = APIARY_EAGENT, .agent_code = 7};
     row = ap_tally_find(m->seg, &name, true);
     MUST(row != NULL);
     ap_own_add(&row->counts[AP_TALLY_ENDED], 3);
-    ap_tally_refused(m->seg, 0, 1, APIARY_ELIMIT);
+    ap_tally_refused(m->seg, &last, 0, 1, APIARY_ELIMIT);
 }
 
 /* Returns a private copy of its bytes; the segment itself stays as it is until the process ends, under the name if there is

@@ -49,7 +49,9 @@ static void oracle_tallies(struct oracle *o)
 
         HOLDS(i >= 4 || t->key == 0, "tally", i, t->key);
         if (i < 4 || t->key == 0) HOLDS(t->what == 0, "tally", i, t->what);
-        if (i < 4 || t->key < 2) continue;
+        if (t->key == 0) HOLDS(zeros(t->former, sizeof t->former), "tally", i, t->former);
+        if (i < 4 || t->key == 0) continue;
+        for (uint32_t k = 0; k < 8; k++) HOLDS(t->former[k] <= t->counts[k], "tally", i, t->former[k]);
         HOLDS(kind == 3 ? queue == 0x3fff && (known || capability == 0xffff)
                         : (kind == 1 || kind == 2) && queue < o->seg->geometry.queues && known,
               "tally", i, t->key);

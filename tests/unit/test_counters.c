@@ -281,6 +281,29 @@ Test(counters, rows_that_differ_in_what_is_no_label_are_added_up)
     cr_assert_geq(counted("apiary_tally_rows", NULL), 8);
 }
 
+/* A counter that falls is a reset for who reads it, and all of it seems to be new. */
+Test(counters, what_a_former_agent_has_done_stays)
+{
+    struct ap_agent_registration agent, next;
+    struct ap_swarm_registration r, again;
+
+    enrol(&r, &agent, "0");
+    tally(AP_TALLY_PAIR, agent.queue, 0, 0, "caller", 3);
+    tally(AP_TALLY_FAILED, agent.queue, APIARY_EAGENT, 1, "", 5);
+    for (uint32_t q = 0; q < client->seg->geometry.queues; q++) /* there is no other queue left */
+        if (q != agent.queue) cr_assert(ap_queue_claim(client->seg, q, client->anchor->lane.index));
+    ap_swarm_deregister(client->seg, client->anchor->lane.index, &r);
+    again = r;
+    next = (struct ap_agent_registration){.name = "next", .capabilities = echo, .lane = client->anchor->lane.index};
+    again.agents = &next;
+    cr_assert_eq(ap_swarm_register(client->seg, &again), 0);
+    cr_assert_eq(next.queue, agent.queue);
+    cr_expect_eq(counted("apiary_calls_total", "caller"), 3);
+    cr_expect_eq(counted("apiary_failures_total", apiary_error_name(APIARY_EAGENT)), 5);
+    tally(AP_TALLY_PAIR, next.queue, 0, 0, "caller", 10);
+    cr_expect_eq(counted("apiary_calls_total", "caller"), 10, "7 more");
+}
+
 /* Nothing of the segment is believed. */
 Test(counters, a_segment_full_of_ones_does_no_harm)
 {

@@ -348,7 +348,8 @@ Test(tally, a_full_table_counts_on_among_the_others)
 
     cr_expect_eq(ap_tally_used(b->seg, &all), n);
     cr_expect_eq(all, (uint32_t)b->seg->sections[AP_SECTION_TALLIES].count - AP_TALLY_KINDS);
-    cr_expect_geq(n, all - all / 50, "%u of %u rows", n, all);
+    cr_expect_geq(n, all - all / 4 - all / 50, "%u of %u rows", n, all);
+    cr_expect_leq(n, all - all / 4);
     hive_handlers(replies, fails);
     for (int i = 0; i < 3; i++) called(a, "first", "abc", 3);
     ap_add_relaxed(&clock_now, 10);
@@ -365,30 +366,110 @@ Test(tally, a_full_table_counts_on_among_the_others)
     sound(0);
 }
 
-/* A queue goes to another agent: its rows are free, and those behind them are found all the same. */
-Test(tally, rows_that_were_freed_are_used_again)
+/* A queue goes to another agent: what its rows have counted stays, and is told apart from what they count from then on. */
+Test(tally, what_a_former_agent_has_counted_stays)
 {
-    uint32_t all, n = table_fill(1000), queue = hive.agents[0].queue, freed, again = 0;
-    struct ap_tally_name of;
+    uint32_t queue = hive.agents[0].queue;
     struct ap_tally t;
 
-    ap_tally_free(b->seg, queue);
-    freed = n - ap_tally_used(b->seg, &all);
-    cr_expect_gt(freed, n / 10);
+    hive_handlers(replies, fails);
+    for (int i = 0; i < 3; i++) called(a, "first", "abc", 3);
+    cr_expect_eq(ap_worker_serve(&hive.worker), 3);
+    ap_tally_anew(b->seg, queue);
     sound(0);
-    for (uint32_t i = 0; i < n; i++) {
-        of = pair_name(i);
-        cr_expect_not(of.queue == queue && ap_tally_find(b->seg, &of, false) != NULL, "row %u is of a queue that has none", i);
+    called(a, "first", "abc", 3);
+    cr_expect_eq(ap_worker_serve(&hive.worker), 1);
+    cr_expect_eq(tallied(AP_TALLY_PAIR, "-", "first", &t), 1);
+    cr_expect_eq(t.counts[AP_TALLY_ENDED], 4);
+    for (uint64_t cursor = 0; ap_tally_next(b->seg, &cursor, &t);) {
+        if (t.others || t.name.kind != AP_TALLY_PAIR) continue;
+        cr_expect(t.former[AP_TALLY_ENDED] == 3 && t.former[AP_TALLY_IN] == 9 && t.former[AP_TALLY_BAD] == 0);
+        cr_expect_eq(t.former[AP_TALLY_RAN], 3000);
     }
-    for (uint32_t i = 0; i < 20 * n && again < freed / 2; i++) {
-        of = pair_name(n + 5000 + i);
-        again += ap_tally_find(b->seg, &of, true) != NULL;
-    }
-    cr_expect_eq(ap_tally_used(b->seg, &all), n - freed + again);
-    cr_expect_geq(again, freed / 2);
-    for (uint64_t cursor = 0; ap_tally_next(b->seg, &cursor, &t);)
-        for (int i = 0; i < AP_TALLY_COUNTS_END; i++) cr_expect_eq(t.counts[i], 0);
     sound(0);
+}
+
+/* An agent that made up codes is gone, and the next one has its own. */
+Test(tally, codes_of_a_former_agent_are_not_held_against_the_next)
+{
+    uint32_t queue = hive.agents[0].queue;
+
+    hive_handlers(fails, fails);
+    for (uint32_t i = 0; i < AP_TALLY_CODES; i++) {
+        fails_with = i + 1;
+        called(a, "first", NULL, 0);
+        cr_expect_eq(ap_worker_serve(&hive.worker), 1);
+    }
+    cr_expect_eq(ap_tally_codes(b->seg, queue), AP_TALLY_CODES);
+    ap_tally_anew(b->seg, queue);
+    cr_expect_eq(ap_tally_codes(b->seg, queue), 0);
+}
+
+static void refuse(const char *caller_prefix, uint32_t i, uint32_t times)
+{
+    struct ap_tally_name of = {.kind = AP_TALLY_REFUSED, .queue = AP_TALLY_NO_QUEUE, .capability = 0, .code = APIARY_ELIMIT};
+    struct ap_tally_row *row;
+
+    snprintf(of.caller, sizeof of.caller, "%s-%u", caller_prefix, i);
+    row = ap_tally_find(b->seg, &of, true);
+    for (uint32_t n = 0; row != NULL && n < times; n++) ap_add_relaxed(&row->counts[AP_TALLY_ENDED], 1);
+}
+
+/* Refusals have rows of their own: neither they nor who calls whom fill the rows of the other. */
+Test(tally, refusals_leave_rows_for_others)
+{
+    struct ap_tally_name of = {.kind = AP_TALLY_PAIR, .capability = 0, .caller = "late"};
+    uint32_t all, used, n;
+    struct ap_tally t;
+
+    for (uint32_t i = 0; i < 10000; i++) refuse("refused", i, 1);
+    used = ap_tally_used(b->seg, &all);
+    cr_expect_leq(used, all / 4);
+    cr_expect_geq(used, all / 4 - all / 50);
+    cr_expect_not_null(ap_tally_find(b->seg, &of, true));
+    n = table_fill(1000);
+    cr_expect_geq(n, 3 * (all / 4) - all / 50);
+    cr_expect_leq(tallied(AP_TALLY_REFUSED, NULL, NULL, &t), all / 4);
+    cr_expect_eq(tallied(AP_TALLY_REFUSED, NULL, NULL, &t), used);
+    sound(0);
+}
+
+/* One that comes again is counted without a search: a row that is emptied behind its back is not looked for. */
+Test(tally, a_refusal_that_comes_again_is_not_searched_for)
+{
+    apiary_t *one = caller_attach("shop");
+    apiary_task_t task;
+    struct ap_tally t;
+    uint32_t all, used;
+
+    for (uint32_t i = 0; i < 10000; i++) refuse("refused", i, 0);
+    used = ap_tally_used(b->seg, &all);
+    for (int i = 0; i < 3; i++) cr_expect_eq(apiary_delegate(one, "nobody", NULL, 0, NULL, &task), APIARY_ENOCAP);
+    cr_expect_eq(tallied(AP_TALLY_REFUSED, "shop", NULL, &t) * t.counts[AP_TALLY_ENDED] +
+                 others_of(AP_TALLY_REFUSED).counts[AP_TALLY_ENDED], 3);
+    if (ap_tally_used(b->seg, &all) == used) {
+        cr_expect_null(one->anchor->counted.row);
+        cr_expect_gt(one->anchor->counted.again, ap_load_relaxed(&clock_now));
+    }
+    steps_detach(one);
+    one = caller_attach("mall");
+    cr_expect_eq(apiary_delegate(one, "first", NULL, 1, NULL, &task), APIARY_EINVAL);
+    cr_expect_eq(one->anchor->counted.what, 0);
+    steps_detach(one);
+}
+
+Test(tally, a_loan_that_is_refused_is_counted)
+{
+    struct ap_tally t;
+    void *bodies[4096];
+    uint32_t n = 0;
+    int r = 0;
+
+    while (n < 4096 && (r = apiary_loan(a, 4000, &bodies[n])) == 0) n++;
+    cr_assert_lt(r, 0);
+    cr_expect_eq(tallied(AP_TALLY_REFUSED, "-", NULL, &t), 1);
+    cr_expect(t.counts[AP_TALLY_ENDED] == 1 && t.name.code == r && t.name.capability == AP_TALLY_NO_CAPABILITY);
+    while (n > 0) apiary_unloan(a, bodies[--n]);
 }
 
 /* The next lane that looks for it fills what a dead one has left. */
@@ -432,6 +513,7 @@ Test(tally, what_cannot_be_is_found_and_not_shown)
     FORGED(caller[0], '!', 1, 1);
     FORGED(counts[AP_TALLY_BAD], 1, 1, 1);
     FORGED(counts[AP_TALLY_LATE], 1, 1, 1);
+    FORGED(former[AP_TALLY_RAN], 1, 1, 1);
     *row = good;
     ap_tally_row_at(b->seg, AP_TALLY_PAIR)->key = good.key;
     sound(1);

@@ -54,6 +54,7 @@ static json_t *tally_json(const struct dump *d, const struct ap_tally *t)
     }
     for (uint32_t i = 0; i < most; i++)
         json_object_set_new(o, t->name.kind == AP_TALLY_PAIR ? counts[i] : "count", dump_number(t->counts[i]));
+    if (t->name.kind != AP_TALLY_REFUSED) json_object_set_new(o, "former", dump_number(t->former[AP_TALLY_ENDED]));
     return o;
 }
 

@@ -42,6 +42,16 @@ static bool tally_is_of(const struct ap_segment *seg, const struct stats *s, con
     return t->name.queue < seg->geometry.queues && agent != NULL && strcmp(agent->agent.swarm.service, of) == 0;
 }
 
+/* Without what the former agents of its queue have done. */
+static void tally_add(struct stats *s, const struct ap_tally *t)
+{
+    struct ap_tally *to = &s->tallies[s->tally_count];
+    bool former = t->former[AP_TALLY_ENDED] + t->former[AP_TALLY_RETRIED] != 0;
+    *to = *t;
+    for (int k = 0; k < AP_TALLY_COUNTS_END; k++) to->counts[k] -= t->former[k];
+    if (!former || to->counts[AP_TALLY_ENDED] + to->counts[AP_TALLY_RETRIED] != 0) s->tally_count++;
+}
+
 void stats_take(const struct ap_segment *seg, const char *of, struct stats *ret)
 {
     int index = of != NULL ? ap_capability_find(seg, of, strlen(of)) : -1;
@@ -56,7 +66,7 @@ void stats_take(const struct ap_segment *seg, const char *of, struct stats *ret)
     ret->tallies = tool_alloc((all + 1) * sizeof *ret->tallies);
     while (ap_tally_next(seg, &cursor, &t)) {
         if (t.others) ret->others[t.name.kind] = t.counts[AP_TALLY_ENDED];
-        else if (tally_is_of(seg, ret, &t, of, index)) ret->tallies[ret->tally_count++] = t;
+        else if (tally_is_of(seg, ret, &t, of, index)) tally_add(ret, &t);
     }
 }
 
