@@ -209,6 +209,10 @@ if("unit" IN_LIST APIARY_TESTS)
             apiary_kinds_static $<TARGET_NAME_IF_EXISTS:apiary_dump> $<TARGET_NAME_IF_EXISTS:apiary_history> apiary_dashboard
             $<TARGET_NAME_IF_EXISTS:apiary_tools> $<TARGET_NAME_IF_EXISTS:apiary_perf_stat>
             linear apiary_static apiary_test_flags ${criterion})
+        file(STRINGS ${source} views REGEX "#include \"tools/view/")
+        if(views)
+            target_link_libraries(${program} PRIVATE $<TARGET_NAME_IF_EXISTS:apiary_view>)
+        endif()
         file(STRINGS ${source} injects REGEX "#include \"tests/support/inject.h\"")
         if(injects)
             target_sources(${program} PRIVATE tests/support/inject.c)

@@ -127,11 +127,12 @@ void stats_since(struct stats *s, const struct stats *before)
         const struct stats_agent *b = stats_agent_of(before, s->agents[i].agent.queue);
         if (b != NULL) agent_since(&s->agents[i], b);
     }
-    for (size_t i = 0; i < s->tally_count; i++)
-        for (size_t k = 0; k < before->tally_count; k++) {
-            if (!tally_names_same(&s->tallies[i].name, &before->tallies[k].name)) continue;
-            for (int n = 0; n < AP_TALLY_COUNTS_END; n++) take_away(&s->tallies[i].counts[n], before->tallies[k].counts[n]);
-            break;
-        }
+    /* Two rows may have one name. Both lists are in the order of their rows, which stay. */
+    for (size_t i = 0, k = 0; i < s->tally_count; i++) {
+        while (k < before->tally_count && before->tallies[k].row < s->tallies[i].row) k++;
+        if (k >= before->tally_count || before->tallies[k].row != s->tallies[i].row) continue;
+        if (!tally_names_same(&s->tallies[i].name, &before->tallies[k].name)) continue; /* the segment was made anew */
+        for (int n = 0; n < AP_TALLY_COUNTS_END; n++) take_away(&s->tallies[i].counts[n], before->tallies[k].counts[n]);
+    }
     for (int i = 0; i < AP_TALLY_KINDS; i++) take_away(&s->others[i], before->others[i]);
 }
