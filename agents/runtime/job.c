@@ -140,8 +140,8 @@ static __attribute__((noinline)) int result_none(struct ap_job *job, int *code, 
     return why;
 }
 
-/* How it ended, for its caller. */
-enum end { END_DONE, END_FAILED, END_LATE, END_RETRIED };
+/* How it ended, for its caller, and what it is counted as. */
+enum end { END_DONE = AP_TALLY_ENDED, END_FAILED = AP_TALLY_BAD, END_LATE = AP_TALLY_LATE, END_RETRIED = AP_TALLY_RETRIED };
 
 /* Somebody has asked for something, of this task or of one that has the slot since. A result that nobody will collect is freed:
  * its client may ask for nothing any more while others need its blocks. Given up by its caller, who knows it as timed out:
@@ -171,30 +171,26 @@ static __attribute__((noinline)) void job_unmark(struct ap_worker *w, struct ap_
     if ((job->marks & AP_JOB_PARTS) != 0) ap_job_parts_drop(job);
 }
 
-/* By what it is counted beside AP_TALLY_ENDED. */
-static const enum ap_tally_count counted_as[] = {[END_DONE] = AP_TALLY_ENDED, [END_FAILED] = AP_TALLY_BAD,
-                                                 [END_LATE] = AP_TALLY_LATE, [END_RETRIED] = AP_TALLY_RETRIED};
-
 /* `out`: bytes of its result. */
 AP_ALWAYS_INLINE void job_done(struct ap_job *job, enum end end, uint64_t now, size_t out)
 {
     struct ap_agent *agent = job->agent;
     struct ap_worker *w = agent->worker;
     uint64_t took = now > job->started ? now - job->started : 0, usual = agent->run_time;
+    uint32_t pair = end == END_DONE ? AP_TALLIED_PAIR(job->caller, job->capability) : AP_TALLIED_OTHER;
 
     AP_DEBUG_ASSERT(job->busy && agent->in_hand > 0 && w->in_hand_count >= agent->in_hand);
     AP_DEBUG_ASSERT(job->hand < (int)AP_HANDS);
     agent->in_hand--;
     ap_times_ran(agent->times, took);
-    agent->done += end == END_DONE;
-    if (__builtin_expect(end == END_DONE && agent->tallied.last == AP_TALLIED_PAIR(job->caller, job->capability), 1)) {
-        ap_own_add(&agent->tallied.row->counts[AP_TALLY_ENDED], 1);
-        ap_tallied_add(agent->tallied.row, job->waited, took, job->size, out);
+    if (__builtin_expect(agent->tallied.last == pair, 1)) {
+        struct ap_tally_row *row = agent->tallied.row;
+
+        ap_own_add(&row->counts[AP_TALLY_ENDED], 1);
+        ap_tallied_add(row, job->waited, took, job->size, out);
+        agent->done++;
     } else {
-        ap_tallied_end(agent, job, counted_as[end], took, out);
-        agent->failed += end == END_FAILED;
-        agent->late += end == END_LATE;
-        agent->retried += end == END_RETRIED;
+        ap_tallied_end(agent, job, (enum ap_tally_count)end, took, out);
     }
     agent->run_time = ap_agent_run_time(agent->run_time, took, agent->started - agent->in_hand);
     agent->unpublished++;

@@ -57,8 +57,11 @@ __attribute__((noinline)) void ap_tallied_end(struct ap_agent *agent, const stru
 {
     const struct ap_segment *seg = agent->worker->seg;
     uint32_t pair = AP_TALLIED_PAIR(job->caller, job->capability);
+    uint64_t *const own[] = {[AP_TALLY_ENDED] = &agent->done, [AP_TALLY_BAD] = &agent->failed, [AP_TALLY_LATE] = &agent->late,
+                             [AP_TALLY_RETRIED] = &agent->retried};
     struct ap_tally_row *row = agent->tallied.last == pair ? agent->tallied.row : pair_row(agent, pair);
 
+    ++*own[count];
     if (row != NULL) {
         if (count != AP_TALLY_RETRIED) ap_own_add(&row->counts[AP_TALLY_ENDED], 1);
         if (count != AP_TALLY_ENDED) ap_own_add(&row->counts[count], 1);

@@ -17,6 +17,7 @@ struct ap_job;
 
 #define AP_TALLIED_KNOWN 16u
 #define AP_TALLIED_NONE UINT32_MAX /* no task has that capability */
+#define AP_TALLIED_OTHER (UINT32_MAX - 1) /* nor this one */
 #define AP_TALLIED_PAIR(caller, capability) ((uint32_t)(caller) << 16 | (uint32_t)(capability))
 
 struct ap_tallied_pair {
@@ -35,7 +36,8 @@ struct ap_tallied {
 
 /* The agent's worker begins with its queue. */
 void ap_tallied_begin(struct ap_agent *agent);
-/* A start of a task has ended. `count`: AP_TALLY_ENDED and well, or what it was beside that; RETRIED: it is no end. */
+/* A start of a task has ended: counts it here and in the agent. `count`: AP_TALLY_ENDED and well, or what it was beside that;
+ * RETRIED: it is no end. */
 void ap_tallied_end(struct ap_agent *agent, const struct ap_job *job, enum ap_tally_count count, uint64_t ran, uint64_t out);
 /* ... as failed with a code. */
 void ap_tallied_failed(struct ap_agent *agent, uint32_t capability, int code, uint32_t agent_code);

@@ -74,7 +74,7 @@ static void agent_hold(struct ap_worker *w, struct ap_agent *agent)
 AP_ALWAYS_INLINE void job_fill(struct ap_worker *w, struct ap_job *job, struct ap_agent *agent, struct ap_slot *slot, uint64_t ref,
                                uint64_t token, int hand)
 {
-    uint64_t queued = ap_load_relaxed(&slot->queued);
+    uint64_t queued = ap_load_relaxed(&slot->queued), started, waited;
 
     ap_fence_release(); /* JOB-R1 pairs JOB-A1 */
     ap_store_relaxed(&job->at, slot);
@@ -89,13 +89,13 @@ AP_ALWAYS_INLINE void job_fill(struct ap_worker *w, struct ap_job *job, struct a
     ap_store_relaxed(&job->deadline, ap_load_relaxed(&slot->deadline));
     job->marks = AP_WORD_CRASHES(token) > 0 ? AP_JOB_ALONE : 0;
     /* The batch's clock was read at its first task; this one may have been queued while a handler of that batch was at work. */
-    job->started = w->now > queued ? w->now : queued;
-    job->waited = job->started - queued;
+    job->started = started = w->now > queued ? w->now : queued;
+    job->waited = waited = started - queued;
     job->user = NULL;
     job->reserved = 0;
     job->capability_name[0] = job->caller_name[0] = '\0';
-    ap_slot_started(slot, job->started);
-    ap_times_waited(agent->times, job->waited);
+    ap_slot_started(slot, started);
+    ap_times_waited(agent->times, waited);
     w->in_hand_count++;
     if (__builtin_expect(job->marks != 0, 0)) agent_hold(w, agent);
     agent->in_hand++;
