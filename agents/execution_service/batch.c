@@ -2,7 +2,8 @@
  *
  *   task_execution {"capability":C,"inputs":[...],"parallel":8,"options":{"retry":3}} ->
  *     {"done":N,"failed":N,"outputs":[{"output":ANY} or {"error":"..."}]}   in the order of the inputs
- * Inputs and outputs as in workflow.c, options as in agents/kinds/options.h. A failed input does not stop the others.
+ * Inputs and outputs as in workflow.c, options as in agents/kinds/options.h. A failed input does not stop the others. One that is
+ * refused because of load waits for its turn, until the task's deadline.
  */
 #include <string.h>
 
@@ -12,11 +13,13 @@
 #include "agents/kinds/table.h"
 
 enum { INPUTS_MOST = 1000, PARALLEL_MOST = 32 };
+#define PAUSE_MOST (50 * (uint64_t)AP_MS)
 
 struct batch;
 struct item { /* one input on its way */
     struct batch *batch;
     size_t number;
+    struct item *next; /* of those that have their turn again */
 };
 struct batch {
     apiary_agent_t *agent;
@@ -27,7 +30,10 @@ struct batch {
     apiary_delegate_options_t options;
     size_t next, running, parallel;
     json_int_t done, failed;
-    bool filling; /* fill() is on the stack: it is the one that ends the batch */
+    struct item *again;    /* refused because of load */
+    apiary_watch_t *pause; /* until it is tried again; NULL: it is not waited */
+    uint64_t after;        /* ns: the next pause */
+    bool filling;          /* fill() is on the stack: it is the one that ends the batch */
     struct item items[];
 };
 
@@ -39,6 +45,18 @@ static void set_error(struct batch *b, size_t number, const char *text)
 }
 
 static void batch_fill(struct batch *b);
+
+static void batch_put_back(struct batch *b, struct item *item)
+{
+    item->next = b->again;
+    b->again = item;
+}
+
+/* A refusal that came late, so that nothing has run. Where a block is missing something may have. */
+static bool refused_late(int error)
+{
+    return error != APIARY_ENOBLOCK && apiary_retry_after(error) != 0;
+}
 
 static void on_item(void *user, const apiary_result_t *result)
 {
@@ -52,6 +70,8 @@ static void on_item(void *user, const apiary_result_t *result)
         b->done++;
     } else if (result->code == 0) {
         set_error(b, item->number, "the output is not UTF-8");
+    } else if (refused_late(result->code)) {
+        batch_put_back(b, item);
     } else {
         ap_failure_text(b->capability, result, why, sizeof why);
         set_error(b, item->number, why);
@@ -59,30 +79,75 @@ static void on_item(void *user, const apiary_result_t *result)
     if (!b->filling) batch_fill(b);
 }
 
+static void batch_stop_pause(struct batch *b)
+{
+    if (b->pause) apiary_watch_close(b->pause);
+    b->pause = NULL;
+}
+
+static void on_pause(void *user, uint32_t events)
+{
+    struct batch *b = user;
+    (void)events;
+    batch_stop_pause(b);
+    batch_fill(b);
+}
+
+/* There is no room at present: looks again after a pause, and when one of those that run is back. false: it cannot. */
+static bool batch_pause(struct batch *b, uint64_t least)
+{
+    if (b->pause) return true;
+    if (b->after < least) b->after = least;
+    int error = apiary_watch_timer(b->agent, b->after, on_pause, b, &b->pause);
+    if (b->after < PAUSE_MOST) b->after *= 2;
+    return error == 0 || b->running > 0;
+}
+
+static struct item *batch_take(struct batch *b)
+{
+    struct item *item = b->again;
+    if (item) {
+        b->again = item->next;
+        return item;
+    }
+    if (b->next == json_array_size(b->inputs)) return NULL;
+    item = &b->items[b->next];
+    *item = (struct item){b, b->next++, NULL};
+    return item;
+}
+
+static void batch_end(struct batch *b)
+{
+    batch_stop_pause(b);
+    ap_answer(b->job, "{s:I,s:I,s:O}", "done", b->done, "failed", b->failed, "outputs", b->outputs);
+    json_decref(b->outputs);
+    json_decref(b->request);
+    apiary_agent_free(b->agent, b);
+}
+
+/* Waiting for room ends with the job: past its deadline, or cancelled, it can delegate no more, and the inputs that are left say
+ * so. */
 static void batch_fill(struct batch *b)
 {
-    size_t count = json_array_size(b->inputs);
+    struct item *item;
     b->filling = true;
-    while (b->running < b->parallel && b->next < count) {
-        struct item *item = &b->items[b->next];
-        *item = (struct item){b, b->next++};
+    while (b->running < b->parallel && (item = batch_take(b))) {
         b->running++;
         int error = ap_delegate_json(b->job, b->capability, json_array_get(b->inputs, item->number), &b->options,
                                      on_item, item);
-        if (error == 0) continue;
+        if (error == 0) {
+            b->after = 0;
+            continue;
+        }
         b->running--;
-        if (apiary_retry_after(error) != 0 && b->running > 0) {
-            b->next--; /* it has its turn again when one of those that run is back */
+        if (apiary_retry_after(error) != 0 && batch_pause(b, apiary_retry_after(error))) {
+            batch_put_back(b, item);
             break;
         }
         set_error(b, item->number, apiary_strerror(error));
     }
     b->filling = false;
-    if (b->running > 0) return;
-    ap_answer(b->job, "{s:I,s:I,s:O}", "done", b->done, "failed", b->failed, "outputs", b->outputs);
-    json_decref(b->outputs);
-    json_decref(b->request);
-    apiary_agent_free(b->agent, b);
+    if (b->running == 0 && !b->again && b->next == json_array_size(b->inputs)) batch_end(b);
 }
 
 static void batch_execute(void *state, apiary_job_t *job, const json_t *request)

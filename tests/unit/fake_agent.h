@@ -81,6 +81,7 @@ static struct {
     struct fake_watch *watches;
     apiary_delegate_options_t options; /* of the last delegation */
     int refuse, accepts; /* an apiary_error for delegations, once so many were accepted */
+    int late;            /* an apiary_error to which the next delegation comes instead of its result */
     uint64_t retry_after; /* what apiary_refusal says of that; 0: it knows nothing */
     apiary_swarm_status_t rows[4];
     int row_count;
@@ -172,7 +173,8 @@ static inline void fake_tell(struct apiary_job *job)
 {
     apiary_result_t result = {.struct_size = sizeof result, .data = job->data, .size = job->data_size, .agent_code = job->code,
                               .attempts = 1};
-    result.code = job->failed ? APIARY_EAGENT : 0;
+    result.code = fake.late ? fake.late : job->failed ? APIARY_EAGENT : 0;
+    fake.late = 0;
     job->done(job->done_user, &result);
     fake_free(job);
 }

@@ -122,7 +122,7 @@ Test(batch, runs_at_most_so_many_at_once)
     done();
 }
 
-Test(batch, a_full_queue_is_tried_again_while_something_runs)
+Test(batch, a_full_queue_is_waited_for)
 {
     open_with("batch", NULL);
     const char *request = "{\"capability\":\"html_escaping\",\"inputs\":[\"a\",\"b\",\"c\"],\"parallel\":3}";
@@ -140,8 +140,41 @@ Test(batch, a_full_queue_is_tried_again_while_something_runs)
     fake.refuse = APIARY_EQUEUEFULL;
     fake.accepts = 0;
     fake_turn();
-    cr_assert(job->finished, "nothing runs: there is nobody to wait for");
-    cr_assert_not_null(strstr(job->data, "{\"done\":0,\"failed\":3,"), "%s", job->data);
+    cr_assert(!job->finished, "nothing runs, but there will be room: %s", job->data);
+    fake.accepts = 2; /* asked again, one by one */
+    while (fake.accepts >= 0)
+        fake_turn();
+    fake.accepts = 1000;
+    fake_finish(job);
+    cr_assert_not_null(strstr(job->data, "{\"done\":3,\"failed\":0,"), "%s", job->data);
+    fake_free(job);
+    done();
+}
+
+Test(batch, waiting_for_room_ends_with_the_task)
+{
+    open_with("batch", NULL);
+    const char *request = "{\"capability\":\"html_escaping\",\"inputs\":[\"a\",\"b\"]}";
+    struct apiary_job *job = fake_submit(agent, "task_execution", request, strlen(request));
+    fake.refuse = APIARY_EQUEUEFULL;
+    fake_turn();
+    cr_assert(!job->finished);
+    job->deadline = 1;
+    fake_finish(job);
+    cr_assert_not_null(strstr(job->data, "{\"done\":0,\"failed\":2,"), "%s", job->data);
+    fake_free(job);
+    done();
+}
+
+/* The deployment's bound on delegations refuses a task that was taken at first. */
+Test(batch, a_late_refusal_is_tried_again)
+{
+    open_with("batch", NULL);
+    const char *request = "{\"capability\":\"html_escaping\",\"inputs\":[\"a\"]}";
+    struct apiary_job *job = fake_submit(agent, "task_execution", request, strlen(request));
+    fake.late = APIARY_ELIMIT;
+    fake_finish(job);
+    cr_assert_str_eq(job->data, "{\"done\":1,\"failed\":0,\"outputs\":[{\"output\":\"a\"}]}");
     fake_free(job);
     done();
 }
