@@ -137,6 +137,15 @@ void ap_out_of_memory(apiary_job_t *job)
     apiary_job_fail(job, AP_CODE_INTERNAL, "out of memory");
 }
 
+/* Requests and answers have blocks of the same sizes: what is no larger than the request needs no look. */
+bool ap_answer_fits(apiary_job_t *job, size_t size)
+{
+    size_t request;
+    void *unused;
+    apiary_job_data(job, &request);
+    return size <= request || apiary_job_reserve(job, size, &unused) != APIARY_ETOOLARGE;
+}
+
 void ap_reply(apiary_job_t *job, json_t *reply)
 {
     char *text = ap_json_text(reply);

@@ -54,6 +54,9 @@ void ap_reply(apiary_job_t *job, json_t *reply);
 /* false: `value` is infinite or not a number, and the job is failed with "WHAT is out of range". Call it before a number goes
  * into a list: a list drops values that JSON cannot hold. */
 AP_MUST_CHECK bool ap_finite(apiary_job_t *job, double value, const char *what);
+/* Before something is kept that is to be answered later: whether there can be an answer of so many bytes at all. False only if no
+ * block is ever so large, not because none is free at the moment. */
+AP_MUST_CHECK bool ap_answer_fits(apiary_job_t *job, size_t size);
 void ap_out_of_memory(apiary_job_t *job);
 /* Fails the job because a delegation was refused or failed (an apiary_error). */
 void ap_fail_upstream(apiary_job_t *job, const char *capability, int error);

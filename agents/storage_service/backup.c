@@ -4,8 +4,9 @@
  *          {"op":"verify","name":N}  -> the same, computed anew from the copy, and {"intact":true|false}
  *          {"op":"restore","name":N} -> {"name":N,"files":N,...}; files that the backup does not have are left alone
  *          {"op":"delete","name":N}  -> {"deleted":N files}
- *          {"op":"list"}             -> {"backups":[...]}
- * A backup is the folder backups/N with records/ and files/, complete once its file "manifest" is there.
+ *          {"op":"list"}             -> {"backups":[...],"unfinished":[...]}
+ * A backup is made beside, as the folder backups/N.unfinished with records/, files/ and "manifest", and renamed to backups/N when
+ * it is whole. One that was cut off is listed as unfinished, is no part of the next one, and goes with "delete".
  */
 #include <errno.h>
 #include <sodium.h>
@@ -18,6 +19,9 @@
 #include "agents/kinds/support.h"
 #include "agents/kinds/table.h"
 #include "agents/storage_service/directory.h"
+#include "agents/storage_service/records.h"
+
+#define UNFINISHED ".unfinished"
 
 struct backup {
     apiary_agent_t *agent;
@@ -92,14 +96,6 @@ static json_t *read_manifest(struct backup *b, const char *folder, int *error)
     return manifest;
 }
 
-static int remove_one(void *count, int root, const char *path, uint64_t size)
-{
-    (void)size;
-    int error = ap_file_remove(root, path);
-    if (error == 0) ++*(json_int_t *)count;
-    return error == -ENOENT ? 0 : error;
-}
-
 /* Only one at a time makes or deletes a backup, of all agents and instances; the kernel ends that at their death. The folder of
  * the backup, to be given back; -EWOULDBLOCK: another one is at it. */
 static int backup_hold(struct backup *b, const char *folder, bool make)
@@ -128,18 +124,58 @@ static void fail_backup(apiary_job_t *job, const char *what, const char *name, i
                         strerror(error < 0 ? -error : ENOMEM));
 }
 
-/* Leftovers of one that died in the middle are no part of it. */
-static json_t *make_backup(struct backup *b, const char *name, const char *folder, int *error)
+static int backup_beside(char ret[AP_PATH_MOST], const char *folder)
 {
-    json_int_t left = 0;
-    *error = ap_directory_walk(b->root, folder, remove_one, &left);
-    return *error == 0 ? copy_tree(b, name, "", folder, error) : NULL;
+    int n = snprintf(ret, AP_PATH_MOST, "%s" UNFINISHED, folder);
+    return n < AP_PATH_MOST ? 0 : -ENAMETOOLONG;
+}
+
+/* Whole: whatever ends this in the middle leaves nothing at the place of the backup. */
+static int backup_publish(struct backup *b, const char *beside, const char *folder, const char *manifest)
+{
+    char path[AP_PATH_MOST];
+    const char *from, *to;
+    int64_t removed = 0;
+    int error = backup_join(path, beside, "manifest");
+    if (error == 0) error = ap_file_write(b->root, path, manifest, strlen(manifest));
+    if (error == 0) error = ap_directory_remove(b->root, folder, &removed); /* of an older version, without a manifest */
+    if (error < 0) return error;
+    int fd = ap_directory_parent(b->root, beside, false, &from);
+    if (fd < 0) return fd;
+    int other = ap_directory_parent(b->root, folder, false, &to);
+    if (other < 0)
+        error = other;
+    else if (renameat(fd, from, other, to) < 0 || fsync(fd) < 0)
+        error = -errno;
+    close(fd);
+    if (other >= 0) close(other);
+    return error;
+}
+
+/* Leftovers of one that died in the middle are no part of it. The text of the manifest, for free(); NULL and *error. */
+static char *make_backup(struct backup *b, const char *name, const char *beside, const char *folder, int *error)
+{
+    static const char *const trees[] = {"records", "files"};
+    char path[AP_PATH_MOST];
+    int64_t removed = 0;
+    for (int i = 0; i < 2; i++) {
+        *error = backup_join(path, beside, trees[i]);
+        if (*error == 0) *error = ap_directory_remove(b->root, path, &removed);
+        if (*error < 0) return NULL;
+    }
+    json_t *manifest = copy_tree(b, name, "", beside, error);
+    char *text = manifest ? ap_json_text(manifest) : NULL;
+    json_decref(manifest);
+    if (text) *error = backup_publish(b, beside, folder, text);
+    if (*error == 0) return text;
+    free(text);
+    return NULL;
 }
 
 static void create_backup(struct backup *b, apiary_job_t *job, const char *name, const char *folder)
 {
-    char path[AP_PATH_MOST];
-    int held = backup_hold(b, folder, true), error;
+    char beside[AP_PATH_MOST];
+    int error = backup_beside(beside, folder), held = error < 0 ? error : backup_hold(b, beside, true);
     if (held < 0) {
         fail_backup(job, "backup", name, held);
         return;
@@ -151,17 +187,27 @@ static void create_backup(struct backup *b, apiary_job_t *job, const char *name,
         apiary_job_fail(job, AP_CODE_CONFLICT, "the backup \"%s\" is there already; delete it first", name);
         return;
     }
-    json_t *manifest = make_backup(b, name, folder, &error);
-    char *text = manifest ? ap_json_text(manifest) : NULL;
-    if (text) error = backup_join(path, folder, "manifest");
-    if (text && error == 0) error = ap_file_write(b->root, path, text, strlen(text));
+    char *text = make_backup(b, name, beside, folder, &error);
     backup_let_go(held);
-    if (error < 0 || !text)
-        fail_backup(job, "backup", name, error);
-    else
+    if (text)
         apiary_job_reply(job, text, strlen(text));
+    else
+        fail_backup(job, "backup", name, error);
     free(text);
-    json_decref(manifest);
+}
+
+/* There is no manifest: because it was never finished, or there is nothing. */
+static void fail_missing(struct backup *b, apiary_job_t *job, const char *name, const char *folder)
+{
+    char beside[AP_PATH_MOST];
+    int fd = backup_beside(beside, folder) == 0 ? ap_directory_sub(b->root, beside, false) : -1;
+    if (fd < 0) fd = ap_directory_sub(b->root, folder, false);
+    if (fd >= 0) {
+        close(fd);
+        apiary_job_fail(job, AP_CODE_CONFLICT, "the backup \"%s\" was never finished; make it again, or delete it", name);
+    } else {
+        apiary_job_fail(job, AP_CODE_NOT_FOUND, "there is no backup \"%s\"", name);
+    }
 }
 
 /* Compares the copy with its manifest; then, for a restore, copies it back: never from a copy that is not intact. */
@@ -172,7 +218,7 @@ static void check_backup(struct backup *b, apiary_job_t *job, const char *name, 
            *found = manifest ? copy_tree(b, name, folder, NULL, &error) : NULL;
     bool intact = found && json_equal(manifest, found);
     if (error == -ENOENT && !manifest)
-        apiary_job_fail(job, AP_CODE_NOT_FOUND, "there is no backup \"%s\"", name);
+        fail_missing(b, job, name, folder);
     else if (!found)
         apiary_job_fail(job, AP_CODE_INTERNAL, "backup \"%s\": %s", name, strerror(error < 0 ? -error : ENOMEM));
     else if (restore && !intact)
@@ -181,6 +227,10 @@ static void check_backup(struct backup *b, apiary_job_t *job, const char *name, 
     else if (restore) {
         json_decref(found);
         found = copy_tree(b, name, folder, "", &error);
+        if (found && (error = ap_records_migrate(b->root)) < 0) {
+            json_decref(found);
+            found = NULL;
+        }
         if (found)
             ap_reply(job, json_incref(found));
         else
@@ -193,30 +243,68 @@ static void check_backup(struct backup *b, apiary_job_t *job, const char *name, 
     json_decref(found);
 }
 
-static void delete_backup(struct backup *b, apiary_job_t *job, const char *name, const char *folder)
+/* The manifest first: what is left is no backup any more. */
+static int delete_whole(struct backup *b, const char *folder, int64_t *count)
 {
     char path[AP_PATH_MOST];
-    json_int_t count = 0;
     int held = backup_hold(b, folder, false), error = held == -ENOENT || held >= 0 ? 0 : held;
     if (error == 0) error = backup_join(path, folder, "manifest");
-    if (error == 0) error = ap_file_remove(b->root, path); /* first: what is left is no backup any more */
-    if (error == 0 || error == -ENOENT)                    /* or one that was never completed */
-        error = ap_directory_walk(b->root, folder, remove_one, &count);
+    if (error == 0) error = ap_file_remove(b->root, path);
+    if (error == 0 || error == -ENOENT) error = ap_directory_remove(b->root, folder, count);
+    backup_let_go(held);
+    return error;
+}
+
+static void delete_backup(struct backup *b, apiary_job_t *job, const char *name, const char *folder)
+{
+    char beside[AP_PATH_MOST];
+    int64_t count = 0;
+    int error = backup_beside(beside, folder), held = error < 0 ? error : backup_hold(b, beside, false);
+    if (held != -ENOENT && held < 0) error = held;
+    if (error == 0 && held >= 0) error = ap_directory_remove(b->root, beside, &count);
+    if (error == 0) error = delete_whole(b, folder, &count);
     backup_let_go(held);
     if (error < 0)
         fail_backup(job, "deleting", name, error);
     else
-        ap_answer(job, "{s:I}", "deleted", count);
+        ap_answer(job, "{s:I}", "deleted", (json_int_t)count);
 }
 
-static int list_one(void *list, int root, const char *path, uint64_t size)
+/* In the order of names: a backup's manifest, or a file that it has without one. */
+static int note_backup(void *user, int root, const char *path, uint64_t size)
 {
+    json_t *seen = user;
     const char *name = path + strlen("backups/"), *slash = strchr(name, '/');
     (void)root;
     (void)size;
-    if (slash && strcmp(slash, "/manifest") == 0)
-        json_array_append_new(list, json_stringn(name, (size_t)(slash - name)));
-    return 0;
+    if (!slash) return 0;
+    size_t length = (size_t)(slash - name), tail = strlen(UNFINISHED);
+    bool beside = length > tail && memcmp(slash - tail, UNFINISHED, tail) == 0;
+    if (beside) length -= tail;
+    bool whole = (!beside && strcmp(slash, "/manifest") == 0) || json_is_true(json_object_getn(seen, name, length));
+    return json_object_setn_new(seen, name, length, json_boolean(whole)) == 0 ? 0 : -ENOMEM;
+}
+
+static void list_backups(struct backup *b, apiary_job_t *job)
+{
+    json_t *seen = json_object(), *whole = json_array(), *half = json_array(), *is_whole;
+    const char *name;
+    int error = ap_directory_walk(b->root, "backups", note_backup, seen);
+    json_object_foreach(seen, name, is_whole) json_array_append_new(json_is_true(is_whole) ? whole : half, json_string(name));
+    if (error < 0)
+        apiary_job_fail(job, AP_CODE_INTERNAL, "list: %s", strerror(-error));
+    else
+        ap_answer(job, "{s:O,s:O}", "backups", whole, "unfinished", half);
+    json_decref(seen);
+    json_decref(whole);
+    json_decref(half);
+}
+
+static bool name_valid(const char *name, char folder[AP_PATH_MOST])
+{
+    size_t size = strlen(name), tail = strlen(UNFINISHED);
+    if (size > 80 || strpbrk(name, "/+") || backup_join(folder, "backups", name) < 0 || !ap_path_valid(folder)) return false;
+    return size < tail || strcmp(name + size - tail, UNFINISHED) != 0;
 }
 
 static void backup_run(void *state, apiary_job_t *job, const json_t *request)
@@ -226,15 +314,14 @@ static void backup_run(void *state, apiary_job_t *job, const json_t *request)
     char folder[AP_PATH_MOST];
     if (!ap_need_text(job, request, "op", &op)) return;
     if (strcmp(op, "list") == 0) {
-        json_t *list = json_array();
-        ap_directory_walk(b->root, "backups", list_one, list);
-        ap_answer(job, "{s:o}", "backups", list);
+        list_backups(b, job);
         return;
     }
     if (!ap_need_text(job, request, "name", &name)) return;
-    if (strchr(name, '/') || backup_join(folder, "backups", name) < 0 || !ap_path_valid(folder)) {
+    if (!name_valid(name, folder)) {
         apiary_job_fail(job, AP_CODE_BAD_REQUEST,
-                        "\"name\" is not a name: letters, digits, '.', '_', '-', not a dot first");
+                        "\"name\" is not a name: at most 80 letters, digits, '.', '_', '-', not a dot first, not "
+                        UNFINISHED " at the end");
         return;
     }
     if (strcmp(op, "create") == 0)

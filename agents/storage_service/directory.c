@@ -19,6 +19,7 @@
 
 static bool part_valid(const char *part, size_t size)
 {
+    if (size > 1 && part[size - 1] == '+') size--;
     if (size == 0 || size > 100 || part[0] == '.') return false;
     for (size_t i = 0; i < size; i++)
         if (!strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-", part[i])) return false;
@@ -169,13 +170,16 @@ static int replace(int folder, const char *name, const void *data, size_t size)
     return error;
 }
 
+/* Another agent may remove the folder, because it was empty, before the file is in it. */
 int ap_file_write(int root, const char *path, const void *data, size_t size)
 {
     const char *name;
-    int folder = ap_directory_parent(root, path, true, &name);
-    if (folder < 0) return folder;
-    int error = replace(folder, name, data, size);
-    close(folder);
+    int error = -ENOENT;
+    for (int attempt = 0; attempt < 100 && error == -ENOENT; attempt++) {
+        int folder = ap_directory_parent(root, path, true, &name);
+        error = folder < 0 ? folder : replace(folder, name, data, size);
+        if (folder >= 0) close(folder);
+    }
     return error;
 }
 
@@ -211,6 +215,23 @@ int ap_file_read(int root, const char *path, size_t most, struct ap_bytes *ret)
     return error;
 }
 
+/* The folders of the path that are empty, from the last to the second. */
+static void remove_empty(int root, const char *path)
+{
+    char folder[AP_PATH_MOST];
+    const char *name;
+    snprintf(folder, sizeof folder, "%s", path);
+    for (char *slash = strrchr(folder, '/'); slash; slash = strrchr(folder, '/')) {
+        *slash = '\0';
+        if (!strchr(folder, '/')) return;
+        int parent = ap_directory_parent(root, folder, false, &name);
+        if (parent < 0) return;
+        int removed = unlinkat(parent, name, AT_REMOVEDIR);
+        close(parent);
+        if (removed < 0) return;
+    }
+}
+
 int ap_file_remove(int root, const char *path)
 {
     const char *name;
@@ -221,6 +242,7 @@ int ap_file_remove(int root, const char *path)
     else if (fsync(folder) < 0)
         error = -errno;
     close(folder);
+    if (error == 0) remove_empty(root, path);
     return error;
 }
 
@@ -229,6 +251,17 @@ int ap_file_remove(int root, const char *path)
 static int visible(const struct dirent *entry)
 {
     return part_valid(entry->d_name, strlen(entry->d_name));
+}
+
+static int below(const struct dirent *entry)
+{
+    return strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0;
+}
+
+/* By their bytes, whatever the locale. */
+static int by_name(const struct dirent **a, const struct dirent **b)
+{
+    return strcmp((*a)->d_name, (*b)->d_name);
 }
 
 static int visit(int root, int folder, const char *path, const char *name, ap_walk_fn fn, void *user)
@@ -247,7 +280,7 @@ int ap_directory_walk(int root, const char *path, ap_walk_fn fn, void *user)
     struct dirent **entries;
     int folder = ap_directory_sub(root, path, false), result = 0;
     if (folder < 0) return folder == -ENOENT ? 0 : folder;
-    int count = scandirat(folder, ".", &entries, visible, alphasort);
+    int count = scandirat(folder, ".", &entries, visible, by_name);
     if (count < 0) result = -errno;
     for (int i = 0; i < count; i++) {
         if (result == 0) result = visit(root, folder, path, entries[i]->d_name, fn, user);
@@ -255,5 +288,60 @@ int ap_directory_walk(int root, const char *path, ap_walk_fn fn, void *user)
     }
     if (count >= 0) free(entries);
     close(folder);
+    return result;
+}
+
+int ap_directory_folders(int root, const char *path, ap_folder_fn fn)
+{
+    struct dirent **entries;
+    struct stat st;
+    int folder = ap_directory_sub(root, path, false), result = 0;
+    if (folder < 0) return folder == -ENOENT ? 0 : folder;
+    int count = scandirat(folder, ".", &entries, visible, by_name);
+    if (count < 0) result = -errno;
+    for (int i = 0; i < count; i++) {
+        if (result == 0 && fstatat(folder, entries[i]->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode))
+            result = fn(root, folder, path, entries[i]->d_name);
+        free(entries[i]);
+    }
+    if (count >= 0) free(entries);
+    close(folder);
+    return result;
+}
+
+/* Empties a folder that is open; at most as deep as paths are. */
+static int empty_folder(int folder, int depth, int64_t *count)
+{
+    struct dirent **entries;
+    struct stat st;
+    int result = 0, found = scandirat(folder, ".", &entries, below, by_name);
+    if (found < 0) return -errno;
+    for (int i = 0; i < found; i++) {
+        const char *name = entries[i]->d_name;
+        if (result == 0 && fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+            int inner = S_ISDIR(st.st_mode) && depth > 0 ? ap_fd_openat(folder, name, FOLDER_FLAGS, 0) : -1;
+            if (inner >= 0) result = empty_folder(inner, depth - 1, count);
+            if (inner >= 0) close(inner);
+            bool removed = result == 0 && unlinkat(folder, name, S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0) == 0;
+            if (removed && S_ISREG(st.st_mode)) ++*count;
+            if (result == 0 && !removed && errno != ENOENT) result = -errno;
+        }
+        free(entries[i]);
+    }
+    free(entries);
+    return result;
+}
+
+int ap_directory_remove(int root, const char *path, int64_t *count)
+{
+    const char *name;
+    int folder = ap_directory_sub(root, path, false);
+    if (folder < 0) return folder == -ENOENT ? 0 : folder;
+    int result = empty_folder(folder, AP_PATH_DEPTH, count);
+    close(folder);
+    int parent = result == 0 ? ap_directory_parent(root, path, false, &name) : -1;
+    if (parent < 0) return result;
+    if ((unlinkat(parent, name, AT_REMOVEDIR) < 0 && errno != ENOENT) || fsync(parent) < 0) result = -errno;
+    close(parent);
     return result;
 }

@@ -3,12 +3,13 @@
  *   data_persistence  {"op":"put","key":K,"value":ANY} -> {"stored":true,"sha256":H}
  *                     {"op":"get","key":K}             -> {"found":true,"value":ANY,"sha256":H} or {"found":false}
  *                     {"op":"delete","key":K}          -> {"deleted":true|false}
- *                     {"op":"list"}                    -> {"keys":[...]}
+ *                     {"op":"list","after":K,"limit":N} -> {"keys":[...],"more":true|false}   from behind K on, both optional
  *   data_consistency  {} -> {"checked":N,"damaged":[keys],"consistent":true}   every record against its stored checksum
  *   file_management   {"op":"write","path":P,"text":T} | {"op":"read"|"stat"|"delete","path":P} |
- *                     {"op":"rename","path":P,"to":P} | {"op":"list","path":P or absent}
+ *                     {"op":"rename","path":P,"to":P} | {"op":"list","path":P or absent,"after":P,"limit":N}
  * All instances of a service have the folder in common: what one has written another one reads.
- * A record is the file records/KEY: the SHA-256 of its JSON text, a line feed, the text. Files are under files/.
+ * A record is a file (records.h): the SHA-256 of its JSON text, a line feed, the text. Files are under files/, and there a name is
+ * either a file or a folder. A folder is there as long as it has a file.
  * Writes are synced before they are answered, by the worker itself: give the agent a worker of its own on a slow disk.
  */
 #include <errno.h>
@@ -22,9 +23,12 @@
 #include "agents/kinds/support.h"
 #include "agents/kinds/table.h"
 #include "agents/storage_service/directory.h"
+#include "agents/storage_service/records.h"
 
 #define LIST_MOST 10000
+#define FILE_COST 256 /* of the quota, for its name and place: an empty file is no gift */
 #define PATH_MOST 300 /* with the depth below: a backup puts "backups/NAME/" before it */
+#define ANSWER_MORE 128 /* around the record that "get" answers */
 enum { SUM = 64 };    /* hex digits before a record's line feed */
 
 struct files {
@@ -41,6 +45,14 @@ struct files {
 
 static void fail_errno(apiary_job_t *job, const char *what, const char *path, int error)
 {
+    if (error == -EISDIR || error == -EEXIST || error == -ENOTEMPTY) {
+        apiary_job_fail(job, AP_CODE_CONFLICT, "%s %s: it is a folder: names of others begin with it", what, path);
+        return;
+    }
+    if (error == -ENOTDIR && strcmp(what, "write") == 0) {
+        apiary_job_fail(job, AP_CODE_CONFLICT, "%s %s: Not a directory: the name of a file or link begins it", what, path);
+        return;
+    }
     uint32_t code = error == -ENOENT || error == -ENOTDIR  ? AP_CODE_NOT_FOUND
                     : error == -EFBIG                      ? AP_CODE_TOO_LARGE
                     : error == -EINVAL || error == -ELOOP  ? AP_CODE_BAD_REQUEST
@@ -49,15 +61,21 @@ static void fail_errno(apiary_job_t *job, const char *what, const char *path, in
     apiary_job_fail(job, code, "%s %s: %s", what, path, strerror(-error));
 }
 
-static bool need_path(apiary_job_t *job, const json_t *request, const char *key, const char *under,
-                      char ret[AP_PATH_MOST])
+/* 0, or what is wrong with a name that was given. */
+static int inside_path(const char *given, bool record, char ret[AP_PATH_MOST])
+{
+    int depth = 0, n = snprintf(ret, AP_PATH_MOST, "files/%s", given);
+    for (const char *c = given; *c; c++)
+        depth += *c == '/';
+    if (n <= 0 || n > PATH_MOST || depth >= AP_PATH_DEPTH - 3 || strchr(given, '+') || !ap_path_valid(ret)) return -EINVAL;
+    return record ? ap_record_path(given, ret) : 0;
+}
+
+static bool need_path(apiary_job_t *job, const json_t *request, const char *key, bool record, char ret[AP_PATH_MOST])
 {
     const char *given;
     if (!ap_need_text(job, request, key, &given)) return false;
-    int n = snprintf(ret, AP_PATH_MOST, "%s/%s", under, given), depth = 0;
-    for (const char *c = given; *c; c++)
-        depth += *c == '/';
-    if (n > 0 && n <= PATH_MOST && depth < AP_PATH_DEPTH - 3 && ap_path_valid(ret)) return true;
+    if (inside_path(given, record, ret) == 0) return true;
     apiary_job_fail(job, AP_CODE_BAD_REQUEST,
                     "\"%s\" is not a name here: parts of letters, digits, '.', '_', '-' that do not "
                     "begin with a dot, joined by '/'",
@@ -65,6 +83,7 @@ static bool need_path(apiary_job_t *job, const json_t *request, const char *key,
     return false;
 }
 
+/* So much the file counts; 0: there is none. */
 static uint64_t files_size_of(const struct files *f, const char *path)
 {
     const char *name;
@@ -72,7 +91,7 @@ static uint64_t files_size_of(const struct files *f, const char *path)
     uint64_t size = 0;
     int folder = ap_directory_parent(f->root, path, false, &name);
     if (folder < 0) return 0;
-    if (fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode)) size = (uint64_t)st.st_size;
+    if (fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode)) size = (uint64_t)st.st_size + FILE_COST;
     close(folder);
     return size;
 }
@@ -81,7 +100,7 @@ static int add_size(void *sum, int root, const char *path, uint64_t size)
 {
     (void)root;
     (void)path;
-    *(uint64_t *)sum += size;
+    *(uint64_t *)sum += size + FILE_COST;
     return 0;
 }
 
@@ -100,7 +119,7 @@ static bool quota_has(struct files *f, apiary_job_t *job, const char *path, uint
 {
     for (int counted = 0; counted < 2; counted++) {
         uint64_t before = files_size_of(f, path), others = f->used > before ? f->used - before : 0;
-        bool fits = size <= f->quota && others <= f->quota - size;
+        bool fits = size <= before || (size <= f->quota && others <= f->quota - size); /* what shrinks always may */
         if (fits && (counted > 0 || f->written + size <= f->quota / QUOTA_PARTS)) return true;
         int error = counted == 0 ? count_used(f) : 0;
         if (error == 0) continue;
@@ -118,15 +137,15 @@ static bool store(struct files *f, apiary_job_t *job, const char *path, const vo
         apiary_job_fail(job, AP_CODE_TOO_LARGE, "%zu bytes; max_file allows %zu", size, f->max_file);
         return false;
     }
-    if (!quota_has(f, job, path, size)) return false;
+    if (!quota_has(f, job, path, size + FILE_COST)) return false;
     uint64_t before = files_size_of(f, path);
     int error = ap_file_write(f->root, path, data, size);
     if (error < 0) {
         fail_errno(job, "write", path, error);
         return false;
     }
-    f->used = (f->used > before ? f->used - before : 0) + size;
-    f->written += size;
+    f->used = (f->used > before ? f->used - before : 0) + size + FILE_COST;
+    f->written += size + FILE_COST;
     return true;
 }
 
@@ -138,23 +157,22 @@ static int erase(struct files *f, const char *path)
     return error;
 }
 
-static int append_name(void *list, int root, const char *path, uint64_t size)
+static void list_below(struct files *f, apiary_job_t *job, const json_t *request, const char *folder, const char *title)
 {
-    (void)root;
-    (void)size;
-    if (json_array_size(list) >= LIST_MOST) return -EOVERFLOW;
-    return json_array_append_new(list, json_string(strchr(path, '/') + 1)) == 0 ? 0 : -ENOMEM;
-}
-
-static void list_below(struct files *f, apiary_job_t *job, const char *folder, const char *title)
-{
-    json_t *names = json_array();
-    int error = names ? ap_directory_walk(f->root, folder, append_name, names) : -ENOMEM;
+    char after[AP_PATH_MOST] = "";
+    int64_t limit = LIST_MOST;
+    struct ap_listing l = {.after = after, .records = strcmp(title, "keys") == 0};
+    if (!ap_may_integer(job, request, "limit", 1, LIST_MOST, &limit) ||
+        (json_object_get(request, "after") && !need_path(job, request, "after", l.records, after)))
+        return;
+    l.limit = (size_t)limit;
+    l.names = json_array();
+    int error = l.names ? ap_list_names(f->root, folder, &l) : -ENOMEM;
     if (error < 0)
         fail_errno(job, "list", folder, error);
     else
-        ap_answer(job, "{s:O}", title, names);
-    json_decref(names);
+        ap_answer(job, "{s:O,s:b}", title, l.names, "more", l.more);
+    json_decref(l.names);
 }
 
 /* ---- records ----------------------------------------------------------------------------------------------------- */
@@ -183,6 +201,8 @@ static void put_record(struct files *f, apiary_job_t *job, const json_t *request
     if (text) ap_sha256_hex(text, strlen(text), sum);
     if (!text || !ap_bytes_text(&record, sum) || !ap_bytes_text(&record, "\n") || !ap_bytes_text(&record, text))
         ap_out_of_memory(job);
+    else if (!ap_answer_fits(job, record.size + ANSWER_MORE))
+        apiary_job_fail(job, AP_CODE_TOO_LARGE, "the value has %zu bytes, and no answer could hold it", strlen(text));
     else if (store(f, job, path, record.data, record.size))
         ap_answer(job, "{s:b,s:s}", "stored", 1, "sha256", sum);
     ap_bytes_free(&record);
@@ -215,10 +235,10 @@ static void persist(void *state, apiary_job_t *job, const json_t *request)
     const char *op;
     if (!ap_need_text(job, request, "op", &op)) return;
     if (strcmp(op, "list") == 0) {
-        list_below(f, job, "records", "keys");
+        list_below(f, job, request, "records", "keys");
         return;
     }
-    if (!need_path(job, request, "key", "records", path)) return;
+    if (!need_path(job, request, "key", true, path)) return;
     if (strcmp(op, "put") == 0) {
         put_record(f, job, request, path);
     } else if (strcmp(op, "get") == 0) {
@@ -251,8 +271,11 @@ static int scrub_one(void *user, int root, const char *path, uint64_t size)
     if (error == -ENOENT) /* deleted meanwhile */
         return 0;
     s->checked++;
-    if (error < 0 || !sound(&record, &text, &length))
-        json_array_append_new(s->damaged, json_string(strchr(path, '/') + 1));
+    if (error < 0 || !sound(&record, &text, &length)) {
+        char key[AP_PATH_MOST];
+        ap_record_key(path, key);
+        json_array_append_new(s->damaged, json_string(key));
+    }
     ap_bytes_free(&record);
     return 0;
 }
@@ -340,10 +363,10 @@ static void files_manage(void *state, apiary_job_t *job, const json_t *request)
     const char *op;
     if (!ap_need_text(job, request, "op", &op)) return;
     if (strcmp(op, "list") == 0 && !json_object_get(request, "path")) {
-        list_below(f, job, "files", "files");
+        list_below(f, job, request, "files", "files");
         return;
     }
-    if (!need_path(job, request, "path", "files", path)) return;
+    if (!need_path(job, request, "path", false, path)) return;
     if (strcmp(op, "write") == 0) {
         write_file(f, job, request, path);
     } else if (strcmp(op, "read") == 0) {
@@ -351,7 +374,7 @@ static void files_manage(void *state, apiary_job_t *job, const json_t *request)
     } else if (strcmp(op, "stat") == 0) {
         stat_file(f, job, path);
     } else if (strcmp(op, "list") == 0) {
-        list_below(f, job, path, "files");
+        list_below(f, job, request, path, "files");
     } else if (strcmp(op, "delete") == 0) {
         int error = erase(f, path);
         if (error < 0)
@@ -359,7 +382,7 @@ static void files_manage(void *state, apiary_job_t *job, const json_t *request)
         else
             ap_answer(job, "{s:b}", "deleted", 1);
     } else if (strcmp(op, "rename") == 0) {
-        if (need_path(job, request, "to", "files", to)) rename_file(f, job, path, to);
+        if (need_path(job, request, "to", false, to)) rename_file(f, job, path, to);
     } else {
         apiary_job_fail(job, AP_CODE_BAD_REQUEST,
                         "\"op\" is \"%s\"; write, read, stat, list, delete, rename are allowed", op);
@@ -387,6 +410,7 @@ static int files_create(apiary_agent_t *agent, void **state)
     f->max_file = (size_t)apiary_agent_number(agent, "max_file", 1024 * 1024);
     f->quota = (uint64_t)apiary_agent_number(agent, "quota", 64 * 1024 * 1024);
     int error = f->root;
+    if (error >= 0) error = ap_records_migrate(f->root);
     if (error >= 0) error = count_used(f);
     if (error < 0) {
         if (f->root >= 0) {

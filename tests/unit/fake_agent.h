@@ -85,6 +85,7 @@ static struct {
     uint64_t retry_after; /* what apiary_refusal says of that; 0: it knows nothing */
     apiary_swarm_status_t rows[4];
     int row_count;
+    size_t largest;    /* the largest result; 0: any */
     const char *state; /* where the folders of services are; NULL: nowhere */
     struct {
         char key[96], value[4096];
@@ -533,7 +534,20 @@ static inline void fake_end(apiary_job_t *job, bool failed, uint32_t code, const
 
 int apiary_job_reply(apiary_job_t *job, const void *data, size_t size)
 {
+    if (fake.largest && size > fake.largest) {
+        static const char text[] = "the result is too large";
+        fake_end(job, true, 0, text, sizeof text - 1);
+        return APIARY_ETOOLARGE;
+    }
     fake_end(job, false, 0, data, size);
+    return 0;
+}
+
+int apiary_job_reserve(apiary_job_t *job, size_t size, void **ret)
+{
+    if (fake.largest && size > fake.largest) return APIARY_ETOOLARGE;
+    free(job->reserved);
+    *ret = job->reserved = malloc(size);
     return 0;
 }
 

@@ -1,5 +1,6 @@
 /* tests/unit/test_kinds_storage.c - records, files and backups: what is kept, what is refused, what damage is noticed. */
 #include <fcntl.h>
+#include <jansson.h>
 #include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -71,10 +72,10 @@ Test(storage, records_outlive_the_agent)
     cr_assert_eq(fake_create("storage_files", config, &files), 0);
     fake_expect(files, "data_persistence", "{\"op\":\"get\",\"key\":\"a\"}",
                 "{\"found\":true,\"value\":1,\"sha256\":\"" ONE "\"}");
-    fake_expect(files, "data_persistence", "{\"op\":\"list\"}", "{\"keys\":[\"a\",\"b/c\"]}");
+    fake_expect(files, "data_persistence", "{\"op\":\"list\"}", "{\"keys\":[\"a\",\"b/c\"],\"more\":false}");
     fake_expect(files, "data_persistence", "{\"op\":\"delete\",\"key\":\"a\"}", "{\"deleted\":true}");
     fake_expect(files, "data_persistence", "{\"op\":\"delete\",\"key\":\"a\"}", "{\"deleted\":false}");
-    fake_expect(files, "data_persistence", "{\"op\":\"list\"}", "{\"keys\":[\"b/c\"]}");
+    fake_expect(files, "data_persistence", "{\"op\":\"list\"}", "{\"keys\":[\"b/c\"],\"more\":false}");
     done();
 }
 
@@ -108,14 +109,14 @@ Test(storage, files_are_managed)
     fake_expect(files, "file_management", "{\"op\":\"rename\",\"path\":\"comb/cell.txt\",\"to\":\"b.txt\"}",
                 "{\"renamed\":true}");
     fake_expect(files, "file_management", "{\"op\":\"write\",\"path\":\"c.txt\",\"text\":\"\"}", "{\"bytes\":0}");
-    fake_expect(files, "file_management", "{\"op\":\"list\"}", "{\"files\":[\"b.txt\",\"c.txt\"]}");
+    fake_expect(files, "file_management", "{\"op\":\"list\"}", "{\"files\":[\"b.txt\",\"c.txt\"],\"more\":false}");
     fake_expect_failure(files, "file_management", "{\"op\":\"rename\",\"path\":\"c.txt\",\"to\":\"b.txt\"}", 409,
                         "there already");
     fake_expect(files, "file_management", "{\"op\":\"delete\",\"path\":\"b.txt\"}", "{\"deleted\":true}");
     fake_expect_failure(files, "file_management", "{\"op\":\"read\",\"path\":\"b.txt\"}", 404, "No such file");
     fake_expect_failure(files, "file_management", "{\"op\":\"delete\",\"path\":\"b.txt\"}", 404, "No such file");
     fake_expect_failure(files, "file_management", "{\"op\":\"fly\",\"path\":\"b.txt\"}", 400, "write, read");
-    fake_expect_failure(files, "file_management", "{\"op\":\"write\",\"path\":\"c.txt/d\",\"text\":\"\"}", 404,
+    fake_expect_failure(files, "file_management", "{\"op\":\"write\",\"path\":\"c.txt/d\",\"text\":\"\"}", 409,
                         "Not a directory");
     overwrite("files/c.txt", "\xff\xfe");
     fake_expect_failure(files, "file_management", "{\"op\":\"read\",\"path\":\"c.txt\"}", 400, "not UTF-8");
@@ -135,7 +136,7 @@ Test(storage, nothing_outside_the_folder_can_be_named)
         snprintf(request, sizeof request, "{\"op\":\"put\",\"key\":\"%s\",\"value\":1}", paths[i]);
         fake_expect_failure(files, "data_persistence", request, 400, "\"key\" is not a name here");
     }
-    fake_expect(files, "file_management", "{\"op\":\"list\"}", "{\"files\":[]}");
+    fake_expect(files, "file_management", "{\"op\":\"list\"}", "{\"files\":[],\"more\":false}");
     done();
 }
 
@@ -151,9 +152,9 @@ Test(storage, symbolic_links_are_not_followed)
     fake_expect_failure(files, "file_management", "{\"op\":\"read\",\"path\":\"link\"}", 400,
                         "Too many levels of symbolic links");
     fake_expect_failure(files, "file_management", "{\"op\":\"read\",\"path\":\"tmp/x\"}", 404, "Not a directory");
-    fake_expect_failure(files, "file_management", "{\"op\":\"write\",\"path\":\"tmp/x\",\"text\":\"y\"}", 404,
+    fake_expect_failure(files, "file_management", "{\"op\":\"write\",\"path\":\"tmp/x\",\"text\":\"y\"}", 409,
                         "Not a directory");
-    fake_expect(files, "file_management", "{\"op\":\"list\"}", "{\"files\":[\"a\"]}");
+    fake_expect(files, "file_management", "{\"op\":\"list\"}", "{\"files\":[\"a\"],\"more\":false}");
     /* A write takes the link's place; what it pointed to stays. */
     fake_expect(files, "file_management", "{\"op\":\"write\",\"path\":\"link\",\"text\":\"mine\"}", "{\"bytes\":4}");
     cr_assert_eq(pread(fd, text, sizeof text, 0), 6);
@@ -174,7 +175,7 @@ Test(storage, fifos_do_not_block)
 
 Test(storage, sizes_are_bounded)
 {
-    open_storage(10, 25);
+    open_storage(10, 25 + 3 * 256); /* each file counts as 256 bytes more */
     fake_expect_failure(files, "file_management", "{\"op\":\"write\",\"path\":\"a\",\"text\":\"12345678901\"}", 413,
                         "max_file");
     free(fake_call(files, "file_management", "{\"op\":\"write\",\"path\":\"a\",\"text\":\"1234567890\"}"));
@@ -201,10 +202,10 @@ Test(storage, no_unfinished_file_is_left_or_seen)
     char command[256];
     snprintf(command, sizeof command, "mv '%s/files/d/x' '%s/files/d/.unfinished-1'", folder, folder);
     cr_assert_eq(system(command), 0);
-    fake_expect(files, "file_management", "{\"op\":\"list\"}", "{\"files\":[]}");
+    fake_expect(files, "file_management", "{\"op\":\"list\"}", "{\"files\":[],\"more\":false}");
     cr_assert_eq(mkdir(inside("files/folder"), 0700), 0);
-    fake_expect_failure(files, "file_management", "{\"op\":\"write\",\"path\":\"folder\",\"text\":\"x\"}", 500,
-                        "directory");
+    fake_expect_failure(files, "file_management", "{\"op\":\"write\",\"path\":\"folder\",\"text\":\"x\"}", 409,
+                        "it is a folder");
     snprintf(command, sizeof command, "test -z \"$(ls -A '%s/files' | grep unfinished)\"", folder);
     cr_assert_eq(system(command), 0, "a failed write has left its unfinished file");
     done();
@@ -215,11 +216,11 @@ Test(storage, backups_restore)
     open_storage(1 << 20, 1 << 20);
     free(fake_call(files, "data_persistence", "{\"op\":\"put\",\"key\":\"a\",\"value\":1}"));
     free(fake_call(files, "file_management", "{\"op\":\"write\",\"path\":\"d/e\",\"text\":\"deep\"}"));
-    fake_expect(backup, "backup", "{\"op\":\"list\"}", "{\"backups\":[]}");
+    fake_expect(backup, "backup", "{\"op\":\"list\"}", "{\"backups\":[],\"unfinished\":[]}");
     char *made = fake_call(backup, "backup", "{\"op\":\"create\",\"name\":\"monday\"}");
     cr_assert_eq(strncmp(made, "{\"name\":\"monday\",\"files\":2,\"bytes\":70,\"sha256\":\"", 47), 0, "%s", made);
     fake_expect_failure(backup, "backup", "{\"op\":\"create\",\"name\":\"monday\"}", 409, "there already");
-    fake_expect(backup, "backup", "{\"op\":\"list\"}", "{\"backups\":[\"monday\"]}");
+    fake_expect(backup, "backup", "{\"op\":\"list\"}", "{\"backups\":[\"monday\"],\"unfinished\":[]}");
     fake_expect_part(backup, "backup", "{\"op\":\"verify\",\"name\":\"monday\"}", "\"intact\":true");
     overwrite("records/a", "damaged");
     free(fake_call(files, "file_management", "{\"op\":\"delete\",\"path\":\"d/e\"}"));
@@ -229,7 +230,7 @@ Test(storage, backups_restore)
     fake_expect_part(files, "file_management", "{\"op\":\"read\",\"path\":\"d/e\"}", "\"deep\"");
     fake_expect_part(files, "file_management", "{\"op\":\"read\",\"path\":\"later\"}", "\"stays\"");
     fake_expect(backup, "backup", "{\"op\":\"delete\",\"name\":\"monday\"}", "{\"deleted\":2}");
-    fake_expect(backup, "backup", "{\"op\":\"list\"}", "{\"backups\":[]}");
+    fake_expect(backup, "backup", "{\"op\":\"list\"}", "{\"backups\":[],\"unfinished\":[]}");
     fake_expect_failure(backup, "backup", "{\"op\":\"verify\",\"name\":\"monday\"}", 404, "no backup");
     free(made);
     done();
@@ -331,25 +332,137 @@ static char *digits(char *request, size_t size, const char *path, int count)
 Test(storage, the_quota_is_of_the_folder)
 {
     struct apiary_agent *other;
-    char request[512];
-    open_storage(100, 160); /* a part of the quota is 10 bytes */
+    char request[10240];
+    open_storage(10000, 16000 + 3 * 256); /* a part of the quota is 1048 bytes; a file counts as 256 more */
     cr_assert_eq(fake_create("storage_files", config, &other), 0, "%s", other->log);
-    free(fake_call(files, "file_management", digits(request, sizeof request, "a", 100)));
-    free(fake_call(other, "file_management", digits(request, sizeof request, "b", 50)));
-    fake_expect_failure(other, "file_management", digits(request, sizeof request, "c", 11), 507, "quota of 160 bytes");
-    fake_expect_failure(files, "file_management", digits(request, sizeof request, "c", 11), 507, "quota of 160 bytes");
+    free(fake_call(files, "file_management", digits(request, sizeof request, "a", 10000)));
+    free(fake_call(other, "file_management", digits(request, sizeof request, "b", 5000)));
+    fake_expect_failure(other, "file_management", digits(request, sizeof request, "c", 1001), 507, "quota of 16768 bytes");
+    fake_expect_failure(files, "file_management", digits(request, sizeof request, "c", 1001), 507, "quota of 16768 bytes");
     free(fake_call(files, "file_management", "{\"op\":\"delete\",\"path\":\"a\"}"));
-    /* It has counted 150, and looks again before it refuses. */
-    free(fake_call(other, "file_management", digits(request, sizeof request, "c", 100)));
+    /* It has counted 15512, and looks again before it refuses. */
+    free(fake_call(other, "file_management", digits(request, sizeof request, "c", 10000)));
     /* And what the other one has written since counts as soon as a part of the quota is written. */
-    free(fake_call(files, "file_management", digits(request, sizeof request, "d", 9)));
-    fake_expect_failure(files, "file_management", digits(request, sizeof request, "e", 2), 507, "quota of 160 bytes");
-    free(fake_call(files, "file_management", digits(request, sizeof request, "e", 1)));
+    free(fake_call(files, "file_management", digits(request, sizeof request, "d", 700)));
+    fake_expect_failure(files, "file_management", digits(request, sizeof request, "e", 200), 507, "quota of 16768 bytes");
+    free(fake_call(files, "file_management", digits(request, sizeof request, "e", 40)));
     /* A backup is in the folder, too. */
     free(fake_call(files, "file_management", "{\"op\":\"delete\",\"path\":\"c\"}"));
     free(fake_call(backup, "backup", "{\"op\":\"create\",\"name\":\"x\"}"));
-    fake_expect_failure(other, "file_management", digits(request, sizeof request, "c", 41), 507, "quota of 160 bytes");
+    fake_expect_failure(other, "file_management", digits(request, sizeof request, "c", 4100), 507, "quota of 16768 bytes");
     fake_destroy(other);
+    done();
+}
+
+/* Beyond the quota, by others or by a smaller one: what shrinks is written all the same. An empty file is not free. */
+Test(storage, beyond_the_quota_files_may_shrink)
+{
+    char request[10240];
+    open_storage(10000, 1000);
+    for (int i = 0; i < 3; i++) {
+        snprintf(request, sizeof request, "{\"op\":\"write\",\"path\":\"e%d\",\"text\":\"\"}", i);
+        free(fake_call(files, "file_management", request));
+    }
+    fake_expect_failure(files, "file_management", "{\"op\":\"write\",\"path\":\"e3\",\"text\":\"\"}", 507, "quota");
+    for (int i = 0; i < 20; i++) {
+        snprintf(request, sizeof request, "files/of%d", i);
+        overwrite(request, "of somebody else");
+    }
+    free(fake_call(files, "file_management", "{\"op\":\"write\",\"path\":\"of1\",\"text\":\"small\"}"));
+    fake_expect_failure(files, "file_management", digits(request, sizeof request, "of1", 6), 507, "quota");
+    done();
+}
+
+Test(storage, a_key_may_begin_another)
+{
+    open_storage(1 << 20, 1 << 20);
+    static const char *const order[2][2] = {{"user/1", "user"}, {"user", "user/1"}};
+    for (int i = 0; i < 2; i++) {
+        char request[128];
+        for (int k = 0; k < 2; k++) {
+            snprintf(request, sizeof request, "{\"op\":\"put\",\"key\":\"%s\",\"value\":1}", order[i][k]);
+            fake_expect_part(files, "data_persistence", request, "\"stored\":true");
+        }
+        fake_expect(files, "data_persistence", "{\"op\":\"list\"}", "{\"keys\":[\"user\",\"user/1\"],\"more\":false}");
+        for (int k = 0; k < 2; k++) {
+            snprintf(request, sizeof request, "{\"op\":\"delete\",\"key\":\"%s\"}", order[i][k]);
+            fake_expect(files, "data_persistence", request, "{\"deleted\":true}");
+        }
+    }
+    /* Files are in folders: one of a name at a time, and a folder goes with its last file. */
+    fake_expect(files, "file_management", "{\"op\":\"write\",\"path\":\"a/b/c\",\"text\":\"\"}", "{\"bytes\":0}");
+    fake_expect_failure(files, "file_management", "{\"op\":\"write\",\"path\":\"a/b\",\"text\":\"\"}", 409, "it is a folder");
+    fake_expect(files, "file_management", "{\"op\":\"delete\",\"path\":\"a/b/c\"}", "{\"deleted\":true}");
+    fake_expect(files, "file_management", "{\"op\":\"write\",\"path\":\"a\",\"text\":\"\"}", "{\"bytes\":0}");
+    fake_expect_failure(files, "data_persistence", "{\"op\":\"put\",\"key\":\"a+/b\",\"value\":1}", 400, "not a name here");
+    done();
+}
+
+/* Records of an older version, also those that a backup of it brings back. */
+Test(storage, older_records_are_found)
+{
+    char command[512];
+    open_storage(1 << 20, 1 << 20);
+    snprintf(command, sizeof command, "mkdir -p '%s/records/user/x/y' '%s/records/new+'", folder, folder);
+    cr_assert_eq(system(command), 0);
+    overwrite("records/user/1", ONE "\n1");
+    overwrite("records/user/x/y/2", ONE "\n1");
+    overwrite("records/new+/3", ONE "\n1");
+    fake_destroy(files);
+    cr_assert_eq(fake_create("storage_files", config, &files), 0, "%s", files->log);
+    fake_expect(files, "data_persistence", "{\"op\":\"list\"}",
+                "{\"keys\":[\"new/3\",\"user/1\",\"user/x/y/2\"],\"more\":false}");
+    fake_expect_part(files, "data_persistence", "{\"op\":\"get\",\"key\":\"user/x/y/2\"}", "\"value\":1");
+    fake_expect(files, "data_consistency", "{}", "{\"checked\":3,\"damaged\":[],\"consistent\":true}");
+    done();
+}
+
+Test(storage, a_record_that_is_taken_can_be_read)
+{
+    char request[400] = "{\"op\":\"put\",\"key\":\"k\",\"value\":[1e15";
+    open_storage(1 << 20, 1 << 20);
+    fake.largest = 400;
+    for (int i = 0; i < 20; i++)
+        strcat(request, ",1e15");
+    strcat(request, "]}");
+    fake_expect_failure(files, "data_persistence", request, 413, "no answer could hold it");
+    done();
+}
+
+Test(storage, lists_come_in_pages)
+{
+    enum { COUNT = 10500 };
+    char request[160], after[64] = "";
+    int seen = 0, pages = 0;
+    open_storage(1 << 20, 1 << 30);
+    for (int i = 0; i < COUNT; i++) {
+        snprintf(request, sizeof request, "files/f%05d", i);
+        if (i == 0) free(fake_call(files, "file_management", "{\"op\":\"write\",\"path\":\"f00000\",\"text\":\"\"}"));
+        overwrite(request, "");
+    }
+    free(fake_call(files, "file_management", "{\"op\":\"write\",\"path\":\"f00000-/x\",\"text\":\"\"}"));
+    for (bool more = true; more; pages++) {
+        snprintf(request, sizeof request, "{\"op\":\"list\"%s%s%s,\"limit\":4000}", after[0] ? ",\"after\":\"" : "", after,
+                 after[0] ? "\"" : "");
+        char *page = fake_call(files, "file_management", request);
+        json_t *list = json_loads(page, 0, NULL), *names = json_object_get(list, "files"), *name;
+        size_t i;
+        more = json_is_true(json_object_get(list, "more"));
+        json_array_foreach(names, i, name)
+        {
+            const char *text = json_string_value(name);
+            if (seen != 1) cr_assert_eq(atoi(text + 1), seen < 1 ? seen : seen - 1, "%s is number %d", text, seen);
+            seen++;
+            snprintf(after, sizeof after, "%s", text);
+        }
+        json_decref(list);
+        free(page);
+    }
+    cr_expect_eq(seen, COUNT + 1);
+    cr_expect_eq(pages, 3);
+    char *all = fake_call(files, "file_management", "{\"op\":\"list\"}");
+    cr_expect_not_null(strstr(all, "\"more\":true"));
+    free(all);
     done();
 }
 
@@ -359,17 +472,21 @@ Test(storage, one_at_a_time_makes_a_backup)
     free(fake_call(files, "file_management", "{\"op\":\"write\",\"path\":\"a\",\"text\":\"x\"}"));
     /* Another instance is at it, and has come so far. */
     char command[512];
-    snprintf(command, sizeof command, "mkdir -p '%s/backups/b/files'", folder);
+    snprintf(command, sizeof command, "mkdir -p '%s/backups/b.unfinished/files'", folder);
     cr_assert_eq(system(command), 0);
-    overwrite("backups/b/files/old", "of a file that is no more");
-    int fd = open(inside("backups/b"), O_RDONLY | O_DIRECTORY);
+    overwrite("backups/b.unfinished/files/old", "of a file that is no more");
+    int fd = open(inside("backups/b.unfinished"), O_RDONLY | O_DIRECTORY);
     cr_assert_eq(flock(fd, LOCK_EX), 0);
     fake_expect_failure(backup, "backup", "{\"op\":\"create\",\"name\":\"b\"}", 409, "is being made or deleted");
     fake_expect_failure(backup, "backup", "{\"op\":\"delete\",\"name\":\"b\"}", 409, "is being made or deleted");
-    cr_expect_eq(access(inside("backups/b/files/old"), F_OK), 0);
+    cr_expect_eq(access(inside("backups/b.unfinished/files/old"), F_OK), 0);
     /* It has died: what it has left is no part of the next one. */
     close(fd);
+    fake_expect(backup, "backup", "{\"op\":\"list\"}", "{\"backups\":[],\"unfinished\":[\"b\"]}");
+    fake_expect_failure(backup, "backup", "{\"op\":\"verify\",\"name\":\"b\"}", 409, "was never finished");
+    fake_expect_failure(backup, "backup", "{\"op\":\"restore\",\"name\":\"b\"}", 409, "was never finished");
     fake_expect_part(backup, "backup", "{\"op\":\"create\",\"name\":\"b\"}", "\"files\":1,\"bytes\":1,");
+    cr_expect_neq(access(inside("backups/b.unfinished"), F_OK), 0);
     fake_expect_part(backup, "backup", "{\"op\":\"verify\",\"name\":\"b\"}", "\"intact\":true");
     fake_expect(backup, "backup", "{\"op\":\"delete\",\"name\":\"b\"}", "{\"deleted\":1}");
     fake_expect(backup, "backup", "{\"op\":\"delete\",\"name\":\"b\"}", "{\"deleted\":0}");
