@@ -17,6 +17,7 @@
 #include "agents/kinds/table.h"
 
 #define KEY_MOST 1024
+#define ANSWER_MORE 128 /* around the value that cache_get answers */
 #define TTL_MOST (366 * AP_DAY / AP_MS)
 
 struct manager {
@@ -48,12 +49,18 @@ static void manager_put(void *state, apiary_job_t *job, const json_t *request)
         return;
     }
     char *text = ap_json_text(value);
-    if (!text) {
-        ap_out_of_memory(job);
+    uint64_t now = ap_now(), expires = ttl_ms > 0 ? now + (uint64_t)ttl_ms * 1000000u : AP_S3FIFO_NEVER;
+    size_t size = text ? strlen(text) : 0;
+    if (!text || !ap_answer_fits(job, size + ANSWER_MORE)) { /* 1e15 is longer when it is printed; the old value is not to stay */
+        ap_s3fifo_delete(m->cache, key, key_size, now);
+        if (text)
+            apiary_job_fail(job, AP_CODE_TOO_LARGE, "the value has %zu bytes, and no answer could hold it", size);
+        else
+            ap_out_of_memory(job);
+        free(text);
         return;
     }
-    uint64_t now = ap_now(), expires = ttl_ms > 0 ? now + (uint64_t)ttl_ms * 1000000u : AP_S3FIFO_NEVER;
-    int error = ap_s3fifo_insert(m->cache, key, key_size, text, strlen(text), now, expires);
+    int error = ap_s3fifo_insert(m->cache, key, key_size, text, size, now, expires);
     free(text);
     if (error == 0) {
         ap_answer(job, "{s:b,s:i}", "stored", 1, "served_by", (int)getpid());

@@ -41,6 +41,21 @@ static json_int_t number(const char *text, const char *key)
     return n;
 }
 
+/* A value may be longer in the answer than it was in the request. */
+Test(cache_manager, a_value_that_is_taken_can_be_read)
+{
+    open_storage(1 << 20, 0);
+    fake.largest = 400;
+    char request[400] = "{\"key\":\"k\",\"value\":[1e15";
+    free(fake_call(storage, "cache_put", "{\"key\":\"k\",\"value\":1}"));
+    for (int i = 0; i < 20; i++)
+        strcat(request, ",1e15");
+    strcat(request, "]}");
+    fake_expect_failure(storage, "cache_put", request, 413, "no answer could hold it");
+    fake_expect_part(storage, "cache_get", "{\"key\":\"k\"}", "\"hit\":false"); /* and the old one is not the new one */
+    done();
+}
+
 Test(cache_manager, every_json_value_comes_back)
 {
     static const char *const values[] = {"\"text\"", "\"\"", "{\"a\":[1,2.5,null,true]}",     "[]",
